@@ -1,0 +1,3 @@
+//! Actors on pinned shards.
+mod driver;
+pub use driver::{Driver, Wait};

@@ -1,0 +1,5 @@
+//! Windlass.
+#[doc(hidden)]
+pub mod net;
+#[doc(hidden)]
+pub mod proto;

@@ -1,0 +1,167 @@
+//! Engines: bytes between sockets and connection actors.
+//!
+//! An [`Engine`] owns the sockets of one shard and, in the same slot as each socket, the connection actor that is
+//! fed by it. It knows no protocol: it hands bytes to a [`Carrier`], then looks at the connection's [`Link`] side
+//! (what is in the outbox, may it read on, shall it close) and acts on that. A second engine implements
+//! [`Engine`]; nothing above this module changes.
+
+pub mod outbox;
+
+use std::{io, os::fd::BorrowedFd};
+
+pub use outbox::Outbox;
+pub use windlass_actors::Wait;
+
+/// Names one connection of one shard: the slot it lives in and how often that slot was used before.
+///
+/// A late completion or reply for an earlier connection in the same slot carries an older generation and is
+/// ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    /// Index of the slot.
+    pub slot: u32,
+    /// Times the slot was freed before this connection.
+    pub generation: u32,
+}
+
+impl ConnId {
+    /// Packs the id into a waker token.
+    pub fn token(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
+
+    /// Unpacks a waker token.
+    pub fn from_token(token: u64) -> Self {
+        Self { slot: (token & 0xffff_ffff) as u32, generation: (token >> 32) as u32 }
+    }
+}
+
+/// Says what an engine shall do with a connection once its outbox is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Ending {
+    /// Keep it.
+    #[default]
+    Open,
+    /// Send what is queued, shut the write side down, discard what still arrives until the peer's FIN or the
+    /// linger limit, then close. [`Carrier::received`] is not called any more.
+    Finish,
+    /// Close at once; what is queued is lost.
+    Abort,
+}
+
+/// What an engine reads off a connection after each call into it.
+pub trait Link {
+    /// Returns the bytes waiting to be sent.
+    fn outbox(&mut self) -> &mut Outbox;
+    /// Says whether more bytes are wanted. A bounded overrun may still arrive after this turned false.
+    fn wants_read(&self) -> bool;
+    /// Says how the connection shall end.
+    fn ending(&self) -> Ending;
+}
+
+/// Why a connection left its slot.
+#[derive(Debug)]
+pub enum Closed {
+    /// It ended as [`Ending::Finish`] asked, both sides done.
+    Finished,
+    /// It ended because [`Ending::Abort`] asked.
+    Aborted,
+    /// It was finishing and the peer sent more than the linger limit.
+    Lingered,
+    /// A receive or send failed: the peer is gone.
+    Failed(io::Error),
+}
+
+/// An accepted socket, shown to [`Carrier::open`].
+#[derive(Debug)]
+pub struct Accepted<'a> {
+    /// The socket; stays open as long as the connection's slot.
+    pub fd: BorrowedFd<'a>,
+    /// Which listener it came from: the index in the order of [`Engine::listen`] calls.
+    pub listener: usize,
+}
+
+/// Makes connection actors and feeds them what an engine read.
+pub trait Carrier {
+    /// The connection actor that lives in the engine's slot.
+    type Conn: Link;
+
+    /// Makes the actor of a new connection.
+    fn open(&mut self, id: ConnId, accepted: Accepted<'_>) -> Self::Conn;
+    /// Feeds bytes; they are consumed or copied before this returns.
+    fn received(&mut self, id: ConnId, conn: &mut Self::Conn, bytes: &[u8]);
+    /// Tells that the peer sent FIN; sending to it is still possible.
+    fn ended(&mut self, id: ConnId, conn: &mut Self::Conn);
+    /// Tells that the kernel took `bytes` more bytes; `drained` when nothing sent is left in outbox or flight.
+    fn sent(&mut self, id: ConnId, conn: &mut Self::Conn, bytes: usize, drained: bool);
+    /// Takes the actor back: its slot is free.
+    fn closed(&mut self, id: ConnId, conn: Self::Conn, why: Closed);
+    /// Tells that accepting failed; the engine backs off by itself.
+    fn accept_failed(&mut self, error: &io::Error);
+}
+
+/// Sizes of one shard's engine.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Connections at most; above it the shard stops accepting until one closes.
+    pub max_connections: usize,
+    /// Receive buffers shared by all connections of the shard.
+    pub buffers: u16,
+    /// Size of one receive buffer, bytes.
+    pub buffer_bytes: usize,
+    /// Bytes read and thrown away at most after a connection's write side was shut down.
+    pub linger_bytes: usize,
+    /// Completions or readiness events handled at most in one turn.
+    pub batch: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { max_connections: 16_384, buffers: 1024, buffer_bytes: 4096, linger_bytes: 256 * 1024, batch: 1024 }
+    }
+}
+
+/// Moves bytes between sockets and the connection actors of one shard.
+pub trait Engine<C: Carrier>: Sized + 'static {
+    /// Opens the engine on the calling thread; a readable `doorbell` (an eventfd) must end every wait.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses what the engine needs.
+    fn new(options: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self>;
+
+    /// Starts to accept from a bound, listening socket.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    fn listen(&mut self, listener: socket2::Socket) -> io::Result<()>;
+
+    /// Runs one bounded turn: sends what is queued, waits, feeds the carrier.
+    ///
+    /// # Errors
+    ///
+    /// Fatal for the shard.
+    fn turn(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()>;
+
+    /// Calls `f` with one live connection, then acts on its [`Link`] side. False when the connection is gone.
+    fn visit(&mut self, carrier: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool;
+
+    /// Calls `f` with every live connection, acting on each [`Link`] side after it.
+    fn each(&mut self, carrier: &mut C, f: impl FnMut(&mut C, ConnId, &mut C::Conn));
+
+    /// Returns how many connections have a slot.
+    fn connections(&self) -> usize;
+
+    /// Stops accepting: serves what the kernel completed or still queues, then closes the listeners.
+    fn stop_accepting(&mut self, carrier: &mut C);
+
+    /// Says whether the next turn must not wait.
+    fn pending(&self) -> bool;
+
+    /// Says whether no connection and no operation is outstanding, so that the engine may be dropped.
+    fn is_idle(&self) -> bool;
+
+    /// Cancels everything and closes every connection at once ([`Ending::Abort`]).
+    fn abort_all(&mut self, carrier: &mut C);
+}
