@@ -1,0 +1,290 @@
+//! Bodies: one credit-based type for requests and responses, on a shard and on the pool.
+//!
+//! A body is empty, whole, made by a [`Source`], or fed through a channel with a window of bytes. The channel is
+//! how a connection streams a request to its handler and how a handler elsewhere streams its reply to the
+//! connection: the producer may run ahead by the window, then it waits until the consumer took bytes. No engine
+//! and no protocol type is in here.
+
+mod channel;
+
+use std::{
+    error::Error as StdError,
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+
+pub use channel::BodySender;
+pub(crate) use channel::Receiver;
+
+/// An error a body's producer may end it with.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// One piece of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Some bytes, not empty.
+    Data(Bytes),
+    /// The trailers; nothing comes after them.
+    Trailers(HeaderMap),
+}
+
+/// Produces a body piece by piece.
+pub trait Source: Send {
+    /// Returns the next piece, or `None` at the end.
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>>;
+
+    /// Returns how many bytes will come in all, where that is known.
+    fn len_bytes(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// The content of a request or a response.
+///
+/// ```
+/// use windlass::Body;
+/// let whole = Body::from("hello");
+/// assert_eq!(whole.len(), Some(5));
+/// let (sender, streamed) = Body::channel(64 * 1024);
+/// assert_eq!(streamed.len(), None);
+/// # drop(sender);
+/// ```
+#[derive(Default)]
+pub struct Body(Kind);
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Channel(Receiver),
+    Source(Pin<Box<dyn Source>>),
+}
+
+impl Body {
+    /// Makes a body without content.
+    pub const fn empty() -> Self {
+        Self(Kind::Empty)
+    }
+
+    /// Makes a body that is fed through the returned sender.
+    ///
+    /// The sender may run ahead by `window_bytes`, then [`BodySender::send`] waits. Dropping the sender without
+    /// [`BodySender::finish`] ends the body with [`BodyError::Aborted`].
+    pub fn channel(window_bytes: usize) -> (BodySender, Self) {
+        let (sender, receiver) = channel::channel(window_bytes, None);
+        (sender, Self(Kind::Channel(receiver)))
+    }
+
+    /// Like [`channel`](Self::channel), for a body whose length is known beforehand.
+    pub fn channel_with_len(window_bytes: usize, len_bytes: u64) -> (BodySender, Self) {
+        let (sender, receiver) = channel::channel(window_bytes, Some(len_bytes));
+        (sender, Self(Kind::Channel(receiver)))
+    }
+
+    /// Makes a body that is polled out of `source`, where the handler ran.
+    pub fn source(source: impl Source + 'static) -> Self {
+        Self(Kind::Source(Box::pin(source)))
+    }
+
+    /// Returns the bytes still to come, where that is known.
+    pub fn len(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Empty => Some(0),
+            Kind::Full(bytes) => Some(bytes.len() as u64),
+            Kind::Channel(receiver) => receiver.len_bytes(),
+            Kind::Source(source) => source.len_bytes(),
+        }
+    }
+
+    /// Says whether the body is known to have no bytes left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// Waits for the next bytes; `None` at the end. Trailers are kept for [`trailers`](Self::trailers).
+    ///
+    /// # Errors
+    ///
+    /// The peer or the producer ended the body early.
+    ///
+    /// # Cancel safety
+    ///
+    /// No bytes are lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        match self.frame().await? {
+            Ok(Frame::Data(bytes)) => Some(Ok(bytes)),
+            Ok(Frame::Trailers(trailers)) => {
+                self.0 = Kind::Channel(Receiver::ended_with(trailers));
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Waits for the next piece, trailers included.
+    ///
+    /// # Errors
+    ///
+    /// The peer or the producer ended the body early.
+    ///
+    /// # Cancel safety
+    ///
+    /// No bytes are lost when the future is dropped.
+    pub async fn frame(&mut self) -> Option<Result<Frame, BodyError>> {
+        poll_fn(|cx| self.poll_frame(cx)).await
+    }
+
+    /// Collects the whole body.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError::TooLarge`] above `limit_bytes`; otherwise as [`next`](Self::next).
+    pub async fn collect(mut self, limit_bytes: usize) -> Result<Bytes, BodyError> {
+        if let Kind::Full(bytes) = &mut self.0 {
+            return if bytes.len() <= limit_bytes { Ok(std::mem::take(bytes)) } else { Err(BodyError::TooLarge) };
+        }
+        let mut all = BytesMut::new();
+        while let Some(bytes) = self.next().await.transpose()? {
+            if bytes.len() > limit_bytes - all.len() {
+                return Err(BodyError::TooLarge);
+            }
+            all.extend_from_slice(&bytes);
+        }
+        Ok(all.freeze())
+    }
+
+    /// Waits for the trailers, skipping bytes that were not read. `None`: the peer sent none.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    pub async fn trailers(&mut self) -> Result<Option<HeaderMap>, BodyError> {
+        while let Some(frame) = self.frame().await.transpose()? {
+            if let Frame::Trailers(trailers) = frame {
+                return Ok(Some(trailers));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Polls for the next piece.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = Kind::Empty;
+                Poll::Ready((!bytes.is_empty()).then_some(Ok(Frame::Data(bytes))))
+            }
+            Kind::Channel(receiver) => receiver.poll_frame(cx),
+            Kind::Source(source) => {
+                source.as_mut().poll_frame(cx).map(|frame| frame.map(|f| f.map_err(BodyError::Producer)))
+            }
+        }
+    }
+
+    /// Returns the content if it is there as a whole.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Empty => Some(&[]),
+            Kind::Full(bytes) => Some(bytes),
+            Kind::Channel(_) | Kind::Source(_) => None,
+        }
+    }
+
+    /// Takes the content if it is there as a whole; else gives the body back.
+    pub(crate) fn into_whole(self) -> Result<Bytes, Self> {
+        match self.0 {
+            Kind::Empty => Ok(Bytes::new()),
+            Kind::Full(bytes) => Ok(bytes),
+            Kind::Channel(_) | Kind::Source(_) => Err(self),
+        }
+    }
+
+    /// Says whether the body has to be polled where its handler ran.
+    pub(crate) fn is_source(&self) -> bool {
+        matches!(self.0, Kind::Source(_))
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.0 {
+            Kind::Empty => "empty",
+            Kind::Full(_) => "whole",
+            Kind::Channel(_) => "channel",
+            Kind::Source(_) => "source",
+        };
+        f.debug_struct("Body").field("kind", &kind).field("len", &self.len()).finish()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::empty() } else { Self(Kind::Full(bytes)) }
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::from(Bytes::from(bytes))
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self::from(Bytes::from(text))
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Self::from(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self::from(Bytes::from_static(bytes))
+    }
+}
+
+/// Why a body ended early.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The other side went away before the end.
+    Aborted,
+    /// The peer sent bytes that are not a valid body, or too slowly; the text says which.
+    Peer(&'static str),
+    /// More bytes than the limit given.
+    TooLarge,
+    /// The producer failed.
+    Producer(BoxError),
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aborted => f.write_str("the other side ended the body before it was complete"),
+            Self::Peer(why) => write!(f, "the peer's body is at fault: {why}"),
+            Self::TooLarge => f.write_str("the body is larger than the limit"),
+            Self::Producer(error) => write!(f, "the body's producer failed: {error}"),
+        }
+    }
+}
+
+impl StdError for BodyError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Producer(error) => Some(error.as_ref()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Bounds on everything a peer can make the server hold, and on how long it may take.
+//!
+//! Each field says its unit, its default, why it exists and what a larger value costs. `None` in [`Timeouts`]
+//! switches a timer off; the field says what that costs.
+
+use std::time::Duration;
+
+/// Bounds on sizes and counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Longest request line, bytes. Default 8 KiB. Longer: `414`. Costs receive memory per connection.
+    pub request_line_bytes: usize,
+    /// Longest request head (request line and headers), bytes. Default 16 KiB, at most 64 KiB. Longer: `431`.
+    pub head_bytes: usize,
+    /// Most header fields in one head. Default 100. More: `431`. Bounds the work per head.
+    pub headers: usize,
+    /// Largest trailer section of a chunked body, bytes. Default 4 KiB. Larger: `400`.
+    pub trailer_bytes: usize,
+    /// Most bytes of chunk extensions in one body. Default 1 KiB. More: `400`. They carry nothing we use.
+    pub chunk_extension_bytes: usize,
+    /// Largest body that is collected before a handler runs, bytes. Default 1 MiB. Larger: `413`. A route may set
+    /// its own; a streaming route has none.
+    pub body_bytes: usize,
+    /// Bytes of a streamed body that may wait for its handler. Default 64 KiB. Then reading pauses.
+    pub body_window_bytes: usize,
+    /// Requests of one connection that may be in flight at once (pipelining). Default 32. Then reading pauses.
+    pub pipelined: usize,
+    /// Bytes of replies that may wait for one peer before its next requests are read. Default 256 KiB.
+    pub outbox_bytes: usize,
+    /// Bytes of a rejected or unread body that are read and thrown away. Default 256 KiB. Then the connection
+    /// closes; a peer that still writes may see a reset instead of the answer.
+    pub discard_bytes: usize,
+    /// Connections of the whole server. Default `None`: 0.8 of the open-file limit. At the limit the server stops
+    /// accepting and the kernel's backlog holds the rest.
+    pub connections: Option<usize>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_line_bytes: 8 * 1024,
+            head_bytes: 16 * 1024,
+            headers: 100,
+            trailer_bytes: 4 * 1024,
+            chunk_extension_bytes: 1024,
+            body_bytes: 1024 * 1024,
+            body_window_bytes: 64 * 1024,
+            pipelined: 32,
+            outbox_bytes: 256 * 1024,
+            discard_bytes: 256 * 1024,
+            connections: None,
+        }
+    }
+}
+
+/// Bounds on durations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// From the first byte of a request to the end of its head; a drip does not extend it. Default 10 s. Then
+    /// `408`. `None`: a peer may hold a connection with a partial head for ever.
+    pub header: Option<Duration>,
+    /// Longest silence within a body. Default 30 s. Then `408`. `None`: a silent body holds its request for ever.
+    pub body_idle: Option<Duration>,
+    /// Slowest body, bytes a second, measured over the whole body after [`body_grace`](Self::body_grace). Default
+    /// 500. Then `408`. 0 switches it off: a dripped body may last as long as `body_idle` lets every byte wait.
+    pub body_rate: u32,
+    /// How long a body may be slower than [`body_rate`](Self::body_rate). Default 10 s.
+    pub body_grace: Duration,
+    /// How long a connection may wait for its next request. Default 60 s. Then it closes. `None`: idle
+    /// connections stay until their peer leaves.
+    pub keep_alive: Option<Duration>,
+    /// How old a connection may get, less up to a tenth of jitter. Default 1 h. The reply after that closes it.
+    /// `None`: load never moves to new servers by itself.
+    pub age: Option<Duration>,
+    /// How long queued replies may wait without the peer taking a byte. Default 30 s. Then the connection closes.
+    /// `None`: a peer that never reads holds its replies for ever.
+    pub write_stall: Option<Duration>,
+    /// How long a finished connection waits for the peer's FIN while discarding. Default 2 s.
+    pub linger: Duration,
+    /// How long an async route's job may take to its response head, queueing included. Default 30 s. Then `503`.
+    /// `None`: a job may wait and run for ever.
+    pub job: Option<Duration>,
+    /// How long a streamed reply may go without its handler giving a byte. Default `None`: as long as the
+    /// handler likes.
+    pub stream_idle: Option<Duration>,
+    /// How long an inline handler may hold its shard before it is logged and counted
+    /// (`windlass_inline_stalls_total`). Default 10 ms.
+    pub inline_stall: Duration,
+    /// How long a draining server waits for running requests. Default 30 s.
+    pub grace: Duration,
+    /// How long a draining server still answers a connection that was just in use, before it counts as idle.
+    /// Default 100 ms: a busy client's next request is on its way when its last reply leaves.
+    pub drain_idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header: Some(Duration::from_secs(10)),
+            body_idle: Some(Duration::from_secs(30)),
+            body_rate: 500,
+            body_grace: Duration::from_secs(10),
+            keep_alive: Some(Duration::from_secs(60)),
+            age: Some(Duration::from_secs(3600)),
+            write_stall: Some(Duration::from_secs(30)),
+            linger: Duration::from_secs(2),
+            job: Some(Duration::from_secs(30)),
+            stream_idle: None,
+            inline_stall: Duration::from_millis(10),
+            grace: Duration::from_secs(30),
+            drain_idle: Duration::from_millis(100),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Counters: written by one shard each without locks or shared cache lines, summed when somebody scrapes.
+
+pub(crate) mod catalog;
+mod cells;
+mod families;
+mod scrape;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use windlass_actors::{Pool, System};
+
+pub(crate) use cells::{Causes, Counter, DispatchKind, ShardCells};
+pub(crate) use families::{Family, UNMATCHED};
+pub use scrape::Collector;
+
+/// What the running server did so far, summed over its shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Requests whose response head was made.
+    pub requests: u64,
+    /// Routes of the current table whose dispatch is async.
+    pub async_routes: u64,
+    /// Connections that left pure-inline mode, each counted once.
+    pub async_promoted_connections: u64,
+    /// Connections that have a slot.
+    pub connections: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Bytes the kernel took.
+    pub sent_bytes: u64,
+    /// Panics contained in handlers.
+    pub handler_panics: u64,
+    /// Requests answered `503` because the pool was full.
+    pub pool_refused: u64,
+}
+
+/// The counters of one server.
+pub(crate) struct Metrics {
+    enabled: bool,
+    shards: Vec<Arc<ShardCells>>,
+    families: Mutex<BTreeMap<(String, String), Arc<Family>>>,
+    async_routes: AtomicU64,
+    ready: AtomicBool,
+    engine: OnceLock<(&'static str, String)>,
+    system: OnceLock<System>,
+    pool: OnceLock<Pool>,
+    /// Failures that happen outside the shards.
+    pub(crate) causes: Causes,
+}
+
+impl Metrics {
+    pub(crate) fn new(shards: usize, enabled: bool) -> Arc<Self> {
+        Arc::new(Self {
+            enabled,
+            shards: (0..shards).map(|_| Arc::default()).collect(),
+            families: Mutex::default(),
+            async_routes: AtomicU64::new(0),
+            ready: AtomicBool::new(false),
+            engine: OnceLock::new(),
+            system: OnceLock::new(),
+            pool: OnceLock::new(),
+            causes: Causes::default(),
+        })
+    }
+
+    /// Says whether per-request figures are wanted.
+    pub(crate) fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    pub(crate) fn shards(&self) -> &[Arc<ShardCells>] {
+        &self.shards
+    }
+
+    /// Returns the figures of one route, the same ones whenever the same template and method are compiled again.
+    pub(crate) fn family(&self, template: &str, method: &str) -> Arc<Family> {
+        let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (template.to_owned(), method.to_owned());
+        families.entry(key).or_insert_with(|| Arc::new(Family::new(template, method, self.shards.len()))).clone()
+    }
+
+    pub(crate) fn families(&self) -> Vec<Arc<Family>> {
+        self.families.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) fn set_async_routes(&self, routes: usize) {
+        self.async_routes.store(routes as u64, Relaxed);
+    }
+
+    pub(crate) fn async_routes(&self) -> u64 {
+        self.async_routes.load(Relaxed)
+    }
+
+    pub(crate) fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Relaxed);
+    }
+
+    /// Says whether the server takes new work.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Relaxed)
+    }
+
+    pub(crate) fn set_engine(&self, engine: &'static str, reason: String) {
+        let _ = self.engine.set((engine, reason));
+    }
+
+    pub(crate) fn engine(&self) -> Option<(&'static str, &str)> {
+        self.engine.get().map(|(engine, reason)| (*engine, reason.as_str()))
+    }
+
+    pub(crate) fn set_system(&self, system: System) {
+        let _ = self.system.set(system);
+    }
+
+    pub(crate) fn system(&self) -> Option<&System> {
+        self.system.get()
+    }
+
+    pub(crate) fn set_pool(&self, pool: Pool) {
+        let _ = self.pool.set(pool);
+    }
+
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.pool.get()
+    }
+
+    /// Sums everything up.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let sum = |of: fn(&ShardCells) -> &Counter| self.shards.iter().map(|s| of(s).value()).sum::<u64>();
+        let cause = |of: fn(&ShardCells) -> &Causes, name: &str| -> u64 {
+            self.shards.iter().map(|s| of(s).value(name)).sum()
+        };
+        let (accepted, closed) = (sum(|s| &s.accepted), sum(|s| &s.closed));
+        Snapshot {
+            requests: self.shards.iter().map(|s| s.dispatched_total()).sum(),
+            async_routes: self.async_routes(),
+            async_promoted_connections: sum(|s| &s.promoted),
+            connections: accepted.saturating_sub(closed),
+            accepted,
+            received_bytes: sum(|s| &s.received_bytes),
+            sent_bytes: sum(|s| &s.sent_bytes),
+            handler_panics: cause(|s| &s.panics, "handler"),
+            pool_refused: cause(|s| &s.refused, "pool_full"),
+        }
+    }
+}

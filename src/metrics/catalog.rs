@@ -1,0 +1,56 @@
+//! Every metric there is: name, kind, meaning. One list for the scrape, the descriptions and the documents.
+
+use prometheus::proto::MetricType::{self, COUNTER, GAUGE, HISTOGRAM};
+
+/// One metric.
+pub(crate) struct Metric {
+    pub(crate) name: &'static str,
+    pub(crate) kind: MetricType,
+    pub(crate) help: &'static str,
+    pub(crate) labels: &'static [&'static str],
+}
+
+macro_rules! catalog {
+    ($($constant:ident $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(pub(crate) const $constant: Metric =
+            Metric { name: $name, kind: $kind, help: $help, labels: &[$($label),*] };)*
+        /// All of them, in the order of the scrape.
+        pub(crate) const ALL: &[&Metric] = &[$(&$constant),*];
+    };
+}
+
+catalog! {
+    REQUESTS COUNTER "windlass_requests_total" ["route", "method", "status"]
+        "Responses by route template, method and status class; paths that match no route share one label.";
+    DURATION HISTOGRAM "windlass_request_duration_seconds" ["route", "method"]
+        "From the end of a request's head to its response head.";
+    DISPATCHED COUNTER "windlass_requests_dispatched_total" ["kind", "protocol", "shard"]
+        "Requests by how they were served: static, inline or async.";
+    ASYNC_ROUTES GAUGE "windlass_async_routes" []
+        "Routes of the current table whose resolved dispatch is async.";
+    PROMOTED COUNTER "windlass_async_promoted_connections_total" []
+        "HTTP/1.1 connections that met their first async route, each counted once.";
+    STALLS COUNTER "windlass_inline_stalls_total" ["route"]
+        "Inline handlers that held their shard longer than the inline_stall timeout.";
+    CONNECTIONS GAUGE "windlass_connections" ["shard", "state"]
+        "Connections with a request in progress (active) and the others (idle).";
+    ACCEPTED COUNTER "windlass_connections_accepted_total" ["shard"] "Connections accepted.";
+    CLOSED COUNTER "windlass_connections_closed_total" ["shard", "cause"] "Connections closed, by why.";
+    RECEIVED COUNTER "windlass_received_bytes_total" ["shard"] "Bytes received.";
+    SENT COUNTER "windlass_sent_bytes_total" ["shard"] "Bytes the kernel took.";
+    TIMEOUTS COUNTER "windlass_timeouts_total" ["timer"] "Requests and connections ended by a timer.";
+    PROTOCOL_ERRORS COUNTER "windlass_protocol_errors_total" ["cause"] "Requests that broke the protocol, by how.";
+    REFUSED COUNTER "windlass_refused_requests_total" ["cause"] "Valid requests answered 503, by why.";
+    PANICS COUNTER "windlass_panics_total" ["place"] "Panics contained, by whose code it was.";
+    ACCEPT_ERRORS COUNTER "windlass_accept_errors_total" ["cause"] "Failed accepts, by error.";
+    BIND_ERRORS COUNTER "windlass_bind_errors_total" ["cause"] "Failed or retried binds, by error.";
+    POOL_QUEUED GAUGE "windlass_pool_queued_jobs" ["lane"] "Jobs waiting for a worker.";
+    POOL_RUNNING GAUGE "windlass_pool_running_jobs" ["lane"] "Jobs that run.";
+    POOL_JOBS COUNTER "windlass_pool_jobs_total" ["lane", "outcome"] "Jobs that ended, by how.";
+    SHARD_TURNS COUNTER "windlass_shard_turns_total" ["shard"] "Turns of the shard's loop.";
+    SHARD_LAG GAUGE "windlass_shard_lag_seconds" ["shard"] "Longest time a turn held the shard since the last scrape.";
+    SHARD_INBOX GAUGE "windlass_shard_inbox_messages" ["shard"] "Messages waiting in the shard's inbox.";
+    SHARD_GUESTS GAUGE "windlass_shard_guests" ["shard"] "Futures the shard hosts: actors and pending inline handlers.";
+    ENGINE GAUGE "windlass_engine_info" ["engine", "reason"] "Which engine runs and why; always 1.";
+    READY GAUGE "windlass_ready" [] "1 while the server takes new work.";
+}

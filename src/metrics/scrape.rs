@@ -1,0 +1,214 @@
+//! The scrape: cells summed into Prometheus families. The only place that names the `prometheus` crate's types.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use prometheus::{
+    TextEncoder,
+    core::Desc,
+    proto::{self, LabelPair, MetricFamily, MetricType},
+};
+
+use super::{
+    Metrics,
+    catalog::{self, Metric},
+    cells::{Causes, Counter, DispatchKind, ShardCells},
+    families::{BOUNDS_MICROS, CLASSES, Family, RouteCells},
+};
+
+/// Gives a running server's metrics to a `prometheus::Registry` of the program it is embedded in.
+///
+/// Register it once: `registry.register(Box::new(server.collector()))`. Each scrape sums the shards' cells.
+pub struct Collector {
+    metrics: Arc<Metrics>,
+    descriptions: Vec<Desc>,
+}
+
+impl Collector {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        let describe = |metric: &&Metric| {
+            let labels = metric.labels.iter().map(|l| (*l).to_owned()).collect();
+            Desc::new(metric.name.to_owned(), metric.help.to_owned(), labels, Default::default()).ok()
+        };
+        Self { metrics, descriptions: catalog::ALL.iter().filter_map(describe).collect() }
+    }
+
+    /// Writes the Prometheus text format.
+    pub(crate) fn text(&self) -> String {
+        let families = collect(&self.metrics);
+        TextEncoder::new().encode_to_string(&families).unwrap_or_else(|error| {
+            tracing::error!(%error, "the metrics cannot be written");
+            String::new()
+        })
+    }
+}
+
+impl prometheus::core::Collector for Collector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descriptions.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        collect(&self.metrics)
+    }
+}
+
+impl std::fmt::Debug for Collector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Collector").finish_non_exhaustive()
+    }
+}
+
+fn collect(metrics: &Metrics) -> Vec<MetricFamily> {
+    let mut page = Page::default();
+    routes(&mut page, &metrics.families());
+    dispatch(&mut page, metrics);
+    connections(&mut page, metrics.shards());
+    causes(&mut page, metrics);
+    pool(&mut page, metrics);
+    shards(&mut page, metrics);
+    page.into_families()
+}
+
+fn routes(page: &mut Page, families: &[Arc<Family>]) {
+    for family in families {
+        let sum = |of: &dyn Fn(&RouteCells) -> &Counter| family.shards.iter().map(|s| of(s).value()).sum::<u64>();
+        let (route, method) = (family.template.as_str(), family.method.as_str());
+        for (index, class) in CLASSES.iter().enumerate() {
+            let count = sum(&|cells| &cells.classes[index]);
+            if count > 0 {
+                page.add(&catalog::REQUESTS, &[route, method, class], count as f64);
+            }
+        }
+        let buckets: Vec<u64> = (0..=BOUNDS_MICROS.len()).map(|index| sum(&|cells| &cells.buckets[index])).collect();
+        if buckets.iter().any(|count| *count > 0) {
+            let nanos = sum(&|cells| &cells.sum_nanos);
+            page.add_histogram(&catalog::DURATION, &[route, method], &buckets, nanos as f64 / 1e9);
+        }
+        let stalls = sum(&|cells| &cells.stalls);
+        if stalls > 0 {
+            page.add(&catalog::STALLS, &[route], stalls as f64);
+        }
+    }
+}
+
+fn dispatch(page: &mut Page, metrics: &Metrics) {
+    page.add(&catalog::ASYNC_ROUTES, &[], metrics.async_routes() as f64);
+    let promoted: u64 = metrics.shards().iter().map(|s| s.promoted.value()).sum();
+    page.add(&catalog::PROMOTED, &[], promoted as f64);
+    for (shard, cells) in metrics.shards().iter().enumerate() {
+        for kind in DispatchKind::ALL {
+            let labels = [kind.name(), "h1", &shard.to_string()];
+            page.add(&catalog::DISPATCHED, &labels, cells.dispatched(kind).value() as f64);
+        }
+    }
+}
+
+fn connections(page: &mut Page, shards: &[Arc<ShardCells>]) {
+    for (shard, cells) in shards.iter().enumerate() {
+        let shard = shard.to_string();
+        let open = cells.accepted.value().saturating_sub(cells.closed.value());
+        let active = cells.active.value().min(open);
+        page.add(&catalog::CONNECTIONS, &[&shard, "active"], active as f64);
+        page.add(&catalog::CONNECTIONS, &[&shard, "idle"], (open - active) as f64);
+        page.add(&catalog::ACCEPTED, &[&shard], cells.accepted.value() as f64);
+        page.add(&catalog::RECEIVED, &[&shard], cells.received_bytes.value() as f64);
+        page.add(&catalog::SENT, &[&shard], cells.sent_bytes.value() as f64);
+        for (cause, count) in cells.closes.all() {
+            page.add(&catalog::CLOSED, &[&shard, cause], count as f64);
+        }
+    }
+}
+
+fn causes(page: &mut Page, metrics: &Metrics) {
+    type Of = fn(&ShardCells) -> &Causes;
+    let summed: [(&Metric, Of); 5] = [
+        (&catalog::TIMEOUTS, |s| &s.timeouts),
+        (&catalog::PROTOCOL_ERRORS, |s| &s.protocol_errors),
+        (&catalog::REFUSED, |s| &s.refused),
+        (&catalog::PANICS, |s| &s.panics),
+        (&catalog::ACCEPT_ERRORS, |s| &s.accept_errors),
+    ];
+    for (metric, of) in summed {
+        let mut sums = BTreeMap::new();
+        for (cause, count) in metrics.shards().iter().flat_map(|s| of(s).all()) {
+            *sums.entry(cause).or_insert(0) += count;
+        }
+        for (cause, count) in sums {
+            page.add(metric, &[cause], count as f64);
+        }
+    }
+    for (cause, count) in metrics.causes.all() {
+        page.add(&catalog::BIND_ERRORS, &[cause], count as f64);
+    }
+}
+
+/// Families by name, filled sample by sample.
+#[derive(Default)]
+pub(super) struct Page {
+    families: BTreeMap<&'static str, MetricFamily>,
+}
+
+impl Page {
+    /// Adds one sample; `labels` are the values of the metric's labels in their order.
+    pub(super) fn add(&mut self, metric: &Metric, labels: &[&str], value: f64) {
+        let mut sample = sample(metric, labels);
+        if metric.kind == MetricType::COUNTER {
+            let mut counter = proto::Counter::default();
+            counter.set_value(value);
+            sample.set_counter(counter);
+        } else {
+            let mut gauge = proto::Gauge::default();
+            gauge.set_value(value);
+            sample.set_gauge(gauge);
+        }
+        self.push(metric, sample);
+    }
+
+    /// Adds one histogram of plain (not cumulative) bucket counts; the last is above every bound.
+    fn add_histogram(&mut self, metric: &Metric, labels: &[&str], counts: &[u64], sum_seconds: f64) {
+        let mut cumulative = 0;
+        let mut buckets = Vec::with_capacity(BOUNDS_MICROS.len());
+        for (bound, count) in BOUNDS_MICROS.iter().zip(counts) {
+            cumulative += count;
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(*bound as f64 / 1e6);
+            bucket.set_cumulative_count(cumulative);
+            buckets.push(bucket);
+        }
+        let mut histogram = proto::Histogram::default();
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(counts.iter().sum());
+        histogram.set_sample_sum(sum_seconds);
+        let mut sample = sample(metric, labels);
+        sample.set_histogram(histogram);
+        self.push(metric, sample);
+    }
+
+    fn push(&mut self, metric: &Metric, sample: proto::Metric) {
+        let family = self.families.entry(metric.name).or_insert_with(|| {
+            let mut family = MetricFamily::default();
+            family.set_name(metric.name.to_owned());
+            family.set_help(metric.help.to_owned());
+            family.set_field_type(metric.kind);
+            family
+        });
+        family.mut_metric().push(sample);
+    }
+
+    fn into_families(mut self) -> Vec<MetricFamily> {
+        catalog::ALL.iter().filter_map(|metric| self.families.remove(metric.name)).collect()
+    }
+}
+
+fn sample(metric: &Metric, labels: &[&str]) -> proto::Metric {
+    debug_assert_eq!(metric.labels.len(), labels.len(), "{}", metric.name);
+    let pairs = metric.labels.iter().zip(labels).map(|(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    });
+    let mut sample = proto::Metric::default();
+    sample.set_label(pairs.collect());
+    sample
+}

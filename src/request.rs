@@ -1,0 +1,195 @@
+//! A request as a handler sees it: owned, `Send`, its head kept as one buffer and ranges into it.
+//!
+//! The buffer comes from a free list of the thread and returns to the free list of the thread that drops the
+//! request, so that an inline request costs no allocation for its head.
+
+mod context;
+mod head;
+
+use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
+
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use percent_encoding::percent_decode;
+
+use crate::body::Body;
+
+pub(crate) use context::Context;
+pub use context::{Peer, TrustedProxies};
+pub(crate) use head::{Head, Span};
+
+/// One request.
+///
+/// ```
+/// use windlass::{Request, Response};
+/// fn hello(request: Request) -> Response {
+///     let name = request.param("name").unwrap_or_default();
+///     Response::text(format!("Hello, {name}!"))
+/// }
+/// ```
+pub struct Request {
+    head: Head,
+    body: Body,
+    peer: Peer,
+    context: Arc<Context>,
+    extensions: Extensions,
+}
+
+impl Request {
+    pub(crate) fn new(head: Head, body: Body, peer: Peer, context: Arc<Context>) -> Self {
+        Self { head, body, peer, context, extensions: Extensions::new() }
+    }
+
+    /// Returns the method.
+    pub fn method(&self) -> &Method {
+        &self.head.method
+    }
+
+    /// Returns the protocol version.
+    pub fn version(&self) -> Version {
+        self.head.version
+    }
+
+    /// Returns the path as it was sent, still percent-encoded, without the query.
+    pub fn path(&self) -> &str {
+        self.head.text(self.head.path)
+    }
+
+    /// Returns what stood behind the `?`, still percent-encoded.
+    pub fn query(&self) -> Option<&str> {
+        self.head.query.map(|span| self.head.text(span))
+    }
+
+    /// Returns the first value of one `key=value` pair of the query, percent-decoded, `+` as a space.
+    ///
+    /// Invalid UTF-8 is replaced by U+FFFD.
+    pub fn query_value(&self, key: &str) -> Option<Cow<'_, str>> {
+        let pairs = form_urlencoded::parse(self.query()?.as_bytes());
+        pairs.into_iter().find_map(|(name, value)| (name == key).then_some(value))
+    }
+
+    /// Returns the authority the request is for: of the request target if it has one, else of `Host`.
+    pub fn host(&self) -> Option<&str> {
+        self.head.authority.map(|span| self.head.text(span))
+    }
+
+    /// Returns one path parameter, percent-decoded.
+    ///
+    /// A parameter that is not UTF-8 after decoding, or that holds a NUL, was answered `400` before any handler ran.
+    pub fn param(&self, name: &str) -> Option<Cow<'_, str>> {
+        let raw = self.param_raw(name)?;
+        Some(percent_decode(raw.as_bytes()).decode_utf8_lossy())
+    }
+
+    /// Returns one path parameter as it was sent.
+    pub fn param_raw(&self, name: &str) -> Option<&str> {
+        let head = &self.head;
+        head.params.iter().find(|(key, _)| head.text(*key) == name).map(|(_, value)| head.text(*value))
+    }
+
+    /// Returns the first value of a header, if it is visible ASCII or UTF-8.
+    pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
+        std::str::from_utf8(self.header_bytes(name)?).ok()
+    }
+
+    /// Returns the first value of a header.
+    pub fn header_bytes(&self, name: impl AsRef<str>) -> Option<&[u8]> {
+        let wanted = name.as_ref().as_bytes();
+        self.header_pairs().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+    }
+
+    /// Returns all headers in the order they came, names as they were sent.
+    pub fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let head = &self.head;
+        head.headers.iter().map(|(name, value)| (head.bytes(*name), head.bytes(*value)))
+    }
+
+    /// Builds an [`http::HeaderMap`] of all headers. Costs an allocation or more; prefer [`header`](Self::header).
+    pub fn header_map(&self) -> HeaderMap {
+        let pairs = self.header_pairs();
+        pairs.filter_map(|(n, v)| Some((HeaderName::from_bytes(n).ok()?, HeaderValue::from_bytes(v).ok()?))).collect()
+    }
+
+    /// Returns the request's `Content-Type`.
+    pub fn content_type(&self) -> Option<&str> {
+        self.header(header::CONTENT_TYPE)
+    }
+
+    /// Returns the body: whole on an ordinary route, streamed on a streaming one.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Returns the body to read from.
+    pub fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    /// Takes the body, leaving an empty one.
+    pub fn take_body(&mut self) -> Body {
+        std::mem::take(&mut self.body)
+    }
+
+    /// Replaces the body; for middleware.
+    pub fn set_body(&mut self, body: Body) {
+        self.body = body;
+    }
+
+    /// Returns the address of the socket's other side, or the one a PROXY preamble named. `None` on a Unix socket.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer.address()
+    }
+
+    /// Returns the address of the client: [`peer`](Self::peer), or what `Forwarded` or `X-Forwarded-For` say when
+    /// the peer is one of the server's trusted proxies.
+    ///
+    /// The list is read from its end, over every trusted proxy, to the first address that is not one.
+    pub fn client(&self) -> Option<std::net::IpAddr> {
+        self.context.trusted.client(self.peer, self.header_pairs())
+    }
+
+    /// Returns the server's state of this type, set by [`Router::state`](crate::Router::state).
+    pub fn state<T: Send + Sync + Clone + 'static>(&self) -> Option<&T> {
+        self.context.state.get::<T>()
+    }
+
+    /// Returns what middleware attached.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// Returns what middleware attached, to add to it.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
+    }
+}
+
+/// Converts to the `http` crate's request, for libraries that speak it. Builds a header map.
+///
+/// # Errors
+///
+/// The target is not a URI by that crate's rules.
+impl TryFrom<Request> for http::Request<Body> {
+    type Error = http::Error;
+
+    fn try_from(mut request: Request) -> Result<Self, Self::Error> {
+        let path = request.path();
+        let target = match request.query() {
+            Some(query) => Cow::Owned(format!("{path}?{query}")),
+            None => Cow::Borrowed(path),
+        };
+        let built = http::Request::builder().method(request.method()).uri(target.as_ref()).version(request.version());
+        let mut built = built.body(())?;
+        *built.headers_mut() = request.header_map();
+        *built.extensions_mut() = std::mem::take(&mut request.extensions);
+        let (parts, ()) = built.into_parts();
+        Ok(Self::from_parts(parts, request.take_body()))
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Request");
+        debug.field("method", self.method()).field("path", &self.path()).field("query", &self.query());
+        debug.field("body", &self.body).finish_non_exhaustive()
+    }
+}

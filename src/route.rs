@@ -1,0 +1,165 @@
+//! Routes as a user registers them.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use crate::{
+    handler::{Erased, Handler, Layer, Middleware, erase},
+    request::Request,
+    response::{IntoResponse, Response},
+};
+
+/// Where a route's handler runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dispatch {
+    /// On the connection's own shard, at once. For handlers that answer in microseconds.
+    #[default]
+    Inline,
+    /// As a message to the pool: an async handler on a worker with tokio, a sync handler on a thread of its own.
+    /// For handlers that wait or compute.
+    Async,
+}
+
+/// How a route's handler gets the request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyMode {
+    /// Collected before the handler runs; with its own limit, or the server's.
+    Whole(Option<usize>),
+    /// The handler runs at the end of the head and reads the body as it comes.
+    Streamed,
+}
+
+/// What a route does.
+#[derive(Clone)]
+pub(crate) enum Action {
+    /// Sends the same response each time.
+    Static(Arc<StaticResponse>),
+    /// Runs a handler.
+    Run(Arc<dyn Erased>),
+}
+
+/// A response that never changes; made into a wire image when the table is compiled.
+#[derive(Debug)]
+pub(crate) struct StaticResponse {
+    pub(crate) response: Response,
+}
+
+/// One method of one path, and what it does.
+///
+/// ```
+/// use windlass::{Request, get, post};
+/// async fn slow(_: Request) -> &'static str { "done" }
+/// let a = get("/hello/{name}", |request: Request| format!("Hello, {}!", request.param("name").unwrap()));
+/// let b = post("/slow", slow).run_async();
+/// ```
+///
+/// Paths are [`matchit`'s](https://docs.rs/matchit): `{id}` is one segment, `{*rest}` the rest of the path; a path
+/// without braces is matched first. A GET route answers HEAD too.
+#[derive(Clone)]
+pub struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) action: Action,
+    pub(crate) dispatch: Option<Dispatch>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) body: BodyMode,
+}
+
+impl Route {
+    /// Makes a route for any method.
+    pub fn new<M: 'static>(method: Method, path: impl Into<String>, handler: impl Handler<M>) -> Self {
+        Self::with_action(method, path.into(), Action::Run(erase(handler)))
+    }
+
+    fn with_action(method: Method, path: String, action: Action) -> Self {
+        Self { method, path, action, dispatch: None, layers: Vec::new(), body: BodyMode::Whole(None) }
+    }
+
+    /// Runs this route on its connection's shard, whatever its group or the server say.
+    #[must_use]
+    pub fn run_inline(self) -> Self {
+        Self { dispatch: Some(Dispatch::Inline), ..self }
+    }
+
+    /// Runs this route on the pool, whatever its group or the server say.
+    #[must_use]
+    pub fn run_async(self) -> Self {
+        Self { dispatch: Some(Dispatch::Async), ..self }
+    }
+
+    /// Puts middleware around the handler, inside of what was put before. The dispatch stays as it is.
+    #[must_use]
+    pub fn with(mut self, middleware: impl Middleware) -> Self {
+        self.layers.push(Arc::new(middleware));
+        self
+    }
+
+    /// Runs the handler as soon as the head is there; it reads the body as it comes. No size limit applies.
+    #[must_use]
+    pub fn streamed(self) -> Self {
+        Self { body: BodyMode::Streamed, ..self }
+    }
+
+    /// Sets the largest body this route collects, bytes, instead of
+    /// [`Limits::body_bytes`](crate::Limits::body_bytes).
+    #[must_use]
+    pub fn body_limit(self, bytes: usize) -> Self {
+        Self { body: BodyMode::Whole(Some(bytes)), ..self }
+    }
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("Route");
+        debug.field("method", &self.method).field("path", &self.path).field("dispatch", &self.dispatch);
+        debug.finish_non_exhaustive()
+    }
+}
+
+/// Makes a GET route that sends the same response each time, out of a prebuilt image: the fastest there is.
+///
+/// ```
+/// use windlass::{Response, static_route};
+/// let route = static_route("/robots.txt", Response::text("User-agent: *\nDisallow:\n"));
+/// ```
+///
+/// Its path must have no parameters. Under middleware it is served as an inline handler instead, so that no
+/// middleware is skipped.
+///
+/// # Panics
+///
+/// The response's body is not whole (a channel or a source).
+pub fn static_route(path: impl Into<String>, response: impl IntoResponse) -> Route {
+    let response = response.into_response();
+    assert!(response.body().as_bytes().is_some(), "a static route needs a body that is there as a whole");
+    Route::with_action(Method::GET, path.into(), Action::Static(Arc::new(StaticResponse { response })))
+}
+
+impl StaticResponse {
+    /// Makes a copy as an ordinary response; the body is shared.
+    pub(crate) fn to_response(&self) -> Response {
+        let mut copy = Response::status_only(self.response.status());
+        *copy.fields_mut() = self.response.fields().clone();
+        copy.with_body(bytes::Bytes::copy_from_slice(self.response.body().as_bytes().unwrap_or_default()))
+    }
+
+    /// Makes the handler that serves this response under middleware.
+    pub(crate) fn as_handler(self: &Arc<Self>) -> Arc<dyn Erased> {
+        let this = self.clone();
+        erase(move |_: Request| this.to_response())
+    }
+}
+
+macro_rules! methods {
+    ($($name:ident $method:ident),*) => {
+        $(
+            #[doc = concat!("Makes a ", stringify!($method), " route.")]
+            pub fn $name<M: 'static>(path: impl Into<String>, handler: impl Handler<M>) -> Route {
+                Route::new(Method::$method, path, handler)
+            }
+        )*
+    };
+}
+
+methods!(get GET, post POST, put PUT, delete DELETE, patch PATCH, head HEAD, options OPTIONS);
