@@ -1,0 +1,266 @@
+//! Writes responses: one function decides the framing, one writes the head.
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use super::{Head, Method, Reject, Version, chunk::is_forbidden_trailer, tokens};
+
+/// The interim response to `Expect: 100-continue` (RFC 9110 §15.2.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// The end of a chunked body without trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// An IMF-fixdate (RFC 9110 §5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub type Date = [u8; 29];
+
+/// The side of a request that its response depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Version of the request.
+    pub version: Version,
+    /// Method of the request.
+    pub method: Method,
+    /// Whether the connection shall be kept; [`head`] may decide otherwise, never the other way round.
+    pub keep_alive: bool,
+}
+
+impl Exchange {
+    /// Makes the exchange of a request.
+    pub fn new(head: &Head) -> Self {
+        Self { version: head.version(), method: head.method(), keep_alive: head.keep_alive() }
+    }
+}
+
+/// How long a response's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// So many bytes.
+    Known(u64),
+    /// It ends when it ends.
+    Unknown,
+}
+
+/// How a response's body goes on the wire (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// No body may be sent, whatever its length.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks, then [`LAST_CHUNK`] or [`last_chunk`].
+    Chunked,
+    /// As it is; the end of the connection ends it.
+    Close,
+}
+
+/// What [`head`] decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// How the body must follow.
+    pub framing: Framing,
+    /// Whether the connection may serve another request after it.
+    pub keep_alive: bool,
+}
+
+/// Decides how a response's body is framed.
+///
+/// HEAD, 1xx, 204 and 304, and 2xx to CONNECT have no body. A known length is declared. Else HTTP/1.1 gets chunks and
+/// HTTP/1.0, which has none, the end of the connection.
+pub fn framing(exchange: Exchange, status: StatusCode, length: Length) -> Framing {
+    match (length, exchange.version) {
+        _ if exchange.method == Method::Head || !may_have_body(exchange, status) => Framing::None,
+        (Length::Known(length), _) => Framing::Length(length),
+        (Length::Unknown, Version::Http11) => Framing::Chunked,
+        (Length::Unknown, Version::Http10) => Framing::Close,
+    }
+}
+
+/// Writes a response's head.
+///
+/// `headers` may hold anything; what concerns the message itself is decided here:
+/// - `content-length` is dropped for the real one; in the answer to HEAD, and in a 304, the first is honoured, as
+///   it tells what GET would give.
+/// - `transfer-encoding` is dropped.
+/// - `connection` is dropped, save that `close` in it closes, and that a 101 keeps it.
+/// - the first `date` is honoured instead of the given one; others are dropped.
+///
+/// Values cannot hold CR, LF or NUL: [`HeaderValue`] refuses them.
+pub fn head<'h>(
+    out: &mut Vec<u8>,
+    exchange: Exchange,
+    status: StatusCode,
+    length: Length,
+    headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
+    date: &Date,
+) -> Sent {
+    let framing = framing(exchange, status, length);
+    status_line(out, status);
+    let mut own = Own::default();
+    for (name, value) in headers {
+        if own.passes(name, value, status) {
+            field(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    let keep_alive = exchange.keep_alive && !own.close && framing != Framing::Close;
+    write_length(out, exchange, status, length, framing, own.length);
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        connection(out, exchange.version, keep_alive);
+    }
+    if !own.date {
+        field(out, b"date", date);
+    }
+    out.extend_from_slice(b"\r\n");
+    Sent { framing, keep_alive }
+}
+
+/// Writes the line before a chunk of so many bytes; the data and [`CHUNK_END`] follow. Not for 0: see [`LAST_CHUNK`].
+pub fn chunk_head(out: &mut Vec<u8>, bytes: u64) {
+    let digits = (16 - bytes.leading_zeros() / 4).max(1);
+    for digit in (0..digits).rev() {
+        out.push(b"0123456789abcdef"[(bytes >> (digit * 4) & 0xf) as usize]);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What follows a chunk's data.
+pub const CHUNK_END: &[u8] = b"\r\n";
+
+/// Writes data as one chunk; nothing if there is none, as an empty chunk would end the body.
+pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
+    if data.is_empty() {
+        return;
+    }
+    out.reserve(data.len() + 20);
+    chunk_head(out, data.len() as u64);
+    out.extend_from_slice(data);
+    out.extend_from_slice(CHUNK_END);
+}
+
+/// Writes the end of a chunked body with trailers, leaving out those that must not be one.
+pub fn last_chunk<'h>(out: &mut Vec<u8>, trailers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>) {
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers {
+        if !is_forbidden_trailer(name.as_str().as_bytes()) {
+            field(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a whole small response that names a refusal's cause in plain words and closes.
+pub fn reject(out: &mut Vec<u8>, reject: Reject, date: &Date) {
+    error(out, reject.status(), reject.text(), date);
+}
+
+/// Writes a whole small text response that closes, for where no request could be made out.
+pub fn error(out: &mut Vec<u8>, status: StatusCode, text: &str, date: &Date) {
+    status_line(out, status);
+    out.extend_from_slice(b"content-type: text/plain; charset=utf-8\r\ncontent-length: ");
+    decimal(out, text.len() as u64 + 1);
+    out.extend_from_slice(b"\r\nconnection: close\r\ndate: ");
+    out.extend_from_slice(date);
+    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'\n');
+}
+
+/// Fields of the handler's that concern the message itself.
+#[derive(Default)]
+struct Own<'h> {
+    length: Option<&'h [u8]>,
+    close: bool,
+    date: bool,
+}
+
+impl<'h> Own<'h> {
+    /// Takes note of one field; says whether it is written as it is.
+    fn passes(&mut self, name: &HeaderName, value: &'h HeaderValue, status: StatusCode) -> bool {
+        if *name == header::CONTENT_LENGTH {
+            self.length = self.length.or(Some(value.as_bytes()));
+            return false;
+        }
+        if *name == header::CONNECTION {
+            self.close |= tokens::list(value.as_bytes()).any(|option| option.eq_ignore_ascii_case(b"close"));
+            return status == StatusCode::SWITCHING_PROTOCOLS;
+        }
+        if *name == header::DATE {
+            return !std::mem::replace(&mut self.date, true);
+        }
+        *name != header::TRANSFER_ENCODING
+    }
+}
+
+fn may_have_body(exchange: Exchange, status: StatusCode) -> bool {
+    let tunnel = exchange.method == Method::Connect && status.is_success();
+    !(status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED || tunnel)
+}
+
+fn write_length(
+    out: &mut Vec<u8>,
+    exchange: Exchange,
+    status: StatusCode,
+    length: Length,
+    framing: Framing,
+    own: Option<&[u8]>,
+) {
+    let told = own.filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
+    match (framing, told, length) {
+        (Framing::Length(length), _, _) => length_field(out, length),
+        (Framing::Chunked, _, _) => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        (Framing::None, Some(digits), _) if may_have_body(exchange, status) || status == StatusCode::NOT_MODIFIED => {
+            field(out, b"content-length", digits);
+        }
+        (Framing::None, None, Length::Known(length)) if may_have_body(exchange, status) => length_field(out, length),
+        (Framing::None | Framing::Close, _, _) => {}
+    }
+}
+
+/// Writes what a peer of this version does not assume about the connection.
+pub(super) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
+    match (version, keep_alive) {
+        (_, false) => out.extend_from_slice(b"connection: close\r\n"),
+        (Version::Http10, true) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (Version::Http11, true) => {}
+    }
+}
+
+pub(super) fn status_line(out: &mut Vec<u8>, status: StatusCode) {
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+pub(super) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn length_field(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"content-length: ");
+    decimal(out, length);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a number in decimal without an allocation.
+fn decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}

@@ -1,0 +1,94 @@
+//! Header fields as offsets into the bytes they were parsed from.
+
+/// A part of the bytes that something was parsed from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// Makes a span from offsets; a head is far shorter than the 4 GiB that they can name.
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    /// Says where `part` lies in `whole`, of which it must be a slice.
+    pub(super) fn within(whole: &[u8], part: &[u8]) -> Self {
+        let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+        Self::new(start, start.wrapping_add(part.len()))
+    }
+
+    /// Returns the bytes. Bytes other than those parsed, or a copy of them, give nonsense or nothing.
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    /// Returns the offset of the first byte.
+    pub fn start(self) -> usize {
+        self.start as usize
+    }
+
+    /// Returns the offset behind the last byte.
+    pub fn end(self) -> usize {
+        self.end as usize
+    }
+
+    /// Returns how many bytes it spans.
+    pub fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Says whether it spans nothing.
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// One field line: a name, and a value without the white space around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Where the name is.
+    pub name: Span,
+    /// Where the value is.
+    pub value: Span,
+}
+
+/// Field lines and the bytes they are in, by name or in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    fields: &'a [Field],
+    bytes: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(fields: &'a [Field], bytes: &'a [u8]) -> Self {
+        Self { fields, bytes }
+    }
+
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Says whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Walks them in the order they came in, names as the peer spelt them.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let bytes = self.bytes;
+        self.fields.iter().map(move |field| (field.name.of(bytes), field.value.of(bytes)))
+    }
+
+    /// Returns the first value of this name, whatever its case.
+    pub fn first(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.all(name).next()
+    }
+
+    /// Walks all values of this name, whatever its case.
+    pub fn all<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}

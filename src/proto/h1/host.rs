@@ -1,0 +1,69 @@
+//! The syntax of a host and port (RFC 9110 §7.2, RFC 3986 §3.2).
+
+use std::net::Ipv6Addr;
+
+/// Says whether this is `uri-host [ ":" [ port ] ]`, the value of Host. An empty one is: a target without an
+/// authority asks for it.
+///
+/// User information, an IPv6 zone and `IPvFuture` are refused.
+pub(super) fn is_host(value: &[u8]) -> bool {
+    match value {
+        [b'[', ..] => is_bracketed(value),
+        _ => is_named(value),
+    }
+}
+
+/// Says whether this is a host that is not empty, and a port if there is a colon: what a URI's authority must be.
+pub(super) fn is_authority(value: &[u8]) -> bool {
+    !matches!(value, [] | [b':', ..]) && is_host(value)
+}
+
+/// Says whether this is a host and a port, neither empty: the target of CONNECT.
+pub(super) fn is_host_and_port(value: &[u8]) -> bool {
+    let port_at = value.iter().rposition(|&byte| byte == b':').map(|colon| colon + 1);
+    is_authority(value) && port_at.is_some_and(|at| at < value.len() && !value[at..].contains(&b']'))
+}
+
+fn is_named(value: &[u8]) -> bool {
+    let mut rest = value;
+    while let [byte, behind @ ..] = rest {
+        rest = match (byte, behind) {
+            (b':', port) => return is_port(port),
+            (b'%', [high, low, behind @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => behind,
+            (byte, behind) if NAME[usize::from(*byte)] => behind,
+            _ => return false,
+        };
+    }
+    true
+}
+
+fn is_bracketed(value: &[u8]) -> bool {
+    let Some(close) = value.iter().position(|&byte| byte == b']') else { return false };
+    let address = std::str::from_utf8(&value[1..close]).ok().map(str::parse::<Ipv6Addr>);
+    let port = match &value[close + 1..] {
+        [] => true,
+        [b':', port @ ..] => is_port(port),
+        _ => false,
+    };
+    port && matches!(address, Some(Ok(_)))
+}
+
+/// Says whether this is a port, or nothing, as `host:` allows.
+fn is_port(digits: &[u8]) -> bool {
+    digits.len() <= 5
+        && digits.iter().all(u8::is_ascii_digit)
+        && digits.iter().fold(0, |port, digit| port * 10 + u32::from(digit - b'0')) <= u32::from(u16::MAX)
+}
+
+/// Bytes of a `reg-name` other than percent-encoded ones.
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8,
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~'
+            | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+        byte += 1;
+    }
+    table
+};

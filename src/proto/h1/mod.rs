@@ -1,0 +1,38 @@
+//! HTTP/1.1 (RFC 9112), the server's side, sans-I/O.
+//!
+//! ```text
+//!  bytes ──► Search ──► httparse ──► strict pass ──► Head ──► Body ──► data, trailers
+//!            end of     tokens       what httparse            chunked or
+//!            the head                lets through             a length
+//!
+//!  status, headers, body length ──► encode ──► bytes        Image: a reply built once, Date spliced in
+//! ```
+//!
+//! Everything is parsed in place: a [`Head`] holds offsets into the bytes it was parsed from, so it stays valid
+//! for a copy of them, and its memory serves the next request.
+
+pub mod body;
+pub mod chunk;
+pub mod encode;
+pub mod fields;
+pub mod head;
+mod host;
+pub mod image;
+mod limits;
+mod parse;
+pub mod reject;
+mod search;
+mod strict;
+mod target;
+mod tokens;
+
+pub use body::{Body, Step};
+pub use encode::{Exchange, Length, Sent};
+pub use fields::Span;
+pub use head::{Framing, Head, Method, Version};
+pub use image::Image;
+pub use limits::Limits;
+pub use parse::parse;
+pub use reject::Reject;
+pub use search::Search;
+pub use target::Form;

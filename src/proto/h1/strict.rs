@@ -1,0 +1,128 @@
+//! The strict pass: what the header fields say about the message itself, looked at once, in order.
+//!
+//! Fields that say nothing of the kind cost a comparison of their length and first byte.
+
+use super::{Framing, Reject, Span, Version, host, tokens};
+
+/// What the fields seen so far say.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) host: Option<Span>,
+    pub(super) keep_alive: bool,
+    pub(super) close: bool,
+    pub(super) upgrade_option: bool,
+    pub(super) upgrade_field: bool,
+    pub(super) expects_continue: bool,
+    length: Option<u64>,
+    coding: Option<Coding>,
+}
+
+/// The transfer codings of a request, folded as their list is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    /// `chunked` and nothing else.
+    Chunked,
+    /// Codings before `chunked`, which is last.
+    UnknownThenChunked,
+    /// Codings without `chunked` yet.
+    Unknown,
+    /// `chunked` twice or not last, or an element that is no coding.
+    Invalid,
+}
+
+impl Facts {
+    /// Takes note of one field; `at` is where its value lies.
+    pub(super) fn note(&mut self, name: &[u8], value: &[u8], at: Span) -> Result<(), Reject> {
+        let Some(first) = name.first() else { return Err(Reject::FieldName) };
+        match (name.len(), first | 0x20) {
+            (4, b'h') if name.eq_ignore_ascii_case(b"host") => self.host(value, at),
+            (6, b'e') if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
+            (7, b'u') if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.upgrade_field = true;
+                Ok(())
+            }
+            (10, b'c') if name.eq_ignore_ascii_case(b"connection") => {
+                self.connection(value);
+                Ok(())
+            }
+            (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => self.length(value),
+            (17, b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                self.coding(value);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Decides how the body is framed (RFC 9112 §6.3); stricter, as nothing that two parsers may read differently
+    /// is let through.
+    pub(super) fn framing(&self, version: Version) -> Result<Framing, Reject> {
+        match (self.coding, self.length) {
+            (None, None) => Ok(Framing::None),
+            (None, Some(length)) => Ok(Framing::Length(length)),
+            (Some(_), Some(_)) => Err(Reject::LengthWithCoding),
+            (Some(_), None) if version == Version::Http10 => Err(Reject::CodingInOldVersion),
+            (Some(Coding::Chunked), None) => Ok(Framing::Chunked),
+            (Some(Coding::UnknownThenChunked), None) => Err(Reject::CodingUnknown),
+            (Some(Coding::Unknown | Coding::Invalid), None) => Err(Reject::CodingInvalid),
+        }
+    }
+
+    fn host(&mut self, value: &[u8], at: Span) -> Result<(), Reject> {
+        if self.host.replace(at).is_some() {
+            return Err(Reject::HostRepeated);
+        }
+        if host::is_host(value) { Ok(()) } else { Err(Reject::HostInvalid) }
+    }
+
+    fn expect(&mut self, value: &[u8]) -> Result<(), Reject> {
+        self.expects_continue = true;
+        if value.eq_ignore_ascii_case(b"100-continue") { Ok(()) } else { Err(Reject::Expectation) }
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for option in tokens::list(value) {
+            match option.len() {
+                5 => self.close |= option.eq_ignore_ascii_case(b"close"),
+                7 => self.upgrade_option |= option.eq_ignore_ascii_case(b"upgrade"),
+                10 => self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive"),
+                _ => {}
+            }
+        }
+    }
+
+    fn length(&mut self, value: &[u8]) -> Result<(), Reject> {
+        let length = decimal(value).ok_or(Reject::LengthInvalid)?;
+        if self.length.replace(length).is_some() { Err(Reject::LengthRepeated) } else { Ok(()) }
+    }
+
+    /// Folds one Transfer-Encoding line; several lines are one list (RFC 9110 §5.3).
+    fn coding(&mut self, value: &[u8]) {
+        for coding in tokens::list(value) {
+            let chunked = coding.eq_ignore_ascii_case(b"chunked");
+            self.coding = Some(match self.coding {
+                None if chunked => Coding::Chunked,
+                Some(Coding::Unknown) if chunked => Coding::UnknownThenChunked,
+                None | Some(Coding::Unknown) if is_coding(coding) => Coding::Unknown,
+                _ => Coding::Invalid,
+            });
+        }
+    }
+}
+
+/// Says whether this is a transfer coding by its name; what parameters follow does not matter, as we know none.
+fn is_coding(element: &[u8]) -> bool {
+    let name = element.split(|&byte| byte == b';').next().unwrap_or_default();
+    tokens::is_token(tokens::trim(name)) && !tokens::trim(name).eq_ignore_ascii_case(b"chunked")
+}
+
+/// Reads a plain decimal number: digits only, below 2^64.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, &byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
