@@ -1,0 +1,67 @@
+//! The `Date` of responses, formatted once a second.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::proto::h1::encode::Date;
+
+/// One shard's current date.
+#[derive(Debug)]
+pub(super) struct DateCache {
+    text: Date,
+    /// When the system clock's second ends, on the steady clock.
+    until: Instant,
+}
+
+impl DateCache {
+    pub(super) fn new(now: Instant) -> Self {
+        let mut cache = Self { text: [b' '; 29], until: now };
+        cache.refresh(now);
+        cache
+    }
+
+    /// Returns the date at `now`.
+    pub(super) fn at(&mut self, now: Instant) -> &Date {
+        if now >= self.until {
+            self.refresh(now);
+        }
+        &self.text
+    }
+
+    fn refresh(&mut self, now: Instant) {
+        let time = SystemTime::now();
+        let text = httpdate::fmt_http_date(time);
+        // An IMF-fixdate has 29 bytes; a clock beyond the year 9999 keeps the text it had.
+        if let Ok(text) = text.as_bytes().try_into() {
+            self.text = text;
+        }
+        let into_second = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
+        self.until = now + Duration::from_nanos(u64::from(1_000_000_000 - into_second));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn date_is_the_system_clocks_second() {
+        let now = Instant::now();
+        let mut cache = DateCache::new(now);
+        let before = SystemTime::now();
+        let text = std::str::from_utf8(cache.at(now)).unwrap().to_owned();
+        let told = httpdate::parse_http_date(&text).unwrap();
+        let apart = before.duration_since(told).unwrap();
+        assert!(apart < Duration::from_secs(2), "{apart:?}");
+    }
+
+    #[test]
+    fn date_moves_on_with_the_steady_clock() {
+        let now = Instant::now();
+        let mut cache = DateCache::new(now);
+        let until = cache.until;
+        cache.at(now);
+        assert_eq!(cache.until, until);
+        cache.at(until);
+        assert!(cache.until > until);
+    }
+}

@@ -1,0 +1,157 @@
+//! What the connections of one shard have in common: clock, date, routes, limits, counters, the way to the pool.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use windlass_actors::{Local, Reader, ShardSender};
+
+use super::{Msg, Outcome, date::DateCache, timers::Deadlines};
+use crate::{
+    hooks::Hooks,
+    limits::{Limits, Timeouts},
+    metrics::{Metrics, ShardCells},
+    net::ConnId,
+    proto::h1,
+    request::Context,
+    table::{RouteTable, View},
+};
+
+/// What every shard of a server is given.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) hooks: Hooks,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) context: Context,
+    /// By listener: whether its connections start with a PROXY preamble.
+    pub(crate) proxied: Vec<bool>,
+}
+
+/// How a draining shard's connections ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Connections that ended after their last reply.
+    pub(crate) drained: u64,
+    /// Connections that were cut, by what they were doing.
+    pub(crate) cut: BTreeMap<&'static str, u64>,
+}
+
+/// A reply of a guest of this shard, to be taken in the driver's next turn.
+pub(super) struct LocalReply {
+    pub(super) id: ConnId,
+    pub(super) seq: u32,
+    pub(super) outcome: Outcome,
+}
+
+/// One shard's surroundings of its connections.
+pub(crate) struct Env {
+    /// When the current batch began.
+    pub(super) now: Instant,
+    /// The last reading of the clock, for the watchdog.
+    pub(super) clock: Instant,
+    pub(super) date: DateCache,
+    pub(super) shard: usize,
+    pub(super) local: Local,
+    pub(super) sender: ShardSender<Msg>,
+    pub(super) limits: Limits,
+    pub(super) h1_limits: h1::Limits,
+    pub(super) timeouts: Timeouts,
+    pub(super) hooks: Hooks,
+    pub(super) proxied: Vec<bool>,
+    pub(super) cells: Arc<ShardCells>,
+    metrics: Arc<Metrics>,
+    pub(super) view: Arc<View>,
+    reader: Reader<RouteTable>,
+    context: Arc<Context>,
+    /// Parsed into again and again.
+    pub(super) head: h1::Head,
+    pub(super) deadlines: Deadlines,
+    pub(super) replies: Rc<RefCell<Vec<LocalReply>>>,
+    /// Set once the server drains.
+    pub(super) tally: Option<Tally>,
+    last_warning: Option<Instant>,
+}
+
+impl Env {
+    pub(crate) fn new(common: &Common, local: Local, sender: ShardSender<Msg>, mut reader: Reader<RouteTable>) -> Self {
+        let now = Instant::now();
+        // An allocation of this shard's own, so that requests of other shards do not touch its count.
+        let context = Arc::new(common.context.clone());
+        let view = View::new(reader.load().clone(), context.clone());
+        let shard = local.shard();
+        Self {
+            now,
+            clock: now,
+            date: DateCache::new(now),
+            shard,
+            local,
+            sender,
+            h1_limits: h1_limits(&common.limits),
+            limits: common.limits.clone(),
+            timeouts: common.timeouts.clone(),
+            hooks: common.hooks.clone(),
+            proxied: common.proxied.clone(),
+            cells: common.metrics.shards()[shard].clone(),
+            metrics: common.metrics.clone(),
+            view,
+            reader,
+            context,
+            head: h1::Head::default(),
+            deadlines: Deadlines::default(),
+            replies: Rc::default(),
+            tally: None,
+            last_warning: None,
+        }
+    }
+
+    /// Starts a batch: reads the clock and takes up a new route table.
+    pub(super) fn begin_batch(&mut self) {
+        self.now = Instant::now();
+        self.clock = self.now;
+        let table = self.reader.load();
+        if !Arc::ptr_eq(table, &self.view.table) {
+            self.view = View::new(table.clone(), self.context.clone());
+        }
+    }
+
+    /// Says whether the server drains.
+    pub(super) fn is_draining(&self) -> bool {
+        self.tally.is_some()
+    }
+
+    /// Says whether per-request figures are wanted.
+    pub(super) fn counts_requests(&self) -> bool {
+        self.metrics.enabled()
+    }
+
+    /// Reads the clock and returns how long ago it was read before.
+    pub(super) fn lap(&mut self) -> Duration {
+        let before = std::mem::replace(&mut self.clock, Instant::now());
+        self.clock.saturating_duration_since(before)
+    }
+
+    /// Says whether one more warning may be logged: at most one a second and shard.
+    pub(super) fn may_warn(&mut self) -> bool {
+        let may = self.last_warning.is_none_or(|at| self.now.saturating_duration_since(at) >= Duration::from_secs(1));
+        if may {
+            self.last_warning = Some(self.now);
+        }
+        may
+    }
+}
+
+fn h1_limits(limits: &Limits) -> h1::Limits {
+    h1::Limits {
+        line_bytes: limits.request_line_bytes,
+        head_bytes: limits.head_bytes,
+        headers: limits.headers,
+        extension_bytes: limits.chunk_extension_bytes,
+        trailer_bytes: limits.trailer_bytes,
+    }
+}

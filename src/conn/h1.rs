@@ -1,0 +1,322 @@
+//! HTTP/1.1 on one connection: bytes to requests, requests to handlers, replies in order.
+//!
+//! ```text
+//!  bytes ─► reading ─► request ─► route ─┬─ static ─────────────► outbox   (nothing ahead: at once)
+//!             │                          ├─ inline, ready ──────► outbox
+//!             ▼                          ├─ inline, pending ─► guest ─┐
+//!  whole or streamed body                └─ async ───────────► pool ──┴► slot ─► outbox, in request order
+//! ```
+//!
+//! A connection starts without slots: each reply goes straight to the outbox. The first reply that is not there at
+//! once takes a slot, and from then on replies leave in slot order. Bytes behind a request that has to wait stay in
+//! `input` and are parsed when it may start.
+
+mod incoming;
+mod reply;
+mod request;
+mod slots;
+
+use std::time::Instant;
+
+use http::StatusCode;
+
+use crate::{
+    conn::{Env, Io, Outcome, Timer},
+    net::Ending,
+    proto::{
+        h1::{self as proto, Reject, Search},
+        proxy,
+    },
+    request::Peer,
+};
+
+use incoming::Incoming;
+use slots::{Slots, State};
+
+/// What the next bytes are.
+enum Reading {
+    /// A PROXY preamble.
+    Preamble,
+    /// A request's head.
+    Head,
+    /// A request's body.
+    Body(Box<Incoming>),
+    /// Nothing any more: what comes is thrown away.
+    Nothing,
+}
+
+/// The protocol's state.
+pub(super) struct H1 {
+    reading: Reading,
+    search: Search,
+    /// Bytes not parsed yet: a partial head, or what stands behind a request that has to wait.
+    input: Vec<u8>,
+    slots: Slots,
+    /// The next request's head is complete and waits for earlier ones.
+    held: bool,
+    /// An async route was met.
+    promoted: bool,
+    /// The peer sent FIN.
+    ended: bool,
+    /// The last request's reply ends the connection: no further head is read.
+    closing: bool,
+    /// Bytes thrown away since nothing more is wanted.
+    discarded: usize,
+    /// When bytes or replies last moved.
+    touched: Instant,
+}
+
+impl H1 {
+    pub(super) fn new(is_proxied: bool, now: Instant) -> Self {
+        Self {
+            reading: if is_proxied { Reading::Preamble } else { Reading::Head },
+            search: Search::default(),
+            input: Vec::new(),
+            slots: Slots::default(),
+            held: false,
+            promoted: false,
+            ended: false,
+            closing: false,
+            discarded: 0,
+            touched: now,
+        }
+    }
+
+    /// Takes bytes.
+    pub(super) fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
+        self.touched = env.now;
+        if self.input.is_empty() {
+            let used = self.consume(env, io, bytes);
+            self.input.extend_from_slice(&bytes[used..]);
+        } else {
+            self.input.extend_from_slice(bytes);
+            self.consume_input(env, io);
+        }
+    }
+
+    /// Takes the peer's FIN: what it asked for is still answered.
+    pub(super) fn ended(&mut self, env: &mut Env, io: &mut Io) {
+        self.ended = true;
+        self.pump(env, io);
+    }
+
+    /// Takes a reply.
+    pub(super) fn replied(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
+        self.touched = env.now;
+        if self.slots.fill(seq, outcome) {
+            self.pump(env, io);
+        }
+    }
+
+    /// Goes on wherever something may go on: replies out, bodies in and out, requests that waited.
+    pub(super) fn pump(&mut self, env: &mut Env, io: &mut Io) {
+        self.flush(env, io);
+        self.consume_input(env, io);
+    }
+
+    fn consume_input(&mut self, env: &mut Env, io: &mut Io) {
+        if self.input.is_empty() {
+            return;
+        }
+        let mut input = std::mem::take(&mut self.input);
+        let used = self.consume(env, io, &input);
+        // Consuming never adds to `input`: it has the bytes.
+        if used < input.len() {
+            input.drain(..used);
+            self.input = input;
+        }
+    }
+
+    /// Parses and serves what is there; returns how many bytes were used up.
+    fn consume(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let used = match self.reading {
+                Reading::Preamble => self.preamble(env, io, &bytes[at..]),
+                Reading::Head => self.head(env, io, &bytes[at..]),
+                Reading::Body(_) => self.body(env, io, &bytes[at..]),
+                Reading::Nothing => self.discard(bytes.len() - at),
+            };
+            if used == 0 {
+                break;
+            }
+            at += used;
+        }
+        at
+    }
+
+    fn discard(&mut self, bytes: usize) -> usize {
+        self.discarded = self.discarded.saturating_add(bytes);
+        bytes
+    }
+
+    fn preamble(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        match proxy::parse(bytes) {
+            Ok(None) => 0,
+            Ok(Some(preamble)) => {
+                io.peer = preamble.ends.map_or(Peer::Local, |ends| Peer::Address(ends.source));
+                self.reading = Reading::Head;
+                preamble.consumed
+            }
+            Err(_) => {
+                env.cells.protocol_errors.add("proxy_preamble");
+                self.reading = Reading::Nothing;
+                io.end(Ending::Abort, "protocol_error");
+                0
+            }
+        }
+    }
+
+    /// Parses one head and serves its request; 0 when it is not complete or has to wait.
+    fn head(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        if self.held || !self.may_take_requests(env, io) {
+            return 0;
+        }
+        let mut head = std::mem::take(&mut env.head);
+        let used = match proto::parse(bytes, &mut self.search, &env.h1_limits, &mut head) {
+            Ok(None) => 0,
+            Ok(Some(_)) if self.must_wait(&head) => {
+                self.held = true;
+                0
+            }
+            Ok(Some(len)) => {
+                io.timers.clear(Timer::Header);
+                self.request(env, io, &head, &bytes[..len]);
+                len
+            }
+            Err(reject) => {
+                self.reject(env, io, reject);
+                bytes.len()
+            }
+        };
+        env.head = head;
+        used
+    }
+
+    /// Only safe methods may overlap (RFC 9112 §9.3.2); an interim `100` must not overtake an earlier reply.
+    fn must_wait(&self, head: &proto::Head) -> bool {
+        !self.slots.is_empty()
+            && (head.expects_continue() || !head.method().is_safe() || self.slots.has_unsafe())
+    }
+
+    fn may_take_requests(&self, env: &Env, io: &Io) -> bool {
+        self.slots.len() < env.limits.pipelined && io.outbox.len() < env.limits.outbox_bytes
+    }
+
+    /// Answers bytes that are no request and takes nothing more.
+    fn reject(&mut self, env: &mut Env, io: &mut Io, reject: Reject) {
+        env.cells.protocol_errors.add(reject.label());
+        if env.may_warn() {
+            tracing::debug!(peer = ?io.peer, cause = reject.label(), "refused a request: {reject}");
+        }
+        self.refuse(env, io, reject.status(), reject.text());
+    }
+
+    /// Takes a timer that ends a request.
+    pub(super) fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
+        match timer {
+            Timer::Stream => self.abandon(io, timer.name()),
+            Timer::Body => self.body_too_slow(env, io),
+            _ => self.refuse(env, io, StatusCode::REQUEST_TIMEOUT, "the request head came too slowly"),
+        }
+    }
+
+    /// Ends the connection in the middle of a reply: the peer sees that it is cut short.
+    fn abandon(&mut self, io: &mut Io, cause: &'static str) {
+        self.reading = Reading::Nothing;
+        self.slots.cancel_all();
+        io.end(Ending::Finish, cause);
+    }
+
+    /// Lets the connection end with the reply that is last by now.
+    fn close_after(&mut self) {
+        self.closing = true;
+        if matches!(self.reading, Reading::Head) {
+            self.reading = Reading::Nothing;
+        }
+    }
+
+    /// Brings the connection's wishes and timers in line with the state after a call.
+    pub(super) fn settle(&mut self, env: &mut Env, io: &mut Io) {
+        if io.ending != Ending::Open {
+            return;
+        }
+        self.settle_body(env, io);
+        self.note_end(env, io);
+        io.wants_read = self.wants_read(env, io);
+        if self.is_idle() && !io.unsent && io.outbox.is_empty() {
+            // A draining server waits only for what a busy client has already sent.
+            let draining = env.is_draining().then_some(env.timeouts.drain_idle);
+            io.timers.set(Timer::Idle, self.touched, draining.or(env.timeouts.keep_alive));
+        } else {
+            io.timers.clear(Timer::Idle);
+        }
+        if self.waits_for_head(env, io) {
+            io.timers.start(Timer::Header, env.now, env.timeouts.header);
+        } else {
+            io.timers.clear(Timer::Header);
+        }
+    }
+
+    /// Ends the connection when nothing is left to answer and nothing more may come.
+    fn note_end(&mut self, env: &Env, io: &mut Io) {
+        if !self.slots.is_empty() {
+            return;
+        }
+        if self.closing || matches!(self.reading, Reading::Nothing) {
+            io.end(Ending::Finish, "done");
+        } else if self.ended && !self.held && self.may_take_requests(env, io) {
+            // What is left of a request will never be complete.
+            io.end(Ending::Finish, "peer");
+        }
+    }
+
+    fn waits_for_head(&self, env: &Env, io: &Io) -> bool {
+        match self.reading {
+            Reading::Preamble => true,
+            Reading::Head => !self.input.is_empty() && !self.held && self.may_take_requests(env, io),
+            Reading::Body(_) | Reading::Nothing => false,
+        }
+    }
+
+    fn wants_read(&self, env: &Env, io: &Io) -> bool {
+        if self.ended {
+            return false;
+        }
+        let has_room = self.input.len() < env.limits.head_bytes;
+        match &self.reading {
+            Reading::Preamble => true,
+            Reading::Nothing => self.discarded < env.limits.discard_bytes,
+            Reading::Head => has_room && (self.input.is_empty() || !self.held) && self.may_take_requests(env, io),
+            Reading::Body(incoming) => has_room && !incoming.is_paused(),
+        }
+    }
+
+    /// Says whether the connection has no request in progress and no part of one.
+    fn is_idle(&self) -> bool {
+        self.slots.is_empty() && self.input.is_empty() && matches!(self.reading, Reading::Head)
+    }
+
+    /// Says whether a request is in progress.
+    pub(super) fn is_active(&self) -> bool {
+        !self.slots.is_empty() || matches!(self.reading, Reading::Body(_))
+    }
+
+    /// Says what the connection was doing, for the drain's report.
+    pub(super) fn doing(&self, io: &Io) -> &'static str {
+        match (self.slots.front().map(|slot| &slot.state), &self.reading) {
+            (Some(State::Waiting(_)), _) => "handler_running",
+            (Some(State::Streaming(_)), _) => "reply_streaming",
+            (_, Reading::Body(_)) => "body_incoming",
+            _ if io.unsent || !io.outbox.is_empty() => "reply_unsent",
+            _ if !self.input.is_empty() => "head_incoming",
+            _ => "idle",
+        }
+    }
+
+    /// Takes the end of the connection: cancels what still runs for it.
+    pub(super) fn closed(&mut self, env: &mut Env, io: &Io) {
+        self.reading = Reading::Nothing;
+        self.close_slots(env, io);
+    }
+}

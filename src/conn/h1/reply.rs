@@ -1,0 +1,230 @@
+//! Replies on their way out, in the order of their requests.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::{Context, Poll},
+};
+
+use http::StatusCode;
+
+use super::{
+    H1, Reading,
+    slots::{Meta, Slot, State, Streaming},
+};
+use crate::{
+    body::{BodyError, Frame},
+    conn::{Env, Io, Outcome, Timer, run},
+    hooks::RequestEnd,
+    net::Ending,
+    proto::h1::encode::{self, Framing, LAST_CHUNK, Length},
+};
+
+/// A streamed reply is polled no further while this much of it waits to be sent, bytes.
+const STREAM_AHEAD_BYTES: usize = 64 * 1024;
+
+/// How far writing a streamed reply came.
+enum Progress {
+    /// All of it is written.
+    Done,
+    /// Its body, or the peer, has to go on first.
+    Waits,
+    /// It cannot be completed.
+    Broken(&'static str),
+}
+
+impl H1 {
+    /// Writes whatever is at the front of the line and can be written.
+    pub(super) fn flush(&mut self, env: &mut Env, io: &mut Io) {
+        let before = self.slots.len();
+        while let Some(slot) = self.slots.pop_writable() {
+            match slot.state {
+                State::Ready(outcome) => self.write(env, io, slot.meta, outcome),
+                State::Streaming(streaming) => self.write_stream(env, io, slot.meta, streaming),
+                State::Waiting(_) => {}
+            }
+            if self.slots.front().is_some_and(|slot| matches!(slot.state, State::Streaming(_))) {
+                break;
+            }
+        }
+        if self.slots.len() < before || self.slots.is_empty() {
+            self.held = false;
+        }
+    }
+
+    /// Writes a reply; nothing is owed before it.
+    pub(super) fn write(&mut self, env: &mut Env, io: &mut Io, meta: Meta, outcome: Outcome) {
+        let Outcome { mut response, error } = outcome;
+        let status = response.status();
+        let body = response.take_body();
+        let length = body.len().map_or(Length::Unknown, Length::Known);
+        let date = *env.date.at(env.now);
+        let fields = response.fields().iter();
+        let sent = encode::head(io.outbox.buffer(), meta.exchange, status, length, fields, &date);
+        if !sent.keep_alive {
+            self.close_after();
+        }
+        count(env, &meta, status);
+        if sent.framing == Framing::None {
+            return finish(env, io, meta, Some(status), error, 0);
+        }
+        match body.into_whole() {
+            Ok(bytes) => {
+                let written = bytes.len() as u64;
+                io.outbox.share(bytes);
+                finish(env, io, meta, Some(status), error, written);
+            }
+            Err(body) => {
+                let left = match sent.framing {
+                    Framing::Length(length) => Some(length),
+                    _ => None,
+                };
+                let streaming = Streaming { body, framing: sent.framing, left, status, written: 0 };
+                self.write_stream(env, io, meta, streaming);
+            }
+        }
+    }
+
+    /// Writes what a streamed reply has; puts it back at the front unless it is complete.
+    fn write_stream(&mut self, env: &mut Env, io: &mut Io, meta: Meta, mut streaming: Streaming) {
+        let progress = catch_unwind(AssertUnwindSafe(|| poll_stream(env, io, &mut streaming)));
+        let progress = progress.unwrap_or_else(|_| {
+            env.cells.panics.add("body");
+            tracing::error!("a response body's source panicked; the connection ends");
+            Progress::Broken("body_panicked")
+        });
+        match progress {
+            Progress::Waits => self.slots.unpop(Slot { meta, state: State::Streaming(streaming) }),
+            Progress::Done => {
+                io.timers.clear(Timer::Stream);
+                finish(env, io, meta, Some(streaming.status), None, streaming.written);
+            }
+            Progress::Broken(cause) => {
+                io.timers.clear(Timer::Stream);
+                finish(env, io, meta, Some(streaming.status), Some(cause), streaming.written);
+                self.abandon(env, io, cause);
+            }
+        }
+    }
+
+    /// Ends the connection in the middle of a reply: the peer sees that it is cut short.
+    pub(super) fn abandon(&mut self, env: &mut Env, io: &mut Io, cause: &'static str) {
+        self.closing = true;
+        self.reading = Reading::Nothing;
+        self.input = Vec::new();
+        self.close_slots(env, io);
+        io.end(Ending::Finish, cause);
+    }
+
+    /// Gives up every reply that is owed and cancels what still runs for it.
+    pub(super) fn close_slots(&mut self, env: &mut Env, io: &mut Io) {
+        while let Some(slot) = self.slots.pop() {
+            let (status, written) = match &slot.state {
+                State::Waiting(task) => {
+                    task.cancel();
+                    (None, 0)
+                }
+                State::Ready(_) => (None, 0),
+                State::Streaming(streaming) => (Some(streaming.status), streaming.written),
+            };
+            finish(env, io, slot.meta, status, Some("the connection ended first"), written);
+        }
+    }
+}
+
+/// Moves a streamed reply's bytes to the outbox.
+fn poll_stream(env: &mut Env, io: &mut Io, streaming: &mut Streaming) -> Progress {
+    let waker = io.waker(env);
+    let mut cx = Context::from_waker(&waker);
+    while io.outbox.len() < STREAM_AHEAD_BYTES {
+        match streaming.body.poll_frame(&mut cx) {
+            Poll::Pending => {
+                io.timers.start(Timer::Stream, env.now, env.timeouts.stream_idle);
+                return Progress::Waits;
+            }
+            Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                io.timers.clear(Timer::Stream);
+                if let Err(cause) = streaming.write(io, data) {
+                    return Progress::Broken(cause);
+                }
+            }
+            Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
+                if streaming.framing == Framing::Chunked {
+                    encode::last_chunk(io.outbox.buffer(), &trailers);
+                }
+                return Progress::Done;
+            }
+            Poll::Ready(Some(Err(error))) => return broken(env, &error),
+            Poll::Ready(None) => return streaming.end(io),
+        }
+    }
+    Progress::Waits
+}
+
+impl Streaming {
+    fn write(&mut self, io: &mut Io, data: bytes::Bytes) -> Result<(), &'static str> {
+        let len = data.len() as u64;
+        self.written += len;
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(len).ok_or("body_longer_than_declared")?;
+        }
+        if self.framing == Framing::Chunked {
+            encode::chunk_head(io.outbox.buffer(), len);
+            io.outbox.share(data);
+            io.outbox.buffer().extend_from_slice(encode::CHUNK_END);
+        } else {
+            io.outbox.share(data);
+        }
+        Ok(())
+    }
+
+    fn end(&self, io: &mut Io) -> Progress {
+        match self.framing {
+            Framing::Chunked => io.outbox.buffer().extend_from_slice(LAST_CHUNK),
+            Framing::Length(_) if self.left != Some(0) => return Progress::Broken("body_shorter_than_declared"),
+            _ => {}
+        }
+        Progress::Done
+    }
+}
+
+fn broken(env: &mut Env, error: &BodyError) -> Progress {
+    if env.may_warn() {
+        tracing::warn!(%error, "a response body failed; the connection ends");
+    }
+    Progress::Broken("body_failed")
+}
+
+/// Counts a reply whose head was written.
+fn count(env: &mut Env, meta: &Meta, status: StatusCode) {
+    env.cells.dispatched(meta.kind).add(1);
+    if !env.counts_requests() {
+        return;
+    }
+    let now = env.clock.max(env.now);
+    let took = now.saturating_duration_since(meta.started);
+    meta.family(&env.view).observe(env.shard, status.as_u16(), took);
+}
+
+/// Tells the end hooks, once for each request.
+fn finish(
+    env: &Env,
+    io: &Io,
+    meta: Meta,
+    status: Option<StatusCode>,
+    error: Option<&'static str>,
+    body_bytes: u64,
+) {
+    let Some(record) = &meta.record else { return };
+    let route = meta.target.as_ref().map(|_| meta.family(&env.view).template());
+    let panics = env.hooks.ended(&RequestEnd {
+        method: &record.method,
+        path: &record.path,
+        route,
+        peer: io.peer,
+        status,
+        error,
+        duration: run::clock().saturating_duration_since(meta.started),
+        body_bytes,
+    });
+    env.cells.panics.add_many("hook", panics);
+}

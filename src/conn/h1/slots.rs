@@ -1,0 +1,140 @@
+//! The replies a connection owes, in the order of their requests.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use http::Method;
+
+use crate::{
+    body::Body,
+    conn::{Outcome, run::Task},
+    metrics::{DispatchKind, Family},
+    proto::h1::{Exchange, encode::Framing},
+    table::View,
+};
+
+/// The compiled route that serves a request, in the snapshot the request started with.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) view: Arc<View>,
+    pub(super) entry: usize,
+}
+
+/// What is kept of a request until its reply is written.
+pub(super) struct Meta {
+    pub(super) exchange: Exchange,
+    /// None: no route matched.
+    pub(super) target: Option<Target>,
+    pub(super) kind: DispatchKind,
+    /// When its head was complete.
+    pub(super) started: Instant,
+    /// Only if somebody listens.
+    pub(super) record: Option<Box<Record>>,
+}
+
+impl Meta {
+    /// Returns the figures this request counts into.
+    pub(super) fn family<'a>(&'a self, current: &'a View) -> &'a Family {
+        match &self.target {
+            Some(target) => &target.view.table.entry(target.entry).family,
+            None => &current.table.unmatched,
+        }
+    }
+}
+
+/// What the end hooks are told beside the outcome.
+pub(super) struct Record {
+    pub(super) method: Method,
+    pub(super) path: String,
+}
+
+/// Where a reply stands.
+pub(super) enum State {
+    /// Its handler runs.
+    Waiting(Task),
+    /// It is there, and earlier ones are not.
+    Ready(Outcome),
+    /// Its head is written, its body is coming.
+    Streaming(Streaming),
+}
+
+/// A reply whose body is being written.
+pub(super) struct Streaming {
+    pub(super) body: Body,
+    pub(super) framing: Framing,
+    /// Bytes still due, where the head declared a length.
+    pub(super) left: Option<u64>,
+    pub(super) status: http::StatusCode,
+    pub(super) written: u64,
+}
+
+/// One reply that is owed.
+pub(super) struct Slot {
+    pub(super) meta: Meta,
+    pub(super) state: State,
+}
+
+/// The replies that are owed, oldest first.
+#[derive(Default)]
+pub(super) struct Slots {
+    list: VecDeque<Slot>,
+    /// Number of the first in the list; counts up for the life of the connection.
+    first: u32,
+}
+
+impl Slots {
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Says whether a request is in flight that others must not overlap.
+    pub(super) fn has_unsafe(&self) -> bool {
+        self.list.iter().any(|slot| !slot.meta.exchange.method.is_safe())
+    }
+
+    /// Returns the number the next slot will have.
+    pub(super) fn next_seq(&self) -> u32 {
+        self.first.wrapping_add(self.list.len() as u32)
+    }
+
+    pub(super) fn push(&mut self, meta: Meta, state: State) {
+        self.list.push_back(Slot { meta, state });
+    }
+
+    /// Puts a reply in its slot; false when nobody waits for it.
+    pub(super) fn fill(&mut self, seq: u32, outcome: Outcome) -> bool {
+        let index = seq.wrapping_sub(self.first) as usize;
+        match self.list.get_mut(index) {
+            Some(slot) if matches!(slot.state, State::Waiting(_)) => {
+                slot.state = State::Ready(outcome);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn front(&self) -> Option<&Slot> {
+        self.list.front()
+    }
+
+    /// Takes the oldest slot out.
+    pub(super) fn pop(&mut self) -> Option<Slot> {
+        let slot = self.list.pop_front()?;
+        self.first = self.first.wrapping_add(1);
+        Some(slot)
+    }
+
+    /// Takes the oldest slot if its reply is there or being written.
+    pub(super) fn pop_writable(&mut self) -> Option<Slot> {
+        if matches!(self.list.front()?.state, State::Waiting(_)) { None } else { self.pop() }
+    }
+
+    /// Puts a slot that was popped back to the front.
+    pub(super) fn unpop(&mut self, slot: Slot) {
+        self.first = self.first.wrapping_sub(1);
+        self.list.push_front(slot);
+    }
+}

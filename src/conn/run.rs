@@ -1,0 +1,156 @@
+//! Running handlers: inline on the shard, as a guest of the shard when they wait, or as a job of the pool.
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use http::StatusCode;
+use windlass_actors::{GuestHandle, JobHandle};
+
+use super::{Env, Outcome, env::LocalReply, job};
+use crate::{
+    handler::{Called, Chain, ResponseFuture},
+    metrics::{Family, ShardCells},
+    net::ConnId,
+    request::Request,
+    response::{Response, plain},
+    route::Dispatch,
+    table::View,
+};
+
+/// What a connection keeps of a handler that runs.
+pub(super) enum Task {
+    Guest(GuestHandle),
+    Job(JobHandle),
+}
+
+impl Task {
+    /// Ends the handler: its client is gone.
+    pub(super) fn cancel(&self) {
+        match self {
+            Self::Guest(guest) => guest.cancel(),
+            Self::Job(job) => job.cancel(),
+        }
+    }
+}
+
+/// What starting a handler gave.
+pub(super) enum Started {
+    Done(Outcome),
+    Running(Task),
+}
+
+/// Starts the handler of a route for request number `seq` of a connection.
+pub(super) fn start(env: &mut Env, id: ConnId, seq: u32, view: &Arc<View>, entry: usize, request: Request) -> Started {
+    let Some(chain) = view.chain(entry) else { return Started::Done(panicked()) };
+    match view.table.entry(entry).dispatch() {
+        Dispatch::Inline => inline(env, id, seq, &view.table.entry(entry).family, chain, request),
+        Dispatch::Async => job::submit(env, id, seq, view, chain, request),
+    }
+}
+
+/// Reads the clock; connections otherwise live by their batch's time.
+pub(super) fn clock() -> Instant {
+    Instant::now()
+}
+
+/// Polls a handler at once; what is not done by then becomes a guest of the shard.
+fn inline(
+    env: &mut Env,
+    id: ConnId,
+    seq: u32,
+    family: &Arc<Family>,
+    chain: &Arc<Chain>,
+    request: Request,
+) -> Started {
+    let called = catch_unwind(AssertUnwindSafe(|| match chain.call(request) {
+        Called::Ready(response) => Ok(response),
+        // The guest is polled again at once with a waker of its own, so no wake is lost here.
+        Called::Future(mut future) => match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => Ok(response),
+            Poll::Pending => Err(future),
+        },
+    }));
+    let held = env.lap();
+    let watch = Watch { limit: env.timeouts.inline_stall, shard: env.shard, family: family.clone() };
+    if held > watch.limit {
+        watch.stalled(held);
+    }
+    match called {
+        Ok(Ok(response)) => Started::Done(response.into()),
+        Ok(Err(future)) => Started::Running(Task::Guest(spawn(env, id, seq, watch, future))),
+        Err(_) => {
+            env.cells.panics.add("handler");
+            Started::Done(panicked())
+        }
+    }
+}
+
+fn spawn(env: &Env, id: ConnId, seq: u32, watch: Watch, future: ResponseFuture) -> GuestHandle {
+    let replies = env.replies.clone();
+    let cells = env.cells.clone();
+    env.local.spawn(async move {
+        let outcome = Guest { future, watch, cells }.await;
+        replies.borrow_mut().push(LocalReply { id, seq, outcome });
+    })
+}
+
+/// Says when an inline handler holds its shard too long.
+struct Watch {
+    limit: Duration,
+    shard: usize,
+    family: Arc<Family>,
+}
+
+impl Watch {
+    fn stalled(&self, held: Duration) {
+        self.family.stalled(self.shard);
+        let route = self.family.template();
+        tracing::warn!(route, ?held, shard = self.shard, "an inline handler held its shard; make the route async");
+    }
+}
+
+/// An inline handler that waits: polled under the watchdog, its panics contained.
+struct Guest {
+    future: ResponseFuture,
+    watch: Watch,
+    cells: Arc<ShardCells>,
+}
+
+impl Future for Guest {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let began = clock();
+        let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
+        let held = began.elapsed();
+        if held > self.watch.limit {
+            self.watch.stalled(held);
+        }
+        match polled {
+            Ok(polled) => polled.map(Outcome::from),
+            Err(_) => {
+                self.cells.panics.add("handler");
+                Poll::Ready(panicked())
+            }
+        }
+    }
+}
+
+/// The answer when a handler panicked.
+pub(super) fn panicked() -> Outcome {
+    let response = plain(StatusCode::INTERNAL_SERVER_ERROR, "The handler of this path failed.\n");
+    Outcome { response, error: Some("the handler panicked") }
+}
+
+/// The answer when the server will not run a request now; the peer is told when to come back.
+pub(super) fn unavailable(error: &'static str, text: &'static str, retry_after: u8) -> Outcome {
+    let response: Response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+    let response = response.with_header(http::header::RETRY_AFTER, http::HeaderValue::from(u16::from(retry_after)));
+    Outcome { response, error: Some(error) }
+}
