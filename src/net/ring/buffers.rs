@@ -92,6 +92,18 @@ impl Buffers {
         usize::from(returned)
     }
 
+    /// Returns how many buffers were claimed since the last publication.
+    #[cfg(test)]
+    pub(super) fn claimed(&self) -> usize {
+        usize::from(self.tail.wrapping_sub(self.published))
+    }
+
+    /// Takes claims of buffers back that no completion named.
+    #[cfg(test)]
+    pub(super) fn forget_claims(&mut self) {
+        self.tail = self.published;
+    }
+
     /// Gives the memory up for good: the kernel may still write to it.
     pub(super) fn leak(&mut self) {
         self.entries.leaked = true;

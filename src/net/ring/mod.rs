@@ -68,10 +68,18 @@ pub struct Ring<L: Link> {
     dirty: Vec<ConnId>,
     /// Connections whose receive found no buffer, first come first served.
     starved: VecDeque<ConnId>,
+    starvations: u64,
     /// The carrier was called since the turn began, so the shard must look at its state before a wait.
     called: bool,
     /// The kernel allows the ring's own thread only.
     _on_one_thread: PhantomData<*const ()>,
+}
+
+impl<L: Link> Ring<L> {
+    /// Returns how often a receive found no buffer: more than now and then means too few of them.
+    pub fn starvations(&self) -> u64 {
+        self.starvations
+    }
 }
 
 impl<C> Engine<C> for Ring<C::Conn>
@@ -100,6 +108,7 @@ where
             next: 0,
             dirty: Vec::with_capacity(options.batch),
             starved: VecDeque::new(),
+            starvations: 0,
             called: false,
             options,
             _on_one_thread: PhantomData,

@@ -78,6 +78,7 @@ impl<L: Link> Ring<L> {
     fn receive_failed<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId, errno: i32) {
         match errno {
             libc::ENOBUFS => {
+                self.starvations += 1;
                 if let Some(conn) = self.slots.find(id) {
                     conn.receive = Receive::Starved;
                     self.starved.push_back(id);
