@@ -6,6 +6,8 @@
 //! [`Engine`]; nothing above this module changes.
 
 pub mod outbox;
+#[cfg(feature = "io-uring")]
+pub mod ring;
 
 use std::{io, os::fd::BorrowedFd};
 
@@ -113,11 +115,20 @@ pub struct EngineOptions {
     pub linger_bytes: usize,
     /// Completions or readiness events handled at most in one turn.
     pub batch: usize,
+    /// Accepted sockets opened at most in one turn, so that a storm of them does not starve connections.
+    pub accepts_per_turn: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { max_connections: 16_384, buffers: 1024, buffer_bytes: 4096, linger_bytes: 256 * 1024, batch: 1024 }
+        Self {
+            max_connections: 16_384,
+            buffers: 1024,
+            buffer_bytes: 4096,
+            linger_bytes: 256 * 1024,
+            batch: 1024,
+            accepts_per_turn: 16,
+        }
     }
 }
 

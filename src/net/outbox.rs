@@ -76,6 +76,11 @@ impl Outbox {
         Some(Segment::Owned(std::mem::take(&mut self.tail)))
     }
 
+    /// Says whether the next small write would allocate a buffer.
+    pub fn lacks_buffer(&self) -> bool {
+        self.tail.capacity() == 0
+    }
+
     /// Gives the outbox an empty buffer to append to, unless it has one.
     pub fn refill(&mut self, buffer: Vec<u8>) {
         if self.tail.capacity() == 0 {

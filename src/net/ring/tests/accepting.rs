@@ -1,0 +1,104 @@
+//! Limits on accepting, trouble with it, its end.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::harness::*;
+use crate::net::{Engine, EngineOptions, Wait};
+
+#[test]
+fn at_the_connection_limit_the_rest_waits_until_one_closes() {
+    for limit in [1, 4, 9] {
+        let options = EngineOptions { max_connections: limit, ..EngineOptions::default() };
+        let mut shard = Shard::new(Script::echo(), &options);
+        let address = shard.listen();
+        let mut peers: Vec<_> = (0..40).map(|_| connect(address)).collect();
+        shard.until("the limit", |shard| shard.connections() == limit);
+        let quiet = Instant::now() + Duration::from_millis(50);
+        while Instant::now() < quiet {
+            shard.turn(Wait::Until(quiet));
+            assert_eq!(shard.connections(), limit);
+            assert!(!shard.pending(), "it would spin");
+        }
+        // The first come are the first served: each that leaves makes room for the next.
+        while !peers.is_empty() {
+            let mut peer = peers.remove(0);
+            assert!(shard.serve(|| echoes(&mut peer, b"hello")));
+            assert!(shard.connections() <= limit);
+        }
+        shard.until("all closed", |shard| shard.connections() == 0);
+        assert_eq!(shard.carrier.opened.len(), 40);
+    }
+}
+
+#[test]
+fn without_descriptors_accepting_backs_off_and_recovers() {
+    if !alone("accepting::without_descriptors_accepting_backs_off_and_recovers") {
+        return;
+    }
+    let mut shard = Shard::new(Script::echo(), &EngineOptions::default());
+    let address = shard.listen();
+    let mut peers: Vec<_> = (0..3).map(|_| connect(address)).collect();
+    let room = open_fds() as u64 - 1;
+    let before = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(room), maximum: before.maximum }).unwrap();
+    shard.until("the failure", |shard| shard.carrier.accept_errors.len() >= 2);
+    assert!(shard.carrier.accept_errors.iter().all(|&errno| errno == libc::EMFILE));
+
+    // 10 + 20 + … + 320 ms are over 600 ms: in the next 300 ms at most 5 failures, and hardly a turn.
+    let (failures, quiet) = (shard.carrier.accept_errors.len(), Instant::now() + Duration::from_millis(300));
+    let mut turns = 0;
+    while Instant::now() < quiet {
+        shard.turn(Wait::Until(quiet));
+        turns += 1;
+    }
+    assert!(shard.carrier.accept_errors.len() - failures <= 5);
+    assert!(turns < 40, "{turns} turns in 300 ms: it spins");
+
+    setrlimit(Resource::Nofile, before).unwrap();
+    for peer in &mut peers {
+        assert!(shard.serve(|| echoes(peer, b"at last")));
+    }
+}
+
+#[test]
+fn stopping_serves_what_the_kernel_has_queued_and_then_refuses() {
+    let mut shard = Shard::new(Script::echo(), &EngineOptions { accepts_per_turn: 3, ..EngineOptions::default() });
+    let address = shard.listen();
+    shard.turn(Wait::Poll);
+    let mut peers: Vec<TcpStream> = (0..50).map(|_| connect(address)).collect();
+    for peer in &mut peers {
+        peer.write_all(b"before the stop").unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+    }
+    shard.ring.stop_accepting(&mut shard.carrier);
+    shard.until("idle", |shard| shard.is_idle());
+    assert_eq!(shard.carrier.opened.len(), 50);
+    for peer in &mut peers {
+        let mut back = String::new();
+        peer.read_to_string(&mut back).unwrap();
+        assert_eq!(back, "before the stop");
+    }
+    assert!(TcpStream::connect(address).is_err(), "it still listens");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    assert!(Engine::<TestCarrier>::listen(&mut shard.ring, listener.into()).is_err());
+}
+
+#[test]
+fn a_turn_opens_a_bounded_number_of_connections() {
+    let mut shard = Shard::new(Script::echo(), &EngineOptions { accepts_per_turn: 2, ..EngineOptions::default() });
+    let address = shard.listen();
+    let _peers: Vec<_> = (0..9).map(|_| connect(address)).collect();
+    let mut before = 0;
+    shard.until("all open", |shard| {
+        let opened = shard.connections();
+        assert!(opened - before <= 2);
+        before = opened;
+        opened == 9
+    });
+}

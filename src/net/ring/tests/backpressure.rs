@@ -1,0 +1,93 @@
+//! Slow readers, narrow sockets, paused readers.
+
+use std::{
+    io::{Read, Write},
+    time::{Duration, Instant},
+};
+
+use super::harness::*;
+use crate::net::{EngineOptions, Wait};
+
+#[test]
+fn short_sends_through_a_tiny_socket_buffer_keep_every_byte_in_order() {
+    const BYTES: usize = 4 << 20;
+    let mut shard = Shard::new(Script { greet_bytes: BYTES, ..Script::echo() }, &EngineOptions::default());
+    let address = shard.listen_on(narrow_listener(4096));
+    let back = shard.serve(|| {
+        let mut stream = connect_narrow(address, 4096);
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut back = Vec::with_capacity(BYTES);
+        stream.read_to_end(&mut back).unwrap();
+        back
+    });
+    assert!(back == pattern(BYTES), "{} bytes came, or wrong ones", back.len());
+    assert_eq!(shard.carrier.sent, BYTES);
+    // A gather takes 16 segments of 12,345 bytes; more calls than that needs means short sends.
+    assert!(shard.carrier.sends > BYTES / 12_345 / 16 * 4, "only {} sends", shard.carrier.sends);
+}
+
+#[test]
+fn a_carrier_that_pauses_while_its_outbox_is_full_bounds_it_and_loses_nothing() {
+    let script = Script { read_limit: Some(10_000), ..Script::echo() };
+    let options = EngineOptions { buffers: 64, ..EngineOptions::default() };
+    let mut shard = Shard::new(script, &options);
+    let address = shard.listen_on(narrow_listener(4096));
+    shard.serve(|| {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(move || assert!(echoes(&mut connect_narrow(address, 8192), &pattern(1 << 20))));
+            }
+        });
+    });
+}
+
+#[test]
+fn a_paused_reader_gets_a_bounded_overrun_and_everything_after_it_resumes() {
+    const BYTES: usize = 8 << 20;
+    let mut shard = Shard::new(Script::default(), &EngineOptions { buffers: 32, ..EngineOptions::default() });
+    let address = shard.listen();
+    let mut stream = connect(address);
+    shard.until("open", |shard| shard.connections() == 1);
+    let id = shard.carrier.opened[0];
+    assert!(shard.visit(id, |conn| conn.paused = true));
+    shard.turn(Wait::Poll);
+
+    let writer = std::thread::spawn(move || {
+        stream.write_all(&pattern(BYTES)).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+    });
+    // Two rounds of every buffer are the bound: those on their way, and those until the cancellation.
+    let overrun = 2 * 32 * 4096;
+    let quiet = Instant::now() + Duration::from_millis(200);
+    while Instant::now() < quiet {
+        shard.turn(Wait::Until(quiet));
+    }
+    assert!(shard.carrier.received > 0 && shard.carrier.received <= overrun, "{}", shard.carrier.received);
+
+    for paused in [false, true, false, true, false] {
+        let before = shard.carrier.received;
+        assert!(shard.visit(id, |conn| conn.paused = paused));
+        if !paused {
+            shard.until("bytes", |shard| shard.carrier.received > before);
+        }
+    }
+    shard.until("all bytes", |shard| shard.carrier.received == BYTES);
+    shard.visit(id, |conn| conn.ending = crate::net::Ending::Finish);
+    shard.until("closed", |shard| shard.connections() == 0);
+    writer.join().unwrap();
+}
+
+#[test]
+fn an_idle_connection_holds_no_send_buffer() {
+    let mut shard = Shard::new(Script::echo(), &EngineOptions::default());
+    let address = shard.listen();
+    let mut stream = connect(address);
+    assert!(shard.serve(|| echoes(&mut stream, &pattern(100))));
+    shard.until("the send's completion", |shard| shard.carrier.sent == 100);
+    let id = shard.carrier.opened[0];
+    shard.turn(Wait::Poll);
+    let conn = shard.ring.slots.find(id).unwrap();
+    assert!(conn.flight.is_empty());
+    assert!(crate::net::Link::outbox(&mut conn.link).lacks_buffer());
+}

@@ -1,0 +1,140 @@
+//! Finish, abort, linger, drop, panic.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use super::harness::*;
+use crate::net::{Closed, Ending, Engine, EngineOptions};
+
+#[test]
+fn an_abort_in_the_middle_of_a_send_frees_the_slot_and_resets_the_peer() {
+    let script = Script { greet_bytes: 16 << 20, ..Script::default() };
+    let mut shard = Shard::new(script, &EngineOptions::default());
+    let address = shard.listen_on(narrow_listener(4096));
+    let mut stream = connect_narrow(address, 4096);
+    shard.until("a first send", |shard| shard.carrier.sends > 0);
+    let id = shard.carrier.opened[0];
+    assert!(shard.ring.slots.find(id).unwrap().sending, "nothing is in flight: nothing is tested");
+    assert!(shard.visit(id, |conn| conn.ending = Ending::Abort));
+    shard.until("closed", |shard| shard.connections() == 0);
+    assert!(matches!(shard.carrier.closed[&id], Closed::Aborted));
+    let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_peer_that_resets_while_we_send_is_reported_as_failed() {
+    let script = Script { greet_bytes: 16 << 20, ..Script::default() };
+    let mut shard = Shard::new(script, &EngineOptions::default());
+    let address = shard.listen_on(narrow_listener(4096));
+    let stream = connect_narrow(address, 4096);
+    shard.until("a first send", |shard| shard.carrier.sends > 0);
+    reset_on_close(&stream);
+    drop(stream);
+    shard.until("closed", |shard| shard.connections() == 0);
+    assert!(matches!(shard.carrier.closed.values().next(), Some(Closed::Failed(_))));
+}
+
+#[test]
+fn a_finished_connection_lets_a_peer_that_still_writes_read_the_answer() {
+    let script = Script { finish_on_bytes: true, echo: true, ..Script::default() };
+    let mut shard = Shard::new(script, &EngineOptions::default());
+    let address = shard.listen();
+    let back = shard.serve(|| {
+        let mut stream = connect(address);
+        stream.write_all(b"first").unwrap();
+        let mut back = [0; 5];
+        stream.read_exact(&mut back).unwrap();
+        // It is shut on the other side; below the linger limit that is no reset.
+        stream.write_all(&pattern(200_000)).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert!(rest.is_empty());
+        back
+    });
+    assert_eq!(&back, b"first");
+    shard.until("closed", |shard| shard.connections() == 0);
+    assert!(matches!(shard.carrier.closed.values().next(), Some(Closed::Finished)));
+    assert_eq!(shard.carrier.received, 5, "bytes after the finish went to the carrier");
+}
+
+#[test]
+fn a_peer_that_writes_beyond_the_linger_limit_is_closed() {
+    let script = Script { finish_on_bytes: true, ..Script::default() };
+    let mut shard = Shard::new(script, &EngineOptions { linger_bytes: 10_000, ..EngineOptions::default() });
+    let address = shard.listen();
+    shard.serve(|| {
+        let mut stream = connect(address);
+        let bytes = pattern(64 * 1024);
+        while stream.write_all(&bytes).is_ok() {}
+    });
+    shard.until("closed", |shard| shard.connections() == 0);
+    assert!(matches!(shard.carrier.closed.values().next(), Some(Closed::Lingered)));
+}
+
+#[test]
+fn aborting_all_closes_everything_and_leaves_the_ring_idle() {
+    let mut shard = Shard::new(Script { greet_bytes: 8 << 20, ..Script::echo() }, &EngineOptions::default());
+    let address = shard.listen_on(narrow_listener(4096));
+    let peers: Vec<_> = (0..20).map(|_| connect_narrow(address, 4096)).collect();
+    shard.until("all open", |shard| shard.connections() == 20);
+    shard.ring.abort_all(&mut shard.carrier);
+    shard.until("idle", |shard| shard.is_idle());
+    assert_eq!(shard.carrier.closed.len(), 20);
+    assert!(shard.carrier.closed.values().all(|why| matches!(why, Closed::Aborted)));
+    assert!(std::net::TcpStream::connect(address).is_err(), "it still listens");
+    drop(peers);
+}
+
+#[test]
+fn dropping_a_ring_with_open_connections_closes_every_descriptor() {
+    if !alone("endings::dropping_a_ring_with_open_connections_closes_every_descriptor") {
+        return;
+    }
+    let base = open_fds();
+    let mut shard = Shard::new(Script { greet_bytes: 8 << 20, ..Script::echo() }, &EngineOptions::default());
+    let address = shard.listen_on(narrow_listener(4096));
+    let peers: Vec<_> = (0..30).map(|_| connect_narrow(address, 4096)).collect();
+    shard.until("all open and sending", |shard| shard.connections() == 30 && shard.carrier.sends > 60);
+    // Accepted by nobody yet.
+    let late: Vec<_> = (0..10).map(|_| connect_narrow(address, 4096)).collect();
+    drop(shard);
+    for mut peer in peers.into_iter().chain(late) {
+        let error = peer.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+    assert_eq!(open_fds(), base);
+}
+
+#[test]
+fn a_panicking_carrier_costs_the_call_not_the_ring() {
+    let mut shard = Shard::new(Script { panic_on_bytes: true, ..Script::echo() }, &EngineOptions::default());
+    let address = shard.listen();
+    let mut stream = connect(address);
+    stream.write_all(b"boom").unwrap();
+    shard.until("open", |shard| shard.connections() == 1);
+    let caught = catch_unwind(AssertUnwindSafe(|| shard.until("the panic", |_| false)));
+    assert!(caught.is_err());
+    shard.carrier.script.panic_on_bytes = false;
+    assert!(shard.serve(|| echoes(&mut stream, &pattern(10_000))));
+    assert!(shard.serve(|| echoes(&mut connect(address), &pattern(10_000))));
+}
+
+#[test]
+fn a_ring_dropped_by_a_panic_closes_its_sockets() {
+    let (address, announced) = std::sync::mpsc::channel();
+    let shard = std::thread::spawn(move || {
+        let mut shard = Shard::new(Script { panic_on_bytes: true, ..Script::echo() }, &EngineOptions::default());
+        address.send(shard.listen()).unwrap();
+        shard.until("the panic", |_| false);
+    });
+    let mut stream = connect(announced.recv().unwrap());
+    stream.write_all(b"boom").unwrap();
+    let mut rest = Vec::new();
+    // A FIN or a reset, but an end.
+    let end = stream.read_to_end(&mut rest);
+    assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    assert!(shard.join().is_err());
+}

@@ -1,0 +1,272 @@
+//! An echo carrier, a shard to run it on, and clients.
+
+use std::{
+    collections::HashMap,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::{AsFd, OwnedFd},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use rustix::event::{EventfdFlags, eventfd};
+use socket2::{Domain, Socket, Type};
+
+use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait, ring::Ring};
+
+/// No state is waited for longer than this.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the carrier does with what it is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Script {
+    /// Sends back what comes.
+    pub(super) echo: bool,
+    /// Finishes when the peer sent FIN.
+    pub(super) finish_on_fin: bool,
+    /// Stops reading while more than this is queued.
+    pub(super) read_limit: Option<usize>,
+    /// Queues this many bytes of [`pattern`] when opened.
+    pub(super) greet_bytes: usize,
+    /// Finishes as soon as something came.
+    pub(super) finish_on_bytes: bool,
+    /// Panics when something comes.
+    pub(super) panic_on_bytes: bool,
+}
+
+impl Script {
+    pub(super) fn echo() -> Self {
+        Self { echo: true, finish_on_fin: true, ..Self::default() }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct TestConn {
+    outbox: Outbox,
+    pub(super) paused: bool,
+    pub(super) ending: Ending,
+    pub(super) received: usize,
+    pub(super) chunks: usize,
+    read_limit: Option<usize>,
+}
+
+impl Link for TestConn {
+    fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+    fn wants_read(&self) -> bool {
+        !self.paused && self.read_limit.is_none_or(|limit| self.outbox.len() <= limit)
+    }
+    fn ending(&self) -> Ending {
+        self.ending
+    }
+}
+
+#[derive(Default)]
+pub(super) struct TestCarrier {
+    pub(super) script: Script,
+    pub(super) opened: Vec<ConnId>,
+    pub(super) closed: HashMap<ConnId, Closed>,
+    pub(super) accept_errors: Vec<i32>,
+    pub(super) received: usize,
+    /// Calls of `sent`.
+    pub(super) sends: usize,
+    pub(super) sent: usize,
+    pub(super) ended: usize,
+}
+
+impl Carrier for TestCarrier {
+    type Conn = TestConn;
+
+    fn open(&mut self, id: ConnId, _accepted: Accepted<'_>) -> TestConn {
+        self.opened.push(id);
+        let mut conn = TestConn { read_limit: self.script.read_limit, ..TestConn::default() };
+        greet(&mut conn.outbox, self.script.greet_bytes);
+        conn
+    }
+
+    fn received(&mut self, _id: ConnId, conn: &mut TestConn, bytes: &[u8]) {
+        assert!(!self.script.panic_on_bytes, "as the script says");
+        conn.received += bytes.len();
+        conn.chunks += 1;
+        self.received += bytes.len();
+        if self.script.echo {
+            conn.outbox.buffer().extend_from_slice(bytes);
+        }
+        if self.script.finish_on_bytes {
+            conn.ending = Ending::Finish;
+        }
+    }
+
+    fn ended(&mut self, _id: ConnId, conn: &mut TestConn) {
+        self.ended += 1;
+        if self.script.finish_on_fin {
+            conn.ending = Ending::Finish;
+        }
+    }
+
+    fn sent(&mut self, _id: ConnId, conn: &mut TestConn, bytes: usize, drained: bool) {
+        self.sends += 1;
+        self.sent += bytes;
+        assert!(!drained || conn.outbox.is_empty());
+    }
+
+    fn closed(&mut self, id: ConnId, _conn: TestConn, why: Closed) {
+        assert!(self.closed.insert(id, why).is_none(), "closed twice");
+    }
+
+    fn accept_failed(&mut self, error: &std::io::Error) {
+        self.accept_errors.push(error.raw_os_error().unwrap_or(0));
+    }
+}
+
+/// Queues `bytes` of the pattern, as owned and shared segments in turn.
+fn greet(outbox: &mut Outbox, bytes: usize) {
+    let whole = pattern(bytes);
+    for (index, piece) in whole.chunks(12_345).enumerate() {
+        if index % 2 == 0 {
+            outbox.buffer().extend_from_slice(piece);
+        } else {
+            outbox.share(bytes::Bytes::copy_from_slice(piece));
+        }
+    }
+}
+
+/// Returns bytes in which every shift and every loss shows.
+pub(super) fn pattern(bytes: usize) -> Vec<u8> {
+    (0..bytes as u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+/// A ring, its carrier and its doorbell.
+pub(super) struct Shard {
+    pub(super) ring: Ring<TestConn>,
+    pub(super) carrier: TestCarrier,
+    pub(super) doorbell: OwnedFd,
+}
+
+impl Shard {
+    pub(super) fn new(script: Script, options: &EngineOptions) -> Self {
+        Self::with_doorbell(script, options, EventfdFlags::CLOEXEC)
+    }
+
+    pub(super) fn with_doorbell(script: Script, options: &EngineOptions, flags: EventfdFlags) -> Self {
+        let doorbell = eventfd(0, flags).unwrap();
+        let ring = <Ring<TestConn> as Engine<TestCarrier>>::new(options, doorbell.as_fd()).unwrap();
+        Self { ring, carrier: TestCarrier { script, ..TestCarrier::default() }, doorbell }
+    }
+
+    /// Listens on a free port of the loopback address.
+    pub(super) fn listen(&mut self) -> SocketAddr {
+        self.listen_on(TcpListener::bind("127.0.0.1:0").unwrap().into())
+    }
+
+    pub(super) fn listen_on(&mut self, listener: Socket) -> SocketAddr {
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        Engine::<TestCarrier>::listen(&mut self.ring, listener).unwrap();
+        address
+    }
+
+    pub(super) fn turn(&mut self, wait: Wait) {
+        self.ring.turn(&mut self.carrier, wait).unwrap();
+    }
+
+    /// Runs turns until `done`.
+    pub(super) fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self) {
+            assert!(Instant::now() < deadline, "waited in vain for: {what}");
+            self.turn(Wait::Until(Instant::now() + Duration::from_millis(5)));
+        }
+    }
+
+    /// Runs turns until a client on another thread is done; its result.
+    pub(super) fn serve<T: Send>(&mut self, clients: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let client = scope.spawn(clients);
+            self.until("the clients", |_| client.is_finished());
+            client.join().unwrap()
+        })
+    }
+
+    pub(super) fn visit(&mut self, id: ConnId, f: impl FnOnce(&mut TestConn)) -> bool {
+        self.ring.visit(&mut self.carrier, id, |_, conn| f(conn))
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        Engine::<TestCarrier>::connections(&self.ring)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        Engine::<TestCarrier>::is_idle(&self.ring)
+    }
+
+    pub(super) fn pending(&self) -> bool {
+        Engine::<TestCarrier>::pending(&self.ring)
+    }
+}
+
+/// Returns a listener whose connections have small send buffers.
+pub(super) fn narrow_listener(send_bytes: usize) -> Socket {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.set_send_buffer_size(send_bytes).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(64).unwrap();
+    listener
+}
+
+/// Connects, with a time limit on every read and write.
+pub(super) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Connects with a small receive buffer.
+pub(super) fn connect_narrow(address: SocketAddr, receive_bytes: usize) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(receive_bytes).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    socket.connect(&address.into()).unwrap();
+    socket.into()
+}
+
+/// Sends `bytes` and reads as many back; true when they are the same.
+pub(super) fn echoes(stream: &mut TcpStream, bytes: &[u8]) -> bool {
+    let mut writer = stream.try_clone().unwrap();
+    let mut back = vec![0; bytes.len()];
+    std::thread::scope(|scope| {
+        scope.spawn(move || writer.write_all(bytes).unwrap());
+        stream.read_exact(&mut back).unwrap();
+    });
+    back == bytes
+}
+
+/// Makes closing a socket reset the connection.
+pub(super) fn reset_on_close(stream: &TcpStream) {
+    socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Counts this process's descriptors.
+pub(super) fn open_fds() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Runs a test in a process of its own, where it may count descriptors or lower limits: returns true there.
+pub(super) fn alone(test: &str) -> bool {
+    const MARK: &str = "WINDLASS_TEST_ALONE";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let name = format!("net::ring::tests::{test}");
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([&name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(MARK, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("1 passed"), "no such test: {name}");
+    false
+}

@@ -1,0 +1,173 @@
+//! One turn: look at what changed, enter the kernel once, hand over what completed.
+
+use std::{io, os::fd::AsFd};
+
+use super::{
+    Ring,
+    conn::{Conn, Phase, Receive},
+    ops::{Kind, Tag},
+    queues::Completion,
+};
+use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Link, Wait};
+
+/// Multishot accepts go on until a quarter of the connection limit is left, or of this if that is less.
+const MARGIN_OF: usize = 4096;
+
+impl<L: Link> Ring<L> {
+    /// Runs a turn.
+    pub(super) fn run<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()> {
+        self.called = false;
+        self.settle_dirty(carrier);
+        if self.next == self.batch.len() {
+            let wait = self.prepare_wait(wait);
+            self.queues.enter(wait)?;
+            self.batch.clear();
+            self.next = 0;
+            self.queues.reap(&mut self.batch, self.options.batch);
+        }
+        self.handle_batch(carrier)?;
+        self.open_accepted(carrier);
+        self.settle_dirty(carrier);
+        self.arm_accepts();
+        Ok(())
+    }
+
+    /// Arms the deadline and says whether to wait at all.
+    fn prepare_wait(&mut self, wait: Wait) -> bool {
+        if wait == Wait::Poll || self.called || self.queues.ready() || self.may_open() {
+            return false;
+        }
+        let until = if let Wait::Until(until) = wait { Some(until) } else { None };
+        let deadline = until.into_iter().chain(self.acceptor.retry()).min();
+        if let Some(entry) = deadline.and_then(|deadline| self.deadline.arm(deadline)) {
+            // SAFETY: the entry points to boxed memory of `deadline`, read while the entry is taken.
+            unsafe { self.queues.push(&entry) }
+        }
+        true
+    }
+
+    fn handle_batch<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) -> io::Result<()> {
+        while let Some(&completion) = self.batch.get(self.next) {
+            self.next += 1;
+            self.handle(carrier, completion)?;
+        }
+        let returned = self.buffers.publish();
+        self.feed_starved(returned);
+        Ok(())
+    }
+
+    fn handle<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, completion: Completion) -> io::Result<()> {
+        let Some(Tag { kind, id }) = Tag::unpack(completion.user_data) else { return Ok(()) };
+        match kind {
+            Kind::Receive => self.received(carrier, id, completion),
+            Kind::Send => self.sent(carrier, id, completion),
+            Kind::Accept => self.accepted(carrier, id.slot as usize, completion),
+            Kind::Doorbell => return self.doorbell.rung(completion, &mut self.queues),
+            Kind::Timer => return self.deadline.fired(completion),
+            Kind::Cancel => self.cancelled(id, completion),
+        }
+        Ok(())
+    }
+
+    /// Re-arms receives that found no buffer, as many as there can be buffers for.
+    fn feed_starved(&mut self, returned: usize) {
+        // With no completion left, no buffer is taken.
+        let mut free = if self.queues.ready() { returned } else { self.buffers.count() };
+        while free > 0 {
+            let Some(id) = self.starved.pop_front() else { return };
+            if let Some(conn) = self.slots.find(id).filter(|conn| conn.receive == Receive::Starved) {
+                conn.receive = Receive::Idle;
+                self.mark(id);
+                free -= 1;
+            }
+        }
+    }
+
+    /// Acts on what connections want since they were last looked at.
+    fn settle_dirty<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) {
+        // Settling one may close it, never mark another: the list does not grow meanwhile.
+        while let Some(id) = self.dirty.pop() {
+            self.settle(carrier, id);
+        }
+    }
+
+    fn settle<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId) {
+        let Some(conn) = self.slots.find(id) else { return };
+        conn.dirty = false;
+        if conn.closing() {
+            return;
+        }
+        let ending = conn.link.ending();
+        if ending == Ending::Abort {
+            self.close(carrier, id, Closed::Aborted);
+            return;
+        }
+        if !conn.sending {
+            self.send(id);
+        }
+        if ending == Ending::Finish {
+            self.finish(carrier, id);
+        }
+        self.receive(id);
+    }
+
+    /// Shows a live connection to `f` with a buffer in its outbox, then looks at it later. False when it is gone.
+    pub(super) fn show(&mut self, id: ConnId, f: impl FnOnce(&mut L)) -> bool {
+        let Some(conn) = self.slots.find(id).filter(|conn| !conn.closing()) else { return false };
+        self.spares.lend(conn.link.outbox());
+        f(&mut conn.link);
+        self.spares.reclaim(conn.link.outbox());
+        self.mark(id);
+        true
+    }
+
+    /// Puts a connection on the list of those to look at.
+    pub(super) fn mark(&mut self, id: ConnId) {
+        if let Some(conn) = self.slots.find(id).filter(|conn| !conn.dirty) {
+            conn.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    fn accepted<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, listener: usize, completion: Completion) {
+        if let Err(error) = self.acceptor.completed(listener, completion) {
+            self.called = true;
+            carrier.accept_failed(&error);
+        }
+    }
+
+    /// Says whether an accepted socket waits and there is a slot for it.
+    pub(super) fn may_open(&self) -> bool {
+        self.acceptor.queued() && self.slots.len() < self.options.max_connections
+    }
+
+    /// Opens accepted sockets: a bounded number, so that a storm of them does not starve connections.
+    fn open_accepted<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) {
+        for _ in 0..self.options.accepts_per_turn {
+            if !self.may_open() {
+                return;
+            }
+            let Some((fd, listener)) = self.acceptor.next() else { return };
+            let link = carrier.open(self.slots.next_id(), Accepted { fd: fd.as_fd(), listener });
+            let id = self.slots.insert(Conn::new(link, fd, self.options.linger_bytes));
+            self.mark(id);
+        }
+    }
+
+    /// Keeps an accept in the kernel as the connection limit allows.
+    pub(super) fn arm_accepts(&mut self) {
+        let room = self.options.max_connections.saturating_sub(self.slots.len());
+        let margin = self.options.max_connections.min(MARGIN_OF).div_ceil(4);
+        self.acceptor.arm(&mut self.queues, room, margin);
+    }
+
+    /// Reacts to a cancellation that found its operation running: a shutdown ends that one too.
+    fn cancelled(&mut self, id: ConnId, completion: Completion) {
+        if completion.result != -libc::EALREADY {
+            return;
+        }
+        if let Some(conn) = self.slots.find(id).filter(|conn| matches!(conn.phase, Phase::Closing(_))) {
+            conn.shutdown(rustix::net::Shutdown::Both);
+        }
+    }
+}
