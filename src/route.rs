@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use bytes::Bytes;
+use http::{Method, StatusCode};
 
 use crate::{
     handler::{Erased, Handler, Layer, Middleware, erase},
     request::Request,
-    response::{IntoResponse, Response},
+    response::{Fields, IntoResponse, Response},
 };
 
 /// Where a route's handler runs.
@@ -42,7 +43,9 @@ pub(crate) enum Action {
 /// A response that never changes; made into a wire image when the table is compiled.
 #[derive(Debug)]
 pub(crate) struct StaticResponse {
-    pub(crate) response: Response,
+    pub(crate) status: StatusCode,
+    pub(crate) fields: Fields,
+    pub(crate) body: Bytes,
 }
 
 /// One method of one path, and what it does.
@@ -131,17 +134,20 @@ impl std::fmt::Debug for Route {
 ///
 /// The response's body is not whole (a channel or a source).
 pub fn static_route(path: impl Into<String>, response: impl IntoResponse) -> Route {
-    let response = response.into_response();
-    assert!(response.body().as_bytes().is_some(), "a static route needs a body that is there as a whole");
-    Route::with_action(Method::GET, path.into(), Action::Static(Arc::new(StaticResponse { response })))
+    let mut response = response.into_response();
+    let (status, fields) = (response.status(), response.fields().clone());
+    let Ok(body) = response.take_body().into_whole() else {
+        panic!("a static route needs a body that is there as a whole");
+    };
+    Route::with_action(Method::GET, path.into(), Action::Static(Arc::new(StaticResponse { status, fields, body })))
 }
 
 impl StaticResponse {
     /// Makes a copy as an ordinary response; the body is shared.
     pub(crate) fn to_response(&self) -> Response {
-        let mut copy = Response::status_only(self.response.status());
-        *copy.fields_mut() = self.response.fields().clone();
-        copy.with_body(bytes::Bytes::copy_from_slice(self.response.body().as_bytes().unwrap_or_default()))
+        let mut copy = Response::status_only(self.status);
+        *copy.fields_mut() = self.fields.clone();
+        copy.with_body(self.body.clone())
     }
 
     /// Makes the handler that serves this response under middleware.

@@ -11,9 +11,9 @@ use windlass_actors::Pool;
 use crate::{
     handler::{Chain, Layer},
     metrics::{Family, Metrics, UNMATCHED},
-    proto::h1::encode::StaticImage,
+    proto::h1::Image,
     request::Context,
-    route::{Action, BodyMode, Dispatch, Route},
+    route::{Action, BodyMode, Dispatch, Route, StaticResponse},
 };
 
 use exact::Exact;
@@ -37,14 +37,15 @@ pub(crate) struct Entry {
 
 /// What a compiled route runs.
 pub(crate) enum Run {
-    Static(StaticImage),
+    /// The wire image, and the same for where no image can be used.
+    Static(Image, Arc<StaticResponse>),
     Chain(Chain, Dispatch),
 }
 
 impl Entry {
     pub(crate) fn dispatch(&self) -> Dispatch {
         match &self.run {
-            Run::Static(_) => Dispatch::Inline,
+            Run::Static(..) => Dispatch::Inline,
             Run::Chain(_, dispatch) => *dispatch,
         }
     }
@@ -142,11 +143,10 @@ impl RouteTable {
         let layers: Vec<Layer> = routes.layers.iter().chain(&route.layers).cloned().collect();
         let dispatch = route.dispatch.unwrap_or(routes.default_dispatch);
         let run = match &route.action {
-            Action::Static(fixed) if layers.is_empty() => Run::Static(StaticImage::new(
-                fixed.response.status(),
-                fixed.response.fields().iter(),
-                fixed.response.body().as_bytes().unwrap_or_default(),
-            )),
+            Action::Static(fixed) if layers.is_empty() => {
+                let fields: Vec<_> = fixed.fields.iter().collect();
+                Run::Static(Image::new(fixed.status, fields, fixed.body.clone()), fixed.clone())
+            }
             Action::Static(fixed) => Run::Chain(Chain { layers, handler: fixed.as_handler() }, Dispatch::Inline),
             Action::Run(handler) => Run::Chain(Chain { layers, handler: handler.clone() }, dispatch),
         };
@@ -216,7 +216,7 @@ pub(crate) struct View {
 impl View {
     pub(crate) fn new(table: Arc<RouteTable>, context: Arc<Context>) -> Arc<Self> {
         let own = |entry: &Entry| match &entry.run {
-            Run::Static(_) => None,
+            Run::Static(..) => None,
             Run::Chain(chain, _) => Some(Arc::new(chain.clone())),
         };
         let chains = table.entries.iter().map(own).collect();

@@ -88,6 +88,8 @@ pub trait Carrier {
     /// The connection actor that lives in the engine's slot.
     type Conn: Link;
 
+    /// Tells, once in each turn, that the wait is over and a batch begins.
+    fn resumed(&mut self) {}
     /// Makes the actor of a new connection.
     fn open(&mut self, id: ConnId, accepted: Accepted<'_>) -> Self::Conn;
     /// Feeds bytes; they are consumed or copied before this returns.

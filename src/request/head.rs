@@ -4,6 +4,8 @@ use std::cell::RefCell;
 
 use http::{Method, Version};
 
+use crate::proto::h1 as proto;
+
 /// Heads a thread keeps for reuse at most.
 const KEPT: usize = 256;
 
@@ -25,6 +27,24 @@ impl Span {
     /// Makes a span; heads are far below 4 GiB by their limit.
     pub(crate) fn new(start: usize, end: usize) -> Self {
         Self { start: start as u32, end: end as u32 }
+    }
+
+    /// Says where `part` lies in `whole`, of which it must be a slice.
+    pub(crate) fn within(whole: &[u8], part: &[u8]) -> Self {
+        let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+        debug_assert!(start + part.len() <= whole.len());
+        Self::new(start, start.wrapping_add(part.len()))
+    }
+
+    /// Moves a span of one part to where that part lies.
+    pub(crate) fn moved(self, to: Self) -> Self {
+        Self { start: self.start + to.start, end: self.end + to.start }
+    }
+}
+
+impl From<proto::Span> for Span {
+    fn from(span: proto::Span) -> Self {
+        Self::new(span.start(), span.end())
     }
 }
 
@@ -81,15 +101,6 @@ impl Head {
     /// Returns a range that was checked to be ASCII (target, authority) or UTF-8; else an empty text.
     pub(crate) fn text(&self, span: Span) -> &str {
         std::str::from_utf8(self.bytes(span)).unwrap_or_default()
-    }
-
-    /// Returns a part of the path as a range of the head. `part` must be a slice of it.
-    pub(crate) fn span_in_path(&self, part: &str) -> Span {
-        let path = self.bytes(self.path);
-        let offset = (part.as_ptr() as usize).wrapping_sub(path.as_ptr() as usize);
-        debug_assert!(offset <= path.len());
-        let start = self.path.start as usize + offset.min(path.len());
-        Span::new(start, start + part.len())
     }
 }
 

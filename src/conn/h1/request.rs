@@ -33,7 +33,7 @@ impl H1 {
         match env.view.table.find(&method, path) {
             Found::Entry(index, params) => {
                 let entry = env.view.table.entry(index);
-                if let Run::Static(image, _) = &entry.run
+                if let Run::Static(image, fixed) = &entry.run
                     && self.slots.is_empty()
                     && head.framing().is_empty()
                     && env.hooks.is_empty()
@@ -42,7 +42,7 @@ impl H1 {
                     long_body.into_iter().for_each(|body| io.outbox.share(body));
                     env.cells.dispatched(DispatchKind::Static).add(1);
                     if env.counts_requests() {
-                        entry.family.observe(env.shard, image.status(), std::time::Duration::ZERO);
+                        entry.family.observe(env.shard, fixed.status.as_u16(), std::time::Duration::ZERO);
                     }
                     if !(exchange.keep_alive && image.keep_alive(exchange)) {
                         self.close_after();
@@ -276,7 +276,7 @@ fn request_head(
         if !is_text(value) {
             return None;
         }
-        let value = Span::at(own.path, path, value.as_bytes());
+        let value = Span::within(path, value.as_bytes()).moved(own.path);
         let name = own.append(name.as_bytes());
         own.params.push((name, value));
     }

@@ -25,6 +25,7 @@ impl<L: Link> Ring<L> {
             self.next = 0;
             self.queues.reap(&mut self.batch, self.options.batch);
         }
+        carrier.resumed();
         self.handle_batch(carrier)?;
         self.open_accepted(carrier);
         self.settle_dirty(carrier);
