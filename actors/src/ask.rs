@@ -1,0 +1,106 @@
+//! Questions to actors.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    address::Addr,
+    deadline::Deadline,
+    error::AskError,
+    local::Local,
+    race::{First, race},
+    reply::Reply,
+};
+
+/// Stands for "no timeout" when one is longer than the clock's range.
+const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+
+impl<M: Send + 'static> Addr<M> {
+    /// Asks the actor something and waits for its answer, for `timeout` at most.
+    ///
+    /// `question` makes the message around a [`Reply`]. The timeout covers waiting for room in the mailbox too. It
+    /// is kept by the timers of the shard this is awaited on, in a tokio runtime by tokio's, and anywhere else by
+    /// the timers of the actor's shard, so it is late there while that shard is held up.
+    ///
+    /// An actor that asks itself, or one that asks it in turn, waits in vain until the timeout.
+    ///
+    /// # Errors
+    ///
+    /// The time is up, the actor ended, or it dropped the reply: by choice, by a panic, or by its end.
+    ///
+    /// # Panics
+    ///
+    /// Awaited in a tokio runtime whose timers are not enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future may have asked or not; the answer is dropped.
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(Reply<R>) -> M,
+        timeout: Duration,
+    ) -> Result<R, AskError> {
+        let until = Deadline::new(instant_after(timeout), Arc::clone(&self.0.shard));
+        match race(self.question(question), until).await {
+            First::Left(answer) => answer,
+            First::Right(()) => Err(AskError::Timeout),
+        }
+    }
+
+    /// Asks the actor something and blocks the thread until it answers, for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// As [`ask`](Self::ask); and always on a shard's thread, which must not block.
+    pub fn ask_blocking<R: Send + 'static>(
+        &self,
+        question: impl FnOnce(Reply<R>) -> M,
+        timeout: Duration,
+    ) -> Result<R, AskError> {
+        if Local::current().is_some() {
+            return Err(AskError::OnShard);
+        }
+        block_on(self.question(question), instant_after(timeout)).unwrap_or(Err(AskError::Timeout))
+    }
+
+    async fn question<R>(&self, question: impl FnOnce(Reply<R>) -> M) -> Result<R, AskError> {
+        let (reply, answer) = Reply::pair();
+        self.tell(question(reply)).await.map_err(|_| AskError::Closed)?;
+        answer.await.map_err(|_| AskError::NoReply)
+    }
+}
+
+fn instant_after(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or(now + FOR_EVER)
+}
+
+/// Runs `future` on this thread until it ends or `until` has come.
+fn block_on<F: Future>(future: F, until: Instant) -> Option<F::Output> {
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(output);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        thread::park_timeout(left);
+    }
+}

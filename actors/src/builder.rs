@@ -1,0 +1,240 @@
+//! Starts a system: resolves the cores, starts a thread for each shard, waits until all are ready.
+
+use std::{
+    fmt, io,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use crate::{
+    Driver, Local,
+    census::Census,
+    contain::contain,
+    error::{FailureCause, ShardFailure, StartError, panic_message},
+    host::Host,
+    inbox::ShardSender,
+    park::Park,
+    placement::{Cores, Placement},
+    remote::{Phase, Remote},
+    shard,
+    system::System,
+};
+
+/// Messages that may wait for one shard's driver, unless told otherwise.
+const INBOX: usize = 4096;
+
+/// The senders to the drivers of a system's shards, in the order of their indices.
+pub type ShardSenders<D> = Vec<ShardSender<<D as Driver>::Msg>>;
+
+type FailureHook = Box<dyn Fn(&ShardFailure) + Send + Sync>;
+
+/// Says how a [`System`] shall be, then starts it.
+pub struct Builder {
+    name: String,
+    cores: Cores,
+    host: Host,
+    inbox: usize,
+    on_failure: Option<FailureHook>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            name: "shard".to_owned(),
+            cores: Cores::default(),
+            host: Host::default(),
+            inbox: INBOX,
+            on_failure: None,
+        }
+    }
+
+    /// Names the system; its threads are called by it and their shard's index. Default: `shard`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Says how many shards there are and where they run. Default: one for each core.
+    #[must_use]
+    pub fn cores(mut self, cores: Cores) -> Self {
+        self.cores = cores;
+        self
+    }
+
+    /// Chooses the executor that hosts the shards. Default: glommio if it was built in, else tokio.
+    #[must_use]
+    pub fn host(mut self, host: Host) -> Self {
+        self.host = host;
+        self
+    }
+
+    /// Bounds the messages that may wait for one shard's driver. Default: 4096.
+    #[must_use]
+    pub fn inbox(mut self, messages: usize) -> Self {
+        self.inbox = messages;
+        self
+    }
+
+    /// Has `hook` called, on the failing shard's thread, when a shard fails after the start.
+    ///
+    /// Other shards run on; stopping the system is the hook's choice.
+    #[must_use]
+    pub fn on_failure(mut self, hook: impl Fn(&ShardFailure) + Send + Sync + 'static) -> Self {
+        self.on_failure = Some(Box::new(hook));
+        self
+    }
+
+    /// Starts shards that host actors and own no sockets.
+    ///
+    /// # Errors
+    ///
+    /// The cores cannot be had, or shards did not start; those that did are stopped again.
+    pub fn start(self) -> Result<System, StartError> {
+        self.start_with(|local| Ok(Park::new(local))).map(|(system, _)| system)
+    }
+
+    /// Starts shards that run a driver each, which `factory` makes on the shard's own thread.
+    ///
+    /// Returns one sender for each shard, in the order of their indices. Blocks until all shards are ready.
+    ///
+    /// # Errors
+    ///
+    /// The cores cannot be had, or shards did not start; those that did are stopped again.
+    pub fn start_with<D: Driver>(
+        self,
+        factory: impl Fn(&Local) -> io::Result<D> + Send + Sync + 'static,
+    ) -> Result<(System, ShardSenders<D>), StartError> {
+        let seats = Placement::resolve(&self.cores)?.seats;
+        let remotes = (0..seats.len()).map(new_remote).collect::<Result<Vec<_>, _>>()?;
+        let census = Census::new(remotes, self.on_failure);
+        let refused = &census.counters.refused;
+        let senders: Vec<_> = census
+            .shards
+            .iter()
+            .map(|shard| ShardSender::new(Arc::clone(shard), self.inbox, Arc::clone(refused)))
+            .collect();
+
+        let (ready, started) = mpsc::channel();
+        let factory = Arc::new(factory);
+        let mut threads = Vec::with_capacity(seats.len());
+        for (core, inbox) in seats.into_iter().zip(&senders) {
+            let birth = Birth { core, host: self.host, census: Arc::clone(&census), ready: ready.clone() };
+            threads.push(birth.spawn(&self.name, inbox.clone(), Arc::clone(&factory)));
+        }
+        drop(ready);
+        await_start(&started, &census, threads).map(|threads| (System::new(census, threads), senders))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("cores", &self.cores)
+            .field("host", &self.host)
+            .field("inbox", &self.inbox)
+            .finish_non_exhaustive()
+    }
+}
+
+type Started = Result<(), ShardFailure>;
+
+/// What one shard's thread is born with.
+struct Birth {
+    core: Option<usize>,
+    host: Host,
+    census: Arc<Census>,
+    ready: mpsc::Sender<Started>,
+}
+
+impl Birth {
+    fn spawn<D: Driver>(
+        self,
+        name: &str,
+        inbox: ShardSender<D::Msg>,
+        factory: Arc<impl Fn(&Local) -> io::Result<D> + Send + Sync + 'static>,
+    ) -> Option<JoinHandle<()>> {
+        let (index, census, ready) = (inbox.shard(), Arc::clone(&self.census), self.ready.clone());
+        let thread = thread::Builder::new().name(format!("{name}-{index}"));
+        match thread.spawn(move || self.main(inbox, &*factory)) {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                // The receiver outlives all shards' births.
+                let _ = ready.send(Err(ShardFailure { shard: index, cause: FailureCause::Host(Arc::new(error)) }));
+                census.actors_ended(index);
+                census.left(index);
+                None
+            }
+        }
+    }
+
+    /// The whole life of a shard's thread.
+    fn main<D: Driver>(self, inbox: ShardSender<D::Msg>, factory: &impl Fn(&Local) -> io::Result<D>) {
+        let index = inbox.shard();
+        let Self { core, host, census, ready } = self;
+        let remote = Arc::clone(&census.shards[index]);
+        let mut is_up = false;
+        let outcome = contain(|| {
+            let local = Local::new(Arc::clone(&remote), host);
+            Local::set_current(Some(local.clone()));
+            let tell = || {
+                is_up = true;
+                let _ = ready.send(Ok(()));
+            };
+            host.run(core, shard::run(local, Arc::clone(&census), inbox.clone(), factory, tell))
+        });
+        Local::set_current(None);
+        let outcome = match outcome {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => Err(FailureCause::Host(Arc::new(error))),
+            Err(payload) => Err(FailureCause::Panic(panic_message(payload.as_ref()))),
+        };
+        // Repeated for the ends that did not come through the loop.
+        inbox.close();
+        remote.close();
+        census.actors_ended(index);
+        if let Err(cause) = outcome {
+            let failure = ShardFailure { shard: index, cause };
+            if is_up {
+                census.failed(failure);
+            } else {
+                let _ = ready.send(Err(failure));
+            }
+        }
+        census.left(index);
+    }
+}
+
+fn new_remote(index: usize) -> Result<Arc<Remote>, StartError> {
+    Remote::new(index).map_err(|error| {
+        StartError::Shards(vec![ShardFailure { shard: index, cause: FailureCause::Host(Arc::new(error)) }])
+    })
+}
+
+/// Waits for every shard's word. If one failed, stops and joins the others.
+fn await_start(
+    started: &mpsc::Receiver<Started>,
+    census: &Census,
+    threads: Vec<Option<JoinHandle<()>>>,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let mut failures = Vec::new();
+    for _ in 0..threads.len() {
+        match started.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => failures.push(failure),
+            Err(mpsc::RecvError) => break,
+        }
+    }
+    let threads: Vec<_> = threads.into_iter().flatten().collect();
+    if failures.is_empty() {
+        return Ok(threads);
+    }
+    census.raise(Phase::Abort);
+    for thread in threads {
+        // What the thread died of was told by itself.
+        let _ = thread.join();
+    }
+    failures.sort_by_key(|failure| failure.shard);
+    Err(StartError::Shards(failures))
+}

@@ -1,0 +1,45 @@
+//! Shards hosted by glommio. The only file that names it; see the traps in HARDENING before using more of it.
+//!
+//! Only two things are asked of it: run a task of this thread, and give the thread back. Wakes from other threads,
+//! timers and waits never go through it, so neither its 16-bit waker counts nor its timers matter.
+
+use std::{future::Future, io, time::Duration};
+
+use glommio::{LocalExecutorBuilder, Placement};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::{contain::contain, error::panic_message};
+
+/// glommio's least: its file buffers are not used here.
+const IO_MEMORY_BYTES: usize = 64 * 1024;
+/// Its rings carry a timer and an eventfd, nothing else.
+const RING_DEPTH: usize = 16;
+/// How often it turns its reactor while guests are busy.
+const PREEMPT: Duration = Duration::from_millis(1);
+
+pub(super) fn run<T>(core: Option<usize>, future: impl Future<Output = T>) -> io::Result<T> {
+    raise_memlock();
+    let placement = core.map_or(Placement::Unbound, Placement::Fixed);
+    let builder =
+        LocalExecutorBuilder::new(placement).io_memory(IO_MEMORY_BYTES).ring_depth(RING_DEPTH).preempt_timer(PREEMPT);
+    // Where io_uring is missing glommio asserts instead of returning an error.
+    let executor = contain(|| builder.make())
+        .map_err(|payload| io::Error::other(format!("glommio: {}", panic_message(payload.as_ref()))))?
+        .map_err(|error| io::Error::other(format!("glommio: {error}")))?;
+    Ok(executor.run(future))
+}
+
+pub(super) fn spawn_local(future: impl Future<Output = ()> + 'static) {
+    drop(glommio::spawn_local(future).detach());
+}
+
+/// Raises the soft limit of locked memory to the hard one: rings count against it. Failing is told by the ring.
+fn raise_memlock() {
+    let limit = getrlimit(Resource::Memlock);
+    if limit.current != limit.maximum {
+        let raised = setrlimit(Resource::Memlock, Rlimit { current: limit.maximum, maximum: limit.maximum });
+        if let Err(error) = raised {
+            tracing::warn!(%error, "cannot raise the limit of locked memory");
+        }
+    }
+}

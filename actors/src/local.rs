@@ -1,0 +1,186 @@
+//! The shard the calling thread belongs to.
+
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    fmt,
+    future::Future,
+    os::fd::{AsFd, BorrowedFd},
+    rc::Rc,
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    guest::{self, GuestHandle, Guests},
+    host::Host,
+    remote::Remote,
+    sleep::Sleep,
+    timers::Timers,
+    wake::{Target, Wakeable},
+};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Local>> = const { RefCell::new(None) };
+}
+
+struct Shard {
+    remote: Arc<Remote>,
+    host: Host,
+    guests: Rc<RefCell<Guests>>,
+    timers: Rc<RefCell<Timers>>,
+    /// The shard's clock, read once a turn.
+    now: Cell<Instant>,
+    /// When the thread last came back from a wait.
+    resumed: Cell<Instant>,
+    /// The driver may be waiting and has not said that it came back.
+    waiting: Cell<bool>,
+    /// No more guests are taken.
+    closing: Cell<bool>,
+}
+
+/// The shard the calling thread belongs to: spawns futures on it, makes its wakers, keeps its timers.
+#[derive(Clone)]
+pub struct Local(Rc<Shard>);
+
+impl Local {
+    pub(crate) fn new(remote: Arc<Remote>, host: Host) -> Self {
+        let now = Instant::now();
+        Self(Rc::new(Shard {
+            remote,
+            host,
+            guests: Rc::default(),
+            timers: Rc::default(),
+            now: Cell::new(now),
+            resumed: Cell::new(now),
+            waiting: Cell::new(false),
+            closing: Cell::new(false),
+        }))
+    }
+
+    /// Returns the shard whose loop runs on this thread. `None` on any other thread.
+    pub fn current() -> Option<Self> {
+        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    }
+
+    pub(crate) fn set_current(local: Option<Self>) {
+        CURRENT.with(|current| *current.borrow_mut() = local);
+    }
+
+    /// Returns the index of this shard in its system.
+    pub fn shard(&self) -> usize {
+        self.0.remote.index
+    }
+
+    /// Runs `future` on this shard until it ends. It need not be `Send`. A panic in it is contained and counted.
+    ///
+    /// Once the shard has begun to end, `future` is dropped at once.
+    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) -> GuestHandle {
+        let wakeable = Wakeable::new(Arc::clone(&self.0.remote.line), Target::Guest);
+        self.attach(Arc::clone(&wakeable), future);
+        GuestHandle { wakeable }
+    }
+
+    /// Runs `future` as the guest that `wakeable`, made before, wakes.
+    pub(crate) fn attach(&self, wakeable: Arc<Wakeable>, future: impl Future<Output = ()> + 'static) {
+        if self.0.closing.get() {
+            return;
+        }
+        let key = self.guests().insert(Arc::clone(&wakeable));
+        self.0.remote.stats.set_guests(self.guests().living());
+        let (guests, remote) = (Rc::clone(&self.0.guests), Arc::clone(&self.0.remote));
+        self.0.host.spawn_local(guest::host(guests, remote, wakeable, key, future));
+    }
+
+    /// Makes a waker that has this shard's driver told [`woken(token)`](crate::Driver::woken).
+    ///
+    /// It may be kept, cloned and woken on any thread. Wakes between two turns arrive as one. Costs one allocation;
+    /// clones cost none.
+    pub fn waker(&self, token: u64) -> Waker {
+        Waker::from(Wakeable::new(Arc::clone(&self.0.remote.line), Target::Driver(token)))
+    }
+
+    /// Returns a future that ends at `at`. It belongs to this shard.
+    pub fn sleep_until(&self, at: Instant) -> Sleep {
+        Sleep::new(Rc::clone(&self.0.timers), at)
+    }
+
+    /// Returns a future that ends after `duration`, counted from this call. It belongs to this shard.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        let now = Instant::now();
+        // A duration beyond the clock's range is as good as for ever.
+        const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+        self.sleep_until(now.checked_add(duration).unwrap_or(now + FOR_EVER))
+    }
+
+    /// Returns how many futures this shard hosts, actors included.
+    pub fn hosted(&self) -> usize {
+        self.guests().living()
+    }
+
+    /// Returns the eventfd that is written when this shard sleeps and something was sent to it.
+    ///
+    /// A [`Driver`](crate::Driver) watches it in every wait, and only the driver reads it. It is in blocking mode:
+    /// a read armed on a ring waits for the next write. One that polls first reads 8 bytes once for each time it
+    /// was found readable, or watches edges and never reads.
+    pub fn doorbell(&self) -> BorrowedFd<'_> {
+        self.0.remote.line.bell.bell().as_fd()
+    }
+
+    /// Returns the shard's clock: read at the end of each turn, and by [`resume`](Self::resume).
+    pub fn now(&self) -> Instant {
+        self.0.now.get()
+    }
+
+    /// Reads the clock after a wait, sets the shard's clock to it and returns it.
+    ///
+    /// A driver calls this once in a turn that waited, right after the wait: what follows counts as lag.
+    pub fn resume(&self) -> Instant {
+        let now = Instant::now();
+        self.0.now.set(now);
+        self.0.resumed.set(now);
+        self.0.waiting.set(false);
+        now
+    }
+
+    /// Begins a turn; `waits` says whether the driver may wait in it.
+    pub(crate) fn begin_turn(&self, waits: bool) {
+        self.0.waiting.set(waits);
+    }
+
+    /// Reads the clock at the end of a turn and returns how long the thread was held since it last waited.
+    pub(crate) fn end_turn(&self) -> Duration {
+        let now = Instant::now();
+        self.0.now.set(now);
+        let resumed = self.0.resumed.replace(now);
+        // A driver that waited and did not say when it resumed: what of its turn was waiting cannot be told.
+        if self.0.waiting.get() { Duration::ZERO } else { now.saturating_duration_since(resumed) }
+    }
+
+    pub(crate) fn guests(&self) -> RefMut<'_, Guests> {
+        self.0.guests.borrow_mut()
+    }
+
+    pub(crate) fn timers(&self) -> RefMut<'_, Timers> {
+        self.0.timers.borrow_mut()
+    }
+
+    pub(crate) fn remote(&self) -> &Arc<Remote> {
+        &self.0.remote
+    }
+
+    /// Takes no more guests and cancels those that live.
+    pub(crate) fn close(&self) {
+        self.0.closing.set(true);
+        let guests = self.guests().all();
+        for guest in guests {
+            guest.cancel();
+        }
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("shard", &self.shard()).finish_non_exhaustive()
+    }
+}

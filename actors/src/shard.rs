@@ -1,0 +1,236 @@
+//! The loop of a shard, over any driver.
+//!
+//! A turn: commands, messages, wakes, timers; the executor runs the guests that are due; the driver's turn, which
+//! is the only wait. Each step is bounded, so that no source of work keeps the others waiting.
+
+use std::{io, sync::Arc, time::Instant};
+
+use crate::{
+    Driver, Local, Wait,
+    census::Census,
+    contain::contained,
+    error::{FailureCause, panic_message},
+    host,
+    inbox::ShardSender,
+    remote::{Phase, Remote},
+    wake::{Target, Wakeable},
+};
+
+/// Messages given to the driver in one turn at most.
+const MESSAGES_PER_TURN: u64 = 256;
+/// Calls run in one turn at most.
+const CALLS_PER_TURN: usize = 64;
+/// Timers fired in one turn at most.
+const TIMERS_PER_TURN: u64 = 256;
+/// Rounds in which cancelled guests may end before the shard ends without them.
+const FAREWELL_ROUNDS: usize = 1024;
+
+/// How far the loop's stop has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    No,
+    /// This shard's actors are ending.
+    Actors,
+    /// Other shards' actors are ending; they may still need this driver.
+    Others,
+    /// The driver is ending.
+    Driver,
+}
+
+struct Shard<D: Driver> {
+    local: Local,
+    remote: Arc<Remote>,
+    census: Arc<Census>,
+    driver: D,
+    inbox: ShardSender<D::Msg>,
+    woken: Vec<Arc<Wakeable>>,
+    stop: Stop,
+}
+
+/// Makes the driver, tells `started`, and runs the shard until it is stopped or fails.
+pub(crate) async fn run<D: Driver>(
+    local: Local,
+    census: Arc<Census>,
+    inbox: ShardSender<D::Msg>,
+    factory: &(impl Fn(&Local) -> io::Result<D> + ?Sized),
+    started: impl FnOnce(),
+) -> Result<(), FailureCause> {
+    let remote = Arc::clone(local.remote());
+    let life = async {
+        let driver = factory(&local).map_err(|error| FailureCause::Factory(Arc::new(error)))?;
+        started();
+        let (local, remote, inbox) = (local.clone(), Arc::clone(&remote), inbox.clone());
+        let stop = Stop::No;
+        let shard = Shard { local, remote, census: Arc::clone(&census), driver, inbox, woken: Vec::new(), stop };
+        shard.live().await.map_err(|error| FailureCause::Driver(Arc::new(error)))
+    };
+    let outcome = contained(life).await;
+    inbox.close();
+    farewell(&local).await;
+    remote.close();
+    census.actors_ended(remote.index);
+    outcome.unwrap_or_else(|payload| Err(FailureCause::Panic(panic_message(payload.as_ref()))))
+}
+
+/// Cancels the guests and runs them until they are gone.
+async fn farewell(local: &Local) {
+    local.close();
+    let mut woken = Vec::new();
+    for _ in 0..FAREWELL_ROUNDS {
+        local.remote().line.take(&mut woken);
+        for wakeable in woken.drain(..) {
+            call_guest(local, &wakeable);
+        }
+        if local.hosted() == 0 {
+            return;
+        }
+        host::yield_now().await;
+    }
+    tracing::error!(shard = local.shard(), guests = local.hosted(), "cancelled guests do not end");
+}
+
+/// Asks the executor to run a guest.
+fn call_guest(local: &Local, wakeable: &Wakeable) {
+    let host = wakeable.key().and_then(|key| local.guests().call(key));
+    if let Some(host) = host {
+        host.wake();
+    }
+}
+
+impl<D: Driver> Shard<D> {
+    async fn live(mut self) -> io::Result<()> {
+        loop {
+            self.commands();
+            self.messages();
+            self.wakes();
+            self.timers();
+            if self.local.guests().due() > 0 {
+                host::yield_now().await;
+            }
+            if self.has_stopped() {
+                return Ok(());
+            }
+            self.turn()?;
+        }
+    }
+
+    fn commands(&mut self) {
+        if !self.remote.commands.lower() {
+            return;
+        }
+        for _ in 0..CALLS_PER_TURN {
+            let Some(call) = self.remote.next_call() else { return };
+            call();
+        }
+        self.remote.commands.raise();
+    }
+
+    fn messages(&mut self) {
+        if !self.remote.inbox.lower() {
+            return;
+        }
+        let mut taken = 0;
+        while let Some(message) = self.inbox.receive() {
+            self.driver.message(message);
+            taken += 1;
+            if taken == MESSAGES_PER_TURN {
+                self.remote.inbox.raise();
+                break;
+            }
+        }
+        self.remote.stats.count_messages(taken);
+    }
+
+    fn wakes(&mut self) {
+        if !self.remote.line.is_up() {
+            return;
+        }
+        self.remote.line.take(&mut self.woken);
+        self.remote.stats.count_wakes(self.woken.len() as u64);
+        for wakeable in self.woken.drain(..) {
+            match wakeable.target() {
+                Target::Guest => call_guest(&self.local, &wakeable),
+                Target::Driver(token) => {
+                    wakeable.clear();
+                    self.driver.woken(token);
+                }
+            }
+        }
+    }
+
+    fn timers(&mut self) {
+        let now = self.local.now();
+        let mut fired = 0;
+        while fired < TIMERS_PER_TURN {
+            // The borrow ends before the wake, which may come back to the timers.
+            let due = self.local.timers().pop_due(now);
+            let Some(waker) = due else { break };
+            waker.wake();
+            fired += 1;
+        }
+        if fired > 0 {
+            self.remote.stats.count_timers(fired);
+        }
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        let wait = self.wait();
+        let dozes = wait != Wait::Poll;
+        self.local.begin_turn(dozes);
+        let outcome = self.driver.turn(wait);
+        if dozes {
+            self.remote.line.bell.rise();
+        }
+        self.remote.stats.count_turn(self.local.end_turn());
+        outcome
+    }
+
+    /// Decides how long the driver may wait; anything but `Poll` leaves the doorbell armed.
+    fn wait(&mut self) -> Wait {
+        if self.driver.pending() || self.remote.has_work() || self.local.guests().due() > 0 {
+            return Wait::Poll;
+        }
+        let deadline = earliest(self.local.timers().next(), self.driver.deadline());
+        if deadline.is_some_and(|at| at <= self.local.now()) || !self.remote.line.bell.doze(|| self.remote.has_work())
+        {
+            return Wait::Poll;
+        }
+        deadline.map_or(Wait::Forever, Wait::Until)
+    }
+
+    /// Takes the next steps of a stop; true when the driver may be dropped.
+    fn has_stopped(&mut self) -> bool {
+        let phase = self.remote.phase();
+        if phase == Phase::Running {
+            return false;
+        }
+        if phase == Phase::Abort {
+            return true;
+        }
+        if self.stop == Stop::No {
+            self.stop = Stop::Actors;
+            self.wake_guests();
+        }
+        if self.stop == Stop::Actors && self.remote.has_no_actors() {
+            self.stop = Stop::Others;
+            self.census.actors_ended(self.remote.index);
+        }
+        if self.stop == Stop::Others && self.census.all_actors_ended() {
+            self.stop = Stop::Driver;
+            self.driver.stop();
+        }
+        self.stop == Stop::Driver && self.driver.stopped()
+    }
+
+    /// Has every actor look at the phase.
+    fn wake_guests(&self) {
+        let guests = self.local.guests().all();
+        for guest in guests {
+            std::task::Wake::wake(guest);
+        }
+    }
+}
+
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}

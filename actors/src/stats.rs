@@ -1,0 +1,97 @@
+//! What a shard tells about itself while it runs.
+
+use std::{
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+/// Counters of one shard. Only the shard writes them, so they cost it no locked instruction; anyone may read.
+#[derive(Debug, Default)]
+// Two lines of 64 bytes: neighbouring lines are fetched in pairs.
+#[repr(align(128))]
+pub struct ShardStats {
+    turns: AtomicU64,
+    messages: AtomicU64,
+    wakes: AtomicU64,
+    timers: AtomicU64,
+    guests: AtomicUsize,
+    guest_panics: AtomicU64,
+    lag_last_nanos: AtomicU64,
+    lag_max_nanos: AtomicU64,
+}
+
+impl ShardStats {
+    /// Returns how many turns the shard's driver had.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many messages its driver was given.
+    pub fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many wakes reached the driver or a guest, after several for the same were made one.
+    pub fn wakes(&self) -> u64 {
+        self.wakes.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many timers fired.
+    pub fn timers(&self) -> u64 {
+        self.timers.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many futures the shard hosts, actors included.
+    pub fn guests(&self) -> usize {
+        self.guests.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many hosted futures ended by a panic. An actor's panics are counted with its system.
+    pub fn guest_panics(&self) -> u64 {
+        self.guest_panics.load(Ordering::Relaxed)
+    }
+
+    /// Returns how long the last turn held the thread: from the end of the wait before it to its own end.
+    pub fn lag_last(&self) -> Duration {
+        Duration::from_nanos(self.lag_last_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Returns the longest lag since the start.
+    pub fn lag_max(&self) -> Duration {
+        Duration::from_nanos(self.lag_max_nanos.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn count_turn(&self, lag: Duration) {
+        add(&self.turns, 1);
+        let nanos = u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX);
+        self.lag_last_nanos.store(nanos, Ordering::Relaxed);
+        if nanos > self.lag_max_nanos.load(Ordering::Relaxed) {
+            self.lag_max_nanos.store(nanos, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn count_messages(&self, messages: u64) {
+        add(&self.messages, messages);
+    }
+
+    pub(crate) fn count_wakes(&self, wakes: u64) {
+        add(&self.wakes, wakes);
+    }
+
+    pub(crate) fn count_timers(&self, timers: u64) {
+        add(&self.timers, timers);
+    }
+
+    pub(crate) fn count_guest_panic(&self) {
+        add(&self.guest_panics, 1);
+    }
+
+    pub(crate) fn set_guests(&self, guests: usize) {
+        self.guests.store(guests, Ordering::Relaxed);
+    }
+}
+
+/// Adds without a locked instruction: there is one writer.
+fn add(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + by, Ordering::Relaxed);
+}

@@ -1,0 +1,161 @@
+//! Wakers that reach a shard through its doorbell, never through the executor that hosts it.
+
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::Wake,
+};
+
+use crate::{
+    bell::EventFd,
+    doorbell::{Doorbell, Flag},
+};
+
+/// Names a guest of one shard: its slot, and how often that slot was used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GuestKey {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl GuestKey {
+    fn pack(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
+
+    fn unpack(packed: u64) -> Self {
+        Self { slot: (packed & 0xffff_ffff) as u32, generation: (packed >> 32) as u32 }
+    }
+}
+
+/// Whom a wake is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The driver, with its own token.
+    Driver(u64),
+    /// A hosted future; which one is known once it is attached.
+    Guest,
+}
+
+/// Something on a shard that can be woken from anywhere. Waking it again before it ran does nothing.
+#[derive(Debug)]
+pub(crate) struct Wakeable {
+    line: Arc<Line>,
+    target: Target,
+    /// The guest's key, packed, or `UNATTACHED`.
+    key: AtomicU64,
+    scheduled: AtomicBool,
+    cancelled: AtomicBool,
+}
+
+/// No key packs to this: there are not 2³² guests.
+const UNATTACHED: u64 = u64::MAX;
+
+impl Wakeable {
+    pub(crate) fn new(line: Arc<Line>, target: Target) -> Arc<Self> {
+        let key = AtomicU64::new(UNATTACHED);
+        Arc::new(Self { line, target, key, scheduled: AtomicBool::new(false), cancelled: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        self.target
+    }
+
+    pub(crate) fn attach(&self, key: GuestKey) {
+        self.key.store(key.pack(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn key(&self) -> Option<GuestKey> {
+        match self.key.load(Ordering::Relaxed) {
+            UNATTACHED => None,
+            packed => Some(GuestKey::unpack(packed)),
+        }
+    }
+
+    /// Lets the next wake through. Called before what was woken looks at its queues.
+    pub(crate) fn clear(&self) {
+        self.scheduled.swap(false, Ordering::AcqRel);
+    }
+
+    pub(crate) fn cancel(self: &Arc<Self>) {
+        self.cancelled.store(true, Ordering::Release);
+        self.wake_by_ref();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+}
+
+impl Wake for Wakeable {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.scheduled.swap(true, Ordering::AcqRel) {
+            self.line.push(Arc::clone(self));
+            self.line.bell.ring();
+        }
+    }
+}
+
+/// The line to a shard: its doorbell, and what was woken and not yet run, in order.
+///
+/// The queue is bounded by what can be woken: nothing is in it twice.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) bell: Doorbell<EventFd>,
+    flag: Flag,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    woken: Vec<Arc<Wakeable>>,
+    closed: bool,
+}
+
+impl Line {
+    pub(crate) fn new(bell: EventFd) -> Arc<Self> {
+        Arc::new(Self { bell: Doorbell::new(bell), flag: Flag::new(), queue: Mutex::default() })
+    }
+
+    fn push(&self, woken: Arc<Wakeable>) {
+        let mut queue = self.queue();
+        if queue.closed {
+            return;
+        }
+        queue.woken.push(woken);
+        drop(queue);
+        self.flag.raise();
+    }
+
+    /// Says whether something was woken.
+    pub(crate) fn is_up(&self) -> bool {
+        self.flag.is_up()
+    }
+
+    /// Exchanges the queue for the empty `batch`, so that neither is allocated anew.
+    pub(crate) fn take(&self, batch: &mut Vec<Arc<Wakeable>>) {
+        if self.flag.lower() {
+            mem::swap(&mut self.queue().woken, batch);
+        }
+    }
+
+    /// Throws away what was woken and all that will be: the shard has ended.
+    pub(crate) fn close(&self) {
+        let mut queue = self.queue();
+        queue.closed = true;
+        let woken = mem::take(&mut queue.woken);
+        drop(queue);
+        drop(woken);
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

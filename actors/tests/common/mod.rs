@@ -1,0 +1,67 @@
+//! What the tests of this package share: both hosts, deadlines, a counting actor.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its own part")]
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use windlass_actors::{Actor, Context, Cores, Flow, Host, Reply, System};
+
+/// Longer than anything here takes, on any machine.
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// Every host that is built in.
+pub fn hosts() -> Vec<Host> {
+    vec![
+        #[cfg(feature = "glommio")]
+        Host::Glommio,
+        Host::Tokio,
+    ]
+}
+
+/// Starts `shards` shards, pinned nowhere, on `host`.
+pub fn system(host: Host, shards: usize) -> System {
+    System::builder().name("test").host(host).cores(Cores::Unpinned(shards)).start().unwrap()
+}
+
+/// Waits until `state` is true.
+#[track_caller]
+pub fn wait_until(what: &str, mut state: impl FnMut() -> bool) {
+    let until = Instant::now() + LONG;
+    while !state() {
+        assert!(Instant::now() < until, "never came true: {what}");
+        thread::yield_now();
+    }
+}
+
+pub enum Count {
+    Add(u64),
+    Total(Reply<u64>),
+    /// Answers with the index of the shard.
+    Where(Reply<usize>),
+    /// Drops the reply.
+    Ignore(Reply<()>),
+    /// Holds on for this long before the next message.
+    Rest(Duration),
+    Stop,
+}
+
+#[derive(Default)]
+pub struct Counter(pub u64);
+
+impl Actor for Counter {
+    type Msg = Count;
+
+    async fn handle(&mut self, message: Count, cx: &mut Context<Count>) -> Flow {
+        match message {
+            Count::Add(n) => self.0 += n,
+            Count::Total(reply) => reply.send(self.0),
+            Count::Where(reply) => reply.send(cx.shard()),
+            Count::Ignore(reply) => drop(reply),
+            Count::Rest(duration) => cx.sleep(duration).await,
+            Count::Stop => return Flow::Stop,
+        }
+        Flow::Continue
+    }
+}
