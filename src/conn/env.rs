@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct Common {
     pub(crate) context: Context,
     /// By listener: whether its connections start with a PROXY preamble.
     pub(crate) proxied: Vec<bool>,
+    /// The inboxes of all shards; there before the first socket is.
+    pub(crate) senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
 }
 
 /// How a draining shard's connections ended.
@@ -58,7 +60,7 @@ pub(crate) struct Env {
     pub(super) date: DateCache,
     pub(super) shard: usize,
     pub(super) local: Local,
-    pub(super) sender: ShardSender<Msg>,
+    senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
     pub(super) limits: Limits,
     pub(super) h1_limits: h1::Limits,
     pub(super) timeouts: Timeouts,
@@ -79,7 +81,7 @@ pub(crate) struct Env {
 }
 
 impl Env {
-    pub(crate) fn new(common: &Common, local: Local, sender: ShardSender<Msg>, mut reader: Reader<RouteTable>) -> Self {
+    pub(crate) fn new(common: &Common, local: Local, mut reader: Reader<RouteTable>) -> Self {
         let now = Instant::now();
         // An allocation of this shard's own, so that requests of other shards do not touch its count.
         let context = Arc::new(common.context.clone());
@@ -91,7 +93,7 @@ impl Env {
             date: DateCache::new(now),
             shard,
             local,
-            sender,
+            senders: common.senders.clone(),
             h1_limits: h1_limits(&common.limits),
             limits: common.limits.clone(),
             timeouts: common.timeouts.clone(),
@@ -112,12 +114,17 @@ impl Env {
 
     /// Starts a batch: reads the clock and takes up a new route table.
     pub(super) fn begin_batch(&mut self) {
-        self.now = Instant::now();
+        self.now = self.local.resume();
         self.clock = self.now;
         let table = self.reader.load();
         if !Arc::ptr_eq(table, &self.view.table) {
             self.view = View::new(table.clone(), self.context.clone());
         }
+    }
+
+    /// Returns this shard's own inbox, for replies from elsewhere.
+    pub(super) fn sender(&self) -> Option<&ShardSender<Msg>> {
+        self.senders.get()?.get(self.shard)
     }
 
     /// Says whether the server drains.

@@ -13,6 +13,7 @@ mod timers;
 use std::{
     net::SocketAddr,
     os::fd::AsFd,
+    sync::mpsc,
     task::Waker,
     time::Instant,
 };
@@ -29,17 +30,15 @@ pub(crate) use env::{Common, Env, Tally};
 use h1::H1;
 use timers::{Deadlines, Timer, Timers};
 
-/// What other threads tell a shard's connections.
+/// What other threads tell a shard.
 pub(crate) enum Msg {
-    /// A worker's reply to one request.
-    Reply {
-        id: ConnId,
-        seq: u32,
-        outcome: Outcome,
-    },
-    /// Stop accepting, end what is idle, let the rest end.
-    Drain,
-    /// End everything at once.
+    /// Accept from these sockets.
+    Listen(Vec<socket2::Socket>),
+    /// A worker's reply to request number `seq` of a connection.
+    Reply { id: ConnId, seq: u32, outcome: Outcome },
+    /// Accept no more, let requests end; tell when no connection is left.
+    Drain(mpsc::Sender<(usize, Tally)>),
+    /// End what has not ended.
     Cut,
 }
 

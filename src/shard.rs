@@ -1,0 +1,115 @@
+//! One shard of a server: an engine, its connections, and what they are told from outside.
+
+use std::{io, sync::mpsc, time::Instant};
+
+use windlass_actors::{Driver, Local, Wait};
+
+use crate::{
+    conn::{Connections, Env, Msg, Outcome, Tally},
+    net::{ConnId, Engine},
+};
+
+/// Timers looked at in one turn at most, so that a thousand that are due together do not hold the shard.
+const TIMERS_PER_TURN: usize = 256;
+
+/// The driver of one shard.
+pub(crate) struct Shard<E> {
+    engine: E,
+    connections: Connections,
+    local: Local,
+    drained: Option<mpsc::Sender<(usize, Tally)>>,
+    stopping: bool,
+}
+
+impl<E: Engine<Connections>> Shard<E> {
+    pub(crate) fn new(engine: E, env: Env, local: Local) -> Self {
+        Self { engine, connections: Connections::new(env), local, drained: None, stopping: false }
+    }
+
+    fn reply(&mut self, id: ConnId, seq: u32, outcome: Outcome) {
+        self.engine.visit(&mut self.connections, id, |connections, conn| connections.reply(conn, seq, outcome));
+    }
+
+    fn drain(&mut self, told: mpsc::Sender<(usize, Tally)>) {
+        self.drained = Some(told);
+        self.connections.start_drain();
+        self.engine.stop_accepting(&mut self.connections);
+        self.engine.each(&mut self.connections, |connections, _, conn| connections.drain(conn));
+    }
+
+    /// Takes the replies of this shard's guests.
+    fn take_local_replies(&mut self) {
+        for (id, seq, outcome) in self.connections.local_replies() {
+            self.reply(id, seq, outcome);
+        }
+    }
+
+    fn look_at_timers(&mut self) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some((at, id)) = self.connections.due() else { return };
+            self.engine.visit(&mut self.connections, id, |connections, conn| connections.look_at_timers(conn, at));
+        }
+    }
+
+    /// Tells who drains as soon as nothing is left.
+    fn note_drained(&mut self) {
+        if self.drained.is_some()
+            && self.engine.is_idle()
+            && let Some(told) = self.drained.take()
+        {
+            // Who drains may have given up waiting.
+            let _ = told.send((self.local.shard(), self.connections.tally()));
+        }
+    }
+}
+
+impl<E: Engine<Connections>> Driver for Shard<E> {
+    type Msg = Msg;
+
+    fn turn(&mut self, wait: Wait) -> io::Result<()> {
+        self.take_local_replies();
+        self.engine.turn(&mut self.connections, wait)?;
+        self.look_at_timers();
+        self.note_drained();
+        Ok(())
+    }
+
+    fn message(&mut self, message: Msg) {
+        match message {
+            Msg::Listen(sockets) => {
+                for socket in sockets {
+                    if let Err(error) = self.engine.listen(socket) {
+                        tracing::error!(%error, shard = self.local.shard(), "a shard cannot accept");
+                    }
+                }
+            }
+            Msg::Reply { id, seq, outcome } => self.reply(id, seq, outcome),
+            Msg::Drain(told) => self.drain(told),
+            Msg::Cut => {
+                self.engine.each(&mut self.connections, |connections, _, conn| connections.cut(conn));
+            }
+        }
+    }
+
+    fn woken(&mut self, token: u64) {
+        let id = ConnId::from_token(token);
+        self.engine.visit(&mut self.connections, id, |connections, conn| connections.woken(conn));
+    }
+
+    fn pending(&self) -> bool {
+        self.engine.pending() || self.connections.has_local_replies()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.connections.deadline()
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.engine.abort_all(&mut self.connections);
+    }
+
+    fn stopped(&self) -> bool {
+        self.stopping && self.engine.is_idle()
+    }
+}
