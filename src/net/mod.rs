@@ -5,12 +5,17 @@
 //! (what is in the outbox, may it read on, shall it close) and acts on that. A second engine implements
 //! [`Engine`]; nothing above this module changes.
 
+mod holder;
+mod listen;
+mod listener;
 pub mod outbox;
 #[cfg(feature = "io-uring")]
 pub mod ring;
 
 use std::{io, os::fd::BorrowedFd};
 
+pub use listen::{Listen, ListenError};
+pub use listener::{BindError, Bound, ListenOptions, bind};
 pub use outbox::Outbox;
 pub use windlass_actors::Wait;
 

@@ -1,0 +1,121 @@
+//! Where to listen, as a user writes it.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
+
+/// Longest path of a Unix socket, bytes: `sun_path` less its final NUL (unix(7)).
+const MAX_PATH_BYTES: usize = 107;
+
+/// An address to listen on.
+///
+/// ```
+/// use windlass::net::Listen;
+///
+/// let tcp: Listen = "127.0.0.1:8080".parse()?;
+/// let unix: Listen = "unix:/run/windlass.sock".parse()?;
+/// assert_eq!(tcp.to_string(), "127.0.0.1:8080");
+/// assert_eq!(unix.to_string(), "unix:/run/windlass.sock");
+/// assert_eq!(":8080".parse::<Listen>()?.to_string(), "0.0.0.0:8080");
+/// # Ok::<(), windlass::net::ListenError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Listen {
+    /// `127.0.0.1:8080`, `[::1]:8080`, or `:8080` for every IPv4 address. Port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// `unix:/run/windlass.sock`.
+    Unix(PathBuf),
+}
+
+/// Says why a text names no address to listen on, and what does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenError {
+    text: String,
+    reason: &'static str,
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, reason } = self;
+        write!(f, "cannot listen on {text:?}: {reason}; write 127.0.0.1:8080, [::1]:8080, :8080 or unix:/path")
+    }
+}
+
+impl std::error::Error for ListenError {}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        let refuse = |reason| Err(ListenError { text: text.to_owned(), reason });
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path.len() {
+                0 => refuse("the path is missing"),
+                1..=MAX_PATH_BYTES if path.contains('\0') => refuse("the path contains a NUL"),
+                1..=MAX_PATH_BYTES => Ok(Self::Unix(path.into())),
+                _ => refuse("the path is longer than 107 bytes"),
+            };
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Tcp(address));
+        }
+        if text.parse::<IpAddr>().is_ok() {
+            return refuse("the port is missing");
+        }
+        match text.rsplit_once(':') {
+            Some((_, port)) if port.parse::<u16>().is_err() => refuse("the port is not a number up to 65535"),
+            Some(("", port)) => match port.parse() {
+                Ok(port) => Ok(Self::Tcp((Ipv4Addr::UNSPECIFIED, port).into())),
+                Err(_) => refuse("the port is not a number up to 65535"),
+            },
+            Some((host, _)) if host.contains(':') => refuse("an IPv6 address needs brackets"),
+            Some(_) => refuse("the part before the port is no IP address (names are not looked up)"),
+            None => refuse("the port is missing"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> &'static str {
+        text.parse::<Listen>().unwrap_err().reason
+    }
+
+    #[test]
+    fn addresses_are_read_and_written_alike() {
+        for text in ["127.0.0.1:8080", "[::1]:80", "0.0.0.0:0", "unix:/run/windlass.sock", "unix:relative"] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+        }
+        assert_eq!(":8080".parse(), Ok(Listen::Tcp(([0, 0, 0, 0], 8080).into())));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert_eq!(error("127.0.0.1"), "the port is missing");
+        assert_eq!(error("::1"), "the port is missing");
+        assert_eq!(error("8080"), "the port is missing");
+        assert_eq!(error(""), "the port is missing");
+        assert_eq!(error("127.0.0.1:65536"), "the port is not a number up to 65535");
+        assert_eq!(error(":"), "the port is not a number up to 65535");
+        assert_eq!(error("fe80::1:x:80"), "an IPv6 address needs brackets");
+        assert_eq!(error("localhost:80"), "the part before the port is no IP address (names are not looked up)");
+        assert_eq!(error("unix:"), "the path is missing");
+        assert_eq!(error(&format!("unix:/{}", "x".repeat(107))), "the path is longer than 107 bytes");
+        let message = "localhost:80".parse::<Listen>().unwrap_err().to_string();
+        assert!(message.contains("\"localhost:80\"") && message.contains("write 127.0.0.1:8080"));
+    }
+}
