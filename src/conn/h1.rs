@@ -21,7 +21,7 @@ use std::time::Instant;
 use http::StatusCode;
 
 use crate::{
-    conn::{Env, Io, Outcome, Timer},
+    conn::{Env, Io, Outcome, Timer, job},
     net::Ending,
     proto::{
         h1::{self as proto, Reject, Search},
@@ -215,17 +215,14 @@ impl H1 {
     /// Takes a timer that ends a request.
     pub(super) fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
         match timer {
-            Timer::Stream => self.abandon(io, timer.name()),
+            Timer::Stream => self.abandon(env, io, timer.name()),
+            Timer::Job => {
+                self.slots.expire(env.now, job::late);
+                self.pump(env, io);
+            }
             Timer::Body => self.body_too_slow(env, io),
             _ => self.refuse(env, io, StatusCode::REQUEST_TIMEOUT, "the request head came too slowly"),
         }
-    }
-
-    /// Ends the connection in the middle of a reply: the peer sees that it is cut short.
-    fn abandon(&mut self, io: &mut Io, cause: &'static str) {
-        self.reading = Reading::Nothing;
-        self.slots.cancel_all();
-        io.end(Ending::Finish, cause);
     }
 
     /// Lets the connection end with the reply that is last by now.
@@ -244,6 +241,7 @@ impl H1 {
         self.settle_body(env, io);
         self.note_end(env, io);
         io.wants_read = self.wants_read(env, io);
+        io.timers.set_at(Timer::Job, self.slots.deadline());
         if self.is_idle() && !io.unsent && io.outbox.is_empty() {
             // A draining server waits only for what a busy client has already sent.
             let draining = env.is_draining().then_some(env.timeouts.drain_idle);

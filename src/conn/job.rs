@@ -2,15 +2,17 @@
 
 use std::{
     future::Future,
-    panic::AssertUnwindSafe,
-    pin::Pin,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 
-use http::StatusCode;
-use windlass_actors::{Job, JobFuture, Refusal, ShardSender};
+use windlass_actors::{
+    Pool, ShardSender,
+    pool::{BlockingJob, Job, JobFuture, JobHandle, Refusal},
+};
 
 use super::{
     Env, Msg, Outcome,
@@ -18,10 +20,10 @@ use super::{
 };
 use crate::{
     body::{Body, BodySender, Frame},
-    handler::{Called, Chain, Kind, ResponseFuture},
+    handler::{Called, Chain, Kind},
+    metrics::ShardCells,
     net::ConnId,
     request::Request,
-    response::{Response, plain},
     table::View,
 };
 
@@ -30,34 +32,40 @@ pub(super) fn submit(
     env: &mut Env,
     id: ConnId,
     seq: u32,
-    view: &Arc<View>,
+    view: &View,
     chain: &Arc<Chain>,
     request: Request,
 ) -> Started {
     let (Some(pool), Some(sender)) = (&view.table.pool, env.sender()) else {
-        return Started::Done(unavailable("no pool", "The server has no workers for this path.\n", 1));
+        return Started::Done(unavailable("there is no pool", "The server has no workers for this path.\n", 1));
     };
     let deadline = env.timeouts.job.map(|job| env.now + job);
-    let reply = ReplyTo { sender: Some(sender.clone()), id, seq };
-    let window_bytes = env.limits.body_window_bytes;
-    let job = HttpJob { request, chain: chain.clone(), reply, deadline, window_bytes };
-    let submitted = match chain.kind() {
-        Kind::Async => pool.submit(job, deadline),
-        Kind::Sync => pool.submit_blocking(job, deadline),
-    };
-    match submitted {
-        Ok(handle) => Started::Running(Task::Job(handle)),
-        Err(refused) => {
-            refused.into_job().reply.forget();
+    let job = Box::new(HttpJob {
+        request,
+        chain: chain.clone(),
+        reply: ReplyTo { sender: Some(sender.clone()), id, seq },
+        cells: env.cells.clone(),
+        window_bytes: env.limits.body_window_bytes,
+    });
+    match enqueue(pool, job, deadline) {
+        Ok(handle) => Started::Running(Task::Job(handle, deadline)),
+        Err(()) => {
             env.cells.refused.add("pool_full");
             Started::Done(unavailable("the pool is full", "The server is busy.\n", retry_after(seq, env.now)))
         }
     }
 }
 
+/// Puts the job in the lane its handler needs; a refused job is told that nobody waits for it.
+fn enqueue(pool: &Pool, job: Box<HttpJob>, start_by: Option<Instant>) -> Result<JobHandle, ()> {
+    match job.chain.kind() {
+        Kind::Async => pool.submit(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why)),
+        Kind::Sync => pool.submit_blocking(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why)),
+    }
+}
+
 /// Spreads returning clients over one to three seconds.
 fn retry_after(seq: u32, now: Instant) -> u8 {
-    // The address-free entropy at hand: when it is and how old the connection's numbering is.
     let mixed = seq.wrapping_mul(0x9e37_79b9) ^ now.elapsed().subsec_nanos();
     (mixed % 3) as u8 + 1
 }
@@ -67,50 +75,162 @@ struct HttpJob {
     request: Request,
     chain: Arc<Chain>,
     reply: ReplyTo,
-    deadline: Option<Instant>,
+    cells: Arc<ShardCells>,
     window_bytes: usize,
+}
+
+impl HttpJob {
+    fn refused(mut self: Box<Self>, why: Refusal) {
+        match why {
+            // The connection answers by itself, or is gone.
+            Refusal::Full | Refusal::Cancelled => self.reply.forget(),
+            Refusal::Late => self.reply.send_now(late()),
+            _ => self.reply.send_now(unavailable("the server stops", "The server is stopping.\n", 1)),
+        }
+    }
 }
 
 impl Job for HttpJob {
     fn run(self: Box<Self>) -> JobFuture {
         Box::pin(async move {
-            let Self { request, chain, reply, deadline, window_bytes } = *self;
-            let head = Contained(run_chain(&chain, request));
-            let outcome = match deadline {
-                Some(deadline) => windlass_actors::timeout_at(deadline, head).await.unwrap_or_else(|| Ok(late())),
-                None => head.await,
-            };
-            let mut outcome = outcome.unwrap_or_else(|()| panicked());
-            let pump = outcome.response.body().is_source().then(|| stream(&mut outcome.response, window_bytes));
+            let Self { request, chain, mut reply, cells, window_bytes } = *self;
+            let mut outcome = Contained(pin!(run_chain(&chain, request))).await.unwrap_or_else(|()| {
+                cells.panics.add("handler");
+                panicked()
+            });
+            let stream = take_stream(&mut outcome, window_bytes);
             reply.send(outcome).await;
-            if let Some((sender, body)) = pump {
-                pump_body(sender, body).await;
+            if let Some((sender, body)) = stream {
+                pump(sender, body).await;
             }
         })
     }
 
     fn refuse(self: Box<Self>, why: Refusal) {
-        let outcome = match why {
-            Refusal::Late => late(),
-            Refusal::Cancelled => return self.reply.forget(),
-            _ => unavailable("the server stops", "The server stops.\n", 1),
-        };
-        self.reply.send_now(outcome);
+        self.refused(why);
     }
 }
 
-/// Starts the chain where it is polled; a sync handler has run when this returns.
-fn run_chain(chain: &Arc<Chain>, request: Request) -> impl Future<Output = Outcome> + use<> {
-    let chain = chain.clone();
-    async move {
-        match chain.call(request) {
-            Called::Ready(response) => response.into(),
-            Called::Future(future) => ResponseFuture::into(future).await.into(),
+impl BlockingJob for HttpJob {
+    fn run(self: Box<Self>) {
+        let Self { request, chain, mut reply, cells, window_bytes } = *self;
+        // Middleware around a sync handler is async; on this lane it waits on the thread.
+        let ran = catch_unwind(AssertUnwindSafe(|| pollster::block_on(run_chain(&chain, request))));
+        let mut outcome = ran.unwrap_or_else(|_| {
+            cells.panics.add("handler");
+            panicked()
+        });
+        let stream = take_stream(&mut outcome, window_bytes);
+        reply.send_blocking(outcome);
+        if let Some((sender, body)) = stream {
+            pollster::block_on(pump(sender, body));
         }
+    }
+
+    fn refuse(self: Box<Self>, why: Refusal) {
+        self.refused(why);
+    }
+}
+
+/// Starts the chain where it is polled; a sync handler has run when the future is first ready.
+async fn run_chain(chain: &Arc<Chain>, request: Request) -> Outcome {
+    match chain.call(request) {
+        Called::Ready(response) => response.into(),
+        Called::Future(future) => future.await.into(),
     }
 }
 
 /// The answer to a request whose job was not done in time.
-fn late() -> Outcome {
+pub(super) fn late() -> Outcome {
     unavailable("the job was late", "The server did not finish this request in time.\n", 1)
+}
+
+/// A body that must be polled here becomes a channel to the connection.
+fn take_stream(outcome: &mut Outcome, window_bytes: usize) -> Option<(BodySender, Body)> {
+    if !outcome.response.body().is_source() {
+        return None;
+    }
+    let body = outcome.response.take_body();
+    let (sender, receiver) = match body.len() {
+        Some(len) => Body::channel_with_len(window_bytes, len),
+        None => Body::channel(window_bytes),
+    };
+    *outcome.response.body_mut() = receiver;
+    Some((sender, body))
+}
+
+/// Moves a body's pieces into a channel as its window allows.
+async fn pump(mut sender: BodySender, mut body: Body) {
+    while sender.ready().await {
+        match body.frame().await {
+            Some(Ok(Frame::Data(data))) => sender.push(data),
+            Some(Ok(Frame::Trailers(trailers))) => return sender.finish_with(trailers),
+            Some(Err(error)) => return sender.fail(error),
+            None => return sender.finish(),
+        }
+    }
+}
+
+/// A future whose panic is its result.
+struct Contained<F>(F);
+
+impl<F: Future + Unpin> Future for Contained<F> {
+    type Output = Result<F::Output, ()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx))) {
+            Ok(polled) => polled.map(Ok),
+            Err(_) => Poll::Ready(Err(())),
+        }
+    }
+}
+
+/// The connection that waits for a reply. Dropped unanswered, it tells so.
+struct ReplyTo {
+    /// None once answered.
+    sender: Option<ShardSender<Msg>>,
+    id: ConnId,
+    seq: u32,
+}
+
+impl ReplyTo {
+    fn message(&self, outcome: Outcome) -> Msg {
+        Msg::Reply { id: self.id, seq: self.seq, outcome }
+    }
+
+    /// Waits for room in the shard's inbox; a shard never waits for a worker, so there will be.
+    async fn send(&mut self, outcome: Outcome) {
+        let message = self.message(outcome);
+        if let Some(sender) = self.sender.take() {
+            // A shard that has ended has no connections.
+            let _ = sender.send(message).await;
+        }
+    }
+
+    fn send_blocking(&mut self, outcome: Outcome) {
+        let message = self.message(outcome);
+        if let Some(sender) = self.sender.take() {
+            let _ = sender.send_blocking(message);
+        }
+    }
+
+    /// Sends if there is room; else the connection's own deadline answers.
+    fn send_now(&mut self, outcome: Outcome) {
+        let message = self.message(outcome);
+        if let Some(sender) = self.sender.take() {
+            let _ = sender.try_send(message);
+        }
+    }
+
+    fn forget(&mut self) {
+        self.sender = None;
+    }
+}
+
+impl Drop for ReplyTo {
+    fn drop(&mut self) {
+        if self.sender.is_some() {
+            self.send_now(unavailable("the job was dropped", "The server dropped this request.\n", 1));
+        }
+    }
 }

@@ -231,7 +231,7 @@ fn expired(h1: &mut H1, env: &mut Env, io: &mut Io, timer: Timer) {
     match timer {
         Timer::Idle => io.end(Ending::Finish, timer.name()),
         Timer::Write | Timer::Linger => io.end(Ending::Abort, timer.name()),
-        Timer::Header | Timer::Body | Timer::Stream => h1.expired(env, io, timer),
+        Timer::Header | Timer::Body | Timer::Stream | Timer::Job => h1.expired(env, io, timer),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::StatusCode;
-use windlass_actors::{GuestHandle, JobHandle};
+use windlass_actors::{GuestHandle, pool::JobHandle};
 
 use super::{Env, Outcome, env::LocalReply, job};
 use crate::{
@@ -26,15 +26,24 @@ use crate::{
 /// What a connection keeps of a handler that runs.
 pub(super) enum Task {
     Guest(GuestHandle),
-    Job(JobHandle),
+    /// With its deadline: the connection answers when it has passed.
+    Job(JobHandle, Option<Instant>),
 }
 
 impl Task {
-    /// Ends the handler: its client is gone.
+    /// Returns by when the handler has to have answered.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Guest(_) => None,
+            Self::Job(_, deadline) => *deadline,
+        }
+    }
+
+    /// Ends the handler: its client is gone, or got another answer.
     pub(super) fn cancel(&self) {
         match self {
             Self::Guest(guest) => guest.cancel(),
-            Self::Job(job) => job.cancel(),
+            Self::Job(job, _) => job.cancel(),
         }
     }
 }

@@ -25,13 +25,15 @@ pub(super) enum Timer {
     Write,
     /// A streamed reply's next bytes.
     Stream,
+    /// A job of the pool.
+    Job,
     /// The peer's FIN.
     Linger,
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Header, Self::Body, Self::Idle, Self::Write, Self::Stream, Self::Linger];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Header, Self::Body, Self::Idle, Self::Write, Self::Stream, Self::Job, Self::Linger];
 
     /// Returns the timer's name in metrics.
     pub(super) fn name(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Timer {
             Self::Idle => "keep_alive",
             Self::Write => "write_stall",
             Self::Stream => "stream_idle",
+            Self::Job => "job",
             Self::Linger => "linger",
         }
     }

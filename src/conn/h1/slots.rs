@@ -57,6 +57,15 @@ pub(super) enum State {
     Streaming(Streaming),
 }
 
+impl State {
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Waiting(task) => task.deadline(),
+            Self::Ready(_) | Self::Streaming(_) => None,
+        }
+    }
+}
+
 /// A reply whose body is being written.
 pub(super) struct Streaming {
     pub(super) body: Body,
@@ -113,6 +122,23 @@ impl Slots {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Returns when the first of the running handlers has to have answered.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.list.iter().filter_map(|slot| slot.state.deadline()).min()
+    }
+
+    /// Answers for handlers whose time is up, and cancels them.
+    pub(super) fn expire(&mut self, now: Instant, answer: impl Fn() -> Outcome) {
+        for slot in &mut self.list {
+            if slot.state.deadline().is_some_and(|deadline| deadline <= now) {
+                let late = std::mem::replace(&mut slot.state, State::Ready(answer()));
+                if let State::Waiting(task) = late {
+                    task.cancel();
+                }
+            }
         }
     }
 

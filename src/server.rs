@@ -1,0 +1,375 @@
+//! A server: built, started, drained.
+
+mod drain;
+mod operations;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use windlass_actors::{Addr, Cores, Host, Place, Pool, ShardSender, SpawnOptions, System};
+
+use crate::{
+    conn::{Common, Connections, Env, Msg},
+    hooks::Hooks,
+    limits::{Limits, Timeouts},
+    metrics::{Collector, Metrics, Snapshot},
+    net::{
+        BindError, Bound, Engine, EngineOptions, Listen, ListenOptions, bind,
+        ring::Ring,
+    },
+    request::{Context, TrustedProxies},
+    router::{Router, RouterActor, RouterError, RouterHandle, RouterMsg, Source},
+    shard::Shard,
+};
+
+pub use drain::DrainReport;
+pub use operations::Operations;
+
+/// An address to listen on, and what comes first on its connections.
+#[derive(Clone, Debug)]
+struct Entrance {
+    listen: Listen,
+    proxied: bool,
+}
+
+/// Says how a server shall be.
+///
+/// ```no_run
+/// use windlass::{Router, Server, get};
+/// let router = Router::new().route(get("/", |_| "hello"));
+/// let server = Server::builder().listen("127.0.0.1:8080".parse()?).router(router).start()?;
+/// println!("serving on {:?}", server.addresses());
+/// let report = server.drain(None);
+/// println!("{report}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Builder {
+    entrances: Vec<Entrance>,
+    listen_options: ListenOptions,
+    router: Router,
+    limits: Limits,
+    timeouts: Timeouts,
+    hooks: Hooks,
+    cores: Cores,
+    trusted: TrustedProxies,
+    pool: PoolSettings,
+    metrics: bool,
+    operations: Operations,
+}
+
+/// Sizes of the pool for async routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolSettings {
+    /// Worker threads for async handlers. Default `None`: one for each shard, two at least.
+    pub workers: Option<usize>,
+    /// Jobs that may wait for a worker. Default 1024. Then `503`.
+    pub queue: usize,
+    /// Jobs one worker runs at once. Default 256.
+    pub jobs_per_worker: usize,
+    /// Threads for sync handlers. Default 16.
+    pub blocking_threads: usize,
+    /// Jobs that may wait for such a thread. Default 1024. Then `503`.
+    pub blocking_queue: usize,
+    /// Niceness of the threads for sync handlers, 0 to 19. Default 10: when they compute, shards come first.
+    pub blocking_nice: i32,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            queue: 1024,
+            jobs_per_worker: 256,
+            blocking_threads: 16,
+            blocking_queue: 1024,
+            blocking_nice: 10,
+        }
+    }
+}
+
+impl Builder {
+    fn new() -> Self {
+        Self {
+            entrances: Vec::new(),
+            listen_options: ListenOptions::default(),
+            router: Router::new(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            hooks: Hooks::default(),
+            cores: Cores::default(),
+            trusted: TrustedProxies::default(),
+            pool: PoolSettings::default(),
+            metrics: true,
+            operations: Operations::default(),
+        }
+    }
+
+    /// Listens on an address; call it again for more. Port 0 lets the system choose, the same for all shards.
+    #[must_use]
+    pub fn listen(mut self, listen: Listen) -> Self {
+        self.entrances.push(Entrance { listen, proxied: false });
+        self
+    }
+
+    /// Listens on an address where every connection starts with a PROXY preamble, version 1 or 2.
+    ///
+    /// The preamble is believed, so nobody but the proxy may reach the address.
+    #[must_use]
+    pub fn listen_proxied(mut self, listen: Listen) -> Self {
+        self.entrances.push(Entrance { listen, proxied: true });
+        self
+    }
+
+    /// Sets how the listening sockets are made.
+    #[must_use]
+    pub fn listen_options(self, listen_options: ListenOptions) -> Self {
+        Self { listen_options, ..self }
+    }
+
+    /// Sets the routes.
+    #[must_use]
+    pub fn router(self, router: Router) -> Self {
+        Self { router, ..self }
+    }
+
+    /// Sets the limits.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Sets the timeouts.
+    #[must_use]
+    pub fn timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
+    }
+
+    /// Sets the lifecycle hooks.
+    #[must_use]
+    pub fn hooks(self, hooks: Hooks) -> Self {
+        Self { hooks, ..self }
+    }
+
+    /// Says how many shards there are and where they run. Default: one for each core this process may use.
+    #[must_use]
+    pub fn cores(self, cores: Cores) -> Self {
+        Self { cores, ..self }
+    }
+
+    /// Says whose forwarding headers are believed. Default: nobody's.
+    #[must_use]
+    pub fn trusted_proxies(self, trusted: TrustedProxies) -> Self {
+        Self { trusted, ..self }
+    }
+
+    /// Sets the sizes of the pool. It starts with the first async route; a server without one has none.
+    #[must_use]
+    pub fn pool(self, pool: PoolSettings) -> Self {
+        Self { pool, ..self }
+    }
+
+    /// Switches per-route figures off. Connection figures stay: they cost next to nothing.
+    #[must_use]
+    pub fn without_route_metrics(self) -> Self {
+        Self { metrics: false, ..self }
+    }
+
+    /// Serves metrics and health at paths of the server itself. Default: nowhere.
+    #[must_use]
+    pub fn operations(self, operations: Operations) -> Self {
+        Self { operations, ..self }
+    }
+
+    /// Binds, starts the shards and accepts.
+    ///
+    /// Returns when every shard is ready. Takes no signal handlers.
+    ///
+    /// # Errors
+    ///
+    /// Names what was refused, by whom, and what to do. Nothing is left running.
+    pub fn start(self) -> Result<Server, StartError> {
+        let shards = self.cores.shards().map_err(|e| StartError::Shards(e.into()))?;
+        let metrics = Metrics::new(shards, self.metrics);
+        let mut routes = self.router.routes;
+        routes.list.extend(self.operations.routes(&metrics));
+        let pool = self.pool.clone();
+        let source = Source::new(routes, metrics.clone(), move || start_pool(&pool, shards))
+            .map_err(StartError::Routes)?;
+        let bind = |e: &Entrance| bind(&e.listen, shards, &self.listen_options).map_err(StartError::Bind);
+        let mut bound = self.entrances.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+
+        let senders = Arc::new(OnceLock::new());
+        let common = Common {
+            engine: engine_options(&self.limits, shards),
+            limits: self.limits,
+            timeouts: self.timeouts,
+            hooks: self.hooks,
+            metrics: metrics.clone(),
+            context: Context { state: self.router.state, trusted: self.trusted },
+            proxied: self.entrances.iter().map(|e| e.proxied).collect(),
+            senders: senders.clone(),
+        };
+        let grace = common.timeouts.grace;
+        let publisher = source.clone();
+        let (system, inboxes) = System::builder()
+            .name("windlass")
+            .cores(self.cores)
+            .host(Host::default())
+            .start_with(move |local| {
+                let engine = <Ring<_> as Engine<Connections>>::new(&common.engine, local.doorbell())?;
+                let env = Env::new(&common, local.clone(), publisher.publisher().reader());
+                Ok(Shard::new(engine, env, local.clone()))
+            })
+            .map_err(StartError::Shards)?;
+        metrics.set_engine("io_uring", "default");
+        metrics.set_system(system.clone());
+        // Set once, here.
+        let _ = senders.set(inboxes.clone());
+        let router = spawn_router(&system, &source)?;
+        open(&mut bound, &inboxes);
+        metrics.set_ready(true);
+        Ok(Server { metrics, system, inboxes, source, router, bound: Mutex::new(bound), grace, drained: Mutex::default() })
+    }
+}
+
+fn engine_options(limits: &Limits, shards: usize) -> EngineOptions {
+    let all = limits.connections.unwrap_or_else(|| {
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
+        usize::try_from(files / 5 * 4).unwrap_or(usize::MAX)
+    });
+    let max_connections = all.div_ceil(shards).max(1);
+    EngineOptions { max_connections, linger_bytes: limits.discard_bytes, ..EngineOptions::default() }
+}
+
+fn start_pool(settings: &PoolSettings, shards: usize) -> std::io::Result<Pool> {
+    Pool::builder()
+        .workers(settings.workers.unwrap_or(shards.max(2)))
+        .queue(settings.queue)
+        .in_flight(settings.jobs_per_worker)
+        .blocking_threads(settings.blocking_threads)
+        .blocking_queue(settings.blocking_queue)
+        .nice(settings.blocking_nice)
+        .build()
+}
+
+fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>, StartError> {
+    let source = source.clone();
+    let factory = move || RouterActor::new(source.clone());
+    system
+        .spawn(Place::Shard(0), SpawnOptions::named("router"), factory)
+        .map_err(|error| StartError::Router(error.to_string()))
+}
+
+/// Gives each shard its sockets.
+fn open(bound: &mut [Bound], inboxes: &[ShardSender<Msg>]) {
+    let mut by_shard: Vec<Vec<socket2::Socket>> = inboxes.iter().map(|_| Vec::new()).collect();
+    for bound in bound {
+        for (sockets, socket) in by_shard.iter_mut().zip(bound.take_sockets()) {
+            sockets.push(socket);
+        }
+    }
+    for (inbox, sockets) in inboxes.iter().zip(by_shard) {
+        // A shard that has ended was reported by the system.
+        let _ = inbox.send_blocking(Msg::Listen(sockets));
+    }
+}
+
+/// A running server. Dropping it stops it at once; [`drain`](Self::drain) first for an orderly end.
+pub struct Server {
+    metrics: Arc<Metrics>,
+    system: System,
+    inboxes: Vec<ShardSender<Msg>>,
+    source: Arc<Source>,
+    router: Addr<RouterMsg>,
+    bound: Mutex<Vec<Bound>>,
+    grace: std::time::Duration,
+    drained: Mutex<Option<DrainReport>>,
+}
+
+impl Server {
+    /// Says how a server shall be.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Returns the addresses in use, in the order they were given; never port 0.
+    pub fn addresses(&self) -> Vec<Listen> {
+        let bound = self.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        bound.iter().map(|bound| bound.address().clone()).collect()
+    }
+
+    /// Returns the first TCP address in use.
+    pub fn tcp_address(&self) -> Option<std::net::SocketAddr> {
+        self.addresses().into_iter().find_map(|listen| match listen {
+            Listen::Tcp(address) => Some(address),
+            Listen::Unix(_) => None,
+        })
+    }
+
+    /// Returns the handle to change routes while serving.
+    pub fn routes(&self) -> RouterHandle {
+        RouterHandle::new(self.router.clone())
+    }
+
+    /// Returns the actor system, to spawn actors on the server's shards.
+    pub fn system(&self) -> &System {
+        &self.system
+    }
+
+    /// Returns the pool, once an async route was registered.
+    pub fn pool(&self) -> Option<&Pool> {
+        self.source.pool()
+    }
+
+    /// Returns what the server did so far.
+    pub fn metrics(&self) -> Snapshot {
+        self.metrics.snapshot()
+    }
+
+    /// Makes a collector for a `prometheus::Registry` of the program the server is embedded in.
+    pub fn collector(&self) -> Collector {
+        Collector::new(self.metrics.clone())
+    }
+
+    /// Says whether the server takes new work: started and not draining.
+    pub fn is_ready(&self) -> bool {
+        self.metrics.is_ready()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses()).finish_non_exhaustive()
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Bind(BindError),
+    /// A route is invalid, or the pool it needs does not start.
+    Routes(RouterError),
+    /// Shards did not start.
+    Shards(windlass_actors::StartError),
+    /// The router actor did not start.
+    Router(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Routes(error) => error.fmt(f),
+            Self::Shards(error) => write!(f, "{error}; 'windlass doctor' tells what the system refuses"),
+            Self::Router(error) => write!(f, "the router actor did not start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
