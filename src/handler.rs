@@ -17,10 +17,12 @@ pub(crate) use middleware::{Chain, Layer};
 pub use middleware::{Middleware, Next};
 
 /// A future of a response; polled where it was made.
-pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response>>>;
+#[doc(hidden)]
+pub type ResponseFuture = Pin<Box<dyn Future<Output = Response>>>;
 
-/// What calling a handler gave.
-pub(crate) enum Called {
+/// What calling a handler gave. Public in name only: it stands in a sealed trait.
+#[doc(hidden)]
+pub enum Called {
     /// A sync handler answered.
     Ready(Response),
     /// An async handler is to be polled.
@@ -28,8 +30,9 @@ pub(crate) enum Called {
 }
 
 /// Says which lane of the pool an async route's handler needs.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// A closure that returns its response; on the pool it has a thread to itself and may block.
     Sync,
     /// A closure that returns a future; on the pool it shares a worker with others and must not block.

@@ -1,5 +1,8 @@
 //! Windlass: an actor-model HTTP server for Linux.
 mod body;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 mod conn;
 mod handler;
 mod hooks;

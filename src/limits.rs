@@ -3,10 +3,14 @@
 //! Each field says its unit, its default, why it exists and what a larger value costs. `None` in [`Timeouts`]
 //! switches a timer off; the field says what that costs.
 
+#[cfg(feature = "cli")]
+mod text;
+
 use std::time::Duration;
 
 /// Bounds on sizes and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
 pub struct Limits {
     /// Longest request line, bytes. Default 8 KiB. Longer: `414`. Costs receive memory per connection.
@@ -54,44 +58,81 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Says whether the limits fit together.
+    ///
+    /// # Errors
+    ///
+    /// Names the limit that does not, and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        let wrong = |what: &str| Err(format!("limits: {what}"));
+        match self {
+            Self { head_bytes: ..256 | 65_537.., .. } => wrong("head_bytes must be from 256 to 65536"),
+            _ if self.request_line_bytes >= self.head_bytes => {
+                wrong("request_line_bytes must be below head_bytes")
+            }
+            Self { request_line_bytes: ..64, .. } => wrong("request_line_bytes must be 64 at least"),
+            Self { headers: 0 | 1025.., .. } => wrong("headers must be from 1 to 1024"),
+            Self { pipelined: 0 | 10_001.., .. } => wrong("pipelined must be from 1 to 10000"),
+            Self { body_window_bytes: 0, .. } => wrong("body_window_bytes must be 1 at least"),
+            Self { outbox_bytes: 0, .. } => wrong("outbox_bytes must be 1 at least"),
+            Self { connections: Some(0), .. } => wrong("connections must be 1 at least"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Bounds on durations.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
 pub struct Timeouts {
     /// From the first byte of a request to the end of its head; a drip does not extend it. Default 10 s. Then
     /// `408`. `None`: a peer may hold a connection with a partial head for ever.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
     pub header: Option<Duration>,
     /// Longest silence within a body. Default 30 s. Then `408`. `None`: a silent body holds its request for ever.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
     pub body_idle: Option<Duration>,
     /// Slowest body, bytes a second, measured over the whole body after [`body_grace`](Self::body_grace). Default
     /// 500. Then `408`. 0 switches it off: a dripped body may last as long as `body_idle` lets every byte wait.
     pub body_rate: u32,
     /// How long a body may be slower than [`body_rate`](Self::body_rate). Default 10 s.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
     pub body_grace: Duration,
     /// How long a connection may wait for its next request. Default 60 s. Then it closes. `None`: idle
     /// connections stay until their peer leaves.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
     pub keep_alive: Option<Duration>,
     /// How old a connection may get, less up to a tenth of jitter. Default 1 h. The reply after that closes it.
     /// `None`: load never moves to new servers by itself.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
     pub age: Option<Duration>,
     /// How long queued replies may wait without the peer taking a byte. Default 30 s. Then the connection closes.
     /// `None`: a peer that never reads holds its replies for ever.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
     pub write_stall: Option<Duration>,
     /// How long a finished connection waits for the peer's FIN while discarding. Default 2 s.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
     pub linger: Duration,
     /// How long an async route's job may take to its response head, queueing included. Default 30 s. Then `503`.
     /// `None`: a job may wait and run for ever.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
     pub job: Option<Duration>,
     /// How long a streamed reply may go without its handler giving a byte. Default `None`: as long as the
     /// handler likes.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
     pub stream_idle: Option<Duration>,
     /// How long an inline handler may hold its shard before it is logged and counted
     /// (`windlass_inline_stalls_total`). Default 10 ms.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
     pub inline_stall: Duration,
     /// How long a draining server waits for running requests. Default 30 s.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
     pub grace: Duration,
     /// How long a draining server still answers a connection that was just in use, before it counts as idle.
     /// Default 100 ms: a busy client's next request is on its way when its last reply leaves.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
     pub drain_idle: Duration,
 }
 

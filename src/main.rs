@@ -1,2 +1,7 @@
-//! The `windlass` binary.
-fn main() {}
+//! The `windlass` binary: see `windlass --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    windlass::cli::main()
+}

@@ -53,6 +53,7 @@ pub(crate) struct Metrics {
     engine: OnceLock<(&'static str, String)>,
     system: OnceLock<System>,
     pool: OnceLock<Pool>,
+    inbox_depth: OnceLock<Box<dyn Fn(usize) -> usize + Send + Sync>>,
     /// Failures that happen outside the shards.
     pub(crate) causes: Causes,
 }
@@ -68,6 +69,7 @@ impl Metrics {
             engine: OnceLock::new(),
             system: OnceLock::new(),
             pool: OnceLock::new(),
+            inbox_depth: OnceLock::new(),
             causes: Causes::default(),
         })
     }
@@ -123,6 +125,15 @@ impl Metrics {
 
     pub(crate) fn system(&self) -> Option<&System> {
         self.system.get()
+    }
+
+    pub(crate) fn set_inbox_depth(&self, depth: impl Fn(usize) -> usize + Send + Sync + 'static) {
+        let _ = self.inbox_depth.set(Box::new(depth));
+    }
+
+    /// Returns how many messages wait for a shard.
+    pub(crate) fn inbox_depth(&self, shard: usize) -> usize {
+        self.inbox_depth.get().map_or(0, |depth| depth(shard))
     }
 
     pub(crate) fn set_pool(&self, pool: Pool) {

@@ -12,7 +12,7 @@ use crate::{
     table::Routes,
 };
 
-pub(crate) use actor::{RouterActor, RouterMsg};
+pub(crate) use actor::{RouterActor, RouterMsg, Source};
 pub use actor::{RouterError, RouterHandle};
 
 /// The routes of a server, before it starts.

@@ -62,6 +62,7 @@ pub struct Builder {
 
 /// Sizes of the pool for async routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
 pub struct PoolSettings {
     /// Worker threads for async handlers. Default `None`: one for each shard, two at least.
@@ -87,6 +88,24 @@ impl Default for PoolSettings {
             blocking_threads: 16,
             blocking_queue: 1024,
             blocking_nice: 10,
+        }
+    }
+}
+
+impl PoolSettings {
+    /// Says whether the sizes make a pool.
+    ///
+    /// # Errors
+    ///
+    /// Names the one that does not, and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        let wrong = |what: &str| Err(format!("pool: {what}"));
+        match self {
+            Self { workers: Some(0 | 1025..), .. } => wrong("workers must be from 1 to 1024"),
+            Self { jobs_per_worker: 0, .. } => wrong("jobs_per_worker must be 1 at least"),
+            Self { blocking_threads: 0 | 4097.., .. } => wrong("blocking_threads must be from 1 to 4096"),
+            Self { blocking_nice: ..0 | 20.., .. } => wrong("blocking_nice must be from 0 to 19"),
+            _ => Ok(()),
         }
     }
 }
@@ -192,7 +211,7 @@ impl Builder {
     ///
     /// Names what was refused, by whom, and what to do. Nothing is left running.
     pub fn start(self) -> Result<Server, StartError> {
-        let shards = self.cores.shards().map_err(|e| StartError::Shards(e.into()))?;
+        let shards = self.cores.shards().map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
         let metrics = Metrics::new(shards, self.metrics);
         let mut routes = self.router.routes;
         routes.list.extend(self.operations.routes(&metrics));
@@ -204,7 +223,6 @@ impl Builder {
 
         let senders = Arc::new(OnceLock::new());
         let common = Common {
-            engine: engine_options(&self.limits, shards),
             limits: self.limits,
             timeouts: self.timeouts,
             hooks: self.hooks,
@@ -214,19 +232,22 @@ impl Builder {
             senders: senders.clone(),
         };
         let grace = common.timeouts.grace;
+        let engine_options = engine_options(&common.limits, shards);
         let publisher = source.clone();
         let (system, inboxes) = System::builder()
             .name("windlass")
             .cores(self.cores)
             .host(Host::default())
             .start_with(move |local| {
-                let engine = <Ring<_> as Engine<Connections>>::new(&common.engine, local.doorbell())?;
+                let engine = <Ring<_> as Engine<Connections>>::new(&engine_options, local.doorbell())?;
                 let env = Env::new(&common, local.clone(), publisher.publisher().reader());
                 Ok(Shard::new(engine, env, local.clone()))
             })
             .map_err(StartError::Shards)?;
-        metrics.set_engine("io_uring", "default");
+        metrics.set_engine("io_uring", "default".to_owned());
         metrics.set_system(system.clone());
+        let depths = inboxes.clone();
+        metrics.set_inbox_depth(move |shard| depths.get(shard).map_or(0, ShardSender::depth));
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
@@ -356,7 +377,7 @@ pub enum StartError {
     /// A route is invalid, or the pool it needs does not start.
     Routes(RouterError),
     /// Shards did not start.
-    Shards(windlass_actors::StartError),
+    Shards(windlass_actors::error::StartError),
     /// The router actor did not start.
     Router(String),
 }

@@ -177,7 +177,7 @@ impl RouteTable {
             Some(index) => (&self.paths[index], None),
             None => match self.patterns.at(path) {
                 Ok(found) => (&self.paths[*found.value], Some(found.params)),
-                Err(_) => return self.not_found(),
+                Err(_) => return self.not_found.map_or(Found::NotFound, |entry| Found::Entry(entry, None)),
             },
         };
         match path.methods.find(method) {
@@ -190,10 +190,6 @@ impl RouteTable {
     /// Answers what `OPTIONS *` allows.
     pub(crate) fn allow_all(&self) -> &HeaderValue {
         &self.allow_all
-    }
-
-    fn not_found(&self) -> Found<'_, '_> {
-        self.not_found.map_or(Found::NotFound, |entry| Found::Entry(entry, None))
     }
 
     pub(crate) fn entry(&self, index: usize) -> &Entry {

@@ -19,6 +19,17 @@ pub enum Cores {
     Unpinned(usize),
 }
 
+impl Cores {
+    /// Returns how many shards this gives on this machine. To be asked on a thread that is not pinned.
+    ///
+    /// # Errors
+    ///
+    /// The cores cannot be had.
+    pub fn shards(&self) -> Result<usize, PlacementError> {
+        Placement::resolve(self).map(|placement| placement.seats.len())
+    }
+}
+
 /// The cores of a system's shards, in the order of their indices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placement {

@@ -55,7 +55,7 @@ pub(super) struct LocalReply {
 pub(crate) struct Env {
     /// When the current batch began.
     pub(super) now: Instant,
-    /// The last reading of the clock, for the watchdog.
+    /// The last reading of the clock: later than `now` once a handler ran in this batch.
     pub(super) clock: Instant,
     pub(super) date: DateCache,
     pub(super) shard: usize,
@@ -137,10 +137,10 @@ impl Env {
         self.metrics.enabled()
     }
 
-    /// Reads the clock and returns how long ago it was read before.
-    pub(super) fn lap(&mut self) -> Duration {
-        let before = std::mem::replace(&mut self.clock, Instant::now());
-        self.clock.saturating_duration_since(before)
+    /// Notes that the clock was read.
+    pub(super) fn read_clock(&mut self) -> Instant {
+        self.clock = Instant::now();
+        self.clock
     }
 
     /// Says whether one more warning may be logged: at most one a second and shard.

@@ -313,7 +313,7 @@ impl H1 {
     }
 
     /// Takes the end of the connection: cancels what still runs for it.
-    pub(super) fn closed(&mut self, env: &mut Env, io: &Io) {
+    pub(super) fn closed(&mut self, env: &mut Env, io: &mut Io) {
         self.reading = Reading::Nothing;
         self.close_slots(env, io);
     }

@@ -145,11 +145,6 @@ impl Connections {
         Self { env }
     }
 
-    /// Starts a batch.
-    pub(crate) fn begin_batch(&mut self) {
-        self.env.begin_batch();
-    }
-
     /// Takes a guest's or a worker's reply to one request of a connection.
     pub(crate) fn reply(&mut self, conn: &mut Conn, seq: u32, outcome: Outcome) {
         conn.feed(&mut self.env, |h1, env, io| h1.replied(env, io, seq, outcome));
@@ -238,6 +233,10 @@ fn expired(h1: &mut H1, env: &mut Env, io: &mut Io, timer: Timer) {
 impl Carrier for Connections {
     type Conn = Conn;
 
+    fn resumed(&mut self) {
+        self.env.begin_batch();
+    }
+
     fn open(&mut self, id: ConnId, accepted: Accepted<'_>) -> Conn {
         self.env.cells.accepted.add(1);
         let is_proxied = self.env.proxied.get(accepted.listener).copied().unwrap_or_default();
@@ -298,7 +297,7 @@ impl Carrier for Connections {
         {
             tally.drained += 1;
         }
-        conn.h1.closed(env, &conn.io);
+        conn.h1.closed(env, &mut conn.io);
     }
 
     fn accept_failed(&mut self, error: &std::io::Error) {
@@ -322,9 +321,10 @@ fn accept_cause(error: &std::io::Error) -> &'static str {
 
 /// Asks the socket who is on its other side.
 fn peer_of(socket: impl AsFd) -> Peer {
-    match sys::getpeername(socket).map(SocketAddr::try_from) {
-        Ok(Ok(address)) => Peer::Address(address),
-        Ok(Err(_)) => Peer::Local,
+    match sys::getpeername(socket) {
+        Ok(Some(address)) => SocketAddr::try_from(address).map_or(Peer::Local, Peer::Address),
+        // A Unix socket's other side has no name as a rule.
+        Ok(None) => Peer::Local,
         Err(_) => Peer::Unknown,
     }
 }

@@ -77,6 +77,7 @@ fn inline(
     chain: &Arc<Chain>,
     request: Request,
 ) -> Started {
+    let began = env.read_clock();
     let called = catch_unwind(AssertUnwindSafe(|| match chain.call(request) {
         Called::Ready(response) => Ok(response),
         // The guest is polled again at once with a waker of its own, so no wake is lost here.
@@ -85,7 +86,7 @@ fn inline(
             Poll::Pending => Err(future),
         },
     }));
-    let held = env.lap();
+    let held = env.read_clock().saturating_duration_since(began);
     let watch = Watch { limit: env.timeouts.inline_stall, shard: env.shard, family: family.clone() };
     if held > watch.limit {
         watch.stalled(held);

@@ -79,10 +79,6 @@ impl Timers {
         self.at[timer as usize] = None;
     }
 
-    pub(super) fn clear_all(&mut self) {
-        self.at = Default::default();
-    }
-
     /// Returns a timer that is due.
     pub(super) fn due(&self, now: Instant) -> Option<Timer> {
         Timer::ALL.into_iter().find(|timer| self.at[*timer as usize].is_some_and(|at| at <= now))

@@ -142,6 +142,40 @@ fn causes(page: &mut Page, metrics: &Metrics) {
     }
 }
 
+fn pool(page: &mut Page, metrics: &Metrics) {
+    let Some(stats) = metrics.pool().map(windlass_actors::Pool::stats) else { return };
+    for (lane, stats) in [("async", stats.jobs), ("blocking", stats.blocking)] {
+        page.add(&catalog::POOL_QUEUED, &[lane], stats.queued as f64);
+        page.add(&catalog::POOL_RUNNING, &[lane], stats.running as f64);
+        let outcomes = [
+            ("done", stats.done),
+            ("rejected", stats.rejected),
+            ("late", stats.late),
+            ("cancelled", stats.cancelled),
+            ("refused", stats.refused),
+            ("panicked", stats.panicked),
+        ];
+        for (outcome, count) in outcomes {
+            page.add(&catalog::POOL_JOBS, &[lane, outcome], count as f64);
+        }
+    }
+}
+
+fn shards(page: &mut Page, metrics: &Metrics) {
+    page.add(&catalog::READY, &[], if metrics.is_ready() { 1.0 } else { 0.0 });
+    if let Some((engine, reason)) = metrics.engine() {
+        page.add(&catalog::ENGINE, &[engine, reason], 1.0);
+    }
+    let Some(system) = metrics.system() else { return };
+    for (index, stats) in (0..system.shards()).filter_map(|index| Some((index, system.stats(index)?))) {
+        let shard = index.to_string();
+        page.add(&catalog::SHARD_TURNS, &[&shard], stats.turns() as f64);
+        page.add(&catalog::SHARD_LAG, &[&shard], stats.lag_max().as_secs_f64());
+        page.add(&catalog::SHARD_GUESTS, &[&shard], stats.guests() as f64);
+        page.add(&catalog::SHARD_INBOX, &[&shard], metrics.inbox_depth(index) as f64);
+    }
+}
+
 /// Families by name, filled sample by sample.
 #[derive(Default)]
 pub(super) struct Page {

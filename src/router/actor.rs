@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::Method;
-use windlass_actors::{Actor, Addr, AskError, Context, Flow, Pool, Publisher, Reply};
+use windlass_actors::{Actor, Addr, Context, Flow, Pool, Publisher, Reply, error::AskError};
 
 use crate::{
     metrics::Metrics,

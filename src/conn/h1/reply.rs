@@ -200,8 +200,7 @@ fn count(env: &mut Env, meta: &Meta, status: StatusCode) {
     if !env.counts_requests() {
         return;
     }
-    let now = env.clock.max(env.now);
-    let took = now.saturating_duration_since(meta.started);
+    let took = env.clock.saturating_duration_since(meta.started);
     meta.family(&env.view).observe(env.shard, status.as_u16(), took);
 }
 

@@ -1,0 +1,188 @@
+//! The configuration file, and how flags go over it.
+
+use std::{ops::Range, path::Path};
+
+use serde::Deserialize;
+
+use super::args::{self, Serve};
+use crate::{
+    actors::Cores,
+    limits::{Limits, Timeouts},
+    net::{Listen, ListenOptions},
+    request::TrustedProxies,
+    server::PoolSettings,
+};
+
+/// Everything that can be set. Unknown keys are refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Config {
+    /// Addresses, as `--listen`.
+    listen: Vec<String>,
+    /// Listeners with settings of their own.
+    listener: Vec<ListenerConfig>,
+    shards: Option<usize>,
+    /// As `--cores`.
+    cores: Option<String>,
+    /// Shards go wherever the kernel puts them.
+    unpinned: bool,
+    pub(super) access_log: bool,
+    demo: Option<bool>,
+    #[serde(skip)]
+    pub(super) demo_blocking: bool,
+    trusted_proxies: Vec<String>,
+    backlog: Option<u32>,
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+    pub(super) pool: PoolSettings,
+}
+
+/// One `[[listener]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenerConfig {
+    address: String,
+    /// Every connection starts with a PROXY preamble.
+    #[serde(default)]
+    proxy_protocol: bool,
+}
+
+/// An address to listen on.
+pub(super) struct Entrance {
+    pub(super) listen: Listen,
+    pub(super) proxied: bool,
+}
+
+impl Config {
+    /// Reads a file.
+    pub(super) fn read(file: &Path) -> Result<Self, String> {
+        let name = file.display();
+        let text = std::fs::read_to_string(file).map_err(|e| format!("cannot read the configuration {name}: {e}"))?;
+        toml::from_str(&text).map_err(|error| {
+            let line = error.span().map(|span| line_of(&text, &span)).unwrap_or_default();
+            // Further lines of the message repeat the file's.
+            let what = error.message().lines().collect::<Vec<_>>().join(" ");
+            format!("{name}{line}: {what}")
+        })
+    }
+
+    /// Reads the file named by the flags, if any, and puts the flags over it.
+    pub(super) fn resolve(args: &Serve) -> Result<Self, String> {
+        let mut config = args.config.as_deref().map(Self::read).transpose()?.unwrap_or_default();
+        if !args.listen.is_empty() {
+            (config.listen, config.listener) = (args.listen.clone(), Vec::new());
+        }
+        if args.shards.is_some() || args.cores.is_some() {
+            (config.shards, config.cores, config.unpinned) = (args.shards, args.cores.clone(), false);
+        }
+        config.pool.workers = args.workers.or(config.pool.workers);
+        if let Some(seconds) = args.grace {
+            config.timeouts.grace = std::time::Duration::from_secs(seconds);
+        }
+        config.access_log |= args.access_log;
+        config.demo_blocking = args.demo_blocking;
+        if args.no_demo {
+            config.demo = Some(false);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what the parts allow one by one.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.limits.check()?;
+        self.pool.check()?;
+        self.entrances()?;
+        self.cores()?;
+        self.trusted_proxies().map(|_| ())
+    }
+
+    pub(super) fn entrances(&self) -> Result<Vec<Entrance>, String> {
+        let parse = |address: &str, proxied| {
+            let listen = address.parse().map_err(|error| format!("{error}"))?;
+            Ok(Entrance { listen, proxied })
+        };
+        if self.listen.is_empty() && self.listener.is_empty() {
+            return Ok(vec![parse("127.0.0.1:8080", false)?]);
+        }
+        let plain = self.listen.iter().map(|address| parse(address, false));
+        plain.chain(self.listener.iter().map(|l| parse(&l.address, l.proxy_protocol))).collect()
+    }
+
+    pub(super) fn listen_options(&self) -> ListenOptions {
+        let mut options = ListenOptions::default();
+        options.backlog = self.backlog.unwrap_or(options.backlog);
+        options
+    }
+
+    pub(super) fn cores(&self) -> Result<Cores, String> {
+        match (&self.cores, self.shards) {
+            (Some(_), Some(_)) => Err("shards and cores exclude each other: cores says both".to_owned()),
+            (_, Some(0)) => Err("there must be at least one shard".to_owned()),
+            (Some(list), None) => Ok(Cores::List(args::cores(list)?)),
+            (None, Some(shards)) if self.unpinned => Ok(Cores::Unpinned(shards)),
+            (None, Some(shards)) => Ok(Cores::Count(shards)),
+            (None, None) if self.unpinned => Err("unpinned needs the number of shards".to_owned()),
+            (None, None) => Ok(Cores::PerCore),
+        }
+    }
+
+    pub(super) fn trusted_proxies(&self) -> Result<TrustedProxies, String> {
+        TrustedProxies::parse(&self.trusted_proxies).map_err(|error| format!("trusted_proxies: {error}"))
+    }
+
+    pub(super) fn demo(&self) -> bool {
+        self.demo.unwrap_or(true)
+    }
+}
+
+fn line_of(text: &str, span: &Range<usize>) -> String {
+    let before = text.get(..span.start).unwrap_or_default();
+    format!(", line {}", before.matches('\n').count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let file = std::env::temp_dir().join(format!("windlass-{:?}.toml", std::thread::current().id()));
+        std::fs::write(&file, text).unwrap();
+        let config = Config::read(&file).and_then(|config| config.check().map(|()| config));
+        std::fs::remove_file(&file).unwrap();
+        config
+    }
+
+    #[test]
+    fn every_limit_and_timeout_can_be_set() {
+        let config = parse(
+            "listen = [\"127.0.0.1:9\"]\n[limits]\nhead_bytes = 4096\nrequest_line_bytes = 1000\nconnections = 7\n\
+             [timeouts]\nheader = \"250ms\"\nkeep_alive = \"off\"\nage = \"2h\"\nbody_rate = 9\n\
+             [pool]\nqueue = 3\n[[listener]]\naddress = \"[::1]:0\"\nproxy_protocol = true\n",
+        )
+        .unwrap();
+        assert_eq!((config.limits.head_bytes, config.limits.connections), (4096, Some(7)));
+        assert_eq!(config.timeouts.header, Some(Duration::from_millis(250)));
+        assert_eq!((config.timeouts.keep_alive, config.timeouts.body_rate), (None, 9));
+        assert_eq!(config.pool.queue, 3);
+        let entrances = config.entrances().unwrap();
+        assert_eq!(entrances.iter().map(|e| e.proxied).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn errors_are_one_line_with_their_place() {
+        let unknown = parse("shards = 1\nspeed = \"fast\"\n").unwrap_err();
+        assert!(unknown.contains("line 2") && unknown.contains("speed") && !unknown.contains('\n'), "{unknown}");
+        let nested = parse("[limits]\nhead = 1\n").unwrap_err();
+        assert!(nested.contains("line 2") && nested.contains("head"), "{nested}");
+        let duration = parse("[timeouts]\nheader = \"ten\"\n").unwrap_err();
+        assert!(duration.contains("line 2") && duration.contains("\"10s\""), "{duration}");
+        assert!(parse("[limits]\nhead_bytes = 1\n").unwrap_err().contains("head_bytes"));
+        assert!(parse("cores = \"x\"").unwrap_err().contains("list of cores"));
+        assert!(parse("listen = [\"nowhere\"]").unwrap_err().contains("nowhere"));
+        assert!(parse("trusted_proxies = [\"x\"]").unwrap_err().contains("'x'"));
+        assert!(parse("shards = 0").unwrap_err().contains("at least one"));
+    }
+}

@@ -1,0 +1,93 @@
+//! The demo routes: one of each kind, to try and to measure.
+
+use std::time::{Duration, Instant};
+
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{
+    request::Request,
+    response::{Response, plain},
+    route::{get, post, static_route},
+    router::{Group, Router},
+};
+
+/// Longest sleep a request may ask for, milliseconds.
+const SLEEP_MAX: u64 = 60_000;
+
+/// Adds the demo routes and the page that links them.
+pub(super) fn add(router: Router, blocking: bool) -> Router {
+    let page = Response::html(include_str!("demo.html"));
+    router.route(static_route("/", page)).group("/demo", |demo| routes(demo, blocking))
+}
+
+fn routes(demo: Group, blocking: bool) -> Group {
+    let plaintext = Response::typed(HeaderValue::from_static("text/plain"), "Hello, World!");
+    let demo = demo
+        .route(static_route("/plaintext", plaintext))
+        .route(get("/json", |_: Request| Response::json_text(r#"{"message":"Hello, World!"}"#)))
+        .route(get("/hello/{name}", hello))
+        .route(get("/work", work).run_async())
+        .route(post("/echo", echo))
+        .route(post("/upload", upload).streamed());
+    if !blocking {
+        return demo;
+    }
+    demo.route(get("/block", block).run_async()).route(get("/burn", burn).run_async())
+}
+
+fn hello(request: Request) -> Response {
+    Response::text(format!("Hello, {}!\n", request.param("name").unwrap_or_default()))
+}
+
+fn milliseconds(request: &Request) -> Result<Duration, Response> {
+    let ms = request.query_value("ms").map_or(Ok(0), |ms| ms.parse());
+    match ms {
+        Ok(ms @ 0..=SLEEP_MAX) => Ok(Duration::from_millis(ms)),
+        _ => Err(plain(StatusCode::BAD_REQUEST, "ms must be a number from 0 to 60000.\n")),
+    }
+}
+
+/// Sleeps on a worker, among others.
+async fn work(request: Request) -> Result<String, Response> {
+    let duration = milliseconds(&request)?;
+    tokio::time::sleep(duration).await;
+    Ok(format!("worked for {} ms\n", duration.as_millis()))
+}
+
+/// Sleeps on a thread of its own.
+fn block(request: Request) -> Result<String, Response> {
+    let duration = milliseconds(&request)?;
+    std::thread::sleep(duration);
+    Ok(format!("blocked for {} ms\n", duration.as_millis()))
+}
+
+/// Computes on a thread of its own.
+fn burn(request: Request) -> Result<String, Response> {
+    let duration = milliseconds(&request)?;
+    let until = Instant::now() + duration;
+    while Instant::now() < until {
+        std::hint::spin_loop();
+    }
+    Ok(format!("burnt {} ms\n", duration.as_millis()))
+}
+
+fn echo(mut request: Request) -> Response {
+    let content_type = request.header_bytes(header::CONTENT_TYPE).and_then(|t| HeaderValue::from_bytes(t).ok());
+    let mut response = Response::new().with_body(request.take_body());
+    if let Some(content_type) = content_type {
+        response.fields_mut().insert(header::CONTENT_TYPE, content_type);
+    }
+    response
+}
+
+/// Counts a body of any size as it streams in.
+async fn upload(mut request: Request) -> Result<Response, Response> {
+    let mut bytes = 0;
+    while let Some(chunk) = request.body_mut().next().await {
+        match chunk {
+            Ok(chunk) => bytes += chunk.len() as u64,
+            Err(error) => return Err(Response::text(format!("{error}\n")).with_status(StatusCode::BAD_REQUEST)),
+        }
+    }
+    Ok(Response::json_text(format!("{{\"bytes\":{bytes}}}")))
+}

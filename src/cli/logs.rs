@@ -1,0 +1,62 @@
+//! Logs: lines to standard error, requests to standard output, neither ever blocking a shard.
+
+use std::io::{stderr, stdout};
+
+use tracing::Level;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{EnvFilter, Layer, filter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    hooks::{Hooks, RequestEnd},
+    request::Peer,
+};
+
+/// Lines that wait to be written at most; beyond it they are dropped.
+const LINES: usize = 16_384;
+
+/// The target of the access log's events.
+const ACCESS: &str = "windlass::access";
+
+/// Sets up logging for the process: level by `RUST_LOG`, else `info`. What is returned writes the rest when dropped.
+pub(super) fn start(access_log: bool) -> Vec<WorkerGuard> {
+    let (to_stderr, stderr_guard) = writer(stderr());
+    let (to_stdout, stdout_guard) = writer(stdout());
+    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = fmt::layer().with_writer(to_stderr).with_ansi(false).with_filter(level);
+    let lines = lines.with_filter(filter::filter_fn(|event| event.target() != ACCESS));
+    let requests = access_log.then(|| {
+        let json = fmt::layer().json().flatten_event(true).with_target(false).with_level(false);
+        json.with_writer(to_stdout).with_filter(filter::Targets::new().with_target(ACCESS, Level::INFO))
+    });
+    // Somebody else's subscriber, in a test, stays.
+    let _ = tracing_subscriber::registry().with(lines).with(requests).try_init();
+    vec![stderr_guard, stdout_guard]
+}
+
+fn writer(to: impl std::io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default().buffered_lines_limit(LINES).lossy(true).finish(to)
+}
+
+/// Makes the hook that logs each request.
+pub(super) fn access_hooks() -> Hooks {
+    Hooks::default().on_end(log)
+}
+
+fn log(end: &RequestEnd<'_>) {
+    let peer = match end.peer {
+        Peer::Address(address) => address.to_string(),
+        Peer::Local => "unix".to_owned(),
+        Peer::Unknown => "unknown".to_owned(),
+    };
+    tracing::info!(
+        target: ACCESS,
+        peer,
+        method = end.method.as_str(),
+        path = end.path,
+        route = end.route.unwrap_or("-"),
+        status = end.status.map_or(0, |status| status.as_u16()),
+        error = end.error.unwrap_or("-"),
+        bytes = end.body_bytes,
+        micros = end.duration.as_micros() as u64,
+    );
+}

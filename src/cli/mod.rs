@@ -1,0 +1,62 @@
+//! The command line: `windlass serve`, `windlass doctor`, `windlass check-config`.
+//!
+//! Whatever is wrong with what the user gave is one line on standard error and exit status 2.
+
+mod args;
+mod config;
+mod demo;
+mod logs;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use config::Config;
+
+/// Exit status of a command line, a configuration or a system that does not let the server start.
+const REFUSED: u8 = 2;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return refused(&args::one_line(&error)),
+        Err(help) => {
+            // Help and version go to standard output; a closed pipe is the reader's choice.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
+        }
+    };
+    match cli.command {
+        None => serve(&cli.serve),
+        Some(Command::Serve(serve_args)) => serve(&serve_args),
+        Some(Command::Doctor) => doctor(),
+        Some(Command::CheckConfig { file }) => match Config::read(&file).and_then(|config| config.check()) {
+            Ok(()) => {
+                println!("{}: the configuration is valid", file.display());
+                ExitCode::SUCCESS
+            }
+            Err(error) => refused(&error),
+        },
+    }
+}
+
+fn serve(args: &args::Serve) -> ExitCode {
+    match Config::resolve(args).and_then(serve::run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refused(&error),
+    }
+}
+
+fn doctor() -> ExitCode {
+    let report = crate::doctor::examine();
+    print!("{report}");
+    if report.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn refused(error: &str) -> ExitCode {
+    eprintln!("windlass: {error}");
+    ExitCode::from(REFUSED)
+}

@@ -1,0 +1,87 @@
+//! `windlass serve`: start, wait for signals, drain.
+
+use std::{sync::Arc, thread};
+
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+use super::{config::Config, demo, logs};
+use crate::{
+    router::Router,
+    server::{Operations, Server},
+};
+
+/// Serves until a signal. The error is what to tell the user.
+pub(super) fn run(config: Config) -> Result<(), String> {
+    let _logs = logs::start(config.access_log);
+    raise_file_limit();
+    // Before the shards start, so that their threads inherit the handlers and no signal is lost.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("cannot catch signals: {e}"))?;
+    let server = Arc::new(start(&config)?);
+    for address in server.addresses() {
+        tracing::info!(%address, shards = server.system().shards(), "serving");
+    }
+    wait(&mut signals);
+    cut_on_signal(signals, server.clone())?;
+    tracing::info!("draining; a second signal ends at once");
+    tracing::info!("{}", server.drain(None));
+    Ok(())
+}
+
+fn start(config: &Config) -> Result<Server, String> {
+    let router = Router::new();
+    let router = if config.demo() { demo::add(router, config.demo_blocking) } else { router };
+    let mut builder = Server::builder()
+        .router(router)
+        .limits(config.limits.clone())
+        .timeouts(config.timeouts.clone())
+        .pool(config.pool.clone())
+        .cores(config.cores()?)
+        .trusted_proxies(config.trusted_proxies()?)
+        .listen_options(config.listen_options())
+        .operations(Operations::usual());
+    if config.access_log {
+        builder = builder.hooks(logs::access_hooks());
+    }
+    for entrance in config.entrances()? {
+        builder = match entrance.proxied {
+            true => builder.listen_proxied(entrance.listen),
+            false => builder.listen(entrance.listen),
+        };
+    }
+    builder.start().map_err(|error| error.to_string())
+}
+
+/// Returns at the first signal that ends the server.
+fn wait(signals: &mut Signals) {
+    for signal in signals.forever() {
+        if signal != SIGHUP {
+            return;
+        }
+        tracing::info!("nothing to reload: the configuration is read at the start");
+    }
+}
+
+/// Ends the drain's grace at the next signal; the thread for it lives as long as the process.
+fn cut_on_signal(mut signals: Signals, server: Arc<Server>) -> Result<(), String> {
+    let listen = move || {
+        for signal in signals.forever() {
+            if signal != SIGHUP {
+                tracing::warn!("a second signal: cutting what still runs");
+                server.cut();
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("signals".to_owned()).spawn(listen);
+    thread.map(|_| ()).map_err(|error| format!("cannot start a thread for signals: {error}"))
+}
+
+/// Takes all the open files this process may have: each connection is one.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // A limit that cannot be raised is one to live with; doctor tells of it.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
