@@ -12,7 +12,13 @@ use std::{
 use rustix::event::{EventfdFlags, eventfd};
 use socket2::{Domain, Socket, Type};
 
-use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait, ring::Ring};
+use crate::net::{
+    Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait,
+    ring::{
+        Ring,
+        queues::{Queues, Sizes},
+    },
+};
 
 /// No state is waited for longer than this.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -152,6 +158,13 @@ impl Shard {
     pub(super) fn with_doorbell(script: Script, options: &EngineOptions, flags: EventfdFlags) -> Self {
         let doorbell = eventfd(0, flags).unwrap();
         let ring = <Ring<TestConn> as Engine<TestCarrier>>::new(options, doorbell.as_fd()).unwrap();
+        Self { ring, carrier: TestCarrier { script, ..TestCarrier::default() }, doorbell }
+    }
+
+    /// Makes a shard whose queues hold next to nothing.
+    pub(super) fn with_queues(script: Script, options: &EngineOptions, sizes: Sizes) -> Self {
+        let doorbell = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+        let ring = Ring::over(Queues::of(sizes).unwrap(), options, doorbell.as_fd()).unwrap();
         Self { ring, carrier: TestCarrier { script, ..TestCarrier::default() }, doorbell }
     }
 
