@@ -5,7 +5,6 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::{AsFd, OwnedFd},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -266,20 +265,7 @@ pub(super) fn open_fds() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Runs a test in a process of its own, where it may count descriptors or lower limits: returns true there.
+/// Runs a test of the ring in a process of its own; see [`crate::testing::alone`].
 pub(super) fn alone(test: &str) -> bool {
-    const MARK: &str = "WINDLASS_TEST_ALONE";
-    if std::env::var_os(MARK).is_some() {
-        return true;
-    }
-    let name = format!("net::ring::tests::{test}");
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([&name, "--exact", "--nocapture", "--test-threads=1"])
-        .env(MARK, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("1 passed"), "no such test: {name}");
-    false
+    crate::testing::alone(&format!("net::ring::tests::{test}"))
 }
