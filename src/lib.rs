@@ -4,6 +4,8 @@ mod body;
 #[doc(hidden)]
 pub mod cli;
 mod conn;
+#[doc(hidden)]
+pub mod doctor;
 mod handler;
 mod hooks;
 mod limits;
@@ -19,6 +21,8 @@ mod router;
 mod server;
 mod shard;
 mod table;
+#[cfg(test)]
+mod testing;
 
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
 pub use handler::{Handler, Middleware, Next};

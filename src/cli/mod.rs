@@ -51,9 +51,9 @@ fn serve(args: &args::Serve) -> ExitCode {
 }
 
 fn doctor() -> ExitCode {
-    let report = crate::doctor::examine();
+    let report = crate::doctor::examine(&crate::doctor::Needs::default());
     print!("{report}");
-    if report.is_healthy() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    ExitCode::from(report.exit_status())
 }
 
 fn refused(error: &str) -> ExitCode {

@@ -27,6 +27,7 @@ mod doorbell;
 mod ending;
 mod flight;
 mod ops;
+mod probe;
 mod queues;
 mod slots;
 mod transfer;
@@ -34,6 +35,8 @@ mod turn;
 
 #[cfg(test)]
 mod tests;
+
+pub use self::probe::{ProbeError, probe};
 
 use std::{collections::VecDeque, io, marker::PhantomData, os::fd::BorrowedFd};
 
@@ -76,19 +79,8 @@ pub struct Ring<L: Link> {
 }
 
 impl<L: Link> Ring<L> {
-    /// Returns how often a receive found no buffer: more than now and then means too few of them.
-    pub fn starvations(&self) -> u64 {
-        self.starvations
-    }
-}
-
-impl<C> Engine<C> for Ring<C::Conn>
-where
-    C: Carrier,
-    C::Conn: 'static,
-{
-    fn new(options: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
-        let mut queues = Queues::new()?;
+    /// Makes a ring over queues just opened.
+    fn over(mut queues: Queues, options: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
         let buffers = Buffers::register(&queues, options.buffers, options.buffer_bytes)?;
         let doorbell = Doorbell::new(doorbell)?;
         doorbell.arm(&mut queues);
@@ -113,6 +105,21 @@ where
             options,
             _on_one_thread: PhantomData,
         })
+    }
+
+    /// Returns how often a receive found no buffer: more than now and then means too few of them.
+    pub fn starvations(&self) -> u64 {
+        self.starvations
+    }
+}
+
+impl<C> Engine<C> for Ring<C::Conn>
+where
+    C: Carrier,
+    C::Conn: 'static,
+{
+    fn new(options: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
+        Self::over(Queues::new()?, options, doorbell)
     }
 
     fn listen(&mut self, listener: socket2::Socket) -> io::Result<()> {

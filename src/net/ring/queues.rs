@@ -7,12 +7,22 @@ use io_uring::{
     types::{SubmitArgs, Timespec},
 };
 
-/// Entries that fit between two enters; more are submitted as they come.
-const SUBMISSIONS: u32 = 2048;
+/// How many entries the queues hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// Entries that fit between two enters; more are submitted as they come.
+    pub(super) submissions: u32,
+    /// Completions that fit before the kernel keeps them in a list of its own: several for each submission,
+    /// because a multishot operation completes often.
+    pub(super) completions: u32,
+}
 
-/// Completions that fit before the kernel keeps them in a list of its own: several for each submission, because a
-/// multishot operation completes often.
-const COMPLETIONS: u32 = 8192;
+/// A batch of connections, answered at once: 270 KiB.
+const ROOMY: Sizes = Sizes { submissions: 2048, completions: 8192 };
+
+/// What serves as well, with some more system calls under load: 70 KiB. Linux ≥ 6.14 charges rings to
+/// RLIMIT_MEMLOCK, and many shards share one user's limit.
+const FRUGAL: Sizes = Sizes { submissions: 512, completions: 2048 };
 
 /// One completion.
 #[derive(Clone, Copy, Debug)]
@@ -45,20 +55,32 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// Opens a ring on the calling thread.
+    /// Opens a ring on the calling thread, a smaller one where memory for it is short.
     ///
     /// # Errors
     ///
     /// The kernel refuses: io_uring missing or forbidden, or no memory.
     pub(super) fn new() -> io::Result<Self> {
+        match Self::of(ROOMY) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => Self::of(FRUGAL),
+            opened => opened,
+        }
+    }
+
+    /// Opens a ring of these sizes (rounded up to powers of two) on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(super) fn of(sizes: Sizes) -> io::Result<Self> {
         let uring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_taskrun_flag()
             .setup_submit_all()
             .setup_clamp()
-            .setup_cqsize(COMPLETIONS)
-            .build(SUBMISSIONS)?;
+            .setup_cqsize(sizes.completions)
+            .build(sizes.submissions)?;
         Ok(Self { uring, spill: VecDeque::new(), in_flight: 0 })
     }
 

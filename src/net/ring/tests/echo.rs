@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::harness::*;
-use crate::net::{ConnId, EngineOptions, ring::queues::Completion};
+use crate::net::{
+    ConnId, EngineOptions,
+    ring::queues::{Completion, Sizes},
+};
 
 #[test]
 fn a_storm_of_connections_loses_no_byte_and_no_descriptor() {
@@ -126,6 +129,26 @@ fn two_buffers_serve_many_connections_without_losing_a_byte() {
         });
     });
     assert!(shard.ring.starvations() > 0, "the buffers sufficed: nothing was tested");
+}
+
+#[test]
+fn queues_that_overflow_all_the_time_lose_nothing() {
+    let sizes = Sizes { submissions: 2, completions: 4 };
+    let options = EngineOptions { buffers: 256, buffer_bytes: 512, ..EngineOptions::default() };
+    let mut shard = Shard::with_queues(Script::echo(), &options, sizes);
+    let address = shard.listen();
+    shard.serve(|| {
+        std::thread::scope(|scope| {
+            for worker in 0..32 {
+                scope.spawn(move || {
+                    for round in 0..5 {
+                        assert!(echoes(&mut connect(address), &pattern(30_000 + worker * 1013 + round)));
+                    }
+                });
+            }
+        });
+    });
+    shard.until("all closed", |shard| shard.connections() == 0);
 }
 
 #[test]

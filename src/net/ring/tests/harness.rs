@@ -5,14 +5,19 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::{AsFd, OwnedFd},
-    process::Command,
     time::{Duration, Instant},
 };
 
 use rustix::event::{EventfdFlags, eventfd};
 use socket2::{Domain, Socket, Type};
 
-use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait, ring::Ring};
+use crate::net::{
+    Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait,
+    ring::{
+        Ring,
+        queues::{Queues, Sizes},
+    },
+};
 
 /// No state is waited for longer than this.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -155,6 +160,13 @@ impl Shard {
         Self { ring, carrier: TestCarrier { script, ..TestCarrier::default() }, doorbell }
     }
 
+    /// Makes a shard whose queues hold next to nothing.
+    pub(super) fn with_queues(script: Script, options: &EngineOptions, sizes: Sizes) -> Self {
+        let doorbell = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+        let ring = Ring::over(Queues::of(sizes).unwrap(), options, doorbell.as_fd()).unwrap();
+        Self { ring, carrier: TestCarrier { script, ..TestCarrier::default() }, doorbell }
+    }
+
     /// Listens on a free port of the loopback address.
     pub(super) fn listen(&mut self) -> SocketAddr {
         self.listen_on(TcpListener::bind("127.0.0.1:0").unwrap().into())
@@ -253,20 +265,7 @@ pub(super) fn open_fds() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Runs a test in a process of its own, where it may count descriptors or lower limits: returns true there.
+/// Runs a test of the ring in a process of its own; see [`crate::testing::alone`].
 pub(super) fn alone(test: &str) -> bool {
-    const MARK: &str = "WINDLASS_TEST_ALONE";
-    if std::env::var_os(MARK).is_some() {
-        return true;
-    }
-    let name = format!("net::ring::tests::{test}");
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([&name, "--exact", "--nocapture", "--test-threads=1"])
-        .env(MARK, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("1 passed"), "no such test: {name}");
-    false
+    crate::testing::alone(&format!("net::ring::tests::{test}"))
 }

@@ -1,0 +1,25 @@
+//! What tests of several modules need.
+
+use std::process::Command;
+
+/// Runs a test, named by its path in this crate, in a process of its own, where it may count descriptors or lower
+/// limits: returns true there.
+///
+/// # Panics
+///
+/// The test failed there, or there is no such test.
+pub(crate) fn alone(test: &str) -> bool {
+    const MARK: &str = "WINDLASS_TEST_ALONE";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(MARK, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("1 passed"), "no such test: {test}");
+    false
+}
