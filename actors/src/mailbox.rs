@@ -1,11 +1,12 @@
-//! A bounded queue of messages that ends in order: closed to new ones, drained, then abandoned.
+//! Bounded queues. The only file that names flume.
 //!
-//! The only file that names flume. Nobody waits on the receiving side here: receivers are woken by their shard.
+//! A [`Mailbox`] has one receiver, which is woken by its shard and never waits here. It ends in order: closed to new
+//! messages, drained, then abandoned. A [`Queue`] has many takers, which wait.
 
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU8, AtomicU64, Ordering, fence},
     },
 };
@@ -117,5 +118,51 @@ impl<M> Mailbox<M> {
 impl<M> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox").field("depth", &self.len()).field("capacity", &self.capacity).finish()
+    }
+}
+
+/// A bounded queue from many senders to many takers, which wait for it.
+pub(crate) struct Queue<T> {
+    /// `None` once closed. The lock is written once in a queue's life.
+    sender: RwLock<Option<flume::Sender<T>>>,
+    receiver: flume::Receiver<T>,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        let (sender, receiver) = flume::bounded(capacity.max(1));
+        Self { sender: RwLock::new(Some(sender)), receiver }
+    }
+
+    pub(crate) fn try_push(&self, item: T) -> Result<(), TellError<T>> {
+        let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(sender) = &*sender else { return Err(TellError::Closed(item)) };
+        sender.try_send(item).map_err(|error| match error {
+            flume::TrySendError::Full(item) => TellError::Full(item),
+            flume::TrySendError::Disconnected(item) => TellError::Closed(item),
+        })
+    }
+
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.receiver.try_recv().ok()
+    }
+
+    /// Waits for an item. `None`: the queue is closed and empty.
+    pub(crate) async fn next(&self) -> Option<T> {
+        self.receiver.recv_async().await.ok()
+    }
+
+    /// Waits for an item, blocking the thread. `None`: the queue is closed and empty.
+    pub(crate) fn next_blocking(&self) -> Option<T> {
+        self.receiver.recv().ok()
+    }
+
+    /// Refuses new items; those inside can still be taken.
+    pub(crate) fn close(&self) {
+        drop(self.sender.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.receiver.len()
     }
 }

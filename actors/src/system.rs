@@ -21,6 +21,7 @@ use crate::{
     remote::{Phase, Remote},
     stats::ShardStats,
     supervisor::{self, SpawnOptions},
+    undelivered::Undelivered,
 };
 
 /// How long shards that were given up may take to drop what they hold.
@@ -35,15 +36,6 @@ pub enum Place {
     /// On the shard with the fewest actors.
     #[default]
     LeastLoaded,
-}
-
-/// What a stop does with messages that still wait in mailboxes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undelivered {
-    /// Actors handle them, then end. New ones are refused.
-    Drain,
-    /// They are dropped and counted; actors end after the message at hand.
-    Refuse,
 }
 
 /// Counts of a system's actors since its start.

@@ -1,5 +1,11 @@
 //! What the tests of this package share: both hosts, deadlines, a counting actor.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "each test binary uses its own part"
+)]
 
 use std::{
     thread,

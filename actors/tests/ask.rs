@@ -1,0 +1,162 @@
+//! Questions and answers, from every kind of place.
+
+mod common;
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, mpsc},
+    task::{Context as Task, Poll, Wake},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use common::{Count, Counter, LONG, hosts, system, wait_until};
+use windlass_actors::{Actor, Addr, Context, Flow, Place, Reply, SpawnOptions, System, error::AskError};
+
+const SHORT: Duration = Duration::from_millis(30);
+
+fn counter(system: &System, shard: usize) -> Addr<Count> {
+    system.spawn(Place::Shard(shard), SpawnOptions::default(), Counter::default).unwrap()
+}
+
+/// Runs a future on a thread that is neither a shard's nor tokio's.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Task::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}
+
+/// Asks another actor on behalf of the test.
+struct Asker(Addr<Count>);
+
+enum Ask {
+    Total(Duration, Reply<Result<u64, AskError>>),
+    Blocking(Reply<Result<u64, AskError>>),
+}
+
+impl Actor for Asker {
+    type Msg = Ask;
+
+    async fn handle(&mut self, message: Ask, _: &mut Context<Ask>) -> Flow {
+        match message {
+            Ask::Total(timeout, reply) => reply.send(self.0.ask(Count::Total, timeout).await),
+            Ask::Blocking(reply) => reply.send(self.0.ask_blocking(Count::Total, LONG)),
+        }
+        Flow::Continue
+    }
+}
+
+#[test]
+fn a_plain_thread_asks_and_times_out() {
+    for host in hosts() {
+        let system = system(host, 1);
+        let counter = counter(&system, 0);
+        assert_eq!(counter.ask_blocking(Count::Total, LONG), Ok(0));
+        counter.try_tell(Count::Rest(10 * SHORT)).unwrap();
+        let begin = Instant::now();
+        assert_eq!(counter.ask_blocking(Count::Total, SHORT), Err(AskError::Timeout));
+        assert!(begin.elapsed() >= SHORT && begin.elapsed() < 10 * SHORT, "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn an_actor_asks_one_on_its_own_shard_and_one_on_another() {
+    for host in hosts() {
+        let system = system(host, 2);
+        for shard in 0..2 {
+            let counter = counter(&system, shard);
+            counter.try_tell(Count::Add(5)).unwrap();
+            let target = counter.clone();
+            let asker =
+                system.spawn(Place::Shard(0), SpawnOptions::default(), move || Asker(target.clone())).unwrap();
+            assert_eq!(asker.ask_blocking(|reply| Ask::Total(LONG, reply), LONG), Ok(Ok(5)));
+
+            counter.try_tell(Count::Rest(10 * SHORT)).unwrap();
+            let begin = Instant::now();
+            assert_eq!(asker.ask_blocking(|reply| Ask::Total(SHORT, reply), LONG), Ok(Err(AskError::Timeout)));
+            assert!(begin.elapsed() < 10 * SHORT, "{:?}", begin.elapsed());
+            assert_eq!(asker.ask_blocking(Ask::Blocking, LONG), Ok(Err(AskError::OnShard)));
+        }
+    }
+}
+
+#[test]
+fn a_tokio_task_asks_and_times_out() {
+    for host in hosts() {
+        let system = system(host, 1);
+        let counter = counter(&system, 0);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let theirs = counter.clone();
+        // Spawned, so the future must be `Send`.
+        let asked = async move { theirs.ask(Count::Total, LONG).await };
+        assert_eq!(runtime.block_on(async { tokio::spawn(asked).await.unwrap() }), Ok(0));
+        counter.try_tell(Count::Rest(10 * SHORT)).unwrap();
+        assert_eq!(runtime.block_on(counter.ask(Count::Total, SHORT)), Err(AskError::Timeout));
+    }
+}
+
+#[test]
+fn any_other_executor_asks_and_times_out_by_the_shards_timers() {
+    for host in hosts() {
+        let system = system(host, 1);
+        let counter = counter(&system, 0);
+        assert_eq!(block_on(counter.ask(Count::Total, LONG)), Ok(0));
+        counter.try_tell(Count::Rest(10 * SHORT)).unwrap();
+        let begin = Instant::now();
+        assert_eq!(block_on(counter.ask(Count::Total, SHORT)), Err(AskError::Timeout));
+        assert!(begin.elapsed() < 10 * SHORT, "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn a_dropped_reply_is_told_at_once() {
+    for host in hosts() {
+        let system = system(host, 1);
+        let counter = counter(&system, 0);
+        assert_eq!(counter.ask_blocking(Count::Ignore, LONG), Err(AskError::NoReply));
+    }
+}
+
+#[test]
+fn a_question_whose_actor_ends_is_not_left_hanging() {
+    for host in hosts() {
+        let system = system(host, 1);
+        let counter = counter(&system, 0);
+        let (sender, answer) = mpsc::channel();
+        counter.try_tell(Count::Rest(SHORT)).unwrap();
+        counter.try_tell(Count::Stop).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| sender.send(counter.ask_blocking(Count::Total, LONG)).unwrap());
+        });
+        assert!(matches!(answer.recv().unwrap(), Err(AskError::NoReply | AskError::Closed)));
+        wait_until("it is closed", || !counter.is_open());
+        assert_eq!(counter.ask_blocking(Count::Total, LONG), Err(AskError::Closed));
+    }
+}
+
+#[test]
+fn a_timeout_covers_the_wait_for_room() {
+    for host in hosts() {
+        let system = system(host, 1);
+        let options = SpawnOptions { mailbox: 1, ..SpawnOptions::default() };
+        let counter = system.spawn(Place::Shard(0), options, Counter::default).unwrap();
+        counter.try_tell(Count::Rest(20 * SHORT)).unwrap();
+        wait_until("it rests", || counter.depth() == 0);
+        counter.try_tell(Count::Add(1)).unwrap();
+        assert_eq!(block_on(counter.ask(Count::Total, SHORT)), Err(AskError::Timeout));
+        assert_eq!(counter.ask_blocking(Count::Total, SHORT), Err(AskError::Timeout));
+        assert_eq!(counter.ask_blocking(Count::Total, LONG), Ok(1));
+    }
+}

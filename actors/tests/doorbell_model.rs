@@ -1,0 +1,104 @@
+//! The doorbell's protocol, run through every interleaving by loom.
+#![allow(dead_code, unreachable_pub, reason = "the file under test is compiled into this crate")]
+
+mod sync {
+    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering, fence};
+}
+
+#[path = "../src/doorbell.rs"]
+mod doorbell;
+
+use doorbell::{Bell, Doorbell, Flag};
+use loom::{
+    sync::{Arc, Condvar, Mutex},
+    thread,
+};
+
+/// Stands in for the eventfd: a strike is kept until a wait takes it.
+struct Eventfd {
+    struck: Mutex<bool>,
+    readable: Condvar,
+}
+
+impl Eventfd {
+    fn new() -> Self {
+        Self { struck: Mutex::new(false), readable: Condvar::new() }
+    }
+
+    fn wait(&self) {
+        let mut struck = self.struck.lock().unwrap();
+        while !*struck {
+            struck = self.readable.wait(struck).unwrap();
+        }
+        *struck = false;
+    }
+}
+
+impl Bell for Eventfd {
+    fn strike(&self) {
+        *self.struck.lock().unwrap() = true;
+        self.readable.notify_one();
+    }
+}
+
+struct Shard {
+    bell: Doorbell<Eventfd>,
+    inbox: Flag,
+    queue: Mutex<Vec<u32>>,
+}
+
+impl Shard {
+    fn new() -> Arc<Self> {
+        let queue = Mutex::new(Vec::new());
+        Arc::new(Self { bell: Doorbell::new(Eventfd::new()), inbox: Flag::new(), queue })
+    }
+
+    fn send(&self, message: u32) {
+        self.queue.lock().unwrap().push(message);
+        self.inbox.raise();
+        self.bell.ring();
+    }
+
+    /// Takes messages as a shard's loop does, until `count` came. A lost wake-up is a wait that never ends: loom
+    /// reports the deadlock.
+    fn receive(&self, count: usize) -> Vec<u32> {
+        let mut taken = Vec::new();
+        loop {
+            if self.inbox.lower() {
+                taken.append(&mut self.queue.lock().unwrap());
+            }
+            if taken.len() == count {
+                return taken;
+            }
+            if self.bell.doze(|| self.inbox.is_up()) {
+                self.bell.bell().wait();
+                self.bell.rise();
+            }
+        }
+    }
+}
+
+fn model(senders: u32, each: u32, preemptions: Option<usize>) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.check(move || {
+        let shard = Shard::new();
+        for sender in 0..senders {
+            let shard = Arc::clone(&shard);
+            thread::spawn(move || (0..each).for_each(|n| shard.send(sender * each + n)));
+        }
+        let mut taken = shard.receive((senders * each) as usize);
+        taken.sort_unstable();
+        assert_eq!(taken, (0..senders * each).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn one_sender_never_loses_a_wake_up() {
+    model(1, 2, None);
+}
+
+#[test]
+fn several_senders_never_lose_a_wake_up() {
+    model(2, 1, Some(4));
+}

@@ -1,0 +1,349 @@
+//! The pool: two lanes, bounded, with deadlines; panics contained.
+
+mod common;
+
+use std::{
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{LONG, wait_until};
+use tokio::runtime::{Builder, Runtime};
+use windlass_actors::{
+    Pool, Undelivered,
+    error::PoolError,
+    pool::{BlockingJob, Job, JobFuture, LaneStats, Refusal},
+};
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// What became of a job.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+enum Fate {
+    Ran(u32),
+    Refused(u32, Refusal),
+}
+
+/// Tells its fate; runs until the semaphore has a permit for it.
+struct Told {
+    id: u32,
+    gate: Arc<tokio::sync::Semaphore>,
+    fate: mpsc::Sender<Fate>,
+}
+
+impl Job for Told {
+    fn run(self: Box<Self>) -> JobFuture {
+        Box::pin(async move {
+            self.gate.acquire().await.unwrap().forget();
+            self.fate.send(Fate::Ran(self.id)).unwrap();
+        })
+    }
+
+    fn refuse(self: Box<Self>, why: Refusal) {
+        self.fate.send(Fate::Refused(self.id, why)).unwrap();
+    }
+}
+
+struct Rig {
+    pool: Pool,
+    gate: Arc<tokio::sync::Semaphore>,
+    fates: mpsc::Receiver<Fate>,
+    fate: mpsc::Sender<Fate>,
+}
+
+impl Rig {
+    /// One worker that runs one job at a time, and a queue of four.
+    fn narrow() -> Self {
+        let (fate, fates) = mpsc::channel();
+        let pool = Pool::builder().workers(1).in_flight(1).queue(4).blocking_threads(1).build().unwrap();
+        Self { pool, gate: Arc::new(tokio::sync::Semaphore::new(0)), fates, fate }
+    }
+
+    fn job(&self, id: u32) -> Box<Told> {
+        Box::new(Told { id, gate: Arc::clone(&self.gate), fate: self.fate.clone() })
+    }
+
+    fn fate(&self) -> Fate {
+        self.fates.recv_timeout(LONG).unwrap()
+    }
+
+    /// Starts job 0 and fills the queue with jobs 1 to 4.
+    fn fill(&self) -> Vec<windlass_actors::pool::JobHandle> {
+        let first = self.pool.submit(self.job(0), None).unwrap();
+        wait_until("the first job runs", || self.pool.stats().jobs.running == 1);
+        let rest = (1..=4).map(|id| self.pool.submit(self.job(id), None).unwrap());
+        [first].into_iter().chain(rest).collect()
+    }
+}
+
+#[test]
+fn a_thousand_sleeping_jobs_share_the_workers() {
+    let pool = Pool::builder().build().unwrap();
+    let begin = Instant::now();
+    let jobs: Vec<_> = (0..1000u32)
+        .map(|n| {
+            pool.run(move || async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                n
+            })
+        })
+        .collect();
+    runtime().block_on(async {
+        for (n, job) in (0..).zip(jobs) {
+            assert_eq!(job.await, Ok(n));
+        }
+    });
+    let took = begin.elapsed();
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert_eq!(pool.stats().jobs.submitted, 1000);
+}
+
+#[test]
+fn a_full_queue_gives_the_job_back() {
+    let rig = Rig::narrow();
+    let _handles = rig.fill();
+    let rejected = rig.pool.submit(rig.job(5), None).unwrap_err();
+    assert_eq!(rejected.why, Refusal::Full);
+    rejected.job.refuse(rejected.why);
+    assert_eq!(rig.fate(), Fate::Refused(5, Refusal::Full));
+    assert_eq!(rig.pool.stats().jobs.queued, 4);
+
+    rig.gate.add_permits(5);
+    for id in 0..=4 {
+        assert_eq!(rig.fate(), Fate::Ran(id));
+    }
+    wait_until("all are done", || rig.pool.stats().jobs.running == 0);
+    let stats = rig.pool.stats().jobs;
+    assert_eq!((stats.submitted, stats.done, stats.rejected, stats.queued), (5, 5, 1, 0));
+}
+
+#[test]
+fn a_late_job_is_refused_unstarted() {
+    let rig = Rig::narrow();
+    rig.pool.submit(rig.job(0), None).unwrap();
+    rig.pool.submit(rig.job(1), Some(Instant::now())).unwrap();
+    rig.gate.add_permits(1);
+    assert_eq!(rig.fate(), Fate::Ran(0));
+    assert_eq!(rig.fate(), Fate::Refused(1, Refusal::Late));
+    wait_until("it is counted", || rig.pool.stats().jobs.late == 1);
+}
+
+#[test]
+fn a_cancelled_job_leaves_the_queue_at_once() {
+    let rig = Rig::narrow();
+    let handles = rig.fill();
+    handles[2].cancel();
+    assert_eq!(rig.fate(), Fate::Refused(2, Refusal::Cancelled));
+    // Its place is free, however often this happens.
+    for id in 10..100 {
+        let handle = rig.pool.submit(rig.job(id), None).unwrap();
+        handle.cancel();
+        assert_eq!(rig.fate(), Fate::Refused(id, Refusal::Cancelled));
+    }
+    rig.pool.submit(rig.job(5), None).unwrap();
+    rig.gate.add_permits(5);
+    for id in [0, 1, 3, 4, 5] {
+        assert_eq!(rig.fate(), Fate::Ran(id));
+    }
+    // Over is over.
+    handles[1].cancel();
+    assert_eq!(rig.pool.stats().jobs.cancelled, 91);
+}
+
+#[test]
+fn a_cancelled_running_job_is_dropped_and_its_place_taken() {
+    let rig = Rig::narrow();
+    let handles = rig.fill();
+    handles[0].cancel();
+    rig.gate.add_permits(1);
+    assert_eq!(rig.fate(), Fate::Ran(1));
+    assert_eq!(rig.pool.stats().jobs.cancelled, 1);
+}
+
+#[test]
+fn dropping_an_outcome_cancels_its_job() {
+    let pool = Pool::builder().workers(1).build().unwrap();
+    let (sender, dropped) = mpsc::channel::<()>();
+    let outcome = pool.run(move || async move {
+        let _sender = sender;
+        std::future::pending::<()>().await;
+    });
+    wait_until("it runs", || pool.stats().jobs.running == 1);
+    drop(outcome);
+    assert_eq!(dropped.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
+    wait_until("it is counted", || pool.stats().jobs.cancelled == 1);
+}
+
+#[test]
+fn panics_are_contained_and_counted_on_both_lanes() {
+    let pool = Pool::builder().workers(1).blocking_threads(1).build().unwrap();
+    runtime().block_on(async {
+        let early = pool.run(|| -> std::future::Ready<()> { panic!("before the first await") });
+        assert_eq!(early.await, Err(PoolError::Panicked));
+        let late = pool.run(|| async {
+            tokio::task::yield_now().await;
+            panic!("after an await")
+        });
+        assert_eq!(late.await.map(|(): ()| ()), Err(PoolError::Panicked));
+        assert_eq!(pool.run_blocking(|| -> () { panic!("blocking") }).await, Err(PoolError::Panicked));
+        assert_eq!(pool.run(|| async { 7 }).await, Ok(7));
+        assert_eq!(pool.run_blocking(|| 8).await, Ok(8));
+    });
+    wait_until("all are counted", || {
+        let stats = pool.stats();
+        (stats.jobs.panicked, stats.jobs.done, stats.blocking.panicked, stats.blocking.done) == (2, 1, 1, 1)
+    });
+}
+
+#[test]
+fn blocking_jobs_do_not_delay_async_ones() {
+    let pool = Pool::builder().workers(1).blocking_threads(2).nice(19).build().unwrap();
+    let held = Arc::new(Barrier::new(3));
+    let blocked: Vec<_> = (0..2)
+        .map(|_| {
+            let held = Arc::clone(&held);
+            pool.run_blocking(move || held.wait())
+        })
+        .collect();
+    wait_until("both threads are held", || pool.stats().blocking.running == 2);
+    let waiting = pool.run_blocking(|| ());
+    assert_eq!(runtime().block_on(pool.run(|| async { 1 })), Ok(1));
+    assert_eq!(pool.stats().blocking.queued, 1);
+    held.wait();
+    runtime().block_on(async {
+        for job in blocked {
+            job.await.unwrap();
+        }
+        waiting.await.unwrap();
+    });
+}
+
+#[test]
+fn blocking_threads_take_their_nice_value() {
+    let pool = Pool::builder().workers(1).blocking_threads(1).nice(7).build().unwrap();
+    let nice = || rustix::process::getpriority_process(None).unwrap();
+    let outer = nice();
+    runtime().block_on(async {
+        assert_eq!(pool.run_blocking(nice).await, Ok(7.max(outer)));
+        assert_eq!(pool.run(move || async move { nice() }).await, Ok(outer));
+    });
+}
+
+#[test]
+fn a_busy_worker_leaves_jobs_to_an_idle_one() {
+    let pool = Pool::builder().workers(2).build().unwrap();
+    let both = Arc::new(Barrier::new(2));
+    // Each job holds its worker until the other one runs: they can only end on two workers.
+    let jobs: Vec<_> = (0..2)
+        .map(|_| {
+            let both = Arc::clone(&both);
+            pool.run(move || async move { both.wait().is_leader() })
+        })
+        .collect();
+    let mut leaders = 0;
+    runtime().block_on(async {
+        for job in jobs {
+            leaders += u32::from(tokio::time::timeout(LONG, job).await.unwrap().unwrap());
+        }
+    });
+    assert_eq!(leaders, 1);
+}
+
+#[test]
+fn a_draining_stop_runs_what_waits() {
+    let rig = Rig::narrow();
+    let _handles = rig.fill();
+    rig.gate.add_permits(5);
+    let report = rig.pool.stop(Undelivered::Drain, LONG);
+    assert!(!report.aborted && report.threads_stuck == 0, "{report:?}");
+    assert_eq!(rig.fates.try_iter().collect::<Vec<_>>(), (0..=4).map(Fate::Ran).collect::<Vec<_>>());
+    let rejected = rig.pool.submit(rig.job(9), None).unwrap_err();
+    assert_eq!(rejected.why, Refusal::Stopped);
+}
+
+#[test]
+fn a_refusing_stop_refuses_what_waits_and_its_counts_add_up() {
+    let rig = Rig::narrow();
+    let _handles = rig.fill();
+    let report = rig.pool.stop(Undelivered::Refuse, Duration::from_millis(50));
+    assert!(report.aborted && report.threads_stuck == 0, "{report:?}");
+    let fates: Vec<_> = rig.fates.try_iter().collect();
+    assert_eq!(fates, (1..=4).map(|id| Fate::Refused(id, Refusal::Stopped)).collect::<Vec<_>>());
+    let stats = report.stats.jobs;
+    // Job 0 waited for ever and was dropped.
+    assert_eq!((stats.refused, stats.cancelled), (4, 1));
+    assert_eq!(stats.submitted, added_up(&stats));
+}
+
+#[test]
+fn a_stuck_blocking_job_is_left_behind_and_told() {
+    let pool = Pool::builder().workers(1).blocking_threads(1).build().unwrap();
+    let (release, held) = mpsc::channel::<()>();
+    let stuck = pool.run_blocking(move || held.recv());
+    wait_until("it runs", || pool.stats().blocking.running == 1);
+    let report = pool.stop(Undelivered::Drain, Duration::from_millis(20));
+    assert_eq!(report.threads_stuck, 1, "{report:?}");
+    drop(release);
+    assert!(runtime().block_on(stuck).unwrap().is_err());
+}
+
+#[test]
+fn counts_add_up_under_contention() {
+    struct Light(Arc<AtomicUsize>);
+    impl Job for Light {
+        fn run(self: Box<Self>) -> JobFuture {
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                self.0.fetch_add(1, Ordering::Relaxed);
+            })
+        }
+        fn refuse(self: Box<Self>, _: Refusal) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    impl BlockingJob for Light {
+        fn run(self: Box<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        fn refuse(self: Box<Self>, _: Refusal) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    let pool = Pool::builder().queue(16).in_flight(2).blocking_queue(16).build().unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for n in 0..2_000 {
+                    if let Ok(job) = pool.submit(Box::new(Light(Arc::clone(&told))), None)
+                        && n % 2 == 0
+                    {
+                        job.cancel();
+                    }
+                    let _ = pool.submit_blocking(Box::new(Light(Arc::clone(&told))), None);
+                }
+            });
+        }
+    });
+    let stats = pool.stop(Undelivered::Drain, LONG).stats;
+    assert_eq!(stats.jobs.submitted, added_up(&stats.jobs), "{stats:?}");
+    assert_eq!(stats.blocking.submitted, added_up(&stats.blocking), "{stats:?}");
+    assert_eq!(stats.jobs.submitted + stats.jobs.rejected, 6_000);
+    // Jobs dropped just as they started or while they ran tell nobody; all others did, once.
+    let told = told.load(Ordering::Relaxed) as u64;
+    let submitted = stats.jobs.submitted + stats.blocking.submitted;
+    assert!(told <= submitted && told >= submitted - stats.jobs.cancelled, "{told} of {submitted}");
+}
+
+fn added_up(stats: &LaneStats) -> u64 {
+    assert_eq!((stats.queued, stats.running), (0, 0));
+    stats.done + stats.panicked + stats.late + stats.cancelled + stats.refused
+}
