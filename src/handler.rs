@@ -18,7 +18,7 @@ pub use middleware::{Middleware, Next};
 
 /// A future of a response; polled where it was made.
 #[doc(hidden)]
-pub type ResponseFuture = Pin<Box<dyn Future<Output = Response>>>;
+pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response>>>;
 
 /// What calling a handler gave. Public in name only: it stands in a sealed trait.
 #[doc(hidden)]

@@ -92,7 +92,8 @@ impl Response {
             }
             _ => {
                 tracing::error!("a handler set an invalid response header; answering 500");
-                Self::text("The server's handler set an invalid header.\n").with_status(StatusCode::INTERNAL_SERVER_ERROR)
+                Self::text("The server's handler set an invalid header.\n")
+                    .with_status(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
     }

@@ -196,14 +196,17 @@ mod tests {
                     .run_async()
             });
         let dispatch: Vec<_> = router.routes.list.iter().map(|r| (r.path.as_str(), r.dispatch)).collect();
-        assert_eq!(dispatch, [
-            ("/default", None),
-            ("/inline", Some(Dispatch::Inline)),
-            ("/g/before", None),
-            ("/g/after", Some(Dispatch::Inline)),
-            ("/g/own", Some(Dispatch::Async)),
-            ("/g/sub/inherits", Some(Dispatch::Inline)),
-        ]);
+        assert_eq!(
+            dispatch,
+            [
+                ("/default", None),
+                ("/inline", Some(Dispatch::Inline)),
+                ("/g/before", None),
+                ("/g/after", Some(Dispatch::Inline)),
+                ("/g/own", Some(Dispatch::Async)),
+                ("/g/sub/inherits", Some(Dispatch::Inline)),
+            ]
+        );
         assert_eq!(compiled(&router).async_routes, 3);
         assert_eq!(compiled(&router.run_inline()).async_routes, 1);
     }
@@ -227,7 +230,10 @@ mod tests {
     #[test]
     fn bad_routes_are_named() {
         let fails = |router: Router| {
-            RouteTable::compile(&router.routes, &Metrics::new(1, true)).err().map(|e| e.to_string()).unwrap_or_default()
+            RouteTable::compile(&router.routes, &Metrics::new(1, true))
+                .err()
+                .map(|e| e.to_string())
+                .unwrap_or_default()
         };
         assert!(fails(Router::new().route(get("a", handler))).contains("GET a must begin with '/'"));
         let twice = Router::new().route(get("/a", handler)).route(get("/a", handler));

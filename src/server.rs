@@ -15,10 +15,7 @@ use crate::{
     hooks::Hooks,
     limits::{Limits, Timeouts},
     metrics::{Collector, Metrics, Snapshot},
-    net::{
-        BindError, Bound, Engine, EngineOptions, Listen, ListenOptions, bind,
-        ring::Ring,
-    },
+    net::{BindError, Bound, Engine, EngineOptions, Listen, ListenOptions, bind, ring::Ring},
     request::{Context, TrustedProxies},
     router::{Router, RouterActor, RouterError, RouterHandle, RouterMsg, Source},
     shard::Shard,
@@ -211,13 +208,14 @@ impl Builder {
     ///
     /// Names what was refused, by whom, and what to do. Nothing is left running.
     pub fn start(self) -> Result<Server, StartError> {
-        let shards = self.cores.shards().map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
+        let shards =
+            self.cores.shards().map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
         let metrics = Metrics::new(shards, self.metrics);
         let mut routes = self.router.routes;
         routes.list.extend(self.operations.routes(&metrics));
         let pool = self.pool.clone();
-        let source = Source::new(routes, metrics.clone(), move || start_pool(&pool, shards))
-            .map_err(StartError::Routes)?;
+        let source =
+            Source::new(routes, metrics.clone(), move || start_pool(&pool, shards)).map_err(StartError::Routes)?;
         let bind = |e: &Entrance| bind(&e.listen, shards, &self.listen_options).map_err(StartError::Bind);
         let mut bound = self.entrances.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
 
@@ -253,7 +251,16 @@ impl Builder {
         let router = spawn_router(&system, &source)?;
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
-        Ok(Server { metrics, system, inboxes, source, router, bound: Mutex::new(bound), grace, drained: Mutex::default() })
+        Ok(Server {
+            metrics,
+            system,
+            inboxes,
+            source,
+            router,
+            bound: Mutex::new(bound),
+            grace,
+            drained: Mutex::default(),
+        })
     }
 }
 

@@ -195,8 +195,7 @@ impl H1 {
 
     /// Only safe methods may overlap (RFC 9112 §9.3.2); an interim `100` must not overtake an earlier reply.
     fn must_wait(&self, head: &proto::Head) -> bool {
-        !self.slots.is_empty()
-            && (head.expects_continue() || !head.method().is_safe() || self.slots.has_unsafe())
+        !self.slots.is_empty() && (head.expects_continue() || !head.method().is_safe() || self.slots.has_unsafe())
     }
 
     fn may_take_requests(&self, env: &Env, io: &Io) -> bool {

@@ -10,13 +10,7 @@ mod job;
 mod run;
 mod timers;
 
-use std::{
-    net::SocketAddr,
-    os::fd::AsFd,
-    sync::mpsc,
-    task::Waker,
-    time::Instant,
-};
+use std::{net::SocketAddr, os::fd::AsFd, sync::mpsc, task::Waker, time::Instant};
 
 use rustix::net as sys;
 

@@ -55,7 +55,14 @@ pub(super) enum Started {
 }
 
 /// Starts the handler of a route for request number `seq` of a connection.
-pub(super) fn start(env: &mut Env, id: ConnId, seq: u32, view: &Arc<View>, entry: usize, request: Request) -> Started {
+pub(super) fn start(
+    env: &mut Env,
+    id: ConnId,
+    seq: u32,
+    view: &Arc<View>,
+    entry: usize,
+    request: Request,
+) -> Started {
     let Some(chain) = view.chain(entry) else { return Started::Done(panicked()) };
     match view.table.entry(entry).dispatch() {
         Dispatch::Inline => inline(env, id, seq, &view.table.entry(entry).family, chain, request),

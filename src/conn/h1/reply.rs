@@ -205,14 +205,7 @@ fn count(env: &mut Env, meta: &Meta, status: StatusCode) {
 }
 
 /// Tells the end hooks, once for each request.
-fn finish(
-    env: &Env,
-    io: &Io,
-    meta: Meta,
-    status: Option<StatusCode>,
-    error: Option<&'static str>,
-    body_bytes: u64,
-) {
+fn finish(env: &Env, io: &Io, meta: Meta, status: Option<StatusCode>, error: Option<&'static str>, body_bytes: u64) {
     let Some(record) = &meta.record else { return };
     let route = meta.target.as_ref().map(|_| meta.family(&env.view).template());
     let panics = env.hooks.ended(&RequestEnd {

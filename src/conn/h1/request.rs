@@ -62,7 +62,8 @@ impl H1 {
                 self.unserved(env, io, head, bytes, exchange, method, response);
             }
             Found::Options(allow) => {
-                let response = Response::status_only(StatusCode::NO_CONTENT).with_header(header::ALLOW, allow.clone());
+                let response =
+                    Response::status_only(StatusCode::NO_CONTENT).with_header(header::ALLOW, allow.clone());
                 self.unserved(env, io, head, bytes, exchange, method, response);
             }
             Found::NotFound => {
