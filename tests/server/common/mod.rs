@@ -1,0 +1,58 @@
+//! A server on a free port and a peer that speaks bytes to it.
+
+mod peer;
+mod reply;
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use windlass::{Builder, Operations, Router, Server, actors::Cores};
+
+pub(crate) use peer::Peer;
+pub(crate) use reply::Reply;
+
+/// How long a test waits for what must happen; far beyond what it takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Says how the servers of these tests are: two shards wherever the kernel puts them, metrics at `/metrics`.
+pub(crate) fn builder(router: Router) -> Builder {
+    Server::builder()
+        .listen("127.0.0.1:0".parse().unwrap())
+        .cores(Cores::Unpinned(2))
+        .operations(Operations::usual())
+        .router(router)
+}
+
+/// Starts a server with these routes.
+pub(crate) fn start(router: Router) -> Server {
+    builder(router).start().unwrap()
+}
+
+/// Returns where it listens.
+pub(crate) fn address(server: &Server) -> SocketAddr {
+    server.tcp_address().unwrap()
+}
+
+/// Connects to a server.
+pub(crate) fn connect(server: &Server) -> Peer {
+    Peer::connect(address(server))
+}
+
+/// Waits until something holds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Reads one sample of the metrics page, 0 if it is not there.
+pub(crate) fn metric(server: &Server, sample: &str) -> f64 {
+    let page = connect(server).get("/metrics").text();
+    let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().unwrap())
+}

@@ -1,0 +1,6 @@
+//! The server, spoken to over real sockets. One file a topic; `common` is a peer that speaks bytes.
+
+mod common;
+
+mod dispatch;
+mod order;
