@@ -4,5 +4,5 @@ pub mod doctor;
 pub mod net;
 #[doc(hidden)]
 pub mod proto;
-#[cfg(test)]
+#[cfg(all(test, feature = "io-uring"))]
 mod testing;
