@@ -4,5 +4,6 @@ pub mod doctor;
 pub mod net;
 #[doc(hidden)]
 pub mod proto;
-#[cfg(all(test, feature = "io-uring"))]
+#[cfg(feature = "io-uring")]
+#[cfg(test)]
 mod testing;
