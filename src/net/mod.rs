@@ -50,9 +50,13 @@ pub enum Ending {
     #[default]
     Open,
     /// Send what is queued, shut the write side down, discard what still arrives until the peer's FIN or the
-    /// linger limit, then close. [`Carrier::received`] is not called any more.
+    /// linger limit, then close. [`Carrier::received`] and [`Carrier::ended`] are not called any more.
+    ///
+    /// An engine bounds the bytes it discards, not the time: a connection that wants an end after two seconds turns
+    /// to [`Ending::Abort`] then.
     Finish,
-    /// Close at once; what is queued is lost.
+    /// Close at once; what is queued is lost. A TCP peer sees a reset, never a clean end, so that it takes no cut
+    /// off message for a whole one (RFC 9112 §8).
     Abort,
 }
 
@@ -82,7 +86,7 @@ pub enum Closed {
 /// An accepted socket, shown to [`Carrier::open`].
 #[derive(Debug)]
 pub struct Accepted<'a> {
-    /// The socket; stays open as long as the connection's slot.
+    /// The socket, in blocking mode; stays open as long as the connection's slot.
     pub fd: BorrowedFd<'a>,
     /// Which listener it came from: the index in the order of [`Engine::listen`] calls.
     pub listener: usize,
@@ -112,9 +116,9 @@ pub trait Carrier {
 /// Sizes of one shard's engine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// Connections at most; above it the shard stops accepting until one closes.
+    /// Connections at most; at it the shard stops accepting until one closes, and the kernel's backlog absorbs.
     pub max_connections: usize,
-    /// Receive buffers shared by all connections of the shard.
+    /// Receive buffers shared by all connections of the shard; the ring rounds up to a power of two.
     pub buffers: u16,
     /// Size of one receive buffer, bytes.
     pub buffer_bytes: usize,
@@ -162,16 +166,19 @@ pub trait Engine<C: Carrier>: Sized + 'static {
     /// Fatal for the shard.
     fn turn(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()>;
 
-    /// Calls `f` with one live connection, then acts on its [`Link`] side. False when the connection is gone.
+    /// Calls `f` with one live connection and acts on its [`Link`] side in the next turn, before that waits; so
+    /// several visits are one send. False when the connection is gone or closing.
     fn visit(&mut self, carrier: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool;
 
-    /// Calls `f` with every live connection, acting on each [`Link`] side after it.
+    /// Calls `f` with every live connection, acting on their [`Link`] sides as [`visit`](Self::visit) does.
     fn each(&mut self, carrier: &mut C, f: impl FnMut(&mut C, ConnId, &mut C::Conn));
 
     /// Returns how many connections have a slot.
     fn connections(&self) -> usize;
 
-    /// Stops accepting: serves what the kernel completed or still queues, then closes the listeners.
+    /// Stops accepting: the following turns serve what the kernel completed or still queues and close the
+    /// listeners. A handshake the kernel completes between the last accept and the close is lost (see
+    /// `net.ipv4.tcp_migrate_req`).
     fn stop_accepting(&mut self, carrier: &mut C);
 
     /// Says whether the next turn must not wait.
@@ -180,6 +187,6 @@ pub trait Engine<C: Carrier>: Sized + 'static {
     /// Says whether no connection and no operation is outstanding, so that the engine may be dropped.
     fn is_idle(&self) -> bool;
 
-    /// Cancels everything and closes every connection at once ([`Ending::Abort`]).
+    /// Cancels everything, closes the listeners and every connection at once ([`Ending::Abort`]); turns finish it.
     fn abort_all(&mut self, carrier: &mut C);
 }
