@@ -125,9 +125,10 @@ fn set_facts(head: &mut Head, facts: &Facts) -> Result<(), Reject> {
 fn fault(error: Error, message: &[u8]) -> Reject {
     let (line, rest) = split_line(message);
     match error {
+        Error::Token | Error::NewLine if line.contains(&b'\r') => Reject::BareCr,
         Error::Token => method_or_target_fault(line),
         Error::Version => version_fault(line),
-        Error::NewLine if line.contains(&b'\r') => Reject::BareCr,
+        Error::NewLine if line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0") => field_fault(error, rest),
         Error::NewLine | Error::Status => Reject::VersionInvalid,
         Error::TooManyHeaders => Reject::TooManyHeaders,
         Error::HeaderName | Error::HeaderValue => field_fault(error, rest),
