@@ -1,20 +1,15 @@
-//! Parses heads and trailers: httparse for the grammar, then what it is too lenient about.
+//! Parses heads and trailers: httparse for the fields' grammar, then what it is too lenient about.
 
-use std::mem::MaybeUninit;
-
-use httparse::{Error, Header, Status};
+use httparse::{EMPTY_HEADER, Error, Header, Status};
 
 use super::{
-    Head, Limits, Method, Reject, Search, Span, Version,
+    Head, Limits, Reject, Search, Span, Version,
     fields::Field,
+    line::{self, Line},
     search::Found,
     strict::Facts,
-    target,
     tokens::{is_token, trim},
 };
-
-/// Fields for which the parser has room on the stack.
-const STACK_FIELDS: usize = 128;
 
 /// Parses a request's head once it is there as a whole, and returns its length.
 ///
@@ -34,57 +29,40 @@ pub fn parse(input: &[u8], search: &mut Search, limits: &Limits, head: &mut Head
     }
     let Some(found) = found? else { return Ok(None) };
     let bytes = &input[..found.end];
-    if found.fields <= STACK_FIELDS {
-        read(bytes, found, &mut [const { MaybeUninit::uninit() }; STACK_FIELDS], head)?;
-    } else {
-        read(bytes, found, &mut vec![MaybeUninit::uninit(); found.fields], head)?;
-    }
+    let line = line::parse(bytes, found.start, found.line_end)?;
+    head.fields.clear();
+    let facts = read_fields(bytes, found, &mut head.fields)?;
+    settle(head, &line, &facts)?;
     Ok(Some(found.end))
 }
 
 /// Parses a section of field lines that ends in an empty line, such as trailers.
 pub(super) fn fields(bytes: &[u8], limit: usize, fields: &mut Vec<Field>) -> Result<(), Reject> {
-    let mut storage = vec![httparse::EMPTY_HEADER; limit];
-    match httparse::parse_headers(bytes, &mut storage) {
-        Ok(Status::Complete((len, headers))) if len == bytes.len() => {
-            fields.extend(headers.iter().map(|header| field(bytes, header)));
-            Ok(())
-        }
-        Ok(_) => Err(Reject::FieldName),
-        Err(error) => Err(field_fault(error, bytes)),
+    let mut storage = vec![EMPTY_HEADER; limit];
+    fields.extend(headers(bytes, &mut storage)?.iter().map(|header| field(bytes, header)));
+    Ok(())
+}
+
+/// Reads the field lines with as much room as they need: on the stack as far as that goes.
+fn read_fields(bytes: &[u8], found: Found, fields: &mut Vec<Field>) -> Result<Facts, Reject> {
+    let section = &bytes[found.line_end + 2..];
+    fields.reserve(found.fields);
+    match found.fields {
+        0..=8 => note_fields(bytes, section, &mut [EMPTY_HEADER; 8], fields),
+        9..=32 => note_fields(bytes, section, &mut [EMPTY_HEADER; 32], fields),
+        33..=128 => note_fields(bytes, section, &mut [EMPTY_HEADER; 128], fields),
+        more => note_fields(bytes, section, &mut vec![EMPTY_HEADER; more], fields),
     }
 }
 
-fn read<'b>(
+fn note_fields<'b>(
     bytes: &'b [u8],
-    found: Found,
-    storage: &mut [MaybeUninit<Header<'b>>],
-    head: &mut Head,
-) -> Result<(), Reject> {
-    let message = &bytes[found.start..];
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(message, storage) {
-        Ok(Status::Complete(len)) if len == message.len() => {}
-        Ok(_) => return Err(Reject::VersionInvalid),
-        Err(error) => return Err(fault(error, message)),
-    }
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
-        return Err(Reject::VersionInvalid);
-    };
-    let facts = note_fields(bytes, request.headers, &mut head.fields)?;
-    head.version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    head.method_at = Span::within(bytes, method.as_bytes());
-    head.method = Method::from_bytes(method.as_bytes());
-    head.target = Span::within(bytes, target.as_bytes());
-    set_target(head, target.as_bytes())?;
-    set_facts(head, &facts)
-}
-
-fn note_fields(bytes: &[u8], headers: &[Header<'_>], fields: &mut Vec<Field>) -> Result<Facts, Reject> {
+    section: &'b [u8],
+    storage: &mut [Header<'b>],
+    fields: &mut Vec<Field>,
+) -> Result<Facts, Reject> {
     let mut facts = Facts::default();
-    fields.clear();
-    fields.reserve(headers.len());
-    for header in headers {
+    for header in headers(section, storage)? {
         let field = field(bytes, header);
         facts.note(header.name.as_bytes(), header.value, field.value)?;
         fields.push(field);
@@ -92,69 +70,42 @@ fn note_fields(bytes: &[u8], headers: &[Header<'_>], fields: &mut Vec<Field>) ->
     Ok(facts)
 }
 
+fn headers<'s, 'b>(section: &'b [u8], storage: &'s mut [Header<'b>]) -> Result<&'s [Header<'b>], Reject> {
+    match httparse::parse_headers(section, storage) {
+        Ok(Status::Complete((len, headers))) if len == section.len() => Ok(headers),
+        Ok(_) => Err(Reject::FieldName),
+        Err(error) => Err(fault(error, section)),
+    }
+}
+
 fn field(bytes: &[u8], header: &Header<'_>) -> Field {
     Field { name: Span::within(bytes, header.name.as_bytes()), value: Span::within(bytes, header.value) }
 }
 
-fn set_target(head: &mut Head, bytes: &[u8]) -> Result<(), Reject> {
-    let target = target::parse(bytes, head.method)?;
-    let start = head.target.start();
-    let moved = |span: Span| Span::new(start + span.start(), start + span.end());
-    head.form = target.form;
-    head.path = moved(target.path);
-    head.query = target.query.map(moved);
-    head.authority = target.authority.map(moved);
-    Ok(())
-}
-
-fn set_facts(head: &mut Head, facts: &Facts) -> Result<(), Reject> {
-    if facts.host.is_none() && head.version == Version::Http11 {
+/// Brings together what the line and the fields say.
+fn settle(head: &mut Head, line: &Line, facts: &Facts) -> Result<(), Reject> {
+    let new = line.version == Version::Http11;
+    if new && facts.host.is_none() {
         return Err(Reject::HostMissing);
     }
-    head.framing = facts.framing(head.version)?;
-    head.authority = head.authority.or(facts.host);
-    let new = head.version == Version::Http11;
+    head.framing = facts.framing(line.version)?;
+    head.method = line.method;
+    head.version = line.version;
+    head.method_at = line.method_at;
+    head.target = line.target_at;
+    head.form = line.target.form;
+    head.path = line.target.path;
+    head.query = line.target.query;
+    head.authority = line.target.authority.or(facts.host);
     head.keep_alive = !facts.close && (new || facts.keep_alive);
     head.upgrade = new && facts.upgrade_option && facts.upgrade_field;
     head.expects_continue = new && facts.expects_continue && !head.framing.is_empty();
     Ok(())
 }
 
-/// Names what httparse refused. Runs once a connection, before it is closed, so it may look at the head again.
+/// Names what httparse refused. Runs once a connection, before it is closed, so it may look at the lines again.
 #[cold]
-fn fault(error: Error, message: &[u8]) -> Reject {
-    let (line, rest) = split_line(message);
-    match error {
-        Error::Token | Error::NewLine if line.contains(&b'\r') => Reject::BareCr,
-        Error::Token => method_or_target_fault(line),
-        Error::Version => version_fault(line),
-        Error::NewLine if line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0") => field_fault(error, rest),
-        Error::NewLine | Error::Status => Reject::VersionInvalid,
-        Error::TooManyHeaders => Reject::TooManyHeaders,
-        Error::HeaderName | Error::HeaderValue => field_fault(error, rest),
-    }
-}
-
-fn method_or_target_fault(line: &[u8]) -> Reject {
-    let mut words = line.split(|&byte| byte == b' ');
-    match (words.next(), words.next()) {
-        (Some(method), _) if !is_token(method) => Reject::Method,
-        (_, Some(target)) if !target.is_ascii() => Reject::TargetNonAscii,
-        _ => Reject::Target,
-    }
-}
-
-fn version_fault(line: &[u8]) -> Reject {
-    let mut words = line.split(|&byte| byte == b' ').skip(2);
-    match (words.next(), words.next()) {
-        (_, Some(_)) => Reject::Target,
-        (Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']), None) => Reject::VersionUnsupported,
-        _ => Reject::VersionInvalid,
-    }
-}
-
-#[cold]
-fn field_fault(error: Error, mut lines: &[u8]) -> Reject {
+fn fault(error: Error, mut lines: &[u8]) -> Reject {
     while !lines.is_empty() {
         let (line, rest) = split_line(lines);
         if let Some(reject) = line_fault(line) {
