@@ -15,6 +15,7 @@ pub mod body;
 pub mod chunk;
 pub mod encode;
 pub mod fields;
+mod grammar;
 pub mod head;
 mod host;
 pub mod image;

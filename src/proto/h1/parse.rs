@@ -1,14 +1,12 @@
-//! Parses heads and trailers: httparse for the fields' grammar, then what it is too lenient about.
-
-use httparse::{EMPTY_HEADER, Error, Header, Status};
+//! Parses heads: the request line, then the fields, then what both say together.
 
 use super::{
     Head, Limits, Reject, Search, Span, Version,
     fields::Field,
+    grammar::{self, EMPTY_HEADER, Header},
     line::{self, Line},
     search::Found,
     strict::Facts,
-    tokens::{is_token, trim},
 };
 
 /// Parses a request's head once it is there as a whole, and returns its length.
@@ -23,6 +21,11 @@ use super::{
 ///
 /// The request breaks a rule or a limit: answer with [`Reject::status`] and close.
 pub fn parse(input: &[u8], search: &mut Search, limits: &Limits, head: &mut Head) -> Result<Option<usize>, Reject> {
+    if search.is_fresh()
+        && let Some(len) = parse_at_once(input, limits, head)
+    {
+        return Ok(Some(len));
+    }
     let found = search.advance(input, limits);
     if !matches!(found, Ok(None)) {
         search.reset();
@@ -30,52 +33,85 @@ pub fn parse(input: &[u8], search: &mut Search, limits: &Limits, head: &mut Head
     let Some(found) = found? else { return Ok(None) };
     let bytes = &input[..found.end];
     let line = line::parse(bytes, found.start, found.line_end)?;
-    head.fields.clear();
     let facts = read_fields(bytes, found, &mut head.fields)?;
     settle(head, &line, &facts)?;
     Ok(Some(found.end))
 }
 
-/// Parses a section of field lines that ends in an empty line, such as trailers.
-pub(super) fn fields(bytes: &[u8], limit: usize, fields: &mut Vec<Field>) -> Result<(), Reject> {
-    let mut storage = vec![EMPTY_HEADER; limit];
-    fields.extend(headers(bytes, &mut storage)?.iter().map(|header| field(bytes, header)));
+/// Parses a section of field lines that ends in an empty line, such as trailers, whose line ends were looked at.
+pub(super) fn fields(section: &[u8], limit: usize, fields: &mut Vec<Field>) -> Result<(), Reject> {
+    match grammar::headers(section, &mut vec![EMPTY_HEADER; limit]) {
+        Ok(Some((_, headers))) => fields.extend(headers.iter().map(|header| field(section, header))),
+        Ok(None) => return Err(Reject::FieldName),
+        Err(error) => return Err(grammar::fault(error, section)),
+    }
     Ok(())
 }
 
-/// Reads the field lines with as much room as they need: on the stack as far as that goes.
-fn read_fields(bytes: &[u8], found: Found, fields: &mut Vec<Field>) -> Result<Facts, Reject> {
-    let section = &bytes[found.line_end + 2..];
-    fields.reserve(found.fields);
-    match found.fields {
-        0..=8 => note_fields(bytes, section, &mut [EMPTY_HEADER; 8], fields),
-        9..=32 => note_fields(bytes, section, &mut [EMPTY_HEADER; 32], fields),
-        33..=128 => note_fields(bytes, section, &mut [EMPTY_HEADER; 128], fields),
-        more => note_fields(bytes, section, &mut vec![EMPTY_HEADER; more], fields),
-    }
+/// Parses the head that nearly every input starts with: whole, valid and of ordinary size. Looks at its bytes once,
+/// where searching its end first looks twice.
+///
+/// It only ever accepts, and nothing that the search would not: all else is left to that, which names the fault.
+fn parse_at_once(input: &[u8], limits: &Limits, head: &mut Head) -> Option<usize> {
+    let lf = memchr::memchr(b'\n', input)?;
+    let line_end = lf.checked_sub(1).filter(|&end| input[end] == b'\r' && end <= limits.line_bytes)?;
+    let bytes = &input[..input.len().min(limits.head_bytes)];
+    let section = bytes.get(lf + 1..)?;
+    let line = line::parse(input, 0, line_end).ok()?;
+    let (len, facts) = match section.len() {
+        ..=256 => accept_fields(bytes, section, &mut [EMPTY_HEADER; 8], limits, head)?,
+        _ => accept_fields(bytes, section, &mut [EMPTY_HEADER; 32], limits, head)?,
+    };
+    settle(head, &line, &facts).ok()?;
+    Some(lf + 1 + len)
 }
 
-fn note_fields<'b>(
+fn accept_fields<'b>(
     bytes: &'b [u8],
     section: &'b [u8],
     storage: &mut [Header<'b>],
+    limits: &Limits,
+    head: &mut Head,
+) -> Option<(usize, Facts)> {
+    let (len, headers) = grammar::headers(section, storage).ok()??;
+    let strict = headers.len() <= limits.headers && grammar::lines_end_in_crlf(&section[..len], headers);
+    let facts = strict.then(|| note_fields(bytes, headers, &mut head.fields).ok())??;
+    Some((len, facts))
+}
+
+/// Reads the field lines of a head that was found, with as much room as they need: on the stack as far as that goes.
+fn read_fields(bytes: &[u8], found: Found, fields: &mut Vec<Field>) -> Result<Facts, Reject> {
+    match found.fields {
+        0..=16 => read_section(bytes, found, &mut [EMPTY_HEADER; 16], fields),
+        17..=128 => read_section(bytes, found, &mut [EMPTY_HEADER; 128], fields),
+        more => read_section(bytes, found, &mut vec![EMPTY_HEADER; more], fields),
+    }
+}
+
+fn read_section<'b>(
+    bytes: &'b [u8],
+    found: Found,
+    storage: &mut [Header<'b>],
     fields: &mut Vec<Field>,
 ) -> Result<Facts, Reject> {
+    let section = &bytes[found.line_end + 2..];
+    match grammar::headers(section, storage) {
+        Ok(Some((len, headers))) if len == section.len() => note_fields(bytes, headers, fields),
+        Ok(_) => Err(Reject::FieldName),
+        Err(error) => Err(grammar::fault(error, section)),
+    }
+}
+
+fn note_fields(bytes: &[u8], headers: &[Header<'_>], fields: &mut Vec<Field>) -> Result<Facts, Reject> {
     let mut facts = Facts::default();
-    for header in headers(section, storage)? {
+    fields.clear();
+    fields.reserve(headers.len());
+    for header in headers {
         let field = field(bytes, header);
         facts.note(header.name.as_bytes(), header.value, field.value)?;
         fields.push(field);
     }
     Ok(facts)
-}
-
-fn headers<'s, 'b>(section: &'b [u8], storage: &'s mut [Header<'b>]) -> Result<&'s [Header<'b>], Reject> {
-    match httparse::parse_headers(section, storage) {
-        Ok(Status::Complete((len, headers))) if len == section.len() => Ok(headers),
-        Ok(_) => Err(Reject::FieldName),
-        Err(error) => Err(fault(error, section)),
-    }
 }
 
 fn field(bytes: &[u8], header: &Header<'_>) -> Field {
@@ -101,47 +137,4 @@ fn settle(head: &mut Head, line: &Line, facts: &Facts) -> Result<(), Reject> {
     head.upgrade = new && facts.upgrade_option && facts.upgrade_field;
     head.expects_continue = new && facts.expects_continue && !head.framing.is_empty();
     Ok(())
-}
-
-/// Names what httparse refused. Runs once a connection, before it is closed, so it may look at the lines again.
-#[cold]
-fn fault(error: Error, mut lines: &[u8]) -> Reject {
-    while !lines.is_empty() {
-        let (line, rest) = split_line(lines);
-        if let Some(reject) = line_fault(line) {
-            return reject;
-        }
-        lines = rest;
-    }
-    if error == Error::TooManyHeaders { Reject::TooManyHeaders } else { Reject::FieldName }
-}
-
-fn line_fault(line: &[u8]) -> Option<Reject> {
-    let colon = line.iter().position(|&byte| byte == b':');
-    let (name, value) = line.split_at(colon.unwrap_or(line.len()));
-    match name {
-        [] if line.is_empty() => None,
-        [b' ' | b'\t', ..] => Some(Reject::Fold),
-        name if is_token(name) && colon.is_some() => value_fault(value),
-        name if name.contains(&0) => Some(Reject::Nul),
-        name if name.contains(&b'\r') => Some(Reject::BareCr),
-        name if is_token(trim(name)) && colon.is_some() => Some(Reject::SpaceBeforeColon),
-        _ => Some(Reject::FieldName),
-    }
-}
-
-fn value_fault(value: &[u8]) -> Option<Reject> {
-    match value.iter().find(|&&byte| byte != b'\t' && (byte < b' ' || byte == 0x7f))? {
-        0 => Some(Reject::Nul),
-        b'\r' => Some(Reject::BareCr),
-        _ => Some(Reject::FieldValue),
-    }
-}
-
-/// Splits off the first line, without its line end.
-fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    match bytes.windows(2).position(|pair| pair == b"\r\n") {
-        Some(at) => (&bytes[..at], &bytes[at + 2..]),
-        None => (bytes, &[]),
-    }
 }

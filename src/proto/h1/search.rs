@@ -57,6 +57,11 @@ impl Search {
         *self = Self::default();
     }
 
+    /// Says whether nothing was searched yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.searched == 0
+    }
+
     /// Says whether a head has begun: something other than empty lines was seen.
     pub fn has_begun(&self) -> bool {
         self.searched > self.start
