@@ -50,14 +50,17 @@ fn is_bracketed(value: &[u8]) -> bool {
 
 /// Says whether this is a port, or nothing, as `host:` allows.
 fn is_port(digits: &[u8]) -> bool {
+    if digits.len() > 5 {
+        return false;
+    }
     let mut port = 0;
     for digit in digits {
-        if !digit.is_ascii_digit() || port > u32::from(u16::MAX) {
+        if !digit.is_ascii_digit() {
             return false;
         }
         port = port * 10 + u32::from(digit - b'0');
     }
-    digits.len() <= 5 && port <= u32::from(u16::MAX)
+    port <= u32::from(u16::MAX)
 }
 
 /// Gives the bytes of a `reg-name`, other than percent-encoded ones, the class 0.

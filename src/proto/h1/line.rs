@@ -18,30 +18,35 @@ pub(super) struct Line {
 /// Takes apart the line that is `bytes[start..end]`, its line end not included.
 pub(super) fn parse(bytes: &[u8], start: usize, end: usize) -> Result<Line, Reject> {
     let line = &bytes[start..end];
-    let version = match line.split_last_chunk() {
-        Some((_, b" HTTP/1.1")) => Version::Http11,
-        Some((_, b" HTTP/1.0")) => Version::Http10,
-        _ => return Err(fault(line)),
+    let (Some(version), Some((method, method_len))) = (version(line), method(line)) else {
+        return Err(fault(line));
     };
-    let Some(method_len) = method_len(line) else { return Err(fault(line)) };
     let method_at = Span::new(start, start + method_len);
     let target_at = Span::new(method_at.end() + 1, end - b" HTTP/1.1".len());
     if target_at.start() >= target_at.end() {
         return Err(fault(line));
     }
-    let method = Method::from_bytes(&line[..method_len]);
     let target = target::parse(bytes, target_at.start(), target_at.end(), method)
         .map_err(|reject| if line.contains(&b'\r') { Reject::BareCr } else { reject })?;
     Ok(Line { method, version, method_at, target_at, target })
 }
 
-/// Returns the length of the token before the first space.
-fn method_len(line: &[u8]) -> Option<usize> {
+/// Recognizes the version at the end of the line, with the space before it.
+fn version(line: &[u8]) -> Option<Version> {
+    let end: [u8; 9] = *line.last_chunk()?;
+    if end == *b" HTTP/1.1" {
+        return Some(Version::Http11);
+    }
+    (end == *b" HTTP/1.0").then_some(Version::Http10)
+}
+
+/// Recognizes the method in front of the first space, and returns its length.
+fn method(line: &[u8]) -> Option<(Method, usize)> {
     if line.starts_with(b"GET ") {
-        return Some(3);
+        return Some((Method::Get, 3));
     }
     let len = line.iter().position(|&byte| !is_token_byte(byte))?;
-    (len > 0 && line[len] == b' ').then_some(len)
+    (len > 0 && line[len] == b' ').then(|| (Method::from_bytes(&line[..len]), len))
 }
 
 /// Names what is wrong with a line that does not have its three words. Runs once a connection.
