@@ -1,4 +1,5 @@
 //! Responses: what is written, and that framing and connection never contradict each other.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};

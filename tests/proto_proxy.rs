@@ -1,4 +1,5 @@
 //! PROXY preambles: both versions, what is malformed, and every place to cut them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::net::SocketAddr;
 
