@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use super::scan;
+
 /// Says whether this is `uri-host [ ":" [ port ] ]`, the value of Host. An empty one is: a target without an
 /// authority asks for it.
 ///
@@ -24,17 +26,15 @@ pub(super) fn is_host_and_port(value: &[u8]) -> bool {
     is_authority(value) && port_at.is_some_and(|at| at < value.len() && !value[at..].contains(&b']'))
 }
 
-fn is_named(value: &[u8]) -> bool {
-    let mut rest = value;
-    while let [byte, behind @ ..] = rest {
-        rest = match (byte, behind) {
-            (b':', port) => return is_port(port),
-            (b'%', [high, low, behind @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => behind,
-            (byte, behind) if NAME[usize::from(*byte)] => behind,
+fn is_named(mut value: &[u8]) -> bool {
+    loop {
+        value = match &value[scan::plain_len(value, &NAME)..] {
+            [] => return true,
+            [b':', port @ ..] => return is_port(port),
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
             _ => return false,
         };
     }
-    true
 }
 
 fn is_bracketed(value: &[u8]) -> bool {
@@ -50,19 +50,28 @@ fn is_bracketed(value: &[u8]) -> bool {
 
 /// Says whether this is a port, or nothing, as `host:` allows.
 fn is_port(digits: &[u8]) -> bool {
-    digits.len() <= 5
-        && digits.iter().all(u8::is_ascii_digit)
-        && digits.iter().fold(0, |port, digit| port * 10 + u32::from(digit - b'0')) <= u32::from(u16::MAX)
+    if digits.len() > 5 {
+        return false;
+    }
+    let mut port = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return false;
+        }
+        port = port * 10 + u32::from(digit - b'0');
+    }
+    port <= u32::from(u16::MAX)
 }
 
-/// Bytes of a `reg-name` other than percent-encoded ones.
-const NAME: [bool; 256] = {
-    let mut table = [false; 256];
+/// Gives the bytes of a `reg-name`, other than percent-encoded ones, the class 0.
+const NAME: [u8; 256] = {
+    let mut table = [1; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = matches!(byte as u8,
+        let plain = matches!(byte as u8,
             b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b'_' | b'~'
             | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+        table[byte] = !plain as u8;
         byte += 1;
     }
     table

@@ -79,8 +79,42 @@ pub enum Reject {
 }
 
 impl Reject {
-    /// Counts the causes: `reject as usize` is below it, so counters may be an array.
-    pub const COUNT: usize = Self::TrailersTooLong as usize + 1;
+    /// All causes, each at the index `cause as usize`, so that counters may be an array.
+    pub const ALL: [Self; 33] = [
+        Self::EmptyLines,
+        Self::LineTooLong,
+        Self::HeadTooLong,
+        Self::TooManyHeaders,
+        Self::BareLf,
+        Self::BareCr,
+        Self::Nul,
+        Self::Method,
+        Self::Target,
+        Self::TargetNonAscii,
+        Self::TargetFragment,
+        Self::VersionInvalid,
+        Self::VersionUnsupported,
+        Self::FieldName,
+        Self::SpaceBeforeColon,
+        Self::Fold,
+        Self::FieldValue,
+        Self::HostMissing,
+        Self::HostRepeated,
+        Self::HostInvalid,
+        Self::LengthInvalid,
+        Self::LengthRepeated,
+        Self::LengthWithCoding,
+        Self::CodingInOldVersion,
+        Self::CodingInvalid,
+        Self::CodingUnknown,
+        Self::Expectation,
+        Self::ChunkSize,
+        Self::ChunkSizeTooLong,
+        Self::ChunkExtension,
+        Self::ExtensionsTooLong,
+        Self::ChunkEnd,
+        Self::TrailersTooLong,
+    ];
 
     /// Returns the status that answers this.
     pub fn status(self) -> StatusCode {

@@ -13,6 +13,8 @@ const EMPTY_LINES_MAX: u8 = 2;
 pub struct Search {
     /// Where the request line starts, behind the empty lines.
     start: usize,
+    /// Where the request line ends, before its line end.
+    line_end: usize,
     /// Where the line starts whose end is looked for.
     line: usize,
     /// Bytes searched.
@@ -28,6 +30,8 @@ pub struct Search {
 pub(super) struct Found {
     /// Where the request line starts.
     pub(super) start: usize,
+    /// Where the request line ends, before its line end.
+    pub(super) line_end: usize,
     /// Where the head ends, behind the empty line.
     pub(super) end: usize,
     /// Lines between the request line and the empty line.
@@ -38,8 +42,8 @@ impl Search {
     /// Searches the bytes that came since the last call; `input` is the same head, grown.
     pub(super) fn advance(&mut self, input: &[u8], limits: &Limits) -> Result<Option<Found>, Reject> {
         let base = self.searched;
-        for offset in memchr::memchr_iter(b'\n', input.get(base..).unwrap_or_default()) {
-            if let Some(found) = self.line_ends(input, base + offset, limits)? {
+        for at in memchr::memchr_iter(b'\n', input.get(base..).unwrap_or_default()) {
+            if let Some(found) = self.line_ends(input, base + at, limits)? {
                 return Ok(Some(found));
             }
         }
@@ -53,6 +57,11 @@ impl Search {
         *self = Self::default();
     }
 
+    /// Says whether nothing was searched yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.searched == 0
+    }
+
     /// Says whether a head has begun: something other than empty lines was seen.
     pub fn has_begun(&self) -> bool {
         self.searched > self.start
@@ -63,6 +72,7 @@ impl Search {
         let content = line.strip_suffix(b"\r").unwrap_or(line);
         if self.lines == 0 {
             check_request_line(content, limits)?;
+            self.line_end = self.line + content.len();
         }
         if lf >= limits.head_bytes {
             return Err(Reject::HeadTooLong);
@@ -72,12 +82,18 @@ impl Search {
         }
         self.line = lf + 1;
         match (content.is_empty(), self.lines) {
-            (true, 0) => self.skip_empty_line()?,
-            (true, lines) => return Ok(Some(Found { start: self.start, end: lf + 1, fields: lines - 1 })),
-            (false, lines) if lines > limits.headers => return Err(Reject::TooManyHeaders),
-            (false, _) => self.lines += 1,
+            (false, lines) if lines > limits.headers => Err(Reject::TooManyHeaders),
+            (false, _) => {
+                self.lines += 1;
+                Ok(None)
+            }
+            (true, 0) => self.skip_empty_line().map(|()| None),
+            (true, _) => Ok(Some(self.found())),
         }
-        Ok(None)
+    }
+
+    fn found(&self) -> Found {
+        Found { start: self.start, line_end: self.line_end, end: self.line, fields: self.lines - 1 }
     }
 
     fn skip_empty_line(&mut self) -> Result<(), Reject> {

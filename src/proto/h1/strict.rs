@@ -2,7 +2,7 @@
 //!
 //! Fields that say nothing of the kind cost a comparison of their length and first byte.
 
-use super::{Framing, Reject, Span, Version, host, tokens};
+use super::{Framing, Reject, Span, Version, host, scan::is_name, tokens};
 
 /// What the fields seen so far say.
 #[derive(Debug, Default)]
@@ -35,18 +35,18 @@ impl Facts {
     pub(super) fn note(&mut self, name: &[u8], value: &[u8], at: Span) -> Result<(), Reject> {
         let Some(first) = name.first() else { return Err(Reject::FieldName) };
         match (name.len(), first | 0x20) {
-            (4, b'h') if name.eq_ignore_ascii_case(b"host") => self.host(value, at),
-            (6, b'e') if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
-            (7, b'u') if name.eq_ignore_ascii_case(b"upgrade") => {
+            (4, b'h') if is_name(name, b"host") => self.host(value, at),
+            (6, b'e') if is_name(name, b"expect") => self.expect(value),
+            (7, b'u') if is_name(name, b"upgrade") => {
                 self.upgrade_field = true;
                 Ok(())
             }
-            (10, b'c') if name.eq_ignore_ascii_case(b"connection") => {
+            (10, b'c') if is_name(name, b"connection") => {
                 self.connection(value);
                 Ok(())
             }
-            (14, b'c') if name.eq_ignore_ascii_case(b"content-length") => self.length(value),
-            (17, b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+            (14, b'c') if is_name(name, b"content-length") => self.length(value),
+            (17, b't') if is_name(name, b"transfer-encoding") => {
                 self.coding(value);
                 Ok(())
             }

@@ -1,6 +1,6 @@
 //! The four forms of a request target (RFC 9112 §3.2).
 
-use super::{Method, Reject, Span, host};
+use super::{Method, Reject, Span, host, scan};
 
 /// Which form a request target has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Form {
     Asterisk,
 }
 
-/// A request target taken apart; spans count from its first byte.
+/// A request target taken apart; spans count from the start of the line it was parsed from.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Target {
     pub(super) form: Form,
@@ -25,48 +25,47 @@ pub(super) struct Target {
     pub(super) query: Option<Span>,
 }
 
-/// Takes a target apart. httparse has refused control characters and spaces.
-pub(super) fn parse(target: &[u8], method: Method) -> Result<Target, Reject> {
-    if !target.is_ascii() {
-        return Err(Reject::TargetNonAscii);
-    }
-    match (method, target) {
-        (Method::Connect, authority) => connect(authority),
-        (_, [b'/', ..]) => path_and_query(target, 0),
-        (Method::Options, b"*") => Ok(Target { form: Form::Asterisk, path: Span::new(0, 1), ..Target::default() }),
-        _ => absolute(target),
-    }
-}
-
-fn connect(authority: &[u8]) -> Result<Target, Reject> {
-    if !host::is_host_and_port(authority) {
-        return Err(Reject::Target);
-    }
-    let authority = Some(Span::new(0, authority.len()));
-    Ok(Target { form: Form::Authority, authority, ..Target::default() })
-}
-
-fn path_and_query(target: &[u8], start: usize) -> Result<Target, Reject> {
-    let part = &target[start..];
-    let (path_len, query) = match memchr::memchr2(b'?', b'#', part) {
-        None => (part.len(), None),
-        Some(at) if part[at] == b'#' || memchr::memchr(b'#', &part[at..]).is_some() => {
-            return Err(Reject::TargetFragment);
+/// Takes apart the target that is `bytes[start..end]`, looking at each byte once.
+pub(super) fn parse(bytes: &[u8], start: usize, end: usize, method: Method) -> Result<Target, Reject> {
+    let target = &bytes[start..end];
+    match (target, method) {
+        (target, Method::Connect) if host::is_host_and_port(target) => {
+            let authority = Some(Span::new(start, end));
+            Ok(Target { form: Form::Authority, authority, ..Target::default() })
         }
-        Some(at) => (at, Some(Span::new(start + at + 1, target.len()))),
-    };
-    Ok(Target { form: Form::Origin, authority: None, path: Span::new(start, start + path_len), query })
+        (_, Method::Connect) => Err(Reject::Target),
+        ([b'/', ..], _) => path_and_query(target, start),
+        (b"*", Method::Options) => {
+            Ok(Target { form: Form::Asterisk, path: Span::new(start, end), ..Target::default() })
+        }
+        _ => absolute(target, start),
+    }
 }
 
-fn absolute(target: &[u8]) -> Result<Target, Reject> {
-    let start = scheme_len(target).ok_or(Reject::Target)?;
-    let len = target[start..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
-    let end = len.map_or(target.len(), |len| start + len);
-    if !host::is_authority(&target[start..end]) {
+fn path_and_query(part: &[u8], start: usize) -> Result<Target, Reject> {
+    let path_len = scan::plain_len(part, &PATH);
+    let path = Span::new(start, start + path_len);
+    let query = match &part[path_len..] {
+        [] => None,
+        [b'?', query @ ..] => match query[scan::plain_len(query, &QUERY)..] {
+            [byte, ..] => return Err(fault(byte)),
+            [] => Some(Span::new(start + path_len + 1, start + part.len())),
+        },
+        [byte, ..] => return Err(fault(*byte)),
+    };
+    Ok(Target { form: Form::Origin, authority: None, path, query })
+}
+
+fn absolute(target: &[u8], start: usize) -> Result<Target, Reject> {
+    let host_at = scheme_len(target).ok_or(Reject::Target)?;
+    let host_len = target[host_at..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    let host_end = host_len.map_or(target.len(), |len| host_at + len);
+    if !host::is_authority(&target[host_at..host_end]) {
         return Err(Reject::HostInvalid);
     }
-    let rest = path_and_query(target, end)?;
-    Ok(Target { form: Form::Absolute, authority: Some(Span::new(start, end)), ..rest })
+    let rest = path_and_query(&target[host_end..], start + host_end)?;
+    let authority = Some(Span::new(start + host_at, start + host_end));
+    Ok(Target { form: Form::Absolute, authority, ..rest })
 }
 
 /// Returns the length of `http://` or `https://` in front: the only schemes an HTTP server is an origin for.
@@ -75,4 +74,35 @@ fn scheme_len(target: &[u8]) -> Option<usize> {
         let front = target.get(..scheme.len())?;
         front.eq_ignore_ascii_case(scheme).then_some(scheme.len())
     })
+}
+
+#[cold]
+fn fault(byte: u8) -> Reject {
+    match byte {
+        b'#' => Reject::TargetFragment,
+        0x80.. => Reject::TargetNonAscii,
+        _ => Reject::Target,
+    }
+}
+
+/// The bytes of a path: visible ASCII without `?`, which ends it, and `#`, which is refused.
+const PATH: [u8; 256] = classes(b"?#");
+
+/// The bytes of a query: visible ASCII without `#`.
+const QUERY: [u8; 256] = classes(b"#");
+
+/// Gives visible ASCII the class 0, and 1 to these and all other bytes.
+const fn classes(others: &[u8]) -> [u8; 256] {
+    let mut table = [1; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        table[byte as usize] = 0;
+        byte += 1;
+    }
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = 1;
+        index += 1;
+    }
+    table
 }

@@ -1,0 +1,66 @@
+//! The request line: `method SP request-target SP HTTP-version` (RFC 9112 §3).
+
+use super::{
+    Method, Reject, Span, Version,
+    target::{self, Target},
+    tokens::{is_token, is_token_byte},
+};
+
+/// A request line taken apart; spans count from the start of `bytes`.
+pub(super) struct Line {
+    pub(super) method: Method,
+    pub(super) version: Version,
+    pub(super) method_at: Span,
+    pub(super) target_at: Span,
+    pub(super) target: Target,
+}
+
+/// Takes apart the line that is `bytes[start..end]`, its line end not included.
+pub(super) fn parse(bytes: &[u8], start: usize, end: usize) -> Result<Line, Reject> {
+    let line = &bytes[start..end];
+    let (Some(version), Some((method, method_len))) = (version(line), method(line)) else {
+        return Err(fault(line));
+    };
+    let method_at = Span::new(start, start + method_len);
+    let target_at = Span::new(method_at.end() + 1, end - b" HTTP/1.1".len());
+    if target_at.start() >= target_at.end() {
+        return Err(fault(line));
+    }
+    let target = target::parse(bytes, target_at.start(), target_at.end(), method)
+        .map_err(|reject| if line.contains(&b'\r') { Reject::BareCr } else { reject })?;
+    Ok(Line { method, version, method_at, target_at, target })
+}
+
+/// Recognizes the version at the end of the line, with the space before it.
+fn version(line: &[u8]) -> Option<Version> {
+    let end: [u8; 9] = *line.last_chunk()?;
+    if end == *b" HTTP/1.1" {
+        return Some(Version::Http11);
+    }
+    (end == *b" HTTP/1.0").then_some(Version::Http10)
+}
+
+/// Recognizes the method in front of the first space, and returns its length.
+fn method(line: &[u8]) -> Option<(Method, usize)> {
+    if line.starts_with(b"GET ") {
+        return Some((Method::Get, 3));
+    }
+    let len = line.iter().position(|&byte| !is_token_byte(byte))?;
+    (len > 0 && line[len] == b' ').then(|| (Method::from_bytes(&line[..len]), len))
+}
+
+/// Names what is wrong with a line that does not have its three words. Runs once a connection.
+#[cold]
+fn fault(line: &[u8]) -> Reject {
+    let mut words = line.split(|&byte| byte == b' ');
+    let method = words.next().unwrap_or_default();
+    let target = words.next();
+    match (words.next(), words.next()) {
+        _ if line.contains(&b'\r') => Reject::BareCr,
+        _ if !is_token(method) => Reject::Method,
+        _ if target.is_none_or(<[u8]>::is_empty) => Reject::Target,
+        (Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']), None) => Reject::VersionUnsupported,
+        (Some(version), behind) if behind.is_none() || version.starts_with(b"HTTP/") => Reject::VersionInvalid,
+        _ => Reject::Target,
+    }
+}

@@ -1,0 +1,85 @@
+//! Counts allocations on the hot path of `proto`: none for a request and its reply once memory is warm.
+#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use windlass::proto::h1::{Body, Exchange, Head, Image, Length, Limits, Search, Step, encode, parse};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed to the system allocator unchanged; counting touches a const-initialized thread-local
+// without a destructor, which allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations(run: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.get();
+    run();
+    ALLOCATIONS.get() - before
+}
+
+const DATE: &encode::Date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+
+#[test]
+fn the_allocator_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new([0_u8; 64])))), 1);
+}
+
+#[test]
+fn a_request_and_its_reply_allocate_nothing_once_warm() {
+    let input =
+        b"POST /demo?a=b HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: */*\r\nTransfer-Encoding: chunked\r\n\r\n\
+                  5\r\nhello\r\n5;x\r\nworld\r\n0\r\n\r\n";
+    let (mut search, mut head, limits) = (Search::default(), Head::default(), Limits::default());
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    let image = Image::new(StatusCode::OK, &headers, Bytes::from_static(b"Hello, World!"));
+    let mut out = Vec::new();
+    let mut serve = || {
+        out.clear();
+        let mut at = parse(input, &mut search, &limits, &mut head).unwrap().unwrap();
+        let mut body = Body::new(head.framing(), &limits);
+        while let Step::Data { consumed, .. } = body.decode(&input[at..]).unwrap() {
+            at += consumed;
+        }
+        assert!(body.is_done());
+        let exchange = Exchange::new(&head);
+        assert!(image.write(&mut out, exchange, DATE).is_none());
+        encode::head(&mut out, exchange, StatusCode::OK, Length::Known(13), &headers, DATE);
+        encode::head(&mut out, exchange, StatusCode::OK, Length::Unknown, &headers, DATE);
+        encode::chunk(&mut out, b"Hello, World!");
+    };
+    serve();
+    assert_eq!(allocations(|| (0..100).for_each(|_| serve())), 0);
+}
+
+#[test]
+fn a_refused_request_allocates_nothing() {
+    let (mut search, mut head, limits) = (Search::default(), Head::default(), Limits::default());
+    let fine = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(parse(fine, &mut search, &limits, &mut head), Ok(Some(fine.len())));
+    let refused = b"GET / HTTP/1.1\r\nHost : a\r\n\r\n";
+    assert_eq!(allocations(|| assert!(parse(refused, &mut search, &limits, &mut head).is_err())), 0);
+}

@@ -1,0 +1,169 @@
+//! Request bodies: the chunked coding with the bytes that break it, trailers, and plain lengths.
+
+use windlass::proto::h1::{Body, Framing, Limits, Reject, Step, encode};
+
+/// Decodes all of the input; gives the data, what was consumed, and whether the body ended.
+fn decode(body: &mut Body, input: &[u8]) -> Result<(Vec<u8>, usize, bool), Reject> {
+    let mut data = Vec::new();
+    let mut at = 0;
+    loop {
+        match body.decode(&input[at..])? {
+            Step::NeedMore => return Ok((data, input.len(), false)),
+            Step::Done { consumed } => return Ok((data, at + consumed, true)),
+            Step::Data { consumed, data: range } => {
+                assert!(!range.is_empty() && range.end <= consumed);
+                data.extend_from_slice(&input[at..][range]);
+                at += consumed;
+            }
+        }
+    }
+}
+
+fn chunked() -> Body {
+    Body::new(Framing::Chunked, &Limits::default())
+}
+
+#[track_caller]
+fn accepted(input: impl AsRef<[u8]>, data: &str) {
+    let input = input.as_ref();
+    let mut body = chunked();
+    assert_eq!(decode(&mut body, input), Ok((data.as_bytes().to_vec(), input.len(), true)));
+    assert!(body.is_done());
+}
+
+#[track_caller]
+fn refused(input: impl AsRef<[u8]>, reject: Reject) {
+    let mut body = chunked();
+    let text = String::from_utf8_lossy(input.as_ref()).into_owned();
+    assert_eq!(decode(&mut body, input.as_ref()), Err(reject), "{text:?}");
+    assert_eq!(body.decode(b"0\r\n\r\n"), Err(reject), "a broken body stays broken");
+    assert!(!body.is_done());
+}
+
+#[test]
+fn chunks_are_joined_and_the_bytes_behind_stay() {
+    accepted("0\r\n\r\n", "");
+    accepted("3\r\nabc\r\n0\r\n\r\n", "abc");
+    accepted("3\r\nabc\r\nA\r\n0123456789\r\n00\r\n\r\n", "abc0123456789");
+    accepted("a\r\n0123456789\r\n0\r\n\r\n", "0123456789");
+    accepted("0000000000000003\r\nabc\r\n0000000000000000\r\n\r\n", "abc");
+    let (data, consumed, done) = decode(&mut chunked(), b"3\r\na\r\n\r\n0\r\n\r\nGET /").unwrap();
+    assert_eq!((data.as_slice(), consumed, done), (&b"a\r\n"[..], 13, true));
+}
+
+#[test]
+fn sizes_are_1_to_16_hexadecimal_digits_and_nothing_else() {
+    for size in ["", ";a", "0x5", "x", " 5", "5 ", "5\t", "-5", "+5", "g", "\u{665}", "5_"] {
+        refused(format!("{size}\r\nabcde\r\n0\r\n\r\n"), Reject::ChunkSize);
+    }
+    refused("\n", Reject::ChunkSize);
+    refused("5\nabcde", Reject::ChunkSize);
+    refused("5 ;a\r\nabcde\r\n", Reject::ChunkSize);
+    refused("5\rabcde", Reject::BareCr);
+    refused("00000000000000005\r\nabcde\r\n", Reject::ChunkSizeTooLong);
+    refused("fffffffffffffffff\r\n", Reject::ChunkSizeTooLong);
+    let (data, _, done) = decode(&mut chunked(), b"ffffffffffffffff\r\nabc").unwrap();
+    assert_eq!((data.as_slice(), done), (&b"abc"[..], false));
+}
+
+#[test]
+fn data_is_followed_by_a_line_end() {
+    refused("3\r\nabcd\r\n", Reject::ChunkEnd);
+    refused("3\r\nabc\n0\r\n\r\n", Reject::ChunkEnd);
+    refused("3\r\nabc\r0\r\n\r\n", Reject::ChunkEnd);
+    refused("3\r\nabc0\r\n\r\n", Reject::ChunkEnd);
+    refused("3\r\nab\r\n0\r\n\r\n", Reject::ChunkEnd);
+}
+
+#[test]
+fn extensions_are_passed_over_and_bounded_per_message() {
+    accepted(b"3;a\r\nabc\r\n0;b=\"c;d\"\t;\x80\r\n\r\n", "abc");
+    refused("3;a\nX\r\nabc\r\n", Reject::BareLf);
+    refused("3;a\rX\r\nabc\r\n", Reject::BareCr);
+    refused("3;a\0\r\nabc\r\n", Reject::ChunkExtension);
+    refused("3;a\x7f\r\nabc\r\n", Reject::ChunkExtension);
+    let limit = Limits::default().extension_bytes;
+    accepted(format!("0;{}\r\n\r\n", "a".repeat(limit - 1)), "");
+    refused(format!("0;{}", "a".repeat(limit)), Reject::ExtensionsTooLong);
+    refused("1;\r\na\r\n".repeat(limit + 1), Reject::ExtensionsTooLong);
+    accepted(format!("{}0\r\n\r\n", "1;\r\na\r\n".repeat(limit)), &"a".repeat(limit));
+}
+
+#[test]
+fn one_byte_chunks_are_decoded_at_a_constant_cost_and_keep_no_state() {
+    let flood = "1\r\nx\r\n".repeat(100_000);
+    let (data, consumed, done) = decode(&mut chunked(), flood.as_bytes()).unwrap();
+    assert_eq!((data.len(), consumed, done), (100_000, flood.len(), false));
+}
+
+#[test]
+fn trailers_are_given_apart_and_forbidden_ones_dropped() {
+    let mut body = chunked();
+    let input = b"0\r\nX-Sum: 1\r\nContent-Length: 9\r\nhost: evil\r\nx-sum:  2 \r\nAuthorization: x\r\n\r\nrest";
+    assert!(body.trailers().is_empty());
+    assert_eq!(decode(&mut body, input), Ok((Vec::new(), input.len() - 4, true)));
+    let fields: Vec<_> = body.trailers().iter().collect();
+    assert_eq!(fields, [(&b"X-Sum"[..], &b"1"[..]), (b"x-sum", b"2")]);
+    assert_eq!(body.trailers().first(b"X-SUM"), Some(&b"1"[..]));
+    assert_eq!(body.remaining(), Some(0));
+}
+
+#[test]
+fn trailers_are_as_strict_as_headers() {
+    refused("0\r\nA: b\nB: c\r\n\r\n", Reject::BareLf);
+    refused("0\r\n\n", Reject::BareLf);
+    refused("0\r\n\rX", Reject::BareCr);
+    refused("0\r\nA: b\rc\r\n\r\n", Reject::BareCr);
+    refused("0\r\nA: b\r\n c\r\n\r\n", Reject::Fold);
+    refused("0\r\n A: b\r\n\r\n", Reject::Fold);
+    refused("0\r\nA : b\r\n\r\n", Reject::SpaceBeforeColon);
+    refused("0\r\nA\r\n\r\n", Reject::FieldName);
+    refused("0\r\n: b\r\n\r\n", Reject::FieldName);
+    refused("0\r\nA: \0\r\n\r\n", Reject::Nul);
+    accepted("0\r\nA: b\r\nB:c\r\n\r\n", "");
+}
+
+#[test]
+fn trailers_are_bounded_in_bytes_and_number() {
+    let limits = Limits::default();
+    let fits = format!("0\r\nA: {}\r\n\r\n", "b".repeat(limits.trailer_bytes - 7));
+    accepted(&fits, "");
+    refused(format!("0\r\nA: {}\r\n\r\n", "b".repeat(limits.trailer_bytes - 6)), Reject::TrailersTooLong);
+    refused(format!("0\r\nA: {}", "b".repeat(limits.trailer_bytes)), Reject::TrailersTooLong);
+    accepted(format!("0\r\n{}\r\n", "a: b\r\n".repeat(limits.headers)), "");
+    refused(format!("0\r\n{}\r\n", "a: b\r\n".repeat(limits.headers + 1)), Reject::TooManyHeaders);
+}
+
+#[test]
+fn a_length_takes_so_many_bytes() {
+    let mut body = Body::new(Framing::Length(5), &Limits::default());
+    assert_eq!(body.decode(b""), Ok(Step::NeedMore));
+    assert_eq!(body.decode(b"ab"), Ok(Step::Data { consumed: 2, data: 0..2 }));
+    assert_eq!((body.remaining(), body.is_done()), (Some(3), false));
+    assert_eq!(body.decode(b"cdeGET"), Ok(Step::Data { consumed: 3, data: 0..3 }));
+    assert!(body.is_done());
+    assert_eq!(body.decode(b"GET"), Ok(Step::Done { consumed: 0 }));
+    assert!(body.trailers().is_empty());
+}
+
+#[test]
+fn no_body_is_done_at_once() {
+    for framing in [Framing::None, Framing::Length(0)] {
+        let mut body = Body::new(framing, &Limits::default());
+        assert!(framing.is_empty() && body.is_done());
+        assert_eq!(body.decode(b"GET"), Ok(Step::Done { consumed: 0 }));
+    }
+    assert_eq!(chunked().remaining(), None);
+}
+
+#[test]
+fn what_the_encoder_chunks_is_decoded() {
+    let mut wire = Vec::new();
+    let sizes = [1_usize, 9, 10, 15, 16, 17, 255, 256, 4095, 4096, 65_537];
+    for size in sizes {
+        encode::chunk(&mut wire, &vec![b'z'; size]);
+    }
+    encode::chunk(&mut wire, b"");
+    wire.extend_from_slice(encode::LAST_CHUNK);
+    accepted(&wire, &"z".repeat(sizes.iter().sum()));
+}
