@@ -59,7 +59,7 @@ impl Exchange {
 
     /// Writes the response that [`Then::Work`] postponed.
     pub fn after_work(&self, out: &mut Vec<u8>) {
-        self.ok(out, workload::TEXT, workload::HELLO.as_bytes());
+        self.ok(out, workload::TEXT, workload::HELLO.as_bytes(), false);
     }
 
     fn one(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, Then) {
@@ -79,41 +79,43 @@ impl Exchange {
         };
         let target = request.path.unwrap_or("");
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let close = framing.close;
         match (request.method.unwrap_or(""), path) {
-            ("GET", "/demo/plaintext") => self.ok(out, workload::TEXT, workload::HELLO.as_bytes()),
-            ("GET", "/demo/json") => self.ok(out, workload::JSON, &workload::message_bytes()),
-            ("POST", "/demo/echo") => self.ok(out, "application/octet-stream", body),
+            ("GET", "/demo/plaintext") => self.ok(out, workload::TEXT, workload::HELLO.as_bytes(), close),
+            ("GET", "/demo/json") => self.ok(out, workload::JSON, &workload::message_bytes(), close),
+            ("POST", "/demo/echo") => self.ok(out, "application/octet-stream", body, close),
             ("GET", "/demo/work") => return (end, Then::Work(workload::work_time(query))),
-            _ => self.empty(out, "404 Not Found"),
+            _ => self.empty(out, "404 Not Found", close),
         }
-        (end, if framing.close { Then::Close } else { Then::Read })
+        (end, if close { Then::Close } else { Then::Read })
     }
 
-    fn ok(&self, out: &mut Vec<u8>, content_type: &str, body: &[u8]) {
+    fn ok(&self, out: &mut Vec<u8>, content_type: &str, body: &[u8], close: bool) {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
         out.extend_from_slice(content_type.as_bytes());
         out.extend_from_slice(b"\r\ncontent-length: ");
         push_decimal(out, body.len());
-        self.end_head(out);
+        self.end_head(out, close);
         out.extend_from_slice(body);
     }
 
-    fn empty(&self, out: &mut Vec<u8>, status: &str) {
+    fn empty(&self, out: &mut Vec<u8>, status: &str, close: bool) {
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(status.as_bytes());
         out.extend_from_slice(b"\r\ncontent-length: 0");
-        self.end_head(out);
+        self.end_head(out, close);
     }
 
     fn refuse(&self, out: &mut Vec<u8>, status: &str) -> (usize, Then) {
-        self.empty(out, status);
+        self.empty(out, status, true);
         (0, Then::Close)
     }
 
-    fn end_head(&self, out: &mut Vec<u8>) {
+    fn end_head(&self, out: &mut Vec<u8>, close: bool) {
         out.extend_from_slice(b"\r\ndate: ");
         out.extend_from_slice(self.date.as_bytes());
-        out.extend_from_slice(b"\r\n\r\n");
+        // Without it a client may take the end of the connection for a failure.
+        out.extend_from_slice(if close { b"\r\nconnection: close\r\n\r\n" } else { b"\r\n\r\n" });
     }
 }
 
@@ -192,6 +194,7 @@ mod tests {
         assert!(out.is_empty());
         let close = b"GET /demo/json HTTP/1.1\r\nconnection: close\r\n\r\n";
         assert_eq!(Exchange::new().serve(close, &mut out), (close.len(), Then::Close));
+        assert!(String::from_utf8(out).unwrap().contains("\r\nconnection: close\r\n"));
     }
 
     #[test]

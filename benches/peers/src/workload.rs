@@ -2,6 +2,8 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use serde::Serialize;
+
 /// Body of `/demo/plaintext` and of `/demo/work`.
 pub const HELLO: &str = "Hello, World!";
 
@@ -14,14 +16,21 @@ pub const JSON: &str = "application/json";
 /// Longest sleep `/demo/work` accepts.
 const MAX_WORK: Duration = Duration::from_secs(60);
 
+/// The object `/demo/json` serialises.
+#[derive(Debug, Serialize)]
+pub struct Message {
+    message: &'static str,
+}
+
 /// Returns the object `/demo/json` serialises.
-pub fn message() -> serde_json::Value {
-    serde_json::json!({ "message": HELLO })
+pub fn message() -> Message {
+    Message { message: HELLO }
 }
 
 /// Serialises [`message`].
 pub fn message_bytes() -> Vec<u8> {
-    message().to_string().into_bytes()
+    // A struct with one string has no way to fail.
+    serde_json::to_vec(&message()).unwrap_or_default()
 }
 
 /// Reads the sleep from the query of `/demo/work`: `ms=N`, 60 s at most; zero when it is absent or no number.
