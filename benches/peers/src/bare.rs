@@ -59,7 +59,7 @@ impl Exchange {
 
     /// Writes the response that [`Then::Work`] postponed.
     pub fn after_work(&self, out: &mut Vec<u8>) {
-        self.ok(out, workload::TEXT, workload::HELLO.as_bytes(), false);
+        self.ok(out, workload::TEXT, workload::WORKED.as_bytes(), false);
     }
 
     fn one(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, Then) {

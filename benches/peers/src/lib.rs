@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `GET /demo/plaintext` | `Hello, World!`, `text/plain` |
 //! | `GET /demo/json` | `{"message":"Hello, World!"}`, serialised for each request where the peer has a serialiser |
-//! | `GET /demo/work?ms=N` | the same text after a sleep of N ms (at most 60000) that blocks nobody |
+//! | `GET /demo/work?ms=N` | `worked` after a sleep of N ms (at most 60000) that blocks nobody |
 //! | `POST /demo/echo` | the body |
 //!
 //! Everything else is 404. The peers know no limits and no time-outs: they are here to be compared with, not used.

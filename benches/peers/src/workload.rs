@@ -4,8 +4,11 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use serde::Serialize;
 
-/// Body of `/demo/plaintext` and of `/demo/work`.
+/// Body of `/demo/plaintext`.
 pub const HELLO: &str = "Hello, World!";
+
+/// Body of `/demo/work`: another one, so that a reply out of order is seen.
+pub const WORKED: &str = "worked\n";
 
 /// Content type of both.
 pub const TEXT: &str = "text/plain";

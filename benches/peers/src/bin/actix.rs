@@ -14,7 +14,7 @@ use windlass_peers::workload;
 async fn main() -> io::Result<()> {
     HttpServer::new(|| {
         App::new()
-            .route("/demo/plaintext", web::get().to(|| async { plaintext() }))
+            .route("/demo/plaintext", web::get().to(|| async { text(workload::HELLO) }))
             .route("/demo/json", web::get().to(|| async { HttpResponse::Ok().json(workload::message()) }))
             .route("/demo/work", web::get().to(work))
             .route("/demo/echo", web::post().to(echo))
@@ -25,13 +25,13 @@ async fn main() -> io::Result<()> {
     .await
 }
 
-fn plaintext() -> HttpResponse {
-    HttpResponse::Ok().insert_header((CONTENT_TYPE, workload::TEXT)).body(workload::HELLO)
+fn text(body: &'static str) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, workload::TEXT)).body(body)
 }
 
 async fn work(request: HttpRequest) -> HttpResponse {
     sleep(workload::work_time(Some(request.query_string()))).await;
-    plaintext()
+    text(workload::WORKED)
 }
 
 async fn echo(request: HttpRequest, body: web::Bytes) -> HttpResponse {

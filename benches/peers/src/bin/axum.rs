@@ -17,7 +17,7 @@ use windlass_peers::workload;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let router = Router::new()
-        .route("/demo/plaintext", get(|| async { plaintext() }))
+        .route("/demo/plaintext", get(|| async { text(workload::HELLO) }))
         .route("/demo/json", get(|| async { Json(workload::message()) }))
         .route("/demo/work", get(work))
         .route("/demo/echo", post(echo));
@@ -28,13 +28,13 @@ async fn main() -> io::Result<()> {
     axum::serve(listener, router).await
 }
 
-fn plaintext() -> impl IntoResponse {
-    ([(CONTENT_TYPE, workload::TEXT)], workload::HELLO)
+fn text(body: &'static str) -> impl IntoResponse {
+    ([(CONTENT_TYPE, workload::TEXT)], body)
 }
 
 async fn work(RawQuery(query): RawQuery) -> impl IntoResponse {
     tokio::time::sleep(workload::work_time(query.as_deref())).await;
-    plaintext()
+    text(workload::WORKED)
 }
 
 async fn echo(headers: HeaderMap, body: Bytes) -> impl IntoResponse {

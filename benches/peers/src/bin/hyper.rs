@@ -43,7 +43,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 
 async fn work(request: &Request<Incoming>) -> Response<Full<Bytes>> {
     tokio::time::sleep(workload::work_time(request.uri().query())).await;
-    reply(workload::TEXT, Bytes::from_static(workload::HELLO.as_bytes()))
+    reply(workload::TEXT, Bytes::from_static(workload::WORKED.as_bytes()))
 }
 
 async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {

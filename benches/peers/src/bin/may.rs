@@ -20,11 +20,11 @@ impl HttpService for Workload {
         let (path, query) =
             target.split_once('?').map_or((target.as_str(), None), |(path, query)| (path, Some(query)));
         match (request.method(), path) {
-            ("GET", "/demo/plaintext") => plaintext(response),
+            ("GET", "/demo/plaintext") => text(response, workload::HELLO),
             ("GET", "/demo/json") => json(response)?,
             ("GET", "/demo/work") => {
                 may::coroutine::sleep(workload::work_time(query));
-                plaintext(response);
+                text(response, workload::WORKED);
             }
             ("POST", "/demo/echo") => echo(request, response)?,
             _ => {
@@ -35,8 +35,8 @@ impl HttpService for Workload {
     }
 }
 
-fn plaintext(response: &mut Response) {
-    response.header("content-type: text/plain").body(workload::HELLO);
+fn text(response: &mut Response, body: &'static str) {
+    response.header("content-type: text/plain").body(body);
 }
 
 fn json(response: &mut Response) -> io::Result<()> {

@@ -55,6 +55,8 @@ pub(crate) struct Connection {
     /// The server must end the connection after one response.
     one_shot: bool,
     last_answer: Option<Instant>,
+    /// The kernel reported the peer's FIN: read until it is reached.
+    peer_ended: bool,
     /// Responses checked so far.
     pub(crate) answered: u64,
 }
@@ -72,6 +74,7 @@ impl Connection {
             next_template,
             one_shot,
             last_answer: None,
+            peer_ended: false,
             answered: 0,
         }
     }
@@ -98,6 +101,11 @@ impl Connection {
         self.connected
     }
 
+    /// Is told that the peer's FIN, or worse, is there.
+    pub(crate) fn note_end(&mut self) {
+        self.peer_ended = true;
+    }
+
     /// Queues the next request; its latency runs from `since`.
     pub(crate) fn ask(&mut self, templates: &[Template], serial: u64, since: Instant) {
         let template = self.next_template;
@@ -116,7 +124,7 @@ impl Connection {
     /// Forgets the socket and everything on its way; returns how many requests stay unanswered.
     pub(crate) fn reset(&mut self) -> usize {
         self.stream = None;
-        self.connected = false;
+        (self.connected, self.peer_ended) = (false, false);
         self.out.clear();
         (self.sent, self.filled) = (0, 0);
         self.owed.drain(..).count()
@@ -169,8 +177,8 @@ impl Connection {
                 Ok(length) => {
                     self.filled += length;
                     self.check_whole(templates, tally, progress)?;
-                    // A short read emptied the socket; the next byte is a new event.
-                    if length < room {
+                    // A short read emptied the socket, the next byte is a new event; but a FIN behind it is not.
+                    if length < room && !self.peer_ended {
                         break;
                     }
                 }

@@ -25,6 +25,8 @@ use crate::{
 const EVENTS: usize = 256;
 /// How often time-outs are looked for.
 const TICK: Duration = Duration::from_millis(50);
+/// Events that say that no byte follows those already received.
+const ENDS: epoll::EventFlags = epoll::EventFlags::RDHUP.union(epoll::EventFlags::HUP).union(epoll::EventFlags::ERR);
 /// Arrivals that may wait for a free connection; the next one is an error.
 const MAX_WAITING: usize = 1_000_000;
 
@@ -158,7 +160,11 @@ impl<'a> Generator<'a> {
             Err(error) => return Err(error.into()),
         }
         for event in &events {
-            self.ready(event.data.u64() as usize);
+            let index = event.data.u64() as usize;
+            if { event.flags }.intersects(ENDS) {
+                self.connections[index].note_end();
+            }
+            self.ready(index);
         }
         self.fail_overdue();
         Ok(())
@@ -232,7 +238,7 @@ impl<'a> Generator<'a> {
     fn open(&mut self, index: usize) -> Result<(), Fault> {
         let stream = self.connections[index].open(self.options.target);
         let registered = stream.and_then(|stream| {
-            let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET | ENDS;
             Ok(epoll::add(&self.epoll, stream, epoll::EventData::new_u64(index as u64), flags)?)
         });
         registered.map_err(|error| Fault::new(Kind::Connect, error))
