@@ -44,6 +44,8 @@ pub(crate) struct Generator<'a> {
     serial: u64,
     in_flight: usize,
     arrivals: Option<Arrivals>,
+    /// Connections of a closed loop that have not started, and when they do; soonest first.
+    starts: VecDeque<(Instant, usize)>,
     free: VecDeque<usize>,
     waiting: VecDeque<Instant>,
     /// Connections that failed and have something to say again.
@@ -65,6 +67,7 @@ impl<'a> Generator<'a> {
             serial: 0,
             in_flight: 0,
             arrivals: None,
+            starts: VecDeque::new(),
             free: VecDeque::new(),
             waiting: VecDeque::new(),
             reopen: Vec::new(),
@@ -117,15 +120,17 @@ impl<'a> Generator<'a> {
             self.free.extend(turns);
             return;
         }
-        for index in 0..count {
-            (0..self.options.pipeline).for_each(|_| self.ask(index, now));
-            self.flush(index);
-        }
+        let step = self.options.ramp / self.options.connections;
+        self.starts.extend((0..count).map(|index| (now + step * index as u32, index)));
     }
 
-    /// Handles the arrivals that are due.
+    /// Starts the connections whose time has come and handles the arrivals that are due.
     fn release(&mut self, end: Instant) {
         let now = Instant::now().min(end);
+        while let Some((_, index)) = self.starts.pop_front_if(|(start, _)| *start <= now) {
+            (0..self.options.pipeline).for_each(|_| self.ask(index, Instant::now()));
+            self.flush(index);
+        }
         while let Some(due) = self.arrivals.as_mut().and_then(|arrivals| arrivals.take_due(now)) {
             self.arrive(due);
         }
@@ -151,8 +156,7 @@ impl<'a> Generator<'a> {
             self.flush(index);
         }
         let now = Instant::now();
-        let until = self.arrivals.as_ref().filter(|_| !self.stopping).map_or(end, |arrivals| arrivals.due().min(end));
-        let wait = until.saturating_duration_since(now).min(TICK);
+        let wait = self.next_due().map_or(end, |due| due.min(end)).saturating_duration_since(now).min(TICK);
         let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
         let mut events = Vec::with_capacity(EVENTS);
         match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&wait)) {
@@ -168,6 +172,12 @@ impl<'a> Generator<'a> {
         }
         self.fail_overdue();
         Ok(())
+    }
+
+    /// Returns when something is to be done although no event came.
+    fn next_due(&self) -> Option<Instant> {
+        let start = self.starts.front().map(|(start, _)| *start);
+        start.or(self.arrivals.as_ref().map(Arrivals::due)).filter(|_| !self.stopping)
     }
 
     fn drain(&mut self) -> io::Result<()> {

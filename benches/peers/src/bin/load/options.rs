@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Requests per second in all, sent on a schedule (open loop); without it each answer brings the next request
     #[arg(long, value_parser = rate)]
     pub(crate) rate: Option<f64>,
+    /// Seconds over which a closed loop starts its connections, evenly; together they would ask in lockstep for long
+    #[arg(long, default_value = "0", value_parser = maybe_seconds, conflicts_with = "rate")]
+    pub(crate) ramp: Duration,
     /// A connection for each request, `Connection: close`, ended by the server
     #[arg(long, conflicts_with = "pipeline")]
     pub(crate) churn: bool,
@@ -44,11 +47,14 @@ pub(crate) struct Options {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
+    let positive = maybe_seconds(text).ok().filter(|duration| !duration.is_zero());
+    positive.ok_or_else(|| "a positive number of seconds is wanted".to_owned())
+}
+
+fn maybe_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "a positive number of seconds is wanted".to_owned())
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| "a number of seconds is wanted".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
