@@ -36,7 +36,7 @@ dependencies_allowed() {
     fi
     cargo deny --log-level error check bans licenses sources
     if cargo deny --log-level off fetch db; then
-        cargo deny --log-level error check --disable-fetch advisories
+        cargo deny --offline --log-level error check advisories
     else
         echo "    advisories skipped: their database cannot be fetched"
     fi

@@ -59,7 +59,7 @@ finish() {
 # CPU time of a process (all threads, user + system), clock ticks. The name in the second field may hold anything.
 cpu_ticks() {
     local stat
-    stat=$(<"/proc/$1/stat") || die "server $1 is gone"
+    { stat=$(<"/proc/$1/stat"); } 2>/dev/null || die "server $1 is gone"
     set -- ${stat##*) }
     echo $((${12} + ${13}))
 }
