@@ -1,0 +1,208 @@
+//! Just enough HTTP/1.1 for the bare servers: what a server costs with no framework on top.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::workload;
+
+/// Headers a request may carry.
+const MAX_HEADERS: usize = 32;
+
+/// What the server has to do after the bytes it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Read more.
+    Read,
+    /// Wait this long, then send [`Exchange::after_work`] and go on with the bytes left.
+    Work(Duration),
+    /// Send what is queued and close.
+    Close,
+}
+
+/// Turns request bytes into response bytes; one a server.
+#[derive(Debug)]
+pub struct Exchange {
+    date: String,
+    dated: Instant,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Exchange {
+    /// Makes one with the current date.
+    pub fn new() -> Self {
+        Self { date: date(), dated: Instant::now() }
+    }
+
+    /// Renews the date when its second is over. Call once a batch.
+    pub fn tick(&mut self) {
+        if self.dated.elapsed() >= Duration::from_secs(1) {
+            *self = Self::new();
+        }
+    }
+
+    /// Answers the requests that `input` holds whole; returns the bytes used and what to do next.
+    pub fn serve(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, Then) {
+        let mut used = 0;
+        while used < input.len() {
+            let (taken, then) = self.one(&input[used..], out);
+            used += taken;
+            if taken == 0 || then != Then::Read {
+                return (used, then);
+            }
+        }
+        (used, Then::Read)
+    }
+
+    /// Writes the response that [`Then::Work`] postponed.
+    pub fn after_work(&self, out: &mut Vec<u8>) {
+        self.ok(out, workload::TEXT, workload::WORKED.as_bytes(), false);
+    }
+
+    fn one(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, Then) {
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut request = httparse::Request::new(&mut headers);
+        let head = match request.parse(input) {
+            Ok(httparse::Status::Complete(head)) => head,
+            Ok(httparse::Status::Partial) => return (0, Then::Read),
+            Err(_) => return self.refuse(out, "400 Bad Request"),
+        };
+        let Some(framing) = Framing::of(request.headers) else {
+            return self.refuse(out, "501 Not Implemented");
+        };
+        let end = head + framing.length;
+        let Some(body) = input.get(head..end) else {
+            return (0, Then::Read);
+        };
+        let target = request.path.unwrap_or("");
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let close = framing.close;
+        match (request.method.unwrap_or(""), path) {
+            ("GET", "/demo/plaintext") => self.ok(out, workload::TEXT, workload::HELLO.as_bytes(), close),
+            ("GET", "/demo/json") => self.ok(out, workload::JSON, &workload::message_bytes(), close),
+            ("POST", "/demo/echo") => self.ok(out, "application/octet-stream", body, close),
+            ("GET", "/demo/work") => return (end, Then::Work(workload::work_time(query))),
+            _ => self.empty(out, "404 Not Found", close),
+        }
+        (end, if close { Then::Close } else { Then::Read })
+    }
+
+    fn ok(&self, out: &mut Vec<u8>, content_type: &str, body: &[u8], close: bool) {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
+        out.extend_from_slice(content_type.as_bytes());
+        out.extend_from_slice(b"\r\ncontent-length: ");
+        push_decimal(out, body.len());
+        self.end_head(out, close);
+        out.extend_from_slice(body);
+    }
+
+    fn empty(&self, out: &mut Vec<u8>, status: &str, close: bool) {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(status.as_bytes());
+        out.extend_from_slice(b"\r\ncontent-length: 0");
+        self.end_head(out, close);
+    }
+
+    fn refuse(&self, out: &mut Vec<u8>, status: &str) -> (usize, Then) {
+        self.empty(out, status, true);
+        (0, Then::Close)
+    }
+
+    fn end_head(&self, out: &mut Vec<u8>, close: bool) {
+        out.extend_from_slice(b"\r\ndate: ");
+        out.extend_from_slice(self.date.as_bytes());
+        // Without it a client may take the end of the connection for a failure.
+        out.extend_from_slice(if close { b"\r\nconnection: close\r\n\r\n" } else { b"\r\n\r\n" });
+    }
+}
+
+/// What a request's headers say about its body and its connection.
+struct Framing {
+    length: usize,
+    close: bool,
+}
+
+impl Framing {
+    /// Reads the headers; `None` when the body is not framed by a Content-Length.
+    fn of(headers: &[httparse::Header<'_>]) -> Option<Self> {
+        let mut framing = Self { length: 0, close: false };
+        for header in headers {
+            if header.name.eq_ignore_ascii_case("content-length") {
+                framing.length = std::str::from_utf8(header.value).ok()?.parse().ok()?;
+            } else if header.name.eq_ignore_ascii_case("connection") {
+                framing.close = header.value.eq_ignore_ascii_case(b"close");
+            } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
+                return None;
+            }
+        }
+        Some(framing)
+    }
+}
+
+fn date() -> String {
+    httpdate::fmt_http_date(SystemTime::now())
+}
+
+fn push_decimal(out: &mut Vec<u8>, mut number: usize) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET: &[u8] = b"GET /demo/plaintext HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    #[test]
+    fn two_pipelined_requests_and_a_part_get_two_answers_and_leave_the_part() {
+        let mut out = Vec::new();
+        let input = [GET, GET, &GET[..10]].concat();
+        assert_eq!(Exchange::new().serve(&input, &mut out), (2 * GET.len(), Then::Read));
+        assert_eq!(out.windows(13).filter(|w| w == b"Hello, World!").count(), 2);
+    }
+
+    #[test]
+    fn a_body_is_echoed_once_it_is_whole() {
+        let mut out = Vec::new();
+        let input = b"POST /demo/echo HTTP/1.1\r\ncontent-length: 10\r\n\r\n0123456789";
+        assert_eq!(Exchange::new().serve(&input[..input.len() - 1], &mut out), (0, Then::Read));
+        assert!(out.is_empty());
+        assert_eq!(Exchange::new().serve(input, &mut out), (input.len(), Then::Read));
+        assert!(out.ends_with(b"\r\n\r\n0123456789"));
+    }
+
+    #[test]
+    fn work_stops_the_pipeline_and_close_ends_it() {
+        let mut out = Vec::new();
+        let work = b"GET /demo/work?ms=7 HTTP/1.1\r\n\r\n";
+        let input = [work.as_slice(), GET].concat();
+        let expected = (work.len(), Then::Work(Duration::from_millis(7)));
+        assert_eq!(Exchange::new().serve(&input, &mut out), expected);
+        assert!(out.is_empty());
+        let close = b"GET /demo/json HTTP/1.1\r\nconnection: close\r\n\r\n";
+        assert_eq!(Exchange::new().serve(close, &mut out), (close.len(), Then::Close));
+        assert!(String::from_utf8(out).unwrap().contains("\r\nconnection: close\r\n"));
+    }
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in [0, 7, 10, 4096, usize::MAX] {
+            let mut out = Vec::new();
+            push_decimal(&mut out, number);
+            assert_eq!(out, number.to_string().into_bytes());
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! hyper 1.x on a current-thread tokio runtime.
+
+use std::{convert::Infallible, io};
+
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use windlass_peers::workload;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> io::Result<()> {
+    let listener = TcpListener::bind(workload::listen_address()?).await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::spawn(serve(stream));
+    }
+}
+
+// Errors are dropped here: a client that goes away mid-request is counted by the load generator.
+async fn serve(stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let mut http1 = http1::Builder::new();
+    http1.pipeline_flush(true);
+    let _ = http1.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(match (request.method(), request.uri().path()) {
+        (&Method::GET, "/demo/plaintext") => reply(workload::TEXT, Bytes::from_static(workload::HELLO.as_bytes())),
+        (&Method::GET, "/demo/json") => reply(workload::JSON, workload::message_bytes().into()),
+        (&Method::GET, "/demo/work") => work(&request).await,
+        (&Method::POST, "/demo/echo") => echo(request).await,
+        _ => status(StatusCode::NOT_FOUND),
+    })
+}
+
+async fn work(request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    tokio::time::sleep(workload::work_time(request.uri().query())).await;
+    reply(workload::TEXT, Bytes::from_static(workload::WORKED.as_bytes()))
+}
+
+async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let content_type = request.headers().get(CONTENT_TYPE).cloned();
+    let Ok(body) = request.into_body().collect().await else {
+        return status(StatusCode::BAD_REQUEST);
+    };
+    let mut response = Response::new(Full::new(body.to_bytes()));
+    if let Some(value) = content_type {
+        response.headers_mut().insert(CONTENT_TYPE, value);
+    }
+    response
+}
+
+fn reply(content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn status(code: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = code;
+    response
+}

@@ -1,0 +1,50 @@
+//! A load generator for what wrk cannot do: it pipelines mixed paths, paces an open loop, opens a connection for
+//! each request, holds idle connections, and checks every byte of every response.
+//!
+//! One thread, one epoll. Without `--rate` it is a closed loop: each connection keeps `--pipeline` requests in
+//! flight. With `--rate` arrivals come from a schedule that does not wait for the server, see [`pacing`].
+//!
+//! Prints one `key=value` a line. Exit status: 0, 1 on any error or no request at all, 2 when it could not start.
+
+mod connection;
+mod fault;
+mod generator;
+mod options;
+mod pacing;
+mod response;
+mod setup;
+mod tally;
+mod template;
+
+use std::{io, num::NonZeroU64, process::ExitCode};
+
+use clap::Parser;
+
+use crate::{fault::Fault, generator::Generator, options::Options, tally::Tally};
+
+fn main() -> ExitCode {
+    // The default slack of 50 µs would be added to every pause of the open loop.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+    match run(&Options::parse()) {
+        Ok(tally) => {
+            tally.print();
+            if tally.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+        }
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(options: &Options) -> io::Result<Tally> {
+    let templates = setup::templates(options).map_err(refused)?;
+    let idle = setup::idle_connections(options, &templates).map_err(refused)?;
+    let mut tally = Generator::new(options, templates)?.run()?;
+    setup::check_idle(&idle, &mut tally);
+    Ok(tally)
+}
+
+fn refused(fault: Fault) -> io::Error {
+    io::Error::other(format!("the server fails before any load: {fault}"))
+}

@@ -1,0 +1,63 @@
+//! The command line.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Parser;
+
+/// Loads an HTTP/1.1 server and checks every byte of every response.
+#[derive(Debug, Parser)]
+#[command(name = "load")]
+pub(crate) struct Options {
+    /// Address of the server
+    #[arg(long)]
+    pub(crate) target: SocketAddr,
+    /// Connections that carry requests
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) connections: u32,
+    /// Requests in flight on each connection
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) pipeline: u32,
+    /// What to ask for
+    #[arg(long, default_value = "/demo/plaintext")]
+    pub(crate) path: String,
+    /// Several paths, asked for in turn on each connection; they must answer differently, so that order shows
+    #[arg(long, value_delimiter = ',', conflicts_with_all = ["path", "body_bytes"])]
+    pub(crate) mix: Vec<String>,
+    /// POST a body of this size and expect it back; 16 bytes and more carry a serial number
+    #[arg(long, default_value_t = 0)]
+    pub(crate) body_bytes: usize,
+    /// Seconds to go on asking
+    #[arg(long, default_value = "5", value_parser = seconds)]
+    pub(crate) duration: Duration,
+    /// Requests per second in all, sent on a schedule (open loop); without it each answer brings the next request
+    #[arg(long, value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+    /// Seconds over which a closed loop starts its connections, evenly; together they would ask in lockstep for long
+    #[arg(long, default_value = "0", value_parser = maybe_seconds, conflicts_with = "rate")]
+    pub(crate) ramp: Duration,
+    /// A connection for each request, `Connection: close`, ended by the server
+    #[arg(long, conflicts_with = "pipeline")]
+    pub(crate) churn: bool,
+    /// Connections that make one request before the run and must be open after it
+    #[arg(long, default_value_t = 0)]
+    pub(crate) idle: usize,
+    /// Seconds after which a missing response is an error
+    #[arg(long, default_value = "10", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let positive = maybe_seconds(text).ok().filter(|duration| !duration.is_zero());
+    positive.ok_or_else(|| "a positive number of seconds is wanted".to_owned())
+}
+
+fn maybe_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.strip_suffix('s').unwrap_or(text).parse().ok();
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| "a number of seconds is wanted".to_owned())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.001..=1e7).contains(rate));
+    rate.ok_or_else(|| "requests per second are wanted, 0.001 to 10000000".to_owned())
+}

@@ -1,0 +1,160 @@
+//! A strict parser of HTTP/1.1 responses (RFC 9112): exactly one framing, nothing read beyond it.
+
+use std::borrow::Cow;
+
+use crate::fault::{Fault, Kind};
+
+/// Headers a response may carry.
+const MAX_HEADERS: usize = 64;
+
+/// One whole response.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Response<'a> {
+    /// Bytes of the input it took.
+    pub(crate) taken: usize,
+    pub(crate) status: u16,
+    /// The body, chunks joined.
+    pub(crate) body: Cow<'a, [u8]>,
+    /// The server said that it will close.
+    pub(crate) closes: bool,
+}
+
+/// How the body ends.
+enum Framing {
+    Length(usize),
+    Chunked,
+}
+
+/// Parses the response at the start of `input`; `None` when it is not whole yet.
+pub(crate) fn parse(input: &[u8]) -> Result<Option<Response<'_>>, Fault> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut head = httparse::Response::new(&mut headers);
+    let length = match head.parse(input) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(error) => return Err(malformed(error)),
+    };
+    let (framing, closes) = read_headers(head.headers)?;
+    let status = head.code.unwrap_or(0);
+    let rest = &input[length..];
+    let body = match framing {
+        Framing::Length(size) => rest.get(..size).map(|body| (size, Cow::Borrowed(body))),
+        Framing::Chunked => join_chunks(rest)?.map(|(size, body)| (size, Cow::Owned(body))),
+    };
+    Ok(body.map(|(size, body)| Response { taken: length + size, status, body, closes }))
+}
+
+fn read_headers(headers: &[httparse::Header<'_>]) -> Result<(Framing, bool), Fault> {
+    let (mut framing, mut closes) = (None, false);
+    for header in headers {
+        let found = if header.name.eq_ignore_ascii_case("content-length") {
+            Framing::Length(decimal(header.value).ok_or_else(|| malformed("Content-Length is no number"))?)
+        } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
+            if !header.value.eq_ignore_ascii_case(b"chunked") {
+                return Err(malformed("Transfer-Encoding is not chunked"));
+            }
+            Framing::Chunked
+        } else {
+            let connection = header.name.eq_ignore_ascii_case("connection");
+            closes |= connection && header.value.eq_ignore_ascii_case(b"close");
+            continue;
+        };
+        if framing.replace(found).is_some() {
+            return Err(malformed("the body is framed twice"));
+        }
+    }
+    framing.map(|framing| (framing, closes)).ok_or_else(|| malformed("the body is not framed"))
+}
+
+/// Joins the chunks at the start of `input`: the bytes they took and the body. No trailers are expected.
+fn join_chunks(input: &[u8]) -> Result<Option<(usize, Vec<u8>)>, Fault> {
+    let (mut at, mut body) = (0, Vec::new());
+    loop {
+        let Some(line) = input[at..].windows(2).position(|pair| pair == b"\r\n") else {
+            return Ok(None);
+        };
+        let size = hexadecimal(&input[at..at + line]).ok_or_else(|| malformed("a chunk size is no number"))?;
+        at += line + 2;
+        let Some(chunk) = input.get(at..at + size + 2) else {
+            return Ok(None);
+        };
+        let Some(chunk) = chunk.strip_suffix(b"\r\n") else {
+            return Err(malformed("a chunk does not end where its size says"));
+        };
+        at += size + 2;
+        if chunk.is_empty() {
+            return Ok(Some((at, body)));
+        }
+        body.extend_from_slice(chunk);
+    }
+}
+
+fn decimal(text: &[u8]) -> Option<usize> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
+}
+
+fn hexadecimal(text: &[u8]) -> Option<usize> {
+    let digits = (1..=8).contains(&text.len()) && text.iter().all(u8::is_ascii_hexdigit);
+    usize::from_str_radix(std::str::from_utf8(text).ok().filter(|_| digits)?, 16).ok()
+}
+
+fn malformed(detail: impl std::fmt::Display) -> Fault {
+    Fault::new(Kind::Malformed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body_of(input: &[u8]) -> Vec<u8> {
+        parse(input).unwrap().unwrap().body.into_owned()
+    }
+
+    #[test]
+    fn every_prefix_is_not_whole_yet() {
+        for whole in [
+            b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc".as_slice(),
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+        ] {
+            for end in 0..whole.len() {
+                assert_eq!(parse(&whole[..end]).unwrap(), None, "{end}");
+            }
+            let response = parse(whole).unwrap().unwrap();
+            assert_eq!(
+                (response.taken, response.status, response.body.as_ref()),
+                (whole.len(), 200, b"abc".as_slice())
+            );
+            assert_eq!(body_of(&[whole, b"HTTP/1.1 "].concat()), b"abc");
+        }
+    }
+
+    #[test]
+    fn a_body_without_or_with_two_framings_is_refused() {
+        for headers in [
+            "",
+            "content-length: 1\r\ncontent-length: 1\r\n",
+            "content-length: 1\r\ntransfer-encoding: chunked\r\n",
+            "content-length: +1\r\n",
+            "content-length: \r\n",
+            "transfer-encoding: gzip\r\n",
+        ] {
+            let input = format!("HTTP/1.1 200 OK\r\n{headers}\r\na");
+            assert!(parse(input.as_bytes()).is_err(), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn bad_chunks_are_refused() {
+        for chunks in ["\r\n", "0x1\r\na\r\n", "1\r\nab\r\n", "1;\r\na\r\n", "fffffffff\r\n"] {
+            let input = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
+            assert!(parse(input.as_bytes()).is_err(), "{chunks:?}");
+        }
+    }
+
+    #[test]
+    fn close_is_noticed() {
+        let input = b"HTTP/1.1 200 OK\r\nconnection: Close\r\ncontent-length: 0\r\n\r\n";
+        assert!(parse(input).unwrap().unwrap().closes);
+    }
+}

@@ -1,0 +1,89 @@
+//! What happens before and after the load, one blocking exchange at a time.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+};
+
+use crate::{
+    fault::{Fault, Kind},
+    options::Options,
+    response,
+    tally::Tally,
+    template::Template,
+};
+
+/// Room for one read.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Makes the templates and asks the server once for each, so that every later response can be compared.
+pub(crate) fn templates(options: &Options) -> Result<Vec<Template>, Fault> {
+    let host = options.target.to_string();
+    let mut templates: Vec<Template> = if options.body_bytes > 0 {
+        vec![Template::post(&options.path, &host, options.churn, options.body_bytes)]
+    } else if options.mix.is_empty() {
+        vec![Template::get(&options.path, &host, options.churn)]
+    } else {
+        options.mix.iter().map(|path| Template::get(path, &host, options.churn)).collect()
+    };
+    for template in &mut templates {
+        exchange(options, template)?;
+    }
+    match templates.as_slice() {
+        [first, rest @ ..] if !rest.is_empty() && rest.iter().all(|other| first.looks_like(other)) => {
+            let detail = format!("{} and the rest of the mix answer the same: order cannot be seen", first.path());
+            Err(Fault::new(Kind::Body, detail))
+        }
+        _ => Ok(templates),
+    }
+}
+
+/// Opens the idle connections; each has made one request.
+pub(crate) fn idle_connections(options: &Options, templates: &[Template]) -> Result<Vec<TcpStream>, Fault> {
+    let host = options.target.to_string();
+    let mut template = Template::get(templates[0].path(), &host, false);
+    if options.body_bytes > 0 {
+        template = Template::post(templates[0].path(), &host, false, options.body_bytes);
+    }
+    (0..options.idle).map(|_| exchange(options, &mut template)).collect()
+}
+
+/// Counts the idle connections that did not stay open and silent.
+pub(crate) fn check_idle(idle: &[TcpStream], tally: &mut Tally) {
+    for stream in idle {
+        let found = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
+        match found {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => tally.failed(&Fault::new(Kind::Idle, error), 1),
+            Ok(0) => tally.failed(&Fault::new(Kind::Idle, "the server closed an idle connection"), 1),
+            Ok(_) => tally.failed(&Fault::new(Kind::Idle, "the server wrote on an idle connection"), 1),
+        }
+    }
+}
+
+/// Connects, asks once, learns or checks the answer.
+fn exchange(options: &Options, template: &mut Template) -> Result<TcpStream, Fault> {
+    let connect = TcpStream::connect_timeout(&options.target, options.timeout);
+    let mut stream = connect.map_err(|error| Fault::new(Kind::Connect, error))?;
+    let io = |error| Fault::new(Kind::Io, error);
+    stream.set_read_timeout(Some(options.timeout)).map_err(io)?;
+    let mut request = Vec::new();
+    template.write(0, &mut request);
+    stream.write_all(&request).map_err(io)?;
+    let mut input = Vec::new();
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        if let Some(response) = response::parse(&input)? {
+            if response.taken != input.len() {
+                return Err(Fault::new(Kind::Unasked, "bytes after the response"));
+            }
+            template.learn(&response);
+            template.check(0, &response)?;
+            return Ok(stream);
+        }
+        match stream.read(&mut buffer).map_err(io)? {
+            0 => return Err(Fault::new(Kind::Closed, "the server closed without a whole response")),
+            length => input.extend_from_slice(&buffer[..length]),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Counts what happened and prints it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use hdrhistogram::Histogram;
+
+use crate::fault::{Fault, Kind};
+
+/// Faults printed in full.
+const SHOWN: u64 = 5;
+/// Faults after which going on is pointless.
+const TOO_MANY: u64 = 1000;
+
+/// Counters and histograms of one run.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    requests: u64,
+    faults: BTreeMap<Kind, u64>,
+    latency: Histogram<u64>,
+    late: Histogram<u64>,
+    /// Time from the first request to the last response.
+    pub(crate) elapsed: Duration,
+    /// Connections that the server ended while it owed nothing.
+    pub(crate) reconnects: u64,
+    /// Responses on the connection with the fewest and on the one with the most.
+    pub(crate) per_connection: (u64, u64),
+}
+
+impl Tally {
+    pub(crate) fn new() -> Self {
+        Self {
+            requests: 0,
+            faults: BTreeMap::new(),
+            latency: nanoseconds(),
+            late: nanoseconds(),
+            elapsed: Duration::ZERO,
+            reconnects: 0,
+            per_connection: (0, 0),
+        }
+    }
+
+    /// Counts one checked response.
+    pub(crate) fn answered(&mut self, latency: Duration) {
+        self.requests += 1;
+        self.latency.saturating_record(latency.as_nanos() as u64);
+    }
+
+    /// Notes how late a request was sent.
+    pub(crate) fn sent_late(&mut self, by: Duration) {
+        self.late.saturating_record(by.as_nanos() as u64);
+    }
+
+    /// Counts a fault that concerns `requests` requests.
+    pub(crate) fn failed(&mut self, fault: &Fault, requests: u64) {
+        if self.errors() < SHOWN {
+            eprintln!("load: {fault}");
+        }
+        *self.faults.entry(fault.kind).or_default() += requests.max(1);
+    }
+
+    /// Returns the number of errors.
+    pub(crate) fn errors(&self) -> u64 {
+        self.faults.values().sum()
+    }
+
+    /// Says whether the run is not worth going on with.
+    pub(crate) fn hopeless(&self) -> bool {
+        self.errors() >= TOO_MANY
+    }
+
+    /// Says whether there was something to measure and nothing was wrong.
+    pub(crate) fn passed(&self) -> bool {
+        self.requests > 0 && self.errors() == 0
+    }
+
+    /// Prints the result, one `key=value` a line.
+    pub(crate) fn print(&self) {
+        let seconds = self.elapsed.as_secs_f64();
+        println!("requests={}", self.requests);
+        println!("errors={}", self.errors());
+        for (kind, count) in &self.faults {
+            println!("errors_{}={count}", kind.name());
+        }
+        println!("reconnects={}", self.reconnects);
+        println!("seconds={seconds:.3}");
+        println!("per_second={:.0}", self.requests as f64 / seconds.max(f64::MIN_POSITIVE));
+        println!("p50_us={:.1}", quantile(&self.latency, 0.5));
+        println!("p99_us={:.1}", quantile(&self.latency, 0.99));
+        println!("p999_us={:.1}", quantile(&self.latency, 0.999));
+        println!("max_us={:.1}", self.latency.max() as f64 / 1e3);
+        if !self.late.is_empty() {
+            println!("late_p99_us={:.1}", quantile(&self.late, 0.99));
+        }
+        println!("connection_min={}", self.per_connection.0);
+        println!("connection_max={}", self.per_connection.1);
+    }
+}
+
+fn quantile(histogram: &Histogram<u64>, quantile: f64) -> f64 {
+    histogram.value_at_quantile(quantile) as f64 / 1e3
+}
+
+fn nanoseconds() -> Histogram<u64> {
+    const LOWEST: u64 = 100;
+    const HIGHEST: u64 = 100_000_000_000;
+    match Histogram::new_with_bounds(LOWEST, HIGHEST, 3) {
+        Ok(histogram) => histogram,
+        Err(error) => unreachable!("the bounds are constants: {error}"),
+    }
+}

@@ -1,0 +1,220 @@
+//! The floor: one io_uring loop with multishot accept and receive, provided buffers and sends batched a turn.
+//!
+//! There is no framework, no limit and no time-out; whatever a server on the same ring costs more than this is
+//! the server's own.
+
+mod ring;
+
+use std::{
+    io,
+    net::TcpListener,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use ring::{Event, Ring};
+use rustix::net::{Shutdown, listen, shutdown, sockopt::set_tcp_nodelay};
+use windlass_peers::{
+    bare::{Exchange, Then},
+    workload,
+};
+
+/// Connections at most; one more is closed at once.
+const SLOTS: usize = 4096;
+/// Connections the kernel queues before they are accepted.
+const BACKLOG: i32 = 4096;
+
+fn main() -> io::Result<()> {
+    let listener = TcpListener::bind(workload::listen_address()?)?;
+    listen(&listener, BACKLOG)?;
+    let mut server = Server {
+        ring: Ring::new(SLOTS)?,
+        exchange: Exchange::new(),
+        connections: (0..SLOTS).map(|_| None).collect(),
+        free: (0..SLOTS).rev().collect(),
+        touched: Vec::new(),
+    };
+    server.ring.accept(&listener)?;
+    let mut events = Vec::new();
+    loop {
+        server.ring.wait(&mut events)?;
+        server.exchange.tick();
+        for event in events.drain(..) {
+            server.handle(event)?;
+        }
+        server.ring.publish();
+        server.settle()?;
+    }
+}
+
+struct Server {
+    ring: Ring,
+    exchange: Exchange,
+    connections: Box<[Option<Connection>]>,
+    free: Vec<usize>,
+    /// Slots to look at when the batch is over.
+    touched: Vec<usize>,
+}
+
+struct Connection {
+    fd: OwnedFd,
+    input: Vec<u8>,
+    out: Vec<u8>,
+    /// The buffer that goes to the kernel next.
+    spare: Vec<u8>,
+    receiving: bool,
+    sending: bool,
+    sleeping: bool,
+    /// Answer no more: flush and close.
+    closing: bool,
+    /// The peer sends no more.
+    ended: bool,
+}
+
+impl Server {
+    fn handle(&mut self, event: Event) -> io::Result<()> {
+        match event {
+            Event::Accepted(fd) => self.accepted(fd?),
+            Event::Received { slot, buffer, length, armed } => {
+                let sleep = self.received(slot, buffer, length, armed);
+                self.ring.recycle(buffer);
+                self.run(slot, sleep)?;
+            }
+            Event::Ended { slot } => self.touch(slot, |connection| {
+                connection.receiving = false;
+                connection.ended = true;
+            }),
+            Event::Starved { slot } => self.touch(slot, |connection| connection.receiving = false),
+            Event::Sent { slot, buffer, failed } => self.touch(slot, |connection| {
+                connection.sending = false;
+                connection.spare = buffer;
+                if failed {
+                    connection.fail();
+                }
+            }),
+            Event::Slept { slot } => {
+                let then = self.woken(slot);
+                self.run(slot, then)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn accepted(&mut self, fd: OwnedFd) {
+        // Dropping the descriptor closes a connection there is no slot for.
+        let Some(slot) = self.free.pop() else { return };
+        let _ = set_tcp_nodelay(&fd, true);
+        self.connections[slot] = Some(Connection::new(fd));
+        self.touched.push(slot);
+    }
+
+    fn received(&mut self, slot: usize, buffer: u16, length: usize, armed: bool) -> Then {
+        let Some(connection) = &mut self.connections[slot] else { return Then::Read };
+        connection.receiving = armed;
+        let bytes = self.ring.bytes(buffer, length);
+        if connection.closing {
+            return Then::Read;
+        }
+        if connection.sleeping || !connection.input.is_empty() {
+            connection.input.extend_from_slice(bytes);
+            return connection.answer(&self.exchange);
+        }
+        let (used, then) = self.exchange.serve(bytes, &mut connection.out);
+        connection.input.extend_from_slice(&bytes[used..]);
+        then
+    }
+
+    fn woken(&mut self, slot: usize) -> Then {
+        let Some(connection) = &mut self.connections[slot] else { return Then::Read };
+        connection.sleeping = false;
+        if connection.closing {
+            return Then::Read;
+        }
+        self.exchange.after_work(&mut connection.out);
+        connection.answer(&self.exchange)
+    }
+
+    fn run(&mut self, slot: usize, then: Then) -> io::Result<()> {
+        if let Then::Work(time) = then {
+            self.ring.sleep(slot, time)?;
+        }
+        self.touch(slot, |connection| match then {
+            Then::Read => {}
+            Then::Work(_) => connection.sleeping = true,
+            Then::Close => connection.closing = true,
+        });
+        Ok(())
+    }
+
+    fn touch(&mut self, slot: usize, change: impl FnOnce(&mut Connection)) {
+        if let Some(connection) = &mut self.connections[slot] {
+            change(connection);
+            self.touched.push(slot);
+        }
+    }
+
+    /// Queues the sends and receives of the batch and frees the slots with nothing outstanding.
+    fn settle(&mut self) -> io::Result<()> {
+        for slot in self.touched.drain(..) {
+            let Some(connection) = &mut self.connections[slot] else { continue };
+            connection.settle(slot, &mut self.ring)?;
+            if connection.is_over() {
+                self.connections[slot] = None;
+                self.free.push(slot);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    fn new(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            input: Vec::new(),
+            out: Vec::new(),
+            spare: Vec::new(),
+            receiving: false,
+            sending: false,
+            sleeping: false,
+            closing: false,
+            ended: false,
+        }
+    }
+
+    fn answer(&mut self, exchange: &Exchange) -> Then {
+        if self.sleeping {
+            return Then::Read;
+        }
+        let (used, then) = exchange.serve(&self.input, &mut self.out);
+        self.input.drain(..used);
+        then
+    }
+
+    fn fail(&mut self) {
+        self.closing = true;
+        self.out.clear();
+    }
+
+    fn settle(&mut self, slot: usize, ring: &mut Ring) -> io::Result<()> {
+        if !self.sending && !self.out.is_empty() {
+            self.sending = true;
+            let buffer = std::mem::replace(&mut self.out, std::mem::take(&mut self.spare));
+            ring.send(slot, self.fd.as_fd(), buffer)?;
+        }
+        if self.closing && self.receiving && !self.sending {
+            // The armed receive holds the socket open: only a shutdown ends both.
+            let _ = shutdown(&self.fd, Shutdown::Both);
+        }
+        if !self.receiving && !self.ended && !self.closing {
+            self.receiving = true;
+            ring.receive(slot, self.fd.as_fd())?;
+        }
+        Ok(())
+    }
+
+    /// Says whether the kernel holds nothing of this connection and nothing more will happen on it.
+    fn is_over(&self) -> bool {
+        let idle = !self.receiving && !self.sending && !self.sleeping && self.out.is_empty();
+        idle && (self.closing || self.ended)
+    }
+}

@@ -1,0 +1,259 @@
+//! The ring: every memory the kernel reads or writes on its own time is owned here.
+#![allow(unsafe_code)]
+
+use std::{
+    alloc::{Layout, alloc_zeroed, handle_alloc_error},
+    io,
+    mem::ManuallyDrop,
+    net::TcpListener,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
+
+use io_uring::{
+    IoUring, cqueue, opcode, squeue,
+    types::{BufRingEntry, Fd, Timespec},
+};
+
+/// Receive buffers shared by all connections; a power of two.
+const BUFFERS: u16 = 1024;
+/// Bytes in one receive buffer.
+const BUFFER_BYTES: usize = 4096;
+/// The only buffer group.
+const GROUP: u16 = 7;
+/// Entries of the submission queue.
+const SUBMISSIONS: u32 = 2048;
+/// Entries of the completion queue.
+const COMPLETIONS: u32 = 8192;
+
+const ACCEPT: u64 = 0;
+const RECEIVE: u64 = 1;
+const SEND: u64 = 2;
+const SLEEP: u64 = 3;
+
+/// What the kernel reported.
+pub(crate) enum Event {
+    /// A connection was accepted, or accepting failed once.
+    Accepted(io::Result<OwnedFd>),
+    /// Bytes arrived in a buffer; `armed` says whether more will come without another [`Ring::receive`].
+    Received { slot: usize, buffer: u16, length: usize, armed: bool },
+    /// The peer ended the connection or it failed; nothing more will be received.
+    Ended { slot: usize },
+    /// All receive buffers were in use; the connection must be armed again.
+    Starved { slot: usize },
+    /// The whole buffer left, or sending failed. The emptied buffer comes back.
+    Sent { slot: usize, buffer: Vec<u8>, failed: bool },
+    /// The sleep is over.
+    Slept { slot: usize },
+}
+
+/// An io_uring with a provided-buffer ring and room for a fixed number of connections.
+pub(crate) struct Ring {
+    ring: IoUring,
+    entries: *mut BufRingEntry,
+    buffers: *mut u8,
+    tail: u16,
+    // Never freed: operations may still be in flight when the process ends on an error.
+    sending: ManuallyDrop<Box<[Sending]>>,
+    sleeps: ManuallyDrop<Box<[Timespec]>>,
+}
+
+/// The buffer in flight on one connection; empty when nothing is.
+#[derive(Clone, Default)]
+struct Sending {
+    buffer: Vec<u8>,
+    sent: usize,
+    fd: i32,
+}
+
+impl Ring {
+    /// Makes a ring for connections in slots below `slots`.
+    pub(crate) fn new(slots: usize) -> io::Result<Self> {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)?;
+        let entries = allocate(usize::from(BUFFERS) * size_of::<BufRingEntry>()).cast();
+        // SAFETY: `entries` is page-aligned, holds BUFFERS entries and is never freed.
+        unsafe { ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS, GROUP, 0)? };
+        let mut ring = Self {
+            ring,
+            entries,
+            buffers: allocate(usize::from(BUFFERS) * BUFFER_BYTES),
+            tail: 0,
+            sending: ManuallyDrop::new(vec![Sending::default(); slots].into()),
+            sleeps: ManuallyDrop::new(vec![Timespec::new(); slots].into()),
+        };
+        (0..BUFFERS).for_each(|buffer| ring.recycle(buffer));
+        ring.publish();
+        Ok(ring)
+    }
+
+    /// Accepts until the ring is dropped.
+    pub(crate) fn accept(&mut self, listener: &TcpListener) -> io::Result<()> {
+        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).build();
+        // SAFETY: the operation reads no memory of ours.
+        unsafe { self.push(&entry.user_data(ACCEPT << 32)) }
+    }
+
+    /// Receives from a connection until it ends.
+    pub(crate) fn receive(&mut self, slot: usize, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let entry = opcode::RecvMulti::new(Fd(fd.as_raw_fd()), GROUP).build();
+        // SAFETY: the operation writes only into the buffers of GROUP, which are never freed.
+        unsafe { self.push(&entry.user_data(RECEIVE << 32 | slot as u64)) }
+    }
+
+    /// Sends a buffer; at most one a slot at a time.
+    ///
+    /// # Panics
+    ///
+    /// The slot is sending already.
+    pub(crate) fn send(&mut self, slot: usize, fd: BorrowedFd<'_>, buffer: Vec<u8>) -> io::Result<()> {
+        assert!(self.sending[slot].buffer.is_empty(), "one send a slot");
+        self.sending[slot] = Sending { buffer, sent: 0, fd: fd.as_raw_fd() };
+        self.send_rest(slot)
+    }
+
+    fn send_rest(&mut self, slot: usize) -> io::Result<()> {
+        let Sending { buffer, sent, fd } = &self.sending[slot];
+        let rest = &buffer[*sent..];
+        let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Send::new(Fd(*fd), rest.as_ptr(), length).flags(nosignal()).build();
+        // SAFETY: the buffer stays in `sending`, unmoved and unchanged, until its completion is seen; a `Vec`
+        // does not move its bytes, and `sending` is never freed.
+        unsafe { self.push(&entry.user_data(SEND << 32 | slot as u64)) }
+    }
+
+    /// Sleeps; at most one sleep a slot at a time.
+    pub(crate) fn sleep(&mut self, slot: usize, time: Duration) -> io::Result<()> {
+        self.sleeps[slot] = Timespec::from(time);
+        let entry = opcode::Timeout::new(&raw const self.sleeps[slot]).build();
+        // SAFETY: `sleeps` is never moved or freed, and the entry is not written again before its completion.
+        unsafe { self.push(&entry.user_data(SLEEP << 32 | slot as u64)) }
+    }
+
+    /// Submits what is queued, waits for at least one completion and appends what came.
+    pub(crate) fn wait(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+        if let Err(error) = self.ring.submit_and_wait(1)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            return Err(error);
+        }
+        let mut short = Vec::new();
+        for completion in self.ring.completion() {
+            let slot = (completion.user_data() & 0xffff_ffff) as usize;
+            match completion.user_data() >> 32 {
+                ACCEPT => events.push(Event::Accepted(accepted(&completion))),
+                RECEIVE => events.push(received(slot, &completion)),
+                SEND => match self.sending[slot].completed(slot, completion.result()) {
+                    Some(event) => events.push(event),
+                    None => short.push(slot),
+                },
+                _ => events.push(Event::Slept { slot }),
+            }
+        }
+        short.into_iter().try_for_each(|slot| self.send_rest(slot))
+    }
+
+    /// Returns the bytes of a received buffer that was not recycled yet.
+    pub(crate) fn bytes(&self, buffer: u16, length: usize) -> &[u8] {
+        assert!(buffer < BUFFERS && length <= BUFFER_BYTES, "the kernel names a buffer of ours");
+        // SAFETY: in bounds by the assertion, initialised (zeroed at first), and the kernel writes a buffer only
+        // after `recycle`, which needs `&mut self`.
+        unsafe { std::slice::from_raw_parts(self.buffers.add(usize::from(buffer) * BUFFER_BYTES), length) }
+    }
+
+    /// Gives a buffer back; the kernel sees it after [`publish`](Self::publish).
+    pub(crate) fn recycle(&mut self, buffer: u16) {
+        assert!(buffer < BUFFERS, "a buffer of ours");
+        let index = usize::from(self.tail & (BUFFERS - 1));
+        // SAFETY: `index` is below BUFFERS, and the kernel reads no entry at or above the published tail. The
+        // fields are set one by one because the last two bytes of entry 0 are the tail itself.
+        unsafe {
+            let entry = &mut *self.entries.add(index);
+            entry.set_addr(self.buffers.add(usize::from(buffer) * BUFFER_BYTES) as u64);
+            entry.set_len(BUFFER_BYTES as u32);
+            entry.set_bid(buffer);
+        }
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    /// Shows the recycled buffers to the kernel.
+    pub(crate) fn publish(&mut self) {
+        // SAFETY: `entries` is the page-aligned base that was registered; the tail is a u16 there which the
+        // kernel only reads, so an atomic store is the protocol.
+        unsafe {
+            let tail = BufRingEntry::tail(self.entries).cast_mut();
+            AtomicU16::from_ptr(tail).store(self.tail, Ordering::Release);
+        }
+    }
+
+    /// Queues an entry, submitting first when the queue is full.
+    ///
+    /// # Safety
+    ///
+    /// The memory the entry names stays valid until its last completion.
+    unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+        // SAFETY: passed on to the caller.
+        if unsafe { self.ring.submission().push(entry) }.is_ok() {
+            return Ok(());
+        }
+        self.ring.submit()?;
+        // SAFETY: passed on to the caller.
+        unsafe { self.ring.submission().push(entry) }.map_err(io::Error::other)
+    }
+}
+
+impl Sending {
+    /// Takes one completion; `None` when the rest must be sent.
+    fn completed(&mut self, slot: usize, result: i32) -> Option<Event> {
+        if result > 0 {
+            self.sent += result as usize;
+            if self.sent < self.buffer.len() {
+                return None;
+            }
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        Some(Event::Sent { slot, buffer, failed: result <= 0 })
+    }
+}
+
+fn accepted(completion: &cqueue::Entry) -> io::Result<OwnedFd> {
+    if completion.result() < 0 {
+        return Err(io::Error::from_raw_os_error(-completion.result()));
+    }
+    // SAFETY: a successful accept completion hands over a descriptor that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(completion.result()) })
+}
+
+fn received(slot: usize, completion: &cqueue::Entry) -> Event {
+    let flags = completion.flags();
+    match (completion.result(), cqueue::buffer_select(flags)) {
+        (length @ 1.., Some(buffer)) => {
+            Event::Received { slot, buffer, length: length as usize, armed: cqueue::more(flags) }
+        }
+        (error, _) if -error == rustix::io::Errno::NOBUFS.raw_os_error() => Event::Starved { slot },
+        _ => Event::Ended { slot },
+    }
+}
+
+fn nosignal() -> i32 {
+    rustix::net::SendFlags::NOSIGNAL.bits() as i32
+}
+
+/// Allocates zeroed pages that are never freed.
+fn allocate(bytes: usize) -> *mut u8 {
+    const PAGE: usize = 4096;
+    let Ok(layout) = Layout::from_size_align(bytes.max(PAGE), PAGE) else {
+        unreachable!("sizes are constants");
+    };
+    // SAFETY: the layout is not empty.
+    let memory = unsafe { alloc_zeroed(layout) };
+    if memory.is_null() {
+        handle_alloc_error(layout);
+    }
+    memory
+}

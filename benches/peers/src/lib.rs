@@ -1,0 +1,15 @@
+//! The workload every peer serves, and what the bare servers share.
+//!
+//! Each peer is one small binary `peer-NAME --listen ADDR` that serves, on one thread:
+//!
+//! | route | answer |
+//! |---|---|
+//! | `GET /demo/plaintext` | `Hello, World!`, `text/plain` |
+//! | `GET /demo/json` | `{"message":"Hello, World!"}`, serialised for each request where the peer has a serialiser |
+//! | `GET /demo/work?ms=N` | `worked` after a sleep of N ms (at most 60000) that blocks nobody |
+//! | `POST /demo/echo` | the body |
+//!
+//! Everything else is 404. The peers know no limits and no time-outs: they are here to be compared with, not used.
+
+pub mod bare;
+pub mod workload;

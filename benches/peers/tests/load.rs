@@ -1,0 +1,141 @@
+//! The load generator must notice what a bad server does; each server here is bad in one way.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    process::{Command, Output},
+    thread,
+};
+
+/// Sends responses for the requests of one connection: is given the paths in the order they came.
+type Script = fn(&mut TcpStream, Vec<String>);
+
+fn serve(script: Script) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // The thread ends with the process.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            thread::spawn(move || converse(stream, script));
+        }
+    });
+    address
+}
+
+fn converse(mut stream: TcpStream, script: Script) {
+    let mut input = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        input.extend_from_slice(&buffer[..length]);
+        let text = String::from_utf8(input.clone()).unwrap();
+        let Some((whole, rest)) = text.rsplit_once("\r\n\r\n") else { continue };
+        let paths = whole.split("\r\n\r\n").map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect();
+        input = rest.as_bytes().to_vec();
+        script(&mut stream, paths);
+    }
+}
+
+fn load(target: SocketAddr, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
+    command.args(["--target", &target.to_string(), "--connections", "2", "--duration", "0.2", "--timeout", "0.5"]);
+    command.args(arguments).output().unwrap()
+}
+
+fn status(output: &Output) -> (i32, String) {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code().unwrap(), text)
+}
+
+fn respond(stream: &mut TcpStream, body: &str) {
+    let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    // One write, else Nagle waits for a delayed acknowledgement. A client that has gone away is its own affair.
+    let _ = stream.write_all(response.as_bytes());
+}
+
+fn in_order(stream: &mut TcpStream, paths: Vec<String>) {
+    paths.iter().for_each(|path| respond(stream, path));
+}
+
+const MIX: [&str; 4] = ["--mix", "/a,/b", "--pipeline", "4"];
+
+#[test]
+fn a_good_server_passes() {
+    let (code, text) = status(&load(serve(in_order), &MIX));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("errors=0\n") && !text.contains("requests=0\n"), "{text}");
+}
+
+#[test]
+fn a_good_server_passes_at_a_rate() {
+    let (code, text) = status(&load(serve(in_order), &["--path", "/a", "--rate", "500"]));
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("requests=100\n"), "{text}");
+}
+
+#[test]
+fn replies_out_of_order_are_noticed() {
+    let server = serve(|stream, paths| in_order(stream, paths.into_iter().rev().collect()));
+    let (code, text) = status(&load(server, &MIX));
+    assert!(code == 1 && text.contains("errors_body="), "{text}");
+}
+
+#[test]
+fn a_mix_that_answers_the_same_is_refused() {
+    let server = serve(|stream, paths| paths.iter().for_each(|_| respond(stream, "same")));
+    let (code, text) = status(&load(server, &MIX));
+    assert!(code == 2 && text.contains("order cannot be seen"), "{text}");
+}
+
+#[test]
+fn a_pipeline_cut_short_is_noticed() {
+    let server = serve(|stream, mut paths| {
+        let cut = paths.len() > 1;
+        paths.truncate(1);
+        in_order(stream, paths);
+        if cut {
+            stream.shutdown(Shutdown::Both).unwrap();
+        }
+    });
+    let (code, text) = status(&load(server, &MIX));
+    assert!(code == 1 && (text.contains("errors_closed=") || text.contains("errors_io=")), "{text}");
+}
+
+#[test]
+fn a_server_that_falls_silent_is_noticed() {
+    let server = serve(|stream, paths| {
+        if paths.len() == 1 {
+            in_order(stream, paths);
+        }
+    });
+    let (code, text) = status(&load(server, &MIX));
+    assert!(code == 1 && text.contains("errors_timeout="), "{text}");
+}
+
+#[test]
+fn a_connection_kept_open_against_the_client_s_will_is_noticed() {
+    let (code, text) = status(&load(serve(in_order), &["--path", "/a", "--churn"]));
+    assert!(code == 1 && text.contains("errors_timeout="), "{text}");
+}
+
+#[test]
+fn an_idle_connection_that_is_closed_is_noticed() {
+    let server = serve(|stream, paths| {
+        in_order(stream, paths);
+        if stream.peer_addr().unwrap().port() % 2 == 0 {
+            stream.shutdown(Shutdown::Both).unwrap();
+        }
+    });
+    // Among 16 connections some have an even port.
+    let (code, text) = status(&load(server, &["--path", "/a", "--idle", "16"]));
+    assert!(code == 1 && text.contains("errors_idle="), "{text}");
+}
+
+#[test]
+fn no_server_is_told_from_a_bad_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    assert_eq!(status(&load(address, &[])).0, 2);
+}

@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# Measures CPU time per request of Windlass and of other servers, the same workload in one run.
+#
+# Needs wrk (Debian package wrk), taskset (util-linux) and two cores; NGINX joins when /usr/sbin/nginx exists.
+#
+# Every server runs on one thread pinned to --server-core, the client on --client-core. The passes of the servers are
+# interleaved (A B C A B C …), so that a change of the machine's speed hits all of them; the table has the medians.
+# CPU time is the server's user + system time from /proc (10 ms resolution: passes of 3 s resolve 0.3 %).
+# The figure counts when the client is the bottleneck, too: it is cost, not speed. p50 and p99 are those of a
+# closed loop at full load; scripts/isolation.sh measures latency.
+#
+# A pass with no request, an error, or a status that is not 2xx ends the run: exit status 1.
+# Results: a CSV row for each pass and a Markdown table, in <target>/bench/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+    cat <<'USAGE'
+usage: scripts/bench.sh [--quick] [--peers A,B] [--scenarios A,B] [--passes N] [--seconds S]
+                        [--server-core N] [--client-core N] [--no-build]
+  --quick        the most telling peers, short passes: under 2 minutes (after the build)
+  --peers        windlass hyper axum actix ntex may nginx tokio-bare ring-bare
+  --scenarios    plain-64 pipelined-16 get-json churn-close post-4k idle-1000
+  --passes       measured passes of each server in each scenario (5; quick: 3)
+  --seconds      length of one pass, whole seconds (3; quick: 1)
+USAGE
+}
+
+source scripts/lib/server.sh
+source scripts/bench/peers.sh
+source scripts/bench/scenarios.sh
+
+passes=5 seconds=3 build=yes quick= chosen_peers= SERVER_CORE=0 CLIENT_CORE=1
+while (($#)); do
+    case $1 in
+        --quick) quick=yes passes=3 seconds=1 ;;
+        --peers) IFS=, read -ra PEERS <<<"$2"; chosen_peers=yes; shift ;;
+        --scenarios) IFS=, read -ra SCENARIOS <<<"$2"; shift ;;
+        --passes) passes=$2; shift ;;
+        --seconds) seconds=$2; shift ;;
+        --server-core) SERVER_CORE=$2; shift ;;
+        --client-core) CLIENT_CORE=$2; shift ;;
+        --no-build) build= ;;
+        -h | --help) usage; exit 0 ;;
+        *) usage >&2; die "unknown argument: $1" ;;
+    esac
+    shift
+done
+[[ $passes$seconds =~ ^[1-9][0-9]*$ ]] || die "--passes and --seconds take whole numbers"
+[[ $quick && ! $chosen_peers ]] && PEERS=("${QUICK_PEERS[@]}")
+
+BIN=${CARGO_TARGET_DIR:-target}/release
+out=${CARGO_TARGET_DIR:-target}/bench
+csv=$out/$(date -u +%Y%m%dT%H%M%SZ).csv
+
+check_machine() {
+    need wrk wrk
+    need taskset util-linux
+    (($(nproc) >= 2)) || die "two cores are needed: one for the server, one for the client"
+    # NGINX, the idle connections and the client each need descriptors.
+    ulimit -n "$(ulimit -Hn)"
+    (($(ulimit -n) >= 4096)) || die "4096 open files are needed: ulimit -n"
+}
+
+build() {
+    say "building (release)"
+    [[ " ${PEERS[*]} " != *" windlass "* ]] || cargo build --release --quiet --bin windlass
+    cargo build --release --quiet -p windlass-peers
+}
+
+# Starts every peer that has the scenario; fills the arrays port_of and pid_of.
+start_peers() {
+    local peer
+    running=()
+    for peer in "${PEERS[@]}"; do
+        if lacks "$peer" "$1" || ! is_installed "$peer"; then
+            say "  $peer: left out"
+            continue
+        fi
+        pick_port
+        command_of "$peer" "$PORT"
+        start_server "$SERVER_CORE" "$PORT" "${COMMAND[@]}"
+        port_of[$peer]=$PORT pid_of[$peer]=$SERVER_PID
+        running+=("$peer")
+        TARGET=127.0.0.1:$PORT
+        warm_up_scenario "$1" >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "$peer does not serve $1 as it must"; }
+    done
+}
+
+# One measured pass: appends a CSV row.
+measure() {
+    local scenario=$1 peer=$2 pass=$3 before after result requests errors cpu_us
+    TARGET=127.0.0.1:${port_of[$peer]}
+    before=$(cpu_ticks "${pid_of[$peer]}")
+    result=$(run_scenario "$scenario" "$seconds") || { say "$result"; fail "$peer fails in $scenario"; }
+    after=$(cpu_ticks "${pid_of[$peer]}")
+    requests=$(value requests <<<"$result") errors=$(value errors <<<"$result")
+    ((${requests:-0} > 0)) || fail "$peer answered no request in $scenario"
+    ((${errors:-1} == 0)) || fail "$peer: $errors errors in $scenario"
+    cpu_us=$(awk -v t=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="$requests" 'BEGIN { printf "%.4f", t / hz * 1e6 / n }')
+    field() { value "$1" <<<"$result"; }
+    printf '%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s\n' "$scenario" "$peer" "$(role_of "$peer")" "${version[$peer]}" \
+        "$pass" "$(field seconds)" "$requests" "$errors" "$(field per_second)" "$cpu_us" "$(field p50_us)" "$(field p99_us)" \
+        "$(field connection_min)" "$(field connection_max)" "$(peak_kib "${pid_of[$peer]}")" >>"$csv"
+    say "  pass $pass/$passes  $peer: $cpu_us µs/request, $(field per_second) requests/s"
+}
+
+fail() { say "bench.sh: $*"; exit 1; }
+
+run_all() {
+    local scenario peer pass
+    for scenario in "${SCENARIOS[@]}"; do
+        say "$scenario"
+        start_peers "$scenario"
+        for ((pass = 1; pass <= passes; pass++)); do
+            for peer in "${running[@]}"; do measure "$scenario" "$peer" "$pass"; done
+        done
+        stop_servers
+    done
+}
+
+declare -A port_of pid_of version
+declare -a running
+check_machine
+[[ ! $build ]] || build
+for peer in "${PEERS[@]}"; do
+    if is_installed "$peer"; then version[$peer]=$(version_of "$peer"); fi
+done
+mkdir -p "$out"
+echo "scenario,server,role,version,pass,seconds,requests,errors,requests_per_second,cpu_us_per_request,p50_us,p99_us,least_per_connection,most_per_connection,peak_kib" >"$csv"
+run_all
+{
+    echo "CPU: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), kernel $(uname -r), $(rustc --version)."
+    echo "Medians of $passes interleaved passes of $seconds s; server on core $SERVER_CORE, client on core $CLIENT_CORE."
+    echo
+    awk -f scripts/bench/report.awk "$csv"
+} | tee "${csv%.csv}.md"
+say "raw passes: $csv"

@@ -1,0 +1,74 @@
+# The servers that bench.sh compares. A new one: its name in PEERS, its role, its command, its version, what it lacks.
+
+PEERS=(windlass hyper axum actix ntex may nginx tokio-bare ring-bare)
+QUICK_PEERS=(windlass hyper nginx ring-bare)
+
+# subject: what this project is about. peer: a server people use. bare: no framework. floor: the least possible.
+role_of() {
+    case $1 in
+        windlass) echo subject ;;
+        tokio-bare) echo bare ;;
+        ring-bare) echo floor ;;
+        *) echo peer ;;
+    esac
+}
+
+is_installed() { [[ $1 != nginx || -x /usr/sbin/nginx ]]; }
+
+# Says whether a peer cannot run a scenario; the cell is left out.
+lacks() {
+    case $1/$2 in
+        nginx/post-4k) return 0 ;;  # no echo in NGINX itself
+        may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
+        *) return 1 ;;
+    esac
+}
+
+# Sets COMMAND to what serves the workload on one thread at a port.
+command_of() {
+    local listen=127.0.0.1:$2
+    case $1 in
+        windlass) COMMAND=("$BIN/windlass" serve --listen "$listen" --shards 1 --cores "$SERVER_CORE" --workers 1) ;;
+        nginx) nginx_config "$2" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
+        *) COMMAND=("$BIN/peer-$1" --listen "$listen") ;;
+    esac
+}
+
+version_of() {
+    case $1 in
+        nginx) /usr/sbin/nginx -v 2>&1 | sed 's|.*/||' ;;
+        windlass) git describe --always --dirty 2>/dev/null || echo unknown ;;
+        tokio-bare) locked tokio ;;
+        ring-bare) echo "kernel $(uname -r)" ;;
+        actix) locked actix-web ;;
+        may) locked may_minihttp ;;
+        *) locked "$1" ;;
+    esac
+}
+
+# Version of a crate in Cargo.lock.
+locked() { grep -A1 "^name = \"$1\"\$" Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p' | paste -sd/; }
+
+# One process that is master and worker, so that one process id has all its CPU time.
+nginx_config() {
+    cat >"$WORK/nginx.conf" <<CONFIG
+daemon off;
+master_process off;
+worker_processes 1;
+worker_rlimit_nofile 8192;
+pid $WORK/nginx.pid;
+error_log stderr;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 300;
+    client_body_temp_path $WORK; proxy_temp_path $WORK; fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
+    server {
+        listen 127.0.0.1:$1 backlog=4096;
+        location = /demo/plaintext { default_type text/plain; return 200 'Hello, World!'; }
+        location = /demo/json { default_type application/json; return 200 '{"message":"Hello, World!"}'; }
+    }
+}
+CONFIG
+}

@@ -1,0 +1,57 @@
+# Turns the CSV of bench.sh into one Markdown table a scenario: medians over the passes and ratios of CPU time.
+# Portable awk; rows keep the order in which they first appear.
+BEGIN { FS = "," }
+
+function median(list, count,    i, j, value) {
+    for (i = 2; i <= count; i++) {
+        value = list[i]
+        for (j = i - 1; j >= 1 && list[j] > value; j--) list[j + 1] = list[j]
+        list[j + 1] = value
+    }
+    return count % 2 ? list[(count + 1) / 2] : (list[count / 2] + list[count / 2 + 1]) / 2
+}
+
+function median_of(column, cell,    i, list) {
+    for (i = 1; i <= passes[cell]; i++) list[i] = data[column, cell, i] + 0
+    return median(list, passes[cell])
+}
+
+function ratio(value, base) { return base > 0 ? sprintf("%.2f", value / base) : "–" }
+
+function fairness(cell,    i, low, high) {
+    for (i = 1; i <= passes[cell]; i++) {
+        if (data["least", cell, i] == "") return "–"
+        low += data["least", cell, i]; high += data["most", cell, i]
+    }
+    return high > 0 ? sprintf("%.2f", low / high) : "–"
+}
+
+NR > 1 {
+    cell = $1 SUBSEP $2
+    if (!($1 in seen)) { seen[$1] = 1; scenarios[++scenario_count] = $1 }
+    if (!(cell in passes)) { cells[$1, ++cell_count[$1]] = $2; role[$2] = $3; version[$2] = $4 }
+    i = ++passes[cell]
+    data["rate", cell, i] = $9; data["cpu", cell, i] = $10
+    data["p50", cell, i] = $11; data["p99", cell, i] = $12
+    data["least", cell, i] = $13; data["most", cell, i] = $14; data["peak", cell, i] = $15
+}
+
+END {
+    for (s = 1; s <= scenario_count; s++) {
+        scenario = scenarios[s]; best = 0; floor = 0
+        for (c = 1; c <= cell_count[scenario]; c++) {
+            peer = cells[scenario, c]; cpu[peer] = median_of("cpu", scenario SUBSEP peer)
+            if (role[peer] == "peer" && (best == 0 || cpu[peer] < best)) best = cpu[peer]
+            if (role[peer] == "floor") floor = cpu[peer]
+        }
+        printf "### %s\n\n| server | CPU µs/request | × best peer | × floor | requests/s | p50 µs | p99 µs | fairness min/max | peak MiB |\n", scenario
+        print "|---|---|---|---|---|---|---|---|---|"
+        for (c = 1; c <= cell_count[scenario]; c++) {
+            peer = cells[scenario, c]; cell = scenario SUBSEP peer
+            printf "| %s (%s) | %.2f | %s | %s | %.0f | %.0f | %.0f | %s | %.1f |\n", peer, version[peer], cpu[peer], \
+                ratio(cpu[peer], best), ratio(cpu[peer], floor), median_of("rate", cell), median_of("p50", cell), \
+                median_of("p99", cell), fairness(cell), median_of("peak", cell) / 1024
+        }
+        print ""
+    }
+}

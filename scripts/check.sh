@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change goes in: format, lints, features, documentation, dependencies, tests.
+#
+# Needs what the README names (Rust with rustfmt and clippy, a C compiler, git). cargo-deny is used if it is there:
+# cargo install cargo-deny --locked. Takes some minutes from a fresh clone. The test command of the README comes
+# last; its closing lines are the evidence.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() {
+    printf '\n==> %s\n' "$*"
+    local start=$SECONDS
+    "$@"
+    printf '    %s s\n' $((SECONDS - start))
+}
+
+scripts_parse() {
+    local script
+    for script in scripts/*.sh scripts/*/*.sh .ci/run; do bash -n "$script"; done
+}
+
+# Each engine alone, none, and the actors without glommio: what a user may choose must build.
+features_build() {
+    cargo check --quiet -p windlass --no-default-features
+    cargo check --quiet -p windlass --no-default-features --features epoll
+    cargo check --quiet -p windlass --no-default-features --features io-uring
+    cargo check --quiet -p windlass-actors --no-default-features
+}
+
+documentation_builds() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps; }
+
+dependencies_allowed() {
+    if ! command -v cargo-deny >/dev/null; then
+        echo "    skipped: cargo-deny is not installed"
+        return
+    fi
+    cargo deny --log-level error check bans licenses sources
+    if cargo deny --log-level off fetch db; then
+        cargo deny --offline --log-level error check advisories
+    else
+        echo "    advisories skipped: their database cannot be fetched"
+    fi
+}
+
+# The load generator judges the servers; it must itself be right.
+peers_hold() { cargo test --quiet -p windlass-peers --no-default-features; }
+
+step scripts_parse
+step cargo fmt --all --check
+step cargo clippy --quiet --workspace --all-targets -- -D warnings
+step features_build
+step documentation_builds
+step dependencies_allowed
+step peers_hold
+step cargo test
+printf '\ncheck.sh: everything holds, %s s\n' "$SECONDS"
