@@ -87,12 +87,12 @@ impl Census {
 
     pub(crate) fn failed(&self, failure: ShardFailure) {
         tracing::error!(%failure, "a shard failed");
+        self.exits().failures.push(failure.clone());
         if let Some(hook) = &self.on_failure
             && contain(|| hook(&failure)).is_err()
         {
             tracing::error!("the hook for failed shards panicked");
         }
-        self.exits().failures.push(failure);
     }
 
     /// Notes that a shard's thread is about to end. The last act of that thread.

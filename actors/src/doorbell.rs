@@ -37,7 +37,9 @@ impl<B: Bell> Doorbell<B> {
 
     /// Says that the shard is about to wait. False: there is work, so it must not.
     pub(crate) fn doze(&self, has_work: impl FnOnce() -> bool) -> bool {
-        self.asleep.store(true, Ordering::Relaxed);
+        // A swap, where a store would do: loom does not keep a store from slipping between the two halves of a
+        // sender's swap, and reports a wake-up lost that way.
+        self.asleep.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if has_work() {
             self.rise();

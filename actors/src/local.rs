@@ -143,18 +143,30 @@ impl Local {
         now
     }
 
-    /// Begins a turn; `waits` says whether the driver may wait in it.
-    pub(crate) fn begin_turn(&self, waits: bool) {
-        self.0.waiting.set(waits);
+    /// Begins a turn in which the driver waits and returns how long the thread was held since the last wait.
+    pub(crate) fn begin_wait(&self) -> Duration {
+        self.0.waiting.set(true);
+        self.held(Instant::now())
     }
 
-    /// Reads the clock at the end of a turn and returns how long the thread was held since it last waited.
-    pub(crate) fn end_turn(&self) -> Duration {
+    /// Reads the clock at the end of a turn. After one without a wait it returns how long the thread was held.
+    pub(crate) fn end_turn(&self, waited: bool) -> Option<Duration> {
         let now = Instant::now();
         self.0.now.set(now);
-        let resumed = self.0.resumed.replace(now);
-        // A driver that waited and did not say when it resumed: what of its turn was waiting cannot be told.
-        if self.0.waiting.get() { Duration::ZERO } else { now.saturating_duration_since(resumed) }
+        if !waited {
+            let held = self.held(now);
+            self.0.resumed.set(now);
+            return Some(held);
+        }
+        if self.0.waiting.replace(false) {
+            // The driver did not say when it came back: how much of its turn was waiting cannot be told.
+            self.0.resumed.set(now);
+        }
+        None
+    }
+
+    fn held(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.0.resumed.get())
     }
 
     pub(crate) fn guests(&self) -> RefMut<'_, Guests> {

@@ -175,13 +175,19 @@ impl<D: Driver> Shard<D> {
 
     fn turn(&mut self) -> io::Result<()> {
         let wait = self.wait();
-        let dozes = wait != Wait::Poll;
-        self.local.begin_turn(dozes);
+        let waits = wait != Wait::Poll;
+        let stats = &self.remote.stats;
+        if waits {
+            stats.count_lag(self.local.begin_wait());
+        }
         let outcome = self.driver.turn(wait);
-        if dozes {
+        if waits {
             self.remote.line.bell.rise();
         }
-        self.remote.stats.count_turn(self.local.end_turn());
+        stats.count_turn();
+        if let Some(lag) = self.local.end_turn(waits) {
+            stats.count_lag(lag);
+        }
         outcome
     }
 

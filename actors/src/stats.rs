@@ -51,7 +51,7 @@ impl ShardStats {
         self.guest_panics.load(Ordering::Relaxed)
     }
 
-    /// Returns how long the last turn held the thread: from the end of the wait before it to its own end.
+    /// Returns how long the thread was last held between two waits; on a shard too busy to wait, by the last turn.
     pub fn lag_last(&self) -> Duration {
         Duration::from_nanos(self.lag_last_nanos.load(Ordering::Relaxed))
     }
@@ -61,8 +61,11 @@ impl ShardStats {
         Duration::from_nanos(self.lag_max_nanos.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn count_turn(&self, lag: Duration) {
+    pub(crate) fn count_turn(&self) {
         add(&self.turns, 1);
+    }
+
+    pub(crate) fn count_lag(&self, lag: Duration) {
         let nanos = u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX);
         self.lag_last_nanos.store(nanos, Ordering::Relaxed);
         if nanos > self.lag_max_nanos.load(Ordering::Relaxed) {

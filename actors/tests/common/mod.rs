@@ -7,6 +7,8 @@
     reason = "each test binary uses its own part"
 )]
 
+pub mod driver;
+
 use std::{
     thread,
     time::{Duration, Instant},

@@ -1,0 +1,360 @@
+//! The shard's loop over a driver: messages, wakers, timers, guests, failures.
+
+mod common;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{self, Receiver},
+    },
+    task::Waker,
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{
+    LONG,
+    driver::{Order, Scripted, Told},
+    hosts, wait_until,
+};
+use rustix::time::{ClockId, clock_gettime};
+use windlass_actors::{
+    Cores, Host, Local, ShardSender, System, TellError, Undelivered,
+    error::{FailureCause, StartError},
+};
+
+struct Rig {
+    system: System,
+    shards: Vec<ShardSender<Order>>,
+    told: Receiver<Told>,
+}
+
+impl Rig {
+    fn new(host: Host, shards: usize) -> Self {
+        let (sender, told) = mpsc::channel();
+        let builder = System::builder().name("rig").host(host).cores(Cores::Unpinned(shards)).inbox(64);
+        let (system, shards) = builder.start_with(move |local| Ok(Scripted::new(local, sender.clone()))).unwrap();
+        Self { system, shards, told }
+    }
+
+    fn run(&self, call: impl FnOnce(&Local) + Send + 'static) {
+        self.shards[0].send_blocking(Order::Run(Box::new(call))).unwrap();
+    }
+
+    fn told(&self) -> Told {
+        self.told.recv_timeout(LONG).unwrap()
+    }
+
+    fn waker(&self, token: u64) -> Waker {
+        let (sender, waker) = mpsc::channel();
+        self.shards[0].send_blocking(Order::Waker(token, sender)).unwrap();
+        waker.recv_timeout(LONG).unwrap()
+    }
+
+    fn guests(&self) -> usize {
+        self.system.stats(0).unwrap().guests()
+    }
+}
+
+#[test]
+fn messages_from_many_threads_all_reach_the_driver() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        thread::scope(|scope| {
+            for t in 0..4 {
+                let shard = &rig.shards[0];
+                scope
+                    .spawn(move || (0..2_000).for_each(|n| shard.send_blocking(Order::Echo(t * 2_000 + n)).unwrap()));
+            }
+        });
+        let mut seen: Vec<_> = (0..8_000)
+            .map(|_| match rig.told() {
+                Told::Echo(n) => n,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..8_000).collect::<Vec<_>>());
+        wait_until("they are counted", || rig.shards[0].stats().messages() == 8_000);
+    }
+}
+
+#[test]
+fn a_message_wakes_a_sleeping_shard_every_time() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        for n in 0..2_000 {
+            rig.shards[0].try_send(Order::Echo(n)).unwrap();
+            assert_eq!(rig.told(), Told::Echo(n));
+        }
+    }
+}
+
+#[test]
+fn a_full_inbox_gives_the_message_back() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        let (release, held) = mpsc::channel::<()>();
+        rig.run(move |_| drop(held.recv()));
+        let mut sent = 0;
+        let back = loop {
+            match rig.shards[0].try_send(Order::Echo(sent)) {
+                Ok(()) => sent += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(back, TellError::Full(Order::Echo(n)) if n == sent));
+        assert_eq!((rig.shards[0].depth(), rig.shards[0].capacity()), (64, 64));
+        drop(release);
+        for n in 0..sent {
+            assert_eq!(rig.told(), Told::Echo(n));
+        }
+    }
+}
+
+#[test]
+fn wakes_arrive_once_between_two_turns_and_again_after() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        let waker = rig.waker(7);
+        let (entered, inside) = mpsc::channel();
+        let (release, held) = mpsc::channel::<()>();
+        rig.run(move |_| {
+            entered.send(()).unwrap();
+            let _ = held.recv();
+        });
+        inside.recv_timeout(LONG).unwrap();
+        for _ in 0..100 {
+            waker.clone().wake();
+        }
+        drop(release);
+        assert_eq!(rig.told(), Told::Woken(7));
+        waker.wake();
+        assert_eq!(rig.told(), Told::Woken(7));
+        rig.shards[0].try_send(Order::Echo(1)).unwrap();
+        assert_eq!(rig.told(), Told::Echo(1));
+    }
+}
+
+#[test]
+fn seventy_thousand_clones_of_a_waker_are_fine() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        let waker = rig.waker(9);
+        let clones = vec![waker; 70_000];
+        clones[69_999].wake_by_ref();
+        assert_eq!(rig.told(), Told::Woken(9));
+    }
+}
+
+/// The time the calling thread has had a core.
+fn on_core() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[test]
+fn a_guests_timer_fires_within_two_milliseconds_on_a_saturated_shard() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        rig.shards[0].try_send(Order::Saturate(Duration::from_micros(200))).unwrap();
+        let (sender, lateness) = mpsc::channel();
+        rig.run(move |local| {
+            let shard = local.clone();
+            local.spawn(async move {
+                for _ in 0..100 {
+                    let (begin, had) = (Instant::now(), on_core());
+                    let sleep = shard.sleep(Duration::from_millis(3));
+                    let due = sleep.deadline();
+                    sleep.await;
+                    // The shard never waits, so what it did not have a core for was taken by other processes.
+                    let fired = Instant::now();
+                    let stolen = (fired - begin).saturating_sub(on_core() - had);
+                    sender.send((fired - due).saturating_sub(stolen)).unwrap();
+                }
+            });
+        });
+        let mut late: Vec<_> = (0..100).map(|_| lateness.recv_timeout(LONG).unwrap()).collect();
+        late.sort_unstable();
+        // A hypervisor takes cores too, and does not tell.
+        assert!(
+            late[94] < Duration::from_millis(2),
+            "{host:?}: 95 of 100 within {:?}, worst {:?}",
+            late[94],
+            late[99]
+        );
+        assert_eq!(rig.shards[0].stats().timers(), 100);
+    }
+}
+
+#[test]
+fn a_guest_woken_from_another_thread_runs_within_two_turns_of_a_saturated_shard() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        rig.shards[0].try_send(Order::Saturate(Duration::from_micros(200))).unwrap();
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<()>(1);
+        let (tell, told) = mpsc::channel();
+        let system = rig.system.clone();
+        rig.run(move |local| {
+            local.spawn(async move {
+                while receiver.recv().await.is_some() {
+                    tell.send(system.stats(0).unwrap().turns()).unwrap();
+                }
+            });
+        });
+        for _ in 0..100 {
+            sender.blocking_send(()).unwrap();
+            // Read after the wake: turns before it do not count.
+            let before = rig.shards[0].stats().turns();
+            let after = told.recv_timeout(LONG).unwrap();
+            assert!(after <= before + 2, "{host:?}: {} turns", after - before);
+        }
+    }
+}
+
+#[test]
+fn a_cancelled_guest_is_dropped_and_its_timer_with_it() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        let (sender, handle) = mpsc::channel();
+        let (alive, dropped) = mpsc::channel::<()>();
+        rig.run(move |local| {
+            let shard = local.clone();
+            let guest = local.spawn(async move {
+                let _alive = alive;
+                shard.sleep(LONG).await;
+            });
+            sender.send(guest).unwrap();
+        });
+        let guest = handle.recv_timeout(LONG).unwrap();
+        wait_until("it lives", || rig.guests() == 1);
+        guest.cancel();
+        assert_eq!(dropped.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
+        wait_until("it is gone", || rig.guests() == 0);
+        // Again: the slot has a new tenant maybe, the handle is stale.
+        guest.cancel();
+    }
+}
+
+#[test]
+fn many_guests_at_once_all_end() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        let ended = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&ended);
+        rig.run(move |local| {
+            for n in 0..5_000u64 {
+                let (shard, count) = (local.clone(), Arc::clone(&count));
+                local.spawn(async move {
+                    shard.sleep(Duration::from_micros(n % 7 * 300)).await;
+                    count.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+        });
+        wait_until("all have ended", || ended.load(Ordering::Relaxed) == 5_000);
+        wait_until("all are gone", || rig.guests() == 0);
+    }
+}
+
+#[test]
+fn the_current_shard_is_known_on_its_own_thread_only() {
+    for host in hosts() {
+        assert!(Local::current().is_none());
+        let rig = Rig::new(host, 2);
+        let (sender, seen) = mpsc::channel();
+        rig.shards[1]
+            .send_blocking(Order::Run(Box::new(move |_| {
+                sender.send(Local::current().map(|local| local.shard())).unwrap()
+            })))
+            .unwrap();
+        assert_eq!(seen.recv_timeout(LONG), Ok(Some(1)));
+    }
+}
+
+#[test]
+fn lag_tells_how_long_a_turn_held_the_thread() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        assert!(rig.shards[0].stats().lag_max() < Duration::from_millis(30), "{:?}", rig.shards[0].stats());
+        rig.run(|_| thread::sleep(Duration::from_millis(30)));
+        wait_until("the lag is seen", || rig.shards[0].stats().lag_max() >= Duration::from_millis(30));
+    }
+}
+
+#[test]
+fn a_sleeping_shard_takes_no_turns() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        rig.shards[0].try_send(Order::Echo(1)).unwrap();
+        assert_eq!(rig.told(), Told::Echo(1));
+        // One turn may still be on its way to sleep.
+        thread::sleep(Duration::from_millis(20));
+        let before = rig.shards[0].stats().turns();
+        thread::sleep(Duration::from_millis(50));
+        assert_eq!(rig.shards[0].stats().turns(), before);
+    }
+}
+
+#[test]
+fn a_failing_or_panicking_driver_ends_its_shard_and_is_reported() {
+    for host in hosts() {
+        let (sender, told) = mpsc::channel();
+        let (failed, failures) = mpsc::channel();
+        let builder = System::builder()
+            .host(host)
+            .cores(Cores::Unpinned(3))
+            .on_failure(move |failure| failed.send(failure.shard).unwrap());
+        let (system, shards) = builder.start_with(move |local| Ok(Scripted::new(local, sender.clone()))).unwrap();
+        shards[0].try_send(Order::Fail).unwrap();
+        assert_eq!(failures.recv_timeout(LONG), Ok(0));
+        shards[2].try_send(Order::Panic).unwrap();
+        assert_eq!(failures.recv_timeout(LONG), Ok(2));
+        assert_eq!([told.recv_timeout(LONG), told.recv_timeout(LONG)], [Ok(Told::Dropped), Ok(Told::Dropped)]);
+
+        let seen = system.failures();
+        assert!(matches!(&seen[0].cause, FailureCause::Driver(error) if error.to_string() == "told to fail"));
+        assert!(matches!(&seen[1].cause, FailureCause::Panic(message) if message == "told to panic"));
+        assert!(matches!(shards[0].try_send(Order::Echo(1)), Err(TellError::Closed(_))));
+
+        // The others serve on, and the whole still stops in order.
+        shards[1].try_send(Order::Echo(5)).unwrap();
+        assert_eq!(told.recv_timeout(LONG), Ok(Told::Echo(5)));
+        system.stop(Undelivered::Drain);
+        let report = system.join(LONG);
+        assert_eq!((report.shards_joined, report.failures.len(), report.aborted), (3, 2, false), "{report:?}");
+    }
+}
+
+#[test]
+fn a_driver_that_cannot_start_stops_the_others_and_is_named() {
+    for host in hosts() {
+        let (sender, told) = mpsc::channel();
+        let started =
+            System::builder().host(host).cores(Cores::Unpinned(3)).start_with(move |local| match local.shard() {
+                1 => Err(std::io::Error::other("no socket")),
+                2 => panic!("no luck"),
+                _ => Ok(Scripted::new(local, sender.clone())),
+            });
+        let Err(StartError::Shards(failures)) = started.map(|_| ()) else { panic!("it started") };
+        assert_eq!(failures.iter().map(|failure| failure.shard).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(failures[0].to_string(), "shard 1: its driver cannot start: no socket");
+        assert_eq!(failures[1].to_string(), "shard 2: panicked: no luck");
+        assert_eq!(told.recv_timeout(LONG), Ok(Told::Dropped));
+    }
+}
+
+#[test]
+fn a_driver_that_does_not_stop_is_dropped_at_the_deadline() {
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        rig.shards[0].try_send(Order::Linger).unwrap();
+        rig.shards[0].try_send(Order::Echo(0)).unwrap();
+        assert_eq!(rig.told(), Told::Echo(0));
+        rig.system.stop(Undelivered::Drain);
+        assert_eq!(rig.told(), Told::Stop);
+        let report = rig.system.join(Duration::from_millis(50));
+        assert!(report.aborted && report.shards_stuck.is_empty(), "{report:?}");
+        assert_eq!(rig.told(), Told::Dropped);
+    }
+}

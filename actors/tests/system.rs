@@ -1,0 +1,255 @@
+//! Systems: start, stop, several at once.
+
+mod common;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{Count, Counter, LONG, hosts, system, wait_until};
+use windlass_actors::{
+    Actor, Addr, Context, Cores, Flow, Local, Place, SpawnOptions, System, Undelivered,
+    error::{AskError, PlacementError, SpawnError, StartError},
+};
+
+fn counter(system: &System) -> Addr<Count> {
+    system.spawn(Place::LeastLoaded, SpawnOptions::default(), Counter::default).unwrap()
+}
+
+#[test]
+fn a_system_starts_and_stops_ten_times() {
+    for host in hosts() {
+        let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+        for _ in 0..10 {
+            let system = system(host, 2);
+            let counter = counter(&system);
+            counter.try_tell(Count::Add(1)).unwrap();
+            system.stop(Undelivered::Drain);
+            system.stop(Undelivered::Drain);
+            let report = system.join(LONG);
+            assert!(report.is_clean(), "{report:?}");
+            assert_eq!((report.shards_joined, report.actors_stopped), (2, 1));
+            assert_eq!(system.join(LONG).shards_joined, 2);
+        }
+        // Other tests run beside this one; leaked shards would be 20 threads and more.
+        wait_until("its threads are gone", || threads() < 40);
+    }
+}
+
+#[test]
+fn shards_run_pinned_to_the_cores_they_were_given() {
+    for host in hosts() {
+        let system = System::builder().host(host).cores(Cores::PerCore).start().unwrap();
+        assert!(system.shards() >= 1);
+        let (sender, seen) = mpsc::channel();
+        for shard in 0..system.shards() {
+            let sender = sender.clone();
+            let cores = move || {
+                sender.send(rustix::thread::sched_getaffinity(None).unwrap().count()).unwrap();
+                Counter::default()
+            };
+            let _ = system.spawn(Place::Shard(shard), SpawnOptions::default(), cores).unwrap();
+            assert_eq!(seen.recv_timeout(LONG), Ok(1));
+        }
+    }
+}
+
+#[test]
+fn two_systems_run_side_by_side() {
+    for host in hosts() {
+        let systems = [system(host, 1), system(host, 2)];
+        let counters = systems.each_ref().map(counter);
+        counters[0].try_tell(Count::Add(1)).unwrap();
+        counters[1].try_tell(Count::Add(2)).unwrap();
+        systems[0].stop(Undelivered::Drain);
+        assert!(systems[0].join(LONG).is_clean());
+        assert_eq!(counters[0].ask_blocking(Count::Total, LONG), Err(AskError::Closed));
+        assert_eq!(counters[1].ask_blocking(Count::Total, LONG), Ok(2));
+    }
+}
+
+/// Counts what it handled, slowly.
+struct Slow(Arc<AtomicU64>);
+
+impl Actor for Slow {
+    type Msg = ();
+
+    async fn handle(&mut self, (): (), cx: &mut Context<()>) -> Flow {
+        cx.sleep(Duration::from_millis(1)).await;
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Flow::Continue
+    }
+}
+
+/// Tells a slow actor from three threads until it refuses, stops the system meanwhile, and returns what was told
+/// and handled.
+fn stop_under_load(host: windlass_actors::Host, undelivered: Undelivered) -> (u64, u64, windlass_actors::StopReport) {
+    let system = system(host, 1);
+    let handled = Arc::new(AtomicU64::new(0));
+    let ours = Arc::clone(&handled);
+    let slow = system.spawn(Place::Shard(0), SpawnOptions::default(), move || Slow(Arc::clone(&ours))).unwrap();
+    let told = AtomicU64::new(0);
+    let report = thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while slow.tell_blocking(()).is_ok() {
+                    told.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        wait_until("the mailbox is full", || slow.depth() == slow.capacity());
+        system.stop(undelivered);
+        system.join(LONG)
+    });
+    (told.into_inner(), handled.load(Ordering::SeqCst), report)
+}
+
+#[test]
+fn a_draining_stop_handles_all_that_was_told() {
+    for host in hosts() {
+        let (told, handled, report) = stop_under_load(host, Undelivered::Drain);
+        assert!(report.is_clean(), "{report:?}");
+        assert!(report.messages_drained >= 256, "{report:?}");
+        // A sender that raced with the very end may have been refused: then it is counted.
+        assert_eq!(told, handled + report.messages_refused, "{report:?}");
+    }
+}
+
+#[test]
+fn a_refusing_stop_drops_what_was_told_and_counts_it() {
+    for host in hosts() {
+        let (told, handled, report) = stop_under_load(host, Undelivered::Refuse);
+        assert!(report.is_clean(), "{report:?}");
+        assert!(report.messages_refused >= 256 && report.messages_drained == 0, "{report:?}");
+        assert_eq!(told, handled + report.messages_refused, "{report:?}");
+    }
+}
+
+#[test]
+fn actors_end_before_any_driver_and_run_their_last_hook() {
+    struct Last(mpsc::Sender<&'static str>);
+    impl Actor for Last {
+        type Msg = ();
+        async fn handle(&mut self, (): (), _: &mut Context<()>) -> Flow {
+            Flow::Continue
+        }
+        async fn stopped(&mut self, cx: &mut Context<()>) {
+            cx.sleep(Duration::from_millis(30)).await;
+            self.0.send("actor").unwrap();
+        }
+    }
+    for host in hosts() {
+        let (sender, order) = mpsc::channel();
+        let (told, stops) = mpsc::channel();
+        let builder = System::builder().host(host).cores(Cores::Unpinned(2));
+        let (system, _shards) =
+            builder.start_with(move |local| Ok(common::driver::Scripted::new(local, told.clone()))).unwrap();
+        // The actor lives on shard 0; the driver of shard 1 must wait for it too.
+        let _actor = system.spawn(Place::Shard(0), SpawnOptions::default(), move || Last(sender.clone())).unwrap();
+        system.stop(Undelivered::Drain);
+        assert_eq!(order.recv_timeout(LONG), Ok("actor"));
+        assert!(system.join(LONG).is_clean());
+        let stops: Vec<_> = stops.try_iter().filter(|told| *told == common::driver::Told::Stop).collect();
+        assert_eq!(stops.len(), 2);
+    }
+}
+
+#[test]
+fn an_actor_that_does_not_end_is_dropped_at_the_deadline() {
+    for host in hosts() {
+        let system = system(host, 2);
+        let counter = counter(&system);
+        counter.try_tell(Count::Rest(LONG)).unwrap();
+        counter.try_tell(Count::Add(1)).unwrap();
+        wait_until("it rests", || counter.depth() == 1);
+        system.stop(Undelivered::Drain);
+        let begin = Instant::now();
+        let report = system.join(Duration::from_millis(50));
+        assert!(begin.elapsed() < LONG / 2);
+        assert!(report.aborted && report.shards_stuck.is_empty(), "{report:?}");
+        assert_eq!((report.actors_stopped, report.messages_refused), (1, 1), "{report:?}");
+    }
+}
+
+#[test]
+fn a_blocked_shard_is_reported_as_stuck() {
+    struct Blocker(Option<mpsc::Receiver<()>>);
+    impl Actor for Blocker {
+        type Msg = ();
+        async fn handle(&mut self, (): (), _: &mut Context<()>) -> Flow {
+            drop(self.0.take().map(|held| held.recv()));
+            Flow::Continue
+        }
+    }
+    for host in hosts() {
+        let system = system(host, 2);
+        let (release, held) = mpsc::channel();
+        let mut held = Some(held);
+        let blocker = system.spawn(Place::Shard(1), SpawnOptions::default(), move || Blocker(held.take())).unwrap();
+        blocker.try_tell(()).unwrap();
+        wait_until("it blocks", || blocker.depth() == 0);
+        system.stop(Undelivered::Refuse);
+        let report = system.join(Duration::from_millis(20));
+        assert_eq!((report.shards_stuck, report.shards_joined), (vec![1], 1));
+        drop(release);
+        assert!(system.join(LONG).shards_stuck.is_empty());
+    }
+}
+
+#[test]
+fn nothing_is_spawned_on_a_stopped_system_or_a_shard_that_is_not() {
+    for host in hosts() {
+        let system = system(host, 1);
+        let missing = system.spawn(Place::Shard(1), SpawnOptions::default(), Counter::default).map(|_| ());
+        assert_eq!(missing, Err(SpawnError::NoSuchShard { shard: 1, shards: 1 }));
+        system.stop(Undelivered::Drain);
+        system.join(LONG);
+        for place in [Place::Shard(0), Place::LeastLoaded] {
+            let stopped = system.spawn(place, SpawnOptions::default(), Counter::default).map(|_| ());
+            assert_eq!(stopped, Err(SpawnError::Stopped));
+        }
+    }
+}
+
+#[test]
+fn dropping_the_last_handle_stops_the_system() {
+    for host in hosts() {
+        let system = system(host, 1);
+        let counter = counter(&system);
+        let clone = system.clone();
+        drop(system);
+        assert_eq!(counter.ask_blocking(Count::Total, LONG), Ok(0));
+        drop(clone);
+        wait_until("the actor is gone", || !counter.is_open());
+    }
+}
+
+#[test]
+fn an_actor_built_on_a_shard_may_hold_what_is_not_send() {
+    struct Rooted(Local, std::rc::Rc<()>);
+    impl Actor for Rooted {
+        type Msg = windlass_actors::Reply<(usize, usize)>;
+        async fn handle(&mut self, reply: Self::Msg, _: &mut Context<Self::Msg>) -> Flow {
+            reply.send((self.0.shard(), std::rc::Rc::strong_count(&self.1)));
+            Flow::Continue
+        }
+    }
+    for host in hosts() {
+        let system = system(host, 2);
+        let rooted = || Rooted(Local::current().unwrap(), std::rc::Rc::new(()));
+        let address = system.spawn(Place::Shard(1), SpawnOptions::default(), rooted).unwrap();
+        assert_eq!(address.ask_blocking(|reply| reply, LONG), Ok((1, 1)));
+    }
+}
+
+#[test]
+fn impossible_cores_are_named() {
+    let error = System::builder().cores(Cores::List(vec![4095])).start().map(|_| ()).unwrap_err();
+    assert!(matches!(error, StartError::Placement(PlacementError::UnknownCore { core: 4095, .. })), "{error}");
+}
