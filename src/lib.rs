@@ -1,4 +1,5 @@
 //! Windlass: an actor-model HTTP server for Linux.
+#![cfg_attr(not(feature = "io-uring"), allow(dead_code, reason = "without an engine nothing drives the connections"))]
 mod body;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -1,6 +1,7 @@
 //! A server: built, started, drained.
 
 mod drain;
+mod engine;
 mod operations;
 
 use std::{
@@ -8,17 +9,16 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use windlass_actors::{Addr, Cores, Host, Place, Pool, ShardSender, SpawnOptions, System};
+use windlass_actors::{Addr, Cores, Local, Place, Pool, ShardSender, SpawnOptions, System};
 
 use crate::{
-    conn::{Common, Connections, Env, Msg},
+    conn::{Common, Env, Msg},
     hooks::Hooks,
     limits::{Limits, Timeouts},
     metrics::{Collector, Metrics, Snapshot},
-    net::{BindError, Bound, Engine, EngineOptions, Listen, ListenOptions, bind, ring::Ring},
+    net::{BindError, Bound, EngineOptions, Listen, ListenOptions, bind},
     request::{Context, TrustedProxies},
     router::{Router, RouterActor, RouterError, RouterHandle, RouterMsg, Source},
-    shard::Shard,
 };
 
 pub use drain::DrainReport;
@@ -232,17 +232,9 @@ impl Builder {
         let grace = common.timeouts.grace;
         let engine_options = engine_options(&common.limits, shards);
         let publisher = source.clone();
-        let (system, inboxes) = System::builder()
-            .name("windlass")
-            .cores(self.cores)
-            .host(Host::default())
-            .start_with(move |local| {
-                let engine = <Ring<_> as Engine<Connections>>::new(&engine_options, local.doorbell())?;
-                let env = Env::new(&common, local.clone(), publisher.publisher().reader());
-                Ok(Shard::new(engine, env, local.clone()))
-            })
-            .map_err(StartError::Shards)?;
-        metrics.set_engine("io_uring", "default".to_owned());
+        let shards = System::builder().name("windlass").cores(self.cores);
+        let env = move |local: &Local| Env::new(&common, local.clone(), publisher.publisher().reader());
+        let (system, inboxes) = engine::start(shards, engine_options, env, &metrics)?;
         metrics.set_system(system.clone());
         let depths = inboxes.clone();
         metrics.set_inbox_depth(move |shard| depths.get(shard).map_or(0, ShardSender::depth));
@@ -387,6 +379,8 @@ pub enum StartError {
     Shards(windlass_actors::error::StartError),
     /// The router actor did not start.
     Router(String),
+    /// This build has no engine: neither of the features `io-uring` and `epoll` is on.
+    NoEngine,
 }
 
 impl fmt::Display for StartError {
@@ -396,6 +390,7 @@ impl fmt::Display for StartError {
             Self::Routes(error) => error.fmt(f),
             Self::Shards(error) => write!(f, "{error}; 'windlass doctor' tells what the system refuses"),
             Self::Router(error) => write!(f, "the router actor did not start: {error}"),
+            Self::NoEngine => f.write_str("this build has no engine: build it with the feature io-uring"),
         }
     }
 }

@@ -82,7 +82,7 @@ pub(crate) enum Found<'t, 'p> {
     /// An OPTIONS request that no route answers by itself.
     Options(&'t HeaderValue),
     /// No such path.
-    NotFound,
+    Nothing,
 }
 
 impl RouteTable {
@@ -177,7 +177,7 @@ impl RouteTable {
             Some(index) => (&self.paths[index], None),
             None => match self.patterns.at(path) {
                 Ok(found) => (&self.paths[*found.value], Some(found.params)),
-                Err(_) => return self.not_found.map_or(Found::NotFound, |entry| Found::Entry(entry, None)),
+                Err(_) => return self.not_found.map_or(Found::Nothing, |entry| Found::Entry(entry, None)),
             },
         };
         match path.methods.find(method) {

@@ -1,15 +1,13 @@
-//! The headers of a response: a short list, kept inline as long as it is short.
+//! The headers of a response: a short list, and no allocation for those that have a content type only.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use smallvec::SmallVec;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Headers kept without an allocation; most responses have a content type and one more.
-const INLINE: usize = 2;
-
-/// An ordered list of header names and values.
+/// An ordered list of header names and values; the first content type leads it.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    list: SmallVec<[(HeaderName, HeaderValue); INLINE]>,
+    /// Apart, since it is what most responses have and all that many have.
+    content_type: Option<HeaderValue>,
+    others: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Fields {
@@ -21,42 +19,75 @@ impl Fields {
 
     /// Adds a header beside earlier values of that name.
     pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
-        self.list.push((name, value));
+        if name == header::CONTENT_TYPE && self.content_type.is_none() {
+            self.content_type = Some(value);
+        } else {
+            self.others.push((name, value));
+        }
     }
 
     /// Removes every value of that name.
     pub fn remove(&mut self, name: &HeaderName) {
-        self.list.retain(|(known, _)| known != name);
+        if *name == header::CONTENT_TYPE {
+            self.content_type = None;
+        }
+        self.others.retain(|(known, _)| known != name);
     }
 
     /// Returns the first value of that name, in any case.
     pub fn first(&self, name: &str) -> Option<&HeaderValue> {
-        self.list.iter().find(|(known, _)| known.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter().find(|(known, _)| known.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// Returns every header in order.
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        self.list.iter().map(|(name, value)| (name, value))
+        let content_type = self.content_type.iter().map(|value| (&header::CONTENT_TYPE, value));
+        content_type.chain(self.others.iter().map(|(name, value)| (name, value)))
     }
 
     /// Returns how many headers there are.
     pub fn len(&self) -> usize {
-        self.list.len()
+        usize::from(self.content_type.is_some()) + self.others.len()
     }
 
     /// Says whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.len() == 0
     }
 }
 
 /// Converts to the `http` crate's map.
 impl From<Fields> for HeaderMap {
     fn from(fields: Fields) -> Self {
-        let mut map = Self::with_capacity(fields.list.len());
-        for (name, value) in fields.list {
+        let mut map = Self::with_capacity(fields.len());
+        if let Some(content_type) = fields.content_type {
+            map.append(header::CONTENT_TYPE, content_type);
+        }
+        for (name, value) in fields.others {
             map.append(name, value);
         }
         map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_type_is_a_header_like_others() {
+        let mut fields = Fields::default();
+        let (html, json) = (HeaderValue::from_static("text/html"), HeaderValue::from_static("application/json"));
+        fields.append(header::AGE, HeaderValue::from_static("1"));
+        fields.append(header::CONTENT_TYPE, html.clone());
+        fields.append(header::CONTENT_TYPE, json.clone());
+        let types: Vec<_> = fields.iter().filter(|(name, _)| **name == header::CONTENT_TYPE).collect();
+        assert_eq!(types.len(), 2);
+        assert_eq!((fields.len(), fields.first("Content-Type")), (3, Some(&html)));
+        fields.insert(header::CONTENT_TYPE, json.clone());
+        assert_eq!((fields.len(), fields.first("content-type")), (2, Some(&json)));
+        fields.remove(&header::CONTENT_TYPE);
+        assert_eq!((fields.len(), fields.first("content-type")), (1, None));
+        assert_eq!(HeaderMap::from(fields).len(), 1);
     }
 }

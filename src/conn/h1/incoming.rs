@@ -32,6 +32,7 @@ pub(super) struct Pending {
 }
 
 /// Where a body goes.
+#[allow(clippy::large_enum_variant, reason = "the body it is a part of is boxed")]
 enum Sink {
     Collect { pending: Pending, bytes: Vec<u8>, limit: usize },
     Stream(BodySender),

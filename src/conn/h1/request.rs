@@ -66,7 +66,7 @@ impl H1 {
                     Response::status_only(StatusCode::NO_CONTENT).with_header(header::ALLOW, allow.clone());
                 self.unserved(env, io, head, bytes, exchange, method, response);
             }
-            Found::NotFound => {
+            Found::Nothing => {
                 let response = not_found(head, env.view.table.allow_all());
                 self.unserved(env, io, head, bytes, exchange, method, response);
             }

@@ -1,0 +1,97 @@
+//! What a request costs the allocator: nothing on a static route, its future and its body on an inline one.
+//!
+//! A binary of its own, since it replaces the allocator.
+#![allow(unsafe_code, clippy::unwrap_used)]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    io::{Read, Write},
+    net::TcpStream,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use windlass::{Body, Request, Response, Router, Server, actors::Cores, get, static_route};
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: every call is handed to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: as this function's own contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as this function's own contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Relaxed);
+        // SAFETY: as this function's own contract.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const REQUESTS: u64 = 1000;
+
+fn sync_handler(_: Request) -> Response {
+    Response::json_text(r#"{"message":"Hello, World!"}"#)
+}
+
+async fn async_handler(_: Request) -> Response {
+    Response::json_text(r#"{"message":"Hello, World!"}"#)
+}
+
+fn body_handler(_: Request) -> Response {
+    Response::text(Body::from(vec![b'x'; 100]))
+}
+
+/// Counts the allocations of the whole process for so many requests on a warm connection.
+fn allocations(stream: &mut TcpStream, path: &str) -> u64 {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n");
+    let mut buffer = [0; 4096];
+    let mut round = || {
+        stream.write_all(request.as_bytes()).unwrap();
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(buffer[..count].starts_with(b"HTTP/1.1 200 OK\r\n"));
+    };
+    (0..REQUESTS).for_each(|_| round());
+    let before = ALLOCATIONS.load(Relaxed);
+    (0..REQUESTS).for_each(|_| round());
+    ALLOCATIONS.load(Relaxed) - before
+}
+
+/// A few of a thousand may be the second's new Date or a table that grows.
+const STRAY: u64 = 8;
+
+#[test]
+fn requests_allocate_no_more_than_they_must() {
+    let router = Router::new()
+        .route(static_route("/static", "Hello, World!"))
+        .route(get("/sync", sync_handler))
+        .route(get("/async", async_handler))
+        .route(get("/body", body_handler));
+    let server = Server::builder()
+        .listen("127.0.0.1:0".parse().unwrap())
+        .cores(Cores::Unpinned(1))
+        .router(router)
+        .start()
+        .unwrap();
+    let mut stream = TcpStream::connect(server.tcp_address().unwrap()).unwrap();
+    let mut count = |path| allocations(&mut stream, path);
+    let (fixed, sync, future, body) = (count("/static"), count("/sync"), count("/async"), count("/body"));
+    println!(
+        "allocations of {REQUESTS} requests: static {fixed}, sync {sync}, async fn {future}, with a body {body}"
+    );
+    assert!(fixed <= STRAY, "a static route allocates: {fixed} in {REQUESTS} requests");
+    assert!(sync <= STRAY, "an inline handler with a static body allocates: {sync}");
+    assert!(future <= REQUESTS + STRAY, "an inline async handler allocates more than its future: {future}");
+    assert!(body <= REQUESTS + STRAY, "an inline handler allocates more than its body: {body}");
+}
