@@ -132,7 +132,7 @@ fn wakes_arrive_once_between_two_turns_and_again_after() {
         });
         inside.recv_timeout(LONG).unwrap();
         for _ in 0..100 {
-            waker.clone().wake();
+            waker.wake_by_ref();
         }
         drop(release);
         assert_eq!(rig.told(), Told::Woken(7));
