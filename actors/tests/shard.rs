@@ -337,11 +337,13 @@ fn a_sleeping_shard_takes_no_turns() {
         let rig = Rig::new(host, 1);
         rig.shards[0].try_send(Order::Echo(1)).unwrap();
         assert_eq!(rig.told(), Told::Echo(1));
-        // One turn may still be on its way to sleep.
-        thread::sleep(Duration::from_millis(20));
-        let before = rig.shards[0].stats().turns();
-        thread::sleep(Duration::from_millis(50));
-        assert_eq!(rig.shards[0].stats().turns(), before);
+        let turns_in = |time: Duration| {
+            let before = rig.shards[0].stats().turns();
+            thread::sleep(time);
+            rig.shards[0].stats().turns() - before
+        };
+        wait_until("it sleeps", || turns_in(Duration::from_millis(2)) == 0);
+        assert_eq!(turns_in(Duration::from_millis(50)), 0);
     }
 }
 
