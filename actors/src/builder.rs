@@ -37,9 +37,10 @@ pub struct Builder {
     on_failure: Option<FailureHook>,
 }
 
-impl Builder {
-    pub(crate) fn new() -> Self {
-        Self {
+impl System {
+    /// Says how a system shall be.
+    pub fn builder() -> Builder {
+        Builder {
             name: "shard".to_owned(),
             cores: Cores::default(),
             host: Host::default(),
@@ -47,7 +48,9 @@ impl Builder {
             on_failure: None,
         }
     }
+}
 
+impl Builder {
     /// Names the system; its threads are called by it and their shard's index. Default: `shard`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {

@@ -86,8 +86,8 @@ impl Local {
         if self.0.closing.get() {
             return;
         }
-        let key = self.guests().insert(Arc::clone(&wakeable));
-        self.0.remote.stats.set_guests(self.guests().living());
+        let key = self.table().insert(Arc::clone(&wakeable));
+        self.0.remote.stats.set_guests(self.table().living());
         let (guests, remote) = (Rc::clone(&self.0.guests), Arc::clone(&self.0.remote));
         self.0.host.spawn_local(guest::host(guests, remote, wakeable, key, future));
     }
@@ -114,8 +114,8 @@ impl Local {
     }
 
     /// Returns how many futures this shard hosts, actors included.
-    pub fn hosted(&self) -> usize {
-        self.guests().living()
+    pub fn guests(&self) -> usize {
+        self.table().living()
     }
 
     /// Returns the eventfd that is written when this shard sleeps and something was sent to it.
@@ -169,7 +169,7 @@ impl Local {
         now.saturating_duration_since(self.0.resumed.get())
     }
 
-    pub(crate) fn guests(&self) -> RefMut<'_, Guests> {
+    pub(crate) fn table(&self) -> RefMut<'_, Guests> {
         self.0.guests.borrow_mut()
     }
 
@@ -184,7 +184,7 @@ impl Local {
     /// Takes no more guests and cancels those that live.
     pub(crate) fn close(&self) {
         self.0.closing.set(true);
-        let guests = self.guests().all();
+        let guests = self.table().all();
         for guest in guests {
             guest.cancel();
         }

@@ -81,17 +81,17 @@ async fn farewell(local: &Local) {
         for wakeable in woken.drain(..) {
             call_guest(local, &wakeable);
         }
-        if local.hosted() == 0 {
+        if local.guests() == 0 {
             return;
         }
         host::yield_now().await;
     }
-    tracing::error!(shard = local.shard(), guests = local.hosted(), "cancelled guests do not end");
+    tracing::error!(shard = local.shard(), guests = local.guests(), "cancelled guests do not end");
 }
 
 /// Asks the executor to run a guest.
 fn call_guest(local: &Local, wakeable: &Wakeable) {
-    let host = wakeable.key().and_then(|key| local.guests().call(key));
+    let host = wakeable.key().and_then(|key| local.table().call(key));
     if let Some(host) = host {
         host.wake();
     }
@@ -104,7 +104,7 @@ impl<D: Driver> Shard<D> {
             self.messages();
             self.wakes();
             self.timers();
-            if self.local.guests().due() > 0 {
+            if self.local.table().due() > 0 {
                 host::yield_now().await;
             }
             if self.has_stopped() {
@@ -193,7 +193,7 @@ impl<D: Driver> Shard<D> {
 
     /// Decides how long the driver may wait; anything but `Poll` leaves the doorbell armed.
     fn wait(&mut self) -> Wait {
-        if self.driver.pending() || self.remote.has_work() || self.local.guests().due() > 0 {
+        if self.driver.pending() || self.remote.has_work() || self.local.table().due() > 0 {
             return Wait::Poll;
         }
         let deadline = earliest(self.local.timers().next(), self.driver.deadline());
@@ -230,7 +230,7 @@ impl<D: Driver> Shard<D> {
 
     /// Has every actor look at the phase.
     fn wake_guests(&self) {
-        let guests = self.local.guests().all();
+        let guests = self.local.table().all();
         for guest in guests {
             std::task::Wake::wake(guest);
         }

@@ -70,14 +70,14 @@ impl SpawnOptions {
     }
 }
 
-/// An actor's place in the system; dropped when it has ended, or never began. Nobody waits for it any more then.
-pub(crate) struct Place<M> {
+/// An actor's lease in the system; dropped when it has ended, or never began. Nobody waits for it any more then.
+pub(crate) struct Lease<M> {
     pub(crate) post: Arc<Post<M>>,
     pub(crate) census: Arc<Census>,
     pub(crate) settled: Settled,
 }
 
-impl<M> Drop for Place<M> {
+impl<M> Drop for Lease<M> {
     fn drop(&mut self) {
         self.post.mailbox.close();
         self.post.mailbox.abandon();
@@ -97,13 +97,13 @@ enum End {
 
 /// Runs an actor, life after life.
 pub(crate) async fn supervise<A: Actor>(
-    place: Place<A::Msg>,
+    lease: Lease<A::Msg>,
     options: SpawnOptions,
     mut factory: impl FnMut() -> A,
     local: Local,
 ) {
-    let counters = &place.census.counters;
-    let mut cx = Context::new(Arc::clone(&place.post), local, Arc::clone(&place.census));
+    let counters = &lease.census.counters;
+    let mut cx = Context::new(Arc::clone(&lease.post), local, Arc::clone(&lease.census));
     let mut restarts = Restarts::default();
     loop {
         let end = live(&mut factory, &mut cx).await;

@@ -13,7 +13,6 @@ use std::{
 use crate::{
     actor::Actor,
     address::{Addr, Post},
-    builder::Builder,
     census::Census,
     error::{ShardFailure, SpawnError},
     local::Local,
@@ -97,11 +96,6 @@ struct Handle {
 }
 
 impl System {
-    /// Says how a system shall be.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     pub(crate) fn new(census: Arc<Census>, threads: Vec<JoinHandle<()>>) -> Self {
         Self(Arc::new(Handle { census, threads: Mutex::new(threads), stopped_before: AtomicU64::new(u64::MAX) }))
     }
@@ -159,11 +153,11 @@ impl System {
         let address = post.address();
 
         census.counters.started.fetch_add(1, Ordering::Relaxed);
-        let place = supervisor::Place { post, settled: shard.settle(), census };
+        let lease = supervisor::Lease { post, settled: shard.settle(), census };
         let call = move || {
             let Some(local) = Local::current() else { return };
-            let wakeable = Arc::clone(&place.post.wakeable);
-            local.attach(wakeable, supervisor::supervise(place, options, factory, local.clone()));
+            let wakeable = Arc::clone(&lease.post.wakeable);
+            local.attach(wakeable, supervisor::supervise(lease, options, factory, local.clone()));
         };
         shard.run(Box::new(call)).map_err(|refused| match refused.is_full() {
             true => SpawnError::Full,

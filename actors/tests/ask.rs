@@ -1,4 +1,5 @@
 //! Questions and answers, from every kind of place.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The pool: two lanes, bounded, with deadlines; panics contained.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 mod common;
 

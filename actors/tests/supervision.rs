@@ -1,4 +1,5 @@
 //! Panics, failures, restarts.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 mod common;
 

@@ -5,7 +5,7 @@
 
 use std::{future::Future, io, time::Duration};
 
-use glommio::{LocalExecutorBuilder, Placement};
+use glommio::{LocalExecutorBuilder, Placement, TaskQueueHandle};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{contain::contain, error::panic_message};
@@ -14,8 +14,10 @@ use crate::{contain::contain, error::panic_message};
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Its rings carry a timer and an eventfd, nothing else.
 const RING_DEPTH: usize = 16;
-/// How often it turns its reactor while guests are busy.
-const PREEMPT: Duration = Duration::from_millis(1);
+/// Its preemption timer must never fire. glommio 0.9 arms the timer, then looks whether it has fired, then runs tasks;
+/// if it has (the kernel took the core away for that long in between), the executor parks although tasks are ready,
+/// and nothing here would ever wake it. Nothing here needs the reactor turns that the timer forces either.
+const PREEMPT: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 pub(super) fn run<T>(core: Option<usize>, future: impl Future<Output = T>) -> io::Result<T> {
     raise_memlock();
@@ -30,7 +32,12 @@ pub(super) fn run<T>(core: Option<usize>, future: impl Future<Output = T>) -> io
 }
 
 pub(super) fn spawn_local(future: impl Future<Output = ()> + 'static) {
-    drop(glommio::spawn_local(future).detach());
+    // `spawn_local` would poll the future at once, inside whatever the caller is doing.
+    match glommio::spawn_local_into(future, TaskQueueHandle::default()) {
+        Ok(task) => drop(task.detach()),
+        // The default queue lives as long as the executor.
+        Err(error) => tracing::error!(%error, "glommio does not take a task"),
+    }
 }
 
 /// Raises the soft limit of locked memory to the hard one: rings count against it. Failing is told by the ring.

@@ -9,7 +9,10 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::job::{BlockingJob, Job, JobFuture, JobHandle, Refusal};
+use super::{
+    job::{BlockingJob, Job, JobFuture, Refusal},
+    ticket::JobHandle,
+};
 use crate::{
     contain::{contain, contained},
     error::PoolError,

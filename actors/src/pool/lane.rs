@@ -1,63 +1,25 @@
-//! A lane: a bounded queue of jobs, the threads that serve it, and its counters.
+//! A lane: a bounded queue of jobs and the threads that serve it.
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering},
     time::Instant,
 };
 
 use tokio::sync::watch;
 
-use super::job::{Kind, Refusal, Rejected, Ticket};
-use crate::{contain::contain, error::TellError, mailbox::Queue};
-
-/// What a lane counted since its start, and what it holds.
-///
-/// `submitted = queued + running + done + panicked + late + cancelled + refused`, once nothing moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct LaneStats {
-    /// Jobs taken.
-    pub submitted: u64,
-    /// Jobs given back because the queue was full.
-    pub rejected: u64,
-    /// Jobs that wait.
-    pub queued: usize,
-    /// Jobs that run.
-    pub running: usize,
-    /// Jobs that ran to their end.
-    pub done: u64,
-    /// Jobs that panicked, in running or in being refused.
-    pub panicked: u64,
-    /// Jobs refused because they were not started by their time.
-    pub late: u64,
-    /// Jobs cancelled by their handle, and running ones dropped by a stop.
-    pub cancelled: u64,
-    /// Jobs refused by a stop.
-    pub refused: u64,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    submitted: AtomicU64,
-    rejected: AtomicU64,
-    queued: AtomicUsize,
-    running: AtomicUsize,
-    done: AtomicU64,
-    panicked: AtomicU64,
-    late: AtomicU64,
-    cancelled: AtomicU64,
-    refused: AtomicU64,
-}
+use super::{
+    job::{Kind, Refusal, Rejected},
+    tally::Tally,
+    ticket::{Running, Ticket},
+};
+use crate::{error::TellError, mailbox::Queue};
 
 pub(super) struct Lane<J: ?Sized + Kind> {
     /// Holds cancelled tickets too, so it is twice as long as jobs may wait; see `purge`.
     pub(super) tickets: Queue<Arc<Ticket<J>>>,
     capacity: usize,
-    counters: Counters,
+    pub(super) tally: Arc<Tally>,
     purging: Mutex<()>,
     /// Turns true when workers shall drop what they run.
     leave: watch::Sender<bool>,
@@ -71,7 +33,7 @@ impl<J: ?Sized + Kind> Lane<J> {
         Arc::new(Self {
             tickets: Queue::new(2 * capacity),
             capacity,
-            counters: Counters::default(),
+            tally: Arc::default(),
             purging: Mutex::new(()),
             leave: watch::Sender::new(false),
             threads: Mutex::new(0),
@@ -85,12 +47,12 @@ impl<J: ?Sized + Kind> Lane<J> {
         start_by: Option<Instant>,
     ) -> Result<Arc<Ticket<J>>, Rejected<J>> {
         let room = |queued: usize| (queued < self.capacity).then_some(queued + 1);
-        if self.counters.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
-            self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        if self.tally.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
+            self.tally.rejected.fetch_add(1, Ordering::Relaxed);
             return Err(Rejected { job, why: Refusal::Full });
         }
-        self.counters.submitted.fetch_add(1, Ordering::Relaxed);
-        let ticket = Ticket::new(Arc::clone(self), job, start_by);
+        self.tally.submitted.fetch_add(1, Ordering::Relaxed);
+        let ticket = Ticket::new(Arc::clone(&self.tally), job, start_by);
         match self.push(Arc::clone(&ticket)) {
             Ok(()) => Ok(ticket),
             Err(ticket) => Err(self.give_back(&ticket)),
@@ -98,8 +60,8 @@ impl<J: ?Sized + Kind> Lane<J> {
     }
 
     fn give_back(&self, ticket: &Ticket<J>) -> Rejected<J> {
-        self.counters.queued.fetch_sub(1, Ordering::Relaxed);
-        self.counters.submitted.fetch_sub(1, Ordering::Relaxed);
+        self.tally.queued.fetch_sub(1, Ordering::Relaxed);
+        self.tally.submitted.fetch_sub(1, Ordering::Relaxed);
         // Nobody else has seen the ticket, so the job is in it.
         let job = ticket.take().unwrap_or_else(|| unreachable!("a ticket that was never queued keeps its job"));
         Rejected { job, why: Refusal::Stopped }
@@ -142,31 +104,15 @@ impl<J: ?Sized + Kind> Lane<J> {
     pub(super) fn start(&self, ticket: &Arc<Ticket<J>>) -> Option<(Box<J>, Running<J>)> {
         let job = ticket.take()?;
         if ticket.start_by.is_some_and(|at| at <= Instant::now()) {
-            self.refuse(job, Refusal::Late);
+            self.tally.refuse(job, Refusal::Late);
             return None;
         }
-        self.counters.queued.fetch_sub(1, Ordering::Relaxed);
-        self.counters.running.fetch_add(1, Ordering::Relaxed);
-        Some((job, Running { ticket: Arc::clone(ticket), outcome: None }))
-    }
-
-    /// Refuses a job that was taken out of its ticket unstarted.
-    pub(super) fn refuse(&self, job: Box<J>, why: Refusal) {
-        self.counters.queued.fetch_sub(1, Ordering::Relaxed);
-        let counter = match contain(|| job.refuse(why)) {
-            Err(_) => &self.counters.panicked,
-            Ok(()) => match why {
-                Refusal::Late => &self.counters.late,
-                Refusal::Cancelled => &self.counters.cancelled,
-                Refusal::Full | Refusal::Stopped => &self.counters.refused,
-            },
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+        Some((job, ticket.run()))
     }
 
     fn refuse_ticket(&self, ticket: &Ticket<J>) {
         if let Some(job) = ticket.take() {
-            self.refuse(job, Refusal::Stopped);
+            self.tally.refuse(job, Refusal::Stopped);
         }
     }
 
@@ -204,22 +150,6 @@ impl<J: ?Sized + Kind> Lane<J> {
             threads = self.thread_left.wait_timeout(threads, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
-
-    pub(super) fn stats(&self) -> LaneStats {
-        let counters = &self.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        LaneStats {
-            submitted: read(&counters.submitted),
-            rejected: read(&counters.rejected),
-            queued: counters.queued.load(Ordering::Relaxed),
-            running: counters.running.load(Ordering::Relaxed),
-            done: read(&counters.done),
-            panicked: read(&counters.panicked),
-            late: read(&counters.late),
-            cancelled: read(&counters.cancelled),
-            refused: read(&counters.refused),
-        }
-    }
 }
 
 /// A thread of a lane.
@@ -229,37 +159,5 @@ impl<J: ?Sized + Kind> Drop for Presence<J> {
     fn drop(&mut self) {
         *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.0.thread_left.notify_all();
-    }
-}
-
-/// A job that runs. Dropped without an outcome it was cancelled.
-pub(super) struct Running<J: ?Sized + Kind> {
-    ticket: Arc<Ticket<J>>,
-    outcome: Option<Outcome>,
-}
-
-enum Outcome {
-    Done,
-    Panicked,
-}
-
-impl<J: ?Sized + Kind> Running<J> {
-    /// Notes how the job ended: `Err` for a panic.
-    pub(super) fn end<E>(mut self, outcome: Result<(), E>) {
-        self.outcome = Some(if outcome.is_ok() { Outcome::Done } else { Outcome::Panicked });
-    }
-}
-
-impl<J: ?Sized + Kind> Drop for Running<J> {
-    fn drop(&mut self) {
-        self.ticket.over();
-        let counters = &self.ticket.lane.counters;
-        let counter = match self.outcome {
-            Some(Outcome::Done) => &counters.done,
-            Some(Outcome::Panicked) => &counters.panicked,
-            None => &counters.cancelled,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-        counters.running.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -6,6 +6,8 @@
 mod call;
 mod job;
 mod lane;
+mod tally;
+mod ticket;
 mod worker;
 
 use std::{
@@ -22,8 +24,9 @@ use tokio::sync::{Semaphore, oneshot};
 use self::{call::Call, lane::Lane};
 pub use self::{
     call::Outcome,
-    job::{BlockingJob, Job, JobFuture, JobHandle, Refusal, Rejected},
-    lane::LaneStats,
+    job::{BlockingJob, Job, JobFuture, Refusal, Rejected},
+    tally::LaneStats,
+    ticket::JobHandle,
 };
 use crate::undelivered::Undelivered;
 
@@ -213,7 +216,7 @@ impl Pool {
 
     /// Returns the counts.
     pub fn stats(&self) -> PoolStats {
-        PoolStats { jobs: self.0.jobs.stats(), blocking: self.0.blocking.stats() }
+        PoolStats { jobs: self.0.jobs.tally.stats(), blocking: self.0.blocking.tally.stats() }
     }
 
     /// Stops the pool and waits for it, for `timeout` at most.

@@ -12,8 +12,9 @@ use tokio::{
 };
 
 use super::{
-    job::{BlockingJob, Job, Ticket},
+    job::{BlockingJob, Job},
     lane::{Lane, Presence},
+    ticket::Ticket,
 };
 use crate::{
     contain::{contain, contained},
