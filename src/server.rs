@@ -3,6 +3,7 @@
 mod drain;
 mod engine;
 mod operations;
+mod pool;
 
 use std::{
     fmt,
@@ -23,6 +24,7 @@ use crate::{
 
 pub use drain::DrainReport;
 pub use operations::Operations;
+pub use pool::PoolSettings;
 
 /// An address to listen on, and what comes first on its connections.
 #[derive(Clone, Debug)]
@@ -55,56 +57,6 @@ pub struct Builder {
     pool: PoolSettings,
     metrics: bool,
     operations: Operations,
-}
-
-/// Sizes of the pool for async routes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
-#[non_exhaustive]
-pub struct PoolSettings {
-    /// Worker threads for async handlers. Default `None`: one for each shard, two at least.
-    pub workers: Option<usize>,
-    /// Jobs that may wait for a worker. Default 1024. Then `503`.
-    pub queue: usize,
-    /// Jobs one worker runs at once. Default 256.
-    pub jobs_per_worker: usize,
-    /// Threads for sync handlers. Default 16.
-    pub blocking_threads: usize,
-    /// Jobs that may wait for such a thread. Default 1024. Then `503`.
-    pub blocking_queue: usize,
-    /// Niceness of the threads for sync handlers, 0 to 19. Default 10: when they compute, shards come first.
-    pub blocking_nice: i32,
-}
-
-impl Default for PoolSettings {
-    fn default() -> Self {
-        Self {
-            workers: None,
-            queue: 1024,
-            jobs_per_worker: 256,
-            blocking_threads: 16,
-            blocking_queue: 1024,
-            blocking_nice: 10,
-        }
-    }
-}
-
-impl PoolSettings {
-    /// Says whether the sizes make a pool.
-    ///
-    /// # Errors
-    ///
-    /// Names the one that does not, and what it may be.
-    pub fn check(&self) -> Result<(), String> {
-        let wrong = |what: &str| Err(format!("pool: {what}"));
-        match self {
-            Self { workers: Some(0 | 1025..), .. } => wrong("workers must be from 1 to 1024"),
-            Self { jobs_per_worker: 0, .. } => wrong("jobs_per_worker must be 1 at least"),
-            Self { blocking_threads: 0 | 4097.., .. } => wrong("blocking_threads must be from 1 to 4096"),
-            Self { blocking_nice: ..0 | 20.., .. } => wrong("blocking_nice must be from 0 to 19"),
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Builder {
@@ -263,17 +215,6 @@ fn engine_options(limits: &Limits, shards: usize) -> EngineOptions {
     });
     let max_connections = all.div_ceil(shards).max(1);
     EngineOptions { max_connections, linger_bytes: limits.discard_bytes, ..EngineOptions::default() }
-}
-
-fn start_pool(settings: &PoolSettings, shards: usize) -> std::io::Result<Pool> {
-    Pool::builder()
-        .workers(settings.workers.unwrap_or(shards.max(2)))
-        .queue(settings.queue)
-        .in_flight(settings.jobs_per_worker)
-        .blocking_threads(settings.blocking_threads)
-        .blocking_queue(settings.blocking_queue)
-        .nice(settings.blocking_nice)
-        .build()
 }
 
 fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>, StartError> {
