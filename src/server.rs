@@ -165,9 +165,8 @@ impl Builder {
         let metrics = Metrics::new(shards, self.metrics);
         let mut routes = self.router.routes;
         routes.list.extend(self.operations.routes(&metrics));
-        let pool = self.pool.clone();
-        let source =
-            Source::new(routes, metrics.clone(), move || start_pool(&pool, shards)).map_err(StartError::Routes)?;
+        let pool = pool::Starter::new(self.pool, shards);
+        let source = Source::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
         let bind = |e: &Entrance| bind(&e.listen, shards, &self.listen_options).map_err(StartError::Bind);
         let mut bound = self.entrances.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
 
