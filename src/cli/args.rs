@@ -33,9 +33,9 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Vec<String>,
     /// Number of shards [default: one for each core this process may use]
-    #[arg(long, value_name = "N", conflicts_with = "cores")]
+    #[arg(long, value_name = "N")]
     pub(super) shards: Option<usize>,
-    /// Cores to pin one shard each to, such as 0,2-3
+    /// Cores to pin one shard each to, such as 0,2-3; with --shards the two must agree
     #[arg(long, value_name = "LIST")]
     pub(super) cores: Option<String>,
     /// Worker threads for async routes [default: one for each shard, at least two]

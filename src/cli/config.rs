@@ -116,10 +116,13 @@ impl Config {
     }
 
     pub(super) fn cores(&self) -> Result<Cores, String> {
-        match (&self.cores, self.shards) {
-            (Some(_), Some(_)) => Err("shards and cores exclude each other: cores says both".to_owned()),
+        let list = self.cores.as_deref().map(args::cores).transpose()?;
+        match (list, self.shards) {
             (_, Some(0)) => Err("there must be at least one shard".to_owned()),
-            (Some(list), None) => Ok(Cores::List(args::cores(list)?)),
+            (Some(list), Some(shards)) if list.len() != shards => {
+                Err(format!("{shards} shards but {} cores: each shard takes one", list.len()))
+            }
+            (Some(list), _) => Ok(Cores::List(list)),
             (None, Some(shards)) if self.unpinned => Ok(Cores::Unpinned(shards)),
             (None, Some(shards)) => Ok(Cores::Count(shards)),
             (None, None) if self.unpinned => Err("unpinned needs the number of shards".to_owned()),
@@ -183,6 +186,7 @@ mod tests {
         assert!(parse("cores = \"x\"").unwrap_err().contains("list of cores"));
         assert!(parse("listen = [\"nowhere\"]").unwrap_err().contains("nowhere"));
         assert!(parse("trusted_proxies = [\"x\"]").unwrap_err().contains("'x'"));
+        assert!(parse("shards = 3\ncores = \"0-1\"").unwrap_err().contains("3 shards but 2 cores"));
         assert!(parse("shards = 0").unwrap_err().contains("at least one"));
     }
 }

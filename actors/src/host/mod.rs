@@ -2,6 +2,7 @@
 
 #[cfg(feature = "glommio")]
 mod glommio;
+mod slice;
 mod tokio;
 
 use std::{
@@ -38,6 +39,9 @@ impl Host {
     ///
     /// The system refuses the pinning or what the executor needs; the cause is named.
     pub(crate) fn run<T>(self, core: Option<usize>, future: impl Future<Output = T>) -> io::Result<T> {
+        if let Err(error) = slice::shorten() {
+            tracing::debug!(%error, "no short time slices: threads that compute may delay this shard");
+        }
         match self {
             #[cfg(feature = "glommio")]
             Self::Glommio => glommio::run(core, future),
