@@ -46,8 +46,8 @@ impl<E: Engine<Connections>> Shard<E> {
 
     fn look_at_timers(&mut self) {
         for _ in 0..TIMERS_PER_TURN {
-            let Some((at, id)) = self.connections.due() else { return };
-            self.engine.visit(&mut self.connections, id, |connections, conn| connections.look_at_timers(conn, at));
+            let Some(id) = self.connections.due() else { return };
+            self.engine.visit(&mut self.connections, id, |connections, conn| connections.look_at_timers(conn));
         }
     }
 

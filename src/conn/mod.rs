@@ -22,7 +22,7 @@ use crate::{
 
 pub(crate) use env::{Common, Env, Tally};
 use h1::H1;
-use timers::{Deadlines, Timer, Timers};
+use timers::{Timer, Timers};
 
 /// What other threads tell a shard.
 pub(crate) enum Msg {
@@ -117,7 +117,7 @@ impl Conn {
             io.timers.start(Timer::Linger, env.now, Some(env.timeouts.linger));
         }
         self.count_activity(env);
-        env.deadlines.schedule(self.io.id, &mut self.io.timers);
+        env.deadlines.schedule(self.io.id, &self.io.timers);
     }
 
     fn count_activity(&mut self, env: &Env) {
@@ -166,13 +166,12 @@ impl Connections {
     }
 
     /// Takes the next connection with a timer that may be due.
-    pub(crate) fn due(&mut self) -> Option<(Instant, ConnId)> {
+    pub(crate) fn due(&mut self) -> Option<ConnId> {
         self.env.deadlines.pop(self.env.now)
     }
 
     /// Looks at a connection's timers.
-    pub(crate) fn look_at_timers(&mut self, conn: &mut Conn, at: Instant) {
-        Deadlines::looked_at(&mut conn.io.timers, at);
+    pub(crate) fn look_at_timers(&mut self, conn: &mut Conn) {
         conn.feed(&mut self.env, |h1, env, io| {
             if let Some(timer) = io.timers.due(env.now) {
                 io.timers.clear(timer);

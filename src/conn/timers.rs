@@ -1,12 +1,12 @@
 //! The timers of one connection, and the deadlines of one shard's connections.
 //!
-//! Each connection has a table of timers; the shard has one heap. A connection is in the heap at most once for
-//! every earlier deadline it ever had: moving a timer back costs nothing, the entry is looked at when it comes up
-//! and put back for what the table says by then.
+//! Each connection has a table of timers; the shard has one entry for each slot. Moving a timer back costs nothing:
+//! the entry is looked at when it comes up and put back for what the table says by then. An entry outlives its
+//! connection and serves the next one in the slot, so there are never more entries than slots, however fast
+//! connections come and go.
 
 use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
@@ -53,8 +53,6 @@ impl Timer {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     at: [Option<Instant>; Timer::ALL.len()],
-    /// When the shard's heap will look at this connection.
-    scheduled: Option<Instant>,
 }
 
 impl Timers {
@@ -89,40 +87,54 @@ impl Timers {
     }
 }
 
+/// When to look at one slot, and for whom.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// As in the set; `None`: not in the set.
+    at: Option<Instant>,
+    id: ConnId,
+}
+
 /// The deadlines of a shard's connections, earliest first.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    heap: BinaryHeap<Reverse<(Instant, ConnId)>>,
+    set: BTreeSet<(Instant, u32)>,
+    slots: Vec<Entry>,
 }
 
 impl Deadlines {
     /// Makes sure that the connection is looked at when its earliest timer is due.
-    pub(super) fn schedule(&mut self, id: ConnId, timers: &mut Timers) {
+    pub(super) fn schedule(&mut self, id: ConnId, timers: &Timers) {
         let Some(earliest) = timers.earliest() else { return };
-        if timers.scheduled.is_none_or(|scheduled| earliest < scheduled) {
-            timers.scheduled = Some(earliest);
-            self.heap.push(Reverse((earliest, id)));
+        let slot = id.slot as usize;
+        if slot >= self.slots.len() {
+            self.slots.resize(slot + 1, Entry { at: None, id });
+        }
+        let entry = &mut self.slots[slot];
+        entry.id = id;
+        if entry.at.is_none_or(|at| earliest < at) {
+            if let Some(later) = entry.at.replace(earliest) {
+                self.set.remove(&(later, id.slot));
+            }
+            self.set.insert((earliest, id.slot));
         }
     }
 
     /// Returns when the first connection has to be looked at.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.set.first().map(|(at, _)| *at)
     }
 
-    /// Takes the next connection to look at; the caller tells it with [`looked_at`](Self::looked_at).
-    pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, ConnId)> {
-        if self.next()? > now {
+    /// Takes the next connection to look at; it may be gone.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<ConnId> {
+        let (at, slot) = *self.set.first()?;
+        if at > now {
             return None;
         }
-        self.heap.pop().map(|Reverse(entry)| entry)
-    }
-
-    /// Notes that the entry for `at` is out of the heap.
-    pub(super) fn looked_at(timers: &mut Timers, at: Instant) {
-        if timers.scheduled == Some(at) {
-            timers.scheduled = None;
-        }
+        self.set.pop_first();
+        let entry = &mut self.slots[slot as usize];
+        entry.at = None;
+        Some(entry.id)
     }
 }
 
@@ -139,13 +151,12 @@ mod tests {
         for second in 0..100 {
             let now = start + Duration::from_secs(second);
             timers.set(Timer::Idle, now, Some(Duration::from_secs(60)));
-            due.schedule(ID, &mut timers);
+            due.schedule(ID, &timers);
         }
-        assert_eq!(due.heap.len(), 1);
-        let (at, id) = due.pop(start + Duration::from_secs(100)).unwrap();
-        Deadlines::looked_at(&mut timers, at);
+        assert_eq!(due.set.len(), 1);
+        let id = due.pop(start + Duration::from_secs(100)).unwrap();
         assert_eq!((id, timers.due(start + Duration::from_secs(100))), (ID, None));
-        due.schedule(id, &mut timers);
+        due.schedule(id, &timers);
         assert_eq!(due.next(), Some(start + Duration::from_secs(159)));
     }
 
@@ -154,11 +165,28 @@ mod tests {
         let (mut due, mut timers) = (Deadlines::default(), Timers::default());
         let start = Instant::now();
         timers.set(Timer::Idle, start, Some(Duration::from_secs(60)));
-        due.schedule(ID, &mut timers);
+        due.schedule(ID, &timers);
         timers.set(Timer::Header, start, Some(Duration::from_secs(10)));
-        due.schedule(ID, &mut timers);
+        due.schedule(ID, &timers);
         assert_eq!(due.next(), Some(start + Duration::from_secs(10)));
         assert_eq!(timers.due(start + Duration::from_secs(10)), Some(Timer::Header));
+    }
+
+    #[test]
+    fn connections_that_come_and_go_leave_one_entry_a_slot() {
+        let mut due = Deadlines::default();
+        let start = Instant::now();
+        for generation in 0..1000 {
+            let now = start + Duration::from_millis(u64::from(generation));
+            let mut timers = Timers::default();
+            timers.set(Timer::Idle, now, Some(Duration::from_secs(60)));
+            due.schedule(ConnId { slot: 3, generation }, &timers);
+            timers.set(Timer::Job, now, Some(Duration::from_millis(100)));
+            due.schedule(ConnId { slot: 3, generation }, &timers);
+        }
+        assert_eq!(due.set.len(), 1);
+        assert_eq!(due.pop(start + Duration::from_secs(1)), Some(ConnId { slot: 3, generation: 999 }));
+        assert_eq!(due.next(), None);
     }
 
     #[test]
