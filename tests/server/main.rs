@@ -2,5 +2,7 @@
 
 mod common;
 
+mod attacks;
+mod bodies;
 mod dispatch;
 mod order;

@@ -10,6 +10,15 @@ use socket2::SockRef;
 
 use super::{PATIENCE, Reply};
 
+/// How a server ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// In order: all that was sent has come.
+    Fin,
+    /// Cut.
+    Reset,
+}
+
 /// One connection.
 pub(crate) struct Peer {
     stream: TcpStream,
@@ -40,6 +49,20 @@ impl Peer {
     /// Sends as much as the server takes; false when it has closed.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// Sends until the server has taken nothing for `patience`, or closed; returns how much it took.
+    pub(crate) fn send_until_stuck(&mut self, bytes: &[u8], patience: Duration) -> usize {
+        self.stream.set_write_timeout(Some(patience)).unwrap();
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.stream.write(&bytes[sent..]) {
+                Ok(count) => sent += count,
+                Err(_) => break,
+            }
+        }
+        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        sent
     }
 
     /// Sends a request without a body.
@@ -109,6 +132,21 @@ impl Peer {
     pub(crate) fn expect_close(&mut self) {
         let rest = self.rest();
         assert!(rest.is_empty(), "expected a close, got: {}", rest.escape_ascii());
+    }
+
+    /// Reads until the server ends the connection, one way or the other; returns what came and which way it was.
+    pub(crate) fn end(&mut self) -> (Vec<u8>, End) {
+        loop {
+            let mut buffer = [0; 64 * 1024];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return (std::mem::take(&mut self.received), End::Fin),
+                Ok(count) => self.received.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    return (std::mem::take(&mut self.received), End::Reset);
+                }
+                Err(error) => panic!("the server did not end the connection: {error}"),
+            }
+        }
     }
 
     /// Asserts that nothing comes for a while.
