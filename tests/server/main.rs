@@ -5,4 +5,8 @@ mod common;
 mod attacks;
 mod bodies;
 mod dispatch;
+mod limits;
 mod order;
+mod pipelines;
+mod replies;
+mod timeouts;

@@ -35,6 +35,11 @@ impl Peer {
         Self { stream, received: Vec::new() }
     }
 
+    /// Makes a second handle on the connection, to read while this one sends.
+    pub(crate) fn reader(&self) -> Self {
+        Self { stream: self.stream.try_clone().unwrap(), received: Vec::new() }
+    }
+
     /// Returns the address the server sees.
     pub(crate) fn local_address(&self) -> SocketAddr {
         self.stream.local_addr().unwrap()
@@ -102,7 +107,7 @@ impl Peer {
             }
             if self.read() == 0 {
                 let (reply, used) = Reply::parse(&self.received, method, true)
-                    .unwrap_or_else(|| panic!("the server closed within a reply: {}", self.received.escape_ascii()));
+                    .unwrap_or_else(|| panic!("the server closed within a reply: {}", shown(&self.received)));
                 self.received.drain(..used);
                 return reply;
             }
@@ -125,6 +130,23 @@ impl Peer {
             }
             assert!(self.read() > 0, "the server closed before: {}", bytes.escape_ascii());
         }
+    }
+
+    /// Reads this many bytes and throws them away.
+    #[track_caller]
+    pub(crate) fn until_count(&mut self, bytes: usize) {
+        while self.received.len() < bytes {
+            assert!(self.read() > 0, "the server closed after {} of {bytes} bytes", self.received.len());
+        }
+        self.received.drain(..bytes);
+    }
+
+    /// Says, without waiting, whether the server has ended the connection or sent something.
+    pub(crate) fn has_news(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let news = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        !news.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Reads until FIN and asserts that nothing came.
@@ -171,18 +193,24 @@ impl Peer {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Makes the kernel take as little as it may for this side.
-    pub(crate) fn shrink_receive_buffer(&self) {
-        SockRef::from(&self.stream).set_recv_buffer_size(2048).unwrap();
+    /// Bounds what the kernel takes for this side; below a segment (64 KiB on loopback) it trickles.
+    pub(crate) fn set_receive_buffer(&self, bytes: usize) {
+        SockRef::from(&self.stream).set_recv_buffer_size(bytes).unwrap();
     }
 
     #[track_caller]
     fn read(&mut self) -> usize {
         let mut buffer = [0; 64 * 1024];
         let count = self.stream.read(&mut buffer).unwrap_or_else(|error| {
-            panic!("reading failed: {error}; so far: {}", self.received.escape_ascii());
+            panic!("reading failed: {error}; so far: {}", shown(&self.received));
         });
         self.received.extend_from_slice(&buffer[..count]);
         count
     }
+}
+
+/// Shows the beginning of what came.
+fn shown(bytes: &[u8]) -> String {
+    let front = bytes[..bytes.len().min(500)].escape_ascii();
+    format!("{} bytes, {front}", bytes.len())
 }
