@@ -309,8 +309,32 @@ fn a_handler_may_answer_without_reading() {
         assert_eq!(peer.get("/small").text(), "small", "{path}: the body was skipped");
         let mut peer = connect(&server);
         peer.send(format!("PUT {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", 64 << 20));
-        assert_eq!(peer.reply().text(), "unread");
+        let reply = peer.reply();
+        assert!(reply.closes(), "{path}: the client is not told that the rest is too long to skip");
+        assert_eq!(reply.text(), "unread");
         assert!(!peer.try_send(vec![b'x'; 64 << 20]), "{path}: 64 MiB nobody wants were read");
+    }
+}
+
+#[test]
+fn a_body_may_be_sent_back_while_it_comes() {
+    let pass_on = |mut request: Request| request.take_body();
+    let router = Router::new()
+        .route(post("/inline", pass_on).streamed())
+        .route(post("/blocking", pass_on).streamed().run_async())
+        .route(post("/async", async |mut request: Request| request.take_body()).streamed().run_async());
+    let server = start(router);
+    let body: Vec<u8> = (0..24_u32 << 20).map(|n| (n % 251) as u8).collect();
+    for path in ["/inline", "/blocking", "/async"] {
+        let mut peer = connect(&server);
+        peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len()));
+        // A client that does not read what it gets back is stopped, and goes on when it does.
+        let sent = peer.send_until_stuck(&body, Duration::from_millis(400));
+        assert!(sent < body.len(), "{path}: nothing stopped the client");
+        let mut reader = peer.reader();
+        let reading = thread::spawn(move || reader.reply());
+        peer.send(&body[sent..]);
+        assert!(reading.join().unwrap().body == body, "{path}");
     }
 }
 

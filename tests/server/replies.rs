@@ -55,19 +55,20 @@ impl Source for Script {
     }
 }
 
-/// Serves a scripted body at `/inline` and `/async`.
+/// Serves a scripted body from a shard, from a worker and from a thread of its own.
 fn scripted(steps: &[Step], len_bytes: Option<u64>) -> Server {
     let steps: VecDeque<_> = steps.iter().cloned().collect();
     let handler = move |_: Request| Body::source(Script { steps: steps.clone(), len_bytes });
     start(
         Router::new()
             .route(get("/inline", handler.clone()))
-            .route(get("/async", handler).run_async())
+            .route(get("/blocking", handler.clone()).run_async())
+            .route(get("/async", move |request: Request| std::future::ready(handler(request))).run_async())
             .route(static_route("/static", "static")),
     )
 }
 
-const BOTH: [&str; 2] = ["/inline", "/async"];
+const LANES: [&str; 3] = ["/inline", "/async", "/blocking"];
 
 /// Sends a request without keep-alive for an old version.
 fn get_1_0(server: &Server, path: &str, lines: &str) -> Peer {
@@ -79,7 +80,7 @@ fn get_1_0(server: &Server, path: &str, lines: &str) -> Peer {
 #[test]
 fn a_stream_of_unknown_length_is_chunked_and_the_connection_goes_on() {
     let server = scripted(&[Step::Data("ab"), Step::Data("cde")], None);
-    for path in BOTH {
+    for path in LANES {
         let mut peer = connect(&server);
         let reply = peer.get(path);
         assert_eq!((reply.text().as_str(), reply.header("transfer-encoding")), ("abcde", Some("chunked")));
@@ -91,7 +92,7 @@ fn a_stream_of_unknown_length_is_chunked_and_the_connection_goes_on() {
 #[test]
 fn a_stream_of_known_length_declares_it() {
     let server = scripted(&[Step::Data("ab"), Step::Data("cde")], Some(5));
-    for path in BOTH {
+    for path in LANES {
         let mut peer = connect(&server);
         let reply = peer.get(path);
         assert_eq!((reply.text().as_str(), reply.header("content-length")), ("abcde", Some("5")));
@@ -103,7 +104,7 @@ fn a_stream_of_known_length_declares_it() {
 #[test]
 fn an_old_client_gets_no_chunks_but_the_end_of_the_connection() {
     let server = scripted(&[Step::Data("ab"), Step::Trailer("7")], None);
-    for path in BOTH {
+    for path in LANES {
         for lines in ["", "Connection: keep-alive\r\n"] {
             let reply = get_1_0(&server, path, lines).reply();
             assert_eq!((reply.text().as_str(), reply.closes()), ("ab", true), "{path} {lines}");
@@ -114,7 +115,7 @@ fn an_old_client_gets_no_chunks_but_the_end_of_the_connection() {
 #[test]
 fn nothing_stands_behind_a_reply_that_the_close_ends() {
     let server = scripted(&[Step::Data("ab")], None);
-    for path in BOTH {
+    for path in LANES {
         let mut peer = connect(&server);
         peer.send(format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").repeat(3));
         assert_eq!(peer.reply().text(), "ab", "{path}");
@@ -146,7 +147,7 @@ fn nothing_stands_behind_a_reply_whose_handler_closes() {
 #[test]
 fn trailers_follow_the_last_chunk_without_those_that_may_not() {
     let server = scripted(&[Step::Data("ab"), Step::Trailer("7")], None);
-    for path in BOTH {
+    for path in LANES {
         let mut peer = connect(&server);
         let reply = peer.get(path);
         assert_eq!(reply.trailers, [("x-sum".to_owned(), "7".to_owned())], "{path}");
@@ -157,7 +158,7 @@ fn trailers_follow_the_last_chunk_without_those_that_may_not() {
 #[test]
 fn an_empty_piece_does_not_end_a_body() {
     let server = scripted(&[Step::Data(""), Step::Data("ab"), Step::Data(""), Step::Data("c")], None);
-    for path in BOTH {
+    for path in LANES {
         let mut peer = connect(&server);
         assert_eq!(peer.get(path).text(), "abc", "{path}");
         assert_eq!(peer.get("/static").text(), "static");
@@ -168,7 +169,7 @@ fn an_empty_piece_does_not_end_a_body() {
 fn head_of_a_stream_has_its_head_only_and_the_body_is_dropped() {
     for (len_bytes, declared) in [(None, None), (Some(5), Some("5"))] {
         let server = scripted(&[Step::Data("ab"), Step::Data("cde")], len_bytes);
-        for path in BOTH {
+        for path in LANES {
             let mut peer = connect(&server);
             peer.request("HEAD", path);
             let reply = peer.reply_to("HEAD");
@@ -201,7 +202,7 @@ fn a_stream_that_fails_is_seen_to_be_cut() {
     for (what, step) in [("failure", Step::Fail), ("panic", Step::Panic)] {
         for len_bytes in [None, Some(100)] {
             let server = scripted(&[Step::Data("ab"), step.clone()], len_bytes);
-            for path in BOTH {
+            for path in LANES {
                 let mut peer = connect(&server);
                 peer.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\nGET /static HTTP/1.1\r\nHost: t\r\n\r\n"));
                 expect_cut(peer, &format!("{what} {path} {len_bytes:?}"));
@@ -221,7 +222,7 @@ fn a_stream_that_lies_about_its_length_is_seen_to_be_cut() {
         [("short", &short[..], 5), ("short with trailers", &short_with_trailers, 5), ("long", &long, 5)]
     {
         let server = scripted(steps, Some(len_bytes));
-        for path in BOTH {
+        for path in LANES {
             let mut peer = connect(&server);
             peer.request("GET", path);
             peer.try_send("GET /static HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -238,8 +239,8 @@ fn a_sender_dropped_before_its_end_is_seen_to_be_cut() {
         drop(sender);
         Response::new().with_body(body)
     }
-    let server = start(Router::new().route(get("/inline", dropped)).route(get("/async", dropped).run_async()));
-    for path in BOTH {
+    let server = start(Router::new().route(get("/inline", dropped)).route(get("/blocking", dropped).run_async()));
+    for path in ["/inline", "/blocking"] {
         let mut peer = connect(&server);
         peer.request("GET", path);
         expect_cut(peer, path);
