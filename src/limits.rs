@@ -19,14 +19,15 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Most header fields in one head. Default 100. More: `431`. Bounds the work per head.
     pub headers: usize,
-    /// Largest trailer section of a chunked body, bytes. Default 4 KiB. Larger: `400`.
+    /// Largest trailer section of a chunked body, bytes. Default 4 KiB. Larger: `431`.
     pub trailer_bytes: usize,
     /// Most bytes of chunk extensions in one body. Default 1 KiB. More: `400`. They carry nothing we use.
     pub chunk_extension_bytes: usize,
     /// Largest body that is collected before a handler runs, bytes. Default 1 MiB. Larger: `413`. A route may set
     /// its own; a streaming route has none.
     pub body_bytes: usize,
-    /// Bytes of a streamed body that may wait for its handler. Default 64 KiB. Then reading pauses.
+    /// Bytes of a streamed body that may wait for its handler. Default 64 KiB. Then reading pauses. Each piece
+    /// counts 128 more than its content, so that tiny ones are bounded too.
     pub body_window_bytes: usize,
     /// Requests of one connection that may be in flight at once (pipelining). Default 32. Then reading pauses.
     pub pipelined: usize,

@@ -18,7 +18,7 @@ use super::{BodyError, Frame};
 #[derive(Default)]
 struct State {
     frames: VecDeque<Frame>,
-    /// Bytes in `frames`.
+    /// What `frames` cost, see [`cost`].
     queued_bytes: usize,
     /// Set once by the producer: no more pieces after those queued.
     end: Option<Result<(), BodyError>>,
@@ -26,6 +26,13 @@ struct State {
     abandoned: bool,
     consumer: Option<Waker>,
     producer: Option<Waker>,
+}
+
+/// What a piece counts in the window, bytes: a queue of tiny ones holds mostly what each costs beside its content.
+fn cost(piece: &Bytes) -> usize {
+    /// An entry of the queue, and the piece's own allocation.
+    const OVERHEAD_BYTES: usize = 128;
+    piece.len() + OVERHEAD_BYTES
 }
 
 struct Shared {
@@ -97,7 +104,7 @@ impl BodySender {
         if state.abandoned {
             return;
         }
-        state.queued_bytes += bytes.len();
+        state.queued_bytes += cost(&bytes);
         state.frames.push_back(Frame::Data(bytes));
         wake(state, |s| s.consumer.take());
     }
@@ -168,7 +175,7 @@ impl Receiver {
         let mut state = self.shared.lock();
         if let Some(frame) = state.frames.pop_front() {
             if let Frame::Data(bytes) = &frame {
-                state.queued_bytes -= bytes.len();
+                state.queued_bytes -= cost(bytes);
                 self.left_bytes = self.left_bytes.map(|left| left.saturating_sub(bytes.len() as u64));
                 if state.queued_bytes < self.shared.window_bytes {
                     wake(state, |s| s.producer.take());

@@ -214,7 +214,7 @@ impl H1 {
     /// Takes a timer that ends a request.
     pub(super) fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
         match timer {
-            Timer::Stream => self.abandon(env, io, timer.name()),
+            Timer::Stream => self.stream_idled(env, io),
             Timer::Job => {
                 self.slots.expire(env.now, job::late);
                 self.pump(env, io);
@@ -234,11 +234,13 @@ impl H1 {
 
     /// Brings the connection's wishes and timers in line with the state after a call.
     pub(super) fn settle(&mut self, env: &mut Env, io: &mut Io) {
-        if io.ending != Ending::Open {
-            return;
+        if io.ending == Ending::Open {
+            self.settle_body(env, io);
+            self.note_end(env, io);
         }
-        self.settle_body(env, io);
-        self.note_end(env, io);
+        if io.ending != Ending::Open {
+            return io.timers.clear_requests();
+        }
         io.wants_read = self.wants_read(env, io);
         io.timers.set_at(Timer::Job, self.slots.deadline());
         if self.is_idle() && !io.unsent && io.outbox.is_empty() {
@@ -271,7 +273,7 @@ impl H1 {
     fn waits_for_head(&self, env: &Env, io: &Io) -> bool {
         match self.reading {
             Reading::Preamble => true,
-            Reading::Head => !self.input.is_empty() && !self.held && self.may_take_requests(env, io),
+            Reading::Head => self.has_part_of_head() && !self.held && self.may_take_requests(env, io),
             Reading::Body(_) | Reading::Nothing => false,
         }
     }
@@ -291,7 +293,18 @@ impl H1 {
 
     /// Says whether the connection has no request in progress and no part of one.
     fn is_idle(&self) -> bool {
-        self.slots.is_empty() && self.input.is_empty() && matches!(self.reading, Reading::Head)
+        self.slots.is_empty() && !self.has_part_of_head() && matches!(self.reading, Reading::Head)
+    }
+
+    /// Says whether bytes wait that begin a request; the empty lines that may stand before one do not.
+    fn has_part_of_head(&self) -> bool {
+        !self.input.is_empty() && (self.held || self.search.has_begun())
+    }
+
+    /// Takes note that the peer took bytes.
+    pub(super) fn sent(&mut self, env: &mut Env, io: &mut Io) {
+        self.touched = env.now;
+        self.pump(env, io);
     }
 
     /// Says whether a request is in progress.

@@ -270,7 +270,7 @@ impl Carrier for Connections {
         } else {
             conn.io.timers.set(Timer::Write, self.env.now, self.env.timeouts.write_stall);
         }
-        conn.feed(&mut self.env, H1::pump);
+        conn.feed(&mut self.env, H1::sent);
     }
 
     fn closed(&mut self, _id: ConnId, mut conn: Conn, why: Closed) {

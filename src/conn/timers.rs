@@ -77,6 +77,13 @@ impl Timers {
         self.at[timer as usize] = None;
     }
 
+    /// Clears what only an open connection waits for: its last bytes and its peer's FIN are still timed.
+    pub(super) fn clear_requests(&mut self) {
+        for timer in [Timer::Header, Timer::Body, Timer::Idle, Timer::Stream, Timer::Job] {
+            self.clear(timer);
+        }
+    }
+
     /// Returns a timer that is due.
     pub(super) fn due(&self, now: Instant) -> Option<Timer> {
         Timer::ALL.into_iter().find(|timer| self.at[*timer as usize].is_some_and(|at| at <= now))

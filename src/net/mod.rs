@@ -53,7 +53,8 @@ pub enum Ending {
     /// linger limit, then close. [`Carrier::received`] and [`Carrier::ended`] are not called any more.
     ///
     /// An engine bounds the bytes it discards, not the time: a connection that wants an end after two seconds turns
-    /// to [`Ending::Abort`] then.
+    /// to [`Ending::Abort`] then, which closes without a reset once the write side is shut down: the kernel still
+    /// delivers what a slow peer has not read.
     Finish,
     /// Close at once; what is queued is lost. A TCP peer sees a reset, never a clean end, so that it takes no cut
     /// off message for a whole one (RFC 9112 §8).

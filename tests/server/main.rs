@@ -2,5 +2,11 @@
 
 mod common;
 
+mod attacks;
+mod bodies;
 mod dispatch;
+mod limits;
 mod order;
+mod pipelines;
+mod replies;
+mod timeouts;

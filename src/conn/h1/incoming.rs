@@ -85,6 +85,16 @@ impl Incoming {
         self.paused
     }
 
+    /// Says whether nobody wants this body and more than `budget` bytes of it are known to be left.
+    pub(super) fn is_unwanted_beyond(&self, budget: usize) -> bool {
+        let unwanted = match &self.sink {
+            Sink::Collect { .. } => false,
+            Sink::Stream(sender) => sender.is_abandoned(),
+            Sink::Discard { .. } => true,
+        };
+        unwanted && self.decoder.remaining().is_some_and(|left| left > budget as u64)
+    }
+
     /// Looks at the handler's window; its taking bytes brings a message to the connection.
     fn check_window(&mut self, env: &Env, io: &mut Io) {
         let Sink::Stream(sender) = &mut self.sink else { return };
@@ -120,8 +130,9 @@ impl Incoming {
                 true
             }
             Sink::Discard { budget } => {
-                *budget = budget.saturating_sub(data.len());
-                *budget > 0
+                let left = budget.checked_sub(data.len());
+                *budget = left.unwrap_or(0);
+                left.is_some()
             }
         }
     }
@@ -228,7 +239,10 @@ impl H1 {
     /// Looks at the body after a call: its window, its timer, and whether it can still be completed.
     pub(super) fn settle_body(&mut self, env: &mut Env, io: &mut Io) {
         let Reading::Body(incoming) = &mut self.reading else { return io.timers.clear(Timer::Body) };
-        incoming.check_window(env, io);
+        // What waits in `input` is decoded before the window is looked at again: its room is what brings us back.
+        if self.input.is_empty() {
+            incoming.check_window(env, io);
+        }
         if incoming.paused {
             return io.timers.clear(Timer::Body);
         }

@@ -22,6 +22,9 @@ use crate::{
 /// A streamed reply is polled no further while this much of it waits to be sent, bytes.
 const STREAM_AHEAD_BYTES: usize = 64 * 1024;
 
+/// Pieces taken from a streamed reply in one go: one that is never short of tiny ones must not hold the shard.
+const FRAMES_PER_CALL: usize = 1024;
+
 /// How far writing a streamed reply came.
 enum Progress {
     /// All of it is written.
@@ -52,7 +55,8 @@ impl H1 {
     }
 
     /// Writes a reply; nothing is owed before it.
-    pub(super) fn write(&mut self, env: &mut Env, io: &mut Io, meta: Meta, outcome: Outcome) {
+    pub(super) fn write(&mut self, env: &mut Env, io: &mut Io, mut meta: Meta, outcome: Outcome) {
+        meta.exchange.keep_alive &= !self.leaves_too_much(env);
         let Outcome { mut response, error } = outcome;
         let status = response.status();
         let body = response.take_body();
@@ -62,6 +66,8 @@ impl H1 {
         let sent = encode::head(io.outbox.buffer(), meta.exchange, status, length, fields, &date);
         if !sent.keep_alive {
             self.close_after();
+            // Nothing may stand behind a reply that closes (RFC 9112 §9.6), the least behind one that the close ends.
+            self.close_slots(env, io);
         }
         count(env, &meta, status);
         if sent.framing == Framing::None {
@@ -84,6 +90,12 @@ impl H1 {
         }
     }
 
+    /// Says whether the last request's handler left more of its body than is thrown away.
+    fn leaves_too_much(&self, env: &Env) -> bool {
+        let Reading::Body(incoming) = &self.reading else { return false };
+        self.slots.is_empty() && incoming.is_unwanted_beyond(env.limits.discard_bytes)
+    }
+
     /// Writes what a streamed reply has; puts it back at the front unless it is complete.
     fn write_stream(&mut self, env: &mut Env, io: &mut Io, meta: Meta, mut streaming: Streaming) {
         let progress = catch_unwind(AssertUnwindSafe(|| poll_stream(env, io, &mut streaming)));
@@ -101,18 +113,26 @@ impl H1 {
             Progress::Broken(cause) => {
                 io.timers.clear(Timer::Stream);
                 finish(env, io, meta, Some(streaming.status), Some(cause), streaming.written);
-                self.abandon(env, io, cause);
+                self.abandon(env, io, streaming.framing, cause);
             }
         }
     }
 
-    /// Ends the connection in the middle of a reply: the peer sees that it is cut short.
-    pub(super) fn abandon(&mut self, env: &mut Env, io: &mut Io, cause: &'static str) {
+    /// Ends the connection in the middle of a reply of this framing: the peer sees that it is cut short.
+    pub(super) fn abandon(&mut self, env: &mut Env, io: &mut Io, framing: Framing, cause: &'static str) {
         self.closing = true;
         self.reading = Reading::Nothing;
         self.input = Vec::new();
         self.close_slots(env, io);
-        io.end(Ending::Finish, cause);
+        // What the connection's end completes would look whole behind an orderly one.
+        io.end(if framing == Framing::Close { Ending::Abort } else { Ending::Finish }, cause);
+    }
+
+    /// Ends the connection because a reply's producer gives nothing.
+    pub(super) fn stream_idled(&mut self, env: &mut Env, io: &mut Io) {
+        if let Some(State::Streaming(streaming)) = self.slots.front().map(|slot| &slot.state) {
+            self.abandon(env, io, streaming.framing, Timer::Stream.name());
+        }
     }
 
     /// Gives up every reply that is owed and cancels what still runs for it.
@@ -135,7 +155,10 @@ impl H1 {
 fn poll_stream(env: &mut Env, io: &mut Io, streaming: &mut Streaming) -> Progress {
     let waker = io.waker(env);
     let mut cx = Context::from_waker(&waker);
-    while io.outbox.len() < STREAM_AHEAD_BYTES {
+    for _ in 0..FRAMES_PER_CALL {
+        if io.outbox.len() >= STREAM_AHEAD_BYTES {
+            return Progress::Waits;
+        }
         match streaming.body.poll_frame(&mut cx) {
             Poll::Pending => {
                 io.timers.start(Timer::Stream, env.now, env.timeouts.stream_idle);
@@ -148,21 +171,27 @@ fn poll_stream(env: &mut Env, io: &mut Io, streaming: &mut Streaming) -> Progres
                 }
             }
             Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
-                if streaming.framing == Framing::Chunked {
-                    encode::last_chunk(io.outbox.buffer(), &trailers);
+                if streaming.framing != Framing::Chunked {
+                    return streaming.end(io);
                 }
+                encode::last_chunk(io.outbox.buffer(), &trailers);
                 return Progress::Done;
             }
             Poll::Ready(Some(Err(error))) => return broken(env, &error),
             Poll::Ready(None) => return streaming.end(io),
         }
     }
+    waker.wake();
     Progress::Waits
 }
 
 impl Streaming {
     fn write(&mut self, io: &mut Io, data: bytes::Bytes) -> Result<(), &'static str> {
         let len = data.len() as u64;
+        if len == 0 {
+            // An empty chunk would end the body.
+            return Ok(());
+        }
         self.written += len;
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(len).ok_or("body_longer_than_declared")?;

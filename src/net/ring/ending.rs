@@ -37,7 +37,8 @@ impl<L: Link> Ring<L> {
     /// Closes a connection: at once if the kernel runs nothing for it, else when all that was cancelled.
     pub(super) fn close<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId, why: Closed) {
         let Some(conn) = self.slots.find(id).filter(|conn| !conn.closing()) else { return };
-        if matches!(why, Closed::Aborted) {
+        // A lingering one has been sent whole: a reset would take back what the peer has not read yet.
+        if matches!(why, Closed::Aborted) && !matches!(conn.phase, Phase::Lingering) {
             conn.reset_on_close();
         }
         conn.phase = Phase::Closing(why);

@@ -10,7 +10,7 @@ use std::{
 
 use windlass::{Builder, Operations, Router, Server, actors::Cores};
 
-pub(crate) use peer::Peer;
+pub(crate) use peer::{End, Peer};
 pub(crate) use reply::Reply;
 
 /// How long a test waits for what must happen; far beyond what it takes.

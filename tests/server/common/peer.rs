@@ -10,6 +10,15 @@ use socket2::SockRef;
 
 use super::{PATIENCE, Reply};
 
+/// How a server ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// In order: all that was sent has come.
+    Fin,
+    /// Cut.
+    Reset,
+}
+
 /// One connection.
 pub(crate) struct Peer {
     stream: TcpStream,
@@ -26,6 +35,11 @@ impl Peer {
         Self { stream, received: Vec::new() }
     }
 
+    /// Makes a second handle on the connection, to read while this one sends.
+    pub(crate) fn reader(&self) -> Self {
+        Self { stream: self.stream.try_clone().unwrap(), received: Vec::new() }
+    }
+
     /// Returns the address the server sees.
     pub(crate) fn local_address(&self) -> SocketAddr {
         self.stream.local_addr().unwrap()
@@ -40,6 +54,20 @@ impl Peer {
     /// Sends as much as the server takes; false when it has closed.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
+    /// Sends until the server has taken nothing for `patience`, or closed; returns how much it took.
+    pub(crate) fn send_until_stuck(&mut self, bytes: &[u8], patience: Duration) -> usize {
+        self.stream.set_write_timeout(Some(patience)).unwrap();
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.stream.write(&bytes[sent..]) {
+                Ok(count) => sent += count,
+                Err(_) => break,
+            }
+        }
+        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        sent
     }
 
     /// Sends a request without a body.
@@ -79,7 +107,7 @@ impl Peer {
             }
             if self.read() == 0 {
                 let (reply, used) = Reply::parse(&self.received, method, true)
-                    .unwrap_or_else(|| panic!("the server closed within a reply: {}", self.received.escape_ascii()));
+                    .unwrap_or_else(|| panic!("the server closed within a reply: {}", shown(&self.received)));
                 self.received.drain(..used);
                 return reply;
             }
@@ -104,11 +132,43 @@ impl Peer {
         }
     }
 
+    /// Reads this many bytes and throws them away.
+    #[track_caller]
+    pub(crate) fn until_count(&mut self, bytes: usize) {
+        while self.received.len() < bytes {
+            assert!(self.read() > 0, "the server closed after {} of {bytes} bytes", self.received.len());
+        }
+        self.received.drain(..bytes);
+    }
+
+    /// Says, without waiting, whether the server has ended the connection or sent something.
+    pub(crate) fn has_news(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let news = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        !news.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// Reads until FIN and asserts that nothing came.
     #[track_caller]
     pub(crate) fn expect_close(&mut self) {
         let rest = self.rest();
         assert!(rest.is_empty(), "expected a close, got: {}", rest.escape_ascii());
+    }
+
+    /// Reads until the server ends the connection, one way or the other; returns what came and which way it was.
+    pub(crate) fn end(&mut self) -> (Vec<u8>, End) {
+        loop {
+            let mut buffer = [0; 64 * 1024];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return (std::mem::take(&mut self.received), End::Fin),
+                Ok(count) => self.received.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    return (std::mem::take(&mut self.received), End::Reset);
+                }
+                Err(error) => panic!("the server did not end the connection: {error}"),
+            }
+        }
     }
 
     /// Asserts that nothing comes for a while.
@@ -133,18 +193,24 @@ impl Peer {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Makes the kernel take as little as it may for this side.
-    pub(crate) fn shrink_receive_buffer(&self) {
-        SockRef::from(&self.stream).set_recv_buffer_size(2048).unwrap();
+    /// Bounds what the kernel takes for this side; below a segment (64 KiB on loopback) it trickles.
+    pub(crate) fn set_receive_buffer(&self, bytes: usize) {
+        SockRef::from(&self.stream).set_recv_buffer_size(bytes).unwrap();
     }
 
     #[track_caller]
     fn read(&mut self) -> usize {
         let mut buffer = [0; 64 * 1024];
         let count = self.stream.read(&mut buffer).unwrap_or_else(|error| {
-            panic!("reading failed: {error}; so far: {}", self.received.escape_ascii());
+            panic!("reading failed: {error}; so far: {}", shown(&self.received));
         });
         self.received.extend_from_slice(&buffer[..count]);
         count
     }
+}
+
+/// Shows the beginning of what came.
+fn shown(bytes: &[u8]) -> String {
+    let front = bytes[..bytes.len().min(500)].escape_ascii();
+    format!("{} bytes, {front}", bytes.len())
 }

@@ -1,0 +1,464 @@
+//! Request bodies: whole, streamed, refused, skipped, cut short, with `Expect` and with trailers (R6).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::Semaphore;
+use windlass::{
+    BodyError, Limits, Request, Response, Router, Server, get, http::StatusCode, post, put, static_route,
+};
+
+use crate::common::{End, builder, connect, eventually, metric, start};
+
+const CHUNKED: &str = "Host: t\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+/// Answers with how the body came out.
+async fn tell(mut request: Request) -> String {
+    let mut bytes = 0;
+    let mut body = request.take_body();
+    while let Some(piece) = body.next().await {
+        match piece {
+            Ok(piece) => bytes += piece.len(),
+            Err(BodyError::Aborted) => return format!("aborted after {bytes}"),
+            Err(error) => return format!("{error} after {bytes}"),
+        }
+    }
+    let trailers = body.trailers().await.unwrap().unwrap_or_default();
+    let trailers: String = trailers.iter().map(|(n, v)| format!(" {n}={}", v.to_str().unwrap())).collect();
+    format!("{bytes}{trailers}")
+}
+
+fn tells() -> Router {
+    Router::new()
+        .route(post("/whole", tell))
+        .route(post("/whole-async", tell).run_async())
+        .route(post("/streamed", tell).streamed())
+        .route(post("/streamed-async", tell).streamed().run_async())
+        .route(post("/limited", tell).body_limit(10))
+        .route(static_route("/static", "static"))
+        .route(get("/slow", async |_: Request| tokio::time::sleep(Duration::from_millis(50)).await).run_async())
+        .route(get("/small", |_: Request| "small"))
+}
+
+const ALL: [&str; 4] = ["/whole", "/whole-async", "/streamed", "/streamed-async"];
+const STREAMED: [&str; 2] = ["/streamed", "/streamed-async"];
+
+fn chunks(body: &[u8], size: usize) -> Vec<u8> {
+    let mut coded = Vec::new();
+    for chunk in body.chunks(size) {
+        coded.extend(format!("{:x};a=b\r\n", chunk.len()).bytes());
+        coded.extend_from_slice(chunk);
+        coded.extend_from_slice(b"\r\n");
+    }
+    coded
+}
+
+#[test]
+fn bodies_of_every_size_reach_their_handler() {
+    let server = start(tells());
+    for path in ALL {
+        let mut peer = connect(&server);
+        for size in [0, 1, 4095, 4096, 4097, 16 * 1024 + 1, 70_000, 1024 * 1024] {
+            let body = vec![b'x'; size];
+            assert_eq!(peer.post(path, &body).text(), size.to_string(), "{path}");
+            peer.send(format!("POST {path} HTTP/1.1\r\n{CHUNKED}"));
+            // Extensions are bounded over the whole body, so there are few of them.
+            peer.send([&chunks(&body, size.div_ceil(8).max(1))[..], b"0\r\n\r\n"].concat());
+            assert_eq!(peer.reply().text(), size.to_string(), "{path} chunked");
+        }
+    }
+}
+
+#[test]
+fn trailers_reach_the_handler_that_streams() {
+    let server = start(tells());
+    for path in STREAMED {
+        let mut peer = connect(&server);
+        peer.send(format!(
+            "POST {path} HTTP/1.1\r\n{CHUNKED}2\r\nab\r\n0\r\nX-Sum: 7\r\nHost: evil\r\nX-Two: 8\r\n\r\n"
+        ));
+        assert_eq!(peer.reply().text(), "2 x-sum=7 x-two=8", "{path}");
+        assert_eq!(peer.get("/small").text(), "small");
+    }
+}
+
+#[test]
+fn a_body_declared_too_large_is_refused_before_it_is_read() {
+    let server = start(tells());
+    for (path, length) in [("/whole", 1024 * 1024 + 1), ("/whole-async", u64::MAX), ("/limited", 11)] {
+        let mut peer = connect(&server);
+        peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n"));
+        let reply = peer.reply();
+        assert_eq!((reply.status, reply.closes()), (413, true), "{path}");
+        peer.expect_close();
+    }
+    assert_eq!(connect(&server).post("/limited", "0123456789").text(), "10");
+}
+
+#[test]
+fn a_chunked_body_is_refused_when_it_has_grown_too_large() {
+    let server = start(tells());
+    let mut peer = connect(&server);
+    peer.send(format!("POST /limited HTTP/1.1\r\n{CHUNKED}"));
+    peer.send("a\r\n0123456789\r\n");
+    assert_eq!(connect(&server).get("/small").status, 200);
+    peer.send("1\r\nx\r\n");
+    let reply = peer.reply();
+    assert_eq!((reply.status, reply.closes()), (413, true));
+    peer.expect_close();
+}
+
+#[test]
+fn a_413_reaches_a_client_that_is_still_writing() {
+    let server = start(tells());
+    let body = vec![b'x'; 32 << 20];
+    let heads = [
+        format!("POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len()),
+        format!("POST /whole HTTP/1.1\r\n{CHUNKED}{:x}\r\n", body.len()),
+    ];
+    for head in heads {
+        let mut peer = connect(&server);
+        peer.send(&head);
+        // It reads only once it cannot write any more.
+        assert!(!peer.try_send(&body), "the server read 32 MiB it had refused");
+        let reply = peer.reply();
+        assert_eq!((reply.status, reply.closes()), (413, true), "{head}");
+    }
+}
+
+#[test]
+fn a_short_refused_body_is_read_so_that_the_end_is_a_clean_one() {
+    let server = start(tells());
+    for _ in 0..20 {
+        let mut peer = connect(&server);
+        peer.send("POST /limited HTTP/1.1\r\nHost: t\r\nContent-Length: 200000\r\n\r\n");
+        peer.send(vec![b'x'; 200_000]);
+        assert_eq!(peer.reply().status, 413);
+        assert_eq!(peer.end(), (Vec::new(), End::Fin));
+    }
+}
+
+#[test]
+fn a_client_that_expects_100_is_told_to_go_on() {
+    let server = start(tells());
+    for path in ALL {
+        let mut peer = connect(&server);
+        peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n"));
+        assert_eq!(peer.until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n", "{path}");
+        peer.send("abc");
+        assert_eq!(peer.reply().text(), "3");
+        assert_eq!(peer.get("/small").text(), "small");
+    }
+}
+
+#[test]
+fn an_expectation_is_refused_by_the_final_status_alone() {
+    let server = start(tells());
+    for (path, length, status) in [("/whole", 2_000_000, 413), ("/nowhere", 3, 404), ("/small", 3, 405)] {
+        let mut peer = connect(&server);
+        peer.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        let reply = peer.reply();
+        assert_eq!((reply.status, reply.closes()), (status, true), "{path}");
+        peer.expect_close();
+    }
+}
+
+#[test]
+fn there_is_no_100_without_a_body_to_wait_for_or_for_an_old_version() {
+    let server = start(tells());
+    let mut peer = connect(&server);
+    peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(peer.reply().text(), "0");
+    peer.send("POST /whole HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nab");
+    assert_eq!(peer.reply().text(), "2");
+}
+
+#[test]
+fn a_100_does_not_overtake_the_replies_before_it() {
+    let server = start(tells());
+    for path in ALL {
+        let mut peer = connect(&server);
+        peer.send(format!(
+            "GET /slow HTTP/1.1\r\nHost: t\r\n\r\nGET /small HTTP/1.1\r\nHost: t\r\n\r\n\
+             POST {path} HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+        ));
+        assert_eq!(peer.reply().status, 200);
+        assert_eq!(peer.reply().text(), "small");
+        assert_eq!(peer.until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n", "{path}");
+        peer.send("abc");
+        assert_eq!(peer.reply().text(), "3");
+    }
+}
+
+#[test]
+fn a_body_nobody_wants_is_skipped_and_the_connection_goes_on() {
+    let server = start(tells());
+    let mut peer = connect(&server);
+    for (method, path, status) in [("POST", "/nowhere", 404), ("POST", "/small", 405), ("GET", "/static", 200)] {
+        // The longest body that is skipped, to the byte.
+        for body in [vec![b'x'; 100], vec![b'G'; 256 * 1024]] {
+            peer.send(format!("{method} {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len()));
+            peer.send(&body);
+            let reply = peer.reply();
+            assert_eq!((reply.status, reply.closes()), (status, false), "{path} {}", body.len());
+        }
+        peer.send(format!("{method} {path} HTTP/1.1\r\n{CHUNKED}3\r\nabc\r\n0\r\nX: y\r\n\r\n"));
+        assert_eq!(peer.reply().status, status, "{path}");
+        assert_eq!(peer.get("/small").text(), "small", "{path}");
+    }
+}
+
+#[test]
+fn a_body_nobody_wants_that_is_too_long_ends_the_connection() {
+    let server = start(tells());
+    for (method, path, status) in [("POST", "/nowhere", 404), ("GET", "/static", 200)] {
+        let mut peer = connect(&server);
+        peer.send(format!("{method} {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", 256 * 1024 + 1));
+        let reply = peer.reply();
+        assert_eq!((reply.status, reply.closes()), (status, true), "{path}");
+        peer.expect_close();
+        let mut peer = connect(&server);
+        peer.send(format!("{method} {path} HTTP/1.1\r\n{CHUNKED}"));
+        assert_eq!(peer.reply().status, status, "{path}");
+        // Half as much again as is thrown away.
+        peer.try_send([&b"60000\r\n"[..], &[b'x'; 0x60000], b"\r\n0\r\n\r\n"].concat());
+        assert!(peer.end().0.is_empty(), "{path}");
+    }
+}
+
+#[test]
+fn a_handler_that_does_not_read_stops_its_client_and_reading_goes_on_when_it_does() {
+    const WINDOW: usize = 64 * 1024;
+    let body = vec![b'x'; 24 << 20];
+    for run_async in [false, true] {
+        let gate = Arc::new(Semaphore::new(0));
+        let held = gate.clone();
+        let route = post("/", move |request: Request| {
+            let gate = held.clone();
+            async move {
+                let _ = gate.acquire().await.unwrap();
+                tell(request).await
+            }
+        });
+        let route = if run_async { route.run_async() } else { route.run_inline() };
+        let server = start(Router::new().route(route.streamed()).route(get("/small", |_: Request| "small")));
+        let mut peer = connect(&server);
+        peer.send(format!("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len()));
+        let sent = peer.send_until_stuck(&body, Duration::from_millis(400));
+        assert!(sent < body.len(), "nothing stopped the client");
+        // The window, what is not decoded yet, and what was under way when reading stopped.
+        let received = server.metrics().received_bytes as usize;
+        assert!(received >= WINDOW && received < WINDOW + (1 << 20), "the server holds {received}");
+        assert_eq!(connect(&server).get("/small").text(), "small");
+        gate.add_permits(1);
+        peer.send(&body[sent..]);
+        assert_eq!(peer.reply().text(), body.len().to_string());
+        assert_eq!(peer.get("/small").text(), "small");
+    }
+}
+
+#[test]
+fn a_flood_of_tiny_chunks_is_bounded_like_any_other_body() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = gate.clone();
+    let route = post("/", move |request: Request| {
+        let gate = held.clone();
+        async move {
+            let _ = gate.acquire().await.unwrap();
+            tell(request).await
+        }
+    });
+    let mut limits = Limits::default();
+    limits.body_window_bytes = 1 << 20;
+    let server = builder(Router::new().route(route.streamed().run_async())).limits(limits).start().unwrap();
+    let mut peer = connect(&server);
+    let chunks = 4_000_000;
+    peer.send(format!("POST / HTTP/1.1\r\n{CHUNKED}"));
+    let flood = b"1\r\nx\r\n".repeat(chunks);
+    let sent = peer.send_until_stuck(&flood, Duration::from_millis(400));
+    assert!(sent < flood.len());
+    // Each piece that waits costs more than its one byte, and counts for more: else this were 6 MiB.
+    let received = server.metrics().received_bytes;
+    assert!(received < 2 << 20, "the server holds what came in {received} bytes");
+    gate.add_permits(1);
+    peer.send(&flood[sent..]);
+    peer.send("0\r\n\r\n");
+    assert_eq!(peer.reply().text(), chunks.to_string());
+}
+
+#[test]
+fn a_handler_may_answer_without_reading() {
+    let router = Router::new()
+        .route(put("/inline", |_: Request| "unread").streamed())
+        .route(put("/async", async |_: Request| "unread").streamed().run_async())
+        .route(get("/small", |_: Request| "small"));
+    let server = start(router);
+    for path in ["/inline", "/async"] {
+        let mut peer = connect(&server);
+        peer.send(format!("PUT {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n"));
+        assert_eq!(peer.reply().text(), "unread", "before a byte of the body is there");
+        peer.send(vec![b'x'; 100_000]);
+        assert_eq!(peer.get("/small").text(), "small", "{path}: the body was skipped");
+        let mut peer = connect(&server);
+        peer.send(format!("PUT {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", 64 << 20));
+        let reply = peer.reply();
+        assert!(reply.closes(), "{path}: the client is not told that the rest is too long to skip");
+        assert_eq!(reply.text(), "unread");
+        assert!(!peer.try_send(vec![b'x'; 64 << 20]), "{path}: 64 MiB nobody wants were read");
+    }
+}
+
+#[test]
+fn a_body_may_be_sent_back_while_it_comes() {
+    let pass_on = |mut request: Request| request.take_body();
+    let router = Router::new()
+        .route(post("/inline", pass_on).streamed())
+        .route(post("/blocking", pass_on).streamed().run_async())
+        .route(post("/async", async |mut request: Request| request.take_body()).streamed().run_async());
+    let server = start(router);
+    let body: Vec<u8> = (0..24_u32 << 20).map(|n| (n % 251) as u8).collect();
+    for path in ["/inline", "/blocking", "/async"] {
+        let mut peer = connect(&server);
+        peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len()));
+        // A client that does not read what it gets back is stopped, and goes on when it does.
+        let sent = peer.send_until_stuck(&body, Duration::from_millis(400));
+        assert!(sent < body.len(), "{path}: nothing stopped the client");
+        let mut reader = peer.reader();
+        let reading = thread::spawn(move || reader.reply());
+        peer.send(&body[sent..]);
+        assert!(reading.join().unwrap().body == body, "{path}");
+    }
+}
+
+#[test]
+fn a_fin_within_a_body_is_an_error_for_its_handler_and_still_answered() {
+    let server = start(tells());
+    for path in STREAMED {
+        let mut peer = connect(&server);
+        peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc"));
+        peer.finish();
+        assert_eq!(peer.reply().text(), "aborted after 3", "{path}");
+        peer.expect_close();
+        let mut peer = connect(&server);
+        peer.send(format!("POST {path} HTTP/1.1\r\n{CHUNKED}3\r\nabc\r\n0\r\n"));
+        peer.finish();
+        assert_eq!(peer.reply().text(), "aborted after 3", "{path} chunked");
+        peer.expect_close();
+    }
+    for path in ["/whole", "/whole-async"] {
+        let mut peer = connect(&server);
+        peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc"));
+        peer.finish();
+        peer.expect_close();
+    }
+}
+
+#[test]
+fn broken_chunks_are_an_error_for_the_handler_that_streams() {
+    let server = start(tells());
+    for path in STREAMED {
+        let mut peer = connect(&server);
+        peer.send(format!("POST {path} HTTP/1.1\r\n{CHUNKED}3\r\nabc\r\nx\r\n"));
+        let text = peer.reply().text();
+        assert!(text.contains("chunk size is not a hexadecimal number after 3"), "{path}: {text}");
+        peer.expect_close();
+    }
+    assert_eq!(metric(&server, "windlass_protocol_errors_total{cause=\"chunk_size\"}"), 2.0);
+}
+
+/// Counts how often its handler ended.
+struct Ended(Arc<AtomicUsize>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_reset_within_a_body_ends_the_handler() {
+    for run_async in [false, true] {
+        let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (begins, ends) = (begun.clone(), ended.clone());
+        let route = post("/", move |request: Request| {
+            begins.fetch_add(1, Ordering::SeqCst);
+            let ended = Ended(ends.clone());
+            async move {
+                let told = tell(request).await;
+                drop(ended);
+                told
+            }
+        });
+        let route = if run_async { route.run_async() } else { route.run_inline() };
+        let server = start(Router::new().route(route.streamed()));
+        let mut peer = connect(&server);
+        peer.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc");
+        eventually("the handler runs", || begun.load(Ordering::SeqCst) == 1);
+        peer.reset();
+        eventually("the handler ends", || ended.load(Ordering::SeqCst) == 1);
+        eventually("the connection is gone", || server.metrics().connections == 0);
+    }
+}
+
+/// Serves `/`, which reads through a window of one byte on the pool.
+fn narrow_window() -> Server {
+    let mut limits = Limits::default();
+    limits.body_window_bytes = 1;
+    builder(Router::new().route(post("/", tell).streamed().run_async())).limits(limits).start().unwrap()
+}
+
+#[test]
+fn a_body_that_came_with_its_fin_reaches_the_handler_whole() {
+    // The handler takes bytes on another core while the connection looks at its window: many tries find the race.
+    let server = narrow_window();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    let mut peer = connect(&server);
+                    let mut bytes = format!("POST / HTTP/1.1\r\n{CHUNKED}").into_bytes();
+                    bytes.extend(b"1\r\nx\r\n".repeat(300));
+                    peer.send([&bytes[..], b"0\r\n\r\n"].concat());
+                    peer.finish();
+                    assert_eq!(peer.reply().text(), "300");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_body_in_many_pieces_never_stands_still() {
+    let server = narrow_window();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut peer = connect(&server);
+                let body = [&b"1\r\nx\r\n".repeat(300)[..], b"0\r\n\r\n"].concat();
+                for _ in 0..100 {
+                    peer.send([format!("POST / HTTP/1.1\r\n{CHUNKED}").as_bytes(), &body].concat());
+                    assert_eq!(peer.reply().text(), "300");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_declared_length_is_known_before_the_first_byte() {
+    let length = |r: Request| Response::text(format!("{:?}", r.body().len())).with_status(StatusCode::ACCEPTED);
+    let server = start(Router::new().route(post("/", length).streamed()));
+    let mut peer = connect(&server);
+    peer.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 7\r\n\r\n");
+    assert_eq!(peer.reply().text(), "Some(7)");
+    peer.send(format!("1234567POST / HTTP/1.1\r\n{CHUNKED}"));
+    assert_eq!(peer.reply().text(), "None");
+}

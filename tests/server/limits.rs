@@ -1,0 +1,256 @@
+//! Limits, seen from the wire: what is paused goes on, what is refused is refused by its status, all is bounded.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::Semaphore;
+use windlass::{Limits, Request, Router, Server, actors::Cores, get, post, static_route};
+
+use crate::common::{Peer, address, builder, connect, eventually};
+
+/// How long a server may take nothing before a test calls it stuck.
+const STUCK: Duration = Duration::from_millis(400);
+
+/// More than the kernel holds for the two sides of a connection.
+const KERNEL_BYTES: usize = 24 << 20;
+
+fn server(router: Router, set: impl FnOnce(&mut Limits)) -> Server {
+    let mut limits = Limits::default();
+    set(&mut limits);
+    builder(router).limits(limits).start().unwrap()
+}
+
+fn echo(mut request: Request) -> windlass::Body {
+    request.take_body()
+}
+
+/// Waits until a number does not grow any more; returns it.
+fn settled(mut number: impl FnMut() -> usize) -> usize {
+    let mut before = 0;
+    eventually("it stands still", || {
+        thread::sleep(Duration::from_millis(100));
+        let now = number();
+        std::mem::replace(&mut before, now) == now && now > 0
+    });
+    before
+}
+
+/// A handler that waits at a gate, and how many are at it, at most and all in all.
+#[derive(Clone)]
+struct Gate {
+    gate: Arc<Semaphore>,
+    inside: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Gate {
+    fn closed() -> Self {
+        Self { gate: Arc::new(Semaphore::new(0)), inside: Arc::default(), most: Arc::default() }
+    }
+
+    async fn pass(self, request: Request) -> String {
+        self.most.fetch_max(self.inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let _ = self.gate.acquire().await.unwrap();
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+        request.query_value("n").unwrap_or_default().into_owned()
+    }
+
+    fn route(&self) -> windlass::Route {
+        let gate = self.clone();
+        get("/gate", move |request: Request| gate.clone().pass(request))
+    }
+}
+
+#[test]
+fn no_more_requests_of_a_connection_are_in_flight_than_may_be_and_none_is_lost() {
+    for run_async in [false, true] {
+        let gate = Gate::closed();
+        let route = if run_async { gate.route().run_async() } else { gate.route() };
+        let server = server(Router::new().route(route), |l| l.pipelined = 3);
+        let mut peer = connect(&server);
+        peer.send((0..50).map(|n| format!("GET /gate?n={n} HTTP/1.1\r\nHost: t\r\n\r\n")).collect::<String>());
+        eventually("three are in flight", || gate.inside.load(Ordering::SeqCst) == 3);
+        gate.gate.add_permits(1);
+        for n in 0..50 {
+            assert_eq!(peer.reply().text(), n.to_string());
+        }
+        assert_eq!(gate.most.load(Ordering::SeqCst), 3, "inline: {}", !run_async);
+    }
+}
+
+#[test]
+fn reading_pauses_while_the_pipeline_is_full_and_goes_on_after() {
+    let gate = Gate::closed();
+    let server = server(Router::new().route(gate.route().run_async()), |l| l.pipelined = 1);
+    let mut peer = connect(&server);
+    let padding = "x".repeat(8000);
+    let requests: String =
+        (0..3000).map(|n| format!("GET /gate?n={n} HTTP/1.1\r\nHost: t\r\nX: {padding}\r\n\r\n")).collect();
+    let sent = peer.send_until_stuck(requests.as_bytes(), STUCK);
+    assert!(sent < requests.len(), "nothing stopped the client");
+    let received = server.metrics().received_bytes;
+    assert!(received < 1 << 20, "the server holds {received} bytes of requests it does not run");
+    gate.gate.add_permits(1);
+    peer.send(&requests.as_bytes()[sent..]);
+    for n in 0..3000 {
+        assert_eq!(peer.reply().text(), n.to_string());
+    }
+    assert_eq!(gate.most.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn replies_that_nobody_reads_stop_further_requests_and_reading_them_goes_on() {
+    const REPLY_BYTES: usize = 64 * 1024;
+    const REQUESTS: usize = 2000;
+    let router = Router::new()
+        .route(static_route("/static", "s".repeat(REPLY_BYTES)))
+        .route(get("/inline", |_: Request| "i".repeat(REPLY_BYTES)))
+        .route(get("/async", async |_: Request| "a".repeat(REPLY_BYTES)).run_async());
+    for path in ["/static", "/inline", "/async"] {
+        let server = server(router.clone(), |l| l.outbox_bytes = 100 * 1024);
+        let mut peer = connect(&server);
+        peer.set_receive_buffer(128 * 1024);
+        let requests = format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n").repeat(REQUESTS);
+        let sent = peer.send_until_stuck(requests.as_bytes(), STUCK);
+        let served = settled(|| server.metrics().requests as usize);
+        assert!(served * REPLY_BYTES < KERNEL_BYTES, "{path}: {served} replies are made that nobody reads");
+        let mut reader = peer.reader();
+        let reading = thread::spawn(move || {
+            for _ in 0..REQUESTS {
+                assert_eq!(reader.reply().body.len(), REPLY_BYTES);
+            }
+        });
+        peer.send(&requests.as_bytes()[sent..]);
+        reading.join().unwrap();
+    }
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_and_are_served_when_one_closes() {
+    let mut limits = Limits::default();
+    limits.connections = Some(3);
+    let router = Router::new().route(static_route("/static", "static"));
+    let server = builder(router).cores(Cores::Unpinned(1)).limits(limits).start().unwrap();
+    let mut served: Vec<Peer> = (0..3).map(|_| connect(&server)).collect();
+    for peer in &mut served {
+        assert_eq!(peer.get("/static").text(), "static");
+    }
+    let mut waiting: Vec<Peer> = (0..3).map(|_| Peer::connect(address(&server))).collect();
+    for peer in &mut waiting {
+        peer.request("GET", "/static");
+    }
+    waiting[0].expect_silence(Duration::from_millis(200));
+    assert_eq!(server.metrics().connections, 3);
+    for peer in &mut served {
+        assert_eq!(peer.get("/static").text(), "static", "those that are in are served on");
+    }
+    for (leaving, mut peer) in served.into_iter().zip(waiting) {
+        drop(leaving);
+        assert_eq!(peer.reply().text(), "static");
+        assert!(server.metrics().connections <= 3);
+        // It stays, so the next can only take the place of the next that leaves.
+        std::mem::forget(peer);
+    }
+}
+
+#[test]
+fn a_storm_of_connections_at_the_limit_is_served_to_the_last() {
+    let mut limits = Limits::default();
+    limits.connections = Some(4);
+    let router = Router::new().route(static_route("/static", "static"));
+    let server = builder(router).cores(Cores::Unpinned(1)).limits(limits).start().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    assert_eq!(connect(&server).get("/static").text(), "static");
+                }
+            });
+        }
+    });
+    eventually("all are gone", || server.metrics().connections == 0);
+    assert_eq!(server.metrics().accepted, 320);
+}
+
+#[test]
+fn an_unread_body_is_thrown_away_up_to_its_limit() {
+    let router = Router::new().route(static_route("/static", "static")).route(post("/limited", echo).body_limit(10));
+    let server = server(router, |l| l.discard_bytes = 1000);
+    let mut peer = connect(&server);
+    assert_eq!(peer.post("/nowhere", [b'x'; 1000]).status, 404);
+    assert_eq!(peer.get("/static").text(), "static", "what is within the limit costs no connection");
+    assert!(peer.post("/nowhere", [b'x'; 1001]).closes());
+    let mut peer = connect(&server);
+    peer.send("POST /limited HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999\r\n\r\n");
+    assert!(!peer.try_send(vec![b'x'; 32 << 20]), "32 MiB were read of a body that was refused");
+    assert_eq!(peer.reply().status, 413);
+    let cause = "cause=\"lingered\"";
+    let page = connect(&server).get("/metrics").text();
+    let lingered = page.lines().filter(|l| l.starts_with("windlass_connections_closed_total") && l.contains(cause));
+    assert!(lingered.count() > 0, "{page}");
+}
+
+/// Sends bytes on a connection of their own and returns the status of the reply.
+fn status(server: &Server, bytes: impl AsRef<[u8]>) -> u16 {
+    let mut peer = connect(server);
+    peer.send(bytes);
+    peer.reply().status
+}
+
+#[test]
+fn the_limits_of_a_head_are_those_that_are_set_to_the_byte() {
+    let server = server(Router::new().route(get("/{*rest}", |_: Request| "served")), |l| {
+        (l.request_line_bytes, l.head_bytes, l.headers) = (100, 400, 5);
+    });
+    let line = |bytes: usize| format!("GET /{} HTTP/1.1", "a".repeat(bytes - "GET / HTTP/1.1".len()));
+    assert_eq!(status(&server, line(100) + "\r\nHost: t\r\n\r\n"), 200);
+    assert_eq!(status(&server, line(101) + "\r\nHost: t\r\n\r\n"), 414);
+    let head = |bytes: usize| {
+        let around = "GET /a HTTP/1.1\r\nHost: t\r\nX: \r\n\r\n".len();
+        format!("GET /a HTTP/1.1\r\nHost: t\r\nX: {}\r\n\r\n", "x".repeat(bytes - around))
+    };
+    assert_eq!(status(&server, head(400)), 200);
+    assert_eq!(status(&server, head(401)), 431);
+    let fields = |count: usize| format!("GET /a HTTP/1.1\r\nHost: t\r\n{}\r\n", "A: b\r\n".repeat(count - 1));
+    assert_eq!(status(&server, fields(5)), 200);
+    assert_eq!(status(&server, fields(6)), 431);
+}
+
+#[test]
+fn the_limits_of_a_body_are_those_that_are_set_to_the_byte() {
+    let router = Router::new().route(post("/", echo)).route(post("/own", echo).body_limit(50));
+    let server = server(router, |l| {
+        (l.body_bytes, l.chunk_extension_bytes, l.trailer_bytes) = (20, 10, 30);
+    });
+    for (path, limit) in [("/", 20), ("/own", 50)] {
+        let whole = |bytes: usize| {
+            format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {bytes}\r\n\r\n{}", "x".repeat(bytes))
+        };
+        assert_eq!(status(&server, whole(limit)), 200, "{path}");
+        assert_eq!(status(&server, whole(limit + 1)), 413, "{path}");
+        let chunked = |bytes: usize| {
+            let body = "1\r\nx\r\n".repeat(bytes);
+            format!("POST {path} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n")
+        };
+        assert_eq!(status(&server, chunked(limit)), 200, "{path}");
+        assert_eq!(status(&server, chunked(limit + 1)), 413, "{path}");
+    }
+    let coded = |rest: &str| format!("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1{rest}");
+    assert_eq!(status(&server, coded(";a=b\r\nx\r\n1;cdef\r\ny\r\n0\r\n\r\n")), 200);
+    assert_eq!(status(&server, coded(";a=b\r\nx\r\n1;cdefgh\r\ny\r\n0\r\n\r\n")), 400);
+    assert_eq!(status(&server, coded("\r\nx\r\n0\r\nA: 4567890123456789012345678\r\n\r\n")), 431);
+    assert_eq!(status(&server, coded("\r\nx\r\n0\r\nA: 45678901234567890123456\r\n\r\n")), 200);
+}
+
+#[test]
+fn a_limit_that_makes_no_sense_is_named() {
+    let mut limits = Limits::default();
+    limits.pipelined = 0;
+    assert!(limits.check().unwrap_err().contains("pipelined"));
+}

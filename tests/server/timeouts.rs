@@ -1,0 +1,463 @@
+//! Every timer, seen from the wire: what it does, when, and where it is counted.
+//!
+//! The window is the documented one: not before the deadline, at latest a tenth after it and an allowance for a
+//! busy machine.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use windlass::{Body, Request, Response, Router, Server, Timeouts, get, post, static_route};
+
+use crate::common::{End, Peer, builder, connect, eventually, metric};
+
+const SHORT: Duration = Duration::from_millis(200);
+
+/// What scheduling may add on a busy machine.
+const ALLOWANCE: Duration = Duration::from_millis(150);
+
+/// What no deadline of a test reaches.
+const LONG: Option<Duration> = Some(Duration::from_secs(100));
+
+/// How long a test watches that a timer which is off does not fire.
+const WATCHED: Duration = Duration::from_millis(500);
+
+#[track_caller]
+fn expect_window(began: Instant, deadline: Duration) {
+    let took = began.elapsed();
+    let latest = deadline + deadline / 10 + ALLOWANCE;
+    assert!(took >= deadline && took <= latest, "{took:?} is not from {deadline:?} to {latest:?}");
+}
+
+/// Starts a server where only these timers are short.
+fn server(set: impl FnOnce(&mut Timeouts)) -> Server {
+    server_with(routes(), set)
+}
+
+fn server_with(router: Router, set: impl FnOnce(&mut Timeouts)) -> Server {
+    let mut timeouts = Timeouts::default();
+    (timeouts.header, timeouts.body_idle, timeouts.keep_alive) = (LONG, LONG, LONG);
+    (timeouts.write_stall, timeouts.job, timeouts.body_rate) = (LONG, LONG, 0);
+    set(&mut timeouts);
+    builder(router).timeouts(timeouts).start().unwrap()
+}
+
+async fn tell(mut request: Request) -> String {
+    match request.take_body().collect(usize::MAX).await {
+        Ok(bytes) => bytes.len().to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route(static_route("/static", "static"))
+        .route(get("/inline", |_: Request| "inline"))
+        .route(get("/slow", async |_: Request| tokio::time::sleep(SHORT * 3).await).run_async())
+        .route(post("/whole", tell))
+        .route(post("/streamed", tell).streamed())
+        .route(post("/streamed-async", tell).streamed().run_async())
+        .route(get("/large", |_: Request| vec![b'x'; 32 << 20]))
+}
+
+#[track_caller]
+fn expect_counted(server: &Server, timer: &str, times: f64) {
+    let counted = || metric(server, &format!("windlass_timeouts_total{{timer=\"{timer}\"}}"));
+    eventually(&format!("{timer} is counted"), || counted() >= times);
+    assert_eq!(counted(), times, "{timer}");
+}
+
+#[track_caller]
+fn expect_served_and_closed(server: &Server) {
+    eventually("it is served", || server.metrics().requests == 1);
+    eventually("it is closed", || server.metrics().connections == 0);
+}
+
+/// Sends a byte now and then until the server has ended the connection.
+fn drip(mut peer: Peer, bytes: &'static [u8]) -> (Vec<u8>, End) {
+    for byte in bytes.iter().cycle() {
+        if !peer.try_send([*byte]) || peer.has_news() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    peer.end()
+}
+
+#[test]
+fn a_head_that_is_not_complete_in_time_is_answered_408() {
+    let server = server(|t| t.header = Some(SHORT));
+    for sent in ["G", "GET / HTTP/1.1\r\nHost: t\r\n", "\r\nGET"] {
+        let mut peer = connect(&server);
+        let began = Instant::now();
+        peer.send(sent);
+        let reply = peer.reply();
+        assert_eq!((reply.status, reply.closes()), (408, true));
+        expect_window(began, SHORT);
+        peer.expect_close();
+    }
+    expect_counted(&server, "header", 3.0);
+}
+
+#[test]
+fn dripping_a_head_does_not_extend_its_time() {
+    let server = server(|t| t.header = Some(SHORT));
+    let began = Instant::now();
+    let mut peer = connect(&server);
+    peer.send("GET / HTTP/1.1\r\nHost: t\r\nX: ");
+    let (bytes, _) = drip(peer, b"x");
+    expect_window(began, SHORT);
+    assert!(bytes.starts_with(b"HTTP/1.1 408 "), "{}", bytes.escape_ascii());
+    expect_counted(&server, "header", 1.0);
+}
+
+#[test]
+fn the_second_head_of_a_connection_has_its_time_from_its_own_first_byte() {
+    let server = server(|t| t.header = Some(SHORT));
+    let mut peer = connect(&server);
+    assert_eq!(peer.get("/static").text(), "static");
+    peer.expect_silence(SHORT + ALLOWANCE);
+    let began = Instant::now();
+    peer.send("GET /static HTTP/1.1\r\n");
+    assert_eq!(peer.reply().status, 408);
+    expect_window(began, SHORT);
+}
+
+#[test]
+fn a_head_behind_a_slow_request_is_answered_in_its_turn() {
+    let server = server(|t| t.header = Some(SHORT));
+    let mut peer = connect(&server);
+    peer.send("GET /slow HTTP/1.1\r\nHost: t\r\n\r\nGET /st");
+    assert_eq!(peer.reply().status, 200);
+    assert_eq!(peer.reply().status, 408);
+    peer.expect_close();
+}
+
+#[test]
+fn stray_line_ends_between_requests_begin_no_request() {
+    let server = server(|t| t.header = Some(SHORT));
+    let mut peer = connect(&server);
+    assert_eq!(peer.get("/static").text(), "static");
+    peer.send("\r\n");
+    peer.expect_silence(SHORT + ALLOWANCE);
+    assert_eq!(peer.get("/static").text(), "static");
+    let idle = server_with(routes(), |t| t.keep_alive = Some(SHORT));
+    let mut peer = connect(&idle);
+    let began = Instant::now();
+    peer.send("\r\n");
+    peer.expect_close();
+    expect_window(began, SHORT);
+}
+
+#[test]
+fn a_silent_body_is_answered_408() {
+    let server = server(|t| t.body_idle = Some(SHORT));
+    for start in ["Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nab"] {
+        let mut peer = connect(&server);
+        let began = Instant::now();
+        peer.send(format!("POST /whole HTTP/1.1\r\nHost: t\r\n{start}"));
+        let reply = peer.reply();
+        assert_eq!((reply.status, reply.closes()), (408, true));
+        expect_window(began, SHORT);
+        peer.expect_close();
+    }
+    expect_counted(&server, "body", 2.0);
+}
+
+#[test]
+fn a_silent_body_is_an_error_for_the_handler_that_streams_it() {
+    let server = server(|t| t.body_idle = Some(SHORT));
+    for path in ["/streamed", "/streamed-async"] {
+        let mut peer = connect(&server);
+        let began = Instant::now();
+        peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc"));
+        let text = peer.reply().text();
+        expect_window(began, SHORT);
+        assert!(text.contains("too slowly"), "{text}");
+        peer.expect_close();
+    }
+    expect_counted(&server, "body", 2.0);
+}
+
+#[test]
+fn a_body_that_nobody_wants_is_timed_too() {
+    let server = server(|t| t.body_idle = Some(SHORT));
+    let mut peer = connect(&server);
+    let began = Instant::now();
+    peer.send("POST /nowhere HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc");
+    assert_eq!(peer.reply().status, 404);
+    peer.expect_close();
+    expect_window(began, SHORT);
+}
+
+#[test]
+fn a_dripped_body_is_beneath_the_minimum_rate_after_its_grace() {
+    let server = server(|t| (t.body_rate, t.body_grace) = (10_000, SHORT));
+    let mut peer = connect(&server);
+    let began = Instant::now();
+    peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n");
+    let (bytes, _) = drip(peer, b"x");
+    expect_window(began, SHORT);
+    assert!(bytes.starts_with(b"HTTP/1.1 408 "), "{}", bytes.escape_ascii());
+    expect_counted(&server, "body", 1.0);
+}
+
+#[test]
+fn a_body_that_keeps_its_rate_may_take_its_time() {
+    let server = server(|t| (t.body_rate, t.body_grace, t.body_idle) = (1000, SHORT / 4, Some(SHORT)));
+    let mut peer = connect(&server);
+    let began = Instant::now();
+    peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 30000\r\n\r\n");
+    while began.elapsed() < SHORT * 2 {
+        peer.send([b'x'; 500]);
+        thread::sleep(Duration::from_millis(20));
+    }
+    // Far ahead of the rate: the silence alone counts.
+    let began = Instant::now();
+    assert_eq!(peer.reply().status, 408);
+    let took = began.elapsed();
+    assert!(took <= SHORT + SHORT / 10 + ALLOWANCE, "{took:?}");
+}
+
+#[test]
+fn a_handler_that_takes_its_time_is_no_slow_body() {
+    let router = Router::new().route(
+        post("/", async |mut request: Request| {
+            tokio::time::sleep(SHORT * 3).await;
+            request.take_body().collect(usize::MAX).await.unwrap().len().to_string()
+        })
+        .streamed()
+        .run_async(),
+    );
+    let server = server_with(router, |t| (t.body_idle, t.body_rate, t.body_grace) = (Some(SHORT), 1000, SHORT));
+    let body = vec![b'x'; 1 << 20];
+    assert_eq!(connect(&server).post("/", &body).text(), body.len().to_string());
+}
+
+#[test]
+fn an_idle_connection_is_closed() {
+    let server = server(|t| t.keep_alive = Some(SHORT));
+    let began = Instant::now();
+    let mut peer = connect(&server);
+    peer.expect_close();
+    expect_window(began, SHORT);
+    for path in ["/static", "/inline"] {
+        let mut peer = connect(&server);
+        peer.request("GET", path);
+        assert!(!peer.reply().closes());
+        let began = Instant::now();
+        peer.expect_close();
+        let took = began.elapsed();
+        // The reply left a little before it was read.
+        assert!(took + Duration::from_millis(20) >= SHORT && took <= SHORT + SHORT / 10 + ALLOWANCE, "{took:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_waits_for_its_handler_is_not_idle() {
+    let server = server(|t| t.keep_alive = Some(SHORT));
+    let mut peer = connect(&server);
+    assert_eq!(peer.get("/slow").status, 200);
+    let began = Instant::now();
+    peer.expect_close();
+    assert!(began.elapsed() + Duration::from_millis(20) >= SHORT);
+}
+
+#[test]
+fn a_long_download_leaves_a_connection_its_whole_idle_time() {
+    let server = server(|t| t.keep_alive = Some(SHORT));
+    let mut peer = connect(&server);
+    peer.request("GET", "/large");
+    // Slower than the idle time, as a peer far away is.
+    peer.until(b"\r\n\r\n");
+    thread::sleep(SHORT * 2);
+    peer.until_count(32 << 20);
+    assert_eq!(peer.get("/static").text(), "static");
+}
+
+#[test]
+fn an_old_connection_ends_with_its_next_reply() {
+    let server = server(|t| t.age = Some(SHORT));
+    let mut peer = connect(&server);
+    let began = Instant::now();
+    loop {
+        let reply = peer.get("/static");
+        // A tenth of jitter spreads the ends.
+        if reply.closes() {
+            assert!(began.elapsed() >= SHORT - SHORT / 10 - Duration::from_millis(20), "{:?}", began.elapsed());
+            break;
+        }
+        assert!(began.elapsed() < SHORT + ALLOWANCE, "{:?}", began.elapsed());
+        thread::sleep(Duration::from_millis(5));
+    }
+    peer.expect_close();
+}
+
+#[test]
+fn a_reader_that_stalls_is_cut() {
+    let server = server(|t| t.write_stall = Some(SHORT));
+    let mut peer = connect(&server);
+    peer.set_receive_buffer(2048);
+    let began = Instant::now();
+    peer.request("GET", "/large");
+    expect_served_and_closed(&server);
+    // The kernel takes a first part; from then on there is no progress.
+    expect_window(began, SHORT);
+    let (bytes, end) = peer.end();
+    assert_eq!(end, End::Reset, "a cut reply must not look like a whole one");
+    assert!(bytes.len() < 32 << 20);
+    expect_counted(&server, "write_stall", 1.0);
+}
+
+#[test]
+fn a_reader_that_makes_progress_is_not_cut() {
+    let server = server(|t| t.write_stall = Some(SHORT));
+    let mut peer = connect(&server);
+    peer.request("GET", "/large");
+    peer.until(b"\r\n\r\n");
+    for _ in 0..32 {
+        peer.until_count(1 << 20);
+        thread::sleep(SHORT / 10);
+    }
+    assert_eq!(peer.get("/static").text(), "static");
+}
+
+#[test]
+fn a_finished_connection_waits_for_its_peer_only_so_long() {
+    let server = server(|t| t.linger = SHORT);
+    let mut peer = connect(&server);
+    let began = Instant::now();
+    peer.send("GET /static HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    assert!(peer.reply().closes());
+    peer.expect_close();
+    assert!(began.elapsed() < SHORT, "the server's FIN is not delayed");
+    eventually("it is closed", || server.metrics().connections == 0);
+    expect_window(began, SHORT);
+    expect_counted(&server, "linger", 1.0);
+}
+
+#[test]
+fn dripping_does_not_extend_the_linger() {
+    let server = server(|t| t.linger = SHORT);
+    let mut peer = connect(&server);
+    peer.send("POST /nowhere HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 1000\r\n\r\n");
+    assert_eq!(peer.reply().status, 404);
+    let began = Instant::now();
+    while peer.try_send("x") {
+        thread::sleep(Duration::from_millis(5));
+        assert!(began.elapsed() < SHORT + SHORT / 10 + ALLOWANCE);
+    }
+    expect_counted(&server, "linger", 1.0);
+}
+
+#[test]
+fn a_slow_reader_gets_all_of_a_last_reply_beyond_the_linger() {
+    let server =
+        server_with(Router::new().route(get("/", |_: Request| vec![b'x'; 600 * 1024])), |t| t.linger = SHORT);
+    let mut peer = connect(&server);
+    peer.set_receive_buffer(128 * 1024);
+    peer.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    // The server's kernel has all of it; the peer has read nothing.
+    expect_served_and_closed(&server);
+    expect_counted(&server, "linger", 1.0);
+    assert_eq!(peer.reply().body.len(), 600 * 1024);
+    peer.expect_close();
+}
+
+#[test]
+fn a_late_job_is_answered_503() {
+    let server = server(|t| t.job = Some(SHORT));
+    let mut peer = connect(&server);
+    let began = Instant::now();
+    peer.send("GET /slow HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert_eq!(peer.reply().status, 503);
+    expect_window(began, SHORT);
+    assert_eq!(peer.reply().text(), "inline");
+    expect_counted(&server, "job", 1.0);
+}
+
+/// A reply that starts and then gives nothing, until its peer is gone.
+fn stuck(_: Request) -> Response {
+    let (mut sender, body) = Body::channel(100);
+    thread::spawn(move || {
+        pollster::block_on(async {
+            let _ = sender.send("beginning".into()).await;
+            while !sender.is_abandoned() {
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+    });
+    Response::new().with_body(body)
+}
+
+#[test]
+fn a_reply_whose_producer_gives_nothing_is_cut() {
+    let router = Router::new().route(get("/", stuck)).route(get("/async", stuck).run_async());
+    let server = server_with(router, |t| t.stream_idle = Some(SHORT));
+    for (at, (path, version, end)) in
+        [("/", "1.1", End::Fin), ("/async", "1.1", End::Fin), ("/", "1.0", End::Reset)].into_iter().enumerate()
+    {
+        let mut peer = connect(&server);
+        peer.send(format!("GET {path} HTTP/{version}\r\nHost: t\r\n\r\n"));
+        peer.until(b"beginning");
+        let began = Instant::now();
+        let (bytes, ended) = peer.end();
+        assert!(!bytes.ends_with(b"0\r\n\r\n"), "a cut reply looks whole");
+        // By chunks a peer sees the cut; without them only by a reset.
+        assert_eq!(ended, end);
+        let took = began.elapsed();
+        assert!(took + Duration::from_millis(20) >= SHORT && took <= SHORT + SHORT / 10 + ALLOWANCE, "{took:?}");
+        expect_counted(&server, "stream_idle", at as f64 + 1.0);
+    }
+}
+
+#[test]
+fn what_ended_is_counted_under_one_timer_only() {
+    let router = routes().route(get("/stuck", stuck));
+    let server = server_with(router, |t| {
+        (t.stream_idle, t.job, t.linger) = (Some(SHORT), Some(SHORT * 2), SHORT * 3);
+    });
+    let mut peer = connect(&server);
+    peer.send("GET /stuck HTTP/1.1\r\nHost: t\r\n\r\nGET /slow HTTP/1.1\r\nHost: t\r\n\r\n");
+    peer.until(b"beginning");
+    assert_eq!(peer.end().1, End::Fin);
+    // The job's deadline passes while the connection waits for its peer's FIN: nobody waits for the job.
+    expect_counted(&server, "linger", 1.0);
+    expect_counted(&server, "stream_idle", 1.0);
+    expect_counted(&server, "job", 0.0);
+}
+
+#[test]
+fn none_switches_a_timer_off() {
+    let server = server(|t| {
+        (t.header, t.body_idle, t.keep_alive) = (None, None, None);
+        (t.age, t.write_stall, t.job, t.stream_idle) = (None, None, None, None);
+        t.body_rate = 0;
+    });
+    let mut stalled = connect(&server);
+    stalled.set_receive_buffer(256 * 1024);
+    stalled.request("GET", "/large");
+    let begun = [
+        "",
+        "GET /static HTTP/1.1\r\nHost",
+        "POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nab",
+        "POST /whole HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab",
+    ];
+    let mut peers = begun.map(|sent| {
+        let mut peer = connect(&server);
+        peer.send(sent);
+        peer
+    });
+    peers[0].expect_silence(WATCHED);
+    for (peer, rest) in
+        peers.iter_mut().zip(["GET /static HTTP/1.1\r\nHost: t\r\n\r\n", ": t\r\n\r\n", "c", "c\r\n0\r\n\r\n"])
+    {
+        peer.send(rest);
+        assert_eq!(peer.reply().status, 200);
+    }
+    assert_eq!(stalled.reply().body.len(), 32 << 20);
+    for timer in ["header", "body", "keep_alive", "write_stall", "job", "stream_idle"] {
+        assert_eq!(metric(&server, &format!("windlass_timeouts_total{{timer=\"{timer}\"}}")), 0.0);
+    }
+}
