@@ -2,5 +2,10 @@
 
 mod common;
 
+mod actors;
+mod addresses;
 mod dispatch;
+mod hooks;
+mod layers;
 mod order;
+mod routes;
