@@ -180,6 +180,10 @@ impl TryFrom<Request> for http::Request<Body> {
         let built = http::Request::builder().method(request.method()).uri(target.as_ref()).version(request.version());
         let mut built = built.body(())?;
         *built.headers_mut() = request.header_map();
+        // The authority of an absolute target wins over Host (RFC 9112 §3.2.2), and the URI here has none.
+        if let Some(Ok(host)) = request.host().map(HeaderValue::from_str) {
+            built.headers_mut().insert(header::HOST, host);
+        }
         *built.extensions_mut() = std::mem::take(&mut request.extensions);
         let (parts, ()) = built.into_parts();
         Ok(Self::from_parts(parts, request.take_body()))

@@ -13,8 +13,10 @@ pub use into::IntoResponse;
 
 /// One response: status, headers, body.
 ///
-/// `Date`, `Content-Length`, `Transfer-Encoding` and `Connection` are the server's; a handler that sets them is
-/// overruled. Header names and values cannot hold line breaks: the `http` crate's types refuse them.
+/// `Content-Length`, `Transfer-Encoding` and `Connection` are the server's: a handler that sets them is overruled,
+/// save that `Connection: close` closes the connection behind the response. `Date` is the server's unless a handler
+/// sets it. Header names and values cannot hold line breaks: the `http` crate's types refuse them. A handler's
+/// status of 1xx ends no request, so it becomes a `500`.
 ///
 /// ```
 /// use windlass::{Response, http::StatusCode};

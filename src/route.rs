@@ -132,10 +132,11 @@ impl std::fmt::Debug for Route {
 ///
 /// # Panics
 ///
-/// The response's body is not whole (a channel or a source).
+/// The response's body is not whole (a channel or a source), or its status is 1xx.
 pub fn static_route(path: impl Into<String>, response: impl IntoResponse) -> Route {
     let mut response = response.into_response();
     let (status, fields) = (response.status(), response.fields().clone());
+    assert!(!status.is_informational(), "a static route needs a status that ends a request");
     let Ok(body) = response.take_body().into_whole() else {
         panic!("a static route needs a body that is there as a whole");
     };

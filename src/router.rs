@@ -165,7 +165,8 @@ fn join(prefix: &str, path: &str) -> String {
     let slash = if prefix.is_empty() || prefix.starts_with('/') { "" } else { "/" };
     // "/" within a group is the group's own path.
     let path = if path == "/" && !prefix.is_empty() { "" } else { path };
-    format!("{slash}{prefix}{path}")
+    let between = if prefix.is_empty() || path.is_empty() || path.starts_with('/') { "" } else { "/" };
+    format!("{slash}{prefix}{between}{path}")
 }
 
 #[cfg(test)]
@@ -225,6 +226,7 @@ mod tests {
         assert_eq!(join("api", "/x"), "/api/x");
         assert_eq!(join("/api", "/"), "/api");
         assert_eq!(join("", "/"), "/");
+        assert_eq!(join("/api", "v2/"), "/api/v2/");
     }
 
     #[test]

@@ -160,6 +160,7 @@ impl Builder {
     ///
     /// Names what was refused, by whom, and what to do. Nothing is left running.
     pub fn start(self) -> Result<Server, StartError> {
+        self.limits.check().and_then(|()| self.pool.check()).map_err(StartError::Settings)?;
         let shards =
             self.cores.shards().map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
         let metrics = Metrics::new(shards, self.metrics);
@@ -169,6 +170,8 @@ impl Builder {
         let source = Source::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
         let bind = |e: &Entrance| bind(&e.listen, shards, &self.listen_options).map_err(StartError::Bind);
         let mut bound = self.entrances.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let retries = bound.iter().map(|bound| u64::from(bound.retries())).sum();
+        metrics.causes.add_many("EADDRINUSE", retries);
 
         let senders = Arc::new(OnceLock::new());
         let common = Common {
@@ -311,6 +314,8 @@ impl fmt::Debug for Server {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
+    /// A limit or a size makes no server; the text names it and what it may be.
+    Settings(String),
     /// An address cannot be listened on.
     Bind(BindError),
     /// A route is invalid, or the pool it needs does not start.
@@ -329,6 +334,7 @@ impl fmt::Display for StartError {
             Self::Bind(error) => error.fmt(f),
             Self::Routes(error) => error.fmt(f),
             Self::Shards(error) => write!(f, "{error}; 'windlass doctor' tells what the system refuses"),
+            Self::Settings(error) => f.write_str(error),
             Self::Router(error) => write!(f, "the router actor did not start: {error}"),
             Self::NoEngine => f.write_str("this build has no engine: build it with the feature io-uring"),
         }

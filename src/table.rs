@@ -110,13 +110,14 @@ impl RouteTable {
                 None => table.add_path(route)?,
             };
             known.insert(&route.path, path);
-            let entry = table.add_entry(routes, route, &route.path, metrics);
+            let entry = table.add_entry(routes, route, metrics.family(&route.path, route.method.as_str()));
             if !table.paths[path].methods.insert(&route.method, entry) {
                 return Err(RouteError::new(route, "is registered twice"));
             }
         }
         if let Some(route) = &routes.not_found {
-            table.not_found = Some(table.add_entry(routes, route, UNMATCHED, metrics));
+            let family = table.unmatched.clone();
+            table.not_found = Some(table.add_entry(routes, route, family));
         }
         table.finish();
         Ok(table)
@@ -139,7 +140,7 @@ impl RouteTable {
         Ok(index)
     }
 
-    fn add_entry(&mut self, routes: &Routes, route: &Route, template: &str, metrics: &Metrics) -> usize {
+    fn add_entry(&mut self, routes: &Routes, route: &Route, family: Arc<Family>) -> usize {
         let layers: Vec<Layer> = routes.layers.iter().chain(&route.layers).cloned().collect();
         let dispatch = route.dispatch.unwrap_or(routes.default_dispatch);
         let run = match &route.action {
@@ -150,7 +151,6 @@ impl RouteTable {
             Action::Static(fixed) => Run::Chain(Chain { layers, handler: fixed.as_handler() }, Dispatch::Inline),
             Action::Run(handler) => Run::Chain(Chain { layers, handler: handler.clone() }, dispatch),
         };
-        let family = metrics.family(template, route.method.as_str());
         self.entries.push(Entry { family, body: route.body, run });
         self.entries.len() - 1
     }

@@ -154,7 +154,8 @@ impl H1 {
         match proxy::parse(bytes) {
             Ok(None) => 0,
             Ok(Some(preamble)) => {
-                io.peer = preamble.ends.map_or(Peer::Local, |ends| Peer::Address(ends.source));
+                // Without ends the balancer speaks for itself: the socket's own peer stays.
+                io.peer = preamble.ends.map_or(io.peer, |ends| Peer::Address(ends.source));
                 self.reading = Reading::Head;
                 preamble.consumed
             }
@@ -220,6 +221,8 @@ impl H1 {
                 self.pump(env, io);
             }
             Timer::Body => self.body_too_slow(env, io),
+            // Nobody who speaks HTTP is there.
+            _ if matches!(self.reading, Reading::Preamble) => io.end(Ending::Abort, timer.name()),
             _ => self.refuse(env, io, StatusCode::REQUEST_TIMEOUT, "the request head came too slowly"),
         }
     }
@@ -293,7 +296,7 @@ impl H1 {
 
     /// Says whether the connection has no request in progress and no part of one.
     fn is_idle(&self) -> bool {
-        self.slots.is_empty() && !self.has_part_of_head() && matches!(self.reading, Reading::Head)
+        self.slots.is_empty() && !self.has_part_of_head() && matches!(self.reading, Reading::Head | Reading::Preamble)
     }
 
     /// Says whether bytes wait that begin a request; the empty lines that may stand before one do not.
@@ -305,6 +308,11 @@ impl H1 {
     pub(super) fn sent(&mut self, env: &mut Env, io: &mut Io) {
         self.touched = env.now;
         self.pump(env, io);
+    }
+
+    /// Says whether no request has come whose reply is not written.
+    pub(super) fn owes_nothing(&self) -> bool {
+        self.slots.is_empty() && self.input.is_empty()
     }
 
     /// Says whether a request is in progress.
@@ -326,7 +334,8 @@ impl H1 {
 
     /// Takes the end of the connection: cancels what still runs for it.
     pub(super) fn closed(&mut self, env: &mut Env, io: &mut Io) {
-        self.reading = Reading::Nothing;
         self.close_slots(env, io);
+        self.drop_incoming(env, io);
+        self.reading = Reading::Nothing;
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn submit(
     let (Some(pool), Some(sender)) = (&view.table.pool, env.sender()) else {
         return Started::Done(unavailable("there is no pool", "The server has no workers for this path.\n", 1));
     };
-    let deadline = env.timeouts.job.map(|job| env.now + job);
+    let deadline = env.timeouts.job.and_then(|job| env.now.checked_add(job));
     let job = Box::new(HttpJob {
         request,
         chain: chain.clone(),

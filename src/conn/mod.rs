@@ -10,7 +10,13 @@ mod job;
 mod run;
 mod timers;
 
-use std::{net::SocketAddr, os::fd::AsFd, sync::mpsc, task::Waker, time::Instant};
+use std::{
+    net::SocketAddr,
+    os::fd::AsFd,
+    sync::mpsc,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use rustix::net as sys;
 
@@ -23,6 +29,13 @@ use crate::{
 pub(crate) use env::{Common, Env, Tally};
 use h1::H1;
 use timers::{Timer, Timers};
+
+/// Why a connection ended that was idle while the server drained.
+const DRAINED: &str = "drained";
+
+/// How long such a connection waits for its peer's FIN: nothing of a reply is on its way to it any more, and a peer
+/// that keeps it in a pool and never looks must not hold up the stop.
+const DRAINED_LINGER: Duration = Duration::from_millis(500);
 
 /// What other threads tell a shard.
 pub(crate) enum Msg {
@@ -76,6 +89,11 @@ impl Io {
         self.ending = ending;
     }
 
+    /// Returns how long to wait for the peer's FIN.
+    fn linger(&self, env: &Env) -> Duration {
+        if self.cause == DRAINED { env.timeouts.linger.min(DRAINED_LINGER) } else { env.timeouts.linger }
+    }
+
     /// Returns the waker that brings a message to this connection.
     fn waker(&mut self, env: &Env) -> Waker {
         self.waker.get_or_insert_with(|| env.local.waker(self.id.token())).clone()
@@ -114,7 +132,7 @@ impl Conn {
         }
         if io.ending == Ending::Finish && !io.unsent {
             io.timers.clear(Timer::Idle);
-            io.timers.start(Timer::Linger, env.now, Some(env.timeouts.linger));
+            io.timers.start(Timer::Linger, env.now, Some(io.linger(env)));
         }
         self.count_activity(env);
         env.deadlines.schedule(self.io.id, &self.io.timers);
@@ -194,7 +212,7 @@ impl Connections {
     pub(crate) fn cut(&mut self, conn: &mut Conn) {
         if conn.io.ending == Ending::Finish && !conn.io.unsent {
             // It has all its replies; only the peer's FIN is missing.
-            conn.io.end(Ending::Abort, "drained");
+            conn.io.end(Ending::Abort, DRAINED);
             return;
         }
         let doing = conn.h1.doing(&conn.io);
@@ -213,7 +231,7 @@ impl Connections {
 
 fn expired(h1: &mut H1, env: &mut Env, io: &mut Io, timer: Timer) {
     if timer == Timer::Idle && env.is_draining() {
-        return io.end(Ending::Finish, "drained");
+        return io.end(Ending::Finish, DRAINED);
     }
     env.cells.timeouts.add(timer.name());
     match timer {

@@ -58,7 +58,7 @@ pub(super) struct Timers {
 impl Timers {
     /// Starts a timer anew; `None` for a timeout that is switched off.
     pub(super) fn set(&mut self, timer: Timer, now: Instant, after: Option<Duration>) {
-        self.at[timer as usize] = after.map(|after| now + after);
+        self.at[timer as usize] = after.and_then(|after| now.checked_add(after));
     }
 
     /// Starts a timer unless it runs.

@@ -43,7 +43,7 @@ catalog! {
     REFUSED COUNTER "windlass_refused_requests_total" ["cause"] "Valid requests answered 503, by why.";
     PANICS COUNTER "windlass_panics_total" ["place"] "Panics contained, by whose code it was.";
     ACCEPT_ERRORS COUNTER "windlass_accept_errors_total" ["cause"] "Failed accepts, by error.";
-    BIND_ERRORS COUNTER "windlass_bind_errors_total" ["cause"] "Failed or retried binds, by error.";
+    BIND_ERRORS COUNTER "windlass_bind_errors_total" ["cause"] "Binds tried again at the start, by error.";
     POOL_QUEUED GAUGE "windlass_pool_queued_jobs" ["lane"] "Jobs waiting for a worker.";
     POOL_RUNNING GAUGE "windlass_pool_running_jobs" ["lane"] "Jobs that run.";
     POOL_JOBS COUNTER "windlass_pool_jobs_total" ["lane", "outcome"] "Jobs that ended, by how.";

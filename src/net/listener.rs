@@ -47,6 +47,7 @@ impl Default for ListenOptions {
 pub struct Bound {
     sockets: Vec<Socket>,
     address: Listen,
+    retries: u32,
     _file: Option<SocketFile>,
 }
 
@@ -54,6 +55,11 @@ impl Bound {
     /// Returns the address in use; never port 0.
     pub fn address(&self) -> &Listen {
         &self.address
+    }
+
+    /// Returns how often binding was tried again because the address was in use.
+    pub fn retries(&self) -> u32 {
+        self.retries
     }
 
     /// Takes the sockets out, one for each shard. Further calls return none.
@@ -90,7 +96,7 @@ pub fn bind(listen: &Listen, shards: usize, options: &ListenOptions) -> Result<B
                 attempt += 1;
             }
             Err(failure) => return Err(BindError::explain(listen, options, failure, attempt)),
-            Ok(bound) => return Ok(bound),
+            Ok(bound) => return Ok(Bound { retries: attempt - 1, ..bound }),
         }
     }
 }
@@ -122,7 +128,7 @@ fn bind_tcp(address: SocketAddr, shards: usize, options: &ListenOptions) -> Resu
         socket.listen(backlog(options)).map_err(at("listen"))?;
         sockets.push(socket);
     }
-    Ok(Bound { sockets, address: Listen::Tcp(address), _file: None })
+    Ok(Bound { sockets, address: Listen::Tcp(address), retries: 0, _file: None })
 }
 
 fn tcp_socket(address: SocketAddr, options: &ListenOptions) -> Result<Socket, Failure> {
@@ -146,7 +152,7 @@ fn bind_unix(path: &Path, shards: usize, options: &ListenOptions) -> Result<Boun
     let clones: Result<Vec<_>, _> = (1..shards).map(|_| socket.try_clone().map_err(at("dup"))).collect();
     let mut sockets = clones?;
     sockets.push(socket);
-    Ok(Bound { sockets, address: Listen::Unix(path.into()), _file: Some(file) })
+    Ok(Bound { sockets, address: Listen::Unix(path.into()), retries: 0, _file: Some(file) })
 }
 
 /// Removes a socket file nobody listens behind.

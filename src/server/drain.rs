@@ -18,6 +18,9 @@ const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long actors and shards may take to end once no connection is left.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A longer grace counts as this: an instant beyond it may not exist. A year.
+const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// What came of a drain.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -91,7 +94,7 @@ impl Server {
         }
         drop(told);
         let mut report = DrainReport::default();
-        let mut left = collect(&mut report, &tallies, self.inboxes.len(), began + grace);
+        let mut left = collect(&mut report, &tallies, self.inboxes.len(), began + grace.min(LONGEST_GRACE));
         if left > 0 {
             self.cut();
             left = collect(&mut report, &tallies, left, Instant::now() + CUT_TIMEOUT);

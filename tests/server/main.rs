@@ -2,11 +2,18 @@
 
 mod common;
 
+mod actors;
+mod addresses;
 mod attacks;
 mod bodies;
 mod dispatch;
+mod drain;
+mod hooks;
+mod layers;
 mod limits;
+mod metrics;
 mod order;
 mod pipelines;
 mod replies;
+mod routes;
 mod timeouts;

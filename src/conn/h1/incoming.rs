@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{
     H1, Reading,
+    reply::ended_first,
     request::too_large,
     slots::{Meta, Target},
 };
@@ -139,11 +140,12 @@ impl Incoming {
 
     /// Returns when the peer will have been too slow.
     fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
-        let idle = timeouts.body_idle.map(|idle| self.last + idle);
-        let paced = (timeouts.body_rate > 0).then(|| {
+        let idle = timeouts.body_idle.and_then(|idle| self.last.checked_add(idle));
+        let paced = || {
             let earned = Duration::from_secs_f64(self.received as f64 / f64::from(timeouts.body_rate));
-            self.since + earned.max(timeouts.body_grace)
-        });
+            self.since.checked_add(earned.max(timeouts.body_grace))
+        };
+        let paced = if timeouts.body_rate > 0 { paced() } else { None };
         idle.into_iter().chain(paced).min()
     }
 }
@@ -186,6 +188,14 @@ impl H1 {
         match std::mem::replace(&mut self.reading, next) {
             Reading::Body(incoming) => Some(incoming),
             _ => None,
+        }
+    }
+
+    /// Gives up a body that will never be complete, and the request that waits for it.
+    pub(super) fn drop_incoming(&mut self, env: &Env, io: &Io) {
+        let Some(incoming) = self.take_incoming() else { return };
+        if let Sink::Collect { pending, .. } = incoming.sink {
+            ended_first(env, io, pending.meta);
         }
     }
 
@@ -248,7 +258,7 @@ impl H1 {
         }
         if self.ended {
             // The rest will never come.
-            self.take_incoming();
+            self.drop_incoming(env, io);
             self.close_after();
             return io.timers.clear(Timer::Body);
         }

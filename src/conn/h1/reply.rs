@@ -15,8 +15,10 @@ use crate::{
     body::{BodyError, Frame},
     conn::{Env, Io, Outcome, Timer, run},
     hooks::RequestEnd,
+    metrics::UNMATCHED,
     net::Ending,
     proto::h1::encode::{self, Framing, LAST_CHUNK, Length},
+    response::plain,
 };
 
 /// A streamed reply is polled no further while this much of it waits to be sent, bytes.
@@ -24,6 +26,9 @@ const STREAM_AHEAD_BYTES: usize = 64 * 1024;
 
 /// Pieces taken from a streamed reply in one go: one that is never short of tiny ones must not hold the shard.
 const FRAMES_PER_CALL: usize = 1024;
+
+/// What the end hooks are told when the peer went away, or was cut.
+const ENDED_FIRST: &str = "the connection ended first";
 
 /// How far writing a streamed reply came.
 enum Progress {
@@ -57,7 +62,9 @@ impl H1 {
     /// Writes a reply; nothing is owed before it.
     pub(super) fn write(&mut self, env: &mut Env, io: &mut Io, mut meta: Meta, outcome: Outcome) {
         meta.exchange.keep_alive &= !self.leaves_too_much(env);
-        let Outcome { mut response, error } = outcome;
+        // A request that began before the drain: its reply says that no other will follow.
+        meta.exchange.keep_alive &= !(env.is_draining() && self.owes_nothing());
+        let Outcome { mut response, error } = final_answer(outcome);
         let status = response.status();
         let body = response.take_body();
         let length = body.len().map_or(Length::Unknown, Length::Known);
@@ -121,9 +128,10 @@ impl H1 {
     /// Ends the connection in the middle of a reply of this framing: the peer sees that it is cut short.
     pub(super) fn abandon(&mut self, env: &mut Env, io: &mut Io, framing: Framing, cause: &'static str) {
         self.closing = true;
+        self.close_slots(env, io);
+        self.drop_incoming(env, io);
         self.reading = Reading::Nothing;
         self.input = Vec::new();
-        self.close_slots(env, io);
         // What the connection's end completes would look whole behind an orderly one.
         io.end(if framing == Framing::Close { Ending::Abort } else { Ending::Finish }, cause);
     }
@@ -146,7 +154,7 @@ impl H1 {
                 State::Ready(_) => (None, 0),
                 State::Streaming(streaming) => (Some(streaming.status), streaming.written),
             };
-            finish(env, io, slot.meta, status, Some("the connection ended first"), written);
+            finish(env, io, slot.meta, status, Some(ENDED_FIRST), written);
         }
     }
 }
@@ -223,6 +231,16 @@ fn broken(env: &mut Env, error: &BodyError) -> Progress {
     Progress::Broken("body_failed")
 }
 
+/// Replaces an interim status: the peer would wait for another answer for ever (RFC 9110 §15.2).
+fn final_answer(outcome: Outcome) -> Outcome {
+    if !outcome.response.status().is_informational() {
+        return outcome;
+    }
+    tracing::error!(status = %outcome.response.status(), "a handler answered with an interim status; answering 500");
+    let response = plain(StatusCode::INTERNAL_SERVER_ERROR, "The handler of this path failed.\n");
+    Outcome { response, error: Some("the handler answered with an interim status") }
+}
+
 /// Counts a reply whose head was written.
 fn count(env: &mut Env, meta: &Meta, status: StatusCode) {
     env.cells.dispatched(meta.kind).add(1);
@@ -233,10 +251,15 @@ fn count(env: &mut Env, meta: &Meta, status: StatusCode) {
     meta.family(&env.view).observe(env.shard, status.as_u16(), took);
 }
 
+/// Tells the end hooks of a request whose connection ended before anything of its reply was written.
+pub(super) fn ended_first(env: &Env, io: &Io, meta: Meta) {
+    finish(env, io, meta, None, Some(ENDED_FIRST), 0);
+}
+
 /// Tells the end hooks, once for each request.
 fn finish(env: &Env, io: &Io, meta: Meta, status: Option<StatusCode>, error: Option<&'static str>, body_bytes: u64) {
     let Some(record) = &meta.record else { return };
-    let route = meta.target.as_ref().map(|_| meta.family(&env.view).template());
+    let route = Some(meta.family(&env.view).template()).filter(|template| *template != UNMATCHED);
     let panics = env.hooks.ended(&RequestEnd {
         method: &record.method,
         path: &record.path,

@@ -1,6 +1,6 @@
 //! One request: which route it means, whether its body is read first, and what runs it.
 
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{Method, StatusCode, Version, header};
 
 use super::{
     H1, Reading,
@@ -30,7 +30,11 @@ impl H1 {
         let Ok(method) = head.http_method(bytes) else { return self.reject(env, io, Reject::Method) };
         // The strict pass let only ASCII through.
         let path = std::str::from_utf8(head.path(bytes)).unwrap_or_default();
-        match env.view.table.find(&method, path) {
+        let found = match head.form() {
+            Form::Asterisk => Found::Options(env.view.table.allow_all()),
+            _ => env.view.table.find(&method, path),
+        };
+        match found {
             Found::Entry(index, params) => {
                 let entry = env.view.table.entry(index);
                 if let Run::Static(image, fixed) = &entry.run
@@ -49,9 +53,11 @@ impl H1 {
                     }
                     return;
                 }
-                let Some(request_head) = request_head(head, bytes, method, params) else {
+                let Some(request_head) = request_head(head, bytes, method.clone(), params) else {
                     env.cells.protocol_errors.add("path_parameter");
-                    return self.refuse(env, io, StatusCode::BAD_REQUEST, "a path parameter is not valid UTF-8");
+                    exchange.keep_alive = false;
+                    let response = plain(StatusCode::BAD_REQUEST, "A path parameter is not valid UTF-8.\n");
+                    return self.unserved(env, io, head, bytes, exchange, method, response);
                 };
                 let target = Target { view: env.view.clone(), entry: index };
                 self.matched(env, io, head, exchange, request_head, target);
@@ -67,7 +73,7 @@ impl H1 {
                 self.unserved(env, io, head, bytes, exchange, method, response);
             }
             Found::Nothing => {
-                let response = not_found(head, env.view.table.allow_all());
+                let response = plain(StatusCode::NOT_FOUND, "There is nothing at this path.\n");
                 self.unserved(env, io, head, bytes, exchange, method, response);
             }
         }
@@ -238,13 +244,6 @@ fn is_old(env: &Env, io: &Io) -> bool {
     let Some(age) = env.timeouts.age else { return false };
     let spread = u32::from(io.id.slot.wrapping_mul(0x9e37_79b9).to_be_bytes()[0]);
     env.now.saturating_duration_since(io.opened) >= age - age / 10 * spread / 256
-}
-
-fn not_found(head: &proto::Head, allow_all: &HeaderValue) -> Response {
-    if head.form() == Form::Asterisk {
-        return Response::status_only(StatusCode::NO_CONTENT).with_header(header::ALLOW, allow_all.clone());
-    }
-    plain(StatusCode::NOT_FOUND, "There is nothing at this path.\n")
 }
 
 /// The answer to a body beyond its limit.

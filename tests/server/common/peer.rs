@@ -1,7 +1,7 @@
 //! A client that sends exactly the bytes it is given.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     time::Duration,
 };
@@ -121,6 +121,27 @@ impl Peer {
         std::mem::take(&mut self.received)
     }
 
+    /// Like [`rest`](Self::rest), for a server that may reset.
+    pub(crate) fn try_rest(&mut self) -> io::Result<Vec<u8>> {
+        while self.try_read()? > 0 {}
+        Ok(std::mem::take(&mut self.received))
+    }
+
+    /// Sends a GET and reads its reply; `None` when the server closed cleanly before any byte of it.
+    pub(crate) fn try_get(&mut self, path: &str) -> io::Result<Option<Reply>> {
+        self.stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes())?;
+        loop {
+            if let Some((reply, used)) = Reply::parse(&self.received, "GET", false) {
+                self.received.drain(..used);
+                return Ok(Some(reply));
+            }
+            if self.try_read()? == 0 {
+                let clean = self.received.is_empty();
+                return if clean { Ok(None) } else { Err(ErrorKind::UnexpectedEof.into()) };
+            }
+        }
+    }
+
     /// Reads until these bytes have come; returns everything up to their end.
     #[track_caller]
     pub(crate) fn until(&mut self, bytes: &[u8]) -> Vec<u8> {
@@ -200,12 +221,16 @@ impl Peer {
 
     #[track_caller]
     fn read(&mut self) -> usize {
-        let mut buffer = [0; 64 * 1024];
-        let count = self.stream.read(&mut buffer).unwrap_or_else(|error| {
+        self.try_read().unwrap_or_else(|error| {
             panic!("reading failed: {error}; so far: {}", shown(&self.received));
-        });
+        })
+    }
+
+    fn try_read(&mut self) -> io::Result<usize> {
+        let mut buffer = [0; 64 * 1024];
+        let count = self.stream.read(&mut buffer)?;
         self.received.extend_from_slice(&buffer[..count]);
-        count
+        Ok(count)
     }
 }
 

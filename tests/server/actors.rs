@@ -1,0 +1,187 @@
+//! Actors of the program on the server's shards, asked by its handlers.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use http::StatusCode;
+use windlass::{
+    Request, Router, Server,
+    actors::{Actor, Addr, Context, Flow, Local, Place, Reply, SpawnOptions, error::AskError},
+    get, http,
+};
+
+use crate::common::{PATIENCE, builder, connect, eventually};
+
+enum Msg {
+    Add(u64, Reply<u64>),
+    Panic(Reply<u64>),
+    Slow(Duration, Reply<u64>),
+}
+
+/// Counts; forgets when it is built anew.
+#[derive(Default)]
+struct Counter(u64);
+
+impl Actor for Counter {
+    type Msg = Msg;
+
+    async fn handle(&mut self, message: Msg, cx: &mut Context<Msg>) -> Flow {
+        match message {
+            Msg::Add(more, reply) => {
+                self.0 += more;
+                reply.send(self.0);
+            }
+            Msg::Panic(reply) => assert!(!reply.is_wanted(), "expected by the test"),
+            Msg::Slow(time, reply) => {
+                cx.sleep(time).await;
+                reply.send(self.0);
+            }
+        }
+        Flow::Continue
+    }
+}
+
+type Shared = Arc<std::sync::OnceLock<Addr<Msg>>>;
+
+async fn ask(request: Request, message: impl FnOnce(Reply<u64>) -> Msg) -> Result<String, (StatusCode, String)> {
+    let counter = request.state::<Shared>().unwrap().get().unwrap().clone();
+    match counter.ask(message, Duration::from_millis(200)).await {
+        Ok(sum) => Ok(sum.to_string()),
+        Err(AskError::Timeout) => Err((StatusCode::GATEWAY_TIMEOUT, "timeout".to_owned())),
+        Err(error) => Err((StatusCode::BAD_GATEWAY, error.to_string())),
+    }
+}
+
+async fn add(request: Request) -> Result<String, (StatusCode, String)> {
+    ask(request, |reply| Msg::Add(1, reply)).await
+}
+
+async fn fail(request: Request) -> Result<String, (StatusCode, String)> {
+    ask(request, Msg::Panic).await
+}
+
+async fn slow(request: Request) -> Result<String, (StatusCode, String)> {
+    ask(request, |reply| Msg::Slow(PATIENCE, reply)).await
+}
+
+/// A server with a counter on one of its shards.
+fn started(place: Place) -> Server {
+    let shared = Shared::default();
+    let router = Router::new()
+        .state(shared.clone())
+        .route(get("/inline", add))
+        .route(get("/async", add).run_async())
+        .route(get("/fail", fail))
+        .route(get("/fail-async", fail).run_async())
+        .route(get("/slow", slow));
+    let server = builder(router).start().unwrap();
+    let counter = server.system().spawn(place, SpawnOptions::named("counter"), Counter::default).unwrap();
+    assert!(shared.set(counter).is_ok());
+    server
+}
+
+#[test]
+fn handlers_ask_an_actor_from_every_shard_and_from_the_pool() {
+    for place in [Place::Shard(0), Place::Shard(1)] {
+        let server = started(place);
+        let mut sum = 0;
+        // Enough connections that both shards have some.
+        let mut peers: Vec<_> = (0..16).map(|_| connect(&server)).collect();
+        for peer in &mut peers {
+            for path in ["/inline", "/async", "/inline"] {
+                sum += 1;
+                assert_eq!(peer.get(path).text(), sum.to_string(), "{path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pipeline_of_questions_is_answered_in_order() {
+    let server = started(Place::LeastLoaded);
+    let mut peer = connect(&server);
+    peer.send("GET /inline HTTP/1.1\r\nHost: t\r\n\r\n".repeat(20));
+    for n in 1..=20 {
+        assert_eq!(peer.reply().text(), n.to_string());
+    }
+}
+
+#[test]
+fn a_panicking_actor_fails_one_request_and_is_there_for_the_next() {
+    let server = started(Place::Shard(1));
+    let mut peer = connect(&server);
+    assert_eq!(peer.get("/inline").text(), "1");
+    for path in ["/fail", "/fail-async"] {
+        let failed = peer.get(path);
+        assert_eq!((failed.status, failed.text().contains("dropped")), (502, true), "{path}");
+        assert_eq!(peer.get("/inline").text(), "1", "built anew, it counts from the start");
+    }
+    assert_eq!((server.system().counts().panicked, server.system().counts().restarted), (2, 2));
+    assert_eq!(server.metrics().handler_panics, 0, "it was not the handler");
+}
+
+#[test]
+fn a_slow_actor_costs_its_asker_a_timeout_and_others_nothing() {
+    let server = started(Place::Shard(0));
+    let mut peer = connect(&server);
+    let began = Instant::now();
+    let late = peer.get("/slow");
+    assert_eq!(late.status, 504);
+    assert!((200..370).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    assert_eq!(peer.get("/nowhere").status, 404);
+}
+
+#[test]
+fn timers_of_inline_handlers_overlap_on_their_shard() {
+    async fn nap(_: Request) -> &'static str {
+        Local::current().unwrap().sleep(Duration::from_millis(100)).await;
+        "rested"
+    }
+    let server = builder(Router::new().route(get("/nap", nap))).start().unwrap();
+    let mut peers: Vec<_> = (0..50).map(|_| connect(&server)).collect();
+    let began = Instant::now();
+    peers.iter_mut().for_each(|peer| peer.request("GET", "/nap"));
+    for peer in &mut peers {
+        assert_eq!(peer.reply().text(), "rested");
+    }
+    assert!((100..1000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    eventually("no guest is left", || (0..2).all(|shard| server.system().stats(shard).unwrap().guests() <= 1));
+}
+
+#[test]
+fn a_client_that_leaves_cancels_its_waiting_inline_handler() {
+    let server = started(Place::Shard(0));
+    let guests = || (0..2).map(|shard| server.system().stats(shard).unwrap().guests()).sum::<usize>();
+    eventually("the actors run", || guests() == 2);
+    let mut peer = connect(&server);
+    peer.request("GET", "/slow");
+    eventually("the handler waits", || guests() == 3);
+    peer.reset();
+    eventually("it is gone", || guests() == 2);
+}
+
+#[test]
+fn an_actor_publishes_to_a_plain_thread_while_the_server_serves() {
+    struct Ticker(std::sync::mpsc::Sender<String>);
+    impl Actor for Ticker {
+        type Msg = ();
+        async fn handle(&mut self, (): (), cx: &mut Context<()>) -> Flow {
+            cx.sleep(Duration::from_millis(5)).await;
+            Flow::from(self.0.send(thread::current().name().unwrap_or_default().to_owned()))
+        }
+    }
+    let server = builder(Router::new()).start().unwrap();
+    let (told, ticks) = std::sync::mpsc::channel();
+    let factory = move || Ticker(told.clone());
+    let ticker = server.system().spawn(Place::Shard(1), SpawnOptions::named("ticker"), factory).unwrap();
+    for _ in 0..3 {
+        ticker.tell_blocking(()).unwrap();
+        assert_eq!(ticks.recv_timeout(PATIENCE).unwrap(), "windlass-1");
+    }
+    let report = server.drain(None);
+    assert!(report.system.is_clean(), "{report}");
+    assert!(ticker.try_tell(()).is_err(), "the actor ended with the server");
+}

@@ -1,0 +1,386 @@
+//! The end of a server (S2): who is served, who is cut, how long it takes, and that the report adds up.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use windlass::{Body, DrainReport, Request, Route, Router, Server, Timeouts, actors::Cores, get, post, static_route};
+
+use crate::common::{PATIENCE, Peer, address, builder, connect, eventually, start};
+
+/// Longest a server may take that has nothing left to do.
+const QUICK: Duration = Duration::from_millis(1500);
+
+async fn later(request: Request) -> &'static str {
+    let ms = request.query_value("ms").map_or(0, |ms| ms.parse().unwrap());
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    "async"
+}
+
+async fn forever(_: Request) {
+    std::future::pending::<()>().await;
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route(static_route("/static", "static"))
+        .route(get("/inline", |_| "inline"))
+        .route(get("/async", later).run_async())
+        .route(get("/blocking", |_| "blocking").run_async())
+        .route(get("/forever", forever).run_async())
+        .route(post("/echo", |mut r: Request| r.take_body()))
+}
+
+fn running_jobs(server: &Server) -> u64 {
+    server.pool().map_or(0, |pool| pool.stats().jobs.running as u64)
+}
+
+/// Drains on another thread while `during` runs here; it begins once readiness has flipped.
+fn while_draining(server: &Server, grace: Option<Duration>, during: impl FnOnce()) -> DrainReport {
+    thread::scope(|scope| {
+        let drain = scope.spawn(|| server.drain(grace));
+        eventually("readiness flips", || !server.is_ready());
+        during();
+        drain.join().unwrap()
+    })
+}
+
+#[track_caller]
+fn is_quick(report: &DrainReport) {
+    assert!(report.took < QUICK, "{report}");
+    assert!(report.system.is_clean(), "{report}");
+}
+
+#[test]
+fn an_idle_server_is_gone_at_once() {
+    for router in [Router::new(), routes()] {
+        let server = start(router);
+        let address = address(&server);
+        let report = server.drain(None);
+        is_quick(&report);
+        assert_eq!((report.drained, report.cut_total()), (0, 0), "{report}");
+        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
+    }
+}
+
+#[test]
+fn ten_servers_follow_each_other_on_one_port() {
+    let first = start(routes());
+    let address = address(&first);
+    drop(first);
+    for cycle in 0..10 {
+        let server =
+            Server::builder().listen(windlass::Listen::Tcp(address)).cores(Cores::Unpinned(2)).router(routes());
+        let server = server.start().unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
+        let mut peer = Peer::connect(address);
+        assert_eq!(peer.get("/static").text(), "static");
+        assert_eq!(peer.get("/async").text(), "async");
+        is_quick(&server.drain(None));
+        peer.expect_close();
+    }
+}
+
+#[test]
+fn peers_that_keep_their_connection_and_never_look_do_not_hold_up_the_end() {
+    let server = builder(routes()).cores(Cores::Unpinned(4)).start().unwrap();
+    let mut peers: Vec<_> = (0..32).map(|_| connect(&server)).collect();
+    for (index, peer) in peers.iter_mut().enumerate() {
+        let path = ["/static", "/inline", "/async", "/blocking"][index % 4];
+        assert_eq!(peer.get(path).status, 200);
+    }
+    let report = server.drain(None);
+    is_quick(&report);
+    assert_eq!((report.drained, report.cut_total()), (32, 0), "{report}");
+    peers.iter_mut().for_each(Peer::expect_close);
+}
+
+/// What became of a client that asks again and again on one connection.
+#[derive(Debug, Default)]
+struct Load {
+    answered: usize,
+    failed: Vec<String>,
+}
+
+/// Asks until the server says that this connection is done: by `Connection: close`, or by a clean end before any
+/// byte of a reply, after which a client may ask elsewhere. Everything else that is no whole reply is a failure.
+fn ask_until_closed(server: std::net::SocketAddr, path: &str, asked: &AtomicUsize) -> Load {
+    let mut peer = Peer::connect(server);
+    let mut load = Load::default();
+    loop {
+        asked.fetch_add(1, Ordering::Relaxed);
+        match peer.try_get(path) {
+            Ok(Some(reply)) if reply.status == 200 => {
+                load.answered += 1;
+                if reply.closes() {
+                    return load;
+                }
+            }
+            Ok(None) => return load,
+            Ok(Some(reply)) => load.failed.push(format!("{path}: {}", reply.status)),
+            Err(error) => load.failed.push(format!("{path}: {error}")),
+        }
+        if !load.failed.is_empty() {
+            return load;
+        }
+    }
+}
+
+#[test]
+fn under_load_no_request_is_reset_or_half_answered() {
+    const CLIENTS: usize = 24;
+    for round in 0..4 {
+        let server = start(routes());
+        let (address, asked) = (address(&server), AtomicUsize::new(0));
+        let (loads, report) = thread::scope(|scope| {
+            let ask = |index| {
+                let path = ["/static", "/inline", "/async?ms=2", "/blocking"][index % 4];
+                ask_until_closed(address, path, &asked)
+            };
+            let clients: Vec<_> = (0..CLIENTS).map(|index| scope.spawn(move || ask(index))).collect();
+            eventually("all are at it", || asked.load(Ordering::Relaxed) > CLIENTS * 20);
+            let report = server.drain(None);
+            (clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>(), report)
+        });
+        let failed: Vec<_> = loads.iter().flat_map(|load| &load.failed).collect();
+        assert!(failed.is_empty(), "round {round}: {failed:?}");
+        assert!(loads.iter().all(|load| load.answered > 0), "{loads:?}");
+        assert_eq!((report.drained, report.cut_total()), (CLIENTS as u64, 0), "{report}");
+        assert!(report.took < QUICK, "{report}");
+    }
+}
+
+#[test]
+fn connections_the_kernel_has_queued_are_served() {
+    let (held, gate) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let hold = {
+        let (held, gate) = (held.clone(), gate.clone());
+        move |_: Request| {
+            held.store(true, Ordering::SeqCst);
+            eventually("the test lets go", || gate.load(Ordering::SeqCst));
+            "held"
+        }
+    };
+    let server = builder(routes().route(get("/hold", hold))).cores(Cores::Unpinned(1)).start().unwrap();
+    let mut holder = connect(&server);
+    holder.request("GET", "/hold");
+    eventually("the only shard is held", || held.load(Ordering::SeqCst));
+    let mut queued: Vec<_> = (0..40).map(|_| connect(&server)).collect();
+    queued.iter_mut().for_each(|peer| peer.request("GET", "/inline"));
+    let report = while_draining(&server, None, || {
+        gate.store(true, Ordering::SeqCst);
+        assert_eq!(holder.reply().text(), "held");
+        for peer in &mut queued {
+            let reply = peer.reply();
+            assert_eq!((reply.text().as_str(), reply.closes()), ("inline", true));
+            peer.expect_close();
+            peer.finish();
+        }
+    });
+    assert_eq!((report.drained, report.cut_total()), (41, 0), "{report}");
+}
+
+#[test]
+fn readiness_turns_503_on_connections_that_are_open() {
+    let mut timeouts = Timeouts::default();
+    timeouts.drain_idle = PATIENCE;
+    let server = builder(routes()).timeouts(timeouts).start().unwrap();
+    let (mut ready, mut health) = (connect(&server), connect(&server));
+    assert_eq!((ready.get("/readyz").status, health.get("/healthz").status), (200, 200));
+    let report = while_draining(&server, None, || {
+        let told = ready.get("/readyz");
+        assert_eq!((told.status, told.closes()), (503, true));
+        assert_eq!(health.get("/healthz").status, 200);
+        drop((ready, health));
+    });
+    assert_eq!((report.drained, report.cut_total()), (2, 0), "{report}");
+}
+
+#[test]
+fn requests_in_progress_are_answered_and_their_reply_says_close() {
+    let server = start(routes());
+    let (mut single, mut pipeline) = (connect(&server), connect(&server));
+    single.request("GET", "/async?ms=300");
+    pipeline.send("GET /async?ms=300 HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n");
+    pipeline.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nheld");
+    eventually("both run", || running_jobs(&server) == 2);
+    let report = while_draining(&server, None, || {
+        let reply = single.reply();
+        assert_eq!((reply.text().as_str(), reply.closes()), ("async", true));
+        single.expect_close();
+        assert_eq!(pipeline.reply().text(), "async");
+        assert_eq!(pipeline.reply().text(), "inline");
+        let last = pipeline.reply();
+        assert_eq!((last.text().as_str(), last.closes()), ("held", true));
+        pipeline.expect_close();
+        drop((single, pipeline));
+    });
+    assert_eq!((report.drained, report.cut_total()), (2, 0), "{report}");
+}
+
+#[test]
+fn a_request_whose_body_is_on_its_way_is_answered() {
+    let server = start(routes());
+    let mut peer = connect(&server);
+    peer.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nha");
+    eventually("it has begun", || server.metrics().received_bytes > 50);
+    let report = while_draining(&server, None, || {
+        peer.send("lf");
+        let reply = peer.reply();
+        assert_eq!((reply.text().as_str(), reply.closes()), ("half", true));
+        drop(peer);
+    });
+    assert_eq!((report.drained, report.cut_total()), (1, 0), "{report}");
+}
+
+/// A route whose reply comes as the test sends it.
+fn streamed(pieces: mpsc::Receiver<&'static str>) -> Route {
+    let pieces = std::sync::Mutex::new(Some(pieces));
+    get("/stream", move |_: Request| {
+        let (mut sender, body) = Body::channel(1024);
+        let pieces = pieces.lock().unwrap().take().unwrap();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            for piece in pieces {
+                if runtime.block_on(sender.send(bytes::Bytes::from_static(piece.as_bytes()))).is_err() {
+                    return;
+                }
+            }
+            sender.finish();
+        });
+        body
+    })
+}
+
+#[test]
+fn a_streamed_reply_is_finished() {
+    let (say, pieces) = mpsc::channel();
+    let server = start(Router::new().route(streamed(pieces)));
+    let mut peer = connect(&server);
+    say.send("before ").unwrap();
+    peer.request("GET", "/stream");
+    peer.until(b"before ");
+    let report = while_draining(&server, None, || {
+        say.send("during").unwrap();
+        peer.until(b"during");
+        drop(say);
+        peer.until(b"0\r\n\r\n");
+        peer.expect_close();
+        drop(peer);
+    });
+    assert_eq!((report.drained, report.cut_total()), (1, 0), "{report}");
+}
+
+#[test]
+fn what_outlives_the_grace_is_cut_and_named_and_the_numbers_add_up() {
+    let (say, pieces) = mpsc::channel();
+    let server = start(routes().route(post("/body", |_| "")).route(streamed(pieces)));
+    let mut idle: Vec<_> = (0..3).map(|_| connect(&server)).collect();
+    idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/static").status, 200));
+    let (mut job, mut stream, mut body, mut head) =
+        (connect(&server), connect(&server), connect(&server), connect(&server));
+    job.request("GET", "/forever");
+    stream.request("GET", "/stream");
+    say.send("begun").unwrap();
+    stream.until(b"begun");
+    eventually("the job runs", || running_jobs(&server) == 1);
+    let before = server.metrics().received_bytes;
+    let (half_body, half_head) =
+        ("POST /body HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nha", "GET /static HTTP/1.1\r\nHo");
+    body.send(half_body);
+    head.send(half_head);
+    let sent = (half_body.len() + half_head.len()) as u64;
+    eventually("all have come", || server.metrics().received_bytes >= before + sent);
+    let began = Instant::now();
+    let report = server.drain(Some(Duration::from_millis(700)));
+    let expected = [("body_incoming", 1), ("handler_running", 1), ("head_incoming", 1), ("reply_streaming", 1)];
+    assert_eq!(report.cut.clone().into_iter().collect::<Vec<_>>(), expected, "{report}");
+    assert_eq!(report.drained, 3, "{report}");
+    assert!(
+        report.to_string().contains("drained 3 connections, cut 4 (body_incoming 1, handler_running 1"),
+        "{report}"
+    );
+    assert!((700..1500).contains(&began.elapsed().as_millis()), "{report}");
+    assert!(job.try_rest().is_err(), "a cut reply ends with a reset, not like a whole one");
+    assert!(stream.try_rest().is_err(), "a cut stream ends with a reset, not like a whole one");
+    assert_eq!(server.metrics().connections, 0);
+}
+
+#[test]
+fn drained_twice_the_report_is_the_same() {
+    let server = start(routes());
+    let mut peer = connect(&server);
+    peer.get("/static");
+    let first = server.drain(None);
+    let second = server.drain(Some(Duration::ZERO));
+    assert_eq!(first.to_string(), second.to_string());
+    assert_eq!((first.drained, second.took), (1, first.took));
+}
+
+#[test]
+fn cut_ends_the_grace() {
+    let server = start(routes());
+    let mut peer = connect(&server);
+    peer.request("GET", "/forever");
+    eventually("the job runs", || running_jobs(&server) == 1);
+    let report = while_draining(&server, Some(PATIENCE * 10), || server.cut());
+    assert_eq!((report.drained, report.cut.get("handler_running")), (0, Some(&1)), "{report}");
+    is_quick(&report);
+    assert!(peer.try_rest().is_err());
+}
+
+#[test]
+fn a_grace_beyond_any_clock_waits_and_does_not_panic() {
+    let server = start(routes());
+    let mut peer = connect(&server);
+    peer.request("GET", "/async?ms=200");
+    eventually("the job runs", || running_jobs(&server) == 1);
+    let report = while_draining(&server, Some(Duration::MAX), || {
+        assert_eq!(peer.reply().text(), "async");
+        drop(peer);
+    });
+    assert_eq!((report.drained, report.cut_total()), (1, 0), "{report}");
+}
+
+#[test]
+fn a_dropped_server_is_stopped() {
+    let server = start(routes());
+    let address = address(&server);
+    let (mut running, mut idle) = (connect(&server), connect(&server));
+    idle.get("/inline");
+    running.request("GET", "/forever");
+    eventually("the job runs", || running_jobs(&server) == 1);
+    let began = Instant::now();
+    drop(server);
+    assert!(began.elapsed() < QUICK, "{:?}", began.elapsed());
+    assert!(running.try_rest().is_err());
+    assert!(std::net::TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn servers_of_one_process_do_not_touch_each_other() {
+    let (one, two) = (start(routes()), start(routes()));
+    let (mut first, mut second) = (connect(&one), connect(&two));
+    assert_eq!((first.get("/async").text(), second.get("/async").text()), ("async".to_owned(), "async".to_owned()));
+    one.routes().add_blocking(static_route("/one", "one")).unwrap();
+    assert_eq!((first.get("/one").status, second.get("/one").status), (200, 404));
+    is_quick(&one.drain(None));
+    assert!(two.is_ready());
+    for path in ["/static", "/inline", "/async", "/blocking"] {
+        assert_eq!(second.get(path).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn routes_of_a_stopped_server_cannot_be_changed() {
+    let server = start(routes());
+    let handle = server.routes();
+    server.drain(None);
+    let refused = handle.add_blocking(static_route("/late", "late")).unwrap_err();
+    assert!(refused.to_string().contains("does not answer"), "{refused}");
+}

@@ -1,0 +1,358 @@
+//! Lifecycle hooks (R5): start and end of every request, each once.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use windlass::{
+    Body, Hooks, PoolSettings, Request, RequestEnd, Router, Server, actors::Local, get, post, static_route,
+};
+
+use crate::common::{builder, connect, eventually, metric};
+
+/// What an end hook was told.
+#[derive(Clone, Debug, PartialEq)]
+struct End {
+    what: String,
+    route: Option<String>,
+    status: Option<u16>,
+    error: Option<String>,
+    body_bytes: u64,
+    duration: Duration,
+}
+
+impl End {
+    fn of(end: &RequestEnd<'_>) -> Self {
+        Self {
+            what: format!("{} {}", end.method, end.path),
+            route: end.route.map(str::to_owned),
+            status: end.status.map(|status| status.as_u16()),
+            error: end.error.map(str::to_owned),
+            body_bytes: end.body_bytes,
+            duration: end.duration,
+        }
+    }
+}
+
+/// Notes what hooks are told.
+#[derive(Clone, Default)]
+struct Seen {
+    starts: Arc<Mutex<Vec<String>>>,
+    ends: Arc<Mutex<Vec<End>>>,
+}
+
+impl Seen {
+    fn hooks(&self) -> Hooks {
+        let (starts, ends) = (self.starts.clone(), self.ends.clone());
+        Hooks::default()
+            .on_start(move |start| {
+                let query = start.query.map(|query| format!("?{query}")).unwrap_or_default();
+                starts.lock().unwrap().push(format!("{} {}{query}", start.method, start.path));
+            })
+            .on_end(move |end| ends.lock().unwrap().push(End::of(end)))
+    }
+
+    /// Waits for the only request so far to end and forgets it.
+    #[track_caller]
+    fn only(&self) -> End {
+        eventually("the request ends", || !self.ends.lock().unwrap().is_empty());
+        let starts = std::mem::take(&mut *self.starts.lock().unwrap());
+        let ends = std::mem::take(&mut *self.ends.lock().unwrap());
+        assert_eq!((starts.len(), ends.len()), (1, 1), "{starts:?} {ends:?}");
+        assert!(starts[0].starts_with(&ends[0].what), "{starts:?} {ends:?}");
+        ends[0].clone()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.starts.lock().unwrap().is_empty() && self.ends.lock().unwrap().is_empty()
+    }
+}
+
+async fn nap(_: Request) -> &'static str {
+    Local::current().unwrap().sleep(Duration::from_millis(30)).await;
+    "inline later"
+}
+
+async fn later(_: Request) -> &'static str {
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    "async"
+}
+
+fn blocking(_: Request) -> &'static str {
+    thread::sleep(Duration::from_millis(30));
+    "blocking"
+}
+
+fn boom(_: Request) -> &'static str {
+    panic!("expected by the test")
+}
+
+fn stream(_: Request) -> Body {
+    let (mut sender, body) = Body::channel(1024);
+    thread::spawn(move || {
+        for _ in 0..10 {
+            if block_on(sender.send(bytes::Bytes::from_static(&[b'x'; 500]))).is_err() {
+                return;
+            }
+        }
+        sender.finish();
+    });
+    body
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route(static_route("/static", "static"))
+        .route(get("/inline/{id}", |_| "inline"))
+        .route(get("/nap", nap))
+        .route(get("/async", later).run_async())
+        .route(get("/blocking", blocking).run_async())
+        .route(get("/boom", boom))
+        .route(get("/boom-async", boom).run_async())
+        .route(get("/stream", stream))
+        .route(get("/stream-async", stream).run_async())
+        .route(post("/small", |_| "small").body_limit(4))
+        .route(post("/whole", |_| "whole"))
+}
+
+fn started() -> (Server, Seen) {
+    let seen = Seen::default();
+    (builder(routes()).hooks(seen.hooks()).start().unwrap(), seen)
+}
+
+#[test]
+fn every_kind_of_request_starts_and_ends_once_with_what_was_sent() {
+    let (server, seen) = started();
+    let mut peer = connect(&server);
+    let table = [
+        ("/static", "/static", 200, 6, None, 0),
+        ("/inline/7?q=1", "/inline/{id}", 200, 6, None, 0),
+        ("/nap", "/nap", 200, 12, None, 30),
+        ("/async", "/async", 200, 5, None, 30),
+        ("/blocking", "/blocking", 200, 8, None, 30),
+        ("/boom", "/boom", 500, 33, Some("the handler panicked"), 0),
+        ("/boom-async", "/boom-async", 500, 33, Some("the handler panicked"), 0),
+        ("/stream", "/stream", 200, 5000, None, 0),
+        ("/stream-async", "/stream-async", 200, 5000, None, 0),
+    ];
+    for (target, route, status, bytes, error, ms) in table {
+        let reply = peer.get(target);
+        let end = seen.only();
+        assert_eq!(end.what, format!("GET {}", target.split('?').next().unwrap()));
+        assert_eq!((end.route.as_deref(), end.status), (Some(route), Some(status)), "{target}");
+        assert_eq!((end.body_bytes, reply.body.len() as u64), (bytes, bytes), "{target}");
+        assert_eq!(end.error.as_deref(), error, "{target}");
+        assert!(end.duration >= Duration::from_millis(ms), "{target} took {:?}", end.duration);
+        assert!(end.duration < Duration::from_secs(5), "{target} took {:?}", end.duration);
+    }
+}
+
+#[test]
+fn requests_without_a_route_have_none_in_their_end() {
+    let (server, seen) = started();
+    let mut peer = connect(&server);
+    assert_eq!(peer.get("/nowhere?x=1").status, 404);
+    let end = seen.only();
+    assert_eq!((end.what.as_str(), end.route, end.status), ("GET /nowhere", None, Some(404)));
+    peer.request("DELETE", "/static");
+    assert_eq!(peer.reply().status, 405);
+    assert_eq!((seen.only().route, seen.is_empty()), (None, true));
+    let own = Seen::default();
+    let server = builder(Router::new().not_found(|_| "own")).hooks(own.hooks()).start().unwrap();
+    assert_eq!(connect(&server).get("/x").text(), "own");
+    let end = own.only();
+    assert_eq!((end.route, end.status, end.body_bytes), (None, Some(200), 3));
+}
+
+#[test]
+fn head_has_no_body_bytes() {
+    let (server, seen) = started();
+    let mut peer = connect(&server);
+    for path in ["/static", "/inline/7", "/async"] {
+        peer.request("HEAD", path);
+        peer.reply_to("HEAD");
+        let end = seen.only();
+        assert_eq!((end.what, end.status, end.body_bytes), (format!("HEAD {path}"), Some(200), 0));
+    }
+}
+
+#[test]
+fn requests_refused_for_their_body_end_too() {
+    let (server, seen) = started();
+    assert_eq!(connect(&server).post("/small", "fives").status, 413);
+    assert_eq!(seen.only().status, Some(413));
+    let mut peer = connect(&server);
+    peer.send("POST /small HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfives\r\n0\r\n\r\n");
+    assert_eq!(peer.reply().status, 413);
+    assert_eq!(seen.only().status, Some(413));
+    let mut peer = connect(&server);
+    peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nbad\n");
+    assert_eq!(peer.reply().status, 400);
+    assert_eq!(seen.only().status, Some(400));
+    assert_eq!(connect(&server).get("/inline/%ff").status, 400);
+    let end = seen.only();
+    assert_eq!((end.what.as_str(), end.route, end.status), ("GET /inline/%ff", None, Some(400)));
+}
+
+#[test]
+fn a_peer_that_leaves_before_its_body_is_complete_ends_its_request() {
+    let (server, seen) = started();
+    for leave in [|peer: crate::common::Peer| peer.reset(), |mut peer: crate::common::Peer| peer.finish()] {
+        let mut peer = connect(&server);
+        peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhalf");
+        eventually("the request starts", || !seen.starts.lock().unwrap().is_empty());
+        leave(peer);
+        let end = seen.only();
+        assert_eq!((end.status, end.error.as_deref()), (None, Some("the connection ended first")));
+    }
+}
+
+#[test]
+fn a_peer_that_leaves_ends_its_running_requests() {
+    let router = Router::new().route(get("/hold", async |_: Request| std::future::pending::<()>().await).run_async());
+    let seen = Seen::default();
+    let server = builder(router).hooks(seen.hooks()).start().unwrap();
+    let mut peer = connect(&server);
+    peer.request("GET", "/hold");
+    eventually("the job runs", || server.pool().unwrap().stats().jobs.running == 1);
+    assert!(seen.ends.lock().unwrap().is_empty());
+    peer.reset();
+    let end = seen.only();
+    assert_eq!((end.status, end.error.as_deref()), (None, Some("the connection ended first")));
+    assert_eq!(end.route.as_deref(), Some("/hold"));
+}
+
+#[test]
+fn a_peer_that_leaves_within_a_stream_ends_it_with_what_was_sent() {
+    let router = Router::new().route(get("/endless", |_| {
+        let (mut sender, body) = Body::channel(1024);
+        block_on(sender.send(bytes::Bytes::from_static(b"first"))).unwrap();
+        std::mem::forget(sender);
+        body
+    }));
+    let seen = Seen::default();
+    let server = builder(router).hooks(seen.hooks()).start().unwrap();
+    let mut peer = connect(&server);
+    peer.request("GET", "/endless");
+    peer.until(b"first");
+    peer.reset();
+    let end = seen.only();
+    assert_eq!((end.status, end.body_bytes), (Some(200), 5));
+    assert_eq!(end.error.as_deref(), Some("the connection ended first"));
+}
+
+#[test]
+fn a_full_pool_is_told_as_the_error() {
+    let mut settings = PoolSettings::default();
+    (settings.blocking_threads, settings.blocking_queue) = (1, 1);
+    let gate = Arc::new(std::sync::Barrier::new(2));
+    let waiting = gate.clone();
+    let hold = move |_: Request| {
+        waiting.wait();
+        "held"
+    };
+    let seen = Seen::default();
+    let router = Router::new().route(get("/hold", hold).run_async());
+    let server = builder(router).pool(settings).hooks(seen.hooks()).start().unwrap();
+    let mut peers = [connect(&server), connect(&server), connect(&server)];
+    let stats = || server.pool().unwrap().stats().blocking;
+    peers[0].request("GET", "/hold");
+    eventually("one runs", || stats().running == 1);
+    peers[1].request("GET", "/hold");
+    eventually("one waits", || stats().queued == 1);
+    assert_eq!(peers[2].get("/hold").status, 503);
+    let ends = || seen.ends.lock().unwrap().clone();
+    eventually("the refused one ends", || ends().len() == 1);
+    assert_eq!((ends()[0].status, ends()[0].error.as_deref()), (Some(503), Some("the pool is full")));
+    gate.wait();
+    gate.wait();
+    eventually("all end", || ends().len() == 3);
+    assert!(ends()[1..].iter().all(|end| end.status == Some(200) && end.error.is_none()), "{:?}", ends());
+}
+
+#[test]
+fn pipelined_requests_end_in_order_each_once() {
+    let (server, seen) = started();
+    let mut peer = connect(&server);
+    let paths = ["/async", "/static", "/inline/1", "/nap", "/blocking", "/static"];
+    peer.send(paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n")).collect::<String>());
+    paths.iter().for_each(|_| assert_eq!(peer.reply().status, 200));
+    eventually("all end", || seen.ends.lock().unwrap().len() == paths.len());
+    let ended: Vec<_> = seen.ends.lock().unwrap().iter().map(|end| end.what.clone()).collect();
+    assert_eq!(ended, paths.map(|path| format!("GET {path}")));
+    assert_eq!(*seen.starts.lock().unwrap(), ended);
+}
+
+#[test]
+fn hooks_are_called_in_the_order_they_were_added() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let note = |what: &'static str| {
+        let order = order.clone();
+        move || order.lock().unwrap().push(what)
+    };
+    let (a, b, c, d) = (note("start 1"), note("start 2"), note("end 1"), note("end 2"));
+    let hooks =
+        Hooks::default().on_start(move |_| a()).on_end(move |_| c()).on_start(move |_| b()).on_end(move |_| d());
+    let server = builder(routes()).hooks(hooks).start().unwrap();
+    connect(&server).get("/static");
+    eventually("all were called", || order.lock().unwrap().len() == 4);
+    assert_eq!(*order.lock().unwrap(), ["start 1", "start 2", "end 1", "end 2"]);
+}
+
+#[test]
+fn a_panicking_hook_is_counted_and_spoils_nothing() {
+    let seen = Seen::default();
+    let hooks =
+        Hooks::default().on_start(|_| panic!("expected by the test")).on_end(|_| panic!("expected by the test"));
+    let behind = {
+        let (starts, ends) = (seen.starts.clone(), seen.ends.clone());
+        hooks
+            .on_start(move |start| starts.lock().unwrap().push(format!("{} {}", start.method, start.path)))
+            .on_end(move |end| ends.lock().unwrap().push(End::of(end)))
+    };
+    let server = builder(routes()).hooks(behind).start().unwrap();
+    let mut peer = connect(&server);
+    for path in ["/static", "/inline/1", "/async", "/nowhere"] {
+        let status = peer.get(path).status;
+        assert_eq!(seen.only().status, Some(status), "the hooks behind it ran");
+    }
+    // The page itself has started and not ended when it is made.
+    assert_eq!(metric(&server, "windlass_panics_total{place=\"hook\"}"), 9.0);
+}
+
+#[test]
+fn hooks_belong_to_one_server() {
+    let (counted, other) = (Arc::new(AtomicUsize::new(0)), builder(routes()).start().unwrap());
+    let count = counted.clone();
+    let hooks = Hooks::default().on_start(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let server = builder(routes()).hooks(hooks).start().unwrap();
+    connect(&other).get("/static");
+    assert_eq!(counted.load(Ordering::SeqCst), 0);
+    connect(&server).get("/static");
+    assert_eq!(counted.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn hooks_see_the_peer() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (start, end) = (seen.clone(), seen.clone());
+    let hooks = Hooks::default()
+        .on_start(move |s| start.lock().unwrap().push(s.peer.address()))
+        .on_end(move |e| end.lock().unwrap().push(e.peer.address()));
+    let server = builder(routes()).hooks(hooks).start().unwrap();
+    let mut peer = connect(&server);
+    peer.get("/static");
+    eventually("both were called", || seen.lock().unwrap().len() == 2);
+    assert_eq!(*seen.lock().unwrap(), [Some(peer.local_address()); 2]);
+}

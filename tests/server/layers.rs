@@ -1,0 +1,203 @@
+//! Middleware and state (R3, R4): the order of layers, what they may do, what handlers share.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use http::StatusCode;
+use windlass::{Middleware, Next, Request, Response, Router, get, static_route};
+
+use crate::common::{connect, start};
+
+/// Writes down in which order it was passed, on the way in and on the way out.
+fn traced(name: &'static str, trace: &Arc<Mutex<Vec<String>>>) -> impl Middleware + use<> {
+    let trace = trace.clone();
+    move |request: Request, next: Next| {
+        let trace = trace.clone();
+        async move {
+            trace.lock().unwrap().push(format!("{name} in"));
+            let response = next.run(request).await;
+            trace.lock().unwrap().push(format!("{name} out"));
+            response
+        }
+    }
+}
+
+#[test]
+fn layers_run_from_the_server_over_groups_to_the_route() {
+    let trace = Arc::new(Mutex::new(Vec::new()));
+    let t = |name| traced(name, &trace);
+    let router = Router::new().with(t("server 1")).with(t("server 2")).group("/g", |g| {
+        g.with(t("group"))
+            .group("/s", |s| s.with(t("sub")).route(get("/deep", |_| "deep").with(t("route 1")).with(t("route 2"))))
+            .route(get("/shallow", |_| "shallow"))
+    });
+    let server = start(router);
+    let mut peer = connect(&server);
+    assert_eq!(peer.get("/g/s/deep").text(), "deep");
+    let deep = ["server 1", "server 2", "group", "sub", "route 1", "route 2"];
+    let mut expected: Vec<_> = deep.iter().map(|name| format!("{name} in")).collect();
+    expected.extend(deep.iter().rev().map(|name| format!("{name} out")));
+    assert_eq!(std::mem::take(&mut *trace.lock().unwrap()), expected);
+    assert_eq!(peer.get("/g/shallow").text(), "shallow");
+    let shallow: Vec<_> = trace.lock().unwrap().iter().filter(|step| step.ends_with("in")).cloned().collect();
+    assert_eq!(shallow, ["server 1 in", "server 2 in", "group in"]);
+}
+
+#[test]
+fn a_groups_layer_covers_what_is_registered_after_it() {
+    let marked = |request, next: Next| async move { next.run(request).await.with_header("x-marked", "1") };
+    let router = Router::new().group("/g", |g| {
+        g.route(get("/before", |_| ""))
+            .with(marked)
+            .route(get("/after", |_| ""))
+            .group("/s", |s| s.route(get("/in", |_| "")))
+    });
+    let server = start(router);
+    let mut peer = connect(&server);
+    assert_eq!(peer.get("/g/before").header("x-marked"), None);
+    assert_eq!(peer.get("/g/after").header("x-marked"), Some("1"));
+    assert_eq!(peer.get("/g/s/in").header("x-marked"), Some("1"));
+}
+
+/// One route of each kind.
+fn every_kind() -> Router {
+    async fn later(_: Request) -> &'static str {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        "async"
+    }
+    async fn ready(_: Request) -> &'static str {
+        "ready"
+    }
+    Router::new()
+        .route(static_route("/static", "static"))
+        .route(get("/inline", |_| "inline"))
+        .route(get("/ready", ready))
+        .route(get("/async", later).run_async())
+        .route(get("/blocking", |_| "blocking").run_async())
+}
+
+const EVERY_KIND: [&str; 5] = ["/static", "/inline", "/ready", "/async", "/blocking"];
+
+#[test]
+fn a_layer_changes_requests_and_responses_of_every_kind() {
+    #[derive(Clone)]
+    struct Tag(&'static str);
+    let router = every_kind().route(get("/tag", |r: Request| r.extensions().get::<Tag>().unwrap().0)).with(
+        |mut request: Request, next: Next| async move {
+            request.extensions_mut().insert(Tag("from outside"));
+            next.run(request).await.with_header("x-layer", "1").with_status(StatusCode::ACCEPTED)
+        },
+    );
+    let server = start(router);
+    let mut peer = connect(&server);
+    for path in EVERY_KIND {
+        let reply = peer.get(path);
+        assert_eq!((reply.status, reply.header("x-layer")), (202, Some("1")), "{path}");
+        assert_eq!(reply.text(), &path[1..]);
+    }
+    assert_eq!(peer.get("/tag").text(), "from outside");
+    peer.request("HEAD", "/static");
+    assert_eq!(peer.reply_to("HEAD").header("content-length"), Some("6"), "static routes keep HEAD under a layer");
+    assert_eq!(peer.get("/nowhere").header("x-layer"), None, "unmatched paths are not covered");
+}
+
+#[test]
+fn a_layer_may_answer_itself_and_the_handler_does_not_run() {
+    let ran = Arc::new(AtomicUsize::new(0));
+    let count = ran.clone();
+    let handler = move |_: Request| {
+        count.fetch_add(1, Ordering::SeqCst);
+        "ran"
+    };
+    let gate = |request: Request, next: Next| async move {
+        match request.header("authorization") {
+            Some("yes") => next.run(request).await,
+            _ => Response::text("no").with_status(StatusCode::UNAUTHORIZED),
+        }
+    };
+    let router =
+        Router::new().route(get("/inline", handler.clone())).route(get("/async", handler).run_async()).with(gate);
+    let server = start(router);
+    let mut peer = connect(&server);
+    for path in ["/inline", "/async"] {
+        assert_eq!(peer.get(path).status, 401);
+    }
+    assert_eq!(ran.load(Ordering::SeqCst), 0);
+    peer.send("GET /inline HTTP/1.1\r\nHost: t\r\nAuthorization: yes\r\n\r\n");
+    assert_eq!(peer.reply().text(), "ran");
+}
+
+#[test]
+fn a_panicking_layer_is_a_500_and_the_connection_goes_on() {
+    async fn broken(request: Request, next: Next) -> Response {
+        let response = next.run(request).await;
+        if response.status() == StatusCode::OK {
+            panic!("expected by the test");
+        }
+        response
+    }
+    let server = start(every_kind().with(broken).route(get("/teapot", |_| StatusCode::IM_A_TEAPOT)));
+    let mut peer = connect(&server);
+    for path in EVERY_KIND {
+        assert_eq!(peer.get(path).status, 500, "{path}");
+        assert_eq!(peer.get("/teapot").status, 418, "after {path}");
+    }
+    assert_eq!(server.metrics().handler_panics, 5);
+}
+
+#[test]
+fn a_layer_reads_and_replaces_bodies() {
+    async fn shout(mut request: Request, next: Next) -> Response {
+        let body = request.take_body().collect(1024).await.unwrap();
+        request.set_body(body.to_ascii_uppercase().into());
+        let mut response = next.run(request).await;
+        let whole = response.take_body().collect(1024).await.unwrap();
+        response.with_body([whole.as_ref(), b"!"].concat())
+    }
+    async fn echo(mut request: Request) -> Vec<u8> {
+        request.take_body().collect(1024).await.unwrap().to_vec()
+    }
+    let router = Router::new()
+        .route(windlass::post("/whole", echo))
+        .route(windlass::post("/streamed", echo).streamed())
+        .route(windlass::post("/async", echo).run_async())
+        .with(shout);
+    let server = start(router);
+    let mut peer = connect(&server);
+    for path in ["/whole", "/streamed", "/async"] {
+        assert_eq!(peer.post(path, "hello").text(), "HELLO!", "{path}");
+    }
+}
+
+#[test]
+fn routes_added_while_serving_are_under_the_servers_layers() {
+    let marked = |request, next: Next| async move { next.run(request).await.with_header("x-marked", "1") };
+    let server = start(Router::new().with(marked));
+    server.routes().add_blocking(static_route("/new", "new")).unwrap();
+    assert_eq!(connect(&server).get("/new").header("x-marked"), Some("1"));
+}
+
+#[test]
+fn handlers_and_layers_share_typed_state() {
+    #[derive(Clone)]
+    struct Hits(Arc<AtomicUsize>);
+    let hits = Hits(Arc::default());
+    async fn hit(request: Request, next: Next) -> Response {
+        request.state::<Hits>().unwrap().0.fetch_add(1, Ordering::SeqCst);
+        next.run(request).await
+    }
+    let tell = |r: Request| format!("{} {}", r.state::<&'static str>().unwrap(), r.state::<u32>().is_none());
+    let router = Router::new()
+        .state(hits.clone())
+        .state("shared")
+        .route(get("/i", tell))
+        .route(get("/a", tell).run_async())
+        .with(hit);
+    let server = start(router);
+    for path in ["/i", "/a"] {
+        assert_eq!(connect(&server).get(path).text(), "shared true");
+    }
+    assert_eq!(hits.0.load(Ordering::SeqCst), 2);
+}
