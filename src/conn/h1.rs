@@ -247,9 +247,7 @@ impl H1 {
         io.wants_read = self.wants_read(env, io);
         io.timers.set_at(Timer::Job, self.slots.deadline());
         if self.is_idle() && !io.unsent && io.outbox.is_empty() {
-            // A draining server waits only for what a busy client has already sent.
-            let draining = env.is_draining().then_some(env.timeouts.drain_idle);
-            io.timers.set(Timer::Idle, self.touched, draining.or(env.timeouts.keep_alive));
+            self.start_idle(env, io);
         } else {
             io.timers.clear(Timer::Idle);
         }
@@ -302,6 +300,23 @@ impl H1 {
     /// Says whether bytes wait that begin a request; the empty lines that may stand before one do not.
     fn has_part_of_head(&self) -> bool {
         !self.input.is_empty() && (self.held || self.search.has_begun())
+    }
+
+    fn start_idle(&self, env: &Env, io: &mut Io) {
+        // A draining server waits only for what a busy client has already sent.
+        let draining = env.is_draining().then_some(env.timeouts.drain_idle);
+        io.timers.set(Timer::Idle, self.touched, draining.or(env.timeouts.keep_alive));
+    }
+
+    /// Takes note that the last reply has left; true if all there is to do is to wait for the next request.
+    pub(super) fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
+        let rests = self.owes_nothing() && matches!(self.reading, Reading::Head) && !self.ended;
+        if rests {
+            self.touched = env.now;
+            io.wants_read = true;
+            self.start_idle(env, io);
+        }
+        rests
     }
 
     /// Takes note that the peer took bytes.

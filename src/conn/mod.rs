@@ -285,6 +285,10 @@ impl Carrier for Connections {
         if drained {
             conn.io.unsent = false;
             conn.io.timers.clear(Timer::Write);
+            // What follows most replies: nothing but the wait for the next request.
+            if conn.io.ending == Ending::Open && conn.h1.rests(&self.env, &mut conn.io) {
+                return self.env.deadlines.schedule(conn.io.id, &conn.io.timers);
+            }
         } else {
             conn.io.timers.set(Timer::Write, self.env.now, self.env.timeouts.write_stall);
         }

@@ -95,6 +95,11 @@ impl<L: Link> Conn<L> {
         }
     }
 
+    /// Says whether nothing is to be done for it: it sends nothing and goes on receiving.
+    pub(super) fn rests(&mut self) -> bool {
+        self.drained() && self.receive == Receive::Armed && self.listens() && self.link.wants_read()
+    }
+
     /// Says whether every byte queued was taken by the kernel.
     pub(super) fn drained(&mut self) -> bool {
         self.flight.is_empty() && self.link.outbox().is_empty()

@@ -142,7 +142,12 @@ impl<L: Link> Ring<L> {
                 let drained = conn.drained();
                 self.spares.lend(conn.link.outbox());
                 carrier.sent(id, &mut conn.link, taken as usize, drained);
-                self.mark(id);
+                // After most replies nothing is left to act on but the loan.
+                if drained && conn.rests() {
+                    self.spares.reclaim(conn.link.outbox());
+                } else {
+                    self.mark(id);
+                }
             }
             0 => self.close(carrier, id, Closed::Failed(io::ErrorKind::WriteZero.into())),
             error => match -error {
