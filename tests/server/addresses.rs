@@ -125,8 +125,12 @@ fn a_balancer_that_speaks_for_itself_is_its_own_peer() {
 #[test]
 fn a_malformed_preamble_closes_without_an_answer() {
     let server = proxied(PATIENCE);
-    for bad in [&b"GET /who HTTP/1.1\r\n\r\n"[..], b"PROXY TCP4 1.2.3.4\r\n", b"PROXY TCP9 a b 1 2\r\n", &v2(0x31, 0x11, b"")]
-    {
+    for bad in [
+        &b"GET /who HTTP/1.1\r\n\r\n"[..],
+        b"PROXY TCP4 1.2.3.4\r\n",
+        b"PROXY TCP9 a b 1 2\r\n",
+        &v2(0x31, 0x11, b""),
+    ] {
         let mut stream = TcpStream::connect(address(&server)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(bad).unwrap();
@@ -175,7 +179,9 @@ fn socket_path(name: &str) -> PathBuf {
 fn over_unix(path: &PathBuf, headers: &str) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(format!("GET /who HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{headers}\r\n").as_bytes()).unwrap();
+    stream
+        .write_all(format!("GET /who HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{headers}\r\n").as_bytes())
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer.rsplit("\r\n").next().unwrap().to_owned()
@@ -238,7 +244,8 @@ fn one_free_port_is_shared_by_all_shards_and_connections_spread() {
 #[test]
 fn a_port_in_use_is_refused_and_says_by_whom() {
     let first = builder(router()).start().unwrap();
-    let refused = Server::builder().listen(Listen::Tcp(address(&first))).cores(Cores::Unpinned(2)).start().unwrap_err();
+    let refused =
+        Server::builder().listen(Listen::Tcp(address(&first))).cores(Cores::Unpinned(2)).start().unwrap_err();
     let text = refused.to_string();
     assert!(text.contains(&address(&first).to_string()) && text.contains("tried 8 times"), "{text}");
     assert!(text.contains(&format!("{}", std::process::id())), "names the process: {text}");

@@ -75,7 +75,8 @@ fn ten_servers_follow_each_other_on_one_port() {
     let address = address(&first);
     drop(first);
     for cycle in 0..10 {
-        let server = Server::builder().listen(windlass::Listen::Tcp(address)).cores(Cores::Unpinned(2)).router(routes());
+        let server =
+            Server::builder().listen(windlass::Listen::Tcp(address)).cores(Cores::Unpinned(2)).router(routes());
         let server = server.start().unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
         let mut peer = Peer::connect(address);
         assert_eq!(peer.get("/static").text(), "static");
@@ -289,7 +290,8 @@ fn what_outlives_the_grace_is_cut_and_named_and_the_numbers_add_up() {
     stream.until(b"begun");
     eventually("the job runs", || running_jobs(&server) == 1);
     let before = server.metrics().received_bytes;
-    let (half_body, half_head) = ("POST /body HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nha", "GET /static HTTP/1.1\r\nHo");
+    let (half_body, half_head) =
+        ("POST /body HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nha", "GET /static HTTP/1.1\r\nHo");
     body.send(half_body);
     head.send(half_head);
     let sent = (half_body.len() + half_head.len()) as u64;
@@ -299,7 +301,10 @@ fn what_outlives_the_grace_is_cut_and_named_and_the_numbers_add_up() {
     let expected = [("body_incoming", 1), ("handler_running", 1), ("head_incoming", 1), ("reply_streaming", 1)];
     assert_eq!(report.cut.clone().into_iter().collect::<Vec<_>>(), expected, "{report}");
     assert_eq!(report.drained, 3, "{report}");
-    assert!(report.to_string().contains("drained 3 connections, cut 4 (body_incoming 1, handler_running 1"), "{report}");
+    assert!(
+        report.to_string().contains("drained 3 connections, cut 4 (body_incoming 1, handler_running 1"),
+        "{report}"
+    );
     assert!((700..1500).contains(&began.elapsed().as_millis()), "{report}");
     assert!(job.try_rest().is_err(), "a cut reply ends with a reset, not like a whole one");
     assert!(stream.try_rest().is_err(), "a cut stream ends with a reset, not like a whole one");

@@ -49,7 +49,10 @@ fn layers_run_from_the_server_over_groups_to_the_route() {
 fn a_groups_layer_covers_what_is_registered_after_it() {
     let marked = |request, next: Next| async move { next.run(request).await.with_header("x-marked", "1") };
     let router = Router::new().group("/g", |g| {
-        g.route(get("/before", |_| "")).with(marked).route(get("/after", |_| "")).group("/s", |s| s.route(get("/in", |_| "")))
+        g.route(get("/before", |_| ""))
+            .with(marked)
+            .route(get("/after", |_| ""))
+            .group("/s", |s| s.route(get("/in", |_| "")))
     });
     let server = start(router);
     let mut peer = connect(&server);
@@ -81,12 +84,12 @@ const EVERY_KIND: [&str; 5] = ["/static", "/inline", "/ready", "/async", "/block
 fn a_layer_changes_requests_and_responses_of_every_kind() {
     #[derive(Clone)]
     struct Tag(&'static str);
-    let router = every_kind()
-        .route(get("/tag", |r: Request| r.extensions().get::<Tag>().unwrap().0))
-        .with(|mut request: Request, next: Next| async move {
+    let router = every_kind().route(get("/tag", |r: Request| r.extensions().get::<Tag>().unwrap().0)).with(
+        |mut request: Request, next: Next| async move {
             request.extensions_mut().insert(Tag("from outside"));
             next.run(request).await.with_header("x-layer", "1").with_status(StatusCode::ACCEPTED)
-        });
+        },
+    );
     let server = start(router);
     let mut peer = connect(&server);
     for path in EVERY_KIND {
@@ -114,7 +117,8 @@ fn a_layer_may_answer_itself_and_the_handler_does_not_run() {
             _ => Response::text("no").with_status(StatusCode::UNAUTHORIZED),
         }
     };
-    let router = Router::new().route(get("/inline", handler.clone())).route(get("/async", handler).run_async()).with(gate);
+    let router =
+        Router::new().route(get("/inline", handler.clone())).route(get("/async", handler).run_async()).with(gate);
     let server = start(router);
     let mut peer = connect(&server);
     for path in ["/inline", "/async"] {
@@ -185,8 +189,12 @@ fn handlers_and_layers_share_typed_state() {
         next.run(request).await
     }
     let tell = |r: Request| format!("{} {}", r.state::<&'static str>().unwrap(), r.state::<u32>().is_none());
-    let router =
-        Router::new().state(hits.clone()).state("shared").route(get("/i", tell)).route(get("/a", tell).run_async()).with(hit);
+    let router = Router::new()
+        .state(hits.clone())
+        .state("shared")
+        .route(get("/i", tell))
+        .route(get("/a", tell).run_async())
+        .with(hit);
     let server = start(router);
     for path in ["/i", "/a"] {
         assert_eq!(connect(&server).get(path).text(), "shared true");

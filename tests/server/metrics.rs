@@ -42,7 +42,9 @@ fn routes() -> Router {
 fn requests_are_counted_by_template_method_and_class() {
     let server = start(routes());
     let mut peer = connect(&server);
-    for path in ["/static", "/static", "/inline/1", "/inline/2", "/inline/3", "/async", "/blocking", "/fail", "/moved"] {
+    for path in
+        ["/static", "/static", "/inline/1", "/inline/2", "/inline/3", "/async", "/blocking", "/fail", "/moved"]
+    {
         peer.get(path);
     }
     peer.request("HEAD", "/static");
@@ -136,7 +138,9 @@ fn connections_bytes_and_their_ends_are_counted() {
     assert!(page.sum("windlass_received_bytes_total") > 100.0);
     assert!(page.sum("windlass_sent_bytes_total") > got.body.len() as f64);
     active.reset();
-    eventually("the reset is seen", || scrape(&server).sum_where("windlass_connections_closed_total", ("cause", "reset")) == 1.0);
+    eventually("the reset is seen", || {
+        scrape(&server).sum_where("windlass_connections_closed_total", ("cause", "reset")) == 1.0
+    });
 }
 
 #[test]
@@ -157,7 +161,8 @@ fn every_metric_of_the_catalog_shows_up() {
             drop(held);
         });
         let hooks = Hooks::default().on_end(|end| assert_ne!(end.path, "/fail", "expected by the test"));
-        let server = builder(router).listen(windlass::Listen::Tcp(address)).timeouts(timeouts).pool(pool).hooks(hooks);
+        let server =
+            builder(router).listen(windlass::Listen::Tcp(address)).timeouts(timeouts).pool(pool).hooks(hooks);
         server.start().unwrap()
     });
     let mut peers = [connect(&server), connect(&server), connect(&server)];
@@ -185,7 +190,10 @@ fn every_metric_of_the_catalog_shows_up() {
     assert_eq!(page.value("windlass_panics_total", &[("place", "hook")]), Some(1.0));
     assert_eq!(page.value("windlass_inline_stalls_total", &[("route", "/hog")]), Some(1.0));
     let job = |lane, outcome| page.value("windlass_pool_jobs_total", &[("lane", lane), ("outcome", outcome)]);
-    assert_eq!((job("blocking", "done"), job("blocking", "rejected"), job("async", "done")), (Some(2.0), Some(1.0), Some(1.0)));
+    assert_eq!(
+        (job("blocking", "done"), job("blocking", "rejected"), job("async", "done")),
+        (Some(2.0), Some(1.0), Some(1.0))
+    );
     assert_eq!(page.value("windlass_async_routes", &[]), Some(3.0));
     assert_eq!(page.sum("windlass_async_promoted_connections_total"), 3.0);
     assert_eq!(page.value("windlass_ready", &[]), Some(1.0));
@@ -210,10 +218,12 @@ fn every_sample_has_the_labels_its_description_says() {
     let collector = server.collector();
     for name in page.names() {
         let known = collector.desc();
-        let desc = known.iter().find(|desc| desc.fq_name == name).unwrap_or_else(|| panic!("{name} has no description"));
+        let desc =
+            known.iter().find(|desc| desc.fq_name == name).unwrap_or_else(|| panic!("{name} has no description"));
         let wanted: BTreeSet<_> = desc.variable_labels.iter().map(String::as_str).collect();
         for sample in page.samples(name) {
-            let labels: BTreeSet<_> = sample.labels.keys().map(String::as_str).filter(|label| *label != "le").collect();
+            let labels: BTreeSet<_> =
+                sample.labels.keys().map(String::as_str).filter(|label| *label != "le").collect();
             assert_eq!(labels, wanted, "{name}");
         }
     }

@@ -359,7 +359,8 @@ fn timeouts_beyond_what_a_clock_can_say_are_no_timeouts() {
     }
     (timeouts.job, timeouts.write_stall, timeouts.stream_idle) = (Some(Duration::MAX), Some(Duration::MAX), None);
     (timeouts.body_grace, timeouts.linger, timeouts.grace) = (Duration::MAX, Duration::MAX, Duration::MAX);
-    let router = Router::new().route(post("/echo", |mut r: Request| r.take_body())).route(get("/a", |_| "a").run_async());
+    let router =
+        Router::new().route(post("/echo", |mut r: Request| r.take_body())).route(get("/a", |_| "a").run_async());
     let server = crate::common::builder(router).timeouts(timeouts).start().unwrap();
     let mut peer = connect(&server);
     peer.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Le");

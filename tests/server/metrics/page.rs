@@ -30,7 +30,8 @@ impl Page {
         let mut page = Self { families: BTreeMap::new() };
         let mut lines = text.lines().peekable();
         while let Some(line) = lines.next() {
-            let (name, help) = line.strip_prefix("# HELP ").unwrap_or_else(|| panic!("no HELP: {line}")).split_once(' ').unwrap();
+            let (name, help) =
+                line.strip_prefix("# HELP ").unwrap_or_else(|| panic!("no HELP: {line}")).split_once(' ').unwrap();
             assert!(!help.is_empty() && is_name(name), "{line}");
             let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).expect("TYPE behind HELP");
             let mut samples = Vec::new();
@@ -57,7 +58,8 @@ impl Page {
     /// Returns one sample; labels in the order of their names.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let wanted = |sample: &&Sample| {
-            sample.name == name && sample.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).eq(labels.iter().copied())
+            sample.name == name
+                && sample.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).eq(labels.iter().copied())
         };
         self.families.values().flat_map(|family| &family.samples).find(wanted).map(|sample| sample.value)
     }
@@ -99,7 +101,8 @@ impl Family {
             by_labels.entry(labels).or_default().push(sample);
         }
         for (labels, samples) in by_labels {
-            let of = |suffix: &str| samples.iter().filter(|s| s.name == format!("{name}{suffix}")).collect::<Vec<_>>();
+            let of =
+                |suffix: &str| samples.iter().filter(|s| s.name == format!("{name}{suffix}")).collect::<Vec<_>>();
             let (buckets, sums, counts) = (of("_bucket"), of("_sum"), of("_count"));
             assert_eq!((sums.len(), counts.len(), buckets.len() + 2), (1, 1, samples.len()), "{name} {labels:?}");
             let bounds: Vec<f64> = buckets.iter().map(|b| number(&b.labels["le"])).collect();
@@ -174,6 +177,8 @@ fn a_sloppy_page_is_refused() {
     assert!(!refused("# HELP a_total x\n# TYPE a_total counter\na_total{l=\"v\\\"\"} 1\n"));
     assert!(refused("a_total 1\n"));
     assert!(refused("# HELP a_total x\n# TYPE a_total counter\na_total 1\na_total 1\n"));
-    assert!(refused("# HELP h x\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n"));
+    assert!(refused(
+        "# HELP h x\n# TYPE h histogram\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n"
+    ));
     assert!(refused("# HELP h x\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 1\nh_count 1\n"));
 }
