@@ -61,7 +61,14 @@ pub(super) struct Serve {
 /// Makes clap's message one line that says what is wrong and where help is.
 pub(super) fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let mut lines = text.lines();
+    let mut what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    if what.ends_with(':') {
+        // A list follows, a line for each.
+        for item in lines.take_while(|line| !line.is_empty()) {
+            what = format!("{what} {}", item.trim());
+        }
+    }
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
     let tip = tip.map(|tip| format!(" ({tip})")).unwrap_or_default();
     format!("{what}{tip}; see 'windlass --help'")
@@ -110,5 +117,7 @@ mod tests {
         let error = Cli::try_parse_from(["windlass", "--lisen", "x"]).unwrap_err();
         let line = one_line(&error);
         assert!(line.contains("'--lisen'") && line.contains("--help") && !line.contains('\n'), "{line}");
+        let error = Cli::try_parse_from(["windlass", "check-config"]).unwrap_err();
+        assert!(one_line(&error).contains("not provided: <FILE>; see"), "{}", one_line(&error));
     }
 }

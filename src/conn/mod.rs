@@ -216,6 +216,10 @@ impl Connections {
             return;
         }
         let doing = conn.h1.doing(&conn.io);
+        if doing == "idle" {
+            // Nobody waits for anything on it.
+            return conn.io.end(Ending::Abort, DRAINED);
+        }
         if let Some(tally) = &mut self.env.tally {
             *tally.cut.entry(doing).or_default() += 1;
         }

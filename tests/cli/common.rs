@@ -1,0 +1,231 @@
+//! The binary as a child process, and a small client.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a test waits for what must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The command with these arguments.
+pub(crate) fn windlass(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+    command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command that ends by itself.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    output(windlass(arguments))
+}
+
+/// Runs a command that ends by itself; one that does not is killed, which its test sees.
+pub(crate) fn output(mut command: Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let until = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            child.kill().unwrap();
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// Asserts that it ended with status 2 and one line that has all these words; returns the line.
+#[track_caller]
+pub(crate) fn is_refused(output: &Output, words: &[&str]) -> String {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert_eq!(text.lines().count(), 1, "not one line: {text}");
+    assert!(text.starts_with("windlass: "), "{text}");
+    words.iter().for_each(|word| assert!(text.contains(word), "no '{word}' in: {text}"));
+    assert!(output.stdout.is_empty(), "{}", output.stdout.escape_ascii());
+    text
+}
+
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A file for one test, removed with this.
+pub(crate) struct TempFile(pub(crate) PathBuf);
+
+impl TempFile {
+    pub(crate) fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("windlass-cli-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A serving child; killed if the test did not end it.
+pub(crate) struct Serving {
+    child: Child,
+    lines: Lines,
+    printed: Lines,
+}
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+impl Serving {
+    /// Serves on a free port, one unpinned shard a core being too many for tests: two shards.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_on(&[&["--listen", "127.0.0.1:0", "--shards", "2"], arguments].concat())
+    }
+
+    /// Serves with exactly these arguments and waits until it says so.
+    pub(crate) fn start_on(arguments: &[&str]) -> Self {
+        let mut child = windlass(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = collect(child.stderr.take().unwrap());
+        let printed = collect(child.stdout.take().unwrap());
+        let mut serving = Self { child, lines, printed };
+        eventually("it serves or ends", || {
+            serving.child.try_wait().unwrap().is_some() || serving.has("serving address=")
+        });
+        assert!(serving.has("serving address="), "it ended: {:?}", serving.lines());
+        serving
+    }
+
+    /// Returns what it wrote to standard error.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Returns what it wrote to standard output.
+    pub(crate) fn printed(&self) -> Vec<String> {
+        self.printed.lock().unwrap().clone()
+    }
+
+    pub(crate) fn has(&self, words: &str) -> bool {
+        self.lines().iter().any(|line| line.contains(words))
+    }
+
+    /// Returns the addresses it says it serves on.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let address = |line: &String| line.split_once("serving address=")?.1.split(' ').next()?.parse().ok();
+        self.lines().iter().filter_map(address).collect()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses()[0]
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
+    }
+
+    /// Waits for its end, and for all it wrote.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("it ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        eventually("all lines are read", || {
+            Arc::strong_count(&self.lines) == 1 && Arc::strong_count(&self.printed) == 1
+        });
+        status.unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn is_running(&mut self) {
+        assert!(self.child.try_wait().unwrap().is_none(), "{:?}", self.lines());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads lines as they come; the thread lets go of them at the end.
+fn collect(from: impl Read + Send + 'static) -> Lines {
+    let lines = Lines::default();
+    let into = lines.clone();
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines() {
+            into.lock().unwrap().push(line.unwrap());
+        }
+    });
+    lines
+}
+
+/// A keep-alive connection that understands lengths and nothing else.
+pub(crate) struct Client(BufReader<TcpStream>);
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.get_mut().write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Sends a GET; returns status, head and body.
+    #[track_caller]
+    pub(crate) fn get(&mut self, path: &str) -> (u16, String, String) {
+        self.try_get(path).unwrap().expect("a reply")
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&mut self, path: &str, head: &str, body: &str) -> (u16, String, String) {
+        self.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\n{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+        self.reply().unwrap().expect("a reply")
+    }
+
+    /// `None`: the server closed cleanly before any byte of a reply.
+    pub(crate) fn try_get(&mut self, path: &str) -> std::io::Result<Option<(u16, String, String)>> {
+        self.0.get_mut().write_all(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes())?;
+        self.reply()
+    }
+
+    /// Reads one reply.
+    pub(crate) fn reply(&mut self) -> std::io::Result<Option<(u16, String, String)>> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if self.0.read_line(&mut head)? == 0 {
+                let clean = head.is_empty();
+                return if clean { Ok(None) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) };
+            }
+        }
+        let head = head.to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+        let mut body = vec![0; length.parse().unwrap()];
+        self.0.read_exact(&mut body)?;
+        Ok(Some((head[9..12].parse().unwrap(), head, String::from_utf8(body).unwrap())))
+    }
+}

@@ -1,0 +1,116 @@
+//! Files and flags: every section and key is taken, and flags win.
+
+use crate::common::{Client, Serving, TempFile, run};
+
+/// Every key there is, each with another value than its default.
+const EVERYTHING: &str = r#"
+listen = ["127.0.0.1:0"]
+shards = 2
+unpinned = true
+access_log = true
+demo = false
+trusted_proxies = ["127.0.0.0/8", "::1", "unix"]
+backlog = 100
+
+[[listener]]
+address = "127.0.0.1:0"
+proxy_protocol = true
+
+[limits]
+request_line_bytes = 1000
+head_bytes = 2000
+headers = 50
+trailer_bytes = 1000
+chunk_extension_bytes = 100
+body_bytes = 10
+body_window_bytes = 1000
+pipelined = 5
+outbox_bytes = 1000
+discard_bytes = 1000
+connections = 100
+
+[timeouts]
+header = "5s"
+body_idle = "20s"
+body_rate = 100
+body_grace = "5s"
+keep_alive = "30s"
+age = "1h 30m"
+write_stall = "off"
+linger = "1s"
+job = "10s"
+stream_idle = "1m"
+inline_stall = "20ms"
+grace = "5s"
+drain_idle = "50ms"
+
+[pool]
+workers = 1
+queue = 10
+jobs_per_worker = 10
+blocking_threads = 2
+blocking_queue = 10
+blocking_nice = 5
+"#;
+
+#[test]
+fn every_section_and_key_is_taken() {
+    let file = TempFile::new("everything.toml", EVERYTHING);
+    let output = run(&["check-config", file.path()]);
+    assert_eq!(output.status.code(), Some(0), "{}", output.stderr.escape_ascii());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("is valid"));
+    let serving = Serving::start_on(&["--config", file.path()]);
+    let addresses = serving.addresses();
+    assert_eq!(addresses.len(), 2, "{:?}", serving.lines());
+    let mut client = Client::connect(addresses[0]);
+    assert_eq!(client.get("/demo/plaintext").0, 404, "demo = false");
+    assert_eq!(client.get("/healthz").0, 200);
+    assert_eq!(client.get(&format!("/{}", "x".repeat(1000))).0, 414, "request_line_bytes = 1000");
+    let mut proxied = Client::connect(addresses[1]);
+    proxied.send("PROXY TCP4 1.2.3.4 1.1.1.1 4711 80\r\n");
+    assert_eq!(proxied.get("/readyz").0, 200, "proxy_protocol = true");
+    crate::common::eventually("the access log says so", || {
+        serving.printed().iter().any(|line| line.contains("1.2.3.4:4711"))
+    });
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let text =
+        "listen = [\"192.0.2.1:80\"]\nshards = 1\ndemo = true\n[pool]\nworkers = 7\n[timeouts]\ngrace = \"1h\"\n";
+    let file = TempFile::new("flags.toml", text);
+    let flags = ["--listen", "127.0.0.1:0", "--shards", "2", "--workers", "1", "--grace", "2", "--no-demo"];
+    let serving = Serving::start_on(&[&["--config", file.path()], &flags[..]].concat());
+    assert!(serving.has("shards=2"), "{:?}", serving.lines());
+    assert_eq!(serving.connect().get("/demo/plaintext").0, 404);
+}
+
+#[test]
+fn a_list_of_cores_pins_a_shard_to_each() {
+    let serving = Serving::start_on(&["--listen", "127.0.0.1:0", "--cores", &first_core()]);
+    assert!(serving.has("shards=1"), "{:?}", serving.lines());
+    assert_eq!(serving.connect().get("/demo/plaintext").0, 200);
+}
+
+/// A core this process may use.
+fn first_core() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+    list.trim().split(['-', ',']).next().unwrap().to_owned()
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for arguments in [&["--help"][..], &["serve", "--help"], &["-h"]] {
+        let output = run(arguments);
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+        let text = String::from_utf8(output.stdout).unwrap();
+        for flag in
+            ["--listen", "--shards", "--cores", "--workers", "--config", "--grace", "--access-log", "--no-demo"]
+        {
+            assert!(text.contains(flag), "{flag} in {arguments:?}: {text}");
+        }
+    }
+    let version = run(&["--version"]);
+    assert_eq!(String::from_utf8(version.stdout).unwrap(), format!("windlass {}\n", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,10 @@
+//! The `windlass` binary: flags, files, signals, doctor, what it prints and how it ends.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+mod configuration;
+mod doctor;
+mod refused;
+mod serving;
+mod signals;

@@ -1,0 +1,117 @@
+//! What the binary serves, and what it says about it.
+
+use std::{os::unix::net::UnixStream, process::Command};
+
+use crate::common::{Client, Serving, eventually};
+
+#[test]
+fn the_demo_routes_answer_as_documented() {
+    let serving = Serving::start(&[]);
+    let mut client = serving.connect();
+    let (status, head, body) = client.get("/demo/plaintext");
+    assert_eq!((status, body.as_str()), (200, "Hello, World!"));
+    assert!(head.contains("content-type: text/plain\r\n"), "{head}");
+    let (_, head, body) = client.get("/demo/json");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap()["message"], "Hello, World!");
+    assert!(head.contains("content-type: application/json\r\n"), "{head}");
+    assert_eq!(client.get("/demo/hello/J%C3%BCrgen").2, "Hello, Jürgen!\n");
+    assert_eq!(client.get("/demo/work?ms=20").2, "worked for 20 ms\n");
+    for bad in ["ms=60001", "ms=-1", "ms=x", "ms="] {
+        assert_eq!(client.get(&format!("/demo/work?{bad}")).0, 400, "{bad}");
+    }
+    let (_, head, body) = client.post("/demo/echo", "Content-Type: text/x\r\n", "{}");
+    assert_eq!(body, "{}");
+    assert!(head.contains("content-type: text/x\r\n"), "{head}");
+    assert_eq!(client.post("/demo/upload", "", &"x".repeat(100_000)).2, "{\"bytes\":100000}");
+    let page = client.get("/").2;
+    for link in ["/demo/plaintext", "/demo/json", "/demo/work?ms=500", "/metrics", "/healthz", "/readyz"] {
+        assert!(page.contains(&format!("href=\"{link}\"")), "{link}");
+        assert_eq!(client.get(link).0, 200, "{link}");
+    }
+    let metrics = client.get("/metrics").2;
+    assert!(metrics.contains("windlass_async_promoted_connections_total 1\n"), "{metrics}");
+    assert_eq!(client.get("/demo/block?ms=1").0, 404, "hidden routes are off");
+}
+
+#[test]
+fn curl_gets_every_demo_route() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        return;
+    }
+    let serving = Serving::start(&[]);
+    for path in ["/", "/demo/plaintext", "/demo/json", "/demo/hello/you", "/demo/work?ms=1", "/metrics", "/readyz"] {
+        let url = format!("http://{}{path}", serving.address());
+        let output =
+            Command::new("curl").args(["--silent", "--show-error", "--fail", "--max-time", "10", &url]).output();
+        let output = output.unwrap();
+        assert!(output.status.success() && !output.stdout.is_empty(), "{path}: {}", output.stderr.escape_ascii());
+    }
+    let url = format!("http://{}/demo/upload", serving.address());
+    let file = env!("CARGO_BIN_EXE_windlass");
+    let size = std::fs::metadata(file).unwrap().len();
+    let upload = ["--silent", "--max-time", "30", "--data-binary", &format!("@{file}"), &url];
+    let output = Command::new("curl").args(upload).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{{\"bytes\":{size}}}"));
+}
+
+#[test]
+fn without_demo_only_operations_are_served() {
+    let serving = Serving::start(&["--no-demo"]);
+    let mut client = serving.connect();
+    for path in ["/", "/demo/plaintext", "/demo/work"] {
+        assert_eq!(client.get(path).0, 404, "{path}");
+    }
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        assert_eq!(client.get(path).0, 200, "{path}");
+    }
+}
+
+#[test]
+fn the_access_log_is_one_json_line_a_request() {
+    let serving = Serving::start(&["--access-log"]);
+    let mut client = serving.connect();
+    for path in ["/demo/plaintext", "/demo/hello/%22%0A?q=secret", "/demo/work?ms=15", "/nowhere"] {
+        client.get(path);
+    }
+    client.post("/demo/echo", "", "four");
+    eventually("five lines are there", || serving.printed().len() >= 5);
+    let lines: Vec<serde_json::Value> =
+        serving.printed().iter().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect();
+    assert_eq!(lines.len(), 5);
+    let expected = [
+        ("GET", "/demo/plaintext", "/demo/plaintext", 200, 13),
+        ("GET", "/demo/hello/%22%0A", "/demo/hello/{name}", 200, 11),
+        ("GET", "/demo/work", "/demo/work", 200, 17),
+        ("GET", "/nowhere", "-", 404, 31),
+        ("POST", "/demo/echo", "/demo/echo", 200, 4),
+    ];
+    for (line, (method, path, route, status, bytes)) in lines.iter().zip(expected) {
+        assert_eq!((&line["method"], &line["path"], &line["route"]), (&method.into(), &path.into(), &route.into()));
+        assert_eq!((&line["status"], &line["bytes"], &line["error"]), (&status.into(), &bytes.into(), &"-".into()));
+        assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+        assert!(line["timestamp"].is_string() && line["micros"].is_u64(), "{line}");
+    }
+    assert!(lines[2]["micros"].as_u64().unwrap() >= 15_000, "{}", lines[2]);
+    assert!(!serving.printed().concat().contains("secret"), "queries may hold secrets");
+}
+
+#[test]
+fn without_the_flag_nothing_is_printed() {
+    let serving = Serving::start(&[]);
+    serving.connect().get("/demo/plaintext");
+    assert!(serving.printed().is_empty());
+}
+
+#[test]
+fn several_addresses_and_a_unix_socket_are_served() {
+    let path = std::env::temp_dir().join(format!("windlass-cli-{}.sock", std::process::id()));
+    let unix = format!("unix:{}", path.display());
+    let serving = Serving::start(&["--listen", "127.0.0.1:0", "--listen", &unix]);
+    assert_eq!(serving.addresses().len(), 2, "{:?}", serving.lines());
+    for address in serving.addresses() {
+        assert_eq!(Client::connect(address).get("/healthz").0, 200);
+    }
+    assert!(serving.has(&unix) && UnixStream::connect(&path).is_ok());
+    serving.signal(rustix::process::Signal::TERM);
+    eventually("the socket's file goes", || !path.exists());
+}

@@ -1,0 +1,134 @@
+//! Signals (S3): TERM and INT drain, a second one ends at once, HUP ends nothing.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use crate::common::{Client, Serving, eventually};
+
+#[test]
+fn term_and_int_drain_and_report() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut serving = Serving::start(&[]);
+        let mut idle = serving.connect();
+        idle.get("/demo/plaintext");
+        let mut busy = serving.connect();
+        busy.send("GET /demo/work?ms=400 HTTP/1.1\r\nHost: t\r\n\r\n");
+        eventually("the job runs", || {
+            idle.get("/metrics").2.contains("windlass_pool_running_jobs{lane=\"async\"} 1\n")
+        });
+        serving.signal(signal);
+        let (status, head, body) = busy.reply().unwrap().unwrap();
+        assert_eq!((status, body.as_str()), (200, "worked for 400 ms\n"));
+        assert!(head.contains("connection: close"), "{head}");
+        drop((idle, busy));
+        assert_eq!(serving.ended().code(), Some(0));
+        assert!(serving.has("draining; a second signal ends at once"), "{:?}", serving.lines());
+        assert!(serving.has("drained 2 connections, cut 0, took "), "{:?}", serving.lines());
+    }
+}
+
+#[test]
+fn an_idle_server_is_gone_within_the_second_and_a_half() {
+    let mut serving = Serving::start(&[]);
+    let began = Instant::now();
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.ended().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    assert!(serving.has("drained 0 connections, cut 0"), "{:?}", serving.lines());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut serving = Serving::start(&["--grace", "600"]);
+    let mut probe = serving.connect();
+    let mut stuck = serving.connect();
+    stuck.send("GET /demo/work?ms=60000 HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("the job runs", || probe.get("/metrics").2.contains("windlass_pool_running_jobs{lane=\"async\"} 1\n"));
+    serving.signal(Signal::TERM);
+    eventually("it drains", || serving.has("draining"));
+    serving.is_running();
+    let began = Instant::now();
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.ended().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    assert!(serving.has("cut 1 (handler_running 1)"), "{:?}", serving.lines());
+}
+
+#[test]
+fn a_grace_that_is_over_cuts() {
+    let mut serving = Serving::start(&["--grace", "1", "--demo-blocking"]);
+    let mut probe = serving.connect();
+    let mut stuck = serving.connect();
+    stuck.send("GET /demo/block?ms=60000 HTTP/1.1\r\nHost: t\r\n\r\n");
+    let running = "windlass_pool_running_jobs{lane=\"blocking\"} 1\n";
+    eventually("the job runs", || probe.get("/metrics").2.contains(running));
+    let began = Instant::now();
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.ended().code(), Some(0));
+    assert!((1000..3500).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    assert!(serving.has("cut 1 (handler_running 1)"), "{:?}", serving.lines());
+    assert!(stuck.reply().is_err(), "a cut request ends with a reset");
+}
+
+#[test]
+fn hup_does_not_end_it_nor_a_drain() {
+    let mut serving = Serving::start(&[]);
+    serving.signal(Signal::HUP);
+    eventually("it tells", || serving.has("nothing to reload"));
+    let mut client = serving.connect();
+    assert_eq!(client.get("/demo/plaintext").0, 200);
+    client.send("GET /demo/work?ms=500 HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("the job runs", || serving.connect().get("/metrics").2.contains("running_jobs{lane=\"async\"} 1\n"));
+    serving.signal(Signal::TERM);
+    eventually("it drains", || serving.has("draining"));
+    serving.signal(Signal::HUP);
+    assert_eq!(client.reply().unwrap().unwrap().0, 200, "HUP cut the drain");
+    drop(client);
+    assert_eq!(serving.ended().code(), Some(0));
+}
+
+#[test]
+fn a_grace_beyond_any_clock_still_drains() {
+    let mut serving = Serving::start(&["--grace", "18446744073709551615"]);
+    serving.connect().get("/demo/plaintext");
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.ended().code(), Some(0), "{:?}", serving.lines());
+}
+
+/// Asks until the server says that this connection is done; anything but whole replies and clean ends is returned.
+fn hammer(address: std::net::SocketAddr, path: &str, asked: &AtomicUsize) -> Option<String> {
+    let mut client = Client::connect(address);
+    loop {
+        asked.fetch_add(1, Ordering::Relaxed);
+        match client.try_get(path) {
+            Ok(None) => return None,
+            Ok(Some((200, head, _))) if head.contains("connection: close") => return None,
+            Ok(Some((200, ..))) => {}
+            Ok(Some((status, ..))) => return Some(format!("{path}: {status}")),
+            Err(error) => return Some(format!("{path}: {error}")),
+        }
+    }
+}
+
+#[test]
+fn term_under_load_resets_nobody() {
+    const CLIENTS: usize = 16;
+    let mut serving = Serving::start(&[]);
+    let (address, asked) = (serving.address(), AtomicUsize::new(0));
+    let faults: Vec<_> = thread::scope(|scope| {
+        let asked = &asked;
+        let path = |index| ["/demo/plaintext", "/demo/json", "/demo/work?ms=3", "/demo/hello/x"][index % 4];
+        let clients: Vec<_> = (0..CLIENTS).map(|i| scope.spawn(move || hammer(address, path(i), asked))).collect();
+        eventually("all are at it", || asked.load(Ordering::Relaxed) > CLIENTS * 30);
+        serving.signal(Signal::TERM);
+        clients.into_iter().filter_map(|client| client.join().unwrap()).collect()
+    });
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!(serving.ended().code(), Some(0));
+    assert!(serving.has(&format!("drained {CLIENTS} connections, cut 0")), "{:?}", serving.lines());
+}
