@@ -27,6 +27,12 @@ features_build() {
     cargo check --quiet -p windlass-actors --no-default-features
 }
 
+# The server must do the same on the engine that steps in where io_uring is missing, and without the other's code.
+epoll_serves() {
+    WINDLASS_TEST_ENGINE=epoll cargo test --quiet --test server
+    cargo check --quiet -p windlass --no-default-features --features epoll,cli --all-targets
+}
+
 documentation_builds() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps; }
 
 dependencies_allowed() {
@@ -52,5 +58,6 @@ step features_build
 step documentation_builds
 step dependencies_allowed
 step peers_hold
+step epoll_serves
 step cargo test
 printf '\ncheck.sh: everything holds, %s s\n' "$SECONDS"

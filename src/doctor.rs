@@ -43,7 +43,7 @@ pub struct Needs {
     pub shards: Option<usize>,
     /// The listeners' backlog. 4096.
     pub backlog: u32,
-    /// Another engine can step in where io_uring is missing, which is then no failure. False.
+    /// The epoll engine can step in where io_uring is missing, which is then no failure. False.
     pub fallback: bool,
 }
 

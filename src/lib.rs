@@ -1,5 +1,8 @@
 //! Windlass: an actor-model HTTP server for Linux.
-#![cfg_attr(not(feature = "io-uring"), allow(dead_code, reason = "without an engine nothing drives the connections"))]
+#![cfg_attr(
+    not(any(feature = "io-uring", feature = "epoll")),
+    allow(dead_code, reason = "without an engine nothing drives the connections")
+)]
 mod body;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -36,6 +39,6 @@ pub use request::{Peer, Request, TrustedProxies};
 pub use response::{Fields, IntoResponse, Response};
 pub use route::{Dispatch, Route, delete, get, head, options, patch, post, put, static_route};
 pub use router::{Group, Router, RouterError, RouterHandle};
-pub use server::{Builder, DrainReport, Operations, PoolSettings, Server, StartError};
+pub use server::{Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError};
 pub use table::RouteError;
 pub use windlass_actors as actors;

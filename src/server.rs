@@ -23,6 +23,7 @@ use crate::{
 };
 
 pub use drain::DrainReport;
+pub use engine::EngineKind;
 pub use operations::Operations;
 pub use pool::PoolSettings;
 
@@ -57,6 +58,7 @@ pub struct Builder {
     pool: PoolSettings,
     metrics: bool,
     operations: Operations,
+    engine: EngineKind,
 }
 
 impl Builder {
@@ -73,6 +75,7 @@ impl Builder {
             pool: PoolSettings::default(),
             metrics: true,
             operations: Operations::default(),
+            engine: EngineKind::default(),
         }
     }
 
@@ -126,6 +129,12 @@ impl Builder {
     #[must_use]
     pub fn cores(self, cores: Cores) -> Self {
         Self { cores, ..self }
+    }
+
+    /// Chooses the engine. Default: [`EngineKind::Auto`].
+    #[must_use]
+    pub fn engine(self, engine: EngineKind) -> Self {
+        Self { engine, ..self }
     }
 
     /// Says whose forwarding headers are believed. Default: nobody's.
@@ -188,9 +197,12 @@ impl Builder {
         let grace = common.timeouts.grace;
         let engine_options = engine_options(&common.limits, shards);
         let publisher = source.clone();
-        let shards = System::builder().name("windlass").cores(self.cores);
-        let env = move |local: &Local| Env::new(&common, local.clone(), publisher.publisher().reader());
-        let (system, inboxes) = engine::start(shards, engine_options, env, &metrics)?;
+        let parts = engine::Parts {
+            system: || System::builder().name("windlass").cores(self.cores.clone()),
+            options: engine_options,
+            env: Arc::new(move |local: &Local| Env::new(&common, local.clone(), publisher.publisher().reader())),
+        };
+        let (system, inboxes) = engine::start(self.engine, &parts, &metrics)?;
         metrics.set_system(system.clone());
         let depths = inboxes.clone();
         metrics.set_inbox_depth(move |shard| depths.get(shard).map_or(0, ShardSender::depth));
@@ -328,6 +340,13 @@ pub enum StartError {
     Shards(windlass_actors::error::StartError),
     /// The router actor did not start.
     Router(String),
+    /// The engine asked for cannot run.
+    Engine {
+        /// The engine.
+        engine: EngineKind,
+        /// What the system answered, or that the build lacks it.
+        why: String,
+    },
     /// This build has no engine: neither of the features `io-uring` and `epoll` is on.
     NoEngine,
 }
@@ -343,7 +362,12 @@ impl fmt::Display for StartError {
                 write!(f, "io_uring cannot be used: {error}; 'windlass doctor' tells why and what to do")
             }
             Self::Router(error) => write!(f, "the router actor did not start: {error}"),
-            Self::NoEngine => f.write_str("this build has no engine: build it with the feature io-uring"),
+            Self::Engine { engine, why } => write!(
+                f,
+                "the engine {engine} cannot run here: {why}; 'windlass doctor' tells what would help, the engine \
+                 'auto' takes what there is"
+            ),
+            Self::NoEngine => f.write_str("this build has no engine: build it with the feature io-uring or epoll"),
         }
     }
 }

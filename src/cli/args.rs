@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::server::EngineKind;
+
 /// An actor-model HTTP server for Linux. Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(name = "windlass", version, args_conflicts_with_subcommands = true)]
@@ -32,6 +34,9 @@ pub(super) struct Serve {
     /// Address to listen on: 127.0.0.1:8080, [::1]:8080, :8080 or unix:/path; may be repeated [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Vec<String>,
+    /// Engine that drives the sockets: auto, io_uring or epoll [default: auto: io_uring where it may be used]
+    #[arg(long, value_name = "ENGINE")]
+    pub(super) engine: Option<EngineKind>,
     /// Number of shards [default: one for each core this process may use]
     #[arg(long, value_name = "N")]
     pub(super) shards: Option<usize>,

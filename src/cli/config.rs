@@ -10,7 +10,7 @@ use crate::{
     limits::{Limits, Timeouts},
     net::{Listen, ListenOptions},
     request::TrustedProxies,
-    server::PoolSettings,
+    server::{EngineKind, PoolSettings},
 };
 
 /// Everything that can be set. Unknown keys are refused.
@@ -21,6 +21,7 @@ pub(super) struct Config {
     listen: Vec<String>,
     /// Listeners with settings of their own.
     listener: Vec<ListenerConfig>,
+    pub(super) engine: EngineKind,
     shards: Option<usize>,
     /// As `--cores`.
     cores: Option<String>,
@@ -75,6 +76,7 @@ impl Config {
         if args.shards.is_some() || args.cores.is_some() {
             (config.shards, config.cores, config.unpinned) = (args.shards, args.cores.clone(), false);
         }
+        config.engine = args.engine.unwrap_or(config.engine);
         config.pool.workers = args.workers.or(config.pool.workers);
         if let Some(seconds) = args.grace {
             config.timeouts.grace = std::time::Duration::from_secs(seconds);
@@ -161,7 +163,7 @@ mod tests {
     #[test]
     fn every_limit_and_timeout_can_be_set() {
         let config = parse(
-            "listen = [\"127.0.0.1:9\"]\n[limits]\nhead_bytes = 4096\nrequest_line_bytes = 1000\nconnections = 7\n\
+            "listen = [\"127.0.0.1:9\"]\nengine = \"io_uring\"\n[limits]\nhead_bytes = 4096\nrequest_line_bytes = 1000\nconnections = 7\n\
              [timeouts]\nheader = \"250ms\"\nkeep_alive = \"off\"\nage = \"2h\"\nbody_rate = 9\n\
              [pool]\nqueue = 3\n[[listener]]\naddress = \"[::1]:0\"\nproxy_protocol = true\n",
         )
@@ -169,7 +171,7 @@ mod tests {
         assert_eq!((config.limits.head_bytes, config.limits.connections), (4096, Some(7)));
         assert_eq!(config.timeouts.header, Some(Duration::from_millis(250)));
         assert_eq!((config.timeouts.keep_alive, config.timeouts.body_rate), (None, 9));
-        assert_eq!(config.pool.queue, 3);
+        assert_eq!((config.pool.queue, config.engine), (3, EngineKind::IoUring));
         let entrances = config.entrances().unwrap();
         assert_eq!(entrances.iter().map(|e| e.proxied).collect::<Vec<_>>(), [false, true]);
     }
@@ -187,6 +189,7 @@ mod tests {
         assert!(parse("listen = [\"nowhere\"]").unwrap_err().contains("nowhere"));
         assert!(parse("trusted_proxies = [\"x\"]").unwrap_err().contains("'x'"));
         assert!(parse("shards = 3\ncores = \"0-1\"").unwrap_err().contains("3 shards but 2 cores"));
+        assert!(parse("engine = \"kqueue\"").unwrap_err().contains("`auto`, `io_uring`, `epoll`"));
         assert!(parse("shards = 0").unwrap_err().contains("at least one"));
     }
 }

@@ -15,6 +15,8 @@ use clap::Parser;
 use args::{Cli, Command};
 use config::Config;
 
+use crate::doctor::{self, Needs};
+
 /// Exit status of a command line, a configuration or a system that does not let the server start.
 const REFUSED: u8 = 2;
 
@@ -32,7 +34,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         None => serve(&cli.serve),
         Some(Command::Serve(serve_args)) => serve(&serve_args),
-        Some(Command::Doctor) => doctor(),
+        Some(Command::Doctor) => diagnose(),
         Some(Command::CheckConfig { file }) => match Config::read(&file).and_then(|config| config.check()) {
             Ok(()) => {
                 println!("{}: the configuration is valid", file.display());
@@ -50,8 +52,9 @@ fn serve(args: &args::Serve) -> ExitCode {
     }
 }
 
-fn doctor() -> ExitCode {
-    let report = crate::doctor::examine(&crate::doctor::Needs::default());
+fn diagnose() -> ExitCode {
+    let needs = Needs { fallback: cfg!(feature = "epoll"), ..Needs::default() };
+    let report = doctor::examine(&needs);
     print!("{report}");
     ExitCode::from(report.exit_status())
 }

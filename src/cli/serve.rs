@@ -38,6 +38,7 @@ fn start(config: &Config) -> Result<Server, String> {
         .limits(config.limits.clone())
         .timeouts(config.timeouts.clone())
         .pool(config.pool.clone())
+        .engine(config.engine)
         .cores(config.cores()?)
         .trusted_proxies(config.trusted_proxies()?)
         .listen_options(config.listen_options())

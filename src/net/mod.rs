@@ -5,12 +5,22 @@
 //! (what is in the outbox, may it read on, shall it close) and acts on that. A second engine implements
 //! [`Engine`]; nothing above this module changes.
 
+#[cfg(any(feature = "io-uring", feature = "epoll"))]
+mod accepting;
+#[cfg(feature = "epoll")]
+pub mod epoll;
 mod holder;
 mod listen;
 mod listener;
 pub mod outbox;
 #[cfg(feature = "io-uring")]
 pub mod ring;
+#[cfg(any(feature = "io-uring", feature = "epoll"))]
+mod slots;
+#[cfg(any(feature = "io-uring", feature = "epoll"))]
+mod spares;
+#[cfg(all(test, any(feature = "io-uring", feature = "epoll")))]
+mod tests;
 
 use std::{io, os::fd::BorrowedFd};
 
@@ -87,7 +97,7 @@ pub enum Closed {
 /// An accepted socket, shown to [`Carrier::open`].
 #[derive(Debug)]
 pub struct Accepted<'a> {
-    /// The socket, in blocking mode; stays open as long as the connection's slot.
+    /// The socket, in the mode its engine needs; stays open as long as the connection's slot.
     pub fd: BorrowedFd<'a>,
     /// Which listener it came from: the index in the order of [`Engine::listen`] calls.
     pub listener: usize,
@@ -119,9 +129,10 @@ pub trait Carrier {
 pub struct EngineOptions {
     /// Connections at most; at it the shard stops accepting until one closes, and the kernel's backlog absorbs.
     pub max_connections: usize,
-    /// Receive buffers shared by all connections of the shard; the ring rounds up to a power of two.
+    /// Receive buffers shared by all connections of the shard; the ring rounds up to a power of two. The epoll
+    /// engine has a single one: it reads in one turn about as much as so many would hold.
     pub buffers: u16,
-    /// Size of one receive buffer, bytes.
+    /// Size of one receive buffer, bytes; the epoll engine's single one has sixteen times this.
     pub buffer_bytes: usize,
     /// Bytes read and thrown away at most after a connection's write side was shut down.
     pub linger_bytes: usize,

@@ -64,6 +64,12 @@ impl Outbox {
         self.tail.is_empty() && self.closed.is_empty()
     }
 
+    /// Returns what waits, segment by segment as [`take`](Self::take) takes them.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let tail = (!self.tail.is_empty()).then_some(self.tail.as_slice());
+        self.closed.iter().map(Segment::as_slice).chain(tail)
+    }
+
     /// Takes the next segment to send.
     pub fn take(&mut self) -> Option<Segment> {
         if let Some(segment) = self.closed.pop_front() {

@@ -12,6 +12,7 @@ mod hooks;
 mod layers;
 mod limits;
 mod metrics;
+mod engine;
 mod order;
 mod pipelines;
 mod replies;

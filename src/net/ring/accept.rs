@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsFd, FromRawFd, OwnedFd},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rustix::{fs::OFlags, net::SocketFlags};
@@ -13,14 +13,7 @@ use super::{
     ops::{self, Kind, Tag},
     queues::{Completion, Queues},
 };
-
-/// Wait after the first failed accept; doubled by each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(10);
-/// Wait at most.
-const LAST_WAIT: Duration = Duration::from_millis(500);
-
-/// Connections taken from one listener's kernel queue at most when it stops: more than any backlog.
-const MAX_QUEUED: usize = 1 << 16;
+use crate::net::accepting::{Backoff, take_queued};
 
 /// Which accept the kernel runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +30,7 @@ struct Listener {
     /// `None` once closed.
     fd: Option<OwnedFd>,
     op: Op,
-    /// Wait after the next failure.
-    wait: Duration,
-    /// No accept before this.
-    retry: Option<Instant>,
+    backoff: Backoff,
 }
 
 /// The listeners of a ring and the sockets they accepted.
@@ -69,19 +59,19 @@ impl Acceptor {
         }
         // The kernel waits for readiness only on a blocking socket; on others it answers EAGAIN.
         set_blocking(&listener, true)?;
-        self.listeners.push(Listener { fd: Some(listener), op: Op::Idle, wait: FIRST_WAIT, retry: None });
+        self.listeners.push(Listener { fd: Some(listener), op: Op::Idle, backoff: Backoff::new() });
         Ok(())
     }
 
     /// Puts into the kernel what `room` more connections allow: multishot accepts while far from the limit,
     /// single ones near it, none at it.
     pub(super) fn arm(&mut self, queues: &mut Queues, room: usize, margin: usize) {
-        let now = self.listeners.iter().any(|listener| listener.retry.is_some()).then(Instant::now);
+        let now = self.retry().map(|_| Instant::now());
         let armed = self.listeners.iter().filter(|listener| listener.op == Op::One).count();
         let mut room = room.saturating_sub(self.queue.len() + armed);
         for (index, listener) in self.listeners.iter_mut().enumerate() {
-            if listener.retry.is_some_and(|retry| now.is_some_and(|now| retry <= now)) {
-                listener.retry = None;
+            if let Some(now) = now {
+                listener.backoff.look(now);
             }
             let tag = Tag::own(Kind::Accept, index);
             match listener.op {
@@ -89,7 +79,7 @@ impl Acceptor {
                 Op::One if self.stopping => listener.cancel(queues, tag),
                 Op::Idle if self.refusing => drop(listener.drop_socket()),
                 Op::Idle if self.stopping => listener.close(index, &mut self.queue),
-                Op::Idle if listener.retry.is_none() && room > 0 => {
+                Op::Idle if listener.backoff.retry().is_none() && room > 0 => {
                     listener.start(queues, tag, room > margin);
                     room -= usize::from(listener.op == Op::One);
                 }
@@ -113,7 +103,7 @@ impl Acceptor {
             listener.op = Op::Idle;
         }
         if completion.result >= 0 {
-            listener.wait = FIRST_WAIT;
+            listener.backoff.succeeded();
             return Ok(());
         }
         listener.failed(-completion.result)
@@ -138,7 +128,7 @@ impl Acceptor {
 
     /// Returns when the first failed listener wants to try again.
     pub(super) fn retry(&self) -> Option<Instant> {
-        self.listeners.iter().filter_map(|listener| listener.retry).min()
+        self.listeners.iter().filter_map(|listener| listener.backoff.retry()).min()
     }
 
     /// Lets each listener take what the kernel has queued, then closes it; [`arm`](Self::arm) does it.
@@ -172,25 +162,18 @@ impl Listener {
         unsafe { queues.push(&ops::cancel(tag)) }
     }
 
-    /// Judges a failed accept: the peer's or network's trouble with one connection is over with it; anything else
-    /// would fail again at once, so the listener waits.
+    /// Notes a failed accept; the error to report is returned.
     fn failed(&mut self, errno: i32) -> Result<(), io::Error> {
-        match errno {
-            libc::ECANCELED => return Ok(()),
-            libc::EINTR | libc::ECONNABORTED | libc::EPROTO => {}
-            libc::EPERM | libc::ENETDOWN | libc::ENOPROTOOPT | libc::EHOSTDOWN => {}
-            libc::ENONET | libc::EHOSTUNREACH | libc::EOPNOTSUPP | libc::ENETUNREACH => {}
-            _ => {
-                self.retry = Some(Instant::now() + self.wait);
-                self.wait = (self.wait * 2).min(LAST_WAIT);
-            }
+        if errno == libc::ECANCELED {
+            return Ok(());
         }
+        let error = self.backoff.failed(errno);
         // Another shard stops and shares this listener: it made it non-blocking.
-        if errno == libc::EAGAIN { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
+        if errno == libc::EAGAIN { Ok(()) } else { Err(error) }
     }
 
     fn drop_socket(&mut self) -> Option<OwnedFd> {
-        self.retry = None;
+        self.backoff.end();
         self.fd.take()
     }
 
@@ -200,13 +183,7 @@ impl Listener {
         if set_blocking(&fd, false).is_err() {
             return;
         }
-        for _ in 0..MAX_QUEUED {
-            match rustix::net::accept_with(&fd, SocketFlags::CLOEXEC) {
-                Ok(accepted) => queue.push_back((accepted, index)),
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
-                Err(_) => return,
-            }
-        }
+        take_queued(&fd, SocketFlags::CLOEXEC, |accepted| queue.push_back((accepted, index)));
     }
 }
 

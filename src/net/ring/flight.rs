@@ -8,7 +8,7 @@ use std::{
 use io_uring::{opcode, squeue, types::Fd};
 
 use super::ops::Tag;
-use crate::net::{Outbox, outbox::Segment};
+use crate::net::{Outbox, outbox::Segment, spares};
 
 /// Segments of one send at most: what a gather needs, small enough to sit in one allocation.
 const MAX_SEGMENTS: usize = 16;
@@ -138,7 +138,7 @@ impl Gather {
             }
             self.sent -= first.as_slice().len();
             if let Some(Segment::Owned(buffer)) = self.segments.pop_front() {
-                spares.give(buffer);
+                spares.buffers.give(buffer);
             }
         }
         true
@@ -147,45 +147,27 @@ impl Gather {
 
 /// Memory for sending that is not in use: an idle connection holds none.
 pub(super) struct Spares {
-    buffers: Vec<Vec<u8>>,
+    buffers: spares::Spares,
     #[expect(clippy::vec_box, reason = "a gather points into itself while in flight: it moves as a box only")]
     gathers: Vec<Box<Gather>>,
 }
 
 impl Spares {
-    /// Buffers kept at most: those of a batch of completions.
-    const BUFFERS: usize = 1024;
     /// Gathers kept at most.
     const GATHERS: usize = 64;
-    /// Capacity a new buffer has: a usual response with its head.
-    const BUFFER_BYTES: usize = 4096;
-    /// A buffer that grew beyond this is not kept.
-    const LARGE_BYTES: usize = 64 * 1024;
 
     pub(super) fn new() -> Self {
-        Self { buffers: Vec::with_capacity(Self::BUFFERS), gathers: Vec::with_capacity(Self::GATHERS) }
+        Self { buffers: spares::Spares::new(), gathers: Vec::with_capacity(Self::GATHERS) }
     }
 
     /// Gives an outbox a buffer to append to, unless it has one.
     pub(super) fn lend(&mut self, outbox: &mut Outbox) {
-        if outbox.lacks_buffer() {
-            outbox.refill(self.buffers.pop().unwrap_or_else(|| Vec::with_capacity(Self::BUFFER_BYTES)));
-        }
+        self.buffers.lend(outbox);
     }
 
     /// Takes the buffer of an outbox back if nothing is in it.
     pub(super) fn reclaim(&mut self, outbox: &mut Outbox) {
-        if let Some(buffer) = outbox.release() {
-            self.give(buffer);
-        }
-    }
-
-    /// Keeps a buffer for the next one who asks.
-    fn give(&mut self, mut buffer: Vec<u8>) {
-        if self.buffers.len() < Self::BUFFERS && (1..=Self::LARGE_BYTES).contains(&buffer.capacity()) {
-            buffer.clear();
-            self.buffers.push(buffer);
-        }
+        self.buffers.reclaim(outbox);
     }
 
     fn gather(&mut self) -> Box<Gather> {
@@ -194,7 +176,7 @@ impl Spares {
 
     fn take_back(&mut self, flight: Flight) {
         match flight {
-            Flight::One { segment: Segment::Owned(buffer), .. } => self.give(buffer),
+            Flight::One { segment: Segment::Owned(buffer), .. } => self.buffers.give(buffer),
             Flight::Many(mut gather) if self.gathers.len() < Self::GATHERS => {
                 gather.segments.clear();
                 gather.sent = 0;

@@ -29,7 +29,6 @@ mod flight;
 mod ops;
 mod probe;
 mod queues;
-mod slots;
 mod transfer;
 mod turn;
 
@@ -48,9 +47,8 @@ use self::{
     doorbell::Doorbell,
     flight::Spares,
     queues::{Completion, Queues},
-    slots::Slots,
 };
-use crate::net::{Carrier, Closed, ConnId, Engine, EngineOptions, Link, Wait};
+use crate::net::{Carrier, Closed, ConnId, Engine, EngineOptions, Link, Wait, slots::Slots};
 
 /// The sockets of one shard, driven by one io_uring; `L` is the carrier's connection.
 ///

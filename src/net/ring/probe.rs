@@ -4,6 +4,7 @@ use std::{
     fmt, io,
     io::Write,
     os::{fd::AsFd, unix::net::UnixStream},
+    thread,
     time::Duration,
 };
 
@@ -43,11 +44,23 @@ impl std::error::Error for ProbeError {
 
 /// Opens a ring as a shard would, receives twice with one multishot operation, cancels it, and closes all again.
 ///
+/// On a thread of its own, with the calling thread's rights: the kernel ends a ring behind its owner's back, and what
+/// the owner waits for meanwhile may end with `EINTR`.
+///
 /// # Errors
 ///
 /// The first thing that did not work.
 pub fn probe() -> Result<(), ProbeError> {
-    let at = |step| move |cause| ProbeError { step, cause };
+    let thread = thread::Builder::new().name("io_uring-probe".to_owned()).spawn(attempt).map_err(at("thread"))?;
+    thread.join().unwrap_or_else(|_| Err(at("attempt")(io::Error::other("it panicked"))))
+}
+
+/// Names the step an error comes from.
+fn at(step: &'static str) -> impl Fn(io::Error) -> ProbeError {
+    move |cause| ProbeError { step, cause }
+}
+
+fn attempt() -> Result<(), ProbeError> {
     let mut queues = Queues::new().map_err(at("io_uring_setup"))?;
     let mut buffers = Buffers::register(&queues, 4, 64).map_err(at("provided buffers"))?;
     let pair = UnixStream::pair().map_err(at("socketpair"))?;

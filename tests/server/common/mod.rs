@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use windlass::{Builder, Operations, Router, Server, actors::Cores};
+use windlass::{Builder, EngineKind, Operations, Router, Server, actors::Cores};
 
 pub(crate) use peer::{End, Peer};
 pub(crate) use reply::Reply;
@@ -16,9 +16,18 @@ pub(crate) use reply::Reply;
 /// How long a test waits for what must happen; far beyond what it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Names the engine that all these tests shall run on; unset, each server chooses. Only tests read it.
+const ENGINE: &str = "WINDLASS_TEST_ENGINE";
+
+/// Returns the engine these tests run on.
+pub(crate) fn engine() -> EngineKind {
+    std::env::var(ENGINE).map_or_else(|_| EngineKind::default(), |name| name.parse().unwrap())
+}
+
 /// Says how the servers of these tests are: two shards wherever the kernel puts them, metrics at `/metrics`.
 pub(crate) fn builder(router: Router) -> Builder {
     Server::builder()
+        .engine(engine())
         .listen("127.0.0.1:0".parse().unwrap())
         .cores(Cores::Unpinned(2))
         .operations(Operations::usual())

@@ -9,13 +9,19 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::harness::*;
-use crate::net::{Engine, EngineOptions, Wait};
+use crate::net::{EngineOptions, Wait};
 
-#[test]
-fn at_the_connection_limit_the_rest_waits_until_one_closes() {
+for_each_engine! {
+    at_the_connection_limit_the_rest_waits_until_one_closes,
+    without_descriptors_accepting_backs_off_and_recovers,
+    stopping_serves_what_the_kernel_has_queued_and_then_refuses,
+    a_turn_opens_a_bounded_number_of_connections,
+}
+
+fn at_the_connection_limit_the_rest_waits_until_one_closes<E: TestEngine>() {
     for limit in [1, 4, 9] {
         let options = EngineOptions { max_connections: limit, ..EngineOptions::default() };
-        let mut shard = Shard::new(Script::echo(), &options);
+        let mut shard = Shard::<E>::new(Script::echo(), &options);
         let address = shard.listen();
         let mut peers: Vec<_> = (0..40).map(|_| connect(address)).collect();
         shard.until("the limit", |shard| shard.connections() == limit);
@@ -36,12 +42,11 @@ fn at_the_connection_limit_the_rest_waits_until_one_closes() {
     }
 }
 
-#[test]
-fn without_descriptors_accepting_backs_off_and_recovers() {
-    if !alone("accepting::without_descriptors_accepting_backs_off_and_recovers") {
+fn without_descriptors_accepting_backs_off_and_recovers<E: TestEngine>() {
+    if !alone::<E>("accepting", "without_descriptors_accepting_backs_off_and_recovers") {
         return;
     }
-    let mut shard = Shard::new(Script::echo(), &EngineOptions::default());
+    let mut shard = Shard::<E>::new(Script::echo(), &EngineOptions::default());
     let address = shard.listen();
     let mut peers: Vec<_> = (0..3).map(|_| connect(address)).collect();
     let room = open_fds() as u64 - 1;
@@ -66,9 +71,9 @@ fn without_descriptors_accepting_backs_off_and_recovers() {
     }
 }
 
-#[test]
-fn stopping_serves_what_the_kernel_has_queued_and_then_refuses() {
-    let mut shard = Shard::new(Script::echo(), &EngineOptions { accepts_per_turn: 3, ..EngineOptions::default() });
+fn stopping_serves_what_the_kernel_has_queued_and_then_refuses<E: TestEngine>() {
+    let mut shard =
+        Shard::<E>::new(Script::echo(), &EngineOptions { accepts_per_turn: 3, ..EngineOptions::default() });
     let address = shard.listen();
     shard.turn(Wait::Poll);
     let mut peers: Vec<TcpStream> = (0..50).map(|_| connect(address)).collect();
@@ -76,7 +81,7 @@ fn stopping_serves_what_the_kernel_has_queued_and_then_refuses() {
         peer.write_all(b"before the stop").unwrap();
         peer.shutdown(Shutdown::Write).unwrap();
     }
-    shard.ring.stop_accepting(&mut shard.carrier);
+    shard.engine.stop_accepting(&mut shard.carrier);
     shard.until("idle", |shard| shard.is_idle());
     assert_eq!(shard.carrier.opened.len(), 50);
     for peer in &mut peers {
@@ -86,12 +91,12 @@ fn stopping_serves_what_the_kernel_has_queued_and_then_refuses() {
     }
     assert!(TcpStream::connect(address).is_err(), "it still listens");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    assert!(Engine::<TestCarrier>::listen(&mut shard.ring, listener.into()).is_err());
+    assert!(shard.engine.listen(listener.into()).is_err());
 }
 
-#[test]
-fn a_turn_opens_a_bounded_number_of_connections() {
-    let mut shard = Shard::new(Script::echo(), &EngineOptions { accepts_per_turn: 2, ..EngineOptions::default() });
+fn a_turn_opens_a_bounded_number_of_connections<E: TestEngine>() {
+    let mut shard =
+        Shard::<E>::new(Script::echo(), &EngineOptions { accepts_per_turn: 2, ..EngineOptions::default() });
     let address = shard.listen();
     let _peers: Vec<_> = (0..9).map(|_| connect(address)).collect();
     let mut before = 0;

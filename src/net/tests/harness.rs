@@ -1,4 +1,4 @@
-//! An echo carrier, a shard to run it on, and clients.
+//! An echo carrier, a shard to run it on with any engine, and clients.
 
 use std::{
     collections::HashMap,
@@ -11,47 +11,41 @@ use std::{
 use rustix::event::{EventfdFlags, eventfd};
 use socket2::{Domain, Socket, Type};
 
-use crate::net::{
-    Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait,
-    ring::{
-        Ring,
-        queues::{Queues, Sizes},
-    },
-};
+use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait};
 
 /// No state is waited for longer than this.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(in crate::net) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the carrier does with what it is told.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Script {
+pub(in crate::net) struct Script {
     /// Sends back what comes.
-    pub(super) echo: bool,
+    pub(in crate::net) echo: bool,
     /// Finishes when the peer sent FIN.
-    pub(super) finish_on_fin: bool,
+    pub(in crate::net) finish_on_fin: bool,
     /// Stops reading while more than this is queued.
-    pub(super) read_limit: Option<usize>,
+    pub(in crate::net) read_limit: Option<usize>,
     /// Queues this many bytes of [`pattern`] when opened.
-    pub(super) greet_bytes: usize,
+    pub(in crate::net) greet_bytes: usize,
     /// Finishes as soon as something came.
-    pub(super) finish_on_bytes: bool,
+    pub(in crate::net) finish_on_bytes: bool,
     /// Panics when something comes.
-    pub(super) panic_on_bytes: bool,
+    pub(in crate::net) panic_on_bytes: bool,
 }
 
 impl Script {
-    pub(super) fn echo() -> Self {
+    pub(in crate::net) fn echo() -> Self {
         Self { echo: true, finish_on_fin: true, ..Self::default() }
     }
 }
 
 #[derive(Default)]
-pub(super) struct TestConn {
+pub(in crate::net) struct TestConn {
     outbox: Outbox,
-    pub(super) paused: bool,
-    pub(super) ending: Ending,
-    pub(super) received: usize,
-    pub(super) chunks: usize,
+    pub(in crate::net) paused: bool,
+    pub(in crate::net) ending: Ending,
+    pub(in crate::net) received: usize,
+    pub(in crate::net) chunks: usize,
     read_limit: Option<usize>,
 }
 
@@ -68,16 +62,16 @@ impl Link for TestConn {
 }
 
 #[derive(Default)]
-pub(super) struct TestCarrier {
-    pub(super) script: Script,
-    pub(super) opened: Vec<ConnId>,
-    pub(super) closed: HashMap<ConnId, Closed>,
-    pub(super) accept_errors: Vec<i32>,
-    pub(super) received: usize,
+pub(in crate::net) struct TestCarrier {
+    pub(in crate::net) script: Script,
+    pub(in crate::net) opened: Vec<ConnId>,
+    pub(in crate::net) closed: HashMap<ConnId, Closed>,
+    pub(in crate::net) accept_errors: Vec<i32>,
+    pub(in crate::net) received: usize,
     /// Calls of `sent`.
-    pub(super) sends: usize,
-    pub(super) sent: usize,
-    pub(super) ended: usize,
+    pub(in crate::net) sends: usize,
+    pub(in crate::net) sent: usize,
+    pub(in crate::net) ended: usize,
 }
 
 impl Carrier for TestCarrier {
@@ -138,52 +132,87 @@ fn greet(outbox: &mut Outbox, bytes: usize) {
 }
 
 /// Returns bytes in which every shift and every loss shows.
-pub(super) fn pattern(bytes: usize) -> Vec<u8> {
+pub(in crate::net) fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes as u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
-/// A ring, its carrier and its doorbell.
-pub(super) struct Shard {
-    pub(super) ring: Ring<TestConn>,
-    pub(super) carrier: TestCarrier,
-    pub(super) doorbell: OwnedFd,
+/// An engine, and what tests look at inside it.
+pub(in crate::net) trait TestEngine: Engine<TestCarrier> {
+    /// The name of the modules its tests are in.
+    const MODULE: &'static str;
+
+    /// Says whether it will read the connection should bytes come.
+    fn reads(&mut self, id: ConnId) -> bool;
+    /// Says whether bytes wait for the peer to make room for them.
+    fn sends(&mut self, id: ConnId) -> bool;
+    /// Says whether the connection has memory for sending.
+    fn holds_a_buffer(&mut self, id: ConnId) -> bool;
 }
 
-impl Shard {
-    pub(super) fn new(script: Script, options: &EngineOptions) -> Self {
+/// Makes tests of functions that take a [`TestEngine`]: one for each engine.
+macro_rules! for_each_engine {
+    ($($name:ident),+ $(,)?) => {
+        #[cfg(feature = "io-uring")]
+        mod on_ring {
+            $(#[test]
+            fn $name() {
+                super::$name::<crate::net::ring::Ring<super::TestConn>>();
+            })+
+        }
+        #[cfg(feature = "epoll")]
+        mod on_epoll {
+            $(#[test]
+            fn $name() {
+                super::$name::<crate::net::epoll::Epoll<super::TestConn>>();
+            })+
+        }
+    };
+}
+pub(in crate::net) use for_each_engine;
+
+/// An engine, its carrier and its doorbell.
+pub(in crate::net) struct Shard<E> {
+    pub(in crate::net) engine: E,
+    pub(in crate::net) carrier: TestCarrier,
+    pub(in crate::net) doorbell: OwnedFd,
+}
+
+impl<E: Engine<TestCarrier>> Shard<E> {
+    pub(in crate::net) fn new(script: Script, options: &EngineOptions) -> Self {
         Self::with_doorbell(script, options, EventfdFlags::CLOEXEC)
     }
 
-    pub(super) fn with_doorbell(script: Script, options: &EngineOptions, flags: EventfdFlags) -> Self {
+    pub(in crate::net) fn with_doorbell(script: Script, options: &EngineOptions, flags: EventfdFlags) -> Self {
         let doorbell = eventfd(0, flags).unwrap();
-        let ring = <Ring<TestConn> as Engine<TestCarrier>>::new(options, doorbell.as_fd()).unwrap();
-        Self { ring, carrier: TestCarrier { script, ..TestCarrier::default() }, doorbell }
+        Self::over(E::new(options, doorbell.as_fd()).unwrap(), script, doorbell)
     }
 
-    /// Makes a shard whose queues hold next to nothing.
-    pub(super) fn with_queues(script: Script, options: &EngineOptions, sizes: Sizes) -> Self {
-        let doorbell = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
-        let ring = Ring::over(Queues::of(sizes).unwrap(), options, doorbell.as_fd()).unwrap();
-        Self { ring, carrier: TestCarrier { script, ..TestCarrier::default() }, doorbell }
+    /// Makes a shard over an engine made elsewhere.
+    pub(in crate::net) fn over(engine: E, script: Script, doorbell: OwnedFd) -> Self {
+        Self { engine, carrier: TestCarrier { script, ..TestCarrier::default() }, doorbell }
+    }
+
+    pub(in crate::net) fn ring_doorbell(&self) {
+        rustix::io::write(&self.doorbell, &1_u64.to_ne_bytes()).unwrap();
     }
 
     /// Listens on a free port of the loopback address.
-    pub(super) fn listen(&mut self) -> SocketAddr {
+    pub(in crate::net) fn listen(&mut self) -> SocketAddr {
         self.listen_on(TcpListener::bind("127.0.0.1:0").unwrap().into())
     }
 
-    pub(super) fn listen_on(&mut self, listener: Socket) -> SocketAddr {
+    pub(in crate::net) fn listen_on(&mut self, listener: Socket) -> SocketAddr {
         let address = listener.local_addr().unwrap().as_socket().unwrap();
-        Engine::<TestCarrier>::listen(&mut self.ring, listener).unwrap();
+        self.engine.listen(listener).unwrap();
         address
     }
 
-    pub(super) fn turn(&mut self, wait: Wait) {
-        self.ring.turn(&mut self.carrier, wait).unwrap();
+    pub(in crate::net) fn turn(&mut self, wait: Wait) {
+        self.engine.turn(&mut self.carrier, wait).unwrap();
     }
 
     /// Runs turns until `done`.
-    pub(super) fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+    pub(in crate::net) fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             assert!(Instant::now() < deadline, "waited in vain for: {what}");
@@ -192,7 +221,7 @@ impl Shard {
     }
 
     /// Runs turns until a client on another thread is done; its result.
-    pub(super) fn serve<T: Send>(&mut self, clients: impl FnOnce() -> T + Send) -> T {
+    pub(in crate::net) fn serve<T: Send>(&mut self, clients: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let client = scope.spawn(clients);
             self.until("the clients", |_| client.is_finished());
@@ -200,25 +229,25 @@ impl Shard {
         })
     }
 
-    pub(super) fn visit(&mut self, id: ConnId, f: impl FnOnce(&mut TestConn)) -> bool {
-        self.ring.visit(&mut self.carrier, id, |_, conn| f(conn))
+    pub(in crate::net) fn visit(&mut self, id: ConnId, f: impl FnOnce(&mut TestConn)) -> bool {
+        self.engine.visit(&mut self.carrier, id, |_, conn| f(conn))
     }
 
-    pub(super) fn connections(&self) -> usize {
-        Engine::<TestCarrier>::connections(&self.ring)
+    pub(in crate::net) fn connections(&self) -> usize {
+        self.engine.connections()
     }
 
-    pub(super) fn is_idle(&self) -> bool {
-        Engine::<TestCarrier>::is_idle(&self.ring)
+    pub(in crate::net) fn is_idle(&self) -> bool {
+        self.engine.is_idle()
     }
 
-    pub(super) fn pending(&self) -> bool {
-        Engine::<TestCarrier>::pending(&self.ring)
+    pub(in crate::net) fn pending(&self) -> bool {
+        self.engine.pending()
     }
 }
 
 /// Returns a listener whose connections have small send buffers.
-pub(super) fn narrow_listener(send_bytes: usize) -> Socket {
+pub(in crate::net) fn narrow_listener(send_bytes: usize) -> Socket {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.set_send_buffer_size(send_bytes).unwrap();
     listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -227,7 +256,7 @@ pub(super) fn narrow_listener(send_bytes: usize) -> Socket {
 }
 
 /// Connects, with a time limit on every read and write.
-pub(super) fn connect(address: SocketAddr) -> TcpStream {
+pub(in crate::net) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -235,7 +264,7 @@ pub(super) fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// Connects with a small receive buffer.
-pub(super) fn connect_narrow(address: SocketAddr, receive_bytes: usize) -> TcpStream {
+pub(in crate::net) fn connect_narrow(address: SocketAddr, receive_bytes: usize) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(receive_bytes).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -245,7 +274,7 @@ pub(super) fn connect_narrow(address: SocketAddr, receive_bytes: usize) -> TcpSt
 }
 
 /// Sends `bytes` and reads as many back; true when they are the same.
-pub(super) fn echoes(stream: &mut TcpStream, bytes: &[u8]) -> bool {
+pub(in crate::net) fn echoes(stream: &mut TcpStream, bytes: &[u8]) -> bool {
     let mut writer = stream.try_clone().unwrap();
     let mut back = vec![0; bytes.len()];
     std::thread::scope(|scope| {
@@ -256,16 +285,16 @@ pub(super) fn echoes(stream: &mut TcpStream, bytes: &[u8]) -> bool {
 }
 
 /// Makes closing a socket reset the connection.
-pub(super) fn reset_on_close(stream: &TcpStream) {
+pub(in crate::net) fn reset_on_close(stream: &TcpStream) {
     socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
 /// Counts this process's descriptors.
-pub(super) fn open_fds() -> usize {
+pub(in crate::net) fn open_fds() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Runs a test of the ring in a process of its own; see [`crate::testing::alone`].
-pub(super) fn alone(test: &str) -> bool {
-    crate::testing::alone(&format!("net::ring::tests::{test}"))
+/// Runs a test, named by its file and itself, in a process of its own; see [`crate::testing::alone`].
+pub(in crate::net) fn alone<E: TestEngine>(file: &str, test: &str) -> bool {
+    crate::testing::alone(&format!("net::tests::{file}::{}::{test}", E::MODULE))
 }

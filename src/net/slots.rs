@@ -1,6 +1,6 @@
 //! Slots that are used again and again, each use under its own generation.
 
-use crate::net::ConnId;
+use super::ConnId;
 
 /// A growing table of values named by [`ConnId`].
 pub(super) struct Slots<T> {

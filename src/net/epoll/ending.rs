@@ -1,0 +1,45 @@
+//! How connections, and the engine, come to their end.
+
+use super::Epoll;
+use crate::net::{Carrier, Closed, ConnId, Link};
+
+impl<L: Link> Epoll<L> {
+    /// Ends a connection that is finishing, as far as it is: nothing while bytes are queued; then the write side;
+    /// everything once the peer's FIN is there.
+    pub(super) fn finish<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId) {
+        let Some(conn) = self.slots.find(id) else { return };
+        if !conn.drained() {
+            return;
+        }
+        if conn.ended {
+            // Closing sends the FIN.
+            self.close(carrier, id, Closed::Finished);
+        } else if conn.linger_bytes == 0 {
+            conn.shutdown();
+            self.close(carrier, id, Closed::Lingered);
+        } else if !conn.lingering {
+            conn.lingering = true;
+            conn.shutdown();
+        }
+    }
+
+    /// Closes a connection; what was noted for it, and events still to come, find it gone.
+    pub(super) fn close<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId, why: Closed) {
+        let Some(mut conn) = self.slots.remove(id) else { return };
+        if matches!(why, Closed::Aborted) {
+            conn.reset_on_close();
+        }
+        drop(conn.fd);
+        self.spares.reclaim(conn.link.outbox());
+        self.called = true;
+        carrier.closed(id, conn.link, why);
+    }
+}
+
+impl<L: Link> Drop for Epoll<L> {
+    fn drop(&mut self) {
+        for conn in self.slots.values_mut() {
+            conn.reset_on_close();
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What only the ring can get wrong: completions that come late, buffers and queues that run out.
+
+use rustix::event::{EventfdFlags, eventfd};
+use std::os::fd::AsFd;
+
+use super::{
+    Ring,
+    conn::Receive,
+    queues::{Completion, Queues, Sizes},
+};
+use crate::net::{
+    ConnId, EngineOptions, Link, Wait,
+    tests::harness::{self, Script, TestConn, TestEngine, connect, echoes, pattern},
+};
+
+impl TestEngine for Ring<TestConn> {
+    const MODULE: &'static str = "on_ring";
+
+    fn reads(&mut self, id: ConnId) -> bool {
+        self.slots.find(id).unwrap().receive != Receive::Idle
+    }
+
+    fn sends(&mut self, id: ConnId) -> bool {
+        self.slots.find(id).unwrap().sending
+    }
+
+    fn holds_a_buffer(&mut self, id: ConnId) -> bool {
+        let conn = self.slots.find(id).unwrap();
+        !conn.flight.is_empty() || !conn.link.outbox().lacks_buffer()
+    }
+}
+
+type Shard = harness::Shard<Ring<TestConn>>;
+
+/// Makes a shard whose queues hold next to nothing.
+fn with_queues(script: Script, options: &EngineOptions, sizes: Sizes) -> Shard {
+    let doorbell = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+    let ring = Ring::over(Queues::of(sizes).unwrap(), options, doorbell.as_fd()).unwrap();
+    Shard::over(ring, script, doorbell)
+}
+
+#[test]
+fn a_late_completion_of_an_earlier_generation_changes_nothing_and_returns_its_buffer() {
+    let options = EngineOptions { buffers: 2, buffer_bytes: 256, ..EngineOptions::default() };
+    let mut shard = Shard::new(Script::echo(), &options);
+    let address = shard.listen();
+    shard.serve(|| drop(connect(address)));
+    shard.until("closed", |shard| shard.carrier.closed.len() == 1);
+    let past = shard.carrier.opened[0];
+
+    let mut stream = connect(address);
+    shard.until("open", |shard| shard.connections() == 1);
+    let live = *shard.carrier.opened.last().unwrap();
+    assert_eq!((live.slot, live.generation), (past.slot, past.generation + 1));
+    // As if buffer 0 had been filled for the connection of the past; then its end, a failure, and a send.
+    let buffer_0_more = 0b11;
+    for (result, flags) in [(9, buffer_0_more), (0, 0), (-libc::ECONNRESET, 0)] {
+        let late = Completion { user_data: 0, result, flags };
+        shard.engine.received(&mut shard.carrier, past, late);
+        shard.engine.sent(&mut shard.carrier, past, late);
+        assert_eq!(shard.engine.buffers.claimed(), usize::from(flags != 0));
+        shard.engine.buffers.forget_claims();
+    }
+    assert_eq!(shard.carrier.received, 0);
+    assert_eq!(shard.carrier.sent, 0);
+    assert_eq!(shard.connections(), 1);
+    assert!(!shard.visit(past, |_| panic!("it is gone")));
+    assert!(!shard.visit(ConnId { slot: 77, generation: 0 }, |_| panic!("it never was")));
+    assert!(shard.serve(|| echoes(&mut stream, &pattern(3_000))));
+}
+
+#[test]
+fn two_buffers_serve_many_connections_without_losing_a_byte() {
+    let options = EngineOptions { buffers: 2, buffer_bytes: 700, batch: 8, ..EngineOptions::default() };
+    let mut shard = Shard::new(Script::echo(), &options);
+    let address = shard.listen();
+    shard.serve(|| {
+        std::thread::scope(|scope| {
+            for worker in 0..16 {
+                scope.spawn(move || assert!(echoes(&mut connect(address), &pattern(100_000 + worker * 1013))));
+            }
+        });
+    });
+    assert!(shard.engine.starvations() > 0, "the buffers sufficed: nothing was tested");
+}
+
+#[test]
+fn queues_that_overflow_all_the_time_lose_nothing() {
+    let sizes = Sizes { submissions: 2, completions: 4 };
+    let options = EngineOptions { buffers: 256, buffer_bytes: 512, ..EngineOptions::default() };
+    let mut shard = with_queues(Script::echo(), &options, sizes);
+    let address = shard.listen();
+    shard.serve(|| {
+        std::thread::scope(|scope| {
+            for worker in 0..32 {
+                scope.spawn(move || {
+                    for round in 0..5 {
+                        assert!(echoes(&mut connect(address), &pattern(30_000 + worker * 1013 + round)));
+                    }
+                });
+            }
+        });
+    });
+    shard.until("all closed", |shard| shard.connections() == 0);
+}
+
+#[test]
+fn a_doorbell_is_read_away() {
+    let mut shard = Shard::new(Script::echo(), &EngineOptions::default());
+    shard.ring_doorbell();
+    shard.turn(Wait::Forever);
+    shard.turn(Wait::Poll);
+    let count = rustix::io::preadv2(
+        &shard.doorbell,
+        &mut [std::io::IoSliceMut::new(&mut [0; 8])],
+        u64::MAX,
+        rustix::io::ReadWriteFlags::NOWAIT,
+    );
+    assert_eq!(count, Err(rustix::io::Errno::AGAIN));
+}
