@@ -170,8 +170,6 @@ impl Builder {
     /// Names what was refused, by whom, and what to do. Nothing is left running.
     pub fn start(self) -> Result<Server, StartError> {
         self.limits.check().and_then(|()| self.pool.check()).map_err(StartError::Settings)?;
-        #[cfg(feature = "io-uring")]
-        crate::net::ring::probe().map_err(|error| StartError::Engine(error.to_string()))?;
         let shards =
             self.cores.shards().map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
         let metrics = Metrics::new(shards, self.metrics);
@@ -330,8 +328,6 @@ impl fmt::Debug for Server {
 pub enum StartError {
     /// A limit or a size makes no server; the text names it and what it may be.
     Settings(String),
-    /// The system refuses io_uring; the text says at which step.
-    Engine(String),
     /// An address cannot be listened on.
     Bind(BindError),
     /// A route is invalid, or the pool it needs does not start.
@@ -358,9 +354,6 @@ impl fmt::Display for StartError {
             Self::Routes(error) => error.fmt(f),
             Self::Shards(error) => write!(f, "{error}; 'windlass doctor' tells what the system refuses"),
             Self::Settings(error) => f.write_str(error),
-            Self::Engine(error) => {
-                write!(f, "io_uring cannot be used: {error}; 'windlass doctor' tells why and what to do")
-            }
             Self::Router(error) => write!(f, "the router actor did not start: {error}"),
             Self::Engine { engine, why } => write!(
                 f,
