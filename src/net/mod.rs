@@ -189,7 +189,7 @@ pub trait Engine<C: Carrier>: Sized + 'static {
     fn connections(&self) -> usize;
 
     /// Stops accepting: the following turns serve what the kernel completed or still queues and close the
-    /// listeners. A handshake the kernel completes between the last accept and the close is lost (see
+    /// listeners; the one in which the engine becomes idle does not wait on. A handshake the kernel completes between the last accept and the close is lost (see
     /// `net.ipv4.tcp_migrate_req`).
     fn stop_accepting(&mut self, carrier: &mut C);
 

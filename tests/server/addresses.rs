@@ -10,7 +10,7 @@ use std::{
 
 use windlass::{Listen, Request, Router, Server, Timeouts, TrustedProxies, actors::Cores, get};
 
-use crate::common::{PATIENCE, Peer, address, builder, connect, eventually, metric};
+use crate::common::{PATIENCE, Peer, address, bare, builder, connect, eventually, metric};
 
 /// Tells the peer's address and the client's.
 fn who(request: Request) -> String {
@@ -60,7 +60,7 @@ fn forwarding_headers_are_believed_from_trusted_proxies_only() {
 fn proxied(timeout: Duration) -> Server {
     let mut timeouts = Timeouts::default();
     timeouts.header = Some(timeout);
-    Server::builder()
+    bare()
         .listen_proxied("127.0.0.1:0".parse().unwrap())
         .listen("127.0.0.1:0".parse().unwrap())
         .cores(Cores::Unpinned(2))
@@ -215,9 +215,9 @@ fn a_unix_socket_serves_beside_others_and_its_file_goes_with_the_server() {
 fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
     let path = socket_path("stale");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let server = Server::builder().listen(Listen::Unix(path.clone())).router(router()).cores(Cores::Unpinned(1));
+    let server = bare().listen(Listen::Unix(path.clone())).router(router()).cores(Cores::Unpinned(1));
     let server = server.start().unwrap();
-    let second = Server::builder().listen(Listen::Unix(path.clone())).cores(Cores::Unpinned(1)).start().unwrap_err();
+    let second = bare().listen(Listen::Unix(path.clone())).cores(Cores::Unpinned(1)).start().unwrap_err();
     assert!(second.to_string().contains("a process listens behind the socket"), "{second}");
     assert_eq!(over_unix(&path, ""), "none none");
     drop(server);
@@ -226,7 +226,7 @@ fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
 
 #[test]
 fn one_free_port_is_shared_by_all_shards_and_connections_spread() {
-    let server = Server::builder()
+    let server = bare()
         .listen("127.0.0.1:0".parse().unwrap())
         .cores(Cores::Unpinned(3))
         .operations(windlass::Operations::usual())
@@ -244,8 +244,7 @@ fn one_free_port_is_shared_by_all_shards_and_connections_spread() {
 #[test]
 fn a_port_in_use_is_refused_and_says_by_whom() {
     let first = builder(router()).start().unwrap();
-    let refused =
-        Server::builder().listen(Listen::Tcp(address(&first))).cores(Cores::Unpinned(2)).start().unwrap_err();
+    let refused = bare().listen(Listen::Tcp(address(&first))).cores(Cores::Unpinned(2)).start().unwrap_err();
     let text = refused.to_string();
     assert!(text.contains(&address(&first).to_string()) && text.contains("tried 8 times"), "{text}");
     assert!(text.contains(&format!("{}", std::process::id())), "names the process: {text}");

@@ -12,7 +12,7 @@ use std::{
 
 use windlass::{Body, DrainReport, Request, Route, Router, Server, Timeouts, actors::Cores, get, post, static_route};
 
-use crate::common::{PATIENCE, Peer, address, builder, connect, eventually, start};
+use crate::common::{PATIENCE, Peer, address, bare, builder, connect, eventually, start};
 
 /// Longest a server may take that has nothing left to do.
 const QUICK: Duration = Duration::from_millis(1500);
@@ -75,8 +75,7 @@ fn ten_servers_follow_each_other_on_one_port() {
     let address = address(&first);
     drop(first);
     for cycle in 0..10 {
-        let server =
-            Server::builder().listen(windlass::Listen::Tcp(address)).cores(Cores::Unpinned(2)).router(routes());
+        let server = bare().listen(windlass::Listen::Tcp(address)).cores(Cores::Unpinned(2)).router(routes());
         let server = server.start().unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
         let mut peer = Peer::connect(address);
         assert_eq!(peer.get("/static").text(), "static");

@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 use windlass::{EngineKind, Router, Server, get};
 
-use super::common::{self, connect, engine};
+use crate::common::{self, connect, engine};
 
 fn hello() -> Router {
     Router::new().route(get("/", |_| "hello"))

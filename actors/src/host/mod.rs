@@ -18,7 +18,7 @@ pub enum Host {
     /// A glommio executor: needs io_uring.
     #[cfg(feature = "glommio")]
     Glommio,
-    /// A current-thread tokio runtime, without tokio's timers and sockets.
+    /// The tasks of tokio, without its runtime, timers and sockets.
     Tokio,
 }
 

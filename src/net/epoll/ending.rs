@@ -26,7 +26,8 @@ impl<L: Link> Epoll<L> {
     /// Closes a connection; what was noted for it, and events still to come, find it gone.
     pub(super) fn close<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId, why: Closed) {
         let Some(mut conn) = self.slots.remove(id) else { return };
-        if matches!(why, Closed::Aborted) {
+        // A lingering one has been sent whole: a reset would take back what the peer has not read yet.
+        if matches!(why, Closed::Aborted) && !conn.lingering {
             conn.reset_on_close();
         }
         drop(conn.fd);

@@ -49,7 +49,8 @@ pub struct Epoll<L: Link> {
     readable: VecDeque<ConnId>,
     /// Connections to look at before the next wait, each once.
     dirty: VecDeque<ConnId>,
-    /// The carrier was called since the turn began, so the shard must look at its state before a wait.
+    /// The carrier was called, or what the engine says of itself changed, since the last turn ended: the shard must
+    /// look at both before a wait.
     called: bool,
 }
 
@@ -105,6 +106,7 @@ where
 
     fn stop_accepting(&mut self, _carrier: &mut C) {
         self.acceptor.stop(&self.poller);
+        self.called = true;
     }
 
     fn pending(&self) -> bool {
@@ -117,6 +119,7 @@ where
 
     fn abort_all(&mut self, carrier: &mut C) {
         self.acceptor.refuse(&self.poller);
+        self.called = true;
         for slot in 0..self.slots.capacity() {
             if let Some(id) = self.slots.at(slot) {
                 self.close(carrier, id, Closed::Aborted);

@@ -15,7 +15,6 @@ use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Link, Wait};
 impl<L: Link> Epoll<L> {
     /// Runs a turn.
     pub(super) fn run<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()> {
-        self.called = false;
         self.settle_dirty(carrier);
         let wait = self.prepare_wait(wait)?;
         self.poller.poll(wait)?;
@@ -24,6 +23,7 @@ impl<L: Link> Epoll<L> {
         self.read_ready(carrier);
         self.open_accepted(carrier);
         self.settle_dirty(carrier);
+        self.called = false;
         Ok(())
     }
 

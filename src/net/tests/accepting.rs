@@ -15,6 +15,7 @@ for_each_engine! {
     at_the_connection_limit_the_rest_waits_until_one_closes,
     without_descriptors_accepting_backs_off_and_recovers,
     stopping_serves_what_the_kernel_has_queued_and_then_refuses,
+    stopping_with_nothing_to_serve_ends_without_a_wait,
     a_turn_opens_a_bounded_number_of_connections,
 }
 
@@ -106,4 +107,29 @@ fn a_turn_opens_a_bounded_number_of_connections<E: TestEngine>() {
         before = opened;
         opened == 9
     });
+}
+
+fn stopping_with_nothing_to_serve_ends_without_a_wait<E: TestEngine>() {
+    for abort in [false, true] {
+        let mut shard = Shard::<E>::new(Script::echo(), &EngineOptions::default());
+        let address = shard.listen();
+        let peer = connect(address);
+        shard.until("open", |shard| shard.connections() == 1);
+        if abort {
+            shard.engine.abort_all(&mut shard.carrier);
+        } else {
+            drop(peer);
+            shard.until("closed", |shard| shard.connections() == 0);
+            shard.engine.stop_accepting(&mut shard.carrier);
+        }
+        // As a shard does it: it looks whether the engine is idle after each turn.
+        let start = Instant::now();
+        loop {
+            shard.turn(Wait::Until(start + PATIENCE));
+            if shard.is_idle() {
+                break;
+            }
+        }
+        assert!(start.elapsed() < PATIENCE / 2, "it waited although it was idle");
+    }
 }

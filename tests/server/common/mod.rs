@@ -24,10 +24,22 @@ pub(crate) fn engine() -> EngineKind {
     std::env::var(ENGINE).map_or_else(|_| EngineKind::default(), |name| name.parse().unwrap())
 }
 
+/// Returns the name of the engine that runs: where these tests run io_uring works, and is the default.
+pub(crate) fn engine_name() -> String {
+    match engine() {
+        EngineKind::Auto => EngineKind::IoUring.to_string(),
+        asked_for => asked_for.to_string(),
+    }
+}
+
+/// Begins a server on the engine these tests run on.
+pub(crate) fn bare() -> Builder {
+    Server::builder().engine(engine())
+}
+
 /// Says how the servers of these tests are: two shards wherever the kernel puts them, metrics at `/metrics`.
 pub(crate) fn builder(router: Router) -> Builder {
-    Server::builder()
-        .engine(engine())
+    bare()
         .listen("127.0.0.1:0".parse().unwrap())
         .cores(Cores::Unpinned(2))
         .operations(Operations::usual())
