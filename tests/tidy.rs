@@ -42,6 +42,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("server", 11),
     ("config", 12),
     ("demo", 12),
+    ("docs", 12),
     ("doctor", 12),
     ("cli", 13),
 ];
