@@ -124,6 +124,7 @@ fn help_and_version_go_to_standard_output() {
             ["--listen", "--shards", "--cores", "--workers", "--config", "--grace", "--access-log", "--no-demo"]
         {
             assert!(text.contains(flag), "{flag} in {arguments:?}: {text}");
+            assert!(include_str!("../../README.md").contains(&format!("| `{flag}")), "README lacks {flag}");
         }
     }
     let version = run(&["--version"]);
