@@ -212,7 +212,7 @@ impl Builder {
     /// Names what was refused, by whom, and what to do. Nothing is left running.
     pub fn start(self) -> Result<Server, StartError> {
         self.limits.check().and_then(|()| self.pool.check()).map_err(StartError::Settings)?;
-        ring::probe().map_err(|error| StartError::Engine(error.to_string()))?;
+        probe_engine()?;
         let shards =
             self.cores.shards().map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
         let metrics = Metrics::new(shards, self.metrics);
@@ -278,6 +278,18 @@ fn engine_options(limits: &Limits, shards: usize) -> EngineOptions {
     });
     let max_connections = all.div_ceil(shards).max(1);
     EngineOptions { max_connections, linger_bytes: limits.discard_bytes, ..EngineOptions::default() }
+}
+
+/// Tries io_uring on a thread of its own: work of the kernel that outlives a ring interrupts its thread, and a blocking
+/// call of the caller's, such as a read with a timeout, would fail with `EINTR`.
+fn probe_engine() -> Result<(), StartError> {
+    let refused = |error: String| Err(StartError::Engine(error));
+    match std::thread::Builder::new().name("windlass-probe".to_owned()).spawn(ring::probe).map(|probe| probe.join()) {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(Ok(Err(error))) => refused(error.to_string()),
+        Ok(Err(_)) => refused("trying it panicked".to_owned()),
+        Err(error) => refused(format!("no thread to try it on: {error}")),
+    }
 }
 
 fn start_pool(settings: &PoolSettings, shards: usize) -> std::io::Result<Pool> {
