@@ -1,4 +1,26 @@
 //! Windlass: an actor-model HTTP server for Linux.
+//!
+//! ```no_run
+//! use windlass::{Request, Router, Server, get};
+//!
+//! let router = Router::new().route(get("/hello/{name}", |request: Request| {
+//!     format!("Hello, {}!", request.param("name").unwrap_or_default())
+//! }));
+//! let server = Server::builder().listen("127.0.0.1:8080".parse()?).router(router).start()?;
+//! # drop(server);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`Server`]: built with [`Server::builder`], changed while it serves through [`Server::routes`], ended with
+//!   [`Server::drain`]. [`Limits`], [`Timeouts`] and [`PoolSettings`] say what a peer can make it hold and for how long.
+//! - [`Router`]: routes ([`get`], [`post`], [`static_route`]), groups, [`Middleware`], state. A route runs inline on its
+//!   connection's shard, or async on the pool: [`Route::run_async`].
+//! - [`Request`] and [`Response`]: what a [`Handler`] takes and gives; [`IntoResponse`] is what it may return, [`Body`] is
+//!   whole or streamed. Both convert to and from the [`http`] crate's types.
+//! - [`actors`]: the runtime beneath, usable by itself; [`Server::system`] spawns your actors on the server's shards.
+//! - [`Hooks`], [`Snapshot`] and [`Collector`]: what happens, told to the program and to Prometheus.
+//!
+//! Pages: [architecture](docs::architecture), [configuration](docs::configuration).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
     allow(dead_code, reason = "without an engine nothing drives the connections")
@@ -8,6 +30,7 @@ mod body;
 #[doc(hidden)]
 pub mod cli;
 mod conn;
+pub mod docs;
 #[doc(hidden)]
 pub mod doctor;
 mod handler;

@@ -33,7 +33,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("handler", 4),
     ("middleware", 5),
     ("route", 6),
-    ("router", 7),
+    ("table", 7),
+    ("router", 8),
     ("pool", 8),
     ("timer", 8),
     ("conn", 9),
@@ -42,6 +43,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("server", 11),
     ("config", 12),
     ("demo", 12),
+    ("docs", 12),
     ("doctor", 12),
     ("cli", 13),
 ];

@@ -74,6 +74,21 @@ fn every_section_and_key_is_taken() {
     });
 }
 
+/// The page's example, its comments that are keys switched on.
+#[test]
+fn the_documented_configuration_is_valid_as_it_is_and_with_what_is_commented_out() {
+    let page = include_str!("../../src/docs/configuration.md");
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let all = example.replace("# cores", "## cores").replace("\n# Further", "\n## Further").replace("\n# ", "\n");
+    for text in [example, &all] {
+        let file = TempFile::new("documented.toml", text);
+        let output = run(&["check-config", file.path()]);
+        assert_eq!(output.status.code(), Some(0), "{}", output.stderr.escape_ascii());
+    }
+    let keys = EVERYTHING.lines().filter_map(|line| line.split_once(" = ").map(|(key, _)| key));
+    keys.for_each(|key| assert!(example.contains(&format!("{key} = ")), "{key} is not documented"));
+}
+
 #[test]
 fn flags_win_over_the_file() {
     let text =
@@ -109,6 +124,7 @@ fn help_and_version_go_to_standard_output() {
             ["--listen", "--shards", "--cores", "--workers", "--config", "--grace", "--access-log", "--no-demo"]
         {
             assert!(text.contains(flag), "{flag} in {arguments:?}: {text}");
+            assert!(include_str!("../../README.md").contains(&format!("| `{flag}")), "README lacks {flag}");
         }
     }
     let version = run(&["--version"]);

@@ -1,0 +1,43 @@
+//! Pages about the whole.
+
+#[doc = include_str!("docs/architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("docs/configuration.md")]
+pub mod configuration {}
+
+/// README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[cfg(test)]
+mod tests {
+    const README: &str = include_str!("../README.md");
+
+    #[test]
+    fn readme_lists_every_metric_with_its_labels() {
+        for metric in crate::metrics::catalog::ALL {
+            let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            let labels = if labels.is_empty() { "—".to_owned() } else { labels.join(", ") };
+            let row = format!("| `{}` | {labels} |", metric.name);
+            assert!(README.contains(&row), "README lacks: {row}");
+        }
+        let rows = README.lines().filter(|line| line.starts_with("| `windlass_")).count();
+        assert_eq!(rows, crate::metrics::catalog::ALL.len(), "README names a metric that is gone");
+    }
+
+    #[test]
+    fn readme_has_a_short_example() {
+        let example = README.split("```rust,no_run\n").nth(1).unwrap().split("```").next().unwrap();
+        assert!(example.lines().count() <= 25, "{} lines", example.lines().count());
+    }
+
+    #[test]
+    fn readme_links_only_files_that_exist() {
+        for link in README.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(link);
+            assert!(link.starts_with("https://") || file.exists(), "{link}");
+        }
+    }
+}
