@@ -51,7 +51,8 @@ fn io_uring(facts: &Facts, needs: &Needs) -> Check {
     };
     let cause = std::io::Error::from_raw_os_error(errno);
     let (why, fix) = io_uring_refused(facts, errno);
-    let found = format!("{step} failed: {cause}{why}");
+    let instead = if needs.fallback { "; the epoll engine serves instead" } else { "" };
+    let found = format!("{step} failed: {cause}{why}{instead}");
     Check { name: "io_uring", status: missing_engine(needs), found, fix: Some(fix) }
 }
 

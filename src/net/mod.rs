@@ -19,7 +19,8 @@ pub mod ring;
 mod slots;
 #[cfg(any(feature = "io-uring", feature = "epoll"))]
 mod spares;
-#[cfg(all(test, any(feature = "io-uring", feature = "epoll")))]
+#[cfg(test)]
+#[cfg(any(feature = "io-uring", feature = "epoll"))]
 mod tests;
 
 use std::{io, os::fd::BorrowedFd};

@@ -41,7 +41,8 @@ fn every_check_is_printed_and_each_that_is_not_ok_has_a_fix() {
 fn a_seccomp_filter_is_found_and_its_fix_named() {
     let output = without_io_uring(windlass(&["doctor"]));
     let (checks, text) = checks(&output);
-    assert_eq!((status(&checks, "io_uring").as_str(), output.status.code()), ("FAIL", Some(1)), "{text}");
+    assert_eq!((status(&checks, "io_uring").as_str(), output.status.code()), ("warn", Some(0)), "{text}");
+    assert!(text.contains("the epoll engine serves instead"), "says what happens instead: {text}");
     assert!(text.contains("a seccomp filter is active") && text.contains("seccomp=profile.json"), "{text}");
 }
 
@@ -51,7 +52,7 @@ fn low_locked_memory_is_found_and_its_fix_named() {
     command.args(["-c", "ulimit -l 64 && exec \"$0\" doctor", env!("CARGO_BIN_EXE_windlass")]);
     let output = command.output().unwrap();
     let (checks, text) = checks(&output);
-    assert_eq!((status(&checks, "memlock").as_str(), output.status.code()), ("FAIL", Some(1)), "{text}");
+    assert_eq!((status(&checks, "memlock").as_str(), output.status.code()), ("warn", Some(0)), "{text}");
     assert!(text.contains("hard 64 KiB") && text.contains("LimitMEMLOCK=infinity"), "{text}");
 }
 

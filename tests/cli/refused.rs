@@ -16,7 +16,8 @@ fn bad_flags() {
     is_refused(&run(&["--lisen", "x"]), &["'--lisen'", "--listen", "--help"]);
     is_refused(&run(&["serve", "--grace", "soon"]), &["'soon'", "--grace", "--help"]);
     is_refused(&run(&["--shards"]), &["--shards", "--help"]);
-    is_refused(&run(&["--shards", "2", "--cores", "0"]), &["--shards", "--cores"]);
+    is_refused(&run(&["--shards", "2", "--cores", "0"]), &["2 shards", "1 cores"]);
+    is_refused(&run(&["--engine", "kqueue"]), &["kqueue", "--engine"]);
     is_refused(&run(&["sevre"]), &["sevre", "--help"]);
     is_refused(&run(&["check-config"]), &["<FILE>", "--help"]);
     is_refused(&run(&["--shards", "2", "doctor"]), &["--help"]);
@@ -55,7 +56,7 @@ fn bad_files() {
         ("[[listener]]\naddress = \"x\"\n", ["\"x\"", "write 127.0.0.1:8080"]),
         ("listen = [\"127.0.0.1:1\"\n", ["line", "array"]),
         ("cores = \"x\"\n", ["'x'", "0,2-3"]),
-        ("shards = 1\ncores = \"0\"\n", ["shards", "cores"]),
+        ("shards = 2\ncores = \"0\"\n", ["2 shards", "1 cores"]),
         ("trusted_proxies = [\"x\"]\n", ["trusted_proxies", "10.0.0.0/8"]),
     ] {
         let file = TempFile::new("bad.toml", text);
@@ -85,14 +86,14 @@ pub(crate) fn without_io_uring(command: Command) -> Output {
 
 #[test]
 fn a_system_that_forbids_io_uring() {
-    let output = without_io_uring(windlass(&["--listen", "127.0.0.1:0"]));
+    let output = without_io_uring(windlass(&["--engine", "io_uring", "--listen", "127.0.0.1:0"]));
     is_refused(&output, &["io_uring", "Operation not permitted", "windlass doctor"]);
 }
 
 #[test]
 fn a_system_that_lets_no_memory_be_locked() {
     let mut command = Command::new("sh");
-    let script = "ulimit -l 64 && exec \"$0\" --listen 127.0.0.1:0";
+    let script = "ulimit -l 64 && exec \"$0\" --engine io_uring --listen 127.0.0.1:0";
     command.args(["-c", script, env!("CARGO_BIN_EXE_windlass")]);
     is_refused(&output(command), &["MemLockLimit", "windlass doctor"]);
 }

@@ -1,9 +1,6 @@
 //! Which engine runs, why, and what happens where io_uring is forbidden as container runtimes forbid it.
 
-use std::{
-    process::{Command, Output},
-    thread,
-};
+use std::{process::Command, thread};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
@@ -93,7 +90,7 @@ fn shards_that_do_not_start_on_io_uring_start_on_epoll() {
 
 /// Runs the binary where io_uring is forbidden.
 #[cfg(feature = "cli")]
-fn windlass(args: &'static [&'static str]) -> Output {
+fn windlass(args: &'static [&'static str]) -> std::process::Output {
     without_io_uring(move || Command::new(env!("CARGO_BIN_EXE_windlass")).args(args).output().unwrap())
 }
 

@@ -1,5 +1,5 @@
 //! The server, spoken to over real sockets. One file a topic; `common` is a peer that speaks bytes.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 mod common;
 
