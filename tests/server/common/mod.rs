@@ -24,10 +24,11 @@ pub(crate) fn engine() -> EngineKind {
     std::env::var(ENGINE).map_or_else(|_| EngineKind::default(), |name| name.parse().unwrap())
 }
 
-/// Returns the name of the engine that runs: where these tests run io_uring works, and is the default.
+/// Returns the name of the engine that runs: where these tests run io_uring works, and is the default if it is built.
 pub(crate) fn engine_name() -> String {
     match engine() {
-        EngineKind::Auto => EngineKind::IoUring.to_string(),
+        EngineKind::Auto if cfg!(feature = "io-uring") => EngineKind::IoUring.to_string(),
+        EngineKind::Auto => EngineKind::Epoll.to_string(),
         asked_for => asked_for.to_string(),
     }
 }
