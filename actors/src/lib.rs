@@ -90,6 +90,7 @@ pub mod pool;
 mod race;
 mod remote;
 mod reply;
+mod schedule;
 mod shard;
 mod sleep;
 mod snapshot;

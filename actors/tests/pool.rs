@@ -348,3 +348,18 @@ fn added_up(stats: &LaneStats) -> u64 {
     assert_eq!((stats.queued, stats.running), (0, 0));
     stats.done + stats.panicked + stats.late + stats.cancelled + stats.refused
 }
+
+#[test]
+fn blocking_threads_run_in_idle_time_if_asked() {
+    /// SCHED_IDLE, the 41st field of `/proc/thread-self/stat`.
+    const IDLE: &str = "5";
+    let policy = || {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1;
+        fields.split_whitespace().nth(38).unwrap().to_owned()
+    };
+    for (idle, expected) in [(true, IDLE), (false, "0")] {
+        let pool = Pool::builder().blocking_threads(1).idle(idle).build().unwrap();
+        assert_eq!(runtime().block_on(pool.run_blocking(policy)).unwrap(), expected, "idle {idle}");
+    }
+}

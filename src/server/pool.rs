@@ -22,6 +22,10 @@ pub struct PoolSettings {
     pub blocking_queue: usize,
     /// Niceness of the threads for sync handlers, 0 to 19. Default 10: when they compute, shards come first.
     pub blocking_nice: i32,
+    /// Whether those threads run only in time that no ordinary thread of their core wants (SCHED_IDLE). Default
+    /// `true`: when they compute, shards answer as if they did not. `false`: niceness alone decides, so that they
+    /// come forward on a machine without idle time too.
+    pub blocking_idle: bool,
 }
 
 impl Default for PoolSettings {
@@ -33,6 +37,7 @@ impl Default for PoolSettings {
             blocking_threads: 16,
             blocking_queue: 1024,
             blocking_nice: 10,
+            blocking_idle: true,
         }
     }
 }
@@ -91,6 +96,7 @@ impl Starter {
             .blocking_threads(settings.blocking_threads)
             .blocking_queue(settings.blocking_queue)
             .nice(settings.blocking_nice)
+            .idle(settings.blocking_idle)
             .build()
     }
 }

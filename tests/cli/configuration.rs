@@ -51,6 +51,7 @@ jobs_per_worker = 10
 blocking_threads = 2
 blocking_queue = 10
 blocking_nice = 5
+blocking_idle = false
 "#;
 
 #[test]

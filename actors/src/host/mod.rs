@@ -2,7 +2,6 @@
 
 #[cfg(feature = "glommio")]
 mod glommio;
-mod slice;
 mod tokio;
 
 use std::{
@@ -39,7 +38,7 @@ impl Host {
     ///
     /// The system refuses the pinning or what the executor needs; the cause is named.
     pub(crate) fn run<T>(self, core: Option<usize>, future: impl Future<Output = T>) -> io::Result<T> {
-        if let Err(error) = slice::shorten() {
+        if let Err(error) = crate::schedule::short_slices() {
             tracing::debug!(%error, "no short time slices: threads that compute may delay this shard");
         }
         match self {

@@ -44,6 +44,7 @@ pub struct PoolBuilder {
     blocking_threads: usize,
     blocking_queue: usize,
     nice: Option<i32>,
+    idle: bool,
 }
 
 impl Default for PoolBuilder {
@@ -57,6 +58,7 @@ impl Default for PoolBuilder {
             blocking_threads: (4 * cpus).max(8),
             blocking_queue: 1024,
             nice: None,
+            idle: false,
         }
     }
 }
@@ -104,6 +106,14 @@ impl PoolBuilder {
         self
     }
 
+    /// Lets blocking threads run only in time that no ordinary thread of their core wants (SCHED_IDLE). Default: no.
+    ///
+    /// Jobs that compute then delay nothing else; on a machine without idle time they hardly come forward.
+    pub fn idle(mut self, idle: bool) -> Self {
+        self.idle = idle;
+        self
+    }
+
     /// Starts the pool's threads. They may run where the calling thread may: build it on a thread that is not pinned.
     ///
     /// # Errors
@@ -118,10 +128,11 @@ impl PoolBuilder {
             thread.spawn(move || worker::work(&lane, presence, runtime, in_flight))?;
         }
         for i in 0..self.blocking_threads {
-            let (lane, nice) = (Arc::clone(&pool.0.blocking), self.nice);
+            let lane = Arc::clone(&pool.0.blocking);
+            let priority = worker::Priority { nice: self.nice, idle: self.idle };
             let presence = lane.enter();
             let thread = thread::Builder::new().name(format!("{}-block-{i}", self.name));
-            thread.spawn(move || worker::work_blocking(&lane, presence, nice))?;
+            thread.spawn(move || worker::work_blocking(&lane, presence, priority))?;
         }
         Ok(pool)
     }

@@ -70,13 +70,32 @@ fn start(lane: &Lane<dyn Job>, ticket: &Arc<Ticket<dyn Job>>, slot: OwnedSemapho
     true
 }
 
-/// Runs blocking jobs, one at a time, until the lane ends.
-pub(super) fn work_blocking(lane: &Lane<dyn BlockingJob>, presence: Presence<dyn BlockingJob>, nice: Option<i32>) {
-    if let Some(nice) = nice
-        && let Err(error) = rustix::process::setpriority_process(None, nice)
-    {
-        tracing::warn!(%error, nice, "cannot set the priority of a blocking thread");
+/// How much of its core a blocking thread may take from others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Priority {
+    pub(super) nice: Option<i32>,
+    pub(super) idle: bool,
+}
+
+impl Priority {
+    /// Applies to the calling thread; what the kernel refuses is told, and the thread works on as it is.
+    fn apply(self) {
+        if let Some(nice) = self.nice
+            && let Err(error) = rustix::process::setpriority_process(None, nice)
+        {
+            tracing::warn!(%error, nice, "cannot set the priority of a blocking thread");
+        }
+        if self.idle
+            && let Err(error) = crate::schedule::idle_time_only()
+        {
+            tracing::warn!(%error, "cannot leave a blocking thread the idle time only");
+        }
     }
+}
+
+/// Runs blocking jobs, one at a time, until the lane ends.
+pub(super) fn work_blocking(lane: &Lane<dyn BlockingJob>, presence: Presence<dyn BlockingJob>, priority: Priority) {
+    priority.apply();
     while let Some(ticket) = lane.tickets.next_blocking() {
         if let Some((job, running)) = lane.start(&ticket) {
             running.end(contain(|| job.run()));
