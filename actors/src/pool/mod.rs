@@ -127,12 +127,19 @@ impl PoolBuilder {
             let thread = thread::Builder::new().name(format!("{}-{i}", self.name));
             thread.spawn(move || worker::work(&lane, presence, runtime, in_flight))?;
         }
+        let dispatch = Arc::new(worker::Dispatch::new(self.blocking_threads));
+        let (lane, handing) = (Arc::clone(&pool.0.blocking), Arc::clone(&dispatch));
+        let thread = thread::Builder::new().name(format!("{}-dispatch", self.name));
+        thread.spawn(move || handing.run(&lane))?;
         for i in 0..self.blocking_threads {
-            let lane = Arc::clone(&pool.0.blocking);
+            let (lane, jobs) = (Arc::clone(&pool.0.blocking), Arc::clone(&dispatch));
             let priority = worker::Priority { nice: self.nice, idle: self.idle };
             let presence = lane.enter();
             let thread = thread::Builder::new().name(format!("{}-block-{i}", self.name));
-            thread.spawn(move || worker::work_blocking(&lane, presence, priority))?;
+            if let Err(error) = thread.spawn(move || worker::work_blocking(&lane, &jobs, presence, priority)) {
+                dispatch.abandon();
+                return Err(error);
+            }
         }
         Ok(pool)
     }

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     contain::{contain, contained},
+    mailbox::Queue,
     race::race,
 };
 
@@ -93,10 +94,54 @@ impl Priority {
     }
 }
 
+/// The way of blocking jobs from the lane's queue to its threads.
+///
+/// A shard that submits a job must never wake a thread of low priority itself: the kernel may run that one at once and
+/// come back to the shard a clock tick later (measured: 4 ms). So a thread of ordinary priority stands between.
+pub(super) struct Dispatch {
+    /// One for each thread that waits.
+    free: Queue<()>,
+    given: Queue<Arc<Ticket<dyn BlockingJob>>>,
+}
+
+impl Dispatch {
+    pub(super) fn new(threads: usize) -> Self {
+        Self { free: Queue::new(threads), given: Queue::new(threads) }
+    }
+
+    /// Hands jobs to threads that are free, until the lane ends.
+    pub(super) fn run(&self, lane: &Lane<dyn BlockingJob>) {
+        while self.free.next_blocking().is_some() {
+            let Some(ticket) = lane.tickets.next_blocking() else { break };
+            // There is room: no more are given than threads are free.
+            if self.given.try_push(ticket).is_err() {
+                break;
+            }
+        }
+        self.given.close();
+    }
+
+    /// Ends [`run`](Self::run) although threads are missing that it would wait for.
+    pub(super) fn abandon(&self) {
+        self.free.close();
+    }
+
+    fn next(&self) -> Option<Arc<Ticket<dyn BlockingJob>>> {
+        // There is room: a thread is free once at a time.
+        let _ = self.free.try_push(());
+        self.given.next_blocking()
+    }
+}
+
 /// Runs blocking jobs, one at a time, until the lane ends.
-pub(super) fn work_blocking(lane: &Lane<dyn BlockingJob>, presence: Presence<dyn BlockingJob>, priority: Priority) {
+pub(super) fn work_blocking(
+    lane: &Lane<dyn BlockingJob>,
+    dispatch: &Dispatch,
+    presence: Presence<dyn BlockingJob>,
+    priority: Priority,
+) {
     priority.apply();
-    while let Some(ticket) = lane.tickets.next_blocking() {
+    while let Some(ticket) = dispatch.next() {
         if let Some((job, running)) = lane.start(&ticket) {
             running.end(contain(|| job.run()));
         }
