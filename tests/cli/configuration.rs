@@ -5,6 +5,7 @@ use crate::common::{Client, Serving, TempFile, run};
 /// Every key there is, each with another value than its default.
 const EVERYTHING: &str = r#"
 listen = ["127.0.0.1:0"]
+engine = "epoll"
 shards = 2
 unpinned = true
 access_log = true
