@@ -16,7 +16,8 @@ pub struct PoolSettings {
     pub queue: usize,
     /// Jobs one worker runs at once. Default 256.
     pub jobs_per_worker: usize,
-    /// Threads for sync handlers. Default 16.
+    /// Threads for sync handlers. Default: four for each CPU this process may use, at least eight. Many more that
+    /// compute at once delay shards even in idle time: measured with sixteen on one core, not with eight.
     pub blocking_threads: usize,
     /// Jobs that may wait for such a thread. Default 1024. Then `503`.
     pub blocking_queue: usize,
@@ -34,7 +35,7 @@ impl Default for PoolSettings {
             workers: None,
             queue: 1024,
             jobs_per_worker: 256,
-            blocking_threads: 16,
+            blocking_threads: (4 * thread::available_parallelism().map_or(1, usize::from)).max(8),
             blocking_queue: 1024,
             blocking_nice: 10,
             blocking_idle: true,
