@@ -4,7 +4,13 @@ use std::io::{stderr, stdout};
 
 use tracing::Level;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::{EnvFilter, Layer, filter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::{self, FilterExt},
+    fmt,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::{
     hooks::{Hooks, RequestEnd},
@@ -22,8 +28,8 @@ pub(super) fn start(access_log: bool) -> Vec<WorkerGuard> {
     let (to_stderr, stderr_guard) = writer(stderr());
     let (to_stdout, stdout_guard) = writer(stdout());
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = fmt::layer().with_writer(to_stderr).with_ansi(false).with_filter(level);
-    let lines = lines.with_filter(filter::filter_fn(|event| event.target() != ACCESS));
+    let others = filter::filter_fn(|event| event.target() != ACCESS);
+    let lines = fmt::layer().with_writer(to_stderr).with_ansi(false).with_filter(level.and(others));
     let requests = access_log.then(|| {
         let json = fmt::layer().json().flatten_event(true).with_target(false).with_level(false);
         json.with_writer(to_stdout).with_filter(filter::Targets::new().with_target(ACCESS, Level::INFO))

@@ -68,7 +68,7 @@ fn without_demo_only_operations_are_served() {
 
 #[test]
 fn the_access_log_is_one_json_line_a_request() {
-    let serving = Serving::start(&["--access-log"]);
+    let mut serving = Serving::start(&["--access-log"]);
     let mut client = serving.connect();
     for path in ["/demo/plaintext", "/demo/hello/%22%0A?q=secret", "/demo/work?ms=15", "/nowhere"] {
         client.get(path);
@@ -93,6 +93,10 @@ fn the_access_log_is_one_json_line_a_request() {
     }
     assert!(lines[2]["micros"].as_u64().unwrap() >= 15_000, "{}", lines[2]);
     assert!(!serving.printed().concat().contains("secret"), "queries may hold secrets");
+    serving.signal(rustix::process::Signal::TERM);
+    assert!(serving.ended().success());
+    assert_eq!(serving.printed().len(), 5, "what is no request went to the access log: {:?}", serving.printed());
+    assert!(serving.has("drained"), "the report belongs to the other log: {:?}", serving.lines());
 }
 
 #[test]
