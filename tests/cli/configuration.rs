@@ -122,9 +122,17 @@ fn help_and_version_go_to_standard_output() {
         let output = run(arguments);
         assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
         let text = String::from_utf8(output.stdout).unwrap();
-        for flag in
-            ["--listen", "--shards", "--cores", "--workers", "--config", "--grace", "--access-log", "--no-demo"]
-        {
+        for flag in [
+            "--listen",
+            "--engine",
+            "--shards",
+            "--cores",
+            "--workers",
+            "--config",
+            "--grace",
+            "--access-log",
+            "--no-demo",
+        ] {
             assert!(text.contains(flag), "{flag} in {arguments:?}: {text}");
             assert!(include_str!("../../README.md").contains(&format!("| `{flag}")), "README lacks {flag}");
         }
