@@ -79,6 +79,7 @@ mod deadline;
 mod doorbell;
 mod driver;
 pub mod error;
+pub mod fanout;
 mod guest;
 mod host;
 mod inbox;
