@@ -1,7 +1,6 @@
 //! A client that speaks HTTP/2 as others do; its connection runs on a thread of its own.
 #![allow(dead_code, reason = "a vocabulary: its users come one by one")]
 
-
 use std::{net::SocketAddr, thread};
 
 use ::h2::client::{ResponseFuture, SendRequest};

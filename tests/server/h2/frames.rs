@@ -1,7 +1,6 @@
 //! A peer that sends exactly the frames it is given, and reads what comes frame by frame.
 #![allow(dead_code, reason = "a vocabulary: its users come one by one")]
 
-
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,

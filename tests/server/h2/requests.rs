@@ -132,9 +132,9 @@ fn requests_are_counted_by_protocol_and_route() {
         (0..2).map(of).sum()
     };
     assert_eq!((dispatched("static"), dispatched("inline"), dispatched("async")), (2.0, 2.0, 1.0));
-    let hello = "windlass_requests_total{method=\"GET\",route=\"/hello/{name}\",status=\"2xx\"}";
+    let hello = "windlass_requests_total{route=\"/hello/{name}\",method=\"GET\",status=\"2xx\"}";
     assert_eq!(metric(&server, hello), 1.0);
-    let unmatched = "windlass_requests_total{method=\"(any)\",route=\"(unmatched)\",status=\"4xx\"}";
+    let unmatched = "windlass_requests_total{route=\"(unmatched)\",method=\"(any)\",status=\"4xx\"}";
     assert_eq!(metric(&server, unmatched), 1.0);
     assert_eq!(server.metrics().async_promoted_connections, 0, "no stream promotes its connection");
 }
