@@ -222,8 +222,10 @@ fn a_relay_without_room_is_a_gap_for_its_subscribers() {
     let mut subscription = topic.subscribe().unwrap();
     publish(&topic, 1, 1);
     // The shard is held up while 20 events come, of which its relay takes 4.
-    let blocker =
-        system.spawn(Place::Shard(0), SpawnOptions::named("blocker"), move || Blocker(gate.clone())).unwrap();
+    let (held, release) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(std::sync::Barrier::new(2)));
+    let gate = (held.clone(), release.clone());
+    let factory = move || Blocker(gate.clone());
+    let blocker = system.spawn(Place::Shard(0), SpawnOptions::named("blocker"), factory).unwrap();
     blocker.try_tell(()).unwrap();
     held.wait();
     let tickets: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
