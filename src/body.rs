@@ -42,6 +42,12 @@ pub trait Source: Send {
     fn len_bytes(&self) -> Option<u64> {
         None
     }
+
+    /// Says whether the connection's shard may poll it, wherever its handler ran. Default: no, it is polled where the
+    /// handler ran, which may be a place with a runtime that it needs.
+    fn travels(&self) -> bool {
+        false
+    }
 }
 
 /// The content of a request or a response.
@@ -209,7 +215,7 @@ impl Body {
 
     /// Says whether the body has to be polled where its handler ran.
     pub(crate) fn is_source(&self) -> bool {
-        matches!(self.0, Kind::Source(_))
+        matches!(&self.0, Kind::Source(source) if !source.travels())
     }
 }
 

@@ -107,6 +107,7 @@ pub use actor::{Actor, Flow};
 pub use address::Addr;
 pub use builder::{Builder, ShardSenders};
 pub use context::Context;
+pub use deadline::Deadline;
 pub use driver::{Driver, Wait};
 pub use error::{Closed, TellError};
 pub use guest::GuestHandle;

@@ -22,10 +22,11 @@ mod subscription;
 mod ticket;
 mod topic;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use crate::{
     address::Addr,
+    deadline::Deadline,
     error::SpawnError,
     supervisor::{Restart, SpawnOptions},
     system::{Place, System},
@@ -68,6 +69,15 @@ impl<P: Payload> Fanout<P> {
         let relay = |shard| system.spawn(Place::Shard(shard), options.clone(), Relay::new);
         let relays = (0..system.shards()).map(relay).collect::<Result<Arc<[_]>, _>>()?;
         Ok(Self { relays })
+    }
+
+    /// Makes a future that ends at `at`, wherever it is polled.
+    ///
+    /// # Panics
+    ///
+    /// Never: a system has a shard at least.
+    pub fn deadline(&self, at: Instant) -> Deadline {
+        Deadline::new(at, Arc::clone(&self.relays[0].0.shard))
     }
 
     /// Makes a topic whose subscribers have such queues unless they ask for others.
