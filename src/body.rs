@@ -48,6 +48,12 @@ pub trait Source: Send {
     fn travels(&self) -> bool {
         false
     }
+
+    /// Says whether the body has no end of its own, so that a peer that sends FIN has gone and waits for nothing.
+    /// Default: no, what a half-closed peer asked for is still answered.
+    fn ends_with_peer(&self) -> bool {
+        false
+    }
 }
 
 /// The content of a request or a response.
@@ -211,6 +217,11 @@ impl Body {
             Kind::Full(bytes) => Ok(bytes),
             Kind::Channel(_) | Kind::Source(_) => Err(self),
         }
+    }
+
+    /// Says whether a peer that sends FIN does not wait for the rest.
+    pub(crate) fn ends_with_peer(&self) -> bool {
+        matches!(&self.0, Kind::Source(source) if source.ends_with_peer())
     }
 
     /// Says whether the body has to be polled where its handler ran.

@@ -16,8 +16,11 @@ mod stream;
 
 use std::{
     collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    fmt, io,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Instant,
 };
 
@@ -31,6 +34,7 @@ use windlass_actors::{
 
 use crate::{
     body::Body,
+    proto::sse,
     replay::{MemoryStore, Position, ReplayStore, Start},
     response::Response,
 };
@@ -49,7 +53,7 @@ use stream::Stream;
 /// ```
 /// use windlass::{Request, Router, broker::{Broker, Event}, get, post};
 ///
-/// let broker = Broker::new(Default::default());
+/// let broker = Broker::new(Default::default())?;
 /// let (news, feed) = (broker.clone(), broker.clone());
 /// let router = Router::new()
 ///     .route(get("/news", move |request: Request| feed.subscribe(&"news".parse().unwrap(), &request)))
@@ -58,6 +62,7 @@ use stream::Stream;
 ///         async move { publishing.await.map_or_else(|error| error.to_string(), |it| it.position().to_string()) }
 ///     }));
 /// # let _ = router;
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Broker(Arc<Shared>);
@@ -68,18 +73,33 @@ struct Shared {
     /// There once the server runs.
     fanout: OnceLock<Fanout<PreparedEvent>>,
     topics: Mutex<HashMap<TopicName, Arc<Entry>>>,
+    /// The server ends: streams end, and tell clients when to come back.
+    draining: AtomicBool,
+    /// Streams ended by that.
+    farewells: AtomicU32,
 }
 
 impl Broker {
     /// Makes a broker whose history is kept in memory.
-    pub fn new(settings: BrokerSettings) -> Self {
-        let store = Arc::new(MemoryStore::new(settings.retention.clone()));
-        Self::with_store(settings, store)
+    ///
+    /// # Errors
+    ///
+    /// The kernel gives no random number for the epoch, as before its pool is filled early in a boot.
+    pub fn new(settings: BrokerSettings) -> io::Result<Self> {
+        let store = MemoryStore::new(settings.retention.clone(), settings.store_limits.clone())?;
+        Ok(Self::with_store(settings, Arc::new(store)))
     }
 
     /// Makes a broker whose history is kept in `store`.
     pub fn with_store(settings: BrokerSettings, store: Arc<dyn ReplayStore>) -> Self {
-        Self(Arc::new(Shared { settings, store, fanout: OnceLock::new(), topics: Mutex::default() }))
+        Self(Arc::new(Shared {
+            settings,
+            store,
+            fanout: OnceLock::new(),
+            topics: Mutex::default(),
+            draining: AtomicBool::new(false),
+            farewells: AtomicU32::new(0),
+        }))
     }
 
     /// Begins to work on the shards of `system`.
@@ -89,6 +109,15 @@ impl Broker {
             let _ = self.0.fanout.set(Fanout::start(system)?);
         }
         Ok(())
+    }
+
+    /// Ends every stream. Blocks until the shards have been told.
+    pub(crate) fn drain(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+        let entries: Vec<_> = self.topics().drain().map(|(_, entry)| entry).collect();
+        for entry in entries {
+            pollster::block_on(entry.topic.close());
+        }
     }
 
     /// Publishes an event: it gets its position, is kept, and is handed to the topic's subscribers.
@@ -109,7 +138,7 @@ impl Broker {
     pub fn subscribe(&self, topic: &TopicName, request: &crate::request::Request) -> Response {
         let last = request
             .header("last-event-id")
-            .map(<[u8]>::to_vec)
+            .map(|value| value.as_bytes().to_vec())
             .or_else(|| request.query_value("last_event_id").map(|value| value.into_owned().into_bytes()));
         self.stream(topic, last.as_deref())
     }
@@ -167,6 +196,9 @@ impl Broker {
     /// Finds a topic, or makes it; one that nobody uses makes room if there are too many.
     fn entry(&self, name: &TopicName) -> Result<Arc<Entry>, PublishError> {
         let fanout = self.0.fanout.get().ok_or(PublishError::NotStarted)?;
+        if self.0.draining.load(Ordering::SeqCst) {
+            return Err(PublishError::Closed);
+        }
         let mut topics = self.topics();
         if let Some(entry) = topics.get(name) {
             return Ok(entry.clone());
@@ -184,6 +216,17 @@ impl Broker {
 }
 
 impl Shared {
+    /// Returns what a stream ends with: while the server ends, clients are told to come back at different times.
+    fn farewell(&self) -> Option<Bytes> {
+        if !self.draining.load(Ordering::SeqCst) {
+            return None;
+        }
+        let spread = u64::from(self.farewells.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9) >> 20);
+        let mut farewell = Vec::new();
+        sse::retry(&mut farewell, 500 + spread);
+        Some(farewell.into())
+    }
+
     fn deadline(&self, at: Instant) -> Option<windlass_actors::Deadline> {
         self.fanout.get().map(|fanout| fanout.deadline(at))
     }

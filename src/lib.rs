@@ -26,6 +26,7 @@
     allow(dead_code, reason = "without an engine nothing drives the connections")
 )]
 mod body;
+pub mod broker;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -41,6 +42,7 @@ mod metrics;
 pub mod net;
 #[doc(hidden)]
 pub mod proto;
+pub mod replay;
 mod request;
 mod response;
 mod route;
@@ -50,6 +52,7 @@ mod shard;
 mod table;
 #[cfg(test)]
 mod testing;
+mod topics;
 
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
 pub use handler::{Handler, Middleware, Next};
@@ -64,4 +67,5 @@ pub use route::{Dispatch, Route, delete, get, head, options, patch, post, put, s
 pub use router::{Group, Router, RouterError, RouterHandle};
 pub use server::{Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError};
 pub use table::RouteError;
+pub use topics::{TopicAccess, routes as topic_routes};
 pub use windlass_actors as actors;

@@ -13,6 +13,7 @@ use std::{
 use windlass_actors::{Addr, Cores, Local, Place, Pool, ShardSender, SpawnOptions, System};
 
 use crate::{
+    broker::Broker,
     conn::{Common, Env, Msg},
     hooks::Hooks,
     limits::{Limits, Timeouts},
@@ -59,6 +60,7 @@ pub struct Builder {
     metrics: bool,
     operations: Operations,
     engine: EngineKind,
+    broker: Option<Broker>,
     http2: bool,
 }
 
@@ -77,6 +79,7 @@ impl Builder {
             metrics: true,
             operations: Operations::default(),
             engine: EngineKind::default(),
+            broker: None,
             http2: true,
         }
     }
@@ -170,6 +173,12 @@ impl Builder {
         Self { operations, ..self }
     }
 
+    /// Gives a broker the shards to work on. A broker works with the first server it is given to that starts.
+    #[must_use]
+    pub fn broker(self, broker: &Broker) -> Self {
+        Self { broker: Some(broker.clone()), ..self }
+    }
+
     /// Binds, starts the shards and accepts.
     ///
     /// Returns when every shard is ready. Takes no signal handlers.
@@ -217,6 +226,9 @@ impl Builder {
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
+        if let Some(broker) = &self.broker {
+            broker.start(&system).map_err(|error| StartError::Router(error.to_string()))?;
+        }
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
         Ok(Server {
@@ -228,6 +240,7 @@ impl Builder {
             bound: Mutex::new(bound),
             grace,
             drained: Mutex::default(),
+            broker: self.broker,
         })
     }
 }
@@ -273,6 +286,7 @@ pub struct Server {
     bound: Mutex<Vec<Bound>>,
     grace: std::time::Duration,
     drained: Mutex<Option<DrainReport>>,
+    broker: Option<Broker>,
 }
 
 impl Server {

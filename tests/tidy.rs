@@ -43,6 +43,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("shard", 10),
     ("drain", 10),
     ("server", 11),
+    ("topics", 11),
     ("config", 12),
     ("demo", 12),
     ("docs", 12),

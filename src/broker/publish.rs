@@ -16,7 +16,7 @@ use windlass_actors::fanout::{Delivered, Payload, Ticket};
 use super::{Shared, entry::Entry};
 use crate::{
     proto::sse,
-    replay::{self, Answer, Append, Appended, Position, StoreError},
+    replay::{self, Answer, Append, Appended, ErrorKind, Position, StoreError},
     response::{Response, plain},
 };
 
@@ -122,7 +122,7 @@ impl PublishError {
             Self::NotStarted => busy("The server is starting.\n"),
             Self::TooManyTopics => plain(StatusCode::INSUFFICIENT_STORAGE, "There are too many topics.\n"),
             Self::Busy | Self::Closed => busy("The topic is busy.\n"),
-            Self::Store(error) if error.is_callers_fault() => {
+            Self::Store(error) if error.kind() == ErrorKind::TooLarge => {
                 plain(StatusCode::PAYLOAD_TOO_LARGE, "The event is larger than the store takes.\n")
             }
             Self::Store(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The event could not be stored.\n"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use windlass_actors::fanout::{Bounds, Overflow};
 
 use super::TopicName;
-use crate::replay::{Durability, Retention};
+use crate::replay::{Durability, Retention, StoreLimits};
 
 /// What a topic's subscribers have, and what happens when it is not enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct BrokerSettings {
     pub patterns: Vec<(String, TopicPolicy)>,
     /// What the store in memory keeps.
     pub retention: Retention,
+    /// What the store in memory takes.
+    pub store_limits: StoreLimits,
     /// How long a stream may be silent before a comment is sent. Default 15 s. `None`: a peer that is gone without
     /// a word is noticed with the next event.
     pub heartbeat: Option<Duration>,
@@ -65,6 +67,7 @@ impl Default for BrokerSettings {
             policy: TopicPolicy::default(),
             patterns: Vec::new(),
             retention: Retention::default(),
+            store_limits: StoreLimits::default(),
             heartbeat: Some(Duration::from_secs(15)),
             retry: None,
         }

@@ -176,7 +176,7 @@ impl Stream {
                 self.state = State::Removed;
                 return Poll::Pending;
             }
-            Poll::Ready(Delivery::Closed) => return Poll::Ready(None),
+            Poll::Ready(Delivery::Closed) => return Poll::Ready(self.shared.farewell().map(Ok)),
         };
         self.state = State::Live(subscription);
         piece.map_or(Poll::Pending, |piece| Poll::Ready(Some(Ok(piece))))
@@ -230,6 +230,10 @@ impl Source for Stream {
     }
 
     fn travels(&self) -> bool {
+        true
+    }
+
+    fn ends_with_peer(&self) -> bool {
         true
     }
 }

@@ -21,3 +21,4 @@ mod pipelines;
 mod replies;
 mod routes;
 mod timeouts;
+mod topics;

@@ -63,7 +63,8 @@ impl Missed {
 pub(super) enum Outcome {
     /// It waits there, as the last of so many.
     Taken(usize),
-    Dropped,
+    /// It was lost; so many wait there.
+    Dropped(usize),
     Removed,
     Closed,
     /// Nobody will ever take it: the subscriber has left.
@@ -92,6 +93,8 @@ struct State<P> {
     lost: Option<Missed>,
     /// The subscription reads history: what does not fit is read from there too.
     catching_up: bool,
+    /// Events up to this one were read from there: what is still on its way of them is not for this queue.
+    read: u64,
     /// While catching up, events were thrown away.
     overrun: bool,
     end: Option<End>,
@@ -122,6 +125,7 @@ impl<P: Payload> Queue<P> {
             bytes: 0,
             lost: None,
             catching_up,
+            read: 0,
             overrun: false,
             end: None,
             gone: false,
@@ -147,6 +151,9 @@ impl<P: Payload> Queue<P> {
         let mut state = self.lock();
         if state.gone || state.end.is_some() {
             return Outcome::Gone;
+        }
+        if event.seq <= state.read {
+            return Outcome::Taken(0);
         }
         let fits = state.events == 0
             || (state.events < self.bounds.events && state.bytes.saturating_add(weight) <= self.bounds.bytes);
@@ -184,7 +191,7 @@ impl<P: Payload> Queue<P> {
         let (end, outcome) = match self.overflow {
             Overflow::Drop => {
                 state.lost = Some(state.lost.map_or(missed, |lost| lost.extend(missed)));
-                return Outcome::Dropped;
+                return Outcome::Dropped(state.events);
             }
             Overflow::Remove => (End::Removed, Outcome::Removed),
             Overflow::Close => (End::Closed, Outcome::Closed),
@@ -256,7 +263,7 @@ impl<P: Payload> Queue<P> {
             state.events -= 1;
             state.bytes -= weight;
         }
-        state.catching_up = false;
+        (state.catching_up, state.read) = (false, read);
         true
     }
 

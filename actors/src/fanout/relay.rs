@@ -73,7 +73,7 @@ impl<P: Payload> Relay<P> {
                     let outcome = queue.push(event, weight);
                     pass.note(late.filter(|late| *late != Outcome::Gone).unwrap_or(outcome), outcome, queue);
                     match outcome {
-                        Outcome::Taken(_) | Outcome::Dropped => at += 1,
+                        Outcome::Taken(_) | Outcome::Dropped(_) => at += 1,
                         Outcome::Removed | Outcome::Closed | Outcome::Gone => {
                             topic.unregister(shard, queue);
                             remove(members, at);
@@ -103,15 +103,24 @@ impl Pass {
         match (late, outcome) {
             (Outcome::Removed, _) | (_, Outcome::Removed) => self.removed += 1,
             (Outcome::Closed, _) | (_, Outcome::Closed) => self.closed += 1,
-            (_, Outcome::Dropped) => self.dropped += 1,
+            (_, Outcome::Dropped(waiting)) => {
+                self.dropped += 1;
+                self.note_lag(waiting, queue);
+            }
             (_, Outcome::Taken(waiting)) => {
                 self.taken += 1;
-                if waiting > 1 && waiting > self.longest {
-                    self.longest = waiting;
-                    self.oldest = self.oldest.into_iter().chain(queue.oldest()).min();
-                }
+                self.note_lag(waiting, queue);
             }
             (_, Outcome::Gone) => {}
+        }
+    }
+}
+
+impl Pass {
+    fn note_lag<P: Payload>(&mut self, waiting: usize, queue: &Queue<P>) {
+        if waiting > 1 && waiting > self.longest {
+            self.longest = waiting;
+            self.oldest = self.oldest.into_iter().chain(queue.oldest()).min();
         }
     }
 }
