@@ -41,6 +41,7 @@ mod metrics;
 pub mod net;
 #[doc(hidden)]
 pub mod proto;
+pub mod replay;
 mod request;
 mod response;
 mod route;

@@ -20,6 +20,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("error", 0),
     ("limits", 0),
     ("proto", 0),
+    ("replay", 0),
     ("testing", 0),
     ("net", 1),
     ("metrics", 1),
