@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// Several paths, asked for in turn on each connection; they must answer differently, so that order shows
     #[arg(long, value_delimiter = ',', conflicts_with_all = ["path", "body_bytes"])]
     pub(crate) mix: Vec<String>,
+    /// Report the latency of this path of the mix only; all are counted and checked
+    #[arg(long, requires = "mix")]
+    pub(crate) latency_of: Option<String>,
     /// POST a body of this size and expect it back; 16 bytes and more carry a serial number
     #[arg(long, default_value_t = 0)]
     pub(crate) body_bytes: usize,
@@ -41,6 +44,9 @@ pub(crate) struct Options {
     /// Connections that make one request before the run and must be open after it
     #[arg(long, default_value_t = 0)]
     pub(crate) idle: usize,
+    /// Seconds to wait with the --idle connections, if none with the others, before the load; `established=N` is printed first
+    #[arg(long, default_value = "0", value_parser = maybe_seconds)]
+    pub(crate) pause: Duration,
     /// Seconds after which a missing response is an error
     #[arg(long, default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,

@@ -1,7 +1,7 @@
 //! What happens before and after the load, one blocking exchange at a time.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::TcpStream,
 };
 
@@ -24,8 +24,11 @@ pub(crate) fn templates(options: &Options) -> Result<Vec<Template>, Fault> {
     } else if options.mix.is_empty() {
         vec![Template::get(&options.path, &host, options.churn)]
     } else {
-        options.mix.iter().map(|path| Template::get(path, &host, options.churn)).collect()
+        mix(options, &host)
     };
+    if !templates.iter().any(Template::is_timed) {
+        return Err(Fault::new(Kind::Body, "the path of --latency-of is not in the mix"));
+    }
     for template in &mut templates {
         exchange(options, template)?;
     }
@@ -38,6 +41,15 @@ pub(crate) fn templates(options: &Options) -> Result<Vec<Template>, Fault> {
     }
 }
 
+fn mix(options: &Options, host: &str) -> Vec<Template> {
+    let template = |path: &String| {
+        let template = Template::get(path, host, options.churn);
+        let left_out = options.latency_of.as_ref().is_some_and(|timed| timed != path);
+        if left_out { template.untimed() } else { template }
+    };
+    options.mix.iter().map(template).collect()
+}
+
 /// Opens the idle connections; each has made one request.
 pub(crate) fn idle_connections(options: &Options, templates: &[Template]) -> Result<Vec<TcpStream>, Fault> {
     let host = options.target.to_string();
@@ -46,6 +58,15 @@ pub(crate) fn idle_connections(options: &Options, templates: &[Template]) -> Res
         template = Template::post(templates[0].path(), &host, false, options.body_bytes);
     }
     (0..options.idle).map(|_| exchange(options, &mut template)).collect()
+}
+
+/// Lets whoever reads standard output look at the server while this many connections are open and silent.
+pub(crate) fn pause(options: &Options, established: usize) -> io::Result<()> {
+    if !options.pause.is_zero() {
+        writeln!(io::stdout(), "established={established}")?;
+        std::thread::sleep(options.pause);
+    }
+    Ok(())
 }
 
 /// Counts the idle connections that did not stay open and silent.
