@@ -9,10 +9,11 @@
 #   that has the machine to itself: it is two servers that know nothing of each other, one on each core, under the
 #   same clients. The machine does the same work in both cases; what differs is only what two shards of one process
 #   share: its memory, its allocator, its file descriptors, its counters, its listener's group of sockets.
-# - Nothing is saturated. The clients ask on a schedule (open loop, --rate a second and shard; about a third of a core),
+# - Nothing is saturated. The clients ask on a schedule (open loop, --rate a second and shard; half of it with the clients, about half of a core),
 #   so that both cases answer as many requests in the same time and neither gains by batching more.
-# - In both cases four clients run, two on each core, and each shard is asked from both cores in equal parts, or in the
-#   parts in which the kernel spreads connections over the shards of one server (SO_REUSEPORT, by hash).
+# - In both cases two clients run, one on each core, so that each shard is asked from both. A client spreads its
+#   connections over the two servers at random, as the kernel spreads them over the shards of one server
+#   (SO_REUSEPORT, by hash): taking turns would space the requests more evenly and let less be batched.
 # - A shard's CPU time is that of its thread (/proc/PID/task/*/schedstat, ns), its requests are what the server counted
 #   for it (windlass_requests_dispatched_total at /metrics). A shard that the kernel gives more connections is asked
 #   more: a difference of the rates of some per cent is left in.
@@ -33,7 +34,7 @@ USAGE
 
 source scripts/lib/server.sh
 
-LIMIT=1.05 CONNECTIONS=64
+LIMIT=1.05 CONNECTIONS=128
 passes=9 seconds=3 rate=16000 engine=io_uring cores=(0 1) build=yes
 while (($#)); do
     case $1 in
@@ -86,15 +87,13 @@ shards() {
     done
 }
 
-# Asks the two ports from both cores for the length of a pass: four clients, each at half the rate of a shard.
+# Asks the two ports from both cores for the length of a pass.
 ask() {
-    local core port clients=() client
+    local core clients=() client
     for core in "${cores[@]}"; do
-        for port in "$@"; do
-            taskset -c "$core" "$BIN/load" --target "127.0.0.1:$port" --connections "$CONNECTIONS" --rate $((rate / 2)) \
-                --duration "$seconds" >"$WORK/load-$core-${#clients[@]}" &
-            clients+=($!)
-        done
+        taskset -c "$core" "$BIN/load" --target "127.0.0.1:$1,127.0.0.1:$2" --connections "$CONNECTIONS" --rate "$rate" \
+            --duration "$seconds" >"$WORK/load-$core" &
+        clients+=($!)
     done
     for client in "${clients[@]}"; do wait "$client" || { cat "$WORK"/load-* >&2; fail "a client fails"; }; done
 }

@@ -158,6 +158,20 @@ fn the_latency_of_one_path_leaves_the_slow_ones_out() {
 }
 
 #[test]
+fn several_servers_share_the_connections() {
+    let good = serve(in_order).to_string();
+    let bad = serve(|stream, paths| paths.iter().for_each(|_| respond(stream, "another"))).to_string();
+    let run = |targets: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
+        command.args(["--connections", "32", "--duration", "0.1", "--path", "/a", "--target", &targets.join(",")]);
+        status(&command.output().unwrap())
+    };
+    assert_eq!(run(&[&good, &serve(in_order).to_string()]).0, 0);
+    let (code, text) = run(&[&good, &bad]);
+    assert!(code == 1 && text.contains("errors_body="), "{text}");
+}
+
+#[test]
 fn no_server_is_told_from_a_bad_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

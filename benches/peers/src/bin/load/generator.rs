@@ -248,7 +248,7 @@ impl<'a> Generator<'a> {
     }
 
     fn open(&mut self, index: usize) -> Result<(), Fault> {
-        let stream = self.connections[index].open(self.options.target);
+        let stream = self.connections[index].open(self.options.target_of(index));
         let registered = stream.and_then(|stream| {
             let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET | ENDS;
             Ok(epoll::add(&self.epoll, stream, epoll::EventData::new_u64(index as u64), flags)?)

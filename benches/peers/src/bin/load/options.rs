@@ -8,9 +8,9 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "load")]
 pub(crate) struct Options {
-    /// Address of the server
-    #[arg(long)]
-    pub(crate) target: SocketAddr,
+    /// Address of the server, or of several: each connection gets one at random, the same one in every run
+    #[arg(long, required = true, value_delimiter = ',')]
+    target: Vec<SocketAddr>,
     /// Connections that carry requests
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) connections: u32,
@@ -50,6 +50,15 @@ pub(crate) struct Options {
     /// Seconds after which a missing response is an error
     #[arg(long, default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
+}
+
+impl Options {
+    /// Returns the server of a connection.
+    pub(crate) fn target_of(&self, index: usize) -> SocketAddr {
+        // Multiplied by 2⁶⁴ / golden ratio, the upper bits of consecutive numbers look random.
+        let random = (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        self.target[random as usize % self.target.len()]
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

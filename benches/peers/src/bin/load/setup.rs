@@ -18,7 +18,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Makes the templates and asks the server once for each, so that every later response can be compared.
 pub(crate) fn templates(options: &Options) -> Result<Vec<Template>, Fault> {
-    let host = options.target.to_string();
+    let host = options.target_of(0).to_string();
     let mut templates: Vec<Template> = if options.body_bytes > 0 {
         vec![Template::post(&options.path, &host, options.churn, options.body_bytes)]
     } else if options.mix.is_empty() {
@@ -52,7 +52,7 @@ fn mix(options: &Options, host: &str) -> Vec<Template> {
 
 /// Opens the idle connections; each has made one request.
 pub(crate) fn idle_connections(options: &Options, templates: &[Template]) -> Result<Vec<TcpStream>, Fault> {
-    let host = options.target.to_string();
+    let host = options.target_of(0).to_string();
     let mut template = Template::get(templates[0].path(), &host, false);
     if options.body_bytes > 0 {
         template = Template::post(templates[0].path(), &host, false, options.body_bytes);
@@ -84,7 +84,7 @@ pub(crate) fn check_idle(idle: &[TcpStream], tally: &mut Tally) {
 
 /// Connects, asks once, learns or checks the answer.
 fn exchange(options: &Options, template: &mut Template) -> Result<TcpStream, Fault> {
-    let connect = TcpStream::connect_timeout(&options.target, options.timeout);
+    let connect = TcpStream::connect_timeout(&options.target_of(0), options.timeout);
     let mut stream = connect.map_err(|error| Fault::new(Kind::Connect, error))?;
     let io = |error| Fault::new(Kind::Io, error);
     stream.set_read_timeout(Some(options.timeout)).map_err(io)?;
