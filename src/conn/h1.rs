@@ -21,10 +21,11 @@ use std::time::Instant;
 use http::StatusCode;
 
 use crate::{
-    conn::{Env, Io, Outcome, Timer, job},
+    conn::{Env, Io, Outcome, Protocol, Timer, job},
     net::Ending,
     proto::{
         h1::{self as proto, Reject, Search},
+        h2::preface::{self, Begins},
         proxy,
     },
     request::Peer,
@@ -41,8 +42,19 @@ enum Reading {
     Head,
     /// A request's body.
     Body(Box<Incoming>),
+    /// The beginning of what may be the preface of HTTP/2.
+    Preface,
+    /// Another protocol's: they wait in `input` for it.
+    HandOver(Next),
     /// Nothing any more: what comes is thrown away.
     Nothing,
+}
+
+/// The protocol that takes the connection over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// HTTP/2, whose preface is the first of the bytes (RFC 9113 §3.3).
+    Http2,
 }
 
 /// The protocol's state.
@@ -52,6 +64,8 @@ pub(super) struct H1 {
     /// Bytes not parsed yet: a partial head, or what stands behind a request that has to wait.
     input: Vec<u8>,
     slots: Slots,
+    /// No request was read yet.
+    is_fresh: bool,
     /// The next request's head is complete and waits for earlier ones.
     held: bool,
     /// An async route was met.
@@ -60,30 +74,16 @@ pub(super) struct H1 {
     ended: bool,
     /// The last request's reply ends the connection: no further head is read.
     closing: bool,
+    /// The peer said that the last request read is its last, and nothing of it is to come.
+    last: bool,
     /// Bytes thrown away since nothing more is wanted.
     discarded: usize,
     /// When bytes or replies last moved.
     touched: Instant,
 }
 
-impl H1 {
-    pub(super) fn new(is_proxied: bool, now: Instant) -> Self {
-        Self {
-            reading: if is_proxied { Reading::Preamble } else { Reading::Head },
-            search: Search::default(),
-            input: Vec::new(),
-            slots: Slots::default(),
-            held: false,
-            promoted: false,
-            ended: false,
-            closing: false,
-            discarded: 0,
-            touched: now,
-        }
-    }
-
-    /// Takes bytes.
-    pub(super) fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
+impl Protocol for H1 {
+    fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
         self.touched = env.now;
         if self.input.is_empty() {
             let used = self.consume(env, io, bytes);
@@ -94,24 +94,112 @@ impl H1 {
         }
     }
 
-    /// Takes the peer's FIN: what it asked for is still answered.
-    pub(super) fn ended(&mut self, env: &mut Env, io: &mut Io) {
+    fn ended(&mut self, env: &mut Env, io: &mut Io) {
         self.ended = true;
         self.pump(env, io);
     }
 
-    /// Takes a reply.
-    pub(super) fn replied(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
+    fn replied(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
         self.touched = env.now;
         if self.slots.fill(seq, outcome) {
             self.pump(env, io);
         }
     }
 
-    /// Goes on wherever something may go on: replies out, bodies in and out, requests that waited.
-    pub(super) fn pump(&mut self, env: &mut Env, io: &mut Io) {
+    fn pump(&mut self, env: &mut Env, io: &mut Io) {
         self.flush(env, io);
         self.consume_input(env, io);
+    }
+
+    fn sent(&mut self, env: &mut Env, io: &mut Io) {
+        self.touched = env.now;
+        self.pump(env, io);
+    }
+
+    fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
+        let rests = self.owes_nothing() && matches!(self.reading, Reading::Head) && !self.ended;
+        if rests {
+            self.touched = env.now;
+            io.wants_read = true;
+            self.start_idle(env, io);
+        }
+        rests
+    }
+
+    fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
+        match timer {
+            Timer::Stream => self.stream_idled(env, io),
+            Timer::Job => {
+                self.slots.expire(env.now, job::late);
+                self.pump(env, io);
+            }
+            Timer::Body => self.body_too_slow(env, io),
+            // Nobody who speaks HTTP is there.
+            _ if matches!(self.reading, Reading::Preamble) => io.end(Ending::Abort, timer.name()),
+            _ => self.refuse(env, io, StatusCode::REQUEST_TIMEOUT, "the request head came too slowly"),
+        }
+    }
+
+    fn settle(&mut self, env: &mut Env, io: &mut Io) {
+        if io.ending == Ending::Open {
+            self.settle_body(env, io);
+            self.note_end(env, io);
+        }
+        if io.ending != Ending::Open {
+            return io.timers.clear_requests();
+        }
+        io.wants_read = self.wants_read(env, io);
+        io.timers.set_at(Timer::Job, self.slots.deadline());
+        if self.is_idle() && !io.unsent && io.outbox.is_empty() {
+            self.start_idle(env, io);
+        } else {
+            io.timers.clear(Timer::Idle);
+        }
+        if self.waits_for_head(env, io) {
+            io.timers.start(Timer::Header, env.now, env.timeouts.header);
+        } else {
+            io.timers.clear(Timer::Header);
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        !self.slots.is_empty() || matches!(self.reading, Reading::Body(_))
+    }
+
+    fn doing(&self, io: &Io) -> &'static str {
+        match (self.slots.front().map(|slot| &slot.state), &self.reading) {
+            (Some(State::Waiting(_)), _) => "handler_running",
+            (Some(State::Streaming(_)), _) => "reply_streaming",
+            (_, Reading::Body(_)) => "body_incoming",
+            _ if io.unsent || !io.outbox.is_empty() => "reply_unsent",
+            _ if !self.input.is_empty() => "head_incoming",
+            _ => "idle",
+        }
+    }
+
+    fn closed(&mut self, env: &mut Env, io: &mut Io) {
+        self.close_slots(env, io);
+        self.drop_incoming(env, io);
+        self.reading = Reading::Nothing;
+    }
+}
+
+impl H1 {
+    pub(super) fn new(is_proxied: bool, now: Instant) -> Self {
+        Self {
+            reading: if is_proxied { Reading::Preamble } else { Reading::Head },
+            search: Search::default(),
+            input: Vec::new(),
+            slots: Slots::default(),
+            is_fresh: true,
+            held: false,
+            promoted: false,
+            ended: false,
+            closing: false,
+            last: false,
+            discarded: 0,
+            touched: now,
+        }
     }
 
     fn consume_input(&mut self, env: &mut Env, io: &mut Io) {
@@ -135,6 +223,8 @@ impl H1 {
                 Reading::Preamble => self.preamble(env, io, &bytes[at..]),
                 Reading::Head => self.head(env, io, &bytes[at..]),
                 Reading::Body(_) => self.body(env, io, &bytes[at..]),
+                Reading::Preface => self.preface(env, io, &bytes[at..]),
+                Reading::HandOver(_) => 0,
                 Reading::Nothing => self.discard(bytes.len() - at),
             };
             if used == 0 {
@@ -182,8 +272,12 @@ impl H1 {
             }
             Ok(Some(len)) => {
                 io.timers.clear(Timer::Header);
+                self.is_fresh = false;
                 self.request(env, io, &head, &bytes[..len]);
                 len
+            }
+            Err(_) if self.is_fresh && env.http2 && preface::begins(bytes) != Begins::No => {
+                self.preface(env, io, bytes)
             }
             Err(reject) => {
                 self.reject(env, io, reject);
@@ -192,6 +286,28 @@ impl H1 {
         };
         env.head = head;
         used
+    }
+
+    /// Looks how much of HTTP/2's preface is there: it is a head that HTTP/1.1 refuses, and some bytes more.
+    #[cold]
+    fn preface(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        self.reading = match preface::begins(bytes) {
+            Begins::Partly => Reading::Preface,
+            Begins::Whole => Reading::HandOver(Next::Http2),
+            Begins::No => {
+                self.reject(env, io, Reject::VersionUnsupported);
+                return bytes.len();
+            }
+        };
+        0
+    }
+
+    /// Returns the protocol that takes over, the bytes for it, and whether the peer has sent FIN.
+    pub(super) fn take_next(&mut self) -> Option<(Next, Vec<u8>, bool)> {
+        match self.reading {
+            Reading::HandOver(next) => Some((next, std::mem::take(&mut self.input), self.ended)),
+            _ => None,
+        }
     }
 
     /// Only safe methods may overlap (RFC 9112 §9.3.2); an interim `100` must not overtake an earlier reply.
@@ -212,49 +328,11 @@ impl H1 {
         self.refuse(env, io, reject.status(), reject.text());
     }
 
-    /// Takes a timer that ends a request.
-    pub(super) fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
-        match timer {
-            Timer::Stream => self.stream_idled(env, io),
-            Timer::Job => {
-                self.slots.expire(env.now, job::late);
-                self.pump(env, io);
-            }
-            Timer::Body => self.body_too_slow(env, io),
-            // Nobody who speaks HTTP is there.
-            _ if matches!(self.reading, Reading::Preamble) => io.end(Ending::Abort, timer.name()),
-            _ => self.refuse(env, io, StatusCode::REQUEST_TIMEOUT, "the request head came too slowly"),
-        }
-    }
-
     /// Lets the connection end with the reply that is last by now.
     fn close_after(&mut self) {
         self.closing = true;
         if matches!(self.reading, Reading::Head) {
             self.reading = Reading::Nothing;
-        }
-    }
-
-    /// Brings the connection's wishes and timers in line with the state after a call.
-    pub(super) fn settle(&mut self, env: &mut Env, io: &mut Io) {
-        if io.ending == Ending::Open {
-            self.settle_body(env, io);
-            self.note_end(env, io);
-        }
-        if io.ending != Ending::Open {
-            return io.timers.clear_requests();
-        }
-        io.wants_read = self.wants_read(env, io);
-        io.timers.set_at(Timer::Job, self.slots.deadline());
-        if self.is_idle() && !io.unsent && io.outbox.is_empty() {
-            self.start_idle(env, io);
-        } else {
-            io.timers.clear(Timer::Idle);
-        }
-        if self.waits_for_head(env, io) {
-            io.timers.start(Timer::Header, env.now, env.timeouts.header);
-        } else {
-            io.timers.clear(Timer::Header);
         }
     }
 
@@ -264,7 +342,8 @@ impl H1 {
             return;
         }
         if self.closing || matches!(self.reading, Reading::Nothing) {
-            io.end(Ending::Finish, "done");
+            let over = self.last && self.discarded == 0 && self.input.is_empty();
+            io.end(if over { Ending::Close } else { Ending::Finish }, "done");
         } else if self.ended && !self.held && self.may_take_requests(env, io) {
             // What is left of a request will never be complete.
             io.end(Ending::Finish, "peer");
@@ -275,7 +354,8 @@ impl H1 {
         match self.reading {
             Reading::Preamble => true,
             Reading::Head => self.has_part_of_head() && !self.held && self.may_take_requests(env, io),
-            Reading::Body(_) | Reading::Nothing => false,
+            Reading::Preface => true,
+            Reading::Body(_) | Reading::HandOver(_) | Reading::Nothing => false,
         }
     }
 
@@ -285,7 +365,7 @@ impl H1 {
         }
         let has_room = self.input.len() < env.limits.head_bytes;
         match &self.reading {
-            Reading::Preamble => true,
+            Reading::Preamble | Reading::Preface | Reading::HandOver(_) => true,
             Reading::Nothing => self.discarded < env.limits.discard_bytes,
             Reading::Head => has_room && (self.input.is_empty() || !self.held) && self.may_take_requests(env, io),
             Reading::Body(incoming) => has_room && !incoming.is_paused(),
@@ -308,49 +388,8 @@ impl H1 {
         io.timers.set(Timer::Idle, self.touched, draining.or(env.timeouts.keep_alive));
     }
 
-    /// Takes note that the last reply has left; true if all there is to do is to wait for the next request.
-    pub(super) fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
-        let rests = self.owes_nothing() && matches!(self.reading, Reading::Head) && !self.ended;
-        if rests {
-            self.touched = env.now;
-            io.wants_read = true;
-            self.start_idle(env, io);
-        }
-        rests
-    }
-
-    /// Takes note that the peer took bytes.
-    pub(super) fn sent(&mut self, env: &mut Env, io: &mut Io) {
-        self.touched = env.now;
-        self.pump(env, io);
-    }
-
     /// Says whether no request has come whose reply is not written.
     pub(super) fn owes_nothing(&self) -> bool {
         self.slots.is_empty() && self.input.is_empty()
-    }
-
-    /// Says whether a request is in progress.
-    pub(super) fn is_active(&self) -> bool {
-        !self.slots.is_empty() || matches!(self.reading, Reading::Body(_))
-    }
-
-    /// Says what the connection was doing, for the drain's report.
-    pub(super) fn doing(&self, io: &Io) -> &'static str {
-        match (self.slots.front().map(|slot| &slot.state), &self.reading) {
-            (Some(State::Waiting(_)), _) => "handler_running",
-            (Some(State::Streaming(_)), _) => "reply_streaming",
-            (_, Reading::Body(_)) => "body_incoming",
-            _ if io.unsent || !io.outbox.is_empty() => "reply_unsent",
-            _ if !self.input.is_empty() => "head_incoming",
-            _ => "idle",
-        }
-    }
-
-    /// Takes the end of the connection: cancels what still runs for it.
-    pub(super) fn closed(&mut self, env: &mut Env, io: &mut Io) {
-        self.close_slots(env, io);
-        self.drop_incoming(env, io);
-        self.reading = Reading::Nothing;
     }
 }
