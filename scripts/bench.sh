@@ -85,7 +85,7 @@ start_peers() {
             continue
         fi
         pick_port
-        command_of "$peer" "$PORT"
+        command_of "$peer" "$PORT" "$1"
         start_server "$SERVER_CORE" "$PORT" "${COMMAND[@]}"
         port_of[$peer]=$PORT pid_of[$peer]=$SERVER_PID
         running+=("$peer")

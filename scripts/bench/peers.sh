@@ -26,13 +26,13 @@ lacks() {
     esac
 }
 
-# Sets COMMAND to what serves the workload on one thread at a port.
+# Sets COMMAND to what serves the workload on one thread at a port, for a scenario.
 command_of() {
     local listen=127.0.0.1:$2
     case $1 in
         windlass) windlass_command io_uring "$listen" ;;
         windlass-epoll) windlass_command epoll "$listen" ;;
-        nginx) nginx_config "$2" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
+        nginx) nginx_config "$2" "$3" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
         *) COMMAND=("$BIN/peer-$1" --listen "$listen") ;;
     esac
 }
@@ -58,6 +58,9 @@ locked() { grep -A1 "^name = \"$1\"\$" Cargo.lock | sed -n 's/^version = "\(.*\)
 
 # One process that is master and worker, so that one process id has all its CPU time.
 nginx_config() {
+    local connections=4096
+    # It reserves memory for each connection it may have: no more than the scenario needs.
+    [[ $2 != idle-10000 ]] || connections=16384
     cat >"$WORK/nginx.conf" <<CONFIG
 daemon off;
 master_process off;
@@ -65,7 +68,7 @@ worker_processes 1;
 worker_rlimit_nofile 32768;
 pid $WORK/nginx.pid;
 error_log stderr;
-events { worker_connections 16384; }
+events { worker_connections $connections; }
 http {
     access_log off;
     keepalive_requests 1000000000;
