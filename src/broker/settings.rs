@@ -92,9 +92,9 @@ mod tests {
     #[test]
     fn the_first_pattern_that_fits_wins() {
         let policy = |mailbox_events| TopicPolicy { mailbox_events, ..TopicPolicy::default() };
-        let mut settings = BrokerSettings::default();
-        settings.patterns =
+        let patterns =
             vec![("news/local".to_owned(), policy(1)), ("news/*".to_owned(), policy(2)), ("*".to_owned(), policy(3))];
+        let mut settings = BrokerSettings { patterns, ..BrokerSettings::default() };
         for (name, events) in [("news/local", 1), ("news/other", 2), ("sport", 3)] {
             assert_eq!(settings.policy_of(&name.parse().unwrap()).mailbox_events, events, "{name}");
         }

@@ -4,7 +4,10 @@ use std::{ops::Range, path::Path};
 
 use serde::Deserialize;
 
-use super::args::{self, Serve};
+use super::{
+    args::{self, Serve},
+    topics::TopicConfig,
+};
 use crate::{
     actors::Cores,
     limits::{Limits, Timeouts},
@@ -38,6 +41,7 @@ pub(super) struct Config {
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) pool: PoolSettings,
+    pub(super) topics: TopicConfig,
 }
 
 /// One `[[listener]]`.
@@ -85,6 +89,7 @@ impl Config {
         }
         config.access_log |= args.access_log;
         config.demo_blocking = args.demo_blocking;
+        config.topics = config.topics.resolve(&args.topics);
         if args.no_demo {
             config.demo = Some(false);
         }
@@ -96,7 +101,8 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), String> {
         self.limits.check()?;
         self.pool.check()?;
-        self.entrances()?;
+        let listens: Vec<_> = self.entrances()?.into_iter().map(|entrance| entrance.listen).collect();
+        self.topics.check(&listens)?;
         self.cores()?;
         self.trusted_proxies().map(|_| ())
     }

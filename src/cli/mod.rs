@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod logs;
 mod serve;
+mod topics;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ use super::{config::Config, demo, logs};
 use crate::{
     router::Router,
     server::{Operations, Server},
+    topics,
 };
 
 /// Serves until a signal. The error is what to tell the user.
@@ -35,6 +36,11 @@ pub(super) fn run(config: Config) -> Result<(), String> {
 fn start(config: &Config) -> Result<Server, String> {
     let router = Router::new();
     let router = if config.demo() { demo::add(router, config.demo_blocking) } else { router };
+    let broker = config.topics.broker()?;
+    let router = match &broker {
+        Some(broker) => topics::routes(router, broker, config.topics.access()?),
+        None => router,
+    };
     let mut builder = Server::builder()
         .router(router)
         .limits(config.limits.clone())
@@ -46,6 +52,9 @@ fn start(config: &Config) -> Result<Server, String> {
         .trusted_proxies(config.trusted_proxies()?)
         .listen_options(config.listen_options())
         .operations(Operations::usual());
+    if let Some(broker) = &broker {
+        builder = builder.broker(broker);
+    }
     if config.access_log {
         builder = builder.hooks(logs::access_hooks());
     }
