@@ -148,7 +148,12 @@ fn an_id_of_another_store_or_of_none_is_told_and_the_stream_goes_on() {
 
 #[test]
 fn nothing_is_missed_or_repeated_by_one_who_comes_while_events_are_published() {
-    let (server, _) = with(|settings| settings.retention.events = 100_000);
+    let (server, _) = with(|settings| {
+        settings.retention.events = 100_000;
+        // The client here may be slower than the publisher.
+        settings.policy.mailbox_events = 100_000;
+        settings.policy.mailbox_bytes = usize::MAX;
+    });
     let stop = std::sync::atomic::AtomicBool::new(false);
     let stopping = StopAtEnd(&stop);
     std::thread::scope(|scope| {
