@@ -50,6 +50,7 @@ mod shard;
 mod table;
 #[cfg(test)]
 mod testing;
+mod tls;
 
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
 pub use handler::{Handler, Middleware, Next};
@@ -64,4 +65,6 @@ pub use route::{Dispatch, Route, delete, get, head, options, patch, post, put, s
 pub use router::{Group, Router, RouterError, RouterHandle};
 pub use server::{Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError};
 pub use table::RouteError;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 pub use windlass_actors as actors;
