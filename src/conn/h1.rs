@@ -60,6 +60,8 @@ pub(super) struct H1 {
     ended: bool,
     /// The last request's reply ends the connection: no further head is read.
     closing: bool,
+    /// The peer said that the last request read is its last, and nothing of it is to come.
+    last: bool,
     /// Bytes thrown away since nothing more is wanted.
     discarded: usize,
     /// When bytes or replies last moved.
@@ -179,6 +181,7 @@ impl H1 {
             promoted: false,
             ended: false,
             closing: false,
+            last: false,
             discarded: 0,
             touched: now,
         }
@@ -296,7 +299,8 @@ impl H1 {
             return;
         }
         if self.closing || matches!(self.reading, Reading::Nothing) {
-            io.end(Ending::Finish, "done");
+            let over = self.last && self.discarded == 0 && self.input.is_empty();
+            io.end(if over { Ending::Close } else { Ending::Finish }, "done");
         } else if self.ended && !self.held && self.may_take_requests(env, io) {
             // What is left of a request will never be complete.
             io.end(Ending::Finish, "peer");

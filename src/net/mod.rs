@@ -67,9 +67,22 @@ pub enum Ending {
     /// to [`Ending::Abort`] then, which closes without a reset once the write side is shut down: the kernel still
     /// delivers what a slow peer has not read.
     Finish,
+    /// Send what is queued, then close: the peer has said that it sends nothing more. Costs less than
+    /// [`Ending::Finish`], and a peer that does send more may see a reset. [`Carrier::received`] and
+    /// [`Carrier::ended`] are not called any more.
+    Close,
     /// Close at once; what is queued is lost. A TCP peer sees a reset, never a clean end, so that it takes no cut
     /// off message for a whole one (RFC 9112 §8).
     Abort,
+}
+
+impl Ending {
+    /// Says whether the connection ends once its outbox is empty, so that its last bytes and the FIN may share a
+    /// segment.
+    #[cfg(any(feature = "io-uring", feature = "epoll"))]
+    fn follows_last_bytes(self) -> bool {
+        matches!(self, Self::Finish | Self::Close)
+    }
 }
 
 /// What an engine reads off a connection after each call into it.
@@ -85,7 +98,7 @@ pub trait Link {
 /// Why a connection left its slot.
 #[derive(Debug)]
 pub enum Closed {
-    /// It ended as [`Ending::Finish`] asked, both sides done.
+    /// It ended as [`Ending::Finish`] or [`Ending::Close`] asked.
     Finished,
     /// It ended because [`Ending::Abort`] asked.
     Aborted,

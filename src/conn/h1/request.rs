@@ -26,6 +26,7 @@ impl H1 {
     /// Serves a request whose head is complete; `bytes` is exactly the head.
     pub(super) fn request(&mut self, env: &mut Env, io: &mut Io, head: &proto::Head, bytes: &[u8]) {
         let mut exchange = Exchange::new(head);
+        self.last = !exchange.keep_alive && head.framing().is_empty();
         exchange.keep_alive &= !env.is_draining() && !is_old(env, io);
         let Ok(method) = head.http_method(bytes) else { return self.reject(env, io, Reject::Method) };
         // The strict pass let only ASCII through.
@@ -235,6 +236,7 @@ impl H1 {
         let meta = Meta { exchange, target: None, kind: DispatchKind::Inline, started: env.now, record: None };
         let response = plain(status, text);
         self.reading = Reading::Nothing;
+        self.last = false;
         self.answer(env, io, meta, response.into());
     }
 }
