@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Env, Io, Outcome, Timer, h1::H1};
+use crate::metrics::TlsProtocol;
 
 /// A protocol's state machine on one connection: fed bytes, replies and timers, it writes to the outbox.
 pub(super) trait Protocol {
@@ -50,6 +51,19 @@ impl Spoken {
     /// Returns what every connection begins with.
     pub(super) fn new(is_proxied: bool, now: Instant) -> Self {
         Self::H1(H1::new(is_proxied, now))
+    }
+
+    /// Returns what a TLS handshake agreed on.
+    pub(super) fn agreed(protocol: TlsProtocol, env: &mut Env, _: &mut Io) -> Self {
+        match protocol {
+            TlsProtocol::H2 | TlsProtocol::Http11 | TlsProtocol::None => Self::new(false, env.now),
+        }
+    }
+
+    /// Answers a request that came unencrypted to a port that speaks TLS.
+    pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io) {
+        let Self::H1(h1) = self;
+        h1.refuse_plain(env, io);
     }
 }
 

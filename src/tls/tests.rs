@@ -1,4 +1,5 @@
 //! A session against a client, in memory.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 use std::{
     io::{Read, Write},
@@ -77,7 +78,7 @@ impl Ends {
         Ok(())
     }
 
-    fn from_client(&mut self) -> Vec<u8> {
+    fn sent_by_client(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.client.wants_write() {
             self.client.write_tls(&mut bytes).unwrap();
@@ -85,14 +86,14 @@ impl Ends {
         bytes
     }
 
-    fn from_server(&mut self) -> Vec<u8> {
+    fn sent_by_server(&mut self) -> Vec<u8> {
         let bytes = self.wire.slices().flatten().copied().collect();
         self.wire.clear();
         bytes
     }
 
     /// Hands bytes to the client, and takes what comes out of it.
-    fn to_client(&mut self, bytes: &[u8]) {
+    fn give_client(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
             self.client.read_tls(&mut rest).unwrap();
@@ -105,10 +106,10 @@ impl Ends {
     /// Moves bytes both ways until nothing moves.
     fn settle(&mut self, piece: usize) {
         loop {
-            let bytes = self.from_client();
+            let bytes = self.sent_by_client();
             self.receive(&bytes, piece).unwrap();
-            let answer = self.from_server();
-            self.to_client(&answer);
+            let answer = self.sent_by_server();
+            self.give_client(&answer);
             if bytes.is_empty() && answer.is_empty() {
                 return;
             }
@@ -161,9 +162,9 @@ fn small_replies_share_records_and_large_ones_wait_unsealed() {
     ends.plain.buffer().extend_from_slice(&[b'h'; 100]);
     ends.plain.share(vec![b'b'; 16_284].into());
     ends.seal();
-    let wire = ends.from_server();
+    let wire = ends.sent_by_server();
     assert_eq!(wire.len(), 16_384 + 22, "not one record");
-    ends.to_client(&wire);
+    ends.give_client(&wire);
     assert_eq!(ends.client_read().len(), 16_384);
     let body = vec![b'x'; 1 << 20];
     ends.plain.share(body.clone().into());
@@ -171,9 +172,9 @@ fn small_replies_share_records_and_large_ones_wait_unsealed() {
     while !ends.plain.is_empty() || ends.server.unsealed() > 0 {
         ends.seal();
         assert!(ends.wire.len() <= 64 * 1024 && ends.wire.buffer().capacity() <= 64 * 1024);
-        let wire = ends.from_server();
+        let wire = ends.sent_by_server();
         assert!(!wire.is_empty());
-        ends.to_client(&wire);
+        ends.give_client(&wire);
         read.extend(ends.client_read());
     }
     assert!(read == body);
@@ -205,9 +206,9 @@ fn alpn_is_agreed_on_or_refused() {
     assert_eq!(ends.agreed[0].protocol, TlsProtocol::Http11);
     config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
     let mut ends = Ends::new(&tls, &Arc::new(config));
-    let hello = ends.from_client();
+    let hello = ends.sent_by_client();
     assert_eq!(ends.receive(&hello, usize::MAX).unwrap_err().label, "no_application_protocol");
-    let answer = ends.from_server();
+    let answer = ends.sent_by_server();
     ends.client.read_tls(&mut &answer[..]).unwrap();
     let told = ends.client.process_new_packets().unwrap_err();
     assert_eq!(told, rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol));
@@ -221,7 +222,7 @@ fn close_notify_ends_each_direction_and_what_follows_is_ignored() {
         ends.settle(usize::MAX);
         ends.client.writer().write_all(b"last").unwrap();
         ends.client.send_close_notify();
-        let mut bytes = ends.from_client();
+        let mut bytes = ends.sent_by_client();
         bytes.extend_from_slice(b"\x17\x03\x03\x00\x05xxxxx and no record at all");
         ends.receive(&bytes, usize::MAX).unwrap();
         ends.receive(&bytes, 1).unwrap();
@@ -229,8 +230,8 @@ fn close_notify_ends_each_direction_and_what_follows_is_ignored() {
         ends.plain.buffer().extend_from_slice(b"answer");
         ends.seal();
         ends.server.close(&mut ends.wire);
-        let wire = ends.from_server();
-        ends.to_client(&wire);
+        let wire = ends.sent_by_server();
+        ends.give_client(&wire);
         assert_eq!(ends.client_read(), b"answer");
         let mut rest = Vec::new();
         assert_eq!(ends.client.reader().read_to_end(&mut rest).unwrap(), 0, "no close_notify came");
@@ -260,7 +261,7 @@ fn whatever_a_peer_sends_is_an_error_and_an_alert_and_never_a_panic() {
     let config = Arc::new(client_config(&chain, &version::TLS13));
     let (mut refused, mut alerts) = (0, 0);
     // Each byte of a hello changed, and the hello cut into records of a few bytes.
-    let hello = Ends::new(&tls, &config).from_client();
+    let hello = Ends::new(&tls, &config).sent_by_client();
     for at in 0..hello.len() {
         let mut bytes = hello.clone();
         bytes[at] ^= 0x55;
@@ -268,27 +269,27 @@ fn whatever_a_peer_sends_is_an_error_and_an_alert_and_never_a_panic() {
         if ends.receive(&bytes, usize::MAX).is_err() {
             refused += 1;
             // What is no record at all gets none.
-            let answer = ends.from_server();
+            let answer = ends.sent_by_server();
             assert!(answer.first().is_none_or(|kind| matches!(kind, 21 | 22)), "at {at}: {answer:?}");
             alerts += usize::from(!answer.is_empty());
         }
     }
     assert!(refused > 10 && alerts > refused / 2, "{alerts} alerts of {refused}");
     let mut ends = Ends::new(&tls, &config);
-    let hello = ends.from_client();
+    let hello = ends.sent_by_client();
     let fragments: Vec<u8> =
         hello[5..].chunks(3).flat_map(|part| [&[22, 3, 1, 0, part.len() as u8], part].concat()).collect();
     ends.receive(&fragments, 2).unwrap();
-    let answer = ends.from_server();
-    ends.to_client(&answer);
+    let answer = ends.sent_by_server();
+    ends.give_client(&answer);
     ends.settle(1);
     assert_eq!(ends.agreed.len(), 1, "a fragmented hello is a hello");
     // A record whose seal is broken.
     ends.client.writer().write_all(b"data").unwrap();
-    let mut bytes = ends.from_client();
+    let mut bytes = ends.sent_by_client();
     *bytes.last_mut().unwrap() ^= 1;
     assert_eq!(ends.receive(&bytes, usize::MAX).unwrap_err().label, "decrypt_error");
-    assert_eq!((ends.data.len(), ends.from_server()[0]), (0, 23), "an encrypted alert");
+    assert_eq!((ends.data.len(), ends.sent_by_server()[0]), (0, 23), "an encrypted alert");
 }
 
 #[test]
