@@ -3,10 +3,13 @@
 //! Each field says its unit, its default, why it exists and what a larger value costs. `None` in [`Timeouts`]
 //! switches a timer off; the field says what that costs.
 
+mod http2;
 #[cfg(feature = "cli")]
 mod text;
 
 use std::time::Duration;
+
+pub use http2::Http2Limits;
 
 /// Bounds on sizes and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Limits {
     /// Connections of the whole server. Default `None`: 0.8 of the open-file limit. At the limit the server stops
     /// accepting and the kernel's backlog holds the rest.
     pub connections: Option<usize>,
+    /// What one HTTP/2 connection may make the server hold and do.
+    pub http2: Http2Limits,
 }
 
 impl Default for Limits {
@@ -60,6 +65,7 @@ impl Default for Limits {
             discard_bytes: 256 * 1024,
             tls_handshakes: 1024,
             connections: None,
+            http2: Http2Limits::default(),
         }
     }
 }
@@ -82,7 +88,7 @@ impl Limits {
             Self { outbox_bytes: 0, .. } => wrong("outbox_bytes must be 1 at least"),
             Self { tls_handshakes: 0, .. } => wrong("tls_handshakes must be 1 at least"),
             Self { connections: Some(0), .. } => wrong("connections must be 1 at least"),
-            _ => Ok(()),
+            _ => self.http2.check(),
         }
     }
 }

@@ -15,7 +15,7 @@ use std::{
 
 use windlass_actors::{Pool, System};
 
-pub(crate) use cells::{Causes, Counter, DispatchKind, ShardCells, TlsProtocol, TlsVersion};
+pub(crate) use cells::{Causes, Counter, DispatchKind, ShardCells, TlsProtocol, TlsVersion, Wire};
 pub(crate) use families::{Family, UNMATCHED};
 pub use scrape::Collector;
 

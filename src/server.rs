@@ -61,6 +61,7 @@ pub struct Builder {
     metrics: bool,
     operations: Operations,
     engine: EngineKind,
+    http2: bool,
 }
 
 impl Builder {
@@ -78,6 +79,7 @@ impl Builder {
             metrics: true,
             operations: Operations::default(),
             engine: EngineKind::default(),
+            http2: true,
         }
     }
 
@@ -139,6 +141,13 @@ impl Builder {
         Self { engine, ..self }
     }
 
+    /// Says whether HTTP/2 is spoken with clients that begin with its preface, or ask for it in a TLS handshake. Default:
+    /// yes, where the build has it (feature `http2`).
+    #[must_use]
+    pub fn http2(self, http2: bool) -> Self {
+        Self { http2, ..self }
+    }
+
     /// Says whose forwarding headers are believed. Default: nobody's.
     #[must_use]
     pub fn trusted_proxies(self, trusted: TrustedProxies) -> Self {
@@ -192,6 +201,7 @@ impl Builder {
             metrics: metrics.clone(),
             context: Context { state: self.router.state, trusted: self.trusted },
             entrances: self.entrances.iter().map(|e| e.first.clone()).collect(),
+            http2: self.http2,
             senders: senders.clone(),
         };
         #[cfg(feature = "tls")]

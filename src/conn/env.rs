@@ -32,6 +32,8 @@ pub(crate) struct Common {
     pub(crate) context: Context,
     /// By listener: what its connections start with.
     pub(crate) entrances: Vec<Entrance>,
+    /// HTTP/2 is spoken with clients that begin with it.
+    pub(crate) http2: bool,
     /// The inboxes of all shards; there before the first socket is.
     pub(crate) senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
 }
@@ -43,6 +45,12 @@ pub(crate) struct Entrance {
     pub(crate) is_proxied: bool,
     /// A TLS handshake, behind the preamble if there is one.
     pub(crate) tls: Option<Tls>,
+}
+
+impl Entrance {
+    fn on_shard(&self, http2: bool) -> (bool, Option<Acceptor>) {
+        (self.is_proxied, self.tls.as_ref().map(|tls| tls.acceptor(http2)))
+    }
 }
 
 /// How a draining shard's connections ended.
@@ -78,6 +86,8 @@ pub(crate) struct Env {
     /// By listener: whether a PROXY preamble comes, and what begins handshakes.
     entrances: Vec<(bool, Option<Acceptor>)>,
     pub(super) handshakes: Handshakes,
+    /// HTTP/2 is spoken with clients that begin with it; never in a build without it.
+    pub(super) http2: bool,
     pub(super) cells: Arc<ShardCells>,
     metrics: Arc<Metrics>,
     pub(super) view: Arc<View>,
@@ -99,6 +109,7 @@ impl Env {
         let context = Arc::new(common.context.clone());
         let view = View::new(reader.load().clone(), context.clone());
         let shard = local.shard();
+        let http2 = common.http2 && cfg!(feature = "http2");
         Self {
             now,
             clock: now,
@@ -110,8 +121,9 @@ impl Env {
             limits: common.limits.clone(),
             timeouts: common.timeouts.clone(),
             hooks: common.hooks.clone(),
-            entrances: common.entrances.iter().map(|e| (e.is_proxied, e.tls.as_ref().map(Tls::acceptor))).collect(),
+            entrances: common.entrances.iter().map(|entrance| entrance.on_shard(http2)).collect(),
             handshakes: Handshakes::default(),
+            http2,
             cells: common.metrics.shards()[shard].clone(),
             metrics: common.metrics.clone(),
             view,

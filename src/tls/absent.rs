@@ -8,7 +8,7 @@ use crate::net::Outbox;
 pub(crate) enum Tls {}
 
 impl Tls {
-    pub(crate) fn acceptor(&self) -> Acceptor {
+    pub(crate) fn acceptor(&self, _: bool) -> Acceptor {
         match *self {}
     }
 }

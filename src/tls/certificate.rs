@@ -12,8 +12,9 @@ use rustls::{
 
 use super::{TlsError, validity};
 
-/// The protocols offered, the preferred one first (RFC 7301).
-const ALPN: &[&[u8]] = &[b"http/1.1"];
+/// The protocols by their names in ALPN (RFC 7301 §6).
+const HTTP2: &[u8] = b"h2";
+const HTTP11: &[u8] = b"http/1.1";
 
 /// Where a certificate or a key came from, as errors name it.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ impl Pem {
 /// A chain and its key that fit together, ready to serve.
 pub(super) struct Pair {
     pub(super) config: Arc<ServerConfig>,
+    /// The same, and HTTP/2 is offered first.
+    pub(super) with_http2: Arc<ServerConfig>,
     /// When the certificate ends, if that can be read.
     pub(super) expires: Option<SystemTime>,
 }
@@ -64,7 +67,10 @@ impl Pair {
             warn_of_dates(&chain.place, valid);
         }
         let config = config(provider, certified, ticketer).map_err(|error| TlsError::System(error.to_string()))?;
-        Ok(Self { config: Arc::new(config), expires: valid.map(|valid| valid.end) })
+        let mut with_http2 = config.clone();
+        with_http2.alpn_protocols.insert(0, HTTP2.to_vec());
+        let expires = valid.map(|valid| valid.end);
+        Ok(Self { config: Arc::new(config), with_http2: Arc::new(with_http2), expires })
     }
 }
 
@@ -137,7 +143,7 @@ fn config(
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(certified));
     let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
-    config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+    config.alpn_protocols = vec![HTTP11.to_vec()];
     // Tickets keep sessions at the clients; a cache here would be one that all shards lock.
     config.ticketer = ticketer.clone();
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::SystemTime};
 
-use rustls::{ServerConfig, crypto::aws_lc_rs::Ticketer, server::ProducesTickets};
+use rustls::{crypto::aws_lc_rs::Ticketer, server::ProducesTickets};
 use windlass_actors::{Publisher, Reader};
 
 use super::{
@@ -17,7 +17,7 @@ use crate::metrics::Causes;
 /// while serving. New handshakes take the new pair; connections that are there keep theirs and are not dropped.
 ///
 /// TLS 1.2 and 1.3, with session tickets whose keys rotate, and without 0-RTT data, which could be replayed. Clients
-/// agree on HTTP/1.1 by ALPN; those that name nothing known are refused, those that name nothing get it too.
+/// agree on HTTP/2 or HTTP/1.1 by ALPN; those that name neither are refused, those that name nothing get HTTP/1.1.
 ///
 /// ```no_run
 /// use windlass::{Server, Tls};
@@ -32,8 +32,7 @@ pub struct Tls(Arc<Shared>);
 
 struct Shared {
     files: Option<Files>,
-    latest: Publisher<ServerConfig>,
-    expires: Publisher<Option<SystemTime>>,
+    latest: Publisher<Pair>,
     /// One for all shards and all pairs: who comes back after a reload resumes.
     ticketer: Arc<dyn ProducesTickets>,
     reloads: Arc<Causes>,
@@ -79,14 +78,7 @@ impl Tls {
     }
 
     fn new(files: Option<Files>, pair: Pair, ticketer: Arc<dyn ProducesTickets>) -> Self {
-        let expires = Publisher::new(pair.expires);
-        Self(Arc::new(Shared {
-            files,
-            latest: Publisher::new(pair.config),
-            expires,
-            ticketer,
-            reloads: Arc::default(),
-        }))
+        Self(Arc::new(Shared { files, latest: Publisher::new(pair), ticketer, reloads: Arc::default() }))
     }
 
     /// Reads the files again and serves new handshakes with what they hold.
@@ -110,15 +102,13 @@ impl Tls {
 
     fn swap(&self, pair: Result<Pair, TlsError>) -> Result<(), TlsError> {
         self.0.reloads.add(if pair.is_ok() { "ok" } else { "refused" });
-        let pair = pair?;
-        self.0.expires.publish(pair.expires);
-        self.0.latest.publish(pair.config);
+        self.0.latest.publish(pair?);
         Ok(())
     }
 
     /// Returns when the certificate that is served expires, if its dates can be read.
     pub fn expires(&self) -> Option<SystemTime> {
-        *self.0.expires.latest()
+        self.0.latest.latest().expires
     }
 
     /// Says whether the pair is read from files.
@@ -136,9 +126,9 @@ impl Tls {
         self.0.reloads.clone()
     }
 
-    /// Makes what a shard begins handshakes with.
-    pub(crate) fn acceptor(&self) -> Acceptor {
-        Acceptor(self.0.latest.reader())
+    /// Makes what a shard begins handshakes with, which offer HTTP/2 or do not.
+    pub(crate) fn acceptor(&self, http2: bool) -> Acceptor {
+        Acceptor { latest: self.0.latest.reader(), http2 }
     }
 }
 
@@ -151,12 +141,16 @@ impl fmt::Debug for Tls {
 
 /// Begins handshakes with the latest pair; one for each shard.
 #[derive(Clone)]
-pub(crate) struct Acceptor(Reader<ServerConfig>);
+pub(crate) struct Acceptor {
+    latest: Reader<Pair>,
+    http2: bool,
+}
 
 impl Acceptor {
     /// Begins a session.
     pub(crate) fn begin(&mut self) -> Result<Session, Failure> {
-        Session::new(self.0.load().clone())
+        let pair = self.latest.load();
+        Session::new(if self.http2 { pair.with_http2.clone() } else { pair.config.clone() })
     }
 }
 

@@ -54,7 +54,7 @@ impl Ends {
         client.set_buffer_limit(None);
         Self {
             client,
-            server: tls.acceptor().begin().unwrap(),
+            server: tls.acceptor(true).begin().unwrap(),
             plain: Outbox::default(),
             wire: Outbox::default(),
             spare: Vec::new(),
@@ -200,10 +200,18 @@ fn sessions_resume_in_both_versions_and_across_a_new_pair() {
 fn alpn_is_agreed_on_or_refused() {
     let (tls, chain) = tls();
     let mut config = client_config(&chain, &version::TLS13);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let mut ends = Ends::new(&tls, &Arc::new(config.clone()));
-    ends.settle(usize::MAX);
-    assert_eq!(ends.agreed[0].protocol, TlsProtocol::Http11);
+    for (asked, http2, agreed) in [
+        (&["h2", "http/1.1"][..], true, TlsProtocol::H2),
+        (&["http/1.1", "h2"], true, TlsProtocol::H2),
+        (&["h2", "http/1.1"], false, TlsProtocol::Http11),
+        (&["http/1.1"], true, TlsProtocol::Http11),
+    ] {
+        config.alpn_protocols = asked.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let mut ends = Ends::new(&tls, &Arc::new(config.clone()));
+        ends.server = tls.acceptor(http2).begin().unwrap();
+        ends.settle(usize::MAX);
+        assert_eq!(ends.agreed[0].protocol, agreed, "{asked:?}");
+    }
     config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
     let mut ends = Ends::new(&tls, &Arc::new(config));
     let hello = ends.sent_by_client();

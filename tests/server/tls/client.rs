@@ -152,6 +152,35 @@ impl Client {
         std::mem::take(&mut self.received)
     }
 
+    /// Reads until these bytes have come, and throws everything up to their end away.
+    #[cfg(feature = "http2")]
+    #[track_caller]
+    pub(crate) fn until(&mut self, bytes: &[u8]) {
+        loop {
+            if let Some(at) = self.received.windows(bytes.len()).position(|window| window == bytes) {
+                self.received.drain(..at + bytes.len());
+                return;
+            }
+            assert!(self.read().unwrap() > 0, "the server closed before: {}", bytes.escape_ascii());
+        }
+    }
+
+    /// Reads one frame of HTTP/2; returns its type and length.
+    #[cfg(feature = "http2")]
+    #[track_caller]
+    pub(crate) fn frame(&mut self) -> (u8, usize) {
+        loop {
+            if let Some(&[high, middle, low, kind]) = self.received.first_chunk::<4>() {
+                let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+                if self.received.len() >= 9 + length {
+                    self.received.drain(..9 + length);
+                    return (kind, length);
+                }
+            }
+            assert!(self.read().unwrap() > 0, "the server closed within a frame");
+        }
+    }
+
     /// Sends `close_notify`.
     pub(crate) fn close(&mut self) {
         self.tls.send_close_notify();

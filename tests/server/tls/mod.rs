@@ -4,6 +4,8 @@ mod certificates;
 mod client;
 mod ends;
 mod handshakes;
+#[cfg(feature = "http2")]
+mod http2;
 mod requests;
 
 use std::sync::Arc;
