@@ -47,6 +47,7 @@ pub(crate) struct Agreed {
 }
 
 /// What comes out of a session.
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "there are no sessions without TLS"))]
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
     /// The handshake is done.

@@ -62,7 +62,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("io_uring", &["src/net/ring"]),
     ("mio", &["src/net/epoll"]),
     ("rustls", &["src/tls/"]),
-    ("rcgen", &["src/cli/dev_cert.rs"]),
+    ("rcgen", &["src/cli/dev_cert.rs", "src/tls/tests.rs"]),
     ("redb", &["src/replay/durable"]),
 ];
 

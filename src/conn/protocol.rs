@@ -78,9 +78,11 @@ impl Spoken {
 
     /// Answers a request that came unencrypted to a port that speaks TLS.
     pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io) {
-        if let Self::H1(h1) = self {
-            h1.refuse_plain(env, io);
-        }
+        #[cfg(feature = "http2")]
+        let Self::H1(h1) = self else { return };
+        #[cfg(not(feature = "http2"))]
+        let Self::H1(h1) = self;
+        h1.refuse_plain(env, io);
     }
 
     /// Returns HTTP/2, at its start: the client's preface has not been read.

@@ -74,6 +74,7 @@ impl DispatchKind {
 }
 
 /// A version of TLS.
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nothing is agreed on without TLS"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TlsVersion {
     Tls12,
@@ -81,6 +82,7 @@ pub(crate) enum TlsVersion {
 }
 
 /// What ALPN agreed on.
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nothing is agreed on without TLS"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TlsProtocol {
     H2,

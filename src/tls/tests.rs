@@ -4,11 +4,12 @@
 use std::{
     io::{Read, Write},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, version};
 
-use super::{Agreed, Event, Failure, Session, Tls, TlsError};
+use super::{Agreed, Event, Failure, Session, Tls, TlsError, validity};
 use crate::{
     metrics::{TlsProtocol, TlsVersion},
     net::Outbox,
@@ -339,4 +340,16 @@ fn pairs_that_do_not_work_are_named() {
     let bytes = Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
     assert!(matches!(bytes.reload(), Err(TlsError::NoFiles)));
     assert!(bytes.expires().is_some());
+}
+
+#[test]
+fn a_certificate_cut_anywhere_is_none() {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (rcgen::date_time_ymd(2024, 2, 29), rcgen::date_time_ymd(2051, 1, 1));
+    let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    assert_eq!(validity::of(certificate.der()), Some(at(1_709_164_800)..at(2_556_144_000)));
+    for length in 0..certificate.der().len() {
+        assert_eq!(validity::of(&certificate.der()[..length]), None, "{length}");
+    }
 }

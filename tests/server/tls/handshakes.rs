@@ -2,6 +2,7 @@
 
 use std::{io::Write, sync::Arc, thread, time::Duration};
 
+use prometheus::core::Collector as _;
 use rustls::{HandshakeKind, version};
 use windlass::{Limits, Timeouts, actors::Cores};
 
@@ -53,6 +54,19 @@ fn both_versions_shake_hands_and_resume() {
             served.metric(&format!("windlass_tls_sessions_total{{{labels}}}"))
         };
         assert_eq!((sessions("no"), sessions("yes")), (1.0, 2.0));
+    }
+}
+
+#[test]
+fn every_metric_of_tls_shows_up() {
+    let served = Served::new();
+    served.client().get("/static");
+    let page = served.client().get("/metrics").text();
+    let catalog = served.server.collector().desc().iter().map(|d| d.fq_name.clone()).collect::<Vec<_>>();
+    let names: Vec<_> = catalog.iter().filter(|name| name.starts_with("windlass_tls_")).collect();
+    assert_eq!(names.len(), 4);
+    for name in names {
+        assert!(page.contains(&format!("\n{name}{{")), "no {name} in {page}");
     }
 }
 
