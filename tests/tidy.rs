@@ -63,6 +63,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mio", &["src/net/epoll"]),
     ("rustls", &["src/tls/"]),
     ("rcgen", &["src/cli/dev_cert.rs", "src/tls/tests.rs"]),
+    ("serde_json", &["src/cli/demo"]),
     ("redb", &["src/replay/durable"]),
 ];
 

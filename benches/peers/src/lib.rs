@@ -6,10 +6,12 @@
 //! |---|---|
 //! | `GET /demo/plaintext` | `Hello, World!`, `text/plain` |
 //! | `GET /demo/json` | `{"message":"Hello, World!"}`, serialised for each request where the peer has a serialiser |
+//! | `GET /demo/items` | a page of a catalogue, about 1 KiB of JSON, serialised in the same way |
 //! | `GET /demo/work?ms=N` | `worked` after a sleep of N ms (at most 60000) that blocks nobody |
 //! | `POST /demo/echo` | the body |
 //!
 //! Everything else is 404. The peers know no limits and no time-outs: they are here to be compared with, not used.
 
 pub mod bare;
+pub mod items;
 pub mod workload;

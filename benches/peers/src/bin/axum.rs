@@ -12,13 +12,14 @@ use axum::{
     serve::ListenerExt,
 };
 use tokio::net::TcpListener;
-use windlass_peers::workload;
+use windlass_peers::{items, workload};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let router = Router::new()
         .route("/demo/plaintext", get(|| async { text(workload::HELLO) }))
         .route("/demo/json", get(|| async { Json(workload::message()) }))
+        .route("/demo/items", get(|| async { Json(&items::PAGE) }))
         .route("/demo/work", get(work))
         .route("/demo/echo", post(echo));
     let listener = TcpListener::bind(workload::listen_address()?).await?;

@@ -12,7 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use windlass_peers::workload;
+use windlass_peers::{items, workload};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
@@ -35,6 +35,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET, "/demo/plaintext") => reply(workload::TEXT, Bytes::from_static(workload::HELLO.as_bytes())),
         (&Method::GET, "/demo/json") => reply(workload::JSON, workload::message_bytes().into()),
+        (&Method::GET, "/demo/items") => reply(workload::JSON, items::bytes().into()),
         (&Method::GET, "/demo/work") => work(&request).await,
         (&Method::POST, "/demo/echo") => echo(request).await,
         _ => status(StatusCode::NOT_FOUND),
