@@ -1,6 +1,7 @@
 //! The workload every peer serves, and what the bare servers share.
 //!
-//! Each peer is one small binary `peer-NAME --listen ADDR` that serves, on one thread:
+//! Each peer is one small binary `peer-NAME --listen ADDR` that serves, on one thread (tonic instead the gRPC
+//! workload of [`echo`], also over TLS with `--tls-cert FILE --tls-key FILE`):
 //!
 //! | route | answer |
 //! |---|---|
@@ -9,7 +10,11 @@
 //! | `GET /demo/work?ms=N` | `worked` after a sleep of N ms (at most 60000) that blocks nobody |
 //! | `POST /demo/echo` | the body |
 //!
-//! Everything else is 404. The peers know no limits and no time-outs: they are here to be compared with, not used.
+//! Everything else is 404. HTTP/2 on a plain connection is spoken by axum, and by hyper with `--h2`. The peers know no limits and no time-outs: they are here to be compared with, not used.
 
 pub mod bare;
+#[cfg(feature = "grpc")]
+pub mod echo;
+#[cfg(feature = "grpc")]
+pub mod tls;
 pub mod workload;

@@ -1,4 +1,4 @@
-//! axum 0.8 on a current-thread tokio runtime.
+//! axum 0.8 on a current-thread tokio runtime; it tells HTTP/1.1 and HTTP/2 apart by itself.
 
 use std::io;
 
