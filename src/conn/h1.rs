@@ -21,7 +21,7 @@ use std::time::Instant;
 use http::StatusCode;
 
 use crate::{
-    conn::{Env, Io, Outcome, Timer, job},
+    conn::{Env, Io, Outcome, Protocol, Timer, job},
     net::Ending,
     proto::{
         h1::{self as proto, Reject, Search},
@@ -66,6 +66,108 @@ pub(super) struct H1 {
     touched: Instant,
 }
 
+impl Protocol for H1 {
+    fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
+        self.touched = env.now;
+        if self.input.is_empty() {
+            let used = self.consume(env, io, bytes);
+            self.input.extend_from_slice(&bytes[used..]);
+        } else {
+            self.input.extend_from_slice(bytes);
+            self.consume_input(env, io);
+        }
+    }
+
+    fn ended(&mut self, env: &mut Env, io: &mut Io) {
+        self.ended = true;
+        self.pump(env, io);
+    }
+
+    fn replied(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
+        self.touched = env.now;
+        if self.slots.fill(seq, outcome) {
+            self.pump(env, io);
+        }
+    }
+
+    fn pump(&mut self, env: &mut Env, io: &mut Io) {
+        self.flush(env, io);
+        self.consume_input(env, io);
+    }
+
+    fn sent(&mut self, env: &mut Env, io: &mut Io) {
+        self.touched = env.now;
+        self.pump(env, io);
+    }
+
+    fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
+        let rests = self.owes_nothing() && matches!(self.reading, Reading::Head) && !self.ended;
+        if rests {
+            self.touched = env.now;
+            io.wants_read = true;
+            self.start_idle(env, io);
+        }
+        rests
+    }
+
+    fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
+        match timer {
+            Timer::Stream => self.stream_idled(env, io),
+            Timer::Job => {
+                self.slots.expire(env.now, job::late);
+                self.pump(env, io);
+            }
+            Timer::Body => self.body_too_slow(env, io),
+            // Nobody who speaks HTTP is there.
+            _ if matches!(self.reading, Reading::Preamble) => io.end(Ending::Abort, timer.name()),
+            _ => self.refuse(env, io, StatusCode::REQUEST_TIMEOUT, "the request head came too slowly"),
+        }
+    }
+
+    fn settle(&mut self, env: &mut Env, io: &mut Io) {
+        if io.ending == Ending::Open {
+            self.settle_body(env, io);
+            self.note_end(env, io);
+        }
+        if io.ending != Ending::Open {
+            return io.timers.clear_requests();
+        }
+        io.wants_read = self.wants_read(env, io);
+        io.timers.set_at(Timer::Job, self.slots.deadline());
+        if self.is_idle() && !io.unsent && io.outbox.is_empty() {
+            self.start_idle(env, io);
+        } else {
+            io.timers.clear(Timer::Idle);
+        }
+        if self.waits_for_head(env, io) {
+            io.timers.start(Timer::Header, env.now, env.timeouts.header);
+        } else {
+            io.timers.clear(Timer::Header);
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        !self.slots.is_empty() || matches!(self.reading, Reading::Body(_))
+    }
+
+    fn doing(&self, io: &Io) -> &'static str {
+        match (self.slots.front().map(|slot| &slot.state), &self.reading) {
+            (Some(State::Waiting(_)), _) => "handler_running",
+            (Some(State::Streaming(_)), _) => "reply_streaming",
+            (_, Reading::Body(_)) => "body_incoming",
+            _ if io.unsent || !io.outbox.is_empty() => "reply_unsent",
+            _ if !self.input.is_empty() => "head_incoming",
+            _ => "idle",
+        }
+    }
+
+    fn closed(&mut self, env: &mut Env, io: &mut Io) {
+        self.close_slots(env, io);
+        self.drop_incoming(env, io);
+        self.reading = Reading::Nothing;
+    }
+}
+
 impl H1 {
     pub(super) fn new(is_proxied: bool, now: Instant) -> Self {
         Self {
@@ -80,38 +182,6 @@ impl H1 {
             discarded: 0,
             touched: now,
         }
-    }
-
-    /// Takes bytes.
-    pub(super) fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
-        self.touched = env.now;
-        if self.input.is_empty() {
-            let used = self.consume(env, io, bytes);
-            self.input.extend_from_slice(&bytes[used..]);
-        } else {
-            self.input.extend_from_slice(bytes);
-            self.consume_input(env, io);
-        }
-    }
-
-    /// Takes the peer's FIN: what it asked for is still answered.
-    pub(super) fn ended(&mut self, env: &mut Env, io: &mut Io) {
-        self.ended = true;
-        self.pump(env, io);
-    }
-
-    /// Takes a reply.
-    pub(super) fn replied(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
-        self.touched = env.now;
-        if self.slots.fill(seq, outcome) {
-            self.pump(env, io);
-        }
-    }
-
-    /// Goes on wherever something may go on: replies out, bodies in and out, requests that waited.
-    pub(super) fn pump(&mut self, env: &mut Env, io: &mut Io) {
-        self.flush(env, io);
-        self.consume_input(env, io);
     }
 
     fn consume_input(&mut self, env: &mut Env, io: &mut Io) {
@@ -212,49 +282,11 @@ impl H1 {
         self.refuse(env, io, reject.status(), reject.text());
     }
 
-    /// Takes a timer that ends a request.
-    pub(super) fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
-        match timer {
-            Timer::Stream => self.stream_idled(env, io),
-            Timer::Job => {
-                self.slots.expire(env.now, job::late);
-                self.pump(env, io);
-            }
-            Timer::Body => self.body_too_slow(env, io),
-            // Nobody who speaks HTTP is there.
-            _ if matches!(self.reading, Reading::Preamble) => io.end(Ending::Abort, timer.name()),
-            _ => self.refuse(env, io, StatusCode::REQUEST_TIMEOUT, "the request head came too slowly"),
-        }
-    }
-
     /// Lets the connection end with the reply that is last by now.
     fn close_after(&mut self) {
         self.closing = true;
         if matches!(self.reading, Reading::Head) {
             self.reading = Reading::Nothing;
-        }
-    }
-
-    /// Brings the connection's wishes and timers in line with the state after a call.
-    pub(super) fn settle(&mut self, env: &mut Env, io: &mut Io) {
-        if io.ending == Ending::Open {
-            self.settle_body(env, io);
-            self.note_end(env, io);
-        }
-        if io.ending != Ending::Open {
-            return io.timers.clear_requests();
-        }
-        io.wants_read = self.wants_read(env, io);
-        io.timers.set_at(Timer::Job, self.slots.deadline());
-        if self.is_idle() && !io.unsent && io.outbox.is_empty() {
-            self.start_idle(env, io);
-        } else {
-            io.timers.clear(Timer::Idle);
-        }
-        if self.waits_for_head(env, io) {
-            io.timers.start(Timer::Header, env.now, env.timeouts.header);
-        } else {
-            io.timers.clear(Timer::Header);
         }
     }
 
@@ -308,49 +340,8 @@ impl H1 {
         io.timers.set(Timer::Idle, self.touched, draining.or(env.timeouts.keep_alive));
     }
 
-    /// Takes note that the last reply has left; true if all there is to do is to wait for the next request.
-    pub(super) fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
-        let rests = self.owes_nothing() && matches!(self.reading, Reading::Head) && !self.ended;
-        if rests {
-            self.touched = env.now;
-            io.wants_read = true;
-            self.start_idle(env, io);
-        }
-        rests
-    }
-
-    /// Takes note that the peer took bytes.
-    pub(super) fn sent(&mut self, env: &mut Env, io: &mut Io) {
-        self.touched = env.now;
-        self.pump(env, io);
-    }
-
     /// Says whether no request has come whose reply is not written.
     pub(super) fn owes_nothing(&self) -> bool {
         self.slots.is_empty() && self.input.is_empty()
-    }
-
-    /// Says whether a request is in progress.
-    pub(super) fn is_active(&self) -> bool {
-        !self.slots.is_empty() || matches!(self.reading, Reading::Body(_))
-    }
-
-    /// Says what the connection was doing, for the drain's report.
-    pub(super) fn doing(&self, io: &Io) -> &'static str {
-        match (self.slots.front().map(|slot| &slot.state), &self.reading) {
-            (Some(State::Waiting(_)), _) => "handler_running",
-            (Some(State::Streaming(_)), _) => "reply_streaming",
-            (_, Reading::Body(_)) => "body_incoming",
-            _ if io.unsent || !io.outbox.is_empty() => "reply_unsent",
-            _ if !self.input.is_empty() => "head_incoming",
-            _ => "idle",
-        }
-    }
-
-    /// Takes the end of the connection: cancels what still runs for it.
-    pub(super) fn closed(&mut self, env: &mut Env, io: &mut Io) {
-        self.close_slots(env, io);
-        self.drop_incoming(env, io);
-        self.reading = Reading::Nothing;
     }
 }

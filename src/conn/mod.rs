@@ -1,12 +1,13 @@
 //! The connection actor: fed bytes, replies, deadlines and drain; answers with bytes to send.
 //!
-//! One shard owns a connection for its whole life. [`Connections`] makes and feeds them for an engine; a protocol's
-//! own state is in a file of its own ([`h1`]).
+//! One shard owns a connection for its whole life. [`Connections`] makes and feeds them for an engine; a protocol
+//! stands behind [`Protocol`], its state in a file of its own ([`h1`]).
 
 mod date;
 mod env;
 mod h1;
 mod job;
+mod protocol;
 mod run;
 mod timers;
 
@@ -27,7 +28,7 @@ use crate::{
 };
 
 pub(crate) use env::{Common, Env, Tally};
-use h1::H1;
+use protocol::{Protocol, Spoken};
 use timers::{Timer, Timers};
 
 /// Why a connection ended that was idle while the server drained.
@@ -103,7 +104,7 @@ impl Io {
 /// One connection.
 pub(crate) struct Conn {
     io: Io,
-    h1: H1,
+    spoken: Spoken,
 }
 
 impl Link for Conn {
@@ -122,9 +123,9 @@ impl Link for Conn {
 
 impl Conn {
     /// Feeds the protocol, then brings timers and counters in line with what it made of it.
-    fn feed(&mut self, env: &mut Env, feed: impl FnOnce(&mut H1, &mut Env, &mut Io)) {
-        feed(&mut self.h1, env, &mut self.io);
-        self.h1.settle(env, &mut self.io);
+    fn feed(&mut self, env: &mut Env, feed: impl FnOnce(&mut Spoken, &mut Env, &mut Io)) {
+        feed(&mut self.spoken, env, &mut self.io);
+        self.spoken.settle(env, &mut self.io);
         let io = &mut self.io;
         if !io.outbox.is_empty() {
             io.unsent = true;
@@ -139,7 +140,7 @@ impl Conn {
     }
 
     fn count_activity(&mut self, env: &Env) {
-        let active = self.h1.is_active();
+        let active = self.spoken.is_active();
         if active != self.io.active {
             self.io.active = active;
             if active { env.cells.active.add(1) } else { env.cells.active.sub(1) }
@@ -159,7 +160,7 @@ impl Connections {
 
     /// Takes a guest's or a worker's reply to one request of a connection.
     pub(crate) fn reply(&mut self, conn: &mut Conn, seq: u32, outcome: Outcome) {
-        conn.feed(&mut self.env, |h1, env, io| h1.replied(env, io, seq, outcome));
+        conn.feed(&mut self.env, |spoken, env, io| spoken.replied(env, io, seq, outcome));
     }
 
     /// Takes the replies of this shard's guests.
@@ -175,7 +176,7 @@ impl Connections {
 
     /// Tells a connection that one of its bodies has something for it.
     pub(crate) fn woken(&mut self, conn: &mut Conn) {
-        conn.feed(&mut self.env, H1::pump);
+        conn.feed(&mut self.env, Spoken::pump);
     }
 
     /// Returns when the next timer is due.
@@ -190,10 +191,10 @@ impl Connections {
 
     /// Looks at a connection's timers.
     pub(crate) fn look_at_timers(&mut self, conn: &mut Conn) {
-        conn.feed(&mut self.env, |h1, env, io| {
+        conn.feed(&mut self.env, |spoken, env, io| {
             if let Some(timer) = io.timers.due(env.now) {
                 io.timers.clear(timer);
-                expired(h1, env, io, timer);
+                expired(spoken, env, io, timer);
             }
         });
     }
@@ -215,7 +216,7 @@ impl Connections {
             conn.io.end(Ending::Abort, DRAINED);
             return;
         }
-        let doing = conn.h1.doing(&conn.io);
+        let doing = conn.spoken.doing(&conn.io);
         if doing == "idle" {
             // Nobody waits for anything on it.
             return conn.io.end(Ending::Abort, DRAINED);
@@ -233,7 +234,7 @@ impl Connections {
     }
 }
 
-fn expired(h1: &mut H1, env: &mut Env, io: &mut Io, timer: Timer) {
+fn expired(spoken: &mut Spoken, env: &mut Env, io: &mut Io, timer: Timer) {
     if timer == Timer::Idle && env.is_draining() {
         return io.end(Ending::Finish, DRAINED);
     }
@@ -241,7 +242,7 @@ fn expired(h1: &mut H1, env: &mut Env, io: &mut Io, timer: Timer) {
     match timer {
         Timer::Idle => io.end(Ending::Finish, timer.name()),
         Timer::Write | Timer::Linger => io.end(Ending::Abort, timer.name()),
-        Timer::Header | Timer::Body | Timer::Stream | Timer::Job => h1.expired(env, io, timer),
+        Timer::Header | Timer::Body | Timer::Stream | Timer::Job => spoken.expired(env, io, timer),
     }
 }
 
@@ -269,7 +270,7 @@ impl Carrier for Connections {
                 waker: None,
                 opened: self.env.now,
             },
-            h1: H1::new(is_proxied, self.env.now),
+            spoken: Spoken::new(is_proxied, self.env.now),
         };
         conn.feed(&mut self.env, |_, _, _| {});
         conn
@@ -277,11 +278,11 @@ impl Carrier for Connections {
 
     fn received(&mut self, _id: ConnId, conn: &mut Conn, bytes: &[u8]) {
         self.env.cells.received_bytes.add(bytes.len() as u64);
-        conn.feed(&mut self.env, |h1, env, io| h1.received(env, io, bytes));
+        conn.feed(&mut self.env, |spoken, env, io| spoken.received(env, io, bytes));
     }
 
     fn ended(&mut self, _id: ConnId, conn: &mut Conn) {
-        conn.feed(&mut self.env, H1::ended);
+        conn.feed(&mut self.env, Spoken::ended);
     }
 
     fn sent(&mut self, _id: ConnId, conn: &mut Conn, bytes: usize, drained: bool) {
@@ -290,13 +291,13 @@ impl Carrier for Connections {
             conn.io.unsent = false;
             conn.io.timers.clear(Timer::Write);
             // What follows most replies: nothing but the wait for the next request.
-            if conn.io.ending == Ending::Open && conn.h1.rests(&self.env, &mut conn.io) {
+            if conn.io.ending == Ending::Open && conn.spoken.rests(&self.env, &mut conn.io) {
                 return self.env.deadlines.schedule(conn.io.id, &conn.io.timers);
             }
         } else {
             conn.io.timers.set(Timer::Write, self.env.now, self.env.timeouts.write_stall);
         }
-        conn.feed(&mut self.env, H1::sent);
+        conn.feed(&mut self.env, Spoken::sent);
     }
 
     fn closed(&mut self, _id: ConnId, mut conn: Conn, why: Closed) {
@@ -316,7 +317,7 @@ impl Carrier for Connections {
         {
             tally.drained += 1;
         }
-        conn.h1.closed(env, &mut conn.io);
+        conn.spoken.closed(env, &mut conn.io);
     }
 
     fn accept_failed(&mut self, error: &std::io::Error) {

@@ -5,7 +5,9 @@
 //! tests and fuzzers drive the same code that both engines drive.
 //!
 //! - [`h1`]: HTTP/1.1 and 1.0 requests in, responses out.
+//! - [`h2`]: what begins an HTTP/2 connection.
 //! - [`proxy`]: the PROXY protocol preamble, versions 1 and 2.
 
 pub mod h1;
+pub mod h2;
 pub mod proxy;

@@ -1,0 +1,109 @@
+//! What a connection speaks: the interface every protocol stands behind, and the switch from one to the next.
+
+use std::time::Instant;
+
+use super::{Env, Io, Outcome, Timer, h1::H1};
+
+/// A protocol's state machine on one connection: fed bytes, replies and timers, it writes to the outbox.
+pub(super) trait Protocol {
+    /// Takes bytes.
+    fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]);
+
+    /// Takes the peer's FIN: what it asked for is still answered.
+    fn ended(&mut self, env: &mut Env, io: &mut Io);
+
+    /// Takes the reply to request number `seq`.
+    fn replied(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome);
+
+    /// Goes on wherever something may go on: a body has something, or somebody took something.
+    fn pump(&mut self, env: &mut Env, io: &mut Io);
+
+    /// Takes note that the peer took bytes.
+    fn sent(&mut self, env: &mut Env, io: &mut Io);
+
+    /// Takes note that everything queued has left; true if all there is to do is to wait for the next request. What
+    /// [`settle`](Self::settle) would do is done then.
+    fn rests(&mut self, env: &Env, io: &mut Io) -> bool;
+
+    /// Takes a timer of the protocol's own.
+    fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer);
+
+    /// Brings the connection's wishes and timers in line with the state after a call.
+    fn settle(&mut self, env: &mut Env, io: &mut Io);
+
+    /// Says whether a request is in progress.
+    fn is_active(&self) -> bool;
+
+    /// Says what the connection was doing, for the drain's report.
+    fn doing(&self, io: &Io) -> &'static str;
+
+    /// Takes the end of the connection: cancels what still runs for it.
+    fn closed(&mut self, env: &mut Env, io: &mut Io);
+}
+
+/// The protocol a connection speaks now.
+pub(super) enum Spoken {
+    H1(H1),
+}
+
+impl Spoken {
+    /// Returns what every connection begins with.
+    pub(super) fn new(is_proxied: bool, now: Instant) -> Self {
+        Self::H1(H1::new(is_proxied, now))
+    }
+}
+
+/// Calls the protocol that is spoken; a `match`, so that calls of the common one are inlined.
+macro_rules! spoken {
+    ($of:expr, $protocol:ident => $call:expr) => {
+        match $of {
+            Spoken::H1($protocol) => $call,
+        }
+    };
+}
+
+impl Protocol for Spoken {
+    fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
+        spoken!(self, p => p.received(env, io, bytes));
+    }
+
+    fn ended(&mut self, env: &mut Env, io: &mut Io) {
+        spoken!(self, p => p.ended(env, io));
+    }
+
+    fn replied(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
+        spoken!(self, p => p.replied(env, io, seq, outcome));
+    }
+
+    fn pump(&mut self, env: &mut Env, io: &mut Io) {
+        spoken!(self, p => p.pump(env, io));
+    }
+
+    fn sent(&mut self, env: &mut Env, io: &mut Io) {
+        spoken!(self, p => p.sent(env, io));
+    }
+
+    fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
+        spoken!(self, p => p.rests(env, io))
+    }
+
+    fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
+        spoken!(self, p => p.expired(env, io, timer));
+    }
+
+    fn settle(&mut self, env: &mut Env, io: &mut Io) {
+        spoken!(self, p => p.settle(env, io));
+    }
+
+    fn is_active(&self) -> bool {
+        spoken!(self, p => p.is_active())
+    }
+
+    fn doing(&self, io: &Io) -> &'static str {
+        spoken!(self, p => p.doing(io))
+    }
+
+    fn closed(&mut self, env: &mut Env, io: &mut Io) {
+        spoken!(self, p => p.closed(env, io));
+    }
+}

@@ -1,0 +1,3 @@
+//! HTTP/2 (RFC 9113), what the server looks at by itself, sans-I/O.
+
+pub mod preface;

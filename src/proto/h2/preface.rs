@@ -1,0 +1,43 @@
+//! The client's connection preface (RFC 9113 §3.4): a request no HTTP/1.1 server takes, so that the first bytes of
+//! a connection tell which protocol they begin.
+
+/// What a client that knows that the server speaks HTTP/2 sends first.
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How much of the preface the bytes of a connection begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// They are something else.
+    No,
+    /// They may become one.
+    Partly,
+    /// They do.
+    Whole,
+}
+
+/// Says whether a connection's first bytes are the preface, or may become it.
+pub fn begins(bytes: &[u8]) -> Begins {
+    let len = bytes.len().min(PREFACE.len());
+    match bytes[..len] == PREFACE[..len] {
+        false => Begins::No,
+        true if len < PREFACE.len() => Begins::Partly,
+        true => Begins::Whole,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_may_become_the_preface_and_nothing_else_may() {
+        for len in 0..PREFACE.len() {
+            assert_eq!(begins(&PREFACE[..len]), Begins::Partly);
+            let mut other = PREFACE[..len].to_vec();
+            other.push(PREFACE[len] ^ 1);
+            assert_eq!(begins(&other), Begins::No);
+        }
+        assert_eq!(begins(PREFACE), Begins::Whole);
+        assert_eq!(begins(&[PREFACE.as_slice(), b"more"].concat()), Begins::Whole);
+    }
+}
