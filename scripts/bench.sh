@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures CPU time per request of Windlass and of other servers, the same workload in one run.
 #
-# Needs wrk (Debian package wrk), taskset (util-linux) and two cores; NGINX joins when /usr/sbin/nginx exists.
+# Needs wrk (Debian package wrk), taskset (util-linux) and two cores; NGINX joins when /usr/sbin/nginx exists. The
+# scenarios h2-* need h2load and nghttp (nghttp2-client), grpc-* openssl.
 #
 # Every server runs on one thread pinned to --server-core, the client on --client-core. The passes of the servers are
 # interleaved (A B C A B C …), so that a change of the machine's speed hits all of them; the table has the medians.
@@ -19,8 +20,9 @@ usage() {
 usage: scripts/bench.sh [--quick] [--peers A,B] [--scenarios A,B] [--passes N] [--seconds S]
                         [--server-core N] [--client-core N] [--no-build]
   --quick        the most telling peers, short passes: under 2 minutes (after the build)
-  --peers        windlass hyper axum actix ntex may nginx tokio-bare ring-bare
+  --peers        windlass hyper axum actix ntex may tonic nginx tokio-bare ring-bare
   --scenarios    plain-64 pipelined-16 get-json churn-close post-4k idle-1000
+                 h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls
   --passes       measured passes of each server in each scenario (5; quick: 3)
   --seconds      length of one pass, whole seconds (3; quick: 1)
 USAGE
@@ -29,6 +31,7 @@ USAGE
 source scripts/lib/server.sh
 source scripts/bench/peers.sh
 source scripts/bench/scenarios.sh
+source scripts/bench/http2.sh
 
 passes=5 seconds=3 build=yes quick= chosen_peers= SERVER_CORE=0 CLIENT_CORE=1
 while (($#)); do
@@ -56,6 +59,8 @@ csv=$out/$(date -u +%Y%m%dT%H%M%SZ).csv
 check_machine() {
     need wrk wrk
     need taskset util-linux
+    [[ " ${SCENARIOS[*]}" != *" h2-"* ]] || need h2load nghttp2-client
+    [[ " ${SCENARIOS[*]}" != *" grpc-"* ]] || need openssl openssl
     (($(nproc) >= 2)) || die "two cores are needed: one for the server, one for the client"
     # NGINX, the idle connections and the client each need descriptors.
     ulimit -n "$(ulimit -Hn)"
@@ -78,12 +83,16 @@ start_peers() {
             continue
         fi
         pick_port
-        command_of "$peer" "$PORT"
+        command_of "$peer" "$PORT" "$1"
         start_server "$SERVER_CORE" "$PORT" "${COMMAND[@]}"
+        TARGET=127.0.0.1:$PORT
+        if [[ $peer == windlass && $1 =~ ^(h2|grpc)- ]] && ! speaks "$1"; then
+            say "  $peer: left out, it does not answer what $1 asks"
+            continue
+        fi
+        warm_up_scenario "$1" >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "$peer does not serve $1 as it must"; }
         port_of[$peer]=$PORT pid_of[$peer]=$SERVER_PID
         running+=("$peer")
-        TARGET=127.0.0.1:$PORT
-        warm_up_scenario "$1" >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "$peer does not serve $1 as it must"; }
     done
 }
 
@@ -111,6 +120,7 @@ run_all() {
     local scenario peer pass
     for scenario in "${SCENARIOS[@]}"; do
         say "$scenario"
+        [[ $scenario != grpc-* || -e $WORK/cert.pem ]] || make_pair
         start_peers "$scenario"
         for ((pass = 1; pass <= passes; pass++)); do
             for peer in "${running[@]}"; do measure "$scenario" "$peer" "$pass"; done

@@ -1,7 +1,7 @@
 # The servers that bench.sh compares. A new one: its name in PEERS, its role, its command, its version, what it lacks.
 
-PEERS=(windlass hyper axum actix ntex may nginx tokio-bare ring-bare)
-QUICK_PEERS=(windlass hyper nginx ring-bare)
+PEERS=(windlass hyper axum actix ntex may tonic nginx tokio-bare ring-bare)
+QUICK_PEERS=(windlass hyper tonic nginx ring-bare)
 
 # subject: what this project is about. peer: a server people use. bare: no framework. floor: the least possible.
 role_of() {
@@ -20,16 +20,25 @@ lacks() {
     case $1/$2 in
         nginx/post-4k) return 0 ;;  # no echo in NGINX itself
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
+        windlass/grpc-*) ! takes_certificates ;;
+        windlass/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
+        tonic/* | */h2-* | */grpc-*) return 0 ;;
         *) return 1 ;;
     esac
 }
 
-# Sets COMMAND to what serves the workload on one thread at a port.
+takes_certificates() { "$BIN/windlass" serve --help | grep -e --tls-cert >/dev/null; }
+
+# Sets COMMAND to what serves the workload of a scenario on one thread at a port.
 command_of() {
-    local listen=127.0.0.1:$2
-    case $1 in
-        windlass) COMMAND=("$BIN/windlass" serve --listen "$listen" --shards 1 --cores "$SERVER_CORE" --workers 1) ;;
-        nginx) nginx_config "$2" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
+    local listen=127.0.0.1:$2 tls=()
+    [[ $3 != grpc-* ]] || tls=(--tls-cert "$WORK/cert.pem" --tls-key "$WORK/key.pem")
+    case $1/$3 in
+        windlass/*) COMMAND=("$BIN/windlass" serve --listen "$listen" --shards 1 --cores "$SERVER_CORE" --workers 1 "${tls[@]}") ;;
+        hyper/h2-*) COMMAND=("$BIN/peer-hyper" --listen "$listen" --h2) ;;
+        tonic/*) COMMAND=("$BIN/peer-tonic" --listen "$listen" "${tls[@]}") ;;
+        nginx/h2-*) nginx_config "$2" http2 && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
+        nginx/*) nginx_config "$2" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
         *) COMMAND=("$BIN/peer-$1" --listen "$listen") ;;
     esac
 }
@@ -49,7 +58,7 @@ version_of() {
 # Version of a crate in Cargo.lock.
 locked() { grep -A1 "^name = \"$1\"\$" Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p' | paste -sd/; }
 
-# One process that is master and worker, so that one process id has all its CPU time.
+# nginx_config PORT [http2]: one process that is master and worker, so that one process id has all its CPU time.
 nginx_config() {
     cat >"$WORK/nginx.conf" <<CONFIG
 daemon off;
@@ -65,7 +74,7 @@ http {
     keepalive_timeout 300;
     client_body_temp_path $WORK; proxy_temp_path $WORK; fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
     server {
-        listen 127.0.0.1:$1 backlog=4096;
+        listen 127.0.0.1:$1 backlog=4096${2:+ $2};
         location = /demo/plaintext { default_type text/plain; return 200 'Hello, World!'; }
         location = /demo/json { default_type application/json; return 200 '{"message":"Hello, World!"}'; }
     }

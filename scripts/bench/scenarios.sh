@@ -4,7 +4,7 @@
 # wrk makes the plain ones, because everybody can repeat them; our own load generator makes what wrk cannot and
 # checks every byte. wrk does not look at bodies: warm_up_scenario has `load` check them before wrk is trusted.
 
-SCENARIOS=(plain-64 pipelined-16 get-json churn-close post-4k idle-1000)
+SCENARIOS=(plain-64 pipelined-16 get-json churn-close post-4k idle-1000 h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls)
 
 run_scenario() {
     case $1 in
@@ -14,6 +14,10 @@ run_scenario() {
         churn-close) with_load "$2" --churn ;;
         post-4k) with_load "$2" --path /demo/echo --body-bytes 4096 ;;
         idle-1000) with_load "$2" --idle 1000 ;;
+        h2-m100) with_h2load "$2" -m100 ;;
+        h2-m1) with_h2load "$2" -m1 ;;
+        grpc-unary-tls) with_grpc "$2" unary ;;
+        grpc-stream-tls) with_grpc "$2" stream ;;
         *) die "no such scenario: $1" ;;
     esac
 }
@@ -22,6 +26,7 @@ warm_up_scenario() {
     case $1 in
         plain-64) with_load 0.3 ;;
         get-json) with_load 0.3 --path /demo/json ;;
+        h2-*) check_h2 && run_scenario "$1" 0.3 ;;
         *) run_scenario "$1" 0.3 ;;
     esac
 }
