@@ -35,7 +35,7 @@ command_of() {
     [[ $3 != grpc-* ]] || tls=(--tls-cert "$WORK/cert.pem" --tls-key "$WORK/key.pem")
     case $1/$3 in
         windlass/*) COMMAND=("$BIN/windlass" serve --listen "$listen" --shards 1 --cores "$SERVER_CORE" --workers 1 "${tls[@]}") ;;
-        hyper/h2-*) COMMAND=("$BIN/peer-hyper" --listen "$listen" --h2) ;;
+        hyper/h2-* | axum/h2-*) COMMAND=("$BIN/peer-$1" --listen "$listen" --h2) ;;
         tonic/*) COMMAND=("$BIN/peer-tonic" --listen "$listen" "${tls[@]}") ;;
         nginx/h2-*) nginx_config "$2" http2 && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
         nginx/*) nginx_config "$2" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
