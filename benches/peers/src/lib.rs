@@ -10,7 +10,8 @@
 //! | `GET /demo/work?ms=N` | `worked` after a sleep of N ms (at most 60000) that blocks nobody |
 //! | `POST /demo/echo` | the body |
 //!
-//! Everything else is 404. hyper and axum speak HTTP/2 instead with `--h2` (prior knowledge). The peers know no limits and no time-outs: they are here to be compared with, not used.
+//! Everything else is 404. hyper and axum speak HTTP/2 instead with `--h2` (prior knowledge). The peers know no limits
+//! and no time-outs: they are here to be compared with, not used.
 
 pub mod bare;
 #[cfg(feature = "grpc")]
