@@ -55,7 +55,7 @@ pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
 pub use handler::{Handler, Middleware, Next};
 pub use hooks::{Hooks, RequestEnd, RequestStart};
 pub use http;
-pub use limits::{Limits, Timeouts};
+pub use limits::{Http2Limits, Limits, Timeouts};
 pub use metrics::{Collector, Snapshot};
 pub use net::{BindError, Listen, ListenOptions};
 pub use request::{Peer, Request, TrustedProxies};

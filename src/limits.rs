@@ -3,10 +3,13 @@
 //! Each field says its unit, its default, why it exists and what a larger value costs. `None` in [`Timeouts`]
 //! switches a timer off; the field says what that costs.
 
+mod http2;
 #[cfg(feature = "cli")]
 mod text;
 
 use std::time::Duration;
+
+pub use http2::Http2Limits;
 
 /// Bounds on sizes and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Limits {
     /// Connections of the whole server. Default `None`: 0.8 of the open-file limit. At the limit the server stops
     /// accepting and the kernel's backlog holds the rest.
     pub connections: Option<usize>,
+    /// What one HTTP/2 connection may make the server hold and do.
+    pub http2: Http2Limits,
 }
 
 impl Default for Limits {
@@ -55,6 +60,7 @@ impl Default for Limits {
             outbox_bytes: 256 * 1024,
             discard_bytes: 256 * 1024,
             connections: None,
+            http2: Http2Limits::default(),
         }
     }
 }
@@ -76,7 +82,7 @@ impl Limits {
             Self { body_window_bytes: 0, .. } => wrong("body_window_bytes must be 1 at least"),
             Self { outbox_bytes: 0, .. } => wrong("outbox_bytes must be 1 at least"),
             Self { connections: Some(0), .. } => wrong("connections must be 1 at least"),
-            _ => Ok(()),
+            _ => self.http2.check(),
         }
     }
 }

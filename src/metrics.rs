@@ -15,7 +15,7 @@ use std::{
 
 use windlass_actors::{Pool, System};
 
-pub(crate) use cells::{Causes, Counter, DispatchKind, ShardCells};
+pub(crate) use cells::{Causes, Counter, DispatchKind, ShardCells, Wire};
 pub(crate) use families::{Family, UNMATCHED};
 pub use scrape::Collector;
 

@@ -59,6 +59,7 @@ pub struct Builder {
     metrics: bool,
     operations: Operations,
     engine: EngineKind,
+    http2: bool,
 }
 
 impl Builder {
@@ -76,6 +77,7 @@ impl Builder {
             metrics: true,
             operations: Operations::default(),
             engine: EngineKind::default(),
+            http2: true,
         }
     }
 
@@ -137,6 +139,13 @@ impl Builder {
         Self { engine, ..self }
     }
 
+    /// Says whether HTTP/2 is spoken with clients that begin with its preface. Default: yes, where the build has it
+    /// (feature `http2`).
+    #[must_use]
+    pub fn http2(self, http2: bool) -> Self {
+        Self { http2, ..self }
+    }
+
     /// Says whose forwarding headers are believed. Default: nobody's.
     #[must_use]
     pub fn trusted_proxies(self, trusted: TrustedProxies) -> Self {
@@ -190,6 +199,7 @@ impl Builder {
             metrics: metrics.clone(),
             context: Context { state: self.router.state, trusted: self.trusted },
             proxied: self.entrances.iter().map(|e| e.proxied).collect(),
+            http2: self.http2,
             senders: senders.clone(),
         };
         let grace = common.timeouts.grace;

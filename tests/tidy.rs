@@ -56,7 +56,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("flume", &["actors/src/mailbox.rs"]),
     ("arc_swap", &["actors/src/snapshot.rs"]),
     ("httparse", &["src/proto/h1/"]),
-    ("h2", &["src/conn/h2.rs"]),
+    ("::h2", &["src/conn/h2/engine.rs"]),
     ("prometheus", &["src/metrics"]),
     ("io_uring", &["src/net/ring"]),
     ("mio", &["src/net/epoll"]),

@@ -33,6 +33,8 @@ pub(super) struct Config {
     pub(super) demo_blocking: bool,
     trusted_proxies: Vec<String>,
     backlog: Option<u32>,
+    /// HTTP/2 is spoken with clients that begin with it.
+    http2: Option<bool>,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) pool: PoolSettings,
@@ -134,6 +136,10 @@ impl Config {
 
     pub(super) fn trusted_proxies(&self) -> Result<TrustedProxies, String> {
         TrustedProxies::parse(&self.trusted_proxies).map_err(|error| format!("trusted_proxies: {error}"))
+    }
+
+    pub(super) fn http2(&self) -> bool {
+        self.http2.unwrap_or(true)
     }
 
     pub(super) fn demo(&self) -> bool {

@@ -41,6 +41,7 @@ fn start(config: &Config) -> Result<Server, String> {
         .timeouts(config.timeouts.clone())
         .pool(config.pool.clone())
         .engine(config.engine)
+        .http2(config.http2())
         .cores(config.cores()?)
         .trusted_proxies(config.trusted_proxies()?)
         .listen_options(config.listen_options())

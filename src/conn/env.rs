@@ -31,6 +31,8 @@ pub(crate) struct Common {
     pub(crate) context: Context,
     /// By listener: whether its connections start with a PROXY preamble.
     pub(crate) proxied: Vec<bool>,
+    /// HTTP/2 is spoken with clients that begin with it.
+    pub(crate) http2: bool,
     /// The inboxes of all shards; there before the first socket is.
     pub(crate) senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
 }
@@ -66,6 +68,8 @@ pub(crate) struct Env {
     pub(super) timeouts: Timeouts,
     pub(super) hooks: Hooks,
     pub(super) proxied: Vec<bool>,
+    /// HTTP/2 is spoken with clients that begin with it; never in a build without it.
+    pub(super) http2: bool,
     pub(super) cells: Arc<ShardCells>,
     metrics: Arc<Metrics>,
     pub(super) view: Arc<View>,
@@ -99,6 +103,7 @@ impl Env {
             timeouts: common.timeouts.clone(),
             hooks: common.hooks.clone(),
             proxied: common.proxied.clone(),
+            http2: common.http2 && cfg!(feature = "http2"),
             cells: common.metrics.shards()[shard].clone(),
             metrics: common.metrics.clone(),
             view,

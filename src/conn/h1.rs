@@ -25,6 +25,7 @@ use crate::{
     net::Ending,
     proto::{
         h1::{self as proto, Reject, Search},
+        h2::preface::{self, Begins},
         proxy,
     },
     request::Peer,
@@ -41,8 +42,19 @@ enum Reading {
     Head,
     /// A request's body.
     Body(Box<Incoming>),
+    /// The beginning of what may be the preface of HTTP/2.
+    Preface,
+    /// Another protocol's: they wait in `input` for it.
+    HandOver(Next),
     /// Nothing any more: what comes is thrown away.
     Nothing,
+}
+
+/// The protocol that takes the connection over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// HTTP/2, whose preface is the first of the bytes (RFC 9113 §3.3).
+    Http2,
 }
 
 /// The protocol's state.
@@ -52,6 +64,8 @@ pub(super) struct H1 {
     /// Bytes not parsed yet: a partial head, or what stands behind a request that has to wait.
     input: Vec<u8>,
     slots: Slots,
+    /// No request was read yet.
+    is_fresh: bool,
     /// The next request's head is complete and waits for earlier ones.
     held: bool,
     /// An async route was met.
@@ -60,6 +74,8 @@ pub(super) struct H1 {
     ended: bool,
     /// The last request's reply ends the connection: no further head is read.
     closing: bool,
+    /// The peer said that the last request read is its last, and nothing of it is to come.
+    last: bool,
     /// Bytes thrown away since nothing more is wanted.
     discarded: usize,
     /// When bytes or replies last moved.
@@ -175,10 +191,12 @@ impl H1 {
             search: Search::default(),
             input: Vec::new(),
             slots: Slots::default(),
+            is_fresh: true,
             held: false,
             promoted: false,
             ended: false,
             closing: false,
+            last: false,
             discarded: 0,
             touched: now,
         }
@@ -205,6 +223,8 @@ impl H1 {
                 Reading::Preamble => self.preamble(env, io, &bytes[at..]),
                 Reading::Head => self.head(env, io, &bytes[at..]),
                 Reading::Body(_) => self.body(env, io, &bytes[at..]),
+                Reading::Preface => self.preface(env, io, &bytes[at..]),
+                Reading::HandOver(_) => 0,
                 Reading::Nothing => self.discard(bytes.len() - at),
             };
             if used == 0 {
@@ -252,8 +272,12 @@ impl H1 {
             }
             Ok(Some(len)) => {
                 io.timers.clear(Timer::Header);
+                self.is_fresh = false;
                 self.request(env, io, &head, &bytes[..len]);
                 len
+            }
+            Err(_) if self.is_fresh && env.http2 && preface::begins(bytes) != Begins::No => {
+                self.preface(env, io, bytes)
             }
             Err(reject) => {
                 self.reject(env, io, reject);
@@ -262,6 +286,28 @@ impl H1 {
         };
         env.head = head;
         used
+    }
+
+    /// Looks how much of HTTP/2's preface is there: it is a head that HTTP/1.1 refuses, and some bytes more.
+    #[cold]
+    fn preface(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        self.reading = match preface::begins(bytes) {
+            Begins::Partly => Reading::Preface,
+            Begins::Whole => Reading::HandOver(Next::Http2),
+            Begins::No => {
+                self.reject(env, io, Reject::VersionUnsupported);
+                return bytes.len();
+            }
+        };
+        0
+    }
+
+    /// Returns the protocol that takes over, the bytes for it, and whether the peer has sent FIN.
+    pub(super) fn take_next(&mut self) -> Option<(Next, Vec<u8>, bool)> {
+        match self.reading {
+            Reading::HandOver(next) => Some((next, std::mem::take(&mut self.input), self.ended)),
+            _ => None,
+        }
     }
 
     /// Only safe methods may overlap (RFC 9112 §9.3.2); an interim `100` must not overtake an earlier reply.
@@ -296,7 +342,8 @@ impl H1 {
             return;
         }
         if self.closing || matches!(self.reading, Reading::Nothing) {
-            io.end(Ending::Finish, "done");
+            let over = self.last && self.discarded == 0 && self.input.is_empty();
+            io.end(if over { Ending::Close } else { Ending::Finish }, "done");
         } else if self.ended && !self.held && self.may_take_requests(env, io) {
             // What is left of a request will never be complete.
             io.end(Ending::Finish, "peer");
@@ -307,7 +354,8 @@ impl H1 {
         match self.reading {
             Reading::Preamble => true,
             Reading::Head => self.has_part_of_head() && !self.held && self.may_take_requests(env, io),
-            Reading::Body(_) | Reading::Nothing => false,
+            Reading::Preface => true,
+            Reading::Body(_) | Reading::HandOver(_) | Reading::Nothing => false,
         }
     }
 
@@ -317,7 +365,7 @@ impl H1 {
         }
         let has_room = self.input.len() < env.limits.head_bytes;
         match &self.reading {
-            Reading::Preamble => true,
+            Reading::Preamble | Reading::Preface | Reading::HandOver(_) => true,
             Reading::Nothing => self.discarded < env.limits.discard_bytes,
             Reading::Head => has_room && (self.input.is_empty() || !self.held) && self.may_take_requests(env, io),
             Reading::Body(incoming) => has_room && !incoming.is_paused(),

@@ -3,10 +3,16 @@
 //! One shard owns a connection for its whole life. [`Connections`] makes and feeds them for an engine; a protocol
 //! stands behind [`Protocol`], its state in a file of its own ([`h1`]).
 
+mod account;
+mod answers;
 mod date;
 mod env;
 mod h1;
+#[cfg(feature = "http2")]
+mod h2;
 mod job;
+mod pace;
+mod params;
 mod protocol;
 mod run;
 mod timers;
@@ -125,6 +131,7 @@ impl Conn {
     /// Feeds the protocol, then brings timers and counters in line with what it made of it.
     fn feed(&mut self, env: &mut Env, feed: impl FnOnce(&mut Spoken, &mut Env, &mut Io)) {
         feed(&mut self.spoken, env, &mut self.io);
+        self.spoken.hand_over(env, &mut self.io);
         self.spoken.settle(env, &mut self.io);
         let io = &mut self.io;
         if !io.outbox.is_empty() {
@@ -235,14 +242,22 @@ impl Connections {
 }
 
 fn expired(spoken: &mut Spoken, env: &mut Env, io: &mut Io, timer: Timer) {
+    if timer == Timer::Own {
+        // The protocol counts what it does then.
+        return spoken.expired(env, io, timer);
+    }
     if timer == Timer::Idle && env.is_draining() {
-        return io.end(Ending::Finish, DRAINED);
+        io.end(Ending::Finish, DRAINED);
+        return spoken.farewell(env, io);
     }
     env.cells.timeouts.add(timer.name());
     match timer {
-        Timer::Idle => io.end(Ending::Finish, timer.name()),
+        Timer::Idle => {
+            io.end(Ending::Finish, timer.name());
+            spoken.farewell(env, io);
+        }
         Timer::Write | Timer::Linger => io.end(Ending::Abort, timer.name()),
-        Timer::Header | Timer::Body | Timer::Stream | Timer::Job => spoken.expired(env, io, timer),
+        Timer::Header | Timer::Body | Timer::Stream | Timer::Job | Timer::Own => spoken.expired(env, io, timer),
     }
 }
 

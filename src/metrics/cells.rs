@@ -73,6 +73,26 @@ impl DispatchKind {
     }
 }
 
+/// Which protocol a request came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// HTTP/1.1 or 1.0.
+    H1,
+    /// HTTP/2.
+    H2,
+}
+
+impl Wire {
+    pub(crate) const ALL: [Self; 2] = [Self::H1, Self::H2];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::H1 => "h1",
+            Self::H2 => "h2",
+        }
+    }
+}
+
 /// The cells of one shard, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -85,7 +105,7 @@ pub(crate) struct ShardCells {
     pub(crate) sent_bytes: Counter,
     /// Connections that left pure-inline mode.
     pub(crate) promoted: Counter,
-    dispatched: [Counter; DispatchKind::ALL.len()],
+    dispatched: [[Counter; DispatchKind::ALL.len()]; Wire::ALL.len()],
     /// Connections by why they closed.
     pub(crate) closes: Causes,
     /// Requests and connections ended by a timer, by which.
@@ -101,11 +121,11 @@ pub(crate) struct ShardCells {
 }
 
 impl ShardCells {
-    pub(crate) fn dispatched(&self, kind: DispatchKind) -> &Counter {
-        &self.dispatched[kind as usize]
+    pub(crate) fn dispatched(&self, wire: Wire, kind: DispatchKind) -> &Counter {
+        &self.dispatched[wire as usize][kind as usize]
     }
 
     pub(crate) fn dispatched_total(&self) -> u64 {
-        self.dispatched.iter().map(Counter::value).sum()
+        self.dispatched.iter().flatten().map(Counter::value).sum()
     }
 }

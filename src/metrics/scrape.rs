@@ -11,7 +11,7 @@ use prometheus::{
 use super::{
     Metrics,
     catalog::{self, Metric},
-    cells::{Causes, Counter, DispatchKind, ShardCells},
+    cells::{Causes, Counter, DispatchKind, ShardCells, Wire},
     families::{BOUNDS_MICROS, CLASSES, Family, RouteCells},
 };
 
@@ -96,9 +96,10 @@ fn dispatch(page: &mut Page, metrics: &Metrics) {
     let promoted: u64 = metrics.shards().iter().map(|s| s.promoted.value()).sum();
     page.add(&catalog::PROMOTED, &[], promoted as f64);
     for (shard, cells) in metrics.shards().iter().enumerate() {
-        for kind in DispatchKind::ALL {
-            let labels = [kind.name(), "h1", &shard.to_string()];
-            page.add(&catalog::DISPATCHED, &labels, cells.dispatched(kind).value() as f64);
+        let shard = shard.to_string();
+        for (wire, kind) in Wire::ALL.into_iter().flat_map(|wire| DispatchKind::ALL.map(|kind| (wire, kind))) {
+            let labels = [kind.name(), wire.name(), shard.as_str()];
+            page.add(&catalog::DISPATCHED, &labels, cells.dispatched(wire, kind).value() as f64);
         }
     }
 }

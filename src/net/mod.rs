@@ -67,9 +67,22 @@ pub enum Ending {
     /// to [`Ending::Abort`] then, which closes without a reset once the write side is shut down: the kernel still
     /// delivers what a slow peer has not read.
     Finish,
+    /// Send what is queued, then close: the peer has said that it sends nothing more. Costs less than
+    /// [`Ending::Finish`], and a peer that does send more may see a reset. [`Carrier::received`] and
+    /// [`Carrier::ended`] are not called any more.
+    Close,
     /// Close at once; what is queued is lost. A TCP peer sees a reset, never a clean end, so that it takes no cut
     /// off message for a whole one (RFC 9112 §8).
     Abort,
+}
+
+impl Ending {
+    /// Says whether the connection ends once its outbox is empty, so that its last bytes and the FIN may share a
+    /// segment.
+    #[cfg(any(feature = "io-uring", feature = "epoll"))]
+    fn follows_last_bytes(self) -> bool {
+        matches!(self, Self::Finish | Self::Close)
+    }
 }
 
 /// What an engine reads off a connection after each call into it.
@@ -85,7 +98,7 @@ pub trait Link {
 /// Why a connection left its slot.
 #[derive(Debug)]
 pub enum Closed {
-    /// It ended as [`Ending::Finish`] asked, both sides done.
+    /// It ended as [`Ending::Finish`] or [`Ending::Close`] asked.
     Finished,
     /// It ended because [`Ending::Abort`] asked.
     Aborted,
@@ -133,7 +146,8 @@ pub struct EngineOptions {
     /// Receive buffers shared by all connections of the shard; the ring rounds up to a power of two. The epoll
     /// engine has a single one: it reads in one turn about as much as so many would hold.
     pub buffers: u16,
-    /// Size of one receive buffer, bytes; the epoll engine's single one has sixteen times this.
+    /// Size of one receive buffer, bytes: a request of 4 KiB and its head fit. The epoll engine's single one has eight
+    /// times this.
     pub buffer_bytes: usize,
     /// Bytes read and thrown away at most after a connection's write side was shut down.
     pub linger_bytes: usize,
@@ -147,8 +161,8 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             max_connections: 16_384,
-            buffers: 1024,
-            buffer_bytes: 4096,
+            buffers: 512,
+            buffer_bytes: 8192,
             linger_bytes: 256 * 1024,
             batch: 1024,
             accepts_per_turn: 16,

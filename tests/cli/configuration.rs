@@ -12,6 +12,7 @@ access_log = true
 demo = false
 trusted_proxies = ["127.0.0.0/8", "::1", "unix"]
 backlog = 100
+http2 = false
 
 [[listener]]
 address = "127.0.0.1:0"
@@ -29,6 +30,17 @@ pipelined = 5
 outbox_bytes = 1000
 discard_bytes = 1000
 connections = 100
+
+[limits.http2]
+streams = 10
+stream_window_bytes = 1000
+connection_window_bytes = 100000
+header_list_bytes = 1000
+header_table_bytes = 1000
+pending_resets = 10
+local_resets = 10
+stream_buffer_bytes = 1000
+outbound_bytes = 100000
 
 [timeouts]
 header = "5s"

@@ -10,6 +10,8 @@ mod bodies;
 mod dispatch;
 mod drain;
 mod engine;
+#[cfg(feature = "http2")]
+mod h2;
 mod hooks;
 mod layers;
 mod limits;

@@ -328,13 +328,28 @@ fn a_finished_connection_waits_for_its_peer_only_so_long() {
     let server = server(|t| t.linger = SHORT);
     let mut peer = connect(&server);
     let began = Instant::now();
-    peer.send("GET /static HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    peer.send("GET /static HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx");
     assert!(peer.reply().closes());
     peer.expect_close();
     assert!(began.elapsed() < SHORT, "the server's FIN is not delayed");
     eventually("it is closed", || server.metrics().connections == 0);
     expect_window(began, SHORT);
     expect_counted(&server, "linger", 1.0);
+}
+
+#[test]
+fn a_peer_that_said_it_sends_nothing_more_is_not_waited_for() {
+    let server = server(|_| {});
+    for (last, reply) in
+        [("GET /static HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", 200), ("GET / HTTP/1.0\r\n\r\n", 404)]
+    {
+        let mut peer = connect(&server);
+        peer.send(last);
+        assert_eq!(peer.reply().status, reply);
+        peer.expect_close();
+        eventually("it is closed", || server.metrics().connections == 0);
+    }
+    expect_counted(&server, "linger", 0.0);
 }
 
 #[test]
@@ -357,7 +372,7 @@ fn a_slow_reader_gets_all_of_a_last_reply_beyond_the_linger() {
         server_with(Router::new().route(get("/", |_: Request| vec![b'x'; 600 * 1024])), |t| t.linger = SHORT);
     let mut peer = connect(&server);
     peer.set_receive_buffer(128 * 1024);
-    peer.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+    peer.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx");
     // The server's kernel has all of it; the peer has read nothing.
     expect_served_and_closed(&server);
     expect_counted(&server, "linger", 1.0);

@@ -77,7 +77,7 @@ impl<L: Link> Conn<L> {
         match self.link.ending() {
             Ending::Open => self.link.wants_read(),
             Ending::Finish => self.linger_bytes > 0,
-            Ending::Abort => false,
+            Ending::Close | Ending::Abort => false,
         }
     }
 

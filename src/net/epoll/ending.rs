@@ -1,7 +1,7 @@
 //! How connections, and the engine, come to their end.
 
 use super::Epoll;
-use crate::net::{Carrier, Closed, ConnId, Link};
+use crate::net::{Carrier, Closed, ConnId, Ending, Link};
 
 impl<L: Link> Epoll<L> {
     /// Ends a connection that is finishing, as far as it is: nothing while bytes are queued; then the write side;
@@ -13,6 +13,10 @@ impl<L: Link> Epoll<L> {
         }
         if conn.ended {
             // Closing sends the FIN.
+            self.close(carrier, id, Closed::Finished);
+        } else if conn.link.ending() == Ending::Close {
+            // Closing alone would, with bytes unread, take back what is not sent yet.
+            conn.shutdown();
             self.close(carrier, id, Closed::Finished);
         } else if conn.linger_bytes == 0 {
             conn.shutdown();

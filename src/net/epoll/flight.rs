@@ -38,7 +38,17 @@ impl Flight {
     }
 
     /// Sends what is left and what the outbox holds, up to the limits of one send.
-    pub(super) fn send(&mut self, fd: BorrowedFd<'_>, outbox: &mut Outbox, spares: &mut Spares) -> Result<Sent> {
+    ///
+    /// With `last`, the end of the stream follows: the kernel may keep the bytes until then, so that both leave as
+    /// one segment.
+    pub(super) fn send(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        outbox: &mut Outbox,
+        spares: &mut Spares,
+        last: bool,
+    ) -> Result<Sent> {
+        let flags = if last { FLAGS | SendFlags::MORE } else { FLAGS };
         let rest = self.0.as_ref().map(|(segment, sent)| &segment.as_slice()[*sent..]);
         let mut slices = [IoSlice::new(&[]); MAX_SEGMENTS];
         let (mut count, mut offered) = (0, 0);
@@ -52,8 +62,8 @@ impl Flight {
         }
         let bytes = match &slices[..count] {
             [] => 0,
-            [one] => rustix::net::send(fd, one, FLAGS)?,
-            many => rustix::net::sendmsg(fd, many, &mut SendAncillaryBuffer::default(), FLAGS)?,
+            [one] => rustix::net::send(fd, one, flags)?,
+            many => rustix::net::sendmsg(fd, many, &mut SendAncillaryBuffer::default(), flags)?,
         };
         self.forget(bytes, outbox, spares);
         Ok(Sent { bytes, whole: bytes == offered })
@@ -98,7 +108,7 @@ mod tests {
         }
         let (mut back, mut short) = (Vec::new(), 0);
         while !flight.is_empty() || !outbox.is_empty() {
-            match flight.send(ours.as_fd(), &mut outbox, &mut spares) {
+            match flight.send(ours.as_fd(), &mut outbox, &mut spares, false) {
                 Ok(sent) => short += usize::from(!sent.whole),
                 Err(error) => assert_eq!(error, rustix::io::Errno::AGAIN),
             }

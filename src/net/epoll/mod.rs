@@ -31,7 +31,7 @@ use crate::net::{Carrier, Closed, ConnId, Engine, EngineOptions, Link, Wait, slo
 
 /// How many receive buffers of the ring the one buffer is as large as: it is read into again and again, so a large
 /// one costs no more memory than is touched, and saves calls where much comes.
-const BUFFERS_IN_ONE: usize = 16;
+const BUFFERS_IN_ONE: usize = 8;
 
 /// The sockets of one shard, driven by epoll; `L` is the carrier's connection.
 ///

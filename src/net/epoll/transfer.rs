@@ -97,7 +97,8 @@ impl<L: Link> Epoll<L> {
             if !conn.writable {
                 return;
             }
-            let sent = conn.flight.send(conn.fd.as_fd(), conn.link.outbox(), &mut self.spares);
+            let last = conn.link.ending().follows_last_bytes();
+            let sent = conn.flight.send(conn.fd.as_fd(), conn.link.outbox(), &mut self.spares, last);
             match sent {
                 Ok(sent) if sent.bytes > 0 => self.sent(carrier, id, sent.bytes, sent.whole),
                 Ok(_) => return self.close(carrier, id, Closed::Failed(io::ErrorKind::WriteZero.into())),

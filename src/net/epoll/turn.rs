@@ -96,7 +96,7 @@ impl<L: Link> Epoll<L> {
         let Some(conn) = self.slots.find(id) else { return };
         match conn.link.ending() {
             Ending::Open => {}
-            Ending::Finish => self.finish(carrier, id),
+            Ending::Finish | Ending::Close => self.finish(carrier, id),
             Ending::Abort => return self.close(carrier, id, Closed::Aborted),
         }
         self.resume(id);

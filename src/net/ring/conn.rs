@@ -47,6 +47,8 @@ pub(super) struct Conn<L> {
     pub(super) sending: bool,
     /// The peer sent FIN.
     pub(super) ended: bool,
+    /// Nothing was received yet.
+    pub(super) fresh: bool,
     /// It is on the ring's list of those to look at.
     pub(super) dirty: bool,
     /// Bytes that may still be discarded.
@@ -63,6 +65,7 @@ impl<L: Link> Conn<L> {
             flight: Flight::Empty,
             sending: false,
             ended: false,
+            fresh: true,
             dirty: false,
             linger_bytes,
         }
@@ -91,7 +94,7 @@ impl<L: Link> Conn<L> {
         match self.link.ending() {
             Ending::Open => self.link.wants_read(),
             Ending::Finish => self.linger_bytes > 0,
-            Ending::Abort => false,
+            Ending::Close | Ending::Abort => false,
         }
     }
 

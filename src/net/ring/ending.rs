@@ -9,7 +9,7 @@ use super::{
     conn::{Phase, Receive},
     ops::{self, Kind, Tag},
 };
-use crate::net::{Carrier, Closed, ConnId, Link};
+use crate::net::{Carrier, Closed, ConnId, Ending, Link};
 
 /// How long dropping a ring waits for the kernel at most. It needs microseconds.
 const DRAIN_LIMIT: Duration = Duration::from_millis(500);
@@ -24,6 +24,10 @@ impl<L: Link> Ring<L> {
         }
         if conn.ended {
             // Closing sends the FIN.
+            self.close(carrier, id, Closed::Finished);
+        } else if conn.link.ending() == Ending::Close {
+            // Closing alone would, with bytes unread, take back what is not sent yet.
+            conn.shutdown(Shutdown::Write);
             self.close(carrier, id, Closed::Finished);
         } else if conn.linger_bytes == 0 {
             conn.shutdown(Shutdown::Write);

@@ -67,19 +67,22 @@ impl Flight {
 
     /// Builds the entry that sends what is left; `None` when nothing is.
     ///
-    /// The entry points into this flight: it must neither be loaded, advanced nor dropped until the completion.
-    pub(super) fn entry(&mut self, fd: BorrowedFd<'_>, tag: Tag) -> Option<squeue::Entry> {
+    /// With `last`, the end of the stream follows: the kernel may keep the bytes until then, so that both leave as
+    /// one segment. The entry points into this flight: it must neither be loaded, advanced nor dropped until the
+    /// completion.
+    pub(super) fn entry(&mut self, fd: BorrowedFd<'_>, tag: Tag, last: bool) -> Option<squeue::Entry> {
         let fd = Fd(fd.as_raw_fd());
+        let flags = if last { FLAGS | libc::MSG_MORE } else { FLAGS };
         let entry = match self {
             Self::Empty => return None,
             Self::One { segment, sent } => {
                 let rest = &segment.as_slice()[*sent..];
                 let len = rest.len().min(MAX_SEND_BYTES) as u32;
-                opcode::Send::new(fd, rest.as_ptr(), len).flags(FLAGS).build()
+                opcode::Send::new(fd, rest.as_ptr(), len).flags(flags).build()
             }
             Self::Many(gather) => {
                 gather.point();
-                opcode::SendMsg::new(fd, &raw const gather.header).flags(FLAGS as u32).build()
+                opcode::SendMsg::new(fd, &raw const gather.header).flags(flags as u32).build()
             }
         };
         Some(entry.user_data(tag.pack()))

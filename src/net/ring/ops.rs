@@ -73,6 +73,13 @@ pub(super) fn receive(fd: BorrowedFd<'_>, group: u16, tag: Tag) -> squeue::Entry
     opcode::RecvMulti::new(Fd(fd.as_raw_fd()), group).build().user_data(tag.pack())
 }
 
+/// Receives once into a buffer of `group`.
+pub(super) fn receive_once(fd: BorrowedFd<'_>, group: u16, tag: Tag) -> squeue::Entry {
+    // The length is that of the buffer chosen.
+    let receive = opcode::Recv::new(Fd(fd.as_raw_fd()), std::ptr::null_mut(), 0).buf_group(group);
+    receive.build().flags(squeue::Flags::BUFFER_SELECT).user_data(tag.pack())
+}
+
 /// Accepts again and again. The sockets stay blocking ones: on a non-blocking one the kernel would answer EAGAIN
 /// instead of waiting for readiness by itself.
 pub(super) fn accept_many(fd: BorrowedFd<'_>, tag: Tag) -> squeue::Entry {

@@ -27,12 +27,14 @@ impl<L: Link> Ring<L> {
         match completion.result {
             1.. if conn.listens() => {
                 let paused = !conn.link.wants_read();
+                if !std::mem::replace(&mut conn.dirty, true) {
+                    self.dirty.push(id);
+                }
                 self.spares.lend(conn.link.outbox());
                 carrier.received(id, &mut conn.link, bytes);
                 if paused {
                     self.pause(id);
                 }
-                self.mark(id);
             }
             1.. => self.discard(carrier, id, len),
             0 => self.ended(carrier, id),
@@ -90,12 +92,14 @@ impl<L: Link> Ring<L> {
         }
     }
 
-    /// Puts a receive into the kernel if one is wanted and none is there.
+    /// Puts a receive into the kernel if one is wanted and none is there. The first one is for one time only: many a
+    /// connection ends with its first request, and an armed receive would have to be cancelled then.
     pub(super) fn receive(&mut self, id: ConnId) {
         let Some(conn) = self.slots.find(id) else { return };
         if conn.receive == Receive::Idle && conn.wants_receive() {
             conn.receive = Receive::Armed;
-            let entry = ops::receive(conn.fd.as_fd(), super::buffers::GROUP, Tag::of(Kind::Receive, id));
+            let receive = if std::mem::replace(&mut conn.fresh, false) { ops::receive_once } else { ops::receive };
+            let entry = receive(conn.fd.as_fd(), super::buffers::GROUP, Tag::of(Kind::Receive, id));
             // SAFETY: the buffers live as long as the ring or longer; the socket is closed when the connection
             // leaves its slot, which `outstanding` forbids until the last completion.
             unsafe { self.queues.push(&entry) }
@@ -118,7 +122,8 @@ impl<L: Link> Ring<L> {
         if conn.flight.is_empty() {
             conn.flight.load(conn.link.outbox(), &mut self.spares);
         }
-        match conn.flight.entry(conn.fd.as_fd(), Tag::of(Kind::Send, id)) {
+        let last = conn.link.ending().follows_last_bytes() && conn.link.outbox().is_empty();
+        match conn.flight.entry(conn.fd.as_fd(), Tag::of(Kind::Send, id), last) {
             Some(entry) => {
                 conn.sending = true;
                 // SAFETY: the flight is not touched and the connection not freed while `sending`; see `Flight`.

@@ -106,7 +106,7 @@ impl<L: Link> Ring<L> {
         if !conn.sending {
             self.send(id);
         }
-        if ending == Ending::Finish {
+        if ending.follows_last_bytes() {
             self.finish(carrier, id);
         }
         self.receive(id);

@@ -6,13 +6,15 @@ use std::{
 };
 
 use super::harness::*;
-use crate::net::{Closed, Ending, EngineOptions};
+use crate::net::{Closed, Ending, EngineOptions, Link, Wait};
 
 for_each_engine! {
     an_abort_in_the_middle_of_a_send_frees_the_slot_and_resets_the_peer,
     a_peer_that_resets_while_we_send_is_reported_as_failed,
     a_finished_connection_lets_a_peer_that_still_writes_read_the_answer,
     a_peer_that_writes_beyond_the_linger_limit_is_closed,
+    a_closed_connection_sends_all_it_has_and_waits_for_nobody,
+    a_close_delivers_its_last_bytes_though_others_were_not_read,
     aborting_all_closes_everything_and_leaves_the_engine_idle,
     dropping_an_engine_with_open_connections_closes_every_descriptor,
     a_panicking_carrier_costs_the_call_not_the_engine,
@@ -47,7 +49,7 @@ fn a_peer_that_resets_while_we_send_is_reported_as_failed<E: TestEngine>() {
 }
 
 fn a_finished_connection_lets_a_peer_that_still_writes_read_the_answer<E: TestEngine>() {
-    let script = Script { finish_on_bytes: true, echo: true, ..Script::default() };
+    let script = Script { end_on_bytes: Ending::Finish, echo: true, ..Script::default() };
     let mut shard = Shard::<E>::new(script, &EngineOptions::default());
     let address = shard.listen();
     let back = shard.serve(|| {
@@ -69,7 +71,7 @@ fn a_finished_connection_lets_a_peer_that_still_writes_read_the_answer<E: TestEn
 }
 
 fn a_peer_that_writes_beyond_the_linger_limit_is_closed<E: TestEngine>() {
-    let script = Script { finish_on_bytes: true, ..Script::default() };
+    let script = Script { end_on_bytes: Ending::Finish, ..Script::default() };
     let mut shard = Shard::<E>::new(script, &EngineOptions { linger_bytes: 10_000, ..EngineOptions::default() });
     let address = shard.listen();
     shard.serve(|| {
@@ -79,6 +81,48 @@ fn a_peer_that_writes_beyond_the_linger_limit_is_closed<E: TestEngine>() {
     });
     shard.until("closed", |shard| shard.connections() == 0);
     assert!(matches!(shard.carrier.closed.values().next(), Some(Closed::Lingered)));
+}
+
+fn a_closed_connection_sends_all_it_has_and_waits_for_nobody<E: TestEngine>() {
+    const BYTES: usize = 4 << 20;
+    let script = Script { greet_bytes: BYTES, end_on_bytes: Ending::Close, ..Script::default() };
+    let mut shard = Shard::<E>::new(script, &EngineOptions::default());
+    let address = shard.listen_on(narrow_listener(4096));
+    let mut stream = connect_narrow(address, 4096);
+    shard.until("a first send", |shard| shard.carrier.sends > 0);
+    let all = shard.serve(|| {
+        stream.write_all(b"x").unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        all
+    });
+    assert!(all == pattern(BYTES), "{} bytes, or wrong ones", all.len());
+    // The peer's own side is still open.
+    shard.until("closed", |shard| shard.connections() == 0);
+    assert!(matches!(shard.carrier.closed.values().next(), Some(Closed::Finished)));
+    drop(stream);
+}
+
+fn a_close_delivers_its_last_bytes_though_others_were_not_read<E: TestEngine>() {
+    let mut shard = Shard::<E>::new(Script::default(), &EngineOptions::default());
+    let address = shard.listen();
+    let mut stream = connect(address);
+    shard.until("open", |shard| shard.connections() == 1);
+    let id = shard.carrier.opened[0];
+    shard.visit(id, |conn| conn.paused = true);
+    // An engine may still take what comes first; what comes second stays in the kernel.
+    for _ in 0..2 {
+        stream.write_all(b"unwanted").unwrap();
+        (0..20).for_each(|_| shard.turn(Wait::Poll));
+    }
+    shard.visit(id, |conn| {
+        conn.outbox().buffer().extend_from_slice(b"answer");
+        conn.ending = Ending::Close;
+    });
+    shard.until("closed", |shard| shard.connections() == 0);
+    let mut back = [0; 6];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"answer");
 }
 
 fn aborting_all_closes_everything_and_leaves_the_engine_idle<E: TestEngine>() {

@@ -27,8 +27,8 @@ pub(in crate::net) struct Script {
     pub(in crate::net) read_limit: Option<usize>,
     /// Queues this many bytes of [`pattern`] when opened.
     pub(in crate::net) greet_bytes: usize,
-    /// Finishes as soon as something came.
-    pub(in crate::net) finish_on_bytes: bool,
+    /// Ends so as soon as something came.
+    pub(in crate::net) end_on_bytes: Ending,
     /// Panics when something comes.
     pub(in crate::net) panic_on_bytes: bool,
 }
@@ -92,9 +92,7 @@ impl Carrier for TestCarrier {
         if self.script.echo {
             conn.outbox.buffer().extend_from_slice(bytes);
         }
-        if self.script.finish_on_bytes {
-            conn.ending = Ending::Finish;
-        }
+        conn.ending = self.script.end_on_bytes;
     }
 
     fn ended(&mut self, _id: ConnId, conn: &mut TestConn) {
