@@ -61,6 +61,8 @@ pub use net::{BindError, Listen, ListenOptions};
 pub use request::{Peer, Request, TrustedProxies};
 pub use response::{Fields, IntoResponse, Response};
 pub use route::{Dispatch, Route, delete, get, head, options, patch, post, put, static_route};
+#[doc(hidden)]
+pub use router::Lookup;
 pub use router::{Group, Router, RouterError, RouterHandle};
 pub use server::{Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError};
 pub use table::RouteError;

@@ -60,6 +60,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus", &["src/metrics"]),
     ("io_uring", &["src/net/ring"]),
     ("mio", &["src/net/epoll"]),
+    ("serde_json", &["src/cli/demo"]),
     ("redb", &["src/replay/durable"]),
 ];
 

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `GET /demo/plaintext` | `Hello, World!`, `text/plain` |
 //! | `GET /demo/json` | `{"message":"Hello, World!"}`, serialised for each request where the peer has a serialiser |
+//! | `GET /demo/items` | a page of a catalogue, about 1 KiB of JSON, serialised in the same way |
 //! | `GET /demo/work?ms=N` | `worked` after a sleep of N ms (at most 60000) that blocks nobody |
 //! | `POST /demo/echo` | the body |
 //!
@@ -16,6 +17,7 @@
 pub mod bare;
 #[cfg(feature = "grpc")]
 pub mod echo;
+pub mod items;
 #[cfg(feature = "grpc")]
 pub mod tls;
 pub mod workload;

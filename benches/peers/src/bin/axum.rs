@@ -20,7 +20,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::net::{TcpListener, TcpStream};
-use windlass_peers::workload;
+use windlass_peers::{items, workload};
 
 /// Serves the workload with axum.
 #[derive(Debug, Parser)]
@@ -38,6 +38,7 @@ async fn main() -> io::Result<()> {
     let router = Router::new()
         .route("/demo/plaintext", get(|| async { text(workload::HELLO) }))
         .route("/demo/json", get(|| async { Json(workload::message()) }))
+        .route("/demo/items", get(|| async { Json(&items::PAGE) }))
         .route("/demo/work", get(work))
         .route("/demo/echo", post(echo));
     let options = Options::parse();

@@ -13,7 +13,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
-use windlass_peers::workload;
+use windlass_peers::{items, workload};
 
 /// Serves the workload with hyper.
 #[derive(Debug, Parser)]
@@ -58,6 +58,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET, "/demo/plaintext") => reply(workload::TEXT, Bytes::from_static(workload::HELLO.as_bytes())),
         (&Method::GET, "/demo/json") => reply(workload::JSON, workload::message_bytes().into()),
+        (&Method::GET, "/demo/items") => reply(workload::JSON, items::bytes().into()),
         (&Method::GET, "/demo/work") => work(&request).await,
         (&Method::POST, "/demo/echo") => echo(request).await,
         _ => status(StatusCode::NOT_FOUND),

@@ -48,6 +48,9 @@ fn run(options: &Options) -> io::Result<Tally> {
     }
     let templates = setup::templates(options).map_err(refused)?;
     let idle = setup::idle_connections(options, &templates).map_err(refused)?;
+    if !idle.is_empty() {
+        setup::pause(options, idle.len())?;
+    }
     let mut tally = Generator::new(options, templates)?.run()?;
     setup::check_idle(&idle, &mut tally);
     Ok(tally)

@@ -38,10 +38,10 @@ impl Connector {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
-    /// Opens one connection; a local task drives it.
-    pub(crate) async fn open(&self, options: &Options) -> io::Result<SendRequest<Bytes>> {
+    /// Opens the connection with this number; a local task drives it.
+    pub(crate) async fn open(&self, options: &Options, index: usize) -> io::Result<SendRequest<Bytes>> {
         within(options, async {
-            let stream = TcpStream::connect(options.target).await?;
+            let stream = TcpStream::connect(options.target_of(index)).await?;
             stream.set_nodelay(true)?;
             match &self.tls {
                 None => speak(stream).await,

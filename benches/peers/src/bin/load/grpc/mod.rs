@@ -65,8 +65,8 @@ async fn load(options: &Options, method: Method) -> io::Result<Tally> {
 /// Opens the connections and makes one call on each before the clock runs.
 async fn connect(options: &Options, connector: &Connector, run: &Run) -> io::Result<Vec<SendRequest<Bytes>>> {
     let mut senders = Vec::new();
-    for _ in 0..options.connections {
-        let sender = connector.open(options).await?;
+    for index in 0..options.connections as usize {
+        let sender = connector.open(options, index).await?;
         run.one(&sender).await.map_err(crate::refused)?;
         senders.push(sender);
     }
@@ -81,7 +81,7 @@ async fn work(run: Rc<Run>, sender: SendRequest<Bytes>, count: Rc<Cell<u64>>, en
         let mut tally = run.tally.borrow_mut();
         match result {
             Ok(()) => {
-                tally.answered(now - since);
+                tally.answered(Some(now - since));
                 count.set(count.get() + 1);
             }
             Err(fault) => tally.failed(&fault, 1),
