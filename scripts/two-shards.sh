@@ -9,8 +9,8 @@
 #   that has the machine to itself: it is two servers that know nothing of each other, one on each core, under the
 #   same clients. The machine does the same work in both cases; what differs is only what two shards of one process
 #   share: its memory, its allocator, its file descriptors, its counters, its listener's group of sockets.
-# - Nothing is saturated. The clients ask on a schedule (open loop, --rate a second and shard; half of it with the clients, about half of a core),
-#   so that both cases answer as many requests in the same time and neither gains by batching more.
+# - Nothing is saturated: the clients ask on a schedule (open loop, --rate a second and shard; with the client, about half
+#   of each core), so that both cases answer as many requests in the same time and neither gains by batching more.
 # - In both cases two clients run, one on each core, so that each shard is asked from both. A client spreads its
 #   connections over the two servers at random, as the kernel spreads them over the shards of one server
 #   (SO_REUSEPORT, by hash): taking turns would space the requests more evenly and let less be batched.

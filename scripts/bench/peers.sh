@@ -40,8 +40,7 @@ command_of() {
         windlass-epoll/*) windlass_command epoll "$listen" "${tls[@]}" ;;
         hyper/h2-* | axum/h2-*) COMMAND=("$BIN/peer-$1" --listen "$listen" --h2) ;;
         tonic/*) COMMAND=("$BIN/peer-tonic" --listen "$listen" "${tls[@]}") ;;
-        nginx/h2-*) nginx_config "$2" http2 && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
-        nginx/*) nginx_config "$2" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
+        nginx/*) nginx_config "$2" "$3" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
         *) COMMAND=("$BIN/peer-$1" --listen "$listen") ;;
     esac
 }
@@ -65,8 +64,12 @@ version_of() {
 # Version of a crate in Cargo.lock.
 locked() { grep -A1 "^name = \"$1\"\$" Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p' | paste -sd/; }
 
-# nginx_config PORT [http2]: one process that is master and worker, so that one process id has all its CPU time.
+# nginx_config PORT SCENARIO: one process that is master and worker, so that one process id has all its CPU time.
 nginx_config() {
+    local connections=4096 protocol=
+    # It reserves memory for each connection it may have: no more than the scenario needs.
+    [[ $2 != idle-10000 ]] || connections=16384
+    [[ $2 != h2-* ]] || protocol=" http2"
     cat >"$WORK/nginx.conf" <<CONFIG
 daemon off;
 master_process off;
@@ -74,14 +77,14 @@ worker_processes 1;
 worker_rlimit_nofile 32768;
 pid $WORK/nginx.pid;
 error_log stderr;
-events { worker_connections 16384; }
+events { worker_connections $connections; }
 http {
     access_log off;
     keepalive_requests 1000000000;
     keepalive_timeout 300;
     client_body_temp_path $WORK; proxy_temp_path $WORK; fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
     server {
-        listen 127.0.0.1:$1 backlog=4096${2:+ $2};
+        listen 127.0.0.1:$1 backlog=4096$protocol;
         location = /demo/plaintext { default_type text/plain; return 200 'Hello, World!'; }
         location = /demo/json { default_type application/json; return 200 '{"message":"Hello, World!"}'; }
         location = /demo/items { default_type application/json; return 200 '$(<benches/peers/items.json)'; }
