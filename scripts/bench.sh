@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures CPU time per request of Windlass and of other servers, the same workload in one run.
 #
-# Needs wrk (Debian package wrk), taskset (util-linux) and two cores; NGINX joins when /usr/sbin/nginx exists.
+# Needs wrk (Debian package wrk), taskset (util-linux) and two cores; NGINX joins when /usr/sbin/nginx exists. The
+# scenarios h2-* need h2load and nghttp (nghttp2-client), grpc-* openssl.
 #
 # Every server runs on one thread pinned to --server-core, the client on --client-core. The passes of the servers are
 # interleaved (A B C A B C …), so that a change of the machine's speed hits all of them; the table has the medians.
@@ -20,8 +21,9 @@ usage() {
 usage: scripts/bench.sh [--quick] [--peers A,B] [--scenarios A,B] [--passes N] [--seconds S]
                         [--server-core N] [--client-core N] [--no-build]
   --quick        the most telling peers and scenarios, short passes: under 2 minutes (after the build)
-  --peers        windlass windlass-epoll hyper axum actix ntex may nginx tokio-bare ring-bare
+  --peers        windlass windlass-epoll hyper axum actix ntex may tonic nginx tokio-bare ring-bare
   --scenarios    plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
+                 h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls
   --passes       measured passes of each server in each scenario (5; quick: 2; idle-10000: 1)
   --seconds      length of one pass, whole seconds (3; quick: 1)
 USAGE
@@ -30,6 +32,7 @@ USAGE
 source scripts/lib/server.sh
 source scripts/bench/peers.sh
 source scripts/bench/scenarios.sh
+source scripts/bench/http2.sh
 
 # Seconds in which requests are counted by connection where wrk makes the load, and in which idle connections are
 # looked at while nothing happens.
@@ -61,6 +64,8 @@ csv=$out/$(date -u +%Y%m%dT%H%M%SZ).csv
 check_machine() {
     need wrk wrk
     need taskset util-linux
+    [[ " ${SCENARIOS[*]}" != *" h2-"* ]] || need h2load nghttp2-client
+    [[ " ${SCENARIOS[*]}" != *" grpc-"* ]] || need openssl openssl
     (($(nproc) >= 2)) || die "two cores are needed: one for the server, one for the client"
     # NGINX, the idle connections and the client each need descriptors.
     ulimit -n "$(ulimit -Hn)"
@@ -87,10 +92,14 @@ start_peers() {
         pick_port
         command_of "$peer" "$PORT" "$1"
         start_server "$SERVER_CORE" "$PORT" "${COMMAND[@]}"
+        TARGET=127.0.0.1:$PORT
+        if [[ $peer == windlass* && $1 =~ ^(h2|grpc)- ]] && ! speaks "$1"; then
+            say "  $peer: left out, it does not answer what $1 asks"
+            continue
+        fi
+        check_scenario "$1" 0.3 >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "$peer does not serve $1 as it must"; }
         port_of[$peer]=$PORT pid_of[$peer]=$SERVER_PID
         running+=("$peer")
-        TARGET=127.0.0.1:$PORT
-        check_scenario "$1" 0.3 >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "$peer does not serve $1 as it must"; }
         base_kib[$peer]=$(resident_kib "$SERVER_PID")
     done
 }
@@ -130,6 +139,7 @@ run_all() {
     local scenario peer pass
     for scenario in "${SCENARIOS[@]}"; do
         say "$scenario"
+        [[ $scenario != grpc-* || -e $WORK/cert.pem ]] || make_pair
         start_peers "$scenario"
         for ((pass = 1; pass <= $(passes_of "$scenario"); pass++)); do
             for peer in "${running[@]}"; do measure "$scenario" "$peer" "$pass"; done

@@ -20,7 +20,7 @@
 //! - [`actors`]: the runtime beneath, usable by itself; [`Server::system`] spawns your actors on the server's shards.
 //! - [`Hooks`], [`Snapshot`] and [`Collector`]: what happens, told to the program and to Prometheus.
 //!
-//! Pages: [architecture](docs::architecture), [configuration](docs::configuration).
+//! Pages: [architecture](docs::architecture), [configuration](docs::configuration), [TLS](docs::tls).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
     allow(dead_code, reason = "without an engine nothing drives the connections")
@@ -52,6 +52,7 @@ mod shard;
 mod table;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod topics;
 
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
@@ -69,5 +70,7 @@ pub use router::Lookup;
 pub use router::{Group, Router, RouterError, RouterHandle};
 pub use server::{Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError};
 pub use table::RouteError;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 pub use topics::{TopicAccess, routes as topic_routes};
 pub use windlass_actors as actors;

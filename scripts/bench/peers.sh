@@ -1,7 +1,7 @@
 # The servers that bench.sh compares. A new one: its name in PEERS, its role, its command, its version, what it lacks.
 
-PEERS=(windlass windlass-epoll hyper axum actix ntex may nginx tokio-bare ring-bare)
-QUICK_PEERS=(windlass windlass-epoll hyper nginx ring-bare)
+PEERS=(windlass windlass-epoll hyper axum actix ntex may tonic nginx tokio-bare ring-bare)
+QUICK_PEERS=(windlass windlass-epoll hyper tonic nginx ring-bare)
 
 # subject: what this project is about, on either engine. peer: a server people use. bare: no framework. floor: the least possible.
 # fixed: NGINX makes no JSON, it sends a text: shown, but no measure for those that make it for each request.
@@ -22,23 +22,31 @@ lacks() {
     case $1/$2 in
         nginx/post-4k | nginx/async-mix) return 0 ;; # NGINX itself has no echo and no route that waits
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
+        windlass*/grpc-*) ! takes_certificates ;;
+        windlass*/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
+        tonic/* | */h2-* | */grpc-*) return 0 ;;
         *) return 1 ;;
     esac
 }
 
-# Sets COMMAND to what serves the workload on one thread at a port, for a scenario.
+takes_certificates() { "$BIN/windlass" serve --help | grep -e --tls-cert >/dev/null; }
+
+# Sets COMMAND to what serves the workload of a scenario on one thread at a port.
 command_of() {
-    local listen=127.0.0.1:$2
-    case $1 in
-        windlass) windlass_command io_uring "$listen" ;;
-        windlass-epoll) windlass_command epoll "$listen" ;;
-        nginx) nginx_config "$2" "$3" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
+    local listen=127.0.0.1:$2 tls=()
+    [[ $3 != grpc-* ]] || tls=(--tls-cert "$WORK/cert.pem" --tls-key "$WORK/key.pem")
+    case $1/$3 in
+        windlass/*) windlass_command io_uring "$listen" "${tls[@]}" ;;
+        windlass-epoll/*) windlass_command epoll "$listen" "${tls[@]}" ;;
+        hyper/h2-* | axum/h2-*) COMMAND=("$BIN/peer-$1" --listen "$listen" --h2) ;;
+        tonic/*) COMMAND=("$BIN/peer-tonic" --listen "$listen" "${tls[@]}") ;;
+        nginx/*) nginx_config "$2" "$3" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
         *) COMMAND=("$BIN/peer-$1" --listen "$listen") ;;
     esac
 }
 
 windlass_command() {
-    COMMAND=("$BIN/windlass" serve --engine "$1" --listen "$2" --shards 1 --cores "$SERVER_CORE" --workers 1)
+    COMMAND=("$BIN/windlass" serve --engine "$1" --listen "$2" --shards 1 --cores "$SERVER_CORE" --workers 1 "${@:3}")
 }
 
 version_of() {
@@ -56,11 +64,12 @@ version_of() {
 # Version of a crate in Cargo.lock.
 locked() { grep -A1 "^name = \"$1\"\$" Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p' | paste -sd/; }
 
-# One process that is master and worker, so that one process id has all its CPU time.
+# nginx_config PORT SCENARIO: one process that is master and worker, so that one process id has all its CPU time.
 nginx_config() {
-    local connections=4096
+    local connections=4096 protocol=
     # It reserves memory for each connection it may have: no more than the scenario needs.
     [[ $2 != idle-10000 ]] || connections=16384
+    [[ $2 != h2-* ]] || protocol=" http2"
     cat >"$WORK/nginx.conf" <<CONFIG
 daemon off;
 master_process off;
@@ -75,7 +84,7 @@ http {
     keepalive_timeout 300;
     client_body_temp_path $WORK; proxy_temp_path $WORK; fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
     server {
-        listen 127.0.0.1:$1 backlog=4096;
+        listen 127.0.0.1:$1 backlog=4096$protocol;
         location = /demo/plaintext { default_type text/plain; return 200 'Hello, World!'; }
         location = /demo/json { default_type application/json; return 200 '{"message":"Hello, World!"}'; }
         location = /demo/items { default_type application/json; return 200 '$(<benches/peers/items.json)'; }

@@ -16,6 +16,9 @@ function median_of(column, cell,    i, list) {
     return median(list, passes[cell])
 }
 
+# For what not every load tool knows.
+function latency(column, cell) { return data[column, cell, 1] == "" ? "–" : sprintf("%.0f", median_of(column, cell)) }
+
 function ratio(value, base) { return base > 0 ? sprintf("%.2f", value / base) : "–" }
 
 function fairness(cell,    i, low, high) {
@@ -61,9 +64,9 @@ END {
         print "|---|---|---|---|---|---|---|---|---|" idle_rule(scenario)
         for (c = 1; c <= cell_count[scenario]; c++) {
             peer = cells[scenario, c]; cell = scenario SUBSEP peer
-            printf "| %s (%s) | %.2f | %s | %s | %.0f | %.0f | %.0f | %s | %.1f |%s\n", peer, version[peer] (role[cell] == "fixed" ? ", a fixed text" : ""), cpu[peer], \
-                ratio(cpu[peer], best), ratio(cpu[peer], floor), median_of("rate", cell), median_of("p50", cell), \
-                median_of("p99", cell), fairness(cell), median_of("peak", cell) / 1024, idle_cells(scenario, cell)
+            printf "| %s (%s) | %.2f | %s | %s | %.0f | %s | %s | %s | %.1f |%s\n", peer, version[peer] (role[cell] == "fixed" ? ", a fixed text" : ""), cpu[peer], \
+                ratio(cpu[peer], best), ratio(cpu[peer], floor), median_of("rate", cell), latency("p50", cell), \
+                latency("p99", cell), fairness(cell), median_of("peak", cell) / 1024, idle_cells(scenario, cell)
         }
         print ""
     }

@@ -10,7 +10,8 @@
 #   idle-10000   ten thousand connections stay open after one request each, first alone, then beside 64 busy ones
 #   In both p50 and p99 are latency, not the length of a queue: the server is not saturated (idle-10000 is, then).
 
-SCENARIOS=(plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000)
+SCENARIOS=(plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
+    h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls)
 QUICK_SCENARIOS=(plain-64 pipelined-16 get-json-1k churn-close async-mix idle-10000)
 
 ASYNC_MIX=$(printf '/demo/plaintext,%.0s' {1..9})/demo/work?ms=20
@@ -26,6 +27,10 @@ run_scenario() {
         async-mix) with_load "$2" --connections 256 --rate 40000 --mix "$ASYNC_MIX" --latency-of /demo/plaintext ;;
         idle-1000) with_load "$2" --connections 1000 --rate 5000 --pause 0.5 ;;
         idle-10000) with_load "$2" --idle 10000 --pause $((IDLE_SECONDS + 1)) ;;
+        h2-m100) with_h2load "$2" -m100 ;;
+        h2-m1) with_h2load "$2" -m1 ;;
+        grpc-unary-tls) with_grpc "$2" unary ;;
+        grpc-stream-tls) with_grpc "$2" stream ;;
         *) die "no such scenario: $1" ;;
     esac
 }
@@ -37,6 +42,7 @@ check_scenario() {
         plain-64 | idle-*) with_load "$2" ;;
         get-json) with_load "$2" --path /demo/json ;;
         get-json-1k) with_load "$2" --path /demo/items ;;
+        h2-*) check_h2 && run_scenario "$1" "$2" ;;
         *) run_scenario "$1" "$2" ;;
     esac
 }

@@ -236,7 +236,7 @@ impl H2 {
     /// Lets the engine read and write; takes the requests that came. Says whether the connection is over.
     fn turn_engine(&mut self, env: &mut Env, io: &mut Io) -> bool {
         // What the driver holds in flight is at most as much again.
-        let room = (env.limits.http2.outbound_bytes / 2).saturating_sub(io.outbox.len());
+        let room = (env.limits.http2.outbound_bytes / 2).saturating_sub(io.queued());
         self.pipe.swap_output(io.outbox.buffer(), room);
         let over = loop {
             match self.engine.next() {

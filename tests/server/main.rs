@@ -21,4 +21,6 @@ mod pipelines;
 mod replies;
 mod routes;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;
 mod topics;

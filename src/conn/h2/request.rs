@@ -159,7 +159,7 @@ impl H2 {
         if let Run::Static(_, fixed) = &target.entry().run {
             return self.answer(env, io, exchange, None, fixed.to_response().into());
         }
-        let request = Request::new(head, body, io.peer, target.view.context.clone());
+        let request = Request::new(head, body, io.peer, target.view.context.clone()).over_tls(io.secure);
         match run::start(env, io.id, exchange.id, &target.view, target.entry, request) {
             Started::Done(outcome) => self.answer(env, io, exchange, incoming, outcome),
             Started::Running(task) => {

@@ -1,10 +1,12 @@
 //! The command line.
 
+#[cfg(feature = "grpc")]
+use std::path::PathBuf;
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser;
 
-/// Loads an HTTP/1.1 server and checks every byte of every response.
+/// Loads a server and checks every byte of every response.
 #[derive(Debug, Parser)]
 #[command(name = "load")]
 pub(crate) struct Options {
@@ -50,6 +52,14 @@ pub(crate) struct Options {
     /// Seconds after which a missing response is an error
     #[arg(long, default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
+    /// Call `bench.Echo` over HTTP/2 instead, `--pipeline` calls in flight on each connection
+    #[cfg(feature = "grpc")]
+    #[arg(long, value_name = "METHOD", conflicts_with_all = ["path", "mix", "body_bytes", "rate", "ramp", "churn", "idle", "pause"])]
+    pub(crate) grpc: Option<crate::grpc::Method>,
+    /// Use TLS and trust this certificate (PEM); the server's must name `localhost`
+    #[cfg(feature = "grpc")]
+    #[arg(long, value_name = "FILE", requires = "grpc")]
+    pub(crate) tls_ca: Option<PathBuf>,
 }
 
 impl Options {
