@@ -21,7 +21,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -34,6 +34,7 @@ use windlass_actors::{
 
 use crate::{
     body::Body,
+    metrics::TopicTotals,
     proto::sse,
     replay::{MemoryStore, Position, ReplayStore, Start},
     response::Response,
@@ -73,6 +74,8 @@ struct Shared {
     /// There once the server runs.
     fanout: OnceLock<Fanout<PreparedEvent>>,
     topics: Mutex<HashMap<TopicName, Arc<Entry>>>,
+    /// What topics did that were forgotten.
+    forgotten: Mutex<TopicStats>,
     /// The server ends: streams end, and tell clients when to come back.
     draining: AtomicBool,
     /// Streams ended by that.
@@ -97,6 +100,7 @@ impl Broker {
             store,
             fanout: OnceLock::new(),
             topics: Mutex::default(),
+            forgotten: Mutex::default(),
             draining: AtomicBool::new(false),
             farewells: AtomicU32::new(0),
         }))
@@ -169,6 +173,7 @@ impl Broker {
     pub async fn close(&self, topic: &TopicName) {
         let entry = self.topics().remove(topic);
         if let Some(entry) = entry {
+            self.forget(&entry);
             entry.topic.close().await;
         }
     }
@@ -189,6 +194,21 @@ impl Broker {
         &self.0.settings
     }
 
+    /// Returns the figures of all topics there ever were.
+    pub(crate) fn totals(&self) -> TopicTotals {
+        let topics = self.topics();
+        let mut sum = *self.0.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.values().for_each(|entry| sum += entry.topic.stats());
+        TopicTotals { topics: topics.len(), sum }
+    }
+
+    /// Keeps what a topic did, for the totals.
+    fn forget(&self, entry: &Entry) {
+        let mut stats = entry.topic.stats();
+        (stats.subscribers, stats.lagging, stats.lag_events, stats.lag_age) = (0, 0, 0, Duration::ZERO);
+        *self.0.forgotten.lock().unwrap_or_else(PoisonError::into_inner) += stats;
+    }
+
     fn topics(&self) -> MutexGuard<'_, HashMap<TopicName, Arc<Entry>>> {
         self.0.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -205,7 +225,8 @@ impl Broker {
         }
         if topics.len() >= self.0.settings.topics {
             let idle = topics.iter().find(|(_, entry)| entry.is_idle()).map(|(name, _)| name.clone());
-            topics.remove(&idle.ok_or(PublishError::TooManyTopics)?);
+            let idle = topics.remove(&idle.ok_or(PublishError::TooManyTopics)?);
+            idle.iter().for_each(|entry| self.forget(entry));
         }
         let policy = self.0.settings.policy_of(name);
         let topic = fanout.topic(policy.bounds(), policy.overflow);

@@ -6,6 +6,9 @@ pub mod architecture {}
 #[doc = include_str!("docs/configuration.md")]
 pub mod configuration {}
 
+#[doc = include_str!("docs/topics.md")]
+pub mod topics {}
+
 #[doc = include_str!("docs/tls.md")]
 pub mod tls {}
 

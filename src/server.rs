@@ -232,6 +232,8 @@ impl Builder {
         let router = spawn_router(&system, &source)?;
         if let Some(broker) = &self.broker {
             broker.start(&system).map_err(|error| StartError::Router(error.to_string()))?;
+            let totals = broker.clone();
+            metrics.set_topics(move || totals.totals());
         }
         open(&mut bound, &inboxes);
         metrics.set_ready(true);

@@ -87,6 +87,23 @@ impl Counts {
     }
 }
 
+impl std::ops::AddAssign for TopicStats {
+    /// Adds another topic's figures; of lags the larger stays, and so of the numbers.
+    fn add_assign(&mut self, other: Self) {
+        self.subscribers += other.subscribers;
+        self.last_seq = self.last_seq.max(other.last_seq);
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.dropped += other.dropped;
+        self.removed += other.removed;
+        self.closed += other.closed;
+        self.missed += other.missed;
+        self.lagging += other.lagging;
+        self.lag_events = self.lag_events.max(other.lag_events);
+        self.lag_age = self.lag_age.max(other.lag_age);
+    }
+}
+
 /// What a topic did so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
