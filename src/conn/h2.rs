@@ -35,7 +35,7 @@ use crate::{
     response::plain,
 };
 
-use engine::{Accepted, Code, Engine, Event};
+use engine::{Accepted, Code, Engine, Event, Outbound};
 use incoming::{Incoming, Taken};
 use pipe::Pipe;
 use stream::{Late, State, Stream};
@@ -76,6 +76,8 @@ pub(super) struct H2 {
     /// Kept for their memory.
     accepted: Vec<Accepted>,
     ready: Vec<u32>,
+    /// Replies that broke off: their streams are reset once what they have sent is written.
+    broken: Vec<Outbound>,
 }
 
 impl Protocol for H2 {
@@ -152,6 +154,9 @@ impl Protocol for H2 {
             self.leave();
             self.drive(env, io);
         }
+        if self.ended {
+            self.lose_stuck(env, io);
+        }
         let owes_nothing = self.streams.is_empty() && !self.blocked;
         if self.ended && owes_nothing && io.ending == Ending::Open {
             io.end(Ending::Finish, "peer");
@@ -209,6 +214,7 @@ impl H2 {
             touched: env.now,
             accepted: Vec::new(),
             ready: Vec::new(),
+            broken: Vec::new(),
         }
     }
 
@@ -220,7 +226,9 @@ impl H2 {
                 return self.over(env, io);
             }
             self.woken.take(&mut self.ready);
-            if self.accepted.is_empty() && self.ready.is_empty() {
+            let broken = !self.broken.is_empty();
+            self.broken.drain(..).for_each(|out| out.reset(Code::Internal));
+            if self.accepted.is_empty() && self.ready.is_empty() && !broken {
                 if self.woken.leave() {
                     return;
                 }
@@ -355,12 +363,24 @@ impl H2 {
         account.finish(env, io, status, Some(ENDED_FIRST), written);
     }
 
+    /// Gives up the replies that wait for a window: nothing opens it behind the peer's FIN.
+    fn lose_stuck(&mut self, env: &Env, io: &Io) {
+        if self.blocked {
+            // Windows may be open: it is the socket that takes nothing.
+            return;
+        }
+        let stuck = |stream: &Stream| matches!(&stream.state, State::Streaming(_, reply) if reply.is_stuck());
+        let stuck: Vec<u32> = self.streams.values().filter(|stream| stuck(stream)).map(|stream| stream.id).collect();
+        stuck.into_iter().for_each(|id| self.lose(env, io, id, Code::Cancel));
+    }
+
     fn lose_all(&mut self, env: &Env, io: &Io) {
         self.alarms.clear();
         for (_, stream) in std::mem::take(&mut self.streams) {
             self.forget(env, io, *stream, Code::Cancel);
         }
         self.accepted.clear();
+        self.broken.clear();
     }
 
     fn look_at_alarms(&mut self, env: &mut Env, io: &mut Io) {

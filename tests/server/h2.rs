@@ -1,6 +1,9 @@
 //! HTTP/2 over cleartext sockets: the ordinary things with a client library, the others frame by frame.
 
+mod bodies;
+mod cancels;
 mod client;
 mod detection;
 mod frames;
+mod replies;
 mod requests;

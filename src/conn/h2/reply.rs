@@ -112,7 +112,7 @@ impl H2 {
             Progress::Done => account.finish(env, io, Some(status), None, written),
             Progress::Gone => account.finish(env, io, Some(status), Some(ENDED_FIRST), written),
             Progress::Broken(cause) => {
-                streaming.out.reset(Code::Internal);
+                self.broken.push(streaming.out);
                 account.finish(env, io, Some(status), Some(cause), written);
             }
         }
@@ -263,6 +263,11 @@ impl Streaming {
     /// Returns when somebody will have been too slow, and who.
     pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
         self.wait.deadline(timeouts)
+    }
+
+    /// Says whether it waits for the peer's window.
+    pub(super) fn is_stuck(&self) -> bool {
+        matches!(self.wait, Wait::Window(..))
     }
 
     /// Gives the stream up.
