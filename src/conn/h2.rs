@@ -32,6 +32,7 @@ use http::StatusCode;
 use crate::{
     conn::{DRAINED, Env, Io, Outcome, Protocol, Timer, account::ENDED_FIRST, answers, job, pace},
     net::Ending,
+    proto::h2::meter::{Flood, Meter},
     response::plain,
 };
 
@@ -61,6 +62,7 @@ enum Phase {
 pub(super) struct H2 {
     engine: Engine,
     pipe: Pipe,
+    meter: Meter,
     /// Those not answered yet, by id.
     streams: BTreeMap<u32, Box<Stream>>,
     woken: Arc<Woken>,
@@ -82,6 +84,9 @@ pub(super) struct H2 {
 
 impl Protocol for H2 {
     fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
+        if let Err(flood) = self.meter.look(bytes, env.now) {
+            return self.flooded(env, io, flood, bytes);
+        }
         self.pipe.feed(bytes);
         self.drive(env, io);
     }
@@ -171,7 +176,7 @@ impl Protocol for H2 {
         } else {
             io.timers.clear(Timer::Idle);
         }
-        if self.engine.is_greeting() {
+        if self.engine.is_greeting() || self.meter.is_in_block() {
             io.timers.start(Timer::Header, env.now, env.timeouts.header);
         } else {
             io.timers.clear(Timer::Header);
@@ -189,7 +194,7 @@ impl Protocol for H2 {
             () if any(|state| matches!(state, State::Streaming(..))) => "reply_streaming",
             () if !self.streams.is_empty() => "body_incoming",
             () if io.unsent || !io.outbox.is_empty() => "reply_unsent",
-            () if self.engine.is_greeting() => "head_incoming",
+            () if self.engine.is_greeting() || self.meter.is_in_block() => "head_incoming",
             () => "idle",
         }
     }
@@ -205,6 +210,7 @@ impl H2 {
         Self {
             engine: Engine::new(&env.limits, pipe.clone()),
             pipe,
+            meter: Meter::new(&env.limits.http2.rates(), env.now),
             streams: BTreeMap::new(),
             woken: Woken::new(io.waker(env)),
             alarms: BTreeSet::new(),
@@ -245,6 +251,7 @@ impl H2 {
     fn turn_engine(&mut self, env: &mut Env, io: &mut Io) -> bool {
         // What the driver holds in flight is at most as much again.
         let room = (env.limits.http2.outbound_bytes / 2).saturating_sub(io.outbox.len());
+        let before = io.outbox.len();
         self.pipe.swap_output(io.outbox.buffer(), room);
         let over = loop {
             match self.engine.next() {
@@ -258,6 +265,7 @@ impl H2 {
         };
         self.pipe.swap_output(io.outbox.buffer(), 0);
         self.blocked = self.pipe.take_blocked();
+        self.meter.sent((io.outbox.len() - before) as u64);
         over
     }
 
@@ -430,10 +438,26 @@ impl H2 {
         }
     }
 
+    /// Ends a connection that sends frames faster than it may; what came before the one too many is taken.
+    fn flooded(&mut self, env: &mut Env, io: &mut Io, flood: Flood, bytes: &[u8]) {
+        self.pipe.feed(&bytes[..flood.at]);
+        self.drive(env, io);
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.note_fault(env, io, flood.kind.label());
+        self.engine.quit(Code::Calm);
+        self.drive(env, io);
+    }
+
     fn note_over(&mut self, env: &mut Env, io: &mut Io, fault: Option<&'static str>) {
         let Some(fault) = fault else {
             return io.end(Ending::Finish, if env.is_draining() { DRAINED } else { "done" });
         };
+        self.note_fault(env, io, fault);
+    }
+
+    fn note_fault(&self, env: &mut Env, io: &mut Io, fault: &'static str) {
         env.cells.protocol_errors.add(fault);
         if env.may_warn() {
             tracing::debug!(peer = ?io.peer, cause = fault, "an HTTP/2 connection ends");
