@@ -78,6 +78,8 @@ pub(super) struct H2 {
     /// Kept for their memory.
     accepted: Vec<Accepted>,
     ready: Vec<u32>,
+    /// How many of `streams` are counted as open.
+    counted: usize,
     /// Replies that broke off: their streams are reset once what they have sent is written.
     broken: Vec<Outbound>,
 }
@@ -97,7 +99,7 @@ impl Protocol for H2 {
         let ids = self.streams.keys().copied().collect::<Vec<_>>();
         for id in ids {
             if self.streams.get(&id).is_some_and(|stream| stream.incoming.is_some()) {
-                self.lose(env, io, id, Code::Cancel);
+                self.lose(env, io, id);
             }
         }
         self.drive(env, io);
@@ -143,22 +145,23 @@ impl Protocol for H2 {
             Timer::Own => self.look_at_alarms(env, io),
             _ => {
                 io.end(Ending::Finish, timer.name());
-                self.engine.quit(Code::Protocol);
+                self.quit(env, Code::Protocol, timer.name());
             }
         }
         self.drive(env, io);
     }
 
     fn farewell(&mut self, env: &mut Env, io: &mut Io) {
-        self.engine.quit(Code::NoError);
+        self.quit(env, Code::NoError, io.cause);
         self.drive(env, io);
     }
 
     fn settle(&mut self, env: &mut Env, io: &mut Io) {
         if env.is_draining() && self.phase == Phase::Open {
-            self.leave();
+            self.leave(env, "drain");
             self.drive(env, io);
         }
+        self.count_streams(env);
         if self.ended {
             self.lose_stuck(env, io);
         }
@@ -201,12 +204,16 @@ impl Protocol for H2 {
 
     fn closed(&mut self, env: &mut Env, io: &mut Io) {
         self.lose_all(env, io);
+        self.woken.close();
+        self.count_streams(env);
+        env.cells.h2_connections.sub(1);
     }
 }
 
 impl H2 {
     pub(super) fn new(env: &Env, io: &mut Io) -> Self {
         let pipe = Pipe::default();
+        env.cells.h2_connections.add(1);
         Self {
             engine: Engine::new(&env.limits, pipe.clone()),
             pipe,
@@ -220,12 +227,16 @@ impl H2 {
             touched: env.now,
             accepted: Vec::new(),
             ready: Vec::new(),
+            counted: 0,
             broken: Vec::new(),
         }
     }
 
     /// Goes on until nothing is left to go on with: takes every request, answers, writes.
     fn drive(&mut self, env: &mut Env, io: &mut Io) {
+        if self.phase == Phase::Over {
+            return;
+        }
         self.woken.enter();
         for _ in 0..ROUNDS_PER_CALL {
             if self.turn_engine(env, io) {
@@ -316,12 +327,12 @@ impl H2 {
                 }
                 return;
             }
-            Some(Taken::Gone) => return self.forget(env, io, *stream, Code::Cancel),
+            Some(Taken::Gone) => return self.lost(env, io, stream),
         }
         match &mut stream.state {
             State::Streaming(..) => self.go_on(env, io, stream, &mut cx),
             State::Waiting(exchange, _) => match exchange.reply.poll_gone(&mut cx) {
-                true => self.forget(env, io, *stream, Code::Cancel),
+                true => self.lost(env, io, stream),
                 false => self.put_back(env, stream),
             },
             State::Collecting(..) => self.put_back(env, stream),
@@ -344,10 +355,15 @@ impl H2 {
         self.streams.insert(stream.id, stream);
     }
 
-    /// Ends a stream whose peer has gone, or shall go.
-    fn lose(&mut self, env: &Env, io: &Io, id: u32, code: Code) {
+    /// Ends a stream that nobody waits for any more.
+    fn lost(&mut self, env: &Env, io: &Io, stream: Box<Stream>) {
+        env.cells.h2_resets.add("peer");
+        self.forget(env, io, *stream, Code::Cancel);
+    }
+
+    fn lose(&mut self, env: &Env, io: &Io, id: u32) {
         if let Some(stream) = self.take_out(id) {
-            self.forget(env, io, *stream, code);
+            self.lost(env, io, stream);
         }
     }
 
@@ -379,7 +395,7 @@ impl H2 {
         }
         let stuck = |stream: &Stream| matches!(&stream.state, State::Streaming(_, reply) if reply.is_stuck());
         let stuck: Vec<u32> = self.streams.values().filter(|stream| stuck(stream)).map(|stream| stream.id).collect();
-        stuck.into_iter().for_each(|id| self.lose(env, io, id, Code::Cancel));
+        stuck.into_iter().for_each(|id| self.lose(env, io, id));
     }
 
     fn lose_all(&mut self, env: &Env, io: &Io) {
@@ -424,6 +440,7 @@ impl H2 {
             }
             (late, state) => {
                 stream.state = state;
+                env.cells.h2_resets.add(timer_name(late));
                 let code = if late == Late::Producer { Code::Internal } else { Code::Cancel };
                 self.forget(env, io, *stream, code);
             }
@@ -431,10 +448,28 @@ impl H2 {
     }
 
     /// Asks the peer to start no further stream.
-    fn leave(&mut self) {
+    fn leave(&mut self, env: &Env, cause: &'static str) {
         if self.phase == Phase::Open {
             self.phase = Phase::Leaving;
+            env.cells.h2_goaways.add(cause);
             self.engine.leave();
+        }
+    }
+
+    /// Ends the connection with everything on it.
+    fn quit(&mut self, env: &Env, code: Code, cause: &'static str) {
+        if self.phase == Phase::Open {
+            env.cells.h2_goaways.add(cause);
+        }
+        self.engine.quit(code);
+    }
+
+    fn count_streams(&mut self, env: &Env) {
+        let (open, counted) = (self.streams.len(), std::mem::replace(&mut self.counted, self.streams.len()));
+        if open >= counted {
+            env.cells.h2_streams.add((open - counted) as u64);
+        } else {
+            env.cells.h2_streams.sub((counted - open) as u64);
         }
     }
 
@@ -446,7 +481,7 @@ impl H2 {
             return;
         }
         self.note_fault(env, io, flood.kind.label());
-        self.engine.quit(Code::Calm);
+        self.quit(env, Code::Calm, flood.kind.label());
         self.drive(env, io);
     }
 
@@ -454,6 +489,9 @@ impl H2 {
         let Some(fault) = fault else {
             return io.end(Ending::Finish, if env.is_draining() { DRAINED } else { "done" });
         };
+        if self.phase == Phase::Open {
+            env.cells.h2_goaways.add(fault);
+        }
         self.note_fault(env, io, fault);
     }
 
@@ -469,7 +507,7 @@ impl H2 {
     fn over(&mut self, env: &mut Env, io: &mut Io) {
         self.phase = Phase::Over;
         self.lose_all(env, io);
-        self.woken.pause();
+        self.woken.close();
     }
 
     fn start_idle(&self, env: &Env, io: &mut Io) {

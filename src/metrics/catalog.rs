@@ -44,6 +44,10 @@ catalog! {
     PANICS COUNTER "windlass_panics_total" ["place"] "Panics contained, by whose code it was.";
     ACCEPT_ERRORS COUNTER "windlass_accept_errors_total" ["cause"] "Failed accepts, by error.";
     BIND_ERRORS COUNTER "windlass_bind_errors_total" ["cause"] "Binds tried again at the start, by error.";
+    H2_CONNECTIONS GAUGE "windlass_http2_connections" ["shard"] "Open connections that speak HTTP/2.";
+    H2_STREAMS GAUGE "windlass_http2_streams" ["shard"] "HTTP/2 streams whose reply is not complete.";
+    H2_RESETS COUNTER "windlass_http2_resets_total" ["cause"] "HTTP/2 streams that ended early, by why.";
+    H2_GOAWAYS COUNTER "windlass_http2_goaways_total" ["cause"] "HTTP/2 connections the server ended, by why.";
     POOL_QUEUED GAUGE "windlass_pool_queued_jobs" ["lane"] "Jobs waiting for a worker.";
     POOL_RUNNING GAUGE "windlass_pool_running_jobs" ["lane"] "Jobs that run.";
     POOL_JOBS COUNTER "windlass_pool_jobs_total" ["lane", "outcome"] "Jobs that ended, by how.";

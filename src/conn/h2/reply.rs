@@ -80,7 +80,7 @@ impl H2 {
         let body = response.take_body();
         let sent = head::response(&response, &body, is_head, env.date.value(env.now));
         if sent.closes {
-            self.leave();
+            self.leave(env, "handler");
         }
         let Ok(out) = reply.send(sent.head, !sent.has_body) else { return account.ended_first(env, io) };
         account.count(env, status);
@@ -110,8 +110,12 @@ impl H2 {
                 self.put_back(env, stream);
             }
             Progress::Done => account.finish(env, io, Some(status), None, written),
-            Progress::Gone => account.finish(env, io, Some(status), Some(ENDED_FIRST), written),
+            Progress::Gone => {
+                env.cells.h2_resets.add("peer");
+                account.finish(env, io, Some(status), Some(ENDED_FIRST), written);
+            }
             Progress::Broken(cause) => {
+                env.cells.h2_resets.add(cause);
                 self.broken.push(streaming.out);
                 account.finish(env, io, Some(status), Some(cause), written);
             }

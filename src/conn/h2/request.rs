@@ -30,7 +30,7 @@ impl H2 {
     /// Serves a request whose head is complete.
     pub(super) fn request(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted) {
         if is_old(env, io) {
-            self.leave();
+            self.leave(env, "age");
         }
         let parts = &accepted.head;
         if parts.method == Method::CONNECT {
