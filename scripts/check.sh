@@ -24,6 +24,7 @@ features_build() {
     cargo check --quiet -p windlass --no-default-features
     cargo check --quiet -p windlass --no-default-features --features epoll
     cargo check --quiet -p windlass --no-default-features --features io-uring
+    cargo check --quiet -p windlass --no-default-features --features epoll,http2
     cargo check --quiet -p windlass-actors --no-default-features
 }
 
