@@ -261,7 +261,7 @@ impl H2 {
     /// Lets the engine read and write; takes the requests that came. Says whether the connection is over.
     fn turn_engine(&mut self, env: &mut Env, io: &mut Io) -> bool {
         // What the driver holds in flight is at most as much again.
-        let room = (env.limits.http2.outbound_bytes / 2).saturating_sub(io.outbox.len());
+        let room = (env.limits.http2.outbound_bytes / 2).saturating_sub(io.queued());
         let before = io.outbox.len();
         self.pipe.swap_output(io.outbox.buffer(), room);
         let over = loop {
@@ -322,6 +322,7 @@ impl H2 {
                 return;
             }
             Some(Taken::TooLarge) => {
+                // Of what is only thrown away it is enough.
                 if let State::Collecting(exchange, _) = stream.state {
                     self.answer(env, io, exchange, None, answers::too_large());
                 }
@@ -335,7 +336,8 @@ impl H2 {
                 true => self.lost(env, io, stream),
                 false => self.put_back(env, stream),
             },
-            State::Collecting(..) => self.put_back(env, stream),
+            State::Leaving if stream.incoming.is_none() => {}
+            State::Collecting(..) | State::Leaving => self.put_back(env, stream),
         }
     }
 
@@ -357,7 +359,9 @@ impl H2 {
 
     /// Ends a stream that nobody waits for any more.
     fn lost(&mut self, env: &Env, io: &Io, stream: Box<Stream>) {
-        env.cells.h2_resets.add("peer");
+        if !matches!(stream.state, State::Leaving) {
+            env.cells.h2_resets.add("peer");
+        }
         self.forget(env, io, *stream, Code::Cancel);
     }
 
@@ -383,6 +387,7 @@ impl H2 {
                 streaming.reset(code);
                 (account, Some(status), written)
             }
+            State::Leaving => return,
         };
         account.finish(env, io, status, Some(ENDED_FIRST), written);
     }
@@ -431,6 +436,8 @@ impl H2 {
                 task.cancel();
                 self.answer(env, io, exchange, None, job::late());
             }
+            // The client had its time: the stream is let go.
+            (Late::Body, State::Leaving) => {}
             (Late::Body, state) => {
                 stream.state = state;
                 if let Some(incoming) = stream.incoming.take() {
@@ -451,6 +458,10 @@ impl H2 {
     fn leave(&mut self, env: &Env, cause: &'static str) {
         if self.phase == Phase::Open {
             self.phase = Phase::Leaving;
+            // What is only thrown away keeps no connection open.
+            let is_done = |stream: &Stream| matches!(stream.state, State::Leaving);
+            let done = self.streams.values().filter(|stream| is_done(stream)).map(|stream| stream.id);
+            done.collect::<Vec<_>>().into_iter().for_each(|id| drop(self.take_out(id)));
             env.cells.h2_goaways.add(cause);
             self.engine.leave();
         }

@@ -64,6 +64,7 @@ fn collect(metrics: &Metrics) -> Vec<MetricFamily> {
     dispatch(&mut page, metrics);
     connections(&mut page, metrics.shards());
     causes(&mut page, metrics);
+    tls(&mut page, metrics);
     pool(&mut page, metrics);
     shards(&mut page, metrics);
     page.into_families()
@@ -124,7 +125,7 @@ fn connections(page: &mut Page, shards: &[Arc<ShardCells>]) {
 
 fn causes(page: &mut Page, metrics: &Metrics) {
     type Of = fn(&ShardCells) -> &Causes;
-    let summed: [(&Metric, Of); 7] = [
+    let summed: [(&Metric, Of); 8] = [
         (&catalog::TIMEOUTS, |s| &s.timeouts),
         (&catalog::PROTOCOL_ERRORS, |s| &s.protocol_errors),
         (&catalog::REFUSED, |s| &s.refused),
@@ -132,6 +133,7 @@ fn causes(page: &mut Page, metrics: &Metrics) {
         (&catalog::ACCEPT_ERRORS, |s| &s.accept_errors),
         (&catalog::H2_RESETS, |s| &s.h2_resets),
         (&catalog::H2_GOAWAYS, |s| &s.h2_goaways),
+        (&catalog::TLS_HANDSHAKES, |s| &s.handshakes),
     ];
     for (metric, of) in summed {
         let mut sums = BTreeMap::new();
@@ -144,6 +146,27 @@ fn causes(page: &mut Page, metrics: &Metrics) {
     }
     for (cause, count) in metrics.causes.all() {
         page.add(&catalog::BIND_ERRORS, &[cause], count as f64);
+    }
+}
+
+/// Adds the figures of TLS; none where no listener speaks it.
+fn tls(page: &mut Page, metrics: &Metrics) {
+    if metrics.tls_reloads().is_empty() {
+        return;
+    }
+    let mut sessions = BTreeMap::new();
+    for (shard, cells) in metrics.shards().iter().enumerate() {
+        page.add(&catalog::TLS_HANDSHAKING, &[&shard.to_string()], cells.handshaking.value() as f64);
+        for (labels, counter) in cells.tls_sessions.all() {
+            *sessions.entry(labels).or_insert(0) += counter.value();
+        }
+    }
+    for (labels, count) in sessions.into_iter().filter(|(_, count)| *count > 0) {
+        page.add(&catalog::TLS_SESSIONS, &labels, count as f64);
+    }
+    for result in ["ok", "refused"] {
+        let count: u64 = metrics.tls_reloads().iter().map(|reloads| reloads.value(result)).sum();
+        page.add(&catalog::TLS_RELOADS, &[result], count as f64);
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use tokio::sync::Semaphore;
-use windlass::{BodyError, Request, Router, Server, Timeouts, get, http, post};
+use windlass::{BodyError, Limits, Request, Router, Server, Timeouts, get, http, post};
 
 use super::{
     client::{Client, read, request},
@@ -124,20 +124,37 @@ fn a_handler_that_does_not_read_stops_its_client_and_no_other_stream() {
 }
 
 #[test]
-fn a_reply_before_the_end_of_the_body_is_whole_and_the_stream_then_reset() {
-    let server = start(routes());
+fn a_reply_before_the_end_of_the_body_is_whole_and_the_stream_then_let_go() {
+    let mut limits = Limits::default();
+    limits.discard_bytes = 10;
+    let server = builder(routes()).limits(limits).start().unwrap();
     let mut peer = Peer::connect(&server);
     for (stream, path) in [(1, "/early"), (3, "/missing")] {
         peer.headers(stream, &frames::request("POST", path), false);
         peer.send(frame(DATA, 0, stream, b"some"));
         peer.reply(stream);
         assert!(!peer.body(stream).is_empty(), "{path}");
+        // A few more bytes, within what is thrown away, then too many.
+        peer.send(frame(DATA, 0, stream, b"more"));
+        peer.send(frame(DATA, 0, stream, b"too many"));
         assert_eq!(peer.reset(stream), NO_ERROR, "{path}");
         // What was on its way does no harm.
         peer.send(frame(DATA, END_STREAM, stream, b"more"));
     }
-    peer.get(5, "/small");
-    assert_eq!(peer.body(5), b"small");
+    for (stream, path) in [(5, "/early"), (7, "/missing")] {
+        peer.headers(stream, &frames::request("POST", path), false);
+        assert!(!peer.body(stream).is_empty(), "{path}");
+        peer.send(frame(DATA, END_STREAM, stream, b"short"));
+    }
+    peer.get(9, "/small");
+    let mut came = Vec::new();
+    while !came.last().is_some_and(|frame: &frames::Frame| frame.stream == 9 && frame.ends_stream()) {
+        came.push(peer.next().unwrap());
+    }
+    assert!(
+        came.iter().all(|frame| frame.kind != RST_STREAM),
+        "a client that is nearly done is not stopped: {came:?}"
+    );
 }
 
 #[test]
