@@ -1,6 +1,8 @@
 //! Topics over HTTP: publish, subscribe, continue after an absence, slow subscribers, access, the end.
 
 mod client;
+#[cfg(feature = "http2")]
+mod over_h2;
 mod slow;
 
 use std::time::{Duration, Instant};
