@@ -18,9 +18,7 @@ fn many_streams_of_one_connection_get_each_event() {
         .map(|_| {
             let mut get = request(Method::GET, "/topics/t");
             get.headers_mut().insert("last-event-id", "earliest".parse().unwrap());
-            client.open(get).0
-        })
-        .map(|response| {
+            let response = client.open(get).0;
             let response = client.wait(response).unwrap();
             assert_eq!(response.headers()["content-type"], "text/event-stream");
             response.into_body()
