@@ -13,7 +13,7 @@ use windlass::replay::{
 };
 
 use crate::{
-    common::{Random, Scratch, append, held, page, seed},
+    common::{Random, Scratch, append, held, page, rounds, seed},
     disk::Platter,
 };
 
@@ -165,7 +165,7 @@ fn damage_is_an_error_and_never_a_panic() {
     }
     drop(store);
     let (mut refused, mut opened) = (0, 0);
-    for _ in 0..60 {
+    for _ in 0..rounds() * 60 {
         let copy = platter.survivor(&mut Random::new(0));
         copy.damage(|image| {
             // Where pages are in use: the first ones.
