@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use super::{Completion, ErrorKind, Operation, StoreError};
@@ -72,16 +73,24 @@ impl<T> Answer<T> {
     ///
     /// What the store told.
     pub fn wait(self) -> Result<T, StoreError> {
-        let mut state = self.0.state();
-        loop {
-            match std::mem::replace(&mut *state, State::Taken) {
-                State::Arrived(outcome) => return outcome,
-                // Polled to its end before: as good as dropped.
-                State::Taken => return Err(dropped()),
-                waiting @ State::Waiting(_) => *state = waiting,
-            }
-            state = self.0.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        let waiting = |state: &mut State<T>| matches!(state, State::Waiting(_));
+        let state = self.0.arrived.wait_while(self.0.state(), waiting).unwrap_or_else(PoisonError::into_inner);
+        taken(state).unwrap_or_else(|| Err(dropped()))
+    }
+
+    /// Waits on this thread for so long at most; `None` when there is no answer by then.
+    pub(super) fn wait_at_most(self, time: Duration) -> Option<Result<T, StoreError>> {
+        let waiting = |state: &mut State<T>| matches!(state, State::Waiting(_));
+        let waited = self.0.arrived.wait_timeout_while(self.0.state(), time, waiting);
+        taken(waited.unwrap_or_else(PoisonError::into_inner).0)
+    }
+}
+
+/// Takes the answer, if it is there and was not taken by a poll before.
+fn taken<T>(mut state: MutexGuard<'_, State<T>>) -> Option<Result<T, StoreError>> {
+    match std::mem::replace(&mut *state, State::Taken) {
+        State::Arrived(outcome) => Some(outcome),
+        State::Waiting(_) | State::Taken => None,
     }
 }
 

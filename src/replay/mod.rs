@@ -31,6 +31,8 @@ mod answer;
 mod clock;
 pub mod conformance;
 mod contain;
+#[cfg(feature = "durable")]
+pub mod durable;
 mod error;
 mod event;
 mod memory;

@@ -60,7 +60,7 @@ impl ReplayStore for Liar {
         match self.lie {
             Lie::SkipsNumbers => drop(self.honest.append_blocking(append.clone())),
             Lie::DropsNames => append.name = None,
-            Lie::AnswersLate if append.data == "event" || append.data == "last" => {
+            Lie::AnswersLate if append.data == "concurrent" || append.data == "last" => {
                 self.answer_late(append, done);
                 return Ok(());
             }

@@ -17,9 +17,9 @@
 mod reading;
 mod writing;
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::{Append, Event, Page, Query, ReplayStore, Since, Start, StoreError};
+use super::{Answer, Append, Event, Page, Query, ReplayStore, Since, Start, pair};
 
 /// Makes stores to be tested.
 pub trait Fixture {
@@ -77,6 +77,8 @@ pub fn check(fixture: &dyn Fixture) -> Result<(), Violation> {
 
 /// What a test of one rule comes to: how it is broken.
 type Outcome<T = ()> = Result<T, String>;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 type Rule = (&'static str, fn(&dyn Fixture) -> Outcome);
 
 /// Says how a rule is broken unless a condition holds.
@@ -84,14 +86,18 @@ fn ensure(holds: bool, how: impl FnOnce() -> String) -> Outcome {
     if holds { Ok(()) } else { Err(how()) }
 }
 
-fn told(what: &'static str) -> impl Fn(StoreError) -> String {
-    move |error| format!("{what} failed: {error}")
+/// Waits for an answer, but not for ever: a store that forgets its completions shall be told, not hang.
+fn answered<T>(answer: Answer<T>, what: &str) -> Outcome<T> {
+    let outcome = answer.wait_at_most(PATIENCE).ok_or_else(|| format!("{what} was not answered in {PATIENCE:?}"))?;
+    outcome.map_err(|error| format!("{what} failed: {error}"))
 }
 
 /// Appends an event to a topic and returns it as it should come back.
 fn append(store: &dyn ReplayStore, append: Append) -> Outcome<Wanted> {
     let (name, data) = (append.name.clone(), append.data.clone());
-    let appended = store.append_blocking(append).map_err(told("an append"))?;
+    let (done, answer) = pair();
+    store.append(append, done).map_err(|_| "the queue of an idle store is full".to_owned())?;
+    let appended = answered(answer, "an append")?;
     Ok(Wanted { seq: appended.position.seq(), event: (name, data), position: appended.position })
 }
 
@@ -102,7 +108,9 @@ fn fill(store: &dyn ReplayStore, topic: &'static str, count: usize) -> Outcome<V
 }
 
 fn page(store: &dyn ReplayStore, query: Query) -> Outcome<Page> {
-    store.since_blocking(query).map_err(told("a read"))
+    let (done, answer) = pair();
+    store.since(query, done);
+    answered(answer, "a read")
 }
 
 /// Reads pages to the end, checking how they join; gaps are an error.

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use super::{Fixture, Outcome, Rule, append, ensure, fill, page, read_on, same, told};
+use super::{Fixture, Outcome, Rule, answered, append, ensure, fill, page, read_on, same};
 use crate::replay::{Append, Durability, Position, Query, ReplayStore, Since, Start, pair};
 
 pub(super) const RULES: &[Rule] = &[
@@ -85,7 +85,7 @@ fn completions_are_ordered(fixture: &dyn Fixture) -> Outcome {
     let (done, answer) = pair();
     // Whatever was appended before completes before.
     drop(store.append(Append::new("topic", "last").durability(Durability::Fsynced), done));
-    let last = answer.wait().map_err(super::told("an append"))?.position.seq();
+    let last = answered(answer, "an append")?.position.seq();
     let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
     ensure(told.len() == THREADS * EACH, || format!("{} completions for {} appends", told.len(), THREADS * EACH))?;
     ensure(told.is_sorted(), || "the completions did not come in the order of the positions".to_owned())?;
@@ -96,7 +96,7 @@ fn completions_are_ordered(fixture: &dyn Fixture) -> Outcome {
 
 /// Appends without waiting, but for room.
 fn append_and_note(store: &dyn ReplayStore, told: &Arc<Mutex<Vec<u64>>>) {
-    let mut event = Append::new("topic", "event");
+    let mut event = Append::new("topic", "concurrent");
     loop {
         let told = Arc::clone(told);
         let done = move |outcome: Result<crate::replay::Appended, _>| {
@@ -126,7 +126,7 @@ fn one_thread_keeps_order(fixture: &dyn Fixture) -> Outcome {
         answers.push(answer);
     }
     for (number, answer) in answers.into_iter().enumerate() {
-        let position = answer.wait().map_err(told("an append"))?.position;
+        let position = answered(answer, "an append")?.position;
         let before = Position::new(position.epoch(), position.seq() - 1);
         let read = page(&*store, Query::new("topic", Start::After(before)))?;
         let data = &read.events.first().ok_or("an acknowledged event is not there")?.data;
