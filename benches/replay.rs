@@ -64,7 +64,9 @@ fn publish(store: &dyn ReplayStore, durability: Durability, count: u64) -> Durat
             flying -= 1;
         }
         let told = told.clone();
-        let done = Box::new(move |outcome: Result<_, _>| drop(told.send(outcome.is_ok())));
+        let done = Box::new(move |outcome: Result<_, _>| {
+            let _ = told.send(outcome.is_ok());
+        });
         assert!(store.append(event(durability), done).is_ok());
         flying += 1;
     }

@@ -1,15 +1,24 @@
 //! The topics of the binary: flags, the file's section, and the broker they make.
 
-use std::{net::IpAddr, time::Duration};
+#[cfg(feature = "durable")]
+use std::sync::Arc;
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use http::HeaderValue;
 use serde::Deserialize;
 
+#[cfg(feature = "durable")]
+use crate::replay::durable::{DurableStore, ErrorHook, Options as StoreOptions};
 use crate::{
     actors::fanout::Overflow,
     broker::{Broker, BrokerSettings, TopicPolicy},
     net::Listen,
+    replay::Durability,
     topics::TopicAccess,
 };
 
@@ -35,9 +44,37 @@ impl From<Policy> for Overflow {
     }
 }
 
+/// How safe an event is before its publisher is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Level {
+    /// Gone with the process, where nothing else wrote it
+    None,
+    /// On the disk within 50 ms
+    Buffered,
+    /// On the disk: survives kill -9 and a power cut
+    Fsynced,
+}
+
+impl From<Level> for Durability {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::None => Self::None,
+            Level::Buffered => Self::Buffered,
+            Level::Fsynced => Self::Fsynced,
+        }
+    }
+}
+
 /// Flags of `serve` about topics.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct TopicFlags {
+    /// Directory that keeps the topics' history [default: it is kept in memory]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// How safe an event is before its publisher is told: none, buffered or fsynced [default with --data: fsynced]
+    #[arg(long, value_name = "LEVEL")]
+    durability: Option<Level>,
     /// What happens to an event that finds a subscriber's mailbox full [default: drop]
     #[arg(long, value_name = "POLICY")]
     policy: Option<Policy>,
@@ -66,6 +103,8 @@ pub(super) struct TopicFlags {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TopicConfig {
     enabled: Option<bool>,
+    data: Option<PathBuf>,
+    durability: Option<Level>,
     policy: Option<Policy>,
     mailbox_events: Option<usize>,
     mailbox_bytes: Option<usize>,
@@ -83,6 +122,7 @@ pub(super) struct TopicConfig {
 struct PatternConfig {
     /// A topic's name, or the beginning of one and a `*`.
     topics: String,
+    durability: Option<Level>,
     policy: Option<Policy>,
     mailbox_events: Option<usize>,
     mailbox_bytes: Option<usize>,
@@ -91,6 +131,8 @@ struct PatternConfig {
 impl TopicConfig {
     /// Puts the flags over the file.
     pub(super) fn resolve(mut self, flags: &TopicFlags) -> Self {
+        self.data = flags.data.clone().or(self.data);
+        self.durability = flags.durability.or(self.durability);
         self.policy = flags.policy.or(self.policy);
         self.mailbox_events = flags.mailbox_events.or(self.mailbox_events);
         self.mailbox_bytes = flags.mailbox_bytes.or(self.mailbox_bytes);
@@ -126,22 +168,38 @@ impl TopicConfig {
     }
 
     /// Makes the broker.
-    pub(super) fn broker(&self) -> Result<Option<Broker>, String> {
+    pub(super) fn broker(&self) -> Result<Option<Served>, String> {
         if !self.is_enabled() {
             return Ok(None);
         }
-        let broker = Broker::new(self.settings()?).map_err(|error| format!("topics: {error}"))?;
-        Ok(Some(broker))
+        let settings = self.settings()?;
+        match &self.data {
+            Some(directory) => Served::durable(settings, directory).map(Some),
+            None => {
+                let broker = Broker::new(settings).map_err(|error| format!("topics: {error}"))?;
+                Ok(Some(Served {
+                    broker,
+                    #[cfg(feature = "durable")]
+                    store: None,
+                }))
+            }
+        }
     }
 
     fn settings(&self) -> Result<BrokerSettings, String> {
         let mut settings = BrokerSettings::default();
         let bounds = (self.mailbox_events, self.mailbox_bytes);
         settings.policy = policy("topics", settings.policy, self.policy, bounds)?;
+        settings.policy.durability = match (self.durability, &self.data) {
+            (Some(Level::None), _) | (None, None) => Durability::None,
+            (Some(_), None) => return Err("topics: durability needs a data directory (--data DIR)".to_owned()),
+            (level, Some(_)) => level.map_or(Durability::Fsynced, Durability::from),
+        };
         for pattern in &self.pattern {
             let name = format!("topics.pattern '{}'", pattern.topics);
             let bounds = (pattern.mailbox_events, pattern.mailbox_bytes);
-            let policy = policy(&name, settings.policy, pattern.policy, bounds)?;
+            let mut policy = policy(&name, settings.policy, pattern.policy, bounds)?;
+            policy.durability = pattern.durability.map_or(policy.durability, Durability::from);
             settings.patterns.push((pattern.topics.clone(), policy));
         }
         if let Some(heartbeat) = &self.heartbeat {
@@ -168,6 +226,38 @@ impl TopicConfig {
             access.cors_origin = Some(value.ok_or_else(wrong)?);
         }
         Ok(access)
+    }
+}
+
+/// A broker, and the store to be closed behind it.
+pub(super) struct Served {
+    pub(super) broker: Broker,
+    #[cfg(feature = "durable")]
+    store: Option<Arc<DurableStore>>,
+}
+
+impl Served {
+    #[cfg(feature = "durable")]
+    fn durable(settings: BrokerSettings, directory: &Path) -> Result<Self, String> {
+        let on_error = ErrorHook::new(|error| tracing::error!(%error, "the topics' store"));
+        let options = StoreOptions { on_error, ..StoreOptions::default() };
+        let opened = DurableStore::open(directory, options);
+        let store = Arc::new(opened.map_err(|error| format!("--data {}: {error}", directory.display()))?);
+        Ok(Self { broker: Broker::with_store(settings, store.clone()), store: Some(store) })
+    }
+
+    #[cfg(not(feature = "durable"))]
+    fn durable(_: BrokerSettings, directory: &Path) -> Result<Self, String> {
+        Err(format!("--data {}: this build keeps topics in memory only (feature durable)", directory.display()))
+    }
+
+    /// Writes what the store still holds.
+    pub(super) fn close(self) -> Result<(), String> {
+        #[cfg(feature = "durable")]
+        if let Some(store) = self.store {
+            return store.close().map_err(|error| format!("the topics' store did not close cleanly: {error}"));
+        }
+        Ok(())
     }
 }
 

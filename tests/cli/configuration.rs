@@ -161,6 +161,8 @@ fn help_and_version_go_to_standard_output() {
             "--grace",
             "--access-log",
             "--no-demo",
+            "--data",
+            "--durability",
             "--policy",
             "--mailbox-events",
             "--publish-token",
