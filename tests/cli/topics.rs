@@ -233,7 +233,7 @@ fn subscribe(address: SocketAddr, ledger: &Ledger, subscriber: u64) -> BTreeMap<
             if event.name != "gap" {
                 assert!(seen.insert(event.seq(), event.data).is_none(), "an event came twice");
             }
-            if ledger.stop.load(Ordering::SeqCst) || (subscriber % 2 == 0 && Instant::now() > leave) {
+            if ledger.stop.load(Ordering::SeqCst) || (subscriber.is_multiple_of(2) && Instant::now() > leave) {
                 break;
             }
         }

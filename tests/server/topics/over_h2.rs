@@ -1,5 +1,6 @@
 //! Event streams on streams of one HTTP/2 connection.
 
+use bytes::Bytes;
 use windlass::http::Method;
 
 use super::{publish, with};
@@ -18,9 +19,13 @@ fn many_streams_of_one_connection_get_each_event() {
         .map(|_| {
             let mut get = request(Method::GET, "/topics/t");
             get.headers_mut().insert("last-event-id", "earliest".parse().unwrap());
-            let response = client.open(get).0;
+            let (response, mut body) = client.open(get);
+            body.send_data(Bytes::new(), true).unwrap();
             let response = client.wait(response).unwrap();
-            assert_eq!(response.headers()["content-type"], "text/event-stream");
+            assert_eq!(
+                (response.status().as_u16(), &response.headers()["content-type"] == "text/event-stream"),
+                (200, true)
+            );
             response.into_body()
         })
         .collect();
