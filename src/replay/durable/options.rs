@@ -56,7 +56,9 @@ impl Default for Options {
 
 /// Is called with an error on the store's threads. Neither blocks nor calls the store. Default: does nothing.
 #[derive(Clone, Default)]
-pub struct ErrorHook(Option<Arc<dyn Fn(&StoreError) + Send + Sync>>);
+pub struct ErrorHook(Option<Arc<Hook>>);
+
+type Hook = dyn Fn(&StoreError) + Send + Sync;
 
 impl ErrorHook {
     /// Calls a function with each error.
