@@ -26,6 +26,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("metrics", 1),
     ("headers", 1),
     ("body", 2),
+    ("tls", 2),
     ("request", 3),
     ("response", 3),
     ("state", 3),
@@ -61,6 +62,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus", &["src/metrics"]),
     ("io_uring", &["src/net/ring"]),
     ("mio", &["src/net/epoll"]),
+    ("rustls", &["src/tls/"]),
+    ("rcgen", &["src/cli/dev_cert.rs", "src/tls/tests.rs"]),
+    ("serde_json", &["src/cli/demo"]),
     ("redb", &["src/replay/durable"]),
 ];
 

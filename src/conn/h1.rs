@@ -21,14 +21,15 @@ use std::time::Instant;
 use http::StatusCode;
 
 use crate::{
-    conn::{Env, Io, Outcome, Protocol, Timer, job},
+    conn::{
+        Env, Io, Outcome, Protocol, Timer, job,
+        preamble::{self, Preamble},
+    },
     net::Ending,
     proto::{
         h1::{self as proto, Reject, Search},
         h2::preface::{self, Begins},
-        proxy,
     },
-    request::Peer,
 };
 
 use incoming::Incoming;
@@ -241,18 +242,14 @@ impl H1 {
     }
 
     fn preamble(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
-        match proxy::parse(bytes) {
-            Ok(None) => 0,
-            Ok(Some(preamble)) => {
-                // Without ends the balancer speaks for itself: the socket's own peer stays.
-                io.peer = preamble.ends.map_or(io.peer, |ends| Peer::Address(ends.source));
+        match preamble::take(env, io, bytes) {
+            Preamble::Partial => 0,
+            Preamble::Done(used) => {
                 self.reading = Reading::Head;
-                preamble.consumed
+                used
             }
-            Err(_) => {
-                env.cells.protocol_errors.add("proxy_preamble");
+            Preamble::Refused => {
                 self.reading = Reading::Nothing;
-                io.end(Ending::Abort, "protocol_error");
                 0
             }
         }
@@ -316,7 +313,7 @@ impl H1 {
     }
 
     fn may_take_requests(&self, env: &Env, io: &Io) -> bool {
-        self.slots.len() < env.limits.pipelined && io.outbox.len() < env.limits.outbox_bytes
+        self.slots.len() < env.limits.pipelined && io.queued() < env.limits.outbox_bytes
     }
 
     /// Answers bytes that are no request and takes nothing more.
@@ -326,6 +323,11 @@ impl H1 {
             tracing::debug!(peer = ?io.peer, cause = reject.label(), "refused a request: {reject}");
         }
         self.refuse(env, io, reject.status(), reject.text());
+    }
+
+    /// Answers a request that came unencrypted to a port that speaks TLS.
+    pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io) {
+        self.refuse(env, io, StatusCode::BAD_REQUEST, "This port speaks HTTPS; the request came as plain HTTP.\n");
     }
 
     /// Lets the connection end with the reply that is last by now.

@@ -8,6 +8,7 @@ use super::{
     Env, Io, Outcome, Timer,
     h1::{H1, Next},
 };
+use crate::metrics::TlsProtocol;
 
 /// A protocol's state machine on one connection: fed bytes, replies and timers, it writes to the outbox.
 pub(super) trait Protocol {
@@ -61,6 +62,27 @@ impl Spoken {
     /// Returns what every connection begins with.
     pub(super) fn new(is_proxied: bool, now: Instant) -> Self {
         Self::H1(H1::new(is_proxied, now))
+    }
+
+    /// Returns what a TLS handshake agreed on.
+    pub(super) fn agreed(protocol: TlsProtocol, env: &Env, io: &mut Io) -> Self {
+        match protocol {
+            #[cfg(feature = "http2")]
+            TlsProtocol::H2 => Self::http2(env, io),
+            _ => {
+                let _ = io;
+                Self::new(false, env.now)
+            }
+        }
+    }
+
+    /// Answers a request that came unencrypted to a port that speaks TLS.
+    pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io) {
+        #[cfg(feature = "http2")]
+        let Self::H1(h1) = self else { return };
+        #[cfg(not(feature = "http2"))]
+        let Self::H1(h1) = self;
+        h1.refuse_plain(env, io);
     }
 
     /// Returns HTTP/2, at its start: the client's preface has not been read.

@@ -73,6 +73,44 @@ impl DispatchKind {
     }
 }
 
+/// A version of TLS.
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nothing is agreed on without TLS"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsVersion {
+    Tls12,
+    Tls13,
+}
+
+/// What ALPN agreed on.
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nothing is agreed on without TLS"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsProtocol {
+    H2,
+    Http11,
+    /// The client named nothing.
+    None,
+}
+
+/// Sessions by what their handshakes agreed on.
+#[derive(Debug, Default)]
+pub(crate) struct TlsSessions([[[Counter; 2]; 3]; 2]);
+
+impl TlsSessions {
+    pub(crate) fn of(&self, version: TlsVersion, protocol: TlsProtocol, resumed: bool) -> &Counter {
+        &self.0[version as usize][protocol as usize][usize::from(resumed)]
+    }
+
+    /// Returns every counter with its labels.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ([&'static str; 3], &Counter)> {
+        const LABELS: ([&str; 2], [&str; 3], [&str; 2]) = (["1.2", "1.3"], ["h2", "http/1.1", "none"], ["no", "yes"]);
+        self.0.iter().zip(LABELS.0).flat_map(|(protocols, version)| {
+            protocols.iter().zip(LABELS.1).flat_map(move |(resumed, protocol)| {
+                resumed.iter().zip(LABELS.2).map(move |(counter, resumed)| ([version, protocol, resumed], counter))
+            })
+        })
+    }
+}
+
 /// Which protocol a request came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
@@ -103,6 +141,10 @@ pub(crate) struct ShardCells {
     pub(crate) active: Counter,
     pub(crate) received_bytes: Counter,
     pub(crate) sent_bytes: Counter,
+    /// Open connections that speak HTTP/2.
+    pub(crate) h2_connections: Counter,
+    /// Their streams whose reply is not complete.
+    pub(crate) h2_streams: Counter,
     /// Connections that left pure-inline mode.
     pub(crate) promoted: Counter,
     dispatched: [[Counter; DispatchKind::ALL.len()]; Wire::ALL.len()],
@@ -118,6 +160,15 @@ pub(crate) struct ShardCells {
     pub(crate) panics: Causes,
     /// Failed accepts, by error.
     pub(crate) accept_errors: Causes,
+    /// HTTP/2 streams that ended early, by why.
+    pub(crate) h2_resets: Causes,
+    /// HTTP/2 connections the server ended, by why.
+    pub(crate) h2_goaways: Causes,
+    /// TLS handshakes that ended, by how.
+    pub(crate) handshakes: Causes,
+    /// TLS handshakes that have begun and not ended.
+    pub(crate) handshaking: Counter,
+    pub(crate) tls_sessions: TlsSessions,
 }
 
 impl ShardCells {

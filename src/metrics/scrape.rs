@@ -64,6 +64,7 @@ fn collect(metrics: &Metrics) -> Vec<MetricFamily> {
     dispatch(&mut page, metrics);
     connections(&mut page, metrics.shards());
     causes(&mut page, metrics);
+    tls(&mut page, metrics);
     pool(&mut page, metrics);
     shards(&mut page, metrics);
     page.into_families()
@@ -114,6 +115,8 @@ fn connections(page: &mut Page, shards: &[Arc<ShardCells>]) {
         page.add(&catalog::ACCEPTED, &[&shard], cells.accepted.value() as f64);
         page.add(&catalog::RECEIVED, &[&shard], cells.received_bytes.value() as f64);
         page.add(&catalog::SENT, &[&shard], cells.sent_bytes.value() as f64);
+        page.add(&catalog::H2_CONNECTIONS, &[&shard], cells.h2_connections.value() as f64);
+        page.add(&catalog::H2_STREAMS, &[&shard], cells.h2_streams.value() as f64);
         for (cause, count) in cells.closes.all() {
             page.add(&catalog::CLOSED, &[&shard, cause], count as f64);
         }
@@ -122,12 +125,15 @@ fn connections(page: &mut Page, shards: &[Arc<ShardCells>]) {
 
 fn causes(page: &mut Page, metrics: &Metrics) {
     type Of = fn(&ShardCells) -> &Causes;
-    let summed: [(&Metric, Of); 5] = [
+    let summed: [(&Metric, Of); 8] = [
         (&catalog::TIMEOUTS, |s| &s.timeouts),
         (&catalog::PROTOCOL_ERRORS, |s| &s.protocol_errors),
         (&catalog::REFUSED, |s| &s.refused),
         (&catalog::PANICS, |s| &s.panics),
         (&catalog::ACCEPT_ERRORS, |s| &s.accept_errors),
+        (&catalog::H2_RESETS, |s| &s.h2_resets),
+        (&catalog::H2_GOAWAYS, |s| &s.h2_goaways),
+        (&catalog::TLS_HANDSHAKES, |s| &s.handshakes),
     ];
     for (metric, of) in summed {
         let mut sums = BTreeMap::new();
@@ -140,6 +146,27 @@ fn causes(page: &mut Page, metrics: &Metrics) {
     }
     for (cause, count) in metrics.causes.all() {
         page.add(&catalog::BIND_ERRORS, &[cause], count as f64);
+    }
+}
+
+/// Adds the figures of TLS; none where no listener speaks it.
+fn tls(page: &mut Page, metrics: &Metrics) {
+    if metrics.tls_reloads().is_empty() {
+        return;
+    }
+    let mut sessions = BTreeMap::new();
+    for (shard, cells) in metrics.shards().iter().enumerate() {
+        page.add(&catalog::TLS_HANDSHAKING, &[&shard.to_string()], cells.handshaking.value() as f64);
+        for (labels, counter) in cells.tls_sessions.all() {
+            *sessions.entry(labels).or_insert(0) += counter.value();
+        }
+    }
+    for (labels, count) in sessions.into_iter().filter(|(_, count)| *count > 0) {
+        page.add(&catalog::TLS_SESSIONS, &labels, count as f64);
+    }
+    for result in ["ok", "refused"] {
+        let count: u64 = metrics.tls_reloads().iter().map(|reloads| reloads.value(result)).sum();
+        page.add(&catalog::TLS_RELOADS, &[result], count as f64);
     }
 }
 

@@ -21,3 +21,5 @@ mod pipelines;
 mod replies;
 mod routes;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;

@@ -156,7 +156,7 @@ fn poll_stream(env: &mut Env, io: &mut Io, streaming: &mut Streaming) -> Progres
     let waker = io.waker(env);
     let mut cx = Context::from_waker(&waker);
     for _ in 0..FRAMES_PER_CALL {
-        if io.outbox.len() >= STREAM_AHEAD_BYTES {
+        if io.queued() >= STREAM_AHEAD_BYTES {
             return Progress::Waits;
         }
         match streaming.body.poll_frame(&mut cx) {

@@ -183,7 +183,7 @@ impl H1 {
     /// Runs a request whose body is there, or is a channel.
     pub(super) fn start(&mut self, env: &mut Env, io: &mut Io, pending: Pending, body: Body) {
         let Pending { head, target, meta } = pending;
-        let request = Request::new(head, body, io.peer, target.view.context.clone());
+        let request = Request::new(head, body, io.peer, target.view.context.clone()).over_tls(io.secure);
         let dispatch = match &target.entry().run {
             Run::Static(_, fixed) => return self.answer(env, io, meta, fixed.to_response().into()),
             Run::Chain(_, dispatch) => *dispatch,
