@@ -64,9 +64,7 @@ fn publish(store: &dyn ReplayStore, durability: Durability, count: u64) -> Durat
             flying -= 1;
         }
         let told = told.clone();
-        let done = Box::new(move |outcome: Result<_, _>| {
-            let _ = told.send(outcome.is_ok());
-        });
+        let done = Box::new(move |outcome: Result<_, _>| told.send(outcome.is_ok()).unwrap());
         assert!(store.append(event(durability), done).is_ok());
         flying += 1;
     }
@@ -108,7 +106,8 @@ impl Bare {
 
 fn appending(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("append");
-    group.throughput(Throughput::Elements(1)).sample_size(10).measurement_time(Duration::from_secs(3));
+    group.throughput(Throughput::Elements(1)).sample_size(10);
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
     let ring: Mutex<VecDeque<Bytes>> = Mutex::default();
     group.bench_function("memory/bare ring", |bencher| {
         bencher.iter(|| {
@@ -158,7 +157,8 @@ fn recover(store: &dyn ReplayStore) -> u64 {
 
 fn reading(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read");
-    group.throughput(Throughput::Elements(MISSED)).sample_size(10).measurement_time(Duration::from_secs(2));
+    group.throughput(Throughput::Elements(MISSED)).sample_size(10);
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
     let path = directory("read");
     let store = durable(&path);
     publish(&store, Durability::Buffered, MISSED);
@@ -216,12 +216,45 @@ fn summary(_: &mut Criterion) {
         let counters = store.counters();
         println!("{:10} {} commits, {} of them synced", "", counters.commits, counters.syncs);
     }
+    waits();
+    openings();
     std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).unwrap().flatten().for_each(|entry| {
         let name = entry.file_name();
         if name.to_string_lossy().starts_with(&format!("bench-replay-{}-", std::process::id())) {
             drop(std::fs::remove_dir_all(entry.path()));
         }
     });
+}
+
+/// Prints how long a publisher waits who sends one event after the other.
+fn waits() {
+    const COUNT: u32 = 500;
+    let store = durable(&directory("waits"));
+    for level in LEVELS {
+        publish(&store, level, 10);
+        let begun = Instant::now();
+        for _ in 0..COUNT {
+            store.append_blocking(event(level)).unwrap();
+        }
+        println!("{level:?}, one at a time: acknowledged after {:?}", begun.elapsed() / COUNT);
+    }
+}
+
+/// Prints how long opening takes after a close, and after a kill: what is on the disk then is what a copy finds.
+fn openings() {
+    let (closed, killed) = (directory("closed"), directory("killed"));
+    let store = durable(&closed);
+    publish(&store, Durability::Buffered, 100_000);
+    store.flush_blocking().unwrap();
+    std::fs::copy(closed.join("replay.redb"), killed.join("replay.redb")).unwrap();
+    std::fs::File::open(killed.join("replay.redb")).unwrap().sync_all().unwrap();
+    drop(store);
+    for (after, path) in [("a close", closed), ("a kill", killed)] {
+        let begun = Instant::now();
+        let store = durable(&path);
+        let took = begun.elapsed();
+        println!("opening 100,000 events after {after}: {took:?}, {} topic with a hole", store.holes());
+    }
 }
 
 criterion_group!(benches, appending, reading, summary);

@@ -1,9 +1,6 @@
 //! Keeps panics where they happen.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Completion, StoreError};
 
@@ -14,11 +11,13 @@ pub(super) fn complete<T>(done: Completion<T>, outcome: Result<T, StoreError>) {
 }
 
 /// Calls `f`; a panic comes back as its message.
+#[cfg(feature = "durable")]
 pub(super) fn contain<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| message(payload.as_ref()))
 }
 
-fn message(payload: &(dyn Any + Send)) -> String {
+#[cfg(feature = "durable")]
+fn message(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic".to_owned())
 }

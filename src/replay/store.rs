@@ -80,7 +80,7 @@ pub trait ReplayStore: Send + Sync + 'static {
     /// Reads a page. A position that cannot be continued from is no error but part of the answer.
     fn since(&self, query: Query, done: Completion<Page>);
 
-    /// Calls `ready` when an append is likely to be taken: at once, or when the queue has drained. Promises no place.
+    /// Calls `ready` when an append that was refused is worth trying again. Promises no place.
     ///
     /// Default: at once, for stores whose `append` is never full.
     fn when_ready(&self, ready: Box<dyn FnOnce() + Send>) {

@@ -81,6 +81,30 @@ fn held_all(store: &DurableStore) -> Vec<String> {
     }
 }
 
+/// Whoever fans out hands on what was not to be fsynced, without an id: it is in nobody's history.
+#[test]
+fn an_append_below_fsynced_that_failed_is_a_gap() {
+    let platter = Platter::default();
+    let store = DurableStore::open_on(platter.disks(), Options::default()).unwrap();
+    let last = store.append_blocking(fsynced("safe")).unwrap().position;
+    platter.refuse(Some(io::ErrorKind::StorageFull));
+    let buffered = || Append::new("topic", "not in the history").durability(Durability::Buffered);
+    for _ in 0..3 {
+        store.append_blocking(buffered()).unwrap_err();
+    }
+    platter.refuse(None);
+    let begun = Instant::now();
+    while store.counters().reopened == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the store does not recover");
+        std::thread::yield_now();
+    }
+    let next = store.append_blocking(fsynced("next")).unwrap().position;
+    assert_eq!(next.seq(), last.seq() + 4);
+    let missing = page(&store, "topic", Start::After(last));
+    assert!(matches!(missing.since, Since::Gap(gap) if gap.from.seq() == 2 && gap.to.seq() == 4), "{missing:?}");
+    assert_eq!(missing.events.len(), 1);
+}
+
 #[test]
 fn a_sync_that_nobody_waits_for_tells_its_failure() {
     let (mut options, errors) = noting();

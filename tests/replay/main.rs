@@ -3,6 +3,10 @@
 //! `WINDLASS_REPLAY_ROUNDS` multiplies the kills and power cuts, `WINDLASS_REPLAY_SEED` repeats a run; see
 //! `scripts/replay-crash.sh`.
 #![allow(clippy::unwrap_used)]
+#![cfg_attr(
+    not(feature = "durable"),
+    allow(dead_code, reason = "what crashes need is only used where they are tested")
+)]
 
 mod common;
 #[cfg(feature = "durable")]

@@ -1,6 +1,6 @@
 //! Opening the file, making it, closing it; and what redb's errors mean here.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, backends::FileBackend};
 
@@ -8,6 +8,7 @@ use super::{
     Options,
     disk::Disks,
     files::Directory,
+    missed::Missed,
     tables::{EPOCH, EVENTS, FLOOR, FORMAT, FORMAT_HERE, META, NEXT_ID, TOPICS},
     topics::Topics,
 };
@@ -42,16 +43,22 @@ impl Place {
         }
     }
 
-    /// Opens the store, and makes it if there is none and `may_make` says so.
-    pub(super) fn open(&self, options: &Options, may_make: bool) -> Result<Opened, StoreError> {
+    /// Opens the store, and makes it if there is none.
+    pub(super) fn open(&self, options: &Options) -> Result<Opened, StoreError> {
+        self.contained(|| {
+            self.make_if_missing(options)?;
+            self.open_there(options, &Missed::default())
+        })
+    }
+
+    /// Opens the store that was there before, leaving out a number for each event missed meanwhile.
+    pub(super) fn reopen(&self, options: &Options, missed: &Missed) -> Result<Opened, StoreError> {
+        self.contained(|| self.open_there(options, missed))
+    }
+
+    fn contained(&self, open: impl FnOnce() -> Result<Opened, StoreError>) -> Result<Opened, StoreError> {
         // redb checks what it reads, and asserts what it believes: a file damaged in the right place can make it panic.
-        let opened = contain(|| {
-            if may_make {
-                self.make_if_missing(options)?;
-            }
-            self.open_there(options)
-        });
-        let opened = opened.unwrap_or_else(|panic| Err(broken(Operation::Open, &panic)));
+        let opened = contain(open).unwrap_or_else(|panic| Err(broken(Operation::Open, &panic)));
         opened.map_err(|error| at(error, &self.name()))
     }
 
@@ -66,7 +73,7 @@ impl Place {
         })
     }
 
-    fn open_there(&self, options: &Options) -> Result<Opened, StoreError> {
+    fn open_there(&self, options: &Options, missed: &Missed) -> Result<Opened, StoreError> {
         let database = match self {
             Self::Directory(directory) => {
                 let backend = FileBackend::new(directory.open_file()?).map_err(failed(Operation::Open))?;
@@ -79,7 +86,7 @@ impl Place {
                 database
             }
         };
-        load(database)
+        load(database, missed)
     }
 }
 
@@ -112,7 +119,7 @@ fn make(database: &Database) -> Result<(), StoreError> {
 }
 
 /// Reads what is held in memory, and settles what a crash has left open.
-fn load(database: Database) -> Result<Opened, StoreError> {
+fn load(database: Database, missed: &Missed) -> Result<Opened, StoreError> {
     const DOING: Operation = Operation::Open;
     let read = database.begin_read().map_err(failed(DOING))?;
     let meta = read.open_table(META).map_err(failed(DOING))?;
@@ -134,14 +141,15 @@ fn load(database: Database) -> Result<Opened, StoreError> {
         topics.load(name.value(), row.value())?;
     }
     drop((meta, rows, read));
-    let holes = settle(&database, &mut topics)?;
+    let holes = settle(&database, &mut topics, missed)?;
     Ok(Opened { database, epoch, topics, holes })
 }
 
 /// Goes on behind the leases that were not given back.
-fn settle(database: &Database, topics: &mut Topics) -> Result<usize, StoreError> {
+fn settle(database: &Database, topics: &mut Topics, missed: &Missed) -> Result<usize, StoreError> {
     const DOING: Operation = Operation::Open;
-    let open = topics.give_up_leases();
+    let mut open: BTreeSet<u32> = topics.give_up_leases().into_iter().collect();
+    open.extend(missed.skip(topics));
     if open.is_empty() {
         return Ok(0);
     }
@@ -156,7 +164,7 @@ fn settle(database: &Database, topics: &mut Topics) -> Result<usize, StoreError>
 fn write_rows(
     txn: &redb::WriteTransaction,
     topics: &Topics,
-    ids: &[u32],
+    ids: &BTreeSet<u32>,
     doing: Operation,
 ) -> Result<(), StoreError> {
     let mut rows = txn.open_table(TOPICS).map_err(failed(doing))?;
@@ -170,7 +178,7 @@ fn write_rows(
 pub(super) fn close(database: Database, topics: &mut Topics) -> Result<(), StoreError> {
     const DOING: Operation = Operation::Close;
     let closed = contain(|| {
-        let open = topics.return_leases();
+        let open = topics.return_leases().into_iter().collect();
         let mut txn = database.begin_write().map_err(failed(DOING))?;
         write_rows(&txn, topics, &open, DOING)?;
         txn.set_durability(Durability::Immediate).map_err(failed(DOING))?;

@@ -37,7 +37,9 @@
 //!
 //! Each append of the failed commit is told. The file is opened again, at most every 100 ms to 5 s; until that works,
 //! appends and reads fail at once with [`ErrorKind::Unavailable`]. What was acknowledged below `Fsynced` and not synced
-//! is then lost, as in a crash: readers see a gap, and [`Options::on_error`] is told. Damaged files are errors too, never a
+//! is then lost, as in a crash: readers see a gap, and [`Options::on_error`] is told. An append below `Fsynced` that fails
+//! so leaves a number out once the file is open, because whoever fans out may have handed the event on: it is in nobody's
+//! history, and that too is a gap. Damaged files are errors too, never a
 //! panic that gets out.
 //!
 //! [`since_blocking`]: super::ReplayStore::since_blocking
@@ -46,6 +48,7 @@ mod commit;
 mod database;
 mod disk;
 mod files;
+mod missed;
 mod options;
 mod queue;
 mod reader;

@@ -85,10 +85,11 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Calls `ready` when there is room for anything, or the queue is closed.
+    /// Calls `ready` when items have been taken next, or at once if there is none or the queue is closed. Whether there is
+    /// room for what its caller has, only `push` can tell.
     pub(super) fn when_ready(&self, ready: Ready) {
         let mut state = self.state();
-        if state.is_closed || self.has_room(&state, 1) || state.ready.len() >= WAITING {
+        if state.is_closed || state.items.is_empty() || state.ready.len() >= WAITING {
             drop(state);
             return call(ready);
         }

@@ -15,6 +15,7 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use super::{
     Disks, Options,
     database::{Opened, Place, broken, failed},
+    missed::Missed,
     queue::{Queue, Rejected},
     reader::{self, Read},
     tables::{Row, TOPICS},
@@ -118,7 +119,7 @@ impl DurableStore {
     }
 
     fn start(place: Place, options: Options) -> Result<Self, StoreError> {
-        let Opened { database, epoch, topics, holes } = place.open(&options, true)?;
+        let Opened { database, epoch, topics, holes } = place.open(&options)?;
         let shared = Arc::new(Shared {
             appends: Queue::new(options.queue_events, options.queue_bytes),
             reads: Queue::new(options.queue_reads, usize::MAX),
@@ -293,8 +294,8 @@ impl Shared {
     }
 
     /// Opens the file again after a failure.
-    pub(super) fn reopen(&self) -> Result<Topics, StoreError> {
-        let opened = self.place.open(&self.options, false)?;
+    pub(super) fn reopen(&self, missed: &Missed) -> Result<Topics, StoreError> {
+        let opened = self.place.reopen(&self.options, missed)?;
         if opened.epoch != self.epoch {
             let message = "the file has been replaced by another while it was in use";
             return Err(StoreError::new(ErrorKind::Damaged, Operation::Open, message));

@@ -120,6 +120,18 @@ impl Topics {
         self.ids.get(name).copied()
     }
 
+    /// Lists the topics.
+    pub(super) fn ids(&self) -> Vec<u32> {
+        self.topics.keys().copied().collect()
+    }
+
+    /// Leaves out so many numbers of a topic.
+    pub(super) fn skip(&mut self, id: u32, count: u64) {
+        if let Some(topic) = self.topics.get_mut(&id) {
+            topic.next = topic.next.saturating_add(count);
+        }
+    }
+
     pub(super) fn at(&self, id: u32) -> Option<&Topic> {
         self.topics.get(&id)
     }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     commit::{Written, commit, trim_aged},
     database::{broken, close},
+    missed::Missed,
     queue::Taken,
     store::Shared,
     topics::Topics,
@@ -42,6 +43,8 @@ pub(super) struct Writer {
     topics: Option<Topics>,
     unsynced: Unsynced,
     trouble: Option<Trouble>,
+    /// What failed since the file was open.
+    missed: Missed,
     trim_at: Instant,
 }
 
@@ -64,7 +67,7 @@ struct Trouble {
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, topics: Topics) -> Self {
         let (topics, unsynced, trouble, trim_at) = (Some(topics), Unsynced::default(), None, Instant::now());
-        Self { shared, topics, unsynced, trouble, trim_at }
+        Self { shared, topics, unsynced, trouble, missed: Missed::default(), trim_at }
     }
 
     /// Works until the queue is closed and empty; returns how closing went.
@@ -114,7 +117,7 @@ impl Writer {
         match &outcome {
             Ok(written) if written.is_synced => self.unsynced = Unsynced::default(),
             Ok(_) => self.unsynced.add(events, bytes, hasty, self.shared.options.buffered_interval),
-            Err(_) => (),
+            Err(_) => batch.iter().filter_map(Job::append).for_each(|append| self.missed.note(append)),
         }
         self.answer(batch, outcome);
     }
@@ -185,9 +188,10 @@ impl Writer {
             let message = "the store is not available";
             return Err(StoreError::caused(ErrorKind::Unavailable, Operation::Open, message, trouble.why.clone()));
         }
-        match self.shared.reopen() {
+        match self.shared.reopen(&self.missed) {
             Ok(topics) => {
                 self.topics = Some(topics);
+                self.missed = Missed::default();
                 Ok(())
             }
             Err(error) => {
