@@ -36,9 +36,7 @@ impl Compression {
         take: impl FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         match self.inbound.context {
-            Context::Kept => {
-                self.inflater.get_or_insert_default().message(compressed, &mut scratch.inflated, take)
-            }
+            Context::Kept => self.inflater.get_or_insert_default().message(compressed, &mut scratch.inflated, take),
             Context::Fresh => {
                 let inflater = scratch.inflater.get_or_insert_default();
                 // Whatever another connection left there must be out of reach.

@@ -114,7 +114,8 @@ impl Header {
     /// Appends the header in its shortest form, the key included.
     pub fn append_to(&self, out: &mut Vec<u8>) {
         let mask_bit = if self.key.is_some() { MASKED } else { 0 };
-        out.push(u8::from(self.fin) * FIN | u8::from(self.rsv1) * RSV1 | self.opcode as u8);
+        let (fin, rsv1) = (if self.fin { FIN } else { 0 }, if self.rsv1 { RSV1 } else { 0 });
+        out.push(fin | rsv1 | self.opcode as u8);
         match self.len {
             0..=125 => out.push(mask_bit | self.len as u8),
             126..=0xffff => {

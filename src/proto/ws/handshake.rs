@@ -165,7 +165,10 @@ struct Fields<I>(I);
 
 impl<'a, I: Iterator<Item = (&'a [u8], &'a [u8])> + Clone> Fields<I> {
     fn all<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n, I> {
-        self.0.clone().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| tokens::trim(value))
+        self.0
+            .clone()
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| tokens::trim(value))
     }
 
     /// Returns the value of a field that stands there once.

@@ -149,11 +149,7 @@ impl Session {
     ///
     /// The peer broke the protocol or a limit. [`reply`](Self::reply) tells it why; then the connection is over. Every
     /// later call says the same.
-    pub fn receive<'a>(
-        &'a mut self,
-        input: &mut &[u8],
-        scratch: &mut Scratch,
-    ) -> Result<Option<Event<'a>>, Fault> {
+    pub fn receive<'a>(&'a mut self, input: &mut &[u8], scratch: &mut Scratch) -> Result<Option<Event<'a>>, Fault> {
         if self.is_delivered {
             self.message.release(scratch);
             self.is_delivered = false;

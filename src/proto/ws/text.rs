@@ -115,9 +115,8 @@ mod tests {
     }
 
     /// Every sequence of up to four of these bytes: both ends of each class of the encoding.
-    const CLASSES: [u8; 17] = [
-        0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5,
-    ];
+    const CLASSES: [u8; 17] =
+        [0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5];
 
     /// Says whether some text begins with these bytes.
     fn may_begin_a_text(bytes: &[u8]) -> bool {
@@ -130,7 +129,8 @@ mod tests {
     #[test]
     fn every_short_sequence_is_judged_at_the_first_byte_that_condemns_it_however_it_is_cut() {
         for index in 0..CLASSES.len().pow(4) {
-            let bytes: [u8; 4] = std::array::from_fn(|at| CLASSES[index / CLASSES.len().pow(at as u32) % CLASSES.len()]);
+            let bytes: [u8; 4] =
+                std::array::from_fn(|at| CLASSES[index / CLASSES.len().pow(at as u32) % CLASSES.len()]);
             let condemned = (1..=4).find(|&len| !may_begin_a_text(&bytes[..len]));
             for cuts in 0..8_u8 {
                 let (mut text, mut at, mut verdict) = (Text::default(), 0, None);

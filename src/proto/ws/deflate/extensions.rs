@@ -154,7 +154,21 @@ mod tests {
 
     #[test]
     fn what_is_not_the_grammar_is_told() {
-        for value in [";", "a;", "a b", "a;b=", "a;=1", "a;b=\"", "a;b=\"1", "a;b=\"\"", "a;b=\"x,y\"", "a;b=\"\\", "\"a\"", "a=1", "é"] {
+        for value in [
+            ";",
+            "a;",
+            "a b",
+            "a;b=",
+            "a;=1",
+            "a;b=\"",
+            "a;b=\"1",
+            "a;b=\"\"",
+            "a;b=\"x,y\"",
+            "a;b=\"\\",
+            "\"a\"",
+            "a=1",
+            "é",
+        ] {
             assert_eq!(shown(value), Err(Malformed), "{value}");
         }
         assert_eq!(shown(&format!("a{}", ";b".repeat(17))), Err(Malformed));

@@ -121,8 +121,7 @@ fn window_bits(value: &[u8]) -> Option<u8> {
 mod tests {
     use super::*;
 
-    const KEPT: Settings =
-        Settings { server: Context::Kept, client: Context::Kept, threshold_bytes: 1024, level: 2 };
+    const KEPT: Settings = Settings { server: Context::Kept, client: Context::Kept, threshold_bytes: 1024, level: 2 };
 
     fn response(values: &[&str], settings: &Settings) -> Option<String> {
         let agreed = negotiate(values.iter().map(|value| value.as_bytes()), settings).unwrap();
