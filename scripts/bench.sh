@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Measures CPU time per request of Windlass and of other servers, the same workload in one run.
 #
-# Needs wrk (Debian package wrk), taskset (util-linux) and two cores; NGINX joins when /usr/sbin/nginx exists.
+# Needs wrk (Debian package wrk), taskset (util-linux) and two cores; NGINX joins when /usr/sbin/nginx exists. The
+# scenarios h2-* need h2load and nghttp (nghttp2-client), grpc-* openssl.
 #
 # Every server runs on one thread pinned to --server-core, the client on --client-core. The passes of the servers are
 # interleaved (A B C A B C …), so that a change of the machine's speed hits all of them; the table has the medians.
-# CPU time is the server's user + system time from /proc (10 ms resolution: passes of 3 s resolve 0.3 %).
-# The figure counts when the client is the bottleneck, too: it is cost, not speed. p50 and p99 are those of a
-# closed loop at full load; scripts/isolation.sh measures latency.
+# CPU time is that of all the server's threads, from /proc. The figure counts when the client is the bottleneck, too:
+# it is cost, not speed. p50 and p99 are those of a closed loop at full load, where scripts/bench/scenarios.sh does
+# not say otherwise; scripts/isolation.sh measures latency. Fairness is the fewest requests that a connection was
+# served to the most; where wrk makes the load it comes from a short pass of its own.
 #
 # A pass with no request, an error, or a status that is not 2xx ends the run: exit status 1.
 # Results: a CSV row for each pass and a Markdown table, in <target>/bench/.
@@ -18,10 +20,11 @@ usage() {
     cat <<'USAGE'
 usage: scripts/bench.sh [--quick] [--peers A,B] [--scenarios A,B] [--passes N] [--seconds S]
                         [--server-core N] [--client-core N] [--no-build]
-  --quick        the most telling peers, short passes: under 2 minutes (after the build)
-  --peers        windlass hyper axum actix ntex may nginx tokio-bare ring-bare
-  --scenarios    plain-64 pipelined-16 get-json churn-close post-4k idle-1000
-  --passes       measured passes of each server in each scenario (5; quick: 3)
+  --quick        the most telling peers and scenarios, short passes: under 2 minutes (after the build)
+  --peers        windlass windlass-epoll hyper axum actix ntex may tonic nginx tokio-bare ring-bare
+  --scenarios    plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
+                 h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls
+  --passes       measured passes of each server in each scenario (5; quick: 2; idle-10000: 1)
   --seconds      length of one pass, whole seconds (3; quick: 1)
 USAGE
 }
@@ -29,13 +32,17 @@ USAGE
 source scripts/lib/server.sh
 source scripts/bench/peers.sh
 source scripts/bench/scenarios.sh
+source scripts/bench/http2.sh
 
-passes=5 seconds=3 build=yes quick= chosen_peers= SERVER_CORE=0 CLIENT_CORE=1
+# Seconds in which requests are counted by connection where wrk makes the load, and in which idle connections are
+# looked at while nothing happens.
+FAIRNESS_SECONDS=1 IDLE_SECONDS=2
+passes=5 seconds=3 build=yes quick= chosen_peers= chosen_scenarios= SERVER_CORE=0 CLIENT_CORE=1
 while (($#)); do
     case $1 in
-        --quick) quick=yes passes=3 seconds=1 ;;
+        --quick) quick=yes passes=2 seconds=1 FAIRNESS_SECONDS=0.5 IDLE_SECONDS=1 ;;
         --peers) IFS=, read -ra PEERS <<<"$2"; chosen_peers=yes; shift ;;
-        --scenarios) IFS=, read -ra SCENARIOS <<<"$2"; shift ;;
+        --scenarios) IFS=, read -ra SCENARIOS <<<"$2"; chosen_scenarios=yes; shift ;;
         --passes) passes=$2; shift ;;
         --seconds) seconds=$2; shift ;;
         --server-core) SERVER_CORE=$2; shift ;;
@@ -48,6 +55,7 @@ while (($#)); do
 done
 [[ $passes$seconds =~ ^[1-9][0-9]*$ ]] || die "--passes and --seconds take whole numbers"
 [[ $quick && ! $chosen_peers ]] && PEERS=("${QUICK_PEERS[@]}")
+[[ $quick && ! $chosen_scenarios ]] && SCENARIOS=("${QUICK_SCENARIOS[@]}")
 
 BIN=${CARGO_TARGET_DIR:-target}/release
 out=${CARGO_TARGET_DIR:-target}/bench
@@ -56,19 +64,23 @@ csv=$out/$(date -u +%Y%m%dT%H%M%SZ).csv
 check_machine() {
     need wrk wrk
     need taskset util-linux
+    [[ " ${SCENARIOS[*]}" != *" h2-"* ]] || need h2load nghttp2-client
+    [[ " ${SCENARIOS[*]}" != *" grpc-"* ]] || need openssl openssl
     (($(nproc) >= 2)) || die "two cores are needed: one for the server, one for the client"
     # NGINX, the idle connections and the client each need descriptors.
     ulimit -n "$(ulimit -Hn)"
-    (($(ulimit -n) >= 4096)) || die "4096 open files are needed: ulimit -n"
+    local files=4096
+    [[ " ${SCENARIOS[*]} " != *" idle-10000 "* ]] || files=16384
+    (($(ulimit -n) >= files)) || die "$files open files are needed: ulimit -n"
 }
 
 build() {
     say "building (release)"
-    [[ " ${PEERS[*]} " != *" windlass "* ]] || cargo build --release --quiet --bin windlass
+    [[ " ${PEERS[*]} " != *" windlass"* ]] || cargo build --release --quiet --bin windlass
     cargo build --release --quiet -p windlass-peers
 }
 
-# Starts every peer that has the scenario; fills the arrays port_of and pid_of.
+# Starts every peer that has the scenario; fills the arrays port_of, pid_of and base_kib.
 start_peers() {
     local peer
     running=()
@@ -78,31 +90,47 @@ start_peers() {
             continue
         fi
         pick_port
-        command_of "$peer" "$PORT"
+        command_of "$peer" "$PORT" "$1"
         start_server "$SERVER_CORE" "$PORT" "${COMMAND[@]}"
+        TARGET=127.0.0.1:$PORT
+        if [[ $peer == windlass* && $1 =~ ^(h2|grpc)- ]] && ! speaks "$1"; then
+            say "  $peer: left out, it does not answer what $1 asks"
+            continue
+        fi
+        check_scenario "$1" 0.3 >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "$peer does not serve $1 as it must"; }
         port_of[$peer]=$PORT pid_of[$peer]=$SERVER_PID
         running+=("$peer")
-        TARGET=127.0.0.1:$PORT
-        warm_up_scenario "$1" >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "$peer does not serve $1 as it must"; }
+        base_kib[$peer]=$(resident_kib "$SERVER_PID")
     done
 }
 
 # One measured pass: appends a CSV row.
 measure() {
-    local scenario=$1 peer=$2 pass=$3 before after result requests errors cpu_us
+    local scenario=$1 peer=$2 pass=$3 before after loader requests errors cpu_us idle_cpu= per_connection=
     TARGET=127.0.0.1:${port_of[$peer]}
-    before=$(cpu_ticks "${pid_of[$peer]}")
-    result=$(run_scenario "$scenario" "$seconds") || { say "$result"; fail "$peer fails in $scenario"; }
-    after=$(cpu_ticks "${pid_of[$peer]}")
-    requests=$(value requests <<<"$result") errors=$(value errors <<<"$result")
+    before=$(cpu_ns "${pid_of[$peer]}")
+    run_scenario "$scenario" "$seconds" >"$WORK/result" &
+    loader=$!
+    [[ $scenario != idle-* ]] || watch_idle "$scenario" "$peer" "$loader"
+    wait "$loader" || { cat "$WORK/result" >&2; fail "$peer fails in $scenario"; }
+    after=$(cpu_ns "${pid_of[$peer]}")
+    field() { value "$1" <"$WORK/result"; }
+    requests=$(field requests) errors=$(field errors)
     ((${requests:-0} > 0)) || fail "$peer answered no request in $scenario"
     ((${errors:-1} == 0)) || fail "$peer: $errors errors in $scenario"
-    cpu_us=$(awk -v t=$((after - before)) -v hz="$(getconf CLK_TCK)" -v n="$requests" 'BEGIN { printf "%.4f", t / hz * 1e6 / n }')
-    field() { value "$1" <<<"$result"; }
-    printf '%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s\n' "$scenario" "$peer" "$(role_of "$peer")" "${version[$peer]}" \
+    cpu_us=$(awk -v ns=$((after - before)) -v n="$requests" 'BEGIN { printf "%.4f", ns / 1e3 / n }')
+    count_by_connection "$scenario" "$peer" "$pass"
+    printf '%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s\n' "$scenario" "$peer" "$(role_of "$peer" "$scenario")" "${version[$peer]}" \
         "$pass" "$(field seconds)" "$requests" "$errors" "$(field per_second)" "$cpu_us" "$(field p50_us)" "$(field p99_us)" \
-        "$(field connection_min)" "$(field connection_max)" "$(peak_kib "${pid_of[$peer]}")" >>"$csv"
-    say "  pass $pass/$passes  $peer: $cpu_us µs/request, $(field per_second) requests/s"
+        "$(field connection_min)" "$(field connection_max)" "$(peak_kib "${pid_of[$peer]}")" "$per_connection" "$idle_cpu" >>"$csv"
+    say "  pass $pass/$(passes_of "$scenario")  $peer: $cpu_us µs/request, $(field per_second) requests/s"
+}
+
+# What wrk does not know, once for each server.
+count_by_connection() {
+    [[ ! $(field connection_min) && $3 == 1 ]] || return 0
+    check_scenario "$1" "$FAIRNESS_SECONDS" >"$WORK/counted" || { cat "$WORK/counted" >&2; fail "$2 fails in $1"; }
+    grep ^connection_ "$WORK/counted" >>"$WORK/result"
 }
 
 fail() { say "bench.sh: $*"; exit 1; }
@@ -111,15 +139,16 @@ run_all() {
     local scenario peer pass
     for scenario in "${SCENARIOS[@]}"; do
         say "$scenario"
+        [[ $scenario != grpc-* || -e $WORK/cert.pem ]] || make_pair
         start_peers "$scenario"
-        for ((pass = 1; pass <= passes; pass++)); do
+        for ((pass = 1; pass <= $(passes_of "$scenario"); pass++)); do
             for peer in "${running[@]}"; do measure "$scenario" "$peer" "$pass"; done
         done
         stop_servers
     done
 }
 
-declare -A port_of pid_of version
+declare -A port_of pid_of base_kib version
 declare -a running
 check_machine
 [[ ! $build ]] || build
@@ -127,7 +156,7 @@ for peer in "${PEERS[@]}"; do
     if is_installed "$peer"; then version[$peer]=$(version_of "$peer"); fi
 done
 mkdir -p "$out"
-echo "scenario,server,role,version,pass,seconds,requests,errors,requests_per_second,cpu_us_per_request,p50_us,p99_us,least_per_connection,most_per_connection,peak_kib" >"$csv"
+echo "scenario,server,role,version,pass,seconds,requests,errors,requests_per_second,cpu_us_per_request,p50_us,p99_us,least_per_connection,most_per_connection,peak_kib,bytes_per_connection,idle_cpu_percent" >"$csv"
 run_all
 {
     echo "CPU: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), kernel $(uname -r), $(rustc --version)."

@@ -19,11 +19,23 @@ scripts_parse() {
     for script in scripts/*.sh scripts/*/*.sh .ci/run; do bash -n "$script"; done
 }
 
+# What TLS needs is the largest part of a build: who does without it must not pay for it.
+no_tls_without_its_feature() {
+    local tree
+    tree=$(cargo tree --quiet -p windlass --no-default-features --features io-uring,epoll,http2,ws,durable,cli -e normal,build)
+    if grep -E '(rustls|rcgen|aws-lc)' <<<"$tree"; then
+        echo "a build without the feature tls has these"
+        return 1
+    fi
+}
+
 # Each engine alone, none, and the actors without glommio: what a user may choose must build.
 features_build() {
     cargo check --quiet -p windlass --no-default-features
     cargo check --quiet -p windlass --no-default-features --features epoll
     cargo check --quiet -p windlass --no-default-features --features io-uring
+    cargo check --quiet -p windlass --no-default-features --features epoll,tls
+    no_tls_without_its_feature
     cargo check --quiet -p windlass-actors --no-default-features
 }
 
@@ -49,7 +61,8 @@ dependencies_allowed() {
 }
 
 # The load generator judges the servers; it must itself be right.
-peers_hold() { cargo test --quiet -p windlass-peers --no-default-features; }
+# tonic brings the gRPC mode; the other peers would only be compiled.
+peers_hold() { cargo test --quiet -p windlass-peers --no-default-features --features tonic; }
 
 step scripts_parse
 step cargo fmt --all --check

@@ -6,6 +6,9 @@ pub mod architecture {}
 #[doc = include_str!("docs/configuration.md")]
 pub mod configuration {}
 
+#[doc = include_str!("docs/tls.md")]
+pub mod tls {}
+
 /// README's example, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

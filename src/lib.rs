@@ -20,7 +20,7 @@
 //! - [`actors`]: the runtime beneath, usable by itself; [`Server::system`] spawns your actors on the server's shards.
 //! - [`Hooks`], [`Snapshot`] and [`Collector`]: what happens, told to the program and to Prometheus.
 //!
-//! Pages: [architecture](docs::architecture), [configuration](docs::configuration).
+//! Pages: [architecture](docs::architecture), [configuration](docs::configuration), [TLS](docs::tls).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
     allow(dead_code, reason = "without an engine nothing drives the connections")
@@ -50,18 +50,23 @@ mod shard;
 mod table;
 #[cfg(test)]
 mod testing;
+mod tls;
 
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
 pub use handler::{Handler, Middleware, Next};
 pub use hooks::{Hooks, RequestEnd, RequestStart};
 pub use http;
-pub use limits::{Limits, Timeouts};
+pub use limits::{Http2Limits, Limits, Timeouts};
 pub use metrics::{Collector, Snapshot};
 pub use net::{BindError, Listen, ListenOptions};
 pub use request::{Peer, Request, TrustedProxies};
 pub use response::{Fields, IntoResponse, Response};
 pub use route::{Dispatch, Route, delete, get, head, options, patch, post, put, static_route};
+#[doc(hidden)]
+pub use router::Lookup;
 pub use router::{Group, Router, RouterError, RouterHandle};
 pub use server::{Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError};
 pub use table::RouteError;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};
 pub use windlass_actors as actors;

@@ -3,10 +3,13 @@
 //! Each field says its unit, its default, why it exists and what a larger value costs. `None` in [`Timeouts`]
 //! switches a timer off; the field says what that costs.
 
+mod http2;
 #[cfg(feature = "cli")]
 mod text;
 
 use std::time::Duration;
+
+pub use http2::Http2Limits;
 
 /// Bounds on sizes and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +39,15 @@ pub struct Limits {
     /// Bytes of a rejected or unread body that are read and thrown away. Default 256 KiB. Then the connection
     /// closes; a peer that still writes may see a reset instead of the answer.
     pub discard_bytes: usize,
+    /// TLS handshakes of one shard that may be in progress at once, counted from a client's first byte. Default
+    /// 1024. At the limit the connection that would begin one more is closed. Each holds up to 64 KiB of its client's
+    /// words, and a shard's time when it goes on.
+    pub tls_handshakes: usize,
     /// Connections of the whole server. Default `None`: 0.8 of the open-file limit. At the limit the server stops
     /// accepting and the kernel's backlog holds the rest.
     pub connections: Option<usize>,
+    /// What one HTTP/2 connection may make the server hold and do.
+    pub http2: Http2Limits,
 }
 
 impl Default for Limits {
@@ -54,7 +63,9 @@ impl Default for Limits {
             pipelined: 32,
             outbox_bytes: 256 * 1024,
             discard_bytes: 256 * 1024,
+            tls_handshakes: 1024,
             connections: None,
+            http2: Http2Limits::default(),
         }
     }
 }
@@ -75,8 +86,9 @@ impl Limits {
             Self { pipelined: 0 | 10_001.., .. } => wrong("pipelined must be from 1 to 10000"),
             Self { body_window_bytes: 0, .. } => wrong("body_window_bytes must be 1 at least"),
             Self { outbox_bytes: 0, .. } => wrong("outbox_bytes must be 1 at least"),
+            Self { tls_handshakes: 0, .. } => wrong("tls_handshakes must be 1 at least"),
             Self { connections: Some(0), .. } => wrong("connections must be 1 at least"),
-            _ => Ok(()),
+            _ => self.http2.check(),
         }
     }
 }
@@ -90,6 +102,10 @@ pub struct Timeouts {
     /// `408`. `None`: a peer may hold a connection with a partial head for ever.
     #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
     pub header: Option<Duration>,
+    /// From the start of a connection to the end of its TLS handshake, a PROXY preamble included. Default 5 s. Then
+    /// it is closed. `None`: a client may hold a connection and a handshake's memory for ever.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    pub tls_handshake: Option<Duration>,
     /// Longest silence within a body. Default 30 s. Then `408`. `None`: a silent body holds its request for ever.
     #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
     pub body_idle: Option<Duration>,
@@ -139,6 +155,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             header: Some(Duration::from_secs(10)),
+            tls_handshake: Some(Duration::from_secs(5)),
             body_idle: Some(Duration::from_secs(30)),
             body_rate: 500,
             body_grace: Duration::from_secs(10),

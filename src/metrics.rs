@@ -15,7 +15,7 @@ use std::{
 
 use windlass_actors::{Pool, System};
 
-pub(crate) use cells::{Causes, Counter, DispatchKind, ShardCells};
+pub(crate) use cells::{Causes, Counter, DispatchKind, ShardCells, TlsProtocol, TlsVersion, Wire};
 pub(crate) use families::{Family, UNMATCHED};
 pub use scrape::Collector;
 
@@ -56,6 +56,8 @@ pub(crate) struct Metrics {
     inbox_depth: OnceLock<Box<dyn Fn(usize) -> usize + Send + Sync>>,
     /// Failures that happen outside the shards.
     pub(crate) causes: Causes,
+    /// Reloads of each pair of certificate and key, by result.
+    tls_reloads: OnceLock<Vec<Arc<Causes>>>,
 }
 
 impl Metrics {
@@ -71,6 +73,7 @@ impl Metrics {
             pool: OnceLock::new(),
             inbox_depth: OnceLock::new(),
             causes: Causes::default(),
+            tls_reloads: OnceLock::new(),
         })
     }
 
@@ -134,6 +137,15 @@ impl Metrics {
     /// Returns how many messages wait for a shard.
     pub(crate) fn inbox_depth(&self, shard: usize) -> usize {
         self.inbox_depth.get().map_or(0, |depth| depth(shard))
+    }
+
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nothing is reloaded without TLS"))]
+    pub(crate) fn set_tls_reloads(&self, reloads: Vec<Arc<Causes>>) {
+        let _ = self.tls_reloads.set(reloads);
+    }
+
+    pub(crate) fn tls_reloads(&self) -> &[Arc<Causes>] {
+        self.tls_reloads.get().map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn set_pool(&self, pool: Pool) {

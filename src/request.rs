@@ -30,13 +30,19 @@ pub struct Request {
     head: Head,
     body: Body,
     peer: Peer,
+    secure: bool,
     context: Arc<Context>,
     extensions: Extensions,
 }
 
 impl Request {
     pub(crate) fn new(head: Head, body: Body, peer: Peer, context: Arc<Context>) -> Self {
-        Self { head, body, peer, context, extensions: Extensions::new() }
+        Self { head, body, peer, secure: false, context, extensions: Extensions::new() }
+    }
+
+    /// Notes whether it came over TLS.
+    pub(crate) fn over_tls(self, secure: bool) -> Self {
+        Self { secure, ..self }
     }
 
     /// Returns the method.
@@ -137,6 +143,12 @@ impl Request {
     /// Returns the address of the socket's other side, or the one a PROXY preamble named. `None` on a Unix socket.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer.address()
+    }
+
+    /// Says whether the request came over TLS that ends at this server. A proxy in front may have ended another one,
+    /// and says so in a header.
+    pub fn is_secure(&self) -> bool {
+        self.secure
     }
 
     /// Returns the address of the client: [`peer`](Self::peer), or what `Forwarded` or `X-Forwarded-For` say when

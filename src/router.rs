@@ -1,6 +1,7 @@
 //! The router: where routes are registered before the start, and the actor that changes them while serving.
 
 mod actor;
+mod lookup;
 
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use crate::{
 
 pub(crate) use actor::{RouterActor, RouterMsg, Source};
 pub use actor::{RouterError, RouterHandle};
+#[doc(hidden)]
+pub use lookup::Lookup;
 
 /// The routes of a server, before it starts.
 ///

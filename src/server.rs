@@ -4,6 +4,8 @@ mod drain;
 mod engine;
 mod operations;
 mod pool;
+#[cfg(feature = "tls")]
+mod secure;
 
 use std::{
     fmt,
@@ -13,7 +15,7 @@ use std::{
 use windlass_actors::{Addr, Cores, Local, Place, Pool, ShardSender, SpawnOptions, System};
 
 use crate::{
-    conn::{Common, Env, Msg},
+    conn::{self, Common, Env, Msg},
     hooks::Hooks,
     limits::{Limits, Timeouts},
     metrics::{Collector, Metrics, Snapshot},
@@ -31,7 +33,7 @@ pub use pool::PoolSettings;
 #[derive(Clone, Debug)]
 struct Entrance {
     listen: Listen,
-    proxied: bool,
+    first: conn::Entrance,
 }
 
 /// Says how a server shall be.
@@ -59,6 +61,7 @@ pub struct Builder {
     metrics: bool,
     operations: Operations,
     engine: EngineKind,
+    http2: bool,
 }
 
 impl Builder {
@@ -76,13 +79,14 @@ impl Builder {
             metrics: true,
             operations: Operations::default(),
             engine: EngineKind::default(),
+            http2: true,
         }
     }
 
     /// Listens on an address; call it again for more. Port 0 lets the system choose, the same for all shards.
     #[must_use]
     pub fn listen(mut self, listen: Listen) -> Self {
-        self.entrances.push(Entrance { listen, proxied: false });
+        self.entrances.push(Entrance { listen, first: conn::Entrance::default() });
         self
     }
 
@@ -91,7 +95,7 @@ impl Builder {
     /// The preamble is believed, so nobody but the proxy may reach the address.
     #[must_use]
     pub fn listen_proxied(mut self, listen: Listen) -> Self {
-        self.entrances.push(Entrance { listen, proxied: true });
+        self.entrances.push(Entrance { listen, first: conn::Entrance { is_proxied: true, tls: None } });
         self
     }
 
@@ -135,6 +139,13 @@ impl Builder {
     #[must_use]
     pub fn engine(self, engine: EngineKind) -> Self {
         Self { engine, ..self }
+    }
+
+    /// Says whether HTTP/2 is spoken with clients that begin with its preface, or ask for it in a TLS handshake. Default:
+    /// yes, where the build has it (feature `http2`).
+    #[must_use]
+    pub fn http2(self, http2: bool) -> Self {
+        Self { http2, ..self }
     }
 
     /// Says whose forwarding headers are believed. Default: nobody's.
@@ -189,9 +200,12 @@ impl Builder {
             hooks: self.hooks,
             metrics: metrics.clone(),
             context: Context { state: self.router.state, trusted: self.trusted },
-            proxied: self.entrances.iter().map(|e| e.proxied).collect(),
+            entrances: self.entrances.iter().map(|e| e.first.clone()).collect(),
+            http2: self.http2,
             senders: senders.clone(),
         };
+        #[cfg(feature = "tls")]
+        let pairs = secure::pairs(&common.entrances, &metrics);
         let grace = common.timeouts.grace;
         let engine_options = engine_options(&common.limits, shards);
         let publisher = source.clone();
@@ -218,6 +232,8 @@ impl Builder {
             bound: Mutex::new(bound),
             grace,
             drained: Mutex::default(),
+            #[cfg(feature = "tls")]
+            pairs,
         })
     }
 }
@@ -263,6 +279,9 @@ pub struct Server {
     bound: Mutex<Vec<Bound>>,
     grace: std::time::Duration,
     drained: Mutex<Option<DrainReport>>,
+    /// Each pair of certificate and key in use, once.
+    #[cfg(feature = "tls")]
+    pairs: Vec<crate::tls::Tls>,
 }
 
 impl Server {

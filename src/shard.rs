@@ -44,6 +44,13 @@ impl<E: Engine<Connections>> Shard<E> {
         }
     }
 
+    /// Goes on with TLS handshakes that waited for a turn with time for them.
+    fn take_handshakes(&mut self) {
+        while let Some(id) = self.connections.next_handshake() {
+            self.engine.visit(&mut self.connections, id, |connections, conn| connections.shake(conn));
+        }
+    }
+
     fn look_at_timers(&mut self) {
         for _ in 0..TIMERS_PER_TURN {
             let Some(id) = self.connections.due() else { return };
@@ -69,6 +76,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         self.take_local_replies();
         self.engine.turn(&mut self.connections, wait)?;
+        self.take_handshakes();
         self.look_at_timers();
         self.note_drained();
         Ok(())
@@ -97,7 +105,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
     }
 
     fn pending(&self) -> bool {
-        self.engine.pending() || self.connections.has_local_replies()
+        self.engine.pending() || self.connections.has_local_replies() || self.connections.has_waiting_handshakes()
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -25,6 +25,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("metrics", 1),
     ("headers", 1),
     ("body", 2),
+    ("tls", 2),
     ("request", 3),
     ("response", 3),
     ("state", 3),
@@ -60,10 +61,13 @@ const HOMES: &[(&str, &[&str])] = &[
     ("simdutf8", &["src/proto/ws/text.rs"]),
     ("sha1", &["src/proto/ws/handshake.rs"]),
     ("base64", &["src/proto/ws/handshake.rs"]),
-    ("h2", &["src/conn/h2.rs"]),
+    ("::h2", &["src/conn/h2/engine.rs"]),
     ("prometheus", &["src/metrics"]),
     ("io_uring", &["src/net/ring"]),
     ("mio", &["src/net/epoll"]),
+    ("rustls", &["src/tls/"]),
+    ("rcgen", &["src/cli/dev_cert.rs", "src/tls/tests.rs"]),
+    ("serde_json", &["src/cli/demo"]),
     ("redb", &["src/replay/durable"]),
 ];
 

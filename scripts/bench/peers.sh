@@ -1,14 +1,16 @@
 # The servers that bench.sh compares. A new one: its name in PEERS, its role, its command, its version, what it lacks.
 
-PEERS=(windlass hyper axum actix ntex may nginx tokio-bare ring-bare)
-QUICK_PEERS=(windlass hyper nginx ring-bare)
+PEERS=(windlass windlass-epoll hyper axum actix ntex may tonic nginx tokio-bare ring-bare)
+QUICK_PEERS=(windlass windlass-epoll hyper tonic nginx ring-bare)
 
-# subject: what this project is about. peer: a server people use. bare: no framework. floor: the least possible.
+# subject: what this project is about, on either engine. peer: a server people use. bare: no framework. floor: the least possible.
+# fixed: NGINX makes no JSON, it sends a text: shown, but no measure for those that make it for each request.
 role_of() {
-    case $1 in
-        windlass) echo subject ;;
-        tokio-bare) echo bare ;;
-        ring-bare) echo floor ;;
+    case $1/$2 in
+        nginx/get-json*) echo fixed ;;
+        windlass/* | windlass-epoll/*) echo subject ;;
+        tokio-bare/*) echo bare ;;
+        ring-bare/*) echo floor ;;
         *) echo peer ;;
     esac
 }
@@ -18,26 +20,39 @@ is_installed() { [[ $1 != nginx || -x /usr/sbin/nginx ]]; }
 # Says whether a peer cannot run a scenario; the cell is left out.
 lacks() {
     case $1/$2 in
-        nginx/post-4k) return 0 ;;  # no echo in NGINX itself
+        nginx/post-4k | nginx/async-mix) return 0 ;; # NGINX itself has no echo and no route that waits
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
+        windlass*/grpc-*) ! takes_certificates ;;
+        windlass*/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
+        tonic/* | */h2-* | */grpc-*) return 0 ;;
         *) return 1 ;;
     esac
 }
 
-# Sets COMMAND to what serves the workload on one thread at a port.
+takes_certificates() { "$BIN/windlass" serve --help | grep -e --tls-cert >/dev/null; }
+
+# Sets COMMAND to what serves the workload of a scenario on one thread at a port.
 command_of() {
-    local listen=127.0.0.1:$2
-    case $1 in
-        windlass) COMMAND=("$BIN/windlass" serve --listen "$listen" --shards 1 --cores "$SERVER_CORE" --workers 1) ;;
-        nginx) nginx_config "$2" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
+    local listen=127.0.0.1:$2 tls=()
+    [[ $3 != grpc-* ]] || tls=(--tls-cert "$WORK/cert.pem" --tls-key "$WORK/key.pem")
+    case $1/$3 in
+        windlass/*) windlass_command io_uring "$listen" "${tls[@]}" ;;
+        windlass-epoll/*) windlass_command epoll "$listen" "${tls[@]}" ;;
+        hyper/h2-* | axum/h2-*) COMMAND=("$BIN/peer-$1" --listen "$listen" --h2) ;;
+        tonic/*) COMMAND=("$BIN/peer-tonic" --listen "$listen" "${tls[@]}") ;;
+        nginx/*) nginx_config "$2" "$3" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
         *) COMMAND=("$BIN/peer-$1" --listen "$listen") ;;
     esac
+}
+
+windlass_command() {
+    COMMAND=("$BIN/windlass" serve --engine "$1" --listen "$2" --shards 1 --cores "$SERVER_CORE" --workers 1 "${@:3}")
 }
 
 version_of() {
     case $1 in
         nginx) /usr/sbin/nginx -v 2>&1 | sed 's|.*/||' ;;
-        windlass) git describe --always --dirty 2>/dev/null || echo unknown ;;
+        windlass | windlass-epoll) git describe --always --dirty 2>/dev/null || echo unknown ;;
         tokio-bare) locked tokio ;;
         ring-bare) echo "kernel $(uname -r)" ;;
         actix) locked actix-web ;;
@@ -49,25 +64,30 @@ version_of() {
 # Version of a crate in Cargo.lock.
 locked() { grep -A1 "^name = \"$1\"\$" Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p' | paste -sd/; }
 
-# One process that is master and worker, so that one process id has all its CPU time.
+# nginx_config PORT SCENARIO: one process that is master and worker, so that one process id has all its CPU time.
 nginx_config() {
+    local connections=4096 protocol=
+    # It reserves memory for each connection it may have: no more than the scenario needs.
+    [[ $2 != idle-10000 ]] || connections=16384
+    [[ $2 != h2-* ]] || protocol=" http2"
     cat >"$WORK/nginx.conf" <<CONFIG
 daemon off;
 master_process off;
 worker_processes 1;
-worker_rlimit_nofile 8192;
+worker_rlimit_nofile 32768;
 pid $WORK/nginx.pid;
 error_log stderr;
-events { worker_connections 4096; }
+events { worker_connections $connections; }
 http {
     access_log off;
     keepalive_requests 1000000000;
     keepalive_timeout 300;
     client_body_temp_path $WORK; proxy_temp_path $WORK; fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
     server {
-        listen 127.0.0.1:$1 backlog=4096;
+        listen 127.0.0.1:$1 backlog=4096$protocol;
         location = /demo/plaintext { default_type text/plain; return 200 'Hello, World!'; }
         location = /demo/json { default_type application/json; return 200 '{"message":"Hello, World!"}'; }
+        location = /demo/items { default_type application/json; return 200 '$(<benches/peers/items.json)'; }
     }
 }
 CONFIG

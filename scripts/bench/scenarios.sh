@@ -2,28 +2,74 @@
 #
 # A scenario loads $TARGET for $1 seconds from $CLIENT_CORE and prints key=value lines (requests, errors, p50_us, …).
 # wrk makes the plain ones, because everybody can repeat them; our own load generator makes what wrk cannot and
-# checks every byte. wrk does not look at bodies: warm_up_scenario has `load` check them before wrk is trusted.
+# checks every byte. wrk neither looks at bodies nor counts by connection: check_scenario has `load` do both.
+#
+#   async-mix    a tenth of the requests waits 20 ms in the server (windlass: on its pool; the others: on their
+#                timers), at a fixed rate, so that all do the same work; p50 and p99 are those of the other nine tenths
+#   idle-1000    a thousand connections, each asks five times a second
+#   idle-10000   ten thousand connections stay open after one request each, first alone, then beside 64 busy ones
+#   In both p50 and p99 are latency, not the length of a queue: the server is not saturated (idle-10000 is, then).
 
-SCENARIOS=(plain-64 pipelined-16 get-json churn-close post-4k idle-1000)
+SCENARIOS=(plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
+    h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls)
+QUICK_SCENARIOS=(plain-64 pipelined-16 get-json-1k churn-close async-mix idle-10000)
+
+ASYNC_MIX=$(printf '/demo/plaintext,%.0s' {1..9})/demo/work?ms=20
 
 run_scenario() {
     case $1 in
         plain-64) with_wrk "$2" /demo/plaintext ;;
         pipelined-16) with_load "$2" --pipeline 16 ;;
         get-json) with_wrk "$2" /demo/json ;;
-        churn-close) with_load "$2" --churn ;;
+        get-json-1k) with_wrk "$2" /demo/items ;;
         post-4k) with_load "$2" --path /demo/echo --body-bytes 4096 ;;
-        idle-1000) with_load "$2" --idle 1000 ;;
+        churn-close) with_load "$2" --churn ;;
+        async-mix) with_load "$2" --connections 256 --rate 40000 --mix "$ASYNC_MIX" --latency-of /demo/plaintext ;;
+        idle-1000) with_load "$2" --connections 1000 --rate 5000 --pause 0.5 ;;
+        idle-10000) with_load "$2" --idle 10000 --pause $((IDLE_SECONDS + 1)) ;;
+        h2-m100) with_h2load "$2" -m100 ;;
+        h2-m1) with_h2load "$2" -m1 ;;
+        grpc-unary-tls) with_grpc "$2" unary ;;
+        grpc-stream-tls) with_grpc "$2" stream ;;
         *) die "no such scenario: $1" ;;
     esac
 }
 
-warm_up_scenario() {
+# The same with every byte checked and every connection counted. What holds connections open only warms up here:
+# the memory they need is measured against the server's after this.
+check_scenario() {
     case $1 in
-        plain-64) with_load 0.3 ;;
-        get-json) with_load 0.3 --path /demo/json ;;
-        *) run_scenario "$1" 0.3 ;;
+        plain-64 | idle-*) with_load "$2" ;;
+        get-json) with_load "$2" --path /demo/json ;;
+        get-json-1k) with_load "$2" --path /demo/items ;;
+        h2-*) check_h2 && run_scenario "$1" "$2" ;;
+        *) run_scenario "$1" "$2" ;;
     esac
+}
+
+# Every pass of idle-10000 needs a server that has not held so many connections yet.
+passes_of() { [[ $1 == idle-10000 ]] && echo 1 || echo "$passes"; }
+
+# Looks at a server while the connections of idle-* that `load` (process $3) opened are there. Sets idle_cpu (% of a
+# core), before (CPU time when the requests begin, ns) and per_connection (bytes).
+watch_idle() {
+    local scenario=$1 peer=$2 loader=$3 pid=${pid_of[$2]} established since
+    until established=$(value established <"$WORK/result") && [[ $established ]]; do
+        kill -0 "$loader" 2>/dev/null || return 0
+        sleep 0.02
+    done
+    sleep 0.3
+    if [[ $scenario == idle-10000 ]]; then
+        since=$(cpu_ns "$pid")
+        sleep "$IDLE_SECONDS"
+        before=$(cpu_ns "$pid")
+        idle_cpu=$(awk -v ns=$((before - since)) -v s="$IDLE_SECONDS" 'BEGIN { printf "%.3f", ns / 1e7 / s }')
+    else
+        before=$(cpu_ns "$pid")
+        # When every connection has asked.
+        sleep 0.8
+    fi
+    per_connection=$((($(resident_kib "$pid") - base_kib[$peer]) * 1024 / established))
 }
 
 with_wrk() { taskset -c "$CLIENT_CORE" wrk -t1 -c64 -d"$1" -s scripts/bench/wrk.lua "http://$TARGET$2" | grep =; }

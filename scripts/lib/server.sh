@@ -56,13 +56,18 @@ finish() {
     rm -rf "$WORK"
 }
 
-# CPU time of a process (all threads, user + system), clock ticks. The name in the second field may hold anything.
-cpu_ticks() {
-    local stat
-    { stat=$(<"/proc/$1/stat"); } 2>/dev/null || die "server $1 is gone"
-    set -- ${stat##*) }
-    echo $((${12} + ${13}))
+# CPU time of a process, all the threads it has, ns. A thread that runs right now is up to one tick behind.
+cpu_ns() {
+    local total=0 run rest file
+    for file in "/proc/$1"/task/*/schedstat; do
+        if { read -r run rest <"$file"; } 2>/dev/null; then total=$((total + run)); fi
+    done
+    ((total > 0)) || die "server $1 is gone, or the kernel has no /proc/PID/task/*/schedstat"
+    echo "$total"
 }
+
+# Resident memory of a process, KiB; exact, which VmRSS is not.
+resident_kib() { awk '/^Rss:/ { print $2 }' "/proc/$1/smaps_rollup"; }
 
 # Peak resident memory of a process, KiB.
 peak_kib() { awk '/^VmHWM:/ { print $2 }' "/proc/$1/status"; }

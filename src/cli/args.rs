@@ -27,6 +27,16 @@ pub(super) enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Make a self-signed certificate for tests on this machine: localhost, 127.0.0.1 and ::1
+    #[cfg(feature = "dev-cert")]
+    DevCert {
+        /// Folder for cert.pem and key.pem; files that are there are not overwritten [default: the current one]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Another name or address it shall be good for; may be repeated
+        #[arg(long, value_name = "HOST")]
+        name: Vec<String>,
+    },
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -34,6 +44,12 @@ pub(super) struct Serve {
     /// Address to listen on: 127.0.0.1:8080, [::1]:8080, :8080 or unix:/path; may be repeated [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Vec<String>,
+    /// PEM file with a certificate chain: every --listen speaks HTTPS; see 'windlass dev-cert'
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of --tls-cert; HUP reads both again
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
     /// Engine that drives the sockets: auto, io_uring or epoll [default: auto: io_uring where it may be used]
     #[arg(long, value_name = "ENGINE")]
     pub(super) engine: Option<EngineKind>,

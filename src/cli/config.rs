@@ -1,10 +1,16 @@
 //! The configuration file, and how flags go over it.
 
-use std::{ops::Range, path::Path};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
-use super::args::{self, Serve};
+use super::{
+    args::{self, Serve},
+    secure::{self, PairFiles},
+};
 use crate::{
     actors::Cores,
     limits::{Limits, Timeouts},
@@ -19,6 +25,10 @@ use crate::{
 pub(super) struct Config {
     /// Addresses, as `--listen`.
     listen: Vec<String>,
+    /// As `--tls-cert`.
+    tls_cert: Option<PathBuf>,
+    /// As `--tls-key`.
+    tls_key: Option<PathBuf>,
     /// Listeners with settings of their own.
     listener: Vec<ListenerConfig>,
     pub(super) engine: EngineKind,
@@ -33,6 +43,8 @@ pub(super) struct Config {
     pub(super) demo_blocking: bool,
     trusted_proxies: Vec<String>,
     backlog: Option<u32>,
+    /// HTTP/2 is spoken with clients that begin with it.
+    http2: Option<bool>,
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) pool: PoolSettings,
@@ -46,12 +58,33 @@ struct ListenerConfig {
     /// Every connection starts with a PROXY preamble.
     #[serde(default)]
     proxy_protocol: bool,
+    /// Whether it speaks TLS; unset: if there is a certificate.
+    tls: Option<bool>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+}
+
+impl ListenerConfig {
+    /// Returns the files it serves with: its own, else everybody's.
+    fn pair(&self, everybodys: Option<&PairFiles>) -> Result<Option<PairFiles>, String> {
+        let pair = PairFiles::of(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+        match (self.tls, pair) {
+            (Some(false), None) => Ok(None),
+            (Some(false), Some(_)) => Err(format!("listener {}: tls = false, but there is a tls_cert", self.address)),
+            (_, Some(pair)) => Ok(Some(pair)),
+            (Some(true), None) if everybodys.is_none() => {
+                Err(format!("listener {}: tls = true needs tls_cert and tls_key", self.address))
+            }
+            (_, None) => Ok(everybodys.cloned()),
+        }
+    }
 }
 
 /// An address to listen on.
 pub(super) struct Entrance {
     pub(super) listen: Listen,
     pub(super) proxied: bool,
+    pub(super) pair: Option<PairFiles>,
 }
 
 impl Config {
@@ -72,6 +105,9 @@ impl Config {
         let mut config = args.config.as_deref().map(Self::read).transpose()?.unwrap_or_default();
         if !args.listen.is_empty() {
             (config.listen, config.listener) = (args.listen.clone(), Vec::new());
+        }
+        if args.tls_cert.is_some() {
+            (config.tls_cert, config.tls_key) = (args.tls_cert.clone(), args.tls_key.clone());
         }
         if args.shards.is_some() || args.cores.is_some() {
             (config.shards, config.cores, config.unpinned) = (args.shards, args.cores.clone(), false);
@@ -94,21 +130,23 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), String> {
         self.limits.check()?;
         self.pool.check()?;
-        self.entrances()?;
+        secure::check(&self.entrances()?)?;
         self.cores()?;
         self.trusted_proxies().map(|_| ())
     }
 
     pub(super) fn entrances(&self) -> Result<Vec<Entrance>, String> {
-        let parse = |address: &str, proxied| {
+        let parse = |address: &str, proxied, pair| {
             let listen = address.parse().map_err(|error| format!("{error}"))?;
-            Ok(Entrance { listen, proxied })
+            Ok(Entrance { listen, proxied, pair })
         };
+        let pair = PairFiles::of(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         if self.listen.is_empty() && self.listener.is_empty() {
-            return Ok(vec![parse("127.0.0.1:8080", false)?]);
+            return Ok(vec![parse("127.0.0.1:8080", false, pair)?]);
         }
-        let plain = self.listen.iter().map(|address| parse(address, false));
-        plain.chain(self.listener.iter().map(|l| parse(&l.address, l.proxy_protocol))).collect()
+        let plain = self.listen.iter().map(|address| parse(address, false, pair.clone()));
+        let own = |l: &ListenerConfig| parse(&l.address, l.proxy_protocol, l.pair(pair.as_ref())?);
+        plain.chain(self.listener.iter().map(own)).collect()
     }
 
     pub(super) fn listen_options(&self) -> ListenOptions {
@@ -134,6 +172,10 @@ impl Config {
 
     pub(super) fn trusted_proxies(&self) -> Result<TrustedProxies, String> {
         TrustedProxies::parse(&self.trusted_proxies).map_err(|error| format!("trusted_proxies: {error}"))
+    }
+
+    pub(super) fn http2(&self) -> bool {
+        self.http2.unwrap_or(true)
     }
 
     pub(super) fn demo(&self) -> bool {

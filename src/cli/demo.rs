@@ -1,5 +1,7 @@
 //! The demo routes: one of each kind, to try and to measure.
 
+mod items;
+
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, header};
@@ -25,6 +27,7 @@ fn routes(demo: Group, blocking: bool) -> Group {
     let demo = demo
         .route(static_route("/plaintext", plaintext))
         .route(get("/json", |_: Request| Response::json_text(r#"{"message":"Hello, World!"}"#)))
+        .route(get("/items", items))
         .route(get("/hello/{name}", hello))
         .route(get("/work", work).run_async())
         .route(post("/echo", echo))
@@ -33,6 +36,14 @@ fn routes(demo: Group, blocking: bool) -> Group {
         return demo;
     }
     demo.route(get("/block", block).run_async()).route(get("/burn", burn).run_async())
+}
+
+/// Serialises a page of a catalogue for each request: about 1 KiB of JSON.
+fn items(_: Request) -> Result<Response, Response> {
+    match serde_json::to_vec(&items::PAGE) {
+        Ok(text) => Ok(Response::json_text(text)),
+        Err(_) => Err(plain(StatusCode::INTERNAL_SERVER_ERROR, "The page cannot be serialised.\n")),
+    }
 }
 
 fn hello(request: Request) -> Response {

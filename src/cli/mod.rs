@@ -1,11 +1,14 @@
-//! The command line: `windlass serve`, `windlass doctor`, `windlass check-config`.
+//! The command line: `windlass serve`, `windlass doctor`, `windlass check-config`, `windlass dev-cert`.
 //!
 //! Whatever is wrong with what the user gave is one line on standard error and exit status 2.
 
 mod args;
 mod config;
 mod demo;
+#[cfg(feature = "dev-cert")]
+mod dev_cert;
 mod logs;
+mod secure;
 mod serve;
 
 use std::process::ExitCode;
@@ -35,6 +38,14 @@ pub fn main() -> ExitCode {
         None => serve(&cli.serve),
         Some(Command::Serve(serve_args)) => serve(&serve_args),
         Some(Command::Doctor) => diagnose(),
+        #[cfg(feature = "dev-cert")]
+        Some(Command::DevCert { out, name }) => match dev_cert::make(&out.unwrap_or_default(), name) {
+            Ok(told) => {
+                print!("{told}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => refused(&error),
+        },
         Some(Command::CheckConfig { file }) => match Config::read(&file).and_then(|config| config.check()) {
             Ok(()) => {
                 println!("{}: the configuration is valid", file.display());

@@ -7,7 +7,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::{config::Config, demo, logs};
+use super::{config::Config, demo, logs, secure};
 use crate::{
     router::Router,
     server::{Operations, Server},
@@ -23,7 +23,7 @@ pub(super) fn run(config: Config) -> Result<(), String> {
     for address in server.addresses() {
         tracing::info!(%address, shards = server.system().shards(), "serving");
     }
-    wait(&mut signals);
+    wait(&mut signals, &server);
     cut_on_signal(signals, server.clone())?;
     tracing::info!("draining; a second signal ends at once");
     // Not within the macro: what the drain logs itself would confuse the filters of this event.
@@ -41,6 +41,7 @@ fn start(config: &Config) -> Result<Server, String> {
         .timeouts(config.timeouts.clone())
         .pool(config.pool.clone())
         .engine(config.engine)
+        .http2(config.http2())
         .cores(config.cores()?)
         .trusted_proxies(config.trusted_proxies()?)
         .listen_options(config.listen_options())
@@ -48,22 +49,17 @@ fn start(config: &Config) -> Result<Server, String> {
     if config.access_log {
         builder = builder.hooks(logs::access_hooks());
     }
-    for entrance in config.entrances()? {
-        builder = match entrance.proxied {
-            true => builder.listen_proxied(entrance.listen),
-            false => builder.listen(entrance.listen),
-        };
-    }
+    builder = secure::listen(builder, config.entrances()?)?;
     builder.start().map_err(|error| error.to_string())
 }
 
-/// Returns at the first signal that ends the server.
-fn wait(signals: &mut Signals) {
+/// Returns at the first signal that ends the server; HUP reads certificates again.
+fn wait(signals: &mut Signals, server: &Server) {
     for signal in signals.forever() {
         if signal != SIGHUP {
             return;
         }
-        tracing::info!("nothing to reload: the configuration is read at the start");
+        secure::reload(server);
     }
 }
 

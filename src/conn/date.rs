@@ -2,19 +2,23 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use http::HeaderValue;
+
 use crate::proto::h1::encode::Date;
 
 /// One shard's current date.
 #[derive(Debug)]
 pub(super) struct DateCache {
     text: Date,
+    /// The same, to be shared.
+    value: HeaderValue,
     /// When the system clock's second ends, on the steady clock.
     until: Instant,
 }
 
 impl DateCache {
     pub(super) fn new(now: Instant) -> Self {
-        let mut cache = Self { text: [b' '; 29], until: now };
+        let mut cache = Self { text: [b' '; 29], value: HeaderValue::from_static(""), until: now };
         cache.refresh(now);
         cache
     }
@@ -27,12 +31,20 @@ impl DateCache {
         &self.text
     }
 
+    /// Returns the date at `now`, shared.
+    #[cfg(feature = "http2")]
+    pub(super) fn value(&mut self, now: Instant) -> &HeaderValue {
+        self.at(now);
+        &self.value
+    }
+
     fn refresh(&mut self, now: Instant) {
         let time = SystemTime::now();
         let text = httpdate::fmt_http_date(time);
         // An IMF-fixdate has 29 bytes; a clock beyond the year 9999 keeps the text it had.
         if let Ok(text) = text.as_bytes().try_into() {
             self.text = text;
+            self.value = HeaderValue::from_bytes(&self.text).unwrap_or_else(|_| HeaderValue::from_static(""));
         }
         let into_second = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
         self.until = now + Duration::from_nanos(u64::from(1_000_000_000 - into_second));

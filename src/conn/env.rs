@@ -10,7 +10,7 @@ use std::{
 
 use windlass_actors::{Local, Reader, ShardSender};
 
-use super::{Msg, Outcome, date::DateCache, timers::Deadlines};
+use super::{Msg, Outcome, date::DateCache, secure::Handshakes, timers::Deadlines};
 use crate::{
     hooks::Hooks,
     limits::{Limits, Timeouts},
@@ -19,6 +19,7 @@ use crate::{
     proto::h1,
     request::Context,
     table::{RouteTable, View},
+    tls::{Acceptor, Tls},
 };
 
 /// What every shard of a server is given.
@@ -29,10 +30,27 @@ pub(crate) struct Common {
     pub(crate) hooks: Hooks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) context: Context,
-    /// By listener: whether its connections start with a PROXY preamble.
-    pub(crate) proxied: Vec<bool>,
+    /// By listener: what its connections start with.
+    pub(crate) entrances: Vec<Entrance>,
+    /// HTTP/2 is spoken with clients that begin with it.
+    pub(crate) http2: bool,
     /// The inboxes of all shards; there before the first socket is.
     pub(crate) senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
+}
+
+/// What the connections of one listener start with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entrance {
+    /// A PROXY preamble.
+    pub(crate) is_proxied: bool,
+    /// A TLS handshake, behind the preamble if there is one.
+    pub(crate) tls: Option<Tls>,
+}
+
+impl Entrance {
+    fn on_shard(&self, http2: bool) -> (bool, Option<Acceptor>) {
+        (self.is_proxied, self.tls.as_ref().map(|tls| tls.acceptor(http2)))
+    }
 }
 
 /// How a draining shard's connections ended.
@@ -65,7 +83,11 @@ pub(crate) struct Env {
     pub(super) h1_limits: h1::Limits,
     pub(super) timeouts: Timeouts,
     pub(super) hooks: Hooks,
-    pub(super) proxied: Vec<bool>,
+    /// By listener: whether a PROXY preamble comes, and what begins handshakes.
+    entrances: Vec<(bool, Option<Acceptor>)>,
+    pub(super) handshakes: Handshakes,
+    /// HTTP/2 is spoken with clients that begin with it; never in a build without it.
+    pub(super) http2: bool,
     pub(super) cells: Arc<ShardCells>,
     metrics: Arc<Metrics>,
     pub(super) view: Arc<View>,
@@ -87,6 +109,7 @@ impl Env {
         let context = Arc::new(common.context.clone());
         let view = View::new(reader.load().clone(), context.clone());
         let shard = local.shard();
+        let http2 = common.http2 && cfg!(feature = "http2");
         Self {
             now,
             clock: now,
@@ -98,7 +121,9 @@ impl Env {
             limits: common.limits.clone(),
             timeouts: common.timeouts.clone(),
             hooks: common.hooks.clone(),
-            proxied: common.proxied.clone(),
+            entrances: common.entrances.iter().map(|entrance| entrance.on_shard(http2)).collect(),
+            handshakes: Handshakes::default(),
+            http2,
             cells: common.metrics.shards()[shard].clone(),
             metrics: common.metrics.clone(),
             view,
@@ -116,10 +141,16 @@ impl Env {
     pub(super) fn begin_batch(&mut self) {
         self.now = self.local.resume();
         self.clock = self.now;
+        self.handshakes.begin_turn();
         let table = self.reader.load();
         if !Arc::ptr_eq(table, &self.view.table) {
             self.view = View::new(table.clone(), self.context.clone());
         }
+    }
+
+    /// Returns what connections of a listener start with: a PROXY preamble, a handshake.
+    pub(super) fn entrance(&self, listener: usize) -> (bool, Option<Acceptor>) {
+        self.entrances.get(listener).cloned().unwrap_or_default()
     }
 
     /// Returns this shard's own inbox, for replies from elsewhere.

@@ -21,13 +21,15 @@ use std::time::Instant;
 use http::StatusCode;
 
 use crate::{
-    conn::{Env, Io, Outcome, Protocol, Timer, job},
+    conn::{
+        Env, Io, Outcome, Protocol, Timer, job,
+        preamble::{self, Preamble},
+    },
     net::Ending,
     proto::{
         h1::{self as proto, Reject, Search},
-        proxy,
+        h2::preface::{self, Begins},
     },
-    request::Peer,
 };
 
 use incoming::Incoming;
@@ -41,8 +43,19 @@ enum Reading {
     Head,
     /// A request's body.
     Body(Box<Incoming>),
+    /// The beginning of what may be the preface of HTTP/2.
+    Preface,
+    /// Another protocol's: they wait in `input` for it.
+    HandOver(Next),
     /// Nothing any more: what comes is thrown away.
     Nothing,
+}
+
+/// The protocol that takes the connection over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// HTTP/2, whose preface is the first of the bytes (RFC 9113 §3.3).
+    Http2,
 }
 
 /// The protocol's state.
@@ -52,6 +65,8 @@ pub(super) struct H1 {
     /// Bytes not parsed yet: a partial head, or what stands behind a request that has to wait.
     input: Vec<u8>,
     slots: Slots,
+    /// No request was read yet.
+    is_fresh: bool,
     /// The next request's head is complete and waits for earlier ones.
     held: bool,
     /// An async route was met.
@@ -177,6 +192,7 @@ impl H1 {
             search: Search::default(),
             input: Vec::new(),
             slots: Slots::default(),
+            is_fresh: true,
             held: false,
             promoted: false,
             ended: false,
@@ -208,6 +224,8 @@ impl H1 {
                 Reading::Preamble => self.preamble(env, io, &bytes[at..]),
                 Reading::Head => self.head(env, io, &bytes[at..]),
                 Reading::Body(_) => self.body(env, io, &bytes[at..]),
+                Reading::Preface => self.preface(env, io, &bytes[at..]),
+                Reading::HandOver(_) => 0,
                 Reading::Nothing => self.discard(bytes.len() - at),
             };
             if used == 0 {
@@ -224,18 +242,14 @@ impl H1 {
     }
 
     fn preamble(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
-        match proxy::parse(bytes) {
-            Ok(None) => 0,
-            Ok(Some(preamble)) => {
-                // Without ends the balancer speaks for itself: the socket's own peer stays.
-                io.peer = preamble.ends.map_or(io.peer, |ends| Peer::Address(ends.source));
+        match preamble::take(env, io, bytes) {
+            Preamble::Partial => 0,
+            Preamble::Done(used) => {
                 self.reading = Reading::Head;
-                preamble.consumed
+                used
             }
-            Err(_) => {
-                env.cells.protocol_errors.add("proxy_preamble");
+            Preamble::Refused => {
                 self.reading = Reading::Nothing;
-                io.end(Ending::Abort, "protocol_error");
                 0
             }
         }
@@ -255,8 +269,12 @@ impl H1 {
             }
             Ok(Some(len)) => {
                 io.timers.clear(Timer::Header);
+                self.is_fresh = false;
                 self.request(env, io, &head, &bytes[..len]);
                 len
+            }
+            Err(_) if self.is_fresh && env.http2 && preface::begins(bytes) != Begins::No => {
+                self.preface(env, io, bytes)
             }
             Err(reject) => {
                 self.reject(env, io, reject);
@@ -267,13 +285,35 @@ impl H1 {
         used
     }
 
+    /// Looks how much of HTTP/2's preface is there: it is a head that HTTP/1.1 refuses, and some bytes more.
+    #[cold]
+    fn preface(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        self.reading = match preface::begins(bytes) {
+            Begins::Partly => Reading::Preface,
+            Begins::Whole => Reading::HandOver(Next::Http2),
+            Begins::No => {
+                self.reject(env, io, Reject::VersionUnsupported);
+                return bytes.len();
+            }
+        };
+        0
+    }
+
+    /// Returns the protocol that takes over, the bytes for it, and whether the peer has sent FIN.
+    pub(super) fn take_next(&mut self) -> Option<(Next, Vec<u8>, bool)> {
+        match self.reading {
+            Reading::HandOver(next) => Some((next, std::mem::take(&mut self.input), self.ended)),
+            _ => None,
+        }
+    }
+
     /// Only safe methods may overlap (RFC 9112 §9.3.2); an interim `100` must not overtake an earlier reply.
     fn must_wait(&self, head: &proto::Head) -> bool {
         !self.slots.is_empty() && (head.expects_continue() || !head.method().is_safe() || self.slots.has_unsafe())
     }
 
     fn may_take_requests(&self, env: &Env, io: &Io) -> bool {
-        self.slots.len() < env.limits.pipelined && io.outbox.len() < env.limits.outbox_bytes
+        self.slots.len() < env.limits.pipelined && io.queued() < env.limits.outbox_bytes
     }
 
     /// Answers bytes that are no request and takes nothing more.
@@ -283,6 +323,11 @@ impl H1 {
             tracing::debug!(peer = ?io.peer, cause = reject.label(), "refused a request: {reject}");
         }
         self.refuse(env, io, reject.status(), reject.text());
+    }
+
+    /// Answers a request that came unencrypted to a port that speaks TLS.
+    pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io) {
+        self.refuse(env, io, StatusCode::BAD_REQUEST, "This port speaks HTTPS; the request came as plain HTTP.\n");
     }
 
     /// Lets the connection end with the reply that is last by now.
@@ -311,7 +356,8 @@ impl H1 {
         match self.reading {
             Reading::Preamble => true,
             Reading::Head => self.has_part_of_head() && !self.held && self.may_take_requests(env, io),
-            Reading::Body(_) | Reading::Nothing => false,
+            Reading::Preface => true,
+            Reading::Body(_) | Reading::HandOver(_) | Reading::Nothing => false,
         }
     }
 
@@ -321,7 +367,7 @@ impl H1 {
         }
         let has_room = self.input.len() < env.limits.head_bytes;
         match &self.reading {
-            Reading::Preamble => true,
+            Reading::Preamble | Reading::Preface | Reading::HandOver(_) => true,
             Reading::Nothing => self.discarded < env.limits.discard_bytes,
             Reading::Head => has_room && (self.input.is_empty() || !self.held) && self.may_take_requests(env, io),
             Reading::Body(incoming) => has_room && !incoming.is_paused(),

@@ -3,12 +3,20 @@
 //! One shard owns a connection for its whole life. [`Connections`] makes and feeds them for an engine; a protocol
 //! stands behind [`Protocol`], its state in a file of its own ([`h1`]).
 
+mod account;
+mod answers;
 mod date;
 mod env;
 mod h1;
+#[cfg(feature = "http2")]
+mod h2;
 mod job;
+mod pace;
+mod params;
+mod preamble;
 mod protocol;
 mod run;
+mod secure;
 mod timers;
 
 use std::{
@@ -27,8 +35,9 @@ use crate::{
     response::Response,
 };
 
-pub(crate) use env::{Common, Env, Tally};
+pub(crate) use env::{Common, Entrance, Env, Tally};
 use protocol::{Protocol, Spoken};
+use secure::Secure;
 use timers::{Timer, Timers};
 
 /// Why a connection ended that was idle while the server drained.
@@ -66,7 +75,12 @@ impl From<Response> for Outcome {
 /// The side of a connection that is the same for every protocol.
 pub(crate) struct Io {
     id: ConnId,
+    /// What the protocol writes.
     outbox: Outbox,
+    /// Bytes that waited behind the outbox, under TLS, when the protocol was called.
+    sealed_bytes: usize,
+    /// It speaks TLS.
+    secure: bool,
     ending: Ending,
     /// Why it ends, for the metrics.
     cause: &'static str,
@@ -82,6 +96,11 @@ pub(crate) struct Io {
 }
 
 impl Io {
+    /// Returns how many bytes wait for the peer.
+    fn queued(&self) -> usize {
+        self.outbox.len() + self.sealed_bytes
+    }
+
     /// Ends the connection; the first cause stays.
     fn end(&mut self, ending: Ending, cause: &'static str) {
         if self.ending == Ending::Open {
@@ -105,11 +124,15 @@ impl Io {
 pub(crate) struct Conn {
     io: Io,
     spoken: Spoken,
+    secure: Option<Box<Secure>>,
 }
 
 impl Link for Conn {
     fn outbox(&mut self) -> &mut Outbox {
-        &mut self.io.outbox
+        match &mut self.secure {
+            Some(secure) => secure.wire(),
+            None => &mut self.io.outbox,
+        }
     }
 
     fn wants_read(&self) -> bool {
@@ -124,10 +147,37 @@ impl Link for Conn {
 impl Conn {
     /// Feeds the protocol, then brings timers and counters in line with what it made of it.
     fn feed(&mut self, env: &mut Env, feed: impl FnOnce(&mut Spoken, &mut Env, &mut Io)) {
+        if let Some(secure) = &mut self.secure {
+            secure.begin(env, &mut self.io);
+        }
         feed(&mut self.spoken, env, &mut self.io);
-        self.spoken.settle(env, &mut self.io);
+        self.settle(env);
+    }
+
+    /// Feeds what stands before the protocol.
+    fn feed_secure(&mut self, env: &mut Env, feed: impl FnOnce(&mut Secure, &mut Env, &mut Io, &mut Spoken)) {
+        let Some(secure) = &mut self.secure else { return };
+        secure.begin(env, &mut self.io);
+        feed(secure, env, &mut self.io, &mut self.spoken);
+        self.settle(env);
+    }
+
+    /// Says whether the protocol is there, which under TLS it is when the handshake is done.
+    fn is_open(&self) -> bool {
+        self.secure.as_ref().is_none_or(|secure| secure.is_open())
+    }
+
+    fn settle(&mut self, env: &mut Env) {
+        if self.is_open() {
+            self.spoken.hand_over(env, &mut self.io);
+            self.spoken.settle(env, &mut self.io);
+        }
+        if let Some(secure) = &mut self.secure {
+            secure.settle(env, &mut self.io);
+        }
+        let is_empty = self.outbox().is_empty();
         let io = &mut self.io;
-        if !io.outbox.is_empty() {
+        if !is_empty {
             io.unsent = true;
             io.timers.start(Timer::Write, env.now, env.timeouts.write_stall);
         }
@@ -191,12 +241,30 @@ impl Connections {
 
     /// Looks at a connection's timers.
     pub(crate) fn look_at_timers(&mut self, conn: &mut Conn) {
+        if conn.io.timers.due(self.env.now) == Some(Timer::Handshake) {
+            return conn.feed_secure(&mut self.env, Secure::timed_out);
+        }
         conn.feed(&mut self.env, |spoken, env, io| {
             if let Some(timer) = io.timers.due(env.now) {
                 io.timers.clear(timer);
                 expired(spoken, env, io, timer);
             }
         });
+    }
+
+    /// Says whether TLS handshakes wait for their turn.
+    pub(crate) fn has_waiting_handshakes(&self) -> bool {
+        self.env.handshakes.has_waiting()
+    }
+
+    /// Takes the next connection whose TLS handshake may go on in this turn; it may be gone.
+    pub(crate) fn next_handshake(&mut self) -> Option<ConnId> {
+        self.env.handshakes.next()
+    }
+
+    /// Goes on with a connection's TLS handshake.
+    pub(crate) fn shake(&mut self, conn: &mut Conn) {
+        conn.feed_secure(&mut self.env, Secure::go_on);
     }
 
     /// Starts to drain: from here on connections end with their last reply.
@@ -216,7 +284,8 @@ impl Connections {
             conn.io.end(Ending::Abort, DRAINED);
             return;
         }
-        let doing = conn.spoken.doing(&conn.io);
+        let handshake = conn.secure.as_ref().and_then(|secure| secure.doing());
+        let doing = handshake.unwrap_or_else(|| conn.spoken.doing(&conn.io));
         if doing == "idle" {
             // Nobody waits for anything on it.
             return conn.io.end(Ending::Abort, DRAINED);
@@ -235,14 +304,22 @@ impl Connections {
 }
 
 fn expired(spoken: &mut Spoken, env: &mut Env, io: &mut Io, timer: Timer) {
+    if timer == Timer::Own {
+        // The protocol counts what it does then.
+        return spoken.expired(env, io, timer);
+    }
     if timer == Timer::Idle && env.is_draining() {
-        return io.end(Ending::Finish, DRAINED);
+        io.end(Ending::Finish, DRAINED);
+        return spoken.farewell(env, io);
     }
     env.cells.timeouts.add(timer.name());
     match timer {
-        Timer::Idle => io.end(Ending::Finish, timer.name()),
+        Timer::Idle | Timer::Handshake => {
+            io.end(Ending::Finish, timer.name());
+            spoken.farewell(env, io);
+        }
         Timer::Write | Timer::Linger => io.end(Ending::Abort, timer.name()),
-        Timer::Header | Timer::Body | Timer::Stream | Timer::Job => spoken.expired(env, io, timer),
+        Timer::Header | Timer::Body | Timer::Stream | Timer::Job | Timer::Own => spoken.expired(env, io, timer),
     }
 }
 
@@ -255,11 +332,14 @@ impl Carrier for Connections {
 
     fn open(&mut self, id: ConnId, accepted: Accepted<'_>) -> Conn {
         self.env.cells.accepted.add(1);
-        let is_proxied = self.env.proxied.get(accepted.listener).copied().unwrap_or_default();
+        let (is_proxied, acceptor) = self.env.entrance(accepted.listener);
+        let secure = acceptor.map(|acceptor| Secure::new(acceptor, is_proxied));
         let mut conn = Conn {
             io: Io {
                 id,
                 outbox: Outbox::default(),
+                sealed_bytes: 0,
+                secure: secure.is_some(),
                 ending: Ending::Open,
                 cause: "peer",
                 wants_read: true,
@@ -270,28 +350,39 @@ impl Carrier for Connections {
                 waker: None,
                 opened: self.env.now,
             },
-            spoken: Spoken::new(is_proxied, self.env.now),
+            spoken: Spoken::new(is_proxied && secure.is_none(), self.env.now),
+            secure,
         };
+        if conn.secure.is_some() {
+            conn.io.timers.set(Timer::Handshake, self.env.now, self.env.timeouts.tls_handshake);
+        }
         conn.feed(&mut self.env, |_, _, _| {});
         conn
     }
 
     fn received(&mut self, _id: ConnId, conn: &mut Conn, bytes: &[u8]) {
         self.env.cells.received_bytes.add(bytes.len() as u64);
+        if conn.secure.is_some() {
+            return conn
+                .feed_secure(&mut self.env, |secure, env, io, spoken| secure.received(env, io, spoken, bytes));
+        }
         conn.feed(&mut self.env, |spoken, env, io| spoken.received(env, io, bytes));
     }
 
     fn ended(&mut self, _id: ConnId, conn: &mut Conn) {
+        if conn.secure.is_some() {
+            return conn.feed_secure(&mut self.env, Secure::ended);
+        }
         conn.feed(&mut self.env, Spoken::ended);
     }
 
     fn sent(&mut self, _id: ConnId, conn: &mut Conn, bytes: usize, drained: bool) {
         self.env.cells.sent_bytes.add(bytes as u64);
-        if drained {
+        if drained && conn.secure.as_ref().is_none_or(|secure| !secure.owes(&conn.io)) {
             conn.io.unsent = false;
             conn.io.timers.clear(Timer::Write);
             // What follows most replies: nothing but the wait for the next request.
-            if conn.io.ending == Ending::Open && conn.spoken.rests(&self.env, &mut conn.io) {
+            if conn.io.ending == Ending::Open && conn.is_open() && conn.spoken.rests(&self.env, &mut conn.io) {
                 return self.env.deadlines.schedule(conn.io.id, &conn.io.timers);
             }
         } else {
@@ -316,6 +407,9 @@ impl Carrier for Connections {
             && cause != "cut"
         {
             tally.drained += 1;
+        }
+        if let Some(secure) = &mut conn.secure {
+            secure.closed(env);
         }
         conn.spoken.closed(env, &mut conn.io);
     }

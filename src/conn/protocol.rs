@@ -2,7 +2,13 @@
 
 use std::time::Instant;
 
-use super::{Env, Io, Outcome, Timer, h1::H1};
+#[cfg(feature = "http2")]
+use super::h2::H2;
+use super::{
+    Env, Io, Outcome, Timer,
+    h1::{H1, Next},
+};
+use crate::metrics::TlsProtocol;
 
 /// A protocol's state machine on one connection: fed bytes, replies and timers, it writes to the outbox.
 pub(super) trait Protocol {
@@ -28,6 +34,9 @@ pub(super) trait Protocol {
     /// Takes a timer of the protocol's own.
     fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer);
 
+    /// Tells the peer, where the protocol has words for it, that the idle connection ends.
+    fn farewell(&mut self, _env: &mut Env, _io: &mut Io) {}
+
     /// Brings the connection's wishes and timers in line with the state after a call.
     fn settle(&mut self, env: &mut Env, io: &mut Io);
 
@@ -44,12 +53,70 @@ pub(super) trait Protocol {
 /// The protocol a connection speaks now.
 pub(super) enum Spoken {
     H1(H1),
+    /// In a box: few connections are as large as this state.
+    #[cfg(feature = "http2")]
+    H2(Box<H2>),
 }
 
 impl Spoken {
     /// Returns what every connection begins with.
     pub(super) fn new(is_proxied: bool, now: Instant) -> Self {
         Self::H1(H1::new(is_proxied, now))
+    }
+
+    /// Returns what a TLS handshake agreed on.
+    pub(super) fn agreed(protocol: TlsProtocol, env: &Env, io: &mut Io) -> Self {
+        match protocol {
+            #[cfg(feature = "http2")]
+            TlsProtocol::H2 => Self::http2(env, io),
+            _ => {
+                let _ = io;
+                Self::new(false, env.now)
+            }
+        }
+    }
+
+    /// Answers a request that came unencrypted to a port that speaks TLS.
+    pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io) {
+        #[cfg(feature = "http2")]
+        let Self::H1(h1) = self else { return };
+        #[cfg(not(feature = "http2"))]
+        let Self::H1(h1) = self;
+        h1.refuse_plain(env, io);
+    }
+
+    /// Returns HTTP/2, at its start: the client's preface has not been read.
+    #[cfg(feature = "http2")]
+    pub(super) fn http2(env: &Env, io: &mut Io) -> Self {
+        Self::H2(Box::new(H2::new(env, io)))
+    }
+
+    #[cfg(feature = "http2")]
+    fn successor(next: Next, env: &mut Env, io: &mut Io) -> Option<Self> {
+        match next {
+            Next::Http2 => Some(Self::http2(env, io)),
+        }
+    }
+
+    /// Never called: see [`Env::http2`].
+    #[cfg(not(feature = "http2"))]
+    fn successor(_: Next, _: &mut Env, _: &mut Io) -> Option<Self> {
+        None
+    }
+
+    /// Lets the next protocol take over if the present one hands over: it is fed what was received and not read.
+    pub(super) fn hand_over(&mut self, env: &mut Env, io: &mut Io) {
+        #[cfg(feature = "http2")]
+        let Self::H1(h1) = self else { return };
+        #[cfg(not(feature = "http2"))]
+        let Self::H1(h1) = self;
+        let Some((next, unread, ended)) = h1.take_next() else { return };
+        let Some(successor) = Self::successor(next, env, io) else { return };
+        *self = successor;
+        self.received(env, io, &unread);
+        if ended {
+            self.ended(env, io);
+        }
     }
 }
 
@@ -58,6 +125,8 @@ macro_rules! spoken {
     ($of:expr, $protocol:ident => $call:expr) => {
         match $of {
             Spoken::H1($protocol) => $call,
+            #[cfg(feature = "http2")]
+            Spoken::H2($protocol) => $call,
         }
     };
 }
@@ -89,6 +158,10 @@ impl Protocol for Spoken {
 
     fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
         spoken!(self, p => p.expired(env, io, timer));
+    }
+
+    fn farewell(&mut self, env: &mut Env, io: &mut Io) {
+        spoken!(self, p => p.farewell(env, io));
     }
 
     fn settle(&mut self, env: &mut Env, io: &mut Io) {

@@ -29,11 +29,24 @@ pub(super) enum Timer {
     Job,
     /// The peer's FIN.
     Linger,
+    /// Whatever the protocol keeps time of by itself.
+    Own,
+    /// The end of a TLS handshake.
+    Handshake,
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Header, Self::Body, Self::Idle, Self::Write, Self::Stream, Self::Job, Self::Linger];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Header,
+        Self::Body,
+        Self::Idle,
+        Self::Write,
+        Self::Stream,
+        Self::Job,
+        Self::Linger,
+        Self::Own,
+        Self::Handshake,
+    ];
 
     /// Returns the timer's name in metrics.
     pub(super) fn name(self) -> &'static str {
@@ -45,6 +58,8 @@ impl Timer {
             Self::Stream => "stream_idle",
             Self::Job => "job",
             Self::Linger => "linger",
+            Self::Own => "own",
+            Self::Handshake => "tls_handshake",
         }
     }
 }
@@ -79,7 +94,9 @@ impl Timers {
 
     /// Clears what only an open connection waits for: its last bytes and its peer's FIN are still timed.
     pub(super) fn clear_requests(&mut self) {
-        for timer in [Timer::Header, Timer::Body, Timer::Idle, Timer::Stream, Timer::Job] {
+        for timer in
+            [Timer::Header, Timer::Body, Timer::Idle, Timer::Stream, Timer::Job, Timer::Own, Timer::Handshake]
+        {
             self.clear(timer);
         }
     }

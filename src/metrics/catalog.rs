@@ -44,6 +44,13 @@ catalog! {
     PANICS COUNTER "windlass_panics_total" ["place"] "Panics contained, by whose code it was.";
     ACCEPT_ERRORS COUNTER "windlass_accept_errors_total" ["cause"] "Failed accepts, by error.";
     BIND_ERRORS COUNTER "windlass_bind_errors_total" ["cause"] "Binds tried again at the start, by error.";
+    TLS_HANDSHAKES COUNTER "windlass_tls_handshakes_total" ["result"] "TLS handshakes that ended, by how.";
+    TLS_HANDSHAKING GAUGE "windlass_tls_handshakes_in_progress" ["shard"]
+        "TLS handshakes that have begun and not ended.";
+    TLS_SESSIONS COUNTER "windlass_tls_sessions_total" ["version", "protocol", "resumed"]
+        "TLS sessions by version, protocol (ALPN) and whether they resumed an earlier one.";
+    TLS_RELOADS COUNTER "windlass_tls_reloads_total" ["result"]
+        "Certificates read again while serving: taken (ok) or refused.";
     POOL_QUEUED GAUGE "windlass_pool_queued_jobs" ["lane"] "Jobs waiting for a worker.";
     POOL_RUNNING GAUGE "windlass_pool_running_jobs" ["lane"] "Jobs that run.";
     POOL_JOBS COUNTER "windlass_pool_jobs_total" ["lane", "outcome"] "Jobs that ended, by how.";

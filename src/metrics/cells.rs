@@ -73,6 +73,64 @@ impl DispatchKind {
     }
 }
 
+/// A version of TLS.
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nothing is agreed on without TLS"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsVersion {
+    Tls12,
+    Tls13,
+}
+
+/// What ALPN agreed on.
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "nothing is agreed on without TLS"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsProtocol {
+    H2,
+    Http11,
+    /// The client named nothing.
+    None,
+}
+
+/// Sessions by what their handshakes agreed on.
+#[derive(Debug, Default)]
+pub(crate) struct TlsSessions([[[Counter; 2]; 3]; 2]);
+
+impl TlsSessions {
+    pub(crate) fn of(&self, version: TlsVersion, protocol: TlsProtocol, resumed: bool) -> &Counter {
+        &self.0[version as usize][protocol as usize][usize::from(resumed)]
+    }
+
+    /// Returns every counter with its labels.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ([&'static str; 3], &Counter)> {
+        const LABELS: ([&str; 2], [&str; 3], [&str; 2]) = (["1.2", "1.3"], ["h2", "http/1.1", "none"], ["no", "yes"]);
+        self.0.iter().zip(LABELS.0).flat_map(|(protocols, version)| {
+            protocols.iter().zip(LABELS.1).flat_map(move |(resumed, protocol)| {
+                resumed.iter().zip(LABELS.2).map(move |(counter, resumed)| ([version, protocol, resumed], counter))
+            })
+        })
+    }
+}
+
+/// Which protocol a request came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// HTTP/1.1 or 1.0.
+    H1,
+    /// HTTP/2.
+    H2,
+}
+
+impl Wire {
+    pub(crate) const ALL: [Self; 2] = [Self::H1, Self::H2];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::H1 => "h1",
+            Self::H2 => "h2",
+        }
+    }
+}
+
 /// The cells of one shard, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -85,7 +143,7 @@ pub(crate) struct ShardCells {
     pub(crate) sent_bytes: Counter,
     /// Connections that left pure-inline mode.
     pub(crate) promoted: Counter,
-    dispatched: [Counter; DispatchKind::ALL.len()],
+    dispatched: [[Counter; DispatchKind::ALL.len()]; Wire::ALL.len()],
     /// Connections by why they closed.
     pub(crate) closes: Causes,
     /// Requests and connections ended by a timer, by which.
@@ -98,14 +156,19 @@ pub(crate) struct ShardCells {
     pub(crate) panics: Causes,
     /// Failed accepts, by error.
     pub(crate) accept_errors: Causes,
+    /// TLS handshakes that ended, by how.
+    pub(crate) handshakes: Causes,
+    /// TLS handshakes that have begun and not ended.
+    pub(crate) handshaking: Counter,
+    pub(crate) tls_sessions: TlsSessions,
 }
 
 impl ShardCells {
-    pub(crate) fn dispatched(&self, kind: DispatchKind) -> &Counter {
-        &self.dispatched[kind as usize]
+    pub(crate) fn dispatched(&self, wire: Wire, kind: DispatchKind) -> &Counter {
+        &self.dispatched[wire as usize][kind as usize]
     }
 
     pub(crate) fn dispatched_total(&self) -> u64 {
-        self.dispatched.iter().map(Counter::value).sum()
+        self.dispatched.iter().flatten().map(Counter::value).sum()
     }
 }

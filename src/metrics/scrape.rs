@@ -11,7 +11,7 @@ use prometheus::{
 use super::{
     Metrics,
     catalog::{self, Metric},
-    cells::{Causes, Counter, DispatchKind, ShardCells},
+    cells::{Causes, Counter, DispatchKind, ShardCells, Wire},
     families::{BOUNDS_MICROS, CLASSES, Family, RouteCells},
 };
 
@@ -64,6 +64,7 @@ fn collect(metrics: &Metrics) -> Vec<MetricFamily> {
     dispatch(&mut page, metrics);
     connections(&mut page, metrics.shards());
     causes(&mut page, metrics);
+    tls(&mut page, metrics);
     pool(&mut page, metrics);
     shards(&mut page, metrics);
     page.into_families()
@@ -96,9 +97,10 @@ fn dispatch(page: &mut Page, metrics: &Metrics) {
     let promoted: u64 = metrics.shards().iter().map(|s| s.promoted.value()).sum();
     page.add(&catalog::PROMOTED, &[], promoted as f64);
     for (shard, cells) in metrics.shards().iter().enumerate() {
-        for kind in DispatchKind::ALL {
-            let labels = [kind.name(), "h1", &shard.to_string()];
-            page.add(&catalog::DISPATCHED, &labels, cells.dispatched(kind).value() as f64);
+        let shard = shard.to_string();
+        for (wire, kind) in Wire::ALL.into_iter().flat_map(|wire| DispatchKind::ALL.map(|kind| (wire, kind))) {
+            let labels = [kind.name(), wire.name(), shard.as_str()];
+            page.add(&catalog::DISPATCHED, &labels, cells.dispatched(wire, kind).value() as f64);
         }
     }
 }
@@ -121,12 +123,13 @@ fn connections(page: &mut Page, shards: &[Arc<ShardCells>]) {
 
 fn causes(page: &mut Page, metrics: &Metrics) {
     type Of = fn(&ShardCells) -> &Causes;
-    let summed: [(&Metric, Of); 5] = [
+    let summed: [(&Metric, Of); 6] = [
         (&catalog::TIMEOUTS, |s| &s.timeouts),
         (&catalog::PROTOCOL_ERRORS, |s| &s.protocol_errors),
         (&catalog::REFUSED, |s| &s.refused),
         (&catalog::PANICS, |s| &s.panics),
         (&catalog::ACCEPT_ERRORS, |s| &s.accept_errors),
+        (&catalog::TLS_HANDSHAKES, |s| &s.handshakes),
     ];
     for (metric, of) in summed {
         let mut sums = BTreeMap::new();
@@ -139,6 +142,27 @@ fn causes(page: &mut Page, metrics: &Metrics) {
     }
     for (cause, count) in metrics.causes.all() {
         page.add(&catalog::BIND_ERRORS, &[cause], count as f64);
+    }
+}
+
+/// Adds the figures of TLS; none where no listener speaks it.
+fn tls(page: &mut Page, metrics: &Metrics) {
+    if metrics.tls_reloads().is_empty() {
+        return;
+    }
+    let mut sessions = BTreeMap::new();
+    for (shard, cells) in metrics.shards().iter().enumerate() {
+        page.add(&catalog::TLS_HANDSHAKING, &[&shard.to_string()], cells.handshaking.value() as f64);
+        for (labels, counter) in cells.tls_sessions.all() {
+            *sessions.entry(labels).or_insert(0) += counter.value();
+        }
+    }
+    for (labels, count) in sessions.into_iter().filter(|(_, count)| *count > 0) {
+        page.add(&catalog::TLS_SESSIONS, &labels, count as f64);
+    }
+    for result in ["ok", "refused"] {
+        let count: u64 = metrics.tls_reloads().iter().map(|reloads| reloads.value(result)).sum();
+        page.add(&catalog::TLS_RELOADS, &[result], count as f64);
     }
 }
 

@@ -12,6 +12,7 @@ access_log = true
 demo = false
 trusted_proxies = ["127.0.0.0/8", "::1", "unix"]
 backlog = 100
+http2 = false
 
 [[listener]]
 address = "127.0.0.1:0"
@@ -28,9 +29,22 @@ body_window_bytes = 1000
 pipelined = 5
 outbox_bytes = 1000
 discard_bytes = 1000
+tls_handshakes = 10
 connections = 100
 
+[limits.http2]
+streams = 10
+stream_window_bytes = 1000
+connection_window_bytes = 100000
+header_list_bytes = 1000
+header_table_bytes = 1000
+pending_resets = 10
+local_resets = 10
+stream_buffer_bytes = 1000
+outbound_bytes = 100000
+
 [timeouts]
+tls_handshake = "2s"
 header = "5s"
 body_idle = "20s"
 body_rate = 100
@@ -76,12 +90,20 @@ fn every_section_and_key_is_taken() {
     });
 }
 
-/// The page's example, its comments that are keys switched on.
+/// Makes keys of the comments that are keys.
+pub(crate) fn with_comments_switched_on(example: &str) -> String {
+    let texts = ["# cores", "# With", "# Further"];
+    let example =
+        texts.iter().fold(example.to_owned(), |text, comment| text.replace(comment, &format!("#{comment}")));
+    example.replace("\n# ", "\n")
+}
+
+/// The page's example, its comments that are keys switched on; those of TLS, which name files, are tried elsewhere.
 #[test]
 fn the_documented_configuration_is_valid_as_it_is_and_with_what_is_commented_out() {
     let page = include_str!("../../src/docs/configuration.md");
     let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    let all = example.replace("# cores", "## cores").replace("\n# Further", "\n## Further").replace("\n# ", "\n");
+    let all = with_comments_switched_on(&example.replace("\n# tls", "\n## tls"));
     for text in [example, &all] {
         let file = TempFile::new("documented.toml", text);
         let output = run(&["check-config", file.path()]);
@@ -124,6 +146,7 @@ fn help_and_version_go_to_standard_output() {
         let text = String::from_utf8(output.stdout).unwrap();
         for flag in [
             "--listen",
+            "--tls-cert",
             "--engine",
             "--shards",
             "--cores",

@@ -6,5 +6,7 @@ mod common;
 mod configuration;
 mod doctor;
 mod refused;
+#[cfg(feature = "dev-cert")]
+mod secure;
 mod serving;
 mod signals;

@@ -14,6 +14,10 @@ fn the_demo_routes_answer_as_documented() {
     let (_, head, body) = client.get("/demo/json");
     assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap()["message"], "Hello, World!");
     assert!(head.contains("content-type: application/json\r\n"), "{head}");
+    let (_, head, body) = client.get("/demo/items");
+    let page = serde_json::from_str::<serde_json::Value>(&body).unwrap();
+    assert_eq!(page["items"][3]["name"], "Hemp rope, 40 m");
+    assert!(head.contains("content-type: application/json\r\n"), "{head}");
     assert_eq!(client.get("/demo/hello/J%C3%BCrgen").2, "Hello, Jürgen!\n");
     assert_eq!(client.get("/demo/work?ms=20").2, "worked for 20 ms\n");
     for bad in ["ms=60001", "ms=-1", "ms=x", "ms="] {
@@ -24,7 +28,9 @@ fn the_demo_routes_answer_as_documented() {
     assert!(head.contains("content-type: text/x\r\n"), "{head}");
     assert_eq!(client.post("/demo/upload", "", &"x".repeat(100_000)).2, "{\"bytes\":100000}");
     let page = client.get("/").2;
-    for link in ["/demo/plaintext", "/demo/json", "/demo/work?ms=500", "/metrics", "/healthz", "/readyz"] {
+    for link in
+        ["/demo/plaintext", "/demo/json", "/demo/items", "/demo/work?ms=500", "/metrics", "/healthz", "/readyz"]
+    {
         assert!(page.contains(&format!("href=\"{link}\"")), "{link}");
         assert_eq!(client.get(link).0, 200, "{link}");
     }

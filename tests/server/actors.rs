@@ -48,7 +48,9 @@ type Shared = Arc<std::sync::OnceLock<Addr<Msg>>>;
 
 async fn ask(request: Request, message: impl FnOnce(Reply<u64>) -> Msg) -> Result<String, (StatusCode, String)> {
     let counter = request.state::<Shared>().unwrap().get().unwrap().clone();
-    match counter.ask(message, Duration::from_millis(200)).await {
+    // An actor that panics may first print where, which takes long.
+    let patience = if request.path().starts_with("/fail") { PATIENCE } else { Duration::from_millis(200) };
+    match counter.ask(message, patience).await {
         Ok(sum) => Ok(sum.to_string()),
         Err(AskError::Timeout) => Err((StatusCode::GATEWAY_TIMEOUT, "timeout".to_owned())),
         Err(error) => Err((StatusCode::BAD_GATEWAY, error.to_string())),

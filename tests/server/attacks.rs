@@ -150,7 +150,7 @@ fn request_lines_that_are_none_are_refused() {
         ("version_invalid", 400, line("GET / http/1.1")),
         ("version_unsupported", 505, line("GET / HTTP/1.2")),
         ("version_unsupported", 505, line("GET / HTTP/2.0")),
-        ("version_unsupported", 505, raw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")),
+        ("version_unsupported", 505, raw("PRI * HTTP/2.0\r\n\r\nS M\r\n\r\n")),
         ("method", 400, raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")),
         ("empty_lines", 400, raw("\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n")),
         ("bare_lf", 400, raw("\nGET / HTTP/1.1\r\nHost: t\r\n\r\n")),

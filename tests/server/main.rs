@@ -10,6 +10,8 @@ mod bodies;
 mod dispatch;
 mod drain;
 mod engine;
+#[cfg(feature = "http2")]
+mod h2;
 mod hooks;
 mod layers;
 mod limits;
@@ -19,3 +21,5 @@ mod pipelines;
 mod replies;
 mod routes;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::workload;
+use crate::{items, workload};
 
 /// Headers a request may carry.
 const MAX_HEADERS: usize = 32;
@@ -83,6 +83,7 @@ impl Exchange {
         match (request.method.unwrap_or(""), path) {
             ("GET", "/demo/plaintext") => self.ok(out, workload::TEXT, workload::HELLO.as_bytes(), close),
             ("GET", "/demo/json") => self.ok(out, workload::JSON, &workload::message_bytes(), close),
+            ("GET", "/demo/items") => self.ok(out, workload::JSON, &items::bytes(), close),
             ("POST", "/demo/echo") => self.ok(out, "application/octet-stream", body, close),
             ("GET", "/demo/work") => return (end, Then::Work(workload::work_time(query))),
             _ => self.empty(out, "404 Not Found", close),

@@ -16,6 +16,9 @@ pub const TEXT: &str = "text/plain";
 /// Content type of `/demo/json`.
 pub const JSON: &str = "application/json";
 
+/// How long a peer that closes idle connections by itself keeps them: longer than a run.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(600);
+
 /// Longest sleep `/demo/work` accepts.
 const MAX_WORK: Duration = Duration::from_secs(60);
 

@@ -133,6 +133,45 @@ fn an_idle_connection_that_is_closed_is_noticed() {
 }
 
 #[test]
+fn the_pause_begins_when_all_are_connected() {
+    for (idle, established) in [("3", "established=3\n"), ("0", "established=2\n")] {
+        let (code, text) = status(&load(serve(in_order), &["--path", "/a", "--idle", idle, "--pause", "0.1"]));
+        assert_eq!(code, 0, "{text}");
+        assert!(text.starts_with(established), "{text}");
+    }
+}
+
+#[test]
+fn the_latency_of_one_path_leaves_the_slow_ones_out() {
+    let slow_b = |stream: &mut TcpStream, paths: Vec<String>| {
+        if paths == ["/b"] {
+            thread::sleep(std::time::Duration::from_millis(30));
+        }
+        in_order(stream, paths);
+    };
+    let (_, text) = status(&load(serve(slow_b), &["--mix", "/a,/b", "--latency-of", "/a"]));
+    let (_, of_b) = status(&load(serve(slow_b), &["--mix", "/a,/b", "--latency-of", "/b"]));
+    let median =
+        |text: &str| text.lines().find_map(|line| line.strip_prefix("p50_us=")?.parse::<f64>().ok()).unwrap();
+    assert!(median(&text) < 30_000.0 && median(&of_b) >= 30_000.0, "{text}{of_b}");
+    assert_eq!(status(&load(serve(slow_b), &["--mix", "/a,/b", "--latency-of", "/c"])).0, 2);
+}
+
+#[test]
+fn several_servers_share_the_connections() {
+    let good = serve(in_order).to_string();
+    let bad = serve(|stream, paths| paths.iter().for_each(|_| respond(stream, "another"))).to_string();
+    let run = |targets: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
+        command.args(["--connections", "32", "--duration", "0.1", "--path", "/a", "--target", &targets.join(",")]);
+        status(&command.output().unwrap())
+    };
+    assert_eq!(run(&[&good, &serve(in_order).to_string()]).0, 0);
+    let (code, text) = run(&[&good, &bad]);
+    assert!(code == 1 && text.contains("errors_body="), "{text}");
+}
+
+#[test]
 fn no_server_is_told_from_a_bad_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

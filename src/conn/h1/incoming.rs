@@ -2,28 +2,24 @@
 
 use std::{
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{
-    H1, Reading,
-    reply::ended_first,
-    request::too_large,
-    slots::{Meta, Target},
-};
+use super::{H1, Reading, slots::Meta};
 use crate::{
     body::{Body, BodyError, BodySender},
-    conn::{Env, Io, Timer},
-    limits::Timeouts,
+    conn::{
+        Env, Io, Timer,
+        account::Target,
+        answers::too_large,
+        pace::{Pace, TOO_SLOW},
+    },
     proto::h1::{self as proto, Reject, Step},
     request::Head,
 };
-
-/// What a handler or a peer is told about a body beneath the minimum rate.
-const TOO_SLOW: &str = "the request body came too slowly";
 
 /// A request that waits for its body.
 pub(super) struct Pending {
@@ -46,12 +42,7 @@ pub(super) struct Incoming {
     sink: Sink,
     /// The handler's window is full.
     paused: bool,
-    /// Since when the rate is measured.
-    since: Instant,
-    /// Bytes of data since then.
-    received: u64,
-    /// When data last came.
-    last: Instant,
+    pace: Pace,
 }
 
 impl Incoming {
@@ -78,7 +69,7 @@ impl Incoming {
     }
 
     fn new(decoder: proto::Body, sink: Sink, now: Instant) -> Self {
-        Self { decoder, sink, paused: false, since: now, received: 0, last: now }
+        Self { decoder, sink, paused: false, pace: Pace::new(now) }
     }
 
     /// Says whether reading pauses because the handler has not taken what came.
@@ -108,7 +99,7 @@ impl Incoming {
                 }
                 if std::mem::take(&mut self.paused) {
                     // The handler's time is not the peer's fault.
-                    (self.since, self.received, self.last) = (env.now, 0, env.now);
+                    self.pace.restart(env.now);
                 }
             }
         }
@@ -116,8 +107,7 @@ impl Incoming {
 
     /// Takes data; false when it is more than the sink takes.
     fn take(&mut self, data: &[u8], now: Instant) -> bool {
-        self.received += data.len() as u64;
-        self.last = now;
+        self.pace.moved(data.len(), now);
         match &mut self.sink {
             Sink::Collect { bytes, limit, .. } => {
                 let fits = data.len() <= *limit - bytes.len();
@@ -137,17 +127,6 @@ impl Incoming {
             }
         }
     }
-
-    /// Returns when the peer will have been too slow.
-    fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
-        let idle = timeouts.body_idle.and_then(|idle| self.last.checked_add(idle));
-        let paced = || {
-            let earned = Duration::from_secs_f64(self.received as f64 / f64::from(timeouts.body_rate));
-            self.since.checked_add(earned.max(timeouts.body_grace))
-        };
-        let paced = if timeouts.body_rate > 0 { paced() } else { None };
-        idle.into_iter().chain(paced).min()
-    }
 }
 
 impl H1 {
@@ -160,7 +139,7 @@ impl H1 {
         }
         match incoming.decoder.decode(bytes) {
             Ok(Step::NeedMore) => {
-                incoming.last = env.now;
+                incoming.pace.moved(0, env.now);
                 bytes.len()
             }
             Ok(Step::Data { consumed, data }) => {
@@ -195,7 +174,7 @@ impl H1 {
     pub(super) fn drop_incoming(&mut self, env: &Env, io: &Io) {
         let Some(incoming) = self.take_incoming() else { return };
         if let Sink::Collect { pending, .. } = incoming.sink {
-            ended_first(env, io, pending.meta);
+            pending.meta.account.ended_first(env, io);
         }
     }
 
@@ -262,7 +241,7 @@ impl H1 {
             self.close_after();
             return io.timers.clear(Timer::Body);
         }
-        io.timers.set_at(Timer::Body, incoming.deadline(&env.timeouts));
+        io.timers.set_at(Timer::Body, incoming.pace.deadline(&env.timeouts));
     }
 }
 

@@ -5,20 +5,15 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::StatusCode;
-
 use super::{
     H1, Reading,
     slots::{Meta, Slot, State, Streaming},
 };
 use crate::{
     body::{BodyError, Frame},
-    conn::{Env, Io, Outcome, Timer, run},
-    hooks::RequestEnd,
-    metrics::UNMATCHED,
+    conn::{Env, Io, Outcome, Timer, account::ENDED_FIRST, answers::final_answer},
     net::Ending,
     proto::h1::encode::{self, Framing, LAST_CHUNK, Length},
-    response::plain,
 };
 
 /// A streamed reply is polled no further while this much of it waits to be sent, bytes.
@@ -26,9 +21,6 @@ const STREAM_AHEAD_BYTES: usize = 64 * 1024;
 
 /// Pieces taken from a streamed reply in one go: one that is never short of tiny ones must not hold the shard.
 const FRAMES_PER_CALL: usize = 1024;
-
-/// What the end hooks are told when the peer went away, or was cut.
-const ENDED_FIRST: &str = "the connection ended first";
 
 /// How far writing a streamed reply came.
 enum Progress {
@@ -76,15 +68,15 @@ impl H1 {
             // Nothing may stand behind a reply that closes (RFC 9112 §9.6), the least behind one that the close ends.
             self.close_slots(env, io);
         }
-        count(env, &meta, status);
+        meta.account.count(env, status);
         if sent.framing == Framing::None {
-            return finish(env, io, meta, Some(status), error, 0);
+            return meta.account.finish(env, io, Some(status), error, 0);
         }
         match body.into_whole() {
             Ok(bytes) => {
                 let written = bytes.len() as u64;
                 io.outbox.share(bytes);
-                finish(env, io, meta, Some(status), error, written);
+                meta.account.finish(env, io, Some(status), error, written);
             }
             Err(body) => {
                 let left = match sent.framing {
@@ -115,11 +107,11 @@ impl H1 {
             Progress::Waits => self.slots.unpop(Slot { meta, state: State::Streaming(streaming) }),
             Progress::Done => {
                 io.timers.clear(Timer::Stream);
-                finish(env, io, meta, Some(streaming.status), None, streaming.written);
+                meta.account.finish(env, io, Some(streaming.status), None, streaming.written);
             }
             Progress::Broken(cause) => {
                 io.timers.clear(Timer::Stream);
-                finish(env, io, meta, Some(streaming.status), Some(cause), streaming.written);
+                meta.account.finish(env, io, Some(streaming.status), Some(cause), streaming.written);
                 self.abandon(env, io, streaming.framing, cause);
             }
         }
@@ -154,7 +146,7 @@ impl H1 {
                 State::Ready(_) => (None, 0),
                 State::Streaming(streaming) => (Some(streaming.status), streaming.written),
             };
-            finish(env, io, slot.meta, status, Some(ENDED_FIRST), written);
+            slot.meta.account.finish(env, io, status, Some(ENDED_FIRST), written);
         }
     }
 }
@@ -164,7 +156,7 @@ fn poll_stream(env: &mut Env, io: &mut Io, streaming: &mut Streaming) -> Progres
     let waker = io.waker(env);
     let mut cx = Context::from_waker(&waker);
     for _ in 0..FRAMES_PER_CALL {
-        if io.outbox.len() >= STREAM_AHEAD_BYTES {
+        if io.queued() >= STREAM_AHEAD_BYTES {
             return Progress::Waits;
         }
         match streaming.body.poll_frame(&mut cx) {
@@ -229,46 +221,4 @@ fn broken(env: &mut Env, error: &BodyError) -> Progress {
         tracing::warn!(%error, "a response body failed; the connection ends");
     }
     Progress::Broken("body_failed")
-}
-
-/// Replaces an interim status: the peer would wait for another answer for ever (RFC 9110 §15.2).
-fn final_answer(outcome: Outcome) -> Outcome {
-    if !outcome.response.status().is_informational() {
-        return outcome;
-    }
-    tracing::error!(status = %outcome.response.status(), "a handler answered with an interim status; answering 500");
-    let response = plain(StatusCode::INTERNAL_SERVER_ERROR, "The handler of this path failed.\n");
-    Outcome { response, error: Some("the handler answered with an interim status") }
-}
-
-/// Counts a reply whose head was written.
-fn count(env: &mut Env, meta: &Meta, status: StatusCode) {
-    env.cells.dispatched(meta.kind).add(1);
-    if !env.counts_requests() {
-        return;
-    }
-    let took = env.clock.saturating_duration_since(meta.started);
-    meta.family(&env.view).observe(env.shard, status.as_u16(), took);
-}
-
-/// Tells the end hooks of a request whose connection ended before anything of its reply was written.
-pub(super) fn ended_first(env: &Env, io: &Io, meta: Meta) {
-    finish(env, io, meta, None, Some(ENDED_FIRST), 0);
-}
-
-/// Tells the end hooks, once for each request.
-fn finish(env: &Env, io: &Io, meta: Meta, status: Option<StatusCode>, error: Option<&'static str>, body_bytes: u64) {
-    let Some(record) = &meta.record else { return };
-    let route = Some(meta.family(&env.view).template()).filter(|template| *template != UNMATCHED);
-    let panics = env.hooks.ended(&RequestEnd {
-        method: &record.method,
-        path: &record.path,
-        route,
-        peer: io.peer,
-        status,
-        error,
-        duration: run::clock().saturating_duration_since(meta.started),
-        body_bytes,
-    });
-    env.cells.panics.add_many("hook", panics);
 }

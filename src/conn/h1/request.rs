@@ -1,20 +1,22 @@
 //! One request: which route it means, whether its body is read first, and what runs it.
 
-use http::{Method, StatusCode, Version, header};
+use http::{Method, StatusCode, Version};
 
 use super::{
     H1, Reading,
     incoming::{Incoming, Pending},
-    slots::{Meta, Record, State, Target},
+    slots::{Meta, State},
 };
 use crate::{
     body::Body,
     conn::{
         Env, Io, Outcome,
+        account::{Account, Target},
+        answers::{self, is_old, too_large},
+        params,
         run::{self, Started},
     },
-    hooks::RequestStart,
-    metrics::DispatchKind,
+    metrics::{DispatchKind, Wire},
     proto::h1::{self as proto, Exchange, Form, Framing, Reject},
     request::{Head, Request, Span},
     response::{Response, plain},
@@ -45,7 +47,7 @@ impl H1 {
                 {
                     let long_body = image.write(io.outbox.buffer(), exchange, env.date.at(env.now));
                     long_body.into_iter().for_each(|body| io.outbox.share(body));
-                    env.cells.dispatched(DispatchKind::Static).add(1);
+                    env.cells.dispatched(Wire::H1, DispatchKind::Static).add(1);
                     if env.counts_requests() {
                         entry.family.observe(env.shard, fixed.status.as_u16(), std::time::Duration::ZERO);
                     }
@@ -57,26 +59,20 @@ impl H1 {
                 let Some(request_head) = request_head(head, bytes, method.clone(), params) else {
                     env.cells.protocol_errors.add("path_parameter");
                     exchange.keep_alive = false;
-                    let response = plain(StatusCode::BAD_REQUEST, "A path parameter is not valid UTF-8.\n");
-                    return self.unserved(env, io, head, bytes, exchange, method, response);
+                    return self.unserved(env, io, head, bytes, exchange, &method, answers::bad_parameter());
                 };
                 let target = Target { view: env.view.clone(), entry: index };
                 self.matched(env, io, head, exchange, request_head, target);
             }
             Found::NotAllowed(allow) => {
-                let response = plain(StatusCode::METHOD_NOT_ALLOWED, "This path does not answer that method.\n");
-                let response = response.with_header(header::ALLOW, allow.clone());
-                self.unserved(env, io, head, bytes, exchange, method, response);
+                let response = answers::not_allowed(allow);
+                self.unserved(env, io, head, bytes, exchange, &method, response);
             }
             Found::Options(allow) => {
-                let response =
-                    Response::status_only(StatusCode::NO_CONTENT).with_header(header::ALLOW, allow.clone());
-                self.unserved(env, io, head, bytes, exchange, method, response);
+                let response = answers::options(allow);
+                self.unserved(env, io, head, bytes, exchange, &method, response);
             }
-            Found::Nothing => {
-                let response = plain(StatusCode::NOT_FOUND, "There is nothing at this path.\n");
-                self.unserved(env, io, head, bytes, exchange, method, response);
-            }
+            Found::Nothing => self.unserved(env, io, head, bytes, exchange, &method, answers::nothing()),
         }
     }
 
@@ -89,17 +85,14 @@ impl H1 {
         head: &proto::Head,
         bytes: &[u8],
         mut exchange: Exchange,
-        method: Method,
+        method: &Method,
         response: Response,
     ) {
         let body = self.body_to_discard(env, head, &mut exchange);
-        let record = (!env.hooks.is_empty()).then(|| {
-            let path = String::from_utf8_lossy(head.path(bytes)).into_owned();
-            let query = head.query(bytes).and_then(|q| std::str::from_utf8(q).ok());
-            start_hooks(env, io, &method, &path, query);
-            Box::new(Record { method, path })
-        });
-        let meta = Meta { exchange, target: None, kind: DispatchKind::Inline, started: env.now, record };
+        let path = std::str::from_utf8(head.path(bytes)).unwrap_or_default();
+        let query = head.query(bytes).and_then(|query| std::str::from_utf8(query).ok());
+        let account = Account::unserved(env, io, Wire::H1, method, path, query);
+        let meta = Meta { exchange, account };
         self.answer(env, io, meta, response.into());
         self.read_body(body);
     }
@@ -114,17 +107,12 @@ impl H1 {
         request_head: Head,
         target: Target,
     ) {
-        let entry = target.view.table.entry(target.entry);
+        let entry = target.entry();
         let (mode, is_static) = (entry.body, matches!(entry.run, Run::Static(..)));
         let framing = head.framing();
         let discarded = if is_static { self.body_to_discard(env, head, &mut exchange) } else { None };
-        let kind = match (is_static, entry.dispatch()) {
-            (true, _) => DispatchKind::Static,
-            (_, Dispatch::Inline) => DispatchKind::Inline,
-            (_, Dispatch::Async) => DispatchKind::Async,
-        };
-        let record = record(env, io, &request_head);
-        let meta = Meta { exchange, target: Some(target.clone()), kind, started: env.now, record };
+        let account = Account::served(env, io, Wire::H1, &request_head, target.clone());
+        let meta = Meta { exchange, account };
         let pending = Pending { head: request_head, target, meta };
         if framing.is_empty() || is_static {
             self.start(env, io, pending, Body::empty());
@@ -195,9 +183,8 @@ impl H1 {
     /// Runs a request whose body is there, or is a channel.
     pub(super) fn start(&mut self, env: &mut Env, io: &mut Io, pending: Pending, body: Body) {
         let Pending { head, target, meta } = pending;
-        let request = Request::new(head, body, io.peer, target.view.context.clone());
-        let entry = target.view.table.entry(target.entry);
-        let dispatch = match &entry.run {
+        let request = Request::new(head, body, io.peer, target.view.context.clone()).over_tls(io.secure);
+        let dispatch = match &target.entry().run {
             Run::Static(_, fixed) => return self.answer(env, io, meta, fixed.to_response().into()),
             Run::Chain(_, dispatch) => *dispatch,
         };
@@ -233,24 +220,12 @@ impl H1 {
     /// Answers a fault of the peer behind what is owed already, and takes nothing more.
     pub(super) fn refuse(&mut self, env: &mut Env, io: &mut Io, status: StatusCode, text: &'static str) {
         let exchange = Exchange { version: proto::Version::Http11, method: proto::Method::Get, keep_alive: false };
-        let meta = Meta { exchange, target: None, kind: DispatchKind::Inline, started: env.now, record: None };
+        let meta = Meta { exchange, account: Account::nobodys(env, Wire::H1) };
         let response = plain(status, text);
         self.reading = Reading::Nothing;
         self.last = false;
         self.answer(env, io, meta, response.into());
     }
-}
-
-/// Says whether the connection has reached its age; spread over a tenth so that not all end together.
-fn is_old(env: &Env, io: &Io) -> bool {
-    let Some(age) = env.timeouts.age else { return false };
-    let spread = u32::from(io.id.slot.wrapping_mul(0x9e37_79b9).to_be_bytes()[0]);
-    env.now.saturating_duration_since(io.opened) >= age - age / 10 * spread / 256
-}
-
-/// The answer to a body beyond its limit.
-pub(super) fn too_large() -> Outcome {
-    plain(StatusCode::PAYLOAD_TOO_LARGE, "The request body is larger than this route takes.\n").into()
 }
 
 /// Copies the head out of the receive buffer. None when a path parameter is no text.
@@ -274,35 +249,5 @@ fn request_head(
     own.query = head.query(bytes).map(|query| Span::within(bytes, query));
     own.authority = head.authority(bytes).map(|authority| Span::within(bytes, authority));
     own.headers.extend(head.spans().iter().map(|f| (Span::from(f.name), Span::from(f.value))));
-    for (name, value) in params.iter().flat_map(matchit::Params::iter) {
-        if !is_text(value) {
-            return None;
-        }
-        let value = Span::within(path, value.as_bytes()).moved(own.path);
-        let name = own.append(name.as_bytes());
-        own.params.push((name, value));
-    }
-    Some(own)
-}
-
-/// Says whether a parameter is UTF-8 without NUL once decoded.
-fn is_text(value: &str) -> bool {
-    if !value.contains('%') {
-        return true;
-    }
-    percent_encoding::percent_decode_str(value).decode_utf8().is_ok_and(|text| !text.contains('\0'))
-}
-
-fn record(env: &mut Env, io: &Io, head: &Head) -> Option<Box<Record>> {
-    if env.hooks.is_empty() {
-        return None;
-    }
-    let path = head.text(head.path).to_owned();
-    start_hooks(env, io, &head.method, &path, head.query.map(|query| head.text(query)));
-    Some(Box::new(Record { method: head.method.clone(), path }))
-}
-
-fn start_hooks(env: &Env, io: &Io, method: &Method, path: &str, query: Option<&str>) {
-    let panics = env.hooks.started(&RequestStart { method, path, query, peer: io.peer });
-    env.cells.panics.add_many("hook", panics);
+    params::note(&mut own, path, params).then_some(own)
 }

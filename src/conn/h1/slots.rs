@@ -1,50 +1,17 @@
 //! The replies a connection owes, in the order of their requests.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
-
-use http::Method;
+use std::{collections::VecDeque, time::Instant};
 
 use crate::{
     body::Body,
-    conn::{Outcome, run::Task},
-    metrics::{DispatchKind, Family},
+    conn::{Outcome, account::Account, run::Task},
     proto::h1::{Exchange, encode::Framing},
-    table::View,
 };
-
-/// The compiled route that serves a request, in the snapshot the request started with.
-#[derive(Clone)]
-pub(super) struct Target {
-    pub(super) view: Arc<View>,
-    pub(super) entry: usize,
-}
 
 /// What is kept of a request until its reply is written.
 pub(super) struct Meta {
     pub(super) exchange: Exchange,
-    /// None: no route matched.
-    pub(super) target: Option<Target>,
-    pub(super) kind: DispatchKind,
-    /// When its head was complete.
-    pub(super) started: Instant,
-    /// Only if somebody listens.
-    pub(super) record: Option<Box<Record>>,
-}
-
-impl Meta {
-    /// Returns the figures this request counts into.
-    pub(super) fn family<'a>(&'a self, current: &'a View) -> &'a Family {
-        match &self.target {
-            Some(target) => &target.view.table.entry(target.entry).family,
-            None => &current.table.unmatched,
-        }
-    }
-}
-
-/// What the end hooks are told beside the outcome.
-pub(super) struct Record {
-    pub(super) method: Method,
-    pub(super) path: String,
+    pub(super) account: Account,
 }
 
 /// Where a reply stands.

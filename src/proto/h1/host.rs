@@ -16,7 +16,7 @@ pub(super) fn is_host(value: &[u8]) -> bool {
 }
 
 /// Says whether this is a host that is not empty, and a port if there is a colon: what a URI's authority must be.
-pub(super) fn is_authority(value: &[u8]) -> bool {
+pub fn is_authority(value: &[u8]) -> bool {
     !matches!(value, [] | [b':', ..]) && is_host(value)
 }
 

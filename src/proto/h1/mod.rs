@@ -30,12 +30,14 @@ mod target;
 pub(super) mod tokens;
 
 pub use body::{Body, Step};
+pub use chunk::is_forbidden_trailer;
 pub use encode::{Exchange, Length, Sent};
 pub use fields::Span;
 pub use head::{Framing, Head, Method, Version};
+pub use host::is_authority;
 pub use image::Image;
 pub use limits::Limits;
 pub use parse::parse;
 pub use reject::Reject;
 pub use search::Search;
-pub use target::Form;
+pub use target::{Form, origin_form};

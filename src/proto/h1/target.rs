@@ -42,6 +42,18 @@ pub(super) fn parse(bytes: &[u8], start: usize, end: usize, method: Method) -> R
     }
 }
 
+/// Takes apart a target in origin form, `/path?query`: what HTTP/2 sends as `:path` (RFC 9113 §8.3.1).
+///
+/// # Errors
+///
+/// It does not begin with `/`, or holds a byte that no target may.
+pub fn origin_form(target: &[u8]) -> Result<(Span, Option<Span>), Reject> {
+    match target {
+        [b'/', ..] => path_and_query(target, 0).map(|target| (target.path, target.query)),
+        _ => Err(Reject::Target),
+    }
+}
+
 fn path_and_query(part: &[u8], start: usize) -> Result<Target, Reject> {
     let path_len = scan::plain_len(part, &PATH);
     let path = Span::new(start, start + path_len);

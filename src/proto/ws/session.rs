@@ -95,8 +95,9 @@ enum Fact {
 /// The protocol's state on one connection, after the handshake.
 ///
 /// Everything the peer sends goes through [`receive`](Self::receive). What the protocol itself must say (the answer to
-/// a ping, to a Close, to a fault) is written by [`reply`](Self::reply), once after each batch of events: of many
-/// pings only the latest is answered (RFC 6455 §5.5.3), so a flood of them costs no more than one answer.
+/// a ping, to a Close, to a fault) is written by [`reply`](Self::reply): call it after each event while little waits to
+/// be sent, else once there is room again. Then every ping of an honest peer is answered, before what is said later,
+/// and of a flood that is not read only the latest is (RFC 6455 §5.5.3).
 #[derive(Debug)]
 pub struct Session {
     role: Role,

@@ -35,6 +35,12 @@ impl Peer {
         Self { stream, received: Vec::new() }
     }
 
+    /// Takes a connection over as it is.
+    #[cfg(feature = "tls")]
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { stream, received: Vec::new() }
+    }
+
     /// Makes a second handle on the connection, to read while this one sends.
     pub(crate) fn reader(&self) -> Self {
         Self { stream: self.stream.try_clone().unwrap(), received: Vec::new() }

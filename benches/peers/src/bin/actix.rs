@@ -8,7 +8,7 @@ use actix_web::{
     rt::time::sleep,
     web,
 };
-use windlass_peers::workload;
+use windlass_peers::{items, workload};
 
 #[actix_web::main]
 async fn main() -> io::Result<()> {
@@ -16,10 +16,12 @@ async fn main() -> io::Result<()> {
         App::new()
             .route("/demo/plaintext", web::get().to(|| async { text(workload::HELLO) }))
             .route("/demo/json", web::get().to(|| async { HttpResponse::Ok().json(workload::message()) }))
+            .route("/demo/items", web::get().to(|| async { HttpResponse::Ok().json(&items::PAGE) }))
             .route("/demo/work", web::get().to(work))
             .route("/demo/echo", web::post().to(echo))
     })
     .workers(1)
+    .keep_alive(workload::KEEP_ALIVE)
     .bind(workload::listen_address()?)?
     .run()
     .await

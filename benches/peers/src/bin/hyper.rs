@@ -1,25 +1,42 @@
-//! hyper 1.x on a current-thread tokio runtime.
+//! hyper 1.x on a current-thread tokio runtime: HTTP/1.1, or HTTP/2 with `--h2`.
 
-use std::{convert::Infallible, io};
+use std::{convert::Infallible, io, net::SocketAddr};
 
+use clap::Parser;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
     header::{CONTENT_TYPE, HeaderValue},
-    server::conn::http1,
+    server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
-use windlass_peers::workload;
+use windlass_peers::{items, workload};
+
+/// Serves the workload with hyper.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Where to listen
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Expect HTTP/2 from the first byte (RFC 9113 §3.3). Not detected: a look at the preface would cost the HTTP/1.1 rows
+    #[arg(long)]
+    h2: bool,
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
-    let listener = TcpListener::bind(workload::listen_address()?).await?;
+    let options = Options::parse();
+    let listener = TcpListener::bind(options.listen).await?;
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::spawn(serve(stream));
+        if options.h2 {
+            tokio::spawn(serve_h2(stream));
+        } else {
+            tokio::spawn(serve(stream));
+        }
     }
 }
 
@@ -31,10 +48,17 @@ async fn serve(stream: TcpStream) {
     let _ = http1.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
 }
 
+async fn serve_h2(stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let http2 = http2::Builder::new(TokioExecutor::new());
+    let _ = http2.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+}
+
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET, "/demo/plaintext") => reply(workload::TEXT, Bytes::from_static(workload::HELLO.as_bytes())),
         (&Method::GET, "/demo/json") => reply(workload::JSON, workload::message_bytes().into()),
+        (&Method::GET, "/demo/items") => reply(workload::JSON, items::bytes().into()),
         (&Method::GET, "/demo/work") => work(&request).await,
         (&Method::POST, "/demo/echo") => echo(request).await,
         _ => status(StatusCode::NOT_FOUND),

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead};
 
 use may_minihttp::{HttpServer, HttpService, Request, Response};
-use windlass_peers::workload;
+use windlass_peers::{items, workload};
 
 fn main() -> io::Result<()> {
     may::config().set_workers(1);
@@ -21,7 +21,8 @@ impl HttpService for Workload {
             target.split_once('?').map_or((target.as_str(), None), |(path, query)| (path, Some(query)));
         match (request.method(), path) {
             ("GET", "/demo/plaintext") => text(response, workload::HELLO),
-            ("GET", "/demo/json") => json(response)?,
+            ("GET", "/demo/json") => json(response, &workload::message_bytes()),
+            ("GET", "/demo/items") => json(response, &items::bytes()),
             ("GET", "/demo/work") => {
                 may::coroutine::sleep(workload::work_time(query));
                 text(response, workload::WORKED);
@@ -39,10 +40,9 @@ fn text(response: &mut Response, body: &'static str) {
     response.header("content-type: text/plain").body(body);
 }
 
-fn json(response: &mut Response) -> io::Result<()> {
+fn json(response: &mut Response, body: &[u8]) {
     response.header("content-type: application/json");
-    response.body_mut().extend_from_slice(&workload::message_bytes());
-    Ok(())
+    response.body_mut().extend_from_slice(body);
 }
 
 fn echo(request: Request, response: &mut Response) -> io::Result<()> {

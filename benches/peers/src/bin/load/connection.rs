@@ -25,7 +25,7 @@ const INPUT_BYTES: usize = 16 * 1024;
 const MAX_INPUT_BYTES: usize = 64 * 1024 * 1024;
 
 /// A request that is not answered yet.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Owed {
     template: usize,
     serial: u64,
@@ -220,8 +220,9 @@ impl Connection {
         let mut at = 0;
         while at < self.filled {
             let Some(response) = response::parse(&self.input[at..self.filled])? else { break };
-            let since = settle(&mut self.owed, templates, &response)?;
-            tally.answered(now.saturating_duration_since(since));
+            let owed = settle(&mut self.owed, templates, &response)?;
+            let latency = now.saturating_duration_since(owed.since);
+            tally.answered(templates[owed.template].is_timed().then_some(latency));
             at += response.taken;
             progress.answered += 1;
             self.answered += 1;
@@ -233,17 +234,16 @@ impl Connection {
     }
 }
 
-/// Checks a response against the oldest request and returns since when that one waited.
-fn settle(owed: &mut VecDeque<Owed>, templates: &[Template], response: &Response<'_>) -> Result<Instant, Fault> {
-    let Some(oldest) = owed.front() else {
+/// Checks a response against the oldest request and returns that one.
+fn settle(owed: &mut VecDeque<Owed>, templates: &[Template], response: &Response<'_>) -> Result<Owed, Fault> {
+    let Some(oldest) = owed.front().copied() else {
         return Err(Fault::new(Kind::Unasked, "a response to no request"));
     };
     templates[oldest.template].check(oldest.serial, response)?;
-    let since = oldest.since;
     owed.pop_front();
     if response.closes && !owed.is_empty() {
         let detail = format!("the server says it closes and owes {} responses", owed.len());
         return Err(Fault::new(Kind::Closed, detail));
     }
-    Ok(since)
+    Ok(oldest)
 }

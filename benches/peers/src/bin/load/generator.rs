@@ -17,6 +17,7 @@ use crate::{
     fault::{Fault, Kind},
     options::Options,
     pacing::Arrivals,
+    setup,
     tally::Tally,
     template::Template,
 };
@@ -110,7 +111,8 @@ impl<'a> Generator<'a> {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "not every connection was established"));
             }
         }
-        Ok(())
+        // With idle connections the pause was before: servers give a new connection little time for its first head.
+        if self.options.idle == 0 { setup::pause(self.options, self.connections.len()) } else { Ok(()) }
     }
 
     fn start(&mut self, now: Instant) {
@@ -246,7 +248,7 @@ impl<'a> Generator<'a> {
     }
 
     fn open(&mut self, index: usize) -> Result<(), Fault> {
-        let stream = self.connections[index].open(self.options.target);
+        let stream = self.connections[index].open(self.options.target_of(index));
         let registered = stream.and_then(|stream| {
             let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET | ENDS;
             Ok(epoll::add(&self.epoll, stream, epoll::EventData::new_u64(index as u64), flags)?)

@@ -4,11 +4,15 @@
 //! One thread, one epoll. Without `--rate` it is a closed loop: each connection keeps `--pipeline` requests in
 //! flight. With `--rate` arrivals come from a schedule that does not wait for the server, see [`pacing`].
 //!
+//! With `--grpc` it calls the service of [`windlass_peers::echo`] over HTTP/2 instead, see [`grpc`].
+//!
 //! Prints one `key=value` a line. Exit status: 0, 1 on any error or no request at all, 2 when it could not start.
 
 mod connection;
 mod fault;
 mod generator;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod options;
 mod pacing;
 mod response;
@@ -38,8 +42,15 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> io::Result<Tally> {
+    #[cfg(feature = "grpc")]
+    if let Some(method) = options.grpc {
+        return grpc::run(options, method);
+    }
     let templates = setup::templates(options).map_err(refused)?;
     let idle = setup::idle_connections(options, &templates).map_err(refused)?;
+    if !idle.is_empty() {
+        setup::pause(options, idle.len())?;
+    }
     let mut tally = Generator::new(options, templates)?.run()?;
     setup::check_idle(&idle, &mut tally);
     Ok(tally)

@@ -1,16 +1,18 @@
 //! The command line.
 
+#[cfg(feature = "grpc")]
+use std::path::PathBuf;
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser;
 
-/// Loads an HTTP/1.1 server and checks every byte of every response.
+/// Loads a server and checks every byte of every response.
 #[derive(Debug, Parser)]
 #[command(name = "load")]
 pub(crate) struct Options {
-    /// Address of the server
-    #[arg(long)]
-    pub(crate) target: SocketAddr,
+    /// Address of the server, or of several: each connection gets one at random, the same one in every run
+    #[arg(long, required = true, value_delimiter = ',')]
+    target: Vec<SocketAddr>,
     /// Connections that carry requests
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) connections: u32,
@@ -23,6 +25,9 @@ pub(crate) struct Options {
     /// Several paths, asked for in turn on each connection; they must answer differently, so that order shows
     #[arg(long, value_delimiter = ',', conflicts_with_all = ["path", "body_bytes"])]
     pub(crate) mix: Vec<String>,
+    /// Report the latency of this path of the mix only; all are counted and checked
+    #[arg(long, requires = "mix")]
+    pub(crate) latency_of: Option<String>,
     /// POST a body of this size and expect it back; 16 bytes and more carry a serial number
     #[arg(long, default_value_t = 0)]
     pub(crate) body_bytes: usize,
@@ -41,9 +46,29 @@ pub(crate) struct Options {
     /// Connections that make one request before the run and must be open after it
     #[arg(long, default_value_t = 0)]
     pub(crate) idle: usize,
+    /// Seconds to wait with the --idle connections, if none with the others, before the load; `established=N` is printed first
+    #[arg(long, default_value = "0", value_parser = maybe_seconds)]
+    pub(crate) pause: Duration,
     /// Seconds after which a missing response is an error
     #[arg(long, default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
+    /// Call `bench.Echo` over HTTP/2 instead, `--pipeline` calls in flight on each connection
+    #[cfg(feature = "grpc")]
+    #[arg(long, value_name = "METHOD", conflicts_with_all = ["path", "mix", "body_bytes", "rate", "ramp", "churn", "idle", "pause"])]
+    pub(crate) grpc: Option<crate::grpc::Method>,
+    /// Use TLS and trust this certificate (PEM); the server's must name `localhost`
+    #[cfg(feature = "grpc")]
+    #[arg(long, value_name = "FILE", requires = "grpc")]
+    pub(crate) tls_ca: Option<PathBuf>,
+}
+
+impl Options {
+    /// Returns the server of a connection.
+    pub(crate) fn target_of(&self, index: usize) -> SocketAddr {
+        // Multiplied by 2⁶⁴ / golden ratio, the upper bits of consecutive numbers look random.
+        let random = (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        self.target[random as usize % self.target.len()]
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -1,7 +1,7 @@
 //! What happens before and after the load, one blocking exchange at a time.
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::TcpStream,
 };
 
@@ -18,14 +18,17 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Makes the templates and asks the server once for each, so that every later response can be compared.
 pub(crate) fn templates(options: &Options) -> Result<Vec<Template>, Fault> {
-    let host = options.target.to_string();
+    let host = options.target_of(0).to_string();
     let mut templates: Vec<Template> = if options.body_bytes > 0 {
         vec![Template::post(&options.path, &host, options.churn, options.body_bytes)]
     } else if options.mix.is_empty() {
         vec![Template::get(&options.path, &host, options.churn)]
     } else {
-        options.mix.iter().map(|path| Template::get(path, &host, options.churn)).collect()
+        mix(options, &host)
     };
+    if !templates.iter().any(Template::is_timed) {
+        return Err(Fault::new(Kind::Body, "the path of --latency-of is not in the mix"));
+    }
     for template in &mut templates {
         exchange(options, template)?;
     }
@@ -38,14 +41,32 @@ pub(crate) fn templates(options: &Options) -> Result<Vec<Template>, Fault> {
     }
 }
 
+fn mix(options: &Options, host: &str) -> Vec<Template> {
+    let template = |path: &String| {
+        let template = Template::get(path, host, options.churn);
+        let left_out = options.latency_of.as_ref().is_some_and(|timed| timed != path);
+        if left_out { template.untimed() } else { template }
+    };
+    options.mix.iter().map(template).collect()
+}
+
 /// Opens the idle connections; each has made one request.
 pub(crate) fn idle_connections(options: &Options, templates: &[Template]) -> Result<Vec<TcpStream>, Fault> {
-    let host = options.target.to_string();
+    let host = options.target_of(0).to_string();
     let mut template = Template::get(templates[0].path(), &host, false);
     if options.body_bytes > 0 {
         template = Template::post(templates[0].path(), &host, false, options.body_bytes);
     }
     (0..options.idle).map(|_| exchange(options, &mut template)).collect()
+}
+
+/// Lets whoever reads standard output look at the server while this many connections are open and silent.
+pub(crate) fn pause(options: &Options, established: usize) -> io::Result<()> {
+    if !options.pause.is_zero() {
+        writeln!(io::stdout(), "established={established}")?;
+        std::thread::sleep(options.pause);
+    }
+    Ok(())
 }
 
 /// Counts the idle connections that did not stay open and silent.
@@ -63,7 +84,7 @@ pub(crate) fn check_idle(idle: &[TcpStream], tally: &mut Tally) {
 
 /// Connects, asks once, learns or checks the answer.
 fn exchange(options: &Options, template: &mut Template) -> Result<TcpStream, Fault> {
-    let connect = TcpStream::connect_timeout(&options.target, options.timeout);
+    let connect = TcpStream::connect_timeout(&options.target_of(0), options.timeout);
     let mut stream = connect.map_err(|error| Fault::new(Kind::Connect, error))?;
     let io = |error| Fault::new(Kind::Io, error);
     stream.set_read_timeout(Some(options.timeout)).map_err(io)?;

@@ -39,10 +39,12 @@ impl Tally {
         }
     }
 
-    /// Counts one checked response.
-    pub(crate) fn answered(&mut self, latency: Duration) {
+    /// Counts one checked response, and its latency if that is asked for.
+    pub(crate) fn answered(&mut self, latency: Option<Duration>) {
         self.requests += 1;
-        self.latency.saturating_record(latency.as_nanos() as u64);
+        if let Some(latency) = latency {
+            self.latency.saturating_record(latency.as_nanos() as u64);
+        }
     }
 
     /// Notes how late a request was sent.

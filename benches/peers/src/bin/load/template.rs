@@ -1,5 +1,7 @@
 //! What one kind of request looks like and what its response must be.
 
+use windlass_peers::{items, workload};
+
 use crate::{
     fault::{Fault, Kind},
     response::Response,
@@ -9,8 +11,11 @@ use crate::{
 const SERIAL_DIGITS: usize = 16;
 
 /// Bodies that are known before the server is asked.
-const KNOWN: [(&str, &str); 2] =
-    [("/demo/plaintext", "Hello, World!"), ("/demo/json", "{\"message\":\"Hello, World!\"}")];
+const KNOWN: [(&str, &str); 3] = [
+    ("/demo/plaintext", workload::HELLO),
+    ("/demo/json", "{\"message\":\"Hello, World!\"}"),
+    ("/demo/items", items::TEXT),
+];
 
 /// A request to send over and over and the body that answers it.
 #[derive(Debug)]
@@ -20,6 +25,7 @@ pub(crate) struct Template {
     /// Where in `wire` the serial number goes.
     serial_at: Option<usize>,
     expected: Option<Vec<u8>>,
+    timed: bool,
 }
 
 impl Template {
@@ -28,7 +34,7 @@ impl Template {
         let wire = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{}\r\n", connection(close)).into_bytes();
         let known = KNOWN.iter().find(|(known, _)| *known == path);
         let expected = known.map(|(_, body)| body.as_bytes().to_vec());
-        Self { path: path.to_owned(), wire, serial_at: None, expected }
+        Self { path: path.to_owned(), wire, serial_at: None, expected, timed: true }
     }
 
     /// Makes a POST of `size` bytes that must come back.
@@ -40,7 +46,18 @@ impl Template {
         let body: Vec<u8> = (b'a'..=b'z').cycle().take(size).collect();
         let serial_at = (size >= SERIAL_DIGITS).then_some(head.len());
         let wire = [head.as_bytes(), &body].concat();
-        Self { path: path.to_owned(), wire, serial_at, expected: Some(body) }
+        Self { path: path.to_owned(), wire, serial_at, expected: Some(body), timed: true }
+    }
+
+    /// Leaves the latency of the responses out.
+    pub(crate) fn untimed(mut self) -> Self {
+        self.timed = false;
+        self
+    }
+
+    /// Says whether the latency of the responses is reported.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.timed
     }
 
     /// Appends the request.

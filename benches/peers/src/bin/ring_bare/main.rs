@@ -19,7 +19,7 @@ use windlass_peers::{
 };
 
 /// Connections at most; one more is closed at once.
-const SLOTS: usize = 4096;
+const SLOTS: usize = 16 * 1024;
 /// Connections the kernel queues before they are accepted.
 const BACKLOG: i32 = 4096;
 

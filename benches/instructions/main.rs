@@ -1,0 +1,98 @@
+//! Does one operation of the hot path a given number of times, for a tool that counts instructions.
+//!
+//! `instructions OPERATION TIMES`; without arguments it does each once and lists them. `scripts/instructions.sh` counts.
+
+#[path = "../inputs/mod.rs"]
+mod inputs;
+
+use std::{env, hint::black_box, process::ExitCode};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use inputs::{
+    http::{BROWSER, DATE, WRK},
+    routes::{MISS, PARAMETERS, STATIC, router},
+    telling::Pair,
+};
+use windlass::{
+    actors::Host,
+    proto::h1::{Exchange, Head, Image, Length, Limits, Search, encode, parse},
+};
+
+type Operation = (&'static str, fn(u64));
+
+const OPERATIONS: [Operation; 8] = [
+    ("parse-wrk", |times| parse_heads(WRK, times)),
+    ("parse-browser", |times| parse_heads(BROWSER, times)),
+    ("encode-head", encode_heads),
+    ("write-image", write_images),
+    ("route-static", |times| look_up(STATIC.0, times)),
+    ("route-two-parameters", |times| look_up(PARAMETERS.0, times)),
+    ("route-miss", |times| look_up(MISS, times)),
+    // The host is the one that needs no io_uring, which the counting tool knows only in part.
+    ("tell-within-shard", |times| Pair::start(Host::Tokio).tell_within(times)),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let asked = match arguments.as_slice() {
+        [name, times] => OPERATIONS.iter().find(|(known, _)| known == name).zip(times.parse().ok()),
+        // `cargo bench` passes `--bench`.
+        _ => {
+            for (name, operation) in OPERATIONS {
+                operation(1);
+                println!("{name}");
+            }
+            return ExitCode::SUCCESS;
+        }
+    };
+    let Some(((_, operation), times)) = asked else {
+        eprintln!("usage: instructions OPERATION TIMES");
+        return ExitCode::from(2);
+    };
+    operation(times);
+    ExitCode::SUCCESS
+}
+
+fn parse_heads(input: &[u8], times: u64) {
+    let (mut search, mut head, limits) = (Search::default(), Head::default(), Limits::default());
+    for _ in 0..times {
+        assert_eq!(parse(black_box(input), &mut search, &limits, &mut head), Ok(Some(input.len())));
+    }
+}
+
+/// Returns what a reply must know of the request that `wrk` sends.
+fn exchange() -> Exchange {
+    let mut head = Head::default();
+    let parsed = parse(WRK, &mut Search::default(), &Limits::default(), &mut head);
+    assert_eq!(parsed, Ok(Some(WRK.len())));
+    Exchange::new(&head)
+}
+
+fn headers() -> HeaderMap {
+    HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))])
+}
+
+fn encode_heads(times: u64) {
+    let (exchange, headers, mut out) = (exchange(), headers(), Vec::with_capacity(4096));
+    for _ in 0..times {
+        out.clear();
+        encode::head(&mut out, black_box(exchange), StatusCode::OK, Length::Known(13), black_box(&headers), DATE);
+    }
+}
+
+fn write_images(times: u64) {
+    let image = Image::new(StatusCode::OK, &headers(), Bytes::from_static(b"Hello, World!"));
+    let (exchange, mut out) = (exchange(), Vec::with_capacity(4096));
+    for _ in 0..times {
+        out.clear();
+        black_box(image.write(&mut out, black_box(exchange), DATE));
+    }
+}
+
+fn look_up(path: &str, times: u64) {
+    let table = router().compile().expect("the routes are valid");
+    for _ in 0..times {
+        black_box(table.find(black_box(&Method::GET), black_box(path)));
+    }
+}

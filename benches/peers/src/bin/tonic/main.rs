@@ -1,0 +1,36 @@
+//! tonic 0.14 on a current-thread tokio runtime: `bench.Echo`, over TLS when it is given a pair.
+
+use std::{error::Error, fs, net::SocketAddr, path::PathBuf};
+
+use clap::Parser;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+use windlass_peers::tls;
+
+mod service;
+
+/// Serves `bench.Echo` with tonic.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Where to listen
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Certificate chain, PEM; without it the connections are plain HTTP/2 (h2c with prior knowledge)
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its key, PEM (PKCS#8)
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tls::install_provider();
+    let options = Options::parse();
+    let mut server = Server::builder();
+    if let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) {
+        let identity = Identity::from_pem(fs::read(certificate)?, fs::read(key)?);
+        server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
+    }
+    server.add_service(service::Echo).serve(options.listen).await?;
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! What `/demo/items` answers: a page of a catalogue, about 1 KiB of JSON, serialised for each request.
+
+use serde::Serialize;
+
+/// The page as the load generator expects it from every server, and as NGINX, which serialises nothing, has it fixed.
+pub const TEXT: &str = include_str!("../items.json");
+
+/// One page of a catalogue.
+#[derive(Debug, Serialize)]
+pub struct Page {
+    page: u32,
+    pages: u32,
+    items: [Item; 11],
+}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    id: u32,
+    name: &'static str,
+    cents: u32,
+    in_stock: bool,
+    tags: [&'static str; 2],
+}
+
+const fn item(id: u32, name: &'static str, cents: u32, in_stock: bool, tags: [&'static str; 2]) -> Item {
+    Item { id, name, cents, in_stock, tags }
+}
+
+/// The page that is served: about 1 KiB of JSON.
+pub static PAGE: Page = Page {
+    page: 2,
+    pages: 17,
+    items: [
+        item(4101, "Capstan bar, ash", 1850, true, ["ash", "deck"]),
+        item(4102, "Deck block, bronze", 4275, true, ["bronze", "deck"]),
+        item(4103, "Windlass pawl", 2990, false, ["iron", "spare"]),
+        item(4104, "Hemp rope, 40 m", 5600, true, ["hemp", "rope"]),
+        item(4105, "Chain stopper", 8425, true, ["iron", "chain"]),
+        item(4106, "Anchor buoy, red", 1995, false, ["foam", "anchor"]),
+        item(4107, "Snatch block", 6340, true, ["steel", "rope"]),
+        item(4108, "Cleat, oak", 740, true, ["oak", "deck"]),
+        item(4109, "Belaying pin", 515, false, ["oak", "rope"]),
+        item(4110, "Winch handle", 3880, true, ["steel", "spare"]),
+        item(4111, "Shackle, 12 mm", 265, true, ["steel", "chain"]),
+    ],
+};
+
+/// Serialises [`PAGE`].
+pub fn bytes() -> Vec<u8> {
+    // A struct of numbers and strings has no way to fail.
+    serde_json::to_vec(&PAGE).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_is_the_text() {
+        assert_eq!(super::bytes(), super::TEXT.as_bytes());
+    }
+}

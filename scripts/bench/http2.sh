@@ -1,0 +1,47 @@
+# The scenarios over HTTP/2. bench.sh sources this.
+#
+#   h2-m100, h2-m1             32 plain connections (h2c, prior knowledge), 100 or 1 streams in flight on each (h2load)
+#   grpc-unary-tls             bench.Echo/Unary: 50 strings of ten bytes there and back, over TLS 1.3
+#   grpc-stream-tls            bench.Echo/ServerStream: a stream of 100 messages back, likewise
+#
+# h2load knows no quantiles, so p50 and p99 stay empty; it counts the bytes of bodies but does not look at them:
+# check_h2 has nghttp do that first. gRPC is loaded by our own generator, 16 connections with 8 calls in flight on
+# each; there a "request" of the tables is a call, and every byte of every reply is checked.
+
+H2_BODY="Hello, World!"
+
+with_h2load() {
+    local seconds=$1
+    shift
+    taskset -c "$CLIENT_CORE" h2load -t1 -c32 "$@" -D "$(awk -v s="$seconds" 'BEGIN { printf "%.0f", s * 1000 }')ms" \
+        "http://$TARGET/demo/plaintext" >"$WORK/h2load" || { cat "$WORK/h2load" >&2; return 1; }
+    awk -v body="${#H2_BODY}" -f scripts/bench/h2load.awk "$WORK/h2load"
+}
+
+with_grpc() {
+    local seconds=$1 method=$2
+    with_load "$seconds" --grpc "$method" --tls-ca "$WORK/cert.pem" --connections 16 --pipeline 8
+}
+
+# Prints what nghttp gets for the route of h2-*; fails unless it is right.
+check_h2() {
+    local got
+    got=$(timeout 5 nghttp "http://$TARGET/demo/plaintext" 2>&1)
+    [[ $got == "$H2_BODY" ]] || { echo "nghttp gets: $got"; return 1; }
+}
+
+# Says whether the server at $TARGET speaks what a scenario needs. Asked of Windlass only, whose row is left out until
+# it does; a peer that does not is an error.
+speaks() {
+    case $1 in
+        h2-*) timeout 5 nghttp -nv "http://$TARGET/" 2>/dev/null | grep "recv SETTINGS" >/dev/null ;;
+        grpc-*) with_grpc 0.1 unary >/dev/null 2>&1 ;;
+    esac
+}
+
+# Makes the pair that the servers of grpc-* show: $WORK/cert.pem and $WORK/key.pem.
+make_pair() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 7 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
+        -keyout "$WORK/key.pem" -out "$WORK/cert.pem" 2>"$WORK/openssl" || { cat "$WORK/openssl" >&2; die "openssl makes no pair"; }
+}

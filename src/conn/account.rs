@@ -1,0 +1,126 @@
+//! What is kept of a request until its reply is written: its route, and what its figures and hooks are told. The same
+//! for every protocol.
+
+use std::{sync::Arc, time::Instant};
+
+use http::{Method, StatusCode};
+
+use super::{Env, Io, run};
+use crate::{
+    hooks::{RequestEnd, RequestStart},
+    metrics::{DispatchKind, Family, UNMATCHED, Wire},
+    request::Head,
+    route::Dispatch,
+    table::{Entry, Run, View},
+};
+
+/// What the end hooks are told when the peer went away, or was cut.
+pub(super) const ENDED_FIRST: &str = "the connection ended first";
+
+/// The compiled route that serves a request, in the snapshot the request started with.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) view: Arc<View>,
+    pub(super) entry: usize,
+}
+
+impl Target {
+    pub(super) fn entry(&self) -> &Entry {
+        self.view.table.entry(self.entry)
+    }
+}
+
+/// One request's entry in figures and hooks.
+pub(super) struct Account {
+    wire: Wire,
+    kind: DispatchKind,
+    /// None: no route matched.
+    target: Option<Target>,
+    /// When its head was complete.
+    started: Instant,
+    /// Only if somebody listens.
+    record: Option<Box<Record>>,
+}
+
+/// What the end hooks are told beside the outcome.
+struct Record {
+    method: Method,
+    path: String,
+}
+
+impl Account {
+    /// Opens the account of a request that has a route, and tells the start hooks.
+    pub(super) fn served(env: &Env, io: &Io, wire: Wire, head: &Head, target: Target) -> Self {
+        let kind = match (&target.entry().run, target.entry().dispatch()) {
+            (Run::Static(..), _) => DispatchKind::Static,
+            (_, Dispatch::Inline) => DispatchKind::Inline,
+            (_, Dispatch::Async) => DispatchKind::Async,
+        };
+        let tell = || start(env, io, &head.method, head.text(head.path), head.query.map(|query| head.text(query)));
+        let record = (!env.hooks.is_empty()).then(tell);
+        Self { wire, kind, target: Some(target), started: env.now, record }
+    }
+
+    /// Opens the account of a request that no route serves, and tells the start hooks.
+    pub(super) fn unserved(env: &Env, io: &Io, wire: Wire, method: &Method, path: &str, query: Option<&str>) -> Self {
+        let record = (!env.hooks.is_empty()).then(|| start(env, io, method, path, query));
+        Self { record, ..Self::nobodys(env, wire) }
+    }
+
+    /// Opens the account of bytes that are no request: an answer is counted, no hook is told.
+    pub(super) fn nobodys(env: &Env, wire: Wire) -> Self {
+        Self { wire, kind: DispatchKind::Inline, target: None, started: env.now, record: None }
+    }
+
+    /// Counts a reply whose head was written.
+    pub(super) fn count(&self, env: &Env, status: StatusCode) {
+        env.cells.dispatched(self.wire, self.kind).add(1);
+        if env.counts_requests() {
+            let took = env.clock.saturating_duration_since(self.started);
+            self.family(&env.view).observe(env.shard, status.as_u16(), took);
+        }
+    }
+
+    /// Tells the end hooks, once for each request.
+    pub(super) fn finish(
+        self,
+        env: &Env,
+        io: &Io,
+        status: Option<StatusCode>,
+        error: Option<&'static str>,
+        body_bytes: u64,
+    ) {
+        let Some(record) = &self.record else { return };
+        let route = Some(self.family(&env.view).template()).filter(|template| *template != UNMATCHED);
+        let panics = env.hooks.ended(&RequestEnd {
+            method: &record.method,
+            path: &record.path,
+            route,
+            peer: io.peer,
+            status,
+            error,
+            duration: run::clock().saturating_duration_since(self.started),
+            body_bytes,
+        });
+        env.cells.panics.add_many("hook", panics);
+    }
+
+    /// Tells the end hooks of a request whose connection ended before anything of its reply was written.
+    pub(super) fn ended_first(self, env: &Env, io: &Io) {
+        self.finish(env, io, None, Some(ENDED_FIRST), 0);
+    }
+
+    /// Returns the figures this request counts into.
+    fn family<'a>(&'a self, current: &'a View) -> &'a Family {
+        match &self.target {
+            Some(target) => &target.entry().family,
+            None => &current.table.unmatched,
+        }
+    }
+}
+
+fn start(env: &Env, io: &Io, method: &Method, path: &str, query: Option<&str>) -> Box<Record> {
+    let panics = env.hooks.started(&RequestStart { method, path, query, peer: io.peer });
+    env.cells.panics.add_many("hook", panics);
+    Box::new(Record { method: method.clone(), path: path.to_owned() })
+}

@@ -1,0 +1,445 @@
+//! HTTP/2 on one connection: streams to handlers, each reply on its stream.
+//!
+//! ```text
+//!  bytes ─► engine ─► requests ─► route ─┬─ static, or inline and ready ─► engine ─► outbox, once a batch
+//!                        │               ├─ inline, pending ─► guest ─┐
+//!                        ▼               └─ async ───────────► pool ──┴► reply ─► engine
+//!           whole or streamed body
+//! ```
+//!
+//! All requests that came are taken from the engine before the first is answered, and all answers are in it before
+//! it writes. A request that is answered at once leaves nothing behind; any other is a [`Stream`] until its reply is
+//! sent. Nothing here names the engine's crate: see [`engine`].
+
+mod engine;
+mod head;
+mod incoming;
+mod pipe;
+mod reply;
+mod request;
+mod stream;
+mod woken;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    task::{Context, Waker},
+    time::Instant,
+};
+
+use http::StatusCode;
+
+use crate::{
+    conn::{DRAINED, Env, Io, Outcome, Protocol, Timer, account::ENDED_FIRST, answers, job, pace},
+    net::Ending,
+    response::plain,
+};
+
+use engine::{Accepted, Code, Engine, Event};
+use incoming::{Incoming, Taken};
+use pipe::Pipe;
+use stream::{Late, State, Stream};
+use woken::Woken;
+
+/// Rounds of reading, answering and writing in one call; what is left then is gone on with in the next turn, so that
+/// one connection does not hold the shard.
+const ROUNDS_PER_CALL: usize = 8;
+
+/// Reading pauses while more than this waits for the engine, which itself waits for the peer to read, bytes.
+const UNREAD_BYTES: usize = 64 * 1024;
+
+/// Whether the connection takes requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The peer was asked to start no further stream.
+    Leaving,
+    Over,
+}
+
+/// The protocol's state.
+pub(super) struct H2 {
+    engine: Engine,
+    pipe: Pipe,
+    /// Those not answered yet, by id.
+    streams: BTreeMap<u32, Box<Stream>>,
+    woken: Arc<Woken>,
+    /// When streams have to be looked at, earliest first: at most one entry each.
+    alarms: BTreeSet<(Instant, u32)>,
+    phase: Phase,
+    /// The engine has bytes to write and the outbox is full.
+    blocked: bool,
+    /// The peer sent FIN.
+    ended: bool,
+    /// When a stream last began or ended.
+    touched: Instant,
+    /// Kept for their memory.
+    accepted: Vec<Accepted>,
+    ready: Vec<u32>,
+}
+
+impl Protocol for H2 {
+    fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
+        self.pipe.feed(bytes);
+        self.drive(env, io);
+    }
+
+    fn ended(&mut self, env: &mut Env, io: &mut Io) {
+        self.ended = true;
+        // Bodies that are not complete never will be, and no window opens any more.
+        let ids = self.streams.keys().copied().collect::<Vec<_>>();
+        for id in ids {
+            if self.streams.get(&id).is_some_and(|stream| stream.incoming.is_some()) {
+                self.lose(env, io, id, Code::Cancel);
+            }
+        }
+        self.drive(env, io);
+    }
+
+    fn replied(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
+        let Some(mut stream) = self.take_out(seq) else { return };
+        match stream.state {
+            State::Waiting(exchange, _) => {
+                self.touched = env.now;
+                self.answer(env, io, exchange, stream.incoming, outcome);
+                self.drive(env, io);
+            }
+            state => {
+                stream.state = state;
+                self.put_back(env, stream);
+            }
+        }
+    }
+
+    fn pump(&mut self, env: &mut Env, io: &mut Io) {
+        self.drive(env, io);
+    }
+
+    fn sent(&mut self, env: &mut Env, io: &mut Io) {
+        if self.blocked {
+            self.drive(env, io);
+        }
+    }
+
+    fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
+        let rests = self.phase == Phase::Open && self.streams.is_empty() && !self.blocked && !self.ended;
+        if rests && !env.is_draining() && self.pipe.unread() == 0 {
+            io.wants_read = true;
+            self.start_idle(env, io);
+            return true;
+        }
+        false
+    }
+
+    fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
+        match timer {
+            Timer::Own => self.look_at_alarms(env, io),
+            _ => {
+                io.end(Ending::Finish, timer.name());
+                self.engine.quit(Code::Protocol);
+            }
+        }
+        self.drive(env, io);
+    }
+
+    fn farewell(&mut self, env: &mut Env, io: &mut Io) {
+        self.engine.quit(Code::NoError);
+        self.drive(env, io);
+    }
+
+    fn settle(&mut self, env: &mut Env, io: &mut Io) {
+        if env.is_draining() && self.phase == Phase::Open {
+            self.leave();
+            self.drive(env, io);
+        }
+        let owes_nothing = self.streams.is_empty() && !self.blocked;
+        if self.ended && owes_nothing && io.ending == Ending::Open {
+            io.end(Ending::Finish, "peer");
+        }
+        if io.ending != Ending::Open {
+            return io.timers.clear_requests();
+        }
+        io.wants_read = !self.ended && self.pipe.unread() < UNREAD_BYTES && !self.blocked;
+        io.timers.set_at(Timer::Own, self.alarms.first().map(|(at, _)| *at));
+        if owes_nothing && !io.unsent && io.outbox.is_empty() {
+            self.start_idle(env, io);
+        } else {
+            io.timers.clear(Timer::Idle);
+        }
+        if self.engine.is_greeting() {
+            io.timers.start(Timer::Header, env.now, env.timeouts.header);
+        } else {
+            io.timers.clear(Timer::Header);
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
+    fn doing(&self, io: &Io) -> &'static str {
+        let any = |is: fn(&State) -> bool| self.streams.values().any(|stream| is(&stream.state));
+        match () {
+            () if any(|state| matches!(state, State::Waiting(..))) => "handler_running",
+            () if any(|state| matches!(state, State::Streaming(..))) => "reply_streaming",
+            () if !self.streams.is_empty() => "body_incoming",
+            () if io.unsent || !io.outbox.is_empty() => "reply_unsent",
+            () if self.engine.is_greeting() => "head_incoming",
+            () => "idle",
+        }
+    }
+
+    fn closed(&mut self, env: &mut Env, io: &mut Io) {
+        self.lose_all(env, io);
+    }
+}
+
+impl H2 {
+    pub(super) fn new(env: &Env, io: &mut Io) -> Self {
+        let pipe = Pipe::default();
+        Self {
+            engine: Engine::new(&env.limits, pipe.clone()),
+            pipe,
+            streams: BTreeMap::new(),
+            woken: Woken::new(io.waker(env)),
+            alarms: BTreeSet::new(),
+            phase: Phase::Open,
+            blocked: false,
+            ended: false,
+            touched: env.now,
+            accepted: Vec::new(),
+            ready: Vec::new(),
+        }
+    }
+
+    /// Goes on until nothing is left to go on with: takes every request, answers, writes.
+    fn drive(&mut self, env: &mut Env, io: &mut Io) {
+        self.woken.enter();
+        for _ in 0..ROUNDS_PER_CALL {
+            if self.turn_engine(env, io) {
+                return self.over(env, io);
+            }
+            self.woken.take(&mut self.ready);
+            if self.accepted.is_empty() && self.ready.is_empty() {
+                if self.woken.leave() {
+                    return;
+                }
+                continue;
+            }
+            self.answer_accepted(env, io);
+            self.look_at_ready(env, io);
+        }
+        self.woken.pause();
+        io.waker(env).wake();
+    }
+
+    /// Lets the engine read and write; takes the requests that came. Says whether the connection is over.
+    fn turn_engine(&mut self, env: &mut Env, io: &mut Io) -> bool {
+        // What the driver holds in flight is at most as much again.
+        let room = (env.limits.http2.outbound_bytes / 2).saturating_sub(io.queued());
+        self.pipe.swap_output(io.outbox.buffer(), room);
+        let over = loop {
+            match self.engine.next() {
+                Event::Request(accepted) => self.accepted.push(*accepted),
+                Event::Idle => break false,
+                Event::Over(fault) => {
+                    self.note_over(env, io, fault);
+                    break true;
+                }
+            }
+        };
+        self.pipe.swap_output(io.outbox.buffer(), 0);
+        self.blocked = self.pipe.take_blocked();
+        over
+    }
+
+    fn answer_accepted(&mut self, env: &mut Env, io: &mut Io) {
+        if self.accepted.is_empty() {
+            return;
+        }
+        self.touched = env.now;
+        let mut accepted = std::mem::take(&mut self.accepted);
+        for accepted in accepted.drain(..) {
+            self.request(env, io, accepted);
+        }
+        self.accepted = accepted;
+    }
+
+    fn look_at_ready(&mut self, env: &mut Env, io: &mut Io) {
+        let mut ready = std::mem::take(&mut self.ready);
+        for id in ready.drain(..) {
+            if let Some(stream) = self.take_out(id) {
+                self.advance(env, io, stream);
+            }
+        }
+        self.ready = ready;
+    }
+
+    /// Takes up a stream that was not answered at once.
+    fn keep(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
+        stream.waker = Some(self.woken.waker(stream.id));
+        self.advance(env, io, stream);
+    }
+
+    /// Goes on with a stream as far as it goes; puts it back unless it is done.
+    fn advance(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
+        let waker = stream.waker.clone().unwrap_or_else(|| Waker::noop().clone());
+        let mut cx = Context::from_waker(&waker);
+        match stream.incoming.as_mut().map(|incoming| incoming.take(env.now, &mut cx)) {
+            None | Some(Taken::Part) => {}
+            Some(Taken::Passed) => stream.incoming = None,
+            Some(Taken::Whole(bytes)) => {
+                if let State::Collecting(exchange, pending) = stream.state {
+                    self.start(env, io, exchange, *pending, bytes.into(), None);
+                }
+                return;
+            }
+            Some(Taken::TooLarge) => {
+                if let State::Collecting(exchange, _) = stream.state {
+                    self.answer(env, io, exchange, None, answers::too_large());
+                }
+                return;
+            }
+            Some(Taken::Gone) => return self.forget(env, io, *stream, Code::Cancel),
+        }
+        match &mut stream.state {
+            State::Streaming(..) => self.go_on(env, io, stream, &mut cx),
+            State::Waiting(exchange, _) => match exchange.reply.poll_gone(&mut cx) {
+                true => self.forget(env, io, *stream, Code::Cancel),
+                false => self.put_back(env, stream),
+            },
+            State::Collecting(..) => self.put_back(env, stream),
+        }
+    }
+
+    fn take_out(&mut self, id: u32) -> Option<Box<Stream>> {
+        let mut stream = self.streams.remove(&id)?;
+        if let Some(at) = stream.alarm.take() {
+            self.alarms.remove(&(at, id));
+        }
+        Some(stream)
+    }
+
+    fn put_back(&mut self, env: &Env, mut stream: Box<Stream>) {
+        stream.alarm = stream.due(&env.timeouts).map(|(at, _)| at);
+        if let Some(at) = stream.alarm {
+            self.alarms.insert((at, stream.id));
+        }
+        self.streams.insert(stream.id, stream);
+    }
+
+    /// Ends a stream whose peer has gone, or shall go.
+    fn lose(&mut self, env: &Env, io: &Io, id: u32, code: Code) {
+        if let Some(stream) = self.take_out(id) {
+            self.forget(env, io, *stream, code);
+        }
+    }
+
+    fn forget(&mut self, env: &Env, io: &Io, stream: Stream, code: Code) {
+        let (account, status, written) = match stream.state {
+            State::Collecting(exchange, _) => {
+                exchange.reply.reset(code);
+                (exchange.account, None, 0)
+            }
+            State::Waiting(exchange, task) => {
+                task.cancel();
+                exchange.reply.reset(code);
+                (exchange.account, None, 0)
+            }
+            State::Streaming(account, streaming) => {
+                let (status, written) = (streaming.status, streaming.written);
+                streaming.reset(code);
+                (account, Some(status), written)
+            }
+        };
+        account.finish(env, io, status, Some(ENDED_FIRST), written);
+    }
+
+    fn lose_all(&mut self, env: &Env, io: &Io) {
+        self.alarms.clear();
+        for (_, stream) in std::mem::take(&mut self.streams) {
+            self.forget(env, io, *stream, Code::Cancel);
+        }
+        self.accepted.clear();
+    }
+
+    fn look_at_alarms(&mut self, env: &mut Env, io: &mut Io) {
+        while let Some((at, id)) = self.alarms.first().copied().filter(|(at, _)| *at <= env.now) {
+            self.alarms.remove(&(at, id));
+            let Some(mut stream) = self.take_out(id) else { continue };
+            stream.alarm = None;
+            match stream.due(&env.timeouts) {
+                Some((due, late)) if due <= env.now => self.late(env, io, stream, late),
+                _ => self.put_back(env, stream),
+            }
+        }
+    }
+
+    /// Ends what took too long.
+    fn late(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, late: Late) {
+        env.cells.timeouts.add(timer_name(late));
+        match (late, stream.state) {
+            (Late::Body, State::Collecting(exchange, _)) => {
+                let response = plain(StatusCode::REQUEST_TIMEOUT, pace::TOO_SLOW);
+                self.answer(env, io, exchange, None, response.into());
+            }
+            (Late::Job, State::Waiting(exchange, task)) => {
+                task.cancel();
+                self.answer(env, io, exchange, None, job::late());
+            }
+            (Late::Body, state) => {
+                stream.state = state;
+                if let Some(incoming) = stream.incoming.take() {
+                    Incoming::fail_late(incoming);
+                }
+                self.put_back(env, stream);
+            }
+            (late, state) => {
+                stream.state = state;
+                let code = if late == Late::Producer { Code::Internal } else { Code::Cancel };
+                self.forget(env, io, *stream, code);
+            }
+        }
+    }
+
+    /// Asks the peer to start no further stream.
+    fn leave(&mut self) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Leaving;
+            self.engine.leave();
+        }
+    }
+
+    fn note_over(&mut self, env: &mut Env, io: &mut Io, fault: Option<&'static str>) {
+        let Some(fault) = fault else {
+            return io.end(Ending::Finish, if env.is_draining() { DRAINED } else { "done" });
+        };
+        env.cells.protocol_errors.add(fault);
+        if env.may_warn() {
+            tracing::debug!(peer = ?io.peer, cause = fault, "an HTTP/2 connection ends");
+        }
+        io.end(Ending::Finish, "protocol_error");
+    }
+
+    /// Ends everything: the engine has written its last.
+    fn over(&mut self, env: &mut Env, io: &mut Io) {
+        self.phase = Phase::Over;
+        self.lose_all(env, io);
+        self.woken.pause();
+    }
+
+    fn start_idle(&self, env: &Env, io: &mut Io) {
+        // A draining server waits only for what a busy client has already sent.
+        let draining = env.is_draining().then_some(env.timeouts.drain_idle);
+        io.timers.set(Timer::Idle, self.touched, draining.or(env.timeouts.keep_alive));
+    }
+}
+
+fn timer_name(late: Late) -> &'static str {
+    match late {
+        Late::Body => Timer::Body.name(),
+        Late::Job => Timer::Job.name(),
+        Late::Window => Timer::Write.name(),
+        Late::Producer => Timer::Stream.name(),
+    }
+}

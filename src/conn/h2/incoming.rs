@@ -1,0 +1,150 @@
+//! A request's body on its way in: collected, or streamed to its handler.
+
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::engine::{Gone, Inbound, Piece};
+use crate::{
+    body::{BodyError, BodySender},
+    conn::pace::{Pace, TOO_SLOW},
+    limits::Timeouts,
+    proto::h1::is_forbidden_trailer,
+};
+
+/// Where a body goes.
+enum Sink {
+    Collect { bytes: Vec<u8>, limit: usize },
+    Stream(BodySender),
+}
+
+/// A body on its way in.
+pub(super) struct Incoming {
+    inbound: Inbound,
+    sink: Sink,
+    /// The handler's window is full.
+    paused: bool,
+    pace: Pace,
+}
+
+/// How far a body came.
+pub(super) enum Taken {
+    /// The peer, or the handler, has to go on first.
+    Part,
+    /// It was collected.
+    Whole(Bytes),
+    /// The handler has all of it, or wants no more.
+    Passed,
+    /// It is larger than its limit.
+    TooLarge,
+    /// The stream is over.
+    Gone,
+}
+
+impl Incoming {
+    /// Collects up to `limit` bytes. The buffer starts with what was declared, within reason.
+    pub(super) fn collect(inbound: Inbound, declared: usize, limit: usize, now: Instant) -> Self {
+        /// A peer that only declares a large body makes us hold no more than this.
+        const TRUSTED_BYTES: usize = 64 * 1024;
+        let bytes = Vec::with_capacity(declared.min(limit).min(TRUSTED_BYTES));
+        Self::new(inbound, Sink::Collect { bytes, limit }, now)
+    }
+
+    pub(super) fn stream(inbound: Inbound, sender: BodySender, now: Instant) -> Self {
+        Self::new(inbound, Sink::Stream(sender), now)
+    }
+
+    fn new(inbound: Inbound, sink: Sink, now: Instant) -> Self {
+        Self { inbound, sink, paused: false, pace: Pace::new(now) }
+    }
+
+    /// Takes what is there, as far as it is wanted. What is not taken keeps the peer's window closed.
+    pub(super) fn take(&mut self, now: Instant, cx: &mut Context<'_>) -> Taken {
+        loop {
+            match self.is_wanted(now, cx) {
+                Poll::Pending => return Taken::Part,
+                Poll::Ready(false) => return Taken::Passed,
+                Poll::Ready(true) => {}
+            }
+            match self.inbound.poll(cx) {
+                Poll::Pending => return Taken::Part,
+                Poll::Ready(Ok(Piece::Data(data))) => {
+                    self.pace.moved(data.len(), now);
+                    self.inbound.release(data.len());
+                    if !self.put(data) {
+                        return Taken::TooLarge;
+                    }
+                }
+                Poll::Ready(Ok(Piece::End(trailers))) => return self.end(trailers),
+                Poll::Ready(Err(Gone)) => return Taken::Gone,
+            }
+        }
+    }
+
+    /// Looks at the handler's window.
+    fn is_wanted(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<bool> {
+        let Sink::Stream(sender) = &mut self.sink else { return Poll::Ready(true) };
+        let wanted = sender.poll_ready(cx);
+        if wanted.is_pending() {
+            self.paused = true;
+        } else if std::mem::take(&mut self.paused) {
+            // The handler's time is not the peer's fault.
+            self.pace.restart(now);
+        }
+        wanted
+    }
+
+    /// Passes data on; false when it is more than the limit.
+    fn put(&mut self, data: Bytes) -> bool {
+        match &mut self.sink {
+            Sink::Collect { bytes, limit } => {
+                let fits = data.len() <= *limit - bytes.len();
+                if fits {
+                    bytes.extend_from_slice(&data);
+                }
+                fits
+            }
+            Sink::Stream(sender) => {
+                sender.push(data);
+                true
+            }
+        }
+    }
+
+    fn end(&mut self, trailers: Option<HeaderMap>) -> Taken {
+        let done = Sink::Collect { bytes: Vec::new(), limit: 0 };
+        match std::mem::replace(&mut self.sink, done) {
+            Sink::Collect { bytes, .. } => return Taken::Whole(bytes.into()),
+            Sink::Stream(sender) => match trailers.map(permitted) {
+                Some(trailers) if !trailers.is_empty() => sender.finish_with(trailers),
+                _ => sender.finish(),
+            },
+        }
+        Taken::Passed
+    }
+
+    /// Tells the handler that the rest comes too slowly.
+    pub(super) fn fail_late(self) {
+        if let Sink::Stream(sender) = self.sink {
+            sender.fail(BodyError::Peer(TOO_SLOW));
+        }
+    }
+
+    /// Returns when the peer will have been too slow.
+    pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
+        if self.paused { None } else { self.pace.deadline(timeouts) }
+    }
+}
+
+/// Leaves out what must not come as a trailer (RFC 9110 §6.5.1).
+pub(super) fn permitted(trailers: HeaderMap) -> HeaderMap {
+    if trailers.keys().any(|name| is_forbidden_trailer(name.as_str().as_bytes())) {
+        let pairs = trailers.iter().filter(|(name, _)| !is_forbidden_trailer(name.as_str().as_bytes()));
+        return pairs.map(|(name, value)| (name.clone(), value.clone())).collect();
+    }
+    trailers
+}

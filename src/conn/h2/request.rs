@@ -1,0 +1,181 @@
+//! One request: which route it means, whether its body is read first, and what runs it.
+
+use http::{Method, StatusCode, header, request::Parts};
+
+use super::{
+    H2,
+    engine::{Accepted, Inbound},
+    head,
+    incoming::Incoming,
+    stream::{Exchange, Pending, State, Stream},
+};
+use crate::{
+    body::Body,
+    conn::{
+        Env, Io,
+        account::{Account, Target},
+        answers::{self, is_old, too_large},
+        params,
+        run::{self, Started},
+    },
+    metrics::Wire,
+    proto::h1::Reject,
+    request::{Head, Request},
+    response::{Response, plain},
+    route::BodyMode,
+    table::{Found, Run},
+};
+
+impl H2 {
+    /// Serves a request whose head is complete.
+    pub(super) fn request(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted) {
+        if is_old(env, io) {
+            self.leave();
+        }
+        let parts = &accepted.head;
+        if parts.method == Method::CONNECT {
+            let response = plain(StatusCode::NOT_IMPLEMENTED, "This server opens no tunnels.\n");
+            return self.unserved(env, io, accepted, None, response);
+        }
+        if has_unknown_expectation(parts) {
+            return self.refuse(env, io, accepted, Reject::Expectation);
+        }
+        match head::request(parts, &env.limits) {
+            Ok(head) => self.route(env, io, accepted, head),
+            Err(reject) => self.refuse(env, io, accepted, reject),
+        }
+    }
+
+    fn route(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, mut head: Head) {
+        let view = env.view.clone();
+        let path = accepted.head.uri.path();
+        let found = match path {
+            "*" => Found::Options(view.table.allow_all()),
+            _ => view.table.find(&head.method, path),
+        };
+        match found {
+            Found::Entry(entry, params) => {
+                if !params::note(&mut head, path.as_bytes(), params) {
+                    env.cells.protocol_errors.add("path_parameter");
+                    return self.unserved(env, io, accepted, Some(&head), answers::bad_parameter());
+                }
+                let target = Target { view: view.clone(), entry };
+                self.matched(env, io, accepted, head, target);
+            }
+            Found::NotAllowed(allow) => {
+                self.unserved(env, io, accepted, Some(&head), answers::not_allowed(allow));
+            }
+            Found::Options(allow) => self.unserved(env, io, accepted, Some(&head), answers::options(allow)),
+            Found::Nothing => self.unserved(env, io, accepted, Some(&head), answers::nothing()),
+        }
+    }
+
+    /// Answers a request that no route serves; its body is thrown away.
+    fn unserved(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, head: Option<&Head>, response: Response) {
+        let method = &accepted.head.method;
+        let path = head.map_or("", |head| head.text(head.path));
+        let query = head.and_then(|head| head.query.map(|query| head.text(query)));
+        let account = Account::unserved(env, io, Wire::H2, method, path, query);
+        let is_head = *method == Method::HEAD;
+        let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply };
+        self.answer(env, io, exchange, None, response.into());
+    }
+
+    /// Answers a fault of the peer that concerns this stream only.
+    fn refuse(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, reject: Reject) {
+        env.cells.protocol_errors.add(reject.label());
+        if env.may_warn() {
+            tracing::debug!(peer = ?io.peer, cause = reject.label(), "refused a request: {reject}");
+        }
+        let is_head = accepted.head.method == Method::HEAD;
+        let account = Account::nobodys(env, Wire::H2);
+        let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply };
+        self.answer(env, io, exchange, None, plain(reject.status(), reject.text()).into());
+    }
+
+    /// Serves a request that has a route.
+    fn matched(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, head: Head, target: Target) {
+        let Accepted { id, head: parts, body, mut reply } = accepted;
+        let is_static = matches!(target.entry().run, Run::Static(..));
+        let account = Account::served(env, io, Wire::H2, &head, target.clone());
+        let is_head = parts.method == Method::HEAD;
+        let mode = target.entry().body;
+        let pending = Pending { head, target };
+        let Some(inbound) = body.filter(|_| !is_static) else {
+            let exchange = Exchange { id, is_head, account, reply };
+            return self.start(env, io, exchange, pending, Body::empty(), None);
+        };
+        let declared = declared_length(&parts);
+        let limit = match mode {
+            BodyMode::Whole(limit) => Some(limit.unwrap_or(env.limits.body_bytes)),
+            BodyMode::Streamed => None,
+        };
+        let fits = declared.zip(limit).is_none_or(|(declared, limit)| declared <= limit as u64);
+        if fits && parts.headers.contains_key(header::EXPECT) {
+            reply.proceed();
+        }
+        let exchange = Exchange { id, is_head, account, reply };
+        match limit {
+            _ if !fits => self.answer(env, io, exchange, None, too_large()),
+            Some(limit) => {
+                let declared = declared.map_or(0, |declared| declared as usize);
+                let incoming = Incoming::collect(inbound, declared, limit, env.now);
+                self.keep(env, io, Stream::new(id, Some(incoming), State::Collecting(exchange, Box::new(pending))));
+            }
+            None => self.stream(env, io, exchange, pending, inbound, declared),
+        }
+    }
+
+    /// Starts the handler and feeds it the body as it comes.
+    fn stream(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        exchange: Exchange,
+        pending: Pending,
+        inbound: Inbound,
+        declared: Option<u64>,
+    ) {
+        let window = env.limits.body_window_bytes;
+        let (sender, body) = match declared {
+            Some(length) => Body::channel_with_len(window, length),
+            None => Body::channel(window),
+        };
+        let incoming = Incoming::stream(inbound, sender, env.now);
+        self.start(env, io, exchange, pending, body, Some(incoming));
+    }
+
+    /// Runs a request whose body is there, or is a channel.
+    pub(super) fn start(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        exchange: Exchange,
+        pending: Pending,
+        body: Body,
+        incoming: Option<Incoming>,
+    ) {
+        let Pending { head, target } = pending;
+        if let Run::Static(_, fixed) = &target.entry().run {
+            return self.answer(env, io, exchange, None, fixed.to_response().into());
+        }
+        let request = Request::new(head, body, io.peer, target.view.context.clone()).over_tls(io.secure);
+        match run::start(env, io.id, exchange.id, &target.view, target.entry, request) {
+            Started::Done(outcome) => self.answer(env, io, exchange, incoming, outcome),
+            Started::Running(task) => {
+                let id = exchange.id;
+                self.keep(env, io, Stream::new(id, incoming, State::Waiting(exchange, task)));
+            }
+        }
+    }
+}
+
+/// Says whether the peer expects what we do not know (RFC 9110 §10.1.1).
+fn has_unknown_expectation(parts: &Parts) -> bool {
+    parts.headers.get_all(header::EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Returns the length the head declares; the engine has checked that it is a number, and holds the peer to it.
+fn declared_length(parts: &Parts) -> Option<u64> {
+    parts.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,104 @@
+//! One stream that was not answered at once.
+
+use std::{
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use super::{engine::Responder, incoming::Incoming, reply::Streaming};
+use crate::{
+    conn::{
+        account::{Account, Target},
+        run::Task,
+    },
+    limits::Timeouts,
+    request::Head,
+};
+
+/// What a reply needs.
+pub(super) struct Exchange {
+    pub(super) id: u32,
+    pub(super) is_head: bool,
+    pub(super) account: Account,
+    pub(super) reply: Responder,
+}
+
+/// A request that waits for its body.
+pub(super) struct Pending {
+    pub(super) head: Head,
+    pub(super) target: Target,
+}
+
+/// Where a stream stands.
+pub(super) enum State {
+    /// Its body is collected.
+    Collecting(Exchange, Box<Pending>),
+    /// Its handler runs.
+    Waiting(Exchange, Task),
+    /// The reply's head is sent, its body is coming.
+    Streaming(Account, Streaming),
+}
+
+/// A stream that is open.
+pub(super) struct Stream {
+    pub(super) id: u32,
+    /// What is still to come of the request's body.
+    pub(super) incoming: Option<Incoming>,
+    pub(super) state: State,
+    /// Wakes the connection for this stream.
+    pub(super) waker: Option<Waker>,
+    /// When it is looked at for its timers, as the connection's table of alarms knows it.
+    pub(super) alarm: Option<Instant>,
+}
+
+impl Stream {
+    pub(super) fn new(id: u32, incoming: Option<Incoming>, state: State) -> Box<Self> {
+        Box::new(Self { id, incoming, state, waker: None, alarm: None })
+    }
+
+    /// Returns when the first of its timers is due, and which.
+    pub(super) fn due(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
+        let body = self.incoming.as_ref().and_then(|incoming| incoming.deadline(timeouts));
+        let state = match &self.state {
+            State::Collecting(..) => None,
+            State::Waiting(_, task) => task.deadline().map(|at| (at, Late::Job)),
+            State::Streaming(_, streaming) => streaming.deadline(timeouts),
+        };
+        body.map(|at| (at, Late::Body)).into_iter().chain(state).min_by_key(|(at, _)| *at)
+    }
+}
+
+/// What a stream took too long with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// The request's body.
+    Body,
+    /// The handler's reply.
+    Job,
+    /// The peer's window.
+    Window,
+    /// The next bytes of a streamed reply.
+    Producer,
+}
+
+/// What a streamed reply waits for, and since when.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wait {
+    Nothing,
+    /// The peer's window; with the bytes that were sent before.
+    Window(Instant, u64),
+    /// The reply's producer.
+    Producer(Instant),
+}
+
+impl Wait {
+    pub(super) fn deadline(self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
+        let after =
+            |since: Instant, timeout: Option<Duration>| timeout.and_then(|timeout| since.checked_add(timeout));
+        match self {
+            Self::Nothing => None,
+            Self::Window(since, _) => after(since, timeouts.write_stall).map(|at| (at, Late::Window)),
+            Self::Producer(since) => after(since, timeouts.stream_idle).map(|at| (at, Late::Producer)),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! From when to when a certificate is valid: just enough DER (RFC 5280 §4.1) to read two times.
+
+use std::{
+    ops::Range,
+    time::{Duration, SystemTime},
+};
+
+const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 0x02;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+/// The explicit tag of the version.
+const VERSION: u8 = 0xa0;
+
+/// Returns the first and the last moment of a certificate; `None` if it cannot be read. Times before 1970 are none.
+pub(super) fn of(certificate: &[u8]) -> Option<Range<SystemTime>> {
+    let (mut certificate, _) = expect(certificate, SEQUENCE)?;
+    let (mut fields, _) = expect(std::mem::take(&mut certificate), SEQUENCE)?;
+    if fields.first() == Some(&VERSION) {
+        fields = expect(fields, VERSION)?.1;
+    }
+    // Serial number, signature algorithm, issuer.
+    for tag in [INTEGER, SEQUENCE, SEQUENCE] {
+        fields = expect(fields, tag)?.1;
+    }
+    let (validity, _) = expect(fields, SEQUENCE)?;
+    let (from, rest) = time(validity)?;
+    let (until, _) = time(rest)?;
+    Some(from..until)
+}
+
+/// Splits one element off: its content and what stands behind it.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = der.split_first()?;
+    let (&first, mut rest) = rest.split_first()?;
+    let mut length = usize::from(first);
+    if first & 0x80 != 0 {
+        let digits = rest.get(..usize::from(first & 0x7f)).filter(|digits| digits.len() <= 4)?;
+        length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
+        rest = &rest[digits.len()..];
+    }
+    let content = rest.get(..length)?;
+    Some((tag, content, &rest[length..]))
+}
+
+fn expect(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (found, content, rest) = element(der)?;
+    (found == tag).then_some((content, rest))
+}
+
+/// Reads `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5).
+fn time(der: &[u8]) -> Option<(SystemTime, &[u8])> {
+    let (tag, text, rest) = element(der)?;
+    let (year, text) = match tag {
+        UTC_TIME => {
+            let short = number(text.get(..2)?)?;
+            (if short < 50 { 2000 + short } else { 1900 + short }, &text[2..])
+        }
+        GENERALIZED_TIME => (number(text.get(..4)?)?, &text[4..]),
+        _ => return None,
+    };
+    let field = |index: usize| number(text.get(2 * index..2 * index + 2)?);
+    let (month, day) = (field(0)?, field(1)?);
+    let seconds = field(2)? * 3600 + field(3)? * 60 + field(4)?;
+    if text.get(10..) != Some(b"Z") || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let days = days_since_epoch(year, month, day)?;
+    Some((SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(days * 86_400 + seconds))?, rest))
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0')))
+}
+
+/// Counts the days of the Gregorian calendar.
+fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<u64> {
+    // A year begins in March, so that the leap day is its last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
+    /// Days from 1 March of year 0 to 1 January 1970.
+    const EPOCH: u64 = 719_468;
+    days.checked_sub(EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(tag: u8, text: &str) -> Option<u64> {
+        let der = [&[tag, text.len() as u8], text.as_bytes()].concat();
+        Some(time(&der)?.0.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())
+    }
+
+    #[test]
+    fn times_are_read_as_the_calendar_has_them() {
+        assert_eq!(seconds(UTC_TIME, "700101000000Z"), Some(0));
+        assert_eq!(seconds(UTC_TIME, "000229120000Z"), Some(951_825_600));
+        assert_eq!(seconds(UTC_TIME, "491231235959Z"), Some(2_524_607_999));
+        assert_eq!(seconds(GENERALIZED_TIME, "20500101000000Z"), Some(2_524_608_000));
+        assert_eq!(seconds(GENERALIZED_TIME, "99991231235959Z"), Some(253_402_300_799));
+        for wrong in ["", "7001010000Z", "701301000000Z", "7001010000000", "70010100000xZ", "690101000000Z\u{7f}"] {
+            assert_eq!(seconds(UTC_TIME, wrong), None, "{wrong}");
+        }
+        assert_eq!(seconds(GENERALIZED_TIME, "19691231235959Z"), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! HTTPS from the command line: certificates made, served, reloaded, refused.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
+
+use rustix::process::Signal;
+
+use crate::{
+    common::{Client, Serving, TempFile, eventually, is_refused, run},
+    configuration::with_comments_switched_on,
+};
+
+/// A folder with a pair in it, removed with this.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("windlass-cli-tls-{}-{name}", std::process::id()));
+        let folder = Self(path);
+        let output = run(&["dev-cert", "--out", folder.0.to_str().unwrap(), "--name", "windlass.test"]);
+        assert!(output.status.success(), "{}", output.stderr.escape_ascii());
+        folder
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
+    fn cert(&self) -> String {
+        self.file("cert.pem")
+    }
+
+    fn key(&self) -> String {
+        self.file("key.pem")
+    }
+
+    /// Puts another pair in place.
+    fn renew(&self, other: &Self) {
+        fs::copy(other.cert(), self.cert()).unwrap();
+        fs::copy(other.key(), self.key()).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs curl; `None` where there is none, or where it failed what it answered on standard error.
+fn curl(arguments: &[&str]) -> Option<Result<String, String>> {
+    let common = ["--silent", "--show-error", "--fail", "--max-time", "10"];
+    let output = Command::new("curl").args(common).args(arguments).output().ok()?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Some(if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) })
+}
+
+#[test]
+fn a_certificate_is_made_once_with_a_key_for_its_owner_only() {
+    let folder = Folder::new("made");
+    assert_eq!(fs::metadata(folder.key()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(fs::read_to_string(folder.cert()).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    let before = fs::read(folder.key()).unwrap();
+    let again = run(&["dev-cert", "--out", folder.0.to_str().unwrap()]);
+    is_refused(&again, &["cert.pem is there already", "--out"]);
+    assert_eq!(fs::read(folder.key()).unwrap(), before);
+    let folder = std::env::temp_dir().join(format!("windlass-cli-tls-{}-told", std::process::id()));
+    let output = run(&["dev-cert", "--out", folder.to_str().unwrap()]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    for words in ["localhost, 127.0.0.1, ::1", "windlass --tls-cert ", "key.pem\n", "curl --cacert "] {
+        assert!(told.contains(words), "no '{words}' in: {told}");
+    }
+    is_refused(&run(&["dev-cert", "--out", "/proc/nowhere"]), &["cannot write", "/proc/nowhere"]);
+}
+
+#[test]
+fn curl_gets_every_demo_route_over_both_protocols() {
+    let folder = Folder::new("curl");
+    let (cert, key) = (folder.cert(), folder.key());
+    let serving = Serving::start(&["--tls-cert", &cert, "--tls-key", &key]);
+    let port = serving.address().port();
+    for host in ["localhost", "127.0.0.1", "windlass.test"] {
+        for version in ["--http1.1", "--http2", "--tls-max=1.2"] {
+            for path in ["/", "/demo/plaintext", "/demo/json", "/demo/hello/you", "/demo/work?ms=1", "/metrics"] {
+                let resolve = format!("windlass.test:{port}:127.0.0.1");
+                let url = format!("https://{host}:{port}{path}");
+                let version: Vec<&str> = version.split('=').collect();
+                let ask = [&version[..], &["--cacert", &cert, "--resolve", &resolve, "-4", &url]].concat();
+                let Some(got) = curl(&ask) else { return };
+                assert!(got.as_ref().is_ok_and(|text| !text.is_empty()), "{ask:?}: {got:?}");
+            }
+        }
+    }
+    let url = format!("https://localhost:{port}/demo/upload");
+    let binary = env!("CARGO_BIN_EXE_windlass");
+    let upload = ["--cacert", &cert, "-4", "--http1.1", "--data-binary", &format!("@{binary}"), &url];
+    let size = fs::metadata(binary).unwrap().len();
+    assert_eq!(curl(&upload).unwrap().unwrap(), format!("{{\"bytes\":{size}}}"));
+    let agreed =
+        curl(&["--cacert", &cert, "-4", "-o", "/dev/null", "-w", "%{http_version}", &url.replace("upload", "json")]);
+    let http2 = Command::new("curl").arg("--version").output().unwrap();
+    if cfg!(feature = "http2") && String::from_utf8_lossy(&http2.stdout).contains("HTTP2") {
+        assert_eq!(agreed.unwrap().unwrap(), "2", "what a client prefers that can do both");
+    }
+}
+
+#[test]
+fn pythons_client_is_served() {
+    let folder = Folder::new("python");
+    let (cert, key) = (folder.cert(), folder.key());
+    let serving = Serving::start(&["--tls-cert", &cert, "--tls-key", &key]);
+    let script = "import ssl,sys,http.client as h\n\
+        c=h.HTTPSConnection('localhost',int(sys.argv[1]),context=ssl.create_default_context(cafile=sys.argv[2]))\n\
+        for _ in range(3):\n c.request('POST','/demo/echo',b'x'*100000)\n r=c.getresponse()\n \
+        assert r.status==200 and r.read()==b'x'*100000\nc.close()\nprint('fine')";
+    let port = serving.address().port().to_string();
+    let Ok(output) = Command::new("python3").args(["-c", script, &port, &cert]).output() else { return };
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "fine\n", "{}", output.stderr.escape_ascii());
+}
+
+#[test]
+fn hup_takes_a_new_pair_and_refuses_a_bad_one() {
+    let (folder, other) = (Folder::new("reload"), Folder::new("other"));
+    let (cert, key) = (folder.cert(), folder.key());
+    let first = TempFile::new("first.pem", &fs::read_to_string(&cert).unwrap());
+    let text = format!(
+        "listen = [\"127.0.0.1:0\"]\nshards = 2\nunpinned = true\ntls_cert = \"{cert}\"\ntls_key = \"{key}\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
+    );
+    let file = TempFile::new("reload.toml", &text);
+    let checked = run(&["check-config", file.path()]);
+    assert!(checked.status.success(), "{}", checked.stderr.escape_ascii());
+    let mut serving = Serving::start_on(&["--config", file.path()]);
+    let url = format!("https://localhost:{}/readyz", serving.address().port());
+    let trusts = |cacert: &str| curl(&["--cacert", cacert, "-4", &url]).map(|got| got.is_ok());
+    let mut plain = Client::connect(serving.addresses()[1]);
+    let mut reloads = |result: &str| {
+        let sample = format!("windlass_tls_reloads_total{{result=\"{result}\"}} ");
+        let page = plain.get("/metrics").2;
+        page.lines().find_map(|line| line.strip_prefix(&sample)?.parse::<u64>().ok()).unwrap()
+    };
+    assert_ne!(trusts(first.path()), Some(false));
+    fs::write(&key, "rubbish").unwrap();
+    serving.signal(Signal::HUP);
+    eventually("it refuses", || serving.has("the certificate stays as it was: "));
+    assert!(serving.has("key.pem holds no usable private key"), "{:?}", serving.lines());
+    assert_ne!(trusts(first.path()), Some(false), "the old one stays");
+    folder.renew(&other);
+    serving.signal(Signal::HUP);
+    eventually("it reloads", || serving.has("certificates reloaded"));
+    assert_ne!(trusts(&other.cert()), Some(false));
+    assert_ne!(trusts(first.path()), Some(true), "the old one is still served");
+    assert_eq!((reloads("ok"), reloads("refused")), (1, 1));
+    serving.is_running();
+}
+
+#[test]
+fn the_documented_keys_are_taken() {
+    let (folder, other) = (Folder::new("documented"), Folder::new("documented-other"));
+    let page = include_str!("../../src/docs/configuration.md");
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut text = with_comments_switched_on(example);
+    for (name, file) in [
+        ("\"cert.pem\"", folder.cert()),
+        ("\"key.pem\"", folder.key()),
+        ("\"other.pem\"", other.cert()),
+        ("\"other-key.pem\"", other.key()),
+    ] {
+        assert!(text.contains(name), "{name} is not documented");
+        text = text.replace(name, &format!("\"{file}\""));
+    }
+    let file = TempFile::new("documented-tls.toml", &text);
+    let output = run(&["check-config", file.path()]);
+    assert_eq!(output.status.code(), Some(0), "{}", output.stderr.escape_ascii());
+}
+
+#[test]
+fn pairs_that_do_not_work_do_not_start() {
+    let (folder, other) = (Folder::new("bad"), Folder::new("bad-other"));
+    let (cert, key) = (folder.cert(), folder.key());
+    is_refused(&run(&["--tls-cert", &cert]), &["--tls-key"]);
+    is_refused(&run(&["--tls-key", &key]), &["--tls-cert"]);
+    is_refused(&run(&["--tls-cert", &cert, "--tls-key", &other.key()]), &[&cert, "is not that of"]);
+    is_refused(&run(&["--tls-cert", &key, "--tls-key", &key]), &[&key, "CERTIFICATE"]);
+    is_refused(&run(&["--tls-cert", "/nowhere.pem", "--tls-key", &key]), &["/nowhere.pem", "No such file"]);
+    for (text, words) in [
+        (format!("tls_cert = \"{cert}\"\n"), "tls_key"),
+        (format!("tls_key = \"{key}\"\n"), "tls_cert"),
+        ("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = true\n".to_owned(), "needs tls_cert"),
+        (
+            format!("[[listener]]\naddress = \"[::1]:0\"\ntls = false\ntls_cert = \"{cert}\"\ntls_key = \"{key}\"\n"),
+            "tls = false",
+        ),
+        (format!("tls_cert = \"{cert}\"\ntls_key = \"{}\"\n", other.key()), "is not that of"),
+    ] {
+        let file = TempFile::new("bad-tls.toml", &text);
+        is_refused(&run(&["check-config", file.path()]), &[words]);
+        is_refused(&run(&["--config", file.path()]), &[words]);
+    }
+}

@@ -1,0 +1,182 @@
+//! Certificates that change while serving: no request fails, and a bad one changes nothing.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use rustls::pki_types::CertificateDer;
+use windlass::{Listen, Server, Tls, TlsError, actors::Cores};
+
+use super::{
+    Served,
+    client::{Client, trusting},
+    pair, routes,
+};
+use crate::common::{address, bare, eventually};
+
+/// A folder for one test, removed with this.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("windlass-tls-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn write(folder: &Folder, (chain, key): &(String, String)) {
+    fs::write(folder.file("cert.pem"), chain).unwrap();
+    fs::write(folder.file("key.pem"), key).unwrap();
+}
+
+fn from_files(folder: &Folder) -> Result<Tls, TlsError> {
+    Tls::from_files(folder.file("cert.pem"), folder.file("key.pem"))
+}
+
+fn serve(tls: Tls) -> Server {
+    let listen: Listen = "127.0.0.1:0".parse().unwrap();
+    bare().cores(Cores::Unpinned(2)).router(routes()).listen_tls(listen, tls).start().unwrap()
+}
+
+/// Returns the certificate that a new connection is shown.
+fn shown(server: &Server, pairs: &[(String, String)]) -> CertificateDer<'static> {
+    let trust = |(chain, _): &(String, String)| Client::connect_if(address(server), &Arc::new(trusting(chain)));
+    let client = pairs.iter().find_map(trust).expect("none of the pairs is served");
+    client.tls.peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+#[test]
+fn ten_reloads_under_load_fail_no_request_and_drop_no_connection() {
+    let folder = Folder::new("reloads");
+    let pairs: Vec<_> = (0..11).map(|_| pair("localhost")).collect();
+    write(&folder, &pairs[0]);
+    let server = serve(from_files(&folder).unwrap());
+    let mut config = trusting(&pairs[0].0);
+    // Trusts all of them, and shakes hands anew each time.
+    let mut roots = rustls::RootCertStore::empty();
+    for (chain, _) in &pairs {
+        use rustls::pki_types::pem::PemObject;
+        roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let fresh = builder.unwrap().with_root_certificates(roots).with_no_client_auth();
+    config.clone_from(&fresh);
+    config.resumption = rustls::client::Resumption::disabled();
+    let config = Arc::new(config);
+    let (stop, kept, opened) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = Client::connect(address(&server), &config);
+                while !stop.load(Ordering::Relaxed) {
+                    assert_eq!(client.get("/inline").text(), "inline", "a connection was dropped");
+                    kept.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    assert_eq!(Client::connect(address(&server), &config).get("/static").text(), "static");
+                    opened.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for pair in &pairs[1..] {
+            let (before_kept, before_opened) = (kept.load(Ordering::Relaxed), opened.load(Ordering::Relaxed));
+            write(&folder, pair);
+            assert_eq!(server.reload_tls().unwrap(), 1);
+            let mut client = Client::connect(address(&server), &Arc::new(trusting(&pair.0)));
+            assert_eq!(client.get("/static").text(), "static", "the new pair is served");
+            eventually("requests go on on old and new connections", || {
+                kept.load(Ordering::Relaxed) > before_kept + 4 && opened.load(Ordering::Relaxed) > before_opened + 2
+            });
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let served: usize = kept.into_inner() + opened.into_inner();
+    assert!(server.metrics().requests as usize >= served);
+}
+
+#[test]
+fn a_bad_new_pair_is_refused_by_name_and_the_old_one_stays() {
+    let folder = Folder::new("bad");
+    let (good, other) = (pair("localhost"), pair("localhost"));
+    write(&folder, &good);
+    let server = serve(from_files(&folder).unwrap());
+    let before = shown(&server, std::slice::from_ref(&good));
+    let cert = folder.file("cert.pem").display().to_string();
+    let key = folder.file("key.pem").display().to_string();
+    for (chain, private, names, what) in [
+        (&other.0, &good.1, vec![&cert, &key], "is not that of"),
+        (&String::new(), &good.1, vec![&cert], "no PEM section CERTIFICATE"),
+        (&good.0, &"rubbish".to_owned(), vec![&key], "no PEM section PRIVATE KEY"),
+        (&good.0[..good.0.len() / 2].to_owned(), &good.1, vec![&cert], "does not end"),
+    ] {
+        write(&folder, &(chain.clone(), private.clone()));
+        let error = server.reload_tls().unwrap_err().to_string();
+        assert!(error.contains(what) && names.iter().all(|name| error.contains(*name)), "{error}");
+        assert!(!error.contains('\n') && !error.contains("BEGIN"), "{error}");
+        assert_eq!(shown(&server, std::slice::from_ref(&good)), before);
+    }
+    fs::remove_file(Path::new(&cert)).unwrap();
+    assert!(matches!(server.reload_tls().unwrap_err(), TlsError::Read { .. }));
+    write(&folder, &other);
+    assert_eq!(server.reload_tls().unwrap(), 1);
+    assert_ne!(shown(&server, &[good, other]), before);
+}
+
+#[test]
+fn reloads_are_counted_by_result() {
+    let served = Served::new();
+    let (chain, key) = pair("localhost");
+    served.tls.replace(chain.as_bytes(), key.as_bytes()).unwrap();
+    served.tls.replace(chain.as_bytes(), b"").unwrap_err();
+    assert_eq!(served.metric("windlass_tls_reloads_total{result=\"ok\"}"), 1.0);
+    assert_eq!(served.metric("windlass_tls_reloads_total{result=\"refused\"}"), 1.0);
+    assert_eq!(served.server.reload_tls().unwrap(), 0, "what came as bytes has no files");
+}
+
+#[test]
+fn rsa_keys_and_each_form_of_key_are_taken() {
+    let ecdsa = pair("localhost");
+    let Ok(sec1) = openssl(&["ec"], &ecdsa.1) else { return };
+    assert!(sec1.contains("BEGIN EC PRIVATE KEY"), "{sec1}");
+    Tls::from_pem(ecdsa.0.as_bytes(), sec1.as_bytes()).unwrap();
+    let made = openssl(&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=t", "-keyout", "-"], "");
+    let both = made.unwrap();
+    let pkcs1 = openssl(&["rsa", "-traditional"], &both).unwrap();
+    assert!(pkcs1.contains("BEGIN RSA PRIVATE KEY"), "{pkcs1}");
+    // A file with key and chain together serves as both.
+    for key in [&both, &pkcs1] {
+        Tls::from_pem(both.as_bytes(), key.as_bytes()).unwrap();
+    }
+}
+
+/// Runs openssl on some text; an error when there is none on this machine.
+fn openssl(arguments: &[&str], input: &str) -> std::io::Result<String> {
+    use std::{io::Write, process::*};
+    let mut command = Command::new("openssl");
+    let command = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    child.stdin.take().unwrap().write_all(input.as_bytes())?;
+    Ok(String::from_utf8(child.wait_with_output()?.stdout).unwrap())
+}

@@ -1,0 +1,210 @@
+//! A TLS client over a socket whose every byte is in the test's hand.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    sync::Arc,
+};
+
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+use crate::common::{PATIENCE, Reply};
+
+/// Says what a client is that trusts this chain.
+pub(crate) fn trusting(chain: &str) -> ClientConfig {
+    with_versions(chain, rustls::DEFAULT_VERSIONS)
+}
+
+/// Says what a client is that trusts this chain and speaks these versions.
+pub(crate) fn with_versions(chain: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    builder.with_root_certificates(roots).with_no_client_auth()
+}
+
+/// One connection.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    pub(crate) tls: ClientConnection,
+    /// Plaintext received and not yet taken.
+    received: Vec<u8>,
+}
+
+impl Client {
+    /// Connects; no byte is sent.
+    pub(crate) fn begin(address: SocketAddr, config: &Arc<ClientConfig>) -> Self {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let mut tls = ClientConnection::new(config.clone(), "localhost".try_into().unwrap()).unwrap();
+        tls.set_buffer_limit(None);
+        Self { stream, tls, received: Vec::new() }
+    }
+
+    /// Connects and shakes hands.
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Self {
+        let mut client = Self::begin(address, config);
+        client.shake().unwrap();
+        client
+    }
+
+    /// Connects and shakes hands; `None` when this client does not trust the server.
+    pub(crate) fn connect_if(address: SocketAddr, config: &Arc<ClientConfig>) -> Option<Self> {
+        let mut client = Self::begin(address, config);
+        client.shake().is_ok().then_some(client)
+    }
+
+    /// Does what is left of the handshake.
+    pub(crate) fn shake(&mut self) -> io::Result<()> {
+        while self.tls.is_handshaking() {
+            self.flush()?;
+            if self.tls.is_handshaking() && self.read()? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+        }
+        self.flush()
+    }
+
+    /// Takes the ciphertext that is to be sent.
+    pub(crate) fn sealed(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut bytes).unwrap();
+        }
+        bytes
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let bytes = self.sealed();
+        self.stream.write_all(&bytes)
+    }
+
+    /// Sends plaintext.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.tls.writer().write_all(bytes.as_ref())?;
+        self.flush()
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).unwrap();
+    }
+
+    pub(crate) fn request(&mut self, method: &str, path: &str) {
+        self.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&mut self, path: &str) -> Reply {
+        self.request("GET", path);
+        self.reply()
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> Reply {
+        self.send(format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len()));
+        self.send(body);
+        self.reply()
+    }
+
+    #[track_caller]
+    pub(crate) fn reply(&mut self) -> Reply {
+        self.try_reply().unwrap().expect("a reply, not an end")
+    }
+
+    /// Reads one reply; `None` when the server closed cleanly, by `close_notify`, before any byte of it.
+    pub(crate) fn try_reply(&mut self) -> io::Result<Option<Reply>> {
+        loop {
+            if let Some((reply, used)) = Reply::parse(&self.received, "GET", false) {
+                self.received.drain(..used);
+                return Ok(Some(reply));
+            }
+            match self.read() {
+                Ok(0) if self.received.is_empty() && self.is_told_the_end() => return Ok(None),
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) fn try_get(&mut self, path: &str) -> io::Result<Option<Reply>> {
+        self.try_send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))?;
+        self.try_reply()
+    }
+
+    /// Says whether the server's `close_notify` came.
+    pub(crate) fn is_told_the_end(&mut self) -> bool {
+        matches!(self.tls.reader().read(&mut [0]), Ok(0))
+    }
+
+    /// Reads until the server ends the connection; returns the plaintext that came.
+    #[track_caller]
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.read().unwrap() > 0 {}
+        std::mem::take(&mut self.received)
+    }
+
+    /// Reads until these bytes have come, and throws everything up to their end away.
+    #[cfg(feature = "http2")]
+    #[track_caller]
+    pub(crate) fn until(&mut self, bytes: &[u8]) {
+        loop {
+            if let Some(at) = self.received.windows(bytes.len()).position(|window| window == bytes) {
+                self.received.drain(..at + bytes.len());
+                return;
+            }
+            assert!(self.read().unwrap() > 0, "the server closed before: {}", bytes.escape_ascii());
+        }
+    }
+
+    /// Reads one frame of HTTP/2; returns its type and length.
+    #[cfg(feature = "http2")]
+    #[track_caller]
+    pub(crate) fn frame(&mut self) -> (u8, usize) {
+        loop {
+            if let Some(&[high, middle, low, kind]) = self.received.first_chunk::<4>() {
+                let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+                if self.received.len() >= 9 + length {
+                    self.received.drain(..9 + length);
+                    return (kind, length);
+                }
+            }
+            assert!(self.read().unwrap() > 0, "the server closed within a frame");
+        }
+    }
+
+    /// Sends `close_notify`.
+    pub(crate) fn close(&mut self) {
+        self.tls.send_close_notify();
+        self.flush().unwrap();
+    }
+
+    /// Sends FIN.
+    pub(crate) fn finish(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Reads once from the socket; returns how many bytes of ciphertext came.
+    pub(crate) fn read(&mut self) -> io::Result<usize> {
+        let mut buffer = [0; 64 * 1024];
+        let count = self.stream.read(&mut buffer)?;
+        let mut rest = &buffer[..count];
+        while !rest.is_empty() {
+            self.tls.read_tls(&mut rest)?;
+            self.tls.process_new_packets().map_err(io::Error::other)?;
+            let mut plain = Vec::new();
+            // It ends with "would block", or at the close.
+            let _ = self.tls.reader().read_to_end(&mut plain);
+            self.received.extend(plain);
+        }
+        Ok(count)
+    }
+}

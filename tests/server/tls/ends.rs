@@ -1,0 +1,151 @@
+//! How connections end under TLS: by `close_notify`, without one, in the middle, and when the server drains.
+
+use std::{io::Write, thread, time::Duration};
+
+use windlass::Timeouts;
+
+use super::Served;
+use crate::common::{End, Peer, eventually};
+
+#[test]
+fn a_close_notify_is_a_fin_and_what_was_asked_is_still_answered() {
+    let served = Served::new();
+    let mut client = served.client();
+    client.request("GET", "/async?ms=50");
+    client.close();
+    assert_eq!(client.reply().text(), "async");
+    assert!(client.rest().is_empty());
+    assert!(client.is_told_the_end(), "no close_notify came back");
+}
+
+#[test]
+fn a_fin_without_close_notify_ends_too_and_a_cut_body_is_no_request() {
+    let served = Served::new();
+    let mut client = served.client();
+    client.request("GET", "/inline");
+    client.finish();
+    assert_eq!(client.reply().text(), "inline");
+    client.rest();
+    assert!(client.is_told_the_end());
+    let mut client = served.client();
+    let before = served.server.metrics().requests;
+    client.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf");
+    client.finish();
+    assert!(client.rest().is_empty(), "a cut off body was taken for a whole one");
+    assert_eq!(served.server.metrics().requests, before);
+}
+
+#[test]
+fn what_follows_close_notify_is_ignored() {
+    let served = Served::new();
+    let mut client = served.client();
+    client.request("GET", "/async?ms=20");
+    client.tls.send_close_notify();
+    let mut bytes = client.sealed();
+    bytes.extend_from_slice(b"\x17\x03\x03\x00\x20GET /inline HTTP/1.1 unsealed...");
+    client.stream.write_all(&bytes).unwrap();
+    assert_eq!(client.reply().text(), "async");
+    assert!(client.rest().is_empty());
+    assert!(client.is_told_the_end());
+    assert_eq!(served.metric("windlass_protocol_errors_total{cause=\"tls_record\"}"), 0.0);
+}
+
+#[test]
+fn a_last_reply_is_whole_however_large_and_close_notify_follows_it() {
+    let served = Served::new();
+    for path in ["/static", "/large", "/stream/500"] {
+        let mut client = served.client();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
+        let reply = client.reply();
+        assert!(reply.closes() && !reply.body.is_empty());
+        assert!(client.rest().is_empty());
+        assert!(client.is_told_the_end(), "{path}: cut off, for all the client knows");
+        client.close();
+    }
+    // A body that only the end of the connection ends.
+    let mut client = served.client();
+    client.send("GET /stream/300 HTTP/1.0\r\n\r\n");
+    let all = client.rest();
+    assert_eq!(all.len() - all.windows(4).position(|w| w == b"\r\n\r\n").unwrap() - 4, 300 * 1024);
+    assert!(client.is_told_the_end());
+}
+
+#[test]
+fn a_broken_record_ends_the_connection_with_an_alert() {
+    let served = Served::new();
+    let mut client = served.client();
+    client.tls.writer().write_all(b"GET /static HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut bytes = client.sealed();
+    *bytes.last_mut().unwrap() ^= 1;
+    client.stream.write_all(&bytes).unwrap();
+    let error = client.try_reply().unwrap_err();
+    assert!(error.to_string().contains("BadRecordMac"), "{error}");
+    assert_eq!(served.metric("windlass_protocol_errors_total{cause=\"tls_record\"}"), 1.0);
+}
+
+#[test]
+fn an_idle_connection_is_closed_with_close_notify() {
+    let mut timeouts = Timeouts::default();
+    timeouts.keep_alive = Some(Duration::from_millis(200));
+    let served = Served::with(|builder| builder.timeouts(timeouts));
+    let mut fresh = served.client();
+    let mut used = served.client();
+    used.get("/static");
+    for client in [&mut fresh, &mut used] {
+        assert!(client.rest().is_empty());
+        assert!(client.is_told_the_end());
+    }
+}
+
+#[test]
+fn a_drain_answers_what_was_asked_and_closes_the_rest_in_order() {
+    let served = Served::new();
+    let mut idle = served.client();
+    idle.get("/static");
+    let mut busy = served.client();
+    busy.request("GET", "/async?ms=300");
+    let silent = Peer::connect(served.address());
+    eventually("the job runs", || served.server.pool().is_some_and(|pool| pool.stats().jobs.running == 1));
+    thread::scope(|scope| {
+        let drain = scope.spawn(|| served.server.drain(None));
+        let reply = busy.reply();
+        assert_eq!((reply.text().as_str(), reply.closes()), ("async", true));
+        for client in [&mut idle, &mut busy] {
+            assert!(client.rest().is_empty());
+            assert!(client.is_told_the_end());
+            client.close();
+        }
+        let mut silent = silent;
+        assert_eq!(silent.end(), (Vec::new(), End::Fin));
+        drop((idle, busy, silent));
+        let report = drain.join().unwrap();
+        assert_eq!((report.cut_total(), report.drained >= 3), (0, true), "{report}");
+        assert!(report.took < Duration::from_millis(1500), "{report}");
+    });
+}
+
+#[test]
+fn a_drain_under_load_fails_no_request() {
+    let served = Served::new();
+    let faults: Vec<String> = thread::scope(|scope| {
+        let hammer = |index: usize| {
+            let mut client = served.client();
+            let path = ["/static", "/inline", "/async?ms=3"][index % 3];
+            loop {
+                match client.try_get(path) {
+                    Ok(None) => return None,
+                    Ok(Some(reply)) if reply.closes() => return None,
+                    Ok(Some(reply)) if reply.status == 200 => {}
+                    Ok(Some(reply)) => return Some(format!("{path}: {}", reply.status)),
+                    Err(error) => return Some(format!("{path}: {error}")),
+                }
+            }
+        };
+        let clients: Vec<_> = (0..9).map(|index| scope.spawn(move || hammer(index))).collect();
+        eventually("all are at it", || served.server.metrics().requests > 300);
+        let report = served.server.drain(None);
+        assert_eq!(report.cut_total(), 0, "{report}");
+        clients.into_iter().filter_map(|client| client.join().unwrap()).collect()
+    });
+    assert!(faults.is_empty(), "{faults:?}");
+}
