@@ -37,8 +37,8 @@ impl Scratch {
         self.spares.pop().unwrap_or_default()
     }
 
-    /// Takes a buffer back.
-    pub(super) fn give_back(&mut self, mut buffer: Vec<u8>) {
+    /// Takes a buffer back, above all one that was taken out of an event, so that the next message needs no new one.
+    pub fn give_back(&mut self, mut buffer: Vec<u8>) {
         if (1..=SPARE_BYTES).contains(&buffer.capacity()) && self.spares.len() < SPARE_BUFFERS {
             buffer.clear();
             self.spares.push(buffer);
