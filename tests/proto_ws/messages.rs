@@ -1,7 +1,7 @@
 //! Messages and the control frames between them.
 
 use windlass::proto::ws::{
-    Event, Outgoing, Scratch,
+    Event, Outgoing, Scratch, Session,
     frame::{Header, Opcode},
 };
 
@@ -154,4 +154,9 @@ fn a_client_masks_what_it_answers() {
     let mut out = Vec::new();
     session.reply(&mut out);
     assert_eq!(out, built(Header::new(Opcode::Pong, 0), "x"));
+}
+
+#[test]
+fn an_idle_connection_is_small() {
+    assert!(size_of::<Session>() <= 256, "{} bytes", size_of::<Session>());
 }

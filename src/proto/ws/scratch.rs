@@ -27,8 +27,6 @@ pub struct Scratch {
     /// Where inflated pieces go before they are checked.
     pub(super) inflated: Vec<u8>,
     pub(super) deflaters: Vec<Deflater>,
-    /// A compressed message whose length is not known before it ends.
-    pub(super) deflated: Vec<u8>,
 }
 
 impl Scratch {

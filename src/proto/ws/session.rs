@@ -194,14 +194,19 @@ impl Session {
     pub fn send(&mut self, out: &mut Vec<u8>, message: Outgoing<'_>, scratch: &mut Scratch) -> Result<(), Closed> {
         self.check_open()?;
         let payload = message.as_bytes();
-        let mut deflated = std::mem::take(&mut scratch.deflated);
-        deflated.clear();
-        let is_deflated =
-            self.compression.as_mut().is_some_and(|compression| compression.deflate(payload, &mut deflated, scratch));
-        let payload = if is_deflated { &deflated[..] } else { payload };
-        let header = Header { rsv1: is_deflated, ..self.header(message.opcode(), payload.len()) };
-        header.append_frame(out, payload);
-        scratch.deflated = deflated;
+        if let Some(compression) = &mut self.compression {
+            let mut deflated = scratch.buffer();
+            let is_deflated = compression.deflate(payload, &mut deflated, scratch);
+            if is_deflated {
+                let header = Header { rsv1: true, ..self.header(message.opcode(), deflated.len()) };
+                header.append_frame(out, &deflated);
+            }
+            scratch.give_back(deflated);
+            if is_deflated {
+                return Ok(());
+            }
+        }
+        self.header(message.opcode(), payload.len()).append_frame(out, payload);
         Ok(())
     }
 
