@@ -34,6 +34,7 @@ features_build() {
     cargo check --quiet -p windlass --no-default-features
     cargo check --quiet -p windlass --no-default-features --features epoll
     cargo check --quiet -p windlass --no-default-features --features io-uring
+    cargo check --quiet -p windlass --no-default-features --features epoll,http2
     cargo check --quiet -p windlass --no-default-features --features epoll,tls
     no_tls_without_its_feature
     cargo check --quiet -p windlass-actors --no-default-features

@@ -6,6 +6,7 @@
 //! and no protocol type is in here.
 
 mod channel;
+mod trailed;
 
 use std::{
     error::Error as StdError,
@@ -20,6 +21,7 @@ use http::HeaderMap;
 
 pub use channel::BodySender;
 pub(crate) use channel::Receiver;
+use trailed::Trailed;
 
 /// An error a body's producer may end it with.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -64,6 +66,7 @@ enum Kind {
     Full(Bytes),
     Channel(Receiver),
     Source(Pin<Box<dyn Source>>),
+    Trailed(Box<Trailed>),
 }
 
 impl Body {
@@ -92,6 +95,23 @@ impl Body {
         Self(Kind::Source(Box::pin(source)))
     }
 
+    /// Puts trailers behind the content, in place of any it has.
+    ///
+    /// They go out as HTTP/2 trailers, and behind the chunks of HTTP/1.1; HTTP/1.0 has none, nor has the answer to
+    /// HEAD, and they are left out. So are those that would change the message itself, such as `content-length` (RFC
+    /// 9110 §6.5.1). A client may ignore trailers unless it sent `TE: trailers`: what it must know belongs in a header.
+    ///
+    /// ```
+    /// use windlass::{Body, Response, http::HeaderMap};
+    /// let trailers = HeaderMap::from_iter([("x-checksum".parse()?, "6f5902ac".parse()?)]);
+    /// let response = Response::new().with_body(Body::from("content").with_trailers(trailers));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_trailers(self, trailers: HeaderMap) -> Self {
+        Self(Kind::Trailed(Box::new(Trailed::new(self, trailers))))
+    }
+
     /// Returns the bytes still to come, where that is known.
     pub fn len(&self) -> Option<u64> {
         match &self.0 {
@@ -99,6 +119,8 @@ impl Body {
             Kind::Full(bytes) => Some(bytes.len() as u64),
             Kind::Channel(receiver) => receiver.len_bytes(),
             Kind::Source(source) => source.len_bytes(),
+            // On HTTP/1.1 a length would leave no place for trailers.
+            Kind::Trailed(_) => None,
         }
     }
 
@@ -186,6 +208,7 @@ impl Body {
             Kind::Source(source) => {
                 source.as_mut().poll_frame(cx).map(|frame| frame.map(|f| f.map_err(BodyError::Producer)))
             }
+            Kind::Trailed(trailed) => trailed.poll_frame(cx),
         }
     }
 
@@ -194,6 +217,7 @@ impl Body {
         match &self.0 {
             Kind::Empty => Some(&[]),
             Kind::Full(bytes) => Some(bytes),
+            Kind::Trailed(trailed) => trailed.content().as_bytes(),
             Kind::Channel(_) | Kind::Source(_) => None,
         }
     }
@@ -203,13 +227,17 @@ impl Body {
         match self.0 {
             Kind::Empty => Ok(Bytes::new()),
             Kind::Full(bytes) => Ok(bytes),
-            Kind::Channel(_) | Kind::Source(_) => Err(self),
+            Kind::Channel(_) | Kind::Source(_) | Kind::Trailed(_) => Err(self),
         }
     }
 
     /// Says whether the body has to be polled where its handler ran.
     pub(crate) fn is_source(&self) -> bool {
-        matches!(self.0, Kind::Source(_))
+        match &self.0 {
+            Kind::Source(_) => true,
+            Kind::Trailed(trailed) => trailed.content().is_source(),
+            Kind::Empty | Kind::Full(_) | Kind::Channel(_) => false,
+        }
     }
 }
 
@@ -220,6 +248,7 @@ impl fmt::Debug for Body {
             Kind::Full(_) => "whole",
             Kind::Channel(_) => "channel",
             Kind::Source(_) => "source",
+            Kind::Trailed(_) => "trailed",
         };
         f.debug_struct("Body").field("kind", &kind).field("len", &self.len()).finish()
     }

@@ -6,6 +6,9 @@ pub mod architecture {}
 #[doc = include_str!("docs/configuration.md")]
 pub mod configuration {}
 
+#[doc = include_str!("docs/http2.md")]
+pub mod http2 {}
+
 #[doc = include_str!("docs/tls.md")]
 pub mod tls {}
 

@@ -14,7 +14,8 @@ pub use into::IntoResponse;
 /// One response: status, headers, body.
 ///
 /// `Content-Length`, `Transfer-Encoding` and `Connection` are the server's: a handler that sets them is overruled,
-/// save that `Connection: close` closes the connection behind the response. `Date` is the server's unless a handler
+/// save that `Connection: close` closes the connection behind the response; over HTTP/2 it asks the peer to open no
+/// further stream. `Date` is the server's unless a handler
 /// sets it. Header names and values cannot hold line breaks: the `http` crate's types refuse them. A handler's
 /// status of 1xx ends no request, so it becomes a `500`.
 ///

@@ -6,7 +6,7 @@ use tracing::Level;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer,
-    filter::{self, FilterExt},
+    filter::{self, FilterExt, LevelFilter},
     fmt,
     layer::SubscriberExt,
     util::SubscriberInitExt,
@@ -28,14 +28,18 @@ pub(super) fn start(access_log: bool) -> Vec<WorkerGuard> {
     let (to_stderr, stderr_guard) = writer(stderr());
     let (to_stdout, stdout_guard) = writer(stdout());
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let others = filter::filter_fn(|event| event.target() != ACCESS);
+    // Without the hint, spans of every level are made: libraries put several around each request.
+    let others = filter::filter_fn(|event| event.target() != ACCESS).with_max_level_hint(LevelFilter::TRACE);
     let lines = fmt::layer().with_writer(to_stderr).with_ansi(false).with_filter(level.and(others));
-    let requests = access_log.then(|| {
+    let mut layers = vec![lines.boxed()];
+    if access_log {
         let json = fmt::layer().json().flatten_event(true).with_target(false).with_level(false);
-        json.with_writer(to_stdout).with_filter(filter::Targets::new().with_target(ACCESS, Level::INFO))
-    });
+        let requests =
+            json.with_writer(to_stdout).with_filter(filter::Targets::new().with_target(ACCESS, Level::INFO));
+        layers.push(requests.boxed());
+    }
     // Somebody else's subscriber, in a test, stays.
-    let _ = tracing_subscriber::registry().with(lines).with(requests).try_init();
+    let _ = tracing_subscriber::registry().with(layers).try_init();
     vec![stderr_guard, stdout_guard]
 }
 

@@ -32,10 +32,11 @@ use http::StatusCode;
 use crate::{
     conn::{DRAINED, Env, Io, Outcome, Protocol, Timer, account::ENDED_FIRST, answers, job, pace},
     net::Ending,
+    proto::h2::meter::{Flood, Meter},
     response::plain,
 };
 
-use engine::{Accepted, Code, Engine, Event};
+use engine::{Accepted, Code, Engine, Event, Outbound};
 use incoming::{Incoming, Taken};
 use pipe::Pipe;
 use stream::{Late, State, Stream};
@@ -61,6 +62,7 @@ enum Phase {
 pub(super) struct H2 {
     engine: Engine,
     pipe: Pipe,
+    meter: Meter,
     /// Those not answered yet, by id.
     streams: BTreeMap<u32, Box<Stream>>,
     woken: Arc<Woken>,
@@ -76,10 +78,17 @@ pub(super) struct H2 {
     /// Kept for their memory.
     accepted: Vec<Accepted>,
     ready: Vec<u32>,
+    /// How many of `streams` are counted as open.
+    counted: usize,
+    /// Replies that broke off: their streams are reset once what they have sent is written.
+    broken: Vec<Outbound>,
 }
 
 impl Protocol for H2 {
     fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
+        if let Err(flood) = self.meter.look(bytes, env.now) {
+            return self.flooded(env, io, flood, bytes);
+        }
         self.pipe.feed(bytes);
         self.drive(env, io);
     }
@@ -90,7 +99,7 @@ impl Protocol for H2 {
         let ids = self.streams.keys().copied().collect::<Vec<_>>();
         for id in ids {
             if self.streams.get(&id).is_some_and(|stream| stream.incoming.is_some()) {
-                self.lose(env, io, id, Code::Cancel);
+                self.lose(env, io, id);
             }
         }
         self.drive(env, io);
@@ -136,21 +145,25 @@ impl Protocol for H2 {
             Timer::Own => self.look_at_alarms(env, io),
             _ => {
                 io.end(Ending::Finish, timer.name());
-                self.engine.quit(Code::Protocol);
+                self.quit(env, Code::Protocol, timer.name());
             }
         }
         self.drive(env, io);
     }
 
     fn farewell(&mut self, env: &mut Env, io: &mut Io) {
-        self.engine.quit(Code::NoError);
+        self.quit(env, Code::NoError, io.cause);
         self.drive(env, io);
     }
 
     fn settle(&mut self, env: &mut Env, io: &mut Io) {
         if env.is_draining() && self.phase == Phase::Open {
-            self.leave();
+            self.leave(env, "drain");
             self.drive(env, io);
+        }
+        self.count_streams(env);
+        if self.ended {
+            self.lose_stuck(env, io);
         }
         let owes_nothing = self.streams.is_empty() && !self.blocked;
         if self.ended && owes_nothing && io.ending == Ending::Open {
@@ -166,7 +179,7 @@ impl Protocol for H2 {
         } else {
             io.timers.clear(Timer::Idle);
         }
-        if self.engine.is_greeting() {
+        if self.engine.is_greeting() || self.meter.is_in_block() {
             io.timers.start(Timer::Header, env.now, env.timeouts.header);
         } else {
             io.timers.clear(Timer::Header);
@@ -184,22 +197,27 @@ impl Protocol for H2 {
             () if any(|state| matches!(state, State::Streaming(..))) => "reply_streaming",
             () if !self.streams.is_empty() => "body_incoming",
             () if io.unsent || !io.outbox.is_empty() => "reply_unsent",
-            () if self.engine.is_greeting() => "head_incoming",
+            () if self.engine.is_greeting() || self.meter.is_in_block() => "head_incoming",
             () => "idle",
         }
     }
 
     fn closed(&mut self, env: &mut Env, io: &mut Io) {
         self.lose_all(env, io);
+        self.woken.close();
+        self.count_streams(env);
+        env.cells.h2_connections.sub(1);
     }
 }
 
 impl H2 {
     pub(super) fn new(env: &Env, io: &mut Io) -> Self {
         let pipe = Pipe::default();
+        env.cells.h2_connections.add(1);
         Self {
             engine: Engine::new(&env.limits, pipe.clone()),
             pipe,
+            meter: Meter::new(&env.limits.http2.rates(), env.now),
             streams: BTreeMap::new(),
             woken: Woken::new(io.waker(env)),
             alarms: BTreeSet::new(),
@@ -209,18 +227,25 @@ impl H2 {
             touched: env.now,
             accepted: Vec::new(),
             ready: Vec::new(),
+            counted: 0,
+            broken: Vec::new(),
         }
     }
 
     /// Goes on until nothing is left to go on with: takes every request, answers, writes.
     fn drive(&mut self, env: &mut Env, io: &mut Io) {
+        if self.phase == Phase::Over {
+            return;
+        }
         self.woken.enter();
         for _ in 0..ROUNDS_PER_CALL {
             if self.turn_engine(env, io) {
                 return self.over(env, io);
             }
             self.woken.take(&mut self.ready);
-            if self.accepted.is_empty() && self.ready.is_empty() {
+            let broken = !self.broken.is_empty();
+            self.broken.drain(..).for_each(|out| out.reset(Code::Internal));
+            if self.accepted.is_empty() && self.ready.is_empty() && !broken {
                 if self.woken.leave() {
                     return;
                 }
@@ -237,6 +262,7 @@ impl H2 {
     fn turn_engine(&mut self, env: &mut Env, io: &mut Io) -> bool {
         // What the driver holds in flight is at most as much again.
         let room = (env.limits.http2.outbound_bytes / 2).saturating_sub(io.queued());
+        let before = io.outbox.len();
         self.pipe.swap_output(io.outbox.buffer(), room);
         let over = loop {
             match self.engine.next() {
@@ -250,6 +276,7 @@ impl H2 {
         };
         self.pipe.swap_output(io.outbox.buffer(), 0);
         self.blocked = self.pipe.take_blocked();
+        self.meter.sent((io.outbox.len() - before) as u64);
         over
     }
 
@@ -295,20 +322,22 @@ impl H2 {
                 return;
             }
             Some(Taken::TooLarge) => {
+                // Of what is only thrown away it is enough.
                 if let State::Collecting(exchange, _) = stream.state {
                     self.answer(env, io, exchange, None, answers::too_large());
                 }
                 return;
             }
-            Some(Taken::Gone) => return self.forget(env, io, *stream, Code::Cancel),
+            Some(Taken::Gone) => return self.lost(env, io, stream),
         }
         match &mut stream.state {
             State::Streaming(..) => self.go_on(env, io, stream, &mut cx),
             State::Waiting(exchange, _) => match exchange.reply.poll_gone(&mut cx) {
-                true => self.forget(env, io, *stream, Code::Cancel),
+                true => self.lost(env, io, stream),
                 false => self.put_back(env, stream),
             },
-            State::Collecting(..) => self.put_back(env, stream),
+            State::Leaving if stream.incoming.is_none() => {}
+            State::Collecting(..) | State::Leaving => self.put_back(env, stream),
         }
     }
 
@@ -328,10 +357,17 @@ impl H2 {
         self.streams.insert(stream.id, stream);
     }
 
-    /// Ends a stream whose peer has gone, or shall go.
-    fn lose(&mut self, env: &Env, io: &Io, id: u32, code: Code) {
+    /// Ends a stream that nobody waits for any more.
+    fn lost(&mut self, env: &Env, io: &Io, stream: Box<Stream>) {
+        if !matches!(stream.state, State::Leaving) {
+            env.cells.h2_resets.add("peer");
+        }
+        self.forget(env, io, *stream, Code::Cancel);
+    }
+
+    fn lose(&mut self, env: &Env, io: &Io, id: u32) {
         if let Some(stream) = self.take_out(id) {
-            self.forget(env, io, *stream, code);
+            self.lost(env, io, stream);
         }
     }
 
@@ -351,8 +387,20 @@ impl H2 {
                 streaming.reset(code);
                 (account, Some(status), written)
             }
+            State::Leaving => return,
         };
         account.finish(env, io, status, Some(ENDED_FIRST), written);
+    }
+
+    /// Gives up the replies that wait for a window: nothing opens it behind the peer's FIN.
+    fn lose_stuck(&mut self, env: &Env, io: &Io) {
+        if self.blocked {
+            // Windows may be open: it is the socket that takes nothing.
+            return;
+        }
+        let stuck = |stream: &Stream| matches!(&stream.state, State::Streaming(_, reply) if reply.is_stuck());
+        let stuck: Vec<u32> = self.streams.values().filter(|stream| stuck(stream)).map(|stream| stream.id).collect();
+        stuck.into_iter().for_each(|id| self.lose(env, io, id));
     }
 
     fn lose_all(&mut self, env: &Env, io: &Io) {
@@ -361,6 +409,7 @@ impl H2 {
             self.forget(env, io, *stream, Code::Cancel);
         }
         self.accepted.clear();
+        self.broken.clear();
     }
 
     fn look_at_alarms(&mut self, env: &mut Env, io: &mut Io) {
@@ -387,6 +436,8 @@ impl H2 {
                 task.cancel();
                 self.answer(env, io, exchange, None, job::late());
             }
+            // The client had its time: the stream is let go.
+            (Late::Body, State::Leaving) => {}
             (Late::Body, state) => {
                 stream.state = state;
                 if let Some(incoming) = stream.incoming.take() {
@@ -396,6 +447,7 @@ impl H2 {
             }
             (late, state) => {
                 stream.state = state;
+                env.cells.h2_resets.add(timer_name(late));
                 let code = if late == Late::Producer { Code::Internal } else { Code::Cancel };
                 self.forget(env, io, *stream, code);
             }
@@ -403,17 +455,58 @@ impl H2 {
     }
 
     /// Asks the peer to start no further stream.
-    fn leave(&mut self) {
+    fn leave(&mut self, env: &Env, cause: &'static str) {
         if self.phase == Phase::Open {
             self.phase = Phase::Leaving;
+            // What is only thrown away keeps no connection open.
+            let is_done = |stream: &Stream| matches!(stream.state, State::Leaving);
+            let done = self.streams.values().filter(|stream| is_done(stream)).map(|stream| stream.id);
+            done.collect::<Vec<_>>().into_iter().for_each(|id| drop(self.take_out(id)));
+            env.cells.h2_goaways.add(cause);
             self.engine.leave();
         }
+    }
+
+    /// Ends the connection with everything on it.
+    fn quit(&mut self, env: &Env, code: Code, cause: &'static str) {
+        if self.phase == Phase::Open {
+            env.cells.h2_goaways.add(cause);
+        }
+        self.engine.quit(code);
+    }
+
+    fn count_streams(&mut self, env: &Env) {
+        let (open, counted) = (self.streams.len(), std::mem::replace(&mut self.counted, self.streams.len()));
+        if open >= counted {
+            env.cells.h2_streams.add((open - counted) as u64);
+        } else {
+            env.cells.h2_streams.sub((counted - open) as u64);
+        }
+    }
+
+    /// Ends a connection that sends frames faster than it may; what came before the one too many is taken.
+    fn flooded(&mut self, env: &mut Env, io: &mut Io, flood: Flood, bytes: &[u8]) {
+        self.pipe.feed(&bytes[..flood.at]);
+        self.drive(env, io);
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.note_fault(env, io, flood.kind.label());
+        self.quit(env, Code::Calm, flood.kind.label());
+        self.drive(env, io);
     }
 
     fn note_over(&mut self, env: &mut Env, io: &mut Io, fault: Option<&'static str>) {
         let Some(fault) = fault else {
             return io.end(Ending::Finish, if env.is_draining() { DRAINED } else { "done" });
         };
+        if self.phase == Phase::Open {
+            env.cells.h2_goaways.add(fault);
+        }
+        self.note_fault(env, io, fault);
+    }
+
+    fn note_fault(&self, env: &mut Env, io: &mut Io, fault: &'static str) {
         env.cells.protocol_errors.add(fault);
         if env.may_warn() {
             tracing::debug!(peer = ?io.peer, cause = fault, "an HTTP/2 connection ends");
@@ -425,7 +518,7 @@ impl H2 {
     fn over(&mut self, env: &mut Env, io: &mut Io) {
         self.phase = Phase::Over;
         self.lose_all(env, io);
-        self.woken.pause();
+        self.woken.close();
     }
 
     fn start_idle(&self, env: &Env, io: &mut Io) {

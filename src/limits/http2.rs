@@ -29,6 +29,19 @@ pub struct Http2Limits {
     pub stream_buffer_bytes: usize,
     /// Bytes that wait for the peer to read, of all streams. Default 1 MiB. Then nothing more is read or written.
     pub outbound_bytes: usize,
+    /// Streams a peer may reset, a second; four seconds' worth at once. Default 100. More: the connection ends with
+    /// `ENHANCE_YOUR_CALM`, as for each rate that follows.
+    pub resets_per_second: u32,
+    /// SETTINGS frames a second. Default 10.
+    pub settings_per_second: u32,
+    /// PING frames a second, and one for each 64 bytes that were sent. Default 100.
+    pub pings_per_second: u32,
+    /// DATA frames a second that carry no data and do not end their stream. Default 100.
+    pub empty_data_per_second: u32,
+    /// WINDOW_UPDATE frames a second, and one for each 64 bytes that were sent. Default 1000.
+    pub window_updates_per_second: u32,
+    /// PRIORITY frames, and those of no known type, a second. Default 1000.
+    pub other_frames_per_second: u32,
 }
 
 impl Default for Http2Limits {
@@ -43,11 +56,29 @@ impl Default for Http2Limits {
             local_resets: 128,
             stream_buffer_bytes: 64 * 1024,
             outbound_bytes: 1024 * 1024,
+            resets_per_second: 100,
+            settings_per_second: 10,
+            pings_per_second: 100,
+            empty_data_per_second: 100,
+            window_updates_per_second: 1000,
+            other_frames_per_second: 1000,
         }
     }
 }
 
 impl Http2Limits {
+    /// Returns the rates in the order of [`Kind::ALL`](crate::proto::h2::meter::Kind::ALL).
+    pub(crate) fn rates(&self) -> [u32; 6] {
+        [
+            self.resets_per_second,
+            self.settings_per_second,
+            self.pings_per_second,
+            self.empty_data_per_second,
+            self.window_updates_per_second,
+            self.other_frames_per_second,
+        ]
+    }
+
     /// Says whether the limits fit together; else names the one that does not.
     pub(super) fn check(&self) -> Result<(), String> {
         /// The largest window there is (RFC 9113 §6.9.1).
@@ -70,6 +101,7 @@ impl Http2Limits {
                 wrong("stream_buffer_bytes must be from 1 to 2147483647")
             }
             Self { outbound_bytes: ..65_536, .. } => wrong("outbound_bytes must be 65536 at least"),
+            _ if self.rates().contains(&0) => wrong("each rate must be 1 at least"),
             _ => Ok(()),
         }
     }

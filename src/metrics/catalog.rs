@@ -44,6 +44,10 @@ catalog! {
     PANICS COUNTER "windlass_panics_total" ["place"] "Panics contained, by whose code it was.";
     ACCEPT_ERRORS COUNTER "windlass_accept_errors_total" ["cause"] "Failed accepts, by error.";
     BIND_ERRORS COUNTER "windlass_bind_errors_total" ["cause"] "Binds tried again at the start, by error.";
+    H2_CONNECTIONS GAUGE "windlass_http2_connections" ["shard"] "Open connections that speak HTTP/2.";
+    H2_STREAMS GAUGE "windlass_http2_streams" ["shard"] "HTTP/2 streams that are open beyond the batch that began them.";
+    H2_RESETS COUNTER "windlass_http2_resets_total" ["cause"] "HTTP/2 streams that ended early, by why.";
+    H2_GOAWAYS COUNTER "windlass_http2_goaways_total" ["cause"] "HTTP/2 connections the server ended, by why.";
     TLS_HANDSHAKES COUNTER "windlass_tls_handshakes_total" ["result"] "TLS handshakes that ended, by how.";
     TLS_HANDSHAKING GAUGE "windlass_tls_handshakes_in_progress" ["shard"]
         "TLS handshakes that have begun and not ended.";

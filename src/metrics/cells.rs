@@ -141,6 +141,10 @@ pub(crate) struct ShardCells {
     pub(crate) active: Counter,
     pub(crate) received_bytes: Counter,
     pub(crate) sent_bytes: Counter,
+    /// Open connections that speak HTTP/2.
+    pub(crate) h2_connections: Counter,
+    /// Their streams whose reply is not complete.
+    pub(crate) h2_streams: Counter,
     /// Connections that left pure-inline mode.
     pub(crate) promoted: Counter,
     dispatched: [[Counter; DispatchKind::ALL.len()]; Wire::ALL.len()],
@@ -156,6 +160,10 @@ pub(crate) struct ShardCells {
     pub(crate) panics: Causes,
     /// Failed accepts, by error.
     pub(crate) accept_errors: Causes,
+    /// HTTP/2 streams that ended early, by why.
+    pub(crate) h2_resets: Causes,
+    /// HTTP/2 connections the server ended, by why.
+    pub(crate) h2_goaways: Causes,
     /// TLS handshakes that ended, by how.
     pub(crate) handshakes: Causes,
     /// TLS handshakes that have begun and not ended.

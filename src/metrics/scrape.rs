@@ -115,6 +115,8 @@ fn connections(page: &mut Page, shards: &[Arc<ShardCells>]) {
         page.add(&catalog::ACCEPTED, &[&shard], cells.accepted.value() as f64);
         page.add(&catalog::RECEIVED, &[&shard], cells.received_bytes.value() as f64);
         page.add(&catalog::SENT, &[&shard], cells.sent_bytes.value() as f64);
+        page.add(&catalog::H2_CONNECTIONS, &[&shard], cells.h2_connections.value() as f64);
+        page.add(&catalog::H2_STREAMS, &[&shard], cells.h2_streams.value() as f64);
         for (cause, count) in cells.closes.all() {
             page.add(&catalog::CLOSED, &[&shard, cause], count as f64);
         }
@@ -123,12 +125,14 @@ fn connections(page: &mut Page, shards: &[Arc<ShardCells>]) {
 
 fn causes(page: &mut Page, metrics: &Metrics) {
     type Of = fn(&ShardCells) -> &Causes;
-    let summed: [(&Metric, Of); 6] = [
+    let summed: [(&Metric, Of); 8] = [
         (&catalog::TIMEOUTS, |s| &s.timeouts),
         (&catalog::PROTOCOL_ERRORS, |s| &s.protocol_errors),
         (&catalog::REFUSED, |s| &s.refused),
         (&catalog::PANICS, |s| &s.panics),
         (&catalog::ACCEPT_ERRORS, |s| &s.accept_errors),
+        (&catalog::H2_RESETS, |s| &s.h2_resets),
+        (&catalog::H2_GOAWAYS, |s| &s.h2_goaways),
         (&catalog::TLS_HANDSHAKES, |s| &s.handshakes),
     ];
     for (metric, of) in summed {

@@ -42,6 +42,12 @@ pending_resets = 10
 local_resets = 10
 stream_buffer_bytes = 1000
 outbound_bytes = 100000
+resets_per_second = 20
+settings_per_second = 20
+pings_per_second = 20
+empty_data_per_second = 20
+window_updates_per_second = 20
+other_frames_per_second = 20
 
 [timeouts]
 tls_handshake = "2s"

@@ -41,23 +41,29 @@ fn the_demo_routes_answer_as_documented() {
 
 #[test]
 fn curl_gets_every_demo_route() {
-    if Command::new("curl").arg("--version").output().is_err() {
-        return;
-    }
+    let Ok(about) = Command::new("curl").arg("--version").output() else { return };
     let serving = Serving::start(&[]);
+    curl_gets_all(&serving, "--http1.1");
+    if cfg!(feature = "http2") && String::from_utf8_lossy(&about.stdout).contains("HTTP2") {
+        curl_gets_all(&serving, "--http2-prior-knowledge");
+    }
+}
+
+fn curl_gets_all(serving: &Serving, protocol: &str) {
+    let curl = |arguments: &[&str]| {
+        let all = [&["--silent", "--show-error", "--fail", "--max-time", "30", protocol], arguments].concat();
+        let output = Command::new("curl").args(all).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", output.stderr.escape_ascii());
+        output.stdout
+    };
     for path in ["/", "/demo/plaintext", "/demo/json", "/demo/hello/you", "/demo/work?ms=1", "/metrics", "/readyz"] {
-        let url = format!("http://{}{path}", serving.address());
-        let output =
-            Command::new("curl").args(["--silent", "--show-error", "--fail", "--max-time", "10", &url]).output();
-        let output = output.unwrap();
-        assert!(output.status.success() && !output.stdout.is_empty(), "{path}: {}", output.stderr.escape_ascii());
+        assert!(!curl(&[&format!("http://{}{path}", serving.address())]).is_empty(), "{protocol} {path}");
     }
     let url = format!("http://{}/demo/upload", serving.address());
     let file = env!("CARGO_BIN_EXE_windlass");
     let size = std::fs::metadata(file).unwrap().len();
-    let upload = ["--silent", "--max-time", "30", "--data-binary", &format!("@{file}"), &url];
-    let output = Command::new("curl").args(upload).output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{{\"bytes\":{size}}}"));
+    let told = curl(&["--data-binary", &format!("@{file}"), &url]);
+    assert_eq!(String::from_utf8(told).unwrap(), format!("{{\"bytes\":{size}}}"), "{protocol}");
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub(super) enum Code {
     Protocol,
     Internal,
     Cancel,
+    Calm,
 }
 
 impl From<Code> for Reason {
@@ -35,6 +36,7 @@ impl From<Code> for Reason {
             Code::Protocol => Self::PROTOCOL_ERROR,
             Code::Internal => Self::INTERNAL_ERROR,
             Code::Cancel => Self::CANCEL,
+            Code::Calm => Self::ENHANCE_YOUR_CALM,
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
 enum Sink {
     Collect { bytes: Vec<u8>, limit: usize },
     Stream(BodySender),
+    Discard { budget: usize },
 }
 
 /// A body on its way in.
@@ -56,6 +57,16 @@ impl Incoming {
 
     pub(super) fn stream(inbound: Inbound, sender: BodySender, now: Instant) -> Self {
         Self::new(inbound, Sink::Stream(sender), now)
+    }
+
+    /// Throws up to `budget` bytes away: a client that is nearly done need not be stopped.
+    pub(super) fn discard(inbound: Inbound, budget: usize, now: Instant) -> Self {
+        Self::new(inbound, Sink::Discard { budget }, now)
+    }
+
+    /// Throws away what is left: nobody wants it.
+    pub(super) fn unwanted(self, budget: usize, now: Instant) -> Self {
+        Self::discard(self.inbound, budget, now)
     }
 
     fn new(inbound: Inbound, sink: Sink, now: Instant) -> Self {
@@ -98,7 +109,7 @@ impl Incoming {
         wanted
     }
 
-    /// Passes data on; false when it is more than the limit.
+    /// Passes data on; false when it is more than is taken.
     fn put(&mut self, data: Bytes) -> bool {
         match &mut self.sink {
             Sink::Collect { bytes, limit } => {
@@ -112,17 +123,22 @@ impl Incoming {
                 sender.push(data);
                 true
             }
+            Sink::Discard { budget } => {
+                let left = budget.checked_sub(data.len());
+                *budget = left.unwrap_or(0);
+                left.is_some()
+            }
         }
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) -> Taken {
-        let done = Sink::Collect { bytes: Vec::new(), limit: 0 };
-        match std::mem::replace(&mut self.sink, done) {
+        match std::mem::replace(&mut self.sink, Sink::Discard { budget: 0 }) {
             Sink::Collect { bytes, .. } => return Taken::Whole(bytes.into()),
             Sink::Stream(sender) => match trailers.map(permitted) {
                 Some(trailers) if !trailers.is_empty() => sender.finish_with(trailers),
                 _ => sender.finish(),
             },
+            Sink::Discard { .. } => {}
         }
         Taken::Passed
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    H2,
+    H2, Phase,
     engine::{Code, Gone, Outbound},
     head,
     incoming::{Incoming, permitted},
@@ -80,17 +80,30 @@ impl H2 {
         let body = response.take_body();
         let sent = head::response(&response, &body, is_head, env.date.value(env.now));
         if sent.closes {
-            self.leave();
+            self.leave(env, "handler");
         }
         let Ok(out) = reply.send(sent.head, !sent.has_body) else { return account.ended_first(env, io) };
         account.count(env, status);
         if !sent.has_body {
-            return account.finish(env, io, Some(status), error, 0);
+            account.finish(env, io, Some(status), error, 0);
+            return self.read_on(env, io, id, incoming);
         }
         let mut streaming = Streaming::new(out, body, status);
         match streaming.send_whole() {
-            Some(written) => account.finish(env, io, Some(status), error, written),
+            Some(written) => {
+                account.finish(env, io, Some(status), error, written);
+                self.read_on(env, io, id, incoming);
+            }
             None => self.keep(env, io, Stream::new(id, incoming, State::Streaming(account, streaming))),
+        }
+    }
+
+    /// Reads on for a while behind a whole reply. Once the stream is let go with its body incomplete it is reset with
+    /// NO_ERROR (RFC 9113 §8.1).
+    fn read_on(&mut self, env: &mut Env, io: &mut Io, id: u32, incoming: Option<Incoming>) {
+        if let Some(incoming) = incoming.filter(|_| self.phase == Phase::Open && !self.ended) {
+            let rest = incoming.unwanted(env.limits.discard_bytes, env.now);
+            self.keep(env, io, Stream::new(id, Some(rest), State::Leaving));
         }
     }
 
@@ -109,10 +122,17 @@ impl H2 {
                 stream.state = State::Streaming(account, streaming);
                 self.put_back(env, stream);
             }
-            Progress::Done => account.finish(env, io, Some(status), None, written),
-            Progress::Gone => account.finish(env, io, Some(status), Some(ENDED_FIRST), written),
+            Progress::Done => {
+                account.finish(env, io, Some(status), None, written);
+                self.read_on(env, io, stream.id, stream.incoming);
+            }
+            Progress::Gone => {
+                env.cells.h2_resets.add("peer");
+                account.finish(env, io, Some(status), Some(ENDED_FIRST), written);
+            }
             Progress::Broken(cause) => {
-                streaming.out.reset(Code::Internal);
+                env.cells.h2_resets.add(cause);
+                self.broken.push(streaming.out);
                 account.finish(env, io, Some(status), Some(cause), written);
             }
         }
@@ -263,6 +283,11 @@ impl Streaming {
     /// Returns when somebody will have been too slow, and who.
     pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
         self.wait.deadline(timeouts)
+    }
+
+    /// Says whether it waits for the peer's window.
+    pub(super) fn is_stuck(&self) -> bool {
+        matches!(self.wait, Wait::Window(..))
     }
 
     /// Gives the stream up.

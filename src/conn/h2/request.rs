@@ -30,7 +30,7 @@ impl H2 {
     /// Serves a request whose head is complete.
     pub(super) fn request(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted) {
         if is_old(env, io) {
-            self.leave();
+            self.leave(env, "age");
         }
         let parts = &accepted.head;
         if parts.method == Method::CONNECT {
@@ -78,7 +78,8 @@ impl H2 {
         let account = Account::unserved(env, io, Wire::H2, method, path, query);
         let is_head = *method == Method::HEAD;
         let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply };
-        self.answer(env, io, exchange, None, response.into());
+        let unwanted = unwanted(env, accepted.body);
+        self.answer(env, io, exchange, unwanted, response.into());
     }
 
     /// Answers a fault of the peer that concerns this stream only.
@@ -90,7 +91,8 @@ impl H2 {
         let is_head = accepted.head.method == Method::HEAD;
         let account = Account::nobodys(env, Wire::H2);
         let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply };
-        self.answer(env, io, exchange, None, plain(reject.status(), reject.text()).into());
+        let unwanted = unwanted(env, accepted.body);
+        self.answer(env, io, exchange, unwanted, plain(reject.status(), reject.text()).into());
     }
 
     /// Serves a request that has a route.
@@ -101,9 +103,13 @@ impl H2 {
         let is_head = parts.method == Method::HEAD;
         let mode = target.entry().body;
         let pending = Pending { head, target };
-        let Some(inbound) = body.filter(|_| !is_static) else {
-            let exchange = Exchange { id, is_head, account, reply };
-            return self.start(env, io, exchange, pending, Body::empty(), None);
+        let inbound = match body {
+            Some(inbound) if !is_static => inbound,
+            unread => {
+                let exchange = Exchange { id, is_head, account, reply };
+                let unwanted = unwanted(env, unread);
+                return self.start(env, io, exchange, pending, Body::empty(), unwanted);
+            }
         };
         let declared = declared_length(&parts);
         let limit = match mode {
@@ -157,7 +163,7 @@ impl H2 {
     ) {
         let Pending { head, target } = pending;
         if let Run::Static(_, fixed) = &target.entry().run {
-            return self.answer(env, io, exchange, None, fixed.to_response().into());
+            return self.answer(env, io, exchange, incoming, fixed.to_response().into());
         }
         let request = Request::new(head, body, io.peer, target.view.context.clone()).over_tls(io.secure);
         match run::start(env, io.id, exchange.id, &target.view, target.entry, request) {
@@ -168,6 +174,11 @@ impl H2 {
             }
         }
     }
+}
+
+/// Throws a body away that nobody reads.
+fn unwanted(env: &Env, body: Option<Inbound>) -> Option<Incoming> {
+    body.map(|inbound| Incoming::discard(inbound, env.limits.discard_bytes, env.now))
 }
 
 /// Says whether the peer expects what we do not know (RFC 9110 §10.1.1).

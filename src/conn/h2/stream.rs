@@ -37,6 +37,8 @@ pub(super) enum State {
     Waiting(Exchange, Task),
     /// The reply's head is sent, its body is coming.
     Streaming(Account, Streaming),
+    /// The reply is sent; what is left of the body is thrown away.
+    Leaving,
 }
 
 /// A stream that is open.
@@ -60,7 +62,7 @@ impl Stream {
     pub(super) fn due(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
         let body = self.incoming.as_ref().and_then(|incoming| incoming.deadline(timeouts));
         let state = match &self.state {
-            State::Collecting(..) => None,
+            State::Collecting(..) | State::Leaving => None,
             State::Waiting(_, task) => task.deadline().map(|at| (at, Late::Job)),
             State::Streaming(_, streaming) => streaming.deadline(timeouts),
         };

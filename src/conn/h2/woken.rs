@@ -21,6 +21,8 @@ struct Ready {
     /// Each once: see [`StreamWaker::queued`].
     list: Vec<Arc<StreamWaker>>,
     at_work: bool,
+    /// The connection is over: nothing is taken any more. What is on the list holds the list.
+    closed: bool,
 }
 
 impl Woken {
@@ -55,6 +57,15 @@ impl Woken {
         }
     }
 
+    /// Takes and tells nothing any more.
+    pub(super) fn close(&self) {
+        let mut ready = self.lock();
+        ready.closed = true;
+        let list = mem::take(&mut ready.list);
+        drop(ready);
+        drop(list);
+    }
+
     /// Takes what is on the list.
     pub(super) fn take(&self, streams: &mut Vec<u32>) {
         let list = mem::take(&mut self.lock().list);
@@ -83,6 +94,9 @@ impl Wake for StreamWaker {
         }
         let woken = self.woken.clone();
         let mut ready = woken.lock();
+        if ready.closed {
+            return;
+        }
         ready.list.push(self);
         let at_work = ready.at_work;
         drop(ready);
@@ -123,5 +137,8 @@ mod tests {
         woken.enter();
         woken.pause();
         assert_eq!(*told.0.lock().unwrap(), 2, "what was left over brings a message");
+        woken.close();
+        drop(waker);
+        assert_eq!(Arc::strong_count(&woken), 1, "nothing holds a closed list");
     }
 }

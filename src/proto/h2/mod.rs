@@ -1,3 +1,4 @@
 //! HTTP/2 (RFC 9113), what the server looks at by itself, sans-I/O.
 
+pub mod meter;
 pub mod preface;

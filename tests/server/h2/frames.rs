@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::SockRef;
 use windlass::Server;
 
 use crate::common::{PATIENCE, address};
@@ -66,9 +67,10 @@ impl Frame {
     #[track_caller]
     pub(crate) fn status(&self) -> u16 {
         assert_eq!(self.kind, HEADERS);
-        match self.payload.as_slice() {
+        let first = self.payload.iter().position(|byte| byte & 0xe0 != 0x20).unwrap();
+        match &self.payload[first..] {
             [index @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)],
-            [0x48, length, rest @ ..] if length & 0x80 != 0 => digits(&rest[..usize::from(length & 0x7f)]),
+            [0x08 | 0x48, length, rest @ ..] if length & 0x80 != 0 => digits(&rest[..usize::from(length & 0x7f)]),
             other => panic!("no status in front of {}", other.escape_ascii()),
         }
     }
@@ -153,10 +155,11 @@ impl Peer {
         Self::connect_with(server, &[])
     }
 
-    /// Connects and sends the preface and these settings; the server's have come and are acknowledged.
+    /// Connects and sends the preface and these settings; the server's have come and are acknowledged. No header
+    /// tables: each status can be read by itself.
     pub(crate) fn connect_with(server: &Server, pairs: &[(u16, u32)]) -> Self {
         let mut peer = Self::silent(server);
-        peer.send([PREFACE, &frame(SETTINGS, 0, 0, settings(pairs))].concat());
+        peer.send([PREFACE, &frame(SETTINGS, 0, 0, [settings(&[(1, 0)]), settings(pairs)].concat())].concat());
         let theirs = peer.wait(|frame| frame.kind == SETTINGS);
         assert_eq!(theirs.flags & ACK, 0, "the server's settings come first");
         peer.send(frame(SETTINGS, ACK, 0, []));
@@ -270,6 +273,16 @@ impl Peer {
             assert!(frame.kind != HEADERS, "a reply stands behind GOAWAY: {frame:?}");
         }
         goaway.code()
+    }
+
+    /// Ends the connection with a RST.
+    pub(crate) fn reset_connection(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Sends FIN; reading goes on.
+    pub(crate) fn finish(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
     /// Asserts that nothing comes for a while.

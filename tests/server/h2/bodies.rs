@@ -1,0 +1,258 @@
+//! Request bodies over HTTP/2: whole, streamed, refused, left, with trailers, and what a window bounds.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use tokio::sync::Semaphore;
+use windlass::{BodyError, Limits, Request, Router, Server, Timeouts, get, http, post};
+
+use super::{
+    client::{Client, read, request},
+    frames::{self, DATA, END_STREAM, HEADERS, NO_ERROR, Peer, RST_STREAM, frame},
+};
+use crate::common::{builder, eventually, metric, start};
+
+/// Answers with how the body came out.
+async fn tell(mut request: Request) -> String {
+    let mut bytes = 0;
+    let mut body = request.take_body();
+    while let Some(piece) = body.next().await {
+        match piece {
+            Ok(piece) => bytes += piece.len(),
+            Err(BodyError::Aborted) => return format!("aborted after {bytes}"),
+            Err(error) => return format!("{error} after {bytes}"),
+        }
+    }
+    let trailers = body.trailers().await.unwrap().unwrap_or_default();
+    let trailers: String = trailers.iter().map(|(n, v)| format!(" {n}={}", v.to_str().unwrap())).collect();
+    format!("{bytes}{trailers}")
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route(post("/whole", tell))
+        .route(post("/whole-async", tell).run_async())
+        .route(post("/streamed", tell).streamed())
+        .route(post("/streamed-async", tell).streamed().run_async())
+        .route(post("/limited", tell).body_limit(10))
+        .route(post("/early", |_: Request| "early").streamed())
+        .route(get("/small", |_: Request| "small"))
+}
+
+const ALL: [&str; 4] = ["/whole", "/whole-async", "/streamed", "/streamed-async"];
+const STREAMED: [&str; 2] = ["/streamed", "/streamed-async"];
+
+#[test]
+fn bodies_of_every_size_reach_their_handler() {
+    let server = start(routes());
+    let mut client = Client::connect(&server);
+    for path in ALL {
+        for size in [0, 1, 16_384, 16_385, 65_535, 65_536, 200_000, 1024 * 1024] {
+            let reply = client.call(Method::POST, path, vec![b'x'; size]);
+            assert_eq!((reply.status, reply.text()), (200, size.to_string().as_str()), "{path}");
+        }
+    }
+    let reply = client.call(Method::POST, "/streamed", vec![b'x'; 20 << 20]);
+    assert_eq!(reply.text(), (20 << 20).to_string(), "a streamed body has no limit");
+}
+
+#[test]
+fn a_body_beyond_its_limit_is_answered_413() {
+    let server = start(routes());
+    let mut client = Client::connect(&server);
+    assert_eq!(client.call(Method::POST, "/limited", "0123456789").text(), "10");
+    assert_eq!(client.call(Method::POST, "/limited", "0123456789a").status, 413);
+    let mut declared = request(Method::POST, "/limited");
+    declared.headers_mut().insert("content-length", "1000000".parse().unwrap());
+    let (response, _body) = client.open(declared);
+    assert_eq!(client.wait(read(response)).unwrap().status, 413, "declared, and nothing sent of it");
+    assert_eq!(client.call(Method::POST, "/whole", vec![0; 1024 * 1024 + 1]).status, 413);
+    assert_eq!(client.get("/small").text(), "small", "the connection goes on");
+}
+
+#[test]
+fn a_streaming_handler_starts_before_the_body_and_gets_its_trailers() {
+    let begun = Arc::new(Semaphore::new(0));
+    let told = begun.clone();
+    let starts = move |request: Request| {
+        told.add_permits(1);
+        tell(request)
+    };
+    let server = start(Router::new().route(post("/starts", starts).streamed()));
+    let mut client = Client::connect(&server);
+    let (response, mut body) = client.open(request(Method::POST, "/starts"));
+    client.wait(begun.acquire()).unwrap().forget();
+    body.send_data(Bytes::from_static(b"abc"), false).unwrap();
+    body.send_data(Bytes::from_static(b"de"), false).unwrap();
+    let trailers = [("x-sum", "7"), ("content-length", "9"), ("authorization", "none")];
+    let trailers: HeaderMap = trailers.map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).into_iter().collect();
+    body.send_trailers(trailers).unwrap();
+    assert_eq!(client.wait(read(response)).unwrap().text(), "5 x-sum=7");
+}
+
+#[test]
+fn a_handler_that_does_not_read_stops_its_client_and_no_other_stream() {
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = gate.clone();
+    let waits = move |mut request: Request| {
+        let gate = opened.clone();
+        async move {
+            gate.acquire().await.unwrap().forget();
+            request.take_body().collect(usize::MAX).await.unwrap().len().to_string()
+        }
+    };
+    let router = routes().route(post("/waits", waits).streamed().run_async());
+    let server = start(router);
+    let mut client = Client::connect(&server);
+    let (response, mut body) = client.open(request(Method::POST, "/waits"));
+    let size = 1_000_000;
+    body.send_data(vec![b'x'; size].into(), true).unwrap();
+    let taken = || server.metrics().received_bytes;
+    eventually("the windows are full", || taken() >= 128 * 1024);
+    assert_eq!(client.get("/small").text(), "small", "other streams go on");
+    assert_eq!(client.call(Method::POST, "/whole", vec![b'x'; 300_000]).text(), "300000");
+    assert!(taken() < 600_000, "{} bytes were taken", taken());
+    gate.add_permits(1);
+    assert_eq!(client.wait(read(response)).unwrap().text(), size.to_string());
+}
+
+#[test]
+fn a_reply_before_the_end_of_the_body_is_whole_and_the_stream_then_let_go() {
+    let mut limits = Limits::default();
+    limits.discard_bytes = 10;
+    let server = builder(routes()).limits(limits).start().unwrap();
+    let mut peer = Peer::connect(&server);
+    for (stream, path) in [(1, "/early"), (3, "/missing")] {
+        peer.headers(stream, &frames::request("POST", path), false);
+        peer.send(frame(DATA, 0, stream, b"some"));
+        peer.reply(stream);
+        assert!(!peer.body(stream).is_empty(), "{path}");
+        // A few more bytes, within what is thrown away, then too many.
+        peer.send(frame(DATA, 0, stream, b"more"));
+        peer.send(frame(DATA, 0, stream, b"too many"));
+        assert_eq!(peer.reset(stream), NO_ERROR, "{path}");
+        // What was on its way does no harm.
+        peer.send(frame(DATA, END_STREAM, stream, b"more"));
+    }
+    for (stream, path) in [(5, "/early"), (7, "/missing")] {
+        peer.headers(stream, &frames::request("POST", path), false);
+        assert!(!peer.body(stream).is_empty(), "{path}");
+        peer.send(frame(DATA, END_STREAM, stream, b"short"));
+    }
+    peer.get(9, "/small");
+    let mut came = Vec::new();
+    while !came.last().is_some_and(|frame: &frames::Frame| frame.stream == 9 && frame.ends_stream()) {
+        came.push(peer.next().unwrap());
+    }
+    assert!(
+        came.iter().all(|frame| frame.kind != RST_STREAM),
+        "a client that is nearly done is not stopped: {came:?}"
+    );
+}
+
+#[test]
+fn credit_comes_back_for_what_is_thrown_away() {
+    let server = start(routes());
+    let mut peer = Peer::connect(&server);
+    // The connection's window is 1 MiB: thrown away without credit, the rest could not come.
+    let piece = vec![0; 16_000];
+    for stream in (1..200).step_by(2) {
+        peer.headers(stream, &frames::request("POST", "/missing"), false);
+        peer.send(frame(DATA, 0, stream, &piece));
+        peer.send(frame(DATA, END_STREAM, stream, &piece));
+        peer.reply(stream);
+    }
+    peer.headers(201, &frames::request("POST", "/whole"), false);
+    peer.send(frame(DATA, END_STREAM, 201, b"12345"));
+    assert_eq!(peer.body(201), b"5");
+}
+
+#[test]
+fn a_client_that_asks_is_told_to_go_on() {
+    let server = start(routes());
+    let mut peer = Peer::connect(&server);
+    for (stream, path) in [(1, "/whole"), (3, "/streamed")] {
+        let mut fields = frames::request("POST", path);
+        fields.push(("expect", "100-continue"));
+        peer.headers(stream, &fields, false);
+        assert_eq!(peer.reply(stream).status(), 100);
+        peer.send(frame(DATA, END_STREAM, stream, b"abc"));
+        assert_eq!(peer.reply(stream).status(), 200);
+        assert_eq!(peer.body(stream), b"3");
+    }
+    let mut fields = frames::request("POST", "/limited");
+    fields.extend([("expect", "100-continue"), ("content-length", "11")]);
+    peer.headers(5, &fields, false);
+    assert_eq!(peer.reply(5).status(), 413, "no word to go on before a refusal");
+    let mut fields = frames::request("POST", "/whole");
+    fields.push(("expect", "miracles"));
+    peer.headers(7, &fields, false);
+    assert_eq!(peer.reply(7).status(), 417);
+}
+
+#[test]
+fn a_body_that_differs_from_its_declared_length_resets_its_stream() {
+    let server = start(routes());
+    let mut peer = Peer::connect(&server);
+    for (stream, path, sent) in
+        [(1, "/whole", "abcd"), (3, "/whole", "ab"), (5, "/streamed", "abcd"), (7, "/streamed", "ab")]
+    {
+        let mut fields = frames::request("POST", path);
+        fields.push(("content-length", "3"));
+        peer.headers(stream, &fields, false);
+        peer.send(frame(DATA, END_STREAM, stream, sent));
+        assert_eq!(peer.reset(stream), frames::PROTOCOL_ERROR, "{path} {sent}");
+    }
+    peer.get(9, "/small");
+    assert_eq!(peer.body(9), b"small");
+}
+
+fn timed(set: impl FnOnce(&mut Timeouts)) -> Server {
+    let mut timeouts = Timeouts::default();
+    set(&mut timeouts);
+    builder(routes()).timeouts(timeouts).start().unwrap()
+}
+
+#[test]
+fn a_body_that_stops_is_answered_408_and_the_others_go_on() {
+    let short = Duration::from_millis(200);
+    let server = timed(|t| t.body_idle = Some(short));
+    let mut peer = Peer::connect(&server);
+    peer.headers(1, &frames::request("POST", "/whole"), false);
+    peer.send(frame(DATA, 0, 1, b"abc"));
+    peer.headers(3, &frames::request("POST", "/whole-async"), false);
+    assert_eq!(peer.reply(1).status(), 408);
+    assert_eq!(peer.reset(1), NO_ERROR);
+    for (stream, path) in [(5, STREAMED[0]), (7, STREAMED[1])] {
+        peer.headers(stream, &frames::request("POST", path), false);
+        peer.send(frame(DATA, 0, stream, b"abc"));
+        assert_eq!(peer.reply(stream).status(), 200);
+        let told = String::from_utf8(peer.body(stream)).unwrap();
+        assert!(told.contains("too slowly"), "{path}: {told}");
+    }
+    peer.get(9, "/small");
+    assert_eq!(peer.body(9), b"small");
+    eventually("all are counted", || metric(&server, "windlass_timeouts_total{timer=\"body\"}") == 4.0);
+}
+
+#[test]
+fn a_body_that_drips_is_too_slow() {
+    let server = timed(|t| (t.body_rate, t.body_grace) = (1000, Duration::from_millis(200)));
+    let mut peer = Peer::connect(&server);
+    peer.headers(1, &frames::request("POST", "/whole"), false);
+    let stop = Arc::new(AtomicUsize::new(0));
+    // A byte of each 20 ms is 50 a second.
+    while stop.fetch_add(1, Ordering::Relaxed) < 15 {
+        peer.send(frame(DATA, 0, 1, b"x"));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let reply = peer.wait(|frame| frame.kind == HEADERS || frame.kind == RST_STREAM);
+    assert_eq!(reply.status(), 408);
+}

@@ -1,0 +1,205 @@
+//! A stream that ends early takes its handler with it; the connection and the other streams go on.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::Method;
+use tokio::sync::Semaphore;
+use windlass::{Body, PoolSettings, Request, Response, Router, Server, Timeouts, get, http, post};
+
+use super::{
+    client::{Client, read, request},
+    frames::{self, DATA, Peer, RST_STREAM, frame},
+};
+use crate::common::{builder, eventually, metric};
+
+/// The error code of a client that lost interest.
+const CANCEL: [u8; 4] = [0, 0, 0, 8];
+
+/// Counts how many of it live.
+struct Guard(Arc<AtomicUsize>);
+
+impl Guard {
+    fn new(living: &Arc<AtomicUsize>) -> Self {
+        living.fetch_add(1, Ordering::SeqCst);
+        Self(living.clone())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+const LONG: Duration = Duration::from_secs(100);
+
+/// A server with handlers that never end, and how many of them live.
+fn server() -> (Server, Arc<AtomicUsize>) {
+    let living = Arc::new(AtomicUsize::new(0));
+    let (inline, queued, streams, reads) = (living.clone(), living.clone(), living.clone(), living.clone());
+    let router = Router::new()
+        .route(get("/inline", move |_: Request| {
+            let guard = Guard::new(&inline);
+            async move {
+                windlass::actors::Local::current().unwrap().sleep(LONG).await;
+                drop(guard);
+            }
+        }))
+        .route(
+            get("/async", move |_: Request| {
+                let guard = Guard::new(&queued);
+                async move {
+                    tokio::time::sleep(LONG).await;
+                    drop(guard);
+                }
+            })
+            .run_async(),
+        )
+        .route(
+            get("/stream", move |_: Request| {
+                let guard = Guard::new(&streams);
+                async move {
+                    let (mut sender, body) = Body::channel(1000);
+                    tokio::spawn(async move {
+                        while sender.send("tick".into()).await.is_ok() {
+                            tokio::time::sleep(Duration::from_millis(1)).await;
+                        }
+                        drop(guard);
+                    });
+                    Response::new().with_body(body)
+                }
+            })
+            .run_async(),
+        )
+        .route(
+            post("/reads", move |mut request: Request| {
+                let guard = Guard::new(&reads);
+                async move {
+                    let read = request.take_body().collect(usize::MAX).await;
+                    drop(guard);
+                    read.unwrap_or_default()
+                }
+            })
+            .streamed()
+            .run_async(),
+        )
+        .route(get("/small", |_: Request| "small"));
+    let mut pool = PoolSettings::default();
+    pool.workers = Some(2);
+    (builder(router).pool(pool).start().unwrap(), living)
+}
+
+fn begin(peer: &mut Peer, stream: u32, path: &str) {
+    match path {
+        "/reads" => {
+            peer.headers(stream, &frames::request("POST", path), false);
+            peer.send(frame(DATA, 0, stream, b"part"));
+        }
+        _ => peer.get(stream, path),
+    }
+}
+
+const ALL: [&str; 4] = ["/inline", "/async", "/stream", "/reads"];
+
+#[test]
+fn a_reset_stream_cancels_its_handler_and_no_other() {
+    let (server, living) = server();
+    let mut peer = Peer::connect(&server);
+    for (stream, path) in (1..).step_by(4).zip(ALL) {
+        begin(&mut peer, stream, path);
+        begin(&mut peer, stream + 2, path);
+        eventually("both run", || living.load(Ordering::SeqCst) == 2);
+        peer.send(frame(RST_STREAM, 0, stream, CANCEL));
+        eventually("one is cancelled", || living.load(Ordering::SeqCst) == 1);
+        peer.get(1000 + stream, "/small");
+        assert_eq!(peer.body(1000 + stream), b"small", "{path}");
+        std::mem::replace(&mut peer, Peer::connect(&server)).reset_connection();
+        eventually(&format!("the other ends with its connection: {path}"), || living.load(Ordering::SeqCst) == 0);
+    }
+}
+
+#[test]
+fn a_connection_that_dies_cancels_all_its_handlers() {
+    let (server, living) = server();
+    let mut peer = Peer::connect(&server);
+    for stream in (1..81).step_by(2) {
+        begin(&mut peer, stream, ALL[stream as usize / 2 % 4]);
+    }
+    eventually("all run", || living.load(Ordering::SeqCst) == 40);
+    peer.reset_connection();
+    eventually("all are cancelled", || living.load(Ordering::SeqCst) == 0);
+    eventually("no job is left in the pool", || metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 0.0);
+    assert_eq!(Client::connect(&server).get("/small").text(), "small");
+}
+
+#[test]
+fn a_fault_on_a_stream_cancels_its_handler() {
+    let (server, living) = server();
+    for path in ALL {
+        let mut peer = Peer::connect(&server);
+        begin(&mut peer, 1, path);
+        eventually("it runs", || living.load(Ordering::SeqCst) == 1);
+        // An increment that takes the window beyond its maximum.
+        peer.send(frame(frames::WINDOW_UPDATE, 0, 1, 0x7fff_ffff_u32.to_be_bytes()));
+        assert_eq!(peer.reset(1), frames::FLOW_CONTROL_ERROR, "{path}");
+        eventually("it is cancelled", || living.load(Ordering::SeqCst) == 0);
+        peer.get(3, "/small");
+        assert_eq!(peer.body(3), b"small");
+    }
+}
+
+#[test]
+fn a_late_job_is_answered_503_on_its_stream() {
+    let living = Arc::new(AtomicUsize::new(0));
+    let own = living.clone();
+    let late = move |_: Request| {
+        let guard = Guard::new(&own);
+        async move {
+            tokio::time::sleep(LONG).await;
+            drop(guard);
+        }
+    };
+    let mut timeouts = Timeouts::default();
+    timeouts.job = Some(Duration::from_millis(200));
+    let router = Router::new().route(get("/late", late).run_async()).route(get("/small", |_: Request| "small"));
+    let server = builder(router).timeouts(timeouts).start().unwrap();
+    let mut client = Client::connect(&server);
+    let (late, _) = client.send.send_request(request(Method::GET, "/late"), true).unwrap();
+    assert_eq!(client.get("/small").text(), "small", "it does not wait");
+    let reply = client.wait(read(late)).unwrap();
+    assert_eq!((reply.status, reply.header("retry-after").is_some()), (503, true));
+    eventually("the job is cancelled", || living.load(Ordering::SeqCst) == 0);
+    assert_eq!(metric(&server, "windlass_timeouts_total{timer=\"job\"}"), 1.0);
+}
+
+#[test]
+fn a_slow_stream_delays_no_other() {
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = gate.clone();
+    let slow = move |_: Request| {
+        let gate = closed.clone();
+        async move {
+            gate.acquire().await.unwrap().forget();
+            "slow"
+        }
+    };
+    let router = Router::new().route(get("/slow", slow).run_async()).route(get("/small", |_: Request| "small"));
+    let server = builder(router).start().unwrap();
+    let mut peer = Peer::connect(&server);
+    peer.get(1, "/slow");
+    for stream in (3..2003).step_by(2) {
+        peer.get(stream, "/small");
+        if stream % 100 == 1 {
+            peer.wait(|frame| frame.stream == stream && frame.ends_stream());
+        }
+    }
+    assert_eq!(server.metrics().requests, 1000, "all but the slow one");
+    gate.add_permits(1);
+    assert_eq!(peer.body(1), b"slow");
+}
