@@ -32,7 +32,7 @@ const FORGET_REACH: usize = 64;
 /// Topics that one append may trim because all together are too large.
 const SWEEP_REACH: usize = 64;
 
-/// Keeps the latest events of each topic in memory. See the [module](self).
+/// Keeps the latest events of each topic in memory. See [the module](crate::replay).
 pub struct MemoryStore {
     epoch: Epoch,
     retention: Retention,
