@@ -6,7 +6,7 @@
 #
 # The client is the one in gRPC's sources, in Python. It needs those sources and packages of Python:
 #   apt-get source --download-only grpc     (Debian; or a release's archive), unpacked
-#   python3 -m venv VENV && VENV/bin/pip install grpcio grpcio-tools google-auth requests absl-py
+#   python3 -m venv VENV && VENV/bin/pip install grpcio grpcio-tools google-auth requests
 # Then: GRPC_SOURCES=…/grpc-1.51.1 PYTHON=VENV/bin/python scripts/grpc-interop.sh. Where they are missing this says so
 # and ends with status 77. The tests of tests/grpc make the same calls from Rust.
 set -euo pipefail
@@ -24,7 +24,7 @@ PYTHON=${PYTHON:-python3}
 [[ -d ${GRPC_SOURCES:-} ]] || skip "GRPC_SOURCES names no directory"
 sources=$(realpath "$GRPC_SOURCES")
 [[ -e $sources/src/python/grpcio_tests/tests/interop/client.py ]] || skip "$sources holds no grpcio_tests"
-"$PYTHON" -c "import grpc, grpc_tools, google.auth, requests, absl" 2>/dev/null || skip "$PYTHON lacks packages"
+"$PYTHON" -c "import grpc, grpc_tools, google.auth, requests" 2>/dev/null || skip "$PYTHON lacks packages"
 command -v openssl >/dev/null || skip "openssl is missing (Debian package openssl)"
 
 WORK=$(mktemp -d)
@@ -37,8 +37,12 @@ trap cleanup EXIT
 
 # The client's modules and those made of the service's definition, in one tree.
 make_client() {
-    cp -r "$sources/src/python/grpcio_tests/tests" "$WORK/tests"
-    mkdir -p "$WORK/src/proto/grpc/testing"
+    local tests=$sources/src/python/grpcio_tests/tests
+    mkdir -p "$WORK/src/proto/grpc/testing" "$WORK/tests/unit"
+    # The whole package loads the runner of their unit tests, which is not wanted.
+    touch "$WORK/tests/__init__.py" "$WORK/tests/unit/__init__.py"
+    cp -r "$tests/interop" "$WORK/tests/"
+    cp "$tests/unit/resources.py" "$WORK/tests/unit/"
     cp "$sources"/src/proto/grpc/testing/{empty,messages,test}.proto "$WORK/src/proto/grpc/testing/"
     (cd "$WORK" && "$PYTHON" -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. \
         src/proto/grpc/testing/{empty,messages,test}.proto)
@@ -52,6 +56,7 @@ make_pair() {
 
 # Starts the server with these arguments; sets `server` and `port`.
 start() {
+    : >"$WORK/server"
     "$bin" --listen 127.0.0.1:0 "$@" >"$WORK/server" &
     server=$!
     until port=$(sed -n 's/^listening on .*://p' "$WORK/server") && [[ $port ]]; do
