@@ -43,6 +43,7 @@ features_build() {
 # The server must do the same on the engine that steps in where io_uring is missing, and without the other's code.
 epoll_serves() {
     WINDLASS_TEST_ENGINE=epoll cargo test --quiet --test server
+    WINDLASS_TEST_ENGINE=epoll cargo test --quiet -p windlass-grpc --test calls
     cargo check --quiet -p windlass --no-default-features --features epoll,cli --all-targets
 }
 
@@ -62,8 +63,8 @@ dependencies_allowed() {
 }
 
 # The load generator judges the servers; it must itself be right.
-# tonic brings the gRPC mode; the other peers would only be compiled.
-peers_hold() { cargo test --quiet -p windlass-peers --no-default-features --features tonic; }
+# tonic and Windlass bring the gRPC mode; the other peers would only be compiled.
+peers_hold() { cargo test --quiet -p windlass-peers --no-default-features --features tonic,windlass-grpc; }
 
 step scripts_parse
 step cargo fmt --all --check

@@ -30,15 +30,6 @@ check_h2() {
     [[ $got == "$H2_BODY" ]] || { echo "nghttp gets: $got"; return 1; }
 }
 
-# Says whether the server at $TARGET speaks what a scenario needs. Asked of Windlass only, whose row is left out until
-# it does; a peer that does not is an error.
-speaks() {
-    case $1 in
-        h2-*) timeout 5 nghttp -nv "http://$TARGET/" 2>/dev/null | grep "recv SETTINGS" >/dev/null ;;
-        grpc-*) with_grpc 0.1 unary >/dev/null 2>&1 ;;
-    esac
-}
-
 # Makes the pair that the servers of grpc-* show: $WORK/cert.pem and $WORK/key.pem.
 make_pair() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 7 -subj /CN=localhost \

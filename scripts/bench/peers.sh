@@ -22,22 +22,21 @@ lacks() {
     case $1/$2 in
         nginx/post-4k | nginx/async-mix) return 0 ;; # NGINX itself has no echo and no route that waits
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
-        windlass*/grpc-*) ! takes_certificates ;;
-        windlass*/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
+        windlass*/grpc-* | windlass*/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
         tonic/* | */h2-* | */grpc-*) return 0 ;;
         *) return 1 ;;
     esac
 }
-
-takes_certificates() { "$BIN/windlass" serve --help | grep -e --tls-cert >/dev/null; }
 
 # Sets COMMAND to what serves the workload of a scenario on one thread at a port.
 command_of() {
     local listen=127.0.0.1:$2 tls=()
     [[ $3 != grpc-* ]] || tls=(--tls-cert "$WORK/cert.pem" --tls-key "$WORK/key.pem")
     case $1/$3 in
-        windlass/*) windlass_command io_uring "$listen" "${tls[@]}" ;;
-        windlass-epoll/*) windlass_command epoll "$listen" "${tls[@]}" ;;
+        windlass/grpc-*) COMMAND=("$BIN/peer-windlass-grpc" --engine io_uring --listen "$listen" "${tls[@]}") ;;
+        windlass-epoll/grpc-*) COMMAND=("$BIN/peer-windlass-grpc" --engine epoll --listen "$listen" "${tls[@]}") ;;
+        windlass/*) windlass_command io_uring "$listen" ;;
+        windlass-epoll/*) windlass_command epoll "$listen" ;;
         hyper/h2-* | axum/h2-*) COMMAND=("$BIN/peer-$1" --listen "$listen" --h2) ;;
         tonic/*) COMMAND=("$BIN/peer-tonic" --listen "$listen" "${tls[@]}") ;;
         nginx/*) nginx_config "$2" "$3" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
@@ -46,7 +45,7 @@ command_of() {
 }
 
 windlass_command() {
-    COMMAND=("$BIN/windlass" serve --engine "$1" --listen "$2" --shards 1 --cores "$SERVER_CORE" --workers 1 "${@:3}")
+    COMMAND=("$BIN/windlass" serve --engine "$1" --listen "$2" --shards 1 --cores "$SERVER_CORE" --workers 1)
 }
 
 version_of() {

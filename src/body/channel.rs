@@ -109,6 +109,25 @@ impl BodySender {
         wake(state, |s| s.consumer.take());
     }
 
+    /// Waits until the consumer is gone: for a producer that has nothing to send yet, and shall not go on in vain.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it loses nothing.
+    pub async fn abandoned(&mut self) {
+        poll_fn(|cx| self.poll_abandoned(cx)).await;
+    }
+
+    /// Polls for the end of the consumer. It and [`poll_ready`](Self::poll_ready) wake the task that polled last.
+    pub fn poll_abandoned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.shared.lock();
+        if state.abandoned {
+            return Poll::Ready(());
+        }
+        register(&mut state.producer, cx.waker());
+        Poll::Pending
+    }
+
     /// Says whether the consumer is gone.
     pub fn is_abandoned(&self) -> bool {
         self.shared.lock().abandoned
@@ -255,8 +274,9 @@ mod tests {
     #[test]
     fn dropped_body_gives_the_bytes_back() {
         let (mut sender, body) = Body::channel(4);
+        assert!(poll_once(sender.abandoned()).is_pending());
         drop(body);
-        assert!(sender.is_abandoned());
+        assert!(sender.is_abandoned() && poll_once(sender.abandoned()).is_ready());
         assert_eq!(poll_once(sender.send(Bytes::from_static(b"x"))), Poll::Ready(Err(Bytes::from_static(b"x"))));
     }
 

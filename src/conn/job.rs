@@ -1,7 +1,7 @@
 //! Async routes: a request as a job of the pool, its reply as a message to the connection's shard.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::Arc,
@@ -159,10 +159,14 @@ fn take_stream(outcome: &mut Outcome, window_bytes: usize) -> Option<(BodySender
     Some((sender, body))
 }
 
-/// Moves a body's pieces into a channel as its window allows.
+/// Moves a body's pieces into a channel as its window allows, until nobody wants them: a source may be silent for long.
 async fn pump(mut sender: BodySender, mut body: Body) {
     while sender.ready().await {
-        match body.frame().await {
+        let next = poll_fn(|cx| match sender.poll_abandoned(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => body.poll_frame(cx),
+        });
+        match next.await {
             Some(Ok(Frame::Data(data))) => sender.push(data),
             Some(Ok(Frame::Trailers(trailers))) => return sender.finish_with(trailers),
             Some(Err(error)) => return sender.fail(error),

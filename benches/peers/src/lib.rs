@@ -1,7 +1,7 @@
 //! The workload every peer serves, and what the bare servers share.
 //!
-//! Each peer is one small binary `peer-NAME --listen ADDR` that serves, on one thread (tonic instead the gRPC
-//! workload of [`echo`], also over TLS with `--tls-cert FILE --tls-key FILE`):
+//! Each peer is one small binary `peer-NAME --listen ADDR` that serves, on one thread (tonic and windlass-grpc instead
+//! the gRPC workload of [`echo`], also over TLS with `--tls-cert FILE --tls-key FILE`):
 //!
 //! | route | answer |
 //! |---|---|

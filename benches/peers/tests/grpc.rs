@@ -150,23 +150,26 @@ fn a_server_that_is_silent_is_noticed() {
     assert!(code == 2 && text.contains("timeout"), "{text}");
 }
 
-/// The tonic peer, ended with the test.
-struct Tonic(Child);
+const PEERS: [(&str, &str); 2] =
+    [("tonic", env!("CARGO_BIN_EXE_peer-tonic")), ("windlass", env!("CARGO_BIN_EXE_peer-windlass-grpc"))];
 
-impl Tonic {
+/// A peer, ended with the test.
+struct Peer(Child);
+
+impl Peer {
     /// Starts it on a port that was free a moment ago, and on another one if somebody was faster.
-    fn start(arguments: &[&str]) -> (Self, SocketAddr) {
+    fn start(program: &str, arguments: &[&str]) -> (Self, SocketAddr) {
         const ATTEMPTS: usize = 5;
-        (0..ATTEMPTS).find_map(|_| Self::try_start(arguments)).expect("peer-tonic ends before it accepts")
+        (0..ATTEMPTS).find_map(|_| Self::try_start(program, arguments)).expect("it ends before it accepts")
     }
 
-    fn try_start(arguments: &[&str]) -> Option<(Self, SocketAddr)> {
+    fn try_start(program: &str, arguments: &[&str]) -> Option<(Self, SocketAddr)> {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_peer-tonic"));
+        let mut command = Command::new(program);
         let mut peer = Self(command.args(["--listen", &address.to_string()]).args(arguments).spawn().unwrap());
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < deadline, "peer-tonic does not accept");
+            assert!(Instant::now() < deadline, "{program} does not accept");
             if peer.0.try_wait().unwrap().is_some() {
                 return None;
             }
@@ -176,7 +179,7 @@ impl Tonic {
     }
 }
 
-impl Drop for Tonic {
+impl Drop for Peer {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -184,16 +187,18 @@ impl Drop for Tonic {
 }
 
 #[test]
-fn tonic_serves_both_calls_plain() {
-    let (_peer, address) = Tonic::start(&[]);
-    for method in ["unary", "stream"] {
-        let (code, text) = load(address, &["--grpc", method, "--pipeline", "4"]);
-        assert_eq!(code, 0, "{text}");
+fn peers_serve_both_calls_plain() {
+    for (name, program) in PEERS {
+        let (_peer, address) = Peer::start(program, &[]);
+        for method in ["unary", "stream"] {
+            let (code, text) = load(address, &["--grpc", method, "--pipeline", "4"]);
+            assert_eq!(code, 0, "{name}: {text}");
+        }
     }
 }
 
 #[test]
-fn tonic_serves_both_calls_over_tls_to_who_trusts_it() {
+fn peers_serve_both_calls_over_tls_to_who_trusts_them() {
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     let pair = |name: &str| {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -202,12 +207,14 @@ fn tonic_serves_both_calls_over_tls_to_who_trusts_it() {
         fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         [certificate, key].map(|path| path.to_str().unwrap().to_owned())
     };
-    let ([certificate, key], [other, _]) = (pair("tonic"), pair("other"));
-    let (_peer, address) = Tonic::start(&["--tls-cert", &certificate, "--tls-key", &key]);
-    for method in ["unary", "stream"] {
-        let (code, text) = load(address, &["--grpc", method, "--tls-ca", &certificate]);
-        assert_eq!(code, 0, "{text}");
+    let ([certificate, key], [other, _]) = (pair("peer"), pair("other"));
+    for (name, program) in PEERS {
+        let (_peer, address) = Peer::start(program, &["--tls-cert", &certificate, "--tls-key", &key]);
+        for method in ["unary", "stream"] {
+            let (code, text) = load(address, &["--grpc", method, "--tls-ca", &certificate]);
+            assert_eq!(code, 0, "{name}: {text}");
+        }
+        assert_eq!(load(address, &["--grpc", "unary", "--tls-ca", &other]).0, 2, "{name}");
+        assert_eq!(load(address, &["--grpc", "unary"]).0, 2, "{name}");
     }
-    assert_eq!(load(address, &["--grpc", "unary", "--tls-ca", &other]).0, 2);
-    assert_eq!(load(address, &["--grpc", "unary"]).0, 2);
 }

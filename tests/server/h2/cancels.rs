@@ -1,16 +1,20 @@
 //! A stream that ends early takes its handler with it; the connection and the other streams go on.
 
 use std::{
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use http::Method;
 use tokio::sync::Semaphore;
-use windlass::{Body, PoolSettings, Request, Response, Router, Server, Timeouts, get, http, post};
+use windlass::{
+    Body, BoxError, Frame, PoolSettings, Request, Response, Router, Server, Source, Timeouts, get, http, post,
+};
 
 use super::{
     client::{Client, read, request},
@@ -37,12 +41,22 @@ impl Drop for Guard {
     }
 }
 
+/// A reply that has begun and says nothing more.
+struct Silent(#[allow(dead_code, reason = "it is dropped with this")] Guard);
+
+impl Source for Silent {
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
+        Poll::Pending
+    }
+}
+
 const LONG: Duration = Duration::from_secs(100);
 
 /// A server with handlers that never end, and how many of them live.
 fn server() -> (Server, Arc<AtomicUsize>) {
     let living = Arc::new(AtomicUsize::new(0));
     let (inline, queued, streams, reads) = (living.clone(), living.clone(), living.clone(), living.clone());
+    let silent = living.clone();
     let router = Router::new()
         .route(get("/inline", move |_: Request| {
             let guard = Guard::new(&inline);
@@ -89,6 +103,13 @@ fn server() -> (Server, Arc<AtomicUsize>) {
             .streamed()
             .run_async(),
         )
+        .route(
+            get("/silent", move |_: Request| {
+                let body = Body::source(Silent(Guard::new(&silent)));
+                async { Response::new().with_body(body) }
+            })
+            .run_async(),
+        )
         .route(get("/small", |_: Request| "small"));
     let mut pool = PoolSettings::default();
     pool.workers = Some(2);
@@ -105,7 +126,7 @@ fn begin(peer: &mut Peer, stream: u32, path: &str) {
     }
 }
 
-const ALL: [&str; 4] = ["/inline", "/async", "/stream", "/reads"];
+const ALL: [&str; 5] = ["/inline", "/async", "/stream", "/reads", "/silent"];
 
 #[test]
 fn a_reset_stream_cancels_its_handler_and_no_other() {
@@ -129,7 +150,7 @@ fn a_connection_that_dies_cancels_all_its_handlers() {
     let (server, living) = server();
     let mut peer = Peer::connect(&server);
     for stream in (1..81).step_by(2) {
-        begin(&mut peer, stream, ALL[stream as usize / 2 % 4]);
+        begin(&mut peer, stream, ALL[stream as usize / 2 % ALL.len()]);
     }
     eventually("all run", || living.load(Ordering::SeqCst) == 40);
     peer.reset_connection();

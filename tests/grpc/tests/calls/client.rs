@@ -1,0 +1,245 @@
+//! A gRPC client as small as it can be, over a library's HTTP/2, and the server it calls.
+
+use std::{env, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::{Buf, Bytes, BytesMut};
+use h2::{
+    RecvStream, SendStream,
+    client::{ResponseFuture, SendRequest},
+};
+use prost::Message;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+use windlass::{
+    EngineKind, Limits, Listen, PoolSettings, Server, Tls,
+    actors::Cores,
+    http::{HeaderMap, Request},
+};
+use windlass_grpc::{interop::TestService, wire};
+
+/// How long a test waits for what must happen; far beyond what it takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server with the service on it, and one client.
+pub(crate) struct Served {
+    pub(crate) service: TestService,
+    pub(crate) client: Client,
+    _server: Server,
+}
+
+/// Runs a test against a service whose calls run on the shards, then against one on the pool.
+pub(crate) fn on_either(test: impl AsyncFn(Served)) {
+    for on_the_pool in [false, true] {
+        run(async {
+            let service = TestService::default();
+            let server = start(&service, on_the_pool, None);
+            let client = Client::connect(server.tcp_address().unwrap()).await;
+            test(Served { service, client, _server: server }).await;
+        });
+    }
+}
+
+/// Runs a test over TLS.
+pub(crate) fn over_tls(test: impl AsyncFn(Served)) {
+    run(async {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let chain = made.cert.pem();
+        let pair = Tls::from_pem(chain.as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap();
+        let service = TestService::default();
+        let server = start(&service, false, Some(pair));
+        let client = Client::connect_tls(server.tcp_address().unwrap(), &chain).await;
+        test(Served { service, client, _server: server }).await;
+    });
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await }).expect("not in time");
+}
+
+fn start(service: &TestService, on_the_pool: bool, pair: Option<Tls>) -> Server {
+    let engine = env::var("WINDLASS_TEST_ENGINE").map_or(EngineKind::Auto, |name| name.parse().unwrap());
+    let router = if on_the_pool { service.router().run_async() } else { service.router() };
+    let mut limits = Limits::default();
+    // Far below a message, so that what is streamed is.
+    limits.body_window_bytes = 8 * 1024;
+    let mut pool = PoolSettings::default();
+    pool.workers = Some(2);
+    let builder = Server::builder().engine(engine).cores(Cores::Unpinned(2)).router(router).limits(limits).pool(pool);
+    let any: Listen = "127.0.0.1:0".parse().unwrap();
+    let builder = match pair {
+        Some(pair) => builder.listen_tls(any, pair),
+        None => builder.listen(any),
+    };
+    builder.start().unwrap()
+}
+
+/// Waits until so many streamed calls run.
+pub(crate) async fn until_running(service: &TestService, count: usize) {
+    while service.running() != count {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// One connection.
+pub(crate) struct Client(SendRequest<Bytes>);
+
+impl Client {
+    async fn connect(address: SocketAddr) -> Self {
+        Self::greet(socket(address).await).await
+    }
+
+    async fn connect_tls(address: SocketAddr, chain: &str) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let connector = TlsConnector::from(Arc::new(config));
+        let shaking = connector.connect("localhost".try_into().unwrap(), socket(address).await);
+        Self::greet(shaking.await.unwrap()).await
+    }
+
+    async fn greet(stream: impl AsyncRead + AsyncWrite + Unpin + 'static + Send) -> Self {
+        let (send, connection) = h2::client::handshake(stream).await.unwrap();
+        // Its end is seen by the calls on it.
+        tokio::spawn(async move { drop(connection.await) });
+        Self(send)
+    }
+
+    /// Begins a call of `grpc.testing.TestService`.
+    pub(crate) async fn call(&mut self, method: &str, metadata: &[(&str, &str)]) -> Calling {
+        self.call_path(&format!("/grpc.testing.TestService/{method}"), metadata).await
+    }
+
+    /// Begins a call; metadata may replace what every call says.
+    pub(crate) async fn call_path(&mut self, path: &str, metadata: &[(&str, &str)]) -> Calling {
+        let mut head = Request::post(format!("http://localhost{path}")).body(()).unwrap();
+        for (name, value) in [("content-type", "application/grpc+proto"), ("te", "trailers")].iter().chain(metadata) {
+            head.headers_mut().insert(name.parse::<windlass::http::HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        let mut ready = self.0.clone().ready().await.unwrap();
+        let (response, up) = ready.send_request(head, false).unwrap();
+        Calling { up, response: Some(response) }
+    }
+
+    /// Makes a whole call of one message.
+    pub(crate) async fn unary(&mut self, method: &str, metadata: &[(&str, &str)], message: &impl Message) -> Answer {
+        let mut calling = self.call(method, metadata).await;
+        calling.send(message);
+        calling.finish();
+        calling.answer().await
+    }
+}
+
+async fn socket(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// A call whose messages are sent one by one.
+pub(crate) struct Calling {
+    up: SendStream<Bytes>,
+    /// `None` once it has begun.
+    response: Option<ResponseFuture>,
+}
+
+impl Calling {
+    pub(crate) fn send(&mut self, message: &impl Message) {
+        let mut wire = BytesMut::new();
+        wire::push(message, &mut wire).unwrap();
+        self.send_raw(wire.freeze());
+    }
+
+    pub(crate) fn send_raw(&mut self, bytes: impl Into<Bytes>) {
+        self.up.send_data(bytes.into(), false).unwrap();
+    }
+
+    pub(crate) fn finish(&mut self) {
+        self.up.send_data(Bytes::new(), true).unwrap();
+    }
+
+    /// Gives the call up.
+    pub(crate) fn cancel(mut self) {
+        self.up.send_reset(h2::Reason::CANCEL);
+    }
+
+    /// Waits for the head of the reply.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        let (head, body) = self.response.take().expect("the reply has begun").await.unwrap().into_parts();
+        Answer { http_status: head.status.as_u16(), head: head.headers, body, buffer: BytesMut::new() }
+    }
+}
+
+/// A reply that has begun.
+pub(crate) struct Answer {
+    pub(crate) http_status: u16,
+    pub(crate) head: HeaderMap,
+    body: RecvStream,
+    buffer: BytesMut,
+}
+
+/// How a call ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) code: u32,
+    /// As it came, escaped.
+    pub(crate) message: String,
+    pub(crate) trailers: HeaderMap,
+}
+
+impl Answer {
+    /// Waits for the next message.
+    pub(crate) async fn next<M: Message + Default>(&mut self) -> Option<M> {
+        loop {
+            if let Some(length) = wire::length(&self.buffer).unwrap()
+                && self.buffer.len() >= wire::PREFIX_BYTES + length
+            {
+                self.buffer.advance(wire::PREFIX_BYTES);
+                return Some(M::decode(self.buffer.split_to(length)).unwrap());
+            }
+            let Some(data) = self.body.data().await else {
+                assert!(self.buffer.is_empty(), "the reply ends within a message");
+                return None;
+            };
+            let data = data.unwrap();
+            self.body.flow_control().release_capacity(data.len()).unwrap();
+            self.buffer.extend_from_slice(&data);
+        }
+    }
+
+    /// Waits for the only message and the end of the call.
+    pub(crate) async fn only<M: Message + Default>(mut self) -> (M, End) {
+        let message = self.next().await.expect("a message");
+        (message, self.end().await)
+    }
+
+    /// Waits for the end of the call, behind one message of any type.
+    pub(crate) async fn end_behind_a_message(self) -> End {
+        self.only::<windlass_grpc::messages::Empty>().await.1
+    }
+
+    /// Waits for the end of the call, behind the last message.
+    pub(crate) async fn end(mut self) -> End {
+        assert_eq!(self.http_status, 200, "{:?}", self.head);
+        assert_eq!(self.head["content-type"], "application/grpc");
+        assert_eq!(self.next::<windlass_grpc::messages::Empty>().await, None);
+        let trailers = match self.body.trailers().await.unwrap() {
+            Some(trailers) => trailers,
+            // All there is is its head.
+            None => self.head,
+        };
+        let text = |name: &str| trailers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        let code = text("grpc-status").expect("a status").parse().unwrap();
+        End { code, message: text("grpc-message").unwrap_or_default(), trailers }
+    }
+}
