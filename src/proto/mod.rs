@@ -5,7 +5,7 @@
 //! tests and fuzzers drive the same code that both engines drive.
 //!
 //! - [`h1`]: HTTP/1.1 and 1.0 requests in, responses out.
-//! - [`h2`]: what begins an HTTP/2 connection.
+//! - [`h2`]: what is looked at of HTTP/2 before its engine.
 //! - [`proxy`]: the PROXY protocol preamble, versions 1 and 2.
 //! - [`sse`]: server-sent events out.
 //! - `ws`: WebSocket, with its handshakes and compression (feature `ws`).
