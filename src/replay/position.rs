@@ -1,0 +1,147 @@
+//! Where an event stands: `<epoch>-<seq>`.
+
+use std::{error::Error, fmt, io, str::FromStr};
+
+use rustix::rand::{GetRandomFlags, getrandom};
+
+/// Names one life of a store's numbering: a random number made with the store and kept with it.
+///
+/// A position of another epoch was given out by another store, so it says nothing about this one's events. Shown as
+/// 16 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// Draws a new epoch from the kernel's random numbers.
+    ///
+    /// # Errors
+    ///
+    /// The kernel gives none, as before its pool is filled early in a boot.
+    pub fn random() -> io::Result<Self> {
+        let mut bytes = [0; 8];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            filled += getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
+        }
+        Ok(Self(u64::from_ne_bytes(bytes)))
+    }
+
+    /// Takes an epoch that was stored as bits.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Returns the epoch as bits, to be stored.
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Epoch({self})")
+    }
+}
+
+/// Where an event stands in its topic: the epoch of its store, and a number that rises by one from event to event.
+///
+/// The first event of a topic has the number 1; 0 stands before it. Shown, and sent as the id of an event, as
+/// `<epoch>-<seq>`: 16 lower-case hex digits, a dash, a decimal number without leading zeros.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Position {
+    epoch: Epoch,
+    seq: u64,
+}
+
+/// Digits of a shown epoch.
+const EPOCH_DIGITS: usize = 16;
+
+impl Position {
+    /// Bytes of the longest position there is. Longer text is refused unread.
+    pub const MAX_BYTES: usize = EPOCH_DIGITS + 1 + 20;
+
+    /// Makes a position of its parts.
+    pub const fn new(epoch: Epoch, seq: u64) -> Self {
+        Self { epoch, seq }
+    }
+
+    /// Reads a position, accepting only what [`Display`](fmt::Display) writes, so that a position has one spelling.
+    ///
+    /// # Errors
+    ///
+    /// The text is none: the peer made it up, or another server gave it out.
+    pub fn parse(text: &[u8]) -> Result<Self, PositionError> {
+        if text.len() > Self::MAX_BYTES {
+            return Err(PositionError);
+        }
+        let (epoch, rest) = text.split_at_checked(EPOCH_DIGITS).ok_or(PositionError)?;
+        let seq = rest.strip_prefix(b"-").ok_or(PositionError)?;
+        Ok(Self { epoch: Epoch(hex(epoch)?), seq: decimal(seq)? })
+    }
+
+    /// Returns the epoch of the store that gave the position out.
+    pub const fn epoch(self) -> Epoch {
+        self.epoch
+    }
+
+    /// Returns the number within the topic.
+    pub const fn seq(self) -> u64 {
+        self.seq
+    }
+}
+
+fn hex(digits: &[u8]) -> Result<u64, PositionError> {
+    digits.iter().try_fold(0, |value, digit| match digit {
+        b'0'..=b'9' => Ok(value << 4 | u64::from(digit - b'0')),
+        b'a'..=b'f' => Ok(value << 4 | u64::from(digit - b'a' + 10)),
+        _ => Err(PositionError),
+    })
+}
+
+fn decimal(digits: &[u8]) -> Result<u64, PositionError> {
+    if digits.is_empty() || (digits.len() > 1 && digits[0] == b'0') {
+        return Err(PositionError);
+    }
+    digits.iter().try_fold(0_u64, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0')).ok_or(PositionError)?;
+        value.checked_mul(10).and_then(|value| value.checked_add(digit)).ok_or(PositionError)
+    })
+}
+
+impl FromStr for Position {
+    type Err = PositionError;
+
+    fn from_str(text: &str) -> Result<Self, PositionError> {
+        Self::parse(text.as_bytes())
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.seq)
+    }
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Position({self})")
+    }
+}
+
+/// Says that a text is no position. The peer's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PositionError;
+
+impl fmt::Display for PositionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a position: expected 16 hex digits, a dash and a number")
+    }
+}
+
+impl Error for PositionError {}

@@ -1,0 +1,148 @@
+//! The memory store: the contract, and what it keeps.
+
+use std::{sync::Arc, time::Duration};
+
+use windlass::replay::{
+    Append, Durability, ErrorKind, Gap, MemoryStore, Position, ReplayStore, Reset, Retention, Since, Start,
+    StoreLimits,
+    conformance::{self, Fixture},
+};
+
+use crate::common::{Hand, append, held, page};
+
+fn retention(set: impl FnOnce(&mut Retention)) -> Retention {
+    let mut retention = Retention::default();
+    set(&mut retention);
+    retention
+}
+
+fn limits(set: impl FnOnce(&mut StoreLimits)) -> StoreLimits {
+    let mut limits = StoreLimits::default();
+    set(&mut limits);
+    limits
+}
+
+fn store(retention: Retention) -> MemoryStore {
+    MemoryStore::new(retention, StoreLimits::default()).unwrap()
+}
+
+struct Memory;
+
+impl Fixture for Memory {
+    fn fresh(&self) -> Arc<dyn ReplayStore> {
+        Arc::new(store(Retention::default()))
+    }
+
+    fn keeping(&self, events: usize) -> Option<Arc<dyn ReplayStore>> {
+        Some(Arc::new(store(retention(|kept| kept.events = events))))
+    }
+}
+
+#[test]
+fn conforms() {
+    conformance::check(&Memory).unwrap();
+}
+
+#[test]
+fn asynchronous_calls_answer_too() {
+    let store: Arc<dyn ReplayStore> = Memory.fresh();
+    let appended = pollster::block_on(store.append_async(Append::new("topic", "one"))).unwrap();
+    assert_eq!(appended.durability, Durability::None, "memory promises nothing");
+    let query = windlass::replay::Query::new("topic", Start::Earliest);
+    assert_eq!(pollster::block_on(store.since_async(query)).unwrap().events.len(), 1);
+}
+
+#[test]
+fn bytes_are_bounded_but_the_newest_stays() {
+    let store = store(retention(|kept| kept.bytes = 300));
+    for number in 0..10 {
+        append(&store, "topic", &format!("{number:036}"));
+    }
+    assert_eq!(held(&store, "topic").len(), 3, "100 bytes each");
+    append(&store, "topic", &"x".repeat(1000));
+    assert_eq!(held(&store, "topic").len(), 1);
+}
+
+#[test]
+fn old_events_go_also_while_nothing_is_published() {
+    let hand = Hand::new();
+    let kept = retention(|kept| kept.age = Some(Duration::from_secs(10)));
+    let store = MemoryStore::with_clock(kept, StoreLimits::default(), hand.clock()).unwrap();
+    let first = append(&store, "topic", "a");
+    hand.advance(Duration::from_secs(6));
+    let second = append(&store, "topic", "b");
+    assert_eq!(held(&store, "topic"), ["a", "b"]);
+    hand.advance(Duration::from_secs(5));
+    assert_eq!(held(&store, "topic"), ["b"]);
+    hand.advance(Duration::from_secs(6));
+    assert!(held(&store, "topic").is_empty());
+    let page = page(&store, "topic", Start::After(first));
+    assert_eq!(page.since, Since::Gap(Gap { from: second, to: second }));
+    assert!(!page.has_more());
+}
+
+#[test]
+fn all_topics_together_are_bounded() {
+    let store = store(retention(|kept| kept.total_bytes = 10_000));
+    let topics = ["a", "b", "c", "d"];
+    for _ in 0..100 {
+        for topic in topics {
+            append(&store, topic, &"x".repeat(36));
+        }
+    }
+    let total: u64 = store.topics().iter().map(|info| info.bytes).sum();
+    assert!((9_000..=10_000).contains(&total), "{total}");
+    assert!(topics.iter().all(|topic| !held(&store, topic).is_empty()), "one topic cannot drive another out");
+}
+
+#[test]
+fn an_empty_topic_makes_room_and_its_positions_do_not_come_back() {
+    let hand = Hand::new();
+    let kept = retention(|kept| kept.age = Some(Duration::from_secs(10)));
+    let store = MemoryStore::with_clock(kept, limits(|limits| limits.topics = 2), hand.clock()).unwrap();
+    let old: Vec<Position> = (0..5).map(|_| append(&store, "a", "old")).collect();
+    append(&store, "b", "b");
+    let error = store.append_blocking(Append::new("c", "c")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooManyTopics);
+
+    hand.advance(Duration::from_secs(11));
+    append(&store, "c", "c");
+    append(&store, "a", "new");
+    let page = page(&store, "a", Start::After(old[4]));
+    assert!(page.events.iter().all(|event| event.data == "new" && !old.contains(&event.position)), "{page:?}");
+    assert_eq!(page.events.len(), 1);
+}
+
+#[test]
+fn what_is_too_long_is_refused_by_name() {
+    let small = limits(|limits| (limits.topic_bytes, limits.name_bytes, limits.data_bytes) = (3, 3, 3));
+    let store = MemoryStore::new(Retention::default(), small).unwrap();
+    let refused = |append| {
+        let error = store.append_blocking(append).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        error.to_string()
+    };
+    let text = refused(Append::new("long", "abc"));
+    assert_eq!(text, "replay append: the topic's name has 4 bytes, at most 3 are taken");
+    assert!(refused(Append::new("abc", "long")).contains("the event has"));
+    assert!(refused(Append::new("abc", "abc").name("long")).contains("the event's name"));
+    assert!(store.topics().is_empty());
+    store.append_blocking(Append::new("abc", "abc").name("abc")).unwrap();
+}
+
+#[test]
+fn another_store_does_not_know_the_position() {
+    let (first, second) = (store(Retention::default()), store(Retention::default()));
+    let position = append(&first, "topic", "a");
+    append(&second, "topic", "b");
+    assert_eq!(page(&second, "topic", Start::After(position)).since, Since::Reset(Reset::UnknownEpoch));
+}
+
+#[test]
+fn a_panicking_completion_harms_nobody() {
+    let store = store(Retention::default());
+    let done = Box::new(|_| panic!("a completion panics, as it should in this test"));
+    assert!(store.append(Append::new("topic", "a"), done).is_ok());
+    append(&store, "topic", "b");
+    assert_eq!(held(&store, "topic"), ["a", "b"]);
+}
