@@ -37,12 +37,10 @@ trap cleanup EXIT
 
 # The client's modules and those made of the service's definition, in one tree.
 make_client() {
-    local tests=$sources/src/python/grpcio_tests/tests
-    mkdir -p "$WORK/src/proto/grpc/testing" "$WORK/tests/unit"
+    mkdir -p "$WORK/src/proto/grpc/testing" "$WORK/tests"
     # The whole package loads the runner of their unit tests, which is not wanted.
-    touch "$WORK/tests/__init__.py" "$WORK/tests/unit/__init__.py"
-    cp -r "$tests/interop" "$WORK/tests/"
-    cp "$tests/unit/resources.py" "$WORK/tests/unit/"
+    touch "$WORK/tests/__init__.py"
+    cp -r "$sources/src/python/grpcio_tests/tests/interop" "$WORK/tests/"
     cp "$sources"/src/proto/grpc/testing/{empty,messages,test}.proto "$WORK/src/proto/grpc/testing/"
     (cd "$WORK" && "$PYTHON" -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. \
         src/proto/grpc/testing/{empty,messages,test}.proto)
