@@ -115,6 +115,8 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
             Msg::Reply { id, seq, outcome } => self.reply(id, seq, outcome),
             Msg::Drain(told) => self.drain(told),
             Msg::Cut => {
+                // Its count must not depend on which message came first.
+                self.connections.start_drain();
                 self.engine.each(&mut self.connections, |connections, _, conn| connections.cut(conn));
             }
         }

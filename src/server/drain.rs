@@ -87,15 +87,15 @@ impl Server {
     fn drain_once(&self, grace: Duration) -> DrainReport {
         let began = Instant::now();
         self.metrics.set_ready(false);
-        if let Some(broker) = &self.broker {
-            broker.drain();
-        }
         let (told, tallies) = mpsc::channel();
         for inbox in &self.inboxes {
             // A shard that has ended has nothing to drain.
             let _ = inbox.send_blocking(Msg::Drain(told.clone()));
         }
         drop(told);
+        if let Some(broker) = &self.broker {
+            broker.drain();
+        }
         let mut report = DrainReport::default();
         let mut left = collect(&mut report, &tallies, self.inboxes.len(), began + grace.min(LONGEST_GRACE));
         if left > 0 {

@@ -43,11 +43,32 @@ fn running_jobs(server: &Server) -> u64 {
 
 /// Drains on another thread while `during` runs here; it begins once readiness has flipped.
 fn while_draining(server: &Server, grace: Option<Duration>, during: impl FnOnce()) -> DrainReport {
+    let address = address(server);
+    while_unready(server, grace, || {
+        eventually("every shard drains", || !listens(&address));
+        during();
+    })
+}
+
+/// Drains and runs `during` as soon as readiness has flipped, whatever the shards do.
+fn while_unready(server: &Server, grace: Option<Duration>, during: impl FnOnce()) -> DrainReport {
     thread::scope(|scope| {
         let drain = scope.spawn(|| server.drain(grace));
         eventually("readiness flips", || !server.is_ready());
         during();
         drain.join().unwrap()
+    })
+}
+
+/// Says whether a shard still has its listening socket, without making it accept anything.
+fn listens(address: &std::net::SocketAddr) -> bool {
+    /// The state LISTEN.
+    const LISTEN: &str = "0A";
+    let port = format!(":{:04X}", address.port());
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    sockets.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields.len() > 3 && fields[1].ends_with(&port) && fields[3] == LISTEN
     })
 }
 
@@ -171,7 +192,7 @@ fn connections_the_kernel_has_queued_are_served() {
     eventually("the only shard is held", || held.load(Ordering::SeqCst));
     let mut queued: Vec<_> = (0..40).map(|_| connect(&server)).collect();
     queued.iter_mut().for_each(|peer| peer.request("GET", "/inline"));
-    let report = while_draining(&server, None, || {
+    let report = while_unready(&server, None, || {
         gate.store(true, Ordering::SeqCst);
         assert_eq!(holder.reply().text(), "held");
         for peer in &mut queued {

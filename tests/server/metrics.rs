@@ -161,8 +161,9 @@ fn every_metric_of_the_catalog_shows_up() {
             drop(held);
         });
         let hooks = Hooks::default().on_end(|end| assert_ne!(end.path, "/fail", "expected by the test"));
-        let server =
-            builder(router).listen(windlass::Listen::Tcp(address)).timeouts(timeouts).pool(pool).hooks(hooks);
+        let broker = windlass::broker::Broker::new(Default::default()).unwrap();
+        let server = builder(router).listen(windlass::Listen::Tcp(address)).broker(&broker);
+        let server = server.timeouts(timeouts).pool(pool).hooks(hooks);
         server.start().unwrap()
     });
     let mut peers = [connect(&server), connect(&server), connect(&server)];
@@ -198,7 +199,7 @@ fn every_metric_of_the_catalog_shows_up() {
     assert_eq!(page.sum("windlass_async_promoted_connections_total"), 3.0);
     assert_eq!(page.value("windlass_ready", &[]), Some(1.0));
     assert_eq!(page.sum_where("windlass_engine_info", ("engine", &engine_name())), 1.0);
-    assert_eq!(page.sum("windlass_shard_guests"), 1.0, "the router actor");
+    assert_eq!(page.sum("windlass_shard_guests"), 3.0, "the router actor, and a relay on each shard");
     assert!(page.sum("windlass_shard_turns_total") > 10.0);
     assert!(page.sum("windlass_shard_lag_seconds") >= 0.02, "the hog held its shard 20 ms");
     assert_eq!(page.samples("windlass_shard_inbox_messages").len(), 2);
