@@ -11,7 +11,9 @@ use std::{
 
 use http::StatusCode;
 use prometheus::core::Collector as _;
-use windlass::{Hooks, PoolSettings, Request, Router, Server, Timeouts, get, http, post, static_route};
+use windlass::{
+    Hooks, PoolSettings, Request, Router, Server, Timeouts, broker::Broker, get, http, post, static_route,
+};
 
 use crate::common::{builder, connect, engine_name, eventually, start};
 use page::Page;
@@ -161,10 +163,9 @@ fn every_metric_of_the_catalog_shows_up() {
             drop(held);
         });
         let hooks = Hooks::default().on_end(|end| assert_ne!(end.path, "/fail", "expected by the test"));
-        let broker = windlass::broker::Broker::new(Default::default()).unwrap();
+        let broker = Broker::new(Default::default()).unwrap();
         let server = builder(router).listen(windlass::Listen::Tcp(address)).broker(&broker);
-        let server = server.timeouts(timeouts).pool(pool).hooks(hooks);
-        server.start().unwrap()
+        server.timeouts(timeouts).pool(pool).hooks(hooks).start().unwrap()
     });
     let mut peers = [connect(&server), connect(&server), connect(&server)];
     let stats = || server.pool().unwrap().stats().blocking;
@@ -195,8 +196,8 @@ fn every_metric_of_the_catalog_shows_up() {
         (job("blocking", "done"), job("blocking", "rejected"), job("async", "done")),
         (Some(2.0), Some(1.0), Some(1.0))
     );
-    assert_eq!(page.value("windlass_async_routes", &[]), Some(3.0));
-    assert_eq!(page.sum("windlass_async_promoted_connections_total"), 3.0);
+    let asynchronous = page.sum("windlass_async_promoted_connections_total");
+    assert_eq!((page.value("windlass_async_routes", &[]), asynchronous), (Some(3.0), 3.0));
     assert_eq!(page.value("windlass_ready", &[]), Some(1.0));
     assert_eq!(page.sum_where("windlass_engine_info", ("engine", &engine_name())), 1.0);
     assert_eq!(page.sum("windlass_shard_guests"), 3.0, "the router actor, and a relay on each shard");
