@@ -24,7 +24,8 @@ lacks() {
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
         windlass*/grpc-*) ! takes_certificates ;;
         windlass*/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
-        tonic/* | */h2-* | */grpc-*) return 0 ;;
+        windlass*/sse-* | axum/sse-*) return 1 ;;
+        tonic/* | */h2-* | */grpc-* | */sse-*) return 0 ;;
         *) return 1 ;;
     esac
 }
