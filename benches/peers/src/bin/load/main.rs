@@ -6,6 +6,8 @@
 //!
 //! With `--grpc` it calls the service of [`windlass_peers::echo`] over HTTP/2 instead, see [`grpc`].
 //!
+//! With `--sse` it subscribes to a topic and publishes on it, see [`sse`].
+//!
 //! Prints one `key=value` a line. Exit status: 0, 1 on any error or no request at all, 2 when it could not start.
 
 mod connection;
@@ -17,6 +19,7 @@ mod options;
 mod pacing;
 mod response;
 mod setup;
+mod sse;
 mod tally;
 mod template;
 
@@ -45,6 +48,9 @@ fn run(options: &Options) -> io::Result<Tally> {
     #[cfg(feature = "grpc")]
     if let Some(method) = options.grpc {
         return grpc::run(options, method);
+    }
+    if let Some(subscribers) = options.sse {
+        return sse::run(options, subscribers);
     }
     let templates = setup::templates(options).map_err(refused)?;
     let idle = setup::idle_connections(options, &templates).map_err(refused)?;

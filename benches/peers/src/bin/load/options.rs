@@ -52,9 +52,14 @@ pub(crate) struct Options {
     /// Seconds after which a missing response is an error
     #[arg(long, default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
+    /// Hold this many subscriptions to the topic `bench`, publish `--rate` events of 256 bytes a second and check that
+    /// each subscriber gets each of them once and in order; a request is a delivery, latency runs from the publishing
+    #[arg(long, value_name = "SUBSCRIBERS", requires = "rate", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(conflicts_with_all = ["connections", "pipeline", "path", "mix", "body_bytes", "churn", "idle"])]
+    pub(crate) sse: Option<u32>,
     /// Call `bench.Echo` over HTTP/2 instead, `--pipeline` calls in flight on each connection
     #[cfg(feature = "grpc")]
-    #[arg(long, value_name = "METHOD", conflicts_with_all = ["path", "mix", "body_bytes", "rate", "ramp", "churn", "idle", "pause"])]
+    #[arg(long, value_name = "METHOD", conflicts_with_all = ["path", "mix", "body_bytes", "rate", "ramp", "churn", "idle", "pause", "sse"])]
     pub(crate) grpc: Option<crate::grpc::Method>,
     /// Use TLS and trust this certificate (PEM); the server's must name `localhost`
     #[cfg(feature = "grpc")]

@@ -25,6 +25,24 @@ enum Framing {
     Chunked,
 }
 
+/// Parses the head of an answer that is a stream of server-sent events in chunks; `None` when it is not whole yet.
+///
+/// Returns the bytes it took.
+pub(crate) fn parse_stream_head(input: &[u8]) -> Result<Option<usize>, Fault> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut head = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(length) = head.parse(input).map_err(malformed)? else {
+        return Ok(None);
+    };
+    if head.code != Some(200) {
+        return Err(Fault::new(Kind::Status, format_args!("the subscription was answered {:?}", head.code)));
+    }
+    match read_headers(head.headers)? {
+        (Framing::Chunked, _) => Ok(Some(length)),
+        (Framing::Length(_), _) => Err(malformed("an endless stream has a Content-Length")),
+    }
+}
+
 /// Parses the response at the start of `input`; `None` when it is not whole yet.
 pub(crate) fn parse(input: &[u8]) -> Result<Option<Response<'_>>, Fault> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
@@ -70,23 +88,29 @@ fn read_headers(headers: &[httparse::Header<'_>]) -> Result<(Framing, bool), Fau
 fn join_chunks(input: &[u8]) -> Result<Option<(usize, Vec<u8>)>, Fault> {
     let (mut at, mut body) = (0, Vec::new());
     loop {
-        let Some(line) = input[at..].windows(2).position(|pair| pair == b"\r\n") else {
+        let Some((taken, chunk)) = parse_chunk(&input[at..])? else {
             return Ok(None);
         };
-        let size = hexadecimal(&input[at..at + line]).ok_or_else(|| malformed("a chunk size is no number"))?;
-        at += line + 2;
-        let Some(chunk) = input.get(at..at + size + 2) else {
-            return Ok(None);
-        };
-        let Some(chunk) = chunk.strip_suffix(b"\r\n") else {
-            return Err(malformed("a chunk does not end where its size says"));
-        };
-        at += size + 2;
+        at += taken;
         if chunk.is_empty() {
             return Ok(Some((at, body)));
         }
         body.extend_from_slice(chunk);
     }
+}
+
+/// Parses the chunk at the start of `input`: the bytes it took and its data; `None` when it is not whole yet.
+pub(crate) fn parse_chunk(input: &[u8]) -> Result<Option<(usize, &[u8])>, Fault> {
+    let Some(line) = input.windows(2).position(|pair| pair == b"\r\n") else {
+        return Ok(None);
+    };
+    let size = hexadecimal(&input[..line]).ok_or_else(|| malformed("a chunk size is no number"))?;
+    let start = line + 2;
+    let Some(chunk) = input.get(start..start + size + 2) else {
+        return Ok(None);
+    };
+    let data = chunk.strip_suffix(b"\r\n").ok_or_else(|| malformed("a chunk does not end where its size says"))?;
+    Ok(Some((start + size + 2, data)))
 }
 
 fn decimal(text: &[u8]) -> Option<usize> {

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Digits of the serial number at the start of a body.
-const SERIAL_DIGITS: usize = 16;
+pub(crate) const SERIAL_DIGITS: usize = 16;
 
 /// Bodies that are known before the server is asked.
 const KNOWN: [(&str, &str); 3] = [
@@ -118,7 +118,8 @@ fn connection(close: bool) -> &'static str {
     if close { "connection: close\r\n" } else { "" }
 }
 
-fn digits(serial: u64) -> [u8; SERIAL_DIGITS] {
+/// Writes a number in hexadecimal.
+pub(crate) fn digits(serial: u64) -> [u8; SERIAL_DIGITS] {
     std::array::from_fn(|index| {
         let shift = 4 * (SERIAL_DIGITS - 1 - index);
         b"0123456789abcdef"[(serial >> shift & 0xf) as usize]

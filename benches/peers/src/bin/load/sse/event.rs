@@ -1,0 +1,77 @@
+//! What an event carries: its number, the time it was sent at, and letters up to 256 bytes.
+
+use std::time::Duration;
+
+use crate::{
+    fault::{Fault, Kind},
+    template::{SERIAL_DIGITS, digits},
+};
+
+/// Size of an event's data.
+pub(crate) const EVENT_BYTES: usize = 256;
+
+/// Returns the data of an event.
+pub(crate) fn data(number: u64, sent: Duration) -> [u8; EVENT_BYTES] {
+    let mut data = std::array::from_fn(letter);
+    data[..SERIAL_DIGITS].copy_from_slice(&digits(number));
+    data[SERIAL_DIGITS..][..SERIAL_DIGITS].copy_from_slice(&digits(sent.as_nanos() as u64));
+    data
+}
+
+fn letter(index: usize) -> u8 {
+    b'a' + (index % 26) as u8
+}
+
+/// Reads one event of a stream, as its lines say it (WHATWG HTML §9.2.6): number and time, `None` for a comment.
+pub(crate) fn parse(event: &[u8]) -> Result<Option<(u64, Duration)>, Fault> {
+    let mut found = None;
+    for line in event.split(|byte| *byte == b'\n') {
+        if let Some(data) = line.strip_prefix(b"data:") {
+            let data = data.strip_prefix(b" ").unwrap_or(data);
+            if found.replace(read(data).ok_or_else(|| wrong(event))?).is_some() {
+                return Err(wrong(event));
+            }
+        } else if !(line.is_empty() || line.starts_with(b":") || line.starts_with(b"id:")) {
+            return Err(wrong(event));
+        }
+    }
+    Ok(found)
+}
+
+fn read(data: &[u8]) -> Option<(u64, Duration)> {
+    if data.len() != EVENT_BYTES {
+        return None;
+    }
+    let (number, rest) = data.split_at(SERIAL_DIGITS);
+    let (sent, rest) = rest.split_at(SERIAL_DIGITS);
+    let mut letters = rest.iter().zip(2 * SERIAL_DIGITS..);
+    letters.all(|(byte, index)| *byte == letter(index)).then_some(())?;
+    Some((hexadecimal(number)?, Duration::from_nanos(hexadecimal(sent)?)))
+}
+
+fn hexadecimal(text: &[u8]) -> Option<u64> {
+    u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
+}
+
+fn wrong(event: &[u8]) -> Fault {
+    let start = &event[..event.len().min(100)];
+    Fault::new(Kind::Body, format_args!("an event that nobody published: {}", start.escape_ascii()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_read_back_and_any_change_is_seen() {
+        let sent = Duration::from_nanos(0x1234_5678);
+        let whole = [b"id: 1-7\ndata: ".as_slice(), &data(7, sent)].concat();
+        assert_eq!(parse(&whole).unwrap(), Some((7, sent)));
+        assert!(parse(&whole[..whole.len() - 1]).is_err());
+        let mut changed = whole.clone();
+        changed[200] ^= 1;
+        assert!(parse(&changed).is_err());
+        assert!(parse(&[b"event: gap\n".as_slice(), &whole].concat()).is_err());
+        assert_eq!(parse(b": still here").unwrap(), None);
+    }
+}

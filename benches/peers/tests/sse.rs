@@ -1,0 +1,107 @@
+//! The fan-out mode of the load generator must notice what a bad broker does; each broker here is bad in one way.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+/// What goes to one of the subscribers in place of the event with this number; the other one gets every event.
+type Distort = fn(usize, &str) -> Vec<String>;
+type Subscribers = Arc<Mutex<Vec<TcpStream>>>;
+
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+fn broker(distort: Distort) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let subscribers = Subscribers::default();
+    // The threads end with the process.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, subscribers) = (stream.unwrap(), Arc::clone(&subscribers));
+            thread::spawn(move || converse(stream, &subscribers, distort));
+        }
+    });
+    address
+}
+
+fn converse(mut stream: TcpStream, subscribers: &Subscribers, distort: Distort) {
+    let (mut input, mut buffer, mut published) = (String::new(), [0; 4096], 0);
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        input.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
+        while let Some((head, rest)) = input.split_once("\r\n\r\n") {
+            if head.starts_with("GET") {
+                let _ = stream.write_all(HEAD.as_bytes());
+                subscribers.lock().unwrap().push(stream.try_clone().unwrap());
+                input = rest.to_owned();
+                continue;
+            }
+            assert!(head.contains("content-length: 256"), "{head}");
+            let Some((event, rest)) = rest.split_at_checked(256) else { break };
+            let _ = stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n");
+            deliver(&subscribers.lock().unwrap(), distort(published, event), event);
+            published += 1;
+            input = rest.to_owned();
+        }
+    }
+}
+
+fn deliver(subscribers: &[TcpStream], distorted: Vec<String>, event: &str) {
+    let [first, second] = subscribers else { panic!("{} subscribers", subscribers.len()) };
+    send(first, event);
+    distorted.iter().for_each(|event| send(second, event));
+}
+
+fn send(mut stream: &TcpStream, event: &str) {
+    let event = format!("id: 1\ndata: {event}\n\n");
+    // A client that has gone away is its own affair.
+    let _ = stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
+}
+
+fn load(distort: Distort) -> (i32, String) {
+    let target = broker(distort).to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
+    command.args(["--target", &target, "--sse", "2", "--rate", "100", "--duration", "0.2", "--timeout", "0.5"]);
+    let output = command.output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[test]
+fn a_faithful_broker_passes_and_every_delivery_is_counted() {
+    let (code, text) = load(|_, event| vec![event.to_owned()]);
+    assert_eq!(code, 0, "{text}");
+    let value = |key| text.lines().find_map(|line| line.strip_prefix(key)).unwrap().parse::<u64>().unwrap();
+    assert_eq!(value("errors="), 0, "{text}");
+    assert_eq!(value("connection_min="), value("connection_max="), "{text}");
+    assert_eq!(value("requests="), 2 * value("connection_min="), "{text}");
+    assert!(value("requests=") >= 20, "{text}");
+}
+
+#[test]
+fn a_dropped_event_is_an_error() {
+    let (code, text) = load(|number, event| if number == 3 { vec![] } else { vec![event.to_owned()] });
+    assert!(code == 1 && text.contains("errors_body=1") && text.contains("event 4 where 3 must come"), "{text}");
+}
+
+#[test]
+fn events_that_never_come_are_errors() {
+    let (code, text) = load(|number, event| if number >= 3 { vec![] } else { vec![event.to_owned()] });
+    assert!(code == 1 && text.contains("errors_timeout="), "{text}");
+}
+
+#[test]
+fn an_event_that_comes_twice_is_an_error() {
+    let (code, text) = load(|number, event| vec![event.to_owned(); if number == 3 { 2 } else { 1 }]);
+    assert!(code == 1 && text.contains("errors_body=1") && text.contains("event 3 where 4 must come"), "{text}");
+}
+
+#[test]
+fn a_changed_byte_is_an_error() {
+    let (code, text) =
+        load(|number, event| vec![if number == 3 { event.replace('z', "y") } else { event.to_owned() }]);
+    assert!(code == 1 && text.contains("an event that nobody published"), "{text}");
+}
