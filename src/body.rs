@@ -44,6 +44,18 @@ pub trait Source: Send {
     fn len_bytes(&self) -> Option<u64> {
         None
     }
+
+    /// Says whether the connection's shard may poll it, wherever its handler ran. Default: no, it is polled where the
+    /// handler ran, which may be a place with a runtime that it needs.
+    fn travels(&self) -> bool {
+        false
+    }
+
+    /// Says whether the body has no end of its own, so that a peer that sends FIN has gone and waits for nothing.
+    /// Default: no, what a half-closed peer asked for is still answered.
+    fn ends_with_peer(&self) -> bool {
+        false
+    }
 }
 
 /// The content of a request or a response.
@@ -231,10 +243,15 @@ impl Body {
         }
     }
 
+    /// Says whether a peer that sends FIN does not wait for the rest.
+    pub(crate) fn ends_with_peer(&self) -> bool {
+        matches!(&self.0, Kind::Source(source) if source.ends_with_peer())
+    }
+
     /// Says whether the body has to be polled where its handler ran.
     pub(crate) fn is_source(&self) -> bool {
         match &self.0 {
-            Kind::Source(_) => true,
+            Kind::Source(source) => !source.travels(),
             Kind::Trailed(trailed) => trailed.content().is_source(),
             Kind::Empty | Kind::Full(_) | Kind::Channel(_) => false,
         }

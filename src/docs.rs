@@ -9,6 +9,9 @@ pub mod configuration {}
 #[doc = include_str!("docs/http2.md")]
 pub mod http2 {}
 
+#[doc = include_str!("docs/topics.md")]
+pub mod topics {}
+
 #[doc = include_str!("docs/tls.md")]
 pub mod tls {}
 

@@ -27,6 +27,7 @@
     allow(dead_code, reason = "without an engine nothing drives the connections")
 )]
 mod body;
+pub mod broker;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -53,6 +54,7 @@ mod table;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod topics;
 
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
 pub use handler::{Handler, Middleware, Next};
@@ -71,4 +73,5 @@ pub use server::{Builder, DrainReport, EngineKind, Operations, PoolSettings, Ser
 pub use table::RouteError;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
+pub use topics::{TopicAccess, routes as topic_routes};
 pub use windlass_actors as actors;

@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use windlass_actors::{Pool, System};
+use windlass_actors::{Pool, System, fanout::TopicStats};
 
 pub(crate) use cells::{Causes, Counter, DispatchKind, ShardCells, TlsProtocol, TlsVersion, Wire};
 pub(crate) use families::{Family, UNMATCHED};
@@ -58,6 +58,14 @@ pub(crate) struct Metrics {
     pub(crate) causes: Causes,
     /// Reloads of each pair of certificate and key, by result.
     tls_reloads: OnceLock<Vec<Arc<Causes>>>,
+    topics: OnceLock<Box<dyn Fn() -> TopicTotals + Send + Sync>>,
+}
+
+/// The figures of a broker's topics: how many they are, and their sum.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TopicTotals {
+    pub(crate) topics: usize,
+    pub(crate) sum: TopicStats,
 }
 
 impl Metrics {
@@ -74,6 +82,7 @@ impl Metrics {
             inbox_depth: OnceLock::new(),
             causes: Causes::default(),
             tls_reloads: OnceLock::new(),
+            topics: OnceLock::new(),
         })
     }
 
@@ -132,6 +141,15 @@ impl Metrics {
 
     pub(crate) fn set_inbox_depth(&self, depth: impl Fn(usize) -> usize + Send + Sync + 'static) {
         let _ = self.inbox_depth.set(Box::new(depth));
+    }
+
+    pub(crate) fn set_topics(&self, totals: impl Fn() -> TopicTotals + Send + Sync + 'static) {
+        let _ = self.topics.set(Box::new(totals));
+    }
+
+    /// Returns the topics' figures; none without a broker.
+    pub(crate) fn topics(&self) -> Option<TopicTotals> {
+        self.topics.get().map(|totals| totals())
     }
 
     /// Returns how many messages wait for a shard.

@@ -15,6 +15,7 @@ use std::{
 use windlass_actors::{Addr, Cores, Local, Place, Pool, ShardSender, SpawnOptions, System};
 
 use crate::{
+    broker::Broker,
     conn::{self, Common, Env, Msg},
     hooks::Hooks,
     limits::{Limits, Timeouts},
@@ -61,6 +62,7 @@ pub struct Builder {
     metrics: bool,
     operations: Operations,
     engine: EngineKind,
+    broker: Option<Broker>,
     http2: bool,
 }
 
@@ -79,6 +81,7 @@ impl Builder {
             metrics: true,
             operations: Operations::default(),
             engine: EngineKind::default(),
+            broker: None,
             http2: true,
         }
     }
@@ -172,6 +175,12 @@ impl Builder {
         Self { operations, ..self }
     }
 
+    /// Gives a broker the shards to work on. A broker works with the first server it is given to that starts.
+    #[must_use]
+    pub fn broker(self, broker: &Broker) -> Self {
+        Self { broker: Some(broker.clone()), ..self }
+    }
+
     /// Binds, starts the shards and accepts.
     ///
     /// Returns when every shard is ready. Takes no signal handlers.
@@ -221,6 +230,11 @@ impl Builder {
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
+        if let Some(broker) = &self.broker {
+            broker.start(&system).map_err(|error| StartError::Router(error.to_string()))?;
+            let totals = broker.clone();
+            metrics.set_topics(move || totals.totals());
+        }
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
         Ok(Server {
@@ -232,6 +246,7 @@ impl Builder {
             bound: Mutex::new(bound),
             grace,
             drained: Mutex::default(),
+            broker: self.broker,
             #[cfg(feature = "tls")]
             pairs,
         })
@@ -279,6 +294,7 @@ pub struct Server {
     bound: Mutex<Vec<Bound>>,
     grace: std::time::Duration,
     drained: Mutex<Option<DrainReport>>,
+    broker: Option<Broker>,
     /// Each pair of certificate and key in use, once.
     #[cfg(feature = "tls")]
     pairs: Vec<crate::tls::Tls>,

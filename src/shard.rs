@@ -1,6 +1,6 @@
 //! One shard of a server: an engine, its connections, and what they are told from outside.
 
-use std::{io, sync::mpsc, time::Instant};
+use std::{collections::VecDeque, io, sync::mpsc, time::Instant};
 
 use windlass_actors::{Driver, Local, Wait};
 
@@ -12,18 +12,30 @@ use crate::{
 /// Timers looked at in one turn at most, so that a thousand that are due together do not hold the shard.
 const TIMERS_PER_TURN: usize = 256;
 
+/// Woken connections looked at in one turn at most.
+const WOKEN_PER_TURN: usize = 64;
+
 /// The driver of one shard.
 pub(crate) struct Shard<E> {
     engine: E,
     connections: Connections,
     local: Local,
+    /// Connections woken and not looked at yet, in the order of their wakes.
+    woken: VecDeque<ConnId>,
     drained: Option<mpsc::Sender<(usize, Tally)>>,
     stopping: bool,
 }
 
 impl<E: Engine<Connections>> Shard<E> {
     pub(crate) fn new(engine: E, env: Env, local: Local) -> Self {
-        Self { engine, connections: Connections::new(env), local, drained: None, stopping: false }
+        Self {
+            engine,
+            connections: Connections::new(env),
+            local,
+            woken: VecDeque::new(),
+            drained: None,
+            stopping: false,
+        }
     }
 
     fn reply(&mut self, id: ConnId, seq: u32, outcome: Outcome) {
@@ -41,6 +53,14 @@ impl<E: Engine<Connections>> Shard<E> {
     fn take_local_replies(&mut self) {
         for (id, seq, outcome) in self.connections.local_replies() {
             self.reply(id, seq, outcome);
+        }
+    }
+
+    /// Looks at connections that were woken, a slice of them: an event that wakes ten thousand must not hold the shard.
+    fn look_at_woken(&mut self) {
+        for _ in 0..WOKEN_PER_TURN {
+            let Some(id) = self.woken.pop_front() else { return };
+            self.engine.visit(&mut self.connections, id, |connections, conn| connections.woken(conn));
         }
     }
 
@@ -75,6 +95,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
 
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         self.take_local_replies();
+        self.look_at_woken();
         self.engine.turn(&mut self.connections, wait)?;
         self.take_handshakes();
         self.look_at_timers();
@@ -100,12 +121,14 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
     }
 
     fn woken(&mut self, token: u64) {
-        let id = ConnId::from_token(token);
-        self.engine.visit(&mut self.connections, id, |connections, conn| connections.woken(conn));
+        self.woken.push_back(ConnId::from_token(token));
     }
 
     fn pending(&self) -> bool {
-        self.engine.pending() || self.connections.has_local_replies() || self.connections.has_waiting_handshakes()
+        self.engine.pending()
+            || !self.woken.is_empty()
+            || self.connections.has_local_replies()
+            || self.connections.has_waiting_handshakes()
     }
 
     fn deadline(&self) -> Option<Instant> {

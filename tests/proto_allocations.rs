@@ -83,3 +83,45 @@ fn a_refused_request_allocates_nothing() {
     let refused = b"GET / HTTP/1.1\r\nHost : a\r\n\r\n";
     assert_eq!(allocations(|| assert!(parse(refused, &mut search, &limits, &mut head).is_err())), 0);
 }
+
+#[cfg(feature = "ws")]
+#[test]
+fn an_echo_allocates_nothing_once_warm_compressed_or_not() {
+    use windlass::proto::ws::{
+        Event, Limits, Outgoing, Role, Scratch, Session,
+        deflate::{Context, Direction, Params, Settings},
+        frame::{Header, Opcode},
+    };
+    let direction = Direction { context: Context::Fresh, window_bits: 15 };
+    let params = Params { server: direction, client: direction };
+    let frame = |opcode, rsv1, payload: &[u8]| {
+        let mut wire = Vec::new();
+        Header { rsv1, key: Some([1, 2, 3, 4]), ..Header::new(opcode, payload.len()) }
+            .append_frame(&mut wire, payload);
+        wire
+    };
+    let input = [
+        frame(Opcode::Text, false, &[b'a'; 5000]),
+        frame(Opcode::Ping, false, b"here?"),
+        frame(Opcode::Text, true, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]),
+    ]
+    .concat();
+    let mut session = Session::new(Role::Server, Limits::default()).with_deflate(params, &Settings::default());
+    let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+    let mut serve = || {
+        out.clear();
+        let mut rest = &input[..];
+        while let Some(event) = session.receive(&mut rest, &mut scratch).unwrap() {
+            if let Event::Text(text) = event {
+                let text = std::mem::take(text);
+                session.send(&mut out, Outgoing::Text(&text), &mut scratch).unwrap();
+                scratch.give_back(text.into_bytes());
+            } else {
+                session.reply(&mut out);
+            }
+        }
+        assert!(out.ends_with(b"\x81\x05Hello") && out.len() < 100);
+    };
+    (0..3).for_each(|_| serve());
+    assert_eq!(allocations(|| (0..100).for_each(|_| serve())), 0);
+}

@@ -76,7 +76,8 @@ impl<M: Send + 'static> Addr<M> {
     }
 }
 
-fn instant_after(timeout: Duration) -> Instant {
+/// Returns the instant `timeout` from now, or one that never comes.
+pub(crate) fn instant_after(timeout: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(timeout).unwrap_or(now + FOR_EVER)
 }

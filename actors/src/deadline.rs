@@ -16,8 +16,20 @@ use tokio::{runtime::Handle, time::Sleep};
 
 use crate::{local::Local, remote::Remote, timers::TimerKey};
 
-/// Ends at an instant. Unlike a shard's `Sleep` it is `Send`: which clock serves it is decided when it is polled.
-pub(crate) struct Deadline {
+/// Ends at an instant. Unlike a shard's [`Sleep`](crate::Sleep) it is `Send`: which clock serves it is decided when it
+/// is polled.
+///
+/// On a shard that shard's timers serve it, in a tokio runtime tokio's, anywhere else those of a shard of the system it
+/// came from.
+///
+/// # Panics
+///
+/// Polled in a tokio runtime whose timers are not enabled.
+///
+/// # Cancel safety
+///
+/// Dropping it takes its timer away.
+pub struct Deadline {
     at: Instant,
     /// Serves when neither a shard nor tokio is at hand.
     shard: Arc<Remote>,
@@ -50,6 +62,12 @@ impl Deadline {
                 None => return waker.wake_by_ref(),
             }
         };
+    }
+}
+
+impl std::fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deadline").field("at", &self.at).finish_non_exhaustive()
     }
 }
 

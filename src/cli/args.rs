@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::topics::TopicFlags;
 use crate::server::EngineKind;
 
 /// An actor-model HTTP server for Linux. Without a command it serves.
@@ -19,7 +20,7 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Serve until a signal: TERM or INT drains, a second one ends at once
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Tell what this system allows and refuses, and how to mend it; exit status 1 if something must be
     Doctor,
     /// Read a configuration file as 'serve' would, and tell what is wrong with it
@@ -74,6 +75,8 @@ pub(super) struct Serve {
     /// Serve nothing but metrics and health
     #[arg(long)]
     pub(super) no_demo: bool,
+    #[command(flatten)]
+    pub(super) topics: TopicFlags,
     /// Add /demo/block?ms=N and /demo/burn?ms=N, which hold a thread of the pool
     #[arg(long, hide = true)]
     pub(super) demo_blocking: bool,

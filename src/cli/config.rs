@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{
     args::{self, Serve},
     secure::{self, PairFiles},
+    topics::TopicConfig,
 };
 use crate::{
     actors::Cores,
@@ -48,6 +49,7 @@ pub(super) struct Config {
     pub(super) limits: Limits,
     pub(super) timeouts: Timeouts,
     pub(super) pool: PoolSettings,
+    pub(super) topics: TopicConfig,
 }
 
 /// One `[[listener]]`.
@@ -119,6 +121,7 @@ impl Config {
         }
         config.access_log |= args.access_log;
         config.demo_blocking = args.demo_blocking;
+        config.topics = config.topics.resolve(&args.topics);
         if args.no_demo {
             config.demo = Some(false);
         }
@@ -130,7 +133,10 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), String> {
         self.limits.check()?;
         self.pool.check()?;
-        secure::check(&self.entrances()?)?;
+        let entrances = self.entrances()?;
+        secure::check(&entrances)?;
+        let listens: Vec<_> = entrances.into_iter().map(|entrance| entrance.listen).collect();
+        self.topics.check(&listens)?;
         self.cores()?;
         self.trusted_proxies().map(|_| ())
     }

@@ -26,6 +26,7 @@ fn routes(demo: Group, blocking: bool) -> Group {
     let plaintext = Response::typed(HeaderValue::from_static("text/plain"), "Hello, World!");
     let demo = demo
         .route(static_route("/plaintext", plaintext))
+        .route(static_route("/sse", Response::html(include_str!("demo/sse.html"))))
         .route(get("/json", |_: Request| Response::json_text(r#"{"message":"Hello, World!"}"#)))
         .route(get("/items", items))
         .route(get("/hello/{name}", hello))

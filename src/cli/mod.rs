@@ -10,6 +10,7 @@ mod dev_cert;
 mod logs;
 mod secure;
 mod serve;
+mod topics;
 
 use std::process::ExitCode;
 

@@ -7,10 +7,12 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::{config::Config, demo, logs, secure};
+use super::{config::Config, demo, logs, secure, topics::Served};
 use crate::{
+    broker::Broker,
     router::Router,
     server::{Operations, Server},
+    topics,
 };
 
 /// Serves until a signal. The error is what to tell the user.
@@ -19,7 +21,9 @@ pub(super) fn run(config: Config) -> Result<(), String> {
     raise_file_limit();
     // Before the shards start, so that their threads inherit the handlers and no signal is lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("cannot catch signals: {e}"))?;
-    let server = Arc::new(start(&config)?);
+    let topics = config.topics.broker()?;
+    let broker = topics.as_ref().map(|topics| &topics.broker);
+    let server = Arc::new(start(&config, broker)?);
     for address in server.addresses() {
         tracing::info!(%address, shards = server.system().shards(), "serving");
     }
@@ -29,12 +33,16 @@ pub(super) fn run(config: Config) -> Result<(), String> {
     // Not within the macro: what the drain logs itself would confuse the filters of this event.
     let report = server.drain(None);
     tracing::info!("{report}");
-    Ok(())
+    topics.map_or(Ok(()), Served::close)
 }
 
-fn start(config: &Config) -> Result<Server, String> {
+fn start(config: &Config, broker: Option<&Broker>) -> Result<Server, String> {
     let router = Router::new();
     let router = if config.demo() { demo::add(router, config.demo_blocking) } else { router };
+    let router = match broker {
+        Some(broker) => topics::routes(router, broker, config.topics.access()?),
+        None => router,
+    };
     let mut builder = Server::builder()
         .router(router)
         .limits(config.limits.clone())
@@ -46,6 +54,9 @@ fn start(config: &Config) -> Result<Server, String> {
         .trusted_proxies(config.trusted_proxies()?)
         .listen_options(config.listen_options())
         .operations(Operations::usual());
+    if let Some(broker) = broker {
+        builder = builder.broker(broker);
+    }
     if config.access_log {
         builder = builder.hooks(logs::access_hooks());
     }

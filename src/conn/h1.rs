@@ -98,6 +98,7 @@ impl Protocol for H1 {
     fn ended(&mut self, env: &mut Env, io: &mut Io) {
         self.ended = true;
         self.pump(env, io);
+        self.end_endless(env, io);
     }
 
     fn replied(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {

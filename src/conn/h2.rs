@@ -95,10 +95,11 @@ impl Protocol for H2 {
 
     fn ended(&mut self, env: &mut Env, io: &mut Io) {
         self.ended = true;
-        // Bodies that are not complete never will be, and no window opens any more.
+        // Bodies that are not complete never will be, no window opens any more, and replies without an end of their own
+        // have nobody to go to.
         let ids = self.streams.keys().copied().collect::<Vec<_>>();
         for id in ids {
-            if self.streams.get(&id).is_some_and(|stream| stream.incoming.is_some()) {
+            if self.streams.get(&id).is_some_and(|stream| stream.incoming.is_some() || stream.ends_with_peer()) {
                 self.lose(env, io, id);
             }
         }

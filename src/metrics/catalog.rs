@@ -62,6 +62,17 @@ catalog! {
     SHARD_LAG GAUGE "windlass_shard_lag_seconds" ["shard"] "Longest time a turn held the shard since the start.";
     SHARD_INBOX GAUGE "windlass_shard_inbox_messages" ["shard"] "Messages waiting in the shard's inbox.";
     SHARD_GUESTS GAUGE "windlass_shard_guests" ["shard"] "Futures the shard hosts: actors and pending inline handlers.";
+    TOPICS GAUGE "windlass_topics" [] "Topics the broker knows.";
+    TOPIC_SUBSCRIBERS GAUGE "windlass_topic_subscribers" [] "Subscribers of all topics.";
+    TOPIC_PUBLISHED COUNTER "windlass_topic_events_total" [] "Events published.";
+    TOPIC_DELIVERED COUNTER "windlass_topic_deliveries_total" [] "Events that subscribers' mailboxes took.";
+    TOPIC_OVERFLOWS COUNTER "windlass_topic_overflows_total" ["policy"]
+        "Full mailboxes by what followed: an event dropped, a subscriber removed or closed.";
+    TOPIC_MISSED COUNTER "windlass_topic_missed_total" []
+        "Events that a shard with too many waiting did not take, for all its subscribers.";
+    TOPIC_LAGGING GAUGE "windlass_topic_lagging_subscribers" [] "Subscribers with more than one event waiting.";
+    TOPIC_LAG_EVENTS GAUGE "windlass_topic_lag_events" [] "The longest mailbox of any topic, events.";
+    TOPIC_LAG GAUGE "windlass_topic_lag_seconds" [] "Age of the oldest event that waits in a mailbox.";
     ENGINE GAUGE "windlass_engine_info" ["engine", "reason"] "Which engine runs and why; always 1.";
     READY GAUGE "windlass_ready" [] "1 while the server takes new work.";
 }

@@ -9,7 +9,7 @@ use prometheus::{
 };
 
 use super::{
-    Metrics,
+    Metrics, TopicTotals,
     catalog::{self, Metric},
     cells::{Causes, Counter, DispatchKind, ShardCells, Wire},
     families::{BOUNDS_MICROS, CLASSES, Family, RouteCells},
@@ -66,6 +66,7 @@ fn collect(metrics: &Metrics) -> Vec<MetricFamily> {
     causes(&mut page, metrics);
     tls(&mut page, metrics);
     pool(&mut page, metrics);
+    topics(&mut page, metrics);
     shards(&mut page, metrics);
     page.into_families()
 }
@@ -187,6 +188,21 @@ fn pool(page: &mut Page, metrics: &Metrics) {
             page.add(&catalog::POOL_JOBS, &[lane, outcome], count as f64);
         }
     }
+}
+
+fn topics(page: &mut Page, metrics: &Metrics) {
+    let Some(TopicTotals { topics, sum }) = metrics.topics() else { return };
+    page.add(&catalog::TOPICS, &[], topics as f64);
+    page.add(&catalog::TOPIC_SUBSCRIBERS, &[], sum.subscribers as f64);
+    page.add(&catalog::TOPIC_PUBLISHED, &[], sum.published as f64);
+    page.add(&catalog::TOPIC_DELIVERED, &[], sum.delivered as f64);
+    page.add(&catalog::TOPIC_OVERFLOWS, &["drop"], sum.dropped as f64);
+    page.add(&catalog::TOPIC_OVERFLOWS, &["remove"], sum.removed as f64);
+    page.add(&catalog::TOPIC_OVERFLOWS, &["close"], sum.closed as f64);
+    page.add(&catalog::TOPIC_MISSED, &[], sum.missed as f64);
+    page.add(&catalog::TOPIC_LAGGING, &[], sum.lagging as f64);
+    page.add(&catalog::TOPIC_LAG_EVENTS, &[], sum.lag_events as f64);
+    page.add(&catalog::TOPIC_LAG, &[], sum.lag_age.as_secs_f64());
 }
 
 fn shards(page: &mut Page, metrics: &Metrics) {

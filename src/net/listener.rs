@@ -34,11 +34,14 @@ pub struct ListenOptions {
     pub v6_only: Option<bool>,
     /// Send small segments at once (TCP_NODELAY); accepted sockets inherit it. True: responses leave as one batch.
     pub no_delay: bool,
+    /// Bytes the kernel holds of what a slow peer has not taken (SO_SNDBUF; it doubles this). `None`: it decides, up to
+    /// some megabytes for each.
+    pub send_buffer: Option<usize>,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 4096, v6_only: None, no_delay: true }
+        Self { backlog: 4096, v6_only: None, no_delay: true, send_buffer: None }
     }
 }
 
@@ -137,6 +140,9 @@ fn tcp_socket(address: SocketAddr, options: &ListenOptions) -> Result<Socket, Fa
     // Connections of the server before, still in TIME_WAIT, do not keep the port.
     socket.set_reuse_address(true).map_err(at("SO_REUSEADDR"))?;
     socket.set_tcp_nodelay(options.no_delay).map_err(at("TCP_NODELAY"))?;
+    if let Some(bytes) = options.send_buffer {
+        socket.set_send_buffer_size(bytes).map_err(at("SO_SNDBUF"))?;
+    }
     if let (SocketAddr::V6(_), Some(v6_only)) = (address, options.v6_only) {
         socket.set_only_v6(v6_only).map_err(at("IPV6_V6ONLY"))?;
     }
@@ -222,10 +228,10 @@ impl BindError {
         let Failure { step, cause } = failure;
         let (diagnosis, advice) = diagnose(listen, &cause);
         let tries = if attempts > 1 { format!(", tried {attempts} times") } else { String::new() };
-        let ListenOptions { backlog, v6_only, no_delay } = options;
+        let ListenOptions { backlog, v6_only, no_delay, send_buffer } = options;
         let message = format!(
             "cannot listen on {listen}: {step} failed: {cause}{tries}{diagnosis}; {advice} \
-             (backlog {backlog}, v6_only {v6_only:?}, no_delay {no_delay}, {})",
+             (backlog {backlog}, v6_only {v6_only:?}, no_delay {no_delay}, send_buffer {send_buffer:?}, {})",
             descriptors()
         );
         Self { message, cause }

@@ -7,7 +7,12 @@
 //! - [`h1`]: HTTP/1.1 and 1.0 requests in, responses out.
 //! - [`h2`]: what begins an HTTP/2 connection.
 //! - [`proxy`]: the PROXY protocol preamble, versions 1 and 2.
+//! - [`sse`]: server-sent events out.
+//! - `ws`: WebSocket, with its handshakes and compression (feature `ws`).
 
 pub mod h1;
 pub mod h2;
 pub mod proxy;
+pub mod sse;
+#[cfg(feature = "ws")]
+pub mod ws;

@@ -87,6 +87,9 @@ impl Server {
     fn drain_once(&self, grace: Duration) -> DrainReport {
         let began = Instant::now();
         self.metrics.set_ready(false);
+        if let Some(broker) = &self.broker {
+            broker.drain();
+        }
         let (told, tallies) = mpsc::channel();
         for inbox in &self.inboxes {
             // A shard that has ended has nothing to drain.

@@ -161,6 +161,14 @@ fn help_and_version_go_to_standard_output() {
             "--grace",
             "--access-log",
             "--no-demo",
+            "--data",
+            "--durability",
+            "--policy",
+            "--mailbox-events",
+            "--publish-token",
+            "--subscribe-token",
+            "--cors-origin",
+            "--no-topics",
         ] {
             assert!(text.contains(flag), "{flag} in {arguments:?}: {text}");
             assert!(include_str!("../../README.md").contains(&format!("| `{flag}")), "README lacks {flag}");

@@ -10,3 +10,5 @@ mod refused;
 mod secure;
 mod serving;
 mod signals;
+#[cfg(feature = "durable")]
+mod topics;

@@ -28,9 +28,16 @@ fn the_demo_routes_answer_as_documented() {
     assert!(head.contains("content-type: text/x\r\n"), "{head}");
     assert_eq!(client.post("/demo/upload", "", &"x".repeat(100_000)).2, "{\"bytes\":100000}");
     let page = client.get("/").2;
-    for link in
-        ["/demo/plaintext", "/demo/json", "/demo/items", "/demo/work?ms=500", "/metrics", "/healthz", "/readyz"]
-    {
+    for link in [
+        "/demo/plaintext",
+        "/demo/json",
+        "/demo/items",
+        "/demo/sse",
+        "/demo/work?ms=500",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+    ] {
         assert!(page.contains(&format!("href=\"{link}\"")), "{link}");
         assert_eq!(client.get(link).0, 200, "{link}");
     }

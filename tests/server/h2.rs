@@ -3,7 +3,7 @@
 mod attacks;
 mod bodies;
 mod cancels;
-mod client;
+pub(crate) mod client;
 mod crosstalk;
 mod detection;
 mod endings;

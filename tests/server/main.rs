@@ -23,3 +23,4 @@ mod routes;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
+mod topics;

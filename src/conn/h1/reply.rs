@@ -135,6 +135,15 @@ impl H1 {
         }
     }
 
+    /// Ends the connection if its peer has gone and a reply without an end of its own is on its way.
+    pub(super) fn end_endless(&mut self, env: &mut Env, io: &mut Io) {
+        if let Some(State::Streaming(streaming)) = self.slots.front().map(|slot| &slot.state)
+            && streaming.body.ends_with_peer()
+        {
+            self.abandon(env, io, streaming.framing, "peer");
+        }
+    }
+
     /// Gives up every reply that is owed and cancels what still runs for it.
     pub(super) fn close_slots(&mut self, env: &mut Env, io: &mut Io) {
         while let Some(slot) = self.slots.pop() {

@@ -45,6 +45,13 @@ pub(super) struct Streaming {
     wait: Wait,
 }
 
+impl Streaming {
+    /// Says whether the body has no end of its own, so that it ends with the peer.
+    pub(super) fn ends_with_peer(&self) -> bool {
+        self.body.ends_with_peer()
+    }
+}
+
 /// What comes behind a piece.
 enum End {
     Unknown,

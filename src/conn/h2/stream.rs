@@ -58,6 +58,11 @@ impl Stream {
         Box::new(Self { id, incoming, state, waker: None, alarm: None })
     }
 
+    /// Says whether its reply has no end of its own, so that it ends with the peer.
+    pub(super) fn ends_with_peer(&self) -> bool {
+        matches!(&self.state, State::Streaming(_, streaming) if streaming.ends_with_peer())
+    }
+
     /// Returns when the first of its timers is due, and which.
     pub(super) fn due(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
         let body = self.incoming.as_ref().and_then(|incoming| incoming.deadline(timeouts));

@@ -77,7 +77,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Walks them in the order they came in, names as the peer spelt them.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone + use<'a> {
         let bytes = self.bytes;
         self.fields.iter().map(move |field| (field.name.of(bytes), field.value.of(bytes)))
     }

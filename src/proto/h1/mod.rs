@@ -27,7 +27,7 @@ mod scan;
 mod search;
 mod strict;
 mod target;
-mod tokens;
+pub(super) mod tokens;
 
 pub use body::{Body, Step};
 pub use chunk::is_forbidden_trailer;

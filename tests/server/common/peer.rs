@@ -159,6 +159,15 @@ impl Peer {
         }
     }
 
+    /// Reads this many bytes.
+    #[track_caller]
+    pub(crate) fn exactly(&mut self, bytes: usize) -> Vec<u8> {
+        while self.received.len() < bytes {
+            assert!(self.read() > 0, "the server closed after {} of {bytes} bytes", self.received.len());
+        }
+        self.received.drain(..bytes).collect()
+    }
+
     /// Reads this many bytes and throws them away.
     #[track_caller]
     pub(crate) fn until_count(&mut self, bytes: usize) {

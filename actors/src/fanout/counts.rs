@@ -1,0 +1,133 @@
+//! A topic's figures, written by relays once a pass.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// What became of one event on one shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pass {
+    pub(super) taken: usize,
+    pub(super) dropped: usize,
+    pub(super) removed: usize,
+    pub(super) closed: usize,
+    /// The longest queue afterwards, events.
+    pub(super) longest: usize,
+    /// When the oldest event that waits was published.
+    pub(super) oldest: Option<Instant>,
+}
+
+/// The figures of one topic.
+#[derive(Debug)]
+pub(super) struct Counts {
+    pub(super) since: Instant,
+    pub(super) published: AtomicU64,
+    delivered: AtomicU64,
+    dropped: AtomicU64,
+    removed: AtomicU64,
+    closed: AtomicU64,
+    pub(super) missed: AtomicU64,
+    /// Subscribers with more than one event waiting.
+    pub(super) lagging: AtomicUsize,
+    longest: AtomicUsize,
+    /// When the oldest waiting event was published, microseconds after `since`.
+    oldest: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            published: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            removed: AtomicU64::new(0),
+            closed: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+            lagging: AtomicUsize::new(0),
+            longest: AtomicUsize::new(0),
+            oldest: AtomicU64::new(0),
+        }
+    }
+
+    /// Adds what one pass did.
+    pub(super) fn add(&self, pass: &Pass) {
+        for (count, more) in [
+            (&self.delivered, pass.taken),
+            (&self.dropped, pass.dropped),
+            (&self.removed, pass.removed),
+            (&self.closed, pass.closed),
+        ] {
+            if more > 0 {
+                count.fetch_add(more as u64, Relaxed);
+            }
+        }
+        self.longest.store(pass.longest, Relaxed);
+        if let Some(oldest) = pass.oldest {
+            let at = oldest.saturating_duration_since(self.since).as_micros();
+            self.oldest.store(u64::try_from(at).unwrap_or(u64::MAX), Relaxed);
+        }
+    }
+
+    pub(super) fn stats(&self, subscribers: usize, last_seq: u64) -> TopicStats {
+        let lags = self.lagging.load(Relaxed) > 0;
+        let oldest = self.since + Duration::from_micros(self.oldest.load(Relaxed));
+        TopicStats {
+            subscribers,
+            last_seq,
+            published: self.published.load(Relaxed),
+            delivered: self.delivered.load(Relaxed),
+            dropped: self.dropped.load(Relaxed),
+            removed: self.removed.load(Relaxed),
+            closed: self.closed.load(Relaxed),
+            missed: self.missed.load(Relaxed),
+            lagging: self.lagging.load(Relaxed),
+            lag_events: if lags { self.longest.load(Relaxed) } else { 0 },
+            lag_age: if lags { oldest.elapsed() } else { Duration::ZERO },
+        }
+    }
+}
+
+impl std::ops::AddAssign for TopicStats {
+    /// Adds another topic's figures; of lags the larger stays, and so of the numbers.
+    fn add_assign(&mut self, other: Self) {
+        self.subscribers += other.subscribers;
+        self.last_seq = self.last_seq.max(other.last_seq);
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.dropped += other.dropped;
+        self.removed += other.removed;
+        self.closed += other.closed;
+        self.missed += other.missed;
+        self.lagging += other.lagging;
+        self.lag_events = self.lag_events.max(other.lag_events);
+        self.lag_age = self.lag_age.max(other.lag_age);
+    }
+}
+
+/// What a topic did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicStats {
+    /// Subscribers registered now.
+    pub subscribers: usize,
+    /// The number of the last event; 0 before the first.
+    pub last_seq: u64,
+    /// Events published.
+    pub published: u64,
+    /// Deliveries: events that subscribers' queues took.
+    pub delivered: u64,
+    /// Deliveries lost to a full queue under [`Overflow::Drop`](super::Overflow::Drop).
+    pub dropped: u64,
+    /// Subscribers unregistered because their queue was full.
+    pub removed: u64,
+    /// Subscribers closed because their queue was full.
+    pub closed: u64,
+    /// Events that a shard's full relay did not take, for all its subscribers.
+    pub missed: u64,
+    /// Subscribers that have more than one event waiting now.
+    pub lagging: usize,
+    /// The longest queue after the last event, events; 0 when nobody lags.
+    pub lag_events: usize,
+    /// How long ago the event was published that was the oldest waiting one then; zero when nobody lags.
+    pub lag_age: Duration,
+}

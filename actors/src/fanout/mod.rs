@@ -1,0 +1,99 @@
+//! Fan-out: one event to very many subscribers, none of which can delay another.
+//!
+//! ```text
+//!  publish ─► Topic (assigns the number) ─► Relay of each shard that has subscribers ─► Queue ─► Subscription
+//!  any thread  one lock, held for the        an actor: one message an event             one a     whoever
+//!              numbering and the sends       and shard                                  subscriber  polls it
+//! ```
+//!
+//! A [`Topic`] numbers its events and hands each to the relays of the shards that have subscribers, in order. A
+//! relay appends it to the queues of its shard's subscribers and wakes those that wait. What a subscriber does with
+//! an event (send it to a peer, handle it) happens later, in its own turn: publishing touches nobody's state.
+//!
+//! Every queue is bounded in events and bytes. What happens to an event that finds one full is the subscriber's
+//! [`Overflow`]; each way is counted, and a subscriber that lost events is told which before the next one. A shard
+//! whose relay is full misses the event as a whole: its subscribers are treated as if their queues had been full.
+
+mod counts;
+mod event;
+mod queue;
+mod relay;
+mod subscription;
+mod ticket;
+mod topic;
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use crate::{
+    address::Addr,
+    deadline::Deadline,
+    error::SpawnError,
+    supervisor::{Restart, SpawnOptions},
+    system::{Place, System},
+};
+
+pub use counts::TopicStats;
+pub use event::{Event, Payload};
+pub use queue::{Bounds, Missed, Overflow};
+pub use subscription::{Delivery, SubscribeError, Subscription};
+pub use ticket::{Delivered, Ticket};
+pub use topic::Topic;
+
+use relay::{Relay, RelayMsg};
+
+/// Events and changes of subscriptions that may wait for one shard's relay.
+const RELAY_MAILBOX: usize = 4096;
+
+/// The relays of a system, one on each shard: what topics are made on. Clones are cheap.
+pub struct Fanout<P: Payload> {
+    relays: Arc<[Addr<RelayMsg<P>>]>,
+}
+
+impl<P: Payload> Fanout<P> {
+    /// Starts a relay on each shard. They end with the system.
+    ///
+    /// # Errors
+    ///
+    /// The system is stopping, or a shard takes no actors at the moment.
+    pub fn start(system: &System) -> Result<Self, SpawnError> {
+        Self::with_mailbox(system, RELAY_MAILBOX)
+    }
+
+    /// Like [`start`](Self::start), with room for `mailbox` events and changes in each relay.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn with_mailbox(system: &System, mailbox: usize) -> Result<Self, SpawnError> {
+        let options = SpawnOptions { mailbox, restart: Restart::Always, ..SpawnOptions::named("relay") };
+        let relay = |shard| system.spawn(Place::Shard(shard), options.clone(), Relay::new);
+        let relays = (0..system.shards()).map(relay).collect::<Result<Arc<[_]>, _>>()?;
+        Ok(Self { relays })
+    }
+
+    /// Makes a future that ends at `at`, wherever it is polled.
+    ///
+    /// # Panics
+    ///
+    /// Never: a system has a shard at least.
+    pub fn deadline(&self, at: Instant) -> Deadline {
+        Deadline::new(at, Arc::clone(&self.relays[0].0.shard))
+    }
+
+    /// Makes a topic whose subscribers have such queues unless they ask for others.
+    pub fn topic(&self, bounds: Bounds, overflow: Overflow) -> Topic<P> {
+        Topic::new(Arc::clone(&self.relays), bounds, overflow)
+    }
+}
+
+impl<P: Payload> Clone for Fanout<P> {
+    fn clone(&self) -> Self {
+        Self { relays: Arc::clone(&self.relays) }
+    }
+}
+
+impl<P: Payload> fmt::Debug for Fanout<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fanout").field("shards", &self.relays.len()).finish()
+    }
+}

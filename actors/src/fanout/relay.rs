@@ -1,0 +1,164 @@
+//! The actor that hands a shard's subscribers their events.
+
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+};
+
+use super::{
+    counts::Pass,
+    event::{Event, Payload},
+    queue::{Missed, Outcome, Queue},
+    topic::Core,
+};
+use crate::{
+    actor::{Actor, Flow},
+    context::Context,
+};
+
+/// Queues filled before others on the shard get their turn.
+const QUEUES_IN_A_ROW: usize = 1024;
+
+/// What a relay is told.
+pub(super) enum RelayMsg<P: Payload> {
+    /// A subscriber of this shard.
+    Join(Arc<Queue<P>>),
+    /// It is gone.
+    Leave(Arc<Queue<P>>),
+    /// An event for the subscribers here, and what the relay had no room for before it.
+    Publish { topic: Arc<Core<P>>, event: Arc<Event<P>>, missed: Option<Missed> },
+    /// The topic ended.
+    Close(Arc<Core<P>>),
+}
+
+/// The subscribers of one shard, by topic.
+pub(super) struct Relay<P: Payload> {
+    topics: HashMap<u64, Vec<Arc<Queue<P>>>>,
+}
+
+impl<P: Payload> Relay<P> {
+    pub(super) fn new() -> Self {
+        Self { topics: HashMap::new() }
+    }
+
+    fn join(&mut self, queue: Arc<Queue<P>>) {
+        let members = self.topics.entry(queue.topic.id).or_default();
+        queue.place.store(members.len(), Relaxed);
+        members.push(queue);
+    }
+
+    fn leave(&mut self, queue: &Arc<Queue<P>>) {
+        let Some(members) = self.topics.get_mut(&queue.topic.id) else { return };
+        let place = queue.place.load(Relaxed);
+        if members.get(place).is_some_and(|member| Arc::ptr_eq(member, queue)) {
+            remove(members, place);
+        }
+        if members.is_empty() {
+            self.topics.remove(&queue.topic.id);
+        }
+    }
+
+    async fn publish(&mut self, shard: usize, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
+        let mut pass = Pass::default();
+        if let Some(members) = self.topics.get_mut(&topic.id) {
+            let weight = event.payload.weight();
+            let mut at = 0;
+            while at < members.len() {
+                let end = (at + QUEUES_IN_A_ROW).min(members.len());
+                while at < end.min(members.len()) {
+                    let queue = &members[at];
+                    let late = missed.map(|missed| queue.miss(missed));
+                    let outcome = queue.push(event, weight);
+                    pass.note(late.filter(|late| *late != Outcome::Gone).unwrap_or(outcome), outcome, queue);
+                    match outcome {
+                        Outcome::Taken(_) | Outcome::Dropped(_) => at += 1,
+                        Outcome::Removed | Outcome::Closed | Outcome::Gone => {
+                            topic.unregister(shard, queue);
+                            remove(members, at);
+                        }
+                    }
+                }
+                if at < members.len() {
+                    yield_now().await;
+                }
+            }
+        }
+        topic.counts.add(&pass);
+        event.gather.add(&pass);
+    }
+
+    fn close(&mut self, shard: usize, topic: &Core<P>) {
+        for queue in self.topics.remove(&topic.id).unwrap_or_default() {
+            topic.unregister(shard, &queue);
+            queue.close();
+        }
+    }
+}
+
+impl Pass {
+    /// Counts what became of an event, and of those the shard missed before it, at one queue.
+    fn note<P: Payload>(&mut self, late: Outcome, outcome: Outcome, queue: &Queue<P>) {
+        match (late, outcome) {
+            (Outcome::Removed, _) | (_, Outcome::Removed) => self.removed += 1,
+            (Outcome::Closed, _) | (_, Outcome::Closed) => self.closed += 1,
+            (_, Outcome::Dropped(waiting)) => {
+                self.dropped += 1;
+                self.note_lag(waiting, queue);
+            }
+            (_, Outcome::Taken(waiting)) => {
+                self.taken += 1;
+                self.note_lag(waiting, queue);
+            }
+            (_, Outcome::Gone) => {}
+        }
+    }
+}
+
+impl Pass {
+    fn note_lag<P: Payload>(&mut self, waiting: usize, queue: &Queue<P>) {
+        if waiting > 1 && waiting > self.longest {
+            self.longest = waiting;
+            self.oldest = self.oldest.into_iter().chain(queue.oldest()).min();
+        }
+    }
+}
+
+impl<P: Payload> Actor for Relay<P> {
+    type Msg = RelayMsg<P>;
+
+    async fn handle(&mut self, message: RelayMsg<P>, cx: &mut Context<RelayMsg<P>>) -> Flow {
+        match message {
+            RelayMsg::Join(queue) => self.join(queue),
+            RelayMsg::Leave(queue) => self.leave(&queue),
+            RelayMsg::Publish { topic, event, missed } => {
+                self.publish(cx.shard(), &topic, &event, missed).await;
+            }
+            RelayMsg::Close(topic) => self.close(cx.shard(), &topic),
+        }
+        Flow::Continue
+    }
+}
+
+/// Removes a member; the last one takes its place.
+fn remove<P: Payload>(members: &mut Vec<Arc<Queue<P>>>, at: usize) {
+    let queue = members.swap_remove(at);
+    queue.place.store(usize::MAX, Relaxed);
+    if let Some(moved) = members.get(at) {
+        moved.place.store(at, Relaxed);
+    }
+}
+
+/// Lets others on the shard run.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

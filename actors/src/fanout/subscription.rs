@@ -1,0 +1,104 @@
+//! The subscriber's side.
+
+use std::{
+    error::Error,
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{
+    event::{Event, Payload},
+    queue::{Missed, Queue},
+};
+
+/// What a subscriber is given.
+#[derive(Debug)]
+pub enum Delivery<P> {
+    /// An event.
+    Event(Arc<Event<P>>),
+    /// Events it did not get; the next one is behind them.
+    Gap(Missed),
+    /// It was unregistered because its queue was full. Nothing more comes; said again whenever it is asked.
+    Removed,
+    /// It, or the topic, was closed. Nothing more comes; said again whenever it is asked.
+    Closed,
+}
+
+/// Why nobody can subscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The topic was closed.
+    Closed,
+    /// The shard has as many events to hand out as it can hold; try again soon.
+    Busy,
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the topic is closed",
+            Self::Busy => "the shard is busy handing out events; try again soon",
+        })
+    }
+}
+
+impl Error for SubscribeError {}
+
+/// A place among a topic's subscribers, given up when dropped.
+///
+/// It belongs to the shard it was made on: that one's relay fills its queue. It may be polled anywhere.
+pub struct Subscription<P: Payload> {
+    queue: Arc<Queue<P>>,
+    shard: usize,
+    start: u64,
+}
+
+impl<P: Payload> Subscription<P> {
+    pub(super) fn new(queue: Arc<Queue<P>>, shard: usize, start: u64) -> Self {
+        Self { queue, shard, start }
+    }
+
+    /// Returns the number of the last event before this subscription: those after it are delivered.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Waits for what is next.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Delivery<P> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Polls for what is next.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery<P>> {
+        self.queue.poll(cx)
+    }
+
+    /// Goes over to live events, for a subscription made by [`Topic::subscribe_behind`](super::Topic::subscribe_behind)
+    /// whose owner has read the history up to event `read`. The next delivery is the one after it.
+    ///
+    /// False when more came meanwhile than the queue holds: the history has it by now, so read on from `read` and
+    /// call this again.
+    pub fn caught_up(&mut self, read: u64) -> bool {
+        self.queue.caught_up(read)
+    }
+}
+
+impl<P: Payload> Drop for Subscription<P> {
+    fn drop(&mut self) {
+        self.queue.leave();
+        self.queue.topic.left(self.shard, &self.queue);
+    }
+}
+
+impl<P: Payload> fmt::Debug for Subscription<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("start", &self.start).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,239 @@
+//! A topic: numbers its events and sends them to the shards that have subscribers.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use super::{
+    counts::{Counts, TopicStats},
+    event::{Event, Payload},
+    queue::{Bounds, Missed, Overflow, Queue},
+    relay::RelayMsg,
+    subscription::{SubscribeError, Subscription},
+    ticket::{Gather, Ticket},
+};
+use crate::{address::Addr, local::Local};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// What a topic knows of one shard.
+#[derive(Clone, Copy, Default)]
+struct Shard {
+    subscribers: usize,
+    /// Events its relay had no room for.
+    missed: Option<Missed>,
+}
+
+struct State {
+    /// The number of the last event.
+    seq: u64,
+    shards: Box<[Shard]>,
+    closed: bool,
+}
+
+/// What the handles of one topic share.
+pub(super) struct Core<P: Payload> {
+    pub(super) id: u64,
+    relays: Arc<[Addr<RelayMsg<P>>]>,
+    /// Held for a numbering and one send to each shard that has subscribers, so that every shard sees the events in
+    /// the order of their numbers.
+    state: Mutex<State>,
+    bounds: Bounds,
+    overflow: Overflow,
+    pub(super) counts: Counts,
+}
+
+impl<P: Payload> Core<P> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a subscriber off the books, once.
+    pub(super) fn unregister(&self, shard: usize, queue: &Queue<P>) {
+        if queue.unregister() {
+            self.lock().shards[shard].subscribers -= 1;
+        }
+    }
+
+    /// Notes that a subscriber is gone. A relay too full to be told finds it gone with the next event.
+    pub(super) fn left(&self, shard: usize, queue: &Arc<Queue<P>>) {
+        self.unregister(shard, queue);
+        let _ = self.relays[shard].try_tell(RelayMsg::Leave(Arc::clone(queue)));
+    }
+}
+
+/// A named stream of events is up to its owner; this is what stands behind the name. Clones are one topic.
+pub struct Topic<P: Payload>(Arc<Core<P>>);
+
+impl<P: Payload> Topic<P> {
+    pub(super) fn new(relays: Arc<[Addr<RelayMsg<P>>]>, bounds: Bounds, overflow: Overflow) -> Self {
+        let shards = vec![Shard::default(); relays.len()].into();
+        Self(Arc::new(Core {
+            id: NEXT_ID.fetch_add(1, Relaxed),
+            relays,
+            state: Mutex::new(State { seq: 0, shards, closed: false }),
+            bounds,
+            overflow,
+            counts: Counts::new(),
+        }))
+    }
+
+    /// Publishes what `make` returns for the event's number. Never waits for a subscriber.
+    ///
+    /// `make` runs under the topic's lock: it should do no more than write the number down.
+    ///
+    /// # Errors
+    ///
+    /// The topic was closed.
+    pub fn publish(&self, make: impl FnOnce(u64) -> P) -> Result<Ticket<P>, SubscribeError> {
+        let mut state = self.0.lock();
+        let seq = state.seq + 1;
+        self.send(&mut state, seq, make(seq))
+    }
+
+    /// Publishes an event that has its number from elsewhere, such as a store. Numbers must rise.
+    ///
+    /// # Errors
+    ///
+    /// The topic was closed.
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, when the number does not rise.
+    pub fn publish_as(&self, seq: u64, payload: P) -> Result<Ticket<P>, SubscribeError> {
+        let mut state = self.0.lock();
+        debug_assert!(seq > state.seq, "event {seq} after {}", state.seq);
+        self.send(&mut state, seq, payload)
+    }
+
+    /// Sets the number of the last event of a topic that goes on from a store. Never sets it back.
+    pub fn resume_after(&self, seq: u64) {
+        let mut state = self.0.lock();
+        state.seq = state.seq.max(seq);
+    }
+
+    fn send(&self, state: &mut State, seq: u64, payload: P) -> Result<Ticket<P>, SubscribeError> {
+        if state.closed {
+            return Err(SubscribeError::Closed);
+        }
+        state.seq = seq;
+        let with_subscribers = state.shards.iter().filter(|shard| shard.subscribers > 0).count();
+        let gather = Gather::of(with_subscribers);
+        let event = Arc::new(Event { seq, published: Instant::now(), payload, gather });
+        let mut subscribers = 0;
+        let mut clock = None;
+        for (shard, relay) in state.shards.iter_mut().zip(self.0.relays.iter()) {
+            if shard.subscribers == 0 {
+                shard.missed = None;
+                continue;
+            }
+            subscribers += shard.subscribers;
+            clock.get_or_insert_with(|| Arc::clone(&relay.0.shard));
+            let missed = shard.missed.take();
+            let message = RelayMsg::Publish { topic: Arc::clone(&self.0), event: Arc::clone(&event), missed };
+            if relay.try_tell(message).is_err() {
+                let this = Missed { from: seq, to: seq };
+                shard.missed = Some(missed.map_or(this, |missed| missed.extend(this)));
+                self.0.counts.missed.fetch_add(1, Relaxed);
+                event.gather.full();
+            }
+        }
+        self.0.counts.published.fetch_add(1, Relaxed);
+        Ok(Ticket::new(event, subscribers, clock))
+    }
+
+    /// Subscribes to the events after the last one, with the topic's own bounds and policy.
+    ///
+    /// On a shard's thread the subscription belongs to that shard, elsewhere to the first one.
+    ///
+    /// # Errors
+    ///
+    /// The topic was closed, or the shard is too busy.
+    pub fn subscribe(&self) -> Result<Subscription<P>, SubscribeError> {
+        self.subscribe_with(self.0.bounds, self.0.overflow)
+    }
+
+    /// Like [`subscribe`](Self::subscribe), with bounds and a policy of the subscriber's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_with(&self, bounds: Bounds, overflow: Overflow) -> Result<Subscription<P>, SubscribeError> {
+        self.join(bounds, overflow, false)
+    }
+
+    /// Subscribes for an owner that first reads history up to some event at or after
+    /// [`start`](Subscription::start), then calls [`caught_up`](Subscription::caught_up). Until then nothing counts
+    /// as lost: what the queue does not hold is in the history.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_behind(&self, bounds: Bounds, overflow: Overflow) -> Result<Subscription<P>, SubscribeError> {
+        self.join(bounds, overflow, true)
+    }
+
+    fn join(&self, bounds: Bounds, overflow: Overflow, behind: bool) -> Result<Subscription<P>, SubscribeError> {
+        let shard = Local::current().map_or(0, |local| local.shard() % self.0.relays.len());
+        let queue = Arc::new(Queue::new(Arc::clone(&self.0), bounds, overflow, behind));
+        let mut state = self.0.lock();
+        if state.closed {
+            return Err(SubscribeError::Closed);
+        }
+        // Under the lock: the relay learns of it before it learns of any later event.
+        let told = self.0.relays[shard].try_tell(RelayMsg::Join(Arc::clone(&queue)));
+        told.map_err(|error| if error.is_full() { SubscribeError::Busy } else { SubscribeError::Closed })?;
+        state.shards[shard].subscribers += 1;
+        Ok(Subscription::new(queue, shard, state.seq))
+    }
+
+    /// Ends every subscriber after what its queue holds, and refuses new ones and events from here on.
+    ///
+    /// Called again it does nothing.
+    pub async fn close(&self) {
+        {
+            let mut state = self.0.lock();
+            if std::mem::replace(&mut state.closed, true) {
+                return;
+            }
+        }
+        for relay in self.0.relays.iter() {
+            // A relay that has ended has no subscribers.
+            let _ = relay.tell(RelayMsg::Close(Arc::clone(&self.0))).await;
+        }
+    }
+
+    /// Returns the number of the last event; 0 before the first.
+    pub fn last_seq(&self) -> u64 {
+        self.0.lock().seq
+    }
+
+    /// Returns how many subscribers are registered. Takes the topic's lock.
+    pub fn subscribers(&self) -> usize {
+        self.0.lock().shards.iter().map(|shard| shard.subscribers).sum()
+    }
+
+    /// Returns what the topic did so far.
+    pub fn stats(&self) -> TopicStats {
+        let state = self.0.lock();
+        let subscribers = state.shards.iter().map(|shard| shard.subscribers).sum();
+        self.0.counts.stats(subscribers, state.seq)
+    }
+}
+
+impl<P: Payload> Clone for Topic<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P: Payload> fmt::Debug for Topic<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic").field("stats", &self.stats()).finish()
+    }
+}

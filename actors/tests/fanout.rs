@@ -1,0 +1,308 @@
+//! One event to many subscribers: order, bounds, policies, history, ends.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod common;
+
+use std::{
+    collections::HashSet,
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Duration,
+};
+
+use common::{LONG, hosts, system, wait_until};
+use windlass_actors::{
+    Flow, Host, Place, Reply, SpawnOptions, System, Undelivered,
+    fanout::{Bounds, Delivery, Fanout, Missed, Overflow, SubscribeError, Subscription, Topic},
+};
+
+type Bytes = Vec<u8>;
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park_timeout(LONG);
+    }
+}
+
+fn bounds(events: usize, bytes: usize) -> Bounds {
+    Bounds { events, bytes }
+}
+
+fn fanout(shards: usize) -> (System, Fanout<Bytes>) {
+    let system = system(Host::Tokio, shards);
+    let fanout = Fanout::start(&system).unwrap();
+    (system, fanout)
+}
+
+/// Publishes `count` events of `bytes` and waits until each was handed out.
+fn publish(topic: &Topic<Bytes>, count: usize, bytes: usize) {
+    for _ in 0..count {
+        let ticket = topic.publish(|_| vec![0; bytes]).unwrap();
+        assert_eq!(block_on(ticket.delivered(LONG)).shards_silent, 0);
+    }
+}
+
+/// Takes what waits.
+fn take(subscription: &mut Subscription<Bytes>) -> Vec<Delivery<Bytes>> {
+    let mut taken = Vec::new();
+    while let Poll::Ready(next) = subscription.poll_next(&mut Context::from_waker(Waker::noop())) {
+        let over = matches!(next, Delivery::Removed | Delivery::Closed);
+        taken.push(next);
+        if over {
+            break;
+        }
+    }
+    taken
+}
+
+/// Writes deliveries down: `3`, `gap 4-6`, `removed`, `closed`.
+fn told(deliveries: &[Delivery<Bytes>]) -> String {
+    let word = |delivery: &Delivery<Bytes>| match delivery {
+        Delivery::Event(event) => event.seq().to_string(),
+        Delivery::Gap(Missed { from, to }) => format!("gap {from}-{to}"),
+        Delivery::Removed => "removed".to_owned(),
+        Delivery::Closed => "closed".to_owned(),
+    };
+    deliveries.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn every_subscriber_of_every_shard_gets_all_events_in_order() {
+    const EVENTS: u64 = 2000;
+    for host in hosts() {
+        let system = system(host, 2);
+        let fanout = Fanout::<Bytes>::start(&system).unwrap();
+        let topic = fanout.topic(bounds(EVENTS as usize, usize::MAX), Overflow::Close);
+        let readers: Vec<_> = (0..20).map(|index| reader(&system, index % 2, &topic, EVENTS)).collect();
+        wait_until("all subscribed", || topic.subscribers() == 20);
+        let publishers: Vec<_> = (0..2_u8)
+            .map(|number| {
+                let topic = topic.clone();
+                thread::spawn(move || {
+                    for _ in 0..EVENTS / 2 {
+                        drop(topic.publish(|seq| [&[number], &seq.to_be_bytes()[..]].concat()).unwrap());
+                    }
+                })
+            })
+            .collect();
+        publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
+        for reader in readers {
+            assert_eq!(reader.ask_blocking(|reply| reply, LONG).unwrap(), EVENTS);
+        }
+        let stats = topic.stats();
+        assert_eq!((stats.published, stats.delivered, stats.dropped), (EVENTS, EVENTS * 20, 0));
+        system.stop(Undelivered::Drain);
+        assert!(system.join(LONG).is_clean());
+    }
+}
+
+/// An actor that subscribes on its shard and, asked, reads `events` and checks their order.
+fn reader(system: &System, shard: usize, topic: &Topic<Bytes>, events: u64) -> windlass_actors::Addr<Reply<u64>> {
+    struct Reader {
+        topic: Topic<Bytes>,
+        subscription: Option<Subscription<Bytes>>,
+        events: u64,
+    }
+    impl windlass_actors::Actor for Reader {
+        type Msg = Reply<u64>;
+        async fn started(&mut self, _: &mut windlass_actors::Context<Reply<u64>>) -> Flow {
+            self.subscription = Some(self.topic.subscribe().unwrap());
+            Flow::Continue
+        }
+        async fn handle(&mut self, reply: Reply<u64>, _: &mut windlass_actors::Context<Reply<u64>>) -> Flow {
+            let mut read = 0;
+            while read < self.events {
+                match self.subscription.as_mut().unwrap().next().await {
+                    Delivery::Event(event) if event.seq() == read + 1 => {
+                        assert_eq!(event.payload()[1..], event.seq().to_be_bytes());
+                        read += 1;
+                    }
+                    other => panic!("{other:?} after {read}"),
+                }
+            }
+            reply.send(read);
+            Flow::Continue
+        }
+    }
+    let topic = topic.clone();
+    let factory = move || Reader { topic: topic.clone(), subscription: None, events };
+    system.spawn(Place::Shard(shard), SpawnOptions::named("reader"), factory).unwrap()
+}
+
+#[test]
+fn a_full_queue_drops_and_tells_which_before_the_next_event() {
+    let (_system, fanout) = fanout(1);
+    let topic = fanout.topic(bounds(3, 1000), Overflow::Drop);
+    let mut slow = topic.subscribe().unwrap();
+    publish(&topic, 5, 1);
+    assert_eq!(told(&take(&mut slow)), "1 2 3");
+    assert!(slow.poll_next(&mut Context::from_waker(Waker::noop())).is_pending(), "a gap is told with what follows");
+    publish(&topic, 4, 1);
+    assert_eq!(told(&take(&mut slow)), "gap 4-5 6 7 8");
+    publish(&topic, 1, 1);
+    assert_eq!(told(&take(&mut slow)), "gap 9-9 10");
+    let stats = topic.stats();
+    assert_eq!((stats.published, stats.delivered, stats.dropped, stats.subscribers), (10, 7, 3, 1));
+}
+
+#[test]
+fn bytes_bound_a_queue_too_and_an_empty_one_takes_any_event() {
+    let (_system, fanout) = fanout(1);
+    let topic = fanout.topic(bounds(100, 1000), Overflow::Drop);
+    let mut slow = topic.subscribe().unwrap();
+    publish(&topic, 3, 400);
+    assert_eq!(told(&take(&mut slow)), "1 2");
+    publish(&topic, 2, 5000);
+    assert_eq!(told(&take(&mut slow)), "gap 3-3 4");
+}
+
+#[test]
+fn a_full_queue_removes_or_closes_its_subscriber_and_no_other() {
+    let (_system, fanout) = fanout(1);
+    for (overflow, end) in [(Overflow::Remove, "removed"), (Overflow::Close, "closed")] {
+        let topic = fanout.topic(bounds(2, 1000), Overflow::Drop);
+        let mut slow = topic.subscribe_with(bounds(2, 1000), overflow).unwrap();
+        let mut roomy = topic.subscribe_with(bounds(100, 1000), overflow).unwrap();
+        publish(&topic, 2, 1);
+        let ticket = topic.publish(|_| vec![0]).unwrap();
+        assert_eq!(ticket.subscribers(), 2);
+        let delivered = block_on(ticket.delivered(LONG));
+        assert_eq!((delivered.taken, delivered.removed + delivered.closed, delivered.dropped), (1, 1, 0));
+        assert_eq!(topic.subscribers(), 1, "it was unregistered when the count arrived");
+        publish(&topic, 1, 1);
+        assert_eq!(told(&take(&mut slow)), format!("1 2 gap 3-3 {end}"));
+        assert_eq!(told(&take(&mut roomy)), "1 2 3 4");
+        drop(slow);
+        assert_eq!(topic.subscribers(), 1, "it was counted out twice");
+    }
+}
+
+#[test]
+fn a_subscriber_that_reads_history_loses_nothing_meanwhile() {
+    let (_system, fanout) = fanout(1);
+    let topic = fanout.topic(bounds(3, 1000), Overflow::Close);
+    topic.resume_after(10);
+    let mut reader = topic.subscribe_behind(bounds(3, 1000), Overflow::Close).unwrap();
+    assert_eq!(reader.start(), 10);
+    publish(&topic, 2, 1);
+    // History gave it up to 11; 12 waits in its queue.
+    assert!(reader.caught_up(11));
+    assert_eq!(told(&take(&mut reader)), "12");
+
+    let mut slow = topic.subscribe_behind(bounds(3, 1000), Overflow::Close).unwrap();
+    publish(&topic, 4, 1);
+    assert!(!slow.caught_up(12), "its queue was overrun: read on");
+    publish(&topic, 1, 1);
+    assert!(slow.caught_up(16));
+    assert_eq!(told(&take(&mut slow)), "17");
+    publish(&topic, 3, 1);
+    publish(&topic, 1, 1);
+    assert_eq!(told(&take(&mut slow)), "18 19 20 gap 21-21 closed", "from then on the policy holds");
+}
+
+#[test]
+fn a_relay_without_room_is_a_gap_for_its_subscribers() {
+    let system = system(Host::Tokio, 1);
+    let fanout = Fanout::<Bytes>::with_mailbox(&system, 4).unwrap();
+    let topic = fanout.topic(bounds(1000, 100_000), Overflow::Drop);
+    let mut subscription = topic.subscribe().unwrap();
+    publish(&topic, 1, 1);
+    // The shard is held up while 20 events come, of which its relay takes 4.
+    let (held, release) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(std::sync::Barrier::new(2)));
+    let gate = (held.clone(), release.clone());
+    let factory = move || Blocker(gate.clone());
+    let blocker = system.spawn(Place::Shard(0), SpawnOptions::named("blocker"), factory).unwrap();
+    blocker.try_tell(()).unwrap();
+    held.wait();
+    let tickets: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
+    release.wait();
+    assert_eq!(block_on(tickets[19].delivered(LONG)).shards_full, 1);
+    wait_until("the relay caught up", || topic.stats().delivered == 5);
+    publish(&topic, 1, 1);
+    assert_eq!(told(&take(&mut subscription)), "1 2 3 4 5 gap 6-21 22");
+    assert_eq!(topic.stats().missed, 16);
+}
+
+/// Holds its shard between two barriers.
+struct Blocker((Arc<std::sync::Barrier>, Arc<std::sync::Barrier>));
+
+impl windlass_actors::Actor for Blocker {
+    type Msg = ();
+    async fn handle(&mut self, (): (), _: &mut windlass_actors::Context<()>) -> Flow {
+        self.0.0.wait();
+        self.0.1.wait();
+        Flow::Continue
+    }
+}
+
+#[test]
+fn a_closed_topic_ends_its_subscribers_after_what_they_have() {
+    let (_system, fanout) = fanout(2);
+    let topic = fanout.topic(Bounds::default(), Overflow::Drop);
+    let mut subscription = topic.subscribe().unwrap();
+    publish(&topic, 2, 1);
+    block_on(topic.close());
+    block_on(topic.close());
+    wait_until("nobody is registered", || topic.subscribers() == 0);
+    assert_eq!(told(&take(&mut subscription)), "1 2 closed");
+    assert_eq!(topic.subscribe().unwrap_err(), SubscribeError::Closed);
+    assert_eq!(topic.publish(|_| vec![]).unwrap_err(), SubscribeError::Closed);
+}
+
+#[test]
+fn a_ticket_without_subscribers_is_complete_and_one_that_waits_has_a_deadline() {
+    let (system, fanout) = fanout(1);
+    let topic = fanout.topic(Bounds::default(), Overflow::Drop);
+    let ticket = topic.publish(|_| vec![1]).unwrap();
+    assert_eq!((ticket.seq(), ticket.subscribers()), (1, 0));
+    assert_eq!(block_on(ticket.delivered(LONG)).shards_silent, 0);
+
+    let _subscription = topic.subscribe().unwrap();
+    publish(&topic, 1, 1);
+    system.stop(Undelivered::Refuse);
+    let _ = system.join(LONG);
+    // The relay is gone: it has no room for ever.
+    let ticket = topic.publish(|_| vec![1]).unwrap();
+    assert_eq!(block_on(ticket.delivered(Duration::from_millis(1))).shards_full, 1);
+}
+
+#[test]
+fn subscribers_that_come_and_go_leave_nothing_behind() {
+    let (_system, fanout) = fanout(2);
+    let topic = fanout.topic(Bounds::default(), Overflow::Drop);
+    let mut kept = Vec::new();
+    let mut seen = HashSet::new();
+    for round in 0..500_u32 {
+        let subscription = topic.subscribe().unwrap();
+        if round % 5 == 0 {
+            kept.push(subscription);
+        }
+        if round % 7 == 0 {
+            seen.insert(topic.publish(|_| vec![0]).unwrap().seq());
+        }
+        if round % 11 == 0 && !kept.is_empty() {
+            kept.swap_remove(round as usize % kept.len());
+        }
+    }
+    assert_eq!(topic.subscribers(), kept.len());
+    let ticket = topic.publish(|_| vec![0]).unwrap();
+    let delivered = block_on(ticket.delivered(LONG));
+    assert_eq!(delivered.taken + delivered.dropped, kept.len());
+    kept.clear();
+    assert_eq!((topic.subscribers(), topic.stats().lagging), (0, 0));
+    assert_eq!(seen.len(), 72);
+}

@@ -1,0 +1,87 @@
+//! A topic the broker knows, and what a topic may be called.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use bytes::Bytes;
+use windlass_actors::fanout::Topic;
+
+use super::{PreparedEvent, TopicPolicy};
+
+/// Bytes of a topic's name at most.
+const NAME_BYTES: usize = 256;
+
+/// One topic.
+pub(super) struct Entry {
+    pub(super) name: Bytes,
+    pub(super) topic: Topic<PreparedEvent>,
+    pub(super) policy: TopicPolicy,
+}
+
+impl Entry {
+    /// Says whether it can be forgotten: nobody would notice.
+    pub(super) fn is_idle(&self) -> bool {
+        self.topic.subscribers() == 0
+    }
+}
+
+/// The name of a topic: 1 to 256 bytes of ASCII letters, digits and `-_.~:@+`, in parts parted by `/`.
+///
+/// No part is empty, `.` or `..`, so that a name is also a path. Clones are cheap.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicName(Arc<str>);
+
+impl TopicName {
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TopicName {
+    type Err = TopicNameError;
+
+    fn from_str(name: &str) -> Result<Self, TopicNameError> {
+        let is_part = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(is_name_byte);
+        match name.len() <= NAME_BYTES && name.split('/').all(is_part) {
+            true => Ok(Self(name.into())),
+            false => Err(TopicNameError),
+        }
+    }
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.~:@+".contains(&byte)
+}
+
+impl fmt::Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Says that a text is no topic's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicNameError;
+
+impl fmt::Display for TopicNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a topic's name is 1 to 256 letters, digits and -_.~:@+ in parts parted by '/'")
+    }
+}
+
+impl std::error::Error for TopicNameError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_path_of_plain_parts() {
+        for good in ["a", "news/sport", "user:7@host", "v1.2~x+y", &"x".repeat(256)] {
+            assert!(good.parse::<TopicName>().is_ok(), "{good}");
+        }
+        for bad in ["", "/", "a/", "/a", "a//b", "..", "a/../b", "a b", "a\n", "ä", "a*", "a?b", &"x".repeat(257)] {
+            assert!(bad.parse::<TopicName>().is_err(), "{bad:?}");
+        }
+    }
+}

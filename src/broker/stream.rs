@@ -1,0 +1,268 @@
+//! A topic's events as the body of a response: what was missed, then what comes.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use windlass_actors::{
+    Deadline,
+    fanout::{Delivery, Missed, SubscribeError, Subscription},
+};
+
+use super::{PreparedEvent, Shared, entry::Entry};
+use crate::{
+    body::{BoxError, Frame, Source},
+    proto::sse,
+    replay::{self, Answer, Epoch, Page, Position, Query, Reset, Since, Start, StoreError},
+};
+
+/// Bytes of history put into one piece of the body at most, unless one event is larger.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// Where a stream begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// As the store says.
+    Store(Start),
+    /// With the next event: what the client named is no position of any store of ours, which it is told.
+    Unknown,
+}
+
+enum State {
+    /// Nobody has polled it: it is not known on which shard it lives.
+    New(Option<From>),
+    /// History is being read.
+    Reading(Subscription<PreparedEvent>, Answer<Page>),
+    /// History was read, and is being sent.
+    Sending(Subscription<PreparedEvent>, Position, VecDeque<replay::Event>, bool),
+    /// Events are sent as they come.
+    Live(Subscription<PreparedEvent>),
+    /// It was unregistered: nothing comes but comments.
+    Removed,
+    Ended,
+}
+
+/// The body of a subscription.
+pub(super) struct Stream {
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    state: State,
+    epoch: Option<Epoch>,
+    /// When something was sent last.
+    sent: Instant,
+    heartbeat: Option<Deadline>,
+}
+
+impl Stream {
+    pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, from: Option<From>) -> Self {
+        Self { shared, entry, state: State::New(from), epoch: None, sent: Instant::now(), heartbeat: None }
+    }
+
+    /// Subscribes on the shard this is polled on. The first piece says when to come back, and what cannot be had.
+    fn begin(&mut self, from: Option<From>) -> Result<Option<Bytes>, BoxError> {
+        let (bounds, overflow) = (self.entry.policy.bounds(), self.entry.policy.overflow);
+        let mut first = Vec::new();
+        if let Some(retry) = self.shared.settings.retry {
+            sse::retry(&mut first, u64::try_from(retry.as_millis()).unwrap_or(u64::MAX));
+        }
+        self.state = match from {
+            Some(From::Store(start)) => {
+                let subscription = self.entry.topic.subscribe_behind(bounds, overflow).map_err(refused)?;
+                self.epoch = if let Start::After(position) = start { Some(position.epoch()) } else { None };
+                State::Reading(subscription, self.since(start))
+            }
+            Some(From::Unknown) | None => {
+                let subscription = self.entry.topic.subscribe_with(bounds, overflow).map_err(refused)?;
+                State::Live(subscription)
+            }
+        };
+        if from == Some(From::Unknown) {
+            sse::event(&mut first, None, Some(b"gap"), br#"{"reset":"unknown_id"}"#);
+        }
+        Ok((!first.is_empty()).then(|| first.into()))
+    }
+
+    fn since(&self, start: Start) -> Answer<Page> {
+        self.shared.store.since_async(Query::new(self.entry.name.clone(), start))
+    }
+
+    /// Takes a page of history; the piece says what of it cannot be had.
+    fn read(&mut self, subscription: Subscription<PreparedEvent>, page: Page) -> Option<Bytes> {
+        self.epoch = Some(page.end.epoch());
+        let gap = match page.since {
+            Since::Recovered => None,
+            Since::Gap(gap) => {
+                Some(format!(r#"{{"from":"{}","to":"{}"}}"#, gap.from, gap.to)).map(|text| (gap.to, text))
+            }
+            Since::Reset(why) => {
+                let why = match why {
+                    Reset::UnknownEpoch => "unknown_epoch",
+                    Reset::BeyondEnd => "beyond_end",
+                };
+                Some((page.resume, format!(r#"{{"reset":"{why}"}}"#)))
+            }
+        };
+        let more = page.has_more();
+        self.state = State::Sending(subscription, page.resume, page.events.into(), more);
+        gap.map(|(position, text)| gap_event(Some(position), &text))
+    }
+
+    /// Goes on after a page: with the next one, or with live events.
+    fn read_on(&mut self, mut subscription: Subscription<PreparedEvent>, at: Position, more: bool) {
+        self.state = if !more && subscription.caught_up(at.seq()) {
+            State::Live(subscription)
+        } else {
+            State::Reading(subscription, self.since(Start::After(at)))
+        };
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Ended) {
+                State::New(from) => match self.begin(from) {
+                    Ok(None) => {}
+                    Ok(Some(first)) => return Poll::Ready(Some(Ok(first))),
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                },
+                State::Reading(subscription, mut answer) => match Pin::new(&mut answer).poll(cx) {
+                    Poll::Pending => {
+                        self.state = State::Reading(subscription, answer);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(page)) => {
+                        if let Some(gap) = self.read(subscription, page) {
+                            return Poll::Ready(Some(Ok(gap)));
+                        }
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(unreadable(error)))),
+                },
+                State::Sending(subscription, at, mut events, more) => {
+                    if let Some(piece) = encode(&mut events) {
+                        self.state = State::Sending(subscription, at, events, more);
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
+                    self.read_on(subscription, at, more);
+                }
+                State::Live(subscription) => return self.poll_live(subscription, cx),
+                State::Removed => {
+                    self.state = State::Removed;
+                    return Poll::Pending;
+                }
+                State::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_live(
+        &mut self,
+        mut subscription: Subscription<PreparedEvent>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BoxError>>> {
+        let polled = subscription.poll_next(cx);
+        let piece = match polled {
+            Poll::Pending => None,
+            Poll::Ready(Delivery::Event(event)) => {
+                self.epoch = Some(event.payload().position().epoch());
+                Some(event.payload().bytes().clone())
+            }
+            Poll::Ready(Delivery::Gap(missed)) => Some(self.gap(missed)),
+            Poll::Ready(Delivery::Removed) => {
+                self.state = State::Removed;
+                return Poll::Pending;
+            }
+            Poll::Ready(Delivery::Closed) => return Poll::Ready(self.shared.farewell().map(Ok)),
+        };
+        self.state = State::Live(subscription);
+        piece.map_or(Poll::Pending, |piece| Poll::Ready(Some(Ok(piece))))
+    }
+
+    /// Tells what a full queue lost. The epoch is that of events before it, or of none: then numbers must do.
+    fn gap(&self, missed: Missed) -> Bytes {
+        let Missed { from, to, .. } = missed;
+        match self.epoch {
+            Some(epoch) => {
+                let at = |seq| Position::new(epoch, seq);
+                gap_event(Some(at(to)), &format!(r#"{{"from":"{}","to":"{}"}}"#, at(from), at(to)))
+            }
+            None => gap_event(None, &format!(r#"{{"from":{from},"to":{to}}}"#)),
+        }
+    }
+
+    /// Sends a comment when nothing was sent for the interval.
+    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(interval) = self.shared.settings.heartbeat else { return Poll::Pending };
+        loop {
+            let Some(deadline) = &mut self.heartbeat else {
+                self.heartbeat = self.shared.deadline(self.sent + interval);
+                if self.heartbeat.is_none() {
+                    return Poll::Pending;
+                }
+                continue;
+            };
+            ready!(Pin::new(deadline).poll(cx));
+            self.heartbeat = None;
+            if self.sent.elapsed() >= interval {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl Source for Stream {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
+        match self.poll_piece(cx) {
+            Poll::Ready(piece) => {
+                self.sent = Instant::now();
+                Poll::Ready(piece.map(|piece| piece.map(Frame::Data)))
+            }
+            Poll::Pending => {
+                ready!(self.poll_heartbeat(cx));
+                self.sent = Instant::now();
+                Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(sse::HEARTBEAT)))))
+            }
+        }
+    }
+
+    fn travels(&self) -> bool {
+        true
+    }
+
+    fn ends_with_peer(&self) -> bool {
+        true
+    }
+}
+
+/// Encodes events of a page, as many as make a piece.
+fn encode(events: &mut VecDeque<replay::Event>) -> Option<Bytes> {
+    let mut piece = Vec::new();
+    while let Some(event) = events.front() {
+        if !piece.is_empty() && piece.len() + event.data.len() > PIECE_BYTES {
+            break;
+        }
+        sse::event(&mut piece, Some(&event.position), event.name.as_deref(), &event.data);
+        events.pop_front();
+    }
+    (!piece.is_empty()).then(|| piece.into())
+}
+
+/// An event that tells of events the client will not get; its id is where the next one follows.
+fn gap_event(position: Option<Position>, text: &str) -> Bytes {
+    let mut event = Vec::new();
+    sse::event(&mut event, position.as_ref().map(|p| p as &dyn std::fmt::Display), Some(b"gap"), text.as_bytes());
+    event.into()
+}
+
+fn refused(error: SubscribeError) -> BoxError {
+    Box::new(error)
+}
+
+fn unreadable(error: StoreError) -> BoxError {
+    tracing::error!(%error, "a topic's history cannot be read; the stream ends");
+    Box::new(error)
+}

@@ -1,0 +1,196 @@
+//! The server's side of the opening handshake: Upgrade over HTTP/1.1 (RFC 6455 §4.2), extended CONNECT over HTTP/2
+//! (RFC 8441 §5).
+
+use base64::{
+    Engine, alphabet,
+    engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use sha1::{Digest, Sha1};
+
+use super::{
+    Origins, Refusal,
+    deflate::{Agreed, Params, Settings, negotiate},
+};
+use crate::proto::h1::tokens;
+
+/// What is appended to a key before it is hashed (RFC 6455 §1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// The one version there is.
+const VERSION: &[u8] = b"13";
+/// Takes keys whose unused last bits are not zero, as one of the RFC's own examples (§4.1).
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+
+/// What this place accepts.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Pages of which origins may connect. Default: the same.
+    pub origins: Origins,
+    /// Subprotocols, the one wanted most first: the first that the client offers too is taken. Default none.
+    pub protocols: Vec<String>,
+    /// Terms of permessage-deflate. Default `None`: never compressed.
+    pub deflate: Option<Settings>,
+}
+
+/// The request's own part, beside its header fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The version: from HTTP/2 on the handshake is an extended CONNECT.
+    pub version: Version,
+    /// Host and port the request is for: of an absolute target, of Host, or `:authority`.
+    pub authority: Option<&'a [u8]>,
+    /// The pseudo-header `:protocol` of HTTP/2.
+    pub protocol: Option<&'a [u8]>,
+}
+
+/// A handshake that succeeded.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// Status of the answer: 101, or 200 over HTTP/2.
+    pub status: StatusCode,
+    /// Header fields of the answer.
+    pub headers: HeaderMap,
+    /// The subprotocol, if one was agreed on.
+    pub protocol: Option<String>,
+    /// Terms of permessage-deflate, if it was agreed on.
+    pub deflate: Option<Params>,
+}
+
+/// Answers a client's handshake, given its header fields in order, whatever the case of their names.
+///
+/// # Errors
+///
+/// The request opens no WebSocket, or not here: answer with [`Refusal::status`] and [`Refusal::headers`].
+pub fn accept<'a>(
+    opening: &Opening<'_>,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    policy: &Policy,
+) -> Result<Accepted, Refusal> {
+    let fields = Fields(fields);
+    let mut headers = HeaderMap::new();
+    let status = if opening.version >= Version::HTTP_2 {
+        check_connect(opening)?;
+        StatusCode::OK
+    } else {
+        check_upgrade(opening, &fields)?;
+        StatusCode::SWITCHING_PROTOCOLS
+    };
+    if fields.only(b"sec-websocket-version") != Some(VERSION) {
+        return Err(Refusal::Version);
+    }
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        let key = fields.only(b"sec-websocket-key").ok_or(Refusal::Key)?;
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, value(&accept_key(key).ok_or(Refusal::Key)?)?);
+    }
+    check_origin(opening, &fields, &policy.origins)?;
+    let protocol = fields.subprotocol(&policy.protocols);
+    if let Some(protocol) = protocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value(protocol)?);
+    }
+    let agreed = fields.deflate(policy.deflate.as_ref())?;
+    if let Some(agreed) = &agreed {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, value(&agreed.response)?);
+    }
+    Ok(Accepted {
+        status,
+        headers,
+        protocol: protocol.map(str::to_owned),
+        deflate: agreed.map(|agreed| agreed.params),
+    })
+}
+
+/// Returns the Sec-WebSocket-Accept that answers a key; `None` if the key is not 16 bytes in base64.
+pub fn accept_key(key: &[u8]) -> Option<String> {
+    let mut nonce = [0; 18];
+    let len = LENIENT.decode_slice(key, &mut nonce).ok()?;
+    if len != 16 {
+        return None;
+    }
+    let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    Some(STANDARD.encode(hash))
+}
+
+fn check_upgrade<'a>(
+    opening: &Opening<'_>,
+    fields: &Fields<impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+) -> Result<(), Refusal> {
+    if opening.method != Method::GET {
+        return Err(Refusal::Method);
+    }
+    if opening.version != Version::HTTP_11 {
+        return Err(Refusal::HttpVersion);
+    }
+    if !fields.lists(b"upgrade", b"websocket") {
+        return Err(Refusal::NotAnUpgrade);
+    }
+    if fields.lists(b"connection", b"upgrade") { Ok(()) } else { Err(Refusal::Connection) }
+}
+
+fn check_connect(opening: &Opening<'_>) -> Result<(), Refusal> {
+    if opening.method != Method::CONNECT {
+        return Err(Refusal::Method);
+    }
+    let websocket = opening.protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
+    if websocket { Ok(()) } else { Err(Refusal::Protocol) }
+}
+
+fn check_origin<'a>(
+    opening: &Opening<'_>,
+    fields: &Fields<impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone>,
+    origins: &Origins,
+) -> Result<(), Refusal> {
+    let mut all = fields.all(b"origin");
+    let allowed = match (all.next(), all.next()) {
+        (None, _) => true,
+        (Some(origin), None) => origins.allow(origin, opening.authority),
+        // Which of two a proxy before us looked at is not known.
+        (Some(_), Some(_)) => *origins == Origins::Any,
+    };
+    if allowed { Ok(()) } else { Err(Refusal::Origin) }
+}
+
+/// Makes a header value; what this crate makes always is one, and a subprotocol that is none is never agreed on.
+fn value(text: &str) -> Result<HeaderValue, Refusal> {
+    HeaderValue::from_str(text).map_err(|_| Refusal::Protocol)
+}
+
+/// The request's header fields.
+#[derive(Clone)]
+struct Fields<I>(I);
+
+impl<'a, I: Iterator<Item = (&'a [u8], &'a [u8])> + Clone> Fields<I> {
+    fn all<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n, I> {
+        self.0
+            .clone()
+            .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| tokens::trim(value))
+    }
+
+    /// Returns the value of a field that stands there once.
+    fn only(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let mut all = self.all(name);
+        all.next().filter(|_| all.next().is_none())
+    }
+
+    /// Says whether the list of this name has an element, whatever its case.
+    fn lists(&self, name: &[u8], element: &[u8]) -> bool {
+        self.all(name).flat_map(tokens::list).any(|other| other.eq_ignore_ascii_case(element))
+    }
+
+    /// Returns the first of our subprotocols that the client offers too. They are compared as they are, case included.
+    fn subprotocol<'p>(&self, ours: &'p [String]) -> Option<&'p str> {
+        let offered = || self.all(b"sec-websocket-protocol").flat_map(tokens::list);
+        let ours = ours.iter().map(String::as_str).filter(|own| tokens::is_token(own.as_bytes()));
+        ours.into_iter().find(|own| offered().any(|offered| offered == own.as_bytes()))
+    }
+
+    fn deflate(&self, settings: Option<&Settings>) -> Result<Option<Agreed>, Refusal> {
+        let Some(settings) = settings else { return Ok(None) };
+        negotiate(self.all(b"sec-websocket-extensions"), settings).map_err(|_| Refusal::Extensions)
+    }
+}

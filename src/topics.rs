@@ -1,0 +1,178 @@
+//! Topics over HTTP: publish with `POST`, subscribe with `GET`.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{
+    broker::{Broker, Event, TopicName},
+    request::Request,
+    response::{Response, plain},
+    route::{get, options, post},
+    router::{Group, Router},
+};
+
+/// Who may use the topics of a server.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct TopicAccess {
+    /// What a publisher has to show, as `Authorization: Bearer …`. Default: nothing.
+    pub publish_token: Option<String>,
+    /// What a subscriber has to show, likewise or as the query field `access_token`, because a browser's EventSource
+    /// sets no headers. Default: nothing.
+    pub subscribe_token: Option<String>,
+    /// The origin whose pages may use the topics from a browser, or `*`. Default: only pages of the server itself.
+    pub cors_origin: Option<HeaderValue>,
+}
+
+/// Adds the routes of a broker's topics.
+///
+/// - `POST /topics/{topic}` publishes its body, which must be UTF-8; `?event=` names the event. Answers `202` with
+///   `{"id":…,"subscribers":…}` once the event is as safe as the topic's policy says.
+/// - `GET /topics/{topic}` streams the topic's events.
+/// - `GET /topics` lists topics with their figures.
+pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
+    let shared = Arc::new(Shared { broker: broker.clone(), access });
+    let list = shared.clone();
+    let router = router.route(get("/topics", move |request: Request| list.list(&request)));
+    router.group("/topics", |group| topic_routes(group, &shared))
+}
+
+fn topic_routes(group: Group, shared: &Arc<Shared>) -> Group {
+    let (subscribe, publish, preflight) = (shared.clone(), shared.clone(), shared.clone());
+    group
+        .route(get("/{*topic}", move |request: Request| subscribe.subscribe(&request)))
+        .route(post("/{*topic}", move |request: Request| publish.clone().publish(request)))
+        .route(options("/{*topic}", move |_: Request| preflight.preflight()))
+}
+
+struct Shared {
+    broker: Broker,
+    access: TopicAccess,
+}
+
+impl Shared {
+    fn list(&self, request: &Request) -> Response {
+        if !may(request, self.access.subscribe_token.as_deref(), true) {
+            return unauthorized();
+        }
+        let mut topics = self.broker.topics_stats();
+        topics.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let line = |(name, stats): &(TopicName, crate::actors::fanout::TopicStats)| {
+            format!(
+                r#"{{"topic":"{name}","subscribers":{},"last":{},"published":{},"delivered":{},"dropped":{},"removed":{},"closed":{},"lag_events":{},"lag_ms":{}}}"#,
+                stats.subscribers,
+                stats.last_seq,
+                stats.published,
+                stats.delivered,
+                stats.dropped,
+                stats.removed,
+                stats.closed,
+                stats.lag_events,
+                stats.lag_age.as_millis(),
+            )
+        };
+        let lines: Vec<_> = topics.iter().map(line).collect();
+        Response::json_text(format!("[{}]\n", lines.join(",\n")))
+    }
+
+    fn subscribe(&self, request: &Request) -> Response {
+        if !may(request, self.access.subscribe_token.as_deref(), true) {
+            return self.shared(unauthorized());
+        }
+        match topic_of(request) {
+            Ok(topic) => self.shared(self.broker.subscribe(&topic, request)),
+            Err(response) => self.shared(response),
+        }
+    }
+
+    async fn publish(self: Arc<Self>, mut request: Request) -> Response {
+        let answer = match self.event(&mut request) {
+            Ok((topic, event)) => match self.broker.publish(&topic, event).await {
+                Ok(published) => {
+                    let (id, subscribers) = (published.position(), published.subscribers());
+                    Response::json_text(format!("{{\"id\":\"{id}\",\"subscribers\":{subscribers}}}\n"))
+                        .with_status(StatusCode::ACCEPTED)
+                }
+                Err(error) => error.to_response(),
+            },
+            Err(response) => response,
+        };
+        self.shared(answer)
+    }
+
+    fn event(&self, request: &mut Request) -> Result<(TopicName, Event), Response> {
+        if !may(request, self.access.publish_token.as_deref(), false) {
+            return Err(unauthorized());
+        }
+        let topic = topic_of(request)?;
+        let body = request.take_body().into_whole().unwrap_or_default();
+        if std::str::from_utf8(&body).is_err() {
+            return Err(plain(StatusCode::BAD_REQUEST, "An event must be UTF-8.\n"));
+        }
+        let event = Event::new(body);
+        match request.query_value("event") {
+            None => Ok((topic, event)),
+            Some(name) => {
+                let named = event.named(name.into_owned()).ok();
+                let bad = || plain(StatusCode::BAD_REQUEST, "An event's name has no line break and no NUL.\n");
+                Ok((topic, named.ok_or_else(bad)?))
+            }
+        }
+    }
+
+    fn preflight(&self) -> Response {
+        let mut response = self.shared(Response::status_only(StatusCode::NO_CONTENT));
+        let fields = response.fields_mut();
+        let allow = HeaderValue::from_static("GET, POST");
+        fields.insert(header::ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
+        if self.access.cors_origin.is_some() {
+            fields.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow);
+            let headers = HeaderValue::from_static("authorization, content-type, last-event-id");
+            fields.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, headers);
+            fields.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+        }
+        response
+    }
+
+    /// Lets pages of the allowed origin see an answer.
+    fn shared(&self, mut response: Response) -> Response {
+        if let Some(origin) = &self.access.cors_origin {
+            let fields = response.fields_mut();
+            fields.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            if origin != "*" {
+                fields.insert(header::VARY, HeaderValue::from_static("origin"));
+            }
+        }
+        response
+    }
+}
+
+fn topic_of(request: &Request) -> Result<TopicName, Response> {
+    let name = request.param("topic").unwrap_or_default();
+    let bad = "A topic's name is 1 to 256 letters, digits and -_.~:@+ in parts parted by '/'.\n";
+    name.parse().map_err(|_| plain(StatusCode::BAD_REQUEST, bad))
+}
+
+fn unauthorized() -> Response {
+    plain(StatusCode::UNAUTHORIZED, "This needs a token.\n").with_header(header::WWW_AUTHENTICATE, "Bearer")
+}
+
+/// Says whether a request shows the token, if one is asked for.
+fn may(request: &Request, token: Option<&str>, in_query: bool) -> bool {
+    let Some(token) = token else { return true };
+    let shown = request.header(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, shown) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(shown)
+    });
+    if shown.is_some_and(|shown| equal(shown, token)) {
+        return true;
+    }
+    in_query && request.query_value("access_token").is_some_and(|shown| equal(&shown, token))
+}
+
+/// Compares in a time that tells nothing but the lengths.
+fn equal(one: &str, other: &str) -> bool {
+    let differs = one.bytes().zip(other.bytes()).fold(0, |differs, (a, b)| std::hint::black_box(differs | (a ^ b)));
+    one.len() == other.len() && differs == 0
+}

@@ -1,0 +1,308 @@
+//! Topics of the binary: who may publish, and an oracle that kills the server again and again.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use crate::common::{PATIENCE, Serving, TempFile, is_refused, run};
+
+#[test]
+fn publishing_is_not_open_to_everybody_by_accident() {
+    is_refused(&run(&["--listen", "0.0.0.0:0"]), &["0.0.0.0:0", "--publish-token", "--no-topics"]);
+    is_refused(&run(&["--publish-token", ""]), &["publish_token is empty"]);
+    is_refused(&run(&["--durability", "fsynced"]), &["--data"]);
+    is_refused(&run(&["--policy", "dorp"]), &["dorp", "--policy"]);
+    is_refused(&run(&["--mailbox-events", "0"]), &["mailbox_events"]);
+    is_refused(&run(&["--cors-origin", "app.example"]), &["app.example", "https://"]);
+    let serving = Serving::start_on(&["--listen", "0.0.0.0:0", "--shards", "1", "--publish-token", "secret"]);
+    let address = SocketAddr::from(([127, 0, 0, 1], serving.address().port()));
+    let mut client = crate::common::Client::connect(address);
+    assert_eq!(client.post("/topics/t", "", "x").0, 401);
+    assert_eq!(client.post("/topics/t", "Authorization: Bearer secret\r\n", "x").0, 202);
+    let serving = Serving::start(&["--no-topics"]);
+    assert_eq!(serving.connect().get("/topics").0, 404);
+}
+
+#[test]
+fn a_file_sets_topics_by_pattern() {
+    let text = "[topics]\npolicy = \"remove\"\nheartbeat = \"off\"\n\
+                [[topics.pattern]]\ntopics = \"prices/*\"\npolicy = \"close\"\nmailbox_events = 1000\n";
+    let file = TempFile::new("topics.toml", text);
+    assert!(run(&["check-config", file.path()]).status.success());
+    let file = TempFile::new("topics-bad.toml", "[topics]\nmailbox = 1\n");
+    is_refused(&run(&["check-config", file.path()]), &["line 2", "mailbox"]);
+    let file = TempFile::new("topics-worse.toml", "[[topics.pattern]]\ntopics = \"x\"\nmailbox_bytes = 0\n");
+    is_refused(&run(&["check-config", file.path()]), &["pattern 'x'", "1 at least"]);
+}
+
+/// A directory for one test, removed with this.
+struct TempDir(std::path::PathBuf);
+
+impl TempDir {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("windlass-cli-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn history_outlives_the_server_and_no_two_servers_share_it() {
+    let data = TempDir::new("outlives");
+    let path = data.0.to_str().unwrap();
+    let mut first = Serving::start(&["--data", path]);
+    let (status, _, answer) = first.connect().post("/topics/t", "", "kept");
+    assert_eq!(status, 202);
+    is_refused(&run(&["--listen", "127.0.0.1:0", "--data", path]), &[path, "--data"]);
+    first.signal(Signal::TERM);
+    assert!(first.ended().success(), "{:?}", first.lines());
+    let second = Serving::start(&["--data", path]);
+    let mut events = Events::connect(second.address(), Some("earliest")).unwrap();
+    let event = events.next().unwrap();
+    assert!(answer.contains(&event.id) && event.data == "kept", "{answer} {event:?}");
+}
+
+/// What the oracle is told by all who take part.
+#[derive(Default)]
+struct Ledger {
+    /// Acknowledged events by id: what was published.
+    acknowledged: Mutex<BTreeMap<u64, String>>,
+    /// Events attempted, of which some were acknowledged.
+    attempts: Mutex<u64>,
+    stop: AtomicBool,
+}
+
+/// Kills in this test; `scripts/soak`-like runs set more.
+fn kills() -> usize {
+    std::env::var("WINDLASS_KILLS").map_or(20, |kills| kills.parse().unwrap())
+}
+
+#[test]
+fn no_acknowledged_event_is_lost_to_kills_and_no_subscriber_sees_a_hole_unannounced() {
+    let data = TempDir::new("kills");
+    let path = data.0.to_str().unwrap().to_owned();
+    let mut serving = Serving::start(&["--data", &path]);
+    let address = serving.address();
+    let listen = address.to_string();
+    let ledger = Ledger::default();
+    let seen = thread::scope(|scope| {
+        let publishers: Vec<_> = (0..3)
+            .map(|n| {
+                scope.spawn({
+                    let ledger = &ledger;
+                    move || publish(address, ledger, n)
+                })
+            })
+            .collect();
+        let subscribers: Vec<_> = (0..4)
+            .map(|n| {
+                scope.spawn({
+                    let ledger = &ledger;
+                    move || subscribe(address, ledger, n)
+                })
+            })
+            .collect();
+        for kill in 0..kills() {
+            // Never the same moment of the server's life.
+            thread::sleep(Duration::from_millis(30 + (kill as u64 * 37) % 150));
+            serving.signal(Signal::KILL);
+            serving.ended();
+            serving = Serving::start_on(&["--listen", &listen, "--shards", "2", "--data", &path]);
+        }
+        thread::sleep(Duration::from_millis(200));
+        ledger.stop.store(true, Ordering::SeqCst);
+        publishers.into_iter().for_each(|publisher| publisher.join().unwrap());
+        subscribers.into_iter().map(|subscriber| subscriber.join().unwrap()).collect::<Vec<_>>()
+    });
+    let acknowledged = ledger.acknowledged.into_inner().unwrap();
+    assert!(acknowledged.len() > kills(), "{} events: nothing was tested", acknowledged.len());
+    // What the history holds after all that.
+    let mut held = BTreeMap::new();
+    let mut events = Events::connect(address, Some("earliest")).unwrap();
+    let last = *acknowledged.keys().last().unwrap();
+    let first = events.next().unwrap();
+    let oldest = first.seq();
+    held.insert(oldest, first.data);
+    while *held.keys().last().unwrap() < last {
+        let event = events.next().unwrap();
+        if event.name != "gap" {
+            assert!(held.insert(event.seq(), event.data).is_none(), "an id came twice");
+        }
+    }
+    for (seq, data) in acknowledged.range(oldest..) {
+        assert_eq!(held.get(seq), Some(data), "an acknowledged event is gone");
+    }
+    for seen in seen {
+        for (seq, data) in seen {
+            assert!(
+                acknowledged.get(&seq).is_none_or(|acknowledged| *acknowledged == data),
+                "{seq} was another event"
+            );
+        }
+    }
+}
+
+/// Publishes until told to stop, whatever happens to the server.
+fn publish(address: SocketAddr, ledger: &Ledger, publisher: u32) {
+    let mut connection: Option<BufReader<TcpStream>> = None;
+    while !ledger.stop.load(Ordering::SeqCst) {
+        let attempt = {
+            let mut attempts = ledger.attempts.lock().unwrap();
+            *attempts += 1;
+            *attempts
+        };
+        let data = format!("{publisher} publishes {attempt}");
+        let Some(open) = connection.take().or_else(|| open(address)) else {
+            thread::sleep(Duration::from_millis(3));
+            continue;
+        };
+        let mut open = open;
+        if let Some(seq) = publish_one(&mut open, &data) {
+            let before = ledger.acknowledged.lock().unwrap().insert(seq, data);
+            assert_eq!(before, None, "id {seq} was given twice");
+            connection = Some(open);
+        }
+    }
+}
+
+fn open(address: SocketAddr) -> Option<BufReader<TcpStream>> {
+    let stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    Some(BufReader::new(stream))
+}
+
+/// Publishes; the number of the event if that was acknowledged.
+fn publish_one(connection: &mut BufReader<TcpStream>, data: &str) -> Option<u64> {
+    let request = format!("POST /topics/t HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{data}", data.len());
+    connection.get_mut().write_all(request.as_bytes()).ok()?;
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if connection.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok())?;
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body).ok()?;
+    if !head.starts_with("HTTP/1.1 202") {
+        return None;
+    }
+    let body = String::from_utf8(body).ok()?;
+    let id = body.split('"').nth(3)?;
+    id.split_once('-')?.1.parse().ok()
+}
+
+/// Subscribes, again and again with the last id, and checks that numbers rise by one or a gap says otherwise.
+fn subscribe(address: SocketAddr, ledger: &Ledger, subscriber: u64) -> BTreeMap<u64, String> {
+    let mut seen = BTreeMap::new();
+    let mut last: Option<String> = None;
+    let mut connections = 0;
+    while !ledger.stop.load(Ordering::SeqCst) {
+        let Some(mut events) = Events::connect(address, Some(last.as_deref().unwrap_or("earliest"))) else {
+            thread::sleep(Duration::from_millis(3));
+            continue;
+        };
+        connections += 1;
+        // Some leave by themselves now and then.
+        let leave = Instant::now() + Duration::from_millis(40 + (subscriber * 61 + connections * 29) % 200);
+        while let Some(event) = events.next() {
+            let before = last.as_deref().map_or(0, seq);
+            if event.name == "gap" {
+                let from: Vec<u64> = event.data.split('"').filter(|part| part.contains('-')).map(seq).collect();
+                assert_eq!(from.first(), Some(&(before + 1)), "a gap begins elsewhere: {event:?} after {before}");
+            } else if before != 0 {
+                assert_eq!(event.seq(), before + 1, "a hole unannounced");
+            }
+            last = Some(event.id.clone());
+            if event.name != "gap" {
+                assert!(seen.insert(event.seq(), event.data).is_none(), "an event came twice");
+            }
+            if ledger.stop.load(Ordering::SeqCst) || (subscriber.is_multiple_of(2) && Instant::now() > leave) {
+                break;
+            }
+        }
+    }
+    seen
+}
+
+fn seq(id: &str) -> u64 {
+    id.split_once('-').unwrap().1.parse().unwrap()
+}
+
+#[derive(Debug)]
+struct Event {
+    id: String,
+    name: String,
+    data: String,
+}
+
+impl Event {
+    fn seq(&self) -> u64 {
+        seq(&self.id)
+    }
+}
+
+/// An event stream that may break off anywhere. Reads chunks as they come: events here are one chunk or several.
+struct Events {
+    stream: BufReader<TcpStream>,
+    text: String,
+}
+
+impl Events {
+    fn connect(address: SocketAddr, last: Option<&str>) -> Option<Self> {
+        let mut stream = open(address)?;
+        stream.get_ref().set_read_timeout(Some(Duration::from_millis(500))).ok()?;
+        let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
+        stream.get_mut().write_all(format!("GET /topics/t HTTP/1.1\r\nHost: t\r\n{last}\r\n").as_bytes()).ok()?;
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
+        }
+        head.starts_with("HTTP/1.1 200").then_some(Self { stream, text: String::new() })
+    }
+
+    /// Returns the next whole event; none when the stream broke off, or nothing came for a while.
+    fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(at) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..at + 2).collect();
+                let field = |name: &str| {
+                    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned);
+                    block.lines().find_map(value)
+                };
+                if let Some(data) = field("data") {
+                    let name = field("event").unwrap_or_default();
+                    return Some(Event { id: field("id").unwrap_or_default(), name, data });
+                }
+                continue;
+            }
+            let mut size = String::new();
+            if self.stream.read_line(&mut size).ok()? == 0 {
+                return None;
+            }
+            let size = usize::from_str_radix(size.trim(), 16).ok()?;
+            let mut chunk = vec![0; size + 2];
+            self.stream.read_exact(&mut chunk).ok()?;
+            chunk.truncate(size);
+            self.text.push_str(&String::from_utf8(chunk).unwrap());
+        }
+    }
+}

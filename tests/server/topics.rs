@@ -1,0 +1,256 @@
+//! Topics over HTTP: publish, subscribe, continue after an absence, slow subscribers, access, the end.
+
+mod client;
+#[cfg(feature = "http2")]
+mod over_h2;
+mod slow;
+
+use std::time::{Duration, Instant};
+
+use windlass::{
+    Router, Server, TopicAccess,
+    broker::{Broker, BrokerSettings},
+    http::{HeaderValue, header},
+    topic_routes,
+};
+
+use crate::common::{Peer, builder, connect, eventually};
+use client::{Client, Seen};
+
+fn serve(broker: &Broker, access: TopicAccess) -> Server {
+    builder(topic_routes(Router::new(), broker, access)).broker(broker).start().unwrap()
+}
+
+fn with(change: impl FnOnce(&mut BrokerSettings)) -> (Server, Broker) {
+    let mut settings = BrokerSettings::default();
+    change(&mut settings);
+    let broker = Broker::new(settings).unwrap();
+    (serve(&broker, TopicAccess::default()), broker)
+}
+
+/// Publishes and returns the event's id.
+fn publish(server: &Server, path: &str, data: impl AsRef<[u8]>) -> String {
+    let reply = connect(server).post(path, data);
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let text = reply.text();
+    let id = text.strip_prefix(r#"{"id":""#).and_then(|rest| rest.split('"').next());
+    id.unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+fn seq(id: &str) -> u64 {
+    id.split_once('-').unwrap().1.parse().unwrap()
+}
+
+#[test]
+fn a_published_event_reaches_every_subscriber_of_its_topic_and_no_other() {
+    let (server, broker) = with(|_| {});
+    let mut clients: Vec<_> = (0..4).map(|_| Client::subscribe(&server, "/topics/news/local", None)).collect();
+    let mut other = Client::subscribe(&server, "/topics/sport", None);
+    let topic = "news/local".parse().unwrap();
+    eventually("all subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 4));
+    let first = publish(&server, "/topics/news/local", "one\ntwo\r\nthree");
+    let second = publish(&server, "/topics/news/local?event=tick", "");
+    assert_eq!(seq(&second), seq(&first) + 1);
+    for client in &mut clients {
+        assert_eq!(client.next(), Seen::event(&first, "message", "one\ntwo\nthree"));
+        assert_eq!(client.next(), Seen::event(&second, "tick", ""));
+    }
+    let id = publish(&server, "/topics/sport", "goal");
+    assert_eq!(other.next(), Seen::event(&id, "message", "goal"));
+}
+
+#[test]
+fn a_stream_begins_before_anything_is_published() {
+    let (server, _) = with(|settings| settings.retry = Some(Duration::from_secs(3)));
+    let mut peer = connect(&server);
+    peer.request("GET", "/topics/quiet");
+    let head = String::from_utf8(peer.until(b"\r\n\r\n")).unwrap().to_lowercase();
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    for line in ["content-type: text/event-stream", "cache-control: no-store", "x-accel-buffering: no"] {
+        assert!(head.contains(line), "{line} is missing: {head}");
+    }
+    peer.until(b"retry: 3000\n\n");
+}
+
+#[test]
+fn a_silent_stream_has_comments() {
+    let (server, _) = with(|settings| settings.heartbeat = Some(Duration::from_millis(100)));
+    let mut client = Client::subscribe(&server, "/topics/quiet", None);
+    let began = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(client.next_with_comments(), Seen::Comment);
+    }
+    assert!(began.elapsed() >= Duration::from_millis(250), "{:?}", began.elapsed());
+    publish(&server, "/topics/quiet", "x");
+    assert!(matches!(client.next(), Seen::Event { .. }));
+    assert_eq!(client.next_with_comments(), Seen::Comment);
+}
+
+#[test]
+fn whoever_was_away_gets_what_it_missed_and_then_what_comes() {
+    let (server, _) = with(|_| {});
+    let ids: Vec<_> = (0..1000).map(|n| publish_fast(&server, "/topics/t", &format!("{n}"))).collect();
+    for (last, from) in [(Some(ids[9].clone()), 10), (Some("earliest".to_owned()), 0), (Some(ids[999].clone()), 1000)]
+    {
+        let mut client = Client::subscribe(&server, "/topics/t", last.as_deref());
+        for (n, id) in ids.iter().enumerate().skip(from) {
+            assert_eq!(client.next(), Seen::event(id, "message", &n.to_string()));
+        }
+        drop(client);
+    }
+    let mut client = Client::subscribe(&server, &format!("/topics/t?last_event_id={}", ids[997]), None);
+    assert_eq!(client.next(), Seen::event(&ids[998], "message", "998"));
+    assert_eq!(client.next(), Seen::event(&ids[999], "message", "999"));
+    let id = publish(&server, "/topics/t", "live");
+    assert_eq!(client.next(), Seen::event(&id, "message", "live"));
+}
+
+/// Publishes on a connection that is kept, as there are many.
+fn publish_fast(server: &Server, path: &str, data: &str) -> String {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Option<(std::net::SocketAddr, Peer)>> = const { std::cell::RefCell::new(None) };
+    }
+    KEPT.with_borrow_mut(|kept| {
+        let address = crate::common::address(server);
+        if kept.as_ref().is_none_or(|(known, _)| *known != address) {
+            *kept = Some((address, connect(server)));
+        }
+        let text = kept.as_mut().unwrap().1.post(path, data).text();
+        text.split('"').nth(3).unwrap_or_else(|| panic!("{text}")).to_owned()
+    })
+}
+
+#[test]
+fn what_is_no_longer_held_is_told_as_a_gap() {
+    let (server, _) = with(|settings| settings.retention.events = 5);
+    let ids: Vec<_> = (0..20).map(|n| publish_fast(&server, "/topics/t", &n.to_string())).collect();
+    let mut client = Client::subscribe(&server, "/topics/t", Some(&ids[2]));
+    let gap = format!(r#"{{"from":"{}","to":"{}"}}"#, ids[3], ids[14]);
+    assert_eq!(client.next(), Seen::event(&ids[14], "gap", &gap));
+    for (n, id) in ids.iter().enumerate().skip(15) {
+        assert_eq!(client.next(), Seen::event(id, "message", &n.to_string()));
+    }
+}
+
+#[test]
+fn an_id_of_another_store_or_of_none_is_told_and_the_stream_goes_on() {
+    let (server, _) = with(|_| {});
+    let known = publish(&server, "/topics/t", "old");
+    let beyond = format!("{}-99", known.split_once('-').unwrap().0);
+    for (last, why) in
+        [("0123456789abcdef-1", "unknown_epoch"), (beyond.as_str(), "beyond_end"), ("no id of ours", "unknown_id")]
+    {
+        let mut client = Client::subscribe(&server, "/topics/t", Some(last));
+        let Seen::Event { name, data, .. } = client.next() else { panic!("no gap for {last}") };
+        assert_eq!((name.as_str(), data.as_str()), ("gap", format!(r#"{{"reset":"{why}"}}"#).as_str()));
+        let id = publish(&server, "/topics/t", "new");
+        assert_eq!(client.next(), Seen::event(&id, "message", "new"));
+    }
+}
+
+#[test]
+fn nothing_is_missed_or_repeated_by_one_who_comes_while_events_are_published() {
+    let (server, _) = with(|settings| {
+        settings.retention.events = 100_000;
+        // The client here may be slower than the publisher.
+        settings.policy.mailbox_events = 100_000;
+        settings.policy.mailbox_bytes = usize::MAX;
+    });
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stopping = StopAtEnd(&stop);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut peer = connect(&server);
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(peer.post("/topics/t", "x").status, 202);
+            }
+        });
+        let mut last = publish(&server, "/topics/t", "first");
+        for round in 0..40 {
+            let mut client = Client::subscribe(&server, "/topics/t", Some(&last));
+            for _ in 0..50 + round * 10 {
+                let Seen::Event { id, name, .. } = client.next() else { panic!("an end") };
+                assert_eq!((name.as_str(), seq(&id)), ("message", seq(&last) + 1));
+                last = id;
+            }
+        }
+        drop(stopping);
+    });
+}
+
+/// Lets the publisher end, also when the test fails.
+struct StopAtEnd<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_is_no_topic_or_no_event_is_refused() {
+    let (server, _) = with(|settings| settings.topics = 2);
+    let mut peer = connect(&server);
+    assert_eq!(peer.post("/topics/a%20b", "x").status, 400);
+    assert_eq!(peer.post("/topics/a//b", "x").status, 400);
+    assert_eq!(peer.post("/topics/t?event=a%0Ab", "x").status, 400);
+    assert_eq!(peer.post("/topics/t", [0xff, 0xfe]).status, 400);
+    assert_eq!(peer.get("/topics/%2e%2e").status, 400);
+    let _one = Client::subscribe(&server, "/topics/one", None);
+    let _two = Client::subscribe(&server, "/topics/two", None);
+    assert_eq!(peer.post("/topics/three", "x").status, 507);
+}
+
+#[test]
+fn tokens_and_origins_guard_the_topics() {
+    let broker = Broker::new(BrokerSettings::default()).unwrap();
+    let mut access = TopicAccess::default();
+    access.publish_token = Some("p-secret".to_owned());
+    access.subscribe_token = Some("s-secret".to_owned());
+    access.cors_origin = Some(HeaderValue::from_static("https://app.example"));
+    let server = serve(&broker, access);
+    let mut peer = connect(&server);
+    for token in ["", "Authorization: Bearer s-secret\r\n", "Authorization: Bearer p-secretx\r\n"] {
+        peer.send(format!("POST /topics/t HTTP/1.1\r\nHost: t\r\n{token}Content-Length: 1\r\n\r\nx"));
+        let reply = peer.reply();
+        assert_eq!((reply.status, reply.header("www-authenticate")), (401, Some("Bearer")), "{token}");
+    }
+    peer.send("POST /topics/t HTTP/1.1\r\nHost: t\r\nAuthorization: bearer p-secret\r\nContent-Length: 1\r\n\r\nx");
+    let reply = peer.reply();
+    assert_eq!((reply.status, reply.header("access-control-allow-origin")), (202, Some("https://app.example")));
+    assert_eq!(peer.get("/topics").status, 401);
+    assert_eq!(peer.get("/topics/t?access_token=p-secret").status, 401);
+    peer.send("OPTIONS /topics/t HTTP/1.1\r\nHost: t\r\n\r\n");
+    let reply = peer.reply();
+    assert_eq!((reply.status, reply.header(header::ACCESS_CONTROL_ALLOW_METHODS.as_str())), (204, Some("GET, POST")));
+    let list = peer.get("/topics?access_token=s-secret");
+    assert!(list.text().contains(r#""topic":"t","subscribers":0,"last":1,"published":1"#), "{}", list.text());
+    let mut client = Client::subscribe(&server, "/topics/t?access_token=s-secret", Some("earliest"));
+    assert!(matches!(client.next(), Seen::Event { .. }));
+}
+
+#[test]
+fn a_drain_ends_streams_and_tells_them_to_come_back_at_different_times() {
+    let (server, _) = with(|_| {});
+    let clients: Vec<_> = (0..20).map(|_| Client::subscribe(&server, "/topics/t", None)).collect();
+    eventually("all are served", || server.metrics().connections >= 20);
+    let began = Instant::now();
+    let report = server.drain(None);
+    assert!(began.elapsed() < Duration::from_millis(1500), "{report}");
+    assert_eq!(report.cut_total(), 0, "{report}");
+    let mut times = std::collections::HashSet::new();
+    for mut client in clients {
+        times.insert(client.retry_at_end());
+    }
+    assert!(times.len() > 10, "{times:?}");
+}
+
+#[test]
+fn a_subscriber_that_leaves_is_forgotten() {
+    let (server, broker) = with(|_| {});
+    let topic = "t".parse().unwrap();
+    let clients: Vec<_> = (0..10).map(|_| Client::subscribe(&server, "/topics/t", None)).collect();
+    eventually("all subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 10));
+    drop(clients);
+    eventually("all are gone", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 0));
+}

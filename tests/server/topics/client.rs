@@ -1,0 +1,108 @@
+//! A client of server-sent events that takes every byte seriously.
+
+use std::time::Duration;
+
+use windlass::Server;
+
+use crate::common::{Peer, connect};
+
+/// What a client sees of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Event { id: String, name: String, data: String },
+    Comment,
+    Retry(u64),
+    End,
+}
+
+impl Seen {
+    pub(super) fn event(id: &str, name: &str, data: &str) -> Self {
+        Self::Event { id: id.to_owned(), name: name.to_owned(), data: data.to_owned() }
+    }
+}
+
+/// A subscriber over HTTP/1.1.
+pub(super) struct Client {
+    pub(super) peer: Peer,
+    /// Text behind the last whole block.
+    text: Vec<u8>,
+    ended: bool,
+}
+
+impl Client {
+    /// Subscribes, and returns once the head of the answer is there.
+    pub(super) fn subscribe(server: &Server, path: &str, last: Option<&str>) -> Self {
+        Self::over(connect(server), path, last)
+    }
+
+    pub(super) fn over(mut peer: Peer, path: &str, last: Option<&str>) -> Self {
+        let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
+        peer.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n{last}\r\n"));
+        let head = String::from_utf8(peer.until(b"\r\n\r\n")).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        Self { peer, text: Vec::new(), ended: false }
+    }
+
+    /// Returns what is next, comments and retry times aside.
+    pub(super) fn next(&mut self) -> Seen {
+        loop {
+            match self.next_with_comments() {
+                Seen::Comment | Seen::Retry(_) => {}
+                seen => return seen,
+            }
+        }
+    }
+
+    /// Returns what is next, comments too.
+    pub(super) fn next_with_comments(&mut self) -> Seen {
+        loop {
+            if let Some(at) = self.text.windows(2).position(|pair| pair == b"\n\n") {
+                let block: Vec<u8> = self.text.drain(..at + 2).collect();
+                return read(std::str::from_utf8(&block[..at]).unwrap());
+            }
+            if self.ended {
+                assert!(self.text.is_empty(), "a partial event: {}", self.text.escape_ascii());
+                return Seen::End;
+            }
+            let chunk = self.chunk();
+            self.ended = chunk.is_empty();
+            self.text.extend_from_slice(&chunk);
+        }
+    }
+
+    /// Reads to the end and returns the last time it was told to come back after.
+    pub(super) fn retry_at_end(&mut self) -> Option<Duration> {
+        let mut last = None;
+        loop {
+            match self.next_with_comments() {
+                Seen::Retry(millis) => last = Some(Duration::from_millis(millis)),
+                Seen::End => return last,
+                _ => {}
+            }
+        }
+    }
+
+    fn chunk(&mut self) -> Vec<u8> {
+        let size = self.peer.until(b"\r\n");
+        let size = std::str::from_utf8(&size).unwrap().trim();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        let mut chunk = self.peer.exactly(size + 2);
+        assert_eq!(chunk.split_off(size), b"\r\n");
+        chunk
+    }
+}
+
+fn read(block: &str) -> Seen {
+    let (mut id, mut name, mut data) = (String::new(), "message".to_owned(), Vec::new());
+    for line in block.split('\n') {
+        match line.split_once(": ") {
+            Some(("id", value)) => value.clone_into(&mut id),
+            Some(("event", value)) => value.clone_into(&mut name),
+            Some(("data", value)) => data.push(value),
+            Some(("retry", value)) => return Seen::Retry(value.parse().unwrap()),
+            _ if line == ":" => return Seen::Comment,
+            _ => panic!("not a field: {line:?}"),
+        }
+    }
+    Seen::Event { id, name, data: data.join("\n") }
+}

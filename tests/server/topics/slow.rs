@@ -1,0 +1,145 @@
+//! A subscriber that does not read, under each policy, with counts that add up.
+
+use std::time::{Duration, Instant};
+
+use windlass::{
+    ListenOptions, Router, Server, TopicAccess,
+    actors::fanout::{Overflow, TopicStats},
+    broker::{Broker, BrokerSettings, Event, TopicName},
+    topic_routes,
+};
+
+use super::{
+    client::{Client, Seen},
+    seq,
+};
+use crate::common::{builder, connect, eventually};
+
+const MAILBOX_EVENTS: usize = 16;
+
+/// Serves a broker with this policy whose connections have small, fixed send buffers.
+fn serve(overflow: Overflow) -> (Server, Broker, TopicName) {
+    let mut settings = BrokerSettings::default();
+    settings.policy.overflow = overflow;
+    settings.policy.mailbox_events = MAILBOX_EVENTS;
+    let broker = Broker::new(settings).unwrap();
+    let mut options = ListenOptions::default();
+    options.send_buffer = Some(16 * 1024);
+    let router = topic_routes(Router::new(), &broker, TopicAccess::default());
+    let server = builder(router).listen_options(options).broker(&broker).start().unwrap();
+    (server, broker, "t".parse().unwrap())
+}
+
+/// Subscribes and does not read.
+fn stalled(server: &Server, broker: &Broker, topic: &TopicName) -> Client {
+    let peer = connect(server);
+    peer.set_receive_buffer(8 * 1024);
+    let client = Client::over(peer, "/topics/t", None);
+    eventually("it is subscribed", || broker.stats(topic).is_some_and(|stats| stats.subscribers == 1));
+    client
+}
+
+/// Publishes until the policy has struck, then some more; returns how many.
+fn publish_beyond(broker: &Broker, topic: &TopicName, struck: impl Fn(&TopicStats) -> bool) -> u64 {
+    let data = "x".repeat(4000);
+    let until = Instant::now() + Duration::from_secs(10);
+    let mut published = 0;
+    while !struck(&broker.stats(topic).unwrap()) {
+        assert!(Instant::now() < until, "never full: {:?}", broker.stats(topic));
+        publish(broker, topic, &data);
+        published += 1;
+    }
+    for _ in 0..50 {
+        publish(broker, topic, &data);
+    }
+    published + 50
+}
+
+fn publish(broker: &Broker, topic: &TopicName, data: &str) {
+    let published = pollster::block_on(broker.publish(topic, Event::new(data.to_owned()))).unwrap();
+    let delivered = pollster::block_on(published.delivered(Duration::from_secs(10)));
+    assert_eq!(delivered.shards_silent, 0);
+}
+
+#[test]
+fn drop_loses_events_for_the_slow_one_and_tells_which() {
+    let (server, broker, topic) = serve(Overflow::Drop);
+    let mut client = stalled(&server, &broker, &topic);
+    let published = publish_beyond(&broker, &topic, |stats| stats.dropped > 200);
+    let stats = broker.stats(&topic).unwrap();
+    assert_eq!(stats.delivered + stats.dropped, published);
+    assert!(stats.lagging == 1 && stats.lag_events == MAILBOX_EVENTS, "{stats:?}");
+
+    // It reads again: each number comes once, as an event or in a gap, and those are what was dropped.
+    let (mut received, mut missed, mut last, mut asked) = (0, 0, 0, false);
+    loop {
+        let Seen::Event { id, name, data } = client.next() else { panic!("an end") };
+        if name == "gap" {
+            let ends: Vec<u64> = data.split('"').filter(|part| part.contains('-')).map(seq).collect();
+            assert_eq!((ends[0], ends[1]), (last + 1, seq(&id)));
+            missed += seq(&id) - last;
+        } else {
+            assert_eq!(seq(&id), last + 1);
+            received += 1;
+        }
+        last = seq(&id);
+        if data == "after" {
+            break;
+        }
+        if received == stats.delivered && !asked {
+            asked = true;
+            publish(&broker, &topic, "after");
+        }
+    }
+    let now = broker.stats(&topic).unwrap();
+    assert_eq!((received, missed), (now.delivered, now.dropped), "received and missed are what was published");
+}
+
+#[test]
+fn remove_ends_the_subscription_of_the_slow_one_and_keeps_its_connection() {
+    let (server, broker, topic) = serve(Overflow::Remove);
+    let mut client = stalled(&server, &broker, &topic);
+    publish_beyond(&broker, &topic, |stats| stats.removed > 0);
+    let stats = broker.stats(&topic).unwrap();
+    assert_eq!((stats.removed, stats.subscribers, stats.dropped), (1, 0, 0));
+    for expected in 1..=stats.delivered {
+        let Seen::Event { id, name, .. } = client.next() else { panic!("an end") };
+        assert_eq!((name.as_str(), seq(&id)), ("message", expected));
+    }
+    let Seen::Event { name, .. } = client.next() else { panic!("an end") };
+    assert_eq!(name, "gap");
+    assert!(!client.peer.has_news(), "the connection stays, and nothing comes");
+}
+
+#[test]
+fn close_ends_the_stream_of_the_slow_one() {
+    let (server, broker, topic) = serve(Overflow::Close);
+    let mut client = stalled(&server, &broker, &topic);
+    publish_beyond(&broker, &topic, |stats| stats.closed > 0);
+    let stats = broker.stats(&topic).unwrap();
+    assert_eq!((stats.closed, stats.subscribers, stats.dropped), (1, 0, 0));
+    for expected in 1..=stats.delivered {
+        let Seen::Event { id, .. } = client.next() else { panic!("an end") };
+        assert_eq!(seq(&id), expected);
+    }
+    let Seen::Event { name, .. } = client.next() else { panic!("an end") };
+    assert_eq!(name, "gap");
+    assert_eq!(client.next(), Seen::End);
+}
+
+#[test]
+fn a_slow_one_takes_nothing_from_the_others() {
+    let (server, broker, topic) = serve(Overflow::Drop);
+    let _stalled = stalled(&server, &broker, &topic);
+    let mut quick: Vec<_> = (0..20).map(|_| Client::subscribe(&server, "/topics/t", None)).collect();
+    eventually("all subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 21));
+    let data = "x".repeat(4000);
+    for expected in 1..=200 {
+        publish(&broker, &topic, &data);
+        for client in &mut quick {
+            let Seen::Event { id, name, .. } = client.next() else { panic!("an end") };
+            assert_eq!((name.as_str(), seq(&id)), ("message", expected));
+        }
+    }
+    assert!(broker.stats(&topic).unwrap().dropped > 0, "the slow one was not slow");
+}
