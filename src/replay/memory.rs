@@ -1,13 +1,7 @@
 //! The memory store: a ring of events for each topic.
 //!
-//! It works on the thread that calls it: an append is a look-up and a push under two short locks, so a shard may do it.
-//! An append allocates nothing beyond what its event brings, once the topic's ring has grown to its size. The locks
-//! contend only where topics are shared by threads; completions run under the topic's lock, which is what makes them
-//! come in order.
-//!
-//! With the process the store is gone, and a new one has a new epoch: old positions are [`Reset::UnknownEpoch`].
-//!
-//! [`Reset::UnknownEpoch`]: super::Reset::UnknownEpoch
+//! The locks contend only where topics are shared by threads; completions run under the topic's lock, which is what
+//! makes them come in order.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -32,7 +26,13 @@ const FORGET_REACH: usize = 64;
 /// Topics that one append may trim because all together are too large.
 const SWEEP_REACH: usize = 64;
 
-/// Keeps the latest events of each topic in memory. See [the module](crate::replay).
+/// Keeps the latest events of each topic in memory.
+///
+/// It works on the thread that calls it: an append is a look-up and a push under two short locks, so a shard may do it.
+/// An append allocates nothing beyond what its event brings, once the topic's ring has grown to its size. With the
+/// process the store is gone, and a new one has a new epoch: old positions are [`Reset::UnknownEpoch`].
+///
+/// [`Reset::UnknownEpoch`]: super::Reset::UnknownEpoch
 pub struct MemoryStore {
     epoch: Epoch,
     retention: Retention,

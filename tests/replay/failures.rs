@@ -176,38 +176,68 @@ fn a_file_replaced_while_in_use_is_not_taken_for_ours() {
     store.append_blocking(fsynced("c")).unwrap_err();
 }
 
-/// Whatever bytes of the file are changed: opening, reading and appending may fail, and nothing panics or hangs.
+/// Whatever bytes of the file are changed: a checked opening refuses it, or what it gives is right.
 #[test]
-fn damage_is_an_error_and_never_a_panic() {
+fn damage_is_found_by_a_check_and_never_a_panic() {
     let mut random = Random::new(seed());
     let platter = Platter::default();
     let mut options = Options::default();
-    options.readers = 1;
+    (options.readers, options.verify) = (1, true);
     let store = DurableStore::open_on(platter.disks(), options.clone()).unwrap();
     for number in 0..300 {
         append(&store, "topic", &format!("event {number}"));
     }
+    let whole = held_all(&store);
     drop(store);
     let (mut refused, mut opened) = (0, 0);
     for _ in 0..rounds() * 60 {
         let copy = platter.survivor(&mut Random::new(0));
-        copy.damage(|image| {
-            // Where pages are in use: the first ones.
-            let reach = image.len().min(200_000);
-            for _ in 0..1 + random.below(200) {
-                let at = random.below(reach);
-                image[at] = image[at].wrapping_add(1 + random.below(255) as u8);
-            }
-        });
+        let most = 1 + random.below(200);
+        let changes = 1 + random.below(most);
+        copy.damage(|image| damage(image, changes, &mut random));
         match DurableStore::open_on(copy.disks(), options.clone()) {
-            Err(_) => refused += 1,
+            Err(error) => {
+                assert!(matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Version), "{error:?}");
+                refused += 1;
+            }
             Ok(store) => {
+                assert_eq!(held_all(&store), whole);
+                store.append_blocking(fsynced("after the damage")).unwrap();
                 opened += 1;
-                drop(store.since_blocking(windlass::replay::Query::new("topic", Start::Earliest)));
-                drop(store.append_blocking(fsynced("after the damage")));
             }
         }
     }
     println!("{refused} refused, {opened} opened");
     assert!(refused > 0);
+}
+
+/// Changes bytes where pages are in use: the first ones.
+fn damage(image: &mut [u8], changes: usize, random: &mut Random) {
+    let reach = image.len().min(200_000);
+    for _ in 0..changes {
+        let at = random.below(reach);
+        image[at] = image[at].wrapping_add(u8::try_from(1 + random.below(255)).unwrap());
+    }
+}
+
+/// A file that ends the process each time it is used is looked at more closely in the end.
+#[test]
+fn a_file_left_open_again_and_again_is_checked() {
+    let scratch = Scratch::new("left");
+    let store = DurableStore::open(scratch.path(), Options::default()).unwrap();
+    for number in 0..300 {
+        append(&store, "topic", &format!("event {number}"));
+    }
+    drop(store);
+    let path = scratch.path().join("replay.redb");
+    let mut image = fs::read(&path).unwrap();
+    // In the middle of an event: nobody notices but who checks.
+    let at = image.windows(9).position(|bytes| bytes == b"event 250").unwrap();
+    image[at] = b'E';
+    fs::write(&path, &image).unwrap();
+    assert_eq!(held_all(&DurableStore::open(scratch.path(), Options::default()).unwrap()).len(), 300);
+    fs::write(scratch.path().join("replay.lock"), "1 3\n").unwrap();
+    let error = DurableStore::open(scratch.path(), Options::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 }

@@ -21,6 +21,10 @@ pub(super) enum Place {
     Disks(Disks),
 }
 
+/// After how many ends without a close in a row the whole file is checked: a file that is damaged where redb does not look
+/// may end the process, panic within panic, and would do so for ever.
+const LEFT_OPEN: u32 = 3;
+
 /// A store just opened.
 pub(super) struct Opened {
     pub(super) database: Database,
@@ -47,13 +51,21 @@ impl Place {
     pub(super) fn open(&self, options: &Options) -> Result<Opened, StoreError> {
         self.contained(|| {
             self.make_if_missing(options)?;
-            self.open_there(options, &Missed::default())
+            let is_odd = matches!(self, Self::Directory(directory) if directory.left_open() >= LEFT_OPEN);
+            self.open_there(options, options.verify || is_odd, &Missed::default())
         })
     }
 
     /// Opens the store that was there before, leaving out a number for each event missed meanwhile.
-    pub(super) fn reopen(&self, options: &Options, missed: &Missed) -> Result<Opened, StoreError> {
-        self.contained(|| self.open_there(options, missed))
+    pub(super) fn reopen(&self, options: &Options, why: ErrorKind, missed: &Missed) -> Result<Opened, StoreError> {
+        self.contained(|| self.open_there(options, why == ErrorKind::Damaged, missed))
+    }
+
+    /// Notes that the store was closed.
+    pub(super) fn closed(&self) {
+        if let Self::Directory(directory) = self {
+            directory.close();
+        }
     }
 
     fn contained(&self, open: impl FnOnce() -> Result<Opened, StoreError>) -> Result<Opened, StoreError> {
@@ -73,15 +85,17 @@ impl Place {
         })
     }
 
-    fn open_there(&self, options: &Options, missed: &Missed) -> Result<Opened, StoreError> {
+    fn open_there(&self, options: &Options, verify: bool, missed: &Missed) -> Result<Opened, StoreError> {
+        let mut builder = builder(options);
+        builder.set_check_integrity_on_open(verify);
         let database = match self {
             Self::Directory(directory) => {
                 let backend = FileBackend::new(directory.open_file()?).map_err(failed(Operation::Open))?;
-                builder(options).create_with_backend(backend).map_err(failed(Operation::Open))?
+                builder.create_with_backend(backend).map_err(failed(Operation::Open))?
             }
             Self::Disks(disks) => {
                 let disk = disks.open().map_err(failed(Operation::Open))?;
-                let database = builder(options).create_with_backend(disk).map_err(failed(Operation::Open))?;
+                let database = builder.create_with_backend(disk).map_err(failed(Operation::Open))?;
                 make(&database)?;
                 database
             }

@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io::{self, Read},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -19,16 +19,29 @@ const DIRECTORY_MODE: u32 = 0o700;
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    /// Held, not read. redb locks its file too, but lets go of it when the file is opened again after a failure.
-    _lock: File,
+    /// Locked for as long as it is open. redb locks its file too, but lets go of it when the file is opened again after a
+    /// failure. Holds the process's number, and how often in a row the directory was left without a close.
+    lock: File,
+    left_open: u32,
 }
 
 impl Directory {
     /// Makes the directory if it is missing, and locks it.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         make(path).map_err(failed(path, "cannot make the directory"))?;
-        let lock = lock(&path.join("replay.lock"))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        let (lock, left_open) = lock(&path.join("replay.lock"))?;
+        Ok(Self { path: path.to_owned(), lock, left_open })
+    }
+
+    /// Returns how often in a row the directory was left without a close before it was opened now.
+    pub(super) fn left_open(&self) -> u32 {
+        self.left_open
+    }
+
+    /// Notes that the directory is left as it should be.
+    pub(super) fn close(&self) {
+        // Without the note the next opening may look closer, that is all.
+        drop(note(&self.lock, 0));
     }
 
     pub(super) fn file_path(&self) -> PathBuf {
@@ -77,25 +90,32 @@ fn sync(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Takes the lock, or says who has it.
-fn lock(path: &Path) -> Result<File, StoreError> {
+/// Takes the lock, or says who has it. Returns also how often in a row it was left without a close.
+fn lock(path: &Path) -> Result<(File, u32), StoreError> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
-    let mut file = file.map_err(failed(path, "cannot open the lock"))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let file = file.map_err(failed(path, "cannot open the lock"))?;
+    let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    // Numbers that another process may not have written yet, or a crash not wholly: a courtesy, nothing depends on them.
+    let mut text = String::new();
+    drop((&file).take(40).read_to_string(&mut text));
+    let mut numbers = text.split_whitespace().map_while(|number| number.parse::<u32>().ok());
+    let (holder, left_open) = (numbers.next(), numbers.next().unwrap_or(0));
+    match locked {
         Ok(()) => (),
-        Err(rustix::io::Errno::WOULDBLOCK) => return Err(in_use(path, &mut file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => return Err(in_use(path, holder)),
         Err(error) => return Err(failed(path, "cannot lock")(error.into())),
     }
-    let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    noted.map_err(failed(path, "cannot write the lock"))?;
-    Ok(file)
+    note(&file, left_open.saturating_add(1)).map_err(failed(path, "cannot write the lock"))?;
+    Ok((file, left_open))
 }
 
-fn in_use(path: &Path, file: &mut File) -> StoreError {
-    // The number is a courtesy: whoever has the lock may not have written it yet.
-    let mut holder = String::new();
-    drop(file.take(20).read_to_string(&mut holder));
-    let holder = holder.trim().parse::<u32>().map_or_else(|_| "another".to_owned(), |id| id.to_string());
+fn note(lock: &File, left_open: u32) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.write_all_at(format!("{} {left_open}\n", std::process::id()).as_bytes(), 0)
+}
+
+fn in_use(path: &Path, holder: Option<u32>) -> StoreError {
+    let holder = holder.map_or_else(|| "another".to_owned(), |id| id.to_string());
     let directory = path.parent().unwrap_or(path).display();
     let message = format!("{directory} is in use by process {holder}");
     StoreError::new(ErrorKind::InUse, Operation::Open, message)

@@ -39,8 +39,9 @@
 //! appends and reads fail at once with [`ErrorKind::Unavailable`]. What was acknowledged below `Fsynced` and not synced
 //! is then lost, as in a crash: readers see a gap, and [`Options::on_error`] is told. An append below `Fsynced` that fails
 //! so leaves a number out once the file is open, because whoever fans out may have handed the event on: it is in nobody's
-//! history, and that too is a gap. Damaged files are errors too, never a
-//! panic that gets out.
+//! history, and that too is a gap. A damaged
+//! file is an error where redb notices and where it panics; where it panics in a panic the process ends. So a file left
+//! without a close three times in a row is checked as a whole when it is opened, as [`Options::verify`] always does.
 //!
 //! [`since_blocking`]: super::ReplayStore::since_blocking
 //! [`ErrorKind::Unavailable`]: super::ErrorKind::Unavailable

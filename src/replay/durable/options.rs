@@ -29,6 +29,10 @@ pub struct Options {
     pub readers: usize,
     /// Reads that may wait for a reader. Default 1024. Then a read is [`ErrorKind::Full`](crate::replay::ErrorKind::Full).
     pub queue_reads: usize,
+    /// Check the whole file when it is opened. Default false: it is checked only when it was left without a close three
+    /// times in a row, or gave reason while it was used. Costs reading all of it; without it damage may show late, and
+    /// redb may end the process over it.
+    pub verify: bool,
     /// Is told the failures that no completion is told: of syncs, of trimming, of opening again.
     pub on_error: ErrorHook,
     /// Tells the time.
@@ -48,6 +52,7 @@ impl Default for Options {
             cache_bytes: 64 * 1024 * 1024,
             readers: 2,
             queue_reads: 1024,
+            verify: false,
             on_error: ErrorHook::default(),
             clock: Clock::default(),
         }

@@ -52,7 +52,7 @@ pub(super) struct Shared {
     /// `None` after a failure, until the file is open again, and after the end.
     pub(super) database: RwLock<Option<Database>>,
     pub(super) tally: Tally,
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// Counts since the store was opened.
@@ -294,8 +294,8 @@ impl Shared {
     }
 
     /// Opens the file again after a failure.
-    pub(super) fn reopen(&self, missed: &Missed) -> Result<Topics, StoreError> {
-        let opened = self.place.reopen(&self.options, missed)?;
+    pub(super) fn reopen(&self, why: ErrorKind, missed: &Missed) -> Result<Topics, StoreError> {
+        let opened = self.place.reopen(&self.options, why, missed)?;
         if opened.epoch != self.epoch {
             let message = "the file has been replaced by another while it was in use";
             return Err(StoreError::new(ErrorKind::Damaged, Operation::Open, message));

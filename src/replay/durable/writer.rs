@@ -188,7 +188,7 @@ impl Writer {
             let message = "the store is not available";
             return Err(StoreError::caused(ErrorKind::Unavailable, Operation::Open, message, trouble.why.clone()));
         }
-        match self.shared.reopen(&self.missed) {
+        match self.shared.reopen(trouble.why.kind(), &self.missed) {
             Ok(topics) => {
                 self.topics = Some(topics);
                 self.missed = Missed::default();
@@ -232,8 +232,9 @@ impl Writer {
             return self.trouble.map_or(Ok(()), |trouble| Err(trouble.why));
         };
         let closed = close(database, topics);
-        if closed.is_err() {
-            self.shared.tally.lost.add(self.unsynced.events as u64);
+        match &closed {
+            Ok(()) => self.shared.place.closed(),
+            Err(_) => self.shared.tally.lost.add(self.unsynced.events as u64),
         }
         closed
     }
