@@ -105,7 +105,9 @@ measure() {
     local scenario=$1 peer=$2 pass=$3 before after loader requests errors cpu_us idle_cpu= per_connection=
     TARGET=127.0.0.1:${port_of[$peer]}
     before=$(cpu_ns "${pid_of[$peer]}")
-    run_scenario "$scenario" "$seconds" >"$WORK/result" &
+    # Emptied here: watch_idle may look before the loader runs, and must not see the pass before.
+    : >"$WORK/result"
+    run_scenario "$scenario" "$seconds" >>"$WORK/result" &
     loader=$!
     [[ ! $scenario =~ ^(idle|sse)- ]] || watch_idle "$scenario" "$peer" "$loader"
     wait "$loader" || { cat "$WORK/result" >&2; fail "$peer fails in $scenario"; }
