@@ -224,7 +224,9 @@ impl Broker {
             return Ok(entry.clone());
         }
         if topics.len() >= self.0.settings.topics {
-            let idle = topics.iter().find(|(_, entry)| entry.is_idle()).map(|(name, _)| name.clone());
+            // A stream or an event on its way holds its topic: forgetting that would part it from later events.
+            let is_idle = |entry: &Arc<Entry>| Arc::strong_count(entry) == 1 && entry.topic.subscribers() == 0;
+            let idle = topics.iter().find(|(_, entry)| is_idle(entry)).map(|(name, _)| name.clone());
             let idle = topics.remove(&idle.ok_or(PublishError::TooManyTopics)?);
             idle.iter().for_each(|entry| self.forget(entry));
         }

@@ -231,7 +231,7 @@ impl Builder {
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
         if let Some(broker) = &self.broker {
-            broker.start(&system).map_err(|error| StartError::Router(error.to_string()))?;
+            broker.start(&system).map_err(|error| StartError::Broker(error.to_string()))?;
             let totals = broker.clone();
             metrics.set_topics(move || totals.totals());
         }
@@ -371,6 +371,8 @@ pub enum StartError {
     Shards(windlass_actors::error::StartError),
     /// The router actor did not start.
     Router(String),
+    /// The broker's actors did not start.
+    Broker(String),
     /// The engine asked for cannot run.
     Engine {
         /// The engine.
@@ -390,6 +392,7 @@ impl fmt::Display for StartError {
             Self::Shards(error) => write!(f, "{error}; 'windlass doctor' tells what the system refuses"),
             Self::Settings(error) => f.write_str(error),
             Self::Router(error) => write!(f, "the router actor did not start: {error}"),
+            Self::Broker(error) => write!(f, "the broker's actors did not start: {error}"),
             Self::Engine { engine, why } => write!(
                 f,
                 "the engine {engine} cannot run here: {why}; 'windlass doctor' tells what would help, the engine \

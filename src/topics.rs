@@ -32,26 +32,27 @@ pub struct TopicAccess {
 /// - `GET /topics/{topic}` streams the topic's events.
 /// - `GET /topics` lists topics with their figures.
 pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
-    let shared = Arc::new(Shared { broker: broker.clone(), access });
-    let list = shared.clone();
+    let guarded = Arc::new(Guarded { broker: broker.clone(), access });
+    let list = guarded.clone();
     let router = router.route(get("/topics", move |request: Request| list.list(&request)));
-    router.group("/topics", |group| topic_routes(group, &shared))
+    router.group("/topics", |group| topic_routes(group, &guarded))
 }
 
-fn topic_routes(group: Group, shared: &Arc<Shared>) -> Group {
-    let (subscribe, publish, preflight) = (shared.clone(), shared.clone(), shared.clone());
+fn topic_routes(group: Group, guarded: &Arc<Guarded>) -> Group {
+    let (subscribe, publish, preflight) = (guarded.clone(), guarded.clone(), guarded.clone());
     group
         .route(get("/{*topic}", move |request: Request| subscribe.subscribe(&request)))
         .route(post("/{*topic}", move |request: Request| publish.clone().publish(request)))
         .route(options("/{*topic}", move |_: Request| preflight.preflight()))
 }
 
-struct Shared {
+/// The broker behind the routes, and who may use it.
+struct Guarded {
     broker: Broker,
     access: TopicAccess,
 }
 
-impl Shared {
+impl Guarded {
     fn list(&self, request: &Request) -> Response {
         if !may(request, self.access.subscribe_token.as_deref(), true) {
             return unauthorized();
@@ -78,11 +79,11 @@ impl Shared {
 
     fn subscribe(&self, request: &Request) -> Response {
         if !may(request, self.access.subscribe_token.as_deref(), true) {
-            return self.shared(unauthorized());
+            return self.with_origin(unauthorized());
         }
         match topic_of(request) {
-            Ok(topic) => self.shared(self.broker.subscribe(&topic, request)),
-            Err(response) => self.shared(response),
+            Ok(topic) => self.with_origin(self.broker.subscribe(&topic, request)),
+            Err(response) => self.with_origin(response),
         }
     }
 
@@ -98,7 +99,7 @@ impl Shared {
             },
             Err(response) => response,
         };
-        self.shared(answer)
+        self.with_origin(answer)
     }
 
     fn event(&self, request: &mut Request) -> Result<(TopicName, Event), Response> {
@@ -122,7 +123,7 @@ impl Shared {
     }
 
     fn preflight(&self) -> Response {
-        let mut response = self.shared(Response::status_only(StatusCode::NO_CONTENT));
+        let mut response = self.with_origin(Response::status_only(StatusCode::NO_CONTENT));
         let fields = response.fields_mut();
         let allow = HeaderValue::from_static("GET, POST");
         fields.insert(header::ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
@@ -136,7 +137,7 @@ impl Shared {
     }
 
     /// Lets pages of the allowed origin see an answer.
-    fn shared(&self, mut response: Response) -> Response {
+    fn with_origin(&self, mut response: Response) -> Response {
         if let Some(origin) = &self.access.cors_origin {
             let fields = response.fields_mut();
             fields.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());

@@ -1,43 +1,16 @@
 //! What a request costs the allocator: nothing on a static route, its future and its body on an inline one.
 //!
 //! A binary of its own, since it replaces the allocator.
-#![allow(unsafe_code, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
+
+mod counting;
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     io::{Read, Write},
     net::TcpStream,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use windlass::{Body, EngineKind, Request, Response, Router, Server, actors::Cores, get, static_route};
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-// SAFETY: every call is handed to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as this function's own contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as this function's own contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as this function's own contract.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 const REQUESTS: u64 = 1000;
 
@@ -63,9 +36,9 @@ fn allocations(stream: &mut TcpStream, path: &str) -> u64 {
         assert!(buffer[..count].starts_with(b"HTTP/1.1 200 OK\r\n"));
     };
     (0..REQUESTS).for_each(|_| round());
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = counting::allocations();
     (0..REQUESTS).for_each(|_| round());
-    ALLOCATIONS.load(Relaxed) - before
+    counting::allocations() - before
 }
 
 /// A few of a thousand may be the second's new Date or a table that grows.

@@ -1,42 +1,12 @@
 //! What an append to the memory store costs the allocator: nothing beyond its event.
 //!
 //! A binary of its own, since it replaces the allocator.
-#![allow(unsafe_code, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+mod counting;
 
 use bytes::Bytes;
 use windlass::replay::{Append, MemoryStore, ReplayStore, Retention, StoreLimits};
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-// SAFETY: every call is handed to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as this function's own contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as this function's own contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as this function's own contract.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 const APPENDS: u64 = 10_000;
 
@@ -44,9 +14,9 @@ const APPENDS: u64 = 10_000;
 fn allocations(store: &MemoryStore, event: impl Fn() -> Append) -> u64 {
     let round = || (0..APPENDS).for_each(|_| assert!(store.append(event(), Box::new(|_| ())).is_ok()));
     round();
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = counting::allocations();
     round();
-    ALLOCATIONS.load(Relaxed) - before
+    counting::allocations() - before
 }
 
 /// One test, because everything else in the process would be counted too.

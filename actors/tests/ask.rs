@@ -4,39 +4,18 @@
 mod common;
 
 use std::{
-    future::Future,
-    pin::pin,
-    sync::{Arc, mpsc},
-    task::{Context as Task, Poll, Wake},
-    thread::{self, Thread},
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
-use common::{Count, Counter, LONG, hosts, system, wait_until};
+use common::{Count, Counter, LONG, block_on, hosts, system, wait_until};
 use windlass_actors::{Actor, Addr, Context, Flow, Place, Reply, SpawnOptions, System, error::AskError};
 
 const SHORT: Duration = Duration::from_millis(30);
 
 fn counter(system: &System, shard: usize) -> Addr<Count> {
     system.spawn(Place::Shard(shard), SpawnOptions::default(), Counter::default).unwrap()
-}
-
-/// Runs a future on a thread that is neither a shard's nor tokio's.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(thread::current())).into();
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Task::from_waker(&waker)) {
-            return output;
-        }
-        thread::park();
-    }
 }
 
 /// Asks another actor on behalf of the test.

@@ -5,38 +5,19 @@ mod common;
 
 use std::{
     collections::HashSet,
-    future::Future,
-    pin::pin,
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    task::{Context, Poll, Waker},
+    thread,
     time::Duration,
 };
 
-use common::{LONG, hosts, system, wait_until};
+use common::{LONG, block_on, hosts, system, wait_until};
 use windlass_actors::{
     Flow, Host, Place, Reply, SpawnOptions, System, Undelivered,
     fanout::{Bounds, Delivery, Fanout, Missed, Overflow, SubscribeError, Subscription, Topic},
 };
 
 type Bytes = Vec<u8>;
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(thread::current())).into();
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        thread::park_timeout(LONG);
-    }
-}
 
 fn bounds(events: usize, bytes: usize) -> Bounds {
     Bounds { events, bytes }
@@ -222,12 +203,7 @@ fn a_relay_without_room_is_a_gap_for_its_subscribers() {
     let mut subscription = topic.subscribe().unwrap();
     publish(&topic, 1, 1);
     // The shard is held up while 20 events come, of which its relay takes 4.
-    let (held, release) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(std::sync::Barrier::new(2)));
-    let gate = (held.clone(), release.clone());
-    let factory = move || Blocker(gate.clone());
-    let blocker = system.spawn(Place::Shard(0), SpawnOptions::named("blocker"), factory).unwrap();
-    blocker.try_tell(()).unwrap();
-    held.wait();
+    let release = hold(&system);
     let tickets: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
     release.wait();
     assert_eq!(block_on(tickets[19].delivered(LONG)).shards_full, 1);
@@ -235,6 +211,16 @@ fn a_relay_without_room_is_a_gap_for_its_subscribers() {
     publish(&topic, 1, 1);
     assert_eq!(told(&take(&mut subscription)), "1 2 3 4 5 gap 6-21 22");
     assert_eq!(topic.stats().missed, 16);
+}
+
+/// Holds the first shard until the barrier returned is passed.
+fn hold(system: &System) -> Arc<std::sync::Barrier> {
+    let (held, release) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(std::sync::Barrier::new(2)));
+    let gate = (held.clone(), release.clone());
+    let blocker = system.spawn(Place::Shard(0), SpawnOptions::named("blocker"), move || Blocker(gate.clone()));
+    blocker.unwrap().try_tell(()).unwrap();
+    held.wait();
+    release
 }
 
 /// Holds its shard between two barriers.
@@ -247,6 +233,40 @@ impl windlass_actors::Actor for Blocker {
         self.0.1.wait();
         Flow::Continue
     }
+}
+
+#[test]
+fn who_comes_after_events_a_shard_missed_is_told_nothing_of_them() {
+    let system = system(Host::Tokio, 1);
+    let fanout = Fanout::<Bytes>::with_mailbox(&system, 4).unwrap();
+    let topic = fanout.topic(bounds(1000, 100_000), Overflow::Close);
+    let _first = topic.subscribe_with(bounds(1000, 100_000), Overflow::Drop).unwrap();
+    publish(&topic, 1, 1);
+    let release = hold(&system);
+    let tickets: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
+    release.wait();
+    assert_eq!(block_on(tickets[19].delivered(LONG)).shards_full, 1);
+    wait_until("the relay caught up", || topic.stats().delivered == 5);
+    let mut late = topic.subscribe().unwrap();
+    assert_eq!(late.start(), 21);
+    publish(&topic, 1, 1);
+    assert_eq!(told(&take(&mut late)), "22");
+}
+
+#[test]
+fn a_relay_that_panics_ends_its_subscribers() {
+    /// Panics when it is weighed by the relay.
+    struct Heavy;
+    impl windlass_actors::fanout::Payload for Heavy {
+        fn weight(&self) -> usize {
+            panic!("expected by the test")
+        }
+    }
+    let system = system(Host::Tokio, 1);
+    let topic = Fanout::<Heavy>::start(&system).unwrap().topic(Bounds::default(), Overflow::Drop);
+    let mut subscription = topic.subscribe().unwrap();
+    drop(topic.publish(|_| Heavy).unwrap());
+    assert!(matches!(block_on(subscription.next()), Delivery::Closed));
 }
 
 #[test]

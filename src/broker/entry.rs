@@ -17,13 +17,6 @@ pub(super) struct Entry {
     pub(super) policy: TopicPolicy,
 }
 
-impl Entry {
-    /// Says whether it can be forgotten: nobody would notice.
-    pub(super) fn is_idle(&self) -> bool {
-        self.topic.subscribers() == 0
-    }
-}
-
 /// The name of a topic: 1 to 256 bytes of ASCII letters, digits and `-_.~:@+`, in parts parted by `/`.
 ///
 /// No part is empty, `.` or `..`, so that a name is also a path. Clones are cheap.

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Instant,
 };
 
@@ -56,12 +56,25 @@ pub(super) struct Stream {
     epoch: Option<Epoch>,
     /// When something was sent last.
     sent: Instant,
+    /// Something was sent since nothing was there last.
+    fresh: bool,
     heartbeat: Option<Deadline>,
+    /// Whom the heartbeat wakes.
+    waiter: Option<Waker>,
 }
 
 impl Stream {
     pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, from: Option<From>) -> Self {
-        Self { shared, entry, state: State::New(from), epoch: None, sent: Instant::now(), heartbeat: None }
+        Self {
+            shared,
+            entry,
+            state: State::New(from),
+            epoch: None,
+            sent: Instant::now(),
+            fresh: true,
+            heartbeat: None,
+            waiter: None,
+        }
     }
 
     /// Subscribes on the shard this is polled on. The first piece says when to come back, and what cannot be had.
@@ -197,6 +210,13 @@ impl Stream {
     /// Sends a comment when nothing was sent for the interval.
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(interval) = self.shared.settings.heartbeat else { return Poll::Pending };
+        let runs =
+            self.heartbeat.is_some() && self.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker()));
+        if std::mem::take(&mut self.fresh) && runs {
+            // Right behind an event there is no need to read the clock.
+            return Poll::Pending;
+        }
+        self.waiter = Some(cx.waker().clone());
         loop {
             let Some(deadline) = &mut self.heartbeat else {
                 self.heartbeat = self.shared.deadline(self.sent + interval);
@@ -218,7 +238,7 @@ impl Source for Stream {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
         match self.poll_piece(cx) {
             Poll::Ready(piece) => {
-                self.sent = Instant::now();
+                (self.sent, self.fresh) = (Instant::now(), true);
                 Poll::Ready(piece.map(|piece| piece.map(Frame::Data)))
             }
             Poll::Pending => {

@@ -190,16 +190,13 @@ impl TopicConfig {
         let mut settings = BrokerSettings::default();
         let bounds = (self.mailbox_events, self.mailbox_bytes);
         settings.policy = policy("topics", settings.policy, self.policy, bounds)?;
-        settings.policy.durability = match (self.durability, &self.data) {
-            (Some(Level::None), _) | (None, None) => Durability::None,
-            (Some(_), None) => return Err("topics: durability needs a data directory (--data DIR)".to_owned()),
-            (level, Some(_)) => level.map_or(Durability::Fsynced, Durability::from),
-        };
+        let otherwise = if self.data.is_some() { Durability::Fsynced } else { Durability::None };
+        settings.policy.durability = self.durability_of("topics", self.durability, otherwise)?;
         for pattern in &self.pattern {
             let name = format!("topics.pattern '{}'", pattern.topics);
             let bounds = (pattern.mailbox_events, pattern.mailbox_bytes);
             let mut policy = policy(&name, settings.policy, pattern.policy, bounds)?;
-            policy.durability = pattern.durability.map_or(policy.durability, Durability::from);
+            policy.durability = self.durability_of(&name, pattern.durability, policy.durability)?;
             settings.patterns.push((pattern.topics.clone(), policy));
         }
         if let Some(heartbeat) = &self.heartbeat {
@@ -207,6 +204,16 @@ impl TopicConfig {
         }
         settings.retry = self.retry.as_deref().map(|retry| duration("retry", retry)).transpose()?;
         Ok(settings)
+    }
+
+    /// Says how safe events shall be; what is kept in memory cannot be made safe.
+    fn durability_of(&self, what: &str, level: Option<Level>, otherwise: Durability) -> Result<Durability, String> {
+        match level {
+            Some(Level::Buffered | Level::Fsynced) if self.data.is_none() => {
+                Err(format!("{what}: durability needs a data directory (--data DIR)"))
+            }
+            level => Ok(level.map_or(otherwise, Durability::from)),
+        }
     }
 
     /// Says who may use the topics.

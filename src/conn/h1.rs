@@ -123,7 +123,7 @@ impl Protocol for H1 {
         if rests {
             self.touched = env.now;
             io.wants_read = true;
-            self.start_idle(env, io);
+            io.start_idle(env, self.touched);
         }
         rests
     }
@@ -153,7 +153,7 @@ impl Protocol for H1 {
         io.wants_read = self.wants_read(env, io);
         io.timers.set_at(Timer::Job, self.slots.deadline());
         if self.is_idle() && !io.unsent && io.outbox.is_empty() {
-            self.start_idle(env, io);
+            io.start_idle(env, self.touched);
         } else {
             io.timers.clear(Timer::Idle);
         }
@@ -383,12 +383,6 @@ impl H1 {
     /// Says whether bytes wait that begin a request; the empty lines that may stand before one do not.
     fn has_part_of_head(&self) -> bool {
         !self.input.is_empty() && (self.held || self.search.has_begun())
-    }
-
-    fn start_idle(&self, env: &Env, io: &mut Io) {
-        // A draining server waits only for what a busy client has already sent.
-        let draining = env.is_draining().then_some(env.timeouts.drain_idle);
-        io.timers.set(Timer::Idle, self.touched, draining.or(env.timeouts.keep_alive));
     }
 
     /// Says whether no request has come whose reply is not written.

@@ -11,6 +11,8 @@
 //! it writes. A request that is answered at once leaves nothing behind; any other is a [`Stream`] until its reply is
 //! sent. Nothing here names the engine's crate: see [`engine`].
 
+mod alarms;
+mod endings;
 mod engine;
 mod head;
 mod incoming;
@@ -27,19 +29,16 @@ use std::{
     time::Instant,
 };
 
-use http::StatusCode;
-
 use crate::{
-    conn::{DRAINED, Env, Io, Outcome, Protocol, Timer, account::ENDED_FIRST, answers, job, pace},
+    conn::{Env, Io, Outcome, Protocol, Timer, answers},
     net::Ending,
-    proto::h2::meter::{Flood, Meter},
-    response::plain,
+    proto::h2::meter::Meter,
 };
 
 use engine::{Accepted, Code, Engine, Event, Outbound};
-use incoming::{Incoming, Taken};
+use incoming::Taken;
 use pipe::Pipe;
-use stream::{Late, State, Stream};
+use stream::{State, Stream};
 use woken::Woken;
 
 /// Rounds of reading, answering and writing in one call; what is left then is gone on with in the next turn, so that
@@ -135,7 +134,7 @@ impl Protocol for H2 {
         let rests = self.phase == Phase::Open && self.streams.is_empty() && !self.blocked && !self.ended;
         if rests && !env.is_draining() && self.pipe.unread() == 0 {
             io.wants_read = true;
-            self.start_idle(env, io);
+            io.start_idle(env, self.touched);
             return true;
         }
         false
@@ -176,7 +175,7 @@ impl Protocol for H2 {
         io.wants_read = !self.ended && self.pipe.unread() < UNREAD_BYTES && !self.blocked;
         io.timers.set_at(Timer::Own, self.alarms.first().map(|(at, _)| *at));
         if owes_nothing && !io.unsent && io.outbox.is_empty() {
-            self.start_idle(env, io);
+            io.start_idle(env, self.touched);
         } else {
             io.timers.clear(Timer::Idle);
         }
@@ -358,124 +357,6 @@ impl H2 {
         self.streams.insert(stream.id, stream);
     }
 
-    /// Ends a stream that nobody waits for any more.
-    fn lost(&mut self, env: &Env, io: &Io, stream: Box<Stream>) {
-        if !matches!(stream.state, State::Leaving) {
-            env.cells.h2_resets.add("peer");
-        }
-        self.forget(env, io, *stream, Code::Cancel);
-    }
-
-    fn lose(&mut self, env: &Env, io: &Io, id: u32) {
-        if let Some(stream) = self.take_out(id) {
-            self.lost(env, io, stream);
-        }
-    }
-
-    fn forget(&mut self, env: &Env, io: &Io, stream: Stream, code: Code) {
-        let (account, status, written) = match stream.state {
-            State::Collecting(exchange, _) => {
-                exchange.reply.reset(code);
-                (exchange.account, None, 0)
-            }
-            State::Waiting(exchange, task) => {
-                task.cancel();
-                exchange.reply.reset(code);
-                (exchange.account, None, 0)
-            }
-            State::Streaming(account, streaming) => {
-                let (status, written) = (streaming.status, streaming.written);
-                streaming.reset(code);
-                (account, Some(status), written)
-            }
-            State::Leaving => return,
-        };
-        account.finish(env, io, status, Some(ENDED_FIRST), written);
-    }
-
-    /// Gives up the replies that wait for a window: nothing opens it behind the peer's FIN.
-    fn lose_stuck(&mut self, env: &Env, io: &Io) {
-        if self.blocked {
-            // Windows may be open: it is the socket that takes nothing.
-            return;
-        }
-        let stuck = |stream: &Stream| matches!(&stream.state, State::Streaming(_, reply) if reply.is_stuck());
-        let stuck: Vec<u32> = self.streams.values().filter(|stream| stuck(stream)).map(|stream| stream.id).collect();
-        stuck.into_iter().for_each(|id| self.lose(env, io, id));
-    }
-
-    fn lose_all(&mut self, env: &Env, io: &Io) {
-        self.alarms.clear();
-        for (_, stream) in std::mem::take(&mut self.streams) {
-            self.forget(env, io, *stream, Code::Cancel);
-        }
-        self.accepted.clear();
-        self.broken.clear();
-    }
-
-    fn look_at_alarms(&mut self, env: &mut Env, io: &mut Io) {
-        while let Some((at, id)) = self.alarms.first().copied().filter(|(at, _)| *at <= env.now) {
-            self.alarms.remove(&(at, id));
-            let Some(mut stream) = self.take_out(id) else { continue };
-            stream.alarm = None;
-            match stream.due(&env.timeouts) {
-                Some((due, late)) if due <= env.now => self.late(env, io, stream, late),
-                _ => self.put_back(env, stream),
-            }
-        }
-    }
-
-    /// Ends what took too long.
-    fn late(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, late: Late) {
-        env.cells.timeouts.add(timer_name(late));
-        match (late, stream.state) {
-            (Late::Body, State::Collecting(exchange, _)) => {
-                let response = plain(StatusCode::REQUEST_TIMEOUT, pace::TOO_SLOW);
-                self.answer(env, io, exchange, None, response.into());
-            }
-            (Late::Job, State::Waiting(exchange, task)) => {
-                task.cancel();
-                self.answer(env, io, exchange, None, job::late());
-            }
-            // The client had its time: the stream is let go.
-            (Late::Body, State::Leaving) => {}
-            (Late::Body, state) => {
-                stream.state = state;
-                if let Some(incoming) = stream.incoming.take() {
-                    Incoming::fail_late(incoming);
-                }
-                self.put_back(env, stream);
-            }
-            (late, state) => {
-                stream.state = state;
-                env.cells.h2_resets.add(timer_name(late));
-                let code = if late == Late::Producer { Code::Internal } else { Code::Cancel };
-                self.forget(env, io, *stream, code);
-            }
-        }
-    }
-
-    /// Asks the peer to start no further stream.
-    fn leave(&mut self, env: &Env, cause: &'static str) {
-        if self.phase == Phase::Open {
-            self.phase = Phase::Leaving;
-            // What is only thrown away keeps no connection open.
-            let is_done = |stream: &Stream| matches!(stream.state, State::Leaving);
-            let done = self.streams.values().filter(|stream| is_done(stream)).map(|stream| stream.id);
-            done.collect::<Vec<_>>().into_iter().for_each(|id| drop(self.take_out(id)));
-            env.cells.h2_goaways.add(cause);
-            self.engine.leave();
-        }
-    }
-
-    /// Ends the connection with everything on it.
-    fn quit(&mut self, env: &Env, code: Code, cause: &'static str) {
-        if self.phase == Phase::Open {
-            env.cells.h2_goaways.add(cause);
-        }
-        self.engine.quit(code);
-    }
-
     fn count_streams(&mut self, env: &Env) {
         let (open, counted) = (self.streams.len(), std::mem::replace(&mut self.counted, self.streams.len()));
         if open >= counted {
@@ -483,57 +364,5 @@ impl H2 {
         } else {
             env.cells.h2_streams.sub((counted - open) as u64);
         }
-    }
-
-    /// Ends a connection that sends frames faster than it may; what came before the one too many is taken.
-    fn flooded(&mut self, env: &mut Env, io: &mut Io, flood: Flood, bytes: &[u8]) {
-        self.pipe.feed(&bytes[..flood.at]);
-        self.drive(env, io);
-        if self.phase == Phase::Over {
-            return;
-        }
-        self.note_fault(env, io, flood.kind.label());
-        self.quit(env, Code::Calm, flood.kind.label());
-        self.drive(env, io);
-    }
-
-    fn note_over(&mut self, env: &mut Env, io: &mut Io, fault: Option<&'static str>) {
-        let Some(fault) = fault else {
-            return io.end(Ending::Finish, if env.is_draining() { DRAINED } else { "done" });
-        };
-        if self.phase == Phase::Open {
-            env.cells.h2_goaways.add(fault);
-        }
-        self.note_fault(env, io, fault);
-    }
-
-    fn note_fault(&self, env: &mut Env, io: &mut Io, fault: &'static str) {
-        env.cells.protocol_errors.add(fault);
-        if env.may_warn() {
-            tracing::debug!(peer = ?io.peer, cause = fault, "an HTTP/2 connection ends");
-        }
-        io.end(Ending::Finish, "protocol_error");
-    }
-
-    /// Ends everything: the engine has written its last.
-    fn over(&mut self, env: &mut Env, io: &mut Io) {
-        self.phase = Phase::Over;
-        self.lose_all(env, io);
-        self.woken.close();
-    }
-
-    fn start_idle(&self, env: &Env, io: &mut Io) {
-        // A draining server waits only for what a busy client has already sent.
-        let draining = env.is_draining().then_some(env.timeouts.drain_idle);
-        io.timers.set(Timer::Idle, self.touched, draining.or(env.timeouts.keep_alive));
-    }
-}
-
-fn timer_name(late: Late) -> &'static str {
-    match late {
-        Late::Body => Timer::Body.name(),
-        Late::Job => Timer::Job.name(),
-        Late::Window => Timer::Write.name(),
-        Late::Producer => Timer::Stream.name(),
     }
 }

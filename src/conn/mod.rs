@@ -109,6 +109,13 @@ impl Io {
         self.ending = ending;
     }
 
+    /// Starts to wait for the next request of a connection that is idle since then.
+    fn start_idle(&mut self, env: &Env, since: Instant) {
+        // A draining server waits only for what a busy client has already sent.
+        let draining = env.is_draining().then_some(env.timeouts.drain_idle);
+        self.timers.set(Timer::Idle, since, draining.or(env.timeouts.keep_alive));
+    }
+
     /// Returns how long to wait for the peer's FIN.
     fn linger(&self, env: &Env) -> Duration {
         if self.cause == DRAINED { env.timeouts.linger.min(DRAINED_LINGER) } else { env.timeouts.linger }

@@ -72,10 +72,6 @@ impl<P: Payload> Fanout<P> {
     }
 
     /// Makes a future that ends at `at`, wherever it is polled.
-    ///
-    /// # Panics
-    ///
-    /// Never: a system has a shard at least.
     pub fn deadline(&self, at: Instant) -> Deadline {
         Deadline::new(at, Arc::clone(&self.relays[0].0.shard))
     }

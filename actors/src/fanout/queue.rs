@@ -93,8 +93,8 @@ struct State<P> {
     lost: Option<Missed>,
     /// The subscription reads history: what does not fit is read from there too.
     catching_up: bool,
-    /// Events up to this one were read from there: what is still on its way of them is not for this queue.
-    read: u64,
+    /// Events up to this one are not for this queue: they came before the subscription, or were read from the history.
+    after: u64,
     /// While catching up, events were thrown away.
     overrun: bool,
     end: Option<End>,
@@ -118,14 +118,21 @@ pub(super) struct Queue<P: Payload> {
 }
 
 impl<P: Payload> Queue<P> {
-    pub(super) fn new(topic: Arc<Core<P>>, bounds: Bounds, overflow: Overflow, catching_up: bool) -> Self {
+    /// Makes a queue for the events behind number `after`.
+    pub(super) fn new(
+        topic: Arc<Core<P>>,
+        bounds: Bounds,
+        overflow: Overflow,
+        catching_up: bool,
+        after: u64,
+    ) -> Self {
         let state = State {
             items: VecDeque::new(),
             events: 0,
             bytes: 0,
             lost: None,
             catching_up,
-            read: 0,
+            after,
             overrun: false,
             end: None,
             gone: false,
@@ -152,8 +159,8 @@ impl<P: Payload> Queue<P> {
         if state.gone || state.end.is_some() {
             return Outcome::Gone;
         }
-        if event.seq <= state.read {
-            return Outcome::Taken(0);
+        if event.seq <= state.after {
+            return Outcome::Taken(state.events);
         }
         let fits = state.events == 0
             || (state.events < self.bounds.events && state.bytes.saturating_add(weight) <= self.bounds.bytes);
@@ -178,7 +185,14 @@ impl<P: Payload> Queue<P> {
     /// Notes that the shard never saw these events: a queue without room, as far as this subscriber can tell.
     pub(super) fn miss(&self, missed: Missed) -> Outcome {
         let mut state = self.lock();
-        if state.gone || state.end.is_some() { Outcome::Gone } else { self.overflow(&mut state, missed) }
+        if state.gone || state.end.is_some() {
+            return Outcome::Gone;
+        }
+        if missed.to <= state.after {
+            return Outcome::Taken(state.events);
+        }
+        let missed = Missed { from: missed.from.max(state.after + 1), ..missed };
+        self.overflow(&mut state, missed)
     }
 
     fn overflow(&self, state: &mut State<P>, missed: Missed) -> Outcome {
@@ -263,7 +277,7 @@ impl<P: Payload> Queue<P> {
             state.events -= 1;
             state.bytes -= weight;
         }
-        (state.catching_up, state.read) = (false, read);
+        (state.catching_up, state.after) = (false, read);
         true
     }
 

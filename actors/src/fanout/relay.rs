@@ -97,6 +97,13 @@ impl<P: Payload> Relay<P> {
     }
 }
 
+/// A relay that ends, with its shard or by a panic of a payload, ends its subscribers: they would wait for ever.
+impl<P: Payload> Drop for Relay<P> {
+    fn drop(&mut self) {
+        self.topics.drain().flat_map(|(_, members)| members).for_each(|queue| queue.close());
+    }
+}
+
 impl Pass {
     /// Counts what became of an event, and of those the shard missed before it, at one queue.
     fn note<P: Payload>(&mut self, late: Outcome, outcome: Outcome, queue: &Queue<P>) {

@@ -180,11 +180,11 @@ impl<P: Payload> Topic<P> {
 
     fn join(&self, bounds: Bounds, overflow: Overflow, behind: bool) -> Result<Subscription<P>, SubscribeError> {
         let shard = Local::current().map_or(0, |local| local.shard() % self.0.relays.len());
-        let queue = Arc::new(Queue::new(Arc::clone(&self.0), bounds, overflow, behind));
         let mut state = self.0.lock();
         if state.closed {
             return Err(SubscribeError::Closed);
         }
+        let queue = Arc::new(Queue::new(Arc::clone(&self.0), bounds, overflow, behind, state.seq));
         // Under the lock: the relay learns of it before it learns of any later event.
         let told = self.0.relays[shard].try_tell(RelayMsg::Join(Arc::clone(&queue)));
         told.map_err(|error| if error.is_full() { SubscribeError::Busy } else { SubscribeError::Closed })?;

@@ -10,7 +10,11 @@
 pub mod driver;
 
 use std::{
-    thread,
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context as Task, Poll, Wake},
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -40,6 +44,24 @@ pub fn wait_until(what: &str, mut state: impl FnMut() -> bool) {
     while !state() {
         assert!(Instant::now() < until, "never came true: {what}");
         thread::yield_now();
+    }
+}
+
+/// Runs a future on a thread that is neither a shard's nor tokio's.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Task::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
     }
 }
 
