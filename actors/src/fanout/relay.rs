@@ -10,7 +10,8 @@ use std::{
 use super::{
     counts::Pass,
     event::{Event, Payload},
-    queue::{Missed, Outcome, Queue},
+    queue::{Outcome, Queue},
+    terms::{Missed, Overflow},
     topic::Core,
 };
 use crate::{
@@ -60,7 +61,7 @@ impl<P: Payload> Relay<P> {
         }
     }
 
-    async fn publish(&mut self, shard: usize, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
+    async fn publish(&mut self, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
         let mut pass = Pass::default();
         if let Some(members) = self.topics.get_mut(&topic.id) {
             let weight = event.payload.weight();
@@ -70,12 +71,12 @@ impl<P: Payload> Relay<P> {
                 while at < end.min(members.len()) {
                     let queue = &members[at];
                     let late = missed.map(|missed| queue.miss(missed));
-                    let outcome = queue.push(event, weight);
+                    let outcome = hand(&mut pass, queue, event, weight);
                     pass.note(late.filter(|late| *late != Outcome::Gone).unwrap_or(outcome), outcome, queue);
                     match outcome {
-                        Outcome::Taken(_) | Outcome::Dropped(_) => at += 1,
+                        Outcome::Taken(_) | Outcome::Dropped(_) | Outcome::Skipped => at += 1,
                         Outcome::Removed | Outcome::Closed | Outcome::Gone => {
-                            topic.unregister(shard, queue);
+                            topic.unregister(queue);
                             remove(members, at);
                         }
                     }
@@ -89,9 +90,9 @@ impl<P: Payload> Relay<P> {
         event.gather.add(&pass);
     }
 
-    fn close(&mut self, shard: usize, topic: &Core<P>) {
+    fn close(&mut self, topic: &Core<P>) {
         for queue in self.topics.remove(&topic.id).unwrap_or_default() {
-            topic.unregister(shard, &queue);
+            topic.unregister(&queue);
             queue.close();
         }
     }
@@ -108,22 +109,31 @@ impl Pass {
     /// Counts what became of an event, and of those the shard missed before it, at one queue.
     fn note<P: Payload>(&mut self, late: Outcome, outcome: Outcome, queue: &Queue<P>) {
         match (late, outcome) {
-            (Outcome::Removed, _) | (_, Outcome::Removed) => self.removed += 1,
-            (Outcome::Closed, _) | (_, Outcome::Closed) => self.closed += 1,
+            (Outcome::Removed, _) | (_, Outcome::Removed) => {
+                self.removed += 1;
+                self.note_without(queue, Overflow::Remove);
+            }
+            (Outcome::Closed, _) | (_, Outcome::Closed) => {
+                self.closed += 1;
+                self.note_without(queue, Overflow::Close);
+            }
             (_, Outcome::Dropped(waiting)) => {
                 self.dropped += 1;
+                self.note_without(queue, Overflow::Drop);
                 self.note_lag(waiting, queue);
             }
             (_, Outcome::Taken(waiting)) => {
                 self.taken += 1;
                 self.note_lag(waiting, queue);
             }
-            (_, Outcome::Gone) => {}
+            (_, Outcome::Skipped | Outcome::Gone) => {}
         }
     }
-}
 
-impl Pass {
+    fn note_without<P: Payload>(&mut self, queue: &Queue<P>, overflow: Overflow) {
+        self.first_without.get_or_insert((queue.id, overflow));
+    }
+
     fn note_lag<P: Payload>(&mut self, waiting: usize, queue: &Queue<P>) {
         if waiting > 1 && waiting > self.longest {
             self.longest = waiting;
@@ -135,16 +145,28 @@ impl Pass {
 impl<P: Payload> Actor for Relay<P> {
     type Msg = RelayMsg<P>;
 
-    async fn handle(&mut self, message: RelayMsg<P>, cx: &mut Context<RelayMsg<P>>) -> Flow {
+    async fn handle(&mut self, message: RelayMsg<P>, _: &mut Context<RelayMsg<P>>) -> Flow {
         match message {
             RelayMsg::Join(queue) => self.join(queue),
             RelayMsg::Leave(queue) => self.leave(&queue),
             RelayMsg::Publish { topic, event, missed } => {
-                self.publish(cx.shard(), &topic, &event, missed).await;
+                self.publish(&topic, &event, missed).await;
             }
-            RelayMsg::Close(topic) => self.close(cx.shard(), &topic),
+            RelayMsg::Close(topic) => self.close(&topic),
         }
         Flow::Continue
+    }
+}
+
+/// Gives a queue an event that is for it.
+fn hand<P: Payload>(pass: &mut Pass, queue: &Arc<Queue<P>>, event: &Arc<Event<P>>, weight: usize) -> Outcome {
+    match event.is_for(queue.who.as_deref()) {
+        Ok(true) => queue.push(event, weight),
+        Ok(false) => Outcome::Skipped,
+        Err(()) => {
+            pass.filter_panics += 1;
+            Outcome::Skipped
+        }
     }
 }
 
