@@ -10,6 +10,9 @@
 //! repetition; what the store no longer holds, and what its own full queue lost, it is told as a `gap` event.
 
 mod entry;
+mod event;
+mod heartbeat;
+mod history;
 mod publish;
 mod settings;
 mod stream;
@@ -17,35 +20,43 @@ mod stream;
 use std::{
     collections::HashMap,
     fmt, io,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use windlass_actors::{
-    System,
+    Pool, System,
     error::SpawnError,
     fanout::{Fanout, TopicStats},
 };
 
 use crate::{
     body::Body,
-    metrics::TopicTotals,
+    metrics::{Causes, TopicTotals},
     proto::sse,
-    replay::{MemoryStore, Position, ReplayStore, Start},
+    replay::{MemoryStore, ReplayStore, StoreError},
+    request::Request,
     response::Response,
 };
 
-pub use entry::TopicName;
-pub use publish::{Event, PreparedEvent, Publish, PublishError, Published};
+pub use entry::{Subscriber, TopicName};
+pub use event::{Event, PreparedEvent};
+pub use publish::{Publish, PublishError, Published};
 pub use settings::{BrokerSettings, TopicPolicy};
 
 use entry::Entry;
-use stream::Stream;
+pub(crate) use event::Form;
+use event::Stamped;
+pub(crate) use heartbeat::Heartbeat;
+pub(crate) use history::{From, History, gap_event, unknown_id};
+pub(crate) use stream::Stream;
+use stream::StreamBody;
 
 /// Topics, their history and their subscribers. Clones are one broker; it may be used from any thread.
 ///
@@ -60,7 +71,7 @@ use stream::Stream;
 ///     .route(get("/news", move |request: Request| feed.subscribe(&"news".parse().unwrap(), &request)))
 ///     .route(post("/news", move |request: Request| {
 ///         let publishing = news.publish(&"news".parse().unwrap(), Event::new("hello"));
-///         async move { publishing.await.map_or_else(|error| error.to_string(), |it| it.position().to_string()) }
+///         async move { publishing.await.map_or_else(|error| error.to_string(), |it| it.position().unwrap().to_string()) }
 ///     }));
 /// # let _ = router;
 /// # Ok::<(), std::io::Error>(())
@@ -72,7 +83,7 @@ struct Shared {
     settings: BrokerSettings,
     store: Arc<dyn ReplayStore>,
     /// There once the server runs.
-    fanout: OnceLock<Fanout<PreparedEvent>>,
+    fanout: OnceLock<Fanout<Stamped>>,
     topics: Mutex<HashMap<TopicName, Arc<Entry>>>,
     /// What topics did that were forgotten.
     forgotten: Mutex<TopicStats>,
@@ -80,6 +91,8 @@ struct Shared {
     draining: AtomicBool,
     /// Streams ended by that.
     farewells: AtomicU32,
+    /// Failures of the store, by what it was doing.
+    store_errors: Causes,
 }
 
 impl Broker {
@@ -103,6 +116,7 @@ impl Broker {
             forgotten: Mutex::default(),
             draining: AtomicBool::new(false),
             farewells: AtomicU32::new(0),
+            store_errors: Causes::default(),
         }))
     }
 
@@ -115,9 +129,20 @@ impl Broker {
         Ok(())
     }
 
+    /// Says whether a policy asks callbacks, which need a pool.
+    pub(crate) fn asks(&self) -> bool {
+        self.0.settings.choosers().next().is_some()
+    }
+
+    /// Has callbacks run on a pool.
+    pub(crate) fn ask_on(&self, pool: &Pool) {
+        self.0.settings.choosers().for_each(|chooser| chooser.start(pool));
+    }
+
     /// Ends every stream. Blocks until the shards have been told.
     pub(crate) fn drain(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
+        self.0.settings.choosers().for_each(windlass_actors::fanout::Chooser::stop);
         let entries: Vec<_> = self.topics().drain().map(|(_, entry)| entry).collect();
         for entry in entries {
             pollster::block_on(entry.topic.close());
@@ -129,8 +154,17 @@ impl Broker {
     /// Never waits for a subscriber. The event is on its way when this returns; what is returned is a future that
     /// gives its position, and need not be awaited.
     pub fn publish(&self, topic: &TopicName, event: Event) -> Publish {
+        self.publish_form(topic, Form::Plain(event))
+    }
+
+    /// Like [`publish`](Self::publish), for an event that is encoded: all that is added is its id.
+    pub fn publish_prepared(&self, topic: &TopicName, event: &PreparedEvent) -> Publish {
+        self.publish_form(topic, Form::Prepared(event.clone()))
+    }
+
+    fn publish_form(&self, topic: &TopicName, form: Form) -> Publish {
         match self.entry(topic) {
-            Ok(entry) => publish::publish(&self.0, entry, event),
+            Ok(entry) => publish::publish(&self.0, entry, form),
             Err(error) => Publish::failed(error),
         }
     }
@@ -139,32 +173,33 @@ impl Broker {
     ///
     /// The header `Last-Event-ID`, or the query field `last_event_id`, says after which event to begin: a position, or
     /// `earliest`. Without it the stream begins with the next event.
-    pub fn subscribe(&self, topic: &TopicName, request: &crate::request::Request) -> Response {
-        let last = request
-            .header("last-event-id")
-            .map(|value| value.as_bytes().to_vec())
-            .or_else(|| request.query_value("last_event_id").map(|value| value.into_owned().into_bytes()));
-        self.stream(topic, last.as_deref())
+    pub fn subscribe(&self, topic: &TopicName, request: &Request) -> Response {
+        let last = last_event_id(request);
+        self.respond(topic, last.as_deref(), request.peer())
     }
 
     /// Makes the response that is the stream of a topic's events after `last`: a position as text, or `earliest`.
     pub fn stream(&self, topic: &TopicName, last: Option<&[u8]>) -> Response {
-        let entry = match self.entry(topic) {
-            Ok(entry) => entry,
-            Err(error) => return error.to_response(),
-        };
-        let start = last.map(|last| match last {
-            b"earliest" => stream::From::Store(Start::Earliest),
-            text => Position::parse(text).map_or(stream::From::Unknown, |at| stream::From::Store(Start::After(at))),
-        });
-        let stream = Stream::new(self.0.clone(), entry, start);
-        let mut response = Response::new().with_body(Body::source(stream));
-        let fields = response.fields_mut();
-        fields.append(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        fields.append(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // NGINX and others in between shall hand events on as they come.
-        fields.append(header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-        response
+        self.respond(topic, last, None)
+    }
+
+    fn respond(&self, topic: &TopicName, last: Option<&[u8]>, peer: Option<SocketAddr>) -> Response {
+        match self.events(topic, last, peer) {
+            Ok(stream) => event_stream(Body::source(StreamBody::new(stream))),
+            Err(error) => error.to_response(),
+        }
+    }
+
+    /// Makes the stream of a topic's events after `last`.
+    pub(crate) fn events(
+        &self,
+        topic: &TopicName,
+        last: Option<&[u8]>,
+        peer: Option<SocketAddr>,
+    ) -> Result<Stream, PublishError> {
+        let entry = self.entry(topic)?;
+        let terms = entry.terms(peer);
+        Ok(Stream::new(self.0.clone(), entry, terms, last.map(From::parse)))
     }
 
     /// Ends every subscriber of a topic after what its queue holds, and forgets the topic. Its history stays.
@@ -199,7 +234,12 @@ impl Broker {
         let topics = self.topics();
         let mut sum = *self.0.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
         topics.values().for_each(|entry| sum += entry.topic.stats());
-        TopicTotals { topics: topics.len(), sum }
+        TopicTotals { topics: topics.len(), sum, store_errors: self.0.store_errors.all() }
+    }
+
+    /// Counts a failure that the store tells nobody else, such as of a sync: for a store's error hook.
+    pub fn store_failed(&self, error: &StoreError) {
+        self.0.store_failed(error);
     }
 
     /// Keeps what a topic did, for the totals.
@@ -231,8 +271,9 @@ impl Broker {
             idle.iter().for_each(|entry| self.forget(entry));
         }
         let policy = self.0.settings.policy_of(name);
-        let topic = fanout.topic(policy.bounds(), policy.overflow);
-        let entry = Arc::new(Entry { name: Bytes::copy_from_slice(name.as_str().as_bytes()), topic, policy });
+        let topic = fanout.topic(policy.bounds(), policy.overflow.clone());
+        let key = Bytes::copy_from_slice(name.as_str().as_bytes());
+        let entry = Arc::new(Entry { name: name.clone(), key, topic, policy });
         topics.insert(name.clone(), entry.clone());
         Ok(entry)
     }
@@ -250,9 +291,26 @@ impl Shared {
         Some(farewell.into())
     }
 
-    fn deadline(&self, at: Instant) -> Option<windlass_actors::Deadline> {
-        self.fanout.get().map(|fanout| fanout.deadline(at))
+    fn store_failed(&self, error: &StoreError) {
+        self.store_errors.add(error.operation().as_str());
     }
+}
+
+/// Returns what a client says it had last: the header, or the query where a browser sets no headers.
+pub(crate) fn last_event_id(request: &Request) -> Option<Vec<u8>> {
+    let in_header = request.header("last-event-id").map(|value| value.as_bytes().to_vec());
+    in_header.or_else(|| request.query_value("last_event_id").map(|value| value.into_owned().into_bytes()))
+}
+
+/// Makes the response that is a stream of events.
+pub(crate) fn event_stream(body: Body) -> Response {
+    let mut response = Response::new().with_body(body);
+    let fields = response.fields_mut();
+    fields.append(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    fields.append(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // NGINX and others in between shall hand events on as they come.
+    fields.append(header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
 }
 
 impl fmt::Debug for Broker {

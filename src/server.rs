@@ -208,7 +208,7 @@ impl Builder {
             timeouts: self.timeouts,
             hooks: self.hooks,
             metrics: metrics.clone(),
-            context: Context { state: self.router.state, trusted: self.trusted },
+            context: Context { state: self.router.state, trusted: self.trusted, ..Context::default() },
             entrances: self.entrances.iter().map(|e| e.first.clone()).collect(),
             http2: self.http2,
             senders: senders.clone(),
@@ -231,6 +231,9 @@ impl Builder {
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
         if let Some(broker) = &self.broker {
+            if broker.asks() {
+                broker.ask_on(&source.need_pool().map_err(StartError::Routes)?);
+            }
             broker.start(&system).map_err(|error| StartError::Broker(error.to_string()))?;
             let totals = broker.clone();
             metrics.set_topics(move || totals.totals());

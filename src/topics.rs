@@ -23,6 +23,39 @@ pub struct TopicAccess {
     pub subscribe_token: Option<String>,
     /// The origin whose pages may use the topics from a browser, or `*`. Default: only pages of the server itself.
     pub cors_origin: Option<HeaderValue>,
+    /// Is asked behind the tokens. Default: nobody is.
+    pub check: Option<TopicCheck>,
+}
+
+/// What a request wants of topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TopicUse<'a> {
+    /// To see which there are.
+    List,
+    /// To get a topic's events.
+    Subscribe(&'a TopicName),
+    /// To publish to a topic.
+    Publish(&'a TopicName),
+}
+
+/// Says whether a request may do what it wants with topics; `403` if not. It runs on the connection's shard.
+#[derive(Clone)]
+pub struct TopicCheck(Arc<Check>);
+
+type Check = dyn Fn(&Request, TopicUse<'_>) -> bool + Send + Sync;
+
+impl TopicCheck {
+    /// Makes a check of a function.
+    pub fn new(may: impl Fn(&Request, TopicUse<'_>) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(may))
+    }
+}
+
+impl std::fmt::Debug for TopicCheck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TopicCheck").finish_non_exhaustive()
+    }
 }
 
 /// Adds the routes of a broker's topics.
@@ -54,8 +87,8 @@ struct Guarded {
 
 impl Guarded {
     fn list(&self, request: &Request) -> Response {
-        if !may(request, self.access.subscribe_token.as_deref(), true) {
-            return unauthorized();
+        if let Err(response) = self.may(request, TopicUse::List) {
+            return response;
         }
         let mut topics = self.broker.topics_stats();
         topics.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -78,21 +111,49 @@ impl Guarded {
     }
 
     fn subscribe(&self, request: &Request) -> Response {
-        if !may(request, self.access.subscribe_token.as_deref(), true) {
-            return self.with_origin(unauthorized());
-        }
-        match topic_of(request) {
+        match self.subscribed(request) {
             Ok(topic) => self.with_origin(self.broker.subscribe(&topic, request)),
             Err(response) => self.with_origin(response),
         }
+    }
+
+    /// Returns the topic that a request may subscribe to.
+    fn subscribed(&self, request: &Request) -> Result<TopicName, Response> {
+        if !may(request, self.access.subscribe_token.as_deref(), true) {
+            return Err(unauthorized());
+        }
+        let topic = topic_of(request)?;
+        self.may(request, TopicUse::Subscribe(&topic))?;
+        Ok(topic)
+    }
+
+    /// Says whether a request may do this.
+    fn may(&self, request: &Request, wanted: TopicUse<'_>) -> Result<(), Response> {
+        self.shows(request, wanted)?;
+        match &self.access.check {
+            Some(TopicCheck(check)) if !check(request, wanted) => {
+                Err(plain(StatusCode::FORBIDDEN, "You may not use this topic so.\n"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says whether a request shows the token for this.
+    fn shows(&self, request: &Request, wanted: TopicUse<'_>) -> Result<(), Response> {
+        let (token, in_query) = match wanted {
+            TopicUse::Publish(_) => (&self.access.publish_token, false),
+            TopicUse::List | TopicUse::Subscribe(_) => (&self.access.subscribe_token, true),
+        };
+        if may(request, token.as_deref(), in_query) { Ok(()) } else { Err(unauthorized()) }
     }
 
     async fn publish(self: Arc<Self>, mut request: Request) -> Response {
         let answer = match self.event(&mut request) {
             Ok((topic, event)) => match self.broker.publish(&topic, event).await {
                 Ok(published) => {
-                    let (id, subscribers) = (published.position(), published.subscribers());
-                    Response::json_text(format!("{{\"id\":\"{id}\",\"subscribers\":{subscribers}}}\n"))
+                    let id = published.position().map_or("null".to_owned(), |id| format!("\"{id}\""));
+                    let subscribers = published.subscribers();
+                    Response::json_text(format!("{{\"id\":{id},\"subscribers\":{subscribers}}}\n"))
                         .with_status(StatusCode::ACCEPTED)
                 }
                 Err(error) => error.to_response(),
@@ -107,6 +168,7 @@ impl Guarded {
             return Err(unauthorized());
         }
         let topic = topic_of(request)?;
+        self.may(request, TopicUse::Publish(&topic))?;
         let body = request.take_body().into_whole().unwrap_or_default();
         if std::str::from_utf8(&body).is_err() {
             return Err(plain(StatusCode::BAD_REQUEST, "An event must be UTF-8.\n"));

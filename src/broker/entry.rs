@@ -1,20 +1,45 @@
 //! A topic the broker knows, and what a topic may be called.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
-use windlass_actors::fanout::Topic;
+use windlass_actors::fanout::{Policy, Terms, Topic};
 
-use super::{PreparedEvent, TopicPolicy};
+use super::{TopicPolicy, event::Stamped};
 
 /// Bytes of a topic's name at most.
 const NAME_BYTES: usize = 256;
 
 /// One topic.
 pub(super) struct Entry {
-    pub(super) name: Bytes,
-    pub(super) topic: Topic<PreparedEvent>,
+    pub(super) name: TopicName,
+    /// The name as the store has it.
+    pub(super) key: Bytes,
+    pub(super) topic: Topic<Stamped>,
     pub(super) policy: TopicPolicy,
+}
+
+impl Entry {
+    /// Returns the terms on which somebody at this address subscribes.
+    pub(super) fn terms(&self, peer: Option<SocketAddr>) -> Terms {
+        let terms = Terms::new(self.policy.bounds(), self.policy.overflow.clone());
+        match self.policy.overflow {
+            Policy::Always(_) => terms,
+            // Only a callback wants to know.
+            Policy::Ask(_) => terms.with_who(Arc::new(Subscriber { topic: self.name.clone(), peer })),
+        }
+    }
+}
+
+/// A subscriber of a broker's topic, as a [`Chooser`](windlass_actors::fanout::Chooser) is shown it:
+/// `full.who::<Subscriber>()`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Subscriber {
+    /// What it follows.
+    pub topic: TopicName,
+    /// The other side of its connection, where that is known.
+    pub peer: Option<SocketAddr>,
 }
 
 /// The name of a topic: 1 to 256 bytes of ASCII letters, digits and `-_.~:@+`, in parts parted by `/`.

@@ -9,94 +9,18 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::StatusCode;
-use windlass_actors::fanout::{Delivered, Payload, Ticket};
+use windlass_actors::fanout::{Delivered, Ticket};
 
-use super::{Shared, entry::Entry};
+use super::{
+    Shared,
+    entry::Entry,
+    event::{Form, Stamped},
+};
 use crate::{
-    proto::sse,
-    replay::{self, Answer, Append, Appended, ErrorKind, Position, StoreError},
+    replay::{self, Answer, Append, Appended, Durability, ErrorKind, Position, StoreError},
     response::{Response, plain},
 };
-
-/// Something to be published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    name: Option<Bytes>,
-    data: Bytes,
-}
-
-impl Event {
-    /// Makes an event without a name. Line breaks in its data reach clients as LF.
-    pub fn new(data: impl Into<Bytes>) -> Self {
-        Self { name: None, data: data.into() }
-    }
-
-    /// Names the event: clients tell events apart by it.
-    ///
-    /// # Errors
-    ///
-    /// The name has a line break or a NUL.
-    pub fn named(self, name: impl Into<Bytes>) -> Result<Self, sse::BadText> {
-        let name = name.into();
-        sse::check(&name)?;
-        Ok(Self { name: Some(name), ..self })
-    }
-}
-
-/// An event as all its subscribers get it: encoded once, shared by them.
-#[derive(Clone, Debug)]
-pub struct PreparedEvent {
-    position: Position,
-    name: Option<Bytes>,
-    data: Bytes,
-    sse: Bytes,
-}
-
-impl PreparedEvent {
-    pub(super) fn new(position: Position, name: Option<Bytes>, data: Bytes) -> Self {
-        let mut encoded = Vec::with_capacity(data.len() + name.as_ref().map_or(0, Bytes::len) + sse::ROOM);
-        sse::event(&mut encoded, Some(&position), name.as_deref(), &data);
-        Self { position, name, data, sse: encoded.into() }
-    }
-
-    /// Returns the event's position.
-    pub fn position(&self) -> Position {
-        self.position
-    }
-
-    /// Returns the event's name.
-    pub fn name(&self) -> Option<&Bytes> {
-        self.name.as_ref()
-    }
-
-    /// Returns what was published.
-    pub fn data(&self) -> &Bytes {
-        &self.data
-    }
-
-    /// Returns the event as a server-sent event.
-    pub fn bytes(&self) -> &Bytes {
-        &self.sse
-    }
-
-    /// Returns the length of [`bytes`](Self::bytes).
-    pub fn len(&self) -> usize {
-        self.sse.len()
-    }
-
-    /// Says whether there are no bytes; there always are.
-    pub fn is_empty(&self) -> bool {
-        self.sse.is_empty()
-    }
-}
-
-impl Payload for PreparedEvent {
-    fn weight(&self) -> usize {
-        self.sse.len()
-    }
-}
 
 /// Why an event was not published.
 #[derive(Debug)]
@@ -151,13 +75,14 @@ impl std::error::Error for PublishError {
 /// An event that was published.
 #[derive(Debug)]
 pub struct Published {
-    position: Position,
-    ticket: Ticket<PreparedEvent>,
+    position: Option<Position>,
+    ticket: Ticket<Stamped>,
 }
 
 impl Published {
-    /// Returns the event's position.
-    pub fn position(&self) -> Position {
+    /// Returns the event's position. `None`: the store failed, and the topic promises nothing of it; whoever was there has
+    /// the event, nobody can ask for it later.
+    pub fn position(&self) -> Option<Position> {
         self.position
     }
 
@@ -199,13 +124,14 @@ impl Future for Publish {
 }
 
 /// Appends an event to the store, which hands it on in its order.
-pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, event: Event) -> Publish {
-    let Event { name, data } = event;
-    let mut append = Append::new(entry.name.clone(), data.clone()).durability(entry.policy.durability);
-    append.name = name.clone();
+pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, form: Form) -> Publish {
+    let event = form.event();
+    let mut append = Append::new(entry.key.clone(), event.data.clone()).durability(entry.policy.durability);
+    append.name = event.name.clone();
     let (done, answer) = replay::pair();
+    let publishing = Arc::clone(shared);
     let stored = Box::new(move |outcome: Result<Appended, StoreError>| {
-        done(Ok(outcome.map_err(PublishError::Store).and_then(|appended| hand_on(&entry, appended, name, data))));
+        done(Ok(publishing.kept(&entry, outcome).and_then(|position| hand_on(&entry, position, &form))));
     });
     match shared.store.append(append, stored) {
         Ok(()) => Publish(State::Sent(answer)),
@@ -213,10 +139,27 @@ pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, event: Event) -> 
     }
 }
 
-/// Gives a stored event to the topic's subscribers.
-fn hand_on(entry: &Entry, appended: Appended, name: Option<Bytes>, data: Bytes) -> Result<Published, PublishError> {
-    let position = appended.position;
-    let prepared = PreparedEvent::new(position, name, data);
-    let ticket = entry.topic.publish_as(position.seq(), prepared).map_err(|_| PublishError::Closed)?;
-    Ok(Published { position, ticket })
+impl Shared {
+    /// Says at which position the store has an event; none where it failed and the topic promises nothing of it.
+    fn kept(&self, entry: &Entry, outcome: Result<Appended, StoreError>) -> Result<Option<Position>, PublishError> {
+        let error = match outcome {
+            Ok(appended) => return Ok(Some(appended.position)),
+            Err(error) => error,
+        };
+        if error.is_refusal() {
+            return Err(PublishError::Store(error));
+        }
+        self.store_failed(&error);
+        if entry.policy.durability == Durability::Fsynced { Err(PublishError::Store(error)) } else { Ok(None) }
+    }
+}
+
+/// Gives an event to the topic's subscribers.
+fn hand_on(entry: &Entry, position: Option<Position>, form: &Form) -> Result<Published, PublishError> {
+    let stamped = form.stamp(position);
+    let ticket = match position {
+        Some(position) => entry.topic.publish_as(position.seq(), stamped),
+        None => entry.topic.publish_unnumbered(stamped),
+    };
+    Ok(Published { position, ticket: ticket.map_err(|_| PublishError::Closed)? })
 }

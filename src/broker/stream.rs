@@ -1,141 +1,75 @@
 //! A topic's events as the body of a response: what was missed, then what comes.
 
 use std::{
-    collections::VecDeque,
-    future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
-    time::Instant,
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use windlass_actors::{
-    Deadline,
-    fanout::{Delivery, Missed, SubscribeError, Subscription},
-};
+use windlass_actors::fanout::{Delivery, Missed, SubscribeError, Subscription, Terms};
 
-use super::{PreparedEvent, Shared, entry::Entry};
+use super::{
+    Shared,
+    entry::Entry,
+    event::Stamped,
+    heartbeat::Heartbeat,
+    history::{From, History, gap_event, told, unknown_id},
+};
 use crate::{
     body::{BoxError, Frame, Source},
     proto::sse,
-    replay::{self, Answer, Epoch, Page, Position, Query, Reset, Since, Start, StoreError},
+    replay::{Epoch, Position, StoreError},
 };
-
-/// Bytes of history put into one piece of the body at most, unless one event is larger.
-const PIECE_BYTES: usize = 16 * 1024;
-
-/// Where a stream begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
-    /// As the store says.
-    Store(Start),
-    /// With the next event: what the client named is no position of any store of ours, which it is told.
-    Unknown,
-}
 
 enum State {
     /// Nobody has polled it: it is not known on which shard it lives.
     New(Option<From>),
-    /// History is being read.
-    Reading(Subscription<PreparedEvent>, Answer<Page>),
-    /// History was read, and is being sent.
-    Sending(Subscription<PreparedEvent>, Position, VecDeque<replay::Event>, bool),
+    /// History is read and sent.
+    Behind(Subscription<Stamped>, History),
     /// Events are sent as they come.
-    Live(Subscription<PreparedEvent>),
+    Live(Subscription<Stamped>),
     /// It was unregistered: nothing comes but comments.
     Removed,
     Ended,
 }
 
-/// The body of a subscription.
-pub(super) struct Stream {
+/// A subscription as pieces of a body.
+pub(crate) struct Stream {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
+    terms: Terms,
     state: State,
     epoch: Option<Epoch>,
-    /// When something was sent last.
-    sent: Instant,
-    /// Something was sent since nothing was there last.
-    fresh: bool,
-    heartbeat: Option<Deadline>,
-    /// Whom the heartbeat wakes.
-    waiter: Option<Waker>,
 }
 
 impl Stream {
-    pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, from: Option<From>) -> Self {
-        Self {
-            shared,
-            entry,
-            state: State::New(from),
-            epoch: None,
-            sent: Instant::now(),
-            fresh: true,
-            heartbeat: None,
-            waiter: None,
-        }
+    pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, terms: Terms, from: Option<From>) -> Self {
+        Self { shared, entry, terms, state: State::New(from), epoch: None }
     }
 
     /// Subscribes on the shard this is polled on. The first piece says when to come back, and what cannot be had.
     fn begin(&mut self, from: Option<From>) -> Result<Option<Bytes>, BoxError> {
-        let (bounds, overflow) = (self.entry.policy.bounds(), self.entry.policy.overflow);
+        let terms = self.terms.clone();
         let mut first = Vec::new();
         if let Some(retry) = self.shared.settings.retry {
             sse::retry(&mut first, u64::try_from(retry.as_millis()).unwrap_or(u64::MAX));
         }
         self.state = match from {
             Some(From::Store(start)) => {
-                let subscription = self.entry.topic.subscribe_behind(bounds, overflow).map_err(refused)?;
-                self.epoch = if let Start::After(position) = start { Some(position.epoch()) } else { None };
-                State::Reading(subscription, self.since(start))
+                let subscription = self.entry.topic.subscribe_behind(terms).map_err(refused)?;
+                State::Behind(subscription, History::new(self.shared.store.clone(), self.entry.key.clone(), start))
             }
-            Some(From::Unknown) | None => {
-                let subscription = self.entry.topic.subscribe_with(bounds, overflow).map_err(refused)?;
-                State::Live(subscription)
-            }
+            Some(From::Unknown) | None => State::Live(self.entry.topic.subscribe_with(terms).map_err(refused)?),
         };
         if from == Some(From::Unknown) {
-            sse::event(&mut first, None, Some(b"gap"), br#"{"reset":"unknown_id"}"#);
+            first.extend_from_slice(&unknown_id());
         }
         Ok((!first.is_empty()).then(|| first.into()))
     }
 
-    fn since(&self, start: Start) -> Answer<Page> {
-        self.shared.store.since_async(Query::new(self.entry.name.clone(), start))
-    }
-
-    /// Takes a page of history; the piece says what of it cannot be had.
-    fn read(&mut self, subscription: Subscription<PreparedEvent>, page: Page) -> Option<Bytes> {
-        self.epoch = Some(page.end.epoch());
-        let gap = match page.since {
-            Since::Recovered => None,
-            Since::Gap(gap) => {
-                Some(format!(r#"{{"from":"{}","to":"{}"}}"#, gap.from, gap.to)).map(|text| (gap.to, text))
-            }
-            Since::Reset(why) => {
-                let why = match why {
-                    Reset::UnknownEpoch => "unknown_epoch",
-                    Reset::BeyondEnd => "beyond_end",
-                };
-                Some((page.resume, format!(r#"{{"reset":"{why}"}}"#)))
-            }
-        };
-        let more = page.has_more();
-        self.state = State::Sending(subscription, page.resume, page.events.into(), more);
-        gap.map(|(position, text)| gap_event(Some(position), &text))
-    }
-
-    /// Goes on after a page: with the next one, or with live events.
-    fn read_on(&mut self, mut subscription: Subscription<PreparedEvent>, at: Position, more: bool) {
-        self.state = if !more && subscription.caught_up(at.seq()) {
-            State::Live(subscription)
-        } else {
-            State::Reading(subscription, self.since(Start::After(at)))
-        };
-    }
-
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+    /// Polls for the next piece; `None` when nothing more comes.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::New(from) => match self.begin(from) {
@@ -143,24 +77,10 @@ impl Stream {
                     Ok(Some(first)) => return Poll::Ready(Some(Ok(first))),
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 },
-                State::Reading(subscription, mut answer) => match Pin::new(&mut answer).poll(cx) {
-                    Poll::Pending => {
-                        self.state = State::Reading(subscription, answer);
-                        return Poll::Pending;
+                State::Behind(subscription, history) => {
+                    if let Some(polled) = self.poll_behind(subscription, history, cx) {
+                        return polled;
                     }
-                    Poll::Ready(Ok(page)) => {
-                        if let Some(gap) = self.read(subscription, page) {
-                            return Poll::Ready(Some(Ok(gap)));
-                        }
-                    }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(unreadable(error)))),
-                },
-                State::Sending(subscription, at, mut events, more) => {
-                    if let Some(piece) = encode(&mut events) {
-                        self.state = State::Sending(subscription, at, events, more);
-                        return Poll::Ready(Some(Ok(piece)));
-                    }
-                    self.read_on(subscription, at, more);
                 }
                 State::Live(subscription) => return self.poll_live(subscription, cx),
                 State::Removed => {
@@ -172,17 +92,49 @@ impl Stream {
         }
     }
 
+    /// Sends history; `None` when the state moved on.
+    fn poll_behind(
+        &mut self,
+        mut subscription: Subscription<Stamped>,
+        mut history: History,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<Option<Result<Bytes, BoxError>>>> {
+        let polled = history.poll_piece(cx);
+        self.epoch = history.epoch();
+        match polled {
+            Poll::Pending => {
+                self.state = State::Behind(subscription, history);
+                Some(Poll::Pending)
+            }
+            Poll::Ready(Ok(Ok(piece))) => {
+                self.state = State::Behind(subscription, history);
+                Some(Poll::Ready(Some(Ok(piece))))
+            }
+            Poll::Ready(Ok(Err(at))) => {
+                self.state = if subscription.caught_up(at.seq()) {
+                    State::Live(subscription)
+                } else {
+                    history.read_on();
+                    State::Behind(subscription, history)
+                };
+                None
+            }
+            Poll::Ready(Err(error)) => Some(Poll::Ready(Some(Err(self.unreadable(error))))),
+        }
+    }
+
     fn poll_live(
         &mut self,
-        mut subscription: Subscription<PreparedEvent>,
+        mut subscription: Subscription<Stamped>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BoxError>>> {
         let polled = subscription.poll_next(cx);
         let piece = match polled {
             Poll::Pending => None,
             Poll::Ready(Delivery::Event(event)) => {
-                self.epoch = Some(event.payload().position().epoch());
-                Some(event.payload().bytes().clone())
+                let stamped = event.payload();
+                self.epoch = stamped.position.map(Position::epoch).or(self.epoch);
+                Some(stamped.sse.clone())
             }
             Poll::Ready(Delivery::Gap(missed)) => Some(self.gap(missed)),
             Poll::Ready(Delivery::Removed) => {
@@ -198,52 +150,48 @@ impl Stream {
     /// Tells what a full queue lost. The epoch is that of events before it, or of none: then numbers must do.
     fn gap(&self, missed: Missed) -> Bytes {
         let Missed { from, to, .. } = missed;
-        match self.epoch {
-            Some(epoch) => {
-                let at = |seq| Position::new(epoch, seq);
-                gap_event(Some(at(to)), &format!(r#"{{"from":"{}","to":"{}"}}"#, at(from), at(to)))
-            }
-            None => gap_event(None, &format!(r#"{{"from":{from},"to":{to}}}"#)),
+        match self.epoch.map(|epoch| move |seq| Position::new(epoch, seq)) {
+            // What the store did not keep has no id: all that can be told is behind which one it came.
+            Some(at) if missed.is_unnumbered() => told(Some(at(to)), &format!(r#"{{"after":"{}"}}"#, at(to))),
+            Some(at) => gap_event(at(from), at(to)),
+            None if missed.is_unnumbered() => told(None, &format!(r#"{{"after":{to}}}"#)),
+            None => told(None, &format!(r#"{{"from":{from},"to":{to}}}"#)),
         }
     }
 
-    /// Sends a comment when nothing was sent for the interval.
-    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(interval) = self.shared.settings.heartbeat else { return Poll::Pending };
-        let runs =
-            self.heartbeat.is_some() && self.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker()));
-        if std::mem::take(&mut self.fresh) && runs {
-            // Right behind an event there is no need to read the clock.
-            return Poll::Pending;
-        }
-        self.waiter = Some(cx.waker().clone());
-        loop {
-            let Some(deadline) = &mut self.heartbeat else {
-                self.heartbeat = self.shared.deadline(self.sent + interval);
-                if self.heartbeat.is_none() {
-                    return Poll::Pending;
-                }
-                continue;
-            };
-            ready!(Pin::new(deadline).poll(cx));
-            self.heartbeat = None;
-            if self.sent.elapsed() >= interval {
-                return Poll::Ready(());
-            }
-        }
+    fn unreadable(&self, error: StoreError) -> BoxError {
+        self.shared.store_failed(&error);
+        tracing::error!(%error, "a topic's history cannot be read; the stream ends");
+        Box::new(error)
     }
 }
 
-impl Source for Stream {
+fn refused(error: SubscribeError) -> BoxError {
+    Box::new(error)
+}
+
+/// The body of a response that is one topic's stream.
+pub(super) struct StreamBody {
+    stream: Stream,
+    heartbeat: Heartbeat,
+}
+
+impl StreamBody {
+    pub(super) fn new(stream: Stream) -> Self {
+        let heartbeat = Heartbeat::new(stream.shared.settings.heartbeat);
+        Self { stream, heartbeat }
+    }
+}
+
+impl Source for StreamBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
-        match self.poll_piece(cx) {
+        match self.stream.poll_piece(cx) {
             Poll::Ready(piece) => {
-                (self.sent, self.fresh) = (Instant::now(), true);
+                self.heartbeat.note_sent();
                 Poll::Ready(piece.map(|piece| piece.map(Frame::Data)))
             }
             Poll::Pending => {
-                ready!(self.poll_heartbeat(cx));
-                self.sent = Instant::now();
+                ready!(self.heartbeat.poll(cx));
                 Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(sse::HEARTBEAT)))))
             }
         }
@@ -256,33 +204,4 @@ impl Source for Stream {
     fn ends_with_peer(&self) -> bool {
         true
     }
-}
-
-/// Encodes events of a page, as many as make a piece.
-fn encode(events: &mut VecDeque<replay::Event>) -> Option<Bytes> {
-    let mut piece = Vec::new();
-    while let Some(event) = events.front() {
-        if !piece.is_empty() && piece.len() + event.data.len() > PIECE_BYTES {
-            break;
-        }
-        sse::event(&mut piece, Some(&event.position), event.name.as_deref(), &event.data);
-        events.pop_front();
-    }
-    (!piece.is_empty()).then(|| piece.into())
-}
-
-/// An event that tells of events the client will not get; its id is where the next one follows.
-fn gap_event(position: Option<Position>, text: &str) -> Bytes {
-    let mut event = Vec::new();
-    sse::event(&mut event, position.as_ref().map(|p| p as &dyn std::fmt::Display), Some(b"gap"), text.as_bytes());
-    event.into()
-}
-
-fn refused(error: SubscribeError) -> BoxError {
-    Box::new(error)
-}
-
-fn unreadable(error: StoreError) -> BoxError {
-    tracing::error!(%error, "a topic's history cannot be read; the stream ends");
-    Box::new(error)
 }

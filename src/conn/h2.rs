@@ -159,6 +159,9 @@ impl Protocol for H2 {
     fn settle(&mut self, env: &mut Env, io: &mut Io) {
         if env.is_draining() && self.phase == Phase::Open {
             self.leave(env, "drain");
+            // Bodies without an end of their own are told by being polled.
+            let endless = self.streams.values().filter(|stream| stream.ends_with_peer());
+            endless.filter_map(|stream| stream.waker.as_ref()).for_each(std::task::Waker::wake_by_ref);
             self.drive(env, io);
         }
         self.count_streams(env);
