@@ -231,12 +231,7 @@ impl Builder {
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
         if let Some(broker) = &self.broker {
-            if broker.asks() {
-                broker.ask_on(&source.need_pool().map_err(StartError::Routes)?);
-            }
-            broker.start(&system).map_err(|error| StartError::Broker(error.to_string()))?;
-            let totals = broker.clone();
-            metrics.set_topics(move || totals.totals());
+            start_broker(broker, &system, &source, &metrics)?;
         }
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
@@ -271,6 +266,17 @@ fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>
     system
         .spawn(Place::Shard(0), SpawnOptions::named("router"), factory)
         .map_err(|error| StartError::Router(error.to_string()))
+}
+
+/// Gives a broker the shards, the pool if its policies ask callbacks, and a place in the metrics.
+fn start_broker(broker: &Broker, system: &System, source: &Source, metrics: &Arc<Metrics>) -> Result<(), StartError> {
+    if broker.asks() {
+        broker.ask_on(&source.need_pool().map_err(StartError::Routes)?);
+    }
+    broker.start(system).map_err(|error| StartError::Broker(error.to_string()))?;
+    let totals = broker.clone();
+    metrics.set_topics(move || totals.totals());
+    Ok(())
 }
 
 /// Gives each shard its sockets.

@@ -142,7 +142,7 @@ fn without_a_pool_or_without_room_in_it_nobody_is_asked() {
     let pool = Pool::builder().blocking_threads(1).blocking_queue(1).build().unwrap();
     let release = Arc::new(Barrier::new(2));
     let held = release.clone();
-    let holding = pool.run_blocking(move || drop(held.wait()));
+    let holding = pool.run_blocking(move || held.wait().is_leader());
     wait_until("the thread is held", || pool.stats().blocking.running == 1);
     let filling = pool.run_blocking(|| ());
     chooser.start(&pool);

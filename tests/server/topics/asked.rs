@@ -1,9 +1,6 @@
 //! A policy that asks: the server's pool runs its callback, which is shown who is slow.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use windlass::{
     actors::fanout::{Chooser, Overflow, Policy},
@@ -15,11 +12,10 @@ use crate::common::{eventually, metric};
 
 #[test]
 fn a_callback_closes_the_slow_one_it_was_shown() {
-    let seen: Arc<Mutex<Vec<(String, Option<SocketAddr>)>>> = Arc::default();
+    let seen: Arc<Mutex<Vec<Subscriber>>> = Arc::default();
     let noted = seen.clone();
     let chooser = Chooser::new(move |full| {
-        let who = full.who::<Subscriber>().unwrap();
-        noted.lock().unwrap().push((who.topic.to_string(), who.peer));
+        noted.lock().unwrap().push(full.who::<Subscriber>().unwrap().clone());
         Overflow::Close
     });
     let (server, broker, topic) = serve(Policy::Ask(chooser));
@@ -27,7 +23,8 @@ fn a_callback_closes_the_slow_one_it_was_shown() {
     publish_beyond(&broker, &topic, |stats| stats.closed > 0);
     let stats = broker.stats(&topic).unwrap();
     assert_eq!((stats.closed, stats.subscribers, stats.asked), (1, 0, 1), "{stats:?}");
-    assert_eq!(*seen.lock().unwrap(), [("t".to_owned(), Some(client.peer.local_address()))]);
+    let seen: Vec<_> = seen.lock().unwrap().iter().map(|who| (who.topic.to_string(), who.peer)).collect();
+    assert_eq!(seen, [("t".to_owned(), Some(client.peer.local_address()))]);
     let samples = ["windlass_topic_overflow_callbacks_total{outcome=\"chosen\"}", "windlass_topic_subscribers"];
     assert_eq!(samples.map(|sample| metric(&server, sample)), [1.0, 0.0]);
 }
