@@ -16,6 +16,9 @@ mod history;
 mod publish;
 mod settings;
 mod stream;
+#[cfg(feature = "ws")]
+mod text;
+mod wire;
 
 use std::{
     collections::HashMap,
@@ -25,7 +28,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -39,13 +42,12 @@ use windlass_actors::{
 use crate::{
     body::Body,
     metrics::{Causes, TopicTotals},
-    proto::sse,
-    replay::{MemoryStore, ReplayStore, StoreError},
+    replay::{MemoryStore, Position, ReplayStore, StoreError},
     request::Request,
     response::Response,
 };
 
-pub use entry::{Subscriber, TopicName};
+pub use entry::{Subscriber, TopicName, TopicNameError};
 pub use event::{Event, PreparedEvent};
 pub use publish::{Publish, PublishError, Published};
 pub use settings::{BrokerSettings, TopicPolicy};
@@ -54,9 +56,12 @@ use entry::Entry;
 pub(crate) use event::Form;
 use event::Stamped;
 pub(crate) use heartbeat::Heartbeat;
-pub(crate) use history::{From, History, gap_event, unknown_id};
+pub(crate) use history::{From, History};
 pub(crate) use stream::Stream;
 use stream::StreamBody;
+#[cfg(feature = "ws")]
+pub(crate) use text::Text;
+pub(crate) use wire::{ServerSent, Wire, range, unknown_id};
 
 /// Topics, their history and their subscribers. Clones are one broker; it may be used from any thread.
 ///
@@ -84,15 +89,35 @@ struct Shared {
     store: Arc<dyn ReplayStore>,
     /// There once the server runs.
     fanout: OnceLock<Fanout<Stamped>>,
-    topics: Mutex<HashMap<TopicName, Arc<Entry>>>,
-    /// What topics did that were forgotten.
-    forgotten: Mutex<TopicStats>,
+    /// A server has it.
+    taken: AtomicBool,
+    topics: Mutex<Topics>,
     /// The server ends: streams end, and tell clients when to come back.
     draining: AtomicBool,
     /// Streams ended by that.
     farewells: AtomicU32,
     /// Failures of the store, by what it was doing.
     store_errors: Causes,
+}
+
+/// The topics there are.
+#[derive(Default)]
+struct Topics {
+    open: HashMap<TopicName, Arc<Entry>>,
+    /// Those being closed.
+    closing: Vec<Arc<Entry>>,
+    /// What topics did that were forgotten.
+    forgotten: TopicStats,
+}
+
+impl Topics {
+    /// Keeps what a topic did, for the totals.
+    fn forget(&mut self, entry: &Arc<Entry>) {
+        self.closing.retain(|closing| !Arc::ptr_eq(closing, entry));
+        let mut stats = entry.topic.stats();
+        (stats.subscribers, stats.lagging, stats.lag_events, stats.lag_age) = (0, 0, 0, Duration::ZERO);
+        self.forgotten += stats;
+    }
 }
 
 impl Broker {
@@ -112,21 +137,23 @@ impl Broker {
             settings,
             store,
             fanout: OnceLock::new(),
+            taken: AtomicBool::new(false),
             topics: Mutex::default(),
-            forgotten: Mutex::default(),
             draining: AtomicBool::new(false),
             farewells: AtomicU32::new(0),
             store_errors: Causes::default(),
         }))
     }
 
-    /// Begins to work on the shards of `system`.
-    pub(crate) fn start(&self, system: &System) -> Result<(), SpawnError> {
-        if self.0.fanout.get().is_none() {
-            // Of two servers that start at once with one broker, the first has it.
-            let _ = self.0.fanout.set(Fanout::start(system)?);
+    /// Begins to work on the shards of `system`. False: it works for another server.
+    pub(crate) fn start(&self, system: &System) -> Result<bool, SpawnError> {
+        if self.0.taken.swap(true, Ordering::SeqCst) {
+            return Ok(false);
         }
-        Ok(())
+        let fanout = Fanout::start(system).inspect_err(|_| self.0.taken.store(false, Ordering::SeqCst))?;
+        // Nobody else sets it: `taken` was ours.
+        let _ = self.0.fanout.set(fanout);
+        Ok(true)
     }
 
     /// Says whether a policy asks callbacks, which need a pool.
@@ -139,13 +166,22 @@ impl Broker {
         self.0.settings.choosers().for_each(|chooser| chooser.start(pool));
     }
 
-    /// Ends every stream. Blocks until the shards have been told.
-    pub(crate) fn drain(&self) {
+    /// Ends every stream. Blocks until the shards have been told, or until `end`: a shard that is stuck is told nothing.
+    pub(crate) fn drain(&self, end: Instant) {
         self.0.draining.store(true, Ordering::SeqCst);
         self.0.settings.choosers().for_each(windlass_actors::fanout::Chooser::stop);
-        let entries: Vec<_> = self.topics().drain().map(|(_, entry)| entry).collect();
-        for entry in entries {
-            pollster::block_on(entry.topic.close());
+        let mut topics = self.topics();
+        let open: Vec<_> = topics.open.drain().map(|(_, entry)| entry).collect();
+        topics.closing.extend(open);
+        let mut left = topics.closing.clone();
+        drop(topics);
+        loop {
+            left.retain(|entry| !entry.topic.try_close());
+            if left.is_empty() || Instant::now() >= end {
+                return;
+            }
+            // The relays' mailboxes are full: they are at work.
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -191,12 +227,12 @@ impl Broker {
     }
 
     /// Makes the stream of a topic's events after `last`.
-    pub(crate) fn events(
+    pub(crate) fn events<F: Wire>(
         &self,
         topic: &TopicName,
         last: Option<&[u8]>,
         peer: Option<SocketAddr>,
-    ) -> Result<Stream, PublishError> {
+    ) -> Result<Stream<F>, PublishError> {
         let entry = self.entry(topic)?;
         let terms = entry.terms(peer);
         Ok(Stream::new(self.0.clone(), entry, terms, last.map(From::parse)))
@@ -205,23 +241,37 @@ impl Broker {
     /// Ends every subscriber of a topic after what its queue holds, and forgets the topic. Its history stays.
     ///
     /// Later subscribers and events open it anew.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, subscribers of some shards may not have been told; called again it tells them.
     pub async fn close(&self, topic: &TopicName) {
-        let entry = self.topics().remove(topic);
-        if let Some(entry) = entry {
-            self.forget(&entry);
+        let closing: Vec<_> = {
+            let mut topics = self.topics();
+            let entry = topics.open.remove(topic);
+            topics.closing.extend(entry);
+            topics.closing.iter().filter(|entry| entry.name == *topic).cloned().collect()
+        };
+        for entry in closing {
             entry.topic.close().await;
+            // Relays count what they still hand out: of topics on their way to the end nobody asks, of totals many.
+            self.topics().forget(&entry);
         }
     }
 
     /// Returns the figures of every topic that was published to or subscribed to.
     pub fn topics_stats(&self) -> Vec<(TopicName, TopicStats)> {
-        let topics = self.topics();
-        topics.iter().map(|(name, entry)| (name.clone(), entry.topic.stats())).collect()
+        self.topics().open.iter().map(|(name, entry)| (name.clone(), entry.topic.stats())).collect()
     }
 
     /// Returns the figures of one topic.
     pub fn stats(&self, topic: &TopicName) -> Option<TopicStats> {
-        self.topics().get(topic).map(|entry| entry.topic.stats())
+        self.topics().open.get(topic).map(|entry| entry.topic.stats())
+    }
+
+    /// Returns the position of a topic's last event: of one before the server started as soon as the store has told it.
+    pub fn last(&self, topic: &TopicName) -> Option<Position> {
+        self.topics().open.get(topic)?.last()
     }
 
     /// Returns the settings.
@@ -232,9 +282,9 @@ impl Broker {
     /// Returns the figures of all topics there ever were.
     pub(crate) fn totals(&self) -> TopicTotals {
         let topics = self.topics();
-        let mut sum = *self.0.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
-        topics.values().for_each(|entry| sum += entry.topic.stats());
-        TopicTotals { topics: topics.len(), sum, store_errors: self.0.store_errors.all() }
+        let mut sum = topics.forgotten;
+        topics.open.values().chain(&topics.closing).for_each(|entry| sum += entry.topic.stats());
+        TopicTotals { topics: topics.open.len(), sum, store_errors: self.0.store_errors.all() }
     }
 
     /// Counts a failure that the store tells nobody else, such as of a sync: for a store's error hook.
@@ -242,53 +292,50 @@ impl Broker {
         self.0.store_failed(error);
     }
 
-    /// Keeps what a topic did, for the totals.
-    fn forget(&self, entry: &Entry) {
-        let mut stats = entry.topic.stats();
-        (stats.subscribers, stats.lagging, stats.lag_events, stats.lag_age) = (0, 0, 0, Duration::ZERO);
-        *self.0.forgotten.lock().unwrap_or_else(PoisonError::into_inner) += stats;
-    }
-
-    fn topics(&self) -> MutexGuard<'_, HashMap<TopicName, Arc<Entry>>> {
-        self.0.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    fn topics(&self) -> MutexGuard<'_, Topics> {
+        self.0.topics()
     }
 
     /// Finds a topic, or makes it; one that nobody uses makes room if there are too many.
     fn entry(&self, name: &TopicName) -> Result<Arc<Entry>, PublishError> {
         let fanout = self.0.fanout.get().ok_or(PublishError::NotStarted)?;
+        let mut topics = self.topics();
+        // Under the lock: a drain that has begun finds all topics there are.
         if self.0.draining.load(Ordering::SeqCst) {
             return Err(PublishError::Closed);
         }
-        let mut topics = self.topics();
-        if let Some(entry) = topics.get(name) {
+        if let Some(entry) = topics.open.get(name) {
             return Ok(entry.clone());
         }
-        if topics.len() >= self.0.settings.topics {
+        if topics.open.len() >= self.0.settings.topics {
             // A stream or an event on its way holds its topic: forgetting that would part it from later events.
             let is_idle = |entry: &Arc<Entry>| Arc::strong_count(entry) == 1 && entry.topic.subscribers() == 0;
-            let idle = topics.iter().find(|(_, entry)| is_idle(entry)).map(|(name, _)| name.clone());
-            let idle = topics.remove(&idle.ok_or(PublishError::TooManyTopics)?);
-            idle.iter().for_each(|entry| self.forget(entry));
+            let idle = topics.open.iter().find(|(_, entry)| is_idle(entry)).map(|(name, _)| name.clone());
+            let idle = topics.open.remove(&idle.ok_or(PublishError::TooManyTopics)?);
+            idle.iter().for_each(|entry| topics.forget(entry));
         }
         let policy = self.0.settings.policy_of(name);
         let topic = fanout.topic(policy.bounds(), policy.overflow.clone());
-        let key = Bytes::copy_from_slice(name.as_str().as_bytes());
-        let entry = Arc::new(Entry { name: name.clone(), key, topic, policy });
-        topics.insert(name.clone(), entry.clone());
+        let entry = Arc::new(Entry::new(name.clone(), topic, policy));
+        topics.open.insert(name.clone(), entry.clone());
+        drop(topics);
+        entry::seek_end(&entry, &*self.0.store);
         Ok(entry)
     }
 }
 
 impl Shared {
-    /// Returns what a stream ends with: while the server ends, clients are told to come back at different times.
-    fn farewell(&self) -> Option<Bytes> {
+    fn topics(&self) -> MutexGuard<'_, Topics> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns after how many milliseconds a client shall come back: while the server ends, each at another time.
+    fn farewell(&self) -> Option<u64> {
         if !self.draining.load(Ordering::SeqCst) {
             return None;
         }
         let spread = u64::from(self.farewells.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9) >> 20);
-        let mut farewell = Vec::new();
-        sse::retry(&mut farewell, 500 + spread);
-        Some(farewell.into())
+        Some(500 + spread)
     }
 
     fn store_failed(&self, error: &StoreError) {
@@ -315,6 +362,6 @@ pub(crate) fn event_stream(body: Body) -> Response {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("topics", &self.topics().len()).finish_non_exhaustive()
+        f.debug_struct("Broker").field("topics", &self.topics().open.len()).finish_non_exhaustive()
     }
 }

@@ -230,9 +230,10 @@ impl Builder {
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
-        if let Some(broker) = &self.broker {
-            start_broker(broker, &system, &source, &metrics)?;
-        }
+        let broker = match self.broker {
+            Some(broker) if start_broker(&broker, &system, &source, &metrics)? => Some(broker),
+            _ => None,
+        };
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
         Ok(Server {
@@ -244,7 +245,7 @@ impl Builder {
             bound: Mutex::new(bound),
             grace,
             drained: Mutex::default(),
-            broker: self.broker,
+            broker,
             #[cfg(feature = "tls")]
             pairs,
         })

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header};
 
 use crate::{
-    broker::{Broker, Event, TopicName},
+    broker::{Broker, Event, TopicName, TopicNameError},
+    proto::origin::Origins,
     request::Request,
     response::{Response, plain},
     route::{get, options, post},
     router::{Group, Router},
 };
+
+/// The field of the query in which subscribers show their token.
+const ACCESS_TOKEN: &str = "access_token";
 
 /// Who may use the topics of a server.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +25,8 @@ pub struct TopicAccess {
     /// What a subscriber has to show, likewise or as the query field `access_token`, because a browser's EventSource
     /// sets no headers. Default: nothing.
     pub subscribe_token: Option<String>,
-    /// The origin whose pages may use the topics from a browser, or `*`. Default: only pages of the server itself.
+    /// The origin whose pages may use the topics from a browser, or `*`. Default: only pages of the server itself; a
+    /// publication that a page of another origin sends is answered with 403.
     pub cors_origin: Option<HeaderValue>,
     /// Is asked behind the tokens. Default: nobody is.
     pub check: Option<TopicCheck>,
@@ -66,8 +71,10 @@ impl std::fmt::Debug for TopicCheck {
 /// - `GET /topics` lists topics with their figures.
 pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
     let guarded = Arc::new(Guarded { broker: broker.clone(), access });
-    let list = guarded.clone();
-    let router = router.route(get("/topics", move |request: Request| list.list(&request)));
+    let (list, preflight) = (guarded.clone(), guarded.clone());
+    let router = router
+        .route(get("/topics", move |request: Request| list.with_origin(list.list(&request))))
+        .route(options("/topics", move |_: Request| preflight.preflight()));
     router.group("/topics", |group| topic_routes(group, &guarded))
 }
 
@@ -87,16 +94,20 @@ struct Guarded {
 
 impl Guarded {
     fn list(&self, request: &Request) -> Response {
-        if let Err(response) = self.may(request, TopicUse::List) {
+        if !may(request, self.access.subscribe_token.as_deref(), Some(ACCESS_TOKEN)) {
+            return unauthorized();
+        }
+        if let Err(response) = self.checks(request, TopicUse::List) {
             return response;
         }
         let mut topics = self.broker.topics_stats();
         topics.sort_by(|(one, _), (other, _)| one.cmp(other));
         let line = |(name, stats): &(TopicName, crate::actors::fanout::TopicStats)| {
+            let last = self.broker.last(name).filter(|last| last.seq() > 0);
+            let last = last.map_or_else(|| "null".to_owned(), |last| format!(r#""{last}""#));
             format!(
-                r#"{{"topic":"{name}","subscribers":{},"last":{},"published":{},"delivered":{},"dropped":{},"removed":{},"closed":{},"lag_events":{},"lag_ms":{}}}"#,
+                r#"{{"topic":"{name}","subscribers":{},"last":{last},"published":{},"delivered":{},"dropped":{},"removed":{},"closed":{},"lag_events":{},"lag_ms":{}}}"#,
                 stats.subscribers,
-                stats.last_seq,
                 stats.published,
                 stats.delivered,
                 stats.dropped,
@@ -119,32 +130,22 @@ impl Guarded {
 
     /// Returns the topic that a request may subscribe to.
     fn subscribed(&self, request: &Request) -> Result<TopicName, Response> {
-        if !may(request, self.access.subscribe_token.as_deref(), true) {
+        if !may(request, self.access.subscribe_token.as_deref(), Some(ACCESS_TOKEN)) {
             return Err(unauthorized());
         }
         let topic = topic_of(request)?;
-        self.may(request, TopicUse::Subscribe(&topic))?;
+        self.checks(request, TopicUse::Subscribe(&topic))?;
         Ok(topic)
     }
 
-    /// Says whether a request may do this.
-    fn may(&self, request: &Request, wanted: TopicUse<'_>) -> Result<(), Response> {
-        self.shows(request, wanted)?;
+    /// Asks the program's own check.
+    fn checks(&self, request: &Request, wanted: TopicUse<'_>) -> Result<(), Response> {
         match &self.access.check {
             Some(TopicCheck(check)) if !check(request, wanted) => {
                 Err(plain(StatusCode::FORBIDDEN, "You may not use this topic so.\n"))
             }
             _ => Ok(()),
         }
-    }
-
-    /// Says whether a request shows the token for this.
-    fn shows(&self, request: &Request, wanted: TopicUse<'_>) -> Result<(), Response> {
-        let (token, in_query) = match wanted {
-            TopicUse::Publish(_) => (&self.access.publish_token, false),
-            TopicUse::List | TopicUse::Subscribe(_) => (&self.access.subscribe_token, true),
-        };
-        if may(request, token.as_deref(), in_query) { Ok(()) } else { Err(unauthorized()) }
     }
 
     async fn publish(self: Arc<Self>, mut request: Request) -> Response {
@@ -164,11 +165,14 @@ impl Guarded {
     }
 
     fn event(&self, request: &mut Request) -> Result<(TopicName, Event), Response> {
-        if !may(request, self.access.publish_token.as_deref(), false) {
+        if !may(request, self.access.publish_token.as_deref(), None) {
             return Err(unauthorized());
         }
+        if !self.may_page(request) {
+            return Err(plain(StatusCode::FORBIDDEN, "Pages of this origin may not publish here.\n"));
+        }
         let topic = topic_of(request)?;
-        self.may(request, TopicUse::Publish(&topic))?;
+        self.checks(request, TopicUse::Publish(&topic))?;
         let body = request.take_body().into_whole().unwrap_or_default();
         if std::str::from_utf8(&body).is_err() {
             return Err(plain(StatusCode::BAD_REQUEST, "An event must be UTF-8.\n"));
@@ -182,6 +186,18 @@ impl Guarded {
                 Ok((topic, named.ok_or_else(bad)?))
             }
         }
+    }
+
+    /// Says whether a request comes from a page that may do this, or from no page. A browser lets a page of any site
+    /// send a simple `POST`, and only keeps the answer from it.
+    fn may_page(&self, request: &Request) -> bool {
+        let Some(origin) = request.header_bytes(header::ORIGIN) else { return true };
+        let allowed = match self.access.cors_origin.as_ref().map(HeaderValue::as_bytes) {
+            Some(b"*") => Origins::Any,
+            Some(allowed) => Origins::SameOr(vec![String::from_utf8_lossy(allowed).into_owned()]),
+            None => Origins::Same,
+        };
+        allowed.allow(origin, request.host().map(str::as_bytes))
     }
 
     fn preflight(&self) -> Response {
@@ -213,16 +229,15 @@ impl Guarded {
 
 fn topic_of(request: &Request) -> Result<TopicName, Response> {
     let name = request.param("topic").unwrap_or_default();
-    let bad = "A topic's name is 1 to 256 letters, digits and -_.~:@+ in parts parted by '/'.\n";
-    name.parse().map_err(|_| plain(StatusCode::BAD_REQUEST, bad))
+    name.parse().map_err(|bad: TopicNameError| plain(StatusCode::BAD_REQUEST, format!("{bad}.\n")))
 }
 
 fn unauthorized() -> Response {
     plain(StatusCode::UNAUTHORIZED, "This needs a token.\n").with_header(header::WWW_AUTHENTICATE, "Bearer")
 }
 
-/// Says whether a request shows the token, if one is asked for.
-fn may(request: &Request, token: Option<&str>, in_query: bool) -> bool {
+/// Says whether a request shows the token, if one is asked for: as a header, or in this field of the query.
+fn may(request: &Request, token: Option<&str>, in_query: Option<&str>) -> bool {
     let Some(token) = token else { return true };
     let shown = request.header(header::AUTHORIZATION).and_then(|value| {
         let (scheme, shown) = value.split_once(' ')?;
@@ -231,7 +246,7 @@ fn may(request: &Request, token: Option<&str>, in_query: bool) -> bool {
     if shown.is_some_and(|shown| equal(shown, token)) {
         return true;
     }
-    in_query && request.query_value("access_token").is_some_and(|shown| equal(&shown, token))
+    in_query.and_then(|field| request.query_value(field)).is_some_and(|shown| equal(&shown, token))
 }
 
 /// Compares in a time that tells nothing but the lengths.

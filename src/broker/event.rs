@@ -104,10 +104,18 @@ impl From<Event> for PreparedEvent {
 }
 
 /// An event as all subscribers of a topic get it: encoded once, shared by them.
+#[derive(Clone)]
 pub(crate) struct Stamped {
     /// None: the store could not keep it.
     pub(crate) position: Option<Position>,
     pub(crate) sse: Bytes,
+    #[cfg(feature = "ws")]
+    pub(super) name: Option<Bytes>,
+    #[cfg(feature = "ws")]
+    pub(super) data: Bytes,
+    /// Made when the first WebSocket gets it.
+    #[cfg(feature = "ws")]
+    pub(super) text: std::sync::OnceLock<crate::proto::ws::Prepared>,
 }
 
 impl Payload for Stamped {
@@ -145,7 +153,16 @@ impl Form {
             (Self::Prepared(prepared), Some(position)) => prepared.with_id(position),
             (Self::Prepared(prepared), None) => prepared.bytes().clone(),
         };
-        Stamped { position, sse }
+        Stamped {
+            position,
+            sse,
+            #[cfg(feature = "ws")]
+            name: self.event().name.clone(),
+            #[cfg(feature = "ws")]
+            data: self.event().data.clone(),
+            #[cfg(feature = "ws")]
+            text: std::sync::OnceLock::new(),
+        }
     }
 }
 
@@ -158,7 +175,7 @@ mod tests {
     fn a_prepared_event_is_the_same_bytes_as_a_plain_one() {
         let event = Event::new("a\nb").named("tick").unwrap();
         let prepared = PreparedEvent::new(event.clone());
-        assert_eq!((prepared.len(), prepared.is_empty()), (32, false));
+        assert_eq!((prepared.len(), prepared.is_empty()), (29, false));
         let at = Position::new(Epoch::random().unwrap(), 7);
         for position in [None, Some(at)] {
             let (plain, prepared) = (Form::Plain(event.clone()), Form::Prepared(prepared.clone()));

@@ -16,14 +16,15 @@ pub(crate) struct Heartbeat {
     sent: Instant,
     /// Something was sent since nothing was there last.
     fresh: bool,
-    deadline: Option<Deadline>,
+    deadline: Option<(Instant, Deadline)>,
     /// Whom the deadline wakes.
     waiter: Option<Waker>,
 }
 
 impl Heartbeat {
-    /// Makes one that is due after each `interval` of silence; `None` never.
+    /// Makes one that is due after each `interval` of silence; `None` and zero: never.
     pub(crate) fn new(interval: Option<Duration>) -> Self {
+        let interval = interval.filter(|interval| !interval.is_zero());
         Self { interval, sent: Instant::now(), fresh: true, deadline: None, waiter: None }
     }
 
@@ -35,18 +36,18 @@ impl Heartbeat {
     /// Waits until a comment is due.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(interval) = self.interval else { return Poll::Pending };
-        let runs = self.deadline.is_some() && self.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker()));
+        let waits = self.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker()));
+        let runs = waits && self.deadline.as_ref().is_some_and(|(due, _)| self.sent < *due);
         if std::mem::take(&mut self.fresh) && runs {
-            // Right behind an event there is no need to read the clock.
+            // Right behind an event, with a timer that was not due then, there is no need to read the clock.
             return Poll::Pending;
         }
         self.waiter = Some(cx.waker().clone());
         loop {
-            let Some(deadline) = &mut self.deadline else {
-                self.deadline = Local::current().map(|local| local.deadline(self.sent + interval));
-                if self.deadline.is_none() {
-                    return Poll::Pending;
-                }
+            let Some((_, deadline)) = &mut self.deadline else {
+                let due = self.sent + interval;
+                let Some(deadline) = Local::current().map(|local| local.deadline(due)) else { return Poll::Pending };
+                self.deadline = Some((due, deadline));
                 continue;
             };
             ready!(Pin::new(deadline).poll(cx));

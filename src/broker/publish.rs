@@ -32,7 +32,7 @@ pub enum PublishError {
     TooManyTopics,
     /// The store has no room for it now: try again soon.
     Busy,
-    /// The topic is being closed: try again.
+    /// The server ends.
     Closed,
     /// The store failed, or will not have it.
     Store(StoreError),
@@ -49,6 +49,14 @@ impl PublishError {
             Self::Store(error) if error.kind() == ErrorKind::TooLarge => {
                 plain(StatusCode::PAYLOAD_TOO_LARGE, "The event is larger than the store takes.\n")
             }
+            Self::Store(error) if error.kind() == ErrorKind::TooManyTopics => {
+                plain(StatusCode::INSUFFICIENT_STORAGE, "There are too many topics.\n")
+            }
+            Self::Store(error)
+                if matches!(error.kind(), ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Closed) =>
+            {
+                busy("The event cannot be stored now.\n")
+            }
             Self::Store(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The event could not be stored.\n"),
         }
     }
@@ -60,7 +68,7 @@ impl fmt::Display for PublishError {
             Self::NotStarted => f.write_str("the broker's server has not started"),
             Self::TooManyTopics => f.write_str("there are too many topics with subscribers"),
             Self::Busy => f.write_str("the store has no room for the event now"),
-            Self::Closed => f.write_str("the topic is being closed"),
+            Self::Closed => f.write_str("the server ends"),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -76,7 +84,8 @@ impl std::error::Error for PublishError {
 #[derive(Debug)]
 pub struct Published {
     position: Option<Position>,
-    ticket: Ticket<Stamped>,
+    /// Without one the topic was closed meanwhile, and nobody has opened it anew.
+    ticket: Option<Ticket<Stamped>>,
 }
 
 impl Published {
@@ -88,12 +97,15 @@ impl Published {
 
     /// Returns how many subscribers the topic had.
     pub fn subscribers(&self) -> usize {
-        self.ticket.subscribers()
+        self.ticket.as_ref().map_or(0, Ticket::subscribers)
     }
 
     /// Waits until every shard has handed the event out, for `timeout` at most, and tells what became of it.
     pub async fn delivered(&self, timeout: Duration) -> Delivered {
-        self.ticket.delivered(timeout).await
+        match &self.ticket {
+            Some(ticket) => ticket.delivered(timeout).await,
+            None => Delivered::default(),
+        }
     }
 }
 
@@ -131,7 +143,7 @@ pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, form: Form) -> Pu
     let (done, answer) = replay::pair();
     let publishing = Arc::clone(shared);
     let stored = Box::new(move |outcome: Result<Appended, StoreError>| {
-        done(Ok(publishing.kept(&entry, outcome).and_then(|position| hand_on(&entry, position, &form))));
+        done(Ok(publishing.kept(&entry, outcome).map(|position| hand_on(&publishing, &entry, form.stamp(position)))));
     });
     match shared.store.append(append, stored) {
         Ok(()) => Publish(State::Sent(answer)),
@@ -155,11 +167,22 @@ impl Shared {
 }
 
 /// Gives an event to the topic's subscribers.
-fn hand_on(entry: &Entry, position: Option<Position>, form: &Form) -> Result<Published, PublishError> {
-    let stamped = form.stamp(position);
-    let ticket = match position {
-        Some(position) => entry.topic.publish_as(position.seq(), stamped),
-        None => entry.topic.publish_unnumbered(stamped),
-    };
-    Ok(Published { position, ticket: ticket.map_err(|_| PublishError::Closed)? })
+fn hand_on(shared: &Shared, entry: &Entry, event: Stamped) -> Published {
+    let position = event.position;
+    let ticket = publish_on(entry, event.clone()).or_else(|| {
+        // Closed meanwhile; who has opened it anew since is owed what comes after that.
+        let opened = shared.topics().open.get(&entry.name).cloned()?;
+        publish_on(&opened, event)
+    });
+    Published { position, ticket }
+}
+
+fn publish_on(entry: &Entry, event: Stamped) -> Option<Ticket<Stamped>> {
+    match event.position {
+        Some(position) => {
+            entry.note(position);
+            entry.topic.publish_as(position.seq(), event).ok()
+        }
+        None => entry.topic.publish_unnumbered(event).ok(),
+    }
 }

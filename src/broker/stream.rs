@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
 };
 
@@ -14,69 +14,89 @@ use super::{
     entry::Entry,
     event::Stamped,
     heartbeat::Heartbeat,
-    history::{From, History, gap_event, told, unknown_id},
+    history::{From, History},
+    wire::{ServerSent, Wire, range, unknown_id},
 };
 use crate::{
     body::{BoxError, Frame, Source},
     proto::sse,
-    replay::{Epoch, Position, StoreError},
+    replay::{Position, StoreError},
 };
 
-enum State {
+enum State<F> {
     /// Nobody has polled it: it is not known on which shard it lives.
     New(Option<From>),
     /// History is read and sent.
-    Behind(Subscription<Stamped>, History),
+    Behind(Subscription<Stamped>, History<F>),
+    /// The client is told that what it named is unknown.
+    Unknown(Subscription<Stamped>),
     /// Events are sent as they come.
     Live(Subscription<Stamped>),
-    /// It was unregistered: nothing comes but comments.
+    /// It was unregistered: nothing comes but comments, and the end of the server.
     Removed,
+    /// It was, and the server ends.
+    Leaving,
     Ended,
 }
 
-/// A subscription as pieces of a body.
-pub(crate) struct Stream {
+/// A subscription as pieces of what its client is sent.
+pub(crate) struct Stream<F> {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
     terms: Terms,
-    state: State,
-    epoch: Option<Epoch>,
+    state: State<F>,
 }
 
-impl Stream {
+impl<F: Wire> Stream<F> {
     pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, terms: Terms, from: Option<From>) -> Self {
-        Self { shared, entry, terms, state: State::New(from), epoch: None }
+        Self { shared, entry, terms, state: State::New(from) }
     }
 
-    /// Subscribes on the shard this is polled on. The first piece says when to come back, and what cannot be had.
-    fn begin(&mut self, from: Option<From>) -> Result<Option<Bytes>, BoxError> {
+    /// Subscribes on the shard this is polled on.
+    fn begin(&mut self, from: Option<From>) -> Result<(), BoxError> {
         let terms = self.terms.clone();
-        let mut first = Vec::new();
-        if let Some(retry) = self.shared.settings.retry {
-            sse::retry(&mut first, u64::try_from(retry.as_millis()).unwrap_or(u64::MAX));
-        }
         self.state = match from {
             Some(From::Store(start)) => {
                 let subscription = self.entry.topic.subscribe_behind(terms).map_err(refused)?;
                 State::Behind(subscription, History::new(self.shared.store.clone(), self.entry.key.clone(), start))
             }
-            Some(From::Unknown) | None => State::Live(self.entry.topic.subscribe_with(terms).map_err(refused)?),
+            Some(From::Unknown) => State::Unknown(self.entry.topic.subscribe_with(terms).map_err(refused)?),
+            None => State::Live(self.entry.topic.subscribe_with(terms).map_err(refused)?),
         };
-        if from == Some(From::Unknown) {
-            first.extend_from_slice(&unknown_id());
-        }
-        Ok((!first.is_empty()).then(|| first.into()))
+        Ok(())
+    }
+
+    /// Returns what a stream begins with.
+    fn retry(&self) -> Option<F::Piece> {
+        F::retry(u64::try_from(self.shared.settings.retry?.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Returns what a stream ends with.
+    fn farewell(&self) -> Option<F::Piece> {
+        self.shared.farewell().and_then(F::retry)
+    }
+
+    /// Says whether the server ends.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.draining.load(Ordering::SeqCst)
     }
 
     /// Polls for the next piece; `None` when nothing more comes.
-    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<F::Piece, BoxError>>> {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
-                State::New(from) => match self.begin(from) {
-                    Ok(None) => {}
-                    Ok(Some(first)) => return Poll::Ready(Some(Ok(first))),
-                    Err(error) => return Poll::Ready(Some(Err(error))),
-                },
+                State::New(from) => {
+                    if let Err(error) = self.begin(from) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    if let Some(retry) = self.retry() {
+                        return Poll::Ready(Some(Ok(retry)));
+                    }
+                }
+                State::Unknown(subscription) => {
+                    self.state = State::Live(subscription);
+                    return Poll::Ready(Some(Ok(unknown_id::<F>())));
+                }
                 State::Behind(subscription, history) => {
                     if let Some(polled) = self.poll_behind(subscription, history, cx) {
                         return polled;
@@ -87,6 +107,7 @@ impl Stream {
                     self.state = State::Removed;
                     return Poll::Pending;
                 }
+                State::Leaving => return Poll::Ready(self.farewell().map(Ok)),
                 State::Ended => return Poll::Ready(None),
             }
         }
@@ -96,12 +117,10 @@ impl Stream {
     fn poll_behind(
         &mut self,
         mut subscription: Subscription<Stamped>,
-        mut history: History,
+        mut history: History<F>,
         cx: &mut Context<'_>,
-    ) -> Option<Poll<Option<Result<Bytes, BoxError>>>> {
-        let polled = history.poll_piece(cx);
-        self.epoch = history.epoch();
-        match polled {
+    ) -> Option<Poll<Option<Result<F::Piece, BoxError>>>> {
+        match history.poll_piece(cx) {
             Poll::Pending => {
                 self.state = State::Behind(subscription, history);
                 Some(Poll::Pending)
@@ -127,35 +146,31 @@ impl Stream {
         &mut self,
         mut subscription: Subscription<Stamped>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, BoxError>>> {
+    ) -> Poll<Option<Result<F::Piece, BoxError>>> {
         let polled = subscription.poll_next(cx);
         let piece = match polled {
             Poll::Pending => None,
-            Poll::Ready(Delivery::Event(event)) => {
-                let stamped = event.payload();
-                self.epoch = stamped.position.map(Position::epoch).or(self.epoch);
-                Some(stamped.sse.clone())
-            }
+            Poll::Ready(Delivery::Event(event)) => Some(F::live(event.payload())),
             Poll::Ready(Delivery::Gap(missed)) => Some(self.gap(missed)),
             Poll::Ready(Delivery::Removed) => {
                 self.state = State::Removed;
                 return Poll::Pending;
             }
-            Poll::Ready(Delivery::Closed) => return Poll::Ready(self.shared.farewell().map(Ok)),
+            Poll::Ready(Delivery::Closed) => return Poll::Ready(self.farewell().map(Ok)),
         };
         self.state = State::Live(subscription);
         piece.map_or(Poll::Pending, |piece| Poll::Ready(Some(Ok(piece))))
     }
 
-    /// Tells what a full queue lost. The epoch is that of events before it, or of none: then numbers must do.
-    fn gap(&self, missed: Missed) -> Bytes {
+    /// Tells what a full queue lost.
+    fn gap(&self, missed: Missed) -> F::Piece {
         let Missed { from, to, .. } = missed;
-        match self.epoch.map(|epoch| move |seq| Position::new(epoch, seq)) {
+        // All positions of a topic have one epoch, and an event's is noted before the event is handed on.
+        match self.entry.last().map(|last| move |seq| Position::new(last.epoch(), seq)) {
             // What the store did not keep has no id: all that can be told is behind which one it came.
-            Some(at) if missed.is_unnumbered() => told(Some(at(to)), &format!(r#"{{"after":"{}"}}"#, at(to))),
-            Some(at) => gap_event(at(from), at(to)),
-            None if missed.is_unnumbered() => told(None, &format!(r#"{{"after":{to}}}"#)),
-            None => told(None, &format!(r#"{{"from":{from},"to":{to}}}"#)),
+            Some(at) if missed.is_unnumbered() => F::gap(Some(at(to)), &format!(r#"{{"after":"{}"}}"#, at(to))),
+            Some(at) => range::<F>(at(from), at(to)),
+            None => F::gap(None, r#"{"after":null}"#),
         }
     }
 
@@ -172,12 +187,12 @@ fn refused(error: SubscribeError) -> BoxError {
 
 /// The body of a response that is one topic's stream.
 pub(super) struct StreamBody {
-    stream: Stream,
+    stream: Stream<ServerSent>,
     heartbeat: Heartbeat,
 }
 
 impl StreamBody {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: Stream<ServerSent>) -> Self {
         let heartbeat = Heartbeat::new(stream.shared.settings.heartbeat);
         Self { stream, heartbeat }
     }
@@ -203,5 +218,12 @@ impl Source for StreamBody {
 
     fn ends_with_peer(&self) -> bool {
         true
+    }
+
+    fn end_soon(mut self: Pin<&mut Self>) {
+        // Others hear of it by their topic, behind what their queue holds.
+        if matches!(self.stream.state, State::Removed) {
+            self.stream.state = State::Leaving;
+        }
     }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     body::{BoxError, Frame, Source},
-    broker::{From, Heartbeat, History, Stream, unknown_id},
+    broker::{From, Heartbeat, History, ServerSent, Stream, unknown_id},
     proto::sse,
 };
 
@@ -30,7 +30,7 @@ enum Phase {
     /// Nobody has polled it.
     New(Option<From>),
     /// What the client missed is sent.
-    Behind(History),
+    Behind(History<ServerSent>),
     /// The handler runs.
     Running,
 }
@@ -43,7 +43,7 @@ pub(super) struct StreamBody {
     /// Taken when the handler starts.
     start: Option<(Client, Start)>,
     handler: Option<GuestHandle>,
-    topics: Vec<Stream>,
+    topics: Vec<Stream<ServerSent>>,
     /// Whose turn it is: 0 the handler's, then the topics'.
     turn: usize,
     heartbeat: Heartbeat,
@@ -82,7 +82,7 @@ impl StreamBody {
             sse::retry(&mut first, u64::try_from(retry.as_millis()).unwrap_or(u64::MAX));
         }
         if from == Some(From::Unknown) {
-            first.extend_from_slice(&unknown_id());
+            first.extend_from_slice(&unknown_id::<ServerSent>());
         }
         match from.zip(self.keeper.as_ref()).and_then(|(from, keeper)| keeper.history(from)) {
             Some(history) => self.phase = Phase::Behind(history),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{Closed, Settings, WhenFull};
 use crate::{
-    broker::{Event, Stream, gap_event},
+    broker::{Event, ServerSent, Stream, range},
     metrics::ShardCells,
     proto::sse,
     replay::{Position, StoreError},
@@ -32,7 +32,7 @@ struct State {
     /// The handler panicked: the stream is cut short.
     failed: bool,
     /// Subscriptions the connection has not taken up.
-    joining: Vec<Stream>,
+    joining: Vec<Stream<ServerSent>>,
     /// Subscriptions so far.
     joined: usize,
     consumer: Option<Waker>,
@@ -163,7 +163,7 @@ impl Queue {
     }
 
     /// Takes up a subscription, unless there are as many as there may be.
-    pub(super) fn join(&self, stream: Stream) -> Result<(), super::SubscribeError> {
+    pub(super) fn join(&self, stream: Stream<ServerSent>) -> Result<(), super::SubscribeError> {
         let mut state = self.lock();
         if state.closed {
             return Err(super::SubscribeError::Closed);
@@ -180,7 +180,7 @@ impl Queue {
     }
 
     /// Gives the connection the subscriptions that are new.
-    pub(super) fn take_joining(&self, streams: &mut Vec<Stream>) {
+    pub(super) fn take_joining(&self, streams: &mut Vec<Stream<ServerSent>>) {
         let mut state = self.lock();
         if !state.joining.is_empty() {
             streams.append(&mut state.joining);
@@ -280,7 +280,7 @@ impl Place {
         let Some(queue) = self.queue.take() else { return };
         let mut state = queue.lock();
         if let Some((from, to)) = state.lost.take() {
-            state.items.push_back((gap_event(from, to), 0));
+            state.items.push_back((range::<ServerSent>(from, to), 0));
             state.events += 1;
         }
         state.items.push_back((piece, self.weight));

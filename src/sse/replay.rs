@@ -9,7 +9,7 @@ use super::{
     queue::{Place, Queue},
 };
 use crate::{
-    broker::{Form, From, History},
+    broker::{Form, From, History, ServerSent},
     replay::{self, Append, Appended, Durability, ReplayStore, StoreError},
     request::Request,
 };
@@ -94,7 +94,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Begins to read what a client missed.
-    pub(super) fn history(&self, from: From) -> Option<History> {
+    pub(super) fn history(&self, from: From) -> Option<History<ServerSent>> {
         match from {
             From::Store(start) => Some(History::new(self.store.clone(), self.name.clone(), start)),
             From::Unknown => None,

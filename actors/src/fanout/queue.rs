@@ -169,6 +169,7 @@ impl<P: Payload> Queue<P> {
         if state.catching_up {
             // The history has it: nothing is lost.
             state.forget();
+            self.lags_no_more(&mut state);
             state.overrun = true;
             return Outcome::Taken(0);
         }
@@ -265,6 +266,9 @@ impl<P: Payload> Queue<P> {
             }
             _ => true,
         });
+        if state.events == 0 {
+            self.lags_no_more(&mut state);
+        }
         (state.catching_up, state.after) = (false, read);
         true
     }
@@ -272,6 +276,11 @@ impl<P: Payload> Queue<P> {
     /// Says, to the first who asks, that it counts as a subscriber no more.
     pub(super) fn unregister(&self) -> bool {
         self.registered.swap(false, Relaxed)
+    }
+
+    /// Says whether its subscription is gone.
+    pub(super) fn is_gone(&self) -> bool {
+        self.lock().gone
     }
 
     /// Gives up what waits; what still comes finds nobody.

@@ -2,9 +2,10 @@
 
 use std::{
     collections::HashMap,
-    future::poll_fn,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::Poll,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     actor::{Actor, Flow},
     context::Context,
+    host::yield_now,
 };
 
 /// Queues filled before others on the shard get their turn.
@@ -37,11 +39,13 @@ pub(super) enum RelayMsg<P: Payload> {
 /// The subscribers of one shard, by topic.
 pub(super) struct Relay<P: Payload> {
     topics: HashMap<u64, Vec<Arc<Queue<P>>>>,
+    /// Somebody left whom the full mailbox could not tell of.
+    unswept: Arc<AtomicBool>,
 }
 
 impl<P: Payload> Relay<P> {
-    pub(super) fn new() -> Self {
-        Self { topics: HashMap::new() }
+    pub(super) fn new(unswept: Arc<AtomicBool>) -> Self {
+        Self { topics: HashMap::new(), unswept }
     }
 
     fn join(&mut self, queue: Arc<Queue<P>>) {
@@ -61,7 +65,16 @@ impl<P: Payload> Relay<P> {
         }
     }
 
-    async fn publish(&mut self, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
+    /// Finds those who left untold.
+    fn sweep(&mut self) {
+        self.topics.retain(|_, members| {
+            members.retain(|queue| !queue.is_gone());
+            members.iter().enumerate().for_each(|(place, queue)| queue.place.store(place, Relaxed));
+            !members.is_empty()
+        });
+    }
+
+    async fn publish(&mut self, shard: usize, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
         let mut pass = Pass::default();
         if let Some(members) = self.topics.get_mut(&topic.id) {
             let weight = event.payload.weight();
@@ -85,8 +98,11 @@ impl<P: Payload> Relay<P> {
                     yield_now().await;
                 }
             }
+            if members.is_empty() {
+                self.topics.remove(&topic.id);
+            }
         }
-        topic.counts.add(&pass);
+        topic.counts.add(shard, &pass);
         event.gather.add(&pass);
     }
 
@@ -145,14 +161,18 @@ impl Pass {
 impl<P: Payload> Actor for Relay<P> {
     type Msg = RelayMsg<P>;
 
-    async fn handle(&mut self, message: RelayMsg<P>, _: &mut Context<RelayMsg<P>>) -> Flow {
+    async fn handle(&mut self, message: RelayMsg<P>, cx: &mut Context<RelayMsg<P>>) -> Flow {
         match message {
             RelayMsg::Join(queue) => self.join(queue),
             RelayMsg::Leave(queue) => self.leave(&queue),
             RelayMsg::Publish { topic, event, missed } => {
-                self.publish(&topic, &event, missed).await;
+                self.publish(cx.shard(), &topic, &event, missed).await;
             }
             RelayMsg::Close(topic) => self.close(&topic),
+        }
+        // Whoever could not tell found the mailbox full: this comes after.
+        if self.unswept.load(Relaxed) && self.unswept.swap(false, Relaxed) {
+            self.sweep();
         }
         Flow::Continue
     }
@@ -177,17 +197,4 @@ fn remove<P: Payload>(members: &mut Vec<Arc<Queue<P>>>, at: usize) {
     if let Some(moved) = members.get(at) {
         moved.place.store(at, Relaxed);
     }
-}
-
-/// Lets others on the shard run.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
