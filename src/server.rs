@@ -269,15 +269,23 @@ fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>
         .map_err(|error| StartError::Router(error.to_string()))
 }
 
-/// Gives a broker the shards, the pool if its policies ask callbacks, and a place in the metrics.
-fn start_broker(broker: &Broker, system: &System, source: &Source, metrics: &Arc<Metrics>) -> Result<(), StartError> {
+/// Gives a broker the shards, the pool if its policies ask callbacks, and a place in the metrics. False: it works for
+/// another server.
+fn start_broker(
+    broker: &Broker,
+    system: &System,
+    source: &Source,
+    metrics: &Arc<Metrics>,
+) -> Result<bool, StartError> {
+    if !broker.start(system).map_err(|error| StartError::Broker(error.to_string()))? {
+        return Ok(false);
+    }
     if broker.asks() {
         broker.ask_on(&source.need_pool().map_err(StartError::Routes)?);
     }
-    broker.start(system).map_err(|error| StartError::Broker(error.to_string()))?;
     let totals = broker.clone();
     metrics.set_topics(move || totals.totals());
-    Ok(())
+    Ok(true)
 }
 
 /// Gives each shard its sockets.

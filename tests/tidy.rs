@@ -72,7 +72,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mio", &["src/net/epoll"]),
     ("rustls", &["src/tls/"]),
     ("rcgen", &["src/cli/dev_cert.rs", "src/tls/tests.rs"]),
-    ("serde_json", &["src/broker/text.rs", "src/cli/demo"]),
+    ("serde_json", &["src/cli/demo"]),
     ("redb", &["src/replay/durable"]),
     ("http_body", &["src/body/foreign.rs", "src/mount.rs", "src/router.rs"]),
     ("tower_service", &["src/mount.rs", "src/router.rs"]),

@@ -109,13 +109,6 @@ pub(crate) struct Stamped {
     /// None: the store could not keep it.
     pub(crate) position: Option<Position>,
     pub(crate) sse: Bytes,
-    #[cfg(feature = "ws")]
-    pub(super) name: Option<Bytes>,
-    #[cfg(feature = "ws")]
-    pub(super) data: Bytes,
-    /// Made when the first WebSocket gets it.
-    #[cfg(feature = "ws")]
-    pub(super) text: std::sync::OnceLock<crate::proto::ws::Prepared>,
 }
 
 impl Payload for Stamped {
@@ -153,16 +146,7 @@ impl Form {
             (Self::Prepared(prepared), Some(position)) => prepared.with_id(position),
             (Self::Prepared(prepared), None) => prepared.bytes().clone(),
         };
-        Stamped {
-            position,
-            sse,
-            #[cfg(feature = "ws")]
-            name: self.event().name.clone(),
-            #[cfg(feature = "ws")]
-            data: self.event().data.clone(),
-            #[cfg(feature = "ws")]
-            text: std::sync::OnceLock::new(),
-        }
+        Stamped { position, sse }
     }
 }
 

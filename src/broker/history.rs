@@ -14,9 +14,7 @@ use bytes::Bytes;
 use windlass_actors::{Deadline, Local};
 
 use super::wire::{Wire, range};
-use crate::{
-    replay::{self, Answer, ErrorKind, Page, Position, Query, ReplayStore, Reset, Since, Start, StoreError},
-};
+use crate::replay::{self, Answer, ErrorKind, Page, Position, Query, ReplayStore, Reset, Since, Start, StoreError};
 
 /// How soon a store is asked again that had too many readers.
 const READ_AGAIN: Duration = Duration::from_millis(100);
@@ -50,7 +48,10 @@ impl<F: Wire> History<F> {
 
     /// Polls for the next events, or what is told of those that cannot be had. `Err` at the end: the position that was
     /// read up to.
-    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Result<F::Piece, Position>, StoreError>> {
+    pub(crate) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Result<F::Piece, Position>, StoreError>> {
         loop {
             match &mut self.state {
                 State::Reading(start, answer) => match ready!(Pin::new(answer).poll(cx)) {

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -38,6 +38,9 @@ enum State<F> {
     Leaving,
     Ended,
 }
+
+/// What a stream has: a piece, nothing yet, or nothing more.
+pub(crate) type Polled<P> = Poll<Option<Result<P, BoxError>>>;
 
 /// A subscription as pieces of what its client is sent.
 pub(crate) struct Stream<F> {
@@ -76,13 +79,8 @@ impl<F: Wire> Stream<F> {
         self.shared.farewell().and_then(F::retry)
     }
 
-    /// Says whether the server ends.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.shared.draining.load(Ordering::SeqCst)
-    }
-
     /// Polls for the next piece; `None` when nothing more comes.
-    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<F::Piece, BoxError>>> {
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Polled<F::Piece> {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::New(from) => {
@@ -119,7 +117,7 @@ impl<F: Wire> Stream<F> {
         mut subscription: Subscription<Stamped>,
         mut history: History<F>,
         cx: &mut Context<'_>,
-    ) -> Option<Poll<Option<Result<F::Piece, BoxError>>>> {
+    ) -> Option<Polled<F::Piece>> {
         match history.poll_piece(cx) {
             Poll::Pending => {
                 self.state = State::Behind(subscription, history);
@@ -142,11 +140,7 @@ impl<F: Wire> Stream<F> {
         }
     }
 
-    fn poll_live(
-        &mut self,
-        mut subscription: Subscription<Stamped>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<F::Piece, BoxError>>> {
+    fn poll_live(&mut self, mut subscription: Subscription<Stamped>, cx: &mut Context<'_>) -> Polled<F::Piece> {
         let polled = subscription.poll_next(cx);
         let piece = match polled {
             Poll::Pending => None,
