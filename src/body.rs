@@ -245,7 +245,18 @@ impl Body {
 
     /// Says whether a peer that sends FIN does not wait for the rest.
     pub(crate) fn ends_with_peer(&self) -> bool {
-        matches!(&self.0, Kind::Source(source) if source.ends_with_peer())
+        match &self.0 {
+            Kind::Source(source) => source.ends_with_peer(),
+            Kind::Channel(receiver) => receiver.ends_with_peer(),
+            Kind::Trailed(trailed) => trailed.content().ends_with_peer(),
+            Kind::Empty | Kind::Full(_) => false,
+        }
+    }
+
+    /// Makes a channel for what has to be polled elsewhere: to the connection its receiver is as `self`.
+    pub(crate) fn channel_for(&self, window_bytes: usize) -> (BodySender, Self) {
+        let (sender, receiver) = channel::channel(window_bytes, self.len());
+        (sender, Self(Kind::Channel(receiver.ending_with_peer(self.ends_with_peer()))))
     }
 
     /// Says whether the body has to be polled where its handler ran.

@@ -151,10 +151,7 @@ fn take_stream(outcome: &mut Outcome, window_bytes: usize) -> Option<(BodySender
         return None;
     }
     let body = outcome.response.take_body();
-    let (sender, receiver) = match body.len() {
-        Some(len) => Body::channel_with_len(window_bytes, len),
-        None => Body::channel(window_bytes),
-    };
+    let (sender, receiver) = body.channel_for(window_bytes);
     *outcome.response.body_mut() = receiver;
     Some((sender, body))
 }

@@ -110,7 +110,7 @@ impl Secure {
 
     /// Says whether plaintext waits to be sealed.
     pub(super) fn owes(&self, io: &Io) -> bool {
-        !io.outbox.is_empty() || matches!(&self.stage, Stage::Open(session) if session.unsealed() > 0)
+        matches!(&self.stage, Stage::Open(session) if !io.outbox.is_empty() || session.unsealed() > 0)
     }
 
     /// Says what the connection was doing, while that is a handshake.
@@ -313,7 +313,11 @@ impl Secure {
         }
         match &mut self.stage {
             Stage::Open(_) => self.seal(env, io),
-            _ if io.ending != Ending::Open => io.timers.clear_requests(),
+            _ if io.ending != Ending::Open => {
+                // What the protocol still writes behind a session that broke, nothing seals.
+                io.outbox.clear();
+                io.timers.clear_requests();
+            }
             stage => {
                 io.wants_read = !matches!(stage, Stage::Waiting);
                 // Who has not begun has no business with a server that drains.

@@ -12,7 +12,7 @@ use std::{
 
 use windlass::{Body, DrainReport, Request, Route, Router, Server, Timeouts, actors::Cores, get, post, static_route};
 
-use crate::common::{PATIENCE, Peer, address, bare, builder, connect, eventually, start};
+use crate::common::{PATIENCE, Peer, address, bare, builder, connect, eventually, listens, start};
 
 /// Longest a server may take that has nothing left to do.
 const QUICK: Duration = Duration::from_millis(1500);
@@ -57,18 +57,6 @@ fn while_unready(server: &Server, grace: Option<Duration>, during: impl FnOnce()
         eventually("readiness flips", || !server.is_ready());
         during();
         drain.join().unwrap()
-    })
-}
-
-/// Says whether a shard still has its listening socket, without making it accept anything.
-fn listens(address: &std::net::SocketAddr) -> bool {
-    /// The state LISTEN.
-    const LISTEN: &str = "0A";
-    let port = format!(":{:04X}", address.port());
-    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    sockets.lines().any(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        fields.len() > 3 && fields[1].ends_with(&port) && fields[3] == LISTEN
     })
 }
 
