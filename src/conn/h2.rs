@@ -182,6 +182,10 @@ impl Protocol for H2 {
         }
     }
 
+    fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
     fn is_active(&self) -> bool {
         !self.streams.is_empty()
     }

@@ -181,7 +181,7 @@ impl Conn {
             self.spoken.settle(env, &mut self.io);
         }
         if let Some(secure) = &mut self.secure {
-            secure.settle(env, &mut self.io);
+            secure.settle(env, &mut self.io, self.spoken.is_blocked());
         }
         let is_empty = self.outbox().is_empty();
         let io = &mut self.io;

@@ -304,15 +304,16 @@ impl Secure {
         io.end(Ending::Abort, Timer::Handshake.name());
     }
 
-    /// Seals what the protocol wrote, and brings the connection's wishes in line.
-    pub(super) fn settle(&mut self, env: &mut Env, io: &mut Io) {
+    /// Seals what the protocol wrote, and brings the connection's wishes in line. `blocked`: the protocol has more to
+    /// write, which must not stand behind the `close_notify`.
+    pub(super) fn settle(&mut self, env: &mut Env, io: &mut Io, blocked: bool) {
         if io.ending == Ending::Close {
             // The peer's close_notify is still to come; it must not meet a closed socket, whose reset could overtake
             // the last bytes.
             io.ending = Ending::Finish;
         }
         match &mut self.stage {
-            Stage::Open(_) => self.seal(env, io),
+            Stage::Open(_) => self.seal(env, io, blocked),
             _ if io.ending != Ending::Open => {
                 // What the protocol still writes behind a session that broke, nothing seals.
                 io.outbox.clear();
@@ -335,20 +336,23 @@ impl Secure {
         }
     }
 
-    fn seal(&mut self, env: &mut Env, io: &mut Io) {
+    fn seal(&mut self, env: &mut Env, io: &mut Io, blocked: bool) {
         let Stage::Open(session) = &mut self.stage else { return };
         let sealed = session.seal(&mut io.outbox, &mut self.wire, &mut env.handshakes.spare);
         env.handshakes.spare.clear();
         if let Err(failure) = sealed {
             self.break_off(env, io, &failure, "protocol_error");
             io.ending = Ending::Abort;
-        } else if io.ending == Ending::Finish && !self.owes(io) && !std::mem::replace(&mut self.closed, true) {
+        } else if io.ending == Ending::Finish && !blocked && !self.owes(io) {
             self.close();
         }
     }
 
+    /// Writes `close_notify`, once.
     fn close(&mut self) {
-        if let Stage::Open(session) = &mut self.stage {
+        if let Stage::Open(session) = &mut self.stage
+            && !std::mem::replace(&mut self.closed, true)
+        {
             session.close(&mut self.wire);
         }
     }

@@ -1,6 +1,6 @@
 //! HTTP/2 behind ALPN: agreed on, spoken, drained; and not offered where it is off.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{io::Write, sync::Arc, thread, time::Duration};
 
 use windlass::{Limits, Timeouts};
 
@@ -142,11 +142,13 @@ fn a_flood_in_many_records_is_one_flood() {
     let mut client = asking(&served, &["h2"]);
     let mut bytes = Vec::new();
     for plain in [first_request("/large"), SETTINGS.repeat(45), SETTINGS.repeat(5), SETTINGS.repeat(5)] {
-        std::io::Write::write_all(&mut client.tls.writer(), &plain).unwrap();
+        client.tls.writer().write_all(&plain).unwrap();
         bytes.extend(client.sealed());
     }
-    std::io::Write::write_all(&mut client.stream, &bytes).unwrap();
+    client.stream.write_all(&bytes).unwrap();
+    while client.frame().0 != GOAWAY {}
     client.rest();
+    assert!(client.is_told_the_end());
     assert_eq!(served.metric("windlass_protocol_errors_total{cause=\"h2_settings_flood\"}"), 1.0);
     assert_eq!(served.metric("windlass_http2_goaways_total{cause=\"h2_settings_flood\"}"), 1.0);
 }
