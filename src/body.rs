@@ -6,6 +6,8 @@
 //! and no protocol type is in here.
 
 mod channel;
+#[cfg(feature = "tower")]
+mod foreign;
 mod trailed;
 
 use std::{
@@ -247,16 +249,19 @@ impl Body {
     pub(crate) fn ends_with_peer(&self) -> bool {
         match &self.0 {
             Kind::Source(source) => source.ends_with_peer(),
-            Kind::Channel(receiver) => receiver.ends_with_peer(),
+            Kind::Channel(receiver) => receiver.ends_with_peer,
             Kind::Trailed(trailed) => trailed.content().ends_with_peer(),
             Kind::Empty | Kind::Full(_) => false,
         }
     }
 
-    /// Makes a channel for what has to be polled elsewhere: to the connection its receiver is as `self`.
-    pub(crate) fn channel_for(&self, window_bytes: usize) -> (BodySender, Self) {
-        let (sender, receiver) = channel::channel(window_bytes, self.len());
-        (sender, Self(Kind::Channel(receiver.ending_with_peer(self.ends_with_peer()))))
+    /// Puts a channel in this body's place and returns its sender and the body, which is to be moved into it.
+    pub(crate) fn detach(&mut self, window_bytes: usize) -> (BodySender, Self) {
+        let body = std::mem::take(self);
+        let (sender, mut receiver) = channel::channel(window_bytes, body.len());
+        receiver.ends_with_peer = body.ends_with_peer();
+        self.0 = Kind::Channel(receiver);
+        (sender, body)
     }
 
     /// Says whether the body has to be polled where its handler ran.

@@ -176,8 +176,8 @@ pub(crate) struct Receiver {
     shared: Arc<Shared>,
     /// Bytes still to come, where that was said.
     left_bytes: Option<u64>,
-    /// The producer has no end of its own.
-    ends_with_peer: bool,
+    /// See [`Source::ends_with_peer`](super::Source::ends_with_peer).
+    pub(super) ends_with_peer: bool,
 }
 
 impl Receiver {
@@ -186,15 +186,6 @@ impl Receiver {
         let (sender, receiver) = channel(1, Some(0));
         sender.finish_with(trailers);
         receiver
-    }
-
-    pub(super) fn ending_with_peer(mut self, ends_with_peer: bool) -> Self {
-        self.ends_with_peer = ends_with_peer;
-        self
-    }
-
-    pub(super) fn ends_with_peer(&self) -> bool {
-        self.ends_with_peer
     }
 
     pub(crate) fn len_bytes(&self) -> Option<u64> {

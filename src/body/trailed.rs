@@ -68,10 +68,12 @@ mod tests {
                 true
             }
         }
-        let body = Body::source(Endless).with_trailers(sum("given"));
-        assert!(body.ends_with_peer() && body.channel_for(10).1.ends_with_peer());
-        let body = Body::from("whole").with_trailers(sum("given"));
-        assert!(!body.ends_with_peer() && !body.channel_for(10).1.ends_with_peer());
+        for (content, lasts) in [(Body::source(Endless), true), (Body::from("whole"), false)] {
+            let mut body = content.with_trailers(sum("given"));
+            assert_eq!(body.ends_with_peer(), lasts);
+            let _moved = body.detach(10);
+            assert_eq!(body.ends_with_peer(), lasts);
+        }
     }
 
     #[test]
