@@ -1,6 +1,7 @@
 //! A server on a free port and a peer that speaks bytes to it.
 
 pub(crate) mod bodies;
+mod hold;
 mod peer;
 mod reply;
 
@@ -11,6 +12,7 @@ use std::{
 
 use windlass::{Builder, EngineKind, Operations, Router, Server, actors::Cores};
 
+pub(crate) use hold::Hold;
 pub(crate) use peer::{End, Peer};
 pub(crate) use reply::Reply;
 
