@@ -139,7 +139,7 @@ fn causes(page: &mut Page, metrics: &Metrics) {
         (&catalog::REPLAY_ERRORS, |s| &s.replay_errors),
     ];
     for (metric, of) in summed {
-        let mut sums = BTreeMap::new();
+        let mut sums: BTreeMap<_, u64> = known(metric).iter().map(|cause| (*cause, 0)).collect();
         for (cause, count) in metrics.shards().iter().flat_map(|s| of(s).all()) {
             *sums.entry(cause).or_insert(0) += count;
         }
@@ -153,6 +153,15 @@ fn causes(page: &mut Page, metrics: &Metrics) {
     }
     for (cause, count) in metrics.causes.all() {
         page.add(&catalog::BIND_ERRORS, &[cause], count as f64);
+    }
+}
+
+/// Returns the causes that a metric has from the start.
+fn known(metric: &Metric) -> &'static [&'static str] {
+    match metric.name {
+        name if name == catalog::SSE_OVERFLOWS.name => &["close", "drop"],
+        name if name == catalog::REPLAY_ERRORS.name => &["append", "since"],
+        _ => &[],
     }
 }
 
