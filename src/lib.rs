@@ -67,13 +67,17 @@ pub use metrics::{Collector, Snapshot};
 #[cfg(feature = "tower")]
 pub use mount::{OriginalUri, mount};
 pub use net::{BindError, Listen, ListenOptions};
-pub use request::{Peer, Request, TrustedProxies};
-pub use response::{Fields, IntoResponse, Response};
+pub use request::{MissingState, Peer, Request, TrustedProxies};
+#[cfg(feature = "json")]
+pub use response::Json;
+pub use response::{Fields, HandlerError, IntoResponse, Rejection, Response};
 pub use route::{Dispatch, Route, any, delete, get, head, options, patch, post, put, static_route};
 #[doc(hidden)]
 pub use router::Lookup;
 pub use router::{Group, Router, RouterError, RouterHandle};
-pub use server::{Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError};
+pub use server::{
+    Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError, TestClient, TestStream,
+};
 pub use table::RouteError;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

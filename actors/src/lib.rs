@@ -94,6 +94,8 @@ mod reply;
 mod schedule;
 mod shard;
 mod sleep;
+#[doc(hidden)]
+pub mod solo;
 mod snapshot;
 mod stats;
 mod supervisor;

@@ -26,3 +26,5 @@ mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
 mod topics;
+#[cfg(feature = "json")]
+mod typed;
