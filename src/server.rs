@@ -6,9 +6,10 @@ mod operations;
 mod pool;
 #[cfg(feature = "tls")]
 mod secure;
+mod test_client;
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, Mutex, OnceLock},
 };
 
@@ -29,6 +30,7 @@ pub use drain::DrainReport;
 pub use engine::EngineKind;
 pub use operations::Operations;
 pub use pool::PoolSettings;
+pub use test_client::{TestClient, TestStream};
 
 /// An address to listen on, and what comes first on its connections.
 #[derive(Clone, Debug)]
@@ -188,31 +190,15 @@ impl Builder {
     /// # Errors
     ///
     /// Names what was refused, by whom, and what to do. Nothing is left running.
-    pub fn start(self) -> Result<Server, StartError> {
-        self.limits.check().and_then(|()| self.pool.check()).map_err(StartError::Settings)?;
+    pub fn start(mut self) -> Result<Server, StartError> {
         let shards =
             self.cores.shards().map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
-        let metrics = Metrics::new(shards, self.metrics);
-        let mut routes = self.router.routes;
-        routes.list.extend(self.operations.routes(&metrics));
-        let pool = pool::Starter::new(self.pool, shards);
-        let source = Source::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
+        let senders = Arc::new(OnceLock::new());
+        let Ground { metrics, source, common } = self.ground(shards, senders.clone())?;
         let bind = |e: &Entrance| bind(&e.listen, shards, &self.listen_options).map_err(StartError::Bind);
         let mut bound = self.entrances.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         let retries = bound.iter().map(|bound| u64::from(bound.retries())).sum();
         metrics.causes.add_many("EADDRINUSE", retries);
-
-        let senders = Arc::new(OnceLock::new());
-        let common = Common {
-            limits: self.limits,
-            timeouts: self.timeouts,
-            hooks: self.hooks,
-            metrics: metrics.clone(),
-            context: Context { state: self.router.state, trusted: self.trusted },
-            entrances: self.entrances.iter().map(|e| e.first.clone()).collect(),
-            http2: self.http2,
-            senders: senders.clone(),
-        };
         #[cfg(feature = "tls")]
         let pairs = secure::pairs(&common.entrances, &metrics);
         let grace = common.timeouts.grace;
@@ -230,11 +216,7 @@ impl Builder {
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
-        if let Some(broker) = &self.broker {
-            broker.start(&system).map_err(|error| StartError::Broker(error.to_string()))?;
-            let totals = broker.clone();
-            metrics.set_topics(move || totals.totals());
-        }
+        self.begin(&system, &metrics)?;
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
         Ok(Server {
@@ -250,6 +232,45 @@ impl Builder {
             #[cfg(feature = "tls")]
             pairs,
         })
+    }
+}
+
+/// What the shards of a server stand on.
+struct Ground {
+    metrics: Arc<Metrics>,
+    source: Arc<Source>,
+    common: Common,
+}
+
+impl Builder {
+    /// Compiles the routes and brings together what the shards have in common.
+    fn ground(&mut self, shards: usize, senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>) -> Result<Ground, StartError> {
+        self.limits.check().and_then(|()| self.pool.check()).map_err(StartError::Settings)?;
+        let metrics = Metrics::new(shards, self.metrics);
+        let Router { mut routes, state } = mem::take(&mut self.router);
+        routes.list.extend(self.operations.routes(&metrics));
+        let pool = pool::Starter::new(self.pool.clone(), shards);
+        let source = Source::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
+        let common = Common {
+            limits: self.limits.clone(),
+            timeouts: self.timeouts.clone(),
+            hooks: self.hooks.clone(),
+            metrics: metrics.clone(),
+            context: Context { state, trusted: self.trusted.clone() },
+            entrances: self.entrances.iter().map(|e| e.first.clone()).collect(),
+            http2: self.http2,
+            senders,
+        };
+        Ok(Ground { metrics, source, common })
+    }
+
+    /// Has the broker begin to work on the server's shards.
+    fn begin(&self, system: &System, metrics: &Metrics) -> Result<(), StartError> {
+        let Some(broker) = &self.broker else { return Ok(()) };
+        broker.start(system).map_err(|error| StartError::Broker(error.to_string()))?;
+        let totals = broker.clone();
+        metrics.set_topics(move || totals.totals());
+        Ok(())
     }
 }
 

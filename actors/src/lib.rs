@@ -94,9 +94,9 @@ mod reply;
 mod schedule;
 mod shard;
 mod sleep;
+mod snapshot;
 #[doc(hidden)]
 pub mod solo;
-mod snapshot;
 mod stats;
 mod supervisor;
 mod sync;

@@ -5,7 +5,7 @@ use std::{fmt, io, sync::Arc, time::Instant};
 use crate::{
     Driver, Local,
     census::Census,
-    error::StartError,
+    error::{FailureCause, ShardFailure, StartError},
     host::{self, Host, Tasks},
     inbox::ShardSender,
     remote::Remote,
@@ -32,11 +32,11 @@ impl<D: Driver> Solo<D> {
     ///
     /// The system refuses an eventfd, or `factory` fails.
     pub fn new(factory: impl FnOnce(&Local, &ShardSender<D::Msg>) -> io::Result<D>) -> Result<Self, StartError> {
-        let remote = Remote::new(0).map_err(StartError::solo)?;
+        let remote = Remote::new(0).map_err(refused)?;
         let census = Census::new(vec![Arc::clone(&remote)], None);
         let inbox = ShardSender::new(Arc::clone(&remote), INBOX, Arc::clone(&census.counters.refused));
         let local = Local::new(remote, Host::Tokio);
-        let driver = factory(&local, &inbox).map_err(StartError::solo)?;
+        let driver = factory(&local, &inbox).map_err(refused)?;
         let shard = Shard::new(local, Arc::clone(&census), driver, inbox.clone());
         let system = System::new(Arc::clone(&census), Vec::new());
         Ok(Self { shard, tasks: Tasks::default(), census, system, inbox })
@@ -68,6 +68,10 @@ impl<D: Driver> Solo<D> {
     pub fn system(&self) -> &System {
         &self.system
     }
+}
+
+fn refused(error: io::Error) -> StartError {
+    StartError::Shards(vec![ShardFailure { shard: 0, cause: FailureCause::Host(Arc::new(error)) }])
 }
 
 impl<D: Driver> Drop for Solo<D> {

@@ -22,6 +22,7 @@ mod order;
 mod pipelines;
 mod replies;
 mod routes;
+mod test_client;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
