@@ -216,7 +216,7 @@ impl Builder {
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
-        self.begin(&system, &metrics)?;
+        let broker = self.begin(&system, &metrics)?;
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
         Ok(Server {
@@ -228,7 +228,7 @@ impl Builder {
             bound: Mutex::new(bound),
             grace,
             drained: Mutex::default(),
-            broker: self.broker,
+            broker,
             #[cfg(feature = "tls")]
             pairs,
         })
@@ -264,13 +264,15 @@ impl Builder {
         Ok(Ground { metrics, source, common })
     }
 
-    /// Has the broker begin to work on the server's shards.
-    fn begin(&self, system: &System, metrics: &Metrics) -> Result<(), StartError> {
-        let Some(broker) = &self.broker else { return Ok(()) };
-        broker.start(system).map_err(|error| StartError::Broker(error.to_string()))?;
-        let totals = broker.clone();
-        metrics.set_topics(move || totals.totals());
-        Ok(())
+    /// Has the broker begin to work on the server's shards; returns it if it works with no other server's.
+    fn begin(&self, system: &System, metrics: &Metrics) -> Result<Option<Broker>, StartError> {
+        let start = |broker: &Broker| broker.start(system).map_err(|error| StartError::Broker(error.to_string()));
+        let is_ours = self.broker.as_ref().map(start).transpose()?.unwrap_or(false);
+        let broker = self.broker.clone().filter(|_| is_ours);
+        if let Some(totals) = broker.clone() {
+            metrics.set_topics(move || totals.totals());
+        }
+        Ok(broker)
     }
 }
 
