@@ -1,5 +1,6 @@
 //! A server: built, started, drained.
 
+mod acting;
 mod drain;
 mod engine;
 mod operations;
@@ -66,6 +67,7 @@ pub struct Builder {
     engine: EngineKind,
     broker: Option<Broker>,
     http2: bool,
+    acting: Vec<acting::Acting>,
 }
 
 impl Builder {
@@ -85,6 +87,7 @@ impl Builder {
             engine: EngineKind::default(),
             broker: None,
             http2: true,
+            acting: Vec::new(),
         }
     }
 
@@ -217,6 +220,7 @@ impl Builder {
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
         let broker = self.begin(&system, &metrics)?;
+        self.act(&system, &source)?;
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
         Ok(Server {
@@ -396,6 +400,8 @@ pub enum StartError {
     Router(String),
     /// The broker's actors did not start.
     Broker(String),
+    /// Making actors and their routes ([`Builder::with_actors`]) failed.
+    Actors(crate::body::BoxError),
     /// The engine asked for cannot run.
     Engine {
         /// The engine.
@@ -416,6 +422,7 @@ impl fmt::Display for StartError {
             Self::Settings(error) => f.write_str(error),
             Self::Router(error) => write!(f, "the router actor did not start: {error}"),
             Self::Broker(error) => write!(f, "the broker's actors did not start: {error}"),
+            Self::Actors(error) => write!(f, "the program's actors did not start: {error}"),
             Self::Engine { engine, why } => write!(
                 f,
                 "the engine {engine} cannot run here: {why}; 'windlass doctor' tells what would help, the engine \

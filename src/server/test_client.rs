@@ -319,6 +319,7 @@ impl Builder {
         let solo = solo.map_err(StartError::Shards)?;
         metrics.set_system(solo.system().clone());
         self.begin(solo.system(), &metrics)?;
+        self.act(solo.system(), &source)?;
         metrics.set_ready(true);
         let stage = Stage { solo, doorstep, source, metrics, kept: None };
         Ok(TestClient(Rc::new(RefCell::new(stage))))

@@ -9,7 +9,9 @@ mod attacks;
 mod bodies;
 mod dispatch;
 mod drain;
+mod embedding;
 mod engine;
+mod examples;
 #[cfg(feature = "http2")]
 mod h2;
 mod hooks;
