@@ -47,6 +47,10 @@ fn app() -> axum::Router {
 }
 
 /// Starts Windlass with the application at `/app`.
+///
+/// # Errors
+///
+/// The server does not start.
 pub fn start(builder: Builder) -> Result<Server, StartError> {
     let router = Router::new()
         .mount("/app", app())

@@ -91,6 +91,10 @@ fn name_of(request: &Request) -> String {
 }
 
 /// Starts the chat on a server that listens where `builder` says.
+///
+/// # Errors
+///
+/// The server does not start.
 pub fn start(builder: Builder) -> Result<Server, StartError> {
     builder
         .with_actors(|system, routes| {

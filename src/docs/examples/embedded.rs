@@ -19,6 +19,10 @@ async fn slow(_: Request) -> &'static str {
 /// Serves until `stop` ends, then answers what is in progress and returns how that went.
 ///
 /// It is a future of the program's own runtime; the server has threads of its own, and blocks none of the runtime's.
+///
+/// # Errors
+///
+/// The server does not start, or the registry has its figures already.
 pub async fn serve(
     builder: Builder,
     started: impl FnOnce(&Server),
@@ -35,8 +39,7 @@ pub async fn serve(
     println!("{} requests, {} async routes; stopping", figures.requests, figures.async_routes);
     // A drain blocks its thread, so it gets one.
     let report = tokio::task::spawn_blocking(move || server.drain(Some(Duration::from_secs(5)))).await?;
-    let families = registry.gather();
-    assert!(families.iter().any(|family| family.name() == "windlass_requests_total"));
+    println!("{} families of figures at the end", registry.gather().len());
     Ok(report)
 }
 

@@ -95,6 +95,10 @@ impl Jobs {
 }
 
 /// Starts the queue; each step of a job takes `step`.
+///
+/// # Errors
+///
+/// The server does not start.
 pub fn start(builder: Builder, step: Duration) -> Result<Server, Box<dyn std::error::Error>> {
     let broker = Broker::new(Default::default())?;
     let publisher = broker.clone();

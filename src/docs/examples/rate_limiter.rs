@@ -78,6 +78,10 @@ async fn limited(limiter: Addr<Ask>, request: Request, next: Next) -> Result<Res
 }
 
 /// Starts a server that grants each client a burst, and then `per_second` requests.
+///
+/// # Errors
+///
+/// The server does not start.
 pub fn start(builder: Builder, per_second: f64) -> Result<Server, StartError> {
     builder
         .with_actors(move |system, routes| {
