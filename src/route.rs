@@ -1,5 +1,8 @@
 //! Routes as a user registers them.
 
+#[cfg(feature = "ws")]
+mod socket;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +13,9 @@ use crate::{
     request::Request,
     response::{Fields, IntoResponse, Response},
 };
+
+#[cfg(feature = "ws")]
+pub use socket::{websocket, websocket_with};
 
 /// Where a route's handler runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +73,8 @@ pub struct Route {
     pub(crate) dispatch: Option<Dispatch>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) body: BodyMode,
+    /// Why it cannot run on the pool, if it cannot.
+    pub(crate) stays: Option<&'static str>,
 }
 
 impl Route {
@@ -76,7 +84,7 @@ impl Route {
     }
 
     fn with_action(method: Method, path: String, action: Action) -> Self {
-        Self { method, path, action, dispatch: None, layers: Vec::new(), body: BodyMode::Whole(None) }
+        Self { method, path, action, dispatch: None, layers: Vec::new(), body: BodyMode::Whole(None), stays: None }
     }
 
     /// Runs this route on its connection's shard, whatever its group or the server say.

@@ -105,6 +105,9 @@ impl RouteTable {
         };
         let mut known: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
         for route in &routes.list {
+            if let (Some(Dispatch::Async), Some(why)) = (route.dispatch, route.stays) {
+                return Err(RouteError::new(route, why));
+            }
             let path = match known.get(route.path.as_str()) {
                 Some(path) => *path,
                 None => table.add_path(route)?,
