@@ -37,6 +37,11 @@ pub enum Kind {
     Sync,
     /// A closure that returns a future; on the pool it shares a worker with others and must not block.
     Async,
+    /// Like `Async`, and it cannot do without the worker's tokio.
+    Tokio,
+    /// What it opens lives on the connection's shard: it has no business on the pool.
+    #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "nothing opens anything"))]
+    Shard,
 }
 
 /// Marks closures that return a response.
