@@ -36,6 +36,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("handler", 4),
     ("ws", 4),
     ("middleware", 5),
+    ("sse", 5),
     ("route", 6),
     ("mount", 7),
     ("table", 7),

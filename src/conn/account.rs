@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 
 use super::{Env, Io, run};
 use crate::{
+    body::Body,
     hooks::{RequestEnd, RequestStart},
     metrics::{DispatchKind, Family, UNMATCHED, Wire},
     request::Head,
@@ -76,6 +77,13 @@ impl Account {
     #[cfg(feature = "ws")]
     pub(super) fn switched(&mut self) {
         self.kind = DispatchKind::Ws;
+    }
+
+    /// Notes what the reply's body is: one without an end of its own is a stream of events.
+    pub(super) fn note_body(&mut self, body: &Body) {
+        if body.ends_with_peer() {
+            self.kind = DispatchKind::Sse;
+        }
     }
 
     /// Counts a reply whose head was written.
