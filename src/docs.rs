@@ -29,6 +29,9 @@ pub mod examples {
     }
 }
 
+#[doc = include_str!("docs/events.md")]
+pub mod events {}
+
 #[doc = include_str!("docs/grpc.md")]
 pub mod grpc {}
 
@@ -40,6 +43,9 @@ pub mod topics {}
 
 #[doc = include_str!("docs/tls.md")]
 pub mod tls {}
+
+#[doc = include_str!("docs/websocket.md")]
+pub mod websocket {}
 
 /// README's example, compiled.
 #[cfg(doctest)]

@@ -21,11 +21,12 @@
 //!   whole or streamed. Both convert to and from the [`http`] crate's types.
 //! - [`Rejection`] and [`HandlerError`]: what a handler fails with. [`TestClient`] tests it without a server.
 //! - [`mount`](mount()): an axum `Router`, or any other tower service, behind a path.
+//! - [`websocket`] and [`ws`]: routes that open WebSockets, and what runs on them.
 //! - [`actors`]: the runtime beneath, usable by itself; [`Builder::with_actors`] spawns yours on the server's shards.
 //! - [`Hooks`], [`Snapshot`] and [`Collector`]: what happens, told to the program and to Prometheus.
 //!
 //! Pages: [embedding](docs::embedding), [architecture](docs::architecture), [configuration](docs::configuration), [HTTP/2](docs::http2),
-//! [gRPC](docs::grpc), [TLS](docs::tls).
+//! [gRPC](docs::grpc), [TLS](docs::tls), [WebSocket](docs::websocket).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
     allow(dead_code, reason = "without an engine nothing drives the connections")
@@ -56,11 +57,14 @@ mod route;
 mod router;
 mod server;
 mod shard;
+pub mod sse;
 mod table;
 #[cfg(test)]
 mod testing;
 mod tls;
 mod topics;
+#[cfg(feature = "ws")]
+pub mod ws;
 
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
 pub use handler::{Handler, Middleware, Next};
@@ -75,7 +79,11 @@ pub use request::{MissingState, Peer, Request, TrustedProxies};
 #[cfg(feature = "json")]
 pub use response::Json;
 pub use response::{Fields, HandlerError, IntoResponse, Rejection, Response};
-pub use route::{Dispatch, Route, any, delete, get, head, options, patch, post, put, static_route};
+pub use route::{
+    Dispatch, Route, any, delete, event_stream, event_stream_with, get, head, options, patch, post, put, static_route,
+};
+#[cfg(feature = "ws")]
+pub use route::{websocket, websocket_with};
 #[doc(hidden)]
 pub use router::Lookup;
 pub use router::{Group, Router, RouterError, RouterHandle};
@@ -85,5 +93,5 @@ pub use server::{
 pub use table::RouteError;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
-pub use topics::{TopicAccess, routes as topic_routes};
+pub use topics::{TopicAccess, TopicCheck, TopicUse, routes as topic_routes};
 pub use windlass_actors as actors;

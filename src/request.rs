@@ -19,7 +19,7 @@ use std::{
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use percent_encoding::percent_decode;
 
-use crate::{body::Body, response::Rejection};
+use crate::{body::Body, metrics::ShardCells, response::Rejection};
 
 pub(crate) use context::Context;
 pub use context::{Peer, TrustedProxies};
@@ -61,6 +61,12 @@ impl Request {
     /// Returns the protocol version.
     pub fn version(&self) -> Version {
         self.head.version
+    }
+
+    /// Returns what an extended CONNECT asks for (RFC 8441 §4).
+    #[cfg(feature = "ws")]
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        self.head.protocol.map(|span| self.head.bytes(span))
     }
 
     /// Returns the path as it was sent, still percent-encoded, without the query.
@@ -166,7 +172,7 @@ impl Request {
     }
 
     /// Returns all headers in the order they came, names as they were sent.
-    pub fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let head = &self.head;
         head.headers.iter().map(|(name, value)| (head.bytes(*name), head.bytes(*value)))
     }
@@ -247,6 +253,11 @@ impl Request {
     /// The program never set it: as a [`HandlerError`](crate::HandlerError) it is a `500`, and logged by its type.
     pub fn need_state<T: Send + Sync + Clone + 'static>(&self) -> Result<&T, MissingState> {
         self.state().ok_or(MissingState(std::any::type_name::<T>()))
+    }
+
+    /// Returns the figures of the connection's shard.
+    pub(crate) fn cells(&self) -> Arc<ShardCells> {
+        self.context.cells.clone()
     }
 
     /// Returns what middleware attached.

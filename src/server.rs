@@ -219,7 +219,7 @@ impl Builder {
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
-        let broker = self.begin(&system, &metrics)?;
+        let broker = self.begin(&system, &source, &metrics)?;
         self.act(&system, &source)?;
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
@@ -260,7 +260,7 @@ impl Builder {
             timeouts: self.timeouts.clone(),
             hooks: self.hooks.clone(),
             metrics: metrics.clone(),
-            context: Context { state, trusted: self.trusted.clone() },
+            context: Context { state, trusted: self.trusted.clone(), ..Context::default() },
             entrances: self.entrances.iter().map(|e| e.first.clone()).collect(),
             http2: self.http2,
             senders,
@@ -269,14 +269,11 @@ impl Builder {
     }
 
     /// Has the broker begin to work on the server's shards; returns it if it works with no other server's.
-    fn begin(&self, system: &System, metrics: &Metrics) -> Result<Option<Broker>, StartError> {
-        let start = |broker: &Broker| broker.start(system).map_err(|error| StartError::Broker(error.to_string()));
-        let is_ours = self.broker.as_ref().map(start).transpose()?.unwrap_or(false);
-        let broker = self.broker.clone().filter(|_| is_ours);
-        if let Some(totals) = broker.clone() {
-            metrics.set_topics(move || totals.totals());
+    fn begin(&self, system: &System, source: &Source, metrics: &Metrics) -> Result<Option<Broker>, StartError> {
+        match &self.broker {
+            Some(broker) if start_broker(broker, system, source, metrics)? => Ok(Some(broker.clone())),
+            _ => Ok(None),
         }
-        Ok(broker)
     }
 }
 
@@ -295,6 +292,20 @@ fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>
     system
         .spawn(Place::Shard(0), SpawnOptions::named("router"), factory)
         .map_err(|error| StartError::Router(error.to_string()))
+}
+
+/// Gives a broker the shards, the pool if its policies ask callbacks, and a place in the metrics. False: it works for
+/// another server.
+fn start_broker(broker: &Broker, system: &System, source: &Source, metrics: &Metrics) -> Result<bool, StartError> {
+    if !broker.start(system).map_err(|error| StartError::Broker(error.to_string()))? {
+        return Ok(false);
+    }
+    if broker.asks() {
+        broker.ask_on(&source.need_pool().map_err(StartError::Routes)?);
+    }
+    let totals = broker.clone();
+    metrics.set_topics(move || totals.totals());
+    Ok(true)
 }
 
 /// Gives each shard its sockets.

@@ -19,6 +19,8 @@ mod protocol;
 mod run;
 mod secure;
 mod timers;
+#[cfg(feature = "ws")]
+mod ws;
 
 use std::{
     net::SocketAddr,
@@ -282,7 +284,7 @@ impl Connections {
 
     /// Tells a connection that the server drains.
     pub(crate) fn drain(&mut self, conn: &mut Conn) {
-        conn.feed(&mut self.env, |_, _, _| {});
+        conn.feed(&mut self.env, Spoken::pump);
     }
 
     /// Ends a connection at once because the grace is over.

@@ -318,7 +318,7 @@ impl Builder {
         });
         let solo = solo.map_err(StartError::Shards)?;
         metrics.set_system(solo.system().clone());
-        self.begin(solo.system(), &metrics)?;
+        self.begin(solo.system(), &source, &metrics)?;
         self.act(solo.system(), &source)?;
         metrics.set_ready(true);
         let stage = Stage { solo, doorstep, source, metrics, kept: None };

@@ -11,6 +11,7 @@ mod dispatch;
 mod drain;
 mod embedding;
 mod engine;
+mod events;
 mod examples;
 #[cfg(feature = "http2")]
 mod h2;
@@ -31,3 +32,5 @@ mod tls;
 mod topics;
 #[cfg(feature = "json")]
 mod typed;
+#[cfg(feature = "ws")]
+mod ws;

@@ -49,14 +49,18 @@ impl H1 {
         if self.slots.len() < before || self.slots.is_empty() {
             self.held = false;
         }
+        self.switching &= !self.slots.is_empty();
     }
 
     /// Writes a reply; nothing is owed before it.
-    pub(super) fn write(&mut self, env: &mut Env, io: &mut Io, mut meta: Meta, outcome: Outcome) {
+    pub(super) fn write(&mut self, env: &mut Env, io: &mut Io, meta: Meta, outcome: Outcome) {
+        let Outcome { response, error } = final_answer(outcome);
+        #[cfg(feature = "ws")]
+        let Some((meta, response)) = self.switch(env, io, meta, response) else { return };
+        let (mut meta, mut response) = (meta, response);
         meta.exchange.keep_alive &= !self.leaves_too_much(env);
         // A request that began before the drain: its reply says that no other will follow.
         meta.exchange.keep_alive &= !(env.is_draining() && self.owes_nothing());
-        let Outcome { mut response, error } = final_answer(outcome);
         let status = response.status();
         let body = response.take_body();
         let length = body.len().map_or(Length::Unknown, Length::Known);
@@ -68,6 +72,7 @@ impl H1 {
             // Nothing may stand behind a reply that closes (RFC 9112 §9.6), the least behind one that the close ends.
             self.close_slots(env, io);
         }
+        meta.account.note_body(&body);
         meta.account.count(env, status);
         if sent.framing == Framing::None {
             return meta.account.finish(env, io, Some(status), error, 0);
@@ -164,6 +169,9 @@ impl H1 {
 fn poll_stream(env: &mut Env, io: &mut Io, streaming: &mut Streaming) -> Progress {
     let waker = io.waker(env);
     let mut cx = Context::from_waker(&waker);
+    if env.is_draining() {
+        streaming.body.end_soon();
+    }
     for _ in 0..FRAMES_PER_CALL {
         if io.queued() >= STREAM_AHEAD_BYTES {
             return Progress::Waits;
