@@ -29,6 +29,13 @@ fn number(result: &Value, name: &str) -> f64 {
     result[name].as_f64().unwrap_or_else(|| panic!("no {name} in {result}"))
 }
 
+/// Returns the sum of the metrics that begin so.
+fn metric(serving: &Serving, start: &str) -> f64 {
+    let (_, _, page) = serving.connect().get("/metrics");
+    let values = page.lines().filter(|line| line.starts_with(start)).map(|line| line.rsplit_once(' ').unwrap().1);
+    values.map(|value| value.parse::<f64>().unwrap()).sum()
+}
+
 #[track_caller]
 fn served(arguments: &[&str]) -> Value {
     let (status, result) = load(arguments);
@@ -46,10 +53,7 @@ fn a_closed_loop_counts_what_the_server_counts() {
     let serving = Serving::start(&[]);
     let url = url(serving.address(), "/demo/plaintext");
     let result = served(&["--connections", "3", "--duration", "0.5s", &url]);
-    let (_, _, page) = serving.connect().get("/metrics");
-    let counted = page.lines().find(|line| line.starts_with("windlass_requests_total{route=\"/demo/plaintext\""));
-    let counted: f64 = counted.unwrap().rsplit_once(' ').unwrap().1.parse().unwrap();
-    assert_eq!(number(&result, "requests"), counted);
+    assert_eq!(number(&result, "requests"), metric(&serving, "windlass_requests_total{route=\"/demo/plaintext\""));
     for name in ["p50", "p99.99", "max"] {
         assert!(number(&result["latency_us"], name) > 0.0, "{result}");
     }
@@ -94,7 +98,9 @@ fn streams_of_http2_are_requests() {
     let url = url(serving.address(), "/demo/json");
     served(&["--workload", "h2", "--connections", "2", "--streams", "4", "--duration", "0.5s", &url]);
     let (_, _, page) = serving.connect().get("/metrics");
-    assert!(page.contains("protocol=\"h2\""), "nothing came over HTTP/2");
+    let over_h2 =
+        |line: &&str| line.starts_with("windlass_requests_dispatched_total") && line.contains("protocol=\"h2\"");
+    assert!(page.lines().filter(over_h2).any(|line| !line.ends_with(" 0")), "nothing came over HTTP/2");
     let arguments = ["--workload", "h2", "--connections", "2", "--rate", "100", "--duration", "1s", &url];
     assert!((99.0..=100.0).contains(&number(&served(&arguments), "requests")));
 }
@@ -108,6 +114,50 @@ fn subscribers_get_every_event_once() {
     assert_eq!((number(&result, "requests"), number(&result, "dropped_fast")), (3000.0, 0.0), "{result}");
 }
 
+#[cfg(feature = "ws")]
+#[test]
+fn messages_come_back_over_websocket() {
+    let serving = Serving::start(&[]);
+    let url = url(serving.address(), "/");
+    let arguments = ["--workload", "ws", "--connections", "4", "--rate", "100", "--duration", "1s", &url];
+    let requests = number(&served(&arguments), "requests");
+    assert!((99.0..=100.0).contains(&requests));
+    assert_eq!(metric(&serving, "windlass_websocket_messages_total{direction=\"in\""), requests);
+}
+
+#[test]
+fn received_and_dropped_are_what_was_published() {
+    // Small buffers, so that the slow ones' mailboxes fill.
+    let file = TempFile::new("slow.toml", "send_buffer_bytes = 8192\n");
+    let serving = Serving::start(&["--config", file.path()]);
+    let url = url(serving.address(), "/");
+    let arguments = ["--workload", "slow", "--connections", "20", "--event-rate", "200", "--event-bytes", "2000"];
+    let result = served(&[&arguments[..], &["--duration", "3s", &url]].concat());
+    let (fast, slow) = (number(&result, "dropped_fast"), number(&result, "dropped_slow"));
+    assert!(fast == 0.0 && slow > 100.0, "{result}");
+    let published = number(&result, "published");
+    assert_eq!(number(&result, "requests") + slow, published * 20.0, "{result}");
+    // What the server counted is what the gaps told of.
+    let (_, _, topics) = serving.connect().get("/topics");
+    let topics: Value = serde_json::from_str(&topics).unwrap();
+    assert_eq!((number(&topics[0], "dropped"), number(&topics[0], "published")), (slow, published), "{topics}");
+}
+
+#[cfg(all(feature = "ws", feature = "http2"))]
+#[test]
+fn a_mixed_load_has_a_bit_of_each() {
+    let serving = Serving::start(&[]);
+    let url = url(serving.address(), "/demo/json");
+    let arguments = ["--workload", "mixed", "--connections", "20", "--rate", "200", "--duration", "1s", &url];
+    let result = served(&arguments);
+    assert!(number(&result, "published") > 50.0, "{result}");
+    for part in
+        ["websocket_messages_total{direction=\"in\"", "requests_total{route=\"/demo/json\"", "topic_deliveries_total"]
+    {
+        assert!(metric(&serving, &format!("windlass_{part}")) > 0.0, "no {part}");
+    }
+}
+
 #[test]
 fn a_server_that_dies_is_an_error_and_a_dead_one_serves_nothing() {
     let mut serving = Serving::start(&[]);
@@ -115,7 +165,7 @@ fn a_server_that_dies_is_an_error_and_a_dead_one_serves_nothing() {
     let loading = windlass(&["load", "--connections", "2", "--duration", "1s", &url]);
     let loading = thread::spawn(move || crate::common::output(loading));
     crate::common::eventually("it is loaded", || {
-        serving.connect().get("/metrics").2.contains("windlass_requests_total{route=\"/demo/plaintext\"")
+        metric(&serving, "windlass_requests_total{route=\"/demo/plaintext\"") > 0.0
     });
     serving.signal(Signal::KILL);
     serving.ended();

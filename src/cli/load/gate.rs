@@ -96,6 +96,7 @@ impl Gate {
     }
 
     /// Takes back a due time that was not made use of.
+    #[cfg(feature = "http2")]
     pub(super) fn give_back(&self, due: Instant) {
         if self.rate.is_some() {
             self.waiting.borrow_mut().push_front(due);
@@ -138,6 +139,7 @@ mod tests {
         });
     }
 
+    #[cfg(feature = "http2")]
     #[test]
     fn what_is_given_back_is_handed_out_first() {
         block_on(async {
