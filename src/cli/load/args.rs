@@ -58,7 +58,6 @@ pub(in crate::cli) struct Traffic {
     pub(super) timeout: Duration,
     /// Requests in flight on each HTTP/2 connection
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "flags do not depend on features"))]
     pub(super) streams: u32,
     /// Topic that is subscribed to with GET and published to with POST
     #[arg(long, value_name = "PATH", default_value = "/topics/load")]
@@ -74,7 +73,6 @@ pub(in crate::cli) struct Traffic {
     pub(super) events: Option<u64>,
     /// Route that sends WebSocket messages back
     #[arg(long, value_name = "PATH", default_value = "/demo/ws-echo")]
-    #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "flags do not depend on features"))]
     pub(super) ws_path: String,
 }
 
