@@ -23,7 +23,7 @@ lacks() {
         nginx/post-4k | nginx/async-mix) return 0 ;; # NGINX itself has no echo and no route that waits
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
         windlass*/grpc-* | windlass*/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
-        windlass*/sse-* | axum/sse-*) return 1 ;;
+        windlass*/sse-* | axum/sse-* | ring-bare/sse-*) return 1 ;;
         tonic/* | */h2-* | */grpc-* | */sse-*) return 0 ;;
         *) return 1 ;;
     esac

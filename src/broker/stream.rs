@@ -56,6 +56,8 @@ pub(super) struct Stream {
     epoch: Option<Epoch>,
     /// When something was sent last.
     sent: Instant,
+    /// When the event that is sent was published.
+    published: Option<Instant>,
     /// Something was sent since nothing was there last.
     fresh: bool,
     heartbeat: Option<Deadline>,
@@ -71,6 +73,7 @@ impl Stream {
             state: State::New(from),
             epoch: None,
             sent: Instant::now(),
+            published: None,
             fresh: true,
             heartbeat: None,
             waiter: None,
@@ -182,6 +185,7 @@ impl Stream {
             Poll::Pending => None,
             Poll::Ready(Delivery::Event(event)) => {
                 self.epoch = Some(event.payload().position().epoch());
+                self.published = Some(event.published());
                 Some(event.payload().bytes().clone())
             }
             Poll::Ready(Delivery::Gap(missed)) => Some(self.gap(missed)),
@@ -238,7 +242,8 @@ impl Source for Stream {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
         match self.poll_piece(cx) {
             Poll::Ready(piece) => {
-                (self.sent, self.fresh) = (Instant::now(), true);
+                // An event's own time is near enough and costs no look at the clock.
+                (self.sent, self.fresh) = (self.published.take().unwrap_or_else(Instant::now), true);
                 Poll::Ready(piece.map(|piece| piece.map(Frame::Data)))
             }
             Poll::Pending => {
