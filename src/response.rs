@@ -141,16 +141,7 @@ impl Response {
 impl<B: Into<Body>> From<http::Response<B>> for Response {
     fn from(response: http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
-        let mut fields = Fields::default();
-        let mut last = None;
-        for (name, value) in parts.headers {
-            // The map gives a name once and then `None` for each further value of it.
-            last = name.or(last);
-            if let Some(name) = &last {
-                fields.append(name.clone(), value);
-            }
-        }
-        Self { status: parts.status, fields, body: body.into() }
+        Self { status: parts.status, fields: parts.headers.into(), body: body.into() }
     }
 }
 
