@@ -36,8 +36,8 @@ command_of() {
     case $1/$3 in
         windlass/grpc-*) COMMAND=("$BIN/peer-windlass-grpc" --engine io_uring --listen "$listen" "${tls[@]}") ;;
         windlass-epoll/grpc-*) COMMAND=("$BIN/peer-windlass-grpc" --engine epoll --listen "$listen" "${tls[@]}") ;;
-        windlass/*) windlass_command io_uring "$listen" ;;
-        windlass-epoll/*) windlass_command epoll "$listen" ;;
+        windlass/*) windlass_command io_uring "$listen" "$3" ;;
+        windlass-epoll/*) windlass_command epoll "$listen" "$3" ;;
         hyper/h2-* | axum/h2-*) COMMAND=("$BIN/peer-$1" --listen "$listen" --h2) ;;
         tonic/*) COMMAND=("$BIN/peer-tonic" --listen "$listen" "${tls[@]}") ;;
         nginx/*) nginx_config "$2" "$3" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
@@ -47,6 +47,8 @@ command_of() {
 
 windlass_command() {
     COMMAND=("$BIN/windlass" serve --engine "$1" --listen "$2" --shards 1 --cores "$SERVER_CORE" --workers 1)
+    # A subscriber may be as far behind as at the axum peer.
+    [[ $3 != sse-* ]] || COMMAND+=(--mailbox-events 1024 --mailbox-bytes 1048576)
 }
 
 version_of() {
