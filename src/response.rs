@@ -146,8 +146,8 @@ impl<B: Into<Body>> From<http::Response<B>> for Response {
 }
 
 /// Makes the text answers the server gives by itself.
-pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response {
-    let mut response = Response::status_only(status).with_body(Bytes::from_static(text.as_bytes()));
+pub(crate) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {
+    let mut response = Response::status_only(status).with_body(text.into());
     response.fields.append(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }

@@ -2,9 +2,10 @@
 
 use std::{
     collections::HashMap,
-    future::poll_fn,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::Poll,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -16,10 +17,15 @@ use super::{
 use crate::{
     actor::{Actor, Flow},
     context::Context,
+    host::yield_now,
 };
 
-/// Queues filled before others on the shard get their turn.
-const QUEUES_IN_A_ROW: usize = 1024;
+/// Queues filled before others on the shard get their turn: few, so that what was filled is sent while it is warm, and
+/// nobody waits long.
+const QUEUES_IN_A_ROW: usize = 32;
+
+/// The same while further events wait: filled together, a queue's events leave together, which costs less.
+const QUEUES_IN_A_HURRY: usize = 1024;
 
 /// What a relay is told.
 pub(super) enum RelayMsg<P: Payload> {
@@ -36,11 +42,13 @@ pub(super) enum RelayMsg<P: Payload> {
 /// The subscribers of one shard, by topic.
 pub(super) struct Relay<P: Payload> {
     topics: HashMap<u64, Vec<Arc<Queue<P>>>>,
+    /// Somebody left whom the full mailbox could not tell of.
+    unswept: Arc<AtomicBool>,
 }
 
 impl<P: Payload> Relay<P> {
-    pub(super) fn new() -> Self {
-        Self { topics: HashMap::new() }
+    pub(super) fn new(unswept: Arc<AtomicBool>) -> Self {
+        Self { topics: HashMap::new(), unswept }
     }
 
     fn join(&mut self, queue: Arc<Queue<P>>) {
@@ -60,13 +68,30 @@ impl<P: Payload> Relay<P> {
         }
     }
 
-    async fn publish(&mut self, shard: usize, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
+    /// Finds those who left untold.
+    fn sweep(&mut self) {
+        self.topics.retain(|_, members| {
+            members.retain(|queue| !queue.is_gone());
+            members.iter().enumerate().for_each(|(place, queue)| queue.place.store(place, Relaxed));
+            !members.is_empty()
+        });
+    }
+
+    async fn publish(
+        &mut self,
+        cx: &Context<RelayMsg<P>>,
+        topic: &Core<P>,
+        event: &Arc<Event<P>>,
+        missed: Option<Missed>,
+    ) {
+        let shard = cx.shard();
         let mut pass = Pass::default();
         if let Some(members) = self.topics.get_mut(&topic.id) {
             let weight = event.payload.weight();
             let mut at = 0;
             while at < members.len() {
-                let end = (at + QUEUES_IN_A_ROW).min(members.len());
+                let row = if cx.has_waiting() { QUEUES_IN_A_HURRY } else { QUEUES_IN_A_ROW };
+                let end = (at + row).min(members.len());
                 while at < end.min(members.len()) {
                     let queue = &members[at];
                     let late = missed.map(|missed| queue.miss(missed));
@@ -84,8 +109,11 @@ impl<P: Payload> Relay<P> {
                     yield_now().await;
                 }
             }
+            if members.is_empty() {
+                self.topics.remove(&topic.id);
+            }
         }
-        topic.counts.add(&pass);
+        topic.counts.add(shard, &pass);
         event.gather.add(&pass);
     }
 
@@ -140,9 +168,13 @@ impl<P: Payload> Actor for Relay<P> {
             RelayMsg::Join(queue) => self.join(queue),
             RelayMsg::Leave(queue) => self.leave(&queue),
             RelayMsg::Publish { topic, event, missed } => {
-                self.publish(cx.shard(), &topic, &event, missed).await;
+                self.publish(cx, &topic, &event, missed).await;
             }
             RelayMsg::Close(topic) => self.close(cx.shard(), &topic),
+        }
+        // Whoever could not tell found the mailbox full: this comes after.
+        if self.unswept.load(Relaxed) && self.unswept.swap(false, Relaxed) {
+            self.sweep();
         }
         Flow::Continue
     }
@@ -155,17 +187,4 @@ fn remove<P: Payload>(members: &mut Vec<Arc<Queue<P>>>, at: usize) {
     if let Some(moved) = members.get(at) {
         moved.place.store(at, Relaxed);
     }
-}
-
-/// Lets others on the shard run.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
