@@ -2,7 +2,7 @@
 # Measures what fan-out does to others: a stalled subscriber to the publisher, and a topic with a thousand subscribers
 # to inline routes. Exit status 1 when a ratio is above its limit.
 #
-# Needs taskset (util-linux), curl and two cores.
+# Needs taskset and chrt (util-linux), curl and two cores.
 #
 # Cases:
 #   stalled      publishing on a topic with 1,000 subscribers of which one reads nothing, against 1,000 that read: the
@@ -17,8 +17,8 @@
 # - Events and requests are made on a schedule (open loop); for the probe of inline routes see isolation.sh.
 # - How many events load half of a core depends on the machine: the rate is found by measuring, and the load that it
 #   made stands in the table.
-# - The probe has the client's core; the subscribers share it at nice 19, so that they delay the probe no more than
-#   they must.
+# - The probe has the client's core; the subscribers share it as SCHED_IDLE tasks, which the kernel stops at once when
+#   the probe has something to do: else the numbers would show the client being delayed.
 # - Medians of the passes are compared, and the passes are interleaved.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -62,6 +62,7 @@ done
 
 BIN=${CARGO_TARGET_DIR:-target}/release
 need taskset util-linux
+need chrt util-linux
 need curl curl
 (($(nproc) >= 2)) || die "two cores are needed: one for the server, one for the client"
 ulimit -n "$(ulimit -Hn)"
@@ -121,7 +122,7 @@ measure_stalled() {
 
 # Becomes the subscribers, with this many events a second for so many seconds. Runs in the background.
 subscribe() {
-    exec nice -n 19 taskset -c "$CLIENT_CORE" "$BIN/load" --target "127.0.0.1:$PORT" --sse "$SUBSCRIBERS" --rate "$1" --duration "$2" --timeout 20 >"$WORK/load"
+    exec chrt --idle 0 taskset -c "$CLIENT_CORE" "$BIN/load" --target "127.0.0.1:$PORT" --sse "$SUBSCRIBERS" --rate "$1" --duration "$2" --timeout 20 >"$WORK/load"
 }
 
 # Sets half_rate: the events a second that load half of the server's core.

@@ -39,6 +39,10 @@ impl H1 {
         while self.go_on_streaming(env, io) {
             let Some((meta, outcome)) = self.slots.pop_ready() else { break };
             self.write(env, io, meta, outcome);
+            if self.slots.streaming().is_some() {
+                // Its body was asked as it began.
+                break;
+            }
         }
         if self.slots.len() < before || self.slots.is_empty() {
             self.held = false;
