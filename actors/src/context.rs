@@ -63,11 +63,6 @@ impl<M: Send + 'static> Context<M> {
         self.local.sleep(duration)
     }
 
-    /// Says whether messages wait in the mailbox.
-    pub(crate) fn has_waiting(&self) -> bool {
-        self.post.mailbox.len() > 0
-    }
-
     pub(crate) fn count_restart(&mut self) {
         self.restarts += 1;
     }

@@ -20,12 +20,8 @@ use crate::{
     host::yield_now,
 };
 
-/// Queues filled before others on the shard get their turn: few, so that what was filled is sent while it is warm, and
-/// nobody waits long.
-const QUEUES_IN_A_ROW: usize = 32;
-
-/// The same while further events wait: filled together, a queue's events leave together, which costs less.
-const QUEUES_IN_A_HURRY: usize = 1024;
+/// Queues filled before others on the shard get their turn.
+const QUEUES_IN_A_ROW: usize = 1024;
 
 /// What a relay is told.
 pub(super) enum RelayMsg<P: Payload> {
@@ -77,21 +73,13 @@ impl<P: Payload> Relay<P> {
         });
     }
 
-    async fn publish(
-        &mut self,
-        cx: &Context<RelayMsg<P>>,
-        topic: &Core<P>,
-        event: &Arc<Event<P>>,
-        missed: Option<Missed>,
-    ) {
-        let shard = cx.shard();
+    async fn publish(&mut self, shard: usize, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
         let mut pass = Pass::default();
         if let Some(members) = self.topics.get_mut(&topic.id) {
             let weight = event.payload.weight();
             let mut at = 0;
             while at < members.len() {
-                let row = if cx.has_waiting() { QUEUES_IN_A_HURRY } else { QUEUES_IN_A_ROW };
-                let end = (at + row).min(members.len());
+                let end = (at + QUEUES_IN_A_ROW).min(members.len());
                 while at < end.min(members.len()) {
                     let queue = &members[at];
                     let late = missed.map(|missed| queue.miss(missed));
@@ -168,7 +156,7 @@ impl<P: Payload> Actor for Relay<P> {
             RelayMsg::Join(queue) => self.join(queue),
             RelayMsg::Leave(queue) => self.leave(&queue),
             RelayMsg::Publish { topic, event, missed } => {
-                self.publish(cx, &topic, &event, missed).await;
+                self.publish(cx.shard(), &topic, &event, missed).await;
             }
             RelayMsg::Close(topic) => self.close(cx.shard(), &topic),
         }
