@@ -26,13 +26,14 @@ cd "$(dirname "$0")/.."
 usage() {
     cat <<'USAGE'
 usage: scripts/fanout.sh [--quick] [--cases A,B] [--passes N] [--seconds S] [--engine E] [--events R] [--rate R]
-                         [--server-core N] [--client-core N] [--no-build]
+                         [--server-core N] [--client-core N] [--server 'COMMAND'] [--no-build]
   --cases        stalled inline
   --passes       passes of each case (7; quick: 3)
   --seconds      length of one pass, whole seconds (4; quick: 2)
   --engine       io_uring or epoll (io_uring)
   --events       events a second of the case stalled (50)
   --rate         requests a second to /demo/plaintext of the case inline (1000)
+  --server       another server, for the case inline; {listen} becomes its address
 USAGE
 }
 
@@ -40,7 +41,7 @@ source scripts/lib/server.sh
 
 STALLED_LIMIT=1.2 INLINE_LIMIT=1.5 SUBSCRIBERS=1000
 cases=(stalled inline)
-passes=7 seconds=4 engine=io_uring events=50 rate=1000 SERVER_CORE=0 CLIENT_CORE=1 build=yes
+passes=7 seconds=4 engine=io_uring events=50 rate=1000 SERVER_CORE=0 CLIENT_CORE=1 server= build=yes
 while (($#)); do
     case $1 in
         --quick) passes=3 seconds=2 ;;
@@ -52,6 +53,7 @@ while (($#)); do
         --rate) rate=$2; shift ;;
         --server-core) SERVER_CORE=$2; shift ;;
         --client-core) CLIENT_CORE=$2; shift ;;
+        --server) server=$2 cases=(inline); shift ;;
         --no-build) build= ;;
         -h | --help) usage; exit 0 ;;
         *) usage >&2; die "unknown argument: $1" ;;
@@ -68,7 +70,7 @@ need curl curl
 ulimit -n "$(ulimit -Hn)"
 if [[ $build ]]; then
     say "building (release)"
-    cargo build --release --quiet --bin windlass
+    [[ $server ]] || cargo build --release --quiet --bin windlass
     cargo build --release --quiet -p windlass-peers --no-default-features --bin load
 fi
 
@@ -184,10 +186,12 @@ measure_inline() {
 }
 
 pick_port
-start_server "$SERVER_CORE" "$PORT" "$BIN/windlass" serve --engine "$engine" --listen "127.0.0.1:$PORT" --shards 1 --cores "$SERVER_CORE" --workers 1
+command=("$BIN/windlass" serve --engine "$engine" --listen "127.0.0.1:$PORT" --shards 1 --cores "$SERVER_CORE" --workers 1)
+[[ ! $server ]] || read -ra command <<<"${server//\{listen\}/127.0.0.1:$PORT}"
+start_server "$SERVER_CORE" "$PORT" "${command[@]}"
 load --rate "$rate" --connections 16 --duration 1 >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "the server does not serve /demo/plaintext"; }
 
-echo "Engine $engine; medians of $passes interleaved passes of $seconds s; server on core $SERVER_CORE, client on core $CLIENT_CORE."
+echo "${server:-Engine $engine}; medians of $passes interleaved passes of $seconds s; server on core $SERVER_CORE, client on core $CLIENT_CORE."
 echo
 status=0
 for case in "${cases[@]}"; do

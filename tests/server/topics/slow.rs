@@ -109,8 +109,11 @@ fn a_slow_one_that_has_read_all_gets_comments_again() {
     while broker.stats(&topic).unwrap().dropped == 0 || began.elapsed() < Duration::from_millis(150) {
         publish(&broker, &topic, &"x".repeat(4000));
     }
-    for _ in 0..broker.stats(&topic).unwrap().delivered {
-        assert!(matches!(client.next(), Seen::Event { .. }));
+    // Where its mailbox had room for a moment, a gap stands between events.
+    let mut left = broker.stats(&topic).unwrap().delivered;
+    while left > 0 {
+        let Seen::Event { name, .. } = client.next() else { panic!("an end") };
+        left -= u64::from(name == "message");
     }
     assert_eq!(client.next_with_comments(), Seen::Comment);
 }
