@@ -119,7 +119,7 @@ impl Protocol for H1 {
 
     fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
         let rests = self.input.is_empty()
-            && (self.slots.is_empty() || self.slots.awaits_body())
+            && (self.slots.is_empty() || (self.slots.awaits_body() && !env.is_draining()))
             && matches!(self.reading, Reading::Head)
             && !self.ended;
         if rests {
