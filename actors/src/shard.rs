@@ -12,6 +12,7 @@ use crate::{
     error::{FailureCause, panic_message},
     host,
     inbox::ShardSender,
+    mailbox::Intake,
     remote::{Phase, Remote},
     wake::{Target, Wakeable},
 };
@@ -43,6 +44,7 @@ struct Shard<D: Driver> {
     census: Arc<Census>,
     driver: D,
     inbox: ShardSender<D::Msg>,
+    intake: Intake<D::Msg>,
     woken: Vec<Arc<Wakeable>>,
     stop: Stop,
 }
@@ -61,11 +63,12 @@ pub(crate) async fn run<D: Driver>(
         started();
         let (local, remote, inbox) = (local.clone(), Arc::clone(&remote), inbox.clone());
         let stop = Stop::No;
-        let shard = Shard { local, remote, census: Arc::clone(&census), driver, inbox, woken: Vec::new(), stop };
+        let (census, intake, woken) = (Arc::clone(&census), Intake::new(), Vec::new());
+        let shard = Shard { local, remote, census, driver, inbox, intake, woken, stop };
         shard.live().await.map_err(|error| FailureCause::Driver(Arc::new(error)))
     };
     let outcome = contained(life).await;
-    inbox.close();
+    inbox.close(&mut Intake::new());
     farewell(&local).await;
     remote.close();
     census.actors_ended(remote.index);
@@ -79,7 +82,7 @@ async fn farewell(local: &Local) {
     for _ in 0..FAREWELL_ROUNDS {
         local.remote().line.take(&mut woken);
         for wakeable in woken.drain(..) {
-            call_guest(local, &wakeable);
+            local.call(&wakeable);
         }
         if local.guests() == 0 {
             return;
@@ -89,11 +92,9 @@ async fn farewell(local: &Local) {
     tracing::error!(shard = local.shard(), guests = local.guests(), "cancelled guests do not end");
 }
 
-/// Asks the executor to run a guest.
-fn call_guest(local: &Local, wakeable: &Wakeable) {
-    let host = wakeable.key().and_then(|key| local.table().call(key));
-    if let Some(host) = host {
-        host.wake();
+impl<D: Driver> Drop for Shard<D> {
+    fn drop(&mut self) {
+        self.inbox.close(&mut self.intake);
     }
 }
 
@@ -130,7 +131,7 @@ impl<D: Driver> Shard<D> {
             return;
         }
         let mut taken = 0;
-        while let Some(message) = self.inbox.receive() {
+        while let Some(message) = self.inbox.receive(&mut self.intake) {
             self.driver.message(message);
             taken += 1;
             if taken == MESSAGES_PER_TURN {
@@ -149,7 +150,7 @@ impl<D: Driver> Shard<D> {
         self.remote.stats.count_wakes(self.woken.len() as u64);
         for wakeable in self.woken.drain(..) {
             match wakeable.target() {
-                Target::Guest => call_guest(&self.local, &wakeable),
+                Target::Guest => self.local.call(&wakeable),
                 Target::Driver(token) => {
                     wakeable.clear();
                     self.driver.woken(token);

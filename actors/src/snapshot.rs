@@ -1,10 +1,10 @@
 //! One writer publishes whole values, many readers look at the latest without locks.
 //!
-//! The only file that names arc-swap.
+//! `tests/snapshot_model.rs` compiles this file over a stand-in for arc-swap.
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, cache::Cache};
+use crate::sync::{ArcSwap, Cache};
 
 /// Publishes values of `T` to any number of [`Reader`]s.
 #[derive(Debug)]

@@ -28,8 +28,9 @@ use crate::{
     address::Addr,
     deadline::Deadline,
     error::SpawnError,
-    supervisor::{Restart, SpawnOptions},
-    system::{Place, System},
+    restart::{Restart, SpawnOptions},
+    spawn::Place,
+    system::System,
 };
 
 pub use counts::TopicStats;
