@@ -116,9 +116,9 @@ impl Remote {
         self.actors.load(Ordering::SeqCst) == 0
     }
 
-    /// Says whether the shard takes calls.
-    pub(crate) fn is_open(&self) -> bool {
-        self.calls.is_open() && self.phase() == Phase::Running
+    /// Says whether the shard takes calls, and its stop has not gone further than `latest`.
+    pub(crate) fn is_open(&self, latest: Phase) -> bool {
+        self.calls.is_open() && self.phase() <= latest
     }
 
     /// Says whether a queue of this shard may hold something.

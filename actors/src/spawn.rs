@@ -16,7 +16,7 @@ use crate::{
     local::Local,
     mailbox::Mailbox,
     post::Post,
-    remote::Remote,
+    remote::{Phase, Remote},
     restart::SpawnOptions,
     supervisor::{Lease, supervise},
     system::System,
@@ -170,7 +170,9 @@ fn spawn<A: Actor>(
     factory: impl FnMut() -> A + Send + 'static,
     tie: Option<Arc<Tie>>,
 ) -> Result<Addr<A::Msg>, SpawnError> {
-    let shard = choose(census, place)?;
+    // A parent that drains may need a child for what is left to do, and waits for it: so shards do.
+    let latest = if tie.is_some() { Phase::Drain } else { Phase::Running };
+    let shard = choose(census, place, latest)?;
     let mailbox = Mailbox::new(options.mailbox, Arc::clone(&census.counters.refused));
     let id = ActorId(census.counters.started.fetch_add(1, Ordering::Relaxed));
     let post = Post::new(id, &options.name, mailbox, Arc::clone(shard));
@@ -196,14 +198,15 @@ fn spawn<A: Actor>(
     }
 }
 
-fn choose(census: &Census, place: Place) -> Result<&Arc<Remote>, SpawnError> {
+/// Finds a shard that takes actors. `latest` is the phase of a stop up to which it does.
+fn choose(census: &Census, place: Place, latest: Phase) -> Result<&Arc<Remote>, SpawnError> {
     let shards = &census.shards;
     let chosen = match place {
         Place::Shard(shard) => shards.get(shard).ok_or(SpawnError::NoSuchShard { shard, shards: shards.len() })?,
         Place::LeastLoaded => {
-            let open = shards.iter().filter(|shard| shard.is_open());
+            let open = shards.iter().filter(|shard| shard.is_open(latest));
             open.min_by_key(|shard| shard.actors()).ok_or(SpawnError::Stopped)?
         }
     };
-    if chosen.is_open() { Ok(chosen) } else { Err(SpawnError::Stopped) }
+    if chosen.is_open(latest) { Ok(chosen) } else { Err(SpawnError::Stopped) }
 }
