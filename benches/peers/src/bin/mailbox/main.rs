@@ -4,7 +4,9 @@
 //! two. `outside`: a plain thread tells. `ask across`: one question at a time, to another thread and back.
 //!
 //! Prints nanoseconds of wall time (the median round) and of CPU time (all threads, all rounds) for each message.
-//! `cargo run --release -p windlass-peers --no-default-features --features mailbox --bin mailbox`
+//! Threads that talk are pinned to a core each, but for tokio's workers.
+//!
+//! `cargo run --release -p windlass-peers --no-default-features --features mailbox --bin mailbox -- [what [who]]`
 
 mod flume;
 mod kameo;
@@ -12,7 +14,10 @@ mod ractor;
 mod tokio;
 mod windlass;
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -87,11 +92,14 @@ const ROWS: [Row; 4] = [
 ];
 
 fn main() {
-    let wanted = std::env::args().nth(1).unwrap_or_default();
+    let mut words = std::env::args().skip(1);
+    let (what, who) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     println!("{:<14}{:<20}{:>12}{:>12}{:>14}", "", "", "wall ns", "CPU ns", "messages/s");
-    for row in ROWS.iter().filter(|row| row.what.contains(&wanted)) {
-        for (name, scenario) in row.pairs {
-            let figures = measure(scenario(), row.messages);
+    for row in ROWS.iter().filter(|row| row.what.contains(&what)) {
+        for &(name, scenario) in row.pairs.iter().filter(|(name, _)| name.contains(&who)) {
+            // A thread of its own: scenarios pin it.
+            let messages = row.messages;
+            let figures = thread::spawn(move || measure(scenario(), messages)).join().expect("the pair does its work");
             println!(
                 "{:<14}{name:<20}{:>12.0}{:>12.0}{:>14.0}",
                 row.what,
