@@ -6,6 +6,8 @@
 //! and no protocol type is in here.
 
 mod channel;
+#[cfg(feature = "tower")]
+mod foreign;
 mod trailed;
 
 use std::{
@@ -245,7 +247,20 @@ impl Body {
 
     /// Says whether a peer that sends FIN does not wait for the rest.
     pub(crate) fn ends_with_peer(&self) -> bool {
-        matches!(&self.0, Kind::Source(source) if source.ends_with_peer())
+        match &self.0 {
+            Kind::Source(source) => source.ends_with_peer(),
+            Kind::Channel(receiver) => receiver.ends_with_peer,
+            Kind::Empty | Kind::Full(_) | Kind::Trailed(_) => false,
+        }
+    }
+
+    /// Puts a channel in this body's place and returns its sender and the body, which is to be moved into it.
+    pub(crate) fn detach(&mut self, window_bytes: usize) -> (BodySender, Self) {
+        let body = std::mem::take(self);
+        let (sender, mut receiver) = channel::channel(window_bytes, body.len());
+        receiver.ends_with_peer = body.ends_with_peer();
+        self.0 = Kind::Channel(receiver);
+        (sender, body)
     }
 
     /// Says whether the body has to be polled where its handler ran.

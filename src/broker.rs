@@ -29,7 +29,7 @@ use http::{HeaderValue, header};
 use windlass_actors::{
     System,
     error::SpawnError,
-    fanout::{Fanout, TopicStats},
+    fanout::{Bounds, Fanout, Overflow, Subscription, Topic, TopicStats},
 };
 
 use crate::{
@@ -40,7 +40,7 @@ use crate::{
     response::Response,
 };
 
-pub use entry::TopicName;
+pub use entry::{TopicName, TopicNameError};
 pub use publish::{Event, PreparedEvent, Publish, PublishError, Published};
 pub use settings::{BrokerSettings, TopicPolicy};
 
@@ -72,14 +72,41 @@ struct Shared {
     settings: BrokerSettings,
     store: Arc<dyn ReplayStore>,
     /// There once the server runs.
-    fanout: OnceLock<Fanout<PreparedEvent>>,
-    topics: Mutex<HashMap<TopicName, Arc<Entry>>>,
-    /// What topics did that were forgotten.
-    forgotten: Mutex<TopicStats>,
+    running: OnceLock<Running>,
+    /// A server has it.
+    taken: AtomicBool,
+    topics: Mutex<Topics>,
     /// The server ends: streams end, and tell clients when to come back.
     draining: AtomicBool,
     /// Streams ended by that.
     farewells: AtomicU32,
+}
+
+/// What a broker has of the server it works with.
+struct Running {
+    fanout: Fanout<PreparedEvent>,
+    /// Where subscribers stay that were removed from their topic, so that the end finds them. It never has events.
+    lobby: Topic<PreparedEvent>,
+}
+
+/// The topics there are.
+#[derive(Default)]
+struct Topics {
+    open: HashMap<TopicName, Arc<Entry>>,
+    /// Those being closed.
+    closing: Vec<Arc<Entry>>,
+    /// What topics did that were forgotten.
+    forgotten: TopicStats,
+}
+
+impl Topics {
+    /// Keeps what a topic did, for the totals.
+    fn forget(&mut self, entry: &Arc<Entry>) {
+        self.closing.retain(|closing| !Arc::ptr_eq(closing, entry));
+        let mut stats = entry.topic.stats();
+        (stats.subscribers, stats.lagging, stats.lag_events, stats.lag_age) = (0, 0, 0, Duration::ZERO);
+        self.forgotten += stats;
+    }
 }
 
 impl Broker {
@@ -98,29 +125,42 @@ impl Broker {
         Self(Arc::new(Shared {
             settings,
             store,
-            fanout: OnceLock::new(),
+            running: OnceLock::new(),
+            taken: AtomicBool::new(false),
             topics: Mutex::default(),
-            forgotten: Mutex::default(),
             draining: AtomicBool::new(false),
             farewells: AtomicU32::new(0),
         }))
     }
 
-    /// Begins to work on the shards of `system`.
-    pub(crate) fn start(&self, system: &System) -> Result<(), SpawnError> {
-        if self.0.fanout.get().is_none() {
-            // Of two servers that start at once with one broker, the first has it.
-            let _ = self.0.fanout.set(Fanout::start(system)?);
+    /// Begins to work on the shards of `system`. False: it works for another server.
+    pub(crate) fn start(&self, system: &System) -> Result<bool, SpawnError> {
+        if self.0.taken.swap(true, Ordering::SeqCst) {
+            return Ok(false);
         }
-        Ok(())
+        let fanout = Fanout::start(system).inspect_err(|_| self.0.taken.store(false, Ordering::SeqCst))?;
+        let lobby = fanout.topic(Bounds::default(), Overflow::Drop);
+        // Nobody else sets it: `taken` was ours.
+        let _ = self.0.running.set(Running { fanout, lobby });
+        Ok(true)
     }
 
-    /// Ends every stream. Blocks until the shards have been told.
-    pub(crate) fn drain(&self) {
+    /// Ends every stream. Blocks until the shards have been told, or until `end`: a shard that is stuck is told nothing.
+    pub(crate) fn drain(&self, end: Instant) {
         self.0.draining.store(true, Ordering::SeqCst);
-        let entries: Vec<_> = self.topics().drain().map(|(_, entry)| entry).collect();
-        for entry in entries {
-            pollster::block_on(entry.topic.close());
+        let mut topics = self.topics();
+        let open: Vec<_> = topics.open.drain().map(|(_, entry)| entry).collect();
+        topics.closing.extend(open);
+        let mut left = topics.closing.clone();
+        drop(topics);
+        loop {
+            left.retain(|entry| !entry.topic.try_close());
+            let told = self.0.running.get().is_none_or(|running| running.lobby.try_close());
+            if (told && left.is_empty()) || Instant::now() >= end {
+                return;
+            }
+            // The relays' mailboxes are full: they are at work.
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -170,23 +210,37 @@ impl Broker {
     /// Ends every subscriber of a topic after what its queue holds, and forgets the topic. Its history stays.
     ///
     /// Later subscribers and events open it anew.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, subscribers of some shards may not have been told; called again it tells them.
     pub async fn close(&self, topic: &TopicName) {
-        let entry = self.topics().remove(topic);
-        if let Some(entry) = entry {
-            self.forget(&entry);
+        let closing: Vec<_> = {
+            let mut topics = self.topics();
+            let entry = topics.open.remove(topic);
+            topics.closing.extend(entry);
+            topics.closing.iter().filter(|entry| entry.name == *topic).cloned().collect()
+        };
+        for entry in closing {
             entry.topic.close().await;
+            // Relays count what they still hand out: of topics on their way to the end nobody asks, of totals many.
+            self.topics().forget(&entry);
         }
     }
 
     /// Returns the figures of every topic that was published to or subscribed to.
     pub fn topics_stats(&self) -> Vec<(TopicName, TopicStats)> {
-        let topics = self.topics();
-        topics.iter().map(|(name, entry)| (name.clone(), entry.topic.stats())).collect()
+        self.topics().open.iter().map(|(name, entry)| (name.clone(), entry.topic.stats())).collect()
     }
 
     /// Returns the figures of one topic.
     pub fn stats(&self, topic: &TopicName) -> Option<TopicStats> {
-        self.topics().get(topic).map(|entry| entry.topic.stats())
+        self.topics().open.get(topic).map(|entry| entry.topic.stats())
+    }
+
+    /// Returns the position of a topic's last event: of one before the server started as soon as the store has told it.
+    pub fn last(&self, topic: &TopicName) -> Option<Position> {
+        self.topics().open.get(topic)?.last()
     }
 
     /// Returns the settings.
@@ -197,48 +251,48 @@ impl Broker {
     /// Returns the figures of all topics there ever were.
     pub(crate) fn totals(&self) -> TopicTotals {
         let topics = self.topics();
-        let mut sum = *self.0.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
-        topics.values().for_each(|entry| sum += entry.topic.stats());
-        TopicTotals { topics: topics.len(), sum }
+        let mut sum = topics.forgotten;
+        topics.open.values().chain(&topics.closing).for_each(|entry| sum += entry.topic.stats());
+        TopicTotals { topics: topics.open.len(), sum }
     }
 
-    /// Keeps what a topic did, for the totals.
-    fn forget(&self, entry: &Entry) {
-        let mut stats = entry.topic.stats();
-        (stats.subscribers, stats.lagging, stats.lag_events, stats.lag_age) = (0, 0, 0, Duration::ZERO);
-        *self.0.forgotten.lock().unwrap_or_else(PoisonError::into_inner) += stats;
-    }
-
-    fn topics(&self) -> MutexGuard<'_, HashMap<TopicName, Arc<Entry>>> {
-        self.0.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    fn topics(&self) -> MutexGuard<'_, Topics> {
+        self.0.topics()
     }
 
     /// Finds a topic, or makes it; one that nobody uses makes room if there are too many.
     fn entry(&self, name: &TopicName) -> Result<Arc<Entry>, PublishError> {
-        let fanout = self.0.fanout.get().ok_or(PublishError::NotStarted)?;
+        let running = self.0.running.get().ok_or(PublishError::NotStarted)?;
+        let mut topics = self.topics();
+        // Under the lock: a drain that has begun finds all topics there are.
         if self.0.draining.load(Ordering::SeqCst) {
             return Err(PublishError::Closed);
         }
-        let mut topics = self.topics();
-        if let Some(entry) = topics.get(name) {
+        if let Some(entry) = topics.open.get(name) {
             return Ok(entry.clone());
         }
-        if topics.len() >= self.0.settings.topics {
+        if topics.open.len() >= self.0.settings.topics {
             // A stream or an event on its way holds its topic: forgetting that would part it from later events.
             let is_idle = |entry: &Arc<Entry>| Arc::strong_count(entry) == 1 && entry.topic.subscribers() == 0;
-            let idle = topics.iter().find(|(_, entry)| is_idle(entry)).map(|(name, _)| name.clone());
-            let idle = topics.remove(&idle.ok_or(PublishError::TooManyTopics)?);
-            idle.iter().for_each(|entry| self.forget(entry));
+            let idle = topics.open.iter().find(|(_, entry)| is_idle(entry)).map(|(name, _)| name.clone());
+            let idle = topics.open.remove(&idle.ok_or(PublishError::TooManyTopics)?);
+            idle.iter().for_each(|entry| topics.forget(entry));
         }
         let policy = self.0.settings.policy_of(name);
-        let topic = fanout.topic(policy.bounds(), policy.overflow);
-        let entry = Arc::new(Entry { name: Bytes::copy_from_slice(name.as_str().as_bytes()), topic, policy });
-        topics.insert(name.clone(), entry.clone());
+        let topic = running.fanout.topic(policy.bounds(), policy.overflow);
+        let entry = Arc::new(Entry::new(name.clone(), topic, policy));
+        topics.open.insert(name.clone(), entry.clone());
+        drop(topics);
+        entry::seek_end(&entry, &*self.0.store);
         Ok(entry)
     }
 }
 
 impl Shared {
+    fn topics(&self) -> MutexGuard<'_, Topics> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns what a stream ends with: while the server ends, clients are told to come back at different times.
     fn farewell(&self) -> Option<Bytes> {
         if !self.draining.load(Ordering::SeqCst) {
@@ -250,13 +304,18 @@ impl Shared {
         Some(farewell.into())
     }
 
+    /// Returns a subscription to nothing but the end of the server; none if that has come.
+    fn lobby(&self) -> Option<Subscription<PreparedEvent>> {
+        self.running.get()?.lobby.subscribe().ok()
+    }
+
     fn deadline(&self, at: Instant) -> Option<windlass_actors::Deadline> {
-        self.fanout.get().map(|fanout| fanout.deadline(at))
+        self.running.get().map(|running| running.fanout.deadline(at))
     }
 }
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("topics", &self.topics().len()).finish_non_exhaustive()
+        f.debug_struct("Broker").field("topics", &self.topics().open.len()).finish_non_exhaustive()
     }
 }

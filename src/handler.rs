@@ -37,6 +37,8 @@ pub enum Kind {
     Sync,
     /// A closure that returns a future; on the pool it shares a worker with others and must not block.
     Async,
+    /// Like `Async`, and it cannot do without the worker's tokio.
+    Tokio,
 }
 
 /// Marks closures that return a response.

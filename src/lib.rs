@@ -39,6 +39,8 @@ mod handler;
 mod hooks;
 mod limits;
 mod metrics;
+#[cfg(feature = "tower")]
+mod mount;
 #[doc(hidden)]
 pub mod net;
 #[doc(hidden)]
@@ -62,10 +64,12 @@ pub use hooks::{Hooks, RequestEnd, RequestStart};
 pub use http;
 pub use limits::{Http2Limits, Limits, Timeouts};
 pub use metrics::{Collector, Snapshot};
+#[cfg(feature = "tower")]
+pub use mount::{OriginalUri, mount};
 pub use net::{BindError, Listen, ListenOptions};
 pub use request::{Peer, Request, TrustedProxies};
 pub use response::{Fields, IntoResponse, Response};
-pub use route::{Dispatch, Route, delete, get, head, options, patch, post, put, static_route};
+pub use route::{Dispatch, Route, any, delete, get, head, options, patch, post, put, static_route};
 #[doc(hidden)]
 pub use router::Lookup;
 pub use router::{Group, Router, RouterError, RouterHandle};

@@ -8,7 +8,7 @@ mod head;
 
 use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
 
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Version, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use percent_encoding::percent_decode;
 
 use crate::body::Body;
@@ -63,6 +63,30 @@ impl Request {
     /// Returns what stood behind the `?`, still percent-encoded.
     pub fn query(&self) -> Option<&str> {
         self.head.query.map(|span| self.head.text(span))
+    }
+
+    /// Makes the `http` crate's request, with this URI.
+    pub(crate) fn into_http(mut self, uri: Uri) -> http::Request<Body> {
+        let mut made = http::Request::new(self.take_body());
+        *made.method_mut() = self.method().clone();
+        *made.uri_mut() = uri;
+        *made.version_mut() = self.version();
+        *made.headers_mut() = self.header_map();
+        // The authority of an absolute target wins over Host (RFC 9112 §3.2.2), and the URI here has none.
+        if let Some(Ok(host)) = self.host().map(HeaderValue::from_str) {
+            made.headers_mut().insert(header::HOST, host);
+        }
+        *made.extensions_mut() = std::mem::take(&mut self.extensions);
+        made.extensions_mut().insert(self.peer);
+        made
+    }
+
+    /// Returns path and query as they were sent.
+    pub(crate) fn target(&self) -> Cow<'_, str> {
+        match self.query() {
+            Some(query) => Cow::Owned(format!("{}?{query}", self.path())),
+            None => Cow::Borrowed(self.path()),
+        }
     }
 
     /// Returns the first value of one `key=value` pair of the query, percent-decoded, `+` as a space.
@@ -175,7 +199,8 @@ impl Request {
     }
 }
 
-/// Converts to the `http` crate's request, for libraries that speak it. Builds a header map.
+/// Converts to the `http` crate's request, for libraries that speak it. Builds a header map. The extensions go along,
+/// and have the [`Peer`] among them.
 ///
 /// # Errors
 ///
@@ -183,22 +208,9 @@ impl Request {
 impl TryFrom<Request> for http::Request<Body> {
     type Error = http::Error;
 
-    fn try_from(mut request: Request) -> Result<Self, Self::Error> {
-        let path = request.path();
-        let target = match request.query() {
-            Some(query) => Cow::Owned(format!("{path}?{query}")),
-            None => Cow::Borrowed(path),
-        };
-        let built = http::Request::builder().method(request.method()).uri(target.as_ref()).version(request.version());
-        let mut built = built.body(())?;
-        *built.headers_mut() = request.header_map();
-        // The authority of an absolute target wins over Host (RFC 9112 §3.2.2), and the URI here has none.
-        if let Some(Ok(host)) = request.host().map(HeaderValue::from_str) {
-            built.headers_mut().insert(header::HOST, host);
-        }
-        *built.extensions_mut() = std::mem::take(&mut request.extensions);
-        let (parts, ()) = built.into_parts();
-        Ok(Self::from_parts(parts, request.take_body()))
+    fn try_from(request: Request) -> Result<Self, Self::Error> {
+        let uri = Uri::try_from(request.target().as_ref())?;
+        Ok(request.into_http(uri))
     }
 }
 

@@ -141,22 +141,13 @@ impl Response {
 impl<B: Into<Body>> From<http::Response<B>> for Response {
     fn from(response: http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
-        let mut fields = Fields::default();
-        let mut last = None;
-        for (name, value) in parts.headers {
-            // The map gives a name once and then `None` for each further value of it.
-            last = name.or(last);
-            if let Some(name) = &last {
-                fields.append(name.clone(), value);
-            }
-        }
-        Self { status: parts.status, fields, body: body.into() }
+        Self { status: parts.status, fields: parts.headers.into(), body: body.into() }
     }
 }
 
 /// Makes the text answers the server gives by itself.
-pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response {
-    let mut response = Response::status_only(status).with_body(Bytes::from_static(text.as_bytes()));
+pub(crate) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {
+    let mut response = Response::status_only(status).with_body(text.into());
     response.fields.append(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }

@@ -40,6 +40,19 @@ pub(crate) enum Action {
     Run(Arc<dyn Erased>),
 }
 
+/// The path parameter that holds what is below the path of a route that [reaches](Reach) that far.
+pub(crate) const BELOW: &str = "below";
+
+/// Which paths a route serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Those its template matches.
+    Path,
+    /// These, and everything below them.
+    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only mounted services have such routes"))]
+    Below,
+}
+
 /// A response that never changes; made into a wire image when the table is compiled.
 #[derive(Debug)]
 pub(crate) struct StaticResponse {
@@ -61,22 +74,30 @@ pub(crate) struct StaticResponse {
 /// without braces is matched first. A GET route answers HEAD too.
 #[derive(Clone)]
 pub struct Route {
-    pub(crate) method: Method,
+    /// None: every method that no other route of the path serves.
+    pub(crate) method: Option<Method>,
     pub(crate) path: String,
     pub(crate) action: Action,
     pub(crate) dispatch: Option<Dispatch>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) body: BodyMode,
+    pub(crate) reach: Reach,
 }
 
 impl Route {
-    /// Makes a route for any method.
+    /// Makes a route for this method, which may be one that has no function of its own here, such as `PROPFIND`.
     pub fn new<M: 'static>(method: Method, path: impl Into<String>, handler: impl Handler<M>) -> Self {
-        Self::with_action(method, path.into(), Action::Run(erase(handler)))
+        Self::with_action(Some(method), path.into(), Action::Run(erase(handler)))
     }
 
-    fn with_action(method: Method, path: String, action: Action) -> Self {
-        Self { method, path, action, dispatch: None, layers: Vec::new(), body: BodyMode::Whole(None) }
+    pub(crate) fn with_action(method: Option<Method>, path: String, action: Action) -> Self {
+        let body = BodyMode::Whole(None);
+        Self { method, path, action, dispatch: None, layers: Vec::new(), body, reach: Reach::Path }
+    }
+
+    /// Names the method, for figures and errors.
+    pub(crate) fn method_name(&self) -> &str {
+        self.method.as_ref().map_or("(any)", Method::as_str)
     }
 
     /// Runs this route on its connection's shard, whatever its group or the server say.
@@ -140,7 +161,11 @@ pub fn static_route(path: impl Into<String>, response: impl IntoResponse) -> Rou
     let Ok(body) = response.take_body().into_whole() else {
         panic!("a static route needs a body that is there as a whole");
     };
-    Route::with_action(Method::GET, path.into(), Action::Static(Arc::new(StaticResponse { status, fields, body })))
+    Route::with_action(
+        Some(Method::GET),
+        path.into(),
+        Action::Static(Arc::new(StaticResponse { status, fields, body })),
+    )
 }
 
 impl StaticResponse {
@@ -167,6 +192,16 @@ macro_rules! methods {
             }
         )*
     };
+}
+
+/// Makes a route for every method that no other route of the path serves, OPTIONS among them.
+///
+/// ```
+/// use windlass::{Request, any};
+/// let route = any("/echo", |request: Request| format!("{} {}", request.method(), request.path()));
+/// ```
+pub fn any<M: 'static>(path: impl Into<String>, handler: impl Handler<M>) -> Route {
+    Route::with_action(None, path.into(), Action::Run(erase(handler)))
 }
 
 methods!(get GET, post POST, put PUT, delete DELETE, patch PATCH, head HEAD, options OPTIONS);

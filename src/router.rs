@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use http::Extensions;
 
+#[cfg(feature = "tower")]
+use crate::body::{Body, BoxError};
 use crate::{
     handler::{Handler, Layer, Middleware},
     route::{Dispatch, Route},
@@ -47,6 +49,24 @@ impl Router {
     pub fn route(mut self, route: Route) -> Self {
         self.routes.list.push(route);
         self
+    }
+
+    /// Serves a path, and everything below it, with a tower service, such as an axum `Router`: see
+    /// [`mount`](crate::mount()). Feature `tower`.
+    #[cfg(feature = "tower")]
+    #[must_use]
+    pub fn mount<S, B>(self, path: &str, service: S) -> Self
+    where
+        S: tower_service::Service<
+                http::Request<Body>,
+                Response = http::Response<B>,
+                Error: Into<BoxError>,
+                Future: 'static,
+            >,
+        S: Clone + Send + 'static,
+        B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        self.route(crate::mount::mount(path, service))
     }
 
     /// Adds a group of routes under a prefix; the closure fills it.

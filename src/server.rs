@@ -230,9 +230,10 @@ impl Builder {
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
-        if let Some(broker) = &self.broker {
-            broker.start(&system).map_err(|error| StartError::Broker(error.to_string()))?;
-            let totals = broker.clone();
+        let start = |broker: &Broker| broker.start(&system).map_err(|error| StartError::Broker(error.to_string()));
+        let is_ours = self.broker.as_ref().map(start).transpose()?.unwrap_or(false);
+        let broker = self.broker.filter(|_| is_ours);
+        if let Some(totals) = broker.clone() {
             metrics.set_topics(move || totals.totals());
         }
         open(&mut bound, &inboxes);
@@ -246,7 +247,7 @@ impl Builder {
             bound: Mutex::new(bound),
             grace,
             drained: Mutex::default(),
-            broker: self.broker,
+            broker,
             #[cfg(feature = "tls")]
             pairs,
         })

@@ -3,17 +3,17 @@
 mod exact;
 mod methods;
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use http::{HeaderValue, Method};
 use windlass_actors::Pool;
 
 use crate::{
-    handler::{Chain, Layer},
+    handler::{Chain, Kind, Layer},
     metrics::{Family, Metrics, UNMATCHED},
     proto::h1::Image,
     request::Context,
-    route::{Action, BodyMode, Dispatch, Route, StaticResponse},
+    route::{Action, BELOW, BodyMode, Dispatch, Reach, Route, StaticResponse},
 };
 
 use exact::Exact;
@@ -103,44 +103,46 @@ impl RouteTable {
             unmatched: metrics.family(UNMATCHED, "(any)"),
             pool: None,
         };
-        let mut known: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
+        let mut known = HashMap::new();
         for route in &routes.list {
-            let path = match known.get(route.path.as_str()) {
-                Some(path) => *path,
-                None => table.add_path(route)?,
-            };
-            known.insert(&route.path, path);
-            let entry = table.add_entry(routes, route, metrics.family(&route.path, route.method.as_str()));
-            if !table.paths[path].methods.insert(&route.method, entry) {
-                return Err(RouteError::new(route, "is registered twice"));
+            let entry = table.add_entry(routes, route, metrics.family(&route.path, route.method_name()))?;
+            for template in templates(route) {
+                let path = match known.get(&template) {
+                    Some(path) => *path,
+                    None => table.add_path(route, &template)?,
+                };
+                known.insert(template, path);
+                if !table.paths[path].methods.insert(route.method.as_ref(), entry) {
+                    return Err(RouteError::new(route, "is registered twice"));
+                }
             }
         }
         if let Some(route) = &routes.not_found {
             let family = table.unmatched.clone();
-            table.not_found = Some(table.add_entry(routes, route, family));
+            table.not_found = Some(table.add_entry(routes, route, family)?);
         }
         table.finish();
         Ok(table)
     }
 
-    fn add_path(&mut self, route: &Route) -> Result<usize, RouteError> {
-        if !route.path.starts_with('/') {
+    fn add_path(&mut self, route: &Route, template: &str) -> Result<usize, RouteError> {
+        if !template.starts_with('/') {
             return Err(RouteError::new(route, "must begin with '/'"));
         }
-        if !route.path.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#') {
+        if !template.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#') {
             return Err(RouteError::new(route, "must be visible ASCII without '?' and '#'; percent-encode the rest"));
         }
         let index = self.paths.len();
-        if route.path.contains(['{', '}']) {
-            self.patterns.insert(&route.path, index).map_err(|e| RouteError::new(route, &e.to_string()))?;
+        if template.contains(['{', '}']) {
+            self.patterns.insert(template, index).map_err(|e| RouteError::new(route, &e.to_string()))?;
         } else {
-            self.exact.insert(&route.path, index);
+            self.exact.insert(template, index);
         }
         self.paths.push(PathEntry { methods: Methods::default(), allow: HeaderValue::from_static("OPTIONS") });
         Ok(index)
     }
 
-    fn add_entry(&mut self, routes: &Routes, route: &Route, family: Arc<Family>) -> usize {
+    fn add_entry(&mut self, routes: &Routes, route: &Route, family: Arc<Family>) -> Result<usize, RouteError> {
         let layers: Vec<Layer> = routes.layers.iter().chain(&route.layers).cloned().collect();
         let dispatch = route.dispatch.unwrap_or(routes.default_dispatch);
         let run = match &route.action {
@@ -149,10 +151,13 @@ impl RouteTable {
                 Run::Static(Image::new(fixed.status, fields, fixed.body.clone()), fixed.clone())
             }
             Action::Static(fixed) => Run::Chain(Chain { layers, handler: fixed.as_handler() }, Dispatch::Inline),
+            Action::Run(handler) if dispatch == Dispatch::Inline && handler.kind() == Kind::Tokio => {
+                return Err(RouteError::new(route, "needs tokio, so it cannot run inline"));
+            }
             Action::Run(handler) => Run::Chain(Chain { layers, handler: handler.clone() }, dispatch),
         };
         self.entries.push(Entry { family, body: route.body, run });
-        self.entries.len() - 1
+        Ok(self.entries.len() - 1)
     }
 
     fn finish(&mut self) {
@@ -197,6 +202,17 @@ impl RouteTable {
     }
 }
 
+/// Returns the templates of the paths a route serves.
+fn templates(route: &Route) -> Vec<String> {
+    let path = route.path.clone();
+    match (route.reach, path.strip_suffix('/').unwrap_or(&path)) {
+        (Reach::Path, _) => vec![path],
+        // A catch-all matches one byte at least.
+        (Reach::Below, "") => vec!["/".to_owned(), format!("/{{*{BELOW}}}")],
+        (Reach::Below, top) => vec![top.to_owned(), format!("{top}/"), format!("{top}/{{*{BELOW}}}")],
+    }
+}
+
 fn allow_header(names: &[String]) -> HeaderValue {
     HeaderValue::from_str(&names.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("OPTIONS"))
 }
@@ -233,7 +249,7 @@ pub struct RouteError {
 
 impl RouteError {
     pub(crate) fn new(route: &Route, problem: &str) -> Self {
-        Self { route: format!("{} {}", route.method, route.path), problem: problem.to_owned() }
+        Self { route: format!("{} {}", route.method_name(), route.path), problem: problem.to_owned() }
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header};
 
 use crate::{
-    broker::{Broker, Event, TopicName},
+    broker::{Broker, Event, TopicName, TopicNameError},
+    proto::origin::Origins,
     request::Request,
     response::{Response, plain},
     route::{get, options, post},
@@ -21,7 +22,8 @@ pub struct TopicAccess {
     /// What a subscriber has to show, likewise or as the query field `access_token`, because a browser's EventSource
     /// sets no headers. Default: nothing.
     pub subscribe_token: Option<String>,
-    /// The origin whose pages may use the topics from a browser, or `*`. Default: only pages of the server itself.
+    /// The origin whose pages may use the topics from a browser, or `*`. Default: only pages of the server itself; a
+    /// publication that a page of another origin sends is answered with 403.
     pub cors_origin: Option<HeaderValue>,
 }
 
@@ -33,8 +35,10 @@ pub struct TopicAccess {
 /// - `GET /topics` lists topics with their figures.
 pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
     let guarded = Arc::new(Guarded { broker: broker.clone(), access });
-    let list = guarded.clone();
-    let router = router.route(get("/topics", move |request: Request| list.list(&request)));
+    let (list, preflight) = (guarded.clone(), guarded.clone());
+    let router = router
+        .route(get("/topics", move |request: Request| list.with_origin(list.list(&request))))
+        .route(options("/topics", move |_: Request| preflight.preflight()));
     router.group("/topics", |group| topic_routes(group, &guarded))
 }
 
@@ -60,10 +64,11 @@ impl Guarded {
         let mut topics = self.broker.topics_stats();
         topics.sort_by(|(one, _), (other, _)| one.cmp(other));
         let line = |(name, stats): &(TopicName, crate::actors::fanout::TopicStats)| {
+            let last = self.broker.last(name).filter(|last| last.seq() > 0);
+            let last = last.map_or_else(|| "null".to_owned(), |last| format!(r#""{last}""#));
             format!(
-                r#"{{"topic":"{name}","subscribers":{},"last":{},"published":{},"delivered":{},"dropped":{},"removed":{},"closed":{},"lag_events":{},"lag_ms":{}}}"#,
+                r#"{{"topic":"{name}","subscribers":{},"last":{last},"published":{},"delivered":{},"dropped":{},"removed":{},"closed":{},"lag_events":{},"lag_ms":{}}}"#,
                 stats.subscribers,
-                stats.last_seq,
                 stats.published,
                 stats.delivered,
                 stats.dropped,
@@ -106,6 +111,9 @@ impl Guarded {
         if !may(request, self.access.publish_token.as_deref(), false) {
             return Err(unauthorized());
         }
+        if !self.may_page(request) {
+            return Err(plain(StatusCode::FORBIDDEN, "Pages of this origin may not publish here.\n"));
+        }
         let topic = topic_of(request)?;
         let body = request.take_body().into_whole().unwrap_or_default();
         if std::str::from_utf8(&body).is_err() {
@@ -120,6 +128,18 @@ impl Guarded {
                 Ok((topic, named.ok_or_else(bad)?))
             }
         }
+    }
+
+    /// Says whether a request comes from a page that may do this, or from no page. A browser lets a page of any site
+    /// send a simple `POST`, and only keeps the answer from it.
+    fn may_page(&self, request: &Request) -> bool {
+        let Some(origin) = request.header_bytes(header::ORIGIN) else { return true };
+        let allowed = match self.access.cors_origin.as_ref().map(HeaderValue::as_bytes) {
+            Some(b"*") => Origins::Any,
+            Some(allowed) => Origins::SameOr(vec![String::from_utf8_lossy(allowed).into_owned()]),
+            None => Origins::Same,
+        };
+        allowed.allow(origin, request.host().map(str::as_bytes))
     }
 
     fn preflight(&self) -> Response {
@@ -151,8 +171,7 @@ impl Guarded {
 
 fn topic_of(request: &Request) -> Result<TopicName, Response> {
     let name = request.param("topic").unwrap_or_default();
-    let bad = "A topic's name is 1 to 256 letters, digits and -_.~:@+ in parts parted by '/'.\n";
-    name.parse().map_err(|_| plain(StatusCode::BAD_REQUEST, bad))
+    name.parse().map_err(|bad: TopicNameError| plain(StatusCode::BAD_REQUEST, format!("{bad}.\n")))
 }
 
 fn unauthorized() -> Response {

@@ -36,6 +36,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("handler", 4),
     ("middleware", 5),
     ("route", 6),
+    ("mount", 7),
     ("table", 7),
     ("router", 8),
     ("pool", 8),
@@ -72,6 +73,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rcgen", &["src/cli/dev_cert.rs", "src/tls/tests.rs"]),
     ("serde_json", &["src/cli/demo"]),
     ("redb", &["src/replay/durable"]),
+    ("http_body", &["src/body/foreign.rs", "src/mount.rs", "src/router.rs"]),
+    ("tower_service", &["src/mount.rs", "src/router.rs"]),
 ];
 
 /// The only places for `unsafe`: the socket ring, and one system call that no crate wraps.

@@ -176,17 +176,20 @@ fn a_full_queue_removes_or_closes_its_subscriber_and_no_other() {
 fn a_subscriber_that_reads_history_loses_nothing_meanwhile() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(3, 1000), Overflow::Close);
-    topic.resume_after(10);
+    drop(topic.publish_as(10, Bytes::new()).unwrap());
     let mut reader = topic.subscribe_behind(bounds(3, 1000), Overflow::Close).unwrap();
     assert_eq!(reader.start(), 10);
     publish(&topic, 2, 1);
     // History gave it up to 11; 12 waits in its queue.
+    assert_eq!(topic.stats().lagging, 1);
     assert!(reader.caught_up(11));
     assert_eq!(told(&take(&mut reader)), "12");
+    drop(reader);
 
     let mut slow = topic.subscribe_behind(bounds(3, 1000), Overflow::Close).unwrap();
     publish(&topic, 4, 1);
     assert!(!slow.caught_up(12), "its queue was overrun: read on");
+    assert_eq!(topic.stats().lagging, 0, "nothing waits in a queue that was emptied");
     publish(&topic, 1, 1);
     assert!(slow.caught_up(16));
     assert_eq!(told(&take(&mut slow)), "17");

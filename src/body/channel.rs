@@ -49,7 +49,7 @@ impl Shared {
 /// Makes a channel whose producer may run ahead by `window_bytes`.
 pub(super) fn channel(window_bytes: usize, len_bytes: Option<u64>) -> (BodySender, Receiver) {
     let shared = Arc::new(Shared { state: Mutex::default(), window_bytes: window_bytes.max(1) });
-    let receiver = Receiver { shared: shared.clone(), left_bytes: len_bytes };
+    let receiver = Receiver { shared: shared.clone(), left_bytes: len_bytes, ends_with_peer: false };
     (BodySender { shared, finished: false }, receiver)
 }
 
@@ -176,6 +176,8 @@ pub(crate) struct Receiver {
     shared: Arc<Shared>,
     /// Bytes still to come, where that was said.
     left_bytes: Option<u64>,
+    /// See [`Source::ends_with_peer`](super::Source::ends_with_peer).
+    pub(super) ends_with_peer: bool,
 }
 
 impl Receiver {

@@ -1,20 +1,57 @@
 //! A topic the broker knows, and what a topic may be called.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use windlass_actors::fanout::Topic;
 
 use super::{PreparedEvent, TopicPolicy};
+use crate::replay::{Position, Query, ReplayStore, Start, Window};
 
 /// Bytes of a topic's name at most.
 const NAME_BYTES: usize = 256;
 
 /// One topic.
 pub(super) struct Entry {
-    pub(super) name: Bytes,
+    pub(super) name: TopicName,
+    /// The name as stores have it.
+    pub(super) key: Bytes,
     pub(super) topic: Topic<PreparedEvent>,
     pub(super) policy: TopicPolicy,
+    /// The last position given out, as far as it is known.
+    last: Mutex<Option<Position>>,
+}
+
+impl Entry {
+    pub(super) fn new(name: TopicName, topic: Topic<PreparedEvent>, policy: TopicPolicy) -> Self {
+        let key = Bytes::copy_from_slice(name.as_str().as_bytes());
+        Self { name, key, topic, policy, last: Mutex::default() }
+    }
+
+    /// Notes a position that was given out.
+    pub(super) fn note(&self, position: Position) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.seq() < position.seq()) {
+            *last = Some(position);
+        }
+    }
+
+    /// Returns the last position given out, if one is known.
+    pub(super) fn last(&self) -> Option<Position> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks the store where a topic ends that has just been opened.
+pub(super) fn seek_end(entry: &Arc<Entry>, store: &dyn ReplayStore) {
+    let entry = Arc::clone(entry);
+    let query = Query::new(entry.key.clone(), Start::Earliest).window(Window { events: 1, bytes: 1 });
+    // Without an answer it is known with the next event.
+    store.since(query, Box::new(move |page| page.iter().for_each(|page| entry.note(page.end))));
 }
 
 /// The name of a topic: 1 to 256 bytes of ASCII letters, digits and `-_.~:@+`, in parts parted by `/`.

@@ -108,7 +108,7 @@ pub enum PublishError {
     TooManyTopics,
     /// The store has no room for it now: try again soon.
     Busy,
-    /// The topic is being closed: try again.
+    /// The server ends.
     Closed,
     /// The store failed, or will not have it.
     Store(StoreError),
@@ -125,6 +125,14 @@ impl PublishError {
             Self::Store(error) if error.kind() == ErrorKind::TooLarge => {
                 plain(StatusCode::PAYLOAD_TOO_LARGE, "The event is larger than the store takes.\n")
             }
+            Self::Store(error) if error.kind() == ErrorKind::TooManyTopics => {
+                plain(StatusCode::INSUFFICIENT_STORAGE, "There are too many topics.\n")
+            }
+            Self::Store(error)
+                if matches!(error.kind(), ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Closed) =>
+            {
+                busy("The event cannot be stored now.\n")
+            }
             Self::Store(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The event could not be stored.\n"),
         }
     }
@@ -136,7 +144,7 @@ impl fmt::Display for PublishError {
             Self::NotStarted => f.write_str("the broker's server has not started"),
             Self::TooManyTopics => f.write_str("there are too many topics with subscribers"),
             Self::Busy => f.write_str("the store has no room for the event now"),
-            Self::Closed => f.write_str("the topic is being closed"),
+            Self::Closed => f.write_str("the server ends"),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -152,7 +160,8 @@ impl std::error::Error for PublishError {
 #[derive(Debug)]
 pub struct Published {
     position: Position,
-    ticket: Ticket<PreparedEvent>,
+    /// Without one the topic was closed meanwhile, and nobody has opened it anew.
+    ticket: Option<Ticket<PreparedEvent>>,
 }
 
 impl Published {
@@ -163,12 +172,15 @@ impl Published {
 
     /// Returns how many subscribers the topic had.
     pub fn subscribers(&self) -> usize {
-        self.ticket.subscribers()
+        self.ticket.as_ref().map_or(0, Ticket::subscribers)
     }
 
     /// Waits until every shard has handed the event out, for `timeout` at most, and tells what became of it.
     pub async fn delivered(&self, timeout: Duration) -> Delivered {
-        self.ticket.delivered(timeout).await
+        match &self.ticket {
+            Some(ticket) => ticket.delivered(timeout).await,
+            None => Delivered::default(),
+        }
     }
 }
 
@@ -201,11 +213,13 @@ impl Future for Publish {
 /// Appends an event to the store, which hands it on in its order.
 pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, event: Event) -> Publish {
     let Event { name, data } = event;
-    let mut append = Append::new(entry.name.clone(), data.clone()).durability(entry.policy.durability);
+    let mut append = Append::new(entry.key.clone(), data.clone()).durability(entry.policy.durability);
     append.name = name.clone();
     let (done, answer) = replay::pair();
+    let handing = Arc::clone(shared);
     let stored = Box::new(move |outcome: Result<Appended, StoreError>| {
-        done(Ok(outcome.map_err(PublishError::Store).and_then(|appended| hand_on(&entry, appended, name, data))));
+        let stored = outcome.map_err(PublishError::Store);
+        done(Ok(stored.map(|appended| hand_on(&handing, &entry, PreparedEvent::new(appended.position, name, data)))));
     });
     match shared.store.append(append, stored) {
         Ok(()) => Publish(State::Sent(answer)),
@@ -214,9 +228,15 @@ pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, event: Event) -> 
 }
 
 /// Gives a stored event to the topic's subscribers.
-fn hand_on(entry: &Entry, appended: Appended, name: Option<Bytes>, data: Bytes) -> Result<Published, PublishError> {
-    let position = appended.position;
-    let prepared = PreparedEvent::new(position, name, data);
-    let ticket = entry.topic.publish_as(position.seq(), prepared).map_err(|_| PublishError::Closed)?;
-    Ok(Published { position, ticket })
+fn hand_on(shared: &Shared, entry: &Entry, event: PreparedEvent) -> Published {
+    let position = event.position;
+    entry.note(position);
+    let publish = |entry: &Entry, event| entry.topic.publish_as(position.seq(), event).ok();
+    let ticket = publish(entry, event.clone()).or_else(|| {
+        // Closed meanwhile; who has opened it anew since is owed what comes after that.
+        let opened = shared.topics().open.get(&entry.name).cloned()?;
+        opened.note(position);
+        publish(&opened, event)
+    });
+    Published { position, ticket }
 }

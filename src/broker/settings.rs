@@ -53,7 +53,7 @@ pub struct BrokerSettings {
     pub retention: Retention,
     /// What the store in memory takes.
     pub store_limits: StoreLimits,
-    /// How long a stream may be silent before a comment is sent. Default 15 s. `None`: a peer that is gone without
+    /// How long a stream may be silent before a comment is sent. Default 15 s. `None` or zero: never, and a peer that is gone without
     /// a word is noticed with the next event.
     pub heartbeat: Option<Duration>,
     /// How long a client waits before it connects anew, told at the start of a stream. Default `None`: as it likes.

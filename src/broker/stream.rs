@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -19,11 +19,14 @@ use super::{PreparedEvent, Shared, entry::Entry};
 use crate::{
     body::{BoxError, Frame, Source},
     proto::sse,
-    replay::{self, Answer, Epoch, Page, Position, Query, Reset, Since, Start, StoreError},
+    replay::{self, Answer, ErrorKind, Page, Position, Query, Reset, Since, Start, StoreError},
 };
 
 /// Bytes of history put into one piece of the body at most, unless one event is larger.
 const PIECE_BYTES: usize = 16 * 1024;
+
+/// How soon a store is asked again that had too many readers.
+const READ_AGAIN: Duration = Duration::from_millis(100);
 
 /// Where a stream begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +41,15 @@ enum State {
     /// Nobody has polled it: it is not known on which shard it lives.
     New(Option<From>),
     /// History is being read.
-    Reading(Subscription<PreparedEvent>, Answer<Page>),
+    Reading(Subscription<PreparedEvent>, Start, Answer<Page>),
+    /// The store has too many readers just now: it is asked again.
+    Waiting(Subscription<PreparedEvent>, Start, Option<Deadline>),
     /// History was read, and is being sent.
     Sending(Subscription<PreparedEvent>, Position, VecDeque<replay::Event>, bool),
     /// Events are sent as they come.
     Live(Subscription<PreparedEvent>),
-    /// It was unregistered: nothing comes but comments.
-    Removed,
+    /// It was unregistered: nothing comes but comments, and the end of the server.
+    Removed(Option<Subscription<PreparedEvent>>),
     Ended,
 }
 
@@ -53,12 +58,11 @@ pub(super) struct Stream {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
     state: State,
-    epoch: Option<Epoch>,
     /// When something was sent last.
     sent: Instant,
     /// Something was sent since nothing was there last.
     fresh: bool,
-    heartbeat: Option<Deadline>,
+    heartbeat: Option<(Instant, Deadline)>,
     /// Whom the heartbeat wakes.
     waiter: Option<Waker>,
 }
@@ -69,7 +73,6 @@ impl Stream {
             shared,
             entry,
             state: State::New(from),
-            epoch: None,
             sent: Instant::now(),
             fresh: true,
             heartbeat: None,
@@ -87,8 +90,7 @@ impl Stream {
         self.state = match from {
             Some(From::Store(start)) => {
                 let subscription = self.entry.topic.subscribe_behind(bounds, overflow).map_err(refused)?;
-                self.epoch = if let Start::After(position) = start { Some(position.epoch()) } else { None };
-                State::Reading(subscription, self.since(start))
+                State::Reading(subscription, start, self.since(start))
             }
             Some(From::Unknown) | None => {
                 let subscription = self.entry.topic.subscribe_with(bounds, overflow).map_err(refused)?;
@@ -102,12 +104,11 @@ impl Stream {
     }
 
     fn since(&self, start: Start) -> Answer<Page> {
-        self.shared.store.since_async(Query::new(self.entry.name.clone(), start))
+        self.shared.store.since_async(Query::new(self.entry.key.clone(), start))
     }
 
     /// Takes a page of history; the piece says what of it cannot be had.
     fn read(&mut self, subscription: Subscription<PreparedEvent>, page: Page) -> Option<Bytes> {
-        self.epoch = Some(page.end.epoch());
         let gap = match page.since {
             Since::Recovered => None,
             Since::Gap(gap) => {
@@ -123,7 +124,7 @@ impl Stream {
         };
         let more = page.has_more();
         self.state = State::Sending(subscription, page.resume, page.events.into(), more);
-        gap.map(|(position, text)| gap_event(Some(position), &text))
+        gap.map(|(position, text)| gap_event(&position, &text))
     }
 
     /// Goes on after a page: with the next one, or with live events.
@@ -131,7 +132,8 @@ impl Stream {
         self.state = if !more && subscription.caught_up(at.seq()) {
             State::Live(subscription)
         } else {
-            State::Reading(subscription, self.since(Start::After(at)))
+            let start = Start::After(at);
+            State::Reading(subscription, start, self.since(start))
         };
     }
 
@@ -143,9 +145,9 @@ impl Stream {
                     Ok(Some(first)) => return Poll::Ready(Some(Ok(first))),
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 },
-                State::Reading(subscription, mut answer) => match Pin::new(&mut answer).poll(cx) {
+                State::Reading(subscription, start, mut answer) => match Pin::new(&mut answer).poll(cx) {
                     Poll::Pending => {
-                        self.state = State::Reading(subscription, answer);
+                        self.state = State::Reading(subscription, start, answer);
                         return Poll::Pending;
                     }
                     Poll::Ready(Ok(page)) => {
@@ -153,8 +155,19 @@ impl Stream {
                             return Poll::Ready(Some(Ok(gap)));
                         }
                     }
+                    Poll::Ready(Err(error)) if error.kind() == ErrorKind::Full => {
+                        let again = self.shared.deadline(Instant::now() + READ_AGAIN);
+                        self.state = State::Waiting(subscription, start, again);
+                    }
                     Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(unreadable(error)))),
                 },
+                State::Waiting(subscription, start, mut again) => {
+                    if again.as_mut().is_some_and(|again| Pin::new(again).poll(cx).is_pending()) {
+                        self.state = State::Waiting(subscription, start, again);
+                        return Poll::Pending;
+                    }
+                    self.state = State::Reading(subscription, start, self.since(start));
+                }
                 State::Sending(subscription, at, mut events, more) => {
                     if let Some(piece) = encode(&mut events) {
                         self.state = State::Sending(subscription, at, events, more);
@@ -163,10 +176,7 @@ impl Stream {
                     self.read_on(subscription, at, more);
                 }
                 State::Live(subscription) => return self.poll_live(subscription, cx),
-                State::Removed => {
-                    self.state = State::Removed;
-                    return Poll::Pending;
-                }
+                State::Removed(lobby) => return self.poll_removed(lobby, cx),
                 State::Ended => return Poll::Ready(None),
             }
         }
@@ -180,49 +190,53 @@ impl Stream {
         let polled = subscription.poll_next(cx);
         let piece = match polled {
             Poll::Pending => None,
-            Poll::Ready(Delivery::Event(event)) => {
-                self.epoch = Some(event.payload().position().epoch());
-                Some(event.payload().bytes().clone())
-            }
+            Poll::Ready(Delivery::Event(event)) => Some(event.payload().bytes().clone()),
             Poll::Ready(Delivery::Gap(missed)) => Some(self.gap(missed)),
-            Poll::Ready(Delivery::Removed) => {
-                self.state = State::Removed;
-                return Poll::Pending;
-            }
+            Poll::Ready(Delivery::Removed) => return self.poll_removed(self.shared.lobby(), cx),
             Poll::Ready(Delivery::Closed) => return Poll::Ready(self.shared.farewell().map(Ok)),
         };
         self.state = State::Live(subscription);
         piece.map_or(Poll::Pending, |piece| Poll::Ready(Some(Ok(piece))))
     }
 
-    /// Tells what a full queue lost. The epoch is that of events before it, or of none: then numbers must do.
-    fn gap(&self, missed: Missed) -> Bytes {
-        let Missed { from, to, .. } = missed;
-        match self.epoch {
-            Some(epoch) => {
-                let at = |seq| Position::new(epoch, seq);
-                gap_event(Some(at(to)), &format!(r#"{{"from":"{}","to":"{}"}}"#, at(from), at(to)))
-            }
-            None => gap_event(None, &format!(r#"{{"from":{from},"to":{to}}}"#)),
+    /// Waits for the end of the server.
+    fn poll_removed(
+        &mut self,
+        mut lobby: Option<Subscription<PreparedEvent>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BoxError>>> {
+        if lobby.as_mut().is_none_or(|lobby| lobby.poll_next(cx).is_ready()) {
+            return Poll::Ready(self.shared.farewell().map(Ok));
         }
+        self.state = State::Removed(lobby);
+        Poll::Pending
+    }
+
+    /// Tells what a full queue lost.
+    fn gap(&self, missed: Missed) -> Bytes {
+        // All positions of a topic have one epoch, and an event's is noted before the event is handed on.
+        let at =
+            |seq| self.entry.last().map_or_else(String::new, |last| Position::new(last.epoch(), seq).to_string());
+        let to = at(missed.to);
+        gap_event(&to, &format!(r#"{{"from":"{}","to":"{to}"}}"#, at(missed.from)))
     }
 
     /// Sends a comment when nothing was sent for the interval.
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(interval) = self.shared.settings.heartbeat else { return Poll::Pending };
-        let runs =
-            self.heartbeat.is_some() && self.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker()));
+        let interval = self.shared.settings.heartbeat.filter(|interval| !interval.is_zero());
+        let Some(interval) = interval else { return Poll::Pending };
+        let waits = self.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker()));
+        let runs = waits && self.heartbeat.as_ref().is_some_and(|(due, _)| self.sent < *due);
         if std::mem::take(&mut self.fresh) && runs {
-            // Right behind an event there is no need to read the clock.
+            // Right behind an event, with a timer that was not due then, there is no need to read the clock.
             return Poll::Pending;
         }
         self.waiter = Some(cx.waker().clone());
         loop {
-            let Some(deadline) = &mut self.heartbeat else {
-                self.heartbeat = self.shared.deadline(self.sent + interval);
-                if self.heartbeat.is_none() {
-                    return Poll::Pending;
-                }
+            let Some((_, deadline)) = &mut self.heartbeat else {
+                let due = self.sent + interval;
+                let Some(deadline) = self.shared.deadline(due) else { return Poll::Pending };
+                self.heartbeat = Some((due, deadline));
                 continue;
             };
             ready!(Pin::new(deadline).poll(cx));
@@ -272,9 +286,9 @@ fn encode(events: &mut VecDeque<replay::Event>) -> Option<Bytes> {
 }
 
 /// An event that tells of events the client will not get; its id is where the next one follows.
-fn gap_event(position: Option<Position>, text: &str) -> Bytes {
+fn gap_event(position: &dyn std::fmt::Display, text: &str) -> Bytes {
     let mut event = Vec::new();
-    sse::event(&mut event, position.as_ref().map(|p| p as &dyn std::fmt::Display), Some(b"gap"), text.as_bytes());
+    sse::event(&mut event, Some(position), Some(b"gap"), text.as_bytes());
     event.into()
 }
 

@@ -72,7 +72,7 @@ pub(super) struct Serve {
     /// Log every request, as JSON on standard output
     #[arg(long)]
     pub(super) access_log: bool,
-    /// Serve nothing but metrics and health
+    /// No demo routes
     #[arg(long)]
     pub(super) no_demo: bool,
     #[command(flatten)]

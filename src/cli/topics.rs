@@ -201,6 +201,9 @@ impl TopicConfig {
         }
         if let Some(heartbeat) = &self.heartbeat {
             settings.heartbeat = if heartbeat == "off" { None } else { Some(duration("heartbeat", heartbeat)?) };
+            if settings.heartbeat.is_some_and(|interval| interval.is_zero()) {
+                return Err("topics: heartbeat must be longer than \"0s\"; \"off\" sends none".to_owned());
+            }
         }
         settings.retry = self.retry.as_deref().map(|retry| duration("retry", retry)).transpose()?;
         Ok(settings)

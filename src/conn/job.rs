@@ -59,7 +59,7 @@ pub(super) fn submit(
 /// Puts the job in the lane its handler needs; a refused job is told that nobody waits for it.
 fn enqueue(pool: &Pool, job: Box<HttpJob>, start_by: Option<Instant>) -> Result<JobHandle, ()> {
     match job.chain.kind() {
-        Kind::Async => pool.submit(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why)),
+        Kind::Async | Kind::Tokio => pool.submit(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why)),
         Kind::Sync => pool.submit_blocking(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why)),
     }
 }
@@ -147,16 +147,7 @@ pub(super) fn late() -> Outcome {
 
 /// A body that must be polled here becomes a channel to the connection.
 fn take_stream(outcome: &mut Outcome, window_bytes: usize) -> Option<(BodySender, Body)> {
-    if !outcome.response.body().is_source() {
-        return None;
-    }
-    let body = outcome.response.take_body();
-    let (sender, receiver) = match body.len() {
-        Some(len) => Body::channel_with_len(window_bytes, len),
-        None => Body::channel(window_bytes),
-    };
-    *outcome.response.body_mut() = receiver;
-    Some((sender, body))
+    outcome.response.body().is_source().then(|| outcome.response.body_mut().detach(window_bytes))
 }
 
 /// Moves a body's pieces into a channel as its window allows, until nobody wants them: a source may be silent for long.

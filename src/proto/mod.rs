@@ -6,12 +6,14 @@
 //!
 //! - [`h1`]: HTTP/1.1 and 1.0 requests in, responses out.
 //! - [`h2`]: what is looked at of HTTP/2 before its engine.
+//! - [`origin`]: pages of which origin may do what a browser lets any page try.
 //! - [`proxy`]: the PROXY protocol preamble, versions 1 and 2.
 //! - [`sse`]: server-sent events out.
 //! - `ws`: WebSocket, with its handshakes and compression (feature `ws`).
 
 pub mod h1;
 pub mod h2;
+pub mod origin;
 pub mod proxy;
 pub mod sse;
 #[cfg(feature = "ws")]

@@ -39,7 +39,7 @@ pub enum ErrorKind {
     Other,
 }
 
-/// Names what the store was doing; a label of the error counter.
+/// Names what the store was doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {

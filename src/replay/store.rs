@@ -1,5 +1,7 @@
 //! What a store is, whoever makes it.
 
+use std::{future::poll_fn, task::Poll};
+
 use super::{
     Append, Page, Position, Query, StoreError,
     answer::{self, Answer},
@@ -104,6 +106,8 @@ pub trait ReplayStore: Send + Sync + 'static {
             self.when_ready(Box::new(move || ready(Ok(()))));
             // A store that dropped it unanswered is closing: the next append is told so.
             drop(readiness.wait());
+            // It may be called at once, when too many wait.
+            std::thread::yield_now();
         }
     }
 
@@ -140,6 +144,16 @@ impl dyn ReplayStore {
             let (ready, readiness) = answer::pair();
             self.when_ready(Box::new(move || ready(Ok(()))));
             drop(readiness.await);
+            // It may be called at once, when too many wait: whoever makes room may need this thread.
+            let mut yielded = false;
+            poll_fn(|cx| match std::mem::replace(&mut yielded, true) {
+                true => Poll::Ready(()),
+                false => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            })
+            .await;
         }
     }
 

@@ -56,6 +56,22 @@ impl Fields {
     }
 }
 
+/// Converts from the `http` crate's map.
+impl From<HeaderMap> for Fields {
+    fn from(map: HeaderMap) -> Self {
+        let mut fields = Self::default();
+        let mut last = None;
+        for (name, value) in map {
+            // The map gives a name once and then `None` for each further value of it.
+            last = name.or(last);
+            if let Some(name) = &last {
+                fields.append(name.clone(), value);
+            }
+        }
+        fields
+    }
+}
+
 /// Converts to the `http` crate's map.
 impl From<Fields> for HeaderMap {
     fn from(fields: Fields) -> Self {

@@ -21,8 +21,8 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the router actor is told.
 pub(crate) enum RouterMsg {
     Add(Box<Route>, Reply<Result<(), RouterError>>),
-    Remove(Method, String, Reply<Result<(), RouterError>>),
-    Reflag(Method, String, Dispatch, Reply<Result<(), RouterError>>),
+    Remove(Option<Method>, String, Reply<Result<(), RouterError>>),
+    Reflag(Option<Method>, String, Dispatch, Reply<Result<(), RouterError>>),
 }
 
 /// Where tables come from; survives a restart of the actor.
@@ -118,12 +118,12 @@ impl Actor for RouterActor {
                 Ok(())
             })),
             RouterMsg::Remove(method, path, reply) => reply.send(self.source.change(|routes| {
-                let index = position(routes, &method, &path)?;
+                let index = position(routes, method.as_ref(), &path)?;
                 routes.list.remove(index);
                 Ok(())
             })),
             RouterMsg::Reflag(method, path, dispatch, reply) => reply.send(self.source.change(|routes| {
-                let index = position(routes, &method, &path)?;
+                let index = position(routes, method.as_ref(), &path)?;
                 routes.list[index].dispatch = Some(dispatch);
                 Ok(())
             })),
@@ -132,9 +132,9 @@ impl Actor for RouterActor {
     }
 }
 
-fn position(routes: &Routes, method: &Method, path: &str) -> Result<usize, RouterError> {
-    let found = routes.list.iter().position(|route| route.method == *method && route.path == path);
-    found.ok_or_else(|| RouterError::Unknown(format!("{method} {path}")))
+fn position(routes: &Routes, method: Option<&Method>, path: &str) -> Result<usize, RouterError> {
+    let found = routes.list.iter().position(|route| route.method.as_ref() == method && route.path == path);
+    found.ok_or_else(|| RouterError::Unknown(format!("{} {path}", method.map_or("(any)", Method::as_str))))
 }
 
 /// Changes the routes of a running server. Clone it freely.
@@ -161,22 +161,27 @@ impl RouterHandle {
         self.ask(|reply| RouterMsg::Add(Box::new(route), reply)).await
     }
 
-    /// Removes a route, named by its method and its template.
+    /// Removes a route, named by its method and its template; no method names that of [`any`](crate::any).
     ///
     /// # Errors
     ///
     /// There is no such route, or the server has stopped.
-    pub async fn remove(&self, method: Method, path: &str) -> Result<(), RouterError> {
-        self.ask(|reply| RouterMsg::Remove(method, path.to_owned(), reply)).await
+    pub async fn remove(&self, method: impl Into<Option<Method>>, path: &str) -> Result<(), RouterError> {
+        self.ask(|reply| RouterMsg::Remove(method.into(), path.to_owned(), reply)).await
     }
 
     /// Changes where a route's handler runs.
     ///
     /// # Errors
     ///
-    /// There is no such route, or the server has stopped.
-    pub async fn reflag(&self, method: Method, path: &str, dispatch: Dispatch) -> Result<(), RouterError> {
-        self.ask(|reply| RouterMsg::Reflag(method, path.to_owned(), dispatch, reply)).await
+    /// There is no such route, it cannot run there, or the server has stopped.
+    pub async fn reflag(
+        &self,
+        method: impl Into<Option<Method>>,
+        path: &str,
+        dispatch: Dispatch,
+    ) -> Result<(), RouterError> {
+        self.ask(|reply| RouterMsg::Reflag(method.into(), path.to_owned(), dispatch, reply)).await
     }
 
     /// Like [`add`](Self::add), blocking; not for a shard's thread.
@@ -193,8 +198,8 @@ impl RouterHandle {
     /// # Errors
     ///
     /// As [`remove`](Self::remove).
-    pub fn remove_blocking(&self, method: Method, path: &str) -> Result<(), RouterError> {
-        self.ask_blocking(|reply| RouterMsg::Remove(method, path.to_owned(), reply))
+    pub fn remove_blocking(&self, method: impl Into<Option<Method>>, path: &str) -> Result<(), RouterError> {
+        self.ask_blocking(|reply| RouterMsg::Remove(method.into(), path.to_owned(), reply))
     }
 
     /// Like [`reflag`](Self::reflag), blocking; not for a shard's thread.
@@ -202,8 +207,13 @@ impl RouterHandle {
     /// # Errors
     ///
     /// As [`reflag`](Self::reflag).
-    pub fn reflag_blocking(&self, method: Method, path: &str, dispatch: Dispatch) -> Result<(), RouterError> {
-        self.ask_blocking(|reply| RouterMsg::Reflag(method, path.to_owned(), dispatch, reply))
+    pub fn reflag_blocking(
+        &self,
+        method: impl Into<Option<Method>>,
+        path: &str,
+        dispatch: Dispatch,
+    ) -> Result<(), RouterError> {
+        self.ask_blocking(|reply| RouterMsg::Reflag(method.into(), path.to_owned(), dispatch, reply))
     }
 
     async fn ask(&self, ask: impl FnOnce(Answer) -> RouterMsg) -> Result<(), RouterError> {

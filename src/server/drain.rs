@@ -94,7 +94,7 @@ impl Server {
         }
         drop(told);
         if let Some(broker) = &self.broker {
-            broker.drain();
+            broker.drain(began + grace.min(LONGEST_GRACE));
         }
         let mut report = DrainReport::default();
         let mut left = collect(&mut report, &tallies, self.inboxes.len(), began + grace.min(LONGEST_GRACE));

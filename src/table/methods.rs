@@ -11,11 +11,14 @@ const COMMON: [Method; 7] =
 pub(super) struct Methods {
     common: [Option<usize>; COMMON.len()],
     others: Vec<(Method, usize)>,
+    /// The one for every method without an entry of its own.
+    any: Option<usize>,
 }
 
 impl Methods {
-    /// Adds an entry; false when the method has one.
-    pub(super) fn insert(&mut self, method: &Method, entry: usize) -> bool {
+    /// Adds an entry, for every other method if none is named; false when there is one.
+    pub(super) fn insert(&mut self, method: Option<&Method>, entry: usize) -> bool {
+        let Some(method) = method else { return self.any.replace(entry).is_none() };
         if let Some(place) = place(method) {
             return self.common[place].replace(entry).is_none();
         }
@@ -26,11 +29,12 @@ impl Methods {
 
     /// Finds the entry of a method; HEAD falls back to GET.
     pub(super) fn find(&self, method: &Method) -> Option<usize> {
-        match place(method) {
+        let own = match place(method) {
             Some(place) if *method == Method::HEAD => self.common[place].or(self.common[0]),
             Some(place) => self.common[place],
             None => self.others.iter().find(|(known, _)| known == method).map(|(_, entry)| *entry),
-        }
+        };
+        own.or(self.any)
     }
 
     /// Lists what the path allows, for `Allow` (RFC 9110 §10.2.1).

@@ -297,3 +297,19 @@ fn others_may_not_read_the_files() {
     assert_eq!(mode(&path.join("replay.lock")), 0o600);
     drop(store);
 }
+
+#[test]
+fn a_full_store_is_not_synced_for_topics_it_only_takes_from() {
+    let store = in_memory(retaining(|kept| kept.total_bytes = 64 * 1024));
+    let kept = |topic: &str| Append::new(topic.to_owned(), vec![b'x'; 1000]);
+    for n in 0..64 {
+        store.append_blocking(kept(&format!("old{n}")).durability(Durability::Fsynced)).unwrap();
+    }
+    let before = store.counters();
+    for _ in 0..40 {
+        store.append_blocking(kept("new").durability(Durability::None)).unwrap();
+    }
+    let now = store.counters();
+    let (commits, syncs) = (now.commits - before.commits, now.syncs - before.syncs);
+    assert!(commits >= 10 && syncs <= 3, "{syncs} of {commits} commits were synced");
+}

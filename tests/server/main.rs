@@ -16,6 +16,8 @@ mod hooks;
 mod layers;
 mod limits;
 mod metrics;
+#[cfg(feature = "tower")]
+mod mounted;
 mod order;
 mod pipelines;
 mod replies;

@@ -8,7 +8,7 @@ mod slow;
 use std::time::{Duration, Instant};
 
 use windlass::{
-    Router, Server, TopicAccess,
+    Operations, Router, Server, TopicAccess,
     broker::{Broker, BrokerSettings},
     http::{HeaderValue, header},
     topic_routes,
@@ -18,7 +18,11 @@ use crate::common::{Peer, builder, connect, eventually};
 use client::{Client, Seen};
 
 fn serve(broker: &Broker, access: TopicAccess) -> Server {
-    builder(topic_routes(Router::new(), broker, access)).broker(broker).start().unwrap()
+    builder(topic_routes(Router::new(), broker, access))
+        .operations(Operations::usual())
+        .broker(broker)
+        .start()
+        .unwrap()
 }
 
 fn with(change: impl FnOnce(&mut BrokerSettings)) -> (Server, Broker) {
@@ -224,9 +228,68 @@ fn tokens_and_origins_guard_the_topics() {
     let reply = peer.reply();
     assert_eq!((reply.status, reply.header(header::ACCESS_CONTROL_ALLOW_METHODS.as_str())), (204, Some("GET, POST")));
     let list = peer.get("/topics?access_token=s-secret");
-    assert!(list.text().contains(r#""topic":"t","subscribers":0,"last":1,"published":1"#), "{}", list.text());
+    let id = r#""topic":"t","subscribers":0,"last":""#;
+    assert!(list.text().contains(id) && list.text().contains(r#"-1","published":1"#), "{}", list.text());
+    assert_eq!(list.header("access-control-allow-origin"), Some("https://app.example"));
     let mut client = Client::subscribe(&server, "/topics/t?access_token=s-secret", Some("earliest"));
     assert!(matches!(client.next(), Seen::Event { .. }));
+}
+
+#[test]
+fn pages_of_other_origins_may_publish_only_where_that_is_allowed() {
+    let (own, _) = with(|_| {});
+    let mut access = TopicAccess::default();
+    access.cors_origin = Some(HeaderValue::from_static("https://app.example"));
+    let one = serve(&Broker::new(BrokerSettings::default()).unwrap(), access.clone());
+    access.cors_origin = Some(HeaderValue::from_static("*"));
+    let all = serve(&Broker::new(BrokerSettings::default()).unwrap(), access);
+    for (server, origin, status) in [
+        (&own, "http://t.example:8080", 202),
+        (&own, "https://evil.example", 403),
+        (&own, "null", 403),
+        (&one, "http://t.example:8080", 202),
+        (&one, "https://app.example", 202),
+        (&one, "https://evil.example", 403),
+        (&all, "https://evil.example", 202),
+    ] {
+        let mut peer = connect(server);
+        let fields = format!("Host: t.example:8080\r\nOrigin: {origin}\r\nContent-Type: text/plain");
+        peer.send(format!("POST /topics/t HTTP/1.1\r\n{fields}\r\nContent-Length: 1\r\n\r\nx"));
+        assert_eq!(peer.reply().status, status, "{origin}");
+    }
+}
+
+#[test]
+fn a_second_server_of_a_broker_ends_nothing_of_the_first() {
+    let (first, broker) = with(|_| {});
+    let second = serve(&broker, TopicAccess::default());
+    let mut client = Client::subscribe(&first, "/topics/t", None);
+    second.drain(None);
+    drop(second);
+    let id = publish(&first, "/topics/t", "still");
+    assert_eq!(client.next(), Seen::event(&id, "message", "still"));
+}
+
+#[test]
+fn a_closed_topic_is_opened_anew_and_its_figures_stay() {
+    let (server, broker) = with(|_| {});
+    let topic = "t".parse().unwrap();
+    let mut client = Client::subscribe(&server, "/topics/t", None);
+    let first = publish(&server, "/topics/t", "one");
+    assert!(matches!(client.next(), Seen::Event { .. }));
+    let figures = |server: &Server| {
+        let text = connect(server).get("/metrics").text();
+        let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        [line("windlass_topic_events_total"), line("windlass_topic_deliveries_total")]
+    };
+    let before = figures(&server);
+    pollster::block_on(broker.close(&topic));
+    assert_eq!(client.next(), Seen::End);
+    assert_eq!(figures(&server), before);
+    let mut client = Client::subscribe(&server, "/topics/t", Some(&first));
+    assert_eq!(broker.last(&topic).map(|last| last.to_string()), Some(first), "the store tells where it ended");
+    let id = publish(&server, "/topics/t", "two");
+    assert_eq!(client.next(), Seen::event(&id, "message", "two"));
 }
 
 #[test]

@@ -28,13 +28,20 @@ pub(super) struct Counts {
     pub(super) missed: AtomicU64,
     /// Subscribers with more than one event waiting.
     pub(super) lagging: AtomicUsize,
+    lags: Box<[Lag]>,
+}
+
+/// How far a shard's subscribers were behind after its last pass.
+#[derive(Debug, Default)]
+struct Lag {
+    /// Events in the longest queue.
     longest: AtomicUsize,
     /// When the oldest waiting event was published, microseconds after `since`.
     oldest: AtomicU64,
 }
 
 impl Counts {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(shards: usize) -> Self {
         Self {
             since: Instant::now(),
             published: AtomicU64::new(0),
@@ -44,13 +51,12 @@ impl Counts {
             closed: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             lagging: AtomicUsize::new(0),
-            longest: AtomicUsize::new(0),
-            oldest: AtomicU64::new(0),
+            lags: (0..shards).map(|_| Lag::default()).collect(),
         }
     }
 
-    /// Adds what one pass did.
-    pub(super) fn add(&self, pass: &Pass) {
+    /// Adds what one pass on a shard did.
+    pub(super) fn add(&self, shard: usize, pass: &Pass) {
         for (count, more) in [
             (&self.delivered, pass.taken),
             (&self.dropped, pass.dropped),
@@ -61,16 +67,17 @@ impl Counts {
                 count.fetch_add(more as u64, Relaxed);
             }
         }
-        self.longest.store(pass.longest, Relaxed);
-        if let Some(oldest) = pass.oldest {
-            let at = oldest.saturating_duration_since(self.since).as_micros();
-            self.oldest.store(u64::try_from(at).unwrap_or(u64::MAX), Relaxed);
-        }
+        let lag = &self.lags[shard];
+        lag.longest.store(pass.longest, Relaxed);
+        let at = pass.oldest.map(|oldest| oldest.saturating_duration_since(self.since).as_micros());
+        lag.oldest.store(at.and_then(|at| u64::try_from(at).ok()).unwrap_or(u64::MAX), Relaxed);
     }
 
     pub(super) fn stats(&self, subscribers: usize, last_seq: u64) -> TopicStats {
-        let lags = self.lagging.load(Relaxed) > 0;
-        let oldest = self.since + Duration::from_micros(self.oldest.load(Relaxed));
+        let lags = if self.lagging.load(Relaxed) > 0 { &*self.lags } else { &[] };
+        let longest = lags.iter().map(|lag| lag.longest.load(Relaxed)).max().unwrap_or(0);
+        let oldest = lags.iter().map(|lag| lag.oldest.load(Relaxed)).min().filter(|at| *at != u64::MAX);
+        let age = |at| self.since.elapsed().saturating_sub(Duration::from_micros(at));
         TopicStats {
             subscribers,
             last_seq,
@@ -81,8 +88,8 @@ impl Counts {
             closed: self.closed.load(Relaxed),
             missed: self.missed.load(Relaxed),
             lagging: self.lagging.load(Relaxed),
-            lag_events: if lags { self.longest.load(Relaxed) } else { 0 },
-            lag_age: if lags { oldest.elapsed() } else { Duration::ZERO },
+            lag_events: longest,
+            lag_age: oldest.map_or(Duration::ZERO, age),
         }
     }
 }
@@ -130,4 +137,24 @@ pub struct TopicStats {
     pub lag_events: usize,
     /// How long ago the event was published that was the oldest waiting one then; zero when nobody lags.
     pub lag_age: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_that_keeps_up_says_nothing_of_one_that_lags() {
+        let counts = Counts::new(2);
+        counts.lagging.store(1, Relaxed);
+        counts.add(0, &Pass { longest: 5, oldest: Some(Instant::now()), ..Pass::default() });
+        std::thread::sleep(Duration::from_millis(2));
+        counts.add(1, &Pass { taken: 1, ..Pass::default() });
+        let stats = counts.stats(2, 1);
+        assert_eq!(stats.lag_events, 5);
+        assert!(stats.lag_age >= Duration::from_millis(1), "{stats:?}");
+        counts.lagging.store(0, Relaxed);
+        let stats = counts.stats(2, 1);
+        assert_eq!((stats.lag_events, stats.lag_age), (0, Duration::ZERO));
+    }
 }

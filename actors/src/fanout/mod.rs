@@ -22,10 +22,13 @@ mod subscription;
 mod ticket;
 mod topic;
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
 
 use crate::{
-    address::Addr,
     deadline::Deadline,
     error::SpawnError,
     restart::{Restart, SpawnOptions},
@@ -40,14 +43,15 @@ pub use subscription::{Delivery, SubscribeError, Subscription};
 pub use ticket::{Delivered, Ticket};
 pub use topic::Topic;
 
-use relay::{Relay, RelayMsg};
+use relay::Relay;
+use topic::Side;
 
 /// Events and changes of subscriptions that may wait for one shard's relay.
 const RELAY_MAILBOX: usize = 4096;
 
 /// The relays of a system, one on each shard: what topics are made on. Clones are cheap.
 pub struct Fanout<P: Payload> {
-    relays: Arc<[Addr<RelayMsg<P>>]>,
+    relays: Arc<[Side<P>]>,
 }
 
 impl<P: Payload> Fanout<P> {
@@ -67,14 +71,19 @@ impl<P: Payload> Fanout<P> {
     /// As [`start`](Self::start).
     pub fn with_mailbox(system: &System, mailbox: usize) -> Result<Self, SpawnError> {
         let options = SpawnOptions { mailbox, restart: Restart::Always, ..SpawnOptions::named("relay") };
-        let relay = |shard| system.spawn(Place::Shard(shard), options.clone(), Relay::new);
+        let relay = |shard| {
+            let unswept = Arc::new(AtomicBool::new(false));
+            let flag = Arc::clone(&unswept);
+            let relay = system.spawn(Place::Shard(shard), options.clone(), move || Relay::new(Arc::clone(&flag)))?;
+            Ok(Side { relay, unswept })
+        };
         let relays = (0..system.shards()).map(relay).collect::<Result<Arc<[_]>, _>>()?;
         Ok(Self { relays })
     }
 
     /// Makes a future that ends at `at`, wherever it is polled.
     pub fn deadline(&self, at: Instant) -> Deadline {
-        Deadline::new(at, Arc::clone(&self.relays[0].0.shard))
+        Deadline::new(at, Arc::clone(&self.relays[0].relay.0.shard))
     }
 
     /// Makes a topic whose subscribers have such queues unless they ask for others.

@@ -199,6 +199,7 @@ impl<P: Payload> Queue<P> {
         if state.catching_up {
             // The history has it: nothing is lost.
             state.forget();
+            self.lags_no_more(state);
             state.overrun = true;
             return Outcome::Taken(0);
         }
@@ -277,6 +278,9 @@ impl<P: Payload> Queue<P> {
             state.events -= 1;
             state.bytes -= weight;
         }
+        if state.events == 0 {
+            self.lags_no_more(&mut state);
+        }
         (state.catching_up, state.after) = (false, read);
         true
     }
@@ -284,6 +288,11 @@ impl<P: Payload> Queue<P> {
     /// Says, to the first who asks, that it counts as a subscriber no more.
     pub(super) fn unregister(&self) -> bool {
         self.registered.swap(false, Relaxed)
+    }
+
+    /// Says whether its subscription is gone.
+    pub(super) fn is_gone(&self) -> bool {
+        self.lock().gone
     }
 
     /// Gives up what waits; what still comes finds nobody.

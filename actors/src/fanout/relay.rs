@@ -2,9 +2,10 @@
 
 use std::{
     collections::HashMap,
-    future::poll_fn,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::Poll,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
 use crate::{
     actor::{Actor, Flow},
     context::Context,
+    host::yield_now,
 };
 
 /// Queues filled before others on the shard get their turn.
@@ -36,11 +38,13 @@ pub(super) enum RelayMsg<P: Payload> {
 /// The subscribers of one shard, by topic.
 pub(super) struct Relay<P: Payload> {
     topics: HashMap<u64, Vec<Arc<Queue<P>>>>,
+    /// Somebody left whom the full mailbox could not tell of.
+    unswept: Arc<AtomicBool>,
 }
 
 impl<P: Payload> Relay<P> {
-    pub(super) fn new() -> Self {
-        Self { topics: HashMap::new() }
+    pub(super) fn new(unswept: Arc<AtomicBool>) -> Self {
+        Self { topics: HashMap::new(), unswept }
     }
 
     fn join(&mut self, queue: Arc<Queue<P>>) {
@@ -58,6 +62,15 @@ impl<P: Payload> Relay<P> {
         if members.is_empty() {
             self.topics.remove(&queue.topic.id);
         }
+    }
+
+    /// Finds those who left untold.
+    fn sweep(&mut self) {
+        self.topics.retain(|_, members| {
+            members.retain(|queue| !queue.is_gone());
+            members.iter().enumerate().for_each(|(place, queue)| queue.place.store(place, Relaxed));
+            !members.is_empty()
+        });
     }
 
     async fn publish(&mut self, shard: usize, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
@@ -84,8 +97,11 @@ impl<P: Payload> Relay<P> {
                     yield_now().await;
                 }
             }
+            if members.is_empty() {
+                self.topics.remove(&topic.id);
+            }
         }
-        topic.counts.add(&pass);
+        topic.counts.add(shard, &pass);
         event.gather.add(&pass);
     }
 
@@ -144,6 +160,10 @@ impl<P: Payload> Actor for Relay<P> {
             }
             RelayMsg::Close(topic) => self.close(cx.shard(), &topic),
         }
+        // Whoever could not tell found the mailbox full: this comes after.
+        if self.unswept.load(Relaxed) && self.unswept.swap(false, Relaxed) {
+            self.sweep();
+        }
         Flow::Continue
     }
 }
@@ -155,17 +175,4 @@ fn remove<P: Payload>(members: &mut Vec<Arc<Queue<P>>>, at: usize) {
     if let Some(moved) = members.get(at) {
         moved.place.store(at, Relaxed);
     }
-}
-
-/// Lets others on the shard run.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

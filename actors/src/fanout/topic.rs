@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
@@ -36,10 +36,17 @@ struct State {
     closed: bool,
 }
 
+/// A shard's relay, as topics see it.
+pub(super) struct Side<P: Payload> {
+    pub(super) relay: Addr<RelayMsg<P>>,
+    /// Somebody left whom the full mailbox could not be told of.
+    pub(super) unswept: Arc<AtomicBool>,
+}
+
 /// What the handles of one topic share.
 pub(super) struct Core<P: Payload> {
     pub(super) id: u64,
-    relays: Arc<[Addr<RelayMsg<P>>]>,
+    relays: Arc<[Side<P>]>,
     /// Held for a numbering and one send to each shard that has subscribers, so that every shard sees the events in
     /// the order of their numbers.
     state: Mutex<State>,
@@ -60,10 +67,13 @@ impl<P: Payload> Core<P> {
         }
     }
 
-    /// Notes that a subscriber is gone. A relay too full to be told finds it gone with the next event.
+    /// Notes that a subscriber is gone. A relay too full to be told looks for those who are, behind what waits there.
     pub(super) fn left(&self, shard: usize, queue: &Arc<Queue<P>>) {
         self.unregister(shard, queue);
-        let _ = self.relays[shard].try_tell(RelayMsg::Leave(Arc::clone(queue)));
+        let Side { relay, unswept } = &self.relays[shard];
+        if relay.try_tell(RelayMsg::Leave(Arc::clone(queue))).is_err() {
+            unswept.store(true, Relaxed);
+        }
     }
 }
 
@@ -71,15 +81,15 @@ impl<P: Payload> Core<P> {
 pub struct Topic<P: Payload>(Arc<Core<P>>);
 
 impl<P: Payload> Topic<P> {
-    pub(super) fn new(relays: Arc<[Addr<RelayMsg<P>>]>, bounds: Bounds, overflow: Overflow) -> Self {
+    pub(super) fn new(relays: Arc<[Side<P>]>, bounds: Bounds, overflow: Overflow) -> Self {
         let shards = vec![Shard::default(); relays.len()].into();
         Self(Arc::new(Core {
             id: NEXT_ID.fetch_add(1, Relaxed),
+            counts: Counts::new(relays.len()),
             relays,
             state: Mutex::new(State { seq: 0, shards, closed: false }),
             bounds,
             overflow,
-            counts: Counts::new(),
         }))
     }
 
@@ -111,12 +121,6 @@ impl<P: Payload> Topic<P> {
         self.send(&mut state, seq, payload)
     }
 
-    /// Sets the number of the last event of a topic that goes on from a store. Never sets it back.
-    pub fn resume_after(&self, seq: u64) {
-        let mut state = self.0.lock();
-        state.seq = state.seq.max(seq);
-    }
-
     fn send(&self, state: &mut State, seq: u64, payload: P) -> Result<Ticket<P>, SubscribeError> {
         if state.closed {
             return Err(SubscribeError::Closed);
@@ -127,7 +131,7 @@ impl<P: Payload> Topic<P> {
         let event = Arc::new(Event { seq, published: Instant::now(), payload, gather });
         let mut subscribers = 0;
         let mut clock = None;
-        for (shard, relay) in state.shards.iter_mut().zip(self.0.relays.iter()) {
+        for (shard, Side { relay, .. }) in state.shards.iter_mut().zip(self.0.relays.iter()) {
             if shard.subscribers == 0 {
                 shard.missed = None;
                 continue;
@@ -186,7 +190,7 @@ impl<P: Payload> Topic<P> {
         }
         let queue = Arc::new(Queue::new(Arc::clone(&self.0), bounds, overflow, behind, state.seq));
         // Under the lock: the relay learns of it before it learns of any later event.
-        let told = self.0.relays[shard].try_tell(RelayMsg::Join(Arc::clone(&queue)));
+        let told = self.0.relays[shard].relay.try_tell(RelayMsg::Join(Arc::clone(&queue)));
         told.map_err(|error| if error.is_full() { SubscribeError::Busy } else { SubscribeError::Closed })?;
         state.shards[shard].subscribers += 1;
         Ok(Subscription::new(queue, shard, state.seq))
@@ -194,18 +198,26 @@ impl<P: Payload> Topic<P> {
 
     /// Ends every subscriber after what its queue holds, and refuses new ones and events from here on.
     ///
-    /// Called again it does nothing.
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, subscribers of some shards may not have been told; called again it tells them.
     pub async fn close(&self) {
-        {
-            let mut state = self.0.lock();
-            if std::mem::replace(&mut state.closed, true) {
-                return;
-            }
-        }
-        for relay in self.0.relays.iter() {
+        self.0.lock().closed = true;
+        for Side { relay, .. } in self.0.relays.iter() {
             // A relay that has ended has no subscribers.
             let _ = relay.tell(RelayMsg::Close(Arc::clone(&self.0))).await;
         }
+    }
+
+    /// Does what [`close`](Self::close) does as far as the relays have room. False: call it again soon.
+    pub fn try_close(&self) -> bool {
+        self.0.lock().closed = true;
+        let tell = |side: &Side<P>| match side.relay.try_tell(RelayMsg::Close(Arc::clone(&self.0))) {
+            Err(error) if error.is_full() => false,
+            Ok(()) | Err(_) => true,
+        };
+        // Each is told, also behind one that has no room.
+        self.0.relays.iter().filter(|side| !tell(side)).count() == 0
     }
 
     /// Returns the number of the last event; 0 before the first.

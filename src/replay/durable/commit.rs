@@ -49,8 +49,9 @@ pub(super) fn commit<'a>(
     let mut commit = Commit { txn: &txn, topics, options, now_ms, touched: BTreeSet::new() };
     let mut written = Written { is_synced: sync, ..Written::default() };
     commit.append(batch, &mut written)?;
-    commit.sweep()?;
+    // Before the sweep: topics that are only swept give out no number that a lease would have to cover.
     written.is_synced |= commit.topics.touch(&commit.touched);
+    commit.sweep()?;
     commit.rows(written.is_synced)?;
     finish(&mut txn, written.is_synced)?;
     txn.commit().map_err(failed(DOING))?;

@@ -19,7 +19,12 @@ const MAILBOX_EVENTS: usize = 16;
 
 /// Serves a broker with this policy whose connections have small, fixed send buffers.
 fn serve(overflow: Overflow) -> (Server, Broker, TopicName) {
+    serve_with(overflow, Duration::from_secs(15))
+}
+
+fn serve_with(overflow: Overflow, heartbeat: Duration) -> (Server, Broker, TopicName) {
     let mut settings = BrokerSettings::default();
+    settings.heartbeat = Some(heartbeat);
     settings.policy.overflow = overflow;
     settings.policy.mailbox_events = MAILBOX_EVENTS;
     let broker = Broker::new(settings).unwrap();
@@ -96,6 +101,21 @@ fn drop_loses_events_for_the_slow_one_and_tells_which() {
 }
 
 #[test]
+fn a_slow_one_that_has_read_all_gets_comments_again() {
+    let (server, broker, topic) = serve_with(Overflow::Drop, Duration::from_millis(50));
+    let mut client = stalled(&server, &broker, &topic);
+    // While its mailbox is full a comment becomes due that nothing sends.
+    let began = Instant::now();
+    while broker.stats(&topic).unwrap().dropped == 0 || began.elapsed() < Duration::from_millis(150) {
+        publish(&broker, &topic, &"x".repeat(4000));
+    }
+    for _ in 0..broker.stats(&topic).unwrap().delivered {
+        assert!(matches!(client.next(), Seen::Event { .. }));
+    }
+    assert_eq!(client.next_with_comments(), Seen::Comment);
+}
+
+#[test]
 fn remove_ends_the_subscription_of_the_slow_one_and_keeps_its_connection() {
     let (server, broker, topic) = serve(Overflow::Remove);
     let mut client = stalled(&server, &broker, &topic);
@@ -109,6 +129,9 @@ fn remove_ends_the_subscription_of_the_slow_one_and_keeps_its_connection() {
     let Seen::Event { name, .. } = client.next() else { panic!("an end") };
     assert_eq!(name, "gap");
     assert!(!client.peer.has_news(), "the connection stays, and nothing comes");
+    let report = server.drain(None);
+    assert_eq!((report.cut_total(), report.took < Duration::from_millis(1500)), (0, true), "{report}");
+    assert!(client.retry_at_end().is_some(), "it was not told when to come back");
 }
 
 #[test]

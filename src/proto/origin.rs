@@ -1,9 +1,10 @@
-//! Who may open a WebSocket from within a browser (RFC 6455 §10.2).
+//! Pages of which origin may do what a browser lets any page try: open a WebSocket (RFC 6455 §10.2), or send a simple
+//! `POST` (fetch's "no-cors").
 //!
-//! A browser sends the cookies of our site also when a page of another site opens the connection, and no rule of its
-//! own stops that page from reading the answers. What it does send is Origin.
+//! A browser carries both out for a page of any site, with the cookies of ours and from the user's network. What it
+//! does send is Origin (RFC 6454 §7).
 
-/// Which pages may connect. A client that sends no Origin is not a browser and may always.
+/// Pages of which origin may. A client that sends no Origin is not a browser and may always.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Origins {
     /// Pages of the host and port that the request is for. The default.
@@ -16,8 +17,8 @@ pub enum Origins {
 }
 
 impl Origins {
-    /// Says whether a page of this origin may connect to this authority.
-    pub(super) fn allow(&self, origin: &[u8], authority: Option<&[u8]>) -> bool {
+    /// Says whether a page of this origin may talk to this authority.
+    pub fn allow(&self, origin: &[u8], authority: Option<&[u8]>) -> bool {
         let same = || authority.is_some_and(|authority| is_same(origin, authority));
         match self {
             Self::Any => true,

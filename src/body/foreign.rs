@@ -1,0 +1,234 @@
+//! Bodies of the `http-body` crate, which tower's services take and give.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body as HttpBody, SizeHint};
+
+use super::{Body, BodyError, BoxError, Frame, Source};
+
+/// What a service reads a request from.
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+        let frame = |frame| match frame {
+            Frame::Data(bytes) => http_body::Frame::data(bytes),
+            Frame::Trailers(trailers) => http_body::Frame::trailers(trailers),
+        };
+        Self::poll_frame(self.get_mut(), cx).map(|polled| polled.map(|result| result.map(frame)))
+    }
+
+    /// Bytes that are all there do not rule out trailers behind them, so this says less than [`Body::is_empty`].
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, super::Kind::Empty)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.len().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Body {
+    /// Takes over a body of the `http-body` crate. Feature `tower`.
+    ///
+    /// It is polled where the handler ran, so on an async route it may use tokio.
+    pub fn from_http<B>(body: B) -> Self
+    where
+        B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        if body.is_end_stream() { Self::empty() } else { Self::source(Foreign::new(body)) }
+    }
+
+    /// Like [`from_http`](Self::from_http), and takes a body that is there as a whole as such: nothing of it has to
+    /// be streamed then. `endless` is [`Source::ends_with_peer`].
+    pub(crate) async fn adopt<B>(body: B, endless: bool) -> Self
+    where
+        B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,
+    {
+        if body.is_end_stream() {
+            return Self::empty();
+        }
+        let mut foreign = Foreign { endless, ..Foreign::new(body) };
+        let Some(len) = foreign.body.size_hint().exact() else { return Self::source(foreign) };
+        let polled = std::future::poll_fn(|cx| Poll::Ready(Source::poll_frame(Pin::new(&mut foreign), cx))).await;
+        match polled {
+            Poll::Ready(None) if len == 0 => Self::empty(),
+            Poll::Ready(Some(Ok(Frame::Data(data)))) if data.len() as u64 == len && foreign.body.is_end_stream() => {
+                data.into()
+            }
+            polled => {
+                foreign.first = Some((polled, len));
+                Self::source(foreign)
+            }
+        }
+    }
+}
+
+type Polled = Poll<Option<Result<Frame, BoxError>>>;
+
+/// A body of somebody else's.
+struct Foreign<B> {
+    body: Pin<Box<B>>,
+    /// What it gave when it was polled to see if it is there as a whole, and how long it was before.
+    first: Option<(Polled, u64)>,
+    endless: bool,
+}
+
+impl<B> Foreign<B> {
+    fn new(body: B) -> Self {
+        Self { body: Box::pin(body), first: None, endless: false }
+    }
+}
+
+impl<B> Source for Foreign<B>
+where
+    B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send,
+{
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        // One that was not ready has to be polled again: it knows the waker of that time only.
+        if let Some((Poll::Ready(first), _)) = self.first.take() {
+            return Poll::Ready(first);
+        }
+        loop {
+            let frame = match ready!(self.body.as_mut().poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Some(Ok(frame)) => frame,
+            };
+            match frame.into_data() {
+                Ok(mut data) if data.has_remaining() => {
+                    return Poll::Ready(Some(Ok(Frame::Data(data.copy_to_bytes(data.remaining())))));
+                }
+                Ok(_) => {}
+                Err(frame) => {
+                    // A kind of piece that the crate may come to know: nothing here has a place for it.
+                    let Ok(trailers) = frame.into_trailers() else { continue };
+                    return Poll::Ready(Some(Ok(Frame::Trailers(trailers))));
+                }
+            }
+        }
+    }
+
+    fn len_bytes(&self) -> Option<u64> {
+        match &self.first {
+            Some((_, len)) => Some(*len),
+            None => self.body.size_hint().exact(),
+        }
+    }
+
+    fn ends_with_peer(&self) -> bool {
+        self.endless
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, convert::Infallible, pin::pin, task::Waker};
+
+    use http::HeaderMap;
+
+    use super::*;
+
+    /// Gives what it is told to, piece by piece, and waits once before the first if it is told so.
+    #[derive(Default)]
+    struct Scripted {
+        frames: VecDeque<http_body::Frame<Bytes>>,
+        waits: bool,
+        hint: Option<u64>,
+    }
+
+    impl HttpBody for Scripted {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            if std::mem::take(&mut self.waits) {
+                return Poll::Pending;
+            }
+            let frame = self.frames.pop_front();
+            self.hint = self.hint.zip(frame.as_ref().and_then(|f| f.data_ref())).map(|(h, d)| h - d.len() as u64);
+            Poll::Ready(frame.map(Ok))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.frames.is_empty()
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            self.hint.map_or_else(SizeHint::default, SizeHint::with_exact)
+        }
+    }
+
+    fn script(pieces: &[&'static str], trailers: Option<HeaderMap>) -> Scripted {
+        let data = pieces.iter().map(|piece| http_body::Frame::data(Bytes::from_static(piece.as_bytes())));
+        let frames = data.chain(trailers.map(http_body::Frame::trailers)).collect();
+        Scripted { frames, waits: false, hint: Some(pieces.iter().map(|piece| piece.len() as u64).sum()) }
+    }
+
+    fn now<F: Future>(future: F) -> F::Output {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("it waits"),
+        }
+    }
+
+    fn sum() -> HeaderMap {
+        HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), http::HeaderValue::from_static("1"))])
+    }
+
+    fn read(mut body: Body) -> (String, Option<HeaderMap>) {
+        let mut all = String::new();
+        while let Some(bytes) = now(body.next()) {
+            all += std::str::from_utf8(&bytes.unwrap()).unwrap();
+        }
+        (all, now(body.trailers()).unwrap())
+    }
+
+    #[test]
+    fn a_body_that_is_there_is_adopted_as_a_whole_and_others_are_not() {
+        let whole = |body: Scripted| now(Body::adopt(body, false)).as_bytes().map(<[u8]>::to_vec);
+        assert_eq!(whole(script(&["abc"], None)).as_deref(), Some(&b"abc"[..]));
+        assert_eq!(whole(script(&[], None)).as_deref(), Some(&b""[..]));
+        assert_eq!(whole(script(&["ab", "c"], None)), None);
+        assert_eq!(whole(script(&["abc"], Some(sum()))), None);
+        assert_eq!(whole(Scripted { waits: true, ..script(&["abc"], None) }), None);
+        assert_eq!(whole(Scripted { hint: None, ..script(&["abc"], None) }), None);
+    }
+
+    #[test]
+    fn what_was_polled_to_look_at_is_not_lost() {
+        for (body, content, trailers, len) in [
+            (script(&["ab", "", "c"], None), "abc", None, Some(3)),
+            (script(&["abc"], Some(sum())), "abc", Some(sum()), Some(3)),
+            (script(&[], Some(sum())), "", Some(sum()), Some(0)),
+            (Scripted { waits: true, ..script(&["abc"], None) }, "abc", None, Some(3)),
+            (Scripted { hint: None, ..script(&["a", "bc"], None) }, "abc", None, None),
+        ] {
+            let adopted = now(Body::adopt(body, true));
+            assert_eq!((adopted.len(), adopted.ends_with_peer()), (len, true), "{content}");
+            assert_eq!(read(adopted), (content.to_owned(), trailers));
+        }
+    }
+
+    #[test]
+    fn a_service_reads_bytes_and_trailers_from_our_body() {
+        let mut body = Body::from("abc").with_trailers(sum());
+        let mut next = || now(std::future::poll_fn(|cx| HttpBody::poll_frame(Pin::new(&mut body), cx)));
+        assert_eq!(next().unwrap().unwrap().into_data().unwrap(), "abc");
+        assert_eq!(next().unwrap().unwrap().into_trailers().unwrap(), sum());
+        assert!(next().is_none());
+        assert_eq!(HttpBody::size_hint(&Body::from("abc")).exact(), Some(3));
+        assert!(HttpBody::is_end_stream(&Body::empty()) && !HttpBody::is_end_stream(&Body::channel(1).1));
+    }
+}

@@ -1,0 +1,116 @@
+//! A service is called when it is ready, and the instance that said so is the one that is called.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tower::{Service, ServiceBuilder};
+use windlass::{Body, Router, Timeouts};
+
+use crate::common::{builder, connect, eventually, start};
+
+/// Wants to be polled some times before it is ready, and to be called only then.
+struct Shy {
+    polls_left: usize,
+}
+
+impl Clone for Shy {
+    /// As the services of tower do: a clone is not ready because the original was.
+    fn clone(&self) -> Self {
+        Self { polls_left: 3 }
+    }
+}
+
+impl Service<http::Request<Body>> for Shy {
+    type Response = http::Response<Body>;
+    type Error = std::convert::Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if self.polls_left == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.polls_left -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+        assert_eq!(self.polls_left, 0, "called before it was ready");
+        std::future::ready(Ok(http::Response::new("called".into())))
+    }
+}
+
+#[test]
+fn a_service_is_polled_until_it_is_ready() {
+    let server = start(Router::new().mount("/", Shy { polls_left: 0 }));
+    let mut peer = connect(&server);
+    for _ in 0..3 {
+        assert_eq!(peer.get("/").text(), "called");
+    }
+}
+
+/// An application that counts how many of its requests run at once, and holds each until it is told to go on.
+fn counting(running: &Arc<AtomicUsize>, go: &Arc<tokio::sync::Semaphore>) -> axum::Router {
+    let (running, go) = (running.clone(), go.clone());
+    let handler = move || {
+        let (running, go) = (running.clone(), go.clone());
+        async move {
+            running.fetch_add(1, Ordering::SeqCst);
+            go.acquire().await.unwrap().forget();
+            running.fetch_sub(1, Ordering::SeqCst);
+            "done"
+        }
+    };
+    axum::Router::new().fallback(handler)
+}
+
+#[test]
+fn a_concurrency_limit_is_shared_by_all_requests() {
+    let (running, go) = (Arc::default(), Arc::new(tokio::sync::Semaphore::new(0)));
+    let limited = ServiceBuilder::new().concurrency_limit(2).service(counting(&running, &go));
+    let server = start(Router::new().mount("/", limited));
+    let mut peers: Vec<_> = (0..6).map(|_| connect(&server)).collect();
+    peers.iter_mut().for_each(|peer| peer.request("GET", "/"));
+    let jobs = || server.pool().unwrap().stats().jobs.running;
+    eventually("all are with their service", || jobs() == 6);
+    eventually("two are let in", || running.load(Ordering::SeqCst) == 2);
+    go.add_permits(1);
+    eventually("one is done", || jobs() == 5);
+    eventually("the next is let in", || running.load(Ordering::SeqCst) == 2);
+    go.add_permits(5);
+    for peer in &mut peers {
+        assert_eq!(peer.reply().text(), "done");
+    }
+}
+
+#[test]
+fn the_wait_to_be_ready_counts_into_the_jobs_deadline() {
+    let (running, go) = (Arc::default(), Arc::new(tokio::sync::Semaphore::new(0)));
+    let limited = ServiceBuilder::new().concurrency_limit(1).service(counting(&running, &go));
+    let mut timeouts = Timeouts::default();
+    timeouts.job = Some(Duration::from_millis(100));
+    let server = builder(Router::new().mount("/", limited)).timeouts(timeouts).start().unwrap();
+    let (mut first, mut second) = (connect(&server), connect(&server));
+    first.request("GET", "/");
+    second.request("GET", "/");
+    assert_eq!((first.reply().status, second.reply().status), (503, 503));
+    go.add_permits(1);
+    assert_eq!(connect(&server).get("/").text(), "done", "the permit of the late one is free again");
+}
+
+#[test]
+fn a_service_that_times_out_fails_its_request_only() {
+    let (running, go) = (Arc::default(), Arc::new(tokio::sync::Semaphore::new(0)));
+    let timed = ServiceBuilder::new().timeout(Duration::from_millis(50)).service(counting(&running, &go));
+    let server = start(Router::new().mount("/", timed));
+    let mut peer = connect(&server);
+    assert_eq!(peer.get("/").status, 500);
+    go.add_permits(1);
+    assert_eq!(peer.get("/").text(), "done");
+}
