@@ -20,7 +20,7 @@
 //! - [`actors`]: the runtime beneath, usable by itself; [`Server::system`] spawns your actors on the server's shards.
 //! - [`Hooks`], [`Snapshot`] and [`Collector`]: what happens, told to the program and to Prometheus.
 //!
-//! Pages: [architecture](docs::architecture), [configuration](docs::configuration), [HTTP/2](docs::http2),
+//! Pages: [actors](docs::actors), [architecture](docs::architecture), [configuration](docs::configuration), [HTTP/2](docs::http2),
 //! [gRPC](docs::grpc), [TLS](docs::tls).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),

@@ -46,8 +46,12 @@ pub(crate) struct Tie {
 
 impl Tie {
     fn new(family: Arc<Family>) -> Arc<Self> {
-        family.living.fetch_add(1, Ordering::SeqCst);
         Arc::new(Self { family, news: Mutex::new(None) })
+    }
+
+    /// Counts the child, until it tells that it is gone.
+    pub(crate) fn begin(&self) {
+        self.family.living.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Tells the parent. After anything but a restart the child is gone.

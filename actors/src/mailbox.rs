@@ -3,14 +3,14 @@
 //! Room is counted apart from the queue, so that a shard can take it by the handful: see [`Intake`]. A mailbox ends in
 //! order: closed to new messages, drained, then abandoned.
 //!
-//! `tests/mailbox_model.rs` compiles this file over loom's atomics and a stand-in for flume.
+//! `tests/mailbox_model.rs` compiles this file over loom's atomics and a stand-in for its channel.
 
 use std::{collections::VecDeque, fmt, mem, sync::Arc};
 
 use crate::{
     error::{Closed, TellError},
     notice::Notice,
-    sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, Semaphore, TryAcquireError, fence, flume},
+    sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, Semaphore, TryAcquireError, channel, fence},
 };
 
 const OPEN: u8 = 0;
@@ -36,8 +36,8 @@ pub(crate) enum Letter<M> {
 
 /// The side of a mailbox that every thread shares.
 pub(crate) struct Mailbox<M> {
-    sender: flume::Sender<Letter<M>>,
-    receiver: flume::Receiver<Letter<M>>,
+    sender: channel::Sender<Letter<M>>,
+    receiver: channel::Receiver<Letter<M>>,
     /// Up when the queue may hold something. Raised after the push, lowered before the queue is emptied; the queue's
     /// lock between the two orders them.
     arrived: AtomicBool,
@@ -54,7 +54,7 @@ impl<M> Mailbox<M> {
     /// Makes a mailbox for `capacity` messages, at least one.
     pub(crate) fn new(capacity: usize, refused: Arc<AtomicU64>) -> Self {
         let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
-        let (sender, receiver) = flume::unbounded();
+        let (sender, receiver) = channel::unbounded();
         Self {
             sender,
             receiver,
@@ -127,7 +127,7 @@ impl<M> Mailbox<M> {
                     self.room.add_permits(1);
                     return Some(message);
                 }
-                Letter::Notice(notice) => drop(notice),
+                Letter::Notice(_) => {}
             }
         }
     }

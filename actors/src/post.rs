@@ -116,8 +116,8 @@ impl<M> Post<M> {
         self.wakeable.wake_after_fence();
     }
 
-    /// Closes the mailbox, drops and counts what is in it, and tells everyone that the actor ended.
-    pub(crate) fn bury(&self, ended: &Ended) {
+    /// Closes the mailbox, drops and counts what is in it.
+    pub(crate) fn close(&self) {
         self.mailbox.close();
         self.mailbox.abandon();
         if let Some(local) = Local::of(&self.shard) {
@@ -126,7 +126,6 @@ impl<M> Post<M> {
             drop(key);
             drop(rest);
         }
-        self.obituary.publish(ended);
     }
 
     pub(crate) fn ended(&self, why: Why) -> Ended {

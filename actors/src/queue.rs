@@ -2,18 +2,18 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use crate::{error::TellError, sync::flume};
+use crate::{error::TellError, sync::channel};
 
 /// A bounded queue from many senders to many takers, which wait for it.
 pub(crate) struct Queue<T> {
     /// `None` once closed. The lock is written once in a queue's life.
-    sender: RwLock<Option<flume::Sender<T>>>,
-    receiver: flume::Receiver<T>,
+    sender: RwLock<Option<channel::Sender<T>>>,
+    receiver: channel::Receiver<T>,
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new(capacity: usize) -> Self {
-        let (sender, receiver) = flume::bounded(capacity.max(1));
+        let (sender, receiver) = channel::bounded(capacity.max(1));
         Self { sender: RwLock::new(Some(sender)), receiver }
     }
 
@@ -21,8 +21,8 @@ impl<T> Queue<T> {
         let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = &*sender else { return Err(TellError::Closed(item)) };
         sender.try_send(item).map_err(|error| match error {
-            flume::TrySendError::Full(item) => TellError::Full(item),
-            flume::TrySendError::Disconnected(item) => TellError::Closed(item),
+            channel::TrySendError::Full(item) => TellError::Full(item),
+            channel::TrySendError::Disconnected(item) => TellError::Closed(item),
         })
     }
 

@@ -67,7 +67,11 @@ impl Registry {
     /// # Errors
     ///
     /// The name is taken by an actor that lives and takes the same messages, or this actor has ended.
-    pub fn register<M: Send + 'static>(&self, name: impl Into<Arc<str>>, actor: &Addr<M>) -> Result<(), RegisterError> {
+    pub fn register<M: Send + 'static>(
+        &self,
+        name: impl Into<Arc<str>>,
+        actor: &Addr<M>,
+    ) -> Result<(), RegisterError> {
         let (name, id) = (name.into(), actor.id());
         let (registry, entered) = (Arc::downgrade(&self.0), Arc::clone(&name));
         let watch = Watch::new(Arc::clone(&actor.0), move |_| {

@@ -3,7 +3,11 @@
 //! A turn: commands, messages, wakes, timers; the executor runs the guests that are due; the driver's turn, which
 //! is the only wait. Each step is bounded, so that no source of work keeps the others waiting.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{
+    hint, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Driver, Local, Wait,
@@ -23,6 +27,10 @@ const MESSAGES_PER_TURN: u64 = 256;
 const CALLS_PER_TURN: usize = 64;
 /// Timers fired in one turn at most.
 const TIMERS_PER_TURN: u64 = 256;
+/// A wait that was shorter is taken for part of a conversation between shards.
+const SHORT_WAIT: Duration = Duration::from_micros(150);
+/// Pauses of the processor between two looks at the queues.
+const LOOKS_APART: usize = 8;
 /// Rounds in which cancelled guests may end before the shard ends without them.
 const FAREWELL_ROUNDS: usize = 1024;
 
@@ -46,6 +54,8 @@ struct Shard<D: Driver> {
     inbox: ShardSender<D::Msg>,
     intake: Intake<D::Msg>,
     woken: Vec<Arc<Wakeable>>,
+    /// The last wait was ended by a message before long: the next one may be, too.
+    was_short: bool,
     stop: Stop,
 }
 
@@ -64,7 +74,7 @@ pub(crate) async fn run<D: Driver>(
         let (local, remote, inbox) = (local.clone(), Arc::clone(&remote), inbox.clone());
         let stop = Stop::No;
         let (census, intake, woken) = (Arc::clone(&census), Intake::new(), Vec::new());
-        let shard = Shard { local, remote, census, driver, inbox, intake, woken, stop };
+        let shard = Shard { local, remote, census, driver, inbox, intake, woken, was_short: false, stop };
         shard.live().await.map_err(|error| FailureCause::Driver(Arc::new(error)))
     };
     let outcome = contained(life).await;
@@ -181,9 +191,12 @@ impl<D: Driver> Shard<D> {
         if waits {
             stats.count_lag(self.local.begin_wait());
         }
+        let began = self.local.now();
         let outcome = self.driver.turn(wait);
         if waits {
             self.remote.line.bell.rise();
+            let waited = self.local.now().saturating_duration_since(began);
+            self.was_short = waited < SHORT_WAIT && self.remote.has_work();
         }
         stats.count_turn();
         if let Some(lag) = self.local.end_turn(waits) {
@@ -198,11 +211,32 @@ impl<D: Driver> Shard<D> {
             return Wait::Poll;
         }
         let deadline = earliest(self.local.timers().next(), self.driver.deadline());
-        if deadline.is_some_and(|at| at <= self.local.now()) || !self.remote.line.bell.doze(|| self.remote.has_work())
+        if deadline.is_some_and(|at| at <= self.local.now())
+            || self.sees_work_coming()
+            || !self.remote.line.bell.doze(|| self.remote.has_work())
         {
             return Wait::Poll;
         }
         deadline.map_or(Wait::Forever, Wait::Until)
+    }
+
+    /// Looks out for messages for a little while, if they came soon the last time.
+    fn sees_work_coming(&mut self) -> bool {
+        let lookout = self.driver.lookout();
+        if !self.was_short || lookout.is_zero() {
+            return false;
+        }
+        let until = Instant::now() + lookout;
+        loop {
+            if self.remote.has_work() {
+                return true;
+            }
+            if Instant::now() >= until {
+                self.was_short = false;
+                return false;
+            }
+            (0..LOOKS_APART).for_each(|_| hint::spin_loop());
+        }
     }
 
     /// Takes the next steps of a stop; true when the driver may be dropped.

@@ -32,6 +32,7 @@ pub(crate) struct Lease<M> {
 
 impl<M> Lease<M> {
     pub(crate) fn new(post: Arc<Post<M>>, census: Arc<Census>, settled: Settled, tie: Option<Arc<Tie>>) -> Self {
+        tie.iter().for_each(|tie| tie.begin());
         Self { post, census, settled, tie, end: (Why::Dropped, Then::Ends) }
     }
 
@@ -52,8 +53,10 @@ impl<M> Drop for Lease<M> {
     fn drop(&mut self) {
         debug_assert!(Arc::ptr_eq(self.settled.shard(), &self.post.shard));
         let (why, then) = self.end.clone();
+        // In this order: who hears of the end finds it counted, with all that was lost.
+        self.post.close();
         self.census.counters.stopped.fetch_add(1, Ordering::Relaxed);
-        self.post.bury(&self.post.ended(why.clone()));
+        self.post.obituary.publish(&self.post.ended(why.clone()));
         self.tell_parent(why, then);
     }
 }

@@ -7,5 +7,9 @@ pub(crate) use std::sync::{
 };
 
 pub(crate) use arc_swap::{ArcSwap, cache::Cache};
-pub(crate) use flume;
 pub(crate) use tokio::sync::{Semaphore, TryAcquireError};
+
+/// The way of messages between threads.
+pub(crate) mod channel {
+    pub(crate) use flume::{Receiver, Sender, TrySendError, bounded, unbounded};
+}

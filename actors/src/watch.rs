@@ -4,7 +4,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use crate::{address::Addr, ask::instant_after, block::block_on, end::Ended, error::AskError, local::Local, post::Post};
+use crate::{
+    address::Addr, ask::instant_after, block::block_on, end::Ended, error::AskError, local::Local, post::Post,
+};
 
 impl<M: Send + 'static> Addr<M> {
     /// Returns a future that waits until the actor has ended for good and says why; restarts are not told.

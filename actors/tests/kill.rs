@@ -105,7 +105,10 @@ impl Actor for Mine {
             Point::Child => {
                 let once = SpawnOptions { restart: Restart::Never, ..SpawnOptions::named("child") };
                 let child = cx.spawn(once, Counter::default);
-                return child.map_err(|e| e.to_string()).and_then(|c| c.try_tell(Count::Stop).map_err(|e| e.to_string())).into();
+                return child
+                    .map_err(|e| e.to_string())
+                    .and_then(|c| c.try_tell(Count::Stop).map_err(|e| e.to_string()))
+                    .into();
             }
             Point::Watch => cx.watch(&other, move |_| {
                 trip(&armed, point, Point::Watch);
@@ -336,7 +339,8 @@ impl Storm {
                     let mut hops = n;
                     for relay in self.relays.iter().cycle() {
                         hops = hops.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                        let told = if n == 0 { relay.try_tell(hops).is_ok() } else { relay.tell_blocking(hops).is_ok() };
+                        let told =
+                            if n == 0 { relay.try_tell(hops).is_ok() } else { relay.tell_blocking(hops).is_ok() };
                         if told {
                             self.tallies.told.fetch_add(1, Ordering::SeqCst);
                         } else if !relay.is_open() {
@@ -351,8 +355,7 @@ impl Storm {
     }
 
     fn assert_adds_up(&self, report: &windlass_actors::StopReport, refused: u64) {
-        let (told, handled) =
-            (self.tallies.told.load(Ordering::SeqCst), self.tallies.handled.load(Ordering::SeqCst));
+        let (told, handled) = (self.tallies.told.load(Ordering::SeqCst), self.tallies.handled.load(Ordering::SeqCst));
         assert_eq!(told, handled + refused, "{report:?}");
     }
 }
@@ -401,7 +404,8 @@ fn a_shard_that_fails_in_a_storm_accounts_for_every_message_too() {
 fn a_reply_is_never_left_hanging_wherever_the_actor_dies() {
     for host in hosts() {
         let system = system(host, 2);
-        let options = SpawnOptions { mailbox: 4, restarts: usize::MAX, backoff: Duration::ZERO, ..SpawnOptions::default() };
+        let options =
+            SpawnOptions { mailbox: 4, restarts: usize::MAX, backoff: Duration::ZERO, ..SpawnOptions::default() };
         let counter = system.spawn(Place::Shard(1), options, Counter::default).unwrap();
         thread::scope(|scope| {
             let askers: Vec<_> = (0..4)

@@ -237,7 +237,8 @@ fn the_end_is_heard_after_everything_the_ended_had_told() {
             let last = system.spawn(Place::Shard(shard), SpawnOptions::named("last"), move || Last(witness.clone()));
             let last = last.unwrap();
             let (told, gone) = mpsc::channel();
-            let other = system.spawn(Place::Shard(0), SpawnOptions::default(), move || Forwarder(told.clone())).unwrap();
+            let other =
+                system.spawn(Place::Shard(0), SpawnOptions::default(), move || Forwarder(told.clone())).unwrap();
             other.ask_watch(&last, Watch::Last);
             last.try_tell(()).unwrap();
             assert!(matches!(gone.recv_timeout(LONG).unwrap(), Heard::Gone(_)));
@@ -400,7 +401,8 @@ fn one_per_shard_is_one_on_each_and_the_nearest_is_here() {
         let system = system(host, 3);
         let counters = system.spawn_each(SpawnOptions::named("counter"), Counter::default).unwrap();
         assert!(counters.here().is_none());
-        let shards: Vec<_> = counters.iter().map(|counter| counter.ask_blocking(Count::Where, LONG).unwrap()).collect();
+        let shards: Vec<_> =
+            counters.iter().map(|counter| counter.ask_blocking(Count::Where, LONG).unwrap()).collect();
         assert_eq!(shards, [0, 1, 2]);
         for shard in 0..3 {
             let counters = counters.clone();

@@ -12,7 +12,7 @@
 mod stand_ins;
 
 mod sync {
-    pub(crate) use crate::stand_ins::{ArcSwap, Cache, Semaphore, TryAcquireError, flume};
+    pub(crate) use crate::stand_ins::{ArcSwap, Cache, Semaphore, TryAcquireError, channel};
     pub(crate) use loom::sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence},

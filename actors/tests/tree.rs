@@ -94,7 +94,10 @@ impl Actor for Node {
             Then::Ends => "ends",
             _ => "gives up",
         };
-        log(&self.log, format!("{} hears: {} {} x{}, {then}", self.name, child.ended.name, child.ended.why, child.failures));
+        log(
+            &self.log,
+            format!("{} hears: {} {} x{}, {then}", self.name, child.ended.name, child.ended.why, child.failures),
+        );
         match self.bears {
             Some(true) => Flow::Continue,
             _ if child.then == Then::GivesUp => Flow::fail(child.to_string()),
@@ -226,7 +229,10 @@ fn failures_climb_as_far_as_nobody_bears_them() {
         let leaf = children(&middle).remove(0);
         leaf.try_tell(Do::Fail).unwrap();
         let ended = middle.ended_blocking(LONG).unwrap();
-        assert!(matches!(&ended.why, Why::Failed(text) if text.contains("'leaf'") && text.contains("told to")), "{ended}");
+        assert!(
+            matches!(&ended.why, Why::Failed(text) if text.contains("'leaf'") && text.contains("told to")),
+            "{ended}"
+        );
         wait_until("the root hears", || lines(&log).iter().any(|line| line.starts_with("root hears: middle failed")));
         assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0));
         assert_eq!(system.counts().gave_up, 2);

@@ -57,8 +57,8 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// An unbounded channel.
-pub(crate) mod flume {
+/// flume's unbounded channel.
+pub(crate) mod channel {
     use super::{Arc, Mutex, VecDeque};
 
     pub(crate) struct Sender<T>(Arc<Mutex<VecDeque<T>>>);

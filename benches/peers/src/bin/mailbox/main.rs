@@ -99,7 +99,8 @@ fn main() {
         for &(name, scenario) in row.pairs.iter().filter(|(name, _)| name.contains(&who)) {
             // A thread of its own: scenarios pin it.
             let messages = row.messages;
-            let figures = thread::spawn(move || measure(scenario(), messages)).join().expect("the pair does its work");
+            let figures =
+                thread::spawn(move || measure(scenario(), messages)).join().expect("the pair does its work");
             println!(
                 "{:<14}{name:<20}{:>12.0}{:>12.0}{:>14.0}",
                 row.what,

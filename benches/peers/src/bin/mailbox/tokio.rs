@@ -33,7 +33,9 @@ fn pin(nth: usize) {
 
 /// Runs `make` on a runtime of a thread of its own, which lives as long as the process and is pinned to the second
 /// core; returns what it makes.
-pub(crate) fn elsewhere<T: Send + 'static, F: Future<Output = T> + 'static>(make: impl FnOnce() -> F + Send + 'static) -> T {
+pub(crate) fn elsewhere<T: Send + 'static, F: Future<Output = T> + 'static>(
+    make: impl FnOnce() -> F + Send + 'static,
+) -> T {
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
         pin(1);
