@@ -56,8 +56,8 @@ impl<M> Drop for Lease<M> {
         // In this order: who hears of the end finds it counted, with all that was lost.
         self.post.close();
         self.census.counters.stopped.fetch_add(1, Ordering::Relaxed);
-        self.post.obituary.publish(&self.post.ended(why.clone()));
-        self.tell_parent(why, then);
+        self.tell_parent(why.clone(), then);
+        self.post.obituary.publish(&self.post.ended(why));
     }
 }
 
