@@ -58,6 +58,10 @@ pub trait Source: Send {
     fn ends_with_peer(&self) -> bool {
         false
     }
+
+    /// Is told, again and again, that the server ends: a body without an end of its own shall come to one. Default: does
+    /// nothing.
+    fn end_soon(self: Pin<&mut Self>) {}
 }
 
 /// The content of a request or a response.
@@ -262,6 +266,13 @@ impl Body {
         receiver.ends_with_peer = body.ends_with_peer();
         self.0 = Kind::Channel(receiver);
         (sender, body)
+    }
+
+    /// Says that the server ends.
+    pub(crate) fn end_soon(&mut self) {
+        if let Kind::Source(source) = &mut self.0 {
+            source.as_mut().end_soon();
+        }
     }
 
     /// Says whether the body has to be polled where its handler ran.

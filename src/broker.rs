@@ -10,13 +10,18 @@
 //! repetition; what the store no longer holds, and what its own full queue lost, it is told as a `gap` event.
 
 mod entry;
+mod event;
+mod heartbeat;
+mod history;
 mod publish;
 mod settings;
 mod stream;
+mod wire;
 
 use std::{
     collections::HashMap,
     fmt, io,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -24,28 +29,34 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use http::{HeaderValue, header};
 use windlass_actors::{
-    System,
+    Pool, System,
     error::SpawnError,
-    fanout::{Bounds, Fanout, Overflow, Subscription, Topic, TopicStats},
+    fanout::{Fanout, TopicStats},
 };
 
 use crate::{
     body::Body,
-    metrics::TopicTotals,
-    proto::sse,
-    replay::{MemoryStore, Position, ReplayStore, Start},
+    metrics::{Causes, TopicTotals},
+    replay::{MemoryStore, Position, ReplayStore, StoreError},
+    request::Request,
     response::Response,
 };
 
-pub use entry::{TopicName, TopicNameError};
-pub use publish::{Event, PreparedEvent, Publish, PublishError, Published};
+pub use entry::{Subscriber, TopicName, TopicNameError};
+pub use event::{Event, PreparedEvent};
+pub use publish::{Publish, PublishError, Published};
 pub use settings::{BrokerSettings, TopicPolicy};
 
 use entry::Entry;
-use stream::Stream;
+pub(crate) use event::Form;
+use event::Stamped;
+pub(crate) use heartbeat::Heartbeat;
+pub(crate) use history::{From, History};
+pub(crate) use stream::Stream;
+use stream::StreamBody;
+pub(crate) use wire::{ServerSent, Wire, range, unknown_id};
 
 /// Topics, their history and their subscribers. Clones are one broker; it may be used from any thread.
 ///
@@ -60,7 +71,7 @@ use stream::Stream;
 ///     .route(get("/news", move |request: Request| feed.subscribe(&"news".parse().unwrap(), &request)))
 ///     .route(post("/news", move |request: Request| {
 ///         let publishing = news.publish(&"news".parse().unwrap(), Event::new("hello"));
-///         async move { publishing.await.map_or_else(|error| error.to_string(), |it| it.position().to_string()) }
+///         async move { publishing.await.map_or_else(|error| error.to_string(), |it| it.position().unwrap().to_string()) }
 ///     }));
 /// # let _ = router;
 /// # Ok::<(), std::io::Error>(())
@@ -72,7 +83,7 @@ struct Shared {
     settings: BrokerSettings,
     store: Arc<dyn ReplayStore>,
     /// There once the server runs.
-    running: OnceLock<Running>,
+    fanout: OnceLock<Fanout<Stamped>>,
     /// A server has it.
     taken: AtomicBool,
     topics: Mutex<Topics>,
@@ -80,13 +91,8 @@ struct Shared {
     draining: AtomicBool,
     /// Streams ended by that.
     farewells: AtomicU32,
-}
-
-/// What a broker has of the server it works with.
-struct Running {
-    fanout: Fanout<PreparedEvent>,
-    /// Where subscribers stay that were removed from their topic, so that the end finds them. It never has events.
-    lobby: Topic<PreparedEvent>,
+    /// Failures of the store, by what it was doing.
+    store_errors: Causes,
 }
 
 /// The topics there are.
@@ -125,11 +131,12 @@ impl Broker {
         Self(Arc::new(Shared {
             settings,
             store,
-            running: OnceLock::new(),
+            fanout: OnceLock::new(),
             taken: AtomicBool::new(false),
             topics: Mutex::default(),
             draining: AtomicBool::new(false),
             farewells: AtomicU32::new(0),
+            store_errors: Causes::default(),
         }))
     }
 
@@ -139,15 +146,25 @@ impl Broker {
             return Ok(false);
         }
         let fanout = Fanout::start(system).inspect_err(|_| self.0.taken.store(false, Ordering::SeqCst))?;
-        let lobby = fanout.topic(Bounds::default(), Overflow::Drop);
         // Nobody else sets it: `taken` was ours.
-        let _ = self.0.running.set(Running { fanout, lobby });
+        let _ = self.0.fanout.set(fanout);
         Ok(true)
+    }
+
+    /// Says whether a policy asks callbacks, which need a pool.
+    pub(crate) fn asks(&self) -> bool {
+        self.0.settings.choosers().next().is_some()
+    }
+
+    /// Has callbacks run on a pool.
+    pub(crate) fn ask_on(&self, pool: &Pool) {
+        self.0.settings.choosers().for_each(|chooser| chooser.start(pool));
     }
 
     /// Ends every stream. Blocks until the shards have been told, or until `end`: a shard that is stuck is told nothing.
     pub(crate) fn drain(&self, end: Instant) {
         self.0.draining.store(true, Ordering::SeqCst);
+        self.0.settings.choosers().for_each(windlass_actors::fanout::Chooser::stop);
         let mut topics = self.topics();
         let open: Vec<_> = topics.open.drain().map(|(_, entry)| entry).collect();
         topics.closing.extend(open);
@@ -155,8 +172,7 @@ impl Broker {
         drop(topics);
         loop {
             left.retain(|entry| !entry.topic.try_close());
-            let told = self.0.running.get().is_none_or(|running| running.lobby.try_close());
-            if (told && left.is_empty()) || Instant::now() >= end {
+            if left.is_empty() || Instant::now() >= end {
                 return;
             }
             // The relays' mailboxes are full: they are at work.
@@ -169,8 +185,17 @@ impl Broker {
     /// Never waits for a subscriber. The event is on its way when this returns; what is returned is a future that
     /// gives its position, and need not be awaited.
     pub fn publish(&self, topic: &TopicName, event: Event) -> Publish {
+        self.publish_form(topic, Form::Plain(event))
+    }
+
+    /// Like [`publish`](Self::publish), for an event that is encoded: all that is added is its id.
+    pub fn publish_prepared(&self, topic: &TopicName, event: &PreparedEvent) -> Publish {
+        self.publish_form(topic, Form::Prepared(event.clone()))
+    }
+
+    fn publish_form(&self, topic: &TopicName, form: Form) -> Publish {
         match self.entry(topic) {
-            Ok(entry) => publish::publish(&self.0, entry, event),
+            Ok(entry) => publish::publish(&self.0, entry, form),
             Err(error) => Publish::failed(error),
         }
     }
@@ -179,32 +204,33 @@ impl Broker {
     ///
     /// The header `Last-Event-ID`, or the query field `last_event_id`, says after which event to begin: a position, or
     /// `earliest`. Without it the stream begins with the next event.
-    pub fn subscribe(&self, topic: &TopicName, request: &crate::request::Request) -> Response {
-        let last = request
-            .header("last-event-id")
-            .map(|value| value.as_bytes().to_vec())
-            .or_else(|| request.query_value("last_event_id").map(|value| value.into_owned().into_bytes()));
-        self.stream(topic, last.as_deref())
+    pub fn subscribe(&self, topic: &TopicName, request: &Request) -> Response {
+        let last = last_event_id(request);
+        self.respond(topic, last.as_deref(), request.peer())
     }
 
     /// Makes the response that is the stream of a topic's events after `last`: a position as text, or `earliest`.
     pub fn stream(&self, topic: &TopicName, last: Option<&[u8]>) -> Response {
-        let entry = match self.entry(topic) {
-            Ok(entry) => entry,
-            Err(error) => return error.to_response(),
-        };
-        let start = last.map(|last| match last {
-            b"earliest" => stream::From::Store(Start::Earliest),
-            text => Position::parse(text).map_or(stream::From::Unknown, |at| stream::From::Store(Start::After(at))),
-        });
-        let stream = Stream::new(self.0.clone(), entry, start);
-        let mut response = Response::new().with_body(Body::source(stream));
-        let fields = response.fields_mut();
-        fields.append(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        fields.append(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // NGINX and others in between shall hand events on as they come.
-        fields.append(header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-        response
+        self.respond(topic, last, None)
+    }
+
+    fn respond(&self, topic: &TopicName, last: Option<&[u8]>, peer: Option<SocketAddr>) -> Response {
+        match self.events(topic, last, peer) {
+            Ok(stream) => event_stream(Body::source(StreamBody::new(stream))),
+            Err(error) => error.to_response(),
+        }
+    }
+
+    /// Makes the stream of a topic's events after `last`.
+    pub(crate) fn events<F: Wire>(
+        &self,
+        topic: &TopicName,
+        last: Option<&[u8]>,
+        peer: Option<SocketAddr>,
+    ) -> Result<Stream<F>, PublishError> {
+        let entry = self.entry(topic)?;
+        let terms = entry.terms(peer);
+        Ok(Stream::new(self.0.clone(), entry, terms, last.map(From::parse)))
     }
 
     /// Ends every subscriber of a topic after what its queue holds, and forgets the topic. Its history stays.
@@ -253,7 +279,12 @@ impl Broker {
         let topics = self.topics();
         let mut sum = topics.forgotten;
         topics.open.values().chain(&topics.closing).for_each(|entry| sum += entry.topic.stats());
-        TopicTotals { topics: topics.open.len(), sum }
+        TopicTotals { topics: topics.open.len(), sum, store_errors: self.0.store_errors.all() }
+    }
+
+    /// Counts a failure that the store tells nobody else, such as of a sync: for a store's error hook.
+    pub fn store_failed(&self, error: &StoreError) {
+        self.0.store_failed(error);
     }
 
     fn topics(&self) -> MutexGuard<'_, Topics> {
@@ -262,7 +293,7 @@ impl Broker {
 
     /// Finds a topic, or makes it; one that nobody uses makes room if there are too many.
     fn entry(&self, name: &TopicName) -> Result<Arc<Entry>, PublishError> {
-        let running = self.0.running.get().ok_or(PublishError::NotStarted)?;
+        let fanout = self.0.fanout.get().ok_or(PublishError::NotStarted)?;
         let mut topics = self.topics();
         // Under the lock: a drain that has begun finds all topics there are.
         if self.0.draining.load(Ordering::SeqCst) {
@@ -279,7 +310,7 @@ impl Broker {
             idle.iter().for_each(|entry| topics.forget(entry));
         }
         let policy = self.0.settings.policy_of(name);
-        let topic = running.fanout.topic(policy.bounds(), policy.overflow);
+        let topic = fanout.topic(policy.bounds(), policy.overflow.clone());
         let entry = Arc::new(Entry::new(name.clone(), topic, policy));
         topics.open.insert(name.clone(), entry.clone());
         drop(topics);
@@ -293,25 +324,36 @@ impl Shared {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what a stream ends with: while the server ends, clients are told to come back at different times.
-    fn farewell(&self) -> Option<Bytes> {
-        if !self.draining.load(Ordering::SeqCst) {
-            return None;
-        }
-        let spread = u64::from(self.farewells.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9) >> 20);
-        let mut farewell = Vec::new();
-        sse::retry(&mut farewell, 500 + spread);
-        Some(farewell.into())
+    /// Says whether the server ends.
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
     }
 
-    /// Returns a subscription to nothing but the end of the server; none if that has come.
-    fn lobby(&self) -> Option<Subscription<PreparedEvent>> {
-        self.running.get()?.lobby.subscribe().ok()
+    /// Returns after how many milliseconds a client shall come back when the server has ended: each at another time.
+    fn come_back(&self) -> u64 {
+        500 + u64::from(self.farewells.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9) >> 20)
     }
 
-    fn deadline(&self, at: Instant) -> Option<windlass_actors::Deadline> {
-        self.running.get().map(|running| running.fanout.deadline(at))
+    fn store_failed(&self, error: &StoreError) {
+        self.store_errors.add(error.operation().as_str());
     }
+}
+
+/// Returns what a client says it had last: the header, or the query where a browser sets no headers.
+pub(crate) fn last_event_id(request: &Request) -> Option<Vec<u8>> {
+    let in_header = request.header("last-event-id").map(|value| value.as_bytes().to_vec());
+    in_header.or_else(|| request.query_value("last_event_id").map(|value| value.into_owned().into_bytes()))
+}
+
+/// Makes the response that is a stream of events.
+pub(crate) fn event_stream(body: Body) -> Response {
+    let mut response = Response::new().with_body(body);
+    let fields = response.fields_mut();
+    fields.append(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    fields.append(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // NGINX and others in between shall hand events on as they come.
+    fields.append(header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
 }
 
 impl fmt::Debug for Broker {

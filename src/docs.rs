@@ -9,6 +9,9 @@ pub mod architecture {}
 #[doc = include_str!("docs/configuration.md")]
 pub mod configuration {}
 
+#[doc = include_str!("docs/events.md")]
+pub mod events {}
+
 #[doc = include_str!("docs/grpc.md")]
 pub mod grpc {}
 

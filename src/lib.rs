@@ -52,6 +52,7 @@ mod route;
 mod router;
 mod server;
 mod shard;
+pub mod sse;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -69,7 +70,9 @@ pub use mount::{OriginalUri, mount};
 pub use net::{BindError, Listen, ListenOptions};
 pub use request::{Peer, Request, TrustedProxies};
 pub use response::{Fields, IntoResponse, Response};
-pub use route::{Dispatch, Route, any, delete, get, head, options, patch, post, put, static_route};
+pub use route::{
+    Dispatch, Route, any, delete, event_stream, event_stream_with, get, head, options, patch, post, put, static_route,
+};
 #[doc(hidden)]
 pub use router::Lookup;
 pub use router::{Group, Router, RouterError, RouterHandle};
@@ -77,5 +80,5 @@ pub use server::{Builder, DrainReport, EngineKind, Operations, PoolSettings, Ser
 pub use table::RouteError;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
-pub use topics::{TopicAccess, routes as topic_routes};
+pub use topics::{TopicAccess, TopicCheck, TopicUse, routes as topic_routes};
 pub use windlass_actors as actors;

@@ -62,10 +62,12 @@ pub(crate) struct Metrics {
 }
 
 /// The figures of a broker's topics: how many they are, and their sum.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct TopicTotals {
     pub(crate) topics: usize,
     pub(crate) sum: TopicStats,
+    /// Failures of the store, by what it was doing.
+    pub(crate) store_errors: Vec<(&'static str, u64)>,
 }
 
 impl Metrics {

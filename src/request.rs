@@ -11,7 +11,7 @@ use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use percent_encoding::percent_decode;
 
-use crate::body::Body;
+use crate::{body::Body, metrics::ShardCells};
 
 pub(crate) use context::Context;
 pub use context::{Peer, TrustedProxies};
@@ -186,6 +186,11 @@ impl Request {
     /// Returns the server's state of this type, set by [`Router::state`](crate::Router::state).
     pub fn state<T: Send + Sync + Clone + 'static>(&self) -> Option<&T> {
         self.context.state.get::<T>()
+    }
+
+    /// Returns the figures of the connection's shard.
+    pub(crate) fn cells(&self) -> Arc<ShardCells> {
+        self.context.cells.clone()
     }
 
     /// Returns what middleware attached.

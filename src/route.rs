@@ -1,5 +1,7 @@
 //! Routes as a user registers them.
 
+mod events;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,6 +12,8 @@ use crate::{
     request::Request,
     response::{Fields, IntoResponse, Response},
 };
+
+pub use events::{event_stream, event_stream_with};
 
 /// Where a route's handler runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +85,8 @@ pub struct Route {
     pub(crate) dispatch: Option<Dispatch>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) body: BodyMode,
+    /// Why it cannot run on the pool, if it cannot.
+    pub(crate) stays: Option<&'static str>,
     pub(crate) reach: Reach,
 }
 
@@ -92,7 +98,7 @@ impl Route {
 
     pub(crate) fn with_action(method: Option<Method>, path: String, action: Action) -> Self {
         let body = BodyMode::Whole(None);
-        Self { method, path, action, dispatch: None, layers: Vec::new(), body, reach: Reach::Path }
+        Self { method, path, action, dispatch: None, layers: Vec::new(), body, reach: Reach::Path, stays: None }
     }
 
     /// Names the method, for figures and errors.
@@ -115,7 +121,27 @@ impl Route {
     /// Puts middleware around the handler, inside of what was put before. The dispatch stays as it is.
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
-        self.layers.push(Arc::new(middleware));
+        self.layers.push(Layer::around(middleware));
+        self
+    }
+
+    /// Has a check let each request pass before the handler, or answer it instead. It is one of the layers and runs where they
+    /// run, but costs no future: for tokens and the like. The body it sees is there as a whole, or streamed.
+    ///
+    /// ```
+    /// use windlass::{Request, get, http::StatusCode};
+    /// fn known(request: &Request) -> Result<(), StatusCode> {
+    ///     let is_known = request.header("authorization") == Some("Bearer secret");
+    ///     if is_known { Ok(()) } else { Err(StatusCode::UNAUTHORIZED) }
+    /// }
+    /// let route = get("/private", |_: Request| "for your eyes only").authorize(known);
+    /// ```
+    #[must_use]
+    pub fn authorize<E: IntoResponse>(
+        mut self,
+        check: impl Fn(&Request) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Self {
+        self.layers.push(Layer::before(check));
         self
     }
 

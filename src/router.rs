@@ -3,14 +3,14 @@
 mod actor;
 mod lookup;
 
-use std::sync::Arc;
-
 use http::Extensions;
 
 #[cfg(feature = "tower")]
 use crate::body::{Body, BoxError};
 use crate::{
     handler::{Handler, Layer, Middleware},
+    request::Request,
+    response::IntoResponse,
     route::{Dispatch, Route},
     table::Routes,
 };
@@ -96,7 +96,18 @@ impl Router {
     /// [`not_found`](Self::not_found) gives them a handler.
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
-        self.routes.layers.push(Arc::new(middleware));
+        self.routes.layers.push(Layer::around(middleware));
+        self
+    }
+
+    /// Has a check let each request of any route pass, or answer it instead: see [`Route::authorize`]. Unmatched paths are
+    /// not covered.
+    #[must_use]
+    pub fn authorize<E: IntoResponse>(
+        mut self,
+        check: impl Fn(&Request) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Self {
+        self.routes.layers.push(Layer::before(check));
         self
     }
 
@@ -172,7 +183,18 @@ impl Group {
     /// Puts middleware around the routes registered after this, inside of what was put before.
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
-        self.layers.push(Arc::new(middleware));
+        self.layers.push(Layer::around(middleware));
+        self
+    }
+
+    /// Has a check let each request of the routes registered after this pass, or answer it instead: see
+    /// [`Route::authorize`].
+    #[must_use]
+    pub fn authorize<E: IntoResponse>(
+        mut self,
+        check: impl Fn(&Request) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Self {
+        self.layers.push(Layer::before(check));
         self
     }
 }

@@ -217,7 +217,7 @@ impl Builder {
             timeouts: self.timeouts,
             hooks: self.hooks,
             metrics: metrics.clone(),
-            context: Context { state: self.router.state, trusted: self.trusted },
+            context: Context { state: self.router.state, trusted: self.trusted, ..Context::default() },
             entrances: self.entrances.iter().map(|e| e.first.clone()).collect(),
             http2: self.http2,
             senders: senders.clone(),
@@ -239,12 +239,10 @@ impl Builder {
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
-        let start = |broker: &Broker| broker.start(&system).map_err(|error| StartError::Broker(error.to_string()));
-        let is_ours = self.broker.as_ref().map(start).transpose()?.unwrap_or(false);
-        let broker = self.broker.filter(|_| is_ours);
-        if let Some(totals) = broker.clone() {
-            metrics.set_topics(move || totals.totals());
-        }
+        let broker = match self.broker {
+            Some(broker) if start_broker(&broker, &system, &source, &metrics)? => Some(broker),
+            _ => None,
+        };
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
         Ok(Server {
@@ -278,6 +276,25 @@ fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>
     system
         .spawn(Place::Shard(0), SpawnOptions::named("router"), factory)
         .map_err(|error| StartError::Router(error.to_string()))
+}
+
+/// Gives a broker the shards, the pool if its policies ask callbacks, and a place in the metrics. False: it works for
+/// another server.
+fn start_broker(
+    broker: &Broker,
+    system: &System,
+    source: &Source,
+    metrics: &Arc<Metrics>,
+) -> Result<bool, StartError> {
+    if !broker.start(system).map_err(|error| StartError::Broker(error.to_string()))? {
+        return Ok(false);
+    }
+    if broker.asks() {
+        broker.ask_on(&source.need_pool().map_err(StartError::Routes)?);
+    }
+    let totals = broker.clone();
+    metrics.set_topics(move || totals.totals());
+    Ok(true)
 }
 
 /// Gives each shard its sockets.

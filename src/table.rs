@@ -105,6 +105,9 @@ impl RouteTable {
         };
         let mut known = HashMap::new();
         for route in &routes.list {
+            if let (Some(Dispatch::Async), Some(why)) = (route.dispatch, route.stays) {
+                return Err(RouteError::new(route, why));
+            }
             let entry = table.add_entry(routes, route, metrics.family(&route.path, route.method_name()))?;
             for template in templates(route) {
                 let path = match known.get(&template) {

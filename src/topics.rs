@@ -13,6 +13,9 @@ use crate::{
     router::{Group, Router},
 };
 
+/// The field of the query in which subscribers show their token.
+const ACCESS_TOKEN: &str = "access_token";
+
 /// Who may use the topics of a server.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -25,6 +28,39 @@ pub struct TopicAccess {
     /// The origin whose pages may use the topics from a browser, or `*`. Default: only pages of the server itself; a
     /// publication that a page of another origin sends is answered with 403.
     pub cors_origin: Option<HeaderValue>,
+    /// Is asked behind the tokens. Default: nobody is.
+    pub check: Option<TopicCheck>,
+}
+
+/// What a request wants of topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TopicUse<'a> {
+    /// To see which there are.
+    List,
+    /// To get a topic's events.
+    Subscribe(&'a TopicName),
+    /// To publish to a topic.
+    Publish(&'a TopicName),
+}
+
+/// Says whether a request may do what it wants with topics; `403` if not. It runs on the connection's shard.
+#[derive(Clone)]
+pub struct TopicCheck(Arc<Check>);
+
+type Check = dyn Fn(&Request, TopicUse<'_>) -> bool + Send + Sync;
+
+impl TopicCheck {
+    /// Makes a check of a function.
+    pub fn new(may: impl Fn(&Request, TopicUse<'_>) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(may))
+    }
+}
+
+impl std::fmt::Debug for TopicCheck {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TopicCheck").finish_non_exhaustive()
+    }
 }
 
 /// Adds the routes of a broker's topics.
@@ -58,8 +94,11 @@ struct Guarded {
 
 impl Guarded {
     fn list(&self, request: &Request) -> Response {
-        if !may(request, self.access.subscribe_token.as_deref(), true) {
+        if !may(request, self.access.subscribe_token.as_deref(), Some(ACCESS_TOKEN)) {
             return unauthorized();
+        }
+        if let Err(response) = self.checks(request, TopicUse::List) {
+            return response;
         }
         let mut topics = self.broker.topics_stats();
         topics.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -83,12 +122,29 @@ impl Guarded {
     }
 
     fn subscribe(&self, request: &Request) -> Response {
-        if !may(request, self.access.subscribe_token.as_deref(), true) {
-            return self.with_origin(unauthorized());
-        }
-        match topic_of(request) {
+        match self.subscribed(request) {
             Ok(topic) => self.with_origin(self.broker.subscribe(&topic, request)),
             Err(response) => self.with_origin(response),
+        }
+    }
+
+    /// Returns the topic that a request may subscribe to.
+    fn subscribed(&self, request: &Request) -> Result<TopicName, Response> {
+        if !may(request, self.access.subscribe_token.as_deref(), Some(ACCESS_TOKEN)) {
+            return Err(unauthorized());
+        }
+        let topic = topic_of(request)?;
+        self.checks(request, TopicUse::Subscribe(&topic))?;
+        Ok(topic)
+    }
+
+    /// Asks the program's own check.
+    fn checks(&self, request: &Request, wanted: TopicUse<'_>) -> Result<(), Response> {
+        match &self.access.check {
+            Some(TopicCheck(check)) if !check(request, wanted) => {
+                Err(plain(StatusCode::FORBIDDEN, "You may not use this topic so.\n"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -96,8 +152,9 @@ impl Guarded {
         let answer = match self.event(&mut request) {
             Ok((topic, event)) => match self.broker.publish(&topic, event).await {
                 Ok(published) => {
-                    let (id, subscribers) = (published.position(), published.subscribers());
-                    Response::json_text(format!("{{\"id\":\"{id}\",\"subscribers\":{subscribers}}}\n"))
+                    let id = published.position().map_or("null".to_owned(), |id| format!("\"{id}\""));
+                    let subscribers = published.subscribers();
+                    Response::json_text(format!("{{\"id\":{id},\"subscribers\":{subscribers}}}\n"))
                         .with_status(StatusCode::ACCEPTED)
                 }
                 Err(error) => error.to_response(),
@@ -108,13 +165,14 @@ impl Guarded {
     }
 
     fn event(&self, request: &mut Request) -> Result<(TopicName, Event), Response> {
-        if !may(request, self.access.publish_token.as_deref(), false) {
+        if !may(request, self.access.publish_token.as_deref(), None) {
             return Err(unauthorized());
         }
         if !self.may_page(request) {
             return Err(plain(StatusCode::FORBIDDEN, "Pages of this origin may not publish here.\n"));
         }
         let topic = topic_of(request)?;
+        self.checks(request, TopicUse::Publish(&topic))?;
         let body = request.take_body().into_whole().unwrap_or_default();
         if std::str::from_utf8(&body).is_err() {
             return Err(plain(StatusCode::BAD_REQUEST, "An event must be UTF-8.\n"));
@@ -178,8 +236,8 @@ fn unauthorized() -> Response {
     plain(StatusCode::UNAUTHORIZED, "This needs a token.\n").with_header(header::WWW_AUTHENTICATE, "Bearer")
 }
 
-/// Says whether a request shows the token, if one is asked for.
-fn may(request: &Request, token: Option<&str>, in_query: bool) -> bool {
+/// Says whether a request shows the token, if one is asked for: as a header, or in this field of the query.
+fn may(request: &Request, token: Option<&str>, in_query: Option<&str>) -> bool {
     let Some(token) = token else { return true };
     let shown = request.header(header::AUTHORIZATION).and_then(|value| {
         let (scheme, shown) = value.split_once(' ')?;
@@ -188,7 +246,7 @@ fn may(request: &Request, token: Option<&str>, in_query: bool) -> bool {
     if shown.is_some_and(|shown| equal(shown, token)) {
         return true;
     }
-    in_query && request.query_value("access_token").is_some_and(|shown| equal(&shown, token))
+    in_query.and_then(|field| request.query_value(field)).is_some_and(|shown| equal(&shown, token))
 }
 
 /// Compares in a time that tells nothing but the lengths.

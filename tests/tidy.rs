@@ -35,6 +35,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("hooks", 4),
     ("handler", 4),
     ("middleware", 5),
+    ("sse", 5),
     ("route", 6),
     ("mount", 7),
     ("table", 7),

@@ -12,6 +12,7 @@ use std::{
 };
 
 use crate::{
+    deadline::Deadline,
     guest::{self, GuestHandle, Guests},
     host::Host,
     lane::Key,
@@ -129,6 +130,11 @@ impl Local {
         // A duration beyond the clock's range is as good as for ever.
         const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
         self.sleep_until(now.checked_add(duration).unwrap_or(now + FOR_EVER))
+    }
+
+    /// Returns a future that ends at `at`, wherever it is polled. On this shard it costs what a sleep does.
+    pub fn deadline(&self, at: Instant) -> Deadline {
+        Deadline::new(at, Arc::clone(&self.0.remote))
     }
 
     /// Returns how many futures this shard hosts, actors included.

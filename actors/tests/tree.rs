@@ -134,7 +134,8 @@ fn children_end_before_their_parent_on_every_shard_and_drain_first() {
         let (sender, reply) = std::sync::mpsc::channel();
         // What waits in a child's mailbox is handled before the child ends.
         let other = ends[1].clone();
-        other.try_tell(Do::Rest(Duration::from_millis(30))).unwrap();
+        other.try_tell(Do::Rest(Duration::from_millis(50))).unwrap();
+        wait_until("it rests", || other.depth() == 0);
         let asker = std::thread::spawn(move || sender.send(other.ask_blocking(Do::Restarts, LONG)).unwrap());
         wait_until("it waits", || ends[1].depth() == 1);
         root.stop(Undelivered::Drain);
@@ -337,7 +338,8 @@ fn a_refusing_stop_ends_a_whole_tree_and_nobody_is_left_asking() {
         let root = spawn(&system, options("root", 1), Node::new("root", &log).with(1, options("middle", 1), middle));
         let middle = children(&root).remove(0);
         let leaf = children(&middle).remove(0);
-        leaf.try_tell(Do::Rest(Duration::from_millis(20))).unwrap();
+        leaf.try_tell(Do::Rest(Duration::from_millis(50))).unwrap();
+        wait_until("it rests", || leaf.depth() == 0);
         let asker = {
             let leaf = leaf.clone();
             std::thread::spawn(move || leaf.ask_blocking(Do::Restarts, LONG))

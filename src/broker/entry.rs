@@ -2,14 +2,15 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
-use windlass_actors::fanout::Topic;
+use windlass_actors::fanout::{Policy, Terms, Topic};
 
-use super::{PreparedEvent, TopicPolicy};
+use super::{TopicPolicy, event::Stamped};
 use crate::replay::{Position, Query, ReplayStore, Start, Window};
 
 /// Bytes of a topic's name at most.
@@ -18,16 +19,16 @@ const NAME_BYTES: usize = 256;
 /// One topic.
 pub(super) struct Entry {
     pub(super) name: TopicName,
-    /// The name as stores have it.
+    /// The name as the store has it.
     pub(super) key: Bytes,
-    pub(super) topic: Topic<PreparedEvent>,
+    pub(super) topic: Topic<Stamped>,
     pub(super) policy: TopicPolicy,
     /// The last position given out, as far as it is known.
     last: Mutex<Option<Position>>,
 }
 
 impl Entry {
-    pub(super) fn new(name: TopicName, topic: Topic<PreparedEvent>, policy: TopicPolicy) -> Self {
+    pub(super) fn new(name: TopicName, topic: Topic<Stamped>, policy: TopicPolicy) -> Self {
         let key = Bytes::copy_from_slice(name.as_str().as_bytes());
         Self { name, key, topic, policy, last: Mutex::default() }
     }
@@ -44,6 +45,27 @@ impl Entry {
     pub(super) fn last(&self) -> Option<Position> {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Returns the terms on which somebody at this address subscribes.
+    pub(super) fn terms(&self, peer: Option<SocketAddr>) -> Terms {
+        let terms = Terms::new(self.policy.bounds(), self.policy.overflow.clone());
+        match self.policy.overflow {
+            Policy::Always(_) => terms,
+            // Only a callback wants to know.
+            Policy::Ask(_) => terms.with_who(Arc::new(Subscriber { topic: self.name.clone(), peer })),
+        }
+    }
+}
+
+/// A subscriber of a broker's topic, as a [`Chooser`](windlass_actors::fanout::Chooser) is shown it:
+/// `full.who::<Subscriber>()`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Subscriber {
+    /// What it follows.
+    pub topic: TopicName,
+    /// The other side of its connection, where that is known.
+    pub peer: Option<SocketAddr>,
 }
 
 /// Asks the store where a topic ends that has just been opened.

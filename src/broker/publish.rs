@@ -9,94 +9,18 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::StatusCode;
-use windlass_actors::fanout::{Delivered, Payload, Ticket};
+use windlass_actors::fanout::{Delivered, Ticket};
 
-use super::{Shared, entry::Entry};
+use super::{
+    Shared,
+    entry::Entry,
+    event::{Form, Stamped},
+};
 use crate::{
-    proto::sse,
-    replay::{self, Answer, Append, Appended, ErrorKind, Position, StoreError},
+    replay::{self, Answer, Append, Appended, Durability, ErrorKind, Position, StoreError},
     response::{Response, plain},
 };
-
-/// Something to be published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    name: Option<Bytes>,
-    data: Bytes,
-}
-
-impl Event {
-    /// Makes an event without a name. Line breaks in its data reach clients as LF.
-    pub fn new(data: impl Into<Bytes>) -> Self {
-        Self { name: None, data: data.into() }
-    }
-
-    /// Names the event: clients tell events apart by it.
-    ///
-    /// # Errors
-    ///
-    /// The name has a line break or a NUL.
-    pub fn named(self, name: impl Into<Bytes>) -> Result<Self, sse::BadText> {
-        let name = name.into();
-        sse::check(&name)?;
-        Ok(Self { name: Some(name), ..self })
-    }
-}
-
-/// An event as all its subscribers get it: encoded once, shared by them.
-#[derive(Clone, Debug)]
-pub struct PreparedEvent {
-    position: Position,
-    name: Option<Bytes>,
-    data: Bytes,
-    sse: Bytes,
-}
-
-impl PreparedEvent {
-    pub(super) fn new(position: Position, name: Option<Bytes>, data: Bytes) -> Self {
-        let mut encoded = Vec::with_capacity(data.len() + name.as_ref().map_or(0, Bytes::len) + sse::ROOM);
-        sse::event(&mut encoded, Some(&position), name.as_deref(), &data);
-        Self { position, name, data, sse: encoded.into() }
-    }
-
-    /// Returns the event's position.
-    pub fn position(&self) -> Position {
-        self.position
-    }
-
-    /// Returns the event's name.
-    pub fn name(&self) -> Option<&Bytes> {
-        self.name.as_ref()
-    }
-
-    /// Returns what was published.
-    pub fn data(&self) -> &Bytes {
-        &self.data
-    }
-
-    /// Returns the event as a server-sent event.
-    pub fn bytes(&self) -> &Bytes {
-        &self.sse
-    }
-
-    /// Returns the length of [`bytes`](Self::bytes).
-    pub fn len(&self) -> usize {
-        self.sse.len()
-    }
-
-    /// Says whether there are no bytes; there always are.
-    pub fn is_empty(&self) -> bool {
-        self.sse.is_empty()
-    }
-}
-
-impl Payload for PreparedEvent {
-    fn weight(&self) -> usize {
-        self.sse.len()
-    }
-}
 
 /// Why an event was not published.
 #[derive(Debug)]
@@ -159,14 +83,15 @@ impl std::error::Error for PublishError {
 /// An event that was published.
 #[derive(Debug)]
 pub struct Published {
-    position: Position,
+    position: Option<Position>,
     /// Without one the topic was closed meanwhile, and nobody has opened it anew.
-    ticket: Option<Ticket<PreparedEvent>>,
+    ticket: Option<Ticket<Stamped>>,
 }
 
 impl Published {
-    /// Returns the event's position.
-    pub fn position(&self) -> Position {
+    /// Returns the event's position. `None`: the store failed, and the topic promises nothing of it; whoever was there has
+    /// the event, nobody can ask for it later.
+    pub fn position(&self) -> Option<Position> {
         self.position
     }
 
@@ -211,15 +136,14 @@ impl Future for Publish {
 }
 
 /// Appends an event to the store, which hands it on in its order.
-pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, event: Event) -> Publish {
-    let Event { name, data } = event;
-    let mut append = Append::new(entry.key.clone(), data.clone()).durability(entry.policy.durability);
-    append.name = name.clone();
+pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, form: Form) -> Publish {
+    let event = form.event();
+    let mut append = Append::new(entry.key.clone(), event.data.clone()).durability(entry.policy.durability);
+    append.name = event.name.clone();
     let (done, answer) = replay::pair();
-    let handing = Arc::clone(shared);
+    let publishing = Arc::clone(shared);
     let stored = Box::new(move |outcome: Result<Appended, StoreError>| {
-        let stored = outcome.map_err(PublishError::Store);
-        done(Ok(stored.map(|appended| hand_on(&handing, &entry, PreparedEvent::new(appended.position, name, data)))));
+        done(Ok(publishing.kept(&entry, outcome).map(|position| hand_on(&publishing, &entry, form.stamp(position)))));
     });
     match shared.store.append(append, stored) {
         Ok(()) => Publish(State::Sent(answer)),
@@ -227,16 +151,38 @@ pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, event: Event) -> 
     }
 }
 
-/// Gives a stored event to the topic's subscribers.
-fn hand_on(shared: &Shared, entry: &Entry, event: PreparedEvent) -> Published {
+impl Shared {
+    /// Says at which position the store has an event; none where it failed and the topic promises nothing of it.
+    fn kept(&self, entry: &Entry, outcome: Result<Appended, StoreError>) -> Result<Option<Position>, PublishError> {
+        let error = match outcome {
+            Ok(appended) => return Ok(Some(appended.position)),
+            Err(error) => error,
+        };
+        if error.is_refusal() {
+            return Err(PublishError::Store(error));
+        }
+        self.store_failed(&error);
+        if entry.policy.durability == Durability::Fsynced { Err(PublishError::Store(error)) } else { Ok(None) }
+    }
+}
+
+/// Gives an event to the topic's subscribers.
+fn hand_on(shared: &Shared, entry: &Entry, event: Stamped) -> Published {
     let position = event.position;
-    entry.note(position);
-    let publish = |entry: &Entry, event| entry.topic.publish_as(position.seq(), event).ok();
-    let ticket = publish(entry, event.clone()).or_else(|| {
+    let ticket = publish_on(entry, event.clone()).or_else(|| {
         // Closed meanwhile; who has opened it anew since is owed what comes after that.
         let opened = shared.topics().open.get(&entry.name).cloned()?;
-        opened.note(position);
-        publish(&opened, event)
+        publish_on(&opened, event)
     });
     Published { position, ticket }
+}
+
+fn publish_on(entry: &Entry, event: Stamped) -> Option<Ticket<Stamped>> {
+    match event.position {
+        Some(position) => {
+            entry.note(position);
+            entry.topic.publish_as(position.seq(), event).ok()
+        }
+        None => entry.topic.publish_unnumbered(event).ok(),
+    }
 }

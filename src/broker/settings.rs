@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use windlass_actors::fanout::{Bounds, Overflow};
+use windlass_actors::fanout::{Bounds, Chooser, Policy};
 
 use super::TopicName;
 use crate::replay::{Durability, Retention, StoreLimits};
 
 /// What a topic's subscribers have, and what happens when it is not enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicPolicy {
-    /// What happens to an event that finds a subscriber's mailbox full. Default: it is dropped for that subscriber.
-    pub overflow: Overflow,
+    /// What happens to an event that finds a subscriber's mailbox full. Default: it is dropped for that subscriber. A
+    /// [`Chooser`] is shown the [`Subscriber`](super::Subscriber) and runs on the blocking threads of the server's pool: by
+    /// default in time that nobody else wants ([`PoolSettings::blocking_idle`](crate::PoolSettings::blocking_idle)).
+    pub overflow: Policy,
     /// Events a subscriber's mailbox holds. Default 64.
     pub mailbox_events: usize,
     /// Bytes a subscriber's mailbox holds. Default 256 KiB.
@@ -25,7 +27,7 @@ impl Default for TopicPolicy {
     fn default() -> Self {
         let Bounds { events, bytes, .. } = Bounds::default();
         Self {
-            overflow: Overflow::default(),
+            overflow: Policy::default(),
             mailbox_events: events,
             mailbox_bytes: bytes,
             durability: Durability::None,
@@ -34,7 +36,7 @@ impl Default for TopicPolicy {
 }
 
 impl TopicPolicy {
-    pub(super) fn bounds(self) -> Bounds {
+    pub(super) fn bounds(&self) -> Bounds {
         Bounds { events: self.mailbox_events, bytes: self.mailbox_bytes }
     }
 }
@@ -81,7 +83,16 @@ impl BrokerSettings {
             Some(beginning) => topic.as_str().starts_with(beginning),
             None => topic.as_str() == pattern,
         };
-        self.patterns.iter().find(|(pattern, _)| fits(pattern)).map_or(self.policy, |(_, policy)| *policy)
+        self.patterns.iter().find(|(pattern, _)| fits(pattern)).map_or(&self.policy, |(_, policy)| policy).clone()
+    }
+
+    /// Returns the callbacks of all policies.
+    pub(super) fn choosers(&self) -> impl Iterator<Item = &Chooser> {
+        let policies = self.patterns.iter().map(|(_, policy)| policy).chain([&self.policy]);
+        policies.filter_map(|policy| match &policy.overflow {
+            Policy::Ask(chooser) => Some(chooser),
+            Policy::Always(_) => None,
+        })
     }
 }
 

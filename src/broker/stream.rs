@@ -1,263 +1,211 @@
 //! A topic's events as the body of a response: what was missed, then what comes.
 
 use std::{
-    collections::VecDeque,
-    future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
-    time::{Duration, Instant},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use windlass_actors::{
-    Deadline,
-    fanout::{Delivery, Missed, SubscribeError, Subscription},
-};
+use windlass_actors::fanout::{Delivery, Missed, SubscribeError, Subscription, Terms};
 
-use super::{PreparedEvent, Shared, entry::Entry};
+use super::{
+    Shared,
+    entry::Entry,
+    event::Stamped,
+    heartbeat::Heartbeat,
+    history::{From, History},
+    wire::{ServerSent, Wire, range, unknown_id},
+};
 use crate::{
     body::{BoxError, Frame, Source},
     proto::sse,
-    replay::{self, Answer, ErrorKind, Page, Position, Query, Reset, Since, Start, StoreError},
+    replay::{Position, StoreError},
 };
 
-/// Bytes of history put into one piece of the body at most, unless one event is larger.
-const PIECE_BYTES: usize = 16 * 1024;
-
-/// How soon a store is asked again that had too many readers.
-const READ_AGAIN: Duration = Duration::from_millis(100);
-
-/// Where a stream begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
-    /// As the store says.
-    Store(Start),
-    /// With the next event: what the client named is no position of any store of ours, which it is told.
-    Unknown,
-}
-
-enum State {
+enum State<F> {
     /// Nobody has polled it: it is not known on which shard it lives.
     New(Option<From>),
-    /// History is being read.
-    Reading(Subscription<PreparedEvent>, Start, Answer<Page>),
-    /// The store has too many readers just now: it is asked again.
-    Waiting(Subscription<PreparedEvent>, Start, Option<Deadline>),
-    /// History was read, and is being sent.
-    Sending(Subscription<PreparedEvent>, Position, VecDeque<replay::Event>, bool),
+    /// History is read and sent.
+    Behind(Subscription<Stamped>, History<F>),
+    /// The client is told that what it named is unknown.
+    Unknown(Subscription<Stamped>),
     /// Events are sent as they come.
-    Live(Subscription<PreparedEvent>),
+    Live(Subscription<Stamped>),
     /// It was unregistered: nothing comes but comments, and the end of the server.
-    Removed(Option<Subscription<PreparedEvent>>),
+    Removed,
     Ended,
 }
 
-/// The body of a subscription.
-pub(super) struct Stream {
+/// What a stream has: a piece, nothing yet, or nothing more.
+pub(crate) type Polled<P> = Poll<Option<Result<P, BoxError>>>;
+
+/// A subscription as pieces of what its client is sent.
+pub(crate) struct Stream<F> {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
-    state: State,
-    /// When something was sent last.
-    sent: Instant,
-    /// Something was sent since nothing was there last.
-    fresh: bool,
-    heartbeat: Option<(Instant, Deadline)>,
-    /// Whom the heartbeat wakes.
-    waiter: Option<Waker>,
+    terms: Terms,
+    state: State<F>,
+    /// The server ends.
+    ending: bool,
 }
 
-impl Stream {
-    pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, from: Option<From>) -> Self {
-        Self {
-            shared,
-            entry,
-            state: State::New(from),
-            sent: Instant::now(),
-            fresh: true,
-            heartbeat: None,
-            waiter: None,
-        }
+impl<F: Wire> Stream<F> {
+    pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, terms: Terms, from: Option<From>) -> Self {
+        Self { shared, entry, terms, state: State::New(from), ending: false }
     }
 
-    /// Subscribes on the shard this is polled on. The first piece says when to come back, and what cannot be had.
-    fn begin(&mut self, from: Option<From>) -> Result<Option<Bytes>, BoxError> {
-        let (bounds, overflow) = (self.entry.policy.bounds(), self.entry.policy.overflow);
-        let mut first = Vec::new();
-        if let Some(retry) = self.shared.settings.retry {
-            sse::retry(&mut first, u64::try_from(retry.as_millis()).unwrap_or(u64::MAX));
-        }
+    /// Subscribes on the shard this is polled on.
+    fn begin(&mut self, from: Option<From>) -> Result<(), BoxError> {
+        let terms = self.terms.clone();
         self.state = match from {
             Some(From::Store(start)) => {
-                let subscription = self.entry.topic.subscribe_behind(bounds, overflow).map_err(refused)?;
-                State::Reading(subscription, start, self.since(start))
+                let subscription = self.entry.topic.subscribe_behind(terms).map_err(refused)?;
+                State::Behind(subscription, History::new(self.shared.store.clone(), self.entry.key.clone(), start))
             }
-            Some(From::Unknown) | None => {
-                let subscription = self.entry.topic.subscribe_with(bounds, overflow).map_err(refused)?;
-                State::Live(subscription)
-            }
+            Some(From::Unknown) => State::Unknown(self.entry.topic.subscribe_with(terms).map_err(refused)?),
+            None => State::Live(self.entry.topic.subscribe_with(terms).map_err(refused)?),
         };
-        if from == Some(From::Unknown) {
-            sse::event(&mut first, None, Some(b"gap"), br#"{"reset":"unknown_id"}"#);
-        }
-        Ok((!first.is_empty()).then(|| first.into()))
+        Ok(())
     }
 
-    fn since(&self, start: Start) -> Answer<Page> {
-        self.shared.store.since_async(Query::new(self.entry.key.clone(), start))
+    /// Returns what a stream begins with.
+    fn retry(&self) -> Option<F::Piece> {
+        F::retry(u64::try_from(self.shared.settings.retry?.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Takes a page of history; the piece says what of it cannot be had.
-    fn read(&mut self, subscription: Subscription<PreparedEvent>, page: Page) -> Option<Bytes> {
-        let gap = match page.since {
-            Since::Recovered => None,
-            Since::Gap(gap) => {
-                Some(format!(r#"{{"from":"{}","to":"{}"}}"#, gap.from, gap.to)).map(|text| (gap.to, text))
-            }
-            Since::Reset(why) => {
-                let why = match why {
-                    Reset::UnknownEpoch => "unknown_epoch",
-                    Reset::BeyondEnd => "beyond_end",
-                };
-                Some((page.resume, format!(r#"{{"reset":"{why}"}}"#)))
-            }
-        };
-        let more = page.has_more();
-        self.state = State::Sending(subscription, page.resume, page.events.into(), more);
-        gap.map(|(position, text)| gap_event(&position, &text))
+    /// Returns what a stream ends with when the server ends.
+    fn farewell(&self) -> Option<F::Piece> {
+        F::retry(self.shared.come_back())
     }
 
-    /// Goes on after a page: with the next one, or with live events.
-    fn read_on(&mut self, mut subscription: Subscription<PreparedEvent>, at: Position, more: bool) {
-        self.state = if !more && subscription.caught_up(at.seq()) {
-            State::Live(subscription)
-        } else {
-            let start = Start::After(at);
-            State::Reading(subscription, start, self.since(start))
-        };
-    }
-
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+    /// Polls for the next piece; `None` when nothing more comes.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Polled<F::Piece> {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
-                State::New(from) => match self.begin(from) {
-                    Ok(None) => {}
-                    Ok(Some(first)) => return Poll::Ready(Some(Ok(first))),
-                    Err(error) => return Poll::Ready(Some(Err(error))),
-                },
-                State::Reading(subscription, start, mut answer) => match Pin::new(&mut answer).poll(cx) {
-                    Poll::Pending => {
-                        self.state = State::Reading(subscription, start, answer);
-                        return Poll::Pending;
+                State::New(from) => {
+                    if let Err(error) = self.begin(from) {
+                        return Poll::Ready(Some(Err(error)));
                     }
-                    Poll::Ready(Ok(page)) => {
-                        if let Some(gap) = self.read(subscription, page) {
-                            return Poll::Ready(Some(Ok(gap)));
-                        }
+                    if let Some(retry) = self.retry() {
+                        return Poll::Ready(Some(Ok(retry)));
                     }
-                    Poll::Ready(Err(error)) if error.kind() == ErrorKind::Full => {
-                        let again = self.shared.deadline(Instant::now() + READ_AGAIN);
-                        self.state = State::Waiting(subscription, start, again);
-                    }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(unreadable(error)))),
-                },
-                State::Waiting(subscription, start, mut again) => {
-                    if again.as_mut().is_some_and(|again| Pin::new(again).poll(cx).is_pending()) {
-                        self.state = State::Waiting(subscription, start, again);
-                        return Poll::Pending;
-                    }
-                    self.state = State::Reading(subscription, start, self.since(start));
                 }
-                State::Sending(subscription, at, mut events, more) => {
-                    if let Some(piece) = encode(&mut events) {
-                        self.state = State::Sending(subscription, at, events, more);
-                        return Poll::Ready(Some(Ok(piece)));
+                State::Unknown(subscription) => {
+                    self.state = State::Live(subscription);
+                    return Poll::Ready(Some(Ok(unknown_id::<F>())));
+                }
+                State::Behind(subscription, history) => {
+                    if let Some(polled) = self.poll_behind(subscription, history, cx) {
+                        return polled;
                     }
-                    self.read_on(subscription, at, more);
                 }
                 State::Live(subscription) => return self.poll_live(subscription, cx),
-                State::Removed(lobby) => return self.poll_removed(lobby, cx),
+                State::Removed => return self.poll_removed(),
                 State::Ended => return Poll::Ready(None),
             }
         }
     }
 
-    fn poll_live(
+    /// Sends history; `None` when the state moved on.
+    fn poll_behind(
         &mut self,
-        mut subscription: Subscription<PreparedEvent>,
+        mut subscription: Subscription<Stamped>,
+        mut history: History<F>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, BoxError>>> {
+    ) -> Option<Polled<F::Piece>> {
+        match history.poll_piece(cx) {
+            Poll::Pending => {
+                self.state = State::Behind(subscription, history);
+                Some(Poll::Pending)
+            }
+            Poll::Ready(Ok(Ok(piece))) => {
+                self.state = State::Behind(subscription, history);
+                Some(Poll::Ready(Some(Ok(piece))))
+            }
+            Poll::Ready(Ok(Err(at))) => {
+                self.state = if subscription.caught_up(at.seq()) {
+                    State::Live(subscription)
+                } else {
+                    history.read_on();
+                    State::Behind(subscription, history)
+                };
+                None
+            }
+            Poll::Ready(Err(error)) => Some(Poll::Ready(Some(Err(self.unreadable(error))))),
+        }
+    }
+
+    fn poll_live(&mut self, mut subscription: Subscription<Stamped>, cx: &mut Context<'_>) -> Polled<F::Piece> {
         let polled = subscription.poll_next(cx);
         let piece = match polled {
             Poll::Pending => None,
-            Poll::Ready(Delivery::Event(event)) => Some(event.payload().bytes().clone()),
+            Poll::Ready(Delivery::Event(event)) => Some(F::live(event.payload())),
             Poll::Ready(Delivery::Gap(missed)) => Some(self.gap(missed)),
-            Poll::Ready(Delivery::Removed) => return self.poll_removed(self.shared.lobby(), cx),
-            Poll::Ready(Delivery::Closed) => return Poll::Ready(self.shared.farewell().map(Ok)),
+            Poll::Ready(Delivery::Removed) => return self.poll_removed(),
+            Poll::Ready(Delivery::Closed) if self.shared.is_draining() => {
+                return Poll::Ready(self.farewell().map(Ok));
+            }
+            Poll::Ready(Delivery::Closed) => return Poll::Ready(None),
         };
         self.state = State::Live(subscription);
         piece.map_or(Poll::Pending, |piece| Poll::Ready(Some(Ok(piece))))
     }
 
-    /// Waits for the end of the server.
-    fn poll_removed(
-        &mut self,
-        mut lobby: Option<Subscription<PreparedEvent>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, BoxError>>> {
-        if lobby.as_mut().is_none_or(|lobby| lobby.poll_next(cx).is_ready()) {
-            return Poll::Ready(self.shared.farewell().map(Ok));
+    /// Waits for the end of the server, which others hear of by their topic.
+    fn poll_removed(&mut self) -> Polled<F::Piece> {
+        if self.ending {
+            return Poll::Ready(self.farewell().map(Ok));
         }
-        self.state = State::Removed(lobby);
+        self.state = State::Removed;
         Poll::Pending
     }
 
     /// Tells what a full queue lost.
-    fn gap(&self, missed: Missed) -> Bytes {
+    fn gap(&self, missed: Missed) -> F::Piece {
+        let Missed { from, to, .. } = missed;
         // All positions of a topic have one epoch, and an event's is noted before the event is handed on.
-        let at =
-            |seq| self.entry.last().map_or_else(String::new, |last| Position::new(last.epoch(), seq).to_string());
-        let to = at(missed.to);
-        gap_event(&to, &format!(r#"{{"from":"{}","to":"{to}"}}"#, at(missed.from)))
+        match self.entry.last().map(|last| move |seq| Position::new(last.epoch(), seq)) {
+            // What the store did not keep has no id: all that can be told is behind which one it came.
+            Some(at) if missed.is_unnumbered() => F::gap(Some(at(to)), &format!(r#"{{"after":"{}"}}"#, at(to))),
+            Some(at) => range::<F>(at(from), at(to)),
+            None => F::gap(None, r#"{"after":null}"#),
+        }
     }
 
-    /// Sends a comment when nothing was sent for the interval.
-    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let interval = self.shared.settings.heartbeat.filter(|interval| !interval.is_zero());
-        let Some(interval) = interval else { return Poll::Pending };
-        let waits = self.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker()));
-        let runs = waits && self.heartbeat.as_ref().is_some_and(|(due, _)| self.sent < *due);
-        if std::mem::take(&mut self.fresh) && runs {
-            // Right behind an event, with a timer that was not due then, there is no need to read the clock.
-            return Poll::Pending;
-        }
-        self.waiter = Some(cx.waker().clone());
-        loop {
-            let Some((_, deadline)) = &mut self.heartbeat else {
-                let due = self.sent + interval;
-                let Some(deadline) = self.shared.deadline(due) else { return Poll::Pending };
-                self.heartbeat = Some((due, deadline));
-                continue;
-            };
-            ready!(Pin::new(deadline).poll(cx));
-            self.heartbeat = None;
-            if self.sent.elapsed() >= interval {
-                return Poll::Ready(());
-            }
-        }
+    fn unreadable(&self, error: StoreError) -> BoxError {
+        self.shared.store_failed(&error);
+        tracing::error!(%error, "a topic's history cannot be read; the stream ends");
+        Box::new(error)
     }
 }
 
-impl Source for Stream {
+fn refused(error: SubscribeError) -> BoxError {
+    Box::new(error)
+}
+
+/// The body of a response that is one topic's stream.
+pub(super) struct StreamBody {
+    stream: Stream<ServerSent>,
+    heartbeat: Heartbeat,
+}
+
+impl StreamBody {
+    pub(super) fn new(stream: Stream<ServerSent>) -> Self {
+        let heartbeat = Heartbeat::new(stream.shared.settings.heartbeat);
+        Self { stream, heartbeat }
+    }
+}
+
+impl Source for StreamBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
-        match self.poll_piece(cx) {
+        match self.stream.poll_piece(cx) {
             Poll::Ready(piece) => {
-                (self.sent, self.fresh) = (Instant::now(), true);
+                self.heartbeat.note_sent();
                 Poll::Ready(piece.map(|piece| piece.map(Frame::Data)))
             }
             Poll::Pending => {
-                ready!(self.poll_heartbeat(cx));
-                self.sent = Instant::now();
+                ready!(self.heartbeat.poll(cx));
                 Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(sse::HEARTBEAT)))))
             }
         }
@@ -270,33 +218,8 @@ impl Source for Stream {
     fn ends_with_peer(&self) -> bool {
         true
     }
-}
 
-/// Encodes events of a page, as many as make a piece.
-fn encode(events: &mut VecDeque<replay::Event>) -> Option<Bytes> {
-    let mut piece = Vec::new();
-    while let Some(event) = events.front() {
-        if !piece.is_empty() && piece.len() + event.data.len() > PIECE_BYTES {
-            break;
-        }
-        sse::event(&mut piece, Some(&event.position), event.name.as_deref(), &event.data);
-        events.pop_front();
+    fn end_soon(mut self: Pin<&mut Self>) {
+        self.stream.ending = true;
     }
-    (!piece.is_empty()).then(|| piece.into())
-}
-
-/// An event that tells of events the client will not get; its id is where the next one follows.
-fn gap_event(position: &dyn std::fmt::Display, text: &str) -> Bytes {
-    let mut event = Vec::new();
-    sse::event(&mut event, Some(position), Some(b"gap"), text.as_bytes());
-    event.into()
-}
-
-fn refused(error: SubscribeError) -> BoxError {
-    Box::new(error)
-}
-
-fn unreadable(error: StoreError) -> BoxError {
-    tracing::error!(%error, "a topic's history cannot be read; the stream ends");
-    Box::new(error)
 }

@@ -1,7 +1,7 @@
 //! The topics of the binary: flags, the file's section, and the broker they make.
 
 #[cfg(feature = "durable")]
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::{
     net::IpAddr,
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use serde::Deserialize;
 #[cfg(feature = "durable")]
 use crate::replay::durable::{DurableStore, ErrorHook, Options as StoreOptions};
 use crate::{
-    actors::fanout::Overflow,
+    actors::fanout::{self, Overflow},
     broker::{Broker, BrokerSettings, TopicPolicy},
     net::Listen,
     replay::Durability,
@@ -189,13 +189,13 @@ impl TopicConfig {
     fn settings(&self) -> Result<BrokerSettings, String> {
         let mut settings = BrokerSettings::default();
         let bounds = (self.mailbox_events, self.mailbox_bytes);
-        settings.policy = policy("topics", settings.policy, self.policy, bounds)?;
+        settings.policy = policy("topics", &settings.policy, self.policy, bounds)?;
         let otherwise = if self.data.is_some() { Durability::Fsynced } else { Durability::None };
         settings.policy.durability = self.durability_of("topics", self.durability, otherwise)?;
         for pattern in &self.pattern {
             let name = format!("topics.pattern '{}'", pattern.topics);
             let bounds = (pattern.mailbox_events, pattern.mailbox_bytes);
-            let mut policy = policy(&name, settings.policy, pattern.policy, bounds)?;
+            let mut policy = policy(&name, &settings.policy, pattern.policy, bounds)?;
             policy.durability = self.durability_of(&name, pattern.durability, policy.durability)?;
             settings.patterns.push((pattern.topics.clone(), policy));
         }
@@ -249,11 +249,19 @@ pub(super) struct Served {
 impl Served {
     #[cfg(feature = "durable")]
     fn durable(settings: BrokerSettings, directory: &Path) -> Result<Self, String> {
-        let on_error = ErrorHook::new(|error| tracing::error!(%error, "the topics' store"));
+        let told = Arc::new(OnceLock::<Broker>::new());
+        let counted = Arc::clone(&told);
+        let on_error = ErrorHook::new(move |error| {
+            tracing::error!(%error, "the topics' store");
+            counted.get().into_iter().for_each(|broker| broker.store_failed(error));
+        });
         let options = StoreOptions { on_error, ..StoreOptions::default() };
         let opened = DurableStore::open(directory, options);
         let store = Arc::new(opened.map_err(|error| format!("--data {}: {error}", directory.display()))?);
-        Ok(Self { broker: Broker::with_store(settings, store.clone()), store: Some(store) })
+        let broker = Broker::with_store(settings, store.clone());
+        // Set once, here.
+        let _ = told.set(broker.clone());
+        Ok(Self { broker, store: Some(store) })
     }
 
     #[cfg(not(feature = "durable"))]
@@ -274,12 +282,13 @@ impl Served {
 /// Puts what is said over what holds otherwise.
 fn policy(
     what: &str,
-    otherwise: TopicPolicy,
+    otherwise: &TopicPolicy,
     overflow: Option<Policy>,
     (events, bytes): (Option<usize>, Option<usize>),
 ) -> Result<TopicPolicy, String> {
-    let mut policy = otherwise;
-    policy.overflow = overflow.map_or(otherwise.overflow, Overflow::from);
+    let mut policy = otherwise.clone();
+    policy.overflow =
+        overflow.map_or(otherwise.overflow.clone(), |policy| fanout::Policy::from(Overflow::from(policy)));
     policy.mailbox_events = events.unwrap_or(otherwise.mailbox_events);
     policy.mailbox_bytes = bytes.unwrap_or(otherwise.mailbox_bytes);
     if policy.mailbox_events == 0 || policy.mailbox_bytes == 0 {

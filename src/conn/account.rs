@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 
 use super::{Env, Io, run};
 use crate::{
+    body::Body,
     hooks::{RequestEnd, RequestStart},
     metrics::{DispatchKind, Family, UNMATCHED, Wire},
     request::Head,
@@ -70,6 +71,13 @@ impl Account {
     /// Opens the account of bytes that are no request: an answer is counted, no hook is told.
     pub(super) fn nobodys(env: &Env, wire: Wire) -> Self {
         Self { wire, kind: DispatchKind::Inline, target: None, started: env.now, record: None }
+    }
+
+    /// Notes what the reply's body is: one without an end of its own is a stream of events.
+    pub(super) fn note_body(&mut self, body: &Body) {
+        if body.ends_with_peer() {
+            self.kind = DispatchKind::Sse;
+        }
     }
 
     /// Counts a reply whose head was written.

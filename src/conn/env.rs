@@ -106,9 +106,10 @@ impl Env {
     pub(crate) fn new(common: &Common, local: Local, mut reader: Reader<RouteTable>) -> Self {
         let now = Instant::now();
         // An allocation of this shard's own, so that requests of other shards do not touch its count.
-        let context = Arc::new(common.context.clone());
-        let view = View::new(reader.load().clone(), context.clone());
         let shard = local.shard();
+        let cells = common.metrics.shards()[shard].clone();
+        let context = Arc::new(Context { cells: cells.clone(), ..common.context.clone() });
+        let view = View::new(reader.load().clone(), context.clone());
         let http2 = common.http2 && cfg!(feature = "http2");
         Self {
             now,
@@ -124,7 +125,7 @@ impl Env {
             entrances: common.entrances.iter().map(|entrance| entrance.on_shard(http2)).collect(),
             handshakes: Handshakes::default(),
             http2,
-            cells: common.metrics.shards()[shard].clone(),
+            cells,
             metrics: common.metrics.clone(),
             view,
             reader,

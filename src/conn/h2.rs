@@ -155,6 +155,9 @@ impl Protocol for H2 {
         // In the greeting no frame can be sent yet; the call that ends it comes by here again.
         if env.is_draining() && self.phase == Phase::Open && !self.engine.is_greeting() {
             self.leave(env, "drain");
+            // Bodies without an end of their own are told by being polled.
+            let endless = self.streams.values().filter(|stream| stream.ends_with_peer());
+            endless.filter_map(|stream| stream.waker.as_ref()).for_each(std::task::Waker::wake_by_ref);
             self.drive(env, io);
         }
         while self.ended && self.lose_hopeless(env, io) {

@@ -282,7 +282,7 @@ impl Connections {
 
     /// Tells a connection that the server drains.
     pub(crate) fn drain(&mut self, conn: &mut Conn) {
-        conn.feed(&mut self.env, |_, _, _| {});
+        conn.feed(&mut self.env, Spoken::pump);
     }
 
     /// Ends a connection at once because the grace is over.

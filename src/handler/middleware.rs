@@ -33,8 +33,26 @@ where
     }
 }
 
-/// One middleware, its type forgotten.
-pub(crate) type Layer = Arc<dyn Middleware>;
+/// What lets a request pass, or answers it.
+type Check = dyn Fn(&Request) -> Result<(), Response> + Send + Sync;
+
+/// One thing around a handler, its type forgotten.
+#[derive(Clone)]
+pub(crate) enum Layer {
+    Around(Arc<dyn Middleware>),
+    /// Costs no future.
+    Before(Arc<Check>),
+}
+
+impl Layer {
+    pub(crate) fn around(middleware: impl Middleware) -> Self {
+        Self::Around(Arc::new(middleware))
+    }
+
+    pub(crate) fn before<E: IntoResponse>(check: impl Fn(&Request) -> Result<(), E> + Send + Sync + 'static) -> Self {
+        Self::Before(Arc::new(move |request| check(request).map_err(IntoResponse::into_response)))
+    }
+}
 
 /// A handler and what stands around it, outermost first.
 #[derive(Clone)]
@@ -54,10 +72,20 @@ impl Chain {
     }
 
     fn call_from(self: &Arc<Self>, at: usize, request: Request) -> Called {
-        match self.layers.get(at) {
-            None => self.handler.call(request),
-            Some(layer) => Called::Future(layer.wrap(request, Next { chain: self.clone(), at: at + 1 })),
+        for (index, layer) in self.layers.iter().enumerate().skip(at) {
+            match layer {
+                Layer::Around(layer) => {
+                    let next = Next { chain: self.clone(), at: index + 1 };
+                    return Called::Future(layer.wrap(request, next));
+                }
+                Layer::Before(check) => {
+                    if let Err(refused) = check(&request) {
+                        return Called::Ready(refused);
+                    }
+                }
+            }
         }
+        self.handler.call(request)
     }
 }
 

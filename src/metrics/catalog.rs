@@ -25,7 +25,7 @@ catalog! {
     DURATION HISTOGRAM "windlass_request_duration_seconds" ["route", "method"]
         "From the end of a request's head to its response head.";
     DISPATCHED COUNTER "windlass_requests_dispatched_total" ["kind", "protocol", "shard"]
-        "Requests by how they were served: static, inline or async.";
+        "Requests by how they were served: static, inline or async; sse for those answered with a stream of events.";
     ASYNC_ROUTES GAUGE "windlass_async_routes" []
         "Routes of the current table whose resolved dispatch is async.";
     PROMOTED COUNTER "windlass_async_promoted_connections_total" []
@@ -70,6 +70,11 @@ catalog! {
         "Full mailboxes by what followed: an event dropped, a subscriber removed or closed.";
     TOPIC_MISSED COUNTER "windlass_topic_missed_total" []
         "Events that a shard with too many waiting did not take, for all its subscribers.";
+    TOPIC_ASKED COUNTER "windlass_topic_overflow_callbacks_total" ["outcome"]
+        "Callbacks asked about a subscriber whose mailbox was full: chosen, panicked, or refused because the pool was full.";
+    SSE_OVERFLOWS COUNTER "windlass_sse_overflows_total" ["policy"]
+        "Events of handlers' own streams that found their client's queue full, by what followed: drop or close.";
+    REPLAY_ERRORS COUNTER "windlass_replay_errors_total" ["op"] "Failures of the topics' store, by what it was doing.";
     TOPIC_LAGGING GAUGE "windlass_topic_lagging_subscribers" [] "Subscribers with more than one event waiting.";
     TOPIC_LAG_EVENTS GAUGE "windlass_topic_lag_events" [] "The longest mailbox of any topic, events.";
     TOPIC_LAG GAUGE "windlass_topic_lag_seconds" [] "Age of the oldest event that waits in a mailbox.";

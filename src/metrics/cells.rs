@@ -59,16 +59,19 @@ pub(crate) enum DispatchKind {
     Inline,
     /// On the pool.
     Async,
+    /// With a stream of events.
+    Sse,
 }
 
 impl DispatchKind {
-    pub(crate) const ALL: [Self; 3] = [Self::Static, Self::Inline, Self::Async];
+    pub(crate) const ALL: [Self; 4] = [Self::Static, Self::Inline, Self::Async, Self::Sse];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Static => "static",
             Self::Inline => "inline",
             Self::Async => "async",
+            Self::Sse => "sse",
         }
     }
 }
@@ -164,6 +167,12 @@ pub(crate) struct ShardCells {
     pub(crate) h2_resets: Causes,
     /// HTTP/2 connections the server ended, by why.
     pub(crate) h2_goaways: Causes,
+    /// Events of handlers' streams that found their queue full, by what followed.
+    pub(crate) sse_overflows: Causes,
+    /// Handlers' streams that ended because the server did.
+    pub(crate) sse_farewells: Counter,
+    /// Failures of the stores of handlers' streams, by what they were doing.
+    pub(crate) replay_errors: Causes,
     /// TLS handshakes that ended, by how.
     pub(crate) handshakes: Causes,
     /// TLS handshakes that have begun and not ended.

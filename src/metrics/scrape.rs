@@ -126,7 +126,7 @@ fn connections(page: &mut Page, shards: &[Arc<ShardCells>]) {
 
 fn causes(page: &mut Page, metrics: &Metrics) {
     type Of = fn(&ShardCells) -> &Causes;
-    let summed: [(&Metric, Of); 8] = [
+    let summed: [(&Metric, Of); 10] = [
         (&catalog::TIMEOUTS, |s| &s.timeouts),
         (&catalog::PROTOCOL_ERRORS, |s| &s.protocol_errors),
         (&catalog::REFUSED, |s| &s.refused),
@@ -135,11 +135,17 @@ fn causes(page: &mut Page, metrics: &Metrics) {
         (&catalog::H2_RESETS, |s| &s.h2_resets),
         (&catalog::H2_GOAWAYS, |s| &s.h2_goaways),
         (&catalog::TLS_HANDSHAKES, |s| &s.handshakes),
+        (&catalog::SSE_OVERFLOWS, |s| &s.sse_overflows),
+        (&catalog::REPLAY_ERRORS, |s| &s.replay_errors),
     ];
     for (metric, of) in summed {
-        let mut sums = BTreeMap::new();
+        let mut sums: BTreeMap<_, u64> = known(metric).iter().map(|cause| (*cause, 0)).collect();
         for (cause, count) in metrics.shards().iter().flat_map(|s| of(s).all()) {
             *sums.entry(cause).or_insert(0) += count;
+        }
+        if metric.name == catalog::REPLAY_ERRORS.name {
+            let topics = metrics.topics().unwrap_or_default();
+            topics.store_errors.into_iter().for_each(|(op, count)| *sums.entry(op).or_insert(0) += count);
         }
         for (cause, count) in sums {
             page.add(metric, &[cause], count as f64);
@@ -147,6 +153,15 @@ fn causes(page: &mut Page, metrics: &Metrics) {
     }
     for (cause, count) in metrics.causes.all() {
         page.add(&catalog::BIND_ERRORS, &[cause], count as f64);
+    }
+}
+
+/// Returns the causes that a metric has from the start.
+fn known(metric: &Metric) -> &'static [&'static str] {
+    match metric.name {
+        name if name == catalog::SSE_OVERFLOWS.name => &["close", "drop"],
+        name if name == catalog::REPLAY_ERRORS.name => &["append", "since"],
+        _ => &[],
     }
 }
 
@@ -191,7 +206,7 @@ fn pool(page: &mut Page, metrics: &Metrics) {
 }
 
 fn topics(page: &mut Page, metrics: &Metrics) {
-    let Some(TopicTotals { topics, sum }) = metrics.topics() else { return };
+    let Some(TopicTotals { topics, sum, .. }) = metrics.topics() else { return };
     page.add(&catalog::TOPICS, &[], topics as f64);
     page.add(&catalog::TOPIC_SUBSCRIBERS, &[], sum.subscribers as f64);
     page.add(&catalog::TOPIC_PUBLISHED, &[], sum.published as f64);
@@ -200,6 +215,9 @@ fn topics(page: &mut Page, metrics: &Metrics) {
     page.add(&catalog::TOPIC_OVERFLOWS, &["remove"], sum.removed as f64);
     page.add(&catalog::TOPIC_OVERFLOWS, &["close"], sum.closed as f64);
     page.add(&catalog::TOPIC_MISSED, &[], sum.missed as f64);
+    for (outcome, count) in [("chosen", sum.asked), ("panicked", sum.ask_panics), ("refused", sum.ask_refused)] {
+        page.add(&catalog::TOPIC_ASKED, &[outcome], count as f64);
+    }
     page.add(&catalog::TOPIC_LAGGING, &[], sum.lagging as f64);
     page.add(&catalog::TOPIC_LAG_EVENTS, &[], sum.lag_events as f64);
     page.add(&catalog::TOPIC_LAG, &[], sum.lag_age.as_secs_f64());

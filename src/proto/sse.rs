@@ -39,8 +39,7 @@ pub fn check(text: &[u8]) -> Result<(), BadText> {
 /// Appends an event. `id` and `name` must have passed [`check`].
 pub fn event(out: &mut Vec<u8>, id: Option<&dyn Display>, name: Option<&[u8]>, data: &[u8]) {
     if let Some(id) = id {
-        // Writing to memory does not fail.
-        let _ = writeln!(Text(out), "id: {id}");
+        self::id(out, id);
     }
     if let Some(name) = name {
         line(out, b"event: ", name);
@@ -53,6 +52,12 @@ pub fn event(out: &mut Vec<u8>, id: Option<&dyn Display>, name: Option<&[u8]>, d
     }
     line(out, b"data: ", rest);
     out.push(b'\n');
+}
+
+/// Appends the id of the event whose other lines follow.
+pub fn id(out: &mut Vec<u8>, id: &dyn Display) {
+    // Writing to memory does not fail.
+    let _ = writeln!(Text(out), "id: {id}");
 }
 
 /// Appends how long a client waits before it connects anew, milliseconds.

@@ -98,6 +98,12 @@ impl StoreError {
         self.0.kind
     }
 
+    /// Says whether the store is well and only will not have this now: it is full, or closed, or the event too large.
+    pub fn is_refusal(&self) -> bool {
+        use ErrorKind::{Closed, Full, TooLarge, TooManyTopics};
+        matches!(self.kind(), Full | TooLarge | TooManyTopics | Closed)
+    }
+
     /// Returns what the store was doing.
     pub fn operation(&self) -> Operation {
         self.0.operation

@@ -61,6 +61,9 @@ pub struct Refused {
 /// - **Positions.** Within an epoch the positions of a topic rise by one from event to event. A position once told,
 ///   to a completion or in a page, never stands for another event, not even after a crash: a store that cannot know what
 ///   it told leaves out a range, or draws a new epoch.
+/// - **Failures leave a mark.** An append below [`Durability::Fsynced`] that fails, other than by a
+///   [refusal](StoreError::is_refusal), may have been handed to subscribers all the same: a store that goes on later leaves
+///   a number out for it, which readers are told as a gap.
 /// - **Read your writes.** What a completion has told is in every page asked for afterwards, until retention removes it.
 /// - **Nothing is missing unannounced.** Pages are made as [`Extent::page`](super::Extent::page) makes them.
 /// - **No blocking.** [`append`](Self::append) and [`since`](Self::since) neither wait nor touch a disk or a socket: they

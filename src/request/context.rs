@@ -1,9 +1,14 @@
 //! What every request of a server shares: typed state and who may speak for a client.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use http::Extensions;
 use ipnet::IpNet;
+
+use crate::metrics::ShardCells;
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +36,8 @@ impl Peer {
 pub(crate) struct Context {
     pub(crate) state: Extensions,
     pub(crate) trusted: TrustedProxies,
+    /// The figures of the connection's shard.
+    pub(crate) cells: Arc<ShardCells>,
 }
 
 /// The networks whose `Forwarded` and `X-Forwarded-For` headers are believed. Default: none.

@@ -86,7 +86,12 @@ impl Source {
         Ok(())
     }
 
-    fn need_pool(&self) -> Result<Pool, RouterError> {
+    /// Returns the pool; starts it if nothing has needed it so far.
+    ///
+    /// # Errors
+    ///
+    /// Its threads do not start.
+    pub(crate) fn need_pool(&self) -> Result<Pool, RouterError> {
         if let Some(pool) = self.pool.get() {
             return Ok(pool.clone());
         }

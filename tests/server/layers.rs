@@ -201,3 +201,40 @@ fn handlers_and_layers_share_typed_state() {
     }
     assert_eq!(hits.0.load(Ordering::SeqCst), 2);
 }
+
+#[test]
+fn a_check_answers_instead_of_the_handler_in_its_place_among_the_layers() {
+    let trace = Arc::new(Mutex::new(Vec::new()));
+    let ran = Arc::new(AtomicUsize::new(0));
+    let known = |request: &Request| match request.header("x-user") {
+        Some(_) => Ok(()),
+        None => Err((StatusCode::UNAUTHORIZED, "Who are you?\n")),
+    };
+    let admin = |request: &Request| {
+        if request.header("x-user") == Some("root") { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
+    };
+    let counting = ran.clone();
+    let counted = move |_: Request| counting.fetch_add(1, Ordering::SeqCst).to_string();
+    let router = Router::new()
+        .with(traced("server", &trace))
+        .authorize(known)
+        .route(static_route("/static", "static"))
+        .group("/admin", |group| group.authorize(admin).route(get("/inline", counted.clone())))
+        .route(get("/async", counted).authorize(admin).run_async());
+    let server = start(router);
+    let mut peer = connect(&server);
+    let mut ask = |path: &str, user: &str| {
+        peer.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n{user}\r\n"));
+        peer.reply().status
+    };
+    for (path, refused) in [("/static", 200), ("/admin/inline", 403), ("/async", 403)] {
+        let statuses = ["", "X-User: ann\r\n", "X-User: root\r\n"].map(|user| ask(path, user));
+        assert_eq!(statuses, [401, refused, 200], "{path}");
+    }
+    assert_eq!(ran.load(Ordering::SeqCst), 2, "no handler ran for those refused");
+    assert_eq!(
+        trace.lock().unwrap().iter().filter(|step| *step == "server out").count(),
+        9,
+        "layers around it see all"
+    );
+}

@@ -10,6 +10,7 @@ mod bodies;
 mod dispatch;
 mod drain;
 mod engine;
+mod events;
 #[cfg(feature = "http2")]
 mod h2;
 mod hooks;

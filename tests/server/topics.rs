@@ -1,6 +1,8 @@
 //! Topics over HTTP: publish, subscribe, continue after an absence, slow subscribers, access, the end.
 
-mod client;
+mod asked;
+pub(crate) mod client;
+mod failing;
 #[cfg(feature = "http2")]
 mod over_h2;
 mod slow;
@@ -8,7 +10,7 @@ mod slow;
 use std::time::{Duration, Instant};
 
 use windlass::{
-    Operations, Router, Server, TopicAccess,
+    Operations, Router, Server, TopicAccess, TopicCheck, TopicUse,
     actors::Cores,
     broker::{Broker, BrokerSettings, Event},
     http::{HeaderValue, header},
@@ -233,6 +235,27 @@ fn tokens_and_origins_guard_the_topics() {
     assert!(list.text().contains(id) && list.text().contains(r#"-1","published":1"#), "{}", list.text());
     assert_eq!(list.header("access-control-allow-origin"), Some("https://app.example"));
     let mut client = Client::subscribe(&server, "/topics/t?access_token=s-secret", Some("earliest"));
+    assert!(matches!(client.next(), Seen::Event { .. }));
+}
+
+#[test]
+fn a_check_of_the_programs_own_says_who_may_do_what() {
+    let broker = Broker::new(BrokerSettings::default()).unwrap();
+    let mut access = TopicAccess::default();
+    access.check = Some(TopicCheck::new(|request, wanted| match wanted {
+        TopicUse::Publish(topic) => request.header("x-user") == topic.as_str().split('/').next(),
+        TopicUse::Subscribe(topic) => topic.as_str() != "secret",
+        _ => false,
+    }));
+    let server = serve(&broker, access);
+    let mut peer = connect(&server);
+    let mut publish = |topic: &str| {
+        peer.send(format!("POST /topics/{topic} HTTP/1.1\r\nHost: t\r\nX-User: ann\r\nContent-Length: 1\r\n\r\nx"));
+        peer.reply().status
+    };
+    assert_eq!([publish("ann/log"), publish("bob/log")], [202, 403]);
+    assert_eq!([peer.get("/topics/secret").status, peer.get("/topics").status], [403, 403]);
+    let mut client = Client::subscribe(&server, "/topics/ann/log", Some("earliest"));
     assert!(matches!(client.next(), Seen::Event { .. }));
 }
 

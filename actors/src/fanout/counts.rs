@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use super::{chooser::Answer, terms::Overflow};
+
 /// What became of one event on one shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pass {
@@ -14,6 +16,10 @@ pub(super) struct Pass {
     pub(super) longest: usize,
     /// When the oldest event that waits was published.
     pub(super) oldest: Option<Instant>,
+    /// Filters that panicked.
+    pub(super) filter_panics: usize,
+    /// The first subscriber that did not get it.
+    pub(super) first_without: Option<(u64, Overflow)>,
 }
 
 /// The figures of one topic.
@@ -25,6 +31,10 @@ pub(super) struct Counts {
     dropped: AtomicU64,
     removed: AtomicU64,
     closed: AtomicU64,
+    asked: AtomicU64,
+    ask_panics: AtomicU64,
+    ask_refused: AtomicU64,
+    filter_panics: AtomicU64,
     pub(super) missed: AtomicU64,
     /// Subscribers with more than one event waiting.
     pub(super) lagging: AtomicUsize,
@@ -49,6 +59,10 @@ impl Counts {
             dropped: AtomicU64::new(0),
             removed: AtomicU64::new(0),
             closed: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            ask_panics: AtomicU64::new(0),
+            ask_refused: AtomicU64::new(0),
+            filter_panics: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             lagging: AtomicUsize::new(0),
             lags: (0..shards).map(|_| Lag::default()).collect(),
@@ -62,6 +76,7 @@ impl Counts {
             (&self.dropped, pass.dropped),
             (&self.removed, pass.removed),
             (&self.closed, pass.closed),
+            (&self.filter_panics, pass.filter_panics),
         ] {
             if more > 0 {
                 count.fetch_add(more as u64, Relaxed);
@@ -71,6 +86,22 @@ impl Counts {
         lag.longest.store(pass.longest, Relaxed);
         let at = pass.oldest.map(|oldest| oldest.saturating_duration_since(self.since).as_micros());
         lag.oldest.store(at.and_then(|at| u64::try_from(at).ok()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Adds what became of a question, and of the subscriber it was about.
+    pub(super) fn answered(&self, answer: Answer, overflow: Overflow) {
+        let of_answer = match answer {
+            Answer::Chosen(_) => &self.asked,
+            Answer::Panicked(_) => &self.ask_panics,
+            Answer::Refused => &self.ask_refused,
+        };
+        of_answer.fetch_add(1, Relaxed);
+        match overflow {
+            // Its events were counted as dropped while it was asked about.
+            Overflow::Drop => {}
+            Overflow::Remove => drop(self.removed.fetch_add(1, Relaxed)),
+            Overflow::Close => drop(self.closed.fetch_add(1, Relaxed)),
+        }
     }
 
     pub(super) fn stats(&self, subscribers: usize, last_seq: u64) -> TopicStats {
@@ -86,6 +117,10 @@ impl Counts {
             dropped: self.dropped.load(Relaxed),
             removed: self.removed.load(Relaxed),
             closed: self.closed.load(Relaxed),
+            asked: self.asked.load(Relaxed),
+            ask_panics: self.ask_panics.load(Relaxed),
+            ask_refused: self.ask_refused.load(Relaxed),
+            filter_panics: self.filter_panics.load(Relaxed),
             missed: self.missed.load(Relaxed),
             lagging: self.lagging.load(Relaxed),
             lag_events: longest,
@@ -104,6 +139,10 @@ impl std::ops::AddAssign for TopicStats {
         self.dropped += other.dropped;
         self.removed += other.removed;
         self.closed += other.closed;
+        self.asked += other.asked;
+        self.ask_panics += other.ask_panics;
+        self.ask_refused += other.ask_refused;
+        self.filter_panics += other.filter_panics;
         self.missed += other.missed;
         self.lagging += other.lagging;
         self.lag_events = self.lag_events.max(other.lag_events);
@@ -123,12 +162,20 @@ pub struct TopicStats {
     pub published: u64,
     /// Deliveries: events that subscribers' queues took.
     pub delivered: u64,
-    /// Deliveries lost to a full queue under [`Overflow::Drop`](super::Overflow::Drop).
+    /// Deliveries lost to a full queue under [`Overflow::Drop`](super::Overflow::Drop), or while a callback was asked.
     pub dropped: u64,
     /// Subscribers unregistered because their queue was full.
     pub removed: u64,
     /// Subscribers closed because their queue was full.
     pub closed: u64,
+    /// Callbacks that chose what happens to a subscriber ([`Policy::Ask`](super::Policy::Ask)).
+    pub asked: u64,
+    /// Callbacks that panicked instead.
+    pub ask_panics: u64,
+    /// Times nobody was asked, because the pool had no room or was not there.
+    pub ask_refused: u64,
+    /// Filters that panicked: no match.
+    pub filter_panics: u64,
     /// Events that a shard's full relay did not take, for all its subscribers.
     pub missed: u64,
     /// Subscribers that have more than one event waiting now.

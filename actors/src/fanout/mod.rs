@@ -11,14 +11,16 @@
 //! an event (send it to a peer, handle it) happens later, in its own turn: publishing touches nobody's state.
 //!
 //! Every queue is bounded in events and bytes. What happens to an event that finds one full is the subscriber's
-//! [`Overflow`]; each way is counted, and a subscriber that lost events is told which before the next one. A shard
+//! [`Policy`], fixed or asked for; each way is counted, and a subscriber that lost events is told which before the next one. A shard
 //! whose relay is full misses the event as a whole: its subscribers are treated as if their queues had been full.
 
+mod chooser;
 mod counts;
 mod event;
 mod queue;
 mod relay;
 mod subscription;
+mod terms;
 mod ticket;
 mod topic;
 
@@ -36,10 +38,11 @@ use crate::{
     system::System,
 };
 
+pub use chooser::{Asking, Chooser, Full};
 pub use counts::TopicStats;
-pub use event::{Event, Payload};
-pub use queue::{Bounds, Missed, Overflow};
+pub use event::{Event, Filter, Payload};
 pub use subscription::{Delivery, SubscribeError, Subscription};
+pub use terms::{Bounds, Missed, Overflow, Policy, Terms, Who};
 pub use ticket::{Delivered, Ticket};
 pub use topic::Topic;
 
@@ -87,8 +90,8 @@ impl<P: Payload> Fanout<P> {
     }
 
     /// Makes a topic whose subscribers have such queues unless they ask for others.
-    pub fn topic(&self, bounds: Bounds, overflow: Overflow) -> Topic<P> {
-        Topic::new(Arc::clone(&self.relays), bounds, overflow)
+    pub fn topic(&self, bounds: Bounds, policy: impl Into<Policy>) -> Topic<P> {
+        Topic::new(Arc::clone(&self.relays), Terms::new(bounds, policy))
     }
 }
 

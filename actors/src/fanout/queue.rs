@@ -4,59 +4,19 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use super::{
+    chooser::{Answer, Asked, Chooser, Full},
     event::{Event, Payload},
     subscription::Delivery,
+    terms::{Bounds, Missed, Overflow, Policy, Terms, Who},
     topic::Core,
 };
-
-/// What happens to an event that finds a subscriber's queue full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Overflow {
-    /// The event is lost for this subscriber, which is told so before the next one.
-    #[default]
-    Drop,
-    /// The subscriber is unregistered: it gets what its queue holds, then nothing more.
-    Remove,
-    /// The subscriber is closed: it gets what its queue holds, then the end.
-    Close,
-}
-
-/// How much a subscriber's queue holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// Events. Default 64.
-    pub events: usize,
-    /// Bytes of payload. Default 256 KiB. An empty queue takes one event of any size.
-    pub bytes: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { events: 64, bytes: 256 * 1024 }
-    }
-}
-
-/// A range of events a subscriber did not get, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missed {
-    /// The first one.
-    pub from: u64,
-    /// The last one.
-    pub to: u64,
-}
-
-impl Missed {
-    /// Adds a later range; what lies between belongs to it.
-    pub(super) fn extend(self, later: Self) -> Self {
-        Self { from: self.from.min(later.from), to: self.to.max(later.to) }
-    }
-}
 
 /// What became of an event at one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +27,13 @@ pub(super) enum Outcome {
     Dropped(usize),
     Removed,
     Closed,
+    /// The event's filter left it out.
+    Skipped,
     /// Nobody will ever take it: the subscriber has left.
     Gone,
 }
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// Why nothing more comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +64,8 @@ struct State<P> {
     end: Option<End>,
     /// The subscription is gone.
     gone: bool,
+    /// A callback is deciding what becomes of the subscriber.
+    asking: bool,
     /// Counted as lagging.
     lags: bool,
     waker: Option<Waker>,
@@ -107,10 +73,15 @@ struct State<P> {
 
 /// One subscriber's queue.
 pub(super) struct Queue<P: Payload> {
+    /// Tells it from all others.
+    pub(super) id: u64,
     state: Mutex<State<P>>,
     bounds: Bounds,
-    overflow: Overflow,
+    policy: Policy,
+    pub(super) who: Option<Who>,
     pub(super) topic: Arc<Core<P>>,
+    /// Whose relay fills it.
+    pub(super) shard: usize,
     /// Where it stands in its relay's list; that relay alone uses it.
     pub(super) place: AtomicUsize,
     /// It counts as a subscriber.
@@ -118,14 +89,8 @@ pub(super) struct Queue<P: Payload> {
 }
 
 impl<P: Payload> Queue<P> {
-    /// Makes a queue for the events behind number `after`.
-    pub(super) fn new(
-        topic: Arc<Core<P>>,
-        bounds: Bounds,
-        overflow: Overflow,
-        catching_up: bool,
-        after: u64,
-    ) -> Self {
+    /// Makes a queue on a shard for the events behind number `after`.
+    pub(super) fn new(topic: Arc<Core<P>>, terms: Terms, shard: usize, catching_up: bool, after: u64) -> Self {
         let state = State {
             items: VecDeque::new(),
             events: 0,
@@ -136,14 +101,19 @@ impl<P: Payload> Queue<P> {
             overrun: false,
             end: None,
             gone: false,
+            asking: false,
             lags: false,
             waker: None,
         };
+        let Terms { bounds, policy, who } = terms;
         Self {
+            id: NEXT_ID.fetch_add(1, Relaxed),
             state: Mutex::new(state),
             bounds,
-            overflow,
+            policy,
+            who,
             topic,
+            shard,
             place: AtomicUsize::new(usize::MAX),
             registered: AtomicBool::new(true),
         }
@@ -154,18 +124,18 @@ impl<P: Payload> Queue<P> {
     }
 
     /// Appends an event, or does what the policy says.
-    pub(super) fn push(&self, event: &Arc<Event<P>>, weight: usize) -> Outcome {
+    pub(super) fn push(self: &Arc<Self>, event: &Arc<Event<P>>, weight: usize) -> Outcome {
         let mut state = self.lock();
         if state.gone || state.end.is_some() {
             return Outcome::Gone;
         }
-        if event.seq <= state.after {
+        if event.is_numbered() && event.seq <= state.after {
             return Outcome::Taken(state.events);
         }
         let fits = state.events == 0
             || (state.events < self.bounds.events && state.bytes.saturating_add(weight) <= self.bounds.bytes);
         if !fits {
-            return self.overflow(&mut state, Missed { from: event.seq, to: event.seq });
+            return self.overflow(state, event.as_missed());
         }
         if let Some(lost) = state.lost.take() {
             state.items.push_back(Item::Gap(lost));
@@ -183,38 +153,58 @@ impl<P: Payload> Queue<P> {
     }
 
     /// Notes that the shard never saw these events: a queue without room, as far as this subscriber can tell.
-    pub(super) fn miss(&self, missed: Missed) -> Outcome {
-        let mut state = self.lock();
+    pub(super) fn miss(self: &Arc<Self>, missed: Missed) -> Outcome {
+        let state = self.lock();
         if state.gone || state.end.is_some() {
             return Outcome::Gone;
         }
-        if missed.to <= state.after {
+        if missed.to <= state.after && !missed.is_unnumbered() {
             return Outcome::Taken(state.events);
         }
         let missed = Missed { from: missed.from.max(state.after + 1), ..missed };
-        self.overflow(&mut state, missed)
+        self.overflow(state, missed)
     }
 
-    fn overflow(&self, state: &mut State<P>, missed: Missed) -> Outcome {
+    fn overflow(self: &Arc<Self>, mut state: MutexGuard<'_, State<P>>, missed: Missed) -> Outcome {
         if state.catching_up {
             // The history has it: nothing is lost.
             state.forget();
-            self.lags_no_more(state);
+            self.lags_no_more(&mut state);
             state.overrun = true;
             return Outcome::Taken(0);
         }
-        let (end, outcome) = match self.overflow {
-            Overflow::Drop => {
-                state.lost = Some(state.lost.map_or(missed, |lost| lost.extend(missed)));
-                return Outcome::Dropped(state.events);
+        match &self.policy {
+            Policy::Always(Overflow::Drop) => {
+                state.lose(missed);
+                Outcome::Dropped(state.events)
             }
-            Overflow::Remove => (End::Removed, Outcome::Removed),
-            Overflow::Close => (End::Closed, Outcome::Closed),
-        };
-        state.lost = Some(missed);
-        state.end = Some(end);
-        state.wake();
-        outcome
+            Policy::Always(Overflow::Remove) => {
+                state.lose(missed);
+                state.end(End::Removed);
+                Outcome::Removed
+            }
+            Policy::Always(Overflow::Close) => {
+                state.lose(missed);
+                state.end(End::Closed);
+                Outcome::Closed
+            }
+            Policy::Ask(chooser) => {
+                state.lose(missed);
+                let waiting = state.events;
+                if !std::mem::replace(&mut state.asking, true) {
+                    self.ask(state, chooser, missed);
+                }
+                Outcome::Dropped(waiting)
+            }
+        }
+    }
+
+    fn ask(self: &Arc<Self>, state: MutexGuard<'_, State<P>>, chooser: &Chooser, missed: Missed) {
+        let waited = state.oldest().map_or(Duration::ZERO, |oldest| oldest.elapsed());
+        let full = Full { who: self.who.clone(), missed, events: state.events, bytes: state.bytes, waited };
+        // Asking may answer at once, which takes the lock.
+        drop(state);
+        chooser.ask(full, Arc::clone(self) as Arc<dyn Asked>);
     }
 
     /// Ends the subscriber after what its queue holds.
@@ -225,12 +215,8 @@ impl<P: Payload> Queue<P> {
     }
 
     /// Returns when the first event that waits was published.
-    pub(super) fn oldest(&self) -> Option<std::time::Instant> {
-        let state = self.lock();
-        state.items.iter().find_map(|item| match item {
-            Item::Event(event) => Some(event.published),
-            Item::Gap(_) => None,
-        })
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.lock().oldest()
     }
 
     /// Takes what is next.
@@ -270,14 +256,16 @@ impl<P: Payload> Queue<P> {
         if std::mem::take(&mut state.overrun) {
             return false;
         }
-        while let Some(Item::Event(event)) = state.items.front()
-            && event.seq <= read
-        {
-            let weight = event.payload.weight();
-            state.items.pop_front();
-            state.events -= 1;
-            state.bytes -= weight;
-        }
+        let State { items, events, bytes, .. } = &mut *state;
+        items.retain(|item| match item {
+            // What has no number is in no history.
+            Item::Event(event) if event.is_numbered() && event.seq <= read => {
+                *events -= 1;
+                *bytes -= event.payload.weight();
+                false
+            }
+            _ => true,
+        });
         if state.events == 0 {
             self.lags_no_more(&mut state);
         }
@@ -311,11 +299,52 @@ impl<P: Payload> Queue<P> {
     }
 }
 
+/// What a callback said about the subscriber.
+impl<P: Payload> Asked for Queue<P> {
+    fn answer(self: Arc<Self>, answer: Answer) {
+        let mut state = self.lock();
+        state.asking = false;
+        if state.gone || state.end.is_some() {
+            return;
+        }
+        let overflow = match answer {
+            Answer::Chosen(overflow) | Answer::Panicked(overflow) => overflow,
+            Answer::Refused => Overflow::Drop,
+        };
+        match overflow {
+            Overflow::Drop => {}
+            Overflow::Remove => state.end(End::Removed),
+            Overflow::Close => state.end(End::Closed),
+        }
+        drop(state);
+        self.topic.counts.answered(answer, overflow);
+        if overflow != Overflow::Drop {
+            self.topic.left(&self);
+        }
+    }
+}
+
 impl<P> State<P> {
     fn wake(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }
+    }
+
+    fn lose(&mut self, missed: Missed) {
+        self.lost = Some(self.lost.map_or(missed, |lost| lost.extend(missed)));
+    }
+
+    fn end(&mut self, end: End) {
+        self.end = Some(end);
+        self.wake();
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        self.items.iter().find_map(|item| match item {
+            Item::Event(event) => Some(event.published),
+            Item::Gap(_) => None,
+        })
     }
 
     fn forget(&mut self) {

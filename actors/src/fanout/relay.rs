@@ -11,7 +11,8 @@ use std::{
 use super::{
     counts::Pass,
     event::{Event, Payload},
-    queue::{Missed, Outcome, Queue},
+    queue::{Outcome, Queue},
+    terms::{Missed, Overflow},
     topic::Core,
 };
 use crate::{
@@ -83,12 +84,12 @@ impl<P: Payload> Relay<P> {
                 while at < end.min(members.len()) {
                     let queue = &members[at];
                     let late = missed.map(|missed| queue.miss(missed));
-                    let outcome = queue.push(event, weight);
+                    let outcome = hand(&mut pass, queue, event, weight);
                     pass.note(late.filter(|late| *late != Outcome::Gone).unwrap_or(outcome), outcome, queue);
                     match outcome {
-                        Outcome::Taken(_) | Outcome::Dropped(_) => at += 1,
+                        Outcome::Taken(_) | Outcome::Dropped(_) | Outcome::Skipped => at += 1,
                         Outcome::Removed | Outcome::Closed | Outcome::Gone => {
-                            topic.unregister(shard, queue);
+                            topic.unregister(queue);
                             remove(members, at);
                         }
                     }
@@ -105,9 +106,9 @@ impl<P: Payload> Relay<P> {
         event.gather.add(&pass);
     }
 
-    fn close(&mut self, shard: usize, topic: &Core<P>) {
+    fn close(&mut self, topic: &Core<P>) {
         for queue in self.topics.remove(&topic.id).unwrap_or_default() {
-            topic.unregister(shard, &queue);
+            topic.unregister(&queue);
             queue.close();
         }
     }
@@ -124,22 +125,31 @@ impl Pass {
     /// Counts what became of an event, and of those the shard missed before it, at one queue.
     fn note<P: Payload>(&mut self, late: Outcome, outcome: Outcome, queue: &Queue<P>) {
         match (late, outcome) {
-            (Outcome::Removed, _) | (_, Outcome::Removed) => self.removed += 1,
-            (Outcome::Closed, _) | (_, Outcome::Closed) => self.closed += 1,
+            (Outcome::Removed, _) | (_, Outcome::Removed) => {
+                self.removed += 1;
+                self.note_without(queue, Overflow::Remove);
+            }
+            (Outcome::Closed, _) | (_, Outcome::Closed) => {
+                self.closed += 1;
+                self.note_without(queue, Overflow::Close);
+            }
             (_, Outcome::Dropped(waiting)) => {
                 self.dropped += 1;
+                self.note_without(queue, Overflow::Drop);
                 self.note_lag(waiting, queue);
             }
             (_, Outcome::Taken(waiting)) => {
                 self.taken += 1;
                 self.note_lag(waiting, queue);
             }
-            (_, Outcome::Gone) => {}
+            (_, Outcome::Skipped | Outcome::Gone) => {}
         }
     }
-}
 
-impl Pass {
+    fn note_without<P: Payload>(&mut self, queue: &Queue<P>, overflow: Overflow) {
+        self.first_without.get_or_insert((queue.id, overflow));
+    }
+
     fn note_lag<P: Payload>(&mut self, waiting: usize, queue: &Queue<P>) {
         if waiting > 1 && waiting > self.longest {
             self.longest = waiting;
@@ -158,13 +168,25 @@ impl<P: Payload> Actor for Relay<P> {
             RelayMsg::Publish { topic, event, missed } => {
                 self.publish(cx.shard(), &topic, &event, missed).await;
             }
-            RelayMsg::Close(topic) => self.close(cx.shard(), &topic),
+            RelayMsg::Close(topic) => self.close(&topic),
         }
         // Whoever could not tell found the mailbox full: this comes after.
         if self.unswept.load(Relaxed) && self.unswept.swap(false, Relaxed) {
             self.sweep();
         }
         Flow::Continue
+    }
+}
+
+/// Gives a queue an event that is for it.
+fn hand<P: Payload>(pass: &mut Pass, queue: &Arc<Queue<P>>, event: &Arc<Event<P>>, weight: usize) -> Outcome {
+    match event.is_for(queue.who.as_deref()) {
+        Ok(true) => queue.push(event, weight),
+        Ok(false) => Outcome::Skipped,
+        Err(()) => {
+            pass.filter_panics += 1;
+            Outcome::Skipped
+        }
     }
 }
 

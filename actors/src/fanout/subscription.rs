@@ -10,7 +10,8 @@ use std::{
 
 use super::{
     event::{Event, Payload},
-    queue::{Missed, Queue},
+    queue::Queue,
+    terms::Missed,
 };
 
 /// What a subscriber is given.
@@ -52,13 +53,17 @@ impl Error for SubscribeError {}
 /// It belongs to the shard it was made on: that one's relay fills its queue. It may be polled anywhere.
 pub struct Subscription<P: Payload> {
     queue: Arc<Queue<P>>,
-    shard: usize,
     start: u64,
 }
 
 impl<P: Payload> Subscription<P> {
-    pub(super) fn new(queue: Arc<Queue<P>>, shard: usize, start: u64) -> Self {
-        Self { queue, shard, start }
+    pub(super) fn new(queue: Arc<Queue<P>>, start: u64) -> Self {
+        Self { queue, start }
+    }
+
+    /// Returns what tells this subscription from all others of the process.
+    pub fn id(&self) -> u64 {
+        self.queue.id
     }
 
     /// Returns the number of the last event before this subscription: those after it are delivered.
@@ -93,7 +98,7 @@ impl<P: Payload> Subscription<P> {
 impl<P: Payload> Drop for Subscription<P> {
     fn drop(&mut self) {
         self.queue.leave();
-        self.queue.topic.left(self.shard, &self.queue);
+        self.queue.topic.left(&self.queue);
     }
 }
 

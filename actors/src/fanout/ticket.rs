@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Poll, Waker},
@@ -15,6 +15,7 @@ use std::{
 use super::{
     counts::Pass,
     event::{Event, Payload},
+    terms::Overflow,
 };
 use crate::{
     ask::instant_after,
@@ -35,6 +36,8 @@ pub struct Delivered {
     pub removed: usize,
     /// Subscribers closed because of it.
     pub closed: usize,
+    /// One of those that did not get it, by its [id](super::Subscription::id), and what happened to it.
+    pub first_without: Option<(u64, Overflow)>,
     /// Shards that had no room for it: their subscribers are told with the next event that gets there.
     pub shards_full: usize,
     /// Shards that had not answered when the time was up.
@@ -50,6 +53,7 @@ pub(super) struct Gather {
     dropped: AtomicUsize,
     removed: AtomicUsize,
     closed: AtomicUsize,
+    first_without: OnceLock<(u64, Overflow)>,
     waiter: Mutex<Option<Waker>>,
 }
 
@@ -63,6 +67,7 @@ impl Gather {
             dropped: AtomicUsize::new(0),
             removed: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
+            first_without: OnceLock::new(),
             waiter: Mutex::new(None),
         }
     }
@@ -73,6 +78,10 @@ impl Gather {
         self.dropped.fetch_add(pass.dropped, Ordering::Relaxed);
         self.removed.fetch_add(pass.removed, Ordering::Relaxed);
         self.closed.fetch_add(pass.closed, Ordering::Relaxed);
+        if let Some(first) = pass.first_without {
+            // Another shard's may be there already.
+            let _ = self.first_without.set(first);
+        }
         self.told();
     }
 
@@ -100,6 +109,7 @@ impl Gather {
             dropped: self.dropped.load(Ordering::Relaxed),
             removed: self.removed.load(Ordering::Relaxed),
             closed: self.closed.load(Ordering::Relaxed),
+            first_without: self.first_without.get().copied(),
         }
     }
 

@@ -11,10 +11,11 @@ use std::{
 
 use super::{
     counts::{Counts, TopicStats},
-    event::{Event, Payload},
-    queue::{Bounds, Missed, Overflow, Queue},
+    event::{Event, Filter, Payload},
+    queue::Queue,
     relay::RelayMsg,
     subscription::{SubscribeError, Subscription},
+    terms::{Missed, Terms},
     ticket::{Gather, Ticket},
 };
 use crate::{address::Addr, local::Local};
@@ -36,6 +37,14 @@ struct State {
     closed: bool,
 }
 
+/// An event on its way through the topic.
+struct Outgoing<P> {
+    seq: u64,
+    numbered: bool,
+    filter: Option<Filter>,
+    payload: P,
+}
+
 /// A shard's relay, as topics see it.
 pub(super) struct Side<P: Payload> {
     pub(super) relay: Addr<RelayMsg<P>>,
@@ -50,8 +59,7 @@ pub(super) struct Core<P: Payload> {
     /// Held for a numbering and one send to each shard that has subscribers, so that every shard sees the events in
     /// the order of their numbers.
     state: Mutex<State>,
-    bounds: Bounds,
-    overflow: Overflow,
+    terms: Terms,
     pub(super) counts: Counts,
 }
 
@@ -61,16 +69,16 @@ impl<P: Payload> Core<P> {
     }
 
     /// Takes a subscriber off the books, once.
-    pub(super) fn unregister(&self, shard: usize, queue: &Queue<P>) {
+    pub(super) fn unregister(&self, queue: &Queue<P>) {
         if queue.unregister() {
-            self.lock().shards[shard].subscribers -= 1;
+            self.lock().shards[queue.shard].subscribers -= 1;
         }
     }
 
     /// Notes that a subscriber is gone. A relay too full to be told looks for those who are, behind what waits there.
-    pub(super) fn left(&self, shard: usize, queue: &Arc<Queue<P>>) {
-        self.unregister(shard, queue);
-        let Side { relay, unswept } = &self.relays[shard];
+    pub(super) fn left(&self, queue: &Arc<Queue<P>>) {
+        self.unregister(queue);
+        let Side { relay, unswept } = &self.relays[queue.shard];
         if relay.try_tell(RelayMsg::Leave(Arc::clone(queue))).is_err() {
             unswept.store(true, Relaxed);
         }
@@ -81,15 +89,14 @@ impl<P: Payload> Core<P> {
 pub struct Topic<P: Payload>(Arc<Core<P>>);
 
 impl<P: Payload> Topic<P> {
-    pub(super) fn new(relays: Arc<[Side<P>]>, bounds: Bounds, overflow: Overflow) -> Self {
+    pub(super) fn new(relays: Arc<[Side<P>]>, terms: Terms) -> Self {
         let shards = vec![Shard::default(); relays.len()].into();
         Self(Arc::new(Core {
             id: NEXT_ID.fetch_add(1, Relaxed),
             counts: Counts::new(relays.len()),
             relays,
             state: Mutex::new(State { seq: 0, shards, closed: false }),
-            bounds,
-            overflow,
+            terms,
         }))
     }
 
@@ -103,7 +110,32 @@ impl<P: Payload> Topic<P> {
     pub fn publish(&self, make: impl FnOnce(u64) -> P) -> Result<Ticket<P>, SubscribeError> {
         let mut state = self.0.lock();
         let seq = state.seq + 1;
-        self.send(&mut state, seq, make(seq))
+        let event = Outgoing { seq, numbered: true, filter: None, payload: make(seq) };
+        self.send(&mut state, event)
+    }
+
+    /// Publishes to those subscribers that `filter` says it is for. For the others it never was.
+    ///
+    /// A filter that panics says no, and is counted.
+    ///
+    /// # Errors
+    ///
+    /// The topic was closed.
+    pub fn publish_to(&self, filter: Filter, payload: P) -> Result<Ticket<P>, SubscribeError> {
+        let mut state = self.0.lock();
+        let event = Outgoing { seq: state.seq + 1, numbered: true, filter: Some(filter), payload };
+        self.send(&mut state, event)
+    }
+
+    /// Publishes an event that has no number, such as one that a store failed to keep. It stands behind the last one.
+    ///
+    /// # Errors
+    ///
+    /// The topic was closed.
+    pub fn publish_unnumbered(&self, payload: P) -> Result<Ticket<P>, SubscribeError> {
+        let mut state = self.0.lock();
+        let event = Outgoing { seq: state.seq, numbered: false, filter: None, payload };
+        self.send(&mut state, event)
     }
 
     /// Publishes an event that has its number from elsewhere, such as a store. Numbers must rise.
@@ -118,17 +150,18 @@ impl<P: Payload> Topic<P> {
     pub fn publish_as(&self, seq: u64, payload: P) -> Result<Ticket<P>, SubscribeError> {
         let mut state = self.0.lock();
         debug_assert!(seq > state.seq, "event {seq} after {}", state.seq);
-        self.send(&mut state, seq, payload)
+        self.send(&mut state, Outgoing { seq, numbered: true, filter: None, payload })
     }
 
-    fn send(&self, state: &mut State, seq: u64, payload: P) -> Result<Ticket<P>, SubscribeError> {
+    fn send(&self, state: &mut State, event: Outgoing<P>) -> Result<Ticket<P>, SubscribeError> {
         if state.closed {
             return Err(SubscribeError::Closed);
         }
+        let Outgoing { seq, numbered, filter, payload } = event;
         state.seq = seq;
         let with_subscribers = state.shards.iter().filter(|shard| shard.subscribers > 0).count();
         let gather = Gather::of(with_subscribers);
-        let event = Arc::new(Event { seq, published: Instant::now(), payload, gather });
+        let event = Arc::new(Event { seq, numbered, filter, published: Instant::now(), payload, gather });
         let mut subscribers = 0;
         let mut clock = None;
         for (shard, Side { relay, .. }) in state.shards.iter_mut().zip(self.0.relays.iter()) {
@@ -141,7 +174,7 @@ impl<P: Payload> Topic<P> {
             let missed = shard.missed.take();
             let message = RelayMsg::Publish { topic: Arc::clone(&self.0), event: Arc::clone(&event), missed };
             if relay.try_tell(message).is_err() {
-                let this = Missed { from: seq, to: seq };
+                let this = event.as_missed();
                 shard.missed = Some(missed.map_or(this, |missed| missed.extend(this)));
                 self.0.counts.missed.fetch_add(1, Relaxed);
                 event.gather.full();
@@ -151,7 +184,7 @@ impl<P: Payload> Topic<P> {
         Ok(Ticket::new(event, subscribers, clock))
     }
 
-    /// Subscribes to the events after the last one, with the topic's own bounds and policy.
+    /// Subscribes to the events after the last one, on the topic's own terms.
     ///
     /// On a shard's thread the subscription belongs to that shard, elsewhere to the first one.
     ///
@@ -159,16 +192,16 @@ impl<P: Payload> Topic<P> {
     ///
     /// The topic was closed, or the shard is too busy.
     pub fn subscribe(&self) -> Result<Subscription<P>, SubscribeError> {
-        self.subscribe_with(self.0.bounds, self.0.overflow)
+        self.subscribe_with(self.0.terms.clone())
     }
 
-    /// Like [`subscribe`](Self::subscribe), with bounds and a policy of the subscriber's own.
+    /// Like [`subscribe`](Self::subscribe), on terms of the subscriber's own.
     ///
     /// # Errors
     ///
     /// As [`subscribe`](Self::subscribe).
-    pub fn subscribe_with(&self, bounds: Bounds, overflow: Overflow) -> Result<Subscription<P>, SubscribeError> {
-        self.join(bounds, overflow, false)
+    pub fn subscribe_with(&self, terms: Terms) -> Result<Subscription<P>, SubscribeError> {
+        self.join(terms, false)
     }
 
     /// Subscribes for an owner that first reads history up to some event at or after
@@ -178,22 +211,22 @@ impl<P: Payload> Topic<P> {
     /// # Errors
     ///
     /// As [`subscribe`](Self::subscribe).
-    pub fn subscribe_behind(&self, bounds: Bounds, overflow: Overflow) -> Result<Subscription<P>, SubscribeError> {
-        self.join(bounds, overflow, true)
+    pub fn subscribe_behind(&self, terms: Terms) -> Result<Subscription<P>, SubscribeError> {
+        self.join(terms, true)
     }
 
-    fn join(&self, bounds: Bounds, overflow: Overflow, behind: bool) -> Result<Subscription<P>, SubscribeError> {
+    fn join(&self, terms: Terms, behind: bool) -> Result<Subscription<P>, SubscribeError> {
         let shard = Local::current().map_or(0, |local| local.shard() % self.0.relays.len());
         let mut state = self.0.lock();
         if state.closed {
             return Err(SubscribeError::Closed);
         }
-        let queue = Arc::new(Queue::new(Arc::clone(&self.0), bounds, overflow, behind, state.seq));
+        let queue = Arc::new(Queue::new(Arc::clone(&self.0), terms, shard, behind, state.seq));
         // Under the lock: the relay learns of it before it learns of any later event.
         let told = self.0.relays[shard].relay.try_tell(RelayMsg::Join(Arc::clone(&queue)));
         told.map_err(|error| if error.is_full() { SubscribeError::Busy } else { SubscribeError::Closed })?;
         state.shards[shard].subscribers += 1;
-        Ok(Subscription::new(queue, shard, state.seq))
+        Ok(Subscription::new(queue, state.seq))
     }
 
     /// Ends every subscriber after what its queue holds, and refuses new ones and events from here on.

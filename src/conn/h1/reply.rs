@@ -68,6 +68,7 @@ impl H1 {
             // Nothing may stand behind a reply that closes (RFC 9112 §9.6), the least behind one that the close ends.
             self.close_slots(env, io);
         }
+        meta.account.note_body(&body);
         meta.account.count(env, status);
         if sent.framing == Framing::None {
             return meta.account.finish(env, io, Some(status), error, 0);
@@ -164,6 +165,9 @@ impl H1 {
 fn poll_stream(env: &mut Env, io: &mut Io, streaming: &mut Streaming) -> Progress {
     let waker = io.waker(env);
     let mut cx = Context::from_waker(&waker);
+    if env.is_draining() {
+        streaming.body.end_soon();
+    }
     for _ in 0..FRAMES_PER_CALL {
         if io.queued() >= STREAM_AHEAD_BYTES {
             return Progress::Waits;

@@ -81,7 +81,7 @@ impl H2 {
         incoming: Option<Incoming>,
         outcome: Outcome,
     ) {
-        let Exchange { id, is_head, account, reply } = exchange;
+        let Exchange { id, is_head, mut account, reply } = exchange;
         let Outcome { mut response, error } = final_answer(outcome);
         let status = response.status();
         let body = response.take_body();
@@ -90,6 +90,7 @@ impl H2 {
             self.leave(env, "handler");
         }
         let Ok(out) = reply.send(sent.head, !sent.has_body) else { return account.ended_first(env, io) };
+        account.note_body(&body);
         account.count(env, status);
         if !sent.has_body {
             account.finish(env, io, Some(status), error, 0);
@@ -171,6 +172,9 @@ impl Streaming {
     fn poll(&mut self, env: &mut Env, cx: &mut Context<'_>) -> Progress {
         if self.out.poll_gone(cx) {
             return Progress::Gone;
+        }
+        if env.is_draining() {
+            self.body.end_soon();
         }
         for _ in 0..FRAMES_PER_CALL {
             let room = match self.poll_room(env.now, cx) {

@@ -8,7 +8,7 @@ use crate::common::{Peer, connect};
 
 /// What a client sees of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     Event { id: String, name: String, data: String },
     Comment,
     Retry(u64),
@@ -16,14 +16,14 @@ pub(super) enum Seen {
 }
 
 impl Seen {
-    pub(super) fn event(id: &str, name: &str, data: &str) -> Self {
+    pub(crate) fn event(id: &str, name: &str, data: &str) -> Self {
         Self::Event { id: id.to_owned(), name: name.to_owned(), data: data.to_owned() }
     }
 }
 
 /// A subscriber over HTTP/1.1.
-pub(super) struct Client {
-    pub(super) peer: Peer,
+pub(crate) struct Client {
+    pub(crate) peer: Peer,
     /// Text behind the last whole block.
     text: Vec<u8>,
     ended: bool,
@@ -31,11 +31,11 @@ pub(super) struct Client {
 
 impl Client {
     /// Subscribes, and returns once the head of the answer is there.
-    pub(super) fn subscribe(server: &Server, path: &str, last: Option<&str>) -> Self {
+    pub(crate) fn subscribe(server: &Server, path: &str, last: Option<&str>) -> Self {
         Self::over(connect(server), path, last)
     }
 
-    pub(super) fn over(mut peer: Peer, path: &str, last: Option<&str>) -> Self {
+    pub(crate) fn over(mut peer: Peer, path: &str, last: Option<&str>) -> Self {
         let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
         peer.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n{last}\r\n"));
         let head = String::from_utf8(peer.until(b"\r\n\r\n")).unwrap();
@@ -44,7 +44,7 @@ impl Client {
     }
 
     /// Returns what is next, comments and retry times aside.
-    pub(super) fn next(&mut self) -> Seen {
+    pub(crate) fn next(&mut self) -> Seen {
         loop {
             match self.next_with_comments() {
                 Seen::Comment | Seen::Retry(_) => {}
@@ -54,7 +54,7 @@ impl Client {
     }
 
     /// Returns what is next, comments too.
-    pub(super) fn next_with_comments(&mut self) -> Seen {
+    pub(crate) fn next_with_comments(&mut self) -> Seen {
         loop {
             if let Some(at) = self.text.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.text.drain(..at + 2).collect();
@@ -71,7 +71,7 @@ impl Client {
     }
 
     /// Reads to the end and returns the last time it was told to come back after.
-    pub(super) fn retry_at_end(&mut self) -> Option<Duration> {
+    pub(crate) fn retry_at_end(&mut self) -> Option<Duration> {
         let mut last = None;
         loop {
             match self.next_with_comments() {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use windlass::{
-    ListenOptions, Router, Server, TopicAccess,
-    actors::fanout::{Overflow, TopicStats},
+    ListenOptions, PoolSettings, Router, Server, TopicAccess,
+    actors::fanout::{Overflow, Policy, TopicStats},
     broker::{Broker, BrokerSettings, Event, TopicName},
     topic_routes,
 };
@@ -18,25 +18,28 @@ use crate::common::{builder, connect, eventually};
 const MAILBOX_EVENTS: usize = 16;
 
 /// Serves a broker with this policy whose connections have small, fixed send buffers.
-fn serve(overflow: Overflow) -> (Server, Broker, TopicName) {
-    serve_with(overflow, Duration::from_secs(15))
+pub(super) fn serve(policy: impl Into<Policy>) -> (Server, Broker, TopicName) {
+    serve_with(policy, Duration::from_secs(15))
 }
 
-fn serve_with(overflow: Overflow, heartbeat: Duration) -> (Server, Broker, TopicName) {
+fn serve_with(policy: impl Into<Policy>, heartbeat: Duration) -> (Server, Broker, TopicName) {
     let mut settings = BrokerSettings::default();
     settings.heartbeat = Some(heartbeat);
-    settings.policy.overflow = overflow;
+    settings.policy.overflow = policy.into();
     settings.policy.mailbox_events = MAILBOX_EVENTS;
     let broker = Broker::new(settings).unwrap();
     let mut options = ListenOptions::default();
     options.send_buffer = Some(16 * 1024);
     let router = topic_routes(Router::new(), &broker, TopicAccess::default());
-    let server = builder(router).listen_options(options).broker(&broker).start().unwrap();
+    // Callbacks shall not wait until nobody else wants the processor.
+    let mut pool = PoolSettings::default();
+    pool.blocking_idle = false;
+    let server = builder(router).listen_options(options).pool(pool).broker(&broker).start().unwrap();
     (server, broker, "t".parse().unwrap())
 }
 
 /// Subscribes and does not read.
-fn stalled(server: &Server, broker: &Broker, topic: &TopicName) -> Client {
+pub(super) fn stalled(server: &Server, broker: &Broker, topic: &TopicName) -> Client {
     let peer = connect(server);
     peer.set_receive_buffer(8 * 1024);
     let client = Client::over(peer, "/topics/t", None);
@@ -45,7 +48,7 @@ fn stalled(server: &Server, broker: &Broker, topic: &TopicName) -> Client {
 }
 
 /// Publishes until the policy has struck, then some more; returns how many.
-fn publish_beyond(broker: &Broker, topic: &TopicName, struck: impl Fn(&TopicStats) -> bool) -> u64 {
+pub(super) fn publish_beyond(broker: &Broker, topic: &TopicName, struck: impl Fn(&TopicStats) -> bool) -> u64 {
     let data = "x".repeat(4000);
     let until = Instant::now() + Duration::from_secs(10);
     let mut published = 0;

@@ -1,7 +1,11 @@
 //! One event to many subscribers: order, bounds, policies, history, ends.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod filters;
+mod policies;
+mod unnumbered;
 
 use std::{
     collections::HashSet,
@@ -14,7 +18,7 @@ use std::{
 use common::{LONG, block_on, hosts, system, wait_until};
 use windlass_actors::{
     Flow, Host, Place, Reply, SpawnOptions, System, Undelivered,
-    fanout::{Bounds, Delivery, Fanout, Missed, Overflow, SubscribeError, Subscription, Topic},
+    fanout::{Bounds, Delivery, Fanout, Missed, Overflow, SubscribeError, Subscription, Terms, Topic},
 };
 
 type Bytes = Vec<u8>;
@@ -156,8 +160,8 @@ fn a_full_queue_removes_or_closes_its_subscriber_and_no_other() {
     let (_system, fanout) = fanout(1);
     for (overflow, end) in [(Overflow::Remove, "removed"), (Overflow::Close, "closed")] {
         let topic = fanout.topic(bounds(2, 1000), Overflow::Drop);
-        let mut slow = topic.subscribe_with(bounds(2, 1000), overflow).unwrap();
-        let mut roomy = topic.subscribe_with(bounds(100, 1000), overflow).unwrap();
+        let mut slow = topic.subscribe_with(Terms::new(bounds(2, 1000), overflow)).unwrap();
+        let mut roomy = topic.subscribe_with(Terms::new(bounds(100, 1000), overflow)).unwrap();
         publish(&topic, 2, 1);
         let ticket = topic.publish(|_| vec![0]).unwrap();
         assert_eq!(ticket.subscribers(), 2);
@@ -177,7 +181,7 @@ fn a_subscriber_that_reads_history_loses_nothing_meanwhile() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(3, 1000), Overflow::Close);
     drop(topic.publish_as(10, Bytes::new()).unwrap());
-    let mut reader = topic.subscribe_behind(bounds(3, 1000), Overflow::Close).unwrap();
+    let mut reader = topic.subscribe_behind(Terms::new(bounds(3, 1000), Overflow::Close)).unwrap();
     assert_eq!(reader.start(), 10);
     publish(&topic, 2, 1);
     // History gave it up to 11; 12 waits in its queue.
@@ -186,7 +190,7 @@ fn a_subscriber_that_reads_history_loses_nothing_meanwhile() {
     assert_eq!(told(&take(&mut reader)), "12");
     drop(reader);
 
-    let mut slow = topic.subscribe_behind(bounds(3, 1000), Overflow::Close).unwrap();
+    let mut slow = topic.subscribe_behind(Terms::new(bounds(3, 1000), Overflow::Close)).unwrap();
     publish(&topic, 4, 1);
     assert!(!slow.caught_up(12), "its queue was overrun: read on");
     assert_eq!(topic.stats().lagging, 0, "nothing waits in a queue that was emptied");
@@ -243,7 +247,7 @@ fn who_comes_after_events_a_shard_missed_is_told_nothing_of_them() {
     let system = system(Host::Tokio, 1);
     let fanout = Fanout::<Bytes>::with_mailbox(&system, 4).unwrap();
     let topic = fanout.topic(bounds(1000, 100_000), Overflow::Close);
-    let _first = topic.subscribe_with(bounds(1000, 100_000), Overflow::Drop).unwrap();
+    let _first = topic.subscribe_with(Terms::new(bounds(1000, 100_000), Overflow::Drop)).unwrap();
     publish(&topic, 1, 1);
     let release = hold(&system);
     let tickets: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();

@@ -1,0 +1,157 @@
+//! A policy that asks: one callback a slow subscriber, so many at once, on a pool.
+
+use std::{
+    sync::{
+        Arc, Barrier, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use windlass_actors::{
+    Pool,
+    fanout::{Asking, Chooser, Overflow, Subscription, Terms, Topic},
+};
+
+use crate::{Bytes, bounds, common::wait_until, fanout, publish, take, told};
+
+fn pool() -> Pool {
+    Pool::builder().name("asked").build().unwrap()
+}
+
+/// Makes a topic with a chooser that runs on a pool.
+fn asking(chooser: &Chooser) -> (windlass_actors::System, Pool, Topic<Bytes>) {
+    let pool = pool();
+    chooser.start(&pool);
+    let (system, fanout) = fanout(1);
+    (system, pool, fanout.topic(bounds(1, 1000), chooser.clone()))
+}
+
+/// Subscribes so many that do not read; each says which one it is.
+fn slow(topic: &Topic<Bytes>, count: usize, chooser: &Chooser) -> Vec<Subscription<Bytes>> {
+    let terms = |index: usize| Terms::new(bounds(1, 1000), chooser.clone()).with_who(Arc::new(index));
+    (0..count).map(|index| topic.subscribe_with(terms(index)).unwrap()).collect()
+}
+
+#[test]
+fn sixteen_slow_subscribers_are_asked_about_side_by_side() {
+    let chooser = Chooser::new(|_| {
+        thread::sleep(Duration::from_millis(50));
+        Overflow::Close
+    });
+    let (_system, _pool, topic) = asking(&chooser);
+    let _slow = slow(&topic, 16, &chooser);
+    publish(&topic, 1, 1);
+    let began = Instant::now();
+    publish(&topic, 1, 1);
+    wait_until("all are closed", || topic.stats().closed == 16);
+    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    assert_eq!((topic.subscribers(), topic.stats().asked), (0, 16));
+}
+
+#[test]
+fn one_at_once_is_one_after_the_other() {
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (inside, seen) = (running, most.clone());
+    let chooser = Chooser::with(Asking { at_once: 1, ..Asking::default() }, move |_| {
+        seen.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
+        thread::sleep(Duration::from_millis(5));
+        inside.fetch_sub(1, SeqCst);
+        Overflow::Remove
+    });
+    let (_system, _pool, topic) = asking(&chooser);
+    let slow = slow(&topic, 8, &chooser);
+    publish(&topic, 2, 1);
+    wait_until("all are removed", || topic.stats().removed == 8);
+    assert_eq!(most.load(SeqCst), 1);
+    for mut subscription in slow {
+        assert_eq!(told(&take(&mut subscription)), "1 gap 2-2 removed");
+    }
+}
+
+#[test]
+fn events_are_dropped_and_counted_until_the_callback_has_answered() {
+    let (asked, answer) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let gates = (asked.clone(), answer.clone(), seen.clone());
+    let chooser = Chooser::new(move |full| {
+        gates.2.lock().unwrap().push((*full.who::<usize>().unwrap(), full.missed.from, full.events, full.bytes));
+        gates.0.wait();
+        gates.1.wait();
+        Overflow::Drop
+    });
+    let (_system, _pool, topic) = asking(&chooser);
+    let mut slow = slow(&topic, 1, &chooser).remove(0);
+    publish(&topic, 2, 7);
+    asked.wait();
+    publish(&topic, 5, 1);
+    assert_eq!((topic.stats().dropped, topic.subscribers(), topic.stats().asked), (6, 1, 0));
+    answer.wait();
+    wait_until("it has answered", || topic.stats().asked == 1);
+    assert_eq!(told(&take(&mut slow)), "1");
+    publish(&topic, 1, 1);
+    assert_eq!(told(&take(&mut slow)), "gap 2-7 8", "it kept its place");
+    assert_eq!(*seen.lock().unwrap(), [(0, 2, 1, 7)], "it was asked once");
+}
+
+#[test]
+fn what_a_callback_chose_while_its_subscriber_read_on_holds() {
+    let (asked, answer) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let gates = (asked.clone(), answer.clone());
+    let chooser = Chooser::new(move |_| {
+        gates.0.wait();
+        gates.1.wait();
+        Overflow::Close
+    });
+    let (_system, _pool, topic) = asking(&chooser);
+    let mut slow = slow(&topic, 1, &chooser).remove(0);
+    publish(&topic, 2, 1);
+    asked.wait();
+    assert_eq!(told(&take(&mut slow)), "1");
+    publish(&topic, 1, 1);
+    answer.wait();
+    wait_until("it is closed", || topic.stats().closed == 1);
+    assert_eq!(told(&take(&mut slow)), "gap 2-2 3 closed");
+}
+
+#[test]
+fn a_callback_that_panics_ends_nothing_but_what_it_was_told_to() {
+    for (panicked, subscribers) in [(Overflow::Drop, 3), (Overflow::Close, 0)] {
+        let chooser = Chooser::with(Asking { panicked, ..Asking::default() }, |_| panic!("expected by the test"));
+        let (_system, _pool, topic) = asking(&chooser);
+        let _slow = slow(&topic, 3, &chooser);
+        publish(&topic, 2, 1);
+        wait_until("all have panicked", || topic.stats().ask_panics == 3);
+        wait_until("it is done", || topic.subscribers() == subscribers);
+        publish(&topic, 1, 1);
+        wait_until("the others were asked again", || topic.stats().ask_panics == 3 + subscribers as u64);
+    }
+}
+
+#[test]
+fn without_a_pool_or_without_room_in_it_nobody_is_asked() {
+    let chooser = Chooser::new(|_| Overflow::Close);
+    let (_system, fanout) = fanout(1);
+    let topic = fanout.topic(bounds(1, 1000), chooser.clone());
+    let _slow = slow(&topic, 2, &chooser);
+    publish(&topic, 3, 1);
+    assert_eq!((topic.stats().ask_refused, topic.stats().dropped, topic.subscribers()), (4, 4, 2));
+
+    // Its one thread is held, its queue is full.
+    let pool = Pool::builder().blocking_threads(1).blocking_queue(1).build().unwrap();
+    let release = Arc::new(Barrier::new(2));
+    let held = release.clone();
+    let holding = pool.run_blocking(move || held.wait().is_leader());
+    wait_until("the thread is held", || pool.stats().blocking.running == 1);
+    let filling = pool.run_blocking(|| ());
+    chooser.start(&pool);
+    publish(&topic, 1, 1);
+    assert_eq!((topic.stats().ask_refused, topic.subscribers()), (6, 2));
+    release.wait();
+    crate::common::block_on(holding).unwrap();
+    crate::common::block_on(filling).unwrap();
+    publish(&topic, 1, 1);
+    wait_until("both are closed", || topic.subscribers() == 0);
+    chooser.stop();
+}

@@ -1,0 +1,65 @@
+//! Events without a number: what a store did not keep is delivered all the same.
+
+use windlass_actors::fanout::{Delivery, Missed, Overflow, Terms, Topic};
+
+use crate::{
+    Bytes, bounds,
+    common::{LONG, block_on},
+    fanout, publish, take, told,
+};
+
+fn publish_unnumbered(topic: &Topic<Bytes>) {
+    let ticket = topic.publish_unnumbered(vec![9]).unwrap();
+    assert_eq!(block_on(ticket.delivered(LONG)).shards_silent, 0);
+}
+
+#[test]
+fn it_keeps_its_place_between_those_that_have_one() {
+    let (_system, fanout) = fanout(1);
+    let topic = fanout.topic(bounds(9, 1000), Overflow::Drop);
+    let mut early = topic.subscribe().unwrap();
+    publish(&topic, 1, 1);
+    publish_unnumbered(&topic);
+    let mut late = topic.subscribe().unwrap();
+    publish_unnumbered(&topic);
+    publish(&topic, 1, 1);
+    let seen = take(&mut early);
+    assert_eq!(told(&seen), "1 1 1 2");
+    let numbered = |delivery: &Delivery<Bytes>| matches!(delivery, Delivery::Event(event) if event.is_numbered());
+    assert_eq!(seen.iter().map(numbered).collect::<Vec<_>>(), [true, false, false, true]);
+    assert_eq!(told(&take(&mut late)), "1 2", "what came before it is not for it");
+}
+
+#[test]
+fn one_that_is_lost_is_a_gap_behind_the_last_number() {
+    let (_system, fanout) = fanout(1);
+    let topic = fanout.topic(bounds(1, 1000), Overflow::Drop);
+    let mut slow = topic.subscribe().unwrap();
+    publish(&topic, 1, 1);
+    publish_unnumbered(&topic);
+    assert_eq!(told(&take(&mut slow)), "1");
+    publish(&topic, 1, 1);
+    let seen = take(&mut slow);
+    assert!(matches!(seen[0], Delivery::Gap(missed) if missed.is_unnumbered() && missed.to == 1), "{seen:?}");
+    // With numbered ones behind it, the range is theirs.
+    publish(&topic, 1, 1);
+    publish_unnumbered(&topic);
+    publish(&topic, 1, 1);
+    assert_eq!(told(&take(&mut slow)), "3");
+    publish(&topic, 1, 1);
+    let seen = take(&mut slow);
+    assert!(matches!(seen[0], Delivery::Gap(Missed { from: 4, to: 4 })), "{seen:?}");
+}
+
+#[test]
+fn no_history_has_it_so_it_is_kept_while_one_is_read() {
+    let (_system, fanout) = fanout(1);
+    let topic = fanout.topic(bounds(9, 1000), Overflow::Drop);
+    let mut reader = topic.subscribe_behind(Terms::new(bounds(9, 1000), Overflow::Drop)).unwrap();
+    publish(&topic, 1, 1);
+    publish_unnumbered(&topic);
+    publish(&topic, 1, 1);
+    assert!(reader.caught_up(2));
+    publish(&topic, 1, 1);
+    assert_eq!(told(&take(&mut reader)), "1 3");
+}

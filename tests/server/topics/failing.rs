@@ -1,0 +1,116 @@
+//! A store that fails: what is delivered all the same, who is told, what ends.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
+
+use windlass::{
+    TopicAccess,
+    broker::{Broker, BrokerSettings},
+    replay::{
+        Append, Appended, Completion, Durability, ErrorKind, MemoryStore, Operation, Page, Query, Refused,
+        ReplayStore, Retention, StoreError, StoreLimits,
+    },
+};
+
+use super::{
+    client::{Client, Seen},
+    publish, serve,
+};
+use crate::common::{connect, metric};
+
+/// A store in memory that fails when it is told to.
+struct Failing {
+    store: MemoryStore,
+    appends: AtomicBool,
+    reads: AtomicBool,
+}
+
+fn failure(operation: Operation) -> StoreError {
+    StoreError::new(ErrorKind::Io, operation, "the disk is full")
+}
+
+impl ReplayStore for Failing {
+    fn append(&self, append: Append, done: Completion<Appended>) -> Result<(), Refused> {
+        if self.appends.load(SeqCst) {
+            done(Err(failure(Operation::Append)));
+            return Ok(());
+        }
+        self.store.append(append, done)
+    }
+
+    fn since(&self, query: Query, done: Completion<Page>) {
+        if self.reads.load(SeqCst) {
+            return done(Err(failure(Operation::Since)));
+        }
+        self.store.since(query, done);
+    }
+}
+
+fn failing(durability: Durability) -> (windlass::Server, Arc<Failing>) {
+    let mut limits = StoreLimits::default();
+    limits.data_bytes = 1000;
+    let store = MemoryStore::new(Retention::default(), limits).unwrap();
+    let store = Arc::new(Failing { store, appends: AtomicBool::new(false), reads: AtomicBool::new(false) });
+    let mut settings = BrokerSettings::default();
+    settings.policy.durability = durability;
+    let broker = Broker::with_store(settings, store.clone());
+    (serve(&broker, TopicAccess::default()), store)
+}
+
+#[test]
+fn below_fsynced_an_event_that_was_not_stored_is_delivered_without_an_id() {
+    for durability in [Durability::None, Durability::Buffered] {
+        let (server, store) = failing(durability);
+        let mut client = Client::subscribe(&server, "/topics/t", None);
+        let before = publish(&server, "/topics/t", "before");
+        store.appends.store(true, SeqCst);
+        let reply = connect(&server).post("/topics/t?event=tick", "meanwhile");
+        assert_eq!((reply.status, reply.text().as_str()), (202, "{\"id\":null,\"subscribers\":1}\n"));
+        store.appends.store(false, SeqCst);
+        let after = publish(&server, "/topics/t", "after");
+        assert_eq!(client.next(), Seen::event(&before, "message", "before"));
+        assert_eq!(client.next(), Seen::event("", "tick", "meanwhile"));
+        assert_eq!(client.next(), Seen::event(&after, "message", "after"));
+        assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"append\"}"), 1.0);
+    }
+}
+
+#[test]
+fn at_fsynced_the_publisher_is_told_and_nobody_gets_the_event() {
+    let (server, store) = failing(Durability::Fsynced);
+    let mut client = Client::subscribe(&server, "/topics/t", None);
+    store.appends.store(true, SeqCst);
+    assert_eq!(connect(&server).post("/topics/t", "never").status, 500);
+    store.appends.store(false, SeqCst);
+    let after = publish(&server, "/topics/t", "after");
+    assert_eq!(client.next(), Seen::event(&after, "message", "after"));
+    assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"append\"}"), 1.0);
+}
+
+#[test]
+fn an_event_the_store_will_not_have_is_refused_at_any_level() {
+    let (server, _) = failing(Durability::None);
+    let mut client = Client::subscribe(&server, "/topics/t", None);
+    let much = "x".repeat(1001);
+    assert_eq!(connect(&server).post("/topics/t", much).status, 413);
+    let id = publish(&server, "/topics/t", "small");
+    assert_eq!(client.next(), Seen::event(&id, "message", "small"));
+    assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"append\"}"), 0.0);
+}
+
+#[test]
+fn a_history_that_cannot_be_read_ends_the_stream() {
+    let (server, store) = failing(Durability::None);
+    let id = publish(&server, "/topics/t", "x");
+    store.reads.store(true, SeqCst);
+    let mut client = Client::subscribe(&server, "/topics/t", Some(&id));
+    let (rest, _) = client.peer.end();
+    assert!(rest.is_empty(), "no last chunk, so the client knows: {}", rest.escape_ascii());
+    assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"since\"}"), 1.0);
+    // Who asks for no history is served.
+    let mut live = Client::subscribe(&server, "/topics/t", None);
+    let id = publish(&server, "/topics/t", "y");
+    assert_eq!(live.next(), Seen::event(&id, "message", "y"));
+}
