@@ -13,9 +13,9 @@ use crate::end::Why;
 /// its parent, with its system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Restart {
-    /// After a panic, a failure and [`Flow::Stop`] alike.
+    /// After a panic, a failure and [`Flow::Stop`](crate::Flow::Stop) alike.
     Always,
-    /// After a panic and after [`Flow::Fail`].
+    /// After a panic and after [`Flow::Fail`](crate::Flow::Fail).
     #[default]
     OnFailure,
     /// After none.
