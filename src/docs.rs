@@ -1,5 +1,8 @@
 //! Pages about the whole.
 
+#[doc = include_str!("docs/actors.md")]
+pub mod actors {}
+
 #[doc = include_str!("docs/architecture.md")]
 pub mod architecture {}
 

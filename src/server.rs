@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use windlass_actors::{Addr, Cores, Local, Place, Pool, ShardSender, SpawnOptions, System};
+use windlass_actors::{Addr, Cores, Local, Place, Pool, Registry, ShardSender, SpawnOptions, System};
 
 use crate::{
     broker::Broker,
@@ -66,6 +66,7 @@ pub struct Builder {
     operations: Operations,
     engine: EngineKind,
     broker: Option<Broker>,
+    registry: Registry,
     http2: bool,
     acting: Vec<acting::Acting>,
 }
@@ -86,6 +87,7 @@ impl Builder {
             operations: Operations::default(),
             engine: EngineKind::default(),
             broker: None,
+            registry: Registry::new(),
             http2: true,
             acting: Vec::new(),
         }
@@ -186,6 +188,13 @@ impl Builder {
         Self { broker: Some(broker.clone()), ..self }
     }
 
+    /// Has the server's actors share a registry, so that handlers that were given it too find them by name. Default: one
+    /// of its own.
+    #[must_use]
+    pub fn registry(self, registry: &Registry) -> Self {
+        Self { registry: registry.clone(), ..self }
+    }
+
     /// Binds, starts the shards and accepts.
     ///
     /// Returns when every shard is ready. Takes no signal handlers.
@@ -208,7 +217,7 @@ impl Builder {
         let engine_options = engine_options(&common.limits, shards);
         let publisher = source.clone();
         let parts = engine::Parts {
-            system: || System::builder().name("windlass").cores(self.cores.clone()),
+            system: || System::builder().name("windlass").cores(self.cores.clone()).registry(&self.registry),
             options: engine_options,
             env: Arc::new(move |local: &Local| Env::new(&common, local.clone(), publisher.publisher().reader())),
         };

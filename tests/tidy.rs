@@ -60,8 +60,9 @@ const LAYERS: &[(&str, u8)] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("glommio", &["actors/src/host/glommio.rs"]),
     ("core_affinity", &["actors/src/placement.rs"]),
-    ("flume", &["actors/src/mailbox.rs"]),
-    ("arc_swap", &["actors/src/snapshot.rs"]),
+    ("flume", &["actors/src/sync.rs"]),
+    ("arc_swap", &["actors/src/sync.rs"]),
+    ("qcell", &["actors/src/lane.rs"]),
     ("httparse", &["src/proto/h1/"]),
     ("zlib_rs", &["src/proto/ws/deflate/codec.rs"]),
     ("simdutf8", &["src/proto/ws/text.rs"]),

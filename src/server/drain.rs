@@ -58,6 +58,12 @@ impl fmt::Display for DrainReport {
         }
         let close = if self.cut.is_empty() { "" } else { ")" };
         write!(f, "{close}, took {:.3} s", self.took.as_secs_f64())?;
+        let system = &self.system;
+        write!(
+            f,
+            "; {} actors ended, {} of their messages handled meanwhile, {} dropped",
+            system.actors_stopped, system.messages_drained, system.messages_refused
+        )?;
         if !self.system.is_clean() {
             write!(f, "; the actor system did not end cleanly: {:?}", self.system)?;
         }
