@@ -58,6 +58,8 @@ mod table;
 mod testing;
 mod tls;
 mod topics;
+#[cfg(feature = "ws")]
+pub mod ws;
 
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
 pub use handler::{Handler, Middleware, Next};
@@ -73,6 +75,8 @@ pub use response::{Fields, IntoResponse, Response};
 pub use route::{
     Dispatch, Route, any, delete, event_stream, event_stream_with, get, head, options, patch, post, put, static_route,
 };
+#[cfg(feature = "ws")]
+pub use route::{websocket, websocket_with};
 #[doc(hidden)]
 pub use router::Lookup;
 pub use router::{Group, Router, RouterError, RouterHandle};

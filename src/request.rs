@@ -55,6 +55,12 @@ impl Request {
         self.head.version
     }
 
+    /// Returns what an extended CONNECT asks for (RFC 8441 §4).
+    #[cfg(feature = "ws")]
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        self.head.protocol.map(|span| self.head.bytes(span))
+    }
+
     /// Returns the path as it was sent, still percent-encoded, without the query.
     pub fn path(&self) -> &str {
         self.head.text(self.head.path)
@@ -128,7 +134,7 @@ impl Request {
     }
 
     /// Returns all headers in the order they came, names as they were sent.
-    pub fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let head = &self.head;
         head.headers.iter().map(|(name, value)| (head.bytes(*name), head.bytes(*value)))
     }

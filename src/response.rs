@@ -3,6 +3,8 @@
 mod fields;
 mod into;
 
+use std::any::Any;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
@@ -29,7 +31,14 @@ pub struct Response {
     status: StatusCode,
     fields: Fields,
     body: Body,
+    successor: Option<Box<Successor>>,
 }
+
+/// What takes the connection, or its stream, over behind the head; known to the protocol that made it.
+#[derive(Debug)]
+struct Successor(
+    #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "nothing takes over"))] Box<dyn Any + Send>,
+);
 
 impl Response {
     /// Makes an empty `200`.
@@ -101,6 +110,23 @@ impl Response {
         }
     }
 
+    /// Has something take over behind the head.
+    #[cfg(feature = "ws")]
+    pub(crate) fn with_successor(self, successor: Box<dyn Any + Send>) -> Self {
+        Self { successor: Some(Box::new(Successor(successor))), ..self }
+    }
+
+    /// Says whether something takes over behind the head.
+    pub(crate) fn has_successor(&self) -> bool {
+        self.successor.is_some()
+    }
+
+    /// Takes what takes over.
+    #[cfg(feature = "ws")]
+    pub(crate) fn take_successor(&mut self) -> Option<Box<dyn Any + Send>> {
+        self.successor.take().map(|successor| successor.0)
+    }
+
     /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -141,7 +167,7 @@ impl Response {
 impl<B: Into<Body>> From<http::Response<B>> for Response {
     fn from(response: http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
-        Self { status: parts.status, fields: parts.headers.into(), body: body.into() }
+        Self { status: parts.status, fields: parts.headers.into(), body: body.into(), successor: None }
     }
 }
 

@@ -34,6 +34,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("hook", 4),
     ("hooks", 4),
     ("handler", 4),
+    ("ws", 4),
     ("middleware", 5),
     ("sse", 5),
     ("route", 6),

@@ -27,3 +27,5 @@ mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
 mod topics;
+#[cfg(feature = "ws")]
+mod ws;
