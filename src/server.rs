@@ -14,6 +14,8 @@ use std::{
 
 use windlass_actors::{Addr, Cores, Local, Place, Pool, ShardSender, SpawnOptions, System};
 
+#[cfg(feature = "ws")]
+use crate::hub::Hub;
 use crate::{
     broker::Broker,
     conn::{self, Common, Env, Msg},
@@ -63,6 +65,8 @@ pub struct Builder {
     operations: Operations,
     engine: EngineKind,
     broker: Option<Broker>,
+    #[cfg(feature = "ws")]
+    hubs: Vec<Hub>,
     http2: bool,
 }
 
@@ -82,6 +86,8 @@ impl Builder {
             operations: Operations::default(),
             engine: EngineKind::default(),
             broker: None,
+            #[cfg(feature = "ws")]
+            hubs: Vec::new(),
             http2: true,
         }
     }
@@ -181,6 +187,15 @@ impl Builder {
         Self { broker: Some(broker.clone()), ..self }
     }
 
+    /// Gives a hub the shards to work on; call it again for more. A hub works with the first server it is given to that
+    /// starts.
+    #[cfg(feature = "ws")]
+    #[must_use]
+    pub fn hub(mut self, hub: &Hub) -> Self {
+        self.hubs.push(hub.clone());
+        self
+    }
+
     /// Binds, starts the shards and accepts.
     ///
     /// Returns when every shard is ready. Takes no signal handlers.
@@ -234,6 +249,8 @@ impl Builder {
             Some(broker) if start_broker(&broker, &system, &source, &metrics)? => Some(broker),
             _ => None,
         };
+        #[cfg(feature = "ws")]
+        let hubs = start_hubs(self.hubs, &system, &source, &metrics)?;
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
         Ok(Server {
@@ -246,6 +263,8 @@ impl Builder {
             grace,
             drained: Mutex::default(),
             broker,
+            #[cfg(feature = "ws")]
+            hubs,
             #[cfg(feature = "tls")]
             pairs,
         })
@@ -288,6 +307,36 @@ fn start_broker(
     Ok(true)
 }
 
+/// Gives hubs the shards, the pool if their policies ask callbacks, and a place in the metrics; returns those that are
+/// this server's.
+#[cfg(feature = "ws")]
+fn start_hubs(
+    mut hubs: Vec<Hub>,
+    system: &System,
+    source: &Source,
+    metrics: &Arc<Metrics>,
+) -> Result<Vec<Hub>, StartError> {
+    let mut ours = Vec::new();
+    for hub in hubs.drain(..) {
+        if !hub.start(system).map_err(|error| StartError::Broker(error.to_string()))? {
+            continue;
+        }
+        if hub.asks() {
+            hub.ask_on(&source.need_pool().map_err(StartError::Routes)?);
+        }
+        ours.push(hub);
+    }
+    if !ours.is_empty() {
+        let summed = ours.clone();
+        metrics.set_hubs(move || {
+            let mut sum = windlass_actors::fanout::TopicStats::default();
+            summed.iter().for_each(|hub| sum += hub.stats());
+            sum
+        });
+    }
+    Ok(ours)
+}
+
 /// Gives each shard its sockets.
 fn open(bound: &mut [Bound], inboxes: &[ShardSender<Msg>]) {
     let mut by_shard: Vec<Vec<socket2::Socket>> = inboxes.iter().map(|_| Vec::new()).collect();
@@ -313,6 +362,8 @@ pub struct Server {
     grace: std::time::Duration,
     drained: Mutex<Option<DrainReport>>,
     broker: Option<Broker>,
+    #[cfg(feature = "ws")]
+    hubs: Vec<Hub>,
     /// Each pair of certificate and key in use, once.
     #[cfg(feature = "tls")]
     pairs: Vec<crate::tls::Tls>,
@@ -389,7 +440,7 @@ pub enum StartError {
     Shards(windlass_actors::error::StartError),
     /// The router actor did not start.
     Router(String),
-    /// The broker's actors did not start.
+    /// The actors of the broker, or of a hub, did not start.
     Broker(String),
     /// The engine asked for cannot run.
     Engine {
@@ -410,7 +461,7 @@ impl fmt::Display for StartError {
             Self::Shards(error) => write!(f, "{error}; 'windlass doctor' tells what the system refuses"),
             Self::Settings(error) => f.write_str(error),
             Self::Router(error) => write!(f, "the router actor did not start: {error}"),
-            Self::Broker(error) => write!(f, "the broker's actors did not start: {error}"),
+            Self::Broker(error) => write!(f, "the actors of the broker or a hub did not start: {error}"),
             Self::Engine { engine, why } => write!(
                 f,
                 "the engine {engine} cannot run here: {why}; 'windlass doctor' tells what would help, the engine \

@@ -93,6 +93,8 @@ impl Server {
             let _ = inbox.send_blocking(Msg::Drain(told.clone()));
         }
         drop(told);
+        #[cfg(feature = "ws")]
+        self.hubs.iter().for_each(crate::hub::Hub::drain);
         if let Some(broker) = &self.broker {
             broker.drain(began + grace.min(LONGEST_GRACE));
         }

@@ -31,6 +31,8 @@ struct State {
     closed: bool,
     /// The handler panicked: the stream is cut short.
     failed: bool,
+    /// The connection is gone: what still comes finds nobody.
+    gone: bool,
     /// Subscriptions the connection has not taken up.
     joining: Vec<Stream<ServerSent>>,
     /// Subscriptions so far.
@@ -65,6 +67,7 @@ impl Queue {
             lost: None,
             closed: false,
             failed: false,
+            gone: false,
             joining: Vec::new(),
             joined: 0,
             consumer: None,
@@ -157,7 +160,7 @@ impl Queue {
         self.close();
         let mut state = self.lock();
         let (items, joining) = (std::mem::take(&mut state.items), std::mem::take(&mut state.joining));
-        (state.events, state.bytes) = (0, 0);
+        (state.events, state.bytes, state.gone) = (0, 0, true);
         drop(state);
         drop((items, joining));
     }
@@ -279,6 +282,9 @@ impl Place {
     pub(super) fn fill(mut self, piece: Bytes) {
         let Some(queue) = self.queue.take() else { return };
         let mut state = queue.lock();
+        if state.gone {
+            return;
+        }
         if let Some((from, to)) = state.lost.take() {
             state.items.push_back((range::<ServerSent>(from, to), 0));
             state.events += 1;

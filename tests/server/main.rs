@@ -14,6 +14,8 @@ mod events;
 #[cfg(feature = "http2")]
 mod h2;
 mod hooks;
+#[cfg(feature = "ws")]
+mod hub;
 mod layers;
 mod limits;
 mod metrics;
