@@ -254,7 +254,8 @@ impl Body {
         match &self.0 {
             Kind::Source(source) => source.ends_with_peer(),
             Kind::Channel(receiver) => receiver.ends_with_peer,
-            Kind::Empty | Kind::Full(_) | Kind::Trailed(_) => false,
+            Kind::Trailed(trailed) => trailed.content().ends_with_peer(),
+            Kind::Empty | Kind::Full(_) => false,
         }
     }
 

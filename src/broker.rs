@@ -328,13 +328,14 @@ impl Shared {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns after how many milliseconds a client shall come back: while the server ends, each at another time.
-    fn farewell(&self) -> Option<u64> {
-        if !self.draining.load(Ordering::SeqCst) {
-            return None;
-        }
-        let spread = u64::from(self.farewells.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9) >> 20);
-        Some(500 + spread)
+    /// Says whether the server ends.
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Returns after how many milliseconds a client shall come back when the server has ended: each at another time.
+    fn come_back(&self) -> u64 {
+        500 + u64::from(self.farewells.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9) >> 20)
     }
 
     fn store_failed(&self, error: &StoreError) {

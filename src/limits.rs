@@ -22,7 +22,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Most header fields in one head. Default 100. More: `431`. Bounds the work per head.
     pub headers: usize,
-    /// Largest trailer section of a chunked body, bytes. Default 4 KiB. Larger: `431`.
+    /// Largest trailer section of a body, bytes. Default 4 KiB. Larger: `431`, or an error for the handler that reads
+    /// the body as it comes. So it is with more fields than `headers`.
     pub trailer_bytes: usize,
     /// Most bytes of chunk extensions in one body. Default 1 KiB. More: `400`. They carry nothing we use.
     pub chunk_extension_bytes: usize,
@@ -40,7 +41,7 @@ pub struct Limits {
     /// closes; a peer that still writes may see a reset instead of the answer.
     pub discard_bytes: usize,
     /// TLS handshakes of one shard that may be in progress at once, counted from a client's first byte. Default
-    /// 1024. At the limit the connection that would begin one more is closed. Each holds up to 64 KiB of its client's
+    /// 1024. At the limit the connection that would begin one more is closed. Each holds up to 80 KiB of its client's
     /// words, and a shard's time when it goes on.
     pub tls_handshakes: usize,
     /// Connections of the whole server. Default `None`: 0.8 of the open-file limit. At the limit the server stops

@@ -54,6 +54,29 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_end_of_its_own_has_none_with_trailers_or_through_a_channel() {
+        struct Endless;
+        impl crate::body::Source for Endless {
+            fn poll_frame(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame, crate::body::BoxError>>> {
+                Poll::Pending
+            }
+
+            fn ends_with_peer(&self) -> bool {
+                true
+            }
+        }
+        for (content, lasts) in [(Body::source(Endless), true), (Body::from("whole"), false)] {
+            let mut body = content.with_trailers(sum("given"));
+            assert_eq!(body.ends_with_peer(), lasts);
+            let _moved = body.detach(10);
+            assert_eq!(body.ends_with_peer(), lasts);
+        }
+    }
+
+    #[test]
     fn trailers_stand_behind_whatever_the_content_is() {
         let (sender, streamed) = Body::channel(10);
         sender.finish_with(sum("own"));

@@ -34,8 +34,6 @@ enum State<F> {
     Live(Subscription<Stamped>),
     /// It was unregistered: nothing comes but comments, and the end of the server.
     Removed,
-    /// It was, and the server ends.
-    Leaving,
     Ended,
 }
 
@@ -48,11 +46,13 @@ pub(crate) struct Stream<F> {
     entry: Arc<Entry>,
     terms: Terms,
     state: State<F>,
+    /// The server ends.
+    ending: bool,
 }
 
 impl<F: Wire> Stream<F> {
     pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, terms: Terms, from: Option<From>) -> Self {
-        Self { shared, entry, terms, state: State::New(from) }
+        Self { shared, entry, terms, state: State::New(from), ending: false }
     }
 
     /// Subscribes on the shard this is polled on.
@@ -74,9 +74,9 @@ impl<F: Wire> Stream<F> {
         F::retry(u64::try_from(self.shared.settings.retry?.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Returns what a stream ends with.
+    /// Returns what a stream ends with when the server ends.
     fn farewell(&self) -> Option<F::Piece> {
-        self.shared.farewell().and_then(F::retry)
+        F::retry(self.shared.come_back())
     }
 
     /// Says whether the server ends.
@@ -107,11 +107,7 @@ impl<F: Wire> Stream<F> {
                     }
                 }
                 State::Live(subscription) => return self.poll_live(subscription, cx),
-                State::Removed => {
-                    self.state = State::Removed;
-                    return Poll::Pending;
-                }
-                State::Leaving => return Poll::Ready(self.farewell().map(Ok)),
+                State::Removed => return self.poll_removed(),
                 State::Ended => return Poll::Ready(None),
             }
         }
@@ -152,14 +148,23 @@ impl<F: Wire> Stream<F> {
             Poll::Pending => None,
             Poll::Ready(Delivery::Event(event)) => Some(F::live(event.payload())),
             Poll::Ready(Delivery::Gap(missed)) => Some(self.gap(missed)),
-            Poll::Ready(Delivery::Removed) => {
-                self.state = State::Removed;
-                return Poll::Pending;
+            Poll::Ready(Delivery::Removed) => return self.poll_removed(),
+            Poll::Ready(Delivery::Closed) if self.shared.is_draining() => {
+                return Poll::Ready(self.farewell().map(Ok));
             }
-            Poll::Ready(Delivery::Closed) => return Poll::Ready(self.farewell().map(Ok)),
+            Poll::Ready(Delivery::Closed) => return Poll::Ready(None),
         };
         self.state = State::Live(subscription);
         piece.map_or(Poll::Pending, |piece| Poll::Ready(Some(Ok(piece))))
+    }
+
+    /// Waits for the end of the server, which others hear of by their topic.
+    fn poll_removed(&mut self) -> Polled<F::Piece> {
+        if self.ending {
+            return Poll::Ready(self.farewell().map(Ok));
+        }
+        self.state = State::Removed;
+        Poll::Pending
     }
 
     /// Tells what a full queue lost.
@@ -221,9 +226,6 @@ impl Source for StreamBody {
     }
 
     fn end_soon(mut self: Pin<&mut Self>) {
-        // Others hear of it by their topic, behind what their queue holds.
-        if matches!(self.stream.state, State::Removed) {
-            self.stream.state = State::Leaving;
-        }
+        self.stream.ending = true;
     }
 }

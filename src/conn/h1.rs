@@ -104,7 +104,6 @@ impl Protocol for H1 {
     fn ended(&mut self, env: &mut Env, io: &mut Io) {
         self.ended = true;
         self.pump(env, io);
-        self.end_endless(env, io);
     }
 
     fn replied(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
@@ -150,6 +149,9 @@ impl Protocol for H1 {
 
     fn settle(&mut self, env: &mut Env, io: &mut Io) {
         if io.ending == Ending::Open {
+            if self.ended {
+                self.end_endless(env, io);
+            }
             self.settle_body(env, io);
             self.note_end(env, io);
         }

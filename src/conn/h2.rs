@@ -30,13 +30,12 @@ use std::{
 };
 
 use crate::{
-    conn::{Env, Io, Outcome, Protocol, Timer, answers},
+    conn::{Env, Io, Outcome, Protocol, Timer},
     net::Ending,
     proto::h2::meter::Meter,
 };
 
 use engine::{Accepted, Code, Engine, Event, Outbound};
-use incoming::Taken;
 use pipe::Pipe;
 use stream::{State, Stream};
 use woken::Woken;
@@ -85,6 +84,10 @@ pub(super) struct H2 {
 
 impl Protocol for H2 {
     fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
+        if io.ending != Ending::Open {
+            // Under TLS several pieces come in one call, and what an earlier one did ends the connection.
+            return;
+        }
         if let Err(flood) = self.meter.look(bytes, env.now) {
             return self.flooded(env, io, flood, bytes);
         }
@@ -94,14 +97,6 @@ impl Protocol for H2 {
 
     fn ended(&mut self, env: &mut Env, io: &mut Io) {
         self.ended = true;
-        // Bodies that are not complete never will be, no window opens any more, and replies without an end of their own
-        // have nobody to go to.
-        let ids = self.streams.keys().copied().collect::<Vec<_>>();
-        for id in ids {
-            if self.streams.get(&id).is_some_and(|stream| stream.incoming.is_some() || stream.ends_with_peer()) {
-                self.lose(env, io, id);
-            }
-        }
         self.drive(env, io);
     }
 
@@ -157,17 +152,18 @@ impl Protocol for H2 {
     }
 
     fn settle(&mut self, env: &mut Env, io: &mut Io) {
-        if env.is_draining() && self.phase == Phase::Open {
+        // In the greeting no frame can be sent yet; the call that ends it comes by here again.
+        if env.is_draining() && self.phase == Phase::Open && !self.engine.is_greeting() {
             self.leave(env, "drain");
             // Bodies without an end of their own are told by being polled.
             let endless = self.streams.values().filter(|stream| stream.ends_with_peer());
             endless.filter_map(|stream| stream.waker.as_ref()).for_each(std::task::Waker::wake_by_ref);
             self.drive(env, io);
         }
-        self.count_streams(env);
-        if self.ended {
-            self.lose_stuck(env, io);
+        while self.ended && self.lose_hopeless(env, io) {
+            self.drive(env, io);
         }
+        self.count_streams(env);
         let owes_nothing = self.streams.is_empty() && !self.blocked;
         if self.ended && owes_nothing && io.ending == Ending::Open {
             io.end(Ending::Finish, "peer");
@@ -187,6 +183,10 @@ impl Protocol for H2 {
         } else {
             io.timers.clear(Timer::Header);
         }
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     fn is_active(&self) -> bool {
@@ -312,27 +312,10 @@ impl H2 {
     }
 
     /// Goes on with a stream as far as it goes; puts it back unless it is done.
-    fn advance(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
+    fn advance(&mut self, env: &mut Env, io: &mut Io, stream: Box<Stream>) {
         let waker = stream.waker.clone().unwrap_or_else(|| Waker::noop().clone());
         let mut cx = Context::from_waker(&waker);
-        match stream.incoming.as_mut().map(|incoming| incoming.take(env.now, &mut cx)) {
-            None | Some(Taken::Part) => {}
-            Some(Taken::Passed) => stream.incoming = None,
-            Some(Taken::Whole(bytes)) => {
-                if let State::Collecting(exchange, pending) = stream.state {
-                    self.start(env, io, exchange, *pending, bytes.into(), None);
-                }
-                return;
-            }
-            Some(Taken::TooLarge) => {
-                // Of what is only thrown away it is enough.
-                if let State::Collecting(exchange, _) = stream.state {
-                    self.answer(env, io, exchange, None, answers::too_large());
-                }
-                return;
-            }
-            Some(Taken::Gone) => return self.lost(env, io, stream),
-        }
+        let Some(mut stream) = self.take_body(env, io, stream, &mut cx) else { return };
         match &mut stream.state {
             State::Streaming(..) => self.go_on(env, io, stream, &mut cx),
             State::Waiting(exchange, _) => match exchange.reply.poll_gone(&mut cx) {

@@ -1,7 +1,8 @@
 //! The connection actor: fed bytes, replies, deadlines and drain; answers with bytes to send.
 //!
-//! One shard owns a connection for its whole life. [`Connections`] makes and feeds them for an engine; a protocol
-//! stands behind [`Protocol`], its state in a file of its own ([`h1`]).
+//! One shard owns a connection for its whole life. [`Connections`] makes and feeds them for an engine. A protocol
+//! stands behind [`Protocol`], its state in a module of its own: [`h1`], `h2`. Between either and the engine's bytes
+//! stands TLS where it is spoken: [`secure`].
 
 mod account;
 mod answers;
@@ -182,7 +183,7 @@ impl Conn {
             self.spoken.settle(env, &mut self.io);
         }
         if let Some(secure) = &mut self.secure {
-            secure.settle(env, &mut self.io);
+            secure.settle(env, &mut self.io, self.spoken.is_blocked());
         }
         let is_empty = self.outbox().is_empty();
         let io = &mut self.io;
@@ -250,15 +251,15 @@ impl Connections {
 
     /// Looks at a connection's timers.
     pub(crate) fn look_at_timers(&mut self, conn: &mut Conn) {
-        if conn.io.timers.due(self.env.now) == Some(Timer::Handshake) {
-            return conn.feed_secure(&mut self.env, Secure::timed_out);
+        match conn.io.timers.due(self.env.now) {
+            Some(Timer::Handshake) => conn.feed_secure(&mut self.env, Secure::timed_out),
+            due => conn.feed(&mut self.env, |spoken, env, io| {
+                if let Some(timer) = due {
+                    io.timers.clear(timer);
+                    expired(spoken, env, io, timer);
+                }
+            }),
         }
-        conn.feed(&mut self.env, |spoken, env, io| {
-            if let Some(timer) = io.timers.due(env.now) {
-                io.timers.clear(timer);
-                expired(spoken, env, io, timer);
-            }
-        });
     }
 
     /// Says whether TLS handshakes wait for their turn.
@@ -323,12 +324,12 @@ fn expired(spoken: &mut Spoken, env: &mut Env, io: &mut Io, timer: Timer) {
     }
     env.cells.timeouts.add(timer.name());
     match timer {
-        Timer::Idle | Timer::Handshake => {
+        Timer::Idle => {
             io.end(Ending::Finish, timer.name());
             spoken.farewell(env, io);
         }
         Timer::Write | Timer::Linger => io.end(Ending::Abort, timer.name()),
-        Timer::Header | Timer::Body | Timer::Stream | Timer::Job | Timer::Own => spoken.expired(env, io, timer),
+        _ => spoken.expired(env, io, timer),
     }
 }
 

@@ -42,6 +42,11 @@ pub(super) trait Protocol {
     /// Brings the connection's wishes and timers in line with the state after a call.
     fn settle(&mut self, env: &mut Env, io: &mut Io);
 
+    /// Says whether it has more to write than the outbox took: what is there does not end with its last word.
+    fn is_blocked(&self) -> bool {
+        false
+    }
+
     /// Says whether a request is in progress.
     fn is_active(&self) -> bool;
 
@@ -175,6 +180,10 @@ impl Protocol for Spoken {
 
     fn settle(&mut self, env: &mut Env, io: &mut Io) {
         spoken!(self, p => p.settle(env, io));
+    }
+
+    fn is_blocked(&self) -> bool {
+        spoken!(self, p => p.is_blocked())
     }
 
     fn is_active(&self) -> bool {

@@ -110,7 +110,7 @@ impl Secure {
 
     /// Says whether plaintext waits to be sealed.
     pub(super) fn owes(&self, io: &Io) -> bool {
-        !io.outbox.is_empty() || matches!(&self.stage, Stage::Open(session) if session.unsealed() > 0)
+        matches!(&self.stage, Stage::Open(session) if !io.outbox.is_empty() || session.unsealed() > 0)
     }
 
     /// Says what the connection was doing, while that is a handshake.
@@ -304,16 +304,21 @@ impl Secure {
         io.end(Ending::Abort, Timer::Handshake.name());
     }
 
-    /// Seals what the protocol wrote, and brings the connection's wishes in line.
-    pub(super) fn settle(&mut self, env: &mut Env, io: &mut Io) {
+    /// Seals what the protocol wrote, and brings the connection's wishes in line. `blocked`: the protocol has more to
+    /// write, which must not stand behind the `close_notify`.
+    pub(super) fn settle(&mut self, env: &mut Env, io: &mut Io, blocked: bool) {
         if io.ending == Ending::Close {
             // The peer's close_notify is still to come; it must not meet a closed socket, whose reset could overtake
             // the last bytes.
             io.ending = Ending::Finish;
         }
         match &mut self.stage {
-            Stage::Open(_) => self.seal(env, io),
-            _ if io.ending != Ending::Open => io.timers.clear_requests(),
+            Stage::Open(_) => self.seal(env, io, blocked),
+            _ if io.ending != Ending::Open => {
+                // What the protocol still writes behind a session that broke, nothing seals.
+                io.outbox.clear();
+                io.timers.clear_requests();
+            }
             stage => {
                 io.wants_read = !matches!(stage, Stage::Waiting);
                 // Who has not begun has no business with a server that drains.
@@ -331,20 +336,23 @@ impl Secure {
         }
     }
 
-    fn seal(&mut self, env: &mut Env, io: &mut Io) {
+    fn seal(&mut self, env: &mut Env, io: &mut Io, blocked: bool) {
         let Stage::Open(session) = &mut self.stage else { return };
         let sealed = session.seal(&mut io.outbox, &mut self.wire, &mut env.handshakes.spare);
         env.handshakes.spare.clear();
         if let Err(failure) = sealed {
             self.break_off(env, io, &failure, "protocol_error");
             io.ending = Ending::Abort;
-        } else if io.ending == Ending::Finish && !self.owes(io) && !std::mem::replace(&mut self.closed, true) {
+        } else if io.ending == Ending::Finish && !blocked && !self.owes(io) {
             self.close();
         }
     }
 
+    /// Writes `close_notify`, once.
     fn close(&mut self) {
-        if let Stage::Open(session) = &mut self.stage {
+        if let Stage::Open(session) = &mut self.stage
+            && !std::mem::replace(&mut self.closed, true)
+        {
             session.close(&mut self.wire);
         }
     }

@@ -1,7 +1,8 @@
 //! Bounds on what one HTTP/2 connection can make the server hold and do.
 
 /// Bounds on HTTP/2 connections, each. [`Limits`](super::Limits) hold for their requests as well, save those on the
-/// bytes of a head and on what is pipelined.
+/// bytes of a head, in whose place is `header_list_bytes`; on what is pipelined, `streams`; on the outbox,
+/// `outbound_bytes`; and on chunk extensions, which there are none of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
@@ -28,6 +29,8 @@ pub struct Http2Limits {
     /// producer waits.
     pub stream_buffer_bytes: usize,
     /// Bytes that wait for the peer to read, of all streams. Default 1 MiB. Then nothing more is read or written.
+    /// Beside them each streamed reply may have `stream_buffer_bytes` waiting, if its peer has opened its windows and
+    /// does not read.
     pub outbound_bytes: usize,
     /// Streams a peer may reset, a second; four seconds' worth at once. Default 100. More: the connection ends with
     /// `ENHANCE_YOUR_CALM`, as for each rate that follows.

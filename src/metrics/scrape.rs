@@ -141,7 +141,7 @@ fn causes(page: &mut Page, metrics: &Metrics) {
         (&catalog::REPLAY_ERRORS, |s| &s.replay_errors),
     ];
     for (metric, of) in summed {
-        let mut sums = BTreeMap::new();
+        let mut sums: BTreeMap<_, u64> = known(metric).iter().map(|cause| (*cause, 0)).collect();
         for (cause, count) in metrics.shards().iter().flat_map(|s| of(s).all()) {
             *sums.entry(cause).or_insert(0) += count;
         }
@@ -181,6 +181,15 @@ fn websockets(page: &mut Page, shards: &[Arc<ShardCells>]) {
     }
     let full: u64 = shards.iter().map(|cells| cells.ws.full.value()).sum();
     page.add(&catalog::WS_FULL, &[], full as f64);
+}
+
+/// Returns the causes that a metric has from the start.
+fn known(metric: &Metric) -> &'static [&'static str] {
+    match metric.name {
+        name if name == catalog::SSE_OVERFLOWS.name => &["close", "drop"],
+        name if name == catalog::REPLAY_ERRORS.name => &["append", "since"],
+        _ => &[],
+    }
 }
 
 /// Adds the figures of TLS; none where no listener speaks it.

@@ -4,10 +4,11 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{PoisonError, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
-use windlass_actors::{StopReport, Undelivered};
+use windlass_actors::{ShardSender, StopReport, Undelivered, error::TellError};
 
 use super::Server;
 use crate::conn::{Msg, Tally};
@@ -78,9 +79,20 @@ impl Server {
 
     /// Ends a running [`drain`](Self::drain)'s grace now, from another thread.
     pub fn cut(&self) {
-        for inbox in &self.inboxes {
-            // A shard that has ended has nothing to cut.
-            let _ = inbox.send_blocking(Msg::Cut);
+        self.tell(|| Msg::Cut, Instant::now() + CUT_TIMEOUT);
+    }
+
+    /// Tells every shard, as soon as its inbox has room; one that is stuck with a full inbox until then is told nothing.
+    fn tell(&self, message: impl Fn() -> Msg, until: Instant) {
+        let mut left: Vec<_> = self.inboxes.iter().collect();
+        loop {
+            let has_room = |inbox: &ShardSender<Msg>| inbox.depth() < inbox.capacity();
+            // A shard that has ended needs no telling.
+            left.retain(|inbox| !has_room(inbox) || matches!(inbox.try_send(message()), Err(TellError::Full(_))));
+            if left.is_empty() || Instant::now() >= until {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -88,18 +100,17 @@ impl Server {
         let began = Instant::now();
         self.metrics.set_ready(false);
         let (told, tallies) = mpsc::channel();
-        for inbox in &self.inboxes {
-            // A shard that has ended has nothing to drain.
-            let _ = inbox.send_blocking(Msg::Drain(told.clone()));
-        }
+        let end = began + grace.min(LONGEST_GRACE);
+        // A shard that is at work has room soon, and without this message it would not tell what was cut.
+        self.tell(|| Msg::Drain(told.clone()), end.max(began + CUT_TIMEOUT));
         drop(told);
         #[cfg(feature = "ws")]
         self.hubs.iter().for_each(crate::hub::Hub::drain);
         if let Some(broker) = &self.broker {
-            broker.drain(began + grace.min(LONGEST_GRACE));
+            broker.drain(end);
         }
         let mut report = DrainReport::default();
-        let mut left = collect(&mut report, &tallies, self.inboxes.len(), began + grace.min(LONGEST_GRACE));
+        let mut left = collect(&mut report, &tallies, self.inboxes.len(), end);
         if left > 0 {
             self.cut();
             left = collect(&mut report, &tallies, left, Instant::now() + CUT_TIMEOUT);

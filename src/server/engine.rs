@@ -112,21 +112,10 @@ where
     B: Fn() -> windlass_actors::Builder,
     F: Fn(&Local) -> Env + Send + Sync + 'static,
 {
-    use crate::net::ring::Ring;
-    probe().map_err(|why| StartError::Engine { engine: EngineKind::IoUring, why })?;
+    use crate::net::ring::{ProbeError, Ring, probe};
+    let refused = |error: ProbeError| StartError::Engine { engine: EngineKind::IoUring, why: error.to_string() };
+    probe().map_err(refused)?;
     run::<Ring<_>, _, _>(windlass_actors::Host::Glommio, parts)
-}
-
-/// Tries io_uring on a thread of its own: work of the kernel that outlives a ring interrupts its thread, and a blocking
-/// call of the caller's, such as a read with a timeout, would fail with `EINTR`.
-#[cfg(feature = "io-uring")]
-fn probe() -> Result<(), String> {
-    let probe = std::thread::Builder::new().name("windlass-probe".to_owned());
-    match probe.spawn(crate::net::ring::probe).map(std::thread::JoinHandle::join) {
-        Ok(Ok(probed)) => probed.map_err(|error| error.to_string()),
-        Ok(Err(_)) => Err("trying it panicked".to_owned()),
-        Err(error) => Err(format!("no thread to try it on: {error}")),
-    }
 }
 
 #[cfg(not(feature = "io-uring"))]

@@ -10,44 +10,19 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
-use windlass::{
-    BodyError, Limits, Request, Response, Router, Server, get, http::StatusCode, post, put, static_route,
-};
+use windlass::{Limits, Request, Response, Router, Server, get, http::StatusCode, post, put};
 
-use crate::common::{End, builder, connect, eventually, metric, start};
+use crate::common::{
+    End,
+    bodies::{ALL, STREAMED, tell, telling},
+    builder, connect, eventually, metric, start,
+};
 
 const CHUNKED: &str = "Host: t\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-/// Answers with how the body came out.
-async fn tell(mut request: Request) -> String {
-    let mut bytes = 0;
-    let mut body = request.take_body();
-    while let Some(piece) = body.next().await {
-        match piece {
-            Ok(piece) => bytes += piece.len(),
-            Err(BodyError::Aborted) => return format!("aborted after {bytes}"),
-            Err(error) => return format!("{error} after {bytes}"),
-        }
-    }
-    let trailers = body.trailers().await.unwrap().unwrap_or_default();
-    let trailers: String = trailers.iter().map(|(n, v)| format!(" {n}={}", v.to_str().unwrap())).collect();
-    format!("{bytes}{trailers}")
-}
-
 fn tells() -> Router {
-    Router::new()
-        .route(post("/whole", tell))
-        .route(post("/whole-async", tell).run_async())
-        .route(post("/streamed", tell).streamed())
-        .route(post("/streamed-async", tell).streamed().run_async())
-        .route(post("/limited", tell).body_limit(10))
-        .route(static_route("/static", "static"))
-        .route(get("/slow", async |_: Request| tokio::time::sleep(Duration::from_millis(50)).await).run_async())
-        .route(get("/small", |_: Request| "small"))
+    telling().route(get("/slow", async |_: Request| tokio::time::sleep(Duration::from_millis(50)).await).run_async())
 }
-
-const ALL: [&str; 4] = ["/whole", "/whole-async", "/streamed", "/streamed-async"];
-const STREAMED: [&str; 2] = ["/streamed", "/streamed-async"];
 
 fn chunks(body: &[u8], size: usize) -> Vec<u8> {
     let mut coded = Vec::new();

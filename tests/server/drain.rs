@@ -3,16 +3,19 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
         mpsc,
     },
     thread,
     time::{Duration, Instant},
 };
 
-use windlass::{Body, DrainReport, Request, Route, Router, Server, Timeouts, actors::Cores, get, post, static_route};
+use tokio::sync::Semaphore;
+use windlass::{
+    Body, DrainReport, PoolSettings, Request, Route, Router, Server, Timeouts, actors::Cores, get, post, static_route,
+};
 
-use crate::common::{PATIENCE, Peer, address, bare, builder, connect, eventually, start};
+use crate::common::{Hold, PATIENCE, Peer, address, bare, builder, connect, eventually, listens, start};
 
 /// Longest a server may take that has nothing left to do.
 const QUICK: Duration = Duration::from_millis(1500);
@@ -57,18 +60,6 @@ fn while_unready(server: &Server, grace: Option<Duration>, during: impl FnOnce()
         eventually("readiness flips", || !server.is_ready());
         during();
         drain.join().unwrap()
-    })
-}
-
-/// Says whether a shard still has its listening socket, without making it accept anything.
-fn listens(address: &std::net::SocketAddr) -> bool {
-    /// The state LISTEN.
-    const LISTEN: &str = "0A";
-    let port = format!(":{:04X}", address.port());
-    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    sockets.lines().any(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        fields.len() > 3 && fields[1].ends_with(&port) && fields[3] == LISTEN
     })
 }
 
@@ -177,23 +168,13 @@ fn under_load_no_request_is_reset_or_half_answered() {
 
 #[test]
 fn connections_the_kernel_has_queued_are_served() {
-    let (held, gate) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let hold = {
-        let (held, gate) = (held.clone(), gate.clone());
-        move |_: Request| {
-            held.store(true, Ordering::SeqCst);
-            eventually("the test lets go", || gate.load(Ordering::SeqCst));
-            "held"
-        }
-    };
-    let server = builder(routes().route(get("/hold", hold))).cores(Cores::Unpinned(1)).start().unwrap();
-    let mut holder = connect(&server);
-    holder.request("GET", "/hold");
-    eventually("the only shard is held", || held.load(Ordering::SeqCst));
+    let hold = Hold::new();
+    let server = builder(routes().route(hold.route())).cores(Cores::Unpinned(1)).start().unwrap();
+    let mut holder = hold.begin(&server);
     let mut queued: Vec<_> = (0..40).map(|_| connect(&server)).collect();
     queued.iter_mut().for_each(|peer| peer.request("GET", "/inline"));
     let report = while_unready(&server, None, || {
-        gate.store(true, Ordering::SeqCst);
+        hold.end();
         assert_eq!(holder.reply().text(), "held");
         for peer in &mut queued {
             let reply = peer.reply();
@@ -352,6 +333,29 @@ fn cut_ends_the_grace() {
     assert_eq!((report.drained, report.cut.get("handler_running")), (0, Some(&1)), "{report}");
     is_quick(&report);
     assert!(peer.try_rest().is_err());
+}
+
+#[test]
+fn a_stuck_shard_whose_inbox_is_full_holds_no_drain_up() {
+    const REPLIES: usize = 5000;
+    let (hold, gate) = (Hold::new(), Arc::new(Semaphore::new(0)));
+    let closed = gate.clone();
+    let waits = move |_: Request| {
+        let gate = closed.clone();
+        async move { gate.acquire().await.unwrap().forget() }
+    };
+    let mut pool = PoolSettings::default();
+    (pool.workers, pool.jobs_per_worker, pool.queue) = (Some(1), REPLIES, REPLIES);
+    let router = Router::new().route(hold.route()).route(get("/waits", waits).run_async());
+    let server = builder(router).pool(pool).cores(Cores::Unpinned(1)).start().unwrap();
+    let mut peers: Vec<_> = (0..REPLIES.div_ceil(20)).map(|_| connect(&server)).collect();
+    peers.iter_mut().for_each(|peer| peer.send("GET /waits HTTP/1.1\r\nHost: test\r\n\r\n".repeat(20)));
+    eventually("all run", || running_jobs(&server) >= REPLIES as u64);
+    let _holder = hold.begin(&server);
+    gate.add_permits(REPLIES);
+    eventually("most have replied, and there is no room for the others", || running_jobs(&server) < 1000);
+    let report = server.drain(Some(Duration::from_millis(100)));
+    assert!(report.cut.get("shard_stuck") == Some(&1) && report.took < Duration::from_secs(5), "{report}");
 }
 
 #[test]

@@ -13,12 +13,14 @@ use std::{
 
 use bytes::Bytes;
 use windlass::{
-    Body, BoxError, Frame, Request, Response, Router, Server, Source, get,
+    Body, BoxError, Frame, Request, Response, Router, Server, Source,
+    actors::Cores,
+    get,
     http::{HeaderMap, HeaderValue, header},
     static_route,
 };
 
-use crate::common::{End, Peer, Reply, address, builder, connect, eventually, start};
+use crate::common::{End, Peer, Reply, address, bodies::lasting, builder, connect, eventually, start};
 
 /// One step of a scripted body.
 #[derive(Clone)]
@@ -317,6 +319,21 @@ fn an_endless_stream_of_nothing_does_not_hold_its_shard() {
     assert_eq!(connect(&server).get("/static").text(), "static");
     peer.reset();
     eventually("the producer is dropped", || dropped.load(Ordering::SeqCst) == 1);
+}
+
+#[test]
+fn a_reply_without_an_end_that_begins_behind_a_fin_is_ended() {
+    let (router, gate) = lasting();
+    let server = builder(router).cores(Cores::Unpinned(1)).start().unwrap();
+    for path in ["/inline", "/async"] {
+        let mut peer = connect(&server);
+        peer.request("GET", path);
+        peer.finish();
+        assert_eq!(connect(&server).get("/small").text(), "small", "the only shard has seen the end");
+        gate.add_permits(1);
+        let (came, end) = peer.end();
+        assert!(end == End::Fin && !came.ends_with(b"0\r\n\r\n"), "{path}: {}", came.escape_ascii());
+    }
 }
 
 fn plain() -> Router {

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use windlass::{
     Operations, Router, Server, TopicAccess, TopicCheck, TopicUse,
-    broker::{Broker, BrokerSettings},
+    actors::Cores,
+    broker::{Broker, BrokerSettings, Event},
     http::{HeaderValue, header},
     topic_routes,
 };
 
-use crate::common::{Peer, builder, connect, eventually};
+use crate::common::{Hold, Peer, builder, connect, eventually};
 use client::{Client, Seen};
 
 fn serve(broker: &Broker, access: TopicAccess) -> Server {
@@ -293,6 +294,24 @@ fn a_second_server_of_a_broker_ends_nothing_of_the_first() {
     drop(second);
     let id = publish(&first, "/topics/t", "still");
     assert_eq!(client.next(), Seen::event(&id, "message", "still"));
+}
+
+#[test]
+fn a_drain_waits_for_no_shard_that_is_stuck_with_its_topics() {
+    let hold = Hold::new();
+    let broker = Broker::new(BrokerSettings::default()).unwrap();
+    let router = topic_routes(Router::new().route(hold.route()), &broker, TopicAccess::default());
+    let server = builder(router).cores(Cores::Unpinned(1)).broker(&broker).start().unwrap();
+    let topic = "t".parse().unwrap();
+    let _client = Client::subscribe(&server, "/topics/t", None);
+    eventually("it is subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1));
+    let _holder = hold.begin(&server);
+    // More than one shard's relay has room for.
+    for _ in 0..5000 {
+        pollster::block_on(broker.publish(&topic, Event::new("x"))).unwrap();
+    }
+    let report = server.drain(Some(Duration::from_millis(100)));
+    assert!(report.cut.get("shard_stuck") == Some(&1) && report.took < Duration::from_secs(5), "{report}");
 }
 
 #[test]

@@ -47,15 +47,17 @@ impl H2 {
         account.finish(env, io, status, Some(ENDED_FIRST), written);
     }
 
-    /// Gives up the replies that wait for a window: nothing opens it behind the peer's FIN.
-    pub(super) fn lose_stuck(&mut self, env: &Env, io: &Io) {
-        if self.blocked {
-            // Windows may be open: it is the socket that takes nothing.
-            return;
-        }
-        let stuck = |stream: &Stream| matches!(&stream.state, State::Streaming(_, reply) if reply.is_stuck());
-        let stuck: Vec<u32> = self.streams.values().filter(|stream| stuck(stream)).map(|stream| stream.id).collect();
-        stuck.into_iter().for_each(|id| self.lose(env, io, id));
+    /// Gives up what the peer's FIN leaves without hope: bodies whose rest will never come, replies that wait for a
+    /// window, and those without an end of their own, which have nobody to go to. Says whether there were any.
+    pub(super) fn lose_hopeless(&mut self, env: &Env, io: &Io) -> bool {
+        // Else what it takes may be there and not looked at yet: with the socket taking nothing, windows may be open,
+        // and not all that came may have been read.
+        let at_rest = !self.blocked && self.woken.is_empty();
+        let is_hopeless = |stream: &Stream| stream.ends_with_peer() || at_rest && stream.is_stuck();
+        let hopeless = self.streams.values().filter(|stream| is_hopeless(stream)).map(|stream| stream.id);
+        let hopeless = hopeless.collect::<Vec<_>>();
+        hopeless.iter().for_each(|id| self.lose(env, io, *id));
+        !hopeless.is_empty()
     }
 
     pub(super) fn lose_all(&mut self, env: &Env, io: &Io) {
@@ -82,7 +84,8 @@ impl H2 {
 
     /// Ends the connection with everything on it.
     pub(super) fn quit(&mut self, env: &Env, code: Code, cause: &'static str) {
-        if self.phase == Phase::Open {
+        // In the greeting there are no frames to say it with.
+        if self.phase == Phase::Open && !self.engine.is_greeting() {
             env.cells.h2_goaways.add(cause);
         }
         self.engine.quit(code);

@@ -6,14 +6,22 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::engine::{Gone, Inbound, Piece};
+use super::{
+    H2,
+    engine::{Gone, Inbound, Piece},
+    stream::{State, Stream},
+};
 use crate::{
     body::{BodyError, BodySender},
-    conn::pace::{Pace, TOO_SLOW},
-    limits::Timeouts,
-    proto::h1::is_forbidden_trailer,
+    conn::{
+        Env, Io, Outcome, answers,
+        pace::{Pace, TOO_SLOW},
+    },
+    limits::{Limits, Timeouts},
+    proto::h1::{Reject, is_forbidden_trailer},
+    response::plain,
 };
 
 /// Where a body goes.
@@ -33,7 +41,7 @@ pub(super) struct Incoming {
 }
 
 /// How far a body came.
-pub(super) enum Taken {
+enum Taken {
     /// The peer, or the handler, has to go on first.
     Part,
     /// It was collected.
@@ -42,6 +50,8 @@ pub(super) enum Taken {
     Passed,
     /// It is larger than its limit.
     TooLarge,
+    /// Its trailers are; a handler that reads it as it comes was told.
+    Refused(Reject),
     /// The stream is over.
     Gone,
 }
@@ -74,9 +84,9 @@ impl Incoming {
     }
 
     /// Takes what is there, as far as it is wanted. What is not taken keeps the peer's window closed.
-    pub(super) fn take(&mut self, now: Instant, cx: &mut Context<'_>) -> Taken {
+    fn take(&mut self, env: &Env, cx: &mut Context<'_>) -> Taken {
         loop {
-            match self.is_wanted(now, cx) {
+            match self.is_wanted(env.now, cx) {
                 Poll::Pending => return Taken::Part,
                 Poll::Ready(false) => return Taken::Passed,
                 Poll::Ready(true) => {}
@@ -84,13 +94,13 @@ impl Incoming {
             match self.inbound.poll(cx) {
                 Poll::Pending => return Taken::Part,
                 Poll::Ready(Ok(Piece::Data(data))) => {
-                    self.pace.moved(data.len(), now);
+                    self.pace.moved(data.len(), env.now);
                     self.inbound.release(data.len());
                     if !self.put(data) {
                         return Taken::TooLarge;
                     }
                 }
-                Poll::Ready(Ok(Piece::End(trailers))) => return self.end(trailers),
+                Poll::Ready(Ok(Piece::End(trailers))) => return self.end(trailers, &env.limits),
                 Poll::Ready(Err(Gone)) => return Taken::Gone,
             }
         }
@@ -131,16 +141,27 @@ impl Incoming {
         }
     }
 
-    fn end(&mut self, trailers: Option<HeaderMap>) -> Taken {
-        match std::mem::replace(&mut self.sink, Sink::Discard { budget: 0 }) {
-            Sink::Collect { bytes, .. } => return Taken::Whole(bytes.into()),
-            Sink::Stream(sender) => match trailers.map(permitted) {
+    fn end(&mut self, trailers: Option<HeaderMap>, limits: &Limits) -> Taken {
+        let refused = trailers.as_ref().and_then(|trailers| excess(trailers, limits));
+        match (std::mem::replace(&mut self.sink, Sink::Discard { budget: 0 }), refused) {
+            (Sink::Discard { .. }, _) => return Taken::Passed,
+            (Sink::Collect { .. }, Some(reject)) => return Taken::Refused(reject),
+            (Sink::Collect { bytes, .. }, None) => return Taken::Whole(bytes.into()),
+            (Sink::Stream(sender), Some(reject)) => {
+                sender.fail(BodyError::Peer(reject.text()));
+                return Taken::Refused(reject);
+            }
+            (Sink::Stream(sender), None) => match trailers.map(permitted) {
                 Some(trailers) if !trailers.is_empty() => sender.finish_with(trailers),
                 _ => sender.finish(),
             },
-            Sink::Discard { .. } => {}
         }
         Taken::Passed
+    }
+
+    /// Says whether it waits for its handler, not for the peer.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Tells the handler that the rest comes too slowly.
@@ -154,6 +175,73 @@ impl Incoming {
     pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
         if self.paused { None } else { self.pace.deadline(timeouts) }
     }
+}
+
+impl H2 {
+    /// Takes what came of a stream's body. Returns the stream if it goes on; else it was answered or given up.
+    pub(super) fn take_body(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        mut stream: Box<Stream>,
+        cx: &mut Context<'_>,
+    ) -> Option<Box<Stream>> {
+        let Some(incoming) = &mut stream.incoming else { return Some(stream) };
+        match incoming.take(env, cx) {
+            Taken::Part => return Some(stream),
+            Taken::Passed => {}
+            Taken::Whole(bytes) => {
+                if let State::Collecting(exchange, pending) = stream.state {
+                    self.start(env, io, exchange, *pending, bytes.into(), None);
+                }
+                return None;
+            }
+            Taken::TooLarge => return self.stop_body(env, io, stream, answers::too_large()),
+            Taken::Refused(reject) => {
+                env.cells.protocol_errors.add(reject.label());
+                return self.stop_body(env, io, stream, plain(reject.status(), reject.text()).into());
+            }
+            Taken::Gone => {
+                self.lost(env, io, stream);
+                return None;
+            }
+        }
+        stream.incoming = None;
+        Some(stream)
+    }
+
+    /// Takes no more of a body; who waits for it is refused.
+    fn stop_body(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        mut stream: Box<Stream>,
+        refusal: Outcome,
+    ) -> Option<Box<Stream>> {
+        match stream.state {
+            State::Collecting(exchange, _) => {
+                self.answer(env, io, exchange, None, refusal);
+                None
+            }
+            // Of what is only thrown away it is enough.
+            State::Leaving => None,
+            state => {
+                stream.state = state;
+                stream.incoming = None;
+                Some(stream)
+            }
+        }
+    }
+}
+
+/// Says which limit the trailers exceed; they count the bytes they would have over HTTP/1.1.
+fn excess(trailers: &HeaderMap, limits: &Limits) -> Option<Reject> {
+    const SEPARATORS_BYTES: usize = ": \r\n".len();
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + SEPARATORS_BYTES;
+    if trailers.iter().map(size).sum::<usize>() > limits.trailer_bytes {
+        return Some(Reject::TrailersTooLong);
+    }
+    (trailers.len() > limits.headers).then_some(Reject::TooManyHeaders)
 }
 
 /// Leaves out what must not come as a trailer (RFC 9110 §6.5.1).

@@ -63,6 +63,12 @@ impl Stream {
         matches!(&self.state, State::Streaming(_, streaming) if streaming.ends_with_peer())
     }
 
+    /// Says whether it waits for what only the peer can send: more of its body, or a window for its reply.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.incoming.as_ref().is_some_and(|incoming| !incoming.is_paused())
+            || matches!(&self.state, State::Streaming(_, streaming) if streaming.is_stuck())
+    }
+
     /// Returns when the first of its timers is due, and which.
     pub(super) fn due(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
         let body = self.incoming.as_ref().and_then(|incoming| incoming.deadline(timeouts));

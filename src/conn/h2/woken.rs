@@ -66,6 +66,11 @@ impl Woken {
         drop(list);
     }
 
+    /// Says whether nothing is on the list.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().list.is_empty()
+    }
+
     /// Takes what is on the list.
     pub(super) fn take(&self, streams: &mut Vec<u32>) {
         let list = mem::take(&mut self.lock().list);

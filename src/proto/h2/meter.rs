@@ -190,13 +190,9 @@ impl Bucket {
 
     /// Takes one; false when none is left.
     fn take(&mut self, now: Instant) -> bool {
-        if self.left < 1.0 {
-            let passed = now.saturating_duration_since(self.at).as_secs_f64();
-            self.earn(passed * self.rate);
-            self.at = now;
-        } else if self.left >= self.most() {
-            self.at = now;
-        }
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.earn(passed * self.rate);
+        self.at = now;
         let has = self.left >= 1.0;
         if has {
             self.left -= 1.0;
@@ -245,6 +241,15 @@ mod tests {
             later.state = State::START;
             assert_eq!(passes(&mut later, frame, now + Duration::from_secs(2)), rate as usize * 2);
         }
+    }
+
+    #[test]
+    fn time_that_passed_before_a_burst_does_not_make_it_larger() {
+        let now = Instant::now();
+        let mut meter = begun(now);
+        let ping = frame(6, 0, 8);
+        meter.look(&ping, now).unwrap();
+        assert_eq!(passes(&mut meter, &ping, now + Duration::from_secs(4)), 12, "four seconds of three a second");
     }
 
     #[test]

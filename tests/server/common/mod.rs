@@ -1,5 +1,7 @@
 //! A server on a free port and a peer that speaks bytes to it.
 
+pub(crate) mod bodies;
+mod hold;
 mod peer;
 mod reply;
 
@@ -10,6 +12,7 @@ use std::{
 
 use windlass::{Builder, EngineKind, Operations, Router, Server, actors::Cores};
 
+pub(crate) use hold::Hold;
 pub(crate) use peer::{End, Peer};
 pub(crate) use reply::Reply;
 
@@ -70,6 +73,18 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Says whether a shard still has its listening socket, without making it accept anything.
+pub(crate) fn listens(address: &SocketAddr) -> bool {
+    /// The state LISTEN.
+    const LISTEN: &str = "0A";
+    let port = format!(":{:04X}", address.port());
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    sockets.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields.len() > 3 && fields[1].ends_with(&port) && fields[3] == LISTEN
+    })
 }
 
 /// Reads one sample of the metrics page, 0 if it is not there.

@@ -15,13 +15,12 @@ use windlass::{Request, Router, Server, get, post, static_route};
 use super::{
     client::Client,
     frames::{
-        ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, HEADERS, PING,
-        PRIORITY, PROTOCOL_ERROR, Peer, REFUSED_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, request,
+        ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, HEADERS,
+        PING, PRIORITY, PROTOCOL_ERROR, Peer, REFUSED_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame,
+        request,
     },
 };
 use crate::common::{builder, eventually, metric, start};
-
-const CANCEL: [u8; 4] = 8_u32.to_be_bytes();
 
 fn routes() -> Router {
     Router::new()
@@ -47,8 +46,10 @@ fn expect_calm(server: &Server, mut peer: Peer, cause: &str) {
 fn resets(path: &str, count: u32) -> Vec<u8> {
     let fields = block(&request("GET", path));
     let streams = (0..count).map(|index| 1 + 2 * index);
-    let pair =
-        |id| [frame(HEADERS, END_HEADERS | END_STREAM, id, &fields), frame(RST_STREAM, 0, id, CANCEL)].concat();
+    let pair = |id| {
+        [frame(HEADERS, END_HEADERS | END_STREAM, id, &fields), frame(RST_STREAM, 0, id, CANCEL.to_be_bytes())]
+            .concat()
+    };
     streams.flat_map(pair).collect()
 }
 
@@ -73,7 +74,7 @@ fn requests_that_are_cancelled_while_they_run_end_the_connection_and_leave_the_p
             // The answer shows that the request was taken up.
             && peer.try_send(frame(PING, 0, 0, [0; 8]));
         let answered = sent && std::iter::from_fn(|| peer.next()).any(|frame| frame.kind == PING);
-        if !answered || !peer.try_send(frame(RST_STREAM, 0, id, CANCEL)) {
+        if !answered || !peer.try_send(frame(RST_STREAM, 0, id, CANCEL.to_be_bytes())) {
             break;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -11,43 +11,20 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use tokio::sync::Semaphore;
-use windlass::{BodyError, Limits, Request, Router, Server, Timeouts, get, http, post};
+use windlass::{Hooks, Limits, Request, Router, Server, Timeouts, actors::Cores, http, post};
 
 use super::{
     client::{Client, read, request},
-    frames::{self, DATA, END_STREAM, HEADERS, NO_ERROR, Peer, RST_STREAM, frame},
+    frames::{self, ACK, CANCEL, DATA, END_STREAM, HEADERS, NO_ERROR, PING, Peer, RST_STREAM, WINDOW_UPDATE, frame},
 };
-use crate::common::{builder, eventually, metric, start};
-
-/// Answers with how the body came out.
-async fn tell(mut request: Request) -> String {
-    let mut bytes = 0;
-    let mut body = request.take_body();
-    while let Some(piece) = body.next().await {
-        match piece {
-            Ok(piece) => bytes += piece.len(),
-            Err(BodyError::Aborted) => return format!("aborted after {bytes}"),
-            Err(error) => return format!("{error} after {bytes}"),
-        }
-    }
-    let trailers = body.trailers().await.unwrap().unwrap_or_default();
-    let trailers: String = trailers.iter().map(|(n, v)| format!(" {n}={}", v.to_str().unwrap())).collect();
-    format!("{bytes}{trailers}")
-}
+use crate::common::{
+    bodies::{ALL, STREAMED, tell, telling},
+    builder, connect, eventually, metric, start,
+};
 
 fn routes() -> Router {
-    Router::new()
-        .route(post("/whole", tell))
-        .route(post("/whole-async", tell).run_async())
-        .route(post("/streamed", tell).streamed())
-        .route(post("/streamed-async", tell).streamed().run_async())
-        .route(post("/limited", tell).body_limit(10))
-        .route(post("/early", |_: Request| "early").streamed())
-        .route(get("/small", |_: Request| "small"))
+    telling().route(post("/early", |_: Request| "early").streamed())
 }
-
-const ALL: [&str; 4] = ["/whole", "/whole-async", "/streamed", "/streamed-async"];
-const STREAMED: [&str; 2] = ["/streamed", "/streamed-async"];
 
 #[test]
 fn bodies_of_every_size_reach_their_handler() {
@@ -155,6 +132,91 @@ fn a_reply_before_the_end_of_the_body_is_whole_and_the_stream_then_let_go() {
         came.iter().all(|frame| frame.kind != RST_STREAM),
         "a client that is nearly done is not stopped: {came:?}"
     );
+}
+
+#[test]
+fn a_reply_on_its_way_is_not_lost_for_too_long_a_body_that_nobody_wants() {
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let ends = told.clone();
+    let hooks = Hooks::default().on_end(move |end| {
+        ends.lock().unwrap().push(format!("{} {} {:?}", end.path, end.body_bytes, end.error));
+    });
+    let mut limits = Limits::default();
+    limits.discard_bytes = 10;
+    let server = builder(routes()).limits(limits).hooks(hooks).start().unwrap();
+    // A window that holds the replies up.
+    let mut peer = Peer::connect_with(&server, &[(4, 3)]);
+    for (stream, method, path, length) in [(1, "POST", "/missing", 31), (3, "GET", "/static", 6)] {
+        peer.headers(stream, &frames::request(method, path), false);
+        peer.reply(stream);
+        peer.send(frame(DATA, 0, stream, b"more than is thrown away"));
+        peer.send(frame(PING, 0, 0, [0; 8]));
+        peer.wait(|frame| frame.kind == PING && frame.flags & ACK != 0);
+        peer.send(frame(WINDOW_UPDATE, 0, stream, 100_u32.to_be_bytes()));
+        assert_eq!(peer.body(stream).len(), length - 3, "{path}");
+        assert_eq!(peer.reset(stream), NO_ERROR, "{path}");
+    }
+    assert_eq!(*told.lock().unwrap(), ["/missing 31 None", "/static 6 None"]);
+}
+
+#[test]
+fn a_body_that_came_with_its_fin_reaches_a_handler_that_reads_it_later() {
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = gate.clone();
+    let waits = move |request: Request| {
+        let gate = opened.clone();
+        async move {
+            gate.acquire().await.unwrap().forget();
+            tell(request).await
+        }
+    };
+    let mut limits = Limits::default();
+    limits.body_window_bytes = 1;
+    let router = routes().route(post("/waits", waits).streamed().run_async());
+    let server = builder(router).cores(Cores::Unpinned(1)).limits(limits).start().unwrap();
+    let mut peer = Peer::connect(&server);
+    peer.headers(1, &frames::request("POST", "/waits"), false);
+    peer.send(frame(DATA, 0, 1, b"abc").repeat(20));
+    peer.send(frame(DATA, END_STREAM, 1, b"d"));
+    peer.headers(3, &frames::request("POST", "/waits"), false);
+    peer.send(frame(DATA, 0, 3, b"abc").repeat(20));
+    peer.finish();
+    assert_eq!(connect(&server).get("/small").text(), "small", "the only shard has seen the end");
+    gate.add_permits(2);
+    let (mut whole, mut reset) = (Vec::new(), None);
+    while let Some(frame) = peer.next() {
+        match (frame.kind, frame.stream) {
+            (DATA, 1) => whole.extend(frame.payload),
+            (RST_STREAM, 3) => reset = Some(frame.code()),
+            _ => assert!(frame.stream == 0 || frame.kind == HEADERS && frame.stream == 1, "{frame:?}"),
+        }
+    }
+    assert_eq!((whole.as_slice(), reset), (&b"61"[..], Some(CANCEL)), "the one is whole, the other never will be");
+}
+
+#[test]
+fn trailers_beyond_their_limits_are_an_error() {
+    let server = start(routes());
+    let mut peer = Peer::connect(&server);
+    let long = "x".repeat(5000);
+    let names: Vec<String> = (0..101).map(|index| format!("x-{index}")).collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+    let cases = [(vec![("x-long", long.as_str())], "too long"), (many, "too many header fields")];
+    for (round, (trailers, cause)) in (0..).zip(&cases) {
+        for (index, path) in (0..).zip(ALL) {
+            let stream = 1 + 2 * (round * 4 + index);
+            peer.headers(stream, &frames::request("POST", path), false);
+            peer.send(frame(DATA, 0, stream, b"abc"));
+            peer.headers(stream, trailers, true);
+            let reply = peer.reply(stream).status();
+            let text = String::from_utf8(peer.body(stream)).unwrap();
+            assert_eq!(reply, if STREAMED.contains(&path) { 200 } else { 431 }, "{path}: {text}");
+            assert!(text.contains(cause), "{path}: {text}");
+        }
+    }
+    for cause in ["trailers_too_long", "too_many_headers"] {
+        assert_eq!(metric(&server, &format!("windlass_protocol_errors_total{{cause=\"{cause}\"}}")), 4.0);
+    }
 }
 
 #[test]

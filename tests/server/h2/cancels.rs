@@ -18,12 +18,9 @@ use windlass::{
 
 use super::{
     client::{Client, read, request},
-    frames::{self, DATA, Peer, RST_STREAM, frame},
+    frames::{self, CANCEL, DATA, Peer, RST_STREAM, frame},
 };
 use crate::common::{builder, eventually, metric};
-
-/// The error code of a client that lost interest.
-const CANCEL: [u8; 4] = [0, 0, 0, 8];
 
 /// Counts how many of it live.
 struct Guard(Arc<AtomicUsize>);
@@ -136,7 +133,7 @@ fn a_reset_stream_cancels_its_handler_and_no_other() {
         begin(&mut peer, stream, path);
         begin(&mut peer, stream + 2, path);
         eventually("both run", || living.load(Ordering::SeqCst) == 2);
-        peer.send(frame(RST_STREAM, 0, stream, CANCEL));
+        peer.send(frame(RST_STREAM, 0, stream, CANCEL.to_be_bytes()));
         eventually("one is cancelled", || living.load(Ordering::SeqCst) == 1);
         peer.get(1000 + stream, "/small");
         assert_eq!(peer.body(1000 + stream), b"small", "{path}");

@@ -9,7 +9,9 @@ use std::{
 use tokio::sync::Semaphore;
 use windlass::{Builder, DrainReport, Hooks, Request, Response, Router, Server, Timeouts, get, post, static_route};
 
-use super::frames::{ACK, DATA, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PING, Peer, RST_STREAM, frame, request};
+use super::frames::{
+    ACK, CANCEL, DATA, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PING, Peer, RST_STREAM, frame, request,
+};
 use crate::common::{builder, eventually, metric};
 
 const LAST: u32 = 0x7fff_ffff;
@@ -180,7 +182,7 @@ fn hooks_are_told_once_of_each_request_however_it_ends() {
     peer.headers(13, &request("POST", "/echo"), false);
     peer.send(frame(DATA, 0, 13, b"part"));
     assert_eq!(take(3).len(), 3);
-    peer.send(frame(RST_STREAM, 0, 9, 8_u32.to_be_bytes()));
+    peer.send(frame(RST_STREAM, 0, 9, CANCEL.to_be_bytes()));
     assert_eq!(take(1), ["< /waits 0 0 the connection ended first"]);
     peer.send(frame(DATA, END_STREAM, 11, b"abc"));
     assert_eq!(peer.body(11), b"abc");
@@ -196,7 +198,7 @@ fn open_connections_and_streams_are_seen() {
     (1..11).step_by(2).for_each(|id| peer.get(id, "/waits"));
     eventually("five streams are open", || summed("windlass_http2_streams") == 5.0);
     assert_eq!(summed("windlass_http2_connections"), 1.0);
-    peer.send(frame(RST_STREAM, 0, 1, 8_u32.to_be_bytes()));
+    peer.send(frame(RST_STREAM, 0, 1, CANCEL.to_be_bytes()));
     eventually("one was reset", || metric(&server, "windlass_http2_resets_total{cause=\"peer\"}") == 1.0);
     gate.add_permits(4);
     eventually("none is open", || summed("windlass_http2_streams") == 0.0);

@@ -13,16 +13,18 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use windlass::{
-    Body, BoxError, Frame, Request, Response, Router, Server, Source, Timeouts, get,
+    Body, BoxError, Frame, Request, Response, Router, Server, Source, Timeouts,
+    actors::Cores,
+    get,
     http::{self, HeaderValue},
     post,
 };
 
 use super::{
     client::{Client, read, request},
-    frames::{self, DATA, END_STREAM, HEADERS, Peer, RST_STREAM, WINDOW_UPDATE, frame},
+    frames::{self, CANCEL, DATA, END_STREAM, HEADERS, Peer, RST_STREAM, WINDOW_UPDATE, frame},
 };
-use crate::common::{builder, connect, eventually, metric, start};
+use crate::common::{bodies::lasting, builder, connect, eventually, metric, start};
 
 /// Gives pieces without end, or as many as it is made for, and counts them.
 struct Pieces {
@@ -251,7 +253,7 @@ fn a_window_held_shut_resets_its_stream_and_no_other() {
         }
         let frame = peer.wait(|frame| frame.kind == DATA || frame.kind == RST_STREAM);
         if frame.kind == RST_STREAM {
-            assert_eq!(frame.code(), 8, "CANCEL");
+            assert_eq!(frame.code(), CANCEL);
             reset += 1;
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -301,4 +303,18 @@ fn a_client_that_has_sent_fin_gets_its_replies() {
         assert!(frame.stream != 5 || frame.flags & END_STREAM == 0);
     }
     assert_eq!((came[1], came[3]), (4, 65_535), "as much as its window takes");
+}
+
+#[test]
+fn a_reply_without_an_end_that_begins_behind_a_fin_is_ended() {
+    let (router, gate) = lasting();
+    let server = builder(router).cores(Cores::Unpinned(1)).start().unwrap();
+    let mut peer = Peer::connect(&server);
+    peer.get(1, "/inline");
+    peer.get(3, "/async");
+    peer.finish();
+    assert_eq!(connect(&server).get("/small").text(), "small", "the only shard has seen the end");
+    gate.add_permits(2);
+    let resets: Vec<_> = std::iter::from_fn(|| peer.next()).filter(|frame| frame.kind == RST_STREAM).collect();
+    assert!(resets.len() == 2 && resets.iter().all(|reset| reset.code() == CANCEL), "{resets:?}");
 }

@@ -198,7 +198,9 @@ impl Client {
         let count = self.stream.read(&mut buffer)?;
         let mut rest = &buffer[..count];
         while !rest.is_empty() {
-            self.tls.read_tls(&mut rest)?;
+            if self.tls.read_tls(&mut rest)? == 0 {
+                return Err(io::Error::other("bytes stand behind close_notify"));
+            }
             self.tls.process_new_packets().map_err(io::Error::other)?;
             let mut plain = Vec::new();
             // It ends with "would block", or at the close.

@@ -1,6 +1,10 @@
 //! How connections end under TLS: by `close_notify`, without one, in the middle, and when the server drains.
 
-use std::{io::Write, thread, time::Duration};
+use std::{
+    io::{Read, Write},
+    mem, thread,
+    time::Duration,
+};
 
 use windlass::Timeouts;
 
@@ -81,6 +85,29 @@ fn a_broken_record_ends_the_connection_with_an_alert() {
     let error = client.try_reply().unwrap_err();
     assert!(error.to_string().contains("BadRecordMac"), "{error}");
     assert_eq!(served.metric("windlass_protocol_errors_total{cause=\"tls_record\"}"), 1.0);
+}
+
+#[test]
+fn a_session_that_breaks_with_a_reply_on_its_way_ends_all_the_same() {
+    let mut timeouts = Timeouts::default();
+    timeouts.linger = Duration::from_millis(100);
+    let served = Served::with(|builder| builder.timeouts(timeouts));
+    let mut client = served.client();
+    client.request("GET", "/stream/65536");
+    let sent = || served.server.metrics().sent_bytes;
+    let mut before = 0;
+    eventually("nothing more goes out", || {
+        thread::sleep(Duration::from_millis(50));
+        mem::replace(&mut before, sent()) == sent() && sent() > 100_000
+    });
+    client.tls.writer().write_all(b"GET /static HTTP/1.1\r\n").unwrap();
+    let mut bytes = client.sealed();
+    *bytes.last_mut().unwrap() ^= 1;
+    client.stream.write_all(&bytes).unwrap();
+    eventually("it broke", || served.metric("windlass_protocol_errors_total{cause=\"tls_record\"}") == 1.0);
+    // What is on the wire comes, and with it room for more of the reply: it must not keep the connection.
+    while client.stream.read(&mut [0; 64 * 1024]).unwrap() > 0 {}
+    eventually("it is closed, whatever its peer does", || served.server.metrics().connections == 0);
 }
 
 #[test]

@@ -1,8 +1,17 @@
 //! HTTP/2 behind ALPN: agreed on, spoken, drained; and not offered where it is off.
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc, thread, time::Duration};
+
+use windlass::{Limits, Timeouts};
 
 use super::{Served, client::Client};
+use crate::common::{eventually, listens};
+
+const HEADERS: u8 = 1;
+const GOAWAY: u8 = 7;
+
+/// An empty SETTINGS frame.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 /// A client's preface and first frames: SETTINGS, then a GET on stream 1 (`:path` literal, the rest from the table).
 fn first_request(path: &str) -> Vec<u8> {
@@ -75,11 +84,11 @@ fn a_drain_says_goodbye_before_close_notify() {
         let drain = scope.spawn(|| served.server.drain(None));
         let goaway = loop {
             let (kind, _) = client.frame();
-            if kind == 7 {
+            if kind == GOAWAY {
                 break kind;
             }
         };
-        assert_eq!(goaway, 7);
+        assert_eq!(goaway, GOAWAY);
         client.rest();
         assert!(client.is_told_the_end());
         client.close();
@@ -87,4 +96,59 @@ fn a_drain_says_goodbye_before_close_notify() {
         drain.join().unwrap()
     });
     assert_eq!(report.cut_total(), 0, "{report}");
+}
+
+#[test]
+fn who_agreed_on_http2_and_greets_only_while_the_server_drains_is_told_goodbye() {
+    let mut timeouts = Timeouts::default();
+    timeouts.drain_idle = Duration::from_secs(5);
+    let served = Served::with(|builder| builder.timeouts(timeouts));
+    let mut client = asking(&served, &["h2"]);
+    thread::scope(|scope| {
+        let drain = scope.spawn(|| served.server.drain(None));
+        eventually("every shard drains", || !listens(&served.address()));
+        client.send(first_request("/async?ms=500"));
+        let first = loop {
+            let (kind, _) = client.frame();
+            if matches!(kind, HEADERS | GOAWAY) {
+                break kind;
+            }
+        };
+        assert_eq!(first, GOAWAY, "the reply came before any goodbye");
+        client.until(b"async");
+        drop(client);
+        assert_eq!(drain.join().unwrap().cut_total(), 0);
+    });
+}
+
+#[test]
+fn who_never_greets_is_told_nothing_and_no_goodbye_is_counted() {
+    let mut timeouts = Timeouts::default();
+    timeouts.header = Some(Duration::from_millis(200));
+    let served = Served::with(|builder| builder.timeouts(timeouts));
+    let mut client = asking(&served, &["h2"]);
+    client.rest();
+    assert!(client.is_told_the_end());
+    assert_eq!(served.metric("windlass_timeouts_total{timer=\"header\"}"), 1.0);
+    assert_eq!(served.metric("windlass_http2_goaways_total{cause=\"header\"}"), 0.0);
+}
+
+#[test]
+fn a_flood_in_many_records_is_one_flood() {
+    let mut limits = Limits::default();
+    // Half of it is written ahead: the large reply fills that, so that the connection cannot end at once.
+    limits.http2.outbound_bytes = 64 * 1024;
+    let served = Served::with(|builder| builder.limits(limits));
+    let mut client = asking(&served, &["h2"]);
+    let mut bytes = Vec::new();
+    for plain in [first_request("/large"), SETTINGS.repeat(45), SETTINGS.repeat(5), SETTINGS.repeat(5)] {
+        client.tls.writer().write_all(&plain).unwrap();
+        bytes.extend(client.sealed());
+    }
+    client.stream.write_all(&bytes).unwrap();
+    while client.frame().0 != GOAWAY {}
+    client.rest();
+    assert!(client.is_told_the_end());
+    assert_eq!(served.metric("windlass_protocol_errors_total{cause=\"h2_settings_flood\"}"), 1.0);
+    assert_eq!(served.metric("windlass_http2_goaways_total{cause=\"h2_settings_flood\"}"), 1.0);
 }
