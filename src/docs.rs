@@ -25,6 +25,9 @@ pub mod topics {}
 #[doc = include_str!("docs/tls.md")]
 pub mod tls {}
 
+#[doc = include_str!("docs/websocket.md")]
+pub mod websocket {}
+
 /// README's example, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -39,6 +39,9 @@ pub enum Kind {
     Async,
     /// Like `Async`, and it cannot do without the worker's tokio.
     Tokio,
+    /// What it opens lives on the connection's shard: it has no business on the pool.
+    #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "nothing opens anything"))]
+    Shard,
 }
 
 /// Marks closures that return a response.

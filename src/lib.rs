@@ -17,11 +17,12 @@
 //!   connection's shard, or async on the pool: [`Route::run_async`].
 //! - [`Request`] and [`Response`]: what a [`Handler`] takes and gives; [`IntoResponse`] is what it may return, [`Body`] is
 //!   whole or streamed. Both convert to and from the [`http`] crate's types.
+//! - [`websocket`] and [`ws`]: routes that open WebSockets, and what runs on them.
 //! - [`actors`]: the runtime beneath, usable by itself; [`Server::system`] spawns your actors on the server's shards.
 //! - [`Hooks`], [`Snapshot`] and [`Collector`]: what happens, told to the program and to Prometheus.
 //!
 //! Pages: [architecture](docs::architecture), [configuration](docs::configuration), [HTTP/2](docs::http2),
-//! [gRPC](docs::grpc), [TLS](docs::tls).
+//! [gRPC](docs::grpc), [TLS](docs::tls), [WebSocket](docs::websocket).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
     allow(dead_code, reason = "without an engine nothing drives the connections")

@@ -4,14 +4,12 @@ use std::{future::Future, sync::Arc};
 
 use http::Method;
 
-use super::{Dispatch, Route};
+use super::{Action, Dispatch, Route};
 use crate::{
+    handler::{Called, Erased, Kind},
     request::Request,
     ws::{self, Finish, Settings, Socket},
 };
-
-/// Why such a route is not run on the pool.
-const STAYS: &str = "opens a WebSocket, which lives on its connection's shard: it cannot be async";
 
 /// Makes a route that opens a WebSocket and runs `handler` with it, with settings as they are by default.
 ///
@@ -31,11 +29,28 @@ where
     F: Fn(Socket) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: Finish> + 'static,
 {
-    let (settings, handler) = (Arc::new(settings), Arc::new(handler));
-    let answer = move |request: Request| {
-        let handler = handler.clone();
-        ws::answer(&request, &settings, move |socket| handler(socket))
-    };
-    let route = Route::new(Method::GET, path, answer);
-    Route { dispatch: Some(Dispatch::Inline), stays: Some(STAYS), ..route }
+    let opens = Opens { settings: Arc::new(settings), handler: Arc::new(handler) };
+    let route = Route::with_action(Some(Method::GET), path.into(), Action::Run(Arc::new(opens)));
+    Route { dispatch: Some(Dispatch::Inline), ..route }
+}
+
+/// Answers a handshake.
+struct Opens<F> {
+    settings: Arc<Settings>,
+    handler: Arc<F>,
+}
+
+impl<F, Fut> Erased for Opens<F>
+where
+    F: Fn(Socket) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output: Finish> + 'static,
+{
+    fn kind(&self) -> Kind {
+        Kind::Shard
+    }
+
+    fn call(&self, request: Request) -> Called {
+        let handler = self.handler.clone();
+        Called::Ready(ws::answer(&request, &self.settings, move |socket| handler(socket)))
+    }
 }
