@@ -2,6 +2,7 @@
 
 mod drain;
 mod engine;
+mod fanout;
 mod operations;
 mod pool;
 #[cfg(feature = "tls")]
@@ -245,12 +246,9 @@ impl Builder {
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
-        let broker = match self.broker {
-            Some(broker) if start_broker(&broker, &system, &source, &metrics)? => Some(broker),
-            _ => None,
-        };
+        let broker = fanout::start_broker(self.broker, &system, &source, &metrics)?;
         #[cfg(feature = "ws")]
-        let hubs = start_hubs(self.hubs, &system, &source, &metrics)?;
+        let hubs = fanout::start_hubs(self.hubs, &system, &source, &metrics)?;
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
         Ok(Server {
@@ -286,55 +284,6 @@ fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>
     system
         .spawn(Place::Shard(0), SpawnOptions::named("router"), factory)
         .map_err(|error| StartError::Router(error.to_string()))
-}
-
-/// Gives a broker the shards, the pool if its policies ask callbacks, and a place in the metrics. False: it works for
-/// another server.
-fn start_broker(
-    broker: &Broker,
-    system: &System,
-    source: &Source,
-    metrics: &Arc<Metrics>,
-) -> Result<bool, StartError> {
-    if !broker.start(system).map_err(|error| StartError::Broker(error.to_string()))? {
-        return Ok(false);
-    }
-    if broker.asks() {
-        broker.ask_on(&source.need_pool().map_err(StartError::Routes)?);
-    }
-    let totals = broker.clone();
-    metrics.set_topics(move || totals.totals());
-    Ok(true)
-}
-
-/// Gives hubs the shards, the pool if their policies ask callbacks, and a place in the metrics; returns those that are
-/// this server's.
-#[cfg(feature = "ws")]
-fn start_hubs(
-    mut hubs: Vec<Hub>,
-    system: &System,
-    source: &Source,
-    metrics: &Arc<Metrics>,
-) -> Result<Vec<Hub>, StartError> {
-    let mut ours = Vec::new();
-    for hub in hubs.drain(..) {
-        if !hub.start(system).map_err(|error| StartError::Broker(error.to_string()))? {
-            continue;
-        }
-        if hub.asks() {
-            hub.ask_on(&source.need_pool().map_err(StartError::Routes)?);
-        }
-        ours.push(hub);
-    }
-    if !ours.is_empty() {
-        let summed = ours.clone();
-        metrics.set_hubs(move || {
-            let mut sum = windlass_actors::fanout::TopicStats::default();
-            summed.iter().for_each(|hub| sum += hub.stats());
-            sum
-        });
-    }
-    Ok(ours)
 }
 
 /// Gives each shard its sockets.

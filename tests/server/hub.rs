@@ -87,7 +87,7 @@ fn every_member_gets_what_is_broadcast_in_order() {
 #[test]
 fn a_prepared_message_is_the_same_for_all_and_compressed_for_those_who_agreed() {
     let deflate = Deflate { threshold_bytes: 0, ..Deflate::default() };
-    let settings = windlass::ws::Settings::new().compression(deflate.clone());
+    let settings = windlass::ws::Settings::new().compression(deflate);
     let mut hub_settings = HubSettings::default();
     hub_settings.compression = Some(deflate);
     let hub = Hub::new(hub_settings);

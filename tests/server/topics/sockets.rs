@@ -37,8 +37,8 @@ fn what_was_missed_comes_first_and_what_cannot_be_had_is_told() {
     let (server, _) = with(|settings| settings.retention.events = 5);
     let ids: Vec<_> = (0..9).map(|n| publish(&server, "/topics/t", n.to_string())).collect();
     let mut socket = open(&server, &format!("/topics/t?last_event_id={}", ids[5]));
-    for n in 6..9 {
-        assert_eq!(read_text(&mut socket), event(&ids[n], &n.to_string()));
+    for (n, id) in ids.iter().enumerate().skip(6) {
+        assert_eq!(read_text(&mut socket), event(id, &n.to_string()));
     }
     let live = publish(&server, "/topics/t", "live");
     assert_eq!(read_text(&mut socket), event(&live, "live"));
