@@ -108,7 +108,10 @@ impl Spoken {
             Next::Http2 => Self::http2(env, io),
             // Never asked for: see [`Env::http2`].
             #[cfg(not(feature = "http2"))]
-            Next::Http2 => Self::new(false, env.now),
+            Next::Http2 => {
+                let _ = io;
+                Self::new(false, env.now)
+            }
             #[cfg(feature = "ws")]
             Next::Ws(switch) => Self::Ws(Box::new(Ws::new(*switch, env, io))),
         }
