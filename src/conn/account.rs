@@ -73,17 +73,17 @@ impl Account {
         Self { wire, kind: DispatchKind::Inline, target: None, started: env.now, record: None }
     }
 
+    /// Notes that a WebSocket came of the request.
+    #[cfg(feature = "ws")]
+    pub(super) fn switched(&mut self) {
+        self.kind = DispatchKind::Ws;
+    }
+
     /// Notes what the reply's body is: one without an end of its own is a stream of events.
     pub(super) fn note_body(&mut self, body: &Body) {
         if body.ends_with_peer() {
             self.kind = DispatchKind::Sse;
         }
-    }
-
-    /// Notes that a WebSocket came of the request.
-    #[cfg(feature = "ws")]
-    pub(super) fn switched(&mut self) {
-        self.kind = DispatchKind::Ws;
     }
 
     /// Counts a reply whose head was written.

@@ -25,8 +25,7 @@ catalog! {
     DURATION HISTOGRAM "windlass_request_duration_seconds" ["route", "method"]
         "From the end of a request's head to its response head.";
     DISPATCHED COUNTER "windlass_requests_dispatched_total" ["kind", "protocol", "shard"]
-        "Requests by how they were served: static, inline or async; sse for those answered with a stream of events, ws for \
-         those that became a WebSocket.";
+        "Requests by how they were served: static, inline or async; sse: with a stream of events, ws: by a WebSocket.";
     ASYNC_ROUTES GAUGE "windlass_async_routes" []
         "Routes of the current table whose resolved dispatch is async.";
     PROMOTED COUNTER "windlass_async_promoted_connections_total" []
