@@ -41,6 +41,10 @@ pub mod grpc {}
 #[doc = include_str!("docs/http2.md")]
 pub mod http2 {}
 
+#[cfg(feature = "ws")]
+#[doc = include_str!("docs/hub.md")]
+pub mod hub {}
+
 #[doc = include_str!("docs/topics.md")]
 pub mod topics {}
 

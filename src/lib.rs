@@ -42,6 +42,8 @@ pub mod docs;
 pub mod doctor;
 mod handler;
 mod hooks;
+#[cfg(feature = "ws")]
+pub mod hub;
 mod limits;
 mod metrics;
 #[cfg(feature = "tower")]

@@ -110,6 +110,8 @@ impl Server {
         // A shard that is at work has room soon, and without this message it would not tell what was cut.
         self.tell(|| Msg::Drain(told.clone()), end.max(began + CUT_TIMEOUT));
         drop(told);
+        #[cfg(feature = "ws")]
+        self.hubs.iter().for_each(crate::hub::Hub::drain);
         if let Some(broker) = &self.broker {
             broker.drain(end);
         }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use windlass_actors::{System, Undelivered, solo::Solo};
 
-use super::{Builder, Ground, Server, StartError};
+use super::{Builder, Ground, Server, StartError, fanout};
 use crate::{
     conn::{Connections, Env},
     metrics::{Metrics, Snapshot},
@@ -318,7 +318,9 @@ impl Builder {
         });
         let solo = solo.map_err(StartError::Shards)?;
         metrics.set_system(solo.system().clone());
-        self.begin(solo.system(), &source, &metrics)?;
+        fanout::start_broker(self.broker.take(), solo.system(), &source, &metrics)?;
+        #[cfg(feature = "ws")]
+        fanout::start_hubs(std::mem::take(&mut self.hubs), solo.system(), &source, &metrics)?;
         self.act(solo.system(), &source)?;
         metrics.set_ready(true);
         let stage = Stage { solo, doorstep, source, metrics, kept: None };

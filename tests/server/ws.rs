@@ -5,6 +5,6 @@ mod closing;
 mod figures;
 mod handshakes;
 mod messages;
-mod peer;
+pub(crate) mod peer;
 mod sources;
 mod timers;
