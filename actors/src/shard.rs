@@ -52,7 +52,7 @@ pub(crate) struct Shard<D: Driver> {
     census: Arc<Census>,
     pub(crate) driver: D,
     inbox: ShardSender<D::Msg>,
-    intake: Intake<D::Msg>,
+    pub(crate) intake: Intake<D::Msg>,
     woken: Vec<Arc<Wakeable>>,
     /// The last wait was ended by a message before long: the next one may be, too.
     was_short: bool,

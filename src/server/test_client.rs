@@ -310,7 +310,7 @@ impl Builder {
         let Ground { metrics, source, common } = self.ground(1, Arc::new(OnceLock::new()))?;
         let doorstep = Doorstep::default();
         let reader = source.publisher().reader();
-        let solo = Solo::new(|local, inbox| {
+        let solo = Solo::new(self.registry.clone(), |local, inbox| {
             // Set once, here.
             let _ = common.senders.set(vec![inbox.clone()]);
             let engine = Memory::at(doorstep.clone(), local.doorbell())?;
