@@ -441,6 +441,8 @@ impl fmt::Display for StartError {
             Self::Shards(error) => write!(f, "{error}; 'windlass doctor' tells what the system refuses"),
             Self::Settings(error) => f.write_str(error),
             Self::Router(error) => write!(f, "the router actor did not start: {error}"),
+            Self::Broker(error) => write!(f, "the actors of the broker or a hub did not start: {error}"),
+            Self::Actors(error) => write!(f, "the program's actors did not start: {error}"),
             Self::Engine { engine, why } => write!(
                 f,
                 "the engine {engine} cannot run here: {why}; 'windlass doctor' tells what would help, the engine \
