@@ -59,7 +59,8 @@ pub struct ReturnsFuture(());
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler",
     label = "expected `Fn(Request) -> impl IntoResponse`, or an `async fn` of that shape",
-    note = "a handler takes exactly one `windlass::Request` and is `Send + Sync + 'static`; what it captures must be too"
+    note = "a handler takes exactly one `windlass::Request` and is `Send + Sync + 'static`; what it captures must be too",
+    note = "what it returns must be a response: a text, bytes, a status, `Json(…)`, or a `Result` of these (of any error: `HandlerError`)"
 )]
 pub trait Handler<M>: sealed::Sealed<M> + Send + Sync + 'static {}
 

@@ -1,7 +1,10 @@
 //! A response as a handler makes it.
 
+mod failure;
 mod fields;
 mod into;
+#[cfg(feature = "json")]
+mod json;
 
 use std::any::Any;
 
@@ -10,8 +13,11 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::body::Body;
 
+pub use failure::{HandlerError, Rejection};
 pub use fields::Fields;
 pub use into::IntoResponse;
+#[cfg(feature = "json")]
+pub use json::Json;
 
 /// One response: status, headers, body.
 ///
@@ -64,6 +70,20 @@ impl Response {
     /// Makes a `200` with `application/json` of a text that is JSON already.
     pub fn json_text(text: impl Into<Body>) -> Self {
         Self::typed(HeaderValue::from_static("application/json"), text)
+    }
+
+    /// Sends the peer to another place, with a status such as `303 See Other` (the answer to a form), `307 Temporary
+    /// Redirect` or `308 Permanent Redirect` (RFC 9110 §15.4).
+    ///
+    /// A location that cannot stand in a header makes this a `500`, as in [`with_header`](Self::with_header).
+    ///
+    /// ```
+    /// use windlass::{Response, http::StatusCode};
+    /// let response = Response::redirect(StatusCode::SEE_OTHER, "/done");
+    /// assert_eq!(response.header("location").unwrap(), "/done");
+    /// ```
+    pub fn redirect(status: StatusCode, location: &str) -> Self {
+        Self::status_only(status).with_header(header::LOCATION, location)
     }
 
     /// Makes a `200` with this content type.
