@@ -112,7 +112,7 @@ impl H2 {
 
     /// Reads on for a while behind a whole reply. Once the stream is let go with its body incomplete it is reset with
     /// NO_ERROR (RFC 9113 §8.1).
-    fn read_on(&mut self, env: &mut Env, io: &mut Io, id: u32, incoming: Option<Incoming>) {
+    pub(super) fn read_on(&mut self, env: &mut Env, io: &mut Io, id: u32, incoming: Option<Incoming>) {
         if let Some(incoming) = incoming.filter(|_| self.phase == Phase::Open && !self.ended) {
             let rest = incoming.unwanted(env.limits.discard_bytes, env.now);
             self.keep(env, io, Stream::new(id, Some(rest), State::Leaving));

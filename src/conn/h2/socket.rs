@@ -9,6 +9,7 @@ use super::{
     H2,
     engine::{Code, Gone, Inbound, Outbound, Piece},
     head,
+    incoming::Incoming,
     reply::Progress,
     stream::{Exchange, Late, State, Stream, Wait},
 };
@@ -116,7 +117,12 @@ impl H2 {
                 stream.waker.iter().for_each(Waker::wake_by_ref);
             }
             Progress::Gone => env.cells.h2_resets.add("peer"),
-            Progress::Done | Progress::Waits => {}
+            // The peer ends its side, too.
+            Progress::Done | Progress::Waits => {
+                let rest =
+                    tunnel.inbound.map(|inbound| Incoming::discard(inbound, env.limits.discard_bytes, env.now));
+                self.read_on(env, io, stream.id, rest);
+            }
         }
     }
 }

@@ -76,10 +76,14 @@ impl Stream {
         (head[0], self.exactly(client, len))
     }
 
-    /// Reads the end of the stream.
+    /// Reads the end of the stream, which must be an orderly one, and ends it too.
     #[track_caller]
     fn end(&mut self, client: &Client) {
-        assert!(client.wait(self.receive.data()).is_none());
+        while let Some(data) = client.wait(self.receive.data()) {
+            assert!(data.unwrap().is_empty(), "something comes behind the close");
+        }
+        // A server that drains waits for that no longer.
+        let _ = self.send.send_data(Bytes::new(), true);
     }
 }
 
