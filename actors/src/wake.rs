@@ -98,7 +98,6 @@ impl Wake for Wakeable {
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.scheduled.swap(true, Ordering::AcqRel) {
             self.line.push(Arc::clone(self));
-            self.line.bell.ring();
         }
     }
 }
@@ -124,14 +123,19 @@ impl Line {
         Arc::new(Self { bell: Doorbell::new(bell), flag: Flag::new(), queue: Mutex::default() })
     }
 
+    /// Queues what was woken and rings, unless something is queued already: then whoever queued that has rung, under
+    /// the same lock, and the shard has not looked since. So an event with a thousand subscribers rings once.
     fn push(&self, woken: Arc<Wakeable>) {
         let mut queue = self.queue();
         if queue.closed {
             return;
         }
+        let first = queue.woken.is_empty();
         queue.woken.push(woken);
-        drop(queue);
-        self.flag.raise();
+        if first {
+            self.flag.raise();
+            self.bell.ring();
+        }
     }
 
     /// Says whether something was woken.
