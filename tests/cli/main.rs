@@ -11,5 +11,7 @@ mod refused;
 mod secure;
 mod serving;
 mod signals;
+#[cfg(feature = "ws")]
+mod sockets;
 #[cfg(feature = "durable")]
 mod topics;
