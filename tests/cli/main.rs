@@ -5,6 +5,7 @@ mod common;
 
 mod configuration;
 mod doctor;
+mod load;
 mod refused;
 #[cfg(feature = "dev-cert")]
 mod secure;
