@@ -162,10 +162,7 @@ fn every_metric_of_the_catalog_shows_up() {
         let server = builder(router).listen(windlass::Listen::Tcp(address)).broker(&broker);
         let server = server.timeouts(timeouts).pool(pool).hooks(hooks);
         // Gone while the server still tries, which it does for 60 ms.
-        scope.spawn(move || {
-            thread::sleep(Duration::from_millis(30));
-            drop(held);
-        });
+        scope.spawn(move || (thread::sleep(Duration::from_millis(30)), drop(held)));
         server.start().unwrap()
     });
     let mut peers = [connect(&server), connect(&server), connect(&server)];
