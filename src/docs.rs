@@ -15,6 +15,9 @@ pub mod grpc {}
 #[doc = include_str!("docs/http2.md")]
 pub mod http2 {}
 
+#[doc = include_str!("docs/operating.md")]
+pub mod operating {}
+
 #[doc = include_str!("docs/topics.md")]
 pub mod topics {}
 

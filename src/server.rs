@@ -2,6 +2,7 @@
 
 mod drain;
 mod engine;
+mod live;
 mod operations;
 mod pool;
 #[cfg(feature = "tls")]

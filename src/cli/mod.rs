@@ -8,8 +8,10 @@ mod demo;
 #[cfg(feature = "dev-cert")]
 mod dev_cert;
 mod logs;
+mod page;
 mod secure;
 mod serve;
+mod systemd;
 mod topics;
 
 use std::process::ExitCode;

@@ -5,6 +5,8 @@ mod common;
 
 mod configuration;
 mod doctor;
+mod operating;
+mod page;
 mod refused;
 #[cfg(feature = "dev-cert")]
 mod secure;

@@ -16,6 +16,7 @@ mod h2;
 mod hooks;
 mod layers;
 mod limits;
+mod live;
 mod metrics;
 #[cfg(feature = "tower")]
 mod mounted;
