@@ -36,6 +36,7 @@ features_build() {
     cargo check --quiet -p windlass --no-default-features --features io-uring
     cargo check --quiet -p windlass --no-default-features --features epoll,http2
     cargo check --quiet -p windlass --no-default-features --features epoll,tls
+    cargo check --quiet -p windlass --no-default-features --features epoll,json
     cargo check --quiet -p windlass --no-default-features --features epoll,ws,durable,tower
     no_tls_without_its_feature
     cargo check --quiet -p windlass-actors --no-default-features

@@ -6,6 +6,29 @@ pub mod architecture {}
 #[doc = include_str!("docs/configuration.md")]
 pub mod configuration {}
 
+#[doc = include_str!("docs/embedding.md")]
+pub mod embedding {}
+
+/// Whole programs, each in one file.
+pub mod examples {
+    macro_rules! examples {
+        ($($name:ident $file:literal)*) => {
+            $(
+                #[doc = concat!("The file `", $file, "`:\n\n```ignore\n", include_str!($file), "\n```")]
+                pub mod $name {}
+            )*
+        };
+    }
+
+    examples! {
+        chat "docs/examples/chat.rs"
+        rate_limiter "docs/examples/rate_limiter.rs"
+        jobs "docs/examples/jobs.rs"
+        axum_behind "docs/examples/axum_behind.rs"
+        embedded "docs/examples/embedded.rs"
+    }
+}
+
 #[doc = include_str!("docs/events.md")]
 pub mod events {}
 
@@ -23,6 +46,9 @@ pub mod topics {}
 
 #[doc = include_str!("docs/tls.md")]
 pub mod tls {}
+
+#[doc = include_str!("docs/websocket.md")]
+pub mod websocket {}
 
 /// README's example, compiled.
 #[cfg(doctest)]

@@ -39,6 +39,9 @@ pub enum Kind {
     Async,
     /// Like `Async`, and it cannot do without the worker's tokio.
     Tokio,
+    /// What it opens lives on the connection's shard: it has no business on the pool.
+    #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "nothing opens anything"))]
+    Shard,
 }
 
 /// Marks closures that return a response.
@@ -56,7 +59,8 @@ pub struct ReturnsFuture(());
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler",
     label = "expected `Fn(Request) -> impl IntoResponse`, or an `async fn` of that shape",
-    note = "a handler takes exactly one `windlass::Request` and is `Send + Sync + 'static`; what it captures must be too"
+    note = "a handler takes exactly one `windlass::Request` and is `Send + Sync + 'static`; what it captures must be too",
+    note = "what it returns must be a response: a text, bytes, a status, `Json(…)`, or a `Result` of these (of any error: `HandlerError`)"
 )]
 pub trait Handler<M>: sealed::Sealed<M> + Send + Sync + 'static {}
 

@@ -11,17 +11,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! New here: [embedding](docs::embedding) starts from what one knows of axum, and has whole [examples](docs::examples).
+//!
 //! - [`Server`]: built with [`Server::builder`], changed while it serves through [`Server::routes`], ended with
 //!   [`Server::drain`]. [`Limits`], [`Timeouts`] and [`PoolSettings`] say what a peer can make it hold and for how long.
 //! - [`Router`]: routes ([`get`], [`post`], [`static_route`]), groups, [`Middleware`], state. A route runs inline on its
 //!   connection's shard, or async on the pool: [`Route::run_async`].
 //! - [`Request`] and [`Response`]: what a [`Handler`] takes and gives; [`IntoResponse`] is what it may return, [`Body`] is
 //!   whole or streamed. Both convert to and from the [`http`] crate's types.
-//! - [`actors`]: the runtime beneath, usable by itself; [`Server::system`] spawns your actors on the server's shards.
+//! - [`Rejection`] and [`HandlerError`]: what a handler fails with. [`TestClient`] tests it without a server.
+//! - [`mount`](mount()): an axum `Router`, or any other tower service, behind a path.
+//! - [`websocket`] and [`ws`]: routes that open WebSockets, and what runs on them.
+//! - [`actors`]: the runtime beneath, usable by itself; [`Builder::with_actors`] spawns yours on the server's shards.
 //! - [`Hooks`], [`Snapshot`] and [`Collector`]: what happens, told to the program and to Prometheus.
 //!
-//! Pages: [architecture](docs::architecture), [configuration](docs::configuration), [HTTP/2](docs::http2),
-//! [gRPC](docs::grpc), [TLS](docs::tls), [operating](docs::operating).
+//! Pages: [embedding](docs::embedding), [architecture](docs::architecture), [configuration](docs::configuration), [HTTP/2](docs::http2),
+//! [gRPC](docs::grpc), [TLS](docs::tls), [WebSocket](docs::websocket), [operating](docs::operating).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
     allow(dead_code, reason = "without an engine nothing drives the connections")
@@ -58,6 +63,8 @@ mod table;
 mod testing;
 mod tls;
 mod topics;
+#[cfg(feature = "ws")]
+pub mod ws;
 
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
 pub use handler::{Handler, Middleware, Next};
@@ -68,15 +75,21 @@ pub use metrics::{Collector, Snapshot};
 #[cfg(feature = "tower")]
 pub use mount::{OriginalUri, mount};
 pub use net::{BindError, Listen, ListenOptions};
-pub use request::{Peer, Request, TrustedProxies};
-pub use response::{Fields, IntoResponse, Response};
+pub use request::{MissingState, Peer, Request, TrustedProxies};
+#[cfg(feature = "json")]
+pub use response::Json;
+pub use response::{Fields, HandlerError, IntoResponse, Rejection, Response};
 pub use route::{
     Dispatch, Route, any, delete, event_stream, event_stream_with, get, head, options, patch, post, put, static_route,
 };
+#[cfg(feature = "ws")]
+pub use route::{websocket, websocket_with};
 #[doc(hidden)]
 pub use router::Lookup;
 pub use router::{Group, Router, RouterError, RouterHandle};
-pub use server::{Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError};
+pub use server::{
+    Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError, TestClient, TestStream,
+};
 pub use table::RouteError;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

@@ -49,6 +49,12 @@ pub struct Limits {
     pub connections: Option<usize>,
     /// What one HTTP/2 connection may make the server hold and do.
     pub http2: Http2Limits,
+    /// Largest message of a WebSocket client, bytes, after inflation. Default 1 MiB. Larger: close code 1009. Costs up
+    /// to twice as much memory for a client that sends a compressed one. A route may set its own.
+    pub ws_message_bytes: usize,
+    /// Bytes of messages that may wait for one WebSocket client. Default 256 KiB. Then sending waits, or is refused
+    /// where it must not wait. One message of any size fits when nothing waits. A route may set its own.
+    pub ws_outbound_bytes: usize,
 }
 
 impl Default for Limits {
@@ -67,6 +73,8 @@ impl Default for Limits {
             tls_handshakes: 1024,
             connections: None,
             http2: Http2Limits::default(),
+            ws_message_bytes: 1024 * 1024,
+            ws_outbound_bytes: 256 * 1024,
         }
     }
 }
@@ -88,6 +96,8 @@ impl Limits {
             Self { body_window_bytes: 0, .. } => wrong("body_window_bytes must be 1 at least"),
             Self { outbox_bytes: 0, .. } => wrong("outbox_bytes must be 1 at least"),
             Self { tls_handshakes: 0, .. } => wrong("tls_handshakes must be 1 at least"),
+            Self { ws_message_bytes: 0, .. } => wrong("ws_message_bytes must be 1 at least"),
+            Self { ws_outbound_bytes: 0, .. } => wrong("ws_outbound_bytes must be 1 at least"),
             Self { connections: Some(0), .. } => wrong("connections must be 1 at least"),
             _ => self.http2.check(),
         }
@@ -139,6 +149,18 @@ pub struct Timeouts {
     /// handler likes.
     #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
     pub stream_idle: Option<Duration>,
+    /// After which silence a WebSocket's client is asked with a ping whether it is there. Default 30 s. `None`: a client
+    /// that is gone without a word is noticed when something is sent to it. A route may set its own.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    pub ws_ping: Option<Duration>,
+    /// How long it may leave that unanswered. Default 30 s. Then the connection is cut. `None`: for ever. A route may
+    /// set its own.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    pub ws_pong: Option<Duration>,
+    /// How long closing a WebSocket may take: until the client has answered, and the handler has returned. Default 5 s.
+    /// Then the connection ends as it is. A route may set its own.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
+    pub ws_close: Duration,
     /// How long an inline handler may hold its shard before it is logged and counted
     /// (`windlass_inline_stalls_total`). Default 10 ms.
     #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
@@ -166,6 +188,9 @@ impl Default for Timeouts {
             linger: Duration::from_secs(2),
             job: Some(Duration::from_secs(30)),
             stream_idle: None,
+            ws_ping: Some(Duration::from_secs(30)),
+            ws_pong: Some(Duration::from_secs(30)),
+            ws_close: Duration::from_secs(5),
             inline_stall: Duration::from_millis(10),
             grace: Duration::from_secs(30),
             drain_idle: Duration::from_millis(100),

@@ -5,13 +5,21 @@
 
 mod context;
 mod head;
+#[cfg(feature = "json")]
+mod typed;
 
-use std::{borrow::Cow, fmt, net::SocketAddr, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt::{self, Display},
+    net::SocketAddr,
+    str::FromStr,
+    sync::Arc,
+};
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use percent_encoding::percent_decode;
 
-use crate::{body::Body, metrics::ShardCells};
+use crate::{body::Body, metrics::ShardCells, response::Rejection};
 
 pub(crate) use context::Context;
 pub use context::{Peer, TrustedProxies};
@@ -53,6 +61,12 @@ impl Request {
     /// Returns the protocol version.
     pub fn version(&self) -> Version {
         self.head.version
+    }
+
+    /// Returns what an extended CONNECT asks for (RFC 8441 §4).
+    #[cfg(feature = "ws")]
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        self.head.protocol.map(|span| self.head.bytes(span))
     }
 
     /// Returns the path as it was sent, still percent-encoded, without the query.
@@ -110,6 +124,36 @@ impl Request {
         Some(percent_decode(raw.as_bytes()).decode_utf8_lossy())
     }
 
+    /// Reads one path parameter as a number, or whatever else is parsed from a text.
+    ///
+    /// ```
+    /// use windlass::{Rejection, Request};
+    /// fn double(request: Request) -> Result<String, Rejection> {
+    ///     Ok((request.param_as::<u32>("n")? * 2).to_string())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A `400` that names the parameter: it cannot be parsed, or the route has none of that name.
+    pub fn param_as<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Rejection> {
+        let value =
+            self.param(name).ok_or_else(|| Rejection::bad_request(format!("there is no parameter '{name}'")))?;
+        value.parse().map_err(|error| Rejection::bad_request(format!("the parameter '{name}' is wrong: {error}")))
+    }
+
+    /// Reads one value of the query, percent-decoded, as a number, or whatever else is parsed from a text; `None` when
+    /// the query has none of that name.
+    ///
+    /// # Errors
+    ///
+    /// A `400` that names the key: its value cannot be parsed.
+    pub fn query_value_as<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Option<T>, Rejection> {
+        let Some(value) = self.query_value(key) else { return Ok(None) };
+        let parsed = value.parse().map_err(|error| format!("the query's '{key}' is wrong: {error}"));
+        parsed.map(Some).map_err(Rejection::bad_request)
+    }
+
     /// Returns one path parameter as it was sent.
     pub fn param_raw(&self, name: &str) -> Option<&str> {
         let head = &self.head;
@@ -128,7 +172,7 @@ impl Request {
     }
 
     /// Returns all headers in the order they came, names as they were sent.
-    pub fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let head = &self.head;
         head.headers.iter().map(|(name, value)| (head.bytes(*name), head.bytes(*value)))
     }
@@ -184,8 +228,31 @@ impl Request {
     }
 
     /// Returns the server's state of this type, set by [`Router::state`](crate::Router::state).
+    ///
+    /// A closure may as well capture what it needs: then the compiler knows that it is there.
     pub fn state<T: Send + Sync + Clone + 'static>(&self) -> Option<&T> {
         self.context.state.get::<T>()
+    }
+
+    /// Returns the server's state of this type, for handlers that cannot go on without it.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use windlass::{HandlerError, Request, Router, get};
+    ///
+    /// struct Greeting(String);
+    ///
+    /// async fn greet(request: Request) -> Result<String, HandlerError> {
+    ///     Ok(request.need_state::<Arc<Greeting>>()?.0.clone())
+    /// }
+    /// let router = Router::new().state(Arc::new(Greeting("hello".to_owned()))).route(get("/", greet));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The program never set it: as a [`HandlerError`](crate::HandlerError) it is a `500`, and logged by its type.
+    pub fn need_state<T: Send + Sync + Clone + 'static>(&self) -> Result<&T, MissingState> {
+        self.state().ok_or(MissingState(std::any::type_name::<T>()))
     }
 
     /// Returns the figures of the connection's shard.
@@ -218,6 +285,18 @@ impl TryFrom<Request> for http::Request<Body> {
         Ok(request.into_http(uri))
     }
 }
+
+/// A type that is no part of the server's state, although a handler needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MissingState(&'static str);
+
+impl Display for MissingState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the router has no state of the type {}", self.0)
+    }
+}
+
+impl std::error::Error for MissingState {}
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

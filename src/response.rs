@@ -1,15 +1,23 @@
 //! A response as a handler makes it.
 
+mod failure;
 mod fields;
 mod into;
+#[cfg(feature = "json")]
+mod json;
+
+use std::any::Any;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::body::Body;
 
+pub use failure::{HandlerError, Rejection};
 pub use fields::Fields;
 pub use into::IntoResponse;
+#[cfg(feature = "json")]
+pub use json::Json;
 
 /// One response: status, headers, body.
 ///
@@ -29,7 +37,14 @@ pub struct Response {
     status: StatusCode,
     fields: Fields,
     body: Body,
+    successor: Option<Box<Successor>>,
 }
+
+/// What takes the connection, or its stream, over behind the head; known to the protocol that made it.
+#[derive(Debug)]
+struct Successor(
+    #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "nothing takes over"))] Box<dyn Any + Send>,
+);
 
 impl Response {
     /// Makes an empty `200`.
@@ -55,6 +70,20 @@ impl Response {
     /// Makes a `200` with `application/json` of a text that is JSON already.
     pub fn json_text(text: impl Into<Body>) -> Self {
         Self::typed(HeaderValue::from_static("application/json"), text)
+    }
+
+    /// Sends the peer to another place, with a status such as `303 See Other` (the answer to a form), `307 Temporary
+    /// Redirect` or `308 Permanent Redirect` (RFC 9110 §15.4).
+    ///
+    /// A location that cannot stand in a header makes this a `500`, as in [`with_header`](Self::with_header).
+    ///
+    /// ```
+    /// use windlass::{Response, http::StatusCode};
+    /// let response = Response::redirect(StatusCode::SEE_OTHER, "/done");
+    /// assert_eq!(response.header("location").unwrap(), "/done");
+    /// ```
+    pub fn redirect(status: StatusCode, location: &str) -> Self {
+        Self::status_only(status).with_header(header::LOCATION, location)
     }
 
     /// Makes a `200` with this content type.
@@ -101,6 +130,23 @@ impl Response {
         }
     }
 
+    /// Has something take over behind the head.
+    #[cfg(feature = "ws")]
+    pub(crate) fn with_successor(self, successor: Box<dyn Any + Send>) -> Self {
+        Self { successor: Some(Box::new(Successor(successor))), ..self }
+    }
+
+    /// Says whether something takes over behind the head.
+    pub(crate) fn has_successor(&self) -> bool {
+        self.successor.is_some()
+    }
+
+    /// Takes what takes over.
+    #[cfg(feature = "ws")]
+    pub(crate) fn take_successor(&mut self) -> Option<Box<dyn Any + Send>> {
+        self.successor.take().map(|successor| successor.0)
+    }
+
     /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -141,7 +187,7 @@ impl Response {
 impl<B: Into<Body>> From<http::Response<B>> for Response {
     fn from(response: http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
-        Self { status: parts.status, fields: parts.headers.into(), body: body.into() }
+        Self { status: parts.status, fields: parts.headers.into(), body: body.into(), successor: None }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Routes as a user registers them.
 
 mod events;
+#[cfg(feature = "ws")]
+mod socket;
 
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use crate::{
 };
 
 pub use events::{event_stream, event_stream_with};
+#[cfg(feature = "ws")]
+pub use socket::{websocket, websocket_with};
 
 /// Where a route's handler runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -199,6 +199,12 @@ impl Group {
     }
 }
 
+impl Group {
+    pub(crate) fn into_routes(self) -> Vec<Route> {
+        self.list
+    }
+}
+
 impl std::fmt::Debug for Group {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Group").field("prefix", &self.prefix).field("routes", &self.list).finish_non_exhaustive()

@@ -1,5 +1,6 @@
 //! A server: built, started, drained.
 
+mod acting;
 mod drain;
 mod engine;
 mod live;
@@ -7,9 +8,10 @@ mod operations;
 mod pool;
 #[cfg(feature = "tls")]
 mod secure;
+mod test_client;
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, Mutex, OnceLock},
 };
 
@@ -30,6 +32,7 @@ pub use drain::DrainReport;
 pub use engine::EngineKind;
 pub use operations::Operations;
 pub use pool::PoolSettings;
+pub use test_client::{TestClient, TestStream};
 
 /// An address to listen on, and what comes first on its connections.
 #[derive(Clone, Debug)]
@@ -65,6 +68,7 @@ pub struct Builder {
     engine: EngineKind,
     broker: Option<Broker>,
     http2: bool,
+    acting: Vec<acting::Acting>,
 }
 
 impl Builder {
@@ -84,6 +88,7 @@ impl Builder {
             engine: EngineKind::default(),
             broker: None,
             http2: true,
+            acting: Vec::new(),
         }
     }
 
@@ -189,31 +194,15 @@ impl Builder {
     /// # Errors
     ///
     /// Names what was refused, by whom, and what to do. Nothing is left running.
-    pub fn start(self) -> Result<Server, StartError> {
-        self.limits.check().and_then(|()| self.pool.check()).map_err(StartError::Settings)?;
+    pub fn start(mut self) -> Result<Server, StartError> {
         let shards =
             self.cores.shards().map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
-        let metrics = Metrics::new(shards, self.metrics);
-        let mut routes = self.router.routes;
-        routes.list.extend(self.operations.routes(&metrics));
-        let pool = pool::Starter::new(self.pool, shards);
-        let source = Source::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
+        let senders = Arc::new(OnceLock::new());
+        let Ground { metrics, source, common } = self.ground(shards, senders.clone())?;
         let bind = |e: &Entrance| bind(&e.listen, shards, &self.listen_options).map_err(StartError::Bind);
         let mut bound = self.entrances.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
         let retries = bound.iter().map(|bound| u64::from(bound.retries())).sum();
         metrics.causes.add_many("EADDRINUSE", retries);
-
-        let senders = Arc::new(OnceLock::new());
-        let common = Common {
-            limits: self.limits,
-            timeouts: self.timeouts,
-            hooks: self.hooks,
-            metrics: metrics.clone(),
-            context: Context { state: self.router.state, trusted: self.trusted, ..Context::default() },
-            entrances: self.entrances.iter().map(|e| e.first.clone()).collect(),
-            http2: self.http2,
-            senders: senders.clone(),
-        };
         #[cfg(feature = "tls")]
         let pairs = secure::pairs(&common.entrances, &metrics);
         let grace = common.timeouts.grace;
@@ -231,10 +220,8 @@ impl Builder {
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
-        let broker = match self.broker {
-            Some(broker) if start_broker(&broker, &system, &source, &metrics)? => Some(broker),
-            _ => None,
-        };
+        let broker = self.begin(&system, &source, &metrics)?;
+        self.act(&system, &source)?;
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
         Ok(Server {
@@ -250,6 +237,44 @@ impl Builder {
             #[cfg(feature = "tls")]
             pairs,
         })
+    }
+}
+
+/// What the shards of a server stand on.
+struct Ground {
+    metrics: Arc<Metrics>,
+    source: Arc<Source>,
+    common: Common,
+}
+
+impl Builder {
+    /// Compiles the routes and brings together what the shards have in common.
+    fn ground(&mut self, shards: usize, senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>) -> Result<Ground, StartError> {
+        self.limits.check().and_then(|()| self.pool.check()).map_err(StartError::Settings)?;
+        let metrics = Metrics::new(shards, self.metrics);
+        let Router { mut routes, state } = mem::take(&mut self.router);
+        routes.list.extend(self.operations.routes(&metrics));
+        let pool = pool::Starter::new(self.pool.clone(), shards);
+        let source = Source::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
+        let common = Common {
+            limits: self.limits.clone(),
+            timeouts: self.timeouts.clone(),
+            hooks: self.hooks.clone(),
+            metrics: metrics.clone(),
+            context: Context { state, trusted: self.trusted.clone(), ..Context::default() },
+            entrances: self.entrances.iter().map(|e| e.first.clone()).collect(),
+            http2: self.http2,
+            senders,
+        };
+        Ok(Ground { metrics, source, common })
+    }
+
+    /// Has the broker begin to work on the server's shards; returns it if it works with no other server's.
+    fn begin(&self, system: &System, source: &Source, metrics: &Metrics) -> Result<Option<Broker>, StartError> {
+        match &self.broker {
+            Some(broker) if start_broker(broker, system, source, metrics)? => Ok(Some(broker.clone())),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -272,12 +297,7 @@ fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>
 
 /// Gives a broker the shards, the pool if its policies ask callbacks, and a place in the metrics. False: it works for
 /// another server.
-fn start_broker(
-    broker: &Broker,
-    system: &System,
-    source: &Source,
-    metrics: &Arc<Metrics>,
-) -> Result<bool, StartError> {
+fn start_broker(broker: &Broker, system: &System, source: &Source, metrics: &Metrics) -> Result<bool, StartError> {
     if !broker.start(system).map_err(|error| StartError::Broker(error.to_string()))? {
         return Ok(false);
     }
@@ -392,6 +412,8 @@ pub enum StartError {
     Router(String),
     /// The broker's actors did not start.
     Broker(String),
+    /// Making actors and their routes ([`Builder::with_actors`]) failed.
+    Actors(crate::body::BoxError),
     /// The engine asked for cannot run.
     Engine {
         /// The engine.
@@ -412,6 +434,7 @@ impl fmt::Display for StartError {
             Self::Settings(error) => f.write_str(error),
             Self::Router(error) => write!(f, "the router actor did not start: {error}"),
             Self::Broker(error) => write!(f, "the broker's actors did not start: {error}"),
+            Self::Actors(error) => write!(f, "the program's actors did not start: {error}"),
             Self::Engine { engine, why } => write!(
                 f,
                 "the engine {engine} cannot run here: {why}; 'windlass doctor' tells what would help, the engine \

@@ -157,6 +157,12 @@ impl RouteTable {
             Action::Run(handler) if dispatch == Dispatch::Inline && handler.kind() == Kind::Tokio => {
                 return Err(RouteError::new(route, "needs tokio, so it cannot run inline"));
             }
+            Action::Run(handler) if dispatch == Dispatch::Async && handler.kind() == Kind::Shard => {
+                return Err(RouteError::new(
+                    route,
+                    "opens a WebSocket, so it cannot be async: a socket lives on a shard",
+                ));
+            }
             Action::Run(handler) => Run::Chain(Chain { layers, handler: handler.clone() }, dispatch),
         };
         self.entries.push(Entry { family, body: route.body, run });

@@ -95,6 +95,8 @@ mod schedule;
 mod shard;
 mod sleep;
 mod snapshot;
+#[doc(hidden)]
+pub mod solo;
 mod stats;
 mod supervisor;
 mod sync;

@@ -37,11 +37,11 @@ enum Stop {
     Driver,
 }
 
-struct Shard<D: Driver> {
-    local: Local,
+pub(crate) struct Shard<D: Driver> {
+    pub(crate) local: Local,
     remote: Arc<Remote>,
     census: Arc<Census>,
-    driver: D,
+    pub(crate) driver: D,
     inbox: ShardSender<D::Msg>,
     woken: Vec<Arc<Wakeable>>,
     stop: Stop,
@@ -59,9 +59,7 @@ pub(crate) async fn run<D: Driver>(
     let life = async {
         let driver = factory(&local).map_err(|error| FailureCause::Factory(Arc::new(error)))?;
         started();
-        let (local, remote, inbox) = (local.clone(), Arc::clone(&remote), inbox.clone());
-        let stop = Stop::No;
-        let shard = Shard { local, remote, census: Arc::clone(&census), driver, inbox, woken: Vec::new(), stop };
+        let shard = Shard::new(local.clone(), Arc::clone(&census), driver, inbox.clone());
         shard.live().await.map_err(|error| FailureCause::Driver(Arc::new(error)))
     };
     let outcome = contained(life).await;
@@ -73,7 +71,7 @@ pub(crate) async fn run<D: Driver>(
 }
 
 /// Cancels the guests and runs them until they are gone.
-async fn farewell(local: &Local) {
+pub(crate) async fn farewell(local: &Local) {
     local.close();
     let mut woken = Vec::new();
     for _ in 0..FAREWELL_ROUNDS {
@@ -98,20 +96,30 @@ fn call_guest(local: &Local, wakeable: &Wakeable) {
 }
 
 impl<D: Driver> Shard<D> {
+    pub(crate) fn new(local: Local, census: Arc<Census>, driver: D, inbox: ShardSender<D::Msg>) -> Self {
+        let remote = Arc::clone(local.remote());
+        Self { local, remote, census, driver, inbox, woken: Vec::new(), stop: Stop::No }
+    }
+
     async fn live(mut self) -> io::Result<()> {
         loop {
-            self.commands();
-            self.messages();
-            self.wakes();
-            self.timers();
+            self.gather();
             if self.local.table().due() > 0 {
                 host::yield_now().await;
             }
             if self.has_stopped() {
                 return Ok(());
             }
-            self.turn()?;
+            self.turn(None)?;
         }
+    }
+
+    /// Takes what came from elsewhere and what is due.
+    pub(crate) fn gather(&mut self) {
+        self.commands();
+        self.messages();
+        self.wakes();
+        self.timers();
     }
 
     fn commands(&mut self) {
@@ -173,8 +181,13 @@ impl<D: Driver> Shard<D> {
         }
     }
 
-    fn turn(&mut self) -> io::Result<()> {
-        let wait = self.wait();
+    /// Gives the driver its turn, which waits until `latest` at most.
+    pub(crate) fn turn(&mut self, latest: Option<Instant>) -> io::Result<()> {
+        let wait = match (self.wait(), latest) {
+            (Wait::Until(at), Some(latest)) => Wait::Until(at.min(latest)),
+            (Wait::Forever, Some(latest)) => Wait::Until(latest),
+            (wait, _) => wait,
+        };
         let waits = wait != Wait::Poll;
         let stats = &self.remote.stats;
         if waits {

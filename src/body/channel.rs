@@ -77,6 +77,22 @@ impl BodySender {
         Ok(())
     }
 
+    /// Queues bytes if the window has room, for a producer that waits for nobody. Empty bytes are skipped.
+    ///
+    /// # Errors
+    ///
+    /// Gives the bytes back when the window is full or the consumer is gone: [`is_abandoned`](Self::is_abandoned) tells
+    /// which.
+    pub fn try_send(&mut self, bytes: Bytes) -> Result<(), Bytes> {
+        let state = self.shared.lock();
+        if state.abandoned || state.queued_bytes >= self.shared.window_bytes {
+            return Err(bytes);
+        }
+        drop(state);
+        self.push(bytes);
+        Ok(())
+    }
+
     /// Waits until the window has room. False when the consumer is gone.
     pub async fn ready(&mut self) -> bool {
         poll_fn(|cx| self.poll_ready(cx)).await
@@ -261,6 +277,18 @@ mod tests {
         sender.finish();
         assert!(matches!(poll_once(body.next()), Poll::Ready(Some(Ok(b))) if b == "e"));
         assert!(matches!(poll_once(body.next()), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn a_producer_that_waits_for_nobody_is_told_of_a_full_window() {
+        let (mut sender, mut body) = Body::channel(4);
+        assert_eq!(sender.try_send(Bytes::from_static(b"abcd")), Ok(()));
+        assert_eq!(sender.try_send(Bytes::from_static(b"e")), Err(Bytes::from_static(b"e")));
+        assert!(!sender.is_abandoned());
+        assert!(matches!(poll_once(body.next()), Poll::Ready(Some(Ok(_)))));
+        assert_eq!(sender.try_send(Bytes::from_static(b"e")), Ok(()));
+        drop(body);
+        assert_eq!(sender.try_send(Bytes::from_static(b"f")), Err(Bytes::from_static(b"f")));
     }
 
     #[test]

@@ -12,6 +12,11 @@ use crate::{
     route::{get, post, static_route},
     router::{Group, Router},
 };
+#[cfg(feature = "ws")]
+use crate::{
+    route::websocket_with,
+    ws::{Deflate, Settings, Socket},
+};
 
 /// Longest sleep a request may ask for, milliseconds.
 const SLEEP_MAX: u64 = 60_000;
@@ -24,6 +29,8 @@ pub(super) fn add(router: Router, blocking: bool) -> Router {
 
 fn routes(demo: Group, blocking: bool) -> Group {
     let plaintext = Response::typed(HeaderValue::from_static("text/plain"), "Hello, World!");
+    #[cfg(feature = "ws")]
+    let demo = demo.route(websocket_with("/ws-echo", Settings::new().compression(Deflate::default()), ws_echo));
     let demo = demo
         .route(static_route("/plaintext", plaintext))
         .route(static_route("/sse", Response::html(include_str!("demo/sse.html"))))
@@ -90,6 +97,16 @@ fn echo(mut request: Request) -> Response {
         response.fields_mut().insert(header::CONTENT_TYPE, content_type);
     }
     response
+}
+
+/// Sends every message back.
+#[cfg(feature = "ws")]
+async fn ws_echo(mut socket: Socket) {
+    while let Some(Ok(message)) = socket.recv().await {
+        if socket.send(message).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Counts a body of any size as it streams in.

@@ -73,6 +73,12 @@ impl Account {
         Self { wire, kind: DispatchKind::Inline, target: None, started: env.now, record: None }
     }
 
+    /// Notes that a WebSocket came of the request.
+    #[cfg(feature = "ws")]
+    pub(super) fn switched(&mut self) {
+        self.kind = DispatchKind::Ws;
+    }
+
     /// Notes what the reply's body is: one without an end of its own is a stream of events.
     pub(super) fn note_body(&mut self, body: &Body) {
         if body.ends_with_peer() {
@@ -85,7 +91,7 @@ impl Account {
         env.cells.dispatched(self.wire, self.kind).add(1);
         if env.counts_requests() {
             let took = env.clock.saturating_duration_since(self.started);
-            self.family(&env.view).observe(env.shard, status.as_u16(), took);
+            self.family(env).observe(env.shard, status.as_u16(), took);
         }
     }
 
@@ -99,7 +105,7 @@ impl Account {
         body_bytes: u64,
     ) {
         let Some(record) = &self.record else { return };
-        let route = Some(self.family(&env.view).template()).filter(|template| *template != UNMATCHED);
+        let route = Some(self.family(env).template()).filter(|template| *template != UNMATCHED);
         let panics = env.hooks.ended(&RequestEnd {
             method: &record.method,
             path: &record.path,
@@ -119,10 +125,10 @@ impl Account {
     }
 
     /// Returns the figures this request counts into.
-    fn family<'a>(&'a self, current: &'a View) -> &'a Family {
+    pub(super) fn family<'a>(&'a self, env: &'a Env) -> &'a Arc<Family> {
         match &self.target {
             Some(target) => &target.entry().family,
-            None => &current.table.unmatched,
+            None => &env.view.table.unmatched,
         }
     }
 }

@@ -15,6 +15,8 @@ mod incoming;
 mod reply;
 mod request;
 mod slots;
+#[cfg(feature = "ws")]
+mod upgrade;
 
 use std::time::Instant;
 
@@ -52,10 +54,12 @@ enum Reading {
 }
 
 /// The protocol that takes the connection over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// HTTP/2, whose preface is the first of the bytes (RFC 9113 §3.3).
     Http2,
+    /// WebSocket, behind its handshake.
+    #[cfg(feature = "ws")]
+    Ws(Box<crate::conn::ws::Switch>),
 }
 
 /// The protocol's state.
@@ -69,6 +73,8 @@ pub(super) struct H1 {
     is_fresh: bool,
     /// The next request's head is complete and waits for earlier ones.
     held: bool,
+    /// The last request offered another protocol: what follows may be that one's, so it waits for the answer.
+    switching: bool,
     /// An async route was met.
     promoted: bool,
     /// The peer sent FIN.
@@ -197,6 +203,7 @@ impl H1 {
             slots: Slots::default(),
             is_fresh: true,
             held: false,
+            switching: false,
             promoted: false,
             ended: false,
             closing: false,
@@ -260,7 +267,7 @@ impl H1 {
 
     /// Parses one head and serves its request; 0 when it is not complete or has to wait.
     fn head(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
-        if self.held || !self.may_take_requests(env, io) {
+        if self.held || self.switching || !self.may_take_requests(env, io) {
             return 0;
         }
         let mut head = std::mem::take(&mut env.head);
@@ -274,6 +281,7 @@ impl H1 {
                 io.timers.clear(Timer::Header);
                 self.is_fresh = false;
                 self.request(env, io, &head, &bytes[..len]);
+                self.switching = head.upgrade() && !self.slots.is_empty();
                 len
             }
             Err(_) if self.is_fresh && env.http2 && preface::begins(bytes) != Begins::No => {
@@ -304,7 +312,10 @@ impl H1 {
 
     /// Returns the protocol that takes over, the bytes for it, and whether the peer has sent FIN.
     pub(super) fn take_next(&mut self) -> Option<(Next, Vec<u8>, bool)> {
-        match self.reading {
+        if !matches!(self.reading, Reading::HandOver(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.reading, Reading::Nothing) {
             Reading::HandOver(next) => Some((next, std::mem::take(&mut self.input), self.ended)),
             _ => None,
         }
@@ -358,7 +369,9 @@ impl H1 {
     fn waits_for_head(&self, env: &Env, io: &Io) -> bool {
         match self.reading {
             Reading::Preamble => true,
-            Reading::Head => self.has_part_of_head() && !self.held && self.may_take_requests(env, io),
+            Reading::Head => {
+                self.has_part_of_head() && !self.held && !self.switching && self.may_take_requests(env, io)
+            }
             Reading::Preface => true,
             Reading::Body(_) | Reading::HandOver(_) | Reading::Nothing => false,
         }
@@ -372,7 +385,10 @@ impl H1 {
         match &self.reading {
             Reading::Preamble | Reading::Preface | Reading::HandOver(_) => true,
             Reading::Nothing => self.discarded < env.limits.discard_bytes,
-            Reading::Head => has_room && (self.input.is_empty() || !self.held) && self.may_take_requests(env, io),
+            Reading::Head => {
+                let waits = self.held || self.switching;
+                has_room && (self.input.is_empty() || !waits) && self.may_take_requests(env, io)
+            }
             Reading::Body(incoming) => has_room && !incoming.is_paused(),
         }
     }

@@ -60,7 +60,9 @@ pub(super) fn submit(
 fn enqueue(pool: &Pool, job: Box<HttpJob>, start_by: Option<Instant>) -> Result<JobHandle, ()> {
     match job.chain.kind() {
         Kind::Async | Kind::Tokio => pool.submit(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why)),
-        Kind::Sync => pool.submit_blocking(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why)),
+        Kind::Sync | Kind::Shard => {
+            pool.submit_blocking(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why))
+        }
     }
 }
 

@@ -19,6 +19,8 @@ mod protocol;
 mod run;
 mod secure;
 mod timers;
+#[cfg(feature = "ws")]
+mod ws;
 
 use std::{
     net::SocketAddr,

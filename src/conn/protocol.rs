@@ -4,6 +4,8 @@ use std::time::Instant;
 
 #[cfg(feature = "http2")]
 use super::h2::H2;
+#[cfg(feature = "ws")]
+use super::ws::Ws;
 use super::{
     Env, Io, Outcome, Timer,
     h1::{H1, Next},
@@ -61,6 +63,8 @@ pub(super) enum Spoken {
     /// In a box: few connections are as large as this state.
     #[cfg(feature = "http2")]
     H2(Box<H2>),
+    #[cfg(feature = "ws")]
+    Ws(Box<Ws>),
 }
 
 impl Spoken {
@@ -81,13 +85,15 @@ impl Spoken {
         }
     }
 
+    #[cfg_attr(
+        not(any(feature = "http2", feature = "ws")),
+        expect(irrefutable_let_patterns, reason = "there is no other protocol")
+    )]
     /// Answers a request that came unencrypted to a port that speaks TLS.
     pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io) {
-        #[cfg(feature = "http2")]
-        let Self::H1(h1) = self else { return };
-        #[cfg(not(feature = "http2"))]
-        let Self::H1(h1) = self;
-        h1.refuse_plain(env, io);
+        if let Self::H1(h1) = self {
+            h1.refuse_plain(env, io);
+        }
     }
 
     /// Returns HTTP/2, at its start: the client's preface has not been read.
@@ -96,29 +102,33 @@ impl Spoken {
         Self::H2(Box::new(H2::new(env, io)))
     }
 
-    #[cfg(feature = "http2")]
-    fn successor(next: Next, env: &mut Env, io: &mut Io) -> Option<Self> {
+    fn successor(next: Next, env: &mut Env, io: &mut Io) -> Self {
         match next {
-            Next::Http2 => Some(Self::http2(env, io)),
+            #[cfg(feature = "http2")]
+            Next::Http2 => Self::http2(env, io),
+            // Never asked for: see [`Env::http2`].
+            #[cfg(not(feature = "http2"))]
+            Next::Http2 => {
+                let _ = io;
+                Self::new(false, env.now)
+            }
+            #[cfg(feature = "ws")]
+            Next::Ws(switch) => Self::Ws(Box::new(Ws::new(*switch, env, io))),
         }
     }
 
-    /// Never called: see [`Env::http2`].
-    #[cfg(not(feature = "http2"))]
-    fn successor(_: Next, _: &mut Env, _: &mut Io) -> Option<Self> {
-        None
-    }
-
+    #[cfg_attr(
+        not(any(feature = "http2", feature = "ws")),
+        expect(irrefutable_let_patterns, reason = "there is no other protocol")
+    )]
     /// Lets the next protocol take over if the present one hands over: it is fed what was received and not read.
     pub(super) fn hand_over(&mut self, env: &mut Env, io: &mut Io) {
-        #[cfg(feature = "http2")]
         let Self::H1(h1) = self else { return };
-        #[cfg(not(feature = "http2"))]
-        let Self::H1(h1) = self;
         let Some((next, unread, ended)) = h1.take_next() else { return };
-        let Some(successor) = Self::successor(next, env, io) else { return };
-        *self = successor;
-        self.received(env, io, &unread);
+        *self = Self::successor(next, env, io);
+        if !unread.is_empty() {
+            self.received(env, io, &unread);
+        }
         if ended {
             self.ended(env, io);
         }
@@ -132,6 +142,8 @@ macro_rules! spoken {
             Spoken::H1($protocol) => $call,
             #[cfg(feature = "http2")]
             Spoken::H2($protocol) => $call,
+            #[cfg(feature = "ws")]
+            Spoken::Ws($protocol) => $call,
         }
     };
 }

@@ -94,7 +94,7 @@ fn inline(
         },
     }));
     let held = env.read_clock().saturating_duration_since(began);
-    let watch = Watch { limit: env.timeouts.inline_stall, shard: env.shard, family: family.clone() };
+    let watch = Watch::new(env, family.clone());
     if held > watch.limit {
         watch.stalled(held);
     }
@@ -118,13 +118,25 @@ fn spawn(env: &Env, id: ConnId, seq: u32, watch: Watch, future: ResponseFuture) 
 }
 
 /// Says when an inline handler holds its shard too long.
-struct Watch {
+pub(super) struct Watch {
     limit: Duration,
     shard: usize,
     family: Arc<Family>,
 }
 
 impl Watch {
+    pub(super) fn new(env: &Env, family: Arc<Family>) -> Self {
+        Self { limit: env.timeouts.inline_stall, shard: env.shard, family }
+    }
+
+    /// Looks how long the shard was held since `began`.
+    pub(super) fn look(&self, began: Instant) {
+        let held = began.elapsed();
+        if held > self.limit {
+            self.stalled(held);
+        }
+    }
+
     fn stalled(&self, held: Duration) {
         self.family.stalled(self.shard);
         let route = self.family.template();
@@ -145,10 +157,7 @@ impl Future for Guest {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let began = clock();
         let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(cx)));
-        let held = began.elapsed();
-        if held > self.watch.limit {
-            self.watch.stalled(held);
-        }
+        self.watch.look(began);
         match polled {
             Ok(polled) => polled.map(Outcome::from),
             Err(_) => {

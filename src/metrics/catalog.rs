@@ -25,7 +25,7 @@ catalog! {
     DURATION HISTOGRAM "windlass_request_duration_seconds" ["route", "method"]
         "From the end of a request's head to its response head.";
     DISPATCHED COUNTER "windlass_requests_dispatched_total" ["kind", "protocol", "shard"]
-        "Requests by how they were served: static, inline or async; sse for those answered with a stream of events.";
+        "Requests by how they were served: static, inline or async; sse: with a stream of events, ws: by a WebSocket.";
     ASYNC_ROUTES GAUGE "windlass_async_routes" []
         "Routes of the current table whose resolved dispatch is async.";
     PROMOTED COUNTER "windlass_async_promoted_connections_total" []
@@ -48,6 +48,15 @@ catalog! {
     H2_STREAMS GAUGE "windlass_http2_streams" ["shard"] "HTTP/2 streams that are open beyond the batch that began them.";
     H2_RESETS COUNTER "windlass_http2_resets_total" ["cause"] "HTTP/2 streams that ended early, by why.";
     H2_GOAWAYS COUNTER "windlass_http2_goaways_total" ["cause"] "HTTP/2 connections the server ended, by why.";
+    WS_OPEN GAUGE "windlass_websockets" ["shard"] "Open WebSockets.";
+    WS_MESSAGES COUNTER "windlass_websocket_messages_total" ["direction", "shard"] "Messages by direction: in or out.";
+    WS_BYTES COUNTER "windlass_websocket_payload_bytes_total" ["direction", "shard"]
+        "Payload of those messages, bytes, not compressed.";
+    WS_CLOSES COUNTER "windlass_websocket_closes_total" ["by", "code"]
+        "WebSockets closed, by who said so first (peer, server) and the code's name; nobody: the connection ended.";
+    WS_REFUSED COUNTER "windlass_websocket_refused_total" ["cause"] "Handshakes refused, by why.";
+    WS_FULL COUNTER "windlass_websocket_full_total" []
+        "Messages not sent because as much waited for the client as may.";
     TLS_HANDSHAKES COUNTER "windlass_tls_handshakes_total" ["result"] "TLS handshakes that ended, by how.";
     TLS_HANDSHAKING GAUGE "windlass_tls_handshakes_in_progress" ["shard"]
         "TLS handshakes that have begun and not ended.";

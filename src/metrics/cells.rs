@@ -61,10 +61,12 @@ pub(crate) enum DispatchKind {
     Async,
     /// With a stream of events.
     Sse,
+    /// By a WebSocket: its handshake succeeded.
+    Ws,
 }
 
 impl DispatchKind {
-    pub(crate) const ALL: [Self; 4] = [Self::Static, Self::Inline, Self::Async, Self::Sse];
+    pub(crate) const ALL: [Self; 5] = [Self::Static, Self::Inline, Self::Async, Self::Sse, Self::Ws];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -72,6 +74,7 @@ impl DispatchKind {
             Self::Inline => "inline",
             Self::Async => "async",
             Self::Sse => "sse",
+            Self::Ws => "ws",
         }
     }
 }
@@ -134,6 +137,50 @@ impl Wire {
     }
 }
 
+/// What the WebSockets of one shard did.
+#[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "nothing is counted without WebSocket"))]
+#[derive(Debug, Default)]
+pub(crate) struct WsCells {
+    /// Sockets that are open.
+    pub(crate) open: Counter,
+    received_messages: Counter,
+    received_bytes: Counter,
+    sent_messages: Counter,
+    sent_bytes: Counter,
+    /// Messages that `try_send` had no room for.
+    pub(crate) full: Counter,
+    /// Closes by their code, where the peer said it first.
+    pub(crate) closes_by_peer: Causes,
+    /// Where the server did.
+    pub(crate) closes_by_server: Causes,
+    /// Sockets that ended without a Close of either side.
+    pub(crate) lost: Counter,
+    /// Handshakes refused, by why.
+    pub(crate) refused: Causes,
+}
+
+#[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "nothing is counted without WebSocket"))]
+impl WsCells {
+    /// Counts a message that came.
+    pub(crate) fn received(&self, bytes: usize) {
+        self.received_messages.add(1);
+        self.received_bytes.add(bytes as u64);
+    }
+
+    /// Counts a message that was sent.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.sent_messages.add(1);
+        self.sent_bytes.add(bytes as u64);
+    }
+
+    /// Returns messages and payload bytes, by direction.
+    pub(super) fn traffic(&self) -> [(&'static str, u64, u64); 2] {
+        let received = (self.received_messages.value(), self.received_bytes.value());
+        let sent = (self.sent_messages.value(), self.sent_bytes.value());
+        [("in", received.0, received.1), ("out", sent.0, sent.1)]
+    }
+}
+
 /// The cells of one shard, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -178,6 +225,7 @@ pub(crate) struct ShardCells {
     /// TLS handshakes that have begun and not ended.
     pub(crate) handshaking: Counter,
     pub(crate) tls_sessions: TlsSessions,
+    pub(crate) ws: WsCells,
 }
 
 impl ShardCells {

@@ -64,6 +64,7 @@ fn collect(metrics: &Metrics) -> Vec<MetricFamily> {
     dispatch(&mut page, metrics);
     connections(&mut page, metrics.shards());
     causes(&mut page, metrics);
+    websockets(&mut page, metrics.shards());
     tls(&mut page, metrics);
     pool(&mut page, metrics);
     topics(&mut page, metrics);
@@ -154,6 +155,31 @@ fn causes(page: &mut Page, metrics: &Metrics) {
     for (cause, count) in metrics.causes.all() {
         page.add(&catalog::BIND_ERRORS, &[cause], count as f64);
     }
+}
+
+fn websockets(page: &mut Page, shards: &[Arc<ShardCells>]) {
+    let (mut closes, mut refused) = (BTreeMap::new(), BTreeMap::new());
+    for (shard, cells) in shards.iter().enumerate() {
+        let (shard, ws) = (shard.to_string(), &cells.ws);
+        page.add(&catalog::WS_OPEN, &[&shard], ws.open.value() as f64);
+        for (direction, messages, bytes) in ws.traffic() {
+            page.add(&catalog::WS_MESSAGES, &[direction, &shard], messages as f64);
+            page.add(&catalog::WS_BYTES, &[direction, &shard], bytes as f64);
+        }
+        for (by, causes) in [("peer", &ws.closes_by_peer), ("server", &ws.closes_by_server)] {
+            causes.all().into_iter().for_each(|(code, count)| *closes.entry((by, code)).or_insert(0) += count);
+        }
+        *closes.entry(("nobody", "abnormal")).or_insert(0) += ws.lost.value();
+        ws.refused.all().into_iter().for_each(|(cause, count)| *refused.entry(cause).or_insert(0) += count);
+    }
+    for ((by, code), count) in closes.into_iter().filter(|(_, count)| *count > 0) {
+        page.add(&catalog::WS_CLOSES, &[by, code], count as f64);
+    }
+    for (cause, count) in refused {
+        page.add(&catalog::WS_REFUSED, &[cause], count as f64);
+    }
+    let full: u64 = shards.iter().map(|cells| cells.ws.full.value()).sum();
+    page.add(&catalog::WS_FULL, &[], full as f64);
 }
 
 /// Returns the causes that a metric has from the start.

@@ -12,10 +12,10 @@ pub mod epoll;
 mod holder;
 mod listen;
 mod listener;
+pub(crate) mod memory;
 pub mod outbox;
 #[cfg(feature = "io-uring")]
 pub mod ring;
-#[cfg(any(feature = "io-uring", feature = "epoll"))]
 mod slots;
 #[cfg(any(feature = "io-uring", feature = "epoll"))]
 mod spares;

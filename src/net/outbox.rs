@@ -54,6 +54,20 @@ impl Outbox {
         self.closed.push_back(Segment::Shared(bytes));
     }
 
+    /// Moves what another one holds behind what waits here.
+    pub fn append(&mut self, other: &mut Self) {
+        while let Some(segment) = other.take() {
+            match segment {
+                Segment::Owned(bytes) if bytes.len() < SHARE_MIN_BYTES => self.tail.extend_from_slice(&bytes),
+                segment => {
+                    self.close_tail();
+                    self.closed_bytes += segment.as_slice().len();
+                    self.closed.push_back(segment);
+                }
+            }
+        }
+    }
+
     /// Returns how many bytes wait.
     pub fn len(&self) -> usize {
         self.closed_bytes + self.tail.len()

@@ -64,6 +64,9 @@ pub(crate) struct Head {
     pub(crate) path: Span,
     pub(crate) query: Option<Span>,
     pub(crate) authority: Option<Span>,
+    /// The pseudo-header `:protocol` of HTTP/2.
+    #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "nothing is switched to without WebSocket"))]
+    pub(crate) protocol: Option<Span>,
     pub(crate) headers: Vec<(Span, Span)>,
     /// Path parameters: name and value.
     pub(crate) params: Vec<(Span, Span)>,
@@ -81,6 +84,7 @@ impl Head {
             path: Span::default(),
             query: None,
             authority: None,
+            protocol: None,
             headers: buffers.headers,
             params: buffers.params,
         }

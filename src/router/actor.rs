@@ -67,6 +67,14 @@ impl Source {
         self.pool.get()
     }
 
+    /// Adds routes, all or none.
+    pub(crate) fn add_all(&self, added: Vec<Route>) -> Result<(), RouterError> {
+        self.change(|routes| {
+            routes.list.extend(added);
+            Ok(())
+        })
+    }
+
     /// Applies a change to a copy; keeps and publishes it only if it compiles.
     fn change(&self, change: impl FnOnce(&mut Routes) -> Result<(), RouterError>) -> Result<(), RouterError> {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);

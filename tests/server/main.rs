@@ -9,8 +9,10 @@ mod attacks;
 mod bodies;
 mod dispatch;
 mod drain;
+mod embedding;
 mod engine;
 mod events;
+mod examples;
 #[cfg(feature = "http2")]
 mod h2;
 mod hooks;
@@ -24,7 +26,12 @@ mod order;
 mod pipelines;
 mod replies;
 mod routes;
+mod test_client;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
 mod topics;
+#[cfg(feature = "json")]
+mod typed;
+#[cfg(feature = "ws")]
+mod ws;

@@ -58,6 +58,8 @@ impl Host {
     }
 }
 
+pub(crate) use tokio::Tasks;
+
 /// Lets the executor run its other tasks once.
 pub(crate) async fn yield_now() {
     let mut yielded = false;

@@ -33,6 +33,17 @@ pub(super) fn spawn_local(future: impl Future<Output = ()> + 'static) {
     drop(task::spawn_local(future));
 }
 
+/// The tasks of a thread that runs them a step at a time.
+#[derive(Default)]
+pub(crate) struct Tasks(LocalSet);
+
+impl Tasks {
+    /// Runs `future` with these tasks beside it, which is when they run too.
+    pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        block_on(self.0.run_until(future))
+    }
+}
+
 /// Polls a future on this thread until it ends. That of a shard is hardly ever pending: its driver does the waiting.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicBool::new(false) });

@@ -49,14 +49,18 @@ impl H1 {
         if self.slots.len() < before || self.slots.is_empty() {
             self.held = false;
         }
+        self.switching &= !self.slots.is_empty();
     }
 
     /// Writes a reply; nothing is owed before it.
-    pub(super) fn write(&mut self, env: &mut Env, io: &mut Io, mut meta: Meta, outcome: Outcome) {
+    pub(super) fn write(&mut self, env: &mut Env, io: &mut Io, meta: Meta, outcome: Outcome) {
+        let Outcome { response, error } = final_answer(outcome);
+        #[cfg(feature = "ws")]
+        let Some((meta, response)) = self.switch(env, io, meta, response) else { return };
+        let (mut meta, mut response) = (meta, response);
         meta.exchange.keep_alive &= !self.leaves_too_much(env);
         // A request that began before the drain: its reply says that no other will follow.
         meta.exchange.keep_alive &= !(env.is_draining() && self.owes_nothing());
-        let Outcome { mut response, error } = final_answer(outcome);
         let status = response.status();
         let body = response.take_body();
         let length = body.len().map_or(Length::Unknown, Length::Known);

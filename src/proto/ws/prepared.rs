@@ -52,6 +52,11 @@ impl Prepared {
         self.plain.slice(self.header_bytes..)
     }
 
+    /// Returns the length of the payload, bytes.
+    pub fn payload_bytes(&self) -> usize {
+        self.plain.len() - self.header_bytes
+    }
+
     /// Returns the bytes of memory that its forms hold.
     pub fn len_bytes(&self) -> usize {
         self.plain.len() + self.compressed.as_ref().map_or(0, Bytes::len)

@@ -1,0 +1,110 @@
+//! A shard on the calling thread, run a step at a time: no thread is started, and nothing happens between two steps.
+
+use std::{fmt, io, sync::Arc, time::Instant};
+
+use crate::{
+    Driver, Local,
+    census::Census,
+    error::{FailureCause, ShardFailure, StartError},
+    host::{self, Host, Tasks},
+    inbox::ShardSender,
+    remote::Remote,
+    shard::{self, Shard},
+    system::System,
+};
+
+/// Messages that may wait for the driver.
+const INBOX: usize = 4096;
+
+/// A system of one shard, whose loop is the caller's.
+pub struct Solo<D: Driver> {
+    shard: Shard<D>,
+    tasks: Tasks,
+    census: Arc<Census>,
+    system: System,
+    inbox: ShardSender<D::Msg>,
+}
+
+impl<D: Driver> Solo<D> {
+    /// Makes the shard and its driver on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses an eventfd, or `factory` fails.
+    pub fn new(factory: impl FnOnce(&Local, &ShardSender<D::Msg>) -> io::Result<D>) -> Result<Self, StartError> {
+        let remote = Remote::new(0).map_err(refused)?;
+        let census = Census::new(vec![Arc::clone(&remote)], None);
+        let inbox = ShardSender::new(Arc::clone(&remote), INBOX, Arc::clone(&census.counters.refused));
+        let local = Local::new(remote, Host::Tokio);
+        let driver = factory(&local, &inbox).map_err(refused)?;
+        let shard = Shard::new(local, Arc::clone(&census), driver, inbox.clone());
+        let system = System::new(Arc::clone(&census), Vec::new());
+        Ok(Self { shard, tasks: Tasks::default(), census, system, inbox })
+    }
+
+    /// Runs one turn, which waits for something to do until `latest` at most.
+    ///
+    /// # Errors
+    ///
+    /// The driver's, which is fatal for it.
+    pub fn step(&mut self, latest: Instant) -> io::Result<()> {
+        let Self { shard, tasks, .. } = self;
+        let _here = Here::enter(&shard.local);
+        tasks.run(async {
+            shard.gather();
+            if shard.local.table().due() > 0 {
+                host::yield_now().await;
+            }
+            shard.turn(Some(latest))
+        })
+    }
+
+    /// Returns the driver.
+    pub fn driver(&mut self) -> &mut D {
+        &mut self.shard.driver
+    }
+
+    /// Returns the system, to spawn actors on the shard. They run in its steps.
+    pub fn system(&self) -> &System {
+        &self.system
+    }
+}
+
+fn refused(error: io::Error) -> StartError {
+    StartError::Shards(vec![ShardFailure { shard: 0, cause: FailureCause::Host(Arc::new(error)) }])
+}
+
+impl<D: Driver> Drop for Solo<D> {
+    fn drop(&mut self) {
+        let local = self.shard.local.clone();
+        let _here = Here::enter(&local);
+        self.inbox.close();
+        self.tasks.run(shard::farewell(&local));
+        local.remote().close();
+        self.census.actors_ended(0);
+        self.census.left(0);
+    }
+}
+
+impl<D: Driver> fmt::Debug for Solo<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Solo").field("system", &self.system).finish_non_exhaustive()
+    }
+}
+
+/// Makes a shard the calling thread's own until it is dropped.
+struct Here(Option<Local>);
+
+impl Here {
+    fn enter(local: &Local) -> Self {
+        let before = Local::current();
+        Local::set_current(Some(local.clone()));
+        Self(before)
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        Local::set_current(self.0.take());
+    }
+}

@@ -1,0 +1,126 @@
+//! WebSocket on a connection that HTTP/1.1 handed over: everything that comes and goes is the one socket's.
+
+mod endpoint;
+
+use super::{
+    Env, Io, Outcome, Timer,
+    account::{Account, ENDED_FIRST},
+    protocol::Protocol,
+};
+use crate::{net::Ending, ws::Upgrade};
+
+pub(super) use endpoint::{End, Endpoint};
+
+/// What HTTP leaves to a socket: the handshake, and the account of the request that it was.
+pub(super) struct Switch {
+    pub(super) upgrade: Box<Upgrade>,
+    pub(super) account: Account,
+}
+
+/// The protocol's state.
+pub(super) struct Ws {
+    endpoint: Endpoint,
+    /// There until the socket is over.
+    account: Option<Account>,
+}
+
+impl Ws {
+    /// Opens the socket and starts its handler.
+    pub(super) fn new(switch: Switch, env: &mut Env, io: &mut Io) -> Self {
+        io.timers.clear_requests();
+        let endpoint = Endpoint::new(env, io.waker(env), *switch.upgrade, switch.account.family(env).clone());
+        let mut this = Self { endpoint, account: Some(switch.account) };
+        this.feed(env, io, Endpoint::start);
+        this
+    }
+
+    /// Feeds the endpoint, which writes to the connection's outbox meanwhile.
+    fn feed(&mut self, env: &mut Env, io: &mut Io, feed: impl FnOnce(&mut Endpoint, &mut Env)) {
+        self.endpoint.enter(&mut io.outbox, io.sealed_bytes);
+        feed(&mut self.endpoint, env);
+        self.endpoint.settle(env);
+        self.endpoint.leave(&mut io.outbox);
+    }
+
+    fn end(&mut self, env: &mut Env, io: &mut Io, end: End) {
+        let (ending, cause) = match end {
+            End::Closed => (Ending::Close, "done"),
+            End::Fault => (Ending::Finish, "protocol_error"),
+            End::Unanswered => (Ending::Finish, "ws_close"),
+            End::Gone => (Ending::Finish, "peer"),
+            End::Silent => (Ending::Abort, "ws_pong"),
+        };
+        io.end(ending, cause);
+        self.finish(env, io, end.error());
+        self.endpoint.cancel(env);
+    }
+
+    /// Tells the figures and hooks that the socket is over.
+    fn finish(&mut self, env: &Env, io: &Io, error: Option<&'static str>) {
+        if let Some(account) = self.account.take() {
+            let status = http::StatusCode::SWITCHING_PROTOCOLS;
+            account.finish(env, io, Some(status), error, self.endpoint.sent_bytes());
+        }
+    }
+}
+
+impl Protocol for Ws {
+    fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
+        self.feed(env, io, |endpoint, env| endpoint.received(env, bytes));
+    }
+
+    fn ended(&mut self, env: &mut Env, io: &mut Io) {
+        self.feed(env, io, Endpoint::ended);
+    }
+
+    /// Never called: it makes no requests.
+    fn replied(&mut self, _: &mut Env, _: &mut Io, _: u32, _: Outcome) {}
+
+    fn pump(&mut self, env: &mut Env, io: &mut Io) {
+        self.feed(env, io, Endpoint::woken);
+    }
+
+    fn sent(&mut self, env: &mut Env, io: &mut Io) {
+        self.feed(env, io, Endpoint::sent);
+    }
+
+    fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
+        io.outbox.is_empty() && !env.is_draining() && self.endpoint.rests()
+    }
+
+    fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
+        match timer {
+            Timer::Own => self.feed(env, io, Endpoint::look_at_clock),
+            _ => io.end(Ending::Abort, timer.name()),
+        }
+    }
+
+    fn settle(&mut self, env: &mut Env, io: &mut Io) {
+        if env.is_draining() {
+            self.feed(env, io, Endpoint::drain);
+        }
+        if io.ending == Ending::Open
+            && let Some(end) = self.endpoint.end(env.now)
+        {
+            self.end(env, io, end);
+        }
+        if io.ending != Ending::Open {
+            return io.timers.clear_requests();
+        }
+        io.wants_read = self.endpoint.wants_read();
+        io.timers.set_at(Timer::Own, self.endpoint.deadline());
+    }
+
+    fn is_active(&self) -> bool {
+        self.account.is_some()
+    }
+
+    fn doing(&self, _: &Io) -> &'static str {
+        "websocket"
+    }
+
+    fn closed(&mut self, env: &mut Env, io: &mut Io) {
+        self.finish(env, io, Some(ENDED_FIRST));
+        self.endpoint.cancel(env);
+    }
+}

@@ -1,0 +1,7 @@
+//~ `[u32; 3]` cannot be a response
+//~ return a `Response`, a text, bytes, a `StatusCode`, `Json(…)`, `(StatusCode, …)` or a `Result` of these
+use windlass::{Route, static_route};
+
+pub fn route() -> Route {
+    static_route("/", [1_u32, 2, 3])
+}

@@ -1,0 +1,132 @@
+//! A server as a guest in a program: it keeps to itself, says what happens, and leaves nothing behind.
+
+use std::{collections::BTreeSet, fs, thread, time::Duration};
+
+use windlass::{
+    Builder, DrainReport, Listen, Operations, Router, RouterHandle, Server, Snapshot, StartError,
+    actors::{Addr, Cores, Pool, System},
+    broker::Broker,
+    get,
+};
+
+use crate::common::{address, bare, builder, connect, start};
+
+#[test]
+fn handles_may_be_shared_and_sent() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Server>();
+    shared::<RouterHandle>();
+    shared::<System>();
+    shared::<Pool>();
+    shared::<Broker>();
+    shared::<Addr<u32>>();
+    shared::<Snapshot>();
+    shared::<windlass::Collector>();
+    shared::<DrainReport>();
+    shared::<StartError>();
+    fn sent<T: Send + 'static>() {}
+    sent::<Builder>();
+    sent::<windlass::Request>();
+    sent::<windlass::Response>();
+    sent::<windlass::BodySender>();
+}
+
+#[test]
+fn two_servers_in_one_process_know_nothing_of_each_other() {
+    let one = start(Router::new().state("one").route(get("/", |r: windlass::Request| *r.state::<&str>().unwrap())));
+    let two = start(Router::new().state("two").route(get("/", |r: windlass::Request| *r.state::<&str>().unwrap())));
+    assert_ne!(address(&one), address(&two));
+    assert_eq!((connect(&one).get("/").text(), connect(&two).get("/").text()), ("one".into(), "two".into()));
+    assert_eq!((one.metrics().requests, two.metrics().requests), (1, 1));
+    let report = one.drain(None);
+    assert!(report.system.is_clean(), "{report}");
+    assert_eq!(connect(&two).get("/").text(), "two", "the other serves on");
+    two.routes().add_blocking(get("/new", |_| "new")).unwrap();
+    assert_eq!(connect(&two).get("/new").text(), "new");
+}
+
+#[test]
+fn port_0_is_one_port_for_all_shards_of_a_listener() {
+    let server = bare()
+        .listen("127.0.0.1:0".parse().unwrap())
+        .listen("[::1]:0".parse().unwrap())
+        .cores(Cores::Unpinned(8))
+        .router(Router::new().route(get("/", |_| "here")))
+        .start()
+        .unwrap();
+    let addresses = server.addresses();
+    assert_eq!(addresses.len(), 2);
+    for listen in addresses {
+        let Listen::Tcp(address) = listen else { panic!("{listen:?}") };
+        assert_ne!(address.port(), 0);
+        for _ in 0..20 {
+            assert_eq!(crate::common::Peer::connect(address).get("/").text(), "here");
+        }
+    }
+}
+
+/// The threads of this process that a server of this test could have left behind: those that were not there before.
+fn threads() -> BTreeSet<String> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());
+    tasks.map(|task| task.file_name().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn a_stopped_server_leaves_no_thread_and_no_port() {
+    let server = builder(Router::new().route(get("/", |_| "hello").run_async())).start().unwrap();
+    let shards: Vec<_> = threads().into_iter().filter(|task| name_of(task).starts_with("windlass-")).collect();
+    assert!(shards.len() >= 2, "{shards:?}");
+    let address = address(&server);
+    assert_eq!(connect(&server).get("/").text(), "hello");
+    let report = server.drain(None);
+    assert_eq!((report.system.shards_joined, report.system.shards_stuck.len()), (2, 0), "{report}");
+    assert!(std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err(), "nobody listens");
+    let again = bare().listen(Listen::Tcp(address)).cores(Cores::Unpinned(1)).router(Router::new()).start();
+    assert!(again.is_ok(), "the port is free: {again:?}");
+}
+
+fn name_of(task: &str) -> String {
+    fs::read_to_string(format!("/proc/self/task/{task}/comm")).unwrap_or_default()
+}
+
+#[test]
+fn no_signal_is_handled_by_a_server() {
+    let server = builder(Router::new()).operations(Operations::usual()).start().unwrap();
+    let caught = || {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    // INT, TERM and HUP are the program's.
+    let mask = [1, 2, 15].map(|signal: u32| 1_u64 << (signal - 1)).iter().sum::<u64>();
+    assert_eq!(caught() & mask, 0);
+    drop(server);
+}
+
+#[test]
+fn a_server_may_be_driven_from_any_thread() {
+    let server = std::sync::Arc::new(start(Router::new().route(get("/", |_| "hello"))));
+    let threads: Vec<_> = (0..4)
+        .map(|n| {
+            let server = server.clone();
+            thread::spawn(move || {
+                server.routes().add_blocking(get(format!("/{n}"), |_| "new")).unwrap();
+                assert_eq!(connect(&server).get(&format!("/{n}")).text(), "new");
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let reports: Vec<_> = thread::scope(|scope| {
+        let drains: Vec<_> = (0..3).map(|_| scope.spawn(|| server.drain(None).took)).collect();
+        drains.into_iter().map(|drain| drain.join().unwrap()).collect()
+    });
+    assert_eq!((reports[0], reports[1]), (reports[1], reports[2]), "one drain, one report");
+}
+
+#[test]
+fn making_actors_may_fail_and_then_nothing_runs() {
+    let refused = builder(Router::new()).with_actors(|_, _| Err("expected by the test".into())).start();
+    assert!(matches!(&refused, Err(StartError::Actors(e)) if e.to_string() == "expected by the test"), "{refused:?}");
+    let bad = builder(Router::new()).with_actors(|_, routes| Ok(routes.route(get("no-slash", |_| "")))).start();
+    assert!(matches!(&bad, Err(StartError::Routes(_))), "{bad:?}");
+}
