@@ -106,6 +106,11 @@ impl Serving {
     pub(crate) fn start_with(arguments: &[&str], set: impl FnOnce(&mut Command)) -> Self {
         let mut command = windlass(arguments);
         set(&mut command);
+        Self::spawn(command)
+    }
+
+    /// Starts what serves and waits until it says so.
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = collect(child.stderr.take().unwrap());
         let printed = collect(child.stdout.take().unwrap());
@@ -195,6 +200,10 @@ impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::over(stream)
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
         Self(BufReader::new(stream))
     }
 

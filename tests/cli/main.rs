@@ -6,6 +6,7 @@ mod common;
 mod configuration;
 mod doctor;
 mod operating;
+mod overload;
 mod page;
 mod refused;
 #[cfg(feature = "dev-cert")]
