@@ -23,8 +23,8 @@ usage: scripts/bench.sh [--quick] [--peers A,B] [--scenarios A,B] [--passes N] [
   --quick        the most telling peers and scenarios, short passes: under 2 minutes (after the build)
   --peers        windlass windlass-epoll hyper axum actix ntex may tonic nginx tokio-bare ring-bare
   --scenarios    plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
-                 h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast
-  --passes       measured passes of each server in each scenario (5; quick: 2; idle-10000: 1)
+                 h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast sse-10000
+  --passes       measured passes of each server in each scenario (5; quick: 2; with 10000 connections: 1)
   --seconds      length of one pass, whole seconds (3; quick: 1)
 USAGE
 }
@@ -70,7 +70,7 @@ check_machine() {
     # NGINX, the idle connections and the client each need descriptors.
     ulimit -n "$(ulimit -Hn)"
     local files=4096
-    [[ " ${SCENARIOS[*]} " != *" idle-10000 "* ]] || files=16384
+    [[ " ${SCENARIOS[*]} " != *-10000" "* ]] || files=16384
     (($(ulimit -n) >= files)) || die "$files open files are needed: ulimit -n"
 }
 

@@ -16,6 +16,8 @@ mod history;
 mod publish;
 mod settings;
 mod stream;
+#[cfg(feature = "ws")]
+mod text;
 mod wire;
 
 use std::{
@@ -56,6 +58,8 @@ pub(crate) use heartbeat::Heartbeat;
 pub(crate) use history::{From, History};
 pub(crate) use stream::Stream;
 use stream::StreamBody;
+#[cfg(feature = "ws")]
+pub(crate) use text::Text;
 pub(crate) use wire::{ServerSent, Wire, range, unknown_id};
 
 /// Topics, their history and their subscribers. Clones are one broker; it may be used from any thread.

@@ -1,5 +1,8 @@
 //! Pages about the whole.
 
+#[doc = include_str!("docs/actors.md")]
+pub mod actors {}
+
 #[doc = include_str!("docs/architecture.md")]
 pub mod architecture {}
 
@@ -37,6 +40,10 @@ pub mod grpc {}
 
 #[doc = include_str!("docs/http2.md")]
 pub mod http2 {}
+
+#[cfg(feature = "ws")]
+#[doc = include_str!("docs/hub.md")]
+pub mod hub {}
 
 #[doc = include_str!("docs/operating.md")]
 pub mod operating {}

@@ -25,7 +25,7 @@
 //! - [`actors`]: the runtime beneath, usable by itself; [`Builder::with_actors`] spawns yours on the server's shards.
 //! - [`Hooks`], [`Snapshot`] and [`Collector`]: what happens, told to the program and to Prometheus.
 //!
-//! Pages: [embedding](docs::embedding), [architecture](docs::architecture), [configuration](docs::configuration), [HTTP/2](docs::http2),
+//! Pages: [actors](docs::actors), [embedding](docs::embedding), [architecture](docs::architecture), [configuration](docs::configuration), [HTTP/2](docs::http2),
 //! [gRPC](docs::grpc), [TLS](docs::tls), [WebSocket](docs::websocket), [operating](docs::operating).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
@@ -42,6 +42,8 @@ pub mod docs;
 pub mod doctor;
 mod handler;
 mod hooks;
+#[cfg(feature = "ws")]
+pub mod hub;
 mod limits;
 mod metrics;
 #[cfg(feature = "tower")]

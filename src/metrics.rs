@@ -62,6 +62,7 @@ pub(crate) struct Metrics {
     /// Reloads of each pair of certificate and key, by result.
     tls_reloads: OnceLock<Vec<Arc<Causes>>>,
     topics: OnceLock<Box<dyn Fn() -> TopicTotals + Send + Sync>>,
+    hubs: OnceLock<Box<dyn Fn() -> TopicStats + Send + Sync>>,
 }
 
 /// The figures of a broker's topics: how many they are, and their sum.
@@ -89,6 +90,7 @@ impl Metrics {
             causes: Causes::default(),
             tls_reloads: OnceLock::new(),
             topics: OnceLock::new(),
+            hubs: OnceLock::new(),
         })
     }
 
@@ -161,6 +163,16 @@ impl Metrics {
     /// Returns the topics' figures; none without a broker.
     pub(crate) fn topics(&self) -> Option<TopicTotals> {
         self.topics.get().map(|totals| totals())
+    }
+
+    #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "there are no hubs without WebSocket"))]
+    pub(crate) fn set_hubs(&self, sum: impl Fn() -> TopicStats + Send + Sync + 'static) {
+        let _ = self.hubs.set(Box::new(sum));
+    }
+
+    /// Returns the hubs' figures; none without a hub.
+    pub(crate) fn hubs(&self) -> Option<TopicStats> {
+        self.hubs.get().map(|sum| sum())
     }
 
     /// Returns how many messages wait for a shard.

@@ -89,8 +89,6 @@ pub struct Route {
     pub(crate) dispatch: Option<Dispatch>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) body: BodyMode,
-    /// Why it cannot run on the pool, if it cannot.
-    pub(crate) stays: Option<&'static str>,
     pub(crate) reach: Reach,
 }
 
@@ -102,7 +100,7 @@ impl Route {
 
     pub(crate) fn with_action(method: Option<Method>, path: String, action: Action) -> Self {
         let body = BodyMode::Whole(None);
-        Self { method, path, action, dispatch: None, layers: Vec::new(), body, reach: Reach::Path, stays: None }
+        Self { method, path, action, dispatch: None, layers: Vec::new(), body, reach: Reach::Path }
     }
 
     /// Names the method, for figures and errors.

@@ -3,6 +3,7 @@
 mod acting;
 mod drain;
 mod engine;
+mod fanout;
 mod live;
 mod operations;
 mod pool;
@@ -15,8 +16,10 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use windlass_actors::{Addr, Cores, Local, Place, Pool, ShardSender, SpawnOptions, System};
+use windlass_actors::{Addr, Cores, Local, Place, Pool, Registry, ShardSender, SpawnOptions, System};
 
+#[cfg(feature = "ws")]
+use crate::hub::Hub;
 use crate::{
     broker::Broker,
     conn::{self, Common, Env, Msg},
@@ -67,6 +70,9 @@ pub struct Builder {
     operations: Operations,
     engine: EngineKind,
     broker: Option<Broker>,
+    registry: Registry,
+    #[cfg(feature = "ws")]
+    hubs: Vec<Hub>,
     http2: bool,
     acting: Vec<acting::Acting>,
 }
@@ -87,6 +93,9 @@ impl Builder {
             operations: Operations::default(),
             engine: EngineKind::default(),
             broker: None,
+            registry: Registry::new(),
+            #[cfg(feature = "ws")]
+            hubs: Vec::new(),
             http2: true,
             acting: Vec::new(),
         }
@@ -187,6 +196,22 @@ impl Builder {
         Self { broker: Some(broker.clone()), ..self }
     }
 
+    /// Has the server's actors share a registry, so that handlers that were given it too find them by name. Default: one
+    /// of its own.
+    #[must_use]
+    pub fn registry(self, registry: &Registry) -> Self {
+        Self { registry: registry.clone(), ..self }
+    }
+
+    /// Gives a hub the shards to work on; call it again for more. A hub works with the first server it is given to that
+    /// starts.
+    #[cfg(feature = "ws")]
+    #[must_use]
+    pub fn hub(mut self, hub: &Hub) -> Self {
+        self.hubs.push(hub.clone());
+        self
+    }
+
     /// Binds, starts the shards and accepts.
     ///
     /// Returns when every shard is ready. Takes no signal handlers.
@@ -209,7 +234,7 @@ impl Builder {
         let engine_options = engine_options(&common.limits, shards);
         let publisher = source.clone();
         let parts = engine::Parts {
-            system: || System::builder().name("windlass").cores(self.cores.clone()),
+            system: || System::builder().name("windlass").cores(self.cores.clone()).registry(&self.registry),
             options: engine_options,
             env: Arc::new(move |local: &Local| Env::new(&common, local.clone(), publisher.publisher().reader())),
         };
@@ -220,7 +245,9 @@ impl Builder {
         // Set once, here.
         let _ = senders.set(inboxes.clone());
         let router = spawn_router(&system, &source)?;
-        let broker = self.begin(&system, &source, &metrics)?;
+        let broker = fanout::start_broker(self.broker.take(), &system, &source, &metrics)?;
+        #[cfg(feature = "ws")]
+        let hubs = fanout::start_hubs(std::mem::take(&mut self.hubs), &system, &source, &metrics)?;
         self.act(&system, &source)?;
         open(&mut bound, &inboxes);
         metrics.set_ready(true);
@@ -234,6 +261,8 @@ impl Builder {
             grace,
             drained: Mutex::default(),
             broker,
+            #[cfg(feature = "ws")]
+            hubs,
             #[cfg(feature = "tls")]
             pairs,
         })
@@ -268,14 +297,6 @@ impl Builder {
         };
         Ok(Ground { metrics, source, common })
     }
-
-    /// Has the broker begin to work on the server's shards; returns it if it works with no other server's.
-    fn begin(&self, system: &System, source: &Source, metrics: &Metrics) -> Result<Option<Broker>, StartError> {
-        match &self.broker {
-            Some(broker) if start_broker(broker, system, source, metrics)? => Ok(Some(broker.clone())),
-            _ => Ok(None),
-        }
-    }
 }
 
 fn engine_options(limits: &Limits, shards: usize) -> EngineOptions {
@@ -293,20 +314,6 @@ fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>
     system
         .spawn(Place::Shard(0), SpawnOptions::named("router"), factory)
         .map_err(|error| StartError::Router(error.to_string()))
-}
-
-/// Gives a broker the shards, the pool if its policies ask callbacks, and a place in the metrics. False: it works for
-/// another server.
-fn start_broker(broker: &Broker, system: &System, source: &Source, metrics: &Metrics) -> Result<bool, StartError> {
-    if !broker.start(system).map_err(|error| StartError::Broker(error.to_string()))? {
-        return Ok(false);
-    }
-    if broker.asks() {
-        broker.ask_on(&source.need_pool().map_err(StartError::Routes)?);
-    }
-    let totals = broker.clone();
-    metrics.set_topics(move || totals.totals());
-    Ok(true)
 }
 
 /// Gives each shard its sockets.
@@ -334,6 +341,8 @@ pub struct Server {
     grace: std::time::Duration,
     drained: Mutex<Option<DrainReport>>,
     broker: Option<Broker>,
+    #[cfg(feature = "ws")]
+    hubs: Vec<Hub>,
     /// Each pair of certificate and key in use, once.
     #[cfg(feature = "tls")]
     pairs: Vec<crate::tls::Tls>,
@@ -410,7 +419,7 @@ pub enum StartError {
     Shards(windlass_actors::error::StartError),
     /// The router actor did not start.
     Router(String),
-    /// The broker's actors did not start.
+    /// The actors of the broker, or of a hub, did not start.
     Broker(String),
     /// Making actors and their routes ([`Builder::with_actors`]) failed.
     Actors(crate::body::BoxError),
@@ -433,7 +442,7 @@ impl fmt::Display for StartError {
             Self::Shards(error) => write!(f, "{error}; 'windlass doctor' tells what the system refuses"),
             Self::Settings(error) => f.write_str(error),
             Self::Router(error) => write!(f, "the router actor did not start: {error}"),
-            Self::Broker(error) => write!(f, "the broker's actors did not start: {error}"),
+            Self::Broker(error) => write!(f, "the actors of the broker or a hub did not start: {error}"),
             Self::Actors(error) => write!(f, "the program's actors did not start: {error}"),
             Self::Engine { engine, why } => write!(
                 f,

@@ -32,6 +32,6 @@ mod settings;
 
 pub use client::{Client, Closed, SubscribeError};
 pub use replay::{Replay, SendError};
+pub(crate) use respond::Opening;
 pub use respond::respond;
-pub(crate) use respond::{KEEPS_ITS_SHARD, Opening};
 pub use settings::{Settings, WhenFull};

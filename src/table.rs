@@ -105,9 +105,6 @@ impl RouteTable {
         };
         let mut known = HashMap::new();
         for route in &routes.list {
-            if let (Some(Dispatch::Async), Some(why)) = (route.dispatch, route.stays) {
-                return Err(RouteError::new(route, why));
-            }
             let entry = table.add_entry(routes, route, metrics.family(&route.path, route.method_name()))?;
             for template in templates(route) {
                 let path = match known.get(&template) {
@@ -160,7 +157,7 @@ impl RouteTable {
             Action::Run(handler) if dispatch == Dispatch::Async && handler.kind() == Kind::Shard => {
                 return Err(RouteError::new(
                     route,
-                    "opens a WebSocket, so it cannot be async: a socket lives on a shard",
+                    "lives on its connection's shard, as WebSockets and event streams do: it cannot be async",
                 ));
             }
             Action::Run(handler) => Run::Chain(Chain { layers, handler: handler.clone() }, dispatch),

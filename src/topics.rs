@@ -1,5 +1,8 @@
 //! Topics over HTTP: publish with `POST`, subscribe with `GET`.
 
+#[cfg(feature = "ws")]
+mod socket;
+
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
@@ -28,6 +31,9 @@ pub struct TopicAccess {
     /// The origin whose pages may use the topics from a browser, or `*`. Default: only pages of the server itself; a
     /// publication that a page of another origin sends is answered with 403.
     pub cors_origin: Option<HeaderValue>,
+    /// Whether what a client sends over its WebSocket is published, if it shows the publish token as others do or, because a
+    /// browser sets no headers there, as the query field `publish_token`. Default: no; the socket closes with code 1008.
+    pub ws_publish: bool,
     /// Is asked behind the tokens. Default: nobody is.
     pub check: Option<TopicCheck>,
 }
@@ -67,7 +73,7 @@ impl std::fmt::Debug for TopicCheck {
 ///
 /// - `POST /topics/{topic}` publishes its body, which must be UTF-8; `?event=` names the event. Answers `202` with
 ///   `{"id":…,"subscribers":…}` once the event is as safe as the topic's policy says.
-/// - `GET /topics/{topic}` streams the topic's events.
+/// - `GET /topics/{topic}` streams the topic's events; with `Upgrade: websocket` each is a text message.
 /// - `GET /topics` lists topics with their figures.
 pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
     let guarded = Arc::new(Guarded { broker: broker.clone(), access });
@@ -121,8 +127,10 @@ impl Guarded {
         Response::json_text(format!("[{}]\n", lines.join(",\n")))
     }
 
-    fn subscribe(&self, request: &Request) -> Response {
+    fn subscribe(self: &Arc<Self>, request: &Request) -> Response {
         match self.subscribed(request) {
+            #[cfg(feature = "ws")]
+            Ok(topic) if socket::is_wanted(request) => socket::join(self, request, topic),
             Ok(topic) => self.with_origin(self.broker.subscribe(&topic, request)),
             Err(response) => self.with_origin(response),
         }

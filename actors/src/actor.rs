@@ -2,7 +2,10 @@
 
 use std::{error::Error, future::Future};
 
-use crate::context::Context;
+use crate::{
+    context::Context,
+    end::{ChildEnd, Then},
+};
 
 /// State that lives on one shard and handles one message after the other.
 ///
@@ -46,7 +49,18 @@ pub trait Actor: 'static {
         async { Flow::Continue }
     }
 
-    /// Runs after the last message. Not called after a panic, nor when a system's stop has run out of time.
+    /// Hears that a life of a child ended, and what comes next; between two messages, after what the child had told.
+    ///
+    /// By default a child that ended because of too many restarts takes its parent with it: the parent fails, so it is
+    /// built anew as its own policy says, with new children, or escalates in turn. Everything else is passed over.
+    /// Failures of a restarting child that were not heard of in time come as one.
+    fn child_ended(&mut self, child: &ChildEnd, cx: &mut Context<Self::Msg>) -> impl Future<Output = Flow> {
+        let _ = cx;
+        let flow = if child.then == Then::GivesUp { Flow::fail(child.to_string()) } else { Flow::Continue };
+        async { flow }
+    }
+
+    /// Runs after the last message, when all children have ended. Not called after a panic, nor when a system's stop has run out of time.
     fn stopped(&mut self, cx: &mut Context<Self::Msg>) -> impl Future<Output = ()> {
         let _ = cx;
         async {}

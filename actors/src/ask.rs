@@ -1,16 +1,13 @@
 //! Questions to actors.
 
 use std::{
-    future::Future,
-    pin::pin,
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
 use crate::{
     address::Addr,
+    block::block_on,
     deadline::Deadline,
     error::AskError,
     local::Local,
@@ -66,7 +63,7 @@ impl<M: Send + 'static> Addr<M> {
         if Local::current().is_some() {
             return Err(AskError::OnShard);
         }
-        block_on(self.question(question), instant_after(timeout)).unwrap_or(Err(AskError::Timeout))
+        block_on(self.question(question), Some(instant_after(timeout))).unwrap_or(Err(AskError::Timeout))
     }
 
     async fn question<R>(&self, question: impl FnOnce(Reply<R>) -> M) -> Result<R, AskError> {
@@ -80,28 +77,4 @@ impl<M: Send + 'static> Addr<M> {
 pub(crate) fn instant_after(timeout: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(timeout).unwrap_or(now + FOR_EVER)
-}
-
-/// Runs `future` on this thread until it ends or `until` has come.
-fn block_on<F: Future>(future: F, until: Instant) -> Option<F::Output> {
-    struct Unpark(Thread);
-
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return Some(output);
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return None;
-        }
-        thread::park_timeout(left);
-    }
 }

@@ -13,8 +13,11 @@ use crate::{
     error::{FailureCause, ShardFailure, StartError, panic_message},
     host::Host,
     inbox::ShardSender,
+    lane::Key,
+    mailbox::Intake,
     park::Park,
     placement::{Cores, Placement},
+    registry::Registry,
     remote::{Phase, Remote},
     shard,
     system::System,
@@ -34,6 +37,7 @@ pub struct Builder {
     cores: Cores,
     host: Host,
     inbox: usize,
+    registry: Registry,
     on_failure: Option<FailureHook>,
 }
 
@@ -45,6 +49,7 @@ impl System {
             cores: Cores::default(),
             host: Host::default(),
             inbox: INBOX,
+            registry: Registry::new(),
             on_failure: None,
         }
     }
@@ -79,6 +84,13 @@ impl Builder {
         self
     }
 
+    /// Shares a registry with other systems, or with whoever needs it before this one starts. Default: its own.
+    #[must_use]
+    pub fn registry(mut self, registry: &Registry) -> Self {
+        self.registry = registry.clone();
+        self
+    }
+
     /// Has `hook` called, on the failing shard's thread, when a shard fails after the start.
     ///
     /// Other shards run on; stopping the system is the hook's choice.
@@ -109,8 +121,9 @@ impl Builder {
         factory: impl Fn(&Local) -> io::Result<D> + Send + Sync + 'static,
     ) -> Result<(System, ShardSenders<D>), StartError> {
         let seats = Placement::resolve(&self.cores)?.seats;
-        let remotes = (0..seats.len()).map(new_remote).collect::<Result<Vec<_>, _>>()?;
-        let census = Census::new(remotes, self.on_failure);
+        let keys: Vec<Key> = seats.iter().map(|_| Key::new()).collect();
+        let remotes = keys.iter().enumerate().map(new_remote).collect::<Result<Vec<_>, _>>()?;
+        let census = Census::new(remotes, self.registry, self.on_failure);
         let refused = &census.counters.refused;
         let senders: Vec<_> = census
             .shards
@@ -121,8 +134,8 @@ impl Builder {
         let (ready, started) = mpsc::channel();
         let factory = Arc::new(factory);
         let mut threads = Vec::with_capacity(seats.len());
-        for (core, inbox) in seats.into_iter().zip(&senders) {
-            let birth = Birth { core, host: self.host, census: Arc::clone(&census), ready: ready.clone() };
+        for ((core, key), inbox) in seats.into_iter().zip(keys).zip(&senders) {
+            let birth = Birth { core, key, host: self.host, census: Arc::clone(&census), ready: ready.clone() };
             threads.push(birth.spawn(&self.name, inbox.clone(), Arc::clone(&factory)));
         }
         drop(ready);
@@ -146,6 +159,7 @@ type Started = Result<(), ShardFailure>;
 /// What one shard's thread is born with.
 struct Birth {
     core: Option<usize>,
+    key: Key,
     host: Host,
     census: Arc<Census>,
     ready: mpsc::Sender<Started>,
@@ -175,11 +189,11 @@ impl Birth {
     /// The whole life of a shard's thread.
     fn main<D: Driver>(self, inbox: ShardSender<D::Msg>, factory: &impl Fn(&Local) -> io::Result<D>) {
         let index = inbox.shard();
-        let Self { core, host, census, ready } = self;
+        let Self { core, key, host, census, ready } = self;
         let remote = Arc::clone(&census.shards[index]);
         let mut is_up = false;
         let outcome = contain(|| {
-            let local = Local::new(Arc::clone(&remote), host);
+            let local = Local::new(Arc::clone(&remote), host, key);
             Local::set_current(Some(local.clone()));
             let tell = || {
                 is_up = true;
@@ -194,7 +208,7 @@ impl Birth {
             Err(payload) => Err(FailureCause::Panic(panic_message(payload.as_ref()))),
         };
         // Repeated for the ends that did not come through the loop.
-        inbox.close();
+        inbox.close(&mut Intake::new());
         remote.close();
         census.actors_ended(index);
         if let Err(cause) = outcome {
@@ -209,8 +223,8 @@ impl Birth {
     }
 }
 
-fn new_remote(index: usize) -> Result<Arc<Remote>, StartError> {
-    Remote::new(index).map_err(|error| {
+fn new_remote((index, key): (usize, &Key)) -> Result<Arc<Remote>, StartError> {
+    Remote::new(index, key.lock()).map_err(|error| {
         StartError::Shards(vec![ShardFailure { shard: index, cause: FailureCause::Host(Arc::new(error)) }])
     })
 }

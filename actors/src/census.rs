@@ -11,6 +11,7 @@ use std::{
 use crate::{
     contain::contain,
     error::ShardFailure,
+    registry::Registry,
     remote::{Phase, Remote},
 };
 
@@ -22,6 +23,7 @@ pub(crate) struct Counters {
     pub(crate) started: AtomicU64,
     pub(crate) stopped: AtomicU64,
     pub(crate) panicked: AtomicU64,
+    pub(crate) failed: AtomicU64,
     pub(crate) restarted: AtomicU64,
     pub(crate) gave_up: AtomicU64,
     /// Messages handled after the stop began.
@@ -34,6 +36,7 @@ pub(crate) struct Counters {
 pub(crate) struct Census {
     pub(crate) shards: Vec<Arc<Remote>>,
     pub(crate) counters: Counters,
+    pub(crate) registry: Registry,
     /// For each shard, whether its actors have ended for good.
     ended: Vec<AtomicBool>,
     /// How many of them have not.
@@ -50,11 +53,12 @@ struct Exits {
 }
 
 impl Census {
-    pub(crate) fn new(shards: Vec<Arc<Remote>>, on_failure: Option<FailureHook>) -> Arc<Self> {
+    pub(crate) fn new(shards: Vec<Arc<Remote>>, registry: Registry, on_failure: Option<FailureHook>) -> Arc<Self> {
         let count = shards.len();
         Arc::new(Self {
             shards,
             counters: Counters::default(),
+            registry,
             ended: (0..count).map(|_| AtomicBool::new(false)).collect(),
             acting: AtomicUsize::new(count),
             exits: Mutex::new(Exits { gone: vec![false; count], failures: Vec::new() }),

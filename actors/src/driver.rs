@@ -4,7 +4,10 @@
 //! kernel for its sockets *and* for the shard's doorbell, so nothing else on the thread ever blocks. This module
 //! names no socket and no executor.
 
-use std::{io, time::Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 /// Says how long one turn of a [`Driver`] may wait for something to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,14 @@ pub trait Driver: Sized + 'static {
 
     /// Returns the earliest instant at which this driver wants a turn although nothing happened.
     fn deadline(&self) -> Option<Instant>;
+
+    /// Returns how long the shard may look out for messages before a turn that waits, if the last wait was a short one.
+    ///
+    /// Two shards that talk to each other answer within a microsecond; to wake a core that sleeps takes tens of them. A
+    /// driver whose sockets must not wait that long for a turn gives none: the default.
+    fn lookout(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Starts an orderly stop: no new work, what runs may end. Called once.
     fn stop(&mut self);

@@ -84,6 +84,27 @@ impl fmt::Display for AskError {
 
 impl Error for AskError {}
 
+/// Says why an actor was not entered in a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// An actor that lives and takes the same messages has the name.
+    Taken,
+    /// The actor has ended.
+    Ended,
+}
+
+impl fmt::Display for RegisterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Taken => "the name is taken",
+            Self::Ended => "the actor has ended",
+        })
+    }
+}
+
+impl Error for RegisterError {}
+
 /// Says why an actor was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

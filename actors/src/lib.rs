@@ -43,13 +43,26 @@
 //! # }
 //! ```
 //!
+//! # Where to look
+//!
+//! - [The guide](guide): messages, failures, children, timers, watches, placement, the end; each with an example.
+//! - [`Actor`] and [`Flow`]: what you write. [`Context`]: what an actor sees while it runs. [`Addr`]: what everyone else
+//!   holds of it; [`Reply`] is one answer to one question.
+//! - [`SpawnOptions`], [`Restart`], [`Place`], [`PerShard`]: how and where it lives. [`Registry`]: finding it by name.
+//! - [`Ended`], [`Why`], [`ChildEnd`]: how it ended, as told to those who [watch](Context::watch), to its
+//!   [parent](Actor::child_ended), and to who [waits](Addr::ended). [`StopReport`]: how everything ended.
+//! - [`Pool`]: jobs on threads of their own. [`Publisher`]: one value, many readers. [`fanout`]: one event, many queues.
+//!
 //! # What holds
 //!
 //! - Every queue is bounded. What is full says so and gives the message back; what waits for room is a future.
 //! - A panic in an actor, a hosted future or a job ends that one only, is contained and counted. Actors come back as
-//!   their [`Restart`] policy says, with mailbox and addresses.
-//! - A stop is ordered: actors end, those of all shards, then drivers. What was not delivered is counted.
-//! - An idle actor costs its shard nothing. A shard that has nothing to do sleeps, and is woken by one write.
+//!   their [`Restart`] policy says, with mailbox and addresses; failures climb to the [parent](Actor::child_ended).
+//! - A reply is sent or dropped, never left hanging: who asked hears of either.
+//! - A stop is ordered: children before parents, the actors of all shards, then drivers. What was not delivered is
+//!   counted.
+//! - A message between two actors of one shard takes no lock. An idle actor costs its shard nothing. A shard that has
+//!   nothing to do sleeps, and is woken by one write.
 //!
 //! # Shards with sockets
 //!
@@ -69,8 +82,10 @@
 
 mod actor;
 mod address;
+mod agenda;
 mod ask;
 mod bell;
+mod block;
 mod builder;
 mod census;
 mod contain;
@@ -78,25 +93,40 @@ mod context;
 mod deadline;
 mod doorbell;
 mod driver;
+mod end;
 pub mod error;
+mod family;
 pub mod fanout;
 mod guest;
+#[doc = include_str!("guide.md")]
+pub mod guide {
+    #[allow(unused_imports, reason = "the page links to them")]
+    use crate::*;
+}
 mod host;
 mod inbox;
+mod lane;
 mod local;
 mod mailbox;
+mod notice;
+mod obituary;
 mod park;
 mod placement;
 pub mod pool;
+mod post;
+mod queue;
 mod race;
+mod registry;
 mod remote;
 mod reply;
+mod restart;
 mod schedule;
 mod shard;
 mod sleep;
 mod snapshot;
 #[doc(hidden)]
 pub mod solo;
+mod spawn;
 mod stats;
 mod supervisor;
 mod sync;
@@ -104,13 +134,16 @@ mod system;
 mod timers;
 mod undelivered;
 mod wake;
+mod watch;
 
 pub use actor::{Actor, Flow};
-pub use address::Addr;
+pub use address::{Addr, WeakAddr};
+pub use agenda::Timer;
 pub use builder::{Builder, ShardSenders};
 pub use context::Context;
 pub use deadline::Deadline;
 pub use driver::{Driver, Wait};
+pub use end::{ActorId, ChildEnd, Ended, Then, Why};
 pub use error::{Closed, TellError};
 pub use guest::GuestHandle;
 pub use host::Host;
@@ -118,10 +151,12 @@ pub use inbox::ShardSender;
 pub use local::Local;
 pub use placement::Cores;
 pub use pool::Pool;
+pub use registry::Registry;
 pub use reply::Reply;
+pub use restart::{Restart, SpawnOptions};
 pub use sleep::Sleep;
 pub use snapshot::{Publisher, Reader};
+pub use spawn::{PerShard, Place};
 pub use stats::ShardStats;
-pub use supervisor::{Restart, SpawnOptions};
-pub use system::{ActorCounts, Place, StopReport, System};
+pub use system::{ActorCounts, StopReport, System};
 pub use undelivered::Undelivered;

@@ -15,10 +15,11 @@ use crate::{
     deadline::Deadline,
     guest::{self, GuestHandle, Guests},
     host::Host,
+    lane::Key,
     remote::Remote,
     sleep::Sleep,
     timers::Timers,
-    wake::{Target, Wakeable},
+    wake::{GuestKey, Here, Target, Wakeable},
 };
 
 thread_local! {
@@ -30,6 +31,8 @@ struct Shard {
     host: Host,
     guests: Rc<RefCell<Guests>>,
     timers: Rc<RefCell<Timers>>,
+    /// Opens the lanes of the actors that live here.
+    key: RefCell<Key>,
     /// The shard's clock, read once a turn.
     now: Cell<Instant>,
     /// When the thread last came back from a wait.
@@ -45,13 +48,14 @@ struct Shard {
 pub struct Local(Rc<Shard>);
 
 impl Local {
-    pub(crate) fn new(remote: Arc<Remote>, host: Host) -> Self {
+    pub(crate) fn new(remote: Arc<Remote>, host: Host, key: Key) -> Self {
         let now = Instant::now();
         Self(Rc::new(Shard {
             remote,
             host,
             guests: Rc::default(),
             timers: Rc::default(),
+            key: RefCell::new(key),
             now: Cell::new(now),
             resumed: Cell::new(now),
             waiting: Cell::new(false),
@@ -64,7 +68,21 @@ impl Local {
         CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
     }
 
+    /// Returns the shard whose loop runs on this thread if it is this one.
+    pub(crate) fn of(remote: &Arc<Remote>) -> Option<Self> {
+        let ours = |current: &RefCell<Option<Self>>| {
+            let current = current.borrow();
+            current.as_ref().filter(|local| Arc::ptr_eq(&local.0.remote, remote)).cloned()
+        };
+        CURRENT.try_with(ours).ok().flatten()
+    }
+
     pub(crate) fn set_current(local: Option<Self>) {
+        Here::set(local.as_ref().map(|local| {
+            let guests = Rc::clone(&local.0.guests);
+            let call = move |key| call_guest(&guests, key);
+            Here { line: Arc::clone(&local.0.remote.line), call: Rc::new(call) }
+        }));
         CURRENT.with(|current| *current.borrow_mut() = local);
     }
 
@@ -175,6 +193,18 @@ impl Local {
         now.saturating_duration_since(self.0.resumed.get())
     }
 
+    /// Opens the lanes of this shard. Whoever holds it drops nothing of a user's.
+    pub(crate) fn key(&self) -> RefMut<'_, Key> {
+        self.0.key.borrow_mut()
+    }
+
+    /// Has the executor run a guest.
+    pub(crate) fn call(&self, wakeable: &Wakeable) {
+        if let Some(key) = wakeable.key() {
+            call_guest(&self.0.guests, key);
+        }
+    }
+
     pub(crate) fn table(&self) -> RefMut<'_, Guests> {
         self.0.guests.borrow_mut()
     }
@@ -200,5 +230,13 @@ impl Local {
 impl fmt::Debug for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Local").field("shard", &self.shard()).finish_non_exhaustive()
+    }
+}
+
+fn call_guest(guests: &RefCell<Guests>, key: GuestKey) {
+    // The borrow ends before the executor's own waker runs.
+    let host = guests.borrow_mut().call(key);
+    if let Some(host) = host {
+        host.wake();
     }
 }

@@ -1,6 +1,10 @@
 //! The driver of a shard without sockets: it only waits for the doorbell.
 
-use std::{convert::Infallible, io, time::Instant};
+use std::{
+    convert::Infallible,
+    io,
+    time::{Duration, Instant},
+};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -8,6 +12,9 @@ use rustix::{
 };
 
 use crate::{Driver, Local, Wait};
+
+/// Half of what it takes to wake a sleeping core of a virtual machine (measured: 45 µs).
+const LOOKOUT: Duration = Duration::from_micros(20);
 
 /// Waits with poll(2) for the shard's doorbell and nothing else.
 #[derive(Debug)]
@@ -64,6 +71,10 @@ impl Driver for Park {
 
     fn deadline(&self) -> Option<Instant> {
         None
+    }
+
+    fn lookout(&self) -> Duration {
+        LOOKOUT
     }
 
     fn stop(&mut self) {

@@ -8,7 +8,9 @@ use std::{
     },
 };
 
-use crate::{bell::EventFd, doorbell::Flag, error::TellError, mailbox::Mailbox, stats::ShardStats, wake::Line};
+use crate::{
+    bell::EventFd, doorbell::Flag, error::TellError, lane::Lock, mailbox::Mailbox, stats::ShardStats, wake::Line,
+};
 
 /// Something to be done on a shard's thread by the shard's loop.
 pub(crate) type Call = Box<dyn FnOnce() + Send>;
@@ -30,6 +32,17 @@ pub(crate) enum Phase {
     Abort,
 }
 
+impl Phase {
+    pub(crate) fn of(byte: u8) -> Self {
+        match byte {
+            0 => Self::Running,
+            1 => Self::Drain,
+            2 => Self::Refuse,
+            _ => Self::Abort,
+        }
+    }
+}
+
 /// The shared side of one shard.
 pub(crate) struct Remote {
     pub(crate) index: usize,
@@ -39,19 +52,22 @@ pub(crate) struct Remote {
     /// Up when a call waits or the phase rose.
     pub(crate) commands: Flag,
     calls: Mailbox<Call>,
+    /// What the lanes of its actors are made with.
+    pub(crate) lock: Lock,
     phase: AtomicU8,
     actors: AtomicUsize,
     pub(crate) stats: ShardStats,
 }
 
 impl Remote {
-    pub(crate) fn new(index: usize) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(index: usize, lock: Lock) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             index,
             line: Line::new(EventFd::new()?),
             inbox: Flag::new(),
             commands: Flag::new(),
             calls: Mailbox::new(CALLS, Arc::new(AtomicU64::new(0))),
+            lock,
             phase: AtomicU8::new(Phase::Running as u8),
             actors: AtomicUsize::new(0),
             stats: ShardStats::default(),
@@ -82,12 +98,7 @@ impl Remote {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::SeqCst) {
-            0 => Phase::Running,
-            1 => Phase::Drain,
-            2 => Phase::Refuse,
-            _ => Phase::Abort,
-        }
+        Phase::of(self.phase.load(Ordering::SeqCst))
     }
 
     /// Notes that an actor comes to live here, until what is returned is dropped.
@@ -105,9 +116,9 @@ impl Remote {
         self.actors.load(Ordering::SeqCst) == 0
     }
 
-    /// Says whether the shard takes calls.
-    pub(crate) fn is_open(&self) -> bool {
-        self.calls.is_open() && self.phase() == Phase::Running
+    /// Says whether the shard takes calls, and its stop has not gone further than `latest`.
+    pub(crate) fn is_open(&self, latest: Phase) -> bool {
+        self.calls.is_open() && self.phase() <= latest
     }
 
     /// Says whether a queue of this shard may hold something.

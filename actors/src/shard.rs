@@ -3,7 +3,11 @@
 //! A turn: commands, messages, wakes, timers; the executor runs the guests that are due; the driver's turn, which
 //! is the only wait. Each step is bounded, so that no source of work keeps the others waiting.
 
-use std::{io, sync::Arc, time::Instant};
+use std::{
+    hint, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Driver, Local, Wait,
@@ -12,6 +16,7 @@ use crate::{
     error::{FailureCause, panic_message},
     host,
     inbox::ShardSender,
+    mailbox::Intake,
     remote::{Phase, Remote},
     wake::{Target, Wakeable},
 };
@@ -22,6 +27,10 @@ const MESSAGES_PER_TURN: u64 = 256;
 const CALLS_PER_TURN: usize = 64;
 /// Timers fired in one turn at most.
 const TIMERS_PER_TURN: u64 = 256;
+/// A wait that was shorter is taken for part of a conversation between shards.
+const SHORT_WAIT: Duration = Duration::from_micros(150);
+/// Pauses of the processor between two looks at the queues.
+const LOOKS_APART: usize = 8;
 /// Rounds in which cancelled guests may end before the shard ends without them.
 const FAREWELL_ROUNDS: usize = 1024;
 
@@ -43,7 +52,10 @@ pub(crate) struct Shard<D: Driver> {
     census: Arc<Census>,
     pub(crate) driver: D,
     inbox: ShardSender<D::Msg>,
+    pub(crate) intake: Intake<D::Msg>,
     woken: Vec<Arc<Wakeable>>,
+    /// The last wait was ended by a message before long: the next one may be, too.
+    was_short: bool,
     stop: Stop,
 }
 
@@ -63,7 +75,7 @@ pub(crate) async fn run<D: Driver>(
         shard.live().await.map_err(|error| FailureCause::Driver(Arc::new(error)))
     };
     let outcome = contained(life).await;
-    inbox.close();
+    inbox.close(&mut Intake::new());
     farewell(&local).await;
     remote.close();
     census.actors_ended(remote.index);
@@ -77,7 +89,7 @@ pub(crate) async fn farewell(local: &Local) {
     for _ in 0..FAREWELL_ROUNDS {
         local.remote().line.take(&mut woken);
         for wakeable in woken.drain(..) {
-            call_guest(local, &wakeable);
+            local.call(&wakeable);
         }
         if local.guests() == 0 {
             return;
@@ -87,18 +99,17 @@ pub(crate) async fn farewell(local: &Local) {
     tracing::error!(shard = local.shard(), guests = local.guests(), "cancelled guests do not end");
 }
 
-/// Asks the executor to run a guest.
-fn call_guest(local: &Local, wakeable: &Wakeable) {
-    let host = wakeable.key().and_then(|key| local.table().call(key));
-    if let Some(host) = host {
-        host.wake();
+impl<D: Driver> Drop for Shard<D> {
+    fn drop(&mut self) {
+        self.inbox.close(&mut self.intake);
     }
 }
 
 impl<D: Driver> Shard<D> {
     pub(crate) fn new(local: Local, census: Arc<Census>, driver: D, inbox: ShardSender<D::Msg>) -> Self {
         let remote = Arc::clone(local.remote());
-        Self { local, remote, census, driver, inbox, woken: Vec::new(), stop: Stop::No }
+        let (intake, woken) = (Intake::new(), Vec::new());
+        Self { local, remote, census, driver, inbox, intake, woken, was_short: false, stop: Stop::No }
     }
 
     async fn live(mut self) -> io::Result<()> {
@@ -138,7 +149,7 @@ impl<D: Driver> Shard<D> {
             return;
         }
         let mut taken = 0;
-        while let Some(message) = self.inbox.receive() {
+        while let Some(message) = self.inbox.receive(&mut self.intake) {
             self.driver.message(message);
             taken += 1;
             if taken == MESSAGES_PER_TURN {
@@ -157,7 +168,7 @@ impl<D: Driver> Shard<D> {
         self.remote.stats.count_wakes(self.woken.len() as u64);
         for wakeable in self.woken.drain(..) {
             match wakeable.target() {
-                Target::Guest => call_guest(&self.local, &wakeable),
+                Target::Guest => self.local.call(&wakeable),
                 Target::Driver(token) => {
                     wakeable.clear();
                     self.driver.woken(token);
@@ -193,9 +204,12 @@ impl<D: Driver> Shard<D> {
         if waits {
             stats.count_lag(self.local.begin_wait());
         }
+        let began = self.local.now();
         let outcome = self.driver.turn(wait);
         if waits {
             self.remote.line.bell.rise();
+            let waited = self.local.now().saturating_duration_since(began);
+            self.was_short = waited < SHORT_WAIT && self.remote.has_work();
         }
         stats.count_turn();
         if let Some(lag) = self.local.end_turn(waits) {
@@ -210,11 +224,32 @@ impl<D: Driver> Shard<D> {
             return Wait::Poll;
         }
         let deadline = earliest(self.local.timers().next(), self.driver.deadline());
-        if deadline.is_some_and(|at| at <= self.local.now()) || !self.remote.line.bell.doze(|| self.remote.has_work())
+        if deadline.is_some_and(|at| at <= self.local.now())
+            || self.sees_work_coming()
+            || !self.remote.line.bell.doze(|| self.remote.has_work())
         {
             return Wait::Poll;
         }
         deadline.map_or(Wait::Forever, Wait::Until)
+    }
+
+    /// Looks out for messages for a little while, if they came soon the last time.
+    fn sees_work_coming(&mut self) -> bool {
+        let lookout = self.driver.lookout();
+        if !self.was_short || lookout.is_zero() {
+            return false;
+        }
+        let until = Instant::now() + lookout;
+        loop {
+            if self.remote.has_work() {
+                return true;
+            }
+            if Instant::now() >= until {
+                self.was_short = false;
+                return false;
+            }
+            (0..LOOKS_APART).for_each(|_| hint::spin_loop());
+        }
     }
 
     /// Takes the next steps of a stop; true when the driver may be dropped.

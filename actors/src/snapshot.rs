@@ -1,12 +1,27 @@
 //! One writer publishes whole values, many readers look at the latest without locks.
 //!
-//! The only file that names arc-swap.
+//! `tests/mailbox_model.rs` compiles this file over a stand-in for arc-swap.
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, cache::Cache};
+use crate::sync::{ArcSwap, Cache};
 
 /// Publishes values of `T` to any number of [`Reader`]s.
+///
+/// ```
+/// use windlass_actors::Publisher;
+///
+/// let limits = Publisher::new(10);
+/// let mut reader = limits.reader();
+/// let held = reader.load().clone();
+/// assert!(!reader.changed());
+///
+/// limits.publish(20);
+/// assert!(reader.changed());
+/// assert_eq!((**reader.load(), *held), (20, 10), "who holds the old one keeps it");
+/// assert!(!reader.changed());
+/// assert_eq!(*limits.latest(), 20);
+/// ```
 #[derive(Debug)]
 pub struct Publisher<T> {
     latest: Arc<ArcSwap<T>>,
@@ -63,25 +78,5 @@ impl<T> Reader<T> {
 impl<T> Clone for Reader<T> {
     fn clone(&self) -> Self {
         Self { cache: self.cache.clone(), seen: Arc::clone(&self.seen) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reader_sees_the_latest_value_and_that_it_changed() {
-        let publisher = Publisher::new(1);
-        let mut reader = publisher.reader();
-        assert_eq!(**reader.load(), 1);
-        assert!(!reader.changed());
-
-        let held = Arc::clone(reader.load());
-        publisher.publish(2);
-        assert!(reader.changed());
-        assert_eq!(**reader.load(), 2);
-        assert!(!reader.changed());
-        assert_eq!((*held, *publisher.latest()), (1, 2));
     }
 }

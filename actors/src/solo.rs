@@ -8,6 +8,8 @@ use crate::{
     error::{FailureCause, ShardFailure, StartError},
     host::{self, Host, Tasks},
     inbox::ShardSender,
+    lane::Key,
+    registry::Registry,
     remote::Remote,
     shard::{self, Shard},
     system::System,
@@ -26,16 +28,20 @@ pub struct Solo<D: Driver> {
 }
 
 impl<D: Driver> Solo<D> {
-    /// Makes the shard and its driver on the calling thread.
+    /// Makes the shard and its driver on the calling thread. Its actors have the registry.
     ///
     /// # Errors
     ///
     /// The system refuses an eventfd, or `factory` fails.
-    pub fn new(factory: impl FnOnce(&Local, &ShardSender<D::Msg>) -> io::Result<D>) -> Result<Self, StartError> {
-        let remote = Remote::new(0).map_err(refused)?;
-        let census = Census::new(vec![Arc::clone(&remote)], None);
+    pub fn new(
+        registry: Registry,
+        factory: impl FnOnce(&Local, &ShardSender<D::Msg>) -> io::Result<D>,
+    ) -> Result<Self, StartError> {
+        let key = Key::new();
+        let remote = Remote::new(0, key.lock()).map_err(refused)?;
+        let census = Census::new(vec![Arc::clone(&remote)], registry, None);
         let inbox = ShardSender::new(Arc::clone(&remote), INBOX, Arc::clone(&census.counters.refused));
-        let local = Local::new(remote, Host::Tokio);
+        let local = Local::new(remote, Host::Tokio, key);
         let driver = factory(&local, &inbox).map_err(refused)?;
         let shard = Shard::new(local, Arc::clone(&census), driver, inbox.clone());
         let system = System::new(Arc::clone(&census), Vec::new());
@@ -78,7 +84,7 @@ impl<D: Driver> Drop for Solo<D> {
     fn drop(&mut self) {
         let local = self.shard.local.clone();
         let _here = Here::enter(&local);
-        self.inbox.close();
+        self.inbox.close(&mut self.shard.intake);
         self.tasks.run(shard::farewell(&local));
         local.remote().close();
         self.census.actors_ended(0);

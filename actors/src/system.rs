@@ -11,31 +11,12 @@ use std::{
 };
 
 use crate::{
-    actor::Actor,
-    address::{Addr, Post},
-    census::Census,
-    error::{ShardFailure, SpawnError},
-    local::Local,
-    mailbox::Mailbox,
-    remote::{Phase, Remote},
-    stats::ShardStats,
-    supervisor::{self, SpawnOptions},
+    census::Census, error::ShardFailure, registry::Registry, remote::Phase, stats::ShardStats,
     undelivered::Undelivered,
 };
 
 /// How long shards that were given up may take to drop what they hold.
 const ABORT_GRACE: Duration = Duration::from_millis(500);
-
-/// Says on which shard an actor lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Place {
-    /// On the shard of this index.
-    Shard(usize),
-    /// On the shard with the fewest actors.
-    #[default]
-    LeastLoaded,
-}
 
 /// Counts of a system's actors since its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -47,6 +28,8 @@ pub struct ActorCounts {
     pub stopped: u64,
     /// Panics contained.
     pub panicked: u64,
+    /// Lives that ended by [`Flow::Fail`](crate::Flow::Fail).
+    pub failed: u64,
     /// Restarts.
     pub restarted: u64,
     /// Actors that ended because of too many restarts.
@@ -100,6 +83,15 @@ impl System {
         Self(Arc::new(Handle { census, threads: Mutex::new(threads), stopped_before: AtomicU64::new(u64::MAX) }))
     }
 
+    pub(crate) fn census(&self) -> &Arc<Census> {
+        &self.0.census
+    }
+
+    /// Returns the registry of this system's actors.
+    pub fn registry(&self) -> &Registry {
+        &self.0.census.registry
+    }
+
     /// Returns how many shards there are.
     pub fn shards(&self) -> usize {
         self.0.census.shards.len()
@@ -123,6 +115,7 @@ impl System {
             started: read(&counters.started),
             stopped: read(&counters.stopped),
             panicked: read(&counters.panicked),
+            failed: read(&counters.failed),
             restarted: read(&counters.restarted),
             gave_up: read(&counters.gave_up),
             messages_drained: read(&counters.drained),
@@ -133,37 +126,6 @@ impl System {
     /// Returns the shards that failed so far.
     pub fn failures(&self) -> Vec<ShardFailure> {
         self.0.census.failures()
-    }
-
-    /// Spawns the actor that `factory` builds on its shard, and again after each restart. Does not wait for it.
-    ///
-    /// # Errors
-    ///
-    /// There is no such shard, it is stopping, or it does not keep up with starting actors.
-    pub fn spawn<A: Actor>(
-        &self,
-        place: Place,
-        options: SpawnOptions,
-        factory: impl FnMut() -> A + Send + 'static,
-    ) -> Result<Addr<A::Msg>, SpawnError> {
-        let census = Arc::clone(&self.0.census);
-        let shard = Arc::clone(choose(&census, place)?);
-        let mailbox = Mailbox::new(options.mailbox, Arc::clone(&census.counters.refused));
-        let post = Post::new(options.name.clone(), mailbox, Arc::clone(&shard));
-        let address = post.address();
-
-        census.counters.started.fetch_add(1, Ordering::Relaxed);
-        let lease = supervisor::Lease { post, settled: shard.settle(), census };
-        let call = move || {
-            let Some(local) = Local::current() else { return };
-            let wakeable = Arc::clone(&lease.post.wakeable);
-            local.attach(wakeable, supervisor::supervise(lease, options, factory, local.clone()));
-        };
-        shard.run(Box::new(call)).map_err(|refused| match refused.is_full() {
-            true => SpawnError::Full,
-            false => SpawnError::Stopped,
-        })?;
-        Ok(address)
     }
 
     /// Begins to stop: first actors end, then, once those of all shards have, drivers. Does not wait.
@@ -242,16 +204,4 @@ impl fmt::Debug for System {
             .field("counts", &self.counts())
             .finish_non_exhaustive()
     }
-}
-
-fn choose(census: &Census, place: Place) -> Result<&Arc<Remote>, SpawnError> {
-    let shards = &census.shards;
-    let chosen = match place {
-        Place::Shard(shard) => shards.get(shard).ok_or(SpawnError::NoSuchShard { shard, shards: shards.len() })?,
-        Place::LeastLoaded => {
-            let open = shards.iter().filter(|shard| shard.is_open());
-            open.min_by_key(|shard| shard.actors()).ok_or(SpawnError::Stopped)?
-        }
-    };
-    if chosen.is_open() { Ok(chosen) } else { Err(SpawnError::Stopped) }
 }

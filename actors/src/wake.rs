@@ -1,18 +1,40 @@
 //! Wakers that reach a shard through its doorbell, never through the executor that hosts it.
 
-use std::{
-    mem,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    task::Wake,
-};
+use std::{cell::RefCell, mem, rc::Rc, sync::Arc, task::Wake};
 
 use crate::{
     bell::EventFd,
     doorbell::{Doorbell, Flag},
+    sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError, fence},
 };
+
+thread_local! {
+    static HERE: RefCell<Option<Here>> = const { RefCell::new(None) };
+}
+
+/// The shard whose thread this is: what is woken here needs no doorbell.
+#[derive(Clone)]
+pub(crate) struct Here {
+    pub(crate) line: Arc<Line>,
+    /// Has the executor run a guest.
+    pub(crate) call: Rc<dyn Fn(GuestKey)>,
+}
+
+impl Here {
+    pub(crate) fn set(here: Option<Self>) {
+        HERE.with(|current| *current.borrow_mut() = here);
+    }
+
+    /// Returns the way to run guests if this thread serves `line`.
+    fn caller(line: &Arc<Line>) -> Option<Rc<dyn Fn(GuestKey)>> {
+        let caller = |here: &RefCell<Option<Self>>| {
+            let here = here.borrow();
+            here.as_ref().filter(|here| Arc::ptr_eq(&here.line, line)).map(|here| Rc::clone(&here.call))
+        };
+        // A thread that ends serves nobody.
+        HERE.try_with(caller).ok().flatten()
+    }
+}
 
 /// Names a guest of one shard: its slot, and how often that slot was used before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +100,16 @@ impl Wakeable {
     /// Lets the next wake through. Called before what was woken looks at its queues.
     pub(crate) fn clear(&self) {
         self.scheduled.swap(false, Ordering::AcqRel);
+        // See `wake_after_fence`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Wakes, after a push and a full fence: either the look at the queues after [`clear`](Self::clear) finds the
+    /// push, or this finds the clearing. So what is still scheduled need not be touched.
+    pub(crate) fn wake_after_fence(self: &Arc<Self>) {
+        if !self.scheduled.load(Ordering::Relaxed) {
+            self.wake_by_ref();
+        }
     }
 
     pub(crate) fn cancel(self: &Arc<Self>) {
@@ -96,9 +128,14 @@ impl Wake for Wakeable {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        if self.target == Target::Guest
+            && let Some(call) = Here::caller(&self.line)
+        {
+            // Not attached yet: it will run, and look.
+            return self.key().into_iter().for_each(|key| call(key));
+        }
         if !self.scheduled.swap(true, Ordering::AcqRel) {
             self.line.push(Arc::clone(self));
-            self.line.bell.ring();
         }
     }
 }
@@ -121,17 +158,22 @@ struct Queue {
 
 impl Line {
     pub(crate) fn new(bell: EventFd) -> Arc<Self> {
-        Arc::new(Self { bell: Doorbell::new(bell), flag: Flag::new(), queue: Mutex::default() })
+        Arc::new(Self { bell: Doorbell::new(bell), flag: Flag::new(), queue: Mutex::new(Queue::default()) })
     }
 
+    /// Queues what was woken and rings, unless something is queued already: then whoever queued that has rung, under
+    /// the same lock, and the shard has not looked since. So an event with a thousand subscribers rings once.
     fn push(&self, woken: Arc<Wakeable>) {
         let mut queue = self.queue();
         if queue.closed {
             return;
         }
+        let first = queue.woken.is_empty();
         queue.woken.push(woken);
-        drop(queue);
-        self.flag.raise();
+        if first {
+            self.flag.raise();
+            self.bell.ring();
+        }
     }
 
     /// Says whether something was woken.

@@ -111,7 +111,9 @@ fn a_full_inbox_gives_the_message_back() {
             }
         };
         assert!(matches!(back, TellError::Full(Order::Echo(n)) if n == sent));
-        assert_eq!((rig.shards[0].depth(), rig.shards[0].capacity()), (64, 64));
+        assert_eq!(rig.shards[0].capacity(), 64);
+        // The driver may hold on to an eighth of the room while it is busy.
+        assert!((56..=64).contains(&rig.shards[0].depth()), "{}", rig.shards[0].depth());
         drop(release);
         for n in 0..sent {
             assert_eq!(rig.told(), Told::Echo(n));

@@ -111,12 +111,15 @@ fn stop_under_load(host: windlass_actors::Host, undelivered: Undelivered) -> (u6
     (told.into_inner(), handled.load(Ordering::SeqCst), report)
 }
 
+/// Messages in a mailbox that is full for senders elsewhere: a busy actor may hold on to an eighth of the room.
+const FULL: u64 = 256 - 256 / 8;
+
 #[test]
 fn a_draining_stop_handles_all_that_was_told() {
     for host in hosts() {
         let (told, handled, report) = stop_under_load(host, Undelivered::Drain);
         assert!(report.is_clean(), "{report:?}");
-        assert!(report.messages_drained >= 256, "{report:?}");
+        assert!(report.messages_drained >= FULL, "{report:?}");
         // A sender that raced with the very end may have been refused: then it is counted.
         assert_eq!(told, handled + report.messages_refused, "{report:?}");
     }
@@ -127,7 +130,7 @@ fn a_refusing_stop_drops_what_was_told_and_counts_it() {
     for host in hosts() {
         let (told, handled, report) = stop_under_load(host, Undelivered::Refuse);
         assert!(report.is_clean(), "{report:?}");
-        assert!(report.messages_refused >= 256 && report.messages_drained == 0, "{report:?}");
+        assert!(report.messages_refused >= FULL && report.messages_drained == 0, "{report:?}");
         assert_eq!(told, handled + report.messages_refused, "{report:?}");
     }
 }

@@ -10,6 +10,7 @@ use std::{env, hint::black_box, process::ExitCode};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use inputs::{
+    audience::Audience,
     http::{BROWSER, DATE, WRK},
     routes::{MISS, PARAMETERS, STATIC, router},
     telling::Pair,
@@ -21,7 +22,7 @@ use windlass::{
 
 type Operation = (&'static str, fn(u64));
 
-const OPERATIONS: [Operation; 8] = [
+const OPERATIONS: [Operation; 9] = [
     ("parse-wrk", |times| parse_heads(WRK, times)),
     ("parse-browser", |times| parse_heads(BROWSER, times)),
     ("encode-head", encode_heads),
@@ -31,6 +32,7 @@ const OPERATIONS: [Operation; 8] = [
     ("route-miss", |times| look_up(MISS, times)),
     // The host is the one that needs no io_uring, which the counting tool knows only in part.
     ("tell-within-shard", |times| Pair::start(Host::Tokio).tell_within(times)),
+    ("deliver-within-shard", |times| Audience::start(Host::Tokio).deliver(times)),
 ];
 
 fn main() -> ExitCode {

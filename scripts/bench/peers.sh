@@ -23,7 +23,7 @@ lacks() {
         nginx/post-4k | nginx/async-mix) return 0 ;; # NGINX itself has no echo and no route that waits
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
         windlass*/grpc-* | windlass*/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
-        windlass*/sse-* | axum/sse-*) return 1 ;;
+        windlass*/sse-* | axum/sse-* | ring-bare/sse-*) return 1 ;;
         tonic/* | */h2-* | */grpc-* | */sse-*) return 0 ;;
         *) return 1 ;;
     esac
@@ -36,8 +36,8 @@ command_of() {
     case $1/$3 in
         windlass/grpc-*) COMMAND=("$BIN/peer-windlass-grpc" --engine io_uring --listen "$listen" "${tls[@]}") ;;
         windlass-epoll/grpc-*) COMMAND=("$BIN/peer-windlass-grpc" --engine epoll --listen "$listen" "${tls[@]}") ;;
-        windlass/*) windlass_command io_uring "$listen" ;;
-        windlass-epoll/*) windlass_command epoll "$listen" ;;
+        windlass/*) windlass_command io_uring "$listen" "$3" ;;
+        windlass-epoll/*) windlass_command epoll "$listen" "$3" ;;
         hyper/h2-* | axum/h2-*) COMMAND=("$BIN/peer-$1" --listen "$listen" --h2) ;;
         tonic/*) COMMAND=("$BIN/peer-tonic" --listen "$listen" "${tls[@]}") ;;
         nginx/*) nginx_config "$2" "$3" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
@@ -47,6 +47,8 @@ command_of() {
 
 windlass_command() {
     COMMAND=("$BIN/windlass" serve --engine "$1" --listen "$2" --shards 1 --cores "$SERVER_CORE" --workers 1)
+    # A subscriber may be as far behind as at the axum peer.
+    [[ $3 != sse-* ]] || COMMAND+=(--mailbox-events 1024 --mailbox-bytes 1048576)
 }
 
 version_of() {

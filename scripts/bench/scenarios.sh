@@ -8,13 +8,15 @@
 #                timers), at a fixed rate, so that all do the same work; p50 and p99 are those of the other nine tenths
 #   idle-1000    a thousand connections, each asks five times a second
 #   idle-10000   ten thousand connections stay open after one request each, first alone, then beside 64 busy ones
-#   sse-1000     a thousand subscribers of one topic get 100 events of 256 bytes a second; a request is a delivery, and
-#   sse-1000-fast  300 a second: p50 and p99 run from publishing to receipt, nothing may be dropped. Subscribing is not
-#                counted.
+#   sse-1000     a thousand subscribers of one topic get 100 events of 256 bytes a second; a request is a delivery, p50
+#                and p99 run from publishing to receipt, nothing may be dropped. Subscribing is not counted.
+#   sse-1000-fast  the same with 1000 events a second: more than any server delivers one by one, so this is about
+#                events that leave together
+#   sse-10000    ten thousand subscribers get 10 events a second, for the memory that a subscriber takes
 #   In idle-* both p50 and p99 are latency, not the length of a queue: the server is not saturated (idle-10000 is, then).
 
 SCENARIOS=(plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
-    h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast)
+    h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast sse-10000)
 QUICK_SCENARIOS=(plain-64 pipelined-16 get-json-1k churn-close async-mix idle-10000)
 
 ASYNC_MIX=$(printf '/demo/plaintext,%.0s' {1..9})/demo/work?ms=20
@@ -35,7 +37,8 @@ run_scenario() {
         grpc-unary-tls) with_grpc "$2" unary ;;
         grpc-stream-tls) with_grpc "$2" stream ;;
         sse-1000) with_load "$2" --sse 1000 --rate 100 --pause 0.5 ;;
-        sse-1000-fast) with_load "$2" --sse 1000 --rate 300 --pause 0.5 ;;
+        sse-1000-fast) with_load "$2" --sse 1000 --rate 1000 --pause 0.5 ;;
+        sse-10000) with_load "$2" --sse 10000 --rate 10 --pause 0.5 ;;
         *) die "no such scenario: $1" ;;
     esac
 }
@@ -53,8 +56,8 @@ check_scenario() {
     esac
 }
 
-# Every pass of idle-10000 needs a server that has not held so many connections yet.
-passes_of() { [[ $1 == idle-10000 ]] && echo 1 || echo "$passes"; }
+# Every pass with ten thousand connections needs a server that has not held so many yet.
+passes_of() { [[ $1 == *-10000 ]] && echo 1 || echo "$passes"; }
 
 # Looks at a server while the connections of idle-* and sse-* that `load` (process $3) opened are there. Sets idle_cpu (% of a
 # core), before (CPU time when the requests begin, ns) and per_connection (bytes).

@@ -109,6 +109,11 @@ pub(crate) struct Stamped {
     /// None: the store could not keep it.
     pub(crate) position: Option<Position>,
     pub(crate) sse: Bytes,
+    #[cfg(feature = "ws")]
+    pub(super) event: Event,
+    /// Made when the first WebSocket gets it.
+    #[cfg(feature = "ws")]
+    pub(super) text: std::sync::OnceLock<crate::proto::ws::Prepared>,
 }
 
 impl Payload for Stamped {
@@ -146,7 +151,14 @@ impl Form {
             (Self::Prepared(prepared), Some(position)) => prepared.with_id(position),
             (Self::Prepared(prepared), None) => prepared.bytes().clone(),
         };
-        Stamped { position, sse }
+        Stamped {
+            position,
+            sse,
+            #[cfg(feature = "ws")]
+            event: self.event().clone(),
+            #[cfg(feature = "ws")]
+            text: std::sync::OnceLock::new(),
+        }
     }
 }
 

@@ -79,6 +79,12 @@ impl<F: Wire> Stream<F> {
         F::retry(self.shared.come_back())
     }
 
+    /// Says whether the server ends.
+    #[cfg(feature = "ws")]
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.draining.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
     /// Polls for the next piece; `None` when nothing more comes.
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Polled<F::Piece> {
         loop {

@@ -1,5 +1,7 @@
 //! The demo routes: one of each kind, to try and to measure.
 
+#[cfg(feature = "ws")]
+mod chat;
 mod items;
 
 use std::time::{Duration, Instant};
@@ -25,6 +27,13 @@ const SLEEP_MAX: u64 = 60_000;
 pub(super) fn add(router: Router, blocking: bool) -> Router {
     let page = Response::html(include_str!("demo.html"));
     router.route(static_route("/demo", page)).group("/demo", |demo| routes(demo, blocking))
+}
+
+/// Adds the chat, whose members are one hub's.
+#[cfg(feature = "ws")]
+pub(super) fn add_chat(router: Router, hub: &crate::hub::Hub) -> Router {
+    let page = static_route("/ws", Response::html(include_str!("demo/ws.html")));
+    router.group("/demo", |demo| demo.route(page).route(chat::route(hub)))
 }
 
 fn routes(demo: Group, blocking: bool) -> Group {

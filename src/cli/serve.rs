@@ -41,6 +41,10 @@ pub(super) fn run(config: Config) -> Result<(), String> {
 fn start(config: &Config, broker: Option<&Broker>) -> Result<Server, String> {
     let router = Router::new().route(page::route(config));
     let router = if config.demo() { demo::add(router, config.demo_blocking) } else { router };
+    #[cfg(feature = "ws")]
+    let hub = crate::hub::Hub::new(crate::hub::HubSettings::default());
+    #[cfg(feature = "ws")]
+    let router = if config.demo() { demo::add_chat(router, &hub) } else { router };
     let router = match broker {
         Some(broker) => topics::routes(router, broker, config.topics.access()?),
         None => router,
@@ -58,6 +62,10 @@ fn start(config: &Config, broker: Option<&Broker>) -> Result<Server, String> {
         .operations(Operations::usual());
     if let Some(broker) = broker {
         builder = builder.broker(broker);
+    }
+    #[cfg(feature = "ws")]
+    if config.demo() {
+        builder = builder.hub(&hub);
     }
     if config.access_log {
         builder = builder.hooks(logs::access_hooks());

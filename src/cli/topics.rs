@@ -93,6 +93,9 @@ pub(super) struct TopicFlags {
     /// Origin whose pages may use the topics from a browser, or '*'
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Option<String>,
+    /// Publish what clients send over a topic's WebSocket, if they show the publish token, if there is one
+    #[arg(long)]
+    ws_publish: bool,
     /// Serve no topics
     #[arg(long)]
     no_topics: bool,
@@ -111,6 +114,7 @@ pub(super) struct TopicConfig {
     publish_token: Option<String>,
     subscribe_token: Option<String>,
     cors_origin: Option<String>,
+    ws_publish: bool,
     heartbeat: Option<String>,
     retry: Option<String>,
     pattern: Vec<PatternConfig>,
@@ -139,6 +143,7 @@ impl TopicConfig {
         self.publish_token = flags.publish_token.clone().or(self.publish_token);
         self.subscribe_token = flags.subscribe_token.clone().or(self.subscribe_token);
         self.cors_origin = flags.cors_origin.clone().or(self.cors_origin);
+        self.ws_publish |= flags.ws_publish;
         if flags.no_topics {
             self.enabled = Some(false);
         }
@@ -227,6 +232,7 @@ impl TopicConfig {
                 return Err(format!("topics: {name} is empty: everybody would have it"));
             }
         }
+        access.ws_publish = self.ws_publish;
         access.publish_token.clone_from(&self.publish_token);
         access.subscribe_token.clone_from(&self.subscribe_token);
         if let Some(origin) = &self.cors_origin {

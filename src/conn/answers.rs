@@ -42,6 +42,15 @@ pub(super) fn final_answer(outcome: Outcome) -> Outcome {
     Outcome { response, error: Some("the handler answered with an interim status") }
 }
 
+/// Answers an extended CONNECT that nothing of came: a success would be the beginning of a tunnel.
+#[cfg(feature = "http2")]
+pub(super) fn no_tunnel(response: Response) -> Response {
+    if !response.status().is_success() {
+        return response;
+    }
+    plain(StatusCode::NOT_IMPLEMENTED, "Nothing is opened at this path.\n")
+}
+
 /// Says whether the connection has reached its age; spread over a tenth so that not all end together.
 pub(super) fn is_old(env: &Env, io: &Io) -> bool {
     let Some(age) = env.timeouts.age else { return false };

@@ -124,11 +124,18 @@ impl Protocol for H1 {
     }
 
     fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
-        let rests = self.owes_nothing() && matches!(self.reading, Reading::Head) && !self.ended;
+        let rests = self.input.is_empty()
+            && (self.slots.is_empty() || (self.slots.awaits_body() && !env.is_draining()))
+            && matches!(self.reading, Reading::Head)
+            && !self.ended;
         if rests {
             self.touched = env.now;
-            io.wants_read = true;
-            io.start_idle(env, self.touched);
+            if self.slots.is_empty() {
+                io.wants_read = true;
+                io.start_idle(env, self.touched);
+            } else {
+                io.wants_read = self.wants_read(env, io);
+            }
         }
         rests
     }

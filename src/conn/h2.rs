@@ -19,6 +19,8 @@ mod incoming;
 mod pipe;
 mod reply;
 mod request;
+#[cfg(feature = "ws")]
+mod socket;
 mod stream;
 mod woken;
 
@@ -198,6 +200,8 @@ impl Protocol for H2 {
         match () {
             () if any(|state| matches!(state, State::Waiting(..))) => "handler_running",
             () if any(|state| matches!(state, State::Streaming(..))) => "reply_streaming",
+            #[cfg(feature = "ws")]
+            () if any(|state| matches!(state, State::Socket(..))) => "websocket",
             () if !self.streams.is_empty() => "body_incoming",
             () if io.unsent || !io.outbox.is_empty() => "reply_unsent",
             () if self.engine.is_greeting() || self.meter.is_in_block() => "head_incoming",
@@ -318,6 +322,8 @@ impl H2 {
         let Some(mut stream) = self.take_body(env, io, stream, &mut cx) else { return };
         match &mut stream.state {
             State::Streaming(..) => self.go_on(env, io, stream, &mut cx),
+            #[cfg(feature = "ws")]
+            State::Socket(..) => self.go_on_socket(env, io, stream, &mut cx),
             State::Waiting(exchange, _) => match exchange.reply.poll_gone(&mut cx) {
                 true => self.lost(env, io, stream),
                 false => self.put_back(env, stream),

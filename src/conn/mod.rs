@@ -128,6 +128,11 @@ impl Io {
     fn waker(&mut self, env: &Env) -> Waker {
         self.waker.get_or_insert_with(|| env.local.waker(self.id.token())).clone()
     }
+
+    /// Takes that waker for the time of one call, which costs no count. Not given back it is made anew.
+    fn take_waker(&mut self, env: &Env) -> Waker {
+        self.waker.take().unwrap_or_else(|| env.local.waker(self.id.token()))
+    }
 }
 
 /// One connection.

@@ -29,8 +29,8 @@ pub(super) trait Protocol {
     /// Takes note that the peer took bytes.
     fn sent(&mut self, env: &mut Env, io: &mut Io);
 
-    /// Takes note that everything queued has left; true if all there is to do is to wait for the next request. What
-    /// [`settle`](Self::settle) would do is done then.
+    /// Takes note that everything queued has left; true if all there is to do is to wait, for the next request or for a
+    /// streamed reply's body. What [`settle`](Self::settle) would do is done then.
     fn rests(&mut self, env: &Env, io: &mut Io) -> bool;
 
     /// Takes a timer of the protocol's own.

@@ -87,6 +87,15 @@ catalog! {
     TOPIC_LAGGING GAUGE "windlass_topic_lagging_subscribers" [] "Subscribers with more than one event waiting.";
     TOPIC_LAG_EVENTS GAUGE "windlass_topic_lag_events" [] "The longest mailbox of any topic, events.";
     TOPIC_LAG GAUGE "windlass_topic_lag_seconds" [] "Age of the oldest event that waits in a mailbox.";
+    HUB_MEMBERS GAUGE "windlass_hub_members" [] "Members of all hubs.";
+    HUB_MESSAGES COUNTER "windlass_hub_messages_total" [] "Messages broadcast.";
+    HUB_DELIVERIES COUNTER "windlass_hub_deliveries_total" [] "Messages that members' mailboxes took.";
+    HUB_OVERFLOWS COUNTER "windlass_hub_overflows_total" ["policy"]
+        "Full mailboxes by what followed: a message dropped, a member removed or closed.";
+    HUB_MISSED COUNTER "windlass_hub_missed_total" []
+        "Messages that a shard with too many waiting did not take, for all its members.";
+    HUB_FILTER_PANICS COUNTER "windlass_hub_filter_panics_total" [] "Filters that panicked: no match.";
+    HUB_LAG GAUGE "windlass_hub_lag_seconds" [] "Age of the oldest message that waits in a mailbox.";
     ENGINE GAUGE "windlass_engine_info" ["engine", "reason"] "Which engine runs and why; always 1.";
     READY GAUGE "windlass_ready" [] "1 while the server takes new work.";
 }

@@ -68,6 +68,7 @@ fn collect(metrics: &Metrics) -> Vec<MetricFamily> {
     tls(&mut page, metrics);
     pool(&mut page, metrics);
     topics(&mut page, metrics);
+    hubs(&mut page, metrics);
     shards(&mut page, metrics);
     page.into_families()
 }
@@ -182,9 +183,12 @@ fn websockets(page: &mut Page, shards: &[Arc<ShardCells>]) {
     page.add(&catalog::WS_FULL, &[], full as f64);
 }
 
-/// Returns the causes that a metric has from the start.
+/// Returns the causes that a metric has from the start: an alert sees only what grows, not what appears.
 fn known(metric: &Metric) -> &'static [&'static str] {
     match metric.name {
+        name if name == catalog::ACCEPT_ERRORS.name => &["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"],
+        name if name == catalog::PANICS.name => &["body", "handler", "hook"],
+        name if name == catalog::REFUSED.name => &["pool_full"],
         name if name == catalog::SSE_OVERFLOWS.name => &["close", "drop"],
         name if name == catalog::REPLAY_ERRORS.name => &["append", "since"],
         _ => &[],
@@ -247,6 +251,19 @@ fn topics(page: &mut Page, metrics: &Metrics) {
     page.add(&catalog::TOPIC_LAGGING, &[], sum.lagging as f64);
     page.add(&catalog::TOPIC_LAG_EVENTS, &[], sum.lag_events as f64);
     page.add(&catalog::TOPIC_LAG, &[], sum.lag_age.as_secs_f64());
+}
+
+fn hubs(page: &mut Page, metrics: &Metrics) {
+    let Some(sum) = metrics.hubs() else { return };
+    page.add(&catalog::HUB_MEMBERS, &[], sum.subscribers as f64);
+    page.add(&catalog::HUB_MESSAGES, &[], sum.published as f64);
+    page.add(&catalog::HUB_DELIVERIES, &[], sum.delivered as f64);
+    for (policy, count) in [("drop", sum.dropped), ("remove", sum.removed), ("close", sum.closed)] {
+        page.add(&catalog::HUB_OVERFLOWS, &[policy], count as f64);
+    }
+    page.add(&catalog::HUB_MISSED, &[], sum.missed as f64);
+    page.add(&catalog::HUB_FILTER_PANICS, &[], sum.filter_panics as f64);
+    page.add(&catalog::HUB_LAG, &[], sum.lag_age.as_secs_f64());
 }
 
 fn shards(page: &mut Page, metrics: &Metrics) {

@@ -2,10 +2,13 @@
 
 use std::{future::Future, sync::Arc};
 
-use super::{Dispatch, Route, get};
+use http::Method;
+
+use super::{Action, Dispatch, Route};
 use crate::{
+    handler::{Called, Erased, Kind},
     request::Request,
-    sse::{Client, KEEPS_ITS_SHARD, Opening, Settings},
+    sse::{Client, Opening, Settings},
 };
 
 /// Makes a GET route that answers with an event stream, fed by a handler: see [`sse`](crate::sse).
@@ -26,10 +29,29 @@ where
     F: Fn(Request, Client) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    let (settings, handler) = (Arc::new(settings), Arc::new(handler));
-    let route = get(path, move |request: Request| {
-        let handler = handler.clone();
-        Opening::new(&request, &settings).answer(move |client| handler(request, client))
-    });
-    Route { dispatch: Some(Dispatch::Inline), stays: Some(KEEPS_ITS_SHARD), ..route }
+    let sends = Sends { settings: Arc::new(settings), handler: Arc::new(handler) };
+    let route = Route::with_action(Some(Method::GET), path.into(), Action::Run(Arc::new(sends)));
+    Route { dispatch: Some(Dispatch::Inline), ..route }
+}
+
+/// Answers with a stream.
+struct Sends<F> {
+    settings: Arc<Settings>,
+    handler: Arc<F>,
+}
+
+impl<F, Fut> Erased for Sends<F>
+where
+    F: Fn(Request, Client) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    fn kind(&self) -> Kind {
+        Kind::Shard
+    }
+
+    fn call(&self, request: Request) -> Called {
+        let handler = self.handler.clone();
+        let opening = Opening::new(&request, &self.settings);
+        Called::Ready(opening.answer(move |client| handler(request, client)))
+    }
 }

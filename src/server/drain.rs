@@ -58,6 +58,12 @@ impl fmt::Display for DrainReport {
         }
         let close = if self.cut.is_empty() { "" } else { ")" };
         write!(f, "{close}, took {:.3} s", self.took.as_secs_f64())?;
+        let system = &self.system;
+        write!(
+            f,
+            "; {} actors ended, {} of their messages handled meanwhile, {} dropped",
+            system.actors_stopped, system.messages_drained, system.messages_refused
+        )?;
         if !self.system.is_clean() {
             write!(f, "; the actor system did not end cleanly: {:?}", self.system)?;
         }
@@ -104,6 +110,8 @@ impl Server {
         // A shard that is at work has room soon, and without this message it would not tell what was cut.
         self.tell(|| Msg::Drain(told.clone()), end.max(began + CUT_TIMEOUT));
         drop(told);
+        #[cfg(feature = "ws")]
+        self.hubs.iter().for_each(crate::hub::Hub::drain);
         if let Some(broker) = &self.broker {
             broker.drain(end);
         }

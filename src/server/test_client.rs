@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use windlass_actors::{System, Undelivered, solo::Solo};
 
-use super::{Builder, Ground, Server, StartError};
+use super::{Builder, Ground, Server, StartError, fanout};
 use crate::{
     conn::{Connections, Env},
     metrics::{Metrics, Snapshot},
@@ -310,7 +310,7 @@ impl Builder {
         let Ground { metrics, source, common } = self.ground(1, Arc::new(OnceLock::new()))?;
         let doorstep = Doorstep::default();
         let reader = source.publisher().reader();
-        let solo = Solo::new(|local, inbox| {
+        let solo = Solo::new(self.registry.clone(), |local, inbox| {
             // Set once, here.
             let _ = common.senders.set(vec![inbox.clone()]);
             let engine = Memory::at(doorstep.clone(), local.doorbell())?;
@@ -318,7 +318,9 @@ impl Builder {
         });
         let solo = solo.map_err(StartError::Shards)?;
         metrics.set_system(solo.system().clone());
-        self.begin(solo.system(), &source, &metrics)?;
+        fanout::start_broker(self.broker.take(), solo.system(), &source, &metrics)?;
+        #[cfg(feature = "ws")]
+        fanout::start_hubs(std::mem::take(&mut self.hubs), solo.system(), &source, &metrics)?;
         self.act(solo.system(), &source)?;
         metrics.set_ready(true);
         let stage = Stage { solo, doorstep, source, metrics, kept: None };

@@ -10,10 +10,6 @@ use crate::{
     response::Response,
 };
 
-/// Why such a route cannot be async.
-pub(crate) const KEEPS_ITS_SHARD: &str =
-    "answers with an event stream, which its connection's shard serves: it cannot be async";
-
 /// A handler's future.
 pub(super) type Running = Pin<Box<dyn Future<Output = ()>>>;
 

@@ -15,6 +15,11 @@ use crate::proto::ws;
 pub struct Prepared(pub(super) ws::Prepared);
 
 impl Prepared {
+    /// Takes frames that are made.
+    pub(crate) fn of(frames: ws::Prepared) -> Self {
+        Self(frames)
+    }
+
     /// Makes a text message: one copy of the text.
     pub fn text(text: &str) -> Self {
         Self(ws::Prepared::new(ws::Outgoing::Text(text)))

@@ -13,5 +13,7 @@ mod refused;
 mod secure;
 mod serving;
 mod signals;
+#[cfg(feature = "ws")]
+mod sockets;
 #[cfg(feature = "durable")]
 mod topics;

@@ -8,9 +8,10 @@ use std::{
 
 use http::StatusCode;
 use windlass::{
-    Request, Router, Server,
-    actors::{Actor, Addr, Context, Flow, Local, Place, Reply, SpawnOptions, error::AskError},
-    get, http,
+    Request, Router, RouterHandle, Server, TopicAccess,
+    actors::{Actor, Addr, Context, Flow, Local, Place, Registry, Reply, SpawnOptions, error::AskError},
+    broker::{Broker, BrokerSettings, Event, TopicName},
+    get, http, topic_routes,
 };
 
 use crate::common::{PATIENCE, builder, connect, eventually};
@@ -186,4 +187,92 @@ fn an_actor_publishes_to_a_plain_thread_while_the_server_serves() {
     let report = server.drain(None);
     assert!(report.system.is_clean(), "{report}");
     assert!(ticker.try_tell(()).is_err(), "the actor ended with the server");
+}
+
+async fn registered(request: Request) -> Result<String, (StatusCode, String)> {
+    let counter = request.state::<Registry>().and_then(|registry| registry.find::<Msg>("counter"));
+    let counter = counter.ok_or_else(|| (StatusCode::SERVICE_UNAVAILABLE, "no counter".to_owned()))?;
+    let sum = counter.ask(|reply| Msg::Add(1, reply), PATIENCE).await;
+    sum.map(|sum| sum.to_string()).map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))
+}
+
+#[test]
+fn handlers_find_an_actor_by_name_and_miss_it_when_it_has_ended() {
+    let registry = Registry::new();
+    let router = Router::new()
+        .state(registry.clone())
+        .route(get("/inline", registered))
+        .route(get("/async", registered).run_async());
+    let server = builder(router).registry(&registry).start().unwrap();
+    let mut peer = connect(&server);
+    assert_eq!(peer.get("/inline").status, 503);
+    let counter = server.system().spawn(Place::Shard(1), SpawnOptions::named("counter"), Counter::default).unwrap();
+    server.system().registry().register("counter", &counter).unwrap();
+    assert_eq!((peer.get("/inline").text(), peer.get("/async").text()), ("1".into(), "2".into()));
+    counter.stop(windlass::actors::Undelivered::Drain);
+    counter.ended_blocking(PATIENCE).unwrap();
+    assert_eq!(peer.get("/async").status, 503);
+}
+
+/// Publishes what it is told, and adds a route for each topic it first hears of.
+struct Announcer {
+    broker: Broker,
+    routes: RouterHandle,
+    known: Vec<TopicName>,
+}
+
+impl Actor for Announcer {
+    type Msg = (TopicName, &'static str);
+
+    async fn handle(&mut self, (topic, text): Self::Msg, _: &mut Context<Self::Msg>) -> Flow {
+        if !self.known.contains(&topic) {
+            let path = format!("/about/{}", topic.as_str());
+            let about = topic.as_str().to_owned();
+            if let Err(error) = self.routes.add(get(&path, move |_: Request| about.clone())).await {
+                return Flow::fail(error);
+            }
+            self.known.push(topic.clone());
+        }
+        Flow::from(self.broker.publish(&topic, Event::new(text)).await.map(|_| ()))
+    }
+}
+
+#[test]
+fn an_actor_publishes_on_topics_and_adds_routes() {
+    let broker = Broker::new(BrokerSettings::default()).unwrap();
+    let router = topic_routes(Router::new(), &broker, TopicAccess::default());
+    let server = builder(router).broker(&broker).start().unwrap();
+    let topic: TopicName = "news".parse().unwrap();
+    let mut reader = connect(&server);
+    reader.send("GET /topics/news HTTP/1.1\r\nHost: t\r\n\r\n");
+    eventually("it subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1));
+    let (publisher, routes) = (broker.clone(), server.routes());
+    let announcer = move || Announcer { broker: publisher.clone(), routes: routes.clone(), known: Vec::new() };
+    let announcer = server.system().spawn(Place::Shard(1), SpawnOptions::named("announcer"), announcer).unwrap();
+    announcer.tell_blocking((topic.clone(), "hello")).unwrap();
+    announcer.tell_blocking((topic.clone(), "again")).unwrap();
+    eventually("both were delivered", || broker.stats(&topic).is_some_and(|stats| stats.delivered == 2));
+    assert_eq!(connect(&server).get("/about/news").text(), "news");
+    assert_eq!(server.system().counts().failed, 0);
+}
+
+#[test]
+fn a_drain_reports_actors_and_their_messages() {
+    struct Slow;
+    impl Actor for Slow {
+        type Msg = ();
+        async fn handle(&mut self, (): (), cx: &mut Context<()>) -> Flow {
+            cx.sleep(Duration::from_millis(2)).await;
+            Flow::Continue
+        }
+    }
+    let server = builder(Router::new()).start().unwrap();
+    let slow = server.system().spawn(Place::Shard(0), SpawnOptions::named("slow"), || Slow).unwrap();
+    (0..20).for_each(|_| slow.try_tell(()).unwrap());
+    let report = server.drain(None);
+    let system = &report.system;
+    assert!((1..=20).contains(&system.messages_drained) && system.messages_refused == 0, "{report}");
+    let text =
+        format!("; 2 actors ended, {} of their messages handled meanwhile, 0 dropped", system.messages_drained);
+    assert!(report.to_string().ends_with(&text), "{report}");
 }

@@ -16,6 +16,8 @@ mod examples;
 #[cfg(feature = "http2")]
 mod h2;
 mod hooks;
+#[cfg(feature = "ws")]
+mod hub;
 mod layers;
 mod limits;
 mod live;

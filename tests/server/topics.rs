@@ -6,6 +6,8 @@ mod failing;
 #[cfg(feature = "http2")]
 mod over_h2;
 mod slow;
+#[cfg(feature = "ws")]
+mod sockets;
 
 use std::time::{Duration, Instant};
 

@@ -5,6 +5,8 @@ mod closing;
 mod figures;
 mod handshakes;
 mod messages;
-mod peer;
+#[cfg(feature = "http2")]
+mod over_h2;
+pub(crate) mod peer;
 mod sources;
 mod timers;

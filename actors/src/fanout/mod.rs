@@ -33,8 +33,9 @@ use std::{
 use crate::{
     deadline::Deadline,
     error::SpawnError,
-    supervisor::{Restart, SpawnOptions},
-    system::{Place, System},
+    restart::{Restart, SpawnOptions},
+    spawn::Place,
+    system::System,
 };
 
 pub use chooser::{Asking, Chooser, Full};

@@ -13,7 +13,7 @@ use super::{
     tally::Tally,
     ticket::{Running, Ticket},
 };
-use crate::{error::TellError, mailbox::Queue};
+use crate::{error::TellError, queue::Queue};
 
 pub(super) struct Lane<J: ?Sized + Kind> {
     /// Holds cancelled tickets too, so it is twice as long as jobs may wait; see `purge`.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     contain::{contain, contained},
-    mailbox::Queue,
+    queue::Queue,
     race::race,
 };
 

@@ -7,6 +7,10 @@ use crate::{items, workload};
 /// Headers a request may carry.
 const MAX_HEADERS: usize = 32;
 
+/// Begins the answer to a subscription.
+const STREAM_HEAD: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
 /// What the server has to do after the bytes it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
@@ -14,8 +18,33 @@ pub enum Then {
     Read,
     /// Wait this long, then send [`Exchange::after_work`] and go on with the bytes left.
     Work(Duration),
+    /// Send what is queued, then every [`stream_event`] that is published from here on.
+    Subscribe,
+    /// Hand an event to every subscriber and go on with the bytes left.
+    Publish {
+        /// Where it begins in the input.
+        start: usize,
+        /// Where it ends.
+        end: usize,
+    },
     /// Send what is queued and close.
     Close,
+}
+
+impl Then {
+    /// Returns the same for an input that begins `bytes` earlier.
+    fn behind(self, bytes: usize) -> Self {
+        match self {
+            Self::Publish { start, end } => Self::Publish { start: bytes + start, end: bytes + end },
+            then => then,
+        }
+    }
+}
+
+/// Returns an event as a subscriber gets it: a chunk (RFC 9112 §7.1) with one event (WHATWG HTML §9.2.6) in it.
+pub fn stream_event(id: u64, data: &[u8]) -> Vec<u8> {
+    let event = [format!("id: {id}\ndata: ").as_bytes(), data, b"\n\n"].concat();
+    [format!("{:x}\r\n", event.len()).as_bytes(), &event, b"\r\n"].concat()
 }
 
 /// Turns request bytes into response bytes; one a server.
@@ -49,6 +78,7 @@ impl Exchange {
         let mut used = 0;
         while used < input.len() {
             let (taken, then) = self.one(&input[used..], out);
+            let then = then.behind(used);
             used += taken;
             if taken == 0 || then != Then::Read {
                 return (used, then);
@@ -86,6 +116,14 @@ impl Exchange {
             ("GET", "/demo/items") => self.ok(out, workload::JSON, &items::bytes(), close),
             ("POST", "/demo/echo") => self.ok(out, "application/octet-stream", body, close),
             ("GET", "/demo/work") => return (end, Then::Work(workload::work_time(query))),
+            ("GET", workload::TOPIC) => {
+                out.extend_from_slice(STREAM_HEAD);
+                return (end, Then::Subscribe);
+            }
+            ("POST", workload::TOPIC) => {
+                self.empty(out, "202 Accepted", close);
+                return (end, Then::Publish { start: head, end });
+            }
             _ => self.empty(out, "404 Not Found", close),
         }
         (end, if close { Then::Close } else { Then::Read })
@@ -196,6 +234,18 @@ mod tests {
         let close = b"GET /demo/json HTTP/1.1\r\nconnection: close\r\n\r\n";
         assert_eq!(Exchange::new().serve(close, &mut out), (close.len(), Then::Close));
         assert!(String::from_utf8(out).unwrap().contains("\r\nconnection: close\r\n"));
+    }
+
+    #[test]
+    fn a_subscription_and_an_event_stop_the_pipeline_and_the_event_is_found() {
+        let mut out = Vec::new();
+        let input = b"POST /topics/bench HTTP/1.1\r\ncontent-length: 4\r\n\r\nnewsGET /topics/bench HTTP/1.1\r\n\r\n";
+        let input = [GET, input].concat();
+        let (used, Then::Publish { start, end }) = Exchange::new().serve(&input, &mut out) else { panic!() };
+        assert_eq!((&input[start..end], used), (b"news".as_slice(), end));
+        assert_eq!(Exchange::new().serve(&input[used..], &mut out), (input.len() - used, Then::Subscribe));
+        assert!(out.ends_with(STREAM_HEAD));
+        assert_eq!(stream_event(7, b"news"), b"12\r\nid: 7\ndata: news\n\n\r\n");
     }
 
     #[test]

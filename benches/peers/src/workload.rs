@@ -16,6 +16,9 @@ pub const TEXT: &str = "text/plain";
 /// Content type of `/demo/json`.
 pub const JSON: &str = "application/json";
 
+/// The topic of the fan-out scenarios: a GET subscribes, a POST publishes its body.
+pub const TOPIC: &str = "/topics/bench";
+
 /// How long a peer that closes idle connections by itself keeps them: longer than a run.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(600);
 

@@ -15,6 +15,9 @@ type Subscribers = Arc<Mutex<Vec<TcpStream>>>;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
+/// What is published to fill the way to stalled subscribers; nothing of it is delivered here.
+const FILLING: &str = "content-length: 32768";
+
 fn broker(distort: Distort) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -30,7 +33,7 @@ fn broker(distort: Distort) -> SocketAddr {
 }
 
 fn converse(mut stream: TcpStream, subscribers: &Subscribers, distort: Distort) {
-    let (mut input, mut buffer, mut published) = (String::new(), [0; 4096], 0);
+    let (mut input, mut buffer, mut published) = (String::new(), [0; 65536], 0);
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
         input.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
         while let Some((head, rest)) = input.split_once("\r\n\r\n") {
@@ -40,9 +43,14 @@ fn converse(mut stream: TcpStream, subscribers: &Subscribers, distort: Distort) 
                 input = rest.to_owned();
                 continue;
             }
-            assert!(head.contains("content-length: 256"), "{head}");
-            let Some((event, rest)) = rest.split_at_checked(256) else { break };
+            let filling = head.lines().any(|line| line == FILLING);
+            assert!(filling || head.contains("content-length: 256"), "{head}");
+            let Some((event, rest)) = rest.split_at_checked(if filling { 32768 } else { 256 }) else { break };
             let _ = stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n");
+            if filling {
+                input = rest.to_owned();
+                continue;
+            }
             deliver(&subscribers.lock().unwrap(), distort(published, event), event);
             published += 1;
             input = rest.to_owned();
@@ -51,7 +59,8 @@ fn converse(mut stream: TcpStream, subscribers: &Subscribers, distort: Distort) 
 }
 
 fn deliver(subscribers: &[TcpStream], distorted: Vec<String>, event: &str) {
-    let [first, second] = subscribers else { panic!("{} subscribers", subscribers.len()) };
+    // Those that stall came before.
+    let [.., first, second] = subscribers else { panic!("{} subscribers", subscribers.len()) };
     send(first, event);
     distorted.iter().for_each(|event| send(second, event));
 }
@@ -63,9 +72,14 @@ fn send(mut stream: &TcpStream, event: &str) {
 }
 
 fn load(distort: Distort) -> (i32, String) {
+    load_with(distort, &[])
+}
+
+fn load_with(distort: Distort, more: &[&str]) -> (i32, String) {
     let target = broker(distort).to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
     command.args(["--target", &target, "--sse", "2", "--rate", "100", "--duration", "0.2", "--timeout", "0.5"]);
+    command.args(more);
     let output = command.output().unwrap();
     (output.status.code().unwrap(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
 }
@@ -79,6 +93,40 @@ fn a_faithful_broker_passes_and_every_delivery_is_counted() {
     assert_eq!(value("connection_min="), value("connection_max="), "{text}");
     assert_eq!(value("requests="), 2 * value("connection_min="), "{text}");
     assert!(value("requests=") >= 20, "{text}");
+    assert!(text.contains("publish_p50_us="), "{text}");
+}
+
+#[test]
+fn a_stalled_subscriber_gets_no_event_checked_and_must_stay() {
+    let (code, text) = load_with(|_, event| vec![event.to_owned()], &["--stalled", "1"]);
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
+fn a_stalled_subscriber_that_is_closed_is_an_error() {
+    let target = broker(|_, event| vec![event.to_owned()]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // The first connection is the stalled one: it gets its head and is closed; the others go to the broker.
+    thread::spawn(move || {
+        let mut stalled = listener.accept().unwrap().0;
+        // With a request unread, closing would be a reset.
+        assert!(stalled.read(&mut [0; 1024]).unwrap() > 0);
+        stalled.write_all(HEAD.as_bytes()).unwrap();
+        drop(stalled);
+        for stream in listener.incoming() {
+            let (mut client, mut server) = (stream.unwrap(), TcpStream::connect(target).unwrap());
+            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || std::io::copy(&mut from, &mut to));
+            thread::spawn(move || std::io::copy(&mut server, &mut client));
+        }
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
+    command.args(["--target", &address.to_string(), "--sse", "2", "--stalled", "1", "--rate", "100"]);
+    let output = command.args(["--duration", "0.2", "--timeout", "0.5"]).output().unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("errors_closed=1") && text.contains("closed a stalled subscription"), "{text}");
 }
 
 #[test]

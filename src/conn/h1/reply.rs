@@ -2,12 +2,12 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use super::{
     H1, Reading,
-    slots::{Meta, Slot, State, Streaming},
+    slots::{Meta, State, Streaming},
 };
 use crate::{
     body::{BodyError, Frame},
@@ -36,13 +36,11 @@ impl H1 {
     /// Writes whatever is at the front of the line and can be written.
     pub(super) fn flush(&mut self, env: &mut Env, io: &mut Io) {
         let before = self.slots.len();
-        while let Some(slot) = self.slots.pop_writable() {
-            match slot.state {
-                State::Ready(outcome) => self.write(env, io, slot.meta, outcome),
-                State::Streaming(streaming) => self.write_stream(env, io, slot.meta, streaming),
-                State::Waiting(_) => {}
-            }
-            if self.slots.front().is_some_and(|slot| matches!(slot.state, State::Streaming(_))) {
+        while self.go_on_streaming(env, io) {
+            let Some((meta, outcome)) = self.slots.pop_ready() else { break };
+            self.write(env, io, meta, outcome);
+            if self.slots.streaming().is_some() {
+                // Its body was asked as it began.
                 break;
             }
         }
@@ -88,8 +86,9 @@ impl H1 {
                     Framing::Length(length) => Some(length),
                     _ => None,
                 };
-                let streaming = Streaming { body, framing: sent.framing, left, status, written: 0 };
-                self.write_stream(env, io, meta, streaming);
+                let framing = sent.framing;
+                self.slots.unpop(meta, Streaming { body, framing, left, status, written: 0, held_back: false });
+                self.go_on_streaming(env, io);
             }
         }
     }
@@ -100,26 +99,30 @@ impl H1 {
         self.slots.is_empty() && incoming.is_unwanted_beyond(env.limits.discard_bytes)
     }
 
-    /// Writes what a streamed reply has; puts it back at the front unless it is complete.
-    fn write_stream(&mut self, env: &mut Env, io: &mut Io, meta: Meta, mut streaming: Streaming) {
-        let progress = catch_unwind(AssertUnwindSafe(|| poll_stream(env, io, &mut streaming)));
+    /// Writes what a streamed reply at the front has; false when the replies behind it have to wait.
+    fn go_on_streaming(&mut self, env: &mut Env, io: &mut Io) -> bool {
+        // Where it stands: a subscriber's goes on with every event.
+        let Some(streaming) = self.slots.streaming() else { return true };
+        let progress = catch_unwind(AssertUnwindSafe(|| poll_stream(env, io, streaming)));
         let progress = progress.unwrap_or_else(|_| {
             env.cells.panics.add("body");
             tracing::error!("a response body's source panicked; the connection ends");
             Progress::Broken("body_panicked")
         });
-        match progress {
-            Progress::Waits => self.slots.unpop(Slot { meta, state: State::Streaming(streaming) }),
-            Progress::Done => {
-                io.timers.clear(Timer::Stream);
-                meta.account.finish(env, io, Some(streaming.status), None, streaming.written);
-            }
-            Progress::Broken(cause) => {
-                io.timers.clear(Timer::Stream);
-                meta.account.finish(env, io, Some(streaming.status), Some(cause), streaming.written);
-                self.abandon(env, io, streaming.framing, cause);
-            }
+        let error = match progress {
+            Progress::Waits => return false,
+            Progress::Done => None,
+            Progress::Broken(cause) => Some(cause),
+        };
+        io.timers.clear(Timer::Stream);
+        let (status, written, framing) = (streaming.status, streaming.written, streaming.framing);
+        if let Some(slot) = self.slots.pop() {
+            slot.meta.account.finish(env, io, Some(status), error, written);
         }
+        if let Some(cause) = error {
+            self.abandon(env, io, framing, cause);
+        }
+        true
     }
 
     /// Ends the connection in the middle of a reply of this framing: the peer sees that it is cut short.
@@ -167,13 +170,21 @@ impl H1 {
 
 /// Moves a streamed reply's bytes to the outbox.
 fn poll_stream(env: &mut Env, io: &mut Io, streaming: &mut Streaming) -> Progress {
-    let waker = io.waker(env);
-    let mut cx = Context::from_waker(&waker);
+    let waker = io.take_waker(env);
+    let progress = poll_frames(env, io, streaming, &waker);
+    io.waker = Some(waker);
+    progress
+}
+
+fn poll_frames(env: &mut Env, io: &mut Io, streaming: &mut Streaming, waker: &Waker) -> Progress {
+    let mut cx = Context::from_waker(waker);
+    streaming.held_back = false;
     if env.is_draining() {
         streaming.body.end_soon();
     }
     for _ in 0..FRAMES_PER_CALL {
         if io.queued() >= STREAM_AHEAD_BYTES {
+            streaming.held_back = true;
             return Progress::Waits;
         }
         match streaming.body.poll_frame(&mut cx) {
@@ -198,7 +209,7 @@ fn poll_stream(env: &mut Env, io: &mut Io, streaming: &mut Streaming) -> Progres
             Poll::Ready(None) => return streaming.end(io),
         }
     }
-    waker.wake();
+    waker.wake_by_ref();
     Progress::Waits
 }
 

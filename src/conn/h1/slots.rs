@@ -41,6 +41,8 @@ pub(super) struct Streaming {
     pub(super) left: Option<u64>,
     pub(super) status: http::StatusCode,
     pub(super) written: u64,
+    /// The body was not asked because too much waited for the peer.
+    pub(super) held_back: bool,
 }
 
 /// One reply that is owed.
@@ -113,6 +115,19 @@ impl Slots {
         self.list.front()
     }
 
+    /// Returns the oldest reply if it is being written.
+    pub(super) fn streaming(&mut self) -> Option<&mut Streaming> {
+        match &mut self.list.front_mut()?.state {
+            State::Streaming(streaming) => Some(streaming),
+            State::Waiting(_) | State::Ready(_) => None,
+        }
+    }
+
+    /// Says whether the oldest reply goes on when its body does and not before.
+    pub(super) fn awaits_body(&self) -> bool {
+        matches!(self.front(), Some(Slot { state: State::Streaming(streaming), .. }) if !streaming.held_back)
+    }
+
     /// Takes the oldest slot out.
     pub(super) fn pop(&mut self) -> Option<Slot> {
         let slot = self.list.pop_front()?;
@@ -120,14 +135,18 @@ impl Slots {
         Some(slot)
     }
 
-    /// Takes the oldest slot if its reply is there or being written.
-    pub(super) fn pop_writable(&mut self) -> Option<Slot> {
-        if matches!(self.list.front()?.state, State::Waiting(_)) { None } else { self.pop() }
+    /// Takes the oldest slot if its reply is there.
+    pub(super) fn pop_ready(&mut self) -> Option<(Meta, Outcome)> {
+        self.list.front().filter(|slot| matches!(slot.state, State::Ready(_)))?;
+        match self.pop()? {
+            Slot { meta, state: State::Ready(outcome) } => Some((meta, outcome)),
+            Slot { .. } => None,
+        }
     }
 
-    /// Puts a slot that was popped back to the front.
-    pub(super) fn unpop(&mut self, slot: Slot) {
+    /// Puts a reply that is being written to the front, whose slot, if it had one, was taken out.
+    pub(super) fn unpop(&mut self, meta: Meta, streaming: Streaming) {
         self.first = self.first.wrapping_sub(1);
-        self.list.push_front(slot);
+        self.list.push_front(Slot { meta, state: State::Streaming(streaming) });
     }
 }

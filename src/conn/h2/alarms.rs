@@ -26,6 +26,11 @@ impl H2 {
 
     /// Ends what took too long.
     fn late(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, late: Late) {
+        #[cfg(feature = "ws")]
+        if let (Late::Socket, State::Socket(_, tunnel)) = (late, &mut stream.state) {
+            tunnel.look_at_clock(env);
+            return self.advance(env, io, stream);
+        }
         env.cells.timeouts.add(timer_name(late));
         match (late, stream.state) {
             (Late::Body, State::Collecting(exchange, _)) => {
@@ -61,5 +66,7 @@ fn timer_name(late: Late) -> &'static str {
         Late::Job => Timer::Job.name(),
         Late::Window => Timer::Write.name(),
         Late::Producer => Timer::Stream.name(),
+        #[cfg(feature = "ws")]
+        Late::Socket => Timer::Own.name(),
     }
 }

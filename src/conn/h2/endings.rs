@@ -42,6 +42,11 @@ impl H2 {
                 streaming.reset(code);
                 (account, Some(status), written)
             }
+            #[cfg(feature = "ws")]
+            State::Socket(account, tunnel) => {
+                let written = tunnel.reset(env, code);
+                (account, Some(http::StatusCode::OK), written)
+            }
             State::Leaving => return,
         };
         account.finish(env, io, status, Some(ENDED_FIRST), written);

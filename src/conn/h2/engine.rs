@@ -59,6 +59,8 @@ pub(super) struct Accepted {
     /// None: it has no body.
     pub(super) body: Option<Inbound>,
     pub(super) reply: Responder,
+    /// What an extended CONNECT asks for (RFC 8441 §4).
+    pub(super) protocol: Option<Box<str>>,
 }
 
 enum State {
@@ -83,6 +85,8 @@ impl Engine {
             .max_pending_accept_reset_streams(http2.pending_resets)
             .max_local_error_reset_streams(Some(http2.local_resets))
             .max_send_buffer_size(http2.stream_buffer_bytes);
+        #[cfg(feature = "ws")]
+        builder.enable_connect_protocol();
         Self(State::Greeting(builder.handshake(pipe)))
     }
 
@@ -105,10 +109,11 @@ impl Engine {
         match connection.poll_accept(&mut cx) {
             Poll::Pending => Event::Idle,
             Poll::Ready(Some(Ok((request, reply)))) => {
-                let (head, body) = request.into_parts();
+                let (mut head, body) = request.into_parts();
+                let protocol = head.extensions.remove::<::h2::ext::Protocol>().map(|asked| asked.as_str().into());
                 let id = reply.stream_id().as_u32();
                 let body = (!body.is_end_stream()).then_some(Inbound(body));
-                Event::Request(Box::new(Accepted { id, head, body, reply: Responder(reply) }))
+                Event::Request(Box::new(Accepted { id, head, body, reply: Responder(reply), protocol }))
             }
             Poll::Ready(Some(Err(error))) => self.over(Some(&error)),
             Poll::Ready(None) => self.over(None),
@@ -189,6 +194,18 @@ impl Outbound {
     pub(super) fn reserve(&mut self, bytes: usize) -> usize {
         self.0.reserve_capacity(bytes);
         self.0.capacity()
+    }
+
+    /// Waits for room for some of so many bytes.
+    pub(super) fn poll_some(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>> {
+        let mut room = self.reserve(bytes.max(1));
+        while room == 0 {
+            match self.poll_room(cx) {
+                Poll::Ready(Ok(more)) => room = more,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(room))
     }
 
     /// Waits for more room than there was.

@@ -18,16 +18,16 @@ use super::{
 };
 use crate::{
     body::{Body, BodyError, Frame},
-    conn::{Env, Io, Outcome, account::ENDED_FIRST, answers::final_answer},
+    conn::{
+        Env, Io, Outcome,
+        account::ENDED_FIRST,
+        answers::{self, final_answer},
+    },
     limits::Timeouts,
 };
 
 /// Pieces taken from a streamed reply in one go: one that is never short of tiny ones must not hold the shard.
 const FRAMES_PER_CALL: usize = 1024;
-
-/// What a stream must move in the time of a write stall, or else all that it has, bytes: a peer that opens its
-/// window byte by byte holds no reply for ever.
-const LEAST_PROGRESS_BYTES: u64 = 1024;
 
 /// A reply whose body is being sent.
 pub(super) struct Streaming {
@@ -81,8 +81,12 @@ impl H2 {
         incoming: Option<Incoming>,
         outcome: Outcome,
     ) {
-        let Exchange { id, is_head, mut account, reply } = exchange;
-        let Outcome { mut response, error } = final_answer(outcome);
+        let Outcome { response, error } = final_answer(outcome);
+        #[cfg(feature = "ws")]
+        let Some((exchange, response)) = self.open_socket(env, io, exchange, response) else { return };
+        let is_tunnel = exchange.tunnel.is_some();
+        let Exchange { id, is_head, mut account, reply, .. } = exchange;
+        let mut response = if is_tunnel { answers::no_tunnel(response) } else { response };
         let status = response.status();
         let body = response.take_body();
         let sent = head::response(&response, &body, is_head, env.date.value(env.now));
@@ -108,7 +112,7 @@ impl H2 {
 
     /// Reads on for a while behind a whole reply. Once the stream is let go with its body incomplete it is reset with
     /// NO_ERROR (RFC 9113 §8.1).
-    fn read_on(&mut self, env: &mut Env, io: &mut Io, id: u32, incoming: Option<Incoming>) {
+    pub(super) fn read_on(&mut self, env: &mut Env, io: &mut Io, id: u32, incoming: Option<Incoming>) {
         if let Some(incoming) = incoming.filter(|_| self.phase == Phase::Open && !self.ended) {
             let rest = incoming.unwanted(env.limits.discard_bytes, env.now);
             self.keep(env, io, Stream::new(id, Some(rest), State::Leaving));
@@ -193,27 +197,11 @@ impl Streaming {
 
     /// Waits until the peer has room for some of the piece, or for a byte of the next.
     fn poll_room(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>> {
-        let wanted = self.piece.len().max(1);
-        let mut room = self.out.reserve(wanted);
-        while room == 0 {
-            match self.out.poll_room(cx) {
-                Poll::Ready(Ok(more)) => room = more,
-                Poll::Ready(Err(Gone)) => return Poll::Ready(Err(Gone)),
-                Poll::Pending => {
-                    self.wait_for_window(now);
-                    return Poll::Pending;
-                }
-            }
+        let room = self.out.poll_some(self.piece.len(), cx);
+        if room.is_pending() {
+            self.wait.for_window(now, self.written);
         }
-        Poll::Ready(Ok(room))
-    }
-
-    fn wait_for_window(&mut self, now: Instant) {
-        let moved = |before: u64| self.written - before >= LEAST_PROGRESS_BYTES;
-        match self.wait {
-            Wait::Window(_, before) if !moved(before) => {}
-            _ => self.wait = Wait::Window(now, self.written),
-        }
+        room
     }
 
     fn send_piece(&mut self, room: usize) -> Option<Progress> {

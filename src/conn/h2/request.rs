@@ -33,7 +33,7 @@ impl H2 {
             self.leave(env, "age");
         }
         let parts = &accepted.head;
-        if parts.method == Method::CONNECT {
+        if parts.method == Method::CONNECT && (accepted.protocol.is_none() || accepted.body.is_none()) {
             let response = plain(StatusCode::NOT_IMPLEMENTED, "This server opens no tunnels.\n");
             return self.unserved(env, io, accepted, None, response);
         }
@@ -41,7 +41,10 @@ impl H2 {
             return self.refuse(env, io, accepted, Reject::Expectation);
         }
         match head::request(parts, &env.limits) {
-            Ok(head) => self.route(env, io, accepted, head),
+            Ok(mut head) => {
+                head.protocol = accepted.protocol.as_ref().map(|protocol| head.append(protocol.as_bytes()));
+                self.route(env, io, accepted, head);
+            }
             Err(reject) => self.refuse(env, io, accepted, reject),
         }
     }
@@ -51,6 +54,8 @@ impl H2 {
         let path = accepted.head.uri.path();
         let found = match path {
             "*" => Found::Options(view.table.allow_all()),
+            // What opens a WebSocket is a GET route (RFC 8441 §5).
+            _ if head.protocol.is_some() => view.table.find(&Method::GET, path),
             _ => view.table.find(&head.method, path),
         };
         match found {
@@ -77,7 +82,7 @@ impl H2 {
         let query = head.and_then(|head| head.query.map(|query| head.text(query)));
         let account = Account::unserved(env, io, Wire::H2, method, path, query);
         let is_head = *method == Method::HEAD;
-        let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply };
+        let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply, tunnel: None };
         let unwanted = unwanted(env, accepted.body);
         self.answer(env, io, exchange, unwanted, response.into());
     }
@@ -90,23 +95,27 @@ impl H2 {
         }
         let is_head = accepted.head.method == Method::HEAD;
         let account = Account::nobodys(env, Wire::H2);
-        let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply };
+        let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply, tunnel: None };
         let unwanted = unwanted(env, accepted.body);
         self.answer(env, io, exchange, unwanted, plain(reject.status(), reject.text()).into());
     }
 
     /// Serves a request that has a route.
     fn matched(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, head: Head, target: Target) {
-        let Accepted { id, head: parts, body, mut reply } = accepted;
+        let Accepted { id, head: parts, body, mut reply, protocol } = accepted;
         let is_static = matches!(target.entry().run, Run::Static(..));
         let account = Account::served(env, io, Wire::H2, &head, target.clone());
         let is_head = parts.method == Method::HEAD;
         let mode = target.entry().body;
         let pending = Pending { head, target };
+        if protocol.is_some() {
+            let exchange = Exchange { id, is_head, account, reply, tunnel: body };
+            return self.start(env, io, exchange, pending, Body::empty(), None);
+        }
         let inbound = match body {
             Some(inbound) if !is_static => inbound,
             unread => {
-                let exchange = Exchange { id, is_head, account, reply };
+                let exchange = Exchange { id, is_head, account, reply, tunnel: None };
                 let unwanted = unwanted(env, unread);
                 return self.start(env, io, exchange, pending, Body::empty(), unwanted);
             }
@@ -120,7 +129,7 @@ impl H2 {
         if fits && parts.headers.contains_key(header::EXPECT) {
             reply.proceed();
         }
-        let exchange = Exchange { id, is_head, account, reply };
+        let exchange = Exchange { id, is_head, account, reply, tunnel: None };
         match limit {
             _ if !fits => self.answer(env, io, exchange, None, too_large()),
             Some(limit) => {

@@ -5,7 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{engine::Responder, incoming::Incoming, reply::Streaming};
+#[cfg(feature = "ws")]
+use super::socket::Tunnel;
+use super::{
+    engine::{Inbound, Responder},
+    incoming::Incoming,
+    reply::Streaming,
+};
 use crate::{
     conn::{
         account::{Account, Target},
@@ -21,6 +27,8 @@ pub(super) struct Exchange {
     pub(super) is_head: bool,
     pub(super) account: Account,
     pub(super) reply: Responder,
+    /// What the peer sends behind an extended CONNECT.
+    pub(super) tunnel: Option<Inbound>,
 }
 
 /// A request that waits for its body.
@@ -37,6 +45,9 @@ pub(super) enum State {
     Waiting(Exchange, Task),
     /// The reply's head is sent, its body is coming.
     Streaming(Account, Streaming),
+    /// It is a WebSocket's.
+    #[cfg(feature = "ws")]
+    Socket(Account, Box<Tunnel>),
     /// The reply is sent; what is left of the body is thrown away.
     Leaving,
 }
@@ -60,7 +71,12 @@ impl Stream {
 
     /// Says whether its reply has no end of its own, so that it ends with the peer.
     pub(super) fn ends_with_peer(&self) -> bool {
-        matches!(&self.state, State::Streaming(_, streaming) if streaming.ends_with_peer())
+        match &self.state {
+            State::Streaming(_, streaming) => streaming.ends_with_peer(),
+            #[cfg(feature = "ws")]
+            State::Socket(..) => true,
+            _ => false,
+        }
     }
 
     /// Says whether it waits for what only the peer can send: more of its body, or a window for its reply.
@@ -76,6 +92,8 @@ impl Stream {
             State::Collecting(..) | State::Leaving => None,
             State::Waiting(_, task) => task.deadline().map(|at| (at, Late::Job)),
             State::Streaming(_, streaming) => streaming.deadline(timeouts),
+            #[cfg(feature = "ws")]
+            State::Socket(_, tunnel) => tunnel.deadline(timeouts),
         };
         body.map(|at| (at, Late::Body)).into_iter().chain(state).min_by_key(|(at, _)| *at)
     }
@@ -92,6 +110,9 @@ pub(super) enum Late {
     Window,
     /// The next bytes of a streamed reply.
     Producer,
+    /// Whatever a WebSocket keeps time of.
+    #[cfg(feature = "ws")]
+    Socket,
 }
 
 /// What a streamed reply waits for, and since when.
@@ -104,7 +125,19 @@ pub(super) enum Wait {
     Producer(Instant),
 }
 
+/// What a stream must move in the time of a write stall, or else all that it has, bytes: a peer that opens its
+/// window byte by byte holds no reply for ever.
+const LEAST_PROGRESS_BYTES: u64 = 1024;
+
 impl Wait {
+    /// Waits for the peer's window from `now` on, unless it did before and hardly anything moved since.
+    pub(super) fn for_window(&mut self, now: Instant, written: u64) {
+        match *self {
+            Self::Window(_, before) if written - before < LEAST_PROGRESS_BYTES => {}
+            _ => *self = Self::Window(now, written),
+        }
+    }
+
     pub(super) fn deadline(self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
         let after =
             |since: Instant, timeout: Option<Duration>| timeout.and_then(|timeout| since.checked_add(timeout));

@@ -248,6 +248,12 @@ impl Endpoint {
         }
     }
 
+    /// Says whether closing has had its time.
+    #[cfg(feature = "http2")]
+    pub(in crate::conn) fn is_late(&self, now: Instant) -> bool {
+        self.close_by.is_some_and(|at| at <= now)
+    }
+
     /// Returns the payload bytes that were sent.
     pub(in crate::conn) fn sent_bytes(&self) -> u64 {
         self.state.borrow().sent_bytes

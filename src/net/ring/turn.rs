@@ -84,12 +84,16 @@ impl<L: Link> Ring<L> {
         }
     }
 
-    /// Acts on what connections want since they were last looked at.
+    /// Acts on what connections want since they were last looked at, in the order of their marks: whoever asked first is
+    /// answered first.
     fn settle_dirty<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) {
         // Settling one may close it, never mark another: the list does not grow meanwhile.
-        while let Some(id) = self.dirty.pop() {
+        let mut at = 0;
+        while let Some(&id) = self.dirty.get(at) {
+            at += 1;
             self.settle(carrier, id);
         }
+        self.dirty.clear();
     }
 
     fn settle<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId) {

@@ -9,14 +9,14 @@ use windlass::{
 
 use crate::common::{Peer, Reply, address};
 
-pub(super) const TEXT: u8 = 0x81;
-pub(super) const BINARY: u8 = 0x82;
-pub(super) const CLOSE: u8 = 0x88;
-pub(super) const PING: u8 = 0x89;
-pub(super) const PONG: u8 = 0x8a;
+pub(crate) const TEXT: u8 = 0x81;
+pub(crate) const BINARY: u8 = 0x82;
+pub(crate) const CLOSE: u8 = 0x88;
+pub(crate) const PING: u8 = 0x89;
+pub(crate) const PONG: u8 = 0x8a;
 
 /// A handler that sends every message back.
-pub(super) async fn echo(mut socket: Socket) {
+pub(crate) async fn echo(mut socket: Socket) {
     while let Some(Ok(message)) = socket.recv().await {
         if socket.send(message).await.is_err() {
             return;
@@ -25,13 +25,13 @@ pub(super) async fn echo(mut socket: Socket) {
 }
 
 /// Routes with an echo at `/ws`, and one that compresses at `/deflate`.
-pub(super) fn echoes() -> Router {
+pub(crate) fn echoes() -> Router {
     let deflate = Settings::new().compression(Deflate { threshold_bytes: 0, ..Deflate::default() });
     Router::new().route(websocket("/ws", echo)).route(websocket_with("/deflate", deflate, echo))
 }
 
 /// The request that opens a WebSocket, with more header lines.
-pub(super) fn opening(path: &str, more: &str) -> String {
+pub(crate) fn opening(path: &str, more: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
@@ -40,7 +40,7 @@ pub(super) fn opening(path: &str, more: &str) -> String {
 
 /// Asserts that the handshake succeeded.
 #[track_caller]
-pub(super) fn assert_opened(reply: &Reply) {
+pub(crate) fn assert_opened(reply: &Reply) {
     assert_eq!(reply.status, 101, "{}", reply.text());
     assert_eq!(reply.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
     assert_eq!(reply.header("upgrade"), Some("websocket"));
@@ -49,13 +49,13 @@ pub(super) fn assert_opened(reply: &Reply) {
 
 /// Opens a WebSocket.
 #[track_caller]
-pub(super) fn open(server: &Server, path: &str) -> Peer {
+pub(crate) fn open(server: &Server, path: &str) -> Peer {
     open_at(address(server), path, "")
 }
 
 /// Opens a WebSocket with more header lines.
 #[track_caller]
-pub(super) fn open_at(address: SocketAddr, path: &str, more: &str) -> Peer {
+pub(crate) fn open_at(address: SocketAddr, path: &str, more: &str) -> Peer {
     let mut peer = Peer::connect(address);
     peer.send(opening(path, more));
     assert_opened(&peer.reply());
@@ -63,7 +63,7 @@ pub(super) fn open_at(address: SocketAddr, path: &str, more: &str) -> Peer {
 }
 
 /// Makes a client's frame; `first` is its first byte.
-pub(super) fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let payload = payload.as_ref();
     let mut frame = vec![first];
@@ -85,7 +85,7 @@ pub(super) fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
 
 /// Reads a frame of the server: its first byte and its payload.
 #[track_caller]
-pub(super) fn read(peer: &mut Peer) -> (u8, Vec<u8>) {
+pub(crate) fn read(peer: &mut Peer) -> (u8, Vec<u8>) {
     let head = peer.exactly(2);
     let len = match head[1] {
         len @ 0..=125 => usize::from(len),
@@ -98,7 +98,7 @@ pub(super) fn read(peer: &mut Peer) -> (u8, Vec<u8>) {
 
 /// Reads a text message.
 #[track_caller]
-pub(super) fn read_text(peer: &mut Peer) -> String {
+pub(crate) fn read_text(peer: &mut Peer) -> String {
     let (first, payload) = read(peer);
     assert_eq!(first, TEXT);
     String::from_utf8(payload).unwrap()
@@ -106,13 +106,13 @@ pub(super) fn read_text(peer: &mut Peer) -> String {
 
 /// Reads frames up to a Close; returns its code.
 #[track_caller]
-pub(super) fn read_close(peer: &mut Peer) -> u16 {
+pub(crate) fn read_close(peer: &mut Peer) -> u16 {
     let (first, payload) = read(peer);
     assert_eq!(first, CLOSE, "{}", payload.escape_ascii());
     u16::from_be_bytes(payload[..2].try_into().unwrap())
 }
 
 /// Makes a Close.
-pub(super) fn close(code: u16) -> Vec<u8> {
+pub(crate) fn close(code: u16) -> Vec<u8> {
     frame(CLOSE, code.to_be_bytes())
 }

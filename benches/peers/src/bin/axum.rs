@@ -75,7 +75,7 @@ async fn main() -> io::Result<()> {
         .route("/demo/items", get(|| async { Json(&items::PAGE) }))
         .route("/demo/work", get(work))
         .route("/demo/echo", post(echo))
-        .route("/topics/bench", post(publish).get(subscribe))
+        .route(workload::TOPIC, post(publish).get(subscribe))
         .with_state(Topic { sender: broadcast::Sender::new(BEHIND), last: Arc::default() });
     let options = Options::parse();
     let builder = auto::Builder::new(TokioExecutor::new());

@@ -41,7 +41,8 @@ async fn converse(mut stream: TcpStream) -> io::Result<()> {
         let then = answer(&exchange, &mut input, &mut out).await;
         stream.write_all(&out).await?;
         out.clear();
-        if then == Then::Close {
+        // Fan-out is not among what it does.
+        if then != Then::Read {
             return Ok(());
         }
     }

@@ -57,6 +57,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SUBSCRIBERS", requires = "rate", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     #[arg(conflicts_with_all = ["connections", "pipeline", "path", "mix", "body_bytes", "churn", "idle"])]
     pub(crate) sse: Option<u32>,
+    /// Besides them, hold this many subscriptions that nothing is read from, whose ways are full from the beginning
+    #[arg(long, default_value_t = 0, requires = "sse")]
+    pub(crate) stalled: usize,
     /// Call `bench.Echo` over HTTP/2 instead, `--pipeline` calls in flight on each connection
     #[cfg(feature = "grpc")]
     #[arg(long, value_name = "METHOD", conflicts_with_all = ["path", "mix", "body_bytes", "rate", "ramp", "churn", "idle", "pause", "sse"])]

@@ -17,6 +17,8 @@ pub(crate) struct Tally {
     requests: u64,
     faults: BTreeMap<Kind, u64>,
     latency: Histogram<u64>,
+    /// From publishing an event to the answer.
+    publishing: Histogram<u64>,
     late: Histogram<u64>,
     /// Time from the first request to the last response.
     pub(crate) elapsed: Duration,
@@ -32,6 +34,7 @@ impl Tally {
             requests: 0,
             faults: BTreeMap::new(),
             latency: nanoseconds(),
+            publishing: nanoseconds(),
             late: nanoseconds(),
             elapsed: Duration::ZERO,
             reconnects: 0,
@@ -45,6 +48,11 @@ impl Tally {
         if let Some(latency) = latency {
             self.latency.saturating_record(latency.as_nanos() as u64);
         }
+    }
+
+    /// Notes how long the answer to publishing took.
+    pub(crate) fn published(&mut self, latency: Duration) {
+        self.publishing.saturating_record(latency.as_nanos() as u64);
     }
 
     /// Notes how late a request was sent.
@@ -90,6 +98,10 @@ impl Tally {
         println!("p99_us={:.1}", quantile(&self.latency, 0.99));
         println!("p999_us={:.1}", quantile(&self.latency, 0.999));
         println!("max_us={:.1}", self.latency.max() as f64 / 1e3);
+        if !self.publishing.is_empty() {
+            println!("publish_p50_us={:.1}", quantile(&self.publishing, 0.5));
+            println!("publish_p99_us={:.1}", quantile(&self.publishing, 0.99));
+        }
         if !self.late.is_empty() {
             println!("late_p99_us={:.1}", quantile(&self.late, 0.99));
         }

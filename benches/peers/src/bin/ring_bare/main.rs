@@ -1,17 +1,20 @@
 //! The floor: one io_uring loop with multishot accept and receive, provided buffers and sends batched a turn.
 //!
 //! There is no framework, no limit and no time-out; whatever a server on the same ring costs more than this is
-//! the server's own.
+//! the server's own. An event of the topic leaves as one batch of sends of the same bytes, see [`feed`].
 
+mod feed;
 mod ring;
 
 use std::{
     io,
     net::TcpListener,
     os::fd::{AsFd, OwnedFd},
+    rc::Rc,
 };
 
-use ring::{Event, Ring};
+use feed::Feed;
+use ring::{Bytes, Event, Ring};
 use rustix::net::{Shutdown, listen, shutdown, sockopt::set_tcp_nodelay};
 use windlass_peers::{
     bare::{Exchange, Then},
@@ -31,6 +34,7 @@ fn main() -> io::Result<()> {
         exchange: Exchange::new(),
         connections: (0..SLOTS).map(|_| None).collect(),
         free: (0..SLOTS).rev().collect(),
+        feed: Feed::default(),
         touched: Vec::new(),
     };
     server.ring.accept(&listener)?;
@@ -42,6 +46,7 @@ fn main() -> io::Result<()> {
             server.handle(event)?;
         }
         server.ring.publish();
+        server.deliver();
         server.settle()?;
     }
 }
@@ -51,6 +56,7 @@ struct Server {
     exchange: Exchange,
     connections: Box<[Option<Connection>]>,
     free: Vec<usize>,
+    feed: Feed,
     /// Slots to look at when the batch is over.
     touched: Vec<usize>,
 }
@@ -59,6 +65,8 @@ struct Connection {
     fd: OwnedFd,
     input: Vec<u8>,
     out: Vec<u8>,
+    /// An event to send; nothing is in `out` then.
+    event: Option<Rc<[u8]>>,
     /// The buffer that goes to the kernel next.
     spare: Vec<u8>,
     receiving: bool,
@@ -86,7 +94,9 @@ impl Server {
             Event::Starved { slot } => self.touch(slot, |connection| connection.receiving = false),
             Event::Sent { slot, buffer, failed } => self.touch(slot, |connection| {
                 connection.sending = false;
-                connection.spare = buffer;
+                if buffer.capacity() > 0 {
+                    connection.spare = buffer;
+                }
                 if failed {
                     connection.fail();
                 }
@@ -116,9 +126,9 @@ impl Server {
         }
         if connection.sleeping || !connection.input.is_empty() {
             connection.input.extend_from_slice(bytes);
-            return connection.answer(&self.exchange);
+            return connection.answer(&self.exchange, &mut self.feed);
         }
-        let (used, then) = self.exchange.serve(bytes, &mut connection.out);
+        let (used, then) = self.feed.serve(&self.exchange, bytes, &mut connection.out);
         connection.input.extend_from_slice(&bytes[used..]);
         then
     }
@@ -130,18 +140,22 @@ impl Server {
             return Then::Read;
         }
         self.exchange.after_work(&mut connection.out);
-        connection.answer(&self.exchange)
+        connection.answer(&self.exchange, &mut self.feed)
     }
 
     fn run(&mut self, slot: usize, then: Then) -> io::Result<()> {
-        if let Then::Work(time) = then {
-            self.ring.sleep(slot, time)?;
+        match then {
+            Then::Work(time) => {
+                self.ring.sleep(slot, time)?;
+                self.touch(slot, |connection| connection.sleeping = true);
+            }
+            Then::Close => self.touch(slot, |connection| connection.closing = true),
+            Then::Subscribe => {
+                self.feed.subscribe(slot);
+                self.touched.push(slot);
+            }
+            Then::Read | Then::Publish { .. } => self.touched.push(slot),
         }
-        self.touch(slot, |connection| match then {
-            Then::Read => {}
-            Then::Work(_) => connection.sleeping = true,
-            Then::Close => connection.closing = true,
-        });
         Ok(())
     }
 
@@ -152,6 +166,18 @@ impl Server {
         }
     }
 
+    /// Gives the events of the batch to every subscriber.
+    fn deliver(&mut self) {
+        for event in self.feed.take() {
+            for &slot in self.feed.subscribers() {
+                if let Some(connection) = &mut self.connections[slot] {
+                    connection.deliver(&event);
+                    self.touched.push(slot);
+                }
+            }
+        }
+    }
+
     /// Queues the sends and receives of the batch and frees the slots with nothing outstanding.
     fn settle(&mut self) -> io::Result<()> {
         for slot in self.touched.drain(..) {
@@ -159,6 +185,7 @@ impl Server {
             connection.settle(slot, &mut self.ring)?;
             if connection.is_over() {
                 self.connections[slot] = None;
+                self.feed.leave(slot);
                 self.free.push(slot);
             }
         }
@@ -172,6 +199,7 @@ impl Connection {
             fd,
             input: Vec::new(),
             out: Vec::new(),
+            event: None,
             spare: Vec::new(),
             receiving: false,
             sending: false,
@@ -181,25 +209,42 @@ impl Connection {
         }
     }
 
-    fn answer(&mut self, exchange: &Exchange) -> Then {
+    fn answer(&mut self, exchange: &Exchange, feed: &mut Feed) -> Then {
         if self.sleeping {
             return Then::Read;
         }
-        let (used, then) = exchange.serve(&self.input, &mut self.out);
+        let (used, then) = feed.serve(exchange, &self.input, &mut self.out);
         self.input.drain(..used);
         then
+    }
+
+    /// Shares an event if it goes out alone; otherwise it is copied behind what waits.
+    fn deliver(&mut self, event: &Rc<[u8]>) {
+        if !self.sending && self.out.is_empty() && self.event.is_none() {
+            self.event = Some(Rc::clone(event));
+            return;
+        }
+        if let Some(first) = self.event.take() {
+            self.out.extend_from_slice(&first);
+        }
+        self.out.extend_from_slice(event);
     }
 
     fn fail(&mut self) {
         self.closing = true;
         self.out.clear();
+        self.event = None;
     }
 
     fn settle(&mut self, slot: usize, ring: &mut Ring) -> io::Result<()> {
+        if let Some(event) = self.event.take() {
+            self.sending = true;
+            ring.send(slot, self.fd.as_fd(), Bytes::Shared(event))?;
+        }
         if !self.sending && !self.out.is_empty() {
             self.sending = true;
             let buffer = std::mem::replace(&mut self.out, std::mem::take(&mut self.spare));
-            ring.send(slot, self.fd.as_fd(), buffer)?;
+            ring.send(slot, self.fd.as_fd(), Bytes::Own(buffer))?;
         }
         if self.closing && self.receiving && !self.sending {
             // The armed receive holds the socket open: only a shutdown ends both.

@@ -7,6 +7,7 @@ use std::{
     mem::ManuallyDrop,
     net::TcpListener,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    rc::Rc,
     sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
@@ -42,7 +43,7 @@ pub(crate) enum Event {
     Ended { slot: usize },
     /// All receive buffers were in use; the connection must be armed again.
     Starved { slot: usize },
-    /// The whole buffer left, or sending failed. The emptied buffer comes back.
+    /// All bytes left, or sending failed. The buffer comes back empty.
     Sent { slot: usize, buffer: Vec<u8>, failed: bool },
     /// The sleep is over.
     Slept { slot: usize },
@@ -59,10 +60,35 @@ pub(crate) struct Ring {
     sleeps: ManuallyDrop<Box<[Timespec]>>,
 }
 
-/// The buffer in flight on one connection; empty when nothing is.
+/// What one send takes.
+#[derive(Clone)]
+pub(crate) enum Bytes {
+    /// A buffer of the connection's own.
+    Own(Vec<u8>),
+    /// Bytes that many connections send.
+    Shared(Rc<[u8]>),
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl Bytes {
+    /// Returns them.
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Own(buffer) => buffer,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// The bytes in flight on one connection; empty when nothing is.
 #[derive(Clone, Default)]
 struct Sending {
-    buffer: Vec<u8>,
+    bytes: Bytes,
     sent: usize,
     fd: i32,
 }
@@ -105,24 +131,24 @@ impl Ring {
         unsafe { self.push(&entry.user_data(RECEIVE << 32 | slot as u64)) }
     }
 
-    /// Sends a buffer; at most one a slot at a time.
+    /// Sends bytes, not none; at most one send a slot at a time.
     ///
     /// # Panics
     ///
     /// The slot is sending already.
-    pub(crate) fn send(&mut self, slot: usize, fd: BorrowedFd<'_>, buffer: Vec<u8>) -> io::Result<()> {
-        assert!(self.sending[slot].buffer.is_empty(), "one send a slot");
-        self.sending[slot] = Sending { buffer, sent: 0, fd: fd.as_raw_fd() };
+    pub(crate) fn send(&mut self, slot: usize, fd: BorrowedFd<'_>, bytes: Bytes) -> io::Result<()> {
+        assert!(self.sending[slot].bytes.as_slice().is_empty(), "one send a slot");
+        self.sending[slot] = Sending { bytes, sent: 0, fd: fd.as_raw_fd() };
         self.send_rest(slot)
     }
 
     fn send_rest(&mut self, slot: usize) -> io::Result<()> {
-        let Sending { buffer, sent, fd } = &self.sending[slot];
-        let rest = &buffer[*sent..];
+        let Sending { bytes, sent, fd } = &self.sending[slot];
+        let rest = &bytes.as_slice()[*sent..];
         let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
         let entry = opcode::Send::new(Fd(*fd), rest.as_ptr(), length).flags(nosignal()).build();
-        // SAFETY: the buffer stays in `sending`, unmoved and unchanged, until its completion is seen; a `Vec`
-        // does not move its bytes, and `sending` is never freed.
+        // SAFETY: the bytes stay in `sending`, unmoved and unchanged, until the completion is seen; neither a `Vec`
+        // nor an `Rc` moves its bytes, and `sending` is never freed.
         unsafe { self.push(&entry.user_data(SEND << 32 | slot as u64)) }
     }
 
@@ -211,11 +237,14 @@ impl Sending {
     fn completed(&mut self, slot: usize, result: i32) -> Option<Event> {
         if result > 0 {
             self.sent += result as usize;
-            if self.sent < self.buffer.len() {
+            if self.sent < self.bytes.as_slice().len() {
                 return None;
             }
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut buffer = match std::mem::take(&mut self.bytes) {
+            Bytes::Own(buffer) => buffer,
+            Bytes::Shared(_) => Vec::new(),
+        };
         buffer.clear();
         Some(Event::Sent { slot, buffer, failed: result <= 0 })
     }

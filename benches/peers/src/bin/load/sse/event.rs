@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use memchr::{memchr_iter, memmem};
+
 use crate::{
     fault::{Fault, Kind},
     template::{SERIAL_DIGITS, digits},
@@ -10,22 +12,38 @@ use crate::{
 /// Size of an event's data.
 pub(crate) const EVENT_BYTES: usize = 256;
 
+/// What an event is made of. Compared as a whole, because the client must not cost what the server does.
+const LETTERS: [u8; EVENT_BYTES] = letters();
+
 /// Returns the data of an event.
 pub(crate) fn data(number: u64, sent: Duration) -> [u8; EVENT_BYTES] {
-    let mut data = std::array::from_fn(letter);
+    let mut data = LETTERS;
     data[..SERIAL_DIGITS].copy_from_slice(&digits(number));
     data[SERIAL_DIGITS..][..SERIAL_DIGITS].copy_from_slice(&digits(sent.as_nanos() as u64));
     data
 }
 
-fn letter(index: usize) -> u8 {
-    b'a' + (index % 26) as u8
+const fn letters() -> [u8; EVENT_BYTES] {
+    let mut letters = [0; EVENT_BYTES];
+    let mut index = 0;
+    while index < EVENT_BYTES {
+        letters[index] = b'a' + (index % 26) as u8;
+        index += 1;
+    }
+    letters
+}
+
+/// Returns where the first event of `stream` ends: before an empty line. `None`: it is not whole yet.
+pub(crate) fn end(stream: &[u8]) -> Option<usize> {
+    memmem::find(stream, b"\n\n")
 }
 
 /// Reads one event of a stream, as its lines say it (WHATWG HTML §9.2.6): number and time, `None` for a comment.
 pub(crate) fn parse(event: &[u8]) -> Result<Option<(u64, Duration)>, Fault> {
     let mut found = None;
-    for line in event.split(|byte| *byte == b'\n') {
+    let mut start = 0;
+    for end in memchr_iter(b'\n', event).chain([event.len()]) {
+        let line = &event[std::mem::replace(&mut start, end + 1)..end];
         if let Some(data) = line.strip_prefix(b"data:") {
             let data = data.strip_prefix(b" ").unwrap_or(data);
             if found.replace(read(data).ok_or_else(|| wrong(event))?).is_some() {
@@ -44,8 +62,7 @@ fn read(data: &[u8]) -> Option<(u64, Duration)> {
     }
     let (number, rest) = data.split_at(SERIAL_DIGITS);
     let (sent, rest) = rest.split_at(SERIAL_DIGITS);
-    let mut letters = rest.iter().zip(2 * SERIAL_DIGITS..);
-    letters.all(|(byte, index)| *byte == letter(index)).then_some(())?;
+    (rest == &LETTERS[2 * SERIAL_DIGITS..]).then_some(())?;
     Some((hexadecimal(number)?, Duration::from_nanos(hexadecimal(sent)?)))
 }
 

@@ -2,10 +2,11 @@
 //!
 //! One thread and one epoll for all, as in the other modes. Events are published on a schedule that waits neither for
 //! the answers nor for the deliveries; each carries its number and the time it was sent at. A *request* of the tally
-//! is a delivery.
+//! is a delivery; how long the answers to publishing took is reported apart (`publish_p50_us`, `publish_p99_us`).
 
 mod event;
 mod publisher;
+mod stalled;
 mod subscriber;
 
 use std::{
@@ -31,7 +32,7 @@ use publisher::Publisher;
 use subscriber::Subscriber;
 
 /// The topic, as both a subscriber and the publisher address it.
-const PATH: &str = "/topics/bench";
+const PATH: &str = windlass_peers::workload::TOPIC;
 /// Events of the kernel taken at once.
 const EVENTS: usize = 256;
 /// Longest wait, so that the end of the run is noticed.
@@ -39,12 +40,14 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Subscribes, publishes for `--duration`, then waits until every subscriber has everything.
 pub(crate) fn run(options: &Options, subscribers: u32) -> io::Result<Tally> {
+    let stalled = stalled::subscribe(options)?;
     let mut load = FanOut::new(options, subscribers as usize)?;
     load.await_heads()?;
     setup::pause(options, load.subscribers.len())?;
     let start = Instant::now();
     load.publish_until(start, start + options.duration)?;
     load.drain()?;
+    stalled::check(&stalled, &mut load.tally);
     load.tally.elapsed = start.elapsed();
     Ok(load.finish())
 }
@@ -141,7 +144,7 @@ impl<'a> FanOut<'a> {
 
     fn ready(&mut self, index: usize) -> io::Result<()> {
         let Some(subscriber) = self.subscribers.get_mut(index) else {
-            return self.publisher.read().map_err(io::Error::other);
+            return self.publisher.read(&mut self.tally).map_err(io::Error::other);
         };
         if let Err(fault) = subscriber.read(self.epoch, &mut self.tally) {
             self.tally.failed(&fault, 1);

@@ -1,15 +1,17 @@
 //! The connection that publishes.
 
 use std::{
+    collections::VecDeque,
     io::{self, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{PATH, event, subscriber::receive};
 use crate::{
     fault::{Fault, Kind},
     response,
+    tally::Tally,
 };
 
 /// Publishes one event after the other and does not wait for the answers.
@@ -19,7 +21,8 @@ pub(crate) struct Publisher {
     out: Vec<u8>,
     input: Vec<u8>,
     published: u64,
-    answered: u64,
+    /// When what was not answered yet was sent.
+    unanswered: VecDeque<Instant>,
 }
 
 impl Publisher {
@@ -28,8 +31,8 @@ impl Publisher {
             "POST {PATH} HTTP/1.1\r\nhost: {host}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n",
             event::EVENT_BYTES
         );
-        let (out, input) = (Vec::new(), Vec::new());
-        Self { stream, head: head.into(), out, input, published: 0, answered: 0 }
+        let (out, input, unanswered) = (Vec::new(), Vec::new(), VecDeque::new());
+        Self { stream, head: head.into(), out, input, published: 0, unanswered }
     }
 
     /// Sends the next event; `sent` is the time it carries.
@@ -38,19 +41,24 @@ impl Publisher {
         self.out.extend_from_slice(&self.head);
         self.out.extend_from_slice(&event::data(self.published, sent));
         self.published += 1;
+        self.unanswered.push_back(Instant::now());
         self.stream.write_all(&self.out)
     }
 
-    /// Checks that what was published was taken.
-    pub(crate) fn read(&mut self) -> Result<(), Fault> {
+    /// Checks that what was published was taken, and notes how long that took.
+    pub(crate) fn read(&mut self, tally: &mut Tally) -> Result<(), Fault> {
         receive(&self.stream, &mut self.input)?;
+        let now = Instant::now();
         while let Some(response) = response::parse(&self.input)? {
             if !(200..300).contains(&response.status) {
                 return Err(Fault::new(Kind::Status, format_args!("publishing was answered {}", response.status)));
             }
             let taken = response.taken;
             self.input.drain(..taken);
-            self.answered += 1;
+            let Some(sent) = self.unanswered.pop_front() else {
+                return Err(Fault::new(Kind::Unasked, "an answer to no publishing"));
+            };
+            tally.published(now.saturating_duration_since(sent));
         }
         Ok(())
     }
@@ -62,6 +70,6 @@ impl Publisher {
 
     /// Returns the number of events that no answer came for.
     pub(crate) fn unanswered(&self) -> u64 {
-        self.published - self.answered
+        self.unanswered.len() as u64
     }
 }

@@ -67,7 +67,7 @@ impl Subscriber {
 
     fn check_events(&mut self, now: Duration, tally: &mut Tally) -> Result<(), Fault> {
         let mut at = 0;
-        while let Some(length) = self.body[at..].windows(2).position(|pair| pair == b"\n\n") {
+        while let Some(length) = event::end(&self.body[at..]) {
             if let Some((number, sent)) = event::parse(&self.body[at..at + length])? {
                 self.next = in_order(self.next, number, tally);
                 self.received += 1;

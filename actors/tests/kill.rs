@@ -1,0 +1,433 @@
+//! Panics at every point of an actor's life, mailboxes full in a circle, shards that end in the middle: nothing hangs,
+//! and every message is accounted for.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod common;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use common::{
+    Count, Counter, LONG,
+    driver::{Order, Scripted},
+    hosts, system, wait_until,
+};
+use windlass_actors::{
+    Actor, Addr, ChildEnd, Context, Cores, Flow, Host, Place, Reply, Restart, SpawnOptions, System, Undelivered, Why,
+    error::AskError,
+};
+
+/// A point of an actor's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Point {
+    Factory,
+    Started,
+    StartedLater,
+    Handle,
+    HandleLater,
+    Answer,
+    Child,
+    Watch,
+    Interval,
+    Stopped,
+    StoppedLater,
+    Drop,
+}
+
+const POINTS: [Point; 12] = [
+    Point::Factory,
+    Point::Started,
+    Point::StartedLater,
+    Point::Handle,
+    Point::HandleLater,
+    Point::Answer,
+    Point::Child,
+    Point::Watch,
+    Point::Interval,
+    Point::Stopped,
+    Point::StoppedLater,
+    Point::Drop,
+];
+
+enum Msg {
+    /// Goes to the point, where it is armed.
+    Go(Addr<Count>),
+    Ping(Reply<u64>),
+}
+
+/// Panics once, at its point.
+struct Mine {
+    point: Point,
+    armed: Arc<AtomicBool>,
+}
+
+impl Mine {
+    fn at(&self, point: Point) {
+        trip(&self.armed, self.point, point);
+    }
+}
+
+fn trip(armed: &AtomicBool, point: Point, here: Point) {
+    assert!(point != here || !armed.swap(false, Ordering::SeqCst), "at {point:?}, as told");
+}
+
+impl Actor for Mine {
+    type Msg = Msg;
+
+    async fn started(&mut self, cx: &mut Context<Msg>) -> Flow {
+        self.at(Point::Started);
+        cx.sleep(Duration::from_millis(1)).await;
+        self.at(Point::StartedLater);
+        Flow::Continue
+    }
+
+    async fn handle(&mut self, message: Msg, cx: &mut Context<Msg>) -> Flow {
+        let other = match message {
+            Msg::Ping(reply) => {
+                self.at(Point::Answer);
+                reply.send(cx.restarts());
+                return Flow::Continue;
+            }
+            Msg::Go(other) => other,
+        };
+        self.at(Point::Handle);
+        cx.sleep(Duration::from_millis(1)).await;
+        self.at(Point::HandleLater);
+        let (point, armed) = (self.point, Arc::clone(&self.armed));
+        match point {
+            Point::Child => {
+                let once = SpawnOptions { restart: Restart::Never, ..SpawnOptions::named("child") };
+                let child = cx.spawn(once, Counter::default);
+                return child
+                    .map_err(|e| e.to_string())
+                    .and_then(|c| c.try_tell(Count::Stop).map_err(|e| e.to_string()))
+                    .into();
+            }
+            Point::Watch => cx.watch(&other, move |_| {
+                trip(&armed, point, Point::Watch);
+                panic!("heard again after a panic")
+            }),
+            Point::Interval => {
+                cx.interval(Duration::from_millis(1), move || -> Msg {
+                    trip(&armed, point, Point::Interval);
+                    panic!("made again after a panic")
+                });
+            }
+            Point::Stopped | Point::StoppedLater | Point::Drop => return Flow::fail("ends in order"),
+            _ => {}
+        }
+        Flow::Continue
+    }
+
+    async fn child_ended(&mut self, _: &ChildEnd, _: &mut Context<Msg>) -> Flow {
+        self.at(Point::Child);
+        Flow::Continue
+    }
+
+    async fn stopped(&mut self, cx: &mut Context<Msg>) {
+        self.at(Point::Stopped);
+        cx.sleep(Duration::from_millis(1)).await;
+        self.at(Point::StoppedLater);
+    }
+}
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        self.at(Point::Drop);
+    }
+}
+
+fn mine(system: &System, point: Point, restart: Restart) -> Addr<Msg> {
+    let armed = Arc::new(AtomicBool::new(true));
+    let factory = move || {
+        trip(&armed, point, Point::Factory);
+        Mine { point, armed: Arc::clone(&armed) }
+    };
+    let options = SpawnOptions { restart, backoff: Duration::from_millis(1), ..SpawnOptions::named("mine") };
+    system.spawn(Place::Shard(0), options, factory).unwrap()
+}
+
+#[test]
+fn a_panic_at_any_point_costs_one_life_and_never_the_shard() {
+    for host in hosts() {
+        for point in POINTS {
+            let system = system(host, 1);
+            let gone = system.spawn(Place::Shard(0), SpawnOptions::default(), Counter::default).unwrap();
+            gone.stop(Undelivered::Drain);
+            gone.ended_blocking(LONG).unwrap();
+            let actor = mine(&system, point, Restart::OnFailure);
+            actor.try_tell(Msg::Go(gone)).unwrap();
+            if point == Point::Answer {
+                assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::NoReply));
+            }
+            wait_until("it panicked and came back", || system.counts().restarted == 1);
+            assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Ok(1), "{point:?}");
+            let counts = system.counts();
+            assert_eq!((counts.panicked, counts.messages_refused), (1, 0), "{point:?}");
+            system.stop(Undelivered::Drain);
+            assert!(system.join(LONG).is_clean(), "{point:?}");
+        }
+    }
+}
+
+#[test]
+fn a_panic_at_any_point_of_an_actor_that_never_comes_back_is_its_end_and_is_told() {
+    for host in hosts() {
+        for point in POINTS {
+            let system = system(host, 1);
+            let gone = system.spawn(Place::Shard(0), SpawnOptions::default(), Counter::default).unwrap();
+            gone.stop(Undelivered::Drain);
+            gone.ended_blocking(LONG).unwrap();
+            let actor = mine(&system, point, Restart::Never);
+            // Ended before it was told: it panicked while it was built.
+            let _ = actor.try_tell(Msg::Go(gone));
+            if point == Point::Answer {
+                assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::NoReply));
+            }
+            let ended = actor.ended_blocking(LONG).unwrap();
+            assert!(matches!(&ended.why, Why::Panicked(text) if text.contains("as told")), "{point:?}: {ended}");
+            assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::Closed), "{point:?}");
+            wait_until("it is gone", || system.actors(0) == 0);
+        }
+    }
+}
+
+/// Tells the next one in a circle for each message it gets, as many as that, and waits for room each time.
+struct Ring {
+    next: Option<Addr<Turn>>,
+    tallies: Arc<Tallies>,
+}
+
+#[derive(Default)]
+struct Tallies {
+    told: AtomicU64,
+    handled: AtomicU64,
+}
+
+enum Turn {
+    Next(Addr<Turn>),
+    Burst(u64),
+}
+
+impl Actor for Ring {
+    type Msg = Turn;
+
+    async fn handle(&mut self, message: Turn, _: &mut Context<Turn>) -> Flow {
+        self.tallies.handled.fetch_add(1, Ordering::SeqCst);
+        match (message, &self.next) {
+            (Turn::Next(next), _) => self.next = Some(next),
+            (Turn::Burst(n), Some(next)) => {
+                for _ in 0..n {
+                    if next.tell(Turn::Burst(n)).await.is_err() {
+                        return Flow::Stop;
+                    }
+                    self.tallies.told.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+            (Turn::Burst(_), None) => {}
+        }
+        Flow::Continue
+    }
+}
+
+/// Makes a circle of actors on two shards that wait for room in each other's mailboxes.
+fn circle(system: &System, tallies: &Arc<Tallies>) -> Vec<Addr<Turn>> {
+    let ring: Vec<_> = (0..4)
+        .map(|n| {
+            let tallies = Arc::clone(tallies);
+            let options = SpawnOptions { mailbox: 2, ..SpawnOptions::named("ring") };
+            let ring = move || Ring { next: None, tallies: Arc::clone(&tallies) };
+            system.spawn(Place::Shard(n % 2), options, ring).unwrap()
+        })
+        .collect();
+    let tell = |to: &Addr<Turn>, turn| {
+        to.tell_blocking(turn).unwrap();
+        tallies.told.fetch_add(1, Ordering::SeqCst);
+    };
+    for (n, actor) in ring.iter().enumerate() {
+        tell(actor, Turn::Next(ring[(n + 1) % ring.len()].clone()));
+    }
+    tell(&ring[0], Turn::Burst(3));
+    ring
+}
+
+#[test]
+fn actors_that_wait_for_each_others_room_hold_up_nobody_else_and_can_be_ended() {
+    for host in hosts() {
+        let (system, tallies) = (system(host, 2), Arc::new(Tallies::default()));
+        let ring = circle(&system, &tallies);
+        wait_until("all are full", || ring.iter().all(|actor| actor.depth() == 2));
+        for shard in 0..2 {
+            let other = system.spawn(Place::Shard(shard), SpawnOptions::default(), Counter::default).unwrap();
+            assert_eq!(other.ask_blocking(Count::Where, LONG), Ok(shard), "others go on");
+        }
+        // A question to one of them has its timeout, also while it waits for room.
+        let late = ring[0].ask_blocking(|_: Reply<()>| Turn::Burst(0), Duration::from_millis(20));
+        assert_eq!(late, Err(AskError::Timeout));
+        // One of them is in the middle of a message: told to drop what waits it still waits for room. The system's
+        // patience is what ends it.
+        system.stop(Undelivered::Refuse);
+        let report = system.join(Duration::from_millis(100));
+        assert!(report.aborted && report.shards_stuck.is_empty(), "{report:?}");
+        let (told, handled) = (tallies.told.load(Ordering::SeqCst), tallies.handled.load(Ordering::SeqCst));
+        assert_eq!(told, handled + report.messages_refused, "{report:?}");
+        assert!(report.messages_refused >= 8, "{report:?}");
+    }
+}
+
+/// Handles slowly and tells on, so that messages are under way everywhere when the end comes.
+struct Relay {
+    on: Vec<Addr<u32>>,
+    tallies: Arc<Tallies>,
+}
+
+impl Actor for Relay {
+    type Msg = u32;
+
+    async fn handle(&mut self, hops: u32, cx: &mut Context<u32>) -> Flow {
+        self.tallies.handled.fetch_add(1, Ordering::SeqCst);
+        if hops % 16 == 7 {
+            cx.sleep(Duration::from_micros(50)).await;
+        }
+        assert!(hops % 1024 != 1023, "now and then one panics");
+        for address in &self.on {
+            if hops > 0 && address.try_tell(hops - 1).is_ok() {
+                self.tallies.told.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        Flow::Continue
+    }
+}
+
+struct Storm {
+    relays: Vec<Addr<u32>>,
+    tallies: Arc<Tallies>,
+}
+
+impl Storm {
+    /// Two layers of relays on two shards, each telling two of the next.
+    fn new(system: &System) -> Self {
+        let tallies = Arc::new(Tallies::default());
+        let relay = |n: usize, on: Vec<Addr<u32>>| {
+            let tallies = Arc::clone(&tallies);
+            let options = SpawnOptions {
+                mailbox: 1 << (n % 8),
+                backoff: Duration::from_micros(100),
+                restarts: usize::MAX,
+                ..SpawnOptions::named("relay")
+            };
+            let relay = move || Relay { on: on.clone(), tallies: Arc::clone(&tallies) };
+            system.spawn(Place::Shard(n % 2), options, relay).unwrap()
+        };
+        let leaves: Vec<_> = (0..8).map(|n| relay(n, Vec::new())).collect();
+        let pick = |n: usize| vec![leaves[n % 8].clone(), leaves[(n + 1) % 8].clone()];
+        Self { relays: (0..8).map(|n| relay(n, pick(n))).collect(), tallies }
+    }
+
+    /// Tells from three threads until refused, ends the system meanwhile, and returns the report.
+    fn blow(&self, end: impl FnOnce() -> windlass_actors::StopReport) -> windlass_actors::StopReport {
+        thread::scope(|scope| {
+            for n in 0..3_u32 {
+                scope.spawn(move || {
+                    let mut hops = n;
+                    for relay in self.relays.iter().cycle() {
+                        hops = hops.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        let told =
+                            if n == 0 { relay.try_tell(hops).is_ok() } else { relay.tell_blocking(hops).is_ok() };
+                        if told {
+                            self.tallies.told.fetch_add(1, Ordering::SeqCst);
+                        } else if !relay.is_open() {
+                            return;
+                        }
+                    }
+                });
+            }
+            wait_until("the storm blows", || self.tallies.handled.load(Ordering::SeqCst) > 2_000);
+            end()
+        })
+    }
+
+    fn assert_adds_up(&self, report: &windlass_actors::StopReport, refused: u64) {
+        let (told, handled) = (self.tallies.told.load(Ordering::SeqCst), self.tallies.handled.load(Ordering::SeqCst));
+        assert_eq!(told, handled + refused, "{report:?}");
+    }
+}
+
+#[test]
+fn a_stop_in_a_storm_accounts_for_every_message() {
+    for host in hosts() {
+        for undelivered in [Undelivered::Drain, Undelivered::Refuse] {
+            let system = system(host, 2);
+            let storm = Storm::new(&system);
+            let report = storm.blow(|| {
+                system.stop(undelivered);
+                system.join(LONG)
+            });
+            assert!(report.is_clean(), "{report:?}");
+            assert_eq!(report.actors_stopped, 16, "{report:?}");
+            storm.assert_adds_up(&report, system.counts().messages_refused);
+        }
+    }
+}
+
+#[test]
+fn a_shard_that_fails_in_a_storm_accounts_for_every_message_too() {
+    fn run(host: Host, order: Order) {
+        let (told, _events) = mpsc::channel();
+        let builder = System::builder().host(host).cores(Cores::Unpinned(2));
+        let (system, shards) = builder.start_with(move |local| Ok(Scripted::new(local, told.clone()))).unwrap();
+        let storm = Storm::new(&system);
+        let report = storm.blow(|| {
+            assert!(shards[1].try_send(order).is_ok());
+            wait_until("the shard failed", || system.failures().len() == 1);
+            system.stop(Undelivered::Refuse);
+            system.join(LONG)
+        });
+        assert!(!report.aborted && report.shards_stuck.is_empty() && report.failures.len() == 1, "{report:?}");
+        assert_eq!(system.counts().stopped, system.counts().started);
+        storm.assert_adds_up(&report, system.counts().messages_refused);
+    }
+    for host in hosts() {
+        run(host, Order::Fail);
+        run(host, Order::Panic);
+    }
+}
+
+#[test]
+fn a_reply_is_never_left_hanging_wherever_the_actor_dies() {
+    for host in hosts() {
+        let system = system(host, 2);
+        let options =
+            SpawnOptions { mailbox: 4, restarts: usize::MAX, backoff: Duration::ZERO, ..SpawnOptions::default() };
+        let counter = system.spawn(Place::Shard(1), options, Counter::default).unwrap();
+        thread::scope(|scope| {
+            let askers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut answers = 0_u64;
+                        loop {
+                            match counter.ask_blocking(Count::Total, LONG) {
+                                Ok(_) => answers += 1,
+                                Err(AskError::NoReply | AskError::Closed) => return answers,
+                                Err(error) => panic!("{error}"),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            wait_until("it answers", || !counter.is_open() || counter.ask_blocking(Count::Total, LONG).is_ok());
+            system.stop(Undelivered::Refuse);
+            assert!(system.join(LONG).is_clean());
+            for asker in askers {
+                asker.join().unwrap();
+            }
+        });
+    }
+}

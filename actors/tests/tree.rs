@@ -1,0 +1,367 @@
+//! Parents and children: who ends with whom, who hears what, how failures climb.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod common;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use common::{LONG, hosts, system, wait_until};
+use windlass_actors::{
+    Actor, Addr, ChildEnd, Context, Flow, Place, Reply, Restart, SpawnOptions, System, Then, Undelivered, Why,
+    error::AskError,
+};
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+fn log(log: &Log, line: impl Into<String>) {
+    log.lock().unwrap().push(line.into());
+}
+
+fn lines(log: &Log) -> Vec<String> {
+    log.lock().unwrap().clone()
+}
+
+/// What a node of a tree is told.
+enum Do {
+    Panic,
+    Fail,
+    Stop,
+    /// Holds on before the next message.
+    Rest(Duration),
+    /// Answers with the addresses of the children of this life.
+    Children(Reply<Vec<Addr<Do>>>),
+    /// Answers with how often it was built anew.
+    Restarts(Reply<u64>),
+}
+
+/// A node: its name, and what it spawns when it starts.
+#[derive(Clone)]
+struct Node {
+    name: &'static str,
+    log: Log,
+    /// Where children live and how often they may be built anew.
+    children: Vec<(usize, SpawnOptions, Node)>,
+    /// What it does when a child has ended for good; `None` is the default of the trait.
+    bears: Option<bool>,
+    addresses: Vec<Addr<Do>>,
+}
+
+impl Node {
+    fn new(name: &'static str, log: &Log) -> Self {
+        Self { name, log: Arc::clone(log), children: Vec::new(), bears: None, addresses: Vec::new() }
+    }
+
+    fn with(mut self, shard: usize, options: SpawnOptions, child: Node) -> Self {
+        self.children.push((shard, options, child));
+        self
+    }
+}
+
+impl Actor for Node {
+    type Msg = Do;
+
+    async fn started(&mut self, cx: &mut Context<Do>) -> Flow {
+        for (shard, options, child) in self.children.clone() {
+            match cx.spawn_on(Place::Shard(shard), options, move || child.clone()) {
+                Ok(address) => self.addresses.push(address),
+                Err(error) => return Flow::fail(error),
+            }
+        }
+        Flow::Continue
+    }
+
+    async fn handle(&mut self, message: Do, cx: &mut Context<Do>) -> Flow {
+        match message {
+            Do::Panic => panic!("told to"),
+            Do::Fail => return Flow::fail("told to"),
+            Do::Stop => return Flow::Stop,
+            Do::Rest(time) => cx.sleep(time).await,
+            Do::Children(reply) => reply.send(self.addresses.clone()),
+            Do::Restarts(reply) => reply.send(cx.restarts()),
+        }
+        Flow::Continue
+    }
+
+    async fn child_ended(&mut self, child: &ChildEnd, _: &mut Context<Do>) -> Flow {
+        let then = match child.then {
+            Then::Restarts { .. } => "restarts",
+            Then::Ends => "ends",
+            _ => "gives up",
+        };
+        log(
+            &self.log,
+            format!("{} hears: {} {} x{}, {then}", self.name, child.ended.name, child.ended.why, child.failures),
+        );
+        match self.bears {
+            Some(true) => Flow::Continue,
+            _ if child.then == Then::GivesUp => Flow::fail(child.to_string()),
+            _ => Flow::Continue,
+        }
+    }
+
+    async fn stopped(&mut self, cx: &mut Context<Do>) {
+        log(&self.log, format!("{} stopped, {} children", self.name, cx.children()));
+    }
+}
+
+fn options(name: &str, restarts: usize) -> SpawnOptions {
+    SpawnOptions { restarts, backoff: Duration::from_millis(1), ..SpawnOptions::named(name) }
+}
+
+fn spawn(system: &System, options: SpawnOptions, node: Node) -> Addr<Do> {
+    system.spawn(Place::Shard(0), options, move || node.clone()).unwrap()
+}
+
+fn children(parent: &Addr<Do>) -> Vec<Addr<Do>> {
+    parent.ask_blocking(Do::Children, LONG).unwrap()
+}
+
+#[test]
+fn children_end_before_their_parent_on_every_shard_and_drain_first() {
+    for host in hosts() {
+        let (system, log) = (system(host, 2), Log::default());
+        let leaf = |name| Node::new(name, &log);
+        let middle = leaf("middle").with(0, options("leaf", 1), leaf("leaf"));
+        let root = leaf("root").with(1, options("middle", 1), middle).with(1, options("other", 1), leaf("other"));
+        let root = spawn(&system, options("root", 1), root);
+        let ends: Vec<_> = children(&root);
+        let (sender, reply) = std::sync::mpsc::channel();
+        // What waits in a child's mailbox is handled before the child ends.
+        let other = ends[1].clone();
+        other.try_tell(Do::Rest(Duration::from_millis(50))).unwrap();
+        wait_until("it rests", || other.depth() == 0);
+        let asker = std::thread::spawn(move || sender.send(other.ask_blocking(Do::Restarts, LONG)).unwrap());
+        wait_until("it waits", || ends[1].depth() == 1);
+        root.stop(Undelivered::Drain);
+        assert_eq!(root.ended_blocking(LONG).unwrap().why, Why::Told);
+        assert_eq!(reply.recv().unwrap(), Ok(0));
+        asker.join().unwrap();
+        for child in &ends {
+            assert_eq!(child.ended_blocking(LONG).unwrap().why, Why::Told);
+        }
+        let lines = lines(&log);
+        let place = |name: &str| lines.iter().position(|line| line.starts_with(&format!("{name} stopped"))).unwrap();
+        assert!(place("leaf") < place("middle") && place("middle") < place("root"), "{lines:?}");
+        assert!(place("other") < place("root"), "{lines:?}");
+        wait_until("all are counted", || system.counts().stopped == 4);
+    }
+}
+
+#[test]
+fn a_parent_hears_of_each_failure_and_of_a_child_that_stops() {
+    for host in hosts() {
+        let (system, log) = (system(host, 2), Log::default());
+        let root = Node::new("root", &log).with(1, options("child", 5), Node::new("child", &log));
+        let root = spawn(&system, options("root", 0), root);
+        let child = children(&root).remove(0);
+        child.try_tell(Do::Panic).unwrap();
+        wait_until("one is heard", || lines(&log).len() == 1);
+        child.try_tell(Do::Fail).unwrap();
+        wait_until("two are heard", || lines(&log).iter().filter(|line| line.contains("hears")).count() == 2);
+        child.try_tell(Do::Stop).unwrap();
+        wait_until("three are heard", || lines(&log).iter().filter(|line| line.contains("hears")).count() == 3);
+        let heard: Vec<_> = lines(&log).into_iter().filter(|line| line.contains("hears")).collect();
+        assert_eq!(
+            heard,
+            [
+                "root hears: child panicked: told to x1, restarts",
+                "root hears: child failed: told to x1, restarts",
+                "root hears: child stopped x0, ends",
+            ]
+        );
+        assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0), "it lives on");
+        let counts = system.counts();
+        assert_eq!((counts.panicked, counts.failed, counts.restarted, counts.gave_up), (1, 1, 2, 0));
+    }
+}
+
+#[test]
+fn failures_that_a_busy_parent_did_not_hear_of_come_as_one() {
+    for host in hosts() {
+        let (system, log) = (system(host, 2), Log::default());
+        let root = Node::new("root", &log).with(1, options("child", 5), Node::new("child", &log));
+        let root = spawn(&system, options("root", 0), root);
+        let child = children(&root).remove(0);
+        root.try_tell(Do::Rest(Duration::from_millis(150))).unwrap();
+        wait_until("it rests", || root.depth() == 0);
+        for _ in 0..3 {
+            child.try_tell(Do::Panic).unwrap();
+        }
+        assert_eq!(child.ask_blocking(Do::Restarts, LONG), Ok(3));
+        wait_until("it is heard", || !lines(&log).is_empty());
+        assert_eq!(lines(&log), ["root hears: child panicked: told to x3, restarts"]);
+    }
+}
+
+#[test]
+fn a_child_that_fails_too_often_takes_its_parent_along_and_both_come_back() {
+    for host in hosts() {
+        let (system, log) = (system(host, 2), Log::default());
+        let root = Node::new("root", &log).with(1, options("child", 1), Node::new("child", &log));
+        let root = spawn(&system, options("root", 3), root);
+        let child = children(&root).remove(0);
+        child.try_tell(Do::Panic).unwrap();
+        child.try_tell(Do::Panic).unwrap();
+        assert!(matches!(child.ended_blocking(LONG).unwrap().why, Why::Panicked(_)));
+        wait_until("the parent is built anew", || root.ask_blocking(Do::Restarts, LONG) == Ok(1));
+        let new = children(&root).remove(0);
+        assert!(new != child && new.is_open());
+        assert_eq!(new.ask_blocking(Do::Restarts, LONG), Ok(0));
+        assert_eq!(system.counts().gave_up, 1);
+    }
+}
+
+#[test]
+fn failures_climb_as_far_as_nobody_bears_them() {
+    for host in hosts() {
+        let (system, log) = (system(host, 2), Log::default());
+        let leaf = Node::new("leaf", &log);
+        let middle = Node::new("middle", &log).with(0, options("leaf", 0), leaf);
+        let mut root = Node::new("root", &log).with(1, options("middle", 0), middle);
+        root.bears = Some(true);
+        let root = spawn(&system, options("root", 0), root);
+        let middle = children(&root).remove(0);
+        let leaf = children(&middle).remove(0);
+        leaf.try_tell(Do::Fail).unwrap();
+        let ended = middle.ended_blocking(LONG).unwrap();
+        assert!(
+            matches!(&ended.why, Why::Failed(text) if text.contains("'leaf'") && text.contains("told to")),
+            "{ended}"
+        );
+        wait_until("the root hears", || lines(&log).iter().any(|line| line.starts_with("root hears: middle failed")));
+        assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0));
+        assert_eq!(system.counts().gave_up, 2);
+    }
+}
+
+#[test]
+fn a_parent_that_panics_is_built_anew_with_new_children() {
+    for host in hosts() {
+        let (system, log) = (system(host, 2), Log::default());
+        let root = Node::new("root", &log).with(1, options("child", 1), Node::new("child", &log));
+        let root = spawn(&system, options("root", 3), root);
+        let child = children(&root).remove(0);
+        // What waits for the children of a parent that failed is dropped.
+        child.try_tell(Do::Rest(Duration::from_millis(20))).unwrap();
+        wait_until("it rests", || child.depth() == 0);
+        child.try_tell(Do::Stop).unwrap();
+        root.try_tell(Do::Panic).unwrap();
+        assert_eq!(child.ended_blocking(LONG).unwrap().why, Why::Told);
+        assert_eq!(system.counts().messages_refused, 1);
+        wait_until("it has new children", || children(&root) != [child.clone()]);
+        assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(1));
+    }
+}
+
+#[test]
+fn a_child_that_does_not_end_in_time_is_dropped() {
+    for host in hosts() {
+        let (system, log) = (system(host, 2), Log::default());
+        let root = Node::new("root", &log).with(1, options("child", 1), Node::new("child", &log));
+        let slow = SpawnOptions { children: Duration::from_millis(30), ..options("root", 1) };
+        let root = spawn(&system, slow, root);
+        let child = children(&root).remove(0);
+        child.try_tell(Do::Rest(LONG)).unwrap();
+        wait_until("it rests", || child.depth() == 0);
+        let begin = Instant::now();
+        root.stop(Undelivered::Drain);
+        assert_eq!(root.ended_blocking(LONG).unwrap().why, Why::Told);
+        assert_eq!(child.ended_blocking(LONG).unwrap().why, Why::Dropped);
+        assert!(begin.elapsed() < LONG / 2 && begin.elapsed() >= Duration::from_millis(30));
+    }
+}
+
+/// Hands each message to its child, which counts it.
+struct Foreman(Option<Addr<u64>>, Arc<AtomicU64>);
+
+struct Hand(Arc<AtomicU64>);
+
+impl Actor for Hand {
+    type Msg = u64;
+
+    async fn handle(&mut self, n: u64, cx: &mut Context<u64>) -> Flow {
+        cx.sleep(Duration::from_millis(1)).await;
+        self.0.fetch_add(n, Ordering::SeqCst);
+        Flow::Continue
+    }
+}
+
+impl Actor for Foreman {
+    type Msg = u64;
+
+    async fn started(&mut self, cx: &mut Context<u64>) -> Flow {
+        let sum = Arc::clone(&self.1);
+        let options = SpawnOptions { mailbox: 4, ..SpawnOptions::named("hand") };
+        match cx.spawn_on(Place::Shard(1), options, move || Hand(Arc::clone(&sum))) {
+            Ok(hand) => self.0 = Some(hand),
+            Err(error) => return Flow::fail(error),
+        }
+        Flow::Continue
+    }
+
+    async fn handle(&mut self, n: u64, _: &mut Context<u64>) -> Flow {
+        let Some(hand) = &self.0 else { return Flow::fail("no hand") };
+        hand.tell(n).await.into()
+    }
+}
+
+#[test]
+fn a_draining_system_lets_children_work_until_their_parents_are_done() {
+    for host in hosts() {
+        let system = system(host, 2);
+        let sum = Arc::new(AtomicU64::new(0));
+        let ours = Arc::clone(&sum);
+        let options = SpawnOptions { mailbox: 100, ..SpawnOptions::named("foreman") };
+        let foreman = system.spawn(Place::Shard(0), options, move || Foreman(None, Arc::clone(&ours))).unwrap();
+        for _ in 0..50 {
+            foreman.try_tell(1).unwrap();
+        }
+        system.stop(Undelivered::Drain);
+        let report = system.join(LONG);
+        assert!(report.is_clean(), "{report:?}");
+        assert_eq!(sum.load(Ordering::SeqCst), 50);
+        assert_eq!((report.actors_stopped, report.messages_refused), (2, 0), "{report:?}");
+    }
+}
+
+#[test]
+fn a_refusing_stop_ends_a_whole_tree_and_nobody_is_left_asking() {
+    for host in hosts() {
+        let (system, log) = (system(host, 2), Log::default());
+        let middle = Node::new("middle", &log).with(0, options("leaf", 1), Node::new("leaf", &log));
+        let root = spawn(&system, options("root", 1), Node::new("root", &log).with(1, options("middle", 1), middle));
+        let middle = children(&root).remove(0);
+        let leaf = children(&middle).remove(0);
+        leaf.try_tell(Do::Rest(Duration::from_millis(50))).unwrap();
+        wait_until("it rests", || leaf.depth() == 0);
+        let asker = {
+            let leaf = leaf.clone();
+            std::thread::spawn(move || leaf.ask_blocking(Do::Restarts, LONG))
+        };
+        wait_until("it waits", || leaf.depth() == 1);
+        system.stop(Undelivered::Refuse);
+        let report = system.join(LONG);
+        assert!(report.is_clean(), "{report:?}");
+        assert_eq!(report.actors_stopped, 3, "{report:?}");
+        assert_eq!(asker.join().unwrap(), Err(AskError::NoReply));
+    }
+}
+
+#[test]
+fn a_child_that_is_never_restarted_is_not_worth_its_parents_life() {
+    for host in hosts() {
+        let (system, log) = (system(host, 1), Log::default());
+        let never = SpawnOptions { restart: Restart::Never, ..SpawnOptions::named("child") };
+        let root = Node::new("root", &log).with(0, never, Node::new("child", &log));
+        let root = spawn(&system, options("root", 0), root);
+        children(&root)[0].try_tell(Do::Panic).unwrap();
+        wait_until("it is heard", || lines(&log) == ["root hears: child panicked: told to x1, ends"]);
+        assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0));
+    }
+}

@@ -1,0 +1,173 @@
+//! The hub: who gets a message, what a slow member costs, how it closes.
+
+mod closing;
+mod slow;
+
+use std::time::Duration;
+
+use windlass::{
+    Router, Server,
+    actors::fanout::Overflow,
+    hub::{BroadcastError, Confirmed, Hub, HubError, HubSettings, Sent},
+    websocket,
+    ws::{Deflate, Prepared, Socket},
+};
+
+use crate::{
+    common::{Peer, builder, eventually, metric},
+    ws::peer::{BINARY, TEXT, close, frame, open, read, read_close, read_text},
+};
+
+const LONG: Duration = Duration::from_secs(10);
+
+/// Serves `/hub`, whose sockets are members that say who they are by their first message.
+fn serve(settings: HubSettings) -> (Server, Hub) {
+    let hub = Hub::new(settings);
+    let server = builder(routes(&hub)).hub(&hub).start().unwrap();
+    (server, hub)
+}
+
+fn routes(hub: &Hub) -> Router {
+    let hub = hub.clone();
+    Router::new().route(websocket("/hub", move |mut socket: Socket| {
+        let hub = hub.clone();
+        async move {
+            let Some(Ok(who)) = socket.recv().await else { return };
+            let Ok(member) = hub.register_as(&mut socket, who.as_text().unwrap_or_default().to_owned()) else {
+                return;
+            };
+            while let Some(Ok(message)) = socket.recv().await {
+                match message.as_text() {
+                    Some("leave") => member.unregister(),
+                    _ => drop(hub.broadcast(&message)),
+                }
+            }
+        }
+    }))
+}
+
+/// Connects a member of this name.
+fn join(server: &Server, hub: &Hub, who: &str) -> Peer {
+    let before = hub.len();
+    let mut peer = open(server, "/hub");
+    peer.send(frame(TEXT, who));
+    eventually("it is registered", || hub.len() == before + 1);
+    peer
+}
+
+fn confirmed(sent: &Sent) -> Confirmed {
+    pollster::block_on(sent.confirmed(LONG))
+}
+
+fn taken(sent: &Sent) -> usize {
+    let confirmed = confirmed(sent);
+    assert_eq!(confirmed.first_error, None);
+    confirmed.taken
+}
+
+#[test]
+fn every_member_gets_what_is_broadcast_in_order() {
+    let (server, hub) = serve(HubSettings::default());
+    let mut members: Vec<_> = (0..6).map(|n| join(&server, &hub, &n.to_string())).collect();
+    for n in 0..20 {
+        let sent = hub.broadcast(n.to_string());
+        assert_eq!((sent.members(), taken(&sent)), (6, 6));
+    }
+    members[0].send(frame(BINARY, [1, 2, 3]));
+    for member in &mut members {
+        for n in 0..20 {
+            assert_eq!(read_text(member), n.to_string());
+        }
+        assert_eq!(read(member), (BINARY, vec![1, 2, 3]), "a member may broadcast, and gets it too");
+    }
+    let page = ["windlass_hub_members", "windlass_hub_messages_total", "windlass_hub_deliveries_total"];
+    assert_eq!(page.map(|sample| metric(&server, sample)), [6.0, 21.0, 126.0]);
+}
+
+#[test]
+fn a_prepared_message_is_the_same_for_all_and_compressed_for_those_who_agreed() {
+    let deflate = Deflate { threshold_bytes: 0, ..Deflate::default() };
+    let settings = windlass::ws::Settings::new().compression(deflate);
+    let mut hub_settings = HubSettings::default();
+    hub_settings.compression = Some(deflate);
+    let hub = Hub::new(hub_settings);
+    let joining = hub.clone();
+    let member = move |mut socket: Socket| {
+        let hub = joining.clone();
+        async move {
+            hub.register(&mut socket).unwrap();
+            while socket.recv().await.is_some() {}
+        }
+    };
+    let route = windlass::websocket_with("/deflate", settings, member.clone());
+    let server = builder(Router::new().route(websocket("/plain", member)).route(route)).hub(&hub).start().unwrap();
+    let mut plain = open(&server, "/plain");
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let mut deflated = crate::ws::peer::open_at(crate::common::address(&server), "/deflate", offer);
+    eventually("both are members", || hub.len() == 2);
+    let text = "the same again and ".repeat(40);
+    let prepared = hub.prepare(text.as_str());
+    assert_eq!(taken(&hub.broadcast_prepared(&prepared)), 2);
+    assert_eq!(read_text(&mut plain), text);
+    let (first, payload) = read(&mut deflated);
+    assert_eq!(first, 0xc1, "a compressed text");
+    assert!(payload.len() * 5 < text.len(), "{}", payload.len());
+    let uncompressed = Prepared::text("short");
+    hub.broadcast_prepared(&uncompressed);
+    assert_eq!(read_text(&mut deflated), "short");
+}
+
+#[test]
+fn a_filter_chooses_members_by_who_they_are_and_its_panic_is_no() {
+    let (server, hub) = serve(HubSettings::default());
+    let (mut ann, mut bob) = (join(&server, &hub, "ann"), join(&server, &hub, "bob"));
+    let is = |name: &'static str| {
+        move |who: Option<&(dyn std::any::Any + Send + Sync)>| {
+            who.and_then(|who| who.downcast_ref::<String>()).is_some_and(|who| who == name)
+        }
+    };
+    assert_eq!(taken(&hub.broadcast_filter("for ann", is("ann"))), 1);
+    assert_eq!(taken(&hub.broadcast_filter("for nobody", is("eve"))), 0);
+    let picky =
+        hub.broadcast_filter(
+            "not for bob",
+            move |who| {
+                if is("bob")(who) { panic!("expected by the test") } else { true }
+            },
+        );
+    assert_eq!(taken(&picky), 1);
+    assert_eq!(metric(&server, "windlass_hub_filter_panics_total"), 1.0);
+    assert_eq!(taken(&hub.broadcast("for all")), 2);
+    assert_eq!(
+        [read_text(&mut ann), read_text(&mut ann), read_text(&mut ann)],
+        ["for ann", "not for bob", "for all"]
+    );
+    assert_eq!(read_text(&mut bob), "for all");
+}
+
+#[test]
+fn a_member_leaves_by_itself_with_its_socket_or_without_a_word() {
+    let (server, hub) = serve(HubSettings::default());
+    let (mut left, mut closed, cut) = (join(&server, &hub, "a"), join(&server, &hub, "b"), join(&server, &hub, "c"));
+    left.send([frame(TEXT, "leave"), frame(TEXT, "leave")].concat());
+    eventually("it has left", || hub.len() == 2);
+    closed.send(close(1000));
+    assert_eq!(read_close(&mut closed), 1000);
+    eventually("it has gone", || hub.len() == 1);
+    cut.reset();
+    eventually("it was lost", || hub.is_empty());
+    assert_eq!(taken(&hub.broadcast("anybody?")), 0);
+    // The socket of the first is still there.
+    left.send(close(1000));
+    assert_eq!(read_close(&mut left), 1000);
+}
+
+#[test]
+fn a_hub_without_a_server_takes_nobody_and_reaches_nobody() {
+    let hub = Hub::new(HubSettings::default());
+    assert_eq!(hub.member(None).unwrap_err(), HubError::NotStarted);
+    let nowhere = confirmed(&hub.broadcast("x"));
+    assert_eq!((nowhere.taken, nowhere.first_error), (0, Some(BroadcastError::NotStarted)));
+    assert!(hub.is_empty());
+    assert_eq!(HubSettings::default().overflow, Overflow::Close.into());
+}
