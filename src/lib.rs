@@ -36,6 +36,9 @@ pub mod broker;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+#[cfg(feature = "client")]
+#[doc(hidden)]
+pub mod client;
 mod conn;
 pub mod docs;
 #[doc(hidden)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::topics::TopicFlags;
+use super::{load::Load, topics::TopicFlags};
 use crate::server::EngineKind;
 
 /// An actor-model HTTP server for Linux. Without a command it serves.
@@ -23,6 +23,8 @@ pub(super) enum Command {
     Serve(Box<Serve>),
     /// Tell what this system allows and refuses, and how to mend it; exit status 1 if something must be
     Doctor,
+    /// Load a server and print its latency; exit status 1 if nothing was served, or anything failed
+    Load(Box<Load>),
     /// Read a configuration file as 'serve' would, and tell what is wrong with it
     CheckConfig {
         /// The file

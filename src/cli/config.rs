@@ -44,6 +44,7 @@ pub(super) struct Config {
     pub(super) demo_blocking: bool,
     trusted_proxies: Vec<String>,
     backlog: Option<u32>,
+    send_buffer_bytes: Option<usize>,
     /// HTTP/2 is spoken with clients that begin with it.
     http2: Option<bool>,
     pub(super) limits: Limits,
@@ -158,6 +159,7 @@ impl Config {
     pub(super) fn listen_options(&self) -> ListenOptions {
         let mut options = ListenOptions::default();
         options.backlog = self.backlog.unwrap_or(options.backlog);
+        options.send_buffer = self.send_buffer_bytes;
         options
     }
 

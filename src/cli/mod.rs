@@ -1,4 +1,4 @@
-//! The command line: `windlass serve`, `windlass doctor`, `windlass check-config`, `windlass dev-cert`.
+//! The command line: `windlass serve`, `windlass load`, `windlass doctor`, `windlass check-config`, `windlass dev-cert`.
 //!
 //! Whatever is wrong with what the user gave is one line on standard error and exit status 2.
 
@@ -7,8 +7,10 @@ mod config;
 mod demo;
 #[cfg(feature = "dev-cert")]
 mod dev_cert;
+mod load;
 mod logs;
 mod page;
+mod progress;
 mod secure;
 mod serve;
 mod systemd;
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
         None => serve(&cli.serve),
         Some(Command::Serve(serve_args)) => serve(&serve_args),
         Some(Command::Doctor) => diagnose(),
+        Some(Command::Load(args)) => told(load::run(&args)),
         #[cfg(feature = "dev-cert")]
         Some(Command::DevCert { out, name }) => match dev_cert::make(&out.unwrap_or_default(), name) {
             Ok(told) => {
@@ -71,6 +74,15 @@ fn diagnose() -> ExitCode {
     let report = doctor::examine(&needs);
     print!("{report}");
     ExitCode::from(report.exit_status())
+}
+
+/// Exit status 0 where all was well, 1 where what was looked at was not, 2 where it could not be looked at.
+fn told(outcome: Result<bool, String>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => refused(&error),
+    }
 }
 
 fn refused(error: &str) -> ExitCode {

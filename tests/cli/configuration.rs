@@ -12,6 +12,7 @@ access_log = true
 demo = false
 trusted_proxies = ["127.0.0.0/8", "::1", "unix"]
 backlog = 100
+send_buffer_bytes = 16384
 http2 = false
 
 [[listener]]

@@ -5,6 +5,7 @@ mod common;
 
 mod configuration;
 mod doctor;
+mod load;
 mod operating;
 mod overload;
 mod page;

@@ -11,13 +11,10 @@
 //! Prints one `key=value` a line. Exit status: 0, 1 on any error or no request at all, 2 when it could not start.
 
 mod connection;
-mod fault;
 mod generator;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod options;
-mod pacing;
-mod response;
 mod setup;
 mod sse;
 mod tally;
@@ -26,6 +23,7 @@ mod template;
 use std::{io, num::NonZeroU64, process::ExitCode};
 
 use clap::Parser;
+use windlass::client::{fault, pacing, response};
 
 use crate::{fault::Fault, generator::Generator, options::Options, tally::Tally};
 

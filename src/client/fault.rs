@@ -4,16 +4,16 @@ use std::fmt;
 
 /// One error, counted by its kind.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub struct Fault {
     /// The kind it is counted under.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// What exactly happened; only the first few are printed.
-    pub(crate) detail: String,
+    pub detail: String,
 }
 
 /// Kinds of faults, as printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Connecting failed.
     Connect,
     /// The server ended a connection on which it owed responses.
@@ -35,14 +35,15 @@ pub(crate) enum Kind {
 }
 
 impl Fault {
-    pub(crate) fn new(kind: Kind, detail: impl fmt::Display) -> Self {
+    /// Makes a fault.
+    pub fn new(kind: Kind, detail: impl fmt::Display) -> Self {
         Self { kind, detail: detail.to_string() }
     }
 }
 
 impl Kind {
     /// Returns the name it is printed under.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Closed => "closed",

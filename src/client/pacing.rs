@@ -2,8 +2,7 @@
 //!
 //! Arrivals do not wait for answers. One that finds every connection busy waits its turn and its latency runs from
 //! the instant it was due, so a stalled server is charged for every request it kept from being sent (no
-//! coordinated omission). One that finds a free connection is measured from the instant it was sent: how late this
-//! process itself was woken says nothing about the server and is reported apart (`late_p99_us`).
+//! coordinated omission).
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 ///
 /// The randomness keeps the schedule from beating with anything periodic in the server.
 #[derive(Debug)]
-pub(crate) struct Arrivals {
+pub struct Arrivals {
     start: Instant,
     slot: f64,
     index: f64,
@@ -21,19 +20,19 @@ pub(crate) struct Arrivals {
 
 impl Arrivals {
     /// Starts a schedule of `rate` arrivals a second.
-    pub(crate) fn new(start: Instant, rate: f64) -> Self {
+    pub fn new(start: Instant, rate: f64) -> Self {
         let mut arrivals = Self { start, slot: 1.0 / rate, index: 0.0, random: 0x9e37_79b9_7f4a_7c15, due: start };
         arrivals.advance();
         arrivals
     }
 
     /// Returns the next due time.
-    pub(crate) fn due(&self) -> Instant {
+    pub fn due(&self) -> Instant {
         self.due
     }
 
     /// Takes the next due time if it is not after `now`.
-    pub(crate) fn take_due(&mut self, now: Instant) -> Option<Instant> {
+    pub fn take_due(&mut self, now: Instant) -> Option<Instant> {
         let due = self.due;
         (due <= now).then(|| {
             self.advance();

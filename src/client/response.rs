@@ -2,21 +2,22 @@
 
 use std::borrow::Cow;
 
-use crate::fault::{Fault, Kind};
+use super::fault::{Fault, Kind};
 
 /// Headers a response may carry.
 const MAX_HEADERS: usize = 64;
 
 /// One whole response.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Response<'a> {
+pub struct Response<'a> {
     /// Bytes of the input it took.
-    pub(crate) taken: usize,
-    pub(crate) status: u16,
+    pub taken: usize,
+    /// The status code.
+    pub status: u16,
     /// The body, chunks joined.
-    pub(crate) body: Cow<'a, [u8]>,
+    pub body: Cow<'a, [u8]>,
     /// The server said that it will close.
-    pub(crate) closes: bool,
+    pub closes: bool,
 }
 
 /// How the body ends.
@@ -28,7 +29,11 @@ enum Framing {
 /// Parses the head of an answer that is a stream of server-sent events in chunks; `None` when it is not whole yet.
 ///
 /// Returns the bytes it took.
-pub(crate) fn parse_stream_head(input: &[u8]) -> Result<Option<usize>, Fault> {
+///
+/// # Errors
+///
+/// It is no such answer.
+pub fn parse_stream_head(input: &[u8]) -> Result<Option<usize>, Fault> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = head.parse(input).map_err(malformed)? else {
@@ -43,8 +48,35 @@ pub(crate) fn parse_stream_head(input: &[u8]) -> Result<Option<usize>, Fault> {
     }
 }
 
+/// Parses the answer to a WebSocket's opening handshake (RFC 6455 §4.2.2); `None` when it is not whole yet.
+///
+/// Returns the bytes it took.
+///
+/// # Errors
+///
+/// It is not 101, or does not answer the key: `accept` is the Sec-WebSocket-Accept that does.
+pub fn parse_opened(input: &[u8], accept: &str) -> Result<Option<usize>, Fault> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut head = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(length) = head.parse(input).map_err(malformed)? else {
+        return Ok(None);
+    };
+    if head.code != Some(101) {
+        return Err(Fault::new(Kind::Status, format_args!("the WebSocket was answered {:?}", head.code)));
+    }
+    let is_answer = |header: &httparse::Header<'_>| header.name.eq_ignore_ascii_case("sec-websocket-accept");
+    match head.headers.iter().find(|header| is_answer(header)) {
+        Some(header) if header.value == accept.as_bytes() => Ok(Some(length)),
+        _ => Err(malformed("the handshake's key is not answered")),
+    }
+}
+
 /// Parses the response at the start of `input`; `None` when it is not whole yet.
-pub(crate) fn parse(input: &[u8]) -> Result<Option<Response<'_>>, Fault> {
+///
+/// # Errors
+///
+/// It is no HTTP/1.1 response with a framed body.
+pub fn parse(input: &[u8]) -> Result<Option<Response<'_>>, Fault> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Response::new(&mut headers);
     let length = match head.parse(input) {
@@ -52,8 +84,12 @@ pub(crate) fn parse(input: &[u8]) -> Result<Option<Response<'_>>, Fault> {
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(error) => return Err(malformed(error)),
     };
-    let (framing, closes) = read_headers(head.headers)?;
     let status = head.code.unwrap_or(0);
+    if matches!(status, 100..=199 | 204 | 304) {
+        // These end with their head, whatever it says (RFC 9112 §6.3).
+        return Ok(Some(Response { taken: length, status, body: Cow::Borrowed(&[]), closes: false }));
+    }
+    let (framing, closes) = read_headers(head.headers)?;
     let rest = &input[length..];
     let body = match framing {
         Framing::Length(size) => rest.get(..size).map(|body| (size, Cow::Borrowed(body))),
@@ -100,7 +136,11 @@ fn join_chunks(input: &[u8]) -> Result<Option<(usize, Vec<u8>)>, Fault> {
 }
 
 /// Parses the chunk at the start of `input`: the bytes it took and its data; `None` when it is not whole yet.
-pub(crate) fn parse_chunk(input: &[u8]) -> Result<Option<(usize, &[u8])>, Fault> {
+///
+/// # Errors
+///
+/// It is no chunk.
+pub fn parse_chunk(input: &[u8]) -> Result<Option<(usize, &[u8])>, Fault> {
     let Some(line) = input.windows(2).position(|pair| pair == b"\r\n") else {
         return Ok(None);
     };
@@ -174,6 +214,22 @@ mod tests {
             let input = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
             assert!(parse(input.as_bytes()).is_err(), "{chunks:?}");
         }
+    }
+
+    #[test]
+    fn answers_without_a_body_end_with_their_head() {
+        let response = parse(b"HTTP/1.1 204 No Content\r\n\r\nHTTP").unwrap().unwrap();
+        assert_eq!((response.taken, response.status, response.body.len()), (27, 204, 0));
+    }
+
+    #[test]
+    fn a_handshake_must_be_answered_with_its_key() {
+        let whole = b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: abc=\r\n\r\n";
+        assert_eq!(parse_opened(whole, "abc=").unwrap(), Some(whole.len()));
+        assert_eq!(parse_opened(&whole[..40], "abc=").unwrap(), None);
+        assert_eq!(parse_opened(whole, "abd=").unwrap_err().kind, Kind::Malformed);
+        let refused = b"HTTP/1.1 426 Upgrade Required\r\n\r\n";
+        assert_eq!(parse_opened(refused, "abc=").unwrap_err().kind, Kind::Status);
     }
 
     #[test]

@@ -1,0 +1,165 @@
+//! When each request is meant to be sent.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Semaphore;
+
+use super::timer::Timer;
+use crate::client::pacing::Arrivals;
+
+/// Arrivals that may wait for a free connection; the next one is an error.
+const MAX_WAITING: usize = 1_000_000;
+
+/// Hands out due times to whoever is free to send.
+#[derive(Debug)]
+pub(super) struct Gate {
+    /// Arrivals a second; `None`: whoever is free asks at once.
+    rate: Option<f64>,
+    waiting: RefCell<VecDeque<Instant>>,
+    /// A permit for each of `waiting`; closed when no more come.
+    permits: Semaphore,
+    is_over: Cell<bool>,
+    /// Arrivals that found too many waiting.
+    refused: Cell<u64>,
+}
+
+impl Gate {
+    pub(super) fn new(rate: Option<f64>) -> Self {
+        Self {
+            rate,
+            waiting: RefCell::default(),
+            permits: Semaphore::new(0),
+            is_over: Cell::new(false),
+            refused: Cell::new(0),
+        }
+    }
+
+    /// Lets arrivals in as they are due, until `end`; tells how late each was let in.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no timer.
+    pub(super) async fn run(&self, end: Instant, mut late: impl FnMut(Duration)) -> io::Result<()> {
+        let timer = Timer::new()?;
+        match self.rate {
+            None => timer.until(end).await?,
+            Some(rate) => {
+                let mut arrivals = Arrivals::new(Instant::now(), rate);
+                while arrivals.due() < end && !self.is_over.get() {
+                    timer.until(arrivals.due()).await?;
+                    let now = Instant::now();
+                    while let Some(due) = arrivals.take_due(now.min(end)) {
+                        late(now.saturating_duration_since(due));
+                        self.let_in(due);
+                    }
+                }
+            }
+        }
+        self.end();
+        Ok(())
+    }
+
+    fn let_in(&self, due: Instant) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() < MAX_WAITING {
+            waiting.push_back(due);
+            self.permits.add_permits(1);
+        } else {
+            self.refused.set(self.refused.get() + 1);
+        }
+    }
+
+    /// Lets nothing more in; what waits is still handed out.
+    pub(super) fn end(&self) {
+        self.is_over.set(true);
+        self.permits.close();
+    }
+
+    /// Returns when the next request is due, once it is; `None` when there are no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped while it waits, nothing is lost.
+    pub(super) async fn next(&self) -> Option<Instant> {
+        if self.rate.is_none() {
+            return (!self.is_over.get()).then(Instant::now);
+        }
+        if let Ok(permit) = self.permits.acquire().await {
+            permit.forget();
+        }
+        self.waiting.borrow_mut().pop_front()
+    }
+
+    /// Takes back a due time that was not made use of.
+    #[cfg(feature = "http2")]
+    pub(super) fn give_back(&self, due: Instant) {
+        if self.rate.is_some() {
+            self.waiting.borrow_mut().push_front(due);
+            self.permits.add_permits(1);
+        }
+    }
+
+    /// Says whether there are no more requests to be sent.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.get() && self.waiting.borrow().is_empty()
+    }
+
+    /// Returns how many arrivals nobody ever took.
+    pub(super) fn left(&self) -> u64 {
+        self.waiting.borrow().len() as u64 + self.refused.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn an_open_loop_hands_out_as_many_as_were_due() {
+        block_on(async {
+            let gate = Gate::new(Some(1000.0));
+            let end = Instant::now() + Duration::from_millis(100);
+            let (mut late, mut taken) = (0, 0);
+            gate.run(end, |_| late += 1).await.unwrap();
+            assert!(!gate.is_over(), "what waits is still handed out");
+            while gate.next().await.is_some() {
+                taken += 1;
+            }
+            assert!((99..=100).contains(&taken) && taken == late, "{taken} {late}");
+            assert!(gate.is_over());
+        });
+    }
+
+    #[cfg(feature = "http2")]
+    #[test]
+    fn what_is_given_back_is_handed_out_first() {
+        block_on(async {
+            let gate = Gate::new(Some(1.0));
+            let (first, second) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+            gate.let_in(first);
+            gate.let_in(second);
+            assert_eq!(gate.next().await, Some(first));
+            gate.give_back(first);
+            assert_eq!((gate.next().await, gate.left()), (Some(first), 1));
+        });
+    }
+
+    #[test]
+    fn a_closed_loop_asks_at_once_until_it_ends() {
+        block_on(async {
+            let gate = Gate::new(None);
+            assert!(gate.next().await.is_some());
+            gate.end();
+            assert!(gate.next().await.is_none() && gate.is_over());
+        });
+    }
+}

@@ -1,0 +1,60 @@
+//! The server to load.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    str::FromStr,
+};
+
+use http::{Uri, uri::Scheme};
+
+/// A URL whose host has been looked up.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct Target {
+    /// Host and port as the URL has them: what the Host field says.
+    pub(super) authority: String,
+    /// Path and query.
+    pub(super) path: String,
+    /// The first address of the host.
+    pub(in crate::cli) address: SocketAddr,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let uri: Uri = text.parse().map_err(|error| format!("{error}; write http://HOST:PORT/PATH"))?;
+        match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTP => {}
+            Some(scheme) if *scheme == Scheme::HTTPS => {
+                return Err("only http:// can be loaded, not https://".to_owned());
+            }
+            _ => return Err("write http://HOST:PORT/PATH".to_owned()),
+        }
+        let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else {
+            return Err("write http://HOST:PORT/PATH".to_owned());
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let found = (host, uri.port_u16().unwrap_or(80)).to_socket_addrs();
+        let address = found.map_err(|error| format!("{host}: {error}"))?.next();
+        let address = address.ok_or_else(|| format!("{host} has no address"))?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Ok(Self { authority: authority.to_string(), path, address })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_an_address_and_a_path() {
+        let target: Target = "http://127.0.0.1:81/a?b=c".parse().unwrap();
+        assert_eq!((target.address, target.path.as_str()), (([127, 0, 0, 1], 81).into(), "/a?b=c"));
+        assert_eq!(target.authority, "127.0.0.1:81");
+        let target: Target = "http://[::1]:8080".parse().unwrap();
+        assert_eq!((target.address.port(), target.address.is_ipv6(), target.path.as_str()), (8080, true, "/"));
+        for wrong in ["", "/x", "127.0.0.1:80", "https://127.0.0.1/", "ftp://127.0.0.1/"] {
+            assert!(wrong.parse::<Target>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! How long answers took, each of them: quantiles come from a histogram with three digits, not from a sample.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// Shortest time told apart from nothing, nanoseconds.
+const LOWEST: u64 = 100;
+/// Longest time told apart from longer ones, nanoseconds.
+const HIGHEST: u64 = 100_000_000_000;
+
+/// Latencies, 100 ns to 100 s; about 200 KiB.
+#[derive(Clone, Debug)]
+pub struct Latency(Histogram<u64>);
+
+impl Default for Latency {
+    fn default() -> Self {
+        match Histogram::new_with_bounds(LOWEST, HIGHEST, 3) {
+            Ok(histogram) => Self(histogram),
+            Err(error) => unreachable!("the bounds are constants: {error}"),
+        }
+    }
+}
+
+impl Latency {
+    /// Adds one latency.
+    pub fn record(&mut self, latency: Duration) {
+        self.0.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Adds those of another.
+    pub fn merge(&mut self, other: &Self) {
+        // The bounds are the same, so everything has its place.
+        let _ = self.0.add(&other.0);
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// Returns how many there are.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Returns what this part of them, 0 to 1, is not above; `None` when there are none.
+    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
+        (!self.0.is_empty()).then(|| Duration::from_nanos(self.0.value_at_quantile(quantile)))
+    }
+
+    /// Returns the longest; `None` when there are none.
+    pub fn max(&self) -> Option<Duration> {
+        (!self.0.is_empty()).then(|| Duration::from_nanos(self.0.max()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_all_that_was_recorded() {
+        let (mut low, mut high) = (Latency::default(), Latency::default());
+        assert_eq!((low.quantile(0.5), low.max()), (None, None));
+        (1..=50).for_each(|ms| low.record(Duration::from_millis(ms)));
+        (51..=100).for_each(|ms| high.record(Duration::from_millis(ms)));
+        low.merge(&high);
+        let near = |quantile: f64, ms: f64| {
+            let found = low.quantile(quantile).unwrap().as_secs_f64() * 1e3;
+            assert!((found / ms - 1.0).abs() < 0.002, "{quantile}: {found}");
+        };
+        near(0.5, 50.0);
+        near(0.99, 99.0);
+        near(1.0, 100.0);
+        assert_eq!(low.count(), 100);
+        low.clear();
+        assert_eq!(low.count(), 0);
+    }
+}

@@ -1,0 +1,223 @@
+//! `windlass load`: what it counts, what it measures, how it ends.
+
+use std::{
+    io::Read,
+    net::{SocketAddr, TcpListener},
+    process::Output,
+    thread,
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::common::{Serving, TempFile, is_refused, run, windlass};
+
+fn url(address: SocketAddr, path: &str) -> String {
+    format!("http://{address}{path}")
+}
+
+/// Loads and returns exit status and result.
+#[track_caller]
+fn load(arguments: &[&str]) -> (i32, Value) {
+    let output = run(&[&["load", "--json"], arguments].concat());
+    let text = format!("{}{}", output.stdout.escape_ascii(), output.stderr.escape_ascii());
+    let result = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON: {text}"));
+    (output.status.code().unwrap(), result)
+}
+
+fn number(result: &Value, name: &str) -> f64 {
+    result[name].as_f64().unwrap_or_else(|| panic!("no {name} in {result}"))
+}
+
+/// Returns the sum of the metrics that begin so.
+fn metric(serving: &Serving, start: &str) -> f64 {
+    let (_, _, page) = serving.connect().get("/metrics");
+    let values = page.lines().filter(|line| line.starts_with(start)).map(|line| line.rsplit_once(' ').unwrap().1);
+    values.map(|value| value.parse::<f64>().unwrap()).sum()
+}
+
+#[track_caller]
+fn served(arguments: &[&str]) -> Value {
+    let (status, result) = load(arguments);
+    assert_eq!(status, 0, "{result}");
+    assert!(number(&result, "requests") > 0.0 && number(&result, "errors") == 0.0, "{result}");
+    result
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn a_closed_loop_counts_what_the_server_counts() {
+    let serving = Serving::start(&[]);
+    let url = url(serving.address(), "/demo/plaintext");
+    let result = served(&["--connections", "3", "--duration", "0.5s", &url]);
+    assert_eq!(number(&result, "requests"), metric(&serving, "windlass_requests_total{route=\"/demo/plaintext\""));
+    for name in ["p50", "p99.99", "max"] {
+        assert!(number(&result["latency_us"], name) > 0.0, "{result}");
+    }
+}
+
+#[test]
+fn an_open_loop_keeps_its_rate() {
+    let serving = Serving::start(&[]);
+    let url = url(serving.address(), "/demo/json");
+    let result = served(&["--connections", "8", "--rate", "200", "--duration", "1s", &url]);
+    let requests = number(&result, "requests");
+    assert!((199.0..=200.0).contains(&requests), "{result}");
+}
+
+#[test]
+fn latency_runs_from_when_a_request_was_due() {
+    // One connection, 50 ms an answer: 20 a second, and 100 are due. The last waits for all before it.
+    let serving = Serving::start(&[]);
+    let url = url(serving.address(), "/demo/work?ms=50");
+    let result = served(&["--connections", "1", "--rate", "100", "--duration", "0.5s", &url]);
+    assert!(number(&result["latency_us"], "p50") > 500_000.0, "{result}");
+    assert!(number(&result["latency_us"], "max") > 1_500_000.0, "{result}");
+    let closed = served(&["--connections", "1", "--duration", "0.5s", &url]);
+    assert!(number(&closed["latency_us"], "p50") < 500_000.0, "{closed}");
+}
+
+#[test]
+fn what_is_not_served_in_time_is_an_error() {
+    let serving = Serving::start(&[]);
+    let url = url(serving.address(), "/demo/work?ms=50");
+    let arguments = ["--connections", "1", "--rate", "100", "--duration", "0.5s", "--timeout", "0.2s", &url];
+    let (status, result) = load(&arguments);
+    assert_eq!(status, 1, "{result}");
+    let (served, late) = (number(&result, "requests"), number(&result["errors_by_kind"], "timeout"));
+    assert!(served > 0.0 && late > 0.0 && (49.0..=50.0).contains(&(served + late)), "{result}");
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn streams_of_http2_are_requests() {
+    let serving = Serving::start(&[]);
+    let url = url(serving.address(), "/demo/json");
+    served(&["--workload", "h2", "--connections", "2", "--streams", "4", "--duration", "0.5s", &url]);
+    let (_, _, page) = serving.connect().get("/metrics");
+    let over_h2 =
+        |line: &&str| line.starts_with("windlass_requests_dispatched_total") && line.contains("protocol=\"h2\"");
+    assert!(page.lines().filter(over_h2).any(|line| !line.ends_with(" 0")), "nothing came over HTTP/2");
+    let arguments = ["--workload", "h2", "--connections", "2", "--rate", "100", "--duration", "1s", &url];
+    assert!((99.0..=100.0).contains(&number(&served(&arguments), "requests")));
+}
+
+#[test]
+fn subscribers_get_every_event_once() {
+    let serving = Serving::start(&["--mailbox-events", "1000"]);
+    let url = url(serving.address(), "/");
+    let result = served(&["--workload", "sse", "--connections", "10", "--events", "300", &url]);
+    assert_eq!(number(&result, "published"), 300.0);
+    assert_eq!((number(&result, "requests"), number(&result, "dropped_fast")), (3000.0, 0.0), "{result}");
+}
+
+#[cfg(feature = "ws")]
+#[test]
+fn messages_come_back_over_websocket() {
+    let serving = Serving::start(&[]);
+    let url = url(serving.address(), "/");
+    let arguments = ["--workload", "ws", "--connections", "4", "--rate", "100", "--duration", "1s", &url];
+    let requests = number(&served(&arguments), "requests");
+    assert!((99.0..=100.0).contains(&requests));
+    assert_eq!(metric(&serving, "windlass_websocket_messages_total{direction=\"in\""), requests);
+}
+
+#[test]
+fn received_and_dropped_are_what_was_published() {
+    // Small buffers, so that the slow ones' mailboxes fill.
+    let file = TempFile::new("slow.toml", "send_buffer_bytes = 8192\n");
+    let serving = Serving::start(&["--config", file.path()]);
+    let url = url(serving.address(), "/");
+    let arguments = ["--workload", "slow", "--connections", "20", "--event-rate", "200", "--event-bytes", "2000"];
+    let result = served(&[&arguments[..], &["--duration", "3s", &url]].concat());
+    let (fast, slow) = (number(&result, "dropped_fast"), number(&result, "dropped_slow"));
+    assert!(fast == 0.0 && slow > 100.0, "{result}");
+    let published = number(&result, "published");
+    assert_eq!(number(&result, "requests") + slow, published * 20.0, "{result}");
+    // What the server counted is what the gaps told of.
+    let (_, _, topics) = serving.connect().get("/topics");
+    let topics: Value = serde_json::from_str(&topics).unwrap();
+    assert_eq!((number(&topics[0], "dropped"), number(&topics[0], "published")), (slow, published), "{topics}");
+}
+
+#[cfg(all(feature = "ws", feature = "http2"))]
+#[test]
+fn a_mixed_load_has_a_bit_of_each() {
+    let serving = Serving::start(&[]);
+    let url = url(serving.address(), "/demo/json");
+    let arguments = ["--workload", "mixed", "--connections", "20", "--rate", "200", "--duration", "1s", &url];
+    let result = served(&arguments);
+    assert!(number(&result, "published") > 50.0, "{result}");
+    for part in
+        ["websocket_messages_total{direction=\"in\"", "requests_total{route=\"/demo/json\"", "topic_deliveries_total"]
+    {
+        assert!(metric(&serving, &format!("windlass_{part}")) > 0.0, "no {part}");
+    }
+}
+
+#[test]
+fn a_server_that_dies_is_an_error_and_a_dead_one_serves_nothing() {
+    let mut serving = Serving::start(&[]);
+    let url = url(serving.address(), "/demo/plaintext");
+    let loading = windlass(&["load", "--connections", "2", "--duration", "1s", &url]);
+    let loading = thread::spawn(move || crate::common::output(loading));
+    crate::common::eventually("it is loaded", || {
+        metric(&serving, "windlass_requests_total{route=\"/demo/plaintext\"") > 0.0
+    });
+    serving.signal(Signal::KILL);
+    serving.ended();
+    let output = loading.join().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("connect: "), "{}", text(&output));
+    let (status, result) = load(&["--connections", "2", "--duration", "0.3s", &url]);
+    assert_eq!((status, number(&result, "requests")), (1, 0.0), "{result}");
+    assert!(number(&result["errors_by_kind"], "connect") > 0.0, "{result}");
+}
+
+#[test]
+fn wrong_answers_are_errors_by_kind() {
+    let serving = Serving::start(&[]);
+    let arguments = ["--connections", "1", "--duration", "0.2s", &url(serving.address(), "/nowhere")];
+    let (status, result) = load(&arguments);
+    assert!(status == 1 && number(&result["errors_by_kind"], "status") > 0.0, "{result}");
+    // A server that says things that are not HTTP.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = std::io::Write::write_all(&mut stream, b"hello\r\n\r\n");
+        }
+    });
+    let (status, result) = load(&["--connections", "1", "--duration", "0.2s", &url(address, "/")]);
+    assert!(status == 1 && number(&result["errors_by_kind"], "malformed") > 0.0, "{result}");
+}
+
+#[test]
+fn every_second_is_a_line_of_csv_and_people_get_a_table() {
+    let serving = Serving::start(&[]);
+    let file = TempFile::new("load.csv", "");
+    let url = url(serving.address(), "/demo/plaintext");
+    let output = run(&["load", "--rate", "100", "--duration", "2.2s", "--csv", file.path(), &url]);
+    assert!(output.status.success(), "{}", text(&output));
+    for word in ["answers in 2.", "0 errors", "p50", "p99.99", "max", "client itself"] {
+        assert!(text(&output).contains(word), "no '{word}' in {}", text(&output));
+    }
+    let csv = std::fs::read_to_string(file.path()).unwrap();
+    let requests: Vec<u64> =
+        csv.lines().skip(1).map(|line| line.split(',').nth(1).unwrap().parse().unwrap()).collect();
+    assert!(requests.len() == 3 && (219..=220).contains(&requests.iter().sum::<u64>()), "{csv}");
+}
+
+#[test]
+fn a_load_that_makes_no_sense_is_refused() {
+    is_refused(&run(&["load", "127.0.0.1:80"]), &["http://HOST"]);
+    is_refused(&run(&["load", "https://127.0.0.1/"]), &["only http://"]);
+    is_refused(&run(&["load", "--rate", "0", "http://127.0.0.1/"]), &["--rate"]);
+    is_refused(&run(&["load", "--duration", "soon", "http://127.0.0.1/"]), &["--duration"]);
+    is_refused(&run(&["load", "--csv", "/nowhere/x.csv", "http://127.0.0.1/"]), &["/nowhere/x.csv"]);
+}
