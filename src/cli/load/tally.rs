@@ -22,12 +22,12 @@ pub(in crate::cli) struct Totals {
     /// From when a request was due to its answer.
     pub(in crate::cli) latency: Latency,
     /// How much later than due requests were released.
-    pub(super) late: Latency,
-    pub(super) faults: BTreeMap<Kind, u64>,
+    pub(in crate::cli) late: Latency,
+    pub(in crate::cli) faults: BTreeMap<Kind, u64>,
     /// The first faults.
     pub(in crate::cli) told: Vec<String>,
     /// Connections that the server ended while it owed nothing.
-    pub(super) reconnects: u64,
+    pub(in crate::cli) reconnects: u64,
     /// Events that were published.
     pub(in crate::cli) published: u64,
     /// Subscribers that were answered.
