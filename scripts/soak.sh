@@ -11,14 +11,15 @@
 #   --serve ARG  another argument for our server; may be repeated
 #   --build no   use the binary that is there
 #
-# What else is given goes to 'windlass soak', whose --help lists every threshold. DIR (default: soak) gets report.html,
+# What else is given goes to 'windlass soak', whose --help lists every threshold. DIR (default: target/soak) gets report.html,
 # a CSV with a line for each second, and the server's metrics before and after. Needs what the README names.
 set -euo pipefail
+here=$PWD
 cd "$(dirname "$0")/.."
 # shellcheck source=lib/server.sh
 source scripts/lib/server.sh
 
-workload=mixed duration=10m connections=64 engine=auto ab='' target='' build=yes
+workload=mixed duration=10m connections=64 engine=auto ab='' target='' build=yes out=${CARGO_TARGET_DIR:-target}/soak
 serve=() more=()
 while (($#)); do
     case $1 in
@@ -28,6 +29,7 @@ while (($#)); do
         --engine) engine=$2; shift 2 ;;
         --target) target=$2; shift 2 ;;
         --serve) serve+=("$2"); shift 2 ;;
+        --out) out=$2 && [[ $out == /* ]] || out=$here/$2; shift 2 ;;
         --build) build=$2; shift 2 ;;
         --ab) ab=yes; shift ;;
         -h | --help) sed -n '2,/^set /{ /^set /d; s/^# \{0,1\}//p }' "$0"; exit 0 ;;
@@ -67,5 +69,5 @@ else
     start_ours "$engine"
 fi
 status=0
-"$bin" soak "${TARGETS[@]}" --workload "$workload" --duration "$duration" --connections "$connections" "${more[@]}" || status=$?
+"$bin" soak "${TARGETS[@]}" --workload "$workload" --duration "$duration" --connections "$connections" --out "$out" "${more[@]}" || status=$?
 exit $status

@@ -12,7 +12,7 @@ const BOTTOM: f64 = 22.0;
 /// Points of a line; more are put together, a bucket's highest standing for it, so that no peak is lost.
 const POINTS: usize = 600;
 /// Parts of the vertical axis.
-const TICKS: u32 = 3;
+const TICKS: u32 = 2;
 
 /// A line: what it is called, which of the servers it belongs to, and its points.
 pub(super) struct Line {

@@ -80,7 +80,7 @@ impl Page<'_> {
                 (sample.length > 0.0).then(|| sample.requests as f64 / sample.length)
             }),
             self.chart("client errors", number, |sample| Some(sample.errors as f64)),
-            self.chart("resident memory", mebibytes, usage(|usage| usage.rss_bytes as f64)),
+            self.chart("resident memory", mebibytes, usage(|usage| usage.rss_bytes as f64 / 1_048_576.0)),
             Chart { title: "processor, cores", lines: self.cpu(), format: fraction },
             self.chart("descriptors", number, usage(|usage| usage.fds as f64)),
             self.chart("threads", number, usage(|usage| usage.threads as f64)),
@@ -152,8 +152,8 @@ fn milliseconds(seconds: f64) -> String {
     format!("{:.2} ms", seconds * 1e3)
 }
 
-fn mebibytes(bytes: f64) -> String {
-    format!("{:.1} MiB", bytes / 1_048_576.0)
+fn mebibytes(value: f64) -> String {
+    format!("{} MiB", number(value))
 }
 
 /// Writes text as HTML has it.
