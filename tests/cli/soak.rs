@@ -86,7 +86,7 @@ fn a_server_that_dies_does_not_pass() {
     eventually("it is soaked", || out.0.join("server.csv").exists() && out.read("server.csv").lines().count() > 1);
     serving.signal(Signal::KILL);
     serving.ended();
-    fails(&soaking.join().unwrap(), &["samples", "the process was not there", "client errors", "connect: "]);
+    fails(&soaking.join().unwrap(), &["samples", "the process was not there", "FAILED client errors"]);
 }
 
 #[test]
