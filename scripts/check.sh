@@ -84,6 +84,7 @@ step documentation_builds
 step dependencies_allowed
 step peers_hold
 step epoll_serves
+step scripts/operating.sh
 step soak_passes
 step cargo test
 printf '\ncheck.sh: everything holds, %s s\n' "$SECONDS"

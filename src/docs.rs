@@ -45,6 +45,9 @@ pub mod http2 {}
 #[doc = include_str!("docs/hub.md")]
 pub mod hub {}
 
+#[doc = include_str!("docs/operating.md")]
+pub mod operating {}
+
 #[doc = include_str!("docs/soak.md")]
 pub mod soak {}
 

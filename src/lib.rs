@@ -26,7 +26,7 @@
 //! - [`Hooks`], [`Snapshot`] and [`Collector`]: what happens, told to the program and to Prometheus.
 //!
 //! Pages: [actors](docs::actors), [embedding](docs::embedding), [architecture](docs::architecture), [configuration](docs::configuration), [HTTP/2](docs::http2),
-//! [gRPC](docs::grpc), [TLS](docs::tls), [WebSocket](docs::websocket).
+//! [gRPC](docs::grpc), [TLS](docs::tls), [WebSocket](docs::websocket), [operating](docs::operating).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
     allow(dead_code, reason = "without an engine nothing drives the connections")

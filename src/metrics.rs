@@ -3,6 +3,7 @@
 pub(crate) mod catalog;
 mod cells;
 mod families;
+pub(crate) mod live;
 mod scrape;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::Instant,
 };
 
 use windlass_actors::{Pool, System, fanout::TopicStats};
@@ -46,6 +48,7 @@ pub struct Snapshot {
 /// The counters of one server.
 pub(crate) struct Metrics {
     enabled: bool,
+    since: Instant,
     shards: Vec<Arc<ShardCells>>,
     families: Mutex<BTreeMap<(String, String), Arc<Family>>>,
     async_routes: AtomicU64,
@@ -75,6 +78,7 @@ impl Metrics {
     pub(crate) fn new(shards: usize, enabled: bool) -> Arc<Self> {
         Arc::new(Self {
             enabled,
+            since: Instant::now(),
             shards: (0..shards).map(|_| Arc::default()).collect(),
             families: Mutex::default(),
             async_routes: AtomicU64::new(0),
@@ -93,6 +97,11 @@ impl Metrics {
     /// Says whether per-request figures are wanted.
     pub(crate) fn enabled(&self) -> bool {
         self.enabled
+    }
+
+    /// Returns when the server began to start.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     pub(crate) fn shards(&self) -> &[Arc<ShardCells>] {

@@ -4,6 +4,7 @@ mod acting;
 mod drain;
 mod engine;
 mod fanout;
+mod live;
 mod operations;
 mod pool;
 #[cfg(feature = "tls")]

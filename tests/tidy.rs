@@ -82,6 +82,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("serde_html_form", &["src/request/typed.rs"]),
     ("redb", &["src/replay/durable"]),
     ("http_body", &["src/body/foreign.rs", "src/mount.rs", "src/router.rs"]),
+    ("sd_notify", &["src/cli/systemd.rs"]),
     ("tower_service", &["src/mount.rs", "src/router.rs"]),
 ];
 

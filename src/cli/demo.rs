@@ -26,7 +26,7 @@ const SLEEP_MAX: u64 = 60_000;
 /// Adds the demo routes and the page that links them.
 pub(super) fn add(router: Router, blocking: bool) -> Router {
     let page = Response::html(include_str!("demo.html"));
-    router.route(static_route("/", page)).group("/demo", |demo| routes(demo, blocking))
+    router.route(static_route("/demo", page)).group("/demo", |demo| routes(demo, blocking))
 }
 
 /// Adds the chat, whose members are one hub's.

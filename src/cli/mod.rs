@@ -9,9 +9,11 @@ mod demo;
 mod dev_cert;
 mod load;
 mod logs;
+mod page;
 mod progress;
 mod secure;
 mod serve;
+mod systemd;
 mod soak;
 mod topics;
 

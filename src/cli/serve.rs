@@ -7,7 +7,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::{config::Config, demo, logs, secure, topics::Served};
+use super::{config::Config, demo, logs, page, secure, systemd, topics::Served};
 use crate::{
     broker::Broker,
     router::Router,
@@ -27,7 +27,9 @@ pub(super) fn run(config: Config) -> Result<(), String> {
     for address in server.addresses() {
         tracing::info!(%address, shards = server.system().shards(), "serving");
     }
+    systemd::ready();
     wait(&mut signals, &server);
+    systemd::stopping();
     cut_on_signal(signals, server.clone())?;
     tracing::info!("draining; a second signal ends at once");
     // Not within the macro: what the drain logs itself would confuse the filters of this event.
@@ -37,7 +39,7 @@ pub(super) fn run(config: Config) -> Result<(), String> {
 }
 
 fn start(config: &Config, broker: Option<&Broker>) -> Result<Server, String> {
-    let router = Router::new();
+    let router = Router::new().route(page::route(config));
     let router = if config.demo() { demo::add(router, config.demo_blocking) } else { router };
     #[cfg(feature = "ws")]
     let hub = crate::hub::Hub::new(crate::hub::HubSettings::default());

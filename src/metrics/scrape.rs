@@ -183,9 +183,12 @@ fn websockets(page: &mut Page, shards: &[Arc<ShardCells>]) {
     page.add(&catalog::WS_FULL, &[], full as f64);
 }
 
-/// Returns the causes that a metric has from the start.
+/// Returns the causes that a metric has from the start: an alert sees only what grows, not what appears.
 fn known(metric: &Metric) -> &'static [&'static str] {
     match metric.name {
+        name if name == catalog::ACCEPT_ERRORS.name => &["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"],
+        name if name == catalog::PANICS.name => &["body", "handler", "hook"],
+        name if name == catalog::REFUSED.name => &["pool_full"],
         name if name == catalog::SSE_OVERFLOWS.name => &["close", "drop"],
         name if name == catalog::REPLAY_ERRORS.name => &["append", "since"],
         _ => &[],

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
 
+use super::live;
 use crate::{
     metrics::{Collector, Metrics},
     request::Request,
@@ -23,13 +24,21 @@ pub struct Operations {
     pub health: Option<String>,
     /// Answers `200` while the server takes new work, `503` from the start of a drain on.
     pub ready: Option<String>,
+    /// Streams the figures of the moment as server-sent events, one a second as long as somebody watches: JSON, counters
+    /// since the start. The binary's page draws them. Whoever may scrape may watch.
+    pub live: Option<String>,
 }
 
 impl Operations {
-    /// The usual paths: `/metrics`, `/healthz` and `/readyz`.
+    /// The usual paths: `/metrics`, `/healthz`, `/readyz` and `/metrics/live`.
     pub fn usual() -> Self {
         let path = |path: &str| Some(path.to_owned());
-        Self { metrics: path("/metrics"), health: path("/healthz"), ready: path("/readyz") }
+        Self {
+            metrics: path("/metrics"),
+            health: path("/healthz"),
+            ready: path("/readyz"),
+            live: path("/metrics/live"),
+        }
     }
 
     pub(super) fn routes(&self, metrics: &Arc<Metrics>) -> Vec<Route> {
@@ -42,7 +51,8 @@ impl Operations {
             let metrics = metrics.clone();
             get(path, move |_: Request| readiness(metrics.is_ready())).run_inline()
         });
-        scraped.into_iter().chain(health).chain(ready).collect()
+        let live = self.live.as_ref().map(|path| live::route(path, metrics));
+        scraped.into_iter().chain(health).chain(ready).chain(live).collect()
     }
 }
 

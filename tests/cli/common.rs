@@ -99,7 +99,19 @@ impl Serving {
 
     /// Serves with exactly these arguments and waits until it says so.
     pub(crate) fn start_on(arguments: &[&str]) -> Self {
-        let mut child = windlass(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_with(arguments, |_| ())
+    }
+
+    /// As [`start_on`](Self::start_on), with more set of the child.
+    pub(crate) fn start_with(arguments: &[&str], set: impl FnOnce(&mut Command)) -> Self {
+        let mut command = windlass(arguments);
+        set(&mut command);
+        Self::spawn(command)
+    }
+
+    /// Starts what serves and waits until it says so.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = collect(child.stderr.take().unwrap());
         let printed = collect(child.stdout.take().unwrap());
         let mut serving = Self { child, lines, printed };
@@ -188,6 +200,10 @@ impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::over(stream)
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
         Self(BufReader::new(stream))
     }
 

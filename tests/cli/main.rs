@@ -6,6 +6,9 @@ mod common;
 mod configuration;
 mod doctor;
 mod load;
+mod operating;
+mod overload;
+mod page;
 mod refused;
 #[cfg(feature = "dev-cert")]
 mod secure;

@@ -27,13 +27,14 @@ fn the_demo_routes_answer_as_documented() {
     assert_eq!(body, "{}");
     assert!(head.contains("content-type: text/x\r\n"), "{head}");
     assert_eq!(client.post("/demo/upload", "", &"x".repeat(100_000)).2, "{\"bytes\":100000}");
-    let page = client.get("/").2;
+    let page = client.get("/demo").2;
     for link in [
         "/demo/plaintext",
         "/demo/json",
         "/demo/items",
         "/demo/sse",
         "/demo/work?ms=500",
+        "/",
         "/metrics",
         "/healthz",
         "/readyz",
@@ -77,10 +78,10 @@ fn curl_gets_all(serving: &Serving, protocol: &str) {
 fn without_demo_only_operations_are_served() {
     let serving = Serving::start(&["--no-demo"]);
     let mut client = serving.connect();
-    for path in ["/", "/demo/plaintext", "/demo/work"] {
+    for path in ["/demo", "/demo/plaintext", "/demo/work"] {
         assert_eq!(client.get(path).0, 404, "{path}");
     }
-    for path in ["/metrics", "/healthz", "/readyz"] {
+    for path in ["/", "/metrics", "/healthz", "/readyz"] {
         assert_eq!(client.get(path).0, 200, "{path}");
     }
 }

@@ -1,5 +1,7 @@
 //! The end of a server (S2): who is served, who is cut, how long it takes, and that the report adds up.
 
+mod mixed;
+
 use std::{
     sync::{
         Arc,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
-use windlass::{Limits, Request, Router, Server, actors::Cores, get, post, static_route};
+use windlass::{Limits, PoolSettings, Request, Router, Server, actors::Cores, get, post, static_route};
 
 use crate::common::{Peer, address, builder, connect, eventually};
 
@@ -176,6 +176,35 @@ fn a_storm_of_connections_at_the_limit_is_served_to_the_last() {
     });
     eventually("all are gone", || server.metrics().connections == 0);
     assert_eq!(server.metrics().accepted, 320);
+}
+
+#[test]
+fn a_full_pool_refuses_and_serves_all_again_once_it_has_room() {
+    let gate = Gate::closed();
+    let mut pool = PoolSettings::default();
+    (pool.workers, pool.jobs_per_worker, pool.queue) = (Some(1), 1, 2);
+    let router = Router::new().route(gate.route().run_async()).route(get("/inline", |_: Request| "inline"));
+    let server = builder(router).pool(pool).start().unwrap();
+    let mut holders: Vec<Peer> = (0..3).map(|_| connect(&server)).collect();
+    holders.iter_mut().for_each(|holder| holder.request("GET", "/gate?n=held"));
+    let jobs = || server.pool().unwrap().stats().jobs;
+    eventually("one runs, two wait", || (jobs().running, jobs().queued) == (1, 2));
+    let mut peer = connect(&server);
+    for _ in 0..50 {
+        let refused = peer.get("/gate");
+        assert_eq!((refused.status, refused.closes()), (503, false));
+        assert!((1..=3).contains(&refused.header("retry-after").unwrap().parse::<u8>().unwrap()));
+        assert_eq!(peer.get("/inline").status, 200, "what needs no worker is served");
+    }
+    assert_eq!(server.metrics().pool_refused, 50);
+    gate.gate.add_permits(1);
+    for holder in &mut holders {
+        assert_eq!(holder.reply().text(), "held");
+    }
+    for n in 0..200 {
+        assert_eq!(peer.get(&format!("/gate?n={n}")).text(), n.to_string(), "it is served at once");
+    }
+    assert_eq!(server.metrics().pool_refused, 50, "nothing is refused any more");
 }
 
 #[test]

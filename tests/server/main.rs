@@ -20,6 +20,7 @@ mod hooks;
 mod hub;
 mod layers;
 mod limits;
+mod live;
 mod metrics;
 #[cfg(feature = "tower")]
 mod mounted;

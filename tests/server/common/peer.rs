@@ -135,7 +135,12 @@ impl Peer {
 
     /// Sends a GET and reads its reply; `None` when the server closed cleanly before any byte of it.
     pub(crate) fn try_get(&mut self, path: &str) -> io::Result<Option<Reply>> {
-        self.stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes())?;
+        self.try_ask(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
+    }
+
+    /// Sends these bytes, if any, and reads a reply; `None` when the server closed cleanly before any byte of it.
+    pub(crate) fn try_ask(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<Option<Reply>> {
+        self.stream.write_all(bytes.as_ref())?;
         loop {
             if let Some((reply, used)) = Reply::parse(&self.received, "GET", false) {
                 self.received.drain(..used);
