@@ -13,8 +13,8 @@ mod page;
 mod progress;
 mod secure;
 mod serve;
-mod systemd;
 mod soak;
+mod systemd;
 mod topics;
 
 use std::process::ExitCode;
