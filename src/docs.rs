@@ -48,6 +48,9 @@ pub mod hub {}
 #[doc = include_str!("docs/operating.md")]
 pub mod operating {}
 
+#[doc = include_str!("docs/soak.md")]
+pub mod soak {}
+
 #[doc = include_str!("docs/topics.md")]
 pub mod topics {}
 

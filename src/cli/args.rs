@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{load::Load, topics::TopicFlags};
+use super::{load::Load, soak::Soak, topics::TopicFlags};
 use crate::server::EngineKind;
 
 /// An actor-model HTTP server for Linux. Without a command it serves.
@@ -25,6 +25,8 @@ pub(super) enum Command {
     Doctor,
     /// Load a server and print its latency; exit status 1 if nothing was served, or anything failed
     Load(Box<Load>),
+    /// Load a server for long, watch its process, write a report and judge; exit status 1 if it does not pass
+    Soak(Box<Soak>),
     /// Read a configuration file as 'serve' would, and tell what is wrong with it
     CheckConfig {
         /// The file

@@ -1,4 +1,4 @@
-//! The command line: `windlass serve`, `windlass load`, `windlass doctor`, `windlass check-config`, `windlass dev-cert`.
+//! The command line: `windlass serve`, `windlass load`, `windlass soak`, `windlass doctor`, `windlass check-config`, `windlass dev-cert`.
 //!
 //! Whatever is wrong with what the user gave is one line on standard error and exit status 2.
 
@@ -13,6 +13,7 @@ mod page;
 mod progress;
 mod secure;
 mod serve;
+mod soak;
 mod systemd;
 mod topics;
 
@@ -44,6 +45,7 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(serve_args)) => serve(&serve_args),
         Some(Command::Doctor) => diagnose(),
         Some(Command::Load(args)) => told(load::run(&args)),
+        Some(Command::Soak(args)) => told(soak::run(&args)),
         #[cfg(feature = "dev-cert")]
         Some(Command::DevCert { out, name }) => match dev_cert::make(&out.unwrap_or_default(), name) {
             Ok(told) => {

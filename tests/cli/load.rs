@@ -109,9 +109,10 @@ fn streams_of_http2_are_requests() {
 fn subscribers_get_every_event_once() {
     let serving = Serving::start(&["--mailbox-events", "1000"]);
     let url = url(serving.address(), "/");
-    let result = served(&["--workload", "sse", "--connections", "10", "--events", "300", &url]);
-    assert_eq!(number(&result, "published"), 300.0);
-    assert_eq!((number(&result, "requests"), number(&result, "dropped_fast")), (3000.0, 0.0), "{result}");
+    let result =
+        served(&["--workload", "sse", "--connections", "250", "--events", "400", "--event-bytes", "64", &url]);
+    assert_eq!((number(&result, "published"), number(&result, "subscribers")), (400.0, 250.0), "{result}");
+    assert_eq!((number(&result, "deliveries"), number(&result, "dropped_fast")), (100_000.0, 0.0), "{result}");
 }
 
 #[cfg(feature = "ws")]
@@ -136,7 +137,7 @@ fn received_and_dropped_are_what_was_published() {
     let (fast, slow) = (number(&result, "dropped_fast"), number(&result, "dropped_slow"));
     assert!(fast == 0.0 && slow > 100.0, "{result}");
     let published = number(&result, "published");
-    assert_eq!(number(&result, "requests") + slow, published * 20.0, "{result}");
+    assert_eq!(number(&result, "deliveries") + slow, published * 20.0, "{result}");
     // What the server counted is what the gaps told of.
     let (_, _, topics) = serving.connect().get("/topics");
     let topics: Value = serde_json::from_str(&topics).unwrap();

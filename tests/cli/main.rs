@@ -14,6 +14,7 @@ mod refused;
 mod secure;
 mod serving;
 mod signals;
+mod soak;
 #[cfg(feature = "ws")]
 mod sockets;
 #[cfg(feature = "durable")]

@@ -10,3 +10,4 @@ mod over_h2;
 pub(crate) mod peer;
 mod sources;
 mod timers;
+pub(crate) mod tungstenite;

@@ -29,10 +29,11 @@ mod ws;
 
 use std::{fs::File, io::Write, path::Path, time::Duration};
 
-pub(super) use args::Load;
+pub(super) use args::{Load, Traffic, duration};
 use report::{CSV_HEAD, Report};
 pub(super) use running::Running;
-use target::Target;
+pub(super) use tally::Totals;
+pub(super) use target::Target;
 
 use super::progress::Progress;
 
@@ -40,7 +41,7 @@ use super::progress::Progress;
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) target: Target,
-    pub(super) traffic: args::Traffic,
+    pub(super) traffic: Traffic,
 }
 
 /// How often figures are taken.

@@ -74,7 +74,8 @@ impl Load {
     pub(super) fn account(&self, due: Instant, answered: Result<u16, Fault>) -> bool {
         match answered {
             Ok(..400) => {
-                self.serve(Some(due.elapsed()));
+                self.served.set(self.served.get() + 1);
+                self.tally.answered(due.elapsed());
                 return true;
             }
             Ok(status) => self.fail(&Fault::new(Kind::Status, format_args!("answered {status}")), 1),
@@ -83,8 +84,8 @@ impl Load {
         false
     }
 
-    /// Counts an answer or a delivery.
-    pub(super) fn serve(&self, latency: Option<Duration>) {
+    /// Counts a delivery.
+    pub(super) fn deliver(&self, latency: Option<Duration>) {
         self.served.set(self.served.get() + 1);
         self.tally.delivered(latency);
     }

@@ -22,19 +22,33 @@ pub(in crate::cli) struct Totals {
     /// From when a request was due to its answer.
     pub(in crate::cli) latency: Latency,
     /// How much later than due requests were released.
-    pub(super) late: Latency,
-    pub(super) faults: BTreeMap<Kind, u64>,
+    pub(in crate::cli) late: Latency,
+    pub(in crate::cli) faults: BTreeMap<Kind, u64>,
     /// The first faults.
-    pub(super) told: Vec<String>,
+    pub(in crate::cli) told: Vec<String>,
     /// Connections that the server ended while it owed nothing.
-    pub(super) reconnects: u64,
+    pub(in crate::cli) reconnects: u64,
     /// Events that were published.
     pub(in crate::cli) published: u64,
+    /// Subscribers that were answered.
+    pub(in crate::cli) subscribers: u64,
+    /// Events that subscribers received.
+    pub(in crate::cli) deliveries: u64,
     /// Events that gaps told fast and slow subscribers of.
     pub(in crate::cli) dropped: (u64, u64),
+    /// Events that had come to no end when the run did.
+    pub(in crate::cli) queued: u64,
 }
 
 impl Totals {
+    /// Counts a fault that concerns so many requests.
+    pub(in crate::cli) fn fail(&mut self, fault: &Fault, requests: u64) {
+        *self.faults.entry(fault.kind).or_default() += requests;
+        if self.told.len() < TOLD {
+            self.told.push(fault.to_string());
+        }
+    }
+
     /// Returns the number of errors.
     pub(in crate::cli) fn errors(&self) -> u64 {
         self.faults.values().sum()
@@ -52,6 +66,9 @@ impl Totals {
         self.told.extend(later.told.iter().take(room).cloned());
         self.reconnects += later.reconnects;
         self.published += later.published;
+        self.subscribers += later.subscribers;
+        self.deliveries += later.deliveries;
+        self.queued += later.queued;
         self.dropped = (self.dropped.0 + later.dropped.0, self.dropped.1 + later.dropped.1);
     }
 }
@@ -66,10 +83,18 @@ impl Tally {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an answer or a delivery, and its latency if that says something about the server.
+    /// Counts an answer.
+    pub(super) fn answered(&self, latency: Duration) {
+        let mut totals = self.totals();
+        totals.requests += 1;
+        totals.latency.record(latency);
+    }
+
+    /// Counts a delivery, and its latency if that says something about the server.
     pub(super) fn delivered(&self, latency: Option<Duration>) {
         let mut totals = self.totals();
         totals.requests += 1;
+        totals.deliveries += 1;
         latency.into_iter().for_each(|latency| totals.latency.record(latency));
     }
 
@@ -80,11 +105,7 @@ impl Tally {
 
     /// Counts a fault that concerns so many requests.
     pub(super) fn failed(&self, fault: &Fault, requests: u64) {
-        let mut totals = self.totals();
-        *totals.faults.entry(fault.kind).or_default() += requests;
-        if totals.told.len() < TOLD {
-            totals.told.push(fault.to_string());
-        }
+        self.totals().fail(fault, requests);
     }
 
     /// Counts a connection that the server ended in order.
@@ -95,6 +116,16 @@ impl Tally {
     /// Counts an event that the server took.
     pub(super) fn published(&self) {
         self.totals().published += 1;
+    }
+
+    /// Counts a subscriber.
+    pub(super) fn subscribed(&self) {
+        self.totals().subscribers += 1;
+    }
+
+    /// Counts events that have come to no end.
+    pub(super) fn queued(&self, events: u64) {
+        self.totals().queued += events;
     }
 
     /// Counts events that a gap told of.
@@ -118,7 +149,7 @@ mod tests {
         let tally = Tally::default();
         let mut all = Totals::default();
         for _ in 0..2 {
-            tally.delivered(Some(Duration::from_millis(1)));
+            tally.answered(Duration::from_millis(1));
             tally.delivered(None);
             tally.failed(&Fault::new(Kind::Status, 503), 3);
             tally.dropped(2, true);

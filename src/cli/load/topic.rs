@@ -109,6 +109,7 @@ pub(super) async fn subscribe(load: Rc<Load>, index: usize, pace: Pace) {
 
 async fn follow(load: &Load, index: usize, pace: Pace) -> Result<std::convert::Infallible, Fault> {
     let mut stream = Stream::open(load, pace).await?;
+    load.tally.subscribed();
     load.topic.begun.set(load.topic.begun.get() + 1);
     let mut follower = Follower::default();
     loop {
@@ -116,7 +117,7 @@ async fn follow(load: &Load, index: usize, pace: Pace) -> Result<std::convert::I
             match follower.take(&event)? {
                 Seen::Delivery(due) => {
                     let latency = load.topic.epoch.elapsed().saturating_sub(due);
-                    load.serve((pace == Pace::Fast).then_some(latency));
+                    load.deliver((pace == Pace::Fast).then_some(latency));
                 }
                 Seen::Gap(missed) => load.tally.dropped(missed, pace == Pace::Slow),
             }
@@ -251,6 +252,7 @@ impl Publisher<'_> {
             }
         }
         if owed > 0 {
+            self.load.tally.queued(owed);
             self.load.fail(&Fault::new(Kind::Timeout, "deliveries that never came and that no gap told of"), owed);
         }
     }

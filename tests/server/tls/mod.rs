@@ -7,6 +7,8 @@ mod handshakes;
 #[cfg(feature = "http2")]
 mod http2;
 mod requests;
+#[cfg(feature = "ws")]
+mod websocket;
 
 use std::sync::Arc;
 

@@ -1,0 +1,89 @@
+//! `windlass soak`: loads a server for long, looks at its process every second, and judges.
+//!
+//! ```text
+//!  load::Running ──each second──┐
+//!  /proc/PID, /metrics ─────────┴──► Subject ──► samples.csv
+//!                                       └──► Record ──► Verdict ──► one line, exit status
+//!                                                 └──► Page ──► report.html
+//! ```
+
+mod args;
+mod chart;
+mod page;
+mod process;
+mod sample;
+mod scrape;
+mod stats;
+mod subject;
+mod verdict;
+#[cfg(test)]
+mod verdict_tests;
+
+use std::{fs, path::Path};
+
+pub(super) use args::Soak;
+use sample::Record;
+use subject::Subject;
+use verdict::Verdict;
+
+use super::progress::Progress;
+
+/// Soaks, writes everything down and prints the verdict; says whether every server passed.
+///
+/// # Errors
+///
+/// The load could not be run, or a file could not be written.
+pub(super) fn run(soak: &Soak) -> Result<bool, String> {
+    check(soak)?;
+    fs::create_dir_all(&soak.out).map_err(|error| format!("--out {}: {error}", soak.out.display()))?;
+    let records = records(soak)?;
+    let verdicts: Vec<_> = records.iter().map(|record| Verdict::of(record, &soak.thresholds)).collect();
+    let report = soak.out.join("report.html");
+    write(&report, &page::Page { records: &records, verdicts: &verdicts }.to_string())?;
+    for verdict in &verdicts {
+        println!("{verdict}");
+    }
+    println!("{}", report.display());
+    Ok(verdicts.iter().all(Verdict::passes))
+}
+
+fn check(soak: &Soak) -> Result<(), String> {
+    if soak.targets.len() > 2 {
+        return Err("--target: two servers at most can be soaked side by side".to_owned());
+    }
+    if let [first, second] = &soak.targets[..]
+        && first.name == second.name
+    {
+        return Err(format!("--target: both are called {}; write NAME=URL", first.name));
+    }
+    if !soak.pids.is_empty() && soak.pids.len() != soak.targets.len() {
+        return Err("--pid: write one for each --target, or none".to_owned());
+    }
+    Ok(())
+}
+
+fn records(soak: &Soak) -> Result<Vec<Record>, String> {
+    let subject = |(index, named)| Subject::new(named, soak.pids.get(index).copied(), soak);
+    let mut subjects = soak.targets.iter().enumerate().map(subject).collect::<Result<Vec<_>, _>>()?;
+    for subject in &mut subjects {
+        subject.start(&soak.out)?;
+    }
+    let progress = Progress::new(soak.traffic.duration);
+    for second in 1.. {
+        let mut seen = None;
+        for subject in &mut subjects {
+            if let Some((requests, errors)) = subject.next_second()? {
+                let (before, failed) = seen.unwrap_or_default();
+                seen = Some((before + requests, failed + errors));
+            }
+        }
+        let Some((requests, errors)) = seen else { break };
+        progress.tell(std::time::Duration::from_secs(second), requests, errors);
+    }
+    progress.end();
+    subjects.into_iter().map(|subject| subject.end(&soak.out)).collect()
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}

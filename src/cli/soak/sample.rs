@@ -1,0 +1,114 @@
+//! What is noted every second, and everything that is noted of one server.
+
+use std::time::Duration;
+
+use super::{process::Usage, scrape::Page};
+use crate::{
+    cli::load::{Totals, Traffic},
+    client::latency::Latency,
+};
+
+/// First line of the file of samples.
+pub(super) const CSV_HEAD: &str = "seconds,rss_bytes,fds,threads,cpu_seconds,shard_lag_seconds,connections,\
+    server_requests,requests,errors,p50_us,p90_us,p99_us,p99.9_us,max_us,published,dropped_fast,dropped_slow";
+
+/// One second.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sample {
+    /// Since the start.
+    pub(super) seconds: f64,
+    /// How long it was.
+    pub(super) length: f64,
+    /// `None`: the process was not there.
+    pub(super) usage: Option<Usage>,
+    pub(super) server: Told,
+    pub(super) requests: u64,
+    pub(super) errors: u64,
+    /// p50, p90, p99, p99.9 and the longest; `None` where nothing was measured.
+    pub(super) latency: [Option<Duration>; 5],
+    pub(super) published: u64,
+    pub(super) dropped: (u64, u64),
+}
+
+/// What the server's own page told; `None` for what it does not tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    /// The longest a turn ever held a shard, seconds.
+    pub(super) lag: Option<f64>,
+    pub(super) connections: Option<f64>,
+    pub(super) requests: Option<f64>,
+}
+
+impl Told {
+    pub(super) fn by(page: &Page) -> Self {
+        Self {
+            lag: page.max("windlass_shard_lag_seconds"),
+            connections: page.sum("windlass_connections"),
+            requests: page.sum("windlass_requests_dispatched_total"),
+        }
+    }
+}
+
+impl Sample {
+    /// Puts a sample together.
+    pub(super) fn new(at: (Duration, Duration), usage: Option<Usage>, server: Told, second: &Totals) -> Self {
+        Self {
+            seconds: at.0.as_secs_f64(),
+            length: at.1.as_secs_f64(),
+            usage,
+            server,
+            requests: second.requests,
+            errors: second.errors(),
+            latency: quantiles(&second.latency),
+            published: second.published,
+            dropped: second.dropped,
+        }
+    }
+
+    /// Returns its line of the file; what is not known is empty.
+    pub(super) fn csv_line(&self) -> String {
+        let usage = match self.usage {
+            Some(Usage { rss_bytes, fds, threads, cpu_seconds }) => {
+                format!("{rss_bytes},{fds},{threads},{cpu_seconds:.2}")
+            }
+            None => ",,,".to_owned(),
+        };
+        let told = [self.server.lag, self.server.connections, self.server.requests];
+        let told = told.map(|value| value.map(|value| value.to_string()).unwrap_or_default()).join(",");
+        let latency = self.latency.map(|value| value.map(|value| format!("{:.1}", value.as_secs_f64() * 1e6)));
+        let latency = latency.map(Option::unwrap_or_default).join(",");
+        let (fast, slow) = self.dropped;
+        let (seconds, requests, errors, published) = (self.seconds, self.requests, self.errors, self.published);
+        format!("{seconds:.1},{usage},{told},{requests},{errors},{latency},{published},{fast},{slow}")
+    }
+}
+
+fn quantiles(latency: &Latency) -> [Option<Duration>; 5] {
+    [0.5, 0.9, 0.99, 0.999, 1.0].map(|quantile| latency.quantile(quantile))
+}
+
+/// Everything that is known of a soak of one server: what the verdict is about.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) name: String,
+    pub(super) traffic: Traffic,
+    /// Time at the start that some rules leave out.
+    pub(super) warmup: Duration,
+    /// Before the load.
+    pub(super) base: Option<Usage>,
+    pub(super) samples: Vec<Sample>,
+    /// p99 of each window behind the warm-up, seconds.
+    pub(super) windows: Vec<f64>,
+    /// When the server had time to close what the load opened.
+    pub(super) after: Option<Usage>,
+    pub(super) totals: Totals,
+}
+
+impl Record {
+    /// Returns what the process used in each second behind the warm-up.
+    pub(super) fn warm(&self) -> impl Iterator<Item = (f64, Usage)> {
+        let warmup = self.warmup.as_secs_f64();
+        let warm = self.samples.iter().filter(move |sample| sample.seconds > warmup);
+        warm.filter_map(|sample| Some((sample.seconds, sample.usage?)))
+    }
+}

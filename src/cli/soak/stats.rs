@@ -1,0 +1,84 @@
+//! Spread, growth and trends of series.
+
+/// Returns the standard deviation as a part of the mean; `None` for fewer than two values, or a mean of zero.
+pub(super) fn spread(values: &[f64]) -> Option<f64> {
+    let mean = mean(values).filter(|mean| values.len() > 1 && *mean > 0.0)?;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    Some((squares / (values.len() - 1) as f64).sqrt() / mean)
+}
+
+/// Returns the mean; `None` of nothing.
+pub(super) fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// Returns how much a series rises from its first to its last point by the straight line that fits it best.
+pub(super) fn growth(points: &[(f64, f64)]) -> Option<f64> {
+    let (xs, ys): (Vec<_>, Vec<_>) = points.iter().copied().unzip();
+    let (mean_x, mean_y) = (mean(&xs)?, mean(&ys)?);
+    let square: f64 = xs.iter().map(|x| (x - mean_x).powi(2)).sum();
+    let product: f64 = points.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+    (square > 0.0).then(|| product / square * (xs[xs.len() - 1] - xs[0]))
+}
+
+/// Says whether values rise more than chance would have them: the test of Mann and Kendall at 5 %, one-sided.
+pub(super) fn rises(values: &[f64]) -> bool {
+    /// The normal distribution's quantile for 5 %.
+    const CRITICAL: f64 = 1.645;
+    let count = values.len() as f64;
+    let sign = |difference: f64| if difference == 0.0 { 0.0 } else { difference.signum() };
+    let score: f64 = pairs(values).map(|(_, difference)| sign(difference)).sum();
+    let variance = count * (count - 1.0) * (2.0 * count + 5.0) / 18.0;
+    variance > 0.0 && (score - 1.0) / variance.sqrt() > CRITICAL
+}
+
+/// Returns the rise from the first value to the last by the median of all slopes (Theil and Sen): single values that are
+/// far off do not count.
+pub(super) fn robust_growth(values: &[f64]) -> Option<f64> {
+    let slopes: Vec<f64> = pairs(values).map(|(distance, difference)| difference / distance).collect();
+    median(slopes).map(|slope| slope * (values.len() - 1) as f64)
+}
+
+/// Returns the median; `None` of nothing.
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// Returns distance and difference of every two values.
+fn pairs(values: &[f64]) -> impl Iterator<Item = (f64, f64)> {
+    let later = move |(index, first): (usize, &f64)| {
+        let first = *first;
+        values[index + 1..].iter().enumerate().map(move |(further, value)| ((further + 1) as f64, value - first))
+    };
+    values.iter().enumerate().flat_map(later)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_is_a_part_of_the_mean() {
+        assert_eq!(spread(&[5.0, 5.0, 5.0]), Some(0.0));
+        assert!((spread(&[9.0, 11.0]).unwrap() - 0.1414).abs() < 1e-4);
+        assert_eq!((spread(&[1.0]), spread(&[0.0, 0.0]), spread(&[])), (None, None, None));
+    }
+
+    #[test]
+    fn growth_is_that_of_the_line() {
+        let line: Vec<_> = (0..10).map(|x| (f64::from(x), 3.0 + 2.0 * f64::from(x))).collect();
+        assert!((growth(&line).unwrap() - 18.0).abs() < 1e-9);
+        assert_eq!((growth(&[(1.0, 2.0)]), growth(&[])), (None, None));
+    }
+
+    #[test]
+    fn a_trend_is_told_from_noise() {
+        assert!(rises(&[1.0, 2.0, 3.0, 4.0]));
+        assert!(!rises(&[4.0, 3.0, 2.0, 1.0]) && !rises(&[2.0; 10]) && !rises(&[1.0, 2.0]) && !rises(&[]));
+        assert!(!rises(&[3.0, 1.0, 4.0, 1.0, 5.0, 2.0, 3.0, 2.0]));
+        let drift: Vec<_> = (0..20).map(|i| f64::from(i) + if i % 2 == 0 { 3.0 } else { 0.0 }).collect();
+        assert!(rises(&drift));
+        assert!((robust_growth(&drift).unwrap() - 19.0).abs() < 2.0);
+    }
+}

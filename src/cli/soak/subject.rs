@@ -1,0 +1,196 @@
+//! One server under soak, sampled every second.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use super::{
+    args::{Named, Soak},
+    process::{Process, Usage, listening_on},
+    sample::{CSV_HEAD, Record, Sample, Told},
+    scrape::Page,
+};
+use crate::{
+    cli::load::{Plan, Running, Totals},
+    client::latency::Latency,
+};
+
+/// How often the server is looked at.
+const SECOND: Duration = Duration::from_secs(1);
+/// How often it is looked whether the server has closed everything.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A soak that goes on.
+pub(super) struct Subject {
+    plan: Plan,
+    process: Option<Process>,
+    running: Option<Running>,
+    record: Record,
+    window: Window,
+    csv: BufWriter<File>,
+    settle: Duration,
+}
+
+impl Subject {
+    /// Finds the server's process and makes the file of samples, named after the server.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be made.
+    pub(super) fn new(named: &Named, pid: Option<u32>, soak: &Soak) -> Result<Self, String> {
+        let plan = Plan { target: named.target.clone(), traffic: soak.traffic.clone() };
+        let process = pid.or_else(|| listening_on(plan.target.address)).map(Process::new);
+        let mut csv = create(&soak.out.join(format!("{}.csv", named.name)))?;
+        writeln!(csv, "{CSV_HEAD}").map_err(|error| unwritten(&error))?;
+        let record = Record {
+            name: named.name.clone(),
+            traffic: soak.traffic.clone(),
+            warmup: soak.thresholds.warmup(soak.traffic.duration),
+            base: None,
+            samples: Vec::new(),
+            windows: Vec::new(),
+            after: None,
+            totals: Totals::default(),
+        };
+        let window = Window::new(soak.thresholds.window, record.warmup);
+        Ok(Self { plan, process, running: None, record, window, csv, settle: soak.thresholds.settle })
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.process.as_ref()?.usage()
+    }
+
+    fn page(&self) -> Option<Page> {
+        Page::read(self.plan.target.address)
+    }
+
+    /// Looks at the idle server and starts the load.
+    ///
+    /// # Errors
+    ///
+    /// The load cannot be run.
+    pub(super) fn start(&mut self, out: &Path) -> Result<(), String> {
+        self.keep_page(out, "before")?;
+        self.record.base = self.settled(u64::MAX);
+        self.running = Some(Running::start(self.plan.clone())?);
+        Ok(())
+    }
+
+    /// Keeps what the server says of itself, if it says something.
+    fn keep_page(&self, out: &Path, when: &str) -> Result<(), String> {
+        let Some(page) = self.page() else { return Ok(()) };
+        let path = out.join(format!("{}-metrics-{when}.txt", self.record.name));
+        std::fs::write(&path, page.text()).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Waits for the next second and notes it; returns it, or `None` when the load has ended.
+    ///
+    /// # Errors
+    ///
+    /// The file of samples cannot be written.
+    pub(super) fn next_second(&mut self) -> Result<Option<(u64, u64)>, String> {
+        let Some(running) = &mut self.running else { return Ok(None) };
+        let before = running.elapsed();
+        let Some(second) = running.next_second(SECOND) else { return Ok(None) };
+        let elapsed = running.elapsed();
+        let usage = self.usage();
+        let told = self.page().map(|page| Told::by(&page)).unwrap_or_default();
+        let sample = Sample::new((elapsed, elapsed - before), usage, told, &second);
+        self.record.windows.extend(self.window.add(before, elapsed, &second.latency));
+        let line = sample.csv_line();
+        self.record.samples.push(sample);
+        writeln!(self.csv, "{line}").and_then(|()| self.csv.flush()).map_err(|error| unwritten(&error))?;
+        Ok(Some((second.requests, second.errors())))
+    }
+
+    /// Waits for the server to close what the load opened; returns everything that was noted.
+    ///
+    /// # Errors
+    ///
+    /// The load could not be run, or a file cannot be written.
+    pub(super) fn end(mut self, out: &Path) -> Result<Record, String> {
+        if let Some(running) = self.running.take() {
+            self.record.totals = running.join()?;
+        }
+        self.keep_page(out, "after")?;
+        self.record.after = self.settled(self.record.base.map_or(0, |base| base.fds));
+        Ok(self.record)
+    }
+
+    /// Looks at the process until it has no more descriptors than that and none go any more, as long as it may take.
+    fn settled(&self, fds: u64) -> Option<Usage> {
+        let until = Instant::now() + self.settle;
+        let mut usage = self.usage();
+        loop {
+            std::thread::sleep(LOOK);
+            let before = std::mem::replace(&mut usage, self.usage());
+            let (now, before) = (usage?, before?);
+            if (now.fds <= fds && now.fds >= before.fds) || Instant::now() >= until {
+                return usage;
+            }
+        }
+    }
+}
+
+fn create(path: &Path) -> Result<BufWriter<File>, String> {
+    File::create(path).map(BufWriter::new).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn unwritten(error: &std::io::Error) -> String {
+    format!("the samples cannot be written: {error}")
+}
+
+/// Gathers latencies up to whole windows.
+struct Window {
+    length: Duration,
+    /// When the next window begins.
+    from: Duration,
+    latency: Latency,
+}
+
+impl Window {
+    fn new(length: Duration, warmup: Duration) -> Self {
+        Self { length, from: warmup, latency: Latency::default() }
+    }
+
+    /// Adds the latencies of an interval; returns the p99 of a window that ends with it, seconds.
+    fn add(&mut self, began: Duration, ended: Duration, latency: &Latency) -> Option<f64> {
+        // Intervals are a little longer than seconds, and windows begin with one.
+        const SLACK: Duration = Duration::from_millis(100);
+        if began + SLACK < self.from {
+            return None;
+        }
+        self.latency.merge(latency);
+        if ended + SLACK < self.from + self.length {
+            return None;
+        }
+        let p99 = self.latency.quantile(0.99).map(|p99| p99.as_secs_f64());
+        self.latency.clear();
+        self.from += self.length;
+        p99
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_whole_and_behind_the_warm_up() {
+        let mut window = Window::new(Duration::from_secs(3), Duration::from_secs(2));
+        let at = |second: u64| Duration::from_millis(second * 1000 + 3 * second);
+        let found: Vec<_> = (0..10)
+            .filter_map(|second| {
+                let mut latency = Latency::default();
+                latency.record(Duration::from_millis(second + 1));
+                Some((second, window.add(at(second), at(second + 1), &latency)?))
+            })
+            .collect();
+        let near = |(second, p99): (u64, f64), expected: f64| (p99 / expected - 1.0).abs() < 0.01 && second > 0;
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(near(found[0], 0.005) && near(found[1], 0.008), "{found:?}");
+    }
+}

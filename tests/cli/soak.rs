@@ -1,0 +1,132 @@
+//! `windlass soak`: a short one that passes, those that cannot, and what is left behind.
+
+use std::{path::PathBuf, process::Output, thread};
+
+use rustix::process::Signal;
+
+use crate::common::{Serving, eventually, is_refused, output, run, windlass};
+
+/// A folder for one test, removed with this.
+struct Out(PathBuf);
+
+impl Out {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("windlass-soak-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.join(name)).unwrap()
+    }
+
+    fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        [&["soak", "--out", self.0.to_str().unwrap()], more].concat()
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Asserts that it ended with status 1 and a verdict that has these words.
+#[track_caller]
+fn fails(output: &Output, words: &[&str]) {
+    let text = text(output);
+    assert_eq!(output.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.starts_with("FAIL server; FAILED "), "{text}");
+    words.iter().for_each(|word| assert!(text.contains(word), "no '{word}' in {text}"));
+}
+
+/// A server and its URL.
+fn serve() -> (Serving, String) {
+    let serving = Serving::start(&[]);
+    let url = format!("http://{}/demo/json", serving.address());
+    (serving, url)
+}
+
+#[test]
+fn a_short_soak_passes_and_leaves_a_report_that_needs_no_other_file() {
+    let (_first, one) = serve();
+    let (_second, two) = serve();
+    let out = Out::new("pass");
+    let (one, two) = (format!("a={one}"), format!("b={two}"));
+    let targets = ["--target", &one, "--target", &two, "--duration", "3s", "--connections", "10", "--rate", "100"];
+    // Tests run beside it, and a young server's memory is small: what it is there for is judged elsewhere.
+    let output = run(&out.arguments(&[&targets[..], &["--workload", "mixed", "--max-rss-spread", "50"]].concat()));
+    assert!(output.status.success(), "{}{}", text(&output), String::from_utf8_lossy(&output.stderr));
+    assert!(text(&output).starts_with("PASS a; ") && text(&output).contains("\nPASS b; "), "{}", text(&output));
+    let page = out.read("report.html");
+    assert!(page.contains("<svg") && page.contains("resident memory") && page.contains("PASS a; "));
+    assert!(
+        !page.contains("http://") && !page.contains("<script") && !page.contains("src="),
+        "it needs another file"
+    );
+    for name in ["a", "b"] {
+        let csv = out.read(&format!("{name}.csv"));
+        let columns = csv.lines().next().unwrap().split(',').count();
+        assert!(csv.lines().count() >= 4 && csv.lines().all(|line| line.split(',').count() == columns), "{csv}");
+        assert!(csv.lines().nth(1).unwrap().split(',').take(8).all(|figure| !figure.is_empty()), "{csv}");
+        assert!(out.read(&format!("{name}-metrics-after.txt")).contains("windlass_requests_total"));
+    }
+}
+
+#[test]
+fn a_server_that_dies_does_not_pass() {
+    let (mut serving, url) = serve();
+    let out = Out::new("dies");
+    let soaking = windlass(&out.arguments(&["--target", &url, "--duration", "4s", "--connections", "2"]));
+    let soaking = thread::spawn(move || output(soaking));
+    eventually("it is soaked", || out.0.join("server.csv").exists() && out.read("server.csv").lines().count() > 1);
+    serving.signal(Signal::KILL);
+    serving.ended();
+    fails(&soaking.join().unwrap(), &["samples", "the process was not there", "FAILED client errors"]);
+}
+
+#[test]
+fn a_dead_server_does_not_pass() {
+    let (mut serving, url) = serve();
+    serving.signal(Signal::KILL);
+    serving.ended();
+    let out = Out::new("dead");
+    let output = run(&out.arguments(&["--target", &url, "--duration", "1s", "--connections", "2"]));
+    fails(&output, &["samples: 0", "requests: 0 > 0", "client errors"]);
+}
+
+#[test]
+fn client_errors_do_not_pass() {
+    let (serving, _) = serve();
+    let out = Out::new("errors");
+    let url = format!("http://{}/nowhere", serving.address());
+    let output = run(&out.arguments(&["--target", &url, "--duration", "1s", "--connections", "2"]));
+    fails(&output, &["client errors", "status: answered 404"]);
+}
+
+#[test]
+fn descriptors_that_stay_do_not_pass() {
+    let (serving, url) = serve();
+    let out = Out::new("descriptors");
+    let soaking =
+        windlass(&out.arguments(&["--target", &url, "--duration", "2s", "--connections", "2", "--settle", "1s"]));
+    let soaking = thread::spawn(move || output(soaking));
+    eventually("it is soaked", || out.0.join("server.csv").exists() && out.read("server.csv").lines().count() > 1);
+    // Somebody else's connection looks like one that the server forgot.
+    let mut client = serving.connect();
+    client.get("/demo/json");
+    fails(&soaking.join().unwrap(), &["descriptors afterwards"]);
+}
+
+#[test]
+fn a_soak_that_makes_no_sense_is_refused() {
+    let targets = ["--target", "http://127.0.0.1:1/", "--target", "http://127.0.0.1:2/"];
+    is_refused(&run(&[&["soak"], &targets[..]].concat()), &["NAME=URL"]);
+    is_refused(&run(&["soak", "--target", "http://127.0.0.1:1/", "--pid", "1", "--pid", "2"]), &["--pid"]);
+    is_refused(&run(&["soak", "--target", "http://127.0.0.1:1/", "--out", "/proc/nowhere"]), &["/proc/nowhere"]);
+    is_refused(&run(&["soak"]), &["--target"]);
+}

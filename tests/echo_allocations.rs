@@ -1,0 +1,80 @@
+//! What a WebSocket's messages cost the allocator: echoing one that is not compressed takes nothing once it is warm.
+//!
+//! A binary of its own, since it replaces the allocator.
+#![allow(clippy::unwrap_used)]
+
+mod counting;
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use windlass::{EngineKind, Router, Server, actors::Cores, websocket, ws::Socket};
+
+const MESSAGES: u64 = 1000;
+
+/// A few of a thousand may be a table of the process that grows.
+const STRAY: u64 = 8;
+
+const OPENING: &str = "GET /ws HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+async fn echo(mut socket: Socket) {
+    while let Some(Ok(message)) = socket.recv().await {
+        if socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Makes a client's frame of so many bytes, 126 at least; the masking key is zero.
+fn message(first: u8, len: u16) -> Vec<u8> {
+    let mut frame = vec![first, 0xfe];
+    frame.extend_from_slice(&len.to_be_bytes());
+    frame.extend_from_slice(&[0; 4]);
+    frame.resize(frame.len() + usize::from(len), b'x');
+    frame
+}
+
+/// Counts the allocations of the whole process for so many echoes on a warm connection.
+fn allocations(stream: &mut TcpStream, first: u8, len: u16) -> u64 {
+    let request = message(first, len);
+    let mut reply = vec![0; request.len() - 4];
+    let mut round = || {
+        stream.write_all(&request).unwrap();
+        stream.read_exact(&mut reply).unwrap();
+        assert!(reply[0] == first && reply.ends_with(b"x"));
+    };
+    (0..MESSAGES).for_each(|_| round());
+    let before = counting::allocations();
+    (0..MESSAGES).for_each(|_| round());
+    counting::allocations() - before
+}
+
+fn measure(engine: EngineKind) {
+    let builder = Server::builder().engine(engine).listen("127.0.0.1:0".parse().unwrap());
+    let builder = builder.cores(Cores::Unpinned(1)).router(Router::new().route(websocket("/ws", echo)));
+    let server = builder.start().unwrap();
+    let mut stream = TcpStream::connect(server.tcp_address().unwrap()).unwrap();
+    stream.write_all(OPENING.as_bytes()).unwrap();
+    let mut head = [0; 4096];
+    let count = stream.read(&mut head).unwrap();
+    assert!(head[..count].starts_with(b"HTTP/1.1 101 ") && head[..count].ends_with(b"\r\n\r\n"));
+    for (first, len) in [(0x81, 256), (0x82, 256), (0x82, 4096)] {
+        let count = allocations(&mut stream, first, len);
+        println!("{engine}: {count} allocations of {MESSAGES} echoes of {len} bytes");
+        assert!(count <= STRAY, "echoing allocates: {count} in {MESSAGES} messages of {len} bytes, {first:#x}");
+    }
+}
+
+/// One test, because everything else in the process would be counted too.
+#[test]
+fn an_echo_allocates_nothing() {
+    if cfg!(feature = "io-uring") {
+        measure(EngineKind::IoUring);
+    }
+    if cfg!(feature = "epoll") {
+        measure(EngineKind::Epoll);
+    }
+}
