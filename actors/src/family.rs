@@ -56,7 +56,8 @@ impl Tie {
 
     /// Tells the parent. After anything but a restart the child is gone.
     pub(crate) fn tell(self: &Arc<Self>, mut end: ChildEnd) {
-        if !matches!(end.then, Then::Restarts { .. }) {
+        let is_gone = !matches!(end.then, Then::Restarts { .. });
+        if is_gone {
             self.family.living.fetch_sub(1, Ordering::SeqCst);
         }
         let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +65,8 @@ impl Tie {
         end.failures += waits.as_ref().map_or(0, |earlier| earlier.failures);
         *news = Some(end);
         drop(news);
-        if waits.is_none() {
+        // A parent that waits for the end of its children hears nothing else: it must be woken by that, news or not.
+        if is_gone || waits.is_none() {
             self.family.parent.hear(Arc::clone(self));
         }
     }

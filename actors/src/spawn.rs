@@ -2,7 +2,10 @@
 
 use std::{
     ops::Index,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{
@@ -163,6 +166,9 @@ impl<M: Send + 'static> Context<M> {
     }
 }
 
+/// The next actor's id: one of its own in the whole process, since addresses and registries cross systems.
+static IDS: AtomicU64 = AtomicU64::new(0);
+
 fn spawn<A: Actor>(
     census: &Arc<Census>,
     place: Place,
@@ -174,7 +180,8 @@ fn spawn<A: Actor>(
     let latest = if tie.is_some() { Phase::Drain } else { Phase::Running };
     let shard = choose(census, place, latest)?;
     let mailbox = Mailbox::new(options.mailbox, Arc::clone(&census.counters.refused));
-    let id = ActorId(census.counters.started.fetch_add(1, Ordering::Relaxed));
+    census.counters.started.fetch_add(1, Ordering::Relaxed);
+    let id = ActorId(IDS.fetch_add(1, Ordering::Relaxed));
     let post = Post::new(id, &options.name, mailbox, Arc::clone(shard));
     let address = Addr::new(&post);
     let lease = Lease::new(post, Arc::clone(census), shard.settle(), tie);

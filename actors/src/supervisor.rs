@@ -124,6 +124,8 @@ async fn live<A: Actor>(factory: &mut impl FnMut() -> A, cx: &mut Context<A::Msg
     {
         why = panicked(&payload);
     }
+    // What was made while it stopped belongs to this life, too.
+    cx.end_life(Phase::Refuse, options.children).await;
     match contain(|| drop(actor)) {
         Ok(()) => why,
         Err(payload) => panicked(&payload),

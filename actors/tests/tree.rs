@@ -365,3 +365,21 @@ fn a_child_that_is_never_restarted_is_not_worth_its_parents_life() {
         assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0));
     }
 }
+
+#[test]
+fn a_parent_that_ends_is_woken_by_a_child_whose_failure_it_never_heard_of() {
+    for host in hosts() {
+        let (system, log) = (system(host, 2), Log::default());
+        let root = Node::new("root", &log).with(1, options("child", 5), Node::new("child", &log));
+        let root = spawn(&system, options("root", 0), root);
+        let child = children(&root).remove(0);
+        root.try_tell(Do::Rest(Duration::from_millis(100))).unwrap();
+        wait_until("it rests", || root.depth() == 0);
+        child.try_tell(Do::Panic).unwrap();
+        assert_eq!(child.ask_blocking(Do::Restarts, LONG), Ok(1));
+        let began = Instant::now();
+        root.stop(Undelivered::Refuse);
+        assert_eq!(root.ended_blocking(LONG).unwrap().why, Why::Told);
+        assert!(began.elapsed() < Duration::from_secs(3), "it slept through its children's grace of 5 s");
+    }
+}

@@ -76,6 +76,9 @@ impl Doorstep {
     }
 }
 
+/// Times bytes of one connection are moved in a turn, at most: a reply may have no end.
+const MOVES: usize = 16;
+
 /// The engine of one shard.
 pub(crate) struct Memory<C: Carrier> {
     doorbell: OwnedFd,
@@ -135,9 +138,10 @@ impl<C: Carrier> Memory<C> {
         }
     }
 
-    /// Moves bytes both ways until one side has to go on first.
+    /// Moves bytes both ways until one side has to go on first, or others shall have their turn.
     fn serve(&mut self, carrier: &mut C, id: ConnId) {
-        while let Some(held) = self.connections.find(id) {
+        for _ in 0..MOVES {
+            let Some(held) = self.connections.find(id) else { return };
             match held.step(carrier, id) {
                 Step::Moved => {}
                 Step::Rests => return,
@@ -149,6 +153,7 @@ impl<C: Carrier> Memory<C> {
                 }
             }
         }
+        self.visited = true;
     }
 }
 

@@ -136,6 +136,12 @@ impl StreamBody {
                 None => self.poll_own(cx),
                 Some(topic) => self.topics[topic].poll_piece(cx),
             };
+            if let (Some(topic), Poll::Ready(None)) = (place.checked_sub(1), &polled) {
+                // The stream ends with its topic, behind what its handler has sent.
+                drop(self.topics.swap_remove(topic));
+                self.queue.close();
+                return self.poll_running(cx);
+            }
             if polled.is_ready() {
                 self.turn = place + 1;
                 return polled;

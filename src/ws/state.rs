@@ -243,6 +243,8 @@ impl State {
             Err(TrySendError::Full(back)) => {
                 *message = Some(back);
                 self.sender.wait(cx);
+                // The connection looks again whether there is room: what it last said may be old.
+                self.notify();
                 Poll::Pending
             }
         }

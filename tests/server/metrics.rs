@@ -157,15 +157,13 @@ fn every_metric_of_the_catalog_shows_up() {
         .route(get("/hog", |_| thread::sleep(Duration::from_millis(20))))
         .route(get("/sleep", |_| thread::sleep(Duration::from_millis(300))).run_async());
     let server = thread::scope(|scope| {
-        // Gone while the server still tries.
-        scope.spawn(move || {
-            thread::sleep(Duration::from_millis(3));
-            drop(held);
-        });
         let hooks = Hooks::default().on_end(|end| assert_ne!(end.path, "/fail", "expected by the test"));
         let broker = Broker::new(Default::default()).unwrap();
         let server = builder(router).listen(windlass::Listen::Tcp(address)).broker(&broker);
-        server.timeouts(timeouts).pool(pool).hooks(hooks).start().unwrap()
+        let server = server.timeouts(timeouts).pool(pool).hooks(hooks);
+        // Gone while the server still tries, which it does for 60 ms.
+        scope.spawn(move || (thread::sleep(Duration::from_millis(30)), drop(held)));
+        server.start().unwrap()
     });
     let mut peers = [connect(&server), connect(&server), connect(&server)];
     let stats = || server.pool().unwrap().stats().blocking;

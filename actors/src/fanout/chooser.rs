@@ -1,7 +1,7 @@
 //! A policy that asks: a callback decides what becomes of each slow subscriber, on a pool, so many at a time.
 //!
-//! A subscriber has one question open at most, so what waits here is bounded by the subscribers. A question that the pool
-//! has no room for is answered at once: the subscriber stays, and its next full queue asks again.
+//! A subscriber has one question open at most, and no more than 65,536 wait. A question that there is no room for, here
+//! or on the pool, is answered at once: the subscriber stays, and its next full queue asks again.
 
 use std::{
     collections::VecDeque,
@@ -16,6 +16,9 @@ use crate::{
     contain::contain,
     pool::{BlockingJob, Pool, Refusal},
 };
+
+/// Questions that wait at most: subscribers that come, ask and go shall not fill the memory.
+const MAX_WAITING: usize = 65_536;
 
 /// A subscriber whose queue was full, as the callback is shown it.
 #[derive(Clone)]
@@ -133,6 +136,10 @@ impl Chooser {
     /// Asks about a subscriber.
     pub(super) fn ask(&self, full: Full, asked: Arc<dyn Asked>) {
         let mut state = self.lock();
+        if state.waiting.len() >= MAX_WAITING {
+            drop(state);
+            return asked.answer(Answer::Refused);
+        }
         state.waiting.push_back(Question { full, asked });
         if state.running < self.0.asking.at_once {
             state.running += 1;

@@ -120,6 +120,8 @@ impl Endpoint {
     pub(in crate::conn) fn leave(&mut self, outbox: &mut Outbox) {
         let state = &mut *self.state.borrow_mut();
         std::mem::swap(outbox, &mut state.outbox);
+        // Whoever sends from outside of a turn writes behind this.
+        state.behind_bytes += outbox.len();
         state.fed = false;
     }
 
@@ -160,6 +162,12 @@ impl Endpoint {
 
     /// Goes on: the handler, a source, or whoever holds a half of the socket has something.
     pub(in crate::conn) fn woken(&mut self, env: &mut Env) {
+        {
+            // A sender outside may have found no room by figures of the last turn: those of this one are right.
+            let mut state = self.state.borrow_mut();
+            state.room_came();
+            state.take_due();
+        }
         self.poll_handler(env);
         self.poll_sources(env);
         self.read_on(env);
@@ -280,6 +288,11 @@ impl Endpoint {
 impl Endpoint {
     /// Takes events off the input, until it is used up or the handler has to take what is there.
     fn read(&mut self, env: &mut Env, input: &mut &[u8]) {
+        if self.state.borrow().closing().is_over() {
+            // It broke the protocol, or both sides have said Close: nothing it sends is looked at.
+            *input = &[];
+            return;
+        }
         while !input.is_empty() {
             let mut state = self.state.borrow_mut();
             if !state.may_take() {
@@ -294,7 +307,9 @@ impl Endpoint {
                 Took::Close => self.peer_closed(env),
                 Took::Fault(fault) => {
                     env.cells.protocol_errors.add(fault.label());
-                    env.cells.ws.closes_by_server.add(fault.code().label());
+                    if matches!(self.state.borrow().closing(), Closing::Failing(_)) {
+                        env.cells.ws.closes_by_server.add(fault.code().label());
+                    }
                     self.state.borrow_mut().reply_last();
                     self.start_closing(env);
                     *input = &[];

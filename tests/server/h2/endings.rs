@@ -46,6 +46,7 @@ fn a_drain_says_goodbye_in_two_steps_and_loses_no_request() {
     let mut peer = Peer::connect(&server);
     peer.get(1, "/waits");
     eventually("it runs", || metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 1.0);
+    eventually("the connections that asked are gone", || server.metrics().connections == 1);
     let drained = draining(server);
     let first = peer.wait(|frame| frame.kind == GOAWAY);
     assert_eq!((first.last_stream(), first.code()), (LAST, NO_ERROR));
