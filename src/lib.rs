@@ -21,12 +21,15 @@
 //!   whole or streamed. Both convert to and from the [`http`] crate's types.
 //! - [`Rejection`] and [`HandlerError`]: what a handler fails with. [`TestClient`] tests it without a server.
 //! - [`mount`](mount()): an axum `Router`, or any other tower service, behind a path.
+//! - [`broker`], [`topic_routes`] and [`replay`]: topics with history, published and subscribed to over HTTP.
+//!   [`event_stream`] and [`sse`]: streams of your own.
 //! - [`websocket`] and [`ws`]: routes that open WebSockets, and what runs on them.
 //! - [`actors`]: the runtime beneath, usable by itself; [`Builder::with_actors`] spawns yours on the server's shards.
 //! - [`Hooks`], [`Snapshot`] and [`Collector`]: what happens, told to the program and to Prometheus.
 //!
 //! Pages: [actors](docs::actors), [embedding](docs::embedding), [architecture](docs::architecture), [configuration](docs::configuration), [HTTP/2](docs::http2),
-//! [gRPC](docs::grpc), [TLS](docs::tls), [WebSocket](docs::websocket), [operating](docs::operating).
+//! [gRPC](docs::grpc), [TLS](docs::tls), [WebSocket](docs::websocket), [topics](docs::topics), [event streams](docs::events),
+//! [operating](docs::operating).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
     allow(dead_code, reason = "without an engine nothing drives the connections")

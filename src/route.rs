@@ -147,14 +147,16 @@ impl Route {
         self
     }
 
-    /// Runs the handler as soon as the head is there; it reads the body as it comes. No size limit applies.
+    /// Runs the handler as soon as the head is there; it reads the body as it comes. No size limit applies:
+    /// this and [`body_limit`](Self::body_limit) take each other back, whichever comes last counts.
     #[must_use]
     pub fn streamed(self) -> Self {
         Self { body: BodyMode::Streamed, ..self }
     }
 
     /// Sets the largest body this route collects, bytes, instead of
-    /// [`Limits::body_bytes`](crate::Limits::body_bytes).
+    /// [`Limits::body_bytes`](crate::Limits::body_bytes). A larger one is answered `413`. Takes back
+    /// [`streamed`](Self::streamed).
     #[must_use]
     pub fn body_limit(self, bytes: usize) -> Self {
         Self { body: BodyMode::Whole(Some(bytes)), ..self }

@@ -92,16 +92,17 @@ impl Router {
     }
 
     /// Puts middleware around every route of the server, inside of what was put before, outside of groups' and
-    /// routes' own. Static routes are then served by inline handlers. Unmatched paths are not covered, unless
-    /// [`not_found`](Self::not_found) gives them a handler.
+    /// routes' own. Static routes are then served by inline handlers. Not covered is what the server answers by itself:
+    /// unmatched paths, unless [`not_found`](Self::not_found) gives them a handler, `405`, and OPTIONS of a path without
+    /// a route for it.
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
         self.routes.layers.push(Layer::around(middleware));
         self
     }
 
-    /// Has a check let each request of any route pass, or answer it instead: see [`Route::authorize`]. Unmatched paths are
-    /// not covered.
+    /// Has a check let each request of any route pass, or answer it instead: see [`Route::authorize`]. What it covers
+    /// is what [`with`](Self::with) covers.
     #[must_use]
     pub fn authorize<E: IntoResponse>(
         mut self,

@@ -330,7 +330,8 @@ fn open(bound: &mut [Bound], inboxes: &[ShardSender<Msg>]) {
     }
 }
 
-/// A running server. Dropping it stops it at once; [`drain`](Self::drain) first for an orderly end.
+/// A running server. Dropping it is a [`drain`](Self::drain) without grace: connections are cut, and the thread blocks until
+/// all has ended, about 3 s at most. Not to be dropped on a shard's thread.
 pub struct Server {
     metrics: Arc<Metrics>,
     system: System,

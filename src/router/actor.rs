@@ -164,8 +164,8 @@ impl RouterHandle {
         Self { router }
     }
 
-    /// Adds a route. Settings of groups and of the server's default dispatch apply as at the start; the path is
-    /// whole.
+    /// Adds a route, by its whole path. The server's default dispatch, middleware and checks stand around it; those of a
+    /// group do not, even if the path lies under its prefix: put them on the route.
     ///
     /// # Errors
     ///

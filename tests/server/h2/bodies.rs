@@ -92,7 +92,8 @@ fn a_handler_that_does_not_read_stops_its_client_and_no_other_stream() {
     let size = 1_000_000;
     body.send_data(vec![b'x'; size].into(), true).unwrap();
     let taken = || server.metrics().received_bytes;
-    eventually("the windows are full", || taken() >= 128 * 1024);
+    // Stream and handler have 64 KiB each; how much of that is used depends on how the bytes come.
+    eventually("the windows are full", || taken() >= 96 * 1024);
     assert_eq!(client.get("/small").text(), "small", "other streams go on");
     assert_eq!(client.call(Method::POST, "/whole", vec![b'x'; 300_000]).text(), "300000");
     assert!(taken() < 600_000, "{} bytes were taken", taken());
