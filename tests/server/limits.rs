@@ -186,8 +186,10 @@ fn a_full_pool_refuses_and_serves_all_again_once_it_has_room() {
     let router = Router::new().route(gate.route().run_async()).route(get("/inline", |_: Request| "inline"));
     let server = builder(router).pool(pool).start().unwrap();
     let mut holders: Vec<Peer> = (0..3).map(|_| connect(&server)).collect();
-    holders.iter_mut().for_each(|holder| holder.request("GET", "/gate?n=held"));
     let jobs = || server.pool().unwrap().stats().jobs;
+    holders[0].request("GET", "/gate?n=held");
+    eventually("one runs", || jobs().running == 1);
+    holders[1..].iter_mut().for_each(|holder| holder.request("GET", "/gate?n=held"));
     eventually("one runs, two wait", || (jobs().running, jobs().queued) == (1, 2));
     let mut peer = connect(&server);
     for _ in 0..50 {
