@@ -77,11 +77,11 @@ unit_is_valid() {
     echo "windlass.service: systemd finds nothing wrong"
 }
 
-serve
-if has promtool prometheus; then
+if has curl curl && has promtool prometheus; then
+    serve
     metrics_are_clean
     rules_hold
+    if has prometheus prometheus; then scraped_without_a_warning; fi
 fi
-if has prometheus prometheus; then scraped_without_a_warning; fi
 if has systemd-analyze systemd; then unit_is_valid; fi
 echo "operating.sh: the files hold"

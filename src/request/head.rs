@@ -65,7 +65,7 @@ pub(crate) struct Head {
     pub(crate) query: Option<Span>,
     pub(crate) authority: Option<Span>,
     /// The pseudo-header `:protocol` of HTTP/2.
-    #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "nothing is switched to without WebSocket"))]
+    #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "nothing is switched to without WebSocket"))]
     pub(crate) protocol: Option<Span>,
     pub(crate) headers: Vec<(Span, Span)>,
     /// Path parameters: name and value.
