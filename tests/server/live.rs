@@ -100,6 +100,8 @@ fn nothing_runs_once_nobody_watches() {
     let guests = || {
         metric(&server, "windlass_shard_guests{shard=\"0\"}") + metric(&server, "windlass_shard_guests{shard=\"1\"}")
     };
+    // The router starts at its shard's first turns, perhaps after the first requests.
+    eventually("the router lives", || guests() >= 1.0);
     let before = guests();
     let mut watchers: Vec<_> = (0..4).map(|_| watch(&server)).collect();
     watchers.iter_mut().for_each(|watcher| drop(figures(watcher)));
