@@ -6,6 +6,7 @@ mod common;
 mod configuration;
 mod doctor;
 mod load;
+mod load_ends;
 mod operating;
 mod overload;
 mod page;
@@ -14,6 +15,7 @@ mod refused;
 mod secure;
 mod serving;
 mod signals;
+mod slow;
 mod soak;
 #[cfg(feature = "ws")]
 mod sockets;

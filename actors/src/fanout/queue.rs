@@ -235,12 +235,15 @@ impl<P: Payload> Queue<P> {
                 }
             });
         }
+        // What was lost last is told at once, not before the next event: that may be hours away, and until then the
+        // subscriber would take what it has for the latest.
+        if let Some(lost) = state.lost.take() {
+            return Poll::Ready(Delivery::Gap(lost));
+        }
         if let Some(end) = state.end {
-            // What was lost last is told before the end, which would else look like all there was.
-            return Poll::Ready(match (state.lost.take(), end) {
-                (Some(lost), _) => Delivery::Gap(lost),
-                (None, End::Removed) => Delivery::Removed,
-                (None, End::Closed) => Delivery::Closed,
+            return Poll::Ready(match end {
+                End::Removed => Delivery::Removed,
+                End::Closed => Delivery::Closed,
             });
         }
         if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -333,6 +336,10 @@ impl<P> State<P> {
 
     fn lose(&mut self, missed: Missed) {
         self.lost = Some(self.lost.map_or(missed, |lost| lost.extend(missed)));
+        if self.items.is_empty() {
+            // Nothing that is still to be taken would lead to it.
+            self.wake();
+        }
     }
 
     fn end(&mut self, end: End) {

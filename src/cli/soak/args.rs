@@ -84,6 +84,9 @@ pub(super) struct Thresholds {
     /// Events that subscribers who read at once did not get
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) max_dropped: u64,
+    /// Events that slow subscribers did not get; unset, they may lose any number
+    #[arg(long, value_name = "N")]
+    pub(super) max_dropped_slow: Option<u64>,
 }
 
 impl Thresholds {

@@ -105,6 +105,12 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// Returns how long the run was meant to be; one of so many events is as long as it took.
+    pub(super) fn length(&self) -> Duration {
+        let seconds = self.samples.last().map_or(0.0, |sample| sample.seconds);
+        self.traffic.events.map_or(self.traffic.duration, |_| Duration::from_secs_f64(seconds))
+    }
+
     /// Returns what the process used in each second behind the warm-up.
     pub(super) fn warm(&self) -> impl Iterator<Item = (f64, Usage)> {
         let warmup = self.warmup.as_secs_f64();
