@@ -5,6 +5,7 @@ mod common;
 
 mod configuration;
 mod doctor;
+mod faults;
 mod load;
 mod load_ends;
 mod operating;

@@ -3,14 +3,14 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    future::poll_fn,
     io,
+    pin::pin,
+    task::Poll,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    select,
-    sync::{Notify, Semaphore},
-};
+use tokio::sync::{Notify, Semaphore};
 
 use super::timer::Timer;
 use crate::client::pacing::Arrivals;
@@ -52,17 +52,18 @@ impl Gate {
     /// The system gives no timer.
     pub(super) async fn run(&self, end: Instant, late: impl FnMut(Duration)) -> io::Result<()> {
         let timer = Timer::new()?;
-        let let_all_in = async {
+        let mut over = pin!(self.over());
+        let mut let_all_in = pin!(async {
             match self.rate {
                 None => timer.until(end).await,
                 Some(rate) => self.let_in_at(rate, end, &timer, late).await,
             }
-        };
-        let ran = select! {
-            biased;
-            () = self.over() => Ok(()),
-            ran = let_all_in => ran,
-        };
+        });
+        let ran = poll_fn(|cx| match over.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => let_all_in.as_mut().poll(cx),
+        });
+        let ran = ran.await;
         self.end();
         ran
     }
