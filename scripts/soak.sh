@@ -9,6 +9,7 @@
 #   --ab         both engines side by side
 #   --nothing-dropped  250 subscribers, half of them slow, 10,000 events, and mailboxes that hold all of them: none may be
 #                lost. --connections, --events and --event-rate change it
+#   --every 10s  look that often, not every second
 #   --target     a server that runs already, on this machine
 #   --serve ARG  another argument for our server; may be repeated
 #   --build no   use the binary that is there

@@ -8,6 +8,7 @@ mod doctor;
 mod faults;
 mod load;
 mod load_ends;
+mod matrix;
 mod operating;
 mod overload;
 mod page;

@@ -92,6 +92,8 @@ fn quantiles(latency: &Latency) -> [Option<Duration>; 5] {
 pub(super) struct Record {
     pub(super) name: String,
     pub(super) traffic: Traffic,
+    /// From one sample to the next.
+    pub(super) every: Duration,
     /// Time at the start that some rules leave out.
     pub(super) warmup: Duration,
     /// Before the load.

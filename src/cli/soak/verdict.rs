@@ -13,7 +13,7 @@ use super::{
 const LEAST_WINDOWS: usize = 4;
 /// Growth of memory that is always allowed, bytes.
 const FREE_GROWTH: f64 = 1024.0 * 1024.0;
-/// Part of the seconds that must have a sample of the process.
+/// Part of the looks that must have a sample of the process.
 const LEAST_SAMPLES: f64 = 0.9;
 
 /// What a rule says.
@@ -90,7 +90,8 @@ fn unseen(rule: &'static str) -> Finding {
 
 fn samples(record: &Record, _: &Thresholds) -> Finding {
     let taken = record.samples.iter().filter(|sample| sample.usage.is_some()).count();
-    let wanted = (record.length().as_secs_f64() * LEAST_SAMPLES).floor().max(1.0);
+    let looks = record.length().as_secs_f64() / record.every.as_secs_f64();
+    let wanted = (looks * LEAST_SAMPLES).floor().max(1.0);
     let is_there = record.base.is_some() && record.after.is_some();
     let gone = if is_there { "" } else { ", and the process was not there before or after" };
     found("samples", is_there && taken as f64 >= wanted, format!("{taken} ≥ {wanted} of the process{gone}"))

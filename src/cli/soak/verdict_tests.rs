@@ -46,6 +46,7 @@ fn healthy() -> Record {
     Record {
         name: "server".to_owned(),
         traffic: parsed(&[]).traffic,
+        every: Duration::from_secs(1),
         warmup: Duration::from_secs(60),
         base: Some(idle),
         samples: (1..=600).map(sample).collect(),
@@ -215,6 +216,20 @@ fn events_that_a_slow_subscriber_does_not_get_fail_where_none_may_be_lost() {
     assert_eq!(failed_by(&none, |_| ()), ["events dropped for slow subscribers"]);
     assert!(failed_by(&["--max-dropped-slow", "10"], |_| ()).is_empty());
     assert!(failed_by(&none, |record| record.totals.subscribers = 0).is_empty(), "nobody subscribed");
+}
+
+#[test]
+fn whoever_looks_less_often_has_fewer_samples() {
+    let rarely = |record: &mut Record| {
+        record.every = Duration::from_secs(5);
+        record.samples.retain(|sample| sample.seconds % 5.0 == 0.0);
+    };
+    assert!(failed(rarely).is_empty());
+    let too_rarely = |record: &mut Record| {
+        rarely(record);
+        record.samples.truncate(100);
+    };
+    assert_eq!(failed(too_rarely), ["samples"]);
 }
 
 #[test]
