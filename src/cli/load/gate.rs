@@ -136,6 +136,7 @@ impl Gate {
     }
 
     /// Says whether there are no more requests to be sent.
+    #[cfg(any(feature = "http2", test))]
     pub(super) fn is_over(&self) -> bool {
         self.is_over.get() && self.waiting.borrow().is_empty()
     }
