@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Queues filled before others on the shard get their turn.
-const QUEUES_IN_A_ROW: usize = 1024;
+const QUEUES_IN_A_ROW: usize = 32;
 
 /// What a relay is told.
 pub(super) enum RelayMsg<P: Payload> {
