@@ -219,11 +219,11 @@ impl<P: Payload> Queue<P> {
         self.lock().oldest()
     }
 
-    /// Takes what is next.
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Delivery<P>> {
+    /// Takes what is next, and says whether that was all and whoever polls is woken by what follows.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<(Delivery<P>, bool)> {
         let mut state = self.lock();
         if let Some(item) = state.items.pop_front() {
-            return Poll::Ready(match item {
+            let delivery = match item {
                 Item::Gap(missed) => Delivery::Gap(missed),
                 Item::Event(event) => {
                     state.events -= 1;
@@ -233,20 +233,24 @@ impl<P: Payload> Queue<P> {
                     }
                     Delivery::Event(event)
                 }
-            });
+            };
+            let rests = state.rests() && state.will_wake(cx.waker());
+            return Poll::Ready((delivery, rests));
         }
         // What was lost last is told at once, not before the next event: that may be hours away, and until then the
         // subscriber would take what it has for the latest.
         if let Some(lost) = state.lost.take() {
-            return Poll::Ready(Delivery::Gap(lost));
+            let rests = state.rests() && state.will_wake(cx.waker());
+            return Poll::Ready((Delivery::Gap(lost), rests));
         }
         if let Some(end) = state.end {
-            return Poll::Ready(match end {
+            let delivery = match end {
                 End::Removed => Delivery::Removed,
                 End::Closed => Delivery::Closed,
-            });
+            };
+            return Poll::Ready((delivery, false));
         }
-        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if !state.will_wake(cx.waker()) {
             state.waker = Some(cx.waker().clone());
         }
         Poll::Pending
@@ -328,10 +332,20 @@ impl<P: Payload> Asked for Queue<P> {
 }
 
 impl<P> State<P> {
+    /// Says whether what comes wakes whom this waker does.
+    fn will_wake(&self, other: &Waker) -> bool {
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(other))
+    }
+
     fn wake(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }
+    }
+
+    /// Says whether nothing is to be told until something more happens.
+    fn rests(&self) -> bool {
+        self.items.is_empty() && self.lost.is_none() && self.end.is_none()
     }
 
     fn lose(&mut self, missed: Missed) {
