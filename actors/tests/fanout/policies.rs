@@ -151,8 +151,8 @@ fn without_a_pool_or_without_room_in_it_nobody_is_asked() {
     release.wait();
     crate::common::block_on(holding).unwrap();
     crate::common::block_on(filling).unwrap();
+    // There is room for one question at a time: who finds none is asked with the next event.
     wait_until("both are closed", || {
-        // Two may find room for one: whoever was refused is asked about again.
         publish(&topic, 1, 1);
         topic.subscribers() == 0
     });
