@@ -149,7 +149,7 @@ fn a_delivery_is_known_as_the_last_one_only_by_who_is_woken_by_the_next() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(10, 1000), Overflow::Drop);
     let mut subscription = topic.subscribe().unwrap();
-    let (one, other) = (Waker::from(Arc::new(Woken::default())), Waker::from(Arc::new(Woken::default())));
+    let (one, other) = (Waker::from(Arc::new(Woken)), Waker::from(Arc::new(Woken)));
     let mut rests = |waker: &Waker| {
         let polled = subscription.poll_next(&mut Context::from_waker(waker));
         (polled.is_ready(), subscription.rests())
@@ -182,7 +182,6 @@ fn what_a_gap_follows_is_not_the_last_delivery_and_the_gap_is() {
 }
 
 /// Somebody who waits.
-#[derive(Default)]
 struct Woken;
 
 impl std::task::Wake for Woken {
