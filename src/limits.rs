@@ -165,6 +165,15 @@ pub struct Timeouts {
     /// (`windlass_inline_stalls_total`). Default 10 ms.
     #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
     pub inline_stall: Duration,
+    /// How long work may have had to wait for its shard, all through the last half second, before new async requests,
+    /// event streams and WebSockets are answered `503`. Default 50 ms. `None`: they are taken as long as the pool has room,
+    /// however late their answers are.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    pub shed_async: Option<Duration>,
+    /// How long, before every new request is answered `503` but those of routes that
+    /// [are never shed](crate::Route::never_shed): metrics and health. Default 200 ms. `None`: everybody waits.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    pub shed_all: Option<Duration>,
     /// How long a draining server waits for running requests. Default 30 s.
     #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
     pub grace: Duration,
@@ -192,6 +201,8 @@ impl Default for Timeouts {
             ws_pong: Some(Duration::from_secs(30)),
             ws_close: Duration::from_secs(5),
             inline_stall: Duration::from_millis(10),
+            shed_async: Some(Duration::from_millis(50)),
+            shed_all: Some(Duration::from_millis(200)),
             grace: Duration::from_secs(30),
             drain_idle: Duration::from_millis(100),
         }

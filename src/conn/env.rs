@@ -18,9 +18,13 @@ use crate::{
     net::ConnId,
     proto::h1,
     request::Context,
+    route::Shed,
     table::{RouteTable, View},
     tls::{Acceptor, Tls},
 };
+
+/// What is left of a batch that took so long has waited longer than its beginning tells.
+const LONG_BATCH: Duration = Duration::from_millis(5);
 
 /// What every shard of a server is given.
 #[derive(Clone)]
@@ -164,6 +168,16 @@ impl Env {
         self.tally.is_some()
     }
 
+    /// Says whether this shard lags so much that a request of such a route is refused.
+    pub(super) fn sheds(&self, shed: Shed) -> bool {
+        let most = match shed {
+            Shed::First => self.timeouts.shed_async,
+            Shed::Last => self.timeouts.shed_all,
+            Shed::Never => None,
+        };
+        most.is_some_and(|most| self.local.lag() > most)
+    }
+
     /// Says whether per-request figures are wanted.
     pub(super) fn counts_requests(&self) -> bool {
         self.metrics.enabled()
@@ -172,6 +186,9 @@ impl Env {
     /// Notes that the clock was read.
     pub(super) fn read_clock(&mut self) -> Instant {
         self.clock = Instant::now();
+        if self.clock.saturating_duration_since(self.now) > LONG_BATCH {
+            self.local.note_lag(self.clock);
+        }
         self.clock
     }
 

@@ -188,7 +188,7 @@ fn known(metric: &Metric) -> &'static [&'static str] {
     match metric.name {
         name if name == catalog::ACCEPT_ERRORS.name => &["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"],
         name if name == catalog::PANICS.name => &["body", "handler", "hook"],
-        name if name == catalog::REFUSED.name => &["pool_full"],
+        name if name == catalog::REFUSED.name => &["lag", "pool_full"],
         name if name == catalog::SSE_OVERFLOWS.name => &["close", "drop"],
         name if name == catalog::REPLAY_ERRORS.name => &["append", "since"],
         _ => &[],
@@ -275,7 +275,8 @@ fn shards(page: &mut Page, metrics: &Metrics) {
     for (index, stats) in (0..system.shards()).filter_map(|index| Some((index, system.stats(index)?))) {
         let shard = index.to_string();
         page.add(&catalog::SHARD_TURNS, &[&shard], stats.turns() as f64);
-        page.add(&catalog::SHARD_LAG, &[&shard], stats.lag_max().as_secs_f64());
+        page.add(&catalog::SHARD_LAG, &[&shard], stats.lag().as_secs_f64());
+        page.add(&catalog::SHARD_HELD, &[&shard], stats.held_max().as_secs_f64());
         page.add(&catalog::SHARD_GUESTS, &[&shard], stats.guests() as f64);
         page.add(&catalog::SHARD_INBOX, &[&shard], metrics.inbox_depth(index) as f64);
     }

@@ -25,6 +25,7 @@ mod metrics;
 #[cfg(feature = "tower")]
 mod mounted;
 mod order;
+mod overload;
 mod pipelines;
 mod replies;
 mod routes;

@@ -42,7 +42,7 @@ pub(super) struct Told {
 impl Told {
     pub(super) fn by(page: &Page) -> Self {
         Self {
-            lag: page.max("windlass_shard_lag_seconds"),
+            lag: page.max("windlass_shard_longest_turn_seconds"),
             connections: page.sum("windlass_connections"),
             requests: page.sum("windlass_requests_dispatched_total"),
         }
