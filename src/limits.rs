@@ -44,8 +44,9 @@ pub struct Limits {
     /// 1024. At the limit the connection that would begin one more is closed. Each holds up to 80 KiB of its client's
     /// words, and a shard's time when it goes on.
     pub tls_handshakes: usize,
-    /// Connections of the whole server. Default `None`: 0.8 of the open-file limit. At the limit the server stops
-    /// accepting and the kernel's backlog holds the rest.
+    /// Connections of the whole server, rounded up to as many on each shard. Default `None`: 0.8 of the open-file limit. From
+    /// nine tenths on, connections that wait for their next request end, those that have waited longest first. At the limit the
+    /// server stops accepting and the kernel's backlog holds the rest.
     pub connections: Option<usize>,
     /// What one HTTP/2 connection may make the server hold and do.
     pub http2: Http2Limits,

@@ -34,7 +34,10 @@ catalog! {
         "Inline handlers that held their shard longer than the inline_stall timeout.";
     CONNECTIONS GAUGE "windlass_connections" ["shard", "state"]
         "Connections with a request in progress (active) and the others (idle).";
+    CONNECTION_LIMIT GAUGE "windlass_connection_limit" [] "Connections the server may hold.";
     ACCEPTED COUNTER "windlass_connections_accepted_total" ["shard"] "Connections accepted.";
+    HANDED_OVER COUNTER "windlass_connections_handed_over_total" ["shard"]
+        "Connections this shard accepted and gave to another that had fewer.";
     CLOSED COUNTER "windlass_connections_closed_total" ["shard", "cause"] "Connections closed, by why.";
     RECEIVED COUNTER "windlass_received_bytes_total" ["shard"] "Bytes received.";
     SENT COUNTER "windlass_sent_bytes_total" ["shard"] "Bytes the kernel took.";

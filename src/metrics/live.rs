@@ -32,7 +32,7 @@ fn sum(metrics: &Metrics, of: fn(&ShardCells) -> &Causes) -> u64 {
 
 fn shard(metrics: &Metrics, index: usize) -> String {
     let cells = &metrics.shards()[index];
-    let open = cells.accepted.value().saturating_sub(cells.closed.value());
+    let open = cells.open();
     let stats = metrics.system().and_then(|system| system.stats(index));
     let (lag, longest) = stats.map_or((0, 0), |stats| (stats.lag().as_micros(), stats.held_max().as_micros()));
     format!(

@@ -7,6 +7,7 @@ mod actors;
 mod addresses;
 mod attacks;
 mod bodies;
+mod crowd;
 mod dispatch;
 mod drain;
 mod embedding;

@@ -1,6 +1,6 @@
 //! The metrics page and the metrics API (S5, S10): every metric under a scenario, with its labels and its value.
 
-mod page;
+pub(crate) mod page;
 
 use std::{
     collections::BTreeSet,
