@@ -224,6 +224,13 @@ impl Local {
         self.held(now) > LONG_HOLD
     }
 
+    /// Notes that the thread was about something else than this shard, of which nobody is to say that it waited.
+    pub(crate) fn come_back(&self) {
+        let now = Instant::now();
+        self.0.resumed.set(now);
+        self.set_lag(now, Duration::ZERO);
+    }
+
     /// Begins a turn in which the driver waits, and counts how long the thread was held.
     pub(crate) fn begin_wait(&self) {
         let now = Instant::now();

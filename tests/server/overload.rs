@@ -130,7 +130,8 @@ fn a_shard_that_has_caught_up_takes_everything_again() {
 #[test]
 fn one_slow_handler_is_no_overload() {
     let slow = get("/slow", |_: Request| thread::sleep(Duration::from_millis(700)));
-    let server = builder(router().route(slow)).cores(Cores::Unpinned(1)).start().unwrap();
+    let server =
+        builder(router().route(slow)).cores(Cores::Unpinned(1)).timeouts(Timeouts::default()).start().unwrap();
     let mut crowd = Crowd::new(&server, CROWD);
     for round in 0..3 {
         crowd.0[0].request("GET", "/slow");
