@@ -149,8 +149,9 @@ fn a_shard_that_has_far_more_than_its_share_hands_over() {
     }
     // Up to 1.25 times the mean and 16 stay.
     let [own, other] = by_shard(&server);
-    assert!((20.0..=24.0).contains(&handed_over(&server)), "{} {own} {other}", handed_over(&server));
-    assert!(own + other == PEERS as f64 && other == handed_over(&server), "{own} {other}");
+    assert!((20.0..=24.0).contains(&other) && own + other == PEERS as f64, "{own} {other}");
+    // It is counted once it was sent, so one of them may have been taken for the other shard's above.
+    eventually("all are counted", || handed_over(&server) >= other);
     for peer in &mut peers {
         assert_eq!(peer.get("/static").text(), "static");
     }

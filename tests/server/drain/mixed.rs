@@ -32,9 +32,17 @@ struct Round<'a> {
     address: SocketAddr,
     /// Whole replies.
     answered: AtomicUsize,
+    /// Event streams and WebSockets that have begun.
+    lasting: AtomicUsize,
 }
 
 impl Round<'_> {
+    /// Notes that something has begun that ends with the server.
+    fn lasts(&self) {
+        self.note(1);
+        self.lasting.fetch_add(1, Relaxed);
+    }
+
     fn note(&self, replies: usize) {
         self.answered.fetch_add(replies, Relaxed);
     }
@@ -90,7 +98,7 @@ impl Round<'_> {
     /// Follows a topic until the server ends the stream and says when to come back.
     fn subscribe(&self) {
         let mut subscriber = Subscriber::over(Peer::connect(self.address), "/topics/mixed", None);
-        self.note(1);
+        self.lasts();
         let back = subscriber.retry_at_end();
         self.told_to_go();
         assert!(back.is_some_and(|back| back >= Duration::from_millis(500)), "{back:?}");
@@ -135,7 +143,7 @@ impl Round<'_> {
     fn socket(&self, path: &str, says: Option<&str>) {
         use crate::ws::peer::{CLOSE, TEXT, close, frame, open_at, read};
         let mut peer = open_at(self.address, path, "");
-        self.note(1);
+        self.lasts();
         loop {
             if let Some(text) = says {
                 peer.send(frame(TEXT, text));
@@ -177,7 +185,12 @@ fn under_mixed_load_nothing_accepted_is_lost_and_the_numbers_add_up() {
         #[cfg(feature = "ws")]
         let router = router.route(windlass::websocket("/ws", crate::ws::peer::echo));
         let server = builder(router).broker(&broker).start().unwrap();
-        let round = Round { server: &server, address: address(&server), answered: AtomicUsize::new(0) };
+        let round = Round {
+            server: &server,
+            address: address(&server),
+            answered: AtomicUsize::new(0),
+            lasting: AtomicUsize::new(0),
+        };
         let report = thread::scope(|scope| {
             let round = &round;
             for index in 0..ASKERS {
@@ -198,7 +211,9 @@ fn under_mixed_load_nothing_accepted_is_lost_and_the_numbers_add_up() {
                 scope.spawn(move || round.socket(path, says));
             }
             eventually("all are at it", || {
-                server.metrics().connections == ALL as u64 && round.answered.load(Relaxed) > 300
+                server.metrics().connections == ALL as u64
+                    && round.lasting.load(Relaxed) == SUBSCRIBERS + SOCKETS
+                    && round.answered.load(Relaxed) > 300
             });
             server.drain(None)
         });
