@@ -15,7 +15,8 @@ struct Passed {
     socket: OwnedFd,
 }
 
-/// Puts the addresses of passed sockets in the place of `systemd` and `systemd:NAME`, and returns the sockets.
+/// Puts the addresses of passed sockets in the place of `systemd` and `systemd:NAME`, and returns those sockets; any others
+/// are closed.
 ///
 /// To be called before there are other threads: it takes the sockets out of the environment.
 ///
@@ -27,7 +28,8 @@ pub(super) fn resolve(entrances: Vec<Entrance>) -> Result<(Vec<Entrance>, Vec<Ow
         return Ok((entrances, Vec::new()));
     }
     let passed = passed()?;
-    let names: Vec<_> = entrances.iter().filter_map(|entrance| entrance.place.name().map(str::to_owned)).collect();
+    let places: Vec<_> = entrances.iter().map(|entrance| entrance.place.clone()).collect();
+    let names: Vec<_> = places.iter().filter_map(|place| place.name().map(str::to_owned)).collect();
     if let Some(missing) = names.iter().find(|name| !passed.iter().any(|passed| passed.name == **name)) {
         let there: Vec<_> = passed.iter().map(|passed| passed.name.as_str()).collect();
         return Err(format!("systemd:{missing}: no socket of this name was passed; there are: {}", there.join(", ")));
@@ -46,7 +48,9 @@ pub(super) fn resolve(entrances: Vec<Entrance>) -> Result<(Vec<Entrance>, Vec<Ow
             Place::Systemd(_) => resolved.extend(addresses.into_iter().map(|address| entrance.at(address))),
         }
     }
-    Ok((resolved, passed.into_iter().map(|passed| passed.socket).collect()))
+    let takes_others = places.contains(&Place::Systemd(None));
+    let used = |passed: &Passed| takes_others || names.contains(&passed.name);
+    Ok((resolved, passed.into_iter().filter(used).map(|passed| passed.socket).collect()))
 }
 
 /// Takes all that was passed.
