@@ -166,7 +166,7 @@ impl Local {
         self.0.remote.line.bell.bell().as_fd()
     }
 
-    /// Returns the shard's clock: read at the end of each turn, and by [`resume`](Self::resume).
+    /// Returns the shard's clock: read at the end of each turn, before a wait, and by [`resume`](Self::resume).
     pub fn now(&self) -> Instant {
         self.0.now.get()
     }
@@ -218,9 +218,11 @@ impl Local {
         }
     }
 
-    /// Says whether the thread was held so long that what came meanwhile is to be looked at before a wait: behind one,
-    /// nobody knows how long it had been there.
-    pub(crate) fn was_held(&self, now: Instant) -> bool {
+    /// Reads the clock and says whether the thread was held so long that what came meanwhile is to be looked at before a wait:
+    /// behind one, nobody knows how long it had been there.
+    pub(crate) fn was_held(&self) -> bool {
+        let now = Instant::now();
+        self.0.now.set(now);
         self.held(now) > LONG_HOLD
     }
 
@@ -231,9 +233,9 @@ impl Local {
         self.set_lag(now, Duration::ZERO);
     }
 
-    /// Begins a turn in which the driver waits, and counts how long the thread was held.
+    /// Begins a turn in which the driver waits, and counts how long the thread was held by the shard's clock.
     pub(crate) fn begin_wait(&self) {
-        let now = Instant::now();
+        let now = self.0.now.get();
         self.0.waiting.set(true);
         self.0.remote.stats.count_held(self.held(now));
         self.set_lag(now, Duration::ZERO);

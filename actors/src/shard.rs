@@ -220,7 +220,7 @@ impl<D: Driver> Shard<D> {
         if self.driver.pending() || self.remote.has_work() || self.local.table().due() > 0 {
             return Wait::Poll;
         }
-        if self.local.was_held(Instant::now()) {
+        if self.local.was_held() {
             return Wait::Poll;
         }
         let deadline = earliest(self.local.timers().next(), self.driver.deadline());

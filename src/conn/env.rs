@@ -190,12 +190,16 @@ impl Env {
 
     /// Says whether this shard lags so much that a request of such a route is refused.
     pub(super) fn sheds(&self, shed: Shed) -> bool {
+        let lag = self.local.lag();
+        if lag.is_zero() {
+            return false;
+        }
         let most = match shed {
             Shed::First => self.timeouts.shed_async,
             Shed::Last => self.timeouts.shed_all,
             Shed::Never => None,
         };
-        most.is_some_and(|most| self.local.lag() > most)
+        most.is_some_and(|most| lag > most)
     }
 
     /// Says whether per-request figures are wanted.
