@@ -22,11 +22,15 @@ pub use socket::{websocket, websocket_with};
 /// Where a route's handler runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dispatch {
-    /// On the connection's own shard, at once. For handlers that answer in microseconds.
+    /// On the connection's own shard, at once. For handlers that answer in microseconds: nothing ends one that does not,
+    /// and every other connection of the shard waits for it. One that holds its shard longer than
+    /// [`Timeouts::inline_stall`](crate::Timeouts::inline_stall) is logged and counted.
     #[default]
     Inline,
     /// As a message to the pool: an async handler on a worker with tokio, a sync handler on a thread of its own.
-    /// For handlers that wait or compute.
+    /// For handlers that wait or compute. A full pool answers 503 with `Retry-After`; so does the end of
+    /// [`Timeouts::job`](crate::Timeouts::job), 30 s unless set, which drops the handler's future, while a sync handler
+    /// runs on to its end. A handler that panics is answered 500.
     Async,
 }
 

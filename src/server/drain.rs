@@ -32,7 +32,9 @@ pub struct DrainReport {
     pub cut: BTreeMap<&'static str, u64>,
     /// How long it took.
     pub took: Duration,
-    /// What became of actors, their messages and the shards.
+    /// What became of actors, their messages and the shards, which have 1 s once no connection is left. Threads of the
+    /// pool are not waited for: a sync handler that never returns is none of this report's, and its thread ends with the
+    /// process.
     pub system: StopReport,
 }
 
