@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use crate::{
-    handler::{Erased, Handler, Layer, Middleware, erase},
+    handler::{Erased, Handler, Kind, Layer, Middleware, erase},
     request::Request,
     response::{Fields, IntoResponse, Response},
 };
@@ -41,6 +41,17 @@ pub(crate) enum BodyMode {
     Whole(Option<usize>),
     /// The handler runs at the end of the head and reads the body as it comes.
     Streamed,
+}
+
+/// When a route's requests are refused because its shard lags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shed {
+    /// First: it asks for more than an answer at once. So do async routes, whatever they say.
+    First,
+    /// With everything else.
+    Last,
+    /// Never: it tells how the server is.
+    Never,
 }
 
 /// What a route does.
@@ -94,6 +105,7 @@ pub struct Route {
     pub(crate) layers: Vec<Layer>,
     pub(crate) body: BodyMode,
     pub(crate) reach: Reach,
+    pub(crate) shed: Shed,
 }
 
 impl Route {
@@ -104,7 +116,11 @@ impl Route {
 
     pub(crate) fn with_action(method: Option<Method>, path: String, action: Action) -> Self {
         let body = BodyMode::Whole(None);
-        Self { method, path, action, dispatch: None, layers: Vec::new(), body, reach: Reach::Path }
+        let shed = match &action {
+            Action::Run(handler) if handler.kind() == Kind::Shard => Shed::First,
+            _ => Shed::Last,
+        };
+        Self { method, path, action, dispatch: None, layers: Vec::new(), body, reach: Reach::Path, shed }
     }
 
     /// Names the method, for figures and errors.
@@ -156,6 +172,18 @@ impl Route {
     #[must_use]
     pub fn streamed(self) -> Self {
         Self { body: BodyMode::Streamed, ..self }
+    }
+
+    /// Serves this route also while its shard lags so much that others are answered `503`: see
+    /// [`Timeouts::shed_all`](crate::Timeouts::shed_all). For what tells whether the program is well, and answers at once.
+    #[must_use]
+    pub fn never_shed(self) -> Self {
+        Self { shed: Shed::Never, ..self }
+    }
+
+    /// Sheds this route as async ones are: what it begins lasts.
+    pub(crate) fn shed_first(self) -> Self {
+        Self { shed: Shed::First, ..self }
     }
 
     /// Sets the largest body this route collects, bytes, instead of

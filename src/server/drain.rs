@@ -106,7 +106,7 @@ impl Server {
 
     fn drain_once(&self, grace: Duration) -> DrainReport {
         let began = Instant::now();
-        self.metrics.set_ready(false);
+        self.metrics.start_drain();
         let (told, tallies) = mpsc::channel();
         let end = began + grace.min(LONGEST_GRACE);
         // A shard that is at work has room soon, and without this message it would not tell what was cut.
