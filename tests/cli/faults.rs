@@ -25,7 +25,7 @@ use clients::{KINDS, Reader, Tally, event_data};
 use dice::Dice;
 use proxy::Proxy;
 
-use crate::common::{Serving, windlass};
+use crate::common::{Serving, TempFile, windlass};
 
 /// Clients of each kind.
 const CLIENTS: usize = 3;
@@ -49,9 +49,12 @@ fn seed() -> u64 {
     seed
 }
 
-/// Serves with mailboxes and a history that hold all that is published.
-fn serve(engine: &str) -> Serving {
-    Serving::start(&["--engine", engine, "--mailbox-events", "1000000", "--mailbox-bytes", "1000000000"])
+/// Serves with mailboxes and a history that hold all that is published, and sheds nothing: the machine may be busy.
+fn serve(engine: &str, seed: u64) -> Serving {
+    let name = format!("faults-{engine}-{seed}.toml");
+    let file = TempFile::new(&name, include_str!("shed_nothing.toml"));
+    let mailboxes = ["--mailbox-events", "1000000", "--mailbox-bytes", "1000000000"];
+    Serving::start(&[&["--engine", engine, "--config", file.path()], &mailboxes[..]].concat())
 }
 
 #[test]
@@ -65,7 +68,8 @@ fn through_a_network_that_fails_nothing_wrong_arrives_on_epoll() {
 }
 
 fn through_a_network_that_fails(engine: &str) {
-    let (seed, mut serving) = (seed(), serve(engine));
+    let seed = seed();
+    let mut serving = serve(engine, seed);
     let address = serving.address();
     without_faults(address, seed);
     let mut base = Base::of(&serving);
@@ -159,7 +163,8 @@ impl Drop for Killed {
 }
 
 fn clients_that_are_killed(engine: &str) {
-    let (mut dice, mut serving) = (Dice::new(seed(), 0), serve(engine));
+    let seed = seed();
+    let (mut dice, mut serving) = (Dice::new(seed, 0), serve(engine, seed));
     let url = format!("http://{}/demo/json", serving.address());
     without_faults(serving.address(), 0);
     let mut base = Base::of(&serving);

@@ -11,7 +11,8 @@ use crate::{
 
 #[test]
 fn subscribers_get_every_event_once() {
-    let serving = Serving::start(&["--mailbox-events", "1000"]);
+    let file = TempFile::new("every.toml", include_str!("shed_nothing.toml"));
+    let serving = Serving::start(&["--config", file.path(), "--mailbox-events", "1000"]);
     let url = url(serving.address(), "/");
     let result =
         served(&["--workload", "sse", "--connections", "250", "--events", "400", "--event-bytes", "64", &url]);
@@ -22,7 +23,7 @@ fn subscribers_get_every_event_once() {
 #[test]
 fn received_and_dropped_are_what_was_published() {
     // Small buffers, so that the slow ones' mailboxes fill.
-    let file = TempFile::new("slow.toml", "send_buffer_bytes = 8192\n");
+    let file = TempFile::new("slow.toml", concat!("send_buffer_bytes = 8192\n", include_str!("shed_nothing.toml")));
     let serving = Serving::start(&["--config", file.path()]);
     let url = url(serving.address(), "/");
     let arguments = ["--workload", "slow", "--connections", "20", "--event-rate", "200", "--event-bytes", "2000"];
@@ -39,7 +40,8 @@ fn received_and_dropped_are_what_was_published() {
 
 #[test]
 fn slow_ones_lose_nothing_where_the_mailbox_suffices() {
-    let file = TempFile::new("suffices.toml", "send_buffer_bytes = 8192\n");
+    let file =
+        TempFile::new("suffices.toml", concat!("send_buffer_bytes = 8192\n", include_str!("shed_nothing.toml")));
     let mailbox = ["--mailbox-events", "300", "--mailbox-bytes", "2000000"];
     let serving = Serving::start(&[&["--config", file.path()], &mailbox[..]].concat());
     let url = url(serving.address(), "/");
