@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use windlass::proto::ws::{
+    frame::{Header, Opcode},
+    handshake::accept_key,
+};
+
 use crate::{items, workload};
 
 /// Headers a request may carry.
@@ -11,6 +16,19 @@ const MAX_HEADERS: usize = 32;
 const STREAM_HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
+/// Begins the answer to a WebSocket's handshake, up to the answer to its key.
+const SOCKET_HEAD: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ";
+
+/// How events come to a subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// As [`stream_event`] makes them.
+    Chunks,
+    /// As [`message_event`] makes them.
+    Frames,
+}
+
 /// What the server has to do after the bytes it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
@@ -18,8 +36,8 @@ pub enum Then {
     Read,
     /// Wait this long, then send [`Exchange::after_work`] and go on with the bytes left.
     Work(Duration),
-    /// Send what is queued, then every [`stream_event`] that is published from here on.
-    Subscribe,
+    /// Send what is queued, then every event that is published from here on.
+    Subscribe(Carrier),
     /// Hand an event to every subscriber and go on with the bytes left.
     Publish {
         /// Where it begins in the input.
@@ -45,6 +63,13 @@ impl Then {
 pub fn stream_event(id: u64, data: &[u8]) -> Vec<u8> {
     let event = [format!("id: {id}\ndata: ").as_bytes(), data, b"\n\n"].concat();
     [format!("{:x}\r\n", event.len()).as_bytes(), &event, b"\r\n"].concat()
+}
+
+/// Returns an event as a text message of a WebSocket.
+pub fn message_event(data: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    Header::new(Opcode::Text, data.len()).append_frame(&mut frame, data);
+    frame
 }
 
 /// Turns request bytes into response bytes; one a server.
@@ -117,8 +142,7 @@ impl Exchange {
             ("POST", "/demo/echo") => self.ok(out, "application/octet-stream", body, close),
             ("GET", "/demo/work") => return (end, Then::Work(workload::work_time(query))),
             ("GET", workload::TOPIC) => {
-                out.extend_from_slice(STREAM_HEAD);
-                return (end, Then::Subscribe);
+                return (end, subscribe(request.headers, out));
             }
             ("POST", workload::TOPIC) => {
                 self.empty(out, "202 Accepted", close);
@@ -156,6 +180,19 @@ impl Exchange {
         // Without it a client may take the end of the connection for a failure.
         out.extend_from_slice(if close { b"\r\nconnection: close\r\n\r\n" } else { b"\r\n\r\n" });
     }
+}
+
+/// Begins the answer to a subscription.
+fn subscribe(headers: &[httparse::Header<'_>], out: &mut Vec<u8>) -> Then {
+    let key = headers.iter().find(|header| header.name.eq_ignore_ascii_case("sec-websocket-key"));
+    let Some(accept) = key.and_then(|key| accept_key(key.value)) else {
+        out.extend_from_slice(STREAM_HEAD);
+        return Then::Subscribe(Carrier::Chunks);
+    };
+    out.extend_from_slice(SOCKET_HEAD);
+    out.extend_from_slice(accept.as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
+    Then::Subscribe(Carrier::Frames)
 }
 
 /// What a request's headers say about its body and its connection.
@@ -243,9 +280,22 @@ mod tests {
         let input = [GET, input].concat();
         let (used, Then::Publish { start, end }) = Exchange::new().serve(&input, &mut out) else { panic!() };
         assert_eq!((&input[start..end], used), (b"news".as_slice(), end));
-        assert_eq!(Exchange::new().serve(&input[used..], &mut out), (input.len() - used, Then::Subscribe));
+        assert_eq!(
+            Exchange::new().serve(&input[used..], &mut out),
+            (input.len() - used, Then::Subscribe(Carrier::Chunks))
+        );
         assert!(out.ends_with(STREAM_HEAD));
         assert_eq!(stream_event(7, b"news"), b"12\r\nid: 7\ndata: news\n\n\r\n");
+    }
+
+    #[test]
+    fn a_subscription_with_a_key_is_a_websocket() {
+        let (input, mut out) =
+            (b"GET /topics/bench HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", Vec::new());
+        let expected = (input.len(), Then::Subscribe(Carrier::Frames));
+        assert_eq!(Exchange::new().serve(input, &mut out), expected);
+        assert!(out.ends_with(b"\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+        assert_eq!(message_event(b"news"), b"\x81\x04news");
     }
 
     #[test]

@@ -150,8 +150,8 @@ impl Server {
                 self.touch(slot, |connection| connection.sleeping = true);
             }
             Then::Close => self.touch(slot, |connection| connection.closing = true),
-            Then::Subscribe => {
-                self.feed.subscribe(slot);
+            Then::Subscribe(carrier) => {
+                self.feed.subscribe(slot, carrier);
                 self.touched.push(slot);
             }
             Then::Read | Then::Publish { .. } => self.touched.push(slot),
@@ -169,9 +169,9 @@ impl Server {
     /// Gives the events of the batch to every subscriber.
     fn deliver(&mut self) {
         for event in self.feed.take() {
-            for &slot in self.feed.subscribers() {
+            for &(slot, carrier) in self.feed.subscribers() {
                 if let Some(connection) = &mut self.connections[slot] {
-                    connection.deliver(&event);
+                    connection.deliver(event.form(carrier));
                     self.touched.push(slot);
                 }
             }
