@@ -178,8 +178,7 @@ fn a_faithful_topic_passes_and_every_delivery_is_counted() {
 fn a_changed_event_and_a_dropped_one_are_errors() {
     let (code, text) = load(change, &TOPIC);
     assert!(code == 1 && text.contains("an event that nobody published"), "{text}");
-    let dropping: Answer =
-        |number, opcode, payload| if number == 3 { Vec::new() } else { frame(opcode, payload) };
+    let dropping: Answer = |number, opcode, payload| if number == 3 { Vec::new() } else { frame(opcode, payload) };
     let (code, text) = load(dropping, &TOPIC);
     assert!(code == 1 && text.contains("event 4 where 3 must come"), "{text}");
 }
