@@ -24,7 +24,7 @@ lacks() {
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
         windlass*/grpc-* | windlass*/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
         windlass*/sse-* | axum/sse-* | ring-bare/sse-*) return 1 ;;
-        windlass*/ws-* | axum/ws-* | actix/ws-* | fastwebsockets/ws-* | ring-bare/ws-hub-*) return 1 ;;
+        windlass*/ws-* | axum/ws-* | actix/ws-* | fastwebsockets/ws-* | ring-bare/ws-hub-* | ring-bare/ws-echo-256) return 1 ;;
         fastwebsockets/* | */ws-*) return 0 ;;
         tonic/* | */h2-* | */grpc-* | */sse-*) return 0 ;;
         *) return 1 ;;

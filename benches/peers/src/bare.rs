@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use windlass::proto::ws::{
+    Mask,
     frame::{Header, Opcode},
     handshake::accept_key,
 };
@@ -38,6 +39,8 @@ pub enum Then {
     Work(Duration),
     /// Send what is queued, then every event that is published from here on.
     Subscribe(Carrier),
+    /// Send what is queued; from here on [`echo_messages`] answers.
+    Echo,
     /// Hand an event to every subscriber and go on with the bytes left.
     Publish {
         /// Where it begins in the input.
@@ -70,6 +73,19 @@ pub fn message_event(data: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     Header::new(Opcode::Text, data.len()).append_frame(&mut frame, data);
     frame
+}
+
+/// Sends the messages that `input` holds whole back, each in one frame; returns the bytes used.
+pub fn echo_messages(input: &[u8], out: &mut Vec<u8>) -> usize {
+    let mut used = 0;
+    while let Ok(Some((header, length))) = Header::parse(&input[used..]) {
+        let start = used + length;
+        let Some(payload) = input.get(start..start + header.len as usize) else { break };
+        Header::new(header.opcode, payload.len()).append_to(out);
+        Mask::new(header.key.unwrap_or_default()).append(out, payload);
+        used = start + payload.len();
+    }
+    used
 }
 
 /// Turns request bytes into response bytes; one a server.
@@ -141,6 +157,9 @@ impl Exchange {
             ("GET", "/demo/items") => self.ok(out, workload::JSON, &items::bytes(), close),
             ("POST", "/demo/echo") => self.ok(out, "application/octet-stream", body, close),
             ("GET", "/demo/work") => return (end, Then::Work(workload::work_time(query))),
+            ("GET", workload::WS_ECHO) => {
+                return (end, if open(request.headers, out) { Then::Echo } else { Then::Close });
+            }
             ("GET", workload::TOPIC) => {
                 return (end, subscribe(request.headers, out));
             }
@@ -184,15 +203,21 @@ impl Exchange {
 
 /// Begins the answer to a subscription.
 fn subscribe(headers: &[httparse::Header<'_>], out: &mut Vec<u8>) -> Then {
+    if open(headers, out) {
+        return Then::Subscribe(Carrier::Frames);
+    }
+    out.extend_from_slice(STREAM_HEAD);
+    Then::Subscribe(Carrier::Chunks)
+}
+
+/// Answers a WebSocket's handshake; false if this is none.
+fn open(headers: &[httparse::Header<'_>], out: &mut Vec<u8>) -> bool {
     let key = headers.iter().find(|header| header.name.eq_ignore_ascii_case("sec-websocket-key"));
-    let Some(accept) = key.and_then(|key| accept_key(key.value)) else {
-        out.extend_from_slice(STREAM_HEAD);
-        return Then::Subscribe(Carrier::Chunks);
-    };
+    let Some(accept) = key.and_then(|key| accept_key(key.value)) else { return false };
     out.extend_from_slice(SOCKET_HEAD);
     out.extend_from_slice(accept.as_bytes());
     out.extend_from_slice(b"\r\n\r\n");
-    Then::Subscribe(Carrier::Frames)
+    true
 }
 
 /// What a request's headers say about its body and its connection.
@@ -296,6 +321,17 @@ mod tests {
         assert_eq!(Exchange::new().serve(input, &mut out), expected);
         assert!(out.ends_with(b"\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
         assert_eq!(message_event(b"news"), b"\x81\x04news");
+    }
+
+    #[test]
+    fn whole_messages_are_echoed_unmasked_and_a_part_is_left() {
+        let (mut input, mut out) = (Vec::new(), Vec::new());
+        for payload in [b"one", b"two"] {
+            let header = Header { key: Some([1, 2, 3, 4]), ..Header::new(Opcode::Text, payload.len()) };
+            header.append_frame(&mut input, payload);
+        }
+        assert_eq!(echo_messages(&input[..input.len() - 1], &mut out), input.len() / 2);
+        assert_eq!(out, b"\x81\x03one");
     }
 
     #[test]
