@@ -14,8 +14,8 @@ use crate::common::{End, Peer, builder, connect, eventually, metric};
 
 const SHORT: Duration = Duration::from_millis(200);
 
-/// What scheduling may add on a busy machine.
-const ALLOWANCE: Duration = Duration::from_millis(150);
+/// What scheduling may add on a busy machine. How exact the timers are is for the tests of the timers.
+const ALLOWANCE: Duration = Duration::from_secs(1);
 
 /// What no deadline of a test reaches.
 const LONG: Option<Duration> = Some(Duration::from_secs(100));
@@ -244,13 +244,12 @@ fn an_idle_connection_is_closed() {
     expect_window(began, SHORT);
     for path in ["/static", "/inline"] {
         let mut peer = connect(&server);
+        // The reply leaves between this and its receipt.
+        let began = Instant::now();
         peer.request("GET", path);
         assert!(!peer.reply().closes());
-        let began = Instant::now();
         peer.expect_close();
-        let took = began.elapsed();
-        // The reply left a little before it was read.
-        assert!(took + Duration::from_millis(20) >= SHORT && took <= SHORT + SHORT / 10 + ALLOWANCE, "{took:?}");
+        expect_window(began, SHORT);
     }
 }
 
@@ -258,10 +257,10 @@ fn an_idle_connection_is_closed() {
 fn a_connection_that_waits_for_its_handler_is_not_idle() {
     let server = server(|t| t.keep_alive = Some(SHORT));
     let mut peer = connect(&server);
-    assert_eq!(peer.get("/slow").status, 200);
     let began = Instant::now();
+    assert_eq!(peer.get("/slow").status, 200);
     peer.expect_close();
-    assert!(began.elapsed() + Duration::from_millis(20) >= SHORT);
+    assert!(began.elapsed() >= SHORT * (3 + 1), "the handler's time counted");
 }
 
 #[test]
@@ -312,13 +311,15 @@ fn a_reader_that_stalls_is_cut() {
 
 #[test]
 fn a_reader_that_makes_progress_is_not_cut() {
-    let server = server(|t| t.write_stall = Some(SHORT));
+    let stall = SHORT * 5;
+    let server = server(|t| t.write_stall = Some(stall));
     let mut peer = connect(&server);
     peer.request("GET", "/large");
     peer.until(b"\r\n\r\n");
+    // The whole takes longer than a stall may.
     for _ in 0..32 {
         peer.until_count(1 << 20);
-        thread::sleep(SHORT / 10);
+        thread::sleep(stall / 20);
     }
     assert_eq!(peer.get("/static").text(), "static");
 }
@@ -414,15 +415,14 @@ fn a_reply_whose_producer_gives_nothing_is_cut() {
         [("/", "1.1", End::Fin), ("/async", "1.1", End::Fin), ("/", "1.0", End::Reset)].into_iter().enumerate()
     {
         let mut peer = connect(&server);
+        let began = Instant::now();
         peer.send(format!("GET {path} HTTP/{version}\r\nHost: t\r\n\r\n"));
         peer.until(b"beginning");
-        let began = Instant::now();
         let (bytes, ended) = peer.end();
         assert!(!bytes.ends_with(b"0\r\n\r\n"), "a cut reply looks whole");
         // By chunks a peer sees the cut; without them only by a reset.
         assert_eq!(ended, end);
-        let took = began.elapsed();
-        assert!(took + Duration::from_millis(20) >= SHORT && took <= SHORT + SHORT / 10 + ALLOWANCE, "{took:?}");
+        expect_window(began, SHORT);
         expect_counted(&server, "stream_idle", at as f64 + 1.0);
     }
 }
