@@ -42,6 +42,12 @@ pub trait Source: Send {
     /// Returns the next piece, or `None` at the end.
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>>;
 
+    /// Says, right behind a piece, that there is none behind it yet and that whoever polled is woken when there is one: to
+    /// poll again would find nothing. Default: no, it is polled again to find that out.
+    fn rests(&self) -> bool {
+        false
+    }
+
     /// Returns how many bytes will come in all, where that is known.
     fn len_bytes(&self) -> Option<u64> {
         None
@@ -266,6 +272,14 @@ impl Body {
         receiver.ends_with_peer = body.ends_with_peer();
         self.0 = Kind::Channel(receiver);
         (sender, body)
+    }
+
+    /// Says, right behind a piece, that polling again would find nothing yet: see [`Source::rests`].
+    pub(crate) fn rests(&self) -> bool {
+        match &self.0 {
+            Kind::Source(source) => source.rests(),
+            Kind::Empty | Kind::Full(_) | Kind::Channel(_) | Kind::Trailed(_) => false,
+        }
     }
 
     /// Says that the server ends.

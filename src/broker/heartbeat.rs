@@ -34,12 +34,24 @@ impl Heartbeat {
         (self.sent, self.fresh) = (now, true);
     }
 
+    /// Says, right behind what was noted as sent, that polling would find nothing due and that the timer, if there is one,
+    /// wakes whoever polls.
+    pub(crate) fn rests(&mut self, cx: &Context<'_>) -> bool {
+        let rests = self.interval.is_none() || self.runs(cx);
+        self.fresh &= !rests;
+        rests
+    }
+
+    /// Says that the timer wakes this waker and was not due when something was sent last.
+    fn runs(&self, cx: &Context<'_>) -> bool {
+        let waits = self.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker()));
+        waits && self.deadline.as_ref().is_some_and(|(due, _)| self.sent < *due)
+    }
+
     /// Waits until a comment is due.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(interval) = self.interval else { return Poll::Pending };
-        let waits = self.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker()));
-        let runs = waits && self.deadline.as_ref().is_some_and(|(due, _)| self.sent < *due);
-        if std::mem::take(&mut self.fresh) && runs {
+        if std::mem::take(&mut self.fresh) && self.runs(cx) {
             // Right behind an event, with a timer that was not due then, there is no need to read the clock.
             return Poll::Pending;
         }

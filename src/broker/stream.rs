@@ -88,6 +88,11 @@ impl<F: Wire> Stream<F> {
     /// Polls for the next piece; `None` when nothing more comes.
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Polled<F::Piece> {
         loop {
+            if let State::Live(subscription) = &mut self.state {
+                // Where it is, for it is what happens with every event.
+                let delivery = ready!(subscription.poll_next(cx));
+                return self.deliver(delivery);
+            }
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::New(from) => {
                     if let Err(error) = self.begin(from) {
@@ -106,9 +111,8 @@ impl<F: Wire> Stream<F> {
                         return polled;
                     }
                 }
-                State::Live(subscription) => return self.poll_live(subscription, cx),
                 State::Removed => return self.poll_removed(),
-                State::Ended => return Poll::Ready(None),
+                State::Live(_) | State::Ended => return Poll::Ready(None),
             }
         }
     }
@@ -142,25 +146,30 @@ impl<F: Wire> Stream<F> {
         }
     }
 
-    fn poll_live(&mut self, mut subscription: Subscription<Stamped>, cx: &mut Context<'_>) -> Polled<F::Piece> {
-        let polled = subscription.poll_next(cx);
-        let piece = match polled {
-            Poll::Pending => None,
-            Poll::Ready(Delivery::Event(event)) => Some(F::live(event.payload())),
-            Poll::Ready(Delivery::Gap(missed)) => Some(self.gap(missed)),
-            Poll::Ready(Delivery::Removed) => return self.poll_removed(),
-            Poll::Ready(Delivery::Closed) if self.shared.is_draining() => {
-                return Poll::Ready(self.farewell().map(Ok));
+    /// Makes of a delivery what the client is sent.
+    fn deliver(&mut self, delivery: Delivery<Stamped>) -> Polled<F::Piece> {
+        let piece = match delivery {
+            Delivery::Event(event) => F::live(event.payload()),
+            Delivery::Gap(missed) => self.gap(missed),
+            Delivery::Removed => return self.poll_removed(),
+            Delivery::Closed => {
+                self.state = State::Ended;
+                let farewell = if self.shared.is_draining() { self.farewell() } else { None };
+                return Poll::Ready(farewell.map(Ok));
             }
-            Poll::Ready(Delivery::Closed) => return Poll::Ready(None),
         };
-        self.state = State::Live(subscription);
-        piece.map_or(Poll::Pending, |piece| Poll::Ready(Some(Ok(piece))))
+        Poll::Ready(Some(Ok(piece)))
+    }
+
+    /// Says, right behind a piece, whether polling again would find nothing yet.
+    fn rests(&self) -> bool {
+        matches!(&self.state, State::Live(subscription) if subscription.rests())
     }
 
     /// Waits for the end of the server, which others hear of by their topic.
     fn poll_removed(&mut self) -> Polled<F::Piece> {
         if self.ending {
+            self.state = State::Ended;
             return Poll::Ready(self.farewell().map(Ok));
         }
         self.state = State::Removed;
@@ -194,12 +203,14 @@ fn refused(error: SubscribeError) -> BoxError {
 pub(super) struct StreamBody {
     stream: Stream<ServerSent>,
     heartbeat: Heartbeat,
+    /// There is nothing behind the last piece.
+    rests: bool,
 }
 
 impl StreamBody {
     pub(super) fn new(stream: Stream<ServerSent>) -> Self {
         let heartbeat = Heartbeat::new(stream.shared.settings.heartbeat);
-        Self { stream, heartbeat }
+        Self { stream, heartbeat, rests: false }
     }
 }
 
@@ -208,6 +219,7 @@ impl Source for StreamBody {
         match self.stream.poll_piece(cx) {
             Poll::Ready(piece) => {
                 self.heartbeat.note_sent();
+                self.rests = self.stream.rests() && self.heartbeat.rests(cx);
                 Poll::Ready(piece.map(|piece| piece.map(Frame::Data)))
             }
             Poll::Pending => {
@@ -215,6 +227,10 @@ impl Source for StreamBody {
                 Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(sse::HEARTBEAT)))))
             }
         }
+    }
+
+    fn rests(&self) -> bool {
+        self.rests
     }
 
     fn travels(&self) -> bool {

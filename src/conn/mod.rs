@@ -201,7 +201,7 @@ impl Conn {
             io.timers.start(Timer::Linger, env.now, Some(io.linger(env)));
         }
         self.count_activity(env);
-        env.deadlines.schedule(self.io.id, &self.io.timers);
+        env.deadlines.schedule(self.io.id, &mut self.io.timers);
     }
 
     fn count_activity(&mut self, env: &Env) {
@@ -398,7 +398,7 @@ impl Carrier for Connections {
             conn.io.timers.clear(Timer::Write);
             // What follows most replies: nothing but the wait for the next request.
             if conn.io.ending == Ending::Open && conn.is_open() && conn.spoken.rests(&self.env, &mut conn.io) {
-                return self.env.deadlines.schedule(conn.io.id, &conn.io.timers);
+                return self.env.deadlines.schedule(conn.io.id, &mut conn.io.timers);
             }
         } else {
             conn.io.timers.set(Timer::Write, self.env.now, self.env.timeouts.write_stall);

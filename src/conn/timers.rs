@@ -68,12 +68,16 @@ impl Timer {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     at: [Option<Instant>; Timer::ALL.len()],
+    /// When the connection will be looked at.
+    looked_at: Option<Instant>,
+    /// A timer is due before that, or was when it was set.
+    is_early: bool,
 }
 
 impl Timers {
     /// Starts a timer anew; `None` for a timeout that is switched off.
     pub(super) fn set(&mut self, timer: Timer, now: Instant, after: Option<Duration>) {
-        self.at[timer as usize] = after.and_then(|after| now.checked_add(after));
+        self.set_at(timer, after.and_then(|after| now.checked_add(after)));
     }
 
     /// Starts a timer unless it runs.
@@ -86,6 +90,7 @@ impl Timers {
     /// Sets when a timer is due.
     pub(super) fn set_at(&mut self, timer: Timer, at: Option<Instant>) {
         self.at[timer as usize] = at;
+        self.is_early |= at.is_some() && self.looked_at.is_none_or(|looked_at| at < Some(looked_at));
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {
@@ -101,8 +106,9 @@ impl Timers {
         }
     }
 
-    /// Returns a timer that is due.
-    pub(super) fn due(&self, now: Instant) -> Option<Timer> {
+    /// Returns a timer that is due, now that the connection is looked at.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Timer> {
+        (self.looked_at, self.is_early) = (None, true);
         Timer::ALL.into_iter().find(|timer| self.at[*timer as usize].is_some_and(|at| at <= now))
     }
 
@@ -128,7 +134,11 @@ pub(super) struct Deadlines {
 
 impl Deadlines {
     /// Makes sure that the connection is looked at when its earliest timer is due.
-    pub(super) fn schedule(&mut self, id: ConnId, timers: &Timers) {
+    pub(super) fn schedule(&mut self, id: ConnId, timers: &mut Timers) {
+        // Most calls are by a connection that does again what it did before.
+        if !std::mem::take(&mut timers.is_early) {
+            return;
+        }
         let Some(earliest) = timers.earliest() else { return };
         let slot = id.slot as usize;
         if slot >= self.slots.len() {
@@ -142,6 +152,7 @@ impl Deadlines {
             }
             self.set.insert((earliest, id.slot));
         }
+        timers.looked_at = entry.at;
     }
 
     /// Returns when the first connection has to be looked at.
@@ -175,12 +186,12 @@ mod tests {
         for second in 0..100 {
             let now = start + Duration::from_secs(second);
             timers.set(Timer::Idle, now, Some(Duration::from_secs(60)));
-            due.schedule(ID, &timers);
+            due.schedule(ID, &mut timers);
         }
         assert_eq!(due.set.len(), 1);
         let id = due.pop(start + Duration::from_secs(100)).unwrap();
         assert_eq!((id, timers.due(start + Duration::from_secs(100))), (ID, None));
-        due.schedule(id, &timers);
+        due.schedule(id, &mut timers);
         assert_eq!(due.next(), Some(start + Duration::from_secs(159)));
     }
 
@@ -189,9 +200,9 @@ mod tests {
         let (mut due, mut timers) = (Deadlines::default(), Timers::default());
         let start = Instant::now();
         timers.set(Timer::Idle, start, Some(Duration::from_secs(60)));
-        due.schedule(ID, &timers);
+        due.schedule(ID, &mut timers);
         timers.set(Timer::Header, start, Some(Duration::from_secs(10)));
-        due.schedule(ID, &timers);
+        due.schedule(ID, &mut timers);
         assert_eq!(due.next(), Some(start + Duration::from_secs(10)));
         assert_eq!(timers.due(start + Duration::from_secs(10)), Some(Timer::Header));
     }
@@ -204,9 +215,9 @@ mod tests {
             let now = start + Duration::from_millis(u64::from(generation));
             let mut timers = Timers::default();
             timers.set(Timer::Idle, now, Some(Duration::from_secs(60)));
-            due.schedule(ConnId { slot: 3, generation }, &timers);
+            due.schedule(ConnId { slot: 3, generation }, &mut timers);
             timers.set(Timer::Job, now, Some(Duration::from_millis(100)));
-            due.schedule(ConnId { slot: 3, generation }, &timers);
+            due.schedule(ConnId { slot: 3, generation }, &mut timers);
         }
         assert_eq!(due.set.len(), 1);
         assert_eq!(due.pop(start + Duration::from_secs(1)), Some(ConnId { slot: 3, generation: 999 }));

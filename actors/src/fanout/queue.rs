@@ -219,11 +219,11 @@ impl<P: Payload> Queue<P> {
         self.lock().oldest()
     }
 
-    /// Takes what is next.
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Delivery<P>> {
+    /// Takes what is next, and says whether that was all and whoever polls is woken by what follows.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<(Delivery<P>, bool)> {
         let mut state = self.lock();
         if let Some(item) = state.items.pop_front() {
-            return Poll::Ready(match item {
+            let delivery = match item {
                 Item::Gap(missed) => Delivery::Gap(missed),
                 Item::Event(event) => {
                     state.events -= 1;
@@ -233,17 +233,20 @@ impl<P: Payload> Queue<P> {
                     }
                     Delivery::Event(event)
                 }
-            });
+            };
+            let rests = state.items.is_empty() && state.end.is_none() && state.will_wake(cx.waker());
+            return Poll::Ready((delivery, rests));
         }
         if let Some(end) = state.end {
             // What was lost last is told before the end, which would else look like all there was.
-            return Poll::Ready(match (state.lost.take(), end) {
+            let delivery = match (state.lost.take(), end) {
                 (Some(lost), _) => Delivery::Gap(lost),
                 (None, End::Removed) => Delivery::Removed,
                 (None, End::Closed) => Delivery::Closed,
-            });
+            };
+            return Poll::Ready((delivery, false));
         }
-        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if !state.will_wake(cx.waker()) {
             state.waker = Some(cx.waker().clone());
         }
         Poll::Pending
@@ -325,6 +328,11 @@ impl<P: Payload> Asked for Queue<P> {
 }
 
 impl<P> State<P> {
+    /// Says whether what comes wakes whom this waker does.
+    fn will_wake(&self, other: &Waker) -> bool {
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(other))
+    }
+
     fn wake(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();

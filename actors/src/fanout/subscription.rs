@@ -5,7 +5,7 @@ use std::{
     fmt,
     future::poll_fn,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use super::{
@@ -54,11 +54,12 @@ impl Error for SubscribeError {}
 pub struct Subscription<P: Payload> {
     queue: Arc<Queue<P>>,
     start: u64,
+    rests: bool,
 }
 
 impl<P: Payload> Subscription<P> {
     pub(super) fn new(queue: Arc<Queue<P>>, start: u64) -> Self {
-        Self { queue, start }
+        Self { queue, start, rests: false }
     }
 
     /// Returns what tells this subscription from all others of the process.
@@ -82,7 +83,15 @@ impl<P: Payload> Subscription<P> {
 
     /// Polls for what is next.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery<P>> {
-        self.queue.poll(cx)
+        let (delivery, rests) = ready!(self.queue.poll(cx));
+        self.rests = rests;
+        Poll::Ready(delivery)
+    }
+
+    /// Says, right behind a delivery, that it was all there is, and that what comes wakes whoever polled: there is no need
+    /// to poll again to find that out.
+    pub fn rests(&self) -> bool {
+        self.rests
     }
 
     /// Goes over to live events, for a subscription made by [`Topic::subscribe_behind`](super::Topic::subscribe_behind)

@@ -197,6 +197,10 @@ fn poll_frames(env: &mut Env, io: &mut Io, streaming: &mut Streaming, waker: &Wa
                 if let Err(cause) = streaming.write(io, data) {
                     return Progress::Broken(cause);
                 }
+                if streaming.body.rests() {
+                    io.timers.set(Timer::Stream, env.now, env.timeouts.stream_idle);
+                    return Progress::Waits;
+                }
             }
             Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
                 if streaming.framing != Framing::Chunked {
