@@ -54,10 +54,9 @@ pub use settings::{BrokerSettings, TopicPolicy};
 use entry::Entry;
 pub(crate) use event::Form;
 use event::Stamped;
-pub(crate) use heartbeat::Heartbeat;
+pub(crate) use heartbeat::{Lively, Pieces, Polled};
 pub(crate) use history::{From, History};
 pub(crate) use stream::Stream;
-use stream::StreamBody;
 #[cfg(feature = "ws")]
 pub(crate) use text::Text;
 pub(crate) use wire::{ServerSent, Wire, range, unknown_id};
@@ -220,7 +219,7 @@ impl Broker {
 
     fn respond(&self, topic: &TopicName, last: Option<&[u8]>, peer: Option<SocketAddr>) -> Response {
         match self.events(topic, last, peer) {
-            Ok(stream) => event_stream(Body::source(StreamBody::new(stream))),
+            Ok(stream) => event_stream(Body::source(Lively::new(stream, self.0.settings.heartbeat))),
             Err(error) => error.to_response(),
         }
     }

@@ -1,7 +1,6 @@
 //! A topic's events as the body of a response: what was missed, then what comes.
 
 use std::{
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -13,13 +12,12 @@ use super::{
     Shared,
     entry::Entry,
     event::Stamped,
-    heartbeat::Heartbeat,
+    heartbeat::{Pieces, Polled},
     history::{From, History},
     wire::{ServerSent, Wire, range, unknown_id},
 };
 use crate::{
-    body::{BoxError, Frame, Source},
-    proto::sse,
+    body::BoxError,
     replay::{Position, StoreError},
 };
 
@@ -36,9 +34,6 @@ enum State<F> {
     Removed,
     Ended,
 }
-
-/// What a stream has: a piece, nothing yet, or nothing more.
-pub(crate) type Polled<P> = Poll<Option<Result<P, BoxError>>>;
 
 /// A subscription as pieces of what its client is sent.
 pub(crate) struct Stream<F> {
@@ -199,49 +194,16 @@ fn refused(error: SubscribeError) -> BoxError {
     Box::new(error)
 }
 
-/// The body of a response that is one topic's stream.
-pub(super) struct StreamBody {
-    stream: Stream<ServerSent>,
-    heartbeat: Heartbeat,
-    /// There is nothing behind the last piece.
-    rests: bool,
-}
-
-impl StreamBody {
-    pub(super) fn new(stream: Stream<ServerSent>) -> Self {
-        let heartbeat = Heartbeat::new(stream.shared.settings.heartbeat);
-        Self { stream, heartbeat, rests: false }
-    }
-}
-
-impl Source for StreamBody {
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
-        match self.stream.poll_piece(cx) {
-            Poll::Ready(piece) => {
-                self.heartbeat.note_sent();
-                self.rests = self.stream.rests() && self.heartbeat.rests(cx);
-                Poll::Ready(piece.map(|piece| piece.map(Frame::Data)))
-            }
-            Poll::Pending => {
-                ready!(self.heartbeat.poll(cx));
-                Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(sse::HEARTBEAT)))))
-            }
-        }
+impl Pieces for Stream<ServerSent> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Polled<Bytes> {
+        self.poll_piece(cx)
     }
 
     fn rests(&self) -> bool {
-        self.rests
+        self.rests()
     }
 
-    fn travels(&self) -> bool {
-        true
-    }
-
-    fn ends_with_peer(&self) -> bool {
-        true
-    }
-
-    fn end_soon(mut self: Pin<&mut Self>) {
-        self.stream.ending = true;
+    fn end_soon(&mut self) {
+        self.ending = true;
     }
 }

@@ -208,6 +208,22 @@ mod tests {
     }
 
     #[test]
+    fn a_timer_set_after_its_connection_was_looked_at_is_scheduled_anew() {
+        let (mut due, mut timers) = (Deadlines::default(), Timers::default());
+        let start = Instant::now();
+        timers.set(Timer::Idle, start, Some(Duration::from_secs(60)));
+        due.schedule(ID, &mut timers);
+        assert_eq!(due.pop(start + Duration::from_secs(60)), Some(ID));
+        assert_eq!(timers.due(start + Duration::from_secs(60)), Some(Timer::Idle));
+        timers.clear(Timer::Idle);
+        due.schedule(ID, &mut timers);
+        assert_eq!(due.next(), None);
+        timers.set(Timer::Idle, start, Some(Duration::from_secs(90)));
+        due.schedule(ID, &mut timers);
+        assert_eq!(due.next(), Some(start + Duration::from_secs(90)));
+    }
+
+    #[test]
     fn connections_that_come_and_go_leave_one_entry_a_slot() {
         let mut due = Deadlines::default();
         let start = Instant::now();

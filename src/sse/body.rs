@@ -3,7 +3,6 @@
 use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -18,8 +17,7 @@ use super::{
     respond::{Running, Start},
 };
 use crate::{
-    body::{BoxError, Frame, Source},
-    broker::{From, Heartbeat, History, ServerSent, Stream, unknown_id},
+    broker::{From, History, Pieces, Polled, ServerSent, Stream, unknown_id},
     proto::sse,
 };
 
@@ -35,8 +33,8 @@ enum Phase {
     Running,
 }
 
-/// The body of one client's stream. Dropped, its handler is cancelled.
-pub(super) struct StreamBody {
+/// One client's stream. Dropped, its handler is cancelled.
+pub(super) struct HandlerStream {
     queue: Arc<Queue>,
     keeper: Option<Arc<Keeper>>,
     phase: Phase,
@@ -46,13 +44,12 @@ pub(super) struct StreamBody {
     topics: Vec<Stream<ServerSent>>,
     /// Whose turn it is: 0 the handler's, then the topics'.
     turn: usize,
-    heartbeat: Heartbeat,
     /// The server ends.
     ending: bool,
     farewell: bool,
 }
 
-impl StreamBody {
+impl HandlerStream {
     pub(super) fn new(
         queue: Arc<Queue>,
         keeper: Option<Arc<Keeper>>,
@@ -60,7 +57,6 @@ impl StreamBody {
         client: Client,
         start: Start,
     ) -> Self {
-        let heartbeat = Heartbeat::new(queue.settings.heartbeat);
         Self {
             queue,
             keeper,
@@ -69,7 +65,6 @@ impl StreamBody {
             handler: None,
             topics: Vec::new(),
             turn: 0,
-            heartbeat,
             ending: false,
             farewell: false,
         }
@@ -106,28 +101,8 @@ impl StreamBody {
         }));
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
-        if let Phase::New(from) = self.phase
-            && let Some(first) = self.begin(from)
-        {
-            return Poll::Ready(Some(Ok(first)));
-        }
-        if let Phase::Behind(history) = &mut self.phase {
-            match ready!(history.poll_piece(cx)) {
-                Ok(Ok(piece)) => return Poll::Ready(Some(Ok(piece))),
-                Ok(Err(_)) => self.run(),
-                Err(error) => {
-                    self.queue.store_failed(&error);
-                    tracing::error!(%error, "a stream's history cannot be read; the stream ends");
-                    return Poll::Ready(Some(Err(Box::new(error))));
-                }
-            }
-        }
-        self.poll_running(cx)
-    }
-
     /// Asks the handler's queue and the topics in turn.
-    fn poll_running(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+    fn poll_running(&mut self, cx: &mut Context<'_>) -> Polled<Bytes> {
         self.queue.take_joining(&mut self.topics);
         let places = self.topics.len() + 1;
         for step in 0..places {
@@ -150,7 +125,7 @@ impl StreamBody {
         Poll::Pending
     }
 
-    fn poll_own(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+    fn poll_own(&mut self, cx: &Context<'_>) -> Polled<Bytes> {
         match self.queue.next(cx.waker()) {
             Next::Piece(piece) => Poll::Ready(Some(Ok(piece))),
             Next::Nothing => Poll::Pending,
@@ -175,36 +150,35 @@ async fn supervise(queue: &Queue, mut running: Running) {
     }
 }
 
-impl Source for StreamBody {
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
-        match self.poll_piece(cx) {
-            Poll::Ready(piece) => {
-                self.heartbeat.note_sent();
-                Poll::Ready(piece.map(|piece| piece.map(Frame::Data)))
-            }
-            Poll::Pending => {
-                ready!(self.heartbeat.poll(cx));
-                Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(sse::HEARTBEAT)))))
+impl Pieces for HandlerStream {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Polled<Bytes> {
+        if let Phase::New(from) = self.phase
+            && let Some(first) = self.begin(from)
+        {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        if let Phase::Behind(history) = &mut self.phase {
+            match ready!(history.poll_piece(cx)) {
+                Ok(Ok(piece)) => return Poll::Ready(Some(Ok(piece))),
+                Ok(Err(_)) => self.run(),
+                Err(error) => {
+                    self.queue.store_failed(&error);
+                    tracing::error!(%error, "a stream's history cannot be read; the stream ends");
+                    return Poll::Ready(Some(Err(Box::new(error))));
+                }
             }
         }
+        self.poll_running(cx)
     }
 
-    fn travels(&self) -> bool {
-        true
-    }
-
-    fn ends_with_peer(&self) -> bool {
-        true
-    }
-
-    fn end_soon(mut self: Pin<&mut Self>) {
+    fn end_soon(&mut self) {
         if !std::mem::replace(&mut self.ending, true) {
             self.queue.close();
         }
     }
 }
 
-impl Drop for StreamBody {
+impl Drop for HandlerStream {
     fn drop(&mut self) {
         if let Some(handler) = &self.handler {
             handler.cancel();

@@ -2,10 +2,10 @@
 
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
-use super::{Client, Settings, body::StreamBody, queue::Queue, replay::Keeper};
+use super::{Client, Settings, body::HandlerStream, queue::Queue, replay::Keeper};
 use crate::{
     body::Body,
-    broker::{event_stream, last_event_id},
+    broker::{Lively, event_stream, last_event_id},
     request::Request,
     response::Response,
 };
@@ -62,6 +62,8 @@ impl Opening {
         let Self { queue, keeper, last, peer } = self;
         let client = Client::new(queue.clone(), keeper.clone(), peer);
         let start: Start = Box::new(move |client| Box::pin(handler(client)));
-        event_stream(Body::source(StreamBody::new(queue, keeper, last.as_deref(), client, start)))
+        let heartbeat = queue.settings.heartbeat;
+        let stream = HandlerStream::new(queue, keeper, last.as_deref(), client, start);
+        event_stream(Body::source(Lively::new(stream, heartbeat)))
     }
 }

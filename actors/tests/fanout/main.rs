@@ -145,6 +145,35 @@ fn a_full_queue_drops_and_tells_which_before_the_next_event() {
 }
 
 #[test]
+fn a_delivery_is_known_as_the_last_one_only_by_who_is_woken_by_the_next() {
+    let (_system, fanout) = fanout(1);
+    let topic = fanout.topic(bounds(10, 1000), Overflow::Drop);
+    let mut subscription = topic.subscribe().unwrap();
+    let (one, other) = (Waker::from(Arc::new(Woken::default())), Waker::from(Arc::new(Woken::default())));
+    let mut rests = |waker: &Waker| {
+        let polled = subscription.poll_next(&mut Context::from_waker(waker));
+        (polled.is_ready(), subscription.rests())
+    };
+    publish(&topic, 1, 1);
+    assert_eq!(rests(&one), (true, false), "nobody waits yet");
+    assert!(!rests(&one).0);
+    publish(&topic, 2, 1);
+    assert_eq!((rests(&one), rests(&one)), ((true, false), (true, true)));
+    publish(&topic, 1, 1);
+    assert_eq!(rests(&other), (true, false), "another one would be woken");
+    block_on(topic.close());
+    wait_until("what comes after a rest is not lost", || rests(&other).0);
+}
+
+/// Somebody who waits.
+#[derive(Default)]
+struct Woken;
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
 fn bytes_bound_a_queue_too_and_an_empty_one_takes_any_event() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(100, 1000), Overflow::Drop);
