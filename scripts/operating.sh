@@ -73,8 +73,19 @@ scraped_without_a_warning() {
 
 unit_is_valid() {
     sed "s|/usr/local/bin/windlass|$binary|" src/docs/operating/windlass.service >"$work/windlass.service"
-    systemd-analyze verify "$work/windlass.service"
-    echo "windlass.service: systemd finds nothing wrong"
+    cp src/docs/operating/windlass.socket "$work"
+    systemd-analyze verify "$work/windlass.service" "$work/windlass.socket"
+    echo "windlass.service, windlass.socket: systemd finds nothing wrong"
+}
+
+# The first connection starts the server, and is served.
+is_activated() {
+    local at=127.0.0.1:${WINDLASS_ACTIVATION_PORT:-29091}
+    systemd-socket-activate --listen="$at" --fdname=windlass "$binary" --listen systemd:windlass --shards 2 2>"$work/activated.log" &
+    pids+=($!)
+    eventually curl -s --max-time 5 -o "$work/reply" "http://$at/demo/plaintext"
+    grep -q "serving address=$at" "$work/activated.log" || { cat "$work/activated.log"; return 1; }
+    echo "socket activation: served on the socket that was passed"
 }
 
 if has curl curl && has promtool prometheus; then
@@ -84,4 +95,5 @@ if has curl curl && has promtool prometheus; then
     if has prometheus prometheus; then scraped_without_a_warning; fi
 fi
 if has systemd-analyze systemd; then unit_is_valid; fi
+if has curl curl && has systemd-socket-activate systemd; then is_activated; fi
 echo "operating.sh: the files hold"

@@ -44,8 +44,9 @@ pub struct Limits {
     /// 1024. At the limit the connection that would begin one more is closed. Each holds up to 80 KiB of its client's
     /// words, and a shard's time when it goes on.
     pub tls_handshakes: usize,
-    /// Connections of the whole server. Default `None`: 0.8 of the open-file limit. At the limit the server stops
-    /// accepting and the kernel's backlog holds the rest.
+    /// Connections of the whole server, rounded up to as many on each shard. Default `None`: 0.8 of the open-file limit. From
+    /// nine tenths on, connections that wait for their next request end, those that have waited longest first. At the limit the
+    /// server stops accepting and the kernel's backlog holds the rest.
     pub connections: Option<usize>,
     /// What one HTTP/2 connection may make the server hold and do.
     pub http2: Http2Limits,
@@ -165,6 +166,15 @@ pub struct Timeouts {
     /// (`windlass_inline_stalls_total`). Default 10 ms.
     #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
     pub inline_stall: Duration,
+    /// How long work may have had to wait for its shard, all through the last half second, before new async requests,
+    /// event streams and WebSockets are answered `503`. Default 50 ms. `None`: they are taken as long as the pool has room,
+    /// however late their answers are.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    pub shed_async: Option<Duration>,
+    /// How long, before every new request is answered `503` but those of routes that
+    /// [are never shed](crate::Route::never_shed): metrics and health. Default 200 ms. `None`: everybody waits.
+    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    pub shed_all: Option<Duration>,
     /// How long a draining server waits for running requests. Default 30 s.
     #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
     pub grace: Duration,
@@ -192,6 +202,8 @@ impl Default for Timeouts {
             ws_pong: Some(Duration::from_secs(30)),
             ws_close: Duration::from_secs(5),
             inline_stall: Duration::from_millis(10),
+            shed_async: Some(Duration::from_millis(50)),
+            shed_all: Some(Duration::from_millis(200)),
             grace: Duration::from_secs(30),
             drain_idle: Duration::from_millis(100),
         }

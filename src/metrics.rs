@@ -10,7 +10,10 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Instant,
 };
@@ -52,7 +55,9 @@ pub(crate) struct Metrics {
     shards: Vec<Arc<ShardCells>>,
     families: Mutex<BTreeMap<(String, String), Arc<Family>>>,
     async_routes: AtomicU64,
+    connection_limit: AtomicU64,
     ready: AtomicBool,
+    draining: AtomicBool,
     engine: OnceLock<(&'static str, String)>,
     system: OnceLock<System>,
     pool: OnceLock<Pool>,
@@ -82,7 +87,9 @@ impl Metrics {
             shards: (0..shards).map(|_| Arc::default()).collect(),
             families: Mutex::default(),
             async_routes: AtomicU64::new(0),
+            connection_limit: AtomicU64::new(0),
             ready: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
             engine: OnceLock::new(),
             system: OnceLock::new(),
             pool: OnceLock::new(),
@@ -92,6 +99,15 @@ impl Metrics {
             topics: OnceLock::new(),
             hubs: OnceLock::new(),
         })
+    }
+
+    /// Says how many connections the server may hold.
+    pub(crate) fn set_connection_limit(&self, connections: usize) {
+        self.connection_limit.store(connections as u64, Relaxed);
+    }
+
+    pub(crate) fn connection_limit(&self) -> u64 {
+        self.connection_limit.load(Relaxed)
     }
 
     /// Says whether per-request figures are wanted.
@@ -128,12 +144,24 @@ impl Metrics {
     }
 
     pub(crate) fn set_ready(&self, ready: bool) {
-        self.ready.store(ready, Relaxed);
+        // A drain begins with it; see what shards announce to each other.
+        self.ready.store(ready, SeqCst);
+    }
+
+    /// Notes that the server ends: it takes no new work from here on.
+    pub(crate) fn start_drain(&self) {
+        self.draining.store(true, SeqCst);
+        self.set_ready(false);
+    }
+
+    /// Says whether the server ends, which its shards are told one by one.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(SeqCst)
     }
 
     /// Says whether the server takes new work.
     pub(crate) fn is_ready(&self) -> bool {
-        self.ready.load(Relaxed)
+        self.ready.load(SeqCst)
     }
 
     pub(crate) fn set_engine(&self, engine: &'static str, reason: String) {

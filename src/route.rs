@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use crate::{
-    handler::{Erased, Handler, Layer, Middleware, erase},
+    handler::{Erased, Handler, Kind, Layer, Middleware, erase},
     request::Request,
     response::{Fields, IntoResponse, Response},
 };
@@ -22,11 +22,15 @@ pub use socket::{websocket, websocket_with};
 /// Where a route's handler runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dispatch {
-    /// On the connection's own shard, at once. For handlers that answer in microseconds.
+    /// On the connection's own shard, at once. For handlers that answer in microseconds: nothing ends one that does not,
+    /// and every other connection of the shard waits for it. One that holds its shard longer than
+    /// [`Timeouts::inline_stall`](crate::Timeouts::inline_stall) is logged and counted.
     #[default]
     Inline,
     /// As a message to the pool: an async handler on a worker with tokio, a sync handler on a thread of its own.
-    /// For handlers that wait or compute.
+    /// For handlers that wait or compute. A full pool answers 503 with `Retry-After`; so does the end of
+    /// [`Timeouts::job`](crate::Timeouts::job), 30 s unless set, which drops the handler's future, while a sync handler
+    /// runs on to its end. A handler that panics is answered 500.
     Async,
 }
 
@@ -37,6 +41,17 @@ pub(crate) enum BodyMode {
     Whole(Option<usize>),
     /// The handler runs at the end of the head and reads the body as it comes.
     Streamed,
+}
+
+/// When a route's requests are refused because its shard lags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shed {
+    /// First: it asks for more than an answer at once. So do async routes, whatever they say.
+    First,
+    /// With everything else.
+    Last,
+    /// Never: it tells how the server is.
+    Never,
 }
 
 /// What a route does.
@@ -90,6 +105,7 @@ pub struct Route {
     pub(crate) layers: Vec<Layer>,
     pub(crate) body: BodyMode,
     pub(crate) reach: Reach,
+    pub(crate) shed: Shed,
 }
 
 impl Route {
@@ -100,7 +116,11 @@ impl Route {
 
     pub(crate) fn with_action(method: Option<Method>, path: String, action: Action) -> Self {
         let body = BodyMode::Whole(None);
-        Self { method, path, action, dispatch: None, layers: Vec::new(), body, reach: Reach::Path }
+        let shed = match &action {
+            Action::Run(handler) if handler.kind() == Kind::Shard => Shed::First,
+            _ => Shed::Last,
+        };
+        Self { method, path, action, dispatch: None, layers: Vec::new(), body, reach: Reach::Path, shed }
     }
 
     /// Names the method, for figures and errors.
@@ -152,6 +172,18 @@ impl Route {
     #[must_use]
     pub fn streamed(self) -> Self {
         Self { body: BodyMode::Streamed, ..self }
+    }
+
+    /// Serves this route also while its shard lags so much that others are answered `503`: see
+    /// [`Timeouts::shed_all`](crate::Timeouts::shed_all). For what tells whether the program is well, and answers at once.
+    #[must_use]
+    pub fn never_shed(self) -> Self {
+        Self { shed: Shed::Never, ..self }
+    }
+
+    /// Sheds this route as async ones are: what it begins lasts.
+    pub(crate) fn shed_first(self) -> Self {
+        Self { shed: Shed::First, ..self }
     }
 
     /// Sets the largest body this route collects, bytes, instead of

@@ -13,6 +13,7 @@ mod test_client;
 
 use std::{
     fmt, mem,
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, OnceLock},
 };
 
@@ -26,7 +27,7 @@ use crate::{
     hooks::Hooks,
     limits::{Limits, Timeouts},
     metrics::{Collector, Metrics, Snapshot},
-    net::{BindError, Bound, EngineOptions, Listen, ListenOptions, bind},
+    net::{BindError, Bound, EngineOptions, Listen, ListenOptions, bind, inherit},
     request::{Context, TrustedProxies},
     router::{Router, RouterActor, RouterError, RouterHandle, RouterMsg, Source},
 };
@@ -58,6 +59,7 @@ struct Entrance {
 #[derive(Debug)]
 pub struct Builder {
     entrances: Vec<Entrance>,
+    inherited: Vec<OwnedFd>,
     listen_options: ListenOptions,
     router: Router,
     limits: Limits,
@@ -81,6 +83,7 @@ impl Builder {
     fn new() -> Self {
         Self {
             entrances: Vec::new(),
+            inherited: Vec::new(),
             listen_options: ListenOptions::default(),
             router: Router::new(),
             limits: Limits::default(),
@@ -114,6 +117,18 @@ impl Builder {
     #[must_use]
     pub fn listen_proxied(mut self, listen: Listen) -> Self {
         self.entrances.push(Entrance { listen, first: conn::Entrance { is_proxied: true, tls: None } });
+        self
+    }
+
+    /// Gives a socket that listens already, as one that a service manager passed: it is used for the address it has, which
+    /// is one of those to [listen](Self::listen) on, instead of binding that. Call it again for more.
+    ///
+    /// All shards accept from it. Its options stay as they are but for
+    /// [`no_delay`](ListenOptions::no_delay) and [`send_buffer`](ListenOptions::send_buffer). [`Listen::of`] tells its
+    /// address.
+    #[must_use]
+    pub fn inherit(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.inherited.push(socket.into());
         self
     }
 
@@ -224,14 +239,18 @@ impl Builder {
             self.cores.shards().map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
         let senders = Arc::new(OnceLock::new());
         let Ground { metrics, source, common } = self.ground(shards, senders.clone())?;
-        let bind = |e: &Entrance| bind(&e.listen, shards, &self.listen_options).map_err(StartError::Bind);
-        let mut bound = self.entrances.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let mut bound = self.bind(shards)?;
         let retries = bound.iter().map(|bound| u64::from(bound.retries())).sum();
         metrics.causes.add_many("EADDRINUSE", retries);
         #[cfg(feature = "tls")]
         let pairs = secure::pairs(&common.entrances, &metrics);
         let grace = common.timeouts.grace;
-        let engine_options = engine_options(&common.limits, shards);
+        metrics.set_connection_limit(common.shard_connections * shards);
+        let engine_options = EngineOptions {
+            max_connections: common.shard_connections,
+            linger_bytes: common.limits.discard_bytes,
+            ..EngineOptions::default()
+        };
         let publisher = source.clone();
         let parts = engine::Parts {
             system: || System::builder().name("windlass").cores(self.cores.clone()).registry(&self.registry),
@@ -277,6 +296,28 @@ struct Ground {
 }
 
 impl Builder {
+    /// Binds every address that no inherited socket has.
+    fn bind(&mut self, shards: usize) -> Result<Vec<Bound>, StartError> {
+        let wrong = |what: &dyn fmt::Display| StartError::Settings(format!("an inherited socket: {what}"));
+        let address = |fd: OwnedFd| Listen::of(&fd).map(|address| (address, fd)).map_err(|error| wrong(&error));
+        let mut inherited = self.inherited.drain(..).map(address).collect::<Result<Vec<_>, _>>()?;
+        let bind = |entrance: &Entrance| {
+            let (listen, options) = (&entrance.listen, &self.listen_options);
+            let bound = match inherited.iter().position(|(address, _)| address == listen) {
+                Some(index) => inherit(inherited.swap_remove(index).1, listen, shards, options),
+                None => bind(listen, shards, options),
+            };
+            bound.map_err(StartError::Bind)
+        };
+        let bound = self.entrances.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        match inherited.first() {
+            Some((address, _)) => {
+                Err(wrong(&format_args!("it listens on {address}, which is no address of the server")))
+            }
+            None => Ok(bound),
+        }
+    }
+
     /// Compiles the routes and brings together what the shards have in common.
     fn ground(&mut self, shards: usize, senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>) -> Result<Ground, StartError> {
         self.limits.check().and_then(|()| self.pool.check()).map_err(StartError::Settings)?;
@@ -293,19 +334,20 @@ impl Builder {
             context: Context { state, trusted: self.trusted.clone(), ..Context::default() },
             entrances: self.entrances.iter().map(|e| e.first.clone()).collect(),
             http2: self.http2,
+            shard_connections: shard_connections(&self.limits, shards),
             senders,
         };
         Ok(Ground { metrics, source, common })
     }
 }
 
-fn engine_options(limits: &Limits, shards: usize) -> EngineOptions {
+/// Returns how many connections each shard may hold.
+fn shard_connections(limits: &Limits, shards: usize) -> usize {
     let all = limits.connections.unwrap_or_else(|| {
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
         usize::try_from(files / 5 * 4).unwrap_or(usize::MAX)
     });
-    let max_connections = all.div_ceil(shards).max(1);
-    EngineOptions { max_connections, linger_bytes: limits.discard_bytes, ..EngineOptions::default() }
+    all.div_ceil(shards).max(1)
 }
 
 fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>, StartError> {

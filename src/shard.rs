@@ -1,12 +1,17 @@
 //! One shard of a server: an engine, its connections, and what they are told from outside.
 
-use std::{collections::VecDeque, io, sync::mpsc, time::Instant};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::mpsc,
+    time::{Duration, Instant},
+};
 
 use windlass_actors::{Driver, Local, Wait};
 
 use crate::{
     conn::{Connections, Env, Msg, Outcome, Tally},
-    net::{ConnId, Engine},
+    net::{ConnId, Ending, Engine, Link},
 };
 
 /// Timers looked at in one turn at most, so that a thousand that are due together do not hold the shard.
@@ -14,6 +19,9 @@ const TIMERS_PER_TURN: usize = 256;
 
 /// Woken connections looked at in one turn at most: what they send delays a request that comes meanwhile.
 const WOKEN_PER_TURN: usize = 32;
+
+/// After a look at all connections that found none to end, the next one follows so late: there may be very many.
+const LOOKS_APART: Duration = Duration::from_millis(20);
 
 /// The driver of one shard.
 pub(crate) struct Shard<E> {
@@ -24,6 +32,8 @@ pub(crate) struct Shard<E> {
     woken: VecDeque<ConnId>,
     drained: Option<mpsc::Sender<(usize, Tally)>>,
     stopping: bool,
+    /// When it was looked in vain for idle connections to end.
+    looked: Option<Instant>,
 }
 
 impl<E: Engine<Connections>> Shard<E> {
@@ -35,6 +45,7 @@ impl<E: Engine<Connections>> Shard<E> {
             woken: VecDeque::new(),
             drained: None,
             stopping: false,
+            looked: None,
         }
     }
 
@@ -64,6 +75,30 @@ impl<E: Engine<Connections>> Shard<E> {
         }
     }
 
+    /// Near the connection limit ends the connections that have been idle for longest: as many as there are too many, less
+    /// those that are on their way out.
+    fn make_room(&mut self) {
+        let now = self.local.now();
+        let looks_again = self.looked.is_some_and(|at| now.saturating_duration_since(at) < LOOKS_APART);
+        let excess = if looks_again { 0 } else { self.connections.excess() };
+        if excess == 0 {
+            return;
+        }
+        let (mut idle, mut leaving) = (Vec::new(), 0);
+        self.engine.look(|id, conn| match conn.idle_since() {
+            Some(since) => idle.push((since, id)),
+            None => leaving += usize::from(conn.ending() != Ending::Open),
+        });
+        let many = excess.saturating_sub(leaving).min(idle.len());
+        if many < idle.len() {
+            idle.select_nth_unstable(many);
+        }
+        for &(_, id) in &idle[..many] {
+            self.engine.visit(&mut self.connections, id, |connections, conn| connections.evict(conn));
+        }
+        self.looked = (many == 0).then_some(now);
+    }
+
     /// Goes on with TLS handshakes that waited for a turn with time for them.
     fn take_handshakes(&mut self) {
         while let Some(id) = self.connections.next_handshake() {
@@ -82,6 +117,7 @@ impl<E: Engine<Connections>> Shard<E> {
     fn note_drained(&mut self) {
         if self.drained.is_some()
             && self.engine.is_idle()
+            && !self.connections.expects_more()
             && let Some(told) = self.drained.take()
         {
             // Who drains may have given up waiting.
@@ -97,6 +133,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
         self.take_local_replies();
         self.look_at_woken();
         self.engine.turn(&mut self.connections, wait)?;
+        self.make_room();
         self.take_handshakes();
         self.look_at_timers();
         self.note_drained();
@@ -112,6 +149,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
                     }
                 }
             }
+            Msg::Adopt { fd, listener } => self.engine.adopt(fd, listener),
             Msg::Reply { id, seq, outcome } => self.reply(id, seq, outcome),
             Msg::Drain(told) => self.drain(told),
             Msg::Cut => {

@@ -13,7 +13,7 @@ use crate::{
     metrics::{Family, Metrics, UNMATCHED},
     proto::h1::Image,
     request::Context,
-    route::{Action, BELOW, BodyMode, Dispatch, Reach, Route, StaticResponse},
+    route::{Action, BELOW, BodyMode, Dispatch, Reach, Route, Shed, StaticResponse},
 };
 
 use exact::Exact;
@@ -33,6 +33,7 @@ pub(crate) struct Entry {
     pub(crate) family: Arc<Family>,
     pub(crate) body: BodyMode,
     pub(crate) run: Run,
+    pub(crate) shed: Shed,
 }
 
 /// What a compiled route runs.
@@ -162,7 +163,11 @@ impl RouteTable {
             }
             Action::Run(handler) => Run::Chain(Chain { layers, handler: handler.clone() }, dispatch),
         };
-        self.entries.push(Entry { family, body: route.body, run });
+        let shed = match (&run, route.shed) {
+            (Run::Chain(_, Dispatch::Async), Shed::Last) => Shed::First,
+            (_, shed) => shed,
+        };
+        self.entries.push(Entry { family, body: route.body, run, shed });
         Ok(self.entries.len() - 1)
     }
 

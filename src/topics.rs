@@ -87,7 +87,7 @@ pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
 fn topic_routes(group: Group, guarded: &Arc<Guarded>) -> Group {
     let (subscribe, publish, preflight) = (guarded.clone(), guarded.clone(), guarded.clone());
     group
-        .route(get("/{*topic}", move |request: Request| subscribe.subscribe(&request)))
+        .route(get("/{*topic}", move |request: Request| subscribe.subscribe(&request)).shed_first())
         .route(post("/{*topic}", move |request: Request| publish.clone().publish(request)))
         .route(options("/{*topic}", move |_: Request| preflight.preflight()))
 }

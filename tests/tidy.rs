@@ -83,6 +83,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("redb", &["src/replay/durable"]),
     ("http_body", &["src/body/foreign.rs", "src/mount.rs", "src/router.rs"]),
     ("sd_notify", &["src/cli/systemd.rs"]),
+    ("listenfd", &["src/cli/sockets.rs"]),
     ("tower_service", &["src/mount.rs", "src/router.rs"]),
 ];
 

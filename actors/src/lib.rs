@@ -105,6 +105,7 @@ pub mod guide {
 }
 mod host;
 mod inbox;
+mod lag;
 mod lane;
 mod local;
 mod mailbox;

@@ -15,6 +15,7 @@ use crate::{
     deadline::Deadline,
     guest::{self, GuestHandle, Guests},
     host::Host,
+    lag::Lag,
     lane::Key,
     remote::Remote,
     sleep::Sleep,
@@ -26,6 +27,9 @@ thread_local! {
     static CURRENT: RefCell<Option<Local>> = const { RefCell::new(None) };
 }
 
+/// A thread that was held longer looks once more before it waits; the look costs a system call.
+const LONG_HOLD: Duration = Duration::from_millis(5);
+
 struct Shard {
     remote: Arc<Remote>,
     host: Host,
@@ -35,10 +39,17 @@ struct Shard {
     key: RefCell<Key>,
     /// The shard's clock, read once a turn.
     now: Cell<Instant>,
-    /// When the thread last came back from a wait.
+    /// When the driver last looked what there is.
     resumed: Cell<Instant>,
+    /// The earliest that what it found can have come.
+    came: Cell<Instant>,
     /// The driver may be waiting and has not said that it came back.
     waiting: Cell<bool>,
+    /// The driver said in this turn that it looked.
+    looked: Cell<bool>,
+    lag: Cell<Lag>,
+    /// The smallest wait by `lag`.
+    standing: Cell<Duration>,
     /// No more guests are taken.
     closing: Cell<bool>,
 }
@@ -58,7 +69,11 @@ impl Local {
             key: RefCell::new(key),
             now: Cell::new(now),
             resumed: Cell::new(now),
+            came: Cell::new(now),
             waiting: Cell::new(false),
+            looked: Cell::new(false),
+            lag: Cell::new(Lag::new(now)),
+            standing: Cell::new(Duration::ZERO),
             closing: Cell::new(false),
         }))
     }
@@ -151,42 +166,93 @@ impl Local {
         self.0.remote.line.bell.bell().as_fd()
     }
 
-    /// Returns the shard's clock: read at the end of each turn, and by [`resume`](Self::resume).
+    /// Returns the shard's clock: read at the end of each turn, before a wait, and by [`resume`](Self::resume).
     pub fn now(&self) -> Instant {
         self.0.now.get()
     }
 
-    /// Reads the clock after a wait, sets the shard's clock to it and returns it.
+    /// Reads the clock, sets the shard's clock to it and returns it.
     ///
-    /// A driver calls this once in a turn that waited, right after the wait: what follows counts as lag.
+    /// A driver calls this once in each turn, right after it looked what there is, which is after the wait if there was
+    /// one. What follows is time for which the thread is held.
     pub fn resume(&self) -> Instant {
         let now = Instant::now();
-        self.0.now.set(now);
-        self.0.resumed.set(now);
-        self.0.waiting.set(false);
+        let shard = &*self.0;
+        if shard.waiting.replace(false) {
+            // Nothing was there before the wait.
+            shard.came.set(now);
+        } else {
+            // It may have come right after the driver looked the last time.
+            let before = shard.resumed.get();
+            shard.came.set(before);
+            shard.remote.stats.count_held(now.saturating_duration_since(before));
+            self.note_lag(now);
+        }
+        shard.now.set(now);
+        shard.resumed.set(now);
+        shard.looked.set(true);
         now
     }
 
-    /// Begins a turn in which the driver waits and returns how long the thread was held since the last wait.
-    pub(crate) fn begin_wait(&self) -> Duration {
-        self.0.waiting.set(true);
-        self.held(Instant::now())
+    /// Notes that what is handled at `now` had to wait until then.
+    ///
+    /// The loop does so at the beginning of each turn. A driver that handles much in one does it in between too.
+    pub fn note_lag(&self, now: Instant) {
+        self.set_lag(now, now.saturating_duration_since(self.0.came.get()));
     }
 
-    /// Reads the clock at the end of a turn. After one without a wait it returns how long the thread was held.
-    pub(crate) fn end_turn(&self, waited: bool) -> Option<Duration> {
+    /// Returns the smallest time that work had to wait for this shard during the last quarter to half of a second.
+    ///
+    /// Zero while the shard finds time to wait for work. One slow turn does not show; what arrives faster than it is
+    /// handled does.
+    pub fn lag(&self) -> Duration {
+        self.0.standing.get()
+    }
+
+    fn set_lag(&self, now: Instant, waited: Duration) {
+        let mut lag = self.0.lag.get();
+        let standing = lag.note(now, waited);
+        self.0.lag.set(lag);
+        if self.0.standing.replace(standing) != standing {
+            self.0.remote.stats.set_lag(standing);
+        }
+    }
+
+    /// Reads the clock and says whether the thread was held so long that what came meanwhile is to be looked at before a wait:
+    /// behind one, nobody knows how long it had been there.
+    pub(crate) fn was_held(&self) -> bool {
         let now = Instant::now();
         self.0.now.set(now);
-        if !waited {
-            let held = self.held(now);
-            self.0.resumed.set(now);
-            return Some(held);
+        self.held(now) > LONG_HOLD
+    }
+
+    /// Notes that the thread was about something else than this shard, of which nobody is to say that it waited.
+    pub(crate) fn come_back(&self) {
+        let now = Instant::now();
+        self.0.resumed.set(now);
+        self.set_lag(now, Duration::ZERO);
+    }
+
+    /// Begins a turn in which the driver waits, and counts how long the thread was held by the shard's clock.
+    pub(crate) fn begin_wait(&self) {
+        let now = self.0.now.get();
+        self.0.waiting.set(true);
+        self.0.remote.stats.count_held(self.held(now));
+        self.set_lag(now, Duration::ZERO);
+    }
+
+    /// Reads the clock at the end of a turn.
+    pub(crate) fn end_turn(&self) {
+        let now = Instant::now();
+        let shard = &*self.0;
+        shard.now.set(now);
+        if !shard.looked.replace(false) {
+            // The driver did not say when it looked: how much of its turn was waiting cannot be told.
+            if !shard.waiting.replace(false) {
+                shard.remote.stats.count_held(self.held(now));
+            }
+            shard.resumed.set(now);
         }
-        if self.0.waiting.replace(false) {
-            // The driver did not say when it came back: how much of its turn was waiting cannot be told.
-            self.0.resumed.set(now);
-        }
-        None
     }
 
     fn held(&self, now: Instant) -> Duration {

@@ -48,7 +48,10 @@ impl Driver for Park {
 
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         match wait {
-            Wait::Poll => Ok(()),
+            Wait::Poll => {
+                self.local.resume();
+                Ok(())
+            }
             Wait::Forever => self.wait(None),
             Wait::Until(at) => {
                 let left = at.saturating_duration_since(Instant::now());

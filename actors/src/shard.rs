@@ -200,9 +200,8 @@ impl<D: Driver> Shard<D> {
             (wait, _) => wait,
         };
         let waits = wait != Wait::Poll;
-        let stats = &self.remote.stats;
         if waits {
-            stats.count_lag(self.local.begin_wait());
+            self.local.begin_wait();
         }
         let began = self.local.now();
         let outcome = self.driver.turn(wait);
@@ -211,16 +210,17 @@ impl<D: Driver> Shard<D> {
             let waited = self.local.now().saturating_duration_since(began);
             self.was_short = waited < SHORT_WAIT && self.remote.has_work();
         }
-        stats.count_turn();
-        if let Some(lag) = self.local.end_turn(waits) {
-            stats.count_lag(lag);
-        }
+        self.remote.stats.count_turn();
+        self.local.end_turn();
         outcome
     }
 
     /// Decides how long the driver may wait; anything but `Poll` leaves the doorbell armed.
     fn wait(&mut self) -> Wait {
         if self.driver.pending() || self.remote.has_work() || self.local.table().due() > 0 {
+            return Wait::Poll;
+        }
+        if self.local.was_held() {
             return Wait::Poll;
         }
         let deadline = earliest(self.local.timers().next(), self.driver.deadline());

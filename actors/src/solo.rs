@@ -56,6 +56,7 @@ impl<D: Driver> Solo<D> {
     pub fn step(&mut self, latest: Instant) -> io::Result<()> {
         let Self { shard, tasks, .. } = self;
         let _here = Here::enter(&shard.local);
+        shard.local.come_back();
         tasks.run(async {
             shard.gather();
             if shard.local.table().due() > 0 {

@@ -16,8 +16,9 @@ pub struct ShardStats {
     timers: AtomicU64,
     guests: AtomicUsize,
     guest_panics: AtomicU64,
-    lag_last_nanos: AtomicU64,
-    lag_max_nanos: AtomicU64,
+    held_last_nanos: AtomicU64,
+    held_max_nanos: AtomicU64,
+    lag_nanos: AtomicU64,
 }
 
 impl ShardStats {
@@ -51,26 +52,36 @@ impl ShardStats {
         self.guest_panics.load(Ordering::Relaxed)
     }
 
-    /// Returns how long the thread was last held between two waits; on a shard too busy to wait, by the last turn.
-    pub fn lag_last(&self) -> Duration {
-        Duration::from_nanos(self.lag_last_nanos.load(Ordering::Relaxed))
+    /// Returns the smallest time that work had to wait for this shard during the last quarter to half of a second; zero
+    /// as soon as something need not wait. What stands here is a queue that does not go away by itself.
+    pub fn lag(&self) -> Duration {
+        Duration::from_nanos(self.lag_nanos.load(Ordering::Relaxed))
     }
 
-    /// Returns the longest lag since the start.
-    pub fn lag_max(&self) -> Duration {
-        Duration::from_nanos(self.lag_max_nanos.load(Ordering::Relaxed))
+    /// Returns how long the thread was last held between two looks at what there is.
+    pub fn held_last(&self) -> Duration {
+        Duration::from_nanos(self.held_last_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Returns the longest time it was held since the start.
+    pub fn held_max(&self) -> Duration {
+        Duration::from_nanos(self.held_max_nanos.load(Ordering::Relaxed))
     }
 
     pub(crate) fn count_turn(&self) {
         add(&self.turns, 1);
     }
 
-    pub(crate) fn count_lag(&self, lag: Duration) {
-        let nanos = u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX);
-        self.lag_last_nanos.store(nanos, Ordering::Relaxed);
-        if nanos > self.lag_max_nanos.load(Ordering::Relaxed) {
-            self.lag_max_nanos.store(nanos, Ordering::Relaxed);
+    pub(crate) fn count_held(&self, held: Duration) {
+        let nanos = u64::try_from(held.as_nanos()).unwrap_or(u64::MAX);
+        self.held_last_nanos.store(nanos, Ordering::Relaxed);
+        if nanos > self.held_max_nanos.load(Ordering::Relaxed) {
+            self.held_max_nanos.store(nanos, Ordering::Relaxed);
         }
+    }
+
+    pub(crate) fn set_lag(&self, lag: Duration) {
+        self.lag_nanos.store(u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(crate) fn count_messages(&self, messages: u64) {

@@ -324,12 +324,12 @@ fn the_current_shard_is_known_on_its_own_thread_only() {
 }
 
 #[test]
-fn lag_tells_how_long_a_turn_held_the_thread() {
+fn a_shard_tells_how_long_a_turn_held_the_thread() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
-        assert!(rig.shards[0].stats().lag_max() < Duration::from_millis(30), "{:?}", rig.shards[0].stats());
+        assert!(rig.shards[0].stats().held_max() < Duration::from_millis(30), "{:?}", rig.shards[0].stats());
         rig.run(|_| thread::sleep(Duration::from_millis(30)));
-        wait_until("the lag is seen", || rig.shards[0].stats().lag_max() >= Duration::from_millis(30));
+        wait_until("the turn is seen", || rig.shards[0].stats().held_max() >= Duration::from_millis(30));
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) enum Command {
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Serve {
-    /// Address to listen on: 127.0.0.1:8080, [::1]:8080, :8080 or unix:/path; may be repeated [default: 127.0.0.1:8080]
+    /// Address to listen on: 127.0.0.1:8080, [::1]:8080, :8080, unix:/path, or systemd[:NAME] for the sockets a .socket unit passed; may be repeated [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Vec<String>,
     /// PEM file with a certificate chain: every --listen speaks HTTPS; see 'windlass dev-cert'

@@ -83,11 +83,52 @@ impl ListenerConfig {
     }
 }
 
-/// An address to listen on.
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Address(Listen),
+    /// At the sockets the service manager passed: those of this name, or all that no other listener names.
+    Systemd(Option<String>),
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "systemd" => Ok(Self::Systemd(None)),
+            Some(("systemd", "")) => Err("systemd: the name of the socket is missing".to_owned()),
+            Some(("systemd", name)) => Ok(Self::Systemd(Some(name.to_owned()))),
+            _ => text.parse().map(Self::Address).map_err(|error| format!("{error}")),
+        }
+    }
+
+    /// Returns the name of the sockets that are meant.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Systemd(name) => name.as_deref(),
+            Self::Address(_) => None,
+        }
+    }
+
+    fn address(&self) -> Option<&Listen> {
+        match self {
+            Self::Address(listen) => Some(listen),
+            Self::Systemd(_) => None,
+        }
+    }
+}
+
+/// A place to listen at, and what comes first on its connections.
 pub(super) struct Entrance {
-    pub(super) listen: Listen,
+    pub(super) place: Place,
     pub(super) proxied: bool,
     pub(super) pair: Option<PairFiles>,
+}
+
+impl Entrance {
+    /// Makes the same at an address.
+    pub(super) fn at(&self, address: Listen) -> Self {
+        Self { place: Place::Address(address), proxied: self.proxied, pair: self.pair.clone() }
+    }
 }
 
 impl Config {
@@ -136,17 +177,19 @@ impl Config {
         self.pool.check()?;
         let entrances = self.entrances()?;
         secure::check(&entrances)?;
-        let listens: Vec<_> = entrances.into_iter().map(|entrance| entrance.listen).collect();
-        self.topics.check(&listens)?;
+        self.check_exposure(&entrances)?;
         self.cores()?;
         self.trusted_proxies().map(|_| ())
     }
 
+    /// Checks that nobody but who shall can publish at the addresses known by now.
+    pub(super) fn check_exposure(&self, entrances: &[Entrance]) -> Result<(), String> {
+        let listens: Vec<_> = entrances.iter().filter_map(|entrance| entrance.place.address().cloned()).collect();
+        self.topics.check(&listens)
+    }
+
     pub(super) fn entrances(&self) -> Result<Vec<Entrance>, String> {
-        let parse = |address: &str, proxied, pair| {
-            let listen = address.parse().map_err(|error| format!("{error}"))?;
-            Ok(Entrance { listen, proxied, pair })
-        };
+        let parse = |address: &str, proxied, pair| Ok(Entrance { place: Place::parse(address)?, proxied, pair });
         let pair = PairFiles::of(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         if self.listen.is_empty() && self.listener.is_empty() {
             return Ok(vec![parse("127.0.0.1:8080", false, pair)?]);
@@ -224,6 +267,18 @@ mod tests {
         assert_eq!((config.pool.queue, config.engine), (3, EngineKind::IoUring));
         let entrances = config.entrances().unwrap();
         assert_eq!(entrances.iter().map(|e| e.proxied).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn sockets_of_the_service_manager_are_named() {
+        let config = parse(
+            "listen = [\"systemd\", \"127.0.0.1:9\"]\n[[listener]]\naddress = \"systemd:proxied\"\nproxy_protocol = true\n",
+        )
+        .unwrap();
+        let places: Vec<_> = config.entrances().unwrap().into_iter().map(|entrance| entrance.place).collect();
+        let tcp = Place::Address("127.0.0.1:9".parse().unwrap());
+        assert_eq!(places, [Place::Systemd(None), tcp, Place::Systemd(Some("proxied".to_owned()))]);
+        assert!(parse("listen = [\"systemd:\"]").unwrap_err().contains("name"));
     }
 
     #[test]

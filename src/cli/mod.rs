@@ -14,6 +14,7 @@ mod progress;
 mod secure;
 mod serve;
 mod soak;
+mod sockets;
 mod systemd;
 mod topics;
 

@@ -16,7 +16,7 @@ const LINKS: &str = "<!--links-->";
 
 /// The page may do nothing but run its own script and style, known by their hashes, and ask its own server. A test tells the
 /// hashes of a page that was changed.
-const POLICY: &str = "default-src 'none'; script-src 'sha256-hLl/xnkOayMRBm8SJkZ7ru42aNNuWHES/TgtqTY/XqA='; \
+const POLICY: &str = "default-src 'none'; script-src 'sha256-Qr7XEGgKLBS9ObJzgscHU6nid4ZxW9KERmIOvpqVJ9k='; \
      style-src 'sha256-mXp+N2tGojH0IA5hjPa5xFDU5oatJj0kOGxDK0NC0ow='; connect-src 'self'; img-src data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::config::Entrance;
-use crate::server::{Builder, Server};
+use super::config::{Entrance, Place};
+use crate::{
+    net::Listen,
+    server::{Builder, Server},
+};
 
 /// Where a certificate chain and its key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +58,8 @@ mod pairs {
     pub(in super::super) fn listen(builder: Builder, entrances: Vec<Entrance>) -> Result<Builder, String> {
         let mut pairs = Pairs::default();
         entrances.into_iter().try_fold(builder, |builder, entrance| {
-            let Entrance { listen, proxied, pair } = entrance;
+            let Entrance { place, proxied, pair } = entrance;
+            let listen = super::address(place)?;
             Ok(match (pair.map(|files| pairs.read(files)).transpose()?, proxied) {
                 (None, false) => builder.listen(listen),
                 (None, true) => builder.listen_proxied(listen),
@@ -85,10 +89,10 @@ mod pairs {
     }
 
     pub(in super::super) fn listen(builder: Builder, entrances: Vec<Entrance>) -> Result<Builder, String> {
-        Ok(entrances.into_iter().fold(builder, |builder, entrance| match entrance.proxied {
-            true => builder.listen_proxied(entrance.listen),
-            false => builder.listen(entrance.listen),
-        }))
+        entrances.into_iter().try_fold(builder, |builder, entrance| {
+            let listen = super::address(entrance.place)?;
+            Ok(if entrance.proxied { builder.listen_proxied(listen) } else { builder.listen(listen) })
+        })
     }
 
     pub(in super::super) fn reload(_: &Server) {
@@ -97,6 +101,14 @@ mod pairs {
 }
 
 pub(super) use pairs::{check, listen, reload};
+
+/// Returns the address of a place that has one by now.
+fn address(place: Place) -> Result<Listen, String> {
+    match place {
+        Place::Address(listen) => Ok(listen),
+        Place::Systemd(_) => Err("the sockets of the service manager were not taken".to_owned()),
+    }
+}
 
 fn nothing_to_reload() {
     tracing::info!("nothing to reload: the configuration is read at the start");

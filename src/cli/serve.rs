@@ -7,23 +7,26 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::{config::Config, demo, logs, page, secure, systemd, topics::Served};
+use super::{config::Config, demo, logs, page, secure, sockets, systemd, topics::Served};
 use crate::{
     broker::Broker,
     router::Router,
-    server::{Operations, Server},
+    server::{Builder, Operations, Server},
     topics,
 };
 
 /// Serves until a signal. The error is what to tell the user.
 pub(super) fn run(config: Config) -> Result<(), String> {
+    let (entrances, sockets) = sockets::resolve(config.entrances()?)?;
+    config.check_exposure(&entrances)?;
     let _logs = logs::start(config.access_log);
     raise_file_limit();
     // Before the shards start, so that their threads inherit the handlers and no signal is lost.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("cannot catch signals: {e}"))?;
     let topics = config.topics.broker()?;
     let broker = topics.as_ref().map(|topics| &topics.broker);
-    let server = Arc::new(start(&config, broker)?);
+    let builder = secure::listen(sockets.into_iter().fold(Server::builder(), Builder::inherit), entrances)?;
+    let server = Arc::new(start(builder, &config, broker)?);
     for address in server.addresses() {
         tracing::info!(%address, shards = server.system().shards(), "serving");
     }
@@ -38,7 +41,7 @@ pub(super) fn run(config: Config) -> Result<(), String> {
     topics.map_or(Ok(()), Served::close)
 }
 
-fn start(config: &Config, broker: Option<&Broker>) -> Result<Server, String> {
+fn start(builder: Builder, config: &Config, broker: Option<&Broker>) -> Result<Server, String> {
     let router = Router::new().route(page::route(config));
     let router = if config.demo() { demo::add(router, config.demo_blocking) } else { router };
     #[cfg(feature = "ws")]
@@ -49,7 +52,7 @@ fn start(config: &Config, broker: Option<&Broker>) -> Result<Server, String> {
         Some(broker) => topics::routes(router, broker, config.topics.access()?),
         None => router,
     };
-    let mut builder = Server::builder()
+    let mut builder = builder
         .router(router)
         .limits(config.limits.clone())
         .timeouts(config.timeouts.clone())
@@ -70,7 +73,6 @@ fn start(config: &Config, broker: Option<&Broker>) -> Result<Server, String> {
     if config.access_log {
         builder = builder.hooks(logs::access_hooks());
     }
-    builder = secure::listen(builder, config.entrances()?)?;
     builder.start().map_err(|error| error.to_string())
 }
 

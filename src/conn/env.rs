@@ -10,7 +10,7 @@ use std::{
 
 use windlass_actors::{Local, Reader, ShardSender};
 
-use super::{Msg, Outcome, date::DateCache, secure::Handshakes, timers::Deadlines};
+use super::{Msg, Outcome, crowd::Crowd, date::DateCache, secure::Handshakes, timers::Deadlines};
 use crate::{
     hooks::Hooks,
     limits::{Limits, Timeouts},
@@ -18,9 +18,13 @@ use crate::{
     net::ConnId,
     proto::h1,
     request::Context,
+    route::Shed,
     table::{RouteTable, View},
     tls::{Acceptor, Tls},
 };
+
+/// What is left of a batch that took so long has waited longer than its beginning tells.
+const LONG_BATCH: Duration = Duration::from_millis(5);
 
 /// What every shard of a server is given.
 #[derive(Clone)]
@@ -34,6 +38,8 @@ pub(crate) struct Common {
     pub(crate) entrances: Vec<Entrance>,
     /// HTTP/2 is spoken with clients that begin with it.
     pub(crate) http2: bool,
+    /// Connections a shard may hold.
+    pub(crate) shard_connections: usize,
     /// The inboxes of all shards; there before the first socket is.
     pub(crate) senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
 }
@@ -97,6 +103,9 @@ pub(crate) struct Env {
     pub(super) head: h1::Head,
     pub(super) deadlines: Deadlines,
     pub(super) replies: Rc<RefCell<Vec<LocalReply>>>,
+    pub(super) crowd: Crowd,
+    /// Connections were opened since the server had room enough.
+    pub(super) crowded: bool,
     /// Set once the server drains.
     pub(super) tally: Option<Tally>,
     last_warning: Option<Instant>,
@@ -133,6 +142,8 @@ impl Env {
             head: h1::Head::default(),
             deadlines: Deadlines::default(),
             replies: Rc::default(),
+            crowd: Crowd::new(common.metrics.clone(), shard, common.shard_connections),
+            crowded: false,
             tally: None,
             last_warning: None,
         }
@@ -156,12 +167,39 @@ impl Env {
 
     /// Returns this shard's own inbox, for replies from elsewhere.
     pub(super) fn sender(&self) -> Option<&ShardSender<Msg>> {
-        self.senders.get()?.get(self.shard)
+        self.sender_of(self.shard)
+    }
+
+    /// Returns a shard's inbox.
+    pub(super) fn sender_of(&self, shard: usize) -> Option<&ShardSender<Msg>> {
+        self.senders.get()?.get(shard)
+    }
+
+    /// Learns that the server drains before this shard is told: topics and sockets are told by another way, and what ends for
+    /// it counts.
+    pub(super) fn look_for_drain(&mut self) {
+        if self.metrics.is_draining() {
+            self.tally.get_or_insert_default();
+        }
     }
 
     /// Says whether the server drains.
     pub(super) fn is_draining(&self) -> bool {
         self.tally.is_some()
+    }
+
+    /// Says whether this shard lags so much that a request of such a route is refused.
+    pub(super) fn sheds(&self, shed: Shed) -> bool {
+        let lag = self.local.lag();
+        if lag.is_zero() {
+            return false;
+        }
+        let most = match shed {
+            Shed::First => self.timeouts.shed_async,
+            Shed::Last => self.timeouts.shed_all,
+            Shed::Never => None,
+        };
+        most.is_some_and(|most| lag > most)
     }
 
     /// Says whether per-request figures are wanted.
@@ -172,6 +210,9 @@ impl Env {
     /// Notes that the clock was read.
     pub(super) fn read_clock(&mut self) -> Instant {
         self.clock = Instant::now();
+        if self.clock.saturating_duration_since(self.now) > LONG_BATCH {
+            self.local.note_lag(self.clock);
+        }
         self.clock
     }
 

@@ -16,7 +16,7 @@ use windlass_actors::{
 
 use super::{
     Env, Msg, Outcome,
-    run::{Started, Task, panicked, unavailable},
+    run::{Started, Task, busy, panicked, unavailable},
 };
 use crate::{
     body::{Body, BodySender, Frame},
@@ -51,7 +51,7 @@ pub(super) fn submit(
         Ok(handle) => Started::Running(Task::Job(handle, deadline)),
         Err(()) => {
             env.cells.refused.add("pool_full");
-            Started::Done(unavailable("the pool is full", "The server is busy.\n", retry_after(seq, env.now)))
+            Started::Done(busy(env, seq, "the pool is full"))
         }
     }
 }
@@ -64,12 +64,6 @@ fn enqueue(pool: &Pool, job: Box<HttpJob>, start_by: Option<Instant>) -> Result<
             pool.submit_blocking(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why))
         }
     }
-}
-
-/// Spreads returning clients over one to three seconds.
-fn retry_after(seq: u32, now: Instant) -> u8 {
-    let mixed = seq.wrapping_mul(0x9e37_79b9) ^ now.elapsed().subsec_nanos();
-    (mixed % 3) as u8 + 1
 }
 
 /// One request on its way through the pool.

@@ -6,6 +6,7 @@
 
 mod account;
 mod answers;
+mod crowd;
 mod date;
 mod env;
 mod h1;
@@ -24,13 +25,14 @@ mod ws;
 
 use std::{
     net::SocketAddr,
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
     sync::mpsc,
     task::Waker,
     time::{Duration, Instant},
 };
 
 use rustix::net as sys;
+use windlass_actors::error::TellError;
 
 use crate::{
     net::{Accepted, Carrier, Closed, ConnId, Ending, Link, Outbox},
@@ -38,6 +40,7 @@ use crate::{
     response::Response,
 };
 
+use crowd::LOOK_AGAIN;
 pub(crate) use env::{Common, Entrance, Env, Tally};
 use protocol::{Protocol, Spoken};
 use secure::Secure;
@@ -54,6 +57,8 @@ const DRAINED_LINGER: Duration = Duration::from_millis(500);
 pub(crate) enum Msg {
     /// Accept from these sockets.
     Listen(Vec<socket2::Socket>),
+    /// Serve this socket, accepted by another shard from its listener of that index.
+    Adopt { fd: OwnedFd, listener: usize },
     /// A worker's reply to request number `seq` of a connection.
     Reply { id: ConnId, seq: u32, outcome: Outcome },
     /// Accept no more, let requests end; tell when no connection is left.
@@ -116,7 +121,7 @@ impl Io {
     fn start_idle(&mut self, env: &Env, since: Instant) {
         // A draining server waits only for what a busy client has already sent.
         let draining = env.is_draining().then_some(env.timeouts.drain_idle);
-        self.timers.set(Timer::Idle, since, draining.or(env.timeouts.keep_alive));
+        self.timers.set_idle(since, draining.or(env.timeouts.keep_alive));
     }
 
     /// Returns how long to wait for the peer's FIN.
@@ -175,6 +180,12 @@ impl Conn {
         secure.begin(env, &mut self.io);
         feed(secure, env, &mut self.io, &mut self.spoken);
         self.settle(env);
+    }
+
+    /// Returns since when it waits for its next request; `None` when it does not.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let io = &self.io;
+        if io.ending == Ending::Open && !io.active { io.timers.idle_since() } else { None }
     }
 
     /// Says whether the protocol is there, which under TLS it is when the handshake is done.
@@ -244,9 +255,35 @@ impl Connections {
         conn.feed(&mut self.env, Spoken::pump);
     }
 
-    /// Returns when the next timer is due.
+    /// Returns when the next timer is due, or another look at the other shards.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.env.deadlines.next()
+        let crowd = &self.env.crowd;
+        let awaits_others = crowd.is_full() || (self.env.is_draining() && crowd.expects_more());
+        let look_again = (awaits_others || self.env.crowded).then(|| self.env.now + LOOK_AGAIN);
+        self.env.deadlines.next().into_iter().chain(look_again).min()
+    }
+
+    /// Says whether other shards have announced connections that have not come.
+    pub(crate) fn expects_more(&self) -> bool {
+        self.env.crowd.expects_more()
+    }
+
+    /// Returns how many connections should end to make room, if some have come since there was room enough.
+    pub(crate) fn excess(&mut self) -> usize {
+        if !self.env.crowded {
+            return 0;
+        }
+        let excess = self.env.crowd.excess();
+        self.env.crowded = excess > 0;
+        excess
+    }
+
+    /// Ends an idle connection to make room for others.
+    pub(crate) fn evict(&mut self, conn: &mut Conn) {
+        conn.feed(&mut self.env, |spoken, env, io| {
+            io.end(Ending::Finish, "soft_limit");
+            spoken.farewell(env, io);
+        });
     }
 
     /// Takes the next connection with a timer that may be due.
@@ -345,8 +382,36 @@ impl Carrier for Connections {
         self.env.begin_batch();
     }
 
+    fn hand_over(&mut self, fd: OwnedFd, listener: usize) -> Option<OwnedFd> {
+        let env = &self.env;
+        let Some((shard, sender)) = env.crowd.better().and_then(|shard| Some((shard, env.sender_of(shard)?))) else {
+            return Some(fd);
+        };
+        if !env.crowd.announce(shard) {
+            return Some(fd);
+        }
+        match sender.try_send(Msg::Adopt { fd, listener }).map_err(TellError::into_message) {
+            Err(Msg::Adopt { fd, .. }) => {
+                env.crowd.take_back(shard);
+                Some(fd)
+            }
+            _ => {
+                env.cells.handed_over.add(1);
+                None
+            }
+        }
+    }
+
+    fn has_room_elsewhere(&self) -> bool {
+        self.env.crowd.has_room_elsewhere()
+    }
+
     fn open(&mut self, id: ConnId, accepted: Accepted<'_>) -> Conn {
         self.env.cells.accepted.add(1);
+        if accepted.is_adopted {
+            self.env.crowd.has_come();
+        }
+        self.env.crowded = true;
         let (is_proxied, acceptor) = self.env.entrance(accepted.listener);
         let secure = acceptor.map(|acceptor| Secure::new(acceptor, is_proxied));
         let mut conn = Conn {
@@ -423,6 +488,7 @@ impl Carrier for Connections {
             Closed::Failed(_) | Closed::Finished | Closed::Aborted => conn.io.cause,
         };
         env.cells.closes.add(cause);
+        env.look_for_drain();
         if let Some(tally) = &mut env.tally
             && cause != "cut"
         {

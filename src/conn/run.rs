@@ -180,3 +180,15 @@ pub(super) fn unavailable(error: &'static str, text: &'static str, retry_after: 
     let response = response.with_header(http::header::RETRY_AFTER, http::HeaderValue::from(u16::from(retry_after)));
     Outcome { response, error: Some(error) }
 }
+
+/// The answer when the server has too much to do; clients come back spread over one to three seconds.
+pub(super) fn busy(env: &Env, seq: u32, error: &'static str) -> Outcome {
+    let mixed = seq.wrapping_mul(0x9e37_79b9) ^ env.now.elapsed().subsec_nanos();
+    unavailable(error, "The server is busy.\n", (mixed % 3) as u8 + 1)
+}
+
+/// The answer to a request that is refused because its shard lags.
+pub(super) fn shed(env: &Env, seq: u32) -> Outcome {
+    env.cells.refused.add("lag");
+    busy(env, seq, "the shard lags")
+}

@@ -68,6 +68,8 @@ impl Timer {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     at: [Option<Instant>; Timer::ALL.len()],
+    /// Since when the connection waits for its next request, whether that is timed or not.
+    idle_since: Option<Instant>,
     /// When the connection will be looked at.
     looked_at: Option<Instant>,
     /// A timer is due before that, or was when it was set.
@@ -78,6 +80,17 @@ impl Timers {
     /// Starts a timer anew; `None` for a timeout that is switched off.
     pub(super) fn set(&mut self, timer: Timer, now: Instant, after: Option<Duration>) {
         self.set_at(timer, after.and_then(|after| now.checked_add(after)));
+    }
+
+    /// Starts the wait for the next request of a connection that is idle since then.
+    pub(super) fn set_idle(&mut self, since: Instant, after: Option<Duration>) {
+        self.set(Timer::Idle, since, after);
+        self.idle_since = Some(since);
+    }
+
+    /// Returns since when the connection is idle.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.idle_since
     }
 
     /// Starts a timer unless it runs.
@@ -95,6 +108,9 @@ impl Timers {
 
     pub(super) fn clear(&mut self, timer: Timer) {
         self.at[timer as usize] = None;
+        if timer == Timer::Idle {
+            self.idle_since = None;
+        }
     }
 
     /// Clears what only an open connection waits for: its last bytes and its peer's FIN are still timed.

@@ -34,7 +34,10 @@ catalog! {
         "Inline handlers that held their shard longer than the inline_stall timeout.";
     CONNECTIONS GAUGE "windlass_connections" ["shard", "state"]
         "Connections with a request in progress (active) and the others (idle).";
+    CONNECTION_LIMIT GAUGE "windlass_connection_limit" [] "Connections the server may hold.";
     ACCEPTED COUNTER "windlass_connections_accepted_total" ["shard"] "Connections accepted.";
+    HANDED_OVER COUNTER "windlass_connections_handed_over_total" ["shard"]
+        "Connections this shard accepted and gave to another that had fewer.";
     CLOSED COUNTER "windlass_connections_closed_total" ["shard", "cause"] "Connections closed, by why.";
     RECEIVED COUNTER "windlass_received_bytes_total" ["shard"] "Bytes received.";
     SENT COUNTER "windlass_sent_bytes_total" ["shard"] "Bytes the kernel took.";
@@ -68,7 +71,10 @@ catalog! {
     POOL_RUNNING GAUGE "windlass_pool_running_jobs" ["lane"] "Jobs that run.";
     POOL_JOBS COUNTER "windlass_pool_jobs_total" ["lane", "outcome"] "Jobs that ended, by how.";
     SHARD_TURNS COUNTER "windlass_shard_turns_total" ["shard"] "Turns of the shard's loop.";
-    SHARD_LAG GAUGE "windlass_shard_lag_seconds" ["shard"] "Longest time a turn held the shard since the start.";
+    SHARD_LAG GAUGE "windlass_shard_lag_seconds" ["shard"]
+        "The smallest time that work had to wait for the shard during the last half second.";
+    SHARD_HELD GAUGE "windlass_shard_longest_turn_seconds" ["shard"]
+        "Longest time a turn held the shard since the start.";
     SHARD_INBOX GAUGE "windlass_shard_inbox_messages" ["shard"] "Messages waiting in the shard's inbox.";
     SHARD_GUESTS GAUGE "windlass_shard_guests" ["shard"] "Futures the shard hosts: actors and pending inline handlers.";
     TOPICS GAUGE "windlass_topics" [] "Topics the broker knows.";

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
@@ -226,9 +229,38 @@ pub(crate) struct ShardCells {
     pub(crate) handshaking: Counter,
     pub(crate) tls_sessions: TlsSessions,
     pub(crate) ws: WsCells,
+    /// Connections accepted here and given to another shard.
+    pub(crate) handed_over: Counter,
+    /// Connections other shards have announced and this one has not opened. Written by all.
+    announced: AtomicU64,
 }
 
 impl ShardCells {
+    /// Returns how many connections the shard has.
+    pub(crate) fn open(&self) -> u64 {
+        self.accepted.value().saturating_sub(self.closed.value())
+    }
+
+    /// Returns how many connections the shard has or is about to get from others.
+    pub(crate) fn load(&self) -> usize {
+        (self.open() + self.announced.load(Relaxed)) as usize
+    }
+
+    /// Announces a connection.
+    pub(crate) fn announce(&self) {
+        self.announced.fetch_add(1, SeqCst);
+    }
+
+    /// Notes that an announced connection has come, or will not.
+    pub(crate) fn settle_announced(&self) {
+        self.announced.fetch_sub(1, SeqCst);
+    }
+
+    /// Returns how many announced connections have not come.
+    pub(crate) fn announced(&self) -> u64 {
+        self.announced.load(SeqCst)
+    }
+
     pub(crate) fn dispatched(&self, wire: Wire, kind: DispatchKind) -> &Counter {
         &self.dispatched[wire as usize][kind as usize]
     }

@@ -32,11 +32,11 @@ fn sum(metrics: &Metrics, of: fn(&ShardCells) -> &Causes) -> u64 {
 
 fn shard(metrics: &Metrics, index: usize) -> String {
     let cells = &metrics.shards()[index];
-    let open = cells.accepted.value().saturating_sub(cells.closed.value());
+    let open = cells.open();
     let stats = metrics.system().and_then(|system| system.stats(index));
-    let (lag, lag_max) = stats.map_or((0, 0), |stats| (stats.lag_last().as_micros(), stats.lag_max().as_micros()));
+    let (lag, longest) = stats.map_or((0, 0), |stats| (stats.lag().as_micros(), stats.held_max().as_micros()));
     format!(
-        r#"{{"connections":{open},"active":{},"requests":{},"promoted":{},"received_bytes":{},"sent_bytes":{},"inbox":{},"lag_us":{lag},"lag_max_us":{lag_max}}}"#,
+        r#"{{"connections":{open},"active":{},"requests":{},"promoted":{},"received_bytes":{},"sent_bytes":{},"inbox":{},"lag_us":{lag},"longest_turn_us":{longest}}}"#,
         cells.active.value().min(open),
         cells.dispatched_total(),
         cells.promoted.value(),

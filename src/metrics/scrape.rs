@@ -62,6 +62,7 @@ fn collect(metrics: &Metrics) -> Vec<MetricFamily> {
     let mut page = Page::default();
     routes(&mut page, &metrics.families());
     dispatch(&mut page, metrics);
+    page.add(&catalog::CONNECTION_LIMIT, &[], metrics.connection_limit() as f64);
     connections(&mut page, metrics.shards());
     causes(&mut page, metrics);
     websockets(&mut page, metrics.shards());
@@ -111,11 +112,12 @@ fn dispatch(page: &mut Page, metrics: &Metrics) {
 fn connections(page: &mut Page, shards: &[Arc<ShardCells>]) {
     for (shard, cells) in shards.iter().enumerate() {
         let shard = shard.to_string();
-        let open = cells.accepted.value().saturating_sub(cells.closed.value());
+        let open = cells.open();
         let active = cells.active.value().min(open);
         page.add(&catalog::CONNECTIONS, &[&shard, "active"], active as f64);
         page.add(&catalog::CONNECTIONS, &[&shard, "idle"], (open - active) as f64);
         page.add(&catalog::ACCEPTED, &[&shard], cells.accepted.value() as f64);
+        page.add(&catalog::HANDED_OVER, &[&shard], cells.handed_over.value() as f64);
         page.add(&catalog::RECEIVED, &[&shard], cells.received_bytes.value() as f64);
         page.add(&catalog::SENT, &[&shard], cells.sent_bytes.value() as f64);
         page.add(&catalog::H2_CONNECTIONS, &[&shard], cells.h2_connections.value() as f64);
@@ -188,7 +190,7 @@ fn known(metric: &Metric) -> &'static [&'static str] {
     match metric.name {
         name if name == catalog::ACCEPT_ERRORS.name => &["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"],
         name if name == catalog::PANICS.name => &["body", "handler", "hook"],
-        name if name == catalog::REFUSED.name => &["pool_full"],
+        name if name == catalog::REFUSED.name => &["lag", "pool_full"],
         name if name == catalog::SSE_OVERFLOWS.name => &["close", "drop"],
         name if name == catalog::REPLAY_ERRORS.name => &["append", "since"],
         _ => &[],
@@ -275,7 +277,8 @@ fn shards(page: &mut Page, metrics: &Metrics) {
     for (index, stats) in (0..system.shards()).filter_map(|index| Some((index, system.stats(index)?))) {
         let shard = index.to_string();
         page.add(&catalog::SHARD_TURNS, &[&shard], stats.turns() as f64);
-        page.add(&catalog::SHARD_LAG, &[&shard], stats.lag_max().as_secs_f64());
+        page.add(&catalog::SHARD_LAG, &[&shard], stats.lag().as_secs_f64());
+        page.add(&catalog::SHARD_HELD, &[&shard], stats.held_max().as_secs_f64());
         page.add(&catalog::SHARD_GUESTS, &[&shard], stats.guests() as f64);
         page.add(&catalog::SHARD_INBOX, &[&shard], metrics.inbox_depth(index) as f64);
     }

@@ -8,6 +8,8 @@ use std::{
 
 use rustix::{io::Errno, net::SocketFlags};
 
+use super::Carrier;
+
 /// Wait after the first failed accept; doubled by each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 /// Wait at most.
@@ -15,6 +17,32 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// Connections taken from one listener's kernel queue at most when it stops: more than any backlog.
 const MAX_QUEUED: usize = 1 << 16;
+
+/// A socket that was accepted and has no slot yet.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) fd: OwnedFd,
+    /// Index of its listener.
+    pub(super) listener: usize,
+    /// Another shard accepted it.
+    pub(super) is_adopted: bool,
+}
+
+impl Taken {
+    /// Takes what an accept of this shard gave.
+    pub(super) fn accepted(fd: OwnedFd, listener: usize) -> Self {
+        Self { fd, listener, is_adopted: false }
+    }
+
+    /// Lets the carrier give it to another shard, unless one gave it to this.
+    pub(super) fn unless_handed_over<C: Carrier>(self, carrier: &mut C) -> Option<Self> {
+        if self.is_adopted {
+            return Some(self);
+        }
+        let Self { fd, listener, .. } = self;
+        carrier.hand_over(fd, listener).map(|fd| Self::accepted(fd, listener))
+    }
+}
 
 /// Keeps a listener from accepting again at once where that would fail again.
 #[derive(Debug)]

@@ -1,11 +1,14 @@
 //! Where to listen, as a user writes it.
 
 use std::{
-    fmt,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::AsFd,
     path::PathBuf,
     str::FromStr,
 };
+
+use socket2::{SockRef, Type};
 
 /// Longest path of a Unix socket, bytes: `sun_path` less its final NUL (unix(7)).
 const MAX_PATH_BYTES: usize = 107;
@@ -45,6 +48,28 @@ impl fmt::Display for ListenError {
 }
 
 impl std::error::Error for ListenError {}
+
+impl Listen {
+    /// Returns the address of a stream socket that listens.
+    ///
+    /// # Errors
+    ///
+    /// It does not listen, or has neither an IP address nor a path.
+    pub fn of(socket: impl AsFd) -> io::Result<Self> {
+        let wrong = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        let fd = socket.as_fd();
+        let socket = SockRef::from(&fd);
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return wrong("it is no stream socket that listens");
+        }
+        let address = socket.local_addr()?;
+        match (address.as_socket(), address.as_pathname()) {
+            (Some(address), _) => Ok(Self::Tcp(address)),
+            (_, Some(path)) => Ok(Self::Unix(path.into())),
+            _ => wrong("it has neither an IP address nor a path"),
+        }
+    }
+}
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

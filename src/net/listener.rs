@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     net::SocketAddr,
+    os::fd::OwnedFd,
     os::unix::{
         fs::{FileTypeExt, MetadataExt},
         net::UnixStream,
@@ -104,6 +105,41 @@ pub fn bind(listen: &Listen, shards: usize, options: &ListenOptions) -> Result<B
     }
 }
 
+/// Lets `shards` shards accept from a socket that listens at this address already, as one that a service manager passed.
+///
+/// All share it; whoever gets too many of its connections hands some over. A Unix socket's file is left alone.
+///
+/// # Errors
+///
+/// The system refuses; the error says what.
+pub(crate) fn inherit(
+    socket: OwnedFd,
+    listen: &Listen,
+    shards: usize,
+    options: &ListenOptions,
+) -> Result<Bound, BindError> {
+    let share = || {
+        let socket = Socket::from(socket);
+        if let Listen::Tcp(_) = listen {
+            socket.set_tcp_nodelay(options.no_delay).map_err(at("TCP_NODELAY"))?;
+        }
+        if let Some(bytes) = options.send_buffer {
+            socket.set_send_buffer_size(bytes).map_err(at("SO_SNDBUF"))?;
+        }
+        shared(socket, shards.max(1))
+    };
+    let sockets = share().map_err(|failure| BindError::explain(listen, options, failure, 1))?;
+    Ok(Bound { sockets, address: listen.clone(), retries: 0, _file: None })
+}
+
+/// Makes a socket into one for each shard.
+fn shared(socket: Socket, shards: usize) -> Result<Vec<Socket>, Failure> {
+    let clones: Result<Vec<_>, _> = (1..shards).map(|_| socket.try_clone().map_err(at("dup"))).collect();
+    let mut sockets = clones?;
+    sockets.push(socket);
+    Ok(sockets)
+}
+
 /// A step that failed.
 struct Failure {
     step: &'static str,
@@ -155,9 +191,7 @@ fn bind_unix(path: &Path, shards: usize, options: &ListenOptions) -> Result<Boun
     socket.bind(&SockAddr::unix(path).map_err(at("bind"))?).map_err(at("bind"))?;
     let file = SocketFile::of(path).map_err(at("stat"))?;
     socket.listen(backlog(options)).map_err(at("listen"))?;
-    let clones: Result<Vec<_>, _> = (1..shards).map(|_| socket.try_clone().map_err(at("dup"))).collect();
-    let mut sockets = clones?;
-    sockets.push(socket);
+    let sockets = shared(socket, shards)?;
     Ok(Bound { sockets, address: Listen::Unix(path.into()), retries: 0, _file: Some(file) })
 }
 

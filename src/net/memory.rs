@@ -132,7 +132,7 @@ impl<C: Carrier> Memory<C> {
                 continue;
             }
             let id = self.connections.next_id();
-            let accepted = Accepted { fd: self.doorbell.as_fd(), listener: NO_LISTENER };
+            let accepted = Accepted { fd: self.doorbell.as_fd(), listener: NO_LISTENER, is_adopted: false };
             let conn = carrier.open(id, accepted);
             self.connections.insert(Held { conn, pipe, told_end: false });
         }
@@ -224,6 +224,8 @@ impl<C: Carrier + 'static> Engine<C> for Memory<C> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn adopt(&mut self, _: OwnedFd, _: usize) {}
+
     fn turn(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()> {
         let has_news = self.visited || self.doorstep.0.knocked.replace(false);
         self.wait(if has_news { Wait::Poll } else { wait })?;
@@ -246,6 +248,14 @@ impl<C: Carrier + 'static> Engine<C> for Memory<C> {
     fn each(&mut self, carrier: &mut C, mut f: impl FnMut(&mut C, ConnId, &mut C::Conn)) {
         for id in self.ids() {
             self.visit(carrier, id, |carrier, conn| f(carrier, id, conn));
+        }
+    }
+
+    fn look(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
+        for id in self.ids() {
+            if let Some(held) = self.connections.find(id) {
+                f(id, &held.conn);
+            }
         }
     }
 

@@ -23,9 +23,13 @@ mod spares;
 #[cfg(any(feature = "io-uring", feature = "epoll"))]
 mod tests;
 
-use std::{io, os::fd::BorrowedFd};
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 pub use listen::{Listen, ListenError};
+pub(crate) use listener::inherit;
 pub use listener::{BindError, Bound, ListenOptions, bind};
 pub use outbox::Outbox;
 pub use windlass_actors::Wait;
@@ -115,6 +119,8 @@ pub struct Accepted<'a> {
     pub fd: BorrowedFd<'a>,
     /// Which listener it came from: the index in the order of [`Engine::listen`] calls.
     pub listener: usize,
+    /// Whether another shard accepted it and this engine [adopted](Engine::adopt) it.
+    pub is_adopted: bool,
 }
 
 /// Makes connection actors and feeds them what an engine read.
@@ -124,6 +130,15 @@ pub trait Carrier {
 
     /// Tells, once in each turn, that the wait is over and a batch begins.
     fn resumed(&mut self) {}
+    /// Takes a socket just accepted if another shard shall have it; else gives it back.
+    fn hand_over(&mut self, fd: OwnedFd, listener: usize) -> Option<OwnedFd> {
+        let _ = listener;
+        Some(fd)
+    }
+    /// Says whether [`hand_over`](Self::hand_over) would take a socket for which this shard has no slot.
+    fn has_room_elsewhere(&self) -> bool {
+        false
+    }
     /// Makes the actor of a new connection.
     fn open(&mut self, id: ConnId, accepted: Accepted<'_>) -> Self::Conn;
     /// Feeds bytes; they are consumed or copied before this returns.
@@ -146,7 +161,8 @@ pub trait Carrier {
 /// Sizes of one shard's engine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// Connections at most; at it the shard stops accepting until one closes, and the kernel's backlog absorbs.
+    /// Connections at most; at it the shard stops accepting until one closes, and the kernel's backlog absorbs. While
+    /// [another has room](Carrier::has_room_elsewhere) it goes on and hands over.
     pub max_connections: usize,
     /// Receive buffers shared by all connections of the shard; the ring rounds up to a power of two. The epoll
     /// engine has a single one: it reads in one turn about as much as so many would hold.
@@ -191,6 +207,10 @@ pub trait Engine<C: Carrier>: Sized + 'static {
     /// The system refuses.
     fn listen(&mut self, listener: socket2::Socket) -> io::Result<()>;
 
+    /// Takes a socket that another shard's engine of the same kind accepted from its listener of that index; it is opened
+    /// as if it had been accepted here.
+    fn adopt(&mut self, fd: OwnedFd, listener: usize);
+
     /// Runs one bounded turn: sends what is queued, waits, feeds the carrier.
     ///
     /// # Errors
@@ -204,6 +224,9 @@ pub trait Engine<C: Carrier>: Sized + 'static {
 
     /// Calls `f` with every live connection, acting on their [`Link`] sides as [`visit`](Self::visit) does.
     fn each(&mut self, carrier: &mut C, f: impl FnMut(&mut C, ConnId, &mut C::Conn));
+
+    /// Shows every live connection to `f`, which only looks.
+    fn look(&mut self, f: impl FnMut(ConnId, &C::Conn));
 
     /// Returns how many connections have a slot.
     fn connections(&self) -> usize;

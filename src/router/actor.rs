@@ -256,7 +256,8 @@ pub enum RouterError {
     Unknown(String),
     /// The first async route needs the pool, and its threads do not start.
     Pool(String),
-    /// The router does not answer: the server has stopped.
+    /// The router does not answer: the server has stopped, or is so busy that nothing came within 10 s, or it was asked,
+    /// blocking, on a shard's own thread. In the second case the change may still be made.
     Gone(AskError),
 }
 

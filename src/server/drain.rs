@@ -32,7 +32,9 @@ pub struct DrainReport {
     pub cut: BTreeMap<&'static str, u64>,
     /// How long it took.
     pub took: Duration,
-    /// What became of actors, their messages and the shards.
+    /// What became of actors, their messages and the shards, which have 1 s once no connection is left. Threads of the
+    /// pool are not waited for: a sync handler that never returns is none of this report's, and its thread ends with the
+    /// process.
     pub system: StopReport,
 }
 
@@ -104,7 +106,7 @@ impl Server {
 
     fn drain_once(&self, grace: Duration) -> DrainReport {
         let began = Instant::now();
-        self.metrics.set_ready(false);
+        self.metrics.start_drain();
         let (told, tallies) = mpsc::channel();
         let end = began + grace.min(LONGEST_GRACE);
         // A shard that is at work has room soon, and without this message it would not tell what was cut.

@@ -14,7 +14,8 @@ use crate::{
 
 /// The paths of metrics and health; `None` leaves one out.
 ///
-/// They are ordinary inline routes, so the server's middleware stands around them too.
+/// They are ordinary inline routes, so the server's middleware stands around them too; but they are
+/// [never shed](Route::never_shed).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operations {
@@ -52,7 +53,7 @@ impl Operations {
             get(path, move |_: Request| readiness(metrics.is_ready())).run_inline()
         });
         let live = self.live.as_ref().map(|path| live::route(path, metrics));
-        scraped.into_iter().chain(health).chain(ready).chain(live).collect()
+        scraped.into_iter().chain(health).chain(ready).chain(live).map(Route::never_shed).collect()
     }
 }
 

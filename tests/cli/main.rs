@@ -1,6 +1,7 @@
 //! The `windlass` binary: flags, files, signals, doctor, what it prints and how it ends.
 #![allow(clippy::unwrap_used)]
 
+mod activation;
 mod common;
 
 mod configuration;

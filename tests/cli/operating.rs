@@ -79,6 +79,9 @@ fn the_dashboards_panels_have_their_own_places() {
 fn systemd_is_told_when_the_server_serves_and_when_it_drains() {
     let unit = file("operating/windlass.service");
     assert!(unit.contains("\nType=notify\n") && unit.contains("\nRestartPreventExitStatus=2\n"), "{unit}");
+    let socket = file("operating/windlass.socket");
+    assert!(unit.contains("--listen systemd ") && unit.contains("\nRequires=windlass.socket\n"), "{unit}");
+    assert!(socket.contains("\nListenStream=") && socket.contains("\nFileDescriptorName=windlass\n"), "{socket}");
     let path = std::env::temp_dir().join(format!("windlass-notify-{}", std::process::id()));
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -7,6 +7,7 @@ mod actors;
 mod addresses;
 mod attacks;
 mod bodies;
+mod crowd;
 mod dispatch;
 mod drain;
 mod embedding;
@@ -25,6 +26,7 @@ mod metrics;
 #[cfg(feature = "tower")]
 mod mounted;
 mod order;
+mod overload;
 mod pipelines;
 mod replies;
 mod routes;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// First line of the file of samples.
-pub(super) const CSV_HEAD: &str = "seconds,rss_bytes,fds,threads,cpu_seconds,shard_lag_seconds,connections,\
+pub(super) const CSV_HEAD: &str = "seconds,rss_bytes,fds,threads,cpu_seconds,shard_longest_turn_seconds,connections,\
     server_requests,requests,errors,p50_us,p90_us,p99_us,p99.9_us,max_us,published,dropped_fast,dropped_slow";
 
 /// One second.
@@ -42,7 +42,7 @@ pub(super) struct Told {
 impl Told {
     pub(super) fn by(page: &Page) -> Self {
         Self {
-            lag: page.max("windlass_shard_lag_seconds"),
+            lag: page.max("windlass_shard_longest_turn_seconds"),
             connections: page.sum("windlass_connections"),
             requests: page.sum("windlass_requests_dispatched_total"),
         }

@@ -44,6 +44,7 @@ impl H1 {
                     && self.slots.is_empty()
                     && head.framing().is_empty()
                     && env.hooks.is_empty()
+                    && !env.sheds(entry.shed)
                 {
                     let long_body = image.write(io.outbox.buffer(), exchange, env.date.at(env.now));
                     long_body.into_iter().for_each(|body| io.outbox.share(body));
@@ -183,6 +184,10 @@ impl H1 {
     /// Runs a request whose body is there, or is a channel.
     pub(super) fn start(&mut self, env: &mut Env, io: &mut Io, pending: Pending, body: Body) {
         let Pending { head, target, meta } = pending;
+        if env.sheds(target.entry().shed) {
+            let outcome = run::shed(env, self.slots.next_seq());
+            return self.answer(env, io, meta, outcome);
+        }
         let request = Request::new(head, body, io.peer, target.view.context.clone()).over_tls(io.secure);
         let dispatch = match &target.entry().run {
             Run::Static(_, fixed) => return self.answer(env, io, meta, fixed.to_response().into()),

@@ -171,6 +171,10 @@ impl H2 {
         incoming: Option<Incoming>,
     ) {
         let Pending { head, target } = pending;
+        if env.sheds(target.entry().shed) {
+            let outcome = run::shed(env, exchange.id);
+            return self.answer(env, io, exchange, incoming, outcome);
+        }
         if let Run::Static(_, fixed) = &target.entry().run {
             return self.answer(env, io, exchange, incoming, fixed.to_response().into());
         }

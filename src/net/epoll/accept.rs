@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use super::poller::{Poller, Source};
-use crate::net::accepting::{Backoff, take_queued};
+use crate::net::accepting::{Backoff, Taken, take_queued};
 
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
@@ -30,14 +30,16 @@ pub(super) struct Acceptor {
     listeners: Vec<Listener>,
     /// The listener asked last; the next one is asked first, so that none waits for another.
     last: usize,
-    /// Accepted when their listener closed, with its index, and not opened yet.
-    queue: VecDeque<(OwnedFd, usize)>,
+    /// Accepted when their listener closed, or by another shard, and not opened yet.
+    queue: VecDeque<Taken>,
     stopping: bool,
+    /// What comes is closed at once.
+    refusing: bool,
 }
 
 impl Acceptor {
     pub(super) fn new() -> Self {
-        Self { listeners: Vec::new(), last: 0, queue: VecDeque::new(), stopping: false }
+        Self { listeners: Vec::new(), last: 0, queue: VecDeque::new(), stopping: false, refusing: false }
     }
 
     /// Adds a listening socket.
@@ -68,7 +70,7 @@ impl Acceptor {
     /// # Errors
     ///
     /// What to report; the listener backs off where that helps.
-    pub(super) fn next(&mut self) -> io::Result<Option<(OwnedFd, usize)>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<Taken>> {
         if let Some(accepted) = self.queue.pop_front() {
             return Ok(Some(accepted));
         }
@@ -76,10 +78,22 @@ impl Acceptor {
             self.last = (self.last + 1) % self.listeners.len();
             let listener = &mut self.listeners[self.last];
             if let Some(fd) = listener.accept()? {
-                return Ok(Some((fd, self.last)));
+                return Ok(Some(Taken::accepted(fd, self.last)));
             }
         }
         Ok(None)
+    }
+
+    /// Takes a socket that another shard accepted.
+    pub(super) fn adopt(&mut self, fd: OwnedFd, listener: usize) {
+        if !self.refusing {
+            self.queue.push_back(Taken { fd, listener, is_adopted: true });
+        }
+    }
+
+    /// Puts the socket that [`next`](Self::next) gave back in front.
+    pub(super) fn put_back(&mut self, taken: Taken) {
+        self.queue.push_front(taken);
     }
 
     /// Has the listener of a connection that could not be opened wait.
@@ -112,14 +126,14 @@ impl Acceptor {
         self.stopping = true;
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             if let Some(fd) = listener.close(poller) {
-                take_queued(&fd, FLAGS, |accepted| self.queue.push_back((accepted, index)));
+                take_queued(&fd, FLAGS, |accepted| self.queue.push_back(Taken::accepted(accepted, index)));
             }
         }
     }
 
     /// Closes each listener and what was accepted and not opened.
     pub(super) fn refuse(&mut self, poller: &Poller) {
-        self.stopping = true;
+        (self.stopping, self.refusing) = (true, true);
         self.queue.clear();
         self.listeners.iter_mut().for_each(|listener| drop(listener.close(poller)));
     }

@@ -24,7 +24,11 @@ mod turn;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, io, os::fd::BorrowedFd};
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 use self::{accept::Acceptor, conn::Conn, deadline::Deadline, poller::Poller};
 use crate::net::{Carrier, Closed, ConnId, Engine, EngineOptions, Link, Wait, slots::Slots, spares::Spares};
@@ -49,6 +53,8 @@ pub struct Epoll<L: Link> {
     readable: VecDeque<ConnId>,
     /// Connections to look at before the next wait, each once.
     dirty: VecDeque<ConnId>,
+    /// Without a free slot: whether another shard has one.
+    elsewhere: bool,
     /// The carrier was called, or what the engine says of itself changed, since the last turn ended: the shard must
     /// look at both before a wait.
     called: bool,
@@ -75,6 +81,7 @@ where
             spares: Spares::new(),
             readable: VecDeque::with_capacity(options.batch),
             dirty: VecDeque::with_capacity(options.batch),
+            elsewhere: false,
             called: false,
             options,
         })
@@ -82,6 +89,10 @@ where
 
     fn listen(&mut self, listener: socket2::Socket) -> io::Result<()> {
         self.acceptor.add(listener, &self.poller)
+    }
+
+    fn adopt(&mut self, fd: OwnedFd, listener: usize) {
+        self.acceptor.adopt(fd, listener);
     }
 
     fn turn(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()> {
@@ -96,6 +107,15 @@ where
         for slot in 0..self.slots.capacity() {
             if let Some(id) = self.slots.at(slot) {
                 self.show(id, |link| f(carrier, id, link));
+            }
+        }
+    }
+
+    fn look(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
+        for slot in 0..self.slots.capacity() {
+            let Some(id) = self.slots.at(slot) else { continue };
+            if let Some(conn) = self.slots.find(id) {
+                f(id, &conn.link);
             }
         }
     }

@@ -1,16 +1,13 @@
 //! One turn: look at what changed, wait once, read, write.
 
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-};
+use std::{io, os::fd::AsFd};
 
 use super::{
     Epoll,
     conn::Conn,
     poller::{Event, Source},
 };
-use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Link, Wait};
+use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Link, Wait, accepting::Taken};
 
 impl<L: Link> Epoll<L> {
     /// Runs a turn.
@@ -140,18 +137,23 @@ impl<L: Link> Epoll<L> {
 
     /// Says whether a connection may wait to be accepted and there is a slot for it.
     pub(super) fn may_open(&self) -> bool {
-        self.acceptor.may_have_one() && self.slots.len() < self.options.max_connections
+        self.acceptor.may_have_one() && (self.has_slot() || self.elsewhere)
+    }
+
+    fn has_slot(&self) -> bool {
+        self.slots.len() < self.options.max_connections
     }
 
     /// Opens connections: a bounded number, so that a storm of them does not starve others.
     fn open_accepted<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) {
+        self.elsewhere = !self.has_slot() && carrier.has_room_elsewhere();
         for _ in 0..self.options.accepts_per_turn {
             if !self.may_open() {
                 return;
             }
             let opened = match self.acceptor.next() {
                 Ok(None) => return,
-                Ok(Some((fd, listener))) => self.open(carrier, fd, listener),
+                Ok(Some(taken)) => self.place(carrier, taken),
                 Err(error) => Err(error),
             };
             if let Err(error) = opened {
@@ -161,13 +163,25 @@ impl<L: Link> Epoll<L> {
         }
     }
 
-    fn open<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, fd: OwnedFd, listener: usize) -> io::Result<()> {
+    /// Opens a connection here, or lets another shard have it.
+    fn place<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, taken: Taken) -> io::Result<()> {
+        let Some(taken) = taken.unless_handed_over(carrier) else { return Ok(()) };
+        if self.has_slot() {
+            return self.open(carrier, taken);
+        }
+        self.elsewhere = false;
+        self.acceptor.put_back(taken);
+        Ok(())
+    }
+
+    fn open<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, taken: Taken) -> io::Result<()> {
+        let Taken { fd, listener, is_adopted } = taken;
         let id = self.slots.next_id();
         if let Err(error) = self.poller.watch(fd.as_fd(), Source::Conn(id)) {
             self.acceptor.back_off(listener, &error);
             return Err(error);
         }
-        let link = carrier.open(id, Accepted { fd: fd.as_fd(), listener });
+        let link = carrier.open(id, Accepted { fd: fd.as_fd(), listener, is_adopted });
         self.slots.insert(Conn::new(link, fd, self.options.linger_bytes));
         self.mark(id);
         Ok(())

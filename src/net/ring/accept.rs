@@ -13,7 +13,7 @@ use super::{
     ops::{self, Kind, Tag},
     queues::{Completion, Queues},
 };
-use crate::net::accepting::{Backoff, take_queued};
+use crate::net::accepting::{Backoff, Taken, take_queued};
 
 /// Which accept the kernel runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,8 @@ struct Listener {
 /// The listeners of a ring and the sockets they accepted.
 pub(super) struct Acceptor {
     listeners: Vec<Listener>,
-    /// Accepted, with the listener's index, and not opened yet.
-    queue: VecDeque<(OwnedFd, usize)>,
+    /// Accepted and not opened yet.
+    queue: VecDeque<Taken>,
     stopping: bool,
     /// What is accepted from here on is closed at once.
     refusing: bool,
@@ -95,7 +95,7 @@ impl Acceptor {
             // SAFETY: the kernel just made this descriptor for us; nobody else knows it.
             let fd = unsafe { OwnedFd::from_raw_fd(completion.result) };
             if !self.refusing {
-                self.queue.push_back((fd, index));
+                self.queue.push_back(Taken::accepted(fd, index));
             }
         }
         let Some(listener) = listener else { return Ok(()) };
@@ -110,8 +110,20 @@ impl Acceptor {
     }
 
     /// Returns the socket accepted first.
-    pub(super) fn next(&mut self) -> Option<(OwnedFd, usize)> {
+    pub(super) fn next(&mut self) -> Option<Taken> {
         self.queue.pop_front()
+    }
+
+    /// Takes a socket that another shard accepted.
+    pub(super) fn adopt(&mut self, fd: OwnedFd, listener: usize) {
+        if !self.refusing {
+            self.queue.push_back(Taken { fd, listener, is_adopted: true });
+        }
+    }
+
+    /// Puts the socket that [`next`](Self::next) gave back in front.
+    pub(super) fn put_back(&mut self, taken: Taken) {
+        self.queue.push_front(taken);
     }
 
     /// Says whether accepted sockets wait to be opened.
@@ -178,12 +190,12 @@ impl Listener {
     }
 
     /// Takes the connections the kernel completed, then closes.
-    fn close(&mut self, index: usize, queue: &mut VecDeque<(OwnedFd, usize)>) {
+    fn close(&mut self, index: usize, queue: &mut VecDeque<Taken>) {
         let Some(fd) = self.drop_socket() else { return };
         if set_blocking(&fd, false).is_err() {
             return;
         }
-        take_queued(&fd, SocketFlags::CLOEXEC, |accepted| queue.push_back((accepted, index)));
+        take_queued(&fd, SocketFlags::CLOEXEC, |accepted| queue.push_back(Taken::accepted(accepted, index)));
     }
 }
 

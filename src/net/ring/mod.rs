@@ -37,7 +37,12 @@ mod tests;
 
 pub use self::probe::{ProbeError, probe};
 
-use std::{collections::VecDeque, io, marker::PhantomData, os::fd::BorrowedFd};
+use std::{
+    collections::VecDeque,
+    io,
+    marker::PhantomData,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 use self::{
     accept::Acceptor,
@@ -70,6 +75,8 @@ pub struct Ring<L: Link> {
     /// Connections whose receive found no buffer, first come first served.
     starved: VecDeque<ConnId>,
     starvations: u64,
+    /// Without a free slot: whether another shard has one.
+    elsewhere: bool,
     /// The carrier was called since the turn began, so the shard must look at its state before a wait.
     called: bool,
     /// The kernel allows the ring's own thread only.
@@ -99,6 +106,7 @@ impl<L: Link> Ring<L> {
             dirty: Vec::with_capacity(options.batch),
             starved: VecDeque::new(),
             starvations: 0,
+            elsewhere: false,
             called: false,
             options,
             _on_one_thread: PhantomData,
@@ -126,6 +134,10 @@ where
         Ok(())
     }
 
+    fn adopt(&mut self, fd: OwnedFd, listener: usize) {
+        self.acceptor.adopt(fd, listener);
+    }
+
     fn turn(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()> {
         self.run(carrier, wait)
     }
@@ -138,6 +150,15 @@ where
         for slot in 0..self.slots.capacity() {
             if let Some(id) = self.slots.at(slot) {
                 self.show(id, |link| f(carrier, id, link));
+            }
+        }
+    }
+
+    fn look(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
+        for slot in 0..self.slots.capacity() {
+            let Some(id) = self.slots.at(slot) else { continue };
+            if let Some(conn) = self.slots.find(id) {
+                f(id, &conn.link);
             }
         }
     }

@@ -8,7 +8,7 @@ use super::{
     ops::{Kind, Tag},
     queues::Completion,
 };
-use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Link, Wait};
+use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Link, Wait, accepting::Taken};
 
 /// Multishot accepts go on until a quarter of the connection limit is left, or of this if that is less.
 const MARGIN_OF: usize = 4096;
@@ -143,17 +143,28 @@ impl<L: Link> Ring<L> {
 
     /// Says whether an accepted socket waits and there is a slot for it.
     pub(super) fn may_open(&self) -> bool {
-        self.acceptor.queued() && self.slots.len() < self.options.max_connections
+        self.acceptor.queued() && (self.has_slot() || self.elsewhere)
+    }
+
+    fn has_slot(&self) -> bool {
+        self.slots.len() < self.options.max_connections
     }
 
     /// Opens accepted sockets: a bounded number, so that a storm of them does not starve connections.
     fn open_accepted<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) {
+        self.elsewhere = !self.has_slot() && carrier.has_room_elsewhere();
         for _ in 0..self.options.accepts_per_turn {
             if !self.may_open() {
                 return;
             }
-            let Some((fd, listener)) = self.acceptor.next() else { return };
-            let link = carrier.open(self.slots.next_id(), Accepted { fd: fd.as_fd(), listener });
+            let Some(taken) = self.acceptor.next() else { return };
+            let Some(taken) = taken.unless_handed_over(carrier) else { continue };
+            if !self.has_slot() {
+                self.elsewhere = false;
+                return self.acceptor.put_back(taken);
+            }
+            let Taken { fd, listener, is_adopted } = taken;
+            let link = carrier.open(self.slots.next_id(), Accepted { fd: fd.as_fd(), listener, is_adopted });
             let id = self.slots.insert(Conn::new(link, fd, self.options.linger_bytes));
             self.mark(id);
         }
@@ -161,7 +172,7 @@ impl<L: Link> Ring<L> {
 
     /// Keeps an accept in the kernel as the connection limit allows.
     pub(super) fn arm_accepts(&mut self) {
-        let room = self.options.max_connections.saturating_sub(self.slots.len());
+        let room = self.options.max_connections.saturating_sub(self.slots.len()).max(usize::from(self.elsewhere));
         let margin = self.options.max_connections.min(MARGIN_OF).div_ceil(4);
         self.acceptor.arm(&mut self.queues, room, margin);
     }

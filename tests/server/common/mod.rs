@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use windlass::{Builder, EngineKind, Operations, Router, Server, actors::Cores};
+use windlass::{Builder, EngineKind, Operations, Router, Server, Timeouts, actors::Cores};
 
 pub(crate) use hold::Hold;
 pub(crate) use peer::{End, Peer};
@@ -36,9 +36,12 @@ pub(crate) fn engine_name() -> String {
     }
 }
 
-/// Begins a server on the engine these tests run on.
+/// Begins a server on the engine these tests run on. It sheds nothing: a machine that gives a shard no time is not what is
+/// tested.
 pub(crate) fn bare() -> Builder {
-    Server::builder().engine(engine())
+    let mut timeouts = Timeouts::default();
+    (timeouts.shed_async, timeouts.shed_all) = (None, None);
+    Server::builder().engine(engine()).timeouts(timeouts)
 }
 
 /// Says how the servers of these tests are: two shards wherever the kernel puts them, metrics at `/metrics`.

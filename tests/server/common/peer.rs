@@ -36,7 +36,6 @@ impl Peer {
     }
 
     /// Takes a connection over as it is.
-    #[cfg(feature = "tls")]
     pub(crate) fn over(stream: TcpStream) -> Self {
         Self { stream, received: Vec::new() }
     }

@@ -1,0 +1,153 @@
+//! More work than a shard can do: what is refused, what is not, and how it ends by itself.
+
+use std::{thread, time::Duration};
+
+use windlass::{Request, Router, Server, Timeouts, actors::Cores, event_stream, get, static_route};
+
+use crate::common::{Peer, Reply, builder, connect, eventually, metric};
+
+/// How long a handler holds the shard.
+const HELD: Duration = Duration::from_millis(20);
+
+/// Connections that each ask for one such handler: together a queue of more than a second.
+const CROWD: usize = 64;
+
+fn router() -> Router {
+    let holds = |_: Request| {
+        thread::sleep(HELD);
+        "held"
+    };
+    let router = Router::new()
+        .route(get("/hold", holds))
+        .route(get("/well", |_: Request| "well").never_shed())
+        .route(get("/async", |_: Request| "async").run_async())
+        .route(static_route("/static", "static"))
+        .route(event_stream("/events", |_, _| async {}));
+    #[cfg(feature = "ws")]
+    let router = router.route(windlass::websocket("/ws", |_| async {}));
+    router
+}
+
+fn server(shed_async: Option<Duration>, shed_all: Option<Duration>) -> Server {
+    let mut timeouts = Timeouts::default();
+    (timeouts.shed_async, timeouts.shed_all) = (shed_async, shed_all);
+    builder(router()).cores(Cores::Unpinned(1)).timeouts(timeouts).start().unwrap()
+}
+
+/// Peers of a server, and what each asks for.
+struct Crowd(Vec<Peer>);
+
+impl Crowd {
+    fn new(server: &Server, peers: usize) -> Self {
+        let crowd = Self((0..peers).map(|_| connect(server)).collect());
+        eventually("all are in", || server.metrics().connections >= peers as u64);
+        crowd
+    }
+
+    /// Has each ask for `path` at once.
+    fn ask(&mut self, path: &str) {
+        self.0.iter_mut().for_each(|peer| peer.request("GET", path));
+    }
+
+    fn replies(&mut self) -> Vec<Reply> {
+        self.0.iter_mut().map(Peer::reply).collect()
+    }
+}
+
+/// Asks for `path` behind a crowd that holds the shard, until that was refused; returns the refusal.
+fn refused_behind(crowd: &mut Crowd, peer: &mut Peer, path: &str, head: &str) -> Reply {
+    let asked = format!("GET {path} HTTP/1.1\r\nHost: test\r\n{head}\r\n");
+    for _ in 0..20 {
+        crowd.ask("/hold");
+        peer.send(&asked);
+        let reply = peer.reply();
+        crowd.replies();
+        if reply.status == 503 {
+            return reply;
+        }
+    }
+    panic!("{path} was never refused");
+}
+
+fn refusals(server: &Server) -> f64 {
+    metric(server, r#"windlass_refused_requests_total{cause="lag"}"#)
+}
+
+#[test]
+fn behind_a_standing_queue_async_work_streams_and_sockets_are_refused_first() {
+    let server = server(Some(Duration::from_millis(40)), None);
+    let (mut crowd, mut peer) = (Crowd::new(&server, CROWD), connect(&server));
+    let refused = refused_behind(&mut crowd, &mut peer, "/async", "");
+    let seconds: u32 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=3).contains(&seconds) && !refused.closes());
+    crowd.ask("/hold");
+    assert!(crowd.replies().iter().all(|reply| reply.status == 200), "what answers at once is served");
+    refused_behind(&mut crowd, &mut peer, "/events", "");
+    #[cfg(feature = "ws")]
+    refused_behind(
+        &mut crowd,
+        &mut peer,
+        "/ws",
+        "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+    );
+    assert!(refusals(&server) >= 2.0 + f64::from(cfg!(feature = "ws")));
+    assert_eq!(peer.get("/async").text(), "async", "it is over");
+}
+
+#[test]
+fn behind_a_long_one_everything_is_but_what_tells_how_the_server_is() {
+    let server = server(Some(Duration::from_millis(40)), Some(Duration::from_millis(100)));
+    let (mut crowd, mut peer) = (Crowd::new(&server, CROWD), connect(&server));
+    refused_behind(&mut crowd, &mut peer, "/static", "");
+    let mut refused = 0;
+    for path in ["/well", "/healthz", "/readyz", "/metrics"] {
+        crowd.ask("/hold");
+        assert_eq!(peer.get(path).status, 200, "{path}");
+        let replies = crowd.replies();
+        assert!(replies.iter().all(|reply| matches!(reply.status, 200 | 503)));
+        refused += replies.iter().filter(|reply| reply.status == 503).count();
+    }
+    assert!(refused > 0 && refusals(&server) > refused as f64, "{refused}");
+}
+
+#[test]
+fn a_shard_that_has_caught_up_takes_everything_again() {
+    let server = server(Some(Duration::from_millis(40)), Some(Duration::from_millis(100)));
+    let (mut crowd, mut peer) = (Crowd::new(&server, CROWD), connect(&server));
+    refused_behind(&mut crowd, &mut peer, "/static", "");
+    eventually("nothing waits", || metric(&server, r#"windlass_shard_lag_seconds{shard="0"}"#) == 0.0);
+    let before = refusals(&server);
+    for path in ["/static", "/async", "/hold"] {
+        assert_eq!(peer.get(path).status, 200, "{path}");
+    }
+    for _ in 0..50 {
+        crowd.ask("/static");
+        assert!(crowd.replies().iter().all(|reply| reply.status == 200), "at full rate");
+    }
+    assert_eq!(refusals(&server), before);
+}
+
+#[test]
+fn one_slow_handler_is_no_overload() {
+    let slow = get("/slow", |_: Request| thread::sleep(Duration::from_millis(700)));
+    let server =
+        builder(router().route(slow)).cores(Cores::Unpinned(1)).timeouts(Timeouts::default()).start().unwrap();
+    let mut crowd = Crowd::new(&server, CROWD);
+    for round in 0..3 {
+        crowd.0[0].request("GET", "/slow");
+        crowd.0[1..].iter_mut().for_each(|peer| peer.request("GET", "/static"));
+        assert!(crowd.replies().iter().all(|reply| reply.status < 300), "round {round}");
+    }
+    assert_eq!(refusals(&server), 0.0);
+}
+
+#[test]
+fn a_threshold_that_is_off_refuses_nobody() {
+    let server = server(None, None);
+    let mut crowd = Crowd::new(&server, CROWD);
+    for path in ["/hold", "/async"] {
+        crowd.ask(path);
+        assert!(crowd.replies().iter().all(|reply| reply.status == 200));
+    }
+    assert_eq!(refusals(&server), 0.0);
+}
