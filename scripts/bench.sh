@@ -21,9 +21,10 @@ usage() {
 usage: scripts/bench.sh [--quick] [--peers A,B] [--scenarios A,B] [--passes N] [--seconds S]
                         [--server-core N] [--client-core N] [--no-build]
   --quick        the most telling peers and scenarios, short passes: under 2 minutes (after the build)
-  --peers        windlass windlass-epoll hyper axum actix ntex may tonic nginx tokio-bare ring-bare
+  --peers        windlass windlass-epoll hyper axum actix fastwebsockets ntex may tonic nginx tokio-bare ring-bare
   --scenarios    plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
                  h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast sse-10000
+                 ws-echo-256 ws-echo-64k ws-hub-1000 ws-idle-10000
   --passes       measured passes of each server in each scenario (5; quick: 2; with 10000 connections: 1)
   --seconds      length of one pass, whole seconds (3; quick: 1)
 USAGE
@@ -109,7 +110,7 @@ measure() {
     : >"$WORK/result"
     run_scenario "$scenario" "$seconds" >>"$WORK/result" &
     loader=$!
-    [[ ! $scenario =~ ^(idle|sse)- ]] || watch_idle "$scenario" "$peer" "$loader"
+    [[ ! $scenario =~ ^(idle|sse|ws-hub|ws-idle)- ]] || watch_idle "$scenario" "$peer" "$loader"
     wait "$loader" || { cat "$WORK/result" >&2; fail "$peer fails in $scenario"; }
     after=$(cpu_ns "${pid_of[$peer]}")
     field() { value "$1" <"$WORK/result"; }

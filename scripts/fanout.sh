@@ -7,13 +7,17 @@
 # Cases:
 #   stalled      publishing on a topic with 1,000 subscribers of which one reads nothing, against 1,000 that read: the
 #                median time from sending an event to its answer, at most 1.2 ×
+#   stalled-ws   the same over WebSockets, and there the p99 from publishing to delivery counts, at most 1.2 ×: events
+#                that find the stalled one's mailbox full are dropped
+#   stalled-ws-close  likewise, where it is closed for that
 #   inline       p99 of /demo/plaintext while a topic with 1,000 subscribers loads half of the server's core, against
 #                alone: at most 1.5 ×
 #
 # What is fair here, and why it is done so:
 # - The stalled subscriber's receive buffer is fixed at the least the kernel gives, so the server's send buffer stays
 #   at its first size; 8 MiB are published before the pass, so that socket, outbox and mailbox are full from the
-#   beginning. That they were is checked: the server must have counted a drop for each event of the pass.
+#   beginning. That they were is checked: the server must have counted a drop for each event of the pass, or that it
+#   closed the subscription.
 # - Events and requests are made on a schedule (open loop); for the probe of inline routes see isolation.sh.
 # - How many events load half of a core depends on the machine: the rate is found by measuring, and the load that it
 #   made stands in the table.
@@ -27,11 +31,11 @@ usage() {
     cat <<'USAGE'
 usage: scripts/fanout.sh [--quick] [--cases A,B] [--passes N] [--seconds S] [--engine E] [--events R] [--rate R]
                          [--server-core N] [--client-core N] [--server 'COMMAND'] [--no-build]
-  --cases        stalled inline
+  --cases        stalled stalled-ws stalled-ws-close inline
   --passes       passes of each case (7; quick: 3)
   --seconds      length of one pass, whole seconds (4; quick: 2)
   --engine       io_uring or epoll (io_uring)
-  --events       events a second of the case stalled (50)
+  --events       events a second of the cases stalled* (50)
   --rate         requests a second to /demo/plaintext of the case inline (1000)
   --server       another server, for the case inline; {listen} becomes its address
 USAGE
@@ -40,7 +44,7 @@ USAGE
 source scripts/lib/server.sh
 
 STALLED_LIMIT=1.2 INLINE_LIMIT=1.5 SUBSCRIBERS=1000
-cases=(stalled inline)
+cases=(stalled stalled-ws stalled-ws-close inline)
 passes=7 seconds=4 engine=io_uring events=50 rate=1000 SERVER_CORE=0 CLIENT_CORE=1 server= build=yes
 while (($#)); do
     case $1 in
@@ -78,8 +82,8 @@ fail() { say "fanout.sh: $*"; exit 1; }
 
 load() { taskset -c "$CLIENT_CORE" "$BIN/load" --target "127.0.0.1:$PORT" "$@"; }
 
-# Events of the topic that a subscriber did not get.
-dropped() { curl -sf "http://127.0.0.1:$PORT/topics" | sed -n 's/.*"topic":"bench".*"dropped":\([0-9]*\).*/\1/p'; }
+# What the topic counted: dropped (events that a subscriber did not get) or closed (subscribers).
+counted() { curl -sf "http://127.0.0.1:$PORT/topics" | sed -n "s/.*\"topic\":\"bench\".*\"$1\":\([0-9]*\).*/\1/p"; }
 
 # above A B LIMIT: says whether A is more than LIMIT × B.
 above() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > limit * b) }'; }
@@ -89,34 +93,38 @@ ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 # verdict A B LIMIT: prints it; sets the exit status.
 verdict() { if above "$@"; then verdict="too much" status=1; else verdict=ok; fi; }
 
-# One pass of publishing with this many stalled among the subscribers: appends to $WORK/stalled-N.*.
+# One pass of publishing with this many stalled among the subscribers: appends to $WORK/$case-N.*.
 publish() {
-    local stalled=$1 before result key
+    local stalled=$1 counter=dropped least before result key over=--sse
+    [[ $case == stalled ]] || over=--ws-topic
+    least=$((stalled * events * seconds))
+    [[ $case != stalled-ws-close ]] || counter=closed least=$stalled
     # The first pass makes the topic.
-    before=$(dropped)
-    result=$(load --sse $((SUBSCRIBERS - stalled)) --stalled "$stalled" --rate "$events" --duration "$seconds" --pause 0.3) ||
+    before=$(counted "$counter")
+    result=$(load "$over" $((SUBSCRIBERS - stalled)) --stalled "$stalled" --rate "$events" --duration "$seconds" --pause 0.3) ||
         { say "$result"; fail "fan-out fails with $stalled stalled"; }
-    (($(dropped) - ${before:-0} >= stalled * events * seconds)) || fail "the stalled subscriber lost no events: it did not stall"
+    (($(counted "$counter") - ${before:-0} >= least)) || fail "the stalled subscriber lost no events: it did not stall"
     for key in publish_p50_us publish_p99_us p50_us p99_us; do
-        value "$key" <<<"$result" >>"$WORK/stalled-$stalled.$key"
+        value "$key" <<<"$result" >>"$WORK/$case-$stalled.$key"
     done
-    say "  pass $pass/$passes  $stalled stalled: answered in $(value publish_p50_us <<<"$result") µs (p50), $(value publish_p99_us <<<"$result") µs (p99)"
+    say "  pass $pass/$passes  $stalled stalled: answered in $(value publish_p50_us <<<"$result") µs (p50), delivered in $(value p99_us <<<"$result") µs (p99)"
 }
 
+# measure_stalled FIGURE NAME: compares it with and without a stalled subscriber.
 measure_stalled() {
     local stalled with without
     for ((pass = 1; pass <= passes; pass++)); do
         for stalled in 0 1; do publish "$stalled"; done
     done
-    without=$(median <"$WORK/stalled-0.publish_p50_us") with=$(median <"$WORK/stalled-1.publish_p50_us")
+    without=$(median <"$WORK/$case-0.$1") with=$(median <"$WORK/$case-1.$1")
     verdict "$with" "$without" "$STALLED_LIMIT"
-    echo "Publishing $events events/s of 256 bytes to $SUBSCRIBERS subscribers, limit $STALLED_LIMIT on the p50 of the answer."
+    echo "$case: publishing $events events/s of 256 bytes to $SUBSCRIBERS subscribers, limit $STALLED_LIMIT on the $2."
     echo
     echo "| stalled | answer p50 µs | p99 µs | delivery p50 µs | p99 µs | × none | |"
     echo "|---|---|---|---|---|---|---|"
     for stalled in 0 1; do
         printf '| %s ' "$stalled"
-        for key in publish_p50_us publish_p99_us p50_us p99_us; do printf '| %s ' "$(median <"$WORK/stalled-$stalled.$key")"; done
+        for key in publish_p50_us publish_p99_us p50_us p99_us; do printf '| %s ' "$(median <"$WORK/$case-$stalled.$key")"; done
         if ((stalled)); then echo "| $(ratio "$with" "$without") | $verdict |"; else echo "| 1.00 | |"; fi
     done
     echo
@@ -185,11 +193,15 @@ measure_inline() {
     echo
 }
 
-pick_port
-command=("$BIN/windlass" serve --engine "$engine" --listen "127.0.0.1:$PORT" --shards 1 --cores "$SERVER_CORE" --workers 1)
-[[ ! $server ]] || read -ra command <<<"${server//\{listen\}/127.0.0.1:$PORT}"
-start_server "$SERVER_CORE" "$PORT" "${command[@]}"
-load --rate "$rate" --connections 16 --duration 1 >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "the server does not serve /demo/plaintext"; }
+# Starts the server, with these flags besides.
+start() {
+    local command
+    pick_port
+    command=("$BIN/windlass" serve --engine "$engine" --listen "127.0.0.1:$PORT" --shards 1 --cores "$SERVER_CORE" --workers 1 "$@")
+    [[ ! $server ]] || read -ra command <<<"${server//\{listen\}/127.0.0.1:$PORT}"
+    start_server "$SERVER_CORE" "$PORT" "${command[@]}"
+    load --rate "$rate" --connections 16 --duration 1 >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "the server does not serve /demo/plaintext"; }
+}
 
 echo "${server:-Engine $engine}; medians of $passes interleaved passes of $seconds s; server on core $SERVER_CORE, client on core $CLIENT_CORE."
 echo
@@ -197,8 +209,12 @@ status=0
 for case in "${cases[@]}"; do
     say "$case"
     case $case in
-        stalled | inline) "measure_$case" ;;
+        stalled) start; measure_stalled publish_p50_us "p50 of the answer" ;;
+        stalled-ws) start; measure_stalled p99_us "p99 of the delivery" ;;
+        stalled-ws-close) start --policy close; measure_stalled p99_us "p99 of the delivery" ;;
+        inline) start; measure_inline ;;
         *) die "no such case: $case" ;;
     esac
+    stop_servers
 done
 exit $status

@@ -46,6 +46,7 @@ pub use source::{Delivery, Source};
 pub use upgrade::{Finish, upgrade};
 
 pub(crate) use opened::{Clocks, Opened};
+pub(crate) use scratch::give_back;
 pub(crate) use source::BoxedSource;
-pub(crate) use state::{State, Took};
+pub(crate) use state::{State, Took, Wakers};
 pub(crate) use upgrade::{Finished, Running, Upgrade, Verdict, answer};

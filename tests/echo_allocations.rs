@@ -61,7 +61,7 @@ fn measure(engine: EngineKind) {
     let mut head = [0; 4096];
     let count = stream.read(&mut head).unwrap();
     assert!(head[..count].starts_with(b"HTTP/1.1 101 ") && head[..count].ends_with(b"\r\n\r\n"));
-    for (first, len) in [(0x81, 256), (0x82, 256), (0x82, 4096)] {
+    for (first, len) in [(0x81, 256), (0x82, 256), (0x82, 4096), (0x81, 32_768), (0x82, u16::MAX)] {
         let count = allocations(&mut stream, first, len);
         println!("{engine}: {count} allocations of {MESSAGES} echoes of {len} bytes");
         assert!(count <= STRAY, "echoing allocates: {count} in {MESSAGES} messages of {len} bytes, {first:#x}");

@@ -1,6 +1,6 @@
 # The servers that bench.sh compares. A new one: its name in PEERS, its role, its command, its version, what it lacks.
 
-PEERS=(windlass windlass-epoll hyper axum actix ntex may tonic nginx tokio-bare ring-bare)
+PEERS=(windlass windlass-epoll hyper axum actix fastwebsockets ntex may tonic nginx tokio-bare ring-bare)
 QUICK_PEERS=(windlass windlass-epoll hyper tonic nginx ring-bare)
 
 # subject: what this project is about, on either engine. peer: a server people use. bare: no framework. floor: the least possible.
@@ -24,6 +24,8 @@ lacks() {
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
         windlass*/grpc-* | windlass*/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
         windlass*/sse-* | axum/sse-* | ring-bare/sse-*) return 1 ;;
+        windlass*/ws-* | axum/ws-* | actix/ws-* | fastwebsockets/ws-* | ring-bare/ws-hub-* | ring-bare/ws-echo-256) return 1 ;;
+        fastwebsockets/* | */ws-*) return 0 ;;
         tonic/* | */h2-* | */grpc-* | */sse-*) return 0 ;;
         *) return 1 ;;
     esac

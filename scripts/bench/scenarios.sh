@@ -13,13 +13,21 @@
 #   sse-1000-fast  the same with 1000 events a second: more than any server delivers one by one, so this is about
 #                events that leave together
 #   sse-10000    ten thousand subscribers get 10 events a second, for the memory that a subscriber takes
+#   ws-echo-256  128 WebSockets on each of which a text of 256 bytes is echoed over and over; a request is a message. The
+#                client masks as it must, offers no compression, and compares every byte
+#   ws-echo-64k  64 WebSockets, binary messages of 64 KiB
+#   ws-hub-1000  as sse-1000, over WebSockets: an event is a text message
+#   ws-idle-10000  ten thousand WebSockets stay open after one message each, first alone, then beside 64 busy ones
 #   In idle-* both p50 and p99 are latency, not the length of a queue: the server is not saturated (idle-10000 is, then).
 
 SCENARIOS=(plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
-    h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast sse-10000)
+    h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast sse-10000
+    ws-echo-256 ws-echo-64k ws-hub-1000 ws-idle-10000)
 QUICK_SCENARIOS=(plain-64 pipelined-16 get-json-1k churn-close async-mix idle-10000)
 
 ASYNC_MIX=$(printf '/demo/plaintext,%.0s' {1..9})/demo/work?ms=20
+
+WS_ECHO=(--path /demo/ws-echo --ws text --body-bytes 256)
 
 run_scenario() {
     case $1 in
@@ -39,6 +47,10 @@ run_scenario() {
         sse-1000) with_load "$2" --sse 1000 --rate 100 --pause 0.5 ;;
         sse-1000-fast) with_load "$2" --sse 1000 --rate 1000 --pause 0.5 ;;
         sse-10000) with_load "$2" --sse 10000 --rate 10 --pause 0.5 ;;
+        ws-echo-256) with_load "$2" "${WS_ECHO[@]}" --connections 128 ;;
+        ws-echo-64k) with_load "$2" --path /demo/ws-echo --ws binary --body-bytes 65536 --connections 64 ;;
+        ws-hub-1000) with_load "$2" --ws-topic 1000 --rate 100 --pause 0.5 ;;
+        ws-idle-10000) with_load "$2" "${WS_ECHO[@]}" --idle 10000 --pause $((IDLE_SECONDS + 1)) ;;
         *) die "no such scenario: $1" ;;
     esac
 }
@@ -49,6 +61,8 @@ check_scenario() {
     case $1 in
         plain-64 | idle-*) with_load "$2" ;;
         sse-*) with_load "$2" --sse 10 --rate 100 ;;
+        ws-hub-*) with_load "$2" --ws-topic 10 --rate 100 ;;
+        ws-idle-*) with_load "$2" "${WS_ECHO[@]}" ;;
         get-json) with_load "$2" --path /demo/json ;;
         get-json-1k) with_load "$2" --path /demo/items ;;
         h2-*) check_h2 && run_scenario "$1" "$2" ;;
@@ -59,7 +73,7 @@ check_scenario() {
 # Every pass with ten thousand connections needs a server that has not held so many yet.
 passes_of() { [[ $1 == *-10000 ]] && echo 1 || echo "$passes"; }
 
-# Looks at a server while the connections of idle-* and sse-* that `load` (process $3) opened are there. Sets idle_cpu (% of a
+# Looks at a server while the connections of idle-*, sse-* and ws-* that `load` (process $3) opened are there. Sets idle_cpu (% of a
 # core), before (CPU time when the requests begin, ns) and per_connection (bytes).
 watch_idle() {
     local scenario=$1 peer=$2 loader=$3 pid=${pid_of[$2]} established since
@@ -68,7 +82,7 @@ watch_idle() {
         sleep 0.02
     done
     sleep 0.3
-    if [[ $scenario == idle-10000 ]]; then
+    if [[ $scenario == *idle-10000 ]]; then
         since=$(cpu_ns "$pid")
         sleep "$IDLE_SECONDS"
         before=$(cpu_ns "$pid")

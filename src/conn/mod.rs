@@ -471,6 +471,11 @@ impl Carrier for Connections {
         conn.feed(&mut self.env, Spoken::sent);
     }
 
+    #[cfg(feature = "ws")]
+    fn spent(&mut self, buffer: Vec<u8>) {
+        crate::ws::give_back(buffer);
+    }
+
     fn closed(&mut self, _id: ConnId, mut conn: Conn, why: Closed) {
         let env = &mut self.env;
         if conn.io.active {

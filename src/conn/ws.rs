@@ -28,7 +28,10 @@ impl Ws {
     /// Opens the socket and starts its handler.
     pub(super) fn new(switch: Switch, env: &mut Env, io: &mut Io) -> Self {
         io.timers.clear_requests();
-        let endpoint = Endpoint::new(env, io.waker(env), *switch.upgrade, switch.account.family(env).clone());
+        let mut endpoint = Endpoint::new(env, io.waker(env), *switch.upgrade, switch.account.family(env).clone());
+        if !io.secure {
+            endpoint.lend();
+        }
         let mut this = Self { endpoint, account: Some(switch.account) };
         this.feed(env, io, Endpoint::start);
         this

@@ -147,6 +147,11 @@ pub trait Carrier {
     fn ended(&mut self, id: ConnId, conn: &mut Self::Conn);
     /// Tells that the kernel took `bytes` more bytes; `drained` when nothing sent is left in outbox or flight.
     fn sent(&mut self, id: ConnId, conn: &mut Self::Conn, bytes: usize, drained: bool);
+    /// Returns a buffer that an actor lent to its outbox ([`Outbox::lend`]), sent whole. One whose connection failed, or
+    /// of which too many come at once, is freed instead.
+    fn spent(&mut self, buffer: Vec<u8>) {
+        drop(buffer);
+    }
     /// Takes the actor back: its slot is free.
     fn closed(&mut self, id: ConnId, conn: Self::Conn, why: Closed);
     /// Tells that accepting failed; the engine backs off by itself.

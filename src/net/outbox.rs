@@ -12,6 +12,8 @@ pub const SHARE_MIN_BYTES: usize = 8 * 1024;
 pub enum Segment {
     /// Bytes this connection wrote; the buffer is recycled.
     Owned(Vec<u8>),
+    /// Bytes in a buffer of somebody else's, who gets it back once they are sent ([`Carrier::spent`](super::Carrier::spent)).
+    Lent(Vec<u8>),
     /// Bytes shared with others, not copied.
     Shared(Bytes),
 }
@@ -20,7 +22,7 @@ impl Segment {
     /// Returns the bytes.
     pub fn as_slice(&self) -> &[u8] {
         match self {
-            Self::Owned(buffer) => buffer,
+            Self::Owned(buffer) | Self::Lent(buffer) => buffer,
             Self::Shared(bytes) => bytes,
         }
     }
@@ -52,6 +54,18 @@ impl Outbox {
         self.close_tail();
         self.closed_bytes += bytes.len();
         self.closed.push_back(Segment::Shared(bytes));
+    }
+
+    /// Queues a whole buffer: copied when short, and returned; by reference when long.
+    pub fn lend(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
+        if buffer.len() < SHARE_MIN_BYTES {
+            self.tail.extend_from_slice(&buffer);
+            return Some(buffer);
+        }
+        self.close_tail();
+        self.closed_bytes += buffer.len();
+        self.closed.push_back(Segment::Lent(buffer));
+        None
     }
 
     /// Moves what another one holds behind what waits here.

@@ -1,6 +1,6 @@
 //! Send buffers that are not in use: an idle connection holds none.
 
-use super::Outbox;
+use super::{Outbox, outbox::Segment};
 
 /// Buffers kept at most: those of a batch.
 const BUFFERS: usize = 1024;
@@ -9,18 +9,24 @@ const BUFFER_BYTES: usize = 4096;
 /// A buffer that grew beyond this is not kept.
 const LARGE_BYTES: usize = 64 * 1024;
 
-/// The free send buffers of one shard.
-pub(super) struct Spares(Vec<Vec<u8>>);
+/// Lent buffers that wait to be returned at most: they are taken back after each send.
+const LENT: usize = 64;
+
+/// The free send buffers of one shard, and those to return to who lent them.
+pub(super) struct Spares {
+    free: Vec<Vec<u8>>,
+    lent: Vec<Vec<u8>>,
+}
 
 impl Spares {
     pub(super) fn new() -> Self {
-        Self(Vec::with_capacity(BUFFERS))
+        Self { free: Vec::with_capacity(BUFFERS), lent: Vec::new() }
     }
 
     /// Gives an outbox a buffer to append to, unless it has one.
     pub(super) fn lend(&mut self, outbox: &mut Outbox) {
         if outbox.lacks_buffer() {
-            outbox.refill(self.0.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES)));
+            outbox.refill(self.free.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES)));
         }
     }
 
@@ -33,9 +39,23 @@ impl Spares {
 
     /// Keeps a buffer for the next one who asks.
     pub(super) fn give(&mut self, mut buffer: Vec<u8>) {
-        if self.0.len() < BUFFERS && (1..=LARGE_BYTES).contains(&buffer.capacity()) {
+        if self.free.len() < BUFFERS && (1..=LARGE_BYTES).contains(&buffer.capacity()) {
             buffer.clear();
-            self.0.push(buffer);
+            self.free.push(buffer);
         }
+    }
+
+    /// Takes the memory of a segment that is done with.
+    pub(super) fn recycle(&mut self, segment: Segment) {
+        match segment {
+            Segment::Owned(buffer) => self.give(buffer),
+            Segment::Lent(buffer) if self.lent.len() < LENT => self.lent.push(buffer),
+            Segment::Lent(_) | Segment::Shared(_) => {}
+        }
+    }
+
+    /// Returns a buffer that was lent and is not needed any more.
+    pub(super) fn lent(&mut self) -> Option<Vec<u8>> {
+        self.lent.pop()
     }
 }

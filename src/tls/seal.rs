@@ -43,7 +43,7 @@ impl Sealing {
 
     /// Gives a buffer that is done with back to be written to.
     fn recycle(&mut self, plain: &mut Outbox) {
-        if let Some(Segment::Owned(buffer)) = self.segment.take() {
+        if let Some(Segment::Owned(buffer) | Segment::Lent(buffer)) = self.segment.take() {
             plain.refill(buffer);
         }
         self.done = 0;

@@ -90,6 +90,11 @@ impl Outgoing<'_> {
         }
     }
 
+    /// Says whether its memory is its own.
+    pub(super) fn is_owned(&self) -> bool {
+        matches!(self, Self::Text(Cow::Owned(_)) | Self::Binary(Cow::Owned(_)))
+    }
+
     /// Returns the memory it owns, for the next message.
     pub(super) fn into_memory(self) -> Option<Vec<u8>> {
         match self {

@@ -1,8 +1,8 @@
 //! What a handshake leaves to the connection: the session, and how long things may take.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, task::Waker, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
-use super::{Socket, State, Upgrade, upgrade::Running};
+use super::{Socket, State, Upgrade, state::Wakers, upgrade::Running};
 use crate::{
     limits::{Limits, Timeouts},
     metrics::ShardCells,
@@ -28,12 +28,12 @@ pub(crate) struct Opened {
 }
 
 impl Upgrade {
-    /// Makes the socket, on the shard where it lives from now on. `connection` wakes its connection.
+    /// Makes the socket, on the shard where it lives from now on.
     pub(crate) fn open(
         self,
         limits: &Limits,
         timeouts: &Timeouts,
-        connection: Waker,
+        wakers: Wakers,
         cells: &Arc<ShardCells>,
     ) -> Opened {
         let settings = &self.settings;
@@ -48,7 +48,7 @@ impl Upgrade {
             pong: settings.pong.unwrap_or(timeouts.ws_pong),
             close: settings.close.unwrap_or(timeouts.ws_close),
         };
-        let state = State::new(session, outbound_bytes, connection, cells.clone());
+        let state = State::new(session, outbound_bytes, wakers, cells.clone());
         let state = Rc::new(RefCell::new(state));
         let socket = Socket::new(state.clone(), self.protocol);
         Opened { state, handler: (self.start)(socket), clocks }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     metrics::ShardCells,
-    net::Outbox,
+    net::{Outbox, outbox::SHARE_MIN_BYTES},
     proto::ws::{Closing, Event, Fault, Session},
 };
 
@@ -52,6 +52,14 @@ enum Tidings {
     Over,
 }
 
+/// Who looks at a socket.
+pub(crate) struct Wakers {
+    /// Has the connection look at everything.
+    pub(crate) connection: Waker,
+    /// Has it poll the handler too.
+    pub(crate) handler: Waker,
+}
+
 /// One socket.
 pub(crate) struct State {
     session: Session,
@@ -60,6 +68,8 @@ pub(crate) struct State {
     /// Bytes that wait for the peer behind the outbox.
     pub(crate) behind_bytes: usize,
     outbound_bytes: usize,
+    /// What carries it returns memory that was lent to it.
+    lends: bool,
     inbox: Option<Message>,
     tidings: Tidings,
     close: Option<Box<CloseFrame>>,
@@ -74,18 +84,21 @@ pub(crate) struct State {
     /// The connection is being fed: it looks at everything by itself.
     pub(crate) fed: bool,
     connection: Waker,
+    /// Wakes the handler that the connection polls; whoever waits with it is polled in place.
+    handler: Waker,
     cells: Arc<ShardCells>,
     /// Payload bytes sent, for the access log.
     pub(crate) sent_bytes: u64,
 }
 
 impl State {
-    pub(super) fn new(session: Session, outbound_bytes: usize, connection: Waker, cells: Arc<ShardCells>) -> Self {
+    pub(super) fn new(session: Session, outbound_bytes: usize, wakers: Wakers, cells: Arc<ShardCells>) -> Self {
         Self {
             session,
             outbox: Outbox::default(),
             behind_bytes: 0,
             outbound_bytes,
+            lends: false,
             inbox: None,
             tidings: Tidings::Open,
             close: None,
@@ -95,7 +108,8 @@ impl State {
             receives: true,
             due: false,
             fed: true,
-            connection,
+            connection: wakers.connection,
+            handler: wakers.handler,
             cells,
             sent_bytes: 0,
         }
@@ -138,7 +152,7 @@ impl State {
         let bytes = self.inbox.as_ref().map_or(0, Message::len);
         self.cells.ws.received(bytes);
         if self.receives {
-            self.due |= self.receiver.wake(&self.connection);
+            self.due |= self.receiver.wake(&self.handler);
         } else if let Some(memory) = self.inbox.take().and_then(|message| Outgoing::from(message).into_memory()) {
             give_back(memory);
         }
@@ -146,9 +160,14 @@ impl State {
 
     fn tell(&mut self, tidings: Tidings) {
         self.tidings = tidings;
-        self.due |= self.receiver.wake(&self.connection);
+        self.due |= self.receiver.wake(&self.handler);
         // Nothing but a Close is sent from here on.
-        self.due |= self.sender.wake(&self.connection);
+        self.due |= self.sender.wake(&self.handler);
+    }
+
+    /// Lends the memory of large messages to the outbox, instead of copying them to it.
+    pub(crate) fn lend(&mut self) {
+        self.lends = true;
     }
 
     /// Says whether the handler has what it waited for, once.
@@ -176,7 +195,7 @@ impl State {
     /// Wakes the handler that waits for room, if there is some.
     pub(crate) fn room_came(&mut self) {
         if self.sender.waits() && self.queued_bytes() < self.outbound_bytes {
-            self.due |= self.sender.wake(&self.connection);
+            self.due |= self.sender.wake(&self.handler);
         }
     }
 
@@ -258,12 +277,38 @@ impl State {
         if queued > 0 && queued + message.len() > self.outbound_bytes {
             return Err(TrySendError::Full(message));
         }
-        self.write(&message).map_err(|Closed| TrySendError::Closed)?;
-        if let Some(memory) = message.into_memory() {
-            give_back(memory);
-        }
+        self.write_owned(message).map_err(|Closed| TrySendError::Closed)?;
         self.notify();
         Ok(())
+    }
+
+    /// Writes a message; the memory it owns goes to the outbox, or to the next message.
+    fn write_owned(&mut self, message: Outgoing<'_>) -> Result<(), Closed> {
+        if !self.announces(&message)? {
+            self.write(&message)?;
+            message.into_memory().into_iter().for_each(give_back);
+            return Ok(());
+        }
+        self.count_sent(message.len());
+        let memory = message.into_memory().and_then(|memory| self.outbox.lend(memory));
+        memory.into_iter().for_each(give_back);
+        Ok(())
+    }
+
+    /// Writes the header of a message that is worth lending; says whether it did.
+    fn announces(&mut self, message: &Outgoing<'_>) -> Result<bool, Closed> {
+        let Self { session, outbox, lends: true, .. } = self else { return Ok(false) };
+        match message.plain() {
+            Some(plain) if message.is_owned() && message.len() >= SHARE_MIN_BYTES => {
+                session.announce(outbox.buffer(), plain)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn count_sent(&mut self, bytes: usize) {
+        self.sent_bytes += bytes as u64;
+        self.cells.ws.sent(bytes);
     }
 
     /// Counts a message that found no room.
@@ -281,8 +326,7 @@ impl State {
                 with_scratch(|scratch| session.send(outbox.buffer(), plain, scratch))?;
             }
         }
-        self.sent_bytes += message.len() as u64;
-        self.cells.ws.sent(message.len());
+        self.count_sent(message.len());
         Ok(())
     }
 

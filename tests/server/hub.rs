@@ -3,7 +3,15 @@
 mod closing;
 mod slow;
 
-use std::time::Duration;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use windlass::{
     Router, Server,
@@ -82,6 +90,35 @@ fn every_member_gets_what_is_broadcast_in_order() {
     }
     let page = ["windlass_hub_members", "windlass_hub_messages_total", "windlass_hub_deliveries_total"];
     assert_eq!(page.map(|sample| metric(&server, sample)), [6.0, 21.0, 126.0]);
+}
+
+#[test]
+fn what_a_member_is_sent_is_nothing_to_its_handler() {
+    let (hub, polls) = (Hub::new(HubSettings::default()), Arc::new(AtomicUsize::new(0)));
+    let (members, counted) = (hub.clone(), polls.clone());
+    let route = websocket("/hub", move |mut socket: Socket| {
+        let (hub, polls) = (members.clone(), counted.clone());
+        async move {
+            let Ok(_member) = hub.register(&mut socket) else { return };
+            let mut next = pin!(socket.recv());
+            poll_fn(|cx| {
+                polls.fetch_add(1, Ordering::SeqCst);
+                next.as_mut().poll(cx).map(drop)
+            })
+            .await;
+        }
+    });
+    let server = builder(Router::new().route(route)).hub(&hub).start().unwrap();
+    let mut peer = open(&server, "/hub");
+    eventually("it is registered", || hub.len() == 1);
+    for n in 0..20 {
+        drop(hub.broadcast(n.to_string()));
+        assert_eq!(read_text(&mut peer), n.to_string());
+    }
+    assert_eq!(polls.load(Ordering::SeqCst), 1, "polled when it began, and not since");
+    peer.send(frame(TEXT, "end"));
+    assert_eq!(read_close(&mut peer), 1000);
+    assert_eq!(polls.load(Ordering::SeqCst), 2);
 }
 
 #[test]

@@ -2,6 +2,12 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use windlass::proto::ws::{
+    Mask,
+    frame::{Header, Opcode},
+    handshake::accept_key,
+};
+
 use crate::{items, workload};
 
 /// Headers a request may carry.
@@ -11,6 +17,19 @@ const MAX_HEADERS: usize = 32;
 const STREAM_HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
+/// Begins the answer to a WebSocket's handshake, up to the answer to its key.
+const SOCKET_HEAD: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ";
+
+/// How events come to a subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// As [`stream_event`] makes them.
+    Chunks,
+    /// As [`message_event`] makes them.
+    Frames,
+}
+
 /// What the server has to do after the bytes it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
@@ -18,8 +37,10 @@ pub enum Then {
     Read,
     /// Wait this long, then send [`Exchange::after_work`] and go on with the bytes left.
     Work(Duration),
-    /// Send what is queued, then every [`stream_event`] that is published from here on.
-    Subscribe,
+    /// Send what is queued, then every event that is published from here on.
+    Subscribe(Carrier),
+    /// Send what is queued; from here on [`echo_messages`] answers.
+    Echo,
     /// Hand an event to every subscriber and go on with the bytes left.
     Publish {
         /// Where it begins in the input.
@@ -45,6 +66,26 @@ impl Then {
 pub fn stream_event(id: u64, data: &[u8]) -> Vec<u8> {
     let event = [format!("id: {id}\ndata: ").as_bytes(), data, b"\n\n"].concat();
     [format!("{:x}\r\n", event.len()).as_bytes(), &event, b"\r\n"].concat()
+}
+
+/// Returns an event as a text message of a WebSocket.
+pub fn message_event(data: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    Header::new(Opcode::Text, data.len()).append_frame(&mut frame, data);
+    frame
+}
+
+/// Sends the messages that `input` holds whole back, each in one frame; returns the bytes used.
+pub fn echo_messages(input: &[u8], out: &mut Vec<u8>) -> usize {
+    let mut used = 0;
+    while let Ok(Some((header, length))) = Header::parse(&input[used..]) {
+        let start = used + length;
+        let Some(payload) = input.get(start..start + header.len as usize) else { break };
+        Header::new(header.opcode, payload.len()).append_to(out);
+        Mask::new(header.key.unwrap_or_default()).append(out, payload);
+        used = start + payload.len();
+    }
+    used
 }
 
 /// Turns request bytes into response bytes; one a server.
@@ -116,9 +157,11 @@ impl Exchange {
             ("GET", "/demo/items") => self.ok(out, workload::JSON, &items::bytes(), close),
             ("POST", "/demo/echo") => self.ok(out, "application/octet-stream", body, close),
             ("GET", "/demo/work") => return (end, Then::Work(workload::work_time(query))),
+            ("GET", workload::WS_ECHO) => {
+                return (end, if open(request.headers, out) { Then::Echo } else { Then::Close });
+            }
             ("GET", workload::TOPIC) => {
-                out.extend_from_slice(STREAM_HEAD);
-                return (end, Then::Subscribe);
+                return (end, subscribe(request.headers, out));
             }
             ("POST", workload::TOPIC) => {
                 self.empty(out, "202 Accepted", close);
@@ -156,6 +199,25 @@ impl Exchange {
         // Without it a client may take the end of the connection for a failure.
         out.extend_from_slice(if close { b"\r\nconnection: close\r\n\r\n" } else { b"\r\n\r\n" });
     }
+}
+
+/// Begins the answer to a subscription.
+fn subscribe(headers: &[httparse::Header<'_>], out: &mut Vec<u8>) -> Then {
+    if open(headers, out) {
+        return Then::Subscribe(Carrier::Frames);
+    }
+    out.extend_from_slice(STREAM_HEAD);
+    Then::Subscribe(Carrier::Chunks)
+}
+
+/// Answers a WebSocket's handshake; false if this is none.
+fn open(headers: &[httparse::Header<'_>], out: &mut Vec<u8>) -> bool {
+    let key = headers.iter().find(|header| header.name.eq_ignore_ascii_case("sec-websocket-key"));
+    let Some(accept) = key.and_then(|key| accept_key(key.value)) else { return false };
+    out.extend_from_slice(SOCKET_HEAD);
+    out.extend_from_slice(accept.as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
+    true
 }
 
 /// What a request's headers say about its body and its connection.
@@ -243,9 +305,33 @@ mod tests {
         let input = [GET, input].concat();
         let (used, Then::Publish { start, end }) = Exchange::new().serve(&input, &mut out) else { panic!() };
         assert_eq!((&input[start..end], used), (b"news".as_slice(), end));
-        assert_eq!(Exchange::new().serve(&input[used..], &mut out), (input.len() - used, Then::Subscribe));
+        assert_eq!(
+            Exchange::new().serve(&input[used..], &mut out),
+            (input.len() - used, Then::Subscribe(Carrier::Chunks))
+        );
         assert!(out.ends_with(STREAM_HEAD));
         assert_eq!(stream_event(7, b"news"), b"12\r\nid: 7\ndata: news\n\n\r\n");
+    }
+
+    #[test]
+    fn a_subscription_with_a_key_is_a_websocket() {
+        let (input, mut out) =
+            (b"GET /topics/bench HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", Vec::new());
+        let expected = (input.len(), Then::Subscribe(Carrier::Frames));
+        assert_eq!(Exchange::new().serve(input, &mut out), expected);
+        assert!(out.ends_with(b"\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+        assert_eq!(message_event(b"news"), b"\x81\x04news");
+    }
+
+    #[test]
+    fn whole_messages_are_echoed_unmasked_and_a_part_is_left() {
+        let (mut input, mut out) = (Vec::new(), Vec::new());
+        for payload in [b"one", b"two"] {
+            let header = Header { key: Some([1, 2, 3, 4]), ..Header::new(Opcode::Text, payload.len()) };
+            header.append_frame(&mut input, payload);
+        }
+        assert_eq!(echo_messages(&input[..input.len() - 1], &mut out), input.len() / 2);
+        assert_eq!(out, b"\x81\x03one");
     }
 
     #[test]

@@ -16,8 +16,14 @@ pub const TEXT: &str = "text/plain";
 /// Content type of `/demo/json`.
 pub const JSON: &str = "application/json";
 
-/// The topic of the fan-out scenarios: a GET subscribes, a POST publishes its body.
+/// A WebSocket that echoes messages, text and binary.
+pub const WS_ECHO: &str = "/demo/ws-echo";
+
+/// The topic of the fan-out scenarios: a GET subscribes, by server-sent events or a WebSocket, a POST publishes its body.
 pub const TOPIC: &str = "/topics/bench";
+
+/// Events of a topic that a subscriber may be behind; one that is further behind is ended.
+pub const BEHIND: usize = 1024;
 
 /// How long a peer that closes idle connections by itself keeps them: longer than a run.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(600);

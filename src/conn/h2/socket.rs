@@ -186,7 +186,7 @@ impl Tunnel {
             if self.piece.is_empty() {
                 let Some(segment) = self.outbox.take() else { break };
                 self.piece = match segment {
-                    Segment::Owned(bytes) => bytes.into(),
+                    Segment::Owned(bytes) | Segment::Lent(bytes) => bytes.into(),
                     Segment::Shared(bytes) => bytes,
                 };
             }

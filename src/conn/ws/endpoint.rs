@@ -9,8 +9,11 @@ use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
     time::Instant,
 };
 
@@ -20,7 +23,7 @@ use crate::{
     metrics::Family,
     net::Outbox,
     proto::ws::Closing,
-    ws::{BoxedSource, Clocks, Code, Delivery, Finished, Opened, Outgoing, Running, State, Took, Upgrade},
+    ws::{BoxedSource, Clocks, Code, Delivery, Finished, Opened, Outgoing, Running, State, Took, Upgrade, Wakers},
 };
 
 /// Sources are asked for nothing more while this waits for the peer, bytes.
@@ -57,6 +60,31 @@ impl End {
     }
 }
 
+/// Wakes the connection, and remembers that its handler is to be polled: what many sockets are sent by their sources is
+/// nothing to their handlers.
+struct Call {
+    called: AtomicBool,
+    connection: Waker,
+}
+
+impl Call {
+    fn take(&self) -> bool {
+        self.called.load(Ordering::Relaxed) && self.called.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Wake for Call {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Before the wake: whoever that wakes must see it.
+        self.called.store(true, Ordering::Release);
+        self.connection.wake_by_ref();
+    }
+}
+
 /// One end of a socket.
 pub(in crate::conn) struct Endpoint {
     state: Rc<RefCell<State>>,
@@ -67,7 +95,9 @@ pub(in crate::conn) struct Endpoint {
     sources_wait: bool,
     /// Bytes behind a message that the handler has not taken.
     unread: Vec<u8>,
-    waker: Waker,
+    call: Arc<Call>,
+    /// [`call`](Self::call), as the handler is given it.
+    handler_waker: Waker,
     watch: Watch,
     clocks: Clocks,
     /// When bytes came last.
@@ -87,7 +117,10 @@ pub(in crate::conn) struct Endpoint {
 impl Endpoint {
     /// Opens the socket. `waker` wakes whoever feeds it.
     pub(in crate::conn) fn new(env: &Env, waker: Waker, upgrade: Upgrade, family: Arc<Family>) -> Self {
-        let Opened { state, handler, clocks } = upgrade.open(&env.limits, &env.timeouts, waker.clone(), &env.cells);
+        let call = Arc::new(Call { called: AtomicBool::new(false), connection: waker.clone() });
+        let handler_waker = Waker::from(call.clone());
+        let wakers = Wakers { connection: waker, handler: handler_waker.clone() };
+        let Opened { state, handler, clocks } = upgrade.open(&env.limits, &env.timeouts, wakers, &env.cells);
         env.cells.ws.open.add(1);
         Self {
             state,
@@ -95,7 +128,8 @@ impl Endpoint {
             sources: Vec::new(),
             sources_wait: false,
             unread: Vec::new(),
-            waker,
+            call,
+            handler_waker,
             watch: Watch::new(env, family),
             clocks,
             heard: env.now,
@@ -123,6 +157,11 @@ impl Endpoint {
         // Whoever sends from outside of a turn writes behind this.
         state.behind_bytes += outbox.len();
         state.fed = false;
+    }
+
+    /// Lends the memory of large messages to the outbox: whoever takes that returns it.
+    pub(in crate::conn) fn lend(&mut self) {
+        self.state.borrow_mut().lend();
     }
 
     /// Starts the handler.
@@ -162,13 +201,15 @@ impl Endpoint {
 
     /// Goes on: the handler, a source, or whoever holds a half of the socket has something.
     pub(in crate::conn) fn woken(&mut self, env: &mut Env) {
-        {
+        let due = {
             // A sender outside may have found no room by figures of the last turn: those of this one are right.
             let mut state = self.state.borrow_mut();
             state.room_came();
-            state.take_due();
+            state.take_due()
+        };
+        if self.call.take() || due {
+            self.poll_handler(env);
         }
-        self.poll_handler(env);
         self.poll_sources(env);
         self.read_on(env);
     }
@@ -371,7 +412,7 @@ impl Endpoint {
     fn poll_handler(&mut self, env: &mut Env) {
         let Some(handler) = &mut self.handler else { return };
         let began = clock();
-        let mut cx = Context::from_waker(&self.waker);
+        let mut cx = Context::from_waker(&self.handler_waker);
         let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(&mut cx)));
         self.watch.look(began);
         match polled {
@@ -426,7 +467,7 @@ impl Endpoint {
 
     /// Sends what one source has; false when it is at its end.
     fn poll_source(&mut self, env: &mut Env, index: usize) -> bool {
-        let mut cx = Context::from_waker(&self.waker);
+        let mut cx = Context::from_waker(&self.call.connection);
         for _ in 0..DELIVERIES_PER_CALL {
             if self.state.borrow().queued_bytes() >= SOURCES_AHEAD_BYTES {
                 self.sources_wait = true;
@@ -446,7 +487,7 @@ impl Endpoint {
                 }
             }
         }
-        self.waker.wake_by_ref();
+        self.call.connection.wake_by_ref();
         true
     }
 }

@@ -80,9 +80,7 @@ impl Flight {
                 return;
             }
             bytes -= left;
-            if let Segment::Owned(buffer) = segment {
-                spares.give(buffer);
-            }
+            spares.recycle(segment);
         }
     }
 }

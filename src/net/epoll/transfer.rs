@@ -121,6 +121,9 @@ impl<L: Link> Epoll<L> {
             self.await_room(carrier, id);
         }
         let Some(conn) = self.slots.find(id) else { return };
+        while let Some(buffer) = self.spares.lent() {
+            carrier.spent(buffer);
+        }
         let drained = conn.drained();
         self.spares.lend(conn.link.outbox());
         carrier.sent(id, &mut conn.link, bytes, drained);

@@ -140,8 +140,8 @@ impl Gather {
                 return false;
             }
             self.sent -= first.as_slice().len();
-            if let Some(Segment::Owned(buffer)) = self.segments.pop_front() {
-                spares.buffers.give(buffer);
+            if let Some(done) = self.segments.pop_front() {
+                spares.buffers.recycle(done);
             }
         }
         true
@@ -173,13 +173,18 @@ impl Spares {
         self.buffers.reclaim(outbox);
     }
 
+    /// Returns a buffer that was lent and is not needed any more.
+    pub(super) fn lent(&mut self) -> Option<Vec<u8>> {
+        self.buffers.lent()
+    }
+
     fn gather(&mut self) -> Box<Gather> {
         self.gathers.pop().unwrap_or_else(Gather::new)
     }
 
     fn take_back(&mut self, flight: Flight) {
         match flight {
-            Flight::One { segment: Segment::Owned(buffer), .. } => self.buffers.give(buffer),
+            Flight::One { segment, .. } => self.buffers.recycle(segment),
             Flight::Many(mut gather) if self.gathers.len() < Self::GATHERS => {
                 gather.segments.clear();
                 gather.sent = 0;

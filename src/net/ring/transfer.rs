@@ -144,6 +144,9 @@ impl<L: Link> Ring<L> {
         match completion.result {
             taken @ 1.. => {
                 conn.flight.advance(taken as usize, &mut self.spares);
+                while let Some(buffer) = self.spares.lent() {
+                    carrier.spent(buffer);
+                }
                 let drained = conn.drained();
                 self.spares.lend(conn.link.outbox());
                 carrier.sent(id, &mut conn.link, taken as usize, drained);

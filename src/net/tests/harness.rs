@@ -11,7 +11,9 @@ use std::{
 use rustix::event::{EventfdFlags, eventfd};
 use socket2::{Domain, Socket, Type};
 
-use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait};
+use crate::net::{
+    Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait, outbox::SHARE_MIN_BYTES,
+};
 
 /// No state is waited for longer than this.
 pub(in crate::net) const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,6 +73,8 @@ pub(in crate::net) struct TestCarrier {
     /// Calls of `sent`.
     pub(in crate::net) sends: usize,
     pub(in crate::net) sent: usize,
+    /// Buffers that came back.
+    pub(in crate::net) spent: usize,
     pub(in crate::net) ended: usize,
 }
 
@@ -108,6 +112,11 @@ impl Carrier for TestCarrier {
         assert!(!drained || conn.outbox.is_empty());
     }
 
+    fn spent(&mut self, buffer: Vec<u8>) {
+        assert!(buffer.len() >= SHARE_MIN_BYTES);
+        self.spent += 1;
+    }
+
     fn closed(&mut self, id: ConnId, _conn: TestConn, why: Closed) {
         assert!(self.closed.insert(id, why).is_none(), "closed twice");
     }
@@ -117,14 +126,17 @@ impl Carrier for TestCarrier {
     }
 }
 
-/// Queues `bytes` of the pattern, as owned and shared segments in turn.
+/// Length of the pieces that [`greet`] queues.
+pub(in crate::net) const PIECE_BYTES: usize = 12_345;
+
+/// Queues `bytes` of the pattern, as owned, shared and lent segments in turn.
 fn greet(outbox: &mut Outbox, bytes: usize) {
     let whole = pattern(bytes);
-    for (index, piece) in whole.chunks(12_345).enumerate() {
-        if index % 2 == 0 {
-            outbox.buffer().extend_from_slice(piece);
-        } else {
-            outbox.share(bytes::Bytes::copy_from_slice(piece));
+    for (index, piece) in whole.chunks(PIECE_BYTES).enumerate() {
+        match index % 3 {
+            0 => outbox.buffer().extend_from_slice(piece),
+            1 => outbox.share(bytes::Bytes::copy_from_slice(piece)),
+            _ => drop(outbox.lend(piece.to_vec())),
         }
     }
 }

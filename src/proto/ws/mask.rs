@@ -1,5 +1,8 @@
 //! Masking (RFC 6455 §5.3): each byte of a payload is combined with one of the key's four in turn.
 
+/// Bytes that are written twice while they are in the first-level cache.
+const PIECE_BYTES: usize = 4 * 1024;
+
 /// The key of one frame, turned to where in the payload the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mask([u8; 4]);
@@ -12,6 +15,11 @@ impl Mask {
 
     /// Appends the next bytes of the payload, masked or unmasked: it is the same.
     pub fn append(&mut self, out: &mut Vec<u8>, bytes: &[u8]) {
+        out.reserve(bytes.len());
+        bytes.chunks(PIECE_BYTES).for_each(|piece| self.append_piece(out, piece));
+    }
+
+    fn append_piece(&mut self, out: &mut Vec<u8>, bytes: &[u8]) {
         let at = out.len();
         // One pass from source to target beats a copy that is then changed in place; the zeros are written to cache.
         out.resize(at + bytes.len(), 0);

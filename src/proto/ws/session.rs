@@ -144,6 +144,21 @@ impl Session {
         Ok(())
     }
 
+    /// Appends only the header of a message that is to follow as it is; false, and nothing is appended, if this one may
+    /// have to be compressed or masked: then [`send`](Self::send) it.
+    ///
+    /// # Errors
+    ///
+    /// The connection is closing: nothing is appended.
+    pub fn announce(&mut self, out: &mut Vec<u8>, message: Outgoing<'_>) -> Result<bool, Closed> {
+        self.check_open()?;
+        let as_it_is = self.compression.is_none() && matches!(self.role, Role::Server);
+        if as_it_is {
+            self.header(message.opcode(), message.as_bytes().len()).append_to(out);
+        }
+        Ok(as_it_is)
+    }
+
     /// Appends a ping with at most 125 bytes of payload; a longer one is cut.
     ///
     /// # Errors

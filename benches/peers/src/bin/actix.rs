@@ -1,24 +1,37 @@
 //! actix-web 4 with one worker (its accepting thread stays idle while connections are kept alive).
 
-use std::io;
+use std::{cell::RefCell, io, mem::take};
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
+    App, HttpRequest, HttpResponse, HttpServer, Result,
     http::header::{CONTENT_TYPE, ContentType},
-    rt::time::sleep,
+    rt::{spawn, time::sleep},
     web,
 };
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, Session};
+use bytestring::ByteString;
+use futures_util::StreamExt;
 use windlass_peers::{items, workload};
+
+/// Largest message.
+const MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// The sockets that follow the topic. There is one worker, so nobody else looks at them.
+type Topic = web::Data<RefCell<Vec<Session>>>;
 
 #[actix_web::main]
 async fn main() -> io::Result<()> {
     HttpServer::new(|| {
         App::new()
+            .app_data(Topic::new(RefCell::default()))
             .route("/demo/plaintext", web::get().to(|| async { text(workload::HELLO) }))
             .route("/demo/json", web::get().to(|| async { HttpResponse::Ok().json(workload::message()) }))
             .route("/demo/items", web::get().to(|| async { HttpResponse::Ok().json(&items::PAGE) }))
             .route("/demo/work", web::get().to(work))
             .route("/demo/echo", web::post().to(echo))
+            .route(workload::WS_ECHO, web::get().to(ws_echo))
+            .route(workload::TOPIC, web::get().to(follow))
+            .route(workload::TOPIC, web::post().to(publish))
     })
     .workers(1)
     .keep_alive(workload::KEEP_ALIVE)
@@ -42,4 +55,45 @@ async fn echo(request: HttpRequest, body: web::Bytes) -> HttpResponse {
         Some(value) => HttpResponse::Ok().insert_header((CONTENT_TYPE, value)).body(body),
         None => HttpResponse::Ok().insert_header(octets).body(body),
     }
+}
+
+async fn ws_echo(request: HttpRequest, body: web::Payload) -> Result<HttpResponse> {
+    let (response, session, messages) = actix_ws::handle(&request, body)?;
+    let messages = messages.max_frame_size(MESSAGE_BYTES).aggregate_continuations();
+    spawn(send_back(session, messages.max_continuation_size(MESSAGE_BYTES)));
+    Ok(response)
+}
+
+async fn send_back(mut session: Session, mut messages: AggregatedMessageStream) {
+    while let Some(Ok(message)) = messages.next().await {
+        let sent = match message {
+            AggregatedMessage::Text(text) => session.text(text).await,
+            AggregatedMessage::Binary(bytes) => session.binary(bytes).await,
+            _ => Ok(()),
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+/// Adds a socket to the topic. Subscribers say nothing here, so what they send is not read.
+async fn follow(request: HttpRequest, body: web::Payload, topic: Topic) -> Result<HttpResponse> {
+    let (response, session, messages) = actix_ws::handle(&request, body)?;
+    topic.borrow_mut().push(session);
+    // Without somebody who holds the stream the socket would be closed.
+    spawn(messages.for_each(async |_| ()));
+    Ok(response)
+}
+
+/// Sends an event to every socket, one after the other: no task and no channel between.
+async fn publish(topic: Topic, body: String) -> HttpResponse {
+    let text = ByteString::from(body);
+    let sessions = take(&mut *topic.borrow_mut());
+    for mut session in sessions {
+        if session.text(text.clone()).await.is_ok() {
+            topic.borrow_mut().push(session);
+        }
+    }
+    HttpResponse::Accepted().finish()
 }

@@ -15,10 +15,13 @@ use std::{
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{RawQuery, State},
+    extract::{
+        RawQuery, State, WebSocketUpgrade,
+        ws::{Message, Utf8Bytes, WebSocket, rejection::WebSocketUpgradeRejection},
+    },
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{
-        IntoResponse,
+        IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
     routing::{get, post},
@@ -40,9 +43,6 @@ use tokio_stream::{
 };
 use windlass_peers::{items, workload};
 
-/// Events of a topic that a subscriber may be behind; one that is further behind is ended.
-const BEHIND: usize = 1024;
-
 /// Serves the workload with axum.
 #[derive(Debug, Parser)]
 struct Options {
@@ -57,7 +57,7 @@ struct Options {
 /// The topic of the fan-out scenarios.
 #[derive(Clone)]
 struct Topic {
-    sender: broadcast::Sender<(u64, Arc<str>)>,
+    sender: broadcast::Sender<(u64, Utf8Bytes)>,
     last: Arc<AtomicU64>,
 }
 
@@ -75,8 +75,9 @@ async fn main() -> io::Result<()> {
         .route("/demo/items", get(|| async { Json(&items::PAGE) }))
         .route("/demo/work", get(work))
         .route("/demo/echo", post(echo))
+        .route(workload::WS_ECHO, get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(ws_echo) }))
         .route(workload::TOPIC, post(publish).get(subscribe))
-        .with_state(Topic { sender: broadcast::Sender::new(BEHIND), last: Arc::default() });
+        .with_state(Topic { sender: broadcast::Sender::new(workload::BEHIND), last: Arc::default() });
     let options = Options::parse();
     let builder = auto::Builder::new(TokioExecutor::new());
     let builder = if options.h2 { builder.http2_only() } else { builder.http1_only() };
@@ -89,7 +90,7 @@ async fn main() -> io::Result<()> {
 
 async fn serve(builder: auto::Builder<TokioExecutor>, stream: TcpStream, router: Router) {
     let _ = stream.set_nodelay(true);
-    let _ = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+    let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router)).await;
 }
 
 fn text(body: &'static str) -> impl IntoResponse {
@@ -113,8 +114,36 @@ async fn publish(State(topic): State<Topic>, body: String) -> impl IntoResponse 
     (StatusCode::ACCEPTED, Json(Published { id, subscribers }))
 }
 
-async fn subscribe(State(topic): State<Topic>) -> Sse<impl Stream<Item = Result<Event, BroadcastStreamRecvError>>> {
+async fn subscribe(
+    State(topic): State<Topic>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    match upgrade {
+        Ok(upgrade) => upgrade.on_upgrade(|socket| follow(socket, topic)),
+        Err(_) => event_stream(&topic).into_response(),
+    }
+}
+
+fn event_stream(topic: &Topic) -> Sse<impl Stream<Item = Result<Event, BroadcastStreamRecvError>> + use<>> {
     let events = BroadcastStream::new(topic.sender.subscribe());
-    let events = events.map(|event| event.map(|(id, text)| Event::default().id(id.to_string()).data(text)));
+    let events = events.map(|event| event.map(|(id, text)| Event::default().id(id.to_string()).data(text.as_str())));
     Sse::new(events).keep_alive(KeepAlive::default())
+}
+
+async fn ws_echo(mut socket: WebSocket) {
+    while let Some(Ok(message)) = socket.recv().await {
+        if matches!(message, Message::Text(_) | Message::Binary(_)) && socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Sends every event as a text message. Subscribers say nothing here, so what they send is not read.
+async fn follow(mut socket: WebSocket, topic: Topic) {
+    let mut events = topic.sender.subscribe();
+    while let Ok((_, text)) = events.recv().await {
+        if socket.send(Message::Text(text)).await.is_err() {
+            return;
+        }
+    }
 }

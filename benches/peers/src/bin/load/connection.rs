@@ -14,7 +14,8 @@ use rustix::{
 
 use crate::{
     fault::{Fault, Kind},
-    response::{self, Response},
+    frames,
+    response::Response,
     tally::Tally,
     template::Template,
 };
@@ -46,6 +47,9 @@ pub(crate) struct Progress {
 pub(crate) struct Connection {
     stream: Option<TcpStream>,
     connected: bool,
+    /// What opens it before the first request, and whether it was answered, or there is nothing to answer.
+    handshake: Option<Box<[u8]>>,
+    opened: bool,
     out: Vec<u8>,
     sent: usize,
     input: Box<[u8]>,
@@ -62,10 +66,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(next_template: usize, one_shot: bool) -> Self {
+    pub(crate) fn new(next_template: usize, one_shot: bool, handshake: Option<&[u8]>) -> Self {
         Self {
             stream: None,
             connected: false,
+            handshake: handshake.map(Into::into),
+            opened: handshake.is_none(),
             out: Vec::new(),
             sent: 0,
             input: vec![0; INPUT_BYTES].into(),
@@ -81,6 +87,7 @@ impl Connection {
 
     /// Starts to connect; the caller registers the stream.
     pub(crate) fn open(&mut self, target: SocketAddr) -> io::Result<&TcpStream> {
+        self.out.splice(..0, self.handshake.iter().flatten().copied());
         let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, None)?;
@@ -96,9 +103,9 @@ impl Connection {
         self.stream.is_none() && !self.out.is_empty()
     }
 
-    /// Says whether the connection is established.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.connected
+    /// Says whether the connection is established and may carry requests.
+    pub(crate) fn is_open(&self) -> bool {
+        self.connected && self.opened
     }
 
     /// Is told that the peer's FIN, or worse, is there.
@@ -125,6 +132,7 @@ impl Connection {
     pub(crate) fn reset(&mut self) -> usize {
         self.stream = None;
         (self.connected, self.peer_ended) = (false, false);
+        self.opened = self.handshake.is_none();
         self.out.clear();
         (self.sent, self.filled) = (0, 0);
         self.owed.drain(..).count()
@@ -210,6 +218,16 @@ impl Connection {
         Ok(())
     }
 
+    /// Looks for the answer to the handshake where one is awaited; returns the bytes it took.
+    fn check_opened(&mut self) -> Result<usize, Fault> {
+        if self.opened {
+            return Ok(0);
+        }
+        let taken = frames::parse_opened(&self.input[..self.filled])?;
+        self.opened = taken.is_some();
+        Ok(taken.unwrap_or(0))
+    }
+
     fn check_whole(
         &mut self,
         templates: &[Template],
@@ -217,9 +235,11 @@ impl Connection {
         progress: &mut Progress,
     ) -> Result<(), Fault> {
         let now = Instant::now();
-        let mut at = 0;
-        while at < self.filled {
-            let Some(response) = response::parse(&self.input[at..self.filled])? else { break };
+        let mut at = self.check_opened()?;
+        while self.opened && at < self.filled {
+            // Those of one connection differ in what they ask for, not in how they are answered.
+            let parsed = templates[self.next_template].parse(&self.input[at..self.filled], &mut self.out)?;
+            let Some(response) = parsed else { break };
             let owed = settle(&mut self.owed, templates, &response)?;
             let latency = now.saturating_duration_since(owed.since);
             tally.answered(templates[owed.template].is_timed().then_some(latency));

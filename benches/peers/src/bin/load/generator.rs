@@ -57,8 +57,11 @@ pub(crate) struct Generator<'a> {
 
 impl<'a> Generator<'a> {
     pub(crate) fn new(options: &'a Options, templates: Vec<Template>) -> io::Result<Self> {
-        let connections =
-            (0..options.connections as usize).map(|index| Connection::new(index % templates.len(), options.churn));
+        let connection = |index: usize| {
+            let template = index % templates.len();
+            Connection::new(template, options.churn, templates[template].handshake())
+        };
+        let connections = (0..options.connections as usize).map(connection);
         Ok(Self {
             options,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
@@ -105,7 +108,7 @@ impl<'a> Generator<'a> {
         for index in 0..self.connections.len() {
             self.open(index).map_err(io::Error::other)?;
         }
-        while !self.connections.iter().all(Connection::is_connected) {
+        while !self.connections.iter().all(Connection::is_open) {
             self.turn(deadline)?;
             if Instant::now() > deadline || self.tally.errors() > 0 {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "not every connection was established"));

@@ -6,17 +6,20 @@
 //!
 //! With `--grpc` it calls the service of [`windlass_peers::echo`] over HTTP/2 instead, see [`grpc`].
 //!
-//! With `--sse` it subscribes to a topic and publishes on it, see [`sse`].
+//! With `--ws` a request is a message that a WebSocket must echo, see [`frames`].
+//!
+//! With `--sse` or `--ws-topic` it subscribes to a topic and publishes on it, see [`fanout`].
 //!
 //! Prints one `key=value` a line. Exit status: 0, 1 on any error or no request at all, 2 when it could not start.
 
 mod connection;
+mod fanout;
+mod frames;
 mod generator;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod options;
 mod setup;
-mod sse;
 mod tally;
 mod template;
 
@@ -25,7 +28,7 @@ use std::{io, num::NonZeroU64, process::ExitCode};
 use clap::Parser;
 use windlass::client::{fault, pacing, response};
 
-use crate::{fault::Fault, generator::Generator, options::Options, tally::Tally};
+use crate::{fanout::Form, fault::Fault, generator::Generator, options::Options, tally::Tally};
 
 fn main() -> ExitCode {
     // The default slack of 50 µs would be added to every pause of the open loop.
@@ -48,7 +51,10 @@ fn run(options: &Options) -> io::Result<Tally> {
         return grpc::run(options, method);
     }
     if let Some(subscribers) = options.sse {
-        return sse::run(options, subscribers);
+        return fanout::run(options, Form::EventStream, subscribers);
+    }
+    if let Some(subscribers) = options.ws_topic {
+        return fanout::run(options, Form::WebSocket, subscribers);
     }
     let templates = setup::templates(options).map_err(refused)?;
     let idle = setup::idle_connections(options, &templates).map_err(refused)?;

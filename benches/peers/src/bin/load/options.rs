@@ -4,7 +4,24 @@
 use std::path::PathBuf;
 use std::{net::SocketAddr, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use windlass::proto::ws::frame::Opcode;
+
+/// What an echoed message is sent as.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Message {
+    Text,
+    Binary,
+}
+
+impl From<Message> for Opcode {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Text => Self::Text,
+            Message::Binary => Self::Binary,
+        }
+    }
+}
 
 /// Loads a server and checks every byte of every response.
 #[derive(Debug, Parser)]
@@ -31,6 +48,9 @@ pub(crate) struct Options {
     /// POST a body of this size and expect it back; 16 bytes and more carry a serial number
     #[arg(long, default_value_t = 0)]
     pub(crate) body_bytes: usize,
+    /// Open a WebSocket at --path on each connection: a request is a message of --body-bytes that must come back
+    #[arg(long, value_name = "KIND", requires = "body_bytes", conflicts_with_all = ["mix", "churn"])]
+    pub(crate) ws: Option<Message>,
     /// Seconds to go on asking
     #[arg(long, default_value = "5", value_parser = seconds)]
     pub(crate) duration: Duration,
@@ -54,15 +74,19 @@ pub(crate) struct Options {
     pub(crate) timeout: Duration,
     /// Hold this many subscriptions to the topic `bench`, publish `--rate` events of 256 bytes a second and check that
     /// each subscriber gets each of them once and in order; a request is a delivery, latency runs from the publishing
-    #[arg(long, value_name = "SUBSCRIBERS", requires = "rate", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    #[arg(conflicts_with_all = ["connections", "pipeline", "path", "mix", "body_bytes", "churn", "idle"])]
+    #[arg(long, group = "fanout", value_name = "SUBSCRIBERS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(requires = "rate", conflicts_with_all = ["connections", "pipeline", "path", "mix", "body_bytes", "churn", "idle"])]
     pub(crate) sse: Option<u32>,
+    /// The same with WebSockets: an event is a text message
+    #[arg(long, group = "fanout", value_name = "SUBSCRIBERS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(requires = "rate", conflicts_with_all = ["connections", "pipeline", "path", "mix", "body_bytes", "churn", "idle"])]
+    pub(crate) ws_topic: Option<u32>,
     /// Besides them, hold this many subscriptions that nothing is read from, whose ways are full from the beginning
-    #[arg(long, default_value_t = 0, requires = "sse")]
+    #[arg(long, default_value_t = 0, requires = "fanout")]
     pub(crate) stalled: usize,
     /// Call `bench.Echo` over HTTP/2 instead, `--pipeline` calls in flight on each connection
     #[cfg(feature = "grpc")]
-    #[arg(long, value_name = "METHOD", conflicts_with_all = ["path", "mix", "body_bytes", "rate", "ramp", "churn", "idle", "pause", "sse"])]
+    #[arg(long, value_name = "METHOD", conflicts_with_all = ["path", "mix", "body_bytes", "rate", "ramp", "churn", "idle", "pause", "fanout"])]
     pub(crate) grpc: Option<crate::grpc::Method>,
     /// Use TLS and trust this certificate (PEM); the server's must name `localhost`
     #[cfg(feature = "grpc")]

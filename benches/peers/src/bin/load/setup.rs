@@ -7,8 +7,8 @@ use std::{
 
 use crate::{
     fault::{Fault, Kind},
+    frames,
     options::Options,
-    response,
     tally::Tally,
     template::Template,
 };
@@ -19,8 +19,8 @@ const READ_BYTES: usize = 64 * 1024;
 /// Makes the templates and asks the server once for each, so that every later response can be compared.
 pub(crate) fn templates(options: &Options) -> Result<Vec<Template>, Fault> {
     let host = options.target_of(0).to_string();
-    let mut templates: Vec<Template> = if options.body_bytes > 0 {
-        vec![Template::post(&options.path, &host, options.churn, options.body_bytes)]
+    let mut templates: Vec<Template> = if let Some(post) = body(options, &host, options.churn) {
+        vec![post]
     } else if options.mix.is_empty() {
         vec![Template::get(&options.path, &host, options.churn)]
     } else {
@@ -41,6 +41,15 @@ pub(crate) fn templates(options: &Options) -> Result<Vec<Template>, Fault> {
     }
 }
 
+/// Returns the request with a body that must come back, if one is asked for.
+fn body(options: &Options, host: &str, close: bool) -> Option<Template> {
+    let (path, size) = (&options.path, options.body_bytes);
+    match options.ws {
+        Some(kind) => Some(Template::message(path, host, kind.into(), size)),
+        None => (size > 0).then(|| Template::post(path, host, close, size)),
+    }
+}
+
 fn mix(options: &Options, host: &str) -> Vec<Template> {
     let template = |path: &String| {
         let template = Template::get(path, host, options.churn);
@@ -53,10 +62,8 @@ fn mix(options: &Options, host: &str) -> Vec<Template> {
 /// Opens the idle connections; each has made one request.
 pub(crate) fn idle_connections(options: &Options, templates: &[Template]) -> Result<Vec<TcpStream>, Fault> {
     let host = options.target_of(0).to_string();
-    let mut template = Template::get(templates[0].path(), &host, false);
-    if options.body_bytes > 0 {
-        template = Template::post(templates[0].path(), &host, false, options.body_bytes);
-    }
+    let mut template =
+        body(options, &host, false).unwrap_or_else(|| Template::get(templates[0].path(), &host, false));
     (0..options.idle).map(|_| exchange(options, &mut template)).collect()
 }
 
@@ -88,23 +95,42 @@ fn exchange(options: &Options, template: &mut Template) -> Result<TcpStream, Fau
     let mut stream = connect.map_err(|error| Fault::new(Kind::Connect, error))?;
     let io = |error| Fault::new(Kind::Io, error);
     stream.set_read_timeout(Some(options.timeout)).map_err(io)?;
-    let mut request = Vec::new();
-    template.write(0, &mut request);
-    stream.write_all(&request).map_err(io)?;
-    let mut input = Vec::new();
+    let (mut input, mut out) = (Vec::new(), Vec::new());
+    if let Some(handshake) = template.handshake() {
+        stream.write_all(handshake).map_err(io)?;
+        let taken = read_until(&mut stream, &mut input, frames::parse_opened)?;
+        input.drain(..taken);
+    }
+    template.write(0, &mut out);
+    stream.write_all(&out).map_err(io)?;
+    read_until(&mut stream, &mut input, |input| Ok(template.parse(input, &mut out)?.map(drop)))?;
+    let Some(response) = template.parse(&input, &mut out)? else { return Err(closed()) };
+    if response.taken != input.len() {
+        return Err(Fault::new(Kind::Unasked, "bytes after the response"));
+    }
+    template.learn(&response);
+    template.check(0, &response)?;
+    Ok(stream)
+}
+
+/// Reads until something at the start of the input is whole.
+pub(crate) fn read_until<T>(
+    stream: &mut TcpStream,
+    input: &mut Vec<u8>,
+    mut parse: impl FnMut(&[u8]) -> Result<Option<T>, Fault>,
+) -> Result<T, Fault> {
     let mut buffer = vec![0; READ_BYTES];
     loop {
-        if let Some(response) = response::parse(&input)? {
-            if response.taken != input.len() {
-                return Err(Fault::new(Kind::Unasked, "bytes after the response"));
-            }
-            template.learn(&response);
-            template.check(0, &response)?;
-            return Ok(stream);
+        if let Some(whole) = parse(input)? {
+            return Ok(whole);
         }
-        match stream.read(&mut buffer).map_err(io)? {
-            0 => return Err(Fault::new(Kind::Closed, "the server closed without a whole response")),
+        match stream.read(&mut buffer).map_err(|error| Fault::new(Kind::Io, error))? {
+            0 => return Err(closed()),
             length => input.extend_from_slice(&buffer[..length]),
         }
     }
+}
+
+fn closed() -> Fault {
+    Fault::new(Kind::Closed, "the server closed without a whole response")
 }

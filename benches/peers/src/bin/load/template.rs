@@ -1,10 +1,14 @@
 //! What one kind of request looks like and what its response must be.
 
+use std::borrow::Cow;
+
+use windlass::proto::ws::frame::Opcode;
 use windlass_peers::{items, workload};
 
 use crate::{
     fault::{Fault, Kind},
-    response::Response,
+    frames,
+    response::{self, Response},
 };
 
 /// Digits of the serial number at the start of a body.
@@ -25,6 +29,8 @@ pub(crate) struct Template {
     /// Where in `wire` the serial number goes.
     serial_at: Option<usize>,
     expected: Option<Vec<u8>>,
+    /// What a message of a WebSocket is sent as; `wire` is the handshake then.
+    message: Option<Opcode>,
     timed: bool,
 }
 
@@ -34,7 +40,7 @@ impl Template {
         let wire = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{}\r\n", connection(close)).into_bytes();
         let known = KNOWN.iter().find(|(known, _)| *known == path);
         let expected = known.map(|(_, body)| body.as_bytes().to_vec());
-        Self { path: path.to_owned(), wire, serial_at: None, expected, timed: true }
+        Self { path: path.to_owned(), wire, serial_at: None, expected, message: None, timed: true }
     }
 
     /// Makes a POST of `size` bytes that must come back.
@@ -43,10 +49,22 @@ impl Template {
             "POST {path} HTTP/1.1\r\nhost: {host}\r\n{}content-type: application/octet-stream\r\ncontent-length: {size}\r\n\r\n",
             connection(close)
         );
-        let body: Vec<u8> = (b'a'..=b'z').cycle().take(size).collect();
+        let body = letters(size);
         let serial_at = (size >= SERIAL_DIGITS).then_some(head.len());
         let wire = [head.as_bytes(), &body].concat();
-        Self { path: path.to_owned(), wire, serial_at, expected: Some(body), timed: true }
+        Self { path: path.to_owned(), wire, serial_at, expected: Some(body), message: None, timed: true }
+    }
+
+    /// Makes a WebSocket's message of `size` bytes, which must come back as it was sent.
+    pub(crate) fn message(path: &str, host: &str, kind: Opcode, size: usize) -> Self {
+        Self {
+            path: path.to_owned(),
+            wire: frames::handshake(path, host),
+            serial_at: (size >= SERIAL_DIGITS).then_some(0),
+            expected: Some(letters(size)),
+            message: Some(kind),
+            timed: true,
+        }
     }
 
     /// Leaves the latency of the responses out.
@@ -60,8 +78,30 @@ impl Template {
         self.timed
     }
 
+    /// Returns what opens a connection, if something must before the first request.
+    pub(crate) fn handshake(&self) -> Option<&[u8]> {
+        self.message.map(|_| self.wire.as_slice())
+    }
+
+    /// Parses what answers such a request; `None` when it is not whole yet. What the protocol owes goes to `out`.
+    pub(crate) fn parse<'a>(&self, input: &'a [u8], out: &mut Vec<u8>) -> Result<Option<Response<'a>>, Fault> {
+        let Some(kind) = self.message else { return response::parse(input) };
+        let Some(frame) = frames::parse(input, out)? else { return Ok(None) };
+        if frame.opcode != kind {
+            return Err(Fault::new(Kind::Body, format_args!("{:?} came back for {kind:?}", frame.opcode)));
+        }
+        let body = Cow::Borrowed(frame.payload);
+        Ok(Some(Response { taken: frame.taken, status: 200, body, closes: false }))
+    }
+
     /// Appends the request.
     pub(crate) fn write(&self, serial: u64, out: &mut Vec<u8>) {
+        if let Some(kind) = self.message {
+            let body = self.expected.as_deref().unwrap_or_default();
+            let number = digits(serial);
+            let number = &number[..self.serial_at.map_or(0, |_| SERIAL_DIGITS)];
+            return frames::append(out, kind, [number, &body[number.len()..]], serial);
+        }
         let start = out.len();
         out.extend_from_slice(&self.wire);
         if let Some(at) = self.serial_at {
@@ -114,6 +154,10 @@ impl Template {
     }
 }
 
+fn letters(size: usize) -> Vec<u8> {
+    (b'a'..=b'z').cycle().take(size).collect()
+}
+
 fn connection(close: bool) -> &'static str {
     if close { "connection: close\r\n" } else { "" }
 }
@@ -144,6 +188,19 @@ mod tests {
         assert!(template.check(0xab, &ok(body)).is_ok());
         assert_eq!(template.check(0xac, &ok(body)).unwrap_err().kind, Kind::Body);
         assert_eq!(template.check(0xab, &ok(&body[1..])).unwrap_err().kind, Kind::Body);
+    }
+
+    #[test]
+    fn a_message_must_come_back_as_what_it_was() {
+        let template = Template::message("/x", "x", Opcode::Text, 20);
+        let echo = b"\x81\x1400000000000000abqrst";
+        let response = template.parse(echo, &mut Vec::new()).unwrap().unwrap();
+        assert!(response.taken == echo.len() && template.check(0xab, &response).is_ok());
+        assert_eq!(template.check(0xac, &response).unwrap_err().kind, Kind::Body);
+        assert_eq!(template.parse(b"\x82\x01a", &mut Vec::new()).unwrap_err().kind, Kind::Body);
+        let mut wire = Vec::new();
+        template.write(0xab, &mut wire);
+        assert_eq!((wire.len(), &wire[..2]), (2 + 4 + 20, b"\x81\x94".as_slice()));
     }
 
     #[test]

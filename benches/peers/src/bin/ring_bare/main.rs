@@ -17,7 +17,7 @@ use feed::Feed;
 use ring::{Bytes, Event, Ring};
 use rustix::net::{Shutdown, listen, shutdown, sockopt::set_tcp_nodelay};
 use windlass_peers::{
-    bare::{Exchange, Then},
+    bare::{Exchange, Then, echo_messages},
     workload,
 };
 
@@ -76,6 +76,8 @@ struct Connection {
     closing: bool,
     /// The peer sends no more.
     ended: bool,
+    /// It is a WebSocket that echoes.
+    echoes: bool,
 }
 
 impl Server {
@@ -128,7 +130,10 @@ impl Server {
             connection.input.extend_from_slice(bytes);
             return connection.answer(&self.exchange, &mut self.feed);
         }
-        let (used, then) = self.feed.serve(&self.exchange, bytes, &mut connection.out);
+        let (used, then) = match connection.echoes {
+            true => (echo_messages(bytes, &mut connection.out), Then::Read),
+            false => self.feed.serve(&self.exchange, bytes, &mut connection.out),
+        };
         connection.input.extend_from_slice(&bytes[used..]);
         then
     }
@@ -149,9 +154,10 @@ impl Server {
                 self.ring.sleep(slot, time)?;
                 self.touch(slot, |connection| connection.sleeping = true);
             }
+            Then::Echo => self.touch(slot, |connection| connection.echoes = true),
             Then::Close => self.touch(slot, |connection| connection.closing = true),
-            Then::Subscribe => {
-                self.feed.subscribe(slot);
+            Then::Subscribe(carrier) => {
+                self.feed.subscribe(slot, carrier);
                 self.touched.push(slot);
             }
             Then::Read | Then::Publish { .. } => self.touched.push(slot),
@@ -169,9 +175,9 @@ impl Server {
     /// Gives the events of the batch to every subscriber.
     fn deliver(&mut self) {
         for event in self.feed.take() {
-            for &slot in self.feed.subscribers() {
+            for &(slot, carrier) in self.feed.subscribers() {
                 if let Some(connection) = &mut self.connections[slot] {
-                    connection.deliver(&event);
+                    connection.deliver(event.form(carrier));
                     self.touched.push(slot);
                 }
             }
@@ -206,6 +212,7 @@ impl Connection {
             sleeping: false,
             closing: false,
             ended: false,
+            echoes: false,
         }
     }
 
@@ -213,7 +220,10 @@ impl Connection {
         if self.sleeping {
             return Then::Read;
         }
-        let (used, then) = feed.serve(exchange, &self.input, &mut self.out);
+        let (used, then) = match self.echoes {
+            true => (echo_messages(&self.input, &mut self.out), Then::Read),
+            false => feed.serve(exchange, &self.input, &mut self.out),
+        };
         self.input.drain(..used);
         then
     }

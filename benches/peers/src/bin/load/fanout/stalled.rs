@@ -10,7 +10,7 @@ use rustix::{
     net::{AddressFamily, SocketType, connect, socket, sockopt::set_socket_recv_buffer_size},
 };
 
-use super::PATH;
+use super::{Form, PATH};
 use crate::{
     fault::{Fault, Kind},
     options::Options,
@@ -26,9 +26,9 @@ const FILLING_BYTES: usize = 32 * 1024;
 const FILLINGS: usize = 256;
 
 /// Subscribes as many as asked for and publishes until nothing more goes to them.
-pub(super) fn subscribe(options: &Options) -> io::Result<Vec<TcpStream>> {
+pub(super) fn subscribe(options: &Options, form: Form) -> io::Result<Vec<TcpStream>> {
     let target = options.target_of(0);
-    let streams = (0..options.stalled).map(|_| stalled(target)).collect::<io::Result<Vec<_>>>()?;
+    let streams = (0..options.stalled).map(|_| stalled(form, target)).collect::<io::Result<Vec<_>>>()?;
     if !streams.is_empty() {
         let mut publisher = TcpStream::connect_timeout(&target, options.timeout)?;
         publisher.set_read_timeout(Some(options.timeout))?;
@@ -37,14 +37,14 @@ pub(super) fn subscribe(options: &Options) -> io::Result<Vec<TcpStream>> {
     Ok(streams)
 }
 
-fn stalled(target: SocketAddr) -> io::Result<TcpStream> {
+fn stalled(form: Form, target: SocketAddr) -> io::Result<TcpStream> {
     let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket(family, SocketType::STREAM, None)?;
     // Before the handshake: it says what the window may become (tcp(7)).
     set_socket_recv_buffer_size(&socket, RECEIVE_BYTES)?;
     connect(&socket, &target)?;
     let mut stream = TcpStream::from(socket);
-    write!(stream, "GET {PATH} HTTP/1.1\r\nhost: {target}\r\naccept: text/event-stream\r\n\r\n")?;
+    stream.write_all(&form.request(target))?;
     // Subscribed when the head is there.
     stream.peek(&mut [0])?;
     Ok(stream)

@@ -56,6 +56,16 @@ pub(crate) fn parse(event: &[u8]) -> Result<Option<(u64, Duration)>, Fault> {
     Ok(found)
 }
 
+/// Reads an event that came as a text message: its data alone, or a JSON object that ends with it.
+pub(crate) fn parse_message(message: &[u8]) -> Result<(u64, Duration), Fault> {
+    let object = message.strip_prefix(b"{").and_then(|object| object.strip_suffix(b"\"}"));
+    let inside = object.and_then(|object| {
+        let (names, data) = object.split_at_checked(object.len().checked_sub(EVENT_BYTES)?)?;
+        names.ends_with(b"\"data\":\"").then_some(data)
+    });
+    read(inside.unwrap_or(message)).ok_or_else(|| wrong(message))
+}
+
 fn read(data: &[u8]) -> Option<(u64, Duration)> {
     if data.len() != EVENT_BYTES {
         return None;
@@ -90,5 +100,17 @@ mod tests {
         assert!(parse(&changed).is_err());
         assert!(parse(&[b"event: gap\n".as_slice(), &whole].concat()).is_err());
         assert_eq!(parse(b": still here").unwrap(), None);
+    }
+
+    #[test]
+    fn a_message_is_the_data_or_an_object_that_ends_with_it() {
+        let sent = Duration::from_nanos(5);
+        let data = data(7, sent);
+        assert_eq!(parse_message(&data).unwrap(), (7, sent));
+        let object = [b"{\"id\":\"1-7\",\"data\":\"".as_slice(), &data, b"\"}"].concat();
+        assert_eq!(parse_message(&object).unwrap(), (7, sent));
+        assert!(parse_message(&object[1..]).is_err());
+        assert!(parse_message(b"{\"id\":\"1-7\",\"gap\":{\"from\":1,\"to\":2}}").is_err());
+        assert!(parse_message(b"").is_err());
     }
 }

@@ -5,6 +5,7 @@
 //! is a delivery; how long the answers to publishing took is reported apart (`publish_p50_us`, `publish_p99_us`).
 
 mod event;
+mod form;
 mod publisher;
 mod stalled;
 mod subscriber;
@@ -28,6 +29,7 @@ use crate::{
     refused, setup,
     tally::Tally,
 };
+pub(crate) use form::Form;
 use publisher::Publisher;
 use subscriber::Subscriber;
 
@@ -39,9 +41,9 @@ const EVENTS: usize = 256;
 const TICK: Duration = Duration::from_millis(50);
 
 /// Subscribes, publishes for `--duration`, then waits until every subscriber has everything.
-pub(crate) fn run(options: &Options, subscribers: u32) -> io::Result<Tally> {
-    let stalled = stalled::subscribe(options)?;
-    let mut load = FanOut::new(options, subscribers as usize)?;
+pub(crate) fn run(options: &Options, form: Form, subscribers: u32) -> io::Result<Tally> {
+    let stalled = stalled::subscribe(options, form)?;
+    let mut load = FanOut::new(options, form, subscribers as usize)?;
     load.await_heads()?;
     setup::pause(options, load.subscribers.len())?;
     let start = Instant::now();
@@ -63,7 +65,7 @@ struct FanOut<'a> {
 }
 
 impl<'a> FanOut<'a> {
-    fn new(options: &'a Options, subscribers: usize) -> io::Result<Self> {
+    fn new(options: &'a Options, form: Form, subscribers: usize) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let register = |stream: &TcpStream, index: usize| {
             epoll::add(&epoll, stream, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)
@@ -71,7 +73,7 @@ impl<'a> FanOut<'a> {
         let open = |index: usize| {
             let (stream, host) = connect(options, index)?;
             register(&stream, index)?;
-            Subscriber::new(stream, host)
+            Subscriber::new(stream, form, host)
         };
         let subscribers = (0..subscribers).map(open).collect::<io::Result<Vec<_>>>()?;
         let (stream, host) = connect(options, 0)?;

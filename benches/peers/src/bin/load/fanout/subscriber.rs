@@ -1,4 +1,4 @@
-//! One subscription: chunks in, events checked.
+//! One subscription: chunks or frames in, events checked.
 
 use std::{
     io::{self, Write},
@@ -12,10 +12,10 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 
-use super::{PATH, event};
+use super::{Form, event};
 use crate::{
     fault::{Fault, Kind},
-    response,
+    frames, response,
     tally::Tally,
 };
 
@@ -27,6 +27,7 @@ const MAX_EVENT_BYTES: usize = 64 * 1024;
 /// A subscriber and how far it is.
 pub(crate) struct Subscriber {
     stream: TcpStream,
+    form: Form,
     has_head: bool,
     input: Vec<u8>,
     /// Data of chunks that is no whole event yet.
@@ -38,22 +39,46 @@ pub(crate) struct Subscriber {
 
 impl Subscriber {
     /// Sends the request.
-    pub(crate) fn new(mut stream: TcpStream, host: SocketAddr) -> io::Result<Self> {
-        write!(stream, "GET {PATH} HTTP/1.1\r\nhost: {host}\r\naccept: text/event-stream\r\n\r\n")?;
+    pub(crate) fn new(mut stream: TcpStream, form: Form, host: SocketAddr) -> io::Result<Self> {
+        stream.write_all(&form.request(host))?;
         let (input, body) = (Vec::new(), Vec::new());
-        Ok(Self { stream, has_head: false, input, body, next: 0, received: 0 })
+        Ok(Self { stream, form, has_head: false, input, body, next: 0, received: 0 })
     }
 
     /// Reads what is there and checks every event that is whole.
     pub(crate) fn read(&mut self, epoch: Instant, tally: &mut Tally) -> Result<(), Fault> {
         receive(&self.stream, &mut self.input)?;
-        let now = Instant::now();
-        let mut at = 0;
+        let now = Instant::now().saturating_duration_since(epoch);
         if !self.has_head {
-            let Some(taken) = response::parse_stream_head(&self.input)? else { return Ok(()) };
+            let Some(taken) = self.form.parse_head(&self.input)? else { return Ok(()) };
             self.has_head = true;
-            at = taken;
+            self.input.drain(..taken);
         }
+        match self.form {
+            Form::EventStream => self.take_chunks().and_then(|()| self.check_events(now, tally))?,
+            Form::WebSocket => self.check_messages(now, tally)?,
+        }
+        if self.body.len() + self.input.len() > MAX_EVENT_BYTES {
+            return Err(Fault::new(Kind::Malformed, "an event of more than 64 KiB"));
+        }
+        Ok(())
+    }
+
+    fn check_messages(&mut self, now: Duration, tally: &mut Tally) -> Result<(), Fault> {
+        let (mut at, mut answers) = (0, Vec::new());
+        while let Some(frame) = frames::parse(&self.input[at..], &mut answers)? {
+            let (number, sent) = event::parse_message(frame.payload)?;
+            self.next = in_order(self.next, number, tally);
+            self.received += 1;
+            tally.answered(Some(now.saturating_sub(sent)));
+            at += frame.taken;
+        }
+        self.input.drain(..at);
+        self.stream.write_all(&answers).map_err(|error| Fault::new(Kind::Io, format_args!("writing: {error}")))
+    }
+
+    fn take_chunks(&mut self) -> Result<(), Fault> {
+        let mut at = 0;
         while let Some((taken, data)) = response::parse_chunk(&self.input[at..])? {
             if data.is_empty() {
                 return Err(Fault::new(Kind::Closed, "the server ended a stream"));
@@ -62,7 +87,7 @@ impl Subscriber {
             at += taken;
         }
         self.input.drain(..at);
-        self.check_events(now.saturating_duration_since(epoch), tally)
+        Ok(())
     }
 
     fn check_events(&mut self, now: Duration, tally: &mut Tally) -> Result<(), Fault> {
@@ -76,9 +101,6 @@ impl Subscriber {
             at += length + 2;
         }
         self.body.drain(..at);
-        if self.body.len() + self.input.len() > MAX_EVENT_BYTES {
-            return Err(Fault::new(Kind::Malformed, "an event of more than 64 KiB"));
-        }
         Ok(())
     }
 

@@ -1,0 +1,35 @@
+//! What a subscription is carried by.
+
+use std::net::SocketAddr;
+
+use super::PATH;
+use crate::{fault::Fault, frames, response};
+
+/// How events come to a subscriber.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form {
+    /// As server-sent events (WHATWG HTML §9.2).
+    EventStream,
+    /// As text messages of a WebSocket (RFC 6455).
+    WebSocket,
+}
+
+impl Form {
+    /// Returns the request that subscribes.
+    pub(super) fn request(self, host: SocketAddr) -> Vec<u8> {
+        match self {
+            Self::EventStream => {
+                format!("GET {PATH} HTTP/1.1\r\nhost: {host}\r\naccept: text/event-stream\r\n\r\n").into_bytes()
+            }
+            Self::WebSocket => frames::handshake(PATH, &host.to_string()),
+        }
+    }
+
+    /// Parses the head of the answer: the bytes it took; `None` when it is not whole yet.
+    pub(super) fn parse_head(self, input: &[u8]) -> Result<Option<usize>, Fault> {
+        match self {
+            Self::EventStream => response::parse_stream_head(input),
+            Self::WebSocket => frames::parse_opened(input),
+        }
+    }
+}
