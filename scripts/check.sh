@@ -76,6 +76,12 @@ soak_passes() {
         --rate 500 --event-rate 50
 }
 
+# A second each of some kinds of traffic, so that one that leaves a descriptor open is seen here.
+no_cell_leaks() {
+    WINDLASS_BIN=${CARGO_TARGET_DIR:-target}/debug/windlass scripts/matrix.sh --build no --quick \
+        --cells '*/h1/*/few,*/h2/inline/killed,*/sse/inline/slow'
+}
+
 step scripts_parse
 step cargo fmt --all --check
 step cargo clippy --quiet --workspace --all-targets -- -D warnings
@@ -86,5 +92,6 @@ step peers_hold
 step epoll_serves
 step scripts/operating.sh
 step soak_passes
+step no_cell_leaks
 step cargo test
 printf '\ncheck.sh: everything holds, %s s\n' "$SECONDS"

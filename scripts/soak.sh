@@ -7,6 +7,9 @@
 #
 #   --workload   h1, h2, sse, ws, mixed or slow; see windlass load --help
 #   --ab         both engines side by side
+#   --nothing-dropped  250 subscribers, half of them slow, 10,000 events, and mailboxes that hold all of them: none may be
+#                lost. --connections, --events and --event-rate change it
+#   --every 10s  look that often, not every second
 #   --target     a server that runs already, on this machine
 #   --serve ARG  another argument for our server; may be repeated
 #   --build no   use the binary that is there
@@ -19,7 +22,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=lib/server.sh
 source scripts/lib/server.sh
 
-workload=mixed duration=10m connections=64 engine=auto ab='' target='' build=yes out=${CARGO_TARGET_DIR:-target}/soak
+workload=mixed duration=10m connections=64 engine=auto ab='' keeps='' events=10000 target='' build=yes out=${CARGO_TARGET_DIR:-target}/soak
 serve=() more=()
 while (($#)); do
     case $1 in
@@ -32,6 +35,8 @@ while (($#)); do
         --out) out=$2 && [[ $out == /* ]] || out=$here/$2; shift 2 ;;
         --build) build=$2; shift 2 ;;
         --ab) ab=yes; shift ;;
+        --nothing-dropped) keeps=yes workload=slow connections=250; shift ;;
+        --events) events=$2; more+=("$1" "$2"); shift 2 ;;
         -h | --help) sed -n '2,/^set /{ /^set /d; s/^# \{0,1\}//p }' "$0"; exit 0 ;;
         *) more+=("$1"); shift ;;
     esac
@@ -48,6 +53,15 @@ bin=${WINDLASS_BIN:-${CARGO_TARGET_DIR:-target}/release/windlass}
 # A closed loop would measure how fast the server is, and keep it at its limit for the whole time.
 has() { printf '%s\n' "${more[@]}" | grep -qxE -- "$1(=.*)?"; }
 has --rate || more+=(--rate 1000)
+# Mailboxes fill until nothing more is published: memory that grows is what is asked for here.
+if [[ $keeps ]]; then
+    [[ -z $target ]] || die "--nothing-dropped is for our own server, whose mailboxes it sets"
+    serve+=(--mailbox-events "$events" --mailbox-bytes $((events * 4096)))
+    more+=(--max-dropped-slow 0)
+    has --events || more+=(--events "$events")
+    has --event-rate || more+=(--event-rate 200)
+    has --max-rss-spread || more+=(--max-rss-spread 100)
+fi
 # Buffers of the kernel would hide for long that somebody reads slowly.
 [[ $workload != slow && $workload != mixed ]] || echo 'send_buffer_bytes = 16384' >"$WORK/windlass.toml"
 [[ ! -e $WORK/windlass.toml ]] || serve+=(--config "$WORK/windlass.toml")

@@ -150,6 +150,11 @@ impl Serving {
         Client::connect(self.address())
     }
 
+    /// Returns the process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
     }

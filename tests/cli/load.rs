@@ -12,32 +12,32 @@ use serde_json::Value;
 
 use crate::common::{Serving, TempFile, is_refused, run, windlass};
 
-fn url(address: SocketAddr, path: &str) -> String {
+pub(crate) fn url(address: SocketAddr, path: &str) -> String {
     format!("http://{address}{path}")
 }
 
 /// Loads and returns exit status and result.
 #[track_caller]
-fn load(arguments: &[&str]) -> (i32, Value) {
+pub(crate) fn load(arguments: &[&str]) -> (i32, Value) {
     let output = run(&[&["load", "--json"], arguments].concat());
     let text = format!("{}{}", output.stdout.escape_ascii(), output.stderr.escape_ascii());
     let result = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON: {text}"));
     (output.status.code().unwrap(), result)
 }
 
-fn number(result: &Value, name: &str) -> f64 {
+pub(crate) fn number(result: &Value, name: &str) -> f64 {
     result[name].as_f64().unwrap_or_else(|| panic!("no {name} in {result}"))
 }
 
 /// Returns the sum of the metrics that begin so.
-fn metric(serving: &Serving, start: &str) -> f64 {
+pub(crate) fn metric(serving: &Serving, start: &str) -> f64 {
     let (_, _, page) = serving.connect().get("/metrics");
     let values = page.lines().filter(|line| line.starts_with(start)).map(|line| line.rsplit_once(' ').unwrap().1);
     values.map(|value| value.parse::<f64>().unwrap()).sum()
 }
 
 #[track_caller]
-fn served(arguments: &[&str]) -> Value {
+pub(crate) fn served(arguments: &[&str]) -> Value {
     let (status, result) = load(arguments);
     assert_eq!(status, 0, "{result}");
     assert!(number(&result, "requests") > 0.0 && number(&result, "errors") == 0.0, "{result}");
@@ -105,16 +105,6 @@ fn streams_of_http2_are_requests() {
     assert!((99.0..=100.0).contains(&number(&served(&arguments), "requests")));
 }
 
-#[test]
-fn subscribers_get_every_event_once() {
-    let serving = Serving::start(&["--mailbox-events", "1000"]);
-    let url = url(serving.address(), "/");
-    let result =
-        served(&["--workload", "sse", "--connections", "250", "--events", "400", "--event-bytes", "64", &url]);
-    assert_eq!((number(&result, "published"), number(&result, "subscribers")), (400.0, 250.0), "{result}");
-    assert_eq!((number(&result, "deliveries"), number(&result, "dropped_fast")), (100_000.0, 0.0), "{result}");
-}
-
 #[cfg(feature = "ws")]
 #[test]
 fn messages_come_back_over_websocket() {
@@ -124,24 +114,6 @@ fn messages_come_back_over_websocket() {
     let requests = number(&served(&arguments), "requests");
     assert!((99.0..=100.0).contains(&requests));
     assert_eq!(metric(&serving, "windlass_websocket_messages_total{direction=\"in\""), requests);
-}
-
-#[test]
-fn received_and_dropped_are_what_was_published() {
-    // Small buffers, so that the slow ones' mailboxes fill.
-    let file = TempFile::new("slow.toml", "send_buffer_bytes = 8192\n");
-    let serving = Serving::start(&["--config", file.path()]);
-    let url = url(serving.address(), "/");
-    let arguments = ["--workload", "slow", "--connections", "20", "--event-rate", "200", "--event-bytes", "2000"];
-    let result = served(&[&arguments[..], &["--duration", "3s", &url]].concat());
-    let (fast, slow) = (number(&result, "dropped_fast"), number(&result, "dropped_slow"));
-    assert!(fast == 0.0 && slow > 100.0, "{result}");
-    let published = number(&result, "published");
-    assert_eq!(number(&result, "deliveries") + slow, published * 20.0, "{result}");
-    // What the server counted is what the gaps told of.
-    let (_, _, topics) = serving.connect().get("/topics");
-    let topics: Value = serde_json::from_str(&topics).unwrap();
-    assert_eq!((number(&topics[0], "dropped"), number(&topics[0], "published")), (slow, published), "{topics}");
 }
 
 #[cfg(all(feature = "ws", feature = "http2"))]

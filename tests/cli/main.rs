@@ -6,7 +6,10 @@ mod common;
 
 mod configuration;
 mod doctor;
+mod faults;
 mod load;
+mod load_ends;
+mod matrix;
 mod operating;
 mod overload;
 mod page;
@@ -15,6 +18,7 @@ mod refused;
 mod secure;
 mod serving;
 mod signals;
+mod slow;
 mod soak;
 #[cfg(feature = "ws")]
 mod sockets;

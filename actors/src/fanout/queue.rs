@@ -234,15 +234,19 @@ impl<P: Payload> Queue<P> {
                     Delivery::Event(event)
                 }
             };
-            let rests = state.items.is_empty() && state.end.is_none() && state.will_wake(cx.waker());
+            let rests = state.rests() && state.will_wake(cx.waker());
             return Poll::Ready((delivery, rests));
         }
+        // What was lost last is told at once, not before the next event: that may be hours away, and until then the
+        // subscriber would take what it has for the latest.
+        if let Some(lost) = state.lost.take() {
+            let rests = state.rests() && state.will_wake(cx.waker());
+            return Poll::Ready((Delivery::Gap(lost), rests));
+        }
         if let Some(end) = state.end {
-            // What was lost last is told before the end, which would else look like all there was.
-            let delivery = match (state.lost.take(), end) {
-                (Some(lost), _) => Delivery::Gap(lost),
-                (None, End::Removed) => Delivery::Removed,
-                (None, End::Closed) => Delivery::Closed,
+            let delivery = match end {
+                End::Removed => Delivery::Removed,
+                End::Closed => Delivery::Closed,
             };
             return Poll::Ready((delivery, false));
         }
@@ -339,8 +343,17 @@ impl<P> State<P> {
         }
     }
 
+    /// Says whether nothing is to be told until something more happens.
+    fn rests(&self) -> bool {
+        self.items.is_empty() && self.lost.is_none() && self.end.is_none()
+    }
+
     fn lose(&mut self, missed: Missed) {
         self.lost = Some(self.lost.map_or(missed, |lost| lost.extend(missed)));
+        if self.items.is_empty() {
+            // Nothing that is still to be taken would lead to it.
+            self.wake();
+        }
     }
 
     fn end(&mut self, end: End) {

@@ -62,15 +62,18 @@ pub(in crate::cli) struct Traffic {
     /// Topic that is subscribed to with GET and published to with POST
     #[arg(long, value_name = "PATH", default_value = "/topics/load")]
     pub(super) topic: String,
-    /// Events published per second
-    #[arg(long, value_name = "N", default_value = "100", value_parser = rate)]
-    pub(super) event_rate: f64,
+    /// Events published per second [default: 100; with --events as fast as they are taken]
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(super) event_rate: Option<f64>,
     /// Bytes of an event or a WebSocket message
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(40..=65_536))]
     pub(super) event_bytes: u32,
-    /// Publish exactly so many events, as fast as they are taken, and end when all subscribers have them
-    #[arg(long, value_name = "N")]
-    pub(super) events: Option<u64>,
+    /// Publish exactly so many events, and end when all subscribers have them, however long that takes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(in crate::cli) events: Option<u64>,
+    /// Bytes per second that a slow subscriber reads, until nothing more is published
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(20..=1_000_000_000))]
+    pub(super) slow_rate: u32,
     /// Route that sends WebSocket messages back
     #[arg(long, value_name = "PATH", default_value = "/demo/ws-echo")]
     pub(super) ws_path: String,
@@ -84,11 +87,19 @@ pub(super) struct Shares {
     pub(super) ws: u32,
     /// Subscribers that read at once.
     pub(super) fast: u32,
-    /// Subscribers that read with pauses.
+    /// Subscribers that read at a rate of their own.
     pub(super) slow: u32,
 }
 
+/// Events published per second where nothing says how many.
+const EVENT_RATE: f64 = 100.0;
+
 impl Traffic {
+    /// Returns the events that are due a second; `None`: each that was taken brings the next.
+    pub(super) fn event_rate(&self) -> Option<f64> {
+        self.event_rate.or(self.events.is_none().then_some(EVENT_RATE))
+    }
+
     /// Divides the connections.
     ///
     /// # Errors

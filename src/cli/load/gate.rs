@@ -3,11 +3,14 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    future::poll_fn,
     io,
+    pin::pin,
+    task::Poll,
     time::{Duration, Instant},
 };
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::timer::Timer;
 use crate::client::pacing::Arrivals;
@@ -24,6 +27,8 @@ pub(super) struct Gate {
     /// A permit for each of `waiting`; closed when no more come.
     permits: Semaphore,
     is_over: Cell<bool>,
+    /// Says that it is over.
+    ended: Notify,
     /// Arrivals that found too many waiting.
     refused: Cell<u64>,
 }
@@ -35,33 +40,58 @@ impl Gate {
             waiting: RefCell::default(),
             permits: Semaphore::new(0),
             is_over: Cell::new(false),
+            ended: Notify::new(),
             refused: Cell::new(0),
         }
     }
 
-    /// Lets arrivals in as they are due, until `end`; tells how late each was let in.
+    /// Lets arrivals in as they are due, until `end` or [`end`](Self::end); tells how late each was let in.
     ///
     /// # Errors
     ///
     /// The system gives no timer.
-    pub(super) async fn run(&self, end: Instant, mut late: impl FnMut(Duration)) -> io::Result<()> {
+    pub(super) async fn run(&self, end: Instant, late: impl FnMut(Duration)) -> io::Result<()> {
         let timer = Timer::new()?;
-        match self.rate {
-            None => timer.until(end).await?,
-            Some(rate) => {
-                let mut arrivals = Arrivals::new(Instant::now(), rate);
-                while arrivals.due() < end && !self.is_over.get() {
-                    timer.until(arrivals.due()).await?;
-                    let now = Instant::now();
-                    while let Some(due) = arrivals.take_due(now.min(end)) {
-                        late(now.saturating_duration_since(due));
-                        self.let_in(due);
-                    }
-                }
+        let mut over = pin!(self.over());
+        let mut let_all_in = pin!(async {
+            match self.rate {
+                None => timer.until(end).await,
+                Some(rate) => self.let_in_at(rate, end, &timer, late).await,
+            }
+        });
+        let ran = poll_fn(|cx| match over.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => let_all_in.as_mut().poll(cx),
+        });
+        let ran = ran.await;
+        self.end();
+        ran
+    }
+
+    async fn let_in_at(
+        &self,
+        rate: f64,
+        end: Instant,
+        timer: &Timer,
+        mut late: impl FnMut(Duration),
+    ) -> io::Result<()> {
+        let mut arrivals = Arrivals::new(Instant::now(), rate);
+        while arrivals.due() < end {
+            timer.until(arrivals.due()).await?;
+            let now = Instant::now();
+            while let Some(due) = arrivals.take_due(now.min(end)) {
+                late(now.saturating_duration_since(due));
+                self.let_in(due);
             }
         }
-        self.end();
         Ok(())
+    }
+
+    /// Waits until it is over.
+    async fn over(&self) {
+        while !self.is_over.get() {
+            self.ended.notified().await;
+        }
     }
 
     fn let_in(&self, due: Instant) {
@@ -78,6 +108,7 @@ impl Gate {
     pub(super) fn end(&self) {
         self.is_over.set(true);
         self.permits.close();
+        self.ended.notify_waiters();
     }
 
     /// Returns when the next request is due, once it is; `None` when there are no more.
@@ -105,6 +136,7 @@ impl Gate {
     }
 
     /// Says whether there are no more requests to be sent.
+    #[cfg(any(feature = "http2", test))]
     pub(super) fn is_over(&self) -> bool {
         self.is_over.get() && self.waiting.borrow().is_empty()
     }
@@ -151,6 +183,26 @@ mod tests {
             gate.give_back(first);
             assert_eq!((gate.next().await, gate.left()), (Some(first), 1));
         });
+    }
+
+    #[test]
+    fn whoever_ends_it_ends_it_at_once() {
+        // Nothing is due, and nothing ends, for an hour.
+        for rate in [None, Some(0.001)] {
+            block_on(async {
+                let gate = Gate::new(rate);
+                let hour = Duration::from_secs(3600);
+                let run = gate.run(Instant::now() + hour, |_| ());
+                let ended = async {
+                    tokio::task::yield_now().await;
+                    gate.end();
+                };
+                let both = async { tokio::join!(run, ended) };
+                let (ran, ()) = tokio::time::timeout(Duration::from_secs(10), both).await.expect("it goes on");
+                ran.unwrap();
+                assert!(gate.is_over() || rate.is_some());
+            });
+        }
     }
 
     #[test]

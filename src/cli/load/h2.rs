@@ -1,6 +1,6 @@
 //! Requests over HTTP/2, some at once on each connection.
 
-use std::{rc::Rc, time::Instant};
+use std::{future::poll_fn, rc::Rc, time::Instant};
 
 use ::h2::client::{Builder, SendRequest};
 use bytes::Bytes;
@@ -27,7 +27,7 @@ pub(super) async fn ask(load: Rc<Load>) {
             Ok(()) if load.gate.is_over() => {}
             Ok(()) => load.tally.reconnected(),
             Err(fault) => {
-                load.tally.failed(&fault, 1);
+                load.fail(&fault, 1);
                 sleep(RECOVERY).await;
             }
         }
@@ -69,15 +69,15 @@ async fn stream(load: Rc<Load>, mut sender: SendRequest<Bytes>) {
             load.unsent();
             continue;
         }
-        sender = match timeout_at(deadline.into(), sender.ready()).await {
-            Ok(Ok(sender)) => sender,
+        match timeout_at(deadline.into(), poll_fn(|cx| sender.poll_ready(cx))).await {
+            Ok(Ok(())) => {}
             // It ended while this stream owed nothing.
             Ok(Err(_)) => return load.gate.give_back(due),
             Err(_) => {
                 load.account(due, Err(Load::late()));
-                return;
+                continue;
             }
-        };
+        }
         let answered = timeout_at(deadline.into(), exchange(&load, &mut sender)).await;
         if !load.account(due, answered.unwrap_or_else(|_| Err(Load::late()))) {
             sleep(RECOVERY).await;

@@ -20,6 +20,7 @@ mod h2;
 mod report;
 mod run;
 mod running;
+mod subscription;
 mod tally;
 mod target;
 mod timer;

@@ -34,6 +34,8 @@ use crate::client::fault::{Fault, Kind};
 pub(super) const RECOVERY: Duration = Duration::from_millis(50);
 /// How often it is looked whether the run shall end early.
 const LOOK: Duration = Duration::from_millis(50);
+/// Longer than anybody waits for a number of events.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Faults after which going on is pointless, if nothing was ever served.
 const HOPELESS: u64 = 1000;
 
@@ -51,7 +53,7 @@ pub(super) struct Load {
 impl Load {
     fn new(plan: Plan, shares: Shares, tally: Tally) -> Self {
         let gate = Gate::new(plan.traffic.rate);
-        let topic = Topic::new(Gate::new(Some(plan.traffic.event_rate)), shares.subscribers());
+        let topic = Topic::new(Gate::new(plan.traffic.event_rate()), shares.subscribers());
         Self { plan, shares, gate, topic, tally, served: Cell::new(0), faults: Cell::new(0) }
     }
 
@@ -176,11 +178,11 @@ async fn publish(load: Rc<Load>, end: Instant) -> io::Result<()> {
     if load.shares.subscribers() == 0 {
         return Ok(());
     }
+    // A number of events is published however long that takes: the publisher ends it.
+    let end = load.plan.traffic.events.map_or(end, |_| end + LONGEST);
     let mut publisher = JoinSet::new();
     publisher.spawn_local(topic::publish(load.clone()));
-    if load.plan.traffic.events.is_none() {
-        load.topic.gate.run(end, |late| load.tally.late(late)).await?;
-    }
+    load.topic.gate.run(end, |late| load.tally.late(late)).await?;
     while publisher.join_next().await.is_some() {}
     Ok(())
 }

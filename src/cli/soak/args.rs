@@ -17,6 +17,9 @@ pub(in crate::cli) struct Soak {
     /// Folder for report.html and the figures of every second; made if it is missing
     #[arg(long, value_name = "DIR", default_value = "soak")]
     pub(super) out: PathBuf,
+    /// Time from one look at the server to the next: longer ones make small files of long runs
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(super) every: Duration,
     #[command(flatten)]
     pub(super) traffic: Traffic,
     #[command(flatten)]
@@ -48,7 +51,8 @@ fn is_name(text: &str) -> bool {
 /// What the verdict allows.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Thresholds {
-    /// Time at the start that memory, threads and p99 are not judged by [default: a tenth of --duration, a minute at most]
+    /// Time at the start that memory, threads and p99 are not judged by [default: a tenth of --duration, a minute at most;
+    /// with --events a second]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) warmup: Option<Duration>,
     /// Client errors
@@ -84,13 +88,19 @@ pub(super) struct Thresholds {
     /// Events that subscribers who read at once did not get
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) max_dropped: u64,
+    /// Events that slow subscribers did not get; unset, they may lose any number
+    #[arg(long, value_name = "N")]
+    pub(super) max_dropped_slow: Option<u64>,
 }
 
 impl Thresholds {
     /// Returns how much of a run's start is not judged.
-    pub(super) fn warmup(&self, duration: Duration) -> Duration {
+    pub(super) fn warmup(&self, traffic: &Traffic) -> Duration {
         const LONGEST: Duration = Duration::from_secs(60);
-        self.warmup.unwrap_or_else(|| (duration / 10).min(LONGEST))
+        // Nobody knows how long so many events take.
+        const OF_EVENTS: Duration = Duration::from_secs(1);
+        let usual = traffic.events.map_or((traffic.duration / 10).min(LONGEST), |_| OF_EVENTS);
+        self.warmup.unwrap_or(usual)
     }
 }
 

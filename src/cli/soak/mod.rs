@@ -1,7 +1,7 @@
-//! `windlass soak`: loads a server for long, looks at its process every second, and judges.
+//! `windlass soak`: loads a server for long, looks at its process every second or so, and judges.
 //!
 //! ```text
-//!  load::Running ──each second──┐
+//!  load::Running ──each look────┐
 //!  /proc/PID, /metrics ─────────┴──► Subject ──► samples.csv
 //!                                       └──► Record ──► Verdict ──► one line, exit status
 //!                                                 └──► Page ──► report.html
@@ -69,16 +69,16 @@ fn records(soak: &Soak) -> Result<Vec<Record>, String> {
         subject.start(&soak.out)?;
     }
     let progress = Progress::new(soak.traffic.duration);
-    for second in 1.. {
+    for sample in 1.. {
         let mut seen = None;
         for subject in &mut subjects {
-            if let Some((requests, errors)) = subject.next_second()? {
+            if let Some((requests, errors)) = subject.next_sample()? {
                 let (before, failed) = seen.unwrap_or_default();
                 seen = Some((before + requests, failed + errors));
             }
         }
         let Some((requests, errors)) = seen else { break };
-        progress.tell(std::time::Duration::from_secs(second), requests, errors);
+        progress.tell(soak.every * sample, requests, errors);
     }
     progress.end();
     subjects.into_iter().map(|subject| subject.end(&soak.out)).collect()

@@ -92,6 +92,8 @@ fn quantiles(latency: &Latency) -> [Option<Duration>; 5] {
 pub(super) struct Record {
     pub(super) name: String,
     pub(super) traffic: Traffic,
+    /// From one sample to the next.
+    pub(super) every: Duration,
     /// Time at the start that some rules leave out.
     pub(super) warmup: Duration,
     /// Before the load.
@@ -105,6 +107,12 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// Returns how long the run was meant to be; one of so many events is as long as it took.
+    pub(super) fn length(&self) -> Duration {
+        let seconds = self.samples.last().map_or(0.0, |sample| sample.seconds);
+        self.traffic.events.map_or(self.traffic.duration, |_| Duration::from_secs_f64(seconds))
+    }
+
     /// Returns what the process used in each second behind the warm-up.
     pub(super) fn warm(&self) -> impl Iterator<Item = (f64, Usage)> {
         let warmup = self.warmup.as_secs_f64();

@@ -1,4 +1,4 @@
-//! One server under soak, sampled every second.
+//! One server under soak, sampled every second, or as often as is asked for.
 
 use std::{
     fs::File,
@@ -18,8 +18,6 @@ use crate::{
     client::latency::Latency,
 };
 
-/// How often the server is looked at.
-const SECOND: Duration = Duration::from_secs(1);
 /// How often it is looked whether the server has closed everything.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -31,6 +29,7 @@ pub(super) struct Subject {
     record: Record,
     window: Window,
     csv: BufWriter<File>,
+    every: Duration,
     settle: Duration,
 }
 
@@ -48,7 +47,8 @@ impl Subject {
         let record = Record {
             name: named.name.clone(),
             traffic: soak.traffic.clone(),
-            warmup: soak.thresholds.warmup(soak.traffic.duration),
+            every: soak.every,
+            warmup: soak.thresholds.warmup(&soak.traffic),
             base: None,
             samples: Vec::new(),
             windows: Vec::new(),
@@ -56,7 +56,8 @@ impl Subject {
             totals: Totals::default(),
         };
         let window = Window::new(soak.thresholds.window, record.warmup);
-        Ok(Self { plan, process, running: None, record, window, csv, settle: soak.thresholds.settle })
+        let (every, settle) = (soak.every, soak.thresholds.settle);
+        Ok(Self { plan, process, running: None, record, window, csv, every, settle })
     }
 
     fn usage(&self) -> Option<Usage> {
@@ -86,15 +87,15 @@ impl Subject {
         std::fs::write(&path, page.text()).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// Waits for the next second and notes it; returns it, or `None` when the load has ended.
+    /// Waits for the next look to be due and notes it; returns it, or `None` when the load has ended.
     ///
     /// # Errors
     ///
     /// The file of samples cannot be written.
-    pub(super) fn next_second(&mut self) -> Result<Option<(u64, u64)>, String> {
+    pub(super) fn next_sample(&mut self) -> Result<Option<(u64, u64)>, String> {
         let Some(running) = &mut self.running else { return Ok(None) };
         let before = running.elapsed();
-        let Some(second) = running.next_second(SECOND) else { return Ok(None) };
+        let Some(second) = running.next_second(self.every) else { return Ok(None) };
         let elapsed = running.elapsed();
         let usage = self.usage();
         let told = self.page().map(|page| Told::by(&page)).unwrap_or_default();

@@ -13,7 +13,7 @@ use super::{
 const LEAST_WINDOWS: usize = 4;
 /// Growth of memory that is always allowed, bytes.
 const FREE_GROWTH: f64 = 1024.0 * 1024.0;
-/// Part of the seconds that must have a sample of the process.
+/// Part of the looks that must have a sample of the process.
 const LEAST_SAMPLES: f64 = 0.9;
 
 /// What a rule says.
@@ -45,7 +45,7 @@ impl Verdict {
     pub(super) fn of(record: &Record, thresholds: &Thresholds) -> Self {
         let rules = [
             samples, requests, errors, rss_spread, rss_growth, fds_peak, fds_after, p99_spread, p99_trend, threads,
-            deliveries, drops,
+            deliveries, drops, slow_drops,
         ];
         let findings = rules.map(|rule| rule(record, thresholds)).into();
         Self { name: record.name.clone(), findings }
@@ -90,7 +90,8 @@ fn unseen(rule: &'static str) -> Finding {
 
 fn samples(record: &Record, _: &Thresholds) -> Finding {
     let taken = record.samples.iter().filter(|sample| sample.usage.is_some()).count();
-    let wanted = (record.traffic.duration.as_secs_f64() * LEAST_SAMPLES).floor().max(1.0);
+    let looks = record.length().as_secs_f64() / record.every.as_secs_f64();
+    let wanted = (looks * LEAST_SAMPLES).floor().max(1.0);
     let is_there = record.base.is_some() && record.after.is_some();
     let gone = if is_there { "" } else { ", and the process was not there before or after" };
     found("samples", is_there && taken as f64 >= wanted, format!("{taken} ≥ {wanted} of the process{gone}"))
@@ -121,7 +122,7 @@ fn rss_spread(record: &Record, thresholds: &Thresholds) -> Finding {
 
 fn rss_growth(record: &Record, thresholds: &Thresholds) -> Finding {
     const RULE: &str = "memory's growth over the last half";
-    let (duration, least) = (record.traffic.duration, thresholds.rss_growth_after);
+    let (duration, least) = (record.length(), thresholds.rss_growth_after);
     if duration < least {
         return not_judged(RULE, format!("the run is shorter than {} s", least.as_secs()));
     }
@@ -208,4 +209,14 @@ fn drops(record: &Record, thresholds: &Thresholds) -> Finding {
     }
     let (dropped, limit) = (record.totals.dropped.0, thresholds.max_dropped);
     found(RULE, dropped <= limit, format!("{dropped} ≤ {limit}"))
+}
+
+fn slow_drops(record: &Record, thresholds: &Thresholds) -> Finding {
+    const RULE: &str = "events dropped for slow subscribers";
+    let dropped = record.totals.dropped.1;
+    match thresholds.max_dropped_slow {
+        Some(limit) if record.totals.subscribers > 0 => found(RULE, dropped <= limit, format!("{dropped} ≤ {limit}")),
+        Some(_) => not_judged(RULE, "nobody subscribed".to_owned()),
+        None => not_judged(RULE, format!("{dropped}, and any number may be")),
+    }
 }

@@ -140,8 +140,11 @@ fn one_that_takes_nothing_is_cut_unregistered_and_counted() {
     timeouts.write_stall = Some(Duration::from_millis(300));
     let (server, hub) = serve(with(Overflow::Drop), timeouts);
     let _slow = stalled(&server, &hub);
-    broadcast_beyond(&hub, |stats| stats.dropped > 0);
-    eventually("it is unregistered", || hub.is_empty());
+    eventually("it is unregistered", || {
+        // A full mailbox is not a full kernel, which may take all of it in the end.
+        let _ = hub.broadcast("x".repeat(BYTES));
+        hub.is_empty()
+    });
     let closed = |shard| {
         metric(&server, &format!("windlass_connections_closed_total{{shard=\"{shard}\",cause=\"write_stall\"}}"))
     };

@@ -1,0 +1,49 @@
+//! WebSocket messages that must come back as they were, or not at all.
+
+use std::{net::SocketAddr, sync::atomic::Ordering::SeqCst};
+
+use tungstenite::{Error, Message, WebSocket, error::ProtocolError, protocol::Role};
+
+use super::{
+    clients::Tally,
+    dice::Dice,
+    wire::{Broken, Wire, broken},
+};
+
+pub(super) fn back_and_forth(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), Broken> {
+    let mut wire = Wire::connect(address);
+    wire.send(
+        "GET /demo/ws-echo HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    )?;
+    let head = wire.until(b"\r\n\r\n")?;
+    if head.starts_with("HTTP/1.1 400") || head.starts_with("HTTP/1.1 408") {
+        tally.refused.fetch_add(1, SeqCst);
+        return Ok(());
+    }
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    let mut socket = WebSocket::from_raw_socket(wire.upgraded(), Role::Client, None);
+    for _ in 0..=dice.below(12) {
+        let text = dice.text(2000);
+        socket.send(Message::text(text.as_str())).map_err(|error| cut(&error))?;
+        match socket.read().map_err(|error| cut(&error))? {
+            Message::Text(back) => assert_eq!(back.as_str(), text),
+            // The server saw our FIN: it came from the network.
+            Message::Close(_) => return Err(Broken),
+            other => panic!("nobody sent {other:?}"),
+        }
+        tally.right.fetch_add(1, SeqCst);
+    }
+    Ok(())
+}
+
+/// Takes an error for the end of the connection; anything else was sent by the server.
+fn cut(error: &Error) -> Broken {
+    match error {
+        Error::Io(error) => broken(error),
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Broken,
+        other => panic!("{other}"),
+    }
+}
