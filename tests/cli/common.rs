@@ -82,6 +82,9 @@ impl Drop for TempFile {
     }
 }
 
+/// A configuration for servers whose every answer is counted while the machine is busy with other tests.
+const SHED_NOTHING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/shed_nothing.toml");
+
 /// A serving child; killed if the test did not end it.
 pub(crate) struct Serving {
     child: Child,
@@ -92,9 +95,12 @@ pub(crate) struct Serving {
 type Lines = Arc<Mutex<Vec<String>>>;
 
 impl Serving {
-    /// Serves on a free port, one unpinned shard a core being too many for tests: two shards.
+    /// Serves on a free port, one unpinned shard a core being too many for tests: two shards. They shed nothing, unless
+    /// the arguments name a configuration of their own.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_on(&[&["--listen", "127.0.0.1:0", "--shards", "2"], arguments].concat())
+        let own = arguments.contains(&"--config");
+        let calm: &[&str] = if own { &[] } else { &["--config", SHED_NOTHING] };
+        Self::start_on(&[&["--listen", "127.0.0.1:0", "--shards", "2"], calm, arguments].concat())
     }
 
     /// Serves with exactly these arguments and waits until it says so.
