@@ -33,10 +33,10 @@ const PIECE_BY_PIECE: u16 = 2;
 const IN_ORDER_SINCE: (u32, u32) = (6, 16);
 
 /// A buffer that is filled piece by piece is as large as so many, …
-const TIMES_AS_LARGE: usize = 8;
+const TIMES_AS_LARGE: usize = 32;
 
 /// … and stands for so many: large ones are few enough to stay in the cache.
-const INSTEAD_OF: u16 = 32;
+const INSTEAD_OF: u16 = 128;
 
 /// The kernel wants the ring of entries to start on a page.
 const PAGE_BYTES: usize = 4096;

@@ -71,7 +71,7 @@ fn a_late_completion_of_an_earlier_generation_changes_nothing_and_returns_its_bu
 
 #[test]
 fn two_buffers_serve_many_connections_without_losing_a_byte() {
-    for (piece_by_piece, buffer_bytes) in [(false, 700), (true, 90)] {
+    for (piece_by_piece, buffer_bytes) in [(false, 700), (true, 22)] {
         two_buffers(&EngineOptions {
             buffers: 2,
             buffer_bytes,
