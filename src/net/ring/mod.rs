@@ -86,7 +86,7 @@ pub struct Ring<L: Link> {
 impl<L: Link> Ring<L> {
     /// Makes a ring over queues just opened.
     fn over(mut queues: Queues, options: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
-        let buffers = Buffers::register(&queues, options.buffers, options.buffer_bytes)?;
+        let buffers = Buffers::offered(&queues, options)?;
         let doorbell = Doorbell::new(doorbell)?;
         doorbell.arm(&mut queues);
         let mut options = options.clone();

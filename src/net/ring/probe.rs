@@ -13,7 +13,7 @@ use super::{
     ops::{self, Kind, Tag},
     queues::{Completion, Queues},
 };
-use crate::net::ConnId;
+use crate::net::{ConnId, EngineOptions};
 
 /// What the probe sends itself; each time it must come back as one receive.
 const GREETING: &[u8] = b"multishot";
@@ -61,8 +61,9 @@ fn at(step: &'static str) -> impl Fn(io::Error) -> ProbeError {
 }
 
 fn attempt() -> Result<(), ProbeError> {
+    let few = EngineOptions { buffers: 4, buffer_bytes: 64, ..EngineOptions::default() };
     let mut queues = Queues::new().map_err(at("io_uring_setup"))?;
-    let mut buffers = Buffers::register(&queues, 4, 64).map_err(at("provided buffers"))?;
+    let mut buffers = Buffers::offered(&queues, &few).map_err(at("provided buffers"))?;
     let pair = UnixStream::pair().map_err(at("socketpair"))?;
     let received = receive_twice(&mut queues, &mut buffers, &pair).map_err(at("multishot receive"));
     // SAFETY: names neither memory nor a descriptor.
@@ -84,9 +85,11 @@ fn receive_twice(queues: &mut Queues, buffers: &mut Buffers, pair: &(UnixStream,
     for _ in 0..2 {
         ours.write_all(GREETING)?;
         let completion = next(queues)?;
-        let len = usize::try_from(completion.result).map_err(|_| io::Error::from_raw_os_error(-completion.result))?;
-        let buffer = completion.buffer().ok_or(io::ErrorKind::Unsupported)?;
-        if buffers.claim(buffer, len) != GREETING || !completion.more() {
+        if completion.result < 0 {
+            return Err(io::Error::from_raw_os_error(-completion.result));
+        }
+        completion.buffer().ok_or(io::ErrorKind::Unsupported)?;
+        if buffers.claim(completion) != GREETING || !completion.more() {
             return Err(io::Error::other("it did not receive what was sent, or ended after it"));
         }
         buffers.publish();

@@ -41,7 +41,7 @@ fn with_queues(script: Script, options: &EngineOptions, sizes: Sizes) -> Shard {
 
 #[test]
 fn a_late_completion_of_an_earlier_generation_changes_nothing_and_returns_its_buffer() {
-    let options = EngineOptions { buffers: 2, buffer_bytes: 256, ..EngineOptions::default() };
+    let options = EngineOptions { buffers: 2, buffer_bytes: 256, piece_by_piece: false, ..EngineOptions::default() };
     let mut shard = Shard::new(Script::echo(), &options);
     let address = shard.listen();
     shard.serve(|| drop(connect(address)));
@@ -71,8 +71,19 @@ fn a_late_completion_of_an_earlier_generation_changes_nothing_and_returns_its_bu
 
 #[test]
 fn two_buffers_serve_many_connections_without_losing_a_byte() {
-    let options = EngineOptions { buffers: 2, buffer_bytes: 700, batch: 8, ..EngineOptions::default() };
-    let mut shard = Shard::new(Script::echo(), &options);
+    for (piece_by_piece, buffer_bytes) in [(false, 700), (true, 22)] {
+        two_buffers(&EngineOptions {
+            buffers: 2,
+            buffer_bytes,
+            piece_by_piece,
+            batch: 8,
+            ..EngineOptions::default()
+        });
+    }
+}
+
+fn two_buffers(options: &EngineOptions) {
+    let mut shard = Shard::new(Script::echo(), options);
     let address = shard.listen();
     shard.serve(|| {
         std::thread::scope(|scope| {
@@ -86,9 +97,14 @@ fn two_buffers_serve_many_connections_without_losing_a_byte() {
 
 #[test]
 fn queues_that_overflow_all_the_time_lose_nothing() {
+    for piece_by_piece in [false, true] {
+        overflowing(&EngineOptions { buffers: 256, buffer_bytes: 512, piece_by_piece, ..EngineOptions::default() });
+    }
+}
+
+fn overflowing(options: &EngineOptions) {
     let sizes = Sizes { submissions: 2, completions: 4 };
-    let options = EngineOptions { buffers: 256, buffer_bytes: 512, ..EngineOptions::default() };
-    let mut shard = with_queues(Script::echo(), &options, sizes);
+    let mut shard = with_queues(Script::echo(), options, sizes);
     let address = shard.listen();
     shard.serve(|| {
         std::thread::scope(|scope| {
@@ -117,4 +133,30 @@ fn a_doorbell_is_read_away() {
         rustix::io::ReadWriteFlags::NOWAIT,
     );
     assert_eq!(count, Err(rustix::io::Errno::AGAIN));
+}
+
+/// Pieces of many sizes on many connections, some received once and some again and again, so that a piece taken for
+/// another's shows: each worker has a pattern of its own.
+#[test]
+fn pieces_of_one_buffer_reach_whom_they_are_for() {
+    let options = EngineOptions { buffers: 64, buffer_bytes: 512, ..EngineOptions::default() };
+    let mut shard = Shard::new(Script::echo(), &options);
+    let address = shard.listen();
+    shard.serve(|| {
+        std::thread::scope(|scope| {
+            for worker in 0..16 {
+                scope.spawn(move || {
+                    for round in 0..40 {
+                        let mut stream = connect(address);
+                        for message in [1, 7, 300 + worker, 4096 - worker, 5 * worker + round, 9000] {
+                            let salted: Vec<u8> =
+                                pattern(message + 1).iter().map(|byte| byte ^ (worker * 16 + round) as u8).collect();
+                            assert!(echoes(&mut stream, &salted), "worker {worker}, round {round}");
+                        }
+                    }
+                });
+            }
+        });
+    });
+    shard.until("all closed", |shard| shard.connections() == 0);
 }

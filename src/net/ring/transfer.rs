@@ -15,7 +15,7 @@ impl<L: Link> Ring<L> {
     pub(super) fn received<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId, completion: Completion) {
         let len = usize::try_from(completion.result).unwrap_or(0);
         // Claimed whoever it was for: a buffer not given back is lost.
-        let bytes = completion.buffer().map_or(&[][..], |buffer| self.buffers.claim(buffer, len));
+        let bytes = self.buffers.claim(completion);
         let Some(conn) = self.slots.find(id) else { return };
         if !completion.more() {
             conn.receive = Receive::Idle;
