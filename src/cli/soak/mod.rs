@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  load::Running ──each look────┐
+//!  Stalls of the machine ───────┤
 //!  /proc/PID, /metrics ─────────┴──► Subject ──► samples.csv
 //!                                       └──► Record ──► Verdict ──► one line, exit status
 //!                                                 └──► Page ──► report.html
@@ -13,6 +14,7 @@ mod page;
 mod process;
 mod sample;
 mod scrape;
+mod stalls;
 mod stats;
 mod subject;
 mod verdict;
@@ -23,6 +25,7 @@ use std::{fs, path::Path};
 
 pub(super) use args::Soak;
 use sample::Record;
+use stalls::Stalls;
 use subject::Subject;
 use verdict::Verdict;
 
@@ -69,10 +72,13 @@ fn records(soak: &Soak) -> Result<Vec<Record>, String> {
         subject.start(&soak.out)?;
     }
     let progress = Progress::new(soak.traffic.duration);
+    let stalls = Stalls::watch()?;
     for sample in 1.. {
         let mut seen = None;
+        // Of the interval before: what it is for is half a minute.
+        let late = stalls.take();
         for subject in &mut subjects {
-            if let Some((requests, errors)) = subject.next_sample()? {
+            if let Some((requests, errors)) = subject.next_sample(&late)? {
                 let (before, failed) = seen.unwrap_or_default();
                 seen = Some((before + requests, failed + errors));
             }

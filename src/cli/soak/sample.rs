@@ -87,6 +87,15 @@ fn quantiles(latency: &Latency) -> [Option<Duration>; 5] {
     [0.5, 0.9, 0.99, 0.999, 1.0].map(|quantile| latency.quantile(quantile))
 }
 
+/// What is known of a window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WindowFigures {
+    /// Of the latency, seconds.
+    pub(super) p99: f64,
+    /// How late the machine itself was, seconds, but for as much of the time as is allowed.
+    pub(super) late: f64,
+}
+
 /// Everything that is known of a soak of one server: what the verdict is about.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
@@ -99,8 +108,8 @@ pub(super) struct Record {
     /// Before the load.
     pub(super) base: Option<Usage>,
     pub(super) samples: Vec<Sample>,
-    /// p99 of each window behind the warm-up, seconds.
-    pub(super) windows: Vec<f64>,
+    /// Each window behind the warm-up.
+    pub(super) windows: Vec<WindowFigures>,
     /// When the server had time to close what the load opened.
     pub(super) after: Option<Usage>,
     pub(super) totals: Totals,
@@ -111,6 +120,14 @@ impl Record {
     pub(super) fn length(&self) -> Duration {
         let seconds = self.samples.last().map_or(0.0, |sample| sample.seconds);
         self.traffic.events.map_or(self.traffic.duration, |_| Duration::from_secs_f64(seconds))
+    }
+
+    /// Returns how many cores' time the process used on average.
+    pub(super) fn cores_used(&self) -> f64 {
+        let used = |sample: &Sample| Some((sample.seconds, sample.usage?.cpu_seconds));
+        let last = self.samples.iter().rev().find_map(used);
+        let before = self.base.map_or(0.0, |base| base.cpu_seconds);
+        last.map_or(0.0, |(seconds, cpu)| (cpu - before) / seconds.max(f64::MIN_POSITIVE))
     }
 
     /// Returns what the process used in each second behind the warm-up.

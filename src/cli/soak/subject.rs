@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    args::{Named, Soak},
+    args::{Named, Soak, Thresholds},
     process::{Process, Usage, listening_on},
-    sample::{CSV_HEAD, Record, Sample, Told},
+    sample::{CSV_HEAD, Record, Sample, Told, WindowFigures},
     scrape::Page,
 };
 use crate::{
@@ -55,7 +55,7 @@ impl Subject {
             after: None,
             totals: Totals::default(),
         };
-        let window = Window::new(soak.thresholds.window, record.warmup);
+        let window = Window::new(&soak.thresholds, record.warmup);
         let (every, settle) = (soak.every, soak.thresholds.settle);
         Ok(Self { plan, process, running: None, record, window, csv, every, settle })
     }
@@ -87,12 +87,13 @@ impl Subject {
         std::fs::write(&path, page.text()).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// Waits for the next look to be due and notes it; returns it, or `None` when the load has ended.
+    /// Waits for the next look to be due and notes it with how late the machine was lately; returns it, or `None` when the
+    /// load has ended.
     ///
     /// # Errors
     ///
     /// The file of samples cannot be written.
-    pub(super) fn next_sample(&mut self) -> Result<Option<(u64, u64)>, String> {
+    pub(super) fn next_sample(&mut self, stalls: &Latency) -> Result<Option<(u64, u64)>, String> {
         let Some(running) = &mut self.running else { return Ok(None) };
         let before = running.elapsed();
         let Some(second) = running.next_second(self.every) else { return Ok(None) };
@@ -100,7 +101,7 @@ impl Subject {
         let usage = self.usage();
         let told = self.page().map(|page| Told::by(&page)).unwrap_or_default();
         let sample = Sample::new((elapsed, elapsed - before), usage, told, &second);
-        self.record.windows.extend(self.window.add(before, elapsed, &second.latency));
+        self.record.windows.extend(self.window.add(before, elapsed, &second.latency, stalls));
         let line = sample.csv_line();
         self.record.samples.push(sample);
         writeln!(self.csv, "{line}").and_then(|()| self.csv.flush()).map_err(|error| unwritten(&error))?;
@@ -147,31 +148,45 @@ fn unwritten(error: &std::io::Error) -> String {
 /// Gathers latencies up to whole windows.
 struct Window {
     length: Duration,
+    /// Part of the time, 0 to 1, for which the machine may be late.
+    may_stall: f64,
     /// When the next window begins.
     from: Duration,
     latency: Latency,
+    stalls: Latency,
 }
 
 impl Window {
-    fn new(length: Duration, warmup: Duration) -> Self {
-        Self { length, from: warmup, latency: Latency::default() }
+    fn new(thresholds: &Thresholds, warmup: Duration) -> Self {
+        let (latency, stalls) = (Latency::default(), Latency::default());
+        Self { length: thresholds.window, may_stall: thresholds.max_stalls / 100.0, from: warmup, latency, stalls }
     }
 
-    /// Adds the latencies of an interval; returns the p99 of a window that ends with it, seconds.
-    fn add(&mut self, began: Duration, ended: Duration, latency: &Latency) -> Option<f64> {
+    /// Adds the latencies of an interval, and the machine's; returns the figures of a window that ends with it.
+    fn add(
+        &mut self,
+        began: Duration,
+        ended: Duration,
+        latency: &Latency,
+        stalls: &Latency,
+    ) -> Option<WindowFigures> {
         // Intervals are a little longer than seconds, and windows begin with one.
         const SLACK: Duration = Duration::from_millis(100);
         if began + SLACK < self.from {
             return None;
         }
         self.latency.merge(latency);
+        self.stalls.merge(stalls);
         if ended + SLACK < self.from + self.length {
             return None;
         }
-        let p99 = self.latency.quantile(0.99).map(|p99| p99.as_secs_f64());
+        let seconds = |latency: &Latency, part: f64| latency.quantile(part.max(0.0)).map(|late| late.as_secs_f64());
+        let late = seconds(&self.stalls, 1.0 - self.may_stall).unwrap_or(0.0);
+        let figures = seconds(&self.latency, 0.99).map(|p99| WindowFigures { p99, late });
         self.latency.clear();
+        self.stalls.clear();
         self.from += self.length;
-        p99
+        figures
     }
 }
 
@@ -181,17 +196,25 @@ mod tests {
 
     #[test]
     fn windows_are_whole_and_behind_the_warm_up() {
-        let mut window = Window::new(Duration::from_secs(3), Duration::from_secs(2));
+        let (latency, stalls) = (Latency::default(), Latency::default());
+        let from = Duration::from_secs(2);
+        let mut window = Window { length: Duration::from_secs(3), may_stall: 0.01, from, latency, stalls };
         let at = |second: u64| Duration::from_millis(second * 1000 + 3 * second);
         let found: Vec<_> = (0..10)
             .filter_map(|second| {
                 let mut latency = Latency::default();
                 latency.record(Duration::from_millis(second + 1));
-                Some((second, window.add(at(second), at(second + 1), &latency)?))
+                // One of a hundred may be late.
+                let mut stalls = Latency::default();
+                (0..33).for_each(|_| stalls.record(Duration::from_micros(10 * second)));
+                stalls.record(Duration::from_secs(u64::from(second == 3)));
+                Some((second, window.add(at(second), at(second + 1), &latency, &stalls)?))
             })
             .collect();
-        let near = |(second, p99): (u64, f64), expected: f64| (p99 / expected - 1.0).abs() < 0.01 && second > 0;
+        let near = |(second, figures): (u64, WindowFigures), p99: f64, late: f64| {
+            (figures.p99 / p99 - 1.0).abs() < 0.01 && (figures.late / late - 1.0).abs() < 0.01 && second > 0
+        };
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(near(found[0], 0.005) && near(found[1], 0.008), "{found:?}");
+        assert!(near(found[0], 0.005, 0.000_04) && near(found[1], 0.008, 0.000_07), "{found:?}");
     }
 }

@@ -148,34 +148,62 @@ fn fds_after(record: &Record, _: &Thresholds) -> Finding {
     found(RULE, after.fds <= base.fds, format!("{} ≤ {}", after.fds, base.fds))
 }
 
-/// Says why p99 is not judged, if it is not.
-fn too_few_windows(rule: &'static str, record: &Record, thresholds: &Thresholds) -> Option<Finding> {
-    let few = record.windows.len() < LEAST_WINDOWS;
-    let seconds = thresholds.window.as_secs_f64();
-    few.then(|| {
-        not_judged(rule, format!("{} windows of {seconds} s, {LEAST_WINDOWS} are needed", record.windows.len()))
-    })
+/// Returns the p99 of the windows by which it is judged, and what of them is left out; or why it is not judged.
+///
+/// A window in which the machine itself was late tells of the machine. Where the server uses half of all cores the
+/// machine is late because of it, and nothing is left out.
+fn judged_windows(
+    rule: &'static str,
+    record: &Record,
+    thresholds: &Thresholds,
+) -> Result<(Vec<f64>, String), Finding> {
+    let (all, seconds) = (record.windows.len(), thresholds.window.as_secs_f64());
+    if all < LEAST_WINDOWS {
+        return Err(not_judged(rule, format!("{all} windows of {seconds} s, {LEAST_WINDOWS} are needed")));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let is_busy = record.cores_used() >= cores as f64 / 2.0;
+    let usual = median(record.windows.iter().map(|window| window.p99).collect()).unwrap_or(0.0);
+    let calm = record.windows.iter().filter(|window| is_busy || window.late <= usual / 2.0);
+    let windows: Vec<_> = calm.map(|window| window.p99).collect();
+    let (count, may) = (windows.len(), thresholds.max_stalls);
+    let stalled = format!(
+        "{} of {all} windows in which the machine itself was late by {:.2} ms for more than {may} % of the time",
+        all - count,
+        usual * 500.0
+    );
+    match count {
+        _ if count == all => Ok((windows, format!("over {all} windows"))),
+        LEAST_WINDOWS.. => Ok((windows, format!("without {stalled}"))),
+        _ => Err(not_judged(rule, stalled)),
+    }
 }
 
 fn p99_spread(record: &Record, thresholds: &Thresholds) -> Finding {
     const RULE: &str = "p99's spread";
     let limit = thresholds.max_p99_spread;
-    too_few_windows(RULE, record, thresholds).unwrap_or_else(|| {
-        let spread = spread(&record.windows).unwrap_or(0.0) * 100.0;
-        found(RULE, spread <= limit, format!("{spread:.1} % ≤ {limit} % over {} windows", record.windows.len()))
-    })
+    match judged_windows(RULE, record, thresholds) {
+        Err(finding) => finding,
+        Ok((windows, which)) => {
+            let spread = spread(&windows).unwrap_or(0.0) * 100.0;
+            found(RULE, spread <= limit, format!("{spread:.1} % ≤ {limit} % {which}"))
+        }
+    }
 }
 
 fn p99_trend(record: &Record, thresholds: &Thresholds) -> Finding {
     const RULE: &str = "p99's trend";
     let limit = thresholds.max_p99_growth;
-    too_few_windows(RULE, record, thresholds).unwrap_or_else(|| {
-        let middle = median(record.windows.clone()).unwrap_or(0.0).max(f64::MIN_POSITIVE);
-        let growth = robust_growth(&record.windows).unwrap_or(0.0) / middle * 100.0;
-        let rises = rises(&record.windows);
-        let trend = if rises { "rising" } else { "none" };
-        found(RULE, !rises || growth <= limit, format!("{trend}, {growth:+.1} % ≤ {limit} % where rising"))
-    })
+    match judged_windows(RULE, record, thresholds) {
+        Err(finding) => finding,
+        Ok((windows, _)) => {
+            let middle = median(windows.clone()).unwrap_or(0.0).max(f64::MIN_POSITIVE);
+            let growth = robust_growth(&windows).unwrap_or(0.0) / middle * 100.0;
+            let rises = rises(&windows);
+            let trend = if rises { "rising" } else { "none" };
+            found(RULE, !rises || growth <= limit, format!("{trend}, {growth:+.1} % ≤ {limit} % where rising"))
+        }
+    }
 }
 
 fn threads(record: &Record, thresholds: &Thresholds) -> Finding {

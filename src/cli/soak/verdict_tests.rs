@@ -7,7 +7,7 @@ use clap::Parser;
 use super::{
     args::Soak,
     process::Usage,
-    sample::{Record, Sample},
+    sample::{Record, Sample, WindowFigures},
     verdict::{Judgement, Verdict},
 };
 use crate::{
@@ -50,7 +50,9 @@ fn healthy() -> Record {
         warmup: Duration::from_secs(60),
         base: Some(idle),
         samples: (1..=600).map(sample).collect(),
-        windows: (0..18).map(|window| 0.0002 + f64::from(window % 3) * 0.000_01).collect(),
+        windows: (0..18)
+            .map(|window| WindowFigures { p99: 0.0002 + f64::from(window % 3) * 0.000_01, late: 0.000_06 })
+            .collect(),
         after: Some(idle),
         totals: Totals {
             requests: 600_000,
@@ -168,7 +170,7 @@ fn a_descriptor_that_is_never_closed_fails() {
 
 #[test]
 fn p99_that_jumps_about_fails() {
-    let jump = |record: &mut Record| record.windows.iter_mut().step_by(5).for_each(|window| *window *= 2.0);
+    let jump = |record: &mut Record| record.windows.iter_mut().step_by(5).for_each(|window| window.p99 *= 2.0);
     assert_eq!(failed(jump), ["p99's spread"]);
     assert!(failed_by(&["--max-p99-spread", "60"], jump).is_empty());
     let few = |record: &mut Record| {
@@ -181,10 +183,38 @@ fn p99_that_jumps_about_fails() {
 #[test]
 fn p99_that_grows_fails() {
     let grow = |record: &mut Record| {
-        (0..).zip(&mut record.windows).for_each(|(index, window)| *window *= 1.0 + f64::from(index) * 0.02)
+        (0..).zip(&mut record.windows).for_each(|(index, window)| window.p99 *= 1.0 + f64::from(index) * 0.02)
     };
     assert_eq!(failed(grow), ["p99's trend"]);
     assert!(failed_by(&["--max-p99-growth", "60"], grow).is_empty());
+}
+
+#[test]
+fn what_the_machine_did_is_not_the_servers_unless_the_server_did_it() {
+    let stalls = |record: &mut Record| {
+        record.windows.iter_mut().step_by(5).for_each(|window| (window.p99, window.late) = (0.004, 0.001));
+    };
+    assert!(failed(stalls).is_empty());
+    let and_jumps = |record: &mut Record| {
+        stalls(record);
+        record.windows.iter_mut().skip(1).step_by(5).for_each(|window| window.p99 *= 2.0);
+    };
+    assert_eq!(failed(and_jumps), ["p99's spread"], "what is left is judged");
+    let busy = |record: &mut Record| {
+        stalls(record);
+        usages(record).for_each(|(_, usage)| usage.cpu_seconds *= 1000.0);
+    };
+    assert_eq!(failed(busy), ["p99's spread"]);
+    let everywhere = |record: &mut Record| {
+        stalls(record);
+        record.windows.iter_mut().for_each(|window| window.late = 0.001);
+    };
+    let mut record = healthy();
+    everywhere(&mut record);
+    let verdict = Verdict::of(&record, &parsed(&[]).thresholds);
+    let spread = verdict.findings.iter().find(|finding| finding.rule == "p99's spread").unwrap();
+    assert_eq!(spread.judgement, Judgement::NotJudged, "{verdict}");
+    assert!(spread.figures.contains("18 of 18 windows in which the machine itself was late"), "{verdict}");
 }
 
 #[test]
