@@ -1,7 +1,7 @@
 //! How late the machine itself is: what a request that needs nothing would wait for on it.
 //!
 //! Where processors are taken away for milliseconds, by a hypervisor or by whatever else runs, every p99 tells of that and
-//! not of the server. A thread on each core sleeps a millisecond again and again and notes how late it wakes.
+//! not of the server. A thread on each core, of eight at most, sleeps a millisecond again and again and notes how late it wakes.
 
 use std::{
     sync::{
@@ -19,6 +19,9 @@ use crate::client::latency::Latency;
 /// How long a sleep is.
 const TICK: Duration = Duration::from_millis(1);
 
+/// Cores looked at, at most: each look is a wake, and the load is on few of many.
+const MOST: usize = 8;
+
 /// Notes how late the cores are, until it is dropped.
 pub(super) struct Stalls {
     noted: Arc<Mutex<Latency>>,
@@ -34,7 +37,7 @@ impl Stalls {
     pub(super) fn watch() -> Result<Self, String> {
         let stalls = Self { noted: Arc::default(), over: Arc::default() };
         let ours = sched_getaffinity(None).map_err(|error| format!("which cores there are is not told: {error}"))?;
-        for core in (0..CpuSet::MAX_CPU).filter(|core| ours.is_set(*core)) {
+        for core in (0..CpuSet::MAX_CPU).filter(|core| ours.is_set(*core)).take(MOST) {
             let (noted, over) = (stalls.noted.clone(), stalls.over.clone());
             let look = move || {
                 let mut only = CpuSet::new();
