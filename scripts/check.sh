@@ -69,20 +69,20 @@ dependencies_allowed() {
 peers_hold() { cargo test --quiet -p windlass-peers --no-default-features --features tonic,windlass-grpc; }
 
 # On a machine busy with other things a server may find itself behind and answer 503, which is no failure of it.
-calm=(--serve --config --serve tests/cli/shed_nothing.toml)
+calm=tests/cli/shed_nothing.toml
 
 # What takes ten minutes and more elsewhere, for 20 seconds: every rule that so short a run can be judged by. The events
 # come slowly enough that a machine busy with other things does not look like a subscriber that reads slowly.
 soak_passes() {
     cargo build --quiet --bin windlass
     WINDLASS_BIN=${CARGO_TARGET_DIR:-target}/debug/windlass scripts/soak.sh --build no --duration 20s --workload mixed \
-        --rate 500 --event-rate 50 "${calm[@]}"
+        --rate 500 --event-rate 50 --config "$calm"
 }
 
 # A second each of some kinds of traffic, so that one that leaves a descriptor open is seen here.
 no_cell_leaks() {
     WINDLASS_BIN=${CARGO_TARGET_DIR:-target}/debug/windlass scripts/matrix.sh --build no --quick \
-        --cells '*/h1/*/few,*/h2/inline/killed,*/sse/inline/slow' "${calm[@]}"
+        --cells '*/h1/*/few,*/h2/inline/killed,*/sse/inline/slow' --serve --config --serve "$calm"
 }
 
 step scripts_parse

@@ -12,6 +12,7 @@
 #   --every 10s  look that often, not every second
 #   --target     a server that runs already, on this machine
 #   --serve ARG  another argument for our server; may be repeated
+#   --config FILE  its configuration; with the workloads slow and mixed 'send_buffer_bytes = 16384' is put before it
 #   --build no   use the binary that is there
 #
 # What else is given goes to 'windlass soak', whose --help lists every threshold. DIR (default: target/soak) gets report.html,
@@ -22,7 +23,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=lib/server.sh
 source scripts/lib/server.sh
 
-workload=mixed duration=10m connections=64 engine=auto ab='' keeps='' events=10000 target='' build=yes out=${CARGO_TARGET_DIR:-target}/soak
+workload=mixed duration=10m connections=64 engine=auto ab='' keeps='' events=10000 target='' config='' build=yes out=${CARGO_TARGET_DIR:-target}/soak
 serve=() more=()
 while (($#)); do
     case $1 in
@@ -32,6 +33,7 @@ while (($#)); do
         --engine) engine=$2; shift 2 ;;
         --target) target=$2; shift 2 ;;
         --serve) serve+=("$2"); shift 2 ;;
+        --config) config=$2 && [[ $config == /* ]] || config=$here/$2; shift 2 ;;
         --out) out=$2 && [[ $out == /* ]] || out=$here/$2; shift 2 ;;
         --build) build=$2; shift 2 ;;
         --ab) ab=yes; shift ;;
@@ -64,6 +66,7 @@ if [[ $keeps ]]; then
 fi
 # Buffers of the kernel would hide for long that somebody reads slowly.
 [[ $workload != slow && $workload != mixed ]] || echo 'send_buffer_bytes = 16384' >"$WORK/windlass.toml"
+[[ -z $config ]] || cat "$config" >>"$WORK/windlass.toml"
 [[ ! -e $WORK/windlass.toml ]] || serve+=(--config "$WORK/windlass.toml")
 
 # Starts ours with an engine; appends it to TARGETS.
