@@ -13,6 +13,8 @@ use super::{
 const LEAST_WINDOWS: usize = 4;
 /// Growth of memory that is always allowed, bytes.
 const FREE_GROWTH: f64 = 1024.0 * 1024.0;
+/// A machine that is late by less is as good as any, seconds.
+const LEAST_STALL: f64 = 0.000_25;
 /// Part of the looks that must have a sample of the process.
 const LEAST_SAMPLES: f64 = 0.9;
 
@@ -164,13 +166,14 @@ fn judged_windows(
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let is_busy = record.cores_used() >= cores as f64 / 2.0;
     let usual = median(record.windows.iter().map(|window| window.p99).collect()).unwrap_or(0.0);
-    let calm = record.windows.iter().filter(|window| is_busy || window.late <= usual / 2.0);
+    let stall = (usual / 2.0).max(LEAST_STALL);
+    let calm = record.windows.iter().filter(|window| is_busy || window.late <= stall);
     let windows: Vec<_> = calm.map(|window| window.p99).collect();
     let (count, may) = (windows.len(), thresholds.max_stalls);
     let stalled = format!(
         "{} of {all} windows in which the machine itself was late by {:.2} ms for more than {may} % of the time",
         all - count,
-        usual * 500.0
+        stall * 1e3
     );
     match count {
         _ if count == all => Ok((windows, format!("over {all} windows"))),

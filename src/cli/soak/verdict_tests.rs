@@ -205,6 +205,11 @@ fn what_the_machine_did_is_not_the_servers_unless_the_server_did_it() {
         usages(record).for_each(|(_, usage)| usage.cpu_seconds *= 1000.0);
     };
     assert_eq!(failed(busy), ["p99's spread"]);
+    let hardly = |record: &mut Record| {
+        stalls(record);
+        record.windows.iter_mut().for_each(|window| window.late = 0.0002);
+    };
+    assert_eq!(failed(hardly), ["p99's spread"], "every machine is that late");
     let everywhere = |record: &mut Record| {
         stalls(record);
         record.windows.iter_mut().for_each(|window| window.late = 0.001);
