@@ -1,6 +1,9 @@
 //! More work than a shard can do: what is refused, what is not, and how it ends by itself.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use windlass::{Request, Router, Server, Timeouts, actors::Cores, event_stream, get, static_route};
 
@@ -127,18 +130,31 @@ fn a_shard_that_has_caught_up_takes_everything_again() {
     assert_eq!(refusals(&server), before);
 }
 
+/// Only what stood behind the slow handler for a whole window of the lag's measure may be taken for a queue that stands.
+/// Where the machine itself stalls the shard for that long behind it, there is one: such a round says nothing.
 #[test]
 fn one_slow_handler_is_no_overload() {
-    let slow = get("/slow", |_: Request| thread::sleep(Duration::from_millis(700)));
+    const SLOW: Duration = Duration::from_millis(700);
+    const WINDOW: Duration = Duration::from_millis(250);
+    let slow = get("/slow", |_: Request| thread::sleep(SLOW));
     let server =
         builder(router().route(slow)).cores(Cores::Unpinned(1)).timeouts(Timeouts::default()).start().unwrap();
     let mut crowd = Crowd::new(&server, CROWD);
-    for round in 0..3 {
+    let (mut judged, mut rounds) = (0, 0);
+    while judged < 3 {
+        rounds += 1;
+        assert!(rounds <= 30, "the machine stalls");
+        let began = Instant::now();
         crowd.0[0].request("GET", "/slow");
         crowd.0[1..].iter_mut().for_each(|peer| peer.request("GET", "/static"));
-        assert!(crowd.replies().iter().all(|reply| reply.status < 300), "round {round}");
+        let refused = crowd.replies().iter().filter(|reply| reply.status >= 300).count();
+        if began.elapsed() < SLOW + WINDOW {
+            assert_eq!(refused, 0, "round {rounds}");
+            judged += 1;
+        } else {
+            eventually("nothing waits", || metric(&server, r#"windlass_shard_lag_seconds{shard="0"}"#) == 0.0);
+        }
     }
-    assert_eq!(refusals(&server), 0.0);
 }
 
 #[test]
