@@ -16,10 +16,12 @@ use std::{
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use windlass_actors::{OutletKey, Parcel};
 
 pub use channel::BodySender;
 pub(crate) use channel::Receiver;
@@ -70,6 +72,27 @@ pub trait Source: Send {
     fn end_soon(self: Pin<&mut Self>) {}
 }
 
+/// What a peer is sent of an event.
+pub(crate) struct Piece {
+    /// In the form in which they are sent.
+    pub(crate) bytes: Bytes,
+    /// How many of them are the event's.
+    pub(crate) payload_bytes: usize,
+}
+
+/// Makes that of what was put into an outlet; `None` for what is of another kind.
+pub(crate) type Unpack = fn(&Parcel) -> Option<Piece>;
+
+/// A body whose pieces come to its connection by an outlet too, while it [rests](Source::rests).
+pub(crate) trait Events: Source {
+    /// Has pieces put into `outlet` while that is open. Returns how they are sent, as chunks of HTTP/1.1 or as they are; `None`:
+    /// not at the moment.
+    fn connect(self: Pin<&mut Self>, outlet: OutletKey, is_chunked: bool) -> Option<Unpack>;
+
+    /// Is told when what came by the outlet was sent last.
+    fn passed(self: Pin<&mut Self>, at: Instant);
+}
+
 /// The content of a request or a response.
 ///
 /// ```
@@ -90,6 +113,7 @@ enum Kind {
     Full(Bytes),
     Channel(Receiver),
     Source(Pin<Box<dyn Source>>),
+    Events(Pin<Box<dyn Events>>),
     Trailed(Box<Trailed>),
 }
 
@@ -119,6 +143,11 @@ impl Body {
         Self(Kind::Source(Box::pin(source)))
     }
 
+    /// Makes a body of events.
+    pub(crate) fn events(events: impl Events + 'static) -> Self {
+        Self(Kind::Events(Box::pin(events)))
+    }
+
     /// Puts trailers behind the content, in place of any it has.
     ///
     /// They go out as HTTP/2 trailers, and behind the chunks of HTTP/1.1; HTTP/1.0 has none, nor has the answer to
@@ -143,6 +172,7 @@ impl Body {
             Kind::Full(bytes) => Some(bytes.len() as u64),
             Kind::Channel(receiver) => receiver.len_bytes(),
             Kind::Source(source) => source.len_bytes(),
+            Kind::Events(events) => events.len_bytes(),
             // On HTTP/1.1 a length would leave no place for trailers.
             Kind::Trailed(_) => None,
         }
@@ -232,6 +262,9 @@ impl Body {
             Kind::Source(source) => {
                 source.as_mut().poll_frame(cx).map(|frame| frame.map(|f| f.map_err(BodyError::Producer)))
             }
+            Kind::Events(events) => {
+                events.as_mut().poll_frame(cx).map(|frame| frame.map(|f| f.map_err(BodyError::Producer)))
+            }
             Kind::Trailed(trailed) => trailed.poll_frame(cx),
         }
     }
@@ -242,7 +275,7 @@ impl Body {
             Kind::Empty => Some(&[]),
             Kind::Full(bytes) => Some(bytes),
             Kind::Trailed(trailed) => trailed.content().as_bytes(),
-            Kind::Channel(_) | Kind::Source(_) => None,
+            Kind::Channel(_) | Kind::Source(_) | Kind::Events(_) => None,
         }
     }
 
@@ -251,7 +284,7 @@ impl Body {
         match self.0 {
             Kind::Empty => Ok(Bytes::new()),
             Kind::Full(bytes) => Ok(bytes),
-            Kind::Channel(_) | Kind::Source(_) | Kind::Trailed(_) => Err(self),
+            Kind::Channel(_) | Kind::Source(_) | Kind::Events(_) | Kind::Trailed(_) => Err(self),
         }
     }
 
@@ -259,6 +292,7 @@ impl Body {
     pub(crate) fn ends_with_peer(&self) -> bool {
         match &self.0 {
             Kind::Source(source) => source.ends_with_peer(),
+            Kind::Events(events) => events.ends_with_peer(),
             Kind::Channel(receiver) => receiver.ends_with_peer,
             Kind::Trailed(trailed) => trailed.content().ends_with_peer(),
             Kind::Empty | Kind::Full(_) => false,
@@ -278,21 +312,45 @@ impl Body {
     pub(crate) fn rests(&self) -> bool {
         match &self.0 {
             Kind::Source(source) => source.rests(),
+            Kind::Events(events) => events.rests(),
             Kind::Empty | Kind::Full(_) | Kind::Channel(_) | Kind::Trailed(_) => false,
         }
     }
 
     /// Says that the server ends.
     pub(crate) fn end_soon(&mut self) {
-        if let Kind::Source(source) = &mut self.0 {
-            source.as_mut().end_soon();
+        match &mut self.0 {
+            Kind::Source(source) => source.as_mut().end_soon(),
+            Kind::Events(events) => events.as_mut().end_soon(),
+            Kind::Empty | Kind::Full(_) | Kind::Channel(_) | Kind::Trailed(_) => {}
         }
+    }
+
+    /// See [`Events::connect`]; `None` for any other body.
+    pub(crate) fn connect(&mut self, outlet: OutletKey, is_chunked: bool) -> Option<Unpack> {
+        match &mut self.0 {
+            Kind::Events(events) => events.as_mut().connect(outlet, is_chunked),
+            _ => None,
+        }
+    }
+
+    /// See [`Events::passed`].
+    pub(crate) fn passed(&mut self, at: Instant) {
+        if let Kind::Events(events) = &mut self.0 {
+            events.as_mut().passed(at);
+        }
+    }
+
+    /// Says whether its pieces may come by an outlet.
+    pub(crate) fn is_events(&self) -> bool {
+        matches!(self.0, Kind::Events(_))
     }
 
     /// Says whether the body has to be polled where its handler ran.
     pub(crate) fn is_source(&self) -> bool {
         match &self.0 {
             Kind::Source(source) => !source.travels(),
+            Kind::Events(events) => !events.travels(),
             Kind::Trailed(trailed) => trailed.content().is_source(),
             Kind::Empty | Kind::Full(_) | Kind::Channel(_) => false,
         }
@@ -306,6 +364,7 @@ impl fmt::Debug for Body {
             Kind::Full(_) => "whole",
             Kind::Channel(_) => "channel",
             Kind::Source(_) => "source",
+            Kind::Events(_) => "events",
             Kind::Trailed(_) => "trailed",
         };
         f.debug_struct("Body").field("kind", &kind).field("len", &self.len()).finish()

@@ -41,7 +41,8 @@ pub trait Driver: Sized + 'static {
     /// Takes one message that another thread sent to this shard.
     fn message(&mut self, message: Self::Msg);
 
-    /// Is told that a waker made by [`Local::waker`](crate) with this token was woken.
+    /// Is told that a waker made by [`Local::waker`](crate::Local::waker) with this token was woken, or that something was put
+    /// into an outlet with it.
     ///
     /// Several wakes between two turns arrive as one call. The token may be stale: the driver made it, the driver
     /// checks it.

@@ -17,6 +17,7 @@ use crate::{
     host::Host,
     lag::Lag,
     lane::Key,
+    outlet::{Outlet, Outlets},
     remote::Remote,
     sleep::Sleep,
     timers::Timers,
@@ -35,6 +36,7 @@ struct Shard {
     host: Host,
     guests: Rc<RefCell<Guests>>,
     timers: Rc<RefCell<Timers>>,
+    outlets: Rc<Outlets>,
     /// Opens the lanes of the actors that live here.
     key: RefCell<Key>,
     /// The shard's clock, read once a turn.
@@ -66,6 +68,7 @@ impl Local {
             host,
             guests: Rc::default(),
             timers: Rc::default(),
+            outlets: Rc::default(),
             key: RefCell::new(key),
             now: Cell::new(now),
             resumed: Cell::new(now),
@@ -132,6 +135,12 @@ impl Local {
     /// clones cost none.
     pub fn waker(&self, token: u64) -> Waker {
         Waker::from(Wakeable::new(Arc::clone(&self.0.remote.line), Target::Driver(token)))
+    }
+
+    /// Makes an outlet for a subscriber that is the driver's, which is told [`woken(token)`](crate::Driver::woken) when
+    /// something was put into it.
+    pub fn outlet(&self, token: u64) -> Outlet {
+        self.0.outlets.add(token)
     }
 
     /// Returns a future that ends at `at`. It belongs to this shard.
@@ -277,6 +286,10 @@ impl Local {
 
     pub(crate) fn timers(&self) -> RefMut<'_, Timers> {
         self.0.timers.borrow_mut()
+    }
+
+    pub(crate) fn outlets(&self) -> &Outlets {
+        &self.0.outlets
     }
 
     pub(crate) fn remote(&self) -> &Arc<Remote> {

@@ -54,6 +54,8 @@ pub(crate) struct Shard<D: Driver> {
     inbox: ShardSender<D::Msg>,
     pub(crate) intake: Intake<D::Msg>,
     woken: Vec<Arc<Wakeable>>,
+    /// Tokens of outlets that hold something.
+    filled: Vec<u64>,
     /// The last wait was ended by a message before long: the next one may be, too.
     was_short: bool,
     stop: Stop,
@@ -108,8 +110,18 @@ impl<D: Driver> Drop for Shard<D> {
 impl<D: Driver> Shard<D> {
     pub(crate) fn new(local: Local, census: Arc<Census>, driver: D, inbox: ShardSender<D::Msg>) -> Self {
         let remote = Arc::clone(local.remote());
-        let (intake, woken) = (Intake::new(), Vec::new());
-        Self { local, remote, census, driver, inbox, intake, woken, was_short: false, stop: Stop::No }
+        Self {
+            local,
+            remote,
+            census,
+            driver,
+            inbox,
+            intake: Intake::new(),
+            woken: Vec::new(),
+            filled: Vec::new(),
+            was_short: false,
+            stop: Stop::No,
+        }
     }
 
     async fn live(mut self) -> io::Result<()> {
@@ -192,8 +204,17 @@ impl<D: Driver> Shard<D> {
         }
     }
 
+    /// Tells the driver of what the guests put into its outlets.
+    fn outlets(&mut self) {
+        self.local.outlets().filled(&mut self.filled);
+        for token in self.filled.drain(..) {
+            self.driver.woken(token);
+        }
+    }
+
     /// Gives the driver its turn, which waits until `latest` at most.
     pub(crate) fn turn(&mut self, latest: Option<Instant>) -> io::Result<()> {
+        self.outlets();
         let wait = match (self.wait(), latest) {
             (Wait::Until(at), Some(latest)) => Wait::Until(at.min(latest)),
             (Wait::Forever, Some(latest)) => Wait::Until(latest),

@@ -3,7 +3,13 @@
 use bytes::Bytes;
 use windlass_actors::fanout::Payload;
 
-use crate::{proto::sse, replay::Position};
+use crate::{
+    proto::{
+        h1::encode::{CHUNK_END, CHUNK_HEAD_BYTES, chunk_in_place},
+        sse,
+    },
+    replay::Position,
+};
 
 /// Something to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +46,14 @@ impl Event {
     }
 
     /// Writes the event as a client gets it.
-    pub(crate) fn encode(&self, id: Option<&Position>) -> Bytes {
-        let mut encoded = Vec::with_capacity(self.data.len() + self.name.as_ref().map_or(0, Bytes::len) + sse::ROOM);
+    fn write(&self, out: &mut Vec<u8>, id: Option<&Position>) {
         let id = id.map(|id| id as &dyn std::fmt::Display);
-        sse::event(&mut encoded, id, self.name.as_deref(), &self.data);
-        encoded.into()
+        sse::event(out, id, self.name.as_deref(), &self.data);
+    }
+
+    /// Returns room enough for the event as a client gets it, bytes.
+    fn room(&self) -> usize {
+        self.data.len() + self.name.as_ref().map_or(0, Bytes::len) + sse::ROOM
     }
 }
 
@@ -64,8 +73,9 @@ pub struct PreparedEvent {
 impl PreparedEvent {
     /// Encodes an event.
     pub fn new(event: Event) -> Self {
-        let encoded = event.encode(None);
-        Self { event, encoded }
+        let mut encoded = Vec::with_capacity(event.room());
+        event.write(&mut encoded, None);
+        Self { event, encoded: encoded.into() }
     }
 
     /// Returns the event.
@@ -88,13 +98,6 @@ impl PreparedEvent {
         self.encoded.is_empty()
     }
 
-    /// Writes the event with an id before it.
-    pub(crate) fn with_id(&self, id: &Position) -> Bytes {
-        let mut encoded = Vec::with_capacity(self.encoded.len() + sse::ROOM);
-        sse::id(&mut encoded, id);
-        encoded.extend_from_slice(&self.encoded);
-        encoded.into()
-    }
 }
 
 impl From<Event> for PreparedEvent {
@@ -109,6 +112,8 @@ pub(crate) struct Stamped {
     /// None: the store could not keep it.
     pub(crate) position: Option<Position>,
     pub(crate) sse: Bytes,
+    /// The same as a chunk of HTTP/1.1, in the same memory.
+    pub(super) chunk: Bytes,
     #[cfg(feature = "ws")]
     pub(super) event: Event,
     /// Made when the first WebSocket gets it.
@@ -139,21 +144,45 @@ impl Form {
     /// Returns what the event counts in a queue, bytes.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::Plain(Event { name, data }) => data.len() + name.as_ref().map_or(0, Bytes::len) + sse::ROOM,
+            Self::Plain(event) => event.room(),
             Self::Prepared(prepared) => prepared.len() + sse::ROOM,
         }
     }
 
-    /// Encodes the event with the position it got.
+    /// Writes the event with the position it got.
+    fn write(&self, out: &mut Vec<u8>, position: Option<&Position>) {
+        match self {
+            Self::Plain(event) => event.write(out, position),
+            Self::Prepared(prepared) => {
+                if let Some(position) = position {
+                    sse::id(out, position);
+                }
+                out.extend_from_slice(prepared.bytes());
+            }
+        }
+    }
+
+    /// Returns the event, with the position it got, as one client gets it.
+    pub(crate) fn encode(&self, position: Option<Position>) -> Bytes {
+        if let (Self::Prepared(prepared), None) = (self, position) {
+            return prepared.bytes().clone();
+        }
+        let mut encoded = Vec::with_capacity(self.weight());
+        self.write(&mut encoded, position.as_ref());
+        encoded.into()
+    }
+
+    /// Encodes the event with the position it got for all subscribers of a topic.
     pub(crate) fn stamp(&self, position: Option<Position>) -> Stamped {
-        let sse = match (self, &position) {
-            (Self::Plain(event), _) => event.encode(position.as_ref()),
-            (Self::Prepared(prepared), Some(position)) => prepared.with_id(position),
-            (Self::Prepared(prepared), None) => prepared.bytes().clone(),
-        };
+        let mut buffer = Vec::with_capacity(CHUNK_HEAD_BYTES + self.weight() + CHUNK_END.len());
+        buffer.resize(CHUNK_HEAD_BYTES, 0);
+        self.write(&mut buffer, position.as_ref());
+        let start = chunk_in_place(&mut buffer);
+        let whole = Bytes::from(buffer);
         Stamped {
             position,
-            sse,
+            sse: whole.slice(CHUNK_HEAD_BYTES..whole.len() - CHUNK_END.len()),
+            chunk: whole.slice(start..),
             #[cfg(feature = "ws")]
             event: self.event().clone(),
             #[cfg(feature = "ws")]
@@ -175,8 +204,14 @@ mod tests {
         let at = Position::new(Epoch::random().unwrap(), 7);
         for position in [None, Some(at)] {
             let (plain, prepared) = (Form::Plain(event.clone()), Form::Prepared(prepared.clone()));
-            assert_eq!(plain.stamp(position).sse, prepared.stamp(position).sse);
+            let encoded = plain.encode(position);
+            assert_eq!(encoded, prepared.encode(position));
+            assert_eq!((&plain.stamp(position).sse, &prepared.stamp(position).sse), (&encoded, &encoded));
+            let mut chunk = Vec::new();
+            crate::proto::h1::encode::chunk(&mut chunk, &encoded);
+            assert_eq!(plain.stamp(position).chunk, chunk);
         }
-        assert_eq!(prepared.with_id(&at), format!("id: {at}\nevent: tick\ndata: a\ndata: b\n\n"));
+        let encoded = Form::Prepared(prepared).encode(Some(at));
+        assert_eq!(encoded, format!("id: {at}\nevent: tick\ndata: a\ndata: b\n\n"));
     }
 }

@@ -8,10 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use windlass_actors::{Deadline, Local};
+use windlass_actors::{Deadline, Local, OutletKey};
 
 use crate::{
-    body::{BoxError, Frame, Source},
+    body::{BoxError, Events, Frame, Source, Unpack},
     proto::sse,
 };
 
@@ -30,6 +30,11 @@ pub(crate) trait Pieces: Send + Unpin {
 
     /// Is told, again and again, that the server ends.
     fn end_soon(&mut self);
+
+    /// See [`Events::connect`]. Default: no, each piece is asked for.
+    fn connect(&self, _outlet: OutletKey, _is_chunked: bool) -> Option<Unpack> {
+        None
+    }
 }
 
 /// The body of a response that is such a stream, which is never silent for long.
@@ -77,6 +82,16 @@ impl<P: Pieces> Source for Lively<P> {
 
     fn end_soon(mut self: Pin<&mut Self>) {
         self.pieces.end_soon();
+    }
+}
+
+impl<P: Pieces> Events for Lively<P> {
+    fn connect(self: Pin<&mut Self>, outlet: OutletKey, is_chunked: bool) -> Option<Unpack> {
+        self.pieces.connect(outlet, is_chunked)
+    }
+
+    fn passed(mut self: Pin<&mut Self>, at: Instant) {
+        self.heartbeat.sent = at;
     }
 }
 

@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use windlass_actors::fanout::{Delivery, Missed, SubscribeError, Subscription, Terms};
+use windlass_actors::{
+    OutletKey, Parcel,
+    fanout::{self, Delivery, Missed, SubscribeError, Subscription, Terms},
+};
 
 use super::{
     Shared,
@@ -17,7 +20,7 @@ use super::{
     wire::{ServerSent, Wire, range, unknown_id},
 };
 use crate::{
-    body::BoxError,
+    body::{BoxError, Piece, Unpack},
     replay::{Position, StoreError},
 };
 
@@ -161,6 +164,11 @@ impl<F: Wire> Stream<F> {
         matches!(&self.state, State::Live(subscription) if subscription.rests())
     }
 
+    /// Has events put into an outlet while that is open, if they are sent as they come; false: not at the moment.
+    pub(crate) fn follow(&self, outlet: OutletKey) -> bool {
+        matches!(&self.state, State::Live(subscription) if subscription.connect(outlet))
+    }
+
     /// Waits for the end of the server, which others hear of by their topic.
     fn poll_removed(&mut self) -> Polled<F::Piece> {
         if self.ending {
@@ -206,4 +214,25 @@ impl Pieces for Stream<ServerSent> {
     fn end_soon(&mut self) {
         self.ending = true;
     }
+
+    fn connect(&self, outlet: OutletKey, is_chunked: bool) -> Option<Unpack> {
+        self.follow(outlet).then_some(if is_chunked { chunk } else { plain })
+    }
+}
+
+/// Returns an event as a chunk of HTTP/1.1.
+fn chunk(parcel: &Parcel) -> Option<Piece> {
+    let Stamped { sse, chunk, .. } = stamped(parcel)?;
+    Some(Piece { bytes: chunk.clone(), payload_bytes: sse.len() })
+}
+
+/// Returns an event as it is.
+fn plain(parcel: &Parcel) -> Option<Piece> {
+    let sse = &stamped(parcel)?.sse;
+    Some(Piece { bytes: sse.clone(), payload_bytes: sse.len() })
+}
+
+/// Returns what was put into an outlet of a topic's subscriber.
+pub(super) fn stamped(parcel: &Parcel) -> Option<&Stamped> {
+    parcel.downcast_ref::<fanout::Event<Stamped>>().map(fanout::Event::payload)
 }

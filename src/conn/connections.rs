@@ -24,11 +24,18 @@ use crate::{
 /// Makes the connections of one shard and feeds them.
 pub(crate) struct Connections {
     pub(crate) env: Env,
+    /// How often something came: connections, bytes, ends.
+    arrivals: u64,
 }
 
 impl Connections {
     pub(crate) fn new(env: Env) -> Self {
-        Self { env }
+        Self { env, arrivals: 0 }
+    }
+
+    /// Returns how often something came from a peer so far.
+    pub(crate) fn arrivals(&self) -> u64 {
+        self.arrivals
     }
 
     /// Takes a guest's or a worker's reply to one request of a connection.
@@ -47,9 +54,11 @@ impl Connections {
         !self.env.replies.borrow().is_empty()
     }
 
-    /// Tells a connection that one of its bodies has something for it.
+    /// Tells a connection that its tap or one of its bodies has something for it.
     pub(crate) fn woken(&mut self, conn: &mut Conn) {
-        conn.feed(&mut self.env, Spoken::pump);
+        if !conn.deliver(&mut self.env) {
+            conn.feed(&mut self.env, Spoken::pump);
+        }
     }
 
     /// Returns when the next timer is due, or another look at the other shards.
@@ -204,6 +213,7 @@ impl Carrier for Connections {
     }
 
     fn open(&mut self, id: ConnId, accepted: Accepted<'_>) -> Conn {
+        self.arrivals += 1;
         self.env.cells.accepted.add(1);
         if accepted.is_adopted {
             self.env.crowd.has_come();
@@ -225,6 +235,7 @@ impl Carrier for Connections {
                 timers: Timers::default(),
                 peer: peer_of(accepted.fd),
                 waker: None,
+                tap: None,
                 opened: self.env.now,
             },
             spoken: Spoken::new(is_proxied && secure.is_none(), self.env.now),
@@ -238,6 +249,7 @@ impl Carrier for Connections {
     }
 
     fn received(&mut self, _id: ConnId, conn: &mut Conn, bytes: &[u8]) {
+        self.arrivals += 1;
         self.env.cells.received_bytes.add(bytes.len() as u64);
         if conn.secure.is_some() {
             return conn
@@ -247,6 +259,7 @@ impl Carrier for Connections {
     }
 
     fn ended(&mut self, _id: ConnId, conn: &mut Conn) {
+        self.arrivals += 1;
         if conn.secure.is_some() {
             return conn.feed_secure(&mut self.env, Secure::ended);
         }
@@ -258,8 +271,12 @@ impl Carrier for Connections {
         if drained && conn.secure.as_ref().is_none_or(|secure| !secure.owes(&conn.io)) {
             conn.io.unsent = false;
             conn.io.timers.clear(Timer::Write);
+            if conn.io.ending == Ending::Open && conn.io.reopen_tap() {
+                return;
+            }
             // What follows most replies: nothing but the wait for the next request.
             if conn.io.ending == Ending::Open && conn.is_open() && conn.spoken.rests(&self.env, &mut conn.io) {
+                conn.io.open_tap();
                 return self.env.deadlines.schedule(conn.io.id, &mut conn.io.timers);
             }
         } else {

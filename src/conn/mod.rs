@@ -20,6 +20,7 @@ mod preamble;
 mod protocol;
 mod run;
 mod secure;
+mod tap;
 mod timers;
 #[cfg(feature = "ws")]
 mod ws;
@@ -41,6 +42,7 @@ pub(crate) use connections::Connections;
 pub(crate) use env::{Common, Entrance, Env, Tally};
 use protocol::{Protocol, Spoken};
 use secure::Secure;
+use tap::Tap;
 use timers::{Timer, Timers};
 
 /// Why a connection ended that was idle while the server drained.
@@ -97,6 +99,8 @@ pub(crate) struct Io {
     timers: Timers,
     peer: Peer,
     waker: Option<Waker>,
+    /// Where the events of a stream that rests come in.
+    tap: Option<Tap>,
     opened: Instant,
 }
 
@@ -167,6 +171,8 @@ impl Conn {
         if let Some(secure) = &mut self.secure {
             secure.begin(env, &mut self.io);
         }
+        self.take_from_tap(env);
+        self.io.disturb();
         feed(&mut self.spoken, env, &mut self.io);
         self.settle(env);
     }

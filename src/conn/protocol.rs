@@ -117,6 +117,15 @@ impl Spoken {
         }
     }
 
+    /// Counts what the peer is sent past the protocol.
+    pub(super) fn count_passed(&self, env: &Env, payload_bytes: usize) {
+        #[cfg(feature = "ws")]
+        if matches!(self, Self::Ws(_)) {
+            env.cells.ws.sent(payload_bytes);
+        }
+        let _ = (env, payload_bytes);
+    }
+
     #[cfg_attr(
         not(any(feature = "http2", feature = "ws")),
         expect(irrefutable_let_patterns, reason = "there is no other protocol")

@@ -100,6 +100,10 @@ impl Timers {
         }
     }
 
+    pub(super) fn is_running(&self, timer: Timer) -> bool {
+        self.at[timer as usize].is_some()
+    }
+
     /// Sets when a timer is due.
     pub(super) fn set_at(&mut self, timer: Timer, at: Option<Instant>) {
         self.at[timer as usize] = at;

@@ -31,6 +31,8 @@ impl Segment {
 /// A connection's queue of bytes to send, in order: small writes gathered in one buffer, large shared ones apart.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    /// Shared bytes that stood alone when they were queued: they go out as they are, before everything else.
+    alone: Option<Bytes>,
     /// Closed segments, first to be sent first. Empty as long as only small writes happen.
     closed: VecDeque<Segment>,
     /// Bytes in `closed`.
@@ -54,6 +56,15 @@ impl Outbox {
         self.close_tail();
         self.closed_bytes += bytes.len();
         self.closed.push_back(Segment::Shared(bytes));
+    }
+
+    /// Queues shared bytes that make a whole by themselves: by reference if nothing else waits, however short they are.
+    pub fn share_whole(&mut self, bytes: Bytes) {
+        if self.is_empty() && !bytes.is_empty() {
+            self.alone = Some(bytes);
+        } else {
+            self.share(bytes);
+        }
     }
 
     /// Queues a whole buffer: copied when short, and returned; by reference when long.
@@ -84,22 +95,25 @@ impl Outbox {
 
     /// Returns how many bytes wait.
     pub fn len(&self) -> usize {
-        self.closed_bytes + self.tail.len()
+        self.alone.as_ref().map_or(0, Bytes::len) + self.closed_bytes + self.tail.len()
     }
 
     /// Says whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.tail.is_empty() && self.closed.is_empty()
+        self.tail.is_empty() && self.closed.is_empty() && self.alone.is_none()
     }
 
     /// Returns what waits, segment by segment as [`take`](Self::take) takes them.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let tail = (!self.tail.is_empty()).then_some(self.tail.as_slice());
-        self.closed.iter().map(Segment::as_slice).chain(tail)
+        self.alone.iter().map(Bytes::as_ref).chain(self.closed.iter().map(Segment::as_slice)).chain(tail)
     }
 
     /// Takes the next segment to send.
     pub fn take(&mut self) -> Option<Segment> {
+        if let Some(bytes) = self.alone.take() {
+            return Some(Segment::Shared(bytes));
+        }
         if let Some(segment) = self.closed.pop_front() {
             self.closed_bytes -= segment.as_slice().len();
             return Some(segment);
@@ -130,6 +144,7 @@ impl Outbox {
 
     /// Throws everything away.
     pub fn clear(&mut self) {
+        self.alone = None;
         self.closed.clear();
         self.closed_bytes = 0;
         self.tail.clear();

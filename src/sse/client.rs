@@ -96,7 +96,7 @@ impl Client {
         match &self.keeper {
             Some(keeper) => keeper.keep(&self.queue, place, form).await,
             None => {
-                place.into_iter().for_each(|place| place.fill(form.stamp(None).sse));
+                place.into_iter().for_each(|place| place.fill(form.encode(None)));
                 Ok(())
             }
         }

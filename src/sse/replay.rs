@@ -145,7 +145,7 @@ impl Leaving {
             }
         };
         match (place, position) {
-            (Some(place), position) => place.fill(form.stamp(position).sse),
+            (Some(place), position) => place.fill(form.encode(position)),
             (None, Some(position)) => queue.lose(position),
             (None, None) => {}
         }

@@ -207,6 +207,11 @@ impl<P: Payload> Queue<P> {
         chooser.ask(full, Arc::clone(self) as Arc<dyn Asked>);
     }
 
+    /// Returns the number of the last event that is not for this queue.
+    pub(super) fn after(&self) -> u64 {
+        self.lock().after
+    }
+
     /// Ends the subscriber after what its queue holds.
     pub(super) fn close(&self) {
         let mut state = self.lock();

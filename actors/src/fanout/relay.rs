@@ -19,6 +19,8 @@ use crate::{
     actor::{Actor, Flow},
     context::Context,
     host::yield_now,
+    local::Local,
+    outlet::{OutletKey, Outlets, Parcel},
 };
 
 /// Queues filled before others on the shard get their turn: some fifty microseconds.
@@ -30,15 +32,39 @@ pub(super) enum RelayMsg<P: Payload> {
     Join(Arc<Queue<P>>),
     /// It is gone.
     Leave(Arc<Queue<P>>),
+    /// Its events go to this outlet while that is open.
+    Connect(Arc<Queue<P>>, OutletKey),
     /// An event for the subscribers here, and what the relay had no room for before it.
     Publish { topic: Arc<Core<P>>, event: Arc<Event<P>>, missed: Option<Missed> },
     /// The topic ended.
     Close(Arc<Core<P>>),
 }
 
+/// A subscriber, as its relay sees it.
+struct Member<P: Payload> {
+    queue: Arc<Queue<P>>,
+    /// Where its events go while that is open.
+    outlet: Option<OutletKey>,
+    /// Events up to this one are not for the outlet.
+    after: u64,
+}
+
+impl<P: Payload> Member<P> {
+    /// Puts an event into the subscriber's outlet. False: it has to go by the queue, and what follows must not overtake it.
+    fn put(&self, outlets: &Outlets, event: &Arc<Event<P>>, is_late: bool) -> bool {
+        let Some(outlet) = self.outlet else { return false };
+        let fits = !is_late && event.filter.is_none() && (event.seq > self.after || !event.is_numbered());
+        if fits && outlets.put(outlet, || Arc::clone(event) as Parcel) {
+            return true;
+        }
+        outlets.bypass(outlet);
+        false
+    }
+}
+
 /// The subscribers of one shard, by topic.
 pub(super) struct Relay<P: Payload> {
-    topics: HashMap<u64, Vec<Arc<Queue<P>>>>,
+    topics: HashMap<u64, Vec<Member<P>>>,
     /// Somebody left whom the full mailbox could not tell of.
     unswept: Arc<AtomicBool>,
 }
@@ -51,13 +77,24 @@ impl<P: Payload> Relay<P> {
     fn join(&mut self, queue: Arc<Queue<P>>) {
         let members = self.topics.entry(queue.topic.id).or_default();
         queue.place.store(members.len(), Relaxed);
-        members.push(queue);
+        members.push(Member { queue, outlet: None, after: 0 });
+    }
+
+    fn connect(&mut self, local: &Local, queue: &Arc<Queue<P>>, outlet: OutletKey) {
+        let place = queue.place.load(Relaxed);
+        let members = self.topics.get_mut(&queue.topic.id);
+        let Some(member) = members.and_then(|members| members.get_mut(place)) else { return };
+        if Arc::ptr_eq(&member.queue, queue) {
+            // Events that this has not reached the relay before are in the queue or on their way from there.
+            local.outlets().bypass(outlet);
+            (member.outlet, member.after) = (Some(outlet), queue.after());
+        }
     }
 
     fn leave(&mut self, queue: &Arc<Queue<P>>) {
         let Some(members) = self.topics.get_mut(&queue.topic.id) else { return };
         let place = queue.place.load(Relaxed);
-        if members.get(place).is_some_and(|member| Arc::ptr_eq(member, queue)) {
+        if members.get(place).is_some_and(|member| Arc::ptr_eq(&member.queue, queue)) {
             remove(members, place);
         }
         if members.is_empty() {
@@ -66,23 +103,32 @@ impl<P: Payload> Relay<P> {
     }
 
     /// Finds those who left untold.
-    fn sweep(&mut self) {
+    fn sweep_untold(&mut self) {
+        if !self.unswept.load(Relaxed) || !self.unswept.swap(false, Relaxed) {
+            return;
+        }
         self.topics.retain(|_, members| {
-            members.retain(|queue| !queue.is_gone());
-            members.iter().enumerate().for_each(|(place, queue)| queue.place.store(place, Relaxed));
+            members.retain(|member| !member.queue.is_gone());
+            members.iter().enumerate().for_each(|(place, member)| member.queue.place.store(place, Relaxed));
             !members.is_empty()
         });
     }
 
-    async fn publish(&mut self, shard: usize, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
+    async fn publish(&mut self, local: &Local, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
         let mut pass = Pass::default();
+        let outlets = local.outlets();
         if let Some(members) = self.topics.get_mut(&topic.id) {
             let weight = event.payload.weight();
             let mut at = 0;
             while at < members.len() {
                 let end = (at + QUEUES_IN_A_ROW).min(members.len());
                 while at < end.min(members.len()) {
-                    let queue = &members[at];
+                    if members[at].put(outlets, event, missed.is_some()) {
+                        pass.taken += 1;
+                        at += 1;
+                        continue;
+                    }
+                    let queue = &members[at].queue;
                     let late = missed.map(|missed| queue.miss(missed));
                     let outcome = hand(&mut pass, queue, event, weight);
                     pass.note(late.filter(|late| *late != Outcome::Gone).unwrap_or(outcome), outcome, queue);
@@ -102,12 +148,12 @@ impl<P: Payload> Relay<P> {
                 self.topics.remove(&topic.id);
             }
         }
-        topic.counts.add(shard, &pass);
+        topic.counts.add(local.shard(), &pass);
         event.gather.add(&pass);
     }
 
     fn close(&mut self, topic: &Core<P>) {
-        for queue in self.topics.remove(&topic.id).unwrap_or_default() {
+        for Member { queue, .. } in self.topics.remove(&topic.id).unwrap_or_default() {
             topic.unregister(&queue);
             queue.close();
         }
@@ -117,7 +163,7 @@ impl<P: Payload> Relay<P> {
 /// A relay that ends, with its shard or by a panic of a payload, ends its subscribers: they would wait for ever.
 impl<P: Payload> Drop for Relay<P> {
     fn drop(&mut self) {
-        self.topics.drain().flat_map(|(_, members)| members).for_each(|queue| queue.close());
+        self.topics.drain().flat_map(|(_, members)| members).for_each(|member| member.queue.close());
     }
 }
 
@@ -162,18 +208,19 @@ impl<P: Payload> Actor for Relay<P> {
     type Msg = RelayMsg<P>;
 
     async fn handle(&mut self, message: RelayMsg<P>, cx: &mut Context<RelayMsg<P>>) -> Flow {
+        // Whoever could not tell found the mailbox full. Events do not pass the queues of those who wait in outlets, so they are
+        // looked for before an event too.
+        self.sweep_untold();
         match message {
             RelayMsg::Join(queue) => self.join(queue),
             RelayMsg::Leave(queue) => self.leave(&queue),
+            RelayMsg::Connect(queue, outlet) => self.connect(cx.local(), &queue, outlet),
             RelayMsg::Publish { topic, event, missed } => {
-                self.publish(cx.shard(), &topic, &event, missed).await;
+                self.publish(cx.local(), &topic, &event, missed).await;
             }
             RelayMsg::Close(topic) => self.close(&topic),
         }
-        // Whoever could not tell found the mailbox full: this comes after.
-        if self.unswept.load(Relaxed) && self.unswept.swap(false, Relaxed) {
-            self.sweep();
-        }
+        self.sweep_untold();
         Flow::Continue
     }
 }
@@ -191,10 +238,10 @@ fn hand<P: Payload>(pass: &mut Pass, queue: &Arc<Queue<P>>, event: &Arc<Event<P>
 }
 
 /// Removes a member; the last one takes its place.
-fn remove<P: Payload>(members: &mut Vec<Arc<Queue<P>>>, at: usize) {
-    let queue = members.swap_remove(at);
-    queue.place.store(usize::MAX, Relaxed);
+fn remove<P: Payload>(members: &mut Vec<Member<P>>, at: usize) {
+    let member = members.swap_remove(at);
+    member.queue.place.store(usize::MAX, Relaxed);
     if let Some(moved) = members.get(at) {
-        moved.place.store(at, Relaxed);
+        moved.queue.place.store(at, Relaxed);
     }
 }

@@ -13,6 +13,7 @@ use super::{
     queue::Queue,
     terms::Missed,
 };
+use crate::outlet::OutletKey;
 
 /// What a subscriber is given.
 #[derive(Debug)]
@@ -92,6 +93,16 @@ impl<P: Payload> Subscription<P> {
     /// to poll again to find that out.
     pub fn rests(&self) -> bool {
         self.rests
+    }
+
+    /// Has events put into an outlet of this shard while that is open, instead of the queue. For a subscription that gets
+    /// events as they come, whose owner is on the shard it was made on.
+    ///
+    /// The outlet is [`ready`](crate::Outlet::ready) when the subscription [`rests`](Self::rests), or had nothing to
+    /// deliver when polled. An event in the outlet counts as taken: the queue's bounds do not know it. False when the relay
+    /// has no room to be told at the moment.
+    pub fn connect(&self, outlet: OutletKey) -> bool {
+        self.queue.topic.connect(&self.queue, outlet)
     }
 
     /// Goes over to live events, for a subscription made by [`Topic::subscribe_behind`](super::Topic::subscribe_behind)

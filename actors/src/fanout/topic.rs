@@ -18,7 +18,7 @@ use super::{
     terms::{Missed, Terms},
     ticket::{Gather, Ticket},
 };
-use crate::{address::Addr, local::Local};
+use crate::{address::Addr, local::Local, outlet::OutletKey};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -73,6 +73,11 @@ impl<P: Payload> Core<P> {
         if queue.unregister() {
             self.lock().shards[queue.shard].subscribers -= 1;
         }
+    }
+
+    /// Has a subscriber's events put into an outlet while that is open; false when the relay has no room to be told.
+    pub(super) fn connect(&self, queue: &Arc<Queue<P>>, outlet: OutletKey) -> bool {
+        self.relays[queue.shard].relay.try_tell(RelayMsg::Connect(Arc::clone(queue), outlet)).is_ok()
     }
 
     /// Notes that a subscriber is gone. A relay too full to be told looks for those who are, behind what waits there.

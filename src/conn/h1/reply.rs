@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     body::{BodyError, Frame},
-    conn::{Env, Io, Outcome, Timer, account::ENDED_FIRST, answers::final_answer},
+    conn::{Env, Io, Outcome, Timer, account::ENDED_FIRST, answers::final_answer, tap::Tap},
     net::Ending,
     proto::h1::encode::{self, Framing, LAST_CHUNK, Length},
 };
@@ -103,6 +103,9 @@ impl H1 {
     fn go_on_streaming(&mut self, env: &mut Env, io: &mut Io) -> bool {
         // Where it stands: a subscriber's goes on with every event.
         let Some(streaming) = self.slots.streaming() else { return true };
+        if let Some(tap) = &mut io.tap {
+            streaming.note_passed(tap);
+        }
         let progress = catch_unwind(AssertUnwindSafe(|| poll_stream(env, io, streaming)));
         let progress = progress.unwrap_or_else(|_| {
             env.cells.panics.add("body");
@@ -115,6 +118,7 @@ impl H1 {
             Progress::Broken(cause) => Some(cause),
         };
         io.timers.clear(Timer::Stream);
+        io.tap = None;
         let (status, written, framing) = (streaming.status, streaming.written, streaming.framing);
         if let Some(slot) = self.slots.pop() {
             slot.meta.account.finish(env, io, Some(status), error, written);
@@ -154,6 +158,9 @@ impl H1 {
 
     /// Gives up every reply that is owed and cancels what still runs for it.
     pub(super) fn close_slots(&mut self, env: &mut Env, io: &mut Io) {
+        if let (Some(streaming), Some(mut tap)) = (self.slots.streaming(), io.tap.take()) {
+            streaming.note_passed(&mut tap);
+        }
         while let Some(slot) = self.slots.pop() {
             let (status, written) = match &slot.state {
                 State::Waiting(task) => {
@@ -190,6 +197,7 @@ fn poll_frames(env: &mut Env, io: &mut Io, streaming: &mut Streaming, waker: &Wa
         match streaming.body.poll_frame(&mut cx) {
             Poll::Pending => {
                 io.timers.start(Timer::Stream, env.now, env.timeouts.stream_idle);
+                streaming.has_nothing(env, io);
                 return Progress::Waits;
             }
             Poll::Ready(Some(Ok(Frame::Data(data)))) => {
@@ -199,6 +207,7 @@ fn poll_frames(env: &mut Env, io: &mut Io, streaming: &mut Streaming, waker: &Wa
                 }
                 if streaming.body.rests() {
                     io.timers.set(Timer::Stream, env.now, env.timeouts.stream_idle);
+                    streaming.has_nothing(env, io);
                     return Progress::Waits;
                 }
             }
@@ -236,6 +245,27 @@ impl Streaming {
             io.outbox.share(data);
         }
         Ok(())
+    }
+
+    /// Lets the tap take what comes, as the body has nothing: what came before is written.
+    fn has_nothing(&mut self, env: &Env, io: &mut Io) {
+        match &io.tap {
+            Some(tap) => tap.ready(),
+            // A length that was declared is counted piece by piece.
+            None if self.left.is_none() => {
+                io.tap = Tap::of(env, io, &mut self.body, self.framing == Framing::Chunked);
+            }
+            None => {}
+        }
+    }
+
+    /// Takes note of what the peer was sent past the body.
+    fn note_passed(&mut self, tap: &mut Tap) {
+        let (bytes, at) = tap.take_passed();
+        self.written += bytes;
+        if let Some(at) = at {
+            self.body.passed(at);
+        }
     }
 
     fn end(&self, io: &mut Io) -> Progress {

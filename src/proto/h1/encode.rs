@@ -125,6 +125,20 @@ pub fn chunk_head(out: &mut Vec<u8>, bytes: u64) {
 /// What follows a chunk's data.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
+/// Room for the line before a chunk.
+pub const CHUNK_HEAD_BYTES: usize = 18;
+
+/// Makes a chunk of what stands behind the first [`CHUNK_HEAD_BYTES`] of `buffer`; returns where it begins. That there is
+/// something is the caller's business: an empty chunk would end the body.
+pub fn chunk_in_place(buffer: &mut Vec<u8>) -> usize {
+    let mut head = Vec::with_capacity(CHUNK_HEAD_BYTES);
+    chunk_head(&mut head, (buffer.len() - CHUNK_HEAD_BYTES) as u64);
+    let start = CHUNK_HEAD_BYTES - head.len();
+    buffer[start..CHUNK_HEAD_BYTES].copy_from_slice(&head);
+    buffer.extend_from_slice(CHUNK_END);
+    start
+}
+
 /// Writes data as one chunk; nothing if there is none, as an empty chunk would end the body.
 pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
     if data.is_empty() {
