@@ -58,7 +58,7 @@ pub(crate) use heartbeat::{Lively, Pieces, Polled};
 pub(crate) use history::{From, History};
 pub(crate) use stream::Stream;
 #[cfg(feature = "ws")]
-pub(crate) use text::Text;
+pub(crate) use text::{Text, text_frame};
 pub(crate) use wire::{ServerSent, Wire, range, unknown_id};
 
 /// Topics, their history and their subscribers. Clones are one broker; it may be used from any thread.

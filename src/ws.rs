@@ -42,11 +42,11 @@ pub use message::{CloseFrame, Message, Outgoing};
 pub use prepared::Prepared;
 pub use settings::Settings;
 pub use socket::{Receiver, Sender, Socket};
-pub use source::{Delivery, Source};
+pub use source::{Delivery, Offer, Source};
 pub use upgrade::{Finish, upgrade};
 
 pub(crate) use opened::{Clocks, Opened};
 pub(crate) use scratch::give_back;
-pub(crate) use source::BoxedSource;
+pub(crate) use source::{BoxedSource, piece};
 pub(crate) use state::{State, Took, Wakers};
 pub(crate) use upgrade::{Finished, Running, Upgrade, Verdict, answer};

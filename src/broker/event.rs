@@ -97,7 +97,6 @@ impl PreparedEvent {
     pub fn is_empty(&self) -> bool {
         self.encoded.is_empty()
     }
-
 }
 
 impl From<Event> for PreparedEvent {

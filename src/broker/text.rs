@@ -5,8 +5,11 @@
 
 use std::{borrow::Cow, collections::VecDeque};
 
-use super::{event::Stamped, wire::Wire};
+use windlass_actors::Parcel;
+
+use super::{event::Stamped, stream::stamped, wire::Wire};
 use crate::{
+    body::Piece,
     proto::ws::{Outgoing, Prepared},
     replay::{self, Position},
 };
@@ -36,6 +39,12 @@ impl Wire for Text {
     fn retry(_: u64) -> Option<Prepared> {
         None
     }
+}
+
+/// Returns what a WebSocket is sent of an event that was put into an outlet.
+pub(crate) fn text_frame(parcel: &Parcel) -> Option<Piece> {
+    let message = Text::live(stamped(parcel)?);
+    Some(Piece { bytes: message.frame(false).clone(), payload_bytes: message.payload_bytes() })
 }
 
 fn message(position: Option<Position>, name: Option<&[u8]>, data: &[u8]) -> Prepared {

@@ -6,6 +6,7 @@ use super::{
     Env, Io, Outcome, Timer,
     account::{Account, ENDED_FIRST},
     protocol::Protocol,
+    tap::Tap,
 };
 use crate::{net::Ending, ws::Upgrade};
 
@@ -39,10 +40,26 @@ impl Ws {
 
     /// Feeds the endpoint, which writes to the connection's outbox meanwhile.
     fn feed(&mut self, env: &mut Env, io: &mut Io, feed: impl FnOnce(&mut Endpoint, &mut Env)) {
+        if let Some(tap) = &mut io.tap {
+            self.endpoint.note_passed(tap.take_passed().0);
+        }
         self.endpoint.enter(&mut io.outbox, io.sealed_bytes);
         feed(&mut self.endpoint, env);
         self.endpoint.settle(env);
         self.endpoint.leave(&mut io.outbox);
+        self.settle_tap(env, io);
+    }
+
+    /// Lets messages come past the socket while its only source rests.
+    fn settle_tap(&mut self, env: &Env, io: &mut Io) {
+        if !self.endpoint.may_be_passed() {
+            io.tap = None;
+        } else if self.endpoint.sources_rest() {
+            match &io.tap {
+                Some(tap) => tap.ready(),
+                None => io.tap = Tap::with(env, io, |outlet| self.endpoint.connect(outlet.key())),
+            }
+        }
     }
 
     fn end(&mut self, env: &mut Env, io: &mut Io, end: End) {
@@ -59,7 +76,10 @@ impl Ws {
     }
 
     /// Tells the figures and hooks that the socket is over.
-    fn finish(&mut self, env: &Env, io: &Io, error: Option<&'static str>) {
+    fn finish(&mut self, env: &Env, io: &mut Io, error: Option<&'static str>) {
+        if let Some(mut tap) = io.tap.take() {
+            self.endpoint.note_passed(tap.take_passed().0);
+        }
         if let Some(account) = self.account.take() {
             let status = http::StatusCode::SWITCHING_PROTOCOLS;
             account.finish(env, io, Some(status), error, self.endpoint.sent_bytes());

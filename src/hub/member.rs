@@ -6,10 +6,16 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use windlass_actors::fanout::{self, Subscription};
+use windlass_actors::{
+    Parcel,
+    fanout::{self, Subscription},
+};
 
 use super::{Message, Shared};
-use crate::ws::{Code, Delivery, Source};
+use crate::{
+    body::Piece,
+    ws::{Code, Delivery, Offer, Source, piece},
+};
 
 /// A place in a hub, shared by a membership and its handles.
 struct Seat {
@@ -75,6 +81,25 @@ impl Source for Membership {
         }
         Poll::Pending
     }
+
+    fn connect(&mut self, offer: &mut Offer) {
+        let state = self.seat.lock();
+        if state.subscription.as_ref().is_some_and(|subscription| subscription.connect(offer.outlet)) {
+            offer.unpack = Some(if offer.takes_deflated { deflated } else { plain });
+        }
+    }
+}
+
+fn deflated(parcel: &Parcel) -> Option<Piece> {
+    message(parcel).map(|message| piece(&message.0.0, true))
+}
+
+fn plain(parcel: &Parcel) -> Option<Piece> {
+    message(parcel).map(|message| piece(&message.0.0, false))
+}
+
+fn message(parcel: &Parcel) -> Option<&Message> {
+    parcel.downcast_ref::<fanout::Event<Message>>().map(fanout::Event::payload)
 }
 
 impl Drop for Membership {

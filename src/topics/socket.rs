@@ -9,11 +9,11 @@ use http::{HeaderValue, Method};
 
 use super::{Guarded, TopicUse, may};
 use crate::{
-    broker::{Broker, Event, PublishError, Stream, Text, TopicName, last_event_id},
+    broker::{Broker, Event, PublishError, Stream, Text, TopicName, last_event_id, text_frame},
     replay::ErrorKind,
     request::Request,
     response::Response,
-    ws::{self, Code, Delivery, Message, Origins, Prepared, Settings, Socket},
+    ws::{self, Code, Delivery, Message, Offer, Origins, Prepared, Settings, Socket},
 };
 
 /// Says whether a request opens a WebSocket, over HTTP/1.1 or HTTP/2.
@@ -91,5 +91,12 @@ impl ws::Source for Follower {
             None if self.0.is_draining() => Delivery::Close(Code::GOING_AWAY, "the server is stopping"),
             None => Delivery::Close(Code::TRY_AGAIN, "too slow, or the topic was closed"),
         })
+    }
+
+    fn connect(&mut self, offer: &mut Offer) {
+        // The text of an event has no compressed form.
+        if self.0.follow(offer.outlet) {
+            offer.unpack = Some(text_frame);
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::proto::ws;
 /// assert_eq!(news.len(), 18);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Prepared(pub(super) ws::Prepared);
+pub struct Prepared(pub(crate) ws::Prepared);
 
 impl Prepared {
     /// Takes frames that are made.

@@ -204,6 +204,11 @@ impl State {
         self.sender.waits() || self.session.owes_reply()
     }
 
+    /// Says whether the peer takes the compressed form of prepared messages.
+    pub(crate) fn takes_deflated(&mut self) -> bool {
+        self.session.takes_deflated()
+    }
+
     pub(crate) fn closing(&self) -> Closing {
         self.session.closing()
     }

@@ -17,13 +17,18 @@ use std::{
     time::Instant,
 };
 
+use windlass_actors::OutletKey;
+
 use super::super::run::{Watch, clock};
 use crate::{
+    body::Unpack,
     conn::{Env, account::ENDED_FIRST},
     metrics::Family,
     net::Outbox,
     proto::ws::Closing,
-    ws::{BoxedSource, Clocks, Code, Delivery, Finished, Opened, Outgoing, Running, State, Took, Upgrade, Wakers},
+    ws::{
+        BoxedSource, Clocks, Code, Delivery, Finished, Offer, Opened, Outgoing, Running, State, Took, Upgrade, Wakers,
+    },
 };
 
 /// Sources are asked for nothing more while this waits for the peer, bytes.
@@ -93,6 +98,8 @@ pub(in crate::conn) struct Endpoint {
     sources: Vec<BoxedSource>,
     /// A source may have more, and what waits for the peer is too much to ask.
     sources_wait: bool,
+    /// The sources were asked in this call, and had nothing more.
+    sources_rest: bool,
     /// Bytes behind a message that the handler has not taken.
     unread: Vec<u8>,
     call: Arc<Call>,
@@ -127,6 +134,7 @@ impl Endpoint {
             handler: Some(handler),
             sources: Vec::new(),
             sources_wait: false,
+            sources_rest: false,
             unread: Vec::new(),
             call,
             handler_waker,
@@ -143,6 +151,7 @@ impl Endpoint {
 
     /// Lends the socket the outbox that it writes to; `behind_bytes` wait for the peer behind it.
     pub(in crate::conn) fn enter(&mut self, outbox: &mut Outbox, behind_bytes: usize) {
+        self.sources_rest = false;
         let state = &mut *self.state.borrow_mut();
         std::mem::swap(outbox, &mut state.outbox);
         // What was written while nobody fed it follows what waited already.
@@ -303,6 +312,30 @@ impl Endpoint {
         self.close_by.is_some_and(|at| at <= now)
     }
 
+    /// Says whether messages may come past the socket: from its only source, while nothing closes it.
+    pub(in crate::conn) fn may_be_passed(&self) -> bool {
+        let state = self.state.borrow();
+        self.sources.len() == 1 && state.attached.is_empty() && self.close_by.is_none() && state.closing().may_send()
+    }
+
+    /// Says whether the sources were asked in this call, and had nothing more.
+    pub(in crate::conn) fn sources_rest(&self) -> bool {
+        self.sources_rest
+    }
+
+    /// Has the only source put its messages into an outlet; returns how they are sent.
+    pub(in crate::conn) fn connect(&mut self, outlet: OutletKey) -> Option<Unpack> {
+        let takes_deflated = self.state.borrow_mut().takes_deflated();
+        let mut offer = Offer { outlet, takes_deflated, unpack: None };
+        self.sources.first_mut()?.connect(&mut offer);
+        offer.unpack
+    }
+
+    /// Counts payload bytes that were sent past the socket.
+    pub(in crate::conn) fn note_passed(&self, bytes: u64) {
+        self.state.borrow_mut().sent_bytes += bytes;
+    }
+
     /// Returns the payload bytes that were sent.
     pub(in crate::conn) fn sent_bytes(&self) -> u64 {
         self.state.borrow().sent_bytes
@@ -449,7 +482,7 @@ impl Endpoint {
     /// Sends what the sources have, while the peer keeps up.
     fn poll_sources(&mut self, env: &mut Env) {
         self.sources.append(&mut self.state.borrow_mut().attached);
-        self.sources_wait = false;
+        (self.sources_wait, self.sources_rest) = (false, true);
         let mut index = 0;
         while index < self.sources.len() && self.state.borrow().closing().may_send() {
             let polled = catch_unwind(AssertUnwindSafe(|| self.poll_source(env, index)));
@@ -470,7 +503,7 @@ impl Endpoint {
         let mut cx = Context::from_waker(&self.call.connection);
         for _ in 0..DELIVERIES_PER_CALL {
             if self.state.borrow().queued_bytes() >= SOURCES_AHEAD_BYTES {
-                self.sources_wait = true;
+                (self.sources_wait, self.sources_rest) = (true, false);
                 return true;
             }
             match self.sources[index].poll_next(&mut cx) {
@@ -487,6 +520,7 @@ impl Endpoint {
                 }
             }
         }
+        self.sources_rest = false;
         self.call.connection.wake_by_ref();
         true
     }

@@ -57,6 +57,11 @@ impl Prepared {
         self.plain.len() - self.header_bytes
     }
 
+    /// Returns the frame for a peer that [takes deflated ones](Session::takes_deflated), or does not.
+    pub fn frame(&self, takes_deflated: bool) -> &Bytes {
+        self.compressed.as_ref().filter(|_| takes_deflated).unwrap_or(&self.plain)
+    }
+
     /// Returns the bytes of memory that its forms hold.
     pub fn len_bytes(&self) -> usize {
         self.plain.len() + self.compressed.as_ref().map_or(0, Bytes::len)
@@ -77,8 +82,11 @@ impl Session {
             self.header(message.opcode, payload.len()).append_frame(&mut frame, &payload);
             return Ok(frame.into());
         }
-        let compressed = message.compressed.as_ref();
-        let shared = compressed.filter(|_| self.compression().is_some_and(|own| own.takes_shared()));
-        Ok(shared.unwrap_or(&message.plain).clone())
+        Ok(message.frame(self.takes_deflated()).clone())
+    }
+
+    /// Says whether this connection's peer can be sent the compressed form that is shared. That does not change.
+    pub fn takes_deflated(&mut self) -> bool {
+        self.compression().is_some_and(|own| own.takes_shared())
     }
 }
