@@ -5,6 +5,7 @@ pub(crate) mod client;
 mod failing;
 #[cfg(feature = "http2")]
 mod over_h2;
+mod passed;
 mod slow;
 #[cfg(feature = "ws")]
 mod sockets;

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod filters;
+mod outlets;
 mod policies;
 mod unnumbered;
 

@@ -1,0 +1,246 @@
+//! Outlets: the short way keeps the order that the queue has, whatever goes which way.
+
+use std::{cell::RefCell, rc::Rc, task::Poll, thread, time::Duration};
+
+use windlass_actors::{Actor, Flow, Local, Outlet, Place, Reply, SpawnOptions, Undelivered, fanout::Event};
+
+use super::*;
+
+/// Random numbers that are the same in every run (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// What a subscriber has seen so far.
+#[derive(Default)]
+struct Seen {
+    /// The last event that came, or that it was told it will not get.
+    last: u64,
+    by_outlet: u64,
+    by_queue: u64,
+    lost: u64,
+}
+
+impl Seen {
+    fn event(&mut self, seq: u64) {
+        assert_eq!(seq, self.last + 1);
+        self.last = seq;
+    }
+}
+
+/// A connection as far as events go: it takes what its outlet holds before anything else, and opens it only when it rests.
+struct Subscriber {
+    topic: Topic<Bytes>,
+    random: Random,
+    outlets: bool,
+}
+
+impl Subscriber {
+    /// Takes what came by the outlet.
+    fn take(outlet: &Outlet, seen: &mut Seen) {
+        if let Some(parcel) = outlet.take() {
+            seen.event(parcel.downcast_ref::<Event<Bytes>>().unwrap().seq());
+            seen.by_outlet += 1;
+        }
+    }
+
+    /// Polls the queue to its end; what it has not had then comes later.
+    fn poll(subscription: &mut Subscription<Bytes>, outlet: &Outlet, seen: &mut Seen) {
+        Self::take(outlet, seen);
+        while let Poll::Ready(next) = subscription.poll_next(&mut Context::from_waker(Waker::noop())) {
+            match next {
+                Delivery::Event(event) => {
+                    seen.event(event.seq());
+                    seen.by_queue += 1;
+                }
+                Delivery::Gap(Missed { from, to, .. }) => {
+                    assert_eq!(from, seen.last + 1);
+                    seen.lost += to + 1 - from;
+                    seen.last = to;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        outlet.ready();
+    }
+
+    async fn follow(&mut self, local: &Local, until: u64) -> Seen {
+        let mut subscription = self.topic.subscribe().unwrap();
+        let mut seen = Seen { last: subscription.start(), ..Seen::default() };
+        let mut outlet = local.outlet(1);
+        while seen.last < until {
+            if self.outlets && self.random.below(30) == 0 {
+                // A new one, of which the relay hears while events are on their way.
+                Self::poll(&mut subscription, &outlet, &mut seen);
+                outlet = local.outlet(1);
+                assert!(subscription.connect(outlet.key()));
+                outlet.ready();
+                outlet.open();
+            }
+            for _ in 0..self.random.below(6) {
+                match self.random.below(3) {
+                    0 => Self::take(&outlet, &mut seen),
+                    1 => Self::poll(&mut subscription, &outlet, &mut seen),
+                    // Whatever it does in between, opening never lets anything overtake.
+                    _ => outlet.open(),
+                }
+            }
+            if self.random.below(200) == 0 {
+                local.sleep(Duration::from_millis(1)).await;
+            } else {
+                turn().await;
+            }
+            if self.topic.last_seq() == until && self.random.below(4) == 0 {
+                Self::poll(&mut subscription, &outlet, &mut seen);
+            }
+        }
+        seen
+    }
+}
+
+/// Gives others on the shard a turn.
+async fn turn() {
+    let mut first = true;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut first, false) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+impl Actor for Subscriber {
+    type Msg = (u64, Reply<[u64; 3]>);
+
+    async fn handle(&mut self, (until, reply): Self::Msg, cx: &mut windlass_actors::Context<Self::Msg>) -> Flow {
+        let local = cx.local().clone();
+        let Seen { by_outlet, by_queue, lost, .. } = self.follow(&local, until).await;
+        reply.send([by_outlet, by_queue, lost]);
+        Flow::Continue
+    }
+}
+
+/// Publishes `events` to one subscriber; returns what it got by its outlet, by its queue and not at all.
+fn run(host: Host, seed: u64, events: u64, bounds: Bounds, outlets: bool) -> [u64; 3] {
+    let system = system(host, 1);
+    let fanout = Fanout::<Bytes>::start(&system).unwrap();
+    let topic = fanout.topic(bounds, Overflow::Drop);
+    let subscribed = topic.clone();
+    let make = move || Subscriber { topic: subscribed.clone(), random: Random(seed), outlets };
+    let subscriber = system.spawn(Place::Shard(0), SpawnOptions::named("subscriber"), make).unwrap();
+    let asked = thread::spawn(move || subscriber.ask_blocking(|reply| (events, reply), LONG).unwrap());
+    wait_until("it is subscribed", || topic.subscribers() == 1);
+    let mut random = Random(seed + 1);
+    for _ in 0..events {
+        let ticket = topic.publish(|_| vec![0; 10]).unwrap();
+        if random.below(8) > 0 {
+            block_on(ticket.delivered(LONG));
+        }
+    }
+    let got = asked.join().unwrap();
+    let stats = topic.stats();
+    assert_eq!((stats.published, got[0] + got[1] + got[2]), (events, events));
+    assert_eq!((stats.delivered, stats.dropped), (got[0] + got[1], got[2]));
+    system.stop(Undelivered::Drain);
+    assert!(system.join(LONG).is_clean());
+    got
+}
+
+#[test]
+fn events_keep_their_order_whichever_way_each_goes() {
+    for host in hosts() {
+        for seed in [3, 1_000_003, 77_777] {
+            let [by_outlet, by_queue, lost] = run(host, seed, 3000, bounds(1000, 100_000), true);
+            assert!(by_outlet > 0 && by_queue > 0 && lost == 0, "{by_outlet} {by_queue} {lost}");
+        }
+    }
+}
+
+#[test]
+fn what_a_full_queue_loses_beside_an_outlet_is_told() {
+    let mut all = [0; 3];
+    for host in hosts() {
+        for seed in [5, 99_991, 4_242] {
+            let got = run(host, seed, 3000, bounds(2, 100), true);
+            all.iter_mut().zip(got).for_each(|(sum, got)| *sum += got);
+        }
+    }
+    assert!(all.iter().all(|got| *got > 0), "{all:?}");
+}
+
+#[test]
+fn without_an_outlet_everything_goes_by_the_queue() {
+    let [by_outlet, by_queue, lost] = run(Host::Tokio, 11, 500, bounds(1000, 100_000), false);
+    assert_eq!((by_outlet, by_queue, lost), (0, 500, 0));
+}
+
+#[test]
+fn a_filtered_event_goes_by_the_queue_and_nothing_overtakes_it() {
+    let system = system(Host::Tokio, 1);
+    let fanout = Fanout::<Bytes>::start(&system).unwrap();
+    let topic = fanout.topic(bounds(100, 10_000), Overflow::Drop);
+    let (told, subscribed) = (topic.clone(), topic.clone());
+    let done = on_shard(&system, move |local| {
+        let mut subscription = subscribed.subscribe().unwrap();
+        let outlet = local.outlet(1);
+        assert!(subscription.connect(outlet.key()));
+        let seen = Rc::new(RefCell::new(Seen::default()));
+        async move {
+            let mut seen = seen.borrow_mut();
+            // The relay has to hear of the outlet first.
+            while seen.by_outlet == 0 {
+                drop(told.publish(|_| vec![0; 10]).unwrap());
+                turn().await;
+                Subscriber::poll(&mut subscription, &outlet, &mut seen);
+                outlet.open();
+            }
+            drop(told.publish_to(Arc::new(|_| true), vec![0; 10]).unwrap());
+            drop(told.publish(|_| vec![0; 10]).unwrap());
+            let last = told.last_seq();
+            while seen.last < last {
+                turn().await;
+                Subscriber::poll(&mut subscription, &outlet, &mut seen);
+            }
+        }
+    });
+    done.recv_timeout(LONG).unwrap();
+}
+
+/// Runs what `make` makes as a guest of the only shard.
+fn on_shard<F: Future<Output = ()> + 'static>(
+    system: &System,
+    make: impl FnOnce(Local) -> F + Send + 'static,
+) -> std::sync::mpsc::Receiver<()> {
+    struct Once<M>(Option<M>);
+    impl<F: Future<Output = ()> + 'static, M: FnOnce(Local) -> F + Send + 'static> Actor for Once<M> {
+        type Msg = ();
+        async fn started(&mut self, cx: &mut windlass_actors::Context<()>) -> Flow {
+            let make = self.0.take().unwrap();
+            make(cx.local().clone()).await;
+            Flow::Stop
+        }
+        async fn handle(&mut self, (): (), _: &mut windlass_actors::Context<()>) -> Flow {
+            Flow::Stop
+        }
+    }
+    let (done, told) = std::sync::mpsc::channel();
+    let mut make = Some(move |local| {
+        let future = make(local);
+        async move {
+            future.await;
+            done.send(()).unwrap();
+        }
+    });
+    let spawned = system.spawn(Place::Shard(0), SpawnOptions::named("once"), move || Once(make.take()));
+    spawned.unwrap();
+    told
+}
