@@ -122,7 +122,9 @@ struct Load {
 
 /// Asks until the server says that this connection is done: by `Connection: close`, or by a clean end before any
 /// byte of a reply, after which a client may ask elsewhere. Everything else that is no whole reply is a failure.
-fn ask_until_closed(server: std::net::SocketAddr, path: &str, asked: &AtomicUsize) -> Load {
+///
+/// `asked` and `begun` count requests, and clients that have got a first answer.
+fn ask_until_closed(server: std::net::SocketAddr, path: &str, asked: &AtomicUsize, begun: &AtomicUsize) -> Load {
     let mut peer = Peer::connect(server);
     let mut load = Load::default();
     loop {
@@ -130,6 +132,7 @@ fn ask_until_closed(server: std::net::SocketAddr, path: &str, asked: &AtomicUsiz
         match peer.try_get(path) {
             Ok(Some(reply)) if reply.status == 200 => {
                 load.answered += 1;
+                begun.fetch_add(usize::from(load.answered == 1), Ordering::Relaxed);
                 if reply.closes() {
                     return load;
                 }
@@ -149,14 +152,16 @@ fn under_load_no_request_is_reset_or_half_answered() {
     const CLIENTS: usize = 24;
     for round in 0..4 {
         let server = start(routes());
-        let (address, asked) = (address(&server), AtomicUsize::new(0));
+        let (address, asked, begun) = (address(&server), AtomicUsize::new(0), AtomicUsize::new(0));
         let (loads, report) = thread::scope(|scope| {
             let ask = |index| {
                 let path = ["/static", "/inline", "/async?ms=2", "/blocking"][index % 4];
-                ask_until_closed(address, path, &asked)
+                ask_until_closed(address, path, &asked, &begun)
             };
             let clients: Vec<_> = (0..CLIENTS).map(|index| scope.spawn(move || ask(index))).collect();
-            eventually("all are at it", || asked.load(Ordering::Relaxed) > CLIENTS * 20);
+            eventually("all are at it", || {
+                begun.load(Ordering::Relaxed) == CLIENTS && asked.load(Ordering::Relaxed) > CLIENTS * 20
+            });
             let report = server.drain(None);
             (clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>(), report)
         });

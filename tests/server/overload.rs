@@ -144,6 +144,12 @@ fn one_slow_handler_is_no_overload() {
     while judged < 3 {
         rounds += 1;
         assert!(rounds <= 30, "the machine stalls");
+        // Rounds that follow each other at once are a shard that never comes to rest: two windows of calm come first.
+        let calm = Instant::now() + WINDOW * 5 / 2;
+        while Instant::now() < calm {
+            assert_eq!(crowd.0[0].get("/well").status, 200);
+            thread::sleep(WINDOW / 50);
+        }
         let began = Instant::now();
         crowd.0[0].request("GET", "/slow");
         crowd.0[1..].iter_mut().for_each(|peer| peer.request("GET", "/static"));
@@ -151,8 +157,6 @@ fn one_slow_handler_is_no_overload() {
         if began.elapsed() < SLOW + WINDOW {
             assert_eq!(refused, 0, "round {rounds}");
             judged += 1;
-        } else {
-            eventually("nothing waits", || metric(&server, r#"windlass_shard_lag_seconds{shard="0"}"#) == 0.0);
         }
     }
 }
