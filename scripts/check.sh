@@ -14,6 +14,29 @@ step() {
     printf '    %s s\n' $((SECONDS - start))
 }
 
+# tests ARGUMENT…: cargo test. What fails is run once more, alone and one after the other, and named: some tests have bounds of
+# time, and a machine that stalls for longer than they allow is no failure of what they test. Failing twice is one.
+tests() {
+    local log names targets target failed=0
+    log=$(mktemp)
+    if cargo test --no-fail-fast "$@" 2>&1 | tee "$log"; then
+        rm "$log"
+        return
+    fi
+    mapfile -t names < <(sed -n 's/^---- \(.*\) stdout ----$/\1/p' "$log" | sort -u)
+    mapfile -t targets < <(sed -n 's/^    `\(-.*\)`$/\1/p' "$log")
+    rm "$log"
+    # Nothing was run, or something ended without a test's failing.
+    ((${#names[@]} && ${#targets[@]})) || return 1
+    printf '    once more, alone: %s\n' "${names[*]}"
+    for target in "${targets[@]}"; do
+        # A target is some words: `-p windlass --test server`.
+        # shellcheck disable=SC2086
+        cargo test $target -- --exact --test-threads 1 "${names[@]}" || failed=1
+    done
+    return "$failed"
+}
+
 scripts_parse() {
     local script
     for script in scripts/*.sh scripts/*/*.sh .ci/run; do bash -n "$script"; done
@@ -44,8 +67,8 @@ features_build() {
 
 # The server must do the same on the engine that steps in where io_uring is missing, and without the other's code.
 epoll_serves() {
-    WINDLASS_TEST_ENGINE=epoll cargo test --quiet --test server
-    WINDLASS_TEST_ENGINE=epoll cargo test --quiet -p windlass-grpc --test calls
+    WINDLASS_TEST_ENGINE=epoll tests --quiet --test server
+    WINDLASS_TEST_ENGINE=epoll tests --quiet -p windlass-grpc --test calls
     cargo check --quiet -p windlass --no-default-features --features epoll,cli --all-targets
 }
 
@@ -96,5 +119,5 @@ step epoll_serves
 step scripts/operating.sh
 step soak_passes
 step no_cell_leaks
-step cargo test
+step tests
 printf '\ncheck.sh: everything holds, %s s\n' "$SECONDS"
