@@ -70,6 +70,14 @@ pub trait Source: Send {
     /// Is told, again and again, that the server ends: a body without an end of its own shall come to one. Default: does
     /// nothing.
     fn end_soon(self: Pin<&mut Self>) {}
+
+    /// Is offered a shorter way for what comes while it [rests](Self::rests): for bodies of this crate.
+    #[doc(hidden)]
+    fn offer(self: Pin<&mut Self>, _offer: &mut Offer) {}
+
+    /// Is told when something went that way last.
+    #[doc(hidden)]
+    fn passed(self: Pin<&mut Self>, _at: Instant) {}
 }
 
 /// What a peer is sent of an event.
@@ -83,14 +91,37 @@ pub(crate) struct Piece {
 /// Makes that of what was put into an outlet; `None` for what is of another kind.
 pub(crate) type Unpack = fn(&Parcel) -> Option<Piece>;
 
-/// A body whose pieces come to its connection by an outlet too, while it [rests](Source::rests).
-pub(crate) trait Events: Source {
-    /// Has pieces put into `outlet` while that is open. Returns how they are sent, as chunks of HTTP/1.1 or as they are; `None`:
-    /// not at the moment.
-    fn connect(self: Pin<&mut Self>, outlet: OutletKey, is_chunked: bool) -> Option<Unpack>;
+/// How a connection sends an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As a chunk of HTTP/1.1.
+    Chunk,
+    /// As a frame of a WebSocket.
+    #[cfg(feature = "ws")]
+    Frame,
+    /// As a compressed one, where there is one.
+    #[cfg(feature = "ws")]
+    DeflatedFrame,
+}
 
-    /// Is told when what came by the outlet was sent last.
-    fn passed(self: Pin<&mut Self>, at: Instant);
+/// An outlet that a stream may have its events put into while it rests, past being asked for them: for streams of this crate.
+#[derive(Debug)]
+pub struct Offer {
+    pub(crate) outlet: OutletKey,
+    #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "only a WebSocket has several"))]
+    pub(crate) form: Form,
+    pub(crate) answer: Answer,
+}
+
+/// What a stream made of an offer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    /// It has to be asked for everything.
+    Never,
+    /// Not at the moment.
+    Later,
+    /// Its events come by the outlet and are sent as this makes them.
+    Accepted(Unpack),
 }
 
 /// The content of a request or a response.
@@ -113,7 +144,6 @@ enum Kind {
     Full(Bytes),
     Channel(Receiver),
     Source(Pin<Box<dyn Source>>),
-    Events(Pin<Box<dyn Events>>),
     Trailed(Box<Trailed>),
 }
 
@@ -143,11 +173,6 @@ impl Body {
         Self(Kind::Source(Box::pin(source)))
     }
 
-    /// Makes a body of events.
-    pub(crate) fn events(events: impl Events + 'static) -> Self {
-        Self(Kind::Events(Box::pin(events)))
-    }
-
     /// Puts trailers behind the content, in place of any it has.
     ///
     /// They go out as HTTP/2 trailers, and behind the chunks of HTTP/1.1; HTTP/1.0 has none, nor has the answer to
@@ -172,7 +197,6 @@ impl Body {
             Kind::Full(bytes) => Some(bytes.len() as u64),
             Kind::Channel(receiver) => receiver.len_bytes(),
             Kind::Source(source) => source.len_bytes(),
-            Kind::Events(events) => events.len_bytes(),
             // On HTTP/1.1 a length would leave no place for trailers.
             Kind::Trailed(_) => None,
         }
@@ -262,9 +286,6 @@ impl Body {
             Kind::Source(source) => {
                 source.as_mut().poll_frame(cx).map(|frame| frame.map(|f| f.map_err(BodyError::Producer)))
             }
-            Kind::Events(events) => {
-                events.as_mut().poll_frame(cx).map(|frame| frame.map(|f| f.map_err(BodyError::Producer)))
-            }
             Kind::Trailed(trailed) => trailed.poll_frame(cx),
         }
     }
@@ -275,7 +296,7 @@ impl Body {
             Kind::Empty => Some(&[]),
             Kind::Full(bytes) => Some(bytes),
             Kind::Trailed(trailed) => trailed.content().as_bytes(),
-            Kind::Channel(_) | Kind::Source(_) | Kind::Events(_) => None,
+            Kind::Channel(_) | Kind::Source(_) => None,
         }
     }
 
@@ -284,7 +305,7 @@ impl Body {
         match self.0 {
             Kind::Empty => Ok(Bytes::new()),
             Kind::Full(bytes) => Ok(bytes),
-            Kind::Channel(_) | Kind::Source(_) | Kind::Events(_) | Kind::Trailed(_) => Err(self),
+            Kind::Channel(_) | Kind::Source(_) | Kind::Trailed(_) => Err(self),
         }
     }
 
@@ -292,7 +313,6 @@ impl Body {
     pub(crate) fn ends_with_peer(&self) -> bool {
         match &self.0 {
             Kind::Source(source) => source.ends_with_peer(),
-            Kind::Events(events) => events.ends_with_peer(),
             Kind::Channel(receiver) => receiver.ends_with_peer,
             Kind::Trailed(trailed) => trailed.content().ends_with_peer(),
             Kind::Empty | Kind::Full(_) => false,
@@ -312,45 +332,35 @@ impl Body {
     pub(crate) fn rests(&self) -> bool {
         match &self.0 {
             Kind::Source(source) => source.rests(),
-            Kind::Events(events) => events.rests(),
             Kind::Empty | Kind::Full(_) | Kind::Channel(_) | Kind::Trailed(_) => false,
         }
     }
 
     /// Says that the server ends.
     pub(crate) fn end_soon(&mut self) {
-        match &mut self.0 {
-            Kind::Source(source) => source.as_mut().end_soon(),
-            Kind::Events(events) => events.as_mut().end_soon(),
-            Kind::Empty | Kind::Full(_) | Kind::Channel(_) | Kind::Trailed(_) => {}
+        if let Kind::Source(source) = &mut self.0 {
+            source.as_mut().end_soon();
         }
     }
 
-    /// See [`Events::connect`]; `None` for any other body.
-    pub(crate) fn connect(&mut self, outlet: OutletKey, is_chunked: bool) -> Option<Unpack> {
-        match &mut self.0 {
-            Kind::Events(events) => events.as_mut().connect(outlet, is_chunked),
-            _ => None,
+    /// Offers it a shorter way for what comes while it rests.
+    pub(crate) fn offer(&mut self, offer: &mut Offer) {
+        if let Kind::Source(source) = &mut self.0 {
+            source.as_mut().offer(offer);
         }
     }
 
-    /// See [`Events::passed`].
+    /// Tells it when something went that way last.
     pub(crate) fn passed(&mut self, at: Instant) {
-        if let Kind::Events(events) = &mut self.0 {
-            events.as_mut().passed(at);
+        if let Kind::Source(source) = &mut self.0 {
+            source.as_mut().passed(at);
         }
-    }
-
-    /// Says whether its pieces may come by an outlet.
-    pub(crate) fn is_events(&self) -> bool {
-        matches!(self.0, Kind::Events(_))
     }
 
     /// Says whether the body has to be polled where its handler ran.
     pub(crate) fn is_source(&self) -> bool {
         match &self.0 {
             Kind::Source(source) => !source.travels(),
-            Kind::Events(events) => !events.travels(),
             Kind::Trailed(trailed) => trailed.content().is_source(),
             Kind::Empty | Kind::Full(_) | Kind::Channel(_) => false,
         }
@@ -364,7 +374,6 @@ impl fmt::Debug for Body {
             Kind::Full(_) => "whole",
             Kind::Channel(_) => "channel",
             Kind::Source(_) => "source",
-            Kind::Events(_) => "events",
             Kind::Trailed(_) => "trailed",
         };
         f.debug_struct("Body").field("kind", &kind).field("len", &self.len()).finish()

@@ -219,7 +219,7 @@ impl Broker {
 
     fn respond(&self, topic: &TopicName, last: Option<&[u8]>, peer: Option<SocketAddr>) -> Response {
         match self.events(topic, last, peer) {
-            Ok(stream) => event_stream(Body::events(Lively::new(stream, self.0.settings.heartbeat))),
+            Ok(stream) => event_stream(Body::source(Lively::new(stream, self.0.settings.heartbeat))),
             Err(error) => error.to_response(),
         }
     }

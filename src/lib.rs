@@ -74,6 +74,8 @@ mod topics;
 #[cfg(feature = "ws")]
 pub mod ws;
 
+#[doc(hidden)]
+pub use body::Offer;
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
 pub use handler::{Handler, Middleware, Next};
 pub use hooks::{Hooks, RequestEnd, RequestStart};

@@ -1,14 +1,16 @@
 //! One shard of a server: an engine, its connections, and what they are told from outside.
 
+mod woken;
+
 use std::{
-    collections::VecDeque,
     io,
-    ops::RangeInclusive,
     sync::mpsc,
     time::{Duration, Instant},
 };
 
 use windlass_actors::{Driver, Local, Wait};
+
+use woken::Woken;
 
 use crate::{
     conn::{Connections, Env, Msg, Outcome, Tally},
@@ -18,58 +20,16 @@ use crate::{
 /// Timers looked at in one turn at most, so that a thousand that are due together do not hold the shard.
 const TIMERS_PER_TURN: usize = 256;
 
-/// Woken connections looked at in one turn: while requests come, and at most.
-const SLICE: RangeInclusive<u32> = 8..=1024;
-
-/// What a woken connection takes, about: a send.
-const SEND: Duration = Duration::from_micros(4);
-
-/// A slice takes at most this part of the time since something last had to wait for one.
-const SLICE_PART: u32 = 1024;
-
 /// After a look at all connections that found none to end, the next one follows so late: there may be very many.
 const LOOKS_APART: Duration = Duration::from_millis(20);
-
-/// How many woken connections a turn looks at: an event that wakes ten thousand must not hold the shard.
-///
-/// What a slice sends delays a request that comes meanwhile, so slices are short where requests come. Where none do, a long
-/// one costs nobody anything, and saves system calls, and the client's going to sleep and being woken in between.
-struct Slices {
-    /// When something came last that had to wait for a slice.
-    waited: Instant,
-    /// What had come by the end of the last turn.
-    arrivals: u64,
-}
-
-impl Slices {
-    fn new(now: Instant) -> Self {
-        Self { waited: now, arrivals: 0 }
-    }
-
-    /// Returns how many connections the next slice may have.
-    fn len(&self, now: Instant) -> usize {
-        let calm = now.saturating_duration_since(self.waited).min(SEND * SLICE_PART * *SLICE.end());
-        let sends = (calm / SLICE_PART).as_nanos() / SEND.as_nanos();
-        (sends as u32).clamp(*SLICE.start(), *SLICE.end()) as usize
-    }
-
-    /// Takes note of what has come by the end of a turn, that had a slice or not.
-    fn note(&mut self, had_slice: bool, arrivals: u64, now: Instant) {
-        let came = std::mem::replace(&mut self.arrivals, arrivals) != arrivals;
-        if had_slice && came {
-            self.waited = now;
-        }
-    }
-}
 
 /// The driver of one shard.
 pub(crate) struct Shard<E> {
     engine: E,
     connections: Connections,
     local: Local,
-    /// Connections woken and not looked at yet, in the order of their wakes.
-    woken: VecDeque<ConnId>,
-    slices: Slices,
+    /// Connections woken and not looked at yet.
+    woken: Woken,
     drained: Option<mpsc::Sender<(usize, Tally)>>,
     stopping: bool,
     /// When it was looked in vain for idle connections to end.
@@ -81,9 +41,8 @@ impl<E: Engine<Connections>> Shard<E> {
         Self {
             engine,
             connections: Connections::new(env),
-            slices: Slices::new(local.now()),
+            woken: Woken::new(local.now()),
             local,
-            woken: VecDeque::new(),
             drained: None,
             stopping: false,
             looked: None,
@@ -108,13 +67,12 @@ impl<E: Engine<Connections>> Shard<E> {
         }
     }
 
-    /// Looks at connections that were woken, a slice of them; true if there were any.
-    fn look_at_woken(&mut self) -> bool {
-        let slice = self.slices.len(self.local.now()).min(self.woken.len());
-        for id in self.woken.drain(..slice) {
+    /// Looks at a slice of the connections that were woken.
+    fn look_at_woken(&mut self) {
+        let mut slice = self.woken.slice(self.local.now());
+        while let Some(id) = self.woken.next(&mut slice) {
             self.engine.visit(&mut self.connections, id, |connections, conn| connections.woken(conn));
         }
-        slice > 0
     }
 
     /// Near the connection limit ends the connections that have been idle for longest: as many as there are too many, less
@@ -173,9 +131,9 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
 
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         self.take_local_replies();
-        let had_slice = self.look_at_woken();
+        self.look_at_woken();
         self.engine.turn(&mut self.connections, wait)?;
-        self.slices.note(had_slice, self.connections.arrivals(), self.local.now());
+        self.woken.note_arrivals(self.connections.arrivals(), self.local.now());
         self.make_room();
         self.take_handshakes();
         self.look_at_timers();
@@ -193,7 +151,10 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
                 }
             }
             Msg::Adopt { fd, listener } => self.engine.adopt(fd, listener),
-            Msg::Reply { id, seq, outcome } => self.reply(id, seq, outcome),
+            Msg::Reply { id, seq, outcome } => {
+                self.connections.note_reply();
+                self.reply(id, seq, outcome);
+            }
             Msg::Drain(told) => self.drain(told),
             Msg::Cut => {
                 // Its count must not depend on which message came first.
@@ -204,7 +165,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
     }
 
     fn woken(&mut self, token: u64) {
-        self.woken.push_back(ConnId::from_token(token));
+        self.woken.push(ConnId::from_token(token));
     }
 
     fn pending(&self) -> bool {

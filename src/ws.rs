@@ -42,7 +42,7 @@ pub use message::{CloseFrame, Message, Outgoing};
 pub use prepared::Prepared;
 pub use settings::Settings;
 pub use socket::{Receiver, Sender, Socket};
-pub use source::{Delivery, Offer, Source};
+pub use source::{Delivery, Source};
 pub use upgrade::{Finish, upgrade};
 
 pub(crate) use opened::{Clocks, Opened};

@@ -8,10 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use windlass_actors::{Deadline, Local, OutletKey};
+use windlass_actors::{Deadline, Local};
 
 use crate::{
-    body::{BoxError, Events, Frame, Source, Unpack},
+    body::{BoxError, Frame, Offer, Source},
     proto::sse,
 };
 
@@ -31,10 +31,8 @@ pub(crate) trait Pieces: Send + Unpin {
     /// Is told, again and again, that the server ends.
     fn end_soon(&mut self);
 
-    /// See [`Events::connect`]. Default: no, each piece is asked for.
-    fn connect(&self, _outlet: OutletKey, _is_chunked: bool) -> Option<Unpack> {
-        None
-    }
+    /// See [`Source::offer`].
+    fn offer(&self, _offer: &mut Offer) {}
 }
 
 /// The body of a response that is such a stream, which is never silent for long.
@@ -83,11 +81,9 @@ impl<P: Pieces> Source for Lively<P> {
     fn end_soon(mut self: Pin<&mut Self>) {
         self.pieces.end_soon();
     }
-}
 
-impl<P: Pieces> Events for Lively<P> {
-    fn connect(self: Pin<&mut Self>, outlet: OutletKey, is_chunked: bool) -> Option<Unpack> {
-        self.pieces.connect(outlet, is_chunked)
+    fn offer(self: Pin<&mut Self>, offer: &mut Offer) {
+        self.pieces.offer(offer);
     }
 
     fn passed(mut self: Pin<&mut Self>, at: Instant) {

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use windlass_actors::{
-    OutletKey, Parcel,
+    Parcel,
     fanout::{self, Delivery, Missed, SubscribeError, Subscription, Terms},
 };
 
@@ -20,7 +20,7 @@ use super::{
     wire::{ServerSent, Wire, range, unknown_id},
 };
 use crate::{
-    body::{BoxError, Piece, Unpack},
+    body::{Answer, BoxError, Offer, Piece, Unpack},
     replay::{Position, StoreError},
 };
 
@@ -164,9 +164,13 @@ impl<F: Wire> Stream<F> {
         matches!(&self.state, State::Live(subscription) if subscription.rests())
     }
 
-    /// Has events put into an outlet while that is open, if they are sent as they come; false: not at the moment.
-    pub(crate) fn follow(&self, outlet: OutletKey) -> bool {
-        matches!(&self.state, State::Live(subscription) if subscription.connect(outlet))
+    /// Accepts an outlet for its events once they are sent as they come.
+    pub(crate) fn accept(&self, offer: &mut Offer, unpack: Unpack) {
+        offer.answer = match &self.state {
+            State::Live(subscription) if subscription.connect(offer.outlet) => Answer::Accepted(unpack),
+            State::Removed | State::Ended => Answer::Never,
+            State::New(_) | State::Behind(..) | State::Unknown(_) | State::Live(_) => Answer::Later,
+        };
     }
 
     /// Waits for the end of the server, which others hear of by their topic.
@@ -215,21 +219,15 @@ impl Pieces for Stream<ServerSent> {
         self.ending = true;
     }
 
-    fn connect(&self, outlet: OutletKey, is_chunked: bool) -> Option<Unpack> {
-        self.follow(outlet).then_some(if is_chunked { chunk } else { plain })
+    fn offer(&self, offer: &mut Offer) {
+        self.accept(offer, chunk);
     }
 }
 
-/// Returns an event as a chunk of HTTP/1.1.
+/// Returns what is sent of an event as a chunk of HTTP/1.1.
 fn chunk(parcel: &Parcel) -> Option<Piece> {
     let Stamped { sse, chunk, .. } = stamped(parcel)?;
     Some(Piece { bytes: chunk.clone(), payload_bytes: sse.len() })
-}
-
-/// Returns an event as it is.
-fn plain(parcel: &Parcel) -> Option<Piece> {
-    let sse = &stamped(parcel)?.sse;
-    Some(Piece { bytes: sse.clone(), payload_bytes: sse.len() })
 }
 
 /// Returns what was put into an outlet of a topic's subscriber.

@@ -41,7 +41,7 @@ impl Wire for Text {
     }
 }
 
-/// Returns what a WebSocket is sent of an event that was put into an outlet.
+/// Returns what a WebSocket is sent of an event that was put into an outlet; it has no compressed form.
 pub(crate) fn text_frame(parcel: &Parcel) -> Option<Piece> {
     let message = Text::live(stamped(parcel)?);
     Some(Piece { bytes: message.frame(false).clone(), payload_bytes: message.payload_bytes() })

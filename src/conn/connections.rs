@@ -24,7 +24,7 @@ use crate::{
 /// Makes the connections of one shard and feeds them.
 pub(crate) struct Connections {
     pub(crate) env: Env,
-    /// How often something came: connections, bytes, ends.
+    /// How often something came: connections, bytes, ends, replies of the pool.
     arrivals: u64,
 }
 
@@ -33,7 +33,12 @@ impl Connections {
         Self { env, arrivals: 0 }
     }
 
-    /// Returns how often something came from a peer so far.
+    /// Notes that a worker's reply came.
+    pub(crate) fn note_reply(&mut self) {
+        self.arrivals += 1;
+    }
+
+    /// Returns how often something came so far, from a peer or the pool.
     pub(crate) fn arrivals(&self) -> u64 {
         self.arrivals
     }

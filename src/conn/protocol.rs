@@ -33,6 +33,9 @@ pub(super) trait Protocol {
     /// streamed reply's body. What [`settle`](Self::settle) would do is done then.
     fn rests(&mut self, env: &Env, io: &mut Io) -> bool;
 
+    /// Takes note that the peer is sent so many bytes of payload past the protocol, by its [tap](super::tap).
+    fn passes(&self, _env: &Env, _payload_bytes: usize) {}
+
     /// Takes a timer of the protocol's own.
     fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer);
 
@@ -117,15 +120,6 @@ impl Spoken {
         }
     }
 
-    /// Counts what the peer is sent past the protocol.
-    pub(super) fn count_passed(&self, env: &Env, payload_bytes: usize) {
-        #[cfg(feature = "ws")]
-        if matches!(self, Self::Ws(_)) {
-            env.cells.ws.sent(payload_bytes);
-        }
-        let _ = (env, payload_bytes);
-    }
-
     #[cfg_attr(
         not(any(feature = "http2", feature = "ws")),
         expect(irrefutable_let_patterns, reason = "there is no other protocol")
@@ -180,6 +174,10 @@ impl Protocol for Spoken {
 
     fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
         spoken!(self, p => p.rests(env, io))
+    }
+
+    fn passes(&self, env: &Env, payload_bytes: usize) {
+        spoken!(self, p => p.passes(env, payload_bytes));
     }
 
     fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use windlass_actors::Outlet;
 
-use super::{Conn, Env, Io, Timer};
+use super::{Conn, Env, Io, Protocol, Timer};
 use crate::{
-    body::{Body, Piece, Unpack},
+    body::{Answer, Form, Offer, Piece, Unpack},
     net::Ending,
 };
 
@@ -26,22 +26,29 @@ pub(super) struct Tap {
 }
 
 impl Tap {
-    /// Makes a tap for a body, unless its pieces have to be asked for.
-    pub(super) fn of(env: &Env, io: &Io, body: &mut Body, is_chunked: bool) -> Option<Self> {
-        if !body.is_events() {
-            return None;
-        }
-        Self::with(env, io, |outlet| body.connect(outlet.key(), is_chunked))
-    }
-
-    /// Makes a tap for whatever `connect` has fill it. Under TLS what is sent is each connection's own: no tap.
-    pub(super) fn with(env: &Env, io: &Io, connect: impl FnOnce(&Outlet) -> Option<Unpack>) -> Option<Self> {
+    /// Makes a tap if the stream that `offer` offers it to accepts it; `may` becomes false if it never will. Under TLS what is
+    /// sent is each connection's own: no tap.
+    pub(super) fn offered(
+        env: &Env,
+        io: &Io,
+        form: Form,
+        offer: impl FnOnce(&mut Offer),
+        may: &mut bool,
+    ) -> Option<Self> {
         if io.secure || env.is_draining() {
             return None;
         }
         let outlet = env.local.outlet(io.id.token());
-        let unpack = connect(&outlet)?;
-        Some(Self { outlet, unpack, passed: (0, None), is_quiet: false })
+        let mut offered = Offer { outlet: outlet.key(), form, answer: Answer::Never };
+        offer(&mut offered);
+        match offered.answer {
+            Answer::Accepted(unpack) => Some(Self { outlet, unpack, passed: (0, None), is_quiet: false }),
+            Answer::Later => None,
+            Answer::Never => {
+                *may = false;
+                None
+            }
+        }
     }
 
     /// Notes that the stream has nothing but what is to come.
@@ -69,6 +76,10 @@ impl Conn {
             return false;
         }
         let io = &mut self.io;
+        if io.outbox.is_empty() {
+            // It is ending.
+            return true;
+        }
         io.unsent = true;
         io.timers.start(Timer::Write, env.now, env.timeouts.write_stall);
         if io.timers.is_running(Timer::Stream) {
@@ -83,7 +94,7 @@ impl Conn {
         let io = &mut self.io;
         let Some(piece) = io.tap.as_mut().and_then(|tap| tap.take(env.now)) else { return false };
         if io.ending == Ending::Open {
-            self.spoken.count_passed(env, piece.payload_bytes);
+            self.spoken.passes(env, piece.payload_bytes);
             io.outbox.share_whole(piece.bytes);
         }
         true

@@ -23,6 +23,8 @@ pub(super) struct Ws {
     endpoint: Endpoint,
     /// There until the socket is over.
     account: Option<Account>,
+    /// Its source may accept a tap.
+    may_tap: bool,
 }
 
 impl Ws {
@@ -33,7 +35,7 @@ impl Ws {
         if !io.secure {
             endpoint.lend();
         }
-        let mut this = Self { endpoint, account: Some(switch.account) };
+        let mut this = Self { endpoint, account: Some(switch.account), may_tap: true };
         this.feed(env, io, Endpoint::start);
         this
     }
@@ -52,14 +54,22 @@ impl Ws {
 
     /// Lets messages come past the socket while its only source rests.
     fn settle_tap(&mut self, env: &Env, io: &mut Io) {
+        if self.endpoint.take_sources_changed() {
+            // It is another source's.
+            (io.tap, self.may_tap) = (None, true);
+        }
         if !self.endpoint.may_be_passed() {
             io.tap = None;
-        } else if self.endpoint.sources_rest() {
-            match &io.tap {
-                Some(tap) => tap.ready(),
-                None => io.tap = Tap::with(env, io, |outlet| self.endpoint.connect(outlet.key())),
-            }
+            return;
         }
+        if !self.endpoint.sources_rest() {
+            return;
+        }
+        if let Some(tap) = &io.tap {
+            return tap.ready();
+        }
+        let Some(form) = self.endpoint.form().filter(|_| self.may_tap) else { return };
+        io.tap = Tap::offered(env, io, form, |offer| self.endpoint.offer(offer), &mut self.may_tap);
     }
 
     fn end(&mut self, env: &mut Env, io: &mut Io, end: End) {
@@ -109,6 +119,10 @@ impl Protocol for Ws {
 
     fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
         io.outbox.is_empty() && !env.is_draining() && self.endpoint.rests()
+    }
+
+    fn passes(&self, env: &Env, payload_bytes: usize) {
+        env.cells.ws.sent(payload_bytes);
     }
 
     fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {

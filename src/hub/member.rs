@@ -13,8 +13,8 @@ use windlass_actors::{
 
 use super::{Message, Shared};
 use crate::{
-    body::Piece,
-    ws::{Code, Delivery, Offer, Source, piece},
+    body::{Answer, Form, Offer, Piece},
+    ws::{Code, Delivery, Source, piece},
 };
 
 /// A place in a hub, shared by a membership and its handles.
@@ -82,11 +82,13 @@ impl Source for Membership {
         Poll::Pending
     }
 
-    fn connect(&mut self, offer: &mut Offer) {
-        let state = self.seat.lock();
-        if state.subscription.as_ref().is_some_and(|subscription| subscription.connect(offer.outlet)) {
-            offer.unpack = Some(if offer.takes_deflated { deflated } else { plain });
-        }
+    fn offer(&mut self, offer: &mut Offer) {
+        let unpack = if offer.form == Form::DeflatedFrame { deflated } else { plain };
+        offer.answer = match &self.seat.lock().subscription {
+            Some(subscription) if subscription.connect(offer.outlet) => Answer::Accepted(unpack),
+            Some(_) => Answer::Later,
+            None => Answer::Never,
+        };
     }
 }
 

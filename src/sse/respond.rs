@@ -64,6 +64,6 @@ impl Opening {
         let start: Start = Box::new(move |client| Box::pin(handler(client)));
         let heartbeat = queue.settings.heartbeat;
         let stream = HandlerStream::new(queue, keeper, last.as_deref(), client, start);
-        event_stream(Body::events(Lively::new(stream, heartbeat)))
+        event_stream(Body::source(Lively::new(stream, heartbeat)))
     }
 }

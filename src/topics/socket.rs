@@ -9,11 +9,12 @@ use http::{HeaderValue, Method};
 
 use super::{Guarded, TopicUse, may};
 use crate::{
+    body::Offer,
     broker::{Broker, Event, PublishError, Stream, Text, TopicName, last_event_id, text_frame},
     replay::ErrorKind,
     request::Request,
     response::Response,
-    ws::{self, Code, Delivery, Message, Offer, Origins, Prepared, Settings, Socket},
+    ws::{self, Code, Delivery, Message, Origins, Prepared, Settings, Socket},
 };
 
 /// Says whether a request opens a WebSocket, over HTTP/1.1 or HTTP/2.
@@ -93,10 +94,7 @@ impl ws::Source for Follower {
         })
     }
 
-    fn connect(&mut self, offer: &mut Offer) {
-        // The text of an event has no compressed form.
-        if self.0.follow(offer.outlet) {
-            offer.unpack = Some(text_frame);
-        }
+    fn offer(&mut self, offer: &mut Offer) {
+        self.0.accept(offer, text_frame);
     }
 }

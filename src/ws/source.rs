@@ -2,11 +2,9 @@
 
 use std::task::{Context, Poll};
 
-use windlass_actors::OutletKey;
-
 use super::{Code, Prepared};
 use crate::{
-    body::{Piece, Unpack},
+    body::{Offer, Piece},
     proto::ws,
 };
 
@@ -31,24 +29,14 @@ pub trait Source {
     /// Returns the next message, or wakes when there is one.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery>;
 
-    /// Has messages put into an outlet while that is open: for sources of this crate.
+    /// Is offered a shorter way for what comes while it has nothing: for sources of this crate.
     #[doc(hidden)]
-    fn connect(&mut self, _offer: &mut Offer) {}
-}
-
-/// An outlet that a source may have its messages put into, and how they are sent from there.
-#[derive(Debug)]
-pub struct Offer {
-    pub(crate) outlet: OutletKey,
-    /// The peer takes the compressed form of prepared messages.
-    pub(crate) takes_deflated: bool,
-    /// Set by the source that makes use of it.
-    pub(crate) unpack: Option<Unpack>,
+    fn offer(&mut self, _offer: &mut Offer) {}
 }
 
 /// Returns what a peer is sent of a prepared message.
-pub(crate) fn piece(message: &ws::Prepared, takes_deflated: bool) -> Piece {
-    Piece { bytes: message.frame(takes_deflated).clone(), payload_bytes: message.payload_bytes() }
+pub(crate) fn piece(message: &ws::Prepared, deflated: bool) -> Piece {
+    Piece { bytes: message.frame(deflated).clone(), payload_bytes: message.payload_bytes() }
 }
 
 pub(crate) type BoxedSource = Box<dyn Source>;

@@ -19,6 +19,7 @@ use super::{
     waiter::Waiter,
 };
 use crate::{
+    body::Form,
     metrics::ShardCells,
     net::{Outbox, outbox::SHARE_MIN_BYTES},
     proto::ws::{Closing, Event, Fault, Session},
@@ -204,9 +205,9 @@ impl State {
         self.sender.waits() || self.session.owes_reply()
     }
 
-    /// Says whether the peer takes the compressed form of prepared messages.
-    pub(crate) fn takes_deflated(&mut self) -> bool {
-        self.session.takes_deflated()
+    /// Returns the form in which prepared messages may be sent past the session; `None`: in none.
+    pub(crate) fn form(&mut self) -> Option<Form> {
+        self.session.sends_deflated().map(|deflated| if deflated { Form::DeflatedFrame } else { Form::Frame })
     }
 
     pub(crate) fn closing(&self) -> Closing {

@@ -18,7 +18,7 @@ use windlass::{
     actors::fanout::Overflow,
     hub::{BroadcastError, Confirmed, Hub, HubError, HubSettings, Sent},
     websocket,
-    ws::{Deflate, Prepared, Socket},
+    ws::{Context, Deflate, Prepared, Socket},
 };
 
 use crate::{
@@ -152,6 +152,81 @@ fn a_prepared_message_is_the_same_for_all_and_compressed_for_those_who_agreed() 
     let uncompressed = Prepared::text("short");
     hub.broadcast_prepared(&uncompressed);
     assert_eq!(read_text(&mut deflated), "short");
+}
+
+/// Where the client keeps what came before, a message compressed for all comes between those of its own handler, which must
+/// not refer to what was before that.
+#[test]
+fn what_is_compressed_for_all_does_not_upset_a_context_that_is_kept() {
+    let deflate = Deflate { threshold_bytes: 0, server: Context::Kept, ..Deflate::default() };
+    let mut hub_settings = HubSettings::default();
+    hub_settings.compression = Some(deflate);
+    let hub = Hub::new(hub_settings);
+    let joining = hub.clone();
+    let text = "the same again and ".repeat(40);
+    let says = text.clone();
+    let member = move |mut socket: Socket| {
+        let (hub, says) = (joining.clone(), says.clone());
+        async move {
+            hub.register(&mut socket).unwrap();
+            while socket.recv().await.is_some() {
+                socket.send(says.as_str()).await.unwrap();
+            }
+        }
+    };
+    let settings = windlass::ws::Settings::new().compression(deflate);
+    let server =
+        builder(Router::new().route(windlass::websocket_with("/ws", settings, member))).hub(&hub).start().unwrap();
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let mut peer = crate::ws::peer::open_at(crate::common::address(&server), "/ws", offer);
+    eventually("it is a member", || hub.len() == 1);
+    let mut said = || {
+        let mut own = Vec::new();
+        for _ in 0..2 {
+            peer.send(frame(TEXT, "go on"));
+            own.push(read(&mut peer));
+        }
+        assert_eq!(taken(&hub.broadcast("for all ".repeat(100).as_str())), 1);
+        assert_eq!(read(&mut peer).0, 0xc1, "a compressed text");
+        own
+    };
+    let first = said();
+    assert!(first[0].0 == 0xc1 && first[1].1.len() < first[0].1.len(), "the second refers to the first");
+    for _ in 0..5 {
+        assert_eq!(said(), first, "each refers to what came since the message for all");
+    }
+}
+
+#[test]
+fn who_moves_to_another_hub_gets_that_one_s_messages_only() {
+    let rooms: Vec<_> = (0..2).map(|_| Hub::new(HubSettings::default())).collect();
+    let joining = rooms.clone();
+    let visitor = move |mut socket: Socket| {
+        let rooms = joining.clone();
+        async move {
+            let mut member = rooms[0].register(&mut socket).unwrap();
+            let mut room = 0;
+            while socket.recv().await.is_some() {
+                member.unregister();
+                room = 1 - room;
+                member = rooms[room].register(&mut socket).unwrap();
+            }
+        }
+    };
+    let router = Router::new().route(websocket("/ws", visitor));
+    let server = builder(router).hub(&rooms[0]).hub(&rooms[1]).start().unwrap();
+    let mut peer = open(&server, "/ws");
+    for visit in 0..20 {
+        let (here, there) = (&rooms[visit % 2], &rooms[1 - visit % 2]);
+        eventually("it has moved", || (here.len(), there.len()) == (1, 0));
+        for message in 0..5 {
+            let text = format!("{visit} {message}");
+            assert_eq!(taken(&here.broadcast(text.as_str())), 1);
+            assert_eq!(taken(&there.broadcast("not for it")), 0);
+            assert_eq!(read_text(&mut peer), text);
+        }
+        peer.send(frame(TEXT, "on"));
+    }
 }
 
 #[test]

@@ -24,11 +24,7 @@ mod terms;
 mod ticket;
 mod topic;
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicBool},
-    time::Instant,
-};
+use std::{fmt, sync::Arc, time::Instant};
 
 use crate::{
     deadline::Deadline,
@@ -46,7 +42,7 @@ pub use terms::{Bounds, Missed, Overflow, Policy, Terms, Who};
 pub use ticket::{Delivered, Ticket};
 pub use topic::Topic;
 
-use relay::Relay;
+use relay::{Absent, Relay};
 use topic::Side;
 
 /// Events and changes of subscriptions that may wait for one shard's relay.
@@ -75,10 +71,11 @@ impl<P: Payload> Fanout<P> {
     pub fn with_mailbox(system: &System, mailbox: usize) -> Result<Self, SpawnError> {
         let options = SpawnOptions { mailbox, restart: Restart::Always, ..SpawnOptions::named("relay") };
         let relay = |shard| {
-            let unswept = Arc::new(AtomicBool::new(false));
-            let flag = Arc::clone(&unswept);
-            let relay = system.spawn(Place::Shard(shard), options.clone(), move || Relay::new(Arc::clone(&flag)))?;
-            Ok(Side { relay, unswept })
+            let absent = Arc::<Absent>::default();
+            let theirs = Arc::clone(&absent);
+            let relay =
+                system.spawn(Place::Shard(shard), options.clone(), move || Relay::new(Arc::clone(&theirs)))?;
+            Ok(Side { relay, absent })
         };
         let relays = (0..system.shards()).map(relay).collect::<Result<Arc<[_]>, _>>()?;
         Ok(Self { relays })

@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
 };
 
@@ -50,28 +53,67 @@ struct Member<P: Payload> {
 }
 
 impl<P: Payload> Member<P> {
-    /// Puts an event into the subscriber's outlet. False: it has to go by the queue, and what follows must not overtake it.
-    fn put(&self, outlets: &Outlets, event: &Arc<Event<P>>, is_late: bool) -> bool {
-        let Some(outlet) = self.outlet else { return false };
-        let fits = !is_late && event.filter.is_none() && (event.seq > self.after || !event.is_numbered());
-        if fits && outlets.put(outlet, || Arc::clone(event) as Parcel) {
-            return true;
+    /// Puts an event into the subscriber's outlet, if that is open and the event is for it.
+    fn put(&self, outlets: &Outlets, event: &Arc<Event<P>>) -> bool {
+        let is_for_it = event.filter.is_none() && (event.seq > self.after || !event.is_numbered());
+        let Some(outlet) = self.outlet.filter(|_| is_for_it) else { return false };
+        outlets.put(outlet, || Arc::clone(event) as Parcel)
+    }
+
+    /// Shuts the outlet, because an event went by the queue: what follows must not overtake it.
+    fn bypass(&self, outlets: &Outlets) {
+        if let Some(outlet) = self.outlet {
+            outlets.bypass(outlet);
         }
-        outlets.bypass(outlet);
-        false
+    }
+}
+
+/// Subscribers of one shard who have left and whose relay does not know it.
+#[derive(Default)]
+pub(super) struct Absent {
+    /// Messages of those who left that the relay has not taken.
+    told: AtomicUsize,
+    /// Somebody left whom the full mailbox could not tell of.
+    untold: AtomicBool,
+}
+
+impl Absent {
+    /// Notes that the relay will be told of one, before it is.
+    pub(super) fn tell(&self) {
+        self.told.fetch_add(1, Release);
+    }
+
+    /// Notes that its mailbox was full.
+    pub(super) fn could_not_tell(&self) {
+        self.untold.store(true, Release);
+        self.hear();
+    }
+
+    /// Notes that the relay was told.
+    fn hear(&self) {
+        self.told.fetch_sub(1, Release);
+    }
+
+    /// Says whether the relay should look for those it could not be told of.
+    fn take_untold(&self) -> bool {
+        self.untold.load(Relaxed) && self.untold.swap(false, Acquire)
+    }
+
+    /// Says whether nobody has left whom the relay takes for present.
+    fn is_nobody(&self) -> bool {
+        self.told.load(Acquire) == 0
     }
 }
 
 /// The subscribers of one shard, by topic.
 pub(super) struct Relay<P: Payload> {
     topics: HashMap<u64, Vec<Member<P>>>,
-    /// Somebody left whom the full mailbox could not tell of.
-    unswept: Arc<AtomicBool>,
+    absent: Arc<Absent>,
 }
 
 impl<P: Payload> Relay<P> {
-    pub(super) fn new(unswept: Arc<AtomicBool>) -> Self {
-        Self { topics: HashMap::new(), unswept }
+    pub(super) fn new(absent: Arc<Absent>) -> Self {
+        Self { topics: HashMap::new(), absent }
     }
 
     fn join(&mut self, queue: Arc<Queue<P>>) {
@@ -104,7 +146,7 @@ impl<P: Payload> Relay<P> {
 
     /// Finds those who left untold.
     fn sweep_untold(&mut self) {
-        if !self.unswept.load(Relaxed) || !self.unswept.swap(false, Relaxed) {
+        if !self.absent.take_untold() {
             return;
         }
         self.topics.retain(|_, members| {
@@ -117,20 +159,26 @@ impl<P: Payload> Relay<P> {
     async fn publish(&mut self, local: &Local, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
         let mut pass = Pass::default();
         let outlets = local.outlets();
+        // Who has left looks present to the outlets alone.
+        let by_outlets = missed.is_none() && self.absent.is_nobody();
         if let Some(members) = self.topics.get_mut(&topic.id) {
             let weight = event.payload.weight();
             let mut at = 0;
             while at < members.len() {
                 let end = (at + QUEUES_IN_A_ROW).min(members.len());
                 while at < end.min(members.len()) {
-                    if members[at].put(outlets, event, missed.is_some()) {
+                    let member = &members[at];
+                    if by_outlets && member.put(outlets, event) {
                         pass.taken += 1;
                         at += 1;
                         continue;
                     }
-                    let queue = &members[at].queue;
+                    let queue = &member.queue;
                     let late = missed.map(|missed| queue.miss(missed));
                     let outcome = hand(&mut pass, queue, event, weight);
+                    if outcome != Outcome::Skipped || late.is_some() {
+                        member.bypass(outlets);
+                    }
                     pass.note(late.filter(|late| *late != Outcome::Gone).unwrap_or(outcome), outcome, queue);
                     match outcome {
                         Outcome::Taken(_) | Outcome::Dropped(_) | Outcome::Skipped => at += 1,
@@ -208,18 +256,21 @@ impl<P: Payload> Actor for Relay<P> {
     type Msg = RelayMsg<P>;
 
     async fn handle(&mut self, message: RelayMsg<P>, cx: &mut Context<RelayMsg<P>>) -> Flow {
-        // Whoever could not tell found the mailbox full. Events do not pass the queues of those who wait in outlets, so they are
-        // looked for before an event too.
+        // An event that goes by an outlet does not see who has left.
         self.sweep_untold();
         match message {
             RelayMsg::Join(queue) => self.join(queue),
-            RelayMsg::Leave(queue) => self.leave(&queue),
+            RelayMsg::Leave(queue) => {
+                self.leave(&queue);
+                self.absent.hear();
+            }
             RelayMsg::Connect(queue, outlet) => self.connect(cx.local(), &queue, outlet),
             RelayMsg::Publish { topic, event, missed } => {
                 self.publish(cx.local(), &topic, &event, missed).await;
             }
             RelayMsg::Close(topic) => self.close(&topic),
         }
+        // Whoever could not tell found the mailbox full: this comes after.
         self.sweep_untold();
         Flow::Continue
     }

@@ -95,12 +95,12 @@ impl<P: Payload> Subscription<P> {
         self.rests
     }
 
-    /// Has events put into an outlet of this shard while that is open, instead of the queue. For a subscription that gets
-    /// events as they come, whose owner is on the shard it was made on.
+    /// Has events put into an outlet of this thread's shard while that is open, instead of the queue. For a subscription that
+    /// gets events as they come.
     ///
     /// The outlet is [`ready`](crate::Outlet::ready) when the subscription [`rests`](Self::rests), or had nothing to
-    /// deliver when polled. An event in the outlet counts as taken: the queue's bounds do not know it. False when the relay
-    /// has no room to be told at the moment.
+    /// deliver when polled. An event in the outlet counts as taken: the queue's bounds do not know it. False when the
+    /// subscription belongs to another shard, or its relay has no room to be told at the moment.
     pub fn connect(&self, outlet: OutletKey) -> bool {
         self.queue.topic.connect(&self.queue, outlet)
     }

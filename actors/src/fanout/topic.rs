@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
 };
@@ -13,7 +13,7 @@ use super::{
     counts::{Counts, TopicStats},
     event::{Event, Filter, Payload},
     queue::Queue,
-    relay::RelayMsg,
+    relay::{Absent, RelayMsg},
     subscription::{SubscribeError, Subscription},
     terms::{Missed, Terms},
     ticket::{Gather, Ticket},
@@ -48,8 +48,7 @@ struct Outgoing<P> {
 /// A shard's relay, as topics see it.
 pub(super) struct Side<P: Payload> {
     pub(super) relay: Addr<RelayMsg<P>>,
-    /// Somebody left whom the full mailbox could not be told of.
-    pub(super) unswept: Arc<AtomicBool>,
+    pub(super) absent: Arc<Absent>,
 }
 
 /// What the handles of one topic share.
@@ -75,17 +74,20 @@ impl<P: Payload> Core<P> {
         }
     }
 
-    /// Has a subscriber's events put into an outlet while that is open; false when the relay has no room to be told.
+    /// Has a subscriber's events put into an outlet of this thread's shard while that is open. False when that is not the
+    /// shard whose relay it has, or the relay has no room to be told.
     pub(super) fn connect(&self, queue: &Arc<Queue<P>>, outlet: OutletKey) -> bool {
-        self.relays[queue.shard].relay.try_tell(RelayMsg::Connect(Arc::clone(queue), outlet)).is_ok()
+        let relay = &self.relays[queue.shard].relay;
+        Local::of(&relay.0.shard).is_some() && relay.try_tell(RelayMsg::Connect(Arc::clone(queue), outlet)).is_ok()
     }
 
     /// Notes that a subscriber is gone. A relay too full to be told looks for those who are, behind what waits there.
     pub(super) fn left(&self, queue: &Arc<Queue<P>>) {
         self.unregister(queue);
-        let Side { relay, unswept } = &self.relays[queue.shard];
+        let Side { relay, absent } = &self.relays[queue.shard];
+        absent.tell();
         if relay.try_tell(RelayMsg::Leave(Arc::clone(queue))).is_err() {
-            unswept.store(true, Relaxed);
+            absent.could_not_tell();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Outlets: the short way keeps the order that the queue has, whatever goes which way.
 
-use std::{cell::RefCell, rc::Rc, task::Poll, thread, time::Duration};
+use std::{task::Poll, thread, time::Duration};
 
 use windlass_actors::{Actor, Flow, Local, Outlet, Place, Reply, SpawnOptions, Undelivered, fanout::Event};
 
@@ -193,9 +193,8 @@ fn a_filtered_event_goes_by_the_queue_and_nothing_overtakes_it() {
         let mut subscription = subscribed.subscribe().unwrap();
         let outlet = local.outlet(1);
         assert!(subscription.connect(outlet.key()));
-        let seen = Rc::new(RefCell::new(Seen::default()));
         async move {
-            let mut seen = seen.borrow_mut();
+            let mut seen = Seen::default();
             // The relay has to hear of the outlet first.
             while seen.by_outlet == 0 {
                 drop(told.publish(|_| vec![0; 10]).unwrap());
@@ -215,9 +214,72 @@ fn a_filtered_event_goes_by_the_queue_and_nothing_overtakes_it() {
     done.recv_timeout(LONG).unwrap();
 }
 
+#[test]
+fn an_event_that_its_subscriber_did_not_wait_for_goes_to_nobody() {
+    let system = system(Host::Tokio, 1);
+    let fanout = Fanout::<Bytes>::start(&system).unwrap();
+    let topic = fanout.topic(bounds(100, 10_000), Overflow::Drop);
+    let done = on_shard(&system, move |local| async move {
+        let mut subscription = topic.subscribe().unwrap();
+        let outlet = local.outlet(1);
+        assert!(subscription.connect(outlet.key()));
+        let mut seen = Seen::default();
+        while seen.by_outlet == 0 {
+            drop(topic.publish(|_| vec![0; 10]).unwrap());
+            turn().await;
+            Subscriber::poll(&mut subscription, &outlet, &mut seen);
+            outlet.open();
+        }
+        // The relay gets the event first, then hears that the subscriber has left.
+        let ticket = topic.publish(|_| vec![0; 10]).unwrap();
+        drop(subscription);
+        let delivered = ticket.delivered(LONG).await;
+        assert_eq!((delivered.taken, delivered.shards_silent, outlet.take().is_none()), (0, 0, true));
+    });
+    done.recv_timeout(LONG).unwrap();
+}
+
+#[test]
+fn an_outlet_of_another_shard_is_refused() {
+    let system = system(Host::Tokio, 2);
+    let fanout = Fanout::<Bytes>::start(&system).unwrap();
+    let topic = fanout.topic(bounds(100, 10_000), Overflow::Drop);
+    // Made on no shard it belongs to the first.
+    let subscription = topic.subscribe().unwrap();
+    let connects = |shard, subscription: Subscription<Bytes>| {
+        let (told, connected) = std::sync::mpsc::channel();
+        let done = on_the(&system, shard, move |local| async move {
+            let connected = subscription.connect(local.outlet(1).key());
+            told.send((connected, subscription)).unwrap();
+        });
+        done.recv_timeout(LONG).unwrap();
+        connected.recv().unwrap()
+    };
+    let (on_second, subscription) = connects(1, subscription);
+    let (on_first, subscription) = connects(0, subscription);
+    assert_eq!((on_second, on_first), (false, true));
+    let outlet = |key| subscription.connect(key);
+    let on_none = thread::scope(|scope| {
+        let (told, key) = std::sync::mpsc::channel();
+        on_the(&system, 0, move |local| async move { told.send(local.outlet(2).key()).unwrap() });
+        let key = key.recv_timeout(LONG).unwrap();
+        scope.spawn(move || outlet(key)).join().unwrap()
+    });
+    assert!(!on_none);
+}
+
 /// Runs what `make` makes as a guest of the only shard.
 fn on_shard<F: Future<Output = ()> + 'static>(
     system: &System,
+    make: impl FnOnce(Local) -> F + Send + 'static,
+) -> std::sync::mpsc::Receiver<()> {
+    on_the(system, 0, make)
+}
+
+/// Runs what `make` makes as a guest of a shard.
+fn on_the<F: Future<Output = ()> + 'static>(
+    system: &System,
+    shard: usize,
     make: impl FnOnce(Local) -> F + Send + 'static,
 ) -> std::sync::mpsc::Receiver<()> {
     struct Once<M>(Option<M>);
@@ -240,7 +302,7 @@ fn on_shard<F: Future<Output = ()> + 'static>(
             done.send(()).unwrap();
         }
     });
-    let spawned = system.spawn(Place::Shard(0), SpawnOptions::named("once"), move || Once(make.take()));
+    let spawned = system.spawn(Place::Shard(shard), SpawnOptions::named("once"), move || Once(make.take()));
     spawned.unwrap();
     told
 }

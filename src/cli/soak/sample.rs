@@ -10,7 +10,8 @@ use crate::{
 
 /// First line of the file of samples.
 pub(super) const CSV_HEAD: &str = "seconds,rss_bytes,fds,threads,cpu_seconds,shard_longest_turn_seconds,connections,\
-    server_requests,requests,errors,p50_us,p90_us,p99_us,p99.9_us,max_us,published,dropped_fast,dropped_slow";
+    server_requests,requests,errors,p50_us,p90_us,p99_us,p99.9_us,max_us,published,dropped_fast,dropped_slow,\
+    machine_late_p90_us,machine_late_p99_us,machine_late_p99.9_us";
 
 /// One second.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub(super) struct Sample {
     pub(super) latency: [Option<Duration>; 5],
     pub(super) published: u64,
     pub(super) dropped: (u64, u64),
+    /// How late the machine itself was: p90, p99 and p99.9.
+    pub(super) late: [Option<Duration>; 3],
 }
 
 /// What the server's own page told; `None` for what it does not tell.
@@ -51,7 +54,13 @@ impl Told {
 
 impl Sample {
     /// Puts a sample together.
-    pub(super) fn new(at: (Duration, Duration), usage: Option<Usage>, server: Told, second: &Totals) -> Self {
+    pub(super) fn new(
+        at: (Duration, Duration),
+        usage: Option<Usage>,
+        server: Told,
+        second: &Totals,
+        stalls: &Latency,
+    ) -> Self {
         Self {
             seconds: at.0.as_secs_f64(),
             length: at.1.as_secs_f64(),
@@ -59,9 +68,10 @@ impl Sample {
             server,
             requests: second.requests,
             errors: second.errors(),
-            latency: quantiles(&second.latency),
+            latency: [0.5, 0.9, 0.99, 0.999, 1.0].map(|part| second.latency.quantile(part)),
             published: second.published,
             dropped: second.dropped,
+            late: [0.9, 0.99, 0.999].map(|part| stalls.quantile(part)),
         }
     }
 
@@ -75,16 +85,16 @@ impl Sample {
         };
         let told = [self.server.lag, self.server.connections, self.server.requests];
         let told = told.map(|value| value.map(|value| value.to_string()).unwrap_or_default()).join(",");
-        let latency = self.latency.map(|value| value.map(|value| format!("{:.1}", value.as_secs_f64() * 1e6)));
-        let latency = latency.map(Option::unwrap_or_default).join(",");
+        let (latency, late) = (micros(self.latency), micros(self.late));
         let (fast, slow) = self.dropped;
         let (seconds, requests, errors, published) = (self.seconds, self.requests, self.errors, self.published);
-        format!("{seconds:.1},{usage},{told},{requests},{errors},{latency},{published},{fast},{slow}")
+        format!("{seconds:.1},{usage},{told},{requests},{errors},{latency},{published},{fast},{slow},{late}")
     }
 }
 
-fn quantiles(latency: &Latency) -> [Option<Duration>; 5] {
-    [0.5, 0.9, 0.99, 0.999, 1.0].map(|quantile| latency.quantile(quantile))
+fn micros<const N: usize>(values: [Option<Duration>; N]) -> String {
+    let text = values.map(|value| value.map(|value| format!("{:.1}", value.as_secs_f64() * 1e6)));
+    text.map(Option::unwrap_or_default).join(",")
 }
 
 /// What is known of a window.

@@ -100,7 +100,7 @@ impl Subject {
         let elapsed = running.elapsed();
         let usage = self.usage();
         let told = self.page().map(|page| Told::by(&page)).unwrap_or_default();
-        let sample = Sample::new((elapsed, elapsed - before), usage, told, &second);
+        let sample = Sample::new((elapsed, elapsed - before), usage, told, &second, stalls);
         self.record.windows.extend(self.window.add(before, elapsed, &second.latency, stalls));
         let line = sample.csv_line();
         self.record.samples.push(sample);

@@ -10,7 +10,7 @@ use super::{
     slots::{Meta, State, Streaming},
 };
 use crate::{
-    body::{BodyError, Frame},
+    body::{BodyError, Form, Frame},
     conn::{Env, Io, Outcome, Timer, account::ENDED_FIRST, answers::final_answer, tap::Tap},
     net::Ending,
     proto::h1::encode::{self, Framing, LAST_CHUNK, Length},
@@ -26,6 +26,8 @@ const FRAMES_PER_CALL: usize = 1024;
 enum Progress {
     /// All of it is written.
     Done,
+    /// Its body has nothing but what is to come.
+    Rests,
     /// Its body, or the peer, has to go on first.
     Waits,
     /// It cannot be completed.
@@ -87,7 +89,10 @@ impl H1 {
                     _ => None,
                 };
                 let framing = sent.framing;
-                self.slots.unpop(meta, Streaming { body, framing, left, status, written: 0, held_back: false });
+                self.slots.unpop(
+                    meta,
+                    Streaming { body, framing, left, status, written: 0, held_back: false, may_tap: true },
+                );
                 self.go_on_streaming(env, io);
             }
         }
@@ -113,6 +118,12 @@ impl H1 {
             Progress::Broken("body_panicked")
         });
         let error = match progress {
+            Progress::Rests => {
+                if !self.closing {
+                    streaming.settle_tap(env, io);
+                }
+                return false;
+            }
             Progress::Waits => return false,
             Progress::Done => None,
             Progress::Broken(cause) => Some(cause),
@@ -197,8 +208,7 @@ fn poll_frames(env: &mut Env, io: &mut Io, streaming: &mut Streaming, waker: &Wa
         match streaming.body.poll_frame(&mut cx) {
             Poll::Pending => {
                 io.timers.start(Timer::Stream, env.now, env.timeouts.stream_idle);
-                streaming.has_nothing(env, io);
-                return Progress::Waits;
+                return Progress::Rests;
             }
             Poll::Ready(Some(Ok(Frame::Data(data)))) => {
                 io.timers.clear(Timer::Stream);
@@ -207,8 +217,7 @@ fn poll_frames(env: &mut Env, io: &mut Io, streaming: &mut Streaming, waker: &Wa
                 }
                 if streaming.body.rests() {
                     io.timers.set(Timer::Stream, env.now, env.timeouts.stream_idle);
-                    streaming.has_nothing(env, io);
-                    return Progress::Waits;
+                    return Progress::Rests;
                 }
             }
             Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
@@ -247,15 +256,14 @@ impl Streaming {
         Ok(())
     }
 
-    /// Lets the tap take what comes, as the body has nothing: what came before is written.
-    fn has_nothing(&mut self, env: &Env, io: &mut Io) {
-        match &io.tap {
-            Some(tap) => tap.ready(),
-            // A length that was declared is counted piece by piece.
-            None if self.left.is_none() => {
-                io.tap = Tap::of(env, io, &mut self.body, self.framing == Framing::Chunked);
-            }
-            None => {}
+    /// Lets the tap take what comes, as the body has nothing and what came before is written. What is not chunked ends with the
+    /// connection, or with a length that is counted piece by piece.
+    fn settle_tap(&mut self, env: &Env, io: &mut Io) {
+        if let Some(tap) = &io.tap {
+            return tap.ready();
+        }
+        if self.may_tap && self.framing == Framing::Chunked {
+            io.tap = Tap::offered(env, io, Form::Chunk, |offer| self.body.offer(offer), &mut self.may_tap);
         }
     }
 

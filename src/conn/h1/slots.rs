@@ -43,6 +43,8 @@ pub(super) struct Streaming {
     pub(super) written: u64,
     /// The body was not asked because too much waited for the peer.
     pub(super) held_back: bool,
+    /// The body may accept a tap.
+    pub(super) may_tap: bool,
 }
 
 /// One reply that is owed.

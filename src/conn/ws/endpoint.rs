@@ -17,18 +17,14 @@ use std::{
     time::Instant,
 };
 
-use windlass_actors::OutletKey;
-
 use super::super::run::{Watch, clock};
 use crate::{
-    body::Unpack,
+    body::{Form, Offer},
     conn::{Env, account::ENDED_FIRST},
     metrics::Family,
     net::Outbox,
     proto::ws::Closing,
-    ws::{
-        BoxedSource, Clocks, Code, Delivery, Finished, Offer, Opened, Outgoing, Running, State, Took, Upgrade, Wakers,
-    },
+    ws::{BoxedSource, Clocks, Code, Delivery, Finished, Opened, Outgoing, Running, State, Took, Upgrade, Wakers},
 };
 
 /// Sources are asked for nothing more while this waits for the peer, bytes.
@@ -100,6 +96,8 @@ pub(in crate::conn) struct Endpoint {
     sources_wait: bool,
     /// The sources were asked in this call, and had nothing more.
     sources_rest: bool,
+    /// A source came or went since that was last asked for.
+    sources_changed: bool,
     /// Bytes behind a message that the handler has not taken.
     unread: Vec<u8>,
     call: Arc<Call>,
@@ -135,6 +133,7 @@ impl Endpoint {
             sources: Vec::new(),
             sources_wait: false,
             sources_rest: false,
+            sources_changed: false,
             unread: Vec::new(),
             call,
             handler_waker,
@@ -323,12 +322,21 @@ impl Endpoint {
         self.sources_rest
     }
 
-    /// Has the only source put its messages into an outlet; returns how they are sent.
-    pub(in crate::conn) fn connect(&mut self, outlet: OutletKey) -> Option<Unpack> {
-        let takes_deflated = self.state.borrow_mut().takes_deflated();
-        let mut offer = Offer { outlet, takes_deflated, unpack: None };
-        self.sources.first_mut()?.connect(&mut offer);
-        offer.unpack
+    /// Says whether a source came or went since the last call.
+    pub(in crate::conn) fn take_sources_changed(&mut self) -> bool {
+        std::mem::take(&mut self.sources_changed)
+    }
+
+    /// Returns the form in which messages may come past the socket.
+    pub(in crate::conn) fn form(&self) -> Option<Form> {
+        self.state.borrow_mut().form()
+    }
+
+    /// Offers the only source a shorter way for its messages.
+    pub(in crate::conn) fn offer(&mut self, offer: &mut Offer) {
+        if let [source] = &mut self.sources[..] {
+            source.offer(offer);
+        }
     }
 
     /// Counts payload bytes that were sent past the socket.
@@ -481,21 +489,28 @@ impl Endpoint {
 
     /// Sends what the sources have, while the peer keeps up.
     fn poll_sources(&mut self, env: &mut Env) {
+        let before = self.sources.len();
         self.sources.append(&mut self.state.borrow_mut().attached);
+        self.sources_changed |= self.sources.len() > before;
         (self.sources_wait, self.sources_rest) = (false, true);
         let mut index = 0;
         while index < self.sources.len() && self.state.borrow().closing().may_send() {
             let polled = catch_unwind(AssertUnwindSafe(|| self.poll_source(env, index)));
             match polled {
                 Ok(true) => index += 1,
-                Ok(false) => drop(self.sources.swap_remove(index)),
+                Ok(false) => self.drop_source(index),
                 Err(_) => {
                     env.cells.panics.add("websocket");
-                    drop(self.sources.swap_remove(index));
+                    self.drop_source(index);
                     self.close(env, Code::INTERNAL, "the server failed");
                 }
             }
         }
+    }
+
+    fn drop_source(&mut self, index: usize) {
+        self.sources_changed = true;
+        drop(self.sources.swap_remove(index));
     }
 
     /// Sends what one source has; false when it is at its end.

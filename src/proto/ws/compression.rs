@@ -62,6 +62,15 @@ impl Compression {
         }
     }
 
+    /// Says whether messages compressed once for everybody are sent; `None` if that has to be noted each time.
+    pub(super) fn sends_shared(&self) -> Option<bool> {
+        match self.outbound {
+            Direction { window_bits: MAX_WINDOW_BITS, context: Context::Fresh } => Some(true),
+            Direction { window_bits: MAX_WINDOW_BITS, context: Context::Kept } => None,
+            Direction { .. } => Some(false),
+        }
+    }
+
     /// Says whether a message compressed once for everybody may be sent, and takes note that it is.
     pub(super) fn takes_shared(&mut self) -> bool {
         let takes = self.outbound.window_bits == MAX_WINDOW_BITS;

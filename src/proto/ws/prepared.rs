@@ -57,9 +57,9 @@ impl Prepared {
         self.plain.len() - self.header_bytes
     }
 
-    /// Returns the frame for a peer that [takes deflated ones](Session::takes_deflated), or does not.
-    pub fn frame(&self, takes_deflated: bool) -> &Bytes {
-        self.compressed.as_ref().filter(|_| takes_deflated).unwrap_or(&self.plain)
+    /// Returns the compressed frame if it is wanted and there is one, else the plain one; see [`Session::sends_deflated`].
+    pub fn frame(&self, deflated: bool) -> &Bytes {
+        self.compressed.as_ref().filter(|_| deflated).unwrap_or(&self.plain)
     }
 
     /// Returns the bytes of memory that its forms hold.
@@ -82,11 +82,14 @@ impl Session {
             self.header(message.opcode, payload.len()).append_frame(&mut frame, &payload);
             return Ok(frame.into());
         }
-        Ok(message.frame(self.takes_deflated()).clone())
+        let compressed = message.compressed.as_ref();
+        let shared = compressed.filter(|_| self.compression().is_some_and(|own| own.takes_shared()));
+        Ok(shared.unwrap_or(&message.plain).clone())
     }
 
-    /// Says whether this connection's peer can be sent the compressed form that is shared. That does not change.
-    pub fn takes_deflated(&mut self) -> bool {
-        self.compression().is_some_and(|own| own.takes_shared())
+    /// Says whether prepared messages go to this peer compressed where they can be, if frames of them may be sent without
+    /// [`send_prepared`](Self::send_prepared); `None`: they may not, for each changes what the next message may refer to.
+    pub fn sends_deflated(&mut self) -> Option<bool> {
+        self.compression().map_or(Some(false), |own| own.sends_shared())
     }
 }
