@@ -82,10 +82,6 @@ pub(super) struct Thresholds {
     /// Length of a window; a run with fewer than four is not judged by its p99
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(super) window: Duration,
-    /// Part of a window in which the machine itself may be late by half the usual p99, percent; by a window with more p99 is
-    /// not judged. 100: by every window
-    #[arg(long, value_name = "PERCENT", default_value_t = 0.2)]
-    pub(super) max_stalls: f64,
     /// Difference between the most and the fewest threads
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) max_threads_change: u64,

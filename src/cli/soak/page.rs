@@ -76,6 +76,9 @@ impl Page<'_> {
         let usage = |of: fn(Usage) -> f64| move |sample: &Sample| sample.usage.map(of);
         vec![
             Chart { title: "latency", lines: self.latency(), format: milliseconds },
+            self.chart("how late the machine itself was, p99", milliseconds, |sample| {
+                sample.late[1].map(|late| late.as_secs_f64())
+            }),
             self.chart("answers and deliveries a second", number, |sample| {
                 (sample.length > 0.0).then(|| sample.requests as f64 / sample.length)
             }),

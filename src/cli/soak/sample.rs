@@ -100,9 +100,9 @@ fn micros<const N: usize>(values: [Option<Duration>; N]) -> String {
 /// What is known of a window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WindowFigures {
-    /// Of the latency, seconds.
+    /// p99 of the latency, seconds.
     pub(super) p99: f64,
-    /// How late the machine itself was, seconds, but for as much of the time as is allowed.
+    /// p99 of how late the machine itself was, seconds.
     pub(super) late: f64,
 }
 

@@ -27,16 +27,23 @@ pub(super) fn rises(values: &[f64]) -> bool {
     const CRITICAL: f64 = 1.645;
     let count = values.len() as f64;
     let sign = |difference: f64| if difference == 0.0 { 0.0 } else { difference.signum() };
-    let score: f64 = pairs(values).map(|(_, difference)| sign(difference)).sum();
+    let score: f64 = pairs(values).map(|(earlier, later)| sign(later - earlier)).sum();
     let variance = count * (count - 1.0) * (2.0 * count + 5.0) / 18.0;
     variance > 0.0 && (score - 1.0) / variance.sqrt() > CRITICAL
 }
 
-/// Returns the rise from the first value to the last by the median of all slopes (Theil and Sen): single values that are
-/// far off do not count.
+/// Returns the rise from the first value to the last by [`robust_slope`].
 pub(super) fn robust_growth(values: &[f64]) -> Option<f64> {
-    let slopes: Vec<f64> = pairs(values).map(|(distance, difference)| difference / distance).collect();
-    median(slopes).map(|slope| slope * (values.len() - 1) as f64)
+    let points: Vec<_> = values.iter().enumerate().map(|(index, value)| (index as f64, *value)).collect();
+    robust_slope(&points).map(|slope| slope * (values.len() - 1) as f64)
+}
+
+/// Returns how much one thing changes with another, by the median of all slopes (Theil and Sen): single points that are far
+/// off do not count. `None` where the other does not change.
+pub(super) fn robust_slope(points: &[(f64, f64)]) -> Option<f64> {
+    let slopes =
+        pairs(points).filter(|((x, _), (to, _))| x != to).map(|((x, y), (to_x, to_y))| (to_y - y) / (to_x - x));
+    median(slopes.collect())
 }
 
 /// Returns the median; `None` of nothing.
@@ -45,11 +52,11 @@ pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// Returns distance and difference of every two values.
-fn pairs(values: &[f64]) -> impl Iterator<Item = (f64, f64)> {
-    let later = move |(index, first): (usize, &f64)| {
+/// Returns every two values, in their order.
+fn pairs<T: Copy>(values: &[T]) -> impl Iterator<Item = (T, T)> {
+    let later = move |(index, first): (usize, &T)| {
         let first = *first;
-        values[index + 1..].iter().enumerate().map(move |(further, value)| ((further + 1) as f64, value - first))
+        values[index + 1..].iter().map(move |value| (first, *value))
     };
     values.iter().enumerate().flat_map(later)
 }
@@ -79,6 +86,9 @@ mod tests {
         assert!(!rises(&[3.0, 1.0, 4.0, 1.0, 5.0, 2.0, 3.0, 2.0]));
         let drift: Vec<_> = (0..20).map(|i| f64::from(i) + if i % 2 == 0 { 3.0 } else { 0.0 }).collect();
         assert!(rises(&drift));
+        assert_eq!((robust_slope(&[(1.0, 2.0), (1.0, 9.0)]), robust_growth(&[3.0])), (None, None));
+        let points = [(0.0, 1.0), (1.0, 3.0), (2.0, 5.0), (3.0, 7.0), (1.5, 900.0)];
+        assert_eq!(robust_slope(&points), Some(2.0));
         assert!((robust_growth(&drift).unwrap() - 19.0).abs() < 2.0);
     }
 }

@@ -148,8 +148,6 @@ fn unwritten(error: &std::io::Error) -> String {
 /// Gathers latencies up to whole windows.
 struct Window {
     length: Duration,
-    /// Part of the time, 0 to 1, for which the machine may be late.
-    may_stall: f64,
     /// When the next window begins.
     from: Duration,
     latency: Latency,
@@ -159,7 +157,7 @@ struct Window {
 impl Window {
     fn new(thresholds: &Thresholds, warmup: Duration) -> Self {
         let (latency, stalls) = (Latency::default(), Latency::default());
-        Self { length: thresholds.window, may_stall: thresholds.max_stalls / 100.0, from: warmup, latency, stalls }
+        Self { length: thresholds.window, from: warmup, latency, stalls }
     }
 
     /// Adds the latencies of an interval, and the machine's; returns the figures of a window that ends with it.
@@ -180,9 +178,9 @@ impl Window {
         if ended + SLACK < self.from + self.length {
             return None;
         }
-        let seconds = |latency: &Latency, part: f64| latency.quantile(part.max(0.0)).map(|late| late.as_secs_f64());
-        let late = seconds(&self.stalls, 1.0 - self.may_stall).unwrap_or(0.0);
-        let figures = seconds(&self.latency, 0.99).map(|p99| WindowFigures { p99, late });
+        let p99 = |latency: &Latency| latency.quantile(0.99).map(|late| late.as_secs_f64());
+        let late = p99(&self.stalls).unwrap_or(0.0);
+        let figures = p99(&self.latency).map(|p99| WindowFigures { p99, late });
         self.latency.clear();
         self.stalls.clear();
         self.from += self.length;
@@ -198,13 +196,13 @@ mod tests {
     fn windows_are_whole_and_behind_the_warm_up() {
         let (latency, stalls) = (Latency::default(), Latency::default());
         let from = Duration::from_secs(2);
-        let mut window = Window { length: Duration::from_secs(3), may_stall: 0.01, from, latency, stalls };
+        let mut window = Window { length: Duration::from_secs(3), from, latency, stalls };
         let at = |second: u64| Duration::from_millis(second * 1000 + 3 * second);
         let found: Vec<_> = (0..10)
             .filter_map(|second| {
                 let mut latency = Latency::default();
                 latency.record(Duration::from_millis(second + 1));
-                // One of a hundred may be late.
+                // One of a hundred may be later.
                 let mut stalls = Latency::default();
                 (0..33).for_each(|_| stalls.record(Duration::from_micros(10 * second)));
                 stalls.record(Duration::from_secs(u64::from(second == 3)));

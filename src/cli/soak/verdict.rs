@@ -6,15 +6,15 @@ use super::{
     args::Thresholds,
     process::Usage,
     sample::Record,
-    stats::{growth, mean, median, rises, robust_growth, spread},
+    stats::{growth, mean, median, rises, robust_growth, robust_slope, spread},
 };
 
 /// Windows below which p99 is not judged.
 const LEAST_WINDOWS: usize = 4;
 /// Growth of memory that is always allowed, bytes.
 const FREE_GROWTH: f64 = 1024.0 * 1024.0;
-/// A machine that is late by less is as good as any, seconds.
-const LEAST_STALL: f64 = 0.000_25;
+/// Wakes for which a request waits at most, the machine being late with each: client and server, twice each.
+const MOST_WAKES: f64 = 4.0;
 /// Part of the looks that must have a sample of the process.
 const LEAST_SAMPLES: f64 = 0.9;
 
@@ -150,36 +150,32 @@ fn fds_after(record: &Record, _: &Thresholds) -> Finding {
     found(RULE, after.fds <= base.fds, format!("{} ≤ {}", after.fds, base.fds))
 }
 
-/// Returns the p99 of the windows by which it is judged, and what of them is left out; or why it is not judged.
+/// Returns the p99 of each window, less what the machine did to it, and which they are; or why they are not judged.
 ///
-/// A window in which the machine itself was late tells of the machine. Where the server uses half of all cores the
-/// machine is late because of it, and nothing is left out.
+/// A request and its answer are some wakes, and each comes as late as the machine is then. How much of that is in p99 shows
+/// in how the two go together over the windows (Theil and Sen); what p99 does by itself stays. Where the server uses half
+/// of all cores the machine is late because of it, and nothing is taken off.
 fn judged_windows(
     rule: &'static str,
     record: &Record,
     thresholds: &Thresholds,
 ) -> Result<(Vec<f64>, String), Finding> {
-    let (all, seconds) = (record.windows.len(), thresholds.window.as_secs_f64());
-    if all < LEAST_WINDOWS {
-        return Err(not_judged(rule, format!("{all} windows of {seconds} s, {LEAST_WINDOWS} are needed")));
+    let (count, seconds) = (record.windows.len(), thresholds.window.as_secs_f64());
+    if count < LEAST_WINDOWS {
+        return Err(not_judged(rule, format!("{count} windows of {seconds} s, {LEAST_WINDOWS} are needed")));
     }
+    let measured: Vec<f64> = record.windows.iter().map(|window| window.p99).collect();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let is_busy = record.cores_used() >= cores as f64 / 2.0;
-    let usual = median(record.windows.iter().map(|window| window.p99).collect()).unwrap_or(0.0);
-    let stall = (usual / 2.0).max(LEAST_STALL);
-    let calm = record.windows.iter().filter(|window| is_busy || window.late <= stall);
-    let windows: Vec<_> = calm.map(|window| window.p99).collect();
-    let (count, may) = (windows.len(), thresholds.max_stalls);
-    let stalled = format!(
-        "{} of {all} windows in which the machine itself was late by {:.2} ms for more than {may} % of the time",
-        all - count,
-        stall * 1e3
-    );
-    match count {
-        _ if count == all => Ok((windows, format!("over {all} windows"))),
-        LEAST_WINDOWS.. => Ok((windows, format!("without {stalled}"))),
-        _ => Err(not_judged(rule, stalled)),
+    let points: Vec<_> = record.windows.iter().map(|window| (window.late, window.p99)).collect();
+    let wakes = robust_slope(&points).unwrap_or(0.0).clamp(0.0, MOST_WAKES);
+    let usual = median(record.windows.iter().map(|window| window.late).collect()).unwrap_or(0.0);
+    let which = format!("over {count} windows");
+    if wakes == 0.0 || record.cores_used() >= cores as f64 / 2.0 {
+        return Ok((measured, which));
     }
+    let spread = spread(&measured).unwrap_or(0.0) * 100.0;
+    let own = record.windows.iter().map(|window| window.p99 - wakes * (window.late - usual)).collect();
+    Ok((own, format!("{which} ({spread:.1} % with {wakes:.1} × what the machine itself was late)")))
 }
 
 fn p99_spread(record: &Record, thresholds: &Thresholds) -> Finding {

@@ -199,27 +199,34 @@ fn what_the_machine_did_is_not_the_servers_unless_the_server_did_it() {
         stalls(record);
         record.windows.iter_mut().skip(1).step_by(5).for_each(|window| window.p99 *= 2.0);
     };
-    assert_eq!(failed(and_jumps), ["p99's spread"], "what is left is judged");
+    assert_eq!(failed(and_jumps), ["p99's spread"], "what does not go with the machine is the server's");
     let busy = |record: &mut Record| {
         stalls(record);
         usages(record).for_each(|(_, usage)| usage.cpu_seconds *= 1000.0);
     };
-    assert_eq!(failed(busy), ["p99's spread"]);
-    let hardly = |record: &mut Record| {
-        stalls(record);
-        record.windows.iter_mut().for_each(|window| window.late = 0.0002);
-    };
-    assert_eq!(failed(hardly), ["p99's spread"], "every machine is that late");
-    let everywhere = |record: &mut Record| {
+    assert_eq!(failed(busy), ["p99's spread"], "the server made the machine late");
+    let always = |record: &mut Record| {
         stalls(record);
         record.windows.iter_mut().for_each(|window| window.late = 0.001);
     };
-    let mut record = healthy();
-    everywhere(&mut record);
-    let verdict = Verdict::of(&record, &parsed(&[]).thresholds);
-    let spread = verdict.findings.iter().find(|finding| finding.rule == "p99's spread").unwrap();
-    assert_eq!(spread.judgement, Judgement::NotJudged, "{verdict}");
-    assert!(spread.figures.contains("18 of 18 windows in which the machine itself was late"), "{verdict}");
+    assert_eq!(failed(always), ["p99's spread"], "what is always there explains nothing");
+    let far_more = |record: &mut Record| {
+        stalls(record);
+        record.windows.iter_mut().step_by(5).for_each(|window| window.p99 = 0.008);
+    };
+    assert_eq!(failed(far_more), ["p99's spread"], "no request waits for so many wakes");
+}
+
+#[test]
+fn p99_that_grows_with_the_machines_own_is_not_the_servers() {
+    let grows = |record: &mut Record, late: fn(f64) -> f64| {
+        for (index, window) in (0..).map(f64::from).zip(&mut record.windows) {
+            (window.p99, window.late) = (0.0002 + 0.000_02 * index, late(index));
+        }
+    };
+    assert!(failed(|record| grows(record, |index| 0.0001 + 0.000_01 * index)).is_empty());
+    let other_way = failed(|record| grows(record, |index| 0.0003 - 0.000_01 * index));
+    assert_eq!(other_way, ["p99's spread", "p99's trend"], "it grows although the machine gets better");
 }
 
 #[test]
