@@ -10,7 +10,7 @@ use std::{
 
 use windlass_actors::{Driver, Local, Wait};
 
-use woken::Woken;
+use woken::{Why, Woken};
 
 use crate::{
     conn::{Connections, Env, Msg, Outcome, Tally},
@@ -70,8 +70,11 @@ impl<E: Engine<Connections>> Shard<E> {
     /// Looks at a slice of the connections that were woken.
     fn look_at_woken(&mut self) {
         let mut slice = self.woken.slice(self.local.now());
-        while let Some(id) = self.woken.next(&mut slice) {
-            self.engine.visit(&mut self.connections, id, |connections, conn| connections.woken(conn));
+        while let Some((id, why)) = self.woken.next(&mut slice) {
+            self.engine.visit(&mut self.connections, id, |connections, conn| match why {
+                Why::Tap => connections.filled(conn),
+                Why::Wake => connections.woken(conn),
+            });
         }
     }
 
@@ -165,7 +168,11 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
     }
 
     fn woken(&mut self, token: u64) {
-        self.woken.push(ConnId::from_token(token));
+        self.woken.push(ConnId::from_token(token), Why::Wake);
+    }
+
+    fn filled(&mut self, token: u64) {
+        self.woken.push(ConnId::from_token(token), Why::Tap);
     }
 
     fn pending(&self) -> bool {

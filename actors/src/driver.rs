@@ -41,12 +41,17 @@ pub trait Driver: Sized + 'static {
     /// Takes one message that another thread sent to this shard.
     fn message(&mut self, message: Self::Msg);
 
-    /// Is told that a waker made by [`Local::waker`](crate::Local::waker) with this token was woken, or that something was put
-    /// into an outlet with it.
+    /// Is told that a waker made by [`Local::waker`](crate::Local::waker) with this token was woken.
     ///
     /// Several wakes between two turns arrive as one call. The token may be stale: the driver made it, the driver
     /// checks it.
     fn woken(&mut self, token: u64);
+
+    /// Is told that something was put into an outlet made by [`Local::outlet`](crate::Local::outlet) with this token. The
+    /// token may be stale, too. Default: as if it was woken.
+    fn filled(&mut self, token: u64) {
+        self.woken(token);
+    }
 
     /// Says whether there is work for which the next turn must not wait.
     fn pending(&self) -> bool;

@@ -137,7 +137,7 @@ impl Local {
         Waker::from(Wakeable::new(Arc::clone(&self.0.remote.line), Target::Driver(token)))
     }
 
-    /// Makes an outlet for a subscriber that is the driver's, which is told [`woken(token)`](crate::Driver::woken) when
+    /// Makes an outlet for a subscriber that is the driver's, which is told [`filled(token)`](crate::Driver::filled) when
     /// something was put into it.
     pub fn outlet(&self, token: u64) -> Outlet {
         self.0.outlets.add(token)

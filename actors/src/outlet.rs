@@ -115,9 +115,12 @@ impl Outlet {
     }
 
     /// Opens it for one event, unless it is holding one or events went another way since it was last said to be
-    /// [`ready`](Self::ready).
-    pub fn open(&self) {
-        self.with(|slot| slot.open = !slot.bypassed && slot.parcel.is_none());
+    /// [`ready`](Self::ready). Says whether it is open.
+    pub fn open(&self) -> bool {
+        self.with(|slot| {
+            slot.open = !slot.bypassed && slot.parcel.is_none();
+            slot.open
+        })
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> R {

@@ -208,7 +208,7 @@ impl<D: Driver> Shard<D> {
     fn outlets(&mut self) {
         self.local.outlets().filled(&mut self.filled);
         for token in self.filled.drain(..) {
-            self.driver.woken(token);
+            self.driver.filled(token);
         }
     }
 

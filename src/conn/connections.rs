@@ -59,11 +59,14 @@ impl Connections {
         !self.env.replies.borrow().is_empty()
     }
 
-    /// Tells a connection that its tap or one of its bodies has something for it.
+    /// Tells a connection that one of its bodies has something for it.
     pub(crate) fn woken(&mut self, conn: &mut Conn) {
-        if !conn.deliver(&mut self.env) {
-            conn.feed(&mut self.env, Spoken::pump);
-        }
+        conn.feed(&mut self.env, Spoken::pump);
+    }
+
+    /// Tells a connection that its tap holds something, unless it was emptied before.
+    pub(crate) fn filled(&mut self, conn: &mut Conn) {
+        conn.deliver(&mut self.env);
     }
 
     /// Returns when the next timer is due, or another look at the other shards.

@@ -70,15 +70,13 @@ impl Tap {
 }
 
 impl Conn {
-    /// Sends what the tap holds; false when it holds nothing, and the connection was woken for something else.
-    pub(super) fn deliver(&mut self, env: &mut Env) -> bool {
-        if !self.take_from_tap(env) {
-            return false;
-        }
+    /// Sends what the tap holds.
+    pub(super) fn deliver(&mut self, env: &mut Env) {
+        self.take_from_tap(env);
         let io = &mut self.io;
         if io.outbox.is_empty() {
-            // It is ending.
-            return true;
+            // It is ending, or held nothing any more.
+            return;
         }
         io.unsent = true;
         io.timers.start(Timer::Write, env.now, env.timeouts.write_stall);
@@ -86,18 +84,16 @@ impl Conn {
             io.timers.set(Timer::Stream, env.now, env.timeouts.stream_idle);
         }
         env.deadlines.schedule(io.id, &mut io.timers);
-        true
     }
 
     /// Queues what the tap holds.
-    pub(super) fn take_from_tap(&mut self, env: &mut Env) -> bool {
+    pub(super) fn take_from_tap(&mut self, env: &Env) {
         let io = &mut self.io;
-        let Some(piece) = io.tap.as_mut().and_then(|tap| tap.take(env.now)) else { return false };
+        let Some(piece) = io.tap.as_mut().and_then(|tap| tap.take(env.now)) else { return };
         if io.ending == Ending::Open {
             self.spoken.passes(env, piece.payload_bytes);
             io.outbox.share_whole(piece.bytes);
         }
-        true
     }
 }
 
@@ -117,10 +113,8 @@ impl Io {
         }
     }
 
-    /// Opens the tap again if only its events were sent since it was opened last.
+    /// Opens the tap again if only its events were sent since it was opened last, and says so.
     pub(super) fn reopen_tap(&mut self) -> bool {
-        let Some(tap) = self.tap.as_mut().filter(|tap| tap.is_quiet) else { return false };
-        tap.outlet.open();
-        true
+        self.tap.as_ref().is_some_and(|tap| tap.is_quiet && tap.outlet.open())
     }
 }

@@ -128,7 +128,8 @@ impl Member {
         self.0.id
     }
 
-    /// Leaves the hub; the socket stays. What waits in the mailbox is not sent. Called again it does nothing.
+    /// Leaves the hub; the socket stays. What waits in the mailbox is not sent; a message that its socket was given already
+    /// still may be. Called again it does nothing.
     pub fn unregister(&self) {
         let mut state = self.0.lock();
         let (subscription, waker) = (state.subscription.take(), state.waker.take());

@@ -29,14 +29,30 @@ const PART: u32 = 1024;
 /// The connections that were woken, each once, in the order of their wakes.
 pub(super) struct Woken {
     line: VecDeque<ConnId>,
-    /// By slot: the generation of the connection that stands in the line.
-    standing: Vec<Option<u32>>,
+    /// By slot: the connection that stands in the line.
+    standing: Vec<Option<Standing>>,
     /// When something came last that had to wait for a slice.
     waited: Instant,
     /// This turn has a slice.
     has_slice: bool,
     /// What had come by the end of the last turn, and how much of it in that turn.
     arrivals: (u64, usize),
+}
+
+/// Who stands in the line, and why.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    generation: u32,
+    why: Why,
+}
+
+/// Why a connection is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Its tap holds something.
+    Tap,
+    /// It was woken, for whatever it waits for. Its tap may hold something too.
+    Wake,
 }
 
 /// What is left of a slice.
@@ -54,14 +70,22 @@ impl Woken {
         self.line.is_empty()
     }
 
-    /// Puts a connection in the line unless it stands there.
-    pub(super) fn push(&mut self, id: ConnId) {
+    /// Puts a connection in the line; one that stands there has one reason more.
+    pub(super) fn push(&mut self, id: ConnId, why: Why) {
         let slot = id.slot as usize;
         if slot >= self.standing.len() {
             self.standing.resize(slot + 1, None);
         }
-        if self.standing[slot].replace(id.generation) != Some(id.generation) {
-            self.line.push_back(id);
+        match &mut self.standing[slot] {
+            Some(standing) if standing.generation == id.generation => {
+                if why == Why::Wake {
+                    standing.why = why;
+                }
+            }
+            other => {
+                *other = Some(Standing { generation: id.generation, why });
+                self.line.push_back(id);
+            }
         }
     }
 
@@ -69,7 +93,7 @@ impl Woken {
     pub(super) fn slice(&mut self, now: Instant) -> Slice {
         let left = self.len(now);
         self.has_slice = !self.line.is_empty();
-        Slice { left, until: now + SEND * left as u32 }
+        Slice { left, until: Instant::now() + SEND * left as u32 }
     }
 
     /// Returns how many connections a slice may have. Where very much comes, woken ones are served as often as others.
@@ -80,16 +104,16 @@ impl Woken {
     }
 
     /// Takes the next connection of a slice out of the line.
-    pub(super) fn next(&mut self, slice: &mut Slice) -> Option<ConnId> {
+    pub(super) fn next(&mut self, slice: &mut Slice) -> Option<(ConnId, Why)> {
         slice.left = slice.left.checked_sub(1)?;
         if slice.left % LOOK_EVERY == LOOK_EVERY - 1 && Instant::now() >= slice.until {
             slice.left = 0;
         }
         let id = self.line.pop_front()?;
         let standing = &mut self.standing[id.slot as usize];
-        // Another connection of that slot may stand behind one that is gone.
-        *standing = standing.filter(|generation| *generation != id.generation);
-        Some(id)
+        // Behind one that is gone another connection of that slot may stand.
+        let why = standing.take_if(|standing| standing.generation == id.generation).map_or(Why::Wake, |own| own.why);
+        Some((id, why))
     }
 
     /// Takes note of how much has come by the end of a turn.
@@ -118,7 +142,7 @@ mod tests {
     }
 
     fn fill(woken: &mut Woken) {
-        (0..5000).for_each(|slot| woken.push(id(slot, 0)));
+        (0..5000).for_each(|slot| woken.push(id(slot, 0), Why::Tap));
     }
 
     #[test]
@@ -126,16 +150,32 @@ mod tests {
         let now = Instant::now();
         let mut woken = Woken::new(now);
         for wakes in [id(1, 0), id(2, 0), id(1, 0), id(2, 1), id(2, 1), id(2, 0)] {
-            woken.push(wakes);
+            woken.push(wakes, Why::Wake);
         }
         let mut slice = woken.slice(now);
-        let mut next = || woken.next(&mut slice);
+        let mut next = || woken.next(&mut slice).map(|(id, _)| id);
         assert_eq!([next(), next(), next()].map(Option::unwrap), [id(1, 0), id(2, 0), id(2, 1)]);
         // A wake of one that is gone may stand twice; one that lives is never left out.
         assert_eq!((next(), next()), (Some(id(2, 0)), None));
         assert!(woken.is_empty());
-        woken.push(id(1, 0));
+        woken.push(id(1, 0), Why::Wake);
         assert!(!woken.is_empty(), "it has had its turn");
+    }
+
+    #[test]
+    fn who_was_woken_is_so_whatever_else_it_is_looked_at_for() {
+        let now = Instant::now();
+        for (whys, wanted) in [
+            (&[Why::Tap][..], Why::Tap),
+            (&[Why::Tap, Why::Tap], Why::Tap),
+            (&[Why::Tap, Why::Wake], Why::Wake),
+            (&[Why::Wake, Why::Tap], Why::Wake),
+        ] {
+            let mut woken = Woken::new(now);
+            whys.iter().for_each(|why| woken.push(id(3, 1), *why));
+            let mut slice = woken.slice(now);
+            assert_eq!((woken.next(&mut slice), woken.next(&mut slice)), (Some((id(3, 1), wanted)), None));
+        }
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Absent {
 
     /// Says whether nobody has left whom the relay takes for present.
     fn is_nobody(&self) -> bool {
-        self.told.load(Acquire) == 0
+        self.told.load(Acquire) == 0 && !self.untold.load(Acquire)
     }
 }
 
@@ -159,13 +159,13 @@ impl<P: Payload> Relay<P> {
     async fn publish(&mut self, local: &Local, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
         let mut pass = Pass::default();
         let outlets = local.outlets();
-        // Who has left looks present to the outlets alone.
-        let by_outlets = missed.is_none() && self.absent.is_nobody();
         if let Some(members) = self.topics.get_mut(&topic.id) {
             let weight = event.payload.weight();
             let mut at = 0;
             while at < members.len() {
                 let end = (at + QUEUES_IN_A_ROW).min(members.len());
+                // Who has left looks present to the outlets alone.
+                let by_outlets = missed.is_none() && self.absent.is_nobody();
                 while at < end.min(members.len()) {
                     let member = &members[at];
                     if by_outlets && member.put(outlets, event) {

@@ -89,7 +89,7 @@ impl Subscriber {
                     0 => Self::take(&outlet, &mut seen),
                     1 => Self::poll(&mut subscription, &outlet, &mut seen),
                     // Whatever it does in between, opening never lets anything overtake.
-                    _ => outlet.open(),
+                    _ => _ = outlet.open(),
                 }
             }
             if self.random.below(200) == 0 {

@@ -132,12 +132,15 @@ impl Record {
         self.traffic.events.map_or(self.traffic.duration, |_| Duration::from_secs_f64(seconds))
     }
 
-    /// Returns how many cores' time the process used on average.
-    pub(super) fn cores_used(&self) -> f64 {
-        let used = |sample: &Sample| Some((sample.seconds, sample.usage?.cpu_seconds));
-        let last = self.samples.iter().rev().find_map(used);
-        let before = self.base.map_or(0.0, |base| base.cpu_seconds);
-        last.map_or(0.0, |(seconds, cpu)| (cpu - before) / seconds.max(f64::MIN_POSITIVE))
+    /// Returns how many cores' time the process used on average in each half of the time behind the warm-up.
+    pub(super) fn cores_used_by_half(&self) -> (f64, f64) {
+        let used: Vec<_> = self.warm().map(|(seconds, usage)| (seconds, usage.cpu_seconds)).collect();
+        let cores = |part: &[(f64, f64)]| match part {
+            [(began, before), .., (ended, after)] => (after - before) / (ended - began).max(f64::MIN_POSITIVE),
+            _ => 0.0,
+        };
+        let half = used.len() / 2;
+        (cores(&used[..half]), cores(&used[half..]))
     }
 
     /// Returns what the process used in each second behind the warm-up.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{
     args::Thresholds,
     process::Usage,
-    sample::Record,
+    sample::{Record, WindowFigures},
     stats::{growth, mean, median, rises, robust_growth, robust_slope, spread},
 };
 
@@ -15,6 +15,10 @@ const LEAST_WINDOWS: usize = 4;
 const FREE_GROWTH: f64 = 1024.0 * 1024.0;
 /// Wakes for which a request waits at most, the machine being late with each: client and server, twice each.
 const MOST_WAKES: f64 = 4.0;
+/// Times its usual lateness from which on the machine is what a window tells of.
+const FAR_LATER: f64 = 2.0;
+/// Processor time of the second half to the first by which a server uses more and more.
+const MORE_CPU: f64 = 1.1;
 /// Part of the looks that must have a sample of the process.
 const LEAST_SAMPLES: f64 = 0.9;
 
@@ -152,30 +156,49 @@ fn fds_after(record: &Record, _: &Thresholds) -> Finding {
 
 /// Returns the p99 of each window, less what the machine did to it, and which they are; or why they are not judged.
 ///
-/// A request and its answer are some wakes, and each comes as late as the machine is then. How much of that is in p99 shows
-/// in how the two go together over the windows (Theil and Sen); what p99 does by itself stays. Where the server uses half
-/// of all cores the machine is late because of it, and nothing is taken off.
+/// A window in which the machine was far later than it usually is tells of the machine, and is left out. In the others a
+/// request and its answer are some wakes, and each comes as late as the machine is then: how much of that is in p99 shows in
+/// how the two go together over the windows (Theil and Sen). What p99 does by itself stays. Where the server uses half of all
+/// cores, or more and more, the machine may be late because of it, and all windows count as they are.
 fn judged_windows(
     rule: &'static str,
     record: &Record,
     thresholds: &Thresholds,
 ) -> Result<(Vec<f64>, String), Finding> {
-    let (count, seconds) = (record.windows.len(), thresholds.window.as_secs_f64());
-    if count < LEAST_WINDOWS {
-        return Err(not_judged(rule, format!("{count} windows of {seconds} s, {LEAST_WINDOWS} are needed")));
+    let (all, seconds) = (record.windows.len(), thresholds.window.as_secs_f64());
+    if all < LEAST_WINDOWS {
+        return Err(not_judged(rule, format!("{all} windows of {seconds} s, {LEAST_WINDOWS} are needed")));
     }
-    let measured: Vec<f64> = record.windows.iter().map(|window| window.p99).collect();
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let points: Vec<_> = record.windows.iter().map(|window| (window.late, window.p99)).collect();
+    let p99s = |windows: &[WindowFigures]| windows.iter().map(|window| window.p99).collect::<Vec<_>>();
+    if may_be_why(record) {
+        return Ok((p99s(&record.windows), format!("over {all} windows")));
+    }
+    let usual = middle(record.windows.iter().map(|window| window.late));
+    let windows: Vec<_> = record.windows.iter().copied().filter(|window| window.late <= usual * FAR_LATER).collect();
+    let out = match all - windows.len() {
+        0 => String::new(),
+        out => format!(", without {out} in which the machine itself was more than {FAR_LATER} × as late as usual"),
+    };
+    let points: Vec<_> = windows.iter().map(|window| (window.late, window.p99)).collect();
     let wakes = robust_slope(&points).unwrap_or(0.0).clamp(0.0, MOST_WAKES);
-    let usual = median(record.windows.iter().map(|window| window.late).collect()).unwrap_or(0.0);
-    let which = format!("over {count} windows");
-    if wakes == 0.0 || record.cores_used() >= cores as f64 / 2.0 {
-        return Ok((measured, which));
-    }
+    let measured = p99s(&windows);
     let spread = spread(&measured).unwrap_or(0.0) * 100.0;
-    let own = record.windows.iter().map(|window| window.p99 - wakes * (window.late - usual)).collect();
-    Ok((own, format!("{which} ({spread:.1} % with {wakes:.1} × what the machine itself was late)")))
+    let most = middle(measured.into_iter());
+    // A machine that is late does not make a window better than most.
+    let own = |window: &WindowFigures| (window.p99 - wakes * (window.late - usual)).max(window.p99.min(most));
+    let which = format!("over {all} windows{out} ({spread:.1} % with {wakes:.1} × what the machine itself was late)");
+    Ok((windows.iter().map(own).collect(), which))
+}
+
+fn middle(values: impl Iterator<Item = f64>) -> f64 {
+    median(values.collect()).unwrap_or(0.0)
+}
+
+/// Says whether the server may be why the machine is late, or gets later.
+fn may_be_why(record: &Record) -> bool {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let (first, second) = record.cores_used_by_half();
+    first.max(second) >= cores as f64 / 2.0 || second > first * MORE_CPU
 }
 
 fn p99_spread(record: &Record, thresholds: &Thresholds) -> Finding {

@@ -210,11 +210,13 @@ fn what_the_machine_did_is_not_the_servers_unless_the_server_did_it() {
         record.windows.iter_mut().for_each(|window| window.late = 0.001);
     };
     assert_eq!(failed(always), ["p99's spread"], "what is always there explains nothing");
-    let far_more = |record: &mut Record| {
-        stalls(record);
-        record.windows.iter_mut().step_by(5).for_each(|window| window.p99 = 0.008);
+    let somewhat = |record: &mut Record, wakes: f64| {
+        for (window, late) in record.windows.iter_mut().zip([0.000_04, 0.000_1, 0.000_07].into_iter().cycle()) {
+            (window.p99, window.late) = (0.000_1 + wakes * late, late);
+        }
     };
-    assert_eq!(failed(far_more), ["p99's spread"], "no request waits for so many wakes");
+    assert!(failed(|record| somewhat(record, 4.0)).is_empty());
+    assert_eq!(failed(|record| somewhat(record, 30.0)), ["p99's spread"], "no request waits for so many wakes");
 }
 
 #[test]
@@ -227,6 +229,11 @@ fn p99_that_grows_with_the_machines_own_is_not_the_servers() {
     assert!(failed(|record| grows(record, |index| 0.0001 + 0.000_01 * index)).is_empty());
     let other_way = failed(|record| grows(record, |index| 0.0003 - 0.000_01 * index));
     assert_eq!(other_way, ["p99's spread", "p99's trend"], "it grows although the machine gets better");
+    let its_own = failed(|record| {
+        grows(record, |index| 0.0001 + 0.000_01 * index);
+        usages(record).for_each(|(at, usage)| usage.cpu_seconds *= 1.0 + at / 1000.0);
+    });
+    assert_eq!(its_own, ["p99's spread", "p99's trend"], "the machine may be late because of it");
 }
 
 #[test]
