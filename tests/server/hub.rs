@@ -198,6 +198,33 @@ fn what_is_compressed_for_all_does_not_upset_a_context_that_is_kept() {
 }
 
 #[test]
+fn what_wakes_a_handler_is_not_lost_beside_a_message_for_all() {
+    let (hub, (tell, told)) = (Hub::new(HubSettings::default()), flume::unbounded::<String>());
+    let joining = hub.clone();
+    let member = move |mut socket: Socket| {
+        let (hub, told) = (joining.clone(), told.clone());
+        async move {
+            hub.register(&mut socket).unwrap();
+            while let Ok(own) = told.recv_async().await {
+                socket.send(own.as_str()).await.unwrap();
+            }
+        }
+    };
+    let server = builder(Router::new().route(websocket("/ws", member))).hub(&hub).start().unwrap();
+    let mut peer = open(&server, "/ws");
+    eventually("it is a member", || hub.len() == 1);
+    for number in 0..500 {
+        // Both come to the connection at about the same time, and nothing comes behind them.
+        let (own, all) = (format!("own {number}"), format!("all {number}"));
+        tell.send(own.clone()).unwrap();
+        hub.broadcast(all.as_str());
+        let mut got = [read_text(&mut peer), read_text(&mut peer)];
+        got.sort();
+        assert_eq!(got, [all, own]);
+    }
+}
+
+#[test]
 fn who_moves_to_another_hub_gets_that_one_s_messages_only() {
     let rooms: Vec<_> = (0..2).map(|_| Hub::new(HubSettings::default())).collect();
     let joining = rooms.clone();
