@@ -20,6 +20,9 @@ const LONG: usize = 1024;
 /// What a connection takes of a slice, about: a send. One with more to do takes the place of several.
 const SEND: Duration = Duration::from_micros(4);
 
+/// Places of a slice that one takes that was woken: it asks its streams, and its handler may run.
+const WAKE: usize = 4;
+
 /// Connections after which the clock says whether a slice has taken its time.
 const LOOK_EVERY: usize = 32;
 
@@ -33,6 +36,10 @@ pub(super) struct Woken {
     standing: Vec<Option<Standing>>,
     /// When something came last that had to wait for a slice.
     waited: Instant,
+    /// The same, until it is known whether that was an event: that one stands behind the slice whatever its length.
+    came: Option<Instant>,
+    /// An event was put into taps since.
+    was_event: bool,
     /// This turn has a slice.
     has_slice: bool,
     /// What had come by the end of the last turn, and how much of it in that turn.
@@ -58,12 +65,21 @@ pub(super) enum Why {
 /// What is left of a slice.
 pub(super) struct Slice {
     left: usize,
+    taken: usize,
     until: Instant,
 }
 
 impl Woken {
     pub(super) fn new(now: Instant) -> Self {
-        Self { line: VecDeque::new(), standing: Vec::new(), waited: now, has_slice: false, arrivals: (0, 0) }
+        Self {
+            line: VecDeque::new(),
+            standing: Vec::new(),
+            waited: now,
+            came: None,
+            was_event: false,
+            has_slice: false,
+            arrivals: (0, 0),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -72,6 +88,7 @@ impl Woken {
 
     /// Puts a connection in the line; one that stands there has one reason more.
     pub(super) fn push(&mut self, id: ConnId, why: Why) {
+        self.was_event |= why == Why::Tap;
         let slot = id.slot as usize;
         if slot >= self.standing.len() {
             self.standing.resize(slot + 1, None);
@@ -91,9 +108,12 @@ impl Woken {
 
     /// Begins a slice.
     pub(super) fn slice(&mut self, now: Instant) -> Slice {
+        if let Some(came) = self.came.take().filter(|_| !self.was_event) {
+            self.waited = came;
+        }
         let left = self.len(now);
         self.has_slice = !self.line.is_empty();
-        Slice { left, until: Instant::now() + SEND * left as u32 }
+        Slice { left, taken: 0, until: Instant::now() + SEND * left as u32 }
     }
 
     /// Returns how many connections a slice may have. Where very much comes, woken ones are served as often as others.
@@ -106,13 +126,17 @@ impl Woken {
     /// Takes the next connection of a slice out of the line.
     pub(super) fn next(&mut self, slice: &mut Slice) -> Option<(ConnId, Why)> {
         slice.left = slice.left.checked_sub(1)?;
-        if slice.left % LOOK_EVERY == LOOK_EVERY - 1 && Instant::now() >= slice.until {
+        slice.taken += 1;
+        if slice.taken % LOOK_EVERY == 0 && Instant::now() >= slice.until {
             slice.left = 0;
         }
         let id = self.line.pop_front()?;
         let standing = &mut self.standing[id.slot as usize];
         // Behind one that is gone another connection of that slot may stand.
         let why = standing.take_if(|standing| standing.generation == id.generation).map_or(Why::Wake, |own| own.why);
+        if why == Why::Wake && slice.taken > SHORT {
+            slice.left = slice.left.saturating_sub(WAKE - 1);
+        }
         Some((id, why))
     }
 
@@ -120,9 +144,7 @@ impl Woken {
     pub(super) fn note_arrivals(&mut self, arrivals: u64, now: Instant) {
         let came = usize::try_from(arrivals - self.arrivals.0).unwrap_or(usize::MAX);
         self.arrivals = (arrivals, came);
-        if self.has_slice && came > 0 {
-            self.waited = now;
-        }
+        (self.came, self.was_event) = ((self.has_slice && came > 0).then_some(now), false);
     }
 }
 
@@ -134,15 +156,20 @@ mod tests {
         ConnId { slot, generation }
     }
 
-    /// Takes a slice at this time; returns how many were in it.
+    /// Takes a slice at this time; returns how many places it had.
     fn slice(woken: &mut Woken, now: Instant) -> usize {
+        take(woken, now).0
+    }
+
+    /// Takes a slice at this time; returns how many places it had and how many connections were in it.
+    fn take(woken: &mut Woken, now: Instant) -> (usize, usize) {
         let mut slice = woken.slice(now);
         slice.until = now + Duration::from_secs(3600);
-        std::iter::from_fn(|| woken.next(&mut slice)).count()
+        (slice.left, std::iter::from_fn(|| woken.next(&mut slice)).count())
     }
 
     fn fill(woken: &mut Woken) {
-        (0..5000).for_each(|slot| woken.push(id(slot, 0), Why::Tap));
+        (0..5000).for_each(|slot| woken.push(id(slot, 0), Why::Wake));
     }
 
     #[test]
@@ -202,10 +229,24 @@ mod tests {
         let began = Instant::now();
         let mut woken = Woken::new(began);
         let later = began + Duration::from_secs(10);
-        assert_eq!(slice(&mut woken, later), 0);
+        assert_eq!(take(&mut woken, later).1, 0);
         woken.note_arrivals(1, later);
         fill(&mut woken);
         assert_eq!(slice(&mut woken, later), LONG);
+    }
+
+    #[test]
+    fn an_event_that_comes_behind_another_makes_no_slice_shorter() {
+        let began = Instant::now();
+        let mut woken = Woken::new(began);
+        let later = began + Duration::from_secs(10);
+        for (came, why, slices) in [(1, Why::Tap, LONG), (2, Why::Wake, SHORT)] {
+            fill(&mut woken);
+            assert_eq!(slice(&mut woken, later), LONG);
+            woken.note_arrivals(came, later);
+            woken.push(id(6000, 0), why);
+            assert_eq!(slice(&mut woken, later), slices);
+        }
     }
 
     #[test]
@@ -221,11 +262,24 @@ mod tests {
     }
 
     #[test]
+    fn one_that_was_woken_takes_the_places_of_several_unless_the_slice_is_short() {
+        let began = Instant::now();
+        let mut woken = Woken::new(began);
+        fill(&mut woken);
+        assert_eq!(take(&mut woken, began), (SHORT, SHORT));
+        let (places, visits) = take(&mut woken, began + Duration::from_secs(10));
+        assert!(places == LONG && (LONG / WAKE..LONG / WAKE + 2 * SHORT).contains(&visits), "{visits}");
+        let mut taps = Woken::new(began);
+        (0..5000).for_each(|slot| taps.push(id(slot, 0), Why::Tap));
+        assert_eq!(take(&mut taps, began + Duration::from_secs(10)), (LONG, LONG));
+    }
+
+    #[test]
     fn a_slice_that_took_its_time_ends() {
         let now = Instant::now();
         let mut woken = Woken::new(now);
         fill(&mut woken);
-        let mut slice = Slice { left: 1000, until: now };
+        let mut slice = Slice { left: 1000, taken: 0, until: now };
         assert!(std::iter::from_fn(|| woken.next(&mut slice)).count() <= LOOK_EVERY);
     }
 }
