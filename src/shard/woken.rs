@@ -127,7 +127,7 @@ impl Woken {
     pub(super) fn next(&mut self, slice: &mut Slice) -> Option<(ConnId, Why)> {
         slice.left = slice.left.checked_sub(1)?;
         slice.taken += 1;
-        if slice.taken % LOOK_EVERY == 0 && Instant::now() >= slice.until {
+        if slice.taken.is_multiple_of(LOOK_EVERY) && Instant::now() >= slice.until {
             slice.left = 0;
         }
         let id = self.line.pop_front()?;
