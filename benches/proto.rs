@@ -10,7 +10,9 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use inputs::http::{BROWSER, DATE, WRK};
-use windlass::proto::h1::{Body, Exchange, Framing, Head, Image, Length, Limits, Search, Step, encode, parse};
+use windlass::proto::h1::{
+    Body, Exchange, Framing, Head, Image, Length, Limits, Search, Step, encode, parse,
+};
 
 fn parsing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse");

@@ -34,7 +34,8 @@ fn event(durability: Durability) -> Append {
 }
 
 fn directory(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-replay-{}-{name}", std::process::id()));
+    let path =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-replay-{}-{name}", std::process::id()));
     drop(std::fs::remove_dir_all(&path));
     std::fs::create_dir_all(&path).unwrap();
     path
@@ -120,7 +121,9 @@ fn appending(criterion: &mut Criterion) {
     });
     let memory = MemoryStore::new(Retention::default(), StoreLimits::default()).unwrap();
     group.bench_function("memory/windlass", |bencher| {
-        bencher.iter(|| memory.append(event(Durability::None), Box::new(|outcome| drop(black_box(outcome)))).is_ok());
+        bencher.iter(|| {
+            memory.append(event(Durability::None), Box::new(|outcome| drop(black_box(outcome)))).is_ok()
+        });
     });
     for level in LEVELS {
         let path = directory(&format!("{level:?}"));
@@ -130,7 +133,8 @@ fn appending(criterion: &mut Criterion) {
         });
         let store = store.close();
         store.unwrap();
-        let synced = if level == Durability::Fsynced { redb::Durability::Immediate } else { redb::Durability::None };
+        let synced =
+            if level == Durability::Fsynced { redb::Durability::Immediate } else { redb::Durability::None };
         for (name, batch) in [("one by one", 1), ("1000 at once", 1000)] {
             let mut bare = Bare::new(&format!("bare-{level:?}-{batch}"));
             group.bench_function(format!("{level:?}/bare redb, {name}"), |bencher| {
@@ -164,15 +168,20 @@ fn reading(criterion: &mut Criterion) {
     publish(&store, Durability::Buffered, MISSED);
     let memory = MemoryStore::new(keeping_all(), StoreLimits::default()).unwrap();
     publish(&memory, Durability::None, MISSED);
-    group.bench_function("10,000 missed/memory", |bencher| bencher.iter(|| assert_eq!(recover(&memory), MISSED)));
-    group.bench_function("10,000 missed/durable", |bencher| bencher.iter(|| assert_eq!(recover(&store), MISSED)));
+    group.bench_function("10,000 missed/memory", |bencher| {
+        bencher.iter(|| assert_eq!(recover(&memory), MISSED))
+    });
+    group.bench_function("10,000 missed/durable", |bencher| {
+        bencher.iter(|| assert_eq!(recover(&store), MISSED))
+    });
     let mut bare = Bare::new("bare-read");
     bare.publish(redb::Durability::Immediate, MISSED, 1000);
     group.bench_function("10,000 missed/bare redb scan", |bencher| {
         bencher.iter(|| {
             let read = bare.database.begin_read().unwrap();
             let held = read.open_table(EVENTS).unwrap().range_owned((1, 0)..).unwrap();
-            let events: Vec<Bytes> = held.map(|entry| Bytes::copy_from_slice(entry.unwrap().1.value())).collect();
+            let events: Vec<Bytes> =
+                held.map(|entry| Bytes::copy_from_slice(entry.unwrap().1.value())).collect();
             assert_eq!(events.len() as u64, MISSED);
         });
     });
@@ -187,7 +196,10 @@ fn cpu() -> Duration {
 /// Prints the CPU time per event, and the ratios to the bare loop that the store is held to.
 fn summary(_: &mut Criterion) {
     println!("\nevent of {EVENT_BYTES} bytes, rates in events/s (wall), CPU of the process in µs/event");
-    println!("{:10} {:>12} {:>8} {:>14} {:>8} {:>7}", "level", "windlass", "CPU", "bare redb", "CPU", "ratio");
+    println!(
+        "{:10} {:>12} {:>8} {:>14} {:>8} {:>7}",
+        "level", "windlass", "CPU", "bare redb", "CPU", "ratio"
+    );
     for level in LEVELS {
         let synced = level == Durability::Fsynced;
         let count = 100_000;

@@ -247,7 +247,11 @@ impl Body {
     /// [`BodyError::TooLarge`] above `limit_bytes`; otherwise as [`next`](Self::next).
     pub async fn collect(mut self, limit_bytes: usize) -> Result<Bytes, BodyError> {
         if let Kind::Full(bytes) = &mut self.0 {
-            return if bytes.len() <= limit_bytes { Ok(std::mem::take(bytes)) } else { Err(BodyError::TooLarge) };
+            return if bytes.len() <= limit_bytes {
+                Ok(std::mem::take(bytes))
+            } else {
+                Err(BodyError::TooLarge)
+            };
         }
         let mut all = BytesMut::new();
         while let Some(bytes) = self.next().await.transpose()? {

@@ -311,7 +311,8 @@ impl Broker {
         }
         if topics.open.len() >= self.0.settings.topics {
             // A stream or an event on its way holds its topic: forgetting that would part it from later events.
-            let is_idle = |entry: &Arc<Entry>| Arc::strong_count(entry) == 1 && entry.topic.subscribers() == 0;
+            let is_idle =
+                |entry: &Arc<Entry>| Arc::strong_count(entry) == 1 && entry.topic.subscribers() == 0;
             let idle = topics.open.iter().find(|(_, entry)| is_idle(entry)).map(|(name, _)| name.clone());
             let idle = topics.open.remove(&idle.ok_or(PublishError::TooManyTopics)?);
             idle.iter().for_each(|entry| topics.forget(entry));

@@ -227,7 +227,9 @@ impl Hub {
         match self.0.running.get() {
             None => Sent::nobody(BroadcastError::NotStarted),
             Some(_) if self.0.closing.load(Ordering::SeqCst) => Sent::nobody(BroadcastError::Closed),
-            Some(running) => publish(&running.topic).map_or_else(|_| Sent::nobody(BroadcastError::Closed), Sent::new),
+            Some(running) => {
+                publish(&running.topic).map_or_else(|_| Sent::nobody(BroadcastError::Closed), Sent::new)
+            }
         }
     }
 

@@ -90,7 +90,8 @@ pub use request::{MissingState, Peer, Request, TrustedProxies};
 pub use response::Json;
 pub use response::{Fields, HandlerError, IntoResponse, Rejection, Response};
 pub use route::{
-    Dispatch, Route, any, delete, event_stream, event_stream_with, get, head, options, patch, post, put, static_route,
+    Dispatch, Route, any, delete, event_stream, event_stream_with, get, head, options, patch, post, put,
+    static_route,
 };
 #[cfg(feature = "ws")]
 pub use route::{websocket, websocket_with};

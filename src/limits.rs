@@ -90,7 +90,9 @@ impl Limits {
         let wrong = |what: &str| Err(format!("limits: {what}"));
         match self {
             Self { head_bytes: ..256 | 65_537.., .. } => wrong("head_bytes must be from 256 to 65536"),
-            _ if self.request_line_bytes >= self.head_bytes => wrong("request_line_bytes must be below head_bytes"),
+            _ if self.request_line_bytes >= self.head_bytes => {
+                wrong("request_line_bytes must be below head_bytes")
+            }
             Self { request_line_bytes: ..64, .. } => wrong("request_line_bytes must be 64 at least"),
             Self { headers: 0 | 1025.., .. } => wrong("headers must be from 1 to 1024"),
             Self { pipelined: 0 | 10_001.., .. } => wrong("pipelined must be from 1 to 10000"),

@@ -128,7 +128,10 @@ impl Metrics {
     pub(crate) fn family(&self, template: &str, method: &str) -> Arc<Family> {
         let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (template.to_owned(), method.to_owned());
-        families.entry(key).or_insert_with(|| Arc::new(Family::new(template, method, self.shards.len()))).clone()
+        families
+            .entry(key)
+            .or_insert_with(|| Arc::new(Family::new(template, method, self.shards.len())))
+            .clone()
     }
 
     pub(crate) fn families(&self) -> Vec<Arc<Family>> {

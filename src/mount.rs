@@ -113,7 +113,10 @@ where
         Ok(response) => answer(response).await,
         Err(error) => {
             let error: BoxError = error.into();
-            tracing::error!(error = &*error as &(dyn StdError + 'static), "a mounted service failed; answering 500");
+            tracing::error!(
+                error = &*error as &(dyn StdError + 'static),
+                "a mounted service failed; answering 500"
+            );
             plain(StatusCode::INTERNAL_SERVER_ERROR, "The service at this path failed.\n")
         }
     }

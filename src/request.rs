@@ -137,9 +137,12 @@ impl Request {
     ///
     /// A `400` that names the parameter: it cannot be parsed, or the route has none of that name.
     pub fn param_as<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Rejection> {
-        let value =
-            self.param(name).ok_or_else(|| Rejection::bad_request(format!("there is no parameter '{name}'")))?;
-        value.parse().map_err(|error| Rejection::bad_request(format!("the parameter '{name}' is wrong: {error}")))
+        let value = self
+            .param(name)
+            .ok_or_else(|| Rejection::bad_request(format!("there is no parameter '{name}'")))?;
+        value
+            .parse()
+            .map_err(|error| Rejection::bad_request(format!("the parameter '{name}' is wrong: {error}")))
     }
 
     /// Reads one value of the query, percent-decoded, as a number, or whatever else is parsed from a text; `None` when
@@ -180,7 +183,9 @@ impl Request {
     /// Builds an [`http::HeaderMap`] of all headers. Costs an allocation or more; prefer [`header`](Self::header).
     pub fn header_map(&self) -> HeaderMap {
         let pairs = self.header_pairs();
-        pairs.filter_map(|(n, v)| Some((HeaderName::from_bytes(n).ok()?, HeaderValue::from_bytes(v).ok()?))).collect()
+        pairs
+            .filter_map(|(n, v)| Some((HeaderName::from_bytes(n).ok()?, HeaderValue::from_bytes(v).ok()?)))
+            .collect()
     }
 
     /// Returns the request's `Content-Type`.

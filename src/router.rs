@@ -208,7 +208,10 @@ impl Group {
 
 impl std::fmt::Debug for Group {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Group").field("prefix", &self.prefix).field("routes", &self.list).finish_non_exhaustive()
+        f.debug_struct("Group")
+            .field("prefix", &self.prefix)
+            .field("routes", &self.list)
+            .finish_non_exhaustive()
     }
 }
 

@@ -235,8 +235,10 @@ impl Builder {
     ///
     /// Names what was refused, by whom, and what to do. Nothing is left running.
     pub fn start(mut self) -> Result<Server, StartError> {
-        let shards =
-            self.cores.shards().map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
+        let shards = self
+            .cores
+            .shards()
+            .map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
         let senders = Arc::new(OnceLock::new());
         let Ground { metrics, source, common } = self.ground(shards, senders.clone())?;
         let mut bound = self.bind(shards)?;
@@ -255,7 +257,9 @@ impl Builder {
         let parts = engine::Parts {
             system: || System::builder().name("windlass").cores(self.cores.clone()).registry(&self.registry),
             options: engine_options,
-            env: Arc::new(move |local: &Local| Env::new(&common, local.clone(), publisher.publisher().reader())),
+            env: Arc::new(move |local: &Local| {
+                Env::new(&common, local.clone(), publisher.publisher().reader())
+            }),
         };
         let (system, inboxes) = engine::start(self.engine, &parts, &metrics)?;
         metrics.set_system(system.clone());
@@ -299,7 +303,8 @@ impl Builder {
     /// Binds every address that no inherited socket has.
     fn bind(&mut self, shards: usize) -> Result<Vec<Bound>, StartError> {
         let wrong = |what: &dyn fmt::Display| StartError::Settings(format!("an inherited socket: {what}"));
-        let address = |fd: OwnedFd| Listen::of(&fd).map(|address| (address, fd)).map_err(|error| wrong(&error));
+        let address =
+            |fd: OwnedFd| Listen::of(&fd).map(|address| (address, fd)).map_err(|error| wrong(&error));
         let mut inherited = self.inherited.drain(..).map(address).collect::<Result<Vec<_>, _>>()?;
         let bind = |entrance: &Entrance| {
             let (listen, options) = (&entrance.listen, &self.listen_options);
@@ -319,13 +324,18 @@ impl Builder {
     }
 
     /// Compiles the routes and brings together what the shards have in common.
-    fn ground(&mut self, shards: usize, senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>) -> Result<Ground, StartError> {
+    fn ground(
+        &mut self,
+        shards: usize,
+        senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
+    ) -> Result<Ground, StartError> {
         self.limits.check().and_then(|()| self.pool.check()).map_err(StartError::Settings)?;
         let metrics = Metrics::new(shards, self.metrics);
         let Router { mut routes, state } = mem::take(&mut self.router);
         routes.list.extend(self.operations.routes(&metrics));
         let pool = pool::Starter::new(self.pool.clone(), shards);
-        let source = Source::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
+        let source =
+            Source::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
         let common = Common {
             limits: self.limits.clone(),
             timeouts: self.timeouts.clone(),
@@ -492,7 +502,9 @@ impl fmt::Display for StartError {
                 "the engine {engine} cannot run here: {why}; 'windlass doctor' tells what would help, the engine \
                  'auto' takes what there is"
             ),
-            Self::NoEngine => f.write_str("this build has no engine: build it with the feature io-uring or epoll"),
+            Self::NoEngine => {
+                f.write_str("this build has no engine: build it with the feature io-uring or epoll")
+            }
         }
     }
 }

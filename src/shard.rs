@@ -50,7 +50,8 @@ impl<E: Engine<Connections>> Shard<E> {
     }
 
     fn reply(&mut self, id: ConnId, seq: u32, outcome: Outcome) {
-        self.engine.visit(&mut self.connections, id, |connections, conn| connections.reply(conn, seq, outcome));
+        self.engine
+            .visit(&mut self.connections, id, |connections, conn| connections.reply(conn, seq, outcome));
     }
 
     fn drain(&mut self, told: mpsc::Sender<(usize, Tally)>) {
@@ -112,7 +113,8 @@ impl<E: Engine<Connections>> Shard<E> {
     fn look_at_timers(&mut self) {
         for _ in 0..TIMERS_PER_TURN {
             let Some(id) = self.connections.due() else { return };
-            self.engine.visit(&mut self.connections, id, |connections, conn| connections.look_at_timers(conn));
+            self.engine
+                .visit(&mut self.connections, id, |connections, conn| connections.look_at_timers(conn));
         }
     }
 

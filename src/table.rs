@@ -131,7 +131,10 @@ impl RouteTable {
             return Err(RouteError::new(route, "must begin with '/'"));
         }
         if !template.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#') {
-            return Err(RouteError::new(route, "must be visible ASCII without '?' and '#'; percent-encode the rest"));
+            return Err(RouteError::new(
+                route,
+                "must be visible ASCII without '?' and '#'; percent-encode the rest",
+            ));
         }
         let index = self.paths.len();
         if template.contains(['{', '}']) {
@@ -139,11 +142,17 @@ impl RouteTable {
         } else {
             self.exact.insert(template, index);
         }
-        self.paths.push(PathEntry { methods: Methods::default(), allow: HeaderValue::from_static("OPTIONS") });
+        self.paths
+            .push(PathEntry { methods: Methods::default(), allow: HeaderValue::from_static("OPTIONS") });
         Ok(index)
     }
 
-    fn add_entry(&mut self, routes: &Routes, route: &Route, family: Arc<Family>) -> Result<usize, RouteError> {
+    fn add_entry(
+        &mut self,
+        routes: &Routes,
+        route: &Route,
+        family: Arc<Family>,
+    ) -> Result<usize, RouteError> {
         let layers: Vec<Layer> = routes.layers.iter().chain(&route.layers).cloned().collect();
         let dispatch = route.dispatch.unwrap_or(routes.default_dispatch);
         let run = match &route.action {
@@ -151,7 +160,9 @@ impl RouteTable {
                 let fields: Vec<_> = fixed.fields.iter().collect();
                 Run::Static(Image::new(fixed.status, fields, fixed.body.clone()), fixed.clone())
             }
-            Action::Static(fixed) => Run::Chain(Chain { layers, handler: fixed.as_handler() }, Dispatch::Inline),
+            Action::Static(fixed) => {
+                Run::Chain(Chain { layers, handler: fixed.as_handler() }, Dispatch::Inline)
+            }
             Action::Run(handler) if dispatch == Dispatch::Inline && handler.kind() == Kind::Tokio => {
                 return Err(RouteError::new(route, "needs tokio, so it cannot run inline"));
             }

@@ -190,7 +190,8 @@ impl Guarded {
             None => Ok((topic, event)),
             Some(name) => {
                 let named = event.named(name.into_owned()).ok();
-                let bad = || plain(StatusCode::BAD_REQUEST, "An event's name has no line break and no NUL.\n");
+                let bad =
+                    || plain(StatusCode::BAD_REQUEST, "An event's name has no line break and no NUL.\n");
                 Ok((topic, named.ok_or_else(bad)?))
             }
         }
@@ -259,6 +260,7 @@ fn may(request: &Request, token: Option<&str>, in_query: Option<&str>) -> bool {
 
 /// Compares in a time that tells nothing but the lengths.
 fn equal(one: &str, other: &str) -> bool {
-    let differs = one.bytes().zip(other.bytes()).fold(0, |differs, (a, b)| std::hint::black_box(differs | (a ^ b)));
+    let differs =
+        one.bytes().zip(other.bytes()).fold(0, |differs, (a, b)| std::hint::black_box(differs | (a ^ b)));
     one.len() == other.len() && differs == 0
 }

@@ -28,7 +28,8 @@ fn body_handler(_: Request) -> Response {
 
 /// Counts the allocations of the whole process for so many requests on a warm connection.
 fn allocations(stream: &mut TcpStream, path: &str) -> u64 {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n");
     let mut buffer = [0; 4096];
     let mut round = || {
         stream.write_all(request.as_bytes()).unwrap();

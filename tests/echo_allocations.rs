@@ -64,7 +64,10 @@ fn measure(engine: EngineKind) {
     for (first, len) in [(0x81, 256), (0x82, 256), (0x82, 4096), (0x81, 32_768), (0x82, u16::MAX)] {
         let count = allocations(&mut stream, first, len);
         println!("{engine}: {count} allocations of {MESSAGES} echoes of {len} bytes");
-        assert!(count <= STRAY, "echoing allocates: {count} in {MESSAGES} messages of {len} bytes, {first:#x}");
+        assert!(
+            count <= STRAY,
+            "echoing allocates: {count} in {MESSAGES} messages of {len} bytes, {first:#x}"
+        );
     }
 }
 

@@ -23,7 +23,8 @@ fn alone(test: &str) -> bool {
         return true;
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
-    let output = command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(MARK, "1").output().unwrap();
+    let output =
+        command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(MARK, "1").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("1 passed"), "no such test: {test}");
@@ -59,8 +60,9 @@ impl Held {
 
 /// What the descriptors of this process are.
 fn open() -> Vec<String> {
-    let open =
-        std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let open = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     open.map(|link| link.display().to_string()).collect()
 }
 
@@ -95,14 +97,18 @@ fn routes() -> Router {
 }
 
 fn start() -> Server {
-    let server =
-        Server::builder().listen("127.0.0.1:0".parse().unwrap()).cores(Cores::Unpinned(SHARDS)).router(routes());
+    let server = Server::builder()
+        .listen("127.0.0.1:0".parse().unwrap())
+        .cores(Cores::Unpinned(SHARDS))
+        .router(routes());
     server.operations(Operations::usual()).start().unwrap()
 }
 
 fn get_once(stream: &mut TcpStream, path: &str) -> String {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").as_bytes())
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -138,7 +144,9 @@ fn threads_and_descriptors_are_back_at_base_after_each_server() {
         drop(server);
         assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
         drop(cut);
-        eventually(&format!("back at {base:?}; open are {:?}", open()), || Held::now().is_back_at(base, servers));
+        eventually(&format!("back at {base:?}; open are {:?}", open()), || {
+            Held::now().is_back_at(base, servers)
+        });
     }
 }
 
@@ -170,7 +178,8 @@ fn a_server_that_does_not_start_leaves_nothing() {
     let taken = windlass::Listen::Tcp(first.tcp_address().unwrap());
     let base = Held::now();
     for _ in 0..3 {
-        let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap()).listen(taken.clone()).router(routes());
+        let builder =
+            Server::builder().listen("127.0.0.1:0".parse().unwrap()).listen(taken.clone()).router(routes());
         assert!(builder.cores(Cores::Unpinned(SHARDS)).start().is_err());
     }
     eventually(&format!("back at {base:?}; open are {:?}", open()), || Held::now() == base);

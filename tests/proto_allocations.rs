@@ -106,7 +106,8 @@ fn an_echo_allocates_nothing_once_warm_compressed_or_not() {
         frame(Opcode::Text, true, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]),
     ]
     .concat();
-    let mut session = Session::new(Role::Server, Limits::default()).with_deflate(params, &Settings::default());
+    let mut session =
+        Session::new(Role::Server, Limits::default()).with_deflate(params, &Settings::default());
     let (mut scratch, mut out) = (Scratch::default(), Vec::new());
     let mut serve = || {
         out.clear();

@@ -99,7 +99,8 @@ fn one_byte_chunks_are_decoded_at_a_constant_cost_and_keep_no_state() {
 #[test]
 fn trailers_are_given_apart_and_forbidden_ones_dropped() {
     let mut body = chunked();
-    let input = b"0\r\nX-Sum: 1\r\nContent-Length: 9\r\nhost: evil\r\nx-sum:  2 \r\nAuthorization: x\r\n\r\nrest";
+    let input =
+        b"0\r\nX-Sum: 1\r\nContent-Length: 9\r\nhost: evil\r\nx-sum:  2 \r\nAuthorization: x\r\n\r\nrest";
     assert!(body.trailers().is_empty());
     assert_eq!(decode(&mut body, input), Ok((Vec::new(), input.len() - 4, true)));
     let fields: Vec<_> = body.trailers().iter().collect();

@@ -141,7 +141,8 @@ fn a_handlers_date_stands_for_ours() {
 
 #[test]
 fn chunk_sizes_are_shortest_hexadecimal() {
-    for (size, line) in [(1, "1"), (15, "f"), (16, "10"), (255, "ff"), (4096, "1000"), (u64::MAX, "ffffffffffffffff")]
+    for (size, line) in
+        [(1, "1"), (15, "f"), (16, "10"), (255, "ff"), (4096, "1000"), (u64::MAX, "ffffffffffffffff")]
     {
         let mut out = Vec::new();
         encode::chunk_head(&mut out, size);
@@ -202,7 +203,8 @@ fn an_image_without_a_body_and_one_that_closes() {
     let long = Bytes::from(vec![b'x'; 100_000]);
     let empty = Image::new(StatusCode::NO_CONTENT, &HeaderMap::new(), long);
     assert_eq!(image_reply(&empty, GET), (encoded(GET, 204, Length::Known(0), &[]).0, None));
-    let closing = Image::new(StatusCode::OK, &headers(&[(header::CONNECTION.as_str(), "close")]), Bytes::new());
+    let closing =
+        Image::new(StatusCode::OK, &headers(&[(header::CONNECTION.as_str(), "close")]), Bytes::new());
     assert!(!closing.keep_alive(GET));
     assert_eq!(image_reply(&closing, GET).0, encoded(CLOSING, 200, Length::Known(0), &[]).0);
 }

@@ -13,8 +13,11 @@ use std::{
 fn library(deps: &Path) -> PathBuf {
     let built = fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap_or_default().to_owned();
-    let libraries = built.filter(|path| name(path).starts_with("libwindlass-") && name(path).ends_with(".rlib"));
-    let age = |path: &PathBuf| fs::metadata(path).and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let libraries =
+        built.filter(|path| name(path).starts_with("libwindlass-") && name(path).ends_with(".rlib"));
+    let age = |path: &PathBuf| {
+        fs::metadata(path).and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+    };
     libraries.max_by_key(age).expect("the library is built before its tests")
 }
 

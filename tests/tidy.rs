@@ -204,7 +204,11 @@ fn every_package_has_one_home() {
             // A file that declares a module of that name means the module.
             let own = source.code.contains(&format!("mod {package};"));
             if !own && !homes.iter().any(|home| source.is_in(home)) && names(&source.code, package) {
-                faults.push(format!("{}: names `{package}`, whose home is {}", source.path, homes.join(", ")));
+                faults.push(format!(
+                    "{}: names `{package}`, whose home is {}",
+                    source.path,
+                    homes.join(", ")
+                ));
             }
         }
     }

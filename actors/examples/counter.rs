@@ -4,7 +4,9 @@
 
 use std::{collections::HashMap, env, error::Error, fs, time::Duration};
 
-use windlass_actors::{Actor, Addr, Context, Cores, Flow, Place, Pool, Reply, SpawnOptions, System, Undelivered};
+use windlass_actors::{
+    Actor, Addr, Context, Cores, Flow, Place, Pool, Reply, SpawnOptions, System, Undelivered,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -45,7 +47,9 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
         .collect::<Result<_, _>>()?;
 
     let mut reads = Vec::new();
-    for (path, counter) in env::args().skip(1).filter(|path| !path.starts_with('-')).zip(counters.iter().cycle()) {
+    for (path, counter) in
+        env::args().skip(1).filter(|path| !path.starts_with('-')).zip(counters.iter().cycle())
+    {
         // Reading blocks, so it is the pool's business; the mailbox's bound slows it down to the counter's pace.
         let counter = counter.clone();
         reads.push(pool.run_blocking(move || -> Result<(), String> {

@@ -186,7 +186,10 @@ impl<M> Hash for Addr<M> {
 
 impl<M> fmt::Debug for Addr<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Addr").field("name", &self.0.name).field("shard", &self.0.shard.index).finish_non_exhaustive()
+        f.debug_struct("Addr")
+            .field("name", &self.0.name)
+            .field("shard", &self.0.shard.index)
+            .finish_non_exhaustive()
     }
 }
 

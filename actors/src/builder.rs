@@ -135,7 +135,8 @@ impl Builder {
         let factory = Arc::new(factory);
         let mut threads = Vec::with_capacity(seats.len());
         for ((core, key), inbox) in seats.into_iter().zip(keys).zip(&senders) {
-            let birth = Birth { core, key, host: self.host, census: Arc::clone(&census), ready: ready.clone() };
+            let birth =
+                Birth { core, key, host: self.host, census: Arc::clone(&census), ready: ready.clone() };
             threads.push(birth.spawn(&self.name, inbox.clone(), Arc::clone(&factory)));
         }
         drop(ready);
@@ -178,7 +179,8 @@ impl Birth {
             Ok(thread) => Some(thread),
             Err(error) => {
                 // The receiver outlives all shards' births.
-                let _ = ready.send(Err(ShardFailure { shard: index, cause: FailureCause::Host(Arc::new(error)) }));
+                let _ = ready
+                    .send(Err(ShardFailure { shard: index, cause: FailureCause::Host(Arc::new(error)) }));
                 census.actors_ended(index);
                 census.left(index);
                 None

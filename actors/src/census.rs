@@ -53,7 +53,11 @@ struct Exits {
 }
 
 impl Census {
-    pub(crate) fn new(shards: Vec<Arc<Remote>>, registry: Registry, on_failure: Option<FailureHook>) -> Arc<Self> {
+    pub(crate) fn new(
+        shards: Vec<Arc<Remote>>,
+        registry: Registry,
+        on_failure: Option<FailureHook>,
+    ) -> Arc<Self> {
         let count = shards.len();
         Arc::new(Self {
             shards,

@@ -139,7 +139,11 @@ impl<M: Send + 'static> Context<M> {
     ///
     /// It comes after everything the other told this actor before its end, and takes no room in the mailbox. An actor
     /// is watched once: watching it again replaces the message. A panic in `message` is this actor's.
-    pub fn watch<N: Send + 'static>(&mut self, other: &Addr<N>, message: impl FnOnce(Ended) -> M + Send + 'static) {
+    pub fn watch<N: Send + 'static>(
+        &mut self,
+        other: &Addr<N>,
+        message: impl FnOnce(Ended) -> M + Send + 'static,
+    ) {
         self.unwatch(other);
         self.watch_serial += 1;
         let (watch, me) = (self.watch_serial, Arc::clone(&self.post));
@@ -263,6 +267,9 @@ impl<M: Send + 'static> Context<M> {
 
 impl<M> fmt::Debug for Context<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("name", &self.post.name).field("local", &self.local).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("name", &self.post.name)
+            .field("local", &self.local)
+            .finish_non_exhaustive()
     }
 }

@@ -86,7 +86,8 @@ impl Future for Deadline {
             }
             Clock::Local(shard, key) => {
                 let (shard, key) = (*shard, *key);
-                Local::current().is_some_and(|local| local.shard() == shard && local.timers().rearm(key, cx.waker()))
+                Local::current()
+                    .is_some_and(|local| local.shard() == shard && local.timers().rearm(key, cx.waker()))
             }
             Clock::Unset => false,
         };
@@ -151,7 +152,8 @@ impl Alarm {
         state.waiter = None;
         let key = state.key;
         drop(state);
-        let remove = move || drop(key.zip(Local::current()).and_then(|(key, local)| local.timers().remove(key)));
+        let remove =
+            move || drop(key.zip(Local::current()).and_then(|(key, local)| local.timers().remove(key)));
         if key.is_some() {
             // Refused: see above.
             let _ = shard.run(Box::new(remove));

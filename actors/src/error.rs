@@ -125,7 +125,9 @@ pub enum SpawnError {
 impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSuchShard { shard, shards } => write!(f, "shard {shard} was asked for, there are {shards}"),
+            Self::NoSuchShard { shard, shards } => {
+                write!(f, "shard {shard} was asked for, there are {shards}")
+            }
             Self::Full => f.write_str("the shard has too many actors waiting to be started"),
             Self::Stopped => f.write_str("the shard has stopped"),
         }

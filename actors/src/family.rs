@@ -146,7 +146,9 @@ impl Family {
     async fn empties_within(&self, grace: Duration, local: &Local) -> bool {
         // The last child wakes its parent: it has something to hear.
         let empty =
-            poll_fn(|_| if self.living.load(Ordering::SeqCst) == 0 { Poll::Ready(()) } else { Poll::Pending });
+            poll_fn(
+                |_| if self.living.load(Ordering::SeqCst) == 0 { Poll::Ready(()) } else { Poll::Pending },
+            );
         matches!(race(empty, local.sleep(grace)).await, First::Left(()))
     }
 }

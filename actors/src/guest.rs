@@ -109,7 +109,11 @@ impl Guests {
 
     /// Returns every living guest.
     pub(crate) fn all(&self) -> Vec<Arc<Wakeable>> {
-        self.slots.iter().filter_map(|slot| slot.guest.as_ref()).map(|guest| Arc::clone(&guest.wakeable)).collect()
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.guest.as_ref())
+            .map(|guest| Arc::clone(&guest.wakeable))
+            .collect()
     }
 
     fn guest(&mut self, key: GuestKey) -> Option<&mut Guest> {
@@ -156,6 +160,10 @@ pub(crate) async fn host(
     shard.stats.set_guests(living);
     if let Err(payload) = outcome {
         shard.stats.count_guest_panic();
-        tracing::error!(shard = shard.index, panic = panic_message(payload.as_ref()), "a hosted future panicked");
+        tracing::error!(
+            shard = shard.index,
+            panic = panic_message(payload.as_ref()),
+            "a hosted future panicked"
+        );
     }
 }

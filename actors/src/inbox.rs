@@ -59,7 +59,8 @@ impl<M: Send + 'static> ShardSender<M> {
     /// The shard has ended; the message comes back.
     pub fn send_blocking(&self, message: M) -> Result<(), Closed<M>> {
         if let Err(full) = self.try_send(message) {
-            let message = if full.is_full() { full.into_message() } else { return Err(Closed(full.into_message())) };
+            let message =
+                if full.is_full() { full.into_message() } else { return Err(Closed(full.into_message())) };
             return block_on(self.send(message), None).unwrap_or(Ok(()));
         }
         Ok(())

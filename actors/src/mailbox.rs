@@ -10,7 +10,9 @@ use std::{collections::VecDeque, fmt, mem, sync::Arc};
 use crate::{
     error::{Closed, TellError},
     notice::Notice,
-    sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, Semaphore, TryAcquireError, channel, fence},
+    sync::{
+        AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, Semaphore, TryAcquireError, channel, fence,
+    },
 };
 
 const OPEN: u8 = 0;

@@ -70,7 +70,11 @@ fn per_core(mut allowed: Vec<usize>, quota: usize) -> Vec<Option<usize>> {
 fn counted(count: usize, allowed: Vec<usize>) -> Vec<Option<usize>> {
     if count > allowed.len() {
         // Two loops pinned to one core would starve each other while another core idles: the kernel balances better.
-        tracing::warn!(shards = count, cores = allowed.len(), "more shards than cores: shards are not pinned");
+        tracing::warn!(
+            shards = count,
+            cores = allowed.len(),
+            "more shards than cores: shards are not pinned"
+        );
         return vec![None; count];
     }
     allowed.into_iter().take(count).map(Some).collect()

@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::{
-    bell::EventFd, doorbell::Flag, error::TellError, lane::Lock, mailbox::Mailbox, stats::ShardStats, wake::Line,
+    bell::EventFd, doorbell::Flag, error::TellError, lane::Lock, mailbox::Mailbox, stats::ShardStats,
+    wake::Line,
 };
 
 /// Something to be done on a shard's thread by the shard's loop.
@@ -136,7 +137,10 @@ impl Remote {
 
 impl fmt::Debug for Remote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Remote").field("index", &self.index).field("phase", &self.phase()).finish_non_exhaustive()
+        f.debug_struct("Remote")
+            .field("index", &self.index)
+            .field("phase", &self.phase())
+            .finish_non_exhaustive()
     }
 }
 

@@ -115,9 +115,11 @@ mod tests {
 
     #[test]
     fn backoff_doubles_up_to_its_cap_and_the_window_forgets() {
-        let options = SpawnOptions { restarts: 4, backoff_max: Duration::from_millis(30), ..SpawnOptions::default() };
+        let options =
+            SpawnOptions { restarts: 4, backoff_max: Duration::from_millis(30), ..SpawnOptions::default() };
         let (start, mut restarts) = (Instant::now(), Restarts::default());
-        let waits: Vec<_> = (0..5).map(|_| restarts.next(start, &options).map(|wait| wait.as_millis())).collect();
+        let waits: Vec<_> =
+            (0..5).map(|_| restarts.next(start, &options).map(|wait| wait.as_millis())).collect();
         assert_eq!(waits, [Some(10), Some(20), Some(30), Some(30), None]);
 
         let later = start + options.window + Duration::from_millis(1);
@@ -126,7 +128,8 @@ mod tests {
 
     #[test]
     fn policies_tell_ends_apart() {
-        let ends = [Why::Forgotten, Why::Told, Why::Stopped, Why::Failed("".into()), Why::Panicked("".into())];
+        let ends =
+            [Why::Forgotten, Why::Told, Why::Stopped, Why::Failed("".into()), Why::Panicked("".into())];
         let applies = |restart: Restart| ends.iter().map(|end| restart.applies(end)).collect::<Vec<_>>();
         assert_eq!(applies(Restart::Always), [false, false, true, true, true]);
         assert_eq!(applies(Restart::OnFailure), [false, false, false, true, true]);

@@ -209,7 +209,9 @@ fn spawn<A: Actor>(
 fn choose(census: &Census, place: Place, latest: Phase) -> Result<&Arc<Remote>, SpawnError> {
     let shards = &census.shards;
     let chosen = match place {
-        Place::Shard(shard) => shards.get(shard).ok_or(SpawnError::NoSuchShard { shard, shards: shards.len() })?,
+        Place::Shard(shard) => {
+            shards.get(shard).ok_or(SpawnError::NoSuchShard { shard, shards: shards.len() })?
+        }
         Place::LeastLoaded => {
             let open = shards.iter().filter(|shard| shard.is_open(latest));
             open.min_by_key(|shard| shard.actors()).ok_or(SpawnError::Stopped)?

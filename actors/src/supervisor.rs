@@ -31,7 +31,12 @@ pub(crate) struct Lease<M> {
 }
 
 impl<M> Lease<M> {
-    pub(crate) fn new(post: Arc<Post<M>>, census: Arc<Census>, settled: Settled, tie: Option<Arc<Tie>>) -> Self {
+    pub(crate) fn new(
+        post: Arc<Post<M>>,
+        census: Arc<Census>,
+        settled: Settled,
+        tie: Option<Arc<Tie>>,
+    ) -> Self {
         tie.iter().for_each(|tie| tie.begin());
         Self { post, census, settled, tie, end: (Why::Dropped, Then::Ends) }
     }
@@ -111,7 +116,11 @@ fn count<M: Send + 'static>(why: &Why, census: &Census, cx: &Context<M>) {
 }
 
 /// Runs one life: from the factory to the last message, and the end of the children.
-async fn live<A: Actor>(factory: &mut impl FnMut() -> A, cx: &mut Context<A::Msg>, options: &SpawnOptions) -> Why {
+async fn live<A: Actor>(
+    factory: &mut impl FnMut() -> A,
+    cx: &mut Context<A::Msg>,
+    options: &SpawnOptions,
+) -> Why {
     let mut actor = match contain(factory) {
         Ok(actor) => actor,
         Err(payload) => return panicked(&payload),

@@ -80,7 +80,11 @@ struct Handle {
 
 impl System {
     pub(crate) fn new(census: Arc<Census>, threads: Vec<JoinHandle<()>>) -> Self {
-        Self(Arc::new(Handle { census, threads: Mutex::new(threads), stopped_before: AtomicU64::new(u64::MAX) }))
+        Self(Arc::new(Handle {
+            census,
+            threads: Mutex::new(threads),
+            stopped_before: AtomicU64::new(u64::MAX),
+        }))
     }
 
     pub(crate) fn census(&self) -> &Arc<Census> {
@@ -183,7 +187,8 @@ impl System {
 impl Handle {
     fn stop(&self, phase: Phase) {
         let stopped = self.census.counters.stopped.load(Ordering::Relaxed);
-        let first = self.stopped_before.compare_exchange(u64::MAX, stopped, Ordering::Relaxed, Ordering::Relaxed);
+        let first =
+            self.stopped_before.compare_exchange(u64::MAX, stopped, Ordering::Relaxed, Ordering::Relaxed);
         if first.is_ok() {
             tracing::debug!(?phase, "the system stops");
         }

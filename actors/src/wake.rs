@@ -79,7 +79,13 @@ const UNATTACHED: u64 = u64::MAX;
 impl Wakeable {
     pub(crate) fn new(line: Arc<Line>, target: Target) -> Arc<Self> {
         let key = AtomicU64::new(UNATTACHED);
-        Arc::new(Self { line, target, key, scheduled: AtomicBool::new(false), cancelled: AtomicBool::new(false) })
+        Arc::new(Self {
+            line,
+            target,
+            key,
+            scheduled: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn target(&self) -> Target {

@@ -18,7 +18,8 @@ fn told_messages_are_handled_in_order_on_the_chosen_shard() {
         let system = system(host, 2);
         let mut counters = Vec::new();
         for shard in 0..2 {
-            let counter = system.spawn(Place::Shard(shard), SpawnOptions::default(), Counter::default).unwrap();
+            let counter =
+                system.spawn(Place::Shard(shard), SpawnOptions::default(), Counter::default).unwrap();
             for n in 1..=100 {
                 counter.tell_blocking(Count::Add(n)).unwrap();
             }
@@ -72,7 +73,8 @@ fn an_actor_ends_after_its_last_address_and_its_last_message() {
     for host in hosts() {
         let system = system(host, 1);
         let (sender, receiver) = mpsc::channel();
-        let told = system.spawn(Place::Shard(0), SpawnOptions::default(), move || Echo(sender.clone())).unwrap();
+        let told =
+            system.spawn(Place::Shard(0), SpawnOptions::default(), move || Echo(sender.clone())).unwrap();
         let clones: Vec<_> = (0..70_000).map(|_| told.clone()).collect();
         drop(told);
         clones[69_999].try_tell(1).unwrap();

@@ -59,13 +59,17 @@ fn an_actor_asks_one_on_its_own_shard_and_one_on_another() {
             let counter = counter(&system, shard);
             counter.try_tell(Count::Add(5)).unwrap();
             let target = counter.clone();
-            let asker =
-                system.spawn(Place::Shard(0), SpawnOptions::default(), move || Asker(target.clone())).unwrap();
+            let asker = system
+                .spawn(Place::Shard(0), SpawnOptions::default(), move || Asker(target.clone()))
+                .unwrap();
             assert_eq!(asker.ask_blocking(|reply| Ask::Total(LONG, reply), LONG), Ok(Ok(5)));
 
             counter.try_tell(Count::Rest(10 * SHORT)).unwrap();
             let begin = Instant::now();
-            assert_eq!(asker.ask_blocking(|reply| Ask::Total(SHORT, reply), LONG), Ok(Err(AskError::Timeout)));
+            assert_eq!(
+                asker.ask_blocking(|reply| Ask::Total(SHORT, reply), LONG),
+                Ok(Err(AskError::Timeout))
+            );
             assert!(begin.elapsed() < 10 * SHORT, "{:?}", begin.elapsed());
             assert_eq!(asker.ask_blocking(Ask::Blocking, LONG), Ok(Err(AskError::OnShard)));
         }

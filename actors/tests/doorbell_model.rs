@@ -1,5 +1,10 @@
 //! The doorbell's protocol, run through every interleaving by loom.
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "the file under test is compiled into this crate")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "the file under test is compiled into this crate"
+)]
 
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicBool, Ordering, fence};

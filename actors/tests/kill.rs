@@ -20,8 +20,8 @@ use common::{
     hosts, system, wait_until,
 };
 use windlass_actors::{
-    Actor, Addr, ChildEnd, Context, Cores, Flow, Host, Place, Reply, Restart, SpawnOptions, System, Undelivered, Why,
-    error::AskError,
+    Actor, Addr, ChildEnd, Context, Cores, Flow, Host, Place, Reply, Restart, SpawnOptions, System,
+    Undelivered, Why, error::AskError,
 };
 
 /// A point of an actor's life.
@@ -192,7 +192,10 @@ fn a_panic_at_any_point_of_an_actor_that_never_comes_back_is_its_end_and_is_told
                 assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::NoReply));
             }
             let ended = actor.ended_blocking(LONG).unwrap();
-            assert!(matches!(&ended.why, Why::Panicked(text) if text.contains("as told")), "{point:?}: {ended}");
+            assert!(
+                matches!(&ended.why, Why::Panicked(text) if text.contains("as told")),
+                "{point:?}: {ended}"
+            );
             assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::Closed), "{point:?}");
             wait_until("it is gone", || system.actors(0) == 0);
         }
@@ -339,8 +342,11 @@ impl Storm {
                     let mut hops = n;
                     for relay in self.relays.iter().cycle() {
                         hops = hops.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                        let told =
-                            if n == 0 { relay.try_tell(hops).is_ok() } else { relay.tell_blocking(hops).is_ok() };
+                        let told = if n == 0 {
+                            relay.try_tell(hops).is_ok()
+                        } else {
+                            relay.tell_blocking(hops).is_ok()
+                        };
                         if told {
                             self.tallies.told.fetch_add(1, Ordering::SeqCst);
                         } else if !relay.is_open() {
@@ -355,7 +361,8 @@ impl Storm {
     }
 
     fn assert_adds_up(&self, report: &windlass_actors::StopReport, refused: u64) {
-        let (told, handled) = (self.tallies.told.load(Ordering::SeqCst), self.tallies.handled.load(Ordering::SeqCst));
+        let (told, handled) =
+            (self.tallies.told.load(Ordering::SeqCst), self.tallies.handled.load(Ordering::SeqCst));
         assert_eq!(told, handled + refused, "{report:?}");
     }
 }
@@ -382,7 +389,8 @@ fn a_shard_that_fails_in_a_storm_accounts_for_every_message_too() {
     fn run(host: Host, order: Order) {
         let (told, _events) = mpsc::channel();
         let builder = System::builder().host(host).cores(Cores::Unpinned(2));
-        let (system, shards) = builder.start_with(move |local| Ok(Scripted::new(local, told.clone()))).unwrap();
+        let (system, shards) =
+            builder.start_with(move |local| Ok(Scripted::new(local, told.clone()))).unwrap();
         let storm = Storm::new(&system);
         let report = storm.blow(|| {
             assert!(shards[1].try_send(order).is_ok());
@@ -390,7 +398,10 @@ fn a_shard_that_fails_in_a_storm_accounts_for_every_message_too() {
             system.stop(Undelivered::Refuse);
             system.join(LONG)
         });
-        assert!(!report.aborted && report.shards_stuck.is_empty() && report.failures.len() == 1, "{report:?}");
+        assert!(
+            !report.aborted && report.shards_stuck.is_empty() && report.failures.len() == 1,
+            "{report:?}"
+        );
         assert_eq!(system.counts().stopped, system.counts().started);
         storm.assert_adds_up(&report, system.counts().messages_refused);
     }
@@ -404,8 +415,12 @@ fn a_shard_that_fails_in_a_storm_accounts_for_every_message_too() {
 fn a_reply_is_never_left_hanging_wherever_the_actor_dies() {
     for host in hosts() {
         let system = system(host, 2);
-        let options =
-            SpawnOptions { mailbox: 4, restarts: usize::MAX, backoff: Duration::ZERO, ..SpawnOptions::default() };
+        let options = SpawnOptions {
+            mailbox: 4,
+            restarts: usize::MAX,
+            backoff: Duration::ZERO,
+            ..SpawnOptions::default()
+        };
         let counter = system.spawn(Place::Shard(1), options, Counter::default).unwrap();
         thread::scope(|scope| {
             let askers: Vec<_> = (0..4)
@@ -422,7 +437,9 @@ fn a_reply_is_never_left_hanging_wherever_the_actor_dies() {
                     })
                 })
                 .collect();
-            wait_until("it answers", || !counter.is_open() || counter.ask_blocking(Count::Total, LONG).is_ok());
+            wait_until("it answers", || {
+                !counter.is_open() || counter.ask_blocking(Count::Total, LONG).is_ok()
+            });
             system.stop(Undelivered::Refuse);
             assert!(system.join(LONG).is_clean());
             for asker in askers {

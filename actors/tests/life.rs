@@ -11,8 +11,8 @@ use std::{
 
 use common::{Count, Counter, LONG, block_on, hosts, system, wait_until};
 use windlass_actors::{
-    Actor, Addr, Context, Cores, Ended, Flow, Local, Place, Registry, Reply, Restart, SpawnOptions, System, Timer,
-    Undelivered, Why,
+    Actor, Addr, Context, Cores, Ended, Flow, Local, Place, Registry, Reply, Restart, SpawnOptions, System,
+    Timer, Undelivered, Why,
     error::{AskError, RegisterError},
 };
 
@@ -191,7 +191,10 @@ fn a_watcher_hears_why_another_actor_ended_once_on_any_shard() {
             witness.try_tell(See::Watch(other.clone())).unwrap();
             other.try_tell(Count::Stop).unwrap();
             let ended = gone(&heard);
-            assert_eq!((ended.id, &*ended.name, ended.shard, ended.why), (other.id(), "counter", 0, Why::Stopped));
+            assert_eq!(
+                (ended.id, &*ended.name, ended.shard, ended.why),
+                (other.id(), "counter", 0, Why::Stopped)
+            );
             // One that has ended already is told of at once; and the first one only once.
             witness.try_tell(See::Watch(other.clone())).unwrap();
             assert_eq!(gone(&heard).id, other.id());
@@ -234,11 +237,13 @@ fn the_end_is_heard_after_everything_the_ended_had_told() {
         for shard in 0..2 {
             let system = system(host, 2);
             let (witness, heard) = witness(&system, 0);
-            let last = system.spawn(Place::Shard(shard), SpawnOptions::named("last"), move || Last(witness.clone()));
+            let last =
+                system.spawn(Place::Shard(shard), SpawnOptions::named("last"), move || Last(witness.clone()));
             let last = last.unwrap();
             let (told, gone) = mpsc::channel();
-            let other =
-                system.spawn(Place::Shard(0), SpawnOptions::default(), move || Forwarder(told.clone())).unwrap();
+            let other = system
+                .spawn(Place::Shard(0), SpawnOptions::default(), move || Forwarder(told.clone()))
+                .unwrap();
             other.ask_watch(&last, Watch::Last);
             last.try_tell(()).unwrap();
             assert!(matches!(gone.recv_timeout(LONG).unwrap(), Heard::Gone(_)));
@@ -349,7 +354,9 @@ fn actors_are_found_by_name_and_type_until_they_end() {
         registry.register("main", &one).unwrap();
         registry.register("main", &two).unwrap();
         assert_eq!(registry.register("main", &counter(&system)), Err(RegisterError::Taken));
-        assert!(registry.find::<Count>("main").unwrap() == one && registry.find::<See>("main").unwrap() == two);
+        assert!(
+            registry.find::<Count>("main").unwrap() == one && registry.find::<See>("main").unwrap() == two
+        );
         assert!(registry.find::<u64>("main").is_none() && registry.find::<Count>("other").is_none());
         assert_eq!(registry.names::<Count>(), ["main".into()]);
         // An entry is an address: the actor lives on without others.
@@ -372,7 +379,8 @@ fn actors_are_found_by_name_and_type_until_they_end() {
 fn a_registry_is_shared_by_whom_it_was_given_to() {
     for host in hosts() {
         let registry = Registry::new();
-        let start = || System::builder().host(host).cores(Cores::Unpinned(1)).registry(&registry).start().unwrap();
+        let start =
+            || System::builder().host(host).cores(Cores::Unpinned(1)).registry(&registry).start().unwrap();
         let (one, two) = (start(), start());
         registry.register("counter", &counter(&one)).unwrap();
         let found = two.registry().find::<Count>("counter").unwrap();

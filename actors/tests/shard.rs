@@ -38,7 +38,8 @@ impl Rig {
     fn new(host: Host, shards: usize) -> Self {
         let (sender, told) = mpsc::channel();
         let builder = System::builder().name("rig").host(host).cores(Cores::Unpinned(shards)).inbox(64);
-        let (system, shards) = builder.start_with(move |local| Ok(Scripted::new(local, sender.clone()))).unwrap();
+        let (system, shards) =
+            builder.start_with(move |local| Ok(Scripted::new(local, sender.clone()))).unwrap();
         Self { system, shards, told }
     }
 
@@ -68,8 +69,9 @@ fn messages_from_many_threads_all_reach_the_driver() {
         thread::scope(|scope| {
             for t in 0..4 {
                 let shard = &rig.shards[0];
-                scope
-                    .spawn(move || (0..2_000).for_each(|n| shard.send_blocking(Order::Echo(t * 2_000 + n)).unwrap()));
+                scope.spawn(move || {
+                    (0..2_000).for_each(|n| shard.send_blocking(Order::Echo(t * 2_000 + n)).unwrap())
+                });
             }
         });
         let mut seen: Vec<_> = (0..8_000)
@@ -229,7 +231,8 @@ fn a_shard_that_loses_its_core_again_and_again_goes_on() {
     for host in hosts() {
         let (sender, _told) = mpsc::channel();
         let builder = System::builder().host(host).cores(Cores::List(vec![core]));
-        let (_system, shards) = builder.start_with(move |local| Ok(Scripted::new(local, sender.clone()))).unwrap();
+        let (_system, shards) =
+            builder.start_with(move |local| Ok(Scripted::new(local, sender.clone()))).unwrap();
         let (tick, ticks) = mpsc::channel();
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -358,12 +361,16 @@ fn a_failing_or_panicking_driver_ends_its_shard_and_is_reported() {
             .host(host)
             .cores(Cores::Unpinned(3))
             .on_failure(move |failure| failed.send(failure.shard).unwrap());
-        let (system, shards) = builder.start_with(move |local| Ok(Scripted::new(local, sender.clone()))).unwrap();
+        let (system, shards) =
+            builder.start_with(move |local| Ok(Scripted::new(local, sender.clone()))).unwrap();
         shards[0].try_send(Order::Fail).unwrap();
         assert_eq!(failures.recv_timeout(LONG), Ok(0));
         shards[2].try_send(Order::Panic).unwrap();
         assert_eq!(failures.recv_timeout(LONG), Ok(2));
-        assert_eq!([told.recv_timeout(LONG), told.recv_timeout(LONG)], [Ok(Told::Dropped), Ok(Told::Dropped)]);
+        assert_eq!(
+            [told.recv_timeout(LONG), told.recv_timeout(LONG)],
+            [Ok(Told::Dropped), Ok(Told::Dropped)]
+        );
 
         let seen = system.failures();
         assert!(matches!(&seen[0].cause, FailureCause::Driver(error) if error.to_string() == "told to fail"));
@@ -375,7 +382,11 @@ fn a_failing_or_panicking_driver_ends_its_shard_and_is_reported() {
         assert_eq!(told.recv_timeout(LONG), Ok(Told::Echo(5)));
         system.stop(Undelivered::Drain);
         let report = system.join(LONG);
-        assert_eq!((report.shards_joined, report.failures.len(), report.aborted), (3, 2, false), "{report:?}");
+        assert_eq!(
+            (report.shards_joined, report.failures.len(), report.aborted),
+            (3, 2, false),
+            "{report:?}"
+        );
     }
 }
 
@@ -383,12 +394,13 @@ fn a_failing_or_panicking_driver_ends_its_shard_and_is_reported() {
 fn a_driver_that_cannot_start_stops_the_others_and_is_named() {
     for host in hosts() {
         let (sender, told) = mpsc::channel();
-        let started =
-            System::builder().host(host).cores(Cores::Unpinned(3)).start_with(move |local| match local.shard() {
+        let started = System::builder().host(host).cores(Cores::Unpinned(3)).start_with(move |local| {
+            match local.shard() {
                 1 => Err(std::io::Error::other("no socket")),
                 2 => panic!("no luck"),
                 _ => Ok(Scripted::new(local, sender.clone())),
-            });
+            }
+        });
         let Err(StartError::Shards(failures)) = started.map(|_| ()) else { panic!("it started") };
         assert_eq!(failures.iter().map(|failure| failure.shard).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(failures[0].to_string(), "shard 1: its driver cannot start: no socket");

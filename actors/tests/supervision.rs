@@ -175,7 +175,8 @@ fn policies_decide_after_which_ends_an_actor_comes_back() {
 #[test]
 fn too_many_restarts_within_the_window_end_the_actor() {
     for host in hosts() {
-        let options = SpawnOptions { restarts: 2, backoff: Duration::from_millis(1), ..SpawnOptions::default() };
+        let options =
+            SpawnOptions { restarts: 2, backoff: Duration::from_millis(1), ..SpawnOptions::default() };
         let rig = Rig::with(host, options, Breaks::Never);
         for _ in 0..4 {
             rig.fragile.try_tell(Do::Panic).unwrap();
@@ -231,7 +232,8 @@ fn a_panicking_guest_is_contained_and_counted() {
     for host in hosts() {
         let system = system(host, 1);
         let (sender, receiver) = mpsc::channel();
-        let address = system.spawn(Place::Shard(0), SpawnOptions::default(), move || Host(sender.clone())).unwrap();
+        let address =
+            system.spawn(Place::Shard(0), SpawnOptions::default(), move || Host(sender.clone())).unwrap();
         address.try_tell(()).unwrap();
         receiver.recv_timeout(LONG).unwrap();
         wait_until("the panic is counted", || system.stats(0).unwrap().guest_panics() == 1);

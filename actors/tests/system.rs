@@ -90,11 +90,15 @@ impl Actor for Slow {
 
 /// Tells a slow actor from three threads until it refuses, stops the system meanwhile, and returns what was told
 /// and handled.
-fn stop_under_load(host: windlass_actors::Host, undelivered: Undelivered) -> (u64, u64, windlass_actors::StopReport) {
+fn stop_under_load(
+    host: windlass_actors::Host,
+    undelivered: Undelivered,
+) -> (u64, u64, windlass_actors::StopReport) {
     let system = system(host, 1);
     let handled = Arc::new(AtomicU64::new(0));
     let ours = Arc::clone(&handled);
-    let slow = system.spawn(Place::Shard(0), SpawnOptions::default(), move || Slow(Arc::clone(&ours))).unwrap();
+    let slow =
+        system.spawn(Place::Shard(0), SpawnOptions::default(), move || Slow(Arc::clone(&ours))).unwrap();
     let told = AtomicU64::new(0);
     let report = thread::scope(|scope| {
         for _ in 0..3 {
@@ -155,7 +159,8 @@ fn actors_end_before_any_driver_and_run_their_last_hook() {
         let (system, _shards) =
             builder.start_with(move |local| Ok(common::driver::Scripted::new(local, told.clone()))).unwrap();
         // The actor lives on shard 0; the driver of shard 1 must wait for it too.
-        let _actor = system.spawn(Place::Shard(0), SpawnOptions::default(), move || Last(sender.clone())).unwrap();
+        let _actor =
+            system.spawn(Place::Shard(0), SpawnOptions::default(), move || Last(sender.clone())).unwrap();
         system.stop(Undelivered::Drain);
         assert_eq!(order.recv_timeout(LONG), Ok("actor"));
         assert!(system.join(LONG).is_clean());
@@ -195,7 +200,8 @@ fn a_blocked_shard_is_reported_as_stuck() {
         let system = system(host, 2);
         let (release, held) = mpsc::channel();
         let mut held = Some(held);
-        let blocker = system.spawn(Place::Shard(1), SpawnOptions::default(), move || Blocker(held.take())).unwrap();
+        let blocker =
+            system.spawn(Place::Shard(1), SpawnOptions::default(), move || Blocker(held.take())).unwrap();
         blocker.try_tell(()).unwrap();
         wait_until("it blocks", || blocker.depth() == 0);
         system.stop(Undelivered::Refuse);
@@ -255,5 +261,8 @@ fn an_actor_built_on_a_shard_may_hold_what_is_not_send() {
 #[test]
 fn impossible_cores_are_named() {
     let error = System::builder().cores(Cores::List(vec![4095])).start().map(|_| ()).unwrap_err();
-    assert!(matches!(error, StartError::Placement(PlacementError::UnknownCore { core: 4095, .. })), "{error}");
+    assert!(
+        matches!(error, StartError::Placement(PlacementError::UnknownCore { core: 4095, .. })),
+        "{error}"
+    );
 }

@@ -13,8 +13,8 @@ use std::{
 
 use common::{LONG, hosts, system, wait_until};
 use windlass_actors::{
-    Actor, Addr, ChildEnd, Context, Flow, Place, Reply, Restart, SpawnOptions, System, Then, Undelivered, Why,
-    error::AskError,
+    Actor, Addr, ChildEnd, Context, Flow, Place, Reply, Restart, SpawnOptions, System, Then, Undelivered,
+    Why, error::AskError,
 };
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -96,7 +96,10 @@ impl Actor for Node {
         };
         log(
             &self.log,
-            format!("{} hears: {} {} x{}, {then}", self.name, child.ended.name, child.ended.why, child.failures),
+            format!(
+                "{} hears: {} {} x{}, {then}",
+                self.name, child.ended.name, child.ended.why, child.failures
+            ),
         );
         match self.bears {
             Some(true) => Flow::Continue,
@@ -128,7 +131,8 @@ fn children_end_before_their_parent_on_every_shard_and_drain_first() {
         let (system, log) = (system(host, 2), Log::default());
         let leaf = |name| Node::new(name, &log);
         let middle = leaf("middle").with(0, options("leaf", 1), leaf("leaf"));
-        let root = leaf("root").with(1, options("middle", 1), middle).with(1, options("other", 1), leaf("other"));
+        let root =
+            leaf("root").with(1, options("middle", 1), middle).with(1, options("other", 1), leaf("other"));
         let root = spawn(&system, options("root", 1), root);
         let ends: Vec<_> = children(&root);
         let (sender, reply) = std::sync::mpsc::channel();
@@ -146,7 +150,8 @@ fn children_end_before_their_parent_on_every_shard_and_drain_first() {
             assert_eq!(child.ended_blocking(LONG).unwrap().why, Why::Told);
         }
         let lines = lines(&log);
-        let place = |name: &str| lines.iter().position(|line| line.starts_with(&format!("{name} stopped"))).unwrap();
+        let place =
+            |name: &str| lines.iter().position(|line| line.starts_with(&format!("{name} stopped"))).unwrap();
         assert!(place("leaf") < place("middle") && place("middle") < place("root"), "{lines:?}");
         assert!(place("other") < place("root"), "{lines:?}");
         wait_until("all are counted", || system.counts().stopped == 4);
@@ -165,7 +170,9 @@ fn a_parent_hears_of_each_failure_and_of_a_child_that_stops() {
         child.try_tell(Do::Fail).unwrap();
         wait_until("two are heard", || lines(&log).iter().filter(|line| line.contains("hears")).count() == 2);
         child.try_tell(Do::Stop).unwrap();
-        wait_until("three are heard", || lines(&log).iter().filter(|line| line.contains("hears")).count() == 3);
+        wait_until("three are heard", || {
+            lines(&log).iter().filter(|line| line.contains("hears")).count() == 3
+        });
         let heard: Vec<_> = lines(&log).into_iter().filter(|line| line.contains("hears")).collect();
         assert_eq!(
             heard,
@@ -234,7 +241,9 @@ fn failures_climb_as_far_as_nobody_bears_them() {
             matches!(&ended.why, Why::Failed(text) if text.contains("'leaf'") && text.contains("told to")),
             "{ended}"
         );
-        wait_until("the root hears", || lines(&log).iter().any(|line| line.starts_with("root hears: middle failed")));
+        wait_until("the root hears", || {
+            lines(&log).iter().any(|line| line.starts_with("root hears: middle failed"))
+        });
         assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0));
         assert_eq!(system.counts().gave_up, 2);
     }
@@ -318,7 +327,8 @@ fn a_draining_system_lets_children_work_until_their_parents_are_done() {
         let sum = Arc::new(AtomicU64::new(0));
         let ours = Arc::clone(&sum);
         let options = SpawnOptions { mailbox: 100, ..SpawnOptions::named("foreman") };
-        let foreman = system.spawn(Place::Shard(0), options, move || Foreman(None, Arc::clone(&ours))).unwrap();
+        let foreman =
+            system.spawn(Place::Shard(0), options, move || Foreman(None, Arc::clone(&ours))).unwrap();
         for _ in 0..50 {
             foreman.try_tell(1).unwrap();
         }
@@ -335,7 +345,8 @@ fn a_refusing_stop_ends_a_whole_tree_and_nobody_is_left_asking() {
     for host in hosts() {
         let (system, log) = (system(host, 2), Log::default());
         let middle = Node::new("middle", &log).with(0, options("leaf", 1), Node::new("leaf", &log));
-        let root = spawn(&system, options("root", 1), Node::new("root", &log).with(1, options("middle", 1), middle));
+        let root =
+            spawn(&system, options("root", 1), Node::new("root", &log).with(1, options("middle", 1), middle));
         let middle = children(&root).remove(0);
         let leaf = children(&middle).remove(0);
         leaf.try_tell(Do::Rest(Duration::from_millis(50))).unwrap();

@@ -49,14 +49,16 @@ const RESOURCES: [&str; 40] = [
 /// A path without parameters, and what answers it.
 pub(crate) const STATIC: (&str, &str) = ("/api/v1/orders/search", "/api/v1/orders/search");
 /// A path with two parameters, and what answers it.
-pub(crate) const PARAMETERS: (&str, &str) = ("/api/v1/orders/184467/items/3", "/api/v1/orders/{id}/items/{item}");
+pub(crate) const PARAMETERS: (&str, &str) =
+    ("/api/v1/orders/184467/items/3", "/api/v1/orders/{id}/items/{item}");
 /// A path that no route matches, however long it looks as if one would.
 pub(crate) const MISS: &str = "/api/v1/orders/184467/items/3/undo";
 
 /// Returns the 200 paths.
 pub(crate) fn paths() -> Vec<String> {
     let of_one = |name: &&str| {
-        ["", "/search", "/{id}", "/{id}/history", "/{id}/items/{item}"].map(|rest| format!("/api/v1/{name}{rest}"))
+        ["", "/search", "/{id}", "/{id}/history", "/{id}/items/{item}"]
+            .map(|rest| format!("/api/v1/{name}{rest}"))
     };
     RESOURCES.iter().flat_map(of_one).collect()
 }

@@ -79,7 +79,14 @@ fn encode_heads(times: u64) {
     let (exchange, headers, mut out) = (exchange(), headers(), Vec::with_capacity(4096));
     for _ in 0..times {
         out.clear();
-        encode::head(&mut out, black_box(exchange), StatusCode::OK, Length::Known(13), black_box(&headers), DATE);
+        encode::head(
+            &mut out,
+            black_box(exchange),
+            StatusCode::OK,
+            Length::Known(13),
+            black_box(&headers),
+            DATE,
+        );
     }
 }
 

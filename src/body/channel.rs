@@ -183,7 +183,9 @@ impl Drop for BodySender {
 
 impl std::fmt::Debug for BodySender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BodySender").field("queued_bytes", &self.shared.lock().queued_bytes).finish_non_exhaustive()
+        f.debug_struct("BodySender")
+            .field("queued_bytes", &self.shared.lock().queued_bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -307,7 +309,10 @@ mod tests {
         assert!(poll_once(sender.abandoned()).is_pending());
         drop(body);
         assert!(sender.is_abandoned() && poll_once(sender.abandoned()).is_ready());
-        assert_eq!(poll_once(sender.send(Bytes::from_static(b"x"))), Poll::Ready(Err(Bytes::from_static(b"x"))));
+        assert_eq!(
+            poll_once(sender.send(Bytes::from_static(b"x"))),
+            Poll::Ready(Err(Bytes::from_static(b"x")))
+        );
     }
 
     #[test]

@@ -58,10 +58,13 @@ impl Body {
         }
         let mut foreign = Foreign { endless, ..Foreign::new(body) };
         let Some(len) = foreign.body.size_hint().exact() else { return Self::source(foreign) };
-        let polled = std::future::poll_fn(|cx| Poll::Ready(Source::poll_frame(Pin::new(&mut foreign), cx))).await;
+        let polled =
+            std::future::poll_fn(|cx| Poll::Ready(Source::poll_frame(Pin::new(&mut foreign), cx))).await;
         match polled {
             Poll::Ready(None) if len == 0 => Self::empty(),
-            Poll::Ready(Some(Ok(Frame::Data(data)))) if data.len() as u64 == len && foreign.body.is_end_stream() => {
+            Poll::Ready(Some(Ok(Frame::Data(data))))
+                if data.len() as u64 == len && foreign.body.is_end_stream() =>
+            {
                 data.into()
             }
             polled => {
@@ -157,7 +160,8 @@ mod tests {
                 return Poll::Pending;
             }
             let frame = self.frames.pop_front();
-            self.hint = self.hint.zip(frame.as_ref().and_then(|f| f.data_ref())).map(|(h, d)| h - d.len() as u64);
+            self.hint =
+                self.hint.zip(frame.as_ref().and_then(|f| f.data_ref())).map(|(h, d)| h - d.len() as u64);
             Poll::Ready(frame.map(Ok))
         }
 

@@ -50,7 +50,10 @@ mod tests {
     }
 
     fn sum(value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), http::HeaderValue::from_static(value))])
+        HeaderMap::from_iter([(
+            http::HeaderName::from_static("x-sum"),
+            http::HeaderValue::from_static(value),
+        )])
     }
 
     #[test]

@@ -141,7 +141,9 @@ impl Heartbeat {
         loop {
             let Some((_, deadline)) = &mut self.deadline else {
                 let due = self.sent + interval;
-                let Some(deadline) = Local::current().map(|local| local.deadline(due)) else { return Poll::Pending };
+                let Some(deadline) = Local::current().map(|local| local.deadline(due)) else {
+                    return Poll::Pending;
+                };
                 self.deadline = Some((due, deadline));
                 continue;
             };

@@ -14,7 +14,9 @@ use bytes::Bytes;
 use windlass_actors::{Deadline, Local};
 
 use super::wire::{Wire, range};
-use crate::replay::{self, Answer, ErrorKind, Page, Position, Query, ReplayStore, Reset, Since, Start, StoreError};
+use crate::replay::{
+    self, Answer, ErrorKind, Page, Position, Query, ReplayStore, Reset, Since, Start, StoreError,
+};
 
 /// How soon a store is asked again that had too many readers.
 const READ_AGAIN: Duration = Duration::from_millis(100);

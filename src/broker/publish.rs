@@ -41,7 +41,8 @@ pub enum PublishError {
 impl PublishError {
     /// Makes the answer to the request that asked for it.
     pub(crate) fn to_response(&self) -> Response {
-        let busy = |text| plain(StatusCode::SERVICE_UNAVAILABLE, text).with_header(http::header::RETRY_AFTER, "1");
+        let busy =
+            |text| plain(StatusCode::SERVICE_UNAVAILABLE, text).with_header(http::header::RETRY_AFTER, "1");
         match self {
             Self::NotStarted => busy("The server is starting.\n"),
             Self::TooManyTopics => plain(StatusCode::INSUFFICIENT_STORAGE, "There are too many topics.\n"),
@@ -143,7 +144,9 @@ pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, form: Form) -> Pu
     let (done, answer) = replay::pair();
     let publishing = Arc::clone(shared);
     let stored = Box::new(move |outcome: Result<Appended, StoreError>| {
-        done(Ok(publishing.kept(&entry, outcome).map(|position| hand_on(&publishing, &entry, form.stamp(position)))));
+        done(Ok(publishing
+            .kept(&entry, outcome)
+            .map(|position| hand_on(&publishing, &entry, form.stamp(position)))));
     });
     match shared.store.append(append, stored) {
         Ok(()) => Publish(State::Sent(answer)),
@@ -153,7 +156,11 @@ pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, form: Form) -> Pu
 
 impl Shared {
     /// Says at which position the store has an event; none where it failed and the topic promises nothing of it.
-    fn kept(&self, entry: &Entry, outcome: Result<Appended, StoreError>) -> Result<Option<Position>, PublishError> {
+    fn kept(
+        &self,
+        entry: &Entry,
+        outcome: Result<Appended, StoreError>,
+    ) -> Result<Option<Position>, PublishError> {
         let error = match outcome {
             Ok(appended) => return Ok(Some(appended.position)),
             Err(error) => error,
@@ -162,7 +169,11 @@ impl Shared {
             return Err(PublishError::Store(error));
         }
         self.store_failed(&error);
-        if entry.policy.durability == Durability::Fsynced { Err(PublishError::Store(error)) } else { Ok(None) }
+        if entry.policy.durability == Durability::Fsynced {
+            Err(PublishError::Store(error))
+        } else {
+            Ok(None)
+        }
     }
 }
 

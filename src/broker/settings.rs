@@ -83,7 +83,11 @@ impl BrokerSettings {
             Some(beginning) => topic.as_str().starts_with(beginning),
             None => topic.as_str() == pattern,
         };
-        self.patterns.iter().find(|(pattern, _)| fits(pattern)).map_or(&self.policy, |(_, policy)| policy).clone()
+        self.patterns
+            .iter()
+            .find(|(pattern, _)| fits(pattern))
+            .map_or(&self.policy, |(_, policy)| policy)
+            .clone()
     }
 
     /// Returns the callbacks of all policies.
@@ -103,8 +107,11 @@ mod tests {
     #[test]
     fn the_first_pattern_that_fits_wins() {
         let policy = |mailbox_events| TopicPolicy { mailbox_events, ..TopicPolicy::default() };
-        let patterns =
-            vec![("news/local".to_owned(), policy(1)), ("news/*".to_owned(), policy(2)), ("*".to_owned(), policy(3))];
+        let patterns = vec![
+            ("news/local".to_owned(), policy(1)),
+            ("news/*".to_owned(), policy(2)),
+            ("*".to_owned(), policy(3)),
+        ];
         let mut settings = BrokerSettings { patterns, ..BrokerSettings::default() };
         for (name, events) in [("news/local", 1), ("news/other", 2), ("sport", 3)] {
             assert_eq!(settings.policy_of(&name.parse().unwrap()).mailbox_events, events, "{name}");

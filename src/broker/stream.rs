@@ -59,7 +59,10 @@ impl<F: Wire> Stream<F> {
         self.state = match from {
             Some(From::Store(start)) => {
                 let subscription = self.entry.topic.subscribe_behind(terms).map_err(refused)?;
-                State::Behind(subscription, History::new(self.shared.store.clone(), self.entry.key.clone(), start))
+                State::Behind(
+                    subscription,
+                    History::new(self.shared.store.clone(), self.entry.key.clone(), start),
+                )
             }
             Some(From::Unknown) => State::Unknown(self.entry.topic.subscribe_with(terms).map_err(refused)?),
             None => State::Live(self.entry.topic.subscribe_with(terms).map_err(refused)?),
@@ -189,7 +192,9 @@ impl<F: Wire> Stream<F> {
         // All positions of a topic have one epoch, and an event's is noted before the event is handed on.
         match self.entry.last().map(|last| move |seq| Position::new(last.epoch(), seq)) {
             // What the store did not keep has no id: all that can be told is behind which one it came.
-            Some(at) if missed.is_unnumbered() => F::gap(Some(at(to)), &format!(r#"{{"after":"{}"}}"#, at(to))),
+            Some(at) if missed.is_unnumbered() => {
+                F::gap(Some(at(to)), &format!(r#"{{"after":"{}"}}"#, at(to)))
+            }
             Some(at) => range::<F>(at(from), at(to)),
             None => F::gap(None, r#"{"after":null}"#),
         }

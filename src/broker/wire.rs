@@ -65,7 +65,12 @@ impl Wire for ServerSent {
 
     fn gap(at: Option<Position>, what: &str) -> Bytes {
         let mut event = Vec::new();
-        sse::event(&mut event, at.as_ref().map(|at| at as &dyn std::fmt::Display), Some(b"gap"), what.as_bytes());
+        sse::event(
+            &mut event,
+            at.as_ref().map(|at| at as &dyn std::fmt::Display),
+            Some(b"gap"),
+            what.as_bytes(),
+        );
         event.into()
     }
 

@@ -73,7 +73,9 @@ impl ListenerConfig {
         let pair = PairFiles::of(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         match (self.tls, pair) {
             (Some(false), None) => Ok(None),
-            (Some(false), Some(_)) => Err(format!("listener {}: tls = false, but there is a tls_cert", self.address)),
+            (Some(false), Some(_)) => {
+                Err(format!("listener {}: tls = false, but there is a tls_cert", self.address))
+            }
             (_, Some(pair)) => Ok(Some(pair)),
             (Some(true), None) if everybodys.is_none() => {
                 Err(format!("listener {}: tls = true needs tls_cert and tls_key", self.address))
@@ -135,7 +137,8 @@ impl Config {
     /// Reads a file.
     pub(super) fn read(file: &Path) -> Result<Self, String> {
         let name = file.display();
-        let text = std::fs::read_to_string(file).map_err(|e| format!("cannot read the configuration {name}: {e}"))?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|e| format!("cannot read the configuration {name}: {e}"))?;
         toml::from_str(&text).map_err(|error| {
             let line = error.span().map(|span| line_of(&text, &span)).unwrap_or_default();
             // Further lines of the message repeat the file's.
@@ -184,12 +187,14 @@ impl Config {
 
     /// Checks that nobody but who shall can publish at the addresses known by now.
     pub(super) fn check_exposure(&self, entrances: &[Entrance]) -> Result<(), String> {
-        let listens: Vec<_> = entrances.iter().filter_map(|entrance| entrance.place.address().cloned()).collect();
+        let listens: Vec<_> =
+            entrances.iter().filter_map(|entrance| entrance.place.address().cloned()).collect();
         self.topics.check(&listens)
     }
 
     pub(super) fn entrances(&self) -> Result<Vec<Entrance>, String> {
-        let parse = |address: &str, proxied, pair| Ok(Entrance { place: Place::parse(address)?, proxied, pair });
+        let parse =
+            |address: &str, proxied, pair| Ok(Entrance { place: Place::parse(address)?, proxied, pair });
         let pair = PairFiles::of(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         if self.listen.is_empty() && self.listener.is_empty() {
             return Ok(vec![parse("127.0.0.1:8080", false, pair)?]);
@@ -284,7 +289,10 @@ mod tests {
     #[test]
     fn errors_are_one_line_with_their_place() {
         let unknown = parse("shards = 1\nspeed = \"fast\"\n").unwrap_err();
-        assert!(unknown.contains("line 2") && unknown.contains("speed") && !unknown.contains('\n'), "{unknown}");
+        assert!(
+            unknown.contains("line 2") && unknown.contains("speed") && !unknown.contains('\n'),
+            "{unknown}"
+        );
         let nested = parse("[limits]\nhead = 1\n").unwrap_err();
         assert!(nested.contains("line 2") && nested.contains("head"), "{nested}");
         let duration = parse("[timeouts]\nheader = \"ten\"\n").unwrap_err();

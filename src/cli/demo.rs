@@ -39,7 +39,8 @@ pub(super) fn add_chat(router: Router, hub: &crate::hub::Hub) -> Router {
 fn routes(demo: Group, blocking: bool) -> Group {
     let plaintext = Response::typed(HeaderValue::from_static("text/plain"), "Hello, World!");
     #[cfg(feature = "ws")]
-    let demo = demo.route(websocket_with("/ws-echo", Settings::new().compression(Deflate::default()), ws_echo));
+    let demo =
+        demo.route(websocket_with("/ws-echo", Settings::new().compression(Deflate::default()), ws_echo));
     let demo = demo
         .route(static_route("/plaintext", plaintext))
         .route(static_route("/sse", Response::html(include_str!("demo/sse.html"))))
@@ -100,7 +101,8 @@ fn burn(request: Request) -> Result<String, Response> {
 }
 
 fn echo(mut request: Request) -> Response {
-    let content_type = request.header_bytes(header::CONTENT_TYPE).and_then(|t| HeaderValue::from_bytes(t).ok());
+    let content_type =
+        request.header_bytes(header::CONTENT_TYPE).and_then(|t| HeaderValue::from_bytes(t).ok());
     let mut response = Response::new().with_body(request.take_body());
     if let Some(content_type) = content_type {
         response.fields_mut().insert(header::CONTENT_TYPE, content_type);
@@ -124,7 +126,9 @@ async fn upload(mut request: Request) -> Result<Response, Response> {
     while let Some(chunk) = request.body_mut().next().await {
         match chunk {
             Ok(chunk) => bytes += chunk.len() as u64,
-            Err(error) => return Err(Response::text(format!("{error}\n")).with_status(StatusCode::BAD_REQUEST)),
+            Err(error) => {
+                return Err(Response::text(format!("{error}\n")).with_status(StatusCode::BAD_REQUEST));
+            }
         }
     }
     Ok(Response::json_text(format!("{{\"bytes\":{bytes}}}")))

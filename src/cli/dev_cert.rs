@@ -8,7 +8,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose,
+};
 
 /// What it is good for whatever else is asked for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -26,7 +28,10 @@ pub(super) fn make(folder: &Path, more: Vec<String>) -> Result<String, String> {
     let (cert_file, key_file) = (folder.join("cert.pem"), folder.join("key.pem"));
     for file in [&cert_file, &key_file] {
         if file.exists() {
-            return Err(format!("{} is there already: remove it, or choose another folder by --out", file.display()));
+            return Err(format!(
+                "{} is there already: remove it, or choose another folder by --out",
+                file.display()
+            ));
         }
     }
     let failed = |file: &Path| {
@@ -35,8 +40,12 @@ pub(super) fn make(folder: &Path, more: Vec<String>) -> Result<String, String> {
     };
     std::fs::create_dir_all(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
         .map_err(failed(folder))?;
-    create(&key_file, 0o600).and_then(|mut file| file.write_all(key.as_bytes())).map_err(failed(&key_file))?;
-    create(&cert_file, 0o644).and_then(|mut file| file.write_all(cert.as_bytes())).map_err(failed(&cert_file))?;
+    create(&key_file, 0o600)
+        .and_then(|mut file| file.write_all(key.as_bytes()))
+        .map_err(failed(&key_file))?;
+    create(&cert_file, 0o644)
+        .and_then(|mut file| file.write_all(cert.as_bytes()))
+        .map_err(failed(&cert_file))?;
     let (cert, key) = (cert_file.display(), key_file.display());
     Ok(format!(
         "made {cert} and {key}: self-signed, for {}, good for {DAYS} days\n\

@@ -85,7 +85,11 @@ mod pairs {
 
     pub(in super::super) fn check(entrances: &[Entrance]) -> Result<(), String> {
         let asked_for = entrances.iter().any(|entrance| entrance.pair.is_some());
-        if asked_for { Err("this build has no TLS: build it with the feature tls".to_owned()) } else { Ok(()) }
+        if asked_for {
+            Err("this build has no TLS: build it with the feature tls".to_owned())
+        } else {
+            Ok(())
+        }
     }
 
     pub(in super::super) fn listen(builder: Builder, entrances: Vec<Entrance>) -> Result<Builder, String> {

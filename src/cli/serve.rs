@@ -22,7 +22,8 @@ pub(super) fn run(config: Config) -> Result<(), String> {
     let _logs = logs::start(config.access_log);
     raise_file_limit();
     // Before the shards start, so that their threads inherit the handlers and no signal is lost.
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("cannot catch signals: {e}"))?;
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("cannot catch signals: {e}"))?;
     let topics = config.topics.broker()?;
     let broker = topics.as_ref().map(|topics| &topics.broker);
     let builder = secure::listen(sockets.into_iter().fold(Server::builder(), Builder::inherit), entrances)?;

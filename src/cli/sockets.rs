@@ -32,7 +32,10 @@ pub(super) fn resolve(entrances: Vec<Entrance>) -> Result<(Vec<Entrance>, Vec<Ow
     let names: Vec<_> = places.iter().filter_map(|place| place.name().map(str::to_owned)).collect();
     if let Some(missing) = names.iter().find(|name| !passed.iter().any(|passed| passed.name == **name)) {
         let there: Vec<_> = passed.iter().map(|passed| passed.name.as_str()).collect();
-        return Err(format!("systemd:{missing}: no socket of this name was passed; there are: {}", there.join(", ")));
+        return Err(format!(
+            "systemd:{missing}: no socket of this name was passed; there are: {}",
+            there.join(", ")
+        ));
     }
     let mut resolved = Vec::new();
     for entrance in entrances {
@@ -76,7 +79,8 @@ fn passed() -> Result<Vec<Passed>, String> {
 }
 
 fn take(fds: &mut ListenFd, index: usize, name: String) -> Result<Passed, String> {
-    let wrong = |why: &dyn std::fmt::Display| format!("listen = systemd: passed socket {index} ('{name}'): {why}");
+    let wrong =
+        |why: &dyn std::fmt::Display| format!("listen = systemd: passed socket {index} ('{name}'): {why}");
     let tcp = fds.take_tcp_listener(index).map(|tcp| tcp.map(OwnedFd::from));
     let taken = tcp.or_else(|_| fds.take_unix_listener(index).map(|unix| unix.map(OwnedFd::from)));
     let socket = match taken {

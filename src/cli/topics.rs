@@ -205,7 +205,8 @@ impl TopicConfig {
             settings.patterns.push((pattern.topics.clone(), policy));
         }
         if let Some(heartbeat) = &self.heartbeat {
-            settings.heartbeat = if heartbeat == "off" { None } else { Some(duration("heartbeat", heartbeat)?) };
+            settings.heartbeat =
+                if heartbeat == "off" { None } else { Some(duration("heartbeat", heartbeat)?) };
             if settings.heartbeat.is_some_and(|interval| interval.is_zero()) {
                 return Err("topics: heartbeat must be longer than \"0s\"; \"off\" sends none".to_owned());
             }
@@ -215,7 +216,12 @@ impl TopicConfig {
     }
 
     /// Says how safe events shall be; what is kept in memory cannot be made safe.
-    fn durability_of(&self, what: &str, level: Option<Level>, otherwise: Durability) -> Result<Durability, String> {
+    fn durability_of(
+        &self,
+        what: &str,
+        level: Option<Level>,
+        otherwise: Durability,
+    ) -> Result<Durability, String> {
         match level {
             Some(Level::Buffered | Level::Fsynced) if self.data.is_none() => {
                 Err(format!("{what}: durability needs a data directory (--data DIR)"))
@@ -227,7 +233,9 @@ impl TopicConfig {
     /// Says who may use the topics.
     pub(super) fn access(&self) -> Result<TopicAccess, String> {
         let mut access = TopicAccess::default();
-        for (name, token) in [("publish_token", &self.publish_token), ("subscribe_token", &self.subscribe_token)] {
+        for (name, token) in
+            [("publish_token", &self.publish_token), ("subscribe_token", &self.subscribe_token)]
+        {
             if token.as_deref() == Some("") {
                 return Err(format!("topics: {name} is empty: everybody would have it"));
             }
@@ -272,14 +280,19 @@ impl Served {
 
     #[cfg(not(feature = "durable"))]
     fn durable(_: BrokerSettings, directory: &Path) -> Result<Self, String> {
-        Err(format!("--data {}: this build keeps topics in memory only (feature durable)", directory.display()))
+        Err(format!(
+            "--data {}: this build keeps topics in memory only (feature durable)",
+            directory.display()
+        ))
     }
 
     /// Writes what the store still holds.
     pub(super) fn close(self) -> Result<(), String> {
         #[cfg(feature = "durable")]
         if let Some(store) = self.store {
-            return store.close().map_err(|error| format!("the topics' store did not close cleanly: {error}"));
+            return store
+                .close()
+                .map_err(|error| format!("the topics' store did not close cleanly: {error}"));
         }
         Ok(())
     }

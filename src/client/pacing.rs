@@ -21,7 +21,8 @@ pub struct Arrivals {
 impl Arrivals {
     /// Starts a schedule of `rate` arrivals a second.
     pub fn new(start: Instant, rate: f64) -> Self {
-        let mut arrivals = Self { start, slot: 1.0 / rate, index: 0.0, random: 0x9e37_79b9_7f4a_7c15, due: start };
+        let mut arrivals =
+            Self { start, slot: 1.0 / rate, index: 0.0, random: 0x9e37_79b9_7f4a_7c15, due: start };
         arrivals.advance();
         arrivals
     }

@@ -149,7 +149,8 @@ pub fn parse_chunk(input: &[u8]) -> Result<Option<(usize, &[u8])>, Fault> {
     let Some(chunk) = input.get(start..start + size + 2) else {
         return Ok(None);
     };
-    let data = chunk.strip_suffix(b"\r\n").ok_or_else(|| malformed("a chunk does not end where its size says"))?;
+    let data =
+        chunk.strip_suffix(b"\r\n").ok_or_else(|| malformed("a chunk does not end where its size says"))?;
     Ok(Some((start + size + 2, data)))
 }
 

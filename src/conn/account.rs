@@ -57,13 +57,21 @@ impl Account {
             (_, Dispatch::Inline) => DispatchKind::Inline,
             (_, Dispatch::Async) => DispatchKind::Async,
         };
-        let tell = || start(env, io, &head.method, head.text(head.path), head.query.map(|query| head.text(query)));
+        let tell =
+            || start(env, io, &head.method, head.text(head.path), head.query.map(|query| head.text(query)));
         let record = (!env.hooks.is_empty()).then(tell);
         Self { wire, kind, target: Some(target), started: env.now, record }
     }
 
     /// Opens the account of a request that no route serves, and tells the start hooks.
-    pub(super) fn unserved(env: &Env, io: &Io, wire: Wire, method: &Method, path: &str, query: Option<&str>) -> Self {
+    pub(super) fn unserved(
+        env: &Env,
+        io: &Io,
+        wire: Wire,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+    ) -> Self {
         let record = (!env.hooks.is_empty()).then(|| start(env, io, method, path, query));
         Self { record, ..Self::nobodys(env, wire) }
     }

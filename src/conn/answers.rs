@@ -33,7 +33,8 @@ pub(super) fn too_large() -> Outcome {
 
 /// Replaces an interim status: the peer would wait for another answer for ever (RFC 9110 §15.2).
 pub(super) fn final_answer(outcome: Outcome) -> Outcome {
-    let switches = outcome.response.status() == StatusCode::SWITCHING_PROTOCOLS && outcome.response.has_successor();
+    let switches =
+        outcome.response.status() == StatusCode::SWITCHING_PROTOCOLS && outcome.response.has_successor();
     if switches || !outcome.response.status().is_informational() {
         return outcome;
     }

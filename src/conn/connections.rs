@@ -198,7 +198,8 @@ impl Carrier for Connections {
 
     fn hand_over(&mut self, fd: OwnedFd, listener: usize) -> Option<OwnedFd> {
         let env = &self.env;
-        let Some((shard, sender)) = env.crowd.better().and_then(|shard| Some((shard, env.sender_of(shard)?))) else {
+        let Some((shard, sender)) = env.crowd.better().and_then(|shard| Some((shard, env.sender_of(shard)?)))
+        else {
             return Some(fd);
         };
         if !env.crowd.announce(shard) {
@@ -260,8 +261,9 @@ impl Carrier for Connections {
         self.arrivals += 1;
         self.env.cells.received_bytes.add(bytes.len() as u64);
         if conn.secure.is_some() {
-            return conn
-                .feed_secure(&mut self.env, |secure, env, io, spoken| secure.received(env, io, spoken, bytes));
+            return conn.feed_secure(&mut self.env, |secure, env, io, spoken| {
+                secure.received(env, io, spoken, bytes)
+            });
         }
         conn.feed(&mut self.env, |spoken, env, io| spoken.received(env, io, bytes));
     }
@@ -283,7 +285,8 @@ impl Carrier for Connections {
                 return;
             }
             // What follows most replies: nothing but the wait for the next request.
-            if conn.io.ending == Ending::Open && conn.is_open() && conn.spoken.rests(&self.env, &mut conn.io) {
+            if conn.io.ending == Ending::Open && conn.is_open() && conn.spoken.rests(&self.env, &mut conn.io)
+            {
                 conn.io.open_tap();
                 return self.env.deadlines.schedule(conn.io.id, &mut conn.io.timers);
             }

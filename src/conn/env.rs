@@ -218,7 +218,9 @@ impl Env {
 
     /// Says whether one more warning may be logged: at most one a second and shard.
     pub(super) fn may_warn(&mut self) -> bool {
-        let may = self.last_warning.is_none_or(|at| self.now.saturating_duration_since(at) >= Duration::from_secs(1));
+        let may = self
+            .last_warning
+            .is_none_or(|at| self.now.saturating_duration_since(at) >= Duration::from_secs(1));
         if may {
             self.last_warning = Some(self.now);
         }

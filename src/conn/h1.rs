@@ -330,7 +330,8 @@ impl H1 {
 
     /// Only safe methods may overlap (RFC 9112 §9.3.2); an interim `100` must not overtake an earlier reply.
     fn must_wait(&self, head: &proto::Head) -> bool {
-        !self.slots.is_empty() && (head.expects_continue() || !head.method().is_safe() || self.slots.has_unsafe())
+        !self.slots.is_empty()
+            && (head.expects_continue() || !head.method().is_safe() || self.slots.has_unsafe())
     }
 
     fn may_take_requests(&self, env: &Env, io: &Io) -> bool {
@@ -348,7 +349,12 @@ impl H1 {
 
     /// Answers a request that came unencrypted to a port that speaks TLS.
     pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io) {
-        self.refuse(env, io, StatusCode::BAD_REQUEST, "This port speaks HTTPS; the request came as plain HTTP.\n");
+        self.refuse(
+            env,
+            io,
+            StatusCode::BAD_REQUEST,
+            "This port speaks HTTPS; the request came as plain HTTP.\n",
+        );
     }
 
     /// Lets the connection end with the reply that is last by now.
@@ -402,7 +408,9 @@ impl H1 {
 
     /// Says whether the connection has no request in progress and no part of one.
     fn is_idle(&self) -> bool {
-        self.slots.is_empty() && !self.has_part_of_head() && matches!(self.reading, Reading::Head | Reading::Preamble)
+        self.slots.is_empty()
+            && !self.has_part_of_head()
+            && matches!(self.reading, Reading::Head | Reading::Preamble)
     }
 
     /// Says whether bytes wait that begin a request; the empty lines that may stand before one do not.

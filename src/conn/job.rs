@@ -37,7 +37,11 @@ pub(super) fn submit(
     request: Request,
 ) -> Started {
     let (Some(pool), Some(sender)) = (&view.table.pool, env.sender()) else {
-        return Started::Done(unavailable("there is no pool", "The server has no workers for this path.\n", 1));
+        return Started::Done(unavailable(
+            "there is no pool",
+            "The server has no workers for this path.\n",
+            1,
+        ));
     };
     let deadline = env.timeouts.job.and_then(|job| env.now.checked_add(job));
     let job = Box::new(HttpJob {
@@ -59,7 +63,9 @@ pub(super) fn submit(
 /// Puts the job in the lane its handler needs; a refused job is told that nobody waits for it.
 fn enqueue(pool: &Pool, job: Box<HttpJob>, start_by: Option<Instant>) -> Result<JobHandle, ()> {
     match job.chain.kind() {
-        Kind::Async | Kind::Tokio => pool.submit(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why)),
+        Kind::Async | Kind::Tokio => {
+            pool.submit(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why))
+        }
         Kind::Sync | Kind::Shard => {
             pool.submit_blocking(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why))
         }

@@ -140,7 +140,12 @@ impl Watch {
     fn stalled(&self, held: Duration) {
         self.family.stalled(self.shard);
         let route = self.family.template();
-        tracing::warn!(route, ?held, shard = self.shard, "an inline handler held its shard; make the route async");
+        tracing::warn!(
+            route,
+            ?held,
+            shard = self.shard,
+            "an inline handler held its shard; make the route async"
+        );
     }
 }
 
@@ -177,7 +182,8 @@ pub(super) fn panicked() -> Outcome {
 /// The answer when the server will not run a request now; the peer is told when to come back.
 pub(super) fn unavailable(error: &'static str, text: &'static str, retry_after: u8) -> Outcome {
     let response: Response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
-    let response = response.with_header(http::header::RETRY_AFTER, http::HeaderValue::from(u16::from(retry_after)));
+    let response =
+        response.with_header(http::header::RETRY_AFTER, http::HeaderValue::from(u16::from(retry_after)));
     Outcome { response, error: Some(error) }
 }
 

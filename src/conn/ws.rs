@@ -31,7 +31,8 @@ impl Ws {
     /// Opens the socket and starts its handler.
     pub(super) fn new(switch: Switch, env: &mut Env, io: &mut Io) -> Self {
         io.timers.clear_requests();
-        let mut endpoint = Endpoint::new(env, io.waker(env), *switch.upgrade, switch.account.family(env).clone());
+        let mut endpoint =
+            Endpoint::new(env, io.waker(env), *switch.upgrade, switch.account.family(env).clone());
         if !io.secure {
             endpoint.lend();
         }

@@ -121,7 +121,11 @@ fn memlock(facts: &Facts, needs: &Needs) -> Check {
     }
     if charged && below(hard, shards * SHARD_BYTES) {
         let want = bytes(Some(shards * SHARD_BYTES));
-        return warn("memlock", found, &format!("{shards} shards want {want} for full-size rings: {RAISE_MEMLOCK}"));
+        return warn(
+            "memlock",
+            found,
+            &format!("{shards} shards want {want} for full-size rings: {RAISE_MEMLOCK}"),
+        );
     }
     ok("memlock", found)
 }
@@ -134,7 +138,9 @@ fn nofile(facts: &Facts, _needs: &Needs) -> Check {
     let found = format!("soft {}, hard {limit}: at most {connections} connections", count(soft));
     let fix = "raise it: LimitNOFILE=1048576 in the systemd unit, --ulimit nofile=1048576 for Docker, or limits.conf";
     match limit {
-        _ if limit < FEWEST_FILES => Check { name: "nofile", status: Status::Fail, found, fix: Some(fix.into()) },
+        _ if limit < FEWEST_FILES => {
+            Check { name: "nofile", status: Status::Fail, found, fix: Some(fix.into()) }
+        }
         _ if connections < FEW_CONNECTIONS => warn("nofile", found, fix),
         _ => ok("nofile", found),
     }
@@ -146,11 +152,14 @@ fn cores(facts: &Facts, needs: &Needs) -> Check {
     let quota = facts.quota_cpus.map_or("no cgroup quota".into(), |quota| format!("cgroup quota {quota:.2}"));
     let found = format!("{cpus} CPUs allowed, {quota}: {shards} shards");
     match facts.quota_cpus {
-        _ if shards > cpus => warn("cores", found, &format!("shards would share cores: --shards {cpus} at most")),
+        _ if shards > cpus => {
+            warn("cores", found, &format!("shards would share cores: --shards {cpus} at most"))
+        }
         Some(quota) if (shards as f64) > quota => {
             let fits = (quota.floor() as usize).max(1);
-            let fix =
-                format!("the cgroup would stop busy shards part of the time: --shards {fits}, or a larger quota");
+            let fix = format!(
+                "the cgroup would stop busy shards part of the time: --shards {fits}, or a larger quota"
+            );
             warn("cores", found, &fix)
         }
         _ => ok("cores", found),
@@ -159,7 +168,9 @@ fn cores(facts: &Facts, needs: &Needs) -> Check {
 
 fn backlog(facts: &Facts, needs: &Needs) -> Check {
     let want = u64::from(needs.backlog);
-    let Some(most) = facts.somaxconn else { return ok("backlog", "net.core.somaxconn cannot be read".into()) };
+    let Some(most) = facts.somaxconn else {
+        return ok("backlog", "net.core.somaxconn cannot be read".into());
+    };
     let found = format!("net.core.somaxconn = {most}, the backlog is {want}");
     if most >= want {
         return ok("backlog", found);

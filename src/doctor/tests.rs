@@ -125,14 +125,29 @@ fn few_descriptors_few_cores_and_small_queues_are_told() {
     expect(&files(Some(4096)), "nofile", Status::Warn, &["at most 3276 connections"]);
     expect(&files(None), "nofile", Status::Ok, &["unlimited"]);
 
-    expect(&Facts { quota_cpus: Some(1.5), default_shards: 2, ..healthy() }, "cores", Status::Warn, &["--shards 1,"]);
+    expect(
+        &Facts { quota_cpus: Some(1.5), default_shards: 2, ..healthy() },
+        "cores",
+        Status::Warn,
+        &["--shards 1,"],
+    );
     expect(&Facts { quota_cpus: Some(4.0), ..healthy() }, "cores", Status::Ok, &["cgroup quota 4.00"]);
     let needs = Needs { shards: Some(9), ..Needs::default() };
     assert_eq!(find(&healthy(), &needs, "cores").status, Status::Warn);
 
-    expect(&Facts { somaxconn: Some(128), ..healthy() }, "backlog", Status::Warn, &["net.core.somaxconn=4096"]);
+    expect(
+        &Facts { somaxconn: Some(128), ..healthy() },
+        "backlog",
+        Status::Warn,
+        &["net.core.somaxconn=4096"],
+    );
     expect(&Facts { somaxconn: None, ..healthy() }, "backlog", Status::Ok, &["cannot be read"]);
-    expect(&Facts { tcp_migrate_req: Some(0), ..healthy() }, "migration", Status::Warn, &["tcp_migrate_req=1"]);
+    expect(
+        &Facts { tcp_migrate_req: Some(0), ..healthy() },
+        "migration",
+        Status::Warn,
+        &["tcp_migrate_req=1"],
+    );
 }
 
 #[test]
@@ -200,7 +215,10 @@ mod taken_away {
             let report = report.join().unwrap();
             let check = report.checks().iter().find(|check| check.name == "io_uring").unwrap();
             assert_eq!(check.status, Status::Fail);
-            assert!(check.found.contains("io_uring_setup failed") && check.found.contains("seccomp"), "{report}");
+            assert!(
+                check.found.contains("io_uring_setup failed") && check.found.contains("seccomp"),
+                "{report}"
+            );
             assert!(check.fix.as_ref().unwrap().contains("seccomp=profile.json"), "{report}");
             assert_eq!(report.exit_status(), 1);
         }

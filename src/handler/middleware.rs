@@ -49,7 +49,9 @@ impl Layer {
         Self::Around(Arc::new(middleware))
     }
 
-    pub(crate) fn before<E: IntoResponse>(check: impl Fn(&Request) -> Result<(), E> + Send + Sync + 'static) -> Self {
+    pub(crate) fn before<E: IntoResponse>(
+        check: impl Fn(&Request) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Self {
         Self::Before(Arc::new(move |request| check(request).map_err(IntoResponse::into_response)))
     }
 }

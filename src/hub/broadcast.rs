@@ -42,8 +42,12 @@ impl fmt::Display for BroadcastError {
             Self::NotStarted => f.write_str("the hub's server has not started"),
             Self::Closed => f.write_str("the hub is closed"),
             Self::Full(member, Overflow::Drop) => write!(f, "the mailbox of member {member} was full"),
-            Self::Full(member, Overflow::Remove) => write!(f, "member {member} was removed: its mailbox was full"),
-            Self::Full(member, Overflow::Close) => write!(f, "member {member} was closed: its mailbox was full"),
+            Self::Full(member, Overflow::Remove) => {
+                write!(f, "member {member} was removed: its mailbox was full")
+            }
+            Self::Full(member, Overflow::Close) => {
+                write!(f, "member {member} was closed: its mailbox was full")
+            }
             Self::ShardFull => f.write_str("a shard had no room for the message"),
             Self::Late => f.write_str("a shard had not answered in time"),
         }

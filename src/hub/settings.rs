@@ -22,7 +22,12 @@ pub struct HubSettings {
 impl Default for HubSettings {
     fn default() -> Self {
         let Bounds { events, bytes } = Bounds::default();
-        Self { mailbox_events: events, mailbox_bytes: bytes, overflow: Overflow::Close.into(), compression: None }
+        Self {
+            mailbox_events: events,
+            mailbox_bytes: bytes,
+            overflow: Overflow::Close.into(),
+            compression: None,
+        }
     }
 }
 
@@ -30,7 +35,11 @@ impl HubSettings {
     /// Has a callback say what happens to a member whose mailbox is full. It runs on the blocking threads of the server's
     /// pool, `asking` says how; a member whose callback panics is closed.
     #[must_use]
-    pub fn overflow_by(self, asking: Asking, choose: impl Fn(&Full) -> Overflow + Send + Sync + 'static) -> Self {
+    pub fn overflow_by(
+        self,
+        asking: Asking,
+        choose: impl Fn(&Full) -> Overflow + Send + Sync + 'static,
+    ) -> Self {
         let asking = Asking { panicked: Overflow::Close, ..asking };
         Self { overflow: Chooser::with(asking, choose).into(), ..self }
     }

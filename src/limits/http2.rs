@@ -98,7 +98,9 @@ impl Http2Limits {
             _ if !(CONNECTION_WINDOW_MIN..=WINDOW_MAX).contains(&self.connection_window_bytes) => {
                 wrong("connection_window_bytes must be from 65535 to 2147483647")
             }
-            Self { header_list_bytes: ..256 | 65_537.., .. } => wrong("header_list_bytes must be from 256 to 65536"),
+            Self { header_list_bytes: ..256 | 65_537.., .. } => {
+                wrong("header_list_bytes must be from 256 to 65536")
+            }
             Self { header_table_bytes: 65_537.., .. } => wrong("header_table_bytes must be at most 65536"),
             Self { stream_buffer_bytes: 0 | 0x8000_0000.., .. } => {
                 wrong("stream_buffer_bytes must be from 1 to 2147483647")

@@ -7,11 +7,14 @@ use serde::{Deserialize, Deserializer, de::Error};
 /// Reads a duration.
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse(&text).map_err(|()| D::Error::custom(format!("'{text}' is no duration; write \"10s\" or \"250ms\"")))
+    parse(&text)
+        .map_err(|()| D::Error::custom(format!("'{text}' is no duration; write \"10s\" or \"250ms\"")))
 }
 
 /// Reads a duration or `off`.
-pub(super) fn duration_or_off<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn duration_or_off<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text == "off" {
         return Ok(None);

@@ -111,10 +111,14 @@ impl TlsSessions {
 
     /// Returns every counter with its labels.
     pub(crate) fn all(&self) -> impl Iterator<Item = ([&'static str; 3], &Counter)> {
-        const LABELS: ([&str; 2], [&str; 3], [&str; 2]) = (["1.2", "1.3"], ["h2", "http/1.1", "none"], ["no", "yes"]);
+        const LABELS: ([&str; 2], [&str; 3], [&str; 2]) =
+            (["1.2", "1.3"], ["h2", "http/1.1", "none"], ["no", "yes"]);
         self.0.iter().zip(LABELS.0).flat_map(|(protocols, version)| {
             protocols.iter().zip(LABELS.1).flat_map(move |(resumed, protocol)| {
-                resumed.iter().zip(LABELS.2).map(move |(counter, resumed)| ([version, protocol, resumed], counter))
+                resumed
+                    .iter()
+                    .zip(LABELS.2)
+                    .map(move |(counter, resumed)| ([version, protocol, resumed], counter))
             })
         })
     }

@@ -34,7 +34,8 @@ fn shard(metrics: &Metrics, index: usize) -> String {
     let cells = &metrics.shards()[index];
     let open = cells.open();
     let stats = metrics.system().and_then(|system| system.stats(index));
-    let (lag, longest) = stats.map_or((0, 0), |stats| (stats.lag().as_micros(), stats.held_max().as_micros()));
+    let (lag, longest) =
+        stats.map_or((0, 0), |stats| (stats.lag().as_micros(), stats.held_max().as_micros()));
     format!(
         r#"{{"connections":{open},"active":{},"requests":{},"promoted":{},"received_bytes":{},"sent_bytes":{},"inbox":{},"lag_us":{lag},"longest_turn_us":{longest}}}"#,
         cells.active.value().min(open),
@@ -74,6 +75,7 @@ fn topics(metrics: &Metrics) -> String {
 
 fn pool(metrics: &Metrics) -> String {
     let Some(stats) = metrics.pool().map(windlass_actors::Pool::stats) else { return "null".to_owned() };
-    let (queued, running) = (stats.jobs.queued + stats.blocking.queued, stats.jobs.running + stats.blocking.running);
+    let (queued, running) =
+        (stats.jobs.queued + stats.blocking.queued, stats.jobs.running + stats.blocking.running);
     format!(r#"{{"queued":{queued},"running":{running}}}"#)
 }

@@ -76,7 +76,8 @@ fn collect(metrics: &Metrics) -> Vec<MetricFamily> {
 
 fn routes(page: &mut Page, families: &[Arc<Family>]) {
     for family in families {
-        let sum = |of: &dyn Fn(&RouteCells) -> &Counter| family.shards.iter().map(|s| of(s).value()).sum::<u64>();
+        let sum =
+            |of: &dyn Fn(&RouteCells) -> &Counter| family.shards.iter().map(|s| of(s).value()).sum::<u64>();
         let (route, method) = (family.template.as_str(), family.method.as_str());
         for (index, class) in CLASSES.iter().enumerate() {
             let count = sum(&|cells| &cells.classes[index]);
@@ -84,7 +85,8 @@ fn routes(page: &mut Page, families: &[Arc<Family>]) {
                 page.add(&catalog::REQUESTS, &[route, method, class], count as f64);
             }
         }
-        let buckets: Vec<u64> = (0..=BOUNDS_MICROS.len()).map(|index| sum(&|cells| &cells.buckets[index])).collect();
+        let buckets: Vec<u64> =
+            (0..=BOUNDS_MICROS.len()).map(|index| sum(&|cells| &cells.buckets[index])).collect();
         if buckets.iter().any(|count| *count > 0) {
             let nanos = sum(&|cells| &cells.sum_nanos);
             page.add_histogram(&catalog::DURATION, &[route, method], &buckets, nanos as f64 / 1e9);
@@ -102,7 +104,8 @@ fn dispatch(page: &mut Page, metrics: &Metrics) {
     page.add(&catalog::PROMOTED, &[], promoted as f64);
     for (shard, cells) in metrics.shards().iter().enumerate() {
         let shard = shard.to_string();
-        for (wire, kind) in Wire::ALL.into_iter().flat_map(|wire| DispatchKind::ALL.map(|kind| (wire, kind))) {
+        for (wire, kind) in Wire::ALL.into_iter().flat_map(|wire| DispatchKind::ALL.map(|kind| (wire, kind)))
+        {
             let labels = [kind.name(), wire.name(), shard.as_str()];
             page.add(&catalog::DISPATCHED, &labels, cells.dispatched(wire, kind).value() as f64);
         }
@@ -170,7 +173,10 @@ fn websockets(page: &mut Page, shards: &[Arc<ShardCells>]) {
             page.add(&catalog::WS_BYTES, &[direction, &shard], bytes as f64);
         }
         for (by, causes) in [("peer", &ws.closes_by_peer), ("server", &ws.closes_by_server)] {
-            causes.all().into_iter().for_each(|(code, count)| *closes.entry((by, code)).or_insert(0) += count);
+            causes
+                .all()
+                .into_iter()
+                .for_each(|(code, count)| *closes.entry((by, code)).or_insert(0) += count);
         }
         *closes.entry(("nobody", "abnormal")).or_insert(0) += ws.lost.value();
         ws.refused.all().into_iter().for_each(|(cause, count)| *refused.entry(cause).or_insert(0) += count);
@@ -247,7 +253,9 @@ fn topics(page: &mut Page, metrics: &Metrics) {
     page.add(&catalog::TOPIC_OVERFLOWS, &["remove"], sum.removed as f64);
     page.add(&catalog::TOPIC_OVERFLOWS, &["close"], sum.closed as f64);
     page.add(&catalog::TOPIC_MISSED, &[], sum.missed as f64);
-    for (outcome, count) in [("chosen", sum.asked), ("panicked", sum.ask_panics), ("refused", sum.ask_refused)] {
+    for (outcome, count) in
+        [("chosen", sum.asked), ("panicked", sum.ask_panics), ("refused", sum.ask_refused)]
+    {
         page.add(&catalog::TOPIC_ASKED, &[outcome], count as f64);
     }
     page.add(&catalog::TOPIC_LAGGING, &[], sum.lagging as f64);

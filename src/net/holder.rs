@@ -42,7 +42,8 @@ fn process_with(inodes: &[u64]) -> Option<(u32, String)> {
     for process in processes.take(MAX_PROCESSES) {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else { continue };
-        let holds = |path: &Path| fs::read_link(path).is_ok_and(|to| wanted.iter().any(|socket| to == *socket));
+        let holds =
+            |path: &Path| fs::read_link(path).is_ok_and(|to| wanted.iter().any(|socket| to == *socket));
         if descriptors.flatten().any(|descriptor| holds(&descriptor.path())) {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
             return Some((pid, name.trim().escape_debug().to_string()));

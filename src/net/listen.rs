@@ -43,7 +43,10 @@ pub struct ListenError {
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { text, reason } = self;
-        write!(f, "cannot listen on {text:?}: {reason}; write 127.0.0.1:8080, [::1]:8080, :8080 or unix:/path")
+        write!(
+            f,
+            "cannot listen on {text:?}: {reason}; write 127.0.0.1:8080, [::1]:8080, :8080 or unix:/path"
+        )
     }
 }
 
@@ -137,7 +140,10 @@ mod tests {
         assert_eq!(error("127.0.0.1:65536"), "the port is not a number up to 65535");
         assert_eq!(error(":"), "the port is not a number up to 65535");
         assert_eq!(error("fe80::1:x:80"), "an IPv6 address needs brackets");
-        assert_eq!(error("localhost:80"), "the part before the port is no IP address (names are not looked up)");
+        assert_eq!(
+            error("localhost:80"),
+            "the part before the port is no IP address (names are not looked up)"
+        );
         assert_eq!(error("unix:"), "the path is missing");
         assert_eq!(error(&format!("unix:/{}", "x".repeat(107))), "the path is longer than 107 bytes");
         let message = "localhost:80".parse::<Listen>().unwrap_err().to_string();

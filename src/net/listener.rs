@@ -306,14 +306,18 @@ fn diagnose(listen: &Listen, cause: &io::Error) -> (String, &'static str) {
         (Listen::Tcp(_), Some(libc::EAFNOSUPPORT)) => {
             (String::new(), "this system has no such address family: listen on an IPv4 address")
         }
-        (_, Some(libc::EMFILE | libc::ENFILE)) => (String::new(), "raise the limit of open files (ulimit -n)"),
+        (_, Some(libc::EMFILE | libc::ENFILE)) => {
+            (String::new(), "raise the limit of open files (ulimit -n)")
+        }
         _ => (String::new(), "see the system's error"),
     }
 }
 
 fn descriptors() -> String {
-    let open = std::fs::read_dir("/proc/self/fd").map_or_else(|_| "?".into(), |open| open.count().to_string());
-    let limit = getrlimit(Resource::Nofile).current.map_or_else(|| "unlimited".into(), |limit| limit.to_string());
+    let open =
+        std::fs::read_dir("/proc/self/fd").map_or_else(|_| "?".into(), |open| open.count().to_string());
+    let limit =
+        getrlimit(Resource::Nofile).current.map_or_else(|| "unlimited".into(), |limit| limit.to_string());
     format!("{open} of {limit} descriptors open")
 }
 

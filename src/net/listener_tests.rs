@@ -67,7 +67,8 @@ fn a_second_server_of_the_same_user_is_refused_and_told_who_is_there() {
         assert!(error.in_use());
         let text = error.to_string();
         let process = format!("process {} (", std::process::id());
-        for part in [&*address, "tried 8 times", &process, "choose another port", "backlog 4096", "descriptors open"]
+        for part in
+            [&*address, "tried 8 times", &process, "choose another port", "backlog 4096", "descriptors open"]
         {
             assert!(text.contains(part), "{part:?} is missing in: {text}");
         }

@@ -107,7 +107,9 @@ fn v1(input: &[u8]) -> Result<Option<Preamble>, Reject> {
     Ok(Some(Preamble { consumed: lf + 1, ends }))
 }
 
-fn v1_ends<'a, A: str::FromStr + Into<IpAddr>>(mut words: impl Iterator<Item = &'a str>) -> Result<Ends, Reject> {
+fn v1_ends<'a, A: str::FromStr + Into<IpAddr>>(
+    mut words: impl Iterator<Item = &'a str>,
+) -> Result<Ends, Reject> {
     let mut next = || words.next().ok_or(Reject::Line);
     let (source, destination, source_port, destination_port) = (next()?, next()?, next()?, next()?);
     if next().is_ok() {

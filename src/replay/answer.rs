@@ -74,7 +74,8 @@ impl<T> Answer<T> {
     /// What the store told.
     pub fn wait(self) -> Result<T, StoreError> {
         let waiting = |state: &mut State<T>| matches!(state, State::Waiting(_));
-        let state = self.0.arrived.wait_while(self.0.state(), waiting).unwrap_or_else(PoisonError::into_inner);
+        let state =
+            self.0.arrived.wait_while(self.0.state(), waiting).unwrap_or_else(PoisonError::into_inner);
         taken(state).unwrap_or_else(|| Err(dropped()))
     }
 

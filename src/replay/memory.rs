@@ -15,8 +15,8 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Append, Appended, Clock, Completion, Durability, Epoch, ErrorKind, Event, Extent, Operation, Page, Position,
-    Query, Refused, ReplayStore, Retention, StoreError, StoreLimits, TopicInfo,
+    Append, Appended, Clock, Completion, Durability, Epoch, ErrorKind, Event, Extent, Operation, Page,
+    Position, Query, Refused, ReplayStore, Retention, StoreError, StoreLimits, TopicInfo,
     clock::{oldest_kept_ms, time_of},
     contain::complete,
 };
@@ -101,7 +101,11 @@ impl MemoryStore {
     }
 
     /// Appends to a topic that is there; gives the append back if it is not.
-    fn append_known(&self, append: Append, done: Completion<Appended>) -> Option<(Append, Completion<Appended>)> {
+    fn append_known(
+        &self,
+        append: Append,
+        done: Completion<Appended>,
+    ) -> Option<(Append, Completion<Appended>)> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         let Some(place) = topics.places.get(&append.topic) else { return Some((append, done)) };
         let now_ms = self.clock.now_ms();
@@ -242,7 +246,9 @@ impl Ring {
         let first = self.end - self.events.len() as u64;
         let skipped = usize::try_from(after.saturating_sub(first)).unwrap_or(usize::MAX);
         let held = self.events.range(skipped.min(self.events.len())..).map(|(_, event)| Ok(event.clone()));
-        extent.page(query.start, query.window, held).unwrap_or_else(|never: std::convert::Infallible| match never {})
+        extent
+            .page(query.start, query.window, held)
+            .unwrap_or_else(|never: std::convert::Infallible| match never {})
     }
 }
 

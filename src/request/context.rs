@@ -62,7 +62,9 @@ impl TrustedProxies {
             } else if let Some(network) = network(entry) {
                 trusted.networks.push(network);
             } else {
-                return Err(format!("'{entry}' is no address and no network; write 10.0.0.0/8, 192.0.2.7 or unix"));
+                return Err(format!(
+                    "'{entry}' is no address and no network; write 10.0.0.0/8, 192.0.2.7 or unix"
+                ));
             }
         }
         Ok(trusted)
@@ -161,7 +163,8 @@ mod tests {
 
     #[test]
     fn forwarded_wins_and_reads_quoted_ipv6() {
-        let headers = [("Forwarded", "for=\"[2001:db8::1]:4711\";proto=https"), ("X-Forwarded-For", "1.1.1.1")];
+        let headers =
+            [("Forwarded", "for=\"[2001:db8::1]:4711\";proto=https"), ("X-Forwarded-For", "1.1.1.1")];
         assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1:1", &headers).unwrap(), "2001:db8::1");
     }
 

@@ -80,7 +80,8 @@ impl Request {
         })?;
         let body = self.take_body().collect(STREAMED_BYTES.max(self.whole_bytes())).await?;
         serde_json::from_slice(&body).map_err(|error| {
-            let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+            let status =
+                if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
             wrong(status, "body", error)
         })
     }
@@ -99,7 +100,8 @@ impl Request {
         const FORM: &str = "application/x-www-form-urlencoded";
         self.expect_content(FORM, |kind| kind == FORM)?;
         let body = self.take_body().collect(STREAMED_BYTES.max(self.whole_bytes())).await?;
-        serde_html_form::from_bytes(&body).map_err(|error| wrong(StatusCode::UNPROCESSABLE_ENTITY, "form", error))
+        serde_html_form::from_bytes(&body)
+            .map_err(|error| wrong(StatusCode::UNPROCESSABLE_ENTITY, "form", error))
     }
 
     /// Returns how large the body is if it is there as a whole: the route took it.

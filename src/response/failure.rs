@@ -125,7 +125,10 @@ impl IntoResponse for HandlerError {
         match self.0.downcast::<Rejection>() {
             Ok(rejection) => rejection.into_response(),
             Err(error) => {
-                tracing::error!(error = &*error as &(dyn StdError + 'static), "a handler failed; answering 500");
+                tracing::error!(
+                    error = &*error as &(dyn StdError + 'static),
+                    "a handler failed; answering 500"
+                );
                 super::plain(StatusCode::INTERNAL_SERVER_ERROR, "The handler of this path failed.\n")
             }
         }

@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn content_type_is_a_header_like_others() {
         let mut fields = Fields::default();
-        let (html, json) = (HeaderValue::from_static("text/html"), HeaderValue::from_static("application/json"));
+        let (html, json) =
+            (HeaderValue::from_static("text/html"), HeaderValue::from_static("application/json"));
         fields.append(header::AGE, HeaderValue::from_static("1"));
         fields.append(header::CONTENT_TYPE, html.clone());
         fields.append(header::CONTENT_TYPE, json.clone());

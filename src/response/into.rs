@@ -130,7 +130,9 @@ where
 {
     fn into_response(self) -> Response {
         let (headers, rest) = self;
-        headers.into_iter().fold(rest.into_response(), |response, (name, value)| response.with_header(name, value))
+        headers
+            .into_iter()
+            .fold(rest.into_response(), |response, (name, value)| response.with_header(name, value))
     }
 }
 

@@ -48,7 +48,9 @@ impl Source {
         let table = RouteTable::compile(&routes, &metrics).map_err(RouterError::Route)?;
         let source = Self {
             routes: Mutex::new(routes),
-            publisher: Publisher::new(RouteTable::compile(&Routes::default(), &metrics).map_err(RouterError::Route)?),
+            publisher: Publisher::new(
+                RouteTable::compile(&Routes::default(), &metrics).map_err(RouterError::Route)?,
+            ),
             metrics,
             pool: OnceLock::new(),
             start_pool: Box::new(start_pool),

@@ -96,7 +96,9 @@ impl Server {
         loop {
             let has_room = |inbox: &ShardSender<Msg>| inbox.depth() < inbox.capacity();
             // A shard that has ended needs no telling.
-            left.retain(|inbox| !has_room(inbox) || matches!(inbox.try_send(message()), Err(TellError::Full(_))));
+            left.retain(|inbox| {
+                !has_room(inbox) || matches!(inbox.try_send(message()), Err(TellError::Full(_)))
+            });
             if left.is_empty() || Instant::now() >= until {
                 return;
             }

@@ -65,7 +65,11 @@ pub(super) struct Parts<B, F> {
 }
 
 /// Starts the shards on the engine asked for, and says in one line and in a metric which it is and why.
-pub(super) fn start<B, F>(kind: EngineKind, parts: &Parts<B, F>, metrics: &Metrics) -> Result<Started, StartError>
+pub(super) fn start<B, F>(
+    kind: EngineKind,
+    parts: &Parts<B, F>,
+    metrics: &Metrics,
+) -> Result<Started, StartError>
 where
     B: Fn() -> windlass_actors::Builder,
     F: Fn(&Local) -> Env + Send + Sync + 'static,
@@ -113,7 +117,8 @@ where
     F: Fn(&Local) -> Env + Send + Sync + 'static,
 {
     use crate::net::ring::{ProbeError, Ring, probe};
-    let refused = |error: ProbeError| StartError::Engine { engine: EngineKind::IoUring, why: error.to_string() };
+    let refused =
+        |error: ProbeError| StartError::Engine { engine: EngineKind::IoUring, why: error.to_string() };
     probe().map_err(refused)?;
     run::<Ring<_>, _, _>(windlass_actors::Host::Glommio, parts)
 }

@@ -62,5 +62,9 @@ fn scrape(collector: &Collector) -> Response {
 }
 
 fn readiness(ready: bool) -> Response {
-    if ready { plain(StatusCode::OK, "ready\n") } else { plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n") }
+    if ready {
+        plain(StatusCode::OK, "ready\n")
+    } else {
+        plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    }
 }

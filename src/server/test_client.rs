@@ -180,7 +180,10 @@ impl TestStream {
     ///
     /// The body is cut short, or nothing comes within 10 s.
     #[track_caller]
-    #[expect(clippy::should_implement_trait, reason = "an iterator would hide that it waits, and that it panics")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator would hide that it waits, and that it panics"
+    )]
     pub fn next(&mut self) -> Option<Bytes> {
         let Self { client, body, pipe, .. } = self;
         let pipe = pipe.as_ref()?;
@@ -257,7 +260,11 @@ fn take_head(pipe: &PeerSide, is_head: bool) -> Option<ReplyHead> {
         match h1::parse_reply(&pipe.output, is_head) {
             Err(error) => panic!("this is no response: {error}: {}", pipe.output.escape_ascii()),
             Ok(None) => {
-                assert!(pipe.end.is_none(), "the connection ended without a reply: {}", pipe.output.escape_ascii());
+                assert!(
+                    pipe.end.is_none(),
+                    "the connection ended without a reply: {}",
+                    pipe.output.escape_ascii()
+                );
                 return None;
             }
             Ok(Some(head)) => {

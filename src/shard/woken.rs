@@ -133,7 +133,9 @@ impl Woken {
         let id = self.line.pop_front()?;
         let standing = &mut self.standing[id.slot as usize];
         // Behind one that is gone another connection of that slot may stand.
-        let why = standing.take_if(|standing| standing.generation == id.generation).map_or(Why::Wake, |own| own.why);
+        let why = standing
+            .take_if(|standing| standing.generation == id.generation)
+            .map_or(Why::Wake, |own| own.why);
         if why == Why::Wake && slice.taken > SHORT {
             slice.left = slice.left.saturating_sub(WAKE - 1);
         }

@@ -111,7 +111,12 @@ impl Client {
     /// # Errors
     ///
     /// The stream is closed, or follows as many topics as it may, or the broker cannot give this one.
-    pub fn subscribe(&self, broker: &Broker, topic: &TopicName, last: Option<&[u8]>) -> Result<(), SubscribeError> {
+    pub fn subscribe(
+        &self,
+        broker: &Broker,
+        topic: &TopicName,
+        last: Option<&[u8]>,
+    ) -> Result<(), SubscribeError> {
         self.queue.join(broker.events(topic, last, self.peer).map_err(SubscribeError::Broker)?)
     }
 

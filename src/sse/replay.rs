@@ -102,7 +102,12 @@ impl Keeper {
     }
 
     /// Appends an event; it leaves, if it has a place, when the store has it.
-    pub(super) async fn keep(&self, queue: &Arc<Queue>, place: Option<Place>, form: Form) -> Result<(), SendError> {
+    pub(super) async fn keep(
+        &self,
+        queue: &Arc<Queue>,
+        place: Option<Place>,
+        form: Form,
+    ) -> Result<(), SendError> {
         let event = form.event();
         let mut append = Append::new(self.name.clone(), event.data().clone()).durability(self.durability);
         append.name = event.name().cloned();

@@ -58,7 +58,11 @@ pub(super) struct Pair {
 
 impl Pair {
     /// Parses and checks a chain and its key: PKCS#8, PKCS#1 or SEC1.
-    pub(super) fn parse(chain: &Pem, key: &Pem, ticketer: &Arc<dyn ProducesTickets>) -> Result<Self, TlsError> {
+    pub(super) fn parse(
+        chain: &Pem,
+        key: &Pem,
+        ticketer: &Arc<dyn ProducesTickets>,
+    ) -> Result<Self, TlsError> {
         let certificates = certificates(chain)?;
         let valid = certificates.first().and_then(|first| validity::of(first));
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -66,7 +70,8 @@ impl Pair {
         if let Some(valid) = &valid {
             warn_of_dates(&chain.place, valid);
         }
-        let config = config(provider, certified, ticketer).map_err(|error| TlsError::System(error.to_string()))?;
+        let config =
+            config(provider, certified, ticketer).map_err(|error| TlsError::System(error.to_string()))?;
         let mut with_http2 = config.clone();
         with_http2.alpn_protocols.insert(0, HTTP2.to_vec());
         let expires = valid.map(|valid| valid.end);
@@ -101,7 +106,8 @@ fn certified(
         })
     })?;
     let signing = provider.key_provider.load_private_key(private);
-    let signing = signing.map_err(|error| wrong(format!("{error}; RSA, ECDSA and Ed25519 keys are taken")))?;
+    let signing =
+        signing.map_err(|error| wrong(format!("{error}; RSA, ECDSA and Ed25519 keys are taken")))?;
     let certified = CertifiedKey::new(certificates, signing);
     match certified.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),

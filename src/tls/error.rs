@@ -44,7 +44,9 @@ impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read { file, error } => write!(f, "cannot read {}: {error}", file.display()),
-            Self::Certificate { place, what } => write!(f, "{place} holds no usable certificate chain: {what}"),
+            Self::Certificate { place, what } => {
+                write!(f, "{place} holds no usable certificate chain: {what}")
+            }
             Self::Key { place, what } => write!(f, "{place} holds no usable private key: {what}"),
             Self::Mismatch { certificate, key } => {
                 write!(f, "the key in {key} is not that of the first certificate in {certificate}")

@@ -30,11 +30,14 @@ fn alert_label(alert: Alert) -> &'static str {
     match alert {
         Alert::UnknownCA => "alert_unknown_ca",
         // Whose signature a client cannot verify it calls a decryption error.
-        Alert::BadCertificate | Alert::UnsupportedCertificate | Alert::CertificateUnknown | Alert::DecryptError => {
-            "alert_bad_certificate"
-        }
+        Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateUnknown
+        | Alert::DecryptError => "alert_bad_certificate",
         Alert::CertificateExpired | Alert::CertificateRevoked => "alert_expired_certificate",
-        Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity => "alert_incompatible",
+        Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity => {
+            "alert_incompatible"
+        }
         Alert::UserCanceled => "alert_user_canceled",
         _ => "alert_other",
     }

@@ -73,7 +73,12 @@ impl Session {
     /// # Errors
     ///
     /// The session's keys are used up, and nothing can be sent any more.
-    pub(crate) fn seal(&mut self, plain: &mut Outbox, wire: &mut Outbox, spare: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(crate) fn seal(
+        &mut self,
+        plain: &mut Outbox,
+        wire: &mut Outbox,
+        spare: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         if plain.is_empty() && self.sealing.len() == 0 {
             return Ok(());
         }
@@ -88,7 +93,12 @@ impl Session {
         Ok(())
     }
 
-    fn seal_record(&mut self, plain: &mut Outbox, wire: &mut Outbox, spare: &mut Vec<u8>) -> Result<(), Failure> {
+    fn seal_record(
+        &mut self,
+        plain: &mut Outbox,
+        wire: &mut Outbox,
+        spare: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         let front = self.sealing.front();
         if front.len() >= RECORD_BYTES || plain.is_empty() {
             let length = front.len().min(RECORD_BYTES);
@@ -111,7 +121,9 @@ impl Session {
             let UnbufferedStatus { discard, state, .. } = tls.process_tls_records(partial);
             match state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    return encrypt(wire, content.len() + OVERHEAD_BYTES, |room| traffic.encrypt(content, room));
+                    return encrypt(wire, content.len() + OVERHEAD_BYTES, |room| {
+                        traffic.encrypt(content, room)
+                    });
                 }
                 Ok(ConnectionState::EncodeTlsData(data)) => write(data, wire),
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
@@ -148,7 +160,9 @@ fn encrypt(
                 wire.truncate(start + written);
                 return Ok(());
             }
-            Err(EncryptError::InsufficientSize(size)) if size.required_size > room => room = size.required_size,
+            Err(EncryptError::InsufficientSize(size)) if size.required_size > room => {
+                room = size.required_size
+            }
             Err(error) => {
                 wire.truncate(start);
                 return Err(unwritable(&error.to_string()));

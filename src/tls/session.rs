@@ -162,7 +162,9 @@ pub(super) fn write(mut data: EncodeTlsData<'_, rustls::server::ServerConnection
         wire.resize(start + room, 0);
         match data.encode(&mut wire[start..]) {
             Ok(written) => return wire.truncate(start + written),
-            Err(EncodeError::InsufficientSize(size)) if size.required_size > room => room = size.required_size,
+            Err(EncodeError::InsufficientSize(size)) if size.required_size > room => {
+                room = size.required_size
+            }
             Err(_) => return wire.truncate(start),
         }
     }

@@ -323,7 +323,8 @@ fn a_hello_that_never_ends_is_bounded() {
 fn pairs_that_do_not_work_are_named() {
     let (chain, key) = pair();
     let (_, other) = pair();
-    let error = |chain: &str, key: &str| Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap_err().to_string();
+    let error =
+        |chain: &str, key: &str| Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap_err().to_string();
     assert_eq!(
         error(&chain, &other),
         "the key in the key given is not that of the first certificate in the certificate given"
@@ -334,7 +335,9 @@ fn pairs_that_do_not_work_are_named() {
     let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     assert!(error(&chain, &encrypted).contains("encrypted"), "{}", error(&chain, &encrypted));
     assert!(error(&chain[..chain.len() / 2], &key).contains("does not end"));
-    assert!(error("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key).contains("certificate"));
+    assert!(
+        error("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key).contains("certificate")
+    );
     let missing = Tls::from_files("/nowhere/cert.pem", "/nowhere/key.pem").unwrap_err().to_string();
     assert!(missing.contains("/nowhere/cert.pem") && missing.contains("No such file"), "{missing}");
     let bytes = Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
@@ -345,7 +348,8 @@ fn pairs_that_do_not_work_are_named() {
 #[test]
 fn a_certificate_cut_anywhere_is_none() {
     let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    (params.not_before, params.not_after) = (rcgen::date_time_ymd(2024, 2, 29), rcgen::date_time_ymd(2051, 1, 1));
+    (params.not_before, params.not_after) =
+        (rcgen::date_time_ymd(2024, 2, 29), rcgen::date_time_ymd(2051, 1, 1));
     let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     assert_eq!(validity::of(certificate.der()), Some(at(1_709_164_800)..at(2_556_144_000)));

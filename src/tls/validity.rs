@@ -70,7 +70,9 @@ fn time(der: &[u8]) -> Option<(SystemTime, &[u8])> {
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0')))
+    digits
+        .iter()
+        .try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0')))
 }
 
 /// Counts the days of the Gregorian calendar.
@@ -99,7 +101,9 @@ mod tests {
         assert_eq!(seconds(UTC_TIME, "491231235959Z"), Some(2_524_607_999));
         assert_eq!(seconds(GENERALIZED_TIME, "20500101000000Z"), Some(2_524_608_000));
         assert_eq!(seconds(GENERALIZED_TIME, "99991231235959Z"), Some(253_402_300_799));
-        for wrong in ["", "7001010000Z", "701301000000Z", "7001010000000", "70010100000xZ", "690101000000Z\u{7f}"] {
+        for wrong in
+            ["", "7001010000Z", "701301000000Z", "7001010000000", "70010100000xZ", "690101000000Z\u{7f}"]
+        {
             assert_eq!(seconds(UTC_TIME, wrong), None, "{wrong}");
         }
         assert_eq!(seconds(GENERALIZED_TIME, "19691231235959Z"), None);

@@ -93,7 +93,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(session: Session, outbound_bytes: usize, wakers: Wakers, cells: Arc<ShardCells>) -> Self {
+    pub(super) fn new(
+        session: Session,
+        outbound_bytes: usize,
+        wakers: Wakers,
+        cells: Arc<ShardCells>,
+    ) -> Self {
         Self {
             session,
             outbox: Outbox::default(),
@@ -154,7 +159,9 @@ impl State {
         self.cells.ws.received(bytes);
         if self.receives {
             self.due |= self.receiver.wake(&self.handler);
-        } else if let Some(memory) = self.inbox.take().and_then(|message| Outgoing::from(message).into_memory()) {
+        } else if let Some(memory) =
+            self.inbox.take().and_then(|message| Outgoing::from(message).into_memory())
+        {
             give_back(memory);
         }
     }

@@ -28,7 +28,8 @@ fn inheritable(socket: impl AsFd) -> OwnedFd {
 fn activated(arguments: &[&str], names: &str, sockets: [&OwnedFd; 2]) -> Command {
     let [first, second] = sockets.map(|socket| socket.as_raw_fd());
     let mut command = Command::new("bash");
-    let run = format!("export LISTEN_PID=$$; exec \"$0\" \"$@\" 3<&{first} 4<&{second} {first}<&- {second}<&-");
+    let run =
+        format!("export LISTEN_PID=$$; exec \"$0\" \"$@\" 3<&{first} 4<&{second} {first}<&- {second}<&-");
     command.args(["-c", &run, env!("CARGO_BIN_EXE_windlass")]).args(arguments);
     command.envs([("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", names)]).env_remove("RUST_LOG");
     command

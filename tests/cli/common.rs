@@ -230,7 +230,10 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn post(&mut self, path: &str, head: &str, body: &str) -> (u16, String, String) {
-        self.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\n{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+        self.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: t\r\n{head}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
         self.reply().unwrap().expect("a reply")
     }
 

@@ -122,8 +122,7 @@ fn the_documented_configuration_is_valid_as_it_is_and_with_what_is_commented_out
 
 #[test]
 fn flags_win_over_the_file() {
-    let text =
-        "listen = [\"192.0.2.1:80\"]\nshards = 1\ndemo = true\n[pool]\nworkers = 7\n[timeouts]\ngrace = \"1h\"\n";
+    let text = "listen = [\"192.0.2.1:80\"]\nshards = 1\ndemo = true\n[pool]\nworkers = 7\n[timeouts]\ngrace = \"1h\"\n";
     let file = TempFile::new("flags.toml", text);
     let flags = ["--listen", "127.0.0.1:0", "--shards", "2", "--workers", "1", "--grace", "2", "--no-demo"];
     let serving = Serving::start_on(&[&["--config", file.path()], &flags[..]].concat());
@@ -176,5 +175,8 @@ fn help_and_version_go_to_standard_output() {
         }
     }
     let version = run(&["--version"]);
-    assert_eq!(String::from_utf8(version.stdout).unwrap(), format!("windlass {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        String::from_utf8(version.stdout).unwrap(),
+        format!("windlass {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }

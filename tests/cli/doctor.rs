@@ -31,7 +31,11 @@ fn every_check_is_printed_and_each_that_is_not_ok_has_a_fix() {
     let names: Vec<_> = checks.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["kernel", "io_uring", "memlock", "nofile", "cores", "backlog", "migration"]);
     let troubled = checks.iter().filter(|(_, status)| status != "ok").count();
-    assert_eq!(text.lines().filter(|line| line.trim_start().starts_with("fix: ")).count(), troubled, "{text}");
+    assert_eq!(
+        text.lines().filter(|line| line.trim_start().starts_with("fix: ")).count(),
+        troubled,
+        "{text}"
+    );
     let failed = checks.iter().any(|(_, status)| status == "FAIL");
     assert_eq!(output.status.code(), Some(i32::from(failed)), "{text}");
     assert_eq!(status(&checks, "io_uring"), "ok", "the tests of the server need it: {text}");

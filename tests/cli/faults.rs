@@ -107,7 +107,8 @@ fn through_a_network_that_fails(engine: &str) {
 fn without_faults(address: SocketAddr, seed: u64) {
     for (part, (name, session)) in (1000..).zip(KINDS) {
         let tally = Tally::default();
-        session(address, &mut Dice::new(seed, part), &tally).unwrap_or_else(|broken| panic!("{name}: {broken:?}"));
+        session(address, &mut Dice::new(seed, part), &tally)
+            .unwrap_or_else(|broken| panic!("{name}: {broken:?}"));
         assert!(tally.right.load(SeqCst) > 0 && tally.refused.load(SeqCst) == 0, "{name}: {tally:?}");
     }
 }

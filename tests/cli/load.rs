@@ -32,7 +32,8 @@ pub(crate) fn number(result: &Value, name: &str) -> f64 {
 /// Returns the sum of the metrics that begin so.
 pub(crate) fn metric(serving: &Serving, start: &str) -> f64 {
     let (_, _, page) = serving.connect().get("/metrics");
-    let values = page.lines().filter(|line| line.starts_with(start)).map(|line| line.rsplit_once(' ').unwrap().1);
+    let values =
+        page.lines().filter(|line| line.starts_with(start)).map(|line| line.rsplit_once(' ').unwrap().1);
     values.map(|value| value.parse::<f64>().unwrap()).sum()
 }
 
@@ -53,7 +54,10 @@ fn a_closed_loop_counts_what_the_server_counts() {
     let serving = Serving::start(&[]);
     let url = url(serving.address(), "/demo/plaintext");
     let result = served(&["--connections", "3", "--duration", "0.5s", &url]);
-    assert_eq!(number(&result, "requests"), metric(&serving, "windlass_requests_total{route=\"/demo/plaintext\""));
+    assert_eq!(
+        number(&result, "requests"),
+        metric(&serving, "windlass_requests_total{route=\"/demo/plaintext\"")
+    );
     for name in ["p50", "p99.99", "max"] {
         assert!(number(&result["latency_us"], name) > 0.0, "{result}");
     }
@@ -98,8 +102,9 @@ fn streams_of_http2_are_requests() {
     let url = url(serving.address(), "/demo/json");
     served(&["--workload", "h2", "--connections", "2", "--streams", "4", "--duration", "0.5s", &url]);
     let (_, _, page) = serving.connect().get("/metrics");
-    let over_h2 =
-        |line: &&str| line.starts_with("windlass_requests_dispatched_total") && line.contains("protocol=\"h2\"");
+    let over_h2 = |line: &&str| {
+        line.starts_with("windlass_requests_dispatched_total") && line.contains("protocol=\"h2\"")
+    };
     assert!(page.lines().filter(over_h2).any(|line| !line.ends_with(" 0")), "nothing came over HTTP/2");
     let arguments = ["--workload", "h2", "--connections", "2", "--rate", "100", "--duration", "1s", &url];
     assert!((99.0..=100.0).contains(&number(&served(&arguments), "requests")));
@@ -124,9 +129,11 @@ fn a_mixed_load_has_a_bit_of_each() {
     let arguments = ["--workload", "mixed", "--connections", "20", "--rate", "200", "--duration", "1s", &url];
     let result = served(&arguments);
     assert!(number(&result, "published") > 50.0, "{result}");
-    for part in
-        ["websocket_messages_total{direction=\"in\"", "requests_total{route=\"/demo/json\"", "topic_deliveries_total"]
-    {
+    for part in [
+        "websocket_messages_total{direction=\"in\"",
+        "requests_total{route=\"/demo/json\"",
+        "topic_deliveries_total",
+    ] {
         assert!(metric(&serving, &format!("windlass_{part}")) > 0.0, "no {part}");
     }
 }

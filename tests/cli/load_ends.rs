@@ -40,8 +40,14 @@ fn scripted(serve: impl Fn(u32, TcpStream) + Send + Sync + 'static) -> SocketAdd
 #[test]
 fn a_signal_ends_a_closed_loop_at_once() {
     let serving = Serving::start(&[]);
-    let mut command =
-        windlass(&["load", "--duration", "1h", "--connections", "2", &url(serving.address(), "/demo/plaintext")]);
+    let mut command = windlass(&[
+        "load",
+        "--duration",
+        "1h",
+        "--connections",
+        "2",
+        &url(serving.address(), "/demo/plaintext"),
+    ]);
     let mut loading = command.stdout(std::process::Stdio::null()).spawn().unwrap();
     eventually("it loads", || {
         let (_, _, page) = serving.connect().get("/metrics");
@@ -64,7 +70,8 @@ fn a_server_that_is_not_there_ends_it_early_over_any_protocol() {
         workloads.push("h2");
     }
     for workload in workloads {
-        let arguments = ["--workload", workload, "--connections", "200", "--duration", "1h", &url(nowhere(), "/")];
+        let arguments =
+            ["--workload", workload, "--connections", "200", "--duration", "1h", &url(nowhere(), "/")];
         let (status, result) = load(&arguments);
         assert_eq!(status, 1, "{workload} {result}");
         assert!(result["errors_by_kind"]["connect"].as_u64() >= Some(1000), "{workload} {result}");
@@ -122,7 +129,11 @@ fn nothing_is_published_before_every_subscription_was_answered() {
     // Long enough for a hundred looks whether all were answered.
     let early = came.recv_timeout(Duration::from_secs(1));
     release.send(()).unwrap();
-    assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout), "an event came while a subscription was not answered");
+    assert_eq!(
+        early,
+        Err(mpsc::RecvTimeoutError::Timeout),
+        "an event came while a subscription was not answered"
+    );
     assert_eq!(came.recv_timeout(PATIENCE), Ok("answered"));
     assert_eq!(came.recv_timeout(PATIENCE), Ok("published"));
     let (status, _) = loading.join().unwrap();

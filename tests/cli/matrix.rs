@@ -31,7 +31,10 @@ fn cells_are_chosen_by_globs() {
     assert_eq!(all.len(), 38);
     for engine in ["io_uring", "epoll"] {
         let of_engine = listed(&["--cells", &format!("{engine}/*")]);
-        assert!(of_engine.len() == 19 && of_engine.iter().all(|cell| cell.starts_with(engine)), "{of_engine:?}");
+        assert!(
+            of_engine.len() == 19 && of_engine.iter().all(|cell| cell.starts_with(engine)),
+            "{of_engine:?}"
+        );
     }
     assert_eq!(listed(&["--cells", "epoll/h?/async/few"]), ["epoll/h1/async/few", "epoll/h2/async/few"]);
     assert_eq!(
@@ -50,7 +53,10 @@ fn a_cell_that_is_served_and_leaves_nothing_passes() {
     let output = matrix(env!("CARGO_BIN_EXE_windlass"), &cells);
     let text = text(&output);
     assert!(output.status.success() && text.contains("no descriptor stayed open"), "{text}");
-    assert_eq!(text.lines().filter(|line| line.starts_with("io_uring/") || line.starts_with("epoll/")).count(), 4);
+    assert_eq!(
+        text.lines().filter(|line| line.starts_with("io_uring/") || line.starts_with("epoll/")).count(),
+        4
+    );
 }
 
 #[test]
@@ -81,8 +87,11 @@ fn descriptors_that_stay_are_told_by_cell() {
     let output = matrix(file.path(), &arguments);
     let text = text(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    let leader =
-        text.lines().skip_while(|line| !line.starts_with("descriptors that stayed")).nth(1).unwrap_or_default();
+    let leader = text
+        .lines()
+        .skip_while(|line| !line.starts_with("descriptors that stayed"))
+        .nth(1)
+        .unwrap_or_default();
     let figures: Vec<_> = leader.split_whitespace().collect();
     assert_eq!(figures, ["epoll/h1/inline/few", "2", "2", "1", "1.0"], "{text}");
 }

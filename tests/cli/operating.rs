@@ -32,7 +32,8 @@ fn readme() -> String {
 
 /// Returns the metrics an expression names, less what histograms put behind their names.
 fn named(text: &str) -> BTreeSet<&str> {
-    let behind = |name: &str| name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+    let behind =
+        |name: &str| name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
     let names = text.split("windlass_").skip(1).map(|rest| &rest[..behind(rest)]);
     names.map(|name| name.strip_suffix("_bucket").unwrap_or(name)).collect()
 }
@@ -81,7 +82,10 @@ fn systemd_is_told_when_the_server_serves_and_when_it_drains() {
     assert!(unit.contains("\nType=notify\n") && unit.contains("\nRestartPreventExitStatus=2\n"), "{unit}");
     let socket = file("operating/windlass.socket");
     assert!(unit.contains("--listen systemd ") && unit.contains("\nRequires=windlass.socket\n"), "{unit}");
-    assert!(socket.contains("\nListenStream=") && socket.contains("\nFileDescriptorName=windlass\n"), "{socket}");
+    assert!(
+        socket.contains("\nListenStream=") && socket.contains("\nFileDescriptorName=windlass\n"),
+        "{socket}"
+    );
     let path = std::env::temp_dir().join(format!("windlass-notify-{}", std::process::id()));
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -120,7 +124,10 @@ mod profile {
     /// Makes filters out of the profile: what is allowed, and what is answered with an error of its own.
     fn filters() -> BpfMap {
         let profile = json("operating/seccomp.json");
-        assert_eq!((&profile["defaultAction"], &profile["defaultErrnoRet"]), (&"SCMP_ACT_ERRNO".into(), &1.into()));
+        assert_eq!(
+            (&profile["defaultAction"], &profile["defaultErrnoRet"]),
+            (&"SCMP_ACT_ERRNO".into(), &1.into())
+        );
         // A call that one filter answers must pass the others.
         let (mut passed, mut answered) = (Vec::new(), Vec::new());
         for rule in profile["syscalls"].as_array().unwrap() {

@@ -23,7 +23,8 @@ fn rounds(serving: &Serving) -> Duration {
 /// Reads how many accepts failed for want of a file.
 fn refused(watcher: &mut Client) -> u64 {
     let page = watcher.get("/metrics").2;
-    let line = page.lines().find_map(|line| line.strip_prefix("windlass_accept_errors_total{cause=\"EMFILE\"} "));
+    let line =
+        page.lines().find_map(|line| line.strip_prefix("windlass_accept_errors_total{cause=\"EMFILE\"} "));
     line.map_or(0, |count| count.parse().unwrap())
 }
 
@@ -32,8 +33,21 @@ fn without_a_file_to_spare_it_waits_and_then_serves_at_full_rate() {
     for engine in ["io_uring", "epoll"] {
         let limits = TempFile::new(&format!("files-{engine}.toml"), "[limits]\nconnections = 1000\n");
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {FILES}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_windlass")]);
-        command.args(["--listen", "127.0.0.1:0", "--shards", "2", "--engine", engine, "--config", limits.path()]);
+        command.args([
+            "-c",
+            &format!("ulimit -n {FILES}; exec \"$0\" \"$@\""),
+            env!("CARGO_BIN_EXE_windlass"),
+        ]);
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--shards",
+            "2",
+            "--engine",
+            engine,
+            "--config",
+            limits.path(),
+        ]);
         command.stdin(Stdio::null());
         let serving = Serving::spawn(command);
         let before = rounds(&serving);

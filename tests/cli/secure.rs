@@ -81,7 +81,9 @@ fn curl_gets_every_demo_route_over_both_protocols() {
     let port = serving.address().port();
     for host in ["localhost", "127.0.0.1", "windlass.test"] {
         for version in ["--http1.1", "--http2", "--tls-max=1.2"] {
-            for path in ["/", "/demo/plaintext", "/demo/json", "/demo/hello/you", "/demo/work?ms=1", "/metrics"] {
+            for path in
+                ["/", "/demo/plaintext", "/demo/json", "/demo/hello/you", "/demo/work?ms=1", "/metrics"]
+            {
                 let resolve = format!("windlass.test:{port}:127.0.0.1");
                 let url = format!("https://{host}:{port}{path}");
                 let version: Vec<&str> = version.split('=').collect();
@@ -96,8 +98,16 @@ fn curl_gets_every_demo_route_over_both_protocols() {
     let upload = ["--cacert", &cert, "-4", "--http1.1", "--data-binary", &format!("@{binary}"), &url];
     let size = fs::metadata(binary).unwrap().len();
     assert_eq!(curl(&upload).unwrap().unwrap(), format!("{{\"bytes\":{size}}}"));
-    let agreed =
-        curl(&["--cacert", &cert, "-4", "-o", "/dev/null", "-w", "%{http_version}", &url.replace("upload", "json")]);
+    let agreed = curl(&[
+        "--cacert",
+        &cert,
+        "-4",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_version}",
+        &url.replace("upload", "json"),
+    ]);
     let http2 = Command::new("curl").arg("--version").output().unwrap();
     if cfg!(feature = "http2") && String::from_utf8_lossy(&http2.stdout).contains("HTTP2") {
         assert_eq!(agreed.unwrap().unwrap(), "2", "what a client prefers that can do both");
@@ -188,7 +198,9 @@ fn pairs_that_do_not_work_do_not_start() {
         (format!("tls_key = \"{key}\"\n"), "tls_cert"),
         ("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = true\n".to_owned(), "needs tls_cert"),
         (
-            format!("[[listener]]\naddress = \"[::1]:0\"\ntls = false\ntls_cert = \"{cert}\"\ntls_key = \"{key}\"\n"),
+            format!(
+                "[[listener]]\naddress = \"[::1]:0\"\ntls = false\ntls_cert = \"{cert}\"\ntls_key = \"{key}\"\n"
+            ),
             "tls = false",
         ),
         (format!("tls_cert = \"{cert}\"\ntls_key = \"{}\"\n", other.key()), "is not that of"),

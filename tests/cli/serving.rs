@@ -64,7 +64,9 @@ fn curl_gets_all(serving: &Serving, protocol: &str) {
         assert!(output.status.success(), "{arguments:?}: {}", output.stderr.escape_ascii());
         output.stdout
     };
-    for path in ["/", "/demo/plaintext", "/demo/json", "/demo/hello/you", "/demo/work?ms=1", "/metrics", "/readyz"] {
+    for path in
+        ["/", "/demo/plaintext", "/demo/json", "/demo/hello/you", "/demo/work?ms=1", "/metrics", "/readyz"]
+    {
         assert!(!curl(&[&format!("http://{}{path}", serving.address())]).is_empty(), "{protocol} {path}");
     }
     let url = format!("http://{}/demo/upload", serving.address());
@@ -95,8 +97,11 @@ fn the_access_log_is_one_json_line_a_request() {
     }
     client.post("/demo/echo", "", "four");
     eventually("five lines are there", || serving.printed().len() >= 5);
-    let lines: Vec<serde_json::Value> =
-        serving.printed().iter().map(|line| serde_json::from_str(line).expect("one JSON object a line")).collect();
+    let lines: Vec<serde_json::Value> = serving
+        .printed()
+        .iter()
+        .map(|line| serde_json::from_str(line).expect("one JSON object a line"))
+        .collect();
     assert_eq!(lines.len(), 5);
     let expected = [
         ("GET", "/demo/plaintext", "/demo/plaintext", 200, 13),
@@ -106,8 +111,14 @@ fn the_access_log_is_one_json_line_a_request() {
         ("POST", "/demo/echo", "/demo/echo", 200, 4),
     ];
     for (line, (method, path, route, status, bytes)) in lines.iter().zip(expected) {
-        assert_eq!((&line["method"], &line["path"], &line["route"]), (&method.into(), &path.into(), &route.into()));
-        assert_eq!((&line["status"], &line["bytes"], &line["error"]), (&status.into(), &bytes.into(), &"-".into()));
+        assert_eq!(
+            (&line["method"], &line["path"], &line["route"]),
+            (&method.into(), &path.into(), &route.into())
+        );
+        assert_eq!(
+            (&line["status"], &line["bytes"], &line["error"]),
+            (&status.into(), &bytes.into(), &"-".into())
+        );
         assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
         assert!(line["timestamp"].is_string() && line["micros"].is_u64(), "{line}");
     }
@@ -115,7 +126,12 @@ fn the_access_log_is_one_json_line_a_request() {
     assert!(!serving.printed().concat().contains("secret"), "queries may hold secrets");
     serving.signal(rustix::process::Signal::TERM);
     assert!(serving.ended().success());
-    assert_eq!(serving.printed().len(), 5, "what is no request went to the access log: {:?}", serving.printed());
+    assert_eq!(
+        serving.printed().len(),
+        5,
+        "what is no request went to the access log: {:?}",
+        serving.printed()
+    );
     assert!(serving.has("drained"), "the report belongs to the other log: {:?}", serving.lines());
 }
 

@@ -48,7 +48,9 @@ fn a_second_signal_ends_at_once() {
     let mut probe = serving.connect();
     let mut stuck = serving.connect();
     stuck.send("GET /demo/work?ms=60000 HTTP/1.1\r\nHost: t\r\n\r\n");
-    eventually("the job runs", || probe.get("/metrics").2.contains("windlass_pool_running_jobs{lane=\"async\"} 1\n"));
+    eventually("the job runs", || {
+        probe.get("/metrics").2.contains("windlass_pool_running_jobs{lane=\"async\"} 1\n")
+    });
     serving.signal(Signal::TERM);
     eventually("it drains", || serving.has("draining"));
     serving.is_running();
@@ -83,7 +85,9 @@ fn hup_does_not_end_it_nor_a_drain() {
     let mut client = serving.connect();
     assert_eq!(client.get("/demo/plaintext").0, 200);
     client.send("GET /demo/work?ms=500 HTTP/1.1\r\nHost: t\r\n\r\n");
-    eventually("the job runs", || serving.connect().get("/metrics").2.contains("running_jobs{lane=\"async\"} 1\n"));
+    eventually("the job runs", || {
+        serving.connect().get("/metrics").2.contains("running_jobs{lane=\"async\"} 1\n")
+    });
     serving.signal(Signal::TERM);
     eventually("it drains", || serving.has("draining"));
     serving.signal(Signal::HUP);
@@ -123,7 +127,8 @@ fn term_under_load_resets_nobody() {
     let faults: Vec<_> = thread::scope(|scope| {
         let asked = &asked;
         let path = |index| ["/demo/plaintext", "/demo/json", "/demo/work?ms=3", "/demo/hello/x"][index % 4];
-        let clients: Vec<_> = (0..CLIENTS).map(|i| scope.spawn(move || hammer(address, path(i), asked))).collect();
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|i| scope.spawn(move || hammer(address, path(i), asked))).collect();
         eventually("all are at it", || asked.load(Ordering::Relaxed) > CLIENTS * 30);
         serving.signal(Signal::TERM);
         clients.into_iter().filter_map(|client| client.join().unwrap()).collect()

@@ -14,19 +14,34 @@ fn subscribers_get_every_event_once() {
     let file = TempFile::new("every.toml", include_str!("shed_nothing.toml"));
     let serving = Serving::start(&["--config", file.path(), "--mailbox-events", "1000"]);
     let url = url(serving.address(), "/");
-    let result =
-        served(&["--workload", "sse", "--connections", "250", "--events", "400", "--event-bytes", "64", &url]);
+    let result = served(&[
+        "--workload",
+        "sse",
+        "--connections",
+        "250",
+        "--events",
+        "400",
+        "--event-bytes",
+        "64",
+        &url,
+    ]);
     assert_eq!((number(&result, "published"), number(&result, "subscribers")), (400.0, 250.0), "{result}");
-    assert_eq!((number(&result, "deliveries"), number(&result, "dropped_fast")), (100_000.0, 0.0), "{result}");
+    assert_eq!(
+        (number(&result, "deliveries"), number(&result, "dropped_fast")),
+        (100_000.0, 0.0),
+        "{result}"
+    );
 }
 
 #[test]
 fn received_and_dropped_are_what_was_published() {
     // Small buffers, so that the slow ones' mailboxes fill.
-    let file = TempFile::new("slow.toml", concat!("send_buffer_bytes = 8192\n", include_str!("shed_nothing.toml")));
+    let file =
+        TempFile::new("slow.toml", concat!("send_buffer_bytes = 8192\n", include_str!("shed_nothing.toml")));
     let serving = Serving::start(&["--config", file.path()]);
     let url = url(serving.address(), "/");
-    let arguments = ["--workload", "slow", "--connections", "20", "--event-rate", "200", "--event-bytes", "2000"];
+    let arguments =
+        ["--workload", "slow", "--connections", "20", "--event-rate", "200", "--event-bytes", "2000"];
     let result = served(&[&arguments[..], &["--duration", "3s", &url]].concat());
     let (fast, slow) = (number(&result, "dropped_fast"), number(&result, "dropped_slow"));
     assert!(fast == 0.0 && slow > 100.0, "{result}");
@@ -35,13 +50,19 @@ fn received_and_dropped_are_what_was_published() {
     // What the server counted is what the gaps told of.
     let (_, _, topics) = serving.connect().get("/topics");
     let topics: Value = serde_json::from_str(&topics).unwrap();
-    assert_eq!((number(&topics[0], "dropped"), number(&topics[0], "published")), (slow, published), "{topics}");
+    assert_eq!(
+        (number(&topics[0], "dropped"), number(&topics[0], "published")),
+        (slow, published),
+        "{topics}"
+    );
 }
 
 #[test]
 fn slow_ones_lose_nothing_where_the_mailbox_suffices() {
-    let file =
-        TempFile::new("suffices.toml", concat!("send_buffer_bytes = 8192\n", include_str!("shed_nothing.toml")));
+    let file = TempFile::new(
+        "suffices.toml",
+        concat!("send_buffer_bytes = 8192\n", include_str!("shed_nothing.toml")),
+    );
     let mailbox = ["--mailbox-events", "300", "--mailbox-bytes", "2000000"];
     let serving = Serving::start(&[&["--config", file.path()], &mailbox[..]].concat());
     let url = url(serving.address(), "/");

@@ -57,11 +57,17 @@ fn a_short_soak_passes_and_leaves_a_report_that_needs_no_other_file() {
     let (_second, two) = serve();
     let out = Out::new("pass");
     let (one, two) = (format!("a={one}"), format!("b={two}"));
-    let targets = ["--target", &one, "--target", &two, "--duration", "3s", "--connections", "10", "--rate", "100"];
+    let targets =
+        ["--target", &one, "--target", &two, "--duration", "3s", "--connections", "10", "--rate", "100"];
     // Tests run beside it, and a young server's memory is small: what it is there for is judged elsewhere.
-    let output = run(&out.arguments(&[&targets[..], &["--workload", "mixed", "--max-rss-spread", "50"]].concat()));
+    let output =
+        run(&out.arguments(&[&targets[..], &["--workload", "mixed", "--max-rss-spread", "50"]].concat()));
     assert!(output.status.success(), "{}{}", text(&output), String::from_utf8_lossy(&output.stderr));
-    assert!(text(&output).starts_with("PASS a; ") && text(&output).contains("\nPASS b; "), "{}", text(&output));
+    assert!(
+        text(&output).starts_with("PASS a; ") && text(&output).contains("\nPASS b; "),
+        "{}",
+        text(&output)
+    );
     let page = out.read("report.html");
     assert!(page.contains("<svg") && page.contains("resident memory") && page.contains("PASS a; "));
     assert!(
@@ -71,7 +77,10 @@ fn a_short_soak_passes_and_leaves_a_report_that_needs_no_other_file() {
     for name in ["a", "b"] {
         let csv = out.read(&format!("{name}.csv"));
         let columns = csv.lines().next().unwrap().split(',').count();
-        assert!(csv.lines().count() >= 4 && csv.lines().all(|line| line.split(',').count() == columns), "{csv}");
+        assert!(
+            csv.lines().count() >= 4 && csv.lines().all(|line| line.split(',').count() == columns),
+            "{csv}"
+        );
         assert!(csv.lines().nth(1).unwrap().split(',').take(8).all(|figure| !figure.is_empty()), "{csv}");
         assert!(out.read(&format!("{name}-metrics-after.txt")).contains("windlass_requests_total"));
     }
@@ -83,7 +92,9 @@ fn a_server_that_dies_does_not_pass() {
     let out = Out::new("dies");
     let soaking = windlass(&out.arguments(&["--target", &url, "--duration", "4s", "--connections", "2"]));
     let soaking = thread::spawn(move || output(soaking));
-    eventually("it is soaked", || out.0.join("server.csv").exists() && out.read("server.csv").lines().count() > 1);
+    eventually("it is soaked", || {
+        out.0.join("server.csv").exists() && out.read("server.csv").lines().count() > 1
+    });
     serving.signal(Signal::KILL);
     serving.ended();
     fails(&soaking.join().unwrap(), &["samples", "the process was not there", "FAILED client errors"]);
@@ -112,10 +123,20 @@ fn client_errors_do_not_pass() {
 fn descriptors_that_stay_do_not_pass() {
     let (serving, url) = serve();
     let out = Out::new("descriptors");
-    let soaking =
-        windlass(&out.arguments(&["--target", &url, "--duration", "2s", "--connections", "2", "--settle", "1s"]));
+    let soaking = windlass(&out.arguments(&[
+        "--target",
+        &url,
+        "--duration",
+        "2s",
+        "--connections",
+        "2",
+        "--settle",
+        "1s",
+    ]));
     let soaking = thread::spawn(move || output(soaking));
-    eventually("it is soaked", || out.0.join("server.csv").exists() && out.read("server.csv").lines().count() > 1);
+    eventually("it is soaked", || {
+        out.0.join("server.csv").exists() && out.read("server.csv").lines().count() > 1
+    });
     // Somebody else's connection looks like one that the server forgot.
     let mut client = serving.connect();
     client.get("/demo/json");
@@ -127,6 +148,9 @@ fn a_soak_that_makes_no_sense_is_refused() {
     let targets = ["--target", "http://127.0.0.1:1/", "--target", "http://127.0.0.1:2/"];
     is_refused(&run(&[&["soak"], &targets[..]].concat()), &["NAME=URL"]);
     is_refused(&run(&["soak", "--target", "http://127.0.0.1:1/", "--pid", "1", "--pid", "2"]), &["--pid"]);
-    is_refused(&run(&["soak", "--target", "http://127.0.0.1:1/", "--out", "/proc/nowhere"]), &["/proc/nowhere"]);
+    is_refused(
+        &run(&["soak", "--target", "http://127.0.0.1:1/", "--out", "/proc/nowhere"]),
+        &["/proc/nowhere"],
+    );
     is_refused(&run(&["soak"]), &["--target"]);
 }

@@ -189,7 +189,8 @@ fn open(address: SocketAddr) -> Option<BufReader<TcpStream>> {
 
 /// Publishes; the number of the event if that was acknowledged.
 fn publish_one(connection: &mut BufReader<TcpStream>, data: &str) -> Option<u64> {
-    let request = format!("POST /topics/t HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{data}", data.len());
+    let request =
+        format!("POST /topics/t HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{data}", data.len());
     connection.get_mut().write_all(request.as_bytes()).ok()?;
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -197,7 +198,8 @@ fn publish_one(connection: &mut BufReader<TcpStream>, data: &str) -> Option<u64>
             return None;
         }
     }
-    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok())?;
+    let length =
+        head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok())?;
     let mut body = vec![0; length];
     connection.read_exact(&mut body).ok()?;
     if !head.starts_with("HTTP/1.1 202") {
@@ -224,8 +226,13 @@ fn subscribe(address: SocketAddr, ledger: &Ledger, subscriber: u64) -> BTreeMap<
         while let Some(event) = events.next() {
             let before = last.as_deref().map_or(0, seq);
             if event.name == "gap" {
-                let from: Vec<u64> = event.data.split('"').filter(|part| part.contains('-')).map(seq).collect();
-                assert_eq!(from.first(), Some(&(before + 1)), "a gap begins elsewhere: {event:?} after {before}");
+                let from: Vec<u64> =
+                    event.data.split('"').filter(|part| part.contains('-')).map(seq).collect();
+                assert_eq!(
+                    from.first(),
+                    Some(&(before + 1)),
+                    "a gap begins elsewhere: {event:?} after {before}"
+                );
             } else if before != 0 {
                 assert_eq!(event.seq(), before + 1, "a hole unannounced");
             }
@@ -233,7 +240,8 @@ fn subscribe(address: SocketAddr, ledger: &Ledger, subscriber: u64) -> BTreeMap<
             if event.name != "gap" {
                 assert!(seen.insert(event.seq(), event.data).is_none(), "an event came twice");
             }
-            if ledger.stop.load(Ordering::SeqCst) || (subscriber.is_multiple_of(2) && Instant::now() > leave) {
+            if ledger.stop.load(Ordering::SeqCst) || (subscriber.is_multiple_of(2) && Instant::now() > leave)
+            {
                 break;
             }
         }
@@ -269,7 +277,10 @@ impl Events {
         let mut stream = open(address)?;
         stream.get_ref().set_read_timeout(Some(Duration::from_millis(500))).ok()?;
         let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
-        stream.get_mut().write_all(format!("GET /topics/t HTTP/1.1\r\nHost: t\r\n{last}\r\n").as_bytes()).ok()?;
+        stream
+            .get_mut()
+            .write_all(format!("GET /topics/t HTTP/1.1\r\nHost: t\r\n{last}\r\n").as_bytes())
+            .ok()?;
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if stream.read_line(&mut head).ok()? == 0 {

@@ -67,7 +67,8 @@ fn a_kept_context_shortens_what_was_said_before_and_a_fresh_one_does_not() {
 #[test]
 fn short_messages_and_those_that_get_no_shorter_go_as_they_are() {
     let settings = Settings { threshold_bytes: 100, ..Settings::default() };
-    let mut server = Session::new(Role::Server, Limits::default()).with_deflate(terms(Context::Fresh, 15), &settings);
+    let mut server =
+        Session::new(Role::Server, Limits::default()).with_deflate(terms(Context::Fresh, 15), &settings);
     let mut scratch = Scratch::default();
     assert_eq!(sent(&mut server, &mut scratch, Outgoing::Binary(&[b'a'; 99]))[0], 0x82);
     assert_eq!(sent(&mut server, &mut scratch, Outgoing::Binary(&[b'a'; 100]))[0], 0xc2);
@@ -93,7 +94,8 @@ fn one_connection_never_reads_or_reaches_what_another_sent() {
     assert_eq!(fed(&mut second, &mut scratch, &wire), (vec![], Some(Fault::Deflate)));
     // And what the second is sent must say nothing about it.
     let with = sent(&mut pair(terms(Context::Fresh, 15)).0, &mut scratch, Outgoing::Text(secret));
-    let without = sent(&mut pair(terms(Context::Fresh, 15)).0, &mut Scratch::default(), Outgoing::Text(secret));
+    let without =
+        sent(&mut pair(terms(Context::Fresh, 15)).0, &mut Scratch::default(), Outgoing::Text(secret));
     assert_eq!(with, without);
 }
 
@@ -101,10 +103,14 @@ fn one_connection_never_reads_or_reaches_what_another_sent() {
 fn the_first_bit_stands_on_first_frames_of_messages_only() {
     for opcode in [Opcode::Ping, Opcode::Pong, Opcode::Close] {
         let wire = built(Header { rsv1: true, ..Header::new(opcode, 0) }, "");
-        assert_eq!(fed(&mut limited(100), &mut Scratch::default(), &wire), (vec![], Some(Fault::ReservedBits)));
+        assert_eq!(
+            fed(&mut limited(100), &mut Scratch::default(), &wire),
+            (vec![], Some(Fault::ReservedBits))
+        );
     }
     let whole = compressed(Opcode::Text, b"in fragments");
-    let payload = |wire: &[u8]| wire[6..].iter().zip(key().iter().cycle()).map(|(a, b)| a ^ b).collect::<Vec<u8>>();
+    let payload =
+        |wire: &[u8]| wire[6..].iter().zip(key().iter().cycle()).map(|(a, b)| a ^ b).collect::<Vec<u8>>();
     let deflated = payload(&whole);
     let (a, b) = deflated.split_at(5);
     let first = built(Header { fin: false, rsv1: true, ..Header::new(Opcode::Text, 0) }, a);
@@ -120,7 +126,8 @@ fn the_first_bit_stands_on_first_frames_of_messages_only() {
 #[test]
 fn plain_messages_are_fine_among_compressed_ones() {
     let wire =
-        [compressed(Opcode::Text, b"one"), frame(Opcode::Text, "two"), compressed(Opcode::Binary, b"")].concat();
+        [compressed(Opcode::Text, b"one"), frame(Opcode::Text, "two"), compressed(Opcode::Binary, b"")]
+            .concat();
     let said = fed(&mut limited(100), &mut Scratch::default(), &wire);
     assert_eq!(said, (vec![text("one"), text("two"), binary("")], None));
 }
@@ -128,7 +135,10 @@ fn plain_messages_are_fine_among_compressed_ones() {
 #[test]
 fn the_size_after_inflation_is_what_counts() {
     let fits = compressed(Opcode::Text, &[b'a'; 100_000]);
-    assert_eq!(fed(&mut limited(100_000), &mut Scratch::default(), &fits), (vec![text(&"a".repeat(100_000))], None));
+    assert_eq!(
+        fed(&mut limited(100_000), &mut Scratch::default(), &fits),
+        (vec![text(&"a".repeat(100_000))], None)
+    );
     let (mut session, mut scratch) = (limited(99_999), Scratch::default());
     assert_eq!(fed(&mut session, &mut scratch, &fits), (vec![], Some(Fault::InflatedTooBig)));
     let code = &replies(&mut session)[0].1[..2];

@@ -71,7 +71,9 @@ fn theirs(role: TheirRole, input: &[u8]) -> (Vec<Said>, Verdict) {
             Ok(Message::Binary(bytes)) => Said::Binary(bytes.to_vec()),
             Ok(Message::Ping(payload)) => Said::Ping(payload.to_vec()),
             Ok(Message::Pong(payload)) => Said::Pong(payload.to_vec()),
-            Ok(Message::Close(Some(CloseFrame { reason, .. }))) if reason.as_str() == "Protocol violation" => {
+            Ok(Message::Close(Some(CloseFrame { reason, .. })))
+                if reason.as_str() == "Protocol violation" =>
+            {
                 return (said, Verdict::Refused(Code::PROTOCOL));
             }
             Ok(Message::Close(close)) => {
@@ -82,7 +84,9 @@ fn theirs(role: TheirRole, input: &[u8]) -> (Vec<Said>, Verdict) {
                 return (said, Verdict::Waits);
             }
             Ok(Message::Frame(_)) => unreachable!("never read"),
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return (said, Verdict::Waits),
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                return (said, Verdict::Waits);
+            }
             Err(Error::Protocol(_)) => return (said, Verdict::Refused(Code::PROTOCOL)),
             Err(Error::Utf8(_)) => return (said, Verdict::Refused(Code::BAD_DATA)),
             Err(Error::Capacity(_)) => return (said, Verdict::Refused(Code::TOO_BIG)),
@@ -120,7 +124,10 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
             bytes
         }),
         vec(any::<u8>(), 1..8),
-        (select(vec![1000_u16, 1001, 1003, 1005, 1006, 1011, 1014, 1015, 2000, 3000, 4999, 5000]), "\\PC{0,5}")
+        (
+            select(vec![1000_u16, 1001, 1003, 1005, 1006, 1011, 1014, 1015, 2000, 3000, 4999, 5000]),
+            "\\PC{0,5}"
+        )
             .prop_map(|(code, reason)| close_payload(code, &reason)),
         (100_usize..400).prop_map(|len| vec![b'x'; len]),
     ]

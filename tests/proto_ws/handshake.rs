@@ -30,7 +30,8 @@ const CONNECT: Opening<'_> = Opening {
 };
 
 /// What a browser sends over HTTP/2.
-const FIELDS_H2: &[(&str, &str)] = &[("origin", "https://server.example.com"), ("sec-websocket-version", "13")];
+const FIELDS_H2: &[(&str, &str)] =
+    &[("origin", "https://server.example.com"), ("sec-websocket-version", "13")];
 
 fn asked(opening: Opening<'_>, fields: &[(&str, &str)], policy: &Policy) -> Result<Accepted, Refusal> {
     accept(&opening, fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())), policy)
@@ -38,7 +39,8 @@ fn asked(opening: Opening<'_>, fields: &[(&str, &str)], policy: &Policy) -> Resu
 
 /// The browser's fields with these in place of those of the same name; an empty value leaves the field out.
 fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let kept = FIELDS.iter().filter(|(name, _)| !changes.iter().any(|(other, _)| name.eq_ignore_ascii_case(other)));
+    let kept =
+        FIELDS.iter().filter(|(name, _)| !changes.iter().any(|(other, _)| name.eq_ignore_ascii_case(other)));
     kept.chain(changes).copied().filter(|(_, value)| !value.is_empty()).collect()
 }
 
@@ -76,8 +78,13 @@ fn an_extended_connect_has_no_key_and_no_upgrade() {
         asked(CONNECT, &[("origin", "https://b"), FIELDS_H2[1]], &Policy::default()).err(),
         Some(Refusal::Origin)
     );
-    let policy = Policy { protocols: vec!["chat".into()], deflate: Some(Settings::default()), ..Policy::default() };
-    let more = [FIELDS_H2[1], ("sec-websocket-protocol", "chat"), ("sec-websocket-extensions", "permessage-deflate")];
+    let policy =
+        Policy { protocols: vec!["chat".into()], deflate: Some(Settings::default()), ..Policy::default() };
+    let more = [
+        FIELDS_H2[1],
+        ("sec-websocket-protocol", "chat"),
+        ("sec-websocket-extensions", "permessage-deflate"),
+    ];
     let accepted = asked(CONNECT, &more, &policy).unwrap();
     assert_eq!((accepted.headers.len(), accepted.protocol.as_deref()), (2, Some("chat")));
     assert!(accepted.deflate.is_some());
@@ -155,7 +162,10 @@ fn pages_of_other_origins_are_refused_by_default() {
     refused(&[("Origin", own), ("origin", own)], Refusal::Origin, 403);
     assert!(asked(GET, &with(&[("Origin", "")]), &Policy::default()).is_ok(), "no browser");
     assert!(asked(GET, &with(&[("Origin", "https://SERVER.example.com")]), &Policy::default()).is_ok());
-    assert_eq!(asked(Opening { authority: None, ..GET }, FIELDS, &Policy::default()).err(), Some(Refusal::Origin));
+    assert_eq!(
+        asked(Opening { authority: None, ..GET }, FIELDS, &Policy::default()).err(),
+        Some(Refusal::Origin)
+    );
 }
 
 #[test]
@@ -169,8 +179,10 @@ fn origins_are_listed_or_not_looked_at() {
 
 #[test]
 fn the_servers_order_decides_the_subprotocol() {
-    let policy =
-        Policy { protocols: vec!["v2.chat".into(), "v1.chat".into(), "no token".into()], ..Policy::default() };
+    let policy = Policy {
+        protocols: vec!["v2.chat".into(), "v1.chat".into(), "no token".into()],
+        ..Policy::default()
+    };
     let agreed = |offers: &[(&str, &str)]| asked(GET, &with(offers), &policy).unwrap();
     let name = "Sec-WebSocket-Protocol";
     let both = agreed(&[(name, "v1.chat, v2.chat")]);

@@ -9,7 +9,8 @@ use crate::common::{Said, binary, built, client, fed, frame, part, replies, said
 
 #[test]
 fn whole_messages_come_one_by_one() {
-    let input = [frame(Opcode::Text, "Hello"), frame(Opcode::Binary, [0, 255]), frame(Opcode::Text, "")].concat();
+    let input =
+        [frame(Opcode::Text, "Hello"), frame(Opcode::Binary, [0, 255]), frame(Opcode::Text, "")].concat();
     assert_eq!(said(&input), (vec![text("Hello"), binary([0, 255]), text("")], None));
 }
 
@@ -95,9 +96,12 @@ fn an_event_leaves_the_input_behind_it_for_later() {
 #[test]
 fn a_message_may_be_taken_and_the_next_one_is_whole() {
     let (mut session, mut scratch) = (server(), Scratch::default());
-    let input = [frame(Opcode::Binary, "one"), frame(Opcode::Text, "two"), frame(Opcode::Text, "three")].concat();
+    let input =
+        [frame(Opcode::Binary, "one"), frame(Opcode::Text, "two"), frame(Opcode::Text, "three")].concat();
     let mut rest = &input[..];
-    let Ok(Some(Event::Binary(bytes))) = session.receive(&mut rest, &mut scratch) else { panic!("no message") };
+    let Ok(Some(Event::Binary(bytes))) = session.receive(&mut rest, &mut scratch) else {
+        panic!("no message")
+    };
     assert_eq!(std::mem::take(bytes), b"one");
     let Ok(Some(Event::Text(two))) = session.receive(&mut rest, &mut scratch) else { panic!("no message") };
     assert_eq!(std::mem::take(two), "two");

@@ -43,7 +43,8 @@ fn connections_share_the_bytes_of_the_form_that_suits_them() {
 #[test]
 fn a_kept_context_stays_true_across_messages_made_for_everybody() {
     let (mut scratch, params) = (Scratch::default(), terms(Context::Kept, 15));
-    let (mut server, mut client) = (with_deflate(Role::Server, params), with_deflate(Role::Client { key }, params));
+    let (mut server, mut client) =
+        (with_deflate(Role::Server, params), with_deflate(Role::Client { key }, params));
     let own: String = (0..300).map(|n| format!("{n} own, ")).collect();
     let shared: String = (0..400).map(|n| format!("{n} shared, ")).collect();
     let prepared = Prepared::new(Outgoing::Text(&shared)).with_deflate(&Settings::default(), &mut scratch);
@@ -61,7 +62,8 @@ fn what_is_short_or_gets_no_shorter_has_one_form() {
     let mut scratch = Scratch::default();
     let noise = noise(2000);
     for payload in [&noise[..], &[b'a'; 1023]] {
-        let prepared = Prepared::new(Outgoing::Binary(payload)).with_deflate(&Settings::default(), &mut scratch);
+        let prepared =
+            Prepared::new(Outgoing::Binary(payload)).with_deflate(&Settings::default(), &mut scratch);
         assert_eq!(prepared.len_bytes(), payload.len() + 4);
     }
 }

@@ -38,7 +38,8 @@ fn ends(input: &[u8], cuts: &[usize]) -> Vec<usize> {
 /// Frames that look right in most of their bits.
 fn frames() -> impl Strategy<Value = Vec<u8>> {
     let opcode = prop_oneof![8 => select(vec![0_u8, 1, 2]), 3 => select(vec![8, 9, 10]), 1 => 0_u8..16];
-    let high = prop_oneof![10 => select(vec![0x80_u8, 0x00]), 4 => Just(0xc0), 1 => select(vec![0x40, 0xa0, 0x90])];
+    let high =
+        prop_oneof![10 => select(vec![0x80_u8, 0x00]), 4 => Just(0xc0), 1 => select(vec![0x40, 0xa0, 0x90])];
     let payload = prop_oneof![
         "\\PC{0,30}".prop_map(String::into_bytes),
         vec(any::<u8>(), 0..20),

@@ -85,8 +85,11 @@ fn a_message_within_a_message() {
 
 #[test]
 fn lengths_longer_than_they_need() {
-    let long_forms: [&[u8]; 3] =
-        [&[0x81, 0xfe, 0, 5], &[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 5], &[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0x12, 0x34]];
+    let long_forms: [&[u8]; 3] = [
+        &[0x81, 0xfe, 0, 5],
+        &[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 5],
+        &[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0x12, 0x34],
+    ];
     for form in long_forms {
         refused(&[form, &[0; 4]].concat(), &[], Fault::LengthNotMinimal, 1002);
     }

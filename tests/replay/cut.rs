@@ -105,7 +105,8 @@ fn append(
 ) {
     let (told, tells) = mpsc::channel();
     let note = |oracle: &mut Oracle| {
-        let (topic, data, outcome): (&str, String, Result<windlass::replay::Appended, _>) = tells.recv().unwrap();
+        let (topic, data, outcome): (&str, String, Result<windlass::replay::Appended, _>) =
+            tells.recv().unwrap();
         if let Ok(appended) = outcome {
             oracle.acknowledge(topic, &data, appended.position, appended.durability);
         }

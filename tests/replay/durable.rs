@@ -82,7 +82,8 @@ fn a_clean_close_leaves_no_gap_at_any_level() {
         assert_eq!(store.holes(), 0);
         for durability in [Durability::None, Durability::Buffered, Durability::Fsynced] {
             wanted.push(format!("{round}"));
-            let position = store.append_blocking(Append::new("topic", format!("{round}")).durability(durability));
+            let position =
+                store.append_blocking(Append::new("topic", format!("{round}")).durability(durability));
             let position = position.unwrap().position;
             assert_eq!(position.seq(), wanted.len() as u64);
             last = last.or(Some(position));
@@ -90,7 +91,10 @@ fn a_clean_close_leaves_no_gap_at_any_level() {
         assert_eq!(held(&store, "topic"), wanted);
         assert_eq!(page(&store, "topic", Start::After(last.unwrap())).since, Since::Recovered);
         store.close().unwrap();
-        assert_eq!(store.append_blocking(as_safe_as(Durability::None)).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(
+            store.append_blocking(as_safe_as(Durability::None)).unwrap_err().kind(),
+            ErrorKind::Closed
+        );
         let query = windlass::replay::Query::new("topic", Start::Earliest);
         assert_eq!(store.since_blocking(query).unwrap_err().kind(), ErrorKind::Closed);
     }
@@ -225,7 +229,10 @@ fn old_events_go_also_while_nothing_is_published() {
     hand.advance(Duration::from_secs(6));
     wait(|| held(&store, "topic").is_empty() && held(&store, "other").is_empty());
     let page = page(&store, "topic", Start::After(first));
-    assert!(matches!(page.since, Since::Gap(Gap { from, to }) if from.seq() == 2 && to.seq() == 2), "{page:?}");
+    assert!(
+        matches!(page.since, Since::Gap(Gap { from, to }) if from.seq() == 2 && to.seq() == 2),
+        "{page:?}"
+    );
 }
 
 fn wait(state: impl Fn() -> bool) {

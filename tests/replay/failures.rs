@@ -64,7 +64,9 @@ fn a_full_disk_fails_appends_until_there_is_room_and_loses_nothing_fsynced() {
     let counters = store.counters();
     assert!(counters.lost >= 1 && counters.reopened >= 1, "{counters:?}");
     let told = errors.lock().unwrap();
-    assert!(told.iter().any(|error| error.operation() == Operation::Sync && error.to_string().contains("lost")));
+    assert!(
+        told.iter().any(|error| error.operation() == Operation::Sync && error.to_string().contains("lost"))
+    );
 }
 
 /// Reads over the gaps that lie between.
@@ -101,7 +103,10 @@ fn an_append_below_fsynced_that_failed_is_a_gap() {
     let next = store.append_blocking(fsynced("next")).unwrap().position;
     assert_eq!(next.seq(), last.seq() + 4);
     let missing = page(&store, "topic", Start::After(last));
-    assert!(matches!(missing.since, Since::Gap(gap) if gap.from.seq() == 2 && gap.to.seq() == 4), "{missing:?}");
+    assert!(
+        matches!(missing.since, Since::Gap(gap) if gap.from.seq() == 2 && gap.to.seq() == 4),
+        "{missing:?}"
+    );
     assert_eq!(missing.events.len(), 1);
 }
 

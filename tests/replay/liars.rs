@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use windlass::replay::{
-    Append, Appended, Completion, Durability, Epoch, MemoryStore, Page, Position, Query, Refused, ReplayStore, Reset,
-    Retention, Since, Start, StoreLimits,
+    Append, Appended, Completion, Durability, Epoch, MemoryStore, Page, Position, Query, Refused,
+    ReplayStore, Reset, Retention, Since, Start, StoreLimits,
     conformance::{self, Fixture},
 };
 
@@ -82,7 +82,8 @@ impl ReplayStore for Liar {
                 page.since = Since::Recovered;
             }
             (Lie::TakesAnyEpoch, Since::Reset(Reset::UnknownEpoch)) => {
-                query.start = Start::After(Position::new(page.end.epoch(), position.seq().min(page.end.seq())));
+                query.start =
+                    Start::After(Position::new(page.end.epoch(), position.seq().min(page.end.seq())));
                 page = self.honest.since_blocking(query).unwrap();
             }
             _ => (),

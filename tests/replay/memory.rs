@@ -109,7 +109,10 @@ fn an_empty_topic_makes_room_and_its_positions_do_not_come_back() {
     append(&store, "c", "c");
     append(&store, "a", "new");
     let page = page(&store, "a", Start::After(old[4]));
-    assert!(page.events.iter().all(|event| event.data == "new" && !old.contains(&event.position)), "{page:?}");
+    assert!(
+        page.events.iter().all(|event| event.data == "new" && !old.contains(&event.position)),
+        "{page:?}"
+    );
     assert_eq!(page.events.len(), 1);
 }
 

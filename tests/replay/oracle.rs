@@ -41,14 +41,23 @@ impl Oracle {
     }
 
     /// Notes what a completion told.
-    pub(crate) fn acknowledge(&mut self, topic: &str, data: &str, position: Position, durability: Durability) {
+    pub(crate) fn acknowledge(
+        &mut self,
+        topic: &str,
+        data: &str,
+        position: Position,
+        durability: Durability,
+    ) {
         let epoch = *self.epoch.get_or_insert(position.epoch());
         assert_eq!(epoch, position.epoch(), "the epoch changed");
         let told = self.topics.entry(topic.to_owned()).or_default();
         assert!(told.attempted.contains(data), "{data} was never appended");
         let last = told.acknowledged.last_key_value().map_or(0, |(seq, _)| *seq);
         assert!(position.seq() > last, "{topic}: {position} was told after number {last}");
-        assert!(!told.read.contains_key(&position.seq()), "{topic}: {position} was in a page before it was told");
+        assert!(
+            !told.read.contains_key(&position.seq()),
+            "{topic}: {position} was in a page before it was told"
+        );
         told.acknowledged.insert(position.seq(), (data.to_owned(), durability == Durability::Fsynced));
     }
 
@@ -85,7 +94,10 @@ impl Oracle {
             assert_eq!(told.gone.iter().find(is_back), None, "{topic}: an event that was lost is back");
             let distinct: BTreeSet<&String> = seqs.values().copied().collect();
             assert_eq!(distinct.len(), seqs.len(), "{topic}: an event is there twice");
-            assert!(distinct.iter().all(|data| told.attempted.contains(*data)), "{topic}: an event nobody appended");
+            assert!(
+                distinct.iter().all(|data| told.attempted.contains(*data)),
+                "{topic}: an event nobody appended"
+            );
             for (seq, data) in &held {
                 let known = told.read.entry(*seq).or_insert_with(|| data.clone());
                 assert_eq!(known, data, "{topic}-{seq} changed between two openings");
@@ -128,7 +140,9 @@ fn read(store: &dyn ReplayStore, topic: &str, start: Start, random: &mut Random)
         let page = store.since_blocking(query.clone()).unwrap();
         assert_joins(topic, query.start, &page);
         events.extend(
-            page.events.iter().map(|event| (event.position.seq(), String::from_utf8(event.data.to_vec()).unwrap())),
+            page.events
+                .iter()
+                .map(|event| (event.position.seq(), String::from_utf8(event.data.to_vec()).unwrap())),
         );
         if !page.has_more() {
             return events;
@@ -146,7 +160,9 @@ fn assert_joins(topic: &str, start: Start, page: &Page) {
         Since::Recovered => {
             assert!(seqs.is_empty() || next == asked.seq() + 1, "{topic}: {asked} then {next}, no gap")
         }
-        Since::Gap(Gap { from, to }) => assert_eq!((from.seq(), to.seq()), (asked.seq() + 1, next - 1), "{topic}"),
+        Since::Gap(Gap { from, to }) => {
+            assert_eq!((from.seq(), to.seq()), (asked.seq() + 1, next - 1), "{topic}")
+        }
         Since::Reset(reset) => panic!("{topic}: {asked} was told and is {reset:?}"),
     }
     let is_end = seqs.is_empty() && page.since == Since::Recovered;

@@ -19,12 +19,27 @@ fn is_shown_with_all_digits_of_its_epoch() {
 fn other_spellings_are_refused() {
     let epoch = "00000000deadbeef";
     assert_eq!(Position::parse(format!("{epoch}-7").as_bytes()), Ok(position(0xdead_beef, 7)));
-    let wrong =
-        ["-", "-01", "-00", "-+7", "--7", "- 7", "-7 ", "-7\n", "-18446744073709551616", "_7", "7", "", "-7.0"];
+    let wrong = [
+        "-",
+        "-01",
+        "-00",
+        "-+7",
+        "--7",
+        "- 7",
+        "-7 ",
+        "-7\n",
+        "-18446744073709551616",
+        "_7",
+        "7",
+        "",
+        "-7.0",
+    ];
     for rest in wrong {
         assert_eq!(Position::parse(format!("{epoch}{rest}").as_bytes()), Err(PositionError), "{rest:?}");
     }
-    for text in ["", "7", "00000000DEADBEEF-7", "0000000deadbeef-7", "000000000deadbeef-7", " 00000000deadbeef-7"] {
+    for text in
+        ["", "7", "00000000DEADBEEF-7", "0000000deadbeef-7", "000000000deadbeef-7", " 00000000deadbeef-7"]
+    {
         assert_eq!(Position::parse(text.as_bytes()), Err(PositionError), "{text:?}");
     }
     assert_eq!(Position::parse("0000000é00000000-7".as_bytes()), Err(PositionError));

@@ -47,7 +47,10 @@ impl Actor for Counter {
 
 type Shared = Arc<std::sync::OnceLock<Addr<Msg>>>;
 
-async fn ask(request: Request, message: impl FnOnce(Reply<u64>) -> Msg) -> Result<String, (StatusCode, String)> {
+async fn ask(
+    request: Request,
+    message: impl FnOnce(Reply<u64>) -> Msg,
+) -> Result<String, (StatusCode, String)> {
     let counter = request.state::<Shared>().unwrap().get().unwrap().clone();
     // An actor that panics may first print where, which takes long.
     let patience = if request.path().starts_with("/fail") { PATIENCE } else { Duration::from_millis(200) };
@@ -151,7 +154,9 @@ fn timers_of_inline_handlers_overlap_on_their_shard() {
         assert_eq!(peer.reply().text(), "rested");
     }
     assert!((100..1000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
-    eventually("no guest is left", || (0..2).all(|shard| server.system().stats(shard).unwrap().guests() <= 1));
+    eventually("no guest is left", || {
+        (0..2).all(|shard| server.system().stats(shard).unwrap().guests() <= 1)
+    });
 }
 
 #[test]
@@ -206,7 +211,8 @@ fn handlers_find_an_actor_by_name_and_miss_it_when_it_has_ended() {
     let server = builder(router).registry(&registry).start().unwrap();
     let mut peer = connect(&server);
     assert_eq!(peer.get("/inline").status, 503);
-    let counter = server.system().spawn(Place::Shard(1), SpawnOptions::named("counter"), Counter::default).unwrap();
+    let counter =
+        server.system().spawn(Place::Shard(1), SpawnOptions::named("counter"), Counter::default).unwrap();
     server.system().registry().register("counter", &counter).unwrap();
     assert_eq!((peer.get("/inline").text(), peer.get("/async").text()), ("1".into(), "2".into()));
     counter.stop(windlass::actors::Undelivered::Drain);
@@ -247,8 +253,10 @@ fn an_actor_publishes_on_topics_and_adds_routes() {
     reader.send("GET /topics/news HTTP/1.1\r\nHost: t\r\n\r\n");
     eventually("it subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1));
     let (publisher, routes) = (broker.clone(), server.routes());
-    let announcer = move || Announcer { broker: publisher.clone(), routes: routes.clone(), known: Vec::new() };
-    let announcer = server.system().spawn(Place::Shard(1), SpawnOptions::named("announcer"), announcer).unwrap();
+    let announcer =
+        move || Announcer { broker: publisher.clone(), routes: routes.clone(), known: Vec::new() };
+    let announcer =
+        server.system().spawn(Place::Shard(1), SpawnOptions::named("announcer"), announcer).unwrap();
     announcer.tell_blocking((topic.clone(), "hello")).unwrap();
     announcer.tell_blocking((topic.clone(), "again")).unwrap();
     eventually("both were delivered", || broker.stats(&topic).is_some_and(|stats| stats.delivered == 2));
@@ -272,7 +280,9 @@ fn a_drain_reports_actors_and_their_messages() {
     let report = server.drain(None);
     let system = &report.system;
     assert!((1..=20).contains(&system.messages_drained) && system.messages_refused == 0, "{report}");
-    let text =
-        format!("; 2 actors ended, {} of their messages handled meanwhile, 0 dropped", system.messages_drained);
+    let text = format!(
+        "; 2 actors ended, {} of their messages handled meanwhile, 0 dropped",
+        system.messages_drained
+    );
     assert!(report.to_string().ends_with(&text), "{report}");
 }

@@ -141,7 +141,9 @@ fn a_malformed_preamble_closes_without_an_answer() {
     }
     eventually("they are closed", || server.metrics().connections == 0);
     let mut peer = Peer::connect(plain_address(&server));
-    assert!(peer.get("/metrics").text().contains("windlass_protocol_errors_total{cause=\"proxy_preamble\"} 4"));
+    assert!(
+        peer.get("/metrics").text().contains("windlass_protocol_errors_total{cause=\"proxy_preamble\"} 4")
+    );
 }
 
 #[test]

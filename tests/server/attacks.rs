@@ -100,7 +100,11 @@ fn lengths_and_codings_that_two_parsers_may_read_differently_are_refused() {
         ("coding_invalid", 400, posted("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked")),
         ("coding_invalid", 400, posted("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity")),
         ("coding_unknown", 501, coding(" gzip, chunked")),
-        ("coding_in_old_version", 400, raw("POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
+        (
+            "coding_in_old_version",
+            400,
+            raw("POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ),
     ]);
 }
 
@@ -310,7 +314,9 @@ fn trailers_are_never_merged_into_the_header() {
     let router = {
         let seen = seen.clone();
         Router::new().route(post("/", move |r: Request| {
-            seen.lock().unwrap().extend(r.header_pairs().map(|(n, _)| String::from_utf8(n.to_vec()).unwrap()));
+            seen.lock()
+                .unwrap()
+                .extend(r.header_pairs().map(|(n, _)| String::from_utf8(n.to_vec()).unwrap()));
         }))
     };
     let server = start(router);

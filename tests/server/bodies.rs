@@ -21,7 +21,9 @@ use crate::common::{
 const CHUNKED: &str = "Host: t\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 fn tells() -> Router {
-    telling().route(get("/slow", async |_: Request| tokio::time::sleep(Duration::from_millis(50)).await).run_async())
+    telling().route(
+        get("/slow", async |_: Request| tokio::time::sleep(Duration::from_millis(50)).await).run_async(),
+    )
 }
 
 fn chunks(body: &[u8], size: usize) -> Vec<u8> {
@@ -124,7 +126,9 @@ fn a_client_that_expects_100_is_told_to_go_on() {
     let server = start(tells());
     for path in ALL {
         let mut peer = connect(&server);
-        peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n"));
+        peer.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: t\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n"
+        ));
         assert_eq!(peer.until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue\r\n\r\n", "{path}");
         peer.send("abc");
         assert_eq!(peer.reply().text(), "3");
@@ -177,10 +181,15 @@ fn a_100_does_not_overtake_the_replies_before_it() {
 fn a_body_nobody_wants_is_skipped_and_the_connection_goes_on() {
     let server = start(tells());
     let mut peer = connect(&server);
-    for (method, path, status) in [("POST", "/nowhere", 404), ("POST", "/small", 405), ("GET", "/static", 200)] {
+    for (method, path, status) in
+        [("POST", "/nowhere", 404), ("POST", "/small", 405), ("GET", "/static", 200)]
+    {
         // The longest body that is skipped, to the byte.
         for body in [vec![b'x'; 100], vec![b'G'; 256 * 1024]] {
-            peer.send(format!("{method} {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len()));
+            peer.send(format!(
+                "{method} {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            ));
             peer.send(&body);
             let reply = peer.reply();
             assert_eq!((reply.status, reply.closes()), (status, false), "{path} {}", body.len());
@@ -196,7 +205,10 @@ fn a_body_nobody_wants_that_is_too_long_ends_the_connection() {
     let server = start(tells());
     for (method, path, status) in [("POST", "/nowhere", 404), ("GET", "/static", 200)] {
         let mut peer = connect(&server);
-        peer.send(format!("{method} {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", 256 * 1024 + 1));
+        peer.send(format!(
+            "{method} {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n",
+            256 * 1024 + 1
+        ));
         let reply = peer.reply();
         assert_eq!((reply.status, reply.closes()), (status, true), "{path}");
         peer.expect_close();
@@ -429,7 +441,8 @@ fn a_body_in_many_pieces_never_stands_still() {
 
 #[test]
 fn a_declared_length_is_known_before_the_first_byte() {
-    let length = |r: Request| Response::text(format!("{:?}", r.body().len())).with_status(StatusCode::ACCEPTED);
+    let length =
+        |r: Request| Response::text(format!("{:?}", r.body().len())).with_status(StatusCode::ACCEPTED);
     let server = start(Router::new().route(post("/", length).streamed()));
     let mut peer = connect(&server);
     peer.send("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 7\r\n\r\n");

@@ -70,7 +70,11 @@ fn near_the_limit_who_was_idle_for_longest_makes_room() {
         figures(&server).value("windlass_connections", &[("shard", "0"), ("state", "active")]) == Some(1.0)
     });
     let mut idle: VecDeque<_> = (1..SOFT).map(|_| settled(&server)).collect();
-    assert_eq!((evicted(&server), server.metrics().connections), (0.0, SOFT as u64), "nine tenths are no crowd");
+    assert_eq!(
+        (evicted(&server), server.metrics().connections),
+        (0.0, SOFT as u64),
+        "nine tenths are no crowd"
+    );
 
     for round in 1..=60 {
         idle.push_back(settled(&server));
@@ -176,7 +180,10 @@ fn shards_that_accept_from_one_socket_share_its_connections() {
         assert_eq!(peer.get("/static").text(), "static");
     }
     let shards = by_shard(&server);
-    assert!(shards.iter().sum::<f64>() == PEERS as f64 && shards.iter().all(|open| *open >= 20.0), "{shards:?}");
+    assert!(
+        shards.iter().sum::<f64>() == PEERS as f64 && shards.iter().all(|open| *open >= 20.0),
+        "{shards:?}"
+    );
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::{
 };
 
 use http::Method;
-use windlass::{Dispatch, PoolSettings, Request, Response, Router, Server, Timeouts, get, http, post, static_route};
+use windlass::{
+    Dispatch, PoolSettings, Request, Response, Router, Server, Timeouts, get, http, post, static_route,
+};
 
 use crate::common::{PATIENCE, builder, connect, eventually, metric, start};
 
@@ -71,7 +73,8 @@ fn promotion_is_sticky_and_counted_once() {
 
 #[test]
 fn on_an_async_default_server_unmatched_paths_do_not_promote() {
-    let router = Router::new().run_async().route(get("/a", thread_name)).route(get("/i", thread_name).run_inline());
+    let router =
+        Router::new().run_async().route(get("/a", thread_name)).route(get("/i", thread_name).run_inline());
     let server = builder(router).operations(Default::default()).start().unwrap();
     assert_eq!(server.metrics().async_routes, 1);
     let mut peer = connect(&server);
@@ -86,7 +89,8 @@ fn on_an_async_default_server_unmatched_paths_do_not_promote() {
 
 #[test]
 fn a_partial_head_or_body_does_not_promote() {
-    let server = start(Router::new().route(post("/async", |r: Request| format!("{:?}", r.body().len())).run_async()));
+    let server =
+        start(Router::new().route(post("/async", |r: Request| format!("{:?}", r.body().len())).run_async()));
     let mut peer = connect(&server);
     peer.send("POST /async HTTP/1.1\r\nHost: t\r\nContent-Le");
     let mut other = connect(&server);
@@ -119,7 +123,9 @@ fn the_gauge_follows_the_table() {
 fn refused_changes_leave_the_table_as_it_was() {
     let server = start(mixed());
     let routes = server.routes();
-    assert!(routes.add_blocking(get("/inline", thread_name)).unwrap_err().to_string().contains("GET /inline"));
+    assert!(
+        routes.add_blocking(get("/inline", thread_name)).unwrap_err().to_string().contains("GET /inline")
+    );
     assert!(routes.add_blocking(get("bad", thread_name)).is_err());
     let unknown = routes.reflag_blocking(Method::GET, "/unknown", Dispatch::Async).unwrap_err();
     assert!(unknown.to_string().contains("/unknown"));

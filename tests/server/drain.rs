@@ -14,7 +14,8 @@ use std::{
 
 use tokio::sync::Semaphore;
 use windlass::{
-    Body, DrainReport, PoolSettings, Request, Route, Router, Server, Timeouts, actors::Cores, get, post, static_route,
+    Body, DrainReport, PoolSettings, Request, Route, Router, Server, Timeouts, actors::Cores, get, post,
+    static_route,
 };
 
 use crate::common::{Hold, PATIENCE, Peer, address, bare, builder, connect, eventually, listens, start};
@@ -124,7 +125,12 @@ struct Load {
 /// byte of a reply, after which a client may ask elsewhere. Everything else that is no whole reply is a failure.
 ///
 /// `asked` and `begun` count requests, and clients that have got a first answer.
-fn ask_until_closed(server: std::net::SocketAddr, path: &str, asked: &AtomicUsize, begun: &AtomicUsize) -> Load {
+fn ask_until_closed(
+    server: std::net::SocketAddr,
+    path: &str,
+    asked: &AtomicUsize,
+    begun: &AtomicUsize,
+) -> Load {
     let mut peer = Peer::connect(server);
     let mut load = Load::default();
     loop {
@@ -306,7 +312,8 @@ fn what_outlives_the_grace_is_cut_and_named_and_the_numbers_add_up() {
     eventually("all have come", || server.metrics().received_bytes >= before + sent);
     let began = Instant::now();
     let report = server.drain(Some(Duration::from_millis(700)));
-    let expected = [("body_incoming", 1), ("handler_running", 1), ("head_incoming", 1), ("reply_streaming", 1)];
+    let expected =
+        [("body_incoming", 1), ("handler_running", 1), ("head_incoming", 1), ("reply_streaming", 1)];
     assert_eq!(report.cut.clone().into_iter().collect::<Vec<_>>(), expected, "{report}");
     assert_eq!(report.drained, 3, "{report}");
     assert!(
@@ -397,7 +404,10 @@ fn a_dropped_server_is_stopped() {
 fn servers_of_one_process_do_not_touch_each_other() {
     let (one, two) = (start(routes()), start(routes()));
     let (mut first, mut second) = (connect(&one), connect(&two));
-    assert_eq!((first.get("/async").text(), second.get("/async").text()), ("async".to_owned(), "async".to_owned()));
+    assert_eq!(
+        (first.get("/async").text(), second.get("/async").text()),
+        ("async".to_owned(), "async".to_owned())
+    );
     one.routes().add_blocking(static_route("/one", "one")).unwrap();
     assert_eq!((first.get("/one").status, second.get("/one").status), (200, 404));
     is_quick(&one.drain(None));

@@ -33,8 +33,10 @@ fn handles_may_be_shared_and_sent() {
 
 #[test]
 fn two_servers_in_one_process_know_nothing_of_each_other() {
-    let one = start(Router::new().state("one").route(get("/", |r: windlass::Request| *r.state::<&str>().unwrap())));
-    let two = start(Router::new().state("two").route(get("/", |r: windlass::Request| *r.state::<&str>().unwrap())));
+    let one =
+        start(Router::new().state("one").route(get("/", |r: windlass::Request| *r.state::<&str>().unwrap())));
+    let two =
+        start(Router::new().state("two").route(get("/", |r: windlass::Request| *r.state::<&str>().unwrap())));
     assert_ne!(address(&one), address(&two));
     assert_eq!((connect(&one).get("/").text(), connect(&two).get("/").text()), ("one".into(), "two".into()));
     assert_eq!((one.metrics().requests, two.metrics().requests), (1, 1));
@@ -74,13 +76,17 @@ fn threads() -> BTreeSet<String> {
 #[test]
 fn a_stopped_server_leaves_no_thread_and_no_port() {
     let server = builder(Router::new().route(get("/", |_| "hello").run_async())).start().unwrap();
-    let shards: Vec<_> = threads().into_iter().filter(|task| name_of(task).starts_with("windlass-")).collect();
+    let shards: Vec<_> =
+        threads().into_iter().filter(|task| name_of(task).starts_with("windlass-")).collect();
     assert!(shards.len() >= 2, "{shards:?}");
     let address = address(&server);
     assert_eq!(connect(&server).get("/").text(), "hello");
     let report = server.drain(None);
     assert_eq!((report.system.shards_joined, report.system.shards_stuck.len()), (2, 0), "{report}");
-    assert!(std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err(), "nobody listens");
+    assert!(
+        std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err(),
+        "nobody listens"
+    );
     let again = bare().listen(Listen::Tcp(address)).cores(Cores::Unpinned(1)).router(Router::new()).start();
     assert!(again.is_ok(), "the port is free: {again:?}");
 }
@@ -126,7 +132,11 @@ fn a_server_may_be_driven_from_any_thread() {
 #[test]
 fn making_actors_may_fail_and_then_nothing_runs() {
     let refused = builder(Router::new()).with_actors(|_, _| Err("expected by the test".into())).start();
-    assert!(matches!(&refused, Err(StartError::Actors(e)) if e.to_string() == "expected by the test"), "{refused:?}");
-    let bad = builder(Router::new()).with_actors(|_, routes| Ok(routes.route(get("no-slash", |_| "")))).start();
+    assert!(
+        matches!(&refused, Err(StartError::Actors(e)) if e.to_string() == "expected by the test"),
+        "{refused:?}"
+    );
+    let bad =
+        builder(Router::new()).with_actors(|_, routes| Ok(routes.route(get("no-slash", |_| "")))).start();
     assert!(matches!(&bad, Err(StartError::Routes(_))), "{bad:?}");
 }

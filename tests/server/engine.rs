@@ -66,9 +66,12 @@ mod taken_away {
 
     #[test]
     fn an_engine_that_was_asked_for_and_cannot_run_is_an_error() {
-        let error = without_io_uring(|| common::builder(hello()).engine(EngineKind::IoUring).start().unwrap_err());
+        let error =
+            without_io_uring(|| common::builder(hello()).engine(EngineKind::IoUring).start().unwrap_err());
         let text = error.to_string();
-        for word in ["io_uring cannot run here", "io_uring_setup", "Operation not permitted", "windlass doctor"] {
+        for word in
+            ["io_uring cannot run here", "io_uring_setup", "Operation not permitted", "windlass doctor"]
+        {
             assert!(text.contains(word), "{word:?} is missing in: {text}");
         }
     }

@@ -117,7 +117,8 @@ fn an_ordinary_handler_may_answer_with_a_stream_from_either_side() {
             client.send(Event::new(format!("{name} {thread}"))).await.unwrap();
         })
     };
-    let router = Router::new().route(get("/inline/{name}", answer)).route(get("/async/{name}", answer).run_async());
+    let router =
+        Router::new().route(get("/inline/{name}", answer)).route(get("/async/{name}", answer).run_async());
     let server = start(router);
     for path in ["/inline/a", "/async/a"] {
         let seen = Seeing::subscribe(&server, path, None).next();
@@ -127,14 +128,16 @@ fn an_ordinary_handler_may_answer_with_a_stream_from_either_side() {
 
 #[test]
 fn such_a_route_is_never_async() {
-    let route = || event_stream("/e", |_, client: Client| async move { client.send(Event::new("x")).await.unwrap() });
+    let route =
+        || event_stream("/e", |_, client: Client| async move { client.send(Event::new("x")).await.unwrap() });
     let error = builder(Router::new().route(route().run_async())).start().unwrap_err().to_string();
     assert!(error.contains("GET /e") && error.contains("cannot be async"), "{error}");
     // What holds for others does not reach it.
     let server = start(Router::new().run_async().group("/g", |group| group.run_async().route(route())));
     assert_eq!(server.metrics().async_routes, 0);
     assert_eq!(Seeing::subscribe(&server, "/g/e", None).next(), Seen::event("", "message", "x"));
-    let reflagged = server.routes().reflag_blocking(windlass::http::Method::GET, "/g/e", windlass::Dispatch::Async);
+    let reflagged =
+        server.routes().reflag_blocking(windlass::http::Method::GET, "/g/e", windlass::Dispatch::Async);
     assert!(reflagged.unwrap_err().to_string().contains("cannot be async"));
 }
 
@@ -149,7 +152,10 @@ fn a_client_follows_topics_beside_what_its_handler_sends() {
             for topic in ["a", "b"] {
                 client.subscribe(&feed, &topic.parse().unwrap(), None).unwrap();
             }
-            assert!(matches!(client.subscribe(&feed, &"c".parse().unwrap(), None), Err(SubscribeError::TooMany)));
+            assert!(matches!(
+                client.subscribe(&feed, &"c".parse().unwrap(), None),
+                Err(SubscribeError::TooMany)
+            ));
             for n in 0..EVENTS {
                 client.send(Event::new(format!("own {n}")).named("own").unwrap()).await.unwrap();
             }
@@ -166,7 +172,8 @@ fn a_client_follows_topics_beside_what_its_handler_sends() {
     let mut seen = [0, 0, 0];
     for n in 0..50 {
         for topic in &topics {
-            let prepared = PreparedEvent::new(Event::new(format!("{topic} {n}")).named(topic.to_string()).unwrap());
+            let prepared =
+                PreparedEvent::new(Event::new(format!("{topic} {n}")).named(topic.to_string()).unwrap());
             pollster::block_on(broker.publish_prepared(topic, &prepared)).unwrap();
         }
     }

@@ -86,7 +86,10 @@ fn an_axum_application_serves_beside_inline_routes() {
     let server = axum_behind::start(two_shards()).unwrap();
     let mut peer = connect(&server);
     let user = peer.get("/app/users/7");
-    assert_eq!((user.text().as_str(), user.header("server")), (r#"{"greeting":"hello","id":7}"#, Some("axum")));
+    assert_eq!(
+        (user.text().as_str(), user.header("server")),
+        (r#"{"greeting":"hello","id":7}"#, Some("axum"))
+    );
     assert_eq!(peer.get("/fast/ann").text(), "hello, ann\n");
     peer.request("GET", "/app/ticks");
     peer.until(b"data: 1\n\n");

@@ -218,7 +218,8 @@ fn a_peer_that_leaves_before_its_body_is_complete_ends_its_request() {
 
 #[test]
 fn a_peer_that_leaves_ends_its_running_requests() {
-    let router = Router::new().route(get("/hold", async |_: Request| std::future::pending::<()>().await).run_async());
+    let router =
+        Router::new().route(get("/hold", async |_: Request| std::future::pending::<()>().await).run_async());
     let seen = Seen::default();
     let server = builder(router).hooks(seen.hooks()).start().unwrap();
     let mut peer = connect(&server);
@@ -300,8 +301,11 @@ fn hooks_are_called_in_the_order_they_were_added() {
         move || order.lock().unwrap().push(what)
     };
     let (a, b, c, d) = (note("start 1"), note("start 2"), note("end 1"), note("end 2"));
-    let hooks =
-        Hooks::default().on_start(move |_| a()).on_end(move |_| c()).on_start(move |_| b()).on_end(move |_| d());
+    let hooks = Hooks::default()
+        .on_start(move |_| a())
+        .on_end(move |_| c())
+        .on_start(move |_| b())
+        .on_end(move |_| d());
     let server = builder(routes()).hooks(hooks).start().unwrap();
     connect(&server).get("/static");
     eventually("all were called", || order.lock().unwrap().len() == 4);
@@ -311,8 +315,9 @@ fn hooks_are_called_in_the_order_they_were_added() {
 #[test]
 fn a_panicking_hook_is_counted_and_spoils_nothing() {
     let seen = Seen::default();
-    let hooks =
-        Hooks::default().on_start(|_| panic!("expected by the test")).on_end(|_| panic!("expected by the test"));
+    let hooks = Hooks::default()
+        .on_start(|_| panic!("expected by the test"))
+        .on_end(|_| panic!("expected by the test"));
     let behind = {
         let (starts, ends) = (seen.starts.clone(), seen.ends.clone());
         hooks

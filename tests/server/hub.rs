@@ -41,7 +41,8 @@ fn routes(hub: &Hub) -> Router {
         let hub = hub.clone();
         async move {
             let Some(Ok(who)) = socket.recv().await else { return };
-            let Ok(member) = hub.register_as(&mut socket, who.as_text().unwrap_or_default().to_owned()) else {
+            let Ok(member) = hub.register_as(&mut socket, who.as_text().unwrap_or_default().to_owned())
+            else {
                 return;
             };
             while let Some(Ok(message)) = socket.recv().await {
@@ -137,7 +138,8 @@ fn a_prepared_message_is_the_same_for_all_and_compressed_for_those_who_agreed() 
         }
     };
     let route = windlass::websocket_with("/deflate", settings, member.clone());
-    let server = builder(Router::new().route(websocket("/plain", member)).route(route)).hub(&hub).start().unwrap();
+    let server =
+        builder(Router::new().route(websocket("/plain", member)).route(route)).hub(&hub).start().unwrap();
     let mut plain = open(&server, "/plain");
     let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     let mut deflated = crate::ws::peer::open_at(crate::common::address(&server), "/deflate", offer);
@@ -175,8 +177,10 @@ fn what_is_compressed_for_all_does_not_upset_a_context_that_is_kept() {
         }
     };
     let settings = windlass::ws::Settings::new().compression(deflate);
-    let server =
-        builder(Router::new().route(windlass::websocket_with("/ws", settings, member))).hub(&hub).start().unwrap();
+    let server = builder(Router::new().route(windlass::websocket_with("/ws", settings, member)))
+        .hub(&hub)
+        .start()
+        .unwrap();
     let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     let mut peer = crate::ws::peer::open_at(crate::common::address(&server), "/ws", offer);
     eventually("it is a member", || hub.len() == 1);
@@ -267,13 +271,9 @@ fn a_filter_chooses_members_by_who_they_are_and_its_panic_is_no() {
     };
     assert_eq!(taken(&hub.broadcast_filter("for ann", is("ann"))), 1);
     assert_eq!(taken(&hub.broadcast_filter("for nobody", is("eve"))), 0);
-    let picky =
-        hub.broadcast_filter(
-            "not for bob",
-            move |who| {
-                if is("bob")(who) { panic!("expected by the test") } else { true }
-            },
-        );
+    let picky = hub.broadcast_filter("not for bob", move |who| {
+        if is("bob")(who) { panic!("expected by the test") } else { true }
+    });
     assert_eq!(taken(&picky), 1);
     assert_eq!(metric(&server, "windlass_hub_filter_panics_total"), 1.0);
     assert_eq!(taken(&hub.broadcast("for all")), 2);
@@ -287,7 +287,8 @@ fn a_filter_chooses_members_by_who_they_are_and_its_panic_is_no() {
 #[test]
 fn a_member_leaves_by_itself_with_its_socket_or_without_a_word() {
     let (server, hub) = serve(HubSettings::default());
-    let (mut left, mut closed, cut) = (join(&server, &hub, "a"), join(&server, &hub, "b"), join(&server, &hub, "c"));
+    let (mut left, mut closed, cut) =
+        (join(&server, &hub, "a"), join(&server, &hub, "b"), join(&server, &hub, "c"));
     left.send([frame(TEXT, "leave"), frame(TEXT, "leave")].concat());
     eventually("it has left", || hub.len() == 2);
     closed.send(close(1000));

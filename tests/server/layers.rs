@@ -30,7 +30,9 @@ fn layers_run_from_the_server_over_groups_to_the_route() {
     let t = |name| traced(name, &trace);
     let router = Router::new().with(t("server 1")).with(t("server 2")).group("/g", |g| {
         g.with(t("group"))
-            .group("/s", |s| s.with(t("sub")).route(get("/deep", |_| "deep").with(t("route 1")).with(t("route 2"))))
+            .group("/s", |s| {
+                s.with(t("sub")).route(get("/deep", |_| "deep").with(t("route 1")).with(t("route 2")))
+            })
             .route(get("/shallow", |_| "shallow"))
     });
     let server = start(router);
@@ -99,7 +101,11 @@ fn a_layer_changes_requests_and_responses_of_every_kind() {
     }
     assert_eq!(peer.get("/tag").text(), "from outside");
     peer.request("HEAD", "/static");
-    assert_eq!(peer.reply_to("HEAD").header("content-length"), Some("6"), "static routes keep HEAD under a layer");
+    assert_eq!(
+        peer.reply_to("HEAD").header("content-length"),
+        Some("6"),
+        "static routes keep HEAD under a layer"
+    );
     assert_eq!(peer.get("/nowhere").header("x-layer"), None, "unmatched paths are not covered");
 }
 
@@ -117,8 +123,10 @@ fn a_layer_may_answer_itself_and_the_handler_does_not_run() {
             _ => Response::text("no").with_status(StatusCode::UNAUTHORIZED),
         }
     };
-    let router =
-        Router::new().route(get("/inline", handler.clone())).route(get("/async", handler).run_async()).with(gate);
+    let router = Router::new()
+        .route(get("/inline", handler.clone()))
+        .route(get("/async", handler).run_async())
+        .with(gate);
     let server = start(router);
     let mut peer = connect(&server);
     for path in ["/inline", "/async"] {

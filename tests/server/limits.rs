@@ -74,7 +74,9 @@ fn no_more_requests_of_a_connection_are_in_flight_than_may_be_and_none_is_lost()
         let route = if run_async { gate.route().run_async() } else { gate.route() };
         let server = server(Router::new().route(route), |l| l.pipelined = 3);
         let mut peer = connect(&server);
-        peer.send((0..50).map(|n| format!("GET /gate?n={n} HTTP/1.1\r\nHost: t\r\n\r\n")).collect::<String>());
+        peer.send(
+            (0..50).map(|n| format!("GET /gate?n={n} HTTP/1.1\r\nHost: t\r\n\r\n")).collect::<String>(),
+        );
         eventually("three are in flight", || gate.inside.load(Ordering::SeqCst) == 3);
         gate.gate.add_permits(1);
         for n in 0..50 {
@@ -211,7 +213,8 @@ fn a_full_pool_refuses_and_serves_all_again_once_it_has_room() {
 
 #[test]
 fn an_unread_body_is_thrown_away_up_to_its_limit() {
-    let router = Router::new().route(static_route("/static", "static")).route(post("/limited", echo).body_limit(10));
+    let router =
+        Router::new().route(static_route("/static", "static")).route(post("/limited", echo).body_limit(10));
     let server = server(router, |l| l.discard_bytes = 1000);
     let mut peer = connect(&server);
     assert_eq!(peer.post("/nowhere", [b'x'; 1000]).status, 404);
@@ -223,7 +226,8 @@ fn an_unread_body_is_thrown_away_up_to_its_limit() {
     assert_eq!(peer.reply().status, 413);
     let cause = "cause=\"lingered\"";
     let page = connect(&server).get("/metrics").text();
-    let lingered = page.lines().filter(|l| l.starts_with("windlass_connections_closed_total") && l.contains(cause));
+    let lingered =
+        page.lines().filter(|l| l.starts_with("windlass_connections_closed_total") && l.contains(cause));
     assert!(lingered.count() > 0, "{page}");
 }
 
@@ -272,7 +276,8 @@ fn the_limits_of_a_body_are_those_that_are_set_to_the_byte() {
         assert_eq!(status(&server, chunked(limit)), 200, "{path}");
         assert_eq!(status(&server, chunked(limit + 1)), 413, "{path}");
     }
-    let coded = |rest: &str| format!("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1{rest}");
+    let coded =
+        |rest: &str| format!("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n1{rest}");
     assert_eq!(status(&server, coded(";a=b\r\nx\r\n1;cdef\r\ny\r\n0\r\n\r\n")), 200);
     assert_eq!(status(&server, coded(";a=b\r\nx\r\n1;cdefgh\r\ny\r\n0\r\n\r\n")), 400);
     assert_eq!(status(&server, coded("\r\nx\r\n0\r\nA: 4567890123456789012345678\r\n\r\n")), 431);

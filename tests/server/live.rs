@@ -54,7 +54,8 @@ fn the_first_figures_come_at_once_and_the_next_a_second_later() {
     assert!(total(&next, "connections") >= 1 && total(&next, "sent_bytes") > total(&first, "sent_bytes"));
     let buckets = |figures: &Value| figures["latency"]["counts"].as_array().unwrap().clone();
     assert_eq!(buckets(&next).len(), next["latency"]["bounds_us"].as_array().unwrap().len() + 1);
-    let above = |figures: &Value, from: usize| buckets(figures)[from..].iter().filter_map(Value::as_u64).sum::<u64>();
+    let above =
+        |figures: &Value, from: usize| buckets(figures)[from..].iter().filter_map(Value::as_u64).sum::<u64>();
     assert_eq!(next["latency"]["bounds_us"][6], 10_000);
     assert_eq!((above(&first, 7), above(&next, 7)), (0, 10), "the async ones took more than 10 ms");
     assert_eq!(above(&next, 0) - above(&first, 0), 20);
@@ -65,14 +66,18 @@ fn the_first_figures_come_at_once_and_the_next_a_second_later() {
 #[test]
 fn the_figures_of_topics_are_those_of_the_broker() {
     let broker = windlass::broker::Broker::new(Default::default()).unwrap();
-    let server = builder(topic_routes(Router::new(), &broker, Default::default())).broker(&broker).start().unwrap();
+    let server =
+        builder(topic_routes(Router::new(), &broker, Default::default())).broker(&broker).start().unwrap();
     let _subscribers: Vec<_> = (0..3).map(|_| Client::subscribe(&server, "/topics/a", None)).collect();
-    eventually("three subscribe", || broker.stats(&"a".parse().unwrap()).is_some_and(|stats| stats.subscribers == 3));
+    eventually("three subscribe", || {
+        broker.stats(&"a".parse().unwrap()).is_some_and(|stats| stats.subscribers == 3)
+    });
     assert_eq!(connect(&server).post("/topics/a", "event").status, 202);
     let mut watcher = watch(&server);
     eventually("they are told", || {
         let topics = figures(&mut watcher).1["topics"].take();
-        topics == json!({ "topics": 1, "subscribers": 3, "published": 1, "delivered": 3, "dropped": 0, "ended": 0 })
+        topics
+            == json!({ "topics": 1, "subscribers": 3, "published": 1, "delivered": 3, "dropped": 0, "ended": 0 })
     });
 }
 
@@ -98,7 +103,8 @@ fn watchers_share_what_is_made_twice_a_second_at_most() {
 fn nothing_runs_once_nobody_watches() {
     let server = start(routes());
     let guests = || {
-        metric(&server, "windlass_shard_guests{shard=\"0\"}") + metric(&server, "windlass_shard_guests{shard=\"1\"}")
+        metric(&server, "windlass_shard_guests{shard=\"0\"}")
+            + metric(&server, "windlass_shard_guests{shard=\"1\"}")
     };
     // The router starts at its shard's first turns, perhaps after the first requests.
     eventually("the router lives", || guests() >= 1.0);

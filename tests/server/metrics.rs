@@ -44,9 +44,17 @@ fn routes() -> Router {
 fn requests_are_counted_by_template_method_and_class() {
     let server = start(routes());
     let mut peer = connect(&server);
-    for path in
-        ["/static", "/static", "/inline/1", "/inline/2", "/inline/3", "/async", "/blocking", "/fail", "/moved"]
-    {
+    for path in [
+        "/static",
+        "/static",
+        "/inline/1",
+        "/inline/2",
+        "/inline/3",
+        "/async",
+        "/blocking",
+        "/fail",
+        "/moved",
+    ] {
         peer.get(path);
     }
     peer.request("HEAD", "/static");
@@ -185,7 +193,10 @@ fn every_metric_of_the_catalog_shows_up() {
     peers[1].send("GET");
     peers[1].rest();
     let page = scrape(&server);
-    assert_eq!(page.value("windlass_bind_errors_total", &[("cause", "EADDRINUSE")]).map(|n| n >= 1.0), Some(true));
+    assert_eq!(
+        page.value("windlass_bind_errors_total", &[("cause", "EADDRINUSE")]).map(|n| n >= 1.0),
+        Some(true)
+    );
     assert_eq!(page.value("windlass_refused_requests_total", &[("cause", "pool_full")]), Some(1.0));
     assert_eq!(page.value("windlass_panics_total", &[("place", "hook")]), Some(1.0));
     assert_eq!(page.value("windlass_inline_stalls_total", &[("route", "/hog")]), Some(1.0));
@@ -223,8 +234,10 @@ fn every_sample_has_the_labels_its_description_says() {
     let collector = server.collector();
     for name in page.names() {
         let known = collector.desc();
-        let desc =
-            known.iter().find(|desc| desc.fq_name == name).unwrap_or_else(|| panic!("{name} has no description"));
+        let desc = known
+            .iter()
+            .find(|desc| desc.fq_name == name)
+            .unwrap_or_else(|| panic!("{name} has no description"));
         let wanted: BTreeSet<_> = desc.variable_labels.iter().map(String::as_str).collect();
         for sample in page.samples(name) {
             let labels: BTreeSet<_> =
@@ -241,7 +254,10 @@ fn the_collector_serves_a_registry_of_the_program() {
     let own = prometheus::IntCounter::new("own_total", "The program's own.").unwrap();
     registry.register(Box::new(own.clone())).unwrap();
     registry.register(Box::new(one.collector())).unwrap();
-    assert!(registry.register(Box::new(two.collector())).is_err(), "two servers need registries of their own");
+    assert!(
+        registry.register(Box::new(two.collector())).is_err(),
+        "two servers need registries of their own"
+    );
     own.inc();
     connect(&one).get("/static");
     connect(&two).get("/async");
@@ -276,7 +292,9 @@ fn without_route_metrics_only_connections_and_shards_are_counted() {
     ["/static", "/async", "/nowhere"].into_iter().for_each(|path| drop(peer.get(path)));
     let page = scrape(&server);
     let names: BTreeSet<_> = page.names().collect();
-    assert!(!names.contains("windlass_requests_total") && !names.contains("windlass_request_duration_seconds"));
+    assert!(
+        !names.contains("windlass_requests_total") && !names.contains("windlass_request_duration_seconds")
+    );
     assert_eq!(page.sum("windlass_requests_dispatched_total"), 3.0);
     assert_eq!(page.sum("windlass_connections_accepted_total"), 2.0);
     assert_eq!(server.metrics().requests, 4);

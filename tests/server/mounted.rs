@@ -121,7 +121,8 @@ fn an_axum_router_answers_with_its_extractors() {
 
 #[test]
 fn a_service_sees_what_is_below_its_path() {
-    let router = Router::new().mount("/api", app()).group("/v2", |group| group.route(mount("/in/{tenant}/", app())));
+    let router =
+        Router::new().mount("/api", app()).group("/v2", |group| group.route(mount("/in/{tenant}/", app())));
     let server = start(router);
     assert_eq!(get_from(&server, "/api"), ok("root"));
     assert_eq!(get_from(&server, "/api/"), ok("root"));
@@ -170,7 +171,8 @@ fn layers_of_tower_http_work() {
     let directory = std::env::temp_dir().join(format!("windlass-mounted-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("page.html"), "<p>page</p>").unwrap();
-    let server_name = SetResponseHeaderLayer::overriding(header::SERVER, header::HeaderValue::from_static("axum"));
+    let server_name =
+        SetResponseHeaderLayer::overriding(header::SERVER, header::HeaderValue::from_static("axum"));
     let app = app()
         .nest_service("/files", ServeDir::new(&directory))
         .layer(RequestBodyLimitLayer::new(10))
@@ -201,7 +203,10 @@ fn middleware_of_the_server_stands_around_a_mount() {
         next.run(request).await.with_header("x-outside", "1")
     }
     let app = axum::Router::new()
-        .route("/who", routing::get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }))
+        .route(
+            "/who",
+            routing::get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
+        )
         .route("/peer", routing::get(peer));
     async fn peer(request: axum::extract::Request) -> String {
         request.extensions().get::<windlass::Peer>().unwrap().address().unwrap().to_string()
@@ -261,7 +266,8 @@ fn a_mount_is_async_whatever_is_said_and_counts_as_one_route() {
     let refused = server.routes().reflag_blocking(None, "/", Dispatch::Inline);
     assert!(matches!(&refused, Err(RouterError::Route(e)) if e.to_string().contains("tokio")), "{refused:?}");
     assert_eq!(get_from(&server, "/").1, "root", "it serves as before");
-    let inline = builder(Router::new().route(mount("/m", app()).run_inline())).start().unwrap_err().to_string();
+    let inline =
+        builder(Router::new().route(mount("/m", app()).run_inline())).start().unwrap_err().to_string();
     assert!(inline.contains("(any) /m needs tokio"), "{inline}");
 }
 

@@ -57,7 +57,9 @@ fn expect(peer: &mut Peer, texts: &[&str]) {
 fn inline_after_async_keeps_order() {
     let server = start(routes());
     let mut peer = connect(&server);
-    peer.send(request("/async?ms=60&n=1") + &request("/inline?n=2") + &request("/static") + &request("/async?n=3"));
+    peer.send(
+        request("/async?ms=60&n=1") + &request("/inline?n=2") + &request("/static") + &request("/async?n=3"),
+    );
     expect(&mut peer, &["async 1", "inline 2", "static", "async 3"]);
 }
 
@@ -100,7 +102,8 @@ fn unsafe_requests_wait_for_those_before_them() {
             }
         }
     };
-    let router = Router::new().route(get("/r", counted.clone()).run_async()).route(put("/r", counted).run_async());
+    let router =
+        Router::new().route(get("/r", counted.clone()).run_async()).route(put("/r", counted).run_async());
     let server = start(router);
     let mut peer = connect(&server);
     let put = "PUT /r HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n";
@@ -177,7 +180,9 @@ fn connection_close_ends_behind_its_reply() {
     let server = start(routes());
     for path in ["/static", "/inline?n=1", "/async?ms=10&n=1"] {
         let mut peer = connect(&server);
-        peer.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n") + &request("/static"));
+        peer.send(
+            format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n") + &request("/static"),
+        );
         assert!(peer.reply().closes(), "{path}");
         peer.expect_close();
     }
@@ -195,7 +200,8 @@ fn replies_do_not_cross_between_three_hundred_connections() {
                 for round in 0..10 {
                     let n = format!("{client}-{round}");
                     peer.send(
-                        request(&format!("/async?ms={}&n={n}", round % 3)) + &request(&format!("/inline?n={n}")),
+                        request(&format!("/async?ms={}&n={n}", round % 3))
+                            + &request(&format!("/inline?n={n}")),
                     );
                     for want in [format!("async {n}"), format!("inline {n}")] {
                         let got = peer.reply().text();

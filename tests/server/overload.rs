@@ -137,8 +137,11 @@ fn one_slow_handler_is_no_overload() {
     const SLOW: Duration = Duration::from_millis(700);
     const WINDOW: Duration = Duration::from_millis(250);
     let slow = get("/slow", |_: Request| thread::sleep(SLOW));
-    let server =
-        builder(router().route(slow)).cores(Cores::Unpinned(1)).timeouts(Timeouts::default()).start().unwrap();
+    let server = builder(router().route(slow))
+        .cores(Cores::Unpinned(1))
+        .timeouts(Timeouts::default())
+        .start()
+        .unwrap();
     let mut crowd = Crowd::new(&server, CROWD);
     let (mut judged, mut rounds) = (0, 0);
     while judged < 3 {

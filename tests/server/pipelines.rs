@@ -128,7 +128,9 @@ fn write_post(out: &mut Vec<u8>, path: &str, body: &[u8], framing: &Framing) {
         Framing::Chunked(size, trailers) => {
             out.extend(head.bytes().chain(*b"Transfer-Encoding: chunked\r\n\r\n"));
             for chunk in body.chunks(*size) {
-                out.extend(format!("{:X}\r\n", chunk.len()).bytes().chain(chunk.iter().copied()).chain(*b"\r\n"));
+                out.extend(
+                    format!("{:X}\r\n", chunk.len()).bytes().chain(chunk.iter().copied()).chain(*b"\r\n"),
+                );
             }
             out.extend_from_slice(if *trailers { b"0\r\nX-Trailer: 1\r\n\r\n" } else { b"0\r\n\r\n" });
         }

@@ -206,7 +206,9 @@ fn a_stream_that_fails_is_seen_to_be_cut() {
             let server = scripted(&[Step::Data("ab"), step.clone()], len_bytes);
             for path in LANES {
                 let mut peer = connect(&server);
-                peer.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\nGET /static HTTP/1.1\r\nHost: t\r\n\r\n"));
+                peer.send(format!(
+                    "GET {path} HTTP/1.1\r\nHost: t\r\n\r\nGET /static HTTP/1.1\r\nHost: t\r\n\r\n"
+                ));
                 expect_cut(peer, &format!("{what} {path} {len_bytes:?}"));
                 expect_cut(get_1_0(&server, path, ""), &format!("{what} {path} {len_bytes:?} 1.0"));
             }
@@ -241,7 +243,8 @@ fn a_sender_dropped_before_its_end_is_seen_to_be_cut() {
         drop(sender);
         Response::new().with_body(body)
     }
-    let server = start(Router::new().route(get("/inline", dropped)).route(get("/blocking", dropped).run_async()));
+    let server =
+        start(Router::new().route(get("/inline", dropped)).route(get("/blocking", dropped).run_async()));
     for path in ["/inline", "/blocking"] {
         let mut peer = connect(&server);
         peer.request("GET", path);

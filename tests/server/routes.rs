@@ -53,17 +53,23 @@ fn exact_paths_are_matched_before_patterns_whatever_the_order() {
 
 #[test]
 fn parameters_are_decoded_and_the_path_is_not() {
-    let tell = |r: Request| format!("{}|{}|{}", r.path(), r.param_raw("name").unwrap(), r.param("name").unwrap());
+    let tell =
+        |r: Request| format!("{}|{}|{}", r.path(), r.param_raw("name").unwrap(), r.param("name").unwrap());
     let server = start(Router::new().route(get("/hello/{name}", tell)));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/hello/a%20b%C3%A4").text(), "/hello/a%20b%C3%A4|a%20b%C3%A4|a bä");
-    assert_eq!(peer.get("/hello/a%2Fb+c").text(), "/hello/a%2Fb+c|a%2Fb+c|a/b+c", "an encoded slash parts nothing");
+    assert_eq!(
+        peer.get("/hello/a%2Fb+c").text(),
+        "/hello/a%2Fb+c|a%2Fb+c|a/b+c",
+        "an encoded slash parts nothing"
+    );
     assert_eq!(peer.get("/hello/100%").text(), "/hello/100%|100%|100%", "a bare percent sign stays");
 }
 
 #[test]
 fn parameters_that_are_no_text_are_refused_before_any_handler() {
-    let server = start(Router::new().route(get("/hello/{name}", |_: Request| -> &'static str { panic!("ran") })));
+    let server =
+        start(Router::new().route(get("/hello/{name}", |_: Request| -> &'static str { panic!("ran") })));
     for bad in ["%ff", "%00", "a%C3", "x%c0%af"] {
         let mut peer = connect(&server);
         let reply = peer.get(&format!("/hello/{bad}"));
@@ -241,7 +247,9 @@ fn whatever_a_handler_returns_becomes_the_documented_response() {
         .route(get("/body", |_| Body::from("bare")))
         .route(get("/ok", |_| -> Result<&str, StatusCode> { Ok("fine") }))
         .route(get("/err", |_| -> Result<&str, StatusCode> { Err(StatusCode::CONFLICT) }))
-        .route(get("/http", |_| http::Response::builder().status(203).header("x-a", "1").body("http").unwrap()));
+        .route(get("/http", |_| {
+            http::Response::builder().status(203).header("x-a", "1").body("http").unwrap()
+        }));
     let server = start(router);
     let mut peer = connect(&server);
     let (text, bytes) = (Some("text/plain; charset=utf-8"), Some("application/octet-stream"));
@@ -260,7 +268,10 @@ fn whatever_a_handler_returns_becomes_the_documented_response() {
     ];
     for (path, status, content_type, body) in expected {
         let reply = peer.get(path);
-        assert_eq!((reply.status, reply.header("content-type"), reply.body.as_slice()), (status, content_type, body));
+        assert_eq!(
+            (reply.status, reply.header("content-type"), reply.body.as_slice()),
+            (status, content_type, body)
+        );
         assert!(reply.header("date").is_some(), "{path}");
     }
 }
@@ -282,7 +293,8 @@ fn requests_and_responses_convert_to_and_from_the_http_crate() {
             parts.extensions.get::<u8>(),
             String::from_utf8_lossy(&body),
         );
-        let response = http::Response::builder().status(206).header("set-cookie", "a=1").header("set-cookie", "b=2");
+        let response =
+            http::Response::builder().status(206).header("set-cookie", "a=1").header("set-cookie", "b=2");
         Ok(response.body(Body::from(told)).unwrap())
     }
     let server = start(Router::new().route(post("/t/{x}", tower_like)));
@@ -294,7 +306,8 @@ fn requests_and_responses_convert_to_and_from_the_http_crate() {
     assert_eq!(reply.status, 206);
     let told = r#"POST /t/1?q=2 HTTP/1.1 "target.example" ["a", "b"] Some(7) body"#;
     assert_eq!(reply.text(), told, "the target's authority wins over Host");
-    let cookies: Vec<_> = reply.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, v)| v).collect();
+    let cookies: Vec<_> =
+        reply.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, v)| v).collect();
     assert_eq!(cookies, ["a=1", "b=2"]);
 }
 
@@ -308,7 +321,8 @@ fn headers_of_a_handler_never_break_the_message() {
             .with_header("x-kept", "1")
     };
     let split = |_: Request| Response::text("x").with_header("x-a", "1\r\nx-b: 2");
-    let close = |_: Request| Response::new().with_header("connection", "close").with_header("date", "long ago");
+    let close =
+        |_: Request| Response::new().with_header("connection", "close").with_header("date", "long ago");
     let router = Router::new()
         .route(get("/overruled", overruled))
         .route(get("/split", split))
@@ -354,13 +368,17 @@ fn a_server_with_sizes_that_make_none_does_not_start() {
 #[test]
 fn timeouts_beyond_what_a_clock_can_say_are_no_timeouts() {
     let mut timeouts = windlass::Timeouts::default();
-    for timeout in [&mut timeouts.header, &mut timeouts.body_idle, &mut timeouts.keep_alive, &mut timeouts.age] {
+    for timeout in
+        [&mut timeouts.header, &mut timeouts.body_idle, &mut timeouts.keep_alive, &mut timeouts.age]
+    {
         *timeout = Some(Duration::MAX);
     }
-    (timeouts.job, timeouts.write_stall, timeouts.stream_idle) = (Some(Duration::MAX), Some(Duration::MAX), None);
+    (timeouts.job, timeouts.write_stall, timeouts.stream_idle) =
+        (Some(Duration::MAX), Some(Duration::MAX), None);
     (timeouts.body_grace, timeouts.linger, timeouts.grace) = (Duration::MAX, Duration::MAX, Duration::MAX);
-    let router =
-        Router::new().route(post("/echo", |mut r: Request| r.take_body())).route(get("/a", |_| "a").run_async());
+    let router = Router::new()
+        .route(post("/echo", |mut r: Request| r.take_body()))
+        .route(get("/a", |_| "a").run_async());
     let server = crate::common::builder(router).timeouts(timeouts).start().unwrap();
     let mut peer = connect(&server);
     peer.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Le");

@@ -60,7 +60,11 @@ fn every_kind_of_route_answers_on_the_calling_thread() {
     let head = client.call(http::Request::head("/static").body("").unwrap());
     assert_eq!((head.headers()["content-length"].to_str().unwrap(), head.body().len()), ("6", 0));
     let done = client.metrics();
-    assert_eq!((done.requests, done.accepted, done.handler_panics), (9, 1, 1), "one connection served them all");
+    assert_eq!(
+        (done.requests, done.accepted, done.handler_panics),
+        (9, 1, 1),
+        "one connection served them all"
+    );
 }
 
 #[test]
@@ -77,7 +81,8 @@ fn bodies_pass_both_ways_and_limits_hold() {
 
 #[test]
 fn requests_are_what_the_test_says() {
-    let tell = |r: Request| format!("{} {} {:?} {:?}", r.method(), r.host().unwrap(), r.header("x-id"), r.query());
+    let tell =
+        |r: Request| format!("{} {} {:?} {:?}", r.method(), r.host().unwrap(), r.header("x-id"), r.query());
     let client = TestClient::new(Router::new().route(windlass::any("/tell", tell))).unwrap();
     let request =
         http::Request::builder().method(Method::PATCH).uri("http://example.org/tell?a=1").header("x-id", "7");
@@ -158,9 +163,11 @@ fn actors_live_on_the_clients_shard() {
         counter.ask(|reply| reply, Duration::from_secs(5)).await.unwrap().to_string()
     }
     let shared = Shared::default();
-    let router = Router::new().state(shared.clone()).route(get("/", count)).route(get("/async", count).run_async());
+    let router =
+        Router::new().state(shared.clone()).route(get("/", count)).route(get("/async", count).run_async());
     let client = TestClient::new(router).unwrap();
-    let counter = client.system().spawn(Place::Shard(0), SpawnOptions::named("counter"), || Counter(0)).unwrap();
+    let counter =
+        client.system().spawn(Place::Shard(0), SpawnOptions::named("counter"), || Counter(0)).unwrap();
     shared.set(counter).unwrap();
     assert_eq!((client.get("/").body(), client.get("/async").body()), (&"1".into(), &"2".into()));
 }

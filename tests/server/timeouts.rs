@@ -230,7 +230,8 @@ fn a_handler_that_takes_its_time_is_no_slow_body() {
         .streamed()
         .run_async(),
     );
-    let server = server_with(router, |t| (t.body_idle, t.body_rate, t.body_grace) = (Some(SHORT), 1000, SHORT));
+    let server =
+        server_with(router, |t| (t.body_idle, t.body_rate, t.body_grace) = (Some(SHORT), 1000, SHORT));
     let body = vec![b'x'; 1 << 20];
     assert_eq!(connect(&server).post("/", &body).text(), body.len().to_string());
 }
@@ -284,7 +285,11 @@ fn an_old_connection_ends_with_its_next_reply() {
         let reply = peer.get("/static");
         // A tenth of jitter spreads the ends.
         if reply.closes() {
-            assert!(began.elapsed() >= SHORT - SHORT / 10 - Duration::from_millis(20), "{:?}", began.elapsed());
+            assert!(
+                began.elapsed() >= SHORT - SHORT / 10 - Duration::from_millis(20),
+                "{:?}",
+                began.elapsed()
+            );
             break;
         }
         assert!(began.elapsed() < SHORT + ALLOWANCE, "{:?}", began.elapsed());
@@ -341,9 +346,10 @@ fn a_finished_connection_waits_for_its_peer_only_so_long() {
 #[test]
 fn a_peer_that_said_it_sends_nothing_more_is_not_waited_for() {
     let server = server(|_| {});
-    for (last, reply) in
-        [("GET /static HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", 200), ("GET / HTTP/1.0\r\n\r\n", 404)]
-    {
+    for (last, reply) in [
+        ("GET /static HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", 200),
+        ("GET / HTTP/1.0\r\n\r\n", 404),
+    ] {
         let mut peer = connect(&server);
         peer.send(last);
         assert_eq!(peer.reply().status, reply);
@@ -412,7 +418,9 @@ fn a_reply_whose_producer_gives_nothing_is_cut() {
     let router = Router::new().route(get("/", stuck)).route(get("/async", stuck).run_async());
     let server = server_with(router, |t| t.stream_idle = Some(SHORT));
     for (at, (path, version, end)) in
-        [("/", "1.1", End::Fin), ("/async", "1.1", End::Fin), ("/", "1.0", End::Reset)].into_iter().enumerate()
+        [("/", "1.1", End::Fin), ("/async", "1.1", End::Fin), ("/", "1.0", End::Reset)]
+            .into_iter()
+            .enumerate()
     {
         let mut peer = connect(&server);
         let began = Instant::now();
@@ -465,9 +473,12 @@ fn none_switches_a_timer_off() {
         peer
     });
     peers[0].expect_silence(WATCHED);
-    for (peer, rest) in
-        peers.iter_mut().zip(["GET /static HTTP/1.1\r\nHost: t\r\n\r\n", ": t\r\n\r\n", "c", "c\r\n0\r\n\r\n"])
-    {
+    for (peer, rest) in peers.iter_mut().zip([
+        "GET /static HTTP/1.1\r\nHost: t\r\n\r\n",
+        ": t\r\n\r\n",
+        "c",
+        "c\r\n0\r\n\r\n",
+    ]) {
         peer.send(rest);
         assert_eq!(peer.reply().status, 200);
     }

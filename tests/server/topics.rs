@@ -54,7 +54,8 @@ fn seq(id: &str) -> u64 {
 #[test]
 fn a_published_event_reaches_every_subscriber_of_its_topic_and_no_other() {
     let (server, broker) = with(|_| {});
-    let mut clients: Vec<_> = (0..4).map(|_| Client::subscribe(&server, "/topics/news/local", None)).collect();
+    let mut clients: Vec<_> =
+        (0..4).map(|_| Client::subscribe(&server, "/topics/news/local", None)).collect();
     let mut other = Client::subscribe(&server, "/topics/sport", None);
     let topic = "news/local".parse().unwrap();
     eventually("all subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 4));
@@ -100,7 +101,8 @@ fn a_silent_stream_has_comments() {
 fn whoever_was_away_gets_what_it_missed_and_then_what_comes() {
     let (server, _) = with(|_| {});
     let ids: Vec<_> = (0..1000).map(|n| publish_fast(&server, "/topics/t", &format!("{n}"))).collect();
-    for (last, from) in [(Some(ids[9].clone()), 10), (Some("earliest".to_owned()), 0), (Some(ids[999].clone()), 1000)]
+    for (last, from) in
+        [(Some(ids[9].clone()), 10), (Some("earliest".to_owned()), 0), (Some(ids[999].clone()), 1000)]
     {
         let mut client = Client::subscribe(&server, "/topics/t", last.as_deref());
         for (n, id) in ids.iter().enumerate().skip(from) {
@@ -147,9 +149,11 @@ fn an_id_of_another_store_or_of_none_is_told_and_the_stream_goes_on() {
     let (server, _) = with(|_| {});
     let known = publish(&server, "/topics/t", "old");
     let beyond = format!("{}-99", known.split_once('-').unwrap().0);
-    for (last, why) in
-        [("0123456789abcdef-1", "unknown_epoch"), (beyond.as_str(), "beyond_end"), ("no id of ours", "unknown_id")]
-    {
+    for (last, why) in [
+        ("0123456789abcdef-1", "unknown_epoch"),
+        (beyond.as_str(), "beyond_end"),
+        ("no id of ours", "unknown_id"),
+    ] {
         let mut client = Client::subscribe(&server, "/topics/t", Some(last));
         let Seen::Event { name, data, .. } = client.next() else { panic!("no gap for {last}") };
         assert_eq!((name.as_str(), data.as_str()), ("gap", format!(r#"{{"reset":"{why}"}}"#).as_str()));
@@ -225,14 +229,22 @@ fn tokens_and_origins_guard_the_topics() {
         let reply = peer.reply();
         assert_eq!((reply.status, reply.header("www-authenticate")), (401, Some("Bearer")), "{token}");
     }
-    peer.send("POST /topics/t HTTP/1.1\r\nHost: t\r\nAuthorization: bearer p-secret\r\nContent-Length: 1\r\n\r\nx");
+    peer.send(
+        "POST /topics/t HTTP/1.1\r\nHost: t\r\nAuthorization: bearer p-secret\r\nContent-Length: 1\r\n\r\nx",
+    );
     let reply = peer.reply();
-    assert_eq!((reply.status, reply.header("access-control-allow-origin")), (202, Some("https://app.example")));
+    assert_eq!(
+        (reply.status, reply.header("access-control-allow-origin")),
+        (202, Some("https://app.example"))
+    );
     assert_eq!(peer.get("/topics").status, 401);
     assert_eq!(peer.get("/topics/t?access_token=p-secret").status, 401);
     peer.send("OPTIONS /topics/t HTTP/1.1\r\nHost: t\r\n\r\n");
     let reply = peer.reply();
-    assert_eq!((reply.status, reply.header(header::ACCESS_CONTROL_ALLOW_METHODS.as_str())), (204, Some("GET, POST")));
+    assert_eq!(
+        (reply.status, reply.header(header::ACCESS_CONTROL_ALLOW_METHODS.as_str())),
+        (204, Some("GET, POST"))
+    );
     let list = peer.get("/topics?access_token=s-secret");
     let id = r#""topic":"t","subscribers":0,"last":""#;
     assert!(list.text().contains(id) && list.text().contains(r#"-1","published":1"#), "{}", list.text());
@@ -253,7 +265,9 @@ fn a_check_of_the_programs_own_says_who_may_do_what() {
     let server = serve(&broker, access);
     let mut peer = connect(&server);
     let mut publish = |topic: &str| {
-        peer.send(format!("POST /topics/{topic} HTTP/1.1\r\nHost: t\r\nX-User: ann\r\nContent-Length: 1\r\n\r\nx"));
+        peer.send(format!(
+            "POST /topics/{topic} HTTP/1.1\r\nHost: t\r\nX-User: ann\r\nContent-Length: 1\r\n\r\nx"
+        ));
         peer.reply().status
     };
     assert_eq!([publish("ann/log"), publish("bob/log")], [202, 403]);
@@ -332,7 +346,11 @@ fn a_closed_topic_is_opened_anew_and_its_figures_stay() {
     assert_eq!(client.next(), Seen::End);
     assert_eq!(figures(&server), before);
     let mut client = Client::subscribe(&server, "/topics/t", Some(&first));
-    assert_eq!(broker.last(&topic).map(|last| last.to_string()), Some(first), "the store tells where it ended");
+    assert_eq!(
+        broker.last(&topic).map(|last| last.to_string()),
+        Some(first),
+        "the store tells where it ended"
+    );
     let id = publish(&server, "/topics/t", "two");
     assert_eq!(client.next(), Seen::event(&id, "message", "two"));
 }

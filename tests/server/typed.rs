@@ -80,7 +80,11 @@ fn paths_and_queries_are_read_as_values() {
         ("/square/x", "parameter 'n' is wrong: invalid digit"),
     ] {
         let reply = peer.get(path);
-        assert_eq!((reply.status, reply.header("content-type")), (400, Some("text/plain; charset=utf-8")), "{path}");
+        assert_eq!(
+            (reply.status, reply.header("content-type")),
+            (400, Some("text/plain; charset=utf-8")),
+            "{path}"
+        );
         assert!(reply.text().contains(told), "{}", reply.text());
     }
 }
@@ -125,7 +129,10 @@ fn errors_are_answers_and_secrets_stay() {
     assert_eq!(peer.get("/fails?n=300").status, 400);
     for path in ["/fails", "/fails?n=3"] {
         let reply = peer.get(path);
-        assert_eq!((reply.status, reply.text().contains("secret") || reply.text().contains("u64")), (500, false));
+        assert_eq!(
+            (reply.status, reply.text().contains("secret") || reply.text().contains("u64")),
+            (500, false)
+        );
     }
 }
 

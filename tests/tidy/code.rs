@@ -153,8 +153,9 @@ fn tree_has(tree: &str, path: &str) -> bool {
 
 #[test]
 fn the_rules_see_what_they_must_see() {
-    let code =
-        blanked("use crate::{a::{x, y}, b}; // crate::c\nlet s = \"crate::d\"; crate::e::f(); super::super::g();");
+    let code = blanked(
+        "use crate::{a::{x, y}, b}; // crate::c\nlet s = \"crate::d\"; crate::e::f(); super::super::g();",
+    );
     assert_eq!(crate_modules(&code, 2), ["a", "b", "e", "g"]);
     assert_eq!(crate_modules("super::a(); super::super::b()", 1), ["a"]);
     assert!(names("use std::{io, net::TcpStream};", "std::net"));

@@ -73,8 +73,8 @@ impl<P: Payload> Fanout<P> {
         let relay = |shard| {
             let absent = Arc::<Absent>::default();
             let theirs = Arc::clone(&absent);
-            let relay =
-                system.spawn(Place::Shard(shard), options.clone(), move || Relay::new(Arc::clone(&theirs)))?;
+            let relay = system
+                .spawn(Place::Shard(shard), options.clone(), move || Relay::new(Arc::clone(&theirs)))?;
             Ok(Side { relay, absent })
         };
         let relays = (0..system.shards()).map(relay).collect::<Result<Arc<[_]>, _>>()?;

@@ -90,7 +90,13 @@ pub(super) struct Queue<P: Payload> {
 
 impl<P: Payload> Queue<P> {
     /// Makes a queue on a shard for the events behind number `after`.
-    pub(super) fn new(topic: Arc<Core<P>>, terms: Terms, shard: usize, catching_up: bool, after: u64) -> Self {
+    pub(super) fn new(
+        topic: Arc<Core<P>>,
+        terms: Terms,
+        shard: usize,
+        catching_up: bool,
+        after: u64,
+    ) -> Self {
         let state = State {
             items: VecDeque::new(),
             events: 0,

@@ -156,7 +156,13 @@ impl<P: Payload> Relay<P> {
         });
     }
 
-    async fn publish(&mut self, local: &Local, topic: &Core<P>, event: &Arc<Event<P>>, missed: Option<Missed>) {
+    async fn publish(
+        &mut self,
+        local: &Local,
+        topic: &Core<P>,
+        event: &Arc<Event<P>>,
+        missed: Option<Missed>,
+    ) {
         let mut pass = Pass::default();
         let outlets = local.outlets();
         if let Some(members) = self.topics.get_mut(&topic.id) {

@@ -87,7 +87,10 @@ impl Terms {
 
 impl fmt::Debug for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Terms").field("bounds", &self.bounds).field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Terms")
+            .field("bounds", &self.bounds)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 

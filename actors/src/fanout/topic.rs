@@ -78,7 +78,8 @@ impl<P: Payload> Core<P> {
     /// shard whose relay it has, or the relay has no room to be told.
     pub(super) fn connect(&self, queue: &Arc<Queue<P>>, outlet: OutletKey) -> bool {
         let relay = &self.relays[queue.shard].relay;
-        Local::of(&relay.0.shard).is_some() && relay.try_tell(RelayMsg::Connect(Arc::clone(queue), outlet)).is_ok()
+        Local::of(&relay.0.shard).is_some()
+            && relay.try_tell(RelayMsg::Connect(Arc::clone(queue), outlet)).is_ok()
     }
 
     /// Notes that a subscriber is gone. A relay too full to be told looks for those who are, behind what waits there.

@@ -22,8 +22,10 @@ const PREEMPT: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 pub(super) fn run<T>(core: Option<usize>, future: impl Future<Output = T>) -> io::Result<T> {
     raise_memlock();
     let placement = core.map_or(Placement::Unbound, Placement::Fixed);
-    let builder =
-        LocalExecutorBuilder::new(placement).io_memory(IO_MEMORY_BYTES).ring_depth(RING_DEPTH).preempt_timer(PREEMPT);
+    let builder = LocalExecutorBuilder::new(placement)
+        .io_memory(IO_MEMORY_BYTES)
+        .ring_depth(RING_DEPTH)
+        .preempt_timer(PREEMPT);
     // Where io_uring is missing glommio asserts instead of returning an error.
     let executor = contain(|| builder.make())
         .map_err(|payload| io::Error::other(format!("glommio: {}", panic_message(payload.as_ref()))))?

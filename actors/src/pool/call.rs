@@ -90,7 +90,8 @@ impl<T> Future for Outcome<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Dropped unanswered: a stop dropped the job while it ran.
-        let answer = Pin::new(&mut self.answer).poll(cx).map(|answer| answer.unwrap_or(Err(PoolError::Stopped)));
+        let answer =
+            Pin::new(&mut self.answer).poll(cx).map(|answer| answer.unwrap_or(Err(PoolError::Stopped)));
         if answer.is_ready() {
             self.job = None;
         }

@@ -63,7 +63,8 @@ impl<J: ?Sized + Kind> Lane<J> {
         self.tally.queued.fetch_sub(1, Ordering::Relaxed);
         self.tally.submitted.fetch_sub(1, Ordering::Relaxed);
         // Nobody else has seen the ticket, so the job is in it.
-        let job = ticket.take().unwrap_or_else(|| unreachable!("a ticket that was never queued keeps its job"));
+        let job =
+            ticket.take().unwrap_or_else(|| unreachable!("a ticket that was never queued keeps its job"));
         Rejected { job, why: Refusal::Stopped }
     }
 

@@ -120,7 +120,8 @@ impl PoolBuilder {
     ///
     /// The system refuses a thread or a runtime; the threads that started are stopped again.
     pub fn build(self) -> io::Result<Pool> {
-        let pool = Pool(Arc::new(Handle { jobs: Lane::new(self.queue), blocking: Lane::new(self.blocking_queue) }));
+        let pool =
+            Pool(Arc::new(Handle { jobs: Lane::new(self.queue), blocking: Lane::new(self.blocking_queue) }));
         for i in 0..self.workers {
             let (lane, runtime, in_flight) = (Arc::clone(&pool.0.jobs), worker::runtime()?, self.in_flight);
             let presence = lane.enter();
@@ -136,7 +137,8 @@ impl PoolBuilder {
             let priority = worker::Priority { nice: self.nice, idle: self.idle };
             let presence = lane.enter();
             let thread = thread::Builder::new().name(format!("{}-block-{i}", self.name));
-            if let Err(error) = thread.spawn(move || worker::work_blocking(&lane, &jobs, presence, priority)) {
+            if let Err(error) = thread.spawn(move || worker::work_blocking(&lane, &jobs, presence, priority))
+            {
                 dispatch.abandon();
                 return Err(error);
             }
@@ -187,7 +189,11 @@ impl Pool {
     /// # Errors
     ///
     /// The queue is full or the pool has stopped; the job comes back.
-    pub fn submit(&self, job: Box<dyn Job>, start_by: Option<Instant>) -> Result<JobHandle, Rejected<dyn Job>> {
+    pub fn submit(
+        &self,
+        job: Box<dyn Job>,
+        start_by: Option<Instant>,
+    ) -> Result<JobHandle, Rejected<dyn Job>> {
         self.0.jobs.submit(job, start_by).map(|ticket| JobHandle(ticket))
     }
 

@@ -28,7 +28,12 @@ pub(super) fn runtime() -> io::Result<Runtime> {
 }
 
 /// Runs async jobs, `in_flight` at a time at most, until the lane ends.
-pub(super) fn work(lane: &Arc<Lane<dyn Job>>, presence: Presence<dyn Job>, runtime: Runtime, in_flight: usize) {
+pub(super) fn work(
+    lane: &Arc<Lane<dyn Job>>,
+    presence: Presence<dyn Job>,
+    runtime: Runtime,
+    in_flight: usize,
+) {
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
         let mut dismissal = lane.dismissal();

@@ -72,7 +72,9 @@ impl Driver for Scripted {
         let timeout = match wait {
             Wait::Poll => return Ok(()),
             Wait::Forever => None,
-            Wait::Until(at) => Some(Timespec::try_from(at.saturating_duration_since(Instant::now())).unwrap()),
+            Wait::Until(at) => {
+                Some(Timespec::try_from(at.saturating_duration_since(Instant::now())).unwrap())
+            }
         };
         let doorbell = self.local.doorbell();
         if poll(&mut [PollFd::new(&doorbell, PollFlags::IN)], timeout.as_ref())? > 0 {

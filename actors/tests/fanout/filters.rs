@@ -26,7 +26,8 @@ fn taken(ticket: &Ticket<Bytes>) -> usize {
 fn an_event_reaches_those_its_filter_names_and_others_never_know() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(9, 1000), Overflow::Close);
-    let mut members: Vec<_> = ["a", "a", "b"].iter().map(|room| member(&topic, room, Overflow::Close)).collect();
+    let mut members: Vec<_> =
+        ["a", "a", "b"].iter().map(|room| member(&topic, room, Overflow::Close)).collect();
     let mut nobody = topic.subscribe().unwrap();
     assert_eq!(taken(&topic.publish_to(in_room("a"), vec![1]).unwrap()), 2);
     assert_eq!(taken(&topic.publish_to(in_room("none"), vec![2]).unwrap()), 0);

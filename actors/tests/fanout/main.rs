@@ -97,7 +97,12 @@ fn every_subscriber_of_every_shard_gets_all_events_in_order() {
 }
 
 /// An actor that subscribes on its shard and, asked, reads `events` and checks their order.
-fn reader(system: &System, shard: usize, topic: &Topic<Bytes>, events: u64) -> windlass_actors::Addr<Reply<u64>> {
+fn reader(
+    system: &System,
+    shard: usize,
+    topic: &Topic<Bytes>,
+    events: u64,
+) -> windlass_actors::Addr<Reply<u64>> {
     struct Reader {
         topic: Topic<Bytes>,
         subscription: Option<Subscription<Bytes>>,
@@ -138,7 +143,10 @@ fn a_full_queue_drops_and_tells_which_behind_what_it_held() {
     assert_eq!(told(&take(&mut slow)), "1 2 3 gap 4-5");
     assert!(slow.poll_next(&mut Context::from_waker(Waker::noop())).is_pending(), "it is told once");
     publish(&topic, 4, 1);
-    assert!(matches!(slow.poll_next(&mut Context::from_waker(Waker::noop())), Poll::Ready(Delivery::Event(_))));
+    assert!(matches!(
+        slow.poll_next(&mut Context::from_waker(Waker::noop())),
+        Poll::Ready(Delivery::Event(_))
+    ));
     publish(&topic, 1, 1);
     assert_eq!(told(&take(&mut slow)), "7 8 gap 9-9 10");
     let stats = topic.stats();
@@ -173,7 +181,8 @@ fn what_a_gap_follows_is_not_the_last_delivery_and_the_gap_is() {
     let mut subscription = topic.subscribe().unwrap();
     let waker = Waker::from(Arc::new(Woken));
     let mut next = || {
-        let polled = subscription.poll_next(&mut Context::from_waker(&waker)).map(|delivery| told(&[delivery]));
+        let polled =
+            subscription.poll_next(&mut Context::from_waker(&waker)).map(|delivery| told(&[delivery]));
         (polled, subscription.rests())
     };
     assert!(next().0.is_pending());
@@ -269,7 +278,8 @@ fn a_relay_without_room_is_a_gap_for_its_subscribers() {
 fn hold(system: &System) -> Arc<std::sync::Barrier> {
     let (held, release) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(std::sync::Barrier::new(2)));
     let gate = (held.clone(), release.clone());
-    let blocker = system.spawn(Place::Shard(0), SpawnOptions::named("blocker"), move || Blocker(gate.clone()));
+    let blocker =
+        system.spawn(Place::Shard(0), SpawnOptions::named("blocker"), move || Blocker(gate.clone()));
     blocker.unwrap().try_tell(()).unwrap();
     held.wait();
     release

@@ -121,7 +121,11 @@ async fn turn() {
 impl Actor for Subscriber {
     type Msg = (u64, Reply<[u64; 3]>);
 
-    async fn handle(&mut self, (until, reply): Self::Msg, cx: &mut windlass_actors::Context<Self::Msg>) -> Flow {
+    async fn handle(
+        &mut self,
+        (until, reply): Self::Msg,
+        cx: &mut windlass_actors::Context<Self::Msg>,
+    ) -> Flow {
         let local = cx.local().clone();
         let Seen { by_outlet, by_queue, lost, .. } = self.follow(&local, until).await;
         reply.send([by_outlet, by_queue, lost]);

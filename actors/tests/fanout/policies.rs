@@ -76,7 +76,12 @@ fn events_are_dropped_and_counted_until_the_callback_has_answered() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let gates = (asked.clone(), answer.clone(), seen.clone());
     let chooser = Chooser::new(move |full| {
-        gates.2.lock().unwrap().push((*full.who::<usize>().unwrap(), full.missed.from, full.events, full.bytes));
+        gates.2.lock().unwrap().push((
+            *full.who::<usize>().unwrap(),
+            full.missed.from,
+            full.events,
+            full.bytes,
+        ));
         gates.0.wait();
         gates.1.wait();
         Overflow::Drop
@@ -118,7 +123,8 @@ fn what_a_callback_chose_while_its_subscriber_read_on_holds() {
 #[test]
 fn a_callback_that_panics_ends_nothing_but_what_it_was_told_to() {
     for (panicked, subscribers) in [(Overflow::Drop, 3), (Overflow::Close, 0)] {
-        let chooser = Chooser::with(Asking { panicked, ..Asking::default() }, |_| panic!("expected by the test"));
+        let chooser =
+            Chooser::with(Asking { panicked, ..Asking::default() }, |_| panic!("expected by the test"));
         let (_system, _pool, topic) = asking(&chooser);
         let _slow = slow(&topic, 3, &chooser);
         publish(&topic, 2, 1);

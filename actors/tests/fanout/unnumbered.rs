@@ -25,7 +25,8 @@ fn it_keeps_its_place_between_those_that_have_one() {
     publish(&topic, 1, 1);
     let seen = take(&mut early);
     assert_eq!(told(&seen), "1 1 1 2");
-    let numbered = |delivery: &Delivery<Bytes>| matches!(delivery, Delivery::Event(event) if event.is_numbered());
+    let numbered =
+        |delivery: &Delivery<Bytes>| matches!(delivery, Delivery::Event(event) if event.is_numbered());
     assert_eq!(seen.iter().map(numbered).collect::<Vec<_>>(), [true, false, false, true]);
     assert_eq!(told(&take(&mut late)), "1 2", "what came before it is not for it");
 }

@@ -149,7 +149,8 @@ impl Exchange {
             return (0, Then::Read);
         };
         let target = request.path.unwrap_or("");
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let close = framing.close;
         match (request.method.unwrap_or(""), path) {
             ("GET", "/demo/plaintext") => self.ok(out, workload::TEXT, workload::HELLO.as_bytes(), close),
@@ -301,7 +302,8 @@ mod tests {
     #[test]
     fn a_subscription_and_an_event_stop_the_pipeline_and_the_event_is_found() {
         let mut out = Vec::new();
-        let input = b"POST /topics/bench HTTP/1.1\r\ncontent-length: 4\r\n\r\nnewsGET /topics/bench HTTP/1.1\r\n\r\n";
+        let input =
+            b"POST /topics/bench HTTP/1.1\r\ncontent-length: 4\r\n\r\nnewsGET /topics/bench HTTP/1.1\r\n\r\n";
         let input = [GET, input].concat();
         let (used, Then::Publish { start, end }) = Exchange::new().serve(&input, &mut out) else { panic!() };
         assert_eq!((&input[start..end], used), (b"news".as_slice(), end));
@@ -315,8 +317,10 @@ mod tests {
 
     #[test]
     fn a_subscription_with_a_key_is_a_websocket() {
-        let (input, mut out) =
-            (b"GET /topics/bench HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", Vec::new());
+        let (input, mut out) = (
+            b"GET /topics/bench HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            Vec::new(),
+        );
         let expected = (input.len(), Then::Subscribe(Carrier::Frames));
         assert_eq!(Exchange::new().serve(input, &mut out), expected);
         assert!(out.ends_with(b"\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));

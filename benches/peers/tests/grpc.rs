@@ -54,7 +54,12 @@ async fn converse(stream: tokio::net::TcpStream, script: Script) {
     }
 }
 
-async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, script: Script, count: usize) {
+async fn answer(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    script: Script,
+    count: usize,
+) {
     let mut body = Vec::new();
     let mut stream = request.into_body();
     while let Some(Ok(data)) = stream.data().await {
@@ -73,7 +78,16 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
 
 fn load(target: SocketAddr, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
-    command.args(["--target", &target.to_string(), "--connections", "2", "--duration", "0.2", "--timeout", "0.5"]);
+    command.args([
+        "--target",
+        &target.to_string(),
+        "--connections",
+        "2",
+        "--duration",
+        "0.2",
+        "--timeout",
+        "0.5",
+    ]);
     let Output { status, mut stdout, stderr } = command.args(arguments).output().unwrap();
     stdout.extend(stderr);
     (status.code().unwrap(), String::from_utf8(stdout).unwrap())
@@ -125,7 +139,8 @@ fn a_status_that_is_not_ok_is_noticed() {
         serve(|count, body| Answer { grpc_status: Some(if count == 0 { "0" } else { "14" }), ..good(body) });
     let (code, text) = load(failing, &UNARY);
     assert!(code == 1 && text.contains("errors_status=") && text.contains("grpc-status 14"), "{text}");
-    let refusing = serve(|count, body| Answer { http_status: if count == 0 { 200 } else { 503 }, ..good(body) });
+    let refusing =
+        serve(|count, body| Answer { http_status: if count == 0 { 200 } else { 503 }, ..good(body) });
     let (code, text) = load(refusing, &UNARY);
     assert!(code == 1 && text.contains("errors_status=") && text.contains("503"), "{text}");
 }
@@ -166,7 +181,8 @@ impl Peer {
     fn try_start(program: &str, arguments: &[&str]) -> Option<(Self, SocketAddr)> {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = Command::new(program);
-        let mut peer = Self(command.args(["--listen", &address.to_string()]).args(arguments).spawn().unwrap());
+        let mut peer =
+            Self(command.args(["--listen", &address.to_string()]).args(arguments).spawn().unwrap());
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(address).is_err() {
             assert!(Instant::now() < deadline, "{program} does not accept");

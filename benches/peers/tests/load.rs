@@ -39,12 +39,22 @@ fn converse(mut stream: TcpStream, script: Script) {
 
 fn load(target: SocketAddr, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
-    command.args(["--target", &target.to_string(), "--connections", "2", "--duration", "0.2", "--timeout", "0.5"]);
+    command.args([
+        "--target",
+        &target.to_string(),
+        "--connections",
+        "2",
+        "--duration",
+        "0.2",
+        "--timeout",
+        "0.5",
+    ]);
     command.args(arguments).output().unwrap()
 }
 
 fn status(output: &Output) -> (i32, String) {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code().unwrap(), text)
 }
 
@@ -135,7 +145,8 @@ fn an_idle_connection_that_is_closed_is_noticed() {
 #[test]
 fn the_pause_begins_when_all_are_connected() {
     for (idle, established) in [("3", "established=3\n"), ("0", "established=2\n")] {
-        let (code, text) = status(&load(serve(in_order), &["--path", "/a", "--idle", idle, "--pause", "0.1"]));
+        let (code, text) =
+            status(&load(serve(in_order), &["--path", "/a", "--idle", idle, "--pause", "0.1"]));
         assert_eq!(code, 0, "{text}");
         assert!(text.starts_with(established), "{text}");
     }
@@ -163,7 +174,16 @@ fn several_servers_share_the_connections() {
     let bad = serve(|stream, paths| paths.iter().for_each(|_| respond(stream, "another"))).to_string();
     let run = |targets: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
-        command.args(["--connections", "32", "--duration", "0.1", "--path", "/a", "--target", &targets.join(",")]);
+        command.args([
+            "--connections",
+            "32",
+            "--duration",
+            "0.1",
+            "--path",
+            "/a",
+            "--target",
+            &targets.join(","),
+        ]);
         status(&command.output().unwrap())
     };
     assert_eq!(run(&[&good, &serve(in_order).to_string()]).0, 0);

@@ -78,10 +78,24 @@ fn load(distort: Distort) -> (i32, String) {
 fn load_with(distort: Distort, more: &[&str]) -> (i32, String) {
     let target = broker(distort).to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
-    command.args(["--target", &target, "--sse", "2", "--rate", "100", "--duration", "0.2", "--timeout", "0.5"]);
+    command.args([
+        "--target",
+        &target,
+        "--sse",
+        "2",
+        "--rate",
+        "100",
+        "--duration",
+        "0.2",
+        "--timeout",
+        "0.5",
+    ]);
     command.args(more);
     let output = command.output().unwrap();
-    (output.status.code().unwrap(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    (
+        output.status.code().unwrap(),
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+    )
 }
 
 #[test]
@@ -132,7 +146,10 @@ fn a_stalled_subscriber_that_is_closed_is_an_error() {
 #[test]
 fn a_dropped_event_is_an_error() {
     let (code, text) = load(|number, event| if number == 3 { vec![] } else { vec![event.to_owned()] });
-    assert!(code == 1 && text.contains("errors_body=1") && text.contains("event 4 where 3 must come"), "{text}");
+    assert!(
+        code == 1 && text.contains("errors_body=1") && text.contains("event 4 where 3 must come"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -144,7 +161,10 @@ fn events_that_never_come_are_errors() {
 #[test]
 fn an_event_that_comes_twice_is_an_error() {
     let (code, text) = load(|number, event| vec![event.to_owned(); if number == 3 { 2 } else { 1 }]);
-    assert!(code == 1 && text.contains("errors_body=1") && text.contains("event 3 where 4 must come"), "{text}");
+    assert!(
+        code == 1 && text.contains("errors_body=1") && text.contains("event 3 where 4 must come"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -94,7 +94,8 @@ fn echo(mut stream: TcpStream, mut input: Vec<u8>, answer: Answer) {
         };
         let end = length + header.len as usize;
         let mut payload = Vec::new();
-        Mask::new(header.key.expect("what a client sends is masked")).append(&mut payload, &input[length..end]);
+        Mask::new(header.key.expect("what a client sends is masked"))
+            .append(&mut payload, &input[length..end]);
         input.drain(..end);
         let _ = stream.write_all(&answer(number, header.opcode, &payload));
     }
@@ -105,7 +106,10 @@ fn load(answer: Answer, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_load"));
     command.args(["--target", &target, "--duration", "0.2", "--timeout", "0.5"]).args(arguments);
     let output = command.output().unwrap();
-    (output.status.code().unwrap(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    (
+        output.status.code().unwrap(),
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+    )
 }
 
 const ECHO: [&str; 8] = ["--ws", "binary", "--path", "/echo", "--body-bytes", "300", "--connections", "2"];
@@ -178,7 +182,8 @@ fn a_faithful_topic_passes_and_every_delivery_is_counted() {
 fn a_changed_event_and_a_dropped_one_are_errors() {
     let (code, text) = load(change, &TOPIC);
     assert!(code == 1 && text.contains("an event that nobody published"), "{text}");
-    let dropping: Answer = |number, opcode, payload| if number == 3 { Vec::new() } else { frame(opcode, payload) };
+    let dropping: Answer =
+        |number, opcode, payload| if number == 3 { Vec::new() } else { frame(opcode, payload) };
     let (code, text) = load(dropping, &TOPIC);
     assert!(code == 1 && text.contains("event 4 where 3 must come"), "{text}");
 }

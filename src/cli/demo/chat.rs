@@ -12,7 +12,9 @@ const MESSAGE_BYTES: usize = 4 * 1024;
 /// Makes the route of the chat's sockets.
 pub(super) fn route(hub: &Hub) -> Route {
     let hub = hub.clone();
-    websocket_with("/chat", Settings::new().message_bytes(MESSAGE_BYTES), move |socket| talk(socket, hub.clone()))
+    websocket_with("/chat", Settings::new().message_bytes(MESSAGE_BYTES), move |socket| {
+        talk(socket, hub.clone())
+    })
 }
 
 async fn talk(mut socket: Socket, hub: Hub) {

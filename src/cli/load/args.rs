@@ -147,7 +147,9 @@ impl Shares {
 pub(in crate::cli) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let duration = seconds.or_else(|| humantime::parse_duration(text).ok());
-    duration.filter(|duration| !duration.is_zero()).ok_or_else(|| "write a duration such as 10s or 10m".to_owned())
+    duration
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "write a duration such as 10s or 10m".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {

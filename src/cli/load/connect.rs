@@ -20,7 +20,10 @@ pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, Fault> {
 }
 
 /// Connects with a receive buffer of this size, if one is given.
-pub(super) async fn connect_with(address: SocketAddr, receive_bytes: Option<u32>) -> Result<TcpStream, Fault> {
+pub(super) async fn connect_with(
+    address: SocketAddr,
+    receive_bytes: Option<u32>,
+) -> Result<TcpStream, Fault> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let connected = async {
         let socket = socket?;

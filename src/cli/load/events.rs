@@ -119,8 +119,10 @@ mod tests {
 
     #[test]
     fn events_come_whole_however_they_are_cut() {
-        let stream = b": hello\nretry: 3\n\nid: 1-7\ndata: a\ndata: b\n\nevent: gap\r\ndata:c\r\n\r\n: x\n\ndata: z";
-        let event = |id: &str, name: &str, data: &str| Event { id: id.into(), name: name.into(), data: data.into() };
+        let stream =
+            b": hello\nretry: 3\n\nid: 1-7\ndata: a\ndata: b\n\nevent: gap\r\ndata:c\r\n\r\n: x\n\ndata: z";
+        let event =
+            |id: &str, name: &str, data: &str| Event { id: id.into(), name: name.into(), data: data.into() };
         let expected = [event("1-7", "", "a\nb"), event("", "gap", "c")];
         for size in 1..stream.len() {
             let mut parser = Parser::default();

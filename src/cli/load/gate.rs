@@ -198,7 +198,8 @@ mod tests {
                     gate.end();
                 };
                 let both = async { tokio::join!(run, ended) };
-                let (ran, ()) = tokio::time::timeout(Duration::from_secs(10), both).await.expect("it goes on");
+                let (ran, ()) =
+                    tokio::time::timeout(Duration::from_secs(10), both).await.expect("it goes on");
                 ran.unwrap();
                 assert!(gate.is_over() || rate.is_some());
             });

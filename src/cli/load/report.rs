@@ -11,11 +11,13 @@ use crate::client::latency::Latency;
 pub(super) const CSV_HEAD: &str = "seconds,requests,errors,p50_us,p90_us,p99_us,p99.9_us,max_us";
 
 /// Quantiles that are told, with their names.
-const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
+const QUANTILES: [(&str, f64); 5] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 
 /// Returns a line of figures of one interval.
 pub(super) fn csv_line(elapsed: Duration, second: &Totals) -> String {
-    let figures: Vec<_> = [0.5, 0.9, 0.99, 0.999, 1.0].map(|quantile| micros(&second.latency, quantile)).into();
+    let figures: Vec<_> =
+        [0.5, 0.9, 0.99, 0.999, 1.0].map(|quantile| micros(&second.latency, quantile)).into();
     format!("{:.1},{},{},{}", elapsed.as_secs_f64(), second.requests, second.errors(), figures.join(","))
 }
 

@@ -80,7 +80,13 @@ impl Stream {
         };
         input.drain(..taken);
         let allowance = Allowance::new(load.plan.traffic.slow_rate, Instant::now());
-        Ok(Self { stream, allowance, input, chunks: Chunked::new(&Limits::default()), parser: Parser::default() })
+        Ok(Self {
+            stream,
+            allowance,
+            input,
+            chunks: Chunked::new(&Limits::default()),
+            parser: Parser::default(),
+        })
     }
 
     /// Reads what is there, or as much of it as a slow subscriber may.
@@ -110,7 +116,9 @@ impl Stream {
                     self.parser.push(&self.input[at..][data])?;
                     at += consumed;
                 }
-                Step::Done { .. } => return Err(Fault::new(Kind::Closed, "the server ended an event stream")),
+                Step::Done { .. } => {
+                    return Err(Fault::new(Kind::Closed, "the server ended an event stream"));
+                }
             }
         }
         self.input.clear();

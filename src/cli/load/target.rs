@@ -52,7 +52,10 @@ mod tests {
         assert_eq!((target.address, target.path.as_str()), (([127, 0, 0, 1], 81).into(), "/a?b=c"));
         assert_eq!(target.authority, "127.0.0.1:81");
         let target: Target = "http://[::1]:8080".parse().unwrap();
-        assert_eq!((target.address.port(), target.address.is_ipv6(), target.path.as_str()), (8080, true, "/"));
+        assert_eq!(
+            (target.address.port(), target.address.is_ipv6(), target.path.as_str()),
+            (8080, true, "/")
+        );
         for wrong in ["", "/x", "127.0.0.1:80", "https://127.0.0.1/", "ftp://127.0.0.1/"] {
             assert!(wrong.parse::<Target>().is_err(), "{wrong}");
         }

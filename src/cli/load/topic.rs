@@ -152,7 +152,9 @@ impl Publisher<'_> {
                 load.tally.published();
                 return true;
             }
-            Ok(status) => load.fail(&Fault::new(Kind::Status, format_args!("publishing was answered {status}")), 1),
+            Ok(status) => {
+                load.fail(&Fault::new(Kind::Status, format_args!("publishing was answered {status}")), 1)
+            }
             Err(fault) => load.fail(&fault, 1),
         }
         sleep(super::run::RECOVERY).await;
@@ -169,7 +171,8 @@ impl Publisher<'_> {
         let owed = owed();
         if owed > 0 {
             self.load.tally.queued(owed);
-            self.load.fail(&Fault::new(Kind::Timeout, "deliveries that never came and that no gap told of"), owed);
+            self.load
+                .fail(&Fault::new(Kind::Timeout, "deliveries that never came and that no gap told of"), owed);
         }
     }
 }

@@ -47,7 +47,12 @@ impl fmt::Display for Chart {
         self.write_axes(f, top, last)?;
         for line in &self.lines {
             let dashed = if line.is_dashed { " dashed" } else { "" };
-            write!(f, r#"<path class="line s{}{dashed}" d="{}"/>"#, line.server, path(&line.points, top, last))?;
+            write!(
+                f,
+                r#"<path class="line s{}{dashed}" d="{}"/>"#,
+                line.server,
+                path(&line.points, top, last)
+            )?;
         }
         f.write_str("</svg></figure>")
     }
@@ -131,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_peak_among_many_points_is_drawn() {
-        let points = (0..10_000).map(|at| (f64::from(at), Some(if at == 5003 { 100.0 } else { 1.0 }))).collect();
+        let points =
+            (0..10_000).map(|at| (f64::from(at), Some(if at == 5003 { 100.0 } else { 1.0 }))).collect();
         let text = chart(points);
         assert!(text.contains(" 8.0L"), "the peak is at the top");
         assert!(text.len() < 20_000, "{}", text.len());
@@ -139,7 +145,8 @@ mod tests {
 
     #[test]
     fn axes_end_with_round_numbers() {
-        for (value, end) in [(0.0, 1.0), (0.9, 1.0), (11.0, 15.0), (180.0, 200.0), (760.0, 1000.0), (1000.0, 1000.0)]
+        for (value, end) in
+            [(0.0, 1.0), (0.9, 1.0), (11.0, 15.0), (180.0, 200.0), (760.0, 1000.0), (1000.0, 1000.0)]
         {
             assert!((round_up(value) / end - 1.0).abs() < 1e-9, "{value}: {}", round_up(value));
         }

@@ -44,8 +44,9 @@ impl fmt::Display for Page<'_> {
 
 fn what_was_done(record: &Record) -> String {
     let (traffic, totals) = (&record.traffic, &record.totals);
-    let rate =
-        traffic.rate.map_or("each answer brings the next request".to_owned(), |rate| format!("{rate} requests/s"));
+    let rate = traffic
+        .rate
+        .map_or("each answer brings the next request".to_owned(), |rate| format!("{rate} requests/s"));
     format!(
         "{}: workload {}, {} connections, {rate}, {}; {} answers and deliveries, {} errors.",
         record.name,
@@ -95,7 +96,12 @@ impl Page<'_> {
         ]
     }
 
-    fn chart(&self, title: &'static str, format: fn(f64) -> String, of: impl Fn(&Sample) -> Option<f64>) -> Chart {
+    fn chart(
+        &self,
+        title: &'static str,
+        format: fn(f64) -> String,
+        of: impl Fn(&Sample) -> Option<f64>,
+    ) -> Chart {
         let line = |(server, record): (usize, &Record)| Line {
             name: escaped(&record.name),
             server,

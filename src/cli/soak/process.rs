@@ -57,10 +57,12 @@ pub(super) fn listening_on(address: SocketAddr) -> Option<u32> {
         table.lines().skip(1).find_map(|line| inode_listening(line, address).map(str::to_owned))
     })?;
     let socket = format!("socket:[{inode}]");
-    let numbers = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let numbers =
+        fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     numbers.into_iter().find(|pid: &u32| {
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
-        let mut links = descriptors.into_iter().flatten().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        let mut links =
+            descriptors.into_iter().flatten().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
         links.any(|link| link.as_os_str() == socket.as_str())
     })
 }

@@ -87,7 +87,8 @@ impl Sample {
         let told = told.map(|value| value.map(|value| value.to_string()).unwrap_or_default()).join(",");
         let (latency, late) = (micros(self.latency), micros(self.late));
         let (fast, slow) = self.dropped;
-        let (seconds, requests, errors, published) = (self.seconds, self.requests, self.errors, self.published);
+        let (seconds, requests, errors, published) =
+            (self.seconds, self.requests, self.errors, self.published);
         format!("{seconds:.1},{usage},{told},{requests},{errors},{latency},{published},{fast},{slow},{late}")
     }
 }
@@ -136,7 +137,9 @@ impl Record {
     pub(super) fn cores_used_by_half(&self) -> (f64, f64) {
         let used: Vec<_> = self.warm().map(|(seconds, usage)| (seconds, usage.cpu_seconds)).collect();
         let cores = |part: &[(f64, f64)]| match part {
-            [(began, before), .., (ended, after)] => (after - before) / (ended - began).max(f64::MIN_POSITIVE),
+            [(began, before), .., (ended, after)] => {
+                (after - before) / (ended - began).max(f64::MIN_POSITIVE)
+            }
             _ => 0.0,
         };
         let half = used.len() / 2;

@@ -51,7 +51,8 @@ impl Page {
         self.0.lines().filter_map(move |line| {
             let rest = line.strip_prefix(name)?;
             // Labels may hold blanks, and no value follows them but behind the brace.
-            let value = if rest.starts_with('{') { rest.rsplit_once("} ")?.1 } else { rest.strip_prefix(' ')? };
+            let value =
+                if rest.starts_with('{') { rest.rsplit_once("} ")?.1 } else { rest.strip_prefix(' ')? };
             value.split(' ').next()?.parse().ok()
         })
     }

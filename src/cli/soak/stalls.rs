@@ -36,7 +36,8 @@ impl Stalls {
     /// A thread could not be started.
     pub(super) fn watch() -> Result<Self, String> {
         let stalls = Self { noted: Arc::default(), over: Arc::default() };
-        let ours = sched_getaffinity(None).map_err(|error| format!("which cores there are is not told: {error}"))?;
+        let ours =
+            sched_getaffinity(None).map_err(|error| format!("which cores there are is not told: {error}"))?;
         for core in (0..CpuSet::MAX_CPU).filter(|core| ours.is_set(*core)).take(MOST) {
             let (noted, over) = (stalls.noted.clone(), stalls.over.clone());
             let look = move || {

@@ -41,8 +41,9 @@ pub(super) fn robust_growth(values: &[f64]) -> Option<f64> {
 /// Returns how much one thing changes with another, by the median of all slopes (Theil and Sen): single points that are far
 /// off do not count. `None` where the other does not change.
 pub(super) fn robust_slope(points: &[(f64, f64)]) -> Option<f64> {
-    let slopes =
-        pairs(points).filter(|((x, _), (to, _))| x != to).map(|((x, y), (to_x, to_y))| (to_y - y) / (to_x - x));
+    let slopes = pairs(points)
+        .filter(|((x, _), (to, _))| x != to)
+        .map(|((x, y), (to_x, to_y))| (to_y - y) / (to_x - x));
     median(slopes.collect())
 }
 

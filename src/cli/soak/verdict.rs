@@ -50,8 +50,8 @@ impl Verdict {
     /// Judges by every rule.
     pub(super) fn of(record: &Record, thresholds: &Thresholds) -> Self {
         let rules = [
-            samples, requests, errors, rss_spread, rss_growth, fds_peak, fds_after, p99_spread, p99_trend, threads,
-            deliveries, drops, slow_drops,
+            samples, requests, errors, rss_spread, rss_growth, fds_peak, fds_after, p99_spread, p99_trend,
+            threads, deliveries, drops, slow_drops,
         ];
         let findings = rules.map(|rule| rule(record, thresholds)).into();
         Self { name: record.name.clone(), findings }
@@ -174,10 +174,13 @@ fn judged_windows(
         return Ok((p99s(&record.windows), format!("over {all} windows")));
     }
     let usual = middle(record.windows.iter().map(|window| window.late));
-    let windows: Vec<_> = record.windows.iter().copied().filter(|window| window.late <= usual * FAR_LATER).collect();
+    let windows: Vec<_> =
+        record.windows.iter().copied().filter(|window| window.late <= usual * FAR_LATER).collect();
     let out = match all - windows.len() {
         0 => String::new(),
-        out => format!(", without {out} in which the machine itself was more than {FAR_LATER} × as late as usual"),
+        out => format!(
+            ", without {out} in which the machine itself was more than {FAR_LATER} × as late as usual"
+        ),
     };
     let points: Vec<_> = windows.iter().map(|window| (window.late, window.p99)).collect();
     let wakes = robust_slope(&points).unwrap_or(0.0).clamp(0.0, MOST_WAKES);
@@ -186,7 +189,8 @@ fn judged_windows(
     let most = middle(measured.into_iter());
     // A machine that is late does not make a window better than most.
     let own = |window: &WindowFigures| (window.p99 - wakes * (window.late - usual)).max(window.p99.min(most));
-    let which = format!("over {all} windows{out} ({spread:.1} % with {wakes:.1} × what the machine itself was late)");
+    let which =
+        format!("over {all} windows{out} ({spread:.1} % with {wakes:.1} × what the machine itself was late)");
     Ok((windows.iter().map(own).collect(), which))
 }
 
@@ -223,7 +227,11 @@ fn p99_trend(record: &Record, thresholds: &Thresholds) -> Finding {
             let growth = robust_growth(&windows).unwrap_or(0.0) / middle * 100.0;
             let rises = rises(&windows);
             let trend = if rises { "rising" } else { "none" };
-            found(RULE, !rises || growth <= limit, format!("{trend}, {growth:+.1} % ≤ {limit} % where rising"))
+            found(
+                RULE,
+                !rises || growth <= limit,
+                format!("{trend}, {growth:+.1} % ≤ {limit} % where rising"),
+            )
         }
     }
 }
@@ -233,7 +241,11 @@ fn threads(record: &Record, thresholds: &Thresholds) -> Finding {
     let threads: Vec<u64> = record.warm().map(|(_, Usage { threads, .. })| threads).collect();
     let Some((fewest, most)) = threads.iter().min().zip(threads.iter().max()) else { return unseen(RULE) };
     let limit = thresholds.max_threads_change;
-    found(RULE, most - fewest <= limit, format!("{fewest} to {most}, a change of {} ≤ {limit}", most - fewest))
+    found(
+        RULE,
+        most - fewest <= limit,
+        format!("{fewest} to {most}, a change of {} ≤ {limit}", most - fewest),
+    )
 }
 
 fn deliveries(record: &Record, _: &Thresholds) -> Finding {
@@ -265,7 +277,9 @@ fn slow_drops(record: &Record, thresholds: &Thresholds) -> Finding {
     const RULE: &str = "events dropped for slow subscribers";
     let dropped = record.totals.dropped.1;
     match thresholds.max_dropped_slow {
-        Some(limit) if record.totals.subscribers > 0 => found(RULE, dropped <= limit, format!("{dropped} ≤ {limit}")),
+        Some(limit) if record.totals.subscribers > 0 => {
+            found(RULE, dropped <= limit, format!("{dropped} ≤ {limit}"))
+        }
         Some(_) => not_judged(RULE, "nobody subscribed".to_owned()),
         None => not_judged(RULE, format!("{dropped}, and any number may be")),
     }

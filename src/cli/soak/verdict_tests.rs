@@ -70,10 +70,14 @@ fn failed_by(arguments: &[&str], change: impl FnOnce(&mut Record)) -> Vec<&'stat
     let mut record = healthy();
     change(&mut record);
     let verdict = Verdict::of(&record, &parsed(arguments).thresholds);
-    let failed: Vec<_> = verdict.findings.iter().filter(|finding| finding.judgement == Judgement::Fail).collect();
+    let failed: Vec<_> =
+        verdict.findings.iter().filter(|finding| finding.judgement == Judgement::Fail).collect();
     assert_eq!(verdict.passes(), failed.is_empty());
     let line = verdict.to_string();
-    assert!(line.starts_with(if failed.is_empty() { "PASS server" } else { "FAIL server; FAILED " }), "{line}");
+    assert!(
+        line.starts_with(if failed.is_empty() { "PASS server" } else { "FAIL server; FAILED " }),
+        "{line}"
+    );
     assert!(!line.contains('\n'), "{line}");
     failed.iter().map(|finding| finding.rule).collect()
 }
@@ -93,17 +97,26 @@ fn a_healthy_server_passes_by_every_rule() {
     assert!(findings.iter().all(|finding| finding.judgement == Judgement::Pass), "{verdict}");
     assert_eq!((findings.len(), last.judgement), (12, Judgement::NotJudged), "slow ones may lose any number");
     // The thresholds are in the line.
-    for words in ["≤ 10 %", "≤ 20 %", "≤ 1.00 MiB", "30 + 64 + 50", "600000 > 0", "540 of the process"] {
+    for words in ["≤ 10 %", "≤ 20 %", "≤ 1.00 MiB", "30 + 64 + 50", "600000 > 0", "540 of the process"]
+    {
         assert!(verdict.to_string().contains(words), "no '{words}' in {verdict}");
     }
 }
 
 #[test]
 fn no_samples_fail() {
-    let all =
-        ["samples", "memory's spread", "memory's growth over the last half", "descriptors at the peak", "threads"];
+    let all = [
+        "samples",
+        "memory's spread",
+        "memory's growth over the last half",
+        "descriptors at the peak",
+        "threads",
+    ];
     assert_eq!(failed(|record| record.samples.clear()), all);
-    assert!(failed(|record| record.samples.iter_mut().for_each(|sample| sample.usage = None)).starts_with(&all[..1]));
+    assert!(
+        failed(|record| record.samples.iter_mut().for_each(|sample| sample.usage = None))
+            .starts_with(&all[..1])
+    );
     assert_eq!(failed(|record| record.samples.truncate(500)), ["samples"]);
 }
 
@@ -133,13 +146,16 @@ fn client_errors_fail() {
 #[test]
 fn memory_that_jumps_fails() {
     let jump = |record: &mut Record| {
-        usages(record).filter(|(at, _)| *at > 200.0 && *at < 290.0).for_each(|(_, usage)| usage.rss_bytes *= 2);
+        usages(record)
+            .filter(|(at, _)| *at > 200.0 && *at < 290.0)
+            .for_each(|(_, usage)| usage.rss_bytes *= 2);
     };
     assert_eq!(failed(jump), ["memory's spread"]);
     assert!(failed_by(&["--max-rss-spread", "40"], jump).is_empty());
     // What a server takes while it warms up is its own.
-    let early =
-        |record: &mut Record| usages(record).filter(|(at, _)| *at < 30.0).for_each(|(_, usage)| usage.rss_bytes /= 9);
+    let early = |record: &mut Record| {
+        usages(record).filter(|(at, _)| *at < 30.0).for_each(|(_, usage)| usage.rss_bytes /= 9)
+    };
     assert!(failed(early).is_empty());
     assert_eq!(failed_by(&["--warmup", "1s"], early), [""; 0], "the record has its own warm-up");
 }
@@ -147,11 +163,13 @@ fn memory_that_jumps_fails() {
 #[test]
 fn a_leak_fails() {
     // 8 KiB a second: 2.3 MiB over the last half.
-    let leak = |record: &mut Record| usages(record).for_each(|(at, usage)| usage.rss_bytes += at as u64 * 8192);
+    let leak =
+        |record: &mut Record| usages(record).for_each(|(at, usage)| usage.rss_bytes += at as u64 * 8192);
     assert_eq!(failed(leak), ["memory's growth over the last half"]);
     assert!(failed_by(&["--max-rss-growth", "20"], leak).is_empty());
     assert!(failed_by(&["--rss-growth-after", "11m"], leak).is_empty(), "a short run is not judged by it");
-    let little = |record: &mut Record| usages(record).for_each(|(at, usage)| usage.rss_bytes += at as u64 * 2048);
+    let little =
+        |record: &mut Record| usages(record).for_each(|(at, usage)| usage.rss_bytes += at as u64 * 2048);
     assert!(failed(little).is_empty(), "a MiB is allowed");
 }
 
@@ -170,7 +188,8 @@ fn a_descriptor_that_is_never_closed_fails() {
 
 #[test]
 fn p99_that_jumps_about_fails() {
-    let jump = |record: &mut Record| record.windows.iter_mut().step_by(5).for_each(|window| window.p99 *= 2.0);
+    let jump =
+        |record: &mut Record| record.windows.iter_mut().step_by(5).for_each(|window| window.p99 *= 2.0);
     assert_eq!(failed(jump), ["p99's spread"]);
     assert!(failed_by(&["--max-p99-spread", "60"], jump).is_empty());
     let few = |record: &mut Record| {
@@ -211,12 +230,17 @@ fn what_the_machine_did_is_not_the_servers_unless_the_server_did_it() {
     };
     assert_eq!(failed(always), ["p99's spread"], "what is always there explains nothing");
     let somewhat = |record: &mut Record, wakes: f64| {
-        for (window, late) in record.windows.iter_mut().zip([0.000_04, 0.000_1, 0.000_07].into_iter().cycle()) {
+        for (window, late) in record.windows.iter_mut().zip([0.000_04, 0.000_1, 0.000_07].into_iter().cycle())
+        {
             (window.p99, window.late) = (0.000_1 + wakes * late, late);
         }
     };
     assert!(failed(|record| somewhat(record, 4.0)).is_empty());
-    assert_eq!(failed(|record| somewhat(record, 30.0)), ["p99's spread"], "no request waits for so many wakes");
+    assert_eq!(
+        failed(|record| somewhat(record, 30.0)),
+        ["p99's spread"],
+        "no request waits for so many wakes"
+    );
 }
 
 #[test]

@@ -279,7 +279,9 @@ impl Streaming {
     fn end(&self, io: &mut Io) -> Progress {
         match self.framing {
             Framing::Chunked => io.outbox.buffer().extend_from_slice(LAST_CHUNK),
-            Framing::Length(_) if self.left != Some(0) => return Progress::Broken("body_shorter_than_declared"),
+            Framing::Length(_) if self.left != Some(0) => {
+                return Progress::Broken("body_shorter_than_declared");
+            }
             _ => {}
         }
         Progress::Done

@@ -120,13 +120,22 @@ impl H1 {
             return self.read_body(discarded);
         }
         match mode {
-            BodyMode::Whole(limit) => self.collect(env, io, head, pending, limit.unwrap_or(env.limits.body_bytes)),
+            BodyMode::Whole(limit) => {
+                self.collect(env, io, head, pending, limit.unwrap_or(env.limits.body_bytes))
+            }
             BodyMode::Streamed => self.stream(env, io, head, pending),
         }
     }
 
     /// Collects the body first; refuses at once what is declared too large.
-    fn collect(&mut self, env: &mut Env, io: &mut Io, head: &proto::Head, mut pending: Pending, limit: usize) {
+    fn collect(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        head: &proto::Head,
+        mut pending: Pending,
+        limit: usize,
+    ) {
         if matches!(head.framing(), Framing::Length(length) if length > limit as u64) {
             pending.meta.exchange.keep_alive = false;
             return self.answer(env, io, pending.meta, too_large());
@@ -168,7 +177,12 @@ impl H1 {
     }
 
     /// Decides what happens to a body nobody wants: thrown away when short, else the connection ends.
-    fn body_to_discard(&self, env: &Env, head: &proto::Head, exchange: &mut Exchange) -> Option<Box<Incoming>> {
+    fn body_to_discard(
+        &self,
+        env: &Env,
+        head: &proto::Head,
+        exchange: &mut Exchange,
+    ) -> Option<Box<Incoming>> {
         let budget = env.limits.discard_bytes;
         match head.framing() {
             framing if framing.is_empty() => return None,
@@ -224,7 +238,8 @@ impl H1 {
 
     /// Answers a fault of the peer behind what is owed already, and takes nothing more.
     pub(super) fn refuse(&mut self, env: &mut Env, io: &mut Io, status: StatusCode, text: &'static str) {
-        let exchange = Exchange { version: proto::Version::Http11, method: proto::Method::Get, keep_alive: false };
+        let exchange =
+            Exchange { version: proto::Version::Http11, method: proto::Method::Get, keep_alive: false };
         let meta = Meta { exchange, account: Account::nobodys(env, Wire::H1) };
         let response = plain(status, text);
         self.reading = Reading::Nothing;

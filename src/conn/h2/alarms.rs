@@ -16,7 +16,9 @@ use crate::{
 impl H2 {
     pub(super) fn look_at_alarms(&mut self, env: &mut Env, io: &mut Io) {
         while self.alarms.first().is_some_and(|(at, _)| *at <= env.now) {
-            let Some(stream) = self.alarms.pop_first().and_then(|(_, id)| self.take_out(id)) else { continue };
+            let Some(stream) = self.alarms.pop_first().and_then(|(_, id)| self.take_out(id)) else {
+                continue;
+            };
             match stream.due(&env.timeouts) {
                 Some((due, late)) if due <= env.now => self.late(env, io, stream, late),
                 _ => self.put_back(env, stream),

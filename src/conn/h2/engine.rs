@@ -110,7 +110,8 @@ impl Engine {
             Poll::Pending => Event::Idle,
             Poll::Ready(Some(Ok((request, reply)))) => {
                 let (mut head, body) = request.into_parts();
-                let protocol = head.extensions.remove::<::h2::ext::Protocol>().map(|asked| asked.as_str().into());
+                let protocol =
+                    head.extensions.remove::<::h2::ext::Protocol>().map(|asked| asked.as_str().into());
                 let id = reply.stream_id().as_u32();
                 let body = (!body.is_end_stream()).then_some(Inbound(body));
                 Event::Request(Box::new(Accepted { id, head, body, reply: Responder(reply), protocol }))

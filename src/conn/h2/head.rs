@@ -1,6 +1,8 @@
 //! Heads: a request's from what the engine decoded, a response's from what a handler made.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request::Parts,
+};
 
 use crate::{
     body::Body,
@@ -113,8 +115,10 @@ fn copy(fields: &Fields, headers: &mut HeaderMap) -> bool {
     let mut closes = false;
     for (name, value) in fields.iter() {
         if *name == header::CONNECTION {
-            closes |=
-                value.as_bytes().split(|byte| *byte == b',').any(|o| o.trim_ascii().eq_ignore_ascii_case(b"close"));
+            closes |= value
+                .as_bytes()
+                .split(|byte| *byte == b',')
+                .any(|o| o.trim_ascii().eq_ignore_ascii_case(b"close"));
         } else if !(is_connections(name) || is_single(name) && headers.contains_key(name)) {
             headers.append(name.clone(), value.clone());
         }

@@ -237,7 +237,8 @@ impl H2 {
 /// Says which limit the trailers exceed; they count the bytes they would have over HTTP/1.1.
 fn excess(trailers: &HeaderMap, limits: &Limits) -> Option<Reject> {
     const SEPARATORS_BYTES: usize = ": \r\n".len();
-    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + SEPARATORS_BYTES;
+    let size =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + SEPARATORS_BYTES;
     if trailers.iter().map(size).sum::<usize>() > limits.trailer_bytes {
         return Some(Reject::TrailersTooLong);
     }

@@ -71,7 +71,11 @@ impl AsyncRead for Pipe {
         buffers.read += count;
         if buffers.read == buffers.input.len() {
             buffers.read = 0;
-            if buffers.input.capacity() > KEPT_BYTES { buffers.input = Vec::new() } else { buffers.input.clear() }
+            if buffers.input.capacity() > KEPT_BYTES {
+                buffers.input = Vec::new()
+            } else {
+                buffers.input.clear()
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -120,7 +120,13 @@ impl H2 {
     }
 
     /// Goes on with a streamed reply; says whether there is more to come.
-    pub(super) fn go_on(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, cx: &mut Context<'_>) {
+    pub(super) fn go_on(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        mut stream: Box<Stream>,
+        cx: &mut Context<'_>,
+    ) {
         let State::Streaming(account, mut streaming) = stream.state else { return };
         let polled = catch_unwind(AssertUnwindSafe(|| streaming.poll(env, cx)));
         let progress = polled.unwrap_or_else(|_| {
@@ -276,7 +282,11 @@ impl Streaming {
         }
         let trailers = permitted(trailers);
         // An empty block would be a frame that says nothing.
-        done(if trailers.is_empty() { self.out.send(Bytes::new(), true) } else { self.out.finish_with(trailers) })
+        done(if trailers.is_empty() {
+            self.out.send(Bytes::new(), true)
+        } else {
+            self.out.finish_with(trailers)
+        })
     }
 
     /// Returns when somebody will have been too slow, and who.

@@ -76,7 +76,14 @@ impl H2 {
     }
 
     /// Answers a request that no route serves; its body is thrown away.
-    fn unserved(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, head: Option<&Head>, response: Response) {
+    fn unserved(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        accepted: Accepted,
+        head: Option<&Head>,
+        response: Response,
+    ) {
         let method = &accepted.head.method;
         let path = head.map_or("", |head| head.text(head.path));
         let query = head.and_then(|head| head.query.map(|query| head.text(query)));
@@ -135,7 +142,11 @@ impl H2 {
             Some(limit) => {
                 let declared = declared.map_or(0, |declared| declared as usize);
                 let incoming = Incoming::collect(inbound, declared, limit, env.now);
-                self.keep(env, io, Stream::new(id, Some(incoming), State::Collecting(exchange, Box::new(pending))));
+                self.keep(
+                    env,
+                    io,
+                    Stream::new(id, Some(incoming), State::Collecting(exchange, Box::new(pending))),
+                );
             }
             None => self.stream(env, io, exchange, pending, inbound, declared),
         }
@@ -196,7 +207,11 @@ fn unwanted(env: &Env, body: Option<Inbound>) -> Option<Incoming> {
 
 /// Says whether the peer expects what we do not know (RFC 9110 §10.1.1).
 fn has_unknown_expectation(parts: &Parts) -> bool {
-    parts.headers.get_all(header::EXPECT).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    parts
+        .headers
+        .get_all(header::EXPECT)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Returns the length the head declares; the engine has checked that it is a number, and holds the peer to it.

@@ -97,7 +97,13 @@ impl H2 {
     }
 
     /// Goes on with a socket.
-    pub(super) fn go_on_socket(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, cx: &mut Context<'_>) {
+    pub(super) fn go_on_socket(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        mut stream: Box<Stream>,
+        cx: &mut Context<'_>,
+    ) {
         let State::Socket(account, mut tunnel) = stream.state else { return };
         let (progress, error) = match tunnel.poll(env, cx) {
             Some(ended) => ended,
@@ -119,8 +125,9 @@ impl H2 {
             Progress::Gone => env.cells.h2_resets.add("peer"),
             // The peer ends its side, too.
             Progress::Done | Progress::Waits => {
-                let rest =
-                    tunnel.inbound.map(|inbound| Incoming::discard(inbound, env.limits.discard_bytes, env.now));
+                let rest = tunnel
+                    .inbound
+                    .map(|inbound| Incoming::discard(inbound, env.limits.discard_bytes, env.now));
                 self.read_on(env, io, stream.id, rest);
             }
         }

@@ -139,8 +139,9 @@ impl Wait {
     }
 
     pub(super) fn deadline(self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
-        let after =
-            |since: Instant, timeout: Option<Duration>| timeout.and_then(|timeout| since.checked_add(timeout));
+        let after = |since: Instant, timeout: Option<Duration>| {
+            timeout.and_then(|timeout| since.checked_add(timeout))
+        };
         match self {
             Self::Nothing => None,
             Self::Window(since, _) => after(since, timeouts.write_stall).map(|at| (at, Late::Window)),

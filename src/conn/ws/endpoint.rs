@@ -24,7 +24,10 @@ use crate::{
     metrics::Family,
     net::Outbox,
     proto::ws::Closing,
-    ws::{BoxedSource, Clocks, Code, Delivery, Finished, Opened, Outgoing, Running, State, Took, Upgrade, Wakers},
+    ws::{
+        BoxedSource, Clocks, Code, Delivery, Finished, Opened, Outgoing, Running, State, Took, Upgrade,
+        Wakers,
+    },
 };
 
 /// Sources are asked for nothing more while this waits for the peer, bytes.
@@ -314,7 +317,10 @@ impl Endpoint {
     /// Says whether messages may come past the socket: from its only source, while nothing closes it.
     pub(in crate::conn) fn may_be_passed(&self) -> bool {
         let state = self.state.borrow();
-        self.sources.len() == 1 && state.attached.is_empty() && self.close_by.is_none() && state.closing().may_send()
+        self.sources.len() == 1
+            && state.attached.is_empty()
+            && self.close_by.is_none()
+            && state.closing().may_send()
     }
 
     /// Says whether the sources were asked in this call, and had nothing more.

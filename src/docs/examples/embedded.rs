@@ -48,7 +48,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let a_while = async { tokio::time::sleep(Duration::from_secs(30)).await };
     let builder = Server::builder().listen("127.0.0.1:8080".parse()?);
-    let report = runtime.block_on(serve(builder, |server| println!("at {:?}", server.addresses()), a_while))?;
+    let report =
+        runtime.block_on(serve(builder, |server| println!("at {:?}", server.addresses()), a_while))?;
     println!("{report}");
     Ok(())
 }

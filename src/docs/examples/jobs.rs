@@ -70,7 +70,10 @@ struct Jobs {
 }
 
 impl Jobs {
-    async fn submit(self: Arc<Self>, mut request: Request) -> Result<(StatusCode, Json<Ticket>), HandlerError> {
+    async fn submit(
+        self: Arc<Self>,
+        mut request: Request,
+    ) -> Result<(StatusCode, Json<Ticket>), HandlerError> {
         let order: Order = request.json().await?;
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let job = Job { topic: format!("jobs/{id}").parse()?, steps: order.steps };

@@ -43,7 +43,8 @@ impl Limiter {
             self.forget(now);
         }
         let bucket = self.buckets.entry(client).or_insert(Bucket { left: BURST, filled: now });
-        bucket.left = (bucket.left + now.duration_since(bucket.filled).as_secs_f64() * self.per_second).min(BURST);
+        bucket.left =
+            (bucket.left + now.duration_since(bucket.filled).as_secs_f64() * self.per_second).min(BURST);
         bucket.filled = now;
         let may = bucket.left >= 1.0;
         bucket.left -= f64::from(u8::from(may));

@@ -41,8 +41,10 @@ impl Deadline {
         }
         let left = deadline.saturating_duration_since(Instant::now()).max(AT_ONCE);
         // Beyond the clock's range is as good as for ever.
-        let value =
-            Timespec { tv_sec: left.as_secs().min(i32::MAX as u64) as i64, tv_nsec: left.subsec_nanos().into() };
+        let value = Timespec {
+            tv_sec: left.as_secs().min(i32::MAX as u64) as i64,
+            tv_nsec: left.subsec_nanos().into(),
+        };
         let once = Itimerspec { it_interval: Timespec::default(), it_value: value };
         rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
         self.armed = Some(deadline);

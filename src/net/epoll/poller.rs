@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn every_source_has_a_name_of_its_own() {
         let last = ConnId { slot: MAX_SLOTS as u32 - 1, generation: u32::MAX };
-        let sources = [Source::Doorbell, Source::Timer, Source::Listener(0), Source::Listener(9), Source::Conn(last)];
+        let sources =
+            [Source::Doorbell, Source::Timer, Source::Listener(0), Source::Listener(9), Source::Conn(last)];
         for source in sources {
             assert_eq!(Source::of(source.token()), source);
         }

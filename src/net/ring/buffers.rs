@@ -89,7 +89,8 @@ impl Buffers {
         }
         let used = vec![0; usize::from(count)].into_boxed_slice();
         let piece_by_piece = flags & PIECE_BY_PIECE != 0;
-        let mut buffers = Self { entries, memory, count, buffer_bytes, piece_by_piece, used, tail: 0, published: 0 };
+        let mut buffers =
+            Self { entries, memory, count, buffer_bytes, piece_by_piece, used, tail: 0, published: 0 };
         (0..count).for_each(|id| buffers.offer(id));
         buffers.publish();
         Ok(buffers)

@@ -62,7 +62,8 @@ impl Deadline {
         let (instant, anchor) = self.anchor;
         let ahead = deadline.saturating_duration_since(instant);
         let nanos = anchor.tv_nsec as u64 + u64::from(ahead.subsec_nanos());
-        let seconds = (anchor.tv_sec as u64).saturating_add(ahead.as_secs()).saturating_add(nanos / 1_000_000_000);
+        let seconds =
+            (anchor.tv_sec as u64).saturating_add(ahead.as_secs()).saturating_add(nanos / 1_000_000_000);
         Timespec::new().sec(seconds.min(i64::MAX as u64)).nsec((nanos % 1_000_000_000) as u32)
     }
 }

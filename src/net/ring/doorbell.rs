@@ -53,6 +53,11 @@ impl Doorbell {
     fn hush(&self) {
         let mut count = [0; 8];
         // Nothing to read is nothing to do: an earlier read took this ring too.
-        let _ = rustix::io::preadv2(&self.fd, &mut [IoSliceMut::new(&mut count)], u64::MAX, ReadWriteFlags::NOWAIT);
+        let _ = rustix::io::preadv2(
+            &self.fd,
+            &mut [IoSliceMut::new(&mut count)],
+            u64::MAX,
+            ReadWriteFlags::NOWAIT,
+        );
     }
 }

@@ -151,7 +151,10 @@ impl Gather {
 /// Memory for sending that is not in use: an idle connection holds none.
 pub(super) struct Spares {
     buffers: spares::Spares,
-    #[expect(clippy::vec_box, reason = "a gather points into itself while in flight: it moves as a box only")]
+    #[expect(
+        clippy::vec_box,
+        reason = "a gather points into itself while in flight: it moves as a box only"
+    )]
     gathers: Vec<Box<Gather>>,
 }
 

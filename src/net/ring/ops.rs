@@ -27,7 +27,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Receive, Self::Send, Self::Accept, Self::Doorbell, Self::Timer, Self::Cancel];
+    const ALL: [Self; 6] =
+        [Self::Receive, Self::Send, Self::Accept, Self::Doorbell, Self::Timer, Self::Cancel];
 }
 
 /// Slots a tag can name.
@@ -57,7 +58,9 @@ impl Tag {
 
     /// Packs the tag into `user_data`.
     pub(super) fn pack(self) -> u64 {
-        (self.kind as u64) << KIND_SHIFT | u64::from(self.id.slot) << SLOT_SHIFT | u64::from(self.id.generation)
+        (self.kind as u64) << KIND_SHIFT
+            | u64::from(self.id.slot) << SLOT_SHIFT
+            | u64::from(self.id.generation)
     }
 
     /// Unpacks `user_data`; `None` for a value no tag packs to.

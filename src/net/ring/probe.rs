@@ -51,7 +51,8 @@ impl std::error::Error for ProbeError {
 ///
 /// The first thing that did not work.
 pub fn probe() -> Result<(), ProbeError> {
-    let thread = thread::Builder::new().name("io_uring-probe".to_owned()).spawn(attempt).map_err(at("thread"))?;
+    let thread =
+        thread::Builder::new().name("io_uring-probe".to_owned()).spawn(attempt).map_err(at("thread"))?;
     thread.join().unwrap_or_else(|_| Err(at("attempt")(io::Error::other("it panicked"))))
 }
 
@@ -77,7 +78,11 @@ fn attempt() -> Result<(), ProbeError> {
     received.and(cancelled)
 }
 
-fn receive_twice(queues: &mut Queues, buffers: &mut Buffers, pair: &(UnixStream, UnixStream)) -> io::Result<()> {
+fn receive_twice(
+    queues: &mut Queues,
+    buffers: &mut Buffers,
+    pair: &(UnixStream, UnixStream),
+) -> io::Result<()> {
     let (mut ours, theirs) = (&pair.0, &pair.1);
     let tag = Tag::of(Kind::Receive, ConnId { slot: 0, generation: 0 });
     // SAFETY: the caller frees the buffers and closes the sockets only when nothing is in flight, or leaks them.

@@ -41,7 +41,8 @@ fn with_queues(script: Script, options: &EngineOptions, sizes: Sizes) -> Shard {
 
 #[test]
 fn a_late_completion_of_an_earlier_generation_changes_nothing_and_returns_its_buffer() {
-    let options = EngineOptions { buffers: 2, buffer_bytes: 256, piece_by_piece: false, ..EngineOptions::default() };
+    let options =
+        EngineOptions { buffers: 2, buffer_bytes: 256, piece_by_piece: false, ..EngineOptions::default() };
     let mut shard = Shard::new(Script::echo(), &options);
     let address = shard.listen();
     shard.serve(|| drop(connect(address)));
@@ -88,7 +89,8 @@ fn two_buffers(options: &EngineOptions) {
     shard.serve(|| {
         std::thread::scope(|scope| {
             for worker in 0..16 {
-                scope.spawn(move || assert!(echoes(&mut connect(address), &pattern(100_000 + worker * 1013))));
+                scope
+                    .spawn(move || assert!(echoes(&mut connect(address), &pattern(100_000 + worker * 1013))));
             }
         });
     });
@@ -98,7 +100,12 @@ fn two_buffers(options: &EngineOptions) {
 #[test]
 fn queues_that_overflow_all_the_time_lose_nothing() {
     for piece_by_piece in [false, true] {
-        overflowing(&EngineOptions { buffers: 256, buffer_bytes: 512, piece_by_piece, ..EngineOptions::default() });
+        overflowing(&EngineOptions {
+            buffers: 256,
+            buffer_bytes: 512,
+            piece_by_piece,
+            ..EngineOptions::default()
+        });
     }
 }
 
@@ -149,8 +156,10 @@ fn pieces_of_one_buffer_reach_whom_they_are_for() {
                     for round in 0..40 {
                         let mut stream = connect(address);
                         for message in [1, 7, 300 + worker, 4096 - worker, 5 * worker + round, 9000] {
-                            let salted: Vec<u8> =
-                                pattern(message + 1).iter().map(|byte| byte ^ (worker * 16 + round) as u8).collect();
+                            let salted: Vec<u8> = pattern(message + 1)
+                                .iter()
+                                .map(|byte| byte ^ (worker * 16 + round) as u8)
+                                .collect();
                             assert!(echoes(&mut stream, &salted), "worker {worker}, round {round}");
                         }
                     }

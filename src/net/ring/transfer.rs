@@ -12,7 +12,12 @@ use crate::net::{Carrier, Closed, ConnId, Link};
 
 impl<L: Link> Ring<L> {
     /// Takes what a receive completed with.
-    pub(super) fn received<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId, completion: Completion) {
+    pub(super) fn received<C: Carrier<Conn = L>>(
+        &mut self,
+        carrier: &mut C,
+        id: ConnId,
+        completion: Completion,
+    ) {
         let len = usize::try_from(completion.result).unwrap_or(0);
         // Claimed whoever it was for: a buffer not given back is lost.
         let bytes = self.buffers.claim(completion);
@@ -98,7 +103,8 @@ impl<L: Link> Ring<L> {
         let Some(conn) = self.slots.find(id) else { return };
         if conn.receive == Receive::Idle && conn.wants_receive() {
             conn.receive = Receive::Armed;
-            let receive = if std::mem::replace(&mut conn.fresh, false) { ops::receive_once } else { ops::receive };
+            let receive =
+                if std::mem::replace(&mut conn.fresh, false) { ops::receive_once } else { ops::receive };
             let entry = receive(conn.fd.as_fd(), super::buffers::GROUP, Tag::of(Kind::Receive, id));
             // SAFETY: the buffers live as long as the ring or longer; the socket is closed when the connection
             // leaves its slot, which `outstanding` forbids until the last completion.

@@ -172,7 +172,8 @@ impl<L: Link> Ring<L> {
 
     /// Keeps an accept in the kernel as the connection limit allows.
     pub(super) fn arm_accepts(&mut self) {
-        let room = self.options.max_connections.saturating_sub(self.slots.len()).max(usize::from(self.elsewhere));
+        let room =
+            self.options.max_connections.saturating_sub(self.slots.len()).max(usize::from(self.elsewhere));
         let margin = self.options.max_connections.min(MARGIN_OF).div_ceil(4);
         self.acceptor.arm(&mut self.queues, room, margin);
     }

@@ -17,7 +17,8 @@ for_each_engine! {
 
 fn short_sends_through_a_tiny_socket_buffer_keep_every_byte_in_order<E: TestEngine>() {
     const BYTES: usize = 4 << 20;
-    let mut shard = Shard::<E>::new(Script { greet_bytes: BYTES, ..Script::echo() }, &EngineOptions::default());
+    let mut shard =
+        Shard::<E>::new(Script { greet_bytes: BYTES, ..Script::echo() }, &EngineOptions::default());
     let address = shard.listen_on(narrow_listener(4096));
     let back = shard.serve(|| {
         let mut stream = connect_narrow(address, 4096);
@@ -50,7 +51,8 @@ fn a_carrier_that_pauses_while_its_outbox_is_full_bounds_it_and_loses_nothing<E:
 
 fn a_paused_reader_gets_a_bounded_overrun_and_everything_after_it_resumes<E: TestEngine>() {
     const BYTES: usize = 8 << 20;
-    let mut shard = Shard::<E>::new(Script::default(), &EngineOptions { buffers: 32, ..EngineOptions::default() });
+    let mut shard =
+        Shard::<E>::new(Script::default(), &EngineOptions { buffers: 32, ..EngineOptions::default() });
     let address = shard.listen();
     let mut stream = connect(address);
     shard.until("open", |shard| shard.connections() == 1);

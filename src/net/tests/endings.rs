@@ -72,7 +72,8 @@ fn a_finished_connection_lets_a_peer_that_still_writes_read_the_answer<E: TestEn
 
 fn a_peer_that_writes_beyond_the_linger_limit_is_closed<E: TestEngine>() {
     let script = Script { end_on_bytes: Ending::Finish, ..Script::default() };
-    let mut shard = Shard::<E>::new(script, &EngineOptions { linger_bytes: 10_000, ..EngineOptions::default() });
+    let mut shard =
+        Shard::<E>::new(script, &EngineOptions { linger_bytes: 10_000, ..EngineOptions::default() });
     let address = shard.listen();
     shard.serve(|| {
         let mut stream = connect(address);
@@ -126,7 +127,8 @@ fn a_close_delivers_its_last_bytes_though_others_were_not_read<E: TestEngine>() 
 }
 
 fn aborting_all_closes_everything_and_leaves_the_engine_idle<E: TestEngine>() {
-    let mut shard = Shard::<E>::new(Script { greet_bytes: 8 << 20, ..Script::echo() }, &EngineOptions::default());
+    let mut shard =
+        Shard::<E>::new(Script { greet_bytes: 8 << 20, ..Script::echo() }, &EngineOptions::default());
     let address = shard.listen_on(narrow_listener(4096));
     let peers: Vec<_> = (0..20).map(|_| connect_narrow(address, 4096)).collect();
     shard.until("all open", |shard| shard.connections() == 20);
@@ -143,7 +145,8 @@ fn dropping_an_engine_with_open_connections_closes_every_descriptor<E: TestEngin
         return;
     }
     let base = open_fds();
-    let mut shard = Shard::<E>::new(Script { greet_bytes: 8 << 20, ..Script::echo() }, &EngineOptions::default());
+    let mut shard =
+        Shard::<E>::new(Script { greet_bytes: 8 << 20, ..Script::echo() }, &EngineOptions::default());
     let address = shard.listen_on(narrow_listener(4096));
     let peers: Vec<_> = (0..30).map(|_| connect_narrow(address, 4096)).collect();
     shard.until("all open and sending", |shard| shard.connections() == 30 && shard.carrier.sends >= 30);
@@ -158,7 +161,8 @@ fn dropping_an_engine_with_open_connections_closes_every_descriptor<E: TestEngin
 }
 
 fn a_panicking_carrier_costs_the_call_not_the_engine<E: TestEngine>() {
-    let mut shard = Shard::<E>::new(Script { panic_on_bytes: true, ..Script::echo() }, &EngineOptions::default());
+    let mut shard =
+        Shard::<E>::new(Script { panic_on_bytes: true, ..Script::echo() }, &EngineOptions::default());
     let address = shard.listen();
     let mut stream = connect(address);
     stream.write_all(b"boom").unwrap();
@@ -173,7 +177,8 @@ fn a_panicking_carrier_costs_the_call_not_the_engine<E: TestEngine>() {
 fn an_engine_dropped_by_a_panic_closes_its_sockets<E: TestEngine>() {
     let (address, announced) = std::sync::mpsc::channel();
     let shard = std::thread::spawn(move || {
-        let mut shard = Shard::<E>::new(Script { panic_on_bytes: true, ..Script::echo() }, &EngineOptions::default());
+        let mut shard =
+            Shard::<E>::new(Script { panic_on_bytes: true, ..Script::echo() }, &EngineOptions::default());
         address.send(shard.listen()).unwrap();
         shard.until("the panic", |_| false);
     });

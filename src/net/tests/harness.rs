@@ -12,7 +12,8 @@ use rustix::event::{EventfdFlags, eventfd};
 use socket2::{Domain, Socket, Type};
 
 use crate::net::{
-    Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait, outbox::SHARE_MIN_BYTES,
+    Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait,
+    outbox::SHARE_MIN_BYTES,
 };
 
 /// No state is waited for longer than this.
@@ -192,7 +193,11 @@ impl<E: Engine<TestCarrier>> Shard<E> {
         Self::with_doorbell(script, options, EventfdFlags::CLOEXEC)
     }
 
-    pub(in crate::net) fn with_doorbell(script: Script, options: &EngineOptions, flags: EventfdFlags) -> Self {
+    pub(in crate::net) fn with_doorbell(
+        script: Script,
+        options: &EngineOptions,
+        flags: EventfdFlags,
+    ) -> Self {
         let doorbell = eventfd(0, flags).unwrap();
         Self::over(E::new(options, doorbell.as_fd()).unwrap(), script, doorbell)
     }

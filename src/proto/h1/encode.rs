@@ -151,7 +151,10 @@ pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
 }
 
 /// Writes the end of a chunked body with trailers, leaving out those that must not be one.
-pub fn last_chunk<'h>(out: &mut Vec<u8>, trailers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>) {
+pub fn last_chunk<'h>(
+    out: &mut Vec<u8>,
+    trailers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
+) {
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers {
         if !is_forbidden_trailer(name.as_str().as_bytes()) {
@@ -206,7 +209,10 @@ impl<'h> Own<'h> {
 
 fn may_have_body(exchange: Exchange, status: StatusCode) -> bool {
     let tunnel = exchange.method == Method::Connect && status.is_success();
-    !(status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED || tunnel)
+    !(status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+        || tunnel)
 }
 
 fn write_length(
@@ -221,10 +227,14 @@ fn write_length(
     match (framing, told, length) {
         (Framing::Length(length), _, _) => length_field(out, length),
         (Framing::Chunked, _, _) => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        (Framing::None, Some(digits), _) if may_have_body(exchange, status) || status == StatusCode::NOT_MODIFIED => {
+        (Framing::None, Some(digits), _)
+            if may_have_body(exchange, status) || status == StatusCode::NOT_MODIFIED =>
+        {
             field(out, b"content-length", digits);
         }
-        (Framing::None, None, Length::Known(length)) if may_have_body(exchange, status) => length_field(out, length),
+        (Framing::None, None, Length::Known(length)) if may_have_body(exchange, status) => {
+            length_field(out, length)
+        }
         (Framing::None | Framing::Close, _, _) => {}
     }
 }

@@ -156,7 +156,9 @@ impl Head {
             Method::Options => http::Method::OPTIONS,
             Method::Trace => http::Method::TRACE,
             Method::Patch => http::Method::PATCH,
-            Method::Other => http::Method::from_bytes(self.method_bytes(bytes)).map_err(|_| Reject::Method)?,
+            Method::Other => {
+                http::Method::from_bytes(self.method_bytes(bytes)).map_err(|_| Reject::Method)?
+            }
         })
     }
 

@@ -81,7 +81,8 @@ impl Wire {
         let headers = headers.into_iter().filter(|(name, _)| **name != http::header::DATE);
         let mut bytes = Vec::new();
         let blank: Date = [b' '; 29];
-        let sent = encode::head(&mut bytes, exchange, status, Length::Known(body.len() as u64), headers, &blank);
+        let sent =
+            encode::head(&mut bytes, exchange, status, Length::Known(body.len() as u64), headers, &blank);
         let head = bytes.len();
         if body.len() <= INLINE_BODY_BYTES && sent.framing != Framing::None {
             bytes.extend_from_slice(body);

@@ -59,8 +59,12 @@ fn fault(line: &[u8]) -> Reject {
         _ if line.contains(&b'\r') => Reject::BareCr,
         _ if !is_token(method) => Reject::Method,
         _ if target.is_none_or(<[u8]>::is_empty) => Reject::Target,
-        (Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']), None) => Reject::VersionUnsupported,
-        (Some(version), behind) if behind.is_none() || version.starts_with(b"HTTP/") => Reject::VersionInvalid,
+        (Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']), None) => {
+            Reject::VersionUnsupported
+        }
+        (Some(version), behind) if behind.is_none() || version.starts_with(b"HTTP/") => {
+            Reject::VersionInvalid
+        }
         _ => Reject::Target,
     }
 }

@@ -20,7 +20,12 @@ use super::{
 /// # Errors
 ///
 /// The request breaks a rule or a limit: answer with [`Reject::status`] and close.
-pub fn parse(input: &[u8], search: &mut Search, limits: &Limits, head: &mut Head) -> Result<Option<usize>, Reject> {
+pub fn parse(
+    input: &[u8],
+    search: &mut Search,
+    limits: &Limits,
+    head: &mut Head,
+) -> Result<Option<usize>, Reject> {
     if search.is_fresh()
         && let Some(len) = parse_at_once(input, limits, head)
     {

@@ -42,8 +42,9 @@ pub fn parse_reply(input: &[u8], is_head: bool) -> Result<Option<ReplyHead>, Str
         response.headers_mut().append(name, value);
     }
     let framing = framing(&response, is_head)?;
-    let says =
-        |name, word: &[u8]| response.headers().get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(word));
+    let says = |name, word: &[u8]| {
+        response.headers().get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(word))
+    };
     let keep_alive = framing.is_some() && parsed.version == Some(1) && !says(header::CONNECTION, b"close");
     Ok(Some(ReplyHead { response, framing, keep_alive, len }))
 }

@@ -6,7 +6,8 @@ pub(super) fn plain_len(bytes: &[u8], classes: &[u8; 256]) -> usize {
     let class = |byte: u8| classes[usize::from(byte)];
     let (quads, _) = bytes.as_chunks::<4>();
     let plain =
-        quads.iter().take_while(|[a, b, c, d]| class(*a) | class(*b) | class(*c) | class(*d) == 0).count() * 4;
+        quads.iter().take_while(|[a, b, c, d]| class(*a) | class(*b) | class(*c) | class(*d) == 0).count()
+            * 4;
     plain + bytes[plain..].iter().take_while(|&&byte| class(byte) == 0).count()
 }
 

@@ -232,7 +232,8 @@ mod tests {
     #[test]
     fn each_kind_has_four_seconds_of_its_rate_at_once_and_then_its_rate() {
         let now = Instant::now();
-        let frames = [frame(3, 0, 4), frame(4, 0, 6), frame(6, 0, 8), frame(0, 0, 0), frame(8, 0, 4), frame(2, 0, 5)];
+        let frames =
+            [frame(3, 0, 4), frame(4, 0, 6), frame(6, 0, 8), frame(0, 0, 0), frame(8, 0, 4), frame(2, 0, 5)];
         for (frame, rate) in frames.iter().zip(RATES) {
             let mut meter = begun(now);
             assert_eq!(passes(&mut meter, frame, now), rate as usize * 4);
@@ -249,7 +250,11 @@ mod tests {
         let mut meter = begun(now);
         let ping = frame(6, 0, 8);
         meter.look(&ping, now).unwrap();
-        assert_eq!(passes(&mut meter, &ping, now + Duration::from_secs(4)), 12, "four seconds of three a second");
+        assert_eq!(
+            passes(&mut meter, &ping, now + Duration::from_secs(4)),
+            12,
+            "four seconds of three a second"
+        );
     }
 
     #[test]

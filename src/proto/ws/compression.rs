@@ -36,7 +36,9 @@ impl Compression {
         take: impl FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         match self.inbound.context {
-            Context::Kept => self.inflater.get_or_insert_default().message(compressed, &mut scratch.inflated, take),
+            Context::Kept => {
+                self.inflater.get_or_insert_default().message(compressed, &mut scratch.inflated, take)
+            }
             Context::Fresh => {
                 let inflater = scratch.inflater.get_or_insert_default();
                 // Whatever another connection left there must be out of reach.
@@ -58,7 +60,9 @@ impl Compression {
                 deflater.message(data, out)
             }
             // With a kept context the next message may refer to this one, so it must be sent; here it need not.
-            Context::Fresh => scratch.deflate_fresh(self.level, window_bits, data, out) && out.len() < data.len(),
+            Context::Fresh => {
+                scratch.deflate_fresh(self.level, window_bits, data, out) && out.len() < data.len()
+            }
         }
     }
 
@@ -84,7 +88,13 @@ impl Compression {
 
 impl Scratch {
     /// Compresses a message that stands for itself.
-    pub(super) fn deflate_fresh(&mut self, level: u8, window_bits: u8, data: &[u8], out: &mut Vec<u8>) -> bool {
+    pub(super) fn deflate_fresh(
+        &mut self,
+        level: u8,
+        window_bits: u8,
+        data: &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
         let index = self.deflaters.iter().position(|deflater| deflater.window_bits() == window_bits);
         let index = index.unwrap_or_else(|| {
             self.deflaters.push(Deflater::new(level, window_bits));

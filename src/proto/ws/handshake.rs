@@ -19,8 +19,10 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// The one version there is.
 const VERSION: &[u8] = b"13";
 /// Takes keys whose unused last bits are not zero, as one of the RFC's own examples (§4.1).
-const LENIENT: GeneralPurpose =
-    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// What this place accepts.
 #[derive(Clone, Debug, Default)]

@@ -50,7 +50,12 @@ impl Message {
     }
 
     /// Appends a piece of a frame's payload as it came.
-    pub(super) fn push_masked(&mut self, mask: &mut Mask, piece: &[u8], scratch: &mut Scratch) -> Result<(), Fault> {
+    pub(super) fn push_masked(
+        &mut self,
+        mask: &mut Mask,
+        piece: &[u8],
+        scratch: &mut Scratch,
+    ) -> Result<(), Fault> {
         match self {
             Self::None => Ok(()),
             Self::Binary(bytes) | Self::Compressed(_, bytes) => {

@@ -41,7 +41,8 @@ impl Prepared {
             && deflated.len() < payload.len()
         {
             let mut frame = Vec::new();
-            Header { rsv1: true, ..Header::new(self.opcode, deflated.len()) }.append_frame(&mut frame, &deflated);
+            Header { rsv1: true, ..Header::new(self.opcode, deflated.len()) }
+                .append_frame(&mut frame, &deflated);
             self.compressed = Some(frame.into());
         }
         self

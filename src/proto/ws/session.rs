@@ -84,7 +84,11 @@ impl Session {
     ///
     /// The peer broke the protocol or a limit. [`reply`](Self::reply) tells it why; then the connection is over. Every
     /// later call says the same.
-    pub fn receive<'a>(&'a mut self, input: &mut &[u8], scratch: &mut Scratch) -> Result<Option<Event<'a>>, Fault> {
+    pub fn receive<'a>(
+        &'a mut self,
+        input: &mut &[u8],
+        scratch: &mut Scratch,
+    ) -> Result<Option<Event<'a>>, Fault> {
         if self.is_delivered {
             self.message.release(scratch);
             self.is_delivered = false;
@@ -125,7 +129,12 @@ impl Session {
     /// # Errors
     ///
     /// The connection is closing: nothing is appended.
-    pub fn send(&mut self, out: &mut Vec<u8>, message: Outgoing<'_>, scratch: &mut Scratch) -> Result<(), Closed> {
+    pub fn send(
+        &mut self,
+        out: &mut Vec<u8>,
+        message: Outgoing<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Closed> {
         self.check_open()?;
         let payload = message.as_bytes();
         if let Some(compression) = &mut self.compression {

@@ -88,7 +88,8 @@ fn ensure(holds: bool, how: impl FnOnce() -> String) -> Outcome {
 
 /// Waits for an answer, but not for ever: a store that forgets its completions shall be told, not hang.
 fn answered<T>(answer: Answer<T>, what: &str) -> Outcome<T> {
-    let outcome = answer.wait_at_most(PATIENCE).ok_or_else(|| format!("{what} was not answered in {PATIENCE:?}"))?;
+    let outcome =
+        answer.wait_at_most(PATIENCE).ok_or_else(|| format!("{what} was not answered in {PATIENCE:?}"))?;
     outcome.map_err(|error| format!("{what} failed: {error}"))
 }
 
@@ -142,7 +143,8 @@ fn same(wanted: &[Wanted], read: &[Event]) -> Outcome {
     let lengths = || format!("{} events read, {} appended", read.len(), wanted.len());
     ensure(wanted.len() == read.len(), lengths)?;
     for (wanted, read) in wanted.iter().zip(read) {
-        let is_same = wanted.position == read.position && wanted.event == (read.name.clone(), read.data.clone());
+        let is_same =
+            wanted.position == read.position && wanted.event == (read.name.clone(), read.data.clone());
         ensure(is_same, || format!("{read:?} was appended as {wanted:?}"))?;
     }
     Ok(())

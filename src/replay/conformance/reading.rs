@@ -62,7 +62,8 @@ fn at_the_end(fixture: &dyn Fixture) -> Outcome {
     let store = fixture.fresh();
     let end = fill(&*store, "topic", 10)?[9].position;
     let page = page(&*store, Query::new("topic", Start::After(end)))?;
-    let is_over = page.events.is_empty() && page.since == Since::Recovered && page.resume == end && page.end == end;
+    let is_over =
+        page.events.is_empty() && page.since == Since::Recovered && page.resume == end && page.end == end;
     ensure(is_over, || format!("{page:?}"))
 }
 
@@ -104,7 +105,10 @@ fn trimmed_is_a_gap(fixture: &dyn Fixture) -> Outcome {
         ensure(page.since == Since::Gap(gap), || format!("{:?} instead of {gap:?}", page.since))?;
         same(&wanted[oldest..], &page.events)?;
     }
-    same(&wanted[oldest..], &read_on(&*store, Query::new("topic", Start::After(wanted[oldest - 1].position)))?)
+    same(
+        &wanted[oldest..],
+        &read_on(&*store, Query::new("topic", Start::After(wanted[oldest - 1].position)))?,
+    )
 }
 
 fn earliest_is_no_gap(fixture: &dyn Fixture) -> Outcome {

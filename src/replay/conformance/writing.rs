@@ -87,7 +87,9 @@ fn completions_are_ordered(fixture: &dyn Fixture) -> Outcome {
     drop(store.append(Append::new("topic", "last").durability(Durability::Fsynced), done));
     let last = answered(answer, "an append")?.position.seq();
     let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    ensure(told.len() == THREADS * EACH, || format!("{} completions for {} appends", told.len(), THREADS * EACH))?;
+    ensure(told.len() == THREADS * EACH, || {
+        format!("{} completions for {} appends", told.len(), THREADS * EACH)
+    })?;
     ensure(told.is_sorted(), || "the completions did not come in the order of the positions".to_owned())?;
     let distinct: HashSet<_> = told.iter().collect();
     ensure(distinct.len() == told.len(), || "a position was given out twice".to_owned())?;

@@ -64,7 +64,11 @@ pub(super) fn commit<'a>(
 /// # Errors
 ///
 /// As [`commit`].
-pub(super) fn trim_aged(database: &Database, topics: &mut Topics, options: &Options) -> Result<bool, StoreError> {
+pub(super) fn trim_aged(
+    database: &Database,
+    topics: &mut Topics,
+    options: &Options,
+) -> Result<bool, StoreError> {
     const DOING: Operation = Operation::Trim;
     let now_ms = options.clock.now_ms();
     let found = aged(topics, &options.retention, now_ms);

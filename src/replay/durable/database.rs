@@ -57,7 +57,12 @@ impl Place {
     }
 
     /// Opens the store that was there before, leaving out a number for each event missed meanwhile.
-    pub(super) fn reopen(&self, options: &Options, why: ErrorKind, missed: &Missed) -> Result<Opened, StoreError> {
+    pub(super) fn reopen(
+        &self,
+        options: &Options,
+        why: ErrorKind,
+        missed: &Missed,
+    ) -> Result<Opened, StoreError> {
         self.contained(|| self.open_there(options, why == ErrorKind::Damaged, missed))
     }
 

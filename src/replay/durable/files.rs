@@ -69,7 +69,8 @@ impl Directory {
         StoreError: From<E>,
     {
         let (new, path) = (self.path.join("replay.redb.new"), self.file_path());
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(FILE_MODE).open(&new);
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(FILE_MODE).open(&new);
         fill(file.map_err(failed(&new, "cannot make the file"))?)?;
         let named = File::open(&new).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&new, &path));
         named.and_then(|()| sync(&self.path)).map_err(failed(&path, "cannot make the file"))
@@ -92,7 +93,8 @@ fn sync(directory: &Path) -> io::Result<()> {
 
 /// Takes the lock, or says who has it. Returns also how often in a row it was left without a close.
 fn lock(path: &Path) -> Result<(File, u32), StoreError> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
     let file = file.map_err(failed(path, "cannot open the lock"))?;
     let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
     // Numbers that another process may not have written yet, or a crash not wholly: a courtesy, nothing depends on them.

@@ -97,7 +97,13 @@ impl<T> Queue<T> {
     }
 
     /// Takes items within the bounds, at least one, waiting for the first until the deadline.
-    pub(super) fn take(&self, into: &mut Vec<T>, items: usize, bytes: usize, deadline: Option<Instant>) -> Taken {
+    pub(super) fn take(
+        &self,
+        into: &mut Vec<T>,
+        items: usize,
+        bytes: usize,
+        deadline: Option<Instant>,
+    ) -> Taken {
         let mut state = self.state();
         while state.items.is_empty() {
             if state.is_closed {

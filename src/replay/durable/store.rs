@@ -131,9 +131,9 @@ impl DurableStore {
         });
         // Made first, so that its end stops the threads that were started when a further one cannot be.
         let store = Self { shared, threads: Mutex::default(), holes };
-        store
-            .spawn(topics)
-            .map_err(|error| StoreError::caused(ErrorKind::Io, Operation::Open, "cannot start a thread", error))?;
+        store.spawn(topics).map_err(|error| {
+            StoreError::caused(ErrorKind::Io, Operation::Open, "cannot start a thread", error)
+        })?;
         Ok(store)
     }
 

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use redb::TableDefinition;
 
-use crate::replay::{EVENT_OVERHEAD_BYTES, ErrorKind, Event, Operation, Position, StoreError, clock::time_of};
+use crate::replay::{
+    EVENT_OVERHEAD_BYTES, ErrorKind, Event, Operation, Position, StoreError, clock::time_of,
+};
 
 /// Numbers by name: [`FORMAT`], [`EPOCH`], [`FLOOR`], [`NEXT_ID`].
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");

@@ -99,7 +99,8 @@ impl Topics {
     /// Takes in a row of the file.
     pub(super) fn load(&mut self, name: &[u8], row: Row) -> Result<(), StoreError> {
         let (id, next, leased, events, bytes, newest_ms) = row;
-        let is_odd = u64::from(id) >= self.next_id || next == 0 || events >= next || self.topics.contains_key(&id);
+        let is_odd =
+            u64::from(id) >= self.next_id || next == 0 || events >= next || self.topics.contains_key(&id);
         if is_odd {
             let message = "a topic in the file cannot be right";
             return Err(StoreError::new(ErrorKind::Damaged, Operation::Open, message));
@@ -154,7 +155,8 @@ impl Topics {
         let next = self.floor + 1;
         self.ids.insert(name.clone(), id);
         let oldest_ms = None;
-        let topic = Topic { id, name, next, leased: 0, events: 0, bytes: 0, newest_ms: 0, oldest_ms, hasty: 0 };
+        let topic =
+            Topic { id, name, next, leased: 0, events: 0, bytes: 0, newest_ms: 0, oldest_ms, hasty: 0 };
         self.topics.insert(id, topic);
         Ok(id)
     }

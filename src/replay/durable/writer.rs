@@ -112,7 +112,8 @@ impl Writer {
         let events = appends().count();
         let bytes = appends().map(Append::size_bytes).sum();
         let is_flush = events < batch.len();
-        let hasty = appends().map(|append| append.durability).filter(|asked| *asked < Durability::Fsynced).max();
+        let hasty =
+            appends().map(|append| append.durability).filter(|asked| *asked < Durability::Fsynced).max();
         let outcome = self.commit(batch, is_flush || self.unsynced.is_too_much(&self.shared, events, bytes));
         match &outcome {
             Ok(written) if written.is_synced => self.unsynced = Unsynced::default(),
@@ -186,7 +187,12 @@ impl Writer {
         let Some(trouble) = self.trouble.as_ref().filter(|_| self.topics.is_none()) else { return Ok(()) };
         if now < trouble.again_at {
             let message = "the store is not available";
-            return Err(StoreError::caused(ErrorKind::Unavailable, Operation::Open, message, trouble.why.clone()));
+            return Err(StoreError::caused(
+                ErrorKind::Unavailable,
+                Operation::Open,
+                message,
+                trouble.why.clone(),
+            ));
         }
         match self.shared.reopen(trouble.why.kind(), &self.missed) {
             Ok(topics) => {
@@ -211,7 +217,9 @@ impl Writer {
         for job in batch.drain(..) {
             match job {
                 Job::Flush(done) => complete(done, failure.clone().map_or(Ok(()), Err)),
-                Job::Append(_, done) if failure.is_some() => complete(done, failure.clone().map_or_else(closed, Err)),
+                Job::Append(_, done) if failure.is_some() => {
+                    complete(done, failure.clone().map_or_else(closed, Err))
+                }
                 Job::Append(append, done) => {
                     let reached = match append.durability {
                         _ if is_synced => Durability::Fsynced,

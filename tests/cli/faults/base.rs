@@ -70,7 +70,8 @@ impl Base {
 }
 
 fn sum(page: &str, start: &str) -> f64 {
-    let values = page.lines().filter(|line| line.starts_with(start)).map(|line| line.rsplit_once(' ').unwrap().1);
+    let values =
+        page.lines().filter(|line| line.starts_with(start)).map(|line| line.rsplit_once(' ').unwrap().1);
     values.map(|value| value.parse::<f64>().unwrap()).sum()
 }
 

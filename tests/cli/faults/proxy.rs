@@ -141,7 +141,8 @@ impl Pump {
             }
             Fault::Drip => {
                 let (drips, rest) = piece.split_at(piece.len().min(DRIPS));
-                drips.iter().all(|byte| self.to.write_all(&[*byte]).is_ok()) && self.to.write_all(rest).is_ok()
+                drips.iter().all(|byte| self.to.write_all(&[*byte]).is_ok())
+                    && self.to.write_all(rest).is_ok()
             }
             _ => self.to.write_all(piece).is_ok(),
         }

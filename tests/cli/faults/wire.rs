@@ -83,8 +83,8 @@ impl Wire {
     /// Reads a chunk; the last one is empty.
     pub(super) fn chunk(&mut self) -> Result<String, Broken> {
         let size = self.until(b"\r\n")?;
-        let size =
-            usize::from_str_radix(size.trim_end(), 16).unwrap_or_else(|_| panic!("no chunk begins so: {size:?}"));
+        let size = usize::from_str_radix(size.trim_end(), 16)
+            .unwrap_or_else(|_| panic!("no chunk begins so: {size:?}"));
         let mut chunk = self.exactly(size + 2)?;
         assert_eq!(chunk.split_off(size), "\r\n");
         Ok(chunk)

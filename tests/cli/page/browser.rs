@@ -73,7 +73,8 @@ impl Browser {
     }
 
     fn note(&mut self, message: &Value) {
-        let is_error = message["method"] == "Log.entryAdded" && message["params"]["entry"]["level"] == "error";
+        let is_error =
+            message["method"] == "Log.entryAdded" && message["params"]["entry"]["level"] == "error";
         if is_error || message["method"] == "Runtime.exceptionThrown" {
             self.complaints.push(message["params"].to_string());
         }
@@ -90,7 +91,8 @@ impl Browser {
 
     /// Shows the page as on a screen of this size, light or dark, and keeps a picture of it for whoever wants to look.
     pub(super) fn show(&mut self, width: u32, height: u32, scheme: &str) {
-        let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        let screen =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.call("Emulation.setDeviceMetricsOverride", screen);
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.call("Emulation.setEmulatedMedia", features);

@@ -137,7 +137,8 @@ fn look(browser: &mut Browser) {
     eventually("it pauses", || text(browser, "state") == "paused");
     browser.press("Enter", "\r");
     eventually("it goes on", || browser.eval("document.getElementById('state').className") == "live");
-    let names = browser.eval("[...document.querySelectorAll('svg')].map((svg) => svg.getAttribute('aria-label'))");
+    let names =
+        browser.eval("[...document.querySelectorAll('svg')].map((svg) => svg.getAttribute('aria-label'))");
     let told = |name: &Value| name.as_str().unwrap().contains("last two minutes: ");
     assert!(names.as_array().is_some_and(|names| names.len() == 4 && names.iter().all(told)), "{names}");
 }

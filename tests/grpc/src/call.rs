@@ -119,7 +119,8 @@ where
     F: Fn(Call<M>) -> Result<Reply<I>, Status> + Send + Sync + 'static,
 {
     let route = post(path, move |request: Request| {
-        let called = open(request).and_then(|call| whole(call).and_then(&method).map_err(Status::into_response));
+        let called =
+            open(request).and_then(|call| whole(call).and_then(&method).map_err(Status::into_response));
         let response = called.map(|Reply { content, initial, trailing }| {
             Reply::<()>::head(&initial).with_body(Body::source(Iterated::new(content, trailing)))
         });

@@ -17,8 +17,9 @@ use windlass::{
 use crate::{
     call::{self, Call, Messages, Replies, Reply},
     messages::{
-        EchoStatus, Empty, Payload, ResponseParameters, SimpleRequest, SimpleResponse, StreamingInputCallRequest,
-        StreamingInputCallResponse, StreamingOutputCallRequest, StreamingOutputCallResponse,
+        EchoStatus, Empty, Payload, ResponseParameters, SimpleRequest, SimpleResponse,
+        StreamingInputCallRequest, StreamingInputCallResponse, StreamingOutputCallRequest,
+        StreamingOutputCallResponse,
     },
     timer::Timer,
     wire::{Code, MESSAGE_BYTES, Status},
@@ -50,7 +51,9 @@ impl TestService {
                 service
                     .route(call::unary("/EmptyCall", empty_call))
                     .route(call::unary("/UnaryCall", unary_call))
-                    .route(call::once("/StreamingInputCall", move |call| input.counted(streaming_input(call))))
+                    .route(call::once("/StreamingInputCall", move |call| {
+                        input.counted(streaming_input(call))
+                    }))
                     .route(call::stream("/StreamingOutputCall", move |call, replies| {
                         let reply = echoing(&call, ());
                         reply.with(output.counted(streaming_output(call.content, replies)))

@@ -148,7 +148,10 @@ pub fn length(bytes: &[u8]) -> Result<Option<usize>, Status> {
     }
     match usize::try_from(u32::from_be_bytes(*length)) {
         Ok(length) if length <= MESSAGE_BYTES => Ok(Some(length)),
-        _ => Err(Status::new(Code::RESOURCE_EXHAUSTED, format!("a message is larger than {MESSAGE_BYTES} bytes"))),
+        _ => Err(Status::new(
+            Code::RESOURCE_EXHAUSTED,
+            format!("a message is larger than {MESSAGE_BYTES} bytes"),
+        )),
     }
 }
 
@@ -170,7 +173,8 @@ pub fn only<M: Message + Default>(mut body: Bytes) -> Result<M, Status> {
 ///
 /// `INTERNAL` when it is not one of this type.
 pub fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
-    M::decode(bytes).map_err(|error| Status::new(Code::INTERNAL, format!("a message cannot be decoded: {error}")))
+    M::decode(bytes)
+        .map_err(|error| Status::new(Code::INTERNAL, format!("a message cannot be decoded: {error}")))
 }
 
 #[cfg(test)]

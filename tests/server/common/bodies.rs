@@ -7,7 +7,9 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
-use windlass::{Body, BodyError, BoxError, Frame, Request, Response, Router, Source, get, post, static_route};
+use windlass::{
+    Body, BodyError, BoxError, Frame, Request, Response, Router, Source, get, post, static_route,
+};
 
 /// Paths that [`tell`], in each way a body comes to a handler.
 pub(crate) const ALL: [&str; 4] = ["/whole", "/whole-async", "/streamed", "/streamed-async"];

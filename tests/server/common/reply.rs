@@ -32,7 +32,11 @@ impl Reply {
         let none = method == "HEAD" || matches!(self.status, 100..=199 | 204 | 304);
         let chunked = self.header("transfer-encoding").is_some();
         let length = self.header("content-length").map(|length| length.parse::<usize>().unwrap());
-        assert!(!(chunked && length.is_some()), "both content-length and transfer-encoding: {:?}", self.headers);
+        assert!(
+            !(chunked && length.is_some()),
+            "both content-length and transfer-encoding: {:?}",
+            self.headers
+        );
         match length {
             _ if none => Some(0),
             Some(length) => {
@@ -56,7 +60,8 @@ impl Reply {
         let mut at = 0;
         loop {
             let line = bytes[at..].windows(2).position(|w| w == b"\r\n")?;
-            let size = usize::from_str_radix(std::str::from_utf8(&bytes[at..at + line]).unwrap(), 16).unwrap();
+            let size =
+                usize::from_str_radix(std::str::from_utf8(&bytes[at..at + line]).unwrap(), 16).unwrap();
             at += line + 2;
             if size == 0 {
                 break;
@@ -78,7 +83,8 @@ impl Reply {
     /// Returns the only value of a header.
     #[track_caller]
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let mut values =
+            self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let first = values.next();
         assert!(values.next().is_none(), "{name} is there twice: {:?}", self.headers);
         first

@@ -80,12 +80,14 @@ impl Round<'_> {
     /// Sends several requests at once; those before the reply that says close are answered, those behind it were not begun.
     fn pipeline(&self) {
         let mut peer = Peer::connect(self.address);
-        let requests =
-            "GET /async?ms=1 HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n".repeat(PIPELINE / 2);
+        let requests = "GET /async?ms=1 HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n"
+            .repeat(PIPELINE / 2);
         loop {
             let mut bytes = requests.as_str();
             for _ in 0..PIPELINE {
-                let Some(reply) = peer.try_ask(std::mem::take(&mut bytes)).unwrap() else { return self.told_to_go() };
+                let Some(reply) = peer.try_ask(std::mem::take(&mut bytes)).unwrap() else {
+                    return self.told_to_go();
+                };
                 assert_eq!(reply.status, 200);
                 self.note(1);
                 if reply.closes() {
@@ -203,11 +205,14 @@ fn under_mixed_load_nothing_accepted_is_lost_and_the_numbers_add_up() {
             }
             #[cfg(feature = "http2")]
             for index in 0..MULTIPLEXERS {
-                scope.spawn(move || round.multiplex(["/static", "/inline", "/async?ms=2", "/blocking"][index % 4]));
+                scope.spawn(move || {
+                    round.multiplex(["/static", "/inline", "/async?ms=2", "/blocking"][index % 4])
+                });
             }
             #[cfg(feature = "ws")]
             for index in 0..SOCKETS {
-                let (path, says) = if index % 2 == 0 { ("/ws", Some("hello")) } else { ("/topics/mixed", None) };
+                let (path, says) =
+                    if index % 2 == 0 { ("/ws", Some("hello")) } else { ("/topics/mixed", None) };
                 scope.spawn(move || round.socket(path, says));
             }
             eventually("all are at it", || {
@@ -220,7 +225,11 @@ fn under_mixed_load_nothing_accepted_is_lost_and_the_numbers_add_up() {
         is_quick(&report);
         assert_eq!((report.drained, report.cut_total()), (ALL as u64, 0), "{report}");
         let told = server.metrics();
-        assert_eq!(told.requests, round.answered.load(Relaxed) as u64, "what it answered is what clients got");
+        assert_eq!(
+            told.requests,
+            round.answered.load(Relaxed) as u64,
+            "what it answered is what clients got"
+        );
         assert_eq!((told.connections, told.handler_panics, told.pool_refused), (0, 0, 0));
     }
 }

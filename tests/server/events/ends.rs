@@ -88,13 +88,15 @@ fn a_drain_ends_handlers_streams_and_tells_their_clients_when_to_come_back() {
     let began = Instant::now();
     let report = server.drain(None);
     assert!(began.elapsed() < Duration::from_millis(1500) && report.cut_total() == 0, "{report}");
-    let times: std::collections::HashSet<_> = clients.into_iter().map(|mut client| client.retry_at_end()).collect();
+    let times: std::collections::HashSet<_> =
+        clients.into_iter().map(|mut client| client.retry_at_end()).collect();
     assert!(times.len() >= 8 && !times.contains(&None), "{times:?}");
 }
 
 #[test]
 fn a_silent_handler_has_its_heartbeat() {
-    let settings = Settings::new().heartbeat(Some(Duration::from_millis(50))).retry(Some(Duration::from_secs(7)));
+    let settings =
+        Settings::new().heartbeat(Some(Duration::from_millis(50))).retry(Some(Duration::from_secs(7)));
     let kept = Kept::serve(settings);
     let mut reading = Seeing::subscribe(&kept.server, "/e", None);
     assert_eq!(reading.next_with_comments(), Seen::Retry(7000));

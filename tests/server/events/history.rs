@@ -54,9 +54,13 @@ fn what_was_missed_comes_before_what_the_handler_sends() {
     let again = rest(&mut Seeing::subscribe(&server, "/job/a", Some(&first[0].0)));
     assert_eq!(words(&again), ["two", "three", "one", "two", "three"]);
     assert_eq!(again[..2], first[1..], "with the ids they had");
-    let seqs: Vec<u64> = again.iter().map(|(id, ..)| id.split_once('-').unwrap().1.parse().unwrap()).collect();
+    let seqs: Vec<u64> =
+        again.iter().map(|(id, ..)| id.split_once('-').unwrap().1.parse().unwrap()).collect();
     assert_eq!(seqs, [2, 3, 4, 5, 6]);
-    assert_eq!(words(&rest(&mut Seeing::subscribe(&server, "/job/b", Some("earliest")))), ["one", "two", "three"]);
+    assert_eq!(
+        words(&rest(&mut Seeing::subscribe(&server, "/job/b", Some("earliest")))),
+        ["one", "two", "three"]
+    );
 }
 
 #[test]
@@ -65,7 +69,10 @@ fn an_id_that_means_nothing_is_told_and_the_handler_runs() {
     let server = serve(&store);
     for (last, why) in [("no id", "unknown_id"), ("0123456789abcdef-7", "unknown_epoch")] {
         let all = rest(&mut Seeing::subscribe(&server, "/job/a", Some(last)));
-        assert_eq!((all[0].1.as_str(), all[0].2.as_str()), ("gap", format!(r#"{{"reset":"{why}"}}"#).as_str()));
+        assert_eq!(
+            (all[0].1.as_str(), all[0].2.as_str()),
+            ("gap", format!(r#"{{"reset":"{why}"}}"#).as_str())
+        );
         assert_eq!(words(&all[1..]), ["one", "two", "three"]);
     }
 }
@@ -102,7 +109,11 @@ fn an_event_dropped_for_the_client_is_kept_and_told_as_a_gap() {
             break;
         }
     }
-    assert_eq!((missed, last), (client.dropped(), sent + 1), "each number comes once, as an event or in a gap");
+    assert_eq!(
+        (missed, last),
+        (client.dropped(), sent + 1),
+        "each number comes once, as an event or in a gap"
+    );
     assert_eq!(held(&store, "kept").len() as u64, sent + 1);
 }
 
@@ -115,7 +126,8 @@ fn sends_from_many_threads_leave_in_the_stores_order() {
     let senders: Vec<_> = (0..4)
         .map(|thread| {
             let client = client.clone();
-            let send = move |n: u32| pollster::block_on(client.send(Event::new(format!("{thread} {n}")))).unwrap();
+            let send =
+                move |n: u32| pollster::block_on(client.send(Event::new(format!("{thread} {n}")))).unwrap();
             std::thread::spawn(move || (0..200).for_each(send))
         })
         .collect();

@@ -125,11 +125,12 @@ fn bytes_bound_a_queue_too_and_an_empty_one_takes_any_event() {
 
 #[test]
 fn a_callback_chooses_event_by_event_and_its_panic_drops() {
-    let settings = Settings::new().queue(4).when_full_by(|event| match event.name().map(|name| name.as_ref()) {
-        Some(b"loss") => WhenFull::Drop,
-        Some(b"panic") => panic!("expected by the test"),
-        _ => WhenFull::Close,
-    });
+    let settings =
+        Settings::new().queue(4).when_full_by(|event| match event.name().map(|name| name.as_ref()) {
+            Some(b"loss") => WhenFull::Drop,
+            Some(b"panic") => panic!("expected by the test"),
+            _ => WhenFull::Close,
+        });
     let kept = Kept::serve(settings);
     let _reading = stalled(&kept);
     let client = kept.client();

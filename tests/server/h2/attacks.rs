@@ -15,9 +15,9 @@ use windlass::{Request, Router, Server, get, post, static_route};
 use super::{
     client::Client,
     frames::{
-        ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, HEADERS,
-        PING, PRIORITY, PROTOCOL_ERROR, Peer, REFUSED_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame,
-        request,
+        ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR,
+        HEADERS, PING, PRIORITY, PROTOCOL_ERROR, Peer, REFUSED_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+        block, frame, request,
     },
 };
 use crate::common::{builder, eventually, metric, start};
@@ -47,8 +47,11 @@ fn resets(path: &str, count: u32) -> Vec<u8> {
     let fields = block(&request("GET", path));
     let streams = (0..count).map(|index| 1 + 2 * index);
     let pair = |id| {
-        [frame(HEADERS, END_HEADERS | END_STREAM, id, &fields), frame(RST_STREAM, 0, id, CANCEL.to_be_bytes())]
-            .concat()
+        [
+            frame(HEADERS, END_HEADERS | END_STREAM, id, &fields),
+            frame(RST_STREAM, 0, id, CANCEL.to_be_bytes()),
+        ]
+        .concat()
     };
     streams.flat_map(pair).collect()
 }
@@ -98,7 +101,8 @@ fn a_peer_that_makes_us_reset_streams_is_ended() {
     for id in (1..601).step_by(2) {
         // The server resets the stream itself for the increment of 0.
         let pair =
-            [frame(HEADERS, END_HEADERS | END_STREAM, id, &fields), frame(WINDOW_UPDATE, 0, id, [0; 4])].concat();
+            [frame(HEADERS, END_HEADERS | END_STREAM, id, &fields), frame(WINDOW_UPDATE, 0, id, [0; 4])]
+                .concat();
         if !peer.try_send(pair) {
             break;
         }
@@ -316,7 +320,9 @@ fn malformed_requests_reset_their_stream() {
         peer.get(3, "/");
         assert_eq!(peer.body(3), b"root", "{what}: the connection goes on");
     }
-    for (what, fields) in [("upper case", with("X-Upper", "1")), ("unknown pseudo-header", with(":unknown", "1"))] {
+    for (what, fields) in
+        [("upper case", with("X-Upper", "1")), ("unknown pseudo-header", with(":unknown", "1"))]
+    {
         let mut peer = Peer::connect(&server);
         peer.headers(1, &fields, true);
         let told = peer.wait(|frame| matches!(frame.kind, RST_STREAM | super::frames::GOAWAY)).code();
@@ -343,7 +349,11 @@ fn targets_and_authorities_are_as_strict_as_over_http_1() {
         ("non-ASCII", 400, named("/\u{e9}", "test")),
         ("an asterisk for GET", 400, named("*", "test")),
         ("CONNECT", 501, vec![(":method", "CONNECT"), (":authority", "test:80")]),
-        ("OPTIONS *", 204, vec![(":method", "OPTIONS"), (":scheme", "http"), (":path", "*"), (":authority", "test")]),
+        (
+            "OPTIONS *",
+            204,
+            vec![(":method", "OPTIONS"), (":scheme", "http"), (":path", "*"), (":authority", "test")],
+        ),
     ];
     for (what, status, fields) in cases {
         let mut peer = Peer::connect(&server);

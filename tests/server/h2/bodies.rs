@@ -15,7 +15,9 @@ use windlass::{Hooks, Limits, Request, Router, Server, Timeouts, actors::Cores, 
 
 use super::{
     client::{Client, read, request},
-    frames::{self, ACK, CANCEL, DATA, END_STREAM, HEADERS, NO_ERROR, PING, Peer, RST_STREAM, WINDOW_UPDATE, frame},
+    frames::{
+        self, ACK, CANCEL, DATA, END_STREAM, HEADERS, NO_ERROR, PING, Peer, RST_STREAM, WINDOW_UPDATE, frame,
+    },
 };
 use crate::common::{
     bodies::{ALL, STREAMED, tell, telling},
@@ -69,7 +71,8 @@ fn a_streaming_handler_starts_before_the_body_and_gets_its_trailers() {
     body.send_data(Bytes::from_static(b"abc"), false).unwrap();
     body.send_data(Bytes::from_static(b"de"), false).unwrap();
     let trailers = [("x-sum", "7"), ("content-length", "9"), ("authorization", "none")];
-    let trailers: HeaderMap = trailers.map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).into_iter().collect();
+    let trailers: HeaderMap =
+        trailers.map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).into_iter().collect();
     body.send_trailers(trailers).unwrap();
     assert_eq!(client.wait(read(response)).unwrap().text(), "5 x-sum=7");
 }
@@ -192,7 +195,11 @@ fn a_body_that_came_with_its_fin_reaches_a_handler_that_reads_it_later() {
             _ => assert!(frame.stream == 0 || frame.kind == HEADERS && frame.stream == 1, "{frame:?}"),
         }
     }
-    assert_eq!((whole.as_slice(), reset), (&b"61"[..], Some(CANCEL)), "the one is whole, the other never will be");
+    assert_eq!(
+        (whole.as_slice(), reset),
+        (&b"61"[..], Some(CANCEL)),
+        "the one is whole, the other never will be"
+    );
 }
 
 #[test]

@@ -138,7 +138,9 @@ fn a_reset_stream_cancels_its_handler_and_no_other() {
         peer.get(1000 + stream, "/small");
         assert_eq!(peer.body(1000 + stream), b"small", "{path}");
         std::mem::replace(&mut peer, Peer::connect(&server)).reset_connection();
-        eventually(&format!("the other ends with its connection: {path}"), || living.load(Ordering::SeqCst) == 0);
+        eventually(&format!("the other ends with its connection: {path}"), || {
+            living.load(Ordering::SeqCst) == 0
+        });
     }
 }
 
@@ -152,7 +154,9 @@ fn a_connection_that_dies_cancels_all_its_handlers() {
     eventually("all run", || living.load(Ordering::SeqCst) == 40);
     peer.reset_connection();
     eventually("all are cancelled", || living.load(Ordering::SeqCst) == 0);
-    eventually("no job is left in the pool", || metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 0.0);
+    eventually("no job is left in the pool", || {
+        metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 0.0
+    });
     assert_eq!(Client::connect(&server).get("/small").text(), "small");
 }
 
@@ -185,7 +189,8 @@ fn a_late_job_is_answered_503_on_its_stream() {
     };
     let mut timeouts = Timeouts::default();
     timeouts.job = Some(Duration::from_millis(200));
-    let router = Router::new().route(get("/late", late).run_async()).route(get("/small", |_: Request| "small"));
+    let router =
+        Router::new().route(get("/late", late).run_async()).route(get("/small", |_: Request| "small"));
     let server = builder(router).timeouts(timeouts).start().unwrap();
     let mut client = Client::connect(&server);
     let (late, _) = client.send.send_request(request(Method::GET, "/late"), true).unwrap();
@@ -207,7 +212,8 @@ fn a_slow_stream_delays_no_other() {
             "slow"
         }
     };
-    let router = Router::new().route(get("/slow", slow).run_async()).route(get("/small", |_: Request| "small"));
+    let router =
+        Router::new().route(get("/slow", slow).run_async()).route(get("/small", |_: Request| "small"));
     let server = builder(router).start().unwrap();
     let mut peer = Peer::connect(&server);
     peer.get(1, "/slow");

@@ -7,7 +7,9 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
-use windlass::{Builder, DrainReport, Hooks, Request, Response, Router, Server, Timeouts, get, post, static_route};
+use windlass::{
+    Builder, DrainReport, Hooks, Request, Response, Router, Server, Timeouts, get, post, static_route,
+};
 
 use super::frames::{
     ACK, CANCEL, DATA, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PING, Peer, RST_STREAM, frame, request,
@@ -194,7 +196,8 @@ fn hooks_are_told_once_of_each_request_however_it_ends() {
 #[test]
 fn open_connections_and_streams_are_seen() {
     let (server, gate) = gated(|builder| builder);
-    let summed = |name: &str| -> f64 { (0..2).map(|s| metric(&server, &format!("{name}{{shard=\"{s}\"}}"))).sum() };
+    let summed =
+        |name: &str| -> f64 { (0..2).map(|s| metric(&server, &format!("{name}{{shard=\"{s}\"}}"))).sum() };
     let mut peer = Peer::connect(&server);
     (1..11).step_by(2).for_each(|id| peer.get(id, "/waits"));
     eventually("five streams are open", || summed("windlass_http2_streams") == 5.0);

@@ -71,7 +71,9 @@ impl Frame {
         let first = self.payload.iter().position(|byte| byte & 0xe0 != 0x20).unwrap();
         match &self.payload[first..] {
             [index @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)],
-            [0x08 | 0x48, length, rest @ ..] if length & 0x80 != 0 => digits(&rest[..usize::from(length & 0x7f)]),
+            [0x08 | 0x48, length, rest @ ..] if length & 0x80 != 0 => {
+                digits(&rest[..usize::from(length & 0x7f)])
+            }
             other => panic!("no status in front of {}", other.escape_ascii()),
         }
     }
@@ -84,7 +86,8 @@ impl Frame {
 /// Decodes digits: 0, 1 and 2 have five bits, the others six (RFC 7541, appendix B).
 fn digits(coded: &[u8]) -> u16 {
     let bits: Vec<u8> = coded.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
-    let take = |at: usize, count: usize| bits[at..at + count].iter().fold(0, |n, bit| n << 1 | u16::from(*bit));
+    let take =
+        |at: usize, count: usize| bits[at..at + count].iter().fold(0, |n, bit| n << 1 | u16::from(*bit));
     let (mut at, mut number) = (0, 0);
     for _ in 0..3 {
         let (digit, length) = match take(at, 5) {
@@ -160,7 +163,9 @@ impl Peer {
     /// tables: each status can be read by itself.
     pub(crate) fn connect_with(server: &Server, pairs: &[(u16, u32)]) -> Self {
         let mut peer = Self::silent(server);
-        peer.send([PREFACE, &frame(SETTINGS, 0, 0, [settings(&[(1, 0)]), settings(pairs)].concat())].concat());
+        peer.send(
+            [PREFACE, &frame(SETTINGS, 0, 0, [settings(&[(1, 0)]), settings(pairs)].concat())].concat(),
+        );
         let theirs = peer.wait(|frame| frame.kind == SETTINGS);
         assert_eq!(theirs.flags & ACK, 0, "the server's settings come first");
         peer.send(frame(SETTINGS, ACK, 0, []));

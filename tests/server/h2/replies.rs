@@ -45,7 +45,11 @@ impl Source for Pieces {
     }
 }
 
-fn pieces(count: usize, size: usize, end: fn() -> Option<Result<Frame, BoxError>>) -> (Body, Arc<AtomicUsize>) {
+fn pieces(
+    count: usize,
+    size: usize,
+    end: fn() -> Option<Result<Frame, BoxError>>,
+) -> (Body, Arc<AtomicUsize>) {
     let given = Arc::new(AtomicUsize::new(0));
     (Body::source(Pieces { left: count, size, given: given.clone(), end }), given)
 }
@@ -56,7 +60,10 @@ fn body(count: usize, size: usize, end: fn() -> Option<Result<Frame, BoxError>>)
 
 fn sum() -> HeaderMap {
     let trailers = [("x-sum", "7"), ("content-length", "7"), ("connection", "close")];
-    trailers.map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).into_iter().collect()
+    trailers
+        .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+        .into_iter()
+        .collect()
 }
 
 fn routes() -> Router {
@@ -72,7 +79,10 @@ fn routes() -> Router {
         .route(get("/panics", |_: Request| body(3, 10, || panic!("as asked"))))
         .route(get("/aborts", |_: Request| {
             let (mut sender, body) = Body::channel_with_len(1000, 1000);
-            drop(std::pin::pin!(sender.send("part".into())).poll(&mut Context::from_waker(std::task::Waker::noop())));
+            drop(
+                std::pin::pin!(sender.send("part".into()))
+                    .poll(&mut Context::from_waker(std::task::Waker::noop())),
+            );
             Response::new().with_body(body)
         }))
         .route(get("/small", |_: Request| "small"))
@@ -260,7 +270,9 @@ fn a_window_held_shut_resets_its_stream_and_no_other() {
     }
     peer.get(7, "/small");
     assert_eq!(peer.body(7), b"small");
-    eventually("both are counted", || metric(&server, "windlass_timeouts_total{timer=\"write_stall\"}") == 2.0);
+    eventually("both are counted", || {
+        metric(&server, "windlass_timeouts_total{timer=\"write_stall\"}") == 2.0
+    });
 }
 
 #[test]
@@ -315,6 +327,7 @@ fn a_reply_without_an_end_that_begins_behind_a_fin_is_ended() {
     peer.finish();
     assert_eq!(connect(&server).get("/small").text(), "small", "the only shard has seen the end");
     gate.add_permits(2);
-    let resets: Vec<_> = std::iter::from_fn(|| peer.next()).filter(|frame| frame.kind == RST_STREAM).collect();
+    let resets: Vec<_> =
+        std::iter::from_fn(|| peer.next()).filter(|frame| frame.kind == RST_STREAM).collect();
     assert!(resets.len() == 2 && resets.iter().all(|reset| reset.code() == CANCEL), "{resets:?}");
 }

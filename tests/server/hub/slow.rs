@@ -146,7 +146,10 @@ fn one_that_takes_nothing_is_cut_unregistered_and_counted() {
         hub.is_empty()
     });
     let closed = |shard| {
-        metric(&server, &format!("windlass_connections_closed_total{{shard=\"{shard}\",cause=\"write_stall\"}}"))
+        metric(
+            &server,
+            &format!("windlass_connections_closed_total{{shard=\"{shard}\",cause=\"write_stall\"}}"),
+        )
     };
     assert_eq!((0..2).map(closed).sum::<f64>(), 1.0);
 }

@@ -30,10 +30,14 @@ impl Page {
         let mut page = Self { families: BTreeMap::new() };
         let mut lines = text.lines().peekable();
         while let Some(line) = lines.next() {
-            let (name, help) =
-                line.strip_prefix("# HELP ").unwrap_or_else(|| panic!("no HELP: {line}")).split_once(' ').unwrap();
+            let (name, help) = line
+                .strip_prefix("# HELP ")
+                .unwrap_or_else(|| panic!("no HELP: {line}"))
+                .split_once(' ')
+                .unwrap();
             assert!(!help.is_empty() && is_name(name), "{line}");
-            let kind = lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).expect("TYPE behind HELP");
+            let kind =
+                lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).expect("TYPE behind HELP");
             let mut samples = Vec::new();
             while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
                 samples.push(sample(line));
@@ -79,7 +83,8 @@ impl Page {
 impl Family {
     fn check(&self, name: &str) {
         assert!(!self.samples.is_empty(), "{name} has no sample");
-        let different: BTreeSet<_> = self.samples.iter().map(|s| format!("{} {:?}", s.name, s.labels)).collect();
+        let different: BTreeSet<_> =
+            self.samples.iter().map(|s| format!("{} {:?}", s.name, s.labels)).collect();
         assert_eq!(different.len(), self.samples.len(), "{name} has a sample twice");
         match self.kind.as_str() {
             "counter" => {
@@ -101,10 +106,15 @@ impl Family {
             by_labels.entry(labels).or_default().push(sample);
         }
         for (labels, samples) in by_labels {
-            let of =
-                |suffix: &str| samples.iter().filter(|s| s.name == format!("{name}{suffix}")).collect::<Vec<_>>();
+            let of = |suffix: &str| {
+                samples.iter().filter(|s| s.name == format!("{name}{suffix}")).collect::<Vec<_>>()
+            };
             let (buckets, sums, counts) = (of("_bucket"), of("_sum"), of("_count"));
-            assert_eq!((sums.len(), counts.len(), buckets.len() + 2), (1, 1, samples.len()), "{name} {labels:?}");
+            assert_eq!(
+                (sums.len(), counts.len(), buckets.len() + 2),
+                (1, 1, samples.len()),
+                "{name} {labels:?}"
+            );
             let bounds: Vec<f64> = buckets.iter().map(|b| number(&b.labels["le"])).collect();
             assert!(bounds.is_sorted_by(|a, b| a < b), "{name} {bounds:?}");
             assert_eq!(bounds.last(), Some(&f64::INFINITY), "{name}");
@@ -118,7 +128,9 @@ impl Family {
 fn sample(line: &str) -> Sample {
     let (head, value) = line.rsplit_once(' ').unwrap();
     let (name, labels) = match head.split_once('{') {
-        Some((name, rest)) => (name, labels(rest.strip_suffix('}').unwrap_or_else(|| panic!("no }}: {line}")))),
+        Some((name, rest)) => {
+            (name, labels(rest.strip_suffix('}').unwrap_or_else(|| panic!("no }}: {line}"))))
+        }
         None => (head, BTreeMap::new()),
     };
     assert!(is_name(name), "{line}");

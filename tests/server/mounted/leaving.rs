@@ -109,7 +109,8 @@ fn a_reset_stream_drops_the_future_and_the_body() {
     let (server, alive) = started();
     let mut client = Client::connect(&server);
     for path in ["/wait", "/events", "/silent"] {
-        let (response, mut stream) = client.send.send_request(request(http::Method::GET, path), true).unwrap();
+        let (response, mut stream) =
+            client.send.send_request(request(http::Method::GET, path), true).unwrap();
         let body = (path != "/wait").then(|| client.wait(response).unwrap().into_body());
         eventually("it runs", || alive.load(Ordering::SeqCst) == 1);
         stream.send_reset(::h2::Reason::CANCEL);

@@ -27,7 +27,8 @@ async fn echo(body: Body) -> Body {
 async fn count(body: Body) -> String {
     use http_body_util::BodyExt as _;
     let collected = body.collect().await.unwrap();
-    let trailers = collected.trailers().map_or("none".to_owned(), |t| t["x-sum"].to_str().unwrap().to_owned());
+    let trailers =
+        collected.trailers().map_or("none".to_owned(), |t| t["x-sum"].to_str().unwrap().to_owned());
     format!("{} bytes, trailer {trailers}", collected.to_bytes().len())
 }
 
@@ -62,7 +63,8 @@ async fn broken() -> Body {
 async fn trailed() -> http::Response<Body> {
     use http_body_util::BodyExt as _;
     let body = http_body_util::Full::new(Bytes::from_static(b"content"));
-    let body = body.map_err(|never| match never {}).with_trailers(async { Some(Ok::<_, Infallible>(sum("7"))) });
+    let body =
+        body.map_err(|never| match never {}).with_trailers(async { Some(Ok::<_, Infallible>(sum("7"))) });
     http::Response::new(Body::from_stream(tokio_stream::iter::<[Result<Bytes, Infallible>; 0]>([])))
         .map(|_| Body::new(body))
 }
@@ -112,7 +114,9 @@ fn large_bodies_pass_whole() {
     let server = start(router());
     let reply = connect(&server).get("/large");
     assert_eq!(reply.body.len(), 2 << 20);
-    assert!(reply.body.chunks(32 * 1024).enumerate().all(|(n, chunk)| chunk.iter().all(|b| usize::from(*b) == n)));
+    assert!(
+        reply.body.chunks(32 * 1024).enumerate().all(|(n, chunk)| chunk.iter().all(|b| usize::from(*b) == n))
+    );
     assert_eq!(connect(&server).post("/count", vec![1; 3 << 20]).text(), "3145728 bytes, trailer none");
 }
 

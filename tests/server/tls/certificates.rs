@@ -57,7 +57,8 @@ fn serve(tls: Tls) -> Server {
 
 /// Returns the certificate that a new connection is shown.
 fn shown(server: &Server, pairs: &[(String, String)]) -> CertificateDer<'static> {
-    let trust = |(chain, _): &(String, String)| Client::connect_if(address(server), &Arc::new(trusting(chain)));
+    let trust =
+        |(chain, _): &(String, String)| Client::connect_if(address(server), &Arc::new(trusting(chain)));
     let client = pairs.iter().find_map(trust).expect("none of the pairs is served");
     client.tls.peer_certificates().unwrap()[0].clone().into_owned()
 }
@@ -107,7 +108,8 @@ fn ten_reloads_under_load_fail_no_request_and_drop_no_connection() {
             let mut client = Client::connect(address(&server), &Arc::new(trusting(&pair.0)));
             assert_eq!(client.get("/static").text(), "static", "the new pair is served");
             eventually("requests go on on old and new connections", || {
-                kept.load(Ordering::Relaxed) > before_kept + 4 && opened.load(Ordering::Relaxed) > before_opened + 2
+                kept.load(Ordering::Relaxed) > before_kept + 4
+                    && opened.load(Ordering::Relaxed) > before_opened + 2
             });
         }
         stop.store(true, Ordering::Relaxed);
@@ -161,7 +163,8 @@ fn rsa_keys_and_each_form_of_key_are_taken() {
     let Ok(sec1) = openssl(&["ec"], &ecdsa.1) else { return };
     assert!(sec1.contains("BEGIN EC PRIVATE KEY"), "{sec1}");
     Tls::from_pem(ecdsa.0.as_bytes(), sec1.as_bytes()).unwrap();
-    let made = openssl(&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=t", "-keyout", "-"], "");
+    let made =
+        openssl(&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=t", "-keyout", "-"], "");
     let both = made.unwrap();
     let pkcs1 = openssl(&["rsa", "-traditional"], &both).unwrap();
     assert!(pkcs1.contains("BEGIN RSA PRIVATE KEY"), "{pkcs1}");

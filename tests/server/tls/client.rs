@@ -19,7 +19,10 @@ pub(crate) fn trusting(chain: &str) -> ClientConfig {
 }
 
 /// Says what a client is that trusts this chain and speaks these versions.
-pub(crate) fn with_versions(chain: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+pub(crate) fn with_versions(
+    chain: &str,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -109,7 +112,10 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn post(&mut self, path: &str, body: &[u8]) -> Reply {
-        self.send(format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len()));
+        self.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        ));
         self.send(body);
         self.reply()
     }

@@ -103,7 +103,9 @@ fn plain_http_on_a_tls_port_is_told_so_and_tls_on_a_plain_port_is_refused() {
     assert!(reply.text().contains("HTTPS"), "{}", reply.text());
     plain.expect_close();
     assert_eq!(served.handshakes("plain_http"), 1.0);
-    let windlass::Listen::Tcp(address) = served.server.addresses()[1].clone() else { panic!("no TCP address") };
+    let windlass::Listen::Tcp(address) = served.server.addresses()[1].clone() else {
+        panic!("no TCP address")
+    };
     let mut client = Client::begin(address, &served.trust);
     let error = client.shake().unwrap_err();
     assert!(error.to_string().contains("message"), "the plain port's answer is no TLS: {error}");

@@ -80,7 +80,8 @@ impl Served {
     fn with(set: impl FnOnce(Builder) -> Builder) -> Self {
         let (chain, key) = pair("localhost");
         let tls = Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-        let builder = bare().cores(Cores::Unpinned(2)).router(routes()).operations(windlass::Operations::usual());
+        let builder =
+            bare().cores(Cores::Unpinned(2)).router(routes()).operations(windlass::Operations::usual());
         let builder = builder.listen_tls("127.0.0.1:0".parse().unwrap(), tls.clone());
         let server = set(builder.listen("127.0.0.1:0".parse().unwrap())).start().unwrap();
         Self { server, tls, trust: Arc::new(trusting(&chain)) }
@@ -96,7 +97,9 @@ impl Served {
 
     /// Reads one sample of the metrics page, over the plain address.
     fn metric(&self, sample: &str) -> f64 {
-        let windlass::Listen::Tcp(plain) = self.server.addresses()[1].clone() else { panic!("no TCP address") };
+        let windlass::Listen::Tcp(plain) = self.server.addresses()[1].clone() else {
+            panic!("no TCP address")
+        };
         let page = crate::common::Peer::connect(plain).get("/metrics").text();
         let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
@@ -109,6 +112,8 @@ impl Served {
 
     /// Returns how many handshakes are in progress.
     fn in_progress(&self) -> f64 {
-        (0..2).map(|shard| self.metric(&format!("windlass_tls_handshakes_in_progress{{shard=\"{shard}\"}}"))).sum()
+        (0..2)
+            .map(|shard| self.metric(&format!("windlass_tls_handshakes_in_progress{{shard=\"{shard}\"}}")))
+            .sum()
     }
 }

@@ -27,8 +27,12 @@ fn requests_follow_each_other_on_one_connection() {
 fn pipelined_requests_are_answered_in_order_however_records_cut_them() {
     let served = Served::new();
     let paths = ["/static", "/async?ms=5", "/inline", "/static", "/async", "/inline"];
-    let all: String =
-        paths.iter().cycle().take(60).map(|p| format!("GET {p} HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
+    let all: String = paths
+        .iter()
+        .cycle()
+        .take(60)
+        .map(|p| format!("GET {p} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+        .collect();
     for record in [1, 7, 100, all.len()] {
         let mut client = served.client();
         for piece in all.as_bytes().chunks(record) {
@@ -95,7 +99,8 @@ fn a_slow_reader_stops_the_producer_and_loses_nothing() {
 fn a_proxy_preamble_comes_before_the_handshake() {
     let (chain, key) = pair("localhost");
     let tls = Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-    let server = bare().router(routes()).listen_proxied_tls("127.0.0.1:0".parse().unwrap(), tls).start().unwrap();
+    let server =
+        bare().router(routes()).listen_proxied_tls("127.0.0.1:0".parse().unwrap(), tls).start().unwrap();
     let address = crate::common::address(&server);
     let trust = std::sync::Arc::new(trusting(&chain));
     let preamble = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n";

@@ -25,7 +25,8 @@ fn a_callback_closes_the_slow_one_it_was_shown() {
     assert_eq!((stats.closed, stats.subscribers, stats.asked), (1, 0, 1), "{stats:?}");
     let seen: Vec<_> = seen.lock().unwrap().iter().map(|who| (who.topic.to_string(), who.peer)).collect();
     assert_eq!(seen, [("t".to_owned(), Some(client.peer.local_address()))]);
-    let samples = ["windlass_topic_overflow_callbacks_total{outcome=\"chosen\"}", "windlass_topic_subscribers"];
+    let samples =
+        ["windlass_topic_overflow_callbacks_total{outcome=\"chosen\"}", "windlass_topic_subscribers"];
     assert_eq!(samples.map(|sample| metric(&server, sample)), [1.0, 0.0]);
 }
 

@@ -48,7 +48,11 @@ pub(super) fn stalled(server: &Server, broker: &Broker, topic: &TopicName) -> Cl
 }
 
 /// Publishes until the policy has struck, then some more; returns how many.
-pub(super) fn publish_beyond(broker: &Broker, topic: &TopicName, struck: impl Fn(&TopicStats) -> bool) -> u64 {
+pub(super) fn publish_beyond(
+    broker: &Broker,
+    topic: &TopicName,
+    struck: impl Fn(&TopicStats) -> bool,
+) -> u64 {
     let data = "x".repeat(4000);
     let until = Instant::now() + Duration::from_secs(10);
     let mut published = 0;
@@ -100,7 +104,11 @@ fn drop_loses_events_for_the_slow_one_and_tells_which() {
         }
     }
     let now = broker.stats(&topic).unwrap();
-    assert_eq!((received, missed), (now.delivered, now.dropped), "received and missed are what was published");
+    assert_eq!(
+        (received, missed),
+        (now.delivered, now.dropped),
+        "received and missed are what was published"
+    );
 }
 
 #[test]

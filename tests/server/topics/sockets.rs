@@ -10,7 +10,9 @@ use windlass::{
 use super::{publish, seq, serve, slow, with};
 use crate::{
     common::{Peer, address, connect, eventually},
-    ws::peer::{CLOSE, TEXT, assert_opened, close, frame, open, open_at, opening, read, read_close, read_text},
+    ws::peer::{
+        CLOSE, TEXT, assert_opened, close, frame, open, open_at, opening, read, read_close, read_text,
+    },
 };
 
 fn event(id: &str, data: &str) -> String {
@@ -148,7 +150,11 @@ fn a_slow_socket_has_the_topics_policy_and_its_gaps_are_told() {
         }
     }
     let now = broker.stats(&topic).unwrap();
-    assert_eq!((received, missed), (now.delivered, now.dropped), "received and missed are what was published");
+    assert_eq!(
+        (received, missed),
+        (now.delivered, now.dropped),
+        "received and missed are what was published"
+    );
 
     let (server, broker, topic) = slow::serve(Overflow::Close);
     let mut socket = stalled(&server, &broker);

@@ -15,7 +15,9 @@ fn hooks_fire_once_for_a_socket_when_it_opens_and_when_it_is_over() {
         .on_start(move |start| starts.lock().unwrap().push(format!("start {}", start.path)))
         .on_end(move |end| {
             let status = end.status.map_or(0, |status| status.as_u16());
-            ends.lock().unwrap().push(format!("end {:?} {status} {} {:?}", end.route, end.body_bytes, end.error));
+            ends.lock()
+                .unwrap()
+                .push(format!("end {:?} {status} {} {:?}", end.route, end.body_bytes, end.error));
         });
     let server = builder(echoes()).hooks(hooks).start().unwrap();
     let mut peer = open(&server, "/ws?x");
@@ -36,8 +38,9 @@ fn hooks_fire_once_for_a_socket_when_it_opens_and_when_it_is_over() {
 #[test]
 fn a_socket_is_counted_while_it_is_open_and_by_what_it_did() {
     let server = start(echoes());
-    let sum =
-        |sample: &str| (0..2).map(|shard| metric(&server, &sample.replace('#', &shard.to_string()))).sum::<f64>();
+    let sum = |sample: &str| {
+        (0..2).map(|shard| metric(&server, &sample.replace('#', &shard.to_string()))).sum::<f64>()
+    };
     let mut peer = open(&server, "/ws");
     peer.send(frame(TEXT, "hello"));
     assert_eq!(read_text(&mut peer), "hello");

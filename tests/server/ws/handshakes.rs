@@ -51,7 +51,9 @@ fn the_servers_favourite_subprotocol_is_taken() {
         socket.send(protocol).await
     }));
     let server = start(router);
-    for (offer, taken) in [("chat.v1, chat.v2", Some("chat.v2")), ("chat.v1", Some("chat.v1")), ("CHAT.V1", None)] {
+    for (offer, taken) in
+        [("chat.v1, chat.v2", Some("chat.v2")), ("chat.v1", Some("chat.v1")), ("CHAT.V1", None)]
+    {
         let mut peer = connect(&server);
         peer.send(opening("/ws", &format!("Sec-WebSocket-Protocol: {offer}\r\n")));
         let reply = peer.reply();
@@ -96,7 +98,11 @@ fn middleware_stands_before_the_handshake() {
     async fn guard(request: Request, next: Next) -> Response {
         let allowed = request.header("x-key") == Some("open");
         let response = next.run(request).await;
-        if allowed { response.with_header("x-guard", "passed") } else { response.with_status(StatusCode::FORBIDDEN) }
+        if allowed {
+            response.with_header("x-guard", "passed")
+        } else {
+            response.with_status(StatusCode::FORBIDDEN)
+        }
     }
     let server = start(Router::new().with(guard).route(websocket("/ws", echo)));
     let mut peer = connect(&server);

@@ -11,7 +11,9 @@ use windlass::{
     ws::{Message, Prepared, Settings, Socket, TrySendError, upgrade},
 };
 
-use super::peer::{BINARY, PING, PONG, TEXT, close, echoes, frame, open, opening, read, read_close, read_text};
+use super::peer::{
+    BINARY, PING, PONG, TEXT, close, echoes, frame, open, opening, read, read_close, read_text,
+};
 use crate::common::{builder, connect, eventually, metric, start};
 
 #[test]

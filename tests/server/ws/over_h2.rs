@@ -167,8 +167,9 @@ fn a_stream_that_is_reset_cancels_its_handler_and_a_drain_says_1001() {
     let mut client = Client::connect(&server);
     let mut gone = Stream::open(&mut client, "/ws");
     let mut stays = Stream::open(&mut client, "/ws");
-    let open =
-        || (0..2).map(|shard| metric(&server, &format!("windlass_websockets{{shard=\"{shard}\"}}"))).sum::<f64>();
+    let open = || {
+        (0..2).map(|shard| metric(&server, &format!("windlass_websockets{{shard=\"{shard}\"}}"))).sum::<f64>()
+    };
     assert_eq!(open(), 2.0);
     gone.send.send_reset(::h2::Reason::CANCEL);
     eventually("one is left", || open() == 1.0);

@@ -90,7 +90,8 @@ async fn main() -> io::Result<()> {
 
 async fn serve(builder: auto::Builder<TokioExecutor>, stream: TcpStream, router: Router) {
     let _ = stream.set_nodelay(true);
-    let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+    let _ =
+        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router)).await;
 }
 
 fn text(body: &'static str) -> impl IntoResponse {
@@ -126,7 +127,8 @@ async fn subscribe(
 
 fn event_stream(topic: &Topic) -> Sse<impl Stream<Item = Result<Event, BroadcastStreamRecvError>> + use<>> {
     let events = BroadcastStream::new(topic.sender.subscribe());
-    let events = events.map(|event| event.map(|(id, text)| Event::default().id(id.to_string()).data(text.as_str())));
+    let events =
+        events.map(|event| event.map(|(id, text)| Event::default().id(id.to_string()).data(text.as_str())));
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 

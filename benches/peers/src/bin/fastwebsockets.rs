@@ -45,7 +45,10 @@ async fn answer(mut request: Request<Incoming>, topic: Topic) -> Result<Response
 }
 
 /// Answers the handshake and runs the socket, as the crate's examples do.
-fn open<F>(request: &mut Request<Incoming>, run: impl FnOnce(upgrade::UpgradeFut) -> F) -> Response<Empty<Bytes>>
+fn open<F>(
+    request: &mut Request<Incoming>,
+    run: impl FnOnce(upgrade::UpgradeFut) -> F,
+) -> Response<Empty<Bytes>>
 where
     F: Future<Output = Result<(), WebSocketError>> + Send + 'static,
 {

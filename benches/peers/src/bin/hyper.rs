@@ -56,7 +56,9 @@ async fn serve_h2(stream: TcpStream) {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(match (request.method(), request.uri().path()) {
-        (&Method::GET, "/demo/plaintext") => reply(workload::TEXT, Bytes::from_static(workload::HELLO.as_bytes())),
+        (&Method::GET, "/demo/plaintext") => {
+            reply(workload::TEXT, Bytes::from_static(workload::HELLO.as_bytes()))
+        }
         (&Method::GET, "/demo/json") => reply(workload::JSON, workload::message_bytes().into()),
         (&Method::GET, "/demo/items") => reply(workload::JSON, items::bytes().into()),
         (&Method::GET, "/demo/work") => work(&request).await,

@@ -52,7 +52,8 @@ impl Inflater {
     ) -> Result<(), Fault> {
         loop {
             let (taken, made) = (self.stream.total_in(), self.stream.total_out());
-            let status = self.stream.decompress(rest, room, InflateFlush::SyncFlush).map_err(|_| Fault::Deflate)?;
+            let status =
+                self.stream.decompress(rest, room, InflateFlush::SyncFlush).map_err(|_| Fault::Deflate)?;
             let taken = (self.stream.total_in() - taken) as usize;
             let made = (self.stream.total_out() - made) as usize;
             rest = &rest[taken..];
@@ -188,7 +189,8 @@ mod tests {
     #[test]
     fn a_message_after_a_final_block_is_inflated_from_nothing() {
         let mut inflater = Inflater::new();
-        let two_finals = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
+        let two_finals =
+            [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
         assert_eq!(inflated(&mut inflater, &two_finals).unwrap(), b"HelloHello");
         assert_eq!(inflated(&mut inflater, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]).unwrap(), b"Hello");
     }
@@ -221,14 +223,18 @@ mod tests {
 
     #[test]
     fn every_window_and_level_comes_back_also_beyond_one_piece_of_output() {
-        let text: Vec<u8> = (0..60_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 & 0x5f).collect();
+        let text: Vec<u8> =
+            (0..60_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 & 0x5f).collect();
         for window_bits in MIN_WINDOW_BITS..=MAX_WINDOW_BITS {
             for level in 1..=9 {
                 let (mut deflater, mut inflater) = (Deflater::new(level, window_bits), Inflater::new());
                 for data in [&text[..], &text[..500], &text[..], b"", &[b'a'; 40_000]] {
                     let wire = deflated(&mut deflater, data);
                     assert!(!wire.ends_with(&TAIL));
-                    assert!(inflated(&mut inflater, &wire).unwrap() == data, "level {level}, window {window_bits}");
+                    assert!(
+                        inflated(&mut inflater, &wire).unwrap() == data,
+                        "level {level}, window {window_bits}"
+                    );
                 }
             }
         }

@@ -71,7 +71,9 @@ impl Terms {
             (b"server_max_window_bits", Some(bits)) if self.server_window.is_none() => {
                 self.server_window = Some(window_bits(bits)?);
             }
-            (b"client_max_window_bits", None) if self.client_window.is_none() => self.client_window = Some(None),
+            (b"client_max_window_bits", None) if self.client_window.is_none() => {
+                self.client_window = Some(None)
+            }
             (b"client_max_window_bits", Some(bits)) if self.client_window.is_none() => {
                 self.client_window = Some(Some(window_bits(bits)?));
             }
@@ -121,7 +123,8 @@ fn window_bits(value: &[u8]) -> Option<u8> {
 mod tests {
     use super::*;
 
-    const KEPT: Settings = Settings { server: Context::Kept, client: Context::Kept, threshold_bytes: 1024, level: 2 };
+    const KEPT: Settings =
+        Settings { server: Context::Kept, client: Context::Kept, threshold_bytes: 1024, level: 2 };
 
     fn response(values: &[&str], settings: &Settings) -> Option<String> {
         let agreed = negotiate(values.iter().map(|value| value.as_bytes()), settings).unwrap();

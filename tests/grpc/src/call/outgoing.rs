@@ -99,7 +99,8 @@ impl<R: Message> Replies<R> {
     pub async fn send(&mut self, message: &R) -> Result<(), Status> {
         wire::push(message, &mut self.buffer.lock())?;
         // Whoever takes from the buffer polls the method again: nobody has to be woken.
-        poll_fn(|_| if self.buffer.lock().len() < PIECE_BYTES { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|_| if self.buffer.lock().len() < PIECE_BYTES { Poll::Ready(()) } else { Poll::Pending })
+            .await;
         Ok(())
     }
 }

@@ -72,7 +72,8 @@ fn start(service: &TestService, on_the_pool: bool, pair: Option<Tls>) -> Server 
     limits.body_window_bytes = 8 * 1024;
     let mut pool = PoolSettings::default();
     pool.workers = Some(2);
-    let builder = Server::builder().engine(engine).cores(Cores::Unpinned(2)).router(router).limits(limits).pool(pool);
+    let builder =
+        Server::builder().engine(engine).cores(Cores::Unpinned(2)).router(router).limits(limits).pool(pool);
     let any: Listen = "127.0.0.1:0".parse().unwrap();
     let builder = match pair {
         Some(pair) => builder.listen_tls(any, pair),
@@ -100,7 +101,8 @@ impl Client {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec()];
         let connector = TlsConnector::from(Arc::new(config));
@@ -123,8 +125,11 @@ impl Client {
     /// Begins a call; metadata may replace what every call says.
     pub(crate) async fn call_path(&mut self, path: &str, metadata: &[(&str, &str)]) -> Calling {
         let mut head = Request::post(format!("http://localhost{path}")).body(()).unwrap();
-        for (name, value) in [("content-type", "application/grpc+proto"), ("te", "trailers")].iter().chain(metadata) {
-            head.headers_mut().insert(name.parse::<windlass::http::HeaderName>().unwrap(), value.parse().unwrap());
+        for (name, value) in
+            [("content-type", "application/grpc+proto"), ("te", "trailers")].iter().chain(metadata)
+        {
+            head.headers_mut()
+                .insert(name.parse::<windlass::http::HeaderName>().unwrap(), value.parse().unwrap());
         }
         let mut ready = self.0.clone().ready().await.unwrap();
         let (response, up) = ready.send_request(head, false).unwrap();
@@ -132,7 +137,12 @@ impl Client {
     }
 
     /// Makes a whole call of one message.
-    pub(crate) async fn unary(&mut self, method: &str, metadata: &[(&str, &str)], message: &impl Message) -> Answer {
+    pub(crate) async fn unary(
+        &mut self,
+        method: &str,
+        metadata: &[(&str, &str)],
+        message: &impl Message,
+    ) -> Answer {
         let mut calling = self.call(method, metadata).await;
         calling.send(message);
         calling.finish();

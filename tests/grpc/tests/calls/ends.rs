@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use windlass_grpc::{
     messages::{
-        EchoStatus, Empty, Payload, ResponseParameters, SimpleRequest, SimpleResponse, StreamingInputCallRequest,
-        StreamingOutputCallRequest, StreamingOutputCallResponse,
+        EchoStatus, Empty, Payload, ResponseParameters, SimpleRequest, SimpleResponse,
+        StreamingInputCallRequest, StreamingOutputCallRequest, StreamingOutputCallResponse,
     },
     wire::{Code, MESSAGE_BYTES},
 };
@@ -36,7 +36,11 @@ fn a_status_comes_with_its_text_whatever_is_in_it() {
             let mut calling = client.call("FullDuplexCall", &[]).await;
             calling.send(&StreamingOutputCallRequest { response_status: status, ..after(Duration::ZERO) });
             let end = calling.answer().await.end().await;
-            assert_eq!((end.code, end.message.as_str()), (UNKNOWN, escaped), "while the client may still send");
+            assert_eq!(
+                (end.code, end.message.as_str()),
+                (UNKNOWN, escaped),
+                "while the client may still send"
+            );
         }
     });
 }
@@ -65,7 +69,8 @@ fn metadata_comes_back_before_and_behind_the_messages() {
 #[test]
 fn what_is_no_method_is_unimplemented_and_what_is_no_call_is_not_taken() {
     on_either(async |Served { mut client, .. }| {
-        for path in ["/grpc.testing.TestService/UnimplementedCall", "/grpc.testing.UnimplementedService/Any"] {
+        for path in ["/grpc.testing.TestService/UnimplementedCall", "/grpc.testing.UnimplementedService/Any"]
+        {
             let mut calling = client.call_path(path, &[]).await;
             calling.send(&Empty {});
             calling.finish();
@@ -111,7 +116,10 @@ fn a_call_that_is_given_up_is_dropped_where_it_stands() {
         until_running(&service, 0).await;
         // It has answered, and waits for the next message.
         let mut calling = client.call("FullDuplexCall", &[]).await;
-        calling.send(&StreamingOutputCallRequest { payload: Some(Payload::zeros(27_182)), ..after(Duration::ZERO) });
+        calling.send(&StreamingOutputCallRequest {
+            payload: Some(Payload::zeros(27_182)),
+            ..after(Duration::ZERO)
+        });
         let mut answer = calling.answer().await;
         assert!(answer.next::<StreamingOutputCallResponse>().await.is_some());
         assert_eq!(service.running(), 1);
@@ -145,7 +153,12 @@ fn what_is_no_message_ends_its_call_and_no_other() {
             (b"\0\0\0\0\x02\x12", Code::INTERNAL),
         ] {
             for method in ["UnaryCall", "StreamingInputCall", "FullDuplexCall", "StreamingOutputCall"] {
-                assert_eq!(ends(&mut client, method, bytes).await, code.0, "{method}, {}", bytes.escape_ascii());
+                assert_eq!(
+                    ends(&mut client, method, bytes).await,
+                    code.0,
+                    "{method}, {}",
+                    bytes.escape_ascii()
+                );
             }
         }
         assert_eq!(ends(&mut client, "EmptyCall", b"").await, Code::INTERNAL.0);
@@ -177,7 +190,8 @@ fn the_largest_message_is_taken_and_no_larger_one() {
         let end = client.unary("UnaryCall", &[], &request).await.end().await;
         assert_eq!(end.code, Code::INVALID_ARGUMENT.0);
         // Collected by the server itself, which knows nothing of gRPC.
-        let request = SimpleRequest { payload: Some(Payload::zeros(MESSAGE_BYTES)), ..SimpleRequest::default() };
+        let request =
+            SimpleRequest { payload: Some(Payload::zeros(MESSAGE_BYTES)), ..SimpleRequest::default() };
         assert_eq!(client.unary("UnaryCall", &[], &request).await.http_status, 413);
     });
 }

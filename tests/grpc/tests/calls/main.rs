@@ -15,7 +15,8 @@ const SIZES_UP: [usize; 4] = [27_182, 8, 1_828, 45_904];
 const SIZES_DOWN: [i32; 4] = [31_415, 9, 2_653, 58_979];
 
 fn wanted(sizes: &[i32]) -> StreamingOutputCallRequest {
-    let response_parameters = sizes.iter().map(|size| ResponseParameters { size: *size, interval_us: 0 }).collect();
+    let response_parameters =
+        sizes.iter().map(|size| ResponseParameters { size: *size, interval_us: 0 }).collect();
     StreamingOutputCallRequest { response_parameters, ..StreamingOutputCallRequest::default() }
 }
 
@@ -26,8 +27,11 @@ fn length(response: Option<StreamingOutputCallResponse>) -> Option<usize> {
 async fn unary_calls(Served { mut client, .. }: Served) {
     let (_, end) = client.unary("EmptyCall", &[], &Empty {}).await.only::<Empty>().await;
     assert_eq!((end.code, end.message.as_str()), (0, ""));
-    let request =
-        SimpleRequest { response_size: 314_159, payload: Some(Payload::zeros(271_828)), ..SimpleRequest::default() };
+    let request = SimpleRequest {
+        response_size: 314_159,
+        payload: Some(Payload::zeros(271_828)),
+        ..SimpleRequest::default()
+    };
     let (response, end) = client.unary("UnaryCall", &[], &request).await.only::<SimpleResponse>().await;
     assert_eq!((response, end.code), (SimpleResponse { payload: Some(Payload::zeros(314_159)) }, 0));
 }

@@ -74,14 +74,17 @@ pub(crate) fn parse<'a>(input: &'a [u8], out: &mut Vec<u8>) -> Result<Option<Fra
             }
             Opcode::Pong => at = frame.taken,
             Opcode::Close => return Err(Fault::new(Kind::Closed, "the server closed a WebSocket")),
-            Opcode::Continuation => return Err(Fault::new(Kind::Malformed, "a fragment where a message must come")),
+            Opcode::Continuation => {
+                return Err(Fault::new(Kind::Malformed, "a fragment where a message must come"));
+            }
         }
     }
 }
 
 fn whole(input: &[u8]) -> Result<Option<Frame<'_>>, Fault> {
     let malformed = |what: String| Fault::new(Kind::Malformed, what);
-    let Some((header, length)) = Header::parse(input).map_err(|fault| malformed(format!("{fault:?}")))? else {
+    let Some((header, length)) = Header::parse(input).map_err(|fault| malformed(format!("{fault:?}")))?
+    else {
         return Ok(None);
     };
     if header.key.is_some() || header.rsv1 || !header.fin || header.len > MAX_PAYLOAD_BYTES {

@@ -27,7 +27,8 @@ const EVENTS: usize = 256;
 /// How often time-outs are looked for.
 const TICK: Duration = Duration::from_millis(50);
 /// Events that say that no byte follows those already received.
-const ENDS: epoll::EventFlags = epoll::EventFlags::RDHUP.union(epoll::EventFlags::HUP).union(epoll::EventFlags::ERR);
+const ENDS: epoll::EventFlags =
+    epoll::EventFlags::RDHUP.union(epoll::EventFlags::HUP).union(epoll::EventFlags::ERR);
 /// Arrivals that may wait for a free connection; the next one is an error.
 const MAX_WAITING: usize = 1_000_000;
 
@@ -200,8 +201,9 @@ impl<'a> Generator<'a> {
     fn ready(&mut self, index: usize) {
         let connection = &mut self.connections[index];
         let mut progress = Progress::default();
-        let result =
-            connection.flush().and_then(|()| connection.read(&self.templates, &mut self.tally, &mut progress));
+        let result = connection
+            .flush()
+            .and_then(|()| connection.read(&self.templates, &mut self.tally, &mut progress));
         if progress.ended {
             self.ended(index);
         }

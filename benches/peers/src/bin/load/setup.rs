@@ -34,7 +34,8 @@ pub(crate) fn templates(options: &Options) -> Result<Vec<Template>, Fault> {
     }
     match templates.as_slice() {
         [first, rest @ ..] if !rest.is_empty() && rest.iter().all(|other| first.looks_like(other)) => {
-            let detail = format!("{} and the rest of the mix answer the same: order cannot be seen", first.path());
+            let detail =
+                format!("{} and the rest of the mix answer the same: order cannot be seen", first.path());
             Err(Fault::new(Kind::Body, detail))
         }
         _ => Ok(templates),

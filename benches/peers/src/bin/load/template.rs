@@ -84,7 +84,11 @@ impl Template {
     }
 
     /// Parses what answers such a request; `None` when it is not whole yet. What the protocol owes goes to `out`.
-    pub(crate) fn parse<'a>(&self, input: &'a [u8], out: &mut Vec<u8>) -> Result<Option<Response<'a>>, Fault> {
+    pub(crate) fn parse<'a>(
+        &self,
+        input: &'a [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Response<'a>>, Fault> {
         let Some(kind) = self.message else { return response::parse(input) };
         let Some(frame) = frames::parse(input, out)? else { return Ok(None) };
         if frame.opcode != kind {

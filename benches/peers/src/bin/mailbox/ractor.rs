@@ -23,7 +23,12 @@ impl Actor for Counter {
         Ok(0)
     }
 
-    async fn handle(&self, _: ActorRef<Count>, message: Count, sum: &mut u64) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Count>,
+        message: Count,
+        sum: &mut u64,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             Count::Add(n) => *sum += n,
             Count::Sum(reply) => reply.send(std::mem::take(sum))?,

@@ -38,10 +38,12 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         match request.uri().path() {
-            echo::UNARY => Box::pin(async { Ok(Grpc::new(ProstCodec::default()).unary(Unary, request).await) }),
-            echo::SERVER_STREAM => {
-                Box::pin(async { Ok(Grpc::new(ProstCodec::default()).server_streaming(ServerStream, request).await) })
+            echo::UNARY => {
+                Box::pin(async { Ok(Grpc::new(ProstCodec::default()).unary(Unary, request).await) })
             }
+            echo::SERVER_STREAM => Box::pin(async {
+                Ok(Grpc::new(ProstCodec::default()).server_streaming(ServerStream, request).await)
+            }),
             _ => Box::pin(ready(Ok(Status::unimplemented("").into_http()))),
         }
     }

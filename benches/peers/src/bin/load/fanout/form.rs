@@ -19,7 +19,8 @@ impl Form {
     pub(super) fn request(self, host: SocketAddr) -> Vec<u8> {
         match self {
             Self::EventStream => {
-                format!("GET {PATH} HTTP/1.1\r\nhost: {host}\r\naccept: text/event-stream\r\n\r\n").into_bytes()
+                format!("GET {PATH} HTTP/1.1\r\nhost: {host}\r\naccept: text/event-stream\r\n\r\n")
+                    .into_bytes()
             }
             Self::WebSocket => frames::handshake(PATH, &host.to_string()),
         }

@@ -125,7 +125,8 @@ impl<'a> FanOut<'a> {
     /// Deliveries and answers that have not come.
     fn owed(&self) -> u64 {
         let published = self.publisher.published();
-        let deliveries = self.subscribers.iter().map(|subscriber| published.saturating_sub(subscriber.reached()));
+        let deliveries =
+            self.subscribers.iter().map(|subscriber| published.saturating_sub(subscriber.reached()));
         deliveries.sum::<u64>() + self.publisher.unanswered()
     }
 

@@ -51,7 +51,10 @@ impl Publisher {
         let now = Instant::now();
         while let Some(response) = response::parse(&self.input)? {
             if !(200..300).contains(&response.status) {
-                return Err(Fault::new(Kind::Status, format_args!("publishing was answered {}", response.status)));
+                return Err(Fault::new(
+                    Kind::Status,
+                    format_args!("publishing was answered {}", response.status),
+                ));
             }
             let taken = response.taken;
             self.input.drain(..taken);

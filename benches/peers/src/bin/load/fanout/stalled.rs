@@ -52,7 +52,8 @@ fn stalled(form: Form, target: SocketAddr) -> io::Result<TcpStream> {
 
 fn fill(publisher: &mut TcpStream, host: SocketAddr) -> io::Result<()> {
     let mut request =
-        format!("POST {PATH} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {FILLING_BYTES}\r\n\r\n").into_bytes();
+        format!("POST {PATH} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {FILLING_BYTES}\r\n\r\n")
+            .into_bytes();
     request.resize(request.len() + FILLING_BYTES, b'f');
     publisher.write_all(&request)?;
     let (mut input, mut buffer) = (Vec::new(), [0; 4096]);
@@ -60,9 +61,10 @@ fn fill(publisher: &mut TcpStream, host: SocketAddr) -> io::Result<()> {
         if let Some(response) = response::parse(&input).map_err(refused)? {
             return match response.status {
                 200..300 => Ok(()),
-                status => {
-                    Err(refused(Fault::new(Kind::Status, format_args!("a filling event was answered {status}"))))
-                }
+                status => Err(refused(Fault::new(
+                    Kind::Status,
+                    format_args!("a filling event was answered {status}"),
+                ))),
             };
         }
         match publisher.read(&mut buffer)? {

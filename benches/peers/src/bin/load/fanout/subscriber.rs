@@ -74,7 +74,9 @@ impl Subscriber {
             at += frame.taken;
         }
         self.input.drain(..at);
-        self.stream.write_all(&answers).map_err(|error| Fault::new(Kind::Io, format_args!("writing: {error}")))
+        self.stream
+            .write_all(&answers)
+            .map_err(|error| Fault::new(Kind::Io, format_args!("writing: {error}")))
     }
 
     fn take_chunks(&mut self) -> Result<(), Fault> {

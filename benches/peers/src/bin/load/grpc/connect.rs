@@ -46,8 +46,9 @@ impl Connector {
             match &self.tls {
                 None => speak(stream).await,
                 Some(tls) => {
-                    let stream =
-                        tls.connect(ServerName::try_from("localhost").map_err(io::Error::other)?, stream).await?;
+                    let stream = tls
+                        .connect(ServerName::try_from("localhost").map_err(io::Error::other)?, stream)
+                        .await?;
                     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
                         return Err(io::Error::other("the server does not choose h2 (ALPN)"));
                     }

@@ -41,7 +41,8 @@ struct Run {
 async fn load(options: &Options, method: Method) -> io::Result<Tally> {
     let connector = Connector::new(options)?;
     let call = Call::new(method, connector.scheme()).map_err(io::Error::other)?;
-    let run = Rc::new(Run { call, timeout: options.timeout, tally: Tally::new().into(), serial: Cell::new(0) });
+    let run =
+        Rc::new(Run { call, timeout: options.timeout, tally: Tally::new().into(), serial: Cell::new(0) });
     let senders = connect(options, &connector, &run).await?;
     let start = Instant::now();
     let end = start + options.duration;
