@@ -1,9 +1,11 @@
-//! Bodies: one credit-based type for requests and responses, on a shard and on the pool.
+//! Message bodies of requests and responses; must not know any protocol, engine or route.
 //!
-//! A body is empty, whole, made by a [`Source`], or fed through a channel with a window of bytes. The channel is
-//! how a connection streams a request to its handler and how a handler elsewhere streams its reply to the
-//! connection: the producer may run ahead by the window, then it waits until the consumer took bytes. No engine
-//! and no protocol type is in here.
+//! One [`Body`] type serves both directions, on a shard and on the pool. A body is empty, a complete buffer, a
+//! [`Source`] that is polled, or the receiving end of a channel.
+//!
+//! The channel has a window in bytes. A connection streams a request to its handler through it, and a handler on
+//! the pool streams its response to the connection. The producer may run ahead by the window, then it waits until
+//! the consumer has taken bytes.
 
 mod channel;
 #[cfg(feature = "tower")]

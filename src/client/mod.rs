@@ -1,9 +1,11 @@
-//! What a client that measures is made of, for `windlass load` and for the benches' load generator.
+//! Building blocks of a measuring client; must not know anything of the server.
 //!
-//! - [`fault`]: what can be wrong with a server, counted by kind.
-//! - [`latency`]: how long answers took.
-//! - [`pacing`]: when the requests of an open loop are due.
-//! - [`response`]: a strict parser of HTTP/1.1 responses.
+//! `windlass load` and the load generator of the benches use them.
+//!
+//! - [`fault`]: errors of a server under load, counted by kind.
+//! - [`latency`]: histogram of response times.
+//! - [`pacing`]: arrival times of an open-loop load.
+//! - [`response`]: strict parser of HTTP/1.1 responses.
 
 pub mod fault;
 pub mod latency;

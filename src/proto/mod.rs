@@ -1,15 +1,14 @@
-//! Sans-I/O protocols: byte slices in, facts and byte slices out.
+//! Sans-I/O protocols: bytes in, events and bytes out; must not know sockets, clocks, executors or other modules.
 //!
-//! Nothing here reads a socket or a clock, runs on an executor or imports anything of the crate. A protocol never
-//! fails for lack of data (it says that it needs more) and never panics on what a peer sends. That is what lets
-//! tests and fuzzers drive the same code that both engines drive.
+//! A protocol never fails for lack of data: it reports that it needs more. It never panics on a peer's input. So
+//! tests and fuzzers run the same code as both socket engines.
 //!
-//! - [`h1`]: HTTP/1.1 and 1.0 requests in, responses out.
-//! - [`h2`]: what is looked at of HTTP/2 before its engine.
-//! - [`origin`]: pages of which origin may do what a browser lets any page try.
-//! - [`proxy`]: the PROXY protocol preamble, versions 1 and 2.
-//! - [`sse`]: server-sent events out.
-//! - `ws`: WebSocket, with its handshakes and compression (feature `ws`).
+//! - [`h1`]: HTTP/1.1 and HTTP/1.0, parser of requests and encoder of responses.
+//! - [`h2`]: inspection of HTTP/2 bytes ahead of the HTTP/2 engine.
+//! - [`origin`]: check of the Origin header field.
+//! - [`proxy`]: parser of the PROXY protocol preamble, versions 1 and 2.
+//! - [`sse`]: encoder of server-sent events.
+//! - `ws`: WebSocket with handshake and compression (feature `ws`).
 
 pub mod h1;
 pub mod h2;

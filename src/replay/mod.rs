@@ -1,8 +1,8 @@
-//! Replay stores: what was published to a topic is kept for those who come back.
+//! Stores of published events; must not know subscribers, connections or HTTP.
 //!
-//! A [`ReplayStore`] gives each event of a topic a [`Position`] and reads events back from a position on. Nothing here
-//! knows how events reach anybody: whoever fans them out owns a store, appends once per publish, hands the event on when
-//! the append completes, and reads the past for a subscriber that missed it.
+//! A [`ReplayStore`] gives each event of a topic a [`Position`] and reads events back from a position on. The broker
+//! owns a store. It appends once per publish, delivers the event when the append completes, and reads older events
+//! for a subscriber that missed them.
 //!
 //! - [`MemoryStore`]: a ring per topic, gone with the process.
 //! - [`DurableStore`](durable::DurableStore) (feature `durable`): a file, written by one thread with group commit.

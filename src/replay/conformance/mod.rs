@@ -1,4 +1,4 @@
-//! Tests a store against the contract of [`ReplayStore`]: yours, as the ones here are tested.
+//! Tests of the [`ReplayStore`] contract, for any store; must not know how a store works inside.
 //!
 //! ```
 //! use std::sync::Arc;

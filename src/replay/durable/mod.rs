@@ -1,4 +1,4 @@
-//! The durable store: topics in one redb file, written by one thread.
+//! The durable store: topics in one redb file, written by one thread; must not know subscribers or shards.
 //!
 //! # How it writes
 //!

@@ -1,4 +1,4 @@
-//! permessage-deflate (RFC 7692): what is agreed in the handshake, and the two directions of DEFLATE.
+//! The permessage-deflate extension (RFC 7692): negotiation and codec; must not know frames or sessions.
 //!
 //! ```text
 //!  Sec-WebSocket-Extensions ──► extensions ──► negotiate ──► Params ──► Inflater, Deflater
