@@ -150,7 +150,7 @@ fn recover(store: &dyn ReplayStore) -> u64 {
     let mut query = Query::new("topic", Start::Earliest);
     let mut read = 0;
     loop {
-        let page = store.since_blocking(query.clone()).unwrap();
+        let page = store.read_blocking(query.clone()).unwrap();
         read += page.events.len() as u64;
         if !page.has_more() {
             return read;

@@ -73,7 +73,7 @@ pub(super) fn seek_end(entry: &Arc<Entry>, store: &dyn ReplayStore) {
     let entry = Arc::clone(entry);
     let query = Query::new(entry.key.clone(), Start::Earliest).window(Window { events: 1, bytes: 1 });
     // Without an answer it is known with the next event.
-    store.since(query, Box::new(move |page| page.iter().for_each(|page| entry.note(page.end))));
+    store.read(query, Box::new(move |page| page.iter().for_each(|page| entry.note(page.end))));
 }
 
 /// The name of a topic: 1 to 256 bytes of ASCII letters, digits and `-_.~:@+`, in parts parted by `/`.

@@ -44,7 +44,7 @@ enum State {
 impl<F: Wire> History<F> {
     /// Begins to read.
     pub(crate) fn new(store: Arc<dyn ReplayStore>, key: Bytes, start: Start) -> Self {
-        let state = State::Reading(start, store.since_async(Query::new(key.clone(), start)));
+        let state = State::Reading(start, store.read_async(Query::new(key.clone(), start)));
         Self { store, key, state, form: PhantomData }
     }
 
@@ -92,7 +92,7 @@ impl<F: Wire> History<F> {
     }
 
     fn read(&mut self, start: Start) {
-        self.state = State::Reading(start, self.store.since_async(Query::new(self.key.clone(), start)));
+        self.state = State::Reading(start, self.store.read_async(Query::new(self.key.clone(), start)));
     }
 
     /// Takes a page; returns what is told of events that cannot be had.

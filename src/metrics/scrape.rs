@@ -198,7 +198,7 @@ fn known(metric: &Metric) -> &'static [&'static str] {
         name if name == catalog::PANICS.name => &["body", "handler", "hook"],
         name if name == catalog::REFUSED.name => &["lag", "pool_full"],
         name if name == catalog::SSE_OVERFLOWS.name => &["close", "drop"],
-        name if name == catalog::REPLAY_ERRORS.name => &["append", "since"],
+        name if name == catalog::REPLAY_ERRORS.name => &["append", "read"],
         _ => &[],
     }
 }

@@ -48,7 +48,7 @@ pub enum Operation {
     /// Appending an event, up to its commit.
     Append,
     /// Reading events back.
-    Since,
+    Read,
     /// Making durable what was acknowledged before, with nobody waiting for it.
     Sync,
     /// Removing what retention no longer keeps.
@@ -63,7 +63,7 @@ impl Operation {
         match self {
             Self::Open => "open",
             Self::Append => "append",
-            Self::Since => "since",
+            Self::Read => "read",
             Self::Sync => "sync",
             Self::Trim => "trim",
             Self::Close => "close",

@@ -273,7 +273,7 @@ impl ReplayStore for MemoryStore {
         Ok(())
     }
 
-    fn since(&self, query: Query, done: Completion<Page>) {
+    fn read(&self, query: Query, done: Completion<Page>) {
         let page = self.page(&query);
         complete(done, Ok(page));
     }

@@ -66,7 +66,7 @@ pub struct Refused {
 ///   a number out for it, which readers are told as a gap.
 /// - **Read your writes.** What a completion has told is in every page asked for afterwards, until retention removes it.
 /// - **Nothing is missing unannounced.** Pages are made as [`Extent::page`](super::Extent::page) makes them.
-/// - **No blocking.** [`append`](Self::append) and [`since`](Self::since) neither wait nor touch a disk or a socket: they
+/// - **No blocking.** [`append`](Self::append) and [`read`](Self::read) neither wait nor touch a disk or a socket: they
 ///   are called on shards. The work is done elsewhere, within bounds.
 ///
 /// Stores that several servers share allocate positions by atomic increment. [`conformance`](super::conformance) tests
@@ -83,7 +83,7 @@ pub trait ReplayStore: Send + Sync + 'static {
     fn append(&self, append: Append, done: Completion<Appended>) -> Result<(), Refused>;
 
     /// Reads a page. A position that cannot be continued from is no error but part of the answer.
-    fn since(&self, query: Query, done: Completion<Page>);
+    fn read(&self, query: Query, done: Completion<Page>);
 
     /// Calls `ready` when an append that was refused is worth trying again. Promises no place.
     ///
@@ -119,9 +119,9 @@ pub trait ReplayStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// What the completion is told.
-    fn since_blocking(&self, query: Query) -> Result<Page, StoreError> {
+    fn read_blocking(&self, query: Query) -> Result<Page, StoreError> {
         let (done, answer) = answer::pair();
-        self.since(query, done);
+        self.read(query, done);
         answer.wait()
     }
 }
@@ -165,9 +165,9 @@ impl dyn ReplayStore {
     /// # Cancel safety
     ///
     /// Dropped, the page is read and nobody told.
-    pub fn since_async(&self, query: Query) -> Answer<Page> {
+    pub fn read_async(&self, query: Query) -> Answer<Page> {
         let (done, answer) = answer::pair();
-        self.since(query, done);
+        self.read(query, done);
         answer
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn append(store: &dyn ReplayStore, topic: &'static str, data: &str) -
 }
 
 pub(crate) fn page(store: &dyn ReplayStore, topic: &'static str, start: Start) -> Page {
-    store.since_blocking(Query::new(topic, start)).unwrap()
+    store.read_blocking(Query::new(topic, start)).unwrap()
 }
 
 /// The data of the events a store holds of a topic.

@@ -96,7 +96,7 @@ fn a_clean_close_leaves_no_gap_at_any_level() {
             ErrorKind::Closed
         );
         let query = windlass::replay::Query::new("topic", Start::Earliest);
-        assert_eq!(store.since_blocking(query).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(store.read_blocking(query).unwrap_err().kind(), ErrorKind::Closed);
     }
 }
 
@@ -205,7 +205,7 @@ fn events_bytes_and_all_topics_together_are_bounded() {
 
 fn held_len(store: &DurableStore, topic: &bytes::Bytes) -> u64 {
     let query = windlass::replay::Query::new(topic.clone(), Start::Earliest);
-    store.since_blocking(query).unwrap().events.len() as u64
+    store.read_blocking(query).unwrap().events.len() as u64
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn held_all(store: &DurableStore) -> Vec<String> {
     let mut query = windlass::replay::Query::new("topic", Start::Earliest);
     let mut all = Vec::new();
     loop {
-        let page = store.since_blocking(query.clone()).unwrap();
+        let page = store.read_blocking(query.clone()).unwrap();
         all.extend(page.events.iter().map(|event| String::from_utf8(event.data.to_vec()).unwrap()));
         if !page.has_more() {
             return all;

@@ -69,13 +69,13 @@ impl ReplayStore for Liar {
         self.honest.append(append, done)
     }
 
-    fn since(&self, mut query: Query, done: Completion<Page>) {
+    fn read(&self, mut query: Query, done: Completion<Page>) {
         match (self.lie, query.start) {
             (Lie::IgnoresWindows, _) => query.window = windlass::replay::Window::default(),
             (Lie::EndsPagesAtOneEvent, _) => query.window.events = 1,
             _ => (),
         }
-        let mut page = self.honest.since_blocking(query.clone()).unwrap();
+        let mut page = self.honest.read_blocking(query.clone()).unwrap();
         let Start::After(position) = query.start else { return done(Ok(page)) };
         match (self.lie, page.since) {
             (Lie::HidesGaps, Since::Gap(_)) | (Lie::ClampsTheFuture, Since::Reset(Reset::BeyondEnd)) => {
@@ -84,7 +84,7 @@ impl ReplayStore for Liar {
             (Lie::TakesAnyEpoch, Since::Reset(Reset::UnknownEpoch)) => {
                 query.start =
                     Start::After(Position::new(page.end.epoch(), position.seq().min(page.end.seq())));
-                page = self.honest.since_blocking(query).unwrap();
+                page = self.honest.read_blocking(query).unwrap();
             }
             _ => (),
         }
@@ -107,7 +107,7 @@ impl Fixture for Lying {
         match self.0 {
             Lie::ForgetsOnReopen => Some(self.fresh()),
             Lie::ReusesOnReopen => {
-                let known = store.since_blocking(Query::new("topic", Start::Earliest)).unwrap();
+                let known = store.read_blocking(Query::new("topic", Start::Earliest)).unwrap();
                 Some(Arc::new(Rewound { epoch: known.end.epoch(), store }))
             }
             _ => None,
@@ -127,8 +127,8 @@ impl ReplayStore for Rewound {
         Ok(())
     }
 
-    fn since(&self, query: Query, done: Completion<Page>) {
-        self.store.since(query, done);
+    fn read(&self, query: Query, done: Completion<Page>) {
+        self.store.read(query, done);
     }
 }
 

@@ -49,7 +49,7 @@ fn asynchronous_calls_answer_too() {
     let appended = pollster::block_on(store.append_async(Append::new("topic", "one"))).unwrap();
     assert_eq!(appended.durability, Durability::None, "memory promises nothing");
     let query = windlass::replay::Query::new("topic", Start::Earliest);
-    assert_eq!(pollster::block_on(store.since_async(query)).unwrap().events.len(), 1);
+    assert_eq!(pollster::block_on(store.read_async(query)).unwrap().events.len(), 1);
 }
 
 #[test]

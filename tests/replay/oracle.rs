@@ -137,7 +137,7 @@ fn read(store: &dyn ReplayStore, topic: &str, start: Start, random: &mut Random)
     let mut events = Vec::new();
     loop {
         query.window = Window { events: 1 + random.below(100), ..Window::default() };
-        let page = store.since_blocking(query.clone()).unwrap();
+        let page = store.read_blocking(query.clone()).unwrap();
         assert_joins(topic, query.start, &page);
         events.extend(
             page.events

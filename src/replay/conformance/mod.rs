@@ -110,7 +110,7 @@ fn fill(store: &dyn ReplayStore, topic: &'static str, count: usize) -> Outcome<V
 
 fn page(store: &dyn ReplayStore, query: Query) -> Outcome<Page> {
     let (done, answer) = pair();
-    store.since(query, done);
+    store.read(query, done);
     answered(answer, "a read")
 }
 

@@ -30,7 +30,7 @@
 //!
 //! # How it reads
 //!
-//! Pages are read from snapshots (MVCC) on the store's reader threads, or with [`since_blocking`] on the caller's, beside
+//! Pages are read from snapshots (MVCC) on the store's reader threads, or with [`read_blocking`] on the caller's, beside
 //! the writer.
 //!
 //! # When the disk fails
@@ -43,7 +43,7 @@
 //! file is an error where redb notices and where it panics; where it panics in a panic the process ends. So a file left
 //! without a close three times in a row is checked as a whole when it is opened, as [`Options::verify`] always does.
 //!
-//! [`since_blocking`]: super::ReplayStore::since_blocking
+//! [`read_blocking`]: super::ReplayStore::read_blocking
 //! [`ErrorKind::Unavailable`]: super::ErrorKind::Unavailable
 mod commit;
 mod database;

@@ -30,12 +30,12 @@ pub(super) fn run(shared: &Shared) {
 pub(super) fn read(shared: &Shared, query: &Query) -> Result<Page, StoreError> {
     shared.with_database(|database| {
         let read = contain(|| page(database, shared.epoch, query));
-        read.unwrap_or_else(|panic| Err(broken(Operation::Since, &panic)))
+        read.unwrap_or_else(|panic| Err(broken(Operation::Read, &panic)))
     })
 }
 
 fn page(database: &Database, epoch: Epoch, query: &Query) -> Result<Page, StoreError> {
-    const DOING: Operation = Operation::Since;
+    const DOING: Operation = Operation::Read;
     let read = database.begin_read().map_err(failed(DOING))?;
     let rows = read.open_table(TOPICS).map_err(failed(DOING))?;
     let Some(row) = rows.get_owned(&*query.topic).map_err(failed(DOING))?.map(|row| row.value()) else {

@@ -181,7 +181,7 @@ impl DurableStore {
     pub fn topics_blocking(&self) -> Result<Vec<TopicInfo>, StoreError> {
         self.shared.with_database(|database| {
             let list = contain(|| list(database, self.shared.epoch));
-            list.unwrap_or_else(|panic| Err(broken(Operation::Since, &panic)))
+            list.unwrap_or_else(|panic| Err(broken(Operation::Read, &panic)))
         })
     }
 
@@ -229,7 +229,7 @@ impl DurableStore {
 }
 
 fn list(database: &Database, epoch: Epoch) -> Result<Vec<TopicInfo>, StoreError> {
-    const DOING: Operation = Operation::Since;
+    const DOING: Operation = Operation::Read;
     let read = database.begin_read().map_err(failed(DOING))?;
     let rows = read.open_table(TOPICS).map_err(failed(DOING))?;
     let info = |(name, row): (redb::AccessGuard<'_, &[u8]>, redb::AccessGuard<'_, Row>)| {
@@ -259,11 +259,11 @@ impl ReplayStore for DurableStore {
         Ok(())
     }
 
-    fn since(&self, query: Query, done: Completion<Page>) {
+    fn read(&self, query: Query, done: Completion<Page>) {
         match self.shared.reads.push(Read(query, done), 1) {
             Ok(()) => (),
             Err(Rejected::Full(Read(_, done))) => {
-                let error = StoreError::new(ErrorKind::Full, Operation::Since, "too many reads wait");
+                let error = StoreError::new(ErrorKind::Full, Operation::Read, "too many reads wait");
                 complete(done, Err(error));
             }
             Err(Rejected::Closed(Read(_, done))) => complete(done, Err(self.shared.closed())),
@@ -275,7 +275,7 @@ impl ReplayStore for DurableStore {
     }
 
     /// Reads on this thread, past the readers' queue.
-    fn since_blocking(&self, query: Query) -> Result<Page, StoreError> {
+    fn read_blocking(&self, query: Query) -> Result<Page, StoreError> {
         reader::read(&self.shared, &query)
     }
 }

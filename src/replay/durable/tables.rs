@@ -85,5 +85,5 @@ impl<'a> Record<'a> {
 }
 
 fn damaged() -> StoreError {
-    StoreError::new(ErrorKind::Damaged, Operation::Since, "an event in the file is not one")
+    StoreError::new(ErrorKind::Damaged, Operation::Read, "an event in the file is not one")
 }

@@ -17,7 +17,7 @@ fn store() -> Arc<MemoryStore> {
 }
 
 fn held(store: &Arc<MemoryStore>, name: &str) -> Vec<String> {
-    let page = store.since_blocking(Query::new(name.to_owned(), Start::Earliest)).unwrap();
+    let page = store.read_blocking(Query::new(name.to_owned(), Start::Earliest)).unwrap();
     page.events.iter().map(|event| String::from_utf8(event.data.to_vec()).unwrap()).collect()
 }
 
@@ -144,6 +144,6 @@ fn sends_from_many_threads_leave_in_the_stores_order() {
 fn held_all(store: &Arc<MemoryStore>) -> Vec<String> {
     let query = Query::new("kept", Start::Earliest);
     let window = windlass::replay::Window { events: 10_000, bytes: usize::MAX };
-    let page = store.since_blocking(query.window(window)).unwrap();
+    let page = store.read_blocking(query.window(window)).unwrap();
     page.events.iter().map(|event| String::from_utf8(event.data.to_vec()).unwrap()).collect()
 }

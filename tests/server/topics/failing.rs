@@ -40,11 +40,11 @@ impl ReplayStore for Failing {
         self.store.append(append, done)
     }
 
-    fn since(&self, query: Query, done: Completion<Page>) {
+    fn read(&self, query: Query, done: Completion<Page>) {
         if self.reads.load(SeqCst) {
-            return done(Err(failure(Operation::Since)));
+            return done(Err(failure(Operation::Read)));
         }
-        self.store.since(query, done);
+        self.store.read(query, done);
     }
 }
 
