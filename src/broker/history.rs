@@ -15,7 +15,7 @@ use windlass_actors::{Deadline, Local};
 
 use super::wire::{Wire, range};
 use crate::replay::{
-    self, Answer, ErrorKind, Page, Position, Query, ReplayStore, Reset, Since, Start, StoreError,
+    self, Answer, Continuity, ErrorKind, Page, Position, Query, ReplayStore, Reset, Start, StoreError,
 };
 
 /// How soon a store is asked again that had too many readers.
@@ -97,10 +97,10 @@ impl<F: Wire> History<F> {
 
     /// Takes a page; returns what is told of events that cannot be had.
     fn take(&mut self, page: Page) -> Option<F::Piece> {
-        let gap = match page.since {
-            Since::Recovered => None,
-            Since::Gap(gap) => Some(range::<F>(gap.from, gap.to)),
-            Since::Reset(why) => {
+        let gap = match page.continuity {
+            Continuity::Complete => None,
+            Continuity::Gap(gap) => Some(range::<F>(gap.from, gap.to)),
+            Continuity::Reset(why) => {
                 let why = match why {
                     Reset::UnknownEpoch => "unknown_epoch",
                     Reset::BeyondEnd => "beyond_end",

@@ -46,7 +46,7 @@ pub use clock::Clock;
 pub use error::{ErrorKind, Operation, StoreError};
 pub use event::{Append, EVENT_OVERHEAD_BYTES, Event};
 pub use memory::MemoryStore;
-pub use page::{Extent, Gap, Page, Query, Reset, Since, Start, Window};
+pub use page::{Continuity, Extent, Gap, Page, Query, Reset, Start, Window};
 pub use position::{Epoch, Position, PositionError};
 pub use settings::{Retention, StoreLimits, TopicInfo};
 pub use store::{Appended, Completion, Durability, Refused, ReplayStore};

@@ -57,7 +57,7 @@ impl Default for Window {
 #[non_exhaustive]
 pub struct Page {
     /// What lies between the asker's position and this page.
-    pub since: Since,
+    pub continuity: Continuity,
     /// Events in order; each position is one above the last. A page ends before a break: the next one tells it.
     pub events: Vec<Event>,
     /// What to ask after for the next page: the last event here, or the end of the gap if none follows it.
@@ -68,9 +68,9 @@ pub struct Page {
 
 /// Says how a page joins what its asker has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
+pub enum Continuity {
     /// Nothing is missing.
-    Recovered,
+    Complete,
     /// Events between the asker's position and this page are no longer held, or were lost in a crash.
     Gap(Gap),
     /// The position says nothing about this topic. The page is empty and `resume` is the end: whoever wants what is held
@@ -122,7 +122,7 @@ impl Extent {
 
     fn reset(self, why: Reset) -> Page {
         let end = self.at(self.end);
-        Page { since: Since::Reset(why), events: Vec::new(), resume: end, end }
+        Page { continuity: Continuity::Reset(why), events: Vec::new(), resume: end, end }
     }
 
     fn at(self, seq: u64) -> Position {
@@ -145,7 +145,7 @@ impl Extent {
             Ok(seq) => seq,
             Err(page) => return Ok(page),
         };
-        let (mut since, mut events, mut bytes) = (Since::Recovered, Vec::new(), 0);
+        let (mut continuity, mut events, mut bytes) = (Continuity::Complete, Vec::new(), 0);
         for event in held {
             let event = event?;
             let seq = event.position.seq();
@@ -158,23 +158,23 @@ impl Extent {
                 break;
             }
             if is_break {
-                since = self.gap(start, last, seq - 1);
+                continuity = self.gap(start, last, seq - 1);
             }
             last = seq;
             events.push(event);
         }
         // Nothing is held from here to the end.
         if events.is_empty() && last < self.end {
-            since = self.gap(start, last, self.end);
+            continuity = self.gap(start, last, self.end);
             last = self.end;
         }
-        Ok(Page { since, events, resume: self.at(last), end: self.at(self.end) })
+        Ok(Page { continuity, events, resume: self.at(last), end: self.at(self.end) })
     }
 
-    fn gap(self, start: Start, last: u64, to: u64) -> Since {
+    fn gap(self, start: Start, last: u64, to: u64) -> Continuity {
         match start {
-            Start::Earliest => Since::Recovered,
-            Start::After(_) => Since::Gap(Gap { from: self.at(last + 1), to: self.at(to) }),
+            Start::Earliest => Continuity::Complete,
+            Start::After(_) => Continuity::Gap(Gap { from: self.at(last + 1), to: self.at(to) }),
         }
     }
 }

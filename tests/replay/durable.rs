@@ -8,7 +8,7 @@ use std::{
 };
 
 use windlass::replay::{
-    Append, Durability, ErrorKind, Gap, ReplayStore, Retention, Since, Start,
+    Append, Continuity, Durability, ErrorKind, Gap, ReplayStore, Retention, Start,
     conformance::{self, Fixture},
     durable::{DurableStore, Options},
 };
@@ -89,7 +89,7 @@ fn a_clean_close_leaves_no_gap_at_any_level() {
             last = last.or(Some(position));
         }
         assert_eq!(held(&store, "topic"), wanted);
-        assert_eq!(page(&store, "topic", Start::After(last.unwrap())).since, Since::Recovered);
+        assert_eq!(page(&store, "topic", Start::After(last.unwrap())).continuity, Continuity::Complete);
         store.close().unwrap();
         assert_eq!(
             store.append_blocking(as_safe_as(Durability::None)).unwrap_err().kind(),
@@ -179,7 +179,7 @@ fn events_bytes_and_all_topics_together_are_bounded() {
     let positions: Vec<_> = (0..35).map(|number| append(&store, "topic", &number.to_string())).collect();
     assert_eq!(held(&store, "topic"), (25..35).map(|number| number.to_string()).collect::<Vec<_>>());
     let gap = Gap { from: positions[3], to: positions[24] };
-    assert_eq!(page(&store, "topic", Start::After(positions[2])).since, Since::Gap(gap));
+    assert_eq!(page(&store, "topic", Start::After(positions[2])).continuity, Continuity::Gap(gap));
 
     let store = in_memory(retaining(|kept| kept.bytes = 300));
     for number in 0..10 {
@@ -230,7 +230,7 @@ fn old_events_go_also_while_nothing_is_published() {
     wait(|| held(&store, "topic").is_empty() && held(&store, "other").is_empty());
     let page = page(&store, "topic", Start::After(first));
     assert!(
-        matches!(page.since, Since::Gap(Gap { from, to }) if from.seq() == 2 && to.seq() == 2),
+        matches!(page.continuity, Continuity::Gap(Gap { from, to }) if from.seq() == 2 && to.seq() == 2),
         "{page:?}"
     );
 }
@@ -275,7 +275,7 @@ fn an_empty_topic_makes_room_and_its_positions_do_not_come_back() {
     assert!(!old.contains(&position));
     let page = page(&store, "a", Start::After(old[4]));
     assert_eq!(page.events.len(), 1);
-    assert!(matches!(page.since, Since::Gap(_)), "{:?}", page.since);
+    assert!(matches!(page.continuity, Continuity::Gap(_)), "{:?}", page.continuity);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use windlass::replay::{
-    Append, Durability, ErrorKind, Operation, ReplayStore, Since, Start, StoreError,
+    Append, Continuity, Durability, ErrorKind, Operation, ReplayStore, Start, StoreError,
     durable::{Disks, DurableStore, ErrorHook, Options},
 };
 
@@ -60,7 +60,10 @@ fn a_full_disk_fails_appends_until_there_is_room_and_loses_nothing_fsynced() {
     assert!(back.seq() > lost.seq(), "{back} after {lost}");
     assert_eq!(held_all(&store), ["safe", "safe too, it took the lease", "back"]);
     let after = page(&store, "topic", Start::After(lost));
-    assert!(matches!(after.since, Since::Gap(gap) if gap.from.seq() == lost.seq() + 1), "{after:?}");
+    assert!(
+        matches!(after.continuity, Continuity::Gap(gap) if gap.from.seq() == lost.seq() + 1),
+        "{after:?}"
+    );
     let counters = store.counters();
     assert!(counters.lost >= 1 && counters.reopened >= 1, "{counters:?}");
     let told = errors.lock().unwrap();
@@ -104,7 +107,7 @@ fn an_append_below_fsynced_that_failed_is_a_gap() {
     assert_eq!(next.seq(), last.seq() + 4);
     let missing = page(&store, "topic", Start::After(last));
     assert!(
-        matches!(missing.since, Since::Gap(gap) if gap.from.seq() == 2 && gap.to.seq() == 4),
+        matches!(missing.continuity, Continuity::Gap(gap) if gap.from.seq() == 2 && gap.to.seq() == 4),
         "{missing:?}"
     );
     assert_eq!(missing.events.len(), 1);

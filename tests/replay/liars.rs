@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use windlass::replay::{
-    Append, Appended, Completion, Durability, Epoch, MemoryStore, Page, Position, Query, Refused,
-    ReplayStore, Reset, Retention, Since, Start, StoreLimits,
+    Append, Appended, Completion, Continuity, Durability, Epoch, MemoryStore, Page, Position, Query, Refused,
+    ReplayStore, Reset, Retention, Start, StoreLimits,
     conformance::{self, Fixture},
 };
 
@@ -77,11 +77,12 @@ impl ReplayStore for Liar {
         }
         let mut page = self.honest.read_blocking(query.clone()).unwrap();
         let Start::After(position) = query.start else { return done(Ok(page)) };
-        match (self.lie, page.since) {
-            (Lie::HidesGaps, Since::Gap(_)) | (Lie::ClampsTheFuture, Since::Reset(Reset::BeyondEnd)) => {
-                page.since = Since::Recovered;
+        match (self.lie, page.continuity) {
+            (Lie::HidesGaps, Continuity::Gap(_))
+            | (Lie::ClampsTheFuture, Continuity::Reset(Reset::BeyondEnd)) => {
+                page.continuity = Continuity::Complete;
             }
-            (Lie::TakesAnyEpoch, Since::Reset(Reset::UnknownEpoch)) => {
+            (Lie::TakesAnyEpoch, Continuity::Reset(Reset::UnknownEpoch)) => {
                 query.start =
                     Start::After(Position::new(page.end.epoch(), position.seq().min(page.end.seq())));
                 page = self.honest.read_blocking(query).unwrap();

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use windlass::replay::{
-    Append, Durability, ErrorKind, Gap, MemoryStore, Position, ReplayStore, Reset, Retention, Since, Start,
-    StoreLimits,
+    Append, Continuity, Durability, ErrorKind, Gap, MemoryStore, Position, ReplayStore, Reset, Retention,
+    Start, StoreLimits,
     conformance::{self, Fixture},
 };
 
@@ -77,7 +77,7 @@ fn old_events_go_also_while_nothing_is_published() {
     hand.advance(Duration::from_secs(6));
     assert!(held(&store, "topic").is_empty());
     let page = page(&store, "topic", Start::After(first));
-    assert_eq!(page.since, Since::Gap(Gap { from: second, to: second }));
+    assert_eq!(page.continuity, Continuity::Gap(Gap { from: second, to: second }));
     assert!(!page.has_more());
 }
 
@@ -138,7 +138,10 @@ fn another_store_does_not_know_the_position() {
     let (first, second) = (store(Retention::default()), store(Retention::default()));
     let position = append(&first, "topic", "a");
     append(&second, "topic", "b");
-    assert_eq!(page(&second, "topic", Start::After(position)).since, Since::Reset(Reset::UnknownEpoch));
+    assert_eq!(
+        page(&second, "topic", Start::After(position)).continuity,
+        Continuity::Reset(Reset::UnknownEpoch)
+    );
 }
 
 #[test]

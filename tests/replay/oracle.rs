@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use windlass::replay::{Durability, Epoch, Gap, Page, Position, Query, ReplayStore, Since, Start, Window};
+use windlass::replay::{
+    Continuity, Durability, Epoch, Gap, Page, Position, Query, ReplayStore, Start, Window,
+};
 
 use crate::common::Random;
 
@@ -156,15 +158,15 @@ fn assert_joins(topic: &str, start: Start, page: &Page) {
     assert!(seqs.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{topic}: a page with a break: {seqs:?}");
     let Start::After(asked) = start else { return };
     let next = seqs.first().copied().unwrap_or(page.end.seq() + 1);
-    match page.since {
-        Since::Recovered => {
+    match page.continuity {
+        Continuity::Complete => {
             assert!(seqs.is_empty() || next == asked.seq() + 1, "{topic}: {asked} then {next}, no gap")
         }
-        Since::Gap(Gap { from, to }) => {
+        Continuity::Gap(Gap { from, to }) => {
             assert_eq!((from.seq(), to.seq()), (asked.seq() + 1, next - 1), "{topic}")
         }
-        Since::Reset(reset) => panic!("{topic}: {asked} was told and is {reset:?}"),
+        Continuity::Reset(reset) => panic!("{topic}: {asked} was told and is {reset:?}"),
     }
-    let is_end = seqs.is_empty() && page.since == Since::Recovered;
+    let is_end = seqs.is_empty() && page.continuity == Continuity::Complete;
     assert!(!is_end || page.end == asked, "{topic}: nothing after {asked}, the end is {}", page.end);
 }

@@ -19,7 +19,7 @@ mod writing;
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::{Answer, Append, Event, Page, Query, ReplayStore, Since, Start, pair};
+use super::{Answer, Append, Continuity, Event, Page, Query, ReplayStore, Start, pair};
 
 /// Makes stores to be tested.
 pub trait Fixture {
@@ -119,7 +119,9 @@ fn read_on(store: &dyn ReplayStore, query: Query) -> Outcome<Vec<Event>> {
     let (mut query, mut events) = (query, Vec::new());
     loop {
         let page = page(store, query.clone())?;
-        ensure(page.since == Since::Recovered, || format!("{:?} where nothing is missing", page.since))?;
+        ensure(page.continuity == Continuity::Complete, || {
+            format!("{:?} where nothing is missing", page.continuity)
+        })?;
         let progress = !page.events.is_empty() || !page.has_more();
         ensure(progress, || "an empty page says there is more".to_owned())?;
         events.extend(page.events.iter().cloned());

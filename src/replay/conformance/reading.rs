@@ -1,7 +1,7 @@
 //! Rules on reading: pages, gaps, resets.
 
 use super::{Fixture, Outcome, Rule, append, ensure, fill, page, read_on, same};
-use crate::replay::{Append, Epoch, Gap, Position, Query, Reset, Since, Start, Window};
+use crate::replay::{Append, Continuity, Epoch, Gap, Position, Query, Reset, Start, Window};
 
 pub(super) const RULES: &[Rule] = &[
     ("a topic without events is empty, not missing", empty_topic),
@@ -17,7 +17,7 @@ pub(super) const RULES: &[Rule] = &[
 fn empty_topic(fixture: &dyn Fixture) -> Outcome {
     let store = fixture.fresh();
     let page = page(&*store, Query::new("nothing", Start::Earliest))?;
-    let is_empty = page.since == Since::Recovered && page.events.is_empty() && !page.has_more();
+    let is_empty = page.continuity == Continuity::Complete && page.events.is_empty() && !page.has_more();
     ensure(is_empty, || format!("{page:?}"))?;
     let after = super::page(&*store, Query::new("nothing", Start::After(page.end)))?;
     ensure(after == page, || format!("after its end: {after:?}"))?;
@@ -62,8 +62,10 @@ fn at_the_end(fixture: &dyn Fixture) -> Outcome {
     let store = fixture.fresh();
     let end = fill(&*store, "topic", 10)?[9].position;
     let page = page(&*store, Query::new("topic", Start::After(end)))?;
-    let is_over =
-        page.events.is_empty() && page.since == Since::Recovered && page.resume == end && page.end == end;
+    let is_over = page.events.is_empty()
+        && page.continuity == Continuity::Complete
+        && page.resume == end
+        && page.end == end;
     ensure(is_over, || format!("{page:?}"))
 }
 
@@ -73,7 +75,7 @@ fn unknown_epoch(fixture: &dyn Fixture) -> Outcome {
     let other = Position::new(Epoch::from_bits(!end.epoch().to_bits()), 5);
     for topic in ["topic", "nothing"] {
         let page = page(&*store, Query::new(topic, Start::After(other)))?;
-        let is_reset = page.since == Since::Reset(Reset::UnknownEpoch) && page.events.is_empty();
+        let is_reset = page.continuity == Continuity::Reset(Reset::UnknownEpoch) && page.events.is_empty();
         ensure(is_reset && page.resume == page.end, || format!("{page:?}"))?;
         ensure(topic != "topic" || page.end == end, || format!("the end is {}", page.end))?;
     }
@@ -86,7 +88,7 @@ fn beyond_end(fixture: &dyn Fixture) -> Outcome {
     for seq in [end.seq() + 1, u64::MAX] {
         let beyond = Position::new(end.epoch(), seq);
         let page = page(&*store, Query::new("topic", Start::After(beyond)))?;
-        let is_reset = page.since == Since::Reset(Reset::BeyondEnd) && page.events.is_empty();
+        let is_reset = page.continuity == Continuity::Reset(Reset::BeyondEnd) && page.events.is_empty();
         ensure(is_reset && page.resume == end && page.end == end, || format!("{page:?}"))?;
     }
     Ok(())
@@ -102,7 +104,9 @@ fn trimmed_is_a_gap(fixture: &dyn Fixture) -> Outcome {
     for known in [0, oldest - 2] {
         let page = page(&*store, Query::new("topic", Start::After(wanted[known].position)))?;
         let gap = Gap { from: wanted[known + 1].position, to: wanted[oldest - 1].position };
-        ensure(page.since == Since::Gap(gap), || format!("{:?} instead of {gap:?}", page.since))?;
+        ensure(page.continuity == Continuity::Gap(gap), || {
+            format!("{:?} instead of {gap:?}", page.continuity)
+        })?;
         same(&wanted[oldest..], &page.events)?;
     }
     same(
@@ -115,5 +119,5 @@ fn earliest_is_no_gap(fixture: &dyn Fixture) -> Outcome {
     let Some(store) = fixture.keeping(3) else { return Ok(()) };
     fill(&*store, "topic", 10)?;
     let page = page(&*store, Query::new("topic", Start::Earliest))?;
-    ensure(page.since == Since::Recovered && !page.events.is_empty(), || format!("{page:?}"))
+    ensure(page.continuity == Continuity::Complete && !page.events.is_empty(), || format!("{page:?}"))
 }

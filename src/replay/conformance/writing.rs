@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Fixture, Outcome, Rule, answered, append, ensure, fill, page, read_on, same};
-use crate::replay::{Append, Durability, Position, Query, ReplayStore, Since, Start, pair};
+use crate::replay::{Append, Continuity, Durability, Position, Query, ReplayStore, Start, pair};
 
 pub(super) const RULES: &[Rule] = &[
     ("positions of a topic rise by one", positions_rise),
@@ -147,7 +147,7 @@ fn fsynced_survives(fixture: &dyn Fixture) -> Outcome {
     let Some(store) = fixture.reopen(store) else { return Ok(()) };
     same(&wanted, &read_on(&*store, Query::new("topic", Start::Earliest))?)?;
     let after = page(&*store, Query::new("topic", Start::After(wanted[9].position)))?;
-    ensure(after.since == Since::Recovered, || format!("{:?} after reopening", after.since))?;
+    ensure(after.continuity == Continuity::Complete, || format!("{:?} after reopening", after.continuity))?;
     same(&wanted[10..], &after.events)
 }
 
