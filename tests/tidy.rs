@@ -61,10 +61,10 @@ const LAYERS: &[(&str, u8)] = &[
 /// without `.rs` stands for everything that begins so.
 const HOMES: &[(&str, &[&str])] = &[
     ("glommio", &["actors/src/host/glommio.rs"]),
-    ("core_affinity", &["actors/src/placement.rs"]),
+    ("core_affinity", &["actors/src/os/affinity.rs"]),
     ("flume", &["actors/src/sync.rs"]),
     ("arc_swap", &["actors/src/sync.rs"]),
-    ("qcell", &["actors/src/lane.rs"]),
+    ("qcell", &["actors/src/shard/key.rs"]),
     ("httparse", &["src/proto/h1/", "src/client/response.rs"]),
     ("hdrhistogram", &["src/client/latency.rs"]),
     ("indicatif", &["src/cli/progress.rs"]),
@@ -88,7 +88,7 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// The only places for `unsafe`: the socket ring, and one system call that no crate wraps.
-const UNSAFE_HOMES: [&str; 2] = ["src/net/ring", "actors/src/schedule.rs"];
+const UNSAFE_HOMES: [&str; 2] = ["src/net/ring", "actors/src/os/scheduling.rs"];
 /// Lines above an `unsafe` among which its argument must stand.
 const SAFETY_REACH: usize = 12;
 

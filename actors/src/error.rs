@@ -1,6 +1,6 @@
 //! What can go wrong, and whose fault it is. Names no other module.
 
-use std::{any::Any, error::Error, fmt, io, sync::Arc};
+use std::{error::Error, fmt, io, sync::Arc};
 
 /// Says why a message was not taken, and gives it back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -275,11 +275,3 @@ impl fmt::Display for PoolError {
 }
 
 impl Error for PoolError {}
-
-/// Reads the message of a caught panic.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        return (*text).to_owned();
-    }
-    payload.downcast_ref::<String>().cloned().unwrap_or_else(|| "a value that is not text".to_owned())
-}

@@ -81,85 +81,38 @@
 //! `glommio` (default): the glommio host.
 
 mod actor;
-mod address;
-mod agenda;
-mod ask;
-mod bell;
-mod block;
-mod builder;
-mod census;
-mod contain;
-mod context;
-mod deadline;
-mod doorbell;
-mod driver;
-mod end;
 pub mod error;
-mod family;
 pub mod fanout;
-mod guest;
+mod future;
 #[doc = include_str!("guide.md")]
 pub mod guide {
     #[allow(unused_imports, reason = "the page links to them")]
     use crate::*;
 }
 mod host;
-mod inbox;
-mod lag;
-mod lane;
-mod local;
 mod mailbox;
-mod notice;
-mod obituary;
-mod outlet;
-mod park;
-mod placement;
+mod os;
 pub mod pool;
-mod post;
-mod queue;
-mod race;
-mod registry;
-mod remote;
-mod reply;
-mod restart;
-mod schedule;
 mod shard;
-mod sleep;
 mod snapshot;
-#[doc(hidden)]
-pub mod solo;
-mod spawn;
-mod stats;
-mod supervisor;
+mod stop;
 mod sync;
 mod system;
-mod timers;
-mod undelivered;
+mod time;
 mod wake;
-mod watch;
 
-pub use actor::{Actor, Flow};
-pub use address::{Addr, WeakAddr};
-pub use agenda::Timer;
-pub use builder::{Builder, ShardSenders};
-pub use context::Context;
-pub use deadline::Deadline;
-pub use driver::{Driver, Wait};
-pub use end::{ActorId, ChildEnd, Ended, Then, Why};
+pub use actor::{
+    Actor, ActorId, Addr, ChildEnd, Context, Ended, Flow, PerShard, Place, Registry, Reply, Restart,
+    SpawnOptions, Then, Timer, WeakAddr, Why,
+};
 pub use error::{Closed, TellError};
-pub use guest::GuestHandle;
 pub use host::Host;
-pub use inbox::ShardSender;
-pub use local::Local;
-pub use outlet::{Outlet, OutletKey, Parcel};
-pub use placement::Cores;
 pub use pool::Pool;
-pub use registry::Registry;
-pub use reply::Reply;
-pub use restart::{Restart, SpawnOptions};
-pub use sleep::Sleep;
+pub use shard::{
+    Deadline, Driver, GuestHandle, Local, Outlet, OutletKey, Parcel, ShardSender, ShardStats, Sleep, Wait,
+};
 pub use snapshot::{Publisher, Reader};
-pub use spawn::{PerShard, Place};
-pub use stats::ShardStats;
-pub use system::{ActorCounts, StopReport, System};
-pub use undelivered::Undelivered;
+pub use stop::Undelivered;
+#[doc(hidden)]
+pub use system::manual as solo;
+pub use system::{ActorCounts, Builder, Cores, ShardSenders, StopReport, System};

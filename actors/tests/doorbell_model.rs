@@ -10,7 +10,7 @@ mod sync {
     pub(crate) use loom::sync::atomic::{AtomicBool, Ordering, fence};
 }
 
-#[path = "../src/doorbell.rs"]
+#[path = "../src/wake/doorbell.rs"]
 mod doorbell;
 
 use doorbell::{Bell, Doorbell, Flag};

@@ -20,41 +20,36 @@ mod sync {
     pub(crate) use std::sync::PoisonError;
 }
 
-mod bell {
+mod os {
     pub(crate) use crate::stand_ins::EventFd;
 }
 
-mod notice {
-    /// Notices take the way of messages.
-    pub(crate) struct Notice<M>(std::marker::PhantomData<M>);
-}
-
-#[path = "../src/doorbell.rs"]
-mod doorbell;
 #[path = "../src/error.rs"]
 mod error;
-#[path = "../src/mailbox.rs"]
+#[path = "../src/mailbox/mod.rs"]
 mod mailbox;
 #[path = "../src/snapshot.rs"]
 mod snapshot;
-#[path = "../src/wake.rs"]
+#[path = "../src/wake/mod.rs"]
 mod wake;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
-use bell::EventFd;
 use loom::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
 };
-use mailbox::{Intake, Letter, Mailbox};
+use mailbox::{Letter, Mailbox};
+use os::EventFd;
 use snapshot::Publisher;
 use stand_ins::{Answer, Reply, block_on, reply};
 use wake::{Line, Target, Wakeable};
 
+type Intake<M> = mailbox::Intake<M, Infallible>;
+
 /// An actor's mailbox and what wakes it.
 struct Post<M> {
-    mailbox: Mailbox<M>,
+    mailbox: Mailbox<M, Infallible>,
     wakeable: Arc<Wakeable>,
     line: Arc<Line>,
     refused: Arc<AtomicU64>,
@@ -90,7 +85,7 @@ impl<M> Post<M> {
         self.mailbox.give_back(room);
         match letter? {
             Letter::Message(message) => Some(message),
-            Letter::Notice(_) => None,
+            Letter::Notice(never) => match never {},
         }
     }
 

@@ -11,9 +11,12 @@ use std::{
     time::Duration,
 };
 
-use super::terms::{Missed, Overflow, Who};
+use super::{
+    gap::Missed,
+    overflow::{Overflow, Who},
+};
 use crate::{
-    contain::contain,
+    future::contain,
     pool::{BlockingJob, Pool, Refusal},
 };
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::{chooser::Answer, terms::Overflow};
+use super::{chooser::Answer, overflow::Overflow};
 
 /// What became of one event on one shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

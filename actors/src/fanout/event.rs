@@ -2,8 +2,8 @@
 
 use std::{any::Any, fmt, sync::Arc, time::Instant};
 
-use super::{terms::Missed, ticket::Gather};
-use crate::contain::contain;
+use super::{delivery::Gather, gap::Missed};
+use crate::future::contain;
 
 /// What an event carries. It is made once and shared by all subscribers.
 pub trait Payload: Send + Sync + 'static {
@@ -71,4 +71,17 @@ impl<P> fmt::Debug for Event<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event").field("seq", &self.seq).finish_non_exhaustive()
     }
+}
+
+/// What a subscriber is given.
+#[derive(Debug)]
+pub enum Delivery<P> {
+    /// An event.
+    Event(Arc<Event<P>>),
+    /// Events it did not get; the next one is behind them.
+    Gap(Missed),
+    /// It was unregistered because its queue was full. Nothing more comes; said again whenever it is asked.
+    Removed,
+    /// It, or the topic, was closed. Nothing more comes; said again whenever it is asked.
+    Closed,
 }

@@ -16,41 +16,48 @@
 
 mod chooser;
 mod counts;
+mod delivery;
 mod event;
+mod gap;
+mod leaves;
+mod options;
+mod overflow;
 mod queue;
+mod receipt;
 mod relay;
+mod shared;
 mod subscription;
-mod terms;
-mod ticket;
 mod topic;
 
 use std::{fmt, sync::Arc, time::Instant};
 
 use crate::{
-    deadline::Deadline,
+    actor::{Place, Restart, SpawnOptions},
     error::SpawnError,
-    restart::{Restart, SpawnOptions},
-    spawn::Place,
+    shard::Deadline,
     system::System,
 };
 
 pub use chooser::{Asking, Chooser, Full};
 pub use counts::TopicStats;
-pub use event::{Event, Filter, Payload};
-pub use subscription::{Delivery, SubscribeError, Subscription};
-pub use terms::{Bounds, Missed, Overflow, Policy, Terms, Who};
-pub use ticket::{Delivered, Ticket};
+pub use delivery::Delivered;
+pub use event::{Delivery, Event, Filter, Payload};
+pub use gap::Missed;
+pub use options::{Policy, Terms};
+pub use overflow::{Bounds, Overflow, Who};
+pub use receipt::Ticket;
+pub use subscription::{SubscribeError, Subscription};
 pub use topic::Topic;
 
-use relay::{Absent, Relay};
-use topic::Side;
+use leaves::Absent;
+use relay::{Relay, RelayHandle};
 
 /// Events and changes of subscriptions that may wait for one shard's relay.
 const RELAY_MAILBOX: usize = 4096;
 
 /// The relays of a system, one on each shard: what topics are made on. Clones are cheap.
 pub struct Fanout<P: Payload> {
-    relays: Arc<[Side<P>]>,
+    relays: Arc<[RelayHandle<P>]>,
 }
 
 impl<P: Payload> Fanout<P> {
@@ -73,9 +80,9 @@ impl<P: Payload> Fanout<P> {
         let relay = |shard| {
             let absent = Arc::<Absent>::default();
             let theirs = Arc::clone(&absent);
-            let relay = system
+            let address = system
                 .spawn(Place::Shard(shard), options.clone(), move || Relay::new(Arc::clone(&theirs)))?;
-            Ok(Side { relay, absent })
+            Ok(RelayHandle { address, absent })
         };
         let relays = (0..system.shards()).map(relay).collect::<Result<Arc<[_]>, _>>()?;
         Ok(Self { relays })
@@ -83,7 +90,7 @@ impl<P: Payload> Fanout<P> {
 
     /// Makes a future that ends at `at`, wherever it is polled.
     pub fn deadline(&self, at: Instant) -> Deadline {
-        Deadline::new(at, Arc::clone(&self.relays[0].relay.0.shard))
+        Deadline::new(at, Arc::clone(self.relays[0].address.remote()))
     }
 
     /// Makes a topic whose subscribers have such queues unless they ask for others.

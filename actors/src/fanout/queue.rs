@@ -12,10 +12,11 @@ use std::{
 
 use super::{
     chooser::{Answer, Asked, Chooser, Full},
-    event::{Event, Payload},
-    subscription::Delivery,
-    terms::{Bounds, Missed, Overflow, Policy, Terms, Who},
-    topic::Core,
+    event::{Delivery, Event, Payload},
+    gap::Missed,
+    options::{Policy, Terms},
+    overflow::{Bounds, Overflow, Who},
+    shared::TopicShared,
 };
 
 /// What became of an event at one queue.
@@ -79,7 +80,7 @@ pub(super) struct Queue<P: Payload> {
     bounds: Bounds,
     policy: Policy,
     pub(super) who: Option<Who>,
-    pub(super) topic: Arc<Core<P>>,
+    pub(super) topic: Arc<TopicShared>,
     /// Whose relay fills it.
     pub(super) shard: usize,
     /// Where it stands in its relay's list; that relay alone uses it.
@@ -91,7 +92,7 @@ pub(super) struct Queue<P: Payload> {
 impl<P: Payload> Queue<P> {
     /// Makes a queue on a shard for the events behind number `after`.
     pub(super) fn new(
-        topic: Arc<Core<P>>,
+        topic: Arc<TopicShared>,
         terms: Terms,
         shard: usize,
         catching_up: bool,
@@ -129,8 +130,13 @@ impl<P: Payload> Queue<P> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends an event, or does what the policy says.
-    pub(super) fn push(self: &Arc<Self>, event: &Arc<Event<P>>, weight: usize) -> Outcome {
+    /// Appends an event, or does what the policy says. If a callback is to be asked, `asked` makes whom it is answered.
+    pub(super) fn push(
+        self: &Arc<Self>,
+        event: &Arc<Event<P>>,
+        weight: usize,
+        asked: impl FnOnce() -> Arc<dyn Asked>,
+    ) -> Outcome {
         let mut state = self.lock();
         if state.gone || state.end.is_some() {
             return Outcome::Gone;
@@ -141,7 +147,7 @@ impl<P: Payload> Queue<P> {
         let fits = state.events == 0
             || (state.events < self.bounds.events && state.bytes.saturating_add(weight) <= self.bounds.bytes);
         if !fits {
-            return self.overflow(state, event.as_missed());
+            return self.overflow(state, event.as_missed(), asked);
         }
         if let Some(lost) = state.lost.take() {
             state.items.push_back(Item::Gap(lost));
@@ -159,7 +165,7 @@ impl<P: Payload> Queue<P> {
     }
 
     /// Notes that the shard never saw these events: a queue without room, as far as this subscriber can tell.
-    pub(super) fn miss(self: &Arc<Self>, missed: Missed) -> Outcome {
+    pub(super) fn miss(self: &Arc<Self>, missed: Missed, asked: impl FnOnce() -> Arc<dyn Asked>) -> Outcome {
         let state = self.lock();
         if state.gone || state.end.is_some() {
             return Outcome::Gone;
@@ -168,10 +174,15 @@ impl<P: Payload> Queue<P> {
             return Outcome::Taken(state.events);
         }
         let missed = Missed { from: missed.from.max(state.after + 1), ..missed };
-        self.overflow(state, missed)
+        self.overflow(state, missed, asked)
     }
 
-    fn overflow(self: &Arc<Self>, mut state: MutexGuard<'_, State<P>>, missed: Missed) -> Outcome {
+    fn overflow(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State<P>>,
+        missed: Missed,
+        asked: impl FnOnce() -> Arc<dyn Asked>,
+    ) -> Outcome {
         if state.catching_up {
             // The history has it: nothing is lost.
             state.forget();
@@ -198,19 +209,19 @@ impl<P: Payload> Queue<P> {
                 state.lose(missed);
                 let waiting = state.events;
                 if !std::mem::replace(&mut state.asking, true) {
-                    self.ask(state, chooser, missed);
+                    self.ask(state, chooser, missed, asked());
                 }
                 Outcome::Dropped(waiting)
             }
         }
     }
 
-    fn ask(self: &Arc<Self>, state: MutexGuard<'_, State<P>>, chooser: &Chooser, missed: Missed) {
+    fn ask(&self, state: MutexGuard<'_, State<P>>, chooser: &Chooser, missed: Missed, asked: Arc<dyn Asked>) {
         let waited = state.oldest().map_or(Duration::ZERO, |oldest| oldest.elapsed());
         let full = Full { who: self.who.clone(), missed, events: state.events, bytes: state.bytes, waited };
         // Asking may answer at once, which takes the lock.
         drop(state);
-        chooser.ask(full, Arc::clone(self) as Arc<dyn Asked>);
+        chooser.ask(full, asked);
     }
 
     /// Returns the number of the last event that is not for this queue.
@@ -291,9 +302,11 @@ impl<P: Payload> Queue<P> {
         true
     }
 
-    /// Says, to the first who asks, that it counts as a subscriber no more.
-    pub(super) fn unregister(&self) -> bool {
-        self.registered.swap(false, Relaxed)
+    /// Takes the subscriber off the topic's books, once.
+    pub(super) fn unregister(&self) {
+        if self.registered.swap(false, Relaxed) {
+            self.topic.unregister(self.shard);
+        }
     }
 
     /// Says whether its subscription is gone.
@@ -310,20 +323,12 @@ impl<P: Payload> Queue<P> {
         self.lags_no_more(&mut state);
     }
 
-    fn lags_no_more(&self, state: &mut State<P>) {
-        if std::mem::take(&mut state.lags) {
-            self.topic.counts.lagging.fetch_sub(1, Relaxed);
-        }
-    }
-}
-
-/// What a callback said about the subscriber.
-impl<P: Payload> Asked for Queue<P> {
-    fn answer(self: Arc<Self>, answer: Answer) {
+    /// Does what a callback said about the subscriber. Returns whether the subscriber has ended by it.
+    pub(super) fn answer(&self, answer: Answer) -> bool {
         let mut state = self.lock();
         state.asking = false;
         if state.gone || state.end.is_some() {
-            return;
+            return false;
         }
         let overflow = match answer {
             Answer::Chosen(overflow) | Answer::Panicked(overflow) => overflow,
@@ -336,8 +341,12 @@ impl<P: Payload> Asked for Queue<P> {
         }
         drop(state);
         self.topic.counts.answered(answer, overflow);
-        if overflow != Overflow::Drop {
-            self.topic.left(&self);
+        overflow != Overflow::Drop
+    }
+
+    fn lags_no_more(&self, state: &mut State<P>) {
+        if std::mem::take(&mut state.lags) {
+            self.topic.counts.lagging.fetch_sub(1, Relaxed);
         }
     }
 }

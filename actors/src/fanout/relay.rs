@@ -2,28 +2,23 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{
-            AtomicBool, AtomicUsize,
-            Ordering::{Acquire, Relaxed, Release},
-        },
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 use super::{
+    chooser::{Answer, Asked},
     counts::Pass,
     event::{Event, Payload},
+    gap::Missed,
+    leaves::Absent,
+    overflow::Overflow,
     queue::{Outcome, Queue},
-    terms::{Missed, Overflow},
-    topic::Core,
+    shared::TopicShared,
 };
 use crate::{
-    actor::{Actor, Flow},
-    context::Context,
+    actor::{Actor, Addr, Context, Flow},
     host::yield_now,
-    local::Local,
-    outlet::{OutletKey, Outlets, Parcel},
+    shard::{Local, OutletKey, Outlets, Parcel},
 };
 
 /// Queues filled before others on the shard get their turn: some fifty microseconds.
@@ -38,9 +33,46 @@ pub(super) enum RelayMsg<P: Payload> {
     /// Its events go to this outlet while that is open.
     Connect(Arc<Queue<P>>, OutletKey),
     /// An event for the subscribers here, and what the relay had no room for before it.
-    Publish { topic: Arc<Core<P>>, event: Arc<Event<P>>, missed: Option<Missed> },
+    Publish { topic: Arc<TopicShared>, event: Arc<Event<P>>, missed: Option<Missed> },
     /// The topic ended.
-    Close(Arc<Core<P>>),
+    Close(Arc<TopicShared>),
+}
+
+/// A shard's relay, as topics and subscriptions see it.
+pub(super) struct RelayHandle<P: Payload> {
+    pub(super) address: Addr<RelayMsg<P>>,
+    pub(super) absent: Arc<Absent>,
+}
+
+impl<P: Payload> RelayHandle<P> {
+    /// Has a subscriber's events put into an outlet of this thread's shard while that is open. False when that is not the
+    /// shard whose relay it has, or the relay has no room to be told.
+    pub(super) fn connect(&self, queue: &Arc<Queue<P>>, outlet: OutletKey) -> bool {
+        self.address.is_here() && self.address.try_tell(RelayMsg::Connect(Arc::clone(queue), outlet)).is_ok()
+    }
+
+    /// Notes that a subscriber is gone. A relay too full to be told looks for those who are, behind what waits there.
+    pub(super) fn left(&self, queue: &Arc<Queue<P>>) {
+        queue.unregister();
+        self.absent.tell();
+        if self.address.try_tell(RelayMsg::Leave(Arc::clone(queue))).is_err() {
+            self.absent.could_not_tell();
+        }
+    }
+}
+
+/// A subscriber about whom a callback is asked.
+struct AskedSubscriber<P: Payload> {
+    queue: Arc<Queue<P>>,
+    relay: RelayHandle<P>,
+}
+
+impl<P: Payload> Asked for AskedSubscriber<P> {
+    fn answer(self: Arc<Self>, answer: Answer) {
+        if self.queue.answer(answer) {
+            self.relay.left(&self.queue);
+        }
+    }
 }
 
 /// A subscriber, as its relay sees it.
@@ -65,43 +97,6 @@ impl<P: Payload> Member<P> {
         if let Some(outlet) = self.outlet {
             outlets.bypass(outlet);
         }
-    }
-}
-
-/// Subscribers of one shard who have left and whose relay does not know it.
-#[derive(Default)]
-pub(super) struct Absent {
-    /// Messages of those who left that the relay has not taken.
-    told: AtomicUsize,
-    /// Somebody left whom the full mailbox could not tell of.
-    untold: AtomicBool,
-}
-
-impl Absent {
-    /// Notes that the relay will be told of one, before it is.
-    pub(super) fn tell(&self) {
-        self.told.fetch_add(1, Release);
-    }
-
-    /// Notes that its mailbox was full.
-    pub(super) fn could_not_tell(&self) {
-        self.untold.store(true, Release);
-        self.hear();
-    }
-
-    /// Notes that the relay was told.
-    fn hear(&self) {
-        self.told.fetch_sub(1, Release);
-    }
-
-    /// Says whether the relay should look for those it could not be told of.
-    fn take_untold(&self) -> bool {
-        self.untold.load(Relaxed) && self.untold.swap(false, Acquire)
-    }
-
-    /// Says whether nobody has left whom the relay takes for present.
-    fn is_nobody(&self) -> bool {
-        self.told.load(Acquire) == 0 && !self.untold.load(Acquire)
     }
 }
 
@@ -158,13 +153,18 @@ impl<P: Payload> Relay<P> {
 
     async fn publish(
         &mut self,
-        local: &Local,
-        topic: &Core<P>,
+        cx: &Context<RelayMsg<P>>,
+        topic: &TopicShared,
         event: &Arc<Event<P>>,
         missed: Option<Missed>,
     ) {
         let mut pass = Pass::default();
-        let outlets = local.outlets();
+        let outlets = cx.local().outlets();
+        let absent = &self.absent;
+        let asked = |queue: &Arc<Queue<P>>| -> Arc<dyn Asked> {
+            let relay = RelayHandle { address: cx.address(), absent: Arc::clone(absent) };
+            Arc::new(AskedSubscriber { queue: Arc::clone(queue), relay })
+        };
         if let Some(members) = self.topics.get_mut(&topic.id) {
             let weight = event.payload.weight();
             let mut at = 0;
@@ -180,8 +180,8 @@ impl<P: Payload> Relay<P> {
                         continue;
                     }
                     let queue = &member.queue;
-                    let late = missed.map(|missed| queue.miss(missed));
-                    let outcome = hand(&mut pass, queue, event, weight);
+                    let late = missed.map(|missed| queue.miss(missed, || asked(queue)));
+                    let outcome = hand(&mut pass, queue, event, weight, || asked(queue));
                     if outcome != Outcome::Skipped || late.is_some() {
                         member.bypass(outlets);
                     }
@@ -189,7 +189,7 @@ impl<P: Payload> Relay<P> {
                     match outcome {
                         Outcome::Taken(_) | Outcome::Dropped(_) | Outcome::Skipped => at += 1,
                         Outcome::Removed | Outcome::Closed | Outcome::Gone => {
-                            topic.unregister(queue);
+                            queue.unregister();
                             remove(members, at);
                         }
                     }
@@ -202,13 +202,13 @@ impl<P: Payload> Relay<P> {
                 self.topics.remove(&topic.id);
             }
         }
-        topic.counts.add(local.shard(), &pass);
+        topic.counts.add(cx.shard(), &pass);
         event.gather.add(&pass);
     }
 
-    fn close(&mut self, topic: &Core<P>) {
+    fn close(&mut self, topic: &TopicShared) {
         for Member { queue, .. } in self.topics.remove(&topic.id).unwrap_or_default() {
-            topic.unregister(&queue);
+            queue.unregister();
             queue.close();
         }
     }
@@ -272,7 +272,7 @@ impl<P: Payload> Actor for Relay<P> {
             }
             RelayMsg::Connect(queue, outlet) => self.connect(cx.local(), &queue, outlet),
             RelayMsg::Publish { topic, event, missed } => {
-                self.publish(cx.local(), &topic, &event, missed).await;
+                self.publish(cx, &topic, &event, missed).await;
             }
             RelayMsg::Close(topic) => self.close(&topic),
         }
@@ -283,9 +283,15 @@ impl<P: Payload> Actor for Relay<P> {
 }
 
 /// Gives a queue an event that is for it.
-fn hand<P: Payload>(pass: &mut Pass, queue: &Arc<Queue<P>>, event: &Arc<Event<P>>, weight: usize) -> Outcome {
+fn hand<P: Payload>(
+    pass: &mut Pass,
+    queue: &Arc<Queue<P>>,
+    event: &Arc<Event<P>>,
+    weight: usize,
+    asked: impl FnOnce() -> Arc<dyn Asked>,
+) -> Outcome {
     match event.is_for(queue.who.as_deref()) {
-        Ok(true) => queue.push(event, weight),
+        Ok(true) => queue.push(event, weight, asked),
         Ok(false) => Outcome::Skipped,
         Err(()) => {
             pass.filter_panics += 1;

@@ -9,24 +9,11 @@ use std::{
 };
 
 use super::{
-    event::{Event, Payload},
+    event::{Delivery, Payload},
     queue::Queue,
-    terms::Missed,
+    relay::RelayHandle,
 };
-use crate::outlet::OutletKey;
-
-/// What a subscriber is given.
-#[derive(Debug)]
-pub enum Delivery<P> {
-    /// An event.
-    Event(Arc<Event<P>>),
-    /// Events it did not get; the next one is behind them.
-    Gap(Missed),
-    /// It was unregistered because its queue was full. Nothing more comes; said again whenever it is asked.
-    Removed,
-    /// It, or the topic, was closed. Nothing more comes; said again whenever it is asked.
-    Closed,
-}
+use crate::shard::OutletKey;
 
 /// Why nobody can subscribe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +41,15 @@ impl Error for SubscribeError {}
 /// It belongs to the shard it was made on: that one's relay fills its queue. It may be polled anywhere.
 pub struct Subscription<P: Payload> {
     queue: Arc<Queue<P>>,
+    /// The relays of all shards; its own is that of the queue's shard.
+    relays: Arc<[RelayHandle<P>]>,
     start: u64,
     rests: bool,
 }
 
 impl<P: Payload> Subscription<P> {
-    pub(super) fn new(queue: Arc<Queue<P>>, start: u64) -> Self {
-        Self { queue, start, rests: false }
+    pub(super) fn new(queue: Arc<Queue<P>>, relays: Arc<[RelayHandle<P>]>, start: u64) -> Self {
+        Self { queue, relays, start, rests: false }
     }
 
     /// Returns what tells this subscription from all others of the process.
@@ -102,7 +91,7 @@ impl<P: Payload> Subscription<P> {
     /// deliver when polled. An event in the outlet counts as taken: the queue's bounds do not know it. False when the
     /// subscription belongs to another shard, or its relay has no room to be told at the moment.
     pub fn connect(&self, outlet: OutletKey) -> bool {
-        self.queue.topic.connect(&self.queue, outlet)
+        self.relay().connect(&self.queue, outlet)
     }
 
     /// Goes over to live events, for a subscription made by [`Topic::subscribe_behind`](super::Topic::subscribe_behind)
@@ -113,12 +102,16 @@ impl<P: Payload> Subscription<P> {
     pub fn caught_up(&mut self, read: u64) -> bool {
         self.queue.caught_up(read)
     }
+
+    fn relay(&self) -> &RelayHandle<P> {
+        &self.relays[self.queue.shard]
+    }
 }
 
 impl<P: Payload> Drop for Subscription<P> {
     fn drop(&mut self) {
         self.queue.leave();
-        self.queue.topic.left(&self.queue);
+        self.relay().left(&self.queue);
     }
 }
 

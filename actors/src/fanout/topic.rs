@@ -2,40 +2,22 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Instant,
 };
 
 use super::{
-    counts::{Counts, TopicStats},
+    counts::TopicStats,
+    delivery::Gather,
     event::{Event, Filter, Payload},
+    options::Terms,
     queue::Queue,
-    relay::{Absent, RelayMsg},
+    receipt::Ticket,
+    relay::{RelayHandle, RelayMsg},
+    shared::{State, TopicShared},
     subscription::{SubscribeError, Subscription},
-    terms::{Missed, Terms},
-    ticket::{Gather, Ticket},
 };
-use crate::{address::Addr, local::Local, outlet::OutletKey};
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-/// What a topic knows of one shard.
-#[derive(Clone, Copy, Default)]
-struct Shard {
-    subscribers: usize,
-    /// Events its relay had no room for.
-    missed: Option<Missed>,
-}
-
-struct State {
-    /// The number of the last event.
-    seq: u64,
-    shards: Box<[Shard]>,
-    closed: bool,
-}
+use crate::shard::Local;
 
 /// An event on its way through the topic.
 struct Outgoing<P> {
@@ -45,67 +27,19 @@ struct Outgoing<P> {
     payload: P,
 }
 
-/// A shard's relay, as topics see it.
-pub(super) struct Side<P: Payload> {
-    pub(super) relay: Addr<RelayMsg<P>>,
-    pub(super) absent: Arc<Absent>,
-}
-
-/// What the handles of one topic share.
-pub(super) struct Core<P: Payload> {
-    pub(super) id: u64,
-    relays: Arc<[Side<P>]>,
-    /// Held for a numbering and one send to each shard that has subscribers, so that every shard sees the events in
-    /// the order of their numbers.
-    state: Mutex<State>,
+/// What the handles of one topic share, with its relays.
+struct Inner<P: Payload> {
+    shared: Arc<TopicShared>,
+    relays: Arc<[RelayHandle<P>]>,
     terms: Terms,
-    pub(super) counts: Counts,
-}
-
-impl<P: Payload> Core<P> {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a subscriber off the books, once.
-    pub(super) fn unregister(&self, queue: &Queue<P>) {
-        if queue.unregister() {
-            self.lock().shards[queue.shard].subscribers -= 1;
-        }
-    }
-
-    /// Has a subscriber's events put into an outlet of this thread's shard while that is open. False when that is not the
-    /// shard whose relay it has, or the relay has no room to be told.
-    pub(super) fn connect(&self, queue: &Arc<Queue<P>>, outlet: OutletKey) -> bool {
-        let relay = &self.relays[queue.shard].relay;
-        Local::of(&relay.0.shard).is_some()
-            && relay.try_tell(RelayMsg::Connect(Arc::clone(queue), outlet)).is_ok()
-    }
-
-    /// Notes that a subscriber is gone. A relay too full to be told looks for those who are, behind what waits there.
-    pub(super) fn left(&self, queue: &Arc<Queue<P>>) {
-        self.unregister(queue);
-        let Side { relay, absent } = &self.relays[queue.shard];
-        absent.tell();
-        if relay.try_tell(RelayMsg::Leave(Arc::clone(queue))).is_err() {
-            absent.could_not_tell();
-        }
-    }
 }
 
 /// A named stream of events is up to its owner; this is what stands behind the name. Clones are one topic.
-pub struct Topic<P: Payload>(Arc<Core<P>>);
+pub struct Topic<P: Payload>(Arc<Inner<P>>);
 
 impl<P: Payload> Topic<P> {
-    pub(super) fn new(relays: Arc<[Side<P>]>, terms: Terms) -> Self {
-        let shards = vec![Shard::default(); relays.len()].into();
-        Self(Arc::new(Core {
-            id: NEXT_ID.fetch_add(1, Relaxed),
-            counts: Counts::new(relays.len()),
-            relays,
-            state: Mutex::new(State { seq: 0, shards, closed: false }),
-            terms,
-        }))
+    pub(super) fn new(relays: Arc<[RelayHandle<P>]>, terms: Terms) -> Self {
+        Self(Arc::new(Inner { shared: TopicShared::new(relays.len()), relays, terms }))
     }
 
     /// Publishes what `make` returns for the event's number. Never waits for a subscriber.
@@ -116,7 +50,7 @@ impl<P: Payload> Topic<P> {
     ///
     /// The topic was closed.
     pub fn publish(&self, make: impl FnOnce(u64) -> P) -> Result<Ticket<P>, SubscribeError> {
-        let mut state = self.0.lock();
+        let mut state = self.0.shared.lock();
         let seq = state.seq + 1;
         let event = Outgoing { seq, numbered: true, filter: None, payload: make(seq) };
         self.send(&mut state, event)
@@ -130,7 +64,7 @@ impl<P: Payload> Topic<P> {
     ///
     /// The topic was closed.
     pub fn publish_to(&self, filter: Filter, payload: P) -> Result<Ticket<P>, SubscribeError> {
-        let mut state = self.0.lock();
+        let mut state = self.0.shared.lock();
         let event = Outgoing { seq: state.seq + 1, numbered: true, filter: Some(filter), payload };
         self.send(&mut state, event)
     }
@@ -141,7 +75,7 @@ impl<P: Payload> Topic<P> {
     ///
     /// The topic was closed.
     pub fn publish_unnumbered(&self, payload: P) -> Result<Ticket<P>, SubscribeError> {
-        let mut state = self.0.lock();
+        let mut state = self.0.shared.lock();
         let event = Outgoing { seq: state.seq, numbered: false, filter: None, payload };
         self.send(&mut state, event)
     }
@@ -156,7 +90,7 @@ impl<P: Payload> Topic<P> {
     ///
     /// In debug builds, when the number does not rise.
     pub fn publish_as(&self, seq: u64, payload: P) -> Result<Ticket<P>, SubscribeError> {
-        let mut state = self.0.lock();
+        let mut state = self.0.shared.lock();
         debug_assert!(seq > state.seq, "event {seq} after {}", state.seq);
         self.send(&mut state, Outgoing { seq, numbered: true, filter: None, payload })
     }
@@ -172,23 +106,24 @@ impl<P: Payload> Topic<P> {
         let event = Arc::new(Event { seq, numbered, filter, published: Instant::now(), payload, gather });
         let mut subscribers = 0;
         let mut clock = None;
-        for (shard, Side { relay, .. }) in state.shards.iter_mut().zip(self.0.relays.iter()) {
+        for (shard, RelayHandle { address, .. }) in state.shards.iter_mut().zip(self.0.relays.iter()) {
             if shard.subscribers == 0 {
                 shard.missed = None;
                 continue;
             }
             subscribers += shard.subscribers;
-            clock.get_or_insert_with(|| Arc::clone(&relay.0.shard));
+            clock.get_or_insert_with(|| Arc::clone(address.remote()));
             let missed = shard.missed.take();
-            let message = RelayMsg::Publish { topic: Arc::clone(&self.0), event: Arc::clone(&event), missed };
-            if relay.try_tell(message).is_err() {
+            let message =
+                RelayMsg::Publish { topic: Arc::clone(&self.0.shared), event: Arc::clone(&event), missed };
+            if address.try_tell(message).is_err() {
                 let this = event.as_missed();
                 shard.missed = Some(missed.map_or(this, |missed| missed.extend(this)));
-                self.0.counts.missed.fetch_add(1, Relaxed);
+                self.0.shared.counts.missed.fetch_add(1, Relaxed);
                 event.gather.full();
             }
         }
-        self.0.counts.published.fetch_add(1, Relaxed);
+        self.0.shared.counts.published.fetch_add(1, Relaxed);
         Ok(Ticket::new(event, subscribers, clock))
     }
 
@@ -225,16 +160,16 @@ impl<P: Payload> Topic<P> {
 
     fn join(&self, terms: Terms, behind: bool) -> Result<Subscription<P>, SubscribeError> {
         let shard = Local::current().map_or(0, |local| local.shard() % self.0.relays.len());
-        let mut state = self.0.lock();
+        let mut state = self.0.shared.lock();
         if state.closed {
             return Err(SubscribeError::Closed);
         }
-        let queue = Arc::new(Queue::new(Arc::clone(&self.0), terms, shard, behind, state.seq));
+        let queue = Arc::new(Queue::new(Arc::clone(&self.0.shared), terms, shard, behind, state.seq));
         // Under the lock: the relay learns of it before it learns of any later event.
-        let told = self.0.relays[shard].relay.try_tell(RelayMsg::Join(Arc::clone(&queue)));
+        let told = self.0.relays[shard].address.try_tell(RelayMsg::Join(Arc::clone(&queue)));
         told.map_err(|error| if error.is_full() { SubscribeError::Busy } else { SubscribeError::Closed })?;
         state.shards[shard].subscribers += 1;
-        Ok(Subscription::new(queue, state.seq))
+        Ok(Subscription::new(queue, Arc::clone(&self.0.relays), state.seq))
     }
 
     /// Ends every subscriber after what its queue holds, and refuses new ones and events from here on.
@@ -243,39 +178,42 @@ impl<P: Payload> Topic<P> {
     ///
     /// Dropped before its end, subscribers of some shards may not have been told; called again it tells them.
     pub async fn close(&self) {
-        self.0.lock().closed = true;
-        for Side { relay, .. } in self.0.relays.iter() {
+        self.0.shared.lock().closed = true;
+        for RelayHandle { address, .. } in self.0.relays.iter() {
             // A relay that has ended has no subscribers.
-            let _ = relay.tell(RelayMsg::Close(Arc::clone(&self.0))).await;
+            let _ = address.tell(RelayMsg::Close(Arc::clone(&self.0.shared))).await;
         }
     }
 
     /// Does what [`close`](Self::close) does as far as the relays have room. False: call it again soon.
     pub fn try_close(&self) -> bool {
-        self.0.lock().closed = true;
-        let tell = |side: &Side<P>| match side.relay.try_tell(RelayMsg::Close(Arc::clone(&self.0))) {
+        self.0.shared.lock().closed = true;
+        let tell = |relay: &RelayHandle<P>| match relay
+            .address
+            .try_tell(RelayMsg::Close(Arc::clone(&self.0.shared)))
+        {
             Err(error) if error.is_full() => false,
             Ok(()) | Err(_) => true,
         };
         // Each is told, also behind one that has no room.
-        self.0.relays.iter().filter(|side| !tell(side)).count() == 0
+        self.0.relays.iter().filter(|relay| !tell(relay)).count() == 0
     }
 
     /// Returns the number of the last event; 0 before the first.
     pub fn last_seq(&self) -> u64 {
-        self.0.lock().seq
+        self.0.shared.lock().seq
     }
 
     /// Returns how many subscribers are registered. Takes the topic's lock.
     pub fn subscribers(&self) -> usize {
-        self.0.lock().shards.iter().map(|shard| shard.subscribers).sum()
+        self.0.shared.lock().shards.iter().map(|shard| shard.subscribers).sum()
     }
 
     /// Returns what the topic did so far.
     pub fn stats(&self) -> TopicStats {
-        let state = self.0.lock();
+        let state = self.0.shared.lock();
         let subscribers = state.shards.iter().map(|shard| shard.subscribers).sum();
-        self.0.counts.stats(subscribers, state.seq)
+        self.0.shared.counts.stats(subscribers, state.seq)
     }
 }
 

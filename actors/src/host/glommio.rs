@@ -8,7 +8,7 @@ use std::{future::Future, io, time::Duration};
 use glommio::{LocalExecutorBuilder, Placement, TaskQueueHandle};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{contain::contain, error::panic_message};
+use crate::future::{contain, panic_message};
 
 /// glommio's least: its file buffers are not used here.
 const IO_MEMORY_BYTES: usize = 64 * 1024;

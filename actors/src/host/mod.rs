@@ -38,7 +38,7 @@ impl Host {
     ///
     /// The system refuses the pinning or what the executor needs; the cause is named.
     pub(crate) fn run<T>(self, core: Option<usize>, future: impl Future<Output = T>) -> io::Result<T> {
-        if let Err(error) = crate::schedule::short_slices() {
+        if let Err(error) = crate::os::short_slices() {
             tracing::debug!(%error, "no short time slices: threads that compute may delay this shard");
         }
         match self {

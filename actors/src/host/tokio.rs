@@ -17,11 +17,11 @@ use std::{
 
 use tokio::task::{self, LocalSet};
 
-use crate::placement;
+use crate::os::pin;
 
 pub(super) fn run<T>(core: Option<usize>, future: impl Future<Output = T>) -> io::Result<T> {
     if let Some(core) = core
-        && !placement::pin(core)
+        && !pin(core)
     {
         return Err(io::Error::other(format!("the system refuses to pin the thread to core {core}")));
     }

@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 
 use super::{
     job::{BlockingJob, Job, JobFuture, Refusal},
-    ticket::JobHandle,
+    queued_job::JobHandle,
 };
 use crate::{
-    contain::{contain, contained},
     error::PoolError,
+    future::{contain, contained},
 };
 
 type Answer<T> = oneshot::Sender<Result<T, PoolError>>;
@@ -57,7 +57,7 @@ where
 }
 
 /// Sends the outcome; a panic goes on to the lane, which counts it.
-fn deliver<T>(answer: Answer<T>, outcome: Result<T, crate::contain::Payload>) {
+fn deliver<T>(answer: Answer<T>, outcome: Result<T, crate::future::Payload>) {
     match outcome {
         Ok(value) => drop(answer.send(Ok(value))),
         Err(payload) => {

@@ -8,12 +8,13 @@ use std::{
 
 use tokio::sync::watch;
 
+use super::queue::Queue;
 use super::{
+    counters::Tally,
     job::{Kind, Refusal, Rejected},
-    tally::Tally,
-    ticket::{Running, Ticket},
+    queued_job::{Running, Ticket},
 };
-use crate::{error::TellError, queue::Queue};
+use crate::error::TellError;
 
 pub(super) struct Lane<J: ?Sized + Kind> {
     /// Holds cancelled tickets too, so it is twice as long as jobs may wait; see `purge`.

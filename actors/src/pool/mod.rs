@@ -4,10 +4,12 @@
 //! Neither lane ever waits for the other.
 
 mod call;
+mod counters;
 mod job;
 mod lane;
-mod tally;
-mod ticket;
+mod queue;
+mod queued_job;
+
 mod worker;
 
 use std::{
@@ -24,11 +26,11 @@ use tokio::sync::{Semaphore, oneshot};
 use self::{call::Call, lane::Lane};
 pub use self::{
     call::Outcome,
+    counters::LaneStats,
     job::{BlockingJob, Job, JobFuture, Refusal, Rejected},
-    tally::LaneStats,
-    ticket::JobHandle,
+    queued_job::JobHandle,
 };
-use crate::undelivered::Undelivered;
+use crate::{stop::Undelivered, time::instant_after};
 
 /// How long workers may take to drop what they run when a stop has run out of time.
 const DISMISS_GRACE: Duration = Duration::from_millis(500);
@@ -249,9 +251,7 @@ impl Pool {
     /// out, jobs that wait are refused and async ones that run are dropped; a blocking job that still runs is left
     /// behind with its thread. Blocks the thread: not for a shard's, nor for a worker's.
     pub fn stop(&self, undelivered: Undelivered, timeout: Duration) -> PoolReport {
-        const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
-        let now = Instant::now();
-        let until = now.checked_add(timeout).unwrap_or(now + FOR_EVER);
+        let until = instant_after(Instant::now(), timeout);
         self.0.close();
         if undelivered == Undelivered::Refuse {
             self.0.refuse_all();

@@ -11,16 +11,13 @@ use tokio::{
     task::{LocalSet, spawn_local, yield_now},
 };
 
+use super::queue::Queue;
 use super::{
     job::{BlockingJob, Job},
     lane::{Lane, Presence},
-    ticket::Ticket,
+    queued_job::Ticket,
 };
-use crate::{
-    contain::{contain, contained},
-    queue::Queue,
-    race::race,
-};
+use crate::future::{contain, contained, race};
 
 /// Makes the runtime of a worker: with timers, and with sockets where tokio's `net` is built in.
 pub(super) fn runtime() -> io::Result<Runtime> {
@@ -92,7 +89,7 @@ impl Priority {
             tracing::warn!(%error, nice, "cannot set the priority of a blocking thread");
         }
         if self.idle
-            && let Err(error) = crate::schedule::idle_time_only()
+            && let Err(error) = crate::os::idle_time_only()
         {
             tracing::warn!(%error, "cannot leave a blocking thread the idle time only");
         }

@@ -11,8 +11,6 @@ use std::{
 
 use loom::sync::{Mutex, Notify};
 
-use crate::doorbell::Bell;
-
 /// The doorbell's eventfd: a strike is kept until a wait takes it.
 pub(crate) struct EventFd(Notify);
 
@@ -24,10 +22,8 @@ impl EventFd {
     pub(crate) fn wait(&self) {
         self.0.wait();
     }
-}
 
-impl Bell for EventFd {
-    fn strike(&self) {
+    pub(crate) fn signal(&self) {
         self.0.notify();
     }
 }

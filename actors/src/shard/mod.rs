@@ -1,0 +1,33 @@
+//! A shard: one thread's event loop, its timers, its hosted futures and its inbox. Knows no actor and no socket.
+
+mod deadline;
+mod driver;
+mod event_loop;
+mod group;
+mod inbox;
+mod key;
+mod lag;
+mod local;
+mod outlet;
+mod park;
+mod remote;
+mod sleep;
+mod stats;
+mod task;
+mod timers;
+
+pub use deadline::Deadline;
+pub use driver::{Driver, Wait};
+pub use inbox::ShardSender;
+pub use local::Local;
+pub use outlet::{Outlet, OutletKey, Parcel};
+pub use sleep::Sleep;
+pub use stats::ShardStats;
+pub use task::GuestHandle;
+
+pub(crate) use event_loop::{Shard, farewell, run};
+pub(crate) use group::ShardGroup;
+pub(crate) use key::{Key, ShardCell};
+pub(crate) use outlet::Outlets;
+pub(crate) use park::Park;
+pub(crate) use remote::{Remote, Settled};

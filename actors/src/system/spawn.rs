@@ -1,0 +1,54 @@
+//! Spawning actors on a system.
+
+use super::handle::System;
+use crate::{
+    actor::{Actor, Addr, PerShard, Place, SpawnOptions, spawn},
+    error::SpawnError,
+};
+
+impl System {
+    /// Spawns the actor that `factory` builds on its shard, and again after each restart. Does not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such shard, it is stopping, or it does not keep up with starting actors: 1024 may wait to be started
+    /// on a shard, unless they are spawned there.
+    pub fn spawn<A: Actor>(
+        &self,
+        place: Place,
+        options: SpawnOptions,
+        factory: impl FnMut() -> A + Send + 'static,
+    ) -> Result<Addr<A::Msg>, SpawnError> {
+        spawn(self.shared(), place, options, factory, None)
+    }
+
+    /// Spawns one such actor on each shard.
+    ///
+    /// ```
+    /// # use windlass_actors::{Actor, Context, Cores, Flow, SpawnOptions, System};
+    /// # struct Cache;
+    /// # impl Actor for Cache {
+    /// #     type Msg = u64;
+    /// #     async fn handle(&mut self, _: u64, _: &mut Context<u64>) -> Flow { Flow::Continue }
+    /// # }
+    /// # let system = System::builder().cores(Cores::Unpinned(2)).start()?;
+    /// let caches = system.spawn_each(SpawnOptions::named("cache"), || Cache)?;
+    /// assert_eq!(caches[1].shard(), 1);
+    /// for cache in caches.iter() {
+    ///     cache.try_tell(7)?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A shard is stopping or does not keep up with starting actors; those that came to live end again.
+    pub fn spawn_each<A: Actor>(
+        &self,
+        options: SpawnOptions,
+        factory: impl FnMut() -> A + Clone + Send + 'static,
+    ) -> Result<PerShard<A::Msg>, SpawnError> {
+        let one = |shard| self.spawn(Place::Shard(shard), options.clone(), factory.clone());
+        (0..self.shards()).map(one).collect()
+    }
+}
