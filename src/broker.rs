@@ -40,7 +40,7 @@ use windlass_actors::{
 
 use crate::{
     body::Body,
-    metrics::{Causes, TopicTotals},
+    metrics::{LabeledCounter, TopicTotals},
     replay::{MemoryStore, Position, ReplayStore, StoreError},
     request::Request,
     response::Response,
@@ -95,7 +95,7 @@ struct Shared {
     /// Streams ended by that.
     farewells: AtomicU32,
     /// Failures of the store, by what it was doing.
-    store_errors: Causes,
+    store_errors: LabeledCounter,
 }
 
 /// The topics there are.
@@ -139,7 +139,7 @@ impl Broker {
             topics: Mutex::default(),
             draining: AtomicBool::new(false),
             farewells: AtomicU32::new(0),
-            store_errors: Causes::default(),
+            store_errors: LabeledCounter::default(),
         }))
     }
 

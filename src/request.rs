@@ -19,7 +19,7 @@ use std::{
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use percent_encoding::percent_decode;
 
-use crate::{body::Body, metrics::ShardCells, response::Rejection};
+use crate::{body::Body, metrics::ShardCounters, response::Rejection};
 
 pub(crate) use context::Context;
 pub use context::{Peer, TrustedProxies};
@@ -261,8 +261,8 @@ impl Request {
     }
 
     /// Returns the figures of the connection's shard.
-    pub(crate) fn cells(&self) -> Arc<ShardCells> {
-        self.context.cells.clone()
+    pub(crate) fn counters(&self) -> Arc<ShardCounters> {
+        self.context.counters.clone()
     }
 
     /// Returns what middleware attached.

@@ -14,7 +14,7 @@ use woken::{Why, Woken};
 
 use crate::{
     conn::{Connections, Env, Msg, Outcome, Tally},
-    net::{ConnId, Ending, Engine, Link},
+    net::{ConnId, Connection, Ending, Engine},
 };
 
 /// Timers looked at in one turn at most, so that a thousand that are due together do not hold the shard.
@@ -58,7 +58,7 @@ impl<E: Engine<Connections>> Shard<E> {
         self.drained = Some(told);
         self.connections.start_drain();
         self.engine.stop_accepting(&mut self.connections);
-        self.engine.each(&mut self.connections, |connections, _, conn| connections.drain(conn));
+        self.engine.visit_all(&mut self.connections, |connections, _, conn| connections.drain(conn));
     }
 
     /// Takes the replies of this shard's guests.
@@ -89,7 +89,7 @@ impl<E: Engine<Connections>> Shard<E> {
             return;
         }
         let (mut idle, mut leaving) = (Vec::new(), 0);
-        self.engine.look(|id, conn| match conn.idle_since() {
+        self.engine.inspect_all(|id, conn| match conn.idle_since() {
             Some(since) => idle.push((since, id)),
             None => leaving += usize::from(conn.ending() != Ending::Open),
         });
@@ -164,7 +164,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
             Msg::Cut => {
                 // Its count must not depend on which message came first.
                 self.connections.start_drain();
-                self.engine.each(&mut self.connections, |connections, _, conn| connections.cut(conn));
+                self.engine.visit_all(&mut self.connections, |connections, _, conn| connections.cut(conn));
             }
         }
     }

@@ -10,7 +10,7 @@ use windlass_actors::Pool;
 
 use crate::{
     handler::{Chain, Kind, Layer},
-    metrics::{Family, Metrics, UNMATCHED},
+    metrics::{Metrics, RouteMetrics, UNMATCHED},
     proto::h1::Image,
     request::Context,
     route::{Action, BELOW, BodyMode, Dispatch, Reach, Route, Shed, StaticResponse},
@@ -30,7 +30,7 @@ pub(crate) struct Routes {
 
 /// A compiled route.
 pub(crate) struct Entry {
-    pub(crate) family: Arc<Family>,
+    pub(crate) route_metrics: Arc<RouteMetrics>,
     pub(crate) body: BodyMode,
     pub(crate) run: Run,
     pub(crate) shed: Shed,
@@ -69,7 +69,7 @@ pub(crate) struct RouteTable {
     /// Every method any path knows, for `OPTIONS *`.
     allow_all: HeaderValue,
     pub(crate) async_routes: usize,
-    pub(crate) unmatched: Arc<Family>,
+    pub(crate) unmatched: Arc<RouteMetrics>,
     /// There as soon as one route is async.
     pub(crate) pool: Option<Pool>,
 }
@@ -101,12 +101,12 @@ impl RouteTable {
             not_found: None,
             allow_all: HeaderValue::from_static("OPTIONS"),
             async_routes: 0,
-            unmatched: metrics.family(UNMATCHED, "(any)"),
+            unmatched: metrics.route(UNMATCHED, "(any)"),
             pool: None,
         };
         let mut known = HashMap::new();
         for route in &routes.list {
-            let entry = table.add_entry(routes, route, metrics.family(&route.path, route.method_name()))?;
+            let entry = table.add_entry(routes, route, metrics.route(&route.path, route.method_name()))?;
             for template in templates(route) {
                 let path = match known.get(&template) {
                     Some(path) => *path,
@@ -119,8 +119,8 @@ impl RouteTable {
             }
         }
         if let Some(route) = &routes.not_found {
-            let family = table.unmatched.clone();
-            table.not_found = Some(table.add_entry(routes, route, family)?);
+            let route_metrics = table.unmatched.clone();
+            table.not_found = Some(table.add_entry(routes, route, route_metrics)?);
         }
         table.finish();
         Ok(table)
@@ -151,7 +151,7 @@ impl RouteTable {
         &mut self,
         routes: &Routes,
         route: &Route,
-        family: Arc<Family>,
+        route_metrics: Arc<RouteMetrics>,
     ) -> Result<usize, RouteError> {
         let layers: Vec<Layer> = routes.layers.iter().chain(&route.layers).cloned().collect();
         let dispatch = route.dispatch.unwrap_or(routes.default_dispatch);
@@ -178,7 +178,7 @@ impl RouteTable {
             (Run::Chain(_, Dispatch::Async), Shed::Last) => Shed::First,
             (_, shed) => shed,
         };
-        self.entries.push(Entry { family, body: route.body, run, shed });
+        self.entries.push(Entry { route_metrics, body: route.body, run, shed });
         Ok(self.entries.len() - 1)
     }
 

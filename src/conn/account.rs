@@ -9,7 +9,7 @@ use super::{Env, Io, run};
 use crate::{
     body::Body,
     hooks::{RequestEnd, RequestStart},
-    metrics::{DispatchKind, Family, UNMATCHED, Wire},
+    metrics::{DispatchKind, HttpVersion, RouteMetrics, UNMATCHED},
     request::Head,
     route::Dispatch,
     table::{Entry, Run, View},
@@ -33,7 +33,7 @@ impl Target {
 
 /// One request's entry in figures and hooks.
 pub(super) struct Account {
-    wire: Wire,
+    version: HttpVersion,
     kind: DispatchKind,
     /// None: no route matched.
     target: Option<Target>,
@@ -51,7 +51,7 @@ struct Record {
 
 impl Account {
     /// Opens the account of a request that has a route, and tells the start hooks.
-    pub(super) fn served(env: &Env, io: &Io, wire: Wire, head: &Head, target: Target) -> Self {
+    pub(super) fn served(env: &Env, io: &Io, version: HttpVersion, head: &Head, target: Target) -> Self {
         let kind = match (&target.entry().run, target.entry().dispatch()) {
             (Run::Static(..), _) => DispatchKind::Static,
             (_, Dispatch::Inline) => DispatchKind::Inline,
@@ -60,25 +60,25 @@ impl Account {
         let tell =
             || start(env, io, &head.method, head.text(head.path), head.query.map(|query| head.text(query)));
         let record = (!env.hooks.is_empty()).then(tell);
-        Self { wire, kind, target: Some(target), started: env.now, record }
+        Self { version, kind, target: Some(target), started: env.now, record }
     }
 
     /// Opens the account of a request that no route serves, and tells the start hooks.
     pub(super) fn unserved(
         env: &Env,
         io: &Io,
-        wire: Wire,
+        version: HttpVersion,
         method: &Method,
         path: &str,
         query: Option<&str>,
     ) -> Self {
         let record = (!env.hooks.is_empty()).then(|| start(env, io, method, path, query));
-        Self { record, ..Self::nobodys(env, wire) }
+        Self { record, ..Self::nobodys(env, version) }
     }
 
     /// Opens the account of bytes that are no request: an answer is counted, no hook is told.
-    pub(super) fn nobodys(env: &Env, wire: Wire) -> Self {
-        Self { wire, kind: DispatchKind::Inline, target: None, started: env.now, record: None }
+    pub(super) fn nobodys(env: &Env, version: HttpVersion) -> Self {
+        Self { version, kind: DispatchKind::Inline, target: None, started: env.now, record: None }
     }
 
     /// Notes that a WebSocket came of the request.
@@ -96,10 +96,10 @@ impl Account {
 
     /// Counts a reply whose head was written.
     pub(super) fn count(&self, env: &Env, status: StatusCode) {
-        env.cells.dispatched(self.wire, self.kind).add(1);
+        env.counters.dispatched(self.version, self.kind).add(1);
         if env.counts_requests() {
             let took = env.clock.saturating_duration_since(self.started);
-            self.family(env).observe(env.shard, status.as_u16(), took);
+            self.route_metrics(env).observe(env.shard, status.as_u16(), took);
         }
     }
 
@@ -113,7 +113,7 @@ impl Account {
         body_bytes: u64,
     ) {
         let Some(record) = &self.record else { return };
-        let route = Some(self.family(env).template()).filter(|template| *template != UNMATCHED);
+        let route = Some(self.route_metrics(env).template()).filter(|template| *template != UNMATCHED);
         let panics = env.hooks.ended(&RequestEnd {
             method: &record.method,
             path: &record.path,
@@ -124,7 +124,7 @@ impl Account {
             duration: run::clock().saturating_duration_since(self.started),
             body_bytes,
         });
-        env.cells.panics.add_many("hook", panics);
+        env.counters.panics.add_many("hook", panics);
     }
 
     /// Tells the end hooks of a request whose connection ended before anything of its reply was written.
@@ -133,9 +133,9 @@ impl Account {
     }
 
     /// Returns the figures this request counts into.
-    pub(super) fn family<'a>(&'a self, env: &'a Env) -> &'a Arc<Family> {
+    pub(super) fn route_metrics<'a>(&'a self, env: &'a Env) -> &'a Arc<RouteMetrics> {
         match &self.target {
-            Some(target) => &target.entry().family,
+            Some(target) => &target.entry().route_metrics,
             None => &env.view.table.unmatched,
         }
     }
@@ -143,6 +143,6 @@ impl Account {
 
 fn start(env: &Env, io: &Io, method: &Method, path: &str, query: Option<&str>) -> Box<Record> {
     let panics = env.hooks.started(&RequestStart { method, path, query, peer: io.peer });
-    env.cells.panics.add_many("hook", panics);
+    env.counters.panics.add_many("hook", panics);
     Box::new(Record { method: method.clone(), path: path.to_owned() })
 }

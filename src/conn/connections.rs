@@ -17,7 +17,7 @@ use super::{
     timers::{Timer, Timers},
 };
 use crate::{
-    net::{Accepted, Carrier, Closed, ConnId, Ending, Outbox},
+    net::{Accepted, Closed, ConnId, Ending, EventHandler, Outbox},
     request::Peer,
 };
 
@@ -178,7 +178,7 @@ fn expired(spoken: &mut Spoken, env: &mut Env, io: &mut Io, timer: Timer) {
         io.end(Ending::Finish, DRAINED);
         return spoken.farewell(env, io);
     }
-    env.cells.timeouts.add(timer.name());
+    env.counters.timeouts.add(timer.name());
     match timer {
         Timer::Idle => {
             io.end(Ending::Finish, timer.name());
@@ -189,10 +189,10 @@ fn expired(spoken: &mut Spoken, env: &mut Env, io: &mut Io, timer: Timer) {
     }
 }
 
-impl Carrier for Connections {
+impl EventHandler for Connections {
     type Conn = Conn;
 
-    fn resumed(&mut self) {
+    fn batch_started(&mut self) {
         self.env.begin_batch();
     }
 
@@ -211,19 +211,19 @@ impl Carrier for Connections {
                 Some(fd)
             }
             _ => {
-                env.cells.handed_over.add(1);
+                env.counters.handed_over.add(1);
                 None
             }
         }
     }
 
-    fn has_room_elsewhere(&self) -> bool {
+    fn can_hand_over(&self) -> bool {
         self.env.crowd.has_room_elsewhere()
     }
 
     fn open(&mut self, id: ConnId, accepted: Accepted<'_>) -> Conn {
         self.arrivals += 1;
-        self.env.cells.accepted.add(1);
+        self.env.counters.accepted.add(1);
         if accepted.is_adopted {
             self.env.crowd.has_come();
         }
@@ -259,7 +259,7 @@ impl Carrier for Connections {
 
     fn received(&mut self, _id: ConnId, conn: &mut Conn, bytes: &[u8]) {
         self.arrivals += 1;
-        self.env.cells.received_bytes.add(bytes.len() as u64);
+        self.env.counters.received_bytes.add(bytes.len() as u64);
         if conn.secure.is_some() {
             return conn.feed_secure(&mut self.env, |secure, env, io, spoken| {
                 secure.received(env, io, spoken, bytes)
@@ -268,7 +268,7 @@ impl Carrier for Connections {
         conn.feed(&mut self.env, |spoken, env, io| spoken.received(env, io, bytes));
     }
 
-    fn ended(&mut self, _id: ConnId, conn: &mut Conn) {
+    fn fin_received(&mut self, _id: ConnId, conn: &mut Conn) {
         self.arrivals += 1;
         if conn.secure.is_some() {
             return conn.feed_secure(&mut self.env, Secure::ended);
@@ -277,7 +277,7 @@ impl Carrier for Connections {
     }
 
     fn sent(&mut self, _id: ConnId, conn: &mut Conn, bytes: usize, drained: bool) {
-        self.env.cells.sent_bytes.add(bytes as u64);
+        self.env.counters.sent_bytes.add(bytes as u64);
         if drained && conn.secure.as_ref().is_none_or(|secure| !secure.owes(&conn.io)) {
             conn.io.unsent = false;
             conn.io.timers.clear(Timer::Write);
@@ -297,22 +297,22 @@ impl Carrier for Connections {
     }
 
     #[cfg(feature = "ws")]
-    fn spent(&mut self, buffer: Vec<u8>) {
+    fn buffer_sent(&mut self, buffer: Vec<u8>) {
         crate::ws::give_back(buffer);
     }
 
     fn closed(&mut self, _id: ConnId, mut conn: Conn, why: Closed) {
         let env = &mut self.env;
         if conn.io.active {
-            env.cells.active.sub(1);
+            env.counters.active.sub(1);
         }
-        env.cells.closed.add(1);
+        env.counters.closed.add(1);
         let cause = match why {
             Closed::Failed(_) if conn.io.ending == Ending::Open => "reset",
             Closed::Lingered => "lingered",
             Closed::Failed(_) | Closed::Finished | Closed::Aborted => conn.io.cause,
         };
-        env.cells.closes.add(cause);
+        env.counters.closes.add(cause);
         env.look_for_drain();
         if let Some(tally) = &mut env.tally
             && cause != "cut"
@@ -326,7 +326,7 @@ impl Carrier for Connections {
     }
 
     fn accept_failed(&mut self, error: &std::io::Error) {
-        self.env.cells.accept_errors.add(accept_cause(error));
+        self.env.counters.accept_errors.add(accept_cause(error));
         if self.env.may_warn() {
             tracing::warn!(%error, "accepting connections failed; it is tried again after a pause");
         }

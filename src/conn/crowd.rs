@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::metrics::{Metrics, ShardCells};
+use crate::metrics::{Metrics, ShardCounters};
 
 /// A shard is over its share with so much more than the mean, in parts of it, …
 const SHARE: (usize, usize) = (5, 4);
@@ -30,17 +30,17 @@ impl Crowd {
         Self { metrics, shard, limit }
     }
 
-    fn shards(&self) -> &[Arc<ShardCells>] {
+    fn shards(&self) -> &[Arc<ShardCounters>] {
         self.metrics.shards()
     }
 
-    fn own(&self) -> &ShardCells {
+    fn own(&self) -> &ShardCounters {
         &self.shards()[self.shard]
     }
 
     /// Returns the other shard with the fewest connections, if it has room, and how many it has.
     fn least(&self) -> Option<(usize, usize)> {
-        let loads = self.shards().iter().map(|cells| cells.load()).enumerate();
+        let loads = self.shards().iter().map(|counters| counters.load()).enumerate();
         let others = loads.filter(|(shard, _)| *shard != self.shard);
         others.min_by_key(|(_, load)| *load).filter(|(_, load)| *load < self.limit)
     }
@@ -51,7 +51,7 @@ impl Crowd {
         if own < self.limit.min(SLACK) || shards == 1 {
             return None;
         }
-        let all: usize = self.shards().iter().map(|cells| cells.load()).sum();
+        let all: usize = self.shards().iter().map(|counters| counters.load()).sum();
         let is_skewed = (own - own.min(SLACK)) * SHARE.1 * shards > all * SHARE.0;
         let (shard, _) = self.least()?;
         (own >= self.limit || is_skewed).then_some(shard)
@@ -76,7 +76,7 @@ impl Crowd {
 
     /// Takes an announcement back, or notes that the connection came.
     pub(super) fn take_back(&self, shard: usize) {
-        self.shards()[shard].settle_announced();
+        self.shards()[shard].end_handover();
     }
 
     /// Notes that a connection another shard accepted has come.
@@ -97,7 +97,7 @@ impl Crowd {
     /// Returns how many connections this shard should close so that its part of the server has a tenth of the limit free.
     pub(super) fn excess(&self) -> usize {
         let soft = (self.limit - self.limit / 10) * self.shards().len();
-        let all: usize = self.shards().iter().map(|cells| cells.load()).sum();
+        let all: usize = self.shards().iter().map(|counters| counters.load()).sum();
         if all <= soft || self.limit < 10 {
             return 0;
         }
@@ -111,7 +111,7 @@ mod tests {
 
     fn crowd(loads: &[u64], limit: usize) -> Crowd {
         let metrics = Metrics::new(loads.len(), true);
-        metrics.shards().iter().zip(loads).for_each(|(cells, load)| cells.accepted.add(*load));
+        metrics.shards().iter().zip(loads).for_each(|(counters, load)| counters.accepted.add(*load));
         metrics.set_ready(true);
         Crowd::new(metrics, 0, limit)
     }

@@ -14,7 +14,7 @@ use super::{Msg, Outcome, crowd::Crowd, date::DateCache, secure::Handshakes, tim
 use crate::{
     hooks::Hooks,
     limits::{Limits, Timeouts},
-    metrics::{Metrics, ShardCells},
+    metrics::{Metrics, ShardCounters},
     net::ConnId,
     proto::h1,
     request::Context,
@@ -94,7 +94,7 @@ pub(crate) struct Env {
     pub(super) handshakes: Handshakes,
     /// HTTP/2 is spoken with clients that begin with it; never in a build without it.
     pub(super) http2: bool,
-    pub(super) cells: Arc<ShardCells>,
+    pub(super) counters: Arc<ShardCounters>,
     metrics: Arc<Metrics>,
     pub(super) view: Arc<View>,
     reader: Reader<RouteTable>,
@@ -116,8 +116,8 @@ impl Env {
         let now = Instant::now();
         // An allocation of this shard's own, so that requests of other shards do not touch its count.
         let shard = local.shard();
-        let cells = common.metrics.shards()[shard].clone();
-        let context = Arc::new(Context { cells: cells.clone(), ..common.context.clone() });
+        let counters = common.metrics.shards()[shard].clone();
+        let context = Arc::new(Context { counters: counters.clone(), ..common.context.clone() });
         let view = View::new(reader.load().clone(), context.clone());
         let http2 = common.http2 && cfg!(feature = "http2");
         Self {
@@ -134,7 +134,7 @@ impl Env {
             entrances: common.entrances.iter().map(|entrance| entrance.on_shard(http2)).collect(),
             handshakes: Handshakes::default(),
             http2,
-            cells,
+            counters,
             metrics: common.metrics.clone(),
             view,
             reader,

@@ -340,7 +340,7 @@ impl H1 {
 
     /// Answers bytes that are no request and takes nothing more.
     fn reject(&mut self, env: &mut Env, io: &mut Io, reject: Reject) {
-        env.cells.protocol_errors.add(reject.label());
+        env.counters.protocol_errors.add(reject.label());
         if env.may_warn() {
             tracing::debug!(peer = ?io.peer, cause = reject.label(), "refused a request: {reject}");
         }

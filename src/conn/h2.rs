@@ -213,14 +213,14 @@ impl Protocol for H2 {
         self.lose_all(env, io);
         self.woken.close();
         self.count_streams(env);
-        env.cells.h2_connections.sub(1);
+        env.counters.h2_connections.sub(1);
     }
 }
 
 impl H2 {
     pub(super) fn new(env: &Env, io: &mut Io) -> Self {
         let pipe = Pipe::default();
-        env.cells.h2_connections.add(1);
+        env.counters.h2_connections.add(1);
         Self {
             engine: Engine::new(&env.limits, pipe.clone()),
             pipe,
@@ -352,9 +352,9 @@ impl H2 {
     fn count_streams(&mut self, env: &Env) {
         let (open, counted) = (self.streams.len(), std::mem::replace(&mut self.counted, self.streams.len()));
         if open >= counted {
-            env.cells.h2_streams.add((open - counted) as u64);
+            env.counters.h2_streams.add((open - counted) as u64);
         } else {
-            env.cells.h2_streams.sub((counted - open) as u64);
+            env.counters.h2_streams.sub((counted - open) as u64);
         }
     }
 }

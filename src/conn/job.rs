@@ -21,7 +21,7 @@ use super::{
 use crate::{
     body::{Body, BodySender, Frame},
     handler::{Called, Chain, Kind},
-    metrics::ShardCells,
+    metrics::ShardCounters,
     net::ConnId,
     request::Request,
     table::View,
@@ -48,13 +48,13 @@ pub(super) fn submit(
         request,
         chain: chain.clone(),
         reply: ReplyTo { sender: Some(sender.clone()), id, seq },
-        cells: env.cells.clone(),
+        counters: env.counters.clone(),
         window_bytes: env.limits.body_window_bytes,
     });
     match enqueue(pool, job, deadline) {
         Ok(handle) => Started::Running(Task::Job(handle, deadline)),
         Err(()) => {
-            env.cells.refused.add("pool_full");
+            env.counters.refused.add("pool_full");
             Started::Done(busy(env, seq, "the pool is full"))
         }
     }
@@ -77,7 +77,7 @@ struct HttpJob {
     request: Request,
     chain: Arc<Chain>,
     reply: ReplyTo,
-    cells: Arc<ShardCells>,
+    counters: Arc<ShardCounters>,
     window_bytes: usize,
 }
 
@@ -95,9 +95,9 @@ impl HttpJob {
 impl Job for HttpJob {
     fn run(self: Box<Self>) -> JobFuture {
         Box::pin(async move {
-            let Self { request, chain, mut reply, cells, window_bytes } = *self;
+            let Self { request, chain, mut reply, counters, window_bytes } = *self;
             let mut outcome = Contained(pin!(run_chain(&chain, request))).await.unwrap_or_else(|()| {
-                cells.panics.add("handler");
+                counters.panics.add("handler");
                 panicked()
             });
             let stream = take_stream(&mut outcome, window_bytes);
@@ -115,11 +115,11 @@ impl Job for HttpJob {
 
 impl BlockingJob for HttpJob {
     fn run(self: Box<Self>) {
-        let Self { request, chain, mut reply, cells, window_bytes } = *self;
+        let Self { request, chain, mut reply, counters, window_bytes } = *self;
         // Middleware around a sync handler is async; on this lane it waits on the thread.
         let ran = catch_unwind(AssertUnwindSafe(|| pollster::block_on(run_chain(&chain, request))));
         let mut outcome = ran.unwrap_or_else(|_| {
-            cells.panics.add("handler");
+            counters.panics.add("handler");
             panicked()
         });
         let stream = take_stream(&mut outcome, window_bytes);

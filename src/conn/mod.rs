@@ -33,7 +33,7 @@ use std::{
 };
 
 use crate::{
-    net::{ConnId, Ending, Link, Outbox},
+    net::{ConnId, Connection, Ending, Outbox},
     request::Peer,
     response::Response,
 };
@@ -148,7 +148,7 @@ pub(crate) struct Conn {
     secure: Option<Box<Secure>>,
 }
 
-impl Link for Conn {
+impl Connection for Conn {
     fn outbox(&mut self) -> &mut Outbox {
         match &mut self.secure {
             Some(secure) => secure.wire(),
@@ -222,7 +222,7 @@ impl Conn {
         let active = self.spoken.is_active();
         if active != self.io.active {
             self.io.active = active;
-            if active { env.cells.active.add(1) } else { env.cells.active.sub(1) }
+            if active { env.counters.active.add(1) } else { env.counters.active.sub(1) }
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn take(env: &Env, io: &mut Io, bytes: &[u8]) -> Preamble {
             Preamble::Done(preamble.consumed)
         }
         Err(_) => {
-            env.cells.protocol_errors.add("proxy_preamble");
+            env.counters.protocol_errors.add("proxy_preamble");
             io.end(Ending::Abort, "protocol_error");
             Preamble::Refused
         }

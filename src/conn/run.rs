@@ -15,7 +15,7 @@ use windlass_actors::{GuestHandle, pool::JobHandle};
 use super::{Env, Outcome, env::LocalReply, job};
 use crate::{
     handler::{Called, Chain, ResponseFuture},
-    metrics::{Family, ShardCells},
+    metrics::{RouteMetrics, ShardCounters},
     net::ConnId,
     request::Request,
     response::{Response, plain},
@@ -65,7 +65,7 @@ pub(super) fn start(
 ) -> Started {
     let Some(chain) = view.chain(entry) else { return Started::Done(panicked()) };
     match view.table.entry(entry).dispatch() {
-        Dispatch::Inline => inline(env, id, seq, &view.table.entry(entry).family, chain, request),
+        Dispatch::Inline => inline(env, id, seq, &view.table.entry(entry).route_metrics, chain, request),
         Dispatch::Async => job::submit(env, id, seq, view, chain, request),
     }
 }
@@ -80,7 +80,7 @@ fn inline(
     env: &mut Env,
     id: ConnId,
     seq: u32,
-    family: &Arc<Family>,
+    route_metrics: &Arc<RouteMetrics>,
     chain: &Arc<Chain>,
     request: Request,
 ) -> Started {
@@ -94,7 +94,7 @@ fn inline(
         },
     }));
     let held = env.read_clock().saturating_duration_since(began);
-    let watch = Watch::new(env, family.clone());
+    let watch = Watch::new(env, route_metrics.clone());
     if held > watch.limit {
         watch.stalled(held);
     }
@@ -102,7 +102,7 @@ fn inline(
         Ok(Ok(response)) => Started::Done(response.into()),
         Ok(Err(future)) => Started::Running(Task::Guest(spawn(env, id, seq, watch, future))),
         Err(_) => {
-            env.cells.panics.add("handler");
+            env.counters.panics.add("handler");
             Started::Done(panicked())
         }
     }
@@ -110,9 +110,9 @@ fn inline(
 
 fn spawn(env: &Env, id: ConnId, seq: u32, watch: Watch, future: ResponseFuture) -> GuestHandle {
     let replies = env.replies.clone();
-    let cells = env.cells.clone();
+    let counters = env.counters.clone();
     env.local.spawn(async move {
-        let outcome = Guest { future, watch, cells }.await;
+        let outcome = Guest { future, watch, counters }.await;
         replies.borrow_mut().push(LocalReply { id, seq, outcome });
     })
 }
@@ -121,12 +121,12 @@ fn spawn(env: &Env, id: ConnId, seq: u32, watch: Watch, future: ResponseFuture) 
 pub(super) struct Watch {
     limit: Duration,
     shard: usize,
-    family: Arc<Family>,
+    route_metrics: Arc<RouteMetrics>,
 }
 
 impl Watch {
-    pub(super) fn new(env: &Env, family: Arc<Family>) -> Self {
-        Self { limit: env.timeouts.inline_stall, shard: env.shard, family }
+    pub(super) fn new(env: &Env, route_metrics: Arc<RouteMetrics>) -> Self {
+        Self { limit: env.timeouts.inline_stall, shard: env.shard, route_metrics }
     }
 
     /// Looks how long the shard was held since `began`.
@@ -138,8 +138,8 @@ impl Watch {
     }
 
     fn stalled(&self, held: Duration) {
-        self.family.stalled(self.shard);
-        let route = self.family.template();
+        self.route_metrics.stalled(self.shard);
+        let route = self.route_metrics.template();
         tracing::warn!(
             route,
             ?held,
@@ -153,7 +153,7 @@ impl Watch {
 struct Guest {
     future: ResponseFuture,
     watch: Watch,
-    cells: Arc<ShardCells>,
+    counters: Arc<ShardCounters>,
 }
 
 impl Future for Guest {
@@ -166,7 +166,7 @@ impl Future for Guest {
         match polled {
             Ok(polled) => polled.map(Outcome::from),
             Err(_) => {
-                self.cells.panics.add("handler");
+                self.counters.panics.add("handler");
                 Poll::Ready(panicked())
             }
         }
@@ -195,6 +195,6 @@ pub(super) fn busy(env: &Env, seq: u32, error: &'static str) -> Outcome {
 
 /// The answer to a request that is refused because its shard lags.
 pub(super) fn shed(env: &Env, seq: u32) -> Outcome {
-    env.cells.refused.add("lag");
+    env.counters.refused.add("lag");
     busy(env, seq, "the shard lags")
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     net::{ConnId, Ending, Outbox},
-    tls::{Acceptor, Agreed, Event, Failure, Session},
+    tls::{Acceptor, Negotiated, Session, SessionError, SessionEvent},
 };
 
 /// Time that handshakes may take of one turn, one hello always being served.
@@ -132,12 +132,12 @@ impl Secure {
         match &mut self.stage {
             Stage::Open(session) => {
                 let done = receive(env, &mut self.wire, session, bytes, |env, event| match event {
-                    Event::Data(data) => spoken.received(env, io, data),
-                    Event::Ended => spoken.ended(env, io),
-                    Event::Agreed(_) => {}
+                    SessionEvent::Data(data) => spoken.received(env, io, data),
+                    SessionEvent::CloseNotify => spoken.ended(env, io),
+                    SessionEvent::Negotiated(_) => {}
                 });
                 if let Err(failure) = done {
-                    env.cells.protocol_errors.add("tls_record");
+                    env.counters.protocol_errors.add("tls_record");
                     self.break_off(env, io, &failure, "protocol_error");
                 }
             }
@@ -170,12 +170,12 @@ impl Secure {
             return self.refuse_plain(env, io, spoken);
         }
         if env.handshakes.running >= env.limits.tls_handshakes {
-            env.cells.handshakes.add("busy");
+            env.counters.handshakes.add("busy");
             self.stage = Stage::Broken;
             return io.end(Ending::Abort, HANDSHAKE);
         }
         env.handshakes.running += 1;
-        env.cells.handshaking.add(1);
+        env.counters.handshaking.add(1);
         self.stage = Stage::Waiting;
         self.keep(env, io, bytes);
         if env.handshakes.has_time() {
@@ -187,7 +187,7 @@ impl Secure {
 
     /// Answers a request that is not encrypted so that its sender understands it (a record begins with 20 to 23).
     fn refuse_plain(&mut self, env: &mut Env, io: &mut Io, spoken: &mut Spoken) {
-        env.cells.handshakes.add("plain_http");
+        env.counters.handshakes.add("plain_http");
         self.stage = Stage::Broken;
         spoken.refuse_plain(env, io);
         std::mem::swap(&mut io.outbox, &mut self.wire);
@@ -198,7 +198,7 @@ impl Secure {
     fn keep(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
         self.kept.extend_from_slice(bytes);
         if self.kept.len() > HELLO_BYTES {
-            let failure = Failure { label: "oversized_record", text: "the hello never ends".to_owned() };
+            let failure = SessionError { label: "oversized_record", text: "the hello never ends".to_owned() };
             self.fail(env, io, &failure);
         }
     }
@@ -224,14 +224,14 @@ impl Secure {
         let began = clock();
         let mut agreed = None;
         let done = receive(env, &mut self.wire, session, bytes, |env, event| match event {
-            Event::Agreed(what) => {
+            SessionEvent::Negotiated(what) => {
                 agreed = Some(what);
                 env.handshakes.spent += began.elapsed();
                 *spoken = Spoken::agreed(what.protocol, env, io);
                 io.timers.clear(Timer::Handshake);
             }
-            Event::Data(data) => spoken.received(env, io, data),
-            Event::Ended => spoken.ended(env, io),
+            SessionEvent::Data(data) => spoken.received(env, io, data),
+            SessionEvent::CloseNotify => spoken.ended(env, io),
         });
         match agreed {
             Some(agreed) => self.open(env, agreed),
@@ -240,16 +240,16 @@ impl Secure {
         match done {
             Err(failure) if agreed.is_none() => self.fail(env, io, &failure),
             Err(failure) => {
-                env.cells.protocol_errors.add("tls_record");
+                env.counters.protocol_errors.add("tls_record");
                 self.break_off(env, io, &failure, "protocol_error");
             }
             Ok(()) => {}
         }
     }
 
-    fn open(&mut self, env: &mut Env, agreed: Agreed) {
+    fn open(&mut self, env: &mut Env, agreed: Negotiated) {
         self.count_end(env, "ok");
-        env.cells.tls_sessions.of(agreed.version, agreed.protocol, agreed.resumed).add(1);
+        env.counters.tls_sessions.of(agreed.version, agreed.protocol, agreed.resumed).add(1);
         self.stage = match std::mem::replace(&mut self.stage, Stage::Broken) {
             Stage::Handshake(session) => Stage::Open(session),
             other => other,
@@ -257,15 +257,15 @@ impl Secure {
     }
 
     /// Ends a handshake that failed; the peer is told by an alert.
-    fn fail(&mut self, env: &mut Env, io: &mut Io, failure: &Failure) {
+    fn fail(&mut self, env: &mut Env, io: &mut Io, failure: &SessionError) {
         self.count_end(env, failure.label);
         self.break_off(env, io, failure, HANDSHAKE);
     }
 
     /// Ends a session that broke: nothing behind its alert is sent, so that no reply looks whole that is not.
-    fn break_off(&mut self, env: &mut Env, io: &mut Io, failure: &Failure, cause: &'static str) {
+    fn break_off(&mut self, env: &mut Env, io: &mut Io, failure: &SessionError, cause: &'static str) {
         if env.may_warn() {
-            let Failure { label, text } = failure;
+            let SessionError { label, text } = failure;
             tracing::debug!(peer = ?io.peer, cause = label, "a TLS connection failed: {text}");
         }
         self.stage = Stage::Broken;
@@ -277,8 +277,8 @@ impl Secure {
     fn count_end(&self, env: &mut Env, result: &'static str) {
         if matches!(self.stage, Stage::Waiting | Stage::Handshake(_)) {
             env.handshakes.running -= 1;
-            env.cells.handshaking.sub(1);
-            env.cells.handshakes.add(result);
+            env.counters.handshaking.sub(1);
+            env.counters.handshakes.add(result);
         }
     }
 
@@ -298,7 +298,7 @@ impl Secure {
 
     /// Takes the handshake's timer.
     pub(super) fn timed_out(&mut self, env: &mut Env, io: &mut Io, _: &mut Spoken) {
-        env.cells.timeouts.add(Timer::Handshake.name());
+        env.counters.timeouts.add(Timer::Handshake.name());
         self.count_end(env, "timeout");
         self.stage = Stage::Broken;
         io.end(Ending::Abort, Timer::Handshake.name());
@@ -370,8 +370,8 @@ fn receive(
     wire: &mut Outbox,
     session: &mut Session,
     bytes: &[u8],
-    mut tell: impl FnMut(&mut Env, Event<'_>),
-) -> Result<(), Failure> {
+    mut tell: impl FnMut(&mut Env, SessionEvent<'_>),
+) -> Result<(), SessionError> {
     let mut spare = std::mem::take(&mut env.handshakes.spare);
     let done = session.receive(bytes, wire, &mut spare, |event| tell(env, event));
     env.handshakes.spare = spare;

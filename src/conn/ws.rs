@@ -32,7 +32,7 @@ impl Ws {
     pub(super) fn new(switch: Switch, env: &mut Env, io: &mut Io) -> Self {
         io.timers.clear_requests();
         let mut endpoint =
-            Endpoint::new(env, io.waker(env), *switch.upgrade, switch.account.family(env).clone());
+            Endpoint::new(env, io.waker(env), *switch.upgrade, switch.account.route_metrics(env).clone());
         if !io.secure {
             endpoint.lend();
         }
@@ -123,7 +123,7 @@ impl Protocol for Ws {
     }
 
     fn passes(&self, env: &Env, payload_bytes: usize) {
-        env.cells.ws.sent(payload_bytes);
+        env.counters.ws.sent(payload_bytes);
     }
 
     fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {

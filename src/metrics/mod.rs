@@ -1,9 +1,9 @@
 //! Counters: written by one shard each without locks or shared cache lines, summed when somebody scrapes.
 
 pub(crate) mod catalog;
-mod cells;
-mod families;
-pub(crate) mod live;
+mod counters;
+pub(crate) mod dashboard;
+mod route;
 mod scrape;
 
 use std::{
@@ -20,8 +20,10 @@ use std::{
 
 use windlass_actors::{Pool, System, fanout::TopicStats};
 
-pub(crate) use cells::{Causes, Counter, DispatchKind, ShardCells, TlsProtocol, TlsVersion, Wire};
-pub(crate) use families::{Family, UNMATCHED};
+pub(crate) use counters::{
+    Counter, DispatchKind, HttpVersion, LabeledCounter, ShardCounters, TlsProtocol, TlsVersion,
+};
+pub(crate) use route::{RouteMetrics, UNMATCHED};
 pub use scrape::Collector;
 
 /// What the running server did so far, summed over its shards.
@@ -52,8 +54,8 @@ pub struct Snapshot {
 pub(crate) struct Metrics {
     enabled: bool,
     since: Instant,
-    shards: Vec<Arc<ShardCells>>,
-    families: Mutex<BTreeMap<(String, String), Arc<Family>>>,
+    shards: Vec<Arc<ShardCounters>>,
+    routes: Mutex<BTreeMap<(String, String), Arc<RouteMetrics>>>,
     async_routes: AtomicU64,
     connection_limit: AtomicU64,
     ready: AtomicBool,
@@ -63,9 +65,9 @@ pub(crate) struct Metrics {
     pool: OnceLock<Pool>,
     inbox_depth: OnceLock<Box<dyn Fn(usize) -> usize + Send + Sync>>,
     /// Failures that happen outside the shards.
-    pub(crate) causes: Causes,
+    pub(crate) causes: LabeledCounter,
     /// Reloads of each pair of certificate and key, by result.
-    tls_reloads: OnceLock<Vec<Arc<Causes>>>,
+    tls_reloads: OnceLock<Vec<Arc<LabeledCounter>>>,
     topics: OnceLock<Box<dyn Fn() -> TopicTotals + Send + Sync>>,
     hubs: OnceLock<Box<dyn Fn() -> TopicStats + Send + Sync>>,
 }
@@ -85,7 +87,7 @@ impl Metrics {
             enabled,
             since: Instant::now(),
             shards: (0..shards).map(|_| Arc::default()).collect(),
-            families: Mutex::default(),
+            routes: Mutex::default(),
             async_routes: AtomicU64::new(0),
             connection_limit: AtomicU64::new(0),
             ready: AtomicBool::new(false),
@@ -94,7 +96,7 @@ impl Metrics {
             system: OnceLock::new(),
             pool: OnceLock::new(),
             inbox_depth: OnceLock::new(),
-            causes: Causes::default(),
+            causes: LabeledCounter::default(),
             tls_reloads: OnceLock::new(),
             topics: OnceLock::new(),
             hubs: OnceLock::new(),
@@ -120,22 +122,22 @@ impl Metrics {
         self.since
     }
 
-    pub(crate) fn shards(&self) -> &[Arc<ShardCells>] {
+    pub(crate) fn shards(&self) -> &[Arc<ShardCounters>] {
         &self.shards
     }
 
     /// Returns the figures of one route, the same ones whenever the same template and method are compiled again.
-    pub(crate) fn family(&self, template: &str, method: &str) -> Arc<Family> {
-        let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn route(&self, template: &str, method: &str) -> Arc<RouteMetrics> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (template.to_owned(), method.to_owned());
-        families
+        routes
             .entry(key)
-            .or_insert_with(|| Arc::new(Family::new(template, method, self.shards.len())))
+            .or_insert_with(|| Arc::new(RouteMetrics::new(template, method, self.shards.len())))
             .clone()
     }
 
-    pub(crate) fn families(&self) -> Vec<Arc<Family>> {
-        self.families.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    pub(crate) fn routes(&self) -> Vec<Arc<RouteMetrics>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     pub(crate) fn set_async_routes(&self, routes: usize) {
@@ -212,11 +214,11 @@ impl Metrics {
     }
 
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nothing is reloaded without TLS"))]
-    pub(crate) fn set_tls_reloads(&self, reloads: Vec<Arc<Causes>>) {
+    pub(crate) fn set_tls_reloads(&self, reloads: Vec<Arc<LabeledCounter>>) {
         let _ = self.tls_reloads.set(reloads);
     }
 
-    pub(crate) fn tls_reloads(&self) -> &[Arc<Causes>] {
+    pub(crate) fn tls_reloads(&self) -> &[Arc<LabeledCounter>] {
         self.tls_reloads.get().map_or(&[], Vec::as_slice)
     }
 
@@ -230,8 +232,8 @@ impl Metrics {
 
     /// Sums everything up.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let sum = |of: fn(&ShardCells) -> &Counter| self.shards.iter().map(|s| of(s).value()).sum::<u64>();
-        let cause = |of: fn(&ShardCells) -> &Causes, name: &str| -> u64 {
+        let sum = |of: fn(&ShardCounters) -> &Counter| self.shards.iter().map(|s| of(s).value()).sum::<u64>();
+        let cause = |of: fn(&ShardCounters) -> &LabeledCounter, name: &str| -> u64 {
             self.shards.iter().map(|s| of(s).value(name)).sum()
         };
         let (accepted, closed) = (sum(|s| &s.accepted), sum(|s| &s.closed));

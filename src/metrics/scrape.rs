@@ -1,4 +1,4 @@
-//! The scrape: cells summed into Prometheus families. The only place that names the `prometheus` crate's types.
+//! The scrape: counters summed into Prometheus families. The only place that names the `prometheus` crate's types.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,13 +11,13 @@ use prometheus::{
 use super::{
     Metrics, TopicTotals,
     catalog::{self, Metric},
-    cells::{Causes, Counter, DispatchKind, ShardCells, Wire},
-    families::{BOUNDS_MICROS, CLASSES, Family, RouteCells},
+    counters::{Counter, DispatchKind, HttpVersion, LabeledCounter, ShardCounters},
+    route::{BOUNDS_MICROS, CLASSES, RouteCounters, RouteMetrics},
 };
 
 /// Gives a running server's metrics to a `prometheus::Registry` of the program it is embedded in.
 ///
-/// Register it once: `registry.register(Box::new(server.collector()))`. Each scrape sums the shards' cells.
+/// Register it once: `registry.register(Box::new(server.collector()))`. Each scrape sums the shards' counters.
 pub struct Collector {
     metrics: Arc<Metrics>,
     descriptions: Vec<Desc>,
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Collector {
 
 fn collect(metrics: &Metrics) -> Vec<MetricFamily> {
     let mut page = Page::default();
-    routes(&mut page, &metrics.families());
+    routes(&mut page, &metrics.routes());
     dispatch(&mut page, metrics);
     page.add(&catalog::CONNECTION_LIMIT, &[], metrics.connection_limit() as f64);
     connections(&mut page, metrics.shards());
@@ -74,24 +74,25 @@ fn collect(metrics: &Metrics) -> Vec<MetricFamily> {
     page.into_families()
 }
 
-fn routes(page: &mut Page, families: &[Arc<Family>]) {
+fn routes(page: &mut Page, families: &[Arc<RouteMetrics>]) {
     for family in families {
-        let sum =
-            |of: &dyn Fn(&RouteCells) -> &Counter| family.shards.iter().map(|s| of(s).value()).sum::<u64>();
+        let sum = |of: &dyn Fn(&RouteCounters) -> &Counter| {
+            family.shards.iter().map(|s| of(s).value()).sum::<u64>()
+        };
         let (route, method) = (family.template.as_str(), family.method.as_str());
         for (index, class) in CLASSES.iter().enumerate() {
-            let count = sum(&|cells| &cells.classes[index]);
+            let count = sum(&|counters| &counters.classes[index]);
             if count > 0 {
                 page.add(&catalog::REQUESTS, &[route, method, class], count as f64);
             }
         }
         let buckets: Vec<u64> =
-            (0..=BOUNDS_MICROS.len()).map(|index| sum(&|cells| &cells.buckets[index])).collect();
+            (0..=BOUNDS_MICROS.len()).map(|index| sum(&|counters| &counters.buckets[index])).collect();
         if buckets.iter().any(|count| *count > 0) {
-            let nanos = sum(&|cells| &cells.sum_nanos);
+            let nanos = sum(&|counters| &counters.sum_nanos);
             page.add_histogram(&catalog::DURATION, &[route, method], &buckets, nanos as f64 / 1e9);
         }
-        let stalls = sum(&|cells| &cells.stalls);
+        let stalls = sum(&|counters| &counters.stalls);
         if stalls > 0 {
             page.add(&catalog::STALLS, &[route], stalls as f64);
         }
@@ -102,37 +103,38 @@ fn dispatch(page: &mut Page, metrics: &Metrics) {
     page.add(&catalog::ASYNC_ROUTES, &[], metrics.async_routes() as f64);
     let promoted: u64 = metrics.shards().iter().map(|s| s.promoted.value()).sum();
     page.add(&catalog::PROMOTED, &[], promoted as f64);
-    for (shard, cells) in metrics.shards().iter().enumerate() {
+    for (shard, counters) in metrics.shards().iter().enumerate() {
         let shard = shard.to_string();
-        for (wire, kind) in Wire::ALL.into_iter().flat_map(|wire| DispatchKind::ALL.map(|kind| (wire, kind)))
+        for (version, kind) in
+            HttpVersion::ALL.into_iter().flat_map(|version| DispatchKind::ALL.map(|kind| (version, kind)))
         {
-            let labels = [kind.name(), wire.name(), shard.as_str()];
-            page.add(&catalog::DISPATCHED, &labels, cells.dispatched(wire, kind).value() as f64);
+            let labels = [kind.name(), version.name(), shard.as_str()];
+            page.add(&catalog::DISPATCHED, &labels, counters.dispatched(version, kind).value() as f64);
         }
     }
 }
 
-fn connections(page: &mut Page, shards: &[Arc<ShardCells>]) {
-    for (shard, cells) in shards.iter().enumerate() {
+fn connections(page: &mut Page, shards: &[Arc<ShardCounters>]) {
+    for (shard, counters) in shards.iter().enumerate() {
         let shard = shard.to_string();
-        let open = cells.open();
-        let active = cells.active.value().min(open);
+        let open = counters.open();
+        let active = counters.active.value().min(open);
         page.add(&catalog::CONNECTIONS, &[&shard, "active"], active as f64);
         page.add(&catalog::CONNECTIONS, &[&shard, "idle"], (open - active) as f64);
-        page.add(&catalog::ACCEPTED, &[&shard], cells.accepted.value() as f64);
-        page.add(&catalog::HANDED_OVER, &[&shard], cells.handed_over.value() as f64);
-        page.add(&catalog::RECEIVED, &[&shard], cells.received_bytes.value() as f64);
-        page.add(&catalog::SENT, &[&shard], cells.sent_bytes.value() as f64);
-        page.add(&catalog::H2_CONNECTIONS, &[&shard], cells.h2_connections.value() as f64);
-        page.add(&catalog::H2_STREAMS, &[&shard], cells.h2_streams.value() as f64);
-        for (cause, count) in cells.closes.all() {
+        page.add(&catalog::ACCEPTED, &[&shard], counters.accepted.value() as f64);
+        page.add(&catalog::HANDED_OVER, &[&shard], counters.handed_over.value() as f64);
+        page.add(&catalog::RECEIVED, &[&shard], counters.received_bytes.value() as f64);
+        page.add(&catalog::SENT, &[&shard], counters.sent_bytes.value() as f64);
+        page.add(&catalog::H2_CONNECTIONS, &[&shard], counters.h2_connections.value() as f64);
+        page.add(&catalog::H2_STREAMS, &[&shard], counters.h2_streams.value() as f64);
+        for (cause, count) in counters.closes.all() {
             page.add(&catalog::CLOSED, &[&shard, cause], count as f64);
         }
     }
 }
 
 fn causes(page: &mut Page, metrics: &Metrics) {
-    type Of = fn(&ShardCells) -> &Causes;
+    type Of = fn(&ShardCounters) -> &LabeledCounter;
     let summed: [(&Metric, Of); 10] = [
         (&catalog::TIMEOUTS, |s| &s.timeouts),
         (&catalog::PROTOCOL_ERRORS, |s| &s.protocol_errors),
@@ -163,10 +165,10 @@ fn causes(page: &mut Page, metrics: &Metrics) {
     }
 }
 
-fn websockets(page: &mut Page, shards: &[Arc<ShardCells>]) {
+fn websockets(page: &mut Page, shards: &[Arc<ShardCounters>]) {
     let (mut closes, mut refused) = (BTreeMap::new(), BTreeMap::new());
-    for (shard, cells) in shards.iter().enumerate() {
-        let (shard, ws) = (shard.to_string(), &cells.ws);
+    for (shard, counters) in shards.iter().enumerate() {
+        let (shard, ws) = (shard.to_string(), &counters.ws);
         page.add(&catalog::WS_OPEN, &[&shard], ws.open.value() as f64);
         for (direction, messages, bytes) in ws.traffic() {
             page.add(&catalog::WS_MESSAGES, &[direction, &shard], messages as f64);
@@ -187,7 +189,7 @@ fn websockets(page: &mut Page, shards: &[Arc<ShardCells>]) {
     for (cause, count) in refused {
         page.add(&catalog::WS_REFUSED, &[cause], count as f64);
     }
-    let full: u64 = shards.iter().map(|cells| cells.ws.full.value()).sum();
+    let full: u64 = shards.iter().map(|counters| counters.ws.full.value()).sum();
     page.add(&catalog::WS_FULL, &[], full as f64);
 }
 
@@ -209,9 +211,9 @@ fn tls(page: &mut Page, metrics: &Metrics) {
         return;
     }
     let mut sessions = BTreeMap::new();
-    for (shard, cells) in metrics.shards().iter().enumerate() {
-        page.add(&catalog::TLS_HANDSHAKING, &[&shard.to_string()], cells.handshaking.value() as f64);
-        for (labels, counter) in cells.tls_sessions.all() {
+    for (shard, counters) in metrics.shards().iter().enumerate() {
+        page.add(&catalog::TLS_HANDSHAKING, &[&shard.to_string()], counters.handshaking.value() as f64);
+        for (labels, counter) in counters.tls_sessions.all() {
             *sessions.entry(labels).or_insert(0) += counter.value();
         }
     }

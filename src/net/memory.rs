@@ -16,7 +16,9 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Wait, slots::Slots};
+use super::{
+    Accepted, Closed, ConnId, Connection, Ending, Engine, EngineOptions, EventHandler, Wait, slots::Slots,
+};
 
 /// Bytes given to a connection at once, as a receive buffer would hold.
 const CHUNK_BYTES: usize = 8192;
@@ -49,30 +51,30 @@ pub(crate) struct Pipe {
 }
 
 /// The peer's side of one connection.
-pub(crate) type PeerSide = Rc<RefCell<Pipe>>;
+pub(crate) type PeerPipe = Rc<RefCell<Pipe>>;
 
 /// Where connections come from.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Doorstep(Rc<Arrivals>);
+pub(crate) struct Connector(Rc<Arrivals>);
 
 #[derive(Debug, Default)]
 struct Arrivals {
-    peers: RefCell<VecDeque<PeerSide>>,
-    knocked: Cell<bool>,
+    peers: RefCell<VecDeque<PeerPipe>>,
+    woken: Cell<bool>,
 }
 
-impl Doorstep {
+impl Connector {
     /// Makes a connection that the engine opens in its next turn.
-    pub(crate) fn connect(&self) -> PeerSide {
-        let pipe = PeerSide::default();
+    pub(crate) fn connect(&self) -> PeerPipe {
+        let pipe = PeerPipe::default();
         self.0.peers.borrow_mut().push_back(pipe.clone());
-        self.knock();
+        self.wake();
         pipe
     }
 
     /// Tells the engine that a peer did something.
-    pub(crate) fn knock(&self) {
-        self.0.knocked.set(true);
+    pub(crate) fn wake(&self) {
+        self.0.woken.set(true);
     }
 }
 
@@ -80,9 +82,9 @@ impl Doorstep {
 const MOVES: usize = 16;
 
 /// The engine of one shard.
-pub(crate) struct Memory<C: Carrier> {
+pub(crate) struct Memory<C: EventHandler> {
     doorbell: OwnedFd,
-    doorstep: Doorstep,
+    connector: Connector,
     connections: Slots<Held<C::Conn>>,
     /// A connection was visited: the next turn looks at it.
     visited: bool,
@@ -91,15 +93,15 @@ pub(crate) struct Memory<C: Carrier> {
 
 struct Held<T> {
     conn: T,
-    pipe: PeerSide,
+    pipe: PeerPipe,
     told_end: bool,
 }
 
-impl<C: Carrier> Memory<C> {
-    /// Makes an engine for connections that are made at `doorstep`.
-    pub(crate) fn at(doorstep: Doorstep, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
+impl<C: EventHandler> Memory<C> {
+    /// Makes an engine for connections that are made at `connector`.
+    pub(crate) fn at(connector: Connector, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
         let doorbell = doorbell.try_clone_to_owned()?;
-        Ok(Self { doorbell, doorstep, connections: Slots::new(), visited: false, accepting: true })
+        Ok(Self { doorbell, connector, connections: Slots::new(), visited: false, accepting: true })
     }
 
     fn wait(&self, wait: Wait) -> io::Result<()> {
@@ -124,31 +126,31 @@ impl<C: Carrier> Memory<C> {
     }
 
     /// Opens what was connected.
-    fn accept(&mut self, carrier: &mut C) {
+    fn accept(&mut self, handler: &mut C) {
         loop {
-            let Some(pipe) = self.doorstep.0.peers.borrow_mut().pop_front() else { return };
+            let Some(pipe) = self.connector.0.peers.borrow_mut().pop_front() else { return };
             if !self.accepting {
                 pipe.borrow_mut().end = Some(End::Reset);
                 continue;
             }
             let id = self.connections.next_id();
             let accepted = Accepted { fd: self.doorbell.as_fd(), listener: NO_LISTENER, is_adopted: false };
-            let conn = carrier.open(id, accepted);
+            let conn = handler.open(id, accepted);
             self.connections.insert(Held { conn, pipe, told_end: false });
         }
     }
 
     /// Moves bytes both ways until one side has to go on first, or others shall have their turn.
-    fn serve(&mut self, carrier: &mut C, id: ConnId) {
+    fn serve(&mut self, handler: &mut C, id: ConnId) {
         for _ in 0..MOVES {
             let Some(held) = self.connections.find(id) else { return };
-            match held.step(carrier, id) {
+            match held.step(handler, id) {
                 Step::Moved => {}
                 Step::Rests => return,
                 Step::Over(end, why) => {
                     held.pipe.borrow_mut().end = Some(end);
                     if let Some(held) = self.connections.remove(id) {
-                        carrier.closed(id, held.conn, why);
+                        handler.closed(id, held.conn, why);
                     }
                 }
             }
@@ -164,12 +166,12 @@ enum Step {
     Over(End, Closed),
 }
 
-impl<T: Link> Held<T> {
+impl<T: Connection> Held<T> {
     fn pipe(&self) -> RefMut<'_, Pipe> {
         self.pipe.borrow_mut()
     }
 
-    fn step<C: Carrier<Conn = T>>(&mut self, carrier: &mut C, id: ConnId) -> Step {
+    fn step<C: EventHandler<Conn = T>>(&mut self, handler: &mut C, id: ConnId) -> Step {
         if self.pipe().reset {
             return Step::Over(End::Reset, Closed::Failed(io::ErrorKind::ConnectionReset.into()));
         }
@@ -178,7 +180,7 @@ impl<T: Link> Held<T> {
         }
         let sent = self.send();
         if sent > 0 {
-            carrier.sent(id, &mut self.conn, sent, true);
+            handler.sent(id, &mut self.conn, sent, true);
             return Step::Moved;
         }
         if self.conn.ending() != Ending::Open {
@@ -194,11 +196,11 @@ impl<T: Link> Held<T> {
         };
         let ended = self.pipe().ended;
         if !chunk.is_empty() {
-            carrier.received(id, &mut self.conn, &chunk);
+            handler.received(id, &mut self.conn, &chunk);
             return Step::Moved;
         }
         if ended && !std::mem::replace(&mut self.told_end, true) {
-            carrier.ended(id, &mut self.conn);
+            handler.fin_received(id, &mut self.conn);
             return Step::Moved;
         }
         Step::Rests
@@ -215,9 +217,9 @@ impl<T: Link> Held<T> {
     }
 }
 
-impl<C: Carrier + 'static> Engine<C> for Memory<C> {
+impl<C: EventHandler + 'static> Engine<C> for Memory<C> {
     fn new(_: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
-        Self::at(Doorstep::default(), doorbell)
+        Self::at(Connector::default(), doorbell)
     }
 
     fn listen(&mut self, _: socket2::Socket) -> io::Result<()> {
@@ -226,32 +228,32 @@ impl<C: Carrier + 'static> Engine<C> for Memory<C> {
 
     fn adopt(&mut self, _: OwnedFd, _: usize) {}
 
-    fn turn(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()> {
-        let has_news = self.visited || self.doorstep.0.knocked.replace(false);
+    fn turn(&mut self, handler: &mut C, wait: Wait) -> io::Result<()> {
+        let has_news = self.visited || self.connector.0.woken.replace(false);
         self.wait(if has_news { Wait::Poll } else { wait })?;
         self.visited = false;
-        carrier.resumed();
-        self.accept(carrier);
+        handler.batch_started();
+        self.accept(handler);
         for id in self.ids() {
-            self.serve(carrier, id);
+            self.serve(handler, id);
         }
         Ok(())
     }
 
-    fn visit(&mut self, carrier: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool {
+    fn visit(&mut self, handler: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool {
         let Some(held) = self.connections.find(id) else { return false };
-        f(carrier, &mut held.conn);
+        f(handler, &mut held.conn);
         self.visited = true;
         true
     }
 
-    fn each(&mut self, carrier: &mut C, mut f: impl FnMut(&mut C, ConnId, &mut C::Conn)) {
+    fn visit_all(&mut self, handler: &mut C, mut f: impl FnMut(&mut C, ConnId, &mut C::Conn)) {
         for id in self.ids() {
-            self.visit(carrier, id, |carrier, conn| f(carrier, id, conn));
+            self.visit(handler, id, |handler, conn| f(handler, id, conn));
         }
     }
 
-    fn look(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
+    fn inspect_all(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
         for id in self.ids() {
             if let Some(held) = self.connections.find(id) {
                 f(id, &held.conn);
@@ -268,19 +270,19 @@ impl<C: Carrier + 'static> Engine<C> for Memory<C> {
     }
 
     fn pending(&self) -> bool {
-        self.visited || self.doorstep.0.knocked.get()
+        self.visited || self.connector.0.woken.get()
     }
 
     fn is_idle(&self) -> bool {
         self.connections.len() == 0
     }
 
-    fn abort_all(&mut self, carrier: &mut C) {
+    fn abort_all(&mut self, handler: &mut C) {
         self.accepting = false;
         for id in self.ids() {
             if let Some(held) = self.connections.remove(id) {
                 held.pipe().end = Some(End::Reset);
-                carrier.closed(id, held.conn, Closed::Aborted);
+                handler.closed(id, held.conn, Closed::Aborted);
             }
         }
     }

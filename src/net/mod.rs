@@ -1,24 +1,22 @@
 //! Engines: bytes between sockets and connection actors.
 //!
 //! An [`Engine`] owns the sockets of one shard and, in the same slot as each socket, the connection actor that is
-//! fed by it. It knows no protocol: it hands bytes to a [`Carrier`], then looks at the connection's [`Link`] side
+//! fed by it. It knows no protocol: it hands bytes to a [`EventHandler`], then looks at the connection's [`Connection`] side
 //! (what is in the outbox, may it read on, shall it close) and acts on that. A second engine implements
 //! [`Engine`]; nothing above this module changes.
 
 #[cfg(any(feature = "io-uring", feature = "epoll"))]
-mod accepting;
+mod accept;
+#[cfg(any(feature = "io-uring", feature = "epoll"))]
+mod buffer_pool;
 #[cfg(feature = "epoll")]
 pub mod epoll;
-mod holder;
 mod listen;
-mod listener;
 pub(crate) mod memory;
 pub mod outbox;
 #[cfg(feature = "io-uring")]
 pub mod ring;
 mod slots;
-#[cfg(any(feature = "io-uring", feature = "epoll"))]
-mod spares;
 #[cfg(test)]
 #[cfg(any(feature = "io-uring", feature = "epoll"))]
 mod tests;
@@ -28,9 +26,8 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
 };
 
-pub use listen::{Listen, ListenError};
-pub(crate) use listener::inherit;
-pub use listener::{BindError, Bound, ListenOptions, bind};
+pub(crate) use listen::inherit;
+pub use listen::{BindError, Bound, Listen, ListenError, ListenOptions, bind};
 pub use outbox::Outbox;
 pub use windlass_actors::Wait;
 
@@ -65,15 +62,15 @@ pub enum Ending {
     #[default]
     Open,
     /// Send what is queued, shut the write side down, discard what still arrives until the peer's FIN or the
-    /// linger limit, then close. [`Carrier::received`] and [`Carrier::ended`] are not called any more.
+    /// linger limit, then close. [`EventHandler::received`] and [`EventHandler::fin_received`] are not called any more.
     ///
     /// An engine bounds the bytes it discards, not the time: a connection that wants an end after two seconds turns
     /// to [`Ending::Abort`] then, which closes without a reset once the write side is shut down: the kernel still
     /// delivers what a slow peer has not read.
     Finish,
     /// Send what is queued, then close: the peer has said that it sends nothing more. Costs less than
-    /// [`Ending::Finish`], and a peer that does send more may see a reset. [`Carrier::received`] and
-    /// [`Carrier::ended`] are not called any more.
+    /// [`Ending::Finish`], and a peer that does send more may see a reset. [`EventHandler::received`] and
+    /// [`EventHandler::fin_received`] are not called any more.
     Close,
     /// Close at once; what is queued is lost. A TCP peer sees a reset, never a clean end, so that it takes no cut
     /// off message for a whole one (RFC 9112 §8).
@@ -90,7 +87,7 @@ impl Ending {
 }
 
 /// What an engine reads off a connection after each call into it.
-pub trait Link {
+pub trait Connection {
     /// Returns the bytes waiting to be sent.
     fn outbox(&mut self) -> &mut Outbox;
     /// Says whether more bytes are wanted. A bounded overrun may still arrive after this turned false.
@@ -112,7 +109,7 @@ pub enum Closed {
     Failed(io::Error),
 }
 
-/// An accepted socket, shown to [`Carrier::open`].
+/// An accepted socket, shown to [`EventHandler::open`].
 #[derive(Debug)]
 pub struct Accepted<'a> {
     /// The socket, in the mode its engine needs; stays open as long as the connection's slot.
@@ -124,19 +121,19 @@ pub struct Accepted<'a> {
 }
 
 /// Makes connection actors and feeds them what an engine read.
-pub trait Carrier {
+pub trait EventHandler {
     /// The connection actor that lives in the engine's slot.
-    type Conn: Link;
+    type Conn: Connection;
 
     /// Tells, once in each turn, that the wait is over and a batch begins.
-    fn resumed(&mut self) {}
+    fn batch_started(&mut self) {}
     /// Takes a socket just accepted if another shard shall have it; else gives it back.
     fn hand_over(&mut self, fd: OwnedFd, listener: usize) -> Option<OwnedFd> {
         let _ = listener;
         Some(fd)
     }
     /// Says whether [`hand_over`](Self::hand_over) would take a socket for which this shard has no slot.
-    fn has_room_elsewhere(&self) -> bool {
+    fn can_hand_over(&self) -> bool {
         false
     }
     /// Makes the actor of a new connection.
@@ -144,12 +141,12 @@ pub trait Carrier {
     /// Feeds bytes; they are consumed or copied before this returns.
     fn received(&mut self, id: ConnId, conn: &mut Self::Conn, bytes: &[u8]);
     /// Tells that the peer sent FIN; sending to it is still possible.
-    fn ended(&mut self, id: ConnId, conn: &mut Self::Conn);
+    fn fin_received(&mut self, id: ConnId, conn: &mut Self::Conn);
     /// Tells that the kernel took `bytes` more bytes; `drained` when nothing sent is left in outbox or flight.
     fn sent(&mut self, id: ConnId, conn: &mut Self::Conn, bytes: usize, drained: bool);
     /// Returns a buffer that an actor lent to its outbox ([`Outbox::lend`]), sent whole. One whose connection failed, or
     /// of which too many come at once, is freed instead.
-    fn spent(&mut self, buffer: Vec<u8>) {
+    fn buffer_sent(&mut self, buffer: Vec<u8>) {
         drop(buffer);
     }
     /// Takes the actor back: its slot is free.
@@ -162,7 +159,7 @@ pub trait Carrier {
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// Connections at most; at it the shard stops accepting until one closes, and the kernel's backlog absorbs. While
-    /// [another has room](Carrier::has_room_elsewhere) it goes on and hands over.
+    /// [another has room](EventHandler::can_hand_over) it goes on and hands over.
     pub max_connections: usize,
     /// Receive buffers shared by all connections of the shard; the ring rounds up to a power of two. The epoll
     /// engine has a single one: it reads in one turn about as much as so many would hold.
@@ -196,7 +193,7 @@ impl Default for EngineOptions {
 }
 
 /// Moves bytes between sockets and the connection actors of one shard.
-pub trait Engine<C: Carrier>: Sized + 'static {
+pub trait Engine<C: EventHandler>: Sized + 'static {
     /// Opens the engine on the calling thread; a readable `doorbell` (an eventfd) must end every wait.
     ///
     /// # Errors
@@ -215,22 +212,22 @@ pub trait Engine<C: Carrier>: Sized + 'static {
     /// as if it had been accepted here.
     fn adopt(&mut self, fd: OwnedFd, listener: usize);
 
-    /// Runs one bounded turn: sends what is queued, waits, feeds the carrier.
+    /// Runs one bounded turn: sends what is queued, waits, feeds the handler.
     ///
     /// # Errors
     ///
     /// Fatal for the shard.
-    fn turn(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()>;
+    fn turn(&mut self, handler: &mut C, wait: Wait) -> io::Result<()>;
 
-    /// Calls `f` with one live connection and acts on its [`Link`] side in the next turn, before that waits; so
+    /// Calls `f` with one live connection and acts on its [`Connection`] side in the next turn, before that waits; so
     /// several visits are one send. False when the connection is gone or closing.
-    fn visit(&mut self, carrier: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool;
+    fn visit(&mut self, handler: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool;
 
-    /// Calls `f` with every live connection, acting on their [`Link`] sides as [`visit`](Self::visit) does.
-    fn each(&mut self, carrier: &mut C, f: impl FnMut(&mut C, ConnId, &mut C::Conn));
+    /// Calls `f` with every live connection, acting on their [`Connection`] sides as [`visit`](Self::visit) does.
+    fn visit_all(&mut self, handler: &mut C, f: impl FnMut(&mut C, ConnId, &mut C::Conn));
 
     /// Shows every live connection to `f`, which only looks.
-    fn look(&mut self, f: impl FnMut(ConnId, &C::Conn));
+    fn inspect_all(&mut self, f: impl FnMut(ConnId, &C::Conn));
 
     /// Returns how many connections have a slot.
     fn connections(&self) -> usize;
@@ -238,7 +235,7 @@ pub trait Engine<C: Carrier>: Sized + 'static {
     /// Stops accepting: the following turns serve what the kernel completed or still queues and close the
     /// listeners; the one in which the engine becomes idle does not wait on. A handshake the kernel completes between the last accept and the close is lost (see
     /// `net.ipv4.tcp_migrate_req`).
-    fn stop_accepting(&mut self, carrier: &mut C);
+    fn stop_accepting(&mut self, handler: &mut C);
 
     /// Says whether the next turn must not wait.
     fn pending(&self) -> bool;
@@ -247,5 +244,5 @@ pub trait Engine<C: Carrier>: Sized + 'static {
     fn is_idle(&self) -> bool;
 
     /// Cancels everything, closes the listeners and every connection at once ([`Ending::Abort`]); turns finish it.
-    fn abort_all(&mut self, carrier: &mut C);
+    fn abort_all(&mut self, handler: &mut C);
 }

@@ -12,7 +12,7 @@ pub const SHARE_MIN_BYTES: usize = 8 * 1024;
 pub enum Segment {
     /// Bytes this connection wrote; the buffer is recycled.
     Owned(Vec<u8>),
-    /// Bytes in a buffer of somebody else's, who gets it back once they are sent ([`Carrier::spent`](super::Carrier::spent)).
+    /// Bytes in a buffer of somebody else's, who gets it back once they are sent ([`EventHandler::buffer_sent`](EventHandler::buffer_sent)).
     Lent(Vec<u8>),
     /// Bytes shared with others, not copied.
     Shared(Bytes),

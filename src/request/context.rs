@@ -8,7 +8,7 @@ use std::{
 use http::Extensions;
 use ipnet::IpNet;
 
-use crate::metrics::ShardCells;
+use crate::metrics::ShardCounters;
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(crate) struct Context {
     pub(crate) state: Extensions,
     pub(crate) trusted: TrustedProxies,
     /// The figures of the connection's shard.
-    pub(crate) cells: Arc<ShardCells>,
+    pub(crate) counters: Arc<ShardCounters>,
 }
 
 /// The networks whose `Forwarded` and `X-Forwarded-For` headers are believed. Default: none.

@@ -29,7 +29,7 @@ impl Lookup {
     #[doc(hidden)]
     pub fn find(&self, method: &Method, path: &str) -> Option<&str> {
         match self.0.find(method, path) {
-            Found::Entry(index, _) => Some(self.0.entry(index).family.template()),
+            Found::Entry(index, _) => Some(self.0.entry(index).route_metrics.template()),
             _ => None,
         }
     }

@@ -51,7 +51,7 @@ impl Live {
             return event.clone();
         }
         // Not under the lock: with many routes it takes long enough to hold up another shard.
-        let event = PreparedEvent::new(Event::new(metrics::live::json(&self.metrics)));
+        let event = PreparedEvent::new(Event::new(metrics::dashboard::json(&self.metrics)));
         *self.latest() = Some((now, event.clone()));
         event
     }

@@ -15,7 +15,7 @@ use super::{Builder, Ground, Server, StartError, fanout};
 use crate::{
     conn::{Connections, Env},
     metrics::{Metrics, Snapshot},
-    net::memory::{Doorstep, Memory, PeerSide},
+    net::memory::{Connector, Memory, PeerPipe},
     proto::h1::{self, ReplyHead, Step},
     router::{Router, Source},
     shard::Shard,
@@ -53,11 +53,11 @@ pub struct TestClient(Rc<RefCell<Stage>>);
 /// What the client's requests are served by.
 struct Stage {
     solo: Solo<Shard<Memory<Connections>>>,
-    doorstep: Doorstep,
+    connector: Connector,
     source: Arc<Source>,
     metrics: Arc<Metrics>,
     /// A connection that may serve another request.
-    kept: Option<PeerSide>,
+    kept: Option<PeerPipe>,
 }
 
 impl TestClient {
@@ -104,9 +104,9 @@ impl TestClient {
     pub fn open<B: Into<Bytes>>(&self, request: Request<B>) -> TestStream {
         let is_head = *request.method() == Method::HEAD;
         let kept = self.0.borrow_mut().kept.take().filter(|pipe| pipe.borrow().end.is_none());
-        let pipe = kept.unwrap_or_else(|| self.0.borrow().doorstep.connect());
+        let pipe = kept.unwrap_or_else(|| self.0.borrow().connector.connect());
         write(&mut pipe.borrow_mut().input, request);
-        self.0.borrow().doorstep.knock();
+        self.0.borrow().connector.wake();
         let head = self.wait("a reply", || take_head(&pipe, is_head));
         TestStream {
             client: self.clone(),
@@ -165,7 +165,7 @@ pub struct TestStream {
     body: Option<h1::Body>,
     keep_alive: bool,
     /// None: the connection was given back.
-    pipe: Option<PeerSide>,
+    pipe: Option<PeerPipe>,
 }
 
 impl TestStream {
@@ -219,7 +219,7 @@ impl Drop for TestStream {
         pipe.borrow_mut().reset = true;
         // One step, in which the server learns of it. A client that is at work will take it itself.
         if let Ok(mut stage) = self.client.0.try_borrow_mut() {
-            stage.doorstep.knock();
+            stage.connector.wake();
             let _ = stage.solo.step(Instant::now());
         }
     }
@@ -254,7 +254,7 @@ fn write<B: Into<Bytes>>(out: &mut Vec<u8>, request: Request<B>) {
 
 /// Takes the head of the final reply, over interim ones.
 #[track_caller]
-fn take_head(pipe: &PeerSide, is_head: bool) -> Option<ReplyHead> {
+fn take_head(pipe: &PeerPipe, is_head: bool) -> Option<ReplyHead> {
     loop {
         let mut pipe = pipe.borrow_mut();
         match h1::parse_reply(&pipe.output, is_head) {
@@ -279,7 +279,7 @@ fn take_head(pipe: &PeerSide, is_head: bool) -> Option<ReplyHead> {
 
 /// Takes the next piece of a body, `Some(None)` at its end; `None` if the server has to go on first.
 #[track_caller]
-fn next_piece(body: Option<&mut h1::Body>, pipe: &PeerSide) -> Option<Option<Bytes>> {
+fn next_piece(body: Option<&mut h1::Body>, pipe: &PeerPipe) -> Option<Option<Bytes>> {
     let mut pipe = pipe.borrow_mut();
     let Some(body) = body else {
         if !pipe.output.is_empty() {
@@ -315,12 +315,12 @@ impl Builder {
     /// As [`start`](Self::start), for limits, routes and the pool.
     pub fn test_client(mut self) -> Result<TestClient, StartError> {
         let Ground { metrics, source, common } = self.ground(1, Arc::new(OnceLock::new()))?;
-        let doorstep = Doorstep::default();
+        let connector = Connector::default();
         let reader = source.publisher().reader();
         let solo = Solo::new(self.registry.clone(), |local, inbox| {
             // Set once, here.
             let _ = common.senders.set(vec![inbox.clone()]);
-            let engine = Memory::at(doorstep.clone(), local.doorbell())?;
+            let engine = Memory::at(connector.clone(), local.doorbell())?;
             Ok(Shard::new(engine, Env::new(&common, local.clone(), reader), local.clone()))
         });
         let solo = solo.map_err(StartError::Shards)?;
@@ -330,7 +330,7 @@ impl Builder {
         fanout::start_hubs(std::mem::take(&mut self.hubs), solo.system(), &source, &metrics)?;
         self.act(solo.system(), &source)?;
         metrics.set_ready(true);
-        let stage = Stage { solo, doorstep, source, metrics, kept: None };
+        let stage = Stage { solo, connector, source, metrics, kept: None };
         Ok(TestClient(Rc::new(RefCell::new(stage))))
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::{Closed, Settings, WhenFull};
 use crate::{
     broker::{Event, ServerSent, Stream, range},
-    metrics::ShardCells,
+    metrics::ShardCounters,
     proto::sse,
     replay::{Position, StoreError},
 };
@@ -46,7 +46,7 @@ struct State {
 pub(super) struct Queue {
     state: Mutex<State>,
     pub(super) settings: Arc<Settings>,
-    cells: Arc<ShardCells>,
+    counters: Arc<ShardCounters>,
 }
 
 /// What the connection finds.
@@ -58,7 +58,7 @@ pub(super) enum Next {
 }
 
 impl Queue {
-    pub(super) fn new(settings: Arc<Settings>, cells: Arc<ShardCells>) -> Arc<Self> {
+    pub(super) fn new(settings: Arc<Settings>, counters: Arc<ShardCounters>) -> Arc<Self> {
         let state = State {
             items: VecDeque::new(),
             events: 0,
@@ -73,7 +73,7 @@ impl Queue {
             consumer: None,
             waiting: Vec::new(),
         };
-        Arc::new(Self { state: Mutex::new(state), settings, cells })
+        Arc::new(Self { state: Mutex::new(state), settings, counters })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -111,12 +111,12 @@ impl Queue {
             }
             WhenFull::Drop => {
                 state.dropped += 1;
-                self.cells.sse_overflows.add("drop");
+                self.counters.sse_overflows.add("drop");
                 Poll::Ready(Ok(None))
             }
             WhenFull::Close => {
                 drop(state);
-                self.cells.sse_overflows.add("close");
+                self.counters.sse_overflows.add("close");
                 self.close();
                 Poll::Ready(Err(Closed))
             }
@@ -231,21 +231,21 @@ impl Queue {
 
     /// Counts a failure of the store.
     pub(super) fn store_failed(&self, error: &StoreError) {
-        self.cells.replay_errors.add(error.operation().as_str());
+        self.counters.replay_errors.add(error.operation().as_str());
     }
 
     /// Notes that the handler panicked: the stream is cut short.
     pub(super) fn handler_panicked(&self) {
-        self.cells.panics.add("handler");
+        self.counters.panics.add("handler");
         self.fail();
     }
 
     /// Makes what the stream ends with when the server ends: clients are told to come back at different times.
     pub(super) fn farewell(&self, millis: Range<u64>) -> Bytes {
-        let count = self.cells.sse_farewells.value();
-        self.cells.sse_farewells.add(1);
-        // Shards count each by itself: where their cells lie parts them. Fibonacci hashing: what is near lands far.
-        let place = (Arc::as_ptr(&self.cells) as usize / 128) as u64;
+        let count = self.counters.sse_drained.value();
+        self.counters.sse_drained.add(1);
+        // Shards count each by itself: where their counters lie parts them. Fibonacci hashing: what is near lands far.
+        let place = (Arc::as_ptr(&self.counters) as usize / 128) as u64;
         let mixed = place.wrapping_mul(0x1_0001).wrapping_add(count) as u32;
         let spread = (u64::from(mixed.wrapping_mul(0x9e37_79b9)) * (millis.end - millis.start)) >> 32;
         let mut farewell = Vec::new();

@@ -50,7 +50,7 @@ impl Opening {
     pub(crate) fn new(request: &Request, settings: &Arc<Settings>) -> Self {
         let keeper = settings.replay.as_ref().map(|replay| Arc::new(replay.keeper(request)));
         let last = keeper.as_ref().and_then(|_| last_event_id(request));
-        Self { queue: Queue::new(settings.clone(), request.cells()), keeper, last, peer: request.peer() }
+        Self { queue: Queue::new(settings.clone(), request.counters()), keeper, last, peer: request.peer() }
     }
 
     /// Makes the answer that starts the handler.

@@ -6,10 +6,10 @@ use rustls::{crypto::aws_lc_rs::Ticketer, server::ProducesTickets};
 use windlass_actors::{Publisher, Reader};
 
 use super::{
-    Failure, Session, TlsError,
+    Session, SessionError, TlsError,
     certificate::{Pair, Pem, Place},
 };
-use crate::metrics::Causes;
+use crate::metrics::LabeledCounter;
 
 /// A certificate chain with its private key, for [`Builder::listen_tls`](crate::Builder::listen_tls).
 ///
@@ -35,7 +35,7 @@ struct Shared {
     latest: Publisher<Pair>,
     /// One for all shards and all pairs: who comes back after a reload resumes.
     ticketer: Arc<dyn ProducesTickets>,
-    reloads: Arc<Causes>,
+    reloads: Arc<LabeledCounter>,
 }
 
 /// Where the pair is read from.
@@ -122,7 +122,7 @@ impl Tls {
     }
 
     /// Returns the counts of reloads by result.
-    pub(crate) fn reloads(&self) -> Arc<Causes> {
+    pub(crate) fn reloads(&self) -> Arc<LabeledCounter> {
         self.0.reloads.clone()
     }
 
@@ -148,7 +148,7 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     /// Begins a session.
-    pub(crate) fn begin(&mut self) -> Result<Session, Failure> {
+    pub(crate) fn begin(&mut self) -> Result<Session, SessionError> {
         let pair = self.latest.load();
         Session::new(if self.http2 { pair.with_http2.clone() } else { pair.config.clone() })
     }

@@ -4,14 +4,14 @@
 //! out, and the other way round; `conn` puts it between the engine and the protocol. No 0-RTT data is taken: it could
 //! be replayed.
 
-#[cfg(not(feature = "tls"))]
-mod absent;
 #[cfg(feature = "tls")]
 mod certificate;
+#[cfg(not(feature = "tls"))]
+mod disabled;
 #[cfg(feature = "tls")]
 mod error;
 #[cfg(feature = "tls")]
-mod failure;
+mod error_label;
 #[cfg(feature = "tls")]
 mod handle;
 #[cfg(feature = "tls")]
@@ -24,7 +24,7 @@ mod tests;
 mod validity;
 
 #[cfg(not(feature = "tls"))]
-pub(crate) use absent::{Acceptor, Session, Tls};
+pub(crate) use disabled::{Acceptor, Session, Tls};
 #[cfg(feature = "tls")]
 pub use error::TlsError;
 #[cfg(feature = "tls")]
@@ -38,7 +38,7 @@ use crate::metrics::{TlsProtocol, TlsVersion};
 
 /// What a handshake agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Agreed {
+pub(crate) struct Negotiated {
     pub(crate) version: TlsVersion,
     /// By ALPN (RFC 7301).
     pub(crate) protocol: TlsProtocol,
@@ -49,18 +49,18 @@ pub(crate) struct Agreed {
 /// What comes out of a session.
 #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "there are no sessions without TLS"))]
 #[derive(Debug)]
-pub(crate) enum Event<'a> {
+pub(crate) enum SessionEvent<'a> {
     /// The handshake is done.
-    Agreed(Agreed),
+    Negotiated(Negotiated),
     /// Plaintext.
     Data(&'a [u8]),
     /// The peer's `close_notify`: nothing follows (RFC 8446 §6.1).
-    Ended,
+    CloseNotify,
 }
 
 /// Why a session cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct SessionError {
     /// One of a fixed set, for metrics.
     pub(crate) label: &'static str,
     pub(crate) text: String,

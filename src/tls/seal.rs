@@ -2,7 +2,7 @@
 
 use rustls::unbuffered::{ConnectionState, EncryptError, UnbufferedStatus};
 
-use super::{Failure, Session, session::write};
+use super::{Session, SessionError, session::write};
 use crate::net::{Outbox, outbox::Segment};
 
 /// Plaintext of one record at most (RFC 8446 §5.1).
@@ -78,7 +78,7 @@ impl Session {
         plain: &mut Outbox,
         wire: &mut Outbox,
         spare: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), SessionError> {
         if plain.is_empty() && self.sealing.len() == 0 {
             return Ok(());
         }
@@ -98,7 +98,7 @@ impl Session {
         plain: &mut Outbox,
         wire: &mut Outbox,
         spare: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), SessionError> {
         let front = self.sealing.front();
         if front.len() >= RECORD_BYTES || plain.is_empty() {
             let length = front.len().min(RECORD_BYTES);
@@ -114,7 +114,12 @@ impl Session {
     }
 
     /// Seals what was gathered, or the first bytes of the segment in front, as one record.
-    fn tls_seal(&mut self, gathered: Option<&[u8]>, length: usize, wire: &mut Outbox) -> Result<(), Failure> {
+    fn tls_seal(
+        &mut self,
+        gathered: Option<&[u8]>,
+        length: usize,
+        wire: &mut Outbox,
+    ) -> Result<(), SessionError> {
         let Self { tls, partial, sealing, .. } = self;
         let content = gathered.unwrap_or_else(|| &sealing.front()[..length]);
         loop {
@@ -150,7 +155,7 @@ fn encrypt(
     wire: &mut Outbox,
     room: usize,
     mut write: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
-) -> Result<(), Failure> {
+) -> Result<(), SessionError> {
     let wire = wire.buffer();
     let (start, mut room) = (wire.len(), room);
     loop {
@@ -171,6 +176,6 @@ fn encrypt(
     }
 }
 
-fn unwritable(text: &str) -> Failure {
-    Failure { label: "unwritable", text: text.to_owned() }
+fn unwritable(text: &str) -> SessionError {
+    SessionError { label: "unwritable", text: text.to_owned() }
 }

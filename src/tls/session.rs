@@ -11,7 +11,7 @@ use rustls::{
     unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus},
 };
 
-use super::{Agreed, Event, Failure, seal::Sealing};
+use super::{Negotiated, SessionError, SessionEvent, seal::Sealing};
 use crate::{
     metrics::{TlsProtocol, TlsVersion},
     net::Outbox,
@@ -32,7 +32,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, Failure> {
+    pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, SessionError> {
         let tls = UnbufferedServerConnection::new(config)?;
         Ok(Self { tls, partial: Vec::new(), sealing: Sealing::default(), agreed: false, ended: false })
     }
@@ -48,8 +48,8 @@ impl Session {
         bytes: &[u8],
         wire: &mut Outbox,
         spare: &mut Vec<u8>,
-        mut tell: impl FnMut(Event<'_>),
-    ) -> Result<(), Failure> {
+        mut tell: impl FnMut(SessionEvent<'_>),
+    ) -> Result<(), SessionError> {
         if self.ended {
             return Ok(());
         }
@@ -69,9 +69,10 @@ impl Session {
         }
         match done {
             Err((_, failure)) => Err(failure),
-            Ok(_) if self.partial.len() > PARTIAL_BYTES => {
-                Err(Failure { label: "oversized_record", text: "a record or message never ends".to_owned() })
-            }
+            Ok(_) if self.partial.len() > PARTIAL_BYTES => Err(SessionError {
+                label: "oversized_record",
+                text: "a record or message never ends".to_owned(),
+            }),
             Ok(_) => Ok(()),
         }
     }
@@ -81,8 +82,8 @@ impl Session {
         &mut self,
         buffer: &mut [u8],
         wire: &mut Outbox,
-        tell: &mut impl FnMut(Event<'_>),
-    ) -> Result<usize, (usize, Failure)> {
+        tell: &mut impl FnMut(SessionEvent<'_>),
+    ) -> Result<usize, (usize, SessionError)> {
         let mut used = 0;
         loop {
             let UnbufferedStatus { discard, state, .. } = self.tls.process_tls_records(&mut buffer[used..]);
@@ -97,7 +98,7 @@ impl Session {
                     while let Some(record) = traffic.next_record() {
                         let record = record.map_err(|error| (used, error.into()))?;
                         used += record.discard;
-                        tell(Event::Data(record.payload));
+                        tell(SessionEvent::Data(record.payload));
                     }
                 }
                 Ok(ConnectionState::ReadTraffic(_)) => {}
@@ -105,7 +106,7 @@ impl Session {
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => {
                     self.ended = true;
-                    tell(Event::Ended);
+                    tell(SessionEvent::CloseNotify);
                     return Ok(buffer.len());
                 }
                 Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
@@ -119,15 +120,15 @@ impl Session {
         }
     }
 
-    fn tell_agreed(&mut self, tell: &mut impl FnMut(Event<'_>)) {
+    fn tell_agreed(&mut self, tell: &mut impl FnMut(SessionEvent<'_>)) {
         if !self.agreed && !self.tls.is_handshaking() {
             self.agreed = true;
-            tell(Event::Agreed(self.agreement()));
+            tell(SessionEvent::Negotiated(self.agreement()));
         }
     }
 
-    fn agreement(&self) -> Agreed {
-        Agreed {
+    fn agreement(&self) -> Negotiated {
+        Negotiated {
             version: match self.tls.protocol_version() {
                 Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
                 _ => TlsVersion::Tls13,

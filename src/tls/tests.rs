@@ -9,7 +9,7 @@ use std::{
 
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, version};
 
-use super::{Agreed, Event, Failure, Session, Tls, TlsError, validity};
+use super::{Negotiated, Session, SessionError, SessionEvent, Tls, TlsError, validity};
 use crate::{
     metrics::{TlsProtocol, TlsVersion},
     net::Outbox,
@@ -42,7 +42,7 @@ struct Ends {
     plain: Outbox,
     wire: Outbox,
     spare: Vec<u8>,
-    agreed: Vec<Agreed>,
+    agreed: Vec<Negotiated>,
     data: Vec<u8>,
     ended: bool,
     /// What came out of the client's.
@@ -67,13 +67,13 @@ impl Ends {
     }
 
     /// Hands bytes to the server in pieces of this many.
-    fn receive(&mut self, bytes: &[u8], piece: usize) -> Result<(), Failure> {
+    fn receive(&mut self, bytes: &[u8], piece: usize) -> Result<(), SessionError> {
         let Self { server, wire, spare, agreed, data, ended, .. } = self;
         for piece in bytes.chunks(piece) {
             server.receive(piece, wire, spare, |event| match event {
-                Event::Agreed(facts) => agreed.push(facts),
-                Event::Data(bytes) => data.extend_from_slice(bytes),
-                Event::Ended => *ended = true,
+                SessionEvent::Negotiated(facts) => agreed.push(facts),
+                SessionEvent::Data(bytes) => data.extend_from_slice(bytes),
+                SessionEvent::CloseNotify => *ended = true,
             })?;
         }
         Ok(())
@@ -136,7 +136,7 @@ fn handshakes_and_data_come_through_whatever_the_pieces() {
             let mut ends = Ends::new(&tls, &config);
             ends.settle(piece);
             let expected = if version == &version::TLS12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
-            let agreed = Agreed { version: expected, protocol: TlsProtocol::None, resumed: false };
+            let agreed = Negotiated { version: expected, protocol: TlsProtocol::None, resumed: false };
             assert_eq!(ends.agreed, [agreed], "{piece}");
             for round in 0..3 {
                 ends.client.writer().write_all(&[b'a' + round; 40_000]).unwrap();

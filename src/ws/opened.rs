@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 use super::{Socket, State, Upgrade, state::Wakers, upgrade::Running};
 use crate::{
     limits::{Limits, Timeouts},
-    metrics::ShardCells,
+    metrics::ShardCounters,
     proto::ws::{Limits as SessionLimits, Role, Session},
 };
 
@@ -34,7 +34,7 @@ impl Upgrade {
         limits: &Limits,
         timeouts: &Timeouts,
         wakers: Wakers,
-        cells: &Arc<ShardCells>,
+        counters: &Arc<ShardCounters>,
     ) -> Opened {
         let settings = &self.settings;
         let message_bytes = settings.message_bytes.unwrap_or(limits.ws_message_bytes);
@@ -48,7 +48,7 @@ impl Upgrade {
             pong: settings.pong.unwrap_or(timeouts.ws_pong),
             close: settings.close.unwrap_or(timeouts.ws_close),
         };
-        let state = State::new(session, outbound_bytes, wakers, cells.clone());
+        let state = State::new(session, outbound_bytes, wakers, counters.clone());
         let state = Rc::new(RefCell::new(state));
         let socket = Socket::new(state.clone(), self.protocol);
         Opened { state, handler: (self.start)(socket), clocks }

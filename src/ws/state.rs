@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     body::Form,
-    metrics::ShardCells,
+    metrics::ShardCounters,
     net::{Outbox, outbox::SHARE_MIN_BYTES},
     proto::ws::{Closing, Event, Fault, Session},
 };
@@ -87,7 +87,7 @@ pub(crate) struct State {
     connection: Waker,
     /// Wakes the handler that the connection polls; whoever waits with it is polled in place.
     handler: Waker,
-    cells: Arc<ShardCells>,
+    counters: Arc<ShardCounters>,
     /// Payload bytes sent, for the access log.
     pub(crate) sent_bytes: u64,
 }
@@ -97,7 +97,7 @@ impl State {
         session: Session,
         outbound_bytes: usize,
         wakers: Wakers,
-        cells: Arc<ShardCells>,
+        counters: Arc<ShardCounters>,
     ) -> Self {
         Self {
             session,
@@ -116,7 +116,7 @@ impl State {
             fed: true,
             connection: wakers.connection,
             handler: wakers.handler,
-            cells,
+            counters,
             sent_bytes: 0,
         }
     }
@@ -156,7 +156,7 @@ impl State {
     /// Wakes the handler for the message in the inbox; nobody's is thrown away.
     fn deliver(&mut self) {
         let bytes = self.inbox.as_ref().map_or(0, Message::len);
-        self.cells.ws.received(bytes);
+        self.counters.ws.received(bytes);
         if self.receives {
             self.due |= self.receiver.wake(&self.handler);
         } else if let Some(memory) =
@@ -321,12 +321,12 @@ impl State {
 
     fn count_sent(&mut self, bytes: usize) {
         self.sent_bytes += bytes as u64;
-        self.cells.ws.sent(bytes);
+        self.counters.ws.sent(bytes);
     }
 
     /// Counts a message that found no room.
     pub(super) fn count_full(&self) {
-        self.cells.ws.full.add(1);
+        self.counters.ws.full.add(1);
     }
 
     /// Writes a message, whatever waits.
@@ -345,7 +345,7 @@ impl State {
 
     pub(crate) fn close(&mut self, code: Code, reason: &str) -> Result<(), Closed> {
         self.session.close(self.outbox.buffer(), code, reason)?;
-        self.cells.ws.closes_by_server.add(code.label());
+        self.counters.ws.closes_by_server.add(code.label());
         self.notify();
         Ok(())
     }

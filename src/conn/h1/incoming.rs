@@ -202,7 +202,7 @@ impl H1 {
     }
 
     fn body_broken(&mut self, env: &mut Env, io: &mut Io, reject: Reject) {
-        env.cells.protocol_errors.add(reject.label());
+        env.counters.protocol_errors.add(reject.label());
         self.body_failed(env, io, reject.status(), reject.text());
     }
 

@@ -113,7 +113,7 @@ impl H1 {
         }
         let progress = catch_unwind(AssertUnwindSafe(|| poll_stream(env, io, streaming)));
         let progress = progress.unwrap_or_else(|_| {
-            env.cells.panics.add("body");
+            env.counters.panics.add("body");
             tracing::error!("a response body's source panicked; the connection ends");
             Progress::Broken("body_panicked")
         });

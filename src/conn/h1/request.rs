@@ -16,7 +16,7 @@ use crate::{
         params,
         run::{self, Started},
     },
-    metrics::{DispatchKind, Wire},
+    metrics::{DispatchKind, HttpVersion},
     proto::h1::{self as proto, Exchange, Form, Framing, Reject},
     request::{Head, Request, Span},
     response::{Response, plain},
@@ -48,9 +48,13 @@ impl H1 {
                 {
                     let long_body = image.write(io.outbox.buffer(), exchange, env.date.at(env.now));
                     long_body.into_iter().for_each(|body| io.outbox.share(body));
-                    env.cells.dispatched(Wire::H1, DispatchKind::Static).add(1);
+                    env.counters.dispatched(HttpVersion::H1, DispatchKind::Static).add(1);
                     if env.counts_requests() {
-                        entry.family.observe(env.shard, fixed.status.as_u16(), std::time::Duration::ZERO);
+                        entry.route_metrics.observe(
+                            env.shard,
+                            fixed.status.as_u16(),
+                            std::time::Duration::ZERO,
+                        );
                     }
                     if !(exchange.keep_alive && image.keep_alive(exchange)) {
                         self.close_after();
@@ -58,7 +62,7 @@ impl H1 {
                     return;
                 }
                 let Some(request_head) = request_head(head, bytes, method.clone(), params) else {
-                    env.cells.protocol_errors.add("path_parameter");
+                    env.counters.protocol_errors.add("path_parameter");
                     exchange.keep_alive = false;
                     return self.unserved(env, io, head, bytes, exchange, &method, answers::bad_parameter());
                 };
@@ -92,7 +96,7 @@ impl H1 {
         let body = self.body_to_discard(env, head, &mut exchange);
         let path = std::str::from_utf8(head.path(bytes)).unwrap_or_default();
         let query = head.query(bytes).and_then(|query| std::str::from_utf8(query).ok());
-        let account = Account::unserved(env, io, Wire::H1, method, path, query);
+        let account = Account::unserved(env, io, HttpVersion::H1, method, path, query);
         let meta = Meta { exchange, account };
         self.answer(env, io, meta, response.into());
         self.read_body(body);
@@ -112,7 +116,7 @@ impl H1 {
         let (mode, is_static) = (entry.body, matches!(entry.run, Run::Static(..)));
         let framing = head.framing();
         let discarded = if is_static { self.body_to_discard(env, head, &mut exchange) } else { None };
-        let account = Account::served(env, io, Wire::H1, &request_head, target.clone());
+        let account = Account::served(env, io, HttpVersion::H1, &request_head, target.clone());
         let meta = Meta { exchange, account };
         let pending = Pending { head: request_head, target, meta };
         if framing.is_empty() || is_static {
@@ -209,7 +213,7 @@ impl H1 {
         };
         if dispatch == Dispatch::Async && !self.promoted {
             self.promoted = true;
-            env.cells.promoted.add(1);
+            env.counters.promoted.add(1);
         }
         let seq = self.slots.next_seq();
         let keep_alive = meta.exchange.keep_alive;
@@ -240,7 +244,7 @@ impl H1 {
     pub(super) fn refuse(&mut self, env: &mut Env, io: &mut Io, status: StatusCode, text: &'static str) {
         let exchange =
             Exchange { version: proto::Version::Http11, method: proto::Method::Get, keep_alive: false };
-        let meta = Meta { exchange, account: Account::nobodys(env, Wire::H1) };
+        let meta = Meta { exchange, account: Account::nobodys(env, HttpVersion::H1) };
         let response = plain(status, text);
         self.reading = Reading::Nothing;
         self.last = false;

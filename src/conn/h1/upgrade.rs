@@ -22,7 +22,7 @@ impl H1 {
         let upgrade = match Verdict::take(&mut response, Version::HTTP_11) {
             Some(Verdict::Opened(upgrade)) => upgrade,
             Some(Verdict::Refused(refusal)) => {
-                env.cells.ws.refused.add(refusal.label());
+                env.counters.ws.refused.add(refusal.label());
                 return Some((meta, response));
             }
             None => return Some((meta, response)),

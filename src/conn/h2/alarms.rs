@@ -33,7 +33,7 @@ impl H2 {
             tunnel.look_at_clock(env);
             return self.advance(env, io, stream);
         }
-        env.cells.timeouts.add(timer_name(late));
+        env.counters.timeouts.add(timer_name(late));
         match (late, stream.state) {
             (Late::Body, State::Collecting(exchange, _)) => {
                 let response = plain(StatusCode::REQUEST_TIMEOUT, pace::TOO_SLOW);
@@ -54,7 +54,7 @@ impl H2 {
             }
             (late, state) => {
                 stream.state = state;
-                env.cells.h2_resets.add(timer_name(late));
+                env.counters.h2_resets.add(timer_name(late));
                 let code = if late == Late::Producer { Code::Internal } else { Code::Cancel };
                 self.forget(env, io, *stream, code);
             }

@@ -15,7 +15,7 @@ impl H2 {
     /// Ends a stream that nobody waits for any more.
     pub(super) fn lost(&mut self, env: &Env, io: &Io, stream: Box<Stream>) {
         if !matches!(stream.state, State::Leaving) {
-            env.cells.h2_resets.add("peer");
+            env.counters.h2_resets.add("peer");
         }
         self.forget(env, io, *stream, Code::Cancel);
     }
@@ -82,7 +82,7 @@ impl H2 {
             let is_done = |stream: &Stream| matches!(stream.state, State::Leaving);
             let done = self.streams.values().filter(|stream| is_done(stream)).map(|stream| stream.id);
             done.collect::<Vec<_>>().into_iter().for_each(|id| drop(self.take_out(id)));
-            env.cells.h2_goaways.add(cause);
+            env.counters.h2_goaways.add(cause);
             self.engine.leave();
         }
     }
@@ -91,7 +91,7 @@ impl H2 {
     pub(super) fn quit(&mut self, env: &Env, code: Code, cause: &'static str) {
         // In the greeting there are no frames to say it with.
         if self.phase == Phase::Open && !self.engine.is_greeting() {
-            env.cells.h2_goaways.add(cause);
+            env.counters.h2_goaways.add(cause);
         }
         self.engine.quit(code);
     }
@@ -113,13 +113,13 @@ impl H2 {
             return io.end(Ending::Finish, if env.is_draining() { DRAINED } else { "done" });
         };
         if self.phase == Phase::Open {
-            env.cells.h2_goaways.add(fault);
+            env.counters.h2_goaways.add(fault);
         }
         self.note_fault(env, io, fault);
     }
 
     pub(super) fn note_fault(&self, env: &mut Env, io: &mut Io, fault: &'static str) {
-        env.cells.protocol_errors.add(fault);
+        env.counters.protocol_errors.add(fault);
         if env.may_warn() {
             tracing::debug!(peer = ?io.peer, cause = fault, "an HTTP/2 connection ends");
         }

@@ -198,7 +198,7 @@ impl H2 {
             }
             Taken::TooLarge => return self.stop_body(env, io, stream, answers::too_large()),
             Taken::Refused(reject) => {
-                env.cells.protocol_errors.add(reject.label());
+                env.counters.protocol_errors.add(reject.label());
                 return self.stop_body(env, io, stream, plain(reject.status(), reject.text()).into());
             }
             Taken::Gone => {

@@ -130,7 +130,7 @@ impl H2 {
         let State::Streaming(account, mut streaming) = stream.state else { return };
         let polled = catch_unwind(AssertUnwindSafe(|| streaming.poll(env, cx)));
         let progress = polled.unwrap_or_else(|_| {
-            env.cells.panics.add("body");
+            env.counters.panics.add("body");
             tracing::error!("a response body's source panicked; its stream is reset");
             Progress::Broken("body_panicked")
         });
@@ -145,11 +145,11 @@ impl H2 {
                 self.read_on(env, io, stream.id, stream.incoming);
             }
             Progress::Gone => {
-                env.cells.h2_resets.add("peer");
+                env.counters.h2_resets.add("peer");
                 account.finish(env, io, Some(status), Some(ENDED_FIRST), written);
             }
             Progress::Broken(cause) => {
-                env.cells.h2_resets.add(cause);
+                env.counters.h2_resets.add(cause);
                 self.broken.push(streaming.out);
                 account.finish(env, io, Some(status), Some(cause), written);
             }

@@ -18,7 +18,7 @@ use crate::{
         params,
         run::{self, Started},
     },
-    metrics::Wire,
+    metrics::HttpVersion,
     proto::h1::Reject,
     request::{Head, Request},
     response::{Response, plain},
@@ -61,7 +61,7 @@ impl H2 {
         match found {
             Found::Entry(entry, params) => {
                 if !params::note(&mut head, path.as_bytes(), params) {
-                    env.cells.protocol_errors.add("path_parameter");
+                    env.counters.protocol_errors.add("path_parameter");
                     return self.unserved(env, io, accepted, Some(&head), answers::bad_parameter());
                 }
                 let target = Target { view: view.clone(), entry };
@@ -87,7 +87,7 @@ impl H2 {
         let method = &accepted.head.method;
         let path = head.map_or("", |head| head.text(head.path));
         let query = head.and_then(|head| head.query.map(|query| head.text(query)));
-        let account = Account::unserved(env, io, Wire::H2, method, path, query);
+        let account = Account::unserved(env, io, HttpVersion::H2, method, path, query);
         let is_head = *method == Method::HEAD;
         let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply, tunnel: None };
         let unwanted = unwanted(env, accepted.body);
@@ -96,12 +96,12 @@ impl H2 {
 
     /// Answers a fault of the peer that concerns this stream only.
     fn refuse(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, reject: Reject) {
-        env.cells.protocol_errors.add(reject.label());
+        env.counters.protocol_errors.add(reject.label());
         if env.may_warn() {
             tracing::debug!(peer = ?io.peer, cause = reject.label(), "refused a request: {reject}");
         }
         let is_head = accepted.head.method == Method::HEAD;
-        let account = Account::nobodys(env, Wire::H2);
+        let account = Account::nobodys(env, HttpVersion::H2);
         let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply, tunnel: None };
         let unwanted = unwanted(env, accepted.body);
         self.answer(env, io, exchange, unwanted, plain(reject.status(), reject.text()).into());
@@ -111,7 +111,7 @@ impl H2 {
     fn matched(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, head: Head, target: Target) {
         let Accepted { id, head: parts, body, mut reply, protocol } = accepted;
         let is_static = matches!(target.entry().run, Run::Static(..));
-        let account = Account::served(env, io, Wire::H2, &head, target.clone());
+        let account = Account::served(env, io, HttpVersion::H2, &head, target.clone());
         let is_head = parts.method == Method::HEAD;
         let mode = target.entry().body;
         let pending = Pending { head, target };

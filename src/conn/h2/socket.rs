@@ -58,7 +58,7 @@ impl H2 {
                 self.start_socket(env, io, exchange, inbound, &response, *upgrade);
                 return None;
             }
-            Some(Verdict::Refused(refusal)) => env.cells.ws.refused.add(refusal.label()),
+            Some(Verdict::Refused(refusal)) => env.counters.ws.refused.add(refusal.label()),
             _ => {}
         }
         Some((exchange, response))
@@ -82,7 +82,7 @@ impl H2 {
         account.count(env, response.status());
         let waker = self.woken.waker(id);
         let mut tunnel = Tunnel {
-            endpoint: Endpoint::new(env, waker.clone(), upgrade, account.family(env).clone()),
+            endpoint: Endpoint::new(env, waker.clone(), upgrade, account.route_metrics(env).clone()),
             inbound,
             out,
             outbox: Outbox::default(),
@@ -117,12 +117,12 @@ impl H2 {
         account.finish(env, io, Some(http::StatusCode::OK), error, sent);
         match progress {
             Progress::Broken(cause) => {
-                env.cells.h2_resets.add(cause);
+                env.counters.h2_resets.add(cause);
                 tunnel.out.reset(Code::Cancel);
                 // The engine has to write that.
                 stream.waker.iter().for_each(Waker::wake_by_ref);
             }
-            Progress::Gone => env.cells.h2_resets.add("peer"),
+            Progress::Gone => env.counters.h2_resets.add("peer"),
             // The peer ends its side, too.
             Progress::Done | Progress::Waits => {
                 let rest = tunnel

@@ -21,7 +21,7 @@ use super::super::run::{Watch, clock};
 use crate::{
     body::{Form, Offer},
     conn::{Env, account::ENDED_FIRST},
-    metrics::Family,
+    metrics::RouteMetrics,
     net::Outbox,
     proto::ws::Closing,
     ws::{
@@ -124,12 +124,18 @@ pub(in crate::conn) struct Endpoint {
 
 impl Endpoint {
     /// Opens the socket. `waker` wakes whoever feeds it.
-    pub(in crate::conn) fn new(env: &Env, waker: Waker, upgrade: Upgrade, family: Arc<Family>) -> Self {
+    pub(in crate::conn) fn new(
+        env: &Env,
+        waker: Waker,
+        upgrade: Upgrade,
+        route_metrics: Arc<RouteMetrics>,
+    ) -> Self {
         let call = Arc::new(Call { called: AtomicBool::new(false), connection: waker.clone() });
         let handler_waker = Waker::from(call.clone());
         let wakers = Wakers { connection: waker, handler: handler_waker.clone() };
-        let Opened { state, handler, clocks } = upgrade.open(&env.limits, &env.timeouts, wakers, &env.cells);
-        env.cells.ws.open.add(1);
+        let Opened { state, handler, clocks } =
+            upgrade.open(&env.limits, &env.timeouts, wakers, &env.counters);
+        env.counters.ws.open.add(1);
         Self {
             state,
             handler: Some(handler),
@@ -140,7 +146,7 @@ impl Endpoint {
             unread: Vec::new(),
             call,
             handler_waker,
-            watch: Watch::new(env, family),
+            watch: Watch::new(env, route_metrics),
             clocks,
             heard: env.now,
             pinged: None,
@@ -251,7 +257,7 @@ impl Endpoint {
     pub(in crate::conn) fn look_at_clock(&mut self, env: &mut Env) {
         if let Some(close_by) = self.close_by {
             if close_by <= env.now && !self.state.borrow().closing().is_over() {
-                env.cells.timeouts.add("ws_close");
+                env.counters.timeouts.add("ws_close");
             }
             return;
         }
@@ -260,7 +266,7 @@ impl Endpoint {
         };
         match self.pinged {
             Some(since) if passed(since, self.clocks.pong) => {
-                env.cells.timeouts.add("ws_pong");
+                env.counters.timeouts.add("ws_pong");
                 self.lost = Some(End::Silent);
             }
             None if passed(self.heard, self.clocks.ping) => {
@@ -358,16 +364,16 @@ impl Endpoint {
     /// Ends everything: the handler is dropped where it waits.
     pub(in crate::conn) fn cancel(&mut self, env: &Env) {
         if std::mem::take(&mut self.is_open) {
-            env.cells.ws.open.sub(1);
+            env.counters.ws.open.sub(1);
             if self.state.borrow().closing().may_send() {
-                env.cells.ws.lost.add(1);
+                env.counters.ws.lost.add(1);
             }
         }
         self.state.borrow_mut().end();
         self.unread = Vec::new();
         let (handler, sources) = (self.handler.take(), std::mem::take(&mut self.sources));
         if catch_unwind(AssertUnwindSafe(|| drop((handler, sources)))).is_err() {
-            env.cells.panics.add("websocket");
+            env.counters.panics.add("websocket");
         }
     }
 }
@@ -394,9 +400,9 @@ impl Endpoint {
                 Took::Message | Took::Control => {}
                 Took::Close => self.peer_closed(env),
                 Took::Fault(fault) => {
-                    env.cells.protocol_errors.add(fault.label());
+                    env.counters.protocol_errors.add(fault.label());
                     if matches!(self.state.borrow().closing(), Closing::Failing(_)) {
-                        env.cells.ws.closes_by_server.add(fault.code().label());
+                        env.counters.ws.closes_by_server.add(fault.code().label());
                     }
                     self.state.borrow_mut().reply_last();
                     self.start_closing(env);
@@ -424,7 +430,7 @@ impl Endpoint {
     fn peer_closed(&mut self, env: &mut Env) {
         let mut state = self.state.borrow_mut();
         if matches!(state.closing(), Closing::Received(_)) {
-            env.cells.ws.closes_by_peer.add(state.close_label());
+            env.counters.ws.closes_by_peer.add(state.close_label());
             state.reply_last();
         }
         drop(state);
@@ -466,7 +472,7 @@ impl Endpoint {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(finished)) => self.returned(env, finished),
             Err(_) => {
-                env.cells.panics.add("websocket");
+                env.counters.panics.add("websocket");
                 self.drop_handler(env);
                 self.close(env, Code::INTERNAL, "the server failed");
             }
@@ -489,7 +495,7 @@ impl Endpoint {
     fn drop_handler(&mut self, env: &Env) {
         let handler = self.handler.take();
         if catch_unwind(AssertUnwindSafe(|| drop(handler))).is_err() {
-            env.cells.panics.add("websocket");
+            env.counters.panics.add("websocket");
         }
     }
 
@@ -506,7 +512,7 @@ impl Endpoint {
                 Ok(true) => index += 1,
                 Ok(false) => self.drop_source(index),
                 Err(_) => {
-                    env.cells.panics.add("websocket");
+                    env.counters.panics.add("websocket");
                     self.drop_source(index);
                     self.close(env, Code::INTERNAL, "the server failed");
                 }

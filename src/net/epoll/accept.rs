@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use super::poller::{Poller, Source};
-use crate::net::accepting::{Backoff, Taken, take_queued};
+use crate::net::accept::{Backoff, Taken, take_queued};
 
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 

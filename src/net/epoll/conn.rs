@@ -7,14 +7,14 @@ use std::{
 
 use rustix::net::{Shutdown, sockopt};
 
-use super::{flight::Flight, poller::Event};
-use crate::net::{Ending, Link};
+use super::{outgoing::Outgoing, poller::Event};
+use crate::net::{Connection, Ending};
 
-/// A socket, the carrier's connection, and what the kernel last said of them.
+/// A socket, the handler's connection, and what the kernel last said of them.
 pub(super) struct Conn<L> {
     pub(super) link: L,
     pub(super) fd: OwnedFd,
-    pub(super) flight: Flight,
+    pub(super) flight: Outgoing,
     /// There may be something to read.
     pub(super) readable: bool,
     /// There is a FIN or an error to be read, at once or behind bytes.
@@ -37,12 +37,12 @@ pub(super) struct Conn<L> {
     pub(super) linger_bytes: usize,
 }
 
-impl<L: Link> Conn<L> {
+impl<L: Connection> Conn<L> {
     pub(super) fn new(link: L, fd: OwnedFd, linger_bytes: usize) -> Self {
         Self {
             link,
             fd,
-            flight: Flight::default(),
+            flight: Outgoing::default(),
             readable: false,
             hung_up: false,
             failed: false,
@@ -64,7 +64,7 @@ impl<L: Link> Conn<L> {
         self.writable |= event.writable;
     }
 
-    /// Says whether what arrives goes to the carrier rather than nowhere.
+    /// Says whether what arrives goes to the handler rather than nowhere.
     pub(super) fn listens(&self) -> bool {
         !self.lingering && self.link.ending() == Ending::Open
     }

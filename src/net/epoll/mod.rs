@@ -13,11 +13,11 @@
 //! - Writing is watched from the first time a connection's peer is slow.
 
 mod accept;
+mod closing;
 mod conn;
-mod deadline;
-mod ending;
-mod flight;
+mod outgoing;
 mod poller;
+mod timer;
 mod transfer;
 mod turn;
 
@@ -30,39 +30,42 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
 };
 
-use self::{accept::Acceptor, conn::Conn, deadline::Deadline, poller::Poller};
-use crate::net::{Carrier, Closed, ConnId, Engine, EngineOptions, Link, Wait, slots::Slots, spares::Spares};
+use self::{accept::Acceptor, conn::Conn, poller::Poller, timer::Timer};
+use crate::net::{
+    Closed, ConnId, Connection, Engine, EngineOptions, EventHandler, Wait, buffer_pool::BufferPool,
+    slots::Slots,
+};
 
 /// How many receive buffers of the ring the one buffer is as large as: it is read into again and again, so a large
 /// one costs no more memory than is touched, and saves calls where much comes.
 const BUFFERS_IN_ONE: usize = 8;
 
-/// The sockets of one shard, driven by epoll; `L` is the carrier's connection.
+/// The sockets of one shard, driven by epoll; `L` is the handler's connection.
 ///
-/// See [`Engine`] for what it does. A carrier may panic: what it was told is lost to it, nothing else is.
-pub struct Epoll<L: Link> {
+/// See [`Engine`] for what it does. A handler may panic: what it was told is lost to it, nothing else is.
+pub struct Epoll<L: Connection> {
     options: EngineOptions,
     poller: Poller,
     slots: Slots<Conn<L>>,
     acceptor: Acceptor,
-    deadline: Deadline,
+    timer: Timer,
     /// What a connection received, until it is handed over.
     buffer: Box<[u8]>,
-    spares: Spares,
+    pool: BufferPool,
     /// Connections that may have something to read, each once.
     readable: VecDeque<ConnId>,
     /// Connections to look at before the next wait, each once.
     dirty: VecDeque<ConnId>,
     /// Without a free slot: whether another shard has one.
     elsewhere: bool,
-    /// The carrier was called, or what the engine says of itself changed, since the last turn ended: the shard must
+    /// The handler was called, or what the engine says of itself changed, since the last turn ended: the shard must
     /// look at both before a wait.
     called: bool,
 }
 
 impl<C> Engine<C> for Epoll<C::Conn>
 where
-    C: Carrier,
+    C: EventHandler,
     C::Conn: 'static,
 {
     fn new(options: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
@@ -71,14 +74,14 @@ where
         options.batch = options.batch.max(1);
         options.accepts_per_turn = options.accepts_per_turn.max(1);
         let poller = Poller::new(doorbell, options.batch)?;
-        let deadline = Deadline::new(&poller)?;
+        let timer = Timer::new(&poller)?;
         Ok(Self {
             poller,
             slots: Slots::new(),
             acceptor: Acceptor::new(),
-            deadline,
+            timer,
             buffer: vec![0; options.buffer_bytes.max(1) * BUFFERS_IN_ONE].into_boxed_slice(),
-            spares: Spares::new(),
+            pool: BufferPool::new(),
             readable: VecDeque::with_capacity(options.batch),
             dirty: VecDeque::with_capacity(options.batch),
             elsewhere: false,
@@ -95,23 +98,23 @@ where
         self.acceptor.adopt(fd, listener);
     }
 
-    fn turn(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()> {
-        self.run(carrier, wait)
+    fn turn(&mut self, handler: &mut C, wait: Wait) -> io::Result<()> {
+        self.run(handler, wait)
     }
 
-    fn visit(&mut self, carrier: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool {
-        self.show(id, |link| f(carrier, link))
+    fn visit(&mut self, handler: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool {
+        self.show(id, |link| f(handler, link))
     }
 
-    fn each(&mut self, carrier: &mut C, mut f: impl FnMut(&mut C, ConnId, &mut C::Conn)) {
+    fn visit_all(&mut self, handler: &mut C, mut f: impl FnMut(&mut C, ConnId, &mut C::Conn)) {
         for slot in 0..self.slots.capacity() {
             if let Some(id) = self.slots.at(slot) {
-                self.show(id, |link| f(carrier, id, link));
+                self.show(id, |link| f(handler, id, link));
             }
         }
     }
 
-    fn look(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
+    fn inspect_all(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
         for slot in 0..self.slots.capacity() {
             let Some(id) = self.slots.at(slot) else { continue };
             if let Some(conn) = self.slots.find(id) {
@@ -137,12 +140,12 @@ where
         self.slots.len() == 0 && self.acceptor.is_idle()
     }
 
-    fn abort_all(&mut self, carrier: &mut C) {
+    fn abort_all(&mut self, handler: &mut C) {
         self.acceptor.refuse(&self.poller);
         self.called = true;
         for slot in 0..self.slots.capacity() {
             if let Some(id) = self.slots.at(slot) {
-                self.close(carrier, id, Closed::Aborted);
+                self.close(handler, id, Closed::Aborted);
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use super::Epoll;
 use crate::net::{
-    Closed, ConnId, Ending, EngineOptions, Link, Wait,
+    Closed, ConnId, Connection, Ending, EngineOptions, Wait,
     tests::harness::{self, Script, TestConn, TestEngine, connect, echoes, pattern, reset_on_close},
 };
 
@@ -42,7 +42,7 @@ fn one_that_floods_takes_its_share_of_a_turn_and_no_more() {
     let address = shard.listen();
     let (mut flood, mut quiet) = (connect(address), connect(address));
     shard.until("both open", |shard| shard.connections() == 2);
-    let (loud_id, quiet_id) = (shard.carrier.opened[0], shard.carrier.opened[1]);
+    let (loud_id, quiet_id) = (shard.handler.opened[0], shard.handler.opened[1]);
     shard.visit(loud_id, |conn| conn.paused = true);
     shard.turn(Wait::Poll);
     // More than 16 reads of it are there before the other says a word.
@@ -66,7 +66,7 @@ fn one_that_floods_takes_its_share_of_a_turn_and_no_more() {
         assert!(turns <= 3, "it waits for one that floods");
     }
     assert!(received[0] > 0 && shard.pending(), "nothing flooded: nothing was tested");
-    shard.until("all", |shard| shard.carrier.received == (1 << 20) + 6);
+    shard.until("all", |shard| shard.handler.received == (1 << 20) + 6);
     drop(sender.join().unwrap());
 }
 
@@ -77,17 +77,17 @@ fn bytes_and_fin_that_came_together_are_both_told_also_after_a_pause() {
         let address = shard.listen();
         let mut stream = connect(address);
         shard.until("open", |shard| shard.connections() == 1);
-        let id = shard.carrier.opened[0];
+        let id = shard.handler.opened[0];
         shard.visit(id, |conn| conn.paused = true);
         shard.turn(Wait::Poll);
         stream.write_all(&pattern(bytes)).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         shard.until("bytes and FIN", |shard| shard.engine.slots.find(id).unwrap().hung_up);
-        assert_eq!(shard.carrier.received, 0);
+        assert_eq!(shard.handler.received, 0);
         // No edge comes any more: what was told must have been remembered.
         shard.visit(id, |conn| conn.paused = false);
         shard.until("closed", |shard| shard.connections() == 0);
-        assert_eq!((shard.carrier.received, shard.carrier.ended), (bytes, 1));
+        assert_eq!((shard.handler.received, shard.handler.ended), (bytes, 1));
         let mut back = Vec::new();
         stream.read_to_end(&mut back).unwrap();
         assert!(back == pattern(bytes));
@@ -101,11 +101,11 @@ fn a_reset_reaches_a_connection_that_is_paused_or_had_its_fin() {
         let address = shard.listen();
         let mut stream = connect(address);
         stream.write_all(b"something to do for long").unwrap();
-        shard.until("the bytes", |shard| shard.carrier.received > 0);
-        let id = shard.carrier.opened[0];
+        shard.until("the bytes", |shard| shard.handler.received > 0);
+        let id = shard.handler.opened[0];
         if had_fin {
             stream.shutdown(Shutdown::Write).unwrap();
-            shard.until("the FIN", |shard| shard.carrier.ended == 1);
+            shard.until("the FIN", |shard| shard.handler.ended == 1);
         } else {
             shard.visit(id, |conn| conn.paused = true);
             shard.turn(Wait::Poll);
@@ -114,7 +114,7 @@ fn a_reset_reaches_a_connection_that_is_paused_or_had_its_fin() {
         reset_on_close(&stream);
         drop(stream);
         shard.until("closed", |shard| shard.connections() == 0);
-        assert!(matches!(shard.carrier.closed[&id], Closed::Failed(_)), "{:?}", shard.carrier.closed);
+        assert!(matches!(shard.handler.closed[&id], Closed::Failed(_)), "{:?}", shard.handler.closed);
     }
 }
 
@@ -140,7 +140,7 @@ fn an_endless_answer_does_not_keep_others_waiting() {
     let address = shard.listen();
     let mut greedy = connect(address);
     shard.until("open", |shard| shard.connections() == 1);
-    shard.carrier.script.greet_bytes = 0;
+    shard.handler.script.greet_bytes = 0;
     let reader = std::thread::spawn(move || {
         greedy.shutdown(Shutdown::Write).unwrap();
         let mut back = Vec::new();
@@ -158,16 +158,16 @@ fn finishing_reads_on_until_the_linger_limit_although_the_carrier_is_paused() {
     let address = shard.listen();
     let mut stream = connect(address);
     shard.until("open", |shard| shard.connections() == 1);
-    let id = shard.carrier.opened[0];
+    let id = shard.handler.opened[0];
     shard.visit(id, |conn| conn.paused = true);
     shard.turn(Wait::Poll);
     stream.write_all(&pattern(90_000)).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     shard.visit(id, |conn| conn.ending = Ending::Finish);
     shard.until("closed", |shard| shard.connections() == 0);
-    assert!(matches!(shard.carrier.closed[&id], Closed::Finished));
+    assert!(matches!(shard.handler.closed[&id], Closed::Finished));
     assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
-    assert_eq!(shard.carrier.received, 0);
+    assert_eq!(shard.handler.received, 0);
 }
 
 #[test]

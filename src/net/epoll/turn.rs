@@ -7,19 +7,19 @@ use super::{
     conn::Conn,
     poller::{Event, Source},
 };
-use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Link, Wait, accepting::Taken};
+use crate::net::{Accepted, Closed, ConnId, Connection, Ending, EventHandler, Wait, accept::Taken};
 
-impl<L: Link> Epoll<L> {
+impl<L: Connection> Epoll<L> {
     /// Runs a turn.
-    pub(super) fn run<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()> {
-        self.settle_dirty(carrier);
+    pub(super) fn run<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, wait: Wait) -> io::Result<()> {
+        self.settle_dirty(handler);
         let wait = self.prepare_wait(wait)?;
         self.poller.poll(wait)?;
         self.take_events();
-        carrier.resumed();
-        self.read_ready(carrier);
-        self.open_accepted(carrier);
-        self.settle_dirty(carrier);
+        handler.batch_started();
+        self.read_ready(handler);
+        self.open_accepted(handler);
+        self.settle_dirty(handler);
         self.called = false;
         Ok(())
     }
@@ -32,12 +32,12 @@ impl<L: Link> Epoll<L> {
         }
         let until = if let Wait::Until(until) = wait { Some(until) } else { None };
         if let Some(deadline) = until.into_iter().chain(self.acceptor.retry()).min() {
-            self.deadline.arm(deadline)?;
+            self.timer.arm(deadline)?;
         }
         Ok(true)
     }
 
-    /// Notes everything that happened before the carrier is called: no edge is told twice.
+    /// Notes everything that happened before the handler is called: no edge is told twice.
     fn take_events(&mut self) {
         for event in self.poller.events() {
             match event.source {
@@ -53,7 +53,7 @@ impl<L: Link> Epoll<L> {
                     }
                 }
                 Source::Listener(index) => self.acceptor.rung(index),
-                Source::Timer => self.deadline.fired(),
+                Source::Timer => self.timer.fired(),
                 Source::Doorbell => {}
             }
         }
@@ -61,11 +61,11 @@ impl<L: Link> Epoll<L> {
     }
 
     /// Reads each connection that has something, once, as far as the turn's share of bytes goes.
-    fn read_ready<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) {
+    fn read_ready<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) {
         let mut share = usize::from(self.options.buffers).max(1) * self.options.buffer_bytes;
         for _ in 0..self.readable.len().min(self.options.batch) {
             let Some(id) = self.readable.pop_front() else { return };
-            let read = self.read(carrier, id);
+            let read = self.read(handler, id);
             if read >= share {
                 return;
             }
@@ -75,26 +75,26 @@ impl<L: Link> Epoll<L> {
 
     /// Acts on what connections want since they were last looked at. One that has more to send after that is
     /// looked at again in the next pass, so that none holds the others.
-    fn settle_dirty<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) {
+    fn settle_dirty<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) {
         for _ in 0..self.dirty.len() {
             let Some(id) = self.dirty.pop_front() else { return };
-            self.settle(carrier, id);
+            self.settle(handler, id);
         }
     }
 
-    fn settle<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId) {
+    fn settle<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId) {
         let Some(conn) = self.slots.find(id) else { return };
         conn.dirty = false;
         if conn.link.ending() == Ending::Abort {
-            self.close(carrier, id, Closed::Aborted);
+            self.close(handler, id, Closed::Aborted);
             return;
         }
-        self.write(carrier, id);
+        self.write(handler, id);
         let Some(conn) = self.slots.find(id) else { return };
         match conn.link.ending() {
             Ending::Open => {}
-            Ending::Finish | Ending::Close => self.finish(carrier, id),
-            Ending::Abort => return self.close(carrier, id, Closed::Aborted),
+            Ending::Finish | Ending::Close => self.finish(handler, id),
+            Ending::Abort => return self.close(handler, id, Closed::Aborted),
         }
         self.resume(id);
     }
@@ -110,9 +110,9 @@ impl<L: Link> Epoll<L> {
     /// Shows a live connection to `f` with a buffer in its outbox, then looks at it later. False when it is gone.
     pub(super) fn show(&mut self, id: ConnId, f: impl FnOnce(&mut L)) -> bool {
         let Some(conn) = self.slots.find(id) else { return false };
-        self.spares.lend(conn.link.outbox());
+        self.pool.lend(conn.link.outbox());
         f(&mut conn.link);
-        self.spares.reclaim(conn.link.outbox());
+        self.pool.reclaim(conn.link.outbox());
         self.mark(id);
         true
     }
@@ -145,43 +145,43 @@ impl<L: Link> Epoll<L> {
     }
 
     /// Opens connections: a bounded number, so that a storm of them does not starve others.
-    fn open_accepted<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) {
-        self.elsewhere = !self.has_slot() && carrier.has_room_elsewhere();
+    fn open_accepted<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) {
+        self.elsewhere = !self.has_slot() && handler.can_hand_over();
         for _ in 0..self.options.accepts_per_turn {
             if !self.may_open() {
                 return;
             }
             let opened = match self.acceptor.next() {
                 Ok(None) => return,
-                Ok(Some(taken)) => self.place(carrier, taken),
+                Ok(Some(taken)) => self.place(handler, taken),
                 Err(error) => Err(error),
             };
             if let Err(error) = opened {
                 self.called = true;
-                carrier.accept_failed(&error);
+                handler.accept_failed(&error);
             }
         }
     }
 
     /// Opens a connection here, or lets another shard have it.
-    fn place<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, taken: Taken) -> io::Result<()> {
-        let Some(taken) = taken.unless_handed_over(carrier) else { return Ok(()) };
+    fn place<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, taken: Taken) -> io::Result<()> {
+        let Some(taken) = taken.unless_handed_over(handler) else { return Ok(()) };
         if self.has_slot() {
-            return self.open(carrier, taken);
+            return self.open(handler, taken);
         }
         self.elsewhere = false;
         self.acceptor.put_back(taken);
         Ok(())
     }
 
-    fn open<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, taken: Taken) -> io::Result<()> {
+    fn open<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, taken: Taken) -> io::Result<()> {
         let Taken { fd, listener, is_adopted } = taken;
         let id = self.slots.next_id();
         if let Err(error) = self.poller.watch(fd.as_fd(), Source::Conn(id)) {
             self.acceptor.back_off(listener, &error);
             return Err(error);
         }
-        let link = carrier.open(id, Accepted { fd: fd.as_fd(), listener, is_adopted });
+        let link = handler.open(id, Accepted { fd: fd.as_fd(), listener, is_adopted });
         self.slots.insert(Conn::new(link, fd, self.options.linger_bytes));
         self.mark(id);
         Ok(())

@@ -13,7 +13,7 @@ use super::{
     ops::{self, Kind, Tag},
     queues::{Completion, Queues},
 };
-use crate::net::accepting::{Backoff, Taken, take_queued};
+use crate::net::accept::{Backoff, Taken, take_queued};
 
 /// Which accept the kernel runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::flight::Flight;
-use crate::net::{Closed, Ending, Link};
+use super::outgoing::Outgoing;
+use crate::net::{Closed, Connection, Ending};
 
 /// The state of a connection's multishot receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Receive {
 /// How far a connection is.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// Both sides are as the carrier wants them.
+    /// Both sides are as the handler wants them.
     Open,
     /// The write side is shut down; what arrives is discarded until the peer's FIN.
     Lingering,
@@ -36,13 +36,13 @@ pub(super) enum Phase {
     Closing(Closed),
 }
 
-/// A socket, the carrier's connection, and the operations the kernel runs for them.
+/// A socket, the handler's connection, and the operations the kernel runs for them.
 pub(super) struct Conn<L> {
     pub(super) link: L,
     pub(super) fd: OwnedFd,
     pub(super) phase: Phase,
     pub(super) receive: Receive,
-    pub(super) flight: Flight,
+    pub(super) flight: Outgoing,
     /// The flight is in the kernel.
     pub(super) sending: bool,
     /// The peer sent FIN.
@@ -55,14 +55,14 @@ pub(super) struct Conn<L> {
     pub(super) linger_bytes: usize,
 }
 
-impl<L: Link> Conn<L> {
+impl<L: Connection> Conn<L> {
     pub(super) fn new(link: L, fd: OwnedFd, linger_bytes: usize) -> Self {
         Self {
             link,
             fd,
             phase: Phase::Open,
             receive: Receive::Idle,
-            flight: Flight::Empty,
+            flight: Outgoing::Empty,
             sending: false,
             ended: false,
             fresh: true,
@@ -76,12 +76,12 @@ impl<L: Link> Conn<L> {
         usize::from(self.receive.in_kernel()) + usize::from(self.sending)
     }
 
-    /// Says whether it is on its way out: the carrier is not called any more, except to take it back.
+    /// Says whether it is on its way out: the handler is not called any more, except to take it back.
     pub(super) fn closing(&self) -> bool {
         matches!(self.phase, Phase::Closing(_))
     }
 
-    /// Says whether what arrives goes to the carrier rather than nowhere.
+    /// Says whether what arrives goes to the handler rather than nowhere.
     pub(super) fn listens(&self) -> bool {
         matches!(self.phase, Phase::Open) && self.link.ending() == Ending::Open
     }

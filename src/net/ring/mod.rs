@@ -14,21 +14,21 @@
 //! - Receive buffers are borrowed for the time of one call; they go back to the kernel when the batch is done.
 //! - Dropping the ring cancels everything and waits, boundedly, for the last completion. If one stays out, or if
 //!   the thread panics, the memory the kernel may touch is leaked instead of freed.
-//! - Every count is updated before the carrier is called. So a carrier may panic, and even be called again after
+//! - Every count is updated before the handler is called. So a handler may panic, and even be called again after
 //!   somebody caught the panic, without endangering memory.
 
 #![allow(unsafe_code)]
 
 mod accept;
 mod buffers;
+mod closing;
 mod conn;
-mod deadline;
 mod doorbell;
-mod ending;
-mod flight;
 mod ops;
+mod outgoing;
 mod probe;
 mod queues;
+mod timer;
 mod transfer;
 mod turn;
 
@@ -48,25 +48,25 @@ use self::{
     accept::Acceptor,
     buffers::Buffers,
     conn::Conn,
-    deadline::Deadline,
     doorbell::Doorbell,
-    flight::Spares,
+    outgoing::SendPool,
     queues::{Completion, Queues},
+    timer::Timer,
 };
-use crate::net::{Carrier, Closed, ConnId, Engine, EngineOptions, Link, Wait, slots::Slots};
+use crate::net::{Closed, ConnId, Connection, Engine, EngineOptions, EventHandler, Wait, slots::Slots};
 
-/// The sockets of one shard, driven by one io_uring; `L` is the carrier's connection.
+/// The sockets of one shard, driven by one io_uring; `L` is the handler's connection.
 ///
 /// Made, used and dropped on one thread. See [`Engine`] for what it does.
-pub struct Ring<L: Link> {
+pub struct Ring<L: Connection> {
     options: EngineOptions,
     queues: Queues,
     slots: Slots<Conn<L>>,
     buffers: Buffers,
-    spares: Spares,
+    pool: SendPool,
     acceptor: Acceptor,
     doorbell: Doorbell,
-    deadline: Deadline,
+    timer: Timer,
     /// Completions reaped; those from `next` on wait to be handled.
     batch: Vec<Completion>,
     next: usize,
@@ -77,13 +77,13 @@ pub struct Ring<L: Link> {
     starvations: u64,
     /// Without a free slot: whether another shard has one.
     elsewhere: bool,
-    /// The carrier was called since the turn began, so the shard must look at its state before a wait.
+    /// The handler was called since the turn began, so the shard must look at its state before a wait.
     called: bool,
     /// The kernel allows the ring's own thread only.
     _on_one_thread: PhantomData<*const ()>,
 }
 
-impl<L: Link> Ring<L> {
+impl<L: Connection> Ring<L> {
     /// Makes a ring over queues just opened.
     fn over(mut queues: Queues, options: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
         let buffers = Buffers::offered(&queues, options)?;
@@ -97,10 +97,10 @@ impl<L: Link> Ring<L> {
             queues,
             slots: Slots::new(),
             buffers,
-            spares: Spares::new(),
+            pool: SendPool::new(),
             acceptor: Acceptor::new(),
             doorbell,
-            deadline: Deadline::new(),
+            timer: Timer::new(),
             batch: Vec::with_capacity(options.batch),
             next: 0,
             dirty: Vec::with_capacity(options.batch),
@@ -121,7 +121,7 @@ impl<L: Link> Ring<L> {
 
 impl<C> Engine<C> for Ring<C::Conn>
 where
-    C: Carrier,
+    C: EventHandler,
     C::Conn: 'static,
 {
     fn new(options: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
@@ -138,23 +138,23 @@ where
         self.acceptor.adopt(fd, listener);
     }
 
-    fn turn(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()> {
-        self.run(carrier, wait)
+    fn turn(&mut self, handler: &mut C, wait: Wait) -> io::Result<()> {
+        self.run(handler, wait)
     }
 
-    fn visit(&mut self, carrier: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool {
-        self.show(id, |link| f(carrier, link))
+    fn visit(&mut self, handler: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool {
+        self.show(id, |link| f(handler, link))
     }
 
-    fn each(&mut self, carrier: &mut C, mut f: impl FnMut(&mut C, ConnId, &mut C::Conn)) {
+    fn visit_all(&mut self, handler: &mut C, mut f: impl FnMut(&mut C, ConnId, &mut C::Conn)) {
         for slot in 0..self.slots.capacity() {
             if let Some(id) = self.slots.at(slot) {
-                self.show(id, |link| f(carrier, id, link));
+                self.show(id, |link| f(handler, id, link));
             }
         }
     }
 
-    fn look(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
+    fn inspect_all(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
         for slot in 0..self.slots.capacity() {
             let Some(id) = self.slots.at(slot) else { continue };
             if let Some(conn) = self.slots.find(id) {
@@ -180,12 +180,12 @@ where
         self.slots.len() == 0 && self.acceptor.is_idle()
     }
 
-    fn abort_all(&mut self, carrier: &mut C) {
+    fn abort_all(&mut self, handler: &mut C) {
         self.acceptor.refuse();
         self.arm_accepts();
         for slot in 0..self.slots.capacity() {
             if let Some(id) = self.slots.at(slot) {
-                self.close(carrier, id, Closed::Aborted);
+                self.close(handler, id, Closed::Aborted);
             }
         }
     }

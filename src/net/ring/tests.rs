@@ -9,7 +9,7 @@ use super::{
     queues::{Completion, Queues, Sizes},
 };
 use crate::net::{
-    ConnId, EngineOptions, Link, Wait,
+    ConnId, Connection, EngineOptions, Wait,
     tests::harness::{self, Script, TestConn, TestEngine, connect, echoes, pattern},
 };
 
@@ -46,24 +46,24 @@ fn a_late_completion_of_an_earlier_generation_changes_nothing_and_returns_its_bu
     let mut shard = Shard::new(Script::echo(), &options);
     let address = shard.listen();
     shard.serve(|| drop(connect(address)));
-    shard.until("closed", |shard| shard.carrier.closed.len() == 1);
-    let past = shard.carrier.opened[0];
+    shard.until("closed", |shard| shard.handler.closed.len() == 1);
+    let past = shard.handler.opened[0];
 
     let mut stream = connect(address);
     shard.until("open", |shard| shard.connections() == 1);
-    let live = *shard.carrier.opened.last().unwrap();
+    let live = *shard.handler.opened.last().unwrap();
     assert_eq!((live.slot, live.generation), (past.slot, past.generation + 1));
     // As if buffer 0 had been filled for the connection of the past; then its end, a failure, and a send.
     let buffer_0_more = 0b11;
     for (result, flags) in [(9, buffer_0_more), (0, 0), (-libc::ECONNRESET, 0)] {
         let late = Completion { user_data: 0, result, flags };
-        shard.engine.received(&mut shard.carrier, past, late);
-        shard.engine.sent(&mut shard.carrier, past, late);
+        shard.engine.received(&mut shard.handler, past, late);
+        shard.engine.sent(&mut shard.handler, past, late);
         assert_eq!(shard.engine.buffers.claimed(), usize::from(flags != 0));
         shard.engine.buffers.forget_claims();
     }
-    assert_eq!(shard.carrier.received, 0);
-    assert_eq!(shard.carrier.sent, 0);
+    assert_eq!(shard.handler.received, 0);
+    assert_eq!(shard.handler.sent, 0);
     assert_eq!(shard.connections(), 1);
     assert!(!shard.visit(past, |_| panic!("it is gone")));
     assert!(!shard.visit(ConnId { slot: 77, generation: 0 }, |_| panic!("it never was")));

@@ -8,13 +8,13 @@ use super::{
     ops::{self, Kind, Tag},
     queues::Completion,
 };
-use crate::net::{Carrier, Closed, ConnId, Link};
+use crate::net::{Closed, ConnId, Connection, EventHandler};
 
-impl<L: Link> Ring<L> {
+impl<L: Connection> Ring<L> {
     /// Takes what a receive completed with.
-    pub(super) fn received<C: Carrier<Conn = L>>(
+    pub(super) fn received<C: EventHandler<Conn = L>>(
         &mut self,
-        carrier: &mut C,
+        handler: &mut C,
         id: ConnId,
         completion: Completion,
     ) {
@@ -26,7 +26,7 @@ impl<L: Link> Ring<L> {
             conn.receive = Receive::Idle;
         }
         if conn.closing() {
-            self.free_if_done(carrier, id);
+            self.free_if_done(handler, id);
             return;
         }
         match completion.result {
@@ -35,15 +35,15 @@ impl<L: Link> Ring<L> {
                 if !std::mem::replace(&mut conn.dirty, true) {
                     self.dirty.push(id);
                 }
-                self.spares.lend(conn.link.outbox());
-                carrier.received(id, &mut conn.link, bytes);
+                self.pool.lend(conn.link.outbox());
+                handler.received(id, &mut conn.link, bytes);
                 if paused {
                     self.pause(id);
                 }
             }
-            1.. => self.discard(carrier, id, len),
-            0 => self.ended(carrier, id),
-            error => self.receive_failed(carrier, id, -error),
+            1.. => self.discard(handler, id, len),
+            0 => self.ended(handler, id),
+            error => self.receive_failed(handler, id, -error),
         }
     }
 
@@ -57,7 +57,7 @@ impl<L: Link> Ring<L> {
     }
 
     /// Throws bytes away that a finishing connection received.
-    fn discard<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId, bytes: usize) {
+    fn discard<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId, bytes: usize) {
         let Some(conn) = self.slots.find(id) else { return };
         conn.linger_bytes = conn.linger_bytes.saturating_sub(bytes);
         if conn.linger_bytes > 0 {
@@ -65,24 +65,24 @@ impl<L: Link> Ring<L> {
             return;
         }
         match conn.phase {
-            Phase::Lingering => self.close(carrier, id, Closed::Lingered),
+            Phase::Lingering => self.close(handler, id, Closed::Lingered),
             // What is queued may still leave; meanwhile the peer is not read.
             _ => self.pause(id),
         }
     }
 
     /// Notes the peer's FIN.
-    fn ended<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId) {
+    fn ended<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId) {
         let Some(conn) = self.slots.find(id) else { return };
         conn.ended = true;
         if conn.listens() {
-            self.spares.lend(conn.link.outbox());
-            carrier.ended(id, &mut conn.link);
+            self.pool.lend(conn.link.outbox());
+            handler.fin_received(id, &mut conn.link);
         }
         self.mark(id);
     }
 
-    fn receive_failed<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId, errno: i32) {
+    fn receive_failed<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId, errno: i32) {
         match errno {
             libc::ENOBUFS => {
                 self.starvations += 1;
@@ -93,7 +93,7 @@ impl<L: Link> Ring<L> {
             }
             // Our own cancellation, or nothing at all: armed again when wanted.
             libc::ECANCELED | libc::EINTR | libc::EAGAIN => self.mark(id),
-            _ => self.close(carrier, id, Closed::Failed(io::Error::from_raw_os_error(errno))),
+            _ => self.close(handler, id, Closed::Failed(io::Error::from_raw_os_error(errno))),
         }
     }
 
@@ -126,47 +126,52 @@ impl<L: Link> Ring<L> {
     pub(super) fn send(&mut self, id: ConnId) {
         let Some(conn) = self.slots.find(id) else { return };
         if conn.flight.is_empty() {
-            conn.flight.load(conn.link.outbox(), &mut self.spares);
+            conn.flight.load(conn.link.outbox(), &mut self.pool);
         }
         let last = conn.link.ending().follows_last_bytes() && conn.link.outbox().is_empty();
         match conn.flight.entry(conn.fd.as_fd(), Tag::of(Kind::Send, id), last) {
             Some(entry) => {
                 conn.sending = true;
-                // SAFETY: the flight is not touched and the connection not freed while `sending`; see `Flight`.
+                // SAFETY: the flight is not touched and the connection not freed while `sending`; see `Outgoing`.
                 unsafe { self.queues.push(&entry) }
             }
-            None => self.spares.reclaim(conn.link.outbox()),
+            None => self.pool.reclaim(conn.link.outbox()),
         }
     }
 
     /// Takes what a send completed with.
-    pub(super) fn sent<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId, completion: Completion) {
+    pub(super) fn sent<C: EventHandler<Conn = L>>(
+        &mut self,
+        handler: &mut C,
+        id: ConnId,
+        completion: Completion,
+    ) {
         let Some(conn) = self.slots.find(id) else { return };
         conn.sending = false;
         if conn.closing() {
-            self.free_if_done(carrier, id);
+            self.free_if_done(handler, id);
             return;
         }
         match completion.result {
             taken @ 1.. => {
-                conn.flight.advance(taken as usize, &mut self.spares);
-                while let Some(buffer) = self.spares.lent() {
-                    carrier.spent(buffer);
+                conn.flight.advance(taken as usize, &mut self.pool);
+                while let Some(buffer) = self.pool.lent() {
+                    handler.buffer_sent(buffer);
                 }
                 let drained = conn.drained();
-                self.spares.lend(conn.link.outbox());
-                carrier.sent(id, &mut conn.link, taken as usize, drained);
+                self.pool.lend(conn.link.outbox());
+                handler.sent(id, &mut conn.link, taken as usize, drained);
                 // After most replies nothing is left to act on but the loan.
                 if drained && conn.rests() {
-                    self.spares.reclaim(conn.link.outbox());
+                    self.pool.reclaim(conn.link.outbox());
                 } else {
                     self.mark(id);
                 }
             }
-            0 => self.close(carrier, id, Closed::Failed(io::ErrorKind::WriteZero.into())),
+            0 => self.close(handler, id, Closed::Failed(io::ErrorKind::WriteZero.into())),
             error => match -error {
                 libc::EINTR | libc::EAGAIN => self.mark(id),
-                errno => self.close(carrier, id, Closed::Failed(io::Error::from_raw_os_error(errno))),
+                errno => self.close(handler, id, Closed::Failed(io::Error::from_raw_os_error(errno))),
             },
         }
     }

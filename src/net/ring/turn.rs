@@ -8,16 +8,16 @@ use super::{
     ops::{Kind, Tag},
     queues::Completion,
 };
-use crate::net::{Accepted, Carrier, Closed, ConnId, Ending, Link, Wait, accepting::Taken};
+use crate::net::{Accepted, Closed, ConnId, Connection, Ending, EventHandler, Wait, accept::Taken};
 
 /// Multishot accepts go on until a quarter of the connection limit is left, or of this if that is less.
 const MARGIN_OF: usize = 4096;
 
-impl<L: Link> Ring<L> {
+impl<L: Connection> Ring<L> {
     /// Runs a turn.
-    pub(super) fn run<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, wait: Wait) -> io::Result<()> {
+    pub(super) fn run<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, wait: Wait) -> io::Result<()> {
         self.called = false;
-        self.settle_dirty(carrier);
+        self.settle_dirty(handler);
         if self.next == self.batch.len() {
             let wait = self.prepare_wait(wait);
             self.queues.enter(wait)?;
@@ -25,10 +25,10 @@ impl<L: Link> Ring<L> {
             self.next = 0;
             self.queues.reap(&mut self.batch, self.options.batch);
         }
-        carrier.resumed();
-        self.handle_batch(carrier)?;
-        self.open_accepted(carrier);
-        self.settle_dirty(carrier);
+        handler.batch_started();
+        self.handle_batch(handler)?;
+        self.open_accepted(handler);
+        self.settle_dirty(handler);
         self.arm_accepts();
         Ok(())
     }
@@ -40,31 +40,35 @@ impl<L: Link> Ring<L> {
         }
         let until = if let Wait::Until(until) = wait { Some(until) } else { None };
         let deadline = until.into_iter().chain(self.acceptor.retry()).min();
-        if let Some(entry) = deadline.and_then(|deadline| self.deadline.arm(deadline)) {
+        if let Some(entry) = deadline.and_then(|deadline| self.timer.arm(deadline)) {
             // SAFETY: the entry points to boxed memory of `deadline`, read while the entry is taken.
             unsafe { self.queues.push(&entry) }
         }
         true
     }
 
-    fn handle_batch<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) -> io::Result<()> {
+    fn handle_batch<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) -> io::Result<()> {
         while let Some(&completion) = self.batch.get(self.next) {
             self.next += 1;
-            self.handle(carrier, completion)?;
+            self.handle(handler, completion)?;
         }
         let returned = self.buffers.publish();
         self.feed_starved(returned);
         Ok(())
     }
 
-    fn handle<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, completion: Completion) -> io::Result<()> {
+    fn handle<C: EventHandler<Conn = L>>(
+        &mut self,
+        handler: &mut C,
+        completion: Completion,
+    ) -> io::Result<()> {
         let Some(Tag { kind, id }) = Tag::unpack(completion.user_data) else { return Ok(()) };
         match kind {
-            Kind::Receive => self.received(carrier, id, completion),
-            Kind::Send => self.sent(carrier, id, completion),
-            Kind::Accept => self.accepted(carrier, id.slot as usize, completion),
+            Kind::Receive => self.received(handler, id, completion),
+            Kind::Send => self.sent(handler, id, completion),
+            Kind::Accept => self.accepted(handler, id.slot as usize, completion),
             Kind::Doorbell => return self.doorbell.rung(completion, &mut self.queues),
-            Kind::Timer => return self.deadline.fired(completion),
+            Kind::Timer => return self.timer.fired(completion),
             Kind::Cancel => self.cancelled(id, completion),
         }
         Ok(())
@@ -86,17 +90,17 @@ impl<L: Link> Ring<L> {
 
     /// Acts on what connections want since they were last looked at, in the order of their marks: whoever asked first is
     /// answered first.
-    fn settle_dirty<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) {
+    fn settle_dirty<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) {
         // Settling one may close it, never mark another: the list does not grow meanwhile.
         let mut at = 0;
         while let Some(&id) = self.dirty.get(at) {
             at += 1;
-            self.settle(carrier, id);
+            self.settle(handler, id);
         }
         self.dirty.clear();
     }
 
-    fn settle<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId) {
+    fn settle<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId) {
         let Some(conn) = self.slots.find(id) else { return };
         conn.dirty = false;
         if conn.closing() {
@@ -104,14 +108,14 @@ impl<L: Link> Ring<L> {
         }
         let ending = conn.link.ending();
         if ending == Ending::Abort {
-            self.close(carrier, id, Closed::Aborted);
+            self.close(handler, id, Closed::Aborted);
             return;
         }
         if !conn.sending {
             self.send(id);
         }
         if ending.follows_last_bytes() {
-            self.finish(carrier, id);
+            self.finish(handler, id);
         }
         self.receive(id);
     }
@@ -119,9 +123,9 @@ impl<L: Link> Ring<L> {
     /// Shows a live connection to `f` with a buffer in its outbox, then looks at it later. False when it is gone.
     pub(super) fn show(&mut self, id: ConnId, f: impl FnOnce(&mut L)) -> bool {
         let Some(conn) = self.slots.find(id).filter(|conn| !conn.closing()) else { return false };
-        self.spares.lend(conn.link.outbox());
+        self.pool.lend(conn.link.outbox());
         f(&mut conn.link);
-        self.spares.reclaim(conn.link.outbox());
+        self.pool.reclaim(conn.link.outbox());
         self.mark(id);
         true
     }
@@ -134,10 +138,15 @@ impl<L: Link> Ring<L> {
         }
     }
 
-    fn accepted<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, listener: usize, completion: Completion) {
+    fn accepted<C: EventHandler<Conn = L>>(
+        &mut self,
+        handler: &mut C,
+        listener: usize,
+        completion: Completion,
+    ) {
         if let Err(error) = self.acceptor.completed(listener, completion) {
             self.called = true;
-            carrier.accept_failed(&error);
+            handler.accept_failed(&error);
         }
     }
 
@@ -151,20 +160,20 @@ impl<L: Link> Ring<L> {
     }
 
     /// Opens accepted sockets: a bounded number, so that a storm of them does not starve connections.
-    fn open_accepted<C: Carrier<Conn = L>>(&mut self, carrier: &mut C) {
-        self.elsewhere = !self.has_slot() && carrier.has_room_elsewhere();
+    fn open_accepted<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) {
+        self.elsewhere = !self.has_slot() && handler.can_hand_over();
         for _ in 0..self.options.accepts_per_turn {
             if !self.may_open() {
                 return;
             }
             let Some(taken) = self.acceptor.next() else { return };
-            let Some(taken) = taken.unless_handed_over(carrier) else { continue };
+            let Some(taken) = taken.unless_handed_over(handler) else { continue };
             if !self.has_slot() {
                 self.elsewhere = false;
                 return self.acceptor.put_back(taken);
             }
             let Taken { fd, listener, is_adopted } = taken;
-            let link = carrier.open(self.slots.next_id(), Accepted { fd: fd.as_fd(), listener, is_adopted });
+            let link = handler.open(self.slots.next_id(), Accepted { fd: fd.as_fd(), listener, is_adopted });
             let id = self.slots.insert(Conn::new(link, fd, self.options.linger_bytes));
             self.mark(id);
         }

@@ -39,7 +39,7 @@ fn at_the_connection_limit_the_rest_waits_until_one_closes<E: TestEngine>() {
             assert!(shard.connections() <= limit);
         }
         shard.until("all closed", |shard| shard.connections() == 0);
-        assert_eq!(shard.carrier.opened.len(), 40);
+        assert_eq!(shard.handler.opened.len(), 40);
     }
 }
 
@@ -53,17 +53,17 @@ fn without_descriptors_accepting_backs_off_and_recovers<E: TestEngine>() {
     let room = open_fds() as u64 - 1;
     let before = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(room), maximum: before.maximum }).unwrap();
-    shard.until("the failure", |shard| shard.carrier.accept_errors.len() >= 2);
-    assert!(shard.carrier.accept_errors.iter().all(|&errno| errno == libc::EMFILE));
+    shard.until("the failure", |shard| shard.handler.accept_errors.len() >= 2);
+    assert!(shard.handler.accept_errors.iter().all(|&errno| errno == libc::EMFILE));
 
     // 10 + 20 + … + 320 ms are over 600 ms: in the next 300 ms at most 5 failures, and hardly a turn.
-    let (failures, quiet) = (shard.carrier.accept_errors.len(), Instant::now() + Duration::from_millis(300));
+    let (failures, quiet) = (shard.handler.accept_errors.len(), Instant::now() + Duration::from_millis(300));
     let mut turns = 0;
     while Instant::now() < quiet {
         shard.turn(Wait::Until(quiet));
         turns += 1;
     }
-    assert!(shard.carrier.accept_errors.len() - failures <= 5);
+    assert!(shard.handler.accept_errors.len() - failures <= 5);
     assert!(turns < 40, "{turns} turns in 300 ms: it spins");
 
     setrlimit(Resource::Nofile, before).unwrap();
@@ -82,9 +82,9 @@ fn stopping_serves_what_the_kernel_has_queued_and_then_refuses<E: TestEngine>() 
         peer.write_all(b"before the stop").unwrap();
         peer.shutdown(Shutdown::Write).unwrap();
     }
-    shard.engine.stop_accepting(&mut shard.carrier);
+    shard.engine.stop_accepting(&mut shard.handler);
     shard.until("idle", |shard| shard.is_idle());
-    assert_eq!(shard.carrier.opened.len(), 50);
+    assert_eq!(shard.handler.opened.len(), 50);
     for peer in &mut peers {
         let mut back = String::new();
         peer.read_to_string(&mut back).unwrap();
@@ -116,11 +116,11 @@ fn stopping_with_nothing_to_serve_ends_without_a_wait<E: TestEngine>() {
         let peer = connect(address);
         shard.until("open", |shard| shard.connections() == 1);
         if abort {
-            shard.engine.abort_all(&mut shard.carrier);
+            shard.engine.abort_all(&mut shard.handler);
         } else {
             drop(peer);
             shard.until("closed", |shard| shard.connections() == 0);
-            shard.engine.stop_accepting(&mut shard.carrier);
+            shard.engine.stop_accepting(&mut shard.handler);
         }
         // As a shard does it: it looks whether the engine is idle after each turn.
         let start = Instant::now();

@@ -28,11 +28,11 @@ fn short_sends_through_a_tiny_socket_buffer_keep_every_byte_in_order<E: TestEngi
         back
     });
     assert!(back == pattern(BYTES), "{} bytes came, or wrong ones", back.len());
-    assert_eq!(shard.carrier.sent, BYTES);
-    assert_eq!(shard.carrier.spent, BYTES.div_ceil(PIECE_BYTES) / 3, "lent buffers that came back");
+    assert_eq!(shard.handler.sent, BYTES);
+    assert_eq!(shard.handler.spent, BYTES.div_ceil(PIECE_BYTES) / 3, "lent buffers that came back");
     // A gather takes 16 segments; more calls than these need means short sends.
     let gathers = BYTES.div_ceil(16 * PIECE_BYTES);
-    assert!(shard.carrier.sends >= 2 * gathers, "only {} sends", shard.carrier.sends);
+    assert!(shard.handler.sends >= 2 * gathers, "only {} sends", shard.handler.sends);
 }
 
 fn a_carrier_that_pauses_while_its_outbox_is_full_bounds_it_and_loses_nothing<E: TestEngine>() {
@@ -56,7 +56,7 @@ fn a_paused_reader_gets_a_bounded_overrun_and_everything_after_it_resumes<E: Tes
     let address = shard.listen();
     let mut stream = connect(address);
     shard.until("open", |shard| shard.connections() == 1);
-    let id = shard.carrier.opened[0];
+    let id = shard.handler.opened[0];
     assert!(shard.visit(id, |conn| conn.paused = true));
     shard.turn(Wait::Poll);
 
@@ -74,17 +74,17 @@ fn a_paused_reader_gets_a_bounded_overrun_and_everything_after_it_resumes<E: Tes
         shard.turn(Wait::Until(quiet));
         turns += 1;
     }
-    assert!(shard.carrier.received <= overrun, "{}", shard.carrier.received);
+    assert!(shard.handler.received <= overrun, "{}", shard.handler.received);
     assert!(turns < 200, "{turns} turns in 50 ms: it spins");
 
     for paused in [false, true, false, true, false] {
-        let before = shard.carrier.received;
+        let before = shard.handler.received;
         assert!(shard.visit(id, |conn| conn.paused = paused));
         if !paused {
-            shard.until("bytes", |shard| shard.carrier.received > before);
+            shard.until("bytes", |shard| shard.handler.received > before);
         }
     }
-    shard.until("all bytes", |shard| shard.carrier.received == BYTES);
+    shard.until("all bytes", |shard| shard.handler.received == BYTES);
     shard.visit(id, |conn| conn.ending = crate::net::Ending::Finish);
     shard.until("closed", |shard| shard.connections() == 0);
     writer.join().unwrap();
@@ -95,8 +95,8 @@ fn an_idle_connection_holds_no_send_buffer<E: TestEngine>() {
     let address = shard.listen();
     let mut stream = connect(address);
     assert!(shard.serve(|| echoes(&mut stream, &pattern(100))));
-    shard.until("the send's completion", |shard| shard.carrier.sent == 100);
-    let id = shard.carrier.opened[0];
+    shard.until("the send's completion", |shard| shard.handler.sent == 100);
+    let id = shard.handler.opened[0];
     shard.turn(Wait::Poll);
     assert!(!shard.engine.holds_a_buffer(id));
 }

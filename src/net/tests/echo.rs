@@ -40,9 +40,9 @@ fn a_storm_of_connections_loses_no_byte_and_no_descriptor<E: TestEngine>() {
         });
     });
     shard.until("all closed", |shard| shard.connections() == 0);
-    assert_eq!(shard.carrier.opened.len(), 8 * 40);
-    assert_eq!(shard.carrier.closed.len(), 8 * 40);
-    assert!(shard.carrier.opened.iter().any(|id| id.generation > 3), "slots were not reused");
+    assert_eq!(shard.handler.opened.len(), 8 * 40);
+    assert_eq!(shard.handler.closed.len(), 8 * 40);
+    assert!(shard.handler.opened.iter().any(|id| id.generation > 3), "slots were not reused");
     assert_eq!(open_fds(), with_engine);
     drop(shard);
     assert_eq!(open_fds(), base);
@@ -66,7 +66,7 @@ fn after_the_peers_fin_everything_is_still_sent<E: TestEngine>() {
         back
     });
     assert_eq!(back, bytes);
-    assert_eq!(shard.carrier.ended, 1);
+    assert_eq!(shard.handler.ended, 1);
 }
 
 fn connections_that_reset_at_once_do_not_disturb_their_successors<E: TestEngine>() {

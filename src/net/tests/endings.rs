@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::harness::*;
-use crate::net::{Closed, Ending, EngineOptions, Link, Wait};
+use crate::net::{Closed, Connection, Ending, EngineOptions, Wait};
 
 for_each_engine! {
     an_abort_in_the_middle_of_a_send_frees_the_slot_and_resets_the_peer,
@@ -26,12 +26,12 @@ fn an_abort_in_the_middle_of_a_send_frees_the_slot_and_resets_the_peer<E: TestEn
     let mut shard = Shard::<E>::new(script, &EngineOptions::default());
     let address = shard.listen_on(narrow_listener(4096));
     let mut stream = connect_narrow(address, 4096);
-    shard.until("a first send", |shard| shard.carrier.sends > 0);
-    let id = shard.carrier.opened[0];
+    shard.until("a first send", |shard| shard.handler.sends > 0);
+    let id = shard.handler.opened[0];
     assert!(shard.engine.sends(id), "nothing is in flight: nothing is tested");
     assert!(shard.visit(id, |conn| conn.ending = Ending::Abort));
     shard.until("closed", |shard| shard.connections() == 0);
-    assert!(matches!(shard.carrier.closed[&id], Closed::Aborted));
+    assert!(matches!(shard.handler.closed[&id], Closed::Aborted));
     let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
@@ -41,11 +41,11 @@ fn a_peer_that_resets_while_we_send_is_reported_as_failed<E: TestEngine>() {
     let mut shard = Shard::<E>::new(script, &EngineOptions::default());
     let address = shard.listen_on(narrow_listener(4096));
     let stream = connect_narrow(address, 4096);
-    shard.until("a first send", |shard| shard.carrier.sends > 0);
+    shard.until("a first send", |shard| shard.handler.sends > 0);
     reset_on_close(&stream);
     drop(stream);
     shard.until("closed", |shard| shard.connections() == 0);
-    assert!(matches!(shard.carrier.closed.values().next(), Some(Closed::Failed(_))));
+    assert!(matches!(shard.handler.closed.values().next(), Some(Closed::Failed(_))));
 }
 
 fn a_finished_connection_lets_a_peer_that_still_writes_read_the_answer<E: TestEngine>() {
@@ -66,8 +66,8 @@ fn a_finished_connection_lets_a_peer_that_still_writes_read_the_answer<E: TestEn
     });
     assert_eq!(&back, b"first");
     shard.until("closed", |shard| shard.connections() == 0);
-    assert!(matches!(shard.carrier.closed.values().next(), Some(Closed::Finished)));
-    assert_eq!(shard.carrier.received, 5, "bytes after the finish went to the carrier");
+    assert!(matches!(shard.handler.closed.values().next(), Some(Closed::Finished)));
+    assert_eq!(shard.handler.received, 5, "bytes after the finish went to the handler");
 }
 
 fn a_peer_that_writes_beyond_the_linger_limit_is_closed<E: TestEngine>() {
@@ -81,7 +81,7 @@ fn a_peer_that_writes_beyond_the_linger_limit_is_closed<E: TestEngine>() {
         while stream.write_all(&bytes).is_ok() {}
     });
     shard.until("closed", |shard| shard.connections() == 0);
-    assert!(matches!(shard.carrier.closed.values().next(), Some(Closed::Lingered)));
+    assert!(matches!(shard.handler.closed.values().next(), Some(Closed::Lingered)));
 }
 
 fn a_closed_connection_sends_all_it_has_and_waits_for_nobody<E: TestEngine>() {
@@ -90,7 +90,7 @@ fn a_closed_connection_sends_all_it_has_and_waits_for_nobody<E: TestEngine>() {
     let mut shard = Shard::<E>::new(script, &EngineOptions::default());
     let address = shard.listen_on(narrow_listener(4096));
     let mut stream = connect_narrow(address, 4096);
-    shard.until("a first send", |shard| shard.carrier.sends > 0);
+    shard.until("a first send", |shard| shard.handler.sends > 0);
     let all = shard.serve(|| {
         stream.write_all(b"x").unwrap();
         let mut all = Vec::new();
@@ -100,7 +100,7 @@ fn a_closed_connection_sends_all_it_has_and_waits_for_nobody<E: TestEngine>() {
     assert!(all == pattern(BYTES), "{} bytes, or wrong ones", all.len());
     // The peer's own side is still open.
     shard.until("closed", |shard| shard.connections() == 0);
-    assert!(matches!(shard.carrier.closed.values().next(), Some(Closed::Finished)));
+    assert!(matches!(shard.handler.closed.values().next(), Some(Closed::Finished)));
     drop(stream);
 }
 
@@ -109,7 +109,7 @@ fn a_close_delivers_its_last_bytes_though_others_were_not_read<E: TestEngine>() 
     let address = shard.listen();
     let mut stream = connect(address);
     shard.until("open", |shard| shard.connections() == 1);
-    let id = shard.carrier.opened[0];
+    let id = shard.handler.opened[0];
     shard.visit(id, |conn| conn.paused = true);
     // An engine may still take what comes first; what comes second stays in the kernel.
     for _ in 0..2 {
@@ -132,10 +132,10 @@ fn aborting_all_closes_everything_and_leaves_the_engine_idle<E: TestEngine>() {
     let address = shard.listen_on(narrow_listener(4096));
     let peers: Vec<_> = (0..20).map(|_| connect_narrow(address, 4096)).collect();
     shard.until("all open", |shard| shard.connections() == 20);
-    shard.engine.abort_all(&mut shard.carrier);
+    shard.engine.abort_all(&mut shard.handler);
     shard.until("idle", |shard| shard.is_idle());
-    assert_eq!(shard.carrier.closed.len(), 20);
-    assert!(shard.carrier.closed.values().all(|why| matches!(why, Closed::Aborted)));
+    assert_eq!(shard.handler.closed.len(), 20);
+    assert!(shard.handler.closed.values().all(|why| matches!(why, Closed::Aborted)));
     assert!(std::net::TcpStream::connect(address).is_err(), "it still listens");
     drop(peers);
 }
@@ -149,7 +149,7 @@ fn dropping_an_engine_with_open_connections_closes_every_descriptor<E: TestEngin
         Shard::<E>::new(Script { greet_bytes: 8 << 20, ..Script::echo() }, &EngineOptions::default());
     let address = shard.listen_on(narrow_listener(4096));
     let peers: Vec<_> = (0..30).map(|_| connect_narrow(address, 4096)).collect();
-    shard.until("all open and sending", |shard| shard.connections() == 30 && shard.carrier.sends >= 30);
+    shard.until("all open and sending", |shard| shard.connections() == 30 && shard.handler.sends >= 30);
     // Accepted by nobody yet.
     let late: Vec<_> = (0..10).map(|_| connect_narrow(address, 4096)).collect();
     drop(shard);
@@ -169,7 +169,7 @@ fn a_panicking_carrier_costs_the_call_not_the_engine<E: TestEngine>() {
     shard.until("open", |shard| shard.connections() == 1);
     let caught = catch_unwind(AssertUnwindSafe(|| shard.until("the panic", |_| false)));
     assert!(caught.is_err());
-    shard.carrier.script.panic_on_bytes = false;
+    shard.handler.script.panic_on_bytes = false;
     assert!(shard.serve(|| echoes(&mut stream, &pattern(10_000))));
     assert!(shard.serve(|| echoes(&mut connect(address), &pattern(10_000))));
 }

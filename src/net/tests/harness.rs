@@ -1,4 +1,4 @@
-//! An echo carrier, a shard to run it on with any engine, and clients.
+//! An echo handler, a shard to run it on with any engine, and clients.
 
 use std::{
     collections::HashMap,
@@ -12,14 +12,14 @@ use rustix::event::{EventfdFlags, eventfd};
 use socket2::{Domain, Socket, Type};
 
 use crate::net::{
-    Accepted, Carrier, Closed, ConnId, Ending, Engine, EngineOptions, Link, Outbox, Wait,
+    Accepted, Closed, ConnId, Connection, Ending, Engine, EngineOptions, EventHandler, Outbox, Wait,
     outbox::SHARE_MIN_BYTES,
 };
 
 /// No state is waited for longer than this.
 pub(in crate::net) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the carrier does with what it is told.
+/// What the handler does with what it is told.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::net) struct Script {
     /// Sends back what comes.
@@ -52,7 +52,7 @@ pub(in crate::net) struct TestConn {
     read_limit: Option<usize>,
 }
 
-impl Link for TestConn {
+impl Connection for TestConn {
     fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
@@ -79,7 +79,7 @@ pub(in crate::net) struct TestCarrier {
     pub(in crate::net) ended: usize,
 }
 
-impl Carrier for TestCarrier {
+impl EventHandler for TestCarrier {
     type Conn = TestConn;
 
     fn open(&mut self, id: ConnId, _accepted: Accepted<'_>) -> TestConn {
@@ -100,7 +100,7 @@ impl Carrier for TestCarrier {
         conn.ending = self.script.end_on_bytes;
     }
 
-    fn ended(&mut self, _id: ConnId, conn: &mut TestConn) {
+    fn fin_received(&mut self, _id: ConnId, conn: &mut TestConn) {
         self.ended += 1;
         if self.script.finish_on_fin {
             conn.ending = Ending::Finish;
@@ -113,7 +113,7 @@ impl Carrier for TestCarrier {
         assert!(!drained || conn.outbox.is_empty());
     }
 
-    fn spent(&mut self, buffer: Vec<u8>) {
+    fn buffer_sent(&mut self, buffer: Vec<u8>) {
         assert!(buffer.len() >= SHARE_MIN_BYTES);
         self.spent += 1;
     }
@@ -181,10 +181,10 @@ macro_rules! for_each_engine {
 }
 pub(in crate::net) use for_each_engine;
 
-/// An engine, its carrier and its doorbell.
+/// An engine, its handler and its doorbell.
 pub(in crate::net) struct Shard<E> {
     pub(in crate::net) engine: E,
-    pub(in crate::net) carrier: TestCarrier,
+    pub(in crate::net) handler: TestCarrier,
     pub(in crate::net) doorbell: OwnedFd,
 }
 
@@ -204,7 +204,7 @@ impl<E: Engine<TestCarrier>> Shard<E> {
 
     /// Makes a shard over an engine made elsewhere.
     pub(in crate::net) fn over(engine: E, script: Script, doorbell: OwnedFd) -> Self {
-        Self { engine, carrier: TestCarrier { script, ..TestCarrier::default() }, doorbell }
+        Self { engine, handler: TestCarrier { script, ..TestCarrier::default() }, doorbell }
     }
 
     pub(in crate::net) fn ring_doorbell(&self) {
@@ -223,7 +223,7 @@ impl<E: Engine<TestCarrier>> Shard<E> {
     }
 
     pub(in crate::net) fn turn(&mut self, wait: Wait) {
-        self.engine.turn(&mut self.carrier, wait).unwrap();
+        self.engine.turn(&mut self.handler, wait).unwrap();
     }
 
     /// Runs turns until `done`.
@@ -245,7 +245,7 @@ impl<E: Engine<TestCarrier>> Shard<E> {
     }
 
     pub(in crate::net) fn visit(&mut self, id: ConnId, f: impl FnOnce(&mut TestConn)) -> bool {
-        self.engine.visit(&mut self.carrier, id, |_, conn| f(conn))
+        self.engine.visit(&mut self.handler, id, |_, conn| f(conn))
     }
 
     pub(in crate::net) fn connections(&self) -> usize {

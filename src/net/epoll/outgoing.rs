@@ -7,7 +7,7 @@ use rustix::{
     net::{SendAncillaryBuffer, SendFlags},
 };
 
-use crate::net::{Outbox, outbox::Segment, spares::Spares};
+use crate::net::{Outbox, buffer_pool::BufferPool, outbox::Segment};
 
 /// Segments of one send at most.
 const MAX_SEGMENTS: usize = 16;
@@ -29,9 +29,9 @@ pub(super) struct Sent {
 
 /// The segment of which the kernel took only a part, and how many bytes those are. It goes before the outbox.
 #[derive(Debug, Default)]
-pub(super) struct Flight(Option<(Segment, usize)>);
+pub(super) struct Outgoing(Option<(Segment, usize)>);
 
-impl Flight {
+impl Outgoing {
     /// Says whether nothing is left of a send.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()
@@ -45,7 +45,7 @@ impl Flight {
         &mut self,
         fd: BorrowedFd<'_>,
         outbox: &mut Outbox,
-        spares: &mut Spares,
+        pool: &mut BufferPool,
         last: bool,
     ) -> Result<Sent> {
         let flags = if last { FLAGS | SendFlags::MORE } else { FLAGS };
@@ -65,12 +65,12 @@ impl Flight {
             [one] => rustix::net::send(fd, one, flags)?,
             many => rustix::net::sendmsg(fd, many, &mut SendAncillaryBuffer::default(), flags)?,
         };
-        self.forget(bytes, outbox, spares);
+        self.forget(bytes, outbox, pool);
         Ok(Sent { bytes, whole: bytes == offered })
     }
 
     /// Takes `bytes` sent ones off the front.
-    fn forget(&mut self, mut bytes: usize, outbox: &mut Outbox, spares: &mut Spares) {
+    fn forget(&mut self, mut bytes: usize, outbox: &mut Outbox, pool: &mut BufferPool) {
         while bytes > 0 {
             let first = self.0.take().or_else(|| outbox.take().map(|segment| (segment, 0)));
             let Some((segment, sent)) = first else { return };
@@ -80,7 +80,7 @@ impl Flight {
                 return;
             }
             bytes -= left;
-            spares.recycle(segment);
+            pool.recycle(segment);
         }
     }
 }
@@ -96,7 +96,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let (mut outbox, mut spares, mut flight) = (Outbox::default(), Spares::new(), Flight::default());
+        let (mut outbox, mut pool, mut flight) = (Outbox::default(), BufferPool::new(), Outgoing::default());
         let mut expected = Vec::new();
         for round in 0..40_u8 {
             for bytes in [vec![round; 30_000], vec![!round; 100]] {
@@ -106,7 +106,7 @@ mod tests {
         }
         let (mut back, mut short) = (Vec::new(), 0);
         while !flight.is_empty() || !outbox.is_empty() {
-            match flight.send(ours.as_fd(), &mut outbox, &mut spares, false) {
+            match flight.send(ours.as_fd(), &mut outbox, &mut pool, false) {
                 Ok(sent) => short += usize::from(!sent.whole),
                 Err(error) => assert_eq!(error, rustix::io::Errno::AGAIN),
             }

@@ -8,7 +8,7 @@ use std::{
 use io_uring::{opcode, squeue, types::Fd};
 
 use super::ops::Tag;
-use crate::net::{Outbox, outbox::Segment, spares};
+use crate::net::{Outbox, buffer_pool::BufferPool, outbox::Segment};
 
 /// Segments of one send at most: what a gather needs, small enough to sit in one allocation.
 const MAX_SEGMENTS: usize = 16;
@@ -23,7 +23,7 @@ const MAX_SEND_BYTES: usize = 1 << 30;
 const FLAGS: i32 = libc::MSG_NOSIGNAL;
 
 /// What the kernel is sending, or what is left of it. Its bytes stay where they are until the send completed.
-pub(super) enum Flight {
+pub(super) enum Outgoing {
     /// Nothing.
     Empty,
     /// One segment, of which `sent` bytes are gone.
@@ -41,15 +41,15 @@ pub(super) struct Gather {
     header: libc::msghdr,
 }
 
-impl Flight {
+impl Outgoing {
     /// Takes what the outbox holds, up to the limits of one send.
-    pub(super) fn load(&mut self, outbox: &mut Outbox, spares: &mut Spares) {
+    pub(super) fn load(&mut self, outbox: &mut Outbox, pool: &mut SendPool) {
         let Some(first) = outbox.take() else { return };
         if outbox.is_empty() {
             *self = Self::One { segment: first, sent: 0 };
             return;
         }
-        let mut gather = spares.gather();
+        let mut gather = pool.gather();
         let mut bytes = first.as_slice().len();
         gather.segments.push_back(first);
         while gather.segments.len() < MAX_SEGMENTS && bytes < GATHER_BYTES {
@@ -89,23 +89,23 @@ impl Flight {
     }
 
     /// Forgets `bytes` that the kernel took, recycling what is done with.
-    pub(super) fn advance(&mut self, bytes: usize, spares: &mut Spares) {
+    pub(super) fn advance(&mut self, bytes: usize, pool: &mut SendPool) {
         let done = match self {
             Self::Empty => true,
             Self::One { segment, sent } => {
                 *sent += bytes;
                 *sent >= segment.as_slice().len()
             }
-            Self::Many(gather) => gather.advance(bytes, spares),
+            Self::Many(gather) => gather.advance(bytes, pool),
         };
         if done {
-            self.recycle(spares);
+            self.recycle(pool);
         }
     }
 
     /// Throws away what is left, keeping its memory. Not while it is in the kernel.
-    pub(super) fn recycle(&mut self, spares: &mut Spares) {
-        spares.take_back(std::mem::replace(self, Self::Empty));
+    pub(super) fn recycle(&mut self, pool: &mut SendPool) {
+        pool.take_back(std::mem::replace(self, Self::Empty));
     }
 
     /// Gives its memory up for good: the kernel may still read it.
@@ -133,7 +133,7 @@ impl Gather {
     }
 
     /// Forgets bytes; true when nothing is left.
-    fn advance(&mut self, bytes: usize, spares: &mut Spares) -> bool {
+    fn advance(&mut self, bytes: usize, pool: &mut SendPool) -> bool {
         self.sent += bytes;
         while let Some(first) = self.segments.front() {
             if self.sent < first.as_slice().len() {
@@ -141,7 +141,7 @@ impl Gather {
             }
             self.sent -= first.as_slice().len();
             if let Some(done) = self.segments.pop_front() {
-                spares.buffers.recycle(done);
+                pool.buffers.recycle(done);
             }
         }
         true
@@ -149,8 +149,8 @@ impl Gather {
 }
 
 /// Memory for sending that is not in use: an idle connection holds none.
-pub(super) struct Spares {
-    buffers: spares::Spares,
+pub(super) struct SendPool {
+    buffers: BufferPool,
     #[expect(
         clippy::vec_box,
         reason = "a gather points into itself while in flight: it moves as a box only"
@@ -158,12 +158,12 @@ pub(super) struct Spares {
     gathers: Vec<Box<Gather>>,
 }
 
-impl Spares {
+impl SendPool {
     /// Gathers kept at most.
     const GATHERS: usize = 64;
 
     pub(super) fn new() -> Self {
-        Self { buffers: spares::Spares::new(), gathers: Vec::with_capacity(Self::GATHERS) }
+        Self { buffers: BufferPool::new(), gathers: Vec::with_capacity(Self::GATHERS) }
     }
 
     /// Gives an outbox a buffer to append to, unless it has one.
@@ -185,10 +185,10 @@ impl Spares {
         self.gathers.pop().unwrap_or_else(Gather::new)
     }
 
-    fn take_back(&mut self, flight: Flight) {
+    fn take_back(&mut self, flight: Outgoing) {
         match flight {
-            Flight::One { segment, .. } => self.buffers.recycle(segment),
-            Flight::Many(mut gather) if self.gathers.len() < Self::GATHERS => {
+            Outgoing::One { segment, .. } => self.buffers.recycle(segment),
+            Outgoing::Many(mut gather) if self.gathers.len() < Self::GATHERS => {
                 gather.segments.clear();
                 gather.sent = 0;
                 self.gathers.push(gather);

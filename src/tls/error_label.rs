@@ -2,9 +2,9 @@
 
 use rustls::{AlertDescription as Alert, Error};
 
-use super::Failure;
+use super::SessionError;
 
-impl From<Error> for Failure {
+impl From<Error> for SessionError {
     fn from(error: Error) -> Self {
         Self { label: label(&error), text: error.to_string() }
     }

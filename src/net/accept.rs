@@ -8,7 +8,7 @@ use std::{
 
 use rustix::{io::Errno, net::SocketFlags};
 
-use super::Carrier;
+use super::EventHandler;
 
 /// Wait after the first failed accept; doubled by each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
@@ -34,13 +34,13 @@ impl Taken {
         Self { fd, listener, is_adopted: false }
     }
 
-    /// Lets the carrier give it to another shard, unless one gave it to this.
-    pub(super) fn unless_handed_over<C: Carrier>(self, carrier: &mut C) -> Option<Self> {
+    /// Lets the handler give it to another shard, unless one gave it to this.
+    pub(super) fn unless_handed_over<C: EventHandler>(self, handler: &mut C) -> Option<Self> {
         if self.is_adopted {
             return Some(self);
         }
         let Self { fd, listener, .. } = self;
-        carrier.hand_over(fd, listener).map(|fd| Self::accepted(fd, listener))
+        handler.hand_over(fd, listener).map(|fd| Self::accepted(fd, listener))
     }
 }
 

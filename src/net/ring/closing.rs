@@ -9,29 +9,29 @@ use super::{
     conn::{Phase, Receive},
     ops::{self, Kind, Tag},
 };
-use crate::net::{Carrier, Closed, ConnId, Ending, Link};
+use crate::net::{Closed, ConnId, Connection, Ending, EventHandler};
 
 /// How long dropping a ring waits for the kernel at most. It needs microseconds.
 const DRAIN_LIMIT: Duration = Duration::from_millis(500);
 
-impl<L: Link> Ring<L> {
+impl<L: Connection> Ring<L> {
     /// Ends a connection that is finishing, as far as it is: nothing while bytes are queued; then the write side;
     /// everything once the peer's FIN is there.
-    pub(super) fn finish<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId) {
+    pub(super) fn finish<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId) {
         let Some(conn) = self.slots.find(id) else { return };
         if !conn.drained() {
             return;
         }
         if conn.ended {
             // Closing sends the FIN.
-            self.close(carrier, id, Closed::Finished);
+            self.close(handler, id, Closed::Finished);
         } else if conn.link.ending() == Ending::Close {
             // Closing alone would, with bytes unread, take back what is not sent yet.
             conn.shutdown(Shutdown::Write);
-            self.close(carrier, id, Closed::Finished);
+            self.close(handler, id, Closed::Finished);
         } else if conn.linger_bytes == 0 {
             conn.shutdown(Shutdown::Write);
-            self.close(carrier, id, Closed::Lingered);
+            self.close(handler, id, Closed::Lingered);
         } else if matches!(conn.phase, Phase::Open) {
             conn.phase = Phase::Lingering;
             conn.shutdown(Shutdown::Write);
@@ -39,7 +39,7 @@ impl<L: Link> Ring<L> {
     }
 
     /// Closes a connection: at once if the kernel runs nothing for it, else when all that was cancelled.
-    pub(super) fn close<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId, why: Closed) {
+    pub(super) fn close<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId, why: Closed) {
         let Some(conn) = self.slots.find(id).filter(|conn| !conn.closing()) else { return };
         // A lingering one has been sent whole: a reset would take back what the peer has not read yet.
         if matches!(why, Closed::Aborted) && !matches!(conn.phase, Phase::Lingering) {
@@ -53,20 +53,20 @@ impl<L: Link> Ring<L> {
         if conn.receive == Receive::Armed {
             self.cancel_receive(id);
         }
-        self.free_if_done(carrier, id);
+        self.free_if_done(handler, id);
     }
 
     /// Frees the slot of a closing connection once the kernel owes it no completion.
-    pub(super) fn free_if_done<C: Carrier<Conn = L>>(&mut self, carrier: &mut C, id: ConnId) {
+    pub(super) fn free_if_done<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId) {
         if self.slots.find(id).is_none_or(|conn| conn.outstanding() > 0) {
             return;
         }
         let Some(mut conn) = self.slots.remove(id) else { return };
         drop(conn.fd);
-        conn.flight.recycle(&mut self.spares);
+        conn.flight.recycle(&mut self.pool);
         if let Phase::Closing(why) = conn.phase {
             self.called = true;
-            carrier.closed(id, conn.link, why);
+            handler.closed(id, conn.link, why);
         }
     }
 
@@ -101,7 +101,7 @@ impl<L: Link> Ring<L> {
     }
 }
 
-impl<L: Link> Drop for Ring<L> {
+impl<L: Connection> Drop for Ring<L> {
     fn drop(&mut self) {
         if !std::thread::panicking() && self.drain() {
             return;

@@ -13,12 +13,12 @@ const LARGE_BYTES: usize = 64 * 1024;
 const LENT: usize = 64;
 
 /// The free send buffers of one shard, and those to return to who lent them.
-pub(super) struct Spares {
+pub(super) struct BufferPool {
     free: Vec<Vec<u8>>,
     lent: Vec<Vec<u8>>,
 }
 
-impl Spares {
+impl BufferPool {
     pub(super) fn new() -> Self {
         Self { free: Vec::with_capacity(BUFFERS), lent: Vec::new() }
     }

@@ -1,6 +1,6 @@
 //! A build without TLS: nobody can make any of these.
 
-use super::{Event, Failure};
+use super::{SessionError, SessionEvent};
 use crate::net::Outbox;
 
 /// No pair.
@@ -18,7 +18,7 @@ impl Tls {
 pub(crate) enum Acceptor {}
 
 impl Acceptor {
-    pub(crate) fn begin(&mut self) -> Result<Session, Failure> {
+    pub(crate) fn begin(&mut self) -> Result<Session, SessionError> {
         match *self {}
     }
 }
@@ -32,12 +32,17 @@ impl Session {
         _: &[u8],
         _: &mut Outbox,
         _: &mut Vec<u8>,
-        _: impl FnMut(Event<'_>),
-    ) -> Result<(), Failure> {
+        _: impl FnMut(SessionEvent<'_>),
+    ) -> Result<(), SessionError> {
         match *self {}
     }
 
-    pub(crate) fn seal(&mut self, _: &mut Outbox, _: &mut Outbox, _: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(crate) fn seal(
+        &mut self,
+        _: &mut Outbox,
+        _: &mut Outbox,
+        _: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
         match *self {}
     }
 

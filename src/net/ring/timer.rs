@@ -14,7 +14,7 @@ use super::{
 ///
 /// It is moved only when an earlier deadline comes: deadlines that move away as connections show life cost
 /// nothing until the timer fires, early and harmlessly, and is armed anew.
-pub(super) struct Deadline {
+pub(super) struct Timer {
     /// When the kernel's timer fires; `None` when none is armed.
     armed: Option<Instant>,
     /// What the kernel reads while it takes an entry; boxed, so that it does not move before.
@@ -23,7 +23,7 @@ pub(super) struct Deadline {
     anchor: (Instant, rustix::time::Timespec),
 }
 
-impl Deadline {
+impl Timer {
     pub(super) fn new() -> Self {
         let anchor = (Instant::now(), clock_gettime(ClockId::Monotonic));
         Self { armed: None, when: Box::new(Timespec::new()), anchor }

@@ -19,14 +19,14 @@ const AT_ONCE: Duration = Duration::from_nanos(1);
 /// spins. This one has the kernel's own resolution, and a wait needs neither a clock nor a timeout. It is moved only
 /// when an earlier deadline comes: deadlines that move away as connections show life cost nothing until the timer
 /// fires, early and harmlessly, and is armed anew.
-pub(super) struct Deadline {
+pub(super) struct Timer {
     /// Watched and never read: each time it fires is an edge, and setting it takes back that it fired.
     timer: OwnedFd,
     /// When it fires; `None` when it is not armed.
     armed: Option<Instant>,
 }
 
-impl Deadline {
+impl Timer {
     pub(super) fn new(poller: &Poller) -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;

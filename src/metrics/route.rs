@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cells::Counter;
+use super::counters::Counter;
 
 /// The label of every request that matched no route, so that a peer cannot make labels.
 pub(crate) const UNMATCHED: &str = "(unmatched)";
@@ -19,7 +19,7 @@ pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The figures of one route on one shard, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct RouteCells {
+pub(super) struct RouteCounters {
     pub(super) classes: [Counter; CLASSES.len()],
     /// One per bound and one above them; not cumulative.
     pub(super) buckets: [Counter; BOUNDS_MICROS.len() + 1],
@@ -29,15 +29,15 @@ pub(super) struct RouteCells {
 
 /// The figures of one route.
 #[derive(Debug)]
-pub(crate) struct Family {
+pub(crate) struct RouteMetrics {
     pub(super) template: String,
     pub(super) method: String,
-    pub(super) shards: Box<[RouteCells]>,
+    pub(super) shards: Box<[RouteCounters]>,
 }
 
-impl Family {
+impl RouteMetrics {
     pub(super) fn new(template: &str, method: &str, shards: usize) -> Self {
-        let shards = (0..shards).map(|_| RouteCells::default()).collect();
+        let shards = (0..shards).map(|_| RouteCounters::default()).collect();
         Self { template: template.to_owned(), method: method.to_owned(), shards }
     }
 
@@ -47,19 +47,19 @@ impl Family {
 
     /// Counts one response; called by that shard only.
     pub(crate) fn observe(&self, shard: usize, status: u16, took: Duration) {
-        let Some(cells) = self.shards.get(shard) else { return };
+        let Some(counters) = self.shards.get(shard) else { return };
         let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
-        cells.classes[class].add(1);
+        counters.classes[class].add(1);
         let micros = took.as_micros() as u64;
         let bucket = BOUNDS_MICROS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS_MICROS.len());
-        cells.buckets[bucket].add(1);
-        cells.sum_nanos.add(took.as_nanos() as u64);
+        counters.buckets[bucket].add(1);
+        counters.sum_nanos.add(took.as_nanos() as u64);
     }
 
     /// Counts one inline handler that held its shard too long; called by that shard only.
     pub(crate) fn stalled(&self, shard: usize) {
-        if let Some(cells) = self.shards.get(shard) {
-            cells.stalls.add(1);
+        if let Some(counters) = self.shards.get(shard) {
+            counters.stalls.add(1);
         }
     }
 }

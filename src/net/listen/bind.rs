@@ -16,7 +16,7 @@ use std::{
 use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::{Listen, holder};
+use super::{address::Listen, port_owner};
 
 /// Tries to bind and listen while the address is in use.
 const ATTEMPTS: u32 = 8;
@@ -288,7 +288,7 @@ impl std::error::Error for BindError {
 fn diagnose(listen: &Listen, cause: &io::Error) -> (String, &'static str) {
     match (listen, cause.raw_os_error()) {
         (Listen::Tcp(address), Some(libc::EADDRINUSE)) => {
-            let holder = holder::of_port(address.port());
+            let holder = port_owner::of_port(address.port());
             (format!(": {holder}"), "stop it or choose another port")
         }
         (Listen::Unix(_), _) if cause.kind() == io::ErrorKind::AddrInUse => {
@@ -320,7 +320,3 @@ fn descriptors() -> String {
         getrlimit(Resource::Nofile).current.map_or_else(|| "unlimited".into(), |limit| limit.to_string());
     format!("{open} of {limit} descriptors open")
 }
-
-#[cfg(test)]
-#[path = "listener_tests.rs"]
-mod tests;

@@ -1,4 +1,4 @@
-//! The cells one shard writes and everybody may read.
+//! The counters one shard writes and everybody may read.
 
 use std::{
     collections::BTreeMap,
@@ -31,9 +31,9 @@ impl Counter {
 
 /// Rare events counted by cause; causes are texts of this program, never of a peer.
 #[derive(Debug, Default)]
-pub(crate) struct Causes(Mutex<BTreeMap<&'static str, u64>>);
+pub(crate) struct LabeledCounter(Mutex<BTreeMap<&'static str, u64>>);
 
-impl Causes {
+impl LabeledCounter {
     pub(crate) fn add(&self, cause: &'static str) {
         self.add_many(cause, 1);
     }
@@ -126,14 +126,14 @@ impl TlsSessions {
 
 /// Which protocol a request came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wire {
+pub(crate) enum HttpVersion {
     /// HTTP/1.1 or 1.0.
     H1,
     /// HTTP/2.
     H2,
 }
 
-impl Wire {
+impl HttpVersion {
     pub(crate) const ALL: [Self; 2] = [Self::H1, Self::H2];
 
     pub(crate) fn name(self) -> &'static str {
@@ -147,7 +147,7 @@ impl Wire {
 /// What the WebSockets of one shard did.
 #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "nothing is counted without WebSocket"))]
 #[derive(Debug, Default)]
-pub(crate) struct WsCells {
+pub(crate) struct WsCounters {
     /// Sockets that are open.
     pub(crate) open: Counter,
     received_messages: Counter,
@@ -157,17 +157,17 @@ pub(crate) struct WsCells {
     /// Messages that `try_send` had no room for.
     pub(crate) full: Counter,
     /// Closes by their code, where the peer said it first.
-    pub(crate) closes_by_peer: Causes,
+    pub(crate) closes_by_peer: LabeledCounter,
     /// Where the server did.
-    pub(crate) closes_by_server: Causes,
+    pub(crate) closes_by_server: LabeledCounter,
     /// Sockets that ended without a Close of either side.
     pub(crate) lost: Counter,
     /// Handshakes refused, by why.
-    pub(crate) refused: Causes,
+    pub(crate) refused: LabeledCounter,
 }
 
 #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "nothing is counted without WebSocket"))]
-impl WsCells {
+impl WsCounters {
     /// Counts a message that came.
     pub(crate) fn received(&self, bytes: usize) {
         self.received_messages.add(1);
@@ -188,10 +188,10 @@ impl WsCells {
     }
 }
 
-/// The cells of one shard, on cache lines of their own.
+/// The counters of one shard, on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct ShardCells {
+pub(crate) struct ShardCounters {
     pub(crate) accepted: Counter,
     pub(crate) closed: Counter,
     /// Connections with a request in progress that the shard had to come back to.
@@ -204,42 +204,42 @@ pub(crate) struct ShardCells {
     pub(crate) h2_streams: Counter,
     /// Connections that left pure-inline mode.
     pub(crate) promoted: Counter,
-    dispatched: [[Counter; DispatchKind::ALL.len()]; Wire::ALL.len()],
+    dispatched: [[Counter; DispatchKind::ALL.len()]; HttpVersion::ALL.len()],
     /// Connections by why they closed.
-    pub(crate) closes: Causes,
+    pub(crate) closes: LabeledCounter,
     /// Requests and connections ended by a timer, by which.
-    pub(crate) timeouts: Causes,
+    pub(crate) timeouts: LabeledCounter,
     /// Bytes that broke the protocol, by how.
-    pub(crate) protocol_errors: Causes,
+    pub(crate) protocol_errors: LabeledCounter,
     /// Requests refused although they were valid, by why.
-    pub(crate) refused: Causes,
+    pub(crate) refused: LabeledCounter,
     /// Panics contained, by whose code it was.
-    pub(crate) panics: Causes,
+    pub(crate) panics: LabeledCounter,
     /// Failed accepts, by error.
-    pub(crate) accept_errors: Causes,
+    pub(crate) accept_errors: LabeledCounter,
     /// HTTP/2 streams that ended early, by why.
-    pub(crate) h2_resets: Causes,
+    pub(crate) h2_resets: LabeledCounter,
     /// HTTP/2 connections the server ended, by why.
-    pub(crate) h2_goaways: Causes,
+    pub(crate) h2_goaways: LabeledCounter,
     /// Events of handlers' streams that found their queue full, by what followed.
-    pub(crate) sse_overflows: Causes,
+    pub(crate) sse_overflows: LabeledCounter,
     /// Handlers' streams that ended because the server did.
-    pub(crate) sse_farewells: Counter,
+    pub(crate) sse_drained: Counter,
     /// Failures of the stores of handlers' streams, by what they were doing.
-    pub(crate) replay_errors: Causes,
+    pub(crate) replay_errors: LabeledCounter,
     /// TLS handshakes that ended, by how.
-    pub(crate) handshakes: Causes,
+    pub(crate) handshakes: LabeledCounter,
     /// TLS handshakes that have begun and not ended.
     pub(crate) handshaking: Counter,
     pub(crate) tls_sessions: TlsSessions,
-    pub(crate) ws: WsCells,
+    pub(crate) ws: WsCounters,
     /// Connections accepted here and given to another shard.
     pub(crate) handed_over: Counter,
     /// Connections other shards have announced and this one has not opened. Written by all.
     announced: AtomicU64,
 }
 
-impl ShardCells {
+impl ShardCounters {
     /// Returns how many connections the shard has.
     pub(crate) fn open(&self) -> u64 {
         self.accepted.value().saturating_sub(self.closed.value())
@@ -256,7 +256,7 @@ impl ShardCells {
     }
 
     /// Notes that an announced connection has come, or will not.
-    pub(crate) fn settle_announced(&self) {
+    pub(crate) fn end_handover(&self) {
         self.announced.fetch_sub(1, SeqCst);
     }
 
@@ -265,8 +265,8 @@ impl ShardCells {
         self.announced.load(SeqCst)
     }
 
-    pub(crate) fn dispatched(&self, wire: Wire, kind: DispatchKind) -> &Counter {
-        &self.dispatched[wire as usize][kind as usize]
+    pub(crate) fn dispatched(&self, version: HttpVersion, kind: DispatchKind) -> &Counter {
+        &self.dispatched[version as usize][kind as usize]
     }
 
     pub(crate) fn dispatched_total(&self) -> u64 {

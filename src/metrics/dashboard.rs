@@ -2,8 +2,8 @@
 
 use super::{
     Metrics,
-    cells::{Causes, ShardCells},
-    families::BOUNDS_MICROS,
+    counters::{LabeledCounter, ShardCounters},
+    route::BOUNDS_MICROS,
 };
 
 /// Writes what a page draws: counters since the start, so that whoever looks twice knows what happened in between.
@@ -21,28 +21,28 @@ pub(crate) fn json(metrics: &Metrics) -> String {
         latency(metrics),
         topics(metrics),
         pool(metrics),
-        sum(metrics, |cells| &cells.refused),
-        sum(metrics, |cells| &cells.sse_overflows),
+        sum(metrics, |counters| &counters.refused),
+        sum(metrics, |counters| &counters.sse_overflows),
     )
 }
 
-fn sum(metrics: &Metrics, of: fn(&ShardCells) -> &Causes) -> u64 {
-    metrics.shards().iter().flat_map(|cells| of(cells).all()).map(|(_, count)| count).sum()
+fn sum(metrics: &Metrics, of: fn(&ShardCounters) -> &LabeledCounter) -> u64 {
+    metrics.shards().iter().flat_map(|counters| of(counters).all()).map(|(_, count)| count).sum()
 }
 
 fn shard(metrics: &Metrics, index: usize) -> String {
-    let cells = &metrics.shards()[index];
-    let open = cells.open();
+    let counters = &metrics.shards()[index];
+    let open = counters.open();
     let stats = metrics.system().and_then(|system| system.stats(index));
     let (lag, longest) =
         stats.map_or((0, 0), |stats| (stats.lag().as_micros(), stats.held_max().as_micros()));
     format!(
         r#"{{"connections":{open},"active":{},"requests":{},"promoted":{},"received_bytes":{},"sent_bytes":{},"inbox":{},"lag_us":{lag},"longest_turn_us":{longest}}}"#,
-        cells.active.value().min(open),
-        cells.dispatched_total(),
-        cells.promoted.value(),
-        cells.received_bytes.value(),
-        cells.sent_bytes.value(),
+        counters.active.value().min(open),
+        counters.dispatched_total(),
+        counters.promoted.value(),
+        counters.received_bytes.value(),
+        counters.sent_bytes.value(),
         metrics.inbox_depth(index),
     )
 }
@@ -50,9 +50,9 @@ fn shard(metrics: &Metrics, index: usize) -> String {
 /// Writes the buckets of all routes together; `counts` has one more, above every bound.
 fn latency(metrics: &Metrics) -> String {
     let mut counts = [0; BOUNDS_MICROS.len() + 1];
-    for family in metrics.families() {
-        for cells in &family.shards {
-            counts.iter_mut().zip(&cells.buckets).for_each(|(count, bucket)| *count += bucket.value());
+    for family in metrics.routes() {
+        for counters in &family.shards {
+            counts.iter_mut().zip(&counters.buckets).for_each(|(count, bucket)| *count += bucket.value());
         }
     }
     format!(r#"{{"bounds_us":{BOUNDS_MICROS:?},"counts":{counts:?}}}"#)

@@ -2,9 +2,10 @@
 
 use std::{
     io::Write,
-    net::{TcpListener, TcpStream},
-    os::unix::net::UnixListener,
-    time::Instant,
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::{UnixListener, UnixStream},
+    path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use super::*;
