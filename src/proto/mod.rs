@@ -7,6 +7,7 @@
 //! - [`h2`]: inspection of HTTP/2 bytes ahead of the HTTP/2 engine.
 //! - [`origin`]: check of the Origin header field.
 //! - [`proxy`]: parser of the PROXY protocol preamble, versions 1 and 2.
+//! - [`semantics`]: the rules of HTTP that hold for every version.
 //! - [`sse`]: encoder of server-sent events.
 //! - `ws`: WebSocket with handshake and compression (feature `ws`).
 
@@ -14,6 +15,7 @@ pub mod h1;
 pub mod h2;
 pub mod origin;
 pub mod proxy;
+pub mod semantics;
 pub mod sse;
 #[cfg(feature = "ws")]
 pub mod ws;

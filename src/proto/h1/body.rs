@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Framing, Limits, Reject, chunk::Chunked, fields::Fields};
+use super::{Framing, Limits, chunk::Chunked};
+use crate::proto::semantics::{Fields, Reject};
 
 /// What one look at the input gave.
 #[derive(Clone, Debug, PartialEq, Eq)]

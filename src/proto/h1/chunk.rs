@@ -10,12 +10,8 @@
 //!
 //! Each byte costs a constant, so a flood of tiny chunks costs no more than its bytes.
 
-use super::{
-    Limits, Reject, Step,
-    fields::{Field, Fields},
-    parse,
-    tokens::trim,
-};
+use super::{Limits, Step, parse};
+use crate::proto::semantics::{Field, Fields, Reject, is_forbidden_trailer, trim};
 
 /// Most digits of a chunk size: more than fit 64 bits are refused, also when they are zeros.
 const SIZE_DIGITS_MAX: u8 = 16;
@@ -198,55 +194,3 @@ impl Trailers {
         Ok(())
     }
 }
-
-/// Says whether a field must not come, or be taken, as a trailer: framing, routing, request modifiers,
-/// authentication, content description and caching (RFC 9110 §6.5.1). Case does not matter.
-pub fn is_forbidden_trailer(name: &[u8]) -> bool {
-    FORBIDDEN_TRAILERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
-}
-
-const FORBIDDEN_TRAILERS: [&str; 43] = [
-    "age",
-    "authorization",
-    "cache-control",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-location",
-    "content-range",
-    "content-type",
-    "cookie",
-    "date",
-    "expect",
-    "expires",
-    "forwarded",
-    "host",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "if-range",
-    "if-unmodified-since",
-    "keep-alive",
-    "location",
-    "max-forwards",
-    "pragma",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "range",
-    "retry-after",
-    "sec-websocket-accept",
-    "sec-websocket-key",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "vary",
-    "via",
-    "warning",
-    "www-authenticate",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-];

@@ -2,7 +2,8 @@
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use super::{Head, Method, Reject, Version, chunk::is_forbidden_trailer, tokens};
+use super::{Head, Version};
+use crate::proto::semantics::{self, Method, Reject, is_forbidden_trailer};
 
 /// The interim response to `Expect: 100-continue` (RFC 9110 §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -197,7 +198,8 @@ impl<'h> Own<'h> {
             return false;
         }
         if *name == header::CONNECTION {
-            self.close |= tokens::list(value.as_bytes()).any(|option| option.eq_ignore_ascii_case(b"close"));
+            self.close |=
+                semantics::list(value.as_bytes()).any(|option| option.eq_ignore_ascii_case(b"close"));
             return status == StatusCode::SWITCHING_PROTOCOLS;
         }
         if *name == header::DATE {

@@ -3,10 +3,7 @@
 pub(super) use httparse::{EMPTY_HEADER, Header};
 use httparse::{Error, Status};
 
-use super::{
-    Reject, Span,
-    tokens::{is_token, trim},
-};
+use crate::proto::semantics::{Reject, Span, is_token, trim};
 
 /// Parses field lines up to an empty line; `None` if that is not there. Returns their length with it.
 ///

@@ -1,51 +1,6 @@
 //! What a request's head says: offsets into its bytes, and everything the connection has to know.
 
-use super::{
-    Form, Reject, Span,
-    fields::{Field, Fields},
-    tokens,
-};
-
-/// The methods of RFC 9110 §9.3 and RFC 5789; any other token is `Other`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each is its own name")]
-pub enum Method {
-    #[default]
-    Get,
-    Head,
-    Post,
-    Put,
-    Delete,
-    Connect,
-    Options,
-    Trace,
-    Patch,
-    /// Another token: see [`Head::method_bytes`].
-    Other,
-}
-
-impl Method {
-    /// Recognizes a method; they are case-sensitive.
-    pub fn from_bytes(token: &[u8]) -> Self {
-        match token {
-            b"GET" => Self::Get,
-            b"HEAD" => Self::Head,
-            b"POST" => Self::Post,
-            b"PUT" => Self::Put,
-            b"DELETE" => Self::Delete,
-            b"CONNECT" => Self::Connect,
-            b"OPTIONS" => Self::Options,
-            b"TRACE" => Self::Trace,
-            b"PATCH" => Self::Patch,
-            _ => Self::Other,
-        }
-    }
-
-    /// Says whether a request of this method changes nothing (RFC 9110 §9.2.1), so that it may overlap others.
-    pub fn is_safe(self) -> bool {
-        matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
-    }
-}
+use crate::proto::semantics::{Field, Fields, Form, Method, Reject, Span, list};
 
 /// The version a request was made in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -204,6 +159,6 @@ impl Head {
     /// Walks the protocols of the Upgrade fields, most wanted first: nothing unless [`upgrade`](Self::upgrade).
     pub fn protocols<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let fields = if self.upgrade { self.fields(bytes) } else { Fields::new(&[], bytes) };
-        fields.all(b"upgrade").flat_map(tokens::list)
+        fields.all(b"upgrade").flat_map(list)
     }
 }

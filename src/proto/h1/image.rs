@@ -4,9 +4,10 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{
-    Exchange, Method, Version,
+    Exchange, Version,
     encode::{self, Date, Framing, Length},
 };
+use crate::proto::semantics::Method;
 
 /// Bodies up to this size lie behind each head, so that a reply is one copy; longer ones are shared.
 const INLINE_BODY_BYTES: usize = 8 * 1024;

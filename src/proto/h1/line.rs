@@ -1,10 +1,7 @@
 //! The request line: `method SP request-target SP HTTP-version` (RFC 9112 §3).
 
-use super::{
-    Method, Reject, Span, Version,
-    target::{self, Target},
-    tokens::{is_token, is_token_byte},
-};
+use super::Version;
+use crate::proto::semantics::{Method, Reject, Span, Target, is_token, is_token_byte, parse_target};
 
 /// A request line taken apart; spans count from the start of `bytes`.
 pub(super) struct Line {
@@ -26,7 +23,7 @@ pub(super) fn parse(bytes: &[u8], start: usize, end: usize) -> Result<Line, Reje
     if target_at.start() >= target_at.end() {
         return Err(fault(line));
     }
-    let target = target::parse(bytes, target_at.start(), target_at.end(), method)
+    let target = parse_target(bytes, target_at.start(), target_at.end(), method)
         .map_err(|reject| if line.contains(&b'\r') { Reject::BareCr } else { reject })?;
     Ok(Line { method, version, method_at, target_at, target })
 }

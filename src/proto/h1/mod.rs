@@ -14,32 +14,23 @@
 pub mod body;
 pub mod chunk;
 pub mod encode;
-pub mod fields;
 mod grammar;
 pub mod head;
-mod host;
 pub mod image;
 mod limits;
 mod line;
 mod parse;
-pub mod reject;
 mod reply;
-mod scan;
 mod search;
 mod strict;
-mod target;
-pub(super) mod tokens;
 
 pub use body::{Body, Step};
-pub use chunk::is_forbidden_trailer;
 pub use encode::{Exchange, Length, Sent};
-pub use fields::Span;
-pub use head::{Framing, Head, Method, Version};
-pub use host::is_authority;
+pub use head::{Framing, Head, Version};
 pub use image::Image;
 pub use limits::Limits;
 pub use parse::parse;
-pub use reject::Reject;
 pub use reply::{ReplyHead, parse_reply};
 pub use search::Search;
-pub use target::{Form, origin_form};
+
+pub use super::semantics::{Form, Method, Reject, Span, is_authority, is_forbidden_trailer, origin_form};

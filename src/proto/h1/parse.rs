@@ -1,13 +1,13 @@
 //! Parses heads: the request line, then the fields, then what both say together.
 
 use super::{
-    Head, Limits, Reject, Search, Span, Version,
-    fields::Field,
+    Head, Limits, Search, Version,
     grammar::{self, EMPTY_HEADER, Header},
     line::{self, Line},
     search::Found,
     strict::Facts,
 };
+use crate::proto::semantics::{Field, Reject, Span};
 
 /// Parses a request's head once it is there as a whole, and returns its length.
 ///

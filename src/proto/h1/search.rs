@@ -3,7 +3,8 @@
 //! The limits bite here, so they hold for a head that never ends. Verdicts depend on the bytes alone, never on how
 //! they were cut: each is reached at the first byte that makes it certain.
 
-use super::{Limits, Reject, tokens::is_token_byte};
+use super::Limits;
+use crate::proto::semantics::{Reject, is_token_byte};
 
 /// Empty lines forgiven before a request line (RFC 9112 §2.2 asks for at least one).
 const EMPTY_LINES_MAX: u8 = 2;

@@ -2,7 +2,10 @@
 //!
 //! Fields that say nothing of the kind cost a comparison of their length and first byte.
 
-use super::{Framing, Reject, Span, Version, host, scan::is_name, tokens};
+use super::{Framing, Version};
+use crate::proto::semantics::{
+    self, Expectation, Reject, Span, content_length, is_host, is_name, is_token, trim,
+};
 
 /// What the fields seen so far say.
 #[derive(Debug, Default)]
@@ -72,16 +75,19 @@ impl Facts {
         if self.host.replace(at).is_some() {
             return Err(Reject::HostRepeated);
         }
-        if host::is_host(value) { Ok(()) } else { Err(Reject::HostInvalid) }
+        if is_host(value) { Ok(()) } else { Err(Reject::HostInvalid) }
     }
 
     fn expect(&mut self, value: &[u8]) -> Result<(), Reject> {
         self.expects_continue = true;
-        if value.eq_ignore_ascii_case(b"100-continue") { Ok(()) } else { Err(Reject::Expectation) }
+        match semantics::expectation(value) {
+            Expectation::Continue => Ok(()),
+            Expectation::Unknown => Err(Reject::Expectation),
+        }
     }
 
     fn connection(&mut self, value: &[u8]) {
-        for option in tokens::list(value) {
+        for option in semantics::list(value) {
             match option.len() {
                 5 => self.close |= option.eq_ignore_ascii_case(b"close"),
                 7 => self.upgrade_option |= option.eq_ignore_ascii_case(b"upgrade"),
@@ -92,13 +98,13 @@ impl Facts {
     }
 
     fn length(&mut self, value: &[u8]) -> Result<(), Reject> {
-        let length = decimal(value).ok_or(Reject::LengthInvalid)?;
+        let length = content_length(value).ok_or(Reject::LengthInvalid)?;
         if self.length.replace(length).is_some() { Err(Reject::LengthRepeated) } else { Ok(()) }
     }
 
     /// Folds one Transfer-Encoding line; several lines are one list (RFC 9110 §5.3).
     fn coding(&mut self, value: &[u8]) {
-        for coding in tokens::list(value) {
+        for coding in semantics::list(value) {
             let chunked = coding.eq_ignore_ascii_case(b"chunked");
             self.coding = Some(match self.coding {
                 None if chunked => Coding::Chunked,
@@ -113,16 +119,5 @@ impl Facts {
 /// Says whether this is a transfer coding by its name; what parameters follow does not matter, as we know none.
 fn is_coding(element: &[u8]) -> bool {
     let name = element.split(|&byte| byte == b';').next().unwrap_or_default();
-    tokens::is_token(tokens::trim(name)) && !tokens::trim(name).eq_ignore_ascii_case(b"chunked")
-}
-
-/// Reads a plain decimal number: digits only, below 2^64.
-fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |number, &byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
+    is_token(trim(name)) && !trim(name).eq_ignore_ascii_case(b"chunked")
 }

@@ -12,7 +12,7 @@ use super::{
     Origins, Refusal,
     deflate::{Agreed, Params, Settings, negotiate},
 };
-use crate::proto::h1::tokens;
+use crate::proto::semantics;
 
 /// What is appended to a key before it is hashed (RFC 6455 §1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -170,7 +170,7 @@ impl<'a, I: Iterator<Item = (&'a [u8], &'a [u8])> + Clone> Fields<I> {
         self.0
             .clone()
             .filter(move |(other, _)| other.eq_ignore_ascii_case(name))
-            .map(|(_, value)| tokens::trim(value))
+            .map(|(_, value)| semantics::trim(value))
     }
 
     /// Returns the value of a field that stands there once.
@@ -181,13 +181,13 @@ impl<'a, I: Iterator<Item = (&'a [u8], &'a [u8])> + Clone> Fields<I> {
 
     /// Says whether the list of this name has an element, whatever its case.
     fn lists(&self, name: &[u8], element: &[u8]) -> bool {
-        self.all(name).flat_map(tokens::list).any(|other| other.eq_ignore_ascii_case(element))
+        self.all(name).flat_map(semantics::list).any(|other| other.eq_ignore_ascii_case(element))
     }
 
     /// Returns the first of our subprotocols that the client offers too. They are compared as they are, case included.
     fn subprotocol<'p>(&self, ours: &'p [String]) -> Option<&'p str> {
-        let offered = || self.all(b"sec-websocket-protocol").flat_map(tokens::list);
-        let ours = ours.iter().map(String::as_str).filter(|own| tokens::is_token(own.as_bytes()));
+        let offered = || self.all(b"sec-websocket-protocol").flat_map(semantics::list);
+        let ours = ours.iter().map(String::as_str).filter(|own| semantics::is_token(own.as_bytes()));
         ours.into_iter().find(|own| offered().any(|offered| offered == own.as_bytes()))
     }
 

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::proto::h1::tokens::is_token_byte;
+use crate::proto::semantics::is_token_byte;
 
 /// Most parameters of one extension: permessage-deflate has four.
 const MAX_PARAMETERS: usize = 16;

@@ -4,24 +4,24 @@ use std::net::Ipv6Addr;
 
 use super::scan;
 
-/// Says whether this is `uri-host [ ":" [ port ] ]`, the value of Host. An empty one is: a target without an
-/// authority asks for it.
+/// Returns `true` for `uri-host [ ":" [ port ] ]`, the value of Host. An empty value is one: it belongs to a target
+/// without an authority.
 ///
 /// User information, an IPv6 zone and `IPvFuture` are refused.
-pub(super) fn is_host(value: &[u8]) -> bool {
+pub(in crate::proto) fn is_host(value: &[u8]) -> bool {
     match value {
         [b'[', ..] => is_bracketed(value),
         _ => is_named(value),
     }
 }
 
-/// Says whether this is a host that is not empty, and a port if there is a colon: what a URI's authority must be.
+/// Returns `true` for the authority of an HTTP URI: a host that is not empty, with or without a port.
 pub fn is_authority(value: &[u8]) -> bool {
     !matches!(value, [] | [b':', ..]) && is_host(value)
 }
 
-/// Says whether this is a host and a port, neither empty: the target of CONNECT.
-pub(super) fn is_host_and_port(value: &[u8]) -> bool {
+/// Returns `true` for a host and a port, neither of them empty: the target of CONNECT.
+pub(in crate::proto) fn is_host_and_port(value: &[u8]) -> bool {
     let port_at = value.iter().rposition(|&byte| byte == b':').map(|colon| colon + 1);
     is_authority(value) && port_at.is_some_and(|at| at < value.len() && !value[at..].contains(&b']'))
 }
@@ -48,7 +48,7 @@ fn is_bracketed(value: &[u8]) -> bool {
     port && matches!(address, Some(Ok(_)))
 }
 
-/// Says whether this is a port, or nothing, as `host:` allows.
+/// Returns `true` for a port. Nothing is one too: `host:` is valid.
 fn is_port(digits: &[u8]) -> bool {
     if digits.len() > 5 {
         return false;
@@ -63,7 +63,7 @@ fn is_port(digits: &[u8]) -> bool {
     port <= u32::from(u16::MAX)
 }
 
-/// Gives the bytes of a `reg-name`, other than percent-encoded ones, the class 0.
+/// Byte classes of a `reg-name`: 0 for its plain bytes, 1 for all others, `%` included.
 const NAME: [u8; 256] = {
     let mut table = [1; 256];
     let mut byte = 0;

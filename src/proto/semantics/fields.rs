@@ -1,6 +1,6 @@
 //! Header fields as offsets into the bytes they were parsed from.
 
-/// A part of the bytes that something was parsed from.
+/// A range of the bytes that a message was parsed from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
     start: u32,
@@ -9,12 +9,12 @@ pub struct Span {
 
 impl Span {
     /// Makes a span from offsets; a head is far shorter than the 4 GiB that they can name.
-    pub(super) fn new(start: usize, end: usize) -> Self {
+    pub(in crate::proto) fn new(start: usize, end: usize) -> Self {
         Self { start: start as u32, end: end as u32 }
     }
 
-    /// Says where `part` lies in `whole`, of which it must be a slice.
-    pub(super) fn within(whole: &[u8], part: &[u8]) -> Self {
+    /// Returns the range of `part` in `whole`, of which it must be a slice.
+    pub(in crate::proto) fn within(whole: &[u8], part: &[u8]) -> Self {
         let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
         Self::new(start, start.wrapping_add(part.len()))
     }
@@ -34,27 +34,27 @@ impl Span {
         self.end as usize
     }
 
-    /// Returns how many bytes it spans.
+    /// Returns the number of bytes in the range.
     pub fn len(self) -> usize {
         (self.end - self.start) as usize
     }
 
-    /// Says whether it spans nothing.
+    /// Returns `true` if the range is empty.
     pub fn is_empty(self) -> bool {
         self.start == self.end
     }
 }
 
-/// One field line: a name, and a value without the white space around it.
+/// One field line: its name, and its value without the white space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Where the name is.
+    /// Range of the name.
     pub name: Span,
-    /// Where the value is.
+    /// Range of the value.
     pub value: Span,
 }
 
-/// Field lines and the bytes they are in, by name or in order.
+/// Field lines together with the bytes that hold them.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
     fields: &'a [Field],
@@ -62,32 +62,32 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(fields: &'a [Field], bytes: &'a [u8]) -> Self {
+    pub(in crate::proto) fn new(fields: &'a [Field], bytes: &'a [u8]) -> Self {
         Self { fields, bytes }
     }
 
-    /// Returns how many there are.
+    /// Returns the number of field lines.
     pub fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// Says whether there are none.
+    /// Returns `true` if there are no field lines.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// Walks them in the order they came in, names as the peer spelt them.
+    /// Iterates over the field lines in the order received, with names as the peer spelt them.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone + use<'a> {
         let bytes = self.bytes;
         self.fields.iter().map(move |field| (field.name.of(bytes), field.value.of(bytes)))
     }
 
-    /// Returns the first value of this name, whatever its case.
+    /// Returns the first value of this name; names compare without regard to case.
     pub fn first(&self, name: &[u8]) -> Option<&'a [u8]> {
         self.all(name).next()
     }
 
-    /// Walks all values of this name, whatever its case.
+    /// Iterates over the values of this name; names compare without regard to case.
     pub fn all<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.iter().filter(move |(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }

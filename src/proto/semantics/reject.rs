@@ -7,16 +7,16 @@ use http::StatusCode;
 /// A fault of the peer that ends its connection: what it was, and the status that answers it.
 ///
 /// After any of these the place of the next request is not known for sure, so the connection is closed behind the
-/// answer (see [`encode::reject`](super::encode::reject)).
+/// answer (see [`encode::reject`](super::super::h1::encode::reject)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reject {
     /// More than two empty lines before the request line.
     EmptyLines,
-    /// The request line is longer than [`Limits::line_bytes`](super::Limits::line_bytes).
+    /// The request line is longer than [`Limits::line_bytes`](super::super::h1::Limits::line_bytes).
     LineTooLong,
-    /// The head is longer than [`Limits::head_bytes`](super::Limits::head_bytes).
+    /// The head is longer than [`Limits::head_bytes`](super::super::h1::Limits::head_bytes).
     HeadTooLong,
-    /// There are more header fields than [`Limits::headers`](super::Limits::headers).
+    /// There are more header fields than [`Limits::headers`](super::super::h1::Limits::headers).
     TooManyHeaders,
     /// A line feed without a carriage return before it.
     BareLf,
@@ -70,11 +70,11 @@ pub enum Reject {
     ChunkSizeTooLong,
     /// A chunk extension with a control character in it.
     ChunkExtension,
-    /// More chunk extensions than [`Limits::extension_bytes`](super::Limits::extension_bytes).
+    /// More chunk extensions than [`Limits::extension_bytes`](super::super::h1::Limits::extension_bytes).
     ExtensionsTooLong,
     /// Chunk data not followed by a line end.
     ChunkEnd,
-    /// A trailer section longer than [`Limits::trailer_bytes`](super::Limits::trailer_bytes).
+    /// A trailer section longer than [`Limits::trailer_bytes`](super::super::h1::Limits::trailer_bytes).
     TrailersTooLong,
 }
 

@@ -1,21 +1,21 @@
 //! Tokens and comma-separated lists (RFC 9110 §5.6).
 
-/// Says whether a byte may stand in a token (`tchar`).
+/// Returns `true` if the byte may be part of a token (`tchar`).
 pub(in crate::proto) fn is_token_byte(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
-/// Says whether this is a token: at least one byte, all of them token bytes.
+/// Returns `true` for a token: at least one byte, all of them token bytes.
 pub(in crate::proto) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
 }
 
-/// Walks the elements of a comma-separated list, white space around them taken off. Empty ones are kept.
+/// Iterates over the elements of a comma-separated list, without the white space around them. Keeps empty ones.
 pub(in crate::proto) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim)
 }
 
-/// Takes optional white space (`OWS`) off both ends.
+/// Removes optional white space (`OWS`) from both ends.
 pub(in crate::proto) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;

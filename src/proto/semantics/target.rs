@@ -1,14 +1,14 @@
 //! The four forms of a request target (RFC 9112 §3.2).
 
-use super::{Method, Reject, Span, host, scan};
+use super::{Method, Reject, Span, authority, scan};
 
-/// Which form a request target has.
+/// The form of a request target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
     /// `/path?query`.
     #[default]
     Origin,
-    /// `http://host/path?query`; its host rules over Host.
+    /// `http://host/path?query`; its host takes precedence over Host.
     Absolute,
     /// `host:port`, with CONNECT only.
     Authority,
@@ -16,20 +16,25 @@ pub enum Form {
     Asterisk,
 }
 
-/// A request target taken apart; spans count from the start of the line it was parsed from.
+/// The parts of a request target; spans count from the start of the bytes it was parsed from.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Target {
-    pub(super) form: Form,
-    pub(super) authority: Option<Span>,
-    pub(super) path: Span,
-    pub(super) query: Option<Span>,
+pub(in crate::proto) struct Target {
+    pub(in crate::proto) form: Form,
+    pub(in crate::proto) authority: Option<Span>,
+    pub(in crate::proto) path: Span,
+    pub(in crate::proto) query: Option<Span>,
 }
 
-/// Takes apart the target that is `bytes[start..end]`, looking at each byte once.
-pub(super) fn parse(bytes: &[u8], start: usize, end: usize, method: Method) -> Result<Target, Reject> {
+/// Parses the target `bytes[start..end]`, reading each byte once.
+pub(in crate::proto) fn parse(
+    bytes: &[u8],
+    start: usize,
+    end: usize,
+    method: Method,
+) -> Result<Target, Reject> {
     let target = &bytes[start..end];
     match (target, method) {
-        (target, Method::Connect) if host::is_host_and_port(target) => {
+        (target, Method::Connect) if authority::is_host_and_port(target) => {
             let authority = Some(Span::new(start, end));
             Ok(Target { form: Form::Authority, authority, ..Target::default() })
         }
@@ -42,11 +47,11 @@ pub(super) fn parse(bytes: &[u8], start: usize, end: usize, method: Method) -> R
     }
 }
 
-/// Takes apart a target in origin form, `/path?query`: what HTTP/2 sends as `:path` (RFC 9113 §8.3.1).
+/// Parses a target in origin form, `/path?query`, which HTTP/2 sends as `:path` (RFC 9113 §8.3.1).
 ///
 /// # Errors
 ///
-/// It does not begin with `/`, or holds a byte that no target may.
+/// The target does not begin with `/`, or holds a byte that is not allowed in a target.
 pub fn origin_form(target: &[u8]) -> Result<(Span, Option<Span>), Reject> {
     match target {
         [b'/', ..] => path_and_query(target, 0).map(|target| (target.path, target.query)),
@@ -72,7 +77,7 @@ fn absolute(target: &[u8], start: usize) -> Result<Target, Reject> {
     let host_at = scheme_len(target).ok_or(Reject::Target)?;
     let host_len = target[host_at..].iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
     let host_end = host_len.map_or(target.len(), |len| host_at + len);
-    if !host::is_authority(&target[host_at..host_end]) {
+    if !authority::is_authority(&target[host_at..host_end]) {
         return Err(Reject::HostInvalid);
     }
     let rest = path_and_query(&target[host_end..], start + host_end)?;
@@ -97,13 +102,13 @@ fn fault(byte: u8) -> Reject {
     }
 }
 
-/// The bytes of a path: visible ASCII without `?`, which ends it, and `#`, which is refused.
+/// Byte classes of a path: visible ASCII, without `?`, which ends the path, and `#`, which is refused.
 const PATH: [u8; 256] = classes(b"?#");
 
-/// The bytes of a query: visible ASCII without `#`.
+/// Byte classes of a query: visible ASCII without `#`.
 const QUERY: [u8; 256] = classes(b"#");
 
-/// Gives visible ASCII the class 0, and 1 to these and all other bytes.
+/// Returns a table with class 0 for visible ASCII and 1 for `others` and everything else.
 const fn classes(others: &[u8]) -> [u8; 256] {
     let mut table = [1; 256];
     let mut byte = b'!';

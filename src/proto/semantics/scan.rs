@@ -1,8 +1,8 @@
 //! Scans bytes several at a time, in safe and portable code: heads are short, so that setting up wider vectors costs
 //! more than it saves.
 
-/// Returns how many bytes in front have the class 0 in this table.
-pub(super) fn plain_len(bytes: &[u8], classes: &[u8; 256]) -> usize {
+/// Returns the length of the leading run of bytes whose class in the table is 0.
+pub(in crate::proto) fn plain_len(bytes: &[u8], classes: &[u8; 256]) -> usize {
     let class = |byte: u8| classes[usize::from(byte)];
     let (quads, _) = bytes.as_chunks::<4>();
     let plain =
@@ -11,10 +11,10 @@ pub(super) fn plain_len(bytes: &[u8], classes: &[u8; 256]) -> usize {
     plain + bytes[plain..].iter().take_while(|&&byte| class(byte) == 0).count()
 }
 
-/// Says whether a field name is this one, whatever its case.
+/// Compares a field name with `lower` without regard to case.
 ///
-/// Both must be tokens, `lower` of lower-case letters and `-`: only then does one bit tell the cases apart.
-pub(super) fn is_name<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+/// Both must be tokens, and `lower` only of lower-case letters and `-`: then a single bit separates the cases.
+pub(in crate::proto) fn is_name<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     let Ok(name) = <&[u8; N]>::try_from(name) else { return false };
     name.iter().zip(lower).fold(0, |different, (byte, lower)| different | ((byte | 0x20) ^ lower)) == 0
 }

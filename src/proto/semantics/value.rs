@@ -1,0 +1,26 @@
+//! Field values that concern the message itself.
+
+/// Reads a Content-Length (RFC 9110 §8.6): digits only, below 2^64.
+pub(in crate::proto) fn content_length(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, &byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// A client's expectation (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proto) enum Expectation {
+    /// `100-continue`: the client waits for an interim response before it sends the body.
+    Continue,
+    /// An expectation that this server cannot meet.
+    Unknown,
+}
+
+/// Reads an Expect field.
+pub(in crate::proto) fn expectation(value: &[u8]) -> Expectation {
+    if value.eq_ignore_ascii_case(b"100-continue") { Expectation::Continue } else { Expectation::Unknown }
+}
