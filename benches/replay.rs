@@ -265,7 +265,7 @@ fn openings() {
         let begun = Instant::now();
         let store = durable(&path);
         let took = begun.elapsed();
-        println!("opening 100,000 events after {after}: {took:?}, {} topic with a hole", store.holes());
+        println!("opening 100,000 events after {after}: {took:?}, {} topic with a hole", store.crash_gaps());
     }
 }
 

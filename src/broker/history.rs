@@ -15,7 +15,7 @@ use windlass_actors::{Deadline, Local};
 
 use super::wire::{Wire, range};
 use crate::replay::{
-    self, Answer, Continuity, ErrorKind, Page, Position, Query, ReplayStore, Reset, Start, StoreError,
+    self, Continuity, ErrorKind, Page, Position, Query, ReplayStore, Reset, Start, StoreError, StoreFuture,
 };
 
 /// How soon a store is asked again that had too many readers.
@@ -30,7 +30,7 @@ pub(crate) struct History<F> {
 }
 
 enum State {
-    Reading(Start, Answer<Page>),
+    Reading(Start, StoreFuture<Page>),
     /// The store has too many readers just now: it is asked again.
     Waiting(Start, Option<Deadline>),
     /// A page was read, and is being sent; then the next one, if there is more.

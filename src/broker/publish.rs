@@ -18,7 +18,7 @@ use super::{
     event::{Form, Stamped},
 };
 use crate::{
-    replay::{self, Answer, Append, Appended, Durability, ErrorKind, Position, StoreError},
+    replay::{self, Append, Appended, Durability, ErrorKind, Position, StoreError, StoreFuture},
     response::{Response, plain},
 };
 
@@ -116,7 +116,7 @@ pub struct Publish(State);
 
 enum State {
     Failed(Option<PublishError>),
-    Sent(Answer<Result<Published, PublishError>>),
+    Sent(StoreFuture<Result<Published, PublishError>>),
 }
 
 impl Publish {
@@ -141,7 +141,7 @@ pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, form: Form) -> Pu
     let event = form.event();
     let mut append = Append::new(entry.key.clone(), event.data.clone()).durability(entry.policy.durability);
     append.name = event.name.clone();
-    let (done, answer) = replay::pair();
+    let (done, answer) = replay::completion();
     let publishing = Arc::clone(shared);
     let stored = Box::new(move |outcome: Result<Appended, StoreError>| {
         done(Ok(publishing
@@ -165,7 +165,7 @@ impl Shared {
             Ok(appended) => return Ok(Some(appended.position)),
             Err(error) => error,
         };
-        if error.is_refusal() {
+        if error.is_rejection() {
             return Err(PublishError::Store(error));
         }
         self.store_failed(&error);

@@ -1,4 +1,4 @@
-//! The system's clock in milliseconds, or a test's.
+//! System time in milliseconds, replaceable in tests.
 
 use std::{
     fmt,
@@ -6,20 +6,20 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// Tells the time that events get and ages are counted from. Default: the system's.
+/// Source of the time of events. Default: the system clock.
 ///
-/// The system's clock, not a steady one, because ages go on while no process runs. Where it steps back, events of a
-/// topic keep the time of the one before.
+/// It is the system clock and not a monotonic one, because events must also age while no process runs. If the clock
+/// is set back, a new event gets the time of the previous event of its topic.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
-    /// Tells the time by a function, as tests want it.
+    /// Creates a clock that calls `now` for the current time.
     pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// Returns the time in milliseconds since 1970.
+    /// Returns the current time in milliseconds since 1970.
     pub(super) fn now_ms(&self) -> u64 {
         let since = (self.0)().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -38,12 +38,12 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Returns the time so many milliseconds after 1970; what no clock can show becomes 1970.
-pub(super) fn time_of(ms: u64) -> SystemTime {
+/// Converts milliseconds since 1970 to a [`SystemTime`]. A value out of its range becomes 1970.
+pub(super) fn system_time(ms: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH)
 }
 
-/// Returns before which time events are too old.
-pub(super) fn oldest_kept_ms(now_ms: u64, age: Option<Duration>) -> u64 {
+/// Returns the time before which events are expired, milliseconds since 1970; 0 if they never expire.
+pub(super) fn expiry_ms(now_ms: u64, age: Option<Duration>) -> u64 {
     age.map_or(0, |age| now_ms.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
 }

@@ -1,8 +1,8 @@
-//! What goes wrong in a store.
+//! Errors of stores.
 
 use std::{error::Error, fmt, sync::Arc};
 
-/// What kept a store from doing what it was asked. Cheap to clone: one failed commit fails many appends.
+/// Error of a store operation. It is cheap to clone, because one failed commit fails many appends.
 #[derive(Clone)]
 pub struct StoreError(Arc<Inner>);
 
@@ -13,52 +13,52 @@ struct Inner {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// Says what sort of trouble it is, and so whose.
+/// Kind of a store error, which also tells who has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A bounded queue of the store is full. Load: try again when there is room.
+    /// A bounded queue of the store is full. Overload: retry when there is room.
     Full,
-    /// The event, its name or its topic's name is longer than the store takes. The caller's fault.
+    /// The event, its name or its topic's name is longer than the store's limits allow. Caller error.
     TooLarge,
-    /// The store holds as many topics as it may. The caller's fault, or a limit set too low.
+    /// The store holds the maximum number of topics. Caller error, or a limit that is set too low.
     TooManyTopics,
-    /// Another process has the store open. The operator's fault.
+    /// Another process has the store open. Operator error.
     InUse,
-    /// The store was written by a version that this one cannot read. The operator's fault.
+    /// The store was written by a version that this one cannot read. Operator error.
     Version,
-    /// What the store reads cannot be right. The storage's fault, or of who wrote to its file.
+    /// The stored data is invalid. The disk is at fault, or another program wrote to the file.
     Damaged,
-    /// The system refused a read, a write or a sync: disk full, no permission, a failing disk.
+    /// The system failed a read, a write or a sync: disk full, no permission or a failing disk.
     Io,
-    /// An earlier failure has not been overcome yet; the message says which.
+    /// The store has not recovered from an earlier failure, which is the cause of this error.
     Unavailable,
-    /// The store was closed.
+    /// The store is closed.
     Closed,
-    /// Anything a store of your own has to say.
+    /// Any other error, for stores outside this crate.
     Other,
 }
 
-/// Names what the store was doing.
+/// Store operation during which an error happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Opening the store, or opening it again after a failure.
+    /// Opening the store, or reopening it after a failure.
     Open,
-    /// Appending an event, up to its commit.
+    /// Appending an event, commit included.
     Append,
-    /// Reading events back.
+    /// Reading events.
     Read,
-    /// Making durable what was acknowledged before, with nobody waiting for it.
+    /// Syncing events that were acknowledged earlier. No caller waits for it.
     Sync,
-    /// Removing what retention no longer keeps.
+    /// Removing events that retention no longer keeps.
     Trim,
     /// Closing the store.
     Close,
 }
 
 impl Operation {
-    /// Returns the word that stands in a metric's label.
+    /// Returns the label value used in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -78,13 +78,14 @@ impl fmt::Display for Operation {
 }
 
 impl StoreError {
-    /// Makes an error that has no other as its cause.
+    /// Creates an error without a cause.
     pub fn new(kind: ErrorKind, operation: Operation, message: impl Into<String>) -> Self {
         Self(Arc::new(Inner { kind, operation, message: message.into(), source: None }))
     }
 
-    /// Makes an error with its cause, which becomes its [`source`](Error::source). The message does not repeat it.
-    pub fn caused(
+    /// Creates an error with a cause, which becomes its [`source`](Error::source). [`Display`](fmt::Display) appends
+    /// the cause to the message, so the message should not repeat it.
+    pub fn with_source(
         kind: ErrorKind,
         operation: Operation,
         message: impl Into<String>,
@@ -93,18 +94,18 @@ impl StoreError {
         Self(Arc::new(Inner { kind, operation, message: message.into(), source: Some(source.into()) }))
     }
 
-    /// Returns what sort of trouble it is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Says whether the store is well and only will not have this now: it is full, or closed, or the event too large.
-    pub fn is_refusal(&self) -> bool {
+    /// Returns `true` if the store works but rejected this request: it is full or closed, or a limit is exceeded.
+    pub fn is_rejection(&self) -> bool {
         use ErrorKind::{Closed, Full, TooLarge, TooManyTopics};
         matches!(self.kind(), Full | TooLarge | TooManyTopics | Closed)
     }
 
-    /// Returns what the store was doing.
+    /// Returns the operation that failed.
     pub fn operation(&self) -> Operation {
         self.0.operation
     }

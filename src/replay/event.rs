@@ -1,71 +1,84 @@
-//! Events, before and after a store has them.
+//! Events of a topic, before and after they are stored.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::{Durability, Position};
+use super::Position;
 
-/// What an event is counted as beyond its own bytes, in retention and in windows, so that empty events are bounded too.
+/// Bytes that retention and page windows count per event beside its name and data, so that empty events are bounded.
 pub const EVENT_OVERHEAD_BYTES: usize = 64;
 
-/// An event as a store gives it back. A clone shares the bytes.
+/// Durability of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// No guarantee: the event is lost when the process ends.
+    None,
+    /// The event is acknowledged at once and synced within the store's interval. A crash loses the events of at most
+    /// one interval, and readers see them as a gap.
+    Buffered,
+    /// The event is on the disk before it is acknowledged. It survives `kill -9` and a power cut.
+    Fsynced,
+}
+
+/// Event read from a store. A clone shares the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// Where it stands in its topic; its id.
+    /// Position in the topic, which is also the event's id.
     pub position: Position,
-    /// Its name, if the publisher gave one.
+    /// Event name, if the publisher set one.
     pub name: Option<Bytes>,
-    /// What was published.
+    /// Payload.
     pub data: Bytes,
-    /// When the store took it, to the millisecond.
+    /// Time of the append, with millisecond resolution.
     pub time: SystemTime,
 }
 
 impl Event {
-    /// Makes an event of its parts.
+    /// Creates an event.
     pub fn new(position: Position, name: Option<Bytes>, data: Bytes, time: SystemTime) -> Self {
         Self { position, name, data, time }
     }
 
-    /// Returns what the event counts against retention and windows: its bytes and [`EVENT_OVERHEAD_BYTES`].
+    /// Returns the bytes that retention and page windows count: name, data and [`EVENT_OVERHEAD_BYTES`].
     pub fn size_bytes(&self) -> usize {
         size_bytes(self.name.as_ref(), &self.data)
     }
 }
 
-/// An event on its way into a store.
+/// Event to append to a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Append {
-    /// The topic: any bytes, as many as the store's limits allow.
+    /// Topic name. Any bytes, up to the length that the store's limits allow.
     pub topic: Bytes,
-    /// The event's name. Default: none.
+    /// Event name. Default: none.
     pub name: Option<Bytes>,
-    /// What is published. A store may keep these very bytes, so a slice of a large buffer keeps all of it.
+    /// Payload. A store may keep this buffer itself, so a slice of a large buffer keeps the whole buffer alive.
     pub data: Bytes,
-    /// How safe the event shall be before it is acknowledged. Default [`Durability::None`].
+    /// Durability required before the append is acknowledged. Default: [`Durability::None`].
     pub durability: Durability,
 }
 
 impl Append {
-    /// Makes an unnamed event for a topic.
+    /// Creates an event without a name.
     pub fn new(topic: impl Into<Bytes>, data: impl Into<Bytes>) -> Self {
         Self { topic: topic.into(), name: None, data: data.into(), durability: Durability::None }
     }
 
-    /// Names the event.
+    /// Sets the event name.
     pub fn name(self, name: impl Into<Bytes>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// Asks for a durability.
+    /// Sets the durability required before the append is acknowledged.
     pub fn durability(self, durability: Durability) -> Self {
         Self { durability, ..self }
     }
 
-    /// Returns what the event will count against retention and windows.
+    /// Returns the bytes that retention and page windows will count for the event.
     pub fn size_bytes(&self) -> usize {
         size_bytes(self.name.as_ref(), &self.data)
     }

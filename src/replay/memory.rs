@@ -1,7 +1,7 @@
-//! The memory store: a ring of events for each topic.
+//! The memory store: a ring of events per topic.
 //!
-//! The locks contend only where topics are shared by threads; completions run under the topic's lock, which is what
-//! makes them come in order.
+//! Threads contend for a topic's lock only if they use the same topic. Completions run under that lock, so they run in
+//! the order of the positions.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,22 +15,22 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Append, Appended, Clock, Completion, Durability, Epoch, ErrorKind, Event, Extent, Operation, Page,
-    Position, Query, Refused, ReplayStore, Retention, StoreError, StoreLimits, TopicInfo,
-    clock::{oldest_kept_ms, time_of},
-    contain::complete,
+    Append, Appended, Clock, Completion, Durability, Epoch, ErrorKind, Event, Operation, Page, PageBuilder,
+    Position, Query, RejectedAppend, ReplayStore, Retention, StoreError, StoreLimits, TopicInfo,
+    clock::{expiry_ms, system_time},
+    completion::complete,
 };
 
-/// Topics looked at for one that can make room, before an append is refused.
-const FORGET_REACH: usize = 64;
-/// Topics that one append may trim because all together are too large.
-const SWEEP_REACH: usize = 64;
+/// Topics checked for an empty one to evict, before an append to a new topic is rejected.
+const EVICTION_SCAN_TOPICS: usize = 64;
+/// Topics that one append may trim when all topics together exceed their limit.
+const TRIM_SCAN_TOPICS: usize = 64;
 
-/// Keeps the latest events of each topic in memory.
+/// Store that keeps the latest events of each topic in memory.
 ///
-/// It works on the thread that calls it: an append is a look-up and a push under two short locks, so a shard may do it.
-/// An append allocates nothing beyond what its event brings, once the topic's ring has grown to its size. With the
-/// process the store is gone, and a new one has a new epoch: old positions are [`Reset::UnknownEpoch`].
+/// It works on the calling thread: an append is a lookup and a push under two short locks, so a shard may call it. Once
+/// the ring of a topic has grown to its size, an append allocates nothing. The events are lost when the process ends.
+/// A new store has a new epoch, so a read from an old position reports [`Reset::UnknownEpoch`].
 ///
 /// [`Reset::UnknownEpoch`]: super::Reset::UnknownEpoch
 pub struct MemoryStore {
@@ -39,53 +39,54 @@ pub struct MemoryStore {
     limits: StoreLimits,
     clock: Clock,
     topics: RwLock<Topics>,
-    /// Bytes of all rings.
+    /// Bytes of the events of all topics.
     total_bytes: AtomicUsize,
-    /// The topic that is trimmed next when all together are too large.
-    sweep: AtomicUsize,
+    /// Index of the topic to trim next when all topics together exceed their limit.
+    trim_cursor: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Topics {
-    places: HashMap<Bytes, usize>,
+    indices: HashMap<Bytes, usize>,
     rings: Vec<(Bytes, Mutex<Ring>)>,
-    /// The largest number a forgotten topic gave out: new ones begin above it, so that no position comes twice.
+    /// Largest number that an evicted topic assigned. New topics start above it, so that no position is reused.
     floor: u64,
-    /// Where the search for a forgettable topic goes on.
-    forget: usize,
+    /// Index at which the search for a topic to evict continues.
+    eviction_cursor: usize,
 }
 
 #[derive(Default)]
 struct Ring {
-    /// The last number given out.
+    /// Last number assigned.
     end: u64,
-    /// Time of the newest event, milliseconds since 1970.
+    /// Time of the newest event in milliseconds since 1970.
     newest_ms: u64,
+    /// Events with their times in milliseconds since 1970, oldest first.
     events: VecDeque<(u64, Event)>,
     bytes: usize,
 }
 
 impl MemoryStore {
-    /// Makes an empty store with an epoch of its own.
+    /// Creates an empty store with a new epoch.
     ///
     /// # Errors
     ///
-    /// The kernel gives no random number for the epoch.
+    /// The system call for the random epoch fails.
     pub fn new(retention: Retention, limits: StoreLimits) -> io::Result<Self> {
         Self::with_clock(retention, limits, Clock::default())
     }
 
-    /// Makes an empty store that tells the time by a clock of yours.
+    /// Creates an empty store that uses `clock` for the time of events.
     ///
     /// # Errors
     ///
     /// As [`new`](Self::new).
     pub fn with_clock(retention: Retention, limits: StoreLimits, clock: Clock) -> io::Result<Self> {
-        let (topics, total_bytes, sweep) = Default::default();
-        Ok(Self { epoch: Epoch::random()?, retention, limits, clock, topics, total_bytes, sweep })
+        let (topics, total_bytes, trim_cursor) = Default::default();
+        Ok(Self { epoch: Epoch::random()?, retention, limits, clock, topics, total_bytes, trim_cursor })
     }
 
-    /// Lists the topics, in no order.
+    /// Returns information about each topic, in no particular order.
     pub fn topics(&self) -> Vec<TopicInfo> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         let info = |(topic, ring): &(Bytes, Mutex<Ring>)| {
@@ -100,80 +101,80 @@ impl MemoryStore {
         topics.rings.iter().map(info).collect()
     }
 
-    /// Appends to a topic that is there; gives the append back if it is not.
-    fn append_known(
+    /// Appends to a topic. Returns the arguments if the topic does not exist.
+    fn append_existing(
         &self,
         append: Append,
         done: Completion<Appended>,
     ) -> Option<(Append, Completion<Appended>)> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(place) = topics.places.get(&append.topic) else { return Some((append, done)) };
+        let Some(index) = topics.indices.get(&append.topic) else { return Some((append, done)) };
         let now_ms = self.clock.now_ms();
-        let mut ring = lock(&topics.rings[*place].1);
+        let mut ring = lock(&topics.rings[*index].1);
         let (before, position) = (ring.bytes, ring.push(self.epoch, now_ms, append));
         ring.trim(&self.retention, now_ms);
-        self.recount(before, ring.bytes);
+        self.update_total(before, ring.bytes);
         complete(done, Ok(Appended::new(position, Durability::None)));
         drop(ring);
         if self.total_bytes.load(Relaxed) > self.retention.total_bytes {
-            self.sweep(&topics);
+            self.trim_all(&topics);
         }
         None
     }
 
-    fn recount(&self, before: usize, after: usize) {
+    fn update_total(&self, before: usize, after: usize) {
         self.total_bytes.fetch_add(after.wrapping_sub(before), Relaxed);
     }
 
-    /// Takes the oldest events of some topics in turn until all together are small enough.
-    fn sweep(&self, topics: &Topics) {
-        for _ in 0..SWEEP_REACH {
+    /// Removes the oldest events of some topics in turn until all topics together are within their limit.
+    fn trim_all(&self, topics: &Topics) {
+        for _ in 0..TRIM_SCAN_TOPICS {
             let excess = self.total_bytes.load(Relaxed).saturating_sub(self.retention.total_bytes);
             if excess == 0 {
                 return;
             }
-            let place = self.sweep.fetch_add(1, Relaxed) % topics.rings.len();
-            let mut ring = lock(&topics.rings[place].1);
+            let index = self.trim_cursor.fetch_add(1, Relaxed) % topics.rings.len();
+            let mut ring = lock(&topics.rings[index].1);
             let before = ring.bytes;
-            ring.shed(excess);
-            self.recount(before, ring.bytes);
+            ring.drop_oldest(excess);
+            self.update_total(before, ring.bytes);
         }
     }
 
-    /// Makes a topic, if there may be one more.
-    fn make_topic(&self, topic: &Bytes) -> Result<(), StoreError> {
+    /// Creates a topic, unless it exists. At the limit it evicts an empty topic first.
+    fn create_topic(&self, topic: &Bytes) -> Result<(), StoreError> {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        if topics.places.contains_key(topic) {
+        if topics.indices.contains_key(topic) {
             return Ok(());
         }
-        if topics.rings.len() >= self.limits.topics.max(1) && !self.forget_one(&mut topics) {
-            let message = format!("there are {} topics, and none is empty", topics.rings.len());
+        if topics.rings.len() >= self.limits.topics.max(1) && !self.evict_empty_topic(&mut topics) {
+            let message = format!("the limit of {} topics is reached and none is empty", topics.rings.len());
             return Err(StoreError::new(ErrorKind::TooManyTopics, Operation::Append, message));
         }
-        let (place, end) = (topics.rings.len(), topics.floor);
-        // A copy: the caller's may be a slice of something large.
+        let (index, end) = (topics.rings.len(), topics.floor);
+        // A copy, because the caller's name may be a slice of a large buffer.
         let topic = Bytes::copy_from_slice(topic);
-        topics.places.insert(topic.clone(), place);
+        topics.indices.insert(topic.clone(), index);
         topics.rings.push((topic, Mutex::new(Ring { end, ..Ring::default() })));
         Ok(())
     }
 
-    /// Removes a topic that holds nothing, if one is found nearby.
-    fn forget_one(&self, topics: &mut Topics) -> bool {
+    /// Removes a topic without events. Returns `false` if the topics checked all have events.
+    fn evict_empty_topic(&self, topics: &mut Topics) -> bool {
         let now_ms = self.clock.now_ms();
-        for _ in 0..FORGET_REACH.min(topics.rings.len()) {
-            let place = topics.forget % topics.rings.len();
-            topics.forget = place + 1;
-            let ring = topics.rings[place].1.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..EVICTION_SCAN_TOPICS.min(topics.rings.len()) {
+            let index = topics.eviction_cursor % topics.rings.len();
+            topics.eviction_cursor = index + 1;
+            let ring = topics.rings[index].1.get_mut().unwrap_or_else(PoisonError::into_inner);
             let before = ring.bytes;
             ring.trim(&self.retention, now_ms);
-            self.recount(before, ring.bytes);
+            self.update_total(before, ring.bytes);
             if ring.events.is_empty() {
                 topics.floor = topics.floor.max(ring.end);
-                let (topic, _) = topics.rings.swap_remove(place);
-                topics.places.remove(&topic);
-                if let Some((moved, _)) = topics.rings.get(place) {
-                    topics.places.insert(moved.clone(), place);
+                let (topic, _) = topics.rings.swap_remove(index);
+                topics.indices.remove(&topic);
+                if let Some((moved, _)) = topics.rings.get(index) {
+                    topics.indices.insert(moved.clone(), index);
                 }
                 return true;
             }
@@ -183,19 +184,19 @@ impl MemoryStore {
 
     fn page(&self, query: &Query) -> Page {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(place) = topics.places.get(&query.topic) else {
+        let Some(index) = topics.indices.get(&query.topic) else {
             return Ring { end: topics.floor, ..Ring::default() }.page(self.epoch, query);
         };
-        let mut ring = lock(&topics.rings[*place].1);
+        let mut ring = lock(&topics.rings[*index].1);
         let before = ring.bytes;
         ring.trim(&self.retention, self.clock.now_ms());
-        self.recount(before, ring.bytes);
+        self.update_total(before, ring.bytes);
         ring.page(self.epoch, query)
     }
 }
 
 fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
-    // Nothing in a ring is left half changed by a panic: the only foreign code run under the lock is contained.
+    // A panic cannot leave a ring inconsistent: completions, the only foreign code under the lock, cannot unwind here.
     ring.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -204,70 +205,68 @@ impl Ring {
         self.end += 1;
         self.newest_ms = self.newest_ms.max(now_ms);
         let position = Position::new(epoch, self.end);
-        let event = Event::new(position, append.name, append.data, time_of(self.newest_ms));
+        let event = Event::new(position, append.name, append.data, system_time(self.newest_ms));
         self.bytes += event.size_bytes();
         self.events.push_back((self.newest_ms, event));
         position
     }
 
-    /// Removes what is kept no longer.
+    /// Removes the events that retention no longer keeps.
     fn trim(&mut self, retention: &Retention, now_ms: u64) {
-        let oldest_ms = oldest_kept_ms(now_ms, retention.age);
+        let oldest_ms = expiry_ms(now_ms, retention.age);
         while let Some((ms, _)) = self.events.front() {
-            let many = self.events.len() > retention.events || self.bytes > retention.bytes;
-            if *ms >= oldest_ms && !(many && self.events.len() > 1) {
+            let is_over_limit = self.events.len() > retention.events || self.bytes > retention.bytes;
+            if *ms >= oldest_ms && !(is_over_limit && self.events.len() > 1) {
                 break;
             }
-            self.pop();
+            self.pop_oldest();
         }
     }
 
-    /// Removes the oldest events up to so many bytes, but at most half of what there is, and not the newest.
-    fn shed(&mut self, bytes: usize) {
+    /// Removes about `bytes` of the oldest events, but at most half of the ring and never the newest event.
+    fn drop_oldest(&mut self, bytes: usize) {
         let floor = (self.bytes / 2).max(self.bytes.saturating_sub(bytes));
         while self.bytes > floor && self.events.len() > 1 {
-            self.pop();
+            self.pop_oldest();
         }
     }
 
-    fn pop(&mut self) {
+    fn pop_oldest(&mut self) {
         if let Some((_, event)) = self.events.pop_front() {
             self.bytes -= event.size_bytes();
         }
     }
 
     fn page(&self, epoch: Epoch, query: &Query) -> Page {
-        let extent = Extent { epoch, end: self.end };
-        let after = match extent.after(query.start) {
+        let builder = PageBuilder { epoch, end: self.end };
+        let after = match builder.start_after(query.start) {
             Ok(after) => after,
             Err(page) => return page,
         };
-        // Events of a ring are contiguous up to its end.
+        // The events of a ring are consecutive up to its end.
         let first = self.end - self.events.len() as u64;
         let skipped = usize::try_from(after.saturating_sub(first)).unwrap_or(usize::MAX);
-        let held = self.events.range(skipped.min(self.events.len())..).map(|(_, event)| Ok(event.clone()));
-        extent
-            .page(query.start, query.window, held)
+        let stored = self.events.range(skipped.min(self.events.len())..).map(|(_, event)| Ok(event.clone()));
+        builder
+            .build(query.start, query.window, stored)
             .unwrap_or_else(|never: std::convert::Infallible| match never {})
     }
 }
 
 impl ReplayStore for MemoryStore {
-    fn append(&self, append: Append, done: Completion<Appended>) -> Result<(), Refused> {
+    fn append(&self, append: Append, done: Completion<Appended>) -> Result<(), RejectedAppend> {
         if let Err(error) = self.limits.check(&append) {
             complete(done, Err(error));
             return Ok(());
         }
-        let mut rest = Some((append, done));
-        while let Some((append, done)) = rest.take() {
-            rest = self.append_known(append, done);
-            if let Some((append, _)) = &rest
-                && let Err(error) = self.make_topic(&append.topic)
+        let mut pending = Some((append, done));
+        while let Some((append, done)) = pending.take() {
+            pending = self.append_existing(append, done);
+            if let Some((append, _)) = &pending
+                && let Err(error) = self.create_topic(&append.topic)
+                && let Some((_, done)) = pending.take()
             {
-                let refused = rest.take();
-                if let Some((_, done)) = refused {
-                    complete(done, Err(error));
-                }
+                complete(done, Err(error));
             }
         }
         Ok(())

@@ -4,49 +4,55 @@
 //! owns a store. It appends once per publish, delivers the event when the append completes, and reads older events
 //! for a subscriber that missed them.
 //!
-//! - [`MemoryStore`]: a ring per topic, gone with the process.
+//! - [`MemoryStore`]: a ring of events per topic, lost when the process ends.
 //! - [`DurableStore`](durable::DurableStore) (feature `durable`): a file, written by one thread with group commit.
-//! - Yours: implement [`ReplayStore`]; [`conformance`] tests it.
+//! - A store of your own: implement [`ReplayStore`] and test it with [`conformance`].
 //!
 //! # Positions
 //!
-//! `<epoch>-<seq>`. The epoch is drawn with the store and kept with it; the number rises by one from event to event of
-//! a topic. So a position can be judged without having been kept: of another epoch, or beyond the end, it is a
-//! [`Reset`]; before the oldest event held, or in a range lost to a crash, there is a [`Gap`] of known ends; else the
-//! events after it follow.
+//! A position is `<epoch>-<seq>`. The epoch is a random number that belongs to the store. The number `seq` increases by
+//! one with each event of a topic. So a store can judge any position without having recorded it:
 //!
-//! # Why completions
+//! - A position with another epoch, or above the last one assigned, is a [`Reset`].
+//! - If events after the position have been removed or were lost in a crash, the page reports a [`Gap`] with both ends.
+//! - Otherwise the page continues directly after the position.
 //!
-//! [`ReplayStore::append`] takes a callback and returns at once; it is no `async fn`. The order of the calls is the order
-//! of the store, which a future, that begins when it is first polled, cannot promise; many appends are in flight, so that one
-//! commit carries them; and the callback runs on the thread that knows the order, so handing the event on costs no
-//! further hop. For other callers there are [`append_blocking`](ReplayStore::append_blocking) and `append_async`.
+//! # Callbacks instead of futures
 //!
-//! # Reading while events go on
+//! [`ReplayStore::append`] takes a callback and returns at once. It is not an `async fn`, for three reasons:
 //!
-//! Subscribe first, then read pages until [`Page::has_more`] says no, then go on with what was delivered meanwhile,
-//! dropping what is not above [`Page::resume`]: no event is missed, none comes twice. That holds because a completion
-//! that has run is in every later page.
-mod answer;
+//! - The order of the calls is the order in the store. A future starts when it is first polled, so it cannot promise that.
+//! - Many appends are in flight at a time, so that one commit carries them all.
+//! - The callback runs on the thread that knows the order, so delivering the event needs no further thread switch.
+//!
+//! Other callers use [`append_blocking`](ReplayStore::append_blocking) or `append_async`.
+//!
+//! # Reading while events arrive
+//!
+//! Subscribe first, then read pages until [`Page::has_more`] returns `false`. Then continue with the events delivered
+//! since the subscription, and drop those that are not above [`Page::resume`]. This way no event is missed or duplicated,
+//! because every event whose completion has run is in every later page.
 mod clock;
+mod completion;
 pub mod conformance;
-mod contain;
 #[cfg(feature = "durable")]
 pub mod durable;
 mod error;
 mod event;
 mod memory;
 mod page;
+#[cfg(feature = "durable")]
+mod panic;
 mod position;
 mod settings;
 mod store;
 
-pub use answer::{Answer, pair};
 pub use clock::Clock;
+pub use completion::{Completion, StoreFuture, completion};
 pub use error::{ErrorKind, Operation, StoreError};
-pub use event::{Append, EVENT_OVERHEAD_BYTES, Event};
+pub use event::{Append, Durability, EVENT_OVERHEAD_BYTES, Event};
 pub use memory::MemoryStore;
-pub use page::{Continuity, Extent, Gap, Page, Query, Reset, Start, Window};
+pub use page::{Continuity, Gap, Page, PageBuilder, Query, Reset, Start, Window};
 pub use position::{Epoch, Position, PositionError};
 pub use settings::{Retention, StoreLimits, TopicInfo};
-pub use store::{Appended, Completion, Durability, Refused, ReplayStore};
+pub use store::{Appended, RejectedAppend, ReplayStore};

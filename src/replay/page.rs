@@ -1,48 +1,48 @@
-//! Reading back: what is asked, and the page that answers.
+//! Queries, and the pages of events that they return.
 
 use bytes::Bytes;
 
 use super::{Epoch, Event, Position};
 
-/// Asks for the events of a topic from somewhere on.
+/// Request for the events of a topic from a start on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Query {
-    /// The topic. One that never had an event is like one that has none.
+    /// Topic name. A topic that never had an event reads as an empty one.
     pub topic: Bytes,
-    /// Where to begin.
+    /// Start of the page.
     pub start: Start,
-    /// How much to read at once.
+    /// Size limits of the page.
     pub window: Window,
 }
 
 impl Query {
-    /// Asks for a page of the default window.
+    /// Creates a query with the default window.
     pub fn new(topic: impl Into<Bytes>, start: Start) -> Self {
         Self { topic: topic.into(), start, window: Window::default() }
     }
 
-    /// Sets how much to read at once.
+    /// Sets the size limits of the page.
     pub fn window(self, window: Window) -> Self {
         Self { window, ..self }
     }
 }
 
-/// Says where reading begins.
+/// Start of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// The oldest event still held. What went before was not asked for, so its absence is no gap.
+    /// The oldest stored event. Events removed before it are not reported as a gap.
     Earliest,
-    /// The event after this one.
+    /// The event after this position.
     After(Position),
 }
 
-/// Bounds one page.
+/// Size limits of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Most events. Default 300. 0 counts as 1.
+    /// Maximum number of events. Default: 300. A value of 0 counts as 1.
     pub events: usize,
-    /// Most bytes, as [`Event::size_bytes`] counts them. Default 1 MiB. One event may be larger: a page has at least one.
+    /// Maximum bytes, as [`Event::size_bytes`] counts them. Default: 1 MiB. The first event of a page may exceed it.
     pub bytes: usize,
 }
 
@@ -52,66 +52,76 @@ impl Default for Window {
     }
 }
 
-/// A page of a topic: how it joins what the asker has, then events without a break.
+/// Page of a topic: consecutive events, and how they connect to the position asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page {
-    /// What lies between the asker's position and this page.
+    /// Relation of this page to the position asked for.
     pub continuity: Continuity,
-    /// Events in order; each position is one above the last. A page ends before a break: the next one tells it.
+    /// Events in order. Each position is one above the previous one: a page ends before a gap, and the next page
+    /// reports it.
     pub events: Vec<Event>,
-    /// What to ask after for the next page: the last event here, or the end of the gap if none follows it.
+    /// Position to ask after for the next page: the last event of this page, or the end of the gap if no event follows.
     pub resume: Position,
-    /// The last position the topic has given out, as of this page.
+    /// Last position the topic had assigned when the page was read.
     pub end: Position,
 }
 
-/// Says how a page joins what its asker has.
+impl Page {
+    /// Returns `true` if another page follows, with events or with a gap.
+    pub fn has_more(&self) -> bool {
+        self.resume != self.end
+    }
+}
+
+/// Relation of a page to the position asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Continuity {
-    /// Nothing is missing.
+    /// No event is missing between them.
     Complete,
-    /// Events between the asker's position and this page are no longer held, or were lost in a crash.
+    /// Events between them have been removed by retention or lost in a crash.
     Gap(Gap),
-    /// The position says nothing about this topic. The page is empty and `resume` is the end: whoever wants what is held
-    /// asks for [`Start::Earliest`].
+    /// The position does not belong to this topic. The page is empty and `resume` is the end of the topic. Read from
+    /// [`Start::Earliest`] to get the stored events.
     Reset(Reset),
 }
 
-/// A range of positions whose events cannot be had, both ends included.
+/// Range of positions whose events are gone, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The first missing position.
+    /// First missing position.
     pub from: Position,
-    /// The last missing position.
+    /// Last missing position.
     pub to: Position,
 }
 
-/// Says why a position means nothing here.
+/// Reason that a read cannot continue from a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// Another store gave it out.
+    /// Another store assigned the position.
     UnknownEpoch,
-    /// It is of this store, and beyond all that the topic ever gave out: made up, or of another topic.
+    /// The position is above the last one that the topic assigned. It is invented or belongs to another topic.
     BeyondEnd,
 }
 
-/// What a store knows of one topic when a page is asked for; makes pages that keep the contract.
+/// Builder of pages that fulfil the contract of [`ReplayStore`](super::ReplayStore), for implementations of a store.
+///
+/// It holds the state of the topic at the time of the read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
-    /// The store's epoch.
+pub struct PageBuilder {
+    /// Epoch of the store.
     pub epoch: Epoch,
-    /// The last number given out in the topic; 0 for none.
+    /// Last number the topic assigned; 0 if none.
     pub end: u64,
 }
 
-impl Extent {
-    /// Says after which number the events of the answer begin, or answers at once where none can.
+impl PageBuilder {
+    /// Returns the number after which the events of the page begin.
     ///
     /// # Errors
     ///
-    /// The page to answer with: the position means nothing here.
-    pub fn after(self, start: Start) -> Result<u64, Page> {
+    /// The store cannot continue from the position. The error is the complete page to return.
+    pub fn start_after(self, start: Start) -> Result<u64, Page> {
         match start {
             Start::Earliest => Ok(0),
             Start::After(position) if position.epoch() != self.epoch => Err(self.reset(Reset::UnknownEpoch)),
@@ -120,68 +130,61 @@ impl Extent {
         }
     }
 
-    fn reset(self, why: Reset) -> Page {
-        let end = self.at(self.end);
-        Page { continuity: Continuity::Reset(why), events: Vec::new(), resume: end, end }
+    fn reset(self, reason: Reset) -> Page {
+        let end = self.position(self.end);
+        Page { continuity: Continuity::Reset(reason), events: Vec::new(), resume: end, end }
     }
 
-    fn at(self, seq: u64) -> Position {
+    fn position(self, seq: u64) -> Position {
         Position::new(self.epoch, seq)
     }
 
-    /// Makes a page of the events held after the number that [`after`](Self::after) told, in order. Takes no more of
-    /// them than fit, and stops before a break among them.
+    /// Builds a page from the stored events that follow [`start_after`](Self::start_after), in order. It takes only
+    /// as many events as fit the window, and stops at the first gap between two of them.
     ///
     /// # Errors
     ///
-    /// The first error among the events taken.
-    pub fn page<E>(
+    /// The first error that `stored` returns.
+    pub fn build<E>(
         self,
         start: Start,
         window: Window,
-        held: impl IntoIterator<Item = Result<Event, E>>,
+        stored: impl IntoIterator<Item = Result<Event, E>>,
     ) -> Result<Page, E> {
-        let mut last = match self.after(start) {
+        let mut last = match self.start_after(start) {
             Ok(seq) => seq,
             Err(page) => return Ok(page),
         };
         let (mut continuity, mut events, mut bytes) = (Continuity::Complete, Vec::new(), 0);
-        for event in held {
+        for event in stored {
             let event = event?;
             let seq = event.position.seq();
-            let is_break = seq != last + 1;
-            if is_break && !events.is_empty() {
+            let is_gap = seq != last + 1;
+            if is_gap && !events.is_empty() {
                 break;
             }
             bytes += event.size_bytes();
             if !events.is_empty() && (events.len() >= window.events || bytes > window.bytes) {
                 break;
             }
-            if is_break {
+            if is_gap {
                 continuity = self.gap(start, last, seq - 1);
             }
             last = seq;
             events.push(event);
         }
-        // Nothing is held from here to the end.
+        // No event is stored between `last` and the end.
         if events.is_empty() && last < self.end {
             continuity = self.gap(start, last, self.end);
             last = self.end;
         }
-        Ok(Page { continuity, events, resume: self.at(last), end: self.at(self.end) })
+        Ok(Page { continuity, events, resume: self.position(last), end: self.position(self.end) })
     }
 
     fn gap(self, start: Start, last: u64, to: u64) -> Continuity {
         match start {
             Start::Earliest => Continuity::Complete,
-            Start::After(_) => Continuity::Gap(Gap { from: self.at(last + 1), to: self.at(to) }),
+            Start::After(_) => Continuity::Gap(Gap { from: self.position(last + 1), to: self.position(to) }),
         }
-    }
-}
-
-impl Page {
-    /// Says whether there is more to ask for: events, or a gap to be told.
-    pub fn has_more(&self) -> bool {
-        self.resume != self.end
     }
 }

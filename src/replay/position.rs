@@ -1,22 +1,22 @@
-//! Where an event stands: `<epoch>-<seq>`.
+//! Positions of events: `<epoch>-<seq>`.
 
 use std::{error::Error, fmt, io, str::FromStr};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// Names one life of a store's numbering: a random number made with the store and kept with it.
+/// Identifier of one numbering of a store: a random number, created and stored with the store.
 ///
-/// A position of another epoch was given out by another store, so it says nothing about this one's events. Shown as
-/// 16 lower-case hex digits.
+/// A position with another epoch comes from another store, so it does not refer to an event of this one. The text
+/// form is 16 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// Draws a new epoch from the kernel's random numbers.
+    /// Creates an epoch from the kernel's random number generator.
     ///
     /// # Errors
     ///
-    /// The kernel gives none, as before its pool is filled early in a boot.
+    /// The system call fails.
     pub fn random() -> io::Result<Self> {
         let mut bytes = [0; 8];
         let mut filled = 0;
@@ -26,12 +26,12 @@ impl Epoch {
         Ok(Self(u64::from_ne_bytes(bytes)))
     }
 
-    /// Takes an epoch that was stored as bits.
+    /// Creates an epoch from its stored bits.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// Returns the epoch as bits, to be stored.
+    /// Returns the bits to store.
     pub const fn to_bits(self) -> u64 {
         self.0
     }
@@ -49,33 +49,34 @@ impl fmt::Debug for Epoch {
     }
 }
 
-/// Where an event stands in its topic: the epoch of its store, and a number that rises by one from event to event.
+/// Position of an event in its topic: the epoch of the store, and a number that increases by one with each event.
 ///
-/// The first event of a topic has the number 1; 0 stands before it. Shown, and sent as the id of an event, as
-/// `<epoch>-<seq>`: 16 lower-case hex digits, a dash, a decimal number without leading zeros.
+/// The first event of a topic has the number 1, and 0 is the position before it. The text form, which is also the
+/// event's id, is `<epoch>-<seq>`: 16 lower-case hex digits, a dash, a decimal number without leading zeros.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Position {
     epoch: Epoch,
     seq: u64,
 }
 
-/// Digits of a shown epoch.
+/// Hex digits of an epoch's text form.
 const EPOCH_DIGITS: usize = 16;
 
 impl Position {
-    /// Bytes of the longest position there is. Longer text is refused unread.
+    /// Length of the longest text form. The parser rejects longer text without reading it.
     pub const MAX_BYTES: usize = EPOCH_DIGITS + 1 + 20;
 
-    /// Makes a position of its parts.
+    /// Creates a position.
     pub const fn new(epoch: Epoch, seq: u64) -> Self {
         Self { epoch, seq }
     }
 
-    /// Reads a position, accepting only what [`Display`](fmt::Display) writes, so that a position has one spelling.
+    /// Parses the text form. Accepts exactly the form that [`Display`](fmt::Display) writes, so each position has one
+    /// spelling.
     ///
     /// # Errors
     ///
-    /// The text is none: the peer made it up, or another server gave it out.
+    /// The text is not a position. The peer invented it, or got it from another server.
     pub fn parse(text: &[u8]) -> Result<Self, PositionError> {
         if text.len() > Self::MAX_BYTES {
             return Err(PositionError);
@@ -85,7 +86,7 @@ impl Position {
         Ok(Self { epoch: Epoch(hex(epoch)?), seq: decimal(seq)? })
     }
 
-    /// Returns the epoch of the store that gave the position out.
+    /// Returns the epoch of the store that assigned the position.
     pub const fn epoch(self) -> Epoch {
         self.epoch
     }
@@ -134,7 +135,7 @@ impl fmt::Debug for Position {
     }
 }
 
-/// Says that a text is no position. The peer's fault.
+/// Error of a text that is not a position. The peer is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PositionError;
 

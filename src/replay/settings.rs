@@ -1,22 +1,22 @@
-//! What a store keeps and what it takes.
+//! Retention and limits of a store, and information about a topic.
 
 use std::time::Duration;
 
 use super::{Append, ErrorKind, Operation, StoreError};
 
-/// Says what a topic keeps. What any of the bounds no longer covers goes, oldest first; the newest event stays whatever
-/// its size, unless its age is up.
+/// Retention of events. A topic that exceeds any bound loses its oldest events. The newest event is kept whatever its
+/// size, until it expires by age.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// Events of one topic. Default 1000.
+    /// Maximum number of events per topic. Default: 1000.
     pub events: usize,
-    /// Bytes of one topic, as [`Event::size_bytes`](super::Event::size_bytes) counts them. Default 4 MiB.
+    /// Maximum bytes per topic, as [`Event::size_bytes`](super::Event::size_bytes) counts them. Default: 4 MiB.
     pub bytes: usize,
-    /// How old an event may get, by the system's clock. Default `None`: any age; then only the other bounds free memory.
-    /// Old events go when the topic is next touched, or some seconds later.
+    /// Maximum age of an event, by the system clock. Default: `None`, no limit. Expired events are removed when the
+    /// topic is next used, or some seconds later.
     pub age: Option<Duration>,
-    /// Bytes of all topics together. Default 256 MiB. Beyond it topics lose their oldest in turn.
+    /// Maximum bytes of all topics together. Default: 256 MiB. Above it, topics lose their oldest events in turn.
     pub total_bytes: usize,
 }
 
@@ -26,18 +26,18 @@ impl Default for Retention {
     }
 }
 
-/// Says what a store takes.
+/// Limits of what a store accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreLimits {
-    /// Topics. Default 10,000. At the limit a topic that holds no event makes room for a new one; if there is none the
-    /// append is [`ErrorKind::TooManyTopics`]. Costs some hundred bytes each.
+    /// Maximum number of topics. Default: 10,000. At the limit, a topic without events is evicted for a new one. If
+    /// every topic has events, the append fails with [`ErrorKind::TooManyTopics`]. A topic costs some hundred bytes.
     pub topics: usize,
-    /// Bytes of a topic's name. Default 256, at most 60,000.
+    /// Maximum bytes of a topic name. Default: 256, at most 60,000.
     pub topic_bytes: usize,
-    /// Bytes of an event's name. Default 256, at most 60,000.
+    /// Maximum bytes of an event name. Default: 256, at most 60,000.
     pub name_bytes: usize,
-    /// Bytes of an event's data. Default 1 MiB, at most 64 MiB.
+    /// Maximum bytes of an event's data. Default: 1 MiB, at most 64 MiB.
     pub data_bytes: usize,
 }
 
@@ -47,48 +47,48 @@ impl Default for StoreLimits {
     }
 }
 
-/// The longest name that fits the stored form.
+/// Length of the longest name that fits the stored form.
 const MAX_NAME_BYTES: usize = 60_000;
-/// The longest data worth holding in one piece.
+/// Length of the longest data, so that one event cannot take most of the memory.
 const MAX_DATA_BYTES: usize = 64 * 1024 * 1024;
 
 impl StoreLimits {
-    /// Says whether an append keeps the limits.
+    /// Checks an append against the limits.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TooLarge`], naming what is too long.
+    /// [`ErrorKind::TooLarge`] with a message that names the part that is too long.
     pub fn check(&self, append: &Append) -> Result<(), StoreError> {
         let name = append.name.as_ref().map_or(0, bytes::Bytes::len);
-        let wrong = |what, is: usize, limit| {
-            let message = format!("{what} has {is} bytes, at most {limit} are taken");
+        let too_large = |part, bytes: usize, limit| {
+            let message = format!("{part} has {bytes} bytes, the limit is {limit}");
             Err(StoreError::new(ErrorKind::TooLarge, Operation::Append, message))
         };
         match () {
             () if append.topic.len() > self.topic_bytes.min(MAX_NAME_BYTES) => {
-                wrong("the topic's name", append.topic.len(), self.topic_bytes.min(MAX_NAME_BYTES))
+                too_large("the topic name", append.topic.len(), self.topic_bytes.min(MAX_NAME_BYTES))
             }
             () if name > self.name_bytes.min(MAX_NAME_BYTES) => {
-                wrong("the event's name", name, self.name_bytes.min(MAX_NAME_BYTES))
+                too_large("the event name", name, self.name_bytes.min(MAX_NAME_BYTES))
             }
             () if append.data.len() > self.data_bytes.min(MAX_DATA_BYTES) => {
-                wrong("the event", append.data.len(), self.data_bytes.min(MAX_DATA_BYTES))
+                too_large("the event data", append.data.len(), self.data_bytes.min(MAX_DATA_BYTES))
             }
             () => Ok(()),
         }
     }
 }
 
-/// What a store says of one of its topics.
+/// Information about a topic of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicInfo {
-    /// The topic.
+    /// Topic name.
     pub topic: bytes::Bytes,
-    /// The last position given out.
+    /// Last position assigned.
     pub end: super::Position,
-    /// Events held.
+    /// Number of stored events.
     pub events: u64,
-    /// Bytes held, as [`Event::size_bytes`](super::Event::size_bytes) counts them.
+    /// Bytes of the stored events, as [`Event::size_bytes`](super::Event::size_bytes) counts them.
     pub bytes: u64,
 }

@@ -1,153 +1,136 @@
-//! What a store is, whoever makes it.
+//! The store trait.
 
 use std::{future::poll_fn, task::Poll};
 
 use super::{
-    Append, Page, Position, Query, StoreError,
-    answer::{self, Answer},
+    Append, Durability, Page, Position, Query, StoreError,
+    completion::{Completion, StoreFuture, completion},
 };
 
-/// Says how safe an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Durability {
-    /// No promise: the event is gone with the process.
-    None,
-    /// The event is acknowledged at once and made safe within the store's interval. A crash loses at most that much,
-    /// and readers are told the gap.
-    Buffered,
-    /// The event is on the disk before it is acknowledged: it survives `kill -9` and a power cut.
-    Fsynced,
-}
-
-/// Acknowledges an event.
+/// Acknowledgement of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Appended {
-    /// The event's position, which is never given to another.
+    /// Position of the event. No other event ever gets the same one.
     pub position: Position,
-    /// How safe the event is; below what was asked for where the store can do no better.
+    /// Durability reached. It is below the requested one if the store cannot provide that.
     pub durability: Durability,
 }
 
 impl Appended {
-    /// Makes an acknowledgement.
+    /// Creates an acknowledgement.
     pub fn new(position: Position, durability: Durability) -> Self {
         Self { position, durability }
     }
 }
 
-/// What is called with a store's answer, once.
-///
-/// It may run on the store's own threads or inside the call, with the store's locks held: it hands the answer on, and
-/// neither blocks nor calls the store. A panic in it is caught by the stores here.
-pub type Completion<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
-
-/// An append that found the queue full, given back whole.
-#[must_use = "the append was not taken"]
-pub struct Refused {
-    /// What was to be appended.
+/// Append that was rejected because the store's queue is full. It contains everything the caller passed in.
+#[must_use = "the event was not appended"]
+pub struct RejectedAppend {
+    /// Event to append.
     pub append: Append,
-    /// Who was to be told.
+    /// Completion of the append. It has not been called.
     pub done: Completion<Appended>,
 }
 
-/// Holds the events of topics, gives them positions, and reads them back.
+/// Store of the events of topics. It assigns positions and reads events back.
 ///
 /// # Contract
 ///
-/// - **Order.** Appends of one thread to one topic are stored in the order of the calls. For one topic, the completions
-///   run in the order of the positions, whatever threads appended: whoever hands events on from them hands them on in order.
-/// - **Positions.** Within an epoch the positions of a topic rise by one from event to event. A position once told,
-///   to a completion or in a page, never stands for another event, not even after a crash: a store that cannot know what
-///   it told leaves out a range, or draws a new epoch.
-/// - **Failures leave a mark.** An append below [`Durability::Fsynced`] that fails, other than by a
-///   [refusal](StoreError::is_refusal), may have been handed to subscribers all the same: a store that goes on later leaves
-///   a number out for it, which readers are told as a gap.
-/// - **Read your writes.** What a completion has told is in every page asked for afterwards, until retention removes it.
-/// - **Nothing is missing unannounced.** Pages are made as [`Extent::page`](super::Extent::page) makes them.
-/// - **No blocking.** [`append`](Self::append) and [`read`](Self::read) neither wait nor touch a disk or a socket: they
-///   are called on shards. The work is done elsewhere, within bounds.
+/// - **Order.** Appends of one thread to one topic are stored in the order of the calls. The completions of a topic
+///   run in the order of the positions, whichever threads appended. So a caller that delivers events from
+///   completions delivers them in order.
+/// - **Positions.** Within an epoch, the position of a topic increases by one with each event. A position that a
+///   completion or a page has reported never stands for another event, not even after a crash. A store that cannot
+///   know which positions it reported skips a range or starts a new epoch.
+/// - **Failed appends leave a gap.** An append below [`Durability::Fsynced`] that fails, other than by a
+///   [rejection](StoreError::is_rejection), may have reached subscribers. When the store works again it skips one
+///   number for each such append, which readers see as a gap.
+/// - **Read your writes.** An event is in every page requested after its completion ran, until retention removes it.
+/// - **No silent loss.** Pages are built by [`PageBuilder`](super::PageBuilder), so missing events are a gap.
+/// - **No blocking.** [`append`](Self::append) and [`read`](Self::read) neither wait nor access a disk or a socket,
+///   because shards call them. The work happens on other threads, in bounded queues.
 ///
-/// Stores that several servers share allocate positions by atomic increment. [`conformance`](super::conformance) tests
-/// a store against all this.
+/// A store that several servers share assigns positions by an atomic increment.
+/// [`conformance`](super::conformance) tests a store against this contract.
 pub trait ReplayStore: Send + Sync + 'static {
-    /// Appends an event and completes with its position, once it is as safe as was asked for.
+    /// Appends an event. Calls `done` with its position once the requested durability is reached.
     ///
-    /// An event that failed has no position. One that failed with an I/O error may still be found in the store later:
-    /// whether a write that failed has reached the disk cannot be known.
+    /// A failed append has no position. After an I/O error the event may still appear in the store later, because
+    /// a failed write may have reached the disk. `done` receives every error except a full queue.
     ///
     /// # Errors
     ///
-    /// The queue is full: the append comes back, and nothing was called. Every other trouble is told to `done`.
-    fn append(&self, append: Append, done: Completion<Appended>) -> Result<(), Refused>;
+    /// The queue is full. The append is returned and `done` is not called.
+    fn append(&self, append: Append, done: Completion<Appended>) -> Result<(), RejectedAppend>;
 
-    /// Reads a page. A position that cannot be continued from is no error but part of the answer.
+    /// Reads a page. A position that the store cannot continue from is not an error: the page reports it.
     fn read(&self, query: Query, done: Completion<Page>);
 
-    /// Calls `ready` when an append that was refused is worth trying again. Promises no place.
+    /// Calls `ready` when a rejected append is worth a retry. The retry may be rejected again.
     ///
-    /// Default: at once, for stores whose `append` is never full.
+    /// Default: calls `ready` at once, for stores whose queue is never full.
     fn when_ready(&self, ready: Box<dyn FnOnce() + Send>) {
         ready();
     }
 
-    /// Appends an event on this thread, waiting for room and for the answer. Not for shards.
+    /// Appends an event and blocks this thread until it is acknowledged. Not for shards.
     ///
     /// # Errors
     ///
-    /// What the completion is told.
+    /// The error of the append.
     fn append_blocking(&self, append: Append) -> Result<Appended, StoreError> {
         let mut append = append;
         loop {
-            let (done, answer) = answer::pair();
+            let (done, result) = completion();
             match self.append(append, done) {
-                Ok(()) => return answer.wait(),
-                Err(refused) => append = refused.append,
+                Ok(()) => return result.wait(),
+                Err(rejected) => append = rejected.append,
             }
-            let (ready, readiness) = answer::pair();
+            let (ready, readiness) = completion();
             self.when_ready(Box::new(move || ready(Ok(()))));
-            // A store that dropped it unanswered is closing: the next append is told so.
+            // A store that is closing drops the callback uncalled. The next append reports that.
             drop(readiness.wait());
-            // It may be called at once, when too many wait.
+            // With many waiters the callback may run at once.
             std::thread::yield_now();
         }
     }
 
-    /// Reads a page on this thread, waiting for it. Not for shards.
+    /// Reads a page and blocks this thread until it is there. Not for shards.
     ///
     /// # Errors
     ///
-    /// What the completion is told.
+    /// The error of the read.
     fn read_blocking(&self, query: Query) -> Result<Page, StoreError> {
-        let (done, answer) = answer::pair();
+        let (done, result) = completion();
         self.read(query, done);
-        answer.wait()
+        result.wait()
     }
 }
 
 impl dyn ReplayStore {
-    /// Appends an event, waiting for room and for the answer. For any executor.
+    /// Appends an event and waits until it is acknowledged. Works on any executor.
     ///
     /// # Errors
     ///
-    /// What the completion is told.
+    /// The error of the append.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits for room, nothing was appended. Dropped later, the event is appended and nobody told.
+    /// Dropped while the queue is full, nothing is appended. Dropped later, the event is appended and the
+    /// acknowledgement is discarded.
     pub async fn append_async(&self, append: Append) -> Result<Appended, StoreError> {
         let mut append = append;
         loop {
-            let (done, answer) = answer::pair();
+            let (done, result) = completion();
             match self.append(append, done) {
-                Ok(()) => return answer.await,
-                Err(refused) => append = refused.append,
+                Ok(()) => return result.await,
+                Err(rejected) => append = rejected.append,
             }
-            let (ready, readiness) = answer::pair();
+            let (ready, readiness) = completion();
             self.when_ready(Box::new(move || ready(Ok(()))));
             drop(readiness.await);
-            // It may be called at once, when too many wait: whoever makes room may need this thread.
+            // With many waiters the callback may run at once. The task that makes room may need this thread.
             let mut yielded = false;
             poll_fn(|cx| match std::mem::replace(&mut yielded, true) {
                 true => Poll::Ready(()),
@@ -160,14 +143,14 @@ impl dyn ReplayStore {
         }
     }
 
-    /// Reads a page. For any executor.
+    /// Reads a page. Works on any executor.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the page is read and nobody told.
-    pub fn read_async(&self, query: Query) -> Answer<Page> {
-        let (done, answer) = answer::pair();
+    /// Dropping the future does not cancel the read; the page is discarded.
+    pub fn read_async(&self, query: Query) -> StoreFuture<Page> {
+        let (done, result) = completion();
         self.read(query, done);
-        answer
+        result
     }
 }

@@ -111,13 +111,13 @@ impl Keeper {
         let event = form.event();
         let mut append = Append::new(self.name.clone(), event.data().clone()).durability(self.durability);
         append.name = event.name().cloned();
-        let (done, answer) = replay::pair();
+        let (done, answer) = replay::completion();
         let (leaving, durability) = (Leaving { queue: queue.clone(), place, form }, self.durability);
         let mut stored: replay::Completion<Appended> =
             Box::new(move |outcome| done(Ok(leaving.stored(outcome, durability))));
         while let Err(refused) = self.store.append(append, stored) {
             (append, stored) = (refused.append, refused.done);
-            let (ready, readiness) = replay::pair();
+            let (ready, readiness) = replay::completion();
             self.store.when_ready(Box::new(move || ready(Ok(()))));
             // A store that dropped it unanswered is closing: the next append is told so.
             drop(readiness.await);
@@ -140,10 +140,10 @@ impl Leaving {
         let position = match outcome {
             Ok(appended) => Some(appended.position),
             Err(error) => {
-                if !error.is_refusal() {
+                if !error.is_rejection() {
                     queue.store_failed(&error);
                 }
-                if error.is_refusal() || durability == Durability::Fsynced {
+                if error.is_rejection() || durability == Durability::Fsynced {
                     return Err(SendError::Store(error));
                 }
                 None

@@ -76,7 +76,7 @@ fn refusal(error: &PublishError) -> (Code, &'static str) {
         PublishError::Store(error) if error.kind() == ErrorKind::TooLarge => {
             (Code::TOO_BIG, "the event is too large")
         }
-        PublishError::Store(error) if !error.is_refusal() => {
+        PublishError::Store(error) if !error.is_rejection() => {
             (Code::INTERNAL, "the event could not be stored")
         }
         _ => (Code::TRY_AGAIN, "the topic is busy"),

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use windlass::replay::durable::{Disk, Disks};
+use windlass::replay::durable::{Disk, DiskOpener};
 
 use crate::common::Random;
 
@@ -70,9 +70,9 @@ impl Platter {
         self.0.lock().unwrap()
     }
 
-    pub(crate) fn disks(&self) -> Disks {
+    pub(crate) fn disks(&self) -> DiskOpener {
         let platter = self.clone();
-        Disks::new(move || match platter.state().is_cut {
+        DiskOpener::new(move || match platter.state().is_cut {
             true => Err(power()),
             false => Ok(Box::new(platter.clone())),
         })

@@ -52,11 +52,11 @@ impl Files {
 }
 
 impl Fixture for Files {
-    fn fresh(&self) -> Arc<dyn ReplayStore> {
+    fn create(&self) -> Arc<dyn ReplayStore> {
         self.open(Options::default(), self.next())
     }
 
-    fn keeping(&self, events: usize) -> Option<Arc<dyn ReplayStore>> {
+    fn create_bounded(&self, events: usize) -> Option<Arc<dyn ReplayStore>> {
         Some(self.open(retaining(|kept| kept.events = events), self.next()))
     }
 
@@ -79,7 +79,7 @@ fn a_clean_close_leaves_no_gap_at_any_level() {
     let mut last = None;
     for round in 0..3 {
         let store = DurableStore::open(scratch.path(), Options::default()).unwrap();
-        assert_eq!(store.holes(), 0);
+        assert_eq!(store.crash_gaps(), 0);
         for durability in [Durability::None, Durability::Buffered, Durability::Fsynced] {
             wanted.push(format!("{round}"));
             let position =
@@ -163,7 +163,7 @@ fn a_full_queue_gives_the_append_back_and_calls_when_there_is_room() {
         panic!("a third append was taken")
     };
     assert_eq!(refused.append.data, "too much");
-    assert_eq!(store.counters().refused, 1);
+    assert_eq!(store.counters().rejected, 1);
     let (ready, readiness) = mpsc::channel();
     store.when_ready(Box::new(move || ready.send(()).unwrap()));
     assert!(readiness.try_recv().is_err(), "there is no room");

@@ -1,4 +1,4 @@
-//! Disks that fill up, files that are not ours, files that are damaged.
+//! DiskOpener that fill up, files that are not ours, files that are damaged.
 
 use std::{
     fs, io,
@@ -9,7 +9,7 @@ use std::{
 
 use windlass::replay::{
     Append, Continuity, Durability, ErrorKind, Operation, ReplayStore, Start, StoreError,
-    durable::{Disks, DurableStore, ErrorHook, Options},
+    durable::{DiskOpener, DurableStore, ErrorHook, Options},
 };
 
 use crate::{
@@ -169,7 +169,7 @@ fn a_file_replaced_while_in_use_is_not_taken_for_ours() {
     let current = Arc::new(Mutex::new(mine.clone()));
     let (options, errors) = noting();
     let opened = Arc::clone(&current);
-    let disks = Disks::new(move || Ok(Box::new(opened.lock().unwrap().clone())));
+    let disks = DiskOpener::new(move || Ok(Box::new(opened.lock().unwrap().clone())));
     let store = DurableStore::open_on(disks, options).unwrap();
     store.append_blocking(fsynced("a")).unwrap();
     *current.lock().unwrap() = other;

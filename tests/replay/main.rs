@@ -8,6 +8,7 @@
     allow(dead_code, reason = "what crashes need is only used where they are tested")
 )]
 
+mod broken_stores;
 mod common;
 #[cfg(feature = "durable")]
 mod cut;
@@ -19,7 +20,6 @@ mod durable;
 mod failures;
 #[cfg(feature = "durable")]
 mod kill;
-mod liars;
 mod memory;
 #[cfg(feature = "durable")]
 mod oracle;

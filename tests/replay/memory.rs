@@ -29,11 +29,11 @@ fn store(retention: Retention) -> MemoryStore {
 struct Memory;
 
 impl Fixture for Memory {
-    fn fresh(&self) -> Arc<dyn ReplayStore> {
+    fn create(&self) -> Arc<dyn ReplayStore> {
         Arc::new(store(Retention::default()))
     }
 
-    fn keeping(&self, events: usize) -> Option<Arc<dyn ReplayStore>> {
+    fn create_bounded(&self, events: usize) -> Option<Arc<dyn ReplayStore>> {
         Some(Arc::new(store(retention(|kept| kept.events = events))))
     }
 }
@@ -45,7 +45,7 @@ fn conforms() {
 
 #[test]
 fn asynchronous_calls_answer_too() {
-    let store: Arc<dyn ReplayStore> = Memory.fresh();
+    let store: Arc<dyn ReplayStore> = Memory.create();
     let appended = pollster::block_on(store.append_async(Append::new("topic", "one"))).unwrap();
     assert_eq!(appended.durability, Durability::None, "memory promises nothing");
     let query = windlass::replay::Query::new("topic", Start::Earliest);

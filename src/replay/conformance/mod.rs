@@ -7,49 +7,51 @@
 //! struct Memory;
 //!
 //! impl conformance::Fixture for Memory {
-//!     fn fresh(&self) -> Arc<dyn ReplayStore> {
-//!         Arc::new(MemoryStore::new(Retention::default(), StoreLimits::default()).expect("random numbers"))
+//!     fn create(&self) -> Arc<dyn ReplayStore> {
+//!         Arc::new(MemoryStore::new(Retention::default(), StoreLimits::default()).expect("a random epoch"))
 //!     }
 //! }
 //!
-//! conformance::check(&Memory).expect("the contract holds");
+//! conformance::check(&Memory).expect("the store fulfils the contract");
 //! ```
 mod reading;
 mod writing;
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use super::{Answer, Append, Continuity, Event, Page, Query, ReplayStore, Start, pair};
+use bytes::Bytes;
 
-/// Makes stores to be tested.
+use super::{Append, Continuity, Event, Page, Position, Query, ReplayStore, Start, StoreFuture, completion};
+
+/// Factory of the stores to test.
 pub trait Fixture {
-    /// Makes an empty store that keeps at least 1000 small events of a topic, whatever their age, and 20 topics.
-    fn fresh(&self) -> Arc<dyn ReplayStore>;
+    /// Creates an empty store that keeps at least 1000 small events per topic without an age limit, and 20 topics.
+    fn create(&self) -> Arc<dyn ReplayStore>;
 
-    /// Makes an empty store that keeps at most so many events of a topic. Default `None`: there is no such store, and the
-    /// rules on trimmed events are not tested.
-    fn keeping(&self, events: usize) -> Option<Arc<dyn ReplayStore>> {
+    /// Creates an empty store that keeps at most `events` events per topic. Default: `None`, which skips the rules about
+    /// removed events.
+    fn create_bounded(&self, events: usize) -> Option<Arc<dyn ReplayStore>> {
         let _ = events;
         None
     }
 
-    /// Ends the store, which nobody else holds, and opens what it left. Default `None`: it leaves nothing, and the rules on
-    /// what survives are not tested.
+    /// Closes the store, to which no other handle exists, and opens it again with its data. Default: `None`, which skips
+    /// the rules about durability.
     fn reopen(&self, store: Arc<dyn ReplayStore>) -> Option<Arc<dyn ReplayStore>> {
         drop(store);
         None
     }
 }
 
-/// Names the rule that a store breaks, and how.
+/// Violation of a rule of the contract.
 #[derive(Clone, Debug)]
 pub struct Violation {
     rule: &'static str,
-    how: String,
+    details: String,
 }
 
 impl Violation {
-    /// Returns the rule's name, a sentence.
+    /// Returns the rule as a sentence.
     pub fn rule(&self) -> &str {
         self.rule
     }
@@ -57,73 +59,74 @@ impl Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the store breaks the rule `{}`: {}", self.rule, self.how)
+        write!(f, "the store violates the rule `{}`: {}", self.rule, self.details)
     }
 }
 
 impl Error for Violation {}
 
-/// Tests every rule, each on stores of its own.
+/// Tests every rule, each on new stores.
 ///
 /// # Errors
 ///
-/// The first rule that does not hold.
+/// The first rule that the store violates.
 pub fn check(fixture: &dyn Fixture) -> Result<(), Violation> {
     for (rule, test) in writing::RULES.iter().chain(reading::RULES) {
-        test(fixture).map_err(|how| Violation { rule, how })?;
+        test(fixture).map_err(|details| Violation { rule, details })?;
     }
     Ok(())
 }
 
-/// What a test of one rule comes to: how it is broken.
-type Outcome<T = ()> = Result<T, String>;
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-type Rule = (&'static str, fn(&dyn Fixture) -> Outcome);
+/// Result of a test. The error describes the violation.
+type TestResult<T = ()> = Result<T, String>;
+/// Maximum time that an operation may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+type Rule = (&'static str, fn(&dyn Fixture) -> TestResult);
 
-/// Says how a rule is broken unless a condition holds.
-fn ensure(holds: bool, how: impl FnOnce() -> String) -> Outcome {
-    if holds { Ok(()) } else { Err(how()) }
+/// Returns the details of a violation as an error if the condition is false.
+fn ensure(condition: bool, details: impl FnOnce() -> String) -> TestResult {
+    if condition { Ok(()) } else { Err(details()) }
 }
 
-/// Waits for an answer, but not for ever: a store that forgets its completions shall be told, not hang.
-fn answered<T>(answer: Answer<T>, what: &str) -> Outcome<T> {
+/// Waits for a result. Fails after [`TIMEOUT`], so that a store that never calls its completions does not block the test.
+fn wait_for<T>(result: StoreFuture<T>, operation: &str) -> TestResult<T> {
     let outcome =
-        answer.wait_at_most(PATIENCE).ok_or_else(|| format!("{what} was not answered in {PATIENCE:?}"))?;
-    outcome.map_err(|error| format!("{what} failed: {error}"))
+        result.wait_timeout(TIMEOUT).ok_or_else(|| format!("no result of {operation} within {TIMEOUT:?}"))?;
+    outcome.map_err(|error| format!("{operation} failed: {error}"))
 }
 
-/// Appends an event to a topic and returns it as it should come back.
-fn append(store: &dyn ReplayStore, append: Append) -> Outcome<Wanted> {
+/// Appends an event. Returns the event that a read should find.
+fn append(store: &dyn ReplayStore, append: Append) -> TestResult<Expected> {
     let (name, data) = (append.name.clone(), append.data.clone());
-    let (done, answer) = pair();
+    let (done, result) = completion();
     store.append(append, done).map_err(|_| "the queue of an idle store is full".to_owned())?;
-    let appended = answered(answer, "an append")?;
-    Ok(Wanted { seq: appended.position.seq(), event: (name, data), position: appended.position })
+    let appended = wait_for(result, "the append")?;
+    Ok(Expected { seq: appended.position.seq(), event: (name, data), position: appended.position })
 }
 
-/// Appends numbered events.
-fn fill(store: &dyn ReplayStore, topic: &'static str, count: usize) -> Outcome<Vec<Wanted>> {
+/// Appends `count` numbered events.
+fn fill(store: &dyn ReplayStore, topic: &'static str, count: usize) -> TestResult<Vec<Expected>> {
     let numbered = |number| Append::new(topic, format!("event {number} of {topic}"));
     (0..count).map(|number| append(store, numbered(number))).collect()
 }
 
-fn page(store: &dyn ReplayStore, query: Query) -> Outcome<Page> {
-    let (done, answer) = pair();
+/// Reads one page.
+fn page(store: &dyn ReplayStore, query: Query) -> TestResult<Page> {
+    let (done, result) = completion();
     store.read(query, done);
-    answered(answer, "a read")
+    wait_for(result, "the read")
 }
 
-/// Reads pages to the end, checking how they join; gaps are an error.
-fn read_on(store: &dyn ReplayStore, query: Query) -> Outcome<Vec<Event>> {
+/// Reads all events from the query's start on. A gap is an error.
+fn read_all(store: &dyn ReplayStore, query: Query) -> TestResult<Vec<Event>> {
     let (mut query, mut events) = (query, Vec::new());
     loop {
         let page = page(store, query.clone())?;
         ensure(page.continuity == Continuity::Complete, || {
-            format!("{:?} where nothing is missing", page.continuity)
+            format!("{:?} although no event is missing", page.continuity)
         })?;
         let progress = !page.events.is_empty() || !page.has_more();
-        ensure(progress, || "an empty page says there is more".to_owned())?;
+        ensure(progress, || "an empty page claims that another one follows".to_owned())?;
         events.extend(page.events.iter().cloned());
         if !page.has_more() {
             return Ok(events);
@@ -132,22 +135,23 @@ fn read_on(store: &dyn ReplayStore, query: Query) -> Outcome<Vec<Event>> {
     }
 }
 
-/// An event as it was appended.
+/// Event that a read should find.
 #[derive(Clone, Debug)]
-struct Wanted {
+struct Expected {
     seq: u64,
-    position: super::Position,
-    event: (Option<bytes::Bytes>, bytes::Bytes),
+    position: Position,
+    /// Name and data.
+    event: (Option<Bytes>, Bytes),
 }
 
-/// Says how what was read differs from what was appended.
-fn same(wanted: &[Wanted], read: &[Event]) -> Outcome {
-    let lengths = || format!("{} events read, {} appended", read.len(), wanted.len());
-    ensure(wanted.len() == read.len(), lengths)?;
-    for (wanted, read) in wanted.iter().zip(read) {
+/// Compares the events read with the events appended.
+fn check_events(expected: &[Expected], read: &[Event]) -> TestResult {
+    let lengths = || format!("{} events read, {} appended", read.len(), expected.len());
+    ensure(expected.len() == read.len(), lengths)?;
+    for (expected, read) in expected.iter().zip(read) {
         let is_same =
-            wanted.position == read.position && wanted.event == (read.name.clone(), read.data.clone());
-        ensure(is_same, || format!("{read:?} was appended as {wanted:?}"))?;
+            expected.position == read.position && expected.event == (read.name.clone(), read.data.clone());
+        ensure(is_same, || format!("read {read:?}, expected {expected:?}"))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Rules on appending: positions, order, what survives.
+//! Rules about appends: positions, order and durability.
 
 use std::{
     collections::HashSet,
@@ -6,159 +6,161 @@ use std::{
     thread,
 };
 
-use super::{Fixture, Outcome, Rule, answered, append, ensure, fill, page, read_on, same};
-use crate::replay::{Append, Continuity, Durability, Position, Query, ReplayStore, Start, pair};
+use super::{Fixture, Rule, TestResult, append, check_events, ensure, fill, page, read_all, wait_for};
+use crate::replay::{Append, Continuity, Durability, Position, Query, ReplayStore, Start, completion};
 
 pub(super) const RULES: &[Rule] = &[
-    ("positions of a topic rise by one", positions_rise),
-    ("topics count for themselves", topics_are_apart),
-    ("what was acknowledged is read at once", writes_are_read),
-    ("any bytes come back as they were", any_bytes),
-    ("completions come in the order of positions", completions_are_ordered),
+    ("the positions of a topic increase by one", positions_increase),
+    ("topics have independent numbers", topics_are_independent),
+    ("an acknowledged event can be read at once", appends_are_read),
+    ("events are read back unchanged", events_are_unchanged),
+    ("completions run in the order of the positions", completions_are_ordered),
     ("appends of one thread keep their order", one_thread_keeps_order),
-    ("what was acknowledged as fsynced survives", fsynced_survives),
-    ("no position is given out twice over reopenings", positions_are_not_reused),
+    ("an event acknowledged as fsynced survives a reopening", fsynced_survives),
+    ("no position is assigned twice, reopenings included", positions_are_not_reused),
 ];
 
-fn positions_rise(fixture: &dyn Fixture) -> Outcome {
-    let store = fixture.fresh();
-    let wanted = fill(&*store, "topic", 100)?;
-    for pair in wanted.windows(2) {
+fn positions_increase(fixture: &dyn Fixture) -> TestResult {
+    let store = fixture.create();
+    let expected = fill(&*store, "topic", 100)?;
+    for pair in expected.windows(2) {
         let (first, second) = (pair[0].position, pair[1].position);
         ensure(first.epoch() == second.epoch(), || format!("{first} and {second} have different epochs"))?;
         ensure(first.seq() + 1 == second.seq(), || format!("{second} follows {first}"))?;
     }
-    ensure(wanted[0].seq > 0, || "the first event has the number 0, which stands before it".to_owned())
+    ensure(expected[0].seq > 0, || "the first event has the number 0, which is reserved".to_owned())
 }
 
-fn topics_are_apart(fixture: &dyn Fixture) -> Outcome {
-    let store = fixture.fresh();
-    let mut wanted = [Vec::new(), Vec::new(), Vec::new()];
+fn topics_are_independent(fixture: &dyn Fixture) -> TestResult {
+    let store = fixture.create();
+    let mut expected = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..50 {
-        for (events, topic) in wanted.iter_mut().zip(["a", "b", "ab"]) {
+        for (events, topic) in expected.iter_mut().zip(["a", "b", "ab"]) {
             events.extend(fill(&*store, topic, 1)?);
         }
     }
-    for (events, topic) in wanted.iter().zip(["a", "b", "ab"]) {
-        same(events, &read_on(&*store, Query::new(topic, Start::Earliest))?)?;
+    for (events, topic) in expected.iter().zip(["a", "b", "ab"]) {
+        check_events(events, &read_all(&*store, Query::new(topic, Start::Earliest))?)?;
     }
     Ok(())
 }
 
-fn writes_are_read(fixture: &dyn Fixture) -> Outcome {
-    let store = fixture.fresh();
+fn appends_are_read(fixture: &dyn Fixture) -> TestResult {
+    let store = fixture.create();
     for durability in [Durability::None, Durability::Buffered, Durability::Fsynced] {
         for _ in 0..20 {
             let written = append(&*store, Append::new("topic", "event").durability(durability))?;
             let before = Position::new(written.position.epoch(), written.seq - 1);
             let read = page(&*store, Query::new("topic", Start::After(before)))?;
-            same(&[written], &read.events)?;
+            check_events(&[written], &read.events)?;
         }
     }
     Ok(())
 }
 
-fn any_bytes(fixture: &dyn Fixture) -> Outcome {
-    let store = fixture.fresh();
+fn events_are_unchanged(fixture: &dyn Fixture) -> TestResult {
+    let store = fixture.create();
     let all: Vec<u8> = (0..=255).collect();
     let topic = Append::new(vec![0, 255, b'\n'], Vec::new());
     let long = Append { data: vec![b'x'; 60_000].into(), ..topic.clone() };
     let appends = [topic.clone(), topic.clone().name(""), topic.name(all.clone()), long];
-    let mut wanted = Vec::new();
+    let mut expected = Vec::new();
     for event in appends {
-        wanted.push(append(&*store, Append { data: event.data.clone(), ..event })?);
+        expected.push(append(&*store, Append { data: event.data.clone(), ..event })?);
     }
-    same(&wanted, &read_on(&*store, Query::new(vec![0, 255, b'\n'], Start::Earliest))?)
+    check_events(&expected, &read_all(&*store, Query::new(vec![0, 255, b'\n'], Start::Earliest))?)
 }
 
-/// Appends of several threads, without waiting for each.
-fn completions_are_ordered(fixture: &dyn Fixture) -> Outcome {
+/// Several threads append without waiting for completions.
+fn completions_are_ordered(fixture: &dyn Fixture) -> TestResult {
     const THREADS: usize = 4;
     const EACH: usize = 100;
-    let store = fixture.fresh();
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let store = fixture.create();
+    let completed = Arc::new(Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..THREADS {
-            scope.spawn(|| (0..EACH).for_each(|_| append_and_note(&*store, &told)));
+            scope.spawn(|| (0..EACH).for_each(|_| append_and_record(&*store, &completed)));
         }
     });
-    let (done, answer) = pair();
-    // Whatever was appended before completes before.
+    let (done, result) = completion();
+    // Every earlier append completes before this one.
     drop(store.append(Append::new("topic", "last").durability(Durability::Fsynced), done));
-    let last = answered(answer, "an append")?.position.seq();
-    let told = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    ensure(told.len() == THREADS * EACH, || {
-        format!("{} completions for {} appends", told.len(), THREADS * EACH)
+    let last = wait_for(result, "the append")?.position.seq();
+    let completed = completed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    ensure(completed.len() == THREADS * EACH, || {
+        format!("{} completions for {} appends", completed.len(), THREADS * EACH)
     })?;
-    ensure(told.is_sorted(), || "the completions did not come in the order of the positions".to_owned())?;
-    let distinct: HashSet<_> = told.iter().collect();
-    ensure(distinct.len() == told.len(), || "a position was given out twice".to_owned())?;
-    ensure(last > told[told.len() - 1], || "the last append is not the last".to_owned())
+    ensure(completed.is_sorted(), || "the completions did not run in the order of the positions".to_owned())?;
+    let distinct: HashSet<_> = completed.iter().collect();
+    ensure(distinct.len() == completed.len(), || "a position was assigned twice".to_owned())?;
+    ensure(last > completed[completed.len() - 1], || {
+        "the last append does not have the last position".to_owned()
+    })
 }
 
-/// Appends without waiting, but for room.
-fn append_and_note(store: &dyn ReplayStore, told: &Arc<Mutex<Vec<u64>>>) {
+/// Appends an event and records its number when it completes. Waits only while the queue is full.
+fn append_and_record(store: &dyn ReplayStore, completed: &Arc<Mutex<Vec<u64>>>) {
     let mut event = Append::new("topic", "concurrent");
     loop {
-        let told = Arc::clone(told);
+        let completed = Arc::clone(completed);
         let done = move |outcome: Result<crate::replay::Appended, _>| {
             let seq = outcome.map_or(0, |appended| appended.position.seq());
-            told.lock().unwrap_or_else(PoisonError::into_inner).push(seq);
+            completed.lock().unwrap_or_else(PoisonError::into_inner).push(seq);
         };
         match store.append(event, Box::new(done)) {
             Ok(()) => return,
-            Err(refused) => event = refused.append,
+            Err(rejected) => event = rejected.append,
         }
-        let (ready, readiness) = pair();
+        let (ready, readiness) = completion();
         store.when_ready(Box::new(move || ready(Ok(()))));
         drop(readiness.wait());
     }
 }
 
-fn one_thread_keeps_order(fixture: &dyn Fixture) -> Outcome {
-    let store = fixture.fresh();
-    let mut answers = Vec::new();
+fn one_thread_keeps_order(fixture: &dyn Fixture) -> TestResult {
+    let store = fixture.create();
+    let mut results = Vec::new();
     for number in 0..100 {
-        let (done, answer) = pair();
+        let (done, result) = completion();
         let durability = if number % 3 == 0 { Durability::Buffered } else { Durability::None };
         let event = Append::new("topic", number.to_string()).durability(durability);
         if store.append(event, done).is_err() {
-            return Err("100 appends are too many for the queue".to_owned());
+            return Err("the queue is full after at most 100 appends".to_owned());
         }
-        answers.push(answer);
+        results.push(result);
     }
-    for (number, answer) in answers.into_iter().enumerate() {
-        let position = answered(answer, "an append")?.position;
+    for (number, result) in results.into_iter().enumerate() {
+        let position = wait_for(result, "the append")?.position;
         let before = Position::new(position.epoch(), position.seq() - 1);
         let read = page(&*store, Query::new("topic", Start::After(before)))?;
-        let data = &read.events.first().ok_or("an acknowledged event is not there")?.data;
+        let data = &read.events.first().ok_or("an acknowledged event is missing")?.data;
         ensure(data == &number.to_string(), || format!("{data:?} was appended as number {number}"))?;
     }
     Ok(())
 }
 
-fn fsynced_survives(fixture: &dyn Fixture) -> Outcome {
-    let store = fixture.fresh();
-    let mut wanted = Vec::new();
+fn fsynced_survives(fixture: &dyn Fixture) -> TestResult {
+    let store = fixture.create();
+    let mut expected = Vec::new();
     for number in 0..50 {
         let event = Append::new("topic", number.to_string()).name("name").durability(Durability::Fsynced);
-        wanted.push(append(&*store, event)?);
+        expected.push(append(&*store, event)?);
     }
     let Some(store) = fixture.reopen(store) else { return Ok(()) };
-    same(&wanted, &read_on(&*store, Query::new("topic", Start::Earliest))?)?;
-    let after = page(&*store, Query::new("topic", Start::After(wanted[9].position)))?;
+    check_events(&expected, &read_all(&*store, Query::new("topic", Start::Earliest))?)?;
+    let after = page(&*store, Query::new("topic", Start::After(expected[9].position)))?;
     ensure(after.continuity == Continuity::Complete, || format!("{:?} after reopening", after.continuity))?;
-    same(&wanted[10..], &after.events)
+    check_events(&expected[10..], &after.events)
 }
 
-fn positions_are_not_reused(fixture: &dyn Fixture) -> Outcome {
-    let mut store = fixture.fresh();
+fn positions_are_not_reused(fixture: &dyn Fixture) -> TestResult {
+    let mut store = fixture.create();
     let mut seen = HashSet::new();
     for round in 0..4 {
         for durability in [Durability::None, Durability::Buffered, Durability::Fsynced, Durability::None] {
             let event = Append::new("topic", round.to_string()).durability(durability);
             let position = append(&*store, event)?.position;
-            ensure(seen.insert(position), || format!("{position} was given out twice"))?;
+            ensure(seen.insert(position), || format!("{position} was assigned twice"))?;
         }
         let Some(reopened) = fixture.reopen(store) else { return Ok(()) };
         store = reopened;

@@ -1,110 +1,112 @@
-//! One transaction: the events of a batch, the rows of their topics, what retention takes away.
+//! One transaction: it stores the events of a batch, updates the rows of their topics and applies retention.
 
 use std::collections::BTreeSet;
 
-use redb::{Database, Durability as Redb, WriteTransaction};
+use redb::{Database, Durability as RedbDurability, WriteTransaction};
 
 use super::{
     Options,
-    database::failed,
+    database::write_rows,
+    errors::redb_error,
     tables::{EVENTS, FLOOR, META, NEXT_ID, TOPICS, encode, encoded_bytes},
     topics::Topics,
-    trim::{aged, sweep, trim},
+    trim::{expired_topics, trim_all, trim_topic},
 };
 use crate::replay::{Append, Durability, ErrorKind, Operation, StoreError};
 
-/// What a committed batch came to.
+/// Result of a committed batch.
 #[derive(Debug, Default)]
-pub(super) struct Written {
-    /// For each append, in order: its number, or why this one was not taken.
+pub(super) struct Committed {
+    /// Number of each append's event, or the reason that this append was rejected. In the order of the batch.
     pub(super) outcomes: Vec<Result<u64, StoreError>>,
-    /// Whether all that was ever committed is on the disk.
+    /// `true` if this commit and all earlier ones are on the disk.
     pub(super) is_synced: bool,
 }
 
-/// A transaction being put together.
-struct Commit<'a> {
+/// Transaction under construction.
+struct Transaction<'a> {
     txn: &'a WriteTransaction,
     topics: &'a mut Topics,
     options: &'a Options,
     now_ms: u64,
-    touched: BTreeSet<u32>,
+    /// Ids of the topics whose rows must be written.
+    changed: BTreeSet<u32>,
 }
 
-/// Commits a batch, synced if `sync` says so, an append asks for it or a lease does not reach.
+/// Commits a batch. The commit is synced if `sync` is set, an append asks for it, or a lease is too short.
 ///
 /// # Errors
 ///
-/// Nothing is committed as far as this process can see, and `topics` is no longer to be trusted.
+/// As far as this process can see, nothing is committed. `topics` may be inconsistent and must be discarded.
 pub(super) fn commit<'a>(
     database: &Database,
     topics: &mut Topics,
     options: &Options,
     batch: impl Iterator<Item = &'a Append>,
     sync: bool,
-) -> Result<Written, StoreError> {
-    const DOING: Operation = Operation::Append;
-    let mut txn = database.begin_write().map_err(failed(DOING))?;
+) -> Result<Committed, StoreError> {
+    const OPERATION: Operation = Operation::Append;
+    let mut txn = database.begin_write().map_err(redb_error(OPERATION))?;
     let now_ms = options.clock.now_ms();
-    let mut commit = Commit { txn: &txn, topics, options, now_ms, touched: BTreeSet::new() };
-    let mut written = Written { is_synced: sync, ..Written::default() };
-    commit.append(batch, &mut written)?;
-    // Before the sweep: topics that are only swept give out no number that a lease would have to cover.
-    written.is_synced |= commit.topics.touch(&commit.touched);
-    commit.sweep()?;
-    commit.rows(written.is_synced)?;
-    finish(&mut txn, written.is_synced)?;
-    txn.commit().map_err(failed(DOING))?;
-    Ok(written)
+    let mut transaction = Transaction { txn: &txn, topics, options, now_ms, changed: BTreeSet::new() };
+    let mut committed = Committed { is_synced: sync, ..Committed::default() };
+    transaction.append(batch, &mut committed)?;
+    // Before `trim_all`: a topic that is only trimmed assigns no number, so it needs no lease.
+    committed.is_synced |= transaction.topics.mark_changed(&transaction.changed);
+    transaction.trim_all()?;
+    transaction.write_rows(committed.is_synced)?;
+    set_durability(&mut txn, committed.is_synced)?;
+    txn.commit().map_err(redb_error(OPERATION))?;
+    Ok(committed)
 }
 
-/// Removes events that have become too old from some topics, going round. Says whether there was anything to do; it is
-/// not synced.
+/// Removes expired events from some topics, without a sync. Returns `true` if there was anything to do.
 ///
 /// # Errors
 ///
-/// As [`commit`].
-pub(super) fn trim_aged(
+/// See [`commit`].
+pub(super) fn trim_expired(
     database: &Database,
     topics: &mut Topics,
     options: &Options,
 ) -> Result<bool, StoreError> {
-    const DOING: Operation = Operation::Trim;
+    const OPERATION: Operation = Operation::Trim;
     let now_ms = options.clock.now_ms();
-    let found = aged(topics, &options.retention, now_ms);
-    if found.is_empty() {
+    let changed = expired_topics(topics, &options.retention, now_ms);
+    if changed.is_empty() {
         return Ok(false);
     }
-    let mut txn = database.begin_write().map_err(failed(DOING))?;
-    let mut commit = Commit { txn: &txn, topics, options, now_ms, touched: found };
-    commit.trim()?;
-    // No number was given out, so no lease has to reach.
-    commit.rows(false)?;
-    finish(&mut txn, false)?;
-    txn.commit().map_err(failed(DOING))?;
+    let mut txn = database.begin_write().map_err(redb_error(OPERATION))?;
+    let mut transaction = Transaction { txn: &txn, topics, options, now_ms, changed };
+    transaction.trim_changed()?;
+    // No number is assigned, so no lease can be too short.
+    transaction.write_rows(false)?;
+    set_durability(&mut txn, false)?;
+    txn.commit().map_err(redb_error(OPERATION))?;
     Ok(true)
 }
 
-fn finish(txn: &mut WriteTransaction, is_synced: bool) -> Result<(), StoreError> {
-    let durability = if is_synced { Redb::Immediate } else { Redb::None };
-    txn.set_durability(durability).map_err(failed(Operation::Append))?;
+fn set_durability(txn: &mut WriteTransaction, is_synced: bool) -> Result<(), StoreError> {
+    let durability = if is_synced { RedbDurability::Immediate } else { RedbDurability::None };
+    txn.set_durability(durability).map_err(redb_error(Operation::Append))?;
     txn.set_quick_repair(is_synced);
     Ok(())
 }
 
-impl Commit<'_> {
+impl Transaction<'_> {
+    /// Stores the events of a batch and trims their topics.
     fn append<'b>(
         &mut self,
         batch: impl Iterator<Item = &'b Append>,
-        written: &mut Written,
+        committed: &mut Committed,
     ) -> Result<(), StoreError> {
-        const DOING: Operation = Operation::Append;
-        let mut events = self.txn.open_table(EVENTS).map_err(failed(DOING))?;
+        const OPERATION: Operation = Operation::Append;
+        let mut events = self.txn.open_table(EVENTS).map_err(redb_error(OPERATION))?;
         for append in batch {
-            let id = match self.topic(&append.topic) {
+            let id = match self.find_or_create_topic(&append.topic) {
                 Ok(id) => id,
                 Err(error) if error.kind() == ErrorKind::TooManyTopics => {
-                    written.outcomes.push(Err(error));
+                    committed.outcomes.push(Err(error));
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -115,69 +117,67 @@ impl Commit<'_> {
             let time_ms = topic.newest_ms;
             self.topics.total_bytes += size_bytes;
             let len = encoded_bytes(append.name.as_ref(), &append.data);
-            let mut place = events.insert_reserve((id, seq), len).map_err(failed(DOING))?;
-            encode(place.as_mut(), time_ms, append.name.as_ref(), &append.data);
-            written.outcomes.push(Ok(seq));
-            written.is_synced |= append.durability == Durability::Fsynced;
-            self.touched.insert(id);
+            let mut buffer = events.insert_reserve((id, seq), len).map_err(redb_error(OPERATION))?;
+            encode(buffer.as_mut(), time_ms, append.name.as_ref(), &append.data);
+            committed.outcomes.push(Ok(seq));
+            committed.is_synced |= append.durability == Durability::Fsynced;
+            self.changed.insert(id);
         }
         drop(events);
-        self.trim()
+        self.trim_changed()
     }
 
-    /// Finds a topic, or makes it, in the place of an empty one if it must.
-    fn topic(&mut self, name: &[u8]) -> Result<u32, StoreError> {
-        const DOING: Operation = Operation::Append;
+    /// Returns the id of a topic. Creates the topic if it does not exist; at the limit it evicts an empty one first.
+    fn find_or_create_topic(&mut self, name: &[u8]) -> Result<u32, StoreError> {
+        const OPERATION: Operation = Operation::Append;
         if let Some(id) = self.topics.id(name) {
             return Ok(id);
         }
-        let mut meta = self.txn.open_table(META).map_err(failed(DOING))?;
+        let mut meta = self.txn.open_table(META).map_err(redb_error(OPERATION))?;
         if self.topics.len() >= self.options.limits.topics.max(1) {
-            let Some(forgotten) = self.topics.forget_one() else {
-                let message = format!("there are {} topics, and none is empty", self.topics.len());
-                return Err(StoreError::new(ErrorKind::TooManyTopics, DOING, message));
+            let Some(evicted) = self.topics.evict_empty_topic() else {
+                let message =
+                    format!("the limit of {} topics is reached and none is empty", self.topics.len());
+                return Err(StoreError::new(ErrorKind::TooManyTopics, OPERATION, message));
             };
-            let mut rows = self.txn.open_table(TOPICS).map_err(failed(DOING))?;
-            rows.remove(&*forgotten.name).map_err(failed(DOING))?;
-            meta.insert(FLOOR, self.topics.floor).map_err(failed(DOING))?;
+            let mut rows = self.txn.open_table(TOPICS).map_err(redb_error(OPERATION))?;
+            rows.remove(&*evicted.name).map_err(redb_error(OPERATION))?;
+            meta.insert(FLOOR, self.topics.floor).map_err(redb_error(OPERATION))?;
         }
         let id = self.topics.add(name)?;
-        meta.insert(NEXT_ID, self.topics.next_id).map_err(failed(DOING))?;
+        meta.insert(NEXT_ID, self.topics.next_id).map_err(redb_error(OPERATION))?;
         Ok(id)
     }
 
-    fn trim(&mut self) -> Result<(), StoreError> {
-        let mut events = self.txn.open_table(EVENTS).map_err(failed(Operation::Trim))?;
-        for id in &self.touched {
+    /// Applies the retention of a topic to each changed topic.
+    fn trim_changed(&mut self) -> Result<(), StoreError> {
+        let mut events = self.txn.open_table(EVENTS).map_err(redb_error(Operation::Trim))?;
+        for id in &self.changed {
             let Some(topic) = self.topics.at_mut(*id) else { continue };
             let before = topic.bytes;
-            trim(&mut events, topic, &self.options.retention, self.now_ms)?;
-            let gone = before - topic.bytes;
-            self.topics.total_bytes -= gone;
+            trim_topic(&mut events, topic, &self.options.retention, self.now_ms)?;
+            let removed_bytes = before - topic.bytes;
+            self.topics.total_bytes -= removed_bytes;
         }
         Ok(())
     }
 
-    fn sweep(&mut self) -> Result<(), StoreError> {
+    /// Applies the retention of all topics together.
+    fn trim_all(&mut self) -> Result<(), StoreError> {
         if self.topics.total_bytes <= self.options.retention.total_bytes as u64 {
             return Ok(());
         }
-        let mut events = self.txn.open_table(EVENTS).map_err(failed(Operation::Trim))?;
-        let swept = sweep(&mut events, self.topics, &self.options.retention)?;
-        self.touched.extend(swept);
+        let mut events = self.txn.open_table(EVENTS).map_err(redb_error(Operation::Trim))?;
+        let trimmed = trim_all(&mut events, self.topics, &self.options.retention)?;
+        self.changed.extend(trimmed);
         Ok(())
     }
 
-    /// Writes the rows of the topics touched, and of those whose lease a sync renews.
-    fn rows(&mut self, is_synced: bool) -> Result<(), StoreError> {
-        const DOING: Operation = Operation::Append;
+    /// Writes the rows of the changed topics. A sync also renews leases.
+    fn write_rows(&mut self, is_synced: bool) -> Result<(), StoreError> {
         if is_synced {
-            self.touched.extend(self.topics.renew());
+            self.changed.extend(self.topics.renew_leases());
         }
-        let mut rows = self.txn.open_table(TOPICS).map_err(failed(DOING))?;
-        for topic in self.touched.iter().filter_map(|id| self.topics.at(*id)) {
-            rows.insert(&*topic.name, topic.row()).map_err(failed(DOING))?;
-        }
-        Ok(())
+        write_rows(self.txn, self.topics, &self.changed, Operation::Append)
     }
 }

@@ -1,71 +1,71 @@
-//! Where the file's bytes are: a file, or whatever a test puts in its place.
+//! Disk interface, so that tests can replace the file.
 
 use std::{fmt, io, sync::Arc};
 
-/// Stores bytes as a file does, so that tests can fail and cut the power.
+/// Storage that behaves like a file. Tests implement it to simulate failures and power cuts.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
-    /// Returns the length.
+    /// Returns the length in bytes.
     ///
     /// # Errors
     ///
-    /// The disk fails.
+    /// The disk failed.
     fn len_bytes(&self) -> io::Result<u64>;
 
-    /// Fills `out` from an offset on.
+    /// Fills `out` with the bytes from `offset` on.
     ///
     /// # Errors
     ///
-    /// The disk fails, or has fewer bytes.
+    /// The disk failed, or it ends before `out` is full.
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
 
-    /// Writes bytes within the length.
+    /// Writes bytes at `offset`. The range must lie within the length.
     ///
     /// # Errors
     ///
-    /// The disk fails.
+    /// The disk failed.
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()>;
 
-    /// Cuts off, or adds zeros.
+    /// Sets the length in bytes. Extends with zeros.
     ///
     /// # Errors
     ///
-    /// The disk fails.
+    /// The disk failed.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
-    /// Makes all that was written survive a power cut.
+    /// Syncs everything written, so that it survives a power cut.
     ///
     /// # Errors
     ///
-    /// The disk fails.
+    /// The disk failed.
     fn sync(&self) -> io::Result<()>;
 }
 
-/// Opens the same disk again and again, as a path does with a file.
+/// Function that opens a disk, as a path opens a file. Each call opens the same disk.
 #[derive(Clone)]
-pub struct Disks(Arc<dyn Fn() -> io::Result<Box<dyn Disk>> + Send + Sync>);
+pub struct DiskOpener(Arc<dyn Fn() -> io::Result<Box<dyn Disk>> + Send + Sync>);
 
-impl Disks {
-    /// Opens the disk by a function.
+impl DiskOpener {
+    /// Creates an opener from a function.
     pub fn new(open: impl Fn() -> io::Result<Box<dyn Disk>> + Send + Sync + 'static) -> Self {
         Self(Arc::new(open))
     }
 
-    pub(super) fn open(&self) -> io::Result<OnDisk> {
-        (self.0)().map(OnDisk)
+    pub(super) fn open(&self) -> io::Result<RedbDisk> {
+        (self.0)().map(RedbDisk)
     }
 }
 
-impl fmt::Debug for Disks {
+impl fmt::Debug for DiskOpener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Disks")
+        f.write_str("DiskOpener")
     }
 }
 
-/// A disk as redb wants it.
+/// Adapter from [`Disk`] to redb.
 #[derive(Debug)]
-pub(super) struct OnDisk(Box<dyn Disk>);
+pub(super) struct RedbDisk(Box<dyn Disk>);
 
-impl redb::StorageBackend for OnDisk {
+impl redb::StorageBackend for RedbDisk {
     fn len(&self) -> io::Result<u64> {
         self.0.len_bytes()
     }

@@ -1,58 +1,71 @@
 //! The durable store: topics in one redb file, written by one thread; must not know subscribers or shards.
 //!
-//! # How it writes
+//! # Writing
 //!
-//! Appends are messages to the writer thread over a bounded queue. The writer takes what waits, gives the events their
-//! numbers, puts them and the rows of their topics into one transaction, trims what retention no longer keeps in the same
-//! transaction, commits, and completes them in order. Under load many appends share a commit by themselves.
+//! Appends go to the writer thread over a bounded queue. The writer takes all queued appends, assigns their numbers, and
+//! stores the events and the rows of their topics in one transaction. The same transaction removes the events that
+//! retention no longer keeps. Then the writer commits and completes the appends in order. Under load, many appends share
+//! one commit.
 //!
-//! # What survives what
+//! # Durability
 //!
-//! | acknowledged as | by | `kill -9` | power cut |
+//! | acknowledged as | commit | after `kill -9` | after a power cut |
 //! |---|---|---|---|
-//! | [`Fsynced`](super::Durability::Fsynced) | a commit with redb's `Immediate`: the file is synced before the completion runs | survives | survives |
-//! | [`Buffered`](super::Durability::Buffered) | a commit with redb's `None`; a synced one follows within [`Options::buffered_interval`] | lost if it comes before that | the same |
-//! | [`None`](super::Durability::None) | a commit with redb's `None`; synced with the next that must be, when much waits, or after 5 s | lost | lost |
+//! | [`Fsynced`](super::Durability::Fsynced) | redb's `Immediate`: the file is synced before the completion runs | kept | kept |
+//! | [`Buffered`](super::Durability::Buffered) | redb's `None`; a synced commit follows within [`Options::buffered_interval`] | lost if not synced | lost if not synced |
+//! | [`None`](super::Durability::None) | redb's `None`; synced together with other events, by amount, or after 5 s | lost if not synced | lost if not synced |
 //!
-//! redb keeps commits without durability in the process's memory and goes back to the last synced one when it opens a
-//! file after a crash, so a kill loses as much as a power cut does, and never half a transaction. Synced commits save the
-//! allocator's state (redb's quick repair, at the price of a second sync), so opening after a crash does not walk the file.
+//! redb keeps commits without durability in the memory of the process. After a crash it opens the file in the state of
+//! the last synced commit. So `kill -9` loses as much as a power cut, and never a part of a transaction. A synced commit
+//! saves redb's allocator state (quick repair), which costs a second sync. In return, opening after a crash does not scan
+//! the file.
 //!
 //! # Positions after a crash
 //!
-//! A position told must never come again for another event, not even when the event was lost. So before numbers are told that
-//! no synced commit holds, a block of them is leased: a synced commit says that all below the lease may have been told.
-//! An open after a crash goes on behind the lease and what lies between is a gap. The first event below `Fsynced` of a topic
-//! therefore waits for a sync; a lease is renewed, with the syncs that come anyway, when half of it is used, and grows with
-//! the topic's rate. A topic that only ever had `Fsynced` events needs no lease and has no gap. A clean close gives leases back.
+//! A position that was acknowledged must never stand for another event, even if the crash lost the event. So before the
+//! writer acknowledges a number without a sync, it leases a block of numbers: a synced commit stores the end of the block.
+//! After a crash, numbering continues after the lease, and readers see the numbers in between as a gap.
 //!
-//! A file restored from a copy knows nothing of the positions told since: delete the file instead, so that a new epoch begins.
+//! - The first event of a topic below `Fsynced` waits for a sync that stores the lease.
+//! - Later syncs renew a lease once less than half of it is left. The size of the block grows with the topic's rate.
+//! - A topic with only `Fsynced` events has no lease and no gap.
+//! - A clean close removes the leases.
 //!
-//! # How it reads
+//! A file restored from a backup does not contain the positions assigned since. Delete the file instead of restoring it,
+//! so that a new epoch begins.
 //!
-//! Pages are read from snapshots (MVCC) on the store's reader threads, or with [`read_blocking`] on the caller's, beside
-//! the writer.
+//! # Reading
 //!
-//! # When the disk fails
+//! The reader threads read pages from snapshots (MVCC), concurrently with the writer. [`read_blocking`] reads on the
+//! calling thread.
 //!
-//! Each append of the failed commit is told. The file is opened again, at most every 100 ms to 5 s; until that works,
-//! appends and reads fail at once with [`ErrorKind::Unavailable`]. What was acknowledged below `Fsynced` and not synced
-//! is then lost, as in a crash: readers see a gap, and [`Options::on_error`] is told. An append below `Fsynced` that fails
-//! so leaves a number out once the file is open, because whoever fans out may have handed the event on: it is in nobody's
-//! history, and that too is a gap. A damaged
-//! file is an error where redb notices and where it panics; where it panics in a panic the process ends. So a file left
-//! without a close three times in a row is checked as a whole when it is opened, as [`Options::verify`] always does.
+//! # Disk failures
+//!
+//! - Every append of the failed commit receives the error.
+//! - The store reopens the file after a pause, which grows from 100 ms to 5 s. Until that succeeds, appends and reads fail
+//!   with [`ErrorKind::Unavailable`].
+//! - Events that were acknowledged but not synced are lost, as in a crash. Readers see a gap, and [`Options::on_error`]
+//!   is called.
+//! - A failed append below `Fsynced` uses up a number once the file is open again. Its event may have reached
+//!   subscribers but is not stored, so readers see a gap.
+//!
+//! A damaged file is an error if redb detects the damage or panics. A panic inside a panic ends the process. So after
+//! three consecutive ends without a close, the store verifies the whole file when it opens, as [`Options::verify`] always
+//! does.
 //!
 //! [`read_blocking`]: super::ReplayStore::read_blocking
 //! [`ErrorKind::Unavailable`]: super::ErrorKind::Unavailable
 mod commit;
 mod database;
+mod directory;
 mod disk;
-mod files;
-mod missed;
+mod errors;
+mod failed_appends;
+mod location;
 mod options;
 mod queue;
 mod reader;
+mod shared;
 mod store;
 mod tables;
 mod topics;
@@ -60,6 +73,7 @@ mod trim;
 mod writer;
 
 #[doc(hidden)]
-pub use disk::{Disk, Disks};
+pub use disk::{Disk, DiskOpener};
 pub use options::{ErrorHook, Options};
-pub use store::{Counters, DurableStore};
+pub use shared::Counters;
+pub use store::DurableStore;

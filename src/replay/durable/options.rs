@@ -1,41 +1,42 @@
-//! What a durable store can be told.
+//! Settings of the durable store.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::replay::{Clock, Retention, StoreError, StoreLimits};
+use crate::replay::{Clock, Retention, StoreError, StoreLimits, panic::catch_panic};
 
 /// Settings of a durable store.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// What topics keep.
+    /// Retention of events.
     pub retention: Retention,
-    /// What the store takes.
+    /// Limits of what the store accepts.
     pub limits: StoreLimits,
-    /// How long a [`Buffered`](crate::replay::Durability::Buffered) event may wait for its sync. Default 50 ms. Longer
-    /// costs more events in a crash, shorter more syncs.
+    /// Maximum time from a [`Buffered`](crate::replay::Durability::Buffered) append to its sync. Default: 50 ms. A longer
+    /// interval loses more events in a crash, a shorter one costs more syncs.
     pub buffered_interval: Duration,
-    /// Unsynced events of any kind after which a sync does not wait any longer. Default 10,000.
+    /// Number of unsynced events that triggers a sync. Default: 10,000.
     pub unsynced_events: usize,
-    /// Unsynced bytes after which a sync does not wait any longer. Default 8 MiB. redb holds them in memory.
+    /// Bytes of unsynced events that trigger a sync. Default: 8 MiB. redb holds them in memory.
     pub unsynced_bytes: usize,
-    /// Appends that may wait for the writer. Default 8192. Then appends are refused until it has caught up.
+    /// Maximum number of appends queued for the writer. Default: 8192. Further appends are rejected.
     pub queue_events: usize,
-    /// Bytes of appends that may wait for the writer. Default 16 MiB; one append may be larger.
+    /// Maximum bytes of appends queued for the writer. Default: 16 MiB. A single append may exceed it.
     pub queue_bytes: usize,
-    /// Memory for pages of the file. Default 64 MiB.
+    /// Size of redb's page cache in bytes. Default: 64 MiB.
     pub cache_bytes: usize,
-    /// Threads that read pages. Default 2, at least 1.
+    /// Number of reader threads. Default: 2, at least 1.
     pub readers: usize,
-    /// Reads that may wait for a reader. Default 1024. Then a read is [`ErrorKind::Full`](crate::replay::ErrorKind::Full).
+    /// Maximum number of reads queued for the readers. Default: 1024. Further reads fail with
+    /// [`ErrorKind::Full`](crate::replay::ErrorKind::Full).
     pub queue_reads: usize,
-    /// Check the whole file when it is opened. Default false: it is checked only when it was left without a close three
-    /// times in a row, or gave reason while it was used. Costs reading all of it; without it damage may show late, and
-    /// redb may end the process over it.
+    /// Verify the whole file at every opening. Default: `false`. Then the file is verified only after three consecutive
+    /// ends without a close, or when it is reopened because of damage. Verification reads the whole file. Without it,
+    /// damage may be detected late, and may make redb end the process.
     pub verify: bool,
-    /// Is told the failures that no completion is told: of syncs, of trimming, of opening again.
+    /// Called with errors that no completion receives: of syncs, trimming and reopening. Default: does nothing.
     pub on_error: ErrorHook,
-    /// Tells the time.
+    /// Source of the time of events.
     pub clock: Clock,
 }
 
@@ -59,22 +60,23 @@ impl Default for Options {
     }
 }
 
-/// Is called with an error on the store's threads. Neither blocks nor calls the store. Default: does nothing.
+/// Callback for errors. It runs on the store's threads, so it must not block and must not call the store.
 #[derive(Clone, Default)]
 pub struct ErrorHook(Option<Arc<Hook>>);
 
 type Hook = dyn Fn(&StoreError) + Send + Sync;
 
 impl ErrorHook {
-    /// Calls a function with each error.
+    /// Creates a callback from a function.
     pub fn new(hook: impl Fn(&StoreError) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(hook)))
     }
 
-    pub(super) fn tell(&self, error: &StoreError) {
+    /// Calls the callback, if there is one.
+    pub(super) fn call(&self, error: &StoreError) {
         if let Some(hook) = &self.0 {
-            // The hook's own panic; the panic hook has told it.
-            drop(crate::replay::contain::contain(|| hook(error)));
+            // A panic of the callback is discarded; the panic hook has reported it.
+            drop(catch_panic(|| hook(error)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A bounded queue between threads that never waits to take something in.
+//! Bounded queue between threads. Pushing never blocks; taking may.
 
 use std::{
     collections::VecDeque,
@@ -6,147 +6,159 @@ use std::{
     time::Instant,
 };
 
-use crate::replay::contain::contain;
+use crate::replay::panic::catch_panic;
 
-/// Called when there is room again.
+/// Callback that runs when the queue has room again.
 type Ready = Box<dyn FnOnce() + Send>;
 
-/// Calls what may not end the store's thread; a panic has been told by the panic hook.
+/// Calls a callback. A panic must not end the store's thread; the panic hook has already reported it.
 fn call(ready: Ready) {
-    drop(contain(ready));
+    drop(catch_panic(ready));
 }
 
-/// How many may wait for room. Further ones are called at once and try again: bounded work instead of unbounded memory.
-const WAITING: usize = 1024;
+/// Maximum number of callbacks that wait for room. Further ones run at once and their callers retry, so that the
+/// memory for callbacks is bounded.
+const MAX_CALLBACKS: usize = 1024;
 
 pub(super) struct Queue<T> {
-    state: Mutex<State<T>>,
-    filled: Condvar,
-    most_items: usize,
-    most_bytes: usize,
+    state: Mutex<QueueState<T>>,
+    not_empty: Condvar,
+    max_items: usize,
+    max_bytes: usize,
 }
 
-struct State<T> {
+struct QueueState<T> {
+    /// Items with their sizes in bytes.
     items: VecDeque<(T, usize)>,
     bytes: usize,
     is_closed: bool,
-    /// Threads that wait in `take`.
-    takers: usize,
+    /// Number of threads blocked in `take`.
+    waiting_takers: usize,
     ready: Vec<Ready>,
 }
 
-/// Why an item was not taken in; it comes back.
-pub(super) enum Rejected<T> {
+/// Error of a push. It returns the item.
+pub(super) enum PushError<T> {
     Full(T),
     Closed(T),
 }
 
-/// What a wait for items came to.
+/// Result of a take.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum TakeResult {
+    /// At least one item was taken.
     Items,
-    Deadline,
-    /// Closed, and nothing is left.
+    /// The deadline passed while the queue was empty.
+    TimedOut,
+    /// The queue is closed and empty.
     Closed,
 }
 
 impl<T> Queue<T> {
-    pub(super) fn new(most_items: usize, most_bytes: usize) -> Self {
+    pub(super) fn new(max_items: usize, max_bytes: usize) -> Self {
         let (items, bytes, ready) = Default::default();
-        let state = State { items, bytes, is_closed: false, takers: 0, ready };
-        Self { state: Mutex::new(state), filled: Condvar::new(), most_items: most_items.max(1), most_bytes }
+        let state = QueueState { items, bytes, is_closed: false, waiting_takers: 0, ready };
+        Self { state: Mutex::new(state), not_empty: Condvar::new(), max_items: max_items.max(1), max_bytes }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    fn state(&self) -> MutexGuard<'_, QueueState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_room(&self, state: &State<T>, bytes: usize) -> bool {
-        // An item larger than the bound still passes, alone.
+    fn has_room(&self, state: &QueueState<T>, bytes: usize) -> bool {
+        // An item above the byte limit is accepted when the queue is empty.
         state.items.is_empty()
-            || (state.items.len() < self.most_items && state.bytes.saturating_add(bytes) <= self.most_bytes)
+            || (state.items.len() < self.max_items && state.bytes.saturating_add(bytes) <= self.max_bytes)
     }
 
-    pub(super) fn push(&self, item: T, bytes: usize) -> Result<(), Rejected<T>> {
+    /// Appends an item of the given size.
+    ///
+    /// # Errors
+    ///
+    /// The queue is full or closed.
+    pub(super) fn push(&self, item: T, bytes: usize) -> Result<(), PushError<T>> {
         let mut state = self.state();
         if state.is_closed {
-            return Err(Rejected::Closed(item));
+            return Err(PushError::Closed(item));
         }
         if !self.has_room(&state, bytes) {
-            return Err(Rejected::Full(item));
+            return Err(PushError::Full(item));
         }
         state.items.push_back((item, bytes));
         state.bytes += bytes;
-        let wake = state.takers > 0;
+        let wake = state.waiting_takers > 0;
         drop(state);
         if wake {
-            self.filled.notify_one();
+            self.not_empty.notify_one();
         }
         Ok(())
     }
 
-    /// Calls `ready` when items have been taken next, or at once if there is none or the queue is closed. Whether there is
-    /// room for what its caller has, only `push` can tell.
+    /// Calls `ready` after the next take, or at once if the queue is empty or closed. The item of the caller may still
+    /// not fit then.
     pub(super) fn when_ready(&self, ready: Ready) {
         let mut state = self.state();
-        if state.is_closed || state.items.is_empty() || state.ready.len() >= WAITING {
+        if state.is_closed || state.items.is_empty() || state.ready.len() >= MAX_CALLBACKS {
             drop(state);
             return call(ready);
         }
         state.ready.push(ready);
     }
 
-    /// Takes items within the bounds, at least one, waiting for the first until the deadline.
+    /// Takes at most `items` items of at most `bytes` bytes together, but at least one item. Blocks until the queue has
+    /// an item or the deadline passes.
     pub(super) fn take(
         &self,
         into: &mut Vec<T>,
         items: usize,
         bytes: usize,
         deadline: Option<Instant>,
-    ) -> Taken {
+    ) -> TakeResult {
         let mut state = self.state();
         while state.items.is_empty() {
             if state.is_closed {
-                return Taken::Closed;
+                return TakeResult::Closed;
             }
-            state.takers += 1;
+            state.waiting_takers += 1;
             state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 Some(left) if left.is_zero() => {
-                    state.takers -= 1;
-                    return Taken::Deadline;
+                    state.waiting_takers -= 1;
+                    return TakeResult::TimedOut;
                 }
-                Some(left) => self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) => {
+                    self.not_empty.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.not_empty.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
-            state.takers -= 1;
+            state.waiting_takers -= 1;
         }
-        let mut taken = 0;
+        let mut taken_bytes = 0;
         while let Some((_, size)) = state.items.front() {
-            if taken > 0 && (into.len() >= items || taken + size > bytes) {
+            if taken_bytes > 0 && (into.len() >= items || taken_bytes + size > bytes) {
                 break;
             }
             let Some((item, size)) = state.items.pop_front() else { break };
             state.bytes -= size;
-            taken += size.max(1);
+            taken_bytes += size.max(1);
             into.push(item);
         }
         let ready = std::mem::take(&mut state.ready);
         drop(state);
         ready.into_iter().for_each(call);
-        Taken::Items
+        TakeResult::Items
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.state().is_closed
     }
 
-    /// Takes nothing in any more; what is in can still be taken.
+    /// Rejects further items. Items already in the queue can still be taken.
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.is_closed = true;
         let ready = std::mem::take(&mut state.ready);
         drop(state);
-        self.filled.notify_all();
+        self.not_empty.notify_all();
         ready.into_iter().for_each(call);
     }
 }

@@ -1,26 +1,23 @@
-//! Reading pages, beside the writer, from snapshots.
+//! Reader threads: they read pages from snapshots, concurrently with the writer.
 
 use redb::{Database, ReadableDatabase};
 
 use super::{
-    database::{broken, failed},
-    queue::Taken,
-    store::Shared,
+    errors::{redb_error, redb_panic},
+    queue::TakeResult,
+    shared::{ReadRequest, Shared},
     tables::{EVENTS, FLOOR, META, Record, TOPICS},
 };
 use crate::replay::{
-    Completion, Epoch, Extent, Operation, Page, Position, Query, StoreError,
-    contain::{complete, contain},
+    Epoch, Operation, Page, PageBuilder, Position, Query, StoreError, completion::complete,
+    panic::catch_panic,
 };
 
-/// A page that somebody waits for.
-pub(super) struct Read(pub(super) Query, pub(super) Completion<Page>);
-
-/// Reads pages until the queue is closed and empty.
+/// Serves reads until the queue is closed and empty.
 pub(super) fn run(shared: &Shared) {
     let mut reads = Vec::new();
-    while shared.reads.take(&mut reads, 1, usize::MAX, None) != Taken::Closed {
-        for Read(query, done) in reads.drain(..) {
+    while shared.reads.take(&mut reads, 1, usize::MAX, None) != TakeResult::Closed {
+        for ReadRequest(query, done) in reads.drain(..) {
             complete(done, read(shared, &query));
         }
     }
@@ -29,33 +26,33 @@ pub(super) fn run(shared: &Shared) {
 /// Reads a page on this thread.
 pub(super) fn read(shared: &Shared, query: &Query) -> Result<Page, StoreError> {
     shared.with_database(|database| {
-        let read = contain(|| page(database, shared.epoch, query));
-        read.unwrap_or_else(|panic| Err(broken(Operation::Read, &panic)))
+        let page = catch_panic(|| page(database, shared.epoch, query));
+        page.unwrap_or_else(|panic| Err(redb_panic(Operation::Read, &panic)))
     })
 }
 
 fn page(database: &Database, epoch: Epoch, query: &Query) -> Result<Page, StoreError> {
-    const DOING: Operation = Operation::Read;
-    let read = database.begin_read().map_err(failed(DOING))?;
-    let rows = read.open_table(TOPICS).map_err(failed(DOING))?;
-    let Some(row) = rows.get_owned(&*query.topic).map_err(failed(DOING))?.map(|row| row.value()) else {
-        let meta = read.open_table(META).map_err(failed(DOING))?;
-        let end = meta.get_owned(FLOOR).map_err(failed(DOING))?.map_or(0, |floor| floor.value());
-        return Extent { epoch, end }.page(query.start, query.window, []);
+    const OPERATION: Operation = Operation::Read;
+    let read = database.begin_read().map_err(redb_error(OPERATION))?;
+    let rows = read.open_table(TOPICS).map_err(redb_error(OPERATION))?;
+    let row = rows.get_owned(&*query.topic).map_err(redb_error(OPERATION))?;
+    let Some((id, next, ..)) = row.map(|row| row.value()) else {
+        let meta = read.open_table(META).map_err(redb_error(OPERATION))?;
+        let end = meta.get_owned(FLOOR).map_err(redb_error(OPERATION))?.map_or(0, |floor| floor.value());
+        return PageBuilder { epoch, end }.build(query.start, query.window, []);
     };
-    let (id, next, ..) = row;
-    let extent = Extent { epoch, end: next.saturating_sub(1) };
-    let after = match extent.after(query.start) {
+    let builder = PageBuilder { epoch, end: next.saturating_sub(1) };
+    let after = match builder.start_after(query.start) {
         Ok(after) => after,
         Err(page) => return Ok(page),
     };
-    let events = read.open_table(EVENTS).map_err(failed(DOING))?;
+    let events = read.open_table(EVENTS).map_err(redb_error(OPERATION))?;
     let range = (id, after.saturating_add(1))..=(id, u64::MAX);
-    let held = events.range_owned(range).map_err(failed(DOING))?;
-    let held = held.map(|entry| {
-        let (key, record) = entry.map_err(failed(DOING))?;
+    let stored = events.range_owned(range).map_err(redb_error(OPERATION))?;
+    let stored = stored.map(|entry| {
+        let (key, record) = entry.map_err(redb_error(OPERATION))?;
         let (_, seq) = key.value();
         Ok(Record::parse(record.value())?.event(Position::new(epoch, seq)))
     });
-    extent.page(query.start, query.window, held)
+    builder.build(query.start, query.window, stored)
 }

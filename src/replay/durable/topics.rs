@@ -1,4 +1,4 @@
-//! The topics as the writer knows them: numbers, leases, what is held. No file here, so the rules can be read at once.
+//! The writer's state of the topics: next numbers, leases and sizes. It does not access the file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -7,37 +7,39 @@ use bytes::Bytes;
 use super::tables::Row;
 use crate::replay::{Durability, ErrorKind, Operation, StoreError};
 
-/// The smallest block of numbers leased at once. A crash leaves a gap of at most one block and a half.
-const LEASE: u64 = 1024;
-/// The largest; a topic of 100,000 events a second uses half of it in 5 s.
+/// Smallest block of numbers lease_end at once. A crash leaves a gap of at most one and a half blocks.
+const MIN_LEASE: u64 = 1024;
+/// Largest block of numbers lease_end at once. A topic with 100,000 events per second uses half of it in 5 s.
 const MAX_LEASE: u64 = 1 << 20;
-/// Topics looked at for one that can make room, before an append is refused.
-const FORGET_REACH: usize = 64;
+/// Topics checked for an empty one to evict, before an append to a new topic is rejected.
+const EVICTION_SCAN_TOPICS: usize = 64;
 
-/// One topic.
+/// State of one topic.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) id: u32,
     pub(super) name: Bytes,
-    /// The number the next event gets.
+    /// Number of the next event.
     pub(super) next: u64,
-    /// Numbers below this may have been told without a synced commit to show for it. Not above `next`: there is no lease.
-    leased: u64,
+    /// End of the lease: numbers below it may have been acknowledged without a sync. There is no lease unless it is above
+    /// `next`.
+    lease_end: u64,
     pub(super) events: u64,
     pub(super) bytes: u64,
+    /// Time of the newest event in milliseconds since 1970.
     pub(super) newest_ms: u64,
-    /// Time of the oldest event, once somebody has looked.
+    /// Time of the oldest event in milliseconds since 1970. `None` until it has been read from the file.
     pub(super) oldest_ms: Option<u64>,
-    /// Events since the last sync that did not ask for one.
-    hasty: u64,
+    /// Events since the last sync that asked for less than [`Durability::Fsynced`].
+    unsynced: u64,
 }
 
 impl Topic {
     pub(super) fn row(&self) -> Row {
-        (self.id, self.next, self.leased, self.events, self.bytes, self.newest_ms)
+        (self.id, self.next, self.lease_end, self.events, self.bytes, self.newest_ms)
     }
 
-    /// Takes in an event and returns its number.
+    /// Adds an event. Returns its number.
     pub(super) fn push(&mut self, size_bytes: u64, now_ms: u64, durability: Durability) -> u64 {
         let seq = self.next;
         self.next += 1;
@@ -48,67 +50,72 @@ impl Topic {
         self.events += 1;
         self.bytes += size_bytes;
         if durability < Durability::Fsynced {
-            self.hasty += 1;
+            self.unsynced += 1;
         }
         seq
     }
 
-    /// Says whether the lease covers all numbers, so that they may be told before a sync.
-    fn is_covered(&self) -> bool {
-        self.next <= self.leased
+    /// Returns `true` if the lease covers all assigned numbers, so that they may be acknowledged without a sync.
+    fn is_covered_by_lease(&self) -> bool {
+        self.next <= self.lease_end
     }
 
-    /// Prepares for a sync: says whether the row must be written because it has a new lease.
-    fn renew(&mut self) -> bool {
-        let hasty = std::mem::take(&mut self.hasty);
-        if hasty == 0 {
+    /// Extends the lease for the next sync, if less than half of it is left. Returns `true` if the row has changed.
+    fn renew_lease(&mut self) -> bool {
+        let unsynced = std::mem::take(&mut self.unsynced);
+        if unsynced == 0 {
             return false;
         }
-        let block = hasty.saturating_mul(4).next_power_of_two().clamp(LEASE, MAX_LEASE);
-        if self.leased.saturating_sub(self.next) >= block / 2 {
+        let block = unsynced.saturating_mul(4).next_power_of_two().clamp(MIN_LEASE, MAX_LEASE);
+        if self.lease_end.saturating_sub(self.next) >= block / 2 {
             return false;
         }
-        self.leased = self.next + block;
+        self.lease_end = self.next + block;
         true
     }
 }
 
-/// All topics.
+/// State of all topics.
 #[derive(Debug)]
 pub(super) struct Topics {
     ids: HashMap<Bytes, u32>,
     topics: BTreeMap<u32, Topic>,
-    /// The largest number a forgotten topic gave out.
+    /// Largest number that an evicted topic assigned.
     pub(super) floor: u64,
     pub(super) next_id: u64,
     pub(super) total_bytes: u64,
-    /// Changed since the last sync.
+    /// Topics changed since the last sync.
     dirty: HashSet<u32>,
-    /// Where the search for a forgettable topic goes on.
-    forget: u32,
-    /// Where taking from topics in turn goes on.
-    turn: u32,
+    /// Id after which the search for a topic to evict continues.
+    eviction_cursor: u32,
+    /// Id after which the round over all topics continues.
+    round_cursor: u32,
 }
 
 impl Topics {
     pub(super) fn new(floor: u64, next_id: u64) -> Self {
         let (ids, topics, dirty) = Default::default();
-        Self { ids, topics, floor, next_id, total_bytes: 0, dirty, forget: 0, turn: 0 }
+        Self { ids, topics, floor, next_id, total_bytes: 0, dirty, eviction_cursor: 0, round_cursor: 0 }
     }
 
-    /// Takes in a row of the file.
+    /// Adds a topic from a row of the file.
+    ///
+    /// # Errors
+    ///
+    /// The row is invalid.
     pub(super) fn load(&mut self, name: &[u8], row: Row) -> Result<(), StoreError> {
-        let (id, next, leased, events, bytes, newest_ms) = row;
-        let is_odd =
+        let (id, next, lease_end, events, bytes, newest_ms) = row;
+        let is_invalid =
             u64::from(id) >= self.next_id || next == 0 || events >= next || self.topics.contains_key(&id);
-        if is_odd {
-            let message = "a topic in the file cannot be right";
+        if is_invalid {
+            let message = "the file has an invalid topic";
             return Err(StoreError::new(ErrorKind::Damaged, Operation::Open, message));
         }
         let name = Bytes::copy_from_slice(name);
         self.ids.insert(name.clone(), id);
         self.total_bytes = self.total_bytes.saturating_add(bytes);
-        let topic = Topic { id, name, next, leased, events, bytes, newest_ms, oldest_ms: None, hasty: 0 };
+        let topic =
+            Topic { id, name, next, lease_end, events, bytes, newest_ms, oldest_ms: None, unsynced: 0 };
         self.topics.insert(id, topic);
         Ok(())
     }
@@ -121,13 +128,13 @@ impl Topics {
         self.ids.get(name).copied()
     }
 
-    /// Lists the topics.
+    /// Returns the ids of all topics.
     pub(super) fn ids(&self) -> Vec<u32> {
         self.topics.keys().copied().collect()
     }
 
-    /// Leaves out so many numbers of a topic.
-    pub(super) fn skip(&mut self, id: u32, count: u64) {
+    /// Skips numbers of a topic.
+    pub(super) fn skip_numbers(&mut self, id: u32, count: u64) {
         if let Some(topic) = self.topics.get_mut(&id) {
             topic.next = topic.next.saturating_add(count);
         }
@@ -141,14 +148,14 @@ impl Topics {
         self.topics.get_mut(&id)
     }
 
-    /// Adds a topic.
+    /// Creates a topic. Returns its id.
     ///
     /// # Errors
     ///
-    /// Four thousand million topics have been made before.
+    /// The store has used up its 2^32 topic ids.
     pub(super) fn add(&mut self, name: &[u8]) -> Result<u32, StoreError> {
         let id = u32::try_from(self.next_id).map_err(|_| {
-            StoreError::new(ErrorKind::TooManyTopics, Operation::Append, "no further topic can be numbered")
+            StoreError::new(ErrorKind::TooManyTopics, Operation::Append, "all topic ids are used up")
         })?;
         self.next_id += 1;
         let name = Bytes::copy_from_slice(name);
@@ -156,19 +163,19 @@ impl Topics {
         self.ids.insert(name.clone(), id);
         let oldest_ms = None;
         let topic =
-            Topic { id, name, next, leased: 0, events: 0, bytes: 0, newest_ms: 0, oldest_ms, hasty: 0 };
+            Topic { id, name, next, lease_end: 0, events: 0, bytes: 0, newest_ms: 0, oldest_ms, unsynced: 0 };
         self.topics.insert(id, topic);
         Ok(id)
     }
 
-    /// Removes a topic that holds nothing, if one is found nearby. Its numbers do not come again.
-    pub(super) fn forget_one(&mut self) -> Option<Topic> {
-        for _ in 0..FORGET_REACH.min(self.topics.len()) {
-            let id = after(&self.topics, self.forget)?;
-            self.forget = id;
+    /// Removes a topic without events. Returns `None` if the topics checked all have events. Its numbers are not reused.
+    pub(super) fn evict_empty_topic(&mut self) -> Option<Topic> {
+        for _ in 0..EVICTION_SCAN_TOPICS.min(self.topics.len()) {
+            let id = next_id(&self.topics, self.eviction_cursor)?;
+            self.eviction_cursor = id;
             let topic = self.topics.get(&id)?;
             if topic.events == 0 {
-                self.floor = self.floor.max(topic.next.max(topic.leased) - 1);
+                self.floor = self.floor.max(topic.next.max(topic.lease_end) - 1);
                 self.ids.remove(&topic.name);
                 return self.topics.remove(&id);
             }
@@ -176,48 +183,49 @@ impl Topics {
         None
     }
 
-    /// Returns the next topic in turn.
-    pub(super) fn next_in_turn(&mut self) -> Option<&mut Topic> {
-        self.turn = after(&self.topics, self.turn)?;
-        self.topics.get_mut(&self.turn)
+    /// Returns the next topic of the round over all topics.
+    pub(super) fn next_in_round(&mut self) -> Option<&mut Topic> {
+        self.round_cursor = next_id(&self.topics, self.round_cursor)?;
+        self.topics.get_mut(&self.round_cursor)
     }
 
-    /// Notes the topics that a transaction changed, and says whether it must be a sync because a lease does not reach.
-    pub(super) fn touch(&mut self, ids: &BTreeSet<u32>) -> bool {
+    /// Marks the topics that a transaction changes. Returns `true` if the commit must be synced because a lease is too
+    /// short.
+    pub(super) fn mark_changed(&mut self, ids: &BTreeSet<u32>) -> bool {
         self.dirty.extend(ids);
-        ids.iter().filter_map(|id| self.topics.get(id)).any(|topic| !topic.is_covered())
+        ids.iter().filter_map(|id| self.topics.get(id)).any(|topic| !topic.is_covered_by_lease())
     }
 
-    /// Prepares for a sync: renews leases, and returns the topics whose rows have changed by that.
-    pub(super) fn renew(&mut self) -> Vec<u32> {
+    /// Renews leases before a sync. Returns the ids of the topics whose rows have changed.
+    pub(super) fn renew_leases(&mut self) -> Vec<u32> {
         let mut ids = std::mem::take(&mut self.dirty);
-        ids.retain(|id| self.topics.get_mut(id).is_some_and(Topic::renew));
+        ids.retain(|id| self.topics.get_mut(id).is_some_and(Topic::renew_lease));
         ids.into_iter().collect()
     }
 
-    /// Goes on behind all leases; returns the topics that had one.
-    pub(super) fn give_up_leases(&mut self) -> Vec<u32> {
-        let open = self.topics.values_mut().filter(|topic| topic.leased > topic.next);
+    /// Continues numbering after all leases. Returns the ids of the topics that had one.
+    pub(super) fn skip_leases(&mut self) -> Vec<u32> {
+        let open = self.topics.values_mut().filter(|topic| topic.lease_end > topic.next);
         let ids = open.map(|topic| {
-            topic.next = topic.leased;
+            topic.next = topic.lease_end;
             topic.id
         });
         ids.collect()
     }
 
-    /// Takes back all leases: a synced commit tells what was told. Returns the topics that had one.
-    pub(super) fn return_leases(&mut self) -> Vec<u32> {
-        let open = self.topics.values_mut().filter(|topic| topic.leased > topic.next);
+    /// Removes all leases, before the synced commit of a clean close. Returns the ids of the topics that had one.
+    pub(super) fn clear_leases(&mut self) -> Vec<u32> {
+        let open = self.topics.values_mut().filter(|topic| topic.lease_end > topic.next);
         let ids = open.map(|topic| {
-            topic.leased = 0;
+            topic.lease_end = 0;
             topic.id
         });
         ids.collect()
     }
 }
 
-/// Returns the id after this one, going round.
-fn after(topics: &BTreeMap<u32, Topic>, id: u32) -> Option<u32> {
+/// Returns the id after `id`, or the first id after the last one.
+fn next_id(topics: &BTreeMap<u32, Topic>, id: u32) -> Option<u32> {
     let next = topics.range(id.saturating_add(1)..).next();
     next.or_else(|| topics.first_key_value()).map(|(id, _)| *id)
 }

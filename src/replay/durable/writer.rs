@@ -1,226 +1,230 @@
-//! The writer thread: takes what waits, commits it, completes it in order; syncs when it is time; opens the file again
-//! after a failure.
+//! The writer thread: it commits queued appends and completes them in order, syncs, applies retention, and reopens the
+//! file after a failure.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
-    commit::{Written, commit, trim_aged},
-    database::{broken, close},
-    missed::Missed,
-    queue::Taken,
-    store::Shared,
+    Options,
+    commit::{Committed, commit, trim_expired},
+    database::close,
+    errors::redb_panic,
+    failed_appends::FailedAppends,
+    queue::TakeResult,
+    shared::{Shared, WriteRequest},
     topics::Topics,
 };
 use crate::replay::{
-    Append, Appended, Completion, Durability, ErrorKind, Operation, Position, StoreError,
-    contain::{complete, contain},
+    Append, Appended, Durability, ErrorKind, Operation, Position, StoreError, completion::complete,
+    panic::catch_panic,
 };
 
-/// Events that one commit takes at most.
+/// Maximum number of events in one commit.
 const BATCH_EVENTS: usize = 4096;
-/// Bytes that one commit takes at most, but for a single larger event.
+/// Maximum bytes of one commit, except that a single event may be larger.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// How long an event without durability may wait for a sync: bounds what redb holds in memory for it.
+/// Maximum time from an append without durability to its sync. It bounds the memory that redb uses for unsynced commits.
 const LAZY_SYNC: Duration = Duration::from_secs(5);
-/// How often events are looked for that have become too old.
-const TRIM_EVERY: Duration = Duration::from_secs(1);
-/// How long the first and the longest pause is before a file that failed is opened again.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// What the writer is asked for.
-pub(super) enum Job {
-    Append(Append, Completion<Appended>),
-    /// Completes when all before it is on the disk.
-    Flush(Completion<()>),
-}
+/// Interval between checks for expired events.
+const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+/// Shortest and longest pause before a failed file is reopened.
+const REOPEN_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// What the file holds; `None` while it could not be opened again.
+    /// State of the topics in the file. `None` from a failure until the file is reopened.
     topics: Option<Topics>,
     unsynced: Unsynced,
-    trouble: Option<Trouble>,
-    /// What failed since the file was open.
-    missed: Missed,
+    failure: Option<Failure>,
+    /// Appends that failed since the file was last open.
+    failed: FailedAppends,
     trim_at: Instant,
 }
 
-/// What was committed and is not on the disk.
+/// Committed events that are not on the disk.
 #[derive(Default)]
 struct Unsynced {
     events: usize,
     bytes: usize,
-    /// When it must be. `None`: there is nothing.
-    due: Option<Instant>,
+    /// Time of the next sync. `None` if everything is synced.
+    sync_at: Option<Instant>,
 }
 
-/// A failure not yet overcome.
-struct Trouble {
-    why: StoreError,
+/// Failure that has not been recovered from.
+struct Failure {
+    error: StoreError,
     pause: Duration,
-    again_at: Instant,
+    retry_at: Instant,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, topics: Topics) -> Self {
-        let (topics, unsynced, trouble, trim_at) = (Some(topics), Unsynced::default(), None, Instant::now());
-        Self { shared, topics, unsynced, trouble, missed: Missed::default(), trim_at }
+        Self {
+            shared,
+            topics: Some(topics),
+            unsynced: Unsynced::default(),
+            failure: None,
+            failed: FailedAppends::default(),
+            trim_at: Instant::now(),
+        }
     }
 
-    /// Works until the queue is closed and empty; returns how closing went.
+    /// Serves requests until the queue is closed and empty. Returns the result of closing the file.
     pub(super) fn run(mut self) -> Result<(), StoreError> {
         let mut batch = Vec::new();
         loop {
-            let taken = self.shared.appends.take(&mut batch, BATCH_EVENTS, BATCH_BYTES, self.deadline());
-            match taken {
-                Taken::Items => self.write(&mut batch),
-                Taken::Deadline => (),
-                Taken::Closed => return self.close(),
+            match self.shared.writes.take(&mut batch, BATCH_EVENTS, BATCH_BYTES, self.deadline()) {
+                TakeResult::Items => self.write(&mut batch),
+                TakeResult::TimedOut => (),
+                TakeResult::Closed => return self.close(),
             }
-            self.keep_up();
+            self.run_timers();
         }
     }
 
-    /// Says when there is something to do that nobody asks for.
+    /// Returns the time of the earliest timer: sync, trim or reopening.
     fn deadline(&self) -> Option<Instant> {
         let trim = self.shared.options.retention.age.map(|_| self.trim_at);
-        let again = self.trouble.as_ref().filter(|_| self.topics.is_none()).map(|trouble| trouble.again_at);
-        [self.unsynced.due, trim, again].into_iter().flatten().min()
+        let retry = self.failure.as_ref().filter(|_| self.topics.is_none()).map(|failure| failure.retry_at);
+        [self.unsynced.sync_at, trim, retry].into_iter().flatten().min()
     }
 
-    /// Does what is due.
-    fn keep_up(&mut self) {
+    /// Runs the timers that have expired.
+    fn run_timers(&mut self) {
         let now = Instant::now();
         if self.topics.is_none() {
-            drop(self.open_again(now));
+            drop(self.reopen(now));
         }
-        if self.unsynced.due.is_some_and(|due| due <= now) {
-            self.sync(&[]);
+        if self.unsynced.sync_at.is_some_and(|sync_at| sync_at <= now) {
+            self.sync();
         }
         if self.shared.options.retention.age.is_some() && self.trim_at <= now {
-            self.trim_at = now + TRIM_EVERY;
+            self.trim_at = now + TRIM_INTERVAL;
             self.trim();
         }
     }
 
-    /// Commits a batch and completes what is in it, in order.
-    fn write(&mut self, batch: &mut Vec<Job>) {
-        let appends = || batch.iter().filter_map(Job::append);
+    /// Commits a batch and completes its requests in order.
+    fn write(&mut self, batch: &mut Vec<WriteRequest>) {
+        let appends = || batch.iter().filter_map(WriteRequest::append);
         let events = appends().count();
         let bytes = appends().map(Append::size_bytes).sum();
-        let is_flush = events < batch.len();
-        let hasty =
-            appends().map(|append| append.durability).filter(|asked| *asked < Durability::Fsynced).max();
-        let outcome = self.commit(batch, is_flush || self.unsynced.is_too_much(&self.shared, events, bytes));
+        let has_flush = events < batch.len();
+        let unsynced = appends().map(|append| append.durability).filter(|asked| *asked < Durability::Fsynced);
+        let highest_unsynced = unsynced.max();
+        let sync = has_flush || self.unsynced.needs_sync(&self.shared.options, events, bytes);
+        let outcome = self.commit(batch, sync);
         match &outcome {
-            Ok(written) if written.is_synced => self.unsynced = Unsynced::default(),
-            Ok(_) => self.unsynced.add(events, bytes, hasty, self.shared.options.buffered_interval),
-            Err(_) => batch.iter().filter_map(Job::append).for_each(|append| self.missed.note(append)),
+            Ok(committed) if committed.is_synced => self.unsynced = Unsynced::default(),
+            Ok(_) => {
+                self.unsynced.add(events, bytes, highest_unsynced, self.shared.options.buffered_interval);
+            }
+            Err(_) => {
+                batch.iter().filter_map(WriteRequest::append).for_each(|append| self.failed.record(append));
+            }
         }
-        self.answer(batch, outcome);
+        self.complete(batch, outcome);
     }
 
-    /// Commits without events, so that what was committed before is on the disk.
-    fn sync(&mut self, nothing: &[Job]) {
-        match self.commit(nothing, true) {
+    /// Makes an empty synced commit, which brings all earlier commits to the disk.
+    fn sync(&mut self) {
+        match self.commit(&[], true) {
             Ok(_) => self.unsynced = Unsynced::default(),
-            Err(error) => self.shared.options.on_error.tell(&error),
+            Err(error) => self.shared.options.on_error.call(&error),
         }
     }
 
+    /// Removes expired events.
     fn trim(&mut self) {
         let Some(topics) = &mut self.topics else { return };
         let trimmed = self.shared.with_database(|database| {
-            contain(|| trim_aged(database, topics, &self.shared.options))
-                .unwrap_or_else(|panic| Err(broken(Operation::Trim, &panic)))
+            catch_panic(|| trim_expired(database, topics, &self.shared.options))
+                .unwrap_or_else(|panic| Err(redb_panic(Operation::Trim, &panic)))
         });
         match trimmed {
             Ok(true) => self.unsynced.add(0, 0, None, LAZY_SYNC),
             Ok(false) => (),
             Err(error) => {
                 self.fail(&error);
-                self.shared.options.on_error.tell(&error);
+                self.shared.options.on_error.call(&error);
             }
         }
     }
 
-    fn commit(&mut self, batch: &[Job], sync: bool) -> Result<Written, StoreError> {
-        self.open_again(Instant::now())?;
+    fn commit(&mut self, batch: &[WriteRequest], sync: bool) -> Result<Committed, StoreError> {
+        self.reopen(Instant::now())?;
         let Some(topics) = &mut self.topics else { return Err(self.shared.closed()) };
-        let appends = batch.iter().filter_map(Job::append);
+        let appends = batch.iter().filter_map(WriteRequest::append);
         let outcome = self.shared.with_database(|database| {
-            contain(|| commit(database, topics, &self.shared.options, appends, sync))
-                .unwrap_or_else(|panic| Err(broken(Operation::Append, &panic)))
+            catch_panic(|| commit(database, topics, &self.shared.options, appends, sync))
+                .unwrap_or_else(|panic| Err(redb_panic(Operation::Append, &panic)))
         });
         match &outcome {
-            Ok(written) => {
-                self.trouble = None;
+            Ok(committed) => {
+                self.failure = None;
                 self.shared.tally.commits.add(1);
-                self.shared.tally.syncs.add(u64::from(written.is_synced));
+                self.shared.tally.syncs.add(u64::from(committed.is_synced));
             }
             Err(error) => self.fail(error),
         }
         outcome
     }
 
-    /// Lets go of a file that failed: what redb holds of it, and what we do, may no longer be right.
-    fn fail(&mut self, why: &StoreError) {
+    /// Closes a file that failed and schedules its reopening. The in-memory state of redb and of the topics may be
+    /// inconsistent, so both are discarded.
+    fn fail(&mut self, error: &StoreError) {
         self.topics = None;
-        // Its end syncs nothing after a failure; a panic of it is as good as an error.
-        drop(contain(|| drop(self.shared.take_database())));
+        // After a failure, dropping the database does not sync. A panic in the drop changes nothing.
+        drop(catch_panic(|| drop(self.shared.take_database())));
         let lost = std::mem::take(&mut self.unsynced).events;
         if lost > 0 {
             self.shared.tally.lost.add(lost as u64);
-            let message = format!("at most {lost} events acknowledged below fsynced are lost");
-            let error = StoreError::caused(why.kind(), Operation::Sync, message, why.clone());
-            self.shared.options.on_error.tell(&error);
+            let message = format!("up to {lost} acknowledged events that were not synced are lost");
+            let lost = StoreError::with_source(error.kind(), Operation::Sync, message, error.clone());
+            self.shared.options.on_error.call(&lost);
         }
-        let pause = self.trouble.as_ref().map_or(PAUSES.0, |trouble| (trouble.pause * 2).min(PAUSES.1));
-        self.trouble = Some(Trouble { why: why.clone(), pause, again_at: Instant::now() + pause });
+        let (shortest, longest) = REOPEN_PAUSES;
+        let pause = self.failure.as_ref().map_or(shortest, |failure| (failure.pause * 2).min(longest));
+        self.failure = Some(Failure { error: error.clone(), pause, retry_at: Instant::now() + pause });
     }
 
-    /// Opens the file again after a failure, if the pause is over.
-    fn open_again(&mut self, now: Instant) -> Result<(), StoreError> {
-        let Some(trouble) = self.trouble.as_ref().filter(|_| self.topics.is_none()) else { return Ok(()) };
-        if now < trouble.again_at {
-            let message = "the store is not available";
-            return Err(StoreError::caused(
-                ErrorKind::Unavailable,
-                Operation::Open,
-                message,
-                trouble.why.clone(),
-            ));
+    /// Reopens the file after a failure, once the pause is over. Does nothing if the file is open.
+    fn reopen(&mut self, now: Instant) -> Result<(), StoreError> {
+        let Some(failure) = self.failure.as_ref().filter(|_| self.topics.is_none()) else { return Ok(()) };
+        if now < failure.retry_at {
+            let (kind, message) = (ErrorKind::Unavailable, "the store is unavailable after a failure");
+            return Err(StoreError::with_source(kind, Operation::Open, message, failure.error.clone()));
         }
-        match self.shared.reopen(trouble.why.kind(), &self.missed) {
+        match self.shared.reopen(failure.error.kind(), &self.failed) {
             Ok(topics) => {
                 self.topics = Some(topics);
-                self.missed = Missed::default();
+                self.failed = FailedAppends::default();
                 Ok(())
             }
             Err(error) => {
                 self.fail(&error);
-                self.shared.options.on_error.tell(&error);
+                self.shared.options.on_error.call(&error);
                 Err(error)
             }
         }
     }
 
-    fn answer(&self, batch: &mut Vec<Job>, outcome: Result<Written, StoreError>) {
+    /// Completes the requests of a batch in order.
+    fn complete(&self, batch: &mut Vec<WriteRequest>, outcome: Result<Committed, StoreError>) {
         let (mut outcomes, is_synced, failure) = match outcome {
-            Ok(written) => (written.outcomes.into_iter(), written.is_synced, None),
+            Ok(committed) => (committed.outcomes.into_iter(), committed.is_synced, None),
             Err(error) => (Vec::new().into_iter(), false, Some(error)),
         };
         let closed = || Err(self.shared.closed());
-        for job in batch.drain(..) {
-            match job {
-                Job::Flush(done) => complete(done, failure.clone().map_or(Ok(()), Err)),
-                Job::Append(_, done) if failure.is_some() => {
-                    complete(done, failure.clone().map_or_else(closed, Err))
+        for request in batch.drain(..) {
+            match request {
+                WriteRequest::Flush(done) => complete(done, failure.clone().map_or(Ok(()), Err)),
+                WriteRequest::Append(_, done) if failure.is_some() => {
+                    complete(done, failure.clone().map_or_else(closed, Err));
                 }
-                Job::Append(append, done) => {
+                WriteRequest::Append(append, done) => {
                     let reached = match append.durability {
                         _ if is_synced => Durability::Fsynced,
                         asked => asked.min(Durability::Buffered),
@@ -237,56 +241,32 @@ impl Writer {
     fn close(mut self) -> Result<(), StoreError> {
         let database = self.shared.take_database();
         let (Some(database), Some(topics)) = (database, &mut self.topics) else {
-            return self.trouble.map_or(Ok(()), |trouble| Err(trouble.why));
+            return self.failure.map_or(Ok(()), |failure| Err(failure.error));
         };
         let closed = close(database, topics);
         match &closed {
-            Ok(()) => self.shared.place.closed(),
+            Ok(()) => self.shared.location.mark_closed(),
             Err(_) => self.shared.tally.lost.add(self.unsynced.events as u64),
         }
         closed
     }
 }
 
-impl Job {
-    fn append(&self) -> Option<&Append> {
-        match self {
-            Self::Append(append, _) => Some(append),
-            Self::Flush(_) => None,
-        }
-    }
-}
-
 impl Unsynced {
-    /// Says whether a commit with so much more must be synced.
-    fn is_too_much(&self, shared: &Shared, events: usize, bytes: usize) -> bool {
-        let options = &shared.options;
-        self.due.is_some_and(|due| due <= Instant::now())
+    /// Returns `true` if a commit that adds `events` and `bytes` must be synced.
+    fn needs_sync(&self, options: &Options, events: usize, bytes: usize) -> bool {
+        self.sync_at.is_some_and(|sync_at| sync_at <= Instant::now())
             || self.events + events > options.unsynced_events
             || self.bytes + bytes > options.unsynced_bytes
     }
 
-    fn add(&mut self, events: usize, bytes: usize, asked: Option<Durability>, buffered: Duration) {
+    /// Adds the events of an unsynced commit. `highest` is the highest durability that they asked for, and `buffered`
+    /// the sync interval of [`Durability::Buffered`].
+    fn add(&mut self, events: usize, bytes: usize, highest: Option<Durability>, buffered: Duration) {
         self.events += events;
         self.bytes += bytes;
-        let wait = if asked == Some(Durability::Buffered) { buffered } else { LAZY_SYNC };
-        let due = Instant::now() + wait;
-        self.due = Some(self.due.map_or(due, |before| before.min(due)));
-    }
-}
-
-impl Shared {
-    /// Runs `f` on the database, if it is open.
-    pub(super) fn with_database<T>(
-        &self,
-        f: impl FnOnce(&redb::Database) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        database.as_ref().map_or_else(|| Err(self.unavailable()), f)
-    }
-
-    /// Takes the database away from the readers.
-    fn take_database(&self) -> Option<redb::Database> {
-        self.database.write().unwrap_or_else(PoisonError::into_inner).take()
+        let delay = if highest == Some(Durability::Buffered) { buffered } else { LAZY_SYNC };
+        let sync_at = Instant::now() + delay;
+        self.sync_at = Some(self.sync_at.map_or(sync_at, |earlier| earlier.min(sync_at)));
     }
 }

@@ -9,8 +9,8 @@ use windlass::{
     TopicAccess,
     broker::{Broker, BrokerSettings},
     replay::{
-        Append, Appended, Completion, Durability, ErrorKind, MemoryStore, Operation, Page, Query, Refused,
-        ReplayStore, Retention, StoreError, StoreLimits,
+        Append, Appended, Completion, Durability, ErrorKind, MemoryStore, Operation, Page, Query,
+        RejectedAppend, ReplayStore, Retention, StoreError, StoreLimits,
     },
 };
 
@@ -32,7 +32,7 @@ fn failure(operation: Operation) -> StoreError {
 }
 
 impl ReplayStore for Failing {
-    fn append(&self, append: Append, done: Completion<Appended>) -> Result<(), Refused> {
+    fn append(&self, append: Append, done: Completion<Appended>) -> Result<(), RejectedAppend> {
         if self.appends.load(SeqCst) {
             done(Err(failure(Operation::Append)));
             return Ok(());
