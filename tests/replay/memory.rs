@@ -117,7 +117,7 @@ fn an_empty_topic_makes_room_and_its_positions_do_not_come_back() {
 }
 
 #[test]
-fn what_is_too_long_is_refused_by_name() {
+fn an_error_names_the_part_that_is_too_long() {
     let small = limits(|limits| (limits.topic_bytes, limits.name_bytes, limits.data_bytes) = (3, 3, 3));
     let store = MemoryStore::new(Retention::default(), small).unwrap();
     let refused = |append| {
@@ -126,9 +126,9 @@ fn what_is_too_long_is_refused_by_name() {
         error.to_string()
     };
     let text = refused(Append::new("long", "abc"));
-    assert_eq!(text, "replay append: the topic's name has 4 bytes, at most 3 are taken");
-    assert!(refused(Append::new("abc", "long")).contains("the event has"));
-    assert!(refused(Append::new("abc", "abc").name("long")).contains("the event's name"));
+    assert_eq!(text, "replay append: the topic name has 4 bytes, the limit is 3");
+    assert!(refused(Append::new("abc", "long")).contains("the event data has"));
+    assert!(refused(Append::new("abc", "abc").name("long")).contains("the event name"));
     assert!(store.topics().is_empty());
     store.append_blocking(Append::new("abc", "abc").name("abc")).unwrap();
 }
