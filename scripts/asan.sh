@@ -1,22 +1,36 @@
 #!/usr/bin/env bash
-# Runs the tests of both engines, above all of io_uring's, the one place with `unsafe`, under AddressSanitizer.
+# Runs the tests of both engines under AddressSanitizer. The io_uring engine is the one place with `unsafe`.
 #
-# Needs a stable x86_64 Rust toolchain (it ships the sanitizer's runtime) and a kernel with io_uring. A build of its
-# own, in target/asan: the standard library is not instrumented, our code and its dependencies are.
-# The kernel is not instrumented: a send out of freed memory shows because freed memory is overwritten, and the
-# tests compare every byte. Leaks are not reported: a ring dropped by a panic leaks on purpose, and a test does that.
+# usage: scripts/asan.sh [--rounds N] [FILTER]
 #
-#   scripts/asan.sh [test name filter]      ROUNDS=3 scripts/asan.sh
+#   --rounds N   how often the tests run (1)
+#   FILTER       which tests run, as `cargo test` takes it (net::)
+#
+# Needs a stable x86_64 Rust toolchain, which ships the runtime of the sanitizer, and a kernel with io_uring.
+# Builds into asan/ in the target directory: our code and its dependencies are instrumented, the standard
+# library is not. The kernel is not instrumented either. A send from freed memory still shows, because freed
+# memory is overwritten and the tests compare every byte. Leaks are not reported: a test drops a ring by a
+# panic, which leaks it on purpose.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+source "$(dirname "$0")/lib/script.sh"
+
+rounds=1 filter=
+while (($#)); do
+    case $1 in
+        --rounds) take_number rounds "$@"; shift 2 ;;
+        -*) other_argument "$1" ;;
+        *) [[ ! $filter ]] || other_argument "$1"; filter=$1; shift ;;
+    esac
+done
 
 target=x86_64-unknown-linux-gnu
 export RUSTC_BOOTSTRAP=1
 export RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes"
 export ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=1:abort_on_error=1:max_free_fill_size=16777216:free_fill_byte=222"
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/asan"
+CARGO_TARGET_DIR=$(target_dir)/asan
+export CARGO_TARGET_DIR
 
-for round in $(seq "${ROUNDS:-1}"); do
-    echo "asan: round $round"
-    cargo test --package windlass --lib --target "$target" "${1:-net::}"
+for ((round = 1; round <= rounds; round++)); do
+    say "round $round of $rounds"
+    cargo test --package windlass --lib --target "$target" "${filter:-net::}"
 done

@@ -1,65 +1,67 @@
 #!/usr/bin/env bash
-# Measures CPU time per request of Windlass and of other servers, the same workload in one run.
+# Measures the CPU time per request of Windlass and of other servers, under the same workload in the same run.
 #
-# Needs wrk (Debian package wrk), taskset (util-linux) and two cores; NGINX joins when /usr/sbin/nginx exists. The
-# scenarios h2-* need h2load and nghttp (nghttp2-client), grpc-* openssl.
+# usage: scripts/bench.sh [OPTION]…
 #
-# Every server runs on one thread pinned to --server-core, the client on --client-core. The passes of the servers are
-# interleaved (A B C A B C …), so that a change of the machine's speed hits all of them; the table has the medians.
-# CPU time is that of all the server's threads, from /proc. The figure counts when the client is the bottleneck, too:
-# it is cost, not speed. p50 and p99 are those of a closed loop at full load, where scripts/bench/scenarios.sh does
-# not say otherwise; scripts/isolation.sh measures latency. Fairness is the fewest requests that a connection was
-# served to the most; where wrk makes the load it comes from a short pass of its own.
+#   --quick              the most telling servers and scenarios, short passes: under 2 minutes after the build
+#   --peers NAMES        servers, separated by commas (all): windlass windlass-epoll hyper axum actix
+#                        fastwebsockets ntex may tonic nginx tokio-bare ring-bare
+#   --scenarios NAMES    scenarios, separated by commas (all); scripts/bench/scenarios.sh and http2.sh
+#                        describe them: plain-64 pipelined-16 get-json get-json-1k post-4k churn-close
+#                        async-mix idle-1000 idle-10000 h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000
+#                        sse-1000-fast sse-10000 ws-echo-256 ws-echo-64k ws-hub-1000 ws-idle-10000
+#   --passes N           measured passes of each server in each scenario (5; quick: 2; with 10000 connections:
+#                        1)
+#   --seconds N          length of one pass (3; quick: 1)
+#   --server-core CORE   core of the servers (0)
+#   --client-core CORE   core of the load generators (1)
+#   --no-build           uses the binaries from an earlier run
 #
-# A pass with no request, an error, or a status that is not 2xx ends the run: exit status 1.
-# Results: a CSV row for each pass and a Markdown table, in <target>/bench/.
+# Needs two cores, taskset (util-linux) and wrk (Debian package wrk). NGINX joins if /usr/sbin/nginx exists.
+# The scenarios h2-* need h2load and nghttp (nghttp2-client), grpc-* need openssl.
+#
+# Each server runs on one thread, pinned to its core. The passes of the servers are interleaved (A B C A B C
+# …), so that a change of the speed of the machine affects all of them. The table has the medians. CPU time is
+# that of all threads of the server, from /proc. It is a cost, not a speed, so it is valid even where the
+# client is the bottleneck. p50 and p99 are those of a closed loop at full load, unless
+# scripts/bench/scenarios.sh says otherwise; scripts/isolation.sh measures latency. Fairness is the lowest
+# number of requests served on one connection divided by the highest. Where wrk generates the load, fairness
+# comes from a short pass of its own.
+#
+# A pass without a request, with an error, or with a status other than 2xx ends the run with exit status 1.
+# Results: a CSV row per pass and a Markdown table, in bench/ in the target directory.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
-usage() {
-    cat <<'USAGE'
-usage: scripts/bench.sh [--quick] [--peers A,B] [--scenarios A,B] [--passes N] [--seconds S]
-                        [--server-core N] [--client-core N] [--no-build]
-  --quick        the most telling peers and scenarios, short passes: under 2 minutes (after the build)
-  --peers        windlass windlass-epoll hyper axum actix fastwebsockets ntex may tonic nginx tokio-bare ring-bare
-  --scenarios    plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
-                 h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast sse-10000
-                 ws-echo-256 ws-echo-64k ws-hub-1000 ws-idle-10000
-  --passes       measured passes of each server in each scenario (5; quick: 2; with 10000 connections: 1)
-  --seconds      length of one pass, whole seconds (3; quick: 1)
-USAGE
-}
-
-source scripts/lib/server.sh
+source "$(dirname "$0")/lib/script.sh"
 source scripts/bench/peers.sh
 source scripts/bench/scenarios.sh
 source scripts/bench/http2.sh
 
-# Seconds in which requests are counted by connection where wrk makes the load, and in which idle connections are
-# looked at while nothing happens.
+# Seconds in which requests are counted per connection where wrk generates the load, and in which idle
+# connections are watched.
 FAIRNESS_SECONDS=1 IDLE_SECONDS=2
+ALL_PEERS=${PEERS[*]} ALL_SCENARIOS=${SCENARIOS[*]}
 passes=5 seconds=3 build=yes quick= chosen_peers= chosen_scenarios= SERVER_CORE=0 CLIENT_CORE=1
 while (($#)); do
     case $1 in
         --quick) quick=yes passes=2 seconds=1 FAIRNESS_SECONDS=0.5 IDLE_SECONDS=1 ;;
-        --peers) IFS=, read -ra PEERS <<<"$2"; chosen_peers=yes; shift ;;
-        --scenarios) IFS=, read -ra SCENARIOS <<<"$2"; chosen_scenarios=yes; shift ;;
-        --passes) passes=$2; shift ;;
-        --seconds) seconds=$2; shift ;;
-        --server-core) SERVER_CORE=$2; shift ;;
-        --client-core) CLIENT_CORE=$2; shift ;;
+        --peers) take_choices PEERS "$ALL_PEERS" "$@"; chosen_peers=yes; shift ;;
+        --scenarios) take_choices SCENARIOS "$ALL_SCENARIOS" "$@"; chosen_scenarios=yes; shift ;;
+        --passes) take_number passes "$@"; shift ;;
+        --seconds) take_number seconds "$@"; shift ;;
+        --server-core) take_core SERVER_CORE "$@"; shift ;;
+        --client-core) take_core CLIENT_CORE "$@"; shift ;;
         --no-build) build= ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; die "unknown argument: $1" ;;
+        *) other_argument "$1" ;;
     esac
     shift
 done
-[[ $passes$seconds =~ ^[1-9][0-9]*$ ]] || die "--passes and --seconds take whole numbers"
+((SERVER_CORE != CLIENT_CORE)) || die "--server-core and --client-core name the same core, $SERVER_CORE"
 [[ $quick && ! $chosen_peers ]] && PEERS=("${QUICK_PEERS[@]}")
 [[ $quick && ! $chosen_scenarios ]] && SCENARIOS=("${QUICK_SCENARIOS[@]}")
 
-BIN=${CARGO_TARGET_DIR:-target}/release
-out=${CARGO_TARGET_DIR:-target}/bench
+source scripts/lib/server.sh
+BIN=$(target_dir)/release
+out=$(target_dir)/bench
 csv=$out/$(date -u +%Y%m%dT%H%M%SZ).csv
 
 check_machine() {
@@ -67,12 +69,12 @@ check_machine() {
     need taskset util-linux
     [[ " ${SCENARIOS[*]}" != *" h2-"* ]] || need h2load nghttp2-client
     [[ " ${SCENARIOS[*]}" != *" grpc-"* ]] || need openssl openssl
-    (($(nproc) >= 2)) || die "two cores are needed: one for the server, one for the client"
-    # NGINX, the idle connections and the client each need descriptors.
+    need_two_cores
+    # For NGINX, the idle connections and the client.
     ulimit -n "$(ulimit -Hn)"
     local files=4096
     [[ " ${SCENARIOS[*]} " != *-10000" "* ]] || files=16384
-    (($(ulimit -n) >= files)) || die "$files open files are needed: ulimit -n"
+    (($(ulimit -n) >= files)) || die "$files open files are needed: raise the hard limit (ulimit -Hn)"
 }
 
 build() {
@@ -81,37 +83,38 @@ build() {
     cargo build --release --quiet -p windlass-peers
 }
 
-# Starts every peer that has the scenario; fills the arrays port_of, pid_of and base_kib.
+# start_peers SCENARIO: starts every peer that supports the scenario; fills the arrays port_of, pid_of and
+# base_kib.
 start_peers() {
     local peer
     running=()
     for peer in "${PEERS[@]}"; do
         if lacks "$peer" "$1" || ! is_installed "$peer"; then
-            say "  $peer: left out"
+            say "  $peer: skipped, not installed or without this scenario"
             continue
         fi
         pick_port
         command_of "$peer" "$PORT" "$1"
         start_server "$SERVER_CORE" "$PORT" "${COMMAND[@]}"
         TARGET=127.0.0.1:$PORT
-        check_scenario "$1" 0.3 >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "$peer does not serve $1 as it must"; }
+        check_scenario "$1" 0.3 >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "$peer does not serve $1 correctly"; }
         port_of[$peer]=$PORT pid_of[$peer]=$SERVER_PID
         running+=("$peer")
         base_kib[$peer]=$(resident_kib "$SERVER_PID")
     done
 }
 
-# One measured pass: appends a CSV row.
+# measure SCENARIO PEER PASS: runs one pass and appends a CSV row.
 measure() {
     local scenario=$1 peer=$2 pass=$3 before after loader requests errors cpu_us idle_cpu= per_connection=
     TARGET=127.0.0.1:${port_of[$peer]}
     before=$(cpu_ns "${pid_of[$peer]}")
-    # Emptied here: watch_idle may look before the loader runs, and must not see the pass before.
+    # Emptied here: watch_idle may read it before the loader runs, and must not see the previous pass.
     : >"$WORK/result"
     run_scenario "$scenario" "$seconds" >>"$WORK/result" &
     loader=$!
     [[ ! $scenario =~ ^(idle|sse|ws-hub|ws-idle)- ]] || watch_idle "$scenario" "$peer" "$loader"
-    wait "$loader" || { cat "$WORK/result" >&2; fail "$peer fails in $scenario"; }
+    wait "$loader" || { cat "$WORK/result" >&2; fail "$peer failed in $scenario"; }
     after=$(cpu_ns "${pid_of[$peer]}")
     field() { value "$1" <"$WORK/result"; }
     requests=$(field requests) errors=$(field errors)
@@ -125,14 +128,13 @@ measure() {
     say "  pass $pass/$(passes_of "$scenario")  $peer: $cpu_us µs/request, $(field per_second) requests/s"
 }
 
-# What wrk does not know, once for each server.
+# count_by_connection SCENARIO PEER PASS: adds the requests per connection, which wrk does not report, once
+# per server.
 count_by_connection() {
     [[ ! $(field connection_min) && $3 == 1 ]] || return 0
-    check_scenario "$1" "$FAIRNESS_SECONDS" >"$WORK/counted" || { cat "$WORK/counted" >&2; fail "$2 fails in $1"; }
+    check_scenario "$1" "$FAIRNESS_SECONDS" >"$WORK/counted" || { cat "$WORK/counted" >&2; fail "$2 failed in $1"; }
     grep ^connection_ "$WORK/counted" >>"$WORK/result"
 }
-
-fail() { say "bench.sh: $*"; exit 1; }
 
 run_all() {
     local scenario peer pass

@@ -1,82 +1,75 @@
 #!/usr/bin/env bash
-# Everything that must hold before a change goes in: format, lints, features, documentation, dependencies, tests.
+# Runs everything that must hold before a change goes in: format, lints, features, documentation, packages,
+# dependencies, tests.
 #
-# Needs what the README names (Rust with rustfmt and clippy, a C compiler, git). cargo-deny is used if it is there:
-# cargo install cargo-deny --locked. Takes some minutes from a fresh clone. The test command of the README comes
-# last; its closing lines are the evidence.
+# usage: scripts/check.sh [STEP]…
+#
+#   STEP   steps to run: format lint features docs package deps peers epoll operating soak leaks tests (all,
+#          in this order)
+#
+# Needs what the README names: Rust with rustfmt and clippy, a C compiler, git. Runs the advisories of
+# deny.toml too if cargo-deny is installed (cargo install cargo-deny --locked). The licence, ban and source
+# rules of deny.toml are held by a test. The test command of the README comes last; its closing lines are the
+# evidence.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+source "$(dirname "$0")/lib/script.sh"
 
-step() {
-    printf '\n==> %s\n' "$*"
-    local start=$SECONDS
-    "$@"
-    printf '    %s s\n' $((SECONDS - start))
-}
+STEPS="format lint features docs package deps peers epoll operating soak leaks tests"
+# A configuration whose servers shed no load: on a busy machine a shard may fall behind and answer 503 by
+# design.
+SHED_NOTHING=tests/cli/shed_nothing.toml
 
-# tests ARGUMENT…: cargo test. What fails is run once more, alone and one after the other, and named: some tests have bounds of
-# time, and a machine that stalls for longer than they allow is no failure of what they test. Failing twice is one.
-tests() {
-    local log names targets target failed=0
-    log=$(mktemp)
-    if cargo test --no-fail-fast "$@" 2>&1 | tee "$log"; then
-        rm "$log"
-        return
-    fi
-    mapfile -t names < <(sed -n 's/^---- \(.*\) stdout ----$/\1/p' "$log" | sort -u)
-    mapfile -t targets < <(sed -n 's/^    `\(-.*\)`$/\1/p' "$log")
-    rm "$log"
-    # Nothing was run, or something ended without a test's failing.
-    ((${#names[@]} && ${#targets[@]})) || return 1
-    printf '    once more, alone: %s\n' "${names[*]}"
-    for target in "${targets[@]}"; do
-        # A target is some words: `-p windlass --test server`.
-        # shellcheck disable=SC2086
-        cargo test $target -- --exact --test-threads 1 "${names[@]}" || failed=1
-    done
-    return "$failed"
-}
+chosen=()
+for argument; do
+    [[ $argument != -* ]] || other_argument "$argument"
+    take_choice step "$STEPS" STEP "$argument"
+    chosen+=("$step")
+done
+((${#chosen[@]})) || read -ra chosen <<<"$STEPS"
 
-scripts_parse() {
+step_format() {
     local script
     for script in scripts/*.sh scripts/*/*.sh .ci/run; do bash -n "$script"; done
+    cargo fmt --all --check
 }
 
-# What TLS needs is the largest part of a build: who does without it must not pay for it.
-no_tls_without_its_feature() {
-    local tree
-    tree=$(cargo tree --quiet -p windlass --no-default-features --features io-uring,epoll,http2,ws,durable,cli -e normal,build)
-    if grep -E '(rustls|rcgen|aws-lc)' <<<"$tree"; then
-        echo "a build without the feature tls has these"
-        return 1
+step_lint() { cargo clippy --quiet --workspace --all-targets -- -D warnings; }
+
+# Every selection of features that a user may choose must build: each engine alone, none, the actors without
+# glommio.
+step_features() {
+    local features
+    for features in "" epoll io-uring epoll,http2 epoll,tls epoll,json epoll,ws,durable,tower; do
+        cargo check --quiet -p windlass --no-default-features --features "$features"
+    done
+    cargo check --quiet -p windlass-actors --no-default-features
+    # TLS is the largest part of a build: without its feature nobody must pay for it.
+    if cargo tree --quiet -p windlass --no-default-features --features io-uring,epoll,http2,ws,durable,cli -e normal,build |
+        grep -E '(rustls|rcgen|aws-lc)'; then
+        fail "a build without the feature tls depends on the packages above"
     fi
 }
 
-# Each engine alone, none, and the actors without glommio: what a user may choose must build.
-features_build() {
-    cargo check --quiet -p windlass --no-default-features
-    cargo check --quiet -p windlass --no-default-features --features epoll
-    cargo check --quiet -p windlass --no-default-features --features io-uring
-    cargo check --quiet -p windlass --no-default-features --features epoll,http2
-    cargo check --quiet -p windlass --no-default-features --features epoll,tls
-    cargo check --quiet -p windlass --no-default-features --features epoll,json
-    cargo check --quiet -p windlass --no-default-features --features epoll,ws,durable,tower
-    no_tls_without_its_feature
-    cargo check --quiet -p windlass-actors --no-default-features
+step_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps; }
+
+# Packages the library, its actors and the binary, and builds them from what is in the packages. Cargo
+# resolves packages that depend on each other only if they may be published, so this is done in a copy where
+# they may.
+step_package() {
+    local copy status=0
+    copy=$(mktemp -d)
+    git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - 2>/dev/null | tar -xf - -C "$copy"
+    sed -i 's/^publish = false$/publish = true/' "$copy/Cargo.toml"
+    # Tools for tests and benches are not packages.
+    (export CARGO_TARGET_DIR && CARGO_TARGET_DIR=$(target_dir) && cd "$copy" &&
+        cargo package --quiet --workspace --exclude windlass-peers --exclude windlass-grpc) || status=$?
+    rm -rf "$copy"
+    return "$status"
 }
 
-# The server must do the same on the engine that steps in where io_uring is missing, and without the other's code.
-epoll_serves() {
-    WINDLASS_TEST_ENGINE=epoll tests --quiet --test server
-    WINDLASS_TEST_ENGINE=epoll tests --quiet -p windlass-grpc --test calls
-    cargo check --quiet -p windlass --no-default-features --features epoll,cli --all-targets
-}
-
-documentation_builds() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps; }
-
-dependencies_allowed() {
+step_deps() {
     if ! command -v cargo-deny >/dev/null; then
-        echo "    skipped: cargo-deny is not installed"
+        echo "    advisories skipped: cargo-deny is not installed"
         return
     fi
     cargo deny --log-level error check bans licenses sources
@@ -87,37 +80,42 @@ dependencies_allowed() {
     fi
 }
 
-# The load generator judges the servers; it must itself be right.
-# tonic and Windlass bring the gRPC mode; the other peers would only be compiled.
-peers_hold() { cargo test --quiet -p windlass-peers --no-default-features --features tonic,windlass-grpc; }
+# Tests the load generator, which judges the servers. tonic and Windlass bring its gRPC mode; the other peers
+# are not built.
+step_peers() { cargo test --quiet -p windlass-peers --no-default-features --features tonic,windlass-grpc; }
 
-# On a machine busy with other things a server may find itself behind and answer 503, which is no failure of it.
-calm=tests/cli/shed_nothing.toml
+# The epoll engine must pass the same tests, and build without the code of the other engine.
+step_epoll() {
+    WINDLASS_TEST_ENGINE=epoll cargo test --quiet --test server
+    WINDLASS_TEST_ENGINE=epoll cargo test --quiet -p windlass-grpc --test calls
+    cargo check --quiet -p windlass --no-default-features --features epoll,cli --all-targets
+}
 
-# What takes ten minutes and more elsewhere, for 20 seconds: every rule that so short a run can be judged by. The events
-# come slowly enough that a machine busy with other things does not look like a subscriber that reads slowly.
-soak_passes() {
+step_operating() { scripts/operating.sh; }
+
+# The soak for 20 seconds, by every rule that so short a run can be judged by. Events are slow enough that a
+# subscriber that waits for a busy machine does not look like a slow one.
+step_soak() {
     cargo build --quiet --bin windlass
-    WINDLASS_BIN=${CARGO_TARGET_DIR:-target}/debug/windlass scripts/soak.sh --build no --duration 20s --workload mixed \
-        --rate 500 --event-rate 50 --config "$calm"
+    WINDLASS_BIN=$(target_dir)/debug/windlass scripts/soak.sh --no-build --duration 20s --workload mixed --rate 500 \
+        --event-rate 50 --config "$SHED_NOTHING"
 }
 
-# A second each of some kinds of traffic, so that one that leaves a descriptor open is seen here.
-no_cell_leaks() {
-    WINDLASS_BIN=${CARGO_TARGET_DIR:-target}/debug/windlass scripts/matrix.sh --build no --quick \
-        --cells '*/h1/*/few,*/h2/inline/killed,*/sse/inline/slow' --serve --config --serve "$calm"
+# A second each of some cells, to find traffic that leaves descriptors open.
+step_leaks() {
+    cargo build --quiet --bin windlass
+    WINDLASS_BIN=$(target_dir)/debug/windlass scripts/matrix.sh --no-build --quick \
+        --cells '*/h1/*/few,*/h2/inline/killed,*/sse/inline/slow' --serve --config --serve "$SHED_NOTHING"
 }
 
-step scripts_parse
-step cargo fmt --all --check
-step cargo clippy --quiet --workspace --all-targets -- -D warnings
-step features_build
-step documentation_builds
-step dependencies_allowed
-step peers_hold
-step epoll_serves
-step scripts/operating.sh
-step soak_passes
-step no_cell_leaks
-step tests
-printf '\ncheck.sh: everything holds, %s s\n' "$SECONDS"
+step_tests() { cargo test; }
+
+durations=()
+for step in "${chosen[@]}"; do
+    printf '\n==> %s\n' "$step"
+    start=$SECONDS
+    "step_$step"
+    printf '    %s s\n' $((SECONDS - start))
+    durations+=("$step $((SECONDS - start)) s")
+done
+printf '\ncheck.sh: %s passed in %s s (%s)\n' "${chosen[*]}" "$SECONDS" "$(IFS=,; echo "${durations[*]}")"

@@ -1,47 +1,46 @@
 #!/usr/bin/env bash
-# Measures what fan-out does to others: a stalled subscriber to the publisher, and a topic with a thousand subscribers
-# to inline routes. Exit status 1 when a ratio is above its limit.
+# Measures how fan-out affects others: a stalled subscriber the publisher, and a topic with 1,000 subscribers
+# the inline routes. Exit status 1 if a ratio exceeds its limit.
 #
-# Needs taskset and chrt (util-linux), curl and two cores.
+# usage: scripts/fanout.sh [OPTION]…
+#
+#   --quick              short: --passes 3 --seconds 2
+#   --cases NAMES        stalled, stalled-ws, stalled-ws-close, inline; separated by commas (all)
+#   --passes N           passes of each case (7; quick: 3)
+#   --seconds N          length of one pass (4; quick: 2)
+#   --engine ENGINE      io_uring or epoll (io_uring)
+#   --events N           events per second of the cases stalled* (50)
+#   --rate N             requests per second to /demo/plaintext in the case inline (1000)
+#   --server-core CORE   core of the server (0)
+#   --client-core CORE   core of the clients (1)
+#   --server COMMAND     another server, for the case inline only; {listen} becomes its address
+#   --no-build           uses the binaries from an earlier run
+#
+# Needs two cores, taskset and chrt (util-linux), and curl.
 #
 # Cases:
-#   stalled      publishing on a topic with 1,000 subscribers of which one reads nothing, against 1,000 that read: the
-#                median time from sending an event to its answer, at most 1.2 ×
-#   stalled-ws   the same over WebSockets, and there the p99 from publishing to delivery counts, at most 1.2 ×: events
-#                that find the stalled one's mailbox full are dropped
-#   stalled-ws-close  likewise, where it is closed for that
-#   inline       p99 of /demo/plaintext while a topic with 1,000 subscribers loads half of the server's core, against
-#                alone: at most 1.5 ×
+#   stalled            publishing to 1,000 subscribers of which one reads nothing, against 1,000 that read:
+#                      the median time from sending an event to the reply of the server, limit 1.2 ×
+#   stalled-ws         the same over WebSockets, judged by the p99 from publishing to delivery, limit 1.2 ×.
+#                      Events that find the mailbox of the stalled subscriber full are dropped
+#   stalled-ws-close   the same, but a full mailbox closes its subscriber
+#   inline             p99 of /demo/plaintext while a topic with 1,000 subscribers loads half of the server's
+#                      core, against the p99 alone, limit 1.5 ×
 #
-# What is fair here, and why it is done so:
-# - The stalled subscriber's receive buffer is fixed at the least the kernel gives, so the server's send buffer stays
-#   at its first size; 8 MiB are published before the pass, so that socket, outbox and mailbox are full from the
-#   beginning. That they were is checked: the server must have counted a drop for each event of the pass, or that it
-#   closed the subscription.
-# - Events and requests are made on a schedule (open loop); for the probe of inline routes see isolation.sh.
-# - How many events load half of a core depends on the machine: the rate is found by measuring, and the load that it
-#   made stands in the table.
-# - The probe has the client's core; the subscribers share it as SCHED_IDLE tasks, which the kernel stops at once when
-#   the probe has something to do: else the numbers would show the client being delayed.
-# - Medians of the passes are compared, and the passes are interleaved.
+# Method:
+# - The stalled subscriber has the smallest receive buffer that the kernel grants, so the send buffer of the
+#   server keeps its first size. 8 MiB are published before the pass, so socket, outbox and mailbox are full
+#   from the start. The script checks that: the server must have counted a drop for each event of the pass, or
+#   have closed the subscription.
+# - Events and requests are sent on a schedule (open loop). scripts/isolation.sh describes the probe of inline
+#   routes.
+# - The event rate that loads half of a core depends on the machine. The script finds it by measuring; the
+#   load that it caused is in the table.
+# - The probe has the client core. The subscribers share it as SCHED_IDLE tasks, which the kernel preempts at
+#   once when the probe becomes runnable. Otherwise the figures would show a delayed client.
+# - Passes are interleaved, and their medians compared.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
-usage() {
-    cat <<'USAGE'
-usage: scripts/fanout.sh [--quick] [--cases A,B] [--passes N] [--seconds S] [--engine E] [--events R] [--rate R]
-                         [--server-core N] [--client-core N] [--server 'COMMAND'] [--no-build]
-  --cases        stalled stalled-ws stalled-ws-close inline
-  --passes       passes of each case (7; quick: 3)
-  --seconds      length of one pass, whole seconds (4; quick: 2)
-  --engine       io_uring or epoll (io_uring)
-  --events       events a second of the cases stalled* (50)
-  --rate         requests a second to /demo/plaintext of the case inline (1000)
-  --server       another server, for the case inline; {listen} becomes its address
-USAGE
-}
-
-source scripts/lib/server.sh
+source "$(dirname "$0")/lib/script.sh"
 
 STALLED_LIMIT=1.2 INLINE_LIMIT=1.5 SUBSCRIBERS=1000
 cases=(stalled stalled-ws stalled-ws-close inline)
@@ -49,28 +48,29 @@ passes=7 seconds=4 engine=io_uring events=50 rate=1000 SERVER_CORE=0 CLIENT_CORE
 while (($#)); do
     case $1 in
         --quick) passes=3 seconds=2 ;;
-        --cases) IFS=, read -ra cases <<<"$2"; shift ;;
-        --passes) passes=$2; shift ;;
-        --seconds) seconds=$2; shift ;;
-        --engine) engine=$2; shift ;;
-        --events) events=$2; shift ;;
-        --rate) rate=$2; shift ;;
-        --server-core) SERVER_CORE=$2; shift ;;
-        --client-core) CLIENT_CORE=$2; shift ;;
-        --server) server=$2 cases=(inline); shift ;;
+        --cases) take_choices cases "stalled stalled-ws stalled-ws-close inline" "$@"; shift ;;
+        --passes) take_number passes "$@"; shift ;;
+        --seconds) take_number seconds "$@"; shift ;;
+        --engine) take_choice engine "io_uring epoll" "$@"; shift ;;
+        --events) take_number events "$@"; shift ;;
+        --rate) take_number rate "$@"; shift ;;
+        --server-core) take_core SERVER_CORE "$@"; shift ;;
+        --client-core) take_core CLIENT_CORE "$@"; shift ;;
+        --server) take_text server "$@"; shift ;;
         --no-build) build= ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; die "unknown argument: $1" ;;
+        *) other_argument "$1" ;;
     esac
     shift
 done
-[[ $passes$seconds$events$rate =~ ^[1-9][0-9]*$ ]] || die "--passes, --seconds, --events and --rate take whole numbers"
+((SERVER_CORE != CLIENT_CORE)) || die "--server-core and --client-core name the same core, $SERVER_CORE"
+[[ ! $server ]] || cases=(inline)
 
-BIN=${CARGO_TARGET_DIR:-target}/release
+source scripts/lib/server.sh
+BIN=$(target_dir)/release
 need taskset util-linux
 need chrt util-linux
 need curl curl
-(($(nproc) >= 2)) || die "two cores are needed: one for the server, one for the client"
+need_two_cores
 ulimit -n "$(ulimit -Hn)"
 if [[ $build ]]; then
     say "building (release)"
@@ -78,39 +78,38 @@ if [[ $build ]]; then
     cargo build --release --quiet -p windlass-peers --no-default-features --bin load
 fi
 
-fail() { say "fanout.sh: $*"; exit 1; }
-
 load() { taskset -c "$CLIENT_CORE" "$BIN/load" --target "127.0.0.1:$PORT" "$@"; }
 
-# What the topic counted: dropped (events that a subscriber did not get) or closed (subscribers).
+# counted COUNTER: prints a counter of the topic, `dropped` events or `closed` subscribers.
 counted() { curl -sf "http://127.0.0.1:$PORT/topics" | sed -n "s/.*\"topic\":\"bench\".*\"$1\":\([0-9]*\).*/\1/p"; }
 
-# above A B LIMIT: says whether A is more than LIMIT × B.
+# above A B LIMIT: succeeds if A is more than LIMIT × B.
 above() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > limit * b) }'; }
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 
-# verdict A B LIMIT: prints it; sets the exit status.
+# verdict A B LIMIT: sets `verdict`, and `status` if A is above the limit.
 verdict() { if above "$@"; then verdict="too much" status=1; else verdict=ok; fi; }
 
-# One pass of publishing with this many stalled among the subscribers: appends to $WORK/$case-N.*.
+# publish STALLED: runs one pass of publishing with so many stalled subscribers; appends to
+# $WORK/$case-STALLED.*.
 publish() {
     local stalled=$1 counter=dropped least before result key over=--sse
     [[ $case == stalled ]] || over=--ws-topic
     least=$((stalled * events * seconds))
     [[ $case != stalled-ws-close ]] || counter=closed least=$stalled
-    # The first pass makes the topic.
+    # The topic does not exist before the first pass.
     before=$(counted "$counter")
     result=$(load "$over" $((SUBSCRIBERS - stalled)) --stalled "$stalled" --rate "$events" --duration "$seconds" --pause 0.3) ||
-        { say "$result"; fail "fan-out fails with $stalled stalled"; }
+        { say "$result"; fail "fan-out failed with $stalled stalled"; }
     (($(counted "$counter") - ${before:-0} >= least)) || fail "the stalled subscriber lost no events: it did not stall"
     for key in publish_p50_us publish_p99_us p50_us p99_us; do
         value "$key" <<<"$result" >>"$WORK/$case-$stalled.$key"
     done
-    say "  pass $pass/$passes  $stalled stalled: answered in $(value publish_p50_us <<<"$result") µs (p50), delivered in $(value p99_us <<<"$result") µs (p99)"
+    say "  pass $pass/$passes  $stalled stalled: replies after $(value publish_p50_us <<<"$result") µs (p50), deliveries after $(value p99_us <<<"$result") µs (p99)"
 }
 
-# measure_stalled FIGURE NAME: compares it with and without a stalled subscriber.
+# measure_stalled FIGURE NAME: compares a figure with and without a stalled subscriber.
 measure_stalled() {
     local stalled with without
     for ((pass = 1; pass <= passes; pass++)); do
@@ -120,7 +119,7 @@ measure_stalled() {
     verdict "$with" "$without" "$STALLED_LIMIT"
     echo "$case: publishing $events events/s of 256 bytes to $SUBSCRIBERS subscribers, limit $STALLED_LIMIT on the $2."
     echo
-    echo "| stalled | answer p50 µs | p99 µs | delivery p50 µs | p99 µs | × none | |"
+    echo "| stalled | reply p50 µs | p99 µs | delivery p50 µs | p99 µs | × none | |"
     echo "|---|---|---|---|---|---|---|"
     for stalled in 0 1; do
         printf '| %s ' "$stalled"
@@ -130,19 +129,19 @@ measure_stalled() {
     echo
 }
 
-# Becomes the subscribers, with this many events a second for so many seconds. Runs in the background.
+# subscribe RATE SECONDS: becomes the process of the subscribers, for the background.
 subscribe() {
     exec chrt --idle 0 taskset -c "$CLIENT_CORE" "$BIN/load" --target "127.0.0.1:$PORT" --sse "$SUBSCRIBERS" --rate "$1" --duration "$2" --timeout 20 >"$WORK/load"
 }
 
-# Sets half_rate: the events a second that load half of the server's core.
+# Sets half_rate to the events per second that load half of the core of the server.
 find_half() {
     local before used deliveries
     half_rate=100
-    # Twice, since the cost of a delivery depends on the rate.
+    # Twice, because the cost of a delivery depends on the rate.
     for _ in 1 2; do
         before=$(cpu_ns "$SERVER_PID")
-        (subscribe "$half_rate" 2) || { cat "$WORK/load" >&2; fail "fan-out fails"; }
+        (subscribe "$half_rate" 2) || { cat "$WORK/load" >&2; fail "fan-out failed"; }
         used=$(($(cpu_ns "$SERVER_PID") - before))
         deliveries=$(value requests <"$WORK/load")
         half_rate=$(awk -v ns="$used" -v n="$deliveries" -v s="$SUBSCRIBERS" 'BEGIN { printf "%d", 0.5e9 / (ns / n * s) }')
@@ -150,21 +149,21 @@ find_half() {
     ((half_rate > 0)) || fail "no rate loads half of the core"
 }
 
-# One pass of the inline route, alone or beside the topic: appends to $WORK/NAME.*.
+# probe NAME: runs one pass of the inline route, `alone` or `beside` the topic; appends to $WORK/NAME.*.
 probe() {
     local name=$1 loader= before result
     if [[ $name == beside ]]; then
         subscribe "$half_rate" $((seconds + 3)) &
         loader=$!
         STARTED+=("$loader")
-        # Until the subscriptions are there and events come.
+        # Until the subscriptions exist and events arrive.
         sleep 1.5
     fi
     before=$(cpu_ns "$SERVER_PID")
-    result=$(load --rate "$rate" --connections 16 --duration "$seconds") || { say "$result"; fail "the inline route fails ($name)"; }
+    result=$(load --rate "$rate" --connections 16 --duration "$seconds") || { say "$result"; fail "the inline route failed ($name)"; }
     awk -v ns=$(($(cpu_ns "$SERVER_PID") - before)) -v s="$seconds" 'BEGIN { printf "%.0f\n", ns / 1e7 / s }' >>"$WORK/$name.cpu"
     if [[ $loader ]]; then
-        wait "$loader" || { cat "$WORK/load" >&2; fail "fan-out fails beside the inline route"; }
+        wait "$loader" || { cat "$WORK/load" >&2; fail "fan-out failed beside the inline route"; }
         unset 'STARTED[-1]'
     fi
     value p50_us <<<"$result" >>"$WORK/$name.p50"
@@ -193,7 +192,7 @@ measure_inline() {
     echo
 }
 
-# Starts the server, with these flags besides.
+# start [FLAG]…: starts the server with these flags.
 start() {
     local command
     pick_port
@@ -209,11 +208,10 @@ status=0
 for case in "${cases[@]}"; do
     say "$case"
     case $case in
-        stalled) start; measure_stalled publish_p50_us "p50 of the answer" ;;
+        stalled) start; measure_stalled publish_p50_us "p50 of the reply" ;;
         stalled-ws) start; measure_stalled p99_us "p99 of the delivery" ;;
         stalled-ws-close) start --policy close; measure_stalled p99_us "p99 of the delivery" ;;
         inline) start; measure_inline ;;
-        *) die "no such case: $case" ;;
     esac
     stop_servers
 done

@@ -1,44 +1,47 @@
 #!/usr/bin/env bash
-# Runs gRPC's own interoperability client against Windlass: 13 cases, over plain HTTP/2 and TLS, on both engines, with
-# the methods on the shards and on the pool.
+# Runs the interoperability client of gRPC against Windlass: 13 cases, over plain HTTP/2 and TLS, on both
+# engines, with the methods on the shards and on the pool.
 #
-# usage: scripts/grpc-interop.sh [case …]
+# usage: scripts/grpc-interop.sh [CASE]…
 #
-# The client is the one in gRPC's sources, in Python. It needs those sources and packages of Python:
-#   apt-get source --download-only grpc     (Debian; or a release's archive), unpacked
+#   CASE   cases such as large_unary (all)
+#
+# Needs openssl, the sources of gRPC, which hold the client, and some Python packages:
+#   apt-get source --download-only grpc     (Debian; or the archive of a release), unpacked
 #   python3 -m venv VENV && VENV/bin/pip install grpcio grpcio-tools google-auth requests
-# Then: GRPC_SOURCES=…/grpc-1.51.1 PYTHON=VENV/bin/python scripts/grpc-interop.sh. Where they are missing this says so
-# and ends with status 77. The tests of tests/grpc make the same calls from Rust.
+# Then: GRPC_SOURCES=…/grpc-1.51.1 PYTHON=VENV/bin/python scripts/grpc-interop.sh. If something is missing, the
+# script says so and ends with status 77. The tests in tests/grpc make the same calls from Rust.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+source "$(dirname "$0")/lib/script.sh"
 
-CASES=(empty_unary large_unary client_streaming server_streaming ping_pong empty_stream cancel_after_begin
-    cancel_after_first_response timeout_on_sleeping_server status_code_and_message special_status_message
-    custom_metadata unimplemented_method)
-(($# == 0)) || CASES=("$@")
+ALL_CASES="empty_unary large_unary client_streaming server_streaming ping_pong empty_stream cancel_after_begin
+cancel_after_first_response timeout_on_sleeping_server status_code_and_message special_status_message custom_metadata
+unimplemented_method"
+ALL_CASES=${ALL_CASES//$'\n'/ }
 CASE_SECONDS=30
 
-skip() { echo "grpc-interop.sh: skipped: $*; see its head"; exit 77; }
+cases=()
+for argument; do
+    [[ $argument != -* ]] || other_argument "$argument"
+    take_choice case "$ALL_CASES" CASE "$argument"
+    cases+=("$case")
+done
+((${#cases[@]})) || read -ra cases <<<"$ALL_CASES"
+
+skip() { say "grpc-interop.sh: skipped: $* (see --help)"; exit 77; }
 
 PYTHON=${PYTHON:-python3}
-[[ -d ${GRPC_SOURCES:-} ]] || skip "GRPC_SOURCES names no directory"
-sources=$(realpath "$GRPC_SOURCES")
-[[ -e $sources/src/python/grpcio_tests/tests/interop/client.py ]] || skip "$sources holds no grpcio_tests"
+[[ ${GRPC_SOURCES:-} ]] || skip "GRPC_SOURCES is not set"
+sources=$(cd "$CALLER_DIR" && realpath -m "$GRPC_SOURCES")
+[[ -e $sources/src/python/grpcio_tests/tests/interop/client.py ]] || skip "$sources has no grpcio_tests"
 "$PYTHON" -c "import grpc, grpc_tools, google.auth, requests" 2>/dev/null || skip "$PYTHON lacks packages"
 command -v openssl >/dev/null || skip "openssl is missing (Debian package openssl)"
+source scripts/lib/server.sh
 
-WORK=$(mktemp -d)
-server=
-cleanup() {
-    [[ ! $server ]] || kill "$server" 2>/dev/null || true
-    rm -rf "$WORK"
-}
-trap cleanup EXIT
-
-# The client's modules and those made of the service's definition, in one tree.
+# Puts the modules of the client and the generated ones into one tree.
 make_client() {
     mkdir -p "$WORK/src/proto/grpc/testing" "$WORK/tests"
-    # The whole package loads the runner of their unit tests, which is not wanted.
+    # An empty package: the original one loads the runner of their unit tests.
     touch "$WORK/tests/__init__.py"
     cp -r "$sources/src/python/grpcio_tests/tests/interop" "$WORK/tests/"
     cp "$sources"/src/proto/grpc/testing/{empty,messages,test}.proto "$WORK/src/proto/grpc/testing/"
@@ -52,35 +55,38 @@ make_pair() {
         -keyout "$WORK/key.pem" -out "$WORK/cert.pem" 2>/dev/null
 }
 
-# Starts the server with these arguments; sets `server` and `port`.
+# start [ARGUMENT]…: starts the server with these arguments; sets `port`.
 start() {
+    local server
     : >"$WORK/server"
     "$bin" --listen 127.0.0.1:0 "$@" >"$WORK/server" &
     server=$!
+    STARTED+=("$server")
     until port=$(sed -n 's/^listening on .*://p' "$WORK/server") && [[ $port ]]; do
-        kill -0 "$server" 2>/dev/null || { echo "the server ended: $*"; exit 1; }
-        sleep 0.05
+        kill -0 "$server" 2>/dev/null || fail "the server ended: $*"
+        pause 0.05
     done
 }
 
-# Runs every case with these arguments of the client; prints how many passed, and what failed.
+# run_cases [ARGUMENT]…: runs every case with these arguments of the client; prints the number that passed,
+# and failures.
 run_cases() {
     local case passed=0
-    for case in "${CASES[@]}"; do
+    for case in "${cases[@]}"; do
         if (cd "$WORK" && timeout "$CASE_SECONDS" "$PYTHON" -m tests.interop.client --server_host 127.0.0.1 \
             --server_port "$port" --test_case "$case" "$@" >"$WORK/log" 2>&1); then
             passed=$((passed + 1))
         else
-            echo "  $case fails:"
+            echo "  $case failed:"
             tail -n 5 "$WORK/log" | sed 's/^/    /'
         fi
     done
-    echo "$passed of ${#CASES[@]} pass"
-    ((passed == ${#CASES[@]}))
+    echo "$passed of ${#cases[@]} passed"
+    ((passed == ${#cases[@]}))
 }
 
 cargo build --quiet -p windlass-grpc
-bin=${CARGO_TARGET_DIR:-target}/debug/windlass-grpc
+bin=$(target_dir)/debug/windlass-grpc
 make_client
 make_pair
 export GRPC_DEFAULT_SSL_ROOTS_FILE_PATH=$WORK/cert.pem
@@ -97,9 +103,7 @@ for engine in io_uring epoll; do
             start --engine "$engine" $place "${of_server[@]}"
             if [[ $place ]]; then echo "$engine, $wire, on the pool"; else echo "$engine, $wire, on the shards"; fi
             run_cases "${of_client[@]}" || failed=1
-            kill "$server"
-            wait "$server" 2>/dev/null || true
-            server=
+            stop_servers
         done
     done
 done

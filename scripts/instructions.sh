@@ -1,50 +1,51 @@
 #!/usr/bin/env bash
-# Counts the instructions that an operation of the hot path takes: a figure that a busy machine does not change.
+# Counts the instructions of each operation of the hot path, a figure that does not depend on how busy the
+# machine is.
 #
-# Needs valgrind (Debian package valgrind). benches/instructions does an operation a fixed number of times under
-# callgrind, once few and once many times; the difference, divided, is the operation without start and end. Repeated
-# runs differ by less than 0.1 %.
+# usage: scripts/instructions.sh [--check | --write]
 #
-#   scripts/instructions.sh            prints the figures beside the committed ones
-#   scripts/instructions.sh --check    the same; exit status 1 when one is more than 3 % above the committed figure
-#   scripts/instructions.sh --write    takes the figures for the committed ones: writes benches/results/instructions.csv
+#   --check   exit status 1 if a figure is more than 3 % above the committed one
+#   --write   commits the figures: writes benches/results/instructions.csv
 #
-# Another compiler makes other instructions, and the C library picks its copies by the processor: figures compare only
-# with those of the same toolchain, which stands in the file. That, and the release build it needs, is why check.sh
-# does not run this. Write the figures anew with each change of the toolchain, and whenever one has become smaller.
+# Without an option it prints the figures beside the committed ones.
+#
+# Needs valgrind (Debian package valgrind). benches/instructions runs an operation a fixed number of times
+# under callgrind, once few and once many times. The difference, divided, is the cost of one operation without
+# start and end. Repeated runs differ by less than 0.1 %.
+#
+# Another compiler generates other instructions, and the C library selects its routines by processor. Figures
+# compare only within one toolchain, which the file names. That and the release build are why check.sh does
+# not run this script. Write the figures again after each change of the toolchain, and when one has become
+# smaller.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+source "$(dirname "$0")/lib/script.sh"
 
 FIGURES=benches/results/instructions.csv
 LIMIT=1.03
-# Times each operation is done in the two runs.
+# Repetitions in the two runs of each operation.
 FEW=1000 MANY=51000
-
-usage() { echo "usage: scripts/instructions.sh [--check | --write]"; }
-
-die() { echo "instructions.sh: $*" >&2; exit 2; }
 
 mode=print
 case ${1-} in
-    "") ;;
+    "") no_arguments "$@" ;;
     --check | --write) mode=${1#--} ;;
-    -h | --help) usage; exit 0 ;;
-    *) usage >&2; die "unknown argument: $1" ;;
+    *) other_argument "$1" ;;
 esac
-command -v valgrind >/dev/null || die "'valgrind' is missing: apt-get install valgrind"
-[[ $mode != check || -f $FIGURES ]] || die "$FIGURES is missing: --write makes it"
+(($# < 2)) || other_argument "$2"
+need valgrind valgrind
+[[ $mode != check || -f $FIGURES ]] || die "$FIGURES is missing: --write creates it"
 
 toolchain="$(rustc --version | cut -d' ' -f1,2) $(uname -m) $(valgrind --version)"
-echo "building (release)" >&2
+say "building (release)"
 binary=$(cargo build --release --quiet --bench instructions --message-format=json | sed -n 's/.*"executable":"\([^"]*instructions[^"]*\)".*/\1/p' | tail -1)
 [[ -x $binary ]] || die "the build names no executable"
 
-# Instructions of one run of an operation.
+# Prints the instructions of one run of an operation.
 count() {
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$binary" "$1" "$2" 2>&1 | sed -n 's/.*Collected : \([0-9]*\)$/\1/p'
 }
 
-# The committed figure of an operation.
+# Prints the committed figure of an operation.
 committed() { [[ ! -f $FIGURES ]] || awk -F, -v name="$1" '$1 == name { print $2 }' "$FIGURES"; }
 
 mapfile -t operations < <("$binary")

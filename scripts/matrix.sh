@@ -1,49 +1,50 @@
 #!/usr/bin/env bash
-# Runs every kind of traffic against every kind of server, a little of each, and says which of them leaves descriptors
-# behind. Exit status 0 only if every cell was served, without an error, and left none.
+# Runs every kind of traffic against every kind of server, a little of each, and reports which of them leaves
+# descriptors open. Exit status 0 only if every cell was served without an error and left none.
 #
-#   scripts/matrix.sh [--cells GLOB,…] [--exclude GLOB,…] [--duration 5] [--passes 1] [--quick] [--list]
+# usage: scripts/matrix.sh [OPTION]…
 #
-# A cell is ENGINE/PROTOCOL/DISPATCH/SCENARIO, such as epoll/h2/async/many; globs are the shell's, and * covers slashes.
+#   --cells GLOBS      cells to run, globs separated by commas (all)
+#   --exclude GLOBS    cells to leave out
+#   --duration N       seconds per cell (5)
+#   --passes N         number of passes over all cells (1)
+#   --quick            one second per cell
+#   --settle N         seconds in which a server must close what a cell opened (10)
+#   --list             prints the cells that would run
+#   --serve ARGUMENT   another argument for the servers; may be repeated
+#   --no-build         uses the binary from an earlier run
 #
-#   ENGINE    io_uring, epoll: one server each, which all its cells share
-#   PROTOCOL  h1, h2, ws (messages that come back), sse (events to subscribers)
+# A cell is ENGINE/PROTOCOL/DISPATCH/SCENARIO, such as epoll/h2/async/many. Globs are those of the shell; *
+# matches slashes.
+#
+#   ENGINE    io_uring, epoll: one server each, shared by all its cells
+#   PROTOCOL  h1, h2, ws (echoed messages), sse (events to subscribers)
 #   DISPATCH  inline, or async: h1 and h2 on the pool
-#   SCENARIO  few     4 connections, each answer brings the next request
-#             many    200 connections, 2,000 requests or 100 events a second
+#   SCENARIO  few     4 connections, closed loop
+#             many    200 connections, 2,000 requests or 100 events per second
 #             slow    64 subscribers, half of which read slowly
 #             killed  64 connections, whose process is killed in the middle
 #
-#   --duration N  seconds of a cell
-#   --passes N    how often all cells run, one pass after the other
-#   --quick       a second of each cell
-#   --settle N    seconds a server may take to close what a cell opened (10)
-#   --list        print the cells that would run
-#   --serve ARG   another argument for the servers; may be repeated
-#   --build no    use the binary that is there
-#
 # Needs what the README names, and taskset (util-linux).
 set -euo pipefail
-cd "$(dirname "$0")/.."
-# shellcheck source=lib/server.sh
-source scripts/lib/server.sh
+source "$(dirname "$0")/lib/script.sh"
 
+# Lines of the table of cells that left descriptors open.
 LEADERS=15
 
 cells=() excluded=() serve=() duration=5 passes=1 settle=10 list='' build=yes
 while (($#)); do
     case $1 in
-        --cells) IFS=, read -ra cells <<<"$2"; shift 2 ;;
-        --exclude) IFS=, read -ra excluded <<<"$2"; shift 2 ;;
-        --duration) duration=$2; shift 2 ;;
-        --passes) passes=$2; shift 2 ;;
-        --settle) settle=$2; shift 2 ;;
-        --serve) serve+=("$2"); shift 2 ;;
-        --build) build=$2; shift 2 ;;
+        --cells) take_list cells "$@"; shift 2 ;;
+        --exclude) take_list excluded "$@"; shift 2 ;;
+        --duration) take_number duration "$@"; shift 2 ;;
+        --passes) take_number passes "$@"; shift 2 ;;
+        --settle) take_number settle "$@"; shift 2 ;;
+        --serve) take_text argument "$@"; serve+=("$argument"); shift 2 ;;
+        --no-build) build=; shift ;;
         --quick) duration=1; shift ;;
         --list) list=yes; shift ;;
-        -h | --help) sed -n '2,/^set /{ /^set /d; s/^# \{0,1\}//p }' "$0"; exit 0 ;;
-        *) die "$1: see --help" ;;
+        *) other_argument "$1" ;;
     esac
 done
 
@@ -58,7 +59,7 @@ all_cells() {
     done
 }
 
-# matches CELL GLOB...: says whether one of the globs is the cell's.
+# matches CELL GLOB…: succeeds if one of the globs matches the cell.
 matches() {
     local cell=$1 glob
     shift
@@ -76,7 +77,7 @@ select_cells() {
     done < <(all_cells)
 }
 
-# Sets ARGUMENTS to those of 'windlass load' for PROTOCOL DISPATCH SCENARIO.
+# load_arguments PROTOCOL DISPATCH SCENARIO: sets ARGUMENTS to those of `windlass load`.
 load_arguments() {
     local path=/demo/json workload=$1
     [[ $2 == inline ]] || path=/demo/work
@@ -89,18 +90,18 @@ load_arguments() {
     ARGUMENTS+=(--workload "$workload" "http://127.0.0.1:$PORT$path")
 }
 
+# Prints the number of descriptors of the server.
 fds() { find "/proc/$SERVER_PID/fd" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l; }
 
-pause() { read -rt "$1" <> <(:) || true; }
-
-# Waits until the server has no more than so many descriptors, or they do not get fewer; prints how many there are.
+# settled_fds N: waits until the server has at most N descriptors or the time to settle is over; prints their
+# number.
 settled_fds() {
     local deadline=$((SECONDS + settle))
     while (($(fds) > $1 && SECONDS < deadline)); do pause 0.05; done
     fds
 }
 
-# Prints how many requests, deliveries and messages the server has counted.
+# Prints the number of requests, deliveries and messages that the server counted.
 counted() {
     local page
     exec 3<>"/dev/tcp/127.0.0.1/$PORT"
@@ -111,7 +112,7 @@ counted() {
         END { printf "%d", sum }' <<<"$page"
 }
 
-# Loads and sets REQUESTS and ERRORS.
+# Loads the server; sets REQUESTS and ERRORS.
 run_load() {
     local result
     result=$("$bin" load --json --duration "$duration" "${ARGUMENTS[@]}" 2>&1) || true
@@ -121,7 +122,7 @@ run_load() {
     REQUESTS=${REQUESTS:-0} ERRORS=${ERRORS:-1}
 }
 
-# Loads, kills who does, and sets REQUESTS by what the server counted.
+# Loads the server and kills the load generator; sets REQUESTS from the counters of the server.
 run_killed_load() {
     local before pid
     before=$(counted)
@@ -134,7 +135,7 @@ run_killed_load() {
     REQUESTS=$(($(counted) - before)) ERRORS=0
 }
 
-# Says all that may explain why a server serves nothing.
+# Prints what may explain why the server served nothing.
 explain_nothing() {
     say "  nothing was served: the server has" \
         "$(find "/proc/$SERVER_PID/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l) tasks," \
@@ -163,14 +164,14 @@ run_cell() {
     ((leaked <= ${most[$cell]:-0})) || most[$cell]=$leaked
 }
 
-# What a server opens once, with the first of a kind, is no leak.
+# Opens what the server opens once per kind of traffic, so that it does not count as a leak.
 warm_up() {
     local kind count looks=0 deadline=$((SECONDS + settle))
     for kind in h1/inline h1/async h2/inline ws/inline sse/inline; do
         load_arguments "${kind%/*}" "${kind#*/}" few
         "$bin" load --duration 0.1s "${ARGUMENTS[@]}" >/dev/null 2>&1 || true
     done
-    # A quarter of a second without a change.
+    # Until a quarter of a second passes without a change.
     count=$(fds)
     while ((looks < 5 && SECONDS < deadline)); do
         pause 0.05
@@ -178,11 +179,11 @@ warm_up() {
     done
 }
 
-# Runs the cells of an engine, of standard input.
+# run_engine ENGINE: runs the cells on standard input.
 run_engine() {
     local engine=$1 protocol dispatch scenario
     pick_port
-    start_server "$(taskset -pc $$ | sed 's/.*: //')" "$PORT" \
+    start_server "$(allowed_cores)" "$PORT" \
         "$bin" serve --engine "$engine" --listen "127.0.0.1:$PORT" "${serve[@]}"
     warm_up
     while IFS=/ read -r _ protocol dispatch scenario; do
@@ -205,17 +206,20 @@ print_leaders() {
 }
 
 selected=$(select_cells)
-[[ $selected ]] || die "no cell matches; --list shows all"
+[[ $selected ]] || die "no cell matches: --list prints all cells"
 if [[ $list ]]; then
     echo "$selected"
     exit 0
 fi
-if [[ $build == yes ]]; then
+
+source scripts/lib/server.sh
+need taskset util-linux
+if [[ $build ]]; then
     say "building (release)"
     cargo build --release --quiet --bin windlass
 fi
-bin=${WINDLASS_BIN:-${CARGO_TARGET_DIR:-target}/release/windlass}
-[[ -x $bin ]] || die "$bin is not there"
+bin=${WINDLASS_BIN:-$(target_dir)/release/windlass}
+[[ -x $bin ]] || die "$bin is missing: run without --no-build"
 
 declare -A times=() total=() most=()
 failed=()

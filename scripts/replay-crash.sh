@@ -1,28 +1,29 @@
 #!/usr/bin/env bash
-# Kills the durable store and cuts its power again and again; an oracle judges what is left. One round is 24 kills,
-# some 200 power cuts and 60 damaged files, about 10 s.
+# Kills the durable store and cuts its power over and over, and checks what is left against an oracle.
 #
-# Needs what the README names. Each run prints its seed; a run is repeated as nearly as threads allow by
-#   WINDLASS_REPLAY_SEED=<seed> scripts/replay-crash.sh
+# usage: scripts/replay-crash.sh [--rounds N]
 #
-#   scripts/replay-crash.sh [--rounds N]      (default 20)
+#   --rounds N   number of rounds (20); one is 24 kills, about 200 power cuts and 60 damaged files, some 10 s
+#
+# Needs what the README names. Each run prints its seed. To repeat a run as closely as threads allow:
+#   WINDLASS_REPLAY_SEED=SEED scripts/replay-crash.sh
 set -euo pipefail
-cd "$(dirname "$0")/.."
+source "$(dirname "$0")/lib/script.sh"
 
 rounds=20
 while (($#)); do
-    case "$1" in
-    --rounds) rounds="${2:?--rounds needs a number}"; shift 2 ;;
-    *) echo "usage: $0 [--rounds N]" >&2; exit 2 ;;
+    case $1 in
+        --rounds) take_number rounds "$@"; shift 2 ;;
+        *) other_argument "$1" ;;
     esac
 done
 
 export WINDLASS_REPLAY_ROUNDS="$rounds"
 export RUST_BACKTRACE=0
 run() { cargo test --quiet --package windlass --test replay "$@"; }
-echo "==> kills and power cuts, $rounds rounds"
+say "kills and power cuts, $rounds rounds"
 run -- kill:: cut:: --nocapture
-# redb panics on some damaged files, which is caught; without --nocapture most of that is not shown.
-echo "==> damaged files, $rounds rounds"
+# redb panics on some damaged files. The store catches that; without --nocapture most of the output is hidden.
+say "damaged files, $rounds rounds"
 run failures::damage
-echo "replay-crash.sh: everything acknowledged as fsynced was there"
+say "every event acknowledged as fsynced was there"

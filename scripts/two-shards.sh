@@ -1,82 +1,79 @@
 #!/usr/bin/env bash
-# Measures what a second shard costs the first: CPU time per request of each of two shards of one server against that
-# of two servers of one shard each. Exit status 1 when a shard needs more than 1.05 × as much.
+# Measures what a second shard costs the first: the CPU time per request of each of two shards of one server
+# against that of two servers with one shard each. Exit status 1 if a shard needs more than 1.05 × as much.
 #
-# Needs taskset (util-linux), curl and two cores. The bound is on the engine asked for (--engine, io_uring).
+# usage: scripts/two-shards.sh [OPTION]…
 #
-# What is fair here, and why it is done so:
-# - Servers and clients share the two cores, because there are no others to count on. So the baseline is not one shard
-#   that has the machine to itself: it is two servers that know nothing of each other, one on each core, under the
-#   same clients. The machine does the same work in both cases; what differs is only what two shards of one process
-#   share: its memory, its allocator, its file descriptors, its counters, its listener's group of sockets.
-# - Nothing is saturated: the clients ask on a schedule (open loop, --rate a second and shard; with the client, about half
-#   of each core), so that both cases answer as many requests in the same time and neither gains by batching more.
-# - In both cases two clients run, one on each core, so that each shard is asked from both. A client spreads its
-#   connections over the two servers at random, as the kernel spreads them over the shards of one server
-#   (SO_REUSEPORT, by hash): taking turns would space the requests more evenly and let less be batched.
-# - A shard's CPU time is that of its thread (/proc/PID/task/*/schedstat, ns), its requests are what the server counted
-#   for it (windlass_requests_dispatched_total at /metrics). A shard that the kernel gives more connections is asked
-#   more: a difference of the rates of some per cent is left in.
+#   --quick           short: --passes 3 --seconds 2
+#   --passes N        passes of each case (9; quick: 3)
+#   --seconds N       length of one pass (3; quick: 2)
+#   --rate N          requests per second to each shard (16000)
+#   --engine ENGINE   io_uring or epoll (io_uring)
+#   --cores A,B       the two cores (0,1)
+#   --no-build        uses the binaries from an earlier run
+#
+# Needs two cores, taskset (util-linux) and curl.
+#
+# Method:
+# - Servers and clients share the two cores, because no others can be expected. So the baseline is not one
+#   shard that has the machine to itself. It is two independent servers, one per core, under the same clients.
+#   The machine does the same work in both cases. They differ only in what two shards of one process share:
+#   memory, allocator, file descriptors, counters, and the group of listening sockets.
+# - Nothing is saturated. The clients send on a schedule (open loop, --rate per shard), which together with
+#   the client takes about half of each core. Both cases answer as many requests in the same time, and neither
+#   gains by larger batches.
+# - In both cases two clients run, one on each core, and each shard gets requests from both. A client spreads
+#   its connections over the two servers at random, as the kernel spreads them over the shards of one server
+#   (SO_REUSEPORT, by hash). Taking turns would space the requests more evenly and reduce batching.
+# - The CPU time of a shard is that of its thread (/proc/PID/task/*/schedstat, ns). Its requests are those the
+#   server counted for it (windlass_requests_dispatched_total at /metrics). A shard to which the kernel gives
+#   more connections gets more requests; a difference of the rates of some per cent is not corrected.
 # - The passes of the two cases are interleaved and their medians compared.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
-usage() {
-    cat <<'USAGE'
-usage: scripts/two-shards.sh [--quick] [--passes N] [--seconds S] [--rate R] [--engine E] [--cores A,B] [--no-build]
-  --passes       passes of each case (9; quick: 3)
-  --seconds      length of one pass, whole seconds (3; quick: 2)
-  --rate         requests a second to each shard (16000)
-  --engine       io_uring or epoll (io_uring)
-  --cores        the two cores (0,1)
-USAGE
-}
-
-source scripts/lib/server.sh
+source "$(dirname "$0")/lib/script.sh"
 
 LIMIT=1.05 CONNECTIONS=128
-passes=9 seconds=3 rate=16000 engine=io_uring cores=(0 1) build=yes
+passes=9 seconds=3 rate=16000 engine=io_uring pair=0,1 build=yes
 while (($#)); do
     case $1 in
         --quick) passes=3 seconds=2 ;;
-        --passes) passes=$2; shift ;;
-        --seconds) seconds=$2; shift ;;
-        --rate) rate=$2; shift ;;
-        --engine) engine=$2; shift ;;
-        --cores) IFS=, read -ra cores <<<"$2"; shift ;;
+        --passes) take_number passes "$@"; shift ;;
+        --seconds) take_number seconds "$@"; shift ;;
+        --rate) take_number rate "$@"; shift ;;
+        --engine) take_choice engine "io_uring epoll" "$@"; shift ;;
+        --cores) take_cores pair "$@"; shift ;;
         --no-build) build= ;;
-        -h | --help) usage; exit 0 ;;
-        *) usage >&2; die "unknown argument: $1" ;;
+        *) other_argument "$1" ;;
     esac
     shift
 done
-[[ $passes$seconds$rate =~ ^[1-9][0-9]*$ ]] || die "--passes, --seconds and --rate take whole numbers"
-((${#cores[@]} == 2)) || die "--cores takes two"
+[[ $pair =~ ^([0-9]+),([0-9]+)$ && ${BASH_REMATCH[1]} != "${BASH_REMATCH[2]}" ]] ||
+    die "--cores: '$pair' is not two different cores such as 0,1"
+cores=("${BASH_REMATCH[@]:1}")
 
-BIN=${CARGO_TARGET_DIR:-target}/release
+source scripts/lib/server.sh
+BIN=$(target_dir)/release
 need taskset util-linux
 need curl curl
-(($(nproc) >= 2)) || die "two cores are needed"
+need_two_cores
 if [[ $build ]]; then
     say "building (release)"
     cargo build --release --quiet --bin windlass
     cargo build --release --quiet -p windlass-peers --no-default-features --bin load
 fi
 
-fail() { say "two-shards.sh: $*"; exit 1; }
-
-# Starts a server with a shard on each of these cores (a comma-separated list); sets PORT and SERVER_PID.
+# start CORES: starts a server with a shard on each of these cores; sets PORT and SERVER_PID.
 start() {
     pick_port
     start_server "$1" "$PORT" "$BIN/windlass" serve --engine "$engine" --listen "127.0.0.1:$PORT" --cores "$1"
 }
 
-# Prints CPU time (ns) and requests of each shard of a server, a line a shard.
+# shards PORT PID: prints the CPU time (ns) and the requests of each shard of a server, one line per shard.
 shards() {
     local port=$1 pid=$2 page task run rest shard
     local -a cpu=()
-    page=$(curl -sf "http://127.0.0.1:$port/metrics") || fail "no metrics"
-    # The executor of a shard may have a helping thread, which has the shard's name and counts as the shard.
+    page=$(curl -sf "http://127.0.0.1:$port/metrics") || fail "the server on port $port serves no metrics"
+    # The executor of a shard may have a helper thread of the same name, which counts as the shard.
     for task in "/proc/$pid/task"/*; do
         [[ $(<"$task/comm") =~ ^windlass-([0-9]+)$ ]] || continue
         read -r run rest <"$task/schedstat"
@@ -87,7 +84,7 @@ shards() {
     done
 }
 
-# Asks the two ports from both cores for the length of a pass.
+# ask PORT PORT: sends requests to both ports from both cores, for the length of a pass.
 ask() {
     local core clients=() client
     for core in "${cores[@]}"; do
@@ -95,18 +92,18 @@ ask() {
             --duration "$seconds" >"$WORK/load-$core" &
         clients+=($!)
     done
-    for client in "${clients[@]}"; do wait "$client" || { cat "$WORK"/load-* >&2; fail "a client fails"; }; done
+    for client in "${clients[@]}"; do wait "$client" || { cat "$WORK"/load-* >&2; fail "a client failed"; }; done
 }
 
-# One pass: NAME, then PORT and PID of the server of each shard, which may be the same one twice. Appends the µs of
-# CPU per request of each shard to NAME.0 and NAME.1.
+# measure NAME PORT PID PORT PID: runs one pass with the server of each shard, which may be the same one
+# twice. Appends the CPU time per request of each shard, in µs, to $WORK/NAME.0 and $WORK/NAME.1.
 measure() {
     local name=$1 before after shard
     before=$(shards "$2" "$3"; [[ $2 == "$4" ]] || shards "$4" "$5")
     ask "$2" "$4"
     after=$(shards "$2" "$3"; [[ $2 == "$4" ]] || shards "$4" "$5")
     paste -d' ' <(echo "$before") <(echo "$after") | awk '{ printf "%.4f %d\n", ($3 - $1) / 1e3 / ($4 - $2), $4 - $2 }' >"$WORK/pass"
-    (($(wc -l <"$WORK/pass") == 2)) || fail "there are not two shards"
+    (($(wc -l <"$WORK/pass") == 2)) || fail "$name: the number of shards is not two"
     for shard in 0 1; do sed -n "$((shard + 1))s/ .*//p" "$WORK/pass" >>"$WORK/$name.$shard"; done
     say "  pass $pass/$passes  $name: $(awk '{ printf "%s%s µs/request (%d requests)", (NR > 1 ? ", " : ""), $1, $2 }' "$WORK/pass")"
 }
@@ -128,7 +125,7 @@ done
 echo "CPU time per request at $rate requests/s a shard, engine $engine, medians of $passes interleaved passes of $seconds s;"
 echo "servers and clients on cores ${cores[*]}, limit $LIMIT."
 echo
-echo "| shard | of a server of its own µs | one of two shards µs | ratio | |"
+echo "| shard | own server µs | one of two shards µs | ratio | |"
 echo "|---|---|---|---|---|"
 status=0
 for shard in 0 1; do

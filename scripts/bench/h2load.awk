@@ -1,11 +1,12 @@
-# Prints what h2load counted in the key=value form of our own load generator. `body` is the size of every answer.
+# Turns the output of h2load into the key=value format of our own load generator. `body` is the size of every
+# reply.
 /^finished in / { seconds = $3 + 0; if ($3 ~ /ms,$/) seconds /= 1000 }
 /^requests:/ { requests = $8; errors = $10 + $12 + $14 }
 /^status codes:/ { errors += $5 + $7 + $9 }
 /^traffic:/ { data = $(NF - 1); gsub(/[()]/, "", data) }
 /^req\/s / { least = $3; most = $4 }
 END {
-    # A body cut short or too long among right ones.
+    # One of the bodies was too short or too long.
     if (data != requests * body) errors++
     printf "requests=%d\nerrors=%d\nseconds=%.3f\nper_second=%.0f\n", requests, errors, seconds, requests / seconds
     printf "connection_min=%.0f\nconnection_max=%.0f\n", least * seconds, most * seconds

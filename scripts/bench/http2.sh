@@ -1,12 +1,13 @@
-# The scenarios over HTTP/2. bench.sh sources this.
+# HTTP/2 scenarios of bench.sh, which sources this file.
 #
-#   h2-m100, h2-m1             32 plain connections (h2c, prior knowledge), 100 or 1 streams in flight on each (h2load)
-#   grpc-unary-tls             bench.Echo/Unary: 50 strings of ten bytes there and back, over TLS 1.3
-#   grpc-stream-tls            bench.Echo/ServerStream: a stream of 100 messages back, likewise
+#   h2-m100, h2-m1             32 plain connections (h2c, prior knowledge), 100 or 1 streams in flight on each
+#   (h2load)
+#   grpc-unary-tls             bench.Echo/Unary: 50 strings of ten bytes in each direction, over TLS 1.3
+#   grpc-stream-tls            bench.Echo/ServerStream: a response stream of 100 messages, over TLS 1.3
 #
-# h2load knows no quantiles, so p50 and p99 stay empty; it counts the bytes of bodies but does not look at them:
-# check_h2 has nghttp do that first. gRPC is loaded by our own generator, 16 connections with 8 calls in flight on
-# each; there a "request" of the tables is a call, and every byte of every reply is checked.
+# h2load reports no quantiles, so p50 and p99 stay empty. It counts the bytes of bodies but does not compare
+# them; check_h2 compares one with nghttp first. Our own generator loads gRPC, with 16 connections and 8 calls
+# in flight on each. A "request" in the tables is then a call, and every byte of every reply is checked.
 
 H2_BODY="Hello, World!"
 
@@ -23,16 +24,16 @@ with_grpc() {
     with_load "$seconds" --grpc "$method" --tls-ca "$WORK/cert.pem" --connections 16 --pipeline 8
 }
 
-# Prints what nghttp gets for the route of h2-*; fails unless it is right.
+# Fails and prints the reply unless nghttp gets the right body from the route of h2-*.
 check_h2() {
     local got
     got=$(timeout 5 nghttp "http://$TARGET/demo/plaintext" 2>&1)
     [[ $got == "$H2_BODY" ]] || { echo "nghttp gets: $got"; return 1; }
 }
 
-# Makes the pair that the servers of grpc-* show: $WORK/cert.pem and $WORK/key.pem.
+# Creates the certificate and key of the servers of grpc-*: $WORK/cert.pem and $WORK/key.pem.
 make_pair() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 7 -subj /CN=localhost \
         -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
-        -keyout "$WORK/key.pem" -out "$WORK/cert.pem" 2>"$WORK/openssl" || { cat "$WORK/openssl" >&2; die "openssl makes no pair"; }
+        -keyout "$WORK/key.pem" -out "$WORK/cert.pem" 2>"$WORK/openssl" || { cat "$WORK/openssl" >&2; die "openssl cannot create a certificate"; }
 }

@@ -1,10 +1,15 @@
-# The servers that bench.sh compares. A new one: its name in PEERS, its role, its command, its version, what it lacks.
+# The servers that bench.sh compares. To add one: its name in PEERS, its role, its command, its version, what
+# it lacks.
 
 PEERS=(windlass windlass-epoll hyper axum actix fastwebsockets ntex may tonic nginx tokio-bare ring-bare)
 QUICK_PEERS=(windlass windlass-epoll hyper tonic nginx ring-bare)
 
-# subject: what this project is about, on either engine. peer: a server people use. bare: no framework. floor: the least possible.
-# fixed: NGINX makes no JSON, it sends a text: shown, but no measure for those that make it for each request.
+# role_of PEER SCENARIO: prints the role of a server.
+#   subject  Windlass, on either engine
+#   peer     a server in common use
+#   bare     sockets without a framework
+#   floor    the least work that answers the requests
+#   fixed    NGINX in the JSON scenarios: it sends a fixed text, so it is shown but not compared
 role_of() {
     case $1/$2 in
         nginx/get-json*) echo fixed ;;
@@ -17,7 +22,7 @@ role_of() {
 
 is_installed() { [[ $1 != nginx || -x /usr/sbin/nginx ]]; }
 
-# Says whether a peer cannot run a scenario; the cell is left out.
+# lacks PEER SCENARIO: succeeds if the server cannot run the scenario; the cell is left out.
 lacks() {
     case $1/$2 in
         nginx/post-4k | nginx/async-mix) return 0 ;; # NGINX itself has no echo and no route that waits
@@ -31,7 +36,7 @@ lacks() {
     esac
 }
 
-# Sets COMMAND to what serves the workload of a scenario on one thread at a port.
+# command_of PEER PORT SCENARIO: sets COMMAND to the command that serves the scenario on one thread.
 command_of() {
     local listen=127.0.0.1:$2 tls=()
     [[ $3 != grpc-* ]] || tls=(--tls-cert "$WORK/cert.pem" --tls-key "$WORK/key.pem")
@@ -49,7 +54,7 @@ command_of() {
 
 windlass_command() {
     COMMAND=("$BIN/windlass" serve --engine "$1" --listen "$2" --shards 1 --cores "$SERVER_CORE" --workers 1)
-    # A subscriber may be as far behind as at the axum peer.
+    # The same backlog per subscriber as in the axum peer.
     [[ $3 != sse-* ]] || COMMAND+=(--mailbox-events 1024 --mailbox-bytes 1048576)
 }
 
@@ -65,13 +70,14 @@ version_of() {
     esac
 }
 
-# Version of a crate in Cargo.lock.
+# Prints the version of a crate in Cargo.lock.
 locked() { grep -A1 "^name = \"$1\"\$" Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p' | paste -sd/; }
 
-# nginx_config PORT SCENARIO: one process that is master and worker, so that one process id has all its CPU time.
+# nginx_config PORT SCENARIO: writes a configuration with master and worker in one process, which has all the
+# CPU time.
 nginx_config() {
     local connections=4096 protocol=
-    # It reserves memory for each connection it may have: no more than the scenario needs.
+    # NGINX reserves memory for each connection, so no more than the scenario needs.
     [[ $2 != idle-10000 ]] || connections=16384
     [[ $2 != h2-* ]] || protocol=" http2"
     cat >"$WORK/nginx.conf" <<CONFIG

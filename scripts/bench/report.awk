@@ -1,5 +1,5 @@
-# Turns the CSV of bench.sh into one Markdown table a scenario: medians over the passes and ratios of CPU time.
-# Portable awk; rows keep the order in which they first appear.
+# Turns the CSV of bench.sh into a Markdown table per scenario: medians of the passes and ratios of CPU time.
+# Portable awk; rows keep the order of first appearance.
 BEGIN { FS = "," }
 
 function median(list, count,    i, j, value) {
@@ -16,7 +16,7 @@ function median_of(column, cell,    i, list) {
     return median(list, passes[cell])
 }
 
-# For what not every load tool knows.
+# Not every load generator reports latency.
 function latency(column, cell) { return data[column, cell, 1] == "" ? "–" : sprintf("%.0f", median_of(column, cell)) }
 
 function ratio(value, base) { return base > 0 ? sprintf("%.2f", value / base) : "–" }
@@ -29,7 +29,7 @@ function fairness(cell,    i, low, high) {
     return high > 0 ? sprintf("%.2f", low / high) : "–"
 }
 
-# Two columns that only the scenarios with idle connections have.
+# Columns of the scenarios with idle connections.
 function idle_head(scenario) {
     return (idle[scenario] ~ /bytes/ ? " bytes/connection |" : "") (idle[scenario] ~ /idle/ ? " idle CPU % |" : "")
 }

@@ -1,24 +1,27 @@
-# What bench.sh does to each server. A new one: its name in SCENARIOS and a line in run_scenario.
+# The scenarios of bench.sh. To add one: its name in SCENARIOS and a line in run_scenario.
 #
-# A scenario loads $TARGET for $1 seconds from $CLIENT_CORE and prints key=value lines (requests, errors, p50_us, …).
-# wrk makes the plain ones, because everybody can repeat them; our own load generator makes what wrk cannot and
-# checks every byte. wrk neither looks at bodies nor counts by connection: check_scenario has `load` do both.
+# A scenario loads $TARGET from $CLIENT_CORE and prints key=value lines (requests, errors, p50_us, …). wrk
+# generates the plain ones, because anyone can repeat them. Our own load generator does the rest and checks
+# every byte. wrk neither compares bodies nor counts per connection; check_scenario does both with `load`.
 #
-#   async-mix    a tenth of the requests waits 20 ms in the server (windlass: on its pool; the others: on their
-#                timers), at a fixed rate, so that all do the same work; p50 and p99 are those of the other nine tenths
-#   idle-1000    a thousand connections, each asks five times a second
-#   idle-10000   ten thousand connections stay open after one request each, first alone, then beside 64 busy ones
-#   sse-1000     a thousand subscribers of one topic get 100 events of 256 bytes a second; a request is a delivery, p50
-#                and p99 run from publishing to receipt, nothing may be dropped. Subscribing is not counted.
-#   sse-1000-fast  the same with 1000 events a second: more than any server delivers one by one, so this is about
-#                events that leave together
-#   sse-10000    ten thousand subscribers get 10 events a second, for the memory that a subscriber takes
-#   ws-echo-256  128 WebSockets on each of which a text of 256 bytes is echoed over and over; a request is a message. The
-#                client masks as it must, offers no compression, and compares every byte
-#   ws-echo-64k  64 WebSockets, binary messages of 64 KiB
-#   ws-hub-1000  as sse-1000, over WebSockets: an event is a text message
-#   ws-idle-10000  ten thousand WebSockets stay open after one message each, first alone, then beside 64 busy ones
-#   In idle-* both p50 and p99 are latency, not the length of a queue: the server is not saturated (idle-10000 is, then).
+#   async-mix       a tenth of the requests waits 20 ms in the server (windlass: on its pool; others: on their
+#                   timers), at a fixed rate, so that all do the same work; p50 and p99 are those of the other
+#                   nine tenths
+#   idle-1000       1,000 connections with five requests per second each
+#   idle-10000      10,000 connections stay open after one request each, first alone, then beside 64 busy ones
+#   sse-1000        1,000 subscribers of one topic get 100 events of 256 bytes per second. A request is a
+#                   delivery; p50 and p99 run from publishing to receipt; no event may be dropped. Subscribing
+#                   is not counted
+#   sse-1000-fast   the same with 1,000 events per second, more than any server delivers one by one: measures
+#                   batching
+#   sse-10000       10,000 subscribers get 10 events per second: measures the memory per subscriber
+#   ws-echo-256     128 WebSockets, each of which echoes a text of 256 bytes over and over; a request is a
+#                   message. The client masks its frames, offers no compression, and compares every byte
+#   ws-echo-64k     64 WebSockets, binary messages of 64 KiB
+#   ws-hub-1000     sse-1000 over WebSockets: an event is a text message
+#   ws-idle-10000   10,000 WebSockets stay open after one message each, first alone, then beside 64 busy ones
+#
+# In idle-1000 p50 and p99 are latency, not queueing: the server is not saturated.
 
 SCENARIOS=(plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-mix idle-1000 idle-10000
     h2-m100 h2-m1 grpc-unary-tls grpc-stream-tls sse-1000 sse-1000-fast sse-10000
@@ -29,6 +32,7 @@ ASYNC_MIX=$(printf '/demo/plaintext,%.0s' {1..9})/demo/work?ms=20
 
 WS_ECHO=(--path /demo/ws-echo --ws text --body-bytes 256)
 
+# run_scenario SCENARIO SECONDS
 run_scenario() {
     case $1 in
         plain-64) with_wrk "$2" /demo/plaintext ;;
@@ -55,8 +59,9 @@ run_scenario() {
     esac
 }
 
-# The same with every byte checked and every connection counted. What holds connections open only warms up here:
-# the memory they need is measured against the server's after this.
+# check_scenario SCENARIO SECONDS: the same load with every byte checked and every connection counted.
+# Scenarios that hold connections open only warm up, because their memory is measured against that of the
+# server after this.
 check_scenario() {
     case $1 in
         plain-64 | idle-*) with_load "$2" ;;
@@ -70,11 +75,13 @@ check_scenario() {
     esac
 }
 
-# Every pass with ten thousand connections needs a server that has not held so many yet.
+# Prints the number of passes. Memory per connection needs a server that has not yet held 10,000 connections:
+# one pass.
 passes_of() { [[ $1 == *-10000 ]] && echo 1 || echo "$passes"; }
 
-# Looks at a server while the connections of idle-*, sse-* and ws-* that `load` (process $3) opened are there. Sets idle_cpu (% of a
-# core), before (CPU time when the requests begin, ns) and per_connection (bytes).
+# watch_idle SCENARIO PEER LOADER: watches a server while the connections that `load` (process LOADER) opened
+# are idle. Sets idle_cpu (% of a core), before (CPU time when the requests begin, ns) and per_connection
+# (bytes).
 watch_idle() {
     local scenario=$1 peer=$2 loader=$3 pid=${pid_of[$2]} established since
     until established=$(value established <"$WORK/result") && [[ $established ]]; do
@@ -89,7 +96,7 @@ watch_idle() {
         idle_cpu=$(awk -v ns=$((before - since)) -v s="$IDLE_SECONDS" 'BEGIN { printf "%.3f", ns / 1e7 / s }')
     else
         before=$(cpu_ns "$pid")
-        # When every connection has asked.
+        # After every connection has sent a request.
         sleep 0.8
     fi
     per_connection=$((($(resident_kib "$pid") - base_kib[$peer]) * 1024 / established))

@@ -1,4 +1,4 @@
--- Prints what wrk counted in the key=value form of our own load generator.
+-- Prints the results of wrk in the key=value format of our own load generator.
 function done(summary, latency)
    local e = summary.errors
    io.write(string.format("requests=%d\nerrors=%d\nseconds=%.3f\nper_second=%.0f\np50_us=%.1f\np99_us=%.1f\nmax_us=%.1f\n",

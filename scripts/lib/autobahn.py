@@ -1,7 +1,7 @@
-"""Reads the reports of the Autobahn test suite, for scripts/autobahn.sh. It runs in Python 2.7, as the suite does.
+"""Reads the reports of the Autobahn test suite, for scripts/autobahn.sh. Runs in Python 2.7, as the suite does.
 
-  autobahn.py condense INDEX OUT              writes a report's index as case -> behaviour, a line for each
-  autobahn.py compare NAME RESULTS EXPECTED   exit status 1 where they differ, or a case failed
+  autobahn.py condense INDEX OUT              writes the index of a report as case -> behaviour, one line per case
+  autobahn.py compare NAME RESULTS EXPECTED   exit status 1 if a case differs or failed
 """
 from __future__ import print_function
 
@@ -20,7 +20,7 @@ def load(path):
 
 
 def behaviour(result):
-    """One word where the messages and the closing were judged alike, else both."""
+    """Returns the verdicts on messages and on the closing handshake, as one word if they agree."""
     words = [result["behavior"], result["behaviorClose"]]
     return words[0] if words[0] == words[1] else ", closing ".join(words)
 
@@ -40,10 +40,10 @@ def compare(name, results, expected):
     print("%s: %d cases: %s" % (name, len(results), ", ".join("%d %s" % (n, word) for word, n in counts.most_common())))
     failed = False
     for case in sorted(results, key=number):
-        came, wanted = results[case], expected.get(case, "not among the expected")
-        if came != wanted or "FAILED" in came:
+        got, wanted = results[case], expected.get(case, "no expected result")
+        if got != wanted or "FAILED" in got:
             failed = True
-            print("  %s is %s, expected: %s" % (case, came, wanted))
+            print("  %s is %s, expected: %s" % (case, got, wanted))
     sys.exit(failed)
 
 

@@ -1,16 +1,12 @@
-# Starts, watches and stops servers for the measuring scripts. Source it; it installs an EXIT trap.
+# Starts, watches and stops servers, and other processes, for a script. Source it after lib/script.sh and the
+# argument checks; it creates the scratch directory $WORK and installs an EXIT trap that stops everything
+# started here.
 #
-# Servers are stopped by the process ids recorded here, never by name.
+# Processes are stopped by the process ids recorded in STARTED, never by name.
 
 STARTED=()
 
-say() { printf '%s\n' "$*" >&2; }
-die() { say "${0##*/}: $*"; exit 2; }
-
-# need TOOL PACKAGE: a missing tool is named with the Debian package that has it.
-need() { command -v "$1" >/dev/null || die "'$1' is missing: apt-get install $2"; }
-
-# Sets PORT to a free one below the ephemeral range.
+# Sets PORT to a free port below the ephemeral range.
 pick_port() {
     local attempt
     for attempt in {1..50}; do
@@ -22,7 +18,8 @@ pick_port() {
 
 is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# start_server CORES PORT COMMAND...: runs it on those cores, sets SERVER_PID, waits until it accepts.
+# start_server CORES PORT COMMAND…: runs the command on these cores, sets SERVER_PID and waits until it
+# accepts.
 start_server() {
     local cores=$1 port=$2 log deadline
     shift 2
@@ -30,21 +27,21 @@ start_server() {
     taskset -c "$cores" "$@" >"$log" 2>&1 &
     SERVER_PID=$!
     STARTED+=("$SERVER_PID")
-    deadline=$((SECONDS + 10))
+    deadline=$((SECONDS + 30))
     until is_open "$port"; do
-        kill -0 "$SERVER_PID" 2>/dev/null || { cat "$log" >&2; die "server ended before it accepted: $*"; }
-        ((SECONDS < deadline)) || { cat "$log" >&2; die "server does not accept on port $port: $*"; }
-        read -rt 0.02 <> <(:) || true
+        kill -0 "$SERVER_PID" 2>/dev/null || { cat "$log" >&2; die "the server ended before it accepted: $*"; }
+        ((SECONDS < deadline)) || { cat "$log" >&2; die "the server does not accept on port $port: $*"; }
+        pause 0.02
     done
 }
 
-# Stops everything started here: TERM, up to 5 s for an orderly end, then KILL.
+# Stops every process in STARTED: TERM, up to 5 s to end, then KILL.
 stop_servers() {
     local pid deadline=$((SECONDS + 5))
     ((${#STARTED[@]})) || return 0
     kill -TERM "${STARTED[@]}" 2>/dev/null || true
     for pid in "${STARTED[@]}"; do
-        while kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)); do read -rt 0.02 <> <(:) || true; done
+        while kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)); do pause 0.02; done
         kill -KILL "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
@@ -56,7 +53,8 @@ finish() {
     rm -rf "$WORK"
 }
 
-# CPU time of a process, all the threads it has, ns. A thread that runs right now is up to one tick behind.
+# Prints the CPU time of all threads of a process, in ns. The figure of a running thread is up to one tick
+# old.
 cpu_ns() {
     local total=0 run rest file
     for file in "/proc/$1"/task/*/schedstat; do
@@ -66,17 +64,32 @@ cpu_ns() {
     echo "$total"
 }
 
-# Resident memory of a process, KiB; exact, which VmRSS is not.
+# Prints the resident memory of a process, in KiB; exact, unlike VmRSS.
 resident_kib() { awk '/^Rss:/ { print $2 }' "/proc/$1/smaps_rollup"; }
 
-# Peak resident memory of a process, KiB.
+# Prints the peak resident memory of a process, in KiB.
 peak_kib() { awk '/^VmHWM:/ { print $2 }' "/proc/$1/status"; }
 
-# value KEY: reads one of the key=value lines that the clients print from standard input.
+# value KEY: prints the value of a key=value line of standard input, the format of the load generators.
 value() { sed -n "s/^$1=//p"; }
 
-# Median of the numbers on standard input.
+# Prints the median of the numbers on standard input.
 median() { sort -g | awk '{ n[NR] = $1 } END { if (NR) print (NR % 2 ? n[(NR + 1) / 2] : (n[NR / 2] + n[NR / 2 + 1]) / 2) }'; }
+
+# Cores that this process may use, as taskset writes them.
+allowed_cores() { taskset -pc $$ | sed 's/.*: //'; }
+
+# pause SECONDS: sleeps without starting a process.
+pause() { read -rt "$1" <> <(:) || true; }
+
+# Waits up to 30 s until a command succeeds.
+eventually() {
+    local deadline=$((SECONDS + 30))
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < deadline)) || fail "still failing after 30 s: $*"
+        pause 0.05
+    done
+}
 
 WORK=$(mktemp -d)
 trap finish EXIT
