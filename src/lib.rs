@@ -35,7 +35,6 @@
     allow(dead_code, reason = "without an engine nothing drives the connections")
 )]
 mod body;
-pub mod broker;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -46,63 +45,57 @@ mod conn;
 pub mod docs;
 #[doc(hidden)]
 pub mod doctor;
-mod handler;
 mod hooks;
-#[cfg(feature = "ws")]
-pub mod hub;
 mod limits;
 mod metrics;
-#[cfg(feature = "tower")]
-mod mount;
 #[doc(hidden)]
 pub mod net;
 #[doc(hidden)]
 pub mod proto;
+mod pubsub;
 pub mod replay;
 mod request;
 mod response;
-mod route;
-mod router;
+mod routing;
 mod server;
-mod shard;
-pub mod sse;
-mod table;
 #[cfg(test)]
 mod testing;
 mod tls;
-mod topics;
 #[cfg(feature = "ws")]
 pub mod ws;
 
 #[doc(hidden)]
 pub use body::Offer;
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
-pub use handler::{Handler, Middleware, Next};
 pub use hooks::{Hooks, RequestEnd, RequestStart};
 pub use http;
 pub use limits::{Http2Limits, Limits, Timeouts};
 pub use metrics::{Collector, Snapshot};
-#[cfg(feature = "tower")]
-pub use mount::{OriginalUri, mount};
 pub use net::{BindError, Listen, ListenOptions};
+#[cfg(feature = "ws")]
+pub use pubsub::hub;
+pub use pubsub::topics::{TopicAccess, TopicCheck, TopicUse, routes as topic_routes};
+pub use pubsub::{broker, sse};
 pub use request::{MissingState, Peer, Request, TrustedProxies};
 #[cfg(feature = "json")]
 pub use response::Json;
 pub use response::{Fields, HandlerError, IntoResponse, Rejection, Response};
-pub use route::{
+pub use routing::handler::{Handler, Middleware, Next};
+#[cfg(feature = "tower")]
+pub use routing::mount::{OriginalUri, mount};
+pub use routing::route::{
     Dispatch, Route, any, delete, event_stream, event_stream_with, get, head, options, patch, post, put,
     static_route,
 };
 #[cfg(feature = "ws")]
-pub use route::{websocket, websocket_with};
+pub use routing::route::{websocket, websocket_with};
 #[doc(hidden)]
-pub use router::Lookup;
-pub use router::{Group, Router, RouterError, RouterHandle};
+pub use routing::router::Lookup;
+pub use routing::router::{Group, Router, RouterError, RouterHandle};
+pub use routing::table::RouteError;
 pub use server::{
     Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError, TestClient, TestStream,
 };
-pub use table::RouteError;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
-pub use topics::{TopicAccess, TopicCheck, TopicUse, routes as topic_routes};
 pub use windlass_actors as actors;

@@ -11,12 +11,14 @@ use http::{HeaderValue, StatusCode, header};
 use crate::{
     request::Request,
     response::{Response, plain},
-    route::{get, post, static_route},
-    router::{Group, Router},
+    routing::{
+        route::{get, post, static_route},
+        router::{Group, Router},
+    },
 };
 #[cfg(feature = "ws")]
 use crate::{
-    route::websocket_with,
+    routing::route::websocket_with,
     ws::{Deflate, Settings, Socket},
 };
 
@@ -31,7 +33,7 @@ pub(super) fn add(router: Router, blocking: bool) -> Router {
 
 /// Adds the chat, whose members are one hub's.
 #[cfg(feature = "ws")]
-pub(super) fn add_chat(router: Router, hub: &crate::hub::Hub) -> Router {
+pub(super) fn add_chat(router: Router, hub: &crate::pubsub::hub::Hub) -> Router {
     let page = static_route("/ws", Response::html(include_str!("demo/ws.html")));
     router.group("/demo", |demo| demo.route(page).route(chat::route(hub)))
 }

@@ -5,7 +5,7 @@ use http::{HeaderValue, header};
 use super::config::Config;
 use crate::{
     response::Response,
-    route::{Route, static_route},
+    routing::route::{Route, static_route},
 };
 
 /// The whole page, script and style within.

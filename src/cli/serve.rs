@@ -9,10 +9,9 @@ use signal_hook::{
 
 use super::{config::Config, demo, logs, page, secure, sockets, systemd, topics::Served};
 use crate::{
-    broker::Broker,
-    router::Router,
+    pubsub::{broker::Broker, topics},
+    routing::router::Router,
     server::{Builder, Operations, Server},
-    topics,
 };
 
 /// Serves until a signal. The error is what to tell the user.
@@ -46,7 +45,7 @@ fn start(builder: Builder, config: &Config, broker: Option<&Broker>) -> Result<S
     let router = Router::new().route(page::route(config));
     let router = if config.demo() { demo::add(router, config.demo_blocking) } else { router };
     #[cfg(feature = "ws")]
-    let hub = crate::hub::Hub::new(crate::hub::HubSettings::default());
+    let hub = crate::pubsub::hub::Hub::new(crate::pubsub::hub::HubSettings::default());
     #[cfg(feature = "ws")]
     let router = if config.demo() { demo::add_chat(router, &hub) } else { router };
     let router = match broker {

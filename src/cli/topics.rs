@@ -16,10 +16,12 @@ use serde::Deserialize;
 use crate::replay::durable::{DurableStore, ErrorHook, Options as StoreOptions};
 use crate::{
     actors::fanout::{self, Overflow},
-    broker::{Broker, BrokerSettings, TopicPolicy},
     net::Listen,
+    pubsub::{
+        broker::{Broker, BrokerSettings, TopicPolicy},
+        topics::TopicAccess,
+    },
     replay::Durability,
-    topics::TopicAccess,
 };
 
 /// What happens to an event that finds a subscriber's mailbox full.

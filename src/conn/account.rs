@@ -11,8 +11,10 @@ use crate::{
     hooks::{RequestEnd, RequestStart},
     metrics::{DispatchKind, HttpVersion, RouteMetrics, UNMATCHED},
     request::Head,
-    route::Dispatch,
-    table::{Entry, Run, View},
+    routing::{
+        route::Dispatch,
+        table::{Entry, Run, View},
+    },
 };
 
 /// What the end hooks are told when the peer went away, or was cut.

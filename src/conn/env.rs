@@ -18,8 +18,10 @@ use crate::{
     net::ConnId,
     proto::h1,
     request::Context,
-    route::Shed,
-    table::{RouteTable, View},
+    routing::{
+        route::Shed,
+        table::{RouteTable, View},
+    },
     tls::{Acceptor, Tls},
 };
 

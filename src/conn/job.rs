@@ -20,11 +20,13 @@ use super::{
 };
 use crate::{
     body::{Body, BodySender, Frame},
-    handler::{Called, Chain, Kind},
     metrics::ShardCounters,
     net::ConnId,
     request::Request,
-    table::View,
+    routing::{
+        handler::{Called, Chain, Kind},
+        table::View,
+    },
 };
 
 /// Hands a request to the pool; a full pool is answered at once.

@@ -14,13 +14,15 @@ use windlass_actors::{GuestHandle, pool::JobHandle};
 
 use super::{Env, Outcome, env::LocalReply, job};
 use crate::{
-    handler::{Called, Chain, ResponseFuture},
     metrics::{RouteMetrics, ShardCounters},
     net::ConnId,
     request::Request,
     response::{Response, plain},
-    route::Dispatch,
-    table::View,
+    routing::{
+        handler::{Called, Chain, ResponseFuture},
+        route::Dispatch,
+        table::View,
+    },
 };
 
 /// What a connection keeps of a handler that runs.

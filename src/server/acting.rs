@@ -7,7 +7,7 @@ use windlass_actors::System;
 use super::{Builder, StartError};
 use crate::{
     body::BoxError,
-    router::{Group, Source},
+    routing::router::{Group, Source},
 };
 
 type Make = dyn FnOnce(&System, Group) -> Result<Group, BoxError> + Send;

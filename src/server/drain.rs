@@ -115,7 +115,7 @@ impl Server {
         self.tell(|| Msg::Drain(told.clone()), end.max(began + CUT_TIMEOUT));
         drop(told);
         #[cfg(feature = "ws")]
-        self.hubs.iter().for_each(crate::hub::Hub::drain);
+        self.hubs.iter().for_each(crate::pubsub::hub::Hub::drain);
         if let Some(broker) = &self.broker {
             broker.drain(end);
         }

@@ -153,7 +153,7 @@ where
     let (options, env) = (parts.options.clone(), parts.env.clone());
     let shard = move |local: &Local| {
         let engine = E::new(&options, local.doorbell())?;
-        Ok(crate::shard::Shard::new(engine, env(local), local.clone()))
+        Ok(crate::server::shard::Shard::new(engine, env(local), local.clone()))
     };
     (parts.system)().host(host).start_with(shard).map_err(StartError::Shards)
 }

@@ -7,8 +7,8 @@ use windlass_actors::System;
 
 use super::StartError;
 #[cfg(feature = "ws")]
-use crate::hub::Hub;
-use crate::{broker::Broker, metrics::Metrics, router::Source};
+use crate::pubsub::hub::Hub;
+use crate::{metrics::Metrics, pubsub::broker::Broker, routing::router::Source};
 
 /// Starts the broker. None: there is none, or it works for another server.
 pub(super) fn start_broker(

@@ -8,11 +8,13 @@ use std::{
 use windlass_actors::Local;
 
 use crate::{
-    broker::{Event, PreparedEvent},
     metrics::{self, Metrics},
+    pubsub::{
+        broker::{Event, PreparedEvent},
+        sse::{Client, Settings},
+    },
     request::Request,
-    route::{Route, event_stream_with},
-    sse::{Client, Settings},
+    routing::route::{Route, event_stream_with},
 };
 
 /// Time between two events of one stream.

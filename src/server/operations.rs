@@ -9,7 +9,7 @@ use crate::{
     metrics::{Collector, Metrics},
     request::Request,
     response::{Response, plain},
-    route::{Route, get},
+    routing::route::{Route, get},
 };
 
 /// The paths of metrics and health; `None` leaves one out.

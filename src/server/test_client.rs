@@ -17,8 +17,8 @@ use crate::{
     metrics::{Metrics, Snapshot},
     net::memory::{Connector, Memory, PeerPipe},
     proto::h1::{self, ReplyHead, Step},
-    router::{Router, Source},
-    shard::Shard,
+    routing::router::{Router, Source},
+    server::shard::Shard,
 };
 
 /// How long a reply, or the next piece of it, may take.

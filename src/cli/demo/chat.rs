@@ -1,8 +1,8 @@
 //! A chat: every message goes to every member of one hub.
 
 use crate::{
-    hub::{Hub, Member},
-    route::{Route, websocket_with},
+    pubsub::hub::{Hub, Member},
+    routing::route::{Route, websocket_with},
     ws::{Settings, Socket},
 };
 

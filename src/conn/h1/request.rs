@@ -20,8 +20,10 @@ use crate::{
     proto::h1::{self as proto, Exchange, Form, Framing, Reject},
     request::{Head, Request, Span},
     response::{Response, plain},
-    route::{BodyMode, Dispatch},
-    table::{Found, Run},
+    routing::{
+        route::{BodyMode, Dispatch},
+        table::{Found, Run},
+    },
 };
 
 impl H1 {

@@ -22,8 +22,10 @@ use crate::{
     proto::h1::Reject,
     request::{Head, Request},
     response::{Response, plain},
-    route::BodyMode,
-    table::{Found, Run},
+    routing::{
+        route::BodyMode,
+        table::{Found, Run},
+    },
 };
 
 impl H2 {

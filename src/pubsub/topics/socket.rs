@@ -10,7 +10,7 @@ use http::{HeaderValue, Method};
 use super::{Guarded, TopicUse, may};
 use crate::{
     body::Offer,
-    broker::{Broker, Event, PublishError, Stream, Text, TopicName, last_event_id, text_frame},
+    pubsub::broker::{Broker, Event, PublishError, Stream, Text, TopicName, last_event_id, text_frame},
     replay::ErrorKind,
     request::Request,
     response::Response,

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, header};
 
 use crate::{
-    broker::{Broker, Event, TopicName, TopicNameError},
     proto::origin::Origins,
+    pubsub::broker::{Broker, Event, TopicName, TopicNameError},
     request::Request,
     response::{Response, plain},
-    route::{get, options, post},
-    router::{Group, Router},
+    routing::{
+        route::{get, options, post},
+        router::{Group, Router},
+    },
 };
 
 /// The field of the query in which subscribers show their token.

@@ -3,7 +3,7 @@
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc};
 
 use super::{queue::Queue, replay::Keeper};
-use crate::broker::{Broker, Event, Form, PreparedEvent, PublishError, TopicName};
+use crate::pubsub::broker::{Broker, Event, Form, PreparedEvent, PublishError, TopicName};
 
 /// Says that nothing more can be sent: the client is gone, or the stream has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

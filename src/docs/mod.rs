@@ -1,15 +1,15 @@
 //! Pages about the whole.
 
-#[doc = include_str!("docs/actors.md")]
+#[doc = include_str!("actors.md")]
 pub mod actors {}
 
-#[doc = include_str!("docs/architecture.md")]
+#[doc = include_str!("architecture.md")]
 pub mod architecture {}
 
-#[doc = include_str!("docs/configuration.md")]
+#[doc = include_str!("configuration.md")]
 pub mod configuration {}
 
-#[doc = include_str!("docs/embedding.md")]
+#[doc = include_str!("embedding.md")]
 pub mod embedding {}
 
 /// Whole programs, each in one file.
@@ -24,50 +24,50 @@ pub mod examples {
     }
 
     examples! {
-        chat "docs/examples/chat.rs"
-        rate_limiter "docs/examples/rate_limiter.rs"
-        jobs "docs/examples/jobs.rs"
-        axum_behind "docs/examples/axum_behind.rs"
-        embedded "docs/examples/embedded.rs"
+        chat "examples/chat.rs"
+        rate_limiter "examples/rate_limiter.rs"
+        jobs "examples/jobs.rs"
+        axum_behind "examples/axum_behind.rs"
+        embedded "examples/embedded.rs"
     }
 }
 
-#[doc = include_str!("docs/events.md")]
+#[doc = include_str!("events.md")]
 pub mod events {}
 
-#[doc = include_str!("docs/grpc.md")]
+#[doc = include_str!("grpc.md")]
 pub mod grpc {}
 
-#[doc = include_str!("docs/http2.md")]
+#[doc = include_str!("http2.md")]
 pub mod http2 {}
 
 #[cfg(feature = "ws")]
-#[doc = include_str!("docs/hub.md")]
+#[doc = include_str!("hub.md")]
 pub mod hub {}
 
-#[doc = include_str!("docs/operating.md")]
+#[doc = include_str!("operating.md")]
 pub mod operating {}
 
-#[doc = include_str!("docs/soak.md")]
+#[doc = include_str!("soak.md")]
 pub mod soak {}
 
-#[doc = include_str!("docs/topics.md")]
+#[doc = include_str!("topics.md")]
 pub mod topics {}
 
-#[doc = include_str!("docs/tls.md")]
+#[doc = include_str!("tls.md")]
 pub mod tls {}
 
-#[doc = include_str!("docs/websocket.md")]
+#[doc = include_str!("websocket.md")]
 pub mod websocket {}
 
 /// README's example, compiled.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
+#[doc = include_str!("../../README.md")]
 struct Readme;
 
 #[cfg(test)]
 mod tests {
-    const README: &str = include_str!("../README.md");
+    const README: &str = include_str!("../../README.md");
 
     #[test]
     fn readme_lists_every_metric_with_its_labels() {

@@ -8,11 +8,13 @@ use http::Extensions;
 #[cfg(feature = "tower")]
 use crate::body::{Body, BoxError};
 use crate::{
-    handler::{Handler, Layer, Middleware},
     request::Request,
     response::IntoResponse,
-    route::{Dispatch, Route},
-    table::Routes,
+    routing::{
+        handler::{Handler, Layer, Middleware},
+        route::{Dispatch, Route},
+        table::Routes,
+    },
 };
 
 pub(crate) use actor::{RouterActor, RouterMsg, Source};
@@ -66,7 +68,7 @@ impl Router {
         S: Clone + Send + 'static,
         B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        self.route(crate::mount::mount(path, service))
+        self.route(crate::routing::mount::mount(path, service))
     }
 
     /// Adds a group of routes under a prefix; the closure fills it.
@@ -227,7 +229,7 @@ fn join(prefix: &str, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{get, metrics::Metrics, table::RouteTable};
+    use crate::{get, metrics::Metrics, routing::table::RouteTable};
 
     fn compiled(router: &Router) -> RouteTable {
         RouteTable::compile(&router.routes, &Metrics::new(1, true)).unwrap()

@@ -6,12 +6,12 @@ use http::Method;
 
 use super::{Action, Dispatch, Route};
 use crate::{
-    handler::{Called, Erased, Kind},
+    pubsub::sse::{Client, Opening, Settings},
     request::Request,
-    sse::{Client, Opening, Settings},
+    routing::handler::{Called, Erased, Kind},
 };
 
-/// Makes a GET route that answers with an event stream, fed by a handler: see [`sse`](crate::sse).
+/// Makes a GET route that answers with an event stream, fed by a handler: see [`sse`](crate::pubsub::sse).
 ///
 /// Its future runs on the connection's shard. A group's or the server's dispatch does not reach it; marking the route async is
 /// an error when it is registered.

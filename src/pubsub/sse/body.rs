@@ -17,8 +17,8 @@ use super::{
     respond::{Running, Start},
 };
 use crate::{
-    broker::{From, History, Pieces, Polled, ServerSent, Stream, unknown_id},
     proto::sse,
+    pubsub::broker::{From, History, Pieces, Polled, ServerSent, Stream, unknown_id},
 };
 
 /// Milliseconds over which clients come back after the server ended.

@@ -13,10 +13,12 @@ use tower_service::Service;
 
 use crate::{
     body::{Body, BoxError},
-    handler::{Called, Erased, Kind},
     request::Request,
     response::{Fields, Response, plain},
-    route::{Action, BELOW, Reach, Route},
+    routing::{
+        handler::{Called, Erased, Kind},
+        route::{Action, BELOW, Reach, Route},
+    },
 };
 
 /// The whole URI of a request to a [mounted](mount) service, among the request's extensions: the request itself has
@@ -62,7 +64,7 @@ pub struct OriginalUri(pub Uri);
 /// ```
 ///
 /// A streamed response holds one of the pool's places until it ends: [`PoolSettings`](crate::PoolSettings) has
-/// `workers` × `jobs_per_worker` of them. For very many subscribers there is [`broker`](crate::broker), which needs none.
+/// `workers` × `jobs_per_worker` of them. For very many subscribers there is [`broker`](crate::pubsub::broker), which needs none.
 /// Protocol upgrades (`hyper::upgrade`, axum's WebSockets) are not offered to a service.
 pub fn mount<S, B>(path: impl Into<String>, service: S) -> Route
 where

@@ -6,8 +6,8 @@ use http::Method;
 
 use super::{Action, Dispatch, Route};
 use crate::{
-    handler::{Called, Erased, Kind},
     request::Request,
+    routing::handler::{Called, Erased, Kind},
     ws::{self, Finish, Settings, Socket},
 };
 

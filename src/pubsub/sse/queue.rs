@@ -11,9 +11,9 @@ use bytes::Bytes;
 
 use super::{Closed, Settings, WhenFull};
 use crate::{
-    broker::{Event, ServerSent, Stream, range},
     metrics::ShardCounters,
     proto::sse,
+    pubsub::broker::{Event, ServerSent, Stream, range},
     replay::{Position, StoreError},
 };
 

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::Replay;
-use crate::broker::Event;
+use crate::pubsub::broker::Event;
 
 /// What happens to an event that finds its client's queue full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

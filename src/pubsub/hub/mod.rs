@@ -20,7 +20,7 @@
 //! ```
 //!
 //! A message is framed once, however many members there are, and handed to their mailboxes by the fan-out that the
-//! [`broker`](crate::broker) uses too: broadcasting waits for nobody, and no member delays another. Hubs keep no history.
+//! [`broker`](crate::pubsub::broker) uses too: broadcasting waits for nobody, and no member delays another. Hubs keep no history.
 
 mod broadcast;
 mod member;

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use crate::{
-    handler::{Erased, Handler, Kind, Layer, Middleware, erase},
     request::Request,
     response::{Fields, IntoResponse, Response},
+    routing::handler::{Erased, Handler, Kind, Layer, Middleware, erase},
 };
 
 pub use events::{event_stream, event_stream_with};

@@ -20,7 +20,7 @@
 //! waits. [`Client`] is a handle that may be cloned and sent from anywhere. [`respond`] answers from within an ordinary
 //! handler, which has seen the request.
 //!
-//! For events that many clients shall have there is the [`broker`](crate::broker); a client can follow its topics beside
+//! For events that many clients shall have there is the [`broker`](crate::pubsub::broker); a client can follow its topics beside
 //! what the handler sends ([`Client::subscribe`]).
 
 mod body;

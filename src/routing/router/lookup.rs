@@ -5,7 +5,7 @@ use http::Method;
 use super::Router;
 use crate::{
     metrics::Metrics,
-    table::{Found, RouteError, RouteTable},
+    routing::table::{Found, RouteError, RouteTable},
 };
 
 /// A compiled route table.

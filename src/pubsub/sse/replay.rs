@@ -9,7 +9,7 @@ use super::{
     queue::{Place, Queue},
 };
 use crate::{
-    broker::{Form, From, History, ServerSent},
+    pubsub::broker::{Form, From, History, ServerSent},
     replay::{self, Append, Appended, Durability, ReplayStore, StoreError},
     request::Request,
 };

@@ -9,11 +9,13 @@ use http::{HeaderValue, Method};
 use windlass_actors::Pool;
 
 use crate::{
-    handler::{Chain, Kind, Layer},
     metrics::{Metrics, RouteMetrics, UNMATCHED},
     proto::h1::Image,
     request::Context,
-    route::{Action, BELOW, BodyMode, Dispatch, Reach, Route, Shed, StaticResponse},
+    routing::{
+        handler::{Chain, Kind, Layer},
+        route::{Action, BELOW, BodyMode, Dispatch, Reach, Route, Shed, StaticResponse},
+    },
 };
 
 use exact::Exact;

@@ -11,8 +11,10 @@ use windlass_actors::{Actor, Addr, Context, Flow, Pool, Publisher, Reply, error:
 
 use crate::{
     metrics::Metrics,
-    route::{Dispatch, Route},
-    table::{RouteError, RouteTable, Routes},
+    routing::{
+        route::{Dispatch, Route},
+        table::{RouteError, RouteTable, Routes},
+    },
 };
 
 /// How long a change of routes may take before its asker is told so.

@@ -9,6 +9,7 @@ mod operations;
 mod pool;
 #[cfg(feature = "tls")]
 mod secure;
+mod shard;
 mod test_client;
 
 use std::{
@@ -20,16 +21,16 @@ use std::{
 use windlass_actors::{Addr, Cores, Local, Place, Pool, Registry, ShardSender, SpawnOptions, System};
 
 #[cfg(feature = "ws")]
-use crate::hub::Hub;
+use crate::pubsub::hub::Hub;
 use crate::{
-    broker::Broker,
     conn::{self, Common, Env, Msg},
     hooks::Hooks,
     limits::{Limits, Timeouts},
     metrics::{Collector, Metrics, Snapshot},
     net::{BindError, Bound, EngineOptions, Listen, ListenOptions, bind, inherit},
+    pubsub::broker::Broker,
     request::{Context, TrustedProxies},
-    router::{Router, RouterActor, RouterError, RouterHandle, RouterMsg, Source},
+    routing::router::{Router, RouterActor, RouterError, RouterHandle, RouterMsg, Source},
 };
 
 pub use drain::DrainReport;

@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 use super::{Client, Settings, body::HandlerStream, queue::Queue, replay::Keeper};
 use crate::{
     body::Body,
-    broker::{Lively, event_stream, last_event_id},
+    pubsub::broker::{Lively, event_stream, last_event_id},
     request::Request,
     response::Response,
 };
