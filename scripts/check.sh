@@ -35,6 +35,16 @@ step_format() {
 
 step_lint() { cargo clippy --quiet --workspace --all-targets -- -D warnings; }
 
+# no_packages PATTERN ARGUMENT…: fails if the library with these features depends on a package of that name.
+no_packages() {
+    local pattern=$1 packages
+    shift
+    packages=$(cargo tree --quiet -p windlass "$@" -e normal,build --prefix none)
+    if grep -E "^($pattern)[a-z-]* " <<<"$packages"; then
+        fail "the library must not depend on the packages above with: $*"
+    fi
+}
+
 # Every selection of features that a user may choose must build: each engine alone, none, the actors without
 # glommio.
 step_features() {
@@ -44,10 +54,9 @@ step_features() {
     done
     cargo check --quiet -p windlass-actors --no-default-features
     # TLS is the largest part of a build: without its feature nobody must pay for it.
-    if cargo tree --quiet -p windlass --no-default-features --features io-uring,epoll,http2,ws,durable,cli -e normal,build |
-        grep -E '(rustls|rcgen|aws-lc)'; then
-        fail "a build without the feature tls depends on the packages above"
-    fi
+    no_packages 'rustls|rcgen|aws-lc' --no-default-features --features io-uring,epoll,http2,ws,durable,json,tower
+    # A program that embeds the library compiles no command line.
+    no_packages 'clap|indicatif|toml|tracing-subscriber|tracing-appender|rcgen' --all-features
 }
 
 step_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps; }
@@ -88,7 +97,8 @@ step_peers() { cargo test --quiet -p windlass-peers --no-default-features --feat
 step_epoll() {
     WINDLASS_TEST_ENGINE=epoll cargo test --quiet --test server
     WINDLASS_TEST_ENGINE=epoll cargo test --quiet -p windlass-grpc --test calls
-    cargo check --quiet -p windlass --no-default-features --features epoll,cli --all-targets
+    cargo check --quiet -p windlass --no-default-features --features epoll --all-targets
+    cargo check --quiet -p windlass-cli --no-default-features --features epoll --all-targets
 }
 
 step_operating() { scripts/operating.sh; }

@@ -12,7 +12,7 @@ source "$(dirname "$0")/lib/script.sh"
 no_arguments "$@"
 source scripts/lib/server.sh
 
-cargo build --quiet -p windlass --bin windlass
+cargo build --quiet --bin windlass
 binary=$(target_dir)/debug/windlass
 
 # has TOOL PACKAGE: succeeds if the tool is installed; says that its check is skipped otherwise.

@@ -35,16 +35,8 @@
     allow(dead_code, reason = "without an engine nothing drives the connections")
 )]
 mod body;
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub mod cli;
-#[cfg(feature = "client")]
-#[doc(hidden)]
-pub mod client;
 mod conn;
 pub mod docs;
-#[doc(hidden)]
-pub mod doctor;
 mod hooks;
 mod limits;
 mod metrics;
@@ -83,12 +75,7 @@ pub use response::{Fields, HandlerError, IntoResponse, Rejection, Response};
 pub use routing::handler::{Handler, Middleware, Next};
 #[cfg(feature = "tower")]
 pub use routing::mount::{OriginalUri, mount};
-pub use routing::route::{
-    Dispatch, Route, any, delete, event_stream, event_stream_with, get, head, options, patch, post, put,
-    static_route,
-};
-#[cfg(feature = "ws")]
-pub use routing::route::{websocket, websocket_with};
+pub use routing::route::{Dispatch, Route, any, delete, get, head, options, patch, post, put, static_route};
 #[doc(hidden)]
 pub use routing::router::Lookup;
 pub use routing::router::{Group, Router, RouterError, RouterHandle};
@@ -96,6 +83,9 @@ pub use routing::table::RouteError;
 pub use server::{
     Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError, TestClient, TestStream,
 };
+pub use sse::{event_stream, event_stream_with};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
 pub use windlass_actors as actors;
+#[cfg(feature = "ws")]
+pub use ws::{websocket, websocket_with};

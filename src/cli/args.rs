@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{load::Load, soak::Soak, topics::TopicFlags};
-use crate::server::EngineKind;
+use windlass::EngineKind;
 
 /// An actor-model HTTP server for Linux. Without a command it serves.
 #[derive(Debug, Parser)]

@@ -12,12 +12,8 @@ use super::{
     secure::{self, PairFiles},
     topics::TopicConfig,
 };
-use crate::{
-    actors::Cores,
-    limits::{Limits, Timeouts},
-    net::{Listen, ListenOptions},
-    request::TrustedProxies,
-    server::{EngineKind, PoolSettings},
+use windlass::{
+    EngineKind, Limits, Listen, ListenOptions, PoolSettings, Timeouts, TrustedProxies, actors::Cores,
 };
 
 /// Everything that can be set. Unknown keys are refused.

@@ -12,10 +12,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::{
-    hooks::{Hooks, RequestEnd},
-    request::Peer,
-};
+use windlass::{Hooks, Peer, RequestEnd};
 
 /// Lines that wait to be written at most; beyond it they are dropped.
 const LINES: usize = 16_384;

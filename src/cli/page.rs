@@ -3,10 +3,7 @@
 use http::{HeaderValue, header};
 
 use super::config::Config;
-use crate::{
-    response::Response,
-    routing::route::{Route, static_route},
-};
+use windlass::{Response, Route, static_route};
 
 /// The whole page, script and style within.
 const PAGE: &str = include_str!("page.html");

@@ -3,10 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::config::{Entrance, Place};
-use crate::{
-    net::Listen,
-    server::{Builder, Server},
-};
+use windlass::{Builder, Listen, Server};
 
 /// Where a certificate chain and its key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +27,7 @@ impl PairFiles {
 #[cfg(feature = "tls")]
 mod pairs {
     use super::{Builder, Entrance, PairFiles, Server};
-    use crate::tls::Tls;
+    use windlass::Tls;
 
     /// The pairs read so far: listeners with the same files share one.
     #[derive(Default)]
@@ -48,14 +45,14 @@ mod pairs {
     }
 
     /// Reads every pair, to tell what is wrong with it.
-    pub(in super::super) fn check(entrances: &[Entrance]) -> Result<(), String> {
+    pub(crate) fn check(entrances: &[Entrance]) -> Result<(), String> {
         let mut pairs = Pairs::default();
         let files = entrances.iter().filter_map(|entrance| entrance.pair.clone());
         files.map(|files| pairs.read(files)).try_for_each(|read| read.map(|_| ()))
     }
 
     /// Lets a server listen.
-    pub(in super::super) fn listen(builder: Builder, entrances: Vec<Entrance>) -> Result<Builder, String> {
+    pub(crate) fn listen(builder: Builder, entrances: Vec<Entrance>) -> Result<Builder, String> {
         let mut pairs = Pairs::default();
         entrances.into_iter().try_fold(builder, |builder, entrance| {
             let Entrance { place, proxied, pair } = entrance;
@@ -70,7 +67,7 @@ mod pairs {
     }
 
     /// Reads every pair again.
-    pub(in super::super) fn reload(server: &Server) {
+    pub(crate) fn reload(server: &Server) {
         match server.reload_tls() {
             Ok(0) => super::nothing_to_reload(),
             Ok(pairs) => tracing::info!(pairs, "certificates reloaded: new connections are served with them"),
@@ -83,7 +80,7 @@ mod pairs {
 mod pairs {
     use super::{Builder, Entrance, Server};
 
-    pub(in super::super) fn check(entrances: &[Entrance]) -> Result<(), String> {
+    pub(crate) fn check(entrances: &[Entrance]) -> Result<(), String> {
         let asked_for = entrances.iter().any(|entrance| entrance.pair.is_some());
         if asked_for {
             Err("this build has no TLS: build it with the feature tls".to_owned())
@@ -92,14 +89,14 @@ mod pairs {
         }
     }
 
-    pub(in super::super) fn listen(builder: Builder, entrances: Vec<Entrance>) -> Result<Builder, String> {
+    pub(crate) fn listen(builder: Builder, entrances: Vec<Entrance>) -> Result<Builder, String> {
         entrances.into_iter().try_fold(builder, |builder, entrance| {
             let listen = super::address(entrance.place)?;
             Ok(if entrance.proxied { builder.listen_proxied(listen) } else { builder.listen(listen) })
         })
     }
 
-    pub(in super::super) fn reload(_: &Server) {
+    pub(crate) fn reload(_: &Server) {
         super::nothing_to_reload();
     }
 }

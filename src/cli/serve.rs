@@ -8,11 +8,7 @@ use signal_hook::{
 };
 
 use super::{config::Config, demo, logs, page, secure, sockets, systemd, topics::Served};
-use crate::{
-    pubsub::{broker::Broker, topics},
-    routing::router::Router,
-    server::{Builder, Operations, Server},
-};
+use windlass::{Builder, Operations, Router, Server, broker::Broker, topic_routes};
 
 /// Serves until a signal. The error is what to tell the user.
 pub(super) fn run(config: Config) -> Result<(), String> {
@@ -45,11 +41,11 @@ fn start(builder: Builder, config: &Config, broker: Option<&Broker>) -> Result<S
     let router = Router::new().route(page::route(config));
     let router = if config.demo() { demo::add(router, config.demo_blocking) } else { router };
     #[cfg(feature = "ws")]
-    let hub = crate::pubsub::hub::Hub::new(crate::pubsub::hub::HubSettings::default());
+    let hub = windlass::hub::Hub::new(windlass::hub::HubSettings::default());
     #[cfg(feature = "ws")]
     let router = if config.demo() { demo::add_chat(router, &hub) } else { router };
     let router = match broker {
-        Some(broker) => topics::routes(router, broker, config.topics.access()?),
+        Some(broker) => topic_routes(router, broker, config.topics.access()?),
         None => router,
     };
     let mut builder = builder

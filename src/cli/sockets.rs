@@ -5,7 +5,7 @@ use std::{env, os::fd::OwnedFd, process};
 use listenfd::ListenFd;
 
 use super::config::{Entrance, Place};
-use crate::net::Listen;
+use windlass::Listen;
 
 /// A socket that was passed.
 struct Passed {

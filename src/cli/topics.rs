@@ -13,14 +13,11 @@ use http::HeaderValue;
 use serde::Deserialize;
 
 #[cfg(feature = "durable")]
-use crate::replay::durable::{DurableStore, ErrorHook, Options as StoreOptions};
-use crate::{
+use windlass::replay::durable::{DurableStore, ErrorHook, Options as StoreOptions};
+use windlass::{
+    Listen, TopicAccess,
     actors::fanout::{self, Overflow},
-    net::Listen,
-    pubsub::{
-        broker::{Broker, BrokerSettings, TopicPolicy},
-        topics::TopicAccess,
-    },
+    broker::{Broker, BrokerSettings, TopicPolicy},
     replay::Durability,
 };
 
@@ -271,7 +268,8 @@ impl Served {
             tracing::error!(%error, "the topics' store");
             counted.get().into_iter().for_each(|broker| broker.store_failed(error));
         });
-        let options = StoreOptions { on_error, ..StoreOptions::default() };
+        let mut options = StoreOptions::default();
+        options.on_error = on_error;
         let opened = DurableStore::open(directory, options);
         let store = Arc::new(opened.map_err(|error| format!("--data {}: {error}", directory.display()))?);
         let broker = Broker::with_store(settings, store.clone());

@@ -4,7 +4,7 @@
 /// bytes of a head, in whose place is `header_list_bytes`; on what is pipelined, `streams`; on the outbox,
 /// `outbound_bytes`; and on chunk extensions, which there are none of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
 pub struct Http2Limits {
     /// Streams a peer may have open. Default 100. More: `REFUSED_STREAM`, which a client may retry. Each costs what

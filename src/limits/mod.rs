@@ -4,7 +4,7 @@
 //! switches a timer off; the field says what that costs.
 
 mod http2;
-#[cfg(feature = "cli")]
+#[cfg(feature = "serde")]
 mod text;
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub use http2::Http2Limits;
 
 /// Bounds on sizes and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
 pub struct Limits {
     /// Longest request line, bytes. Default 8 KiB. Longer: `414`. Costs receive memory per connection.
@@ -109,80 +109,80 @@ impl Limits {
 
 /// Bounds on durations.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
 pub struct Timeouts {
     /// From the first byte of a request to the end of its head; a drip does not extend it. Default 10 s. Then
     /// `408`. `None`: a peer may hold a connection with a partial head for ever.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub header: Option<Duration>,
     /// From the start of a connection to the end of its TLS handshake, a PROXY preamble included. Default 5 s. Then
     /// it is closed. `None`: a client may hold a connection and a handshake's memory for ever.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub tls_handshake: Option<Duration>,
     /// Longest silence within a body. Default 30 s. Then `408`. `None`: a silent body holds its request for ever.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub body_idle: Option<Duration>,
     /// Slowest body, bytes a second, measured over the whole body after [`body_grace`](Self::body_grace). Default
     /// 500. Then `408`. 0 switches it off: a dripped body may last as long as `body_idle` lets every byte wait.
     pub body_rate: u32,
     /// How long a body may be slower than [`body_rate`](Self::body_rate). Default 10 s.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub body_grace: Duration,
     /// How long a connection may wait for its next request. Default 60 s. Then it closes. `None`: idle
     /// connections stay until their peer leaves.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub keep_alive: Option<Duration>,
     /// How old a connection may get, less up to a tenth of jitter. Default 1 h. The reply after that closes it.
     /// `None`: load never moves to new servers by itself.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub age: Option<Duration>,
     /// How long queued replies may wait without the peer taking a byte. Default 30 s. Then the connection closes.
     /// `None`: a peer that never reads holds its replies for ever.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub write_stall: Option<Duration>,
     /// How long a finished connection waits for the peer's FIN while discarding. Default 2 s.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub linger: Duration,
     /// How long an async route's job may take to its response head, queueing included. Default 30 s. Then `503`.
     /// `None`: a job may wait and run for ever.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub job: Option<Duration>,
     /// How long a streamed reply may go without its handler giving a byte. Default `None`: as long as the
     /// handler likes.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub stream_idle: Option<Duration>,
     /// After which silence a WebSocket's client is asked with a ping whether it is there. Default 30 s. `None`: a client
     /// that is gone without a word is noticed when something is sent to it. A route may set its own.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub ws_ping: Option<Duration>,
     /// How long it may leave that unanswered. Default 30 s. Then the connection is cut. `None`: for ever. A route may
     /// set its own.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub ws_pong: Option<Duration>,
     /// How long closing a WebSocket may take: until the client has answered, and the handler has returned. Default 5 s.
     /// Then the connection ends as it is. A route may set its own.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub ws_close: Duration,
     /// How long an inline handler may hold its shard before it is logged and counted
     /// (`windlass_inline_stalls_total`). Default 10 ms.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub inline_stall: Duration,
     /// How long work may have had to wait for its shard, all through the last half second, before new async requests,
     /// event streams and WebSockets are answered `503`. Default 50 ms. `None`: they are taken as long as the pool has room,
     /// however late their answers are.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub shed_async: Option<Duration>,
     /// How long, before every new request is answered `503` but those of routes that
     /// [are never shed](crate::Route::never_shed): metrics and health. Default 200 ms. `None`: everybody waits.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration_or_off"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub shed_all: Option<Duration>,
     /// How long a draining server waits for running requests. Default 30 s.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub grace: Duration,
     /// How long a draining server still answers a connection that was just in use, before it counts as idle.
     /// Default 100 ms: a busy client's next request is on its way when its last reply leaves.
-    #[cfg_attr(feature = "cli", serde(deserialize_with = "text::duration"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub drain_idle: Duration,
 }
 

@@ -13,7 +13,7 @@ use crate::{
 
 /// Which engine drives the sockets of a server. What a program does is the same on each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum EngineKind {
     /// io_uring where this build has it and the system has and allows all of it, else epoll. The choice and its

@@ -11,10 +11,10 @@ use crate::{
     metrics::{self, Metrics},
     pubsub::{
         broker::{Event, PreparedEvent},
-        sse::{Client, Settings},
+        sse::{Client, Settings, event_stream_with},
     },
     request::Request,
-    routing::route::{Route, event_stream_with},
+    routing::route::Route,
 };
 
 /// Time between two events of one stream.

@@ -7,7 +7,7 @@ use windlass_actors::Pool;
 
 /// Sizes of the pool for async routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "cli", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
 pub struct PoolSettings {
     /// Worker threads for async handlers. Default `None`: one for each shard, two at least.

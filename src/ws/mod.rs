@@ -25,6 +25,7 @@ mod error;
 mod message;
 mod opened;
 mod prepared;
+mod route;
 mod scratch;
 mod settings;
 mod socket;
@@ -40,6 +41,7 @@ pub use crate::proto::ws::{
 pub use error::{ProtocolError, TrySendError};
 pub use message::{CloseFrame, Message, Outgoing};
 pub use prepared::Prepared;
+pub use route::{websocket, websocket_with};
 pub use settings::Settings;
 pub use socket::{Receiver, Sender, Socket};
 pub use source::{Delivery, Source};

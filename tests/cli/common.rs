@@ -83,7 +83,7 @@ impl Drop for TempFile {
 }
 
 /// A configuration for servers whose every answer is counted while the machine is busy with other tests.
-const SHED_NOTHING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/shed_nothing.toml");
+const SHED_NOTHING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cli/shed_nothing.toml");
 
 /// A serving child; killed if the test did not end it.
 pub(crate) struct Serving {

@@ -10,7 +10,7 @@ use crate::common::TempFile;
 
 /// Runs the script with this binary, or one that stands before it.
 fn matrix(binary: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/matrix.sh"));
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/matrix.sh"));
     command.arg("--no-build").args(arguments).env("WINDLASS_BIN", binary).env_remove("RUST_LOG");
     command.output().unwrap()
 }

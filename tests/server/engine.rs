@@ -33,25 +33,12 @@ fn the_engine_and_its_reason_are_told() {
 /// io_uring really taken away, by what takes it away in the field.
 #[cfg(feature = "io-uring")]
 mod taken_away {
-    use std::{process::Command, thread};
+    use std::process::Command;
 
     use rustix::process::{Resource, Rlimit, setrlimit};
-    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
     use super::*;
-
-    /// Runs `f` on a thread, and on the threads and processes it starts, without io_uring.
-    fn without_io_uring<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
-        let denied = move || {
-            let rules = [(libc::SYS_io_uring_setup, vec![])].into_iter().collect();
-            let refuse = SeccompAction::Errno(libc::EPERM as u32);
-            let arch = std::env::consts::ARCH.try_into().unwrap();
-            let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).unwrap();
-            apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
-            f()
-        };
-        thread::spawn(denied).join().unwrap()
-    }
+    use crate::without_io_uring::without_io_uring;
 
     #[test]
     fn where_io_uring_is_forbidden_the_default_is_epoll() {
@@ -98,36 +85,5 @@ mod taken_away {
         assert!(reason.starts_with("no io_uring: shard 0: cannot start: glommio: "), "{reason}");
         let error = common::builder(hello()).engine(EngineKind::IoUring).start().unwrap_err().to_string();
         assert!(error.contains("glommio") && error.contains("windlass doctor"), "{error}");
-    }
-
-    /// Runs the binary where io_uring is forbidden.
-    #[cfg(feature = "cli")]
-    fn windlass(args: &'static [&'static str]) -> std::process::Output {
-        without_io_uring(move || Command::new(env!("CARGO_BIN_EXE_windlass")).args(args).output().unwrap())
-    }
-
-    #[cfg(feature = "cli")]
-    #[test]
-    fn the_command_line_refuses_an_engine_that_cannot_run_with_status_2() {
-        let output = windlass(&["--listen", "127.0.0.1:0", "--shards", "1", "--engine", "io_uring"]);
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{text}");
-        let last = text.lines().last().unwrap_or_default();
-        assert!(last.starts_with("windlass: the engine io_uring cannot run here: "), "{text}");
-        assert!(last.contains("windlass doctor"), "{text}");
-
-        let output = windlass(&["--engine", "kqueue"]);
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{text}");
-        assert!(text.contains("auto, io_uring and epoll") && text.lines().count() == 1, "{text}");
-    }
-
-    #[cfg(feature = "cli")]
-    #[test]
-    fn doctor_only_warns_of_an_engine_that_another_one_stands_in_for() {
-        let output = windlass(&["doctor"]);
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains("warn  io_uring"), "{text}");
-        assert!(!text.contains("FAIL  io_uring"), "{text}");
     }
 }

@@ -37,5 +37,8 @@ mod tls;
 mod topics;
 #[cfg(feature = "json")]
 mod typed;
+#[cfg(feature = "io-uring")]
+#[path = "../support/without_io_uring.rs"]
+mod without_io_uring;
 #[cfg(feature = "ws")]
 mod ws;

@@ -1,8 +1,9 @@
 //! A chat: every message goes to every member of one hub.
 
-use crate::{
-    pubsub::hub::{Hub, Member},
-    routing::route::{Route, websocket_with},
+use windlass::{
+    Route,
+    hub::{Hub, Member},
+    websocket_with,
     ws::{Settings, Socket},
 };
 

@@ -8,7 +8,7 @@ use super::target::Target;
 
 /// What the connections do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum Workload {
+pub(crate) enum Workload {
     /// GET over HTTP/1.1
     H1,
     /// GET over HTTP/2, by prior knowledge
@@ -24,7 +24,7 @@ pub(in crate::cli) enum Workload {
 }
 
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct Load {
+pub(crate) struct Load {
     /// What to load: http://HOST:PORT/PATH
     pub(super) url: Target,
     #[command(flatten)]
@@ -39,20 +39,20 @@ pub(in crate::cli) struct Load {
 
 /// What is done to a server, and how much of it.
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct Traffic {
+pub(crate) struct Traffic {
     /// What the connections do
     #[arg(long, value_enum, default_value = "h1")]
-    pub(in crate::cli) workload: Workload,
+    pub(crate) workload: Workload,
     /// Connections
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(in crate::cli) connections: u32,
+    pub(crate) connections: u32,
     /// Requests per second in all, sent on a schedule whatever the server does (open loop): latency runs from when a
     /// request was due. Without it each answer brings the next request (closed loop)
     #[arg(long, value_name = "N", value_parser = rate)]
-    pub(in crate::cli) rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
     /// How long, such as 10s or 10m
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    pub(in crate::cli) duration: Duration,
+    pub(crate) duration: Duration,
     /// How long an answer may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(super) timeout: Duration,
@@ -70,7 +70,7 @@ pub(in crate::cli) struct Traffic {
     pub(super) event_bytes: u32,
     /// Publish exactly so many events, and end when all subscribers have them, however long that takes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(in crate::cli) events: Option<u64>,
+    pub(crate) events: Option<u64>,
     /// Bytes per second that a slow subscriber reads, until nothing more is published
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(20..=1_000_000_000))]
     pub(super) slow_rate: u32,
@@ -144,7 +144,7 @@ impl Shares {
 }
 
 /// Reads a duration: `90` seconds, `10s`, `1h 30m`.
-pub(in crate::cli) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let duration = seconds.or_else(|| humantime::parse_duration(text).ok());
     duration

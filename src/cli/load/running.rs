@@ -18,7 +18,7 @@ use super::{
 };
 
 /// A run that goes on. A signal ends it early, and in order.
-pub(in crate::cli) struct Running {
+pub(crate) struct Running {
     tally: Tally,
     /// Everything that was taken off the tally.
     totals: Totals,
@@ -36,7 +36,7 @@ impl Running {
     /// # Errors
     ///
     /// This build lacks what the workload needs, or the system gives no thread.
-    pub(in crate::cli) fn start(plan: Plan) -> Result<Self, String> {
+    pub(crate) fn start(plan: Plan) -> Result<Self, String> {
         let shares = plan.traffic.shares()?;
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
@@ -68,7 +68,7 @@ impl Running {
     }
 
     /// Waits for the next `interval` to pass and returns what happened in it; `None` after the end.
-    pub(in crate::cli) fn next_second(&mut self, interval: Duration) -> Option<Totals> {
+    pub(crate) fn next_second(&mut self, interval: Duration) -> Option<Totals> {
         if self.is_last {
             return None;
         }
@@ -82,7 +82,7 @@ impl Running {
     }
 
     /// Returns how long it ran up to the end of the last interval.
-    pub(in crate::cli) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.elapsed
     }
 
@@ -91,7 +91,7 @@ impl Running {
     /// # Errors
     ///
     /// It could not be run at all.
-    pub(in crate::cli) fn join(mut self) -> Result<Totals, String> {
+    pub(crate) fn join(mut self) -> Result<Totals, String> {
         while self.next_second(Duration::from_secs(1)).is_some() {}
         let ran = self.thread.take().map(JoinHandle::join);
         match ran {

@@ -15,13 +15,11 @@ use super::{
     run::Load,
     topic::Pace,
 };
-use crate::{
-    client::{
-        fault::{Fault, Kind},
-        response,
-    },
-    proto::h1::{Limits, Step, chunk::Chunked},
+use crate::client::{
+    fault::{Fault, Kind},
+    response,
 };
+use windlass::proto::h1::{Limits, Step, chunk::Chunked};
 
 /// The receive buffer a slow subscriber asks for; the system may give twice as much.
 const SLOW_BUFFER_BYTES: u32 = 4096;

@@ -16,33 +16,33 @@ const TOLD: usize = 5;
 
 /// What happened since the start, or since it was taken.
 #[derive(Clone, Debug, Default)]
-pub(in crate::cli) struct Totals {
+pub(crate) struct Totals {
     /// Answers that were right, or deliveries.
-    pub(in crate::cli) requests: u64,
+    pub(crate) requests: u64,
     /// From when a request was due to its answer.
-    pub(in crate::cli) latency: Latency,
+    pub(crate) latency: Latency,
     /// How much later than due requests were released.
-    pub(in crate::cli) late: Latency,
-    pub(in crate::cli) faults: BTreeMap<Kind, u64>,
+    pub(crate) late: Latency,
+    pub(crate) faults: BTreeMap<Kind, u64>,
     /// The first faults.
-    pub(in crate::cli) told: Vec<String>,
+    pub(crate) told: Vec<String>,
     /// Connections that the server ended while it owed nothing.
-    pub(in crate::cli) reconnects: u64,
+    pub(crate) reconnects: u64,
     /// Events that were published.
-    pub(in crate::cli) published: u64,
+    pub(crate) published: u64,
     /// Subscribers that were answered.
-    pub(in crate::cli) subscribers: u64,
+    pub(crate) subscribers: u64,
     /// Events that subscribers received.
-    pub(in crate::cli) deliveries: u64,
+    pub(crate) deliveries: u64,
     /// Events that gaps told fast and slow subscribers of.
-    pub(in crate::cli) dropped: (u64, u64),
+    pub(crate) dropped: (u64, u64),
     /// Events that had come to no end when the run did.
-    pub(in crate::cli) queued: u64,
+    pub(crate) queued: u64,
 }
 
 impl Totals {
     /// Counts a fault that concerns so many requests.
-    pub(in crate::cli) fn fail(&mut self, fault: &Fault, requests: u64) {
+    pub(crate) fn fail(&mut self, fault: &Fault, requests: u64) {
         *self.faults.entry(fault.kind).or_default() += requests;
         if self.told.len() < TOLD {
             self.told.push(fault.to_string());
@@ -50,12 +50,12 @@ impl Totals {
     }
 
     /// Returns the number of errors.
-    pub(in crate::cli) fn errors(&self) -> u64 {
+    pub(crate) fn errors(&self) -> u64 {
         self.faults.values().sum()
     }
 
     /// Adds what happened later.
-    pub(in crate::cli) fn add(&mut self, later: &Self) {
+    pub(crate) fn add(&mut self, later: &Self) {
         self.requests += later.requests;
         self.latency.merge(&later.latency);
         self.late.merge(&later.late);

@@ -9,13 +9,13 @@ use http::{Uri, uri::Scheme};
 
 /// A URL whose host has been looked up.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct Target {
+pub(crate) struct Target {
     /// Host and port as the URL has them: what the Host field says.
     pub(super) authority: String,
     /// Path and query.
     pub(super) path: String,
     /// The first address of the host.
-    pub(in crate::cli) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl FromStr for Target {

@@ -9,13 +9,11 @@ use super::{
     events::filled,
     run::{Load, RECOVERY},
 };
-use crate::{
-    client::{
-        fault::{Fault, Kind},
-        response,
-    },
-    proto::ws::{Event, Limits, Outgoing, Role, Scratch, Session, handshake},
+use crate::client::{
+    fault::{Fault, Kind},
+    response,
 };
+use windlass::proto::ws::{Event, Limits, Outgoing, Role, Scratch, Session, handshake};
 
 /// The key of every handshake: it guards against caches (RFC 6455 §10.3), of which there are none here.
 const KEY: &str = "d2luZGxhc3MgbG9hZC4uLg==";

@@ -4,10 +4,10 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 
-use crate::cli::load::{Target, Traffic, duration};
+use crate::load::{Target, Traffic, duration};
 
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct Soak {
+pub(crate) struct Soak {
     /// Server: [NAME=]http://HOST:PORT/PATH; given twice, both are soaked side by side
     #[arg(long = "target", value_name = "URL", required = true)]
     pub(super) targets: Vec<Named>,

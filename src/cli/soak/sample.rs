@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{process::Usage, scrape::Page};
 use crate::{
-    cli::load::{Totals, Traffic},
     client::latency::Latency,
+    load::{Totals, Traffic},
 };
 
 /// First line of the file of samples.

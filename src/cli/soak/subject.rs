@@ -14,8 +14,8 @@ use super::{
     scrape::Page,
 };
 use crate::{
-    cli::load::{Plan, Running, Totals},
     client::latency::Latency,
+    load::{Plan, Running, Totals},
 };
 
 /// How often it is looked whether the server has closed everything.

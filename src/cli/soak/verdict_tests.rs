@@ -11,8 +11,8 @@ use super::{
     verdict::{Judgement, Verdict},
 };
 use crate::{
-    cli::load::Totals,
     client::fault::{Fault, Kind},
+    load::Totals,
 };
 
 #[derive(Parser)]

@@ -28,10 +28,12 @@ mod client;
 mod queue;
 mod replay;
 mod respond;
+mod route;
 mod settings;
 
 pub use client::{Client, Closed, SubscribeError};
 pub use replay::{Replay, SendError};
 pub(crate) use respond::Opening;
 pub use respond::respond;
+pub use route::{event_stream, event_stream_with};
 pub use settings::{Settings, WhenFull};

@@ -1,9 +1,5 @@
 //! Routes as a user registers them.
 
-mod events;
-#[cfg(feature = "ws")]
-mod socket;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,10 +10,6 @@ use crate::{
     response::{Fields, IntoResponse, Response},
     routing::handler::{Erased, Handler, Kind, Layer, Middleware, erase},
 };
-
-pub use events::{event_stream, event_stream_with};
-#[cfg(feature = "ws")]
-pub use socket::{websocket, websocket_with};
 
 /// Where a route's handler runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

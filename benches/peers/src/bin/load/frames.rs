@@ -3,14 +3,12 @@
 //! No extension is offered. Every frame that leaves is masked with a key of its own; what comes is looked at where it
 //! lies in the input, so that the client costs less than the server does.
 
-use windlass::{
-    client::response,
-    proto::ws::{
-        Mask,
-        frame::{Header, Opcode},
-        handshake::accept_key,
-    },
+use windlass::proto::ws::{
+    Mask,
+    frame::{Header, Opcode},
+    handshake::accept_key,
 };
+use windlass_cli::client::response;
 
 use crate::fault::{Fault, Kind};
 

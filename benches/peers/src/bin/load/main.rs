@@ -26,7 +26,7 @@ mod template;
 use std::{io, num::NonZeroU64, process::ExitCode};
 
 use clap::Parser;
-use windlass::client::{fault, pacing, response};
+use windlass_cli::client::{fault, pacing, response};
 
 use crate::{fanout::Form, fault::Fault, generator::Generator, options::Options, tally::Tally};
 

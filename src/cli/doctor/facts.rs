@@ -9,11 +9,11 @@ use rustix::{
 
 /// A limit of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// What holds; `None` is unlimited.
-    pub soft: Option<u64>,
+    pub(crate) soft: Option<u64>,
     /// What the process may raise it to.
-    pub hard: Option<u64>,
+    pub(crate) hard: Option<u64>,
 }
 
 impl Limit {
@@ -25,7 +25,7 @@ impl Limit {
 
 /// How trying io_uring went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trial {
+pub(crate) enum Trial {
     /// Everything a shard needs works.
     Works,
     /// This step failed with this `errno` (0 where the system gave none).
@@ -42,38 +42,38 @@ pub enum Trial {
 /// The state of a machine as one thread sees it. `None`: the system does not tell.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Kernel release, as `uname -r`.
-    pub release: String,
+    pub(crate) release: String,
     /// How trying io_uring went.
-    pub trial: Trial,
+    pub(crate) trial: Trial,
     /// `kernel.io_uring_disabled`; absent before Linux 6.6.
-    pub io_uring_disabled: Option<u64>,
+    pub(crate) io_uring_disabled: Option<u64>,
     /// `kernel.io_uring_group`.
-    pub io_uring_group: Option<i64>,
+    pub(crate) io_uring_group: Option<i64>,
     /// `/proc/thread-self/status`.
-    pub status: String,
+    pub(crate) status: String,
     /// The thread has CAP_IPC_LOCK: locked memory is not charged.
-    pub may_lock: bool,
+    pub(crate) may_lock: bool,
     /// RLIMIT_MEMLOCK, bytes.
-    pub memlock: Limit,
+    pub(crate) memlock: Limit,
     /// RLIMIT_NOFILE.
-    pub nofile: Limit,
+    pub(crate) nofile: Limit,
     /// CPUs this thread may run on.
-    pub allowed_cpus: usize,
+    pub(crate) allowed_cpus: usize,
     /// CPUs the cgroup pays for.
-    pub quota_cpus: Option<f64>,
+    pub(crate) quota_cpus: Option<f64>,
     /// Shards the server would start by itself.
-    pub default_shards: usize,
+    pub(crate) default_shards: usize,
     /// `net.core.somaxconn`.
-    pub somaxconn: Option<u64>,
+    pub(crate) somaxconn: Option<u64>,
     /// `net.ipv4.tcp_migrate_req`.
-    pub tcp_migrate_req: Option<u64>,
+    pub(crate) tcp_migrate_req: Option<u64>,
 }
 
 impl Facts {
     /// Reads them, trying io_uring on the calling thread.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let allowed_cpus = sched_getaffinity(None).map_or(1, |set| set.count() as usize);
         let available = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
@@ -97,7 +97,7 @@ impl Facts {
 
 #[cfg(feature = "io-uring")]
 fn try_io_uring() -> Trial {
-    match crate::net::ring::probe() {
+    match windlass::net::ring::probe() {
         Ok(()) => Trial::Works,
         Err(error) => Trial::Failed { step: error.step, errno: error.cause.raw_os_error().unwrap_or(0) },
     }

@@ -4,11 +4,13 @@ use std::{future::Future, sync::Arc};
 
 use http::Method;
 
-use super::{Action, Dispatch, Route};
+use super::{Client, Opening, Settings};
 use crate::{
-    pubsub::sse::{Client, Opening, Settings},
     request::Request,
-    routing::handler::{Called, Erased, Kind},
+    routing::{
+        handler::{Called, Erased, Kind},
+        route::{Action, Dispatch, Route},
+    },
 };
 
 /// Makes a GET route that answers with an event stream, fed by a handler: see [`sse`](crate::pubsub::sse).

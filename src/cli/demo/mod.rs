@@ -8,17 +8,10 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, header};
 
-use crate::{
-    request::Request,
-    response::{Response, plain},
-    routing::{
-        route::{get, post, static_route},
-        router::{Group, Router},
-    },
-};
+use windlass::{Group, Request, Response, Router, get, post, static_route};
 #[cfg(feature = "ws")]
-use crate::{
-    routing::route::websocket_with,
+use windlass::{
+    websocket_with,
     ws::{Deflate, Settings, Socket},
 };
 
@@ -33,8 +26,8 @@ pub(super) fn add(router: Router, blocking: bool) -> Router {
 
 /// Adds the chat, whose members are one hub's.
 #[cfg(feature = "ws")]
-pub(super) fn add_chat(router: Router, hub: &crate::pubsub::hub::Hub) -> Router {
-    let page = static_route("/ws", Response::html(include_str!("demo/ws.html")));
+pub(super) fn add_chat(router: Router, hub: &windlass::hub::Hub) -> Router {
+    let page = static_route("/ws", Response::html(include_str!("ws.html")));
     router.group("/demo", |demo| demo.route(page).route(chat::route(hub)))
 }
 
@@ -45,7 +38,7 @@ fn routes(demo: Group, blocking: bool) -> Group {
         demo.route(websocket_with("/ws-echo", Settings::new().compression(Deflate::default()), ws_echo));
     let demo = demo
         .route(static_route("/plaintext", plaintext))
-        .route(static_route("/sse", Response::html(include_str!("demo/sse.html"))))
+        .route(static_route("/sse", Response::html(include_str!("sse.html"))))
         .route(get("/json", |_: Request| Response::json_text(r#"{"message":"Hello, World!"}"#)))
         .route(get("/items", items))
         .route(get("/hello/{name}", hello))
@@ -62,7 +55,10 @@ fn routes(demo: Group, blocking: bool) -> Group {
 fn items(_: Request) -> Result<Response, Response> {
     match serde_json::to_vec(&items::PAGE) {
         Ok(text) => Ok(Response::json_text(text)),
-        Err(_) => Err(plain(StatusCode::INTERNAL_SERVER_ERROR, "The page cannot be serialised.\n")),
+        Err(_) => {
+            Err(Response::text("The page cannot be serialised.\n")
+                .with_status(StatusCode::INTERNAL_SERVER_ERROR))
+        }
     }
 }
 
@@ -74,7 +70,9 @@ fn milliseconds(request: &Request) -> Result<Duration, Response> {
     let ms = request.query_value("ms").map_or(Ok(0), |ms| ms.parse());
     match ms {
         Ok(ms @ 0..=SLEEP_MAX) => Ok(Duration::from_millis(ms)),
-        _ => Err(plain(StatusCode::BAD_REQUEST, "ms must be a number from 0 to 60000.\n")),
+        _ => {
+            Err(Response::text("ms must be a number from 0 to 60000.\n").with_status(StatusCode::BAD_REQUEST))
+        }
     }
 }
 

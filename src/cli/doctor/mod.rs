@@ -8,11 +8,11 @@ mod facts;
 
 use std::fmt;
 
-pub use facts::Facts;
+pub(crate) use facts::Facts;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub(crate) enum Status {
     /// Nothing to do.
     Ok,
     /// It runs, but not as well as it could.
@@ -24,27 +24,27 @@ pub enum Status {
 /// One thing looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Check {
+pub(crate) struct Check {
     /// What was looked at.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// How it came out.
-    pub status: Status,
+    pub(crate) status: Status,
     /// What was found.
-    pub found: String,
+    pub(crate) found: String,
     /// What to do about it; `None` where nothing is to do.
-    pub fix: Option<String>,
+    pub(crate) fix: Option<String>,
 }
 
 /// What the server to be run will need.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Needs {
+pub(crate) struct Needs {
     /// Shards; `None`: as many as the machine lets run, the server's own default.
-    pub shards: Option<usize>,
+    pub(crate) shards: Option<usize>,
     /// The listeners' backlog. 4096.
-    pub backlog: u32,
+    pub(crate) backlog: u32,
     /// The epoll engine can step in where io_uring is missing, which is then no failure. False.
-    pub fallback: bool,
+    pub(crate) fallback: bool,
 }
 
 impl Default for Needs {
@@ -55,29 +55,30 @@ impl Default for Needs {
 
 /// The outcome of all checks; displays as a table.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub(crate) struct Report {
     checks: Vec<Check>,
 }
 
 impl Report {
     /// Returns the checks, in the order they matter.
-    pub fn checks(&self) -> &[Check] {
+    #[cfg(test)]
+    pub(crate) fn checks(&self) -> &[Check] {
         &self.checks
     }
 
     /// Returns the exit status: 1 when a check failed, otherwise 0.
-    pub fn exit_status(&self) -> u8 {
+    pub(crate) fn exit_status(&self) -> u8 {
         u8::from(self.checks.iter().any(|check| check.status == Status::Fail))
     }
 }
 
 /// Looks at this machine, from the calling thread. Takes milliseconds; opens a small ring and closes it.
-pub fn examine(needs: &Needs) -> Report {
+pub(crate) fn examine(needs: &Needs) -> Report {
     judge(&Facts::read(), needs)
 }
 
 /// Judges facts read earlier.
-pub fn judge(facts: &Facts, needs: &Needs) -> Report {
+pub(crate) fn judge(facts: &Facts, needs: &Needs) -> Report {
     Report { checks: checks::ALL.iter().map(|check| check(facts, needs)).collect() }
 }
 
@@ -105,5 +106,4 @@ impl fmt::Display for Report {
 }
 
 #[cfg(test)]
-#[path = "doctor/tests.rs"]
 mod tests;

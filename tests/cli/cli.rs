@@ -6,6 +6,8 @@ mod common;
 
 mod configuration;
 mod doctor;
+#[cfg(all(feature = "io-uring", feature = "epoll"))]
+mod engine;
 mod faults;
 mod load;
 mod load_ends;
@@ -24,3 +26,6 @@ mod soak;
 mod sockets;
 #[cfg(feature = "durable")]
 mod topics;
+#[cfg(all(feature = "io-uring", feature = "epoll"))]
+#[path = "../support/without_io_uring.rs"]
+mod without_io_uring;

@@ -4,11 +4,13 @@ use std::{future::Future, sync::Arc};
 
 use http::Method;
 
-use super::{Action, Dispatch, Route};
+use super::{Finish, Settings, Socket};
 use crate::{
     request::Request,
-    routing::handler::{Called, Erased, Kind},
-    ws::{self, Finish, Settings, Socket},
+    routing::{
+        handler::{Called, Erased, Kind},
+        route::{Action, Dispatch, Route},
+    },
 };
 
 /// Makes a route that opens a WebSocket and runs `handler` with it, with settings as they are by default.
@@ -51,6 +53,6 @@ where
 
     fn call(&self, request: Request) -> Called {
         let handler = self.handler.clone();
-        Called::Ready(ws::answer(&request, &self.settings, move |socket| handler(socket)))
+        Called::Ready(super::answer(&request, &self.settings, move |socket| handler(socket)))
     }
 }

@@ -3,10 +3,12 @@
 //! Whatever is wrong with what the user gave is one line on standard error and exit status 2.
 
 mod args;
+pub mod client;
 mod config;
 mod demo;
 #[cfg(feature = "dev-cert")]
 mod dev_cert;
+mod doctor;
 mod load;
 mod logs;
 mod page;
@@ -16,6 +18,9 @@ mod serve;
 mod soak;
 mod sockets;
 mod systemd;
+#[cfg(test)]
+#[path = "../testing.rs"]
+mod testing;
 mod topics;
 
 use std::process::ExitCode;
@@ -25,7 +30,7 @@ use clap::Parser;
 use args::{Cli, Command};
 use config::Config;
 
-use crate::doctor::{self, Needs};
+use doctor::Needs;
 
 /// Exit status of a command line, a configuration or a system that does not let the server start.
 const REFUSED: u8 = 2;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    windlass::cli::main()
+    windlass_cli::main()
 }

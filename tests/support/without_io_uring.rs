@@ -1,0 +1,18 @@
+//! A thread from which io_uring is taken away, as container runtimes do with seccomp.
+
+use std::thread;
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+
+/// Runs `f` on a thread, and on the threads and processes it starts, without io_uring.
+pub(crate) fn without_io_uring<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let denied = move || {
+        let rules = [(libc::SYS_io_uring_setup, vec![])].into_iter().collect();
+        let refuse = SeccompAction::Errno(libc::EPERM as u32);
+        let arch = std::env::consts::ARCH.try_into().unwrap();
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).unwrap();
+        apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+        f()
+    };
+    thread::spawn(denied).join().unwrap()
+}
