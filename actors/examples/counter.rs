@@ -5,7 +5,7 @@
 use std::{collections::HashMap, env, error::Error, fs, time::Duration};
 
 use windlass_actors::{
-    Actor, Addr, Context, Cores, Flow, Place, Pool, Reply, SpawnOptions, System, Undelivered,
+    Actor, Addr, Context, Cores, Flow, Placement, Pool, Reply, SpawnOptions, System, Undelivered,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let system = System::builder().name("words").cores(Cores::Unpinned(2)).start()?;
     let pool = Pool::builder().workers(1).blocking_threads(1).build()?;
     let counters: Vec<Addr<Msg>> = (0..2)
-        .map(|shard| system.spawn(Place::Shard(shard), SpawnOptions::named("words"), Words::default))
+        .map(|shard| system.spawn(Placement::Shard(shard), SpawnOptions::named("words"), Words::default))
         .collect::<Result<_, _>>()?;
 
     let mut reads = Vec::new();

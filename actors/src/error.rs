@@ -91,14 +91,14 @@ pub enum RegisterError {
     /// An actor that lives and takes the same messages has the name.
     Taken,
     /// The actor has ended.
-    Ended,
+    Exited,
 }
 
 impl fmt::Display for RegisterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Taken => "the name is taken",
-            Self::Ended => "the actor has ended",
+            Self::Exited => "the actor has ended",
         })
     }
 }
@@ -139,7 +139,7 @@ impl Error for SpawnError {}
 /// Says why the cores asked for cannot be had. The fault is the caller's or the machine's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum PlacementError {
+pub enum CoresError {
     /// Zero shards were asked for.
     NoShards,
     /// This process may not run on that core.
@@ -153,7 +153,7 @@ pub enum PlacementError {
     Unavailable,
 }
 
-impl fmt::Display for PlacementError {
+impl fmt::Display for CoresError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoShards => f.write_str("at least one shard is needed"),
@@ -165,7 +165,7 @@ impl fmt::Display for PlacementError {
     }
 }
 
-impl Error for PlacementError {}
+impl Error for CoresError {}
 
 /// Tells which shard failed, and of what.
 #[derive(Clone, Debug)]
@@ -218,7 +218,7 @@ impl Error for ShardFailure {
 #[non_exhaustive]
 pub enum StartError {
     /// The cores asked for cannot be had.
-    Placement(PlacementError),
+    Cores(CoresError),
     /// These shards failed; never empty.
     Shards(Vec<ShardFailure>),
 }
@@ -226,7 +226,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Placement(error) => error.fmt(f),
+            Self::Cores(error) => error.fmt(f),
             Self::Shards(failures) => {
                 for (i, failure) in failures.iter().enumerate() {
                     write!(f, "{}{failure}", if i == 0 { "" } else { "; " })?;
@@ -240,15 +240,15 @@ impl fmt::Display for StartError {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Placement(error) => Some(error),
+            Self::Cores(error) => Some(error),
             Self::Shards(failures) => failures.first().map(|failure| failure as &(dyn Error + 'static)),
         }
     }
 }
 
-impl From<PlacementError> for StartError {
-    fn from(error: PlacementError) -> Self {
-        Self::Placement(error)
+impl From<CoresError> for StartError {
+    fn from(error: CoresError) -> Self {
+        Self::Cores(error)
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use windlass_actors::{Actor, Context, Cores, Flow, Place, Reply, SpawnOptions, System, Undelivered};
+//! use windlass_actors::{Actor, Context, Cores, Flow, Placement, Reply, SpawnOptions, System, Undelivered};
 //!
 //! enum Msg {
 //!     Deposit(u64),
@@ -31,7 +31,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let system = System::builder().cores(Cores::Unpinned(2)).start()?;
-//! let account = system.spawn(Place::LeastLoaded, SpawnOptions::named("account"), || Account { cents: 0 })?;
+//! let account = system.spawn(Placement::LeastLoaded, SpawnOptions::named("account"), || Account { cents: 0 })?;
 //!
 //! account.try_tell(Msg::Deposit(250))?;
 //! assert_eq!(account.ask_blocking(Msg::Balance, Duration::from_secs(1))?, 250);
@@ -48,16 +48,16 @@
 //! - [The guide](guide): messages, failures, children, timers, watches, placement, the end; each with an example.
 //! - [`Actor`] and [`Flow`]: what you write. [`Context`]: what an actor sees while it runs. [`Addr`]: what everyone else
 //!   holds of it; [`Reply`] is one answer to one question.
-//! - [`SpawnOptions`], [`Restart`], [`Place`], [`PerShard`]: how and where it lives. [`Registry`]: finding it by name.
-//! - [`Ended`], [`Why`], [`ChildEnd`]: how it ended, as told to those who [watch](Context::watch), to its
-//!   [parent](Actor::child_ended), and to who [waits](Addr::ended). [`StopReport`]: how everything ended.
+//! - [`SpawnOptions`], [`Restart`], [`Placement`], [`PerShard`]: how and where it lives. [`Registry`]: finding it by name.
+//! - [`ActorExit`], [`ExitReason`], [`ChildExit`]: how it ended, as told to those who [watch](Context::watch), to its
+//!   [parent](Actor::child_exited), and to who [waits](Addr::ended). [`StopReport`]: how everything ended.
 //! - [`Pool`]: jobs on threads of their own. [`Publisher`]: one value, many readers. [`fanout`]: one event, many queues.
 //!
 //! # What holds
 //!
 //! - Every queue is bounded. What is full says so and gives the message back; what waits for room is a future.
 //! - A panic in an actor, a hosted future or a job ends that one only, is contained and counted. Actors come back as
-//!   their [`Restart`] policy says, with mailbox and addresses; failures climb to the [parent](Actor::child_ended).
+//!   their [`Restart`] policy says, with mailbox and addresses; failures climb to the [parent](Actor::child_exited).
 //! - A reply is sent or dropped, never left hanging: who asked hears of either.
 //! - A stop is ordered: children before parents, the actors of all shards, then drivers. What was not delivered is
 //!   counted.
@@ -102,17 +102,17 @@ mod time;
 mod wake;
 
 pub use actor::{
-    Actor, ActorId, Addr, ChildEnd, Context, Ended, Flow, PerShard, Place, Registry, Reply, Restart,
-    SpawnOptions, Then, Timer, WeakAddr, Why,
+    Actor, ActorExit, ActorId, Addr, ChildExit, Context, ExitReason, Flow, PerShard, Placement, Registry,
+    Reply, Restart, RestartDecision, SpawnOptions, TimerId, WeakAddr,
 };
 pub use error::{Closed, TellError};
 pub use host::Host;
 pub use pool::Pool;
 pub use shard::{
-    Deadline, Driver, GuestHandle, Local, Outlet, OutletKey, Parcel, ShardSender, ShardStats, Sleep, Wait,
+    Deadline, Driver, Local, Outlet, OutletKey, Parcel, ShardSender, ShardStats, Sleep, TaskHandle, Wait,
 };
 pub use snapshot::{Publisher, Reader};
 pub use stop::Undelivered;
 #[doc(hidden)]
-pub use system::manual as solo;
+pub use system::manual;
 pub use system::{ActorCounts, Builder, Cores, ShardSenders, StopReport, System};

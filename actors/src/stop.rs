@@ -6,7 +6,7 @@ pub enum Undelivered {
     /// They are handled first.
     Drain,
     /// They are dropped, or told, and counted; what is at hand may end.
-    Refuse,
+    Discard,
 }
 
 /// How far a shard has been told to stop. Only ever rises.
@@ -18,7 +18,7 @@ pub(crate) enum Phase {
     /// Actors handle what they have, then end.
     Drain,
     /// Actors end; what they have is dropped.
-    Refuse,
+    Discard,
     /// Actors and guests are dropped where they stand, the driver too.
     Abort,
 }
@@ -28,7 +28,7 @@ impl Phase {
         match byte {
             0 => Self::Running,
             1 => Self::Drain,
-            2 => Self::Refuse,
+            2 => Self::Discard,
             _ => Self::Abort,
         }
     }
@@ -38,7 +38,7 @@ impl From<Undelivered> for Phase {
     fn from(undelivered: Undelivered) -> Self {
         match undelivered {
             Undelivered::Drain => Self::Drain,
-            Undelivered::Refuse => Self::Refuse,
+            Undelivered::Discard => Self::Discard,
         }
     }
 }

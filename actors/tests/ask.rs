@@ -10,12 +10,12 @@ use std::{
 };
 
 use common::{Count, Counter, LONG, block_on, hosts, system, wait_until};
-use windlass_actors::{Actor, Addr, Context, Flow, Place, Reply, SpawnOptions, System, error::AskError};
+use windlass_actors::{Actor, Addr, Context, Flow, Placement, Reply, SpawnOptions, System, error::AskError};
 
 const SHORT: Duration = Duration::from_millis(30);
 
 fn counter(system: &System, shard: usize) -> Addr<Count> {
-    system.spawn(Place::Shard(shard), SpawnOptions::default(), Counter::default).unwrap()
+    system.spawn(Placement::Shard(shard), SpawnOptions::default(), Counter::default).unwrap()
 }
 
 /// Asks another actor on behalf of the test.
@@ -60,7 +60,7 @@ fn an_actor_asks_one_on_its_own_shard_and_one_on_another() {
             counter.try_tell(Count::Add(5)).unwrap();
             let target = counter.clone();
             let asker = system
-                .spawn(Place::Shard(0), SpawnOptions::default(), move || Asker(target.clone()))
+                .spawn(Placement::Shard(0), SpawnOptions::default(), move || Asker(target.clone()))
                 .unwrap();
             assert_eq!(asker.ask_blocking(|reply| Ask::Total(LONG, reply), LONG), Ok(Ok(5)));
 
@@ -135,7 +135,7 @@ fn a_timeout_covers_the_wait_for_room() {
     for host in hosts() {
         let system = system(host, 1);
         let options = SpawnOptions { mailbox: 1, ..SpawnOptions::default() };
-        let counter = system.spawn(Place::Shard(0), options, Counter::default).unwrap();
+        let counter = system.spawn(Placement::Shard(0), options, Counter::default).unwrap();
         counter.try_tell(Count::Rest(20 * SHORT)).unwrap();
         wait_until("it rests", || counter.depth() == 0);
         counter.try_tell(Count::Add(1)).unwrap();

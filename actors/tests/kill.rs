@@ -20,8 +20,8 @@ use common::{
     hosts, system, wait_until,
 };
 use windlass_actors::{
-    Actor, Addr, ChildEnd, Context, Cores, Flow, Host, Place, Reply, Restart, SpawnOptions, System,
-    Undelivered, Why, error::AskError,
+    Actor, Addr, ChildExit, Context, Cores, ExitReason, Flow, Host, Placement, Reply, Restart, SpawnOptions,
+    System, Undelivered, error::AskError,
 };
 
 /// A point of an actor's life.
@@ -126,7 +126,7 @@ impl Actor for Mine {
         Flow::Continue
     }
 
-    async fn child_ended(&mut self, _: &ChildEnd, _: &mut Context<Msg>) -> Flow {
+    async fn child_exited(&mut self, _: &ChildExit, _: &mut Context<Msg>) -> Flow {
         self.at(Point::Child);
         Flow::Continue
     }
@@ -151,7 +151,7 @@ fn mine(system: &System, point: Point, restart: Restart) -> Addr<Msg> {
         Mine { point, armed: Arc::clone(&armed) }
     };
     let options = SpawnOptions { restart, backoff: Duration::from_millis(1), ..SpawnOptions::named("mine") };
-    system.spawn(Place::Shard(0), options, factory).unwrap()
+    system.spawn(Placement::Shard(0), options, factory).unwrap()
 }
 
 #[test]
@@ -159,9 +159,9 @@ fn a_panic_at_any_point_costs_one_life_and_never_the_shard() {
     for host in hosts() {
         for point in POINTS {
             let system = system(host, 1);
-            let gone = system.spawn(Place::Shard(0), SpawnOptions::default(), Counter::default).unwrap();
+            let gone = system.spawn(Placement::Shard(0), SpawnOptions::default(), Counter::default).unwrap();
             gone.stop(Undelivered::Drain);
-            gone.ended_blocking(LONG).unwrap();
+            gone.exited_blocking(LONG).unwrap();
             let actor = mine(&system, point, Restart::OnFailure);
             actor.try_tell(Msg::Go(gone)).unwrap();
             if point == Point::Answer {
@@ -170,7 +170,7 @@ fn a_panic_at_any_point_costs_one_life_and_never_the_shard() {
             wait_until("it panicked and came back", || system.counts().restarted == 1);
             assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Ok(1), "{point:?}");
             let counts = system.counts();
-            assert_eq!((counts.panicked, counts.messages_refused), (1, 0), "{point:?}");
+            assert_eq!((counts.panicked, counts.messages_dropped), (1, 0), "{point:?}");
             system.stop(Undelivered::Drain);
             assert!(system.join(LONG).is_clean(), "{point:?}");
         }
@@ -182,18 +182,18 @@ fn a_panic_at_any_point_of_an_actor_that_never_comes_back_is_its_end_and_is_told
     for host in hosts() {
         for point in POINTS {
             let system = system(host, 1);
-            let gone = system.spawn(Place::Shard(0), SpawnOptions::default(), Counter::default).unwrap();
+            let gone = system.spawn(Placement::Shard(0), SpawnOptions::default(), Counter::default).unwrap();
             gone.stop(Undelivered::Drain);
-            gone.ended_blocking(LONG).unwrap();
+            gone.exited_blocking(LONG).unwrap();
             let actor = mine(&system, point, Restart::Never);
             // Ended before it was told: it panicked while it was built.
             let _ = actor.try_tell(Msg::Go(gone));
             if point == Point::Answer {
                 assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::NoReply));
             }
-            let ended = actor.ended_blocking(LONG).unwrap();
+            let ended = actor.exited_blocking(LONG).unwrap();
             assert!(
-                matches!(&ended.why, Why::Panicked(text) if text.contains("as told")),
+                matches!(&ended.reason, ExitReason::Panicked(text) if text.contains("as told")),
                 "{point:?}: {ended}"
             );
             assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::Closed), "{point:?}");
@@ -247,7 +247,7 @@ fn circle(system: &System, tallies: &Arc<Tallies>) -> Vec<Addr<Turn>> {
             let tallies = Arc::clone(tallies);
             let options = SpawnOptions { mailbox: 2, ..SpawnOptions::named("ring") };
             let ring = move || Ring { next: None, tallies: Arc::clone(&tallies) };
-            system.spawn(Place::Shard(n % 2), options, ring).unwrap()
+            system.spawn(Placement::Shard(n % 2), options, ring).unwrap()
         })
         .collect();
     let tell = |to: &Addr<Turn>, turn| {
@@ -268,7 +268,8 @@ fn actors_that_wait_for_each_others_room_hold_up_nobody_else_and_can_be_ended() 
         let ring = circle(&system, &tallies);
         wait_until("all are full", || ring.iter().all(|actor| actor.depth() == 2));
         for shard in 0..2 {
-            let other = system.spawn(Place::Shard(shard), SpawnOptions::default(), Counter::default).unwrap();
+            let other =
+                system.spawn(Placement::Shard(shard), SpawnOptions::default(), Counter::default).unwrap();
             assert_eq!(other.ask_blocking(Count::Where, LONG), Ok(shard), "others go on");
         }
         // A question to one of them has its timeout, also while it waits for room.
@@ -276,12 +277,12 @@ fn actors_that_wait_for_each_others_room_hold_up_nobody_else_and_can_be_ended() 
         assert_eq!(late, Err(AskError::Timeout));
         // One of them is in the middle of a message: told to drop what waits it still waits for room. The system's
         // patience is what ends it.
-        system.stop(Undelivered::Refuse);
+        system.stop(Undelivered::Discard);
         let report = system.join(Duration::from_millis(100));
         assert!(report.aborted && report.shards_stuck.is_empty(), "{report:?}");
         let (told, handled) = (tallies.told.load(Ordering::SeqCst), tallies.handled.load(Ordering::SeqCst));
-        assert_eq!(told, handled + report.messages_refused, "{report:?}");
-        assert!(report.messages_refused >= 8, "{report:?}");
+        assert_eq!(told, handled + report.messages_dropped, "{report:?}");
+        assert!(report.messages_dropped >= 8, "{report:?}");
     }
 }
 
@@ -323,11 +324,11 @@ impl Storm {
             let options = SpawnOptions {
                 mailbox: 1 << (n % 8),
                 backoff: Duration::from_micros(100),
-                restarts: usize::MAX,
+                max_restarts: usize::MAX,
                 ..SpawnOptions::named("relay")
             };
             let relay = move || Relay { on: on.clone(), tallies: Arc::clone(&tallies) };
-            system.spawn(Place::Shard(n % 2), options, relay).unwrap()
+            system.spawn(Placement::Shard(n % 2), options, relay).unwrap()
         };
         let leaves: Vec<_> = (0..8).map(|n| relay(n, Vec::new())).collect();
         let pick = |n: usize| vec![leaves[n % 8].clone(), leaves[(n + 1) % 8].clone()];
@@ -370,7 +371,7 @@ impl Storm {
 #[test]
 fn a_stop_in_a_storm_accounts_for_every_message() {
     for host in hosts() {
-        for undelivered in [Undelivered::Drain, Undelivered::Refuse] {
+        for undelivered in [Undelivered::Drain, Undelivered::Discard] {
             let system = system(host, 2);
             let storm = Storm::new(&system);
             let report = storm.blow(|| {
@@ -379,7 +380,7 @@ fn a_stop_in_a_storm_accounts_for_every_message() {
             });
             assert!(report.is_clean(), "{report:?}");
             assert_eq!(report.actors_stopped, 16, "{report:?}");
-            storm.assert_adds_up(&report, system.counts().messages_refused);
+            storm.assert_adds_up(&report, system.counts().messages_dropped);
         }
     }
 }
@@ -395,7 +396,7 @@ fn a_shard_that_fails_in_a_storm_accounts_for_every_message_too() {
         let report = storm.blow(|| {
             assert!(shards[1].try_send(order).is_ok());
             wait_until("the shard failed", || system.failures().len() == 1);
-            system.stop(Undelivered::Refuse);
+            system.stop(Undelivered::Discard);
             system.join(LONG)
         });
         assert!(
@@ -403,7 +404,7 @@ fn a_shard_that_fails_in_a_storm_accounts_for_every_message_too() {
             "{report:?}"
         );
         assert_eq!(system.counts().stopped, system.counts().started);
-        storm.assert_adds_up(&report, system.counts().messages_refused);
+        storm.assert_adds_up(&report, system.counts().messages_dropped);
     }
     for host in hosts() {
         run(host, Order::Fail);
@@ -417,11 +418,11 @@ fn a_reply_is_never_left_hanging_wherever_the_actor_dies() {
         let system = system(host, 2);
         let options = SpawnOptions {
             mailbox: 4,
-            restarts: usize::MAX,
+            max_restarts: usize::MAX,
             backoff: Duration::ZERO,
             ..SpawnOptions::default()
         };
-        let counter = system.spawn(Place::Shard(1), options, Counter::default).unwrap();
+        let counter = system.spawn(Placement::Shard(1), options, Counter::default).unwrap();
         thread::scope(|scope| {
             let askers: Vec<_> = (0..4)
                 .map(|_| {
@@ -440,7 +441,7 @@ fn a_reply_is_never_left_hanging_wherever_the_actor_dies() {
             wait_until("it answers", || {
                 !counter.is_open() || counter.ask_blocking(Count::Total, LONG).is_ok()
             });
-            system.stop(Undelivered::Refuse);
+            system.stop(Undelivered::Discard);
             assert!(system.join(LONG).is_clean());
             for asker in askers {
                 asker.join().unwrap();

@@ -11,15 +11,15 @@ use std::{
 
 use common::{Count, Counter, LONG, block_on, hosts, system, wait_until};
 use windlass_actors::{
-    Actor, Addr, Context, Cores, Ended, Flow, Local, Place, Registry, Reply, Restart, SpawnOptions, System,
-    Timer, Undelivered, Why,
+    Actor, ActorExit, Addr, Context, Cores, ExitReason, Flow, Local, Placement, Registry, Reply, Restart,
+    SpawnOptions, System, TimerId, Undelivered,
     error::{AskError, RegisterError},
 };
 
 const TICK: Duration = Duration::from_millis(10);
 
 fn counter(system: &System) -> Addr<Count> {
-    system.spawn(Place::Shard(0), SpawnOptions::named("counter"), Counter::default).unwrap()
+    system.spawn(Placement::Shard(0), SpawnOptions::named("counter"), Counter::default).unwrap()
 }
 
 /// What a clock is told, and tells itself.
@@ -34,7 +34,7 @@ enum Clock {
 
 struct Ticker {
     told: mpsc::Sender<(u64, Instant)>,
-    latest: Option<Timer>,
+    latest: Option<TimerId>,
 }
 
 impl Actor for Ticker {
@@ -64,7 +64,7 @@ impl Actor for Ticker {
 fn ticker(system: &System) -> (Addr<Clock>, mpsc::Receiver<(u64, Instant)>) {
     let (told, ticks) = mpsc::channel();
     let ticker = move || Ticker { told: told.clone(), latest: None };
-    (system.spawn(Place::Shard(0), SpawnOptions::named("ticker"), ticker).unwrap(), ticks)
+    (system.spawn(Placement::Shard(0), SpawnOptions::named("ticker"), ticker).unwrap(), ticks)
 }
 
 #[test]
@@ -145,7 +145,7 @@ struct Witness(mpsc::Sender<Heard>);
 #[derive(Debug, PartialEq)]
 enum Heard {
     Told(u64),
-    Gone(Ended),
+    Gone(ActorExit),
 }
 
 enum See {
@@ -170,10 +170,10 @@ impl Actor for Witness {
 fn witness(system: &System, shard: usize) -> (Addr<See>, mpsc::Receiver<Heard>) {
     let (told, heard) = mpsc::channel();
     let options = SpawnOptions { mailbox: 64, ..SpawnOptions::named("witness") };
-    (system.spawn(Place::Shard(shard), options, move || Witness(told.clone())).unwrap(), heard)
+    (system.spawn(Placement::Shard(shard), options, move || Witness(told.clone())).unwrap(), heard)
 }
 
-fn gone(heard: &mpsc::Receiver<Heard>) -> Ended {
+fn gone(heard: &mpsc::Receiver<Heard>) -> ActorExit {
     match heard.recv_timeout(LONG).unwrap() {
         Heard::Gone(ended) => ended,
         Heard::Told(n) => panic!("told {n}"),
@@ -192,8 +192,8 @@ fn a_watcher_hears_why_another_actor_ended_once_on_any_shard() {
             other.try_tell(Count::Stop).unwrap();
             let ended = gone(&heard);
             assert_eq!(
-                (ended.id, &*ended.name, ended.shard, ended.why),
-                (other.id(), "counter", 0, Why::Stopped)
+                (ended.id, &*ended.name, ended.shard, ended.reason),
+                (other.id(), "counter", 0, ExitReason::Stopped)
             );
             // One that has ended already is told of at once; and the first one only once.
             witness.try_tell(See::Watch(other.clone())).unwrap();
@@ -237,12 +237,12 @@ fn the_end_is_heard_after_everything_the_ended_had_told() {
         for shard in 0..2 {
             let system = system(host, 2);
             let (witness, heard) = witness(&system, 0);
-            let last =
-                system.spawn(Place::Shard(shard), SpawnOptions::named("last"), move || Last(witness.clone()));
+            let last = system
+                .spawn(Placement::Shard(shard), SpawnOptions::named("last"), move || Last(witness.clone()));
             let last = last.unwrap();
             let (told, gone) = mpsc::channel();
             let other = system
-                .spawn(Place::Shard(0), SpawnOptions::default(), move || Forwarder(told.clone()))
+                .spawn(Placement::Shard(0), SpawnOptions::default(), move || Forwarder(told.clone()))
                 .unwrap();
             other.ask_watch(&last, Watch::Last);
             last.try_tell(()).unwrap();
@@ -273,7 +273,7 @@ fn what_is_watched_no_more_ends_unheard() {
         assert_eq!(witness.ask_blocking(|reply| See::Unwatch(other.clone(), reply), LONG), Ok(true));
         assert_eq!(witness.ask_blocking(|reply| See::Unwatch(other.clone(), reply), LONG), Ok(false));
         other.stop(Undelivered::Drain);
-        other.ended_blocking(LONG).unwrap();
+        other.exited_blocking(LONG).unwrap();
         witness.try_tell(See::Heard(Heard::Told(1))).unwrap();
         assert_eq!(heard.recv_timeout(LONG).unwrap(), Heard::Told(1));
     }
@@ -284,19 +284,19 @@ fn anyone_waits_for_an_actors_end() {
     for host in hosts() {
         let system = system(host, 2);
         let other = counter(&system);
-        assert_eq!(other.ended_blocking(TICK), Err(AskError::Timeout));
-        let (first, second) = (other.ended(), other.ended());
-        assert!(other.end().is_none());
+        assert_eq!(other.exited_blocking(TICK), Err(AskError::Timeout));
+        let (first, second) = (other.exited(), other.exited());
+        assert!(other.exit_status().is_none());
         other.try_tell(Count::Stop).unwrap();
-        assert_eq!(block_on(first).why, Why::Stopped);
+        assert_eq!(block_on(first).reason, ExitReason::Stopped);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        assert_eq!(runtime.block_on(second).why, Why::Stopped);
-        assert_eq!(other.end().unwrap().why, Why::Stopped);
+        assert_eq!(runtime.block_on(second).reason, ExitReason::Stopped);
+        assert_eq!(other.exit_status().unwrap().reason, ExitReason::Stopped);
         // The future keeps no address: the actor is forgotten while it is awaited.
         let other = counter(&system);
-        let ended = other.ended();
+        let ended = other.exited();
         drop(other);
-        assert_eq!(block_on(ended).why, Why::Forgotten);
+        assert_eq!(block_on(ended).reason, ExitReason::Unreferenced);
     }
 }
 
@@ -304,21 +304,21 @@ fn anyone_waits_for_an_actors_end() {
 fn an_actor_is_told_to_end_whatever_its_policy() {
     for host in hosts() {
         let system = system(host, 1);
-        for (undelivered, handled) in [(Undelivered::Drain, 3), (Undelivered::Refuse, 0)] {
+        for (undelivered, handled) in [(Undelivered::Drain, 3), (Undelivered::Discard, 0)] {
             let before = system.counts();
             let options = SpawnOptions { restart: Restart::Always, ..SpawnOptions::default() };
             let (told, sums) = mpsc::channel();
-            let actor = system.spawn(Place::Shard(0), options, move || Sums(0, told.clone())).unwrap();
+            let actor = system.spawn(Placement::Shard(0), options, move || Sums(0, told.clone())).unwrap();
             actor.try_tell(Count::Rest(TICK)).unwrap();
             wait_until("it rests", || actor.depth() == 0);
             for _ in 0..3 {
                 actor.try_tell(Count::Add(1)).unwrap();
             }
             actor.stop(undelivered);
-            assert_eq!(actor.ended_blocking(LONG).unwrap().why, Why::Told);
+            assert_eq!(actor.exited_blocking(LONG).unwrap().reason, ExitReason::StopRequested);
             assert!(actor.try_tell(Count::Add(1)).is_err());
             assert_eq!(sums.recv_timeout(LONG).unwrap(), handled);
-            assert_eq!(system.counts().messages_refused - before.messages_refused, 3 - handled);
+            assert_eq!(system.counts().messages_dropped - before.messages_dropped, 3 - handled);
             assert_eq!(system.counts().restarted, 0);
         }
     }
@@ -365,9 +365,9 @@ fn actors_are_found_by_name_and_type_until_they_end() {
         let one = registry.find::<Count>("main").unwrap();
         assert_eq!((one.id(), one.ask_blocking(Count::Total, LONG)), (id, Ok(0)));
         one.try_tell(Count::Stop).unwrap();
-        one.ended_blocking(LONG).unwrap();
+        one.exited_blocking(LONG).unwrap();
         assert!(registry.find::<Count>("main").is_none(), "its entry goes before its end is told");
-        assert_eq!(registry.register("main", &one), Err(RegisterError::Ended));
+        assert_eq!(registry.register("main", &one), Err(RegisterError::Exited));
         assert!(registry.find::<Count>("main").is_none());
         registry.register("main", &counter(&system)).unwrap();
         assert!(registry.remove::<Count>("main") && !registry.remove::<Count>("main"));
@@ -415,7 +415,7 @@ fn one_per_shard_is_one_on_each_and_the_nearest_is_here() {
         for shard in 0..3 {
             let counters = counters.clone();
             let nearest = move || Nearest(counters.clone());
-            let nearest = system.spawn(Place::Shard(shard), SpawnOptions::default(), nearest).unwrap();
+            let nearest = system.spawn(Placement::Shard(shard), SpawnOptions::default(), nearest).unwrap();
             assert_eq!(nearest.ask_blocking(|reply| reply, LONG), Ok(shard));
         }
         // Those of another system are elsewhere, whatever the number of their shard.
@@ -424,7 +424,7 @@ fn one_per_shard_is_one_on_each_and_the_nearest_is_here() {
             assert!(Local::current().is_some() && counters.here().is_none());
             Counter::default()
         };
-        let actor = other.spawn(Place::Shard(1), SpawnOptions::default(), theirs).unwrap();
+        let actor = other.spawn(Placement::Shard(1), SpawnOptions::default(), theirs).unwrap();
         assert_eq!(actor.ask_blocking(Count::Total, LONG), Ok(0));
     }
 }
@@ -436,9 +436,9 @@ fn a_weak_address_does_not_keep_an_actor() {
         let strong = counter(&system);
         let weak = strong.downgrade();
         assert!(weak.upgrade().unwrap() == strong);
-        let ended = strong.ended();
+        let ended = strong.exited();
         drop(strong);
-        assert_eq!(block_on(ended).why, Why::Forgotten);
+        assert_eq!(block_on(ended).reason, ExitReason::Unreferenced);
         assert!(weak.upgrade().is_none());
     }
 }

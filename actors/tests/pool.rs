@@ -47,8 +47,8 @@ impl Job for Told {
         })
     }
 
-    fn refuse(self: Box<Self>, why: Refusal) {
-        self.fate.send(Fate::Refused(self.id, why)).unwrap();
+    fn refuse(self: Box<Self>, reason: Refusal) {
+        self.fate.send(Fate::Refused(self.id, reason)).unwrap();
     }
 }
 
@@ -111,8 +111,8 @@ fn a_full_queue_gives_the_job_back() {
     let rig = Rig::narrow();
     let _handles = rig.fill();
     let rejected = rig.pool.submit(rig.job(5), None).unwrap_err();
-    assert_eq!(rejected.why, Refusal::Full);
-    rejected.job.refuse(rejected.why);
+    assert_eq!(rejected.reason, Refusal::Full);
+    rejected.job.refuse(rejected.reason);
     assert_eq!(rig.fate(), Fate::Refused(5, Refusal::Full));
     assert_eq!(rig.pool.stats().jobs.queued, 4);
 
@@ -132,8 +132,8 @@ fn a_late_job_is_refused_unstarted() {
     rig.pool.submit(rig.job(1), Some(Instant::now())).unwrap();
     rig.gate.add_permits(1);
     assert_eq!(rig.fate(), Fate::Ran(0));
-    assert_eq!(rig.fate(), Fate::Refused(1, Refusal::Late));
-    wait_until("it is counted", || rig.pool.stats().jobs.late == 1);
+    assert_eq!(rig.fate(), Fate::Refused(1, Refusal::Expired));
+    wait_until("it is counted", || rig.pool.stats().jobs.expired == 1);
 }
 
 #[test]
@@ -266,14 +266,14 @@ fn a_draining_stop_runs_what_waits() {
     assert!(!report.aborted && report.threads_stuck == 0, "{report:?}");
     assert_eq!(rig.fates.try_iter().collect::<Vec<_>>(), (0..=4).map(Fate::Ran).collect::<Vec<_>>());
     let rejected = rig.pool.submit(rig.job(9), None).unwrap_err();
-    assert_eq!(rejected.why, Refusal::Stopped);
+    assert_eq!(rejected.reason, Refusal::Stopped);
 }
 
 #[test]
 fn a_refusing_stop_refuses_what_waits_and_its_counts_add_up() {
     let rig = Rig::narrow();
     let _handles = rig.fill();
-    let report = rig.pool.stop(Undelivered::Refuse, Duration::from_millis(50));
+    let report = rig.pool.stop(Undelivered::Discard, Duration::from_millis(50));
     assert!(report.aborted && report.threads_stuck == 0, "{report:?}");
     let fates: Vec<_> = rig.fates.try_iter().collect();
     assert_eq!(fates, (1..=4).map(|id| Fate::Refused(id, Refusal::Stopped)).collect::<Vec<_>>());
@@ -346,7 +346,7 @@ fn counts_add_up_under_contention() {
 
 fn added_up(stats: &LaneStats) -> u64 {
     assert_eq!((stats.queued, stats.running), (0, 0));
-    stats.done + stats.panicked + stats.late + stats.cancelled + stats.refused
+    stats.done + stats.panicked + stats.expired + stats.cancelled + stats.refused
 }
 
 #[test]

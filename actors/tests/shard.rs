@@ -57,8 +57,8 @@ impl Rig {
         waker.recv_timeout(LONG).unwrap()
     }
 
-    fn guests(&self) -> usize {
-        self.system.stats(0).unwrap().guests()
+    fn tasks(&self) -> usize {
+        self.system.stats(0).unwrap().tasks()
     }
 }
 
@@ -282,10 +282,10 @@ fn a_cancelled_guest_is_dropped_and_its_timer_with_it() {
             sender.send(guest).unwrap();
         });
         let guest = handle.recv_timeout(LONG).unwrap();
-        wait_until("it lives", || rig.guests() == 1);
+        wait_until("it lives", || rig.tasks() == 1);
         guest.cancel();
         assert_eq!(dropped.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
-        wait_until("it is gone", || rig.guests() == 0);
+        wait_until("it is gone", || rig.tasks() == 0);
         // Again: the slot has a new tenant maybe, the handle is stale.
         guest.cancel();
     }
@@ -307,7 +307,7 @@ fn many_guests_at_once_all_end() {
             }
         });
         wait_until("all have ended", || ended.load(Ordering::Relaxed) == 5_000);
-        wait_until("all are gone", || rig.guests() == 0);
+        wait_until("all are gone", || rig.tasks() == 0);
     }
 }
 
@@ -330,9 +330,9 @@ fn the_current_shard_is_known_on_its_own_thread_only() {
 fn a_shard_tells_how_long_a_turn_held_the_thread() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
-        assert!(rig.shards[0].stats().held_max() < Duration::from_millis(30), "{:?}", rig.shards[0].stats());
+        assert!(rig.shards[0].stats().busy_max() < Duration::from_millis(30), "{:?}", rig.shards[0].stats());
         rig.run(|_| thread::sleep(Duration::from_millis(30)));
-        wait_until("the turn is seen", || rig.shards[0].stats().held_max() >= Duration::from_millis(30));
+        wait_until("the turn is seen", || rig.shards[0].stats().busy_max() >= Duration::from_millis(30));
     }
 }
 

@@ -9,7 +9,9 @@ use std::{
 };
 
 use common::{LONG, hosts, system, wait_until};
-use windlass_actors::{Actor, Addr, Context, Flow, Place, Reply, Restart, SpawnOptions, System, Undelivered};
+use windlass_actors::{
+    Actor, Addr, Context, Flow, Placement, Reply, Restart, SpawnOptions, System, Undelivered,
+};
 
 /// What a fragile actor is told to do.
 enum Do {
@@ -100,7 +102,7 @@ impl Rig {
             let breaks = if breaks == Breaks::InDrop && built > 1 { Breaks::Never } else { breaks };
             Fragile { breaks, log: Arc::clone(&ours) }
         };
-        let fragile = system.spawn(Place::Shard(0), options, factory).unwrap();
+        let fragile = system.spawn(Placement::Shard(0), options, factory).unwrap();
         Self { system, fragile, log }
     }
 
@@ -176,16 +178,16 @@ fn policies_decide_after_which_ends_an_actor_comes_back() {
 fn too_many_restarts_within_the_window_end_the_actor() {
     for host in hosts() {
         let options =
-            SpawnOptions { restarts: 2, backoff: Duration::from_millis(1), ..SpawnOptions::default() };
+            SpawnOptions { max_restarts: 2, backoff: Duration::from_millis(1), ..SpawnOptions::default() };
         let rig = Rig::with(host, options, Breaks::Never);
         for _ in 0..4 {
             rig.fragile.try_tell(Do::Panic).unwrap();
         }
-        wait_until("it gives up", || rig.system.counts().gave_up == 1);
+        wait_until("it gives up", || rig.system.counts().restart_limit_reached == 1);
         wait_until("it refuses messages", || !rig.fragile.is_open());
         wait_until("it is gone", || rig.system.counts().stopped == 1);
         let counts = rig.system.counts();
-        assert_eq!((counts.panicked, counts.restarted, counts.messages_refused), (3, 2, 1));
+        assert_eq!((counts.panicked, counts.restarted, counts.messages_dropped), (3, 2, 1));
     }
 }
 
@@ -207,7 +209,7 @@ fn each_restart_waits_twice_as_long() {
 #[test]
 fn a_stop_does_not_wait_for_a_restart() {
     for host in hosts() {
-        let options = SpawnOptions { backoff: LONG, backoff_max: LONG, ..SpawnOptions::default() };
+        let options = SpawnOptions { backoff: LONG, max_backoff: LONG, ..SpawnOptions::default() };
         let rig = Rig::with(host, options, Breaks::Never);
         rig.fragile.try_tell(Do::Panic).unwrap();
         wait_until("it panics", || rig.system.counts().panicked == 1);
@@ -233,10 +235,10 @@ fn a_panicking_guest_is_contained_and_counted() {
         let system = system(host, 1);
         let (sender, receiver) = mpsc::channel();
         let address =
-            system.spawn(Place::Shard(0), SpawnOptions::default(), move || Host(sender.clone())).unwrap();
+            system.spawn(Placement::Shard(0), SpawnOptions::default(), move || Host(sender.clone())).unwrap();
         address.try_tell(()).unwrap();
         receiver.recv_timeout(LONG).unwrap();
-        wait_until("the panic is counted", || system.stats(0).unwrap().guest_panics() == 1);
-        wait_until("both guests are gone", || system.stats(0).unwrap().guests() == 1);
+        wait_until("the panic is counted", || system.stats(0).unwrap().task_panics() == 1);
+        wait_until("both guests are gone", || system.stats(0).unwrap().tasks() == 1);
     }
 }

@@ -15,12 +15,12 @@ use std::{
 
 use common::{Count, Counter, LONG, hosts, system, wait_until};
 use windlass_actors::{
-    Actor, Addr, Context, Cores, Flow, Local, Place, SpawnOptions, System, Undelivered,
-    error::{AskError, PlacementError, SpawnError, StartError},
+    Actor, Addr, Context, Cores, Flow, Local, Placement, SpawnOptions, System, Undelivered,
+    error::{AskError, CoresError, SpawnError, StartError},
 };
 
 fn counter(system: &System) -> Addr<Count> {
-    system.spawn(Place::LeastLoaded, SpawnOptions::default(), Counter::default).unwrap()
+    system.spawn(Placement::LeastLoaded, SpawnOptions::default(), Counter::default).unwrap()
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn shards_run_pinned_to_the_cores_they_were_given() {
                 sender.send(rustix::thread::sched_getaffinity(None).unwrap().count()).unwrap();
                 Counter::default()
             };
-            let _ = system.spawn(Place::Shard(shard), SpawnOptions::default(), cores).unwrap();
+            let _ = system.spawn(Placement::Shard(shard), SpawnOptions::default(), cores).unwrap();
             assert_eq!(seen.recv_timeout(LONG), Ok(1));
         }
     }
@@ -98,7 +98,7 @@ fn stop_under_load(
     let handled = Arc::new(AtomicU64::new(0));
     let ours = Arc::clone(&handled);
     let slow =
-        system.spawn(Place::Shard(0), SpawnOptions::default(), move || Slow(Arc::clone(&ours))).unwrap();
+        system.spawn(Placement::Shard(0), SpawnOptions::default(), move || Slow(Arc::clone(&ours))).unwrap();
     let told = AtomicU64::new(0);
     let report = thread::scope(|scope| {
         for _ in 0..3 {
@@ -125,17 +125,17 @@ fn a_draining_stop_handles_all_that_was_told() {
         assert!(report.is_clean(), "{report:?}");
         assert!(report.messages_drained >= FULL, "{report:?}");
         // A sender that raced with the very end may have been refused: then it is counted.
-        assert_eq!(told, handled + report.messages_refused, "{report:?}");
+        assert_eq!(told, handled + report.messages_dropped, "{report:?}");
     }
 }
 
 #[test]
 fn a_refusing_stop_drops_what_was_told_and_counts_it() {
     for host in hosts() {
-        let (told, handled, report) = stop_under_load(host, Undelivered::Refuse);
+        let (told, handled, report) = stop_under_load(host, Undelivered::Discard);
         assert!(report.is_clean(), "{report:?}");
-        assert!(report.messages_refused >= FULL && report.messages_drained == 0, "{report:?}");
-        assert_eq!(told, handled + report.messages_refused, "{report:?}");
+        assert!(report.messages_dropped >= FULL && report.messages_drained == 0, "{report:?}");
+        assert_eq!(told, handled + report.messages_dropped, "{report:?}");
     }
 }
 
@@ -160,7 +160,7 @@ fn actors_end_before_any_driver_and_run_their_last_hook() {
             builder.start_with(move |local| Ok(common::driver::Scripted::new(local, told.clone()))).unwrap();
         // The actor lives on shard 0; the driver of shard 1 must wait for it too.
         let _actor =
-            system.spawn(Place::Shard(0), SpawnOptions::default(), move || Last(sender.clone())).unwrap();
+            system.spawn(Placement::Shard(0), SpawnOptions::default(), move || Last(sender.clone())).unwrap();
         system.stop(Undelivered::Drain);
         assert_eq!(order.recv_timeout(LONG), Ok("actor"));
         assert!(system.join(LONG).is_clean());
@@ -182,7 +182,7 @@ fn an_actor_that_does_not_end_is_dropped_at_the_deadline() {
         let report = system.join(Duration::from_millis(50));
         assert!(begin.elapsed() < LONG / 2);
         assert!(report.aborted && report.shards_stuck.is_empty(), "{report:?}");
-        assert_eq!((report.actors_stopped, report.messages_refused), (1, 1), "{report:?}");
+        assert_eq!((report.actors_stopped, report.messages_dropped), (1, 1), "{report:?}");
     }
 }
 
@@ -201,10 +201,10 @@ fn a_blocked_shard_is_reported_as_stuck() {
         let (release, held) = mpsc::channel();
         let mut held = Some(held);
         let blocker =
-            system.spawn(Place::Shard(1), SpawnOptions::default(), move || Blocker(held.take())).unwrap();
+            system.spawn(Placement::Shard(1), SpawnOptions::default(), move || Blocker(held.take())).unwrap();
         blocker.try_tell(()).unwrap();
         wait_until("it blocks", || blocker.depth() == 0);
-        system.stop(Undelivered::Refuse);
+        system.stop(Undelivered::Discard);
         let report = system.join(Duration::from_millis(20));
         assert_eq!((report.shards_stuck, report.shards_joined), (vec![1], 1));
         drop(release);
@@ -216,11 +216,12 @@ fn a_blocked_shard_is_reported_as_stuck() {
 fn nothing_is_spawned_on_a_stopped_system_or_a_shard_that_is_not() {
     for host in hosts() {
         let system = system(host, 1);
-        let missing = system.spawn(Place::Shard(1), SpawnOptions::default(), Counter::default).map(|_| ());
+        let missing =
+            system.spawn(Placement::Shard(1), SpawnOptions::default(), Counter::default).map(|_| ());
         assert_eq!(missing, Err(SpawnError::NoSuchShard { shard: 1, shards: 1 }));
         system.stop(Undelivered::Drain);
         system.join(LONG);
-        for place in [Place::Shard(0), Place::LeastLoaded] {
+        for place in [Placement::Shard(0), Placement::LeastLoaded] {
             let stopped = system.spawn(place, SpawnOptions::default(), Counter::default).map(|_| ());
             assert_eq!(stopped, Err(SpawnError::Stopped));
         }
@@ -253,7 +254,7 @@ fn an_actor_built_on_a_shard_may_hold_what_is_not_send() {
     for host in hosts() {
         let system = system(host, 2);
         let rooted = || Rooted(Local::current().unwrap(), std::rc::Rc::new(()));
-        let address = system.spawn(Place::Shard(1), SpawnOptions::default(), rooted).unwrap();
+        let address = system.spawn(Placement::Shard(1), SpawnOptions::default(), rooted).unwrap();
         assert_eq!(address.ask_blocking(|reply| reply, LONG), Ok((1, 1)));
     }
 }
@@ -261,8 +262,5 @@ fn an_actor_built_on_a_shard_may_hold_what_is_not_send() {
 #[test]
 fn impossible_cores_are_named() {
     let error = System::builder().cores(Cores::List(vec![4095])).start().map(|_| ()).unwrap_err();
-    assert!(
-        matches!(error, StartError::Placement(PlacementError::UnknownCore { core: 4095, .. })),
-        "{error}"
-    );
+    assert!(matches!(error, StartError::Cores(CoresError::UnknownCore { core: 4095, .. })), "{error}");
 }

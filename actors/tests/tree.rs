@@ -13,8 +13,8 @@ use std::{
 
 use common::{LONG, hosts, system, wait_until};
 use windlass_actors::{
-    Actor, Addr, ChildEnd, Context, Flow, Place, Reply, Restart, SpawnOptions, System, Then, Undelivered,
-    Why, error::AskError,
+    Actor, Addr, ChildExit, Context, ExitReason, Flow, Placement, Reply, Restart, RestartDecision,
+    SpawnOptions, System, Undelivered, error::AskError,
 };
 
 type Log = Arc<Mutex<Vec<String>>>;
@@ -68,7 +68,7 @@ impl Actor for Node {
 
     async fn started(&mut self, cx: &mut Context<Do>) -> Flow {
         for (shard, options, child) in self.children.clone() {
-            match cx.spawn_on(Place::Shard(shard), options, move || child.clone()) {
+            match cx.spawn_on(Placement::Shard(shard), options, move || child.clone()) {
                 Ok(address) => self.addresses.push(address),
                 Err(error) => return Flow::fail(error),
             }
@@ -88,22 +88,22 @@ impl Actor for Node {
         Flow::Continue
     }
 
-    async fn child_ended(&mut self, child: &ChildEnd, _: &mut Context<Do>) -> Flow {
-        let then = match child.then {
-            Then::Restarts { .. } => "restarts",
-            Then::Ends => "ends",
+    async fn child_exited(&mut self, child: &ChildExit, _: &mut Context<Do>) -> Flow {
+        let then = match child.decision {
+            RestartDecision::Restart { .. } => "restarts",
+            RestartDecision::Stop => "ends",
             _ => "gives up",
         };
         log(
             &self.log,
             format!(
                 "{} hears: {} {} x{}, {then}",
-                self.name, child.ended.name, child.ended.why, child.failures
+                self.name, child.exit.name, child.exit.reason, child.failures
             ),
         );
         match self.bears {
             Some(true) => Flow::Continue,
-            _ if child.then == Then::GivesUp => Flow::fail(child.to_string()),
+            _ if child.decision == RestartDecision::LimitReached => Flow::fail(child.to_string()),
             _ => Flow::Continue,
         }
     }
@@ -114,11 +114,11 @@ impl Actor for Node {
 }
 
 fn options(name: &str, restarts: usize) -> SpawnOptions {
-    SpawnOptions { restarts, backoff: Duration::from_millis(1), ..SpawnOptions::named(name) }
+    SpawnOptions { max_restarts: restarts, backoff: Duration::from_millis(1), ..SpawnOptions::named(name) }
 }
 
 fn spawn(system: &System, options: SpawnOptions, node: Node) -> Addr<Do> {
-    system.spawn(Place::Shard(0), options, move || node.clone()).unwrap()
+    system.spawn(Placement::Shard(0), options, move || node.clone()).unwrap()
 }
 
 fn children(parent: &Addr<Do>) -> Vec<Addr<Do>> {
@@ -143,11 +143,11 @@ fn children_end_before_their_parent_on_every_shard_and_drain_first() {
         let asker = std::thread::spawn(move || sender.send(other.ask_blocking(Do::Restarts, LONG)).unwrap());
         wait_until("it waits", || ends[1].depth() == 1);
         root.stop(Undelivered::Drain);
-        assert_eq!(root.ended_blocking(LONG).unwrap().why, Why::Told);
+        assert_eq!(root.exited_blocking(LONG).unwrap().reason, ExitReason::StopRequested);
         assert_eq!(reply.recv().unwrap(), Ok(0));
         asker.join().unwrap();
         for child in &ends {
-            assert_eq!(child.ended_blocking(LONG).unwrap().why, Why::Told);
+            assert_eq!(child.exited_blocking(LONG).unwrap().reason, ExitReason::StopRequested);
         }
         let lines = lines(&log);
         let place =
@@ -184,7 +184,10 @@ fn a_parent_hears_of_each_failure_and_of_a_child_that_stops() {
         );
         assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0), "it lives on");
         let counts = system.counts();
-        assert_eq!((counts.panicked, counts.failed, counts.restarted, counts.gave_up), (1, 1, 2, 0));
+        assert_eq!(
+            (counts.panicked, counts.failed, counts.restarted, counts.restart_limit_reached),
+            (1, 1, 2, 0)
+        );
     }
 }
 
@@ -215,12 +218,12 @@ fn a_child_that_fails_too_often_takes_its_parent_along_and_both_come_back() {
         let child = children(&root).remove(0);
         child.try_tell(Do::Panic).unwrap();
         child.try_tell(Do::Panic).unwrap();
-        assert!(matches!(child.ended_blocking(LONG).unwrap().why, Why::Panicked(_)));
+        assert!(matches!(child.exited_blocking(LONG).unwrap().reason, ExitReason::Panicked(_)));
         wait_until("the parent is built anew", || root.ask_blocking(Do::Restarts, LONG) == Ok(1));
         let new = children(&root).remove(0);
         assert!(new != child && new.is_open());
         assert_eq!(new.ask_blocking(Do::Restarts, LONG), Ok(0));
-        assert_eq!(system.counts().gave_up, 1);
+        assert_eq!(system.counts().restart_limit_reached, 1);
     }
 }
 
@@ -236,16 +239,16 @@ fn failures_climb_as_far_as_nobody_bears_them() {
         let middle = children(&root).remove(0);
         let leaf = children(&middle).remove(0);
         leaf.try_tell(Do::Fail).unwrap();
-        let ended = middle.ended_blocking(LONG).unwrap();
+        let ended = middle.exited_blocking(LONG).unwrap();
         assert!(
-            matches!(&ended.why, Why::Failed(text) if text.contains("'leaf'") && text.contains("told to")),
+            matches!(&ended.reason, ExitReason::Failed(text) if text.contains("'leaf'") && text.contains("told to")),
             "{ended}"
         );
         wait_until("the root hears", || {
             lines(&log).iter().any(|line| line.starts_with("root hears: middle failed"))
         });
         assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0));
-        assert_eq!(system.counts().gave_up, 2);
+        assert_eq!(system.counts().restart_limit_reached, 2);
     }
 }
 
@@ -261,8 +264,8 @@ fn a_parent_that_panics_is_built_anew_with_new_children() {
         wait_until("it rests", || child.depth() == 0);
         child.try_tell(Do::Stop).unwrap();
         root.try_tell(Do::Panic).unwrap();
-        assert_eq!(child.ended_blocking(LONG).unwrap().why, Why::Told);
-        assert_eq!(system.counts().messages_refused, 1);
+        assert_eq!(child.exited_blocking(LONG).unwrap().reason, ExitReason::StopRequested);
+        assert_eq!(system.counts().messages_dropped, 1);
         wait_until("it has new children", || children(&root) != [child.clone()]);
         assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(1));
     }
@@ -273,15 +276,15 @@ fn a_child_that_does_not_end_in_time_is_dropped() {
     for host in hosts() {
         let (system, log) = (system(host, 2), Log::default());
         let root = Node::new("root", &log).with(1, options("child", 1), Node::new("child", &log));
-        let slow = SpawnOptions { children: Duration::from_millis(30), ..options("root", 1) };
+        let slow = SpawnOptions { children_grace: Duration::from_millis(30), ..options("root", 1) };
         let root = spawn(&system, slow, root);
         let child = children(&root).remove(0);
         child.try_tell(Do::Rest(LONG)).unwrap();
         wait_until("it rests", || child.depth() == 0);
         let begin = Instant::now();
         root.stop(Undelivered::Drain);
-        assert_eq!(root.ended_blocking(LONG).unwrap().why, Why::Told);
-        assert_eq!(child.ended_blocking(LONG).unwrap().why, Why::Dropped);
+        assert_eq!(root.exited_blocking(LONG).unwrap().reason, ExitReason::StopRequested);
+        assert_eq!(child.exited_blocking(LONG).unwrap().reason, ExitReason::Aborted);
         assert!(begin.elapsed() < LONG / 2 && begin.elapsed() >= Duration::from_millis(30));
     }
 }
@@ -307,7 +310,7 @@ impl Actor for Foreman {
     async fn started(&mut self, cx: &mut Context<u64>) -> Flow {
         let sum = Arc::clone(&self.1);
         let options = SpawnOptions { mailbox: 4, ..SpawnOptions::named("hand") };
-        match cx.spawn_on(Place::Shard(1), options, move || Hand(Arc::clone(&sum))) {
+        match cx.spawn_on(Placement::Shard(1), options, move || Hand(Arc::clone(&sum))) {
             Ok(hand) => self.0 = Some(hand),
             Err(error) => return Flow::fail(error),
         }
@@ -328,7 +331,7 @@ fn a_draining_system_lets_children_work_until_their_parents_are_done() {
         let ours = Arc::clone(&sum);
         let options = SpawnOptions { mailbox: 100, ..SpawnOptions::named("foreman") };
         let foreman =
-            system.spawn(Place::Shard(0), options, move || Foreman(None, Arc::clone(&ours))).unwrap();
+            system.spawn(Placement::Shard(0), options, move || Foreman(None, Arc::clone(&ours))).unwrap();
         for _ in 0..50 {
             foreman.try_tell(1).unwrap();
         }
@@ -336,7 +339,7 @@ fn a_draining_system_lets_children_work_until_their_parents_are_done() {
         let report = system.join(LONG);
         assert!(report.is_clean(), "{report:?}");
         assert_eq!(sum.load(Ordering::SeqCst), 50);
-        assert_eq!((report.actors_stopped, report.messages_refused), (2, 0), "{report:?}");
+        assert_eq!((report.actors_stopped, report.messages_dropped), (2, 0), "{report:?}");
     }
 }
 
@@ -356,7 +359,7 @@ fn a_refusing_stop_ends_a_whole_tree_and_nobody_is_left_asking() {
             std::thread::spawn(move || leaf.ask_blocking(Do::Restarts, LONG))
         };
         wait_until("it waits", || leaf.depth() == 1);
-        system.stop(Undelivered::Refuse);
+        system.stop(Undelivered::Discard);
         let report = system.join(LONG);
         assert!(report.is_clean(), "{report:?}");
         assert_eq!(report.actors_stopped, 3, "{report:?}");
@@ -389,8 +392,8 @@ fn a_parent_that_ends_is_woken_by_a_child_whose_failure_it_never_heard_of() {
         child.try_tell(Do::Panic).unwrap();
         assert_eq!(child.ask_blocking(Do::Restarts, LONG), Ok(1));
         let began = Instant::now();
-        root.stop(Undelivered::Refuse);
-        assert_eq!(root.ended_blocking(LONG).unwrap().why, Why::Told);
+        root.stop(Undelivered::Discard);
+        assert_eq!(root.exited_blocking(LONG).unwrap().reason, ExitReason::StopRequested);
         assert!(began.elapsed() < Duration::from_secs(3), "it slept through its children's grace of 5 s");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use windlass::actors::{
-    Actor, Addr, Context, Cores, Flow, Host, Place, Reply, SpawnOptions, System, Undelivered,
+    Actor, Addr, Context, Cores, Flow, Host, Placement, Reply, SpawnOptions, System, Undelivered,
     fanout::{Bounds, Delivery, Fanout, Overflow, Subscription, Topic},
 };
 
@@ -70,7 +70,7 @@ impl Audience {
         let fanout = Fanout::start(&system).expect("a relay starts");
         let topic = fanout.topic(Bounds::default(), Overflow::Drop);
         let listeners = move || Listeners { topic: topic.clone(), subscriptions: Vec::new() };
-        let listeners = system.spawn(Place::Shard(0), SpawnOptions::named("listeners"), listeners);
+        let listeners = system.spawn(Placement::Shard(0), SpawnOptions::named("listeners"), listeners);
         Self { system, listeners: listeners.expect("an actor starts") }
     }
 

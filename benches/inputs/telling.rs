@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use windlass::actors::{
-    Actor, Addr, Context, Cores, Flow, Host, Place, Reply, SpawnOptions, System, Undelivered,
+    Actor, Addr, Context, Cores, Flow, Host, Placement, Reply, SpawnOptions, System, Undelivered,
 };
 
 /// Messages that may wait in a mailbox; the queues of the baselines have as many places.
@@ -72,9 +72,9 @@ impl Pair {
         let system = System::builder().cores(Cores::Unpinned(1)).host(host).start().expect("a shard starts");
         let options = |name| SpawnOptions { mailbox: CAPACITY, ..SpawnOptions::named(name) };
         let counter =
-            system.spawn(Place::Shard(0), options("counter"), Counter::default).expect("an actor starts");
+            system.spawn(Placement::Shard(0), options("counter"), Counter::default).expect("an actor starts");
         let told = counter.clone();
-        let teller = system.spawn(Place::Shard(0), options("teller"), move || Teller(told.clone()));
+        let teller = system.spawn(Placement::Shard(0), options("teller"), move || Teller(told.clone()));
         Self { system, counter, teller: teller.expect("an actor starts") }
     }
 

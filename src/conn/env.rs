@@ -153,7 +153,7 @@ impl Env {
 
     /// Starts a batch: reads the clock and takes up a new route table.
     pub(super) fn begin_batch(&mut self) {
-        self.now = self.local.resume();
+        self.now = self.local.record_poll();
         self.clock = self.now;
         self.handshakes.begin_turn();
         let table = self.reader.load();
@@ -213,7 +213,7 @@ impl Env {
     pub(super) fn read_clock(&mut self) -> Instant {
         self.clock = Instant::now();
         if self.clock.saturating_duration_since(self.now) > LONG_BATCH {
-            self.local.note_lag(self.clock);
+            self.local.record_lag(self.clock);
         }
         self.clock
     }

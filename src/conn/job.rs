@@ -66,10 +66,10 @@ pub(super) fn submit(
 fn enqueue(pool: &Pool, job: Box<HttpJob>, start_by: Option<Instant>) -> Result<JobHandle, ()> {
     match job.chain.kind() {
         Kind::Async | Kind::Tokio => {
-            pool.submit(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why))
+            pool.submit(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.reason))
         }
         Kind::Sync | Kind::Shard => {
-            pool.submit_blocking(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.why))
+            pool.submit_blocking(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.reason))
         }
     }
 }
@@ -88,7 +88,7 @@ impl HttpJob {
         match why {
             // The connection answers by itself, or is gone.
             Refusal::Full | Refusal::Cancelled => self.reply.forget(),
-            Refusal::Late => self.reply.send_now(late()),
+            Refusal::Expired => self.reply.send_now(late()),
             _ => self.reply.send_now(unavailable("the server stops", "The server is stopping.\n", 1)),
         }
     }

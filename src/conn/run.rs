@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::StatusCode;
-use windlass_actors::{GuestHandle, pool::JobHandle};
+use windlass_actors::{TaskHandle, pool::JobHandle};
 
 use super::{Env, Outcome, env::LocalReply, job};
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 
 /// What a connection keeps of a handler that runs.
 pub(super) enum Task {
-    Guest(GuestHandle),
+    Guest(TaskHandle),
     /// With its deadline: the connection answers when it has passed.
     Job(JobHandle, Option<Instant>),
 }
@@ -110,7 +110,7 @@ fn inline(
     }
 }
 
-fn spawn(env: &Env, id: ConnId, seq: u32, watch: Watch, future: ResponseFuture) -> GuestHandle {
+fn spawn(env: &Env, id: ConnId, seq: u32, watch: Watch, future: ResponseFuture) -> TaskHandle {
     let replies = env.replies.clone();
     let counters = env.counters.clone();
     env.local.spawn(async move {

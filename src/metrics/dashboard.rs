@@ -35,7 +35,7 @@ fn shard(metrics: &Metrics, index: usize) -> String {
     let open = counters.open();
     let stats = metrics.system().and_then(|system| system.stats(index));
     let (lag, longest) =
-        stats.map_or((0, 0), |stats| (stats.lag().as_micros(), stats.held_max().as_micros()));
+        stats.map_or((0, 0), |stats| (stats.lag().as_micros(), stats.busy_max().as_micros()));
     format!(
         r#"{{"connections":{open},"active":{},"requests":{},"promoted":{},"received_bytes":{},"sent_bytes":{},"inbox":{},"lag_us":{lag},"longest_turn_us":{longest}}}"#,
         counters.active.value().min(open),
@@ -67,7 +67,7 @@ fn topics(metrics: &Metrics) -> String {
             sum.subscribers,
             sum.published,
             sum.delivered,
-            sum.dropped + sum.missed,
+            sum.dropped + sum.relay_rejected,
             sum.removed + sum.closed,
         )
     })

@@ -234,7 +234,7 @@ fn pool(page: &mut Page, metrics: &Metrics) {
         let outcomes = [
             ("done", stats.done),
             ("rejected", stats.rejected),
-            ("late", stats.late),
+            ("late", stats.expired),
             ("cancelled", stats.cancelled),
             ("refused", stats.refused),
             ("panicked", stats.panicked),
@@ -254,7 +254,7 @@ fn topics(page: &mut Page, metrics: &Metrics) {
     page.add(&catalog::TOPIC_OVERFLOWS, &["drop"], sum.dropped as f64);
     page.add(&catalog::TOPIC_OVERFLOWS, &["remove"], sum.removed as f64);
     page.add(&catalog::TOPIC_OVERFLOWS, &["close"], sum.closed as f64);
-    page.add(&catalog::TOPIC_MISSED, &[], sum.missed as f64);
+    page.add(&catalog::TOPIC_MISSED, &[], sum.relay_rejected as f64);
     for (outcome, count) in
         [("chosen", sum.asked), ("panicked", sum.ask_panics), ("refused", sum.ask_refused)]
     {
@@ -273,7 +273,7 @@ fn hubs(page: &mut Page, metrics: &Metrics) {
     for (policy, count) in [("drop", sum.dropped), ("remove", sum.removed), ("close", sum.closed)] {
         page.add(&catalog::HUB_OVERFLOWS, &[policy], count as f64);
     }
-    page.add(&catalog::HUB_MISSED, &[], sum.missed as f64);
+    page.add(&catalog::HUB_MISSED, &[], sum.relay_rejected as f64);
     page.add(&catalog::HUB_FILTER_PANICS, &[], sum.filter_panics as f64);
     page.add(&catalog::HUB_LAG, &[], sum.lag_age.as_secs_f64());
 }
@@ -288,8 +288,8 @@ fn shards(page: &mut Page, metrics: &Metrics) {
         let shard = index.to_string();
         page.add(&catalog::SHARD_TURNS, &[&shard], stats.turns() as f64);
         page.add(&catalog::SHARD_LAG, &[&shard], stats.lag().as_secs_f64());
-        page.add(&catalog::SHARD_HELD, &[&shard], stats.held_max().as_secs_f64());
-        page.add(&catalog::SHARD_GUESTS, &[&shard], stats.guests() as f64);
+        page.add(&catalog::SHARD_HELD, &[&shard], stats.busy_max().as_secs_f64());
+        page.add(&catalog::SHARD_GUESTS, &[&shard], stats.tasks() as f64);
         page.add(&catalog::SHARD_INBOX, &[&shard], metrics.inbox_depth(index) as f64);
     }
 }

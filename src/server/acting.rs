@@ -27,7 +27,7 @@ impl Builder {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use windlass::{HandlerError, Request, Server, actors::{Actor, Context, Flow, Place, Reply, SpawnOptions}, get};
+    /// use windlass::{HandlerError, Request, Server, actors::{Actor, Context, Flow, Placement, Reply, SpawnOptions}, get};
     ///
     /// struct Counter(u64);
     ///
@@ -42,7 +42,7 @@ impl Builder {
     ///
     /// let client = Server::builder()
     ///     .with_actors(|system, routes| {
-    ///         let counter = system.spawn(Place::LeastLoaded, SpawnOptions::named("counter"), || Counter(0))?;
+    ///         let counter = system.spawn(Placement::LeastLoaded, SpawnOptions::named("counter"), || Counter(0))?;
     ///         Ok(routes.route(get("/count", move |_: Request| {
     ///             let counter = counter.clone();
     ///             async move {

@@ -64,7 +64,7 @@ impl fmt::Display for DrainReport {
         write!(
             f,
             "; {} actors ended, {} of their messages handled meanwhile, {} dropped",
-            system.actors_stopped, system.messages_drained, system.messages_refused
+            system.actors_stopped, system.messages_drained, system.messages_dropped
         )?;
         if !self.system.is_clean() {
             write!(f, "; the actor system did not end cleanly: {:?}", self.system)?;
@@ -136,7 +136,7 @@ impl Server {
     /// Ends the pool, the actors and the shards, and gives up the addresses.
     fn end(&self, report: &mut DrainReport) {
         if let Some(pool) = self.source.pool() {
-            pool.stop(Undelivered::Refuse, CUT_TIMEOUT);
+            pool.stop(Undelivered::Discard, CUT_TIMEOUT);
         }
         self.system.stop(Undelivered::Drain);
         report.system = self.system.join(STOP_TIMEOUT);

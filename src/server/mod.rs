@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use windlass_actors::{Addr, Cores, Local, Place, Pool, Registry, ShardSender, SpawnOptions, System};
+use windlass_actors::{Addr, Cores, Local, Placement, Pool, Registry, ShardSender, SpawnOptions, System};
 
 #[cfg(feature = "ws")]
 use crate::pubsub::hub::Hub;
@@ -239,7 +239,7 @@ impl Builder {
         let shards = self
             .cores
             .shards()
-            .map_err(|e| StartError::Shards(windlass_actors::error::StartError::Placement(e)))?;
+            .map_err(|e| StartError::Shards(windlass_actors::error::StartError::Cores(e)))?;
         let senders = Arc::new(OnceLock::new());
         let Ground { metrics, source, common } = self.ground(shards, senders.clone())?;
         let mut bound = self.bind(shards)?;
@@ -365,7 +365,7 @@ fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>
     let source = source.clone();
     let factory = move || RouterActor::new(source.clone());
     system
-        .spawn(Place::Shard(0), SpawnOptions::named("router"), factory)
+        .spawn(Placement::Shard(0), SpawnOptions::named("router"), factory)
         .map_err(|error| StartError::Router(error.to_string()))
 }
 

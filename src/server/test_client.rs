@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
-use windlass_actors::{System, Undelivered, solo::Solo};
+use windlass_actors::{System, Undelivered, manual::ManualSystem};
 
 use super::{Builder, Ground, Server, StartError, fanout};
 use crate::{
@@ -52,7 +52,7 @@ pub struct TestClient(Rc<RefCell<Stage>>);
 
 /// What the client's requests are served by.
 struct Stage {
-    solo: Solo<Shard<Memory<Connections>>>,
+    system: ManualSystem<Shard<Memory<Connections>>>,
     connector: Connector,
     source: Arc<Source>,
     metrics: Arc<Metrics>,
@@ -120,7 +120,7 @@ impl TestClient {
     /// Returns the system whose only shard is served here, to spawn actors on it. They run while a call of the client
     /// waits for its reply.
     pub fn system(&self) -> System {
-        self.0.borrow().solo.system().clone()
+        self.0.borrow().system.system().clone()
     }
 
     /// Returns what was done so far.
@@ -137,7 +137,7 @@ impl TestClient {
                 return found;
             }
             assert!(Instant::now() < until, "{what} did not come within {PATIENCE:?}");
-            let step = self.0.borrow_mut().solo.step(until);
+            let step = self.0.borrow_mut().system.step(until);
             assert!(step.is_ok(), "the shard failed: {step:?}");
         }
     }
@@ -152,7 +152,7 @@ impl std::fmt::Debug for TestClient {
 impl Drop for Stage {
     fn drop(&mut self) {
         if let Some(pool) = self.source.pool() {
-            pool.stop(Undelivered::Refuse, Duration::ZERO);
+            pool.stop(Undelivered::Discard, Duration::ZERO);
         }
     }
 }
@@ -220,7 +220,7 @@ impl Drop for TestStream {
         // One step, in which the server learns of it. A client that is at work will take it itself.
         if let Ok(mut stage) = self.client.0.try_borrow_mut() {
             stage.connector.wake();
-            let _ = stage.solo.step(Instant::now());
+            let _ = stage.system.step(Instant::now());
         }
     }
 }
@@ -317,20 +317,20 @@ impl Builder {
         let Ground { metrics, source, common } = self.ground(1, Arc::new(OnceLock::new()))?;
         let connector = Connector::default();
         let reader = source.publisher().reader();
-        let solo = Solo::new(self.registry.clone(), |local, inbox| {
+        let system = ManualSystem::new(self.registry.clone(), |local, inbox| {
             // Set once, here.
             let _ = common.senders.set(vec![inbox.clone()]);
             let engine = Memory::at(connector.clone(), local.doorbell())?;
             Ok(Shard::new(engine, Env::new(&common, local.clone(), reader), local.clone()))
         });
-        let solo = solo.map_err(StartError::Shards)?;
-        metrics.set_system(solo.system().clone());
-        fanout::start_broker(self.broker.take(), solo.system(), &source, &metrics)?;
+        let system = system.map_err(StartError::Shards)?;
+        metrics.set_system(system.system().clone());
+        fanout::start_broker(self.broker.take(), system.system(), &source, &metrics)?;
         #[cfg(feature = "ws")]
-        fanout::start_hubs(std::mem::take(&mut self.hubs), solo.system(), &source, &metrics)?;
-        self.act(solo.system(), &source)?;
+        fanout::start_hubs(std::mem::take(&mut self.hubs), system.system(), &source, &metrics)?;
+        self.act(system.system(), &source)?;
         metrics.set_ready(true);
-        let stage = Stage { solo, connector, source, metrics, kept: None };
+        let stage = Stage { system, connector, source, metrics, kept: None };
         Ok(TestClient(Rc::new(RefCell::new(stage))))
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use http::StatusCode;
 use windlass::{
     Request, Router, RouterHandle, Server, TopicAccess,
-    actors::{Actor, Addr, Context, Flow, Local, Place, Registry, Reply, SpawnOptions, error::AskError},
+    actors::{Actor, Addr, Context, Flow, Local, Placement, Registry, Reply, SpawnOptions, error::AskError},
     broker::{Broker, BrokerSettings, Event, TopicName},
     get, http, topic_routes,
 };
@@ -35,7 +35,7 @@ impl Actor for Counter {
                 self.0 += more;
                 reply.send(self.0);
             }
-            Msg::Panic(reply) => assert!(!reply.is_wanted(), "expected by the test"),
+            Msg::Panic(reply) => assert!(!reply.is_awaited(), "expected by the test"),
             Msg::Slow(time, reply) => {
                 cx.sleep(time).await;
                 reply.send(self.0);
@@ -74,7 +74,7 @@ async fn slow(request: Request) -> Result<String, (StatusCode, String)> {
 }
 
 /// A server with a counter on one of its shards.
-fn started(place: Place) -> Server {
+fn started(place: Placement) -> Server {
     let shared = Shared::default();
     let router = Router::new()
         .state(shared.clone())
@@ -91,7 +91,7 @@ fn started(place: Place) -> Server {
 
 #[test]
 fn handlers_ask_an_actor_from_every_shard_and_from_the_pool() {
-    for place in [Place::Shard(0), Place::Shard(1)] {
+    for place in [Placement::Shard(0), Placement::Shard(1)] {
         let server = started(place);
         let mut sum = 0;
         // Enough connections that both shards have some.
@@ -107,7 +107,7 @@ fn handlers_ask_an_actor_from_every_shard_and_from_the_pool() {
 
 #[test]
 fn a_pipeline_of_questions_is_answered_in_order() {
-    let server = started(Place::LeastLoaded);
+    let server = started(Placement::LeastLoaded);
     let mut peer = connect(&server);
     peer.send("GET /inline HTTP/1.1\r\nHost: t\r\n\r\n".repeat(20));
     for n in 1..=20 {
@@ -117,7 +117,7 @@ fn a_pipeline_of_questions_is_answered_in_order() {
 
 #[test]
 fn a_panicking_actor_fails_one_request_and_is_there_for_the_next() {
-    let server = started(Place::Shard(1));
+    let server = started(Placement::Shard(1));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/inline").text(), "1");
     for path in ["/fail", "/fail-async"] {
@@ -131,7 +131,7 @@ fn a_panicking_actor_fails_one_request_and_is_there_for_the_next() {
 
 #[test]
 fn a_slow_actor_costs_its_asker_a_timeout_and_others_nothing() {
-    let server = started(Place::Shard(0));
+    let server = started(Placement::Shard(0));
     let mut peer = connect(&server);
     let began = Instant::now();
     let late = peer.get("/slow");
@@ -154,15 +154,13 @@ fn timers_of_inline_handlers_overlap_on_their_shard() {
         assert_eq!(peer.reply().text(), "rested");
     }
     assert!((100..1000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
-    eventually("no guest is left", || {
-        (0..2).all(|shard| server.system().stats(shard).unwrap().guests() <= 1)
-    });
+    eventually("no guest is left", || (0..2).all(|shard| server.system().stats(shard).unwrap().tasks() <= 1));
 }
 
 #[test]
 fn a_client_that_leaves_cancels_its_waiting_inline_handler() {
-    let server = started(Place::Shard(0));
-    let guests = || (0..2).map(|shard| server.system().stats(shard).unwrap().guests()).sum::<usize>();
+    let server = started(Placement::Shard(0));
+    let guests = || (0..2).map(|shard| server.system().stats(shard).unwrap().tasks()).sum::<usize>();
     eventually("the actors run", || guests() == 2);
     let mut peer = connect(&server);
     peer.request("GET", "/slow");
@@ -184,7 +182,7 @@ fn an_actor_publishes_to_a_plain_thread_while_the_server_serves() {
     let server = builder(Router::new()).start().unwrap();
     let (told, ticks) = std::sync::mpsc::channel();
     let factory = move || Ticker(told.clone());
-    let ticker = server.system().spawn(Place::Shard(1), SpawnOptions::named("ticker"), factory).unwrap();
+    let ticker = server.system().spawn(Placement::Shard(1), SpawnOptions::named("ticker"), factory).unwrap();
     for _ in 0..3 {
         ticker.tell_blocking(()).unwrap();
         assert_eq!(ticks.recv_timeout(PATIENCE).unwrap(), "windlass-1");
@@ -212,11 +210,11 @@ fn handlers_find_an_actor_by_name_and_miss_it_when_it_has_ended() {
     let mut peer = connect(&server);
     assert_eq!(peer.get("/inline").status, 503);
     let counter =
-        server.system().spawn(Place::Shard(1), SpawnOptions::named("counter"), Counter::default).unwrap();
+        server.system().spawn(Placement::Shard(1), SpawnOptions::named("counter"), Counter::default).unwrap();
     server.system().registry().register("counter", &counter).unwrap();
     assert_eq!((peer.get("/inline").text(), peer.get("/async").text()), ("1".into(), "2".into()));
     counter.stop(windlass::actors::Undelivered::Drain);
-    counter.ended_blocking(PATIENCE).unwrap();
+    counter.exited_blocking(PATIENCE).unwrap();
     assert_eq!(peer.get("/async").status, 503);
 }
 
@@ -256,7 +254,7 @@ fn an_actor_publishes_on_topics_and_adds_routes() {
     let announcer =
         move || Announcer { broker: publisher.clone(), routes: routes.clone(), known: Vec::new() };
     let announcer =
-        server.system().spawn(Place::Shard(1), SpawnOptions::named("announcer"), announcer).unwrap();
+        server.system().spawn(Placement::Shard(1), SpawnOptions::named("announcer"), announcer).unwrap();
     announcer.tell_blocking((topic.clone(), "hello")).unwrap();
     announcer.tell_blocking((topic.clone(), "again")).unwrap();
     eventually("both were delivered", || broker.stats(&topic).is_some_and(|stats| stats.delivered == 2));
@@ -275,11 +273,11 @@ fn a_drain_reports_actors_and_their_messages() {
         }
     }
     let server = builder(Router::new()).start().unwrap();
-    let slow = server.system().spawn(Place::Shard(0), SpawnOptions::named("slow"), || Slow).unwrap();
+    let slow = server.system().spawn(Placement::Shard(0), SpawnOptions::named("slow"), || Slow).unwrap();
     (0..20).for_each(|_| slow.try_tell(()).unwrap());
     let report = server.drain(None);
     let system = &report.system;
-    assert!((1..=20).contains(&system.messages_drained) && system.messages_refused == 0, "{report}");
+    assert!((1..=20).contains(&system.messages_drained) && system.messages_dropped == 0, "{report}");
     let text = format!(
         "; 2 actors ended, {} of their messages handled meanwhile, 0 dropped",
         system.messages_drained

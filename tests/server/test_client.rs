@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use windlass::{
     Body, Hooks, Limits, Next, Request, Router, Server, TestClient,
-    actors::{Actor, Addr, Context, Flow, Local, Place, Reply, SpawnOptions},
+    actors::{Actor, Addr, Context, Flow, Local, Placement, Reply, SpawnOptions},
     broker::{Broker, Event},
     get, post, static_route,
 };
@@ -167,7 +167,7 @@ fn actors_live_on_the_clients_shard() {
         Router::new().state(shared.clone()).route(get("/", count)).route(get("/async", count).run_async());
     let client = TestClient::new(router).unwrap();
     let counter =
-        client.system().spawn(Place::Shard(0), SpawnOptions::named("counter"), || Counter(0)).unwrap();
+        client.system().spawn(Placement::Shard(0), SpawnOptions::named("counter"), || Counter(0)).unwrap();
     shared.set(counter).unwrap();
     assert_eq!((client.get("/").body(), client.get("/async").body()), (&"1".into(), &"2".into()));
 }

@@ -21,7 +21,7 @@ use crate::{
 /// then ends. Clones are cheap and not limited in number. Two are equal if they are the same actor's.
 ///
 /// ```
-/// # use windlass_actors::{Actor, Context, Cores, Flow, Place, SpawnOptions, System, TellError};
+/// # use windlass_actors::{Actor, Context, Cores, Flow, Placement, SpawnOptions, System, TellError};
 /// # struct Printer;
 /// # impl Actor for Printer {
 /// #     type Msg = String;
@@ -29,7 +29,7 @@ use crate::{
 /// # }
 /// # let system = System::builder().cores(Cores::Unpinned(1)).start()?;
 /// let options = SpawnOptions { mailbox: 16, ..SpawnOptions::named("printer") };
-/// let printer = system.spawn(Place::LeastLoaded, options, || Printer)?;
+/// let printer = system.spawn(Placement::LeastLoaded, options, || Printer)?;
 /// match printer.try_tell("a page".to_owned()) {
 ///     Ok(()) => {}
 ///     Err(TellError::Full(page)) => println!("later: {page}"),

@@ -4,7 +4,7 @@ use std::{error::Error, future::Future};
 
 use super::{
     context::Context,
-    exit::{ChildEnd, Then},
+    exit::{ChildExit, RestartDecision},
 };
 
 /// State that lives on one shard and handles one message after the other.
@@ -54,9 +54,13 @@ pub trait Actor: 'static {
     /// By default a child that ended because of too many restarts takes its parent with it: the parent fails, so it is
     /// built anew as its own policy says, with new children, or escalates in turn. Everything else is passed over.
     /// Failures of a restarting child that were not heard of in time come as one.
-    fn child_ended(&mut self, child: &ChildEnd, cx: &mut Context<Self::Msg>) -> impl Future<Output = Flow> {
+    fn child_exited(&mut self, child: &ChildExit, cx: &mut Context<Self::Msg>) -> impl Future<Output = Flow> {
         let _ = cx;
-        let flow = if child.then == Then::GivesUp { Flow::fail(child.to_string()) } else { Flow::Continue };
+        let flow = if child.decision == RestartDecision::LimitReached {
+            Flow::fail(child.to_string())
+        } else {
+            Flow::Continue
+        };
         async { flow }
     }
 

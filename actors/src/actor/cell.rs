@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     children::{Kin, Tie},
-    exit::{ActorId, Ended, Why},
+    exit::{ActorExit, ActorId, ExitReason},
     exit_notifier::Obituary,
     signal::Notice,
 };
@@ -141,8 +141,8 @@ impl<M> Post<M> {
         }
     }
 
-    pub(crate) fn ended(&self, why: Why) -> Ended {
-        Ended { id: self.id, name: Arc::clone(&self.name), shard: self.shard.index, why }
+    pub(crate) fn ended(&self, why: ExitReason) -> ActorExit {
+        ActorExit { id: self.id, name: Arc::clone(&self.name), shard: self.shard.index, reason: why }
     }
 
     /// Returns how far this actor itself was told to end.

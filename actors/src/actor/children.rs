@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::exit::{ActorId, ChildEnd, Then};
+use super::exit::{ActorId, ChildExit, RestartDecision};
 use crate::{
     future::{First, race},
     shard::Local,
@@ -41,7 +41,7 @@ struct Family {
 /// What a child holds of its parent. What the parent has not heard yet is in it: one word, however much happens.
 pub(crate) struct Tie {
     family: Arc<Family>,
-    news: Mutex<Option<ChildEnd>>,
+    news: Mutex<Option<ChildExit>>,
 }
 
 impl Tie {
@@ -55,8 +55,8 @@ impl Tie {
     }
 
     /// Tells the parent. After anything but a restart the child is gone.
-    pub(crate) fn tell(self: &Arc<Self>, mut end: ChildEnd) {
-        let is_gone = !matches!(end.then, Then::Restarts { .. });
+    pub(crate) fn tell(self: &Arc<Self>, mut end: ChildExit) {
+        let is_gone = !matches!(end.decision, RestartDecision::Restart { .. });
         if is_gone {
             self.family.living.fetch_sub(1, Ordering::SeqCst);
         }
@@ -71,7 +71,7 @@ impl Tie {
         }
     }
 
-    pub(crate) fn take(&self) -> Option<ChildEnd> {
+    pub(crate) fn take(&self) -> Option<ChildExit> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -98,13 +98,13 @@ impl Nursery {
     }
 
     /// Takes what a tie says. `None`: it is of an earlier life, or was heard.
-    pub(crate) fn hear(&mut self, tie: &Tie) -> Option<ChildEnd> {
+    pub(crate) fn hear(&mut self, tie: &Tie) -> Option<ChildExit> {
         let end = tie.take()?;
-        if !self.children.contains_key(&end.ended.id) {
+        if !self.children.contains_key(&end.exit.id) {
             return None;
         }
-        if !matches!(end.then, Then::Restarts { .. }) {
-            self.children.remove(&end.ended.id);
+        if !matches!(end.decision, RestartDecision::Restart { .. }) {
+            self.children.remove(&end.exit.id);
         }
         Some(end)
     }
@@ -131,7 +131,7 @@ impl Nursery {
 
 impl Drop for Nursery {
     fn drop(&mut self) {
-        self.children.values().for_each(|child| child.end(Phase::Refuse));
+        self.children.values().for_each(|child| child.end(Phase::Discard));
     }
 }
 

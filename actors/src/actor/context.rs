@@ -14,11 +14,11 @@ use super::{
     address::Addr,
     cell::Post,
     children::Nursery,
-    exit::{ActorId, ChildEnd, Ended},
+    exit::{ActorExit, ActorId, ChildExit},
     registry::Registry,
     shared::SystemShared,
     signal::Notice,
-    timers::{Agenda, Timer},
+    timers::{Agenda, TimerId},
     watch::Watch,
 };
 use crate::{
@@ -53,7 +53,7 @@ pub struct Context<M> {
 /// What an actor takes out of its mailbox, or off its agenda.
 pub(crate) enum Incoming<M> {
     Message(M),
-    Child(ChildEnd),
+    Child(ChildExit),
     /// The closure that makes a message panicked.
     Panic(Payload),
 }
@@ -117,7 +117,7 @@ impl<M: Send + 'static> Context<M> {
     /// Has this actor handle `message` after `delay`. It takes no room in the mailbox.
     ///
     /// Timers come before the messages that wait; none fires once the actor was told to end.
-    pub fn send_after(&mut self, delay: Duration, message: M) -> Timer {
+    pub fn send_after(&mut self, delay: Duration, message: M) -> TimerId {
         let at = self.local.sleep(delay).deadline();
         self.agenda.once(at, message)
     }
@@ -126,13 +126,13 @@ impl<M: Send + 'static> Context<M> {
     ///
     /// Ticks that were missed are not made up for; the rhythm stays. A period below a millisecond counts as one. A
     /// panic in `make` is the actor's.
-    pub fn interval(&mut self, period: Duration, make: impl FnMut() -> M + 'static) -> Timer {
+    pub fn interval(&mut self, period: Duration, make: impl FnMut() -> M + 'static) -> TimerId {
         let now = self.local.sleep(Duration::ZERO).deadline();
         self.agenda.every(now, period, Box::new(make))
     }
 
     /// Takes a timer away. False: it has fired for the last time, or was taken away before.
-    pub fn cancel(&mut self, timer: Timer) -> bool {
+    pub fn cancel(&mut self, timer: TimerId) -> bool {
         self.agenda.cancel(timer)
     }
 
@@ -143,12 +143,12 @@ impl<M: Send + 'static> Context<M> {
     pub fn watch<N: Send + 'static>(
         &mut self,
         other: &Addr<N>,
-        message: impl FnOnce(Ended) -> M + Send + 'static,
+        message: impl FnOnce(ActorExit) -> M + Send + 'static,
     ) {
         self.unwatch(other);
         self.watch_serial += 1;
         let (watch, me) = (self.watch_serial, Arc::clone(&self.post));
-        let tell = move |ended: &Ended| {
+        let tell = move |ended: &ActorExit| {
             me.notify(Notice::Watched { watch, ended: ended.clone(), message: Box::new(message) });
         };
         let guard = Watch::new(Arc::clone(&other.0), tell);
@@ -208,7 +208,7 @@ impl<M: Send + 'static> Context<M> {
         match self.phase() {
             Phase::Running => self.poll_running(cx),
             Phase::Drain => Poll::Ready(self.drain()),
-            Phase::Refuse | Phase::Abort => Poll::Ready(None),
+            Phase::Discard | Phase::Abort => Poll::Ready(None),
         }
     }
 

@@ -15,7 +15,7 @@ impl fmt::Display for ActorId {
 /// Says that an actor ended for good, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Ended {
+pub struct ActorExit {
     /// The actor.
     pub id: ActorId,
     /// The name it was spawned with.
@@ -23,23 +23,23 @@ pub struct Ended {
     /// The index of the shard it lived on.
     pub shard: usize,
     /// Why it ended.
-    pub why: Why,
+    pub reason: ExitReason,
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for ActorExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the actor '{}' on shard {} {}", self.name, self.shard, self.why)
+        write!(f, "the actor '{}' on shard {} {}", self.name, self.shard, self.reason)
     }
 }
 
 /// Why one life of an actor ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Why {
+pub enum ExitReason {
     /// Nobody could tell it anything any more: its last address was dropped.
-    Forgotten,
+    Unreferenced,
     /// It was told to end: by [`Addr::stop`](crate::Addr::stop), by its parent, or with its system.
-    Told,
+    StopRequested,
     /// It said [`Flow::Stop`](crate::Flow::Stop).
     Stopped,
     /// It said [`Flow::Fail`](crate::Flow::Fail); the text is the error's.
@@ -47,25 +47,25 @@ pub enum Why {
     /// It panicked; the text is the panic's message.
     Panicked(Arc<str>),
     /// It was dropped where it stood: its time to end ran out, its shard ended, or it never came to begin.
-    Dropped,
+    Aborted,
 }
 
-impl Why {
+impl ExitReason {
     /// Says whether it failed or panicked.
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Panicked(_))
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for ExitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Forgotten => f.write_str("was forgotten"),
-            Self::Told => f.write_str("was told to end"),
+            Self::Unreferenced => f.write_str("was forgotten"),
+            Self::StopRequested => f.write_str("was told to end"),
             Self::Stopped => f.write_str("stopped"),
             Self::Failed(error) => write!(f, "failed: {error}"),
             Self::Panicked(panic) => write!(f, "panicked: {panic}"),
-            Self::Dropped => f.write_str("was dropped"),
+            Self::Aborted => f.write_str("was dropped"),
         }
     }
 }
@@ -73,22 +73,22 @@ impl fmt::Display for Why {
 /// Tells a parent that a life of its child ended, and what comes next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ChildEnd {
+pub struct ChildExit {
     /// The child and why its latest life ended.
-    pub ended: Ended,
+    pub exit: ActorExit,
     /// What comes next.
-    pub then: Then,
+    pub decision: RestartDecision,
     /// Lives that ended by a failure or a panic since the parent was told the last time.
     pub failures: u64,
 }
 
-impl fmt::Display for ChildEnd {
+impl fmt::Display for ChildExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.ended.fmt(f)?;
-        match self.then {
-            Then::Restarts { after } => write!(f, ", restarts in {after:?}"),
-            Then::Ends => Ok(()),
-            Then::GivesUp => f.write_str(", too often to be restarted"),
+        self.exit.fmt(f)?;
+        match self.decision {
+            RestartDecision::Restart { delay } => write!(f, ", restarts in {delay:?}"),
+            RestartDecision::Stop => Ok(()),
+            RestartDecision::LimitReached => f.write_str(", too often to be restarted"),
         }
     }
 }
@@ -96,14 +96,14 @@ impl fmt::Display for ChildEnd {
 /// What comes after a life of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Then {
+pub enum RestartDecision {
     /// The next one.
-    Restarts {
+    Restart {
         /// The wait before it.
-        after: Duration,
+        delay: Duration,
     },
     /// None: it was told to end, or its [`Restart`](crate::Restart) policy wants none.
-    Ends,
+    Stop,
     /// None, although its policy wants one: too many within the window.
-    GivesUp,
+    LimitReached,
 }

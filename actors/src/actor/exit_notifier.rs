@@ -5,10 +5,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::exit::Ended;
+use super::exit::ActorExit;
 
 /// Called once with how the actor ended, on whatever thread it ended on. Must not panic, must not block.
-pub(crate) type Watcher = Box<dyn FnOnce(&Ended) + Send>;
+pub(crate) type Watcher = Box<dyn FnOnce(&ActorExit) + Send>;
 
 /// Kept by an actor's addresses; survives the actor.
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub(crate) struct Obituary(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    ended: Option<Ended>,
+    ended: Option<ActorExit>,
     watchers: BTreeMap<u64, Watcher>,
     serial: u64,
 }
@@ -46,7 +46,7 @@ impl Obituary {
     }
 
     /// Tells everyone. Called once.
-    pub(crate) fn publish(&self, ended: &Ended) {
+    pub(crate) fn publish(&self, ended: &ActorExit) {
         let watchers = {
             let mut state = self.state();
             state.ended = Some(ended.clone());
@@ -57,7 +57,7 @@ impl Obituary {
         }
     }
 
-    pub(crate) fn ended(&self) -> Option<Ended> {
+    pub(crate) fn ended(&self) -> Option<ActorExit> {
         self.state().ended.clone()
     }
 

@@ -22,13 +22,13 @@ mod watch;
 pub use address::{Addr, WeakAddr};
 pub use behavior::{Actor, Flow};
 pub use context::Context;
-pub use exit::{ActorId, ChildEnd, Ended, Then, Why};
+pub use exit::{ActorExit, ActorId, ChildExit, ExitReason, RestartDecision};
 pub use per_shard::PerShard;
 pub use registry::Registry;
 pub use reply::Reply;
 pub use restart::{Restart, SpawnOptions};
-pub use spawn::Place;
-pub use timers::Timer;
+pub use spawn::Placement;
+pub use timers::TimerId;
 
 pub(crate) use shared::SystemShared;
 pub(crate) use spawn::spawn;

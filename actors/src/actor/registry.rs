@@ -21,7 +21,7 @@ use crate::error::RegisterError;
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use windlass_actors::{Actor, Context, Cores, Flow, Place, Registry, Reply, SpawnOptions, System};
+/// # use windlass_actors::{Actor, Context, Cores, Flow, Placement, Registry, Reply, SpawnOptions, System};
 /// # struct Clock;
 /// # impl Actor for Clock {
 /// #     type Msg = Reply<u64>;
@@ -31,7 +31,7 @@ use crate::error::RegisterError;
 /// #     }
 /// # }
 /// # let system = System::builder().cores(Cores::Unpinned(1)).start()?;
-/// let clock = system.spawn(Place::LeastLoaded, SpawnOptions::named("clock"), || Clock)?;
+/// let clock = system.spawn(Placement::LeastLoaded, SpawnOptions::named("clock"), || Clock)?;
 /// system.registry().register("clock", &clock)?;
 ///
 /// let found = system.registry().find::<Reply<u64>>("clock").expect("it was registered");
@@ -83,9 +83,9 @@ impl Registry {
         let held = Box::new(Held { address: actor.clone(), _watch: watch });
         self.enter::<M>(&name, Entry { id, held })?;
         // It may have ended before its entry was there to be taken away.
-        if actor.end().is_some() {
+        if actor.exit_status().is_some() {
             self.remove_if::<M>(&name, |entry| entry.id == id);
-            return Err(RegisterError::Ended);
+            return Err(RegisterError::Exited);
         }
         Ok(())
     }

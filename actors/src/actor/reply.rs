@@ -20,13 +20,13 @@ impl<R> Reply<R> {
     }
 
     /// Says whether the asker still waits.
-    pub fn is_wanted(&self) -> bool {
+    pub fn is_awaited(&self) -> bool {
         !self.0.is_closed()
     }
 }
 
 impl<R> fmt::Debug for Reply<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("is_wanted", &self.is_wanted()).finish()
+        f.debug_struct("Reply").field("is_awaited", &self.is_awaited()).finish()
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::exit::Why;
+use super::exit::ExitReason;
 
 /// Says after which ends an actor is built anew.
 ///
@@ -31,8 +31,8 @@ pub enum Restart {
 /// let options = SpawnOptions {
 ///     mailbox: 1024,
 ///     restart: Restart::Always,
-///     restarts: 3,
-///     window: Duration::from_secs(10),
+///     max_restarts: 3,
+///     restart_window: Duration::from_secs(10),
 ///     ..SpawnOptions::named("billing")
 /// };
 /// assert_eq!(options.backoff, Duration::from_millis(10));
@@ -48,14 +48,14 @@ pub struct SpawnOptions {
     /// How long the first restart waits; each further one within the window waits twice as long. Default: 10 ms.
     pub backoff: Duration,
     /// The longest a restart waits. Default: 5 s.
-    pub backoff_max: Duration,
+    pub max_backoff: Duration,
     /// Restarts within the window at most; with the next failure the actor ends for good. Default: 10.
-    pub restarts: usize,
+    pub max_restarts: usize,
     /// The window in which restarts are counted. Default: 60 s.
-    pub window: Duration,
+    pub restart_window: Duration,
     /// How long its children may take to end before it ends or is built anew; see
     /// [`Context::spawn_on`](crate::Context::spawn_on). Default: 5 s.
-    pub children: Duration,
+    pub children_grace: Duration,
 }
 
 impl Default for SpawnOptions {
@@ -65,10 +65,10 @@ impl Default for SpawnOptions {
             mailbox: 256,
             restart: Restart::default(),
             backoff: Duration::from_millis(10),
-            backoff_max: Duration::from_secs(5),
-            restarts: 10,
-            window: Duration::from_secs(60),
-            children: Duration::from_secs(5),
+            max_backoff: Duration::from_secs(5),
+            max_restarts: 10,
+            restart_window: Duration::from_secs(60),
+            children_grace: Duration::from_secs(5),
         }
     }
 }
@@ -81,11 +81,11 @@ impl SpawnOptions {
 }
 
 impl Restart {
-    pub(crate) fn applies(self, why: &Why) -> bool {
+    pub(crate) fn applies(self, why: &ExitReason) -> bool {
         match why {
-            Why::Forgotten | Why::Told | Why::Dropped => false,
-            Why::Stopped => self == Self::Always,
-            Why::Failed(_) | Why::Panicked(_) => self != Self::Never,
+            ExitReason::Unreferenced | ExitReason::StopRequested | ExitReason::Aborted => false,
+            ExitReason::Stopped => self == Self::Always,
+            ExitReason::Failed(_) | ExitReason::Panicked(_) => self != Self::Never,
         }
     }
 }
@@ -97,15 +97,15 @@ pub(crate) struct Restarts(VecDeque<Instant>);
 impl Restarts {
     /// Says how long the next restart waits. `None`: there were too many.
     pub(crate) fn next(&mut self, now: Instant, options: &SpawnOptions) -> Option<Duration> {
-        while self.0.front().is_some_and(|&at| now.saturating_duration_since(at) > options.window) {
+        while self.0.front().is_some_and(|&at| now.saturating_duration_since(at) > options.restart_window) {
             self.0.pop_front();
         }
-        if self.0.len() >= options.restarts {
+        if self.0.len() >= options.max_restarts {
             return None;
         }
         let doublings = u32::try_from(self.0.len()).unwrap_or(u32::MAX).min(31);
         self.0.push_back(now);
-        Some(options.backoff.saturating_mul(1 << doublings).min(options.backoff_max))
+        Some(options.backoff.saturating_mul(1 << doublings).min(options.max_backoff))
     }
 }
 
@@ -115,21 +115,29 @@ mod tests {
 
     #[test]
     fn backoff_doubles_up_to_its_cap_and_the_window_forgets() {
-        let options =
-            SpawnOptions { restarts: 4, backoff_max: Duration::from_millis(30), ..SpawnOptions::default() };
+        let options = SpawnOptions {
+            max_restarts: 4,
+            max_backoff: Duration::from_millis(30),
+            ..SpawnOptions::default()
+        };
         let (start, mut restarts) = (Instant::now(), Restarts::default());
         let waits: Vec<_> =
             (0..5).map(|_| restarts.next(start, &options).map(|wait| wait.as_millis())).collect();
         assert_eq!(waits, [Some(10), Some(20), Some(30), Some(30), None]);
 
-        let later = start + options.window + Duration::from_millis(1);
+        let later = start + options.restart_window + Duration::from_millis(1);
         assert_eq!(restarts.next(later, &options), Some(options.backoff));
     }
 
     #[test]
     fn policies_tell_ends_apart() {
-        let ends =
-            [Why::Forgotten, Why::Told, Why::Stopped, Why::Failed("".into()), Why::Panicked("".into())];
+        let ends = [
+            ExitReason::Unreferenced,
+            ExitReason::StopRequested,
+            ExitReason::Stopped,
+            ExitReason::Failed("".into()),
+            ExitReason::Panicked("".into()),
+        ];
         let applies = |restart: Restart| ends.iter().map(|end| restart.applies(end)).collect::<Vec<_>>();
         assert_eq!(applies(Restart::Always), [false, false, true, true, true]);
         assert_eq!(applies(Restart::OnFailure), [false, false, false, true, true]);

@@ -16,7 +16,7 @@ pub(crate) struct Counters {
     pub(crate) panicked: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) restarted: AtomicU64,
-    pub(crate) gave_up: AtomicU64,
+    pub(crate) restart_limit_reached: AtomicU64,
     /// Messages handled after the stop began.
     pub(crate) drained: AtomicU64,
     /// Messages taken into a mailbox and never handled.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{children::Tie, exit::Ended};
+use super::{children::Tie, exit::ActorExit};
 
 /// Heard by an actor between two messages. There is at most one for each watch and each child.
 pub(crate) enum Notice<M> {
@@ -10,8 +10,8 @@ pub(crate) enum Notice<M> {
     Watched {
         /// Names the watch; one that was taken back is not heard of.
         watch: u64,
-        ended: Ended,
-        message: Box<dyn FnOnce(Ended) -> M + Send>,
+        ended: ActorExit,
+        message: Box<dyn FnOnce(ActorExit) -> M + Send>,
     },
     /// Something happened to a child; the tie says what.
     Child(Arc<Tie>),

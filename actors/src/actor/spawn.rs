@@ -26,7 +26,7 @@ use crate::{
 /// Says on which shard an actor lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Placement {
     /// On the shard of this index.
     Shard(usize),
     /// On the shard with the fewest actors.
@@ -45,15 +45,15 @@ impl<M: Send + 'static> Context<M> {
         options: SpawnOptions,
         factory: impl FnMut() -> A + Send + 'static,
     ) -> Result<Addr<A::Msg>, SpawnError> {
-        self.spawn_on(Place::Shard(self.shard()), options, factory)
+        self.spawn_on(Placement::Shard(self.shard()), options, factory)
     }
 
     /// Spawns a child: an actor that ends with this life of its parent.
     ///
-    /// When a life of the child ends the parent hears of it: [`child_ended`](Actor::child_ended). When this actor ends,
+    /// When a life of the child ends the parent hears of it: [`child_exited`](Actor::child_exited). When this actor ends,
     /// or is about to be built anew, its children are told to end first, and are waited for before
     /// [`stopped`](Actor::stopped) runs: they drain what waits if this actor ended in order, and drop it if it failed.
-    /// Those that take longer than [`SpawnOptions::children`] are dropped where they stand. When the system drains, a
+    /// Those that take longer than [`SpawnOptions::children_grace`] are dropped where they stand. When the system drains, a
     /// child goes on until its parent has handled its last message.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl<M: Send + 'static> Context<M> {
     /// There is no such shard, it is stopping, or it does not keep up with starting actors.
     pub fn spawn_on<A: Actor>(
         &mut self,
-        place: Place,
+        place: Placement,
         options: SpawnOptions,
         factory: impl FnMut() -> A + Send + 'static,
     ) -> Result<Addr<A::Msg>, SpawnError> {
@@ -77,7 +77,7 @@ static IDS: AtomicU64 = AtomicU64::new(0);
 
 pub(crate) fn spawn<A: Actor>(
     system: &Arc<SystemShared>,
-    place: Place,
+    place: Placement,
     options: SpawnOptions,
     factory: impl FnMut() -> A + Send + 'static,
     tie: Option<Arc<Tie>>,
@@ -112,13 +112,13 @@ pub(crate) fn spawn<A: Actor>(
 }
 
 /// Finds a shard that takes actors. `latest` is the phase of a stop up to which it does.
-fn choose(system: &SystemShared, place: Place, latest: Phase) -> Result<&Arc<Remote>, SpawnError> {
+fn choose(system: &SystemShared, place: Placement, latest: Phase) -> Result<&Arc<Remote>, SpawnError> {
     let shards = &system.group.shards;
     let chosen = match place {
-        Place::Shard(shard) => {
+        Placement::Shard(shard) => {
             shards.get(shard).ok_or(SpawnError::NoSuchShard { shard, shards: shards.len() })?
         }
-        Place::LeastLoaded => {
+        Placement::LeastLoaded => {
             let open = shards.iter().filter(|shard| shard.is_open(latest));
             open.min_by_key(|shard| shard.actors()).ok_or(SpawnError::Stopped)?
         }

@@ -10,7 +10,7 @@ use super::{
     cell::Post,
     children::Tie,
     context::{Context, Incoming},
-    exit::{ChildEnd, Then, Why},
+    exit::{ChildExit, ExitReason, RestartDecision},
     restart::{Restarts, SpawnOptions},
     shared::SystemShared,
 };
@@ -27,7 +27,7 @@ pub(crate) struct Lease<M> {
     settled: Settled,
     tie: Option<Arc<Tie>>,
     /// Why it ended and what its parent is told of it; what it is until the actor says otherwise.
-    end: (Why, Then),
+    end: (ExitReason, RestartDecision),
 }
 
 impl<M> Lease<M> {
@@ -38,7 +38,7 @@ impl<M> Lease<M> {
         tie: Option<Arc<Tie>>,
     ) -> Self {
         tie.iter().for_each(|tie| tie.begin());
-        Self { post, system, settled, tie, end: (Why::Dropped, Then::Ends) }
+        Self { post, system, settled, tie, end: (ExitReason::Aborted, RestartDecision::Stop) }
     }
 
     pub(crate) fn post(&self) -> &Arc<Post<M>> {
@@ -46,10 +46,10 @@ impl<M> Lease<M> {
     }
 
     /// Tells the parent, if any, how a life ended.
-    fn tell_parent(&self, why: Why, then: Then) {
+    fn tell_parent(&self, why: ExitReason, then: RestartDecision) {
         let failures = u64::from(why.is_failure());
         if let Some(tie) = &self.tie {
-            tie.tell(ChildEnd { ended: self.post.ended(why), then, failures });
+            tie.tell(ChildExit { exit: self.post.ended(why), decision: then, failures });
         }
     }
 }
@@ -80,20 +80,20 @@ pub(crate) async fn supervise<A: Actor>(
         let why = live(&mut factory, &mut cx, &options).await;
         count(&why, &system, &cx);
         if !options.restart.applies(&why) || cx.phase() != Phase::Running {
-            lease.end = (why, Then::Ends);
+            lease.end = (why, RestartDecision::Stop);
             return;
         }
         let Some(after) = restarts.next(Instant::now(), &options) else {
-            system.counters.gave_up.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(actor = options.name, restarts = options.restarts, window = ?options.window, "too many restarts: the actor ends");
-            lease.end = (why, Then::GivesUp);
+            system.counters.restart_limit_reached.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(actor = options.name, restarts = options.max_restarts, window = ?options.restart_window, "too many restarts: the actor ends");
+            lease.end = (why, RestartDecision::LimitReached);
             return;
         };
-        lease.tell_parent(why.clone(), Then::Restarts { after });
+        lease.tell_parent(why.clone(), RestartDecision::Restart { delay: after });
         race(cx.sleep(after), cx.stop_begins()).await;
         if cx.phase() != Phase::Running {
             // The parent heard of the failure; that it was told to end it knows.
-            lease.end = (Why::Told, Then::Ends);
+            lease.end = (ExitReason::StopRequested, RestartDecision::Stop);
             return;
         }
         system.counters.restarted.fetch_add(1, Ordering::Relaxed);
@@ -101,13 +101,13 @@ pub(crate) async fn supervise<A: Actor>(
     }
 }
 
-fn count<M: Send + 'static>(why: &Why, system: &SystemShared, cx: &Context<M>) {
+fn count<M: Send + 'static>(why: &ExitReason, system: &SystemShared, cx: &Context<M>) {
     match why {
-        Why::Panicked(panic) => {
+        ExitReason::Panicked(panic) => {
             system.counters.panicked.fetch_add(1, Ordering::Relaxed);
             tracing::error!(actor = cx.name(), shard = cx.shard(), panic = &**panic, "an actor panicked");
         }
-        Why::Failed(error) => {
+        ExitReason::Failed(error) => {
             system.counters.failed.fetch_add(1, Ordering::Relaxed);
             tracing::error!(actor = cx.name(), shard = cx.shard(), error = &**error, "an actor failed");
         }
@@ -120,53 +120,53 @@ async fn live<A: Actor>(
     factory: &mut impl FnMut() -> A,
     cx: &mut Context<A::Msg>,
     options: &SpawnOptions,
-) -> Why {
+) -> ExitReason {
     let mut actor = match contain(factory) {
         Ok(actor) => actor,
         Err(payload) => return panicked(&payload),
     };
     let mut why = work(&mut actor, cx).await;
-    let how = if why.is_failure() { Phase::Refuse } else { Phase::Drain };
-    cx.end_life(how.max(cx.phase()), options.children).await;
-    if !matches!(why, Why::Panicked(_))
+    let how = if why.is_failure() { Phase::Discard } else { Phase::Drain };
+    cx.end_life(how.max(cx.phase()), options.children_grace).await;
+    if !matches!(why, ExitReason::Panicked(_))
         && let Err(payload) = contained(actor.stopped(cx)).await
     {
         why = panicked(&payload);
     }
     // What was made while it stopped belongs to this life, too.
-    cx.end_life(Phase::Refuse, options.children).await;
+    cx.end_life(Phase::Discard, options.children_grace).await;
     match contain(|| drop(actor)) {
         Ok(()) => why,
         Err(payload) => panicked(&payload),
     }
 }
 
-async fn work<A: Actor>(actor: &mut A, cx: &mut Context<A::Msg>) -> Why {
+async fn work<A: Actor>(actor: &mut A, cx: &mut Context<A::Msg>) -> ExitReason {
     if let Some(end) = ended(contained(actor.started(cx)).await) {
         return end;
     }
     while let Some(incoming) = cx.next().await {
         let outcome = match incoming {
             Incoming::Message(message) => contained(actor.handle(message, cx)).await,
-            Incoming::Child(end) => contained(actor.child_ended(&end, cx)).await,
+            Incoming::Child(end) => contained(actor.child_exited(&end, cx)).await,
             Incoming::Panic(payload) => Err(payload),
         };
         if let Some(end) = ended(outcome) {
             return end;
         }
     }
-    if cx.phase() == Phase::Running { Why::Forgotten } else { Why::Told }
+    if cx.phase() == Phase::Running { ExitReason::Unreferenced } else { ExitReason::StopRequested }
 }
 
-fn ended(outcome: Result<Flow, Payload>) -> Option<Why> {
+fn ended(outcome: Result<Flow, Payload>) -> Option<ExitReason> {
     match outcome {
         Ok(Flow::Continue) => None,
-        Ok(Flow::Stop) => Some(Why::Stopped),
-        Ok(Flow::Fail(error)) => Some(Why::Failed(error.to_string().into())),
+        Ok(Flow::Stop) => Some(ExitReason::Stopped),
+        Ok(Flow::Fail(error)) => Some(ExitReason::Failed(error.to_string().into())),
         Err(payload) => Some(panicked(&payload)),
     }
 }
 
-fn panicked(payload: &Payload) -> Why {
-    Why::Panicked(panic_message(payload.as_ref()).into())
+fn panicked(payload: &Payload) -> ExitReason {
+    ExitReason::Panicked(panic_message(payload.as_ref()).into())
 }

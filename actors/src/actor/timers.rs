@@ -19,7 +19,7 @@ const PERIOD_MIN: Duration = Duration::from_millis(1);
 
 /// Names a timer of an actor, to [cancel](crate::Context::cancel) it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Timer {
+pub struct TimerId {
     at: Instant,
     serial: u64,
     is_interval: bool,
@@ -51,23 +51,23 @@ impl<M> Agenda<M> {
         Self { entries: BTreeMap::new(), intervals: BTreeMap::new(), serial: 0, sleep: None }
     }
 
-    pub(crate) fn once(&mut self, at: Instant, message: M) -> Timer {
+    pub(crate) fn once(&mut self, at: Instant, message: M) -> TimerId {
         self.serial += 1;
         self.entries.insert((at, self.serial), Entry::Once(message));
-        Timer { at, serial: self.serial, is_interval: false }
+        TimerId { at, serial: self.serial, is_interval: false }
     }
 
-    pub(crate) fn every(&mut self, now: Instant, period: Duration, make: Box<dyn FnMut() -> M>) -> Timer {
+    pub(crate) fn every(&mut self, now: Instant, period: Duration, make: Box<dyn FnMut() -> M>) -> TimerId {
         self.serial += 1;
         let (serial, period) = (self.serial, period.max(PERIOD_MIN));
         let at = instant_after(now, period);
         self.intervals.insert(serial, at);
         self.entries.insert((at, serial), Entry::Every(Every { serial, period, make }));
-        Timer { at, serial, is_interval: true }
+        TimerId { at, serial, is_interval: true }
     }
 
     /// Takes a timer away. False: it has fired, or was taken away before.
-    pub(crate) fn cancel(&mut self, timer: Timer) -> bool {
+    pub(crate) fn cancel(&mut self, timer: TimerId) -> bool {
         let at = if timer.is_interval { self.intervals.remove(&timer.serial) } else { Some(timer.at) };
         at.is_some_and(|at| self.entries.remove(&(at, timer.serial)).is_some())
     }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{address::Addr, cell::Post, exit::Ended};
+use super::{address::Addr, cell::Post, exit::ActorExit};
 use crate::{error::AskError, future::block_on, shard::Local, time::instant_after};
 
 impl<M: Send + 'static> Addr<M> {
@@ -20,7 +20,7 @@ impl<M: Send + 'static> Addr<M> {
     /// # Cancel safety
     ///
     /// Dropping it is fine at any time.
-    pub fn ended(&self) -> impl Future<Output = Ended> + Send + use<M> {
+    pub fn exited(&self) -> impl Future<Output = ActorExit> + Send + use<M> {
         let post = Arc::clone(&self.0);
         async move {
             let (tell, told) = oneshot::channel();
@@ -43,15 +43,15 @@ impl<M: Send + 'static> Addr<M> {
     /// # Errors
     ///
     /// [`Timeout`](AskError::Timeout); or [`OnShard`](AskError::OnShard), always: a shard's thread must not block.
-    pub fn ended_blocking(&self, timeout: Duration) -> Result<Ended, AskError> {
+    pub fn exited_blocking(&self, timeout: Duration) -> Result<ActorExit, AskError> {
         if Local::current().is_some() {
             return Err(AskError::OnShard);
         }
-        block_on(self.ended(), Some(instant_after(Instant::now(), timeout))).ok_or(AskError::Timeout)
+        block_on(self.exited(), Some(instant_after(Instant::now(), timeout))).ok_or(AskError::Timeout)
     }
 
     /// Returns how the actor ended. `None`: it has not.
-    pub fn end(&self) -> Option<Ended> {
+    pub fn exit_status(&self) -> Option<ActorExit> {
         self.0.obituary.ended()
     }
 }
@@ -63,7 +63,7 @@ pub(crate) struct Watch<M> {
 }
 
 impl<M> Watch<M> {
-    pub(crate) fn new(post: Arc<Post<M>>, watcher: impl FnOnce(&Ended) + Send + 'static) -> Self {
+    pub(crate) fn new(post: Arc<Post<M>>, watcher: impl FnOnce(&ActorExit) + Send + 'static) -> Self {
         let serial = post.obituary.watch(Box::new(watcher));
         Self { post, serial }
     }

@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    gap::Missed,
-    overflow::{Overflow, Who},
+    gap::Gap,
+    overflow::{Identity, Overflow},
 };
 use crate::{
     future::contain,
@@ -26,47 +26,47 @@ const MAX_WAITING: usize = 65_536;
 /// A subscriber whose queue was full, as the callback is shown it.
 #[derive(Clone)]
 #[non_exhaustive]
-pub struct Full {
+pub struct FullQueue {
     /// Who it is, if that was said when it subscribed.
-    pub who: Option<Who>,
+    pub identity: Option<Identity>,
     /// What it did not get.
-    pub missed: Missed,
+    pub gap: Gap,
     /// Events that wait for it.
     pub events: usize,
     /// What they weigh, bytes.
     pub bytes: usize,
     /// How long ago the oldest of them was published.
-    pub waited: Duration,
+    pub oldest_age: Duration,
 }
 
-impl Full {
+impl FullQueue {
     /// Returns who it is, if that is of this type.
-    pub fn who<T: 'static>(&self) -> Option<&T> {
-        self.who.as_deref()?.downcast_ref()
+    pub fn identity<T: 'static>(&self) -> Option<&T> {
+        self.identity.as_deref()?.downcast_ref()
     }
 }
 
-impl fmt::Debug for Full {
+impl fmt::Debug for FullQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Full");
-        debug.field("missed", &self.missed).field("events", &self.events).field("bytes", &self.bytes);
-        debug.field("waited", &self.waited).finish_non_exhaustive()
+        debug.field("gap", &self.gap).field("events", &self.events).field("bytes", &self.bytes);
+        debug.field("oldest_age", &self.oldest_age).finish_non_exhaustive()
     }
 }
 
 /// How a [`Chooser`] asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asking {
+pub struct ChooserOptions {
     /// Callbacks that run at once at most; 1 runs one after the other. Default: four for each CPU this process may use.
-    pub at_once: usize,
+    pub concurrency: usize,
     /// What happens to a subscriber whose callback panicked. Default: it keeps its place.
-    pub panicked: Overflow,
+    pub on_panic: Overflow,
 }
 
-impl Default for Asking {
+impl Default for ChooserOptions {
     fn default() -> Self {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
-        Self { at_once: 4 * cpus, panicked: Overflow::Drop }
+        Self { concurrency: 4 * cpus, on_panic: Overflow::Drop }
     }
 }
 
@@ -78,8 +78,8 @@ impl Default for Asking {
 pub struct Chooser(Arc<Inner>);
 
 struct Inner {
-    choose: Box<dyn Fn(&Full) -> Overflow + Send + Sync>,
-    asking: Asking,
+    choose: Box<dyn Fn(&FullQueue) -> Overflow + Send + Sync>,
+    asking: ChooserOptions,
     state: Mutex<State>,
 }
 
@@ -92,7 +92,7 @@ struct State {
 }
 
 struct Question {
-    full: Full,
+    full: FullQueue,
     asked: Arc<dyn Asked>,
 }
 
@@ -114,13 +114,16 @@ pub(super) trait Asked: Send + Sync {
 
 impl Chooser {
     /// Makes a chooser of a callback.
-    pub fn new(choose: impl Fn(&Full) -> Overflow + Send + Sync + 'static) -> Self {
-        Self::with(Asking::default(), choose)
+    pub fn new(choose: impl Fn(&FullQueue) -> Overflow + Send + Sync + 'static) -> Self {
+        Self::with(ChooserOptions::default(), choose)
     }
 
     /// Makes a chooser that asks this way.
-    pub fn with(asking: Asking, choose: impl Fn(&Full) -> Overflow + Send + Sync + 'static) -> Self {
-        let asking = Asking { at_once: asking.at_once.max(1), ..asking };
+    pub fn with(
+        asking: ChooserOptions,
+        choose: impl Fn(&FullQueue) -> Overflow + Send + Sync + 'static,
+    ) -> Self {
+        let asking = ChooserOptions { concurrency: asking.concurrency.max(1), ..asking };
         Self(Arc::new(Inner { choose: Box::new(choose), asking, state: Mutex::default() }))
     }
 
@@ -137,14 +140,14 @@ impl Chooser {
     }
 
     /// Asks about a subscriber.
-    pub(super) fn ask(&self, full: Full, asked: Arc<dyn Asked>) {
+    pub(super) fn ask(&self, full: FullQueue, asked: Arc<dyn Asked>) {
         let mut state = self.lock();
         if state.waiting.len() >= MAX_WAITING {
             drop(state);
             return asked.answer(Answer::Refused);
         }
         state.waiting.push_back(Question { full, asked });
-        if state.running < self.0.asking.at_once {
+        if state.running < self.0.asking.concurrency {
             state.running += 1;
             self.submit(state);
         }
@@ -180,7 +183,7 @@ impl BlockingJob for Chooser {
         let question = self.lock().waiting.pop_front();
         if let Some(Question { full, asked }) = question {
             let chosen = contain(|| (self.0.choose)(&full));
-            let panicked = |_| Answer::Panicked(self.0.asking.panicked);
+            let panicked = |_| Answer::Panicked(self.0.asking.on_panic);
             asked.answer(chosen.map_or_else(panicked, Answer::Chosen));
         }
         let mut state = self.lock();

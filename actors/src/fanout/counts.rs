@@ -19,7 +19,7 @@ pub(super) struct Pass {
     /// Filters that panicked.
     pub(super) filter_panics: usize,
     /// The first subscriber that did not get it.
-    pub(super) first_without: Option<(u64, Overflow)>,
+    pub(super) first_lost: Option<(u64, Overflow)>,
 }
 
 /// The figures of one topic.
@@ -121,7 +121,7 @@ impl Counts {
             ask_panics: self.ask_panics.load(Relaxed),
             ask_refused: self.ask_refused.load(Relaxed),
             filter_panics: self.filter_panics.load(Relaxed),
-            missed: self.missed.load(Relaxed),
+            relay_rejected: self.missed.load(Relaxed),
             lagging: self.lagging.load(Relaxed),
             lag_events: longest,
             lag_age: oldest.map_or(Duration::ZERO, age),
@@ -143,7 +143,7 @@ impl std::ops::AddAssign for TopicStats {
         self.ask_panics += other.ask_panics;
         self.ask_refused += other.ask_refused;
         self.filter_panics += other.filter_panics;
-        self.missed += other.missed;
+        self.relay_rejected += other.relay_rejected;
         self.lagging += other.lagging;
         self.lag_events = self.lag_events.max(other.lag_events);
         self.lag_age = self.lag_age.max(other.lag_age);
@@ -177,7 +177,7 @@ pub struct TopicStats {
     /// Filters that panicked: no match.
     pub filter_panics: u64,
     /// Events that a shard's full relay did not take, for all its subscribers.
-    pub missed: u64,
+    pub relay_rejected: u64,
     /// Subscribers that have more than one event waiting now.
     pub lagging: usize,
     /// The longest queue after the last event, events; 0 when nobody lags.

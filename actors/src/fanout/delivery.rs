@@ -14,9 +14,9 @@ use super::{counts::Pass, overflow::Overflow};
 /// What became of an event, summed over the shards that have told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Delivered {
+pub struct DeliveryReport {
     /// Queues that took it.
-    pub taken: usize,
+    pub delivered: usize,
     /// Subscribers for which it was lost.
     pub dropped: usize,
     /// Subscribers unregistered because of it.
@@ -24,11 +24,11 @@ pub struct Delivered {
     /// Subscribers closed because of it.
     pub closed: usize,
     /// One of those that did not get it, by its [id](super::Subscription::id), and what happened to it.
-    pub first_without: Option<(u64, Overflow)>,
+    pub first_lost: Option<(u64, Overflow)>,
     /// Shards that had no room for it: their subscribers are told with the next event that gets there.
     pub shards_full: usize,
     /// Shards that had not answered when the time was up.
-    pub shards_silent: usize,
+    pub shards_pending: usize,
 }
 
 /// Where the shards' counts for one event come together.
@@ -40,7 +40,7 @@ pub(super) struct Gather {
     dropped: AtomicUsize,
     removed: AtomicUsize,
     closed: AtomicUsize,
-    first_without: OnceLock<(u64, Overflow)>,
+    first_lost: OnceLock<(u64, Overflow)>,
     waiter: Mutex<Option<Waker>>,
 }
 
@@ -54,7 +54,7 @@ impl Gather {
             dropped: AtomicUsize::new(0),
             removed: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
-            first_without: OnceLock::new(),
+            first_lost: OnceLock::new(),
             waiter: Mutex::new(None),
         }
     }
@@ -65,9 +65,9 @@ impl Gather {
         self.dropped.fetch_add(pass.dropped, Ordering::Relaxed);
         self.removed.fetch_add(pass.removed, Ordering::Relaxed);
         self.closed.fetch_add(pass.closed, Ordering::Relaxed);
-        if let Some(first) = pass.first_without {
+        if let Some(first) = pass.first_lost {
             // Another shard's may be there already.
-            let _ = self.first_without.set(first);
+            let _ = self.first_lost.set(first);
         }
         self.told();
     }
@@ -88,15 +88,15 @@ impl Gather {
         }
     }
 
-    pub(super) fn sum(&self) -> Delivered {
-        Delivered {
-            shards_silent: self.silent.load(Ordering::Acquire),
+    pub(super) fn sum(&self) -> DeliveryReport {
+        DeliveryReport {
+            shards_pending: self.silent.load(Ordering::Acquire),
             shards_full: self.full.load(Ordering::Relaxed),
-            taken: self.taken.load(Ordering::Relaxed),
+            delivered: self.taken.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             removed: self.removed.load(Ordering::Relaxed),
             closed: self.closed.load(Ordering::Relaxed),
-            first_without: self.first_without.get().copied(),
+            first_lost: self.first_lost.get().copied(),
         }
     }
 

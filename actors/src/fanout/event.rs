@@ -2,7 +2,7 @@
 
 use std::{any::Any, fmt, sync::Arc, time::Instant};
 
-use super::{delivery::Gather, gap::Missed};
+use super::{delivery::Gather, gap::Gap};
 use crate::future::contain;
 
 /// What an event carries. It is made once and shared by all subscribers.
@@ -44,8 +44,8 @@ impl<P> Event<P> {
     }
 
     /// Returns what one who does not get it misses.
-    pub(super) fn as_missed(&self) -> Missed {
-        Missed { from: if self.numbered { self.seq } else { self.seq + 1 }, to: self.seq }
+    pub(super) fn as_missed(&self) -> Gap {
+        Gap { from: if self.numbered { self.seq } else { self.seq + 1 }, to: self.seq }
     }
 
     /// Says whether it is for this subscriber; an error when the filter panicked.
@@ -79,7 +79,7 @@ pub enum Delivery<P> {
     /// An event.
     Event(Arc<Event<P>>),
     /// Events it did not get; the next one is behind them.
-    Gap(Missed),
+    Gap(Gap),
     /// It was unregistered because its queue was full. Nothing more comes; said again whenever it is asked.
     Removed,
     /// It, or the topic, was closed. Nothing more comes; said again whenever it is asked.

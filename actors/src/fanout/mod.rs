@@ -32,21 +32,21 @@ mod topic;
 use std::{fmt, sync::Arc, time::Instant};
 
 use crate::{
-    actor::{Place, Restart, SpawnOptions},
+    actor::{Placement, Restart, SpawnOptions},
     error::SpawnError,
     shard::Deadline,
     system::System,
 };
 
-pub use chooser::{Asking, Chooser, Full};
+pub use chooser::{Chooser, ChooserOptions, FullQueue};
 pub use counts::TopicStats;
-pub use delivery::Delivered;
+pub use delivery::DeliveryReport;
 pub use event::{Delivery, Event, Filter, Payload};
-pub use gap::Missed;
-pub use options::{Policy, Terms};
-pub use overflow::{Bounds, Overflow, Who};
-pub use receipt::Ticket;
-pub use subscription::{SubscribeError, Subscription};
+pub use gap::Gap;
+pub use options::{Policy, SubscribeOptions};
+pub use overflow::{Bounds, Identity, Overflow};
+pub use receipt::Receipt;
+pub use subscription::{Subscription, TopicError};
 pub use topic::Topic;
 
 use leaves::Absent;
@@ -81,7 +81,7 @@ impl<P: Payload> Fanout<P> {
             let absent = Arc::<Absent>::default();
             let theirs = Arc::clone(&absent);
             let address = system
-                .spawn(Place::Shard(shard), options.clone(), move || Relay::new(Arc::clone(&theirs)))?;
+                .spawn(Placement::Shard(shard), options.clone(), move || Relay::new(Arc::clone(&theirs)))?;
             Ok(RelayHandle { address, absent })
         };
         let relays = (0..system.shards()).map(relay).collect::<Result<Arc<[_]>, _>>()?;
@@ -95,7 +95,7 @@ impl<P: Payload> Fanout<P> {
 
     /// Makes a topic whose subscribers have such queues unless they ask for others.
     pub fn topic(&self, bounds: Bounds, policy: impl Into<Policy>) -> Topic<P> {
-        Topic::new(Arc::clone(&self.relays), Terms::new(bounds, policy))
+        Topic::new(Arc::clone(&self.relays), SubscribeOptions::new(bounds, policy))
     }
 }
 

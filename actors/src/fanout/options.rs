@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     chooser::Chooser,
-    overflow::{Bounds, Overflow, Who},
+    overflow::{Bounds, Identity, Overflow},
 };
 
 /// Who says what happens at a full queue.
@@ -36,31 +36,31 @@ impl From<Chooser> for Policy {
 
 /// The terms of one subscription.
 #[derive(Clone, Default)]
-pub struct Terms {
+pub struct SubscribeOptions {
     /// How much the queue holds.
     pub bounds: Bounds,
     /// What happens when it is full.
     pub policy: Policy,
     /// Who the subscriber is. Default: nobody in particular.
-    pub who: Option<Who>,
+    pub identity: Option<Identity>,
 }
 
-impl Terms {
+impl SubscribeOptions {
     /// Makes the terms of nobody in particular.
     pub fn new(bounds: Bounds, policy: impl Into<Policy>) -> Self {
-        Self { bounds, policy: policy.into(), who: None }
+        Self { bounds, policy: policy.into(), identity: None }
     }
 
     /// Says who the subscriber is.
     #[must_use]
-    pub fn with_who(self, who: Who) -> Self {
-        Self { who: Some(who), ..self }
+    pub fn with_identity(self, identity: Identity) -> Self {
+        Self { identity: Some(identity), ..self }
     }
 }
 
-impl fmt::Debug for Terms {
+impl fmt::Debug for SubscribeOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Terms")
+        f.debug_struct("SubscribeOptions")
             .field("bounds", &self.bounds)
             .field("policy", &self.policy)
             .finish_non_exhaustive()

@@ -30,4 +30,4 @@ impl Default for Bounds {
 }
 
 /// Who a subscriber is, in its owner's own type: callbacks and filters are shown it.
-pub type Who = Arc<dyn Any + Send + Sync>;
+pub type Identity = Arc<dyn Any + Send + Sync>;

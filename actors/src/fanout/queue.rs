@@ -11,11 +11,11 @@ use std::{
 };
 
 use super::{
-    chooser::{Answer, Asked, Chooser, Full},
+    chooser::{Answer, Asked, Chooser, FullQueue},
     event::{Delivery, Event, Payload},
-    gap::Missed,
-    options::{Policy, Terms},
-    overflow::{Bounds, Overflow, Who},
+    gap::Gap,
+    options::{Policy, SubscribeOptions},
+    overflow::{Bounds, Identity, Overflow},
     shared::TopicShared,
 };
 
@@ -45,7 +45,7 @@ enum End {
 
 enum Item<P> {
     Event(Arc<Event<P>>),
-    Gap(Missed),
+    Gap(Gap),
 }
 
 struct State<P> {
@@ -55,7 +55,7 @@ struct State<P> {
     /// What they weigh.
     bytes: usize,
     /// Events lost since the last one taken.
-    lost: Option<Missed>,
+    lost: Option<Gap>,
     /// The subscription reads history: what does not fit is read from there too.
     catching_up: bool,
     /// Events up to this one are not for this queue: they came before the subscription, or were read from the history.
@@ -79,7 +79,7 @@ pub(super) struct Queue<P: Payload> {
     state: Mutex<State<P>>,
     bounds: Bounds,
     policy: Policy,
-    pub(super) who: Option<Who>,
+    pub(super) identity: Option<Identity>,
     pub(super) topic: Arc<TopicShared>,
     /// Whose relay fills it.
     pub(super) shard: usize,
@@ -93,7 +93,7 @@ impl<P: Payload> Queue<P> {
     /// Makes a queue on a shard for the events behind number `after`.
     pub(super) fn new(
         topic: Arc<TopicShared>,
-        terms: Terms,
+        terms: SubscribeOptions,
         shard: usize,
         catching_up: bool,
         after: u64,
@@ -112,13 +112,13 @@ impl<P: Payload> Queue<P> {
             lags: false,
             waker: None,
         };
-        let Terms { bounds, policy, who } = terms;
+        let SubscribeOptions { bounds, policy, identity } = terms;
         Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
             state: Mutex::new(state),
             bounds,
             policy,
-            who,
+            identity,
             topic,
             shard,
             place: AtomicUsize::new(usize::MAX),
@@ -165,7 +165,7 @@ impl<P: Payload> Queue<P> {
     }
 
     /// Notes that the shard never saw these events: a queue without room, as far as this subscriber can tell.
-    pub(super) fn miss(self: &Arc<Self>, missed: Missed, asked: impl FnOnce() -> Arc<dyn Asked>) -> Outcome {
+    pub(super) fn miss(self: &Arc<Self>, missed: Gap, asked: impl FnOnce() -> Arc<dyn Asked>) -> Outcome {
         let state = self.lock();
         if state.gone || state.end.is_some() {
             return Outcome::Gone;
@@ -173,14 +173,14 @@ impl<P: Payload> Queue<P> {
         if missed.to <= state.after && !missed.is_unnumbered() {
             return Outcome::Taken(state.events);
         }
-        let missed = Missed { from: missed.from.max(state.after + 1), ..missed };
+        let missed = Gap { from: missed.from.max(state.after + 1), ..missed };
         self.overflow(state, missed, asked)
     }
 
     fn overflow(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State<P>>,
-        missed: Missed,
+        missed: Gap,
         asked: impl FnOnce() -> Arc<dyn Asked>,
     ) -> Outcome {
         if state.catching_up {
@@ -216,10 +216,16 @@ impl<P: Payload> Queue<P> {
         }
     }
 
-    fn ask(&self, state: MutexGuard<'_, State<P>>, chooser: &Chooser, missed: Missed, asked: Arc<dyn Asked>) {
+    fn ask(&self, state: MutexGuard<'_, State<P>>, chooser: &Chooser, missed: Gap, asked: Arc<dyn Asked>) {
         let waited = state.oldest().map_or(Duration::ZERO, |oldest| oldest.elapsed());
-        let full = Full { who: self.who.clone(), missed, events: state.events, bytes: state.bytes, waited };
-        // Asking may answer at once, which takes the lock.
+        let full = FullQueue {
+            identity: self.identity.clone(),
+            gap: missed,
+            events: state.events,
+            bytes: state.bytes,
+            oldest_age: waited,
+        };
+        // ChooserOptions may answer at once, which takes the lock.
         drop(state);
         chooser.ask(full, asked);
     }
@@ -368,7 +374,7 @@ impl<P> State<P> {
         self.items.is_empty() && self.lost.is_none() && self.end.is_none()
     }
 
-    fn lose(&mut self, missed: Missed) {
+    fn lose(&mut self, missed: Gap) {
         self.lost = Some(self.lost.map_or(missed, |lost| lost.extend(missed)));
         if self.items.is_empty() {
             // Nothing that is still to be taken would lead to it.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    delivery::Delivered,
+    delivery::DeliveryReport,
     event::{Event, Payload},
 };
 use crate::{
@@ -19,13 +19,13 @@ use crate::{
 
 /// A published event. Dropping it costs nothing and changes nothing.
 #[must_use = "it tells the event's number and what became of it; drop it if neither matters"]
-pub struct Ticket<P> {
+pub struct Receipt<P> {
     event: Arc<Event<P>>,
     subscribers: usize,
     clock: Option<Arc<Remote>>,
 }
 
-impl<P: Payload> Ticket<P> {
+impl<P: Payload> Receipt<P> {
     pub(super) fn new(event: Arc<Event<P>>, subscribers: usize, clock: Option<Arc<Remote>>) -> Self {
         Self { event, subscribers, clock }
     }
@@ -56,7 +56,7 @@ impl<P: Payload> Ticket<P> {
     /// # Cancel safety
     ///
     /// It may be dropped and called again.
-    pub async fn delivered(&self, timeout: Duration) -> Delivered {
+    pub async fn delivery_report(&self, timeout: Duration) -> DeliveryReport {
         if let Some(clock) = &self.clock {
             let until = Deadline::new(instant_after(Instant::now(), timeout), Arc::clone(clock));
             match race(pin!(self.event.gather.complete()), pin!(until)).await {
@@ -67,8 +67,8 @@ impl<P: Payload> Ticket<P> {
     }
 }
 
-impl<P> fmt::Debug for Ticket<P> {
+impl<P> fmt::Debug for Receipt<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("event", &self.event).field("subscribers", &self.subscribers).finish()
+        f.debug_struct("Receipt").field("event", &self.event).field("subscribers", &self.subscribers).finish()
     }
 }

@@ -9,7 +9,7 @@ use super::{
     chooser::{Answer, Asked},
     counts::Pass,
     event::{Event, Payload},
-    gap::Missed,
+    gap::Gap,
     leaves::Absent,
     overflow::Overflow,
     queue::{Outcome, Queue},
@@ -33,7 +33,7 @@ pub(super) enum RelayMsg<P: Payload> {
     /// Its events go to this outlet while that is open.
     Connect(Arc<Queue<P>>, OutletKey),
     /// An event for the subscribers here, and what the relay had no room for before it.
-    Publish { topic: Arc<TopicShared>, event: Arc<Event<P>>, missed: Option<Missed> },
+    Publish { topic: Arc<TopicShared>, event: Arc<Event<P>>, missed: Option<Gap> },
     /// The topic ended.
     Close(Arc<TopicShared>),
 }
@@ -156,7 +156,7 @@ impl<P: Payload> Relay<P> {
         cx: &Context<RelayMsg<P>>,
         topic: &TopicShared,
         event: &Arc<Event<P>>,
-        missed: Option<Missed>,
+        missed: Option<Gap>,
     ) {
         let mut pass = Pass::default();
         let outlets = cx.local().outlets();
@@ -236,21 +236,21 @@ impl Pass {
             (_, Outcome::Dropped(waiting)) => {
                 self.dropped += 1;
                 self.note_without(queue, Overflow::Drop);
-                self.note_lag(waiting, queue);
+                self.record_lag(waiting, queue);
             }
             (_, Outcome::Taken(waiting)) => {
                 self.taken += 1;
-                self.note_lag(waiting, queue);
+                self.record_lag(waiting, queue);
             }
             (_, Outcome::Skipped | Outcome::Gone) => {}
         }
     }
 
     fn note_without<P: Payload>(&mut self, queue: &Queue<P>, overflow: Overflow) {
-        self.first_without.get_or_insert((queue.id, overflow));
+        self.first_lost.get_or_insert((queue.id, overflow));
     }
 
-    fn note_lag<P: Payload>(&mut self, waiting: usize, queue: &Queue<P>) {
+    fn record_lag<P: Payload>(&mut self, waiting: usize, queue: &Queue<P>) {
         if waiting > 1 && waiting > self.longest {
             self.longest = waiting;
             self.oldest = self.oldest.into_iter().chain(queue.oldest()).min();
@@ -290,7 +290,7 @@ fn hand<P: Payload>(
     weight: usize,
     asked: impl FnOnce() -> Arc<dyn Asked>,
 ) -> Outcome {
-    match event.is_for(queue.who.as_deref()) {
+    match event.is_for(queue.identity.as_deref()) {
         Ok(true) => queue.push(event, weight, asked),
         Ok(false) => Outcome::Skipped,
         Err(()) => {

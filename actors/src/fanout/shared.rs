@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use super::{counts::Counts, gap::Missed};
+use super::{counts::Counts, gap::Gap};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -15,7 +15,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 pub(super) struct Shard {
     pub(super) subscribers: usize,
     /// Events its relay had no room for.
-    pub(super) missed: Option<Missed>,
+    pub(super) missed: Option<Gap>,
 }
 
 pub(super) struct State {

@@ -18,14 +18,14 @@ use crate::shard::OutletKey;
 /// Why nobody can subscribe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SubscribeError {
+pub enum TopicError {
     /// The topic was closed.
     Closed,
     /// The shard has as many events to hand out as it can hold; try again soon.
     Busy,
 }
 
-impl fmt::Display for SubscribeError {
+impl fmt::Display for TopicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Closed => "the topic is closed",
@@ -34,7 +34,7 @@ impl fmt::Display for SubscribeError {
     }
 }
 
-impl Error for SubscribeError {}
+impl Error for TopicError {}
 
 /// A place among a topic's subscribers, given up when dropped.
 ///
@@ -94,7 +94,7 @@ impl<P: Payload> Subscription<P> {
         self.relay().connect(&self.queue, outlet)
     }
 
-    /// Goes over to live events, for a subscription made by [`Topic::subscribe_behind`](super::Topic::subscribe_behind)
+    /// Goes over to live events, for a subscription made by [`Topic::subscribe_catching_up`](super::Topic::subscribe_catching_up)
     /// whose owner has read the history up to event `read`. The next delivery is the one after it.
     ///
     /// False when more came meanwhile than the queue holds: the history has it by now, so read on from `read` and

@@ -10,12 +10,12 @@ use super::{
     counts::TopicStats,
     delivery::Gather,
     event::{Event, Filter, Payload},
-    options::Terms,
+    options::SubscribeOptions,
     queue::Queue,
-    receipt::Ticket,
+    receipt::Receipt,
     relay::{RelayHandle, RelayMsg},
     shared::{State, TopicShared},
-    subscription::{SubscribeError, Subscription},
+    subscription::{Subscription, TopicError},
 };
 use crate::shard::Local;
 
@@ -31,14 +31,14 @@ struct Outgoing<P> {
 struct Inner<P: Payload> {
     shared: Arc<TopicShared>,
     relays: Arc<[RelayHandle<P>]>,
-    terms: Terms,
+    terms: SubscribeOptions,
 }
 
 /// A named stream of events is up to its owner; this is what stands behind the name. Clones are one topic.
 pub struct Topic<P: Payload>(Arc<Inner<P>>);
 
 impl<P: Payload> Topic<P> {
-    pub(super) fn new(relays: Arc<[RelayHandle<P>]>, terms: Terms) -> Self {
+    pub(super) fn new(relays: Arc<[RelayHandle<P>]>, terms: SubscribeOptions) -> Self {
         Self(Arc::new(Inner { shared: TopicShared::new(relays.len()), relays, terms }))
     }
 
@@ -49,7 +49,7 @@ impl<P: Payload> Topic<P> {
     /// # Errors
     ///
     /// The topic was closed.
-    pub fn publish(&self, make: impl FnOnce(u64) -> P) -> Result<Ticket<P>, SubscribeError> {
+    pub fn publish(&self, make: impl FnOnce(u64) -> P) -> Result<Receipt<P>, TopicError> {
         let mut state = self.0.shared.lock();
         let seq = state.seq + 1;
         let event = Outgoing { seq, numbered: true, filter: None, payload: make(seq) };
@@ -63,7 +63,7 @@ impl<P: Payload> Topic<P> {
     /// # Errors
     ///
     /// The topic was closed.
-    pub fn publish_to(&self, filter: Filter, payload: P) -> Result<Ticket<P>, SubscribeError> {
+    pub fn publish_filtered(&self, filter: Filter, payload: P) -> Result<Receipt<P>, TopicError> {
         let mut state = self.0.shared.lock();
         let event = Outgoing { seq: state.seq + 1, numbered: true, filter: Some(filter), payload };
         self.send(&mut state, event)
@@ -74,7 +74,7 @@ impl<P: Payload> Topic<P> {
     /// # Errors
     ///
     /// The topic was closed.
-    pub fn publish_unnumbered(&self, payload: P) -> Result<Ticket<P>, SubscribeError> {
+    pub fn publish_unnumbered(&self, payload: P) -> Result<Receipt<P>, TopicError> {
         let mut state = self.0.shared.lock();
         let event = Outgoing { seq: state.seq, numbered: false, filter: None, payload };
         self.send(&mut state, event)
@@ -89,15 +89,15 @@ impl<P: Payload> Topic<P> {
     /// # Panics
     ///
     /// In debug builds, when the number does not rise.
-    pub fn publish_as(&self, seq: u64, payload: P) -> Result<Ticket<P>, SubscribeError> {
+    pub fn publish_with_seq(&self, seq: u64, payload: P) -> Result<Receipt<P>, TopicError> {
         let mut state = self.0.shared.lock();
         debug_assert!(seq > state.seq, "event {seq} after {}", state.seq);
         self.send(&mut state, Outgoing { seq, numbered: true, filter: None, payload })
     }
 
-    fn send(&self, state: &mut State, event: Outgoing<P>) -> Result<Ticket<P>, SubscribeError> {
+    fn send(&self, state: &mut State, event: Outgoing<P>) -> Result<Receipt<P>, TopicError> {
         if state.closed {
-            return Err(SubscribeError::Closed);
+            return Err(TopicError::Closed);
         }
         let Outgoing { seq, numbered, filter, payload } = event;
         state.seq = seq;
@@ -124,7 +124,7 @@ impl<P: Payload> Topic<P> {
             }
         }
         self.0.shared.counts.published.fetch_add(1, Relaxed);
-        Ok(Ticket::new(event, subscribers, clock))
+        Ok(Receipt::new(event, subscribers, clock))
     }
 
     /// Subscribes to the events after the last one, on the topic's own terms.
@@ -134,7 +134,7 @@ impl<P: Payload> Topic<P> {
     /// # Errors
     ///
     /// The topic was closed, or the shard is too busy.
-    pub fn subscribe(&self) -> Result<Subscription<P>, SubscribeError> {
+    pub fn subscribe(&self) -> Result<Subscription<P>, TopicError> {
         self.subscribe_with(self.0.terms.clone())
     }
 
@@ -143,7 +143,7 @@ impl<P: Payload> Topic<P> {
     /// # Errors
     ///
     /// As [`subscribe`](Self::subscribe).
-    pub fn subscribe_with(&self, terms: Terms) -> Result<Subscription<P>, SubscribeError> {
+    pub fn subscribe_with(&self, terms: SubscribeOptions) -> Result<Subscription<P>, TopicError> {
         self.join(terms, false)
     }
 
@@ -154,20 +154,20 @@ impl<P: Payload> Topic<P> {
     /// # Errors
     ///
     /// As [`subscribe`](Self::subscribe).
-    pub fn subscribe_behind(&self, terms: Terms) -> Result<Subscription<P>, SubscribeError> {
+    pub fn subscribe_catching_up(&self, terms: SubscribeOptions) -> Result<Subscription<P>, TopicError> {
         self.join(terms, true)
     }
 
-    fn join(&self, terms: Terms, behind: bool) -> Result<Subscription<P>, SubscribeError> {
+    fn join(&self, terms: SubscribeOptions, behind: bool) -> Result<Subscription<P>, TopicError> {
         let shard = Local::current().map_or(0, |local| local.shard() % self.0.relays.len());
         let mut state = self.0.shared.lock();
         if state.closed {
-            return Err(SubscribeError::Closed);
+            return Err(TopicError::Closed);
         }
         let queue = Arc::new(Queue::new(Arc::clone(&self.0.shared), terms, shard, behind, state.seq));
         // Under the lock: the relay learns of it before it learns of any later event.
         let told = self.0.relays[shard].address.try_tell(RelayMsg::Join(Arc::clone(&queue)));
-        told.map_err(|error| if error.is_full() { SubscribeError::Busy } else { SubscribeError::Closed })?;
+        told.map_err(|error| if error.is_full() { TopicError::Busy } else { TopicError::Closed })?;
         state.shards[shard].subscribers += 1;
         Ok(Subscription::new(queue, Arc::clone(&self.0.relays), state.seq))
     }

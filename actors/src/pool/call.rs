@@ -36,8 +36,8 @@ where
         Box::pin(async move { deliver(answer, contained(async { function().await }).await) })
     }
 
-    fn refuse(self: Box<Self>, why: Refusal) {
-        drop(self.answer.send(Err(why.into())));
+    fn refuse(self: Box<Self>, reason: Refusal) {
+        drop(self.answer.send(Err(reason.into())));
     }
 }
 
@@ -51,8 +51,8 @@ where
         deliver(answer, contain(function));
     }
 
-    fn refuse(self: Box<Self>, why: Refusal) {
-        drop(self.answer.send(Err(why.into())));
+    fn refuse(self: Box<Self>, reason: Refusal) {
+        drop(self.answer.send(Err(reason.into())));
     }
 }
 
@@ -68,8 +68,8 @@ fn deliver<T>(answer: Answer<T>, outcome: Result<T, crate::future::Payload>) {
 }
 
 impl From<Refusal> for PoolError {
-    fn from(why: Refusal) -> Self {
-        if why == Refusal::Full { Self::Full } else { Self::Stopped }
+    fn from(reason: Refusal) -> Self {
+        if reason == Refusal::Full { Self::Full } else { Self::Stopped }
     }
 }
 
@@ -80,12 +80,12 @@ impl From<Refusal> for PoolError {
 /// Dropping it cancels the job, as [`JobHandle::cancel`] does.
 #[must_use = "dropping it cancels the job"]
 #[derive(Debug)]
-pub struct Outcome<T> {
+pub struct JobOutput<T> {
     pub(super) answer: oneshot::Receiver<Result<T, PoolError>>,
     pub(super) job: Option<JobHandle>,
 }
 
-impl<T> Future for Outcome<T> {
+impl<T> Future for JobOutput<T> {
     type Output = Result<T, PoolError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -99,7 +99,7 @@ impl<T> Future for Outcome<T> {
     }
 }
 
-impl<T> Drop for Outcome<T> {
+impl<T> Drop for JobOutput<T> {
     fn drop(&mut self) {
         if let Some(job) = &self.job {
             job.cancel();

@@ -24,7 +24,7 @@ pub struct LaneStats {
     /// Jobs that panicked, in running or in being refused.
     pub panicked: u64,
     /// Jobs refused because they were not started by their time.
-    pub late: u64,
+    pub expired: u64,
     /// Jobs cancelled by their handle, and running ones dropped by a stop.
     pub cancelled: u64,
     /// Jobs refused by a stop.
@@ -39,19 +39,19 @@ pub(super) struct Tally {
     pub(super) running: AtomicUsize,
     pub(super) done: AtomicU64,
     pub(super) panicked: AtomicU64,
-    pub(super) late: AtomicU64,
+    pub(super) expired: AtomicU64,
     pub(super) cancelled: AtomicU64,
     pub(super) refused: AtomicU64,
 }
 
 impl Tally {
     /// Refuses a job that was taken out of its ticket unstarted.
-    pub(super) fn refuse<J: ?Sized + Kind>(&self, job: Box<J>, why: Refusal) {
+    pub(super) fn refuse<J: ?Sized + Kind>(&self, job: Box<J>, reason: Refusal) {
         self.queued.fetch_sub(1, Ordering::Relaxed);
-        let counter = match contain(|| job.refuse(why)) {
+        let counter = match contain(|| job.refuse(reason)) {
             Err(_) => &self.panicked,
-            Ok(()) => match why {
-                Refusal::Late => &self.late,
+            Ok(()) => match reason {
+                Refusal::Expired => &self.expired,
                 Refusal::Cancelled => &self.cancelled,
                 Refusal::Full | Refusal::Stopped => &self.refused,
             },
@@ -68,7 +68,7 @@ impl Tally {
             running: self.running.load(Ordering::Relaxed),
             done: read(&self.done),
             panicked: read(&self.panicked),
-            late: read(&self.late),
+            expired: read(&self.expired),
             cancelled: read(&self.cancelled),
             refused: read(&self.refused),
         }

@@ -13,7 +13,7 @@ pub trait Job: Send + 'static {
     fn run(self: Box<Self>) -> JobFuture;
 
     /// Is called instead of [`run`](Self::run), on any thread: must be quick.
-    fn refuse(self: Box<Self>, why: Refusal);
+    fn refuse(self: Box<Self>, reason: Refusal);
 }
 
 /// A job for the blocking lane: has a thread to itself.
@@ -24,7 +24,7 @@ pub trait BlockingJob: Send + 'static {
     fn run(self: Box<Self>);
 
     /// Is called instead of [`run`](Self::run), on any thread: must be quick.
-    fn refuse(self: Box<Self>, why: Refusal);
+    fn refuse(self: Box<Self>, reason: Refusal);
 }
 
 /// Why a job is not run.
@@ -34,7 +34,7 @@ pub enum Refusal {
     /// The lane's queue is full.
     Full,
     /// It was not started by its time.
-    Late,
+    Expired,
     /// The pool stops.
     Stopped,
     /// Its handle cancelled it.
@@ -46,28 +46,28 @@ pub struct Rejected<J: ?Sized> {
     /// The job.
     pub job: Box<J>,
     /// [`Refusal::Full`] or [`Refusal::Stopped`].
-    pub why: Refusal,
+    pub reason: Refusal,
 }
 
 impl<J: ?Sized> fmt::Debug for Rejected<J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rejected").field("why", &self.why).finish_non_exhaustive()
+        f.debug_struct("Rejected").field("reason", &self.reason).finish_non_exhaustive()
     }
 }
 
 /// The kind of job a lane runs.
 pub(super) trait Kind: Send + 'static {
-    fn refuse(self: Box<Self>, why: Refusal);
+    fn refuse(self: Box<Self>, reason: Refusal);
 }
 
 impl Kind for dyn Job {
-    fn refuse(self: Box<Self>, why: Refusal) {
-        Job::refuse(self, why);
+    fn refuse(self: Box<Self>, reason: Refusal) {
+        Job::refuse(self, reason);
     }
 }
 
 impl Kind for dyn BlockingJob {
-    fn refuse(self: Box<Self>, why: Refusal) {
-        BlockingJob::refuse(self, why);
+    fn refuse(self: Box<Self>, reason: Refusal) {
+        BlockingJob::refuse(self, reason);
     }
 }

@@ -50,7 +50,7 @@ impl<J: ?Sized + Kind> Lane<J> {
         let room = |queued: usize| (queued < self.capacity).then_some(queued + 1);
         if self.tally.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
             self.tally.rejected.fetch_add(1, Ordering::Relaxed);
-            return Err(Rejected { job, why: Refusal::Full });
+            return Err(Rejected { job, reason: Refusal::Full });
         }
         self.tally.submitted.fetch_add(1, Ordering::Relaxed);
         let ticket = Ticket::new(Arc::clone(&self.tally), job, start_by);
@@ -66,7 +66,7 @@ impl<J: ?Sized + Kind> Lane<J> {
         // Nobody else has seen the ticket, so the job is in it.
         let job =
             ticket.take().unwrap_or_else(|| unreachable!("a ticket that was never queued keeps its job"));
-        Rejected { job, why: Refusal::Stopped }
+        Rejected { job, reason: Refusal::Stopped }
     }
 
     /// Queues a ticket; it comes back when the lane is closed.
@@ -106,7 +106,7 @@ impl<J: ?Sized + Kind> Lane<J> {
     pub(super) fn start(&self, ticket: &Arc<Ticket<J>>) -> Option<(Box<J>, Running<J>)> {
         let job = ticket.take()?;
         if ticket.start_by.is_some_and(|at| at <= Instant::now()) {
-            self.tally.refuse(job, Refusal::Late);
+            self.tally.refuse(job, Refusal::Expired);
             return None;
         }
         Some((job, ticket.run()))

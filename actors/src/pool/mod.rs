@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use self::{call::Call, lane::Lane};
 pub use self::{
-    call::Outcome,
+    call::JobOutput,
     counters::LaneStats,
     job::{BlockingJob, Job, JobFuture, Refusal, Rejected},
     queued_job::JobHandle,
@@ -215,7 +215,7 @@ impl Pool {
     /// Calls an async function on a worker; its future need not be `Send`. Submitted at once, not when awaited.
     ///
     /// The result says if the queue was full, the pool stopped, or the function panicked. Dropping it cancels.
-    pub fn run<F, Fut, T>(&self, function: F) -> Outcome<T>
+    pub fn run<F, Fut, T>(&self, function: F) -> JobOutput<T>
     where
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = T> + 'static,
@@ -223,21 +223,21 @@ impl Pool {
     {
         let (sender, answer) = oneshot::channel();
         let submitted = self.submit(Box::new(Call { function, answer: sender }), None);
-        Outcome { answer, job: submitted.map_err(|Rejected { job, why }| job.refuse(why)).ok() }
+        JobOutput { answer, job: submitted.map_err(|Rejected { job, reason }| job.refuse(reason)).ok() }
     }
 
     /// Calls a function that may block on a thread of its own. Submitted at once, not when awaited.
     ///
     /// The result says if the queue was full, the pool stopped, or the function panicked. Dropping it cancels,
     /// unless the function already runs.
-    pub fn run_blocking<F, T>(&self, function: F) -> Outcome<T>
+    pub fn run_blocking<F, T>(&self, function: F) -> JobOutput<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
         let (sender, answer) = oneshot::channel();
         let submitted = self.submit_blocking(Box::new(Call { function, answer: sender }), None);
-        Outcome { answer, job: submitted.map_err(|Rejected { job, why }| job.refuse(why)).ok() }
+        JobOutput { answer, job: submitted.map_err(|Rejected { job, reason }| job.refuse(reason)).ok() }
     }
 
     /// Returns the counts.
@@ -253,7 +253,7 @@ impl Pool {
     pub fn stop(&self, undelivered: Undelivered, timeout: Duration) -> PoolReport {
         let until = instant_after(Instant::now(), timeout);
         self.0.close();
-        if undelivered == Undelivered::Refuse {
+        if undelivered == Undelivered::Discard {
             self.0.refuse_all();
         }
         let mut threads_stuck = self.0.remaining(until);

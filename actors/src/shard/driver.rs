@@ -63,7 +63,7 @@ pub trait Driver: Sized + 'static {
     ///
     /// Two shards that talk to each other answer within a microsecond; to wake a core that sleeps takes tens of them. A
     /// driver whose sockets must not wait that long for a turn gives none: the default.
-    fn lookout(&self) -> Duration {
+    fn busy_poll(&self) -> Duration {
         Duration::ZERO
     }
 

@@ -98,12 +98,12 @@ pub(crate) async fn farewell(local: &Local) {
         for wakeable in woken.drain(..) {
             local.call(&wakeable);
         }
-        if local.guests() == 0 {
+        if local.tasks() == 0 {
             return;
         }
         host::yield_now().await;
     }
-    tracing::error!(shard = local.shard(), guests = local.guests(), "cancelled guests do not end");
+    tracing::error!(shard = local.shard(), tasks = local.tasks(), "cancelled guests do not end");
 }
 
 impl<D: Driver> Drop for Shard<D> {
@@ -261,11 +261,11 @@ impl<D: Driver> Shard<D> {
 
     /// Looks out for messages for a little while, if they came soon the last time.
     fn sees_work_coming(&mut self) -> bool {
-        let lookout = self.driver.lookout();
-        if !self.was_short || lookout.is_zero() {
+        let busy_poll = self.driver.busy_poll();
+        if !self.was_short || busy_poll.is_zero() {
             return false;
         }
-        let until = Instant::now() + lookout;
+        let until = Instant::now() + busy_poll;
         loop {
             if self.remote.has_work() {
                 return true;

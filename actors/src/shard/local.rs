@@ -17,7 +17,7 @@ use super::{
     outlet::{Outlet, Outlets},
     remote::Remote,
     sleep::Sleep,
-    task::{self, GuestHandle, Guests},
+    task::{self, Guests, TaskHandle},
     timers::Timers,
 };
 use crate::{
@@ -114,10 +114,10 @@ impl Local {
     /// Runs `future` on this shard until it ends. It need not be `Send`. A panic in it is contained and counted.
     ///
     /// Once the shard has begun to end, `future` is dropped at once.
-    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) -> GuestHandle {
+    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) -> TaskHandle {
         let wakeable = Wakeable::new(Arc::clone(&self.0.remote.line), Target::Guest);
         self.attach(Arc::clone(&wakeable), future);
-        GuestHandle { wakeable }
+        TaskHandle { wakeable }
     }
 
     /// Runs `future` as the guest that `wakeable`, made before, wakes.
@@ -126,7 +126,7 @@ impl Local {
             return;
         }
         let key = self.table().insert(Arc::clone(&wakeable));
-        self.0.remote.stats.set_guests(self.table().living());
+        self.0.remote.stats.set_tasks(self.table().living());
         let (guests, remote) = (Rc::clone(&self.0.guests), Arc::clone(&self.0.remote));
         self.0.host.spawn_local(task::host(guests, remote, wakeable, key, future));
     }
@@ -156,7 +156,7 @@ impl Local {
     }
 
     /// Returns how many futures this shard hosts, actors included.
-    pub fn guests(&self) -> usize {
+    pub fn tasks(&self) -> usize {
         self.table().living()
     }
 
@@ -169,7 +169,7 @@ impl Local {
         self.0.remote.line.bell.bell().as_fd()
     }
 
-    /// Returns the shard's clock: read at the end of each turn, before a wait, and by [`resume`](Self::resume).
+    /// Returns the shard's clock: read at the end of each turn, before a wait, and by [`record_poll`](Self::record_poll).
     pub fn now(&self) -> Instant {
         self.0.now.get()
     }
@@ -178,7 +178,7 @@ impl Local {
     ///
     /// A driver calls this once in each turn, right after it looked what there is, which is after the wait if there was
     /// one. What follows is time for which the thread is held.
-    pub fn resume(&self) -> Instant {
+    pub fn record_poll(&self) -> Instant {
         let now = Instant::now();
         let shard = &*self.0;
         if shard.waiting.replace(false) {
@@ -189,7 +189,7 @@ impl Local {
             let before = shard.resumed.get();
             shard.came.set(before);
             shard.remote.stats.count_held(now.saturating_duration_since(before));
-            self.note_lag(now);
+            self.record_lag(now);
         }
         shard.now.set(now);
         shard.resumed.set(now);
@@ -200,7 +200,7 @@ impl Local {
     /// Notes that what is handled at `now` had to wait until then.
     ///
     /// The loop does so at the beginning of each turn. A driver that handles much in one does it in between too.
-    pub fn note_lag(&self, now: Instant) {
+    pub fn record_lag(&self, now: Instant) {
         self.set_lag(now, now.saturating_duration_since(self.0.came.get()));
     }
 

@@ -23,7 +23,7 @@ pub use local::Local;
 pub use outlet::{Outlet, OutletKey, Parcel};
 pub use sleep::Sleep;
 pub use stats::ShardStats;
-pub use task::GuestHandle;
+pub use task::TaskHandle;
 
 pub(crate) use event_loop::{Shard, farewell, run};
 pub(crate) use group::ShardGroup;

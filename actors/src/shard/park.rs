@@ -41,7 +41,7 @@ impl Park {
             }
             Err(error) => return Err(error.into()),
         }
-        self.local.resume();
+        self.local.record_poll();
         Ok(())
     }
 }
@@ -52,7 +52,7 @@ impl Driver for Park {
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         match wait {
             Wait::Poll => {
-                self.local.resume();
+                self.local.record_poll();
                 Ok(())
             }
             Wait::Forever => self.wait(None),
@@ -79,7 +79,7 @@ impl Driver for Park {
         None
     }
 
-    fn lookout(&self) -> Duration {
+    fn busy_poll(&self) -> Duration {
         LOOKOUT
     }
 

@@ -14,8 +14,8 @@ pub struct ShardStats {
     messages: AtomicU64,
     wakes: AtomicU64,
     timers: AtomicU64,
-    guests: AtomicUsize,
-    guest_panics: AtomicU64,
+    tasks: AtomicUsize,
+    task_panics: AtomicU64,
     held_last_nanos: AtomicU64,
     held_max_nanos: AtomicU64,
     lag_nanos: AtomicU64,
@@ -43,13 +43,13 @@ impl ShardStats {
     }
 
     /// Returns how many futures the shard hosts, actors included.
-    pub fn guests(&self) -> usize {
-        self.guests.load(Ordering::Relaxed)
+    pub fn tasks(&self) -> usize {
+        self.tasks.load(Ordering::Relaxed)
     }
 
     /// Returns how many hosted futures ended by a panic. An actor's panics are counted with its system.
-    pub fn guest_panics(&self) -> u64 {
-        self.guest_panics.load(Ordering::Relaxed)
+    pub fn task_panics(&self) -> u64 {
+        self.task_panics.load(Ordering::Relaxed)
     }
 
     /// Returns the smallest time that work had to wait for this shard during the last quarter to half of a second; zero
@@ -59,12 +59,12 @@ impl ShardStats {
     }
 
     /// Returns how long the thread was last held between two looks at what there is.
-    pub fn held_last(&self) -> Duration {
+    pub fn busy_last(&self) -> Duration {
         Duration::from_nanos(self.held_last_nanos.load(Ordering::Relaxed))
     }
 
     /// Returns the longest time it was held since the start.
-    pub fn held_max(&self) -> Duration {
+    pub fn busy_max(&self) -> Duration {
         Duration::from_nanos(self.held_max_nanos.load(Ordering::Relaxed))
     }
 
@@ -96,12 +96,12 @@ impl ShardStats {
         add(&self.timers, timers);
     }
 
-    pub(crate) fn count_guest_panic(&self) {
-        add(&self.guest_panics, 1);
+    pub(crate) fn count_task_panic(&self) {
+        add(&self.task_panics, 1);
     }
 
-    pub(crate) fn set_guests(&self, guests: usize) {
-        self.guests.store(guests, Ordering::Relaxed);
+    pub(crate) fn set_tasks(&self, guests: usize) {
+        self.tasks.store(guests, Ordering::Relaxed);
     }
 }
 

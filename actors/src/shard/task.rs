@@ -125,11 +125,11 @@ impl Guests {
 
 /// Refers to a future spawned on a shard. Dropping it lets the future run on.
 #[derive(Clone, Debug)]
-pub struct GuestHandle {
+pub struct TaskHandle {
     pub(crate) wakeable: Arc<Wakeable>,
 }
 
-impl GuestHandle {
+impl TaskHandle {
     /// Drops the future at its shard's next turn, unless it ends before. May be called from any thread.
     pub fn cancel(&self) {
         debug_assert_eq!(self.wakeable.target(), Target::Guest);
@@ -155,9 +155,9 @@ pub(crate) async fn host(
     })
     .await;
     let living = guests.borrow_mut().remove(key);
-    shard.stats.set_guests(living);
+    shard.stats.set_tasks(living);
     if let Err(payload) = outcome {
-        shard.stats.count_guest_panic();
+        shard.stats.count_task_panic();
         tracing::error!(
             shard = shard.index,
             panic = panic_message(payload.as_ref()),

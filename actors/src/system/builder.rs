@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    cores::{Cores, Placement},
+    cores::{Cores, ShardCores},
     exits::{FailureHook, ThreadExits},
     handle::System,
 };
@@ -116,7 +116,7 @@ impl Builder {
         self,
         factory: impl Fn(&Local) -> io::Result<D> + Send + Sync + 'static,
     ) -> Result<(System, ShardSenders<D>), StartError> {
-        let seats = Placement::resolve(&self.cores)?.seats;
+        let seats = ShardCores::resolve(&self.cores)?.seats;
         let keys: Vec<Key> = seats.iter().map(|_| Key::new()).collect();
         let remotes = keys.iter().enumerate().map(new_remote).collect::<Result<Vec<_>, _>>()?;
         let exits = ThreadExits::new(remotes.len(), self.on_failure);

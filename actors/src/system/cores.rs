@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::{error::PlacementError, os::allowed_cores};
+use crate::{error::CoresError, os::allowed_cores};
 
 /// Says how many shards there are and where they run.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -25,23 +25,22 @@ impl Cores {
     /// # Errors
     ///
     /// The cores cannot be had.
-    pub fn shards(&self) -> Result<usize, PlacementError> {
-        Placement::resolve(self).map(|placement| placement.seats.len())
+    pub fn shards(&self) -> Result<usize, CoresError> {
+        ShardCores::resolve(self).map(|placement| placement.seats.len())
     }
 }
 
 /// The cores of a system's shards, in the order of their indices.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Placement {
+pub(crate) struct ShardCores {
     /// The core of each shard; `None` leaves it to the kernel.
     pub(crate) seats: Vec<Option<usize>>,
 }
 
-impl Placement {
+impl ShardCores {
     /// Resolves what was asked for. Looks at the calling thread's affinity, so it comes before any pinning.
-    pub(crate) fn resolve(cores: &Cores) -> Result<Self, PlacementError> {
-        let allowed =
-            || -> Result<Vec<usize>, PlacementError> { allowed_cores().ok_or(PlacementError::Unavailable) };
+    pub(crate) fn resolve(cores: &Cores) -> Result<Self, CoresError> {
+        let allowed = || -> Result<Vec<usize>, CoresError> { allowed_cores().ok_or(CoresError::Unavailable) };
         let seats = match cores {
             Cores::PerCore => per_core(allowed()?, thread::available_parallelism().map_or(1, usize::from)),
             Cores::Count(count) => counted(*count, allowed()?),
@@ -49,7 +48,7 @@ impl Placement {
             Cores::Unpinned(count) => vec![None; *count],
         };
         if seats.is_empty() {
-            return Err(PlacementError::NoShards);
+            return Err(CoresError::NoShards);
         }
         Ok(Self { seats })
     }
@@ -73,9 +72,9 @@ fn counted(count: usize, allowed: Vec<usize>) -> Vec<Option<usize>> {
     allowed.into_iter().take(count).map(Some).collect()
 }
 
-fn listed(list: &[usize], allowed: Vec<usize>) -> Result<Vec<Option<usize>>, PlacementError> {
+fn listed(list: &[usize], allowed: Vec<usize>) -> Result<Vec<Option<usize>>, CoresError> {
     match list.iter().find(|core| !allowed.contains(core)) {
-        Some(&core) => Err(PlacementError::UnknownCore { core, allowed }),
+        Some(&core) => Err(CoresError::UnknownCore { core, allowed }),
         None => Ok(list.iter().copied().map(Some).collect()),
     }
 }
@@ -99,13 +98,13 @@ mod tests {
     #[test]
     fn an_unknown_core_is_named_with_the_allowed_ones() {
         let error = listed(&[1, 9], vec![0, 1]).expect_err("core 9 is not allowed");
-        assert_eq!(error, PlacementError::UnknownCore { core: 9, allowed: vec![0, 1] });
+        assert_eq!(error, CoresError::UnknownCore { core: 9, allowed: vec![0, 1] });
         assert_eq!(error.to_string(), "core 9 is not one of the cores this process may run on: [0, 1]");
     }
 
     #[test]
     fn no_shards_is_an_error() {
-        assert_eq!(Placement::resolve(&Cores::Count(0)), Err(PlacementError::NoShards));
-        assert_eq!(Placement::resolve(&Cores::List(vec![])), Err(PlacementError::NoShards));
+        assert_eq!(ShardCores::resolve(&Cores::Count(0)), Err(CoresError::NoShards));
+        assert_eq!(ShardCores::resolve(&Cores::List(vec![])), Err(CoresError::NoShards));
     }
 }

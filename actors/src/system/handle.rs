@@ -37,11 +37,11 @@ pub struct ActorCounts {
     /// Restarts.
     pub restarted: u64,
     /// Actors that ended because of too many restarts.
-    pub gave_up: u64,
+    pub restart_limit_reached: u64,
     /// Messages handled after a stop began.
     pub messages_drained: u64,
     /// Messages that a mailbox or a shard's inbox took and nobody handled.
-    pub messages_refused: u64,
+    pub messages_dropped: u64,
 }
 
 /// What a stop came to.
@@ -53,7 +53,7 @@ pub struct StopReport {
     /// Messages handled since the stop began.
     pub messages_drained: u64,
     /// Messages taken in and never handled, since the start.
-    pub messages_refused: u64,
+    pub messages_dropped: u64,
     /// Shards that ended.
     pub shards_joined: usize,
     /// Shards whose thread is held by something that does not return; they are left behind.
@@ -127,9 +127,9 @@ impl System {
             panicked: read(&counters.panicked),
             failed: read(&counters.failed),
             restarted: read(&counters.restarted),
-            gave_up: read(&counters.gave_up),
+            restart_limit_reached: read(&counters.restart_limit_reached),
             messages_drained: read(&counters.drained),
-            messages_refused: read(&counters.refused),
+            messages_dropped: read(&counters.refused),
         }
     }
 
@@ -173,7 +173,7 @@ impl System {
         StopReport {
             actors_stopped: counts.stopped.saturating_sub(before),
             messages_drained: counts.messages_drained,
-            messages_refused: counts.messages_refused,
+            messages_dropped: counts.messages_dropped,
             shards_joined: self.shards() - shards_stuck.len(),
             shards_stuck,
             aborted,
@@ -196,7 +196,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.stop(Phase::Refuse);
+        self.stop(Phase::Discard);
     }
 }
 

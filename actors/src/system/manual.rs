@@ -14,7 +14,7 @@ use crate::{
 const INBOX: usize = 4096;
 
 /// A system of one shard, whose loop is the caller's.
-pub struct Solo<D: Driver> {
+pub struct ManualSystem<D: Driver> {
     shard: Shard<D>,
     tasks: Tasks,
     group: Arc<ShardGroup>,
@@ -23,7 +23,7 @@ pub struct Solo<D: Driver> {
     inbox: ShardSender<D::Msg>,
 }
 
-impl<D: Driver> Solo<D> {
+impl<D: Driver> ManualSystem<D> {
     /// Makes the shard and its driver on the calling thread. Its actors have the registry.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ fn refused(error: io::Error) -> StartError {
     StartError::Shards(vec![ShardFailure { shard: 0, cause: FailureCause::Host(Arc::new(error)) }])
 }
 
-impl<D: Driver> Drop for Solo<D> {
+impl<D: Driver> Drop for ManualSystem<D> {
     fn drop(&mut self) {
         let local = self.shard.local.clone();
         let _here = Here::enter(&local);
@@ -90,9 +90,9 @@ impl<D: Driver> Drop for Solo<D> {
     }
 }
 
-impl<D: Driver> fmt::Debug for Solo<D> {
+impl<D: Driver> fmt::Debug for ManualSystem<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Solo").field("system", &self.system).finish_non_exhaustive()
+        f.debug_struct("ManualSystem").field("system", &self.system).finish_non_exhaustive()
     }
 }
 

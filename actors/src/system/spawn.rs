@@ -2,7 +2,7 @@
 
 use super::handle::System;
 use crate::{
-    actor::{Actor, Addr, PerShard, Place, SpawnOptions, spawn},
+    actor::{Actor, Addr, PerShard, Placement, SpawnOptions, spawn},
     error::SpawnError,
 };
 
@@ -15,7 +15,7 @@ impl System {
     /// on a shard, unless they are spawned there.
     pub fn spawn<A: Actor>(
         &self,
-        place: Place,
+        place: Placement,
         options: SpawnOptions,
         factory: impl FnMut() -> A + Send + 'static,
     ) -> Result<Addr<A::Msg>, SpawnError> {
@@ -48,7 +48,7 @@ impl System {
         options: SpawnOptions,
         factory: impl FnMut() -> A + Clone + Send + 'static,
     ) -> Result<PerShard<A::Msg>, SpawnError> {
-        let one = |shard| self.spawn(Place::Shard(shard), options.clone(), factory.clone());
+        let one = |shard| self.spawn(Placement::Shard(shard), options.clone(), factory.clone());
         (0..self.shards()).map(one).collect()
     }
 }

@@ -80,7 +80,7 @@ impl Driver for Scripted {
         if poll(&mut [PollFd::new(&doorbell, PollFlags::IN)], timeout.as_ref())? > 0 {
             rustix::io::read(doorbell, &mut [0; 8])?;
         }
-        self.local.resume();
+        self.local.record_poll();
         Ok(())
     }
 

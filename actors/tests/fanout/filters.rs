@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use windlass_actors::fanout::{Filter, Overflow, Subscription, Terms, Ticket, Topic};
+use windlass_actors::fanout::{Filter, Overflow, Receipt, SubscribeOptions, Subscription, Topic};
 
 use crate::{
     Bytes, bounds,
@@ -11,15 +11,17 @@ use crate::{
 };
 
 fn member(topic: &Topic<Bytes>, room: &'static str, overflow: Overflow) -> Subscription<Bytes> {
-    topic.subscribe_with(Terms::new(bounds(2, 1000), overflow).with_who(Arc::new(room))).unwrap()
+    topic
+        .subscribe_with(SubscribeOptions::new(bounds(2, 1000), overflow).with_identity(Arc::new(room)))
+        .unwrap()
 }
 
 fn in_room(room: &'static str) -> Filter {
     Arc::new(move |who| who.and_then(|who| who.downcast_ref::<&str>()) == Some(&room))
 }
 
-fn taken(ticket: &Ticket<Bytes>) -> usize {
-    block_on(ticket.delivered(LONG)).taken
+fn taken(receipt: &Receipt<Bytes>) -> usize {
+    block_on(receipt.delivery_report(LONG)).delivered
 }
 
 #[test]
@@ -29,8 +31,8 @@ fn an_event_reaches_those_its_filter_names_and_others_never_know() {
     let mut members: Vec<_> =
         ["a", "a", "b"].iter().map(|room| member(&topic, room, Overflow::Close)).collect();
     let mut nobody = topic.subscribe().unwrap();
-    assert_eq!(taken(&topic.publish_to(in_room("a"), vec![1]).unwrap()), 2);
-    assert_eq!(taken(&topic.publish_to(in_room("none"), vec![2]).unwrap()), 0);
+    assert_eq!(taken(&topic.publish_filtered(in_room("a"), vec![1]).unwrap()), 2);
+    assert_eq!(taken(&topic.publish_filtered(in_room("none"), vec![2]).unwrap()), 0);
     publish(&topic, 1, 1);
     let seen: Vec<_> = members.iter_mut().map(|member| told(&take(member))).collect();
     assert_eq!(seen, ["1 3", "1 3", "3"]);
@@ -46,7 +48,7 @@ fn a_filter_that_panics_says_no_and_is_counted() {
         Some(&"a") => panic!("expected by the test"),
         _ => true,
     });
-    assert_eq!(taken(&topic.publish_to(picky, vec![1]).unwrap()), 1);
+    assert_eq!(taken(&topic.publish_filtered(picky, vec![1]).unwrap()), 1);
     assert_eq!(topic.stats().filter_panics, 1);
     publish(&topic, 1, 1);
     assert_eq!(told(&take(&mut members[0])), "2");
@@ -59,8 +61,8 @@ fn the_confirmed_count_names_one_that_went_without() {
     let topic = fanout.topic(bounds(9, 1000), Overflow::Close);
     let (slow, _quick) = (member(&topic, "a", Overflow::Close), topic.subscribe().unwrap());
     publish(&topic, 2, 1);
-    let delivered = block_on(topic.publish(|_| vec![1]).unwrap().delivered(LONG));
-    assert_eq!((delivered.taken, delivered.closed), (1, 1));
-    assert_eq!(delivered.first_without, Some((slow.id(), Overflow::Close)));
-    assert_eq!(block_on(topic.publish(|_| vec![1]).unwrap().delivered(LONG)).first_without, None);
+    let report = block_on(topic.publish(|_| vec![1]).unwrap().delivery_report(LONG));
+    assert_eq!((report.delivered, report.closed), (1, 1));
+    assert_eq!(report.first_lost, Some((slow.id(), Overflow::Close)));
+    assert_eq!(block_on(topic.publish(|_| vec![1]).unwrap().delivery_report(LONG)).first_lost, None);
 }

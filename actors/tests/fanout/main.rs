@@ -18,8 +18,8 @@ use std::{
 
 use common::{LONG, block_on, hosts, system, wait_until};
 use windlass_actors::{
-    Flow, Host, Place, Reply, SpawnOptions, System, Undelivered,
-    fanout::{Bounds, Delivery, Fanout, Missed, Overflow, SubscribeError, Subscription, Terms, Topic},
+    Flow, Host, Placement, Reply, SpawnOptions, System, Undelivered,
+    fanout::{Bounds, Delivery, Fanout, Gap, Overflow, SubscribeOptions, Subscription, Topic, TopicError},
 };
 
 type Bytes = Vec<u8>;
@@ -37,8 +37,8 @@ fn fanout(shards: usize) -> (System, Fanout<Bytes>) {
 /// Publishes `count` events of `bytes` and waits until each was handed out.
 fn publish(topic: &Topic<Bytes>, count: usize, bytes: usize) {
     for _ in 0..count {
-        let ticket = topic.publish(|_| vec![0; bytes]).unwrap();
-        assert_eq!(block_on(ticket.delivered(LONG)).shards_silent, 0);
+        let receipt = topic.publish(|_| vec![0; bytes]).unwrap();
+        assert_eq!(block_on(receipt.delivery_report(LONG)).shards_pending, 0);
     }
 }
 
@@ -59,7 +59,7 @@ fn take(subscription: &mut Subscription<Bytes>) -> Vec<Delivery<Bytes>> {
 fn told(deliveries: &[Delivery<Bytes>]) -> String {
     let word = |delivery: &Delivery<Bytes>| match delivery {
         Delivery::Event(event) => event.seq().to_string(),
-        Delivery::Gap(Missed { from, to }) => format!("gap {from}-{to}"),
+        Delivery::Gap(Gap { from, to }) => format!("gap {from}-{to}"),
         Delivery::Removed => "removed".to_owned(),
         Delivery::Closed => "closed".to_owned(),
     };
@@ -131,7 +131,7 @@ fn reader(
     }
     let topic = topic.clone();
     let factory = move || Reader { topic: topic.clone(), subscription: None, events };
-    system.spawn(Place::Shard(shard), SpawnOptions::named("reader"), factory).unwrap()
+    system.spawn(Placement::Shard(shard), SpawnOptions::named("reader"), factory).unwrap()
 }
 
 #[test]
@@ -214,13 +214,13 @@ fn a_full_queue_removes_or_closes_its_subscriber_and_no_other() {
     let (_system, fanout) = fanout(1);
     for (overflow, end) in [(Overflow::Remove, "removed"), (Overflow::Close, "closed")] {
         let topic = fanout.topic(bounds(2, 1000), Overflow::Drop);
-        let mut slow = topic.subscribe_with(Terms::new(bounds(2, 1000), overflow)).unwrap();
-        let mut roomy = topic.subscribe_with(Terms::new(bounds(100, 1000), overflow)).unwrap();
+        let mut slow = topic.subscribe_with(SubscribeOptions::new(bounds(2, 1000), overflow)).unwrap();
+        let mut roomy = topic.subscribe_with(SubscribeOptions::new(bounds(100, 1000), overflow)).unwrap();
         publish(&topic, 2, 1);
-        let ticket = topic.publish(|_| vec![0]).unwrap();
-        assert_eq!(ticket.subscribers(), 2);
-        let delivered = block_on(ticket.delivered(LONG));
-        assert_eq!((delivered.taken, delivered.removed + delivered.closed, delivered.dropped), (1, 1, 0));
+        let receipt = topic.publish(|_| vec![0]).unwrap();
+        assert_eq!(receipt.subscribers(), 2);
+        let report = block_on(receipt.delivery_report(LONG));
+        assert_eq!((report.delivered, report.removed + report.closed, report.dropped), (1, 1, 0));
         assert_eq!(topic.subscribers(), 1, "it was unregistered when the count arrived");
         publish(&topic, 1, 1);
         assert_eq!(told(&take(&mut slow)), format!("1 2 gap 3-3 {end}"));
@@ -234,8 +234,9 @@ fn a_full_queue_removes_or_closes_its_subscriber_and_no_other() {
 fn a_subscriber_that_reads_history_loses_nothing_meanwhile() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(3, 1000), Overflow::Close);
-    drop(topic.publish_as(10, Bytes::new()).unwrap());
-    let mut reader = topic.subscribe_behind(Terms::new(bounds(3, 1000), Overflow::Close)).unwrap();
+    drop(topic.publish_with_seq(10, Bytes::new()).unwrap());
+    let mut reader =
+        topic.subscribe_catching_up(SubscribeOptions::new(bounds(3, 1000), Overflow::Close)).unwrap();
     assert_eq!(reader.start(), 10);
     publish(&topic, 2, 1);
     // History gave it up to 11; 12 waits in its queue.
@@ -244,7 +245,8 @@ fn a_subscriber_that_reads_history_loses_nothing_meanwhile() {
     assert_eq!(told(&take(&mut reader)), "12");
     drop(reader);
 
-    let mut slow = topic.subscribe_behind(Terms::new(bounds(3, 1000), Overflow::Close)).unwrap();
+    let mut slow =
+        topic.subscribe_catching_up(SubscribeOptions::new(bounds(3, 1000), Overflow::Close)).unwrap();
     publish(&topic, 4, 1);
     assert!(!slow.caught_up(12), "its queue was overrun: read on");
     assert_eq!(topic.stats().lagging, 0, "nothing waits in a queue that was emptied");
@@ -265,13 +267,13 @@ fn a_relay_without_room_is_a_gap_for_its_subscribers() {
     publish(&topic, 1, 1);
     // The shard is held up while 20 events come, of which its relay takes 4.
     let release = hold(&system);
-    let tickets: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
+    let receipts: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
     release.wait();
-    assert_eq!(block_on(tickets[19].delivered(LONG)).shards_full, 1);
+    assert_eq!(block_on(receipts[19].delivery_report(LONG)).shards_full, 1);
     wait_until("the relay caught up", || topic.stats().delivered == 5);
     publish(&topic, 1, 1);
     assert_eq!(told(&take(&mut subscription)), "1 2 3 4 5 gap 6-21 22");
-    assert_eq!(topic.stats().missed, 16);
+    assert_eq!(topic.stats().relay_rejected, 16);
 }
 
 /// Holds the first shard until the barrier returned is passed.
@@ -279,7 +281,7 @@ fn hold(system: &System) -> Arc<std::sync::Barrier> {
     let (held, release) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(std::sync::Barrier::new(2)));
     let gate = (held.clone(), release.clone());
     let blocker =
-        system.spawn(Place::Shard(0), SpawnOptions::named("blocker"), move || Blocker(gate.clone()));
+        system.spawn(Placement::Shard(0), SpawnOptions::named("blocker"), move || Blocker(gate.clone()));
     blocker.unwrap().try_tell(()).unwrap();
     held.wait();
     release
@@ -302,12 +304,12 @@ fn who_comes_after_events_a_shard_missed_is_told_nothing_of_them() {
     let system = system(Host::Tokio, 1);
     let fanout = Fanout::<Bytes>::with_mailbox(&system, 4).unwrap();
     let topic = fanout.topic(bounds(1000, 100_000), Overflow::Close);
-    let _first = topic.subscribe_with(Terms::new(bounds(1000, 100_000), Overflow::Drop)).unwrap();
+    let _first = topic.subscribe_with(SubscribeOptions::new(bounds(1000, 100_000), Overflow::Drop)).unwrap();
     publish(&topic, 1, 1);
     let release = hold(&system);
-    let tickets: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
+    let receipts: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
     release.wait();
-    assert_eq!(block_on(tickets[19].delivered(LONG)).shards_full, 1);
+    assert_eq!(block_on(receipts[19].delivery_report(LONG)).shards_full, 1);
     wait_until("the relay caught up", || topic.stats().delivered == 5);
     let mut late = topic.subscribe().unwrap();
     assert_eq!(late.start(), 21);
@@ -341,25 +343,25 @@ fn a_closed_topic_ends_its_subscribers_after_what_they_have() {
     block_on(topic.close());
     wait_until("nobody is registered", || topic.subscribers() == 0);
     assert_eq!(told(&take(&mut subscription)), "1 2 closed");
-    assert_eq!(topic.subscribe().unwrap_err(), SubscribeError::Closed);
-    assert_eq!(topic.publish(|_| vec![]).unwrap_err(), SubscribeError::Closed);
+    assert_eq!(topic.subscribe().unwrap_err(), TopicError::Closed);
+    assert_eq!(topic.publish(|_| vec![]).unwrap_err(), TopicError::Closed);
 }
 
 #[test]
 fn a_ticket_without_subscribers_is_complete_and_one_that_waits_has_a_deadline() {
     let (system, fanout) = fanout(1);
     let topic = fanout.topic(Bounds::default(), Overflow::Drop);
-    let ticket = topic.publish(|_| vec![1]).unwrap();
-    assert_eq!((ticket.seq(), ticket.subscribers()), (1, 0));
-    assert_eq!(block_on(ticket.delivered(LONG)).shards_silent, 0);
+    let receipt = topic.publish(|_| vec![1]).unwrap();
+    assert_eq!((receipt.seq(), receipt.subscribers()), (1, 0));
+    assert_eq!(block_on(receipt.delivery_report(LONG)).shards_pending, 0);
 
     let _subscription = topic.subscribe().unwrap();
     publish(&topic, 1, 1);
-    system.stop(Undelivered::Refuse);
+    system.stop(Undelivered::Discard);
     let _ = system.join(LONG);
     // The relay is gone: it has no room for ever.
-    let ticket = topic.publish(|_| vec![1]).unwrap();
-    assert_eq!(block_on(ticket.delivered(Duration::from_millis(1))).shards_full, 1);
+    let receipt = topic.publish(|_| vec![1]).unwrap();
+    assert_eq!(block_on(receipt.delivery_report(Duration::from_millis(1))).shards_full, 1);
 }
 
 #[test]
@@ -381,9 +383,9 @@ fn subscribers_that_come_and_go_leave_nothing_behind() {
         }
     }
     assert_eq!(topic.subscribers(), kept.len());
-    let ticket = topic.publish(|_| vec![0]).unwrap();
-    let delivered = block_on(ticket.delivered(LONG));
-    assert_eq!(delivered.taken + delivered.dropped, kept.len());
+    let receipt = topic.publish(|_| vec![0]).unwrap();
+    let report = block_on(receipt.delivery_report(LONG));
+    assert_eq!(report.delivered + report.dropped, kept.len());
     kept.clear();
     assert_eq!((topic.subscribers(), topic.stats().lagging), (0, 0));
     assert_eq!(seen.len(), 72);

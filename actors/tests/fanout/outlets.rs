@@ -2,7 +2,9 @@
 
 use std::{task::Poll, thread, time::Duration};
 
-use windlass_actors::{Actor, Flow, Local, Outlet, Place, Reply, SpawnOptions, Undelivered, fanout::Event};
+use windlass_actors::{
+    Actor, Flow, Local, Outlet, Placement, Reply, SpawnOptions, Undelivered, fanout::Event,
+};
 
 use super::*;
 
@@ -60,7 +62,7 @@ impl Subscriber {
                     seen.event(event.seq());
                     seen.by_queue += 1;
                 }
-                Delivery::Gap(Missed { from, to, .. }) => {
+                Delivery::Gap(Gap { from, to, .. }) => {
                     assert_eq!(from, seen.last + 1);
                     seen.lost += to + 1 - from;
                     seen.last = to;
@@ -140,14 +142,14 @@ fn run(host: Host, seed: u64, events: u64, bounds: Bounds, outlets: bool) -> [u6
     let topic = fanout.topic(bounds, Overflow::Drop);
     let subscribed = topic.clone();
     let make = move || Subscriber { topic: subscribed.clone(), random: Random(seed), outlets };
-    let subscriber = system.spawn(Place::Shard(0), SpawnOptions::named("subscriber"), make).unwrap();
+    let subscriber = system.spawn(Placement::Shard(0), SpawnOptions::named("subscriber"), make).unwrap();
     let asked = thread::spawn(move || subscriber.ask_blocking(|reply| (events, reply), LONG).unwrap());
     wait_until("it is subscribed", || topic.subscribers() == 1);
     let mut random = Random(seed + 1);
     for _ in 0..events {
-        let ticket = topic.publish(|_| vec![0; 10]).unwrap();
+        let receipt = topic.publish(|_| vec![0; 10]).unwrap();
         if random.below(8) > 0 {
-            block_on(ticket.delivered(LONG));
+            block_on(receipt.delivery_report(LONG));
         }
     }
     let got = asked.join().unwrap();
@@ -206,7 +208,7 @@ fn a_filtered_event_goes_by_the_queue_and_nothing_overtakes_it() {
                 Subscriber::poll(&mut subscription, &outlet, &mut seen);
                 outlet.open();
             }
-            drop(told.publish_to(Arc::new(|_| true), vec![0; 10]).unwrap());
+            drop(told.publish_filtered(Arc::new(|_| true), vec![0; 10]).unwrap());
             drop(told.publish(|_| vec![0; 10]).unwrap());
             let last = told.last_seq();
             while seen.last < last {
@@ -235,10 +237,10 @@ fn an_event_that_its_subscriber_did_not_wait_for_goes_to_nobody() {
             outlet.open();
         }
         // The relay gets the event first, then hears that the subscriber has left.
-        let ticket = topic.publish(|_| vec![0; 10]).unwrap();
+        let receipt = topic.publish(|_| vec![0; 10]).unwrap();
         drop(subscription);
-        let delivered = ticket.delivered(LONG).await;
-        assert_eq!((delivered.taken, delivered.shards_silent, outlet.take().is_none()), (0, 0, true));
+        let report = receipt.delivery_report(LONG).await;
+        assert_eq!((report.delivered, report.shards_pending, outlet.take().is_none()), (0, 0, true));
     });
     done.recv_timeout(LONG).unwrap();
 }
@@ -306,7 +308,8 @@ fn on_the<F: Future<Output = ()> + 'static>(
             done.send(()).unwrap();
         }
     });
-    let spawned = system.spawn(Place::Shard(shard), SpawnOptions::named("once"), move || Once(make.take()));
+    let spawned =
+        system.spawn(Placement::Shard(shard), SpawnOptions::named("once"), move || Once(make.take()));
     spawned.unwrap();
     told
 }

@@ -11,7 +11,7 @@ use std::{
 
 use windlass_actors::{
     Pool,
-    fanout::{Asking, Chooser, Overflow, Subscription, Terms, Topic},
+    fanout::{Chooser, ChooserOptions, Overflow, SubscribeOptions, Subscription, Topic},
 };
 
 use crate::{Bytes, bounds, common::wait_until, fanout, publish, take, told};
@@ -30,7 +30,8 @@ fn asking(chooser: &Chooser) -> (windlass_actors::System, Pool, Topic<Bytes>) {
 
 /// Subscribes so many that do not read; each says which one it is.
 fn slow(topic: &Topic<Bytes>, count: usize, chooser: &Chooser) -> Vec<Subscription<Bytes>> {
-    let terms = |index: usize| Terms::new(bounds(1, 1000), chooser.clone()).with_who(Arc::new(index));
+    let terms =
+        |index: usize| SubscribeOptions::new(bounds(1, 1000), chooser.clone()).with_identity(Arc::new(index));
     (0..count).map(|index| topic.subscribe_with(terms(index)).unwrap()).collect()
 }
 
@@ -54,7 +55,7 @@ fn sixteen_slow_subscribers_are_asked_about_side_by_side() {
 fn one_at_once_is_one_after_the_other() {
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (inside, seen) = (running, most.clone());
-    let chooser = Chooser::with(Asking { at_once: 1, ..Asking::default() }, move |_| {
+    let chooser = Chooser::with(ChooserOptions { concurrency: 1, ..ChooserOptions::default() }, move |_| {
         seen.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
         thread::sleep(Duration::from_millis(5));
         inside.fetch_sub(1, SeqCst);
@@ -77,8 +78,8 @@ fn events_are_dropped_and_counted_until_the_callback_has_answered() {
     let gates = (asked.clone(), answer.clone(), seen.clone());
     let chooser = Chooser::new(move |full| {
         gates.2.lock().unwrap().push((
-            *full.who::<usize>().unwrap(),
-            full.missed.from,
+            *full.identity::<usize>().unwrap(),
+            full.gap.from,
             full.events,
             full.bytes,
         ));
@@ -124,7 +125,9 @@ fn what_a_callback_chose_while_its_subscriber_read_on_holds() {
 fn a_callback_that_panics_ends_nothing_but_what_it_was_told_to() {
     for (panicked, subscribers) in [(Overflow::Drop, 3), (Overflow::Close, 0)] {
         let chooser =
-            Chooser::with(Asking { panicked, ..Asking::default() }, |_| panic!("expected by the test"));
+            Chooser::with(ChooserOptions { on_panic: panicked, ..ChooserOptions::default() }, |_| {
+                panic!("expected by the test")
+            });
         let (_system, _pool, topic) = asking(&chooser);
         let _slow = slow(&topic, 3, &chooser);
         publish(&topic, 2, 1);

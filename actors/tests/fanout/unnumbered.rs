@@ -1,6 +1,6 @@
 //! Events without a number: what a store did not keep is delivered all the same.
 
-use windlass_actors::fanout::{Delivery, Missed, Overflow, Terms, Topic};
+use windlass_actors::fanout::{Delivery, Gap, Overflow, SubscribeOptions, Topic};
 
 use crate::{
     Bytes, bounds,
@@ -9,8 +9,8 @@ use crate::{
 };
 
 fn publish_unnumbered(topic: &Topic<Bytes>) {
-    let ticket = topic.publish_unnumbered(vec![9]).unwrap();
-    assert_eq!(block_on(ticket.delivered(LONG)).shards_silent, 0);
+    let receipt = topic.publish_unnumbered(vec![9]).unwrap();
+    assert_eq!(block_on(receipt.delivery_report(LONG)).shards_pending, 0);
 }
 
 #[test]
@@ -46,14 +46,15 @@ fn one_that_is_lost_is_a_gap_behind_the_last_number() {
     publish(&topic, 1, 1);
     let seen = take(&mut slow);
     assert_eq!(told(&seen), "2 gap 3-3");
-    assert!(matches!(seen[1], Delivery::Gap(Missed { from: 3, to: 3 })), "{seen:?}");
+    assert!(matches!(seen[1], Delivery::Gap(Gap { from: 3, to: 3 })), "{seen:?}");
 }
 
 #[test]
 fn no_history_has_it_so_it_is_kept_while_one_is_read() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(9, 1000), Overflow::Drop);
-    let mut reader = topic.subscribe_behind(Terms::new(bounds(9, 1000), Overflow::Drop)).unwrap();
+    let mut reader =
+        topic.subscribe_catching_up(SubscribeOptions::new(bounds(9, 1000), Overflow::Drop)).unwrap();
     publish(&topic, 1, 1);
     publish_unnumbered(&topic);
     publish(&topic, 1, 1);

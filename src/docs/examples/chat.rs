@@ -10,7 +10,7 @@ use std::{collections::HashMap, time::Duration};
 
 use windlass::{
     Body, BodySender, Builder, HandlerError, Rejection, Request, Response, Server, StartError,
-    actors::{Actor, Addr, Context, Flow, Place, Reply, SpawnOptions},
+    actors::{Actor, Addr, Context, Flow, Placement, Reply, SpawnOptions},
     get,
     http::{HeaderValue, StatusCode},
     post,
@@ -98,7 +98,7 @@ fn name_of(request: &Request) -> String {
 pub fn start(builder: Builder) -> Result<Server, StartError> {
     builder
         .with_actors(|system, routes| {
-            let rooms = system.spawn(Place::LeastLoaded, SpawnOptions::named("rooms"), Rooms::default)?;
+            let rooms = system.spawn(Placement::LeastLoaded, SpawnOptions::named("rooms"), Rooms::default)?;
             let listening = rooms.clone();
             Ok(routes
                 .route(get("/rooms/{room}", move |request| listen(listening.clone(), request)))

@@ -17,7 +17,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use windlass::{
     Builder, HandlerError, Json, Rejection, Request, Response, Server, StartError,
-    actors::{Actor, Addr, Context, Flow, Place, SpawnOptions},
+    actors::{Actor, Addr, Context, Flow, Placement, SpawnOptions},
     broker::{Broker, Event, TopicName},
     get,
     http::StatusCode,
@@ -111,7 +111,7 @@ pub fn start(builder: Builder, step: Duration) -> Result<Server, Box<dyn std::er
             let working = publisher.clone();
             let worker = move || Worker { broker: working.clone(), step };
             let options = SpawnOptions { mailbox: QUEUE, ..SpawnOptions::named("worker") };
-            let worker = system.spawn(Place::LeastLoaded, options, worker)?;
+            let worker = system.spawn(Placement::LeastLoaded, options, worker)?;
             let jobs = Arc::new(Jobs { worker, broker: publisher, last: AtomicU64::new(0) });
             let asked = jobs.clone();
             Ok(routes

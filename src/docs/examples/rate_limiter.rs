@@ -13,7 +13,7 @@ use std::{
 
 use windlass::{
     Builder, HandlerError, Next, Rejection, Request, Response, Server, StartError,
-    actors::{Actor, Addr, Context, Flow, Place, Reply, SpawnOptions},
+    actors::{Actor, Addr, Context, Flow, Placement, Reply, SpawnOptions},
     get,
     http::StatusCode,
 };
@@ -87,7 +87,7 @@ pub fn start(builder: Builder, per_second: f64) -> Result<Server, StartError> {
     builder
         .with_actors(move |system, routes| {
             let limiter = move || Limiter { per_second, buckets: HashMap::new() };
-            let limiter = system.spawn(Place::LeastLoaded, SpawnOptions::named("limiter"), limiter)?;
+            let limiter = system.spawn(Placement::LeastLoaded, SpawnOptions::named("limiter"), limiter)?;
             Ok(routes
                 .with(move |request, next| limited(limiter.clone(), request, next))
                 .route(get("/", |_: Request| "you may\n")))

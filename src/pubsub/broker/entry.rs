@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use windlass_actors::fanout::{Policy, Terms, Topic};
+use windlass_actors::fanout::{Policy, SubscribeOptions, Topic};
 
 use super::{TopicPolicy, event::Stamped};
 use crate::replay::{Position, Query, ReplayStore, Start, Window};
@@ -47,18 +47,18 @@ impl Entry {
     }
 
     /// Returns the terms on which somebody at this address subscribes.
-    pub(super) fn terms(&self, peer: Option<SocketAddr>) -> Terms {
-        let terms = Terms::new(self.policy.bounds(), self.policy.overflow.clone());
+    pub(super) fn terms(&self, peer: Option<SocketAddr>) -> SubscribeOptions {
+        let terms = SubscribeOptions::new(self.policy.bounds(), self.policy.overflow.clone());
         match self.policy.overflow {
             Policy::Always(_) => terms,
             // Only a callback wants to know.
-            Policy::Ask(_) => terms.with_who(Arc::new(Subscriber { topic: self.name.clone(), peer })),
+            Policy::Ask(_) => terms.with_identity(Arc::new(Subscriber { topic: self.name.clone(), peer })),
         }
     }
 }
 
 /// A subscriber of a broker's topic, as a [`Chooser`](windlass_actors::fanout::Chooser) is shown it:
-/// `full.who::<Subscriber>()`.
+/// `full.identity::<Subscriber>()`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Subscriber {

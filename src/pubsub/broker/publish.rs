@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::StatusCode;
-use windlass_actors::fanout::{Delivered, Ticket};
+use windlass_actors::fanout::{DeliveryReport, Receipt};
 
 use super::{
     Shared,
@@ -86,7 +86,7 @@ impl std::error::Error for PublishError {
 pub struct Published {
     position: Option<Position>,
     /// Without one the topic was closed meanwhile, and nobody has opened it anew.
-    ticket: Option<Ticket<Stamped>>,
+    receipt: Option<Receipt<Stamped>>,
 }
 
 impl Published {
@@ -98,14 +98,14 @@ impl Published {
 
     /// Returns how many subscribers the topic had.
     pub fn subscribers(&self) -> usize {
-        self.ticket.as_ref().map_or(0, Ticket::subscribers)
+        self.receipt.as_ref().map_or(0, Receipt::subscribers)
     }
 
     /// Waits until every shard has handed the event out, for `timeout` at most, and tells what became of it.
-    pub async fn delivered(&self, timeout: Duration) -> Delivered {
-        match &self.ticket {
-            Some(ticket) => ticket.delivered(timeout).await,
-            None => Delivered::default(),
+    pub async fn delivered(&self, timeout: Duration) -> DeliveryReport {
+        match &self.receipt {
+            Some(receipt) => receipt.delivery_report(timeout).await,
+            None => DeliveryReport::default(),
         }
     }
 }
@@ -180,19 +180,19 @@ impl Shared {
 /// Gives an event to the topic's subscribers.
 fn hand_on(shared: &Shared, entry: &Entry, event: Stamped) -> Published {
     let position = event.position;
-    let ticket = publish_on(entry, event.clone()).or_else(|| {
+    let receipt = publish_on(entry, event.clone()).or_else(|| {
         // Closed meanwhile; who has opened it anew since is owed what comes after that.
         let opened = shared.topics().open.get(&entry.name).cloned()?;
         publish_on(&opened, event)
     });
-    Published { position, ticket }
+    Published { position, receipt }
 }
 
-fn publish_on(entry: &Entry, event: Stamped) -> Option<Ticket<Stamped>> {
+fn publish_on(entry: &Entry, event: Stamped) -> Option<Receipt<Stamped>> {
     match event.position {
         Some(position) => {
             entry.note(position);
-            entry.topic.publish_as(position.seq(), event).ok()
+            entry.topic.publish_with_seq(position.seq(), event).ok()
         }
         None => entry.topic.publish_unnumbered(event).ok(),
     }

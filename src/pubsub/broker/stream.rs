@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use windlass_actors::{
     Parcel,
-    fanout::{self, Delivery, Missed, SubscribeError, Subscription, Terms},
+    fanout::{self, Delivery, Gap, SubscribeOptions, Subscription, TopicError},
 };
 
 use super::{
@@ -42,14 +42,19 @@ enum State<F> {
 pub(crate) struct Stream<F> {
     shared: Arc<Shared>,
     entry: Arc<Entry>,
-    terms: Terms,
+    terms: SubscribeOptions,
     state: State<F>,
     /// The server ends.
     ending: bool,
 }
 
 impl<F: Wire> Stream<F> {
-    pub(super) fn new(shared: Arc<Shared>, entry: Arc<Entry>, terms: Terms, from: Option<From>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        entry: Arc<Entry>,
+        terms: SubscribeOptions,
+        from: Option<From>,
+    ) -> Self {
         Self { shared, entry, terms, state: State::New(from), ending: false }
     }
 
@@ -58,7 +63,7 @@ impl<F: Wire> Stream<F> {
         let terms = self.terms.clone();
         self.state = match from {
             Some(From::Store(start)) => {
-                let subscription = self.entry.topic.subscribe_behind(terms).map_err(refused)?;
+                let subscription = self.entry.topic.subscribe_catching_up(terms).map_err(refused)?;
                 State::Behind(
                     subscription,
                     History::new(self.shared.store.clone(), self.entry.key.clone(), start),
@@ -187,8 +192,8 @@ impl<F: Wire> Stream<F> {
     }
 
     /// Tells what a full queue lost.
-    fn gap(&self, missed: Missed) -> F::Piece {
-        let Missed { from, to, .. } = missed;
+    fn gap(&self, missed: Gap) -> F::Piece {
+        let Gap { from, to, .. } = missed;
         // All positions of a topic have one epoch, and an event's is noted before the event is handed on.
         match self.entry.last().map(|last| move |seq| Position::new(last.epoch(), seq)) {
             // What the store did not keep has no id: all that can be told is behind which one it came.
@@ -207,7 +212,7 @@ impl<F: Wire> Stream<F> {
     }
 }
 
-fn refused(error: SubscribeError) -> BoxError {
+fn refused(error: TopicError) -> BoxError {
     Box::new(error)
 }
 

@@ -2,13 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use windlass_actors::fanout::{Delivered, Overflow, Ticket};
+use windlass_actors::fanout::{DeliveryReport, Overflow, Receipt};
 
 use super::Message;
 
 /// A message that was broadcast. Dropping it costs nothing and changes nothing.
 #[derive(Debug)]
-pub struct Sent(Result<Ticket<Message>, BroadcastError>);
+pub struct Sent(Result<Receipt<Message>, BroadcastError>);
 
 /// How far a message got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,8 @@ impl fmt::Display for BroadcastError {
 impl std::error::Error for BroadcastError {}
 
 impl Sent {
-    pub(super) fn new(ticket: Ticket<Message>) -> Self {
-        Self(Ok(ticket))
+    pub(super) fn new(receipt: Receipt<Message>) -> Self {
+        Self(Ok(receipt))
     }
 
     pub(super) fn nobody(why: BroadcastError) -> Self {
@@ -67,7 +67,7 @@ impl Sent {
 
     /// Returns how many members the hub had.
     pub fn members(&self) -> usize {
-        self.0.as_ref().map_or(0, Ticket::subscribers)
+        self.0.as_ref().map_or(0, Receipt::subscribers)
     }
 
     /// Waits until every shard has handed the message out, for `timeout` at most, and tells what became of it.
@@ -76,20 +76,20 @@ impl Sent {
     ///
     /// It may be dropped and called again.
     pub async fn confirmed(&self, timeout: Duration) -> Confirmed {
-        let ticket = match &self.0 {
-            Ok(ticket) => ticket,
+        let receipt = match &self.0 {
+            Ok(receipt) => receipt,
             Err(why) => return Confirmed { taken: 0, first_error: Some(*why) },
         };
-        let delivered = ticket.delivered(timeout).await;
-        Confirmed { taken: delivered.taken, first_error: first_error(&delivered) }
+        let report = receipt.delivery_report(timeout).await;
+        Confirmed { taken: report.delivered, first_error: first_error(&report) }
     }
 }
 
-fn first_error(delivered: &Delivered) -> Option<BroadcastError> {
-    match delivered.first_without {
+fn first_error(delivered: &DeliveryReport) -> Option<BroadcastError> {
+    match delivered.first_lost {
         Some((member, overflow)) => Some(BroadcastError::Full(member, overflow)),
         None if delivered.shards_full > 0 => Some(BroadcastError::ShardFull),
-        None if delivered.shards_silent > 0 => Some(BroadcastError::Late),
+        None if delivered.shards_pending > 0 => Some(BroadcastError::Late),
         None => None,
     }
 }

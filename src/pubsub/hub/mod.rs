@@ -42,7 +42,7 @@ use std::{
 use windlass_actors::{
     Pool, System,
     error::SpawnError,
-    fanout::{Fanout, Payload, Policy, SubscribeError, Terms, Topic, TopicStats},
+    fanout::{Fanout, Payload, Policy, SubscribeOptions, Topic, TopicError, TopicStats},
 };
 
 use crate::ws::{Outgoing, Prepared, Socket};
@@ -191,9 +191,12 @@ impl Hub {
             return Err(HubError::Closed);
         }
         let settings = &self.0.settings;
-        let terms = Terms { who, ..Terms::new(settings.bounds(), settings.overflow.clone()) };
-        let subscription = running.topic.subscribe_with(terms).map_err(|error| match error {
-            SubscribeError::Busy => HubError::Busy,
+        let options = SubscribeOptions {
+            identity: who,
+            ..SubscribeOptions::new(settings.bounds(), settings.overflow.clone())
+        };
+        let subscription = running.topic.subscribe_with(options).map_err(|error| match error {
+            TopicError::Busy => HubError::Busy,
             _ => HubError::Closed,
         })?;
         Ok(Membership::new(self.0.clone(), subscription))
@@ -217,12 +220,12 @@ impl Hub {
         filter: impl Fn(Option<&(dyn Any + Send + Sync)>) -> bool + Send + Sync + 'static,
     ) -> Sent {
         let message = Message(self.prepare(message));
-        self.publish(|topic| topic.publish_to(Arc::new(filter), message))
+        self.publish(|topic| topic.publish_filtered(Arc::new(filter), message))
     }
 
     fn publish(
         &self,
-        publish: impl FnOnce(&Topic<Message>) -> Result<windlass_actors::fanout::Ticket<Message>, SubscribeError>,
+        publish: impl FnOnce(&Topic<Message>) -> Result<windlass_actors::fanout::Receipt<Message>, TopicError>,
     ) -> Sent {
         match self.0.running.get() {
             None => Sent::nobody(BroadcastError::NotStarted),

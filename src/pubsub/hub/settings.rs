@@ -1,6 +1,6 @@
 //! How a hub's members are.
 
-use windlass_actors::fanout::{Asking, Bounds, Chooser, Full, Overflow, Policy};
+use windlass_actors::fanout::{Bounds, Chooser, ChooserOptions, FullQueue, Overflow, Policy};
 
 use crate::ws::Deflate;
 
@@ -37,10 +37,10 @@ impl HubSettings {
     #[must_use]
     pub fn overflow_by(
         self,
-        asking: Asking,
-        choose: impl Fn(&Full) -> Overflow + Send + Sync + 'static,
+        asking: ChooserOptions,
+        choose: impl Fn(&FullQueue) -> Overflow + Send + Sync + 'static,
     ) -> Self {
-        let asking = Asking { panicked: Overflow::Close, ..asking };
+        let asking = ChooserOptions { on_panic: Overflow::Close, ..asking };
         Self { overflow: Chooser::with(asking, choose).into(), ..self }
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use windlass_actors::{GuestHandle, Local};
+use windlass_actors::{Local, TaskHandle};
 
 use super::{
     Client,
@@ -40,7 +40,7 @@ pub(super) struct HandlerStream {
     phase: Phase,
     /// Taken when the handler starts.
     start: Option<(Client, Start)>,
-    handler: Option<GuestHandle>,
+    handler: Option<TaskHandle>,
     topics: Vec<Stream<ServerSent>>,
     /// Whose turn it is: 0 the handler's, then the topics'.
     turn: usize,

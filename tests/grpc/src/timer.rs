@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use windlass::actors::{GuestHandle, Local};
+use windlass::actors::{Local, TaskHandle};
 
 use crate::wire::{Code, Status};
 
@@ -23,7 +23,7 @@ pub struct Timer(Kind);
 #[derive(Debug)]
 enum Kind {
     Pool(Pin<Box<tokio::time::Sleep>>),
-    Shard(oneshot::Receiver<()>, GuestHandle),
+    Shard(oneshot::Receiver<()>, TaskHandle),
 }
 
 impl Timer {

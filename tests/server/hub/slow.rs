@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use windlass::{
     ListenOptions, PoolSettings, Server, Timeouts,
-    actors::fanout::{Asking, Overflow, TopicStats},
+    actors::fanout::{ChooserOptions, Overflow, TopicStats},
     hub::{BroadcastError, Hub, HubSettings},
 };
 
@@ -126,7 +126,8 @@ fn close_is_the_default_and_tells_1013_behind_what_was_queued() {
 
 #[test]
 fn a_callback_that_panics_closes_the_member() {
-    let settings = HubSettings::default().overflow_by(Asking::default(), |_| panic!("expected by the test"));
+    let settings =
+        HubSettings::default().overflow_by(ChooserOptions::default(), |_| panic!("expected by the test"));
     let (server, hub) = serve(settings, Timeouts::default());
     let _slow = stalled(&server, &hub);
     broadcast_beyond(&hub, |stats| stats.ask_panics > 0);

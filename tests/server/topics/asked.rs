@@ -15,7 +15,7 @@ fn a_callback_closes_the_slow_one_it_was_shown() {
     let seen: Arc<Mutex<Vec<Subscriber>>> = Arc::default();
     let noted = seen.clone();
     let chooser = Chooser::new(move |full| {
-        noted.lock().unwrap().push(full.who::<Subscriber>().unwrap().clone());
+        noted.lock().unwrap().push(full.identity::<Subscriber>().unwrap().clone());
         Overflow::Close
     });
     let (server, broker, topic) = serve(Policy::Ask(chooser));

@@ -53,7 +53,7 @@ fn what_was_missed_comes_first_and_what_cannot_be_had_is_told() {
 }
 
 #[test]
-fn what_a_client_sends_is_published_where_that_is_wanted() {
+fn what_a_client_sends_is_published_where_that_is_awaited() {
     let broker = Broker::new(BrokerSettings::default()).unwrap();
     let mut access = TopicAccess::default();
     access.ws_publish = true;

@@ -1,6 +1,8 @@
 //! Windlass: two actors on one shard, or on two.
 
-use windlass_actors::{Actor, Addr, Context, Cores, Flow, Place, Reply, SpawnOptions, System, Undelivered};
+use windlass_actors::{
+    Actor, Addr, Context, Cores, Flow, Placement, Reply, SpawnOptions, System, Undelivered,
+};
 
 use crate::{CAPACITY, PATIENCE, Round};
 
@@ -71,10 +73,10 @@ impl Pair {
     fn start(shards: usize) -> Self {
         let system = System::builder().cores(Cores::Count(shards)).start().expect("shards start");
         let options = |name| SpawnOptions { mailbox: CAPACITY, ..SpawnOptions::named(name) };
-        let place = Place::Shard(shards - 1);
+        let place = Placement::Shard(shards - 1);
         let counter = system.spawn(place, options("counter"), Counter::default).expect("an actor starts");
         let told = counter.clone();
-        let teller = system.spawn(Place::Shard(0), options("teller"), move || Teller(told.clone()));
+        let teller = system.spawn(Placement::Shard(0), options("teller"), move || Teller(told.clone()));
         Self { system, counter, teller: teller.expect("an actor starts") }
     }
 
