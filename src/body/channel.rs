@@ -1,7 +1,8 @@
 //! The channel behind a streamed body: a queue of pieces with a window of bytes.
 //!
-//! Both sides may be a task (with its waker) or a connection (whose waker is a message to its shard), on the same
-//! thread or not. The lock is held for a few instructions; the two sides of one body are the only ones at it.
+//! Both sides may be a task (with its waker) or a connection (whose waker is a message to its shard), on the
+//! same thread or not. The lock is held for a few instructions; the two sides of one body are the only ones
+//! at it.
 
 use std::{
     collections::VecDeque,
@@ -28,7 +29,8 @@ struct State {
     producer: Option<Waker>,
 }
 
-/// What a piece counts in the window, bytes: a queue of tiny ones holds mostly what each costs beside its content.
+/// What a piece counts in the window, bytes: a queue of tiny ones holds mostly what each costs beside its
+/// content.
 fn cost(piece: &Bytes) -> usize {
     /// An entry of the queue, and the piece's own allocation.
     const OVERHEAD_BYTES: usize = 128;
@@ -81,8 +83,8 @@ impl BodySender {
     ///
     /// # Errors
     ///
-    /// Gives the bytes back when the window is full or the consumer is gone: [`is_abandoned`](Self::is_abandoned) tells
-    /// which.
+    /// Gives the bytes back when the window is full or the consumer is gone:
+    /// [`is_abandoned`](Self::is_abandoned) tells which.
     pub fn try_send(&mut self, bytes: Bytes) -> Result<(), Bytes> {
         let state = self.shared.lock();
         if state.abandoned || state.queued_bytes >= self.shared.window_bytes {
@@ -125,7 +127,8 @@ impl BodySender {
         wake(state, |s| s.consumer.take());
     }
 
-    /// Waits until the consumer is gone: for a producer that has nothing to send yet, and shall not go on in vain.
+    /// Waits until the consumer is gone: for a producer that has nothing to send yet, and shall not go on in
+    /// vain.
     ///
     /// # Cancel safety
     ///
@@ -134,7 +137,8 @@ impl BodySender {
         poll_fn(|cx| self.poll_abandoned(cx)).await;
     }
 
-    /// Polls for the end of the consumer. It and [`poll_ready`](Self::poll_ready) wake the task that polled last.
+    /// Polls for the end of the consumer. It and [`poll_ready`](Self::poll_ready) wake the task that polled
+    /// last.
     pub fn poll_abandoned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.shared.lock();
         if state.abandoned {

@@ -26,7 +26,8 @@ impl HttpBody for Body {
         Self::poll_frame(self.get_mut(), cx).map(|polled| polled.map(|result| result.map(frame)))
     }
 
-    /// Bytes that are all there do not rule out trailers behind them, so this says less than [`Body::is_empty`].
+    /// Bytes that are all there do not rule out trailers behind them, so this says less than
+    /// [`Body::is_empty`].
     fn is_end_stream(&self) -> bool {
         matches!(self.0, super::Kind::Empty)
     }
@@ -47,8 +48,8 @@ impl Body {
         if body.is_end_stream() { Self::empty() } else { Self::source(Foreign::new(body)) }
     }
 
-    /// Like [`from_http`](Self::from_http), and takes a body that is there as a whole as such: nothing of it has to
-    /// be streamed then. `endless` is [`Source::ends_with_peer`].
+    /// Like [`from_http`](Self::from_http), and takes a body that is there as a whole as such: nothing of it
+    /// has to be streamed then. `endless` is [`Source::ends_with_peer`].
     pub(crate) async fn adopt<B>(body: B, endless: bool) -> Self
     where
         B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,

@@ -1,11 +1,11 @@
 //! Message bodies of requests and responses; must not know any protocol, engine or route.
 //!
-//! One [`Body`] type serves both directions, on a shard and on the pool. A body is empty, a complete buffer, a
-//! [`Source`] that is polled, or the receiving end of a channel.
+//! One [`Body`] type serves both directions, on a shard and on the pool. A body is empty, a complete buffer,
+//! a [`Source`] that is polled, or the receiving end of a channel.
 //!
-//! The channel has a window in bytes. A connection streams a request to its handler through it, and a handler on
-//! the pool streams its response to the connection. The producer may run ahead by the window, then it waits until
-//! the consumer has taken bytes.
+//! The channel has a window in bytes. A connection streams a request to its handler through it, and a handler
+//! on the pool streams its response to the connection. The producer may run ahead by the window, then it
+//! waits until the consumer has taken bytes.
 
 mod channel;
 #[cfg(feature = "tower")]
@@ -46,8 +46,8 @@ pub trait Source: Send {
     /// Returns the next piece, or `None` at the end.
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>>;
 
-    /// Says, right behind a piece, that there is none behind it yet and that whoever polled is woken when there is one: to
-    /// poll again would find nothing. Default: no, it is polled again to find that out.
+    /// Says, right behind a piece, that there is none behind it yet and that whoever polled is woken when
+    /// there is one: to poll again would find nothing. Default: no, it is polled again to find that out.
     fn rests(&self) -> bool {
         false
     }
@@ -57,20 +57,20 @@ pub trait Source: Send {
         None
     }
 
-    /// Says whether the connection's shard may poll it, wherever its handler ran. Default: no, it is polled where the
-    /// handler ran, which may be a place with a runtime that it needs.
+    /// Says whether the connection's shard may poll it, wherever its handler ran. Default: no, it is polled
+    /// where the handler ran, which may be a place with a runtime that it needs.
     fn travels(&self) -> bool {
         false
     }
 
-    /// Says whether the body has no end of its own, so that a peer that sends FIN has gone and waits for nothing.
-    /// Default: no, what a half-closed peer asked for is still answered.
+    /// Says whether the body has no end of its own, so that a peer that sends FIN has gone and waits for
+    /// nothing. Default: no, what a half-closed peer asked for is still answered.
     fn ends_with_peer(&self) -> bool {
         false
     }
 
-    /// Is told, again and again, that the server ends: a body without an end of its own shall come to one. Default: does
-    /// nothing.
+    /// Is told, again and again, that the server ends: a body without an end of its own shall come to one.
+    /// Default: does nothing.
     fn end_soon(self: Pin<&mut Self>) {}
 
     /// Is offered a shorter way for what comes while it [rests](Self::rests): for bodies of this crate.
@@ -106,7 +106,8 @@ pub(crate) enum Form {
     DeflatedFrame,
 }
 
-/// An outlet that a stream may have its events put into while it rests, past being asked for them: for streams of this crate.
+/// An outlet that a stream may have its events put into while it rests, past being asked for them: for
+/// streams of this crate.
 #[derive(Debug)]
 pub struct Offer {
     pub(crate) outlet: OutletKey,
@@ -157,8 +158,8 @@ impl Body {
 
     /// Makes a body that is fed through the returned sender.
     ///
-    /// The sender may run ahead by `window_bytes`, then [`BodySender::send`] waits. Dropping the sender without
-    /// [`BodySender::finish`] ends the body with [`BodyError::Aborted`].
+    /// The sender may run ahead by `window_bytes`, then [`BodySender::send`] waits. Dropping the sender
+    /// without [`BodySender::finish`] ends the body with [`BodyError::Aborted`].
     pub fn channel(window_bytes: usize) -> (BodySender, Self) {
         let (sender, receiver) = channel::channel(window_bytes, None);
         (sender, Self(Kind::Channel(receiver)))
@@ -177,9 +178,10 @@ impl Body {
 
     /// Puts trailers behind the content, in place of any it has.
     ///
-    /// They go out as HTTP/2 trailers, and behind the chunks of HTTP/1.1; HTTP/1.0 has none, nor has the answer to
-    /// HEAD, and they are left out. So are those that would change the message itself, such as `content-length` (RFC
-    /// 9110 §6.5.1). A client may ignore trailers unless it sent `TE: trailers`: what it must know belongs in a header.
+    /// They go out as HTTP/2 trailers, and behind the chunks of HTTP/1.1; HTTP/1.0 has none, nor has the
+    /// answer to HEAD, and they are left out. So are those that would change the message itself, such as
+    /// `content-length` (RFC 9110 §6.5.1). A client may ignore trailers unless it sent `TE: trailers`: what
+    /// it must know belongs in a header.
     ///
     /// ```
     /// use windlass::{Body, Response, http::HeaderMap};

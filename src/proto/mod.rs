@@ -1,7 +1,8 @@
-//! Sans-I/O protocols: bytes in, events and bytes out; must not know sockets, clocks, executors or other modules.
+//! Sans-I/O protocols: bytes in, events and bytes out; must not know sockets, clocks, executors or other
+//! modules.
 //!
-//! A protocol never fails for lack of data: it reports that it needs more. It never panics on a peer's input. So
-//! tests and fuzzers run the same code as both socket engines.
+//! A protocol never fails for lack of data: it reports that it needs more. It never panics on a peer's input.
+//! So tests and fuzzers run the same code as both socket engines.
 //!
 //! - [`h1`]: HTTP/1.1 and HTTP/1.0, parser of requests and encoder of responses.
 //! - [`h2`]: inspection of HTTP/2 bytes ahead of the HTTP/2 engine.

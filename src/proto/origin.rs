@@ -1,8 +1,8 @@
-//! Pages of which origin may do what a browser lets any page try: open a WebSocket (RFC 6455 §10.2), or send a simple
-//! `POST` (fetch's "no-cors").
+//! Pages of which origin may do what a browser lets any page try: open a WebSocket (RFC 6455 §10.2), or send
+//! a simple `POST` (fetch's "no-cors").
 //!
-//! A browser carries both out for a page of any site, with the cookies of ours and from the user's network. What it
-//! does send is Origin (RFC 6454 §7).
+//! A browser carries both out for a page of any site, with the cookies of ours and from the user's network.
+//! What it does send is Origin (RFC 6454 §7).
 
 /// Pages of which origin may. A client that sends no Origin is not a browser and may always.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -30,8 +30,9 @@ impl Origins {
     }
 }
 
-/// Says whether an origin's host and port are those of an authority. The default port of the origin's scheme may be
-/// left out of either. The schemes themselves are not compared: a proxy before us may have taken TLS off.
+/// Says whether an origin's host and port are those of an authority. The default port of the origin's scheme
+/// may be left out of either. The schemes themselves are not compared: a proxy before us may have taken TLS
+/// off.
 fn is_same(origin: &[u8], authority: &[u8]) -> bool {
     let Some(colon) = origin.iter().position(|&byte| byte == b':') else { return false };
     let (scheme, rest) = origin.split_at(colon);

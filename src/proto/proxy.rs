@@ -1,7 +1,8 @@
 //! The PROXY protocol preamble, versions 1 and 2: who a load balancer in front says the client is.
 //!
-//! Trust it only on a listener whose peers are such balancers. The text is haproxy.org's `proxy-protocol.txt`; both
-//! versions are told apart by their first bytes, and what is neither is refused at its first wrong byte.
+//! Trust it only on a listener whose peers are such balancers. The text is haproxy.org's
+//! `proxy-protocol.txt`; both versions are told apart by their first bytes, and what is neither is refused at
+//! its first wrong byte.
 
 use std::{
     error::Error,
@@ -13,8 +14,8 @@ use std::{
 /// Longest version 1 line, its line end included.
 pub const V1_BYTES_MAX: usize = 107;
 
-/// Longest version 2 addresses and extensions, without the 16 bytes before them. A client certificate among the
-/// extensions is what makes them long.
+/// Longest version 2 addresses and extensions, without the 16 bytes before them. A client certificate among
+/// the extensions is what makes them long.
 pub const V2_BYTES_MAX: usize = 2 * 1024;
 
 const V1_MAGIC: &[u8] = b"PROXY ";
@@ -26,8 +27,9 @@ const V2_HEADER_BYTES: usize = 16;
 pub struct Preamble {
     /// Its length: the protocol proper starts there.
     pub consumed: usize,
-    /// The two ends of the client's connection to the balancer. None if the balancer speaks for itself (a health
-    /// check) or does not say, or if the client came by something other than IP: then the socket's own peer is it.
+    /// The two ends of the client's connection to the balancer. None if the balancer speaks for itself (a
+    /// health check) or does not say, or if the client came by something other than IP: then the socket's own
+    /// peer is it.
     pub ends: Option<Ends>,
 }
 

@@ -1,8 +1,8 @@
 //! Server-sent events (WHATWG HTML §9.2), the server's side: events as bytes, and which texts may be in them.
 //!
-//! An event is a block of lines that ends in an empty line. A line break within data would end the line, so data is
-//! split at each (CR, LF or CRLF) and sent as several `data` lines, which the client joins with LF. In an id or an
-//! event's name nothing can stand for a line break: they are refused.
+//! An event is a block of lines that ends in an empty line. A line break within data would end the line, so
+//! data is split at each (CR, LF or CRLF) and sent as several `data` lines, which the client joins with LF.
+//! In an id or an event's name nothing can stand for a line break: they are refused.
 
 use std::fmt::{self, Display, Write as _};
 

@@ -13,8 +13,8 @@ use super::{ErrorKind, Operation, StoreError};
 
 /// Callback that receives the result of a store operation, once.
 ///
-/// It may run on the store's own threads or inside the call, with the store's locks held. So it must not block and
-/// must not call the store. The stores of this crate catch a panic in it.
+/// It may run on the store's own threads or inside the call, with the store's locks held. So it must not
+/// block and must not call the store. The stores of this crate catch a panic in it.
 pub type Completion<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
 
 /// Calls a completion and discards a panic in it, which the panic hook has already reported.

@@ -83,8 +83,8 @@ impl StoreError {
         Self(Arc::new(Inner { kind, operation, message: message.into(), source: None }))
     }
 
-    /// Creates an error with a cause, which becomes its [`source`](Error::source). [`Display`](fmt::Display) appends
-    /// the cause to the message, so the message should not repeat it.
+    /// Creates an error with a cause, which becomes its [`source`](Error::source). [`Display`](fmt::Display)
+    /// appends the cause to the message, so the message should not repeat it.
     pub fn with_source(
         kind: ErrorKind,
         operation: Operation,
@@ -99,7 +99,8 @@ impl StoreError {
         self.0.kind
     }
 
-    /// Returns `true` if the store works but rejected this request: it is full or closed, or a limit is exceeded.
+    /// Returns `true` if the store works but rejected this request: it is full or closed, or a limit is
+    /// exceeded.
     pub fn is_rejection(&self) -> bool {
         use ErrorKind::{Closed, Full, TooLarge, TooManyTopics};
         matches!(self.kind(), Full | TooLarge | TooManyTopics | Closed)

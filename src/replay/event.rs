@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::Position;
 
-/// Bytes that retention and page windows count per event beside its name and data, so that empty events are bounded.
+/// Bytes that retention and page windows count per event beside its name and data, so that empty events are
+/// bounded.
 pub const EVENT_OVERHEAD_BYTES: usize = 64;
 
 /// Durability of an event.
@@ -15,8 +16,8 @@ pub const EVENT_OVERHEAD_BYTES: usize = 64;
 pub enum Durability {
     /// No guarantee: the event is lost when the process ends.
     None,
-    /// The event is acknowledged at once and synced within the store's interval. A crash loses the events of at most
-    /// one interval, and readers see them as a gap.
+    /// The event is acknowledged at once and synced within the store's interval. A crash loses the events of
+    /// at most one interval, and readers see them as a gap.
     Buffered,
     /// The event is on the disk before it is acknowledged. It survives `kill -9` and a power cut.
     Fsynced,
@@ -56,7 +57,8 @@ pub struct Append {
     pub topic: Bytes,
     /// Event name. Default: none.
     pub name: Option<Bytes>,
-    /// Payload. A store may keep this buffer itself, so a slice of a large buffer keeps the whole buffer alive.
+    /// Payload. A store may keep this buffer itself, so a slice of a large buffer keeps the whole buffer
+    /// alive.
     pub data: Bytes,
     /// Durability required before the append is acknowledged. Default: [`Durability::None`].
     pub durability: Durability,

@@ -1,7 +1,7 @@
 //! The memory store: a ring of events per topic.
 //!
-//! Threads contend for a topic's lock only if they use the same topic. Completions run under that lock, so they run in
-//! the order of the positions.
+//! Threads contend for a topic's lock only if they use the same topic. Completions run under that lock, so
+//! they run in the order of the positions.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -28,9 +28,10 @@ const TRIM_SCAN_TOPICS: usize = 64;
 
 /// Store that keeps the latest events of each topic in memory.
 ///
-/// It works on the calling thread: an append is a lookup and a push under two short locks, so a shard may call it. Once
-/// the ring of a topic has grown to its size, an append allocates nothing. The events are lost when the process ends.
-/// A new store has a new epoch, so a read from an old position reports [`Reset::UnknownEpoch`].
+/// It works on the calling thread: an append is a lookup and a push under two short locks, so a shard may
+/// call it. Once the ring of a topic has grown to its size, an append allocates nothing. The events are lost
+/// when the process ends. A new store has a new epoch, so a read from an old position reports
+/// [`Reset::UnknownEpoch`].
 ///
 /// [`Reset::UnknownEpoch`]: super::Reset::UnknownEpoch
 pub struct MemoryStore {
@@ -49,7 +50,8 @@ pub struct MemoryStore {
 struct Topics {
     indices: HashMap<Bytes, usize>,
     rings: Vec<(Bytes, Mutex<Ring>)>,
-    /// Largest number that an evicted topic assigned. New topics start above it, so that no position is reused.
+    /// Largest number that an evicted topic assigned. New topics start above it, so that no position is
+    /// reused.
     floor: u64,
     /// Index at which the search for a topic to evict continues.
     eviction_cursor: usize,
@@ -196,7 +198,8 @@ impl MemoryStore {
 }
 
 fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
-    // A panic cannot leave a ring inconsistent: completions, the only foreign code under the lock, cannot unwind here.
+    // A panic cannot leave a ring inconsistent: completions, the only foreign code under the lock, cannot
+    // unwind here.
     ring.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

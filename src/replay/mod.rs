@@ -1,37 +1,41 @@
 //! Stores of published events; must not know subscribers, connections or HTTP.
 //!
-//! A [`ReplayStore`] gives each event of a topic a [`Position`] and reads events back from a position on. The broker
-//! owns a store. It appends once per publish, delivers the event when the append completes, and reads older events
-//! for a subscriber that missed them.
+//! A [`ReplayStore`] gives each event of a topic a [`Position`] and reads events back from a position on. The
+//! broker owns a store. It appends once per publish, delivers the event when the append completes, and reads
+//! older events for a subscriber that missed them.
 //!
 //! - [`MemoryStore`]: a ring of events per topic, lost when the process ends.
-//! - [`DurableStore`](durable::DurableStore) (feature `durable`): a file, written by one thread with group commit.
+//! - [`DurableStore`](durable::DurableStore) (feature `durable`): a file, written by one thread with group
+//!   commit.
 //! - A store of your own: implement [`ReplayStore`] and test it with [`conformance`].
 //!
 //! # Positions
 //!
-//! A position is `<epoch>-<seq>`. The epoch is a random number that belongs to the store. The number `seq` increases by
-//! one with each event of a topic. So a store can judge any position without having recorded it:
+//! A position is `<epoch>-<seq>`. The epoch is a random number that belongs to the store. The number `seq`
+//! increases by one with each event of a topic. So a store can judge any position without having recorded it:
 //!
 //! - A position with another epoch, or above the last one assigned, is a [`Reset`].
-//! - If events after the position have been removed or were lost in a crash, the page reports a [`Gap`] with both ends.
+//! - If events after the position have been removed or were lost in a crash, the page reports a [`Gap`] with
+//!   both ends.
 //! - Otherwise the page continues directly after the position.
 //!
 //! # Callbacks instead of futures
 //!
 //! [`ReplayStore::append`] takes a callback and returns at once. It is not an `async fn`, for three reasons:
 //!
-//! - The order of the calls is the order in the store. A future starts when it is first polled, so it cannot promise that.
+//! - The order of the calls is the order in the store. A future starts when it is first polled, so it cannot
+//!   promise that.
 //! - Many appends are in flight at a time, so that one commit carries them all.
-//! - The callback runs on the thread that knows the order, so delivering the event needs no further thread switch.
+//! - The callback runs on the thread that knows the order, so delivering the event needs no further thread
+//!   switch.
 //!
 //! Other callers use [`append_blocking`](ReplayStore::append_blocking) or `append_async`.
 //!
 //! # Reading while events arrive
 //!
-//! Subscribe first, then read pages until [`Page::has_more`] returns `false`. Then continue with the events delivered
-//! since the subscription, and drop those that are not above [`Page::resume`]. This way no event is missed or duplicated,
-//! because every event whose completion has run is in every later page.
+//! Subscribe first, then read pages until [`Page::has_more`] returns `false`. Then continue with the events
+//! delivered since the subscription, and drop those that are not above [`Page::resume`]. This way no event is
+//! missed or duplicated, because every event whose completion has run is in every later page.
 mod clock;
 mod completion;
 pub mod conformance;

@@ -42,7 +42,8 @@ pub enum Start {
 pub struct Window {
     /// Maximum number of events. Default: 300. A value of 0 counts as 1.
     pub events: usize,
-    /// Maximum bytes, as [`Event::size_bytes`] counts them. Default: 1 MiB. The first event of a page may exceed it.
+    /// Maximum bytes, as [`Event::size_bytes`] counts them. Default: 1 MiB. The first event of a page may
+    /// exceed it.
     pub bytes: usize,
 }
 
@@ -58,10 +59,11 @@ impl Default for Window {
 pub struct Page {
     /// Relation of this page to the position asked for.
     pub continuity: Continuity,
-    /// Events in order. Each position is one above the previous one: a page ends before a gap, and the next page
-    /// reports it.
+    /// Events in order. Each position is one above the previous one: a page ends before a gap, and the next
+    /// page reports it.
     pub events: Vec<Event>,
-    /// Position to ask after for the next page: the last event of this page, or the end of the gap if no event follows.
+    /// Position to ask after for the next page: the last event of this page, or the end of the gap if no
+    /// event follows.
     pub resume: Position,
     /// Last position the topic had assigned when the page was read.
     pub end: Position,
@@ -81,8 +83,8 @@ pub enum Continuity {
     Complete,
     /// Events between them have been removed by retention or lost in a crash.
     Gap(Gap),
-    /// The position does not belong to this topic. The page is empty and `resume` is the end of the topic. Read from
-    /// [`Start::Earliest`] to get the stored events.
+    /// The position does not belong to this topic. The page is empty and `resume` is the end of the topic.
+    /// Read from [`Start::Earliest`] to get the stored events.
     Reset(Reset),
 }
 
@@ -100,11 +102,13 @@ pub struct Gap {
 pub enum Reset {
     /// Another store assigned the position.
     UnknownEpoch,
-    /// The position is above the last one that the topic assigned. It is invented or belongs to another topic.
+    /// The position is above the last one that the topic assigned. It is invented or belongs to another
+    /// topic.
     BeyondEnd,
 }
 
-/// Builder of pages that fulfil the contract of [`ReplayStore`](super::ReplayStore), for implementations of a store.
+/// Builder of pages that fulfil the contract of [`ReplayStore`](super::ReplayStore), for implementations of a
+/// store.
 ///
 /// It holds the state of the topic at the time of the read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +143,8 @@ impl PageBuilder {
         Position::new(self.epoch, seq)
     }
 
-    /// Builds a page from the stored events that follow [`start_after`](Self::start_after), in order. It takes only
-    /// as many events as fit the window, and stops at the first gap between two of them.
+    /// Builds a page from the stored events that follow [`start_after`](Self::start_after), in order. It
+    /// takes only as many events as fit the window, and stops at the first gap between two of them.
     ///
     /// # Errors
     ///

@@ -6,8 +6,8 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 /// Identifier of one numbering of a store: a random number, created and stored with the store.
 ///
-/// A position with another epoch comes from another store, so it does not refer to an event of this one. The text
-/// form is 16 lower-case hex digits.
+/// A position with another epoch comes from another store, so it does not refer to an event of this one. The
+/// text form is 16 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(u64);
 
@@ -49,10 +49,12 @@ impl fmt::Debug for Epoch {
     }
 }
 
-/// Position of an event in its topic: the epoch of the store, and a number that increases by one with each event.
+/// Position of an event in its topic: the epoch of the store, and a number that increases by one with each
+/// event.
 ///
-/// The first event of a topic has the number 1, and 0 is the position before it. The text form, which is also the
-/// event's id, is `<epoch>-<seq>`: 16 lower-case hex digits, a dash, a decimal number without leading zeros.
+/// The first event of a topic has the number 1, and 0 is the position before it. The text form, which is also
+/// the event's id, is `<epoch>-<seq>`: 16 lower-case hex digits, a dash, a decimal number without leading
+/// zeros.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Position {
     epoch: Epoch,
@@ -71,8 +73,8 @@ impl Position {
         Self { epoch, seq }
     }
 
-    /// Parses the text form. Accepts exactly the form that [`Display`](fmt::Display) writes, so each position has one
-    /// spelling.
+    /// Parses the text form. Accepts exactly the form that [`Display`](fmt::Display) writes, so each position
+    /// has one spelling.
     ///
     /// # Errors
     ///

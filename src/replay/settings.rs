@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use super::{Append, ErrorKind, Operation, StoreError};
 
-/// Retention of events. A topic that exceeds any bound loses its oldest events. The newest event is kept whatever its
-/// size, until it expires by age.
+/// Retention of events. A topic that exceeds any bound loses its oldest events. The newest event is kept
+/// whatever its size, until it expires by age.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
     /// Maximum number of events per topic. Default: 1000.
     pub events: usize,
-    /// Maximum bytes per topic, as [`Event::size_bytes`](super::Event::size_bytes) counts them. Default: 4 MiB.
+    /// Maximum bytes per topic, as [`Event::size_bytes`](super::Event::size_bytes) counts them. Default: 4
+    /// MiB.
     pub bytes: usize,
-    /// Maximum age of an event, by the system clock. Default: `None`, no limit. Expired events are removed when the
-    /// topic is next used, or some seconds later.
+    /// Maximum age of an event, by the system clock. Default: `None`, no limit. Expired events are removed
+    /// when the topic is next used, or some seconds later.
     pub age: Option<Duration>,
-    /// Maximum bytes of all topics together. Default: 256 MiB. Above it, topics lose their oldest events in turn.
+    /// Maximum bytes of all topics together. Default: 256 MiB. Above it, topics lose their oldest events in
+    /// turn.
     pub total_bytes: usize,
 }
 
@@ -30,8 +32,9 @@ impl Default for Retention {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreLimits {
-    /// Maximum number of topics. Default: 10,000. At the limit, a topic without events is evicted for a new one. If
-    /// every topic has events, the append fails with [`ErrorKind::TooManyTopics`]. A topic costs some hundred bytes.
+    /// Maximum number of topics. Default: 10,000. At the limit, a topic without events is evicted for a new
+    /// one. If every topic has events, the append fails with [`ErrorKind::TooManyTopics`]. A topic costs some
+    /// hundred bytes.
     pub topics: usize,
     /// Maximum bytes of a topic name. Default: 256, at most 60,000.
     pub topic_bytes: usize,

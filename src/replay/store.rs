@@ -37,27 +37,28 @@ pub struct RejectedAppend {
 ///
 /// # Contract
 ///
-/// - **Order.** Appends of one thread to one topic are stored in the order of the calls. The completions of a topic
-///   run in the order of the positions, whichever threads appended. So a caller that delivers events from
-///   completions delivers them in order.
-/// - **Positions.** Within an epoch, the position of a topic increases by one with each event. A position that a
-///   completion or a page has reported never stands for another event, not even after a crash. A store that cannot
-///   know which positions it reported skips a range or starts a new epoch.
+/// - **Order.** Appends of one thread to one topic are stored in the order of the calls. The completions of a
+///   topic run in the order of the positions, whichever threads appended. So a caller that delivers events
+///   from completions delivers them in order.
+/// - **Positions.** Within an epoch, the position of a topic increases by one with each event. A position
+///   that a completion or a page has reported never stands for another event, not even after a crash. A store
+///   that cannot know which positions it reported skips a range or starts a new epoch.
 /// - **Failed appends leave a gap.** An append below [`Durability::Fsynced`] that fails, other than by a
-///   [rejection](StoreError::is_rejection), may have reached subscribers. When the store works again it skips one
-///   number for each such append, which readers see as a gap.
-/// - **Read your writes.** An event is in every page requested after its completion ran, until retention removes it.
+///   [rejection](StoreError::is_rejection), may have reached subscribers. When the store works again it skips
+///   one number for each such append, which readers see as a gap.
+/// - **Read your writes.** An event is in every page requested after its completion ran, until retention
+///   removes it.
 /// - **No silent loss.** Pages are built by [`PageBuilder`](super::PageBuilder), so missing events are a gap.
-/// - **No blocking.** [`append`](Self::append) and [`read`](Self::read) neither wait nor access a disk or a socket,
-///   because shards call them. The work happens on other threads, in bounded queues.
+/// - **No blocking.** [`append`](Self::append) and [`read`](Self::read) neither wait nor access a disk or a
+///   socket, because shards call them. The work happens on other threads, in bounded queues.
 ///
 /// A store that several servers share assigns positions by an atomic increment.
 /// [`conformance`](super::conformance) tests a store against this contract.
 pub trait ReplayStore: Send + Sync + 'static {
     /// Appends an event. Calls `done` with its position once the requested durability is reached.
     ///
-    /// A failed append has no position. After an I/O error the event may still appear in the store later, because
-    /// a failed write may have reached the disk. `done` receives every error except a full queue.
+    /// A failed append has no position. After an I/O error the event may still appear in the store later,
+    /// because a failed write may have reached the disk. `done` receives every error except a full queue.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! The schedule of an open loop.
 //!
-//! Arrivals do not wait for answers. One that finds every connection busy waits its turn and its latency runs from
-//! the instant it was due, so a stalled server is charged for every request it kept from being sent (no
+//! Arrivals do not wait for answers. One that finds every connection busy waits its turn and its latency runs
+//! from the instant it was due, so a stalled server is charged for every request it kept from being sent (no
 //! coordinated omission).
 
 use std::time::{Duration, Instant};

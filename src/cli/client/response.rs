@@ -26,7 +26,8 @@ enum Framing {
     Chunked,
 }
 
-/// Parses the head of an answer that is a stream of server-sent events in chunks; `None` when it is not whole yet.
+/// Parses the head of an answer that is a stream of server-sent events in chunks; `None` when it is not whole
+/// yet.
 ///
 /// Returns the bytes it took.
 ///

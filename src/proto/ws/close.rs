@@ -9,8 +9,8 @@
 //!    └─fault──► Failing ──reply(), close()──► Failed ◄──fault── Sent
 //! ```
 //!
-//! In `Open` and `Sent` what the peer sends is taken: its messages may have been on their way. In every other state
-//! it is thrown away. Only in `Open` is anything but a Close sent.
+//! In `Open` and `Sent` what the peer sends is taken: its messages may have been on their way. In every other
+//! state it is thrown away. Only in `Open` is anything but a Close sent.
 
 use super::{Code, Fault};
 

@@ -28,8 +28,8 @@ impl Code {
     /// 1013: overload, such as a subscriber that does not keep up.
     pub const TRY_AGAIN: Self = Self(1013);
 
-    /// Takes a code that may stand in a Close frame: what RFC 6455 §7.4.1 and the registry define for the wire
-    /// (1000–1003, 1007–1014), and 3000–4999 for libraries and applications. `None` for any other.
+    /// Takes a code that may stand in a Close frame: what RFC 6455 §7.4.1 and the registry define for the
+    /// wire (1000–1003, 1007–1014), and 3000–4999 for libraries and applications. `None` for any other.
     pub fn new(code: u16) -> Option<Self> {
         let code = Self(code);
         code.may_be_sent().then_some(code)
@@ -45,7 +45,8 @@ impl Code {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 
-    /// Returns a short name for metrics, one of a fixed set: all of 3000–3999 share one, as all of 4000–4999 do.
+    /// Returns a short name for metrics, one of a fixed set: all of 3000–3999 share one, as all of 4000–4999
+    /// do.
     pub fn label(self) -> &'static str {
         match self.0 {
             1000 => "normal",

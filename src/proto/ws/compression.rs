@@ -59,14 +59,16 @@ impl Compression {
                 let deflater = self.deflater.get_or_insert_with(|| Deflater::new(self.level, window_bits));
                 deflater.message(data, out)
             }
-            // With a kept context the next message may refer to this one, so it must be sent; here it need not.
+            // With a kept context the next message may refer to this one, so it must be sent; here it need
+            // not.
             Context::Fresh => {
                 scratch.deflate_fresh(self.level, window_bits, data, out) && out.len() < data.len()
             }
         }
     }
 
-    /// Says whether messages compressed once for everybody are sent; `None` if that has to be noted each time.
+    /// Says whether messages compressed once for everybody are sent; `None` if that has to be noted each
+    /// time.
     pub(super) fn sends_shared(&self) -> Option<bool> {
         match self.outbound {
             Direction { window_bits: MAX_WINDOW_BITS, context: Context::Fresh } => Some(true),

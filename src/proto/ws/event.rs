@@ -28,7 +28,8 @@ pub enum Event<'a> {
     Ping(&'a [u8]),
     /// A pong, asked for or not.
     Pong(&'a [u8]),
-    /// The peer's Close; nothing follows it. If it came first, ours is owed: [`Session::reply`](super::Session::reply).
+    /// The peer's Close; nothing follows it. If it came first, ours is owed:
+    /// [`Session::reply`](super::Session::reply).
     Close(Close<'a>),
 }
 

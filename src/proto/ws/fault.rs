@@ -4,7 +4,8 @@ use std::{error::Error, fmt};
 
 use super::Code;
 
-/// A fault of the peer that ends its connection: what it was, and the close code that tells (RFC 6455 §7.1.7).
+/// A fault of the peer that ends its connection: what it was, and the close code that tells (RFC 6455
+/// §7.1.7).
 ///
 /// After any of these the place of the next frame, or the meaning of the next message, is not known for sure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -130,7 +130,8 @@ impl Header {
         out.extend_from_slice(self.key.as_ref().map_or(&[], |key| &key[..]));
     }
 
-    /// Appends the header and the payload, which has the length that the header says; masked if the header has a key.
+    /// Appends the header and the payload, which has the length that the header says; masked if the header
+    /// has a key.
     pub fn append_frame(&self, out: &mut Vec<u8>, payload: &[u8]) {
         debug_assert_eq!(self.len, payload.len() as u64);
         out.reserve(MAX_HEADER_BYTES + payload.len());

@@ -1,5 +1,5 @@
-//! The server's side of the opening handshake: Upgrade over HTTP/1.1 (RFC 6455 §4.2), extended CONNECT over HTTP/2
-//! (RFC 8441 §5).
+//! The server's side of the opening handshake: Upgrade over HTTP/1.1 (RFC 6455 §4.2), extended CONNECT over
+//! HTTP/2 (RFC 8441 §5).
 
 use base64::{
     Engine, alphabet,
@@ -156,7 +156,8 @@ fn check_origin<'a>(
     if allowed { Ok(()) } else { Err(Refusal::Origin) }
 }
 
-/// Makes a header value; what this crate makes always is one, and a subprotocol that is none is never agreed on.
+/// Makes a header value; what this crate makes always is one, and a subprotocol that is none is never agreed
+/// on.
 fn value(text: &str) -> Result<HeaderValue, Refusal> {
     HeaderValue::from_str(text).map_err(|_| Refusal::Protocol)
 }
@@ -184,7 +185,8 @@ impl<'a, I: Iterator<Item = (&'a [u8], &'a [u8])> + Clone> Fields<I> {
         self.all(name).flat_map(semantics::list).any(|other| other.eq_ignore_ascii_case(element))
     }
 
-    /// Returns the first of our subprotocols that the client offers too. They are compared as they are, case included.
+    /// Returns the first of our subprotocols that the client offers too. They are compared as they are, case
+    /// included.
     fn subprotocol<'p>(&self, ours: &'p [String]) -> Option<&'p str> {
         let offered = || self.all(b"sec-websocket-protocol").flat_map(semantics::list);
         let ours = ours.iter().map(String::as_str).filter(|own| semantics::is_token(own.as_bytes()));

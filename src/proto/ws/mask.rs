@@ -21,7 +21,8 @@ impl Mask {
 
     fn append_piece(&mut self, out: &mut Vec<u8>, bytes: &[u8]) {
         let at = out.len();
-        // One pass from source to target beats a copy that is then changed in place; the zeros are written to cache.
+        // One pass from source to target beats a copy that is then changed in place; the zeros are written to
+        // cache.
         out.resize(at + bytes.len(), 0);
         let (wide, last) = (self.wide(), self.0);
         let (to, to_rest) = out[at..].as_chunks_mut();

@@ -16,7 +16,8 @@ pub(super) enum Message {
     None,
     Text(Text),
     Binary(Vec<u8>),
-    /// All of it is collected before it is inflated, so that the context of a shard can serve many connections.
+    /// All of it is collected before it is inflated, so that the context of a shard can serve many
+    /// connections.
     Compressed(Kind, Vec<u8>),
 }
 

@@ -9,8 +9,8 @@
 //!  Outgoing ──► Deflater ──► frame::Header ──► bytes            Prepared: frames made once for many
 //! ```
 //!
-//! A verdict never depends on how the bytes were cut: the same bytes give the same events and the same fault, and a
-//! text that can only be invalid is refused at the byte that makes it so.
+//! A verdict never depends on how the bytes were cut: the same bytes give the same events and the same fault,
+//! and a text that can only be invalid is refused at the byte that makes it so.
 
 pub mod close;
 mod code;

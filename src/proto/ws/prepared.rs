@@ -30,8 +30,8 @@ impl Prepared {
         Self { plain: plain.into(), header_bytes, compressed: None, opcode: message.opcode() }
     }
 
-    /// Makes the compressed form too, unless the message is below the threshold or gets no shorter. It stands for
-    /// itself, so one form serves every connection whose window is 32 KiB, whatever its context.
+    /// Makes the compressed form too, unless the message is below the threshold or gets no shorter. It stands
+    /// for itself, so one form serves every connection whose window is 32 KiB, whatever its context.
     #[must_use]
     pub fn with_deflate(mut self, settings: &Settings, scratch: &mut Scratch) -> Self {
         let payload = self.payload();
@@ -58,7 +58,8 @@ impl Prepared {
         self.plain.len() - self.header_bytes
     }
 
-    /// Returns the compressed frame if it is wanted and there is one, else the plain one; see [`Session::sends_deflated`].
+    /// Returns the compressed frame if it is wanted and there is one, else the plain one; see
+    /// [`Session::sends_deflated`].
     pub fn frame(&self, deflated: bool) -> &Bytes {
         self.compressed.as_ref().filter(|_| deflated).unwrap_or(&self.plain)
     }
@@ -70,8 +71,8 @@ impl Prepared {
 }
 
 impl Session {
-    /// Returns the form of a prepared message that suits this connection, to be queued as it is. A client's frames
-    /// have keys of their own, so it gets a copy.
+    /// Returns the form of a prepared message that suits this connection, to be queued as it is. A client's
+    /// frames have keys of their own, so it gets a copy.
     ///
     /// # Errors
     ///
@@ -88,8 +89,9 @@ impl Session {
         Ok(shared.unwrap_or(&message.plain).clone())
     }
 
-    /// Says whether prepared messages go to this peer compressed where they can be, if frames of them may be sent without
-    /// [`send_prepared`](Self::send_prepared); `None`: they may not, for each changes what the next message may refer to.
+    /// Says whether prepared messages go to this peer compressed where they can be, if frames of them may be
+    /// sent without [`send_prepared`](Self::send_prepared); `None`: they may not, for each changes what the
+    /// next message may refer to.
     pub fn sends_deflated(&mut self) -> Option<bool> {
         self.compression().map_or(Some(false), |own| own.sends_shared())
     }

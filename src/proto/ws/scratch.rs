@@ -16,9 +16,9 @@ const PIECE_BYTES: usize = 8 * 1024;
 
 /// Memory lent for the time of a call: one for each shard, none for each connection.
 ///
-/// A connection in the middle of a message holds a buffer; an idle one holds nothing. A context of DEFLATE costs
-/// 47 KiB to inflate and 372 KiB to compress, so connections without context takeover share these: at most one to
-/// inflate and seven to compress, one for each window size that a client may ask for.
+/// A connection in the middle of a message holds a buffer; an idle one holds nothing. A context of DEFLATE
+/// costs 47 KiB to inflate and 372 KiB to compress, so connections without context takeover share these: at
+/// most one to inflate and seven to compress, one for each window size that a client may ask for.
 #[derive(Default)]
 pub struct Scratch {
     spares: Vec<Vec<u8>>,
@@ -35,7 +35,8 @@ impl Scratch {
         self.spares.pop().unwrap_or_default()
     }
 
-    /// Takes a buffer back, above all one that was taken out of an event, so that the next message needs no new one.
+    /// Takes a buffer back, above all one that was taken out of an event, so that the next message needs no
+    /// new one.
     pub fn give_back(&mut self, mut buffer: Vec<u8>) {
         if (1..=SPARE_BYTES).contains(&buffer.capacity()) && self.spares.len() < SPARE_BUFFERS {
             buffer.clear();

@@ -28,10 +28,10 @@ enum Fact {
 
 /// The protocol's state on one connection, after the handshake.
 ///
-/// Everything the peer sends goes through [`receive`](Self::receive). What the protocol itself must say (the answer to
-/// a ping, to a Close, to a fault) is written by [`reply`](Self::reply): call it after each event while little waits to
-/// be sent, else once there is room again. Then every ping of an honest peer is answered, before what is said later,
-/// and of a flood that is not read only the latest is (RFC 6455 §5.5.3).
+/// Everything the peer sends goes through [`receive`](Self::receive). What the protocol itself must say (the
+/// answer to a ping, to a Close, to a fault) is written by [`reply`](Self::reply): call it after each event
+/// while little waits to be sent, else once there is room again. Then every ping of an honest peer is
+/// answered, before what is said later, and of a flood that is not read only the latest is (RFC 6455 §5.5.3).
 #[derive(Debug)]
 pub struct Session {
     role: Role,
@@ -75,15 +75,15 @@ impl Session {
         self
     }
 
-    /// Takes input off up to the next event; `None` once all of it is taken. After an event, call again with what is
-    /// left, now or when there is room for more.
+    /// Takes input off up to the next event; `None` once all of it is taken. After an event, call again with
+    /// what is left, now or when there is room for more.
     ///
     /// After the peer's Close all further input is taken and ignored.
     ///
     /// # Errors
     ///
-    /// The peer broke the protocol or a limit. [`reply`](Self::reply) tells it why; then the connection is over. Every
-    /// later call says the same.
+    /// The peer broke the protocol or a limit. [`reply`](Self::reply) tells it why; then the connection is
+    /// over. Every later call says the same.
     pub fn receive<'a>(
         &'a mut self,
         input: &mut &[u8],
@@ -153,8 +153,8 @@ impl Session {
         Ok(())
     }
 
-    /// Appends only the header of a message that is to follow as it is; false, and nothing is appended, if this one may
-    /// have to be compressed or masked: then [`send`](Self::send) it.
+    /// Appends only the header of a message that is to follow as it is; false, and nothing is appended, if
+    /// this one may have to be compressed or masked: then [`send`](Self::send) it.
     ///
     /// # Errors
     ///
@@ -200,7 +200,8 @@ impl Session {
         self.closing
     }
 
-    /// Says whether the peer is in the middle of a message or a frame: its silence now is a stall, not idleness.
+    /// Says whether the peer is in the middle of a message or a frame: its silence now is a stall, not
+    /// idleness.
     pub fn is_inside_message(&self) -> bool {
         self.reader.is_inside() || self.frame.is_some() || !(self.message.is_none() || self.is_delivered)
     }

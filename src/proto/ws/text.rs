@@ -7,8 +7,8 @@ const MAX_CHAR_BYTES: usize = 4;
 
 /// The text so far. A piece may end within a character; its first bytes wait here for the rest.
 ///
-/// A byte that cannot belong to any text is told at once, not when the message ends (RFC 6455 §8.1, and Autobahn's
-/// fail-fast cases).
+/// A byte that cannot belong to any text is told at once, not when the message ends (RFC 6455 §8.1, and
+/// Autobahn's fail-fast cases).
 #[derive(Debug, Default)]
 pub(super) struct Text {
     text: String,
@@ -85,7 +85,8 @@ impl Text {
     }
 }
 
-/// Returns how many bytes at the end may be the beginning of a character: a first byte and fewer than it asks for.
+/// Returns how many bytes at the end may be the beginning of a character: a first byte and fewer than it asks
+/// for.
 fn begun_len(bytes: &[u8]) -> usize {
     let last = bytes.iter().rev().take(MAX_CHAR_BYTES - 1);
     for (before, &byte) in last.enumerate() {

@@ -25,18 +25,19 @@ use super::{Append, Continuity, Event, Page, Position, Query, ReplayStore, Start
 
 /// Factory of the stores to test.
 pub trait Fixture {
-    /// Creates an empty store that keeps at least 1000 small events per topic without an age limit, and 20 topics.
+    /// Creates an empty store that keeps at least 1000 small events per topic without an age limit, and 20
+    /// topics.
     fn create(&self) -> Arc<dyn ReplayStore>;
 
-    /// Creates an empty store that keeps at most `events` events per topic. Default: `None`, which skips the rules about
-    /// removed events.
+    /// Creates an empty store that keeps at most `events` events per topic. Default: `None`, which skips the
+    /// rules about removed events.
     fn create_bounded(&self, events: usize) -> Option<Arc<dyn ReplayStore>> {
         let _ = events;
         None
     }
 
-    /// Closes the store, to which no other handle exists, and opens it again with its data. Default: `None`, which skips
-    /// the rules about durability.
+    /// Closes the store, to which no other handle exists, and opens it again with its data. Default: `None`,
+    /// which skips the rules about durability.
     fn reopen(&self, store: Arc<dyn ReplayStore>) -> Option<Arc<dyn ReplayStore>> {
         drop(store);
         None
@@ -88,7 +89,8 @@ fn ensure(condition: bool, details: impl FnOnce() -> String) -> TestResult {
     if condition { Ok(()) } else { Err(details()) }
 }
 
-/// Waits for a result. Fails after [`TIMEOUT`], so that a store that never calls its completions does not block the test.
+/// Waits for a result. Fails after [`TIMEOUT`], so that a store that never calls its completions does not
+/// block the test.
 fn wait_for<T>(result: StoreFuture<T>, operation: &str) -> TestResult<T> {
     let outcome =
         result.wait_timeout(TIMEOUT).ok_or_else(|| format!("no result of {operation} within {TIMEOUT:?}"))?;

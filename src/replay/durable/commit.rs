@@ -127,7 +127,8 @@ impl Transaction<'_> {
         self.trim_changed()
     }
 
-    /// Returns the id of a topic. Creates the topic if it does not exist; at the limit it evicts an empty one first.
+    /// Returns the id of a topic. Creates the topic if it does not exist; at the limit it evicts an empty one
+    /// first.
     fn find_or_create_topic(&mut self, name: &[u8]) -> Result<u32, StoreError> {
         const OPERATION: Operation = Operation::Append;
         if let Some(id) = self.topics.id(name) {

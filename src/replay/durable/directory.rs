@@ -19,8 +19,9 @@ const DIRECTORY_MODE: u32 = 0o700;
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    /// Lock file, locked while it is open. redb locks its own file too, but releases it when the file is reopened after
-    /// a failure. The lock file contains the process id and the number of consecutive unclean ends.
+    /// Lock file, locked while it is open. redb locks its own file too, but releases it when the file is
+    /// reopened after a failure. The lock file contains the process id and the number of consecutive unclean
+    /// ends.
     lock: File,
     unclean_ends: u32,
 }
@@ -63,7 +64,8 @@ impl Directory {
         file.map_err(io_error(&self.file_path(), "cannot open the file"))
     }
 
-    /// Creates the file: `fill` writes it under a temporary name, so that a crash cannot leave a partial file.
+    /// Creates the file: `fill` writes it under a temporary name, so that a crash cannot leave a partial
+    /// file.
     pub(super) fn create_file<E>(&self, fill: impl FnOnce(File) -> Result<(), E>) -> Result<(), StoreError>
     where
         StoreError: From<E>,

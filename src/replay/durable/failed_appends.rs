@@ -12,8 +12,8 @@ const MAX_TOPICS: usize = 4096;
 
 /// Number of failed appends per topic, without those that asked for [`Durability::Fsynced`].
 ///
-/// Subscribers may have received an event whose append failed, because only `Fsynced` events wait for the disk. Each
-/// such event uses up a number once the file is open again, so that readers see a gap.
+/// Subscribers may have received an event whose append failed, because only `Fsynced` events wait for the
+/// disk. Each such event uses up a number once the file is open again, so that readers see a gap.
 #[derive(Debug, Default)]
 pub(super) struct FailedAppends {
     topics: HashMap<Bytes, u64>,
@@ -36,8 +36,8 @@ impl FailedAppends {
         }
     }
 
-    /// Skips one number per failed append. Returns the ids of the topics changed. A topic that does not exist is left
-    /// out, because it has no readers.
+    /// Skips one number per failed append. Returns the ids of the topics changed. A topic that does not exist
+    /// is left out, because it has no readers.
     pub(super) fn skip_numbers(&self, topics: &mut Topics) -> Vec<u32> {
         if self.has_unnamed {
             topics.ids().into_iter().for_each(|id| topics.skip_numbers(id, 1));

@@ -16,8 +16,8 @@ use crate::replay::{ErrorKind, Operation, StoreError, panic::catch_panic};
 
 /// Number of consecutive unclean ends after which the whole file is verified.
 ///
-/// Damage that redb does not detect may end the process with a panic inside a panic. Without the check that would
-/// happen at every start.
+/// Damage that redb does not detect may end the process with a panic inside a panic. Without the check that
+/// would happen at every start.
 const VERIFY_AFTER_UNCLEAN_ENDS: u32 = 3;
 
 /// Location of the store.

@@ -2,10 +2,10 @@
 //!
 //! # Writing
 //!
-//! Appends go to the writer thread over a bounded queue. The writer takes all queued appends, assigns their numbers, and
-//! stores the events and the rows of their topics in one transaction. The same transaction removes the events that
-//! retention no longer keeps. Then the writer commits and completes the appends in order. Under load, many appends share
-//! one commit.
+//! Appends go to the writer thread over a bounded queue. The writer takes all queued appends, assigns their
+//! numbers, and stores the events and the rows of their topics in one transaction. The same transaction
+//! removes the events that retention no longer keeps. Then the writer commits and completes the appends in
+//! order. Under load, many appends share one commit.
 //!
 //! # Durability
 //!
@@ -15,43 +15,45 @@
 //! | [`Buffered`](super::Durability::Buffered) | redb's `None`; a synced commit follows within [`Options::buffered_interval`] | lost if not synced | lost if not synced |
 //! | [`None`](super::Durability::None) | redb's `None`; synced together with other events, by amount, or after 5 s | lost if not synced | lost if not synced |
 //!
-//! redb keeps commits without durability in the memory of the process. After a crash it opens the file in the state of
-//! the last synced commit. So `kill -9` loses as much as a power cut, and never a part of a transaction. A synced commit
-//! saves redb's allocator state (quick repair), which costs a second sync. In return, opening after a crash does not scan
-//! the file.
+//! redb keeps commits without durability in the memory of the process. After a crash it opens the file in the
+//! state of the last synced commit. So `kill -9` loses as much as a power cut, and never a part of a
+//! transaction. A synced commit saves redb's allocator state (quick repair), which costs a second sync. In
+//! return, opening after a crash does not scan the file.
 //!
 //! # Positions after a crash
 //!
-//! A position that was acknowledged must never stand for another event, even if the crash lost the event. So before the
-//! writer acknowledges a number without a sync, it leases a block of numbers: a synced commit stores the end of the block.
-//! After a crash, numbering continues after the lease, and readers see the numbers in between as a gap.
+//! A position that was acknowledged must never stand for another event, even if the crash lost the event. So
+//! before the writer acknowledges a number without a sync, it leases a block of numbers: a synced commit
+//! stores the end of the block. After a crash, numbering continues after the lease, and readers see the
+//! numbers in between as a gap.
 //!
 //! - The first event of a topic below `Fsynced` waits for a sync that stores the lease.
-//! - Later syncs renew a lease once less than half of it is left. The size of the block grows with the topic's rate.
+//! - Later syncs renew a lease once less than half of it is left. The size of the block grows with the
+//!   topic's rate.
 //! - A topic with only `Fsynced` events has no lease and no gap.
 //! - A clean close removes the leases.
 //!
-//! A file restored from a backup does not contain the positions assigned since. Delete the file instead of restoring it,
-//! so that a new epoch begins.
+//! A file restored from a backup does not contain the positions assigned since. Delete the file instead of
+//! restoring it, so that a new epoch begins.
 //!
 //! # Reading
 //!
-//! The reader threads read pages from snapshots (MVCC), concurrently with the writer. [`read_blocking`] reads on the
-//! calling thread.
+//! The reader threads read pages from snapshots (MVCC), concurrently with the writer. [`read_blocking`] reads
+//! on the calling thread.
 //!
 //! # Disk failures
 //!
 //! - Every append of the failed commit receives the error.
-//! - The store reopens the file after a pause, which grows from 100 ms to 5 s. Until that succeeds, appends and reads fail
-//!   with [`ErrorKind::Unavailable`].
-//! - Events that were acknowledged but not synced are lost, as in a crash. Readers see a gap, and [`Options::on_error`]
-//!   is called.
+//! - The store reopens the file after a pause, which grows from 100 ms to 5 s. Until that succeeds, appends
+//!   and reads fail with [`ErrorKind::Unavailable`].
+//! - Events that were acknowledged but not synced are lost, as in a crash. Readers see a gap, and
+//!   [`Options::on_error`] is called.
 //! - A failed append below `Fsynced` uses up a number once the file is open again. Its event may have reached
 //!   subscribers but is not stored, so readers see a gap.
 //!
-//! A damaged file is an error if redb detects the damage or panics. A panic inside a panic ends the process. So after
-//! three consecutive ends without a close, the store verifies the whole file when it opens, as [`Options::verify`] always
-//! does.
+//! A damaged file is an error if redb detects the damage or panics. A panic inside a panic ends the process.
+//! So after three consecutive ends without a close, the store verifies the whole file when it opens, as
+//! [`Options::verify`] always does.
 //!
 //! [`read_blocking`]: super::ReplayStore::read_blocking
 //! [`ErrorKind::Unavailable`]: super::ErrorKind::Unavailable

@@ -12,8 +12,8 @@ pub struct Options {
     pub retention: Retention,
     /// Limits of what the store accepts.
     pub limits: StoreLimits,
-    /// Maximum time from a [`Buffered`](crate::replay::Durability::Buffered) append to its sync. Default: 50 ms. A longer
-    /// interval loses more events in a crash, a shorter one costs more syncs.
+    /// Maximum time from a [`Buffered`](crate::replay::Durability::Buffered) append to its sync. Default: 50
+    /// ms. A longer interval loses more events in a crash, a shorter one costs more syncs.
     pub buffered_interval: Duration,
     /// Number of unsynced events that triggers a sync. Default: 10,000.
     pub unsynced_events: usize,
@@ -30,11 +30,12 @@ pub struct Options {
     /// Maximum number of reads queued for the readers. Default: 1024. Further reads fail with
     /// [`ErrorKind::Full`](crate::replay::ErrorKind::Full).
     pub queue_reads: usize,
-    /// Verify the whole file at every opening. Default: `false`. Then the file is verified only after three consecutive
-    /// ends without a close, or when it is reopened because of damage. Verification reads the whole file. Without it,
-    /// damage may be detected late, and may make redb end the process.
+    /// Verify the whole file at every opening. Default: `false`. Then the file is verified only after three
+    /// consecutive ends without a close, or when it is reopened because of damage. Verification reads the
+    /// whole file. Without it, damage may be detected late, and may make redb end the process.
     pub verify: bool,
-    /// Called with errors that no completion receives: of syncs, trimming and reopening. Default: does nothing.
+    /// Called with errors that no completion receives: of syncs, trimming and reopening. Default: does
+    /// nothing.
     pub on_error: ErrorHook,
     /// Source of the time of events.
     pub clock: Clock,

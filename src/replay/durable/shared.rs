@@ -54,7 +54,8 @@ pub struct Counters {
     pub commits: u64,
     /// Synced commits.
     pub syncs: u64,
-    /// Events acknowledged below [`Fsynced`](crate::replay::Durability::Fsynced) that a failure may have lost.
+    /// Events acknowledged below [`Fsynced`](crate::replay::Durability::Fsynced) that a failure may have
+    /// lost.
     pub lost: u64,
     /// Reopenings of the file after a failure.
     pub reopened: u64,

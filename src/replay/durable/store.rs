@@ -74,7 +74,8 @@ impl DurableStore {
     fn start(location: Location, options: Options) -> Result<Self, StoreError> {
         let Opened { database, epoch, topics, crash_gaps } = location.open(&options)?;
         let shared = Arc::new(Shared::new(options, epoch, database, location));
-        // The store exists before its threads, so that its drop stops the started ones if another cannot be started.
+        // The store exists before its threads, so that its drop stops the started ones if another cannot be
+        // started.
         let store = Self { shared, threads: Mutex::default(), crash_gaps };
         store.spawn(topics).map_err(|error| {
             StoreError::with_source(ErrorKind::Io, Operation::Open, "cannot start a thread", error)
@@ -151,13 +152,14 @@ impl DurableStore {
     ///
     /// # Errors
     ///
-    /// The last sync failed. Events acknowledged below [`Fsynced`](crate::replay::Durability::Fsynced) may be lost,
-    /// which leaves gaps.
+    /// The last sync failed. Events acknowledged below [`Fsynced`](crate::replay::Durability::Fsynced) may be
+    /// lost, which leaves gaps.
     pub fn close(&self) -> Result<(), StoreError> {
         self.shared.writes.close();
         self.shared.reads.close();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        // A completion that owns the last handle drops the store on one of its own threads, which cannot join itself.
+        // A completion that owns the last handle drops the store on one of its own threads, which cannot join
+        // itself.
         let is_other = |thread: &Thread| thread.id() != thread::current().id();
         for reader in threads.readers.into_iter().filter(|reader| is_other(reader.thread())) {
             drop(reader.join());

@@ -23,8 +23,8 @@ pub(super) const FORMAT_VERSION: u64 = 1;
 
 /// Rows of topics by name.
 pub(super) const TOPICS: TableDefinition<&[u8], Row> = TableDefinition::new("topics");
-/// Row of a topic: id, next number, end of the lease, number of events, bytes of the events, time of the newest event in
-/// milliseconds since 1970.
+/// Row of a topic: id, next number, end of the lease, number of events, bytes of the events, time of the
+/// newest event in milliseconds since 1970.
 pub(super) type Row = (u32, u64, u64, u64, u64, u64);
 
 /// Encoded events by topic id and number.

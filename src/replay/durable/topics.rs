@@ -21,8 +21,8 @@ pub(super) struct Topic {
     pub(super) name: Bytes,
     /// Number of the next event.
     pub(super) next: u64,
-    /// End of the lease: numbers below it may have been acknowledged without a sync. There is no lease unless it is above
-    /// `next`.
+    /// End of the lease: numbers below it may have been acknowledged without a sync. There is no lease unless
+    /// it is above `next`.
     lease_end: u64,
     pub(super) events: u64,
     pub(super) bytes: u64,
@@ -55,12 +55,14 @@ impl Topic {
         seq
     }
 
-    /// Returns `true` if the lease covers all assigned numbers, so that they may be acknowledged without a sync.
+    /// Returns `true` if the lease covers all assigned numbers, so that they may be acknowledged without a
+    /// sync.
     fn is_covered_by_lease(&self) -> bool {
         self.next <= self.lease_end
     }
 
-    /// Extends the lease for the next sync, if less than half of it is left. Returns `true` if the row has changed.
+    /// Extends the lease for the next sync, if less than half of it is left. Returns `true` if the row has
+    /// changed.
     fn renew_lease(&mut self) -> bool {
         let unsynced = std::mem::take(&mut self.unsynced);
         if unsynced == 0 {
@@ -168,7 +170,8 @@ impl Topics {
         Ok(id)
     }
 
-    /// Removes a topic without events. Returns `None` if the topics checked all have events. Its numbers are not reused.
+    /// Removes a topic without events. Returns `None` if the topics checked all have events. Its numbers are
+    /// not reused.
     pub(super) fn evict_empty_topic(&mut self) -> Option<Topic> {
         for _ in 0..EVICTION_SCAN_TOPICS.min(self.topics.len()) {
             let id = next_id(&self.topics, self.eviction_cursor)?;
@@ -189,8 +192,8 @@ impl Topics {
         self.topics.get_mut(&self.round_cursor)
     }
 
-    /// Marks the topics that a transaction changes. Returns `true` if the commit must be synced because a lease is too
-    /// short.
+    /// Marks the topics that a transaction changes. Returns `true` if the commit must be synced because a
+    /// lease is too short.
     pub(super) fn mark_changed(&mut self, ids: &BTreeSet<u32>) -> bool {
         self.dirty.extend(ids);
         ids.iter().filter_map(|id| self.topics.get(id)).any(|topic| !topic.is_covered_by_lease())
@@ -213,7 +216,8 @@ impl Topics {
         ids.collect()
     }
 
-    /// Removes all leases, before the synced commit of a clean close. Returns the ids of the topics that had one.
+    /// Removes all leases, before the synced commit of a clean close. Returns the ids of the topics that had
+    /// one.
     pub(super) fn clear_leases(&mut self) -> Vec<u32> {
         let open = self.topics.values_mut().filter(|topic| topic.lease_end > topic.next);
         let ids = open.map(|topic| {

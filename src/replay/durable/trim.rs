@@ -20,8 +20,8 @@ const EXPIRY_SCAN_TOPICS: usize = 256;
 
 type Events<'txn> = Table<'txn, (u32, u64), &'static [u8]>;
 
-/// Predicate that returns `true` if an event is kept. Its arguments are the number of events from this one on, their bytes,
-/// and the time of the event in milliseconds since 1970.
+/// Predicate that returns `true` if an event is kept. Its arguments are the number of events from this one
+/// on, their bytes, and the time of the event in milliseconds since 1970.
 type IsKept<'a> = &'a dyn Fn(u64, u64, u64) -> bool;
 
 /// Removes the events of a topic that retention no longer keeps. Returns `true` if it removed any.
@@ -44,8 +44,8 @@ pub(super) fn trim_topic(
     drop_oldest(events, topic, &is_kept)
 }
 
-/// Removes the oldest events of some topics in turn until all topics together are within their limit. Returns the ids of the
-/// topics changed.
+/// Removes the oldest events of some topics in turn until all topics together are within their limit. Returns
+/// the ids of the topics changed.
 pub(super) fn trim_all(
     events: &mut Events<'_>,
     topics: &mut Topics,

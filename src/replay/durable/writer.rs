@@ -1,5 +1,5 @@
-//! The writer thread: it commits queued appends and completes them in order, syncs, applies retention, and reopens the
-//! file after a failure.
+//! The writer thread: it commits queued appends and completes them in order, syncs, applies retention, and
+//! reopens the file after a failure.
 
 use std::{
     sync::Arc,
@@ -25,7 +25,8 @@ use crate::replay::{
 const BATCH_EVENTS: usize = 4096;
 /// Maximum bytes of one commit, except that a single event may be larger.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// Maximum time from an append without durability to its sync. It bounds the memory that redb uses for unsynced commits.
+/// Maximum time from an append without durability to its sync. It bounds the memory that redb uses for
+/// unsynced commits.
 const LAZY_SYNC: Duration = Duration::from_secs(5);
 /// Interval between checks for expired events.
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
@@ -172,8 +173,8 @@ impl Writer {
         outcome
     }
 
-    /// Closes a file that failed and schedules its reopening. The in-memory state of redb and of the topics may be
-    /// inconsistent, so both are discarded.
+    /// Closes a file that failed and schedules its reopening. The in-memory state of redb and of the topics
+    /// may be inconsistent, so both are discarded.
     fn fail(&mut self, error: &StoreError) {
         self.topics = None;
         // After a failure, dropping the database does not sync. A panic in the drop changes nothing.
@@ -260,8 +261,8 @@ impl Unsynced {
             || self.bytes + bytes > options.unsynced_bytes
     }
 
-    /// Adds the events of an unsynced commit. `highest` is the highest durability that they asked for, and `buffered`
-    /// the sync interval of [`Durability::Buffered`].
+    /// Adds the events of an unsynced commit. `highest` is the highest durability that they asked for, and
+    /// `buffered` the sync interval of [`Durability::Buffered`].
     fn add(&mut self, events: usize, bytes: usize, highest: Option<Durability>, buffered: Duration) {
         self.events += events;
         self.bytes += bytes;

@@ -27,8 +27,8 @@ impl Inflater {
         self.stream.reset(false);
     }
 
-    /// Inflates one message; `take` gets it in pieces and may end it. `room` is memory of the caller that may be
-    /// reused.
+    /// Inflates one message; `take` gets it in pieces and may end it. `room` is memory of the caller that may
+    /// be reused.
     ///
     /// # Errors
     ///
@@ -59,8 +59,8 @@ impl Inflater {
             rest = &rest[taken..];
             take(&room[..made])?;
             match status {
-                // A final block may stand anywhere and more may follow it (RFC 7692 §7.2.3.4); the decoder starts
-                // anew behind it. Each takes input, so this ends.
+                // A final block may stand anywhere and more may follow it (RFC 7692 §7.2.3.4); the decoder
+                // starts anew behind it. Each takes input, so this ends.
                 Status::StreamEnd => self.reset(),
                 _ if taken == 0 && made == 0 && !rest.is_empty() => return Err(Fault::Deflate),
                 // Room left over says that no output waits.
@@ -119,8 +119,8 @@ impl Deflater {
         }
     }
 
-    /// Appends one message as the wire carries it, without the tail; at least one byte. False if the codec failed:
-    /// `out` is as it was, and the context is reset.
+    /// Appends one message as the wire carries it, without the tail; at least one byte. False if the codec
+    /// failed: `out` is as it was, and the context is reset.
     pub fn message(&mut self, data: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let mut rest = data;
@@ -143,7 +143,8 @@ impl Deflater {
             out.truncate(out.len() - TAIL.len());
         }
         if out.len() == start {
-            // Nothing to flush, nothing written: an empty message is one empty stored block without its tail (§7.2.3.6).
+            // Nothing to flush, nothing written: an empty message is one empty stored block without its tail
+            // (§7.2.3.6).
             out.push(0);
         }
         true

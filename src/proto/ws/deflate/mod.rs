@@ -5,8 +5,9 @@
 //!                               grammar        Settings
 //! ```
 //!
-//! Contexts dominate the memory of a connection (372 KiB to compress, 47 KiB to inflate), so unless [`Settings`] ask
-//! for it no context outlives its message, and one of each kind serves all connections of a shard.
+//! Contexts dominate the memory of a connection (372 KiB to compress, 47 KiB to inflate), so unless
+//! [`Settings`] ask for it no context outlives its message, and one of each kind serves all connections of a
+//! shard.
 
 mod codec;
 mod extensions;
@@ -15,7 +16,8 @@ mod negotiate;
 pub use codec::{Deflater, Inflater};
 pub use negotiate::{Agreed, Malformed, negotiate};
 
-/// Smallest LZ77 window that can be asked of us, as a power of two: what zlib calls 8 it never did for raw streams.
+/// Smallest LZ77 window that can be asked of us, as a power of two: what zlib calls 8 it never did for raw
+/// streams.
 pub(super) const MIN_WINDOW_BITS: u8 = 9;
 /// Largest LZ77 window, as a power of two: 32 KiB.
 pub(super) const MAX_WINDOW_BITS: u8 = 15;
@@ -38,11 +40,12 @@ pub struct Settings {
     pub server: Context,
     /// Context of what clients send. Default [`Context::Fresh`]; a client may announce that by itself.
     pub client: Context,
-    /// Shortest message that is compressed, bytes. Default 1024. With a fresh context a message of 1 KiB costs about
-    /// 9 µs of CPU, most of it to clear the context, so that compressing shorter ones rarely pays.
+    /// Shortest message that is compressed, bytes. Default 1024. With a fresh context a message of 1 KiB
+    /// costs about 9 µs of CPU, most of it to clear the context, so that compressing shorter ones rarely
+    /// pays.
     pub threshold_bytes: usize,
-    /// Effort, 1 to 9; others are taken for the nearest. Default 2: JSON of 64 KiB gets 6 % longer than with 6, for a
-    /// quarter of the CPU; with 1 it gets half as long again, for three quarters of the CPU of 2.
+    /// Effort, 1 to 9; others are taken for the nearest. Default 2: JSON of 64 KiB gets 6 % longer than with
+    /// 6, for a quarter of the CPU; with 1 it gets half as long again, for three quarters of the CPU of 2.
     pub level: u8,
 }
 

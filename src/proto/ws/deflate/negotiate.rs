@@ -17,11 +17,12 @@ pub struct Agreed {
     pub response: String,
 }
 
-/// Takes the first acceptable offer of permessage-deflate out of the values of Sec-WebSocket-Extensions, in order.
+/// Takes the first acceptable offer of permessage-deflate out of the values of Sec-WebSocket-Extensions, in
+/// order.
 ///
-/// An offer with an unknown or repeated parameter, or a value out of range, is passed over, as is a server window of
-/// 256 bytes, which zlib cannot write. Other extensions are passed over too. `None`: none is acceptable, and the
-/// connection goes uncompressed.
+/// An offer with an unknown or repeated parameter, or a value out of range, is passed over, as is a server
+/// window of 256 bytes, which zlib cannot write. Other extensions are passed over too. `None`: none is
+/// acceptable, and the connection goes uncompressed.
 ///
 /// # Errors
 ///
