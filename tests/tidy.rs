@@ -63,7 +63,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("serde_html_form", &["src/request/typed.rs"]),
     ("redb", &["src/replay/durable"]),
-    ("http_body", &["src/body/foreign.rs", "src/routing/"]),
+    ("http_body", &["src/body/interop.rs", "src/routing/"]),
     ("sd_notify", &["src/cli/systemd.rs"]),
     ("listenfd", &["src/cli/sockets.rs"]),
     ("tower_service", &["src/routing/"]),

@@ -1,8 +1,8 @@
-//! The channel behind a streamed body: a queue of pieces with a window of bytes.
+//! Channel behind a streamed body: a queue of frames with a window in bytes.
 //!
-//! Both sides may be a task (with its waker) or a connection (whose waker is a message to its shard), on the
-//! same thread or not. The lock is held for a few instructions; the two sides of one body are the only ones
-//! at it.
+//! Each side is either a task with its waker, or a connection whose waker is a message to its shard. Both
+//! sides may be on the same thread or on different ones. Only the two sides of one body contend for the lock,
+//! which is held for a few instructions.
 
 use std::{
     collections::VecDeque,
@@ -17,60 +17,60 @@ use http::HeaderMap;
 use super::{BodyError, Frame};
 
 #[derive(Default)]
-struct State {
+struct ChannelState {
     frames: VecDeque<Frame>,
-    /// What `frames` cost, see [`cost`].
+    /// Sum of the [`cost`] of `frames`.
     queued_bytes: usize,
-    /// Set once by the producer: no more pieces after those queued.
+    /// End of the body, set once by the producer. The queued frames come before it.
     end: Option<Result<(), BodyError>>,
-    /// The consumer is gone: nothing more is wanted.
-    abandoned: bool,
+    /// `true` once the consumer has been dropped.
+    is_closed: bool,
     consumer: Option<Waker>,
     producer: Option<Waker>,
 }
 
-/// What a piece counts in the window, bytes: a queue of tiny ones holds mostly what each costs beside its
-/// content.
+/// Returns the bytes that a buffer counts in the window. They include a fixed overhead, which dominates in a
+/// queue of tiny buffers.
 fn cost(piece: &Bytes) -> usize {
-    /// An entry of the queue, and the piece's own allocation.
+    /// Size of a queue entry and of the buffer's own allocation.
     const OVERHEAD_BYTES: usize = 128;
     piece.len() + OVERHEAD_BYTES
 }
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<ChannelState>,
     window_bytes: usize,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ChannelState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Makes a channel whose producer may run ahead by `window_bytes`.
+/// Creates a channel whose producer may run ahead by `window_bytes`.
 pub(super) fn channel(window_bytes: usize, len_bytes: Option<u64>) -> (BodySender, Receiver) {
     let shared = Arc::new(Shared { state: Mutex::default(), window_bytes: window_bytes.max(1) });
-    let receiver = Receiver { shared: shared.clone(), left_bytes: len_bytes, ends_with_peer: false };
+    let receiver = Receiver { shared: shared.clone(), left_bytes: len_bytes, is_endless: false };
     (BodySender { shared, finished: false }, receiver)
 }
 
-/// Feeds a [`Body`](super::Body) made by [`Body::channel`](super::Body::channel).
+/// Sending half of a [`Body`](super::Body) made by [`Body::channel`](super::Body::channel).
 pub struct BodySender {
     shared: Arc<Shared>,
     finished: bool,
 }
 
 impl BodySender {
-    /// Waits for room, then queues bytes. Empty bytes are skipped.
+    /// Waits until the window has room, then queues bytes. Skips empty bytes.
     ///
     /// # Errors
     ///
-    /// Gives the bytes back when the consumer is gone.
+    /// Returns the bytes if the consumer has been dropped.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, nothing was queued.
+    /// Dropping the future before it is ready queues nothing.
     pub async fn send(&mut self, bytes: Bytes) -> Result<(), Bytes> {
         if !self.ready().await {
             return Err(bytes);
@@ -79,15 +79,15 @@ impl BodySender {
         Ok(())
     }
 
-    /// Queues bytes if the window has room, for a producer that waits for nobody. Empty bytes are skipped.
+    /// Queues bytes if the window has room. Never waits. Skips empty bytes.
     ///
     /// # Errors
     ///
-    /// Gives the bytes back when the window is full or the consumer is gone:
-    /// [`is_abandoned`](Self::is_abandoned) tells which.
+    /// Returns the bytes if the window is full or the consumer has been dropped.
+    /// [`is_closed`](Self::is_closed) tells which.
     pub fn try_send(&mut self, bytes: Bytes) -> Result<(), Bytes> {
         let state = self.shared.lock();
-        if state.abandoned || state.queued_bytes >= self.shared.window_bytes {
+        if state.is_closed || state.queued_bytes >= self.shared.window_bytes {
             return Err(bytes);
         }
         drop(state);
@@ -95,15 +95,15 @@ impl BodySender {
         Ok(())
     }
 
-    /// Waits until the window has room. False when the consumer is gone.
+    /// Waits until the window has room. Returns `false` if the consumer has been dropped.
     pub async fn ready(&mut self) -> bool {
         poll_fn(|cx| self.poll_ready(cx)).await
     }
 
-    /// Polls for room in the window; `false` when the consumer is gone.
+    /// Polls for room in the window. Returns `false` if the consumer has been dropped.
     pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let mut state = self.shared.lock();
-        if state.abandoned {
+        if state.is_closed {
             return Poll::Ready(false);
         }
         if state.queued_bytes < self.shared.window_bytes {
@@ -113,13 +113,13 @@ impl BodySender {
         Poll::Pending
     }
 
-    /// Queues bytes without waiting; may exceed the window by this one piece.
+    /// Queues bytes without waiting. They may exceed the window.
     pub(crate) fn push(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;
         }
         let mut state = self.shared.lock();
-        if state.abandoned {
+        if state.is_closed {
             return;
         }
         state.queued_bytes += cost(&bytes);
@@ -127,30 +127,30 @@ impl BodySender {
         wake(state, |s| s.consumer.take());
     }
 
-    /// Waits until the consumer is gone: for a producer that has nothing to send yet, and shall not go on in
-    /// vain.
+    /// Waits until the consumer is dropped. A producer without data uses it to stop work that nobody will
+    /// read.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it loses nothing.
-    pub async fn abandoned(&mut self) {
-        poll_fn(|cx| self.poll_abandoned(cx)).await;
+    /// Dropping the future has no effect.
+    pub async fn closed(&mut self) {
+        poll_fn(|cx| self.poll_closed(cx)).await;
     }
 
-    /// Polls for the end of the consumer. It and [`poll_ready`](Self::poll_ready) wake the task that polled
-    /// last.
-    pub fn poll_abandoned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Polls whether the consumer has been dropped. It shares its waker with
+    /// [`poll_ready`](Self::poll_ready): the task that polled last is woken.
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.shared.lock();
-        if state.abandoned {
+        if state.is_closed {
             return Poll::Ready(());
         }
         register(&mut state.producer, cx.waker());
         Poll::Pending
     }
 
-    /// Says whether the consumer is gone.
-    pub fn is_abandoned(&self) -> bool {
-        self.shared.lock().abandoned
+    /// Returns `true` if the consumer has been dropped.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().is_closed
     }
 
     /// Ends the body.
@@ -164,15 +164,15 @@ impl BodySender {
         self.end(Ok(()));
     }
 
-    /// Ends the body with an error, seen by the consumer after the bytes already queued.
+    /// Ends the body with an error. The consumer receives the queued bytes first.
     pub fn fail(mut self, error: BodyError) {
         self.end(Err(error));
     }
 
-    fn end(&mut self, how: Result<(), BodyError>) {
+    fn end(&mut self, result: Result<(), BodyError>) {
         self.finished = true;
         let mut state = self.shared.lock();
-        state.end.get_or_insert(how);
+        state.end.get_or_insert(result);
         wake(state, |s| s.consumer.take());
     }
 }
@@ -193,17 +193,17 @@ impl std::fmt::Debug for BodySender {
     }
 }
 
-/// The consuming side.
+/// Receiving half.
 pub(crate) struct Receiver {
     shared: Arc<Shared>,
-    /// Bytes still to come, where that was said.
+    /// Number of bytes not received yet, if the length was given.
     left_bytes: Option<u64>,
-    /// See [`Source::ends_with_peer`](super::Source::ends_with_peer).
-    pub(super) ends_with_peer: bool,
+    /// See [`Source::is_endless`](super::Source::is_endless).
+    pub(super) is_endless: bool,
 }
 
 impl Receiver {
-    /// Makes a receiver that has nothing but these trailers.
+    /// Creates a receiver that returns only these trailers.
     pub(super) fn ended_with(trailers: HeaderMap) -> Self {
         let (sender, receiver) = channel(1, Some(0));
         sender.finish_with(trailers);
@@ -239,7 +239,7 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        state.abandoned = true;
+        state.is_closed = true;
         state.frames.clear();
         state.queued_bytes = 0;
         wake(state, |s| s.producer.take());
@@ -253,8 +253,8 @@ fn register(place: &mut Option<Waker>, waker: &Waker) {
     }
 }
 
-/// Takes the waker out, lets go of the lock, wakes.
-fn wake(mut state: MutexGuard<'_, State>, take: impl FnOnce(&mut State) -> Option<Waker>) {
+/// Takes a waker, releases the lock, then wakes.
+fn wake(mut state: MutexGuard<'_, ChannelState>, take: impl FnOnce(&mut ChannelState) -> Option<Waker>) {
     let waker = take(&mut state);
     drop(state);
     if let Some(waker) = waker {
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn producer_waits_at_the_window_and_goes_on_after_a_read() {
+    fn a_producer_waits_at_the_window_until_a_read() {
         let (mut sender, mut body) = Body::channel(4);
         assert_eq!(poll_once(sender.send(Bytes::from_static(b"abcd"))), Poll::Ready(Ok(())));
         assert!(poll_once(sender.send(Bytes::from_static(b"e"))).is_pending());
@@ -286,11 +286,11 @@ mod tests {
     }
 
     #[test]
-    fn a_producer_that_waits_for_nobody_is_told_of_a_full_window() {
+    fn try_send_fails_while_the_window_is_full() {
         let (mut sender, mut body) = Body::channel(4);
         assert_eq!(sender.try_send(Bytes::from_static(b"abcd")), Ok(()));
         assert_eq!(sender.try_send(Bytes::from_static(b"e")), Err(Bytes::from_static(b"e")));
-        assert!(!sender.is_abandoned());
+        assert!(!sender.is_closed());
         assert!(matches!(poll_once(body.next()), Poll::Ready(Some(Ok(_)))));
         assert_eq!(sender.try_send(Bytes::from_static(b"e")), Ok(()));
         drop(body);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn dropped_sender_is_an_error_after_the_bytes_it_sent() {
+    fn a_dropped_sender_is_an_error_after_its_bytes() {
         let (mut sender, mut body) = Body::channel(4);
         sender.push(Bytes::from_static(b"ab"));
         drop(sender);
@@ -308,11 +308,11 @@ mod tests {
     }
 
     #[test]
-    fn dropped_body_gives_the_bytes_back() {
+    fn a_dropped_body_returns_the_bytes() {
         let (mut sender, body) = Body::channel(4);
-        assert!(poll_once(sender.abandoned()).is_pending());
+        assert!(poll_once(sender.closed()).is_pending());
         drop(body);
-        assert!(sender.is_abandoned() && poll_once(sender.abandoned()).is_ready());
+        assert!(sender.is_closed() && poll_once(sender.closed()).is_ready());
         assert_eq!(
             poll_once(sender.send(Bytes::from_static(b"x"))),
             Poll::Ready(Err(Bytes::from_static(b"x")))
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_are_kept_for_the_one_who_asks() {
+    fn trailers_stay_available_after_the_end() {
         let (mut sender, mut body) = Body::channel(4);
         sender.push(Bytes::from_static(b"ab"));
         let mut trailers = HeaderMap::new();
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn collect_refuses_more_than_the_limit() {
+    fn collect_rejects_more_than_the_limit() {
         let (mut sender, body) = Body::channel(100);
         sender.push(Bytes::from_static(b"abc"));
         sender.finish();

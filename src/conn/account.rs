@@ -91,7 +91,7 @@ impl Account {
 
     /// Notes what the reply's body is: one without an end of its own is a stream of events.
     pub(super) fn note_body(&mut self, body: &Body) {
-        if body.ends_with_peer() {
+        if body.is_endless() {
             self.kind = DispatchKind::Sse;
         }
     }

@@ -158,7 +158,7 @@ impl Protocol for H2 {
         if env.is_draining() && self.phase == Phase::Open && !self.engine.is_greeting() {
             self.leave(env, "drain");
             // Bodies without an end of their own are told by being polled.
-            let endless = self.streams.values().filter(|stream| stream.ends_with_peer());
+            let endless = self.streams.values().filter(|stream| stream.is_endless());
             endless.filter_map(|stream| stream.waker.as_ref()).for_each(std::task::Waker::wake_by_ref);
             self.drive(env, io);
         }

@@ -151,13 +151,17 @@ pub(super) fn late() -> Outcome {
 
 /// A body that must be polled here becomes a channel to the connection.
 fn take_stream(outcome: &mut Outcome, window_bytes: usize) -> Option<(BodySender, Body)> {
-    outcome.response.body().is_source().then(|| outcome.response.body_mut().detach(window_bytes))
+    outcome
+        .response
+        .body()
+        .needs_handler_thread()
+        .then(|| outcome.response.body_mut().replace_with_channel(window_bytes))
 }
 
 /// Moves a body's pieces into a channel as its window allows, until nobody wants them: a source may be silent for long.
 async fn pump(mut sender: BodySender, mut body: Body) {
     while sender.ready().await {
-        let next = poll_fn(|cx| match sender.poll_abandoned(cx) {
+        let next = poll_fn(|cx| match sender.poll_closed(cx) {
             Poll::Ready(()) => Poll::Ready(None),
             Poll::Pending => body.poll_frame(cx),
         });

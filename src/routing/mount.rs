@@ -151,7 +151,8 @@ where
             .next()
             .is_some_and(|kind| kind.trim_ascii() == b"text/event-stream")
     });
-    let mut response = Response::status_only(parts.status).with_body(Body::adopt(body, endless).await);
+    let mut response =
+        Response::status_only(parts.status).with_body(Body::from_http_buffered(body, endless).await);
     *response.fields_mut() = fields;
     response
 }

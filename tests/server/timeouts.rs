@@ -405,7 +405,7 @@ fn stuck(_: Request) -> Response {
     thread::spawn(move || {
         pollster::block_on(async {
             let _ = sender.send("beginning".into()).await;
-            while !sender.is_abandoned() {
+            while !sender.is_closed() {
                 thread::sleep(Duration::from_millis(5));
             }
         });

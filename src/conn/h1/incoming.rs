@@ -81,7 +81,7 @@ impl Incoming {
     pub(super) fn is_unwanted_beyond(&self, budget: usize) -> bool {
         let unwanted = match &self.sink {
             Sink::Collect { .. } => false,
-            Sink::Stream(sender) => sender.is_abandoned(),
+            Sink::Stream(sender) => sender.is_closed(),
             Sink::Discard { .. } => true,
         };
         unwanted && self.decoder.remaining().is_some_and(|left| left > budget as u64)

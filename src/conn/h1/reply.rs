@@ -77,7 +77,7 @@ impl H1 {
         if sent.framing == Framing::None {
             return meta.account.finish(env, io, Some(status), error, 0);
         }
-        match body.into_whole() {
+        match body.into_bytes() {
             Ok(bytes) => {
                 let written = bytes.len() as u64;
                 io.outbox.share(bytes);
@@ -161,7 +161,7 @@ impl H1 {
     /// Ends the connection if its peer has gone and a reply without an end of its own is on its way.
     pub(super) fn end_endless(&mut self, env: &mut Env, io: &mut Io) {
         if let Some(State::Streaming(streaming)) = self.slots.front().map(|slot| &slot.state)
-            && streaming.body.ends_with_peer()
+            && streaming.body.is_endless()
         {
             self.abandon(env, io, streaming.framing, "peer");
         }
@@ -198,7 +198,7 @@ fn poll_frames(env: &mut Env, io: &mut Io, streaming: &mut Streaming, waker: &Wa
     let mut cx = Context::from_waker(waker);
     streaming.held_back = false;
     if env.is_draining() {
-        streaming.body.end_soon();
+        streaming.body.drain();
     }
     for _ in 0..FRAMES_PER_CALL {
         if io.queued() >= STREAM_AHEAD_BYTES {

@@ -58,7 +58,7 @@ impl H2 {
         // Else what it takes may be there and not looked at yet: with the socket taking nothing, windows may be open,
         // and not all that came may have been read.
         let at_rest = !self.blocked && self.woken.is_empty();
-        let is_hopeless = |stream: &Stream| stream.ends_with_peer() || at_rest && stream.is_stuck();
+        let is_hopeless = |stream: &Stream| stream.is_endless() || at_rest && stream.is_stuck();
         let hopeless = self.streams.values().filter(|stream| is_hopeless(stream)).map(|stream| stream.id);
         let hopeless = hopeless.collect::<Vec<_>>();
         hopeless.iter().for_each(|id| self.lose(env, io, *id));

@@ -47,8 +47,8 @@ pub(super) struct Streaming {
 
 impl Streaming {
     /// Says whether the body has no end of its own, so that it ends with the peer.
-    pub(super) fn ends_with_peer(&self) -> bool {
-        self.body.ends_with_peer()
+    pub(super) fn is_endless(&self) -> bool {
+        self.body.is_endless()
     }
 }
 
@@ -160,7 +160,7 @@ impl H2 {
 impl Streaming {
     fn new(out: Outbound, body: Body, status: StatusCode) -> Self {
         let left = body.len();
-        let (piece, body, end) = match body.into_whole() {
+        let (piece, body, end) = match body.into_bytes() {
             Ok(bytes) => (bytes, Body::empty(), End::Nothing),
             Err(body) => (Bytes::new(), body, End::Unknown),
         };
@@ -184,7 +184,7 @@ impl Streaming {
             return Progress::Gone;
         }
         if env.is_draining() {
-            self.body.end_soon();
+            self.body.drain();
         }
         for _ in 0..FRAMES_PER_CALL {
             let room = match self.poll_room(env.now, cx) {

@@ -70,9 +70,9 @@ impl Stream {
     }
 
     /// Says whether its reply has no end of its own, so that it ends with the peer.
-    pub(super) fn ends_with_peer(&self) -> bool {
+    pub(super) fn is_endless(&self) -> bool {
         match &self.state {
-            State::Streaming(_, streaming) => streaming.ends_with_peer(),
+            State::Streaming(_, streaming) => streaming.is_endless(),
             #[cfg(feature = "ws")]
             State::Socket(..) => true,
             _ => false,

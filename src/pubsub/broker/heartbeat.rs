@@ -29,7 +29,7 @@ pub(crate) trait Pieces: Send + Unpin {
     }
 
     /// Is told, again and again, that the server ends.
-    fn end_soon(&mut self);
+    fn drain(&mut self);
 
     /// See [`Source::offer`].
     fn offer(&self, _offer: &mut Offer) {}
@@ -70,16 +70,16 @@ impl<P: Pieces> Source for Lively<P> {
         self.rests
     }
 
-    fn travels(&self) -> bool {
+    fn is_shard_safe(&self) -> bool {
         true
     }
 
-    fn ends_with_peer(&self) -> bool {
+    fn is_endless(&self) -> bool {
         true
     }
 
-    fn end_soon(mut self: Pin<&mut Self>) {
-        self.pieces.end_soon();
+    fn drain(mut self: Pin<&mut Self>) {
+        self.pieces.drain();
     }
 
     fn offer(self: Pin<&mut Self>, offer: &mut Offer) {

@@ -225,7 +225,7 @@ impl Pieces for Stream<ServerSent> {
         self.rests()
     }
 
-    fn end_soon(&mut self) {
+    fn drain(&mut self) {
         self.ending = true;
     }
 

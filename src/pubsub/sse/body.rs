@@ -171,7 +171,7 @@ impl Pieces for HandlerStream {
         self.poll_running(cx)
     }
 
-    fn end_soon(&mut self) {
+    fn drain(&mut self) {
         if !std::mem::replace(&mut self.ending, true) {
             self.queue.close();
         }

@@ -183,7 +183,7 @@ impl Guarded {
         }
         let topic = topic_of(request)?;
         self.checks(request, TopicUse::Publish(&topic))?;
-        let body = request.take_body().into_whole().unwrap_or_default();
+        let body = request.take_body().into_bytes().unwrap_or_default();
         if std::str::from_utf8(&body).is_err() {
             return Err(plain(StatusCode::BAD_REQUEST, "An event must be UTF-8.\n"));
         }

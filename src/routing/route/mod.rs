@@ -212,7 +212,7 @@ pub fn static_route(path: impl Into<String>, response: impl IntoResponse) -> Rou
     let mut response = response.into_response();
     let (status, fields) = (response.status(), response.fields().clone());
     assert!(!status.is_informational(), "a static route needs a status that ends a request");
-    let Ok(body) = response.take_body().into_whole() else {
+    let Ok(body) = response.take_body().into_bytes() else {
         panic!("a static route needs a body that is there as a whole");
     };
     Route::with_action(

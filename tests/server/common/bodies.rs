@@ -53,7 +53,7 @@ impl Source for Lasting {
         Poll::Pending
     }
 
-    fn ends_with_peer(&self) -> bool {
+    fn is_endless(&self) -> bool {
         true
     }
 }

@@ -1,4 +1,4 @@
-//! A body with trailers of its handler's behind it.
+//! Body with trailers that the handler added.
 
 use std::task::{Context, Poll};
 
@@ -6,14 +6,14 @@ use http::HeaderMap;
 
 use super::{Body, BodyError, Frame};
 
-/// Some content, then trailers.
-pub(super) struct Trailed {
+/// Content followed by trailers.
+pub(super) struct WithTrailers {
     content: Body,
-    /// None once they were given.
+    /// `None` once they have been returned.
     trailers: Option<HeaderMap>,
 }
 
-impl Trailed {
+impl WithTrailers {
     pub(super) fn new(content: Body, trailers: HeaderMap) -> Self {
         Self { content, trailers: Some(trailers) }
     }
@@ -27,7 +27,7 @@ impl Trailed {
             return Poll::Ready(None);
         }
         match self.content.poll_frame(cx) {
-            // The content's own trailers give way.
+            // The added trailers replace those of the content.
             Poll::Ready(None | Some(Ok(Frame::Trailers(_)))) => {
                 Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::Trailers(trailers))))
             }
@@ -42,10 +42,10 @@ mod tests {
 
     use super::*;
 
-    fn now<F: Future>(future: F) -> F::Output {
+    fn ready<F: Future>(future: F) -> F::Output {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(output) => output,
-            Poll::Pending => panic!("it waits"),
+            Poll::Pending => panic!("the future is pending"),
         }
     }
 
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_end_of_its_own_has_none_with_trailers_or_through_a_channel() {
+    fn an_endless_body_stays_endless_with_trailers_or_in_a_channel() {
         struct Endless;
         impl crate::body::Source for Endless {
             fn poll_frame(
@@ -67,32 +67,32 @@ mod tests {
                 Poll::Pending
             }
 
-            fn ends_with_peer(&self) -> bool {
+            fn is_endless(&self) -> bool {
                 true
             }
         }
-        for (content, lasts) in [(Body::source(Endless), true), (Body::from("whole"), false)] {
+        for (content, endless) in [(Body::source(Endless), true), (Body::from("whole"), false)] {
             let mut body = content.with_trailers(sum("given"));
-            assert_eq!(body.ends_with_peer(), lasts);
-            let _moved = body.detach(10);
-            assert_eq!(body.ends_with_peer(), lasts);
+            assert_eq!(body.is_endless(), endless);
+            let _original = body.replace_with_channel(10);
+            assert_eq!(body.is_endless(), endless);
         }
     }
 
     #[test]
-    fn trailers_stand_behind_whatever_the_content_is() {
+    fn trailers_follow_any_content() {
         let (sender, streamed) = Body::channel(10);
         sender.finish_with(sum("own"));
         for (body, content) in [(Body::from("ab"), "ab"), (Body::empty(), ""), (streamed, "")] {
             let mut body = body.with_trailers(sum("given"));
             assert_eq!(body.len(), None);
             let mut all = Vec::new();
-            while let Some(bytes) = now(body.next()) {
+            while let Some(bytes) = ready(body.next()) {
                 all.extend_from_slice(&bytes.unwrap());
             }
             assert_eq!(all, content.as_bytes());
-            assert_eq!(now(body.trailers()).unwrap(), Some(sum("given")));
-            assert_eq!(now(body.frame()).transpose().unwrap(), None);
+            assert_eq!(ready(body.trailers()).unwrap(), Some(sum("given")));
+            assert_eq!(ready(body.frame()).transpose().unwrap(), None);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies of the `http-body` crate, which tower's services take and give.
+//! Conversion from and to the bodies of the `http-body` crate, which tower services use.
 
 use std::{
     pin::Pin,
@@ -10,7 +10,7 @@ use http_body::{Body as HttpBody, SizeHint};
 
 use super::{Body, BodyError, BoxError, Frame, Source};
 
-/// What a service reads a request from.
+/// Request body, as a tower service reads it.
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = BodyError;
@@ -26,8 +26,7 @@ impl HttpBody for Body {
         Self::poll_frame(self.get_mut(), cx).map(|polled| polled.map(|result| result.map(frame)))
     }
 
-    /// Bytes that are all there do not rule out trailers behind them, so this says less than
-    /// [`Body::is_empty`].
+    /// A complete buffer may still be followed by trailers, so this is stricter than [`Body::is_empty`].
     fn is_end_stream(&self) -> bool {
         matches!(self.0, super::Kind::Empty)
     }
@@ -38,39 +37,39 @@ impl HttpBody for Body {
 }
 
 impl Body {
-    /// Takes over a body of the `http-body` crate. Feature `tower`.
+    /// Creates a body from a body of the `http-body` crate. Feature `tower`.
     ///
-    /// It is polled where the handler ran, so on an async route it may use tokio.
+    /// It is polled on the thread of the handler, so on an async route it may use tokio.
     pub fn from_http<B>(body: B) -> Self
     where
         B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
-        if body.is_end_stream() { Self::empty() } else { Self::source(Foreign::new(body)) }
+        if body.is_end_stream() { Self::empty() } else { Self::source(HttpBodySource::new(body)) }
     }
 
-    /// Like [`from_http`](Self::from_http), and takes a body that is there as a whole as such: nothing of it
-    /// has to be streamed then. `endless` is [`Source::ends_with_peer`].
-    pub(crate) async fn adopt<B>(body: B, endless: bool) -> Self
+    /// Creates a body like [`from_http`](Self::from_http) does, but as a complete buffer if `body` returns
+    /// all of its content at the first poll. `endless` is [`Source::is_endless`].
+    pub(crate) async fn from_http_buffered<B>(body: B, endless: bool) -> Self
     where
         B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,
     {
         if body.is_end_stream() {
             return Self::empty();
         }
-        let mut foreign = Foreign { endless, ..Foreign::new(body) };
-        let Some(len) = foreign.body.size_hint().exact() else { return Self::source(foreign) };
+        let mut source = HttpBodySource { endless, ..HttpBodySource::new(body) };
+        let Some(len) = source.body.size_hint().exact() else { return Self::source(source) };
         let polled =
-            std::future::poll_fn(|cx| Poll::Ready(Source::poll_frame(Pin::new(&mut foreign), cx))).await;
+            std::future::poll_fn(|cx| Poll::Ready(Source::poll_frame(Pin::new(&mut source), cx))).await;
         match polled {
             Poll::Ready(None) if len == 0 => Self::empty(),
             Poll::Ready(Some(Ok(Frame::Data(data))))
-                if data.len() as u64 == len && foreign.body.is_end_stream() =>
+                if data.len() as u64 == len && source.body.is_end_stream() =>
             {
                 data.into()
             }
             polled => {
-                foreign.first = Some((polled, len));
-                Self::source(foreign)
+                source.first = Some((polled, len));
+                Self::source(source)
             }
         }
     }
@@ -78,26 +77,26 @@ impl Body {
 
 type Polled = Poll<Option<Result<Frame, BoxError>>>;
 
-/// A body of somebody else's.
-struct Foreign<B> {
+/// Source that polls a body of the `http-body` crate.
+struct HttpBodySource<B> {
     body: Pin<Box<B>>,
-    /// What it gave when it was polled to see if it is there as a whole, and how long it was before.
+    /// Result of the first poll, which checked for a complete buffer, and the length before that poll.
     first: Option<(Polled, u64)>,
     endless: bool,
 }
 
-impl<B> Foreign<B> {
+impl<B> HttpBodySource<B> {
     fn new(body: B) -> Self {
         Self { body: Box::pin(body), first: None, endless: false }
     }
 }
 
-impl<B> Source for Foreign<B>
+impl<B> Source for HttpBodySource<B>
 where
     B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send,
 {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
-        // One that was not ready has to be polled again: it knows the waker of that time only.
+        // A first poll that was pending must be repeated, because it registered no useful waker.
         if let Some((Poll::Ready(first), _)) = self.first.take() {
             return Poll::Ready(first);
         }
@@ -113,7 +112,7 @@ where
                 }
                 Ok(_) => {}
                 Err(frame) => {
-                    // A kind of piece that the crate may come to know: nothing here has a place for it.
+                    // A frame type that a later version of `http-body` may add. It has no counterpart here.
                     let Ok(trailers) = frame.into_trailers() else { continue };
                     return Poll::Ready(Some(Ok(Frame::Trailers(trailers))));
                 }
@@ -128,7 +127,7 @@ where
         }
     }
 
-    fn ends_with_peer(&self) -> bool {
+    fn is_endless(&self) -> bool {
         self.endless
     }
 }
@@ -141,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives what it is told to, piece by piece, and waits once before the first if it is told so.
+    /// Body that returns the given frames, and is pending once before the first if `waits` is set.
     #[derive(Default)]
     struct Scripted {
         frames: VecDeque<http_body::Frame<Bytes>>,
@@ -181,10 +180,10 @@ mod tests {
         Scripted { frames, waits: false, hint: Some(pieces.iter().map(|piece| piece.len() as u64).sum()) }
     }
 
-    fn now<F: Future>(future: F) -> F::Output {
+    fn ready<F: Future>(future: F) -> F::Output {
         match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(output) => output,
-            Poll::Pending => panic!("it waits"),
+            Poll::Pending => panic!("the future is pending"),
         }
     }
 
@@ -194,25 +193,26 @@ mod tests {
 
     fn read(mut body: Body) -> (String, Option<HeaderMap>) {
         let mut all = String::new();
-        while let Some(bytes) = now(body.next()) {
+        while let Some(bytes) = ready(body.next()) {
             all += std::str::from_utf8(&bytes.unwrap()).unwrap();
         }
-        (all, now(body.trailers()).unwrap())
+        (all, ready(body.trailers()).unwrap())
     }
 
     #[test]
-    fn a_body_that_is_there_is_adopted_as_a_whole_and_others_are_not() {
-        let whole = |body: Scripted| now(Body::adopt(body, false)).as_bytes().map(<[u8]>::to_vec);
-        assert_eq!(whole(script(&["abc"], None)).as_deref(), Some(&b"abc"[..]));
-        assert_eq!(whole(script(&[], None)).as_deref(), Some(&b""[..]));
-        assert_eq!(whole(script(&["ab", "c"], None)), None);
-        assert_eq!(whole(script(&["abc"], Some(sum()))), None);
-        assert_eq!(whole(Scripted { waits: true, ..script(&["abc"], None) }), None);
-        assert_eq!(whole(Scripted { hint: None, ..script(&["abc"], None) }), None);
+    fn only_a_body_that_is_complete_at_once_becomes_a_buffer() {
+        let buffered =
+            |body: Scripted| ready(Body::from_http_buffered(body, false)).as_bytes().map(<[u8]>::to_vec);
+        assert_eq!(buffered(script(&["abc"], None)).as_deref(), Some(&b"abc"[..]));
+        assert_eq!(buffered(script(&[], None)).as_deref(), Some(&b""[..]));
+        assert_eq!(buffered(script(&["ab", "c"], None)), None);
+        assert_eq!(buffered(script(&["abc"], Some(sum()))), None);
+        assert_eq!(buffered(Scripted { waits: true, ..script(&["abc"], None) }), None);
+        assert_eq!(buffered(Scripted { hint: None, ..script(&["abc"], None) }), None);
     }
 
     #[test]
-    fn what_was_polled_to_look_at_is_not_lost() {
+    fn the_result_of_the_first_poll_is_not_lost() {
         for (body, content, trailers, len) in [
             (script(&["ab", "", "c"], None), "abc", None, Some(3)),
             (script(&["abc"], Some(sum())), "abc", Some(sum()), Some(3)),
@@ -220,16 +220,16 @@ mod tests {
             (Scripted { waits: true, ..script(&["abc"], None) }, "abc", None, Some(3)),
             (Scripted { hint: None, ..script(&["a", "bc"], None) }, "abc", None, None),
         ] {
-            let adopted = now(Body::adopt(body, true));
-            assert_eq!((adopted.len(), adopted.ends_with_peer()), (len, true), "{content}");
-            assert_eq!(read(adopted), (content.to_owned(), trailers));
+            let converted = ready(Body::from_http_buffered(body, true));
+            assert_eq!((converted.len(), converted.is_endless()), (len, true), "{content}");
+            assert_eq!(read(converted), (content.to_owned(), trailers));
         }
     }
 
     #[test]
-    fn a_service_reads_bytes_and_trailers_from_our_body() {
+    fn a_service_reads_bytes_and_trailers() {
         let mut body = Body::from("abc").with_trailers(sum());
-        let mut next = || now(std::future::poll_fn(|cx| HttpBody::poll_frame(Pin::new(&mut body), cx)));
+        let mut next = || ready(std::future::poll_fn(|cx| HttpBody::poll_frame(Pin::new(&mut body), cx)));
         assert_eq!(next().unwrap().unwrap().into_data().unwrap(), "abc");
         assert_eq!(next().unwrap().unwrap().into_trailers().unwrap(), sum());
         assert!(next().is_none());

@@ -1,0 +1,69 @@
+//! Frames of a body, and the trait of types that produce them.
+
+use std::{
+    error::Error as StdError,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::outlet::Offer;
+
+/// Error with which the producer of a body may end it.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Part of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Content bytes, never empty.
+    Data(Bytes),
+    /// Trailers. They are the last frame.
+    Trailers(HeaderMap),
+}
+
+/// Producer of a body, polled frame by frame.
+pub trait Source: Send {
+    /// Polls for the next frame. Returns `None` at the end of the body.
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>>;
+
+    /// Returns `true`, directly after a frame, if the next poll would be pending and the task that polled
+    /// last will be woken. The caller can skip that poll. Default: `false`.
+    fn rests(&self) -> bool {
+        false
+    }
+
+    /// Returns the total length of the body in bytes, if it is known. Default: `None`.
+    fn len_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Returns `true` if the shard of the connection may poll the source, even if its handler ran on the
+    /// pool.
+    ///
+    /// Default: `false`. The source is then polled on the thread of its handler, whose runtime it may need.
+    fn is_shard_safe(&self) -> bool {
+        false
+    }
+
+    /// Returns `true` if the body ends only when the peer leaves, like an event stream. A FIN of the peer
+    /// then ends the body. Default: `false`. A peer that has sent FIN still receives the complete body.
+    fn is_endless(&self) -> bool {
+        false
+    }
+
+    /// Called repeatedly while the server drains. An endless body should come to an end. Default: does
+    /// nothing.
+    fn drain(self: Pin<&mut Self>) {}
+
+    /// Offers an outlet for direct delivery while the source [rests](Self::rests). Only for sources of this
+    /// crate.
+    #[doc(hidden)]
+    fn offer(self: Pin<&mut Self>, _offer: &mut Offer) {}
+
+    /// Called with the time of the last direct delivery.
+    #[doc(hidden)]
+    fn passed(self: Pin<&mut Self>, _at: Instant) {}
+}
