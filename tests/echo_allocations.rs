@@ -1,6 +1,6 @@
-//! What a WebSocket's messages cost the allocator: echoing one that is not compressed takes nothing once it is warm.
+//! Counts allocations per WebSocket message: echoing an uncompressed one takes none on a warm connection.
 //!
-//! A binary of its own, since it replaces the allocator.
+//! This is a separate test binary because it replaces the global allocator.
 #![allow(clippy::unwrap_used)]
 
 mod counting;
@@ -14,7 +14,7 @@ use windlass::{EngineKind, Router, Server, actors::Cores, websocket, ws::Socket}
 
 const MESSAGES: u64 = 1000;
 
-/// A few of a thousand may be a table of the process that grows.
+/// Tolerated allocations that no message causes, such as a table of the process that grows.
 const STRAY: u64 = 8;
 
 const OPENING: &str = "GET /ws HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -28,7 +28,7 @@ async fn echo(mut socket: Socket) {
     }
 }
 
-/// Makes a client's frame of so many bytes, 126 at least; the masking key is zero.
+/// Builds a masked client frame with a payload of `len` bytes (at least 126) and a masking key of zero.
 fn message(first: u8, len: u16) -> Vec<u8> {
     let mut frame = vec![first, 0xfe];
     frame.extend_from_slice(&len.to_be_bytes());
@@ -37,7 +37,7 @@ fn message(first: u8, len: u16) -> Vec<u8> {
     frame
 }
 
-/// Counts the allocations of the whole process for so many echoes on a warm connection.
+/// Counts the allocations of the whole process during `MESSAGES` echoes on a warm connection.
 fn allocations(stream: &mut TcpStream, first: u8, len: u16) -> u64 {
     let request = message(first, len);
     let mut reply = vec![0; request.len() - 4];
@@ -66,12 +66,12 @@ fn measure(engine: EngineKind) {
         println!("{engine}: {count} allocations of {MESSAGES} echoes of {len} bytes");
         assert!(
             count <= STRAY,
-            "echoing allocates: {count} in {MESSAGES} messages of {len} bytes, {first:#x}"
+            "echoes must not allocate: {count} allocations, {len} bytes, first byte {first:#x}"
         );
     }
 }
 
-/// One test, because everything else in the process would be counted too.
+/// Runs as a single test, because allocations of parallel tests would be counted too.
 #[test]
 fn an_echo_allocates_nothing() {
     if cfg!(feature = "io-uring") {

@@ -1,5 +1,7 @@
-//! Threads and descriptors come back when a server ends, and a server without descriptors gets over it. Each test
-//! has a process of its own, where nothing else opens any.
+//! Leak tests: a server that ends releases its threads and descriptors, and a server recovers after
+//! descriptors run out.
+//!
+//! Each test runs in a process of its own, so that no other test opens descriptors there.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -13,11 +15,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 use windlass::{Operations, Request, Router, Server, actors::Cores, get, static_route};
 
-/// How long a test waits for what must happen.
+/// Timeout for every wait.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs a test in a process of its own: returns true there.
-fn alone(test: &str) -> bool {
+/// Reruns the test in a child process. Returns `true` in the child and `false` in the parent, after the child
+/// succeeded.
+fn runs_in_own_process(test: &str) -> bool {
     const MARK: &str = "WINDLASS_TEST_ALONE";
     if std::env::var_os(MARK).is_some() {
         return true;
@@ -27,39 +30,40 @@ fn alone(test: &str) -> bool {
         command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(MARK, "1").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("1 passed"), "no such test: {test}");
+    assert!(text.contains("1 passed"), "the child process ran no test named {test}");
     false
 }
 
-/// Shards of the servers here.
+/// Number of shards per server.
 const SHARDS: usize = 3;
 
-/// What this process holds.
+/// Descriptors and threads of this process.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Held {
+struct Usage {
     descriptors: usize,
-    /// Apart, because glommio 0.9.0 never frees one for each executor: its tasks' headers keep a reference each.
+    /// Counted separately: glommio 0.9.0 never frees one eventfd per executor.
     eventfds: usize,
     threads: usize,
 }
 
-impl Held {
+impl Usage {
     fn now() -> Self {
-        let open = open();
+        let open = open_descriptors();
         let eventfds = open.iter().filter(|what| what.contains("eventfd")).count();
         let threads = std::fs::read_dir("/proc/self/task").unwrap().count();
         Self { descriptors: open.len() - eventfds, eventfds, threads }
     }
 
-    /// Says whether nothing is held beyond `base` but what glommio keeps of this many servers.
+    /// Returns `true` if usage is back at `base`, apart from the eventfds that glommio leaks for `servers`
+    /// servers.
     fn is_back_at(self, base: Self, servers: usize) -> bool {
         let kept = base.eventfds..=base.eventfds + servers * SHARDS;
         (self.descriptors, self.threads) == (base.descriptors, base.threads) && kept.contains(&self.eventfds)
     }
 }
 
-/// What the descriptors of this process are.
-fn open() -> Vec<String> {
+/// Returns the link targets of this process's open descriptors.
+fn open_descriptors() -> Vec<String> {
     let open = std::fs::read_dir("/proc/self/fd")
         .unwrap()
         .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
@@ -70,20 +74,21 @@ fn open() -> Vec<String> {
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < until, "condition not met within {PATIENCE:?}: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// What is held once a first server has come and gone: what it opened for the life of the process counts as base.
-fn base() -> Held {
-    let threads = Held::now().threads;
+/// Starts and drains one server, then returns the usage. It includes what the first server opens for the life
+/// of the process.
+fn base() -> Usage {
+    let threads = Usage::now().threads;
     start().drain(None);
-    eventually("its threads are gone", || Held::now().threads == threads);
-    Held::now()
+    eventually("the first server's threads have exited", || Usage::now().threads == threads);
+    Usage::now()
 }
 
-async fn later(_: Request) -> &'static str {
+async fn delayed(_: Request) -> &'static str {
     tokio::time::sleep(Duration::from_millis(1)).await;
     "async"
 }
@@ -91,7 +96,7 @@ async fn later(_: Request) -> &'static str {
 fn routes() -> Router {
     Router::new()
         .route(static_route("/static", "static"))
-        .route(get("/async", later).run_async())
+        .route(get("/async", delayed).run_async())
         .route(get("/blocking", |_| "blocking").run_async())
         .route(get("/forever", async |_: Request| std::future::pending::<()>().await).run_async())
 }
@@ -114,7 +119,7 @@ fn get_once(stream: &mut TcpStream, path: &str) -> String {
     answer
 }
 
-fn serve_a_while(address: SocketAddr) {
+fn send_requests(address: SocketAddr) {
     for path in ["/static", "/async", "/blocking", "/nowhere", "/metrics"] {
         for _ in 0..10 {
             let answer = get_once(&mut TcpStream::connect(address).unwrap(), path);
@@ -124,18 +129,18 @@ fn serve_a_while(address: SocketAddr) {
 }
 
 #[test]
-fn threads_and_descriptors_are_back_at_base_after_each_server() {
-    if !alone("threads_and_descriptors_are_back_at_base_after_each_server") {
+fn a_server_that_ends_releases_its_threads_and_descriptors() {
+    if !runs_in_own_process("a_server_that_ends_releases_its_threads_and_descriptors") {
         return;
     }
     let base = base();
     for (servers, drained) in [(1, true), (2, false), (3, true)] {
         let server = start();
         let address = server.tcp_address().unwrap();
-        serve_a_while(address);
+        send_requests(address);
         let mut cut = TcpStream::connect(address).unwrap();
         cut.write_all(b"GET /forever HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
-        eventually("the job runs", || server.pool().unwrap().stats().jobs.running == 1);
+        eventually("the job of `/forever` is running", || server.pool().unwrap().stats().jobs.running == 1);
         let began = Instant::now();
         if drained {
             let report = server.drain(Some(Duration::from_millis(50)));
@@ -144,66 +149,69 @@ fn threads_and_descriptors_are_back_at_base_after_each_server() {
         drop(server);
         assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
         drop(cut);
-        eventually(&format!("back at {base:?}; open are {:?}", open()), || {
-            Held::now().is_back_at(base, servers)
+        eventually(&format!("usage is back at {base:?}; open descriptors: {:?}", open_descriptors()), || {
+            Usage::now().is_back_at(base, servers)
         });
     }
 }
 
 #[test]
-fn connections_come_and_go_without_a_descriptor_left() {
-    if !alone("connections_come_and_go_without_a_descriptor_left") {
+fn closed_connections_release_their_descriptors() {
+    if !runs_in_own_process("closed_connections_release_their_descriptors") {
         return;
     }
     let server = start();
     let address = server.tcp_address().unwrap();
-    serve_a_while(address);
-    eventually("the first ones are gone", || server.metrics().connections == 0);
-    let base = Held::now();
+    send_requests(address);
+    eventually("the warm-up connections are closed", || server.metrics().connections == 0);
+    let base = Usage::now();
     for _ in 0..300 {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(b"GET /static HTTP/1.1\r\nHost: t\r\n\r\nGET /async HTTP/1.1\r\nHo").unwrap();
     }
-    eventually("all are gone", || server.metrics().connections == 0);
-    eventually("their descriptors are", || Held::now() == base);
+    eventually("all connections are closed", || server.metrics().connections == 0);
+    eventually("all descriptors are closed", || Usage::now() == base);
 }
 
 #[test]
-fn a_server_that_does_not_start_leaves_nothing() {
-    if !alone("a_server_that_does_not_start_leaves_nothing") {
+fn a_server_that_fails_to_start_releases_everything() {
+    if !runs_in_own_process("a_server_that_fails_to_start_releases_everything") {
         return;
     }
     base();
     let first = start();
     let taken = windlass::Listen::Tcp(first.tcp_address().unwrap());
-    let base = Held::now();
+    let base = Usage::now();
     for _ in 0..3 {
         let builder =
             Server::builder().listen("127.0.0.1:0".parse().unwrap()).listen(taken.clone()).router(routes());
         assert!(builder.cores(Cores::Unpinned(SHARDS)).start().is_err());
     }
-    eventually(&format!("back at {base:?}; open are {:?}", open()), || Held::now() == base);
+    eventually(&format!("usage is back at {base:?}; open descriptors: {:?}", open_descriptors()), || {
+        Usage::now() == base
+    });
 }
 
 #[test]
-fn without_descriptors_accepting_pauses_and_goes_on() {
-    if !alone("without_descriptors_accepting_pauses_and_goes_on") {
+fn accepting_resumes_after_descriptors_ran_out() {
+    if !runs_in_own_process("accepting_resumes_after_descriptors_ran_out") {
         return;
     }
-    // Before the start: a ring's multishot accept keeps to the limit it was armed under.
+    // The limit is lowered before the start: a multishot accept keeps the limit that applied when it was
+    // armed.
     let before = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(100), ..before }).unwrap();
     let server = start();
     let address = server.tcp_address().unwrap();
-    serve_a_while(address);
-    eventually("the first ones are gone", || server.metrics().connections == 0);
+    send_requests(address);
+    eventually("the warm-up connections are closed", || server.metrics().connections == 0);
     let clients: Vec<_> = (0..8).map(|_| Socket::new(Domain::IPV4, Type::STREAM, None).unwrap()).collect();
     let mut taken = Vec::new();
     while let Ok(file) = std::fs::File::open("/dev/null") {
         taken.push(file);
     }
     clients.iter().for_each(|client| client.connect(&address.into()).unwrap());
-    eventually("accepting fails", || accept_errors(&server, "EMFILE") >= 1.0);
+    eventually("accept fails with EMFILE", || accept_errors(&server, "EMFILE") >= 1.0);
     drop(taken);
     for client in clients {
         let answer = get_once(&mut TcpStream::from(client), "/static");
@@ -211,7 +219,7 @@ fn without_descriptors_accepting_pauses_and_goes_on() {
     }
 }
 
-/// Reads a metric without opening anything.
+/// Reads an accept-error counter without opening a descriptor.
 fn accept_errors(server: &Server, cause: &str) -> f64 {
     let families = prometheus::core::Collector::collect(&server.collector());
     let family = families.iter().find(|family| family.name() == "windlass_accept_errors_total");

@@ -1,5 +1,5 @@
-//! Counts allocations on the hot path of `proto`: none for a request and its reply once memory is warm.
-#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
+//! Counts allocations on the hot path of `proto`: none for a request and its response on warm buffers.
+#![allow(unsafe_code, reason = "a global allocator needs unsafe code")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -16,17 +16,17 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-// SAFETY: every call is passed to the system allocator unchanged; counting touches a const-initialized thread-local
-// without a destructor, which allocates nothing.
+// SAFETY: every call goes unchanged to the system allocator. The counter is a const-initialized thread-local
+// without a destructor, so counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are the system allocator's.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`, which is that of the system allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above.
+        // SAFETY: see `alloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -43,12 +43,12 @@ fn allocations(run: impl FnOnce()) -> u64 {
 const DATE: &encode::Date = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
 #[test]
-fn the_allocator_counts() {
+fn each_allocation_is_counted_once() {
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new([0_u8; 64])))), 1);
 }
 
 #[test]
-fn a_request_and_its_reply_allocate_nothing_once_warm() {
+fn a_request_and_its_response_allocate_nothing_on_warm_buffers() {
     let input =
         b"POST /demo?a=b HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: */*\r\nTransfer-Encoding: chunked\r\n\r\n\
                   5\r\nhello\r\n5;x\r\nworld\r\n0\r\n\r\n";
@@ -76,7 +76,7 @@ fn a_request_and_its_reply_allocate_nothing_once_warm() {
 }
 
 #[test]
-fn a_refused_request_allocates_nothing() {
+fn a_rejected_request_allocates_nothing() {
     let (mut search, mut head, limits) = (Search::default(), Head::default(), Limits::default());
     let fine = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(parse(fine, &mut search, &limits, &mut head), Ok(Some(fine.len())));
@@ -86,7 +86,7 @@ fn a_refused_request_allocates_nothing() {
 
 #[cfg(feature = "ws")]
 #[test]
-fn an_echo_allocates_nothing_once_warm_compressed_or_not() {
+fn echoes_allocate_nothing_on_warm_buffers_plain_or_compressed() {
     use windlass::proto::ws::{
         Event, Limits, Outgoing, Role, Scratch, Session,
         deflate::{Context, Direction, Params, Settings},

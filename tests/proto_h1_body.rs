@@ -1,8 +1,8 @@
-//! Request bodies: the chunked coding with the bytes that break it, trailers, and plain lengths.
+//! HTTP/1.1 request bodies: chunked coding, trailers and fixed lengths, with valid and malformed bytes.
 
 use windlass::proto::h1::{Body, Framing, Limits, Reject, Step, encode};
 
-/// Decodes all of the input; gives the data, what was consumed, and whether the body ended.
+/// Decodes all of the input. Returns the data, the bytes consumed, and `true` if the body ended.
 fn decode(body: &mut Body, input: &[u8]) -> Result<(Vec<u8>, usize, bool), Reject> {
     let mut data = Vec::new();
     let mut at = 0;
@@ -32,16 +32,16 @@ fn accepted(input: impl AsRef<[u8]>, data: &str) {
 }
 
 #[track_caller]
-fn refused(input: impl AsRef<[u8]>, reject: Reject) {
+fn rejected(input: impl AsRef<[u8]>, reject: Reject) {
     let mut body = chunked();
     let text = String::from_utf8_lossy(input.as_ref()).into_owned();
     assert_eq!(decode(&mut body, input.as_ref()), Err(reject), "{text:?}");
-    assert_eq!(body.decode(b"0\r\n\r\n"), Err(reject), "a broken body stays broken");
+    assert_eq!(body.decode(b"0\r\n\r\n"), Err(reject), "a rejected body stays rejected");
     assert!(!body.is_done());
 }
 
 #[test]
-fn chunks_are_joined_and_the_bytes_behind_stay() {
+fn chunks_are_joined_and_later_bytes_are_not_consumed() {
     accepted("0\r\n\r\n", "");
     accepted("3\r\nabc\r\n0\r\n\r\n", "abc");
     accepted("3\r\nabc\r\nA\r\n0123456789\r\n00\r\n\r\n", "abc0123456789");
@@ -52,52 +52,52 @@ fn chunks_are_joined_and_the_bytes_behind_stay() {
 }
 
 #[test]
-fn sizes_are_1_to_16_hexadecimal_digits_and_nothing_else() {
+fn chunk_sizes_are_1_to_16_hexadecimal_digits_and_nothing_else() {
     for size in ["", ";a", "0x5", "x", " 5", "5 ", "5\t", "-5", "+5", "g", "\u{665}", "5_"] {
-        refused(format!("{size}\r\nabcde\r\n0\r\n\r\n"), Reject::ChunkSize);
+        rejected(format!("{size}\r\nabcde\r\n0\r\n\r\n"), Reject::ChunkSize);
     }
-    refused("\n", Reject::ChunkSize);
-    refused("5\nabcde", Reject::ChunkSize);
-    refused("5 ;a\r\nabcde\r\n", Reject::ChunkSize);
-    refused("5\rabcde", Reject::BareCr);
-    refused("00000000000000005\r\nabcde\r\n", Reject::ChunkSizeTooLong);
-    refused("fffffffffffffffff\r\n", Reject::ChunkSizeTooLong);
+    rejected("\n", Reject::ChunkSize);
+    rejected("5\nabcde", Reject::ChunkSize);
+    rejected("5 ;a\r\nabcde\r\n", Reject::ChunkSize);
+    rejected("5\rabcde", Reject::BareCr);
+    rejected("00000000000000005\r\nabcde\r\n", Reject::ChunkSizeTooLong);
+    rejected("fffffffffffffffff\r\n", Reject::ChunkSizeTooLong);
     let (data, _, done) = decode(&mut chunked(), b"ffffffffffffffff\r\nabc").unwrap();
     assert_eq!((data.as_slice(), done), (&b"abc"[..], false));
 }
 
 #[test]
-fn data_is_followed_by_a_line_end() {
-    refused("3\r\nabcd\r\n", Reject::ChunkEnd);
-    refused("3\r\nabc\n0\r\n\r\n", Reject::ChunkEnd);
-    refused("3\r\nabc\r0\r\n\r\n", Reject::ChunkEnd);
-    refused("3\r\nabc0\r\n\r\n", Reject::ChunkEnd);
-    refused("3\r\nab\r\n0\r\n\r\n", Reject::ChunkEnd);
+fn chunk_data_must_be_followed_by_a_line_end() {
+    rejected("3\r\nabcd\r\n", Reject::ChunkEnd);
+    rejected("3\r\nabc\n0\r\n\r\n", Reject::ChunkEnd);
+    rejected("3\r\nabc\r0\r\n\r\n", Reject::ChunkEnd);
+    rejected("3\r\nabc0\r\n\r\n", Reject::ChunkEnd);
+    rejected("3\r\nab\r\n0\r\n\r\n", Reject::ChunkEnd);
 }
 
 #[test]
-fn extensions_are_passed_over_and_bounded_per_message() {
+fn chunk_extensions_are_ignored_and_bounded_per_message() {
     accepted(b"3;a\r\nabc\r\n0;b=\"c;d\"\t;\x80\r\n\r\n", "abc");
-    refused("3;a\nX\r\nabc\r\n", Reject::BareLf);
-    refused("3;a\rX\r\nabc\r\n", Reject::BareCr);
-    refused("3;a\0\r\nabc\r\n", Reject::ChunkExtension);
-    refused("3;a\x7f\r\nabc\r\n", Reject::ChunkExtension);
+    rejected("3;a\nX\r\nabc\r\n", Reject::BareLf);
+    rejected("3;a\rX\r\nabc\r\n", Reject::BareCr);
+    rejected("3;a\0\r\nabc\r\n", Reject::ChunkExtension);
+    rejected("3;a\x7f\r\nabc\r\n", Reject::ChunkExtension);
     let limit = Limits::default().extension_bytes;
     accepted(format!("0;{}\r\n\r\n", "a".repeat(limit - 1)), "");
-    refused(format!("0;{}", "a".repeat(limit)), Reject::ExtensionsTooLong);
-    refused("1;\r\na\r\n".repeat(limit + 1), Reject::ExtensionsTooLong);
+    rejected(format!("0;{}", "a".repeat(limit)), Reject::ExtensionsTooLong);
+    rejected("1;\r\na\r\n".repeat(limit + 1), Reject::ExtensionsTooLong);
     accepted(format!("{}0\r\n\r\n", "1;\r\na\r\n".repeat(limit)), &"a".repeat(limit));
 }
 
 #[test]
-fn one_byte_chunks_are_decoded_at_a_constant_cost_and_keep_no_state() {
+fn a_flood_of_one_byte_chunks_is_decoded() {
     let flood = "1\r\nx\r\n".repeat(100_000);
     let (data, consumed, done) = decode(&mut chunked(), flood.as_bytes()).unwrap();
     assert_eq!((data.len(), consumed, done), (100_000, flood.len(), false));
 }
 
 #[test]
-fn trailers_are_given_apart_and_forbidden_ones_dropped() {
+fn trailers_are_kept_apart_and_forbidden_ones_dropped() {
     let mut body = chunked();
     let input =
         b"0\r\nX-Sum: 1\r\nContent-Length: 9\r\nhost: evil\r\nx-sum:  2 \r\nAuthorization: x\r\n\r\nrest";
@@ -110,33 +110,33 @@ fn trailers_are_given_apart_and_forbidden_ones_dropped() {
 }
 
 #[test]
-fn trailers_are_as_strict_as_headers() {
-    refused("0\r\nA: b\nB: c\r\n\r\n", Reject::BareLf);
-    refused("0\r\n\n", Reject::BareLf);
-    refused("0\r\n\rX", Reject::BareCr);
-    refused("0\r\nA: b\rc\r\n\r\n", Reject::BareCr);
-    refused("0\r\nA: b\r\n c\r\n\r\n", Reject::Fold);
-    refused("0\r\n A: b\r\n\r\n", Reject::Fold);
-    refused("0\r\nA : b\r\n\r\n", Reject::SpaceBeforeColon);
-    refused("0\r\nA\r\n\r\n", Reject::FieldName);
-    refused("0\r\n: b\r\n\r\n", Reject::FieldName);
-    refused("0\r\nA: \0\r\n\r\n", Reject::Nul);
+fn trailers_are_checked_as_strictly_as_headers() {
+    rejected("0\r\nA: b\nB: c\r\n\r\n", Reject::BareLf);
+    rejected("0\r\n\n", Reject::BareLf);
+    rejected("0\r\n\rX", Reject::BareCr);
+    rejected("0\r\nA: b\rc\r\n\r\n", Reject::BareCr);
+    rejected("0\r\nA: b\r\n c\r\n\r\n", Reject::Fold);
+    rejected("0\r\n A: b\r\n\r\n", Reject::Fold);
+    rejected("0\r\nA : b\r\n\r\n", Reject::SpaceBeforeColon);
+    rejected("0\r\nA\r\n\r\n", Reject::FieldName);
+    rejected("0\r\n: b\r\n\r\n", Reject::FieldName);
+    rejected("0\r\nA: \0\r\n\r\n", Reject::Nul);
     accepted("0\r\nA: b\r\nB:c\r\n\r\n", "");
 }
 
 #[test]
-fn trailers_are_bounded_in_bytes_and_number() {
+fn trailers_are_bounded_in_bytes_and_count() {
     let limits = Limits::default();
     let fits = format!("0\r\nA: {}\r\n\r\n", "b".repeat(limits.trailer_bytes - 7));
     accepted(&fits, "");
-    refused(format!("0\r\nA: {}\r\n\r\n", "b".repeat(limits.trailer_bytes - 6)), Reject::TrailersTooLong);
-    refused(format!("0\r\nA: {}", "b".repeat(limits.trailer_bytes)), Reject::TrailersTooLong);
+    rejected(format!("0\r\nA: {}\r\n\r\n", "b".repeat(limits.trailer_bytes - 6)), Reject::TrailersTooLong);
+    rejected(format!("0\r\nA: {}", "b".repeat(limits.trailer_bytes)), Reject::TrailersTooLong);
     accepted(format!("0\r\n{}\r\n", "a: b\r\n".repeat(limits.headers)), "");
-    refused(format!("0\r\n{}\r\n", "a: b\r\n".repeat(limits.headers + 1)), Reject::TooManyHeaders);
+    rejected(format!("0\r\n{}\r\n", "a: b\r\n".repeat(limits.headers + 1)), Reject::TooManyHeaders);
 }
 
 #[test]
-fn a_length_takes_so_many_bytes() {
+fn a_body_with_a_length_takes_exactly_that_many_bytes() {
     let mut body = Body::new(Framing::Length(5), &Limits::default());
     assert_eq!(body.decode(b""), Ok(Step::NeedMore));
     assert_eq!(body.decode(b"ab"), Ok(Step::Data { consumed: 2, data: 0..2 }));
@@ -148,7 +148,7 @@ fn a_length_takes_so_many_bytes() {
 }
 
 #[test]
-fn no_body_is_done_at_once() {
+fn an_empty_body_is_done_at_once() {
     for framing in [Framing::None, Framing::Length(0)] {
         let mut body = Body::new(framing, &Limits::default());
         assert!(framing.is_empty() && body.is_done());
@@ -158,7 +158,7 @@ fn no_body_is_done_at_once() {
 }
 
 #[test]
-fn what_the_encoder_chunks_is_decoded() {
+fn chunks_of_the_encoder_are_decoded() {
     let mut wire = Vec::new();
     let sizes = [1_usize, 9, 10, 15, 16, 17, 255, 256, 4095, 4096, 65_537];
     for size in sizes {

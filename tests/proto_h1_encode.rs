@@ -1,5 +1,5 @@
-//! Responses: what is written, and that framing and connection never contradict each other.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+//! HTTP/1.1 response heads: the bytes written, and framing fields that never contradict each other.
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -63,7 +63,7 @@ fn an_unknown_length_is_chunked_for_1_1_and_ends_the_connection_for_1_0() {
 }
 
 #[test]
-fn the_connection_is_said_where_the_version_does_not_imply_it() {
+fn the_connection_field_is_written_where_the_version_does_not_imply_it() {
     writes(
         CLOSING,
         200,
@@ -76,7 +76,7 @@ fn the_connection_is_said_where_the_version_does_not_imply_it() {
 }
 
 #[test]
-fn what_may_not_have_a_body_declares_none() {
+fn responses_that_may_not_have_a_body_declare_none() {
     for status in [100, 103, 204] {
         for length in [Length::Known(0), Length::Known(5), Length::Unknown] {
             let (text, sent) =
@@ -92,7 +92,7 @@ fn what_may_not_have_a_body_declares_none() {
 }
 
 #[test]
-fn head_and_304_tell_what_get_would_give() {
+fn head_and_304_declare_the_length_that_get_would_have() {
     writes(HEAD, 200, Length::Known(5), &[], &["HTTP/1.1 200 OK", "content-length: 5", DATE_LINE]);
     let own = [("content-length", "77")];
     writes(HEAD, 200, Length::Known(0), &own, &["HTTP/1.1 200 OK", "content-length: 77", DATE_LINE]);
@@ -101,18 +101,21 @@ fn head_and_304_tell_what_get_would_give() {
     writes(GET, 304, Length::Known(0), &own, &["HTTP/1.1 304 Not Modified", "content-length: 77", DATE_LINE]);
     writes(HEAD, 200, Length::Unknown, &[("content-length", "7x")], &["HTTP/1.1 200 OK", DATE_LINE]);
     let old_head = Exchange { version: Version::Http10, ..HEAD };
-    assert!(encoded(old_head, 200, Length::Unknown, &[]).1.keep_alive, "no body, so nothing has to end it");
+    assert!(
+        encoded(old_head, 200, Length::Unknown, &[]).1.keep_alive,
+        "a response without a body needs no close to end it"
+    );
 }
 
 #[test]
-fn a_handlers_framing_fields_never_double_ours() {
+fn framing_fields_of_a_handler_are_replaced() {
     let own = [("content-length", "99"), ("content-length", "98"), ("transfer-encoding", "chunked")];
     writes(GET, 200, Length::Known(5), &own, &["HTTP/1.1 200 OK", "content-length: 5", DATE_LINE]);
     writes(GET, 200, Length::Unknown, &own, &["HTTP/1.1 200 OK", "transfer-encoding: chunked", DATE_LINE]);
 }
 
 #[test]
-fn a_handlers_connection_field_may_close_but_not_keep() {
+fn a_handler_may_close_the_connection_but_not_keep_it() {
     let lines = ["HTTP/1.1 200 OK", "content-length: 1", "connection: close", DATE_LINE];
     writes(GET, 200, Length::Known(1), &[("connection", "x, Close")], &lines);
     assert!(!encoded(GET, 200, Length::Known(1), &[("connection", "close")]).1.keep_alive);
@@ -127,20 +130,20 @@ fn a_handlers_connection_field_may_close_but_not_keep() {
 }
 
 #[test]
-fn switching_protocols_keeps_its_connection_field() {
+fn a_101_response_keeps_the_handlers_connection_field() {
     let own = [("connection", "upgrade"), ("upgrade", "websocket")];
     let lines = ["HTTP/1.1 101 Switching Protocols", "connection: upgrade", "upgrade: websocket", DATE_LINE];
     writes(GET, 101, Length::Known(0), &own, &lines);
 }
 
 #[test]
-fn a_handlers_date_stands_for_ours() {
+fn the_first_date_of_a_handler_replaces_the_servers() {
     let own = [("date", "then"), ("date", "later")];
     writes(GET, 200, Length::Known(1), &own, &["HTTP/1.1 200 OK", "date: then", "content-length: 1"]);
 }
 
 #[test]
-fn chunk_sizes_are_shortest_hexadecimal() {
+fn chunk_sizes_are_hexadecimal_without_leading_zeros() {
     for (size, line) in
         [(1, "1"), (15, "f"), (16, "10"), (255, "ff"), (4096, "1000"), (u64::MAX, "ffffffffffffffff")]
     {
@@ -151,14 +154,14 @@ fn chunk_sizes_are_shortest_hexadecimal() {
 }
 
 #[test]
-fn trailers_of_ours_leave_out_what_must_not_be_one() {
+fn forbidden_trailers_are_not_written() {
     let mut out = Vec::new();
     encode::last_chunk(&mut out, &headers(&[("x-sum", "1"), ("content-length", "3"), ("set-cookie", "a")]));
     assert_eq!(out, b"0\r\nx-sum: 1\r\n\r\n");
 }
 
 #[test]
-fn a_refusal_names_its_cause_and_closes() {
+fn a_rejection_names_its_cause_and_closes() {
     let mut out = Vec::new();
     encode::reject(&mut out, Reject::HostMissing, DATE);
     let text = String::from_utf8(out).unwrap();
@@ -176,7 +179,7 @@ fn image_reply(image: &Image, exchange: Exchange) -> (String, Option<Bytes>) {
 }
 
 #[test]
-fn an_image_writes_what_encoding_would() {
+fn an_image_writes_the_same_bytes_as_the_encoder() {
     let map = headers(&[("content-type", "text/plain"), ("date", "never")]);
     let image = Image::new(StatusCode::OK, &map, Bytes::from_static(b"hello"));
     for exchange in [GET, OLD, CLOSING, Exchange { keep_alive: false, ..OLD }] {
@@ -189,7 +192,7 @@ fn an_image_writes_what_encoding_would() {
 }
 
 #[test]
-fn a_long_image_shares_its_body() {
+fn a_large_body_of_an_image_is_shared_not_copied() {
     let body = Bytes::from(vec![b'x'; 100_000]);
     let image = Image::new(StatusCode::OK, &HeaderMap::new(), body.clone());
     let (head, _) = encoded(GET, 200, Length::Known(100_000), &[]);
@@ -199,7 +202,7 @@ fn a_long_image_shares_its_body() {
 }
 
 #[test]
-fn an_image_without_a_body_and_one_that_closes() {
+fn an_image_may_have_no_body_and_may_close() {
     let long = Bytes::from(vec![b'x'; 100_000]);
     let empty = Image::new(StatusCode::NO_CONTENT, &HeaderMap::new(), long);
     assert_eq!(image_reply(&empty, GET), (encoded(GET, 204, Length::Known(0), &[]).0, None));

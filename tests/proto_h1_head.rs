@@ -1,4 +1,4 @@
-//! Request heads: each strict rule with the bytes that break it and the nearest ones that do not.
+//! HTTP/1.1 request heads: for each strict rule, inputs that break it and similar ones that do not.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +16,12 @@ fn accepted(bytes: impl AsRef<[u8]>) -> Head {
     let bytes = bytes.as_ref();
     match parse_with(bytes, &Limits::default()) {
         Ok(Some((len, head))) if len == bytes.len() => head,
-        other => panic!("{:?}\ngave {other:?}", String::from_utf8_lossy(bytes)),
+        other => panic!("{:?}\nexpected a whole head, got {other:?}", String::from_utf8_lossy(bytes)),
     }
 }
 
 #[track_caller]
-fn refused(bytes: impl AsRef<[u8]>, reject: Reject) {
+fn rejected(bytes: impl AsRef<[u8]>, reject: Reject) {
     let bytes = bytes.as_ref();
     let verdict = parse_with(bytes, &Limits::default());
     assert_eq!(verdict.err(), Some(reject), "{:?}", String::from_utf8_lossy(bytes));
@@ -33,23 +33,23 @@ fn needs_more(bytes: impl AsRef<[u8]>) {
     assert!(matches!(verdict, Ok(None)), "{verdict:?}");
 }
 
-/// A GET with these field lines behind its Host.
+/// Builds a GET with these field lines after its Host.
 fn with(lines: &str) -> Vec<u8> {
     format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n").into_bytes()
 }
 
-/// A GET of this target.
+/// Builds a GET with this target.
 fn target(target: &[u8]) -> Vec<u8> {
     [b"GET ", target, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat()
 }
 
-/// A GET of `/` with this Host.
+/// Builds a GET of `/` with this Host.
 fn host(value: &str) -> Vec<u8> {
     format!("GET / HTTP/1.1\r\nHost: {value}\r\n\r\n").into_bytes()
 }
 
 #[test]
-fn a_plain_request_is_taken_apart() {
+fn a_plain_request_is_parsed() {
     let bytes = b"GET /a/b?c=d HTTP/1.1\r\nHost: example.com:80\r\nAccept:  */* \t\r\nX-Empty:\r\n\r\nrest";
     let (len, head) = parse_with(bytes, &Limits::default()).unwrap().unwrap();
     assert_eq!(&bytes[len..], b"rest");
@@ -69,7 +69,7 @@ fn a_plain_request_is_taken_apart() {
 }
 
 #[test]
-fn offsets_hold_for_a_copy_of_the_head_and_count_from_the_empty_lines() {
+fn offsets_are_valid_in_a_copy_and_include_leading_empty_lines() {
     let bytes = b"\r\n\r\nPOST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
     let (len, head) = parse_with(bytes, &Limits::default()).unwrap().unwrap();
     let copy = bytes[..len].to_vec();
@@ -79,7 +79,7 @@ fn offsets_hold_for_a_copy_of_the_head_and_count_from_the_empty_lines() {
 }
 
 #[test]
-fn a_reused_head_keeps_nothing_of_the_request_before() {
+fn a_reused_head_keeps_nothing_of_the_previous_request() {
     let mut head = Head::default();
     let mut search = Search::default();
     let limits = Limits::default();
@@ -106,118 +106,118 @@ fn methods_are_tokens_and_case_sensitive() {
     for line in
         ["G@T / HTTP/1.1", " GET / HTTP/1.1", "G\u{e9}T / HTTP/1.1", "(GET) / HTTP/1.1", "G\tT / HTTP/1.1"]
     {
-        refused(format!("{line}\r\nHost: a\r\n\r\n"), Reject::Method);
+        rejected(format!("{line}\r\nHost: a\r\n\r\n"), Reject::Method);
     }
 }
 
 #[test]
-fn what_is_plainly_not_http_is_refused_at_its_first_byte() {
-    refused(b"\x16\x03\x01\x02\x00", Reject::Method);
-    refused(b"\r\n\0", Reject::Method);
+fn input_that_is_not_http_is_rejected_at_its_first_byte() {
+    rejected(b"\x16\x03\x01\x02\x00", Reject::Method);
+    rejected(b"\r\n\0", Reject::Method);
     needs_more(b"G");
     needs_more(b"\r");
 }
 
 #[test]
-fn the_request_line_has_three_words_one_space_apart() {
-    refused("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Reject::Target);
-    refused("GET /  HTTP/1.1\r\nHost: a\r\n\r\n", Reject::Target);
-    refused("GET /\r\nHost: a\r\n\r\n", Reject::Target);
-    refused("GET\r\nHost: a\r\n\r\n", Reject::Target);
-    refused("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Reject::VersionInvalid);
-    refused("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", Reject::Target);
-    refused("GET /\tHTTP/1.1\r\nHost: a\r\n\r\n", Reject::Target);
+fn the_request_line_has_three_words_separated_by_one_space() {
+    rejected("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Reject::Target);
+    rejected("GET /  HTTP/1.1\r\nHost: a\r\n\r\n", Reject::Target);
+    rejected("GET /\r\nHost: a\r\n\r\n", Reject::Target);
+    rejected("GET\r\nHost: a\r\n\r\n", Reject::Target);
+    rejected("GET / HTTP/1.1 \r\nHost: a\r\n\r\n", Reject::VersionInvalid);
+    rejected("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", Reject::Target);
+    rejected("GET /\tHTTP/1.1\r\nHost: a\r\n\r\n", Reject::Target);
 }
 
 #[test]
-fn only_versions_1_1_and_1_0_are_spoken() {
+fn only_versions_1_1_and_1_0_are_accepted() {
     assert_eq!(accepted("GET / HTTP/1.0\r\n\r\n").version(), Version::Http10);
     for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/0.9", "HTTP/9.9"] {
-        refused(format!("GET / {version}\r\nHost: a\r\n\r\n"), Reject::VersionUnsupported);
+        rejected(format!("GET / {version}\r\nHost: a\r\n\r\n"), Reject::VersionUnsupported);
     }
-    refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Reject::VersionUnsupported);
+    rejected("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Reject::VersionUnsupported);
     for version in ["HTTP/1", "http/1.1", "HTTP/1.10", "HTTPS/1.1", "ICY", "HTTP/1,1", "HTTP/a.b"] {
-        refused(format!("GET / {version}\r\nHost: a\r\n\r\n"), Reject::VersionInvalid);
+        rejected(format!("GET / {version}\r\nHost: a\r\n\r\n"), Reject::VersionInvalid);
     }
     assert_eq!(Reject::VersionUnsupported.status(), StatusCode::HTTP_VERSION_NOT_SUPPORTED);
 }
 
 #[test]
-fn at_most_two_empty_lines_come_first() {
+fn at_most_two_empty_lines_may_come_first() {
     accepted("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
     accepted("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    refused("\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Reject::EmptyLines);
-    refused("\r\n\r\n\r\n", Reject::EmptyLines);
+    rejected("\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Reject::EmptyLines);
+    rejected("\r\n\r\n\r\n", Reject::EmptyLines);
 }
 
 #[test]
-fn bare_line_feeds_are_refused_where_they_stand() {
-    refused("GET / HTTP/1.1\n", Reject::BareLf);
-    refused("\n", Reject::BareLf);
-    refused("GET / HTTP/1.1\r\nHost: a\n", Reject::BareLf);
-    refused("GET / HTTP/1.1\r\nHost: a\r\nX: a\nY: b\r\n\r\n", Reject::BareLf);
-    refused("GET / HTTP/1.1\r\nHost: a\r\n\n", Reject::BareLf);
-    refused("GET / HTTP/1.1\r\n\nHost: a\r\n\r\n", Reject::BareLf);
+fn bare_line_feeds_are_rejected_as_soon_as_they_arrive() {
+    rejected("GET / HTTP/1.1\n", Reject::BareLf);
+    rejected("\n", Reject::BareLf);
+    rejected("GET / HTTP/1.1\r\nHost: a\n", Reject::BareLf);
+    rejected("GET / HTTP/1.1\r\nHost: a\r\nX: a\nY: b\r\n\r\n", Reject::BareLf);
+    rejected("GET / HTTP/1.1\r\nHost: a\r\n\n", Reject::BareLf);
+    rejected("GET / HTTP/1.1\r\n\nHost: a\r\n\r\n", Reject::BareLf);
 }
 
 #[test]
-fn bare_carriage_returns_are_refused() {
-    refused(with("X: a\rb\r\n"), Reject::BareCr);
-    refused(with("X: a\r\r\n"), Reject::BareCr);
-    refused(with("X\r: a\r\n"), Reject::BareCr);
-    refused(with("\rX: a\r\n"), Reject::BareCr);
-    refused("GET / HTTP/1.1\r\r\nHost: a\r\n\r\n", Reject::BareCr);
-    refused("GET / HTTP/1.1\rX\r\nHost: a\r\n\r\n", Reject::BareCr);
-    refused("GET /\r HTTP/1.1\r\nHost: a\r\n\r\n", Reject::BareCr);
-    refused("\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", Reject::BareCr);
+fn bare_carriage_returns_are_rejected() {
+    rejected(with("X: a\rb\r\n"), Reject::BareCr);
+    rejected(with("X: a\r\r\n"), Reject::BareCr);
+    rejected(with("X\r: a\r\n"), Reject::BareCr);
+    rejected(with("\rX: a\r\n"), Reject::BareCr);
+    rejected("GET / HTTP/1.1\r\r\nHost: a\r\n\r\n", Reject::BareCr);
+    rejected("GET / HTTP/1.1\rX\r\nHost: a\r\n\r\n", Reject::BareCr);
+    rejected("GET /\r HTTP/1.1\r\nHost: a\r\n\r\n", Reject::BareCr);
+    rejected("\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", Reject::BareCr);
 }
 
 #[test]
-fn control_characters_are_refused_in_values_tabs_and_high_bytes_are_not() {
-    refused(with("X: a\0b\r\n"), Reject::Nul);
-    refused(with("X\0: a\r\n"), Reject::Nul);
+fn control_characters_are_rejected_in_values_but_tabs_and_high_bytes_are_not() {
+    rejected(with("X: a\0b\r\n"), Reject::Nul);
+    rejected(with("X\0: a\r\n"), Reject::Nul);
     for byte in (1..b' ').filter(|byte| !b"\t\n\r".contains(byte)).chain([0x7f]) {
-        refused(with(&format!("X: a{}b\r\n", char::from(byte))), Reject::FieldValue);
+        rejected(with(&format!("X: a{}b\r\n", char::from(byte))), Reject::FieldValue);
     }
     let bytes = b"GET / HTTP/1.1\r\nHost: a\r\nX: a\tb \x80\xff\r\n\r\n";
     assert_eq!(accepted(bytes).header(bytes, b"x"), Some(&b"a\tb \x80\xff"[..]));
 }
 
 #[test]
-fn folded_lines_and_space_before_the_first_field_are_refused() {
-    refused(with("X: a\r\n b\r\n"), Reject::Fold);
-    refused(with("X: a\r\n\tb: c\r\n"), Reject::Fold);
-    refused("GET / HTTP/1.1\r\n Host: a\r\n\r\n", Reject::Fold);
-    refused("GET / HTTP/1.1\r\n \r\nHost: a\r\n\r\n", Reject::Fold);
+fn folded_lines_and_space_before_the_first_field_are_rejected() {
+    rejected(with("X: a\r\n b\r\n"), Reject::Fold);
+    rejected(with("X: a\r\n\tb: c\r\n"), Reject::Fold);
+    rejected("GET / HTTP/1.1\r\n Host: a\r\n\r\n", Reject::Fold);
+    rejected("GET / HTTP/1.1\r\n \r\nHost: a\r\n\r\n", Reject::Fold);
     accepted(with("X: a\r\nb: c\r\n"));
 }
 
 #[test]
-fn field_names_are_tokens_right_before_the_colon() {
-    refused(with("X : a\r\n"), Reject::SpaceBeforeColon);
-    refused(with("Transfer-Encoding : chunked\r\n"), Reject::SpaceBeforeColon);
-    refused(with("X\t: a\r\n"), Reject::SpaceBeforeColon);
-    refused(with("X Y: a\r\n"), Reject::FieldName);
-    refused(with(": a\r\n"), Reject::FieldName);
-    refused(with("X\r\n"), Reject::FieldName);
-    refused(with("X\u{e9}: a\r\n"), Reject::FieldName);
-    refused(with("(X): a\r\n"), Reject::FieldName);
+fn field_names_are_tokens_directly_before_the_colon() {
+    rejected(with("X : a\r\n"), Reject::SpaceBeforeColon);
+    rejected(with("Transfer-Encoding : chunked\r\n"), Reject::SpaceBeforeColon);
+    rejected(with("X\t: a\r\n"), Reject::SpaceBeforeColon);
+    rejected(with("X Y: a\r\n"), Reject::FieldName);
+    rejected(with(": a\r\n"), Reject::FieldName);
+    rejected(with("X\r\n"), Reject::FieldName);
+    rejected(with("X\u{e9}: a\r\n"), Reject::FieldName);
+    rejected(with("(X): a\r\n"), Reject::FieldName);
     accepted(with("X:a\r\n"));
     accepted(with("!#$%&'*+-.^_`|~: a\r\n"));
 }
 
 #[test]
 fn targets_are_visible_ascii_without_a_fragment() {
-    refused(target("/\u{e9}".as_bytes()), Reject::TargetNonAscii);
-    refused(target(b"/\xff"), Reject::TargetNonAscii);
-    refused(target(b"/\x01"), Reject::Target);
-    refused(target(b"/\x7f"), Reject::Target);
-    refused(target(b"/\0"), Reject::Target);
-    refused(target(b"/a#b"), Reject::TargetFragment);
-    refused(target(b"/a?b#c"), Reject::TargetFragment);
-    refused(target(b"http://h#c"), Reject::TargetFragment);
-    refused(target(b"a"), Reject::Target);
-    refused(target(b"?a"), Reject::Target);
+    rejected(target("/\u{e9}".as_bytes()), Reject::TargetNonAscii);
+    rejected(target(b"/\xff"), Reject::TargetNonAscii);
+    rejected(target(b"/\x01"), Reject::Target);
+    rejected(target(b"/\x7f"), Reject::Target);
+    rejected(target(b"/\0"), Reject::Target);
+    rejected(target(b"/a#b"), Reject::TargetFragment);
+    rejected(target(b"/a?b#c"), Reject::TargetFragment);
+    rejected(target(b"http://h#c"), Reject::TargetFragment);
+    rejected(target(b"a"), Reject::Target);
+    rejected(target(b"?a"), Reject::Target);
     accepted(target(b"/%C3%A9?a%23b"));
     accepted(target(b"//a"));
 }
@@ -240,16 +240,16 @@ fn a_query_starts_at_the_first_question_mark() {
 }
 
 #[test]
-fn an_absolute_target_rules_over_host() {
+fn an_absolute_target_overrides_host() {
     let bytes = target(b"HTTP://other:81/p");
     let head = accepted(&bytes);
     assert_eq!((head.form(), head.authority(&bytes)), (Form::Absolute, Some(&b"other:81"[..])));
-    refused("GET http://other/ HTTP/1.1\r\n\r\n", Reject::HostMissing);
-    refused(target(b"http:///p"), Reject::HostInvalid);
-    refused(target(b"http://:80/p"), Reject::HostInvalid);
-    refused(target(b"http://user@h/p"), Reject::HostInvalid);
-    refused(target(b"ftp://h/p"), Reject::Target);
-    refused(target(b"http:/h/p"), Reject::Target);
+    rejected("GET http://other/ HTTP/1.1\r\n\r\n", Reject::HostMissing);
+    rejected(target(b"http:///p"), Reject::HostInvalid);
+    rejected(target(b"http://:80/p"), Reject::HostInvalid);
+    rejected(target(b"http://user@h/p"), Reject::HostInvalid);
+    rejected(target(b"ftp://h/p"), Reject::Target);
+    rejected(target(b"http:/h/p"), Reject::Target);
 }
 
 #[test]
@@ -260,22 +260,22 @@ fn connect_takes_an_authority_and_options_an_asterisk() {
     assert_eq!(head.authority(bytes), Some(&b"h:443"[..]));
     accepted("CONNECT [::1]:443 HTTP/1.1\r\nHost: h\r\n\r\n");
     for target in ["h", "h:", ":443", "/", "http://h:443/", "[::1]", "h:443/", "*"] {
-        refused(format!("CONNECT {target} HTTP/1.1\r\nHost: h\r\n\r\n"), Reject::Target);
+        rejected(format!("CONNECT {target} HTTP/1.1\r\nHost: h\r\n\r\n"), Reject::Target);
     }
     let bytes = b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n";
     assert_eq!((accepted(bytes).form(), accepted(bytes).path(bytes)), (Form::Asterisk, &b"*"[..]));
-    refused(target(b"*"), Reject::Target);
-    refused(target(b"h:443"), Reject::Target);
+    rejected(target(b"*"), Reject::Target);
+    rejected(target(b"h:443"), Reject::Target);
     accepted("OPTIONS / HTTP/1.1\r\nHost: h\r\n\r\n");
 }
 
 #[test]
-fn host_is_there_once_and_valid() {
-    refused("GET / HTTP/1.1\r\n\r\n", Reject::HostMissing);
-    refused("GET / HTTP/1.1\r\nX-Host: a\r\n\r\n", Reject::HostMissing);
-    refused(with("Host: a\r\n"), Reject::HostRepeated);
-    refused(with("hOST: b\r\n"), Reject::HostRepeated);
-    refused("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", Reject::HostRepeated);
+fn host_is_present_once_and_valid() {
+    rejected("GET / HTTP/1.1\r\n\r\n", Reject::HostMissing);
+    rejected("GET / HTTP/1.1\r\nX-Host: a\r\n\r\n", Reject::HostMissing);
+    rejected(with("Host: a\r\n"), Reject::HostRepeated);
+    rejected(with("hOST: b\r\n"), Reject::HostRepeated);
+    rejected("GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", Reject::HostRepeated);
     accepted("GET / HTTP/1.0\r\n\r\n");
     for value in
         ["", "a", "a:", "a:0", "a:65535", "127.0.0.1:8080", "[::1]", "[::1]:80", "a-b_c.d~", "%41", "a,b"]
@@ -284,7 +284,7 @@ fn host_is_there_once_and_valid() {
     }
     let bad = "a b|a/b|a@b|a:b|a:65536|a:123456|a:1:2|::1|[::1|[::1]x|[]|[a]|[::1%25e]|%4|%zz|a\"|<a>|a?b|a#b|a\\b|a, b";
     for value in bad.split('|').chain(["\u{e9}", "a:+1", "[::1]:b"]) {
-        refused(host(value), Reject::HostInvalid);
+        rejected(host(value), Reject::HostInvalid);
     }
 }
 
@@ -297,10 +297,10 @@ fn content_length_is_one_plain_number() {
     let bad =
         "|+5|-5|5,5|5, 5|5 5|0x5|5;a|five|5.0|1_000|18446744073709551616|99999999999999999999999999|\u{665}";
     for value in bad.split('|') {
-        refused(with(&format!("Content-Length: {value}\r\n")), Reject::LengthInvalid);
+        rejected(with(&format!("Content-Length: {value}\r\n")), Reject::LengthInvalid);
     }
-    refused(with("Content-Length: 5\r\nContent-Length: 5\r\n"), Reject::LengthRepeated);
-    refused(with("Content-Length: 5\r\nX: y\r\ncontent-length: 6\r\n"), Reject::LengthRepeated);
+    rejected(with("Content-Length: 5\r\nContent-Length: 5\r\n"), Reject::LengthRepeated);
+    rejected(with("Content-Length: 5\r\nX: y\r\ncontent-length: 6\r\n"), Reject::LengthRepeated);
 }
 
 #[test]
@@ -311,26 +311,26 @@ fn transfer_encoding_is_exactly_one_final_chunked() {
     let bad = "|gzip|identity|xchunked|chunked, chunked|chunked, gzip|chunked,|,chunked|chunked;a=b|\"chunked\"|\
                gzip, chunked, chunked|chunked, identity|chunke d|gzip, , chunked";
     for value in bad.split('|') {
-        refused(with(&format!("Transfer-Encoding: {value}\r\n")), Reject::CodingInvalid);
+        rejected(with(&format!("Transfer-Encoding: {value}\r\n")), Reject::CodingInvalid);
     }
-    refused(with("Transfer-Encoding: \x0bchunked\r\n"), Reject::FieldValue);
-    refused(with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), Reject::CodingInvalid);
-    refused(with("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"), Reject::CodingInvalid);
-    refused(with("Transfer-Encoding: gzip, chunked\r\n"), Reject::CodingUnknown);
-    refused(with("Transfer-Encoding: gzip;q=1\r\nTransfer-Encoding: chunked\r\n"), Reject::CodingUnknown);
+    rejected(with("Transfer-Encoding: \x0bchunked\r\n"), Reject::FieldValue);
+    rejected(with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), Reject::CodingInvalid);
+    rejected(with("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"), Reject::CodingInvalid);
+    rejected(with("Transfer-Encoding: gzip, chunked\r\n"), Reject::CodingUnknown);
+    rejected(with("Transfer-Encoding: gzip;q=1\r\nTransfer-Encoding: chunked\r\n"), Reject::CodingUnknown);
     assert_eq!(Reject::CodingUnknown.status(), StatusCode::NOT_IMPLEMENTED);
 }
 
 #[test]
-fn a_length_beside_a_coding_is_refused_in_either_order() {
-    refused(with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), Reject::LengthWithCoding);
-    refused(with("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n"), Reject::LengthWithCoding);
-    refused(with("Transfer-Encoding: gzip\r\nContent-Length: 5\r\n"), Reject::LengthWithCoding);
-    refused("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Reject::CodingInOldVersion);
+fn a_length_beside_a_transfer_encoding_is_rejected_in_either_order() {
+    rejected(with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), Reject::LengthWithCoding);
+    rejected(with("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n"), Reject::LengthWithCoding);
+    rejected(with("Transfer-Encoding: gzip\r\nContent-Length: 5\r\n"), Reject::LengthWithCoding);
+    rejected("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Reject::CodingInOldVersion);
 }
 
 #[test]
-fn connections_are_kept_as_the_version_and_the_options_say() {
+fn keep_alive_follows_the_version_and_the_connection_field() {
     for (version, lines, kept) in [
         ("1.1", "", true),
         ("1.1", "Connection: close\r\n", false),
@@ -348,7 +348,7 @@ fn connections_are_kept_as_the_version_and_the_options_say() {
 }
 
 #[test]
-fn an_upgrade_is_offered_by_both_fields_in_http_1_1() {
+fn an_upgrade_needs_both_fields_and_http_1_1() {
     let bytes = with("Upgrade: websocket, foo/2\r\nConnection: keep-alive, Upgrade\r\nUpgrade: bar\r\n");
     let head = accepted(&bytes);
     assert!(head.upgrade());
@@ -369,49 +369,49 @@ fn only_100_continue_is_expected_and_only_before_a_body() {
     let old = "POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
     assert!(!accepted(old).expects_continue());
     for value in ["", "200-ok", "100-continue, x", "100-continued"] {
-        refused(with(&format!("Content-Length: 1\r\nExpect: {value}\r\n")), Reject::Expectation);
+        rejected(with(&format!("Content-Length: 1\r\nExpect: {value}\r\n")), Reject::Expectation);
     }
     assert_eq!(Reject::Expectation.status(), StatusCode::EXPECTATION_FAILED);
 }
 
 #[test]
-fn the_line_limit_bites_before_the_line_ends() {
+fn a_line_over_the_limit_is_rejected_before_it_ends() {
     let limit = Limits::default().line_bytes;
     let fits = format!("GET /{} HTTP/1.1", "a".repeat(limit - 14));
     assert_eq!(fits.len(), limit);
     needs_more(&fits);
     needs_more(format!("{fits}\r"));
     accepted(format!("{fits}\r\nHost: a\r\n\r\n"));
-    refused(format!("{fits}a"), Reject::LineTooLong);
-    refused(format!("{fits}a\r\nHost: a\r\n\r\n"), Reject::LineTooLong);
-    refused("a".repeat(limit + 1), Reject::LineTooLong);
+    rejected(format!("{fits}a"), Reject::LineTooLong);
+    rejected(format!("{fits}a\r\nHost: a\r\n\r\n"), Reject::LineTooLong);
+    rejected("a".repeat(limit + 1), Reject::LineTooLong);
     assert_eq!(Reject::LineTooLong.status(), StatusCode::URI_TOO_LONG);
 }
 
 #[test]
-fn the_head_limit_bites_before_the_head_ends() {
+fn a_head_over_the_limit_is_rejected_before_it_ends() {
     let limit = Limits::default().head_bytes;
     let start = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
     let fits = format!("{start}{}\r\n\r\n", "a".repeat(limit - start.len() - 4));
     assert_eq!(fits.len(), limit);
     accepted(&fits);
     needs_more(format!("{start}{}", "a".repeat(limit - start.len())));
-    refused(format!("{start}{}", "a".repeat(limit - start.len() + 1)), Reject::HeadTooLong);
-    refused(format!("{start}{}\r\n\r\n", "a".repeat(limit - start.len() - 3)), Reject::HeadTooLong);
+    rejected(format!("{start}{}", "a".repeat(limit - start.len() + 1)), Reject::HeadTooLong);
+    rejected(format!("{start}{}\r\n\r\n", "a".repeat(limit - start.len() - 3)), Reject::HeadTooLong);
     assert_eq!(Reject::HeadTooLong.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
 }
 
 #[test]
-fn the_header_count_bites_at_the_first_one_too_many() {
+fn the_first_header_over_the_limit_is_rejected() {
     accepted(with(&"a: b\r\n".repeat(99)));
-    refused(with(&"a: b\r\n".repeat(100)), Reject::TooManyHeaders);
-    refused(format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(101)), Reject::TooManyHeaders);
+    rejected(with(&"a: b\r\n".repeat(100)), Reject::TooManyHeaders);
+    rejected(format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(101)), Reject::TooManyHeaders);
     needs_more(format!("GET / HTTP/1.1\r\n{}", "a: b\r\n".repeat(100)));
     assert_eq!(Reject::TooManyHeaders.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
 }
 
 #[test]
-fn more_headers_than_the_stack_holds_are_parsed_if_allowed() {
+fn a_raised_header_limit_allows_more_headers_than_the_stack_buffer_holds() {
     let limits = Limits { headers: 1000, ..Limits::default() };
     let bytes = with(&"a: b\r\n".repeat(999));
     let (_, head) = parse_with(&bytes, &limits).unwrap().unwrap();
@@ -419,7 +419,7 @@ fn more_headers_than_the_stack_holds_are_parsed_if_allowed() {
 }
 
 #[test]
-fn every_cause_is_listed_at_its_number_and_has_its_own_words() {
+fn every_rejection_is_listed_at_its_number_with_a_unique_label_and_text() {
     for (index, reject) in Reject::ALL.iter().enumerate() {
         assert_eq!(*reject as usize, index);
         assert!(reject.status().is_client_error() || reject.status().is_server_error());

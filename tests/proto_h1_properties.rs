@@ -1,4 +1,5 @@
-//! What holds for any bytes: cuts do not matter, garbage neither panics nor loops, and what we write can be read.
+//! Properties of the HTTP/1.1 parsers for arbitrary bytes: splitting the input changes no result, garbage
+//! causes no panic and no endless loop, and encoded messages parse back.
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -13,15 +14,15 @@ use windlass::proto::{
 
 const DATE: &encode::Date = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// Limits small enough for short inputs to break them.
+/// Limits that short inputs can exceed.
 fn small() -> Limits {
     Limits { line_bytes: 40, head_bytes: 160, headers: 6, extension_bytes: 8, trailer_bytes: 40 }
 }
 
-/// What one input came to: the verdict, and all that a head says.
+/// Result of parsing one input: the head's length and debug text, `None` if incomplete, or the rejection.
 type Outcome = Result<Option<(usize, String)>, Reject>;
 
-/// Parses input that grows from one cut to the next, as a connection does.
+/// Parses input that grows from one cut to the next, as on a connection.
 fn parse_grown(input: &[u8], cuts: &[usize]) -> Outcome {
     let (mut search, mut head, limits) = (Search::default(), Head::default(), small());
     for end in ends(input, cuts) {
@@ -32,10 +33,10 @@ fn parse_grown(input: &[u8], cuts: &[usize]) -> Outcome {
     Ok(None)
 }
 
-/// What a body came to: its data, where it ended, its trailers.
+/// Result of decoding one body: its data, the offset of its end, and its trailers.
 type BodyOutcome = Result<(Vec<u8>, Option<usize>, Vec<(Vec<u8>, Vec<u8>)>), Reject>;
 
-/// Decodes input that comes in pieces, as a connection does.
+/// Decodes input that arrives in pieces, as on a connection.
 fn decode_pieces(framing: Framing, input: &[u8], cuts: &[usize]) -> BodyOutcome {
     let mut body = Body::new(framing, &small());
     let (mut data, mut at, mut ended) = (Vec::new(), 0, None);
@@ -48,7 +49,7 @@ fn decode_pieces(framing: Framing, input: &[u8], cuts: &[usize]) -> BodyOutcome 
                 }
                 Step::Done { consumed } => ended = Some(at + consumed),
                 Step::Data { consumed, data: range } => {
-                    assert!(consumed > 0 && !range.is_empty(), "a step without progress");
+                    assert!(consumed > 0 && !range.is_empty(), "a data step must make progress");
                     data.extend_from_slice(&input[at..end][range]);
                     at += consumed;
                 }
@@ -60,7 +61,7 @@ fn decode_pieces(framing: Framing, input: &[u8], cuts: &[usize]) -> BodyOutcome 
     Ok((data, ended, trailers))
 }
 
-/// The ends of the pieces that these cuts make, in order, the whole last.
+/// Returns the end offset of each piece in ascending order; the last one is the length of the input.
 fn ends(input: &[u8], cuts: &[usize]) -> Vec<usize> {
     let mut ends: Vec<_> = cuts.iter().map(|cut| cut % (input.len() + 1)).collect();
     ends.push(input.len());
@@ -72,7 +73,7 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![vec(0_usize..1000, 0..8), Just((0..1000).collect())]
 }
 
-/// Bytes that look like heads, most of them broken somewhere.
+/// Generates bytes that resemble request heads, most of them malformed.
 fn heads() -> impl Strategy<Value = Vec<u8>> {
     let line = select(vec![
         "GET / HTTP/1.1\r\n",
@@ -113,7 +114,7 @@ fn heads() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Bytes that look like chunked bodies, most of them broken somewhere.
+/// Generates bytes that resemble chunked bodies, most of them malformed.
 fn chunks() -> impl Strategy<Value = Vec<u8>> {
     let part = select(vec![
         "3\r\nabc\r\n",
@@ -143,12 +144,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn cuts_do_not_change_what_a_head_says(input in heads(), cuts in cuts()) {
+    fn cuts_do_not_change_the_result_of_a_head(input in heads(), cuts in cuts()) {
         prop_assert_eq!(parse_grown(&input, &cuts), parse_grown(&input, &[]));
     }
 
     #[test]
-    fn cuts_do_not_change_what_a_body_says(input in chunks(), cuts in cuts()) {
+    fn cuts_do_not_change_the_result_of_a_body(input in chunks(), cuts in cuts()) {
         prop_assert_eq!(
             decode_pieces(Framing::Chunked, &input, &cuts),
             decode_pieces(Framing::Chunked, &input, &[])
@@ -156,14 +157,16 @@ proptest! {
     }
 
     #[test]
-    fn garbage_ends_in_a_verdict_that_cuts_do_not_change(input in vec(any::<u8>(), 0..300), cuts in cuts(), framing in framings()) {
+    fn garbage_has_the_same_result_however_it_is_cut(
+        input in vec(any::<u8>(), 0..300), cuts in cuts(), framing in framings()
+    ) {
         prop_assert_eq!(parse_grown(&input, &cuts), parse_grown(&input, &[]));
         prop_assert_eq!(decode_pieces(framing, &input, &cuts), decode_pieces(framing, &input, &[]));
         prop_assert!(proxy::parse(&input).is_err() || input.is_empty() || b"P\r".contains(&input[0]));
     }
 
     #[test]
-    fn one_changed_byte_is_judged_alike_however_it_is_cut(
+    fn a_head_with_one_changed_byte_has_the_same_result_however_it_is_cut(
         input in heads(), at in any::<usize>(), byte in any::<u8>(), cuts in cuts()
     ) {
         let mut input = input;
@@ -175,7 +178,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_accepted_has_no_bare_line_end_and_a_plain_target(input in heads(), at in any::<usize>(), byte in any::<u8>()) {
+    fn an_accepted_head_has_no_bare_line_end_and_a_plain_target(
+        input in heads(), at in any::<usize>(), byte in any::<u8>()
+    ) {
         let mut input = input;
         let len = input.len();
         if len > 0 {
@@ -194,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn chunks_we_write_are_read_back(data in vec(vec(any::<u8>(), 0..50), 0..8), cuts in cuts()) {
+    fn encoded_chunks_are_decoded_to_the_same_data(data in vec(vec(any::<u8>(), 0..50), 0..8), cuts in cuts()) {
         let mut wire = Vec::new();
         data.iter().for_each(|data| encode::chunk(&mut wire, data));
         wire.extend_from_slice(encode::LAST_CHUNK);
@@ -205,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn heads_we_write_are_read_back_and_frame_the_body_once(
+    fn encoded_heads_parse_and_frame_the_body_once(
         status in 100_u16..600,
         length in prop_oneof![Just(Length::Unknown), any::<u64>().prop_map(Length::Known)],
         method in select(vec![Method::Get, Method::Head, Method::Connect, Method::Post]),

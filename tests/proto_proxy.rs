@@ -1,5 +1,5 @@
-//! PROXY preambles: both versions, what is malformed, and every place to cut them.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+//! PROXY preambles: both versions, malformed ones, and truncation at every byte.
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ fn ends(source: &str, destination: &str) -> Option<Ends> {
     Some(Ends { source: address(source), destination: address(destination) })
 }
 
-/// Accepts the preamble whatever follows it, and asks for more at each shorter length.
+/// Asserts that the preamble is accepted before other bytes, and that each shorter prefix asks for more.
 #[track_caller]
 fn accepted(bytes: impl AsRef<[u8]>, ends: Option<Ends>) {
     let bytes = bytes.as_ref();
@@ -24,12 +24,12 @@ fn accepted(bytes: impl AsRef<[u8]>, ends: Option<Ends>) {
 }
 
 #[track_caller]
-fn refused(bytes: impl AsRef<[u8]>, reject: Reject) {
+fn rejected(bytes: impl AsRef<[u8]>, reject: Reject) {
     let bytes = bytes.as_ref();
     assert_eq!(parse(bytes), Err(reject), "{:?}", String::from_utf8_lossy(bytes));
 }
 
-/// A version 2 header that declares the length of its block.
+/// Builds a version 2 preamble whose length field matches its block.
 fn v2(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
     let len = u16::try_from(block.len()).unwrap().to_be_bytes();
     [MAGIC, &[command, family], &len, block].concat()
@@ -65,7 +65,7 @@ fn version_1_is_strict() {
         "PROXY \r\n",
         "PROXY TCP4 \u{e9}\r\n",
     ] {
-        refused(line, Reject::Line);
+        rejected(line, Reject::Line);
     }
 }
 
@@ -74,12 +74,12 @@ fn version_1_lines_are_bounded() {
     let fits = format!("PROXY UNKNOWN {}\r\n", "x".repeat(V1_BYTES_MAX - 16));
     assert_eq!(fits.len(), V1_BYTES_MAX);
     accepted(&fits, None);
-    refused(format!("PROXY UNKNOWN {}\r\n", "x".repeat(V1_BYTES_MAX - 15)), Reject::Line);
-    refused(format!("PROXY UNKNOWN {}", "x".repeat(V1_BYTES_MAX)), Reject::Line);
+    rejected(format!("PROXY UNKNOWN {}\r\n", "x".repeat(V1_BYTES_MAX - 15)), Reject::Line);
+    rejected(format!("PROXY UNKNOWN {}", "x".repeat(V1_BYTES_MAX)), Reject::Line);
 }
 
 #[test]
-fn version_2_names_both_ends_and_passes_over_extensions() {
+fn version_2_names_both_ends_and_ignores_extensions() {
     accepted(v2(0x21, 0x11, BLOCK4), ends("192.0.2.1:56324", "198.51.100.2:443"));
     accepted(v2(0x21, 0x12, BLOCK4), ends("192.0.2.1:56324", "198.51.100.2:443"));
     accepted(v2(0x21, 0x11, &[BLOCK4, &[4, 0, 1, 0]].concat()), ends("192.0.2.1:56324", "198.51.100.2:443"));
@@ -89,7 +89,7 @@ fn version_2_names_both_ends_and_passes_over_extensions() {
 }
 
 #[test]
-fn version_2_may_name_nobody() {
+fn version_2_may_carry_no_addresses() {
     accepted(v2(0x20, 0x00, b""), None);
     accepted(v2(0x20, 0x11, BLOCK4), None);
     accepted(v2(0x21, 0x00, b"whatever"), None);
@@ -99,21 +99,21 @@ fn version_2_may_name_nobody() {
 #[test]
 fn version_2_is_strict_and_bounded() {
     for command in [0x00, 0x11, 0x22, 0x2f, 0x31] {
-        refused(v2(command, 0x11, BLOCK4), Reject::Header);
+        rejected(v2(command, 0x11, BLOCK4), Reject::Header);
     }
     for family in [0x01, 0x10, 0x13, 0x20, 0x41, 0xff] {
-        refused(v2(0x21, family, BLOCK4), Reject::Header);
+        rejected(v2(0x21, family, BLOCK4), Reject::Header);
     }
-    refused(v2(0x21, 0x11, &BLOCK4[..11]), Reject::TooShort);
-    refused(v2(0x21, 0x21, BLOCK4), Reject::TooShort);
+    rejected(v2(0x21, 0x11, &BLOCK4[..11]), Reject::TooShort);
+    rejected(v2(0x21, 0x21, BLOCK4), Reject::TooShort);
     accepted(v2(0x21, 0x00, &vec![0; V2_BYTES_MAX]), None);
-    refused(&v2(0x21, 0x00, &vec![0; V2_BYTES_MAX + 1])[..16], Reject::TooLong);
+    rejected(&v2(0x21, 0x00, &vec![0; V2_BYTES_MAX + 1])[..16], Reject::TooLong);
 }
 
 #[test]
-fn anything_else_is_refused_at_its_first_wrong_byte() {
-    refused("G", Reject::Missing);
-    refused("PROXX", Reject::Missing);
-    refused("\r\n\r\n\0\r\nQUIX", Reject::Missing);
+fn other_input_is_rejected_at_its_first_wrong_byte() {
+    rejected("G", Reject::Missing);
+    rejected("PROXX", Reject::Missing);
+    rejected("\r\n\r\n\0\r\nQUIX", Reject::Missing);
     assert_eq!(parse(b""), Ok(None));
 }

@@ -1,6 +1,8 @@
-//! What the compiler says to somebody who hands over a wrong handler. Each file of `tests/refused` is a program that
-//! must not compile; its first lines, after `//~`, are what must be in the compiler's answer.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Compiler messages for wrong handlers and middleware.
+//!
+//! Each file in `tests/refused` is a program that must not compile. Its `//~` lines must appear in the
+//! compiler's output.
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 use std::{
     fs,
@@ -9,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-/// Returns the library as it was built for this test: the youngest one beside it.
+/// Returns the newest build of the library next to this test binary.
 fn library(deps: &Path) -> PathBuf {
     let built = fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap_or_default().to_owned();
@@ -21,7 +23,7 @@ fn library(deps: &Path) -> PathBuf {
     libraries.max_by_key(age).expect("the library is built before its tests")
 }
 
-/// Compiles a program against the library; returns whether it compiles, and what the compiler says.
+/// Compiles a program against the library. Returns whether it compiled, and the compiler's messages.
 fn compile(program: &Path) -> (bool, String) {
     let executable = std::env::current_exe().unwrap();
     let deps = executable.parent().unwrap();
@@ -40,7 +42,7 @@ fn compile(program: &Path) -> (bool, String) {
 }
 
 #[test]
-fn wrong_programs_are_told_what_is_expected() {
+fn the_compiler_explains_what_a_wrong_program_needs() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/refused");
     let mut programs: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     programs.sort();

@@ -1,6 +1,6 @@
-//! What an append to the memory store costs the allocator: nothing beyond its event.
+//! Counts allocations per append to the memory store: none apart from the event's own bytes.
 //!
-//! A binary of its own, since it replaces the allocator.
+//! This is a separate test binary because it replaces the global allocator.
 #![allow(clippy::unwrap_used)]
 
 mod counting;
@@ -10,7 +10,7 @@ use windlass::replay::{Append, MemoryStore, ReplayStore, Retention, StoreLimits}
 
 const APPENDS: u64 = 10_000;
 
-/// Counts the allocations of so many appends to a full ring.
+/// Counts the allocations of `APPENDS` appends to a store that is already full.
 fn allocations(store: &MemoryStore, event: impl Fn() -> Append) -> u64 {
     let round = || (0..APPENDS).for_each(|_| assert!(store.append(event(), Box::new(|_| ())).is_ok()));
     round();
@@ -19,14 +19,19 @@ fn allocations(store: &MemoryStore, event: impl Fn() -> Append) -> u64 {
     counting::allocations() - before
 }
 
-/// One test, because everything else in the process would be counted too.
+/// Runs as a single test, because allocations of parallel tests would be counted too.
 #[test]
-fn an_append_allocates_nothing_of_its_own() {
+fn an_append_allocates_only_the_bytes_of_its_event() {
     let store = MemoryStore::new(Retention::default(), StoreLimits::default()).unwrap();
-    let shared = allocations(&store, || Append::new("topic", "an event that is there already").name("name"));
-    let fresh = allocations(&store, || Append::new("topic", Bytes::copy_from_slice(b"an event of its own")));
+    let shared = allocations(&store, || Append::new("topic", "an event in static memory").name("name"));
+    let fresh = allocations(&store, || {
+        Append::new("topic", Bytes::copy_from_slice(b"an event copied for each append"))
+    });
     println!("allocations of {APPENDS} appends: shared bytes {shared}, own bytes {fresh}");
-    // A few belong to the test's harness, which runs beside it.
-    assert!(shared <= 8, "an append allocates: {shared} in {APPENDS}");
-    assert!(fresh <= APPENDS + 8, "an append allocates more than its event: {fresh} in {APPENDS}");
+    // The test harness runs in the same process and accounts for a few.
+    assert!(shared <= 8, "an append must not allocate: {shared} allocations in {APPENDS} appends");
+    assert!(
+        fresh <= APPENDS + 8,
+        "an append may allocate its event only: {fresh} allocations in {APPENDS} appends"
+    );
 }

@@ -1,7 +1,7 @@
-//! An allocator that counts, for test binaries of their own.
+//! A global allocator that counts its calls.
 //!
-//! It counts the whole process, so such a binary has one test.
-#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
+//! It counts for the whole process, so a binary that uses it contains a single test.
+#![allow(unsafe_code, reason = "a global allocator needs unsafe code")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -12,22 +12,22 @@ static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 struct Counting;
 
-// SAFETY: every call is handed to the system's allocator as it is.
+// SAFETY: every call goes unchanged to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as this function's own contract.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`, which is that of the system allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as this function's own contract.
+        // SAFETY: see `alloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: as this function's own contract.
+        // SAFETY: see `alloc`.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -35,7 +35,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Returns how many allocations were made so far.
+/// Returns the number of allocations since the process started.
 pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.load(Relaxed)
 }

@@ -1,13 +1,13 @@
-//! A server's session fed with a client's bytes, cut as a test likes.
+//! Builds client frames and feeds them to a WebSocket session, whole or in pieces.
 
 use windlass::proto::ws::{
     Code, Event, Fault, Limits, Outgoing, Role, Scratch, Session,
     frame::{Header, Opcode},
 };
 
-/// What a session said, to keep.
+/// An owned copy of [`Event`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum OwnedEvent {
     Text(String),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
@@ -15,7 +15,7 @@ pub(crate) enum Said {
     Close(Option<Code>, String),
 }
 
-impl From<Event<'_>> for Said {
+impl From<Event<'_>> for OwnedEvent {
     fn from(event: Event<'_>) -> Self {
         match event {
             Event::Text(text) => Self::Text(text.clone()),
@@ -27,12 +27,12 @@ impl From<Event<'_>> for Said {
     }
 }
 
-pub(crate) fn text(text: &str) -> Said {
-    Said::Text(text.to_owned())
+pub(crate) fn text(text: &str) -> OwnedEvent {
+    OwnedEvent::Text(text.to_owned())
 }
 
-pub(crate) fn binary(bytes: impl AsRef<[u8]>) -> Said {
-    Said::Binary(bytes.as_ref().to_vec())
+pub(crate) fn binary(bytes: impl AsRef<[u8]>) -> OwnedEvent {
+    OwnedEvent::Binary(bytes.as_ref().to_vec())
 }
 
 pub(crate) fn key() -> [u8; 4] {
@@ -47,70 +47,71 @@ pub(crate) fn client() -> Session {
     Session::new(Role::Client { key }, Limits::default())
 }
 
-/// A final frame of a client.
+/// Builds a masked client frame that ends its message.
 pub(crate) fn frame(opcode: Opcode, payload: impl AsRef<[u8]>) -> Vec<u8> {
-    built(Header::new(opcode, 0), payload)
+    masked_frame(Header::new(opcode, 0), payload)
 }
 
-/// A frame that more fragments follow.
+/// Builds a masked client frame that more fragments follow.
 pub(crate) fn part(opcode: Opcode, payload: impl AsRef<[u8]>) -> Vec<u8> {
-    built(Header { fin: false, ..Header::new(opcode, 0) }, payload)
+    masked_frame(Header { fin: false, ..Header::new(opcode, 0) }, payload)
 }
 
-/// A client's frame with this header, masked.
-pub(crate) fn built(header: Header, payload: impl AsRef<[u8]>) -> Vec<u8> {
+/// Builds a client frame with this header, masked with [`key`]; the length is set from the payload.
+pub(crate) fn masked_frame(header: Header, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     let mut wire = Vec::new();
     Header { len: payload.len() as u64, key: Some(key()), ..header }.append_frame(&mut wire, payload);
     wire
 }
 
-/// Feeds bytes cut at these places; returns what was said, and the fault that ended it.
-pub(crate) fn fed_cut(
+/// Feeds the input in pieces that end at `cuts`. Returns the events, and the fault that stopped the session.
+pub(crate) fn feed_in_pieces(
     session: &mut Session,
     scratch: &mut Scratch,
     input: &[u8],
     cuts: &[usize],
-) -> (Vec<Said>, Option<Fault>) {
-    let mut said = Vec::new();
+) -> (Vec<OwnedEvent>, Option<Fault>) {
+    let mut events = Vec::new();
     let mut at = 0;
     for &end in cuts.iter().chain([&input.len()]) {
         let mut rest = &input[at..end];
         at = end;
         loop {
             match session.receive(&mut rest, scratch) {
-                Ok(Some(event)) => said.push(event.into()),
+                Ok(Some(event)) => events.push(event.into()),
                 Ok(None) => break,
-                Err(fault) => return (said, Some(fault)),
+                Err(fault) => return (events, Some(fault)),
             }
         }
-        assert!(rest.is_empty(), "input is left without an event");
+        assert!(rest.is_empty(), "the session must consume all input before it waits for more");
     }
-    (said, None)
+    (events, None)
 }
 
-/// Feeds bytes whole.
-pub(crate) fn fed(session: &mut Session, input: &[u8]) -> (Vec<Said>, Option<Fault>) {
-    fed_cut(session, &mut Scratch::default(), input, &[])
+/// Feeds the input in one piece.
+pub(crate) fn feed(session: &mut Session, input: &[u8]) -> (Vec<OwnedEvent>, Option<Fault>) {
+    feed_in_pieces(session, &mut Scratch::default(), input, &[])
 }
 
-/// What a fresh server says to these bytes, whole and byte by byte, which must be the same.
-pub(crate) fn said(input: &[u8]) -> (Vec<Said>, Option<Fault>) {
-    let whole = fed(&mut server(), input);
+/// Returns the events of a new server session. Asserts that they are the same for the input in one piece and
+/// byte by byte.
+pub(crate) fn events(input: &[u8]) -> (Vec<OwnedEvent>, Option<Fault>) {
+    let whole = feed(&mut server(), input);
     let bytes: Vec<usize> = (0..input.len()).collect();
     let (mut session, mut scratch) = (server(), Scratch::default());
-    assert_eq!(fed_cut(&mut session, &mut scratch, input, &bytes), whole);
+    assert_eq!(feed_in_pieces(&mut session, &mut scratch, input, &bytes), whole);
     whole
 }
 
-/// What the session owes, as the frames a client reads: opcode and payload.
+/// Returns the frames that the session owes the client, as opcode and payload.
 pub(crate) fn replies(session: &mut Session) -> Vec<(Opcode, Vec<u8>)> {
     let mut out = Vec::new();
     session.reply(&mut out);
     frames(&out)
 }
 
-/// The frames of a server in these bytes.
+/// Parses unmasked server frames into opcode and payload.
 pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(Opcode, Vec<u8>)> {
     let mut frames = Vec::new();
     while let Some((header, len)) = Header::parse(bytes).unwrap() {
@@ -123,19 +124,19 @@ pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(Opcode, Vec<u8>)> {
     frames
 }
 
-/// The payload of a Close.
+/// Builds the payload of a Close frame.
 pub(crate) fn close_payload(code: u16, reason: &str) -> Vec<u8> {
     [&code.to_be_bytes(), reason.as_bytes()].concat()
 }
 
-/// Sends one message; returns its bytes.
-pub(crate) fn sent(session: &mut Session, scratch: &mut Scratch, message: Outgoing<'_>) -> Vec<u8> {
+/// Sends one message and returns the encoded bytes.
+pub(crate) fn encode(session: &mut Session, scratch: &mut Scratch, message: Outgoing<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     session.send(&mut out, message, scratch).unwrap();
     out
 }
 
-/// Bytes that do not compress, always the same.
+/// Returns incompressible bytes from a fixed seed.
 pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let next = || {

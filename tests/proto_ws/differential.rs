@@ -1,13 +1,15 @@
-//! The same bytes to Windlass and to tungstenite: the same messages, the same verdict.
+//! Differential tests: Windlass and tungstenite receive the same bytes and must report the same messages and
+//! verdict.
 //!
-//! Where the two differ on purpose:
+//! Known differences:
 //!
-//! - tungstenite takes lengths that are longer than they need (RFC 6455 §5.2 forbids them), so none are made here.
-//! - It judges whole frames; Windlass refuses a frame as soon as its header or its text can only be wrong. Where the
-//!   bytes end within a frame, tungstenite may still wait for more.
-//! - A close code that must not be sent is for tungstenite a Close that it answers with 1002; for Windlass a fault that
-//!   is answered with 1002.
-//! - It refuses close code 1014, which the registry has gained since; see [`without_new_codes`].
+//! - tungstenite accepts lengths in a longer form than needed. RFC 6455 §5.2 forbids them, so the tests
+//!   generate none.
+//! - tungstenite judges whole frames; Windlass refuses a frame as soon as its header or text is certainly
+//!   invalid. If the input ends within a frame, tungstenite may still wait for more.
+//! - For a close code that must not be sent, tungstenite reports a Close and answers with 1002. Windlass
+//!   reports a fault and answers with 1002.
+//! - tungstenite refuses close code 1014, which the registry has added since; see [`with_code_1014_refused`].
 
 use std::io::{self, Read, Write};
 
@@ -21,11 +23,11 @@ use windlass::proto::ws::{
     frame::{Header, Opcode},
 };
 
-use crate::common::{Said, close_payload, fed_cut, frame, key, sent, server};
+use crate::common::{OwnedEvent, close_payload, encode, feed_in_pieces, frame, key, server};
 
 const MESSAGE_BYTES: usize = 300;
 
-/// Bytes that came, and where what is written goes.
+/// In-memory stream: reads the prepared input, then reports `WouldBlock`; collects everything written.
 struct Wire {
     input: io::Cursor<Vec<u8>>,
     output: Vec<u8>,
@@ -50,69 +52,70 @@ impl Write for Wire {
     }
 }
 
-/// How it ended: it waits for more, it was closed, or it was refused.
+/// End of a run: the session waits for more input or was closed, or it refused the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Waits,
     Refused(Code),
 }
 
-fn theirs(role: TheirRole, input: &[u8]) -> (Vec<Said>, Verdict) {
+fn theirs(role: TheirRole, input: &[u8]) -> (Vec<OwnedEvent>, Verdict) {
     let wire = Wire { input: io::Cursor::new(input.to_vec()), output: Vec::new() };
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_BYTES))
         .max_frame_size(Some(MESSAGE_BYTES))
         .read_buffer_size(4096);
     let mut socket = WebSocket::from_raw_socket(wire, role, Some(config));
-    let mut said = Vec::new();
+    let mut events = Vec::new();
     loop {
-        said.push(match socket.read() {
-            Ok(Message::Text(text)) => Said::Text(text.as_str().to_owned()),
-            Ok(Message::Binary(bytes)) => Said::Binary(bytes.to_vec()),
-            Ok(Message::Ping(payload)) => Said::Ping(payload.to_vec()),
-            Ok(Message::Pong(payload)) => Said::Pong(payload.to_vec()),
+        events.push(match socket.read() {
+            Ok(Message::Text(text)) => OwnedEvent::Text(text.as_str().to_owned()),
+            Ok(Message::Binary(bytes)) => OwnedEvent::Binary(bytes.to_vec()),
+            Ok(Message::Ping(payload)) => OwnedEvent::Ping(payload.to_vec()),
+            Ok(Message::Pong(payload)) => OwnedEvent::Pong(payload.to_vec()),
             Ok(Message::Close(Some(CloseFrame { reason, .. })))
                 if reason.as_str() == "Protocol violation" =>
             {
-                return (said, Verdict::Refused(Code::PROTOCOL));
+                return (events, Verdict::Refused(Code::PROTOCOL));
             }
             Ok(Message::Close(close)) => {
                 let (code, reason) = close.map_or((None, String::new()), |close| {
                     (Code::new(close.code.into()), close.reason.as_str().to_owned())
                 });
-                said.push(Said::Close(code, reason));
-                return (said, Verdict::Waits);
+                events.push(OwnedEvent::Close(code, reason));
+                return (events, Verdict::Waits);
             }
             Ok(Message::Frame(_)) => unreachable!("never read"),
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                return (said, Verdict::Waits);
+                return (events, Verdict::Waits);
             }
-            Err(Error::Protocol(_)) => return (said, Verdict::Refused(Code::PROTOCOL)),
-            Err(Error::Utf8(_)) => return (said, Verdict::Refused(Code::BAD_DATA)),
-            Err(Error::Capacity(_)) => return (said, Verdict::Refused(Code::TOO_BIG)),
+            Err(Error::Protocol(_)) => return (events, Verdict::Refused(Code::PROTOCOL)),
+            Err(Error::Utf8(_)) => return (events, Verdict::Refused(Code::BAD_DATA)),
+            Err(Error::Capacity(_)) => return (events, Verdict::Refused(Code::TOO_BIG)),
             Err(other) => panic!("{other}"),
         });
     }
 }
 
-fn ours(role: Role, input: &[u8], cuts: &[usize]) -> (Vec<Said>, Verdict) {
+fn ours(role: Role, input: &[u8], cuts: &[usize]) -> (Vec<OwnedEvent>, Verdict) {
     let mut session = Session::new(role, Limits { message_bytes: MESSAGE_BYTES });
-    let (said, fault) = fed_cut(&mut session, &mut Scratch::default(), input, cuts);
-    without_new_codes(said, fault.map_or(Verdict::Waits, |fault| Verdict::Refused(fault.code())))
+    let (events, fault) = feed_in_pieces(&mut session, &mut Scratch::default(), input, cuts);
+    with_code_1014_refused(events, fault.map_or(Verdict::Waits, |fault| Verdict::Refused(fault.code())))
 }
 
-/// Judges a Close with code 1014 as tungstenite does.
-fn without_new_codes(mut said: Vec<Said>, verdict: Verdict) -> (Vec<Said>, Verdict) {
-    match said.last() {
-        Some(Said::Close(Some(code), _)) if code.as_u16() == 1014 => {
-            said.pop();
-            (said, Verdict::Refused(Code::PROTOCOL))
+/// Turns a received Close with code 1014 into a refusal, as tungstenite does.
+fn with_code_1014_refused(mut events: Vec<OwnedEvent>, verdict: Verdict) -> (Vec<OwnedEvent>, Verdict) {
+    match events.last() {
+        Some(OwnedEvent::Close(Some(code), _)) if code.as_u16() == 1014 => {
+            events.pop();
+            (events, Verdict::Refused(Code::PROTOCOL))
         }
-        _ => (said, verdict),
+        _ => (events, verdict),
     }
 }
 
-/// Payloads near every border: none, ASCII, text beyond it, text cut within a character, no text, close payloads.
+/// Generates payloads around the edge cases: empty, ASCII, other text, text cut within a character, arbitrary
+/// bytes, close payloads, and long ones.
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         Just(Vec::new()),
@@ -133,7 +136,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A frame of a client, mostly right.
+/// Generates a client frame that is valid in most cases.
 fn client_frame() -> impl Strategy<Value = Vec<u8>> {
     let opcode = prop_oneof![
         6 => Just(1_u8), 4 => Just(2), 5 => Just(0), 2 => Just(9), 1 => Just(10), 1 => Just(8), 1 => 0_u8..16
@@ -150,7 +153,8 @@ fn client_frame() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// Frames that make messages, with control frames between their fragments: nothing is wrong but perhaps the text.
+/// Generates valid fragmented messages with control frames between the fragments; only the text may be
+/// invalid UTF-8.
 fn messages() -> impl Strategy<Value = Vec<u8>> {
     let control = (select(vec![Opcode::Ping, Opcode::Pong]), vec(any::<u8>(), 0..126));
     let message = (any::<bool>(), vec((payload(), proptest::option::of(control)), 1..4));
@@ -165,7 +169,7 @@ fn messages() -> impl Strategy<Value = Vec<u8>> {
                 let first = if is_text { Opcode::Text } else { Opcode::Binary };
                 let opcode = if index == 0 { first } else { Opcode::Continuation };
                 let header = Header { fin: index == last, ..Header::new(opcode, 0) };
-                wire.extend(crate::common::built(header, payload));
+                wire.extend(crate::common::masked_frame(header, payload));
             }
         }
         wire
@@ -178,7 +182,8 @@ fn cuts(len: usize, cuts: &[usize]) -> Vec<usize> {
     cuts
 }
 
-/// Says whether a header of this stream has a length longer than it needs, which tungstenite takes.
+/// Returns `true` if a header in this stream encodes its length in a longer form than needed, which
+/// tungstenite accepts.
 fn has_long_length(mut input: &[u8]) -> bool {
     loop {
         match Header::parse(input) {
@@ -195,21 +200,25 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn messages_in_fragments_are_judged_alike_to_the_code(input in messages(), at in vec(0_usize..4000, 0..6)) {
+    fn fragmented_messages_have_the_same_events_and_verdict(input in messages(), at in vec(0_usize..4000, 0..6)) {
         prop_assert_eq!(ours(Role::Server, &input, &cuts(input.len(), &at)), theirs(TheirRole::Server, &input));
     }
 
     #[test]
-    fn frames_at_random_are_taken_or_refused_alike(frames in vec(client_frame(), 0..8), at in vec(0_usize..4000, 0..6)) {
+    fn random_frames_are_accepted_or_refused_by_both(
+        frames in vec(client_frame(), 0..8), at in vec(0_usize..4000, 0..6)
+    ) {
         let input = frames.concat();
-        let (said, verdict) = ours(Role::Server, &input, &cuts(input.len(), &at));
-        let (their_said, their_verdict) = theirs(TheirRole::Server, &input);
-        prop_assert_eq!(said, their_said);
-        prop_assert_eq!(verdict == Verdict::Waits, their_verdict == Verdict::Waits, "{:?} {:?}", verdict, their_verdict);
+        let (events, verdict) = ours(Role::Server, &input, &cuts(input.len(), &at));
+        let (their_events, their_verdict) = theirs(TheirRole::Server, &input);
+        prop_assert_eq!(events, their_events);
+        prop_assert_eq!(
+            verdict == Verdict::Waits, their_verdict == Verdict::Waits, "ours {:?}, theirs {:?}", verdict, their_verdict
+        );
     }
 
     #[test]
-    fn damaged_streams_say_the_same_up_to_the_damage(
+    fn damaged_streams_have_the_same_events_up_to_the_damage(
         frames in vec(client_frame(), 1..8),
         damage in vec((0_usize..4000, any::<u8>()), 1..4),
         at in vec(0_usize..4000, 0..6),
@@ -220,33 +229,35 @@ proptest! {
             input[place] = byte;
         }
         prop_assume!(!has_long_length(&input));
-        let (said, verdict) = ours(Role::Server, &input, &cuts(input.len(), &at));
-        let (their_said, their_verdict) = theirs(TheirRole::Server, &input);
-        prop_assert_eq!(said, their_said);
-        // Windlass may refuse what tungstenite still waits for the rest of, never the other way around.
-        prop_assert!(verdict != Verdict::Waits || their_verdict == Verdict::Waits, "{:?} is not refused", their_verdict);
+        let (events, verdict) = ours(Role::Server, &input, &cuts(input.len(), &at));
+        let (their_events, their_verdict) = theirs(TheirRole::Server, &input);
+        prop_assert_eq!(events, their_events);
+        // Windlass may refuse a frame whose rest tungstenite still waits for, but not the reverse.
+        prop_assert!(
+            verdict != Verdict::Waits || their_verdict == Verdict::Waits, "only tungstenite refused: {:?}", their_verdict
+        );
     }
 
     #[test]
-    fn what_we_write_tungstenite_reads(texts in vec("\\PC{0,80}", 0..5), code in 3000_u16..5000) {
+    fn tungstenite_reads_what_windlass_writes(texts in vec("\\PC{0,80}", 0..5), code in 3000_u16..5000) {
         let (mut session, mut scratch) = (server(), Scratch::default());
         let (mut wire, mut expected) = (Vec::new(), Vec::new());
         for text in &texts {
-            wire.extend(sent(&mut session, &mut scratch, Outgoing::Text(text)));
-            wire.extend(sent(&mut session, &mut scratch, Outgoing::Binary(text.as_bytes())));
+            wire.extend(encode(&mut session, &mut scratch, Outgoing::Text(text)));
+            wire.extend(encode(&mut session, &mut scratch, Outgoing::Binary(text.as_bytes())));
             session.ping(&mut wire, &text.as_bytes()[..text.len().min(125)]).unwrap();
             let payload = text.as_bytes().to_vec();
             let ping = payload[..payload.len().min(125)].to_vec();
-            expected.extend([Said::Text(text.clone()), Said::Binary(payload), Said::Ping(ping)]);
+            expected.extend([OwnedEvent::Text(text.clone()), OwnedEvent::Binary(payload), OwnedEvent::Ping(ping)]);
         }
         let code = Code::new(code).unwrap();
         session.close(&mut wire, code, "done").unwrap();
-        expected.push(Said::Close(Some(code), "done".into()));
+        expected.push(OwnedEvent::Close(Some(code), "done".into()));
         prop_assert_eq!(theirs(TheirRole::Client, &wire), (expected, Verdict::Waits));
     }
 
     #[test]
-    fn what_tungstenite_writes_we_read(texts in vec("\\PC{0,80}", 0..5)) {
+    fn windlass_reads_what_tungstenite_writes(texts in vec("\\PC{0,80}", 0..5)) {
         let wire = Wire { input: io::Cursor::default(), output: Vec::new() };
         let mut socket = WebSocket::from_raw_socket(wire, TheirRole::Client, None);
         let mut expected = Vec::new();
@@ -255,12 +266,12 @@ proptest! {
             socket.send(Message::binary(text.clone().into_bytes())).unwrap();
             socket.send(Message::Ping(text.as_bytes()[..text.len().min(125)].to_vec().into())).unwrap();
             let ping = text.as_bytes()[..text.len().min(125)].to_vec();
-            expected.extend([Said::Text(text.clone()), Said::Binary(text.clone().into_bytes()), Said::Ping(ping)]);
+            expected.extend([OwnedEvent::Text(text.clone()), OwnedEvent::Binary(text.clone().into_bytes()), OwnedEvent::Ping(ping)]);
         }
         socket.close(None).unwrap();
-        expected.push(Said::Close(None, String::new()));
+        expected.push(OwnedEvent::Close(None, String::new()));
         let wire = std::mem::take(&mut socket.get_mut().output);
-        let said = fed_cut(&mut server(), &mut Scratch::default(), &wire, &[]);
-        prop_assert_eq!(said, (expected, None));
+        let events = feed_in_pieces(&mut server(), &mut Scratch::default(), &wire, &[]);
+        prop_assert_eq!(events, (expected, None));
     }
 }

@@ -1,11 +1,11 @@
-//! The opening handshake over HTTP/1.1 and HTTP/2.
+//! The WebSocket opening handshake over HTTP/1.1 and HTTP/2.
 
 use http::{Method, StatusCode, Version, header};
 use windlass::proto::ws::{
     Accepted, Opening, Origins, Policy, Refusal, accept, deflate::Settings, handshake::accept_key,
 };
 
-/// What a browser sends.
+/// Header fields of a browser's HTTP/1.1 request.
 const FIELDS: &[(&str, &str)] = &[
     ("Host", "server.example.com"),
     ("Upgrade", "websocket"),
@@ -29,15 +29,15 @@ const CONNECT: Opening<'_> = Opening {
     protocol: Some(b"websocket"),
 };
 
-/// What a browser sends over HTTP/2.
+/// Header fields of a browser's HTTP/2 request.
 const FIELDS_H2: &[(&str, &str)] =
     &[("origin", "https://server.example.com"), ("sec-websocket-version", "13")];
 
-fn asked(opening: Opening<'_>, fields: &[(&str, &str)], policy: &Policy) -> Result<Accepted, Refusal> {
+fn negotiate(opening: Opening<'_>, fields: &[(&str, &str)], policy: &Policy) -> Result<Accepted, Refusal> {
     accept(&opening, fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())), policy)
 }
 
-/// The browser's fields with these in place of those of the same name; an empty value leaves the field out.
+/// Replaces fields of [`FIELDS`] by name; an empty value removes the field.
 fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let kept =
         FIELDS.iter().filter(|(name, _)| !changes.iter().any(|(other, _)| name.eq_ignore_ascii_case(other)));
@@ -46,7 +46,7 @@ fn with<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
 
 #[track_caller]
 fn refused(changes: &[(&str, &str)], refusal: Refusal, status: u16) {
-    assert_eq!(asked(GET, &with(changes), &Policy::default()).err(), Some(refusal));
+    assert_eq!(negotiate(GET, &with(changes), &Policy::default()).err(), Some(refusal));
     assert_eq!(refusal.status(), status);
 }
 
@@ -55,8 +55,8 @@ fn value(accepted: &Accepted, name: header::HeaderName) -> &str {
 }
 
 #[test]
-fn the_example_of_the_rfc_is_answered() {
-    let accepted = asked(GET, FIELDS, &Policy::default()).unwrap();
+fn the_example_of_the_rfc_is_accepted() {
+    let accepted = negotiate(GET, FIELDS, &Policy::default()).unwrap();
     assert_eq!(accepted.status, StatusCode::SWITCHING_PROTOCOLS);
     assert_eq!(value(&accepted, header::UPGRADE), "websocket");
     assert_eq!(value(&accepted, header::CONNECTION), "Upgrade");
@@ -66,16 +66,16 @@ fn the_example_of_the_rfc_is_answered() {
 }
 
 #[test]
-fn an_extended_connect_has_no_key_and_no_upgrade() {
-    let accepted = asked(CONNECT, FIELDS_H2, &Policy::default()).unwrap();
+fn an_extended_connect_needs_no_key_and_no_upgrade() {
+    let accepted = negotiate(CONNECT, FIELDS_H2, &Policy::default()).unwrap();
     assert_eq!((accepted.status, accepted.headers.len()), (StatusCode::OK, 0));
-    let refused = |opening| asked(opening, FIELDS_H2, &Policy::default()).err();
+    let refused = |opening| negotiate(opening, FIELDS_H2, &Policy::default()).err();
     assert_eq!(refused(Opening { protocol: None, ..CONNECT }), Some(Refusal::Protocol));
     assert_eq!(refused(Opening { protocol: Some(b"connect-udp"), ..CONNECT }), Some(Refusal::Protocol));
     assert_eq!(refused(Opening { method: &Method::GET, ..CONNECT }), Some(Refusal::Method));
-    assert_eq!(asked(CONNECT, &FIELDS_H2[..1], &Policy::default()).err(), Some(Refusal::Version));
+    assert_eq!(negotiate(CONNECT, &FIELDS_H2[..1], &Policy::default()).err(), Some(Refusal::Version));
     assert_eq!(
-        asked(CONNECT, &[("origin", "https://b"), FIELDS_H2[1]], &Policy::default()).err(),
+        negotiate(CONNECT, &[("origin", "https://b"), FIELDS_H2[1]], &Policy::default()).err(),
         Some(Refusal::Origin)
     );
     let policy =
@@ -85,14 +85,14 @@ fn an_extended_connect_has_no_key_and_no_upgrade() {
         ("sec-websocket-protocol", "chat"),
         ("sec-websocket-extensions", "permessage-deflate"),
     ];
-    let accepted = asked(CONNECT, &more, &policy).unwrap();
+    let accepted = negotiate(CONNECT, &more, &policy).unwrap();
     assert_eq!((accepted.headers.len(), accepted.protocol.as_deref()), (2, Some("chat")));
     assert!(accepted.deflate.is_some());
 }
 
 #[test]
-fn only_get_of_http_1_1_opens_it() {
-    let refused = |opening| asked(opening, FIELDS, &Policy::default()).err();
+fn the_upgrade_needs_get_and_http_1_1() {
+    let refused = |opening| negotiate(opening, FIELDS, &Policy::default()).err();
     assert_eq!(refused(Opening { method: &Method::POST, ..GET }), Some(Refusal::Method));
     assert_eq!(refused(Opening { version: Version::HTTP_10, ..GET }), Some(Refusal::HttpVersion));
     assert_eq!(Refusal::Method.status(), StatusCode::METHOD_NOT_ALLOWED);
@@ -106,7 +106,7 @@ fn upgrade_and_connection_are_lists_of_tokens_in_any_case() {
         [("Upgrade", "WebSocket"), ("Connection", "upgrade")],
         [("upgrade", "h2c, websocket"), ("connection", "Keep-Alive , UPGRADE")],
     ] {
-        assert!(asked(GET, &with(&changes), &Policy::default()).is_ok());
+        assert!(negotiate(GET, &with(&changes), &Policy::default()).is_ok());
     }
     refused(&[("Upgrade", "")], Refusal::NotAnUpgrade, 426);
     refused(&[("Upgrade", "websockets")], Refusal::NotAnUpgrade, 426);
@@ -115,7 +115,7 @@ fn upgrade_and_connection_are_lists_of_tokens_in_any_case() {
 }
 
 #[test]
-fn other_versions_are_told_which_one_is_spoken() {
+fn a_refused_version_is_answered_with_the_supported_one() {
     for version in ["", "8", "14", "13, 8", "013"] {
         refused(&[("Sec-WebSocket-Version", version)], Refusal::Version, 426);
     }
@@ -130,10 +130,10 @@ fn other_versions_are_told_which_one_is_spoken() {
 }
 
 #[test]
-fn a_key_is_sixteen_bytes() {
-    // The second is an example of the RFC itself, whose last unused bits are not zero.
+fn the_key_must_encode_exactly_sixteen_bytes() {
+    // The second key is an example of the RFC itself; its last unused bits are not zero.
     for key in ["AAAAAAAAAAAAAAAAAAAAAA==", "AQIDBAUGBwgJCgsMDQ4PEC=="] {
-        assert!(asked(GET, &with(&[("Sec-WebSocket-Key", key)]), &Policy::default()).is_ok());
+        assert!(negotiate(GET, &with(&[("Sec-WebSocket-Key", key)]), &Policy::default()).is_ok());
     }
     for key in [
         "",
@@ -160,30 +160,33 @@ fn pages_of_other_origins_are_refused_by_default() {
     refused(&[("Origin", "null")], Refusal::Origin, 403);
     let own = "http://server.example.com";
     refused(&[("Origin", own), ("origin", own)], Refusal::Origin, 403);
-    assert!(asked(GET, &with(&[("Origin", "")]), &Policy::default()).is_ok(), "no browser");
-    assert!(asked(GET, &with(&[("Origin", "https://SERVER.example.com")]), &Policy::default()).is_ok());
+    assert!(
+        negotiate(GET, &with(&[("Origin", "")]), &Policy::default()).is_ok(),
+        "a request without Origin does not come from a page"
+    );
+    assert!(negotiate(GET, &with(&[("Origin", "https://SERVER.example.com")]), &Policy::default()).is_ok());
     assert_eq!(
-        asked(Opening { authority: None, ..GET }, FIELDS, &Policy::default()).err(),
+        negotiate(Opening { authority: None, ..GET }, FIELDS, &Policy::default()).err(),
         Some(Refusal::Origin)
     );
 }
 
 #[test]
-fn origins_are_listed_or_not_looked_at() {
+fn other_origins_are_accepted_if_listed_or_if_any_is_allowed() {
     let evil = with(&[("Origin", "http://evil.example.com")]);
     let listed = Origins::SameOr(vec!["http://evil.example.com".into()]);
-    assert!(asked(GET, &evil, &Policy { origins: listed.clone(), ..Policy::default() }).is_ok());
-    assert!(asked(GET, FIELDS, &Policy { origins: listed, ..Policy::default() }).is_ok());
-    assert!(asked(GET, &evil, &Policy { origins: Origins::Any, ..Policy::default() }).is_ok());
+    assert!(negotiate(GET, &evil, &Policy { origins: listed.clone(), ..Policy::default() }).is_ok());
+    assert!(negotiate(GET, FIELDS, &Policy { origins: listed, ..Policy::default() }).is_ok());
+    assert!(negotiate(GET, &evil, &Policy { origins: Origins::Any, ..Policy::default() }).is_ok());
 }
 
 #[test]
-fn the_servers_order_decides_the_subprotocol() {
+fn the_servers_order_selects_the_subprotocol() {
     let policy = Policy {
         protocols: vec!["v2.chat".into(), "v1.chat".into(), "no token".into()],
         ..Policy::default()
     };
-    let agreed = |offers: &[(&str, &str)]| asked(GET, &with(offers), &policy).unwrap();
+    let agreed = |offers: &[(&str, &str)]| negotiate(GET, &with(offers), &policy).unwrap();
     let name = "Sec-WebSocket-Protocol";
     let both = agreed(&[(name, "v1.chat, v2.chat")]);
     assert_eq!(both.protocol.as_deref(), Some("v2.chat"));
@@ -199,22 +202,22 @@ fn the_servers_order_decides_the_subprotocol() {
 }
 
 #[test]
-fn compression_is_agreed_on_only_if_wanted() {
+fn compression_is_negotiated_only_if_configured() {
     let offer = [("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")];
-    assert!(asked(GET, &with(&offer), &Policy::default()).unwrap().deflate.is_none());
+    assert!(negotiate(GET, &with(&offer), &Policy::default()).unwrap().deflate.is_none());
     let policy = Policy { deflate: Some(Settings::default()), ..Policy::default() };
-    let accepted = asked(GET, &with(&offer), &policy).unwrap();
+    let accepted = negotiate(GET, &with(&offer), &policy).unwrap();
     let expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
     assert_eq!(value(&accepted, header::SEC_WEBSOCKET_EXTENSIONS), expected);
     assert!(accepted.deflate.is_some());
-    let unknown = asked(GET, &with(&[("Sec-WebSocket-Extensions", "x-unknown")]), &policy).unwrap();
+    let unknown = negotiate(GET, &with(&[("Sec-WebSocket-Extensions", "x-unknown")]), &policy).unwrap();
     assert!(unknown.deflate.is_none() && unknown.headers.len() == 3);
-    let broken = asked(GET, &with(&[("Sec-WebSocket-Extensions", "permessage-deflate; =")]), &policy);
+    let broken = negotiate(GET, &with(&[("Sec-WebSocket-Extensions", "permessage-deflate; =")]), &policy);
     assert_eq!(broken.err(), Some(Refusal::Extensions));
 }
 
 #[test]
-fn every_refusal_has_its_place_and_a_label_of_its_own() {
+fn every_refusal_is_listed_at_its_number_with_a_unique_label() {
     for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
         assert_eq!(refusal as usize, index);
         assert_eq!(Refusal::ALL.iter().filter(|other| other.label() == refusal.label()).count(), 1);

@@ -1,4 +1,4 @@
-//! WebSocket without sockets: bytes in, events out.
+//! The WebSocket protocol without sockets: bytes in, events out.
 #![allow(clippy::unwrap_used)]
 
 mod closing;

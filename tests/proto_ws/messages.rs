@@ -1,21 +1,23 @@
-//! Messages and the control frames between them.
+//! Messages, fragments, and the control frames between them.
 
 use windlass::proto::ws::{
     Event, Outgoing, Scratch, Session,
     frame::{Header, Opcode},
 };
 
-use crate::common::{Said, binary, built, client, fed, frame, part, replies, said, sent, server, text};
+use crate::common::{
+    OwnedEvent, binary, client, encode, events, feed, frame, masked_frame, part, replies, server, text,
+};
 
 #[test]
-fn whole_messages_come_one_by_one() {
+fn whole_messages_are_received_in_order() {
     let input =
         [frame(Opcode::Text, "Hello"), frame(Opcode::Binary, [0, 255]), frame(Opcode::Text, "")].concat();
-    assert_eq!(said(&input), (vec![text("Hello"), binary([0, 255]), text("")], None));
+    assert_eq!(events(&input), (vec![text("Hello"), binary([0, 255]), text("")], None));
 }
 
 #[test]
-fn fragments_come_together_also_empty_ones_and_characters_split_between_them() {
+fn fragments_are_joined_even_empty_ones_and_split_characters() {
     let input = [
         part(Opcode::Text, "κόσ".as_bytes().split_at(3).0),
         part(Opcode::Continuation, ""),
@@ -25,11 +27,11 @@ fn fragments_come_together_also_empty_ones_and_characters_split_between_them() {
         frame(Opcode::Continuation, ""),
     ]
     .concat();
-    assert_eq!(said(&input), (vec![text("κόσμε"), binary("")], None));
+    assert_eq!(events(&input), (vec![text("κόσμε"), binary("")], None));
 }
 
 #[test]
-fn control_frames_stand_between_fragments_and_leave_the_message_alone() {
+fn control_frames_between_fragments_do_not_change_the_message() {
     let input = [
         part(Opcode::Text, "a"),
         frame(Opcode::Ping, "1"),
@@ -38,27 +40,30 @@ fn control_frames_stand_between_fragments_and_leave_the_message_alone() {
         frame(Opcode::Continuation, "c"),
     ]
     .concat();
-    assert_eq!(said(&input), (vec![Said::Ping(b"1".into()), Said::Pong(b"2".into()), text("abc")], None));
+    assert_eq!(
+        events(&input),
+        (vec![OwnedEvent::Ping(b"1".into()), OwnedEvent::Pong(b"2".into()), text("abc")], None)
+    );
 }
 
 #[test]
-fn of_many_pings_the_latest_is_answered_once() {
+fn a_flood_of_pings_is_answered_with_one_pong_for_the_latest() {
     let mut session = server();
     let flood: Vec<u8> = (0..10_000_u32).flat_map(|n| frame(Opcode::Ping, n.to_string())).collect();
-    let (events, fault) = fed(&mut session, &flood);
+    let (events, fault) = feed(&mut session, &flood);
     assert_eq!((events.len(), fault), (10_000, None));
     assert!(session.owes_reply());
     assert_eq!(replies(&mut session), [(Opcode::Pong, b"9999".to_vec())]);
     assert!(!session.owes_reply());
     assert_eq!(replies(&mut session), []);
-    fed(&mut session, &frame(Opcode::Ping, ""));
+    feed(&mut session, &frame(Opcode::Ping, ""));
     assert_eq!(replies(&mut session), [(Opcode::Pong, vec![])]);
 }
 
 #[test]
-fn pongs_nobody_asked_for_change_nothing() {
+fn unsolicited_pongs_change_nothing() {
     let mut session = server();
-    assert_eq!(fed(&mut session, &frame(Opcode::Pong, "x")), (vec![Said::Pong(b"x".into())], None));
+    assert_eq!(feed(&mut session, &frame(Opcode::Pong, "x")), (vec![OwnedEvent::Pong(b"x".into())], None));
     assert!(!session.owes_reply() && session.closing().may_send());
 }
 
@@ -67,10 +72,10 @@ fn lengths_of_every_form_are_read_and_written() {
     let (mut server, mut client, mut scratch) = (server(), client(), Scratch::default());
     for len in [0, 1, 125, 126, 127, 65_535, 65_536, 1024 * 1024] {
         let payload = vec![b'x'; len];
-        let up = sent(&mut client, &mut scratch, Outgoing::Binary(&payload));
-        assert_eq!(fed(&mut server, &up), (vec![binary(&payload)], None));
-        let down = sent(&mut server, &mut scratch, Outgoing::Binary(&payload));
-        assert_eq!(fed(&mut client, &down), (vec![binary(&payload)], None));
+        let up = encode(&mut client, &mut scratch, Outgoing::Binary(&payload));
+        assert_eq!(feed(&mut server, &up), (vec![binary(&payload)], None));
+        let down = encode(&mut server, &mut scratch, Outgoing::Binary(&payload));
+        assert_eq!(feed(&mut client, &down), (vec![binary(&payload)], None));
         let header = if len < 126 {
             2
         } else if len < 65_536 {
@@ -83,7 +88,7 @@ fn lengths_of_every_form_are_read_and_written() {
 }
 
 #[test]
-fn an_event_leaves_the_input_behind_it_for_later() {
+fn each_receive_consumes_the_input_of_one_event() {
     let (mut session, mut scratch) = (server(), Scratch::default());
     let input = [frame(Opcode::Text, "one"), frame(Opcode::Text, "two")].concat();
     let mut rest = &input[..];
@@ -94,7 +99,7 @@ fn an_event_leaves_the_input_behind_it_for_later() {
 }
 
 #[test]
-fn a_message_may_be_taken_and_the_next_one_is_whole() {
+fn taking_a_message_out_does_not_affect_the_next_one() {
     let (mut session, mut scratch) = (server(), Scratch::default());
     let input =
         [frame(Opcode::Binary, "one"), frame(Opcode::Text, "two"), frame(Opcode::Text, "three")].concat();
@@ -109,12 +114,12 @@ fn a_message_may_be_taken_and_the_next_one_is_whole() {
 }
 
 #[test]
-fn an_idle_connection_holds_no_buffer_and_one_in_a_message_says_so() {
+fn buffers_are_held_only_inside_a_message() {
     let (mut session, mut scratch) = (server(), Scratch::default());
     let input = frame(Opcode::Binary, [7; 3000]);
     let (first, second) = input.split_at(1000);
     assert_eq!(session.receive(&mut &first[..1], &mut scratch), Ok(None));
-    assert!(session.is_inside_message(), "a header has begun");
+    assert!(session.is_inside_message(), "a partial header counts as inside a message");
     assert_eq!(session.receive(&mut &first[1..], &mut scratch), Ok(None));
     assert!(session.is_inside_message());
     assert_eq!((session.held_bytes(), scratch.spare_bytes()), (1000 - 8, 0));
@@ -123,14 +128,14 @@ fn an_idle_connection_holds_no_buffer_and_one_in_a_message_says_so() {
     assert_eq!(session.held_bytes(), 0);
     assert_eq!(session.receive(&mut rest, &mut scratch), Ok(None));
     assert!(!session.is_inside_message());
-    assert!(scratch.spare_bytes() >= 3000, "its memory serves the next message");
+    assert!(scratch.spare_bytes() >= 3000, "the buffer is kept for the next message");
     let between = part(Opcode::Text, "");
     assert_eq!(session.receive(&mut &between[..], &mut scratch), Ok(None));
-    assert!(session.is_inside_message(), "a fragment is awaited");
+    assert!(session.is_inside_message(), "the session waits for the next fragment");
 }
 
 #[test]
-fn huge_buffers_are_not_kept_for_later() {
+fn large_buffers_are_not_kept() {
     let (mut session, mut scratch) = (server(), Scratch::default());
     let input = frame(Opcode::Binary, vec![7; 1_000_000]);
     let mut rest = &input[..];
@@ -139,28 +144,28 @@ fn huge_buffers_are_not_kept_for_later() {
 }
 
 #[test]
-fn pings_of_ours_fit_a_control_frame() {
+fn long_ping_payloads_are_cut_to_fit_a_control_frame() {
     let (mut session, mut out) = (server(), Vec::new());
     session.ping(&mut out, &[b'x'; 200]).unwrap();
     assert_eq!(out.len(), 2 + 125);
-    assert_eq!(fed(&mut client(), &out), (vec![Said::Ping(vec![b'x'; 125])], None));
+    assert_eq!(feed(&mut client(), &out), (vec![OwnedEvent::Ping(vec![b'x'; 125])], None));
 }
 
 #[test]
-fn a_client_masks_what_it_answers() {
+fn a_client_masks_its_pong() {
     let mut session = client();
     let ping = {
         let mut wire = Vec::new();
         Header::new(Opcode::Ping, 1).append_frame(&mut wire, b"x");
         wire
     };
-    assert_eq!(fed(&mut session, &ping), (vec![Said::Ping(b"x".into())], None));
+    assert_eq!(feed(&mut session, &ping), (vec![OwnedEvent::Ping(b"x".into())], None));
     let mut out = Vec::new();
     session.reply(&mut out);
-    assert_eq!(out, built(Header::new(Opcode::Pong, 0), "x"));
+    assert_eq!(out, masked_frame(Header::new(Opcode::Pong, 0), "x"));
 }
 
 #[test]
-fn an_idle_connection_is_small() {
+fn a_session_takes_at_most_256_bytes() {
     assert!(size_of::<Session>() <= 256, "{} bytes", size_of::<Session>());
 }

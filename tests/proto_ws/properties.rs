@@ -1,4 +1,5 @@
-//! What holds for any bytes: cuts change nothing, garbage neither panics nor grows, what is written is read back.
+//! Properties of the WebSocket session for arbitrary bytes: splitting the input changes no result, garbage
+//! causes no panic and no growth, and encoded messages are read back.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use windlass::proto::ws::{
@@ -7,7 +8,7 @@ use windlass::proto::ws::{
     frame::{Header, Opcode},
 };
 
-use crate::common::{Said, built, fed_cut, key, sent};
+use crate::common::{OwnedEvent, encode, feed_in_pieces, key, masked_frame};
 
 const LIMIT: usize = 200;
 
@@ -35,7 +36,7 @@ fn ends(input: &[u8], cuts: &[usize]) -> Vec<usize> {
     ends
 }
 
-/// Frames that look right in most of their bits.
+/// Generates frames whose bits are mostly valid.
 fn frames() -> impl Strategy<Value = Vec<u8>> {
     let opcode = prop_oneof![8 => select(vec![0_u8, 1, 2]), 3 => select(vec![8, 9, 10]), 1 => 0_u8..16];
     let high =
@@ -48,19 +49,19 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
         (0_usize..300).prop_map(|len| vec![b'x'; len]),
     ];
     let one = (opcode, high, payload).prop_map(|(opcode, high, payload)| {
-        let mut wire = built(Header::new(Opcode::Text, 0), payload);
+        let mut wire = masked_frame(Header::new(Opcode::Text, 0), payload);
         wire[0] = high | opcode;
         wire
     });
     vec(one, 0..8).prop_map(|frames| frames.concat())
 }
 
-/// Feeds and keeps what the session came to: what it said, its fault, what it answers.
-fn outcome(session: &mut Session, input: &[u8], cuts: &[usize]) -> (Vec<Said>, Option<Fault>, Vec<u8>) {
-    let (said, fault) = fed_cut(session, &mut Scratch::default(), input, cuts);
+/// Feeds the input and returns the events, the fault, and the bytes of the session's reply.
+fn result(session: &mut Session, input: &[u8], cuts: &[usize]) -> (Vec<OwnedEvent>, Option<Fault>, Vec<u8>) {
+    let (events, fault) = feed_in_pieces(session, &mut Scratch::default(), input, cuts);
     let mut out = Vec::new();
     session.reply(&mut out);
-    (said, fault, out)
+    (events, fault, out)
 }
 
 proptest! {
@@ -72,14 +73,14 @@ proptest! {
         at in cuts(),
         context in context(),
     ) {
-        let whole = outcome(&mut session(Role::Server, context, LIMIT), &input, &[]);
-        let pieces = outcome(&mut session(Role::Server, context, LIMIT), &input, &ends(&input, &at));
+        let whole = result(&mut session(Role::Server, context, LIMIT), &input, &[]);
+        let pieces = result(&mut session(Role::Server, context, LIMIT), &input, &ends(&input, &at));
         prop_assert_eq!(&whole, &pieces);
-        for said in &whole.0 {
-            if let Said::Text(text) = said {
+        for events in &whole.0 {
+            if let OwnedEvent::Text(text) = events {
                 prop_assert!(text.len() <= LIMIT);
             }
-            if let Said::Binary(bytes) = said {
+            if let OwnedEvent::Binary(bytes) = events {
                 prop_assert!(bytes.len() <= LIMIT);
             }
         }
@@ -87,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_held_is_bounded_by_the_limit(input in frames(), at in cuts()) {
+    fn buffered_bytes_are_bounded_by_the_limit(input in frames(), at in cuts()) {
         let (mut session, mut scratch) = (session(Role::Server, Context::Fresh, LIMIT), Scratch::default());
         let mut start = 0;
         for end in ends(&input, &at) {
@@ -99,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn messages_arrive_as_they_were_sent(
+    fn sent_messages_are_received_unchanged(
         messages in vec((any::<bool>(), "\\PC{0,60}"), 0..8),
         at in cuts(),
         context in context(),
@@ -113,15 +114,17 @@ proptest! {
         let (mut wire, mut expected, mut scratch) = (Vec::new(), Vec::new(), Scratch::default());
         for (is_text, text) in &messages {
             let message = if *is_text { Outgoing::Text(text) } else { Outgoing::Binary(text.as_bytes()) };
-            wire.extend(sent(&mut from, &mut scratch, message));
-            expected.push(if *is_text { Said::Text(text.clone()) } else { Said::Binary(text.as_bytes().to_vec()) });
+            wire.extend(encode(&mut from, &mut scratch, message));
+            expected.push(if *is_text { OwnedEvent::Text(text.clone()) } else { OwnedEvent::Binary(text.as_bytes().to_vec()) });
         }
         let at = ends(&wire, &at);
-        prop_assert_eq!(fed_cut(&mut to, &mut scratch, &wire, &at), (expected, None));
+        prop_assert_eq!(feed_in_pieces(&mut to, &mut scratch, &wire, &at), (expected, None));
     }
 
     #[test]
-    fn masking_twice_is_nothing_at_any_cut(bytes in vec(any::<u8>(), 0..100), key in any::<[u8; 4]>(), at in 0_usize..100) {
+    fn masking_twice_restores_the_bytes_at_any_cut(
+        bytes in vec(any::<u8>(), 0..100), key in any::<[u8; 4]>(), at in 0_usize..100
+    ) {
         let (first, second) = bytes.split_at(at % (bytes.len() + 1));
         let (mut once, mut mask) = (Vec::new(), Mask::new(key));
         mask.append(&mut once, first);
@@ -133,7 +136,10 @@ proptest! {
     }
 
     #[test]
-    fn headers_are_read_back(fin in any::<bool>(), rsv1 in any::<bool>(), key in any::<Option<[u8; 4]>>(), len in 0_u64..1 << 63, opcode in 0_usize..3) {
+    fn encoded_headers_are_read_back(
+        fin in any::<bool>(), rsv1 in any::<bool>(), key in any::<Option<[u8; 4]>>(),
+        len in 0_u64..1 << 63, opcode in 0_usize..3
+    ) {
         let opcode = [Opcode::Continuation, Opcode::Text, Opcode::Binary][opcode];
         let header = Header { fin, rsv1, opcode, key, len };
         let mut wire = Vec::new();
@@ -143,7 +149,7 @@ proptest! {
     }
 
     #[test]
-    fn inflating_garbage_ends_within_its_limit(bytes in vec(any::<u8>(), 0..400)) {
+    fn inflating_garbage_stops_at_the_limit(bytes in vec(any::<u8>(), 0..400)) {
         let mut total = 0;
         let _ = Inflater::new().message(&bytes, &mut Vec::new(), |piece| {
             total += piece.len();
@@ -158,7 +164,8 @@ proptest! {
             "sec-websocket-protocol", "sec-websocket-extensions"]),
         prop_oneof![
             vec(any::<u8>(), 0..30),
-            "(permessage-deflate|client_max_window_bits|websocket|upgrade|[;,=\"\\\\ 0-9a-z]){0,12}".prop_map(String::into_bytes),
+            "(permessage-deflate|client_max_window_bits|websocket|upgrade|[;,=\"\\\\ 0-9a-z]){0,12}"
+                .prop_map(String::into_bytes),
         ],
     ), 0..8)) {
         let opening = Opening {

@@ -1,4 +1,4 @@
-//! Everything a peer may do wrong, and the close code that tells it.
+//! Protocol violations of a peer, and the close code that answers each.
 
 use windlass::proto::ws::{
     Closed, Closing, Code, Fault, Limits, Outgoing, Role, Scratch, Session,
@@ -6,37 +6,39 @@ use windlass::proto::ws::{
 };
 
 use crate::common::{
-    Said, binary, built, client, close_payload, fed, fed_cut, frame, key, part, replies, said, server, text,
+    OwnedEvent, binary, client, close_payload, events, feed, feed_in_pieces, frame, key, masked_frame, part,
+    replies, server, text,
 };
 
-/// Feeds what is wrong; checks the events before it, the fault, and the one Close that tells the peer.
+/// Feeds invalid input to a server. Checks the events before the fault, the fault, and the single Close that
+/// reports it.
 #[track_caller]
-fn refused(input: &[u8], before: &[Said], fault: Fault, code: u16) {
-    assert_eq!(said(input), (before.to_vec(), Some(fault)));
+fn refused(input: &[u8], before: &[OwnedEvent], fault: Fault, code: u16) {
+    assert_eq!(events(input), (before.to_vec(), Some(fault)));
     let mut session = server();
-    fed(&mut session, input);
+    feed(&mut session, input);
     assert_eq!(session.closing(), Closing::Failing(fault));
     assert_eq!(replies(&mut session), [(Opcode::Close, close_payload(code, fault.text()))]);
     assert_eq!(session.closing(), Closing::Failed(fault));
     assert!(session.closing().is_over() && !session.owes_reply());
     assert_eq!(replies(&mut session), []);
-    assert_eq!(fed(&mut session, &frame(Opcode::Text, "more")), (vec![], Some(fault)));
+    assert_eq!(feed(&mut session, &frame(Opcode::Text, "more")), (vec![], Some(fault)));
 }
 
 #[test]
-fn frames_without_a_mask() {
+fn unmasked_frames_of_a_client_are_refused() {
     let mut wire = frame(Opcode::Text, "fine");
     Header::new(Opcode::Text, 2).append_frame(&mut wire, b"no");
     refused(&wire, &[text("fine")], Fault::Unmasked, 1002);
 }
 
 #[test]
-fn masked_frames_of_a_server() {
-    assert_eq!(fed(&mut client(), &frame(Opcode::Text, "no")), (vec![], Some(Fault::Masked)));
+fn masked_frames_of_a_server_are_refused() {
+    assert_eq!(feed(&mut client(), &frame(Opcode::Text, "no")), (vec![], Some(Fault::Masked)));
 }
 
 #[test]
-fn reserved_bits_nobody_agreed_on() {
+fn reserved_bits_without_an_extension_are_refused() {
     for bit in [0x40, 0x20, 0x10, 0x70] {
         for opcode in [Opcode::Text, Opcode::Binary, Opcode::Ping, Opcode::Pong, Opcode::Close] {
             let mut wire = frame(opcode, "");
@@ -50,7 +52,7 @@ fn reserved_bits_nobody_agreed_on() {
 }
 
 #[test]
-fn reserved_opcodes() {
+fn reserved_opcodes_are_refused() {
     for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
         let mut wire = frame(Opcode::Text, "");
         wire[0] = 0x80 | opcode;
@@ -59,7 +61,7 @@ fn reserved_opcodes() {
 }
 
 #[test]
-fn control_frames_in_fragments_or_too_long() {
+fn fragmented_and_long_control_frames_are_refused() {
     for opcode in [Opcode::Ping, Opcode::Pong, Opcode::Close] {
         refused(&part(opcode, ""), &[], Fault::ControlFragmented, 1002);
         refused(&frame(opcode, [0; 126]), &[], Fault::ControlTooLong, 1002);
@@ -68,7 +70,7 @@ fn control_frames_in_fragments_or_too_long() {
 }
 
 #[test]
-fn continuations_of_nothing() {
+fn continuations_without_a_message_are_refused() {
     refused(&frame(Opcode::Continuation, "a"), &[], Fault::Continuation, 1002);
     refused(&part(Opcode::Continuation, "a"), &[], Fault::Continuation, 1002);
     let after = [frame(Opcode::Text, "a"), frame(Opcode::Continuation, "b")].concat();
@@ -76,7 +78,7 @@ fn continuations_of_nothing() {
 }
 
 #[test]
-fn a_message_within_a_message() {
+fn a_message_inside_an_unfinished_message_is_refused() {
     for second in [Opcode::Text, Opcode::Binary] {
         refused(&[part(Opcode::Text, "a"), frame(second, "b")].concat(), &[], Fault::Interrupted, 1002);
         refused(&[part(Opcode::Binary, ""), part(second, "")].concat(), &[], Fault::Interrupted, 1002);
@@ -84,7 +86,7 @@ fn a_message_within_a_message() {
 }
 
 #[test]
-fn lengths_longer_than_they_need() {
+fn lengths_in_a_longer_form_than_needed_are_refused() {
     let long_forms: [&[u8]; 3] = [
         &[0x81, 0xfe, 0, 5],
         &[0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, 5],
@@ -98,7 +100,7 @@ fn lengths_longer_than_they_need() {
 }
 
 #[test]
-fn closes_of_one_byte_a_wrong_code_or_a_reason_that_is_not_text() {
+fn invalid_close_payloads_codes_and_reasons_are_refused() {
     refused(&frame(Opcode::Close, "x"), &[], Fault::ClosePayload, 1002);
     for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535] {
         refused(&frame(Opcode::Close, close_payload(code, "")), &[], Fault::CloseCode, 1002);
@@ -108,24 +110,24 @@ fn closes_of_one_byte_a_wrong_code_or_a_reason_that_is_not_text() {
 }
 
 #[test]
-fn text_that_is_not_utf_8_wherever_it_is() {
+fn invalid_utf_8_in_text_is_refused_in_any_fragment() {
     refused(&frame(Opcode::Text, b"\xff"), &[], Fault::Text, 1007);
     refused(&frame(Opcode::Text, b"ab\xe2\x82"), &[], Fault::Text, 1007);
     let split = [part(Opcode::Text, b"\xf0\x9d"), frame(Opcode::Continuation, b"\x84")].concat();
     refused(&split, &[], Fault::Text, 1007);
     let surrogate = [part(Opcode::Text, b"a\xed"), frame(Opcode::Continuation, b"\xa0\x80")].concat();
     refused(&surrogate, &[], Fault::Text, 1007);
-    assert_eq!(said(&frame(Opcode::Binary, b"\xff")), (vec![binary(b"\xff")], None));
+    assert_eq!(events(&frame(Opcode::Binary, b"\xff")), (vec![binary(b"\xff")], None));
 }
 
 #[test]
-fn text_is_refused_at_its_first_wrong_byte_within_a_fragment_that_goes_on() {
-    // A fragment of 100 bytes; the 14th of the payload cannot follow the 13th.
+fn text_is_refused_at_its_first_invalid_byte_before_the_fragment_ends() {
+    // A fragment announces 100 bytes; the 14th byte of its payload cannot follow the 13th in UTF-8.
     let mut wire = part(Opcode::Text, [b"valid so far\xf4\x90".as_slice(), &[b'x'; 86]].concat());
     wire.truncate(6 + 13);
     let mut session = server();
-    assert_eq!(fed(&mut session, &wire), (vec![], None));
-    assert_eq!(fed(&mut session, &[0x90 ^ key()[1]]), (vec![], Some(Fault::Text)));
+    assert_eq!(feed(&mut session, &wire), (vec![], None));
+    assert_eq!(feed(&mut session, &[0x90 ^ key()[1]]), (vec![], Some(Fault::Text)));
     assert_eq!(replies(&mut session), [(Opcode::Close, close_payload(1007, Fault::Text.text()))]);
 }
 
@@ -134,51 +136,51 @@ fn small() -> Session {
 }
 
 #[test]
-fn messages_over_the_limit_are_refused_when_announced_whole_or_in_fragments() {
-    assert_eq!(fed(&mut small(), &frame(Opcode::Binary, [0; 1000])), (vec![binary([0; 1000])], None));
+fn messages_over_the_limit_are_refused_as_soon_as_a_header_announces_them() {
+    assert_eq!(feed(&mut small(), &frame(Opcode::Binary, [0; 1000])), (vec![binary([0; 1000])], None));
     let announced = &frame(Opcode::Binary, [0; 1001])[..8];
-    assert_eq!(fed(&mut small(), announced), (vec![], Some(Fault::TooBig)));
+    assert_eq!(feed(&mut small(), announced), (vec![], Some(Fault::TooBig)));
     let largest = [0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0];
-    assert_eq!(fed(&mut small(), &largest), (vec![], Some(Fault::TooBig)));
+    assert_eq!(feed(&mut small(), &largest), (vec![], Some(Fault::TooBig)));
     let fits = [part(Opcode::Text, [b'a'; 600]), frame(Opcode::Continuation, [b'a'; 400])].concat();
-    assert_eq!(fed(&mut small(), &fits), (vec![text(&"a".repeat(1000))], None));
+    assert_eq!(feed(&mut small(), &fits), (vec![text(&"a".repeat(1000))], None));
     let exceeds = [part(Opcode::Text, [b'a'; 600]), frame(Opcode::Continuation, [b'a'; 401])].concat();
     let mut session = small();
-    assert_eq!(fed(&mut session, &exceeds), (vec![], Some(Fault::TooBig)));
+    assert_eq!(feed(&mut session, &exceeds), (vec![], Some(Fault::TooBig)));
     assert_eq!(replies(&mut session), [(Opcode::Close, close_payload(1009, Fault::TooBig.text()))]);
 }
 
 #[test]
-fn a_character_split_at_the_limit_counts() {
+fn a_character_split_between_fragments_counts_towards_the_limit() {
     let fits = [part(Opcode::Text, [b'a'; 998]), part(Opcode::Continuation, b"\xc3")].concat();
     let mut session = small();
-    assert_eq!(fed(&mut session, &fits), (vec![], None));
-    assert_eq!(fed(&mut session, &frame(Opcode::Continuation, b"\xa4x")), (vec![], Some(Fault::TooBig)));
+    assert_eq!(feed(&mut session, &fits), (vec![], None));
+    assert_eq!(feed(&mut session, &frame(Opcode::Continuation, b"\xa4x")), (vec![], Some(Fault::TooBig)));
 }
 
 #[test]
-fn a_limit_of_another_size_holds_for_long_messages() {
+fn a_raised_limit_allows_longer_messages() {
     let mut session = Session::new(Role::Server, Limits { message_bytes: 16 << 20 });
     let message = frame(Opcode::Binary, vec![1; 16 << 20]);
     let cuts: Vec<usize> = (0..message.len()).step_by(8192).collect();
-    let (events, fault) = fed_cut(&mut session, &mut Scratch::default(), &message, &cuts);
+    let (events, fault) = feed_in_pieces(&mut session, &mut Scratch::default(), &message, &cuts);
     assert_eq!((events.len(), fault), (1, None));
 }
 
 #[test]
-fn a_fault_after_our_close_ends_it_without_a_second_close() {
+fn a_fault_after_the_servers_close_sends_no_second_close() {
     let (mut session, mut out) = (server(), Vec::new());
     session.close(&mut out, Code::NORMAL, "").unwrap();
-    assert_eq!(fed(&mut session, &frame(Opcode::Continuation, "")), (vec![], Some(Fault::Continuation)));
+    assert_eq!(feed(&mut session, &frame(Opcode::Continuation, "")), (vec![], Some(Fault::Continuation)));
     assert_eq!(session.closing(), Closing::Failed(Fault::Continuation));
     assert_eq!(replies(&mut session), []);
 }
 
 #[test]
-fn nothing_is_sent_after_a_fault_but_the_ping_before_it_is_answered() {
+fn after_a_fault_only_the_earlier_ping_is_answered() {
     let mut session = server();
-    let wire = [frame(Opcode::Ping, "1"), built(Header::new(Opcode::Continuation, 0), "")].concat();
-    assert_eq!(fed(&mut session, &wire), (vec![Said::Ping(b"1".into())], Some(Fault::Continuation)));
+    let wire = [frame(Opcode::Ping, "1"), masked_frame(Header::new(Opcode::Continuation, 0), "")].concat();
+    assert_eq!(feed(&mut session, &wire), (vec![OwnedEvent::Ping(b"1".into())], Some(Fault::Continuation)));
     assert!(session.ping(&mut Vec::new(), b"").is_err());
     let owed = replies(&mut session);
     assert_eq!(owed[0], (Opcode::Pong, b"1".to_vec()));
