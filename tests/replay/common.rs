@@ -1,4 +1,4 @@
-//! What the tests of several stores need.
+//! Helpers shared by the replay store tests.
 
 use std::{
     sync::{
@@ -10,11 +10,11 @@ use std::{
 
 use windlass::replay::{Append, Clock, Page, Position, Query, ReplayStore, Start};
 
-/// A clock that stands until it is moved.
+/// A clock that stands still until the test advances it.
 #[derive(Clone)]
-pub(crate) struct Hand(Arc<AtomicU64>);
+pub(crate) struct ManualClock(Arc<AtomicU64>);
 
-impl Hand {
+impl ManualClock {
     pub(crate) fn new() -> Self {
         Self(Arc::new(AtomicU64::new(1_000_000)))
     }
@@ -37,13 +37,13 @@ pub(crate) fn page(store: &dyn ReplayStore, topic: &'static str, start: Start) -
     store.read_blocking(Query::new(topic, start)).unwrap()
 }
 
-/// The data of the events a store holds of a topic.
-pub(crate) fn held(store: &dyn ReplayStore, topic: &'static str) -> Vec<String> {
+/// Returns the data of all events that the store holds for the topic.
+pub(crate) fn stored_data(store: &dyn ReplayStore, topic: &'static str) -> Vec<String> {
     let events = page(store, topic, Start::Earliest).events;
     events.iter().map(|event| String::from_utf8(event.data.to_vec()).unwrap()).collect()
 }
 
-/// Random numbers that a seed repeats (SplitMix64).
+/// Pseudo-random numbers from a seed (SplitMix64).
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -59,18 +59,18 @@ impl Random {
         value ^ (value >> 31)
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap()
     }
 }
 
-/// How often a run of crashes is repeated.
+/// Returns the factor that multiplies the number of crashes.
 pub(crate) fn rounds() -> u64 {
     std::env::var("WINDLASS_REPLAY_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap())
 }
 
-/// Where the random numbers begin; told, so that a failed run can be repeated.
+/// Returns the seed and prints it, so that a failed run can be repeated.
 pub(crate) fn seed() -> u64 {
     let seed = std::env::var("WINDLASS_REPLAY_SEED").map(|seed| seed.parse().unwrap());
     let seed = seed.unwrap_or_else(|_| windlass::replay::Epoch::random().unwrap().to_bits() >> 16);
@@ -78,7 +78,7 @@ pub(crate) fn seed() -> u64 {
     seed
 }
 
-/// A directory that is removed in the end.
+/// A temporary directory, removed on drop.
 pub(crate) struct Scratch(std::path::PathBuf);
 
 impl Scratch {

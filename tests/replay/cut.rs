@@ -1,6 +1,7 @@
-//! A power cut at any moment loses nothing that was acknowledged as fsynced, and no position comes twice.
+//! Power cuts: no event acknowledged as fsynced is lost, and no position is used twice.
 //!
-//! A kill leaves the page cache; here the disk forgets what was not synced, whole or in part.
+//! After a kill the page cache survives; after a power cut the disk loses all or some of the unsynced
+//! changes.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -11,11 +12,11 @@ use windlass::replay::{
 
 use crate::{
     common::{Random, rounds, seed},
-    disk::Platter,
+    disk::MemoryDisk,
     oracle::Oracle,
 };
 
-/// Stores per round, and lives of each.
+/// Number of stores per round, and how often each store is opened.
 const STORES: u64 = 60;
 const LIVES: usize = 6;
 const TOPICS: [&str; 3] = ["a", "b", "c"];
@@ -40,37 +41,37 @@ fn a_power_cut_loses_nothing_acknowledged_as_fsynced() {
         if let Some(kept) = oracle.kept {
             options.retention.events = kept;
         }
-        let mut platter = Platter::default();
-        // The first life of a store begins with its file in place: making one is `files`' affair, by renaming.
-        drop(DurableStore::open_on(platter.disks(), options.clone()).unwrap());
+        let mut disk = MemoryDisk::default();
+        // The store file exists before the first cut. The tests in `failures` cover an interrupted creation.
+        drop(DurableStore::open_on(disk.disks(), options.clone()).unwrap());
         let mut number = 0;
         for _ in 0..LIVES {
             if random.below(4) > 0 {
-                platter.cut_after(random.below(120));
+                disk.cut_after(random.below(120));
             }
-            live(&platter, &options, &mut oracle, &mut random, &mut number);
-            cuts += usize::from(platter.is_cut());
-            platter = platter.survivor(&mut random);
+            live(&disk, &options, &mut oracle, &mut random, &mut number);
+            cuts += usize::from(disk.is_cut());
+            disk = disk.survivor(&mut random);
         }
-        let store = DurableStore::open_on(platter.disks(), options).unwrap();
-        oracle.judge(&store, &mut random);
+        let store = DurableStore::open_on(disk.disks(), options).unwrap();
+        oracle.check(&store, &mut random);
         acknowledged += oracle.acknowledged();
     }
     println!("{cuts} power cuts, {acknowledged} events acknowledged");
-    assert!(cuts > 100 && acknowledged > 1000, "the test tested nothing");
+    assert!(cuts > 100 && acknowledged > 1000, "too few power cuts or events to prove anything");
 }
 
-/// One life of a store: opened, judged, appended to, until the power is cut or enough was done.
-fn live(platter: &Platter, options: &Options, oracle: &mut Oracle, random: &mut Random, number: &mut usize) {
-    // The cut may come while the last one is being settled.
-    let Ok(store) = DurableStore::open_on(platter.disks(), options.clone()) else {
-        return assert!(platter.is_cut(), "a store that was cut does not open");
+/// Opens and checks the store, then appends until the power is cut or enough was appended.
+fn live(disk: &MemoryDisk, options: &Options, oracle: &mut Oracle, random: &mut Random, number: &mut usize) {
+    // The power may be cut while the store is being opened.
+    let Ok(store) = DurableStore::open_on(disk.disks(), options.clone()) else {
+        return assert!(disk.is_cut(), "opening may fail only after a power cut");
     };
-    if !platter.is_cut() {
-        let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| oracle.judge(&store, random)));
-        // What the writer does meanwhile, on its own, may cut the power under the judge.
+    if !disk.is_cut() {
+        let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| oracle.check(&store, random)));
+        // The writer thread runs meanwhile and may trigger the cut during the check.
         if let Err(verdict) = judged
-            && !platter.is_cut()
+            && !disk.is_cut()
         {
             std::panic::resume_unwind(verdict);
         }
@@ -82,19 +83,19 @@ fn live(platter: &Platter, options: &Options, oracle: &mut Oracle, random: &mut 
         if random.below(6) == 0 && store.flush_blocking().is_ok() {
             oracle.flushed();
         }
-        if platter.is_cut() {
+        if disk.is_cut() {
             return;
         }
     }
-    // Half of the lives that were not cut end without a close: their disk is taken as it is.
+    // Half of the lives without a cut end without a close: the disk image is used as it is.
     if random.below(2) == 0 {
-        platter.cut_after(0);
+        disk.cut_after(0);
     } else if store.close().is_ok() {
         oracle.flushed();
     }
 }
 
-/// Appends so many events, one after the other or all at once, and notes what is told.
+/// Appends `count` events, waiting for each outcome or for all at the end, and records the outcomes.
 fn append(
     store: &DurableStore,
     oracle: &mut Oracle,
@@ -103,10 +104,10 @@ fn append(
     count: usize,
     is_one_by_one: bool,
 ) {
-    let (told, tells) = mpsc::channel();
-    let note = |oracle: &mut Oracle| {
+    let (sender, outcomes) = mpsc::channel();
+    let record = |oracle: &mut Oracle| {
         let (topic, data, outcome): (&str, String, Result<windlass::replay::Appended, _>) =
-            tells.recv().unwrap();
+            outcomes.recv().unwrap();
         if let Ok(appended) = outcome {
             oracle.acknowledge(topic, &data, appended.position, appended.durability);
         }
@@ -117,12 +118,12 @@ fn append(
         let data = format!("{topic} {number} {}", "x".repeat(random.below(600)));
         let durability = [Durability::None, Durability::Buffered, Durability::Fsynced][random.below(3)];
         oracle.attempt(topic, &data);
-        let (told, event) = (told.clone(), Append::new(topic, data.clone()).durability(durability));
-        let done = Box::new(move |outcome| told.send((topic, data, outcome)).unwrap());
+        let (sender, event) = (sender.clone(), Append::new(topic, data.clone()).durability(durability));
+        let done = Box::new(move |outcome| sender.send((topic, data, outcome)).unwrap());
         assert!(store.append(event, done).is_ok());
         if is_one_by_one {
-            note(oracle);
+            record(oracle);
         }
     }
-    (0..if is_one_by_one { 0 } else { count }).for_each(|_| note(oracle));
+    (0..if is_one_by_one { 0 } else { count }).for_each(|_| record(oracle));
 }

@@ -1,4 +1,4 @@
-//! A disk in memory whose power can be cut, and that can refuse.
+//! An in-memory disk that can lose power and can fail writes.
 
 use std::{
     io,
@@ -9,24 +9,24 @@ use windlass::replay::durable::{Disk, DiskOpener};
 
 use crate::common::Random;
 
-/// What a disk writes whole or not at all.
+/// Bytes that a disk writes atomically.
 const SECTOR: usize = 512;
 
-/// Keeps what was synced apart from what was only written.
+/// A disk that keeps synced data apart from unsynced changes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Platter(Arc<Mutex<State>>);
+pub(crate) struct MemoryDisk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     synced: Vec<u8>,
-    /// What reads see.
+    /// The contents that reads see.
     live: Vec<u8>,
-    /// What was done since the last sync.
+    /// Changes since the last sync.
     unsynced: Vec<Change>,
-    /// Changes and syncs until the power is cut.
+    /// Remaining changes and syncs until the power is cut.
     left: Option<usize>,
     is_cut: bool,
-    /// Refuses changes with this, but not reads.
+    /// Error returned for changes and syncs; reads still succeed.
     refusal: Option<io::ErrorKind>,
     refused: usize,
 }
@@ -51,7 +51,7 @@ impl Change {
         }
     }
 
-    /// The parts that survive independently of each other.
+    /// Splits the change into the parts that survive a power cut independently.
     fn sectors(&self) -> Vec<Change> {
         let Self::Write(offset, data) = self else { return vec![self.clone()] };
         let first = SECTOR - offset % SECTOR;
@@ -65,20 +65,20 @@ impl Change {
     }
 }
 
-impl Platter {
+impl MemoryDisk {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 
     pub(crate) fn disks(&self) -> DiskOpener {
-        let platter = self.clone();
-        DiskOpener::new(move || match platter.state().is_cut {
-            true => Err(power()),
-            false => Ok(Box::new(platter.clone())),
+        let disk = self.clone();
+        DiskOpener::new(move || match disk.state().is_cut {
+            true => Err(power_cut()),
+            false => Ok(Box::new(disk.clone())),
         })
     }
 
-    /// Cuts the power after so many changes and syncs.
+    /// Cuts the power after this many changes and syncs.
     pub(crate) fn cut_after(&self, left: usize) {
         self.state().left = Some(left);
     }
@@ -87,7 +87,7 @@ impl Platter {
         self.state().is_cut
     }
 
-    /// Refuses changes from here on, or no longer.
+    /// Fails changes and syncs with this error from now on; `None` ends the failure.
     pub(crate) fn refuse(&self, refusal: Option<io::ErrorKind>) {
         self.state().refusal = refusal;
     }
@@ -96,7 +96,7 @@ impl Platter {
         self.state().refused
     }
 
-    /// Writes past the store, as a fault of the disk does.
+    /// Changes the disk contents directly, as a hardware fault would.
     pub(crate) fn damage(&self, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         change(&mut state.live);
@@ -104,11 +104,11 @@ impl Platter {
         state.unsynced.clear();
     }
 
-    /// What the disk holds when the power is back: all that was synced, and some of what was only written.
+    /// Returns the disk after a power cut: all synced data and a random part of the unsynced changes.
     pub(crate) fn survivor(&self, random: &mut Random) -> Self {
         let state = self.state();
         let mut image = state.synced.clone();
-        // None, few, half, most, all.
+        // The chance in percent that an unsynced change survives.
         let chance = [0, 10, 50, 90, 100][random.below(5)];
         let is_torn = random.below(2) == 0;
         for change in &state.unsynced {
@@ -120,12 +120,12 @@ impl Platter {
     }
 }
 
-fn power() -> io::Error {
+fn power_cut() -> io::Error {
     io::Error::other("the power is cut")
 }
 
 impl State {
-    /// Counts a change or sync down to the cut.
+    /// Counts one change or sync, cuts the power when the count runs out, and applies the configured failure.
     fn step(&mut self) -> io::Result<()> {
         match &mut self.left {
             Some(0) => self.is_cut = true,
@@ -141,7 +141,7 @@ impl State {
     }
 
     fn is_powered(&self) -> io::Result<()> {
-        if self.is_cut { Err(power()) } else { Ok(()) }
+        if self.is_cut { Err(power_cut()) } else { Ok(()) }
     }
 
     fn change(&mut self, change: Change) -> io::Result<()> {
@@ -152,7 +152,7 @@ impl State {
     }
 }
 
-impl Disk for Platter {
+impl Disk for MemoryDisk {
     fn len_bytes(&self) -> io::Result<u64> {
         let state = self.state();
         state.is_powered()?;

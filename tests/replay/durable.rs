@@ -1,4 +1,4 @@
-//! The durable store: the contract, what it keeps, what its levels cost, who may open it.
+//! The durable store: conformance, retention, durability levels, locking and file modes.
 
 use std::{
     fs,
@@ -14,8 +14,8 @@ use windlass::replay::{
 };
 
 use crate::{
-    common::{Hand, Scratch, append, held, page},
-    disk::Platter,
+    common::{ManualClock, Scratch, append, page, stored_data},
+    disk::MemoryDisk,
 };
 
 fn options(set: impl FnOnce(&mut Options)) -> Options {
@@ -29,14 +29,14 @@ fn retaining(set: impl FnOnce(&mut Retention)) -> Options {
 }
 
 fn in_memory(options: Options) -> DurableStore {
-    DurableStore::open_on(Platter::default().disks(), options).unwrap()
+    DurableStore::open_on(MemoryDisk::default().disks(), options).unwrap()
 }
 
-fn as_safe_as(durability: Durability) -> Append {
+fn with_durability(durability: Durability) -> Append {
     Append::new("topic", "event").durability(durability)
 }
 
-/// Opens stores in a directory each; the last one can be opened again.
+/// Opens each store in a directory of its own; the last one can be reopened.
 struct Files(Scratch, std::sync::Mutex<usize>);
 
 impl Files {
@@ -68,7 +68,7 @@ impl Fixture for Files {
 }
 
 #[test]
-fn conforms() {
+fn passes_the_conformance_suite() {
     conformance::check(&Files(Scratch::new("conforms"), 0.into())).unwrap();
 }
 
@@ -88,11 +88,11 @@ fn a_clean_close_leaves_no_gap_at_any_level() {
             assert_eq!(position.seq(), wanted.len() as u64);
             last = last.or(Some(position));
         }
-        assert_eq!(held(&store, "topic"), wanted);
+        assert_eq!(stored_data(&store, "topic"), wanted);
         assert_eq!(page(&store, "topic", Start::After(last.unwrap())).continuity, Continuity::Complete);
         store.close().unwrap();
         assert_eq!(
-            store.append_blocking(as_safe_as(Durability::None)).unwrap_err().kind(),
+            store.append_blocking(with_durability(Durability::None)).unwrap_err().kind(),
             ErrorKind::Closed
         );
         let query = windlass::replay::Query::new("topic", Start::Earliest);
@@ -101,10 +101,10 @@ fn a_clean_close_leaves_no_gap_at_any_level() {
 }
 
 #[test]
-fn fsynced_waits_for_its_sync_and_the_others_do_not() {
+fn an_fsynced_append_waits_for_its_sync_and_lower_levels_do_not() {
     let store = in_memory(options(|options| options.buffered_interval = Duration::from_secs(3600)));
-    let reached = |durability| store.append_blocking(as_safe_as(durability)).unwrap().durability;
-    // The first takes a lease.
+    let reached = |durability| store.append_blocking(with_durability(durability)).unwrap().durability;
+    // The first append takes a lease, which is synced.
     assert_eq!(reached(Durability::Buffered), Durability::Fsynced);
     let before = store.counters();
     assert_eq!(reached(Durability::Buffered), Durability::Buffered);
@@ -118,12 +118,15 @@ fn fsynced_waits_for_its_sync_and_the_others_do_not() {
 #[test]
 fn buffered_events_are_synced_within_the_interval() {
     let store = in_memory(options(|options| options.buffered_interval = Duration::from_millis(20)));
-    store.append_blocking(as_safe_as(Durability::Buffered)).unwrap();
+    store.append_blocking(with_durability(Durability::Buffered)).unwrap();
     let before = store.counters().syncs;
     let begun = Instant::now();
-    store.append_blocking(as_safe_as(Durability::Buffered)).unwrap();
+    store.append_blocking(with_durability(Durability::Buffered)).unwrap();
     while store.counters().syncs == before {
-        assert!(begun.elapsed() < Duration::from_secs(10), "no sync");
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "the buffered event must be synced within the interval"
+        );
         std::thread::yield_now();
     }
     assert!(begun.elapsed() >= Duration::from_millis(20));
@@ -132,41 +135,41 @@ fn buffered_events_are_synced_within_the_interval() {
 #[test]
 fn many_appends_share_a_commit() {
     let store = in_memory(Options::default());
-    let (told, tells) = mpsc::channel();
+    let (sender, outcomes) = mpsc::channel();
     for _ in 0..2000 {
-        let told = told.clone();
-        let done = Box::new(move |outcome| told.send(outcome).unwrap());
-        assert!(store.append(as_safe_as(Durability::Fsynced), done).is_ok());
+        let sender = sender.clone();
+        let done = Box::new(move |outcome| sender.send(outcome).unwrap());
+        assert!(store.append(with_durability(Durability::Fsynced), done).is_ok());
     }
-    let seqs: Vec<u64> = (0..2000).map(|_| tells.recv().unwrap().unwrap().position.seq()).collect();
+    let seqs: Vec<u64> = (0..2000).map(|_| outcomes.recv().unwrap().unwrap().position.seq()).collect();
     assert!(seqs.is_sorted());
     let syncs = store.counters().syncs;
     assert!(syncs < 500, "{syncs} syncs for 2000 appends");
 }
 
 #[test]
-fn a_full_queue_gives_the_append_back_and_calls_when_there_is_room() {
+fn a_full_queue_returns_the_append_and_calls_back_when_there_is_room() {
     let store = in_memory(options(|options| options.queue_events = 2));
     let (open, gate) = mpsc::channel::<()>();
     let (entered, enters) = mpsc::channel();
-    // Holds the writer.
+    // Blocks the writer thread in a completion.
     let done = Box::new(move |_| {
         entered.send(()).unwrap();
         gate.recv().unwrap();
     });
-    assert!(store.append(as_safe_as(Durability::None), done).is_ok());
+    assert!(store.append(with_durability(Durability::None), done).is_ok());
     enters.recv().unwrap();
     for _ in 0..2 {
-        assert!(store.append(as_safe_as(Durability::None), Box::new(|_| ())).is_ok());
+        assert!(store.append(with_durability(Durability::None), Box::new(|_| ())).is_ok());
     }
     let Err(refused) = store.append(Append::new("topic", "too much"), Box::new(|_| ())) else {
-        panic!("a third append was taken")
+        panic!("the full queue must refuse a third append")
     };
     assert_eq!(refused.append.data, "too much");
     assert_eq!(store.counters().rejected, 1);
     let (ready, readiness) = mpsc::channel();
     store.when_ready(Box::new(move || ready.send(()).unwrap()));
-    assert!(readiness.try_recv().is_err(), "there is no room");
+    assert!(readiness.try_recv().is_err(), "the callback must wait until there is room");
     open.send(()).unwrap();
     readiness.recv().unwrap();
     let waited = store.append_blocking(refused.append).unwrap();
@@ -174,10 +177,10 @@ fn a_full_queue_gives_the_append_back_and_calls_when_there_is_room() {
 }
 
 #[test]
-fn events_bytes_and_all_topics_together_are_bounded() {
+fn retention_bounds_events_bytes_and_total_bytes() {
     let store = in_memory(retaining(|kept| kept.events = 10));
     let positions: Vec<_> = (0..35).map(|number| append(&store, "topic", &number.to_string())).collect();
-    assert_eq!(held(&store, "topic"), (25..35).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(stored_data(&store, "topic"), (25..35).map(|number| number.to_string()).collect::<Vec<_>>());
     let gap = Gap { from: positions[3], to: positions[24] };
     assert_eq!(page(&store, "topic", Start::After(positions[2])).continuity, Continuity::Gap(gap));
 
@@ -185,9 +188,9 @@ fn events_bytes_and_all_topics_together_are_bounded() {
     for number in 0..10 {
         append(&store, "topic", &format!("{number:036}"));
     }
-    assert_eq!(held(&store, "topic").len(), 3, "100 bytes each");
+    assert_eq!(stored_data(&store, "topic").len(), 3, "three events of 100 bytes each must fit");
     append(&store, "topic", &"x".repeat(1000));
-    assert_eq!(held(&store, "topic").len(), 1);
+    assert_eq!(stored_data(&store, "topic").len(), 1);
 
     let store = in_memory(retaining(|kept| kept.total_bytes = 10_000));
     let topics = ["a", "b", "c", "d"];
@@ -199,35 +202,40 @@ fn events_bytes_and_all_topics_together_are_bounded() {
     let infos = store.topics_blocking().unwrap();
     let total: u64 = infos.iter().map(|info| info.bytes).sum();
     assert!((9_000..=10_000).contains(&total), "{total}");
-    assert!(topics.iter().all(|topic| !held(&store, topic).is_empty()), "one topic cannot drive another out");
-    assert!(infos.iter().all(|info| info.end.seq() == 100 && info.events == held_len(&store, &info.topic)));
+    assert!(
+        topics.iter().all(|topic| !stored_data(&store, topic).is_empty()),
+        "each topic must keep at least one event"
+    );
+    assert!(
+        infos.iter().all(|info| info.end.seq() == 100 && info.events == stored_count(&store, &info.topic))
+    );
 }
 
-fn held_len(store: &DurableStore, topic: &bytes::Bytes) -> u64 {
+fn stored_count(store: &DurableStore, topic: &bytes::Bytes) -> u64 {
     let query = windlass::replay::Query::new(topic.clone(), Start::Earliest);
     store.read_blocking(query).unwrap().events.len() as u64
 }
 
 #[test]
-fn old_events_go_also_while_nothing_is_published() {
-    let hand = Hand::new();
+fn old_events_expire_without_new_appends() {
+    let clock = ManualClock::new();
     let aging = options(|options| {
         options.retention.age = Some(Duration::from_secs(10));
-        options.clock = hand.clock();
+        options.clock = clock.clock();
     });
-    let platter = Platter::default();
-    let store = DurableStore::open_on(platter.disks(), aging.clone()).unwrap();
+    let disk = MemoryDisk::default();
+    let store = DurableStore::open_on(disk.disks(), aging.clone()).unwrap();
     let first = append(&store, "topic", "a");
-    hand.advance(Duration::from_secs(6));
+    clock.advance(Duration::from_secs(6));
     append(&store, "topic", "b");
     append(&store, "other", "c");
     drop(store);
-    let store = DurableStore::open_on(platter.disks(), aging).unwrap();
-    assert_eq!(held(&store, "topic"), ["a", "b"]);
-    hand.advance(Duration::from_secs(5));
-    wait(|| held(&store, "topic") == ["b"]);
-    hand.advance(Duration::from_secs(6));
-    wait(|| held(&store, "topic").is_empty() && held(&store, "other").is_empty());
+    let store = DurableStore::open_on(disk.disks(), aging).unwrap();
+    assert_eq!(stored_data(&store, "topic"), ["a", "b"]);
+    clock.advance(Duration::from_secs(5));
+    wait_until(|| stored_data(&store, "topic") == ["b"]);
+    clock.advance(Duration::from_secs(6));
+    wait_until(|| stored_data(&store, "topic").is_empty() && stored_data(&store, "other").is_empty());
     let page = page(&store, "topic", Start::After(first));
     assert!(
         matches!(page.continuity, Continuity::Gap(Gap { from, to }) if from.seq() == 2 && to.seq() == 2),
@@ -235,41 +243,41 @@ fn old_events_go_also_while_nothing_is_published() {
     );
 }
 
-fn wait(state: impl Fn() -> bool) {
+fn wait_until(state: impl Fn() -> bool) {
     let begun = Instant::now();
     while !state() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the state did not come");
+        assert!(begun.elapsed() < Duration::from_secs(20), "the expected state was not reached in time");
         std::thread::yield_now();
     }
 }
 
 #[test]
-fn an_empty_topic_makes_room_and_its_positions_do_not_come_back() {
-    let hand = Hand::new();
+fn an_expired_topic_frees_its_place_and_its_positions_are_not_reused() {
+    let clock = ManualClock::new();
     let small = options(|options| {
         options.retention.age = Some(Duration::from_secs(10));
         options.limits.topics = 2;
-        options.clock = hand.clock();
+        options.clock = clock.clock();
     });
-    let platter = Platter::default();
-    let store = DurableStore::open_on(platter.disks(), small.clone()).unwrap();
+    let disk = MemoryDisk::default();
+    let store = DurableStore::open_on(disk.disks(), small.clone()).unwrap();
     let old: Vec<_> = (0..5).map(|_| append(&store, "a", "old")).collect();
     append(&store, "b", "b");
     let error = store.append_blocking(Append::new("c", "c")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooManyTopics);
-    append(&store, "b", "the refused one harmed nobody");
+    append(&store, "b", "a refused append affects no other topic");
 
-    hand.advance(Duration::from_secs(11));
-    wait(|| held(&store, "a").is_empty() && held(&store, "b").is_empty());
+    clock.advance(Duration::from_secs(11));
+    wait_until(|| stored_data(&store, "a").is_empty() && stored_data(&store, "b").is_empty());
     append(&store, "c", "c");
     drop(store);
-    let store = DurableStore::open_on(platter.disks(), small).unwrap();
-    hand.advance(Duration::from_secs(11));
-    wait(|| held(&store, "c").is_empty());
+    let store = DurableStore::open_on(disk.disks(), small).unwrap();
+    clock.advance(Duration::from_secs(11));
+    wait_until(|| stored_data(&store, "c").is_empty());
     for topic in ["d", "e", "a"] {
         append(&store, topic, "new");
-        hand.advance(Duration::from_secs(11));
-        wait(|| held(&store, topic).is_empty());
+        clock.advance(Duration::from_secs(11));
+        wait_until(|| stored_data(&store, topic).is_empty());
     }
     let position = append(&store, "a", "new");
     assert!(!old.contains(&position));
@@ -279,22 +287,22 @@ fn an_empty_topic_makes_room_and_its_positions_do_not_come_back() {
 }
 
 #[test]
-fn a_second_process_is_told_who_has_the_directory() {
+fn the_error_names_the_process_that_has_the_directory_open() {
     let scratch = Scratch::new("locked");
     let path = scratch.path().join("a").join("b");
     let store = DurableStore::open(&path, Options::default()).unwrap();
     append(&store, "topic", "a");
-    // A second opening, even in one process, is another file description, so the lock holds against it too.
+    // A second open in the same process uses another file description, so the lock applies to it too.
     let error = DurableStore::open(&path, Options::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InUse);
-    let told = format!("replay open: {} is in use by process {}", path.display(), std::process::id());
-    assert_eq!(error.to_string(), told);
+    let sender = format!("replay open: {} is in use by process {}", path.display(), std::process::id());
+    assert_eq!(error.to_string(), sender);
     drop(store);
-    assert_eq!(held(&DurableStore::open(&path, Options::default()).unwrap(), "topic"), ["a"]);
+    assert_eq!(stored_data(&DurableStore::open(&path, Options::default()).unwrap(), "topic"), ["a"]);
 }
 
 #[test]
-fn others_may_not_read_the_files() {
+fn the_files_are_private_to_the_user() {
     let scratch = Scratch::new("modes");
     let path = scratch.path().join("data");
     let store = DurableStore::open(&path, Options::default()).unwrap();
@@ -306,7 +314,7 @@ fn others_may_not_read_the_files() {
 }
 
 #[test]
-fn a_full_store_is_not_synced_for_topics_it_only_takes_from() {
+fn evicting_events_of_other_topics_causes_no_sync() {
     let store = in_memory(retaining(|kept| kept.total_bytes = 64 * 1024));
     let kept = |topic: &str| Append::new(topic.to_owned(), vec![b'x'; 1000]);
     for n in 0..64 {

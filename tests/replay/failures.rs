@@ -1,4 +1,4 @@
-//! DiskOpener that fill up, files that are not ours, files that are damaged.
+//! Failures of the durable store: full disks, foreign files and damaged files.
 
 use std::{
     fs, io,
@@ -13,11 +13,11 @@ use windlass::replay::{
 };
 
 use crate::{
-    common::{Random, Scratch, append, held, page, rounds, seed},
-    disk::Platter,
+    common::{Random, Scratch, append, page, rounds, seed, stored_data},
+    disk::MemoryDisk,
 };
 
-fn noting() -> (Options, Arc<Mutex<Vec<StoreError>>>) {
+fn recording_errors() -> (Options, Arc<Mutex<Vec<StoreError>>>) {
     let errors = Arc::new(Mutex::new(Vec::new()));
     let (noted, mut options) = (Arc::clone(&errors), Options::default());
     options.on_error = ErrorHook::new(move |error: &StoreError| noted.lock().unwrap().push(error.clone()));
@@ -30,35 +30,38 @@ fn fsynced(data: &str) -> Append {
 
 #[test]
 fn a_full_disk_fails_appends_until_there_is_room_and_loses_nothing_fsynced() {
-    let (mut options, errors) = noting();
+    let (mut options, errors) = recording_errors();
     options.buffered_interval = Duration::from_secs(3600);
-    let platter = Platter::default();
-    let store = DurableStore::open_on(platter.disks(), options).unwrap();
+    let disk = MemoryDisk::default();
+    let store = DurableStore::open_on(disk.disks(), options).unwrap();
     store.append_blocking(fsynced("safe")).unwrap();
-    // A lease for the next, which shall be lost.
-    append(&store, "topic", "safe too, it took the lease");
+    // The buffered append takes a lease and is synced; the one after it may be lost.
+    append(&store, "topic", "safe because it took the lease");
     let lost = append(&store, "topic", "lost");
-    assert_eq!(held(&store, "topic").len(), 3);
+    assert_eq!(stored_data(&store, "topic").len(), 3);
 
-    platter.refuse(Some(io::ErrorKind::StorageFull));
+    disk.refuse(Some(io::ErrorKind::StorageFull));
     let error = store.append_blocking(fsynced("refused")).unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::Io, Operation::Append), "{error}");
     assert!(error.to_string().contains("no storage space"), "{error}");
     let error = store.append_blocking(fsynced("refused")).unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Io), "{error:?}");
-    assert!(platter.refused() > 0);
+    assert!(disk.refused() > 0);
 
-    platter.refuse(None);
+    disk.refuse(None);
     let begun = Instant::now();
     let back = loop {
         match store.append_blocking(fsynced("back")) {
             Ok(appended) => break appended.position,
-            Err(_) => assert!(begun.elapsed() < Duration::from_secs(20), "the store does not recover"),
+            Err(_) => assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "the store must recover once the disk has room"
+            ),
         }
         std::thread::yield_now();
     };
     assert!(back.seq() > lost.seq(), "{back} after {lost}");
-    assert_eq!(held_all(&store), ["safe", "safe too, it took the lease", "back"]);
+    assert_eq!(read_across_gaps(&store), ["safe", "safe because it took the lease", "back"]);
     let after = page(&store, "topic", Start::After(lost));
     assert!(
         matches!(after.continuity, Continuity::Gap(gap) if gap.from.seq() == lost.seq() + 1),
@@ -72,8 +75,8 @@ fn a_full_disk_fails_appends_until_there_is_room_and_loses_nothing_fsynced() {
     );
 }
 
-/// Reads over the gaps that lie between.
-fn held_all(store: &DurableStore) -> Vec<String> {
+/// Reads the whole topic page by page, continuing after gaps.
+fn read_across_gaps(store: &DurableStore) -> Vec<String> {
     let mut query = windlass::replay::Query::new("topic", Start::Earliest);
     let mut all = Vec::new();
     loop {
@@ -86,21 +89,21 @@ fn held_all(store: &DurableStore) -> Vec<String> {
     }
 }
 
-/// Whoever fans out hands on what was not to be fsynced, without an id: it is in nobody's history.
+/// The broker delivers failed appends below fsynced without an id, so the history must report them as a gap.
 #[test]
 fn an_append_below_fsynced_that_failed_is_a_gap() {
-    let platter = Platter::default();
-    let store = DurableStore::open_on(platter.disks(), Options::default()).unwrap();
+    let disk = MemoryDisk::default();
+    let store = DurableStore::open_on(disk.disks(), Options::default()).unwrap();
     let last = store.append_blocking(fsynced("safe")).unwrap().position;
-    platter.refuse(Some(io::ErrorKind::StorageFull));
+    disk.refuse(Some(io::ErrorKind::StorageFull));
     let buffered = || Append::new("topic", "not in the history").durability(Durability::Buffered);
     for _ in 0..3 {
         store.append_blocking(buffered()).unwrap_err();
     }
-    platter.refuse(None);
+    disk.refuse(None);
     let begun = Instant::now();
     while store.counters().reopened == 0 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the store does not recover");
+        assert!(begun.elapsed() < Duration::from_secs(20), "the store must recover once the disk has room");
         std::thread::yield_now();
     }
     let next = store.append_blocking(fsynced("next")).unwrap().position;
@@ -114,26 +117,26 @@ fn an_append_below_fsynced_that_failed_is_a_gap() {
 }
 
 #[test]
-fn a_sync_that_nobody_waits_for_tells_its_failure() {
-    let (mut options, errors) = noting();
+fn a_failed_background_sync_is_reported_to_the_error_hook() {
+    let (mut options, errors) = recording_errors();
     options.buffered_interval = Duration::from_millis(1);
-    let platter = Platter::default();
-    let store = DurableStore::open_on(platter.disks(), options).unwrap();
+    let disk = MemoryDisk::default();
+    let store = DurableStore::open_on(disk.disks(), options).unwrap();
     store.append_blocking(Append::new("topic", "a").durability(Durability::Buffered)).unwrap();
     store.flush_blocking().unwrap();
-    platter.refuse(Some(io::ErrorKind::Other));
+    disk.refuse(Some(io::ErrorKind::Other));
     drop(store.append_blocking(Append::new("topic", "b").durability(Durability::Buffered)));
     let begun = Instant::now();
     while errors.lock().unwrap().is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "nobody was told");
+        assert!(begun.elapsed() < Duration::from_secs(20), "the error hook must report the failed sync");
         std::thread::yield_now();
     }
     assert!(store.flush_blocking().is_err());
-    assert!(store.close().is_err(), "closing cannot have gone well");
+    assert!(store.close().is_err(), "close must report the failed sync");
 }
 
 #[test]
-fn a_file_that_is_not_ours_is_named_and_left_alone() {
+fn a_foreign_file_is_named_in_the_error_and_left_unchanged() {
     let scratch = Scratch::new("foreign");
     let path = scratch.path().join("replay.redb");
     let text = b"These are somebody's notes, not a database. ".repeat(100);
@@ -145,29 +148,29 @@ fn a_file_that_is_not_ours_is_named_and_left_alone() {
 }
 
 #[test]
-fn a_path_that_cannot_be_is_named() {
+fn an_impossible_path_is_named_in_the_error() {
     let error = DurableStore::open(Path::new("/dev/null/data"), Options::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.to_string().contains("/dev/null/data"), "{error}");
 }
 
 #[test]
-fn an_empty_file_and_a_half_made_one_are_made_anew() {
+fn empty_and_partly_created_files_are_replaced() {
     let scratch = Scratch::new("half");
     fs::write(scratch.path().join("replay.redb"), b"").unwrap();
     fs::write(scratch.path().join("replay.redb.new"), b"half a file").unwrap();
     let store = DurableStore::open(scratch.path(), Options::default()).unwrap();
     append(&store, "topic", "a");
     drop(store);
-    assert_eq!(held(&DurableStore::open(scratch.path(), Options::default()).unwrap(), "topic"), ["a"]);
+    assert_eq!(stored_data(&DurableStore::open(scratch.path(), Options::default()).unwrap(), "topic"), ["a"]);
 }
 
 #[test]
-fn a_file_replaced_while_in_use_is_not_taken_for_ours() {
-    let (mine, other) = (Platter::default(), Platter::default());
+fn a_file_replaced_while_open_is_not_adopted() {
+    let (mine, other) = (MemoryDisk::default(), MemoryDisk::default());
     drop(DurableStore::open_on(other.disks(), Options::default()).unwrap());
     let current = Arc::new(Mutex::new(mine.clone()));
-    let (options, errors) = noting();
+    let (options, errors) = recording_errors();
     let opened = Arc::clone(&current);
     let disks = DiskOpener::new(move || Ok(Box::new(opened.lock().unwrap().clone())));
     let store = DurableStore::open_on(disks, options).unwrap();
@@ -176,30 +179,31 @@ fn a_file_replaced_while_in_use_is_not_taken_for_ours() {
     mine.refuse(Some(io::ErrorKind::Other));
     store.append_blocking(fsynced("b")).unwrap_err();
     let begun = Instant::now();
-    let is_told = || errors.lock().unwrap().iter().any(|error| error.to_string().contains("replaced"));
-    while !is_told() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "nobody was told");
+    let is_reported = || errors.lock().unwrap().iter().any(|error| error.to_string().contains("replaced"));
+    while !is_reported() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the error hook must report the replaced file");
         std::thread::yield_now();
     }
     store.append_blocking(fsynced("c")).unwrap_err();
 }
 
-/// Whatever bytes of the file are changed: a checked opening refuses it, or what it gives is right.
+/// Changes random bytes of the file. Opening with verification must report damage, or the events must be
+/// intact.
 #[test]
-fn damage_is_found_by_a_check_and_never_a_panic() {
+fn damage_is_found_by_verification_and_causes_no_panic() {
     let mut random = Random::new(seed());
-    let platter = Platter::default();
+    let disk = MemoryDisk::default();
     let mut options = Options::default();
     (options.readers, options.verify) = (1, true);
-    let store = DurableStore::open_on(platter.disks(), options.clone()).unwrap();
+    let store = DurableStore::open_on(disk.disks(), options.clone()).unwrap();
     for number in 0..300 {
         append(&store, "topic", &format!("event {number}"));
     }
-    let whole = held_all(&store);
+    let whole = read_across_gaps(&store);
     drop(store);
     let (mut refused, mut opened) = (0, 0);
     for _ in 0..rounds() * 60 {
-        let copy = platter.survivor(&mut Random::new(0));
+        let copy = disk.survivor(&mut Random::new(0));
         let most = 1 + random.below(200);
         let changes = 1 + random.below(most);
         copy.damage(|image| damage(image, changes, &mut random));
@@ -209,7 +213,7 @@ fn damage_is_found_by_a_check_and_never_a_panic() {
                 refused += 1;
             }
             Ok(store) => {
-                assert_eq!(held_all(&store), whole);
+                assert_eq!(read_across_gaps(&store), whole);
                 store.append_blocking(fsynced("after the damage")).unwrap();
                 opened += 1;
             }
@@ -219,7 +223,7 @@ fn damage_is_found_by_a_check_and_never_a_panic() {
     assert!(refused > 0);
 }
 
-/// Changes bytes where pages are in use: the first ones.
+/// Changes bytes among the first pages, which are in use.
 fn damage(image: &mut [u8], changes: usize, random: &mut Random) {
     let reach = image.len().min(200_000);
     for _ in 0..changes {
@@ -228,9 +232,10 @@ fn damage(image: &mut [u8], changes: usize, random: &mut Random) {
     }
 }
 
-/// A file that ends the process each time it is used is looked at more closely in the end.
+/// A process that crashes on every start leaves the lock file behind each time; the store then verifies the
+/// file on open.
 #[test]
-fn a_file_left_open_again_and_again_is_checked() {
+fn a_file_left_open_three_times_is_verified() {
     let scratch = Scratch::new("left");
     let store = DurableStore::open(scratch.path(), Options::default()).unwrap();
     for number in 0..300 {
@@ -239,11 +244,11 @@ fn a_file_left_open_again_and_again_is_checked() {
     drop(store);
     let path = scratch.path().join("replay.redb");
     let mut image = fs::read(&path).unwrap();
-    // In the middle of an event: nobody notices but who checks.
+    // The changed byte is inside an event, so only verification finds it.
     let at = image.windows(9).position(|bytes| bytes == b"event 250").unwrap();
     image[at] = b'E';
     fs::write(&path, &image).unwrap();
-    assert_eq!(held_all(&DurableStore::open(scratch.path(), Options::default()).unwrap()).len(), 300);
+    assert_eq!(read_across_gaps(&DurableStore::open(scratch.path(), Options::default()).unwrap()).len(), 300);
     fs::write(scratch.path().join("replay.lock"), "1 3\n").unwrap();
     let error = DurableStore::open(scratch.path(), Options::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");

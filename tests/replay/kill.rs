@@ -1,4 +1,4 @@
-//! `kill -9` at any moment loses nothing that was acknowledged as fsynced, and no position comes twice.
+//! `kill -9` at any moment: no event acknowledged as fsynced is lost, and no position is used twice.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 const KILLS: u64 = 24;
-/// Tells the child where the store is, and how its data shall begin.
+/// Environment variables of the child: the store's directory, and the number that its data starts with.
 const DIRECTORY: &str = "WINDLASS_REPLAY_KILL_DIRECTORY";
 const LIFE: &str = "WINDLASS_REPLAY_KILL_LIFE";
 
@@ -29,27 +29,27 @@ fn a_kill_loses_nothing_acknowledged_as_fsynced() {
     let (scratch, mut random) = (Scratch::new("kill"), Random::new(seed()));
     let mut oracle = Oracle::keeping(Some(Options::default().retention.events));
     for life in 0..rounds() * KILLS {
-        let child = Killed::start(scratch.path(), life);
+        let child = AppendingChild::start(scratch.path(), life);
         thread::sleep(Duration::from_millis(random.next() % 120));
         for line in child.kill() {
-            note(&mut oracle, &line);
+            record(&mut oracle, &line);
         }
-        // Every other time the next child finds what the kill has left.
+        // Every other time the store is left as the kill left it, and the next child opens it.
         if life % 2 == 1 {
             let store = DurableStore::open(scratch.path(), Options::default()).unwrap();
-            oracle.judge(&store, &mut random);
+            oracle.check(&store, &mut random);
         }
     }
     println!("{} kills, {} events acknowledged", rounds() * KILLS, oracle.acknowledged());
-    assert!(oracle.acknowledged() as u64 > 4 * KILLS, "the test tested nothing");
+    assert!(oracle.acknowledged() as u64 > 4 * KILLS, "too few events were acknowledged to prove anything");
 }
 
-/// Takes in a line of the child: `try topic data` or `told topic data position durability`.
-fn note(oracle: &mut Oracle, line: &str) {
+/// Records a line of the child: `try topic data` or `done topic data position durability`.
+fn record(oracle: &mut Oracle, line: &str) {
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
         ["try", topic, data] => oracle.attempt(topic, data),
-        ["told", topic, data, position, durability] => {
+        ["done", topic, data, position, durability] => {
             let durability = if durability == "Fsynced" { Durability::Fsynced } else { Durability::None };
             oracle.acknowledge(topic, data, position.parse().unwrap(), durability);
         }
@@ -57,14 +57,14 @@ fn note(oracle: &mut Oracle, line: &str) {
     }
 }
 
-/// A process that appends until it is killed.
-struct Killed {
+/// A child process that appends until it is killed.
+struct AppendingChild {
     child: Child,
     lines: mpsc::Receiver<String>,
 }
 
-impl Killed {
-    /// Starts it; returns once it does something, so that the time of the kill falls into its work.
+impl AppendingChild {
+    /// Starts the child and returns once it is about to open the store, so that the kill hits its work.
     fn start(directory: &Path, life: u64) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["kill::child", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
@@ -77,19 +77,19 @@ impl Killed {
         let (sender, lines) = mpsc::channel();
         let mut head = String::new();
         while !head.ends_with("begin\n") {
-            assert!(output.read_line(&mut head).unwrap() > 0, "the child ended: {head}");
+            assert!(output.read_line(&mut head).unwrap() > 0, "the child ended early: {head}");
         }
         thread::spawn(move || {
             let mut text = String::new();
             drop(output.read_to_string(&mut text));
-            // The kill may cut the last line.
+            // The kill may truncate the last line.
             let whole = text.rfind('\n').map_or("", |end| &text[..end]);
             whole.lines().for_each(|line| drop(sender.send(line.to_owned())));
         });
         Self { child, lines }
     }
 
-    /// Kills it and returns all it has said.
+    /// Kills the child and returns its complete output lines.
     fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         assert!(!self.child.wait().unwrap().success());
@@ -98,40 +98,42 @@ impl Killed {
 }
 
 #[test]
-#[ignore = "the process that a_kill_loses_nothing_acknowledged_as_fsynced kills"]
+#[ignore = "child process of a_kill_loses_nothing_acknowledged_as_fsynced"]
 fn child() {
     let directory = std::env::var_os(DIRECTORY).unwrap();
     let life = std::env::var(LIFE).unwrap();
-    say("begin");
+    print_line("begin");
     let mut options = Options::default();
-    // In every third life nobody asks for a sync, so that what is told runs ahead of the disk. In the others none comes
-    // by itself.
-    let is_hasty = life.parse::<u64>().unwrap() % 3 == 0;
-    options.buffered_interval = if is_hasty { Duration::from_millis(5) } else { Duration::from_secs(60) };
+    // In every third run no append waits for a sync, so acknowledgements precede the sync. In the other runs
+    // no sync happens unless an append waits for it.
+    let only_buffered = life.parse::<u64>().unwrap() % 3 == 0;
+    options.buffered_interval =
+        if only_buffered { Duration::from_millis(5) } else { Duration::from_secs(60) };
     let store = DurableStore::open(directory, options).unwrap();
-    let asked = if is_hasty { Durability::Buffered } else { Durability::Fsynced };
+    let durability_of_run = if only_buffered { Durability::Buffered } else { Durability::Fsynced };
     for number in 0_u64.. {
         let topic = ["a", "b", "c", "d"][(number % 4) as usize];
-        // Topic d is fsynced alone, where anything is: it has no lease and no gap.
-        let durability = if topic == "d" || number % 3 > 0 { asked } else { Durability::Buffered };
+        // In the fsynced runs every event of topic d is fsynced, so it needs no lease and has no gap.
+        let durability =
+            if topic == "d" || number % 3 > 0 { durability_of_run } else { Durability::Buffered };
         let data = format!("{life}:{number}:{}", "x".repeat((number % 90) as usize));
-        say(&format!("try {topic} {data}"));
+        print_line(&format!("try {topic} {data}"));
         let event = Append::new(topic, data.clone()).durability(durability);
-        // Acknowledgements are said where they are told: in order, and before the next commit.
-        let told = Box::new(move |outcome: Result<windlass::replay::Appended, _>| {
+        // The completion prints the acknowledgement, so lines are in order and come before the next commit.
+        let done = Box::new(move |outcome: Result<windlass::replay::Appended, _>| {
             let appended = outcome.unwrap();
-            say(&format!("told {topic} {data} {} {:?}", appended.position, appended.durability));
+            print_line(&format!("done {topic} {data} {} {:?}", appended.position, appended.durability));
         });
-        assert!(store.append(event, told).is_ok());
+        assert!(store.append(event, done).is_ok());
         if number % 8 == 7 {
-            // Not more than some appends are on their way.
-            store.append_blocking(Append::new("e", "").durability(asked)).unwrap();
+            // Limits the number of appends in flight.
+            store.append_blocking(Append::new("e", "").durability(durability_of_run)).unwrap();
         }
     }
 }
 
-/// Says a line at once, in one write.
-fn say(line: &str) {
+/// Prints a line in one write and flushes it.
+fn print_line(line: &str) {
     let mut out = std::io::stdout().lock();
     out.write_all(format!("{line}\n").as_bytes()).unwrap();
     out.flush().unwrap();

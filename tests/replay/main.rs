@@ -1,12 +1,9 @@
-//! The replay stores: positions, pages, what is kept, what survives.
+//! Replay store tests: positions, pages, retention and crash recovery.
 //!
-//! `WINDLASS_REPLAY_ROUNDS` multiplies the kills and power cuts, `WINDLASS_REPLAY_SEED` repeats a run; see
-//! `scripts/replay-crash.sh`.
+//! `WINDLASS_REPLAY_ROUNDS` multiplies the number of kills and power cuts; `WINDLASS_REPLAY_SEED` repeats a
+//! run. See `scripts/replay-crash.sh`.
 #![allow(clippy::unwrap_used)]
-#![cfg_attr(
-    not(feature = "durable"),
-    allow(dead_code, reason = "what crashes need is only used where they are tested")
-)]
+#![cfg_attr(not(feature = "durable"), allow(dead_code, reason = "only the crash tests use these helpers"))]
 
 mod broken_stores;
 mod common;

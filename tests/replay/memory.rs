@@ -1,4 +1,4 @@
-//! The memory store: the contract, and what it keeps.
+//! The memory store: conformance and retention.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use windlass::replay::{
     conformance::{self, Fixture},
 };
 
-use crate::common::{Hand, append, held, page};
+use crate::common::{ManualClock, append, page, stored_data};
 
 fn retention(set: impl FnOnce(&mut Retention)) -> Retention {
     let mut retention = Retention::default();
@@ -39,50 +39,50 @@ impl Fixture for Memory {
 }
 
 #[test]
-fn conforms() {
+fn passes_the_conformance_suite() {
     conformance::check(&Memory).unwrap();
 }
 
 #[test]
-fn asynchronous_calls_answer_too() {
+fn asynchronous_calls_complete() {
     let store: Arc<dyn ReplayStore> = Memory.create();
     let appended = pollster::block_on(store.append_async(Append::new("topic", "one"))).unwrap();
-    assert_eq!(appended.durability, Durability::None, "memory promises nothing");
+    assert_eq!(appended.durability, Durability::None, "a memory store has no durability");
     let query = windlass::replay::Query::new("topic", Start::Earliest);
     assert_eq!(pollster::block_on(store.read_async(query)).unwrap().events.len(), 1);
 }
 
 #[test]
-fn bytes_are_bounded_but_the_newest_stays() {
+fn bytes_are_bounded_but_the_newest_event_is_kept() {
     let store = store(retention(|kept| kept.bytes = 300));
     for number in 0..10 {
         append(&store, "topic", &format!("{number:036}"));
     }
-    assert_eq!(held(&store, "topic").len(), 3, "100 bytes each");
+    assert_eq!(stored_data(&store, "topic").len(), 3, "three events of 100 bytes each must fit");
     append(&store, "topic", &"x".repeat(1000));
-    assert_eq!(held(&store, "topic").len(), 1);
+    assert_eq!(stored_data(&store, "topic").len(), 1);
 }
 
 #[test]
-fn old_events_go_also_while_nothing_is_published() {
-    let hand = Hand::new();
+fn old_events_expire_without_new_appends() {
+    let clock = ManualClock::new();
     let kept = retention(|kept| kept.age = Some(Duration::from_secs(10)));
-    let store = MemoryStore::with_clock(kept, StoreLimits::default(), hand.clock()).unwrap();
+    let store = MemoryStore::with_clock(kept, StoreLimits::default(), clock.clock()).unwrap();
     let first = append(&store, "topic", "a");
-    hand.advance(Duration::from_secs(6));
+    clock.advance(Duration::from_secs(6));
     let second = append(&store, "topic", "b");
-    assert_eq!(held(&store, "topic"), ["a", "b"]);
-    hand.advance(Duration::from_secs(5));
-    assert_eq!(held(&store, "topic"), ["b"]);
-    hand.advance(Duration::from_secs(6));
-    assert!(held(&store, "topic").is_empty());
+    assert_eq!(stored_data(&store, "topic"), ["a", "b"]);
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(stored_data(&store, "topic"), ["b"]);
+    clock.advance(Duration::from_secs(6));
+    assert!(stored_data(&store, "topic").is_empty());
     let page = page(&store, "topic", Start::After(first));
     assert_eq!(page.continuity, Continuity::Gap(Gap { from: second, to: second }));
     assert!(!page.has_more());
 }
 
 #[test]
-fn all_topics_together_are_bounded() {
+fn the_total_of_all_topics_is_bounded() {
     let store = store(retention(|kept| kept.total_bytes = 10_000));
     let topics = ["a", "b", "c", "d"];
     for _ in 0..100 {
@@ -92,20 +92,23 @@ fn all_topics_together_are_bounded() {
     }
     let total: u64 = store.topics().iter().map(|info| info.bytes).sum();
     assert!((9_000..=10_000).contains(&total), "{total}");
-    assert!(topics.iter().all(|topic| !held(&store, topic).is_empty()), "one topic cannot drive another out");
+    assert!(
+        topics.iter().all(|topic| !stored_data(&store, topic).is_empty()),
+        "each topic must keep at least one event"
+    );
 }
 
 #[test]
-fn an_empty_topic_makes_room_and_its_positions_do_not_come_back() {
-    let hand = Hand::new();
+fn an_expired_topic_frees_its_place_and_its_positions_are_not_reused() {
+    let clock = ManualClock::new();
     let kept = retention(|kept| kept.age = Some(Duration::from_secs(10)));
-    let store = MemoryStore::with_clock(kept, limits(|limits| limits.topics = 2), hand.clock()).unwrap();
+    let store = MemoryStore::with_clock(kept, limits(|limits| limits.topics = 2), clock.clock()).unwrap();
     let old: Vec<Position> = (0..5).map(|_| append(&store, "a", "old")).collect();
     append(&store, "b", "b");
     let error = store.append_blocking(Append::new("c", "c")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooManyTopics);
 
-    hand.advance(Duration::from_secs(11));
+    clock.advance(Duration::from_secs(11));
     append(&store, "c", "c");
     append(&store, "a", "new");
     let page = page(&store, "a", Start::After(old[4]));
@@ -117,7 +120,7 @@ fn an_empty_topic_makes_room_and_its_positions_do_not_come_back() {
 }
 
 #[test]
-fn an_error_names_the_part_that_is_too_long() {
+fn the_error_names_the_part_that_is_too_long() {
     let small = limits(|limits| (limits.topic_bytes, limits.name_bytes, limits.data_bytes) = (3, 3, 3));
     let store = MemoryStore::new(Retention::default(), small).unwrap();
     let refused = |append| {
@@ -134,7 +137,7 @@ fn an_error_names_the_part_that_is_too_long() {
 }
 
 #[test]
-fn another_store_does_not_know_the_position() {
+fn a_position_of_another_store_resets() {
     let (first, second) = (store(Retention::default()), store(Retention::default()));
     let position = append(&first, "topic", "a");
     append(&second, "topic", "b");
@@ -145,10 +148,10 @@ fn another_store_does_not_know_the_position() {
 }
 
 #[test]
-fn a_panicking_completion_harms_nobody() {
+fn a_panicking_completion_does_not_affect_the_store() {
     let store = store(Retention::default());
-    let done = Box::new(|_| panic!("a completion panics, as it should in this test"));
+    let done = Box::new(|_| panic!("deliberate panic of the test"));
     assert!(store.append(Append::new("topic", "a"), done).is_ok());
     append(&store, "topic", "b");
-    assert_eq!(held(&store, "topic"), ["a", "b"]);
+    assert_eq!(stored_data(&store, "topic"), ["a", "b"]);
 }

@@ -1,4 +1,4 @@
-//! Positions have one spelling, and no text breaks the parser.
+//! Positions have exactly one text form, and the parser handles any input.
 
 use proptest::prelude::*;
 use windlass::replay::{Epoch, Position, PositionError};
@@ -8,7 +8,7 @@ fn position(epoch: u64, seq: u64) -> Position {
 }
 
 #[test]
-fn is_shown_with_all_digits_of_its_epoch() {
+fn the_epoch_is_written_with_all_its_digits() {
     assert_eq!(position(0x1f, 0).to_string(), "000000000000001f-0");
     let longest = position(u64::MAX, u64::MAX).to_string();
     assert_eq!(longest, "ffffffffffffffff-18446744073709551615");
@@ -16,7 +16,7 @@ fn is_shown_with_all_digits_of_its_epoch() {
 }
 
 #[test]
-fn other_spellings_are_refused() {
+fn other_text_forms_are_refused() {
     let epoch = "00000000deadbeef";
     assert_eq!(Position::parse(format!("{epoch}-7").as_bytes()), Ok(position(0xdead_beef, 7)));
     let wrong = [
@@ -53,21 +53,21 @@ fn epochs_differ() {
 
 proptest! {
     #[test]
-    fn what_is_shown_is_read(epoch: u64, seq: u64) {
-        let shown = position(epoch, seq).to_string();
-        prop_assert_eq!(shown.parse::<Position>().unwrap(), position(epoch, seq));
+    fn a_written_position_parses_back(epoch: u64, seq: u64) {
+        let text = position(epoch, seq).to_string();
+        prop_assert_eq!(text.parse::<Position>().unwrap(), position(epoch, seq));
     }
 
-    /// Whatever the parser takes, it would have written itself.
+    /// Any text that parses equals the text form of the parsed position.
     #[test]
-    fn one_position_has_one_spelling(text in "[0-9a-fA-F]{14,17}[-_+ ]?[-+0-9 ]{0,22}") {
+    fn a_position_has_one_text_form(text in "[0-9a-fA-F]{14,17}[-_+ ]?[-+0-9 ]{0,22}") {
         if let Ok(position) = Position::parse(text.as_bytes()) {
             prop_assert_eq!(position.to_string(), text);
         }
     }
 
     #[test]
-    fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_are_refused_or_parse_exactly(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         if let Ok(position) = Position::parse(&bytes) {
             prop_assert_eq!(position.to_string().into_bytes(), bytes);
         }

@@ -1,4 +1,4 @@
-//! Any bytes, decoded whole and in two pieces: the same data, the same end, the same trailers.
+//! Decodes arbitrary bytes in one piece and in two; data, end and trailers must be equal.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Any bytes, parsed whole and grown by one cut: the same verdict, and spans that lie in the head.
+//! Parses arbitrary bytes in one piece and grown by one cut; the verdict must be equal, and all spans must
+//! lie in the head.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +16,7 @@ fn run(input: &[u8], cuts: &[usize]) -> (Result<Option<usize>, Reject>, Head) {
     (parse(input, &mut search, &limits, &mut head), head)
 }
 
-/// Small, so that short inputs reach them.
+/// Returns limits that short inputs can reach.
 fn limits() -> Limits {
     Limits { line_bytes: 128, head_bytes: 512, headers: 40, ..Limits::default() }
 }

@@ -1,4 +1,4 @@
-//! Any bytes: a preamble is found once all of it is there, not before, and not otherwise behind more bytes.
+//! Parses arbitrary bytes; a preamble must be found exactly when it is complete, whatever bytes follow it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Any header fields: what is accepted has an answer that can be written, and keeps to what was offered.
+//! Accepts arbitrary header fields; an accepted handshake must have a valid response that matches the
+//! client's offer.
 #![no_main]
 
 use http::{Method, Version, header};
@@ -19,8 +20,8 @@ const NAMES: [&[u8]; 8] = [
     b"host",
 ];
 
-/// Right fields, which those of the input come on top of.
-const RIGHT: [(&[u8], &[u8]); 4] = [
+/// Valid fields; the fuzzer may leave some out and adds its own.
+const VALID_FIELDS: [(&[u8], &[u8]); 4] = [
     (b"Upgrade", b"websocket"),
     (b"Connection", b"Upgrade"),
     (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
@@ -29,29 +30,41 @@ const RIGHT: [(&[u8], &[u8]); 4] = [
 
 fuzz_target!(|data: &[u8]| {
     let [left_out, lines @ ..] = data else { return };
-    let right = RIGHT.iter().enumerate().filter(|(index, _)| left_out >> index & 1 == 0).map(|(_, field)| *field);
+    let valid = VALID_FIELDS
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| left_out >> index & 1 == 0)
+        .map(|(_, field)| *field);
     let own = lines.split(|&byte| byte == b'\n').filter_map(|line| {
         let (first, value) = line.split_first()?;
         Some((NAMES[usize::from(*first) % NAMES.len()], value))
     });
-    let opening =
-        Opening { method: &Method::GET, version: Version::HTTP_11, authority: Some(b"a.example"), protocol: None };
+    let opening = Opening {
+        method: &Method::GET,
+        version: Version::HTTP_11,
+        authority: Some(b"a.example"),
+        protocol: None,
+    };
     let policy = Policy {
         origins: Origins::Same,
         protocols: vec!["b".into(), "a".into()],
         deflate: Some(Settings::default()),
     };
-    let Ok(accepted) = accept(&opening, right.chain(own.clone()), &policy) else { return };
+    let Ok(accepted) = accept(&opening, valid.chain(own.clone()), &policy) else { return };
     assert!(accepted.headers.contains_key(header::SEC_WEBSOCKET_ACCEPT));
     let extensions = accepted.headers.get(header::SEC_WEBSOCKET_EXTENSIONS);
     assert_eq!(extensions.is_some(), accepted.deflate.is_some());
     if let Some(params) = accepted.deflate {
-        assert!((9..=15).contains(&params.server.window_bits) && (9..=15).contains(&params.client.window_bits));
+        assert!(
+            (9..=15).contains(&params.server.window_bits) && (9..=15).contains(&params.client.window_bits)
+        );
     }
     if let Some(protocol) = accepted.protocol {
         let offered = own.filter(|(name, _)| *name == b"sec-websocket-protocol");
         assert!(
-            offered.flat_map(|(_, value)| value.windows(1).map(<[u8]>::to_vec)).any(|at| at == protocol.as_bytes())
+            offered
+                .flat_map(|(_, value)| value.windows(1).map(<[u8]>::to_vec))
+                .any(|at| at == protocol.as_bytes())
         );
     }
 });

@@ -1,7 +1,8 @@
-//! Any bytes, received whole and in two pieces, with and without compression: the same events, fault and answers.
+//! Receives arbitrary bytes in one piece and in two, with and without compression; events, fault and replies
+//! must be equal.
 //!
-//! The first byte chooses the compression, the second the cut; each frame's mask is laid on here, so that the fuzzer
-//! sees the payload it makes.
+//! The first byte selects the compression, the second the cut. Frames are masked here, so that the fuzzer
+//! controls the plain payload.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,14 +12,14 @@ use windlass::proto::ws::{
     frame::Header,
 };
 
-/// Small, so that short inputs reach it.
+/// A limit that short inputs can reach.
 const MESSAGE_BYTES: usize = 512;
 
 #[derive(Debug, PartialEq)]
 struct Outcome {
-    said: Vec<String>,
+    events: Vec<String>,
     fault: Option<Fault>,
-    answers: Vec<u8>,
+    replies: Vec<u8>,
 }
 
 fn session(role: Role, mode: u8) -> Session {
@@ -35,13 +36,13 @@ fn session(role: Role, mode: u8) -> Session {
 
 fn run(input: &[u8], cut: usize, mode: u8) -> Outcome {
     let (mut session, mut scratch) = (session(Role::Server, mode), Scratch::default());
-    let mut outcome = Outcome { said: Vec::new(), fault: None, answers: Vec::new() };
+    let mut outcome = Outcome { events: Vec::new(), fault: None, replies: Vec::new() };
     for mut piece in [&input[..cut], &input[cut..]] {
         while outcome.fault.is_none() {
             match session.receive(&mut piece, &mut scratch) {
                 Ok(Some(event)) => {
                     check(&event, mode, &mut Scratch::default());
-                    outcome.said.push(format!("{event:?}"));
+                    outcome.events.push(format!("{event:?}"));
                 }
                 Ok(None) => break,
                 Err(fault) => outcome.fault = Some(fault),
@@ -50,15 +51,15 @@ fn run(input: &[u8], cut: usize, mode: u8) -> Outcome {
         assert!(outcome.fault.is_some() || piece.is_empty());
         assert!(session.held_bytes() <= MESSAGE_BYTES + MESSAGE_BYTES / 8 + 64);
     }
-    session.reply(&mut outcome.answers);
-    let mut answers = &outcome.answers[..];
-    while let Some((header, len)) = Header::parse(answers).expect("what we write is right") {
-        answers = &answers[len + header.len as usize..];
+    session.reply(&mut outcome.replies);
+    let mut replies = &outcome.replies[..];
+    while let Some((header, len)) = Header::parse(replies).expect("encoded frames must parse") {
+        replies = &replies[len + header.len as usize..];
     }
     outcome
 }
 
-/// What was received is sent on and read back by a client.
+/// Sends a received message on to a client session, which must read it back.
 fn check(event: &Event<'_>, mode: u8, scratch: &mut Scratch) {
     let (message, len) = match event {
         Event::Text(text) => (Outgoing::Text(text), text.len()),
@@ -67,20 +68,21 @@ fn check(event: &Event<'_>, mode: u8, scratch: &mut Scratch) {
     };
     assert!(len <= MESSAGE_BYTES);
     let (mut wire, mut client) = (Vec::new(), session(Role::Client { key: || [0; 4] }, mode));
-    session(Role::Server, mode).send(&mut wire, message, scratch).expect("open");
+    session(Role::Server, mode).send(&mut wire, message, scratch).expect("the session is open");
     let mut rest = &wire[..];
-    let back = client.receive(&mut rest, scratch).expect("what we write is right");
+    let back = client.receive(&mut rest, scratch).expect("encoded frames must parse");
     assert_eq!(back.as_ref(), Some(event));
 }
 
-/// Sets the mask bit of every frame and lays a key of zeros behind its header.
+/// Sets the mask bit of every frame and inserts a zero key after its header.
 fn masked(mut input: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     loop {
         match Header::parse(input) {
             Ok(Some((header, len))) if header.key.is_none() => {
                 let payload = &input[len..];
-                let payload = &payload[..payload.len().min(usize::try_from(header.len).unwrap_or(usize::MAX))];
+                let payload =
+                    &payload[..payload.len().min(usize::try_from(header.len).unwrap_or(usize::MAX))];
                 Header { key: Some([0; 4]), ..header }.append_to(&mut wire);
                 wire.extend_from_slice(payload);
                 input = &input[len + payload.len()..];
