@@ -1,4 +1,4 @@
-//! Actors of the program on the server's shards, asked by its handlers.
+//! User actors on the server's shards, called by handlers.
 
 use std::{
     sync::Arc,
@@ -22,7 +22,7 @@ enum Msg {
     Slow(Duration, Reply<u64>),
 }
 
-/// Counts; forgets when it is built anew.
+/// A counter; a restarted one starts at zero.
 #[derive(Default)]
 struct Counter(u64);
 
@@ -52,7 +52,7 @@ async fn ask(
     message: impl FnOnce(Reply<u64>) -> Msg,
 ) -> Result<String, (StatusCode, String)> {
     let counter = request.state::<Shared>().unwrap().get().unwrap().clone();
-    // An actor that panics may first print where, which takes long.
+    // Printing the location of a panic may take long.
     let patience = if request.path().starts_with("/fail") { PATIENCE } else { Duration::from_millis(200) };
     match counter.ask(message, patience).await {
         Ok(sum) => Ok(sum.to_string()),
@@ -73,8 +73,8 @@ async fn slow(request: Request) -> Result<String, (StatusCode, String)> {
     ask(request, |reply| Msg::Slow(PATIENCE, reply)).await
 }
 
-/// A server with a counter on one of its shards.
-fn started(place: Placement) -> Server {
+/// Starts a server with a counter actor at this place.
+fn start_with_counter(place: Placement) -> Server {
     let shared = Shared::default();
     let router = Router::new()
         .state(shared.clone())
@@ -90,11 +90,11 @@ fn started(place: Placement) -> Server {
 }
 
 #[test]
-fn handlers_ask_an_actor_from_every_shard_and_from_the_pool() {
+fn handlers_on_every_shard_and_on_the_pool_can_ask_an_actor() {
     for place in [Placement::Shard(0), Placement::Shard(1)] {
-        let server = started(place);
+        let server = start_with_counter(place);
         let mut sum = 0;
-        // Enough connections that both shards have some.
+        // Enough connections that each shard has some.
         let mut peers: Vec<_> = (0..16).map(|_| connect(&server)).collect();
         for peer in &mut peers {
             for path in ["/inline", "/async", "/inline"] {
@@ -106,8 +106,8 @@ fn handlers_ask_an_actor_from_every_shard_and_from_the_pool() {
 }
 
 #[test]
-fn a_pipeline_of_questions_is_answered_in_order() {
-    let server = started(Placement::LeastLoaded);
+fn a_pipeline_of_requests_to_an_actor_is_answered_in_order() {
+    let server = start_with_counter(Placement::LeastLoaded);
     let mut peer = connect(&server);
     peer.send("GET /inline HTTP/1.1\r\nHost: t\r\n\r\n".repeat(20));
     for n in 1..=20 {
@@ -116,26 +116,26 @@ fn a_pipeline_of_questions_is_answered_in_order() {
 }
 
 #[test]
-fn a_panicking_actor_fails_one_request_and_is_there_for_the_next() {
-    let server = started(Placement::Shard(1));
+fn a_panicking_actor_fails_one_request_and_restarts() {
+    let server = start_with_counter(Placement::Shard(1));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/inline").text(), "1");
     for path in ["/fail", "/fail-async"] {
         let failed = peer.get(path);
         assert_eq!((failed.status, failed.text().contains("dropped")), (502, true), "{path}");
-        assert_eq!(peer.get("/inline").text(), "1", "built anew, it counts from the start");
+        assert_eq!(peer.get("/inline").text(), "1", "the restarted counter starts at zero");
     }
     assert_eq!((server.system().counts().panicked, server.system().counts().restarted), (2, 2));
-    assert_eq!(server.metrics().handler_panics, 0, "it was not the handler");
+    assert_eq!(server.metrics().handler_panics, 0, "a panic of the actor is not one of the handler");
 }
 
 #[test]
-fn a_slow_actor_costs_its_asker_a_timeout_and_others_nothing() {
-    let server = started(Placement::Shard(0));
+fn a_slow_actor_delays_only_the_request_that_asks_it() {
+    let server = start_with_counter(Placement::Shard(0));
     let mut peer = connect(&server);
     let began = Instant::now();
-    let late = peer.get("/slow");
-    assert_eq!(late.status, 504);
+    let timed_out = peer.get("/slow");
+    assert_eq!(timed_out.status, 504);
     assert!((200..370).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
     assert_eq!(peer.get("/nowhere").status, 404);
 }
@@ -154,23 +154,25 @@ fn timers_of_inline_handlers_overlap_on_their_shard() {
         assert_eq!(peer.reply().text(), "rested");
     }
     assert!((100..1000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
-    eventually("no guest is left", || (0..2).all(|shard| server.system().stats(shard).unwrap().tasks() <= 1));
+    eventually("all guests have ended", || {
+        (0..2).all(|shard| server.system().stats(shard).unwrap().tasks() <= 1)
+    });
 }
 
 #[test]
 fn a_client_that_leaves_cancels_its_waiting_inline_handler() {
-    let server = started(Placement::Shard(0));
+    let server = start_with_counter(Placement::Shard(0));
     let guests = || (0..2).map(|shard| server.system().stats(shard).unwrap().tasks()).sum::<usize>();
-    eventually("the actors run", || guests() == 2);
+    eventually("both actors run", || guests() == 2);
     let mut peer = connect(&server);
     peer.request("GET", "/slow");
-    eventually("the handler waits", || guests() == 3);
+    eventually("the handler waits as a guest", || guests() == 3);
     peer.reset();
-    eventually("it is gone", || guests() == 2);
+    eventually("the handler is cancelled", || guests() == 2);
 }
 
 #[test]
-fn an_actor_publishes_to_a_plain_thread_while_the_server_serves() {
+fn an_actor_may_send_to_a_plain_thread() {
     struct Ticker(std::sync::mpsc::Sender<String>);
     impl Actor for Ticker {
         type Msg = ();
@@ -180,8 +182,8 @@ fn an_actor_publishes_to_a_plain_thread_while_the_server_serves() {
         }
     }
     let server = builder(Router::new()).start().unwrap();
-    let (told, ticks) = std::sync::mpsc::channel();
-    let factory = move || Ticker(told.clone());
+    let (sender, ticks) = std::sync::mpsc::channel();
+    let factory = move || Ticker(sender.clone());
     let ticker = server.system().spawn(Placement::Shard(1), SpawnOptions::named("ticker"), factory).unwrap();
     for _ in 0..3 {
         ticker.tell_blocking(()).unwrap();
@@ -189,10 +191,10 @@ fn an_actor_publishes_to_a_plain_thread_while_the_server_serves() {
     }
     let report = server.drain(None);
     assert!(report.system.is_clean(), "{report}");
-    assert!(ticker.try_tell(()).is_err(), "the actor ended with the server");
+    assert!(ticker.try_tell(()).is_err(), "the actor must have ended with the server");
 }
 
-async fn registered(request: Request) -> Result<String, (StatusCode, String)> {
+async fn ask_registered_counter(request: Request) -> Result<String, (StatusCode, String)> {
     let counter = request.state::<Registry>().and_then(|registry| registry.find::<Msg>("counter"));
     let counter = counter.ok_or_else(|| (StatusCode::SERVICE_UNAVAILABLE, "no counter".to_owned()))?;
     let sum = counter.ask(|reply| Msg::Add(1, reply), PATIENCE).await;
@@ -200,12 +202,12 @@ async fn registered(request: Request) -> Result<String, (StatusCode, String)> {
 }
 
 #[test]
-fn handlers_find_an_actor_by_name_and_miss_it_when_it_has_ended() {
+fn handlers_find_an_actor_by_name_until_it_has_ended() {
     let registry = Registry::new();
     let router = Router::new()
         .state(registry.clone())
-        .route(get("/inline", registered))
-        .route(get("/async", registered).run_async());
+        .route(get("/inline", ask_registered_counter))
+        .route(get("/async", ask_registered_counter).run_async());
     let server = builder(router).registry(&registry).start().unwrap();
     let mut peer = connect(&server);
     assert_eq!(peer.get("/inline").status, 503);
@@ -218,7 +220,7 @@ fn handlers_find_an_actor_by_name_and_miss_it_when_it_has_ended() {
     assert_eq!(peer.get("/async").status, 503);
 }
 
-/// Publishes what it is told, and adds a route for each topic it first hears of.
+/// Publishes each message it receives, and adds a route for each new topic.
 struct Announcer {
     broker: Broker,
     routes: RouterHandle,
@@ -242,14 +244,16 @@ impl Actor for Announcer {
 }
 
 #[test]
-fn an_actor_publishes_on_topics_and_adds_routes() {
+fn an_actor_may_publish_on_topics_and_add_routes() {
     let broker = Broker::new(BrokerSettings::default()).unwrap();
     let router = topic_routes(Router::new(), &broker, TopicAccess::default());
     let server = builder(router).broker(&broker).start().unwrap();
     let topic: TopicName = "news".parse().unwrap();
     let mut reader = connect(&server);
     reader.send("GET /topics/news HTTP/1.1\r\nHost: t\r\n\r\n");
-    eventually("it subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1));
+    eventually("the reader has subscribed", || {
+        broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1)
+    });
     let (publisher, routes) = (broker.clone(), server.routes());
     let announcer =
         move || Announcer { broker: publisher.clone(), routes: routes.clone(), known: Vec::new() };
@@ -257,7 +261,9 @@ fn an_actor_publishes_on_topics_and_adds_routes() {
         server.system().spawn(Placement::Shard(1), SpawnOptions::named("announcer"), announcer).unwrap();
     announcer.tell_blocking((topic.clone(), "hello")).unwrap();
     announcer.tell_blocking((topic.clone(), "again")).unwrap();
-    eventually("both were delivered", || broker.stats(&topic).is_some_and(|stats| stats.delivered == 2));
+    eventually("both events were delivered", || {
+        broker.stats(&topic).is_some_and(|stats| stats.delivered == 2)
+    });
     assert_eq!(connect(&server).get("/about/news").text(), "news");
     assert_eq!(server.system().counts().failed, 0);
 }

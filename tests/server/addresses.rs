@@ -1,4 +1,4 @@
-//! Where requests come from and where servers listen (S12).
+//! Addresses of clients and listeners: trusted proxies, PROXY preambles, Unix sockets and shared ports.
 
 use std::{
     io::{Read, Write},
@@ -10,9 +10,9 @@ use std::{
 
 use windlass::{Listen, Request, Router, Server, Timeouts, TrustedProxies, actors::Cores, get};
 
-use crate::common::{PATIENCE, Peer, address, bare, builder, connect, eventually, metric};
+use crate::common::{PATIENCE, Peer, address, base_builder, builder, connect, eventually, metric};
 
-/// Tells the peer's address and the client's.
+/// Answers with the peer's address and the client's address.
 fn who(request: Request) -> String {
     let peer = request.peer().map_or("none".to_owned(), |peer| peer.to_string());
     let client = request.client().map_or("none".to_owned(), |client| client.to_string());
@@ -29,14 +29,14 @@ fn ask_with(peer: &mut Peer, headers: &str) -> String {
 }
 
 #[test]
-fn a_request_knows_its_peer() {
+fn a_request_has_the_address_of_its_peer() {
     let server = builder(router()).start().unwrap();
     let mut peer = connect(&server);
     assert_eq!(peer.get("/who").text(), format!("{} 127.0.0.1", peer.local_address()));
 }
 
 #[test]
-fn forwarding_headers_are_believed_from_trusted_proxies_only() {
+fn forwarding_headers_are_used_from_trusted_proxies_only() {
     let untrusting = builder(router()).start().unwrap();
     let mut peer = connect(&untrusting);
     assert!(ask_with(&mut peer, "X-Forwarded-For: 1.2.3.4\r\n").ends_with(" 127.0.0.1"));
@@ -56,11 +56,11 @@ fn forwarding_headers_are_believed_from_trusted_proxies_only() {
     }
 }
 
-/// A server that wants a PROXY preamble, and how long it waits for one.
+/// Starts a server with a listener that expects a PROXY preamble within `timeout`, and a plain listener.
 fn proxied(timeout: Duration) -> Server {
     let mut timeouts = Timeouts::default();
     timeouts.header = Some(timeout);
-    bare()
+    base_builder()
         .listen_proxied("127.0.0.1:0".parse().unwrap())
         .listen("127.0.0.1:0".parse().unwrap())
         .cores(Cores::Unpinned(2))
@@ -78,7 +78,7 @@ fn plain_address(server: &Server) -> SocketAddr {
     }
 }
 
-/// A version 2 preamble: command and family with this many bytes of addresses.
+/// Builds a version 2 preamble from a command, a family and an address block.
 fn v2(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
     let mut bytes = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
     bytes.extend([command, family]);
@@ -88,32 +88,32 @@ fn v2(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_preamble_names_the_peer_for_the_whole_connection() {
+fn a_preamble_sets_the_peer_of_the_whole_connection() {
     let server = proxied(PATIENCE);
     let addresses = [Ipv4Addr::new(9, 8, 7, 6).octets(), [127, 0, 0, 1]].concat();
     let binary = v2(0x21, 0x11, &[addresses, vec![0x12, 0x34, 0, 80]].concat());
-    for (preamble, told) in [
+    for (preamble, expected) in [
         (b"PROXY TCP4 1.2.3.4 127.0.0.1 4711 80\r\n".to_vec(), "1.2.3.4:4711 1.2.3.4"),
         (b"PROXY TCP6 2001:db8::1 ::1 4711 80\r\n".to_vec(), "[2001:db8::1]:4711 2001:db8::1"),
         (binary, "9.8.7.6:4660 9.8.7.6"),
     ] {
         let mut peer = connect(&server);
         peer.send(&preamble);
-        assert_eq!(peer.get("/who").text(), told);
-        assert_eq!(peer.get("/who").text(), told, "the second request too");
+        assert_eq!(peer.get("/who").text(), expected);
+        assert_eq!(peer.get("/who").text(), expected, "the second request");
         let mut dripped = connect(&server);
         for byte in preamble.iter().chain(b"GET /who HTTP/1.1\r\nHost: t\r\n\r\n") {
             dripped.send([*byte]);
         }
-        assert_eq!(dripped.reply().text(), told, "dripped");
+        assert_eq!(dripped.reply().text(), expected, "byte by byte");
         let mut joined = connect(&server);
         joined.send([preamble.as_slice(), b"GET /who HTTP/1.1\r\nHost: t\r\n\r\n"].concat());
-        assert_eq!(joined.reply().text(), told, "in one write");
+        assert_eq!(joined.reply().text(), expected, "in one write");
     }
 }
 
 #[test]
-fn a_balancer_that_speaks_for_itself_is_its_own_peer() {
+fn a_preamble_without_addresses_leaves_the_balancer_as_peer() {
     let server = proxied(PATIENCE);
     for preamble in [b"PROXY UNKNOWN\r\n".to_vec(), v2(0x20, 0, b"")] {
         let mut peer = connect(&server);
@@ -135,11 +135,11 @@ fn a_malformed_preamble_closes_without_an_answer() {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(bad).unwrap();
         let mut answer = Vec::new();
-        // A reset or a FIN, never a byte.
+        // The connection ends with a reset or a FIN, without any byte.
         let _ = stream.read_to_end(&mut answer);
         assert!(answer.is_empty(), "{}", answer.escape_ascii());
     }
-    eventually("they are closed", || server.metrics().connections == 0);
+    eventually("the connections are closed", || server.metrics().connections == 0);
     let mut peer = Peer::connect(plain_address(&server));
     assert!(
         peer.get("/metrics").text().contains("windlass_protocol_errors_total{cause=\"proxy_preamble\"} 4")
@@ -147,7 +147,7 @@ fn a_malformed_preamble_closes_without_an_answer() {
 }
 
 #[test]
-fn a_missing_preamble_closes_by_the_header_timer_without_an_answer() {
+fn a_missing_preamble_closes_after_the_header_timeout_without_an_answer() {
     let server = proxied(Duration::from_millis(200));
     for sent in ["", "PROXY TCP4 1.2"] {
         let began = Instant::now();
@@ -165,10 +165,10 @@ fn a_missing_preamble_closes_by_the_header_timer_without_an_answer() {
 }
 
 #[test]
-fn a_connection_without_its_preamble_does_not_hold_up_a_drain() {
+fn a_connection_without_a_preamble_does_not_delay_a_drain() {
     let server = proxied(PATIENCE);
     let _silent = connect(&server);
-    eventually("it is accepted", || server.metrics().connections == 1);
+    eventually("the connection is accepted", || server.metrics().connections == 1);
     let report = server.drain(None);
     assert_eq!((report.drained, report.cut_total()), (1, 0), "{report}");
     assert!(report.took < Duration::from_millis(1500), "{report}");
@@ -190,7 +190,7 @@ fn over_unix(path: &PathBuf, headers: &str) -> String {
 }
 
 #[test]
-fn a_unix_socket_serves_beside_others_and_its_file_goes_with_the_server() {
+fn a_unix_socket_serves_beside_tcp_and_its_file_is_removed_at_the_end() {
     let path = socket_path("beside");
     let trusted = TrustedProxies::parse(["unix"]).unwrap();
     let server = builder(router())
@@ -214,12 +214,13 @@ fn a_unix_socket_serves_beside_others_and_its_file_goes_with_the_server() {
 }
 
 #[test]
-fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
+fn a_stale_socket_file_is_replaced_but_one_in_use_is_not() {
     let path = socket_path("stale");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let server = bare().listen(Listen::Unix(path.clone())).router(router()).cores(Cores::Unpinned(1));
+    let server = base_builder().listen(Listen::Unix(path.clone())).router(router()).cores(Cores::Unpinned(1));
     let server = server.start().unwrap();
-    let second = bare().listen(Listen::Unix(path.clone())).cores(Cores::Unpinned(1)).start().unwrap_err();
+    let second =
+        base_builder().listen(Listen::Unix(path.clone())).cores(Cores::Unpinned(1)).start().unwrap_err();
     assert!(second.to_string().contains("a process listens behind the socket"), "{second}");
     assert_eq!(over_unix(&path, ""), "none none");
     drop(server);
@@ -227,8 +228,8 @@ fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
 }
 
 #[test]
-fn one_free_port_is_shared_by_all_shards_and_connections_spread() {
-    let server = bare()
+fn all_shards_share_one_port_and_its_connections() {
+    let server = base_builder()
         .listen("127.0.0.1:0".parse().unwrap())
         .cores(Cores::Unpinned(3))
         .operations(windlass::Operations::usual())
@@ -244,12 +245,13 @@ fn one_free_port_is_shared_by_all_shards_and_connections_spread() {
 }
 
 #[test]
-fn a_port_in_use_is_refused_and_says_by_whom() {
+fn the_error_for_a_port_in_use_names_the_process() {
     let first = builder(router()).start().unwrap();
-    let refused = bare().listen(Listen::Tcp(address(&first))).cores(Cores::Unpinned(2)).start().unwrap_err();
+    let refused =
+        base_builder().listen(Listen::Tcp(address(&first))).cores(Cores::Unpinned(2)).start().unwrap_err();
     let text = refused.to_string();
     assert!(text.contains(&address(&first).to_string()) && text.contains("tried 8 times"), "{text}");
-    assert!(text.contains(&format!("{}", std::process::id())), "names the process: {text}");
+    assert!(text.contains(&format!("{}", std::process::id())), "the error must name the process: {text}");
     assert!(!text.contains('\n'));
     assert_eq!(connect(&first).get("/who").status, 200);
 }

@@ -1,5 +1,5 @@
-//! Bytes that are no valid request: each answered as HARDENING says, the connection closed, nothing else sent, the
-//! server unharmed.
+//! Malformed requests. Each is answered with its status, the connection is closed, and the server stays
+//! unharmed.
 
 use std::sync::{
     Arc, Mutex,
@@ -10,33 +10,34 @@ use windlass::{Request, Response, Router, Server, get, http, post, static_route}
 
 use crate::common::{Peer, connect, metric, start};
 
-/// One attack: the cause it is counted under, the status that answers it, the bytes.
+/// One attack: the counter's cause label, the expected status, and the bytes.
 type Attack = (&'static str, u16, Vec<u8>);
 
-/// A request that must never be answered: it stands behind each attack.
+/// A request sent after each attack; it must never be answered.
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: t\r\n\r\n";
 
-/// A GET with these field lines behind its Host.
+/// Builds a GET with these field lines after its Host.
 fn with(lines: &str) -> Vec<u8> {
     format!("GET / HTTP/1.1\r\nHost: t\r\n{lines}\r\n\r\n").into_bytes()
 }
 
-/// A POST with these field lines behind its Host.
-fn posted(lines: &str) -> Vec<u8> {
+/// Builds a POST with these field lines after its Host.
+fn post_with(lines: &str) -> Vec<u8> {
     format!("POST /echo HTTP/1.1\r\nHost: t\r\n{lines}\r\n\r\n").into_bytes()
 }
 
-/// A POST with this behind its head as its chunked body.
+/// Builds a POST with this chunked body.
 fn chunked(body: &str) -> Vec<u8> {
-    [posted("Transfer-Encoding: chunked"), body.into()].concat()
+    [post_with("Transfer-Encoding: chunked"), body.into()].concat()
 }
 
-fn raw(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+fn bytes_of(bytes: impl AsRef<[u8]>) -> Vec<u8> {
     bytes.as_ref().to_vec()
 }
 
-/// A server with everything an attack may aim at, and how often a smuggled request reached its handler.
-fn victim() -> (Server, Arc<AtomicUsize>) {
+/// Starts a server with the routes that attacks aim at. Returns it with the number of smuggled requests
+/// handled.
+fn start_victim() -> (Server, Arc<AtomicUsize>) {
     let smuggled = Arc::new(AtomicUsize::new(0));
     let seen = smuggled.clone();
     let router = Router::new()
@@ -51,9 +52,9 @@ fn victim() -> (Server, Arc<AtomicUsize>) {
     (start(router), smuggled)
 }
 
-/// Sends each attack with a smuggled request behind it and checks everything that can be seen.
-fn repel(attacks: impl IntoIterator<Item = Attack>) {
-    let (server, smuggled) = victim();
+/// Sends each attack followed by a smuggled request, and checks status, close, counter and other connections.
+fn assert_refused(attacks: impl IntoIterator<Item = Attack>) {
+    let (server, smuggled) = start_victim();
     let mut bystander = connect(&server);
     for (cause, status, bytes) in attacks {
         let shown = bytes.escape_ascii().to_string();
@@ -64,25 +65,25 @@ fn repel(attacks: impl IntoIterator<Item = Attack>) {
         peer.try_send([&bytes[..], SMUGGLED.as_bytes()].concat());
         let reply = peer.reply();
         assert_eq!(reply.status, status, "{cause}: {shown}");
-        assert!(reply.closes(), "{cause}: the answer does not say that the connection closes: {shown}");
-        let rest = peer.rest();
-        assert!(rest.is_empty(), "{cause}: {} stands behind the answer to {shown}", rest.escape_ascii());
-        assert_eq!(metric(&server, &sample) - before, 1.0, "{cause} is not counted: {shown}");
+        assert!(reply.closes(), "{cause}: the reply must announce the close: {shown}");
+        let rest = peer.read_to_end();
+        assert!(rest.is_empty(), "{cause}: got {} after the reply to {shown}", rest.escape_ascii());
+        assert_eq!(metric(&server, &sample) - before, 1.0, "{cause} must be counted once: {shown}");
         assert_eq!(bystander.get("/").text(), "root", "{cause}: {shown}");
     }
-    assert_eq!(smuggled.load(Ordering::SeqCst), 0, "a request behind an attack was run");
+    assert_eq!(smuggled.load(Ordering::SeqCst), 0, "no request after an attack may be handled");
 }
 
 #[test]
-fn lengths_and_codings_that_two_parsers_may_read_differently_are_refused() {
-    let length = |value: &str| posted(&format!("Content-Length:{value}"));
-    let coding = |value: &str| posted(&format!("Transfer-Encoding:{value}"));
-    repel([
-        ("length_with_coding", 400, posted("Content-Length: 5\r\nTransfer-Encoding: chunked")),
-        ("length_with_coding", 400, posted("Transfer-Encoding: chunked\r\nContent-Length: 5")),
-        ("length_with_coding", 400, posted("Content-Length: 5\r\nTransfer-Encoding: gzip")),
-        ("length_repeated", 400, posted("Content-Length: 5\r\nContent-Length: 5")),
-        ("length_repeated", 400, posted("Content-Length: 5\r\ncontent-length: 6")),
+fn ambiguous_lengths_and_transfer_codings_are_refused() {
+    let length = |value: &str| post_with(&format!("Content-Length:{value}"));
+    let coding = |value: &str| post_with(&format!("Transfer-Encoding:{value}"));
+    assert_refused([
+        ("length_with_coding", 400, post_with("Content-Length: 5\r\nTransfer-Encoding: chunked")),
+        ("length_with_coding", 400, post_with("Transfer-Encoding: chunked\r\nContent-Length: 5")),
+        ("length_with_coding", 400, post_with("Content-Length: 5\r\nTransfer-Encoding: gzip")),
+        ("length_repeated", 400, post_with("Content-Length: 5\r\nContent-Length: 5")),
+        ("length_repeated", 400, post_with("Content-Length: 5\r\ncontent-length: 6")),
         ("length_invalid", 400, length(" 5, 5")),
         ("length_invalid", 400, length(" +5")),
         ("length_invalid", 400, length(" -1")),
@@ -97,36 +98,36 @@ fn lengths_and_codings_that_two_parsers_may_read_differently_are_refused() {
         ("coding_invalid", 400, coding(" xchunked")),
         ("coding_invalid", 400, coding(" \"chunked\"")),
         ("coding_invalid", 400, coding(" chunked;a=b")),
-        ("coding_invalid", 400, posted("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked")),
-        ("coding_invalid", 400, posted("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity")),
+        ("coding_invalid", 400, post_with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked")),
+        ("coding_invalid", 400, post_with("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity")),
         ("coding_unknown", 501, coding(" gzip, chunked")),
         (
             "coding_in_old_version",
             400,
-            raw("POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            bytes_of("POST /echo HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         ),
     ]);
 }
 
 #[test]
-fn loose_line_ends_control_bytes_and_odd_spaces_are_refused() {
-    repel([
-        ("bare_lf", 400, raw("GET / HTTP/1.1\nHost: t\n\n")),
-        ("bare_lf", 400, raw("GET / HTTP/1.1\r\nHost: t\r\nA: b\n\r\n")),
-        ("bare_lf", 400, raw("GET / HTTP/1.1\r\nHost: t\r\n\n")),
+fn bare_line_ends_control_bytes_and_misplaced_spaces_are_refused() {
+    assert_refused([
+        ("bare_lf", 400, bytes_of("GET / HTTP/1.1\nHost: t\n\n")),
+        ("bare_lf", 400, bytes_of("GET / HTTP/1.1\r\nHost: t\r\nA: b\n\r\n")),
+        ("bare_lf", 400, bytes_of("GET / HTTP/1.1\r\nHost: t\r\n\n")),
         ("bare_cr", 400, with("A: b\rc")),
         ("bare_cr", 400, with("A: b\rX: y")),
         ("bare_cr", 400, with("A\r: b")),
-        ("bare_cr", 400, raw("GET /\r HTTP/1.1\r\nHost: t\r\n\r\n")),
+        ("bare_cr", 400, bytes_of("GET /\r HTTP/1.1\r\nHost: t\r\n\r\n")),
         ("nul", 400, with("A: b\0c")),
         ("nul", 400, with("A\0: b")),
         ("field_value", 400, with("A: b\x07c")),
         ("field_value", 400, with("A: b\x7f")),
         ("fold", 400, with("A: b\r\n c")),
         ("fold", 400, with("A: b\r\n\tc")),
-        ("fold", 400, raw("GET / HTTP/1.1\r\n Host: t\r\n\r\n")),
+        ("fold", 400, bytes_of("GET / HTTP/1.1\r\n Host: t\r\n\r\n")),
         ("space_before_colon", 400, with("A : b")),
-        ("space_before_colon", 400, posted("Content-Length : 5")),
+        ("space_before_colon", 400, post_with("Content-Length : 5")),
         ("field_name", 400, with(": b")),
         ("field_name", 400, with("A b: c")),
         ("field_name", 400, with("no colon")),
@@ -135,9 +136,9 @@ fn loose_line_ends_control_bytes_and_odd_spaces_are_refused() {
 }
 
 #[test]
-fn request_lines_that_are_none_are_refused() {
-    let line = |line: &str| raw(format!("{line}\r\nHost: t\r\n\r\n"));
-    repel([
+fn malformed_request_lines_are_refused() {
+    let line = |line: &str| bytes_of(format!("{line}\r\nHost: t\r\n\r\n"));
+    assert_refused([
         ("target_non_ascii", 400, line("GET /caf\u{e9} HTTP/1.1")),
         ("target_non_ascii", 400, line("GET /?q=\u{e9} HTTP/1.1")),
         ("target_fragment", 400, line("GET /#a HTTP/1.1")),
@@ -154,36 +155,36 @@ fn request_lines_that_are_none_are_refused() {
         ("version_invalid", 400, line("GET / http/1.1")),
         ("version_unsupported", 505, line("GET / HTTP/1.2")),
         ("version_unsupported", 505, line("GET / HTTP/2.0")),
-        ("version_unsupported", 505, raw("PRI * HTTP/2.0\r\n\r\nS M\r\n\r\n")),
-        ("method", 400, raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")),
-        ("empty_lines", 400, raw("\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n")),
-        ("bare_lf", 400, raw("\nGET / HTTP/1.1\r\nHost: t\r\n\r\n")),
+        ("version_unsupported", 505, bytes_of("PRI * HTTP/2.0\r\n\r\nS M\r\n\r\n")),
+        ("method", 400, bytes_of(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")),
+        ("empty_lines", 400, bytes_of("\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n")),
+        ("bare_lf", 400, bytes_of("\nGET / HTTP/1.1\r\nHost: t\r\n\r\n")),
     ]);
 }
 
 #[test]
-fn host_is_there_once_and_valid() {
-    repel([
-        ("host_missing", 400, raw("GET / HTTP/1.1\r\n\r\n")),
-        ("host_missing", 400, raw("GET http://t/ HTTP/1.1\r\n\r\n")),
+fn host_is_present_once_and_valid() {
+    assert_refused([
+        ("host_missing", 400, bytes_of("GET / HTTP/1.1\r\n\r\n")),
+        ("host_missing", 400, bytes_of("GET http://t/ HTTP/1.1\r\n\r\n")),
         ("host_repeated", 400, with("Host: t")),
         ("host_repeated", 400, with("host: other")),
-        ("host_invalid", 400, raw("GET / HTTP/1.1\r\nHost: a b\r\n\r\n")),
-        ("host_invalid", 400, raw("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n")),
-        ("host_invalid", 400, raw("GET / HTTP/1.1\r\nHost: user@a\r\n\r\n")),
-        ("host_invalid", 400, raw("GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n")),
-        ("host_invalid", 400, raw("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n")),
-        ("host_invalid", 400, raw("GET http:/// HTTP/1.1\r\nHost: t\r\n\r\n")),
-        ("host_invalid", 400, raw("GET http://user@a/ HTTP/1.1\r\nHost: t\r\n\r\n")),
+        ("host_invalid", 400, bytes_of("GET / HTTP/1.1\r\nHost: a b\r\n\r\n")),
+        ("host_invalid", 400, bytes_of("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n")),
+        ("host_invalid", 400, bytes_of("GET / HTTP/1.1\r\nHost: user@a\r\n\r\n")),
+        ("host_invalid", 400, bytes_of("GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n")),
+        ("host_invalid", 400, bytes_of("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n")),
+        ("host_invalid", 400, bytes_of("GET http:/// HTTP/1.1\r\nHost: t\r\n\r\n")),
+        ("host_invalid", 400, bytes_of("GET http://user@a/ HTTP/1.1\r\nHost: t\r\n\r\n")),
     ]);
 }
 
 #[test]
-fn broken_chunks_are_refused() {
+fn malformed_chunks_are_refused() {
     let extension = "x".repeat(1030);
     let trailer = "x".repeat(4200);
     let flood = "1;aaaaaaaaaa\r\nx\r\n".repeat(100);
-    repel([
+    assert_refused([
         ("chunk_size", 400, chunked("\r\nx\r\n0\r\n\r\n")),
         ("chunk_size", 400, chunked(";a\r\nx\r\n0\r\n\r\n")),
         ("chunk_size", 400, chunked("0x1\r\nx\r\n0\r\n\r\n")),
@@ -208,48 +209,48 @@ fn broken_chunks_are_refused() {
 }
 
 #[test]
-fn what_is_too_long_is_refused_by_its_own_status() {
+fn each_length_limit_has_its_own_status() {
     let long = "a".repeat(9000);
     let many = "A: b\r\n".repeat(101);
     let huge = "A: b\r\n".repeat(90) + &format!("B: {}\r\nC: {}\r\n", "x".repeat(8000), "x".repeat(8000));
-    repel([
-        ("line_too_long", 414, raw(format!("GET /{long} HTTP/1.1\r\nHost: t\r\n\r\n"))),
-        ("line_too_long", 414, raw(format!("GET /{long}"))),
+    assert_refused([
+        ("line_too_long", 414, bytes_of(format!("GET /{long} HTTP/1.1\r\nHost: t\r\n\r\n"))),
+        ("line_too_long", 414, bytes_of(format!("GET /{long}"))),
         ("too_many_headers", 431, with(many.trim_end())),
         ("head_too_long", 431, with(huge.trim_end())),
         ("head_too_long", 431, with(&format!("A: {}", "x".repeat(20_000)))),
-        ("expectation", 417, posted("Content-Length: 5\r\nExpect: a-miracle")),
-        ("expectation", 417, posted("Content-Length: 5\r\nExpect: 100-continue, a-miracle")),
+        ("expectation", 417, post_with("Content-Length: 5\r\nExpect: a-miracle")),
+        ("expectation", 417, post_with("Content-Length: 5\r\nExpect: 100-continue, a-miracle")),
     ]);
 }
 
 #[test]
-fn path_parameters_are_text_and_an_encoded_slash_splits_nothing() {
-    let line = |path: &str| raw(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
-    repel([
+fn path_parameters_are_utf_8_and_an_encoded_slash_is_no_separator() {
+    let line = |path: &str| bytes_of(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
+    assert_refused([
         ("path_parameter", 400, line("/name/a%00b")),
         ("path_parameter", 400, line("/name/%ff")),
         ("path_parameter", 400, line("/name/%c3%28")),
         ("path_parameter", 400, line("/pair/a/%C0%80")),
     ]);
-    let (server, _) = victim();
+    let (server, _) = start_victim();
     let mut peer = connect(&server);
     assert_eq!(peer.get("/name/a%2Fb").text(), "a/b");
-    assert_eq!(peer.get("/name/a%2fb%252F").text(), "a/b%2F", "decoded once, not twice");
+    assert_eq!(peer.get("/name/a%2fb%252F").text(), "a/b%2F", "the path must be decoded once");
     assert_eq!(peer.get("/pair/a%2Fb").status, 404);
     assert_eq!(peer.get("/name/caf%C3%A9").text(), "caf\u{e9}");
 }
 
 #[test]
-fn what_is_nearly_an_attack_is_served() {
-    let (server, _) = victim();
+fn unusual_but_valid_requests_are_served() {
+    let (server, _) = start_victim();
     let ninety_nine = "A: b\r\n".repeat(98) + "A: b";
     for bytes in [
-        raw("\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n"),
-        raw("GET / HTTP/1.1\r\nHost:\r\n\r\n"),
-        raw("GET / HTTP/1.1\r\nHost: t\r\nA:\t b \r\n\r\n"),
-        raw("GET http://t/ HTTP/1.1\r\nHost: other\r\n\r\n"),
-        raw("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
+        bytes_of("\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n"),
+        bytes_of("GET / HTTP/1.1\r\nHost:\r\n\r\n"),
+        bytes_of("GET / HTTP/1.1\r\nHost: t\r\nA:\t b \r\n\r\n"),
+        bytes_of("GET http://t/ HTTP/1.1\r\nHost: other\r\n\r\n"),
+        bytes_of("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"),
         with(&ninety_nine),
         with(&format!("A: {}", "x".repeat(16_000))),
         with("A: caf\u{e9}"),
@@ -257,13 +258,18 @@ fn what_is_nearly_an_attack_is_served() {
         let mut peer = connect(&server);
         peer.send(&bytes);
         assert_eq!(peer.reply().text(), "root", "{}", bytes.escape_ascii());
-        assert_eq!(peer.get("/").text(), "root", "the connection goes on behind {}", bytes.escape_ascii());
+        assert_eq!(
+            peer.get("/").text(),
+            "root",
+            "the connection must stay open after {}",
+            bytes.escape_ascii()
+        );
     }
 }
 
 #[test]
-fn the_targets_authority_wins_over_host() {
-    let (server, _) = victim();
+fn an_absolute_target_overrides_host() {
+    let (server, _) = start_victim();
     let mut peer = connect(&server);
     peer.send("GET http://target:81/host HTTP/1.1\r\nHost: other\r\n\r\n");
     assert_eq!(peer.reply().text(), "target:81");
@@ -272,10 +278,10 @@ fn the_targets_authority_wins_over_host() {
 }
 
 #[test]
-fn an_attack_cut_into_single_bytes_is_refused_all_the_same() {
-    let (server, smuggled) = victim();
+fn an_attack_sent_byte_by_byte_is_refused() {
+    let (server, smuggled) = start_victim();
     for bytes in [
-        posted("Content-Length: 5\r\nTransfer-Encoding: chunked"),
+        post_with("Content-Length: 5\r\nTransfer-Encoding: chunked"),
         with("A: b\r\n c"),
         chunked("1;a\nX\r\nx\r\n0\r\n\r\n"),
     ] {
@@ -292,7 +298,7 @@ fn an_attack_cut_into_single_bytes_is_refused_all_the_same() {
 }
 
 #[test]
-fn an_attack_behind_a_good_request_leaves_that_ones_reply_in_front() {
+fn a_valid_request_before_an_attack_is_answered_first() {
     let router = Router::new().route(
         get("/async", async |_: Request| {
             tokio::time::sleep(std::time::Duration::from_millis(30)).await;
@@ -309,7 +315,7 @@ fn an_attack_behind_a_good_request_leaves_that_ones_reply_in_front() {
 }
 
 #[test]
-fn trailers_are_never_merged_into_the_header() {
+fn trailers_are_never_merged_into_the_headers() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let router = {
         let seen = seen.clone();
@@ -327,11 +333,11 @@ fn trailers_are_never_merged_into_the_header() {
     );
     assert_eq!(peer.reply().status, 200);
     assert_eq!(*seen.lock().unwrap(), ["Host", "Transfer-Encoding"]);
-    assert_eq!(peer.get("/none").status, 404, "the trailers are taken off the wire");
+    assert_eq!(peer.get("/none").status, 404, "the trailers must be consumed");
 }
 
 #[test]
-fn a_handler_cannot_put_a_line_break_on_the_wire() {
+fn a_handler_cannot_inject_a_line_break() {
     fn set(request: Request) -> Response {
         let value = request.query_value("v").unwrap_or_default().into_owned();
         Response::text("fine").with_header("x-set", value)
@@ -356,8 +362,8 @@ fn a_handler_cannot_put_a_line_break_on_the_wire() {
 }
 
 #[test]
-fn bytes_behind_an_upgrade_nobody_answered_with_101_are_requests() {
-    let (server, _) = victim();
+fn bytes_after_a_declined_upgrade_are_parsed_as_requests() {
+    let (server, _) = start_victim();
     let mut peer = connect(&server);
     let offer = "GET / HTTP/1.1\r\nHost: t\r\nConnection: Upgrade\r\nUpgrade: websocket, h2c\r\n\r\n";
     peer.send(format!("{offer}GET /static HTTP/1.1\r\nHost: t\r\n\r\n"));
@@ -370,8 +376,8 @@ fn bytes_behind_an_upgrade_nobody_answered_with_101_are_requests() {
 }
 
 #[test]
-fn a_flood_of_attackers_is_no_reason_not_to_serve() {
-    let (server, _) = victim();
+fn other_clients_are_served_during_a_flood_of_attacks() {
+    let (server, _) = start_victim();
     let attackers: Vec<Peer> = (0..100)
         .map(|n| {
             let mut peer = connect(&server);

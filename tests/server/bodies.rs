@@ -1,4 +1,4 @@
-//! Request bodies: whole, streamed, refused, skipped, cut short, with `Expect` and with trailers (R6).
+//! Request bodies over HTTP/1.1: buffered, streamed, refused, skipped and truncated; `Expect` and trailers.
 
 use std::{
     sync::{
@@ -14,14 +14,14 @@ use windlass::{Limits, Request, Response, Router, Server, get, http::StatusCode,
 
 use crate::common::{
     End,
-    bodies::{ALL, STREAMED, tell, telling},
+    bodies::{ALL, STREAMED, body_routes, describe_body},
     builder, connect, eventually, metric, start,
 };
 
 const CHUNKED: &str = "Host: t\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-fn tells() -> Router {
-    telling().route(
+fn body_router() -> Router {
+    body_routes().route(
         get("/slow", async |_: Request| tokio::time::sleep(Duration::from_millis(50)).await).run_async(),
     )
 }
@@ -38,14 +38,14 @@ fn chunks(body: &[u8], size: usize) -> Vec<u8> {
 
 #[test]
 fn bodies_of_every_size_reach_their_handler() {
-    let server = start(tells());
+    let server = start(body_router());
     for path in ALL {
         let mut peer = connect(&server);
         for size in [0, 1, 4095, 4096, 4097, 16 * 1024 + 1, 70_000, 1024 * 1024] {
             let body = vec![b'x'; size];
             assert_eq!(peer.post(path, &body).text(), size.to_string(), "{path}");
             peer.send(format!("POST {path} HTTP/1.1\r\n{CHUNKED}"));
-            // Extensions are bounded over the whole body, so there are few of them.
+            // Extensions are limited per body, so the body has few chunks.
             peer.send([&chunks(&body, size.div_ceil(8).max(1))[..], b"0\r\n\r\n"].concat());
             assert_eq!(peer.reply().text(), size.to_string(), "{path} chunked");
         }
@@ -53,8 +53,8 @@ fn bodies_of_every_size_reach_their_handler() {
 }
 
 #[test]
-fn trailers_reach_the_handler_that_streams() {
-    let server = start(tells());
+fn a_streaming_handler_receives_trailers() {
+    let server = start(body_router());
     for path in STREAMED {
         let mut peer = connect(&server);
         peer.send(format!(
@@ -67,7 +67,7 @@ fn trailers_reach_the_handler_that_streams() {
 
 #[test]
 fn a_body_declared_too_large_is_refused_before_it_is_read() {
-    let server = start(tells());
+    let server = start(body_router());
     for (path, length) in [("/whole", 1024 * 1024 + 1), ("/whole-async", u64::MAX), ("/limited", 11)] {
         let mut peer = connect(&server);
         peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n"));
@@ -79,8 +79,8 @@ fn a_body_declared_too_large_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn a_chunked_body_is_refused_when_it_has_grown_too_large() {
-    let server = start(tells());
+fn a_chunked_body_is_refused_once_it_exceeds_the_limit() {
+    let server = start(body_router());
     let mut peer = connect(&server);
     peer.send(format!("POST /limited HTTP/1.1\r\n{CHUNKED}"));
     peer.send("a\r\n0123456789\r\n");
@@ -93,7 +93,7 @@ fn a_chunked_body_is_refused_when_it_has_grown_too_large() {
 
 #[test]
 fn a_413_reaches_a_client_that_is_still_writing() {
-    let server = start(tells());
+    let server = start(body_router());
     let body = vec![b'x'; 32 << 20];
     let heads = [
         format!("POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len()),
@@ -102,28 +102,28 @@ fn a_413_reaches_a_client_that_is_still_writing() {
     for head in heads {
         let mut peer = connect(&server);
         peer.send(&head);
-        // It reads only once it cannot write any more.
-        assert!(!peer.try_send(&body), "the server read 32 MiB it had refused");
+        // The client starts reading only after its writes fail.
+        assert!(!peer.try_send(&body), "the server must not read 32 MiB of a refused body");
         let reply = peer.reply();
         assert_eq!((reply.status, reply.closes()), (413, true), "{head}");
     }
 }
 
 #[test]
-fn a_short_refused_body_is_read_so_that_the_end_is_a_clean_one() {
-    let server = start(tells());
+fn a_short_refused_body_is_read_and_the_connection_ends_with_a_fin() {
+    let server = start(body_router());
     for _ in 0..20 {
         let mut peer = connect(&server);
         peer.send("POST /limited HTTP/1.1\r\nHost: t\r\nContent-Length: 200000\r\n\r\n");
         peer.send(vec![b'x'; 200_000]);
         assert_eq!(peer.reply().status, 413);
-        assert_eq!(peer.end(), (Vec::new(), End::Fin));
+        assert_eq!(peer.read_to_close(), (Vec::new(), End::Fin));
     }
 }
 
 #[test]
-fn a_client_that_expects_100_is_told_to_go_on() {
-    let server = start(tells());
+fn a_client_that_expects_100_continue_receives_it() {
+    let server = start(body_router());
     for path in ALL {
         let mut peer = connect(&server);
         peer.send(format!(
@@ -137,8 +137,8 @@ fn a_client_that_expects_100_is_told_to_go_on() {
 }
 
 #[test]
-fn an_expectation_is_refused_by_the_final_status_alone() {
-    let server = start(tells());
+fn a_refused_expectation_is_answered_with_the_final_status_only() {
+    let server = start(body_router());
     for (path, length, status) in [("/whole", 2_000_000, 413), ("/nowhere", 3, 404), ("/small", 3, 405)] {
         let mut peer = connect(&server);
         peer.send(format!(
@@ -151,8 +151,8 @@ fn an_expectation_is_refused_by_the_final_status_alone() {
 }
 
 #[test]
-fn there_is_no_100_without_a_body_to_wait_for_or_for_an_old_version() {
-    let server = start(tells());
+fn no_100_is_sent_for_an_empty_body_or_http_1_0() {
+    let server = start(body_router());
     let mut peer = connect(&server);
     peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(peer.reply().text(), "0");
@@ -162,7 +162,7 @@ fn there_is_no_100_without_a_body_to_wait_for_or_for_an_old_version() {
 
 #[test]
 fn a_100_does_not_overtake_the_replies_before_it() {
-    let server = start(tells());
+    let server = start(body_router());
     for path in ALL {
         let mut peer = connect(&server);
         peer.send(format!(
@@ -178,13 +178,13 @@ fn a_100_does_not_overtake_the_replies_before_it() {
 }
 
 #[test]
-fn a_body_nobody_wants_is_skipped_and_the_connection_goes_on() {
-    let server = start(tells());
+fn an_unread_body_is_skipped_and_the_connection_stays_open() {
+    let server = start(body_router());
     let mut peer = connect(&server);
     for (method, path, status) in
         [("POST", "/nowhere", 404), ("POST", "/small", 405), ("GET", "/static", 200)]
     {
-        // The longest body that is skipped, to the byte.
+        // 256 KiB is the longest body that is skipped.
         for body in [vec![b'x'; 100], vec![b'G'; 256 * 1024]] {
             peer.send(format!(
                 "{method} {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n",
@@ -201,8 +201,8 @@ fn a_body_nobody_wants_is_skipped_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_body_nobody_wants_that_is_too_long_ends_the_connection() {
-    let server = start(tells());
+fn an_unread_body_that_is_too_long_to_skip_closes_the_connection() {
+    let server = start(body_router());
     for (method, path, status) in [("POST", "/nowhere", 404), ("GET", "/static", 200)] {
         let mut peer = connect(&server);
         peer.send(format!(
@@ -215,14 +215,14 @@ fn a_body_nobody_wants_that_is_too_long_ends_the_connection() {
         let mut peer = connect(&server);
         peer.send(format!("{method} {path} HTTP/1.1\r\n{CHUNKED}"));
         assert_eq!(peer.reply().status, status, "{path}");
-        // Half as much again as is thrown away.
+        // 1.5 times the amount that is skipped.
         peer.try_send([&b"60000\r\n"[..], &[b'x'; 0x60000], b"\r\n0\r\n\r\n"].concat());
-        assert!(peer.end().0.is_empty(), "{path}");
+        assert!(peer.read_to_close().0.is_empty(), "{path}");
     }
 }
 
 #[test]
-fn a_handler_that_does_not_read_stops_its_client_and_reading_goes_on_when_it_does() {
+fn a_handler_that_does_not_read_blocks_its_client_until_it_reads() {
     const WINDOW: usize = 64 * 1024;
     let body = vec![b'x'; 24 << 20];
     for run_async in [false, true] {
@@ -232,7 +232,7 @@ fn a_handler_that_does_not_read_stops_its_client_and_reading_goes_on_when_it_doe
             let gate = held.clone();
             async move {
                 let _ = gate.acquire().await.unwrap();
-                tell(request).await
+                describe_body(request).await
             }
         });
         let route = if run_async { route.run_async() } else { route.run_inline() };
@@ -240,10 +240,10 @@ fn a_handler_that_does_not_read_stops_its_client_and_reading_goes_on_when_it_doe
         let mut peer = connect(&server);
         peer.send(format!("POST / HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len()));
         let sent = peer.send_until_stuck(&body, Duration::from_millis(400));
-        assert!(sent < body.len(), "nothing stopped the client");
-        // The window, what is not decoded yet, and what was under way when reading stopped.
+        assert!(sent < body.len(), "the client must be blocked by back-pressure");
+        // Received are the window, undecoded bytes, and what was in flight when reading stopped.
         let received = server.metrics().received_bytes as usize;
-        assert!((WINDOW..WINDOW + (1 << 20)).contains(&received), "the server holds {received}");
+        assert!((WINDOW..WINDOW + (1 << 20)).contains(&received), "the server received {received} bytes");
         assert_eq!(connect(&server).get("/small").text(), "small");
         gate.add_permits(1);
         peer.send(&body[sent..]);
@@ -253,14 +253,14 @@ fn a_handler_that_does_not_read_stops_its_client_and_reading_goes_on_when_it_doe
 }
 
 #[test]
-fn a_flood_of_tiny_chunks_is_bounded_like_any_other_body() {
+fn the_window_bounds_a_flood_of_one_byte_chunks() {
     let gate = Arc::new(Semaphore::new(0));
     let held = gate.clone();
     let route = post("/", move |request: Request| {
         let gate = held.clone();
         async move {
             let _ = gate.acquire().await.unwrap();
-            tell(request).await
+            describe_body(request).await
         }
     });
     let mut limits = Limits::default();
@@ -272,9 +272,9 @@ fn a_flood_of_tiny_chunks_is_bounded_like_any_other_body() {
     let flood = b"1\r\nx\r\n".repeat(chunks);
     let sent = peer.send_until_stuck(&flood, Duration::from_millis(400));
     assert!(sent < flood.len());
-    // Each piece that waits costs more than its one byte, and counts for more: else this were 6 MiB.
+    // Each waiting piece counts for more than its one byte. Without that, 6 MiB would be received.
     let received = server.metrics().received_bytes;
-    assert!(received < 2 << 20, "the server holds what came in {received} bytes");
+    assert!(received < 2 << 20, "the server received {received} bytes");
     gate.add_permits(1);
     peer.send(&flood[sent..]);
     peer.send("0\r\n\r\n");
@@ -282,7 +282,7 @@ fn a_flood_of_tiny_chunks_is_bounded_like_any_other_body() {
 }
 
 #[test]
-fn a_handler_may_answer_without_reading() {
+fn a_handler_may_answer_without_reading_the_body() {
     let router = Router::new()
         .route(put("/inline", |_: Request| "unread").streamed())
         .route(put("/async", async |_: Request| "unread").streamed().run_async())
@@ -291,20 +291,23 @@ fn a_handler_may_answer_without_reading() {
     for path in ["/inline", "/async"] {
         let mut peer = connect(&server);
         peer.send(format!("PUT {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n"));
-        assert_eq!(peer.reply().text(), "unread", "before a byte of the body is there");
+        assert_eq!(peer.reply().text(), "unread", "the reply must come before the body");
         peer.send(vec![b'x'; 100_000]);
-        assert_eq!(peer.get("/small").text(), "small", "{path}: the body was skipped");
+        assert_eq!(peer.get("/small").text(), "small", "{path}: the body must be skipped");
         let mut peer = connect(&server);
         peer.send(format!("PUT {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", 64 << 20));
         let reply = peer.reply();
-        assert!(reply.closes(), "{path}: the client is not told that the rest is too long to skip");
+        assert!(reply.closes(), "{path}: the reply must announce the close");
         assert_eq!(reply.text(), "unread");
-        assert!(!peer.try_send(vec![b'x'; 64 << 20]), "{path}: 64 MiB nobody wants were read");
+        assert!(
+            !peer.try_send(vec![b'x'; 64 << 20]),
+            "{path}: the server must not read an unwanted body of 64 MiB"
+        );
     }
 }
 
 #[test]
-fn a_body_may_be_sent_back_while_it_comes() {
+fn a_body_may_be_echoed_while_it_arrives() {
     let pass_on = |mut request: Request| request.take_body();
     let router = Router::new()
         .route(post("/inline", pass_on).streamed())
@@ -315,9 +318,9 @@ fn a_body_may_be_sent_back_while_it_comes() {
     for path in ["/inline", "/blocking", "/async"] {
         let mut peer = connect(&server);
         peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len()));
-        // A client that does not read what it gets back is stopped, and goes on when it does.
+        // A client that does not read its reply is blocked, and continues once it reads.
         let sent = peer.send_until_stuck(&body, Duration::from_millis(400));
-        assert!(sent < body.len(), "{path}: nothing stopped the client");
+        assert!(sent < body.len(), "{path}: the client must be blocked by back-pressure");
         let mut reader = peer.reader();
         let reading = thread::spawn(move || reader.reply());
         peer.send(&body[sent..]);
@@ -326,8 +329,8 @@ fn a_body_may_be_sent_back_while_it_comes() {
 }
 
 #[test]
-fn a_fin_within_a_body_is_an_error_for_its_handler_and_still_answered() {
-    let server = start(tells());
+fn a_fin_inside_a_body_is_an_error_for_the_handler_which_may_still_answer() {
+    let server = start(body_router());
     for path in STREAMED {
         let mut peer = connect(&server);
         peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc"));
@@ -349,8 +352,8 @@ fn a_fin_within_a_body_is_an_error_for_its_handler_and_still_answered() {
 }
 
 #[test]
-fn broken_chunks_are_an_error_for_the_handler_that_streams() {
-    let server = start(tells());
+fn malformed_chunks_are_an_error_for_the_streaming_handler() {
+    let server = start(body_router());
     for path in STREAMED {
         let mut peer = connect(&server);
         peer.send(format!("POST {path} HTTP/1.1\r\n{CHUNKED}3\r\nabc\r\nx\r\n"));
@@ -361,7 +364,7 @@ fn broken_chunks_are_an_error_for_the_handler_that_streams() {
     assert_eq!(metric(&server, "windlass_protocol_errors_total{cause=\"chunk_size\"}"), 2.0);
 }
 
-/// Counts how often its handler ended.
+/// Increments a counter when its handler ends.
 struct Ended(Arc<AtomicUsize>);
 
 impl Drop for Ended {
@@ -371,7 +374,7 @@ impl Drop for Ended {
 }
 
 #[test]
-fn a_reset_within_a_body_ends_the_handler() {
+fn a_reset_inside_a_body_ends_the_handler() {
     for run_async in [false, true] {
         let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (begins, ends) = (begun.clone(), ended.clone());
@@ -379,9 +382,9 @@ fn a_reset_within_a_body_ends_the_handler() {
             begins.fetch_add(1, Ordering::SeqCst);
             let ended = Ended(ends.clone());
             async move {
-                let told = tell(request).await;
+                let text = describe_body(request).await;
                 drop(ended);
-                told
+                text
             }
         });
         let route = if run_async { route.run_async() } else { route.run_inline() };
@@ -391,20 +394,24 @@ fn a_reset_within_a_body_ends_the_handler() {
         eventually("the handler runs", || begun.load(Ordering::SeqCst) == 1);
         peer.reset();
         eventually("the handler ends", || ended.load(Ordering::SeqCst) == 1);
-        eventually("the connection is gone", || server.metrics().connections == 0);
+        eventually("the connection is closed", || server.metrics().connections == 0);
     }
 }
 
-/// Serves `/`, which reads through a window of one byte on the pool.
+/// Serves `/` on the pool with a body window of one byte.
 fn narrow_window() -> Server {
     let mut limits = Limits::default();
     limits.body_window_bytes = 1;
-    builder(Router::new().route(post("/", tell).streamed().run_async())).limits(limits).start().unwrap()
+    builder(Router::new().route(post("/", describe_body).streamed().run_async()))
+        .limits(limits)
+        .start()
+        .unwrap()
 }
 
 #[test]
-fn a_body_that_came_with_its_fin_reaches_the_handler_whole() {
-    // The handler takes bytes on another core while the connection looks at its window: many tries find the race.
+fn a_body_followed_by_a_fin_reaches_the_handler_whole() {
+    // The handler takes bytes on another core while the connection checks its window; many rounds make the
+    // race likely.
     let server = narrow_window();
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -423,7 +430,7 @@ fn a_body_that_came_with_its_fin_reaches_the_handler_whole() {
 }
 
 #[test]
-fn a_body_in_many_pieces_never_stands_still() {
+fn a_body_in_many_pieces_never_stalls() {
     let server = narrow_window();
     thread::scope(|scope| {
         for _ in 0..4 {

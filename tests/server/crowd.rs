@@ -1,4 +1,4 @@
-//! Many connections: what ends near the limit, who gets what a full or crowded shard accepts, and that the limit is one.
+//! Many connections: eviction near the limit, balancing between shards, and one limit for all shards.
 
 use std::{
     collections::VecDeque,
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use windlass::{Limits, Listen, Request, Router, Server, actors::Cores, get, static_route};
 
 use crate::{
-    common::{Hold, PATIENCE, Peer, bare, builder, connect, eventually},
+    common::{Hold, PATIENCE, Peer, base_builder, builder, connect, eventually},
     metrics::page::Page,
 };
 
@@ -28,30 +28,30 @@ fn router() -> Router {
 }
 
 /// Reads all metrics without a connection.
-fn figures(server: &Server) -> Page {
+fn metrics_page(server: &Server) -> Page {
     use prometheus::{TextEncoder, core::Collector};
     Page::parse(&TextEncoder::new().encode_to_string(&server.collector().collect()).unwrap())
 }
 
 fn evicted(server: &Server) -> f64 {
-    figures(server).sum_where("windlass_connections_closed_total", ("cause", "soft_limit"))
+    metrics_page(server).sum_where("windlass_connections_closed_total", ("cause", "soft_limit"))
 }
 
-/// Returns how many connections each shard has.
+/// Returns the number of connections per shard.
 fn by_shard(server: &Server) -> [f64; 2] {
-    let page = figures(server);
+    let page = metrics_page(server);
     ["0", "1"].map(|shard| page.sum_where("windlass_connections", ("shard", shard)))
 }
 
-/// Connects and asks, so that the connection is idle after all before.
-fn settled(server: &Server) -> Peer {
+/// Opens a connection and waits for a reply, so that it is the most recently used idle one.
+fn connect_idle(server: &Server) -> Peer {
     let mut peer = connect(server);
     assert_eq!(peer.get("/static").text(), "static");
     peer
 }
 
 #[test]
-fn near_the_limit_who_was_idle_for_longest_makes_room() {
+fn near_the_limit_the_longest_idle_connection_is_evicted() {
     const LIMIT: usize = 40;
     const SOFT: usize = LIMIT - LIMIT / 10;
     let gate = Arc::new(Semaphore::new(0));
@@ -66,38 +66,39 @@ fn near_the_limit_who_was_idle_for_longest_makes_room() {
     let server = limited(router().route(get("/waits", waits)), 1, LIMIT).start().unwrap();
     let mut busy = connect(&server);
     busy.request("GET", "/waits");
-    eventually("it waits", || {
-        figures(&server).value("windlass_connections", &[("shard", "0"), ("state", "active")]) == Some(1.0)
+    eventually("the handler waits", || {
+        metrics_page(&server).value("windlass_connections", &[("shard", "0"), ("state", "active")])
+            == Some(1.0)
     });
-    let mut idle: VecDeque<_> = (1..SOFT).map(|_| settled(&server)).collect();
+    let mut idle: VecDeque<_> = (1..SOFT).map(|_| connect_idle(&server)).collect();
     assert_eq!(
         (evicted(&server), server.metrics().connections),
         (0.0, SOFT as u64),
-        "nine tenths are no crowd"
+        "nothing is evicted up to nine tenths of the limit"
     );
 
     for round in 1..=60 {
-        idle.push_back(settled(&server));
+        idle.push_back(connect_idle(&server));
         idle.pop_front().unwrap().expect_close();
-        eventually("it is gone", || server.metrics().connections <= SOFT as u64);
+        eventually("the evicted connection is closed", || server.metrics().connections <= SOFT as u64);
         assert_eq!(evicted(&server), f64::from(round));
     }
-    assert!(idle.iter().all(|peer| !peer.has_news()), "only as many as had to");
+    assert!(idle.iter().all(|peer| !peer.is_readable()), "no other connection may be evicted");
     gate.add_permits(1);
-    assert_eq!(busy.reply().text(), "at last", "who is served does not count as idle");
-    assert_eq!(figures(&server).value("windlass_connection_limit", &[]), Some(LIMIT as f64));
+    assert_eq!(busy.reply().text(), "at last", "a connection with a running request must not be evicted");
+    assert_eq!(metrics_page(&server).value("windlass_connection_limit", &[]), Some(LIMIT as f64));
 }
 
 #[test]
-fn a_storm_that_stays_is_let_in_as_far_as_there_is_room() {
+fn a_burst_of_connections_never_exceeds_the_limit() {
     const LIMIT: usize = 50;
     let server = limited(router(), 2, LIMIT).start().unwrap();
     let mut peers: Vec<Peer> = (0..LIMIT * 4).map(|_| connect(&server)).collect();
     peers.iter_mut().for_each(|peer| peer.request("GET", "/static"));
     for mut peer in peers {
         peer.finish();
-        // One of which nothing had been read when room was needed was idle, and ended.
-        if let Ok(rest) = peer.try_rest() {
+        // A connection from which nothing was read yet counts as idle, so it may have been evicted.
+        if let Ok(rest) = peer.try_read_to_end() {
             assert!(rest.is_empty() || rest.ends_with(b"static"), "{}", rest.escape_ascii());
         }
         assert!(server.metrics().connections <= LIMIT as u64);
@@ -105,7 +106,7 @@ fn a_storm_that_stays_is_let_in_as_far_as_there_is_room() {
 }
 
 #[test]
-fn the_parts_of_all_shards_are_one_limit() {
+fn the_limits_of_all_shards_add_up_to_one_limit() {
     const LIMIT: usize = 16;
     for round in 0..6 {
         let server = limited(router(), 2, LIMIT).start().unwrap();
@@ -118,14 +119,18 @@ fn the_parts_of_all_shards_are_one_limit() {
         late.request("GET", "/static");
         late.expect_silence(Duration::from_millis(120));
         drop(peers.swap_remove(round));
-        assert_eq!(late.reply().text(), "static", "whichever shard has room");
+        assert_eq!(
+            late.reply().text(),
+            "static",
+            "the waiting connection must be served by the shard with room"
+        );
         assert_eq!(server.metrics().connections, LIMIT as u64);
     }
 }
 
-/// Returns how many connections a shard has accepted: those it serves and those it gave away.
+/// Returns the number of connections that the shard accepted, whether it kept them or handed them over.
 fn accepted_by(server: &Server, shard: &str) -> f64 {
-    let page = figures(server);
+    let page = metrics_page(server);
     let of = |name| page.sum_where(name, ("shard", shard));
     let handed_over = of("windlass_connections_handed_over_total");
     let from_others = page.sum("windlass_connections_handed_over_total") - handed_over;
@@ -133,29 +138,30 @@ fn accepted_by(server: &Server, shard: &str) -> f64 {
 }
 
 fn handed_over(server: &Server) -> f64 {
-    figures(server).sum("windlass_connections_handed_over_total")
+    metrics_page(server).sum("windlass_connections_handed_over_total")
 }
 
 #[test]
-fn a_shard_that_has_far_more_than_its_share_hands_over() {
+fn a_shard_with_far_more_than_its_share_hands_connections_over() {
     const PEERS: usize = 100;
     let server = limited(router(), 2, 10_000).start().unwrap();
     let mut peers = Vec::new();
     while peers.len() < PEERS {
-        let (before, peer) = (accepted_by(&server, "0"), settled(&server));
-        // The kernel chooses; those it gave to the other shard leave.
+        let (before, peer) = (accepted_by(&server, "0"), connect_idle(&server));
+        // The kernel chooses the shard; connections that another shard accepted are closed again.
         if accepted_by(&server, "0") > before {
             peers.push(peer);
         } else {
             drop(peer);
-            eventually("it has left", || server.metrics().connections == peers.len() as u64);
+            eventually("the connection is closed", || server.metrics().connections == peers.len() as u64);
         }
     }
-    // Up to 1.25 times the mean and 16 stay.
+    // A shard keeps up to 1.25 times the mean plus 16 connections.
     let [own, other] = by_shard(&server);
     assert!((20.0..=24.0).contains(&other) && own + other == PEERS as f64, "{own} {other}");
-    // It is counted once it was sent, so one of them may have been taken for the other shard's above.
-    eventually("all are counted", || handed_over(&server) >= other);
+    // A handover is counted after it was sent. The loop above may have attributed one such connection to the
+    // other shard.
+    eventually("all handovers are counted", || handed_over(&server) >= other);
     for peer in &mut peers {
         assert_eq!(peer.get("/static").text(), "static");
     }
@@ -164,16 +170,16 @@ fn a_shard_that_has_far_more_than_its_share_hands_over() {
 }
 
 #[test]
-fn shards_that_accept_from_one_socket_share_its_connections() {
+fn shards_that_share_a_listener_balance_its_connections() {
     const PEERS: usize = 100;
     let path = std::env::temp_dir().join(format!("windlass-crowd-{}.sock", std::process::id()));
-    let server = bare().listen(Listen::Unix(path.clone())).cores(Cores::Unpinned(2)).router(router());
+    let server = base_builder().listen(Listen::Unix(path.clone())).cores(Cores::Unpinned(2)).router(router());
     let server = server.start().unwrap();
     let mut peers: Vec<_> = (0..PEERS)
         .map(|_| {
             let stream = TcpStream::from(OwnedFd::from(UnixStream::connect(&path).unwrap()));
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            Peer::over(stream)
+            Peer::from_stream(stream)
         })
         .collect();
     for peer in &mut peers {
@@ -187,20 +193,21 @@ fn shards_that_accept_from_one_socket_share_its_connections() {
 }
 
 #[test]
-fn what_was_handed_over_when_a_drain_begins_is_served() {
+fn connections_handed_over_when_a_drain_starts_are_served() {
     const PEERS: usize = 160;
     for _ in 0..5 {
         let hold = Hold::new();
         let server = limited(router().route(hold.route()), 2, 10_000).start().unwrap();
-        let mut holder = hold.begin(&server);
-        // One shard is held: half of them wait for it in the kernel's queue, and some that the other accepted.
+        let mut holder = hold.block(&server);
+        // One shard is blocked. Half of the connections wait for it in the kernel's queue, others were handed
+        // over to it.
         let mut peers: Vec<_> = (0..PEERS).map(|_| connect(&server)).collect();
         peers.iter_mut().for_each(|peer| peer.request("GET", "/static"));
-        eventually("some are on their way", || handed_over(&server) > 0.0);
+        eventually("some connections were handed over", || handed_over(&server) > 0.0);
         let report = thread::scope(|scope| {
             let drain = scope.spawn(|| server.drain(None));
-            eventually("readiness flips", || !server.is_ready());
-            hold.end();
+            eventually("readiness turns false", || !server.is_ready());
+            hold.release();
             assert_eq!(holder.reply().text(), "held");
             for peer in &mut peers {
                 assert_eq!(peer.reply().text(), "static");

@@ -1,4 +1,4 @@
-//! Inline and async routes, promotion and its counters (D1 to D9).
+//! Inline and async routes, promotion, and the counters of both.
 
 use std::{
     sync::{
@@ -38,7 +38,7 @@ fn promoted(server: &Server) -> u64 {
 }
 
 #[test]
-fn handlers_run_where_their_route_says() {
+fn handlers_run_where_their_route_is_dispatched() {
     let server = start(mixed());
     let mut peer = connect(&server);
     assert!(peer.get("/inline").text().starts_with("windlass-"));
@@ -48,12 +48,12 @@ fn handlers_run_where_their_route_says() {
     assert!(blocking.contains("block"), "{blocking}");
     assert!(
         peer.get("/inline").text().starts_with("windlass-"),
-        "inline routes stay inline on a promoted connection"
+        "inline routes must stay inline on a promoted connection"
     );
 }
 
 #[test]
-fn promotion_is_sticky_and_counted_once() {
+fn promotion_is_permanent_and_counted_once() {
     let server = start(mixed());
     let mut peer = connect(&server);
     for path in ["/static", "/inline", "/nowhere"] {
@@ -72,7 +72,7 @@ fn promotion_is_sticky_and_counted_once() {
 }
 
 #[test]
-fn on_an_async_default_server_unmatched_paths_do_not_promote() {
+fn unmatched_paths_do_not_promote_even_if_async_is_the_default() {
     let router =
         Router::new().run_async().route(get("/a", thread_name)).route(get("/i", thread_name).run_inline());
     let server = builder(router).operations(Default::default()).start().unwrap();
@@ -104,7 +104,7 @@ fn a_partial_head_or_body_does_not_promote() {
 }
 
 #[test]
-fn the_gauge_follows_the_table() {
+fn the_gauge_of_async_routes_follows_the_route_table() {
     let server = start(mixed());
     let gauge = || metric(&server, "windlass_async_routes");
     assert_eq!(gauge(), 2.0);
@@ -120,7 +120,7 @@ fn the_gauge_follows_the_table() {
 }
 
 #[test]
-fn refused_changes_leave_the_table_as_it_was() {
+fn refused_changes_leave_the_route_table_unchanged() {
     let server = start(mixed());
     let routes = server.routes();
     assert!(
@@ -134,7 +134,7 @@ fn refused_changes_leave_the_table_as_it_was() {
 }
 
 #[test]
-fn a_request_in_flight_keeps_the_table_it_started_with() {
+fn a_request_in_flight_keeps_its_route_table() {
     let server = start(
         Router::new().route(
             get("/slow", async |_: Request| {
@@ -153,7 +153,7 @@ fn a_request_in_flight_keeps_the_table_it_started_with() {
 }
 
 #[test]
-fn without_async_routes_there_is_no_pool_until_one_comes() {
+fn the_pool_starts_with_the_first_async_route() {
     let server = start(Router::new().route(get("/inline", thread_name)));
     assert!(server.pool().is_none());
     server.routes().reflag_blocking(Method::GET, "/inline", Dispatch::Async).unwrap();
@@ -180,13 +180,13 @@ fn a_full_pool_answers_503_and_recovers() {
     let mut peers = [connect(&server), connect(&server), connect(&server)];
     let stats = || server.pool().unwrap().stats().blocking;
     peers[0].request("GET", "/hold");
-    eventually("one runs", || stats().running == 1);
+    eventually("one job runs", || stats().running == 1);
     peers[1].request("GET", "/hold");
-    eventually("one waits", || stats().queued == 1);
+    eventually("one job waits", || stats().queued == 1);
     let refused = peers[2].get("/hold");
     assert_eq!(refused.status, 503);
     assert!((1..=3).contains(&refused.header("retry-after").unwrap().parse::<u8>().unwrap()));
-    assert!(!refused.closes(), "a full pool is no reason to close");
+    assert!(!refused.closes(), "a full pool must not close the connection");
     assert_eq!(server.metrics().pool_refused, 1);
     gate.wait();
     gate.wait();
@@ -198,7 +198,7 @@ fn a_full_pool_answers_503_and_recovers() {
 }
 
 #[test]
-fn a_late_job_is_answered_503_and_the_connection_goes_on() {
+fn a_job_over_its_deadline_answers_503_and_the_connection_stays_open() {
     let mut timeouts = Timeouts::default();
     timeouts.job = Some(Duration::from_millis(100));
     let router = Router::new()
@@ -215,12 +215,12 @@ fn a_late_job_is_answered_503_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_panic_answers_500_and_the_connection_goes_on() {
+fn a_panic_answers_500_and_the_connection_stays_open() {
     fn boom(_: Request) -> Response {
-        panic!("expected by the test")
+        panic!("deliberate panic of the test")
     }
     async fn boom_later(_: Request) -> Response {
-        panic!("expected by the test")
+        panic!("deliberate panic of the test")
     }
     let router = Router::new()
         .route(get("/inline", boom))
@@ -238,7 +238,7 @@ fn a_panic_answers_500_and_the_connection_goes_on() {
     assert_eq!(metric(&server, "windlass_panics_total{place=\"handler\"}"), 4.0);
 }
 
-/// Counts itself out when dropped.
+/// Decrements a counter on drop.
 struct Alive(Arc<AtomicUsize>);
 
 impl Drop for Alive {
@@ -248,7 +248,7 @@ impl Drop for Alive {
 }
 
 #[test]
-fn a_client_that_resets_cancels_its_jobs() {
+fn a_reset_cancels_the_jobs_of_the_connection() {
     let alive = Arc::new(AtomicUsize::new(0));
     let handler = {
         let alive = alive.clone();
@@ -273,7 +273,7 @@ fn a_client_that_resets_cancels_its_jobs() {
 }
 
 #[test]
-fn a_waiting_inline_handler_is_hosted_by_its_shard() {
+fn a_waiting_inline_handler_stays_on_its_shard() {
     async fn nap(_: Request) -> String {
         let local = windlass::actors::Local::current().unwrap();
         local.sleep(Duration::from_millis(50)).await;
@@ -289,11 +289,11 @@ fn a_waiting_inline_handler_is_hosted_by_its_shard() {
     assert!(peer.reply().text().starts_with("windlass-"));
     assert!(began.elapsed() >= Duration::from_millis(50));
     assert_eq!(peer.reply().text(), "static");
-    assert_eq!(promoted(&server), 0, "waiting on the shard is no promotion");
+    assert_eq!(promoted(&server), 0, "a handler that waits on its shard must not promote");
 }
 
 #[test]
-fn an_inline_handler_that_holds_its_shard_is_counted() {
+fn an_inline_handler_that_blocks_its_shard_is_counted() {
     let router = Router::new().route(get("/hog", |_: Request| thread::sleep(Duration::from_millis(30))));
     let server = start(router);
     assert_eq!(connect(&server).get("/hog").status, 200);
@@ -310,7 +310,7 @@ fn a_thousand_sleeping_jobs_overlap() {
         .run_async(),
     );
     let server = start(router);
-    // 32 requests in flight on each of 32 connections: 1,024 jobs at once.
+    // 32 requests in flight on each of 32 connections: 1,024 jobs in total.
     let pipeline = "GET /work HTTP/1.1\r\nHost: t\r\n\r\n".repeat(32);
     let mut peers: Vec<_> = (0..32).map(|_| connect(&server)).collect();
     let began = Instant::now();

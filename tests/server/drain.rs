@@ -1,4 +1,5 @@
-//! The end of a server (S2): who is served, who is cut, how long it takes, and that the report adds up.
+//! Draining a server: which requests are served, which connections are cut, how long it takes, and the
+//! report.
 
 mod mixed;
 
@@ -18,12 +19,14 @@ use windlass::{
     static_route,
 };
 
-use crate::common::{Hold, PATIENCE, Peer, address, bare, builder, connect, eventually, listens, start};
+use crate::common::{
+    Hold, PATIENCE, Peer, address, base_builder, builder, connect, eventually, listens, start,
+};
 
-/// Longest a server may take that has nothing left to do.
+/// Upper bound of a drain with no work left.
 const QUICK: Duration = Duration::from_millis(1500);
 
-async fn later(request: Request) -> &'static str {
+async fn delayed(request: Request) -> &'static str {
     let ms = request.query_value("ms").map_or(0, |ms| ms.parse().unwrap());
     tokio::time::sleep(Duration::from_millis(ms)).await;
     "async"
@@ -37,7 +40,7 @@ fn routes() -> Router {
     Router::new()
         .route(static_route("/static", "static"))
         .route(get("/inline", |_| "inline"))
-        .route(get("/async", later).run_async())
+        .route(get("/async", delayed).run_async())
         .route(get("/blocking", |_| "blocking").run_async())
         .route(get("/forever", forever).run_async())
         .route(post("/echo", |mut r: Request| r.take_body()))
@@ -47,61 +50,63 @@ fn running_jobs(server: &Server) -> u64 {
     server.pool().map_or(0, |pool| pool.stats().jobs.running as u64)
 }
 
-/// Drains on another thread while `during` runs here; it begins once readiness has flipped.
+/// Drains on another thread and calls `during` once every shard has stopped listening.
 fn while_draining(server: &Server, grace: Option<Duration>, during: impl FnOnce()) -> DrainReport {
     let address = address(server);
     while_unready(server, grace, || {
-        eventually("every shard drains", || !listens(&address));
+        eventually("every shard has stopped listening", || !listens(&address));
         during();
     })
 }
 
-/// Drains and runs `during` as soon as readiness has flipped, whatever the shards do.
+/// Drains on another thread and calls `during` as soon as readiness is false, whatever state the shards are
+/// in.
 fn while_unready(server: &Server, grace: Option<Duration>, during: impl FnOnce()) -> DrainReport {
     thread::scope(|scope| {
         let drain = scope.spawn(|| server.drain(grace));
-        eventually("readiness flips", || !server.is_ready());
+        eventually("readiness turns false", || !server.is_ready());
         during();
         drain.join().unwrap()
     })
 }
 
 #[track_caller]
-fn is_quick(report: &DrainReport) {
+fn assert_quick_and_clean(report: &DrainReport) {
     assert!(report.took < QUICK, "{report}");
     assert!(report.system.is_clean(), "{report}");
 }
 
 #[test]
-fn an_idle_server_is_gone_at_once() {
+fn an_idle_server_drains_at_once() {
     for router in [Router::new(), routes()] {
         let server = start(router);
         let address = address(&server);
         let report = server.drain(None);
-        is_quick(&report);
+        assert_quick_and_clean(&report);
         assert_eq!((report.drained, report.cut_total()), (0, 0), "{report}");
-        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
+        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens after the drain");
     }
 }
 
 #[test]
-fn ten_servers_follow_each_other_on_one_port() {
+fn ten_servers_may_run_one_after_the_other_on_one_port() {
     let first = start(routes());
     let address = address(&first);
     drop(first);
     for cycle in 0..10 {
-        let server = bare().listen(windlass::Listen::Tcp(address)).cores(Cores::Unpinned(2)).router(routes());
+        let server =
+            base_builder().listen(windlass::Listen::Tcp(address)).cores(Cores::Unpinned(2)).router(routes());
         let server = server.start().unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
         let mut peer = Peer::connect(address);
         assert_eq!(peer.get("/static").text(), "static");
         assert_eq!(peer.get("/async").text(), "async");
-        is_quick(&server.drain(None));
+        assert_quick_and_clean(&server.drain(None));
         peer.expect_close();
     }
 }
 
 #[test]
-fn peers_that_keep_their_connection_and_never_look_do_not_hold_up_the_end() {
+fn clients_that_do_not_close_their_connections_do_not_delay_a_drain() {
     let server = builder(routes()).cores(Cores::Unpinned(4)).start().unwrap();
     let mut peers: Vec<_> = (0..32).map(|_| connect(&server)).collect();
     for (index, peer) in peers.iter_mut().enumerate() {
@@ -109,22 +114,22 @@ fn peers_that_keep_their_connection_and_never_look_do_not_hold_up_the_end() {
         assert_eq!(peer.get(path).status, 200);
     }
     let report = server.drain(None);
-    is_quick(&report);
+    assert_quick_and_clean(&report);
     assert_eq!((report.drained, report.cut_total()), (32, 0), "{report}");
     peers.iter_mut().for_each(Peer::expect_close);
 }
 
-/// What became of a client that asks again and again on one connection.
+/// Results of a client that sends requests on one connection until it ends.
 #[derive(Debug, Default)]
 struct Load {
     answered: usize,
     failed: Vec<String>,
 }
 
-/// Asks until the server says that this connection is done: by `Connection: close`, or by a clean end before any
-/// byte of a reply, after which a client may ask elsewhere. Everything else that is no whole reply is a failure.
+/// Sends requests until the server ends the connection: by `Connection: close`, or by a clean end before any
+/// byte of a reply. Everything else that is not a whole reply is a failure.
 ///
-/// `asked` and `begun` count requests, and clients that have got a first answer.
+/// `asked` counts requests, `begun` counts clients that have received a first reply.
 fn ask_until_closed(
     server: std::net::SocketAddr,
     path: &str,
@@ -154,7 +159,7 @@ fn ask_until_closed(
 }
 
 #[test]
-fn under_load_no_request_is_reset_or_half_answered() {
+fn a_drain_under_load_resets_no_request_and_truncates_no_reply() {
     const CLIENTS: usize = 24;
     for round in 0..4 {
         let server = start(routes());
@@ -165,7 +170,7 @@ fn under_load_no_request_is_reset_or_half_answered() {
                 ask_until_closed(address, path, &asked, &begun)
             };
             let clients: Vec<_> = (0..CLIENTS).map(|index| scope.spawn(move || ask(index))).collect();
-            eventually("all are at it", || {
+            eventually("every client sends requests", || {
                 begun.load(Ordering::Relaxed) == CLIENTS && asked.load(Ordering::Relaxed) > CLIENTS * 20
             });
             let report = server.drain(None);
@@ -180,14 +185,14 @@ fn under_load_no_request_is_reset_or_half_answered() {
 }
 
 #[test]
-fn connections_the_kernel_has_queued_are_served() {
+fn connections_queued_by_the_kernel_are_served() {
     let hold = Hold::new();
     let server = builder(routes().route(hold.route())).cores(Cores::Unpinned(1)).start().unwrap();
-    let mut holder = hold.begin(&server);
+    let mut holder = hold.block(&server);
     let mut queued: Vec<_> = (0..40).map(|_| connect(&server)).collect();
     queued.iter_mut().for_each(|peer| peer.request("GET", "/inline"));
     let report = while_unready(&server, None, || {
-        hold.end();
+        hold.release();
         assert_eq!(holder.reply().text(), "held");
         for peer in &mut queued {
             let reply = peer.reply();
@@ -200,15 +205,15 @@ fn connections_the_kernel_has_queued_are_served() {
 }
 
 #[test]
-fn readiness_turns_503_on_connections_that_are_open() {
+fn open_connections_see_readiness_503_during_a_drain() {
     let mut timeouts = Timeouts::default();
     timeouts.drain_idle = PATIENCE;
     let server = builder(routes()).timeouts(timeouts).start().unwrap();
     let (mut ready, mut health) = (connect(&server), connect(&server));
     assert_eq!((ready.get("/readyz").status, health.get("/healthz").status), (200, 200));
     let report = while_draining(&server, None, || {
-        let told = ready.get("/readyz");
-        assert_eq!((told.status, told.closes()), (503, true));
+        let readiness = ready.get("/readyz");
+        assert_eq!((readiness.status, readiness.closes()), (503, true));
         assert_eq!(health.get("/healthz").status, 200);
         drop((ready, health));
     });
@@ -216,13 +221,13 @@ fn readiness_turns_503_on_connections_that_are_open() {
 }
 
 #[test]
-fn requests_in_progress_are_answered_and_their_reply_says_close() {
+fn requests_in_progress_are_answered_with_connection_close() {
     let server = start(routes());
     let (mut single, mut pipeline) = (connect(&server), connect(&server));
     single.request("GET", "/async?ms=300");
     pipeline.send("GET /async?ms=300 HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n");
     pipeline.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nheld");
-    eventually("both run", || running_jobs(&server) == 2);
+    eventually("both jobs run", || running_jobs(&server) == 2);
     let report = while_draining(&server, None, || {
         let reply = single.reply();
         assert_eq!((reply.text().as_str(), reply.closes()), ("async", true));
@@ -238,11 +243,11 @@ fn requests_in_progress_are_answered_and_their_reply_says_close() {
 }
 
 #[test]
-fn a_request_whose_body_is_on_its_way_is_answered() {
+fn a_request_with_a_partly_received_body_is_answered() {
     let server = start(routes());
     let mut peer = connect(&server);
     peer.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nha");
-    eventually("it has begun", || server.metrics().received_bytes > 50);
+    eventually("the server has received part of the body", || server.metrics().received_bytes > 50);
     let report = while_draining(&server, None, || {
         peer.send("lf");
         let reply = peer.reply();
@@ -252,7 +257,7 @@ fn a_request_whose_body_is_on_its_way_is_answered() {
     assert_eq!((report.drained, report.cut_total()), (1, 0), "{report}");
 }
 
-/// A route whose reply comes as the test sends it.
+/// A route whose reply body consists of the pieces that the test sends.
 fn streamed(pieces: mpsc::Receiver<&'static str>) -> Route {
     let pieces = std::sync::Mutex::new(Some(pieces));
     get("/stream", move |_: Request| {
@@ -273,16 +278,16 @@ fn streamed(pieces: mpsc::Receiver<&'static str>) -> Route {
 
 #[test]
 fn a_streamed_reply_is_finished() {
-    let (say, pieces) = mpsc::channel();
+    let (sender, pieces) = mpsc::channel();
     let server = start(Router::new().route(streamed(pieces)));
     let mut peer = connect(&server);
-    say.send("before ").unwrap();
+    sender.send("before ").unwrap();
     peer.request("GET", "/stream");
     peer.until(b"before ");
     let report = while_draining(&server, None, || {
-        say.send("during").unwrap();
+        sender.send("during").unwrap();
         peer.until(b"during");
-        drop(say);
+        drop(sender);
         peer.until(b"0\r\n\r\n");
         peer.expect_close();
         drop(peer);
@@ -291,8 +296,8 @@ fn a_streamed_reply_is_finished() {
 }
 
 #[test]
-fn what_outlives_the_grace_is_cut_and_named_and_the_numbers_add_up() {
-    let (say, pieces) = mpsc::channel();
+fn connections_that_outlive_the_grace_are_cut_and_reported_by_cause() {
+    let (sender, pieces) = mpsc::channel();
     let server = start(routes().route(post("/body", |_| "")).route(streamed(pieces)));
     let mut idle: Vec<_> = (0..3).map(|_| connect(&server)).collect();
     idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/static").status, 200));
@@ -300,7 +305,7 @@ fn what_outlives_the_grace_is_cut_and_named_and_the_numbers_add_up() {
         (connect(&server), connect(&server), connect(&server), connect(&server));
     job.request("GET", "/forever");
     stream.request("GET", "/stream");
-    say.send("begun").unwrap();
+    sender.send("begun").unwrap();
     stream.until(b"begun");
     eventually("the job runs", || running_jobs(&server) == 1);
     let before = server.metrics().received_bytes;
@@ -309,7 +314,7 @@ fn what_outlives_the_grace_is_cut_and_named_and_the_numbers_add_up() {
     body.send(half_body);
     head.send(half_head);
     let sent = (half_body.len() + half_head.len()) as u64;
-    eventually("all have come", || server.metrics().received_bytes >= before + sent);
+    eventually("both partial requests were received", || server.metrics().received_bytes >= before + sent);
     let began = Instant::now();
     let report = server.drain(Some(Duration::from_millis(700)));
     let expected =
@@ -321,13 +326,13 @@ fn what_outlives_the_grace_is_cut_and_named_and_the_numbers_add_up() {
         "{report}"
     );
     assert!((700..1500).contains(&began.elapsed().as_millis()), "{report}");
-    assert!(job.try_rest().is_err(), "a cut reply ends with a reset, not like a whole one");
-    assert!(stream.try_rest().is_err(), "a cut stream ends with a reset, not like a whole one");
+    assert!(job.try_read_to_end().is_err(), "a cut reply must end with a reset");
+    assert!(stream.try_read_to_end().is_err(), "a cut stream must end with a reset");
     assert_eq!(server.metrics().connections, 0);
 }
 
 #[test]
-fn drained_twice_the_report_is_the_same() {
+fn a_second_drain_returns_the_same_report() {
     let server = start(routes());
     let mut peer = connect(&server);
     peer.get("/static");
@@ -338,19 +343,19 @@ fn drained_twice_the_report_is_the_same() {
 }
 
 #[test]
-fn cut_ends_the_grace() {
+fn cut_ends_the_grace_early() {
     let server = start(routes());
     let mut peer = connect(&server);
     peer.request("GET", "/forever");
     eventually("the job runs", || running_jobs(&server) == 1);
     let report = while_draining(&server, Some(PATIENCE * 10), || server.cut());
     assert_eq!((report.drained, report.cut.get("handler_running")), (0, Some(&1)), "{report}");
-    is_quick(&report);
-    assert!(peer.try_rest().is_err());
+    assert_quick_and_clean(&report);
+    assert!(peer.try_read_to_end().is_err());
 }
 
 #[test]
-fn a_stuck_shard_whose_inbox_is_full_holds_no_drain_up() {
+fn a_stuck_shard_with_a_full_inbox_does_not_delay_a_drain() {
     const REPLIES: usize = 5000;
     let (hold, gate) = (Hold::new(), Arc::new(Semaphore::new(0)));
     let closed = gate.clone();
@@ -364,16 +369,16 @@ fn a_stuck_shard_whose_inbox_is_full_holds_no_drain_up() {
     let server = builder(router).pool(pool).cores(Cores::Unpinned(1)).start().unwrap();
     let mut peers: Vec<_> = (0..REPLIES.div_ceil(20)).map(|_| connect(&server)).collect();
     peers.iter_mut().for_each(|peer| peer.send("GET /waits HTTP/1.1\r\nHost: test\r\n\r\n".repeat(20)));
-    eventually("all run", || running_jobs(&server) >= REPLIES as u64);
-    let _holder = hold.begin(&server);
+    eventually("all jobs run", || running_jobs(&server) >= REPLIES as u64);
+    let _holder = hold.block(&server);
     gate.add_permits(REPLIES);
-    eventually("most have replied, and there is no room for the others", || running_jobs(&server) < 1000);
+    eventually("most jobs have replied, and the shard's inbox is full", || running_jobs(&server) < 1000);
     let report = server.drain(Some(Duration::from_millis(100)));
     assert!(report.cut.get("shard_stuck") == Some(&1) && report.took < Duration::from_secs(5), "{report}");
 }
 
 #[test]
-fn a_grace_beyond_any_clock_waits_and_does_not_panic() {
+fn an_unlimited_grace_waits_without_a_panic() {
     let server = start(routes());
     let mut peer = connect(&server);
     peer.request("GET", "/async?ms=200");
@@ -396,12 +401,12 @@ fn a_dropped_server_is_stopped() {
     let began = Instant::now();
     drop(server);
     assert!(began.elapsed() < QUICK, "{:?}", began.elapsed());
-    assert!(running.try_rest().is_err());
+    assert!(running.try_read_to_end().is_err());
     assert!(std::net::TcpStream::connect(address).is_err());
 }
 
 #[test]
-fn servers_of_one_process_do_not_touch_each_other() {
+fn draining_one_server_does_not_affect_another() {
     let (one, two) = (start(routes()), start(routes()));
     let (mut first, mut second) = (connect(&one), connect(&two));
     assert_eq!(
@@ -410,7 +415,7 @@ fn servers_of_one_process_do_not_touch_each_other() {
     );
     one.routes().add_blocking(static_route("/one", "one")).unwrap();
     assert_eq!((first.get("/one").status, second.get("/one").status), (200, 404));
-    is_quick(&one.drain(None));
+    assert_quick_and_clean(&one.drain(None));
     assert!(two.is_ready());
     for path in ["/static", "/inline", "/async", "/blocking"] {
         assert_eq!(second.get(path).status, 200, "{path}");

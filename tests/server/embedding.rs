@@ -1,4 +1,4 @@
-//! A server as a guest in a program: it keeps to itself, says what happens, and leaves nothing behind.
+//! A server embedded in a program: instances are independent, and a stopped server leaves nothing behind.
 
 use std::{collections::BTreeSet, fs, thread, time::Duration};
 
@@ -9,10 +9,10 @@ use windlass::{
     get,
 };
 
-use crate::common::{address, bare, builder, connect, start};
+use crate::common::{address, base_builder, builder, connect, start};
 
 #[test]
-fn handles_may_be_shared_and_sent() {
+fn handles_are_send_and_most_are_sync() {
     fn shared<T: Send + Sync + 'static>() {}
     shared::<Server>();
     shared::<RouterHandle>();
@@ -32,7 +32,7 @@ fn handles_may_be_shared_and_sent() {
 }
 
 #[test]
-fn two_servers_in_one_process_know_nothing_of_each_other() {
+fn two_servers_in_one_process_are_independent() {
     let one =
         start(Router::new().state("one").route(get("/", |r: windlass::Request| *r.state::<&str>().unwrap())));
     let two =
@@ -42,14 +42,14 @@ fn two_servers_in_one_process_know_nothing_of_each_other() {
     assert_eq!((one.metrics().requests, two.metrics().requests), (1, 1));
     let report = one.drain(None);
     assert!(report.system.is_clean(), "{report}");
-    assert_eq!(connect(&two).get("/").text(), "two", "the other serves on");
+    assert_eq!(connect(&two).get("/").text(), "two", "the other server must keep serving");
     two.routes().add_blocking(get("/new", |_| "new")).unwrap();
     assert_eq!(connect(&two).get("/new").text(), "new");
 }
 
 #[test]
 fn port_0_is_one_port_for_all_shards_of_a_listener() {
-    let server = bare()
+    let server = base_builder()
         .listen("127.0.0.1:0".parse().unwrap())
         .listen("[::1]:0".parse().unwrap())
         .cores(Cores::Unpinned(8))
@@ -67,7 +67,7 @@ fn port_0_is_one_port_for_all_shards_of_a_listener() {
     }
 }
 
-/// The threads of this process that a server of this test could have left behind: those that were not there before.
+/// Returns the ids of this process's threads.
 fn threads() -> BTreeSet<String> {
     let tasks = fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap().path());
     tasks.map(|task| task.file_name().unwrap().to_string_lossy().into_owned()).collect()
@@ -85,10 +85,11 @@ fn a_stopped_server_leaves_no_thread_and_no_port() {
     assert_eq!((report.system.shards_joined, report.system.shards_stuck.len()), (2, 0), "{report}");
     assert!(
         std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err(),
-        "nobody listens"
+        "nobody may listen after the drain"
     );
-    let again = bare().listen(Listen::Tcp(address)).cores(Cores::Unpinned(1)).router(Router::new()).start();
-    assert!(again.is_ok(), "the port is free: {again:?}");
+    let again =
+        base_builder().listen(Listen::Tcp(address)).cores(Cores::Unpinned(1)).router(Router::new()).start();
+    assert!(again.is_ok(), "the port must be free again: {again:?}");
 }
 
 fn name_of(task: &str) -> String {
@@ -96,21 +97,21 @@ fn name_of(task: &str) -> String {
 }
 
 #[test]
-fn no_signal_is_handled_by_a_server() {
+fn a_server_installs_no_signal_handler() {
     let server = builder(Router::new()).operations(Operations::usual()).start().unwrap();
     let caught = || {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
         u64::from_str_radix(line.trim(), 16).unwrap()
     };
-    // INT, TERM and HUP are the program's.
+    // SIGHUP (1), SIGINT (2) and SIGTERM (15) belong to the program.
     let mask = [1, 2, 15].map(|signal: u32| 1_u64 << (signal - 1)).iter().sum::<u64>();
     assert_eq!(caught() & mask, 0);
     drop(server);
 }
 
 #[test]
-fn a_server_may_be_driven_from_any_thread() {
+fn a_server_may_be_used_from_any_thread() {
     let server = std::sync::Arc::new(start(Router::new().route(get("/", |_| "hello"))));
     let threads: Vec<_> = (0..4)
         .map(|n| {
@@ -126,11 +127,15 @@ fn a_server_may_be_driven_from_any_thread() {
         let drains: Vec<_> = (0..3).map(|_| scope.spawn(|| server.drain(None).took)).collect();
         drains.into_iter().map(|drain| drain.join().unwrap()).collect()
     });
-    assert_eq!((reports[0], reports[1]), (reports[1], reports[2]), "one drain, one report");
+    assert_eq!(
+        (reports[0], reports[1]),
+        (reports[1], reports[2]),
+        "all callers must get the report of one drain"
+    );
 }
 
 #[test]
-fn making_actors_may_fail_and_then_nothing_runs() {
+fn a_failing_actor_setup_fails_the_start() {
     let refused = builder(Router::new()).with_actors(|_, _| Err("expected by the test".into())).start();
     assert!(
         matches!(&refused, Err(StartError::Actors(e)) if e.to_string() == "expected by the test"),

@@ -1,4 +1,4 @@
-//! Which engine runs, why, and what happens where io_uring is forbidden as container runtimes forbid it.
+//! Choice of the engine and its reason, also where io_uring is forbidden as in container runtimes.
 
 use windlass::{EngineKind, Router, Server, get};
 
@@ -17,7 +17,7 @@ fn info(server: &Server) -> (String, String) {
 }
 
 #[test]
-fn the_engine_and_its_reason_are_told() {
+fn metrics_report_the_engine_and_its_reason() {
     let server = common::start(hello());
     assert_eq!(connect(&server).get("/").text(), "hello");
     let (name, reason) = info(&server);
@@ -30,9 +30,9 @@ fn the_engine_and_its_reason_are_told() {
     assert_eq!(reason, expected);
 }
 
-/// io_uring really taken away, by what takes it away in the field.
+/// Tests where io_uring is unavailable, by seccomp and by the memlock limit.
 #[cfg(feature = "io-uring")]
-mod taken_away {
+mod without_io_uring_support {
     use std::process::Command;
 
     use rustix::process::{Resource, Rlimit, setrlimit};
@@ -41,7 +41,7 @@ mod taken_away {
     use crate::without_io_uring::without_io_uring;
 
     #[test]
-    fn where_io_uring_is_forbidden_the_default_is_epoll() {
+    fn the_default_is_epoll_where_io_uring_is_forbidden() {
         let server = without_io_uring(|| common::builder(hello()).engine(EngineKind::Auto).start().unwrap());
         assert_eq!(connect(&server).get("/").text(), "hello");
         let (name, reason) = info(&server);
@@ -52,7 +52,7 @@ mod taken_away {
     }
 
     #[test]
-    fn an_engine_that_was_asked_for_and_cannot_run_is_an_error() {
+    fn a_configured_engine_that_cannot_run_is_an_error() {
         let error =
             without_io_uring(|| common::builder(hello()).engine(EngineKind::IoUring).start().unwrap_err());
         let text = error.to_string();
@@ -63,11 +63,11 @@ mod taken_away {
         }
     }
 
-    /// The probe finds nothing, and only the shards' own start does.
+    /// The probe succeeds here; only the start of the shards fails.
     #[test]
-    fn shards_that_do_not_start_on_io_uring_start_on_epoll() {
+    fn shards_that_fail_to_start_on_io_uring_start_on_epoll() {
         const CHILD: &str = "WINDLASS_TEST_CHILD";
-        const NAME: &str = "engine::taken_away::shards_that_do_not_start_on_io_uring_start_on_epoll";
+        const NAME: &str = "engine::taken_away::shards_that_fail_to_start_on_io_uring_start_on_epoll";
         if std::env::var_os(CHILD).is_none() {
             let mut command = Command::new(std::env::current_exe().unwrap());
             let output = command.args(["--exact", NAME, "--nocapture"]).env(CHILD, "1").output().unwrap();
@@ -75,7 +75,7 @@ mod taken_away {
             assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
             return;
         }
-        // Below what glommio wants before it starts, above what a ring of our own locks.
+        // Less than glommio requires to start, more than the probe's ring locks.
         let little = Some(400 * 1024);
         setrlimit(Resource::Memlock, Rlimit { current: little, maximum: little }).unwrap();
         let server = common::builder(hello()).engine(EngineKind::Auto).start().unwrap();

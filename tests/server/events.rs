@@ -1,4 +1,5 @@
-//! Event streams of handlers: what is sent, what a full queue does, topics beside it, history, ends.
+//! Event streams of handlers: delivery, full queues, topics on the same stream, history, and the end of a
+//! stream.
 
 mod ends;
 mod history;
@@ -18,33 +19,33 @@ use windlass::{
 
 use crate::{
     common::{builder, connect, eventually, metric, start},
-    topics::client::{Client as Seeing, Seen},
+    topics::client::{Client as Subscriber, Received},
 };
 
-/// Serves one stream whose client is kept for the test, and returns the client once it is there.
-struct Kept {
+/// A server with one event stream route, which passes its client to the test.
+struct StreamServer {
     server: Server,
     client: Arc<Mutex<Option<Client>>>,
-    /// Handlers that were dropped or have returned.
+    /// Number of handlers that returned or were dropped.
     ended: Arc<AtomicUsize>,
 }
 
-struct Ending(Arc<AtomicUsize>);
+struct CountOnDrop(Arc<AtomicUsize>);
 
-impl Drop for Ending {
+impl Drop for CountOnDrop {
     fn drop(&mut self) {
         self.0.fetch_add(1, SeqCst);
     }
 }
 
-impl Kept {
-    /// Serves `/e` on connections whose send buffers are small and fixed.
+impl StreamServer {
+    /// Serves `/e` on connections with small, fixed send buffers.
     fn serve(settings: Settings) -> Self {
         let (client, ended) = (Arc::<Mutex<Option<Client>>>::default(), Arc::new(AtomicUsize::new(0)));
         let (keep, ending) = (client.clone(), ended.clone());
         let route = event_stream_with("/e", settings, move |_, client: Client| {
             *keep.lock().unwrap() = Some(client);
-            let ending = Ending(ending.clone());
+            let ending = CountOnDrop(ending.clone());
             async move {
                 let _ending = ending;
                 std::future::pending::<()>().await;
@@ -62,15 +63,15 @@ impl Kept {
     }
 }
 
-fn text(event: &Seen) -> &str {
+fn text(event: &Received) -> &str {
     match event {
-        Seen::Event { data, .. } => data,
+        Received::Event { data, .. } => data,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_handler_sends_to_its_client_in_order_and_its_return_ends_the_stream() {
+fn events_of_a_handler_arrive_in_order_and_its_return_ends_the_stream() {
     async fn count(request: Request, client: Client) {
         let prepared = PreparedEvent::new(Event::new("ready").named("state").unwrap());
         client.send_prepared(&prepared).await.unwrap();
@@ -79,12 +80,12 @@ fn a_handler_sends_to_its_client_in_order_and_its_return_ends_the_stream() {
         }
     }
     let server = start(Router::new().route(event_stream("/count/{n}", count)));
-    let mut client = Seeing::subscribe(&server, "/count/1000", None);
-    assert_eq!(client.next(), Seen::event("", "state", "ready"));
+    let mut client = Subscriber::subscribe(&server, "/count/1000", None);
+    assert_eq!(client.next(), Received::event("", "state", "ready"));
     for n in 0..1000 {
-        assert_eq!(client.next(), Seen::event("", "message", &n.to_string()));
+        assert_eq!(client.next(), Received::event("", "message", &n.to_string()));
     }
-    assert_eq!(client.next(), Seen::End);
+    assert_eq!(client.next(), Received::End);
     let dispatched = |kind: &str| {
         let sample = |shard| {
             format!("windlass_requests_dispatched_total{{kind=\"{kind}\",protocol=\"h1\",shard=\"{shard}\"}}")
@@ -95,7 +96,7 @@ fn a_handler_sends_to_its_client_in_order_and_its_return_ends_the_stream() {
 }
 
 #[test]
-fn the_head_leaves_before_the_handler_has_sent_anything_and_middleware_stands_around_it() {
+fn the_head_is_sent_at_once_and_middleware_applies() {
     async fn stamp(request: Request, next: windlass::Next) -> windlass::Response {
         next.run(request).await.with_header("x-stamp", "1")
     }
@@ -109,7 +110,7 @@ fn the_head_leaves_before_the_handler_has_sent_anything_and_middleware_stands_ar
 }
 
 #[test]
-fn an_ordinary_handler_may_answer_with_a_stream_from_either_side() {
+fn inline_and_async_handlers_may_answer_with_an_event_stream() {
     let answer = |request: Request| {
         let name = request.param("name").unwrap_or_default().into_owned();
         respond(&request, &Settings::new(), move |client: Client| async move {
@@ -121,28 +122,31 @@ fn an_ordinary_handler_may_answer_with_a_stream_from_either_side() {
         Router::new().route(get("/inline/{name}", answer)).route(get("/async/{name}", answer).run_async());
     let server = start(router);
     for path in ["/inline/a", "/async/a"] {
-        let seen = Seeing::subscribe(&server, path, None).next();
-        assert!(text(&seen).starts_with("a windlass-"), "it runs on the connection's shard: {seen:?}");
+        let seen = Subscriber::subscribe(&server, path, None).next();
+        assert!(
+            text(&seen).starts_with("a windlass-"),
+            "the stream must run on the connection's shard: {seen:?}"
+        );
     }
 }
 
 #[test]
-fn such_a_route_is_never_async() {
+fn an_event_stream_route_is_never_async() {
     let route =
         || event_stream("/e", |_, client: Client| async move { client.send(Event::new("x")).await.unwrap() });
     let error = builder(Router::new().route(route().run_async())).start().unwrap_err().to_string();
     assert!(error.contains("GET /e") && error.contains("cannot be async"), "{error}");
-    // What holds for others does not reach it.
+    // Async as the default of the router or a group does not apply to an event stream.
     let server = start(Router::new().run_async().group("/g", |group| group.run_async().route(route())));
     assert_eq!(server.metrics().async_routes, 0);
-    assert_eq!(Seeing::subscribe(&server, "/g/e", None).next(), Seen::event("", "message", "x"));
+    assert_eq!(Subscriber::subscribe(&server, "/g/e", None).next(), Received::event("", "message", "x"));
     let reflagged =
         server.routes().reflag_blocking(windlass::http::Method::GET, "/g/e", windlass::Dispatch::Async);
     assert!(reflagged.unwrap_err().to_string().contains("cannot be async"));
 }
 
 #[test]
-fn a_client_follows_topics_beside_what_its_handler_sends() {
+fn a_client_receives_topics_beside_the_events_of_its_handler() {
     const EVENTS: usize = 300;
     let broker = Broker::new(BrokerSettings::default()).unwrap();
     let feed = broker.clone();
@@ -164,10 +168,12 @@ fn a_client_follows_topics_beside_what_its_handler_sends() {
     };
     let route = event_stream_with("/e", Settings::new().subscriptions(2), handler);
     let server = builder(Router::new().route(route)).broker(&broker).start().unwrap();
-    let mut client = Seeing::subscribe(&server, "/e", None);
+    let mut client = Subscriber::subscribe(&server, "/e", None);
     let topics: [TopicName; 2] = ["a".parse().unwrap(), "b".parse().unwrap()];
     for topic in &topics {
-        eventually("it follows", || broker.stats(topic).is_some_and(|stats| stats.subscribers == 1));
+        eventually("the client is subscribed", || {
+            broker.stats(topic).is_some_and(|stats| stats.subscribers == 1)
+        });
     }
     let mut seen = [0, 0, 0];
     for n in 0..50 {
@@ -178,14 +184,16 @@ fn a_client_follows_topics_beside_what_its_handler_sends() {
         }
     }
     while seen != [EVENTS, 50, 50] {
-        let Seen::Event { name, data, id } = client.next() else { panic!("an end") };
+        let Received::Event { name, data, id } = client.next() else { panic!("the stream ended early") };
         let which = ["own", "a", "b"].iter().position(|known| **known == name).unwrap();
-        assert_eq!(data, format!("{name} {}", seen[which]), "each side stays in order");
-        assert_eq!(id.is_empty(), name == "own", "topics' events have ids");
+        assert_eq!(data, format!("{name} {}", seen[which]), "the events of each source must stay in order");
+        assert_eq!(id.is_empty(), name == "own", "only events of topics have ids");
         seen[which] += 1;
     }
-    // The topic's end is the stream's.
+    // Closing a topic ends the stream.
     pollster::block_on(broker.close(&topics[0]));
-    assert_eq!(client.next(), Seen::End);
-    eventually("it has left", || broker.stats(&topics[1]).is_some_and(|stats| stats.subscribers == 0));
+    assert_eq!(client.next(), Received::End);
+    eventually("the subscription to the other topic has ended", || {
+        broker.stats(&topics[1]).is_some_and(|stats| stats.subscribers == 0)
+    });
 }

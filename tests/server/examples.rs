@@ -1,11 +1,11 @@
 //! The examples of `src/docs/examples`, each served to clients over sockets.
-#![allow(unreachable_pub, reason = "they are programs, and modules here only")]
+#![allow(unreachable_pub, reason = "the examples are programs and only modules here")]
 
 use std::time::Duration;
 
 use windlass::{Builder, actors::Cores};
 
-use crate::common::{bare, connect, eventually};
+use crate::common::{base_builder, connect, eventually};
 
 #[cfg(feature = "tower")]
 #[path = "../../src/docs/examples/axum_behind.rs"]
@@ -21,11 +21,11 @@ mod jobs;
 mod rate_limiter;
 
 fn two_shards() -> Builder {
-    bare().listen("127.0.0.1:0".parse().unwrap()).cores(Cores::Unpinned(2))
+    base_builder().listen("127.0.0.1:0".parse().unwrap()).cores(Cores::Unpinned(2))
 }
 
 #[test]
-fn everybody_in_a_room_hears_what_is_said_there() {
+fn chat_delivers_each_line_to_everybody_in_the_room() {
     let server = chat::start(two_shards()).unwrap();
     let (mut ann, mut bob, mut eve) = (connect(&server), connect(&server), connect(&server));
     ann.request("GET", "/rooms/tea?name=ann");
@@ -47,18 +47,18 @@ fn everybody_in_a_room_hears_what_is_said_there() {
 }
 
 #[test]
-fn a_client_that_asks_too_often_is_told_so_and_may_again_later() {
+fn rate_limiter_answers_429_and_recovers() {
     let server = rate_limiter::start(two_shards(), 20.0).unwrap();
     let mut peer = connect(&server);
     let statuses: Vec<_> = (0..20).map(|_| peer.get("/").status).collect();
     assert_eq!(statuses[..5], [200; 5]);
     assert!(statuses.contains(&429), "{statuses:?}");
-    eventually("a token is there again", || peer.get("/").status == 200);
+    eventually("the bucket has a token again", || peer.get("/").status == 200);
 }
 
 #[cfg(feature = "json")]
 #[test]
-fn a_job_tells_how_far_it_is() {
+fn jobs_report_their_progress() {
     let server = jobs::start(two_shards(), Duration::from_millis(5)).unwrap();
     let mut peer = connect(&server);
     let body = r#"{"steps":3}"#;
@@ -68,12 +68,12 @@ fn a_job_tells_how_far_it_is() {
     ));
     let ticket = peer.reply();
     assert_eq!((ticket.status, ticket.text().as_str()), (202, r#"{"id":1,"events":"/jobs/1/events"}"#));
-    // Whenever it comes, early or late, the stream has all of it.
+    // The stream has all events, whether the client subscribes early or late.
     for _ in 0..2 {
         let mut events = connect(&server);
         events.request("GET", "/jobs/1/events");
-        let told = String::from_utf8(events.until(b"data: done\n")).unwrap();
-        let steps: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        let text = String::from_utf8(events.until(b"data: done\n")).unwrap();
+        let steps: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
         assert_eq!(steps, ["step 1 of 3", "step 2 of 3", "step 3 of 3", "done"]);
     }
     assert_eq!(peer.get("/jobs/2/events").status, 404);
@@ -97,19 +97,19 @@ fn an_axum_application_serves_beside_inline_routes() {
 }
 
 #[test]
-fn a_program_stops_its_server_in_order() {
+fn embedded_serves_running_requests_before_it_stops() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let (said, stop) = tokio::sync::oneshot::channel();
-    let asking = |server: &windlass::Server| {
+    let (ready, stop) = tokio::sync::oneshot::channel();
+    let on_start = |server: &windlass::Server| {
         let mut peer = connect(server);
         assert_eq!(peer.get("/").text(), "hello\n");
         peer.request("GET", "/slow");
-        eventually("it runs", || server.pool().unwrap().stats().jobs.running == 1);
-        assert!(said.send(peer).is_ok());
+        eventually("the handler runs", || server.pool().unwrap().stats().jobs.running == 1);
+        assert!(ready.send(peer).is_ok());
     };
     let mut peer = None;
     let stop = async { peer = stop.await.ok() };
-    let report = runtime.block_on(embedded::serve(two_shards(), asking, stop)).unwrap();
+    let report = runtime.block_on(embedded::serve(two_shards(), on_start, stop)).unwrap();
     assert_eq!((report.drained, report.cut_total(), report.system.is_clean()), (1, 0, true), "{report}");
     let reply = peer.unwrap().reply();
     assert_eq!((reply.text().as_str(), reply.closes()), ("answered to the end\n", true));

@@ -1,4 +1,4 @@
-//! Lifecycle hooks (R5): start and end of every request, each once.
+//! Request hooks: each request calls the start hook once and the end hook once.
 
 use std::{
     sync::{
@@ -15,9 +15,9 @@ use windlass::{
 
 use crate::common::{builder, connect, eventually, metric};
 
-/// What an end hook was told.
+/// Owned copy of the argument of an end hook.
 #[derive(Clone, Debug, PartialEq)]
-struct End {
+struct RecordedEnd {
     what: String,
     route: Option<String>,
     status: Option<u16>,
@@ -26,7 +26,7 @@ struct End {
     duration: Duration,
 }
 
-impl End {
+impl RecordedEnd {
     fn of(end: &RequestEnd<'_>) -> Self {
         Self {
             what: format!("{} {}", end.method, end.path),
@@ -39,14 +39,14 @@ impl End {
     }
 }
 
-/// Notes what hooks are told.
+/// Records the calls of start and end hooks.
 #[derive(Clone, Default)]
-struct Seen {
+struct Recorder {
     starts: Arc<Mutex<Vec<String>>>,
-    ends: Arc<Mutex<Vec<End>>>,
+    ends: Arc<Mutex<Vec<RecordedEnd>>>,
 }
 
-impl Seen {
+impl Recorder {
     fn hooks(&self) -> Hooks {
         let (starts, ends) = (self.starts.clone(), self.ends.clone());
         Hooks::default()
@@ -54,12 +54,12 @@ impl Seen {
                 let query = start.query.map(|query| format!("?{query}")).unwrap_or_default();
                 starts.lock().unwrap().push(format!("{} {}{query}", start.method, start.path));
             })
-            .on_end(move |end| ends.lock().unwrap().push(End::of(end)))
+            .on_end(move |end| ends.lock().unwrap().push(RecordedEnd::of(end)))
     }
 
-    /// Waits for the only request so far to end and forgets it.
+    /// Waits for the end of the only request, and returns and clears the record.
     #[track_caller]
-    fn only(&self) -> End {
+    fn only_end(&self) -> RecordedEnd {
         eventually("the request ends", || !self.ends.lock().unwrap().is_empty());
         let starts = std::mem::take(&mut *self.starts.lock().unwrap());
         let ends = std::mem::take(&mut *self.ends.lock().unwrap());
@@ -78,7 +78,7 @@ async fn nap(_: Request) -> &'static str {
     "inline later"
 }
 
-async fn later(_: Request) -> &'static str {
+async fn delayed(_: Request) -> &'static str {
     tokio::time::sleep(Duration::from_millis(30)).await;
     "async"
 }
@@ -89,7 +89,7 @@ fn blocking(_: Request) -> &'static str {
 }
 
 fn boom(_: Request) -> &'static str {
-    panic!("expected by the test")
+    panic!("deliberate panic of the test")
 }
 
 fn stream(_: Request) -> Body {
@@ -114,7 +114,7 @@ fn routes() -> Router {
         .route(static_route("/static", "static"))
         .route(get("/inline/{id}", |_| "inline"))
         .route(get("/nap", nap))
-        .route(get("/async", later).run_async())
+        .route(get("/async", delayed).run_async())
         .route(get("/blocking", blocking).run_async())
         .route(get("/boom", boom))
         .route(get("/boom-async", boom).run_async())
@@ -124,14 +124,14 @@ fn routes() -> Router {
         .route(post("/whole", |_| "whole"))
 }
 
-fn started() -> (Server, Seen) {
-    let seen = Seen::default();
-    (builder(routes()).hooks(seen.hooks()).start().unwrap(), seen)
+fn start_recording() -> (Server, Recorder) {
+    let recorder = Recorder::default();
+    (builder(routes()).hooks(recorder.hooks()).start().unwrap(), recorder)
 }
 
 #[test]
-fn every_kind_of_request_starts_and_ends_once_with_what_was_sent() {
-    let (server, seen) = started();
+fn every_kind_of_request_calls_both_hooks_once_with_its_details() {
+    let (server, recorder) = start_recording();
     let mut peer = connect(&server);
     let table = [
         ("/static", "/static", 200, 6, None, 0),
@@ -146,7 +146,7 @@ fn every_kind_of_request_starts_and_ends_once_with_what_was_sent() {
     ];
     for (target, route, status, bytes, error, ms) in table {
         let reply = peer.get(target);
-        let end = seen.only();
+        let end = recorder.only_end();
         assert_eq!(end.what, format!("GET {}", target.split('?').next().unwrap()));
         assert_eq!((end.route.as_deref(), end.status), (Some(route), Some(status)), "{target}");
         assert_eq!((end.body_bytes, reply.body.len() as u64), (bytes, bytes), "{target}");
@@ -157,102 +157,102 @@ fn every_kind_of_request_starts_and_ends_once_with_what_was_sent() {
 }
 
 #[test]
-fn requests_without_a_route_have_none_in_their_end() {
-    let (server, seen) = started();
+fn the_end_hook_gets_no_route_for_unmatched_requests() {
+    let (server, recorder) = start_recording();
     let mut peer = connect(&server);
     assert_eq!(peer.get("/nowhere?x=1").status, 404);
-    let end = seen.only();
+    let end = recorder.only_end();
     assert_eq!((end.what.as_str(), end.route, end.status), ("GET /nowhere", None, Some(404)));
     peer.request("DELETE", "/static");
     assert_eq!(peer.reply().status, 405);
-    assert_eq!((seen.only().route, seen.is_empty()), (None, true));
-    let own = Seen::default();
+    assert_eq!((recorder.only_end().route, recorder.is_empty()), (None, true));
+    let own = Recorder::default();
     let server = builder(Router::new().not_found(|_| "own")).hooks(own.hooks()).start().unwrap();
     assert_eq!(connect(&server).get("/x").text(), "own");
-    let end = own.only();
+    let end = own.only_end();
     assert_eq!((end.route, end.status, end.body_bytes), (None, Some(200), 3));
 }
 
 #[test]
-fn head_has_no_body_bytes() {
-    let (server, seen) = started();
+fn the_end_hook_counts_no_body_bytes_for_head() {
+    let (server, recorder) = start_recording();
     let mut peer = connect(&server);
     for path in ["/static", "/inline/7", "/async"] {
         peer.request("HEAD", path);
         peer.reply_to("HEAD");
-        let end = seen.only();
+        let end = recorder.only_end();
         assert_eq!((end.what, end.status, end.body_bytes), (format!("HEAD {path}"), Some(200), 0));
     }
 }
 
 #[test]
-fn requests_refused_for_their_body_end_too() {
-    let (server, seen) = started();
+fn refused_bodies_call_the_end_hook() {
+    let (server, recorder) = start_recording();
     assert_eq!(connect(&server).post("/small", "fives").status, 413);
-    assert_eq!(seen.only().status, Some(413));
+    assert_eq!(recorder.only_end().status, Some(413));
     let mut peer = connect(&server);
     peer.send("POST /small HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfives\r\n0\r\n\r\n");
     assert_eq!(peer.reply().status, 413);
-    assert_eq!(seen.only().status, Some(413));
+    assert_eq!(recorder.only_end().status, Some(413));
     let mut peer = connect(&server);
     peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nbad\n");
     assert_eq!(peer.reply().status, 400);
-    assert_eq!(seen.only().status, Some(400));
+    assert_eq!(recorder.only_end().status, Some(400));
     assert_eq!(connect(&server).get("/inline/%ff").status, 400);
-    let end = seen.only();
+    let end = recorder.only_end();
     assert_eq!((end.what.as_str(), end.route, end.status), ("GET /inline/%ff", None, Some(400)));
 }
 
 #[test]
-fn a_peer_that_leaves_before_its_body_is_complete_ends_its_request() {
-    let (server, seen) = started();
+fn a_disconnect_inside_the_request_body_calls_the_end_hook() {
+    let (server, recorder) = start_recording();
     for leave in [|peer: crate::common::Peer| peer.reset(), |mut peer: crate::common::Peer| peer.finish()] {
         let mut peer = connect(&server);
         peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nhalf");
-        eventually("the request starts", || !seen.starts.lock().unwrap().is_empty());
+        eventually("the request starts", || !recorder.starts.lock().unwrap().is_empty());
         leave(peer);
-        let end = seen.only();
+        let end = recorder.only_end();
         assert_eq!((end.status, end.error.as_deref()), (None, Some("the connection ended first")));
     }
 }
 
 #[test]
-fn a_peer_that_leaves_ends_its_running_requests() {
+fn a_disconnect_during_the_handler_calls_the_end_hook() {
     let router =
         Router::new().route(get("/hold", async |_: Request| std::future::pending::<()>().await).run_async());
-    let seen = Seen::default();
-    let server = builder(router).hooks(seen.hooks()).start().unwrap();
+    let recorder = Recorder::default();
+    let server = builder(router).hooks(recorder.hooks()).start().unwrap();
     let mut peer = connect(&server);
     peer.request("GET", "/hold");
     eventually("the job runs", || server.pool().unwrap().stats().jobs.running == 1);
-    assert!(seen.ends.lock().unwrap().is_empty());
+    assert!(recorder.ends.lock().unwrap().is_empty());
     peer.reset();
-    let end = seen.only();
+    let end = recorder.only_end();
     assert_eq!((end.status, end.error.as_deref()), (None, Some("the connection ended first")));
     assert_eq!(end.route.as_deref(), Some("/hold"));
 }
 
 #[test]
-fn a_peer_that_leaves_within_a_stream_ends_it_with_what_was_sent() {
+fn a_disconnect_during_a_stream_reports_the_bytes_sent() {
     let router = Router::new().route(get("/endless", |_| {
         let (mut sender, body) = Body::channel(1024);
         block_on(sender.send(bytes::Bytes::from_static(b"first"))).unwrap();
         std::mem::forget(sender);
         body
     }));
-    let seen = Seen::default();
-    let server = builder(router).hooks(seen.hooks()).start().unwrap();
+    let recorder = Recorder::default();
+    let server = builder(router).hooks(recorder.hooks()).start().unwrap();
     let mut peer = connect(&server);
     peer.request("GET", "/endless");
     peer.until(b"first");
     peer.reset();
-    let end = seen.only();
+    let end = recorder.only_end();
     assert_eq!((end.status, end.body_bytes), (Some(200), 5));
     assert_eq!(end.error.as_deref(), Some("the connection ended first"));
 }
 
 #[test]
-fn a_full_pool_is_told_as_the_error() {
+fn the_end_hook_gets_a_full_pool_as_the_error() {
     let mut settings = PoolSettings::default();
     (settings.blocking_threads, settings.blocking_queue) = (1, 1);
     let gate = Arc::new(std::sync::Barrier::new(2));
@@ -261,36 +261,36 @@ fn a_full_pool_is_told_as_the_error() {
         waiting.wait();
         "held"
     };
-    let seen = Seen::default();
+    let recorder = Recorder::default();
     let router = Router::new().route(get("/hold", hold).run_async());
-    let server = builder(router).pool(settings).hooks(seen.hooks()).start().unwrap();
+    let server = builder(router).pool(settings).hooks(recorder.hooks()).start().unwrap();
     let mut peers = [connect(&server), connect(&server), connect(&server)];
     let stats = || server.pool().unwrap().stats().blocking;
     peers[0].request("GET", "/hold");
-    eventually("one runs", || stats().running == 1);
+    eventually("one job runs", || stats().running == 1);
     peers[1].request("GET", "/hold");
-    eventually("one waits", || stats().queued == 1);
+    eventually("one job waits", || stats().queued == 1);
     assert_eq!(peers[2].get("/hold").status, 503);
-    let ends = || seen.ends.lock().unwrap().clone();
-    eventually("the refused one ends", || ends().len() == 1);
+    let ends = || recorder.ends.lock().unwrap().clone();
+    eventually("the refused request has ended", || ends().len() == 1);
     assert_eq!((ends()[0].status, ends()[0].error.as_deref()), (Some(503), Some("the pool is full")));
     gate.wait();
     gate.wait();
-    eventually("all end", || ends().len() == 3);
+    eventually("all requests have ended", || ends().len() == 3);
     assert!(ends()[1..].iter().all(|end| end.status == Some(200) && end.error.is_none()), "{:?}", ends());
 }
 
 #[test]
-fn pipelined_requests_end_in_order_each_once() {
-    let (server, seen) = started();
+fn pipelined_requests_call_the_end_hook_in_order() {
+    let (server, recorder) = start_recording();
     let mut peer = connect(&server);
     let paths = ["/async", "/static", "/inline/1", "/nap", "/blocking", "/static"];
     peer.send(paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n")).collect::<String>());
     paths.iter().for_each(|_| assert_eq!(peer.reply().status, 200));
-    eventually("all end", || seen.ends.lock().unwrap().len() == paths.len());
-    let ended: Vec<_> = seen.ends.lock().unwrap().iter().map(|end| end.what.clone()).collect();
+    eventually("all requests have ended", || recorder.ends.lock().unwrap().len() == paths.len());
+    let ended: Vec<_> = recorder.ends.lock().unwrap().iter().map(|end| end.what.clone()).collect();
     assert_eq!(ended, paths.map(|path| format!("GET {path}")));
-    assert_eq!(*seen.starts.lock().unwrap(), ended);
+    assert_eq!(*recorder.starts.lock().unwrap(), ended);
 }
 
 #[test]
@@ -308,29 +308,29 @@ fn hooks_are_called_in_the_order_they_were_added() {
         .on_end(move |_| d());
     let server = builder(routes()).hooks(hooks).start().unwrap();
     connect(&server).get("/static");
-    eventually("all were called", || order.lock().unwrap().len() == 4);
+    eventually("all hooks were called", || order.lock().unwrap().len() == 4);
     assert_eq!(*order.lock().unwrap(), ["start 1", "start 2", "end 1", "end 2"]);
 }
 
 #[test]
-fn a_panicking_hook_is_counted_and_spoils_nothing() {
-    let seen = Seen::default();
+fn a_panicking_hook_is_counted_and_does_not_affect_the_request() {
+    let recorder = Recorder::default();
     let hooks = Hooks::default()
-        .on_start(|_| panic!("expected by the test"))
-        .on_end(|_| panic!("expected by the test"));
-    let behind = {
-        let (starts, ends) = (seen.starts.clone(), seen.ends.clone());
+        .on_start(|_| panic!("deliberate panic of the test"))
+        .on_end(|_| panic!("deliberate panic of the test"));
+    let hooks = {
+        let (starts, ends) = (recorder.starts.clone(), recorder.ends.clone());
         hooks
             .on_start(move |start| starts.lock().unwrap().push(format!("{} {}", start.method, start.path)))
-            .on_end(move |end| ends.lock().unwrap().push(End::of(end)))
+            .on_end(move |end| ends.lock().unwrap().push(RecordedEnd::of(end)))
     };
-    let server = builder(routes()).hooks(behind).start().unwrap();
+    let server = builder(routes()).hooks(hooks).start().unwrap();
     let mut peer = connect(&server);
     for path in ["/static", "/inline/1", "/async", "/nowhere"] {
         let status = peer.get(path).status;
-        assert_eq!(seen.only().status, Some(status), "the hooks behind it ran");
+        assert_eq!(recorder.only_end().status, Some(status), "the hooks after a panicking one must run");
     }
-    // The page itself has started and not ended when it is made.
+    // The request for the metrics page has started but not ended when the page is rendered.
     assert_eq!(metric(&server, "windlass_panics_total{place=\"hook\"}"), 9.0);
 }
 
@@ -350,14 +350,14 @@ fn hooks_belong_to_one_server() {
 
 #[test]
 fn hooks_see_the_peer() {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let (start, end) = (seen.clone(), seen.clone());
+    let recorder = Arc::new(Mutex::new(Vec::new()));
+    let (start, end) = (recorder.clone(), recorder.clone());
     let hooks = Hooks::default()
         .on_start(move |s| start.lock().unwrap().push(s.peer.address()))
         .on_end(move |e| end.lock().unwrap().push(e.peer.address()));
     let server = builder(routes()).hooks(hooks).start().unwrap();
     let mut peer = connect(&server);
     peer.get("/static");
-    eventually("both were called", || seen.lock().unwrap().len() == 2);
-    assert_eq!(*seen.lock().unwrap(), [Some(peer.local_address()); 2]);
+    eventually("both hooks were called", || recorder.lock().unwrap().len() == 2);
+    assert_eq!(*recorder.lock().unwrap(), [Some(peer.local_address()); 2]);
 }

@@ -1,4 +1,4 @@
-//! The hub: who gets a message, what a slow member costs, how it closes.
+//! The hub: delivery to members, slow members, and closing.
 
 mod closing;
 mod slow;
@@ -28,7 +28,7 @@ use crate::{
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// Serves `/hub`, whose sockets are members that say who they are by their first message.
+/// Serves `/hub`, whose sockets register with their first message as identity.
 fn serve(settings: HubSettings) -> (Server, Hub) {
     let hub = Hub::new(settings);
     let server = builder(routes(&hub)).hub(&hub).start().unwrap();
@@ -55,12 +55,12 @@ fn routes(hub: &Hub) -> Router {
     }))
 }
 
-/// Connects a member of this name.
+/// Connects and registers a member with this identity.
 fn join(server: &Server, hub: &Hub, who: &str) -> Peer {
     let before = hub.len();
     let mut peer = open(server, "/hub");
     peer.send(frame(TEXT, who));
-    eventually("it is registered", || hub.len() == before + 1);
+    eventually("the member is registered", || hub.len() == before + 1);
     peer
 }
 
@@ -68,33 +68,37 @@ fn confirmed(sent: &Sent) -> Confirmed {
     pollster::block_on(sent.confirmed(LONG))
 }
 
-fn taken(sent: &Sent) -> usize {
+fn deliveries(sent: &Sent) -> usize {
     let confirmed = confirmed(sent);
     assert_eq!(confirmed.first_error, None);
     confirmed.taken
 }
 
 #[test]
-fn every_member_gets_what_is_broadcast_in_order() {
+fn every_member_receives_broadcasts_in_order() {
     let (server, hub) = serve(HubSettings::default());
     let mut members: Vec<_> = (0..6).map(|n| join(&server, &hub, &n.to_string())).collect();
     for n in 0..20 {
         let sent = hub.broadcast(n.to_string());
-        assert_eq!((sent.members(), taken(&sent)), (6, 6));
+        assert_eq!((sent.members(), deliveries(&sent)), (6, 6));
     }
     members[0].send(frame(BINARY, [1, 2, 3]));
     for member in &mut members {
         for n in 0..20 {
             assert_eq!(read_text(member), n.to_string());
         }
-        assert_eq!(read(member), (BINARY, vec![1, 2, 3]), "a member may broadcast, and gets it too");
+        assert_eq!(
+            read(member),
+            (BINARY, vec![1, 2, 3]),
+            "a member that broadcasts must receive its own message"
+        );
     }
     let page = ["windlass_hub_members", "windlass_hub_messages_total", "windlass_hub_deliveries_total"];
     assert_eq!(page.map(|sample| metric(&server, sample)), [6.0, 21.0, 126.0]);
 }
 
 #[test]
-fn what_a_member_is_sent_is_nothing_to_its_handler() {
+fn a_broadcast_does_not_poll_the_handler_of_a_member() {
     let (hub, polls) = (Hub::new(HubSettings::default()), Arc::new(AtomicUsize::new(0)));
     let (members, counted) = (hub.clone(), polls.clone());
     let route = websocket("/hub", move |mut socket: Socket| {
@@ -111,19 +115,19 @@ fn what_a_member_is_sent_is_nothing_to_its_handler() {
     });
     let server = builder(Router::new().route(route)).hub(&hub).start().unwrap();
     let mut peer = open(&server, "/hub");
-    eventually("it is registered", || hub.len() == 1);
+    eventually("the member is registered", || hub.len() == 1);
     for n in 0..20 {
         drop(hub.broadcast(n.to_string()));
         assert_eq!(read_text(&mut peer), n.to_string());
     }
-    assert_eq!(polls.load(Ordering::SeqCst), 1, "polled when it began, and not since");
+    assert_eq!(polls.load(Ordering::SeqCst), 1, "broadcasts must not poll the handler again");
     peer.send(frame(TEXT, "end"));
     assert_eq!(read_close(&mut peer), 1000);
     assert_eq!(polls.load(Ordering::SeqCst), 2);
 }
 
 #[test]
-fn a_prepared_message_is_the_same_for_all_and_compressed_for_those_who_agreed() {
+fn a_prepared_message_is_compressed_for_members_that_negotiated_it() {
     let deflate = Deflate { threshold_bytes: 0, ..Deflate::default() };
     let settings = windlass::ws::Settings::new().compression(deflate);
     let mut hub_settings = HubSettings::default();
@@ -143,36 +147,36 @@ fn a_prepared_message_is_the_same_for_all_and_compressed_for_those_who_agreed() 
     let mut plain = open(&server, "/plain");
     let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     let mut deflated = crate::ws::peer::open_at(crate::common::address(&server), "/deflate", offer);
-    eventually("both are members", || hub.len() == 2);
+    eventually("both members are registered", || hub.len() == 2);
     let text = "the same again and ".repeat(40);
     let prepared = hub.prepare(text.as_str());
-    assert_eq!(taken(&hub.broadcast_prepared(&prepared)), 2);
+    assert_eq!(deliveries(&hub.broadcast_prepared(&prepared)), 2);
     assert_eq!(read_text(&mut plain), text);
     let (first, payload) = read(&mut deflated);
-    assert_eq!(first, 0xc1, "a compressed text");
+    assert_eq!(first, 0xc1, "the frame must be compressed text");
     assert!(payload.len() * 5 < text.len(), "{}", payload.len());
     let uncompressed = Prepared::text("short");
     hub.broadcast_prepared(&uncompressed);
     assert_eq!(read_text(&mut deflated), "short");
 }
 
-/// Where the client keeps what came before, a message compressed for all comes between those of its own handler, which must
-/// not refer to what was before that.
+/// With a kept context, each message refers to earlier ones. The shared message resets the context: the
+/// handler's next message must not refer to data before it.
 #[test]
-fn what_is_compressed_for_all_does_not_upset_a_context_that_is_kept() {
+fn a_compressed_broadcast_does_not_break_a_kept_context() {
     let deflate = Deflate { threshold_bytes: 0, server: Context::Kept, ..Deflate::default() };
     let mut hub_settings = HubSettings::default();
     hub_settings.compression = Some(deflate);
     let hub = Hub::new(hub_settings);
     let joining = hub.clone();
     let text = "the same again and ".repeat(40);
-    let says = text.clone();
+    let reply = text.clone();
     let member = move |mut socket: Socket| {
-        let (hub, says) = (joining.clone(), says.clone());
+        let (hub, reply) = (joining.clone(), reply.clone());
         async move {
             hub.register(&mut socket).unwrap();
             while socket.recv().await.is_some() {
-                socket.send(says.as_str()).await.unwrap();
+                socket.send(reply.as_str()).await.unwrap();
             }
         }
     };
@@ -183,44 +187,47 @@ fn what_is_compressed_for_all_does_not_upset_a_context_that_is_kept() {
         .unwrap();
     let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
     let mut peer = crate::ws::peer::open_at(crate::common::address(&server), "/ws", offer);
-    eventually("it is a member", || hub.len() == 1);
-    let mut said = || {
+    eventually("the member is registered", || hub.len() == 1);
+    let mut exchange = || {
         let mut own = Vec::new();
         for _ in 0..2 {
             peer.send(frame(TEXT, "go on"));
             own.push(read(&mut peer));
         }
-        assert_eq!(taken(&hub.broadcast("for all ".repeat(100).as_str())), 1);
-        assert_eq!(read(&mut peer).0, 0xc1, "a compressed text");
+        assert_eq!(deliveries(&hub.broadcast("for all ".repeat(100).as_str())), 1);
+        assert_eq!(read(&mut peer).0, 0xc1, "the frame must be compressed text");
         own
     };
-    let first = said();
-    assert!(first[0].0 == 0xc1 && first[1].1.len() < first[0].1.len(), "the second refers to the first");
+    let first = exchange();
+    assert!(
+        first[0].0 == 0xc1 && first[1].1.len() < first[0].1.len(),
+        "the second message must refer to the first"
+    );
     for _ in 0..5 {
-        assert_eq!(said(), first, "each refers to what came since the message for all");
+        assert_eq!(exchange(), first, "messages must refer only to data after the broadcast");
     }
 }
 
 #[test]
-fn what_wakes_a_handler_is_not_lost_beside_a_message_for_all() {
-    let (hub, (tell, told)) = (Hub::new(HubSettings::default()), flume::unbounded::<String>());
+fn a_wake_of_the_handler_is_not_lost_beside_a_broadcast() {
+    let (hub, (sender, own_messages)) = (Hub::new(HubSettings::default()), flume::unbounded::<String>());
     let joining = hub.clone();
     let member = move |mut socket: Socket| {
-        let (hub, told) = (joining.clone(), told.clone());
+        let (hub, own_messages) = (joining.clone(), own_messages.clone());
         async move {
             hub.register(&mut socket).unwrap();
-            while let Ok(own) = told.recv_async().await {
+            while let Ok(own) = own_messages.recv_async().await {
                 socket.send(own.as_str()).await.unwrap();
             }
         }
     };
     let server = builder(Router::new().route(websocket("/ws", member))).hub(&hub).start().unwrap();
     let mut peer = open(&server, "/ws");
-    eventually("it is a member", || hub.len() == 1);
+    eventually("the member is registered", || hub.len() == 1);
     for number in 0..500 {
-        // Both come to the connection at about the same time, and nothing comes behind them.
+        // Both messages reach the connection at about the same time, and no later event would wake it again.
         let (own, all) = (format!("own {number}"), format!("all {number}"));
-        tell.send(own.clone()).unwrap();
+        sender.send(own.clone()).unwrap();
         hub.broadcast(all.as_str());
         let mut got = [read_text(&mut peer), read_text(&mut peer)];
         got.sort();
@@ -229,7 +236,7 @@ fn what_wakes_a_handler_is_not_lost_beside_a_message_for_all() {
 }
 
 #[test]
-fn who_moves_to_another_hub_gets_that_one_s_messages_only() {
+fn a_member_that_moves_to_another_hub_receives_only_its_messages() {
     let rooms: Vec<_> = (0..2).map(|_| Hub::new(HubSettings::default())).collect();
     let joining = rooms.clone();
     let visitor = move |mut socket: Socket| {
@@ -249,11 +256,11 @@ fn who_moves_to_another_hub_gets_that_one_s_messages_only() {
     let mut peer = open(&server, "/ws");
     for visit in 0..20 {
         let (here, there) = (&rooms[visit % 2], &rooms[1 - visit % 2]);
-        eventually("it has moved", || (here.len(), there.len()) == (1, 0));
+        eventually("the member has moved to the other hub", || (here.len(), there.len()) == (1, 0));
         for message in 0..5 {
             let text = format!("{visit} {message}");
-            assert_eq!(taken(&here.broadcast(text.as_str())), 1);
-            assert_eq!(taken(&there.broadcast("not for it")), 0);
+            assert_eq!(deliveries(&here.broadcast(text.as_str())), 1);
+            assert_eq!(deliveries(&there.broadcast("not for it")), 0);
             assert_eq!(read_text(&mut peer), text);
         }
         peer.send(frame(TEXT, "on"));
@@ -261,7 +268,7 @@ fn who_moves_to_another_hub_gets_that_one_s_messages_only() {
 }
 
 #[test]
-fn a_filter_chooses_members_by_who_they_are_and_its_panic_is_no() {
+fn a_filter_selects_members_and_its_panic_counts_as_no_match() {
     let (server, hub) = serve(HubSettings::default());
     let (mut ann, mut bob) = (join(&server, &hub, "ann"), join(&server, &hub, "bob"));
     let is = |name: &'static str| {
@@ -269,14 +276,14 @@ fn a_filter_chooses_members_by_who_they_are_and_its_panic_is_no() {
             who.and_then(|who| who.downcast_ref::<String>()).is_some_and(|who| who == name)
         }
     };
-    assert_eq!(taken(&hub.broadcast_filter("for ann", is("ann"))), 1);
-    assert_eq!(taken(&hub.broadcast_filter("for nobody", is("eve"))), 0);
+    assert_eq!(deliveries(&hub.broadcast_filter("for ann", is("ann"))), 1);
+    assert_eq!(deliveries(&hub.broadcast_filter("for nobody", is("eve"))), 0);
     let picky = hub.broadcast_filter("not for bob", move |who| {
-        if is("bob")(who) { panic!("expected by the test") } else { true }
+        if is("bob")(who) { panic!("deliberate panic of the test") } else { true }
     });
-    assert_eq!(taken(&picky), 1);
+    assert_eq!(deliveries(&picky), 1);
     assert_eq!(metric(&server, "windlass_hub_filter_panics_total"), 1.0);
-    assert_eq!(taken(&hub.broadcast("for all")), 2);
+    assert_eq!(deliveries(&hub.broadcast("for all")), 2);
     assert_eq!(
         [read_text(&mut ann), read_text(&mut ann), read_text(&mut ann)],
         ["for ann", "not for bob", "for all"]
@@ -285,25 +292,25 @@ fn a_filter_chooses_members_by_who_they_are_and_its_panic_is_no() {
 }
 
 #[test]
-fn a_member_leaves_by_itself_with_its_socket_or_without_a_word() {
+fn a_member_may_unregister_close_or_reset() {
     let (server, hub) = serve(HubSettings::default());
     let (mut left, mut closed, cut) =
         (join(&server, &hub, "a"), join(&server, &hub, "b"), join(&server, &hub, "c"));
     left.send([frame(TEXT, "leave"), frame(TEXT, "leave")].concat());
-    eventually("it has left", || hub.len() == 2);
+    eventually("the member has unregistered", || hub.len() == 2);
     closed.send(close(1000));
     assert_eq!(read_close(&mut closed), 1000);
-    eventually("it has gone", || hub.len() == 1);
+    eventually("the member's socket is closed", || hub.len() == 1);
     cut.reset();
-    eventually("it was lost", || hub.is_empty());
-    assert_eq!(taken(&hub.broadcast("anybody?")), 0);
-    // The socket of the first is still there.
+    eventually("the reset member is unregistered", || hub.is_empty());
+    assert_eq!(deliveries(&hub.broadcast("anybody?")), 0);
+    // The first member's socket stays open.
     left.send(close(1000));
     assert_eq!(read_close(&mut left), 1000);
 }
 
 #[test]
-fn a_hub_without_a_server_takes_nobody_and_reaches_nobody() {
+fn a_hub_without_a_server_accepts_no_member_and_no_broadcast() {
     let hub = Hub::new(HubSettings::default());
     assert_eq!(hub.member(None).unwrap_err(), HubError::NotStarted);
     let nowhere = confirmed(&hub.broadcast("x"));

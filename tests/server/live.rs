@@ -7,7 +7,7 @@ use windlass::{Operations, Request, Router, Server, get, static_route, topic_rou
 
 use crate::{
     common::{builder, connect, eventually, metric, start},
-    topics::client::{Client, Seen},
+    topics::client::{Client, Received},
 };
 
 async fn later(_: Request) -> &'static str {
@@ -26,7 +26,7 @@ fn watch(server: &Server) -> Client {
 #[track_caller]
 fn figures(watcher: &mut Client) -> (String, Value) {
     match watcher.next() {
-        Seen::Event { data, .. } => (data.clone(), serde_json::from_str(&data).unwrap()),
+        Received::Event { data, .. } => (data.clone(), serde_json::from_str(&data).unwrap()),
         other => panic!("{other:?}"),
     }
 }

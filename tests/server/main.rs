@@ -1,5 +1,6 @@
-//! The server, spoken to over real sockets. One file a topic; `common` is a peer that speaks bytes.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Server tests over real sockets. Each file covers one subject; `common` holds a client that sends raw
+//! bytes.
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod common;
 

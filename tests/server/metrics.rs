@@ -189,9 +189,9 @@ fn every_metric_of_the_catalog_shows_up() {
         peers[2].get(path);
     }
     peers[0].send("BAD\r\n\r\n");
-    peers[0].rest();
+    peers[0].read_to_end();
     peers[1].send("GET");
-    peers[1].rest();
+    peers[1].read_to_end();
     let page = scrape(&server);
     assert_eq!(
         page.value("windlass_bind_errors_total", &[("cause", "EADDRINUSE")]).map(|n| n >= 1.0),

@@ -20,7 +20,9 @@ use windlass::{
     static_route,
 };
 
-use crate::common::{End, Peer, Reply, address, bodies::lasting, builder, connect, eventually, start};
+use crate::common::{
+    End, Peer, Reply, address, bodies::endless_reply_routes, builder, connect, eventually, start,
+};
 
 /// One step of a scripted body.
 #[derive(Clone)]
@@ -184,7 +186,7 @@ fn head_of_a_stream_has_its_head_only_and_the_body_is_dropped() {
 /// Asserts that what came is the beginning of a reply that any client sees is cut.
 #[track_caller]
 fn expect_cut(mut peer: Peer, what: &str) {
-    let (bytes, end) = peer.end();
+    let (bytes, end) = peer.read_to_close();
     let shown = bytes.escape_ascii();
     assert!(
         end == End::Reset || Reply::parse(&bytes, "GET", false).is_none(),
@@ -326,7 +328,7 @@ fn an_endless_stream_of_nothing_does_not_hold_its_shard() {
 
 #[test]
 fn a_reply_without_an_end_that_begins_behind_a_fin_is_ended() {
-    let (router, gate) = lasting();
+    let (router, gate) = endless_reply_routes();
     let server = builder(router).cores(Cores::Unpinned(1)).start().unwrap();
     for path in ["/inline", "/async"] {
         let mut peer = connect(&server);
@@ -334,7 +336,7 @@ fn a_reply_without_an_end_that_begins_behind_a_fin_is_ended() {
         peer.finish();
         assert_eq!(connect(&server).get("/small").text(), "small", "the only shard has seen the end");
         gate.add_permits(1);
-        let (came, end) = peer.end();
+        let (came, end) = peer.read_to_close();
         assert!(end == End::Fin && !came.ends_with(b"0\r\n\r\n"), "{path}: {}", came.escape_ascii());
     }
 }

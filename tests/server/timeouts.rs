@@ -77,12 +77,12 @@ fn expect_served_and_closed(server: &Server) {
 /// Sends a byte now and then until the server has ended the connection.
 fn drip(mut peer: Peer, bytes: &'static [u8]) -> (Vec<u8>, End) {
     for byte in bytes.iter().cycle() {
-        if !peer.try_send([*byte]) || peer.has_news() {
+        if !peer.try_send([*byte]) || peer.is_readable() {
             break;
         }
         thread::sleep(Duration::from_millis(10));
     }
-    peer.end()
+    peer.read_to_close()
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn a_reader_that_stalls_is_cut() {
     expect_served_and_closed(&server);
     // The kernel takes a first part; from then on there is no progress.
     expect_window(began, SHORT);
-    let (bytes, end) = peer.end();
+    let (bytes, end) = peer.read_to_close();
     assert_eq!(end, End::Reset, "a cut reply must not look like a whole one");
     assert!(bytes.len() < 32 << 20);
     expect_counted(&server, "write_stall", 1.0);
@@ -426,7 +426,7 @@ fn a_reply_whose_producer_gives_nothing_is_cut() {
         let began = Instant::now();
         peer.send(format!("GET {path} HTTP/{version}\r\nHost: t\r\n\r\n"));
         peer.until(b"beginning");
-        let (bytes, ended) = peer.end();
+        let (bytes, ended) = peer.read_to_close();
         assert!(!bytes.ends_with(b"0\r\n\r\n"), "a cut reply looks whole");
         // By chunks a peer sees the cut; without them only by a reset.
         assert_eq!(ended, end);
@@ -444,7 +444,7 @@ fn what_ended_is_counted_under_one_timer_only() {
     let mut peer = connect(&server);
     peer.send("GET /stuck HTTP/1.1\r\nHost: t\r\n\r\nGET /slow HTTP/1.1\r\nHost: t\r\n\r\n");
     peer.until(b"beginning");
-    assert_eq!(peer.end().1, End::Fin);
+    assert_eq!(peer.read_to_close().1, End::Fin);
     // The job's deadline passes while the connection waits for its peer's FIN: nobody waits for the job.
     expect_counted(&server, "linger", 1.0);
     expect_counted(&server, "stream_idle", 1.0);

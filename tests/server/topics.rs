@@ -21,7 +21,7 @@ use windlass::{
 };
 
 use crate::common::{Hold, Peer, builder, connect, eventually};
-use client::{Client, Seen};
+use client::{Client, Received};
 
 fn serve(broker: &Broker, access: TopicAccess) -> Server {
     builder(topic_routes(Router::new(), broker, access))
@@ -63,11 +63,11 @@ fn a_published_event_reaches_every_subscriber_of_its_topic_and_no_other() {
     let second = publish(&server, "/topics/news/local?event=tick", "");
     assert_eq!(seq(&second), seq(&first) + 1);
     for client in &mut clients {
-        assert_eq!(client.next(), Seen::event(&first, "message", "one\ntwo\nthree"));
-        assert_eq!(client.next(), Seen::event(&second, "tick", ""));
+        assert_eq!(client.next(), Received::event(&first, "message", "one\ntwo\nthree"));
+        assert_eq!(client.next(), Received::event(&second, "tick", ""));
     }
     let id = publish(&server, "/topics/sport", "goal");
-    assert_eq!(other.next(), Seen::event(&id, "message", "goal"));
+    assert_eq!(other.next(), Received::event(&id, "message", "goal"));
 }
 
 #[test]
@@ -89,12 +89,12 @@ fn a_silent_stream_has_comments() {
     let mut client = Client::subscribe(&server, "/topics/quiet", None);
     let began = Instant::now();
     for _ in 0..3 {
-        assert_eq!(client.next_with_comments(), Seen::Comment);
+        assert_eq!(client.next_with_comments(), Received::Comment);
     }
     assert!(began.elapsed() >= Duration::from_millis(250), "{:?}", began.elapsed());
     publish(&server, "/topics/quiet", "x");
-    assert!(matches!(client.next(), Seen::Event { .. }));
-    assert_eq!(client.next_with_comments(), Seen::Comment);
+    assert!(matches!(client.next(), Received::Event { .. }));
+    assert_eq!(client.next_with_comments(), Received::Comment);
 }
 
 #[test]
@@ -106,15 +106,15 @@ fn whoever_was_away_gets_what_it_missed_and_then_what_comes() {
     {
         let mut client = Client::subscribe(&server, "/topics/t", last.as_deref());
         for (n, id) in ids.iter().enumerate().skip(from) {
-            assert_eq!(client.next(), Seen::event(id, "message", &n.to_string()));
+            assert_eq!(client.next(), Received::event(id, "message", &n.to_string()));
         }
         drop(client);
     }
     let mut client = Client::subscribe(&server, &format!("/topics/t?last_event_id={}", ids[997]), None);
-    assert_eq!(client.next(), Seen::event(&ids[998], "message", "998"));
-    assert_eq!(client.next(), Seen::event(&ids[999], "message", "999"));
+    assert_eq!(client.next(), Received::event(&ids[998], "message", "998"));
+    assert_eq!(client.next(), Received::event(&ids[999], "message", "999"));
     let id = publish(&server, "/topics/t", "live");
-    assert_eq!(client.next(), Seen::event(&id, "message", "live"));
+    assert_eq!(client.next(), Received::event(&id, "message", "live"));
 }
 
 /// Publishes on a connection that is kept, as there are many.
@@ -138,9 +138,9 @@ fn what_is_no_longer_held_is_told_as_a_gap() {
     let ids: Vec<_> = (0..20).map(|n| publish_fast(&server, "/topics/t", &n.to_string())).collect();
     let mut client = Client::subscribe(&server, "/topics/t", Some(&ids[2]));
     let gap = format!(r#"{{"from":"{}","to":"{}"}}"#, ids[3], ids[14]);
-    assert_eq!(client.next(), Seen::event(&ids[14], "gap", &gap));
+    assert_eq!(client.next(), Received::event(&ids[14], "gap", &gap));
     for (n, id) in ids.iter().enumerate().skip(15) {
-        assert_eq!(client.next(), Seen::event(id, "message", &n.to_string()));
+        assert_eq!(client.next(), Received::event(id, "message", &n.to_string()));
     }
 }
 
@@ -155,10 +155,10 @@ fn an_id_of_another_store_or_of_none_is_told_and_the_stream_goes_on() {
         ("no id of ours", "unknown_id"),
     ] {
         let mut client = Client::subscribe(&server, "/topics/t", Some(last));
-        let Seen::Event { name, data, .. } = client.next() else { panic!("no gap for {last}") };
+        let Received::Event { name, data, .. } = client.next() else { panic!("no gap for {last}") };
         assert_eq!((name.as_str(), data.as_str()), ("gap", format!(r#"{{"reset":"{why}"}}"#).as_str()));
         let id = publish(&server, "/topics/t", "new");
-        assert_eq!(client.next(), Seen::event(&id, "message", "new"));
+        assert_eq!(client.next(), Received::event(&id, "message", "new"));
     }
 }
 
@@ -183,7 +183,7 @@ fn nothing_is_missed_or_repeated_by_one_who_comes_while_events_are_published() {
         for round in 0..40 {
             let mut client = Client::subscribe(&server, "/topics/t", Some(&last));
             for _ in 0..50 + round * 10 {
-                let Seen::Event { id, name, .. } = client.next() else { panic!("an end") };
+                let Received::Event { id, name, .. } = client.next() else { panic!("an end") };
                 assert_eq!((name.as_str(), seq(&id)), ("message", seq(&last) + 1));
                 last = id;
             }
@@ -250,7 +250,7 @@ fn tokens_and_origins_guard_the_topics() {
     assert!(list.text().contains(id) && list.text().contains(r#"-1","published":1"#), "{}", list.text());
     assert_eq!(list.header("access-control-allow-origin"), Some("https://app.example"));
     let mut client = Client::subscribe(&server, "/topics/t?access_token=s-secret", Some("earliest"));
-    assert!(matches!(client.next(), Seen::Event { .. }));
+    assert!(matches!(client.next(), Received::Event { .. }));
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_check_of_the_programs_own_says_who_may_do_what() {
     assert_eq!([publish("ann/log"), publish("bob/log")], [202, 403]);
     assert_eq!([peer.get("/topics/secret").status, peer.get("/topics").status], [403, 403]);
     let mut client = Client::subscribe(&server, "/topics/ann/log", Some("earliest"));
-    assert!(matches!(client.next(), Seen::Event { .. }));
+    assert!(matches!(client.next(), Received::Event { .. }));
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn a_second_server_of_a_broker_ends_nothing_of_the_first() {
     second.drain(None);
     drop(second);
     let id = publish(&first, "/topics/t", "still");
-    assert_eq!(client.next(), Seen::event(&id, "message", "still"));
+    assert_eq!(client.next(), Received::event(&id, "message", "still"));
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn a_drain_waits_for_no_shard_that_is_stuck_with_its_topics() {
     let topic = "t".parse().unwrap();
     let _client = Client::subscribe(&server, "/topics/t", None);
     eventually("it is subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1));
-    let _holder = hold.begin(&server);
+    let _holder = hold.block(&server);
     // More than one shard's relay has room for.
     for _ in 0..5000 {
         pollster::block_on(broker.publish(&topic, Event::new("x"))).unwrap();
@@ -335,7 +335,7 @@ fn a_closed_topic_is_opened_anew_and_its_figures_stay() {
     let topic = "t".parse().unwrap();
     let mut client = Client::subscribe(&server, "/topics/t", None);
     let first = publish(&server, "/topics/t", "one");
-    assert!(matches!(client.next(), Seen::Event { .. }));
+    assert!(matches!(client.next(), Received::Event { .. }));
     let figures = |server: &Server| {
         let text = connect(server).get("/metrics").text();
         let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
@@ -343,7 +343,7 @@ fn a_closed_topic_is_opened_anew_and_its_figures_stay() {
     };
     let before = figures(&server);
     pollster::block_on(broker.close(&topic));
-    assert_eq!(client.next(), Seen::End);
+    assert_eq!(client.next(), Received::End);
     assert_eq!(figures(&server), before);
     let mut client = Client::subscribe(&server, "/topics/t", Some(&first));
     assert_eq!(
@@ -352,7 +352,7 @@ fn a_closed_topic_is_opened_anew_and_its_figures_stay() {
         "the store tells where it ended"
     );
     let id = publish(&server, "/topics/t", "two");
-    assert_eq!(client.next(), Seen::event(&id, "message", "two"));
+    assert_eq!(client.next(), Received::event(&id, "message", "two"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Handlers that read their bodies, and a body without an end, for each protocol's tests of both.
+//! Routes that read request bodies, and routes with endless replies, shared by the HTTP/1.1 and HTTP/2 tests.
 
 use std::{
     pin::Pin,
@@ -11,14 +11,14 @@ use windlass::{
     Body, BodyError, BoxError, Frame, Request, Response, Router, Source, get, post, static_route,
 };
 
-/// Paths that [`tell`], in each way a body comes to a handler.
+/// Paths served by [`describe_body`], one for each combination of buffered or streamed and inline or async.
 pub(crate) const ALL: [&str; 4] = ["/whole", "/whole-async", "/streamed", "/streamed-async"];
 
-/// Those whose handler starts before the body is there.
+/// The paths of [`ALL`] whose handler starts before the body has arrived.
 pub(crate) const STREAMED: [&str; 2] = ["/streamed", "/streamed-async"];
 
-/// Answers with how the body came out.
-pub(crate) async fn tell(mut request: Request) -> String {
+/// Answers with the number of body bytes and the trailers, or with the error.
+pub(crate) async fn describe_body(mut request: Request) -> String {
     let mut bytes = 0;
     let mut body = request.take_body();
     while let Some(piece) = body.next().await {
@@ -33,22 +33,22 @@ pub(crate) async fn tell(mut request: Request) -> String {
     format!("{bytes}{trailers}")
 }
 
-/// Serves [`ALL`], `/limited` to ten bytes, and paths that want no body.
-pub(crate) fn telling() -> Router {
+/// Serves [`ALL`], `/limited` with a limit of ten bytes, and routes that expect no body.
+pub(crate) fn body_routes() -> Router {
     Router::new()
-        .route(post("/whole", tell))
-        .route(post("/whole-async", tell).run_async())
-        .route(post("/streamed", tell).streamed())
-        .route(post("/streamed-async", tell).streamed().run_async())
-        .route(post("/limited", tell).body_limit(10))
+        .route(post("/whole", describe_body))
+        .route(post("/whole-async", describe_body).run_async())
+        .route(post("/streamed", describe_body).streamed())
+        .route(post("/streamed-async", describe_body).streamed().run_async())
+        .route(post("/limited", describe_body).body_limit(10))
         .route(static_route("/static", "static"))
         .route(get("/small", |_: Request| "small"))
 }
 
-/// Has nothing to say, and no end of its own.
-struct Lasting;
+/// A body that never yields data and ends only with its client.
+struct EndlessBody;
 
-impl Source for Lasting {
+impl Source for EndlessBody {
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
         Poll::Pending
     }
@@ -58,20 +58,20 @@ impl Source for Lasting {
     }
 }
 
-/// Serves a reply that lasts as long as its client, at `/inline` and `/async`; each begins when the gate lets it.
-pub(crate) fn lasting() -> (Router, Arc<Semaphore>) {
+/// Serves an endless reply at `/inline` and `/async`. Each reply starts once the semaphore has a permit.
+pub(crate) fn endless_reply_routes() -> (Router, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
-    let lasts = move |_: Request| {
+    let endless = move |_: Request| {
         let gate = closed.clone();
         async move {
             gate.acquire().await.unwrap().forget();
-            Response::new().with_body(Body::source(Lasting))
+            Response::new().with_body(Body::source(EndlessBody))
         }
     };
     let router = Router::new()
-        .route(get("/inline", lasts.clone()))
-        .route(get("/async", lasts).run_async())
+        .route(get("/inline", endless.clone()))
+        .route(get("/async", endless).run_async())
         .route(get("/small", |_: Request| "small"));
     (router, gate)
 }

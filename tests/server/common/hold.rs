@@ -1,4 +1,4 @@
-//! A handler that holds its shard as long as the test likes.
+//! A handler that blocks its shard until the test releases it.
 
 use std::sync::{
     Arc,
@@ -9,43 +9,43 @@ use windlass::{Request, Route, Server, get};
 
 use super::{Peer, connect, eventually};
 
-/// Lets the shard go when it is dropped, also by a test that fails.
+/// Blocks a shard until released or dropped, so that a failing test releases it too.
 pub(crate) struct Hold {
-    held: Arc<AtomicBool>,
-    over: Arc<AtomicBool>,
+    blocked: Arc<AtomicBool>,
+    released: Arc<AtomicBool>,
 }
 
 impl Hold {
     pub(crate) fn new() -> Self {
-        Self { held: Arc::default(), over: Arc::default() }
+        Self { blocked: Arc::default(), released: Arc::default() }
     }
 
-    /// Makes the route whose request holds the shard it is on: `/hold`.
+    /// Returns the route `/hold`, whose handler blocks the shard it runs on.
     pub(crate) fn route(&self) -> Route {
-        let (held, over) = (self.held.clone(), self.over.clone());
+        let (blocked, released) = (self.blocked.clone(), self.released.clone());
         get("/hold", move |_: Request| {
-            held.store(true, Ordering::SeqCst);
-            eventually("the test lets go", || over.load(Ordering::SeqCst));
+            blocked.store(true, Ordering::SeqCst);
+            eventually("the test releases the shard", || released.load(Ordering::SeqCst));
             "held"
         })
     }
 
-    /// Holds a shard; returns once it is held, with who asked for it.
-    pub(crate) fn begin(&self, server: &Server) -> Peer {
+    /// Blocks a shard. Returns the client of the blocking request once its handler runs.
+    pub(crate) fn block(&self, server: &Server) -> Peer {
         let mut peer = connect(server);
         peer.request("GET", "/hold");
-        eventually("the shard is held", || self.held.load(Ordering::SeqCst));
+        eventually("the shard is blocked", || self.blocked.load(Ordering::SeqCst));
         peer
     }
 
-    /// Lets the shard go.
-    pub(crate) fn end(&self) {
-        self.over.store(true, Ordering::SeqCst);
+    /// Releases the shard.
+    pub(crate) fn release(&self) {
+        self.released.store(true, Ordering::SeqCst);
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.end();
+        self.release();
     }
 }

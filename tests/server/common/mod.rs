@@ -1,4 +1,4 @@
-//! A server on a free port and a peer that speaks bytes to it.
+//! A server on a free port, and a client that sends raw bytes to it.
 
 pub(crate) mod bodies;
 mod hold;
@@ -16,18 +16,20 @@ pub(crate) use hold::Hold;
 pub(crate) use peer::{End, Peer};
 pub(crate) use reply::Reply;
 
-/// How long a test waits for what must happen; far beyond what it takes.
+/// Timeout for anything that must happen; far longer than it takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Names the engine that all these tests shall run on; unset, each server chooses. Only tests read it.
+/// Environment variable that names the engine for these tests; unset, each server chooses. Only tests read
+/// it.
 const ENGINE: &str = "WINDLASS_TEST_ENGINE";
 
-/// Returns the engine these tests run on.
+/// Returns the engine of these tests.
 pub(crate) fn engine() -> EngineKind {
     std::env::var(ENGINE).map_or_else(|_| EngineKind::default(), |name| name.parse().unwrap())
 }
 
-/// Returns the name of the engine that runs: where these tests run io_uring works, and is the default if it is built.
+/// Returns the name of the engine that runs. These tests need a system where io_uring works; it is the
+/// default where it is built.
 pub(crate) fn engine_name() -> String {
     match engine() {
         EngineKind::Auto if cfg!(feature = "io-uring") => EngineKind::IoUring.to_string(),
@@ -36,17 +38,17 @@ pub(crate) fn engine_name() -> String {
     }
 }
 
-/// Begins a server on the engine these tests run on. It sheds nothing: a machine that gives a shard no time is not what is
-/// tested.
-pub(crate) fn bare() -> Builder {
+/// Starts a server's settings with the engine of these tests and load shedding off, so that a busy machine
+/// fails no test.
+pub(crate) fn base_builder() -> Builder {
     let mut timeouts = Timeouts::default();
     (timeouts.shed_async, timeouts.shed_all) = (None, None);
     Server::builder().engine(engine()).timeouts(timeouts)
 }
 
-/// Says how the servers of these tests are: two shards wherever the kernel puts them, metrics at `/metrics`.
+/// Returns settings with a port of the system's choice, two unpinned shards, and metrics at `/metrics`.
 pub(crate) fn builder(router: Router) -> Builder {
-    bare()
+    base_builder()
         .listen("127.0.0.1:0".parse().unwrap())
         .cores(Cores::Unpinned(2))
         .operations(Operations::usual())
@@ -58,29 +60,29 @@ pub(crate) fn start(router: Router) -> Server {
     builder(router).start().unwrap()
 }
 
-/// Returns where it listens.
+/// Returns the server's address.
 pub(crate) fn address(server: &Server) -> SocketAddr {
     server.tcp_address().unwrap()
 }
 
-/// Connects to a server.
+/// Connects to the server.
 pub(crate) fn connect(server: &Server) -> Peer {
     Peer::connect(address(server))
 }
 
-/// Waits until something holds.
+/// Waits until the condition holds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < until, "condition not met within {PATIENCE:?}: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Says whether a shard still has its listening socket, without making it accept anything.
+/// Returns `true` if a listening socket has this port, without connecting to it.
 pub(crate) fn listens(address: &SocketAddr) -> bool {
-    /// The state LISTEN.
+    /// The state LISTEN in `/proc/net/tcp`.
     const LISTEN: &str = "0A";
     let port = format!(":{:04X}", address.port());
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -90,7 +92,7 @@ pub(crate) fn listens(address: &SocketAddr) -> bool {
     })
 }
 
-/// Reads one sample of the metrics page, 0 if it is not there.
+/// Reads one sample of the metrics page; 0 if it is missing.
 pub(crate) fn metric(server: &Server, sample: &str) -> f64 {
     let page = connect(server).get("/metrics").text();
     let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));

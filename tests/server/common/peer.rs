@@ -10,19 +10,19 @@ use socket2::SockRef;
 
 use super::{PATIENCE, Reply};
 
-/// How a server ended a connection.
+/// End of a connection, as the client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// In order: all that was sent has come.
+    /// A FIN: all data sent before it has arrived.
     Fin,
-    /// Cut.
+    /// A reset.
     Reset,
 }
 
-/// One connection.
+/// A client connection.
 pub(crate) struct Peer {
     stream: TcpStream,
-    /// Bytes received and not yet taken.
+    /// Bytes received but not consumed.
     received: Vec<u8>,
 }
 
@@ -35,33 +35,33 @@ impl Peer {
         Self { stream, received: Vec::new() }
     }
 
-    /// Takes a connection over as it is.
-    pub(crate) fn over(stream: TcpStream) -> Self {
+    /// Wraps an existing stream.
+    pub(crate) fn from_stream(stream: TcpStream) -> Self {
         Self { stream, received: Vec::new() }
     }
 
-    /// Makes a second handle on the connection, to read while this one sends.
+    /// Creates a second handle to the connection, to read while this one sends.
     pub(crate) fn reader(&self) -> Self {
         Self { stream: self.stream.try_clone().unwrap(), received: Vec::new() }
     }
 
-    /// Returns the address the server sees.
+    /// Returns the client's address, as the server sees it.
     pub(crate) fn local_address(&self) -> SocketAddr {
         self.stream.local_addr().unwrap()
     }
 
-    /// Sends bytes as they are.
+    /// Sends these bytes.
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends as much as the server takes; false when it has closed.
+    /// Sends these bytes. Returns `false` if the server has closed the connection.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// Sends until the server has taken nothing for `patience`, or closed; returns how much it took.
+    /// Sends until the server accepts nothing for `patience` or closes. Returns the number of bytes sent.
     pub(crate) fn send_until_stuck(&mut self, bytes: &[u8], patience: Duration) -> usize {
         self.stream.set_write_timeout(Some(patience)).unwrap();
         let mut sent = 0;
@@ -96,13 +96,13 @@ impl Peer {
         self.reply()
     }
 
-    /// Reads one whole reply to anything but HEAD.
+    /// Reads one whole reply to any method except HEAD.
     #[track_caller]
     pub(crate) fn reply(&mut self) -> Reply {
         self.reply_to("GET")
     }
 
-    /// Reads one whole reply.
+    /// Reads one whole reply to a request with this method.
     #[track_caller]
     pub(crate) fn reply_to(&mut self, method: &str) -> Reply {
         loop {
@@ -111,34 +111,36 @@ impl Peer {
                 return reply;
             }
             if self.read() == 0 {
-                let (reply, used) = Reply::parse(&self.received, method, true)
-                    .unwrap_or_else(|| panic!("the server closed within a reply: {}", shown(&self.received)));
+                let (reply, used) = Reply::parse(&self.received, method, true).unwrap_or_else(|| {
+                    panic!("the server closed in the middle of a reply: {}", shown(&self.received))
+                });
                 self.received.drain(..used);
                 return reply;
             }
         }
     }
 
-    /// Reads until the server sends FIN; returns everything that came.
+    /// Reads until FIN and returns all unconsumed bytes.
     #[track_caller]
-    pub(crate) fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         while self.read() > 0 {}
         std::mem::take(&mut self.received)
     }
 
-    /// Like [`rest`](Self::rest), for a server that may reset.
-    pub(crate) fn try_rest(&mut self) -> io::Result<Vec<u8>> {
+    /// Like [`read_to_end`](Self::read_to_end), but returns an error if the server resets.
+    pub(crate) fn try_read_to_end(&mut self) -> io::Result<Vec<u8>> {
         while self.try_read()? > 0 {}
         Ok(std::mem::take(&mut self.received))
     }
 
-    /// Sends a GET and reads its reply; `None` when the server closed cleanly before any byte of it.
+    /// Sends a GET and reads its reply; `None` if the server closed cleanly before the first byte of the
+    /// reply.
     pub(crate) fn try_get(&mut self, path: &str) -> io::Result<Option<Reply>> {
-        self.try_ask(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
+        self.try_exchange(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
     }
 
-    /// Sends these bytes, if any, and reads a reply; `None` when the server closed cleanly before any byte of it.
-    pub(crate) fn try_ask(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<Option<Reply>> {
+    /// Sends these bytes and reads one reply; `None` if the server closed cleanly before its first byte.
+    pub(crate) fn try_exchange(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<Option<Reply>> {
         self.stream.write_all(bytes.as_ref())?;
         loop {
             if let Some((reply, used)) = Reply::parse(&self.received, "GET", false) {
@@ -152,14 +154,14 @@ impl Peer {
         }
     }
 
-    /// Reads until these bytes have come; returns everything up to their end.
+    /// Reads until these bytes arrive. Returns everything up to their end.
     #[track_caller]
     pub(crate) fn until(&mut self, bytes: &[u8]) -> Vec<u8> {
         loop {
             if let Some(at) = self.received.windows(bytes.len()).position(|window| window == bytes) {
                 return self.received.drain(..at + bytes.len()).collect();
             }
-            assert!(self.read() > 0, "the server closed before: {}", bytes.escape_ascii());
+            assert!(self.read() > 0, "the server closed before sending {}", bytes.escape_ascii());
         }
     }
 
@@ -172,7 +174,7 @@ impl Peer {
         self.received.drain(..bytes).collect()
     }
 
-    /// Reads this many bytes and throws them away.
+    /// Reads and discards this many bytes.
     #[track_caller]
     pub(crate) fn until_count(&mut self, bytes: usize) {
         while self.received.len() < bytes {
@@ -181,23 +183,23 @@ impl Peer {
         self.received.drain(..bytes);
     }
 
-    /// Says, without waiting, whether the server has ended the connection or sent something.
-    pub(crate) fn has_news(&self) -> bool {
+    /// Returns `true` if data or the end of the connection can be read, without waiting.
+    pub(crate) fn is_readable(&self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
         let news = self.stream.peek(&mut [0]);
         self.stream.set_nonblocking(false).unwrap();
         !news.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// Reads until FIN and asserts that nothing came.
+    /// Reads until FIN and asserts that no byte arrived.
     #[track_caller]
     pub(crate) fn expect_close(&mut self) {
-        let rest = self.rest();
+        let rest = self.read_to_end();
         assert!(rest.is_empty(), "expected a close, got: {}", rest.escape_ascii());
     }
 
-    /// Reads until the server ends the connection, one way or the other; returns what came and which way it was.
-    pub(crate) fn end(&mut self) -> (Vec<u8>, End) {
+    /// Reads until FIN or reset. Returns all unconsumed bytes and the kind of end.
+    pub(crate) fn read_to_close(&mut self) -> (Vec<u8>, End) {
         loop {
             let mut buffer = [0; 64 * 1024];
             match self.stream.read(&mut buffer) {
@@ -206,12 +208,12 @@ impl Peer {
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => {
                     return (std::mem::take(&mut self.received), End::Reset);
                 }
-                Err(error) => panic!("the server did not end the connection: {error}"),
+                Err(error) => panic!("expected the server to end the connection, got {error}"),
             }
         }
     }
 
-    /// Asserts that nothing comes for a while.
+    /// Asserts that nothing arrives during this time.
     #[track_caller]
     pub(crate) fn expect_silence(&mut self, during: Duration) {
         self.stream.set_read_timeout(Some(during)).unwrap();
@@ -223,17 +225,17 @@ impl Peer {
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
     }
 
-    /// Sends FIN; reading goes on.
+    /// Sends a FIN; reading continues.
     pub(crate) fn finish(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Ends the connection with a RST.
+    /// Closes the connection with a reset.
     pub(crate) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Bounds what the kernel takes for this side; below a segment (64 KiB on loopback) it trickles.
+    /// Limits the kernel's receive buffer. Below one segment (64 KiB on loopback) data arrives slowly.
     pub(crate) fn set_receive_buffer(&self, bytes: usize) {
         SockRef::from(&self.stream).set_recv_buffer_size(bytes).unwrap();
     }
@@ -253,7 +255,7 @@ impl Peer {
     }
 }
 
-/// Shows the beginning of what came.
+/// Formats the length and the first bytes for a message.
 fn shown(bytes: &[u8]) -> String {
     let front = bytes[..bytes.len().min(500)].escape_ascii();
     format!("{} bytes, {front}", bytes.len())

@@ -1,6 +1,6 @@
-//! A reply, parsed strictly: a server that is sloppy fails its test here.
+//! A strict parser of replies: an imprecise reply fails the test that receives it.
 
-/// One whole reply.
+/// A complete reply.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -11,7 +11,10 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Parses a reply in front of `bytes`; returns it and how many bytes it took. `ended`: no more will come.
+    /// Parses a reply at the start of `bytes`. Returns it with its length, or `None` if more bytes are
+    /// needed.
+    ///
+    /// `ended` means that the connection has ended.
     pub(crate) fn parse(bytes: &[u8], method: &str, ended: bool) -> Option<(Self, usize)> {
         let mut storage = [httparse::EMPTY_HEADER; 64];
         let mut head = httparse::Response::new(&mut storage);
@@ -80,22 +83,22 @@ impl Reply {
         }
     }
 
-    /// Returns the only value of a header.
+    /// Returns the value of a header. Panics if it occurs twice.
     #[track_caller]
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values =
             self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let first = values.next();
-        assert!(values.next().is_none(), "{name} is there twice: {:?}", self.headers);
+        assert!(values.next().is_none(), "{name} occurs twice: {:?}", self.headers);
         first
     }
 
-    /// Returns the body as a text.
+    /// Returns the body as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
 
-    /// Says whether the server closes behind this reply.
+    /// Returns `true` if the reply announces that the server closes the connection.
     pub(crate) fn closes(&self) -> bool {
         self.header("connection") == Some("close")
     }

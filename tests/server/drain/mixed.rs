@@ -1,4 +1,4 @@
-//! Drains under a load of everything at once: nothing that was accepted is lost, the numbers add up, readiness goes first.
+//! Drains under mixed load: no accepted request is lost, the report adds up, and readiness turns false first.
 
 use std::{
     net::SocketAddr,
@@ -9,75 +9,75 @@ use std::{
 
 use windlass::{Server, broker::Broker, topic_routes};
 
-use super::{is_quick, routes};
+use super::{assert_quick_and_clean, routes};
 use crate::{
     common::{Peer, address, builder, eventually},
     topics::client::Client as Subscriber,
 };
 
 const ROUNDS: usize = 20;
-/// Connections that ask over HTTP/1.1, one request after the other.
-const ASKERS: usize = 12;
+/// HTTP/1.1 connections with one request at a time.
+const HTTP1_CLIENTS: usize = 12;
 const SUBSCRIBERS: usize = 6;
 const PIPELINE: usize = 8;
-/// Connections of HTTP/2, each with some requests at a time.
-const MULTIPLEXERS: usize = if cfg!(feature = "http2") { 4 } else { 0 };
-/// WebSockets: half of them echo, the others follow a topic.
+/// HTTP/2 connections with several requests at a time.
+const HTTP2_CLIENTS: usize = if cfg!(feature = "http2") { 4 } else { 0 };
+/// WebSockets: half of them echo, the others subscribe to a topic.
 const SOCKETS: usize = if cfg!(feature = "ws") { 6 } else { 0 };
-const ALL: usize = ASKERS + 2 + SUBSCRIBERS + MULTIPLEXERS + SOCKETS;
+const ALL: usize = HTTP1_CLIENTS + 2 + SUBSCRIBERS + HTTP2_CLIENTS + SOCKETS;
 
-/// What the clients of one round see.
-struct Round<'a> {
+/// State shared by the clients of one round.
+struct RoundState<'a> {
     server: &'a Server,
     address: SocketAddr,
-    /// Whole replies.
+    /// Number of complete replies.
     answered: AtomicUsize,
-    /// Event streams and WebSockets that have begun.
-    lasting: AtomicUsize,
+    /// Number of open event streams and WebSockets.
+    open_streams: AtomicUsize,
 }
 
-impl Round<'_> {
-    /// Notes that something has begun that ends with the server.
-    fn lasts(&self) {
-        self.note(1);
-        self.lasting.fetch_add(1, Relaxed);
+impl RoundState<'_> {
+    /// Counts a stream or socket that stays open until the server ends it.
+    fn note_open_stream(&self) {
+        self.count_replies(1);
+        self.open_streams.fetch_add(1, Relaxed);
     }
 
-    fn note(&self, replies: usize) {
+    fn count_replies(&self, replies: usize) {
         self.answered.fetch_add(replies, Relaxed);
     }
 
-    /// Says that a client was told to go, which must not happen to anyone while the server counts as ready.
+    /// Asserts that the server closes a connection only after readiness has turned false.
     #[track_caller]
-    fn told_to_go(&self) {
-        assert!(!self.server.is_ready(), "a client is sent away by a server that says it is ready");
+    fn assert_draining(&self) {
+        assert!(!self.server.is_ready(), "the server must not close connections while it is ready");
     }
 
-    /// Asks again and again on one connection until it ends in order.
-    fn ask(&self, request: &str) {
+    /// Sends requests on one connection until it ends cleanly.
+    fn send_requests(&self, request: &str) {
         let mut peer = Peer::connect(self.address);
         loop {
-            match peer.try_ask(request).unwrap_or_else(|error| panic!("{request:.30}: {error}")) {
-                None => return self.told_to_go(),
+            match peer.try_exchange(request).unwrap_or_else(|error| panic!("{request:.30}: {error}")) {
+                None => return self.assert_draining(),
                 Some(reply) => {
                     let is_probe = request.contains("/readyz");
                     match reply.status {
                         200 | 202 => {}
-                        // Topics that end with the server take no more events.
-                        503 if is_probe || request.contains("/topics/") => self.told_to_go(),
+                        // Topics refuse events once the server drains.
+                        503 if is_probe || request.contains("/topics/") => self.assert_draining(),
                         status => panic!("{request:.30}: {status}"),
                     }
-                    self.note(1);
+                    self.count_replies(1);
                     if reply.closes() {
-                        assert!(!is_probe || reply.status == 503, "the last word of readiness is 503");
-                        return self.told_to_go();
+                        assert!(!is_probe || reply.status == 503, "the last readiness reply must be 503");
+                        return self.assert_draining();
                     }
                 }
             }
         }
     }
 
-    /// Sends several requests at once; those before the reply that says close are answered, those behind it were not begun.
+    /// Sends several requests at once. Requests after the reply with `Connection: close` get no reply.
     fn pipeline(&self) {
         let mut peer = Peer::connect(self.address);
         let requests = "GET /async?ms=1 HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n"
@@ -85,29 +85,29 @@ impl Round<'_> {
         loop {
             let mut bytes = requests.as_str();
             for _ in 0..PIPELINE {
-                let Some(reply) = peer.try_ask(std::mem::take(&mut bytes)).unwrap() else {
-                    return self.told_to_go();
+                let Some(reply) = peer.try_exchange(std::mem::take(&mut bytes)).unwrap() else {
+                    return self.assert_draining();
                 };
                 assert_eq!(reply.status, 200);
-                self.note(1);
+                self.count_replies(1);
                 if reply.closes() {
-                    return self.told_to_go();
+                    return self.assert_draining();
                 }
             }
         }
     }
 
-    /// Follows a topic until the server ends the stream and says when to come back.
+    /// Subscribes to a topic until the server ends the stream with a `retry` hint.
     fn subscribe(&self) {
-        let mut subscriber = Subscriber::over(Peer::connect(self.address), "/topics/mixed", None);
-        self.lasts();
+        let mut subscriber = Subscriber::from_peer(Peer::connect(self.address), "/topics/mixed", None);
+        self.note_open_stream();
         let back = subscriber.retry_at_end();
-        self.told_to_go();
+        self.assert_draining();
         assert!(back.is_some_and(|back| back >= Duration::from_millis(500)), "{back:?}");
     }
 
-    /// Asks over HTTP/2, several requests at a time, until told to go; what was not begun then is the only thing without an
-    /// answer.
+    /// Sends several HTTP/2 requests at a time until the server sends GOAWAY. Only requests that the server
+    /// did not start may remain unanswered.
     #[cfg(feature = "http2")]
     fn multiplex(&self, path: &str) {
         use crate::h2::client::{Client, read, request};
@@ -126,7 +126,7 @@ impl Round<'_> {
                 match client.wait(read(response)) {
                     Ok(reply) => {
                         assert_eq!(reply.status, 200);
-                        self.note(1);
+                        self.count_replies(1);
                     }
                     Err(error) => {
                         let refused = error.is_go_away() && error.reason() == Some(::h2::Reason::NO_ERROR);
@@ -135,27 +135,27 @@ impl Round<'_> {
                 }
             }
             if is_over {
-                return self.told_to_go();
+                return self.assert_draining();
             }
         }
     }
 
-    /// Talks over a WebSocket, or listens, until the server says that it goes away.
+    /// Echoes on a WebSocket, or only receives, until the server closes it with 1001.
     #[cfg(feature = "ws")]
     fn socket(&self, path: &str, says: Option<&str>) {
         use crate::ws::peer::{CLOSE, TEXT, close, frame, open_at, read};
         let mut peer = open_at(self.address, path, "");
-        self.lasts();
+        self.note_open_stream();
         loop {
             if let Some(text) = says {
                 peer.send(frame(TEXT, text));
             }
             let (kind, payload) = read(&mut peer);
             if kind == CLOSE {
-                assert_eq!(payload[..2], 1001_u16.to_be_bytes(), "going away");
-                self.told_to_go();
+                assert_eq!(payload[..2], 1001_u16.to_be_bytes(), "the close code is 1001, going away");
+                self.assert_draining();
                 peer.send(close(1001));
-                peer.rest();
+                peer.read_to_end();
                 return;
             }
             assert_eq!(kind, TEXT);
@@ -180,31 +180,31 @@ impl Round<'_> {
 }
 
 #[test]
-fn under_mixed_load_nothing_accepted_is_lost_and_the_numbers_add_up() {
+fn a_drain_under_mixed_load_loses_no_accepted_request() {
     for _ in 0..ROUNDS {
         let broker = Broker::new(Default::default()).unwrap();
         let router = topic_routes(routes(), &broker, Default::default());
         #[cfg(feature = "ws")]
         let router = router.route(windlass::websocket("/ws", crate::ws::peer::echo));
         let server = builder(router).broker(&broker).start().unwrap();
-        let round = Round {
+        let round = RoundState {
             server: &server,
             address: address(&server),
             answered: AtomicUsize::new(0),
-            lasting: AtomicUsize::new(0),
+            open_streams: AtomicUsize::new(0),
         };
         let report = thread::scope(|scope| {
             let round = &round;
-            for index in 0..ASKERS {
-                scope.spawn(move || round.ask(&Round::requests(index)));
+            for index in 0..HTTP1_CLIENTS {
+                scope.spawn(move || round.send_requests(&RoundState::requests(index)));
             }
-            scope.spawn(|| round.ask("GET /readyz HTTP/1.1\r\nHost: t\r\n\r\n"));
+            scope.spawn(|| round.send_requests("GET /readyz HTTP/1.1\r\nHost: t\r\n\r\n"));
             scope.spawn(|| round.pipeline());
             for _ in 0..SUBSCRIBERS {
                 scope.spawn(|| round.subscribe());
             }
             #[cfg(feature = "http2")]
-            for index in 0..MULTIPLEXERS {
+            for index in 0..HTTP2_CLIENTS {
                 scope.spawn(move || {
                     round.multiplex(["/static", "/inline", "/async?ms=2", "/blocking"][index % 4])
                 });
@@ -215,21 +215,21 @@ fn under_mixed_load_nothing_accepted_is_lost_and_the_numbers_add_up() {
                     if index % 2 == 0 { ("/ws", Some("hello")) } else { ("/topics/mixed", None) };
                 scope.spawn(move || round.socket(path, says));
             }
-            eventually("all are at it", || {
+            eventually("all clients are connected and have sent requests", || {
                 server.metrics().connections == ALL as u64
-                    && round.lasting.load(Relaxed) == SUBSCRIBERS + SOCKETS
+                    && round.open_streams.load(Relaxed) == SUBSCRIBERS + SOCKETS
                     && round.answered.load(Relaxed) > 300
             });
             server.drain(None)
         });
-        is_quick(&report);
+        assert_quick_and_clean(&report);
         assert_eq!((report.drained, report.cut_total()), (ALL as u64, 0), "{report}");
-        let told = server.metrics();
+        let metrics = server.metrics();
         assert_eq!(
-            told.requests,
+            metrics.requests,
             round.answered.load(Relaxed) as u64,
-            "what it answered is what clients got"
+            "the server must count as many replies as the clients received"
         );
-        assert_eq!((told.connections, told.handler_panics, told.pool_refused), (0, 0, 0));
+        assert_eq!((metrics.connections, metrics.handler_panics, metrics.pool_refused), (0, 0, 0));
     }
 }

@@ -1,4 +1,5 @@
-//! How streams end: with their client, their handler, the server; always with Closed, never with a panic.
+//! Ends of event streams: by the client, the handler or the server. Later sends return `Closed` and never
+//! panic.
 
 use std::{
     sync::atomic::Ordering::SeqCst,
@@ -12,20 +13,20 @@ use windlass::{
     sse::{Client, SendError, Settings},
 };
 
-use super::{Kept, Seeing, Seen, eventually, metric, start};
+use super::{Received, StreamServer, Subscriber, eventually, metric, start};
 
 #[test]
-fn a_client_that_is_gone_cancels_its_handler_and_every_send_is_closed() {
-    let kept = Kept::serve(Settings::new());
-    let reading = Seeing::subscribe(&kept.server, "/e", None);
-    let client = kept.client();
-    assert_eq!(kept.ended.load(SeqCst), 0);
+fn a_disconnect_drops_the_handler_and_closes_the_client() {
+    let fixture = StreamServer::serve(Settings::new());
+    let reading = Subscriber::subscribe(&fixture.server, "/e", None);
+    let client = fixture.client();
+    assert_eq!(fixture.ended.load(SeqCst), 0);
     let waiting = std::thread::spawn({
         let client = client.clone();
         move || pollster::block_on(client.closed())
     });
     drop(reading);
-    eventually("the handler is dropped", || kept.ended.load(SeqCst) == 1);
+    eventually("the handler is dropped", || fixture.ended.load(SeqCst) == 1);
     waiting.join().unwrap();
     assert!(client.is_closed());
     assert!(matches!(pollster::block_on(client.send(Event::new("late"))), Err(SendError::Closed)));
@@ -33,11 +34,11 @@ fn a_client_that_is_gone_cancels_its_handler_and_every_send_is_closed() {
 }
 
 #[test]
-fn senders_that_race_a_close_are_told_closed_or_were_in_time() {
+fn sends_that_race_a_close_are_delivered_or_return_closed() {
     for round in 0..20 {
-        let kept = Kept::serve(Settings::new().queue(round % 3));
-        let mut reading = Seeing::subscribe(&kept.server, "/e", None);
-        let client = kept.client();
+        let fixture = StreamServer::serve(Settings::new().queue(round % 3));
+        let mut reading = Subscriber::subscribe(&fixture.server, "/e", None);
+        let client = fixture.client();
         let senders: Vec<_> = (0..4)
             .map(|_| {
                 let client = client.clone();
@@ -51,40 +52,42 @@ fn senders_that_race_a_close_are_told_closed_or_were_in_time() {
             })
             .collect();
         for _ in 0..10 {
-            assert!(matches!(reading.next(), Seen::Event { .. }));
+            assert!(matches!(reading.next(), Received::Event { .. }));
         }
         client.close();
         let mut received = 10;
-        while reading.next() != Seen::End {
+        while reading.next() != Received::End {
             received += 1;
         }
         let sent: usize = senders.into_iter().map(|sender| sender.join().unwrap()).sum();
-        assert_eq!(received, sent, "what was taken has left");
+        assert_eq!(received, sent, "every accepted event must be received");
     }
 }
 
 #[test]
-fn a_handler_that_panics_cuts_its_stream_and_is_counted() {
-    fn now(_: Request, _: Client) -> std::future::Ready<()> {
-        panic!("expected by the test")
+fn a_panicking_handler_cuts_its_stream_and_is_counted() {
+    fn at_once(_: Request, _: Client) -> std::future::Ready<()> {
+        panic!("deliberate panic of the test")
     }
-    async fn later(_: Request, client: Client) {
+    async fn after_one_event(_: Request, client: Client) {
         client.send(Event::new("one")).await.unwrap();
-        panic!("expected by the test")
+        panic!("deliberate panic of the test")
     }
-    let server = start(Router::new().route(event_stream("/now", now)).route(event_stream("/later", later)));
+    let server = start(
+        Router::new().route(event_stream("/now", at_once)).route(event_stream("/later", after_one_event)),
+    );
     for (path, panics) in [("/now", 1.0), ("/later", 2.0)] {
-        let mut client = Seeing::subscribe(&server, path, None);
-        let (rest, _) = client.peer.end();
-        assert!(!rest.ends_with(b"0\r\n\r\n"), "it does not look whole: {}", rest.escape_ascii());
+        let mut client = Subscriber::subscribe(&server, path, None);
+        let (rest, _) = client.peer.read_to_close();
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "a cut body must not look complete: {}", rest.escape_ascii());
         assert_eq!(metric(&server, "windlass_panics_total{place=\"handler\"}"), panics);
     }
 }
 
 #[test]
-fn a_drain_ends_handlers_streams_and_tells_their_clients_when_to_come_back() {
+fn a_drain_ends_streams_with_a_retry_hint_that_varies() {
     let server = start(Router::new().route(event_stream("/e", |_, _| std::future::pending::<()>())));
-    let clients: Vec<_> = (0..10).map(|_| Seeing::subscribe(&server, "/e", None)).collect();
+    let clients: Vec<_> = (0..10).map(|_| Subscriber::subscribe(&server, "/e", None)).collect();
     let began = Instant::now();
     let report = server.drain(None);
     assert!(began.elapsed() < Duration::from_millis(1500) && report.cut_total() == 0, "{report}");
@@ -94,42 +97,42 @@ fn a_drain_ends_handlers_streams_and_tells_their_clients_when_to_come_back() {
 }
 
 #[test]
-fn a_silent_handler_has_its_heartbeat() {
+fn a_stream_without_events_sends_heartbeats() {
     let settings =
         Settings::new().heartbeat(Some(Duration::from_millis(50))).retry(Some(Duration::from_secs(7)));
-    let kept = Kept::serve(settings);
-    let mut reading = Seeing::subscribe(&kept.server, "/e", None);
-    assert_eq!(reading.next_with_comments(), Seen::Retry(7000));
-    assert_eq!(reading.next_with_comments(), Seen::Comment);
-    assert_eq!(reading.next_with_comments(), Seen::Comment);
+    let fixture = StreamServer::serve(settings);
+    let mut reading = Subscriber::subscribe(&fixture.server, "/e", None);
+    assert_eq!(reading.next_with_comments(), Received::Retry(7000));
+    assert_eq!(reading.next_with_comments(), Received::Comment);
+    assert_eq!(reading.next_with_comments(), Received::Comment);
 }
 
 #[cfg(feature = "http2")]
 #[test]
-fn streams_of_one_http2_connection_are_fed_and_end_by_themselves() {
+fn streams_of_one_http2_connection_are_independent() {
     use bytes::Bytes;
     use windlass::http::Method;
 
     use crate::h2::client::{Client as H2, request};
 
-    let kept = Kept::serve(Settings::new());
-    let mut h2 = H2::connect(&kept.server);
+    let fixture = StreamServer::serve(Settings::new());
+    let mut h2 = H2::connect(&fixture.server);
     let mut open = || {
         let (response, mut body) = h2.open(request(Method::GET, "/e"));
         body.send_data(Bytes::new(), true).unwrap();
         let stream = h2.wait(response).unwrap().into_body();
-        let client = kept.client();
-        *kept.client.lock().unwrap() = None;
+        let client = fixture.client();
+        *fixture.client.lock().unwrap() = None;
         (stream, client)
     };
     let ((mut one, client), (two, other)) = (open(), open());
     pollster::block_on(client.send(Event::new("hello"))).unwrap();
     assert_eq!(h2.wait(one.data()).unwrap().unwrap(), "data: hello\n\n");
     drop(two);
-    eventually("its handler is dropped", || kept.ended.load(SeqCst) == 1);
+    eventually("the handler of the dropped stream is dropped", || fixture.ended.load(SeqCst) == 1);
     assert!(other.is_closed() && !client.is_closed());
     client.close();
     while let Some(last) = h2.wait(one.data()) {
-        assert_eq!(last.unwrap(), "", "nothing but the end");
+        assert_eq!(last.unwrap(), "", "no data may precede the end");
     }
 }

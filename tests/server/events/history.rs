@@ -1,4 +1,5 @@
-//! Handlers whose events are kept: missed ones come first, each send is appended once, in the order of the wire.
+//! Event streams with history: missed events come first, each send is appended once, and the order is that of
+//! the store.
 
 use std::sync::Arc;
 
@@ -10,13 +11,13 @@ use windlass::{
     sse::{Client, Replay, Settings, WhenFull},
 };
 
-use super::{Kept, Seeing, Seen, connect, start};
+use super::{Received, StreamServer, Subscriber, connect, start};
 
 fn store() -> Arc<MemoryStore> {
     Arc::new(MemoryStore::new(Retention::default(), StoreLimits::default()).unwrap())
 }
 
-fn held(store: &Arc<MemoryStore>, name: &str) -> Vec<String> {
+fn stored_data(store: &Arc<MemoryStore>, name: &str) -> Vec<String> {
     let page = store.read_blocking(Query::new(name.to_owned(), Start::Earliest)).unwrap();
     page.events.iter().map(|event| String::from_utf8(event.data.to_vec()).unwrap()).collect()
 }
@@ -32,9 +33,9 @@ fn serve(store: &Arc<MemoryStore>) -> Server {
     start(Router::new().route(event_stream_with("/job/{name}", Settings::new().replay(replay), handler)))
 }
 
-fn rest(client: &mut Seeing) -> Vec<(String, String, String)> {
+fn read_events(client: &mut Subscriber) -> Vec<(String, String, String)> {
     let mut all = Vec::new();
-    while let Seen::Event { id, name, data } = client.next() {
+    while let Received::Event { id, name, data } = client.next() {
         all.push((id, name, data));
     }
     all
@@ -45,30 +46,30 @@ fn words(events: &[(String, String, String)]) -> Vec<&str> {
 }
 
 #[test]
-fn what_was_missed_comes_before_what_the_handler_sends() {
+fn missed_events_precede_those_of_the_handler() {
     let store = store();
     let server = serve(&store);
-    let first = rest(&mut Seeing::subscribe(&server, "/job/a", None));
+    let first = read_events(&mut Subscriber::subscribe(&server, "/job/a", None));
     assert_eq!(words(&first), ["one", "two", "three"]);
-    assert_eq!(held(&store, "a"), ["one", "two", "three"], "each was appended once");
-    let again = rest(&mut Seeing::subscribe(&server, "/job/a", Some(&first[0].0)));
+    assert_eq!(stored_data(&store, "a"), ["one", "two", "three"], "each event must be appended once");
+    let again = read_events(&mut Subscriber::subscribe(&server, "/job/a", Some(&first[0].0)));
     assert_eq!(words(&again), ["two", "three", "one", "two", "three"]);
-    assert_eq!(again[..2], first[1..], "with the ids they had");
+    assert_eq!(again[..2], first[1..], "missed events must keep their ids");
     let seqs: Vec<u64> =
         again.iter().map(|(id, ..)| id.split_once('-').unwrap().1.parse().unwrap()).collect();
     assert_eq!(seqs, [2, 3, 4, 5, 6]);
     assert_eq!(
-        words(&rest(&mut Seeing::subscribe(&server, "/job/b", Some("earliest")))),
+        words(&read_events(&mut Subscriber::subscribe(&server, "/job/b", Some("earliest")))),
         ["one", "two", "three"]
     );
 }
 
 #[test]
-fn an_id_that_means_nothing_is_told_and_the_handler_runs() {
+fn an_unknown_id_is_reported_as_a_gap_and_the_handler_runs() {
     let store = store();
     let server = serve(&store);
     for (last, why) in [("no id", "unknown_id"), ("0123456789abcdef-7", "unknown_epoch")] {
-        let all = rest(&mut Seeing::subscribe(&server, "/job/a", Some(last)));
+        let all = read_events(&mut Subscriber::subscribe(&server, "/job/a", Some(last)));
         assert_eq!(
             (all[0].1.as_str(), all[0].2.as_str()),
             ("gap", format!(r#"{{"reset":"{why}"}}"#).as_str())
@@ -78,14 +79,14 @@ fn an_id_that_means_nothing_is_told_and_the_handler_runs() {
 }
 
 #[test]
-fn an_event_dropped_for_the_client_is_kept_and_told_as_a_gap() {
+fn a_dropped_event_stays_in_the_store_and_is_reported_as_a_gap() {
     let store = store();
     let replay = Replay::new(store.clone(), |_| "kept");
-    let kept = Kept::serve(Settings::new().queue(4).when_full(WhenFull::Drop).replay(replay));
-    let peer = connect(&kept.server);
+    let fixture = StreamServer::serve(Settings::new().queue(4).when_full(WhenFull::Drop).replay(replay));
+    let peer = connect(&fixture.server);
     peer.set_receive_buffer(8 * 1024);
-    let mut reading = Seeing::over(peer, "/e", None);
-    let client = kept.client();
+    let mut reading = Subscriber::from_peer(peer, "/e", None);
+    let client = fixture.client();
     let mut sent = 0;
     while client.dropped() < 20 {
         sent += 1;
@@ -93,7 +94,7 @@ fn an_event_dropped_for_the_client_is_kept_and_told_as_a_gap() {
     }
     let (mut last, mut missed, mut asked) = (0, 0, false);
     loop {
-        let Seen::Event { id, name, data } = reading.next() else { panic!("an end") };
+        let Received::Event { id, name, data } = reading.next() else { panic!("the stream ended early") };
         let seq = id.split_once('-').unwrap().1.parse::<u64>().unwrap();
         if name == "gap" {
             missed += seq - last;
@@ -112,17 +113,17 @@ fn an_event_dropped_for_the_client_is_kept_and_told_as_a_gap() {
     assert_eq!(
         (missed, last),
         (client.dropped(), sent + 1),
-        "each number comes once, as an event or in a gap"
+        "each number must occur once, as an event or in a gap"
     );
-    assert_eq!(held(&store, "kept").len() as u64, sent + 1);
+    assert_eq!(stored_data(&store, "kept").len() as u64, sent + 1);
 }
 
 #[test]
-fn sends_from_many_threads_leave_in_the_stores_order() {
+fn events_of_many_threads_are_sent_in_the_order_of_the_store() {
     let store = store();
-    let kept = Kept::serve(Settings::new().replay(Replay::new(store.clone(), |_| "kept")));
-    let mut reading = Seeing::subscribe(&kept.server, "/e", None);
-    let client = kept.client();
+    let fixture = StreamServer::serve(Settings::new().replay(Replay::new(store.clone(), |_| "kept")));
+    let mut reading = Subscriber::subscribe(&fixture.server, "/e", None);
+    let client = fixture.client();
     let senders: Vec<_> = (0..4)
         .map(|thread| {
             let client = client.clone();
@@ -133,15 +134,15 @@ fn sends_from_many_threads_leave_in_the_stores_order() {
         .collect();
     let mut words = Vec::new();
     for expected in 1..=800 {
-        let Seen::Event { id, data, .. } = reading.next() else { panic!("an end") };
-        assert!(id.ends_with(&format!("-{expected}")), "{id} is not {expected}");
+        let Received::Event { id, data, .. } = reading.next() else { panic!("the stream ended early") };
+        assert!(id.ends_with(&format!("-{expected}")), "expected number {expected}, got id {id}");
         words.push(data);
     }
     senders.into_iter().for_each(|sender| sender.join().unwrap());
-    assert_eq!(words, held_all(&store));
+    assert_eq!(words, all_stored_data(&store));
 }
 
-fn held_all(store: &Arc<MemoryStore>) -> Vec<String> {
+fn all_stored_data(store: &Arc<MemoryStore>) -> Vec<String> {
     let query = Query::new("kept", Start::Earliest);
     let window = windlass::replay::Window { events: 10_000, bytes: usize::MAX };
     let page = store.read_blocking(query.window(window)).unwrap();

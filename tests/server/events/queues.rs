@@ -1,4 +1,4 @@
-//! A client that does not read, under each policy of its queue.
+//! Event streams whose client does not read, under each policy of a full queue.
 
 use std::time::{Duration, Instant};
 
@@ -7,15 +7,15 @@ use windlass::{
     sse::{Client, SendError, Settings, WhenFull},
 };
 
-use super::{Kept, Seeing, Seen, connect, eventually, metric, text};
+use super::{Received, StreamServer, Subscriber, connect, eventually, metric, text};
 
-/// Events of this many bytes fill a socket soon.
+/// Size of an event; a few of them fill the socket buffers.
 const BYTES: usize = 4000;
 
-fn stalled(kept: &Kept) -> Seeing {
-    let peer = connect(&kept.server);
+fn subscribe_without_reading(fixture: &StreamServer) -> Subscriber {
+    let peer = connect(&fixture.server);
     peer.set_receive_buffer(8 * 1024);
-    Seeing::over(peer, "/e", None)
+    Subscriber::from_peer(peer, "/e", None)
 }
 
 fn event(n: u64) -> Event {
@@ -26,20 +26,21 @@ fn send(client: &Client, n: u64) -> Result<(), SendError> {
     pollster::block_on(client.send(event(n)))
 }
 
-/// Sends until `struck`; returns how many sends were fine.
-fn send_until(client: &Client, mut struck: impl FnMut(&Client, &Result<(), SendError>) -> bool) -> u64 {
+/// Sends until the condition holds. Returns the number of sends before that.
+fn send_until(client: &Client, mut done: impl FnMut(&Client, &Result<(), SendError>) -> bool) -> u64 {
     let until = Instant::now() + Duration::from_secs(10);
     for n in 0.. {
         let sent = send(client, n);
-        if struck(client, &sent) {
+        if done(client, &sent) {
             return n;
         }
-        assert!(Instant::now() < until, "never full");
+        assert!(Instant::now() < until, "the queue did not fill up in time");
     }
     unreachable!()
 }
 
-/// Sends, slowly enough for the connection to take what it can, until this many were dropped: nothing moves any more.
+/// Sends until exactly this many events were dropped, so that socket and queue stay full. Returns the number
+/// of sends.
 fn fill(client: &Client, dropped: u64, event: impl Fn(u64) -> Event) -> u64 {
     let mut sent = 0;
     eventually("the queue is full", || {
@@ -50,23 +51,23 @@ fn fill(client: &Client, dropped: u64, event: impl Fn(u64) -> Event) -> u64 {
     sent
 }
 
-fn number(seen: &Seen) -> u64 {
+fn number(seen: &Received) -> u64 {
     text(seen).split(' ').next().unwrap().parse().unwrap()
 }
 
 #[test]
-fn drop_loses_events_counts_them_and_says_that_all_is_well() {
-    let kept = Kept::serve(Settings::new().queue(8).when_full(WhenFull::Drop));
-    let mut reading = stalled(&kept);
-    let client = kept.client();
+fn drop_loses_and_counts_events_and_the_send_succeeds() {
+    let fixture = StreamServer::serve(Settings::new().queue(8).when_full(WhenFull::Drop));
+    let mut reading = subscribe_without_reading(&fixture);
+    let client = fixture.client();
     let sent = fill(&client, 50, event);
     assert_eq!(client.depth(), 8);
-    assert_eq!(metric(&kept.server, "windlass_sse_overflows_total{policy=\"drop\"}"), 50.0);
+    assert_eq!(metric(&fixture.server, "windlass_sse_overflows_total{policy=\"drop\"}"), 50.0);
     client.close();
     let mut received = Vec::new();
     loop {
         match reading.next() {
-            Seen::End => break,
+            Received::End => break,
             seen => received.push(number(&seen)),
         }
     }
@@ -75,25 +76,25 @@ fn drop_loses_events_counts_them_and_says_that_all_is_well() {
 }
 
 #[test]
-fn close_ends_the_stream_behind_what_was_queued() {
-    let kept = Kept::serve(Settings::new().queue(8).when_full(WhenFull::Close));
-    let mut reading = stalled(&kept);
-    let client = kept.client();
+fn close_ends_the_stream_after_the_queued_events() {
+    let fixture = StreamServer::serve(Settings::new().queue(8).when_full(WhenFull::Close));
+    let mut reading = subscribe_without_reading(&fixture);
+    let client = fixture.client();
     let sent = send_until(&client, |_, sent| matches!(sent, Err(SendError::Closed)));
     assert!(client.is_closed() && matches!(send(&client, 0), Err(SendError::Closed)));
     for n in 0..sent {
         assert_eq!(number(&reading.next()), n);
     }
-    assert_eq!(reading.next(), Seen::End);
-    assert_eq!(metric(&kept.server, "windlass_sse_overflows_total{policy=\"close\"}"), 1.0);
+    assert_eq!(reading.next(), Received::End);
+    assert_eq!(metric(&fixture.server, "windlass_sse_overflows_total{policy=\"close\"}"), 1.0);
 }
 
 #[test]
-fn block_waits_for_room_and_loses_nothing_whatever_the_depth() {
+fn block_waits_for_room_and_loses_nothing_at_any_depth() {
     for depth in [0, 1, 8] {
-        let kept = Kept::serve(Settings::new().queue(depth).when_full(WhenFull::Block));
-        let mut reading = stalled(&kept);
-        let client = kept.client();
+        let fixture = StreamServer::serve(Settings::new().queue(depth).when_full(WhenFull::Block));
+        let mut reading = subscribe_without_reading(&fixture);
+        let client = fixture.client();
         let sender = std::thread::spawn({
             let client = client.clone();
             move || (0..80).for_each(|n| send(&client, n).unwrap())
@@ -108,10 +109,11 @@ fn block_waits_for_room_and_loses_nothing_whatever_the_depth() {
 }
 
 #[test]
-fn bytes_bound_a_queue_too_and_an_empty_one_takes_any_event() {
-    let kept = Kept::serve(Settings::new().queue(1000).queue_bytes(3 * BYTES).when_full(WhenFull::Drop));
-    let mut reading = stalled(&kept);
-    let client = kept.client();
+fn bytes_bound_a_queue_but_an_empty_one_takes_any_event() {
+    let fixture =
+        StreamServer::serve(Settings::new().queue(1000).queue_bytes(3 * BYTES).when_full(WhenFull::Drop));
+    let mut reading = subscribe_without_reading(&fixture);
+    let client = fixture.client();
     fill(&client, 30, event);
     assert_eq!(client.depth(), 2);
     while client.depth() > 0 {
@@ -124,16 +126,16 @@ fn bytes_bound_a_queue_too_and_an_empty_one_takes_any_event() {
 }
 
 #[test]
-fn a_callback_chooses_event_by_event_and_its_panic_drops() {
+fn a_callback_chooses_the_policy_per_event_and_its_panic_drops_the_event() {
     let settings =
         Settings::new().queue(4).when_full_by(|event| match event.name().map(|name| name.as_ref()) {
             Some(b"loss") => WhenFull::Drop,
-            Some(b"panic") => panic!("expected by the test"),
+            Some(b"panic") => panic!("deliberate panic of the test"),
             _ => WhenFull::Close,
         });
-    let kept = Kept::serve(settings);
-    let _reading = stalled(&kept);
-    let client = kept.client();
+    let fixture = StreamServer::serve(settings);
+    let _reading = subscribe_without_reading(&fixture);
+    let client = fixture.client();
     let event = |name: &str| event(0).named(name.to_owned()).unwrap();
     let named = |name: &str| pollster::block_on(client.send(event(name)));
     fill(&client, 30, |_| event("loss"));

@@ -20,12 +20,12 @@ use super::{
     },
 };
 use crate::common::{
-    bodies::{ALL, STREAMED, tell, telling},
+    bodies::{ALL, STREAMED, body_routes, describe_body},
     builder, connect, eventually, metric, start,
 };
 
 fn routes() -> Router {
-    telling().route(post("/early", |_: Request| "early").streamed())
+    body_routes().route(post("/early", |_: Request| "early").streamed())
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_streaming_handler_starts_before_the_body_and_gets_its_trailers() {
     let told = begun.clone();
     let starts = move |request: Request| {
         told.add_permits(1);
-        tell(request)
+        describe_body(request)
     };
     let server = start(Router::new().route(post("/starts", starts).streamed()));
     let mut client = Client::connect(&server);
@@ -171,7 +171,7 @@ fn a_body_that_came_with_its_fin_reaches_a_handler_that_reads_it_later() {
         let gate = opened.clone();
         async move {
             gate.acquire().await.unwrap().forget();
-            tell(request).await
+            describe_body(request).await
         }
     };
     let mut limits = Limits::default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use windlass::{Router, Server, Timeouts, static_route};
 
 use super::frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, Peer, SETTINGS, block, frame, request};
-use crate::common::{self, bare, builder, connect, start};
+use crate::common::{self, base_builder, builder, connect, start};
 
 fn routes() -> Router {
     Router::new().route(static_route("/", "root"))
@@ -51,7 +51,8 @@ fn a_preface_byte_by_byte_is_one_and_other_bytes_are_http_1() {
 
 #[test]
 fn a_preface_behind_a_proxy_preamble_is_known() {
-    let server = bare().listen_proxied("127.0.0.1:0".parse().unwrap()).router(routes()).start().unwrap();
+    let server =
+        base_builder().listen_proxied("127.0.0.1:0".parse().unwrap()).router(routes()).start().unwrap();
     for preamble in ["PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\n", "PROXY UNKNOWN\r\n"] {
         let mut peer = Peer::silent(&server);
         peer.send([preamble.as_bytes(), &hello()].concat());
@@ -64,7 +65,7 @@ fn a_server_that_is_told_to_speaks_no_http_2() {
     let server = builder(routes()).http2(false).start().unwrap();
     let mut peer = connect(&server);
     peer.send(hello());
-    let (answer, _) = peer.end();
+    let (answer, _) = peer.read_to_close();
     assert!(answer.starts_with(b"HTTP/1.1 505 "), "{}", answer.escape_ascii());
     assert_eq!(connect(&server).get("/").text(), "root");
 }
@@ -77,7 +78,7 @@ fn a_preface_that_is_never_complete_is_answered_408() {
     for length in [3, 18, 23] {
         let mut peer = connect(&server);
         peer.send(&PREFACE[..length]);
-        let (answer, _) = peer.end();
+        let (answer, _) = peer.read_to_close();
         assert!(answer.starts_with(b"HTTP/1.1 408 "), "{length}: {}", answer.escape_ascii());
     }
 }

@@ -24,7 +24,7 @@ use super::{
     client::{Client, read, request},
     frames::{self, CANCEL, DATA, END_STREAM, HEADERS, Peer, RST_STREAM, WINDOW_UPDATE, frame},
 };
-use crate::common::{bodies::lasting, builder, connect, eventually, metric, start};
+use crate::common::{bodies::endless_reply_routes, builder, connect, eventually, metric, start};
 
 /// Gives pieces without end, or as many as it is made for, and counts them.
 struct Pieces {
@@ -319,7 +319,7 @@ fn a_client_that_has_sent_fin_gets_its_replies() {
 
 #[test]
 fn a_reply_without_an_end_that_begins_behind_a_fin_is_ended() {
-    let (router, gate) = lasting();
+    let (router, gate) = endless_reply_routes();
     let server = builder(router).cores(Cores::Unpinned(1)).start().unwrap();
     let mut peer = Peer::connect(&server);
     peer.get(1, "/inline");

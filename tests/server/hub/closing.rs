@@ -1,4 +1,4 @@
-//! The hub's end: nobody new, what was broadcast, the Close, and who is stuck.
+//! Closing a hub: no new members, delivery of pending broadcasts, Close frames, and stuck members.
 
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use windlass::{
     ws::{Delivery, Source},
 };
 
-use super::{LONG, confirmed, join, read, serve, taken};
+use super::{LONG, confirmed, deliveries, join, read, serve};
 use crate::{
     common::eventually,
     ws::peer::{CLOSE, TEXT, close, read_text},
@@ -26,7 +26,7 @@ fn poll(membership: &mut Membership) -> Poll<Delivery> {
 }
 
 #[test]
-fn close_refuses_then_delivers_what_was_broadcast_then_says_goodbye() {
+fn closing_delivers_pending_broadcasts_before_the_close_frames() {
     let (server, hub) = serve(HubSettings::default());
     let mut members: Vec<_> = (0..4).map(|n| join(&server, &hub, &n.to_string())).collect();
     for n in 0..30 {
@@ -47,11 +47,11 @@ fn close_refuses_then_delivers_what_was_broadcast_then_says_goodbye() {
     assert_eq!(hub.member(None).unwrap_err(), HubError::Closed);
     let late = confirmed(&hub.broadcast("late"));
     assert_eq!((late.taken, late.first_error), (0, Some(BroadcastError::Closed)));
-    assert_eq!(pollster::block_on(hub.close(LONG)), 0, "again it does nothing");
+    assert_eq!(pollster::block_on(hub.close(LONG)), 0, "closing again must do nothing");
 }
 
 #[test]
-fn one_who_never_answers_delays_no_other_and_close_no_longer_than_its_deadline() {
+fn a_stuck_member_delays_close_until_its_deadline_and_no_other_member() {
     let (server, hub) = serve(HubSettings::default());
     let mut polite = join(&server, &hub, "polite");
     let mut stuck = hub.member(None).unwrap();
@@ -62,7 +62,7 @@ fn one_who_never_answers_delays_no_other_and_close_no_longer_than_its_deadline()
     });
     assert_eq!(read(&mut polite).0, CLOSE);
     assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
-    assert_eq!(closing.join().unwrap(), 1, "one is left");
+    assert_eq!(closing.join().unwrap(), 1, "one member must be left at the deadline");
     assert!(began.elapsed() >= Duration::from_millis(400));
     assert_eq!(hub.len(), 0);
     assert!(matches!(poll(&mut stuck), Poll::Ready(Delivery::Close(..))));
@@ -70,7 +70,7 @@ fn one_who_never_answers_delays_no_other_and_close_no_longer_than_its_deadline()
 }
 
 #[test]
-fn registering_broadcasting_leaving_and_closing_may_race() {
+fn register_broadcast_unregister_and_close_may_race() {
     const THREADS: usize = 32;
     const ROUNDS: usize = 50;
     let (server, hub) = serve(HubSettings::default());
@@ -83,14 +83,15 @@ fn registering_broadcasting_leaving_and_closing_may_race() {
         .collect();
     racers.into_iter().for_each(|racer| racer.join().unwrap());
     assert!(closed.load(SeqCst));
-    eventually("nobody is left", || hub.is_empty());
+    eventually("no member is left", || hub.is_empty());
     assert_eq!(pollster::block_on(hub.close(LONG)), 0);
     let stats = hub.stats();
     assert_eq!((stats.dropped, stats.removed), (0, 0), "{stats:?}");
     drop(server);
 }
 
-/// Registers, broadcasts, reads what came, leaves; the last rounds of one thread close the hub meanwhile.
+/// Registers, broadcasts, reads the pending deliveries, and unregisters. Thread 0 closes the hub in its 41st
+/// round.
 fn race(hub: &Hub, closed: &AtomicBool, thread: usize, round: usize) {
     if thread == 0 && round == 40 {
         pollster::block_on(hub.close(Duration::ZERO));
@@ -105,7 +106,7 @@ fn race(hub: &Hub, closed: &AtomicBool, thread: usize, round: usize) {
     match sent.first_error {
         None => assert!(!was_closed || sent.taken == 0),
         Some(BroadcastError::Closed) => assert_eq!(sent.taken, 0),
-        // Others do not read while they wait for their own.
+        // Other threads do not read while they wait for their own confirmation.
         Some(BroadcastError::Full(..)) => {}
         Some(error) => panic!("{error}"),
     }
@@ -124,10 +125,10 @@ fn race(hub: &Hub, closed: &AtomicBool, thread: usize, round: usize) {
 }
 
 #[test]
-fn a_drain_closes_members_as_it_does_other_sockets() {
+fn a_drain_closes_the_sockets_of_members() {
     let (server, hub) = serve(HubSettings::default());
     let mut member = join(&server, &hub, "a");
-    assert_eq!(taken(&hub.broadcast("last")), 1);
+    assert_eq!(deliveries(&hub.broadcast("last")), 1);
     let draining = thread::spawn(move || server.drain(None));
     assert_eq!(read(&mut member), (TEXT, b"last".to_vec()));
     assert_eq!(read(&mut member), (CLOSE, b"\x03\xe9the server is stopping".to_vec()));

@@ -1,4 +1,4 @@
-//! Members that do not read, under each policy, with counts that add up.
+//! Members that do not read, under each overflow policy; delivered and dropped must add up.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn serve(mut settings: HubSettings, timeouts: Timeouts) -> (Server, Hub) {
     let hub = Hub::new(settings);
     let (mut options, mut pool) = (ListenOptions::default(), PoolSettings::default());
     options.send_buffer = Some(16 * 1024);
-    // Callbacks shall not wait until nobody else wants the processor.
+    // Callbacks must run even while other threads use the processor.
     pool.blocking_idle = false;
     let builder = builder(routes(&hub)).listen_options(options).timeouts(timeouts).pool(pool).hub(&hub);
     (builder.start().unwrap(), hub)
@@ -36,34 +36,34 @@ fn with(overflow: Overflow) -> HubSettings {
 }
 
 /// Connects a member that does not read.
-fn stalled(server: &Server, hub: &Hub) -> Peer {
+fn join_without_reading(server: &Server, hub: &Hub) -> Peer {
     let before = hub.len();
     let mut peer = connect(server);
     peer.set_receive_buffer(8 * 1024);
     peer.send(opening("/hub", ""));
     assert_opened(&peer.reply());
     peer.send(frame(TEXT, "stalled"));
-    eventually("it is registered", || hub.len() == before + 1);
+    eventually("the member is registered", || hub.len() == before + 1);
     peer
 }
 
-/// Broadcasts numbered messages until the policy has struck, then some more; returns how many.
-fn broadcast_beyond(hub: &Hub, struck: impl Fn(&TopicStats) -> bool) -> u64 {
+/// Broadcasts numbered messages until the condition holds, and 20 more. Returns the number of messages.
+fn broadcast_beyond(hub: &Hub, done: impl Fn(&TopicStats) -> bool) -> u64 {
     let until = Instant::now() + Duration::from_secs(10);
     let mut sent = 0;
     let mut broadcast = || {
         confirmed(&hub.broadcast(format!("{sent} {}", "x".repeat(BYTES))));
         sent += 1;
     };
-    while !struck(&hub.stats()) {
-        assert!(Instant::now() < until, "never full: {:?}", hub.stats());
+    while !done(&hub.stats()) {
+        assert!(Instant::now() < until, "the mailbox did not fill up in time: {:?}", hub.stats());
         broadcast();
     }
     (0..20).for_each(|_| broadcast());
     sent
 }
 
-/// Reads numbered messages until something else comes; returns the numbers, and the first byte of what came.
+/// Reads up to `most` numbered messages. Returns their numbers, and the first other frame if one arrives.
 fn numbers(peer: &mut Peer, most: u64) -> (Vec<u64>, Option<(u8, Vec<u8>)>) {
     let mut numbers = Vec::new();
     while (numbers.len() as u64) < most {
@@ -78,9 +78,9 @@ fn numbers(peer: &mut Peer, most: u64) -> (Vec<u64>, Option<(u8, Vec<u8>)>) {
 }
 
 #[test]
-fn drop_loses_messages_for_the_slow_one_and_counts_them() {
+fn drop_loses_and_counts_messages_of_the_slow_member() {
     let (server, hub) = serve(with(Overflow::Drop), Timeouts::default());
-    let mut slow = stalled(&server, &hub);
+    let mut slow = join_without_reading(&server, &hub);
     let sent = broadcast_beyond(&hub, |stats| stats.dropped > 50);
     let stats = hub.stats();
     assert_eq!(stats.delivered + stats.dropped, sent);
@@ -91,9 +91,9 @@ fn drop_loses_messages_for_the_slow_one_and_counts_them() {
 }
 
 #[test]
-fn remove_ends_the_membership_and_keeps_the_socket() {
+fn remove_ends_the_membership_and_keeps_the_socket_open() {
     let (server, hub) = serve(with(Overflow::Remove), Timeouts::default());
-    let mut slow = stalled(&server, &hub);
+    let mut slow = join_without_reading(&server, &hub);
     broadcast_beyond(&hub, |stats| stats.removed > 0);
     let stats = hub.stats();
     assert_eq!((stats.removed, hub.len()), (1, 0));
@@ -104,9 +104,9 @@ fn remove_ends_the_membership_and_keeps_the_socket() {
 }
 
 #[test]
-fn close_is_the_default_and_tells_1013_behind_what_was_queued() {
+fn close_is_the_default_and_sends_1013_after_the_queued_messages() {
     let (server, hub) = serve(HubSettings::default(), Timeouts::default());
-    let mut slow = stalled(&server, &hub);
+    let mut slow = join_without_reading(&server, &hub);
     let until = Instant::now() + Duration::from_secs(10);
     let error = loop {
         let sent = hub.stats().published;
@@ -114,7 +114,7 @@ fn close_is_the_default_and_tells_1013_behind_what_was_queued() {
         if let Some(error) = confirmed.first_error {
             break error;
         }
-        assert!(Instant::now() < until, "never full");
+        assert!(Instant::now() < until, "the mailbox did not fill up in time");
     };
     assert!(matches!(error, BroadcastError::Full(_, Overflow::Close)), "{error}");
     let stats = hub.stats();
@@ -126,23 +126,24 @@ fn close_is_the_default_and_tells_1013_behind_what_was_queued() {
 
 #[test]
 fn a_callback_that_panics_closes_the_member() {
-    let settings =
-        HubSettings::default().overflow_by(ChooserOptions::default(), |_| panic!("expected by the test"));
+    let settings = HubSettings::default()
+        .overflow_by(ChooserOptions::default(), |_| panic!("deliberate panic of the test"));
     let (server, hub) = serve(settings, Timeouts::default());
-    let _slow = stalled(&server, &hub);
+    let _slow = join_without_reading(&server, &hub);
     broadcast_beyond(&hub, |stats| stats.ask_panics > 0);
-    eventually("it is closed", || hub.is_empty());
+    eventually("the member is closed", || hub.is_empty());
     assert_eq!(metric(&server, "windlass_hub_overflows_total{policy=\"close\"}"), 1.0);
 }
 
 #[test]
-fn one_that_takes_nothing_is_cut_unregistered_and_counted() {
+fn a_member_with_a_write_stall_is_cut_unregistered_and_counted() {
     let mut timeouts = Timeouts::default();
     timeouts.write_stall = Some(Duration::from_millis(300));
     let (server, hub) = serve(with(Overflow::Drop), timeouts);
-    let _slow = stalled(&server, &hub);
-    eventually("it is unregistered", || {
-        // A full mailbox is not a full kernel, which may take all of it in the end.
+    let _slow = join_without_reading(&server, &hub);
+    eventually("the stalled member is unregistered", || {
+        // A full mailbox does not imply a full kernel buffer, so the test broadcasts until the buffer is full
+        // too.
         let _ = hub.broadcast("x".repeat(BYTES));
         hub.is_empty()
     });
@@ -156,9 +157,9 @@ fn one_that_takes_nothing_is_cut_unregistered_and_counted() {
 }
 
 #[test]
-fn a_slow_member_takes_nothing_from_the_others() {
+fn a_slow_member_does_not_affect_others() {
     let (server, hub) = serve(with(Overflow::Drop), Timeouts::default());
-    let _slow = stalled(&server, &hub);
+    let _slow = join_without_reading(&server, &hub);
     let mut quick: Vec<_> = (0..10).map(|n| join(&server, &hub, &n.to_string())).collect();
     for n in 0..100 {
         confirmed(&hub.broadcast(format!("{n} {}", "x".repeat(BYTES))));
@@ -166,5 +167,5 @@ fn a_slow_member_takes_nothing_from_the_others() {
             assert_eq!(numbers(peer, 1).0, [n]);
         }
     }
-    assert!(hub.stats().dropped > 0, "the slow one was not slow");
+    assert!(hub.stats().dropped > 0, "the stalled member must have lost messages");
 }

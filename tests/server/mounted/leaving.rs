@@ -97,7 +97,7 @@ fn a_fin_ends_events_and_leaves_other_bodies() {
     events.finish();
     other.finish();
     eventually("the events end", || alive.load(Ordering::SeqCst) == 1);
-    events.rest();
+    events.read_to_end();
     other.expect_silence(Duration::from_millis(100));
     assert_eq!(alive.load(Ordering::SeqCst), 1, "who half-closed may wait for the rest of an ordinary body");
 }

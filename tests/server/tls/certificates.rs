@@ -18,7 +18,7 @@ use super::{
     client::{Client, trusting},
     pair, routes,
 };
-use crate::common::{address, bare, eventually};
+use crate::common::{address, base_builder, eventually};
 
 /// A folder for one test, removed with this.
 struct Folder(PathBuf);
@@ -52,7 +52,7 @@ fn from_files(folder: &Folder) -> Result<Tls, TlsError> {
 
 fn serve(tls: Tls) -> Server {
     let listen: Listen = "127.0.0.1:0".parse().unwrap();
-    bare().cores(Cores::Unpinned(2)).router(routes()).listen_tls(listen, tls).start().unwrap()
+    base_builder().cores(Cores::Unpinned(2)).router(routes()).listen_tls(listen, tls).start().unwrap()
 }
 
 /// Returns the certificate that a new connection is shown.

@@ -153,7 +153,7 @@ impl Client {
 
     /// Reads until the server ends the connection; returns the plaintext that came.
     #[track_caller]
-    pub(crate) fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         while self.read().unwrap() > 0 {}
         std::mem::take(&mut self.received)
     }

@@ -18,7 +18,7 @@ fn a_close_notify_is_a_fin_and_what_was_asked_is_still_answered() {
     client.request("GET", "/async?ms=50");
     client.close();
     assert_eq!(client.reply().text(), "async");
-    assert!(client.rest().is_empty());
+    assert!(client.read_to_end().is_empty());
     assert!(client.is_told_the_end(), "no close_notify came back");
 }
 
@@ -29,13 +29,13 @@ fn a_fin_without_close_notify_ends_too_and_a_cut_body_is_no_request() {
     client.request("GET", "/inline");
     client.finish();
     assert_eq!(client.reply().text(), "inline");
-    client.rest();
+    client.read_to_end();
     assert!(client.is_told_the_end());
     let mut client = served.client();
     let before = served.server.metrics().requests;
     client.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf");
     client.finish();
-    assert!(client.rest().is_empty(), "a cut off body was taken for a whole one");
+    assert!(client.read_to_end().is_empty(), "a cut off body was taken for a whole one");
     assert_eq!(served.server.metrics().requests, before);
 }
 
@@ -49,7 +49,7 @@ fn what_follows_close_notify_is_ignored() {
     bytes.extend_from_slice(b"\x17\x03\x03\x00\x20GET /inline HTTP/1.1 unsealed...");
     client.stream.write_all(&bytes).unwrap();
     assert_eq!(client.reply().text(), "async");
-    assert!(client.rest().is_empty());
+    assert!(client.read_to_end().is_empty());
     assert!(client.is_told_the_end());
     assert_eq!(served.metric("windlass_protocol_errors_total{cause=\"tls_record\"}"), 0.0);
 }
@@ -62,14 +62,14 @@ fn a_last_reply_is_whole_however_large_and_close_notify_follows_it() {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
         let reply = client.reply();
         assert!(reply.closes() && !reply.body.is_empty());
-        assert!(client.rest().is_empty());
+        assert!(client.read_to_end().is_empty());
         assert!(client.is_told_the_end(), "{path}: cut off, for all the client knows");
         client.close();
     }
     // A body that only the end of the connection ends.
     let mut client = served.client();
     client.send("GET /stream/300 HTTP/1.0\r\n\r\n");
-    let all = client.rest();
+    let all = client.read_to_end();
     assert_eq!(all.len() - all.windows(4).position(|w| w == b"\r\n\r\n").unwrap() - 4, 300 * 1024);
     assert!(client.is_told_the_end());
 }
@@ -119,7 +119,7 @@ fn an_idle_connection_is_closed_with_close_notify() {
     let mut used = served.client();
     used.get("/static");
     for client in [&mut fresh, &mut used] {
-        assert!(client.rest().is_empty());
+        assert!(client.read_to_end().is_empty());
         assert!(client.is_told_the_end());
     }
 }
@@ -138,12 +138,12 @@ fn a_drain_answers_what_was_asked_and_closes_the_rest_in_order() {
         let reply = busy.reply();
         assert_eq!((reply.text().as_str(), reply.closes()), ("async", true));
         for client in [&mut idle, &mut busy] {
-            assert!(client.rest().is_empty());
+            assert!(client.read_to_end().is_empty());
             assert!(client.is_told_the_end());
             client.close();
         }
         let mut silent = silent;
-        assert_eq!(silent.end(), (Vec::new(), End::Fin));
+        assert_eq!(silent.read_to_close(), (Vec::new(), End::Fin));
         drop((idle, busy, silent));
         let report = drain.join().unwrap();
         assert_eq!((report.cut_total(), report.drained >= 3), (0, true), "{report}");

@@ -83,8 +83,8 @@ fn a_handshake_that_takes_too_long_is_ended_and_counted() {
     let hello = stuck.sealed();
     stuck.stream.write_all(&hello).unwrap();
     stuck.read().unwrap();
-    for mut peer in [silent, Peer::over(begun.stream), Peer::over(stuck.stream)] {
-        let (came, end) = peer.end();
+    for mut peer in [silent, Peer::from_stream(begun.stream), Peer::from_stream(stuck.stream)] {
+        let (came, end) = peer.read_to_close();
         assert_eq!((came.len(), end), (0, End::Reset));
     }
     assert_eq!(served.metric("windlass_timeouts_total{timer=\"tls_handshake\"}"), 3.0);
@@ -116,7 +116,7 @@ fn what_is_no_handshake_gets_an_alert_and_is_counted() {
     let served = Served::new();
     let mut rubbish = Peer::connect(served.address());
     rubbish.send(b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00");
-    let came = rubbish.rest();
+    let came = rubbish.read_to_end();
     assert_eq!((came.len(), came[0]), (7, 21), "no alert: {}", came.escape_ascii());
     assert_eq!(served.handshakes("invalid_message"), 1.0);
     let mut config = (*served.trust).clone();
@@ -144,7 +144,7 @@ fn a_peer_that_leaves_within_the_handshake_is_counted_once() {
         let hello = client.sealed();
         client.stream.write_all(&hello[..20]).unwrap();
         eventually("it has begun", || served.in_progress() == 1.0);
-        leave(Peer::over(client.stream));
+        leave(Peer::from_stream(client.stream));
         eventually("it has ended", || served.in_progress() == 0.0);
     }
     assert_eq!(served.handshakes("closed"), 2.0);
@@ -164,7 +164,7 @@ fn handshakes_beyond_the_limit_are_closed_and_those_within_go_on() {
     eventually("three are in progress", || served.in_progress() == 3.0);
     let mut newest = Peer::connect(served.address());
     newest.send(&hellos[0]);
-    assert_eq!(newest.end().1, End::Reset);
+    assert_eq!(newest.read_to_close().1, End::Reset);
     assert_eq!(served.handshakes("busy"), 1.0);
     for (client, hello) in begun.iter_mut().zip(&hellos) {
         client.stream.write_all(&hello[50..]).unwrap();

@@ -39,7 +39,7 @@ fn a_client_that_can_do_both_gets_http2() {
     client.send(first_request("/secure"));
     client.until(b"true");
     client.close();
-    client.rest();
+    client.read_to_end();
     assert!(client.is_told_the_end());
     let session = "windlass_tls_sessions_total{version=\"1.3\",protocol=\"h2\",resumed=\"no\"}";
     assert_eq!(served.metric(session), 1.0);
@@ -89,7 +89,7 @@ fn a_drain_says_goodbye_before_close_notify() {
             }
         };
         assert_eq!(goaway, GOAWAY);
-        client.rest();
+        client.read_to_end();
         assert!(client.is_told_the_end());
         client.close();
         drop(client);
@@ -127,7 +127,7 @@ fn who_never_greets_is_told_nothing_and_no_goodbye_is_counted() {
     timeouts.header = Some(Duration::from_millis(200));
     let served = Served::with(|builder| builder.timeouts(timeouts));
     let mut client = asking(&served, &["h2"]);
-    client.rest();
+    client.read_to_end();
     assert!(client.is_told_the_end());
     assert_eq!(served.metric("windlass_timeouts_total{timer=\"header\"}"), 1.0);
     assert_eq!(served.metric("windlass_http2_goaways_total{cause=\"header\"}"), 0.0);
@@ -147,7 +147,7 @@ fn a_flood_in_many_records_is_one_flood() {
     }
     client.stream.write_all(&bytes).unwrap();
     while client.frame().0 != GOAWAY {}
-    client.rest();
+    client.read_to_end();
     assert!(client.is_told_the_end());
     assert_eq!(served.metric("windlass_protocol_errors_total{cause=\"h2_settings_flood\"}"), 1.0);
     assert_eq!(served.metric("windlass_http2_goaways_total{cause=\"h2_settings_flood\"}"), 1.0);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use windlass::{Body, Builder, Request, Router, Server, Tls, actors::Cores, get, post, static_route};
 
-use crate::common::bare;
+use crate::common::base_builder;
 use client::{Client, trusting};
 
 /// A self-signed pair as PEM: chain and key.
@@ -80,8 +80,10 @@ impl Served {
     fn with(set: impl FnOnce(Builder) -> Builder) -> Self {
         let (chain, key) = pair("localhost");
         let tls = Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-        let builder =
-            bare().cores(Cores::Unpinned(2)).router(routes()).operations(windlass::Operations::usual());
+        let builder = base_builder()
+            .cores(Cores::Unpinned(2))
+            .router(routes())
+            .operations(windlass::Operations::usual());
         let builder = builder.listen_tls("127.0.0.1:0".parse().unwrap(), tls.clone());
         let server = set(builder.listen("127.0.0.1:0".parse().unwrap())).start().unwrap();
         Self { server, tls, trust: Arc::new(trusting(&chain)) }

@@ -5,7 +5,7 @@ use std::{io::Write, thread, time::Duration};
 use windlass::Tls;
 
 use super::{Served, client::Client, pair, routes, trusting};
-use crate::common::{Peer, bare, eventually};
+use crate::common::{Peer, base_builder, eventually};
 
 #[test]
 fn requests_follow_each_other_on_one_connection() {
@@ -99,8 +99,11 @@ fn a_slow_reader_stops_the_producer_and_loses_nothing() {
 fn a_proxy_preamble_comes_before_the_handshake() {
     let (chain, key) = pair("localhost");
     let tls = Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-    let server =
-        bare().router(routes()).listen_proxied_tls("127.0.0.1:0".parse().unwrap(), tls).start().unwrap();
+    let server = base_builder()
+        .router(routes())
+        .listen_proxied_tls("127.0.0.1:0".parse().unwrap(), tls)
+        .start()
+        .unwrap();
     let address = crate::common::address(&server);
     let trust = std::sync::Arc::new(trusting(&chain));
     let preamble = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n";

@@ -35,7 +35,7 @@ fn a_byte_a_record_is_a_handshake_a_message_and_a_close() {
     }
     let reply: Reply = client.reply();
     assert_opened(&reply);
-    assert_eq!(client.rest(), b"\x81\x03cut\x88\x02\x03\xe8");
+    assert_eq!(client.read_to_end(), b"\x81\x03cut\x88\x02\x03\xe8");
     assert!(client.is_told_the_end(), "no close_notify followed the Close");
 }
 
@@ -46,7 +46,7 @@ fn a_message_of_many_records_comes_back_whole() {
     let text = "a text of more than one record ".repeat(2000);
     client.send([opening("/ws", "").into_bytes(), frame(TEXT, &text), close(1000)].concat());
     assert_opened(&client.reply());
-    let rest = client.rest();
+    let rest = client.read_to_end();
     assert_eq!(rest.len(), 4 + text.len() + 4);
     assert_eq!(rest[..4], [&[TEXT, 126][..], &(text.len() as u16).to_be_bytes()].concat());
     assert!(&rest[4..4 + text.len()] == text.as_bytes());

@@ -8,14 +8,14 @@ use crate::common::{Peer, connect};
 
 /// What a client sees of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum Received {
     Event { id: String, name: String, data: String },
     Comment,
     Retry(u64),
     End,
 }
 
-impl Seen {
+impl Received {
     pub(crate) fn event(id: &str, name: &str, data: &str) -> Self {
         Self::Event { id: id.to_owned(), name: name.to_owned(), data: data.to_owned() }
     }
@@ -32,10 +32,10 @@ pub(crate) struct Client {
 impl Client {
     /// Subscribes, and returns once the head of the answer is there.
     pub(crate) fn subscribe(server: &Server, path: &str, last: Option<&str>) -> Self {
-        Self::over(connect(server), path, last)
+        Self::from_peer(connect(server), path, last)
     }
 
-    pub(crate) fn over(mut peer: Peer, path: &str, last: Option<&str>) -> Self {
+    pub(crate) fn from_peer(mut peer: Peer, path: &str, last: Option<&str>) -> Self {
         let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
         peer.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n{last}\r\n"));
         let head = String::from_utf8(peer.until(b"\r\n\r\n")).unwrap();
@@ -44,17 +44,17 @@ impl Client {
     }
 
     /// Returns what is next, comments and retry times aside.
-    pub(crate) fn next(&mut self) -> Seen {
+    pub(crate) fn next(&mut self) -> Received {
         loop {
             match self.next_with_comments() {
-                Seen::Comment | Seen::Retry(_) => {}
+                Received::Comment | Received::Retry(_) => {}
                 seen => return seen,
             }
         }
     }
 
     /// Returns what is next, comments too.
-    pub(crate) fn next_with_comments(&mut self) -> Seen {
+    pub(crate) fn next_with_comments(&mut self) -> Received {
         loop {
             if let Some(at) = self.text.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.text.drain(..at + 2).collect();
@@ -62,7 +62,7 @@ impl Client {
             }
             if self.ended {
                 assert!(self.text.is_empty(), "a partial event: {}", self.text.escape_ascii());
-                return Seen::End;
+                return Received::End;
             }
             let chunk = self.chunk();
             self.ended = chunk.is_empty();
@@ -75,8 +75,8 @@ impl Client {
         let mut last = None;
         loop {
             match self.next_with_comments() {
-                Seen::Retry(millis) => last = Some(Duration::from_millis(millis)),
-                Seen::End => return last,
+                Received::Retry(millis) => last = Some(Duration::from_millis(millis)),
+                Received::End => return last,
                 _ => {}
             }
         }
@@ -92,17 +92,17 @@ impl Client {
     }
 }
 
-fn read(block: &str) -> Seen {
+fn read(block: &str) -> Received {
     let (mut id, mut name, mut data) = (String::new(), "message".to_owned(), Vec::new());
     for line in block.split('\n') {
         match line.split_once(": ") {
             Some(("id", value)) => value.clone_into(&mut id),
             Some(("event", value)) => value.clone_into(&mut name),
             Some(("data", value)) => data.push(value),
-            Some(("retry", value)) => return Seen::Retry(value.parse().unwrap()),
-            _ if line == ":" => return Seen::Comment,
+            Some(("retry", value)) => return Received::Retry(value.parse().unwrap()),
+            _ if line == ":" => return Received::Comment,
             _ => panic!("not a field: {line:?}"),
         }
     }
-    Seen::Event { id, name, data: data.join("\n") }
+    Received::Event { id, name, data: data.join("\n") }
 }

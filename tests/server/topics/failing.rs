@@ -15,7 +15,7 @@ use windlass::{
 };
 
 use super::{
-    client::{Client, Seen},
+    client::{Client, Received},
     publish, serve,
 };
 use crate::common::{connect, metric};
@@ -70,9 +70,9 @@ fn below_fsynced_an_event_that_was_not_stored_is_delivered_without_an_id() {
         assert_eq!((reply.status, reply.text().as_str()), (202, "{\"id\":null,\"subscribers\":1}\n"));
         store.appends.store(false, SeqCst);
         let after = publish(&server, "/topics/t", "after");
-        assert_eq!(client.next(), Seen::event(&before, "message", "before"));
-        assert_eq!(client.next(), Seen::event("", "tick", "meanwhile"));
-        assert_eq!(client.next(), Seen::event(&after, "message", "after"));
+        assert_eq!(client.next(), Received::event(&before, "message", "before"));
+        assert_eq!(client.next(), Received::event("", "tick", "meanwhile"));
+        assert_eq!(client.next(), Received::event(&after, "message", "after"));
         assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"append\"}"), 1.0);
     }
 }
@@ -85,7 +85,7 @@ fn at_fsynced_the_publisher_is_told_and_nobody_gets_the_event() {
     assert_eq!(connect(&server).post("/topics/t", "never").status, 500);
     store.appends.store(false, SeqCst);
     let after = publish(&server, "/topics/t", "after");
-    assert_eq!(client.next(), Seen::event(&after, "message", "after"));
+    assert_eq!(client.next(), Received::event(&after, "message", "after"));
     assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"append\"}"), 1.0);
 }
 
@@ -96,7 +96,7 @@ fn an_event_the_store_will_not_have_is_refused_at_any_level() {
     let much = "x".repeat(1001);
     assert_eq!(connect(&server).post("/topics/t", much).status, 413);
     let id = publish(&server, "/topics/t", "small");
-    assert_eq!(client.next(), Seen::event(&id, "message", "small"));
+    assert_eq!(client.next(), Received::event(&id, "message", "small"));
     assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"append\"}"), 0.0);
 }
 
@@ -106,11 +106,11 @@ fn a_history_that_cannot_be_read_ends_the_stream() {
     let id = publish(&server, "/topics/t", "x");
     store.reads.store(true, SeqCst);
     let mut client = Client::subscribe(&server, "/topics/t", Some(&id));
-    let (rest, _) = client.peer.end();
+    let (rest, _) = client.peer.read_to_close();
     assert!(rest.is_empty(), "no last chunk, so the client knows: {}", rest.escape_ascii());
     assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"since\"}"), 1.0);
     // Who asks for no history is served.
     let mut live = Client::subscribe(&server, "/topics/t", None);
     let id = publish(&server, "/topics/t", "y");
-    assert_eq!(live.next(), Seen::event(&id, "message", "y"));
+    assert_eq!(live.next(), Received::event(&id, "message", "y"));
 }

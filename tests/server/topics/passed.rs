@@ -15,7 +15,7 @@ use windlass::{
     topic_routes,
 };
 
-use super::client::{Client, Seen};
+use super::client::{Client, Received};
 use crate::common::{builder, eventually};
 
 /// Serves a broker with such a heartbeat; the counter is told the body bytes of each stream that ended.
@@ -47,7 +47,7 @@ fn they_are_counted_as_bytes_of_its_body() {
     for number in 0..50 {
         publish(&broker, &topic, format!("event {number}"));
         // The next one finds the stream at rest again.
-        let Seen::Event { id, data, .. } = client.next() else { panic!("no event") };
+        let Received::Event { id, data, .. } = client.next() else { panic!("no event") };
         assert_eq!(data, format!("event {number}"));
         bytes += format!("id: {id}\ndata: {data}\n\n").len() as u64;
     }
@@ -68,7 +68,7 @@ fn they_are_no_silence() {
         let mut comments = 0;
         while began.elapsed() < HEARTBEAT * 3 {
             publish(&broker, &topic, "x".to_owned());
-            while client.next_with_comments() == Seen::Comment {
+            while client.next_with_comments() == Received::Comment {
                 comments += 1;
             }
             thread::sleep(HEARTBEAT / 20);

@@ -10,7 +10,7 @@ use windlass::{
 };
 
 use super::{
-    client::{Client, Seen},
+    client::{Client, Received},
     seq,
 };
 use crate::common::{builder, connect, eventually};
@@ -42,7 +42,7 @@ fn serve_with(policy: impl Into<Policy>, heartbeat: Duration) -> (Server, Broker
 pub(super) fn stalled(server: &Server, broker: &Broker, topic: &TopicName) -> Client {
     let peer = connect(server);
     peer.set_receive_buffer(8 * 1024);
-    let client = Client::over(peer, "/topics/t", None);
+    let client = Client::from_peer(peer, "/topics/t", None);
     eventually("it is subscribed", || broker.stats(topic).is_some_and(|stats| stats.subscribers == 1));
     client
 }
@@ -85,7 +85,7 @@ fn drop_loses_events_for_the_slow_one_and_tells_which() {
     // It reads again: each number comes once, as an event or in a gap, and those are what was dropped.
     let (mut received, mut missed, mut last, mut asked) = (0, 0, 0, false);
     loop {
-        let Seen::Event { id, name, data } = client.next() else { panic!("an end") };
+        let Received::Event { id, name, data } = client.next() else { panic!("an end") };
         if name == "gap" {
             let ends: Vec<u64> = data.split('"').filter(|part| part.contains('-')).map(seq).collect();
             assert_eq!((ends[0], ends[1]), (last + 1, seq(&id)));
@@ -121,14 +121,14 @@ fn a_slow_one_that_has_read_all_gets_comments_again() {
         publish(&broker, &topic, &"x".repeat(4000));
     }
     let mut left = broker.stats(&topic).unwrap().delivered;
-    let is_gap = |seen: &Seen| matches!(seen, Seen::Event { name, .. } if name == "gap");
+    let is_gap = |seen: &Received| matches!(seen, Received::Event { name, .. } if name == "gap");
     while left > 0 {
         let seen = client.next();
-        assert!(matches!(seen, Seen::Event { .. }));
+        assert!(matches!(seen, Received::Event { .. }));
         left -= u64::from(!is_gap(&seen));
     }
     let seen = std::iter::repeat_with(|| client.next_with_comments()).find(|seen| !is_gap(seen));
-    assert_eq!(seen, Some(Seen::Comment));
+    assert_eq!(seen, Some(Received::Comment));
 }
 
 #[test]
@@ -139,12 +139,12 @@ fn remove_ends_the_subscription_of_the_slow_one_and_keeps_its_connection() {
     let stats = broker.stats(&topic).unwrap();
     assert_eq!((stats.removed, stats.subscribers, stats.dropped), (1, 0, 0));
     for expected in 1..=stats.delivered {
-        let Seen::Event { id, name, .. } = client.next() else { panic!("an end") };
+        let Received::Event { id, name, .. } = client.next() else { panic!("an end") };
         assert_eq!((name.as_str(), seq(&id)), ("message", expected));
     }
-    let Seen::Event { name, .. } = client.next() else { panic!("an end") };
+    let Received::Event { name, .. } = client.next() else { panic!("an end") };
     assert_eq!(name, "gap");
-    assert!(!client.peer.has_news(), "the connection stays, and nothing comes");
+    assert!(!client.peer.is_readable(), "the connection stays, and nothing comes");
     let report = server.drain(None);
     assert_eq!((report.cut_total(), report.took < Duration::from_millis(1500)), (0, true), "{report}");
     assert!(client.retry_at_end().is_some(), "it was not told when to come back");
@@ -158,12 +158,12 @@ fn close_ends_the_stream_of_the_slow_one() {
     let stats = broker.stats(&topic).unwrap();
     assert_eq!((stats.closed, stats.subscribers, stats.dropped), (1, 0, 0));
     for expected in 1..=stats.delivered {
-        let Seen::Event { id, .. } = client.next() else { panic!("an end") };
+        let Received::Event { id, .. } = client.next() else { panic!("an end") };
         assert_eq!(seq(&id), expected);
     }
-    let Seen::Event { name, .. } = client.next() else { panic!("an end") };
+    let Received::Event { name, .. } = client.next() else { panic!("an end") };
     assert_eq!(name, "gap");
-    assert_eq!(client.next(), Seen::End);
+    assert_eq!(client.next(), Received::End);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_slow_one_takes_nothing_from_the_others() {
     for expected in 1..=200 {
         publish(&broker, &topic, &data);
         for client in &mut quick {
-            let Seen::Event { id, name, .. } = client.next() else { panic!("an end") };
+            let Received::Event { id, name, .. } = client.next() else { panic!("an end") };
             assert_eq!((name.as_str(), seq(&id)), ("message", expected));
         }
     }

@@ -41,7 +41,7 @@ fn every_fault_is_told_by_its_code_counted_and_ends_the_connection() {
         let mut peer = open(&server, "/ws");
         peer.send(&bytes);
         assert_eq!(read_close(&mut peer), code, "{label}: {}", bytes.escape_ascii());
-        assert_eq!(peer.end().1, End::Fin, "{label}");
+        assert_eq!(peer.read_to_close().1, End::Fin, "{label}");
         eventually(label, || metric(&server, &sample) == before + 1.0);
     }
     assert_eq!(metric(&server, "windlass_websockets{shard=\"0\"}"), 0.0);

@@ -208,7 +208,7 @@ fn a_client_that_does_not_answer_the_close_is_left_in_time() {
     let server = start(Router::new().route(websocket_with("/ws", settings, async |_: Socket| {})));
     let mut peer = open(&server, "/ws");
     assert_eq!(read_close(&mut peer), 1000);
-    assert_eq!(peer.end().1, End::Fin);
+    assert_eq!(peer.read_to_close().1, End::Fin);
     assert_eq!(metric(&server, "windlass_timeouts_total{timer=\"ws_close\"}"), 1.0);
 }
 
@@ -238,6 +238,6 @@ fn a_handler_that_keeps_its_socket_through_the_grace_is_cut() {
     let mut peer = open(&server, "/ws");
     let report = server.drain(Some(Duration::from_millis(200)));
     assert_eq!(read_close(&mut peer), 1001);
-    assert_eq!(peer.end().1, End::Reset);
+    assert_eq!(peer.read_to_close().1, End::Reset);
     assert!(report.to_string().contains("websocket"), "{report}");
 }

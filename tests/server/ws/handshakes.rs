@@ -12,7 +12,7 @@ use windlass::{
 };
 
 use super::peer::{TEXT, assert_opened, echo, echoes, frame, open, open_at, opening, read_text};
-use crate::common::{Peer, address, bare, connect, metric, start};
+use crate::common::{Peer, address, base_builder, connect, metric, start};
 
 #[test]
 fn a_request_that_opens_no_socket_is_told_why_and_the_connection_serves_on() {
@@ -118,7 +118,7 @@ fn middleware_stands_before_the_handshake() {
 
 #[test]
 fn a_route_marked_async_is_refused() {
-    let start = |router: Router| bare().listen("127.0.0.1:0".parse().unwrap()).router(router).start();
+    let start = |router: Router| base_builder().listen("127.0.0.1:0".parse().unwrap()).router(router).start();
     let refused = start(Router::new().route(websocket("/ws", echo).run_async()));
     let Err(StartError::Routes(error)) = refused else { panic!("{refused:?}") };
     assert!(error.to_string().contains("/ws") && error.to_string().contains("cannot be async"), "{error}");

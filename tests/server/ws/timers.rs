@@ -27,7 +27,7 @@ fn a_silent_client_is_pinged_and_one_that_does_not_answer_is_cut() {
     peer.send(frame(TEXT, "alive"));
     assert_eq!(read_text(&mut peer), "alive");
     assert_eq!(read(&mut peer), (PING, Vec::new()));
-    assert_eq!(peer.end(), (Vec::new(), End::Reset));
+    assert_eq!(peer.read_to_close(), (Vec::new(), End::Reset));
     assert_eq!(metric(&server, "windlass_timeouts_total{timer=\"ws_pong\"}"), 1.0);
 }
 
