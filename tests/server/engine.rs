@@ -67,7 +67,8 @@ mod without_io_uring_support {
     #[test]
     fn shards_that_fail_to_start_on_io_uring_start_on_epoll() {
         const CHILD: &str = "WINDLASS_TEST_CHILD";
-        const NAME: &str = "engine::taken_away::shards_that_fail_to_start_on_io_uring_start_on_epoll";
+        const NAME: &str =
+            "engine::without_io_uring_support::shards_that_fail_to_start_on_io_uring_start_on_epoll";
         if std::env::var_os(CHILD).is_none() {
             let mut command = Command::new(std::env::current_exe().unwrap());
             let output = command.args(["--exact", NAME, "--nocapture"]).env(CHILD, "1").output().unwrap();

@@ -108,7 +108,7 @@ fn a_history_that_cannot_be_read_ends_the_stream() {
     let mut client = Client::subscribe(&server, "/topics/t", Some(&id));
     let (rest, _) = client.peer.read_to_close();
     assert!(rest.is_empty(), "no last chunk, so the client knows: {}", rest.escape_ascii());
-    assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"since\"}"), 1.0);
+    assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"read\"}"), 1.0);
     // Who asks for no history is served.
     let mut live = Client::subscribe(&server, "/topics/t", None);
     let id = publish(&server, "/topics/t", "y");
