@@ -1,18 +1,19 @@
-//! Send buffers that are not in use: an idle connection holds none.
+//! The pool of unused send buffers of one shard. An idle connection holds no buffer.
 
-use super::{Outbox, outbox::Segment};
+use super::outbox::{Outbox, Segment};
 
-/// Buffers kept at most: those of a batch.
-const BUFFERS: usize = 1024;
-/// Capacity a new buffer has: a usual response with its head.
+/// Maximum number of unused buffers. One batch of connections uses as many.
+const MAX_FREE: usize = 1024;
+/// Capacity of a new buffer. A usual response and its head fit.
 const BUFFER_BYTES: usize = 4096;
-/// A buffer that grew beyond this is not kept.
-const LARGE_BYTES: usize = 64 * 1024;
+/// Largest capacity of a buffer in the pool. Larger ones are freed.
+const MAX_POOLED_BYTES: usize = 64 * 1024;
 
-/// Lent buffers that wait to be returned at most: they are taken back after each send.
-const LENT: usize = 64;
+/// Maximum number of sent buffers that wait for [`BufferPool::pop_lent`]. The engine calls it after each
+/// send.
+const MAX_LENT: usize = 64;
 
-/// The free send buffers of one shard, and those to return to who lent them.
+/// Unused send buffers, and sent buffers that belong to the handler.
 pub(super) struct BufferPool {
     free: Vec<Vec<u8>>,
     lent: Vec<Vec<u8>>,
@@ -20,42 +21,42 @@ pub(super) struct BufferPool {
 
 impl BufferPool {
     pub(super) fn new() -> Self {
-        Self { free: Vec::with_capacity(BUFFERS), lent: Vec::new() }
+        Self { free: Vec::with_capacity(MAX_FREE), lent: Vec::new() }
     }
 
     /// Gives an outbox a buffer to append to, unless it has one.
-    pub(super) fn lend(&mut self, outbox: &mut Outbox) {
+    pub(super) fn supply(&mut self, outbox: &mut Outbox) {
         if outbox.lacks_buffer() {
             outbox.refill(self.free.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES)));
         }
     }
 
-    /// Takes the buffer of an outbox back if nothing is in it.
+    /// Takes the buffer of an outbox back if it is empty.
     pub(super) fn reclaim(&mut self, outbox: &mut Outbox) {
         if let Some(buffer) = outbox.release() {
-            self.give(buffer);
+            self.put(buffer);
         }
     }
 
-    /// Keeps a buffer for the next one who asks.
-    pub(super) fn give(&mut self, mut buffer: Vec<u8>) {
-        if self.free.len() < BUFFERS && (1..=LARGE_BYTES).contains(&buffer.capacity()) {
+    /// Puts a buffer into the pool, or frees it if the pool is full or the buffer too large.
+    fn put(&mut self, mut buffer: Vec<u8>) {
+        if self.free.len() < MAX_FREE && (1..=MAX_POOLED_BYTES).contains(&buffer.capacity()) {
             buffer.clear();
             self.free.push(buffer);
         }
     }
 
-    /// Takes the memory of a segment that is done with.
+    /// Takes the memory of a segment that was sent or dropped.
     pub(super) fn recycle(&mut self, segment: Segment) {
         match segment {
-            Segment::Owned(buffer) => self.give(buffer),
-            Segment::Lent(buffer) if self.lent.len() < LENT => self.lent.push(buffer),
+            Segment::Owned(buffer) => self.put(buffer),
+            Segment::Lent(buffer) if self.lent.len() < MAX_LENT => self.lent.push(buffer),
             Segment::Lent(_) | Segment::Shared(_) => {}
         }
     }
 
-    /// Returns a buffer that was lent and is not needed any more.
-    pub(super) fn lent(&mut self) -> Option<Vec<u8>> {
+    /// Removes and returns a recycled buffer that belongs to the handler.
+    pub(super) fn pop_lent(&mut self) -> Option<Vec<u8>> {
         self.lent.pop()
     }
 }

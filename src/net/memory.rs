@@ -1,6 +1,6 @@
-//! An engine without sockets: both ends of a connection are buffers of one thread.
+//! An engine without sockets, for the test client. Both ends of a connection are buffers of the same thread.
 //!
-//! It drives the same connections as the others do, and waits for nothing but its shard's doorbell.
+//! It drives the same connections as the socket engines. The only thing it waits for is the shard's doorbell.
 
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -15,106 +15,112 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
+use windlass_actors::Wait;
 
 use super::{
-    Accepted, Closed, ConnId, Connection, Ending, Engine, EngineOptions, EventHandler, Wait, slots::Slots,
+    engine::{Accepted, Closed, Connection, Ending, Engine, EngineOptions, EventHandler},
+    slots::{ConnId, Slots},
 };
 
-/// Bytes given to a connection at once, as a receive buffer would hold.
+/// Maximum number of bytes passed to a connection at once, like the size of a receive buffer.
 const CHUNK_BYTES: usize = 8192;
 
-/// The listener that connections come from: one beyond all those that have addresses.
+/// The listener index of all connections. No real listener has it.
 const NO_LISTENER: usize = usize::MAX;
 
-/// How a connection ended, as its peer sees it.
+/// The end of a connection, as its peer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// In order.
+    /// The connection was closed in an orderly way.
     Fin,
-    /// Cut.
+    /// The connection was reset.
     Reset,
 }
 
-/// What is on its way between a peer and its connection.
+/// The bytes in transit between a peer and its connection.
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
     /// Bytes from the peer.
     pub(crate) input: Vec<u8>,
-    /// The peer sends no more.
+    /// The peer has sent FIN.
     pub(crate) ended: bool,
-    /// The peer is gone.
+    /// The peer has reset the connection.
     pub(crate) reset: bool,
     /// Bytes for the peer.
     pub(crate) output: Vec<u8>,
-    /// How the connection ended.
+    /// The end of the connection, once it is closed.
     pub(crate) end: Option<End>,
 }
 
-/// The peer's side of one connection.
+/// The peer's handle to the pipe of one connection.
 pub(crate) type PeerPipe = Rc<RefCell<Pipe>>;
 
-/// Where connections come from.
+/// Source of new connections, shared by peers and the engine.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Connector(Rc<Arrivals>);
+pub(crate) struct Connector(Rc<Pending>);
 
 #[derive(Debug, Default)]
-struct Arrivals {
-    peers: RefCell<VecDeque<PeerPipe>>,
+struct Pending {
+    /// Connections that the engine has not opened yet.
+    pipes: RefCell<VecDeque<PeerPipe>>,
+    /// A peer has changed a pipe since the engine's last turn.
     woken: Cell<bool>,
 }
 
 impl Connector {
-    /// Makes a connection that the engine opens in its next turn.
+    /// Creates a connection. The engine opens it in its next turn.
     pub(crate) fn connect(&self) -> PeerPipe {
         let pipe = PeerPipe::default();
-        self.0.peers.borrow_mut().push_back(pipe.clone());
+        self.0.pipes.borrow_mut().push_back(pipe.clone());
         self.wake();
         pipe
     }
 
-    /// Tells the engine that a peer did something.
+    /// Wakes the engine after a peer has changed its pipe.
     pub(crate) fn wake(&self) {
         self.0.woken.set(true);
     }
 }
 
-/// Times bytes of one connection are moved in a turn, at most: a reply may have no end.
-const MOVES: usize = 16;
+/// Maximum number of steps of one connection in a turn. Without it, an endless reply would hold the shard.
+const STEPS_PER_TURN: usize = 16;
 
-/// The engine of one shard.
-pub(crate) struct Memory<C: EventHandler> {
+/// The in-memory engine of one shard.
+pub(crate) struct Memory<H: EventHandler> {
     doorbell: OwnedFd,
     connector: Connector,
-    connections: Slots<Held<C::Conn>>,
-    /// A connection was visited: the next turn looks at it.
-    visited: bool,
+    connections: Slots<Endpoint<H::Conn>>,
+    /// A connection has work left: it was visited, or it has used up its steps.
+    pending: bool,
     accepting: bool,
 }
 
-struct Held<T> {
+/// The server's end of one connection.
+struct Endpoint<T> {
     conn: T,
     pipe: PeerPipe,
-    told_end: bool,
+    /// The handler knows that the peer has sent FIN.
+    fin_delivered: bool,
 }
 
-impl<C: EventHandler> Memory<C> {
-    /// Makes an engine for connections that are made at `connector`.
-    pub(crate) fn at(connector: Connector, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
+impl<H: EventHandler> Memory<H> {
+    /// Creates an engine for the connections of `connector`.
+    pub(crate) fn with_connector(connector: Connector, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
         let doorbell = doorbell.try_clone_to_owned()?;
-        Ok(Self { doorbell, connector, connections: Slots::new(), visited: false, accepting: true })
+        Ok(Self { doorbell, connector, connections: Slots::new(), pending: false, accepting: true })
     }
 
     fn wait(&self, wait: Wait) -> io::Result<()> {
-        let left = match wait {
+        let timeout = match wait {
             Wait::Poll => return Ok(()),
             Wait::Until(at) => Some(at.saturating_duration_since(Instant::now())),
             Wait::Forever => None,
         };
-        let left = left.map(|left| Timespec {
-            tv_sec: left.as_secs().min(i32::MAX as u64) as i64,
-            tv_nsec: left.subsec_nanos().into(),
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs().min(i32::MAX as u64) as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
         });
-        match poll(&mut [PollFd::new(&self.doorbell, PollFlags::IN)], left.as_ref()) {
+        match poll(&mut [PollFd::new(&self.doorbell, PollFlags::IN)], timeout.as_ref()) {
             Ok(0) | Err(Errno::INTR) => Ok(()),
             Ok(_) => rustix::io::read(&self.doorbell, &mut [0; 8]).map(drop).map_err(io::Error::from),
             Err(error) => Err(error.into()),
@@ -122,13 +128,13 @@ impl<C: EventHandler> Memory<C> {
     }
 
     fn ids(&self) -> Vec<ConnId> {
-        (0..self.connections.capacity()).filter_map(|slot| self.connections.at(slot)).collect()
+        self.connections.iter().map(|(id, _)| id).collect()
     }
 
-    /// Opens what was connected.
-    fn accept(&mut self, handler: &mut C) {
+    /// Opens new connections.
+    fn accept(&mut self, handler: &mut H) {
         loop {
-            let Some(pipe) = self.connector.0.peers.borrow_mut().pop_front() else { return };
+            let Some(pipe) = self.connector.0.pipes.borrow_mut().pop_front() else { return };
             if !self.accepting {
                 pipe.borrow_mut().end = Some(End::Reset);
                 continue;
@@ -136,58 +142,60 @@ impl<C: EventHandler> Memory<C> {
             let id = self.connections.next_id();
             let accepted = Accepted { fd: self.doorbell.as_fd(), listener: NO_LISTENER, is_adopted: false };
             let conn = handler.open(id, accepted);
-            self.connections.insert(Held { conn, pipe, told_end: false });
+            self.connections.insert(Endpoint { conn, pipe, fin_delivered: false });
         }
     }
 
-    /// Moves bytes both ways until one side has to go on first, or others shall have their turn.
-    fn serve(&mut self, handler: &mut C, id: ConnId) {
-        for _ in 0..MOVES {
-            let Some(held) = self.connections.find(id) else { return };
-            match held.step(handler, id) {
-                Step::Moved => {}
-                Step::Rests => return,
-                Step::Over(end, why) => {
-                    held.pipe.borrow_mut().end = Some(end);
-                    if let Some(held) = self.connections.remove(id) {
-                        handler.closed(id, held.conn, why);
+    /// Moves bytes in both directions until the connection is idle or has used up its steps.
+    fn serve(&mut self, handler: &mut H, id: ConnId) {
+        for _ in 0..STEPS_PER_TURN {
+            let Some(endpoint) = self.connections.get_mut(id) else { return };
+            match endpoint.step(handler, id) {
+                Step::Progress => {}
+                Step::Idle => return,
+                Step::Closed(end, why) => {
+                    endpoint.pipe.borrow_mut().end = Some(end);
+                    if let Some(endpoint) = self.connections.remove(id) {
+                        handler.closed(id, endpoint.conn, why);
                     }
                 }
             }
         }
-        self.visited = true;
+        self.pending = true;
     }
 }
 
-/// What one look at a connection came to.
+/// Result of one step of a connection.
 enum Step {
-    Moved,
-    Rests,
-    Over(End, Closed),
+    /// Bytes or a FIN were moved.
+    Progress,
+    /// There was nothing to move.
+    Idle,
+    Closed(End, Closed),
 }
 
-impl<T: Connection> Held<T> {
+impl<T: Connection> Endpoint<T> {
     fn pipe(&self) -> RefMut<'_, Pipe> {
         self.pipe.borrow_mut()
     }
 
-    fn step<C: EventHandler<Conn = T>>(&mut self, handler: &mut C, id: ConnId) -> Step {
+    fn step<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId) -> Step {
         if self.pipe().reset {
-            return Step::Over(End::Reset, Closed::Failed(io::ErrorKind::ConnectionReset.into()));
+            return Step::Closed(End::Reset, Closed::Failed(io::ErrorKind::ConnectionReset.into()));
         }
         if self.conn.ending() == Ending::Abort {
-            return Step::Over(End::Reset, Closed::Aborted);
+            return Step::Closed(End::Reset, Closed::Aborted);
         }
         let sent = self.send();
         if sent > 0 {
             handler.sent(id, &mut self.conn, sent, true);
-            return Step::Moved;
+            return Step::Progress;
         }
         if self.conn.ending() != Ending::Open {
-            return Step::Over(End::Fin, Closed::Finished);
+            return Step::Closed(End::Fin, Closed::Finished);
         }
         if !self.conn.wants_read() {
-            return Step::Rests;
+            return Step::Idle;
         }
         let chunk: Vec<u8> = {
             let mut pipe = self.pipe();
@@ -197,15 +205,16 @@ impl<T: Connection> Held<T> {
         let ended = self.pipe().ended;
         if !chunk.is_empty() {
             handler.received(id, &mut self.conn, &chunk);
-            return Step::Moved;
+            return Step::Progress;
         }
-        if ended && !std::mem::replace(&mut self.told_end, true) {
+        if ended && !std::mem::replace(&mut self.fin_delivered, true) {
             handler.fin_received(id, &mut self.conn);
-            return Step::Moved;
+            return Step::Progress;
         }
-        Step::Rests
+        Step::Idle
     }
 
+    /// Moves the outbox to the peer and returns the number of bytes.
     fn send(&mut self) -> usize {
         let mut sent = 0;
         while let Some(segment) = self.conn.outbox().take() {
@@ -217,9 +226,9 @@ impl<T: Connection> Held<T> {
     }
 }
 
-impl<C: EventHandler + 'static> Engine<C> for Memory<C> {
+impl<H: EventHandler + 'static> Engine<H> for Memory<H> {
     fn new(_: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
-        Self::at(Connector::default(), doorbell)
+        Self::with_connector(Connector::default(), doorbell)
     }
 
     fn listen(&mut self, _: socket2::Socket) -> io::Result<()> {
@@ -228,10 +237,10 @@ impl<C: EventHandler + 'static> Engine<C> for Memory<C> {
 
     fn adopt(&mut self, _: OwnedFd, _: usize) {}
 
-    fn turn(&mut self, handler: &mut C, wait: Wait) -> io::Result<()> {
-        let has_news = self.visited || self.connector.0.woken.replace(false);
-        self.wait(if has_news { Wait::Poll } else { wait })?;
-        self.visited = false;
+    fn turn(&mut self, handler: &mut H, wait: Wait) -> io::Result<()> {
+        let has_work = self.pending || self.connector.0.woken.replace(false);
+        self.wait(if has_work { Wait::Poll } else { wait })?;
+        self.pending = false;
         handler.batch_started();
         self.accept(handler);
         for id in self.ids() {
@@ -240,49 +249,45 @@ impl<C: EventHandler + 'static> Engine<C> for Memory<C> {
         Ok(())
     }
 
-    fn visit(&mut self, handler: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool {
-        let Some(held) = self.connections.find(id) else { return false };
-        f(handler, &mut held.conn);
-        self.visited = true;
+    fn visit(&mut self, handler: &mut H, id: ConnId, f: impl FnOnce(&mut H, &mut H::Conn)) -> bool {
+        let Some(endpoint) = self.connections.get_mut(id) else { return false };
+        f(handler, &mut endpoint.conn);
+        self.pending = true;
         true
     }
 
-    fn visit_all(&mut self, handler: &mut C, mut f: impl FnMut(&mut C, ConnId, &mut C::Conn)) {
+    fn visit_all(&mut self, handler: &mut H, mut f: impl FnMut(&mut H, ConnId, &mut H::Conn)) {
         for id in self.ids() {
             self.visit(handler, id, |handler, conn| f(handler, id, conn));
         }
     }
 
-    fn inspect_all(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
-        for id in self.ids() {
-            if let Some(held) = self.connections.find(id) {
-                f(id, &held.conn);
-            }
-        }
+    fn inspect_all(&self, mut f: impl FnMut(ConnId, &H::Conn)) {
+        self.connections.iter().for_each(|(id, endpoint)| f(id, &endpoint.conn));
     }
 
     fn connections(&self) -> usize {
         self.connections.len()
     }
 
-    fn stop_accepting(&mut self, _: &mut C) {
+    fn stop_accepting(&mut self, _: &mut H) {
         self.accepting = false;
     }
 
     fn pending(&self) -> bool {
-        self.visited || self.connector.0.woken.get()
+        self.pending || self.connector.0.woken.get()
     }
 
     fn is_idle(&self) -> bool {
         self.connections.len() == 0
     }
 
-    fn abort_all(&mut self, handler: &mut C) {
+    fn abort_all(&mut self, handler: &mut H) {
         self.accepting = false;
         for id in self.ids() {
-            if let Some(held) = self.connections.remove(id) {
-                held.pipe().end = Some(End::Reset);
-                handler.closed(id, held.conn, Closed::Aborted);
+            if let Some(endpoint) = self.connections.remove(id) {
+                endpoint.pipe().end = Some(End::Reset);
+                handler.closed(id, endpoint.conn, Closed::Aborted);
             }
         }
     }

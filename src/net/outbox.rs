@@ -1,20 +1,22 @@
-//! The bytes a connection waits to send.
+//! The queue of bytes that a connection wants to send.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-/// Shared bytes shorter than this are copied behind what is already queued: cheaper than a segment of their own.
+/// Minimum length of shared bytes that become a segment of their own. Shorter ones are copied into the
+/// buffer, which costs less.
 pub const SHARE_MIN_BYTES: usize = 8 * 1024;
 
-/// One run of bytes to send.
+/// A contiguous run of bytes to send.
 #[derive(Debug)]
 pub enum Segment {
-    /// Bytes this connection wrote; the buffer is recycled.
+    /// Bytes in a buffer of the engine's pool, which takes it back.
     Owned(Vec<u8>),
-    /// Bytes in a buffer of somebody else's, who gets it back once they are sent ([`EventHandler::buffer_sent`](EventHandler::buffer_sent)).
+    /// Bytes in a buffer of the handler. It comes back through
+    /// [`EventHandler::buffer_sent`](super::EventHandler::buffer_sent).
     Lent(Vec<u8>),
-    /// Bytes shared with others, not copied.
+    /// Reference-counted bytes that other connections may send too.
     Shared(Bytes),
 }
 
@@ -28,94 +30,98 @@ impl Segment {
     }
 }
 
-/// A connection's queue of bytes to send, in order: small writes gathered in one buffer, large shared ones apart.
+/// The queue of bytes that a connection wants to send, in order.
+///
+/// Small writes are collected in one buffer. Large shared bytes are queued by reference, as segments.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    /// Shared bytes that stood alone when they were queued: they go out as they are, before everything else.
-    alone: Option<Bytes>,
-    /// Closed segments, first to be sent first. Empty as long as only small writes happen.
-    closed: VecDeque<Segment>,
-    /// Bytes in `closed`.
-    closed_bytes: usize,
-    /// The buffer that small writes append to, behind `closed`.
+    /// Shared bytes of any length that were queued while nothing else was. They are sent first.
+    first: Option<Bytes>,
+    /// Complete segments, sent after `first`. Empty while there are only small writes.
+    segments: VecDeque<Segment>,
+    /// Number of bytes in `segments`.
+    segment_bytes: usize,
+    /// The buffer that small writes append to, sent last.
     tail: Vec<u8>,
 }
 
 impl Outbox {
-    /// Returns the buffer to append to. The caller only appends.
+    /// Returns the buffer to append to. Callers must not change the bytes already in it.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.tail
     }
 
-    /// Queues shared bytes: copied when short, by reference when long.
+    /// Queues shared bytes: short ones as a copy, long ones by reference.
     pub fn share(&mut self, bytes: Bytes) {
         if bytes.len() < SHARE_MIN_BYTES {
             self.tail.extend_from_slice(&bytes);
             return;
         }
-        self.close_tail();
-        self.closed_bytes += bytes.len();
-        self.closed.push_back(Segment::Shared(bytes));
+        self.finish_tail();
+        self.segment_bytes += bytes.len();
+        self.segments.push_back(Segment::Shared(bytes));
     }
 
-    /// Queues shared bytes that make a whole by themselves: by reference if nothing else waits, however short they are.
+    /// Queues shared bytes that are a complete message. They are queued by reference, even if short, while
+    /// the outbox is empty, and as by [`share`](Self::share) otherwise.
     pub fn share_whole(&mut self, bytes: Bytes) {
         if self.is_empty() && !bytes.is_empty() {
-            self.alone = Some(bytes);
+            self.first = Some(bytes);
         } else {
             self.share(bytes);
         }
     }
 
-    /// Queues a whole buffer: copied when short, and returned; by reference when long.
+    /// Queues a buffer of the handler. A short one is copied and returned at once. A long one is queued by
+    /// reference and comes back when it is sent.
     pub fn lend(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
         if buffer.len() < SHARE_MIN_BYTES {
             self.tail.extend_from_slice(&buffer);
             return Some(buffer);
         }
-        self.close_tail();
-        self.closed_bytes += buffer.len();
-        self.closed.push_back(Segment::Lent(buffer));
+        self.finish_tail();
+        self.segment_bytes += buffer.len();
+        self.segments.push_back(Segment::Lent(buffer));
         None
     }
 
-    /// Moves what another one holds behind what waits here.
+    /// Moves all bytes of another outbox to the end of this one.
     pub fn append(&mut self, other: &mut Self) {
         while let Some(segment) = other.take() {
             match segment {
                 Segment::Owned(bytes) if bytes.len() < SHARE_MIN_BYTES => self.tail.extend_from_slice(&bytes),
                 segment => {
-                    self.close_tail();
-                    self.closed_bytes += segment.as_slice().len();
-                    self.closed.push_back(segment);
+                    self.finish_tail();
+                    self.segment_bytes += segment.as_slice().len();
+                    self.segments.push_back(segment);
                 }
             }
         }
     }
 
-    /// Returns how many bytes wait.
+    /// Returns the number of queued bytes.
     pub fn len(&self) -> usize {
-        self.alone.as_ref().map_or(0, Bytes::len) + self.closed_bytes + self.tail.len()
+        self.first.as_ref().map_or(0, Bytes::len) + self.segment_bytes + self.tail.len()
     }
 
-    /// Says whether nothing waits.
+    /// Returns `true` if no bytes are queued.
     pub fn is_empty(&self) -> bool {
-        self.tail.is_empty() && self.closed.is_empty() && self.alone.is_none()
+        self.tail.is_empty() && self.segments.is_empty() && self.first.is_none()
     }
 
-    /// Returns what waits, segment by segment as [`take`](Self::take) takes them.
+    /// Iterates over the queued bytes, one slice for each segment that [`take`](Self::take) would return.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let tail = (!self.tail.is_empty()).then_some(self.tail.as_slice());
-        self.alone.iter().map(Bytes::as_ref).chain(self.closed.iter().map(Segment::as_slice)).chain(tail)
+        self.first.iter().map(Bytes::as_ref).chain(self.segments.iter().map(Segment::as_slice)).chain(tail)
     }
 
-    /// Takes the next segment to send.
+    /// Removes and returns the next segment to send.
     pub fn take(&mut self) -> Option<Segment> {
-        if let Some(bytes) = self.alone.take() {
+        if let Some(bytes) = self.first.take() {
             return Some(Segment::Shared(bytes));
         }
-        if let Some(segment) = self.closed.pop_front() {
-            self.closed_bytes -= segment.as_slice().len();
+        if let Some(segment) = self.segments.pop_front() {
+            self.segment_bytes -= segment.as_slice().len();
             return Some(segment);
         }
         if self.tail.is_empty() {
@@ -124,12 +130,12 @@ impl Outbox {
         Some(Segment::Owned(std::mem::take(&mut self.tail)))
     }
 
-    /// Says whether the next small write would allocate a buffer.
+    /// Returns `true` if the next small write would allocate a buffer.
     pub fn lacks_buffer(&self) -> bool {
         self.tail.capacity() == 0
     }
 
-    /// Gives the outbox an empty buffer to append to, unless it has one.
+    /// Clears `buffer` and makes it the buffer to append to, unless the outbox has one.
     pub fn refill(&mut self, buffer: Vec<u8>) {
         if self.tail.capacity() == 0 {
             self.tail = buffer;
@@ -137,23 +143,24 @@ impl Outbox {
         }
     }
 
-    /// Takes the append buffer away if nothing is in it, so that an idle connection holds none.
+    /// Removes and returns the buffer to append to if it is empty. An idle connection then holds none.
     pub fn release(&mut self) -> Option<Vec<u8>> {
         (self.tail.is_empty() && self.tail.capacity() > 0).then(|| std::mem::take(&mut self.tail))
     }
 
-    /// Throws everything away.
+    /// Discards all queued bytes.
     pub fn clear(&mut self) {
-        self.alone = None;
-        self.closed.clear();
-        self.closed_bytes = 0;
+        self.first = None;
+        self.segments.clear();
+        self.segment_bytes = 0;
         self.tail.clear();
     }
 
-    fn close_tail(&mut self) {
+    /// Makes a segment of the buffered small writes.
+    fn finish_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.closed_bytes += self.tail.len();
-            self.closed.push_back(Segment::Owned(std::mem::take(&mut self.tail)));
+            self.segment_bytes += self.tail.len();
+            self.segments.push_back(Segment::Owned(std::mem::take(&mut self.tail)));
         }
     }
 }

@@ -1,11 +1,33 @@
-//! Slots that are used again and again, each use under its own generation.
+//! A table of slots that are reused, and the ids that distinguish the uses of a slot.
 
-use super::ConnId;
+/// Identifier of one connection of a shard: its slot and a count of the slot's earlier uses.
+///
+/// A late completion or reply for an earlier connection of the slot carries an older generation and is
+/// ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    /// Index of the slot.
+    pub slot: u32,
+    /// Number of times the slot was freed before this connection used it.
+    pub generation: u32,
+}
 
-/// A growing table of values named by [`ConnId`].
+impl ConnId {
+    /// Packs the id into a waker token.
+    pub fn token(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
+
+    /// Unpacks a waker token.
+    pub fn from_token(token: u64) -> Self {
+        Self { slot: (token & 0xffff_ffff) as u32, generation: (token >> 32) as u32 }
+    }
+}
+
+/// A growing table of values, each addressed by a [`ConnId`].
 pub(super) struct Slots<T> {
     slots: Vec<Slot<T>>,
-    /// Free slots, the one freed last on top: its memory is warm.
+    /// Free slots. The last one freed is reused first, because its memory is most likely in the cache.
     free: Vec<u32>,
 }
 
@@ -19,7 +41,7 @@ impl<T> Slots<T> {
         Self { slots: Vec::new(), free: Vec::new() }
     }
 
-    /// Returns the name the next inserted value gets.
+    /// Returns the id that the next inserted value gets.
     pub(super) fn next_id(&self) -> ConnId {
         match self.free.last() {
             Some(&slot) => ConnId { slot, generation: self.slots[slot as usize].generation },
@@ -27,7 +49,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// Puts a value into the next slot.
+    /// Inserts a value and returns its id.
     pub(super) fn insert(&mut self, value: T) -> ConnId {
         let id = self.next_id();
         match self.free.pop() {
@@ -37,13 +59,13 @@ impl<T> Slots<T> {
         id
     }
 
-    /// Returns the value named by `id`; `None` for a name of the past.
-    pub(super) fn find(&mut self, id: ConnId) -> Option<&mut T> {
+    /// Returns the value with this id, or `None` if it was removed.
+    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
         let slot = self.slots.get_mut(id.slot as usize)?;
         if slot.generation == id.generation { slot.value.as_mut() } else { None }
     }
 
-    /// Takes the value named by `id` out; its name is never used again (until 2³² uses of the slot later).
+    /// Removes and returns the value with this id. The id is not used again before 2³² uses of the slot.
     pub(super) fn remove(&mut self, id: ConnId) -> Option<T> {
         let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
         let value = slot.value.take()?;
@@ -52,23 +74,32 @@ impl<T> Slots<T> {
         Some(value)
     }
 
-    /// Returns how many values there are.
+    /// Returns the number of values.
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Returns the number of slots ever used.
+    /// Returns the number of slots, used and free.
     pub(super) fn capacity(&self) -> u32 {
         self.slots.len() as u32
     }
 
-    /// Returns the name of the value in a slot.
-    pub(super) fn at(&self, slot: u32) -> Option<ConnId> {
+    /// Returns the id of the value in a slot, or `None` if the slot is free.
+    pub(super) fn id_at(&self, slot: u32) -> Option<ConnId> {
         let used = self.slots.get(slot as usize)?;
         used.value.as_ref().map(|_| ConnId { slot, generation: used.generation })
     }
 
-    /// Returns every value.
+    /// Iterates over all values and their ids.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
+        self.slots.iter().enumerate().filter_map(|(slot, used)| {
+            let id = ConnId { slot: slot as u32, generation: used.generation };
+            used.value.as_ref().map(|value| (id, value))
+        })
+    }
+
+    /// Iterates over all values.
+    #[cfg(any(feature = "io-uring", feature = "epoll"))]
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots.iter_mut().filter_map(|slot| slot.value.as_mut())
     }
@@ -79,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_of_the_past_finds_nothing() {
+    fn the_id_of_a_removed_value_finds_nothing() {
         let mut slots = Slots::new();
         let first = slots.insert("first");
         assert_eq!(slots.remove(first), Some("first"));
@@ -88,10 +119,11 @@ mod tests {
         assert_eq!(second, promised);
         assert_eq!(second.slot, first.slot);
         assert_ne!(second, first);
-        assert_eq!(slots.find(first), None);
+        assert_eq!(slots.get_mut(first), None);
         assert_eq!(slots.remove(first), None);
-        assert_eq!(slots.find(second), Some(&mut "second"));
+        assert_eq!(slots.get_mut(second), Some(&mut "second"));
         assert_eq!(slots.len(), 1);
-        assert_eq!(slots.at(second.slot), Some(second));
+        assert_eq!(slots.id_at(second.slot), Some(second));
+        assert_eq!(slots.iter().collect::<Vec<_>>(), [(second, &"second")]);
     }
 }

@@ -320,7 +320,7 @@ impl Builder {
         let system = ManualSystem::new(self.registry.clone(), |local, inbox| {
             // Set once, here.
             let _ = common.senders.set(vec![inbox.clone()]);
-            let engine = Memory::at(connector.clone(), local.doorbell())?;
+            let engine = Memory::with_connector(connector.clone(), local.doorbell())?;
             Ok(Shard::new(engine, Env::new(&common, local.clone(), reader), local.clone()))
         });
         let system = system.map_err(StartError::Shards)?;

@@ -1,7 +1,6 @@
-//! Listeners: which may have connections, and how they end.
+//! The listeners of an engine.
 
 use std::{
-    collections::VecDeque,
     io,
     os::fd::{AsFd, OwnedFd},
     time::Instant,
@@ -13,44 +12,43 @@ use rustix::{
 };
 
 use super::poller::{Poller, Source};
-use crate::net::accept::{Backoff, Taken, take_queued};
+use crate::net::accept::{AcceptQueue, Backoff, PendingSocket, drain_backlog};
 
+/// Flags of accepted sockets.
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 struct Listener {
-    /// `None` once closed.
+    /// `None` once it is closed.
     fd: Option<OwnedFd>,
-    /// The kernel may have connections.
+    /// The backlog may hold connections.
     ready: bool,
     backoff: Backoff,
 }
 
-/// The listeners of an engine.
+/// The listeners of an engine, and the accepted sockets.
+///
+/// The queue holds the sockets of closed listeners and of other shards. Otherwise the engine accepts a socket
+/// only when it can open it.
 pub(super) struct Acceptor {
     listeners: Vec<Listener>,
-    /// The listener asked last; the next one is asked first, so that none waits for another.
+    /// Index of the listener that was asked last. The next call asks the one after it, so that all get their
+    /// turn.
     last: usize,
-    /// Accepted when their listener closed, or by another shard, and not opened yet.
-    queue: VecDeque<Taken>,
-    stopping: bool,
-    /// What comes is closed at once.
-    refusing: bool,
+    pub(super) queue: AcceptQueue,
 }
 
 impl Acceptor {
     pub(super) fn new() -> Self {
-        Self { listeners: Vec::new(), last: 0, queue: VecDeque::new(), stopping: false, refusing: false }
+        Self { listeners: Vec::new(), last: 0, queue: AcceptQueue::new() }
     }
 
     /// Adds a listening socket.
     ///
     /// # Errors
     ///
-    /// The engine stopped accepting, or the socket cannot be watched.
+    /// Fails if the engine has stopped accepting, or if the socket cannot be watched.
     pub(super) fn add(&mut self, listener: socket2::Socket, poller: &Poller) -> io::Result<()> {
-        if self.stopping {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the engine stopped accepting"));
-        }
+        self.queue.check_accepting()?;
         listener.set_nonblocking(true)?;
         let fd = OwnedFd::from(listener);
         poller.watch(fd.as_fd(), Source::Listener(self.listeners.len()))?;
@@ -58,87 +56,74 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Notes that the kernel has connections for a listener.
-    pub(super) fn rung(&mut self, index: usize) {
+    /// Marks a listener whose backlog has connections.
+    pub(super) fn mark_ready(&mut self, index: usize) {
         if let Some(listener) = self.listeners.get_mut(index) {
             listener.ready = listener.fd.is_some();
         }
     }
 
-    /// Returns the connection accepted first, or accepts one. `None`: there is none.
+    /// Returns the oldest socket in the queue, or else accepts one. Returns `None` if there is none.
     ///
     /// # Errors
     ///
-    /// What to report; the listener backs off where that helps.
-    pub(super) fn next(&mut self) -> io::Result<Option<Taken>> {
-        if let Some(accepted) = self.queue.pop_front() {
-            return Ok(Some(accepted));
+    /// Fails if an accept fails. The listener then pauses if a retry would fail too.
+    pub(super) fn next(&mut self) -> io::Result<Option<PendingSocket>> {
+        if let Some(pending) = self.queue.pop() {
+            return Ok(Some(pending));
         }
         for _ in 0..self.listeners.len() {
             self.last = (self.last + 1) % self.listeners.len();
             let listener = &mut self.listeners[self.last];
             if let Some(fd) = listener.accept()? {
-                return Ok(Some(Taken::accepted(fd, self.last)));
+                return Ok(Some(PendingSocket { fd, listener: self.last, is_adopted: false }));
             }
         }
         Ok(None)
     }
 
-    /// Takes a socket that another shard accepted.
-    pub(super) fn adopt(&mut self, fd: OwnedFd, listener: usize) {
-        if !self.refusing {
-            self.queue.push_back(Taken { fd, listener, is_adopted: true });
-        }
-    }
-
-    /// Puts the socket that [`next`](Self::next) gave back in front.
-    pub(super) fn put_back(&mut self, taken: Taken) {
-        self.queue.push_front(taken);
-    }
-
-    /// Has the listener of a connection that could not be opened wait.
+    /// Starts a pause of a listener whose connection could not be opened.
     pub(super) fn back_off(&mut self, index: usize, error: &io::Error) {
         if let Some(listener) = self.listeners.get_mut(index) {
             listener.backoff.failed(error.raw_os_error().unwrap_or(0));
         }
     }
 
-    /// Says whether [`next`](Self::next) may have a connection.
-    pub(super) fn may_have_one(&self) -> bool {
+    /// Returns `true` if [`next`](Self::next) may return a connection.
+    pub(super) fn may_have_next(&self) -> bool {
         !self.queue.is_empty() || self.listeners.iter().any(Listener::may_accept)
     }
 
-    /// Returns when the first failed listener wants to try again.
-    pub(super) fn retry(&self) -> Option<Instant> {
-        self.listeners.iter().filter_map(|listener| listener.backoff.retry()).min()
+    /// Returns the earliest time at which a listener retries after a failure.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.listeners.iter().filter_map(|listener| listener.backoff.retry_at()).min()
     }
 
-    /// Ends waits that are over.
-    pub(super) fn look(&mut self) {
-        if self.retry().is_some() {
+    /// Ends the pauses whose time is over.
+    pub(super) fn expire_backoffs(&mut self) {
+        if self.retry_at().is_some() {
             let now = Instant::now();
-            self.listeners.iter_mut().for_each(|listener| listener.backoff.look(now));
+            self.listeners.iter_mut().for_each(|listener| listener.backoff.expire(now));
         }
     }
 
-    /// Takes what the kernel has queued for each listener and closes it.
+    /// Moves the connections of the kernel's backlogs to the queue and closes the listeners.
     pub(super) fn stop(&mut self, poller: &Poller) {
-        self.stopping = true;
+        self.queue.stop();
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             if let Some(fd) = listener.close(poller) {
-                take_queued(&fd, FLAGS, |accepted| self.queue.push_back(Taken::accepted(accepted, index)));
+                drain_backlog(&fd, FLAGS, |accepted| self.queue.push_accepted(accepted, index));
             }
         }
     }
 
-    /// Closes each listener and what was accepted and not opened.
+    /// Closes the listeners and the sockets in the queue.
     pub(super) fn refuse(&mut self, poller: &Poller) {
-        (self.stopping, self.refusing) = (true, true);
-        self.queue.clear();
+        self.queue.refuse();
         self.listeners.iter_mut().for_each(|listener| drop(listener.close(poller)));
     }
 
-    /// Says whether every listener is closed and every socket it accepted opened.
+    /// Returns `true` if every listener is closed and the queue is empty.
     pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.listeners.iter().all(|listener| listener.fd.is_none())
     }
@@ -146,10 +131,10 @@ impl Acceptor {
 
 impl Listener {
     fn may_accept(&self) -> bool {
-        self.ready && self.backoff.retry().is_none()
+        self.ready && self.backoff.retry_at().is_none()
     }
 
-    /// Accepts one connection; `None` if there is none or the listener waits.
+    /// Accepts one connection. Returns `None` if there is none, or if the listener pauses.
     fn accept(&mut self) -> io::Result<Option<OwnedFd>> {
         let Some(fd) = self.fd.as_ref().filter(|_| self.may_accept()) else { return Ok(None) };
         match accept_with(fd, FLAGS) {
@@ -165,11 +150,12 @@ impl Listener {
         }
     }
 
-    /// Takes the socket out, to be closed.
+    /// Removes and returns the socket. Dropping it closes the listener.
     fn close(&mut self, poller: &Poller) -> Option<OwnedFd> {
         self.ready = false;
-        self.backoff.end();
-        // Other shards may keep the same socket open (Unix).
-        self.fd.take().inspect(|fd| poller.forget(fd.as_fd()))
+        self.backoff.cancel();
+        // Other shards may keep the same Unix socket open. It must be unregistered, because closing is not
+        // enough.
+        self.fd.take().inspect(|fd| poller.unwatch(fd.as_fd()))
     }
 }

@@ -1,22 +1,24 @@
-//! The epoll engine: for machines where io_uring is missing or forbidden, as container runtimes forbid it.
+//! The epoll engine, where io_uring is missing or forbidden. Knows no protocol and nothing of the io_uring
+//! engine.
 //!
-//! One turn is one wait, then the reads, then all writes: a request on a connection that lives costs a `recv` and a
-//! `send`, and its share of the wait. What the ring engine does is done here too, by other means:
+//! Container runtimes often forbid io_uring. A turn waits once, then reads, then writes. A request on an open
+//! connection costs a `recv`, a `send` and a share of the wait.
 //!
-//! - Every descriptor is watched for edges, once, when it is opened. So what the kernel last said is remembered, and
-//!   is forgotten only when a call says that it is over: a connection that was not read to its end, because it is
-//!   paused or had its share of the turn, stands in a queue or is looked at when it resumes, without a new edge.
-//! - A `recv` or `send` that moved less than it could has said that; the call that would only answer `EAGAIN` is
-//!   saved. What comes or drains after it is a new edge. Only a FIN or an error that came together with the bytes is
-//!   not: then the socket is read again at once.
-//! - All connections are read into one buffer and hand over what came before the next is read.
-//! - Writing is watched from the first time a connection's peer is slow.
+//! - Each descriptor is registered once, when it is opened, and edge-triggered. So the engine remembers what
+//!   the kernel reported and forgets it only when a call finds nothing left. A connection that is not read to
+//!   its end, because it is paused or has used up its share of the turn, needs no new event to continue.
+//! - A `recv` that does not fill the buffer has read everything, and a `send` that is cut short has filled
+//!   the socket. The next call would only return `EAGAIN`, so it is not made: the next bytes or the next room
+//!   cause a new event. The exception is a FIN or an error that was reported together with the bytes. Then
+//!   the socket is read again.
+//! - All connections share one receive buffer. The handler gets its bytes before the next connection is read.
+//! - Room to write is watched from the first time that a peer reads slowly.
 
 mod accept;
 mod closing;
-mod conn;
 mod outgoing;
 mod poller;
+mod readiness;
 mod timer;
 mod transfer;
 mod turn;
@@ -30,62 +32,64 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
 };
 
-use self::{accept::Acceptor, conn::Conn, poller::Poller, timer::Timer};
+use windlass_actors::Wait;
+
+use self::{accept::Acceptor, poller::Poller, readiness::Socket, timer::Timer};
 use crate::net::{
-    Closed, ConnId, Connection, Engine, EngineOptions, EventHandler, Wait, buffer_pool::BufferPool,
-    slots::Slots,
+    buffer_pool::BufferPool,
+    engine::{Closed, Connection, Engine, EngineOptions, EventHandler},
+    slots::{ConnId, Slots},
 };
 
-/// How many receive buffers of the ring the one buffer is as large as: it is read into again and again, so a large
-/// one costs no more memory than is touched, and saves calls where much comes.
-const BUFFERS_IN_ONE: usize = 8;
-
-/// The sockets of one shard, driven by epoll; `L` is the handler's connection.
+/// Size of the one receive buffer, as a multiple of [`EngineOptions::buffer_bytes`].
 ///
-/// See [`Engine`] for what it does. A handler may panic: what it was told is lost to it, nothing else is.
-pub struct Epoll<L: Connection> {
+/// A large buffer saves calls when many bytes arrive. It costs little memory, because there is only one.
+const BUFFER_SIZE_FACTOR: usize = 8;
+
+/// The epoll engine of one shard. `T` is the handler's connection type.
+///
+/// See [`Engine`] for its interface. If the handler panics, the event that it was called for is lost, and
+/// nothing else.
+pub struct Epoll<T: Connection> {
     options: EngineOptions,
     poller: Poller,
-    slots: Slots<Conn<L>>,
+    sockets: Slots<Socket<T>>,
     acceptor: Acceptor,
     timer: Timer,
-    /// What a connection received, until it is handed over.
+    /// Received bytes of one connection, until the handler has taken them.
     buffer: Box<[u8]>,
     pool: BufferPool,
     /// Connections that may have something to read, each once.
-    readable: VecDeque<ConnId>,
-    /// Connections to look at before the next wait, each once.
+    read_queue: VecDeque<ConnId>,
+    /// Connections whose state may have changed, each once. The turn acts on them before it waits.
     dirty: VecDeque<ConnId>,
-    /// Without a free slot: whether another shard has one.
-    elsewhere: bool,
-    /// The handler was called, or what the engine says of itself changed, since the last turn ended: the shard must
-    /// look at both before a wait.
-    called: bool,
+    /// Accepted sockets may go to another shard while this one has no free slot.
+    can_hand_over: bool,
+    /// The handler was called, or the result of [`Engine::is_idle`] may have changed, since the last turn
+    /// ended. The shard must check both before a wait.
+    skip_wait: bool,
 }
 
-impl<C> Engine<C> for Epoll<C::Conn>
+impl<H> Engine<H> for Epoll<H::Conn>
 where
-    C: EventHandler,
-    C::Conn: 'static,
+    H: EventHandler,
+    H::Conn: 'static,
 {
     fn new(options: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
-        let mut options = options.clone();
-        options.max_connections = options.max_connections.clamp(1, poller::MAX_SLOTS);
-        options.batch = options.batch.max(1);
-        options.accepts_per_turn = options.accepts_per_turn.max(1);
+        let options = options.clamped(poller::MAX_SLOTS);
         let poller = Poller::new(doorbell, options.batch)?;
         let timer = Timer::new(&poller)?;
         Ok(Self {
             poller,
-            slots: Slots::new(),
+            sockets: Slots::new(),
             acceptor: Acceptor::new(),
             timer,
-            buffer: vec![0; options.buffer_bytes.max(1) * BUFFERS_IN_ONE].into_boxed_slice(),
+            buffer: vec![0; options.buffer_bytes.max(1) * BUFFER_SIZE_FACTOR].into_boxed_slice(),
             pool: BufferPool::new(),
-            readable: VecDeque::with_capacity(options.batch),
+            read_queue: VecDeque::with_capacity(options.batch),
             dirty: VecDeque::with_capacity(options.batch),
-            elsewhere: false,
-            called: false,
+            can_hand_over: false,
+            skip_wait: false,
             options,
         })
     }
@@ -95,56 +99,51 @@ where
     }
 
     fn adopt(&mut self, fd: OwnedFd, listener: usize) {
-        self.acceptor.adopt(fd, listener);
+        self.acceptor.queue.push_adopted(fd, listener);
     }
 
-    fn turn(&mut self, handler: &mut C, wait: Wait) -> io::Result<()> {
+    fn turn(&mut self, handler: &mut H, wait: Wait) -> io::Result<()> {
         self.run(handler, wait)
     }
 
-    fn visit(&mut self, handler: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool {
-        self.show(id, |link| f(handler, link))
+    fn visit(&mut self, handler: &mut H, id: ConnId, f: impl FnOnce(&mut H, &mut H::Conn)) -> bool {
+        self.with_conn(id, |conn| f(handler, conn))
     }
 
-    fn visit_all(&mut self, handler: &mut C, mut f: impl FnMut(&mut C, ConnId, &mut C::Conn)) {
-        for slot in 0..self.slots.capacity() {
-            if let Some(id) = self.slots.at(slot) {
-                self.show(id, |link| f(handler, id, link));
+    fn visit_all(&mut self, handler: &mut H, mut f: impl FnMut(&mut H, ConnId, &mut H::Conn)) {
+        for slot in 0..self.sockets.capacity() {
+            if let Some(id) = self.sockets.id_at(slot) {
+                self.with_conn(id, |conn| f(handler, id, conn));
             }
         }
     }
 
-    fn inspect_all(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
-        for slot in 0..self.slots.capacity() {
-            let Some(id) = self.slots.at(slot) else { continue };
-            if let Some(conn) = self.slots.find(id) {
-                f(id, &conn.link);
-            }
-        }
+    fn inspect_all(&self, mut f: impl FnMut(ConnId, &H::Conn)) {
+        self.sockets.iter().for_each(|(id, socket)| f(id, &socket.conn));
     }
 
     fn connections(&self) -> usize {
-        self.slots.len()
+        self.sockets.len()
     }
 
-    fn stop_accepting(&mut self, _carrier: &mut C) {
+    fn stop_accepting(&mut self, _handler: &mut H) {
         self.acceptor.stop(&self.poller);
-        self.called = true;
+        self.skip_wait = true;
     }
 
     fn pending(&self) -> bool {
-        !self.readable.is_empty() || self.may_open()
+        !self.read_queue.is_empty() || self.can_open()
     }
 
     fn is_idle(&self) -> bool {
-        self.slots.len() == 0 && self.acceptor.is_idle()
+        self.sockets.len() == 0 && self.acceptor.is_idle()
     }
 
-    fn abort_all(&mut self, handler: &mut C) {
+    fn abort_all(&mut self, handler: &mut H) {
         self.acceptor.refuse(&self.poller);
-        self.called = true;
-        for slot in 0..self.slots.capacity() {
-            if let Some(id) = self.slots.at(slot) {
+        self.skip_wait = true;
+        for slot in 0..self.sockets.capacity() {
+            if let Some(id) = self.sockets.id_at(slot) {
                 self.close(handler, id, Closed::Aborted);
             }
         }

@@ -1,4 +1,4 @@
-//! Sending an outbox, as much as the kernel takes.
+//! Sending an outbox, as far as the kernel takes the bytes.
 
 use std::{io::IoSlice, os::fd::BorrowedFd};
 
@@ -7,40 +7,44 @@ use rustix::{
     net::{SendAncillaryBuffer, SendFlags},
 };
 
-use crate::net::{Outbox, buffer_pool::BufferPool, outbox::Segment};
+use crate::net::{
+    buffer_pool::BufferPool,
+    outbox::{Outbox, Segment},
+};
 
-/// Segments of one send at most.
+/// Maximum number of segments in one send.
 const MAX_SEGMENTS: usize = 16;
 
-/// Bytes after which a send takes no further segment: more than a socket buffer takes at once.
+/// Number of bytes after which a send takes no further segment. A socket buffer does not take more at once.
 const GATHER_BYTES: usize = 1 << 20;
 
-/// A peer that is gone raises no signal.
+/// Flags of every send. A send to a closed connection raises no signal.
 const FLAGS: SendFlags = SendFlags::NOSIGNAL;
 
-/// What one send did.
+/// Result of one send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sent {
-    /// Bytes the kernel took.
+    /// Number of bytes that the kernel took.
     pub(super) bytes: usize,
-    /// It took all it was offered, so it may take more.
+    /// `true` if the kernel took all bytes that it was offered, so it may take more.
     pub(super) whole: bool,
 }
 
-/// The segment of which the kernel took only a part, and how many bytes those are. It goes before the outbox.
+/// The segment that the kernel has taken only partly, and the number of bytes taken. Its rest is sent before
+/// the outbox.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing(Option<(Segment, usize)>);
 
 impl Outgoing {
-    /// Says whether nothing is left of a send.
+    /// Returns `true` if no rest of an earlier send is left.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Sends what is left and what the outbox holds, up to the limits of one send.
+    /// Sends the rest of the last send and the outbox, up to the limits of one send.
     ///
-    /// With `last`, the end of the stream follows: the kernel may keep the bytes until then, so that both leave as
-    /// one segment.
+    /// With `last`, the end of the stream follows. The kernel may then delay the bytes, so that they share a
+    /// segment with the FIN.
     pub(super) fn send(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -65,12 +69,12 @@ impl Outgoing {
             [one] => rustix::net::send(fd, one, flags)?,
             many => rustix::net::sendmsg(fd, many, &mut SendAncillaryBuffer::default(), flags)?,
         };
-        self.forget(bytes, outbox, pool);
+        self.advance(bytes, outbox, pool);
         Ok(Sent { bytes, whole: bytes == offered })
     }
 
-    /// Takes `bytes` sent ones off the front.
-    fn forget(&mut self, mut bytes: usize, outbox: &mut Outbox, pool: &mut BufferPool) {
+    /// Removes the first `bytes` bytes after the kernel has taken them, and recycles complete segments.
+    fn advance(&mut self, mut bytes: usize, outbox: &mut Outbox, pool: &mut BufferPool) {
         while bytes > 0 {
             let first = self.0.take().or_else(|| outbox.take().map(|segment| (segment, 0)));
             let Some((segment, sent)) = first else { return };
@@ -92,11 +96,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_leave_in_order_however_little_the_kernel_takes() {
+    fn segments_are_sent_in_order_by_short_sends() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let (mut outbox, mut pool, mut flight) = (Outbox::default(), BufferPool::new(), Outgoing::default());
+        let (mut outbox, mut pool, mut outgoing) =
+            (Outbox::default(), BufferPool::new(), Outgoing::default());
         let mut expected = Vec::new();
         for round in 0..40_u8 {
             for bytes in [vec![round; 30_000], vec![!round; 100]] {
@@ -105,8 +110,8 @@ mod tests {
             }
         }
         let (mut back, mut short) = (Vec::new(), 0);
-        while !flight.is_empty() || !outbox.is_empty() {
-            match flight.send(ours.as_fd(), &mut outbox, &mut pool, false) {
+        while !outgoing.is_empty() || !outbox.is_empty() {
+            match outgoing.send(ours.as_fd(), &mut outbox, &mut pool, false) {
                 Ok(sent) => short += usize::from(!sent.whole),
                 Err(error) => assert_eq!(error, rustix::io::Errno::AGAIN),
             }

@@ -1,4 +1,4 @@
-//! The epoll instance: what is watched, and what happened.
+//! The epoll instance: the watched descriptors and their events.
 
 use std::{
     io,
@@ -8,26 +8,26 @@ use std::{
 
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 
-use crate::net::ConnId;
+use crate::net::slots::ConnId;
 
-/// Slots a connection may live in; the ones above name what is not a connection.
+/// Number of slots for connections. Higher slot numbers stand for other descriptors.
 pub(super) const MAX_SLOTS: usize = 1 << 24;
 
-/// The slot in the names of the engine's own descriptors.
+/// The slot number in the tokens of the engine's own descriptors. The generation tells them apart.
 const OWN_SLOT: u32 = u32::MAX;
 const DOORBELL: u32 = 0;
 const TIMER: u32 = 1;
 const FIRST_LISTENER: u32 = 2;
 
-/// Generations have their place in a token only if it has 64 bits.
+/// A token holds a slot and a generation, so it needs 64 bits.
 const _: () = assert!(usize::BITS == 64, "the epoll engine needs a 64-bit system");
 
-/// What a watched descriptor is.
+/// A watched descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Doorbell,
     Timer,
-    /// By index.
+    /// A listener, with its index.
     Listener(usize),
     Conn(ConnId),
 }
@@ -44,7 +44,7 @@ impl Source {
         Token(id.token() as usize)
     }
 
-    fn of(token: Token) -> Self {
+    fn from_token(token: Token) -> Self {
         match ConnId::from_token(token.0 as u64) {
             ConnId { slot: OWN_SLOT, generation: DOORBELL } => Self::Doorbell,
             ConnId { slot: OWN_SLOT, generation: TIMER } => Self::Timer,
@@ -54,29 +54,31 @@ impl Source {
     }
 }
 
-/// What the kernel says of a descriptor.
+/// An event of a descriptor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Event {
     pub(super) source: Source,
-    /// There is something to read: bytes, a FIN, an error.
+    /// There is something to read: bytes, a FIN or an error.
     pub(super) readable: bool,
-    /// There is a FIN or an error, which no further edge will tell of.
+    /// There is a FIN or an error. The kernel does not report it again.
     pub(super) hung_up: bool,
     /// There is an error.
     pub(super) failed: bool,
-    /// There is room to write, or an error.
+    /// The send buffer has room, or there is an error.
     pub(super) writable: bool,
 }
 
-/// An epoll instance, with the events of the last wait and the doorbell that ends each.
+/// An epoll instance, the events of the last wait, and the doorbell that ends a wait.
 ///
-/// The doorbell is watched and never read: each write to an eventfd is an edge, also when it was readable before. A
-/// descriptor that is closed is watched no more; one that a child process still holds, between its fork and its
-/// exec, is, under a name of the past.
+/// The doorbell is watched but never read. Each write to an eventfd is an edge, even if it was readable
+/// before.
+///
+/// Closing a descriptor ends its watch, unless a child process holds a copy between fork and exec. Events of
+/// such a descriptor carry an old generation and are ignored.
 pub(super) struct Poller {
     poll: Poll,
     events: Events,
-    /// Open as long as it is watched.
+    /// Kept open while it is watched.
     _doorbell: OwnedFd,
 }
 
@@ -93,20 +95,20 @@ impl Poller {
         self.poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), source.token(), Interest::READABLE)
     }
 
-    /// Watches a descriptor, watched for something to read already, for room to write as well. What is there
-    /// already is told again.
-    pub(super) fn watch_writing(&self, fd: BorrowedFd<'_>, source: Source) -> io::Result<()> {
+    /// Watches an already watched descriptor for room to write too. The kernel then reports its current state
+    /// again.
+    pub(super) fn watch_writable(&self, fd: BorrowedFd<'_>, source: Source) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().reregister(&mut SourceFd(&fd.as_raw_fd()), source.token(), both)
     }
 
-    /// Watches a descriptor no more. Needed only where another descriptor keeps the same socket open.
-    pub(super) fn forget(&self, fd: BorrowedFd<'_>) {
-        // It is about to be closed; what it would still tell is of the past.
+    /// Stops watching a descriptor. This is needed only if another descriptor keeps the same socket open.
+    pub(super) fn unwatch(&self, fd: BorrowedFd<'_>) {
+        // The descriptor is about to be closed. If this fails, later events of it are ignored.
         let _ = self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()));
     }
 
-    /// Takes what happened; with `wait`, waits until something does.
+    /// Collects events. With `wait`, waits until there is one.
     pub(super) fn poll(&mut self, wait: bool) -> io::Result<()> {
         let timeout = if wait { None } else { Some(Duration::ZERO) };
         match self.poll.poll(&mut self.events, timeout) {
@@ -115,12 +117,12 @@ impl Poller {
         }
     }
 
-    /// Returns what the last [`poll`](Self::poll) took.
+    /// Iterates over the events that the last [`poll`](Self::poll) collected.
     pub(super) fn events(&self) -> impl Iterator<Item = Event> {
         self.events.iter().map(|event| {
             let (failed, hung_up) = (event.is_error(), event.is_read_closed());
             Event {
-                source: Source::of(event.token()),
+                source: Source::from_token(event.token()),
                 readable: event.is_readable() || hung_up || failed,
                 hung_up: hung_up || failed,
                 failed,
@@ -135,12 +137,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_source_has_a_name_of_its_own() {
+    fn every_source_has_its_own_token() {
         let last = ConnId { slot: MAX_SLOTS as u32 - 1, generation: u32::MAX };
         let sources =
             [Source::Doorbell, Source::Timer, Source::Listener(0), Source::Listener(9), Source::Conn(last)];
         for source in sources {
-            assert_eq!(Source::of(source.token()), source);
+            assert_eq!(Source::from_token(source.token()), source);
         }
     }
 }

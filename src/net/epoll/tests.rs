@@ -1,4 +1,4 @@
-//! What only this engine can get wrong: edges that are told once, one buffer for all, sends that block nobody.
+//! Tests of the epoll engine alone: edges that are reported once, the shared buffer, partial sends.
 
 use std::{
     io::{Read, Write},
@@ -16,28 +16,28 @@ impl TestEngine for Epoll<TestConn> {
     const MODULE: &'static str = "on_epoll";
 
     fn reads(&mut self, id: ConnId) -> bool {
-        self.slots.find(id).unwrap().wants_bytes()
+        self.sockets.get_mut(id).unwrap().wants_bytes()
     }
 
     fn sends(&mut self, id: ConnId) -> bool {
-        !self.slots.find(id).unwrap().writable
+        !self.sockets.get_mut(id).unwrap().io.writable
     }
 
     fn holds_a_buffer(&mut self, id: ConnId) -> bool {
-        let conn = self.slots.find(id).unwrap();
-        !conn.flight.is_empty() || !conn.link.outbox().lacks_buffer()
+        let socket = self.sockets.get_mut(id).unwrap();
+        !socket.io.outgoing.is_empty() || !socket.conn.outbox().lacks_buffer()
     }
 }
 
 type Shard = harness::Shard<Epoll<TestConn>>;
 
-/// A read takes 16 KiB at most, a turn 64 KiB.
+/// Options with which one read takes up to 8 KiB and a turn about 64 KiB.
 fn small() -> EngineOptions {
     EngineOptions { buffers: 64, buffer_bytes: 1024, ..EngineOptions::default() }
 }
 
 #[test]
-fn one_that_floods_takes_its_share_of_a_turn_and_no_more() {
+fn a_flooding_connection_takes_only_its_share_of_a_turn() {
     let mut shard = Shard::new(Script::default(), &small());
     let address = shard.listen();
     let (mut flood, mut quiet) = (connect(address), connect(address));
@@ -45,11 +45,11 @@ fn one_that_floods_takes_its_share_of_a_turn_and_no_more() {
     let (loud_id, quiet_id) = (shard.handler.opened[0], shard.handler.opened[1]);
     shard.visit(loud_id, |conn| conn.paused = true);
     shard.turn(Wait::Poll);
-    // More than 16 reads of it are there before the other says a word.
+    // The flood holds more than a turn's share before the quiet connection sends anything.
     let sender = std::thread::spawn(move || flood.write_all(&pattern(1 << 20)).map(|()| flood).unwrap());
     shard.until("the flood", |shard| {
-        let conn = shard.engine.slots.find(loud_id).unwrap();
-        rustix::io::ioctl_fionread(&conn.fd).unwrap() > 64 * 1024
+        let socket = shard.engine.sockets.get_mut(loud_id).unwrap();
+        rustix::io::ioctl_fionread(&socket.fd).unwrap() > 64 * 1024
     });
     quiet.write_all(b"a word").unwrap();
     shard.visit(loud_id, |conn| conn.paused = false);
@@ -62,16 +62,20 @@ fn one_that_floods_takes_its_share_of_a_turn_and_no_more() {
         for (sum, id) in received.iter_mut().zip([loud_id, quiet_id]) {
             shard.visit(id, |conn| *sum = conn.received);
         }
-        assert!(received[0] - before[0] <= 16 * 1024, "{} bytes of one in a turn", received[0] - before[0]);
-        assert!(turns <= 3, "it waits for one that floods");
+        assert!(
+            received[0] - before[0] <= 16 * 1024,
+            "{} bytes of one connection in a turn",
+            received[0] - before[0]
+        );
+        assert!(turns <= 3, "the quiet connection waits for the flood");
     }
-    assert!(received[0] > 0 && shard.pending(), "nothing flooded: nothing was tested");
+    assert!(received[0] > 0 && shard.pending(), "there was no flood: nothing was tested");
     shard.until("all", |shard| shard.handler.received == (1 << 20) + 6);
     drop(sender.join().unwrap());
 }
 
 #[test]
-fn bytes_and_fin_that_came_together_are_both_told_also_after_a_pause() {
+fn bytes_and_fin_that_arrive_together_are_both_reported_even_after_a_pause() {
     for bytes in [1, 16 * 1024 - 1, 16 * 1024, 16 * 1024 + 1, 50_000] {
         let mut shard = Shard::new(Script::echo(), &small());
         let address = shard.listen();
@@ -82,9 +86,9 @@ fn bytes_and_fin_that_came_together_are_both_told_also_after_a_pause() {
         shard.turn(Wait::Poll);
         stream.write_all(&pattern(bytes)).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        shard.until("bytes and FIN", |shard| shard.engine.slots.find(id).unwrap().hung_up);
+        shard.until("bytes and FIN", |shard| shard.engine.sockets.get_mut(id).unwrap().io.hung_up);
         assert_eq!(shard.handler.received, 0);
-        // No edge comes any more: what was told must have been remembered.
+        // There are no more edges, so the engine must remember the last one.
         shard.visit(id, |conn| conn.paused = false);
         shard.until("closed", |shard| shard.connections() == 0);
         assert_eq!((shard.handler.received, shard.handler.ended), (bytes, 1));
@@ -95,15 +99,15 @@ fn bytes_and_fin_that_came_together_are_both_told_also_after_a_pause() {
 }
 
 #[test]
-fn a_reset_reaches_a_connection_that_is_paused_or_had_its_fin() {
-    for had_fin in [false, true] {
+fn a_reset_reaches_a_connection_that_is_paused_or_half_closed() {
+    for half_closed in [false, true] {
         let mut shard = Shard::new(Script::default(), &EngineOptions::default());
         let address = shard.listen();
         let mut stream = connect(address);
-        stream.write_all(b"something to do for long").unwrap();
+        stream.write_all(b"a request that takes long").unwrap();
         shard.until("the bytes", |shard| shard.handler.received > 0);
         let id = shard.handler.opened[0];
-        if had_fin {
+        if half_closed {
             stream.shutdown(Shutdown::Write).unwrap();
             shard.until("the FIN", |shard| shard.handler.ended == 1);
         } else {
@@ -119,7 +123,7 @@ fn a_reset_reaches_a_connection_that_is_paused_or_had_its_fin() {
 }
 
 #[test]
-fn a_request_on_a_live_connection_costs_one_turn_and_nothing_is_left_pending() {
+fn a_request_on_an_open_connection_takes_one_turn_and_leaves_nothing_pending() {
     let mut shard = Shard::new(Script::echo(), &EngineOptions::default());
     let address = shard.listen();
     let mut stream = connect(address);
@@ -135,7 +139,7 @@ fn a_request_on_a_live_connection_costs_one_turn_and_nothing_is_left_pending() {
 }
 
 #[test]
-fn an_endless_answer_does_not_keep_others_waiting() {
+fn a_long_reply_does_not_delay_other_connections() {
     let mut shard = Shard::new(Script { greet_bytes: 32 << 20, ..Script::echo() }, &EngineOptions::default());
     let address = shard.listen();
     let mut greedy = connect(address);
@@ -153,7 +157,7 @@ fn an_endless_answer_does_not_keep_others_waiting() {
 }
 
 #[test]
-fn finishing_reads_on_until_the_linger_limit_although_the_carrier_is_paused() {
+fn finishing_reads_up_to_the_linger_limit_even_if_the_connection_is_paused() {
     let mut shard = Shard::new(Script::default(), &EngineOptions { linger_bytes: 100_000, ..small() });
     let address = shard.listen();
     let mut stream = connect(address);
@@ -171,7 +175,7 @@ fn finishing_reads_on_until_the_linger_limit_although_the_carrier_is_paused() {
 }
 
 #[test]
-fn a_deadline_is_met_within_two_milliseconds_where_the_machine_has_time() {
+fn most_deadlines_are_met_within_two_milliseconds() {
     let mut shard = Shard::new(Script::echo(), &EngineOptions::default());
     let mut late: Vec<Duration> = Vec::new();
     for micros in (0..40).map(|step| 500 + 137 * step) {
@@ -181,10 +185,10 @@ fn a_deadline_is_met_within_two_milliseconds_where_the_machine_has_time() {
             shard.turn(Wait::Until(deadline));
             turns += 1;
         }
-        assert!(turns <= 2, "{turns} turns for one deadline: it spins");
+        assert!(turns <= 2, "{turns} turns for one deadline: the engine spins");
         late.push(deadline.elapsed());
     }
     late.sort();
-    // The better quarter, because the machine may be busy.
+    // Only the best quarter is checked, because the machine may be busy.
     assert!(late[late.len() / 4] < Duration::from_millis(2), "{late:?}");
 }

@@ -1,4 +1,4 @@
-//! The one timer an engine keeps armed, for the earliest deadline.
+//! The timer that ends an engine's wait at the earliest deadline.
 
 use std::{
     io,
@@ -10,48 +10,52 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 
 use super::poller::{Poller, Source};
 
-/// The shortest time a timer can be set to; none at all would stop it.
-const AT_ONCE: Duration = Duration::from_nanos(1);
+/// Shortest time that a timer can be set to. Setting it to 0 would stop it.
+const SHORTEST: Duration = Duration::from_nanos(1);
 
-/// Keeps a timer armed that fires no later than the earliest deadline asked for.
+/// A timer that fires no later than the earliest deadline requested.
 ///
-/// A timer of its own, because the timeout of `epoll_wait` has milliseconds: rounded up it is late, rounded down it
-/// spins. This one has the kernel's own resolution, and a wait needs neither a clock nor a timeout. It is moved only
-/// when an earlier deadline comes: deadlines that move away as connections show life cost nothing until the timer
-/// fires, early and harmlessly, and is armed anew.
+/// The timeout of `epoll_wait` counts in milliseconds: rounded up, the wait ends too late; rounded down, the
+/// engine spins until the deadline. A timerfd has the kernel's full resolution. A wait then needs neither a
+/// clock nor a timeout.
+///
+/// The timer is moved only for an earlier deadline. A deadline often moves to a later time, because a
+/// connection was active. This costs nothing: the timer fires too early, which does no harm, and is armed
+/// again.
 pub(super) struct Timer {
-    /// Watched and never read: each time it fires is an edge, and setting it takes back that it fired.
-    timer: OwnedFd,
-    /// When it fires; `None` when it is not armed.
+    /// The timerfd. It is watched but never read: each time it fires is an edge, and setting it makes it
+    /// unreadable.
+    fd: OwnedFd,
+    /// Time at which it fires, or `None` if it is not armed.
     armed: Option<Instant>,
 }
 
 impl Timer {
     pub(super) fn new(poller: &Poller) -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        poller.watch(timer.as_fd(), Source::Timer)?;
-        Ok(Self { timer, armed: None })
+        let fd = rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        poller.watch(fd.as_fd(), Source::Timer)?;
+        Ok(Self { fd, armed: None })
     }
 
-    /// Sees to it that the timer fires at `deadline` or before.
+    /// Makes the timer fire at `deadline` or earlier.
     pub(super) fn arm(&mut self, deadline: Instant) -> io::Result<()> {
         if self.armed.is_some_and(|armed| armed <= deadline) {
             return Ok(());
         }
-        let left = deadline.saturating_duration_since(Instant::now()).max(AT_ONCE);
-        // Beyond the clock's range is as good as for ever.
+        let left = deadline.saturating_duration_since(Instant::now()).max(SHORTEST);
+        // A time beyond the range of the kernel's type is shortened. It is decades away in any case.
         let value = Timespec {
             tv_sec: left.as_secs().min(i32::MAX as u64) as i64,
             tv_nsec: left.subsec_nanos().into(),
         };
         let once = Itimerspec { it_interval: Timespec::default(), it_value: value };
-        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
+        rustix::time::timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &once)?;
         self.armed = Some(deadline);
         Ok(())
     }
 
-    /// Notes that the timer fired.
+    /// Marks the timer as fired.
     pub(super) fn fired(&mut self) {
         self.armed = None;
     }

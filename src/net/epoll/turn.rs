@@ -1,70 +1,76 @@
-//! One turn: look at what changed, wait once, read, write.
+//! One turn of the engine: act on changed connections, wait once, read, write.
 
 use std::{io, os::fd::AsFd};
 
+use windlass_actors::Wait;
+
 use super::{
     Epoll,
-    conn::Conn,
     poller::{Event, Source},
+    readiness::{Readiness, Socket},
 };
-use crate::net::{Accepted, Closed, ConnId, Connection, Ending, EventHandler, Wait, accept::Taken};
+use crate::net::{
+    accept::PendingSocket,
+    engine::{Accepted, Closed, Connection, Ending, EventHandler},
+    slots::ConnId,
+};
 
-impl<L: Connection> Epoll<L> {
+impl<T: Connection> Epoll<T> {
     /// Runs a turn.
-    pub(super) fn run<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, wait: Wait) -> io::Result<()> {
-        self.settle_dirty(handler);
+    pub(super) fn run<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, wait: Wait) -> io::Result<()> {
+        self.drive_dirty(handler);
         let wait = self.prepare_wait(wait)?;
         self.poller.poll(wait)?;
-        self.take_events();
+        self.record_events();
         handler.batch_started();
-        self.read_ready(handler);
+        self.read_queued(handler);
         self.open_accepted(handler);
-        self.settle_dirty(handler);
-        self.called = false;
+        self.drive_dirty(handler);
+        self.skip_wait = false;
         Ok(())
     }
 
-    /// Arms the deadline and says whether to wait at all.
+    /// Arms the timer. Returns `true` if the turn may wait.
     fn prepare_wait(&mut self, wait: Wait) -> io::Result<bool> {
-        let waiting = !self.readable.is_empty() || !self.dirty.is_empty() || self.may_open();
-        if wait == Wait::Poll || self.called || waiting {
+        let has_work = !self.read_queue.is_empty() || !self.dirty.is_empty() || self.can_open();
+        if wait == Wait::Poll || self.skip_wait || has_work {
             return Ok(false);
         }
         let until = if let Wait::Until(until) = wait { Some(until) } else { None };
-        if let Some(deadline) = until.into_iter().chain(self.acceptor.retry()).min() {
+        if let Some(deadline) = until.into_iter().chain(self.acceptor.retry_at()).min() {
             self.timer.arm(deadline)?;
         }
         Ok(true)
     }
 
-    /// Notes everything that happened before the handler is called: no edge is told twice.
-    fn take_events(&mut self) {
+    /// Records all events before the handler is called. It may panic, and the kernel reports no edge twice.
+    fn record_events(&mut self) {
         for event in self.poller.events() {
             match event.source {
                 Source::Conn(id) => {
-                    let Some(conn) = self.slots.find(id) else { continue };
-                    conn.note(event);
+                    let Some(socket) = self.sockets.get_mut(id) else { continue };
+                    socket.io.add(event);
                     let Event { readable, writable, .. } = event;
-                    if readable && !std::mem::replace(&mut conn.queued, true) {
-                        self.readable.push_back(id);
+                    if readable && !std::mem::replace(&mut socket.io.in_read_queue, true) {
+                        self.read_queue.push_back(id);
                     }
-                    if writable && !std::mem::replace(&mut conn.dirty, true) {
+                    if writable && !std::mem::replace(&mut socket.dirty, true) {
                         self.dirty.push_back(id);
                     }
                 }
-                Source::Listener(index) => self.acceptor.rung(index),
+                Source::Listener(index) => self.acceptor.mark_ready(index),
                 Source::Timer => self.timer.fired(),
                 Source::Doorbell => {}
             }
         }
-        self.acceptor.look();
+        self.acceptor.expire_backoffs();
     }
 
-    /// Reads each connection that has something, once, as far as the turn's share of bytes goes.
-    fn read_ready<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) {
+    /// Reads the connections in the read queue, each once, until the turn has used up its share of bytes.
+    fn read_queued<H: EventHandler<Conn = T>>(&mut self, handler: &mut H) {
         let mut share = usize::from(self.options.buffers).max(1) * self.options.buffer_bytes;
-        for _ in 0..self.readable.len().min(self.options.batch) {
-            let Some(id) = self.readable.pop_front() else { return };
+        for _ in 0..self.read_queue.len().min(self.options.batch) {
+            let Some(id) = self.read_queue.pop_front() else { return };
             let read = self.read(handler, id);
             if read >= share {
                 return;
@@ -73,117 +79,121 @@ impl<L: Connection> Epoll<L> {
         }
     }
 
-    /// Acts on what connections want since they were last looked at. One that has more to send after that is
-    /// looked at again in the next pass, so that none holds the others.
-    fn settle_dirty<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) {
+    /// Acts on the connections whose state may have changed, each once. A connection that has more to send is
+    /// marked again for the next pass, so that it does not delay the others.
+    fn drive_dirty<H: EventHandler<Conn = T>>(&mut self, handler: &mut H) {
         for _ in 0..self.dirty.len() {
             let Some(id) = self.dirty.pop_front() else { return };
-            self.settle(handler, id);
+            self.drive(handler, id);
         }
     }
 
-    fn settle<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId) {
-        let Some(conn) = self.slots.find(id) else { return };
-        conn.dirty = false;
-        if conn.link.ending() == Ending::Abort {
+    /// Aborts, sends, ends or reads, as the connection's state requests.
+    fn drive<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.dirty = false;
+        if socket.conn.ending() == Ending::Abort {
             self.close(handler, id, Closed::Aborted);
             return;
         }
         self.write(handler, id);
-        let Some(conn) = self.slots.find(id) else { return };
-        match conn.link.ending() {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        match socket.conn.ending() {
             Ending::Open => {}
             Ending::Finish | Ending::Close => self.finish(handler, id),
             Ending::Abort => return self.close(handler, id, Closed::Aborted),
         }
-        self.resume(id);
+        self.resume_reading(id);
     }
 
-    /// Puts a connection that wants bytes back on the list of those to read, if it was not read to its end.
-    fn resume(&mut self, id: ConnId) {
-        let Some(conn) = self.slots.find(id) else { return };
-        if conn.readable && conn.wants_bytes() {
-            self.queue(id);
+    /// Queues a connection that wants bytes and was not read to its end.
+    fn resume_reading(&mut self, id: ConnId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if socket.io.readable && socket.wants_bytes() {
+            self.queue_read(id);
         }
     }
 
-    /// Shows a live connection to `f` with a buffer in its outbox, then looks at it later. False when it is gone.
-    pub(super) fn show(&mut self, id: ConnId, f: impl FnOnce(&mut L)) -> bool {
-        let Some(conn) = self.slots.find(id) else { return false };
-        self.pool.lend(conn.link.outbox());
-        f(&mut conn.link);
-        self.pool.reclaim(conn.link.outbox());
-        self.mark(id);
+    /// Calls `f` with an open connection whose outbox has a buffer, and marks it. Returns `false` if the
+    /// connection is gone.
+    pub(super) fn with_conn(&mut self, id: ConnId, f: impl FnOnce(&mut T)) -> bool {
+        let Some(socket) = self.sockets.get_mut(id) else { return false };
+        self.pool.supply(socket.conn.outbox());
+        f(&mut socket.conn);
+        self.pool.reclaim(socket.conn.outbox());
+        self.mark_dirty(id);
         true
     }
 
-    /// Puts a connection on the list of those to look at.
-    pub(super) fn mark(&mut self, id: ConnId) {
-        if let Some(conn) = self.slots.find(id)
-            && !std::mem::replace(&mut conn.dirty, true)
+    /// Marks a connection whose state may have changed.
+    pub(super) fn mark_dirty(&mut self, id: ConnId) {
+        if let Some(socket) = self.sockets.get_mut(id)
+            && !std::mem::replace(&mut socket.dirty, true)
         {
             self.dirty.push_back(id);
         }
     }
 
-    /// Puts a connection on the list of those to read.
-    pub(super) fn queue(&mut self, id: ConnId) {
-        if let Some(conn) = self.slots.find(id)
-            && !std::mem::replace(&mut conn.queued, true)
+    /// Adds a connection to the read queue.
+    pub(super) fn queue_read(&mut self, id: ConnId) {
+        if let Some(socket) = self.sockets.get_mut(id)
+            && !std::mem::replace(&mut socket.io.in_read_queue, true)
         {
-            self.readable.push_back(id);
+            self.read_queue.push_back(id);
         }
     }
 
-    /// Says whether a connection may wait to be accepted and there is a slot for it.
-    pub(super) fn may_open(&self) -> bool {
-        self.acceptor.may_have_one() && (self.has_slot() || self.elsewhere)
+    /// Returns `true` if there may be a connection that can be opened here or handed over.
+    pub(super) fn can_open(&self) -> bool {
+        self.acceptor.may_have_next() && (self.has_free_slot() || self.can_hand_over)
     }
 
-    fn has_slot(&self) -> bool {
-        self.slots.len() < self.options.max_connections
+    fn has_free_slot(&self) -> bool {
+        self.sockets.len() < self.options.max_connections
     }
 
-    /// Opens connections: a bounded number, so that a storm of them does not starve others.
-    fn open_accepted<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) {
-        self.elsewhere = !self.has_slot() && handler.can_hand_over();
+    /// Accepts connections and opens them or hands them over, up to the limit of one turn.
+    fn open_accepted<H: EventHandler<Conn = T>>(&mut self, handler: &mut H) {
+        self.can_hand_over = !self.has_free_slot() && handler.can_hand_over();
         for _ in 0..self.options.accepts_per_turn {
-            if !self.may_open() {
+            if !self.can_open() {
                 return;
             }
             let opened = match self.acceptor.next() {
                 Ok(None) => return,
-                Ok(Some(taken)) => self.place(handler, taken),
+                Ok(Some(pending)) => self.open_or_hand_over(handler, pending),
                 Err(error) => Err(error),
             };
             if let Err(error) = opened {
-                self.called = true;
+                self.skip_wait = true;
                 handler.accept_failed(&error);
             }
         }
     }
 
-    /// Opens a connection here, or lets another shard have it.
-    fn place<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, taken: Taken) -> io::Result<()> {
-        let Some(taken) = taken.unless_handed_over(handler) else { return Ok(()) };
-        if self.has_slot() {
-            return self.open(handler, taken);
+    fn open_or_hand_over<H>(&mut self, handler: &mut H, pending: PendingSocket) -> io::Result<()>
+    where
+        H: EventHandler<Conn = T>,
+    {
+        let Some(pending) = pending.keep_or_hand_over(handler) else { return Ok(()) };
+        if self.has_free_slot() {
+            return self.open(handler, pending);
         }
-        self.elsewhere = false;
-        self.acceptor.put_back(taken);
+        self.can_hand_over = false;
+        self.acceptor.queue.put_back(pending);
         Ok(())
     }
 
-    fn open<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, taken: Taken) -> io::Result<()> {
-        let Taken { fd, listener, is_adopted } = taken;
-        let id = self.slots.next_id();
+    fn open<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, pending: PendingSocket) -> io::Result<()> {
+        let PendingSocket { fd, listener, is_adopted } = pending;
+        let id = self.sockets.next_id();
         if let Err(error) = self.poller.watch(fd.as_fd(), Source::Conn(id)) {
             self.acceptor.back_off(listener, &error);
             return Err(error);
         }
-        let link = handler.open(id, Accepted { fd: fd.as_fd(), listener, is_adopted });
-        self.slots.insert(Conn::new(link, fd, self.options.linger_bytes));
-        self.mark(id);
+        let conn = handler.open(id, Accepted { fd: fd.as_fd(), listener, is_adopted });
+        self.sockets.insert(Socket::new(conn, fd, Readiness::new(), self.options.linger_bytes));
+        self.mark_dirty(id);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Where to listen, as a user writes it.
+//! The address to listen on, and its text form.
 
 use std::{
     fmt, io,
@@ -10,7 +10,7 @@ use std::{
 
 use socket2::{SockRef, Type};
 
-/// Longest path of a Unix socket, bytes: `sun_path` less its final NUL (unix(7)).
+/// Maximum length of a Unix socket's path, in bytes: the size of `sun_path` without the final NUL (unix(7)).
 const MAX_PATH_BYTES: usize = 107;
 
 /// An address to listen on.
@@ -27,13 +27,14 @@ const MAX_PATH_BYTES: usize = 107;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Listen {
-    /// `127.0.0.1:8080`, `[::1]:8080`, or `:8080` for every IPv4 address. Port 0 lets the system choose.
+    /// An IP address and a port, such as `127.0.0.1:8080` or `[::1]:8080`. `:8080` stands for all IPv4
+    /// addresses. The system chooses the port if it is 0.
     Tcp(SocketAddr),
-    /// `unix:/run/windlass.sock`.
+    /// The path of a Unix socket, such as `unix:/run/windlass.sock`.
     Unix(PathBuf),
 }
 
-/// Says why a text names no address to listen on, and what does.
+/// The error of a text that is not an address to listen on. Its message shows the valid forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenError {
     text: String,
@@ -53,23 +54,23 @@ impl fmt::Display for ListenError {
 impl std::error::Error for ListenError {}
 
 impl Listen {
-    /// Returns the address of a stream socket that listens.
+    /// Returns the address of a listening stream socket.
     ///
     /// # Errors
     ///
-    /// It does not listen, or has neither an IP address nor a path.
+    /// Fails if the socket is not a listening stream socket, or has neither an IP address nor a path.
     pub fn of(socket: impl AsFd) -> io::Result<Self> {
-        let wrong = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        let wrong = |reason| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         let fd = socket.as_fd();
         let socket = SockRef::from(&fd);
         if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
-            return wrong("it is no stream socket that listens");
+            return wrong("the socket is not a listening stream socket");
         }
         let address = socket.local_addr()?;
         match (address.as_socket(), address.as_pathname()) {
             (Some(address), _) => Ok(Self::Tcp(address)),
             (_, Some(path)) => Ok(Self::Unix(path.into())),
-            _ => wrong("it has neither an IP address nor a path"),
+            _ => wrong("the socket has neither an IP address nor a path"),
         }
     }
 }
@@ -109,7 +110,7 @@ impl FromStr for Listen {
                 Err(_) => refuse("the port is not a number up to 65535"),
             },
             Some((host, _)) if host.contains(':') => refuse("an IPv6 address needs brackets"),
-            Some(_) => refuse("the part before the port is no IP address (names are not looked up)"),
+            Some(_) => refuse("the part before the port is not an IP address (host names are not supported)"),
             None => refuse("the port is missing"),
         }
     }
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_and_written_alike() {
+    fn an_address_survives_formatting_and_parsing() {
         for text in ["127.0.0.1:8080", "[::1]:80", "0.0.0.0:0", "unix:/run/windlass.sock", "unix:relative"] {
             assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
         }
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_error_names_the_wrong_part() {
         assert_eq!(error("127.0.0.1"), "the port is missing");
         assert_eq!(error("::1"), "the port is missing");
         assert_eq!(error("8080"), "the port is missing");
@@ -142,7 +143,7 @@ mod tests {
         assert_eq!(error("fe80::1:x:80"), "an IPv6 address needs brackets");
         assert_eq!(
             error("localhost:80"),
-            "the part before the port is no IP address (names are not looked up)"
+            "the part before the port is not an IP address (host names are not supported)"
         );
         assert_eq!(error("unix:"), "the path is missing");
         assert_eq!(error(&format!("unix:/{}", "x".repeat(107))), "the path is longer than 107 bytes");

@@ -1,4 +1,4 @@
-//! Listening sockets: made, checked and explained when they cannot be.
+//! Creates the listening sockets of an address. An error explains the cause and suggests what to do.
 
 use std::{
     fmt, io,
@@ -18,25 +18,30 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::{address::Listen, port_owner};
 
-/// Tries to bind and listen while the address is in use.
+/// Number of attempts to bind while the address is in use.
 const ATTEMPTS: u32 = 8;
 
-/// Wait after the first try, doubled after each further one: seven waits, 31.75 ms in all. A restart needs that
-/// long until the kernel gave up the sockets of the process before.
+/// Wait after the first attempt. Each further wait is twice as long: seven waits, 31.75 ms in total.
+///
+/// After a restart, the kernel needs about this long to release the sockets of the previous process.
 const FIRST_WAIT: Duration = Duration::from_micros(250);
 
-/// How listening sockets are made.
+/// Options of the listening sockets of an address.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ListenOptions {
-    /// Connections the kernel queues until they are accepted; it caps this at `net.core.somaxconn`. 4096.
+    /// Maximum number of connections that wait in the kernel to be accepted. The kernel limits it to
+    /// `net.core.somaxconn`. Default 4096.
     pub backlog: u32,
-    /// Refuse IPv4 on an IPv6 address. `None`: as `net.ipv6.bindv6only` says, usually no.
+    /// Whether an IPv6 address refuses IPv4 connections. `None`, the default, uses the system's setting
+    /// (`net.ipv6.bindv6only`), which is usually off.
     pub v6_only: Option<bool>,
-    /// Send small segments at once (TCP_NODELAY); accepted sockets inherit it. True: responses leave as one batch.
+    /// Whether small segments are sent at once (TCP_NODELAY). Accepted sockets inherit it. Default `true`,
+    /// because a response is written in one piece anyway.
     pub no_delay: bool,
-    /// Bytes the kernel holds of what a slow peer has not taken (SO_SNDBUF; it doubles this). `None`: it decides, up to
-    /// some megabytes for each.
+    /// Size of a connection's send buffer in the kernel, in bytes (SO_SNDBUF, which the kernel doubles). It
+    /// bounds the memory for bytes that a slow peer has not acknowledged. `None`, the default, lets the
+    /// kernel choose, up to some megabytes for each connection.
     pub send_buffer: Option<usize>,
 }
 
@@ -46,7 +51,7 @@ impl Default for ListenOptions {
     }
 }
 
-/// One address, bound: a listening socket for each shard. Dropping it removes a Unix socket's file.
+/// A bound address with a listening socket for each shard. Dropping it removes the file of a Unix socket.
 #[derive(Debug)]
 pub struct Bound {
     sockets: Vec<Socket>,
@@ -56,35 +61,37 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Returns the address in use; never port 0.
+    /// Returns the bound address. If port 0 was requested, this is the port that the system chose.
     pub fn address(&self) -> &Listen {
         &self.address
     }
 
-    /// Returns how often binding was tried again because the address was in use.
+    /// Returns the number of retries that were needed because the address was in use.
     pub fn retries(&self) -> u32 {
         self.retries
     }
 
-    /// Takes the sockets out, one for each shard. Further calls return none.
+    /// Removes and returns the sockets, one for each shard. Further calls return an empty list.
     pub fn take_sockets(&mut self) -> Vec<Socket> {
         std::mem::take(&mut self.sockets)
     }
 }
 
-/// Binds an address for `shards` shards and listens on it.
+/// Binds an address and listens on it, with one socket for each of `shards` shards.
 ///
-/// TCP: one socket for each shard, among which the kernel spreads connections (SO_REUSEPORT). The first one binds
-/// and listens *without* that option and gets it then, because with it a second server of the same user would bind
-/// silently and take part of the traffic. So a port somebody listens on is always an error here, without a race.
+/// For TCP, each shard gets its own socket, and the kernel distributes connections among them (SO_REUSEPORT).
+/// The first socket binds and listens *without* that option and gets it afterwards. Otherwise a second server
+/// of the same user could bind the same port unnoticed and take a part of the connections. A port in use is
+/// thus always an error.
 ///
-/// Unix: one socket, shared by all shards. A socket file that nobody listens behind is replaced.
+/// For a Unix socket, all shards share one socket. A socket file on which no process listens is replaced.
 ///
-/// Only "address in use" is tried again, 8 times with 7 waits under 64 ms in all. Blocks that long.
+/// Only the error "address in use" is retried: 8 attempts with 7 waits of 31.75 ms in total. The call blocks
+/// for this time.
 ///
 /// # Errors
 ///
-/// The system refuses; the error says what, who holds the address, and what to do.
+/// Fails if the system refuses. The error names the cause, the owner of the address, and a suggestion.
 pub fn bind(listen: &Listen, shards: usize, options: &ListenOptions) -> Result<Bound, BindError> {
     let mut attempt = 1;
     let mut wait = FIRST_WAIT;
@@ -105,13 +112,14 @@ pub fn bind(listen: &Listen, shards: usize, options: &ListenOptions) -> Result<B
     }
 }
 
-/// Lets `shards` shards accept from a socket that listens at this address already, as one that a service manager passed.
+/// Uses a listening socket that the process has inherited, for example from a service manager.
 ///
-/// All share it; whoever gets too many of its connections hands some over. A Unix socket's file is left alone.
+/// All shards share it. A shard that gets too many of its connections hands some to other shards. The file of
+/// a Unix socket is not removed.
 ///
 /// # Errors
 ///
-/// The system refuses; the error says what.
+/// Fails if the system refuses an option or a duplicate of the socket.
 pub(crate) fn inherit(
     socket: OwnedFd,
     listen: &Listen,
@@ -132,26 +140,26 @@ pub(crate) fn inherit(
     Ok(Bound { sockets, address: listen.clone(), retries: 0, _file: None })
 }
 
-/// Makes a socket into one for each shard.
-fn shared(socket: Socket, shards: usize) -> Result<Vec<Socket>, Failure> {
+/// Duplicates a socket so that every shard has its own descriptor of it.
+fn shared(socket: Socket, shards: usize) -> Result<Vec<Socket>, FailedStep> {
     let clones: Result<Vec<_>, _> = (1..shards).map(|_| socket.try_clone().map_err(at("dup"))).collect();
     let mut sockets = clones?;
     sockets.push(socket);
     Ok(sockets)
 }
 
-/// A step that failed.
-struct Failure {
+/// A failed system call and its error.
+struct FailedStep {
     step: &'static str,
     cause: io::Error,
 }
 
-/// Names the step an error comes from.
-fn at(step: &'static str) -> impl Fn(io::Error) -> Failure {
-    move |cause| Failure { step, cause }
+/// Returns a function that adds the name of the failed step to an error.
+fn at(step: &'static str) -> impl Fn(io::Error) -> FailedStep {
+    move |cause| FailedStep { step, cause }
 }
 
-fn bind_tcp(address: SocketAddr, shards: usize, options: &ListenOptions) -> Result<Bound, Failure> {
+fn bind_tcp(address: SocketAddr, shards: usize, options: &ListenOptions) -> Result<Bound, FailedStep> {
     let first = tcp_socket(address, options)?;
     first.bind(&address.into()).map_err(at("bind"))?;
     first.listen(backlog(options)).map_err(at("listen"))?;
@@ -170,10 +178,10 @@ fn bind_tcp(address: SocketAddr, shards: usize, options: &ListenOptions) -> Resu
     Ok(Bound { sockets, address: Listen::Tcp(address), retries: 0, _file: None })
 }
 
-fn tcp_socket(address: SocketAddr, options: &ListenOptions) -> Result<Socket, Failure> {
+fn tcp_socket(address: SocketAddr, options: &ListenOptions) -> Result<Socket, FailedStep> {
     let socket =
         Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(at("socket"))?;
-    // Connections of the server before, still in TIME_WAIT, do not keep the port.
+    // Lets the server bind while connections of its predecessor are in TIME_WAIT.
     socket.set_reuse_address(true).map_err(at("SO_REUSEADDR"))?;
     socket.set_tcp_nodelay(options.no_delay).map_err(at("TCP_NODELAY"))?;
     if let Some(bytes) = options.send_buffer {
@@ -185,7 +193,7 @@ fn tcp_socket(address: SocketAddr, options: &ListenOptions) -> Result<Socket, Fa
     Ok(socket)
 }
 
-fn bind_unix(path: &Path, shards: usize, options: &ListenOptions) -> Result<Bound, Failure> {
+fn bind_unix(path: &Path, shards: usize, options: &ListenOptions) -> Result<Bound, FailedStep> {
     remove_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(at("socket"))?;
     socket.bind(&SockAddr::unix(path).map_err(at("bind"))?).map_err(at("bind"))?;
@@ -195,8 +203,8 @@ fn bind_unix(path: &Path, shards: usize, options: &ListenOptions) -> Result<Boun
     Ok(Bound { sockets, address: Listen::Unix(path.into()), retries: 0, _file: Some(file) })
 }
 
-/// Removes a socket file nobody listens behind.
-fn remove_stale(path: &Path) -> Result<(), Failure> {
+/// Removes the socket file at `path` if no process listens on it.
+fn remove_stale(path: &Path) -> Result<(), FailedStep> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(at("stat")(error)),
@@ -219,7 +227,7 @@ fn backlog(options: &ListenOptions) -> i32 {
     i32::try_from(options.backlog).unwrap_or(i32::MAX)
 }
 
-/// The file of a Unix socket we bound; removed with this, if it is still that one.
+/// The file of a bound Unix socket. Dropping this removes the file, unless another file has replaced it.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
@@ -235,7 +243,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
-            // It may be gone between the two: that is what we want.
+            // Another process may have removed the file since the check. Then there is nothing to do.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -245,7 +253,10 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// Says why an address could not be bound: the step, the options, who holds it, the descriptors, what to do.
+/// The error of an address that could not be bound.
+///
+/// Its message names the failed step, the process that uses the address, the options and the number of open
+/// descriptors, and suggests what to do.
 #[derive(Debug)]
 pub struct BindError {
     message: String,
@@ -253,13 +264,13 @@ pub struct BindError {
 }
 
 impl BindError {
-    /// Says whether somebody else has the address.
+    /// Returns `true` if another socket uses the address.
     pub fn in_use(&self) -> bool {
         self.cause.kind() == io::ErrorKind::AddrInUse
     }
 
-    fn explain(listen: &Listen, options: &ListenOptions, failure: Failure, attempts: u32) -> Self {
-        let Failure { step, cause } = failure;
+    fn explain(listen: &Listen, options: &ListenOptions, failure: FailedStep, attempts: u32) -> Self {
+        let FailedStep { step, cause } = failure;
         let (diagnosis, advice) = diagnose(listen, &cause);
         let tries = if attempts > 1 { format!(", tried {attempts} times") } else { String::new() };
         let ListenOptions { backlog, v6_only, no_delay, send_buffer } = options;
@@ -284,32 +295,35 @@ impl std::error::Error for BindError {
     }
 }
 
-/// Returns what is known about the cause, and what to do about it.
+/// Returns details about the cause, and a suggestion.
 fn diagnose(listen: &Listen, cause: &io::Error) -> (String, &'static str) {
     match (listen, cause.raw_os_error()) {
         (Listen::Tcp(address), Some(libc::EADDRINUSE)) => {
-            let holder = port_owner::of_port(address.port());
-            (format!(": {holder}"), "stop it or choose another port")
+            let owner = port_owner::describe(address.port());
+            (format!(": {owner}"), "stop it or choose another port")
         }
         (Listen::Unix(_), _) if cause.kind() == io::ErrorKind::AddrInUse => {
-            (": a process listens behind the socket".into(), "stop it or choose another path")
+            (": a process listens on this socket".into(), "stop it or choose another path")
         }
-        (Listen::Unix(_), _) => (String::new(), "choose a path in a directory this user may write to"),
+        (Listen::Unix(_), _) => {
+            (String::new(), "choose a path in a directory where this user may create files")
+        }
         (Listen::Tcp(_), Some(libc::EACCES)) => (
             String::new(),
-            "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE: choose a higher one, or \
-             setcap cap_net_bind_service=+ep on the binary",
+            "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE: choose a higher port, or \
+             run `setcap cap_net_bind_service=+ep` on the binary",
         ),
-        (Listen::Tcp(_), Some(libc::EADDRNOTAVAIL)) => {
-            (String::new(), "no interface has this address: see `ip address`, or listen on 0.0.0.0 or [::]")
-        }
+        (Listen::Tcp(_), Some(libc::EADDRNOTAVAIL)) => (
+            String::new(),
+            "no interface has this address: run `ip address` to list them, or listen on 0.0.0.0 or [::]",
+        ),
         (Listen::Tcp(_), Some(libc::EAFNOSUPPORT)) => {
-            (String::new(), "this system has no such address family: listen on an IPv4 address")
+            (String::new(), "this system does not support the address family: listen on an IPv4 address")
         }
         (_, Some(libc::EMFILE | libc::ENFILE)) => {
-            (String::new(), "raise the limit of open files (ulimit -n)")
+            (String::new(), "raise the limit of open files (`ulimit -n`)")
         }
-        _ => (String::new(), "see the system's error"),
+        _ => (String::new(), "check the address and the options"),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Listening sockets: addresses, binding, and errors that say what to do. Knows no engine and accepts nothing.
+//! Listening sockets: addresses, binding, and errors that say what to do. Knows no engine and accepts
+//! nothing.
 
 mod address;
 mod bind;

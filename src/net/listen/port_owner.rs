@@ -1,30 +1,33 @@
-//! Who holds a port: read from `/proc`, for the one error message every operator meets.
+//! The process that listens on a port, read from `/proc` for the "address in use" error.
 
 use std::{fs, path::Path};
 
-/// State of a listening socket in `/proc/net/tcp` (`TCP_LISTEN`).
+/// The state of a listening socket in `/proc/net/tcp` (`TCP_LISTEN`).
 const LISTENING: &str = "0A";
 
-/// Processes looked at at most: a diagnosis must not take long on a crowded machine.
+/// Maximum number of processes searched. It bounds the time on a machine with many processes.
 const MAX_PROCESSES: usize = 20_000;
 
-/// Says who listens on a TCP port, as far as this process may see.
-pub(super) fn of_port(port: u16) -> String {
+/// Describes the owner of a TCP port, as far as this process may see it.
+pub(super) fn describe(port: u16) -> String {
     let inodes: Vec<u64> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
         .flat_map(|table| listening_inodes(&table, port))
         .collect();
     if inodes.is_empty() {
-        return "no listener is visible: the port is bound without listening, or in another network namespace".into();
+        return "the process that uses the port is not visible: its socket is not listening, or it is in another \
+                network namespace"
+            .into();
     }
     match process_with(&inodes) {
-        Some((pid, name)) => format!("process {pid} ({name}) listens there"),
-        None => "a process of another user listens there".into(),
+        Some((pid, name)) => format!("process {pid} ({name}) listens on this port"),
+        None => "a process of another user listens on this port".into(),
     }
 }
 
-/// Returns the inodes of the sockets that listen on `port`, from the text of `/proc/net/tcp` or `tcp6`.
+/// Returns the inodes of the sockets that listen on `port`. `table` is the text of `/proc/net/tcp` or
+/// `/proc/net/tcp6`.
 fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
     let inode = |line: &str| {
         // sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode (proc(5))
@@ -35,7 +38,7 @@ fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
     table.lines().skip(1).filter_map(inode).collect()
 }
 
-/// Finds a process with one of these sockets open.
+/// Returns the id and the name of a process that has one of these sockets open.
 fn process_with(inodes: &[u64]) -> Option<(u32, String)> {
     let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     let processes = fs::read_dir("/proc").ok()?.flatten();
@@ -56,15 +59,16 @@ fn process_with(inodes: &[u64]) -> Option<(u32, String)> {
 mod tests {
     use super::*;
 
-    const TABLE: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 12345 1 0000000000000000 100 0 0 10 0
-   1: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 777 1 0000000000000000 20 4 30 10 -1
-   2: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 99 1 0000000000000000 100 0 0 10 0
+    const TABLE: &str = "\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 12345 1
+   1: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 777 1
+   2: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 99 1
    garbage
 ";
 
     #[test]
-    fn only_listeners_on_the_port_count() {
+    fn only_listeners_on_the_port_are_found() {
         assert_eq!(listening_inodes(TABLE, 8080), [12345]);
         assert_eq!(listening_inodes(TABLE, 22), [99]);
         assert_eq!(listening_inodes(TABLE, 50000), [0; 0]);
@@ -75,7 +79,7 @@ mod tests {
     fn a_listener_of_this_process_is_found() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = std::net::TcpListener::bind(address).unwrap();
-            let text = of_port(listener.local_addr().unwrap().port());
+            let text = describe(listener.local_addr().unwrap().port());
             assert!(text.contains(&format!("process {} (", std::process::id())), "{text}");
         }
     }

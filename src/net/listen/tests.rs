@@ -1,4 +1,4 @@
-//! Binding for real: what works, and what the errors say.
+//! Tests that bind real sockets, and the texts of the errors.
 
 use std::{
     io::Write,
@@ -26,7 +26,7 @@ fn temporary(name: &str) -> PathBuf {
 }
 
 #[test]
-fn every_shard_gets_a_socket_on_the_port_the_system_chose_and_its_share_of_connections() {
+fn every_shard_gets_a_socket_on_the_chosen_port_and_a_share_of_the_connections() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let mut bound = tcp(address, 4).unwrap();
         let address = port_of(&bound);
@@ -39,7 +39,7 @@ fn every_shard_gets_a_socket_on_the_port_the_system_chose_and_its_share_of_conne
         for socket in &sockets {
             socket.set_nonblocking(true).unwrap();
             let accepted = std::iter::from_fn(|| socket.accept().ok()).count();
-            assert!(accepted > 0, "a shard got none of 200 connections");
+            assert!(accepted > 0, "a shard got none of the 200 connections");
             total += accepted;
         }
         assert_eq!(total, 200);
@@ -58,13 +58,13 @@ fn accepted_sockets_inherit_no_delay() {
 }
 
 #[test]
-fn a_second_server_of_the_same_user_is_refused_and_told_who_is_there() {
+fn a_second_server_of_the_same_user_is_refused_and_the_error_names_the_first() {
     for shards in [1, 3] {
         let first = tcp("127.0.0.1:0", shards).unwrap();
         let address = port_of(&first).to_string();
         let start = Instant::now();
         let error = tcp(&address, 2).unwrap_err();
-        assert!(start.elapsed() >= Duration::from_micros(31_750), "it was not tried again");
+        assert!(start.elapsed() >= Duration::from_micros(31_750), "it was not retried");
         assert!(error.in_use());
         let text = error.to_string();
         let process = format!("process {} (", std::process::id());
@@ -85,7 +85,7 @@ fn the_port_of_a_server_that_just_stopped_is_free() {
         let clients: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
         for socket in &sockets {
             socket.set_nonblocking(true).unwrap();
-            // We close first: TIME_WAIT is on our side.
+            // The server closes first, so that TIME_WAIT is on its side.
             while let Ok((mut accepted, _)) = socket.accept() {
                 accepted.set_nonblocking(false).unwrap();
                 accepted.write_all(b"bye").unwrap();
@@ -101,7 +101,7 @@ fn the_port_of_a_server_that_just_stopped_is_free() {
 }
 
 #[test]
-fn an_address_that_is_freed_while_we_try_is_bound() {
+fn an_address_that_is_freed_between_attempts_is_bound() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let stopper = std::thread::spawn(move || {
@@ -113,7 +113,7 @@ fn an_address_that_is_freed_while_we_try_is_bound() {
 }
 
 #[test]
-fn other_errors_are_not_tried_again_and_say_what_to_do() {
+fn other_errors_are_not_retried_and_suggest_what_to_do() {
     let start = Instant::now();
     let error = tcp("192.0.2.1:8080", 1).unwrap_err();
     assert!(start.elapsed() < Duration::from_millis(500));
@@ -145,7 +145,7 @@ fn a_unix_socket_is_shared_by_the_shards_and_removed_with_its_owner() {
         socket.accept().unwrap();
     }
     let error = bind(&Listen::Unix(path.clone()), 1, &ListenOptions::default()).unwrap_err();
-    assert!(error.in_use() && error.to_string().contains("a process listens behind the socket"), "{error}");
+    assert!(error.in_use() && error.to_string().contains("a process listens on this socket"), "{error}");
     drop(sockets);
     assert!(path.exists());
     drop(bound);
@@ -158,7 +158,7 @@ fn a_stale_unix_socket_is_replaced_but_another_file_is_not() {
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists());
     let bound = bind(&Listen::Unix(path.clone()), 1, &ListenOptions::default()).unwrap();
-    // Replaced behind our back: not ours to remove.
+    // The file was replaced, so it must not be removed.
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "precious").unwrap();
     drop(bound);

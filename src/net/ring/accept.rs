@@ -1,7 +1,6 @@
-//! Listeners: when an accept is in the kernel, and of which kind.
+//! The listeners of a ring and their accept operations.
 
 use std::{
-    collections::VecDeque,
     io,
     os::fd::{AsFd, FromRawFd, OwnedFd},
     time::Instant,
@@ -13,94 +12,101 @@ use super::{
     ops::{self, Kind, Tag},
     queues::{Completion, Queues},
 };
-use crate::net::accept::{Backoff, Taken, take_queued};
+use crate::net::accept::{AcceptQueue, Backoff, drain_backlog};
 
-/// Which accept the kernel runs.
+/// State of a listener's accept operation.
+///
+/// ```text
+///          ┌──► Multishot ──┬──► Cancelling
+///   Idle ──┤                │         │
+///    ▲     └──► Single ─────┘         │
+///    └──── last completion of any ────┘
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Op {
+enum Accept {
+    /// Not in the kernel.
     Idle,
-    /// Accepts again and again: may overshoot the connection limit by what the kernel has queued.
-    Many,
-    /// Accepts once: never overshoots.
-    One,
+    /// In the kernel. It accepts until it is cancelled, so it may exceed the connection limit by the length
+    /// of the backlog.
+    Multishot,
+    /// In the kernel. It accepts one connection, so it never exceeds the connection limit.
+    Single,
+    /// In the kernel, with a cancellation submitted.
     Cancelling,
 }
 
 struct Listener {
-    /// `None` once closed.
+    /// `None` once it is closed.
     fd: Option<OwnedFd>,
-    op: Op,
+    accept: Accept,
     backoff: Backoff,
 }
 
-/// The listeners of a ring and the sockets they accepted.
+/// The listeners of a ring, and the accepted sockets.
 pub(super) struct Acceptor {
     listeners: Vec<Listener>,
-    /// Accepted and not opened yet.
-    queue: VecDeque<Taken>,
-    stopping: bool,
-    /// What is accepted from here on is closed at once.
-    refusing: bool,
+    pub(super) queue: AcceptQueue,
 }
 
 impl Acceptor {
     pub(super) fn new() -> Self {
-        Self { listeners: Vec::new(), queue: VecDeque::new(), stopping: false, refusing: false }
+        Self { listeners: Vec::new(), queue: AcceptQueue::new() }
     }
 
-    /// Adds a listening socket; [`arm`](Self::arm) starts it.
+    /// Adds a listening socket. [`arm`](Self::arm) starts to accept from it.
     ///
     /// # Errors
     ///
-    /// The ring stopped accepting, or the socket has no blocking mode.
+    /// Fails if the ring has stopped accepting, or if the socket cannot be made blocking.
     pub(super) fn add(&mut self, listener: OwnedFd) -> io::Result<()> {
-        if self.stopping {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the engine stopped accepting"));
-        }
-        // The kernel waits for readiness only on a blocking socket; on others it answers EAGAIN.
+        self.queue.check_accepting()?;
+        // On a non-blocking socket the kernel completes the accept with EAGAIN instead of waiting for a
+        // connection.
         set_blocking(&listener, true)?;
-        self.listeners.push(Listener { fd: Some(listener), op: Op::Idle, backoff: Backoff::new() });
+        self.listeners.push(Listener { fd: Some(listener), accept: Accept::Idle, backoff: Backoff::new() });
         Ok(())
     }
 
-    /// Puts into the kernel what `room` more connections allow: multishot accepts while far from the limit,
-    /// single ones near it, none at it.
+    /// Submits or cancels accepts, and closes stopped listeners.
+    ///
+    /// `room` is the number of free slots. While it is above `margin`, listeners use multishot accepts. Below
+    /// that, each submits a single accept while there is room.
     pub(super) fn arm(&mut self, queues: &mut Queues, room: usize, margin: usize) {
-        let now = self.retry().map(|_| Instant::now());
-        let armed = self.listeners.iter().filter(|listener| listener.op == Op::One).count();
+        let now = self.retry_at().map(|_| Instant::now());
+        let armed = self.listeners.iter().filter(|listener| listener.accept == Accept::Single).count();
         let mut room = room.saturating_sub(self.queue.len() + armed);
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             if let Some(now) = now {
-                listener.backoff.look(now);
+                listener.backoff.expire(now);
             }
-            let tag = Tag::own(Kind::Accept, index);
-            match listener.op {
-                Op::Many if room <= margin || self.stopping => listener.cancel(queues, tag),
-                Op::One if self.stopping => listener.cancel(queues, tag),
-                Op::Idle if self.refusing => drop(listener.drop_socket()),
-                Op::Idle if self.stopping => listener.close(index, &mut self.queue),
-                Op::Idle if listener.backoff.retry().is_none() && room > 0 => {
-                    listener.start(queues, tag, room > margin);
-                    room -= usize::from(listener.op == Op::One);
+            let tag = Tag::of_ring(Kind::Accept, index);
+            match listener.accept {
+                Accept::Multishot if room <= margin || self.queue.is_stopped() => {
+                    listener.cancel(queues, tag)
+                }
+                Accept::Single if self.queue.is_stopped() => listener.cancel(queues, tag),
+                Accept::Idle if self.queue.is_refusing() => drop(listener.take_socket()),
+                Accept::Idle if self.queue.is_stopped() => listener.close(index, &mut self.queue),
+                Accept::Idle if listener.backoff.retry_at().is_none() && room > 0 => {
+                    listener.submit(queues, tag, room > margin);
+                    room -= usize::from(listener.accept == Accept::Single);
                 }
                 _ => {}
             }
         }
     }
 
-    /// Takes what an accept completed with; an error to report is returned.
+    /// Handles the completion of an accept. Returns an error that should be reported.
     pub(super) fn completed(&mut self, index: usize, completion: Completion) -> Result<(), io::Error> {
         let listener = self.listeners.get_mut(index);
         if completion.result >= 0 {
-            // SAFETY: the kernel just made this descriptor for us; nobody else knows it.
+            // SAFETY: the kernel has just created this descriptor for the completion. Nothing else owns it.
             let fd = unsafe { OwnedFd::from_raw_fd(completion.result) };
-            if !self.refusing {
-                self.queue.push_back(Taken::accepted(fd, index));
-            }
+            self.queue.push_accepted(fd, index);
         }
         let Some(listener) = listener else { return Ok(()) };
-        if !completion.more() {
-            listener.op = Op::Idle;
+        if !completion.has_more() {
+            listener.accept = Accept::Idle;
         }
         if completion.result >= 0 {
             listener.backoff.succeeded();
@@ -109,93 +115,60 @@ impl Acceptor {
         listener.failed(-completion.result)
     }
 
-    /// Returns the socket accepted first.
-    pub(super) fn next(&mut self) -> Option<Taken> {
-        self.queue.pop_front()
+    /// Returns the earliest time at which a listener retries after a failure.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.listeners.iter().filter_map(|listener| listener.backoff.retry_at()).min()
     }
 
-    /// Takes a socket that another shard accepted.
-    pub(super) fn adopt(&mut self, fd: OwnedFd, listener: usize) {
-        if !self.refusing {
-            self.queue.push_back(Taken { fd, listener, is_adopted: true });
-        }
-    }
-
-    /// Puts the socket that [`next`](Self::next) gave back in front.
-    pub(super) fn put_back(&mut self, taken: Taken) {
-        self.queue.push_front(taken);
-    }
-
-    /// Says whether accepted sockets wait to be opened.
-    pub(super) fn queued(&self) -> bool {
-        !self.queue.is_empty()
-    }
-
-    /// Closes what was accepted and not opened, and each listener once [`arm`](Self::arm) sees no accept running.
-    pub(super) fn refuse(&mut self) {
-        self.stopping = true;
-        self.refusing = true;
-        self.queue.clear();
-    }
-
-    /// Returns when the first failed listener wants to try again.
-    pub(super) fn retry(&self) -> Option<Instant> {
-        self.listeners.iter().filter_map(|listener| listener.backoff.retry()).min()
-    }
-
-    /// Lets each listener take what the kernel has queued, then closes it; [`arm`](Self::arm) does it.
-    pub(super) fn stop(&mut self) {
-        self.stopping = true;
-    }
-
-    /// Says whether every listener is closed and every socket it accepted opened.
+    /// Returns `true` if every listener is closed and the queue is empty.
     pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.listeners.iter().all(|listener| listener.fd.is_none())
     }
 }
 
 impl Listener {
-    fn start(&mut self, queues: &mut Queues, tag: Tag, many: bool) {
+    fn submit(&mut self, queues: &mut Queues, tag: Tag, multishot: bool) {
         let Some(fd) = &self.fd else { return };
-        let (op, entry) = if many {
-            (Op::Many, ops::accept_many(fd.as_fd(), tag))
+        let (accept, entry) = if multishot {
+            (Accept::Multishot, ops::accept_multishot(fd.as_fd(), tag))
         } else {
-            (Op::One, ops::accept_one(fd.as_fd(), tag))
+            (Accept::Single, ops::accept_single(fd.as_fd(), tag))
         };
-        self.op = op;
-        // SAFETY: names no memory; the socket is closed in `close` only, when no accept is in the kernel, or with
-        // the ring.
+        self.accept = accept;
+        // SAFETY: the entry refers to no memory. The socket is closed by `take_socket`, which is called only
+        // while no accept is in the kernel, or together with the ring.
         unsafe { queues.push(&entry) }
     }
 
     fn cancel(&mut self, queues: &mut Queues, tag: Tag) {
-        self.op = Op::Cancelling;
-        // SAFETY: names neither memory nor a descriptor.
+        self.accept = Accept::Cancelling;
+        // SAFETY: the entry refers to no memory and no descriptor.
         unsafe { queues.push(&ops::cancel(tag)) }
     }
 
-    /// Notes a failed accept; the error to report is returned.
+    /// Starts a pause after a failed accept. Returns an error that should be reported.
     fn failed(&mut self, errno: i32) -> Result<(), io::Error> {
         if errno == libc::ECANCELED {
             return Ok(());
         }
         let error = self.backoff.failed(errno);
-        // Another shard stops and shares this listener: it made it non-blocking.
+        // EAGAIN is no failure: another shard that shares this listener has made it non-blocking in order to
+        // stop.
         if errno == libc::EAGAIN { Ok(()) } else { Err(error) }
     }
 
-    fn drop_socket(&mut self) -> Option<OwnedFd> {
-        self.backoff.end();
+    fn take_socket(&mut self) -> Option<OwnedFd> {
+        self.backoff.cancel();
         self.fd.take()
     }
 
-    /// Takes the connections the kernel completed, then closes.
-    fn close(&mut self, index: usize, queue: &mut VecDeque<Taken>) {
-        let Some(fd) = self.drop_socket() else { return };
+    /// Moves the connections of the kernel's backlog to the queue, then closes the listener.
+    fn close(&mut self, index: usize, queue: &mut AcceptQueue) {
+        let Some(fd) = self.take_socket() else { return };
         if set_blocking(&fd, false).is_err() {
             return;
         }
-        take_queued(&fd, SocketFlags::CLOEXEC, |accepted| queue.push_back(Taken::accepted(accepted, index)));
+        drain_backlog(&fd, SocketFlags::CLOEXEC, |accepted| queue.push_accepted(accepted, index));
     }
 }
 

@@ -1,11 +1,12 @@
-//! The receive buffers all connections of a shard share.
+//! The receive buffers that all connections of a shard share.
 //!
-//! The kernel takes a buffer when bytes arrive and names it in the completion; the ring gives it back within the
-//! same batch. So memory for receiving does not grow with the connections.
+//! The kernel takes a buffer when bytes arrive and names it in the completion. The ring gives the buffer back
+//! at the end of the same batch. The memory for receiving thus does not grow with the number of connections.
 //!
-//! A newer kernel fills a buffer piece by piece, each receive behind the one before: few large buffers then hold many
-//! small messages or a few large ones, and stay in the processor's cache. Where a piece begins follows from the order of
-//! the completions alone, so that order has to be the order in which the pieces were filled.
+//! A newer kernel supports incremental buffers: it fills a buffer with several receives, one behind the
+//! other. A few large buffers then hold many small messages or some large ones, and stay in the processor's
+//! cache. The position of a receive within its buffer follows only from the order of the completions. So the
+//! completions must arrive in the order in which the kernel filled the buffers.
 
 use std::{
     alloc::{self, Layout},
@@ -17,118 +18,125 @@ use std::{
 use io_uring::types::BufRingEntry;
 
 use super::queues::{Completion, Queues};
-use crate::net::EngineOptions;
+use crate::net::engine::EngineOptions;
 
-/// The one buffer group a ring registers.
+/// Id of the only buffer group that a ring registers.
 pub(super) const GROUP: u16 = 0;
 
-/// Buffers at most: the kernel's limit of a group.
+/// Maximum number of buffers in a group. It is the kernel's limit.
 const MAX_BUFFERS: u16 = 1 << 15;
 
-/// Registers buffers that are filled piece by piece (`IOU_PBUF_RING_INC`).
-const PIECE_BY_PIECE: u16 = 2;
+/// The flag that registers incremental buffers (`IOU_PBUF_RING_INC`).
+const INCREMENTAL: u16 = 2;
 
-/// The first kernel that has it and completes receives in the order in which it filled buffers, whether they receive once
-/// or again and again (6.12 has the flag; until commit 687b2bae0eff of 6.15 one kind could overtake the other).
-const IN_ORDER_SINCE: (u32, u32) = (6, 16);
+/// The first kernel version whose incremental buffers can be used.
+///
+/// The flag exists since Linux 6.12. Until commit 687b2bae0eff of 6.15, a single receive could complete
+/// before an earlier multishot receive, and the other way round, which broke the order.
+const INCREMENTAL_SINCE: (u32, u32) = (6, 16);
 
-/// A buffer that is filled piece by piece is as large as so many, …
-const TIMES_AS_LARGE: usize = 32;
+/// Size of an incremental buffer, as a multiple of [`EngineOptions::buffer_bytes`].
+const INCREMENTAL_SIZE_FACTOR: usize = 32;
 
-/// … and stands for so many: large ones are few enough to stay in the cache.
-const INSTEAD_OF: u16 = 128;
+/// Number of usual buffers that one incremental buffer replaces. The few buffers then fit the cache.
+const BUFFERS_PER_INCREMENTAL: u16 = 128;
 
-/// The kernel wants the ring of entries to start on a page.
+/// Alignment of the ring of entries: the kernel requires a page.
 const PAGE_BYTES: usize = 4096;
 
-/// A ring of entries that offers buffers to the kernel, and the buffers.
+/// Receive buffers, and the ring of entries that provides them to the kernel.
 pub(super) struct Buffers {
     entries: Block,
     memory: Block,
-    /// Buffers, a power of two.
+    /// Number of buffers, a power of two.
     count: u16,
     buffer_bytes: usize,
-    /// The kernel fills them so.
-    piece_by_piece: bool,
-    /// Bytes of each that were claimed since it was offered.
+    /// The kernel fills the buffers incrementally.
+    incremental: bool,
+    /// For each buffer, the number of bytes claimed since it was provided.
     used: Box<[usize]>,
-    /// Entries written so far, wrapping.
+    /// Number of entries written so far, wrapping.
     tail: u16,
-    /// `tail` as the kernel knows it.
+    /// The value of `tail` that the kernel has seen.
     published: u16,
 }
 
 impl Buffers {
-    /// Offers buffers as [`EngineOptions`] says: filled piece by piece where that is wanted and the kernel does it.
+    /// Registers the buffers that `options` ask for: incremental ones if the kernel supports them.
     ///
     /// # Errors
     ///
-    /// The kernel refuses to register them.
-    pub(super) fn offered(queues: &Queues, options: &EngineOptions) -> io::Result<Self> {
-        let EngineOptions { buffers, buffer_bytes, piece_by_piece, .. } = *options;
-        if piece_by_piece && fills_in_order() {
-            let (few, large) = ((buffers / INSTEAD_OF).max(2), buffer_bytes.saturating_mul(TIMES_AS_LARGE));
-            if let Ok(buffers) = Self::register(queues, few, large, PIECE_BY_PIECE) {
+    /// Fails if the kernel refuses to register them.
+    pub(super) fn register(queues: &Queues, options: &EngineOptions) -> io::Result<Self> {
+        let EngineOptions { buffers, buffer_bytes, incremental_buffers, .. } = *options;
+        if incremental_buffers && supports_incremental() {
+            let count = (buffers / BUFFERS_PER_INCREMENTAL).max(2);
+            let bytes = buffer_bytes.saturating_mul(INCREMENTAL_SIZE_FACTOR);
+            if let Ok(buffers) = Self::register_group(queues, count, bytes, INCREMENTAL) {
                 return Ok(buffers);
             }
         }
-        Self::register(queues, buffers, buffer_bytes, 0)
+        Self::register_group(queues, buffers, buffer_bytes, 0)
     }
 
-    /// Allocates `count` buffers (rounded up to a power of two) of `buffer_bytes` and registers them.
-    fn register(queues: &Queues, count: u16, buffer_bytes: usize, flags: u16) -> io::Result<Self> {
+    /// Allocates and registers `count` buffers of `buffer_bytes`. The count is rounded up to a power of two.
+    fn register_group(queues: &Queues, count: u16, buffer_bytes: usize, flags: u16) -> io::Result<Self> {
         let count = count.clamp(1, MAX_BUFFERS).next_power_of_two();
         let buffer_bytes = buffer_bytes.clamp(1, i32::MAX as usize);
         let entries = Block::new(usize::from(count) * size_of::<BufRingEntry>(), PAGE_BYTES)?;
         let memory = Block::new(usize::from(count) * buffer_bytes, 1)?;
-        // SAFETY: `entries` is page aligned, large enough for `count` entries, and lives until the ring is closed
-        // or the group unregistered (`Ring` frees it after either, or leaks it).
+        // SAFETY: `entries` is page aligned and holds `count` entries. It lives until the kernel's ring is
+        // closed: `Ring` frees it only afterwards, or leaks it.
         unsafe {
             let address = entries.start.as_ptr() as u64;
             queues.uring().submitter().register_buf_ring_with_flags(address, count, GROUP, flags)?;
         }
         let used = vec![0; usize::from(count)].into_boxed_slice();
-        let piece_by_piece = flags & PIECE_BY_PIECE != 0;
+        let incremental = flags & INCREMENTAL != 0;
         let mut buffers =
-            Self { entries, memory, count, buffer_bytes, piece_by_piece, used, tail: 0, published: 0 };
-        (0..count).for_each(|id| buffers.offer(id));
+            Self { entries, memory, count, buffer_bytes, incremental, used, tail: 0, published: 0 };
+        (0..count).for_each(|id| buffers.provide(id));
         buffers.publish();
         Ok(buffers)
     }
 
-    /// Returns how many buffers there are.
+    /// Returns the number of buffers.
     pub(super) fn count(&self) -> usize {
         usize::from(self.count)
     }
 
-    /// Returns the bytes a completion brought, nothing if it names no buffer. A buffer whose last bytes they are is queued
-    /// to be given back.
+    /// Returns the received bytes of a completion, or no bytes if the completion names no buffer.
     ///
-    /// The kernel may write to them again after [`publish`](Self::publish) only, and that cannot be called while they are
-    /// borrowed. So a panic of their reader does not lose the buffer. Every completion has to come here, in order.
+    /// A buffer whose last bytes these are is queued for the next [`publish`](Self::publish). The kernel may
+    /// overwrite the bytes only after that call, and the borrow of `self` prevents the call while they are
+    /// used. If their reader panics, the buffer is not lost.
+    ///
+    /// Every completion must be passed to this function, in order.
     pub(super) fn claim(&mut self, completion: Completion) -> &[u8] {
         let Some(id) = completion.buffer() else { return &[] };
         let id = id & (self.count - 1);
         let start = self.used[usize::from(id)];
         let len = usize::try_from(completion.result).unwrap_or(0).min(self.buffer_bytes - start);
-        // What the completion says of the rest of the buffer is not relied on: kernels have been wrong about it.
-        if self.piece_by_piece && start + len < self.buffer_bytes {
+        // The completion also has a flag for a buffer with room left. Some kernels set it wrongly, so it is
+        // ignored.
+        if self.incremental && start + len < self.buffer_bytes {
             self.used[usize::from(id)] += len;
         } else {
-            self.offer(id);
+            self.provide(id);
         }
-        // SAFETY: `id` is in range and `start + len` at most the buffer's length, so the range lies in `memory`, which is
-        // initialised (zeroed, then written by the kernel). The kernel owns what it has not named in a completion since
-        // the buffer was published: of this one, what is behind the range.
+        // SAFETY: `id` is below `count` and `start + len` is at most the length of a buffer. So the range
+        // lies in `memory`, which is initialised (zeroed, then written by the kernel). The kernel writes only
+        // to bytes that no completion has named since the buffer was published. In this buffer they are
+        // behind the range.
         unsafe { std::slice::from_raw_parts(self.buffer(id).add(start), len) }
     }
 
-    /// Gives the claimed buffers back to the kernel and returns how many.
+    /// Gives the provided buffers to the kernel and returns their number.
     pub(super) fn publish(&mut self) -> usize {
         let returned = self.tail.wrapping_sub(self.published);
         if returned > 0 {
-            // SAFETY: `entries` holds at least one entry; the tail lies inside it, aligned for a `u16`, and is
-            // accessed atomically by us and the kernel only.
+            // SAFETY: `entries` holds at least one entry. The tail lies inside it and is aligned for a `u16`.
+            // Only this function and the kernel access the tail, both atomically.
             unsafe {
                 let tail = BufRingEntry::tail(self.entries.start.as_ptr().cast()).cast_mut();
                 AtomicU16::from_ptr(tail).store(self.tail, Ordering::Release);
@@ -138,29 +146,31 @@ impl Buffers {
         usize::from(returned)
     }
 
-    /// Returns how many buffers were claimed since the last publication.
+    /// Returns the number of buffers that were provided but not published.
     #[cfg(test)]
-    pub(super) fn claimed(&self) -> usize {
+    pub(super) fn unpublished(&self) -> usize {
         usize::from(self.tail.wrapping_sub(self.published))
     }
 
-    /// Takes claims of buffers back that no completion named.
+    /// Reverts the provision of unpublished buffers. A test uses it for completions that it made up.
     #[cfg(test)]
-    pub(super) fn forget_claims(&mut self) {
+    pub(super) fn discard_unpublished(&mut self) {
         self.tail = self.published;
     }
 
-    /// Gives the memory up for good: the kernel may still write to it.
+    /// Leaks the memory, because the kernel may still write to it.
     pub(super) fn leak(&mut self) {
         self.entries.leaked = true;
         self.memory.leaked = true;
     }
 
-    fn offer(&mut self, id: u16) {
+    /// Writes the entry of an empty buffer. [`publish`](Self::publish) shows it to the kernel.
+    fn provide(&mut self, id: u16) {
         let (address, len) = (self.buffer(id) as u64, self.buffer_bytes as u32);
         let index = usize::from(self.tail & (self.count - 1));
-        // SAFETY: `index` is below `count`, so the entry lies in `entries`, zeroed at first. The kernel reads
-        // entries before the published tail only. The setters leave the tail, which overlaps entry 0, alone.
+        // SAFETY: `index` is below `count`, so the entry lies in `entries`, which was zeroed. The kernel
+        // reads only entries before the published tail. The tail overlaps entry 0, but these setters do not
+        // write to it.
         unsafe {
             let entry = &mut *self.entries.start.as_ptr().cast::<BufRingEntry>().add(index);
             entry.set_addr(address);
@@ -171,21 +181,22 @@ impl Buffers {
         self.tail = self.tail.wrapping_add(1);
     }
 
+    /// Returns the start of a buffer.
     fn buffer(&self, id: u16) -> *mut u8 {
         // SAFETY: `id` is below `count`, so the offset stays inside `memory`.
         unsafe { self.memory.start.as_ptr().add(usize::from(id) * self.buffer_bytes) }
     }
 }
 
-/// Says whether the kernel fills buffers piece by piece and completes receives in that order.
-fn fills_in_order() -> bool {
+/// Returns `true` if the kernel supports incremental buffers and completes receives in order.
+fn supports_incremental() -> bool {
     let uname = rustix::system::uname();
     let release = uname.release().to_string_lossy();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= IN_ORDER_SINCE
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= INCREMENTAL_SINCE
 }
 
-/// Zeroed memory at an address that does not change, freed unless leaked.
+/// Zeroed memory at a fixed address. It is freed on drop, unless it is leaked.
 struct Block {
     start: NonNull<u8>,
     layout: Layout,
@@ -204,7 +215,7 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         if !self.leaked {
-            // SAFETY: allocated with this layout, freed once.
+            // SAFETY: the memory was allocated with this layout and is freed only here.
             unsafe { alloc::dealloc(self.start.as_ptr(), self.layout) }
         }
     }

@@ -1,4 +1,4 @@
-//! The eventfd by which other threads end a ring's wait.
+//! The eventfd with which other threads end a ring's wait.
 
 use std::{
     io::{self, IoSliceMut},
@@ -12,11 +12,11 @@ use super::{
     queues::{Completion, Queues},
 };
 
-/// An eventfd polled by the ring, again and again.
+/// An eventfd that the ring polls with a multishot operation.
 ///
-/// Each write to it completes the poll, which ends a wait; it is then read, so that it does not stay readable. A
-/// write between completion and read is read with it: its message was queued before, and the shard looks at its
-/// queues after each turn.
+/// Each write completes the poll, which ends a wait. The ring then reads the eventfd, so that it becomes
+/// unreadable. A write between the completion and the read causes no completion of its own. Its message is
+/// not lost: the message was queued before the write, and the shard checks its queues after each turn.
 pub(super) struct Doorbell {
     fd: OwnedFd,
 }
@@ -26,33 +26,33 @@ impl Doorbell {
         Ok(Self { fd: fd.try_clone_to_owned()? })
     }
 
-    /// Puts the poll into the kernel.
+    /// Submits the poll.
     pub(super) fn arm(&self, queues: &mut Queues) {
-        let entry = ops::poll_readable(self.fd.as_fd(), Tag::own(Kind::Doorbell, 0));
-        // SAFETY: names no memory; the descriptor lives as long as the ring.
+        let entry = ops::poll_readable(self.fd.as_fd(), Tag::of_ring(Kind::Doorbell, 0));
+        // SAFETY: the entry refers to no memory, and the descriptor lives as long as the ring.
         unsafe { queues.push(&entry) }
     }
 
-    /// Takes what the poll completed with.
+    /// Handles a completion of the poll.
     ///
     /// # Errors
     ///
-    /// The poll failed: wake-ups would be lost.
-    pub(super) fn rung(&self, completion: Completion, queues: &mut Queues) -> io::Result<()> {
+    /// Fails if the poll failed. Without it, wake-ups would be lost.
+    pub(super) fn completed(&self, completion: Completion, queues: &mut Queues) -> io::Result<()> {
         if completion.result < 0 {
             return Err(io::Error::from_raw_os_error(-completion.result));
         }
-        self.hush();
-        if !completion.more() {
+        self.clear();
+        if !completion.has_more() {
             self.arm(queues);
         }
         Ok(())
     }
 
-    /// Reads it. Does not block, also where its creator left it in blocking mode.
-    fn hush(&self) {
+    /// Reads the eventfd without blocking, even if its creator left it in blocking mode.
+    fn clear(&self) {
         let mut count = [0; 8];
-        // Nothing to read is nothing to do: an earlier read took this ring too.
+        // The read fails if an earlier one has already cleared this write. Then there is nothing to do.
         let _ = rustix::io::preadv2(
             &self.fd,
             &mut [IoSliceMut::new(&mut count)],

@@ -1,29 +1,36 @@
-//! The io_uring engine: a ring of our own for the sockets of one shard.
+//! The io_uring engine: one ring for the sockets of one shard. Knows no protocol and nothing of the epoll
+//! engine.
 //!
-//! One turn is at most one system call: it submits what the last turn queued, waits, and hands over what
-//! completed. Accepts and receives are multishot, received bytes lie in buffers all connections share, and sends
-//! leave as one batch, at most one in flight per connection.
+//! A turn makes at most one system call. The call submits the operations queued since the last turn and waits
+//! for completions, which the turn then handles.
 //!
-//! # Memory the kernel touches
+//! - Accepts and receives are multishot: one submission produces many completions.
+//! - The kernel puts received bytes into buffers that all connections share.
+//! - All sends of a turn are submitted together. A connection has at most one send in flight.
 //!
-//! This module alone may use `unsafe`; these rules make it sound.
+//! # Memory that the kernel uses
 //!
-//! - A connection leaves its slot only when the kernel owes it no completion. Until then its socket, the bytes
-//!   being sent and the structures that point to them stay where they are (behind a heap allocation each).
-//! - Generations guard against confusion, not memory: a completion for an earlier connection is ignored.
-//! - Receive buffers are borrowed for the time of one call; they go back to the kernel when the batch is done.
-//! - Dropping the ring cancels everything and waits, boundedly, for the last completion. If one stays out, or if
-//!   the thread panics, the memory the kernel may touch is leaked instead of freed.
-//! - Every count is updated before the handler is called. So a handler may panic, and even be called again after
-//!   somebody caught the panic, without endangering memory.
+//! Only this module may use `unsafe`. These rules make it sound:
+//!
+//! - A connection leaves its slot only when the kernel owes it no completion. Until then its socket, the
+//!   bytes being sent and the structures that point to them stay at their address. Each is behind its own
+//!   heap allocation.
+//! - A generation prevents mix-ups, not memory errors: a completion for an earlier connection of a slot is
+//!   ignored.
+//! - A receive buffer is borrowed for one call. It goes back to the kernel at the end of the batch.
+//! - Dropping the ring cancels every operation and waits for the last completion, within a time limit. If one
+//!   is still missing then, or if the thread panics, the memory that the kernel may use is leaked instead of
+//!   freed.
+//! - Every count is updated before the handler is called. A handler may thus panic without endangering
+//!   memory, even if the panic is caught and the ring is used again.
 
 #![allow(unsafe_code)]
 
 mod accept;
 mod buffers;
 mod closing;
-mod conn;
 mod doorbell;
+mod operations;
 mod ops;
 mod outgoing;
 mod probe;
@@ -44,58 +51,65 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
 };
 
+use windlass_actors::Wait;
+
 use self::{
     accept::Acceptor,
     buffers::Buffers,
-    conn::Conn,
     doorbell::Doorbell,
+    operations::Socket,
     outgoing::SendPool,
     queues::{Completion, Queues},
     timer::Timer,
 };
-use crate::net::{Closed, ConnId, Connection, Engine, EngineOptions, EventHandler, Wait, slots::Slots};
+use crate::net::{
+    engine::{Closed, Connection, Engine, EngineOptions, EventHandler},
+    slots::{ConnId, Slots},
+};
 
-/// The sockets of one shard, driven by one io_uring; `L` is the handler's connection.
+/// The io_uring engine of one shard. `T` is the handler's connection type.
 ///
-/// Made, used and dropped on one thread. See [`Engine`] for what it does.
-pub struct Ring<L: Connection> {
+/// A ring is created, used and dropped on one thread. See [`Engine`] for its interface.
+pub struct Ring<T: Connection> {
     options: EngineOptions,
     queues: Queues,
-    slots: Slots<Conn<L>>,
+    sockets: Slots<Socket<T>>,
     buffers: Buffers,
     pool: SendPool,
     acceptor: Acceptor,
     doorbell: Doorbell,
     timer: Timer,
-    /// Completions reaped; those from `next` on wait to be handled.
+    /// Completions of the last system call.
     batch: Vec<Completion>,
+    /// Index of the first completion in `batch` that is not handled yet.
     next: usize,
-    /// Connections to look at before the next enter, each once.
+    /// Connections whose state may have changed, each once. The turn acts on them before its system call.
     dirty: Vec<ConnId>,
-    /// Connections whose receive found no buffer, first come first served.
+    /// Connections whose receive found no free buffer, oldest first.
     starved: VecDeque<ConnId>,
     starvations: u64,
-    /// Without a free slot: whether another shard has one.
-    elsewhere: bool,
-    /// The handler was called since the turn began, so the shard must look at its state before a wait.
-    called: bool,
-    /// The kernel allows the ring's own thread only.
+    /// Accepted sockets may go to another shard while this one has no free slot.
+    can_hand_over: bool,
+    /// The handler was called since the turn began. The shard must check the handler's state before a wait.
+    handler_called: bool,
+    /// Makes the type `!Send`: the kernel accepts submissions from one thread only.
     _on_one_thread: PhantomData<*const ()>,
 }
 
-impl<L: Connection> Ring<L> {
-    /// Makes a ring over queues just opened.
-    fn over(mut queues: Queues, options: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
-        let buffers = Buffers::offered(&queues, options)?;
+impl<T: Connection> Ring<T> {
+    /// Creates a ring from newly opened queues.
+    fn with_queues(
+        mut queues: Queues,
+        options: &EngineOptions,
+        doorbell: BorrowedFd<'_>,
+    ) -> io::Result<Self> {
+        let buffers = Buffers::register(&queues, options)?;
         let doorbell = Doorbell::new(doorbell)?;
         doorbell.arm(&mut queues);
-        let mut options = options.clone();
-        options.max_connections = options.max_connections.clamp(1, ops::MAX_SLOTS);
-        options.batch = options.batch.max(1);
-        options.accepts_per_turn = options.accepts_per_turn.max(1);
+        let options = options.clamped(ops::MAX_SLOTS);
         Ok(Self {
             queues,
-            slots: Slots::new(),
+            sockets: Slots::new(),
             buffers,
             pool: SendPool::new(),
             acceptor: Acceptor::new(),
@@ -106,26 +120,27 @@ impl<L: Connection> Ring<L> {
             dirty: Vec::with_capacity(options.batch),
             starved: VecDeque::new(),
             starvations: 0,
-            elsewhere: false,
-            called: false,
+            can_hand_over: false,
+            handler_called: false,
             options,
             _on_one_thread: PhantomData,
         })
     }
 
-    /// Returns how often a receive found no buffer: more than now and then means too few of them.
+    /// Returns the number of receives that found no free buffer. If it keeps growing, there are too few
+    /// buffers.
     pub fn starvations(&self) -> u64 {
         self.starvations
     }
 }
 
-impl<C> Engine<C> for Ring<C::Conn>
+impl<H> Engine<H> for Ring<H::Conn>
 where
-    C: EventHandler,
-    C::Conn: 'static,
+    H: EventHandler,
+    H::Conn: 'static,
 {
     fn new(options: &EngineOptions, doorbell: BorrowedFd<'_>) -> io::Result<Self> {
-        Self::over(Queues::new()?, options, doorbell)
+        Self::with_queues(Queues::new()?, options, doorbell)
     }
 
     fn listen(&mut self, listener: socket2::Socket) -> io::Result<()> {
@@ -135,56 +150,51 @@ where
     }
 
     fn adopt(&mut self, fd: OwnedFd, listener: usize) {
-        self.acceptor.adopt(fd, listener);
+        self.acceptor.queue.push_adopted(fd, listener);
     }
 
-    fn turn(&mut self, handler: &mut C, wait: Wait) -> io::Result<()> {
+    fn turn(&mut self, handler: &mut H, wait: Wait) -> io::Result<()> {
         self.run(handler, wait)
     }
 
-    fn visit(&mut self, handler: &mut C, id: ConnId, f: impl FnOnce(&mut C, &mut C::Conn)) -> bool {
-        self.show(id, |link| f(handler, link))
+    fn visit(&mut self, handler: &mut H, id: ConnId, f: impl FnOnce(&mut H, &mut H::Conn)) -> bool {
+        self.with_conn(id, |conn| f(handler, conn))
     }
 
-    fn visit_all(&mut self, handler: &mut C, mut f: impl FnMut(&mut C, ConnId, &mut C::Conn)) {
-        for slot in 0..self.slots.capacity() {
-            if let Some(id) = self.slots.at(slot) {
-                self.show(id, |link| f(handler, id, link));
+    fn visit_all(&mut self, handler: &mut H, mut f: impl FnMut(&mut H, ConnId, &mut H::Conn)) {
+        for slot in 0..self.sockets.capacity() {
+            if let Some(id) = self.sockets.id_at(slot) {
+                self.with_conn(id, |conn| f(handler, id, conn));
             }
         }
     }
 
-    fn inspect_all(&mut self, mut f: impl FnMut(ConnId, &C::Conn)) {
-        for slot in 0..self.slots.capacity() {
-            let Some(id) = self.slots.at(slot) else { continue };
-            if let Some(conn) = self.slots.find(id) {
-                f(id, &conn.link);
-            }
-        }
+    fn inspect_all(&self, mut f: impl FnMut(ConnId, &H::Conn)) {
+        self.sockets.iter().for_each(|(id, socket)| f(id, &socket.conn));
     }
 
     fn connections(&self) -> usize {
-        self.slots.len()
+        self.sockets.len()
     }
 
-    fn stop_accepting(&mut self, _carrier: &mut C) {
-        self.acceptor.stop();
+    fn stop_accepting(&mut self, _handler: &mut H) {
+        self.acceptor.queue.stop();
         self.arm_accepts();
     }
 
     fn pending(&self) -> bool {
-        self.next < self.batch.len() || self.queues.ready() || self.may_open()
+        self.next < self.batch.len() || self.queues.has_completions() || self.can_open()
     }
 
     fn is_idle(&self) -> bool {
-        self.slots.len() == 0 && self.acceptor.is_idle()
+        self.sockets.len() == 0 && self.acceptor.is_idle()
     }
 
-    fn abort_all(&mut self, handler: &mut C) {
-        self.acceptor.refuse();
+    fn abort_all(&mut self, handler: &mut H) {
+        self.acceptor.queue.refuse();
         self.arm_accepts();
-        for slot in 0..self.slots.capacity() {
-            if let Some(id) = self.slots.at(slot) {
+        for slot in 0..self.sockets.capacity() {
+            if let Some(id) = self.sockets.id_at(slot) {
                 self.close(handler, id, Closed::Aborted);
             }
         }

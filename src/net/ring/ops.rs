@@ -1,4 +1,4 @@
-//! The operations a ring asks of the kernel, and the tag by which their completions are told apart.
+//! The entries that a ring submits to the kernel, and the tags that identify their completions.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -7,22 +7,23 @@ use io_uring::{
     types::{CancelBuilder, Fd, TimeoutFlags, Timespec},
 };
 
-use crate::net::ConnId;
+use crate::net::slots::ConnId;
 
-/// What an operation does; the top bits of its tag.
+/// Kind of an operation, stored in the top bits of its tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A multishot receive of a connection.
+    /// The receive of a connection.
     Receive,
-    /// The one send in flight of a connection.
+    /// The send of a connection.
     Send,
-    /// An accept of a listener.
+    /// The accept of a listener.
     Accept,
     /// The poll of the doorbell.
     Doorbell,
-    /// The deadline, or a change of it.
+    /// The timer.
     Timer,
-    /// The cancellation of another operation. It refers to no memory, so nobody waits for it.
+    /// The cancellation of another operation, or a change of the timer. It refers to no memory, so the ring
+    /// does not wait for its completion.
     Cancel,
 }
 
@@ -31,14 +32,15 @@ impl Kind {
         [Self::Receive, Self::Send, Self::Accept, Self::Doorbell, Self::Timer, Self::Cancel];
 }
 
-/// Slots a tag can name.
+/// Number of slots that a tag can address.
 pub(super) const MAX_SLOTS: usize = 1 << SLOT_BITS;
 
 const SLOT_BITS: u32 = 28;
 const SLOT_SHIFT: u32 = 32;
 const KIND_SHIFT: u32 = SLOT_SHIFT + SLOT_BITS;
 
-/// The `user_data` of an operation: kind (4 bits), slot (28 bits), generation (32 bits).
+/// Identification of an operation, packed into its `user_data`: kind (4 bits), slot (28 bits) and generation
+/// (32 bits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag {
     pub(super) kind: Kind,
@@ -46,13 +48,13 @@ pub(super) struct Tag {
 }
 
 impl Tag {
-    /// Tags an operation of a connection.
-    pub(super) fn of(kind: Kind, id: ConnId) -> Self {
+    /// Returns the tag of a connection's operation.
+    pub(super) fn of_conn(kind: Kind, id: ConnId) -> Self {
         Self { kind, id }
     }
 
-    /// Tags an operation of the ring itself: `index` is a listener's, or 0.
-    pub(super) fn own(kind: Kind, index: usize) -> Self {
+    /// Returns the tag of an operation of the ring itself. `index` is the index of a listener, or 0.
+    pub(super) fn of_ring(kind: Kind, index: usize) -> Self {
         Self { kind, id: ConnId { slot: index as u32, generation: 0 } }
     }
 
@@ -63,7 +65,7 @@ impl Tag {
             | u64::from(self.id.generation)
     }
 
-    /// Unpacks `user_data`; `None` for a value no tag packs to.
+    /// Unpacks `user_data`. Returns `None` if the value is not a packed tag.
     pub(super) fn unpack(user_data: u64) -> Option<Self> {
         let kind = *Kind::ALL.get((user_data >> KIND_SHIFT) as usize)?;
         let slot = (user_data >> SLOT_SHIFT) as u32 & (MAX_SLOTS as u32 - 1);
@@ -71,26 +73,28 @@ impl Tag {
     }
 }
 
-/// Receives again and again into buffers of `group`.
-pub(super) fn receive(fd: BorrowedFd<'_>, group: u16, tag: Tag) -> squeue::Entry {
+/// Receives repeatedly into buffers of `group`.
+pub(super) fn receive_multishot(fd: BorrowedFd<'_>, group: u16, tag: Tag) -> squeue::Entry {
     opcode::RecvMulti::new(Fd(fd.as_raw_fd()), group).build().user_data(tag.pack())
 }
 
 /// Receives once into a buffer of `group`.
-pub(super) fn receive_once(fd: BorrowedFd<'_>, group: u16, tag: Tag) -> squeue::Entry {
-    // The length is that of the buffer chosen.
+pub(super) fn receive_single(fd: BorrowedFd<'_>, group: u16, tag: Tag) -> squeue::Entry {
+    // Length 0 stands for the length of the buffer that the kernel selects.
     let receive = opcode::Recv::new(Fd(fd.as_raw_fd()), std::ptr::null_mut(), 0).buf_group(group);
     receive.build().flags(squeue::Flags::BUFFER_SELECT).user_data(tag.pack())
 }
 
-/// Accepts again and again. The sockets stay blocking ones: on a non-blocking one the kernel would answer EAGAIN
-/// instead of waiting for readiness by itself.
-pub(super) fn accept_many(fd: BorrowedFd<'_>, tag: Tag) -> squeue::Entry {
+/// Accepts connections repeatedly.
+///
+/// The accepted sockets stay in blocking mode. On a non-blocking socket the kernel would complete a receive
+/// with EAGAIN instead of waiting for bytes.
+pub(super) fn accept_multishot(fd: BorrowedFd<'_>, tag: Tag) -> squeue::Entry {
     opcode::AcceptMulti::new(Fd(fd.as_raw_fd())).flags(libc::SOCK_CLOEXEC).build().user_data(tag.pack())
 }
 
 /// Accepts one connection.
-pub(super) fn accept_one(fd: BorrowedFd<'_>, tag: Tag) -> squeue::Entry {
+pub(super) fn accept_single(fd: BorrowedFd<'_>, tag: Tag) -> squeue::Entry {
     let (no_address, no_length) = (std::ptr::null_mut(), std::ptr::null_mut());
     opcode::Accept::new(Fd(fd.as_raw_fd()), no_address, no_length)
         .flags(libc::SOCK_CLOEXEC)
@@ -98,31 +102,31 @@ pub(super) fn accept_one(fd: BorrowedFd<'_>, tag: Tag) -> squeue::Entry {
         .user_data(tag.pack())
 }
 
-/// Tells each time `fd` became readable.
+/// Completes each time `fd` becomes readable.
 pub(super) fn poll_readable(fd: BorrowedFd<'_>, tag: Tag) -> squeue::Entry {
     opcode::PollAdd::new(Fd(fd.as_raw_fd()), libc::POLLIN as u32).multi(true).build().user_data(tag.pack())
 }
 
-/// Completes at `when` on CLOCK_MONOTONIC. The kernel reads `when` while it takes the entry.
+/// Completes at the time `when` of CLOCK_MONOTONIC. The kernel reads `when` while it takes the entry.
 pub(super) fn timer(when: *const Timespec, tag: Tag) -> squeue::Entry {
     opcode::Timeout::new(when).flags(TimeoutFlags::ABS).build().user_data(tag.pack())
 }
 
-/// Moves the armed timer `tag` to `when`; the change completes as a [`Kind::Cancel`].
+/// Moves the armed timer `tag` to the time `when`. The change completes as a [`Kind::Cancel`].
 pub(super) fn move_timer(when: *const Timespec, tag: Tag) -> squeue::Entry {
     let change = Tag { kind: Kind::Cancel, ..tag };
     opcode::TimeoutUpdate::new(tag.pack(), when).flags(TimeoutFlags::ABS).build().user_data(change.pack())
 }
 
-/// Cancels the operation `tag`.
+/// Cancels the operation with this tag.
 pub(super) fn cancel(tag: Tag) -> squeue::Entry {
     let cancellation = Tag { kind: Kind::Cancel, ..tag };
     opcode::AsyncCancel::new(tag.pack()).build().user_data(cancellation.pack())
 }
 
-/// Cancels everything on the ring.
+/// Cancels all operations of the ring.
 pub(super) fn cancel_all() -> squeue::Entry {
-    opcode::AsyncCancel2::new(CancelBuilder::any()).build().user_data(Tag::own(Kind::Cancel, 0).pack())
+    opcode::AsyncCancel2::new(CancelBuilder::any()).build().user_data(Tag::of_ring(Kind::Cancel, 0).pack())
 }
 
 #[cfg(test)]
@@ -135,7 +139,7 @@ mod tests {
             for (slot, generation) in
                 [(0, 0), (1, u32::MAX), (MAX_SLOTS as u32 - 1, 7), (MAX_SLOTS as u32 - 1, u32::MAX)]
             {
-                let tag = Tag::of(kind, ConnId { slot, generation });
+                let tag = Tag::of_conn(kind, ConnId { slot, generation });
                 assert_eq!(Tag::unpack(tag.pack()), Some(tag));
             }
         }

@@ -1,4 +1,4 @@
-//! The one send a connection has in flight, and the memory it needs.
+//! The send of a connection, and the memory that it needs.
 
 use std::{
     collections::VecDeque,
@@ -8,41 +8,45 @@ use std::{
 use io_uring::{opcode, squeue, types::Fd};
 
 use super::ops::Tag;
-use crate::net::{Outbox, buffer_pool::BufferPool, outbox::Segment};
+use crate::net::{
+    buffer_pool::BufferPool,
+    outbox::{Outbox, Segment},
+};
 
-/// Segments of one send at most: what a gather needs, small enough to sit in one allocation.
+/// Maximum number of segments in one send. Their vectors are part of the same allocation.
 const MAX_SEGMENTS: usize = 16;
 
-/// Bytes after which a send takes no further segment: more than a socket buffer takes at once.
+/// Number of bytes after which a send takes no further segment. A socket buffer does not take more at once.
 const GATHER_BYTES: usize = 1 << 20;
 
-/// Bytes of one segment sent at once at most; the length field has 32 bits.
+/// Maximum number of bytes of a single segment in one send, because the length field has 32 bits.
 const MAX_SEND_BYTES: usize = 1 << 30;
 
-/// A gather never waits for more room than there is, and a peer that is gone raises no signal.
+/// Flags of every send. A send to a closed connection raises no signal.
 const FLAGS: i32 = libc::MSG_NOSIGNAL;
 
-/// What the kernel is sending, or what is left of it. Its bytes stay where they are until the send completed.
+/// Bytes that the kernel is sending, or the rest after a short send. They stay at their address until the
+/// send has completed.
 pub(super) enum Outgoing {
-    /// Nothing.
+    /// No bytes.
     Empty,
-    /// One segment, of which `sent` bytes are gone.
+    /// One segment, of which `sent` bytes are sent.
     One { segment: Segment, sent: usize },
-    /// Several.
+    /// Several segments.
     Many(Box<Gather>),
 }
 
-/// Several segments sent by one call.
+/// Several segments that one operation sends.
 pub(super) struct Gather {
     segments: VecDeque<Segment>,
-    /// Bytes of the first segment that are gone.
+    /// Number of bytes of the first segment that are sent.
     sent: usize,
     vectors: [libc::iovec; MAX_SEGMENTS],
     header: libc::msghdr,
 }
 
 impl Outgoing {
-    /// Takes what the outbox holds, up to the limits of one send.
+    /// Takes segments from the outbox, up to the limits of one send.
     pub(super) fn load(&mut self, outbox: &mut Outbox, pool: &mut SendPool) {
         let Some(first) = outbox.take() else { return };
         if outbox.is_empty() {
@@ -60,16 +64,18 @@ impl Outgoing {
         *self = Self::Many(gather);
     }
 
-    /// Says whether nothing is left to send.
+    /// Returns `true` if no bytes are left to send.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
 
-    /// Builds the entry that sends what is left; `None` when nothing is.
+    /// Returns the entry that sends the remaining bytes, or `None` if there are none.
     ///
-    /// With `last`, the end of the stream follows: the kernel may keep the bytes until then, so that both leave as
-    /// one segment. The entry points into this flight: it must neither be loaded, advanced nor dropped until the
-    /// completion.
+    /// With `last`, the end of the stream follows. The kernel may then delay the bytes, so that they share a
+    /// segment with the FIN.
+    ///
+    /// The entry points into this value. Until its completion, the value must not be loaded, advanced or
+    /// dropped.
     pub(super) fn entry(&mut self, fd: BorrowedFd<'_>, tag: Tag, last: bool) -> Option<squeue::Entry> {
         let fd = Fd(fd.as_raw_fd());
         let flags = if last { FLAGS | libc::MSG_MORE } else { FLAGS };
@@ -81,14 +87,14 @@ impl Outgoing {
                 opcode::Send::new(fd, rest.as_ptr(), len).flags(flags).build()
             }
             Self::Many(gather) => {
-                gather.point();
+                gather.set_vectors();
                 opcode::SendMsg::new(fd, &raw const gather.header).flags(flags as u32).build()
             }
         };
         Some(entry.user_data(tag.pack()))
     }
 
-    /// Forgets `bytes` that the kernel took, recycling what is done with.
+    /// Removes the first `bytes` bytes after the kernel has sent them, and recycles complete segments.
     pub(super) fn advance(&mut self, bytes: usize, pool: &mut SendPool) {
         let done = match self {
             Self::Empty => true,
@@ -103,12 +109,13 @@ impl Outgoing {
         }
     }
 
-    /// Throws away what is left, keeping its memory. Not while it is in the kernel.
+    /// Discards the remaining bytes and recycles their memory. Must not be called while the kernel sends
+    /// them.
     pub(super) fn recycle(&mut self, pool: &mut SendPool) {
-        pool.take_back(std::mem::replace(self, Self::Empty));
+        pool.put(std::mem::replace(self, Self::Empty));
     }
 
-    /// Gives its memory up for good: the kernel may still read it.
+    /// Leaks the memory, because the kernel may still read it.
     pub(super) fn leak(&mut self) {
         std::mem::forget(std::mem::replace(self, Self::Empty));
     }
@@ -116,13 +123,13 @@ impl Outgoing {
 
 impl Gather {
     fn new() -> Box<Self> {
-        // SAFETY: both are C structures of integers and pointers, for which all zeroes is a valid (null) value.
+        // SAFETY: both are C structures of integers and pointers, for which all zeroes are a valid value.
         let (vectors, header) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
         Box::new(Self { segments: VecDeque::with_capacity(MAX_SEGMENTS), sent: 0, vectors, header })
     }
 
-    /// Points the header at the vectors and the vectors at what is left of the segments.
-    fn point(&mut self) {
+    /// Sets the vectors to the unsent bytes of the segments, and the header to the vectors.
+    fn set_vectors(&mut self) {
         let mut skip = self.sent;
         for (vector, segment) in self.vectors.iter_mut().zip(&self.segments) {
             let rest = &segment.as_slice()[std::mem::take(&mut skip)..];
@@ -132,7 +139,7 @@ impl Gather {
         self.header.msg_iovlen = self.segments.len().min(MAX_SEGMENTS);
     }
 
-    /// Forgets bytes; true when nothing is left.
+    /// Removes the first `bytes` bytes. Returns `true` if none are left.
     fn advance(&mut self, bytes: usize, pool: &mut SendPool) -> bool {
         self.sent += bytes;
         while let Some(first) = self.segments.front() {
@@ -148,47 +155,44 @@ impl Gather {
     }
 }
 
-/// Memory for sending that is not in use: an idle connection holds none.
+/// Unused memory for sending. An idle connection holds none.
 pub(super) struct SendPool {
     buffers: BufferPool,
-    #[expect(
-        clippy::vec_box,
-        reason = "a gather points into itself while in flight: it moves as a box only"
-    )]
+    #[expect(clippy::vec_box, reason = "a gather in flight points into itself, so its address is fixed")]
     gathers: Vec<Box<Gather>>,
 }
 
 impl SendPool {
-    /// Gathers kept at most.
-    const GATHERS: usize = 64;
+    /// Maximum number of unused gathers.
+    const MAX_GATHERS: usize = 64;
 
     pub(super) fn new() -> Self {
-        Self { buffers: BufferPool::new(), gathers: Vec::with_capacity(Self::GATHERS) }
+        Self { buffers: BufferPool::new(), gathers: Vec::with_capacity(Self::MAX_GATHERS) }
     }
 
     /// Gives an outbox a buffer to append to, unless it has one.
-    pub(super) fn lend(&mut self, outbox: &mut Outbox) {
-        self.buffers.lend(outbox);
+    pub(super) fn supply(&mut self, outbox: &mut Outbox) {
+        self.buffers.supply(outbox);
     }
 
-    /// Takes the buffer of an outbox back if nothing is in it.
+    /// Takes the buffer of an outbox back if it is empty.
     pub(super) fn reclaim(&mut self, outbox: &mut Outbox) {
         self.buffers.reclaim(outbox);
     }
 
-    /// Returns a buffer that was lent and is not needed any more.
-    pub(super) fn lent(&mut self) -> Option<Vec<u8>> {
-        self.buffers.lent()
+    /// Removes and returns a sent buffer that belongs to the handler.
+    pub(super) fn pop_lent(&mut self) -> Option<Vec<u8>> {
+        self.buffers.pop_lent()
     }
 
     fn gather(&mut self) -> Box<Gather> {
         self.gathers.pop().unwrap_or_else(Gather::new)
     }
 
-    fn take_back(&mut self, flight: Outgoing) {
-        match flight {
+    fn put(&mut self, outgoing: Outgoing) {
+        match outgoing {
             Outgoing::One { segment, .. } => self.buffers.recycle(segment),
-            Outgoing::Many(mut gather) if self.gathers.len() < Self::GATHERS => {
+            Outgoing::Many(mut gather) if self.gathers.len() < Self::MAX_GATHERS => {
                 gather.segments.clear();
                 gather.sent = 0;
                 self.gathers.push(gather);

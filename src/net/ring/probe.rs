@@ -1,4 +1,4 @@
-//! Tries out whether this process may use io_uring, and all of it that a ring needs.
+//! A check whether this process may use io_uring with all the features that the engine needs.
 
 use std::{
     fmt, io,
@@ -13,20 +13,20 @@ use super::{
     ops::{self, Kind, Tag},
     queues::{Completion, Queues},
 };
-use crate::net::{ConnId, EngineOptions};
+use crate::net::{engine::EngineOptions, slots::ConnId};
 
-/// What the probe sends itself; each time it must come back as one receive.
-const GREETING: &[u8] = b"multishot";
+/// The bytes that the probe sends to itself. Each send must arrive as one receive.
+const PAYLOAD: &[u8] = b"multishot";
 
-/// A receive on a socket with bytes takes microseconds.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Time limit of each receive. A receive of bytes that have arrived takes microseconds.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Says what io_uring does not do here.
+/// The error of a system on which the io_uring engine cannot run.
 #[derive(Debug)]
 pub struct ProbeError {
-    /// What was tried.
+    /// The step that failed.
     pub step: &'static str,
-    /// What the system answered.
+    /// The error of the system.
     pub cause: io::Error,
 }
 
@@ -42,36 +42,36 @@ impl std::error::Error for ProbeError {
     }
 }
 
-/// Opens a ring as a shard would, receives twice with one multishot operation, cancels it, and closes all again.
+/// Opens a ring as a shard does, receives twice with one multishot operation, cancels it and closes the ring.
 ///
-/// On a thread of its own, with the calling thread's rights: the kernel ends a ring behind its owner's back, and what
-/// the owner waits for meanwhile may end with `EINTR`.
+/// It runs on a thread of its own, with the rights of the calling thread. The kernel cleans a ring up
+/// asynchronously, which can interrupt a system call of the ring's thread (`EINTR`). The caller is not
+/// affected.
 ///
 /// # Errors
 ///
-/// The first thing that did not work.
+/// Fails at the first step that does not work.
 pub fn probe() -> Result<(), ProbeError> {
-    let thread =
-        thread::Builder::new().name("io_uring-probe".to_owned()).spawn(attempt).map_err(at("thread"))?;
-    thread.join().unwrap_or_else(|_| Err(at("attempt")(io::Error::other("it panicked"))))
+    let thread = thread::Builder::new().name("io_uring-probe".to_owned()).spawn(run).map_err(at("thread"))?;
+    thread.join().unwrap_or_else(|_| Err(at("probe")(io::Error::other("the probe panicked"))))
 }
 
-/// Names the step an error comes from.
+/// Returns a function that adds the name of the failed step to an error.
 fn at(step: &'static str) -> impl Fn(io::Error) -> ProbeError {
     move |cause| ProbeError { step, cause }
 }
 
-fn attempt() -> Result<(), ProbeError> {
-    let few = EngineOptions { buffers: 4, buffer_bytes: 64, ..EngineOptions::default() };
+fn run() -> Result<(), ProbeError> {
+    let options = EngineOptions { buffers: 4, buffer_bytes: 64, ..EngineOptions::default() };
     let mut queues = Queues::new().map_err(at("io_uring_setup"))?;
-    let mut buffers = Buffers::offered(&queues, &few).map_err(at("provided buffers"))?;
+    let mut buffers = Buffers::register(&queues, &options).map_err(at("provided buffers"))?;
     let pair = UnixStream::pair().map_err(at("socketpair"))?;
     let received = receive_twice(&mut queues, &mut buffers, &pair).map_err(at("multishot receive"));
-    // SAFETY: names neither memory nor a descriptor.
+    // SAFETY: the entry refers to no memory and no descriptor.
     unsafe { queues.push(&ops::cancel_all()) }
     let cancelled = drain(&mut queues).map_err(at("cancellation"));
     if queues.in_flight() > 0 {
-        // The kernel may still use them.
+        // The kernel may still use the buffers and the sockets.
         buffers.leak();
         std::mem::forget(pair);
     }
@@ -84,18 +84,19 @@ fn receive_twice(
     pair: &(UnixStream, UnixStream),
 ) -> io::Result<()> {
     let (mut ours, theirs) = (&pair.0, &pair.1);
-    let tag = Tag::of(Kind::Receive, ConnId { slot: 0, generation: 0 });
-    // SAFETY: the caller frees the buffers and closes the sockets only when nothing is in flight, or leaks them.
-    unsafe { queues.push(&ops::receive(theirs.as_fd(), buffers::GROUP, tag)) }
+    let tag = Tag::of_conn(Kind::Receive, ConnId { slot: 0, generation: 0 });
+    // SAFETY: the caller frees the buffers and closes the sockets only if nothing is in flight. Otherwise it
+    // leaks them.
+    unsafe { queues.push(&ops::receive_multishot(theirs.as_fd(), buffers::GROUP, tag)) }
     for _ in 0..2 {
-        ours.write_all(GREETING)?;
+        ours.write_all(PAYLOAD)?;
         let completion = next(queues)?;
         if completion.result < 0 {
             return Err(io::Error::from_raw_os_error(-completion.result));
         }
         completion.buffer().ok_or(io::ErrorKind::Unsupported)?;
-        if buffers.claim(completion) != GREETING || !completion.more() {
-            return Err(io::Error::other("it did not receive what was sent, or ended after it"));
+        if buffers.claim(completion) != PAYLOAD || !completion.has_more() {
+            return Err(io::Error::other("the receive returned other bytes, or it ended"));
         }
         buffers.publish();
     }
@@ -104,7 +105,7 @@ fn receive_twice(
 
 fn next(queues: &mut Queues) -> io::Result<Completion> {
     let mut batch = Vec::with_capacity(1);
-    queues.enter_for(PATIENCE)?;
+    queues.enter_for(TIMEOUT)?;
     queues.reap(&mut batch, 1);
     batch.pop().ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
@@ -119,7 +120,7 @@ fn drain(queues: &mut Queues) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_kernel_these_tests_run_on_has_what_a_ring_needs() {
+    fn the_kernel_of_this_machine_supports_the_engine() {
         super::probe().unwrap();
     }
 }

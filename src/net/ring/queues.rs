@@ -1,4 +1,4 @@
-//! The two queues shared with the kernel: entries submitted, completions reaped.
+//! The submission queue and the completion queue that a ring shares with the kernel.
 
 use std::{collections::VecDeque, io, time::Duration};
 
@@ -7,72 +7,75 @@ use io_uring::{
     types::{SubmitArgs, Timespec},
 };
 
-/// How many entries the queues hold.
+/// Number of entries that the queues hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
-    /// Entries that fit between two enters; more are submitted as they come.
+    /// Entries that fit between two system calls. If there are more, an additional call submits them.
     pub(super) submissions: u32,
-    /// Completions that fit before the kernel keeps them in a list of its own: several for each submission,
-    /// because a multishot operation completes often.
+    /// Completions that fit. The kernel keeps further ones in a list of its own. There are several for each
+    /// submission, because a multishot operation completes often.
     pub(super) completions: u32,
 }
 
-/// A batch of connections, answered at once: 270 KiB.
-const ROOMY: Sizes = Sizes { submissions: 2048, completions: 8192 };
+/// Sizes for a full batch of connections. The queues take 270 KiB.
+const LARGE: Sizes = Sizes { submissions: 2048, completions: 8192 };
 
-/// What serves as well, with some more system calls under load: 70 KiB. Linux ≥ 6.14 charges rings to
-/// RLIMIT_MEMLOCK, and many shards share one user's limit.
-const FRUGAL: Sizes = Sizes { submissions: 512, completions: 2048 };
+/// Sizes for systems with little lockable memory, at the cost of more system calls under load. The queues
+/// take 70 KiB.
+///
+/// Linux 6.14 and later counts rings towards RLIMIT_MEMLOCK, a limit that all shards of a user share.
+const SMALL: Sizes = Sizes { submissions: 512, completions: 2048 };
 
-/// One completion.
+/// Completion of an operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Completion {
     pub(super) user_data: u64,
-    /// Bytes or a file descriptor; an error is `-errno`.
+    /// The number of bytes, a file descriptor, or `-errno` after an error.
     pub(super) result: i32,
     pub(super) flags: u32,
 }
 
 impl Completion {
-    /// Says whether the operation goes on: more completions follow.
-    pub(super) fn more(self) -> bool {
+    /// Returns `true` if more completions of the same operation follow.
+    pub(super) fn has_more(self) -> bool {
         cqueue::more(self.flags)
     }
 
-    /// Returns the provided buffer the kernel used.
+    /// Returns the id of the receive buffer that the kernel used.
     pub(super) fn buffer(self) -> Option<u16> {
         cqueue::buffer_select(self.flags)
     }
 }
 
-/// Both queues of one ring. Only the thread that made it may use it (`SINGLE_ISSUER`).
+/// Both queues of a ring. Only the thread that created them may use them (`SINGLE_ISSUER`).
 pub(super) struct Queues {
     uring: IoUring,
-    /// Entries that found the queue full although it was just submitted. Bounded by the operations of all slots.
-    spill: VecDeque<squeue::Entry>,
-    /// Entries without their last completion.
+    /// Entries that did not fit even after an additional submission. Their number is bounded by the
+    /// operations of all slots.
+    overflow: VecDeque<squeue::Entry>,
+    /// Number of entries whose last completion was not reaped yet.
     in_flight: usize,
 }
 
 impl Queues {
-    /// Opens a ring on the calling thread, a smaller one where memory for it is short.
+    /// Opens a ring on the calling thread. If there is not enough memory, the ring is smaller.
     ///
     /// # Errors
     ///
-    /// The kernel refuses: io_uring missing or forbidden, or no memory.
+    /// Fails if io_uring is missing or forbidden, or if there is no memory.
     pub(super) fn new() -> io::Result<Self> {
-        match Self::of(ROOMY) {
-            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => Self::of(FRUGAL),
+        match Self::with_sizes(LARGE) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => Self::with_sizes(SMALL),
             opened => opened,
         }
     }
 
-    /// Opens a ring of these sizes (rounded up to powers of two) on the calling thread.
+    /// Opens a ring of these sizes on the calling thread. The kernel rounds them up to powers of two.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
-    pub(super) fn of(sizes: Sizes) -> io::Result<Self> {
+    /// Fails under the same conditions as [`new`](Self::new).
+    pub(super) fn with_sizes(sizes: Sizes) -> io::Result<Self> {
         let uring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -81,50 +84,51 @@ impl Queues {
             .setup_clamp()
             .setup_cqsize(sizes.completions)
             .build(sizes.submissions)?;
-        Ok(Self { uring, spill: VecDeque::new(), in_flight: 0 })
+        Ok(Self { uring, overflow: VecDeque::new(), in_flight: 0 })
     }
 
-    /// Returns the kernel's ring, to register memory with it.
+    /// Returns the kernel's ring, with which memory is registered.
     pub(super) fn uring(&self) -> &IoUring {
         &self.uring
     }
 
-    /// Queues an entry; it is handed to the kernel by the next [`enter`](Self::enter) at the latest.
+    /// Queues an entry. The next [`enter`](Self::enter) submits it, at the latest.
     ///
     /// # Safety
     ///
-    /// Memory and file descriptors named by `entry` stay valid until its last completion was reaped.
+    /// The memory and file descriptors that `entry` refers to must stay valid until its last completion was
+    /// reaped.
     pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) {
         self.in_flight += 1;
-        // SAFETY: the caller's promise.
-        if !self.spill.is_empty() || !unsafe { self.try_push(entry) } {
-            self.spill.push_back(entry.clone());
+        // SAFETY: the caller guarantees what this function requires.
+        if !self.overflow.is_empty() || !unsafe { self.try_push(entry) } {
+            self.overflow.push_back(entry.clone());
         }
     }
 
-    /// Submits what is queued and, with `wait`, waits for a completion. At most one system call; none when there is
-    /// nothing to do in the kernel.
+    /// Submits the queued entries. With `wait`, also waits for a completion. Makes at most one system call,
+    /// and none if there is nothing to submit or to wait for.
     ///
     /// # Errors
     ///
-    /// The ring is unusable.
+    /// Fails if the ring is unusable.
     pub(super) fn enter(&mut self, wait: bool) -> io::Result<()> {
-        self.unspill();
+        self.push_overflow();
         if !wait && !self.kernel_has_work() {
             return Ok(());
         }
-        tolerate(self.uring.submit_and_wait(usize::from(wait)))
+        ignore_transient(self.uring.submit_and_wait(usize::from(wait)))
     }
 
-    /// Submits what is queued and waits for a completion for at most `limit`.
+    /// Submits the queued entries and waits up to `limit` for a completion.
     ///
     /// # Errors
     ///
-    /// The ring is unusable.
+    /// Fails if the ring is unusable.
     pub(super) fn enter_for(&mut self, limit: Duration) -> io::Result<()> {
-        self.unspill();
+        self.push_overflow();
         let limit = Timespec::from(limit);
-        tolerate(self.uring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&limit)))
+        ignore_transient(self.uring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&limit)))
     }
 
     /// Moves at most `limit` completions into `batch`.
@@ -132,58 +136,61 @@ impl Queues {
         for entry in self.uring.completion().take(limit) {
             let completion =
                 Completion { user_data: entry.user_data(), result: entry.result(), flags: entry.flags() };
-            self.in_flight -= usize::from(!completion.more());
+            self.in_flight -= usize::from(!completion.has_more());
             batch.push(completion);
         }
     }
 
-    /// Says whether completions wait to be reaped.
-    pub(super) fn ready(&self) -> bool {
-        // SAFETY: no other borrow of the completion queue exists: `&self` is alive and every user takes `&mut self`.
+    /// Returns `true` if there are completions to reap.
+    pub(super) fn has_completions(&self) -> bool {
+        // SAFETY: no other borrow of the completion queue exists: its other users take `&mut self`.
         !unsafe { self.uring.completion_shared() }.is_empty()
     }
 
-    /// Returns how many entries have not seen their last completion.
+    /// Returns the number of entries whose last completion was not reaped yet.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
+    /// Returns `true` if a system call would submit entries or make completions available.
     fn kernel_has_work(&mut self) -> bool {
         let queue = self.uring.submission();
         !queue.is_empty() || queue.taskrun() || queue.cq_overflow()
     }
 
-    fn unspill(&mut self) {
-        while let Some(entry) = self.spill.front() {
+    /// Moves overflowed entries to the submission queue, as far as there is room.
+    fn push_overflow(&mut self) {
+        while let Some(entry) = self.overflow.front() {
             let entry = entry.clone();
-            // SAFETY: whoever pushed the entry promised it for as long as it is in flight.
+            // SAFETY: the caller of `push` guaranteed it for as long as the entry is in flight.
             if !unsafe { self.try_push(&entry) } {
                 return;
             }
-            self.spill.pop_front();
+            self.overflow.pop_front();
         }
     }
 
-    /// Queues an entry, making room by one submission if there is none.
+    /// Queues an entry. If the queue is full, an additional submission makes room. Returns `false` if there
+    /// is still no room.
     ///
     /// # Safety
     ///
-    /// As for [`push`](Self::push).
+    /// The same as for [`push`](Self::push).
     unsafe fn try_push(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees what this function requires.
         if unsafe { self.uring.submission().push(entry) }.is_ok() {
             return true;
         }
-        // An error here is met again, and judged, by the next enter.
+        // An error occurs again in the next `enter`, which handles it.
         let _ = self.uring.submit();
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees what this function requires.
         unsafe { self.uring.submission().push(entry) }.is_ok()
     }
 }
 
-/// Judges what an enter returned: an interruption, or a kernel short of memory or with completions to reap first,
-/// is no failure; what was not submitted stays queued.
-fn tolerate(entered: io::Result<usize>) -> io::Result<()> {
+/// Turns transient errors of a submission into success: an interruption, a timeout, a lack of kernel memory,
+/// and completions that must be reaped first. Entries that were not submitted stay queued.
+fn ignore_transient(entered: io::Result<usize>) -> io::Result<()> {
     match entered {
         Ok(_) => Ok(()),
         Err(error) => match error.raw_os_error() {

@@ -1,11 +1,11 @@
-//! What only the ring can get wrong: completions that come late, buffers and queues that run out.
+//! Tests of the io_uring engine alone: late completions, and a lack of buffers or queue entries.
 
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::AsFd;
 
 use super::{
     Ring,
-    conn::Receive,
+    operations::Receive,
     queues::{Completion, Queues, Sizes},
 };
 use crate::net::{
@@ -17,32 +17,36 @@ impl TestEngine for Ring<TestConn> {
     const MODULE: &'static str = "on_ring";
 
     fn reads(&mut self, id: ConnId) -> bool {
-        self.slots.find(id).unwrap().receive != Receive::Idle
+        !matches!(self.sockets.get_mut(id).unwrap().io.receive, Receive::New | Receive::Idle)
     }
 
     fn sends(&mut self, id: ConnId) -> bool {
-        self.slots.find(id).unwrap().sending
+        self.sockets.get_mut(id).unwrap().io.sending
     }
 
     fn holds_a_buffer(&mut self, id: ConnId) -> bool {
-        let conn = self.slots.find(id).unwrap();
-        !conn.flight.is_empty() || !conn.link.outbox().lacks_buffer()
+        let socket = self.sockets.get_mut(id).unwrap();
+        !socket.io.outgoing.is_empty() || !socket.conn.outbox().lacks_buffer()
     }
 }
 
 type Shard = harness::Shard<Ring<TestConn>>;
 
-/// Makes a shard whose queues hold next to nothing.
+/// Creates a shard with very small queues.
 fn with_queues(script: Script, options: &EngineOptions, sizes: Sizes) -> Shard {
     let doorbell = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
-    let ring = Ring::over(Queues::of(sizes).unwrap(), options, doorbell.as_fd()).unwrap();
-    Shard::over(ring, script, doorbell)
+    let ring = Ring::with_queues(Queues::with_sizes(sizes).unwrap(), options, doorbell.as_fd()).unwrap();
+    Shard::with_engine(ring, script, doorbell)
 }
 
 #[test]
-fn a_late_completion_of_an_earlier_generation_changes_nothing_and_returns_its_buffer() {
-    let options =
-        EngineOptions { buffers: 2, buffer_bytes: 256, piece_by_piece: false, ..EngineOptions::default() };
+fn a_late_completion_of_an_earlier_generation_only_returns_its_buffer() {
+    let options = EngineOptions {
+        buffers: 2,
+        buffer_bytes: 256,
+        incremental_buffers: false,
+        ..EngineOptions::default()
+    };
     let mut shard = Shard::new(Script::echo(), &options);
     let address = shard.listen();
     shard.serve(|| drop(connect(address)));
@@ -53,30 +57,30 @@ fn a_late_completion_of_an_earlier_generation_changes_nothing_and_returns_its_bu
     shard.until("open", |shard| shard.connections() == 1);
     let live = *shard.handler.opened.last().unwrap();
     assert_eq!((live.slot, live.generation), (past.slot, past.generation + 1));
-    // As if buffer 0 had been filled for the connection of the past; then its end, a failure, and a send.
+    // Completions for the earlier connection: buffer 0 was filled, FIN was received, an operation failed.
     let buffer_0_more = 0b11;
     for (result, flags) in [(9, buffer_0_more), (0, 0), (-libc::ECONNRESET, 0)] {
         let late = Completion { user_data: 0, result, flags };
         shard.engine.received(&mut shard.handler, past, late);
         shard.engine.sent(&mut shard.handler, past, late);
-        assert_eq!(shard.engine.buffers.claimed(), usize::from(flags != 0));
-        shard.engine.buffers.forget_claims();
+        assert_eq!(shard.engine.buffers.unpublished(), usize::from(flags != 0));
+        shard.engine.buffers.discard_unpublished();
     }
     assert_eq!(shard.handler.received, 0);
     assert_eq!(shard.handler.sent, 0);
     assert_eq!(shard.connections(), 1);
-    assert!(!shard.visit(past, |_| panic!("it is gone")));
-    assert!(!shard.visit(ConnId { slot: 77, generation: 0 }, |_| panic!("it never was")));
+    assert!(!shard.visit(past, |_| panic!("the connection is gone")));
+    assert!(!shard.visit(ConnId { slot: 77, generation: 0 }, |_| panic!("there is no such connection")));
     assert!(shard.serve(|| echoes(&mut stream, &pattern(3_000))));
 }
 
 #[test]
 fn two_buffers_serve_many_connections_without_losing_a_byte() {
-    for (piece_by_piece, buffer_bytes) in [(false, 700), (true, 22)] {
+    for (incremental_buffers, buffer_bytes) in [(false, 700), (true, 22)] {
         two_buffers(&EngineOptions {
             buffers: 2,
             buffer_bytes,
-            piece_by_piece,
+            incremental_buffers,
             batch: 8,
             ..EngineOptions::default()
         });
@@ -94,16 +98,16 @@ fn two_buffers(options: &EngineOptions) {
             }
         });
     });
-    assert!(shard.engine.starvations() > 0, "the buffers sufficed: nothing was tested");
+    assert!(shard.engine.starvations() > 0, "there were always free buffers: nothing was tested");
 }
 
 #[test]
-fn queues_that_overflow_all_the_time_lose_nothing() {
-    for piece_by_piece in [false, true] {
+fn queues_that_overflow_lose_nothing() {
+    for incremental_buffers in [false, true] {
         overflowing(&EngineOptions {
             buffers: 256,
             buffer_bytes: 512,
-            piece_by_piece,
+            incremental_buffers,
             ..EngineOptions::default()
         });
     }
@@ -128,7 +132,7 @@ fn overflowing(options: &EngineOptions) {
 }
 
 #[test]
-fn a_doorbell_is_read_away() {
+fn a_rung_doorbell_is_read() {
     let mut shard = Shard::new(Script::echo(), &EngineOptions::default());
     shard.ring_doorbell();
     shard.turn(Wait::Forever);
@@ -142,10 +146,10 @@ fn a_doorbell_is_read_away() {
     assert_eq!(count, Err(rustix::io::Errno::AGAIN));
 }
 
-/// Pieces of many sizes on many connections, some received once and some again and again, so that a piece taken for
-/// another's shows: each worker has a pattern of its own.
+/// Messages of many sizes on many connections, some received by single and some by multishot operations. Each
+/// worker sends a pattern of its own, so that a mixed-up part of a buffer shows.
 #[test]
-fn pieces_of_one_buffer_reach_whom_they_are_for() {
+fn parts_of_one_buffer_reach_their_connections() {
     let options = EngineOptions { buffers: 64, buffer_bytes: 512, ..EngineOptions::default() };
     let mut shard = Shard::new(Script::echo(), &options);
     let address = shard.listen();

@@ -1,4 +1,4 @@
-//! The one timer a ring keeps armed, for the earliest deadline.
+//! The timer that ends a ring's wait at the earliest deadline.
 
 use std::{io, time::Instant};
 
@@ -10,16 +10,17 @@ use super::{
     queues::Completion,
 };
 
-/// Keeps a timer armed that fires no later than the earliest deadline asked for.
+/// A timer that fires no later than the earliest deadline requested.
 ///
-/// It is moved only when an earlier deadline comes: deadlines that move away as connections show life cost
-/// nothing until the timer fires, early and harmlessly, and is armed anew.
+/// The timer is moved only for an earlier deadline. A deadline often moves to a later time, because a
+/// connection was active. This costs nothing: the timer fires too early, which does no harm, and is armed
+/// again.
 pub(super) struct Timer {
-    /// When the kernel's timer fires; `None` when none is armed.
+    /// Time at which the kernel's timer fires, or `None` if it is not armed.
     armed: Option<Instant>,
-    /// What the kernel reads while it takes an entry; boxed, so that it does not move before.
+    /// The value that the kernel reads when it takes an entry. The box keeps its address fixed until then.
     when: Box<Timespec>,
-    /// One moment on both clocks: `Instant` does not tell its own.
+    /// The same moment on both clocks, because an `Instant` cannot be converted to the kernel's clock.
     anchor: (Instant, rustix::time::Timespec),
 }
 
@@ -29,14 +30,16 @@ impl Timer {
         Self { armed: None, when: Box::new(Timespec::new()), anchor }
     }
 
-    /// Returns the entry to submit so that the timer fires at `deadline` or before; `None` when it does already.
+    /// Returns the entry to submit so that the timer fires at `deadline` or earlier, or `None` if it already
+    /// does.
     ///
-    /// Calling this again before the entry is submitted changes what it says: to an earlier deadline, no harm.
+    /// A second call before the entry is submitted changes the time in that entry to the earlier deadline, as
+    /// wanted.
     pub(super) fn arm(&mut self, deadline: Instant) -> Option<squeue::Entry> {
         if self.armed.is_some_and(|armed| armed <= deadline) {
             return None;
         }
-        let tag = Tag::own(Kind::Timer, 0);
+        let tag = Tag::of_ring(Kind::Timer, 0);
         *self.when = self.monotonic(deadline);
         let when = &raw const *self.when;
         match self.armed.replace(deadline) {
@@ -45,12 +48,12 @@ impl Timer {
         }
     }
 
-    /// Notes that the timer completed.
+    /// Handles the completion of the timer.
     ///
     /// # Errors
     ///
-    /// It did for another reason than that it was time.
-    pub(super) fn fired(&mut self, completion: Completion) -> io::Result<()> {
+    /// Fails if the timer neither fired nor was cancelled.
+    pub(super) fn completed(&mut self, completion: Completion) -> io::Result<()> {
         self.armed = None;
         match -completion.result {
             0 | libc::ETIME | libc::ECANCELED => Ok(()),
@@ -58,6 +61,7 @@ impl Timer {
         }
     }
 
+    /// Converts a deadline to CLOCK_MONOTONIC.
     fn monotonic(&self, deadline: Instant) -> Timespec {
         let (instant, anchor) = self.anchor;
         let ahead = deadline.saturating_duration_since(instant);

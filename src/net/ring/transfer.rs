@@ -1,176 +1,184 @@
-//! Bytes in and bytes out of connections.
+//! Receiving and sending on connections.
 
 use std::{io, os::fd::AsFd};
 
 use super::{
     Ring,
-    conn::{Phase, Receive},
+    operations::Receive,
     ops::{self, Kind, Tag},
     queues::Completion,
 };
-use crate::net::{Closed, ConnId, Connection, EventHandler};
+use crate::net::{
+    engine::{Closed, Connection, EventHandler},
+    slots::ConnId,
+};
 
-impl<L: Connection> Ring<L> {
-    /// Takes what a receive completed with.
-    pub(super) fn received<C: EventHandler<Conn = L>>(
-        &mut self,
-        handler: &mut C,
-        id: ConnId,
-        completion: Completion,
-    ) {
+impl<T: Connection> Ring<T> {
+    /// Handles the completion of a receive.
+    pub(super) fn received<H>(&mut self, handler: &mut H, id: ConnId, completion: Completion)
+    where
+        H: EventHandler<Conn = T>,
+    {
         let len = usize::try_from(completion.result).unwrap_or(0);
-        // Claimed whoever it was for: a buffer not given back is lost.
+        // The buffer is claimed even if the connection is gone. Otherwise it would be lost.
         let bytes = self.buffers.claim(completion);
-        let Some(conn) = self.slots.find(id) else { return };
-        if !completion.more() {
-            conn.receive = Receive::Idle;
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if !completion.has_more() {
+            socket.io.receive = Receive::Idle;
         }
-        if conn.closing() {
-            self.free_if_done(handler, id);
+        if socket.is_closing() {
+            self.free_if_complete(handler, id);
             return;
         }
         match completion.result {
-            1.. if conn.listens() => {
-                let paused = !conn.link.wants_read();
-                if !std::mem::replace(&mut conn.dirty, true) {
+            1.. if socket.delivers() => {
+                let was_paused = !socket.conn.wants_read();
+                if !std::mem::replace(&mut socket.dirty, true) {
                     self.dirty.push(id);
                 }
-                self.pool.lend(conn.link.outbox());
-                handler.received(id, &mut conn.link, bytes);
-                if paused {
+                self.pool.supply(socket.conn.outbox());
+                handler.received(id, &mut socket.conn, bytes);
+                if was_paused {
                     self.pause(id);
                 }
             }
             1.. => self.discard(handler, id, len),
-            0 => self.ended(handler, id),
+            0 => self.fin_received(handler, id),
             error => self.receive_failed(handler, id, -error),
         }
     }
 
-    /// Cancels the receive of a connection that still does not want to read. Bytes already on their way still
-    /// come. Called only when bytes came although it did not: a pause that ends before costs nothing.
+    /// Cancels the receive of a connection that does not want to read. Bytes received before the cancellation
+    /// still arrive.
+    ///
+    /// It is called only when bytes have arrived during a pause. A shorter pause costs no cancellation.
     fn pause(&mut self, id: ConnId) {
-        let Some(conn) = self.slots.find(id) else { return };
-        if conn.receive == Receive::Armed && !conn.wants_receive() {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if socket.io.receive == Receive::Armed && !socket.wants_bytes() {
             self.cancel_receive(id);
         }
     }
 
-    /// Throws bytes away that a finishing connection received.
-    fn discard<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId, bytes: usize) {
-        let Some(conn) = self.slots.find(id) else { return };
-        conn.linger_bytes = conn.linger_bytes.saturating_sub(bytes);
-        if conn.linger_bytes > 0 {
-            self.mark(id);
+    /// Discards bytes that an ending connection has received.
+    fn discard<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId, bytes: usize) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if !socket.count_discarded(bytes) {
+            self.mark_dirty(id);
             return;
         }
-        match conn.phase {
-            Phase::Lingering => self.close(handler, id, Closed::Lingered),
-            // What is queued may still leave; meanwhile the peer is not read.
-            _ => self.pause(id),
+        if socket.is_lingering() {
+            self.close(handler, id, Closed::Lingered);
+        } else {
+            // Queued bytes are still sent, but nothing more is read.
+            self.pause(id);
         }
     }
 
-    /// Notes the peer's FIN.
-    fn ended<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId) {
-        let Some(conn) = self.slots.find(id) else { return };
-        conn.ended = true;
-        if conn.listens() {
-            self.pool.lend(conn.link.outbox());
-            handler.fin_received(id, &mut conn.link);
+    /// Handles the peer's FIN.
+    fn fin_received<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.fin_received = true;
+        if socket.delivers() {
+            self.pool.supply(socket.conn.outbox());
+            handler.fin_received(id, &mut socket.conn);
         }
-        self.mark(id);
+        self.mark_dirty(id);
     }
 
-    fn receive_failed<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId, errno: i32) {
+    fn receive_failed<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId, errno: i32) {
         match errno {
             libc::ENOBUFS => {
                 self.starvations += 1;
-                if let Some(conn) = self.slots.find(id) {
-                    conn.receive = Receive::Starved;
+                if let Some(socket) = self.sockets.get_mut(id) {
+                    socket.io.receive = Receive::Starved;
                     self.starved.push_back(id);
                 }
             }
-            // Our own cancellation, or nothing at all: armed again when wanted.
-            libc::ECANCELED | libc::EINTR | libc::EAGAIN => self.mark(id),
+            // The receive was cancelled or interrupted. It is submitted again if the connection wants bytes.
+            libc::ECANCELED | libc::EINTR | libc::EAGAIN => self.mark_dirty(id),
             _ => self.close(handler, id, Closed::Failed(io::Error::from_raw_os_error(errno))),
         }
     }
 
-    /// Puts a receive into the kernel if one is wanted and none is there. The first one is for one time only: many a
-    /// connection ends with its first request, and an armed receive would have to be cancelled then.
+    /// Submits a receive if the connection wants bytes and no receive is in the kernel.
+    ///
+    /// The first receive completes only once. Many connections end after their first request, and a multishot
+    /// receive would have to be cancelled then.
     pub(super) fn receive(&mut self, id: ConnId) {
-        let Some(conn) = self.slots.find(id) else { return };
-        if conn.receive == Receive::Idle && conn.wants_receive() {
-            conn.receive = Receive::Armed;
-            let receive =
-                if std::mem::replace(&mut conn.fresh, false) { ops::receive_once } else { ops::receive };
-            let entry = receive(conn.fd.as_fd(), super::buffers::GROUP, Tag::of(Kind::Receive, id));
-            // SAFETY: the buffers live as long as the ring or longer; the socket is closed when the connection
-            // leaves its slot, which `outstanding` forbids until the last completion.
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        let entry = match socket.io.receive {
+            Receive::New => ops::receive_single,
+            Receive::Idle => ops::receive_multishot,
+            Receive::Armed | Receive::Cancelling | Receive::Starved => return,
+        };
+        if socket.wants_bytes() {
+            socket.io.receive = Receive::Armed;
+            let entry = entry(socket.fd.as_fd(), super::buffers::GROUP, Tag::of_conn(Kind::Receive, id));
+            // SAFETY: the buffers live at least as long as the ring. The socket is closed when the connection
+            // leaves its slot, which `in_kernel` prevents until the last completion.
             unsafe { self.queues.push(&entry) }
         }
     }
 
-    /// Takes a receive out of the kernel; its last completion follows.
+    /// Cancels the receive in the kernel. Its last completion follows.
     pub(super) fn cancel_receive(&mut self, id: ConnId) {
-        let Some(conn) = self.slots.find(id) else { return };
-        if conn.receive == Receive::Armed {
-            conn.receive = Receive::Cancelling;
-            // SAFETY: names neither memory nor a descriptor.
-            unsafe { self.queues.push(&ops::cancel(Tag::of(Kind::Receive, id))) }
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if socket.io.receive == Receive::Armed {
+            socket.io.receive = Receive::Cancelling;
+            // SAFETY: the entry refers to no memory and no descriptor.
+            unsafe { self.queues.push(&ops::cancel(Tag::of_conn(Kind::Receive, id))) }
         }
     }
 
-    /// Sends what is left of the flight, or what the outbox holds; an empty outbox gives its buffer up.
+    /// Submits a send of the bytes that are left from the last one, or of the outbox. An empty outbox returns
+    /// its buffer to the pool.
     pub(super) fn send(&mut self, id: ConnId) {
-        let Some(conn) = self.slots.find(id) else { return };
-        if conn.flight.is_empty() {
-            conn.flight.load(conn.link.outbox(), &mut self.pool);
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if socket.io.outgoing.is_empty() {
+            socket.io.outgoing.load(socket.conn.outbox(), &mut self.pool);
         }
-        let last = conn.link.ending().follows_last_bytes() && conn.link.outbox().is_empty();
-        match conn.flight.entry(conn.fd.as_fd(), Tag::of(Kind::Send, id), last) {
+        let last = socket.conn.ending().follows_last_bytes() && socket.conn.outbox().is_empty();
+        match socket.io.outgoing.entry(socket.fd.as_fd(), Tag::of_conn(Kind::Send, id), last) {
             Some(entry) => {
-                conn.sending = true;
-                // SAFETY: the flight is not touched and the connection not freed while `sending`; see `Outgoing`.
+                socket.io.sending = true;
+                // SAFETY: while `sending` is set, `outgoing` is not changed and the connection keeps its
+                // slot.
                 unsafe { self.queues.push(&entry) }
             }
-            None => self.pool.reclaim(conn.link.outbox()),
+            None => self.pool.reclaim(socket.conn.outbox()),
         }
     }
 
-    /// Takes what a send completed with.
-    pub(super) fn sent<C: EventHandler<Conn = L>>(
-        &mut self,
-        handler: &mut C,
-        id: ConnId,
-        completion: Completion,
-    ) {
-        let Some(conn) = self.slots.find(id) else { return };
-        conn.sending = false;
-        if conn.closing() {
-            self.free_if_done(handler, id);
+    /// Handles the completion of a send.
+    pub(super) fn sent<H>(&mut self, handler: &mut H, id: ConnId, completion: Completion)
+    where
+        H: EventHandler<Conn = T>,
+    {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.io.sending = false;
+        if socket.is_closing() {
+            self.free_if_complete(handler, id);
             return;
         }
         match completion.result {
-            taken @ 1.. => {
-                conn.flight.advance(taken as usize, &mut self.pool);
-                while let Some(buffer) = self.pool.lent() {
+            bytes @ 1.. => {
+                socket.io.outgoing.advance(bytes as usize, &mut self.pool);
+                while let Some(buffer) = self.pool.pop_lent() {
                     handler.buffer_sent(buffer);
                 }
-                let drained = conn.drained();
-                self.pool.lend(conn.link.outbox());
-                handler.sent(id, &mut conn.link, taken as usize, drained);
-                // After most replies nothing is left to act on but the loan.
-                if drained && conn.rests() {
-                    self.pool.reclaim(conn.link.outbox());
+                let drained = socket.is_drained();
+                self.pool.supply(socket.conn.outbox());
+                handler.sent(id, &mut socket.conn, bytes as usize, drained);
+                // After most replies the connection is idle, and only its buffer has to be taken back.
+                if drained && socket.is_idle() {
+                    self.pool.reclaim(socket.conn.outbox());
                 } else {
-                    self.mark(id);
+                    self.mark_dirty(id);
                 }
             }
             0 => self.close(handler, id, Closed::Failed(io::ErrorKind::WriteZero.into())),
             error => match -error {
-                libc::EINTR | libc::EAGAIN => self.mark(id),
+                libc::EINTR | libc::EAGAIN => self.mark_dirty(id),
                 errno => self.close(handler, id, Closed::Failed(io::Error::from_raw_os_error(errno))),
             },
         }

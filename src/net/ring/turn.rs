@@ -1,23 +1,30 @@
-//! One turn: look at what changed, enter the kernel once, hand over what completed.
+//! One turn of the ring: act on changed connections, enter the kernel once, handle its completions.
 
 use std::{io, os::fd::AsFd};
 
+use rustix::net::Shutdown;
+use windlass_actors::Wait;
+
 use super::{
     Ring,
-    conn::{Conn, Phase, Receive},
+    operations::{Operations, Receive, Socket},
     ops::{Kind, Tag},
     queues::Completion,
 };
-use crate::net::{Accepted, Closed, ConnId, Connection, Ending, EventHandler, Wait, accept::Taken};
+use crate::net::{
+    accept::PendingSocket,
+    engine::{Accepted, Closed, Connection, Ending, EventHandler},
+    slots::ConnId,
+};
 
-/// Multishot accepts go on until a quarter of the connection limit is left, or of this if that is less.
-const MARGIN_OF: usize = 4096;
+/// Upper bound of the slot count from which the margin of [`Ring::arm_accepts`] is computed.
+const MARGIN_BASE: usize = 4096;
 
-impl<L: Connection> Ring<L> {
+impl<T: Connection> Ring<T> {
     /// Runs a turn.
-    pub(super) fn run<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, wait: Wait) -> io::Result<()> {
-        self.called = false;
-        self.settle_dirty(handler);
+    pub(super) fn run<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, wait: Wait) -> io::Result<()> {
+        self.handler_called = false;
+        self.drive_dirty(handler);
         if self.next == self.batch.len() {
             let wait = self.prepare_wait(wait);
             self.queues.enter(wait)?;
@@ -28,38 +35,40 @@ impl<L: Connection> Ring<L> {
         handler.batch_started();
         self.handle_batch(handler)?;
         self.open_accepted(handler);
-        self.settle_dirty(handler);
+        self.drive_dirty(handler);
         self.arm_accepts();
         Ok(())
     }
 
-    /// Arms the deadline and says whether to wait at all.
+    /// Arms the timer. Returns `true` if the turn may wait.
     fn prepare_wait(&mut self, wait: Wait) -> bool {
-        if wait == Wait::Poll || self.called || self.queues.ready() || self.may_open() {
+        if wait == Wait::Poll || self.handler_called || self.queues.has_completions() || self.can_open() {
             return false;
         }
         let until = if let Wait::Until(until) = wait { Some(until) } else { None };
-        let deadline = until.into_iter().chain(self.acceptor.retry()).min();
+        let deadline = until.into_iter().chain(self.acceptor.retry_at()).min();
         if let Some(entry) = deadline.and_then(|deadline| self.timer.arm(deadline)) {
-            // SAFETY: the entry points to boxed memory of `deadline`, read while the entry is taken.
+            // SAFETY: the entry points to boxed memory of `timer`, which the kernel reads while it takes the
+            // entry.
             unsafe { self.queues.push(&entry) }
         }
         true
     }
 
-    fn handle_batch<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) -> io::Result<()> {
+    /// Handles the completions that are left in the batch.
+    fn handle_batch<H: EventHandler<Conn = T>>(&mut self, handler: &mut H) -> io::Result<()> {
         while let Some(&completion) = self.batch.get(self.next) {
             self.next += 1;
             self.handle(handler, completion)?;
         }
         let returned = self.buffers.publish();
-        self.feed_starved(returned);
+        self.retry_starved(returned);
         Ok(())
     }
 
-    fn handle<C: EventHandler<Conn = L>>(
+    fn handle<H: EventHandler<Conn = T>>(
         &mut self,
-        handler: &mut C,
+        handler: &mut H,
         completion: Completion,
     ) -> io::Result<()> {
         let Some(Tag { kind, id }) = Tag::unpack(completion.user_data) else { return Ok(()) };
@@ -67,51 +76,53 @@ impl<L: Connection> Ring<L> {
             Kind::Receive => self.received(handler, id, completion),
             Kind::Send => self.sent(handler, id, completion),
             Kind::Accept => self.accepted(handler, id.slot as usize, completion),
-            Kind::Doorbell => return self.doorbell.rung(completion, &mut self.queues),
-            Kind::Timer => return self.timer.fired(completion),
+            Kind::Doorbell => return self.doorbell.completed(completion, &mut self.queues),
+            Kind::Timer => return self.timer.completed(completion),
             Kind::Cancel => self.cancelled(id, completion),
         }
         Ok(())
     }
 
-    /// Re-arms receives that found no buffer, as many as there can be buffers for.
-    fn feed_starved(&mut self, returned: usize) {
-        // With no completion left, no buffer is taken.
-        let mut free = if self.queues.ready() { returned } else { self.buffers.count() };
+    /// Retries receives that found no free buffer, at most as many as buffers may be free.
+    fn retry_starved(&mut self, returned: usize) {
+        // Without an unhandled completion, every buffer is free.
+        let mut free = if self.queues.has_completions() { returned } else { self.buffers.count() };
         while free > 0 {
             let Some(id) = self.starved.pop_front() else { return };
-            if let Some(conn) = self.slots.find(id).filter(|conn| conn.receive == Receive::Starved) {
-                conn.receive = Receive::Idle;
-                self.mark(id);
+            let starved = self.sockets.get_mut(id).filter(|socket| socket.io.receive == Receive::Starved);
+            if let Some(socket) = starved {
+                socket.io.receive = Receive::Idle;
+                self.mark_dirty(id);
                 free -= 1;
             }
         }
     }
 
-    /// Acts on what connections want since they were last looked at, in the order of their marks: whoever asked first is
-    /// answered first.
-    fn settle_dirty<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) {
-        // Settling one may close it, never mark another: the list does not grow meanwhile.
+    /// Acts on the connections whose state may have changed, in the order in which they were marked. The
+    /// connection that changed first is thus answered first.
+    fn drive_dirty<H: EventHandler<Conn = T>>(&mut self, handler: &mut H) {
+        // `drive` may close its connection but never marks another, so the list does not grow in this loop.
         let mut at = 0;
         while let Some(&id) = self.dirty.get(at) {
             at += 1;
-            self.settle(handler, id);
+            self.drive(handler, id);
         }
         self.dirty.clear();
     }
 
-    fn settle<C: EventHandler<Conn = L>>(&mut self, handler: &mut C, id: ConnId) {
-        let Some(conn) = self.slots.find(id) else { return };
-        conn.dirty = false;
-        if conn.closing() {
+    /// Aborts, sends, ends or receives, as the connection's state requests.
+    fn drive<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.dirty = false;
+        if socket.is_closing() {
             return;
         }
-        let ending = conn.link.ending();
+        let ending = socket.conn.ending();
         if ending == Ending::Abort {
             self.close(handler, id, Closed::Aborted);
             return;
         }
-        if !conn.sending {
+        if !socket.io.sending {
             self.send(id);
         }
         if ending.follows_last_bytes() {
@@ -120,80 +131,85 @@ impl<L: Connection> Ring<L> {
         self.receive(id);
     }
 
-    /// Shows a live connection to `f` with a buffer in its outbox, then looks at it later. False when it is gone.
-    pub(super) fn show(&mut self, id: ConnId, f: impl FnOnce(&mut L)) -> bool {
-        let Some(conn) = self.slots.find(id).filter(|conn| !conn.closing()) else { return false };
-        self.pool.lend(conn.link.outbox());
-        f(&mut conn.link);
-        self.pool.reclaim(conn.link.outbox());
-        self.mark(id);
+    /// Calls `f` with an open connection whose outbox has a buffer, and marks it. Returns `false` if the
+    /// connection is gone or closing.
+    pub(super) fn with_conn(&mut self, id: ConnId, f: impl FnOnce(&mut T)) -> bool {
+        let Some(socket) = self.sockets.get_mut(id).filter(|socket| !socket.is_closing()) else {
+            return false;
+        };
+        self.pool.supply(socket.conn.outbox());
+        f(&mut socket.conn);
+        self.pool.reclaim(socket.conn.outbox());
+        self.mark_dirty(id);
         true
     }
 
-    /// Puts a connection on the list of those to look at.
-    pub(super) fn mark(&mut self, id: ConnId) {
-        if let Some(conn) = self.slots.find(id).filter(|conn| !conn.dirty) {
-            conn.dirty = true;
+    /// Marks a connection whose state may have changed.
+    pub(super) fn mark_dirty(&mut self, id: ConnId) {
+        if let Some(socket) = self.sockets.get_mut(id).filter(|socket| !socket.dirty) {
+            socket.dirty = true;
             self.dirty.push(id);
         }
     }
 
-    fn accepted<C: EventHandler<Conn = L>>(
-        &mut self,
-        handler: &mut C,
-        listener: usize,
-        completion: Completion,
-    ) {
+    fn accepted<H>(&mut self, handler: &mut H, listener: usize, completion: Completion)
+    where
+        H: EventHandler<Conn = T>,
+    {
         if let Err(error) = self.acceptor.completed(listener, completion) {
-            self.called = true;
+            self.handler_called = true;
             handler.accept_failed(&error);
         }
     }
 
-    /// Says whether an accepted socket waits and there is a slot for it.
-    pub(super) fn may_open(&self) -> bool {
-        self.acceptor.queued() && (self.has_slot() || self.elsewhere)
+    /// Returns `true` if an accepted socket can be opened here or handed over.
+    pub(super) fn can_open(&self) -> bool {
+        !self.acceptor.queue.is_empty() && (self.has_free_slot() || self.can_hand_over)
     }
 
-    fn has_slot(&self) -> bool {
-        self.slots.len() < self.options.max_connections
+    fn has_free_slot(&self) -> bool {
+        self.sockets.len() < self.options.max_connections
     }
 
-    /// Opens accepted sockets: a bounded number, so that a storm of them does not starve connections.
-    fn open_accepted<C: EventHandler<Conn = L>>(&mut self, handler: &mut C) {
-        self.elsewhere = !self.has_slot() && handler.can_hand_over();
+    /// Opens or hands over accepted sockets, up to the limit of one turn.
+    fn open_accepted<H: EventHandler<Conn = T>>(&mut self, handler: &mut H) {
+        self.can_hand_over = !self.has_free_slot() && handler.can_hand_over();
         for _ in 0..self.options.accepts_per_turn {
-            if !self.may_open() {
+            if !self.can_open() {
                 return;
             }
-            let Some(taken) = self.acceptor.next() else { return };
-            let Some(taken) = taken.unless_handed_over(handler) else { continue };
-            if !self.has_slot() {
-                self.elsewhere = false;
-                return self.acceptor.put_back(taken);
+            let Some(pending) = self.acceptor.queue.pop() else { return };
+            let Some(pending) = pending.keep_or_hand_over(handler) else { continue };
+            if !self.has_free_slot() {
+                self.can_hand_over = false;
+                return self.acceptor.queue.put_back(pending);
             }
-            let Taken { fd, listener, is_adopted } = taken;
-            let link = handler.open(self.slots.next_id(), Accepted { fd: fd.as_fd(), listener, is_adopted });
-            let id = self.slots.insert(Conn::new(link, fd, self.options.linger_bytes));
-            self.mark(id);
+            let PendingSocket { fd, listener, is_adopted } = pending;
+            let accepted = Accepted { fd: fd.as_fd(), listener, is_adopted };
+            let conn = handler.open(self.sockets.next_id(), accepted);
+            let socket = Socket::new(conn, fd, Operations::new(), self.options.linger_bytes);
+            let id = self.sockets.insert(socket);
+            self.mark_dirty(id);
         }
     }
 
-    /// Keeps an accept in the kernel as the connection limit allows.
+    /// Submits or cancels accepts, as the connection limit requires. Multishot accepts are used until a
+    /// quarter of the slots is left, at most a quarter of [`MARGIN_BASE`].
     pub(super) fn arm_accepts(&mut self) {
-        let room =
-            self.options.max_connections.saturating_sub(self.slots.len()).max(usize::from(self.elsewhere));
-        let margin = self.options.max_connections.min(MARGIN_OF).div_ceil(4);
+        let free = self.options.max_connections.saturating_sub(self.sockets.len());
+        let room = free.max(usize::from(self.can_hand_over));
+        let margin = self.options.max_connections.min(MARGIN_BASE).div_ceil(4);
         self.acceptor.arm(&mut self.queues, room, margin);
     }
 
-    /// Reacts to a cancellation that found its operation running: a shutdown ends that one too.
+    /// Handles the completion of a cancellation. An operation that is already running cannot be cancelled.
+    /// Then shutting down the socket ends it.
     fn cancelled(&mut self, id: ConnId, completion: Completion) {
         if completion.result != -libc::EALREADY {
             return;
         }
-        if let Some(conn) = self.slots.find(id).filter(|conn| matches!(conn.phase, Phase::Closing(_))) {
-            conn.shutdown(rustix::net::Shutdown::Both);
+        if let Some(socket) = self.sockets.get_mut(id).filter(|socket| socket.is_closing()) {
+            socket.shut_down(Shutdown::Both);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Limits on accepting, trouble with it, its end.
+//! Tests of accepting: its limits, failures and end.
 
 use std::{
     io::{Read, Write},
@@ -12,14 +12,14 @@ use super::harness::*;
 use crate::net::{EngineOptions, Wait};
 
 for_each_engine! {
-    at_the_connection_limit_the_rest_waits_until_one_closes,
+    at_the_connection_limit_new_connections_wait_until_one_closes,
     without_descriptors_accepting_backs_off_and_recovers,
-    stopping_serves_what_the_kernel_has_queued_and_then_refuses,
-    stopping_with_nothing_to_serve_ends_without_a_wait,
+    stopping_serves_the_backlog_and_then_refuses,
+    stopping_an_unused_engine_does_not_wait,
     a_turn_opens_a_bounded_number_of_connections,
 }
 
-fn at_the_connection_limit_the_rest_waits_until_one_closes<E: TestEngine>() {
+fn at_the_connection_limit_new_connections_wait_until_one_closes<E: TestEngine>() {
     for limit in [1, 4, 9] {
         let options = EngineOptions { max_connections: limit, ..EngineOptions::default() };
         let mut shard = Shard::<E>::new(Script::echo(), &options);
@@ -30,9 +30,9 @@ fn at_the_connection_limit_the_rest_waits_until_one_closes<E: TestEngine>() {
         while Instant::now() < quiet {
             shard.turn(Wait::Until(quiet));
             assert_eq!(shard.connections(), limit);
-            assert!(!shard.pending(), "it would spin");
+            assert!(!shard.pending(), "the engine would spin");
         }
-        // The first come are the first served: each that leaves makes room for the next.
+        // Connections are served in order. Each one that closes makes room for the next.
         while !peers.is_empty() {
             let mut peer = peers.remove(0);
             assert!(shard.serve(|| echoes(&mut peer, b"hello")));
@@ -56,7 +56,7 @@ fn without_descriptors_accepting_backs_off_and_recovers<E: TestEngine>() {
     shard.until("the failure", |shard| shard.handler.accept_errors.len() >= 2);
     assert!(shard.handler.accept_errors.iter().all(|&errno| errno == libc::EMFILE));
 
-    // 10 + 20 + … + 320 ms are over 600 ms: in the next 300 ms at most 5 failures, and hardly a turn.
+    // The pauses double from 10 ms. So there are at most 5 failures, and few turns, in the next 300 ms.
     let (failures, quiet) = (shard.handler.accept_errors.len(), Instant::now() + Duration::from_millis(300));
     let mut turns = 0;
     while Instant::now() < quiet {
@@ -64,7 +64,7 @@ fn without_descriptors_accepting_backs_off_and_recovers<E: TestEngine>() {
         turns += 1;
     }
     assert!(shard.handler.accept_errors.len() - failures <= 5);
-    assert!(turns < 40, "{turns} turns in 300 ms: it spins");
+    assert!(turns < 40, "{turns} turns in 300 ms: the engine spins");
 
     setrlimit(Resource::Nofile, before).unwrap();
     for peer in &mut peers {
@@ -72,7 +72,7 @@ fn without_descriptors_accepting_backs_off_and_recovers<E: TestEngine>() {
     }
 }
 
-fn stopping_serves_what_the_kernel_has_queued_and_then_refuses<E: TestEngine>() {
+fn stopping_serves_the_backlog_and_then_refuses<E: TestEngine>() {
     let mut shard =
         Shard::<E>::new(Script::echo(), &EngineOptions { accepts_per_turn: 3, ..EngineOptions::default() });
     let address = shard.listen();
@@ -90,7 +90,7 @@ fn stopping_serves_what_the_kernel_has_queued_and_then_refuses<E: TestEngine>() 
         peer.read_to_string(&mut back).unwrap();
         assert_eq!(back, "before the stop");
     }
-    assert!(TcpStream::connect(address).is_err(), "it still listens");
+    assert!(TcpStream::connect(address).is_err(), "the engine still listens");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     assert!(shard.engine.listen(listener.into()).is_err());
 }
@@ -109,7 +109,7 @@ fn a_turn_opens_a_bounded_number_of_connections<E: TestEngine>() {
     });
 }
 
-fn stopping_with_nothing_to_serve_ends_without_a_wait<E: TestEngine>() {
+fn stopping_an_unused_engine_does_not_wait<E: TestEngine>() {
     for abort in [false, true] {
         let mut shard = Shard::<E>::new(Script::echo(), &EngineOptions::default());
         let address = shard.listen();
@@ -122,7 +122,7 @@ fn stopping_with_nothing_to_serve_ends_without_a_wait<E: TestEngine>() {
             shard.until("closed", |shard| shard.connections() == 0);
             shard.engine.stop_accepting(&mut shard.handler);
         }
-        // As a shard does it: it looks whether the engine is idle after each turn.
+        // Like a shard, the test checks after each turn whether the engine is idle.
         let start = Instant::now();
         loop {
             shard.turn(Wait::Until(start + PATIENCE));
@@ -130,6 +130,6 @@ fn stopping_with_nothing_to_serve_ends_without_a_wait<E: TestEngine>() {
                 break;
             }
         }
-        assert!(start.elapsed() < PATIENCE / 2, "it waited although it was idle");
+        assert!(start.elapsed() < PATIENCE / 2, "the engine waited although it was idle");
     }
 }

@@ -1,4 +1,4 @@
-//! Slow readers, narrow sockets, paused readers.
+//! Tests with slow readers, small socket buffers and paused connections.
 
 use std::{
     io::{Read, Write},
@@ -9,13 +9,13 @@ use super::harness::*;
 use crate::net::{EngineOptions, Wait};
 
 for_each_engine! {
-    short_sends_through_a_tiny_socket_buffer_keep_every_byte_in_order,
-    a_carrier_that_pauses_while_its_outbox_is_full_bounds_it_and_loses_nothing,
-    a_paused_reader_gets_a_bounded_overrun_and_everything_after_it_resumes,
+    short_sends_keep_every_byte_in_order,
+    a_connection_that_pauses_at_its_outbox_limit_loses_nothing,
+    a_paused_connection_gets_few_bytes_and_the_rest_after_it_resumes,
     an_idle_connection_holds_no_send_buffer,
 }
 
-fn short_sends_through_a_tiny_socket_buffer_keep_every_byte_in_order<E: TestEngine>() {
+fn short_sends_keep_every_byte_in_order<E: TestEngine>() {
     const BYTES: usize = 4 << 20;
     let mut shard =
         Shard::<E>::new(Script { greet_bytes: BYTES, ..Script::echo() }, &EngineOptions::default());
@@ -27,15 +27,19 @@ fn short_sends_through_a_tiny_socket_buffer_keep_every_byte_in_order<E: TestEngi
         stream.read_to_end(&mut back).unwrap();
         back
     });
-    assert!(back == pattern(BYTES), "{} bytes came, or wrong ones", back.len());
+    assert!(back == pattern(BYTES), "{} bytes arrived, or wrong ones", back.len());
     assert_eq!(shard.handler.sent, BYTES);
-    assert_eq!(shard.handler.spent, BYTES.div_ceil(PIECE_BYTES) / 3, "lent buffers that came back");
-    // A gather takes 16 segments; more calls than these need means short sends.
+    assert_eq!(
+        shard.handler.buffers_sent,
+        BYTES.div_ceil(PIECE_BYTES) / 3,
+        "lent buffers that were returned"
+    );
+    // A send takes 16 segments. More sends than that requires mean that some were short.
     let gathers = BYTES.div_ceil(16 * PIECE_BYTES);
     assert!(shard.handler.sends >= 2 * gathers, "only {} sends", shard.handler.sends);
 }
 
-fn a_carrier_that_pauses_while_its_outbox_is_full_bounds_it_and_loses_nothing<E: TestEngine>() {
+fn a_connection_that_pauses_at_its_outbox_limit_loses_nothing<E: TestEngine>() {
     let script = Script { read_limit: Some(10_000), ..Script::echo() };
     let options = EngineOptions { buffers: 64, ..EngineOptions::default() };
     let mut shard = Shard::<E>::new(script, &options);
@@ -49,7 +53,7 @@ fn a_carrier_that_pauses_while_its_outbox_is_full_bounds_it_and_loses_nothing<E:
     });
 }
 
-fn a_paused_reader_gets_a_bounded_overrun_and_everything_after_it_resumes<E: TestEngine>() {
+fn a_paused_connection_gets_few_bytes_and_the_rest_after_it_resumes<E: TestEngine>() {
     const BYTES: usize = 8 << 20;
     let mut shard =
         Shard::<E>::new(Script::default(), &EngineOptions { buffers: 32, ..EngineOptions::default() });
@@ -65,7 +69,7 @@ fn a_paused_reader_gets_a_bounded_overrun_and_everything_after_it_resumes<E: Tes
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
     });
-    // Two rounds of every buffer are the bound: those on their way, and those until the cancellation.
+    // The limit is twice the size of all buffers: bytes in transit, and bytes until the cancellation.
     let overrun = 2 * 32 * 4096;
     shard.until("the pause", |shard| !shard.engine.reads(id));
     let quiet = Instant::now() + Duration::from_millis(50);
@@ -75,7 +79,7 @@ fn a_paused_reader_gets_a_bounded_overrun_and_everything_after_it_resumes<E: Tes
         turns += 1;
     }
     assert!(shard.handler.received <= overrun, "{}", shard.handler.received);
-    assert!(turns < 200, "{turns} turns in 50 ms: it spins");
+    assert!(turns < 200, "{turns} turns in 50 ms: the engine spins");
 
     for paused in [false, true, false, true, false] {
         let before = shard.handler.received;

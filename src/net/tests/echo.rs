@@ -1,4 +1,4 @@
-//! Every byte comes back, whatever the connections do.
+//! Tests that every byte is echoed, whatever the connections do.
 
 use std::{
     io::{Read, Write},
@@ -9,14 +9,14 @@ use super::harness::*;
 use crate::net::EngineOptions;
 
 for_each_engine! {
-    a_storm_of_connections_loses_no_byte_and_no_descriptor,
-    after_the_peers_fin_everything_is_still_sent,
-    connections_that_reset_at_once_do_not_disturb_their_successors,
+    a_burst_of_connections_loses_no_byte_and_no_descriptor,
+    all_bytes_are_sent_after_the_peers_fin,
+    connections_that_are_reset_at_once_do_not_disturb_later_ones,
     a_unix_socket_echoes,
 }
 
-fn a_storm_of_connections_loses_no_byte_and_no_descriptor<E: TestEngine>() {
-    if !alone::<E>("echo", "a_storm_of_connections_loses_no_byte_and_no_descriptor") {
+fn a_burst_of_connections_loses_no_byte_and_no_descriptor<E: TestEngine>() {
+    if !alone::<E>("echo", "a_burst_of_connections_loses_no_byte_and_no_descriptor") {
         return;
     }
     let base = open_fds();
@@ -48,7 +48,7 @@ fn a_storm_of_connections_loses_no_byte_and_no_descriptor<E: TestEngine>() {
     assert_eq!(open_fds(), base);
 }
 
-fn after_the_peers_fin_everything_is_still_sent<E: TestEngine>() {
+fn all_bytes_are_sent_after_the_peers_fin<E: TestEngine>() {
     let mut shard = Shard::<E>::new(Script::echo(), &EngineOptions::default());
     let address = shard.listen();
     let bytes = pattern(300_000);
@@ -69,14 +69,14 @@ fn after_the_peers_fin_everything_is_still_sent<E: TestEngine>() {
     assert_eq!(shard.handler.ended, 1);
 }
 
-fn connections_that_reset_at_once_do_not_disturb_their_successors<E: TestEngine>() {
+fn connections_that_are_reset_at_once_do_not_disturb_later_ones<E: TestEngine>() {
     let mut shard = Shard::<E>::new(Script::echo(), &EngineOptions::default());
     let address = shard.listen();
     shard.serve(|| {
         for round in 0..200 {
             let mut doomed = connect(address);
             reset_on_close(&doomed);
-            // It may be gone before all of this is sent.
+            // The connection may be reset before all bytes are sent.
             let _ = doomed.write_all(&pattern(round * 97));
             drop(doomed);
             if round % 10 == 0 {

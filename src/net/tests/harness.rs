@@ -1,4 +1,4 @@
-//! An echo handler, a shard to run it on with any engine, and clients.
+//! An echo handler, a shard that runs it on any engine, and clients.
 
 use std::{
     collections::HashMap,
@@ -16,23 +16,23 @@ use crate::net::{
     outbox::SHARE_MIN_BYTES,
 };
 
-/// No state is waited for longer than this.
+/// Time limit of every wait.
 pub(in crate::net) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the handler does with what it is told.
+/// Behaviour of the handler.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::net) struct Script {
-    /// Sends back what comes.
+    /// Echoes received bytes.
     pub(in crate::net) echo: bool,
-    /// Finishes when the peer sent FIN.
+    /// Finishes when the peer has sent FIN.
     pub(in crate::net) finish_on_fin: bool,
-    /// Stops reading while more than this is queued.
+    /// Stops reading while more bytes than this are queued.
     pub(in crate::net) read_limit: Option<usize>,
-    /// Queues this many bytes of [`pattern`] when opened.
+    /// Number of bytes of [`pattern`] that are queued when a connection opens.
     pub(in crate::net) greet_bytes: usize,
-    /// Ends so as soon as something came.
+    /// The end that a connection requests once it has received bytes.
     pub(in crate::net) end_on_bytes: Ending,
-    /// Panics when something comes.
+    /// Panics on received bytes.
     pub(in crate::net) panic_on_bytes: bool,
 }
 
@@ -71,11 +71,11 @@ pub(in crate::net) struct TestCarrier {
     pub(in crate::net) closed: HashMap<ConnId, Closed>,
     pub(in crate::net) accept_errors: Vec<i32>,
     pub(in crate::net) received: usize,
-    /// Calls of `sent`.
+    /// Number of calls of `sent`.
     pub(in crate::net) sends: usize,
     pub(in crate::net) sent: usize,
-    /// Buffers that came back.
-    pub(in crate::net) spent: usize,
+    /// Number of buffers that were returned.
+    pub(in crate::net) buffers_sent: usize,
     pub(in crate::net) ended: usize,
 }
 
@@ -90,7 +90,7 @@ impl EventHandler for TestCarrier {
     }
 
     fn received(&mut self, _id: ConnId, conn: &mut TestConn, bytes: &[u8]) {
-        assert!(!self.script.panic_on_bytes, "as the script says");
+        assert!(!self.script.panic_on_bytes, "the script requests a panic");
         conn.received += bytes.len();
         conn.chunks += 1;
         self.received += bytes.len();
@@ -115,7 +115,7 @@ impl EventHandler for TestCarrier {
 
     fn buffer_sent(&mut self, buffer: Vec<u8>) {
         assert!(buffer.len() >= SHARE_MIN_BYTES);
-        self.spent += 1;
+        self.buffers_sent += 1;
     }
 
     fn closed(&mut self, id: ConnId, _conn: TestConn, why: Closed) {
@@ -127,10 +127,10 @@ impl EventHandler for TestCarrier {
     }
 }
 
-/// Length of the pieces that [`greet`] queues.
+/// Length of the pieces that [`greet`] queues, in bytes.
 pub(in crate::net) const PIECE_BYTES: usize = 12_345;
 
-/// Queues `bytes` of the pattern, as owned, shared and lent segments in turn.
+/// Queues `bytes` bytes of the pattern, alternating between owned, shared and lent segments.
 fn greet(outbox: &mut Outbox, bytes: usize) {
     let whole = pattern(bytes);
     for (index, piece) in whole.chunks(PIECE_BYTES).enumerate() {
@@ -142,25 +142,25 @@ fn greet(outbox: &mut Outbox, bytes: usize) {
     }
 }
 
-/// Returns bytes in which every shift and every loss shows.
+/// Returns bytes in which a shift or a loss is visible.
 pub(in crate::net) fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes as u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
-/// An engine, and what tests look at inside it.
+/// An engine with access to its internal state.
 pub(in crate::net) trait TestEngine: Engine<TestCarrier> {
-    /// The name of the modules its tests are in.
+    /// Name of the modules that contain its tests.
     const MODULE: &'static str;
 
-    /// Says whether it will read the connection should bytes come.
+    /// Returns `true` if the engine would read bytes of the connection.
     fn reads(&mut self, id: ConnId) -> bool;
-    /// Says whether bytes wait for the peer to make room for them.
+    /// Returns `true` if bytes wait until the peer has room for them.
     fn sends(&mut self, id: ConnId) -> bool;
-    /// Says whether the connection has memory for sending.
+    /// Returns `true` if the connection holds memory for sending.
     fn holds_a_buffer(&mut self, id: ConnId) -> bool;
 }
 
-/// Makes tests of functions that take a [`TestEngine`]: one for each engine.
+/// Defines a test for each engine from functions with a [`TestEngine`] parameter.
 macro_rules! for_each_engine {
     ($($name:ident),+ $(,)?) => {
         #[cfg(feature = "io-uring")]
@@ -199,11 +199,11 @@ impl<E: Engine<TestCarrier>> Shard<E> {
         flags: EventfdFlags,
     ) -> Self {
         let doorbell = eventfd(0, flags).unwrap();
-        Self::over(E::new(options, doorbell.as_fd()).unwrap(), script, doorbell)
+        Self::with_engine(E::new(options, doorbell.as_fd()).unwrap(), script, doorbell)
     }
 
-    /// Makes a shard over an engine made elsewhere.
-    pub(in crate::net) fn over(engine: E, script: Script, doorbell: OwnedFd) -> Self {
+    /// Creates a shard with an existing engine.
+    pub(in crate::net) fn with_engine(engine: E, script: Script, doorbell: OwnedFd) -> Self {
         Self { engine, handler: TestCarrier { script, ..TestCarrier::default() }, doorbell }
     }
 
@@ -226,7 +226,7 @@ impl<E: Engine<TestCarrier>> Shard<E> {
         self.engine.turn(&mut self.handler, wait).unwrap();
     }
 
-    /// Runs turns until `done`.
+    /// Runs turns until `done` returns `true`.
     pub(in crate::net) fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
@@ -235,7 +235,7 @@ impl<E: Engine<TestCarrier>> Shard<E> {
         }
     }
 
-    /// Runs turns until a client on another thread is done; its result.
+    /// Runs `clients` on another thread, and turns until it returns. Returns its result.
     pub(in crate::net) fn serve<T: Send>(&mut self, clients: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let client = scope.spawn(clients);
@@ -261,7 +261,7 @@ impl<E: Engine<TestCarrier>> Shard<E> {
     }
 }
 
-/// Returns a listener whose connections have small send buffers.
+/// Creates a listener whose connections have small send buffers.
 pub(in crate::net) fn narrow_listener(send_bytes: usize) -> Socket {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.set_send_buffer_size(send_bytes).unwrap();
@@ -270,7 +270,7 @@ pub(in crate::net) fn narrow_listener(send_bytes: usize) -> Socket {
     listener
 }
 
-/// Connects, with a time limit on every read and write.
+/// Connects and sets a time limit for every read and write.
 pub(in crate::net) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -288,7 +288,7 @@ pub(in crate::net) fn connect_narrow(address: SocketAddr, receive_bytes: usize) 
     socket.into()
 }
 
-/// Sends `bytes` and reads as many back; true when they are the same.
+/// Sends `bytes` and reads the same number back. Returns `true` if they are equal.
 pub(in crate::net) fn echoes(stream: &mut TcpStream, bytes: &[u8]) -> bool {
     let mut writer = stream.try_clone().unwrap();
     let mut back = vec![0; bytes.len()];
@@ -299,17 +299,17 @@ pub(in crate::net) fn echoes(stream: &mut TcpStream, bytes: &[u8]) -> bool {
     back == bytes
 }
 
-/// Makes closing a socket reset the connection.
+/// Makes the close of the stream reset the connection.
 pub(in crate::net) fn reset_on_close(stream: &TcpStream) {
     socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// Counts this process's descriptors.
+/// Returns the number of open descriptors of this process.
 pub(in crate::net) fn open_fds() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Runs a test, named by its file and itself, in a process of its own; see [`crate::testing::alone`].
+/// Runs a test in a process of its own. `file` is the name of its module. See [`crate::testing::alone`].
 pub(in crate::net) fn alone<E: TestEngine>(file: &str, test: &str) -> bool {
     crate::testing::alone(&format!("net::tests::{file}::{}::{test}", E::MODULE))
 }

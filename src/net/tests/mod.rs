@@ -1,4 +1,5 @@
-//! Engines against real sockets: clients on threads, turns on the test's own. Each engine passes the same tests.
+//! Tests of the engines with real sockets. Clients run on threads of their own. Every test runs with each
+//! engine.
 
 mod accepting;
 mod backpressure;

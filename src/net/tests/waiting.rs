@@ -1,4 +1,4 @@
-//! What ends a wait.
+//! Tests of the events that end a wait.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use super::harness::*;
 use crate::net::{EngineOptions, Wait};
 
 for_each_engine! {
-    every_ring_of_the_doorbell_ends_a_wait_in_either_mode_of_its_descriptor,
-    a_wait_ends_at_its_deadline_and_not_before,
-    an_earlier_deadline_moves_the_timer_and_a_later_one_does_not_keep_it_from_firing,
-    polling_does_not_wait,
+    ringing_the_doorbell_ends_a_wait_whether_or_not_it_blocks,
+    a_wait_lasts_until_its_deadline,
+    an_earlier_deadline_moves_the_timer,
+    a_poll_does_not_wait,
 }
 
-fn every_ring_of_the_doorbell_ends_a_wait_in_either_mode_of_its_descriptor<E: TestEngine>() {
+fn ringing_the_doorbell_ends_a_wait_whether_or_not_it_blocks<E: TestEngine>() {
     for flags in [EventfdFlags::CLOEXEC, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK] {
         let mut shard = Shard::<E>::with_doorbell(Script::echo(), &EngineOptions::default(), flags);
         for _ in 0..50 {
@@ -27,7 +27,7 @@ fn every_ring_of_the_doorbell_ends_a_wait_in_either_mode_of_its_descriptor<E: Te
             ringer.join().unwrap();
             shard.turn(Wait::Poll);
         }
-        // Rung before the wait, several times: ends it all the same.
+        // Ringing several times before the wait also ends it.
         for _ in 0..50 {
             shard.ring_doorbell();
             shard.ring_doorbell();
@@ -36,12 +36,12 @@ fn every_ring_of_the_doorbell_ends_a_wait_in_either_mode_of_its_descriptor<E: Te
     }
 }
 
-fn a_wait_ends_at_its_deadline_and_not_before<E: TestEngine>() {
+fn a_wait_lasts_until_its_deadline<E: TestEngine>() {
     let mut shard = Shard::<E>::new(Script::echo(), &EngineOptions::default());
     for millis in [30, 5, 60, 1] {
         let deadline = Instant::now() + Duration::from_millis(millis);
         while Instant::now() < deadline {
-            // An earlier timer still armed may end it early; it must come to rest on this one.
+            // A timer that is armed for an earlier deadline may end the wait too early.
             shard.turn(Wait::Until(deadline));
         }
         assert!(deadline.elapsed() < Duration::from_secs(2));
@@ -49,7 +49,7 @@ fn a_wait_ends_at_its_deadline_and_not_before<E: TestEngine>() {
     shard.turn(Wait::Until(Instant::now() - Duration::from_secs(1)));
 }
 
-fn an_earlier_deadline_moves_the_timer_and_a_later_one_does_not_keep_it_from_firing<E: TestEngine>() {
+fn an_earlier_deadline_moves_the_timer<E: TestEngine>() {
     let mut shard = Shard::<E>::new(Script::echo(), &EngineOptions::default());
     let start = Instant::now();
     shard.ring_doorbell();
@@ -64,7 +64,7 @@ fn an_earlier_deadline_moves_the_timer_and_a_later_one_does_not_keep_it_from_fir
     assert!(turns <= 3, "{turns} turns for one deadline");
 }
 
-fn polling_does_not_wait<E: TestEngine>() {
+fn a_poll_does_not_wait<E: TestEngine>() {
     let mut shard = Shard::<E>::new(Script::echo(), &EngineOptions::default());
     shard.listen();
     let start = Instant::now();

@@ -1,0 +1,68 @@
+//! The operations that the kernel runs for one connection.
+
+use super::outgoing::Outgoing;
+use crate::net::{engine::Connection, socket};
+
+/// A connection of the ring.
+pub(super) type Socket<T> = socket::Socket<T, Operations>;
+
+/// State of a connection's receive operation.
+///
+/// ```text
+///   New ───┐            ┌── cancelled ──────► Cancelling ──┐
+///          ├──► Armed ──┼── last completion ───────────────┼──► Idle
+///   Idle ──┘            └── no free buffer ─► Starved ─────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receive {
+    /// Not submitted yet. The first receive completes only once.
+    New,
+    /// Not in the kernel.
+    Idle,
+    /// In the kernel.
+    Armed,
+    /// In the kernel, with a cancellation submitted.
+    Cancelling,
+    /// Not in the kernel. It found no free buffer and waits for one.
+    Starved,
+}
+
+impl Receive {
+    /// Returns `true` if the kernel still owes a completion.
+    fn in_kernel(self) -> bool {
+        matches!(self, Self::Armed | Self::Cancelling)
+    }
+}
+
+/// The receive and the send of a connection.
+pub(super) struct Operations {
+    pub(super) receive: Receive,
+    /// Bytes taken from the outbox and not sent completely.
+    pub(super) outgoing: Outgoing,
+    /// The kernel is sending `outgoing`.
+    pub(super) sending: bool,
+}
+
+impl Operations {
+    pub(super) fn new() -> Self {
+        Self { receive: Receive::New, outgoing: Outgoing::Empty, sending: false }
+    }
+
+    /// Returns the number of operations in the kernel that use the connection's memory or socket.
+    pub(super) fn in_kernel(&self) -> usize {
+        usize::from(self.receive.in_kernel()) + usize::from(self.sending)
+    }
+}
+
+impl<T: Connection> Socket<T> {
+    /// Returns `true` if there is nothing to do: all bytes are sent, and the receive that it wants is in the
+    /// kernel.
+    pub(super) fn is_idle(&mut self) -> bool {
+        self.is_drained() && self.io.receive == Receive::Armed && self.delivers() && self.conn.wants_read()
+    }
+
+    /// Returns `true` if the kernel has taken every queued byte.
+    pub(super) fn is_drained(&mut self) -> bool {
+        self.io.outgoing.is_empty() && self.conn.outbox().is_empty()
+    }
+}
