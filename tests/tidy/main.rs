@@ -1,39 +1,69 @@
 //! Holds the house rules that no lint knows: layers, one home per package, where `unsafe` may be, file lengths.
 //!
-//! The tables come first: a new module of `src/` gets its line in [`LAYERS`], a package that moves gets its new
-//! home in [`HOMES`].
+//! The tables come first: a new module gets its place in [`CRATES`], a package that moves gets its new home in
+//! [`HOMES`].
 #![allow(clippy::unwrap_used)]
 
-#[path = "tidy/code.rs"]
 mod code;
+mod imports;
+mod prose;
+mod source;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use code::{crate_modules, has_word, names};
+use imports::{Crate, circles};
+use source::{Source, files, sources};
 
-use code::{blanked, crate_modules, has_word, names};
-
-/// Modules directly under `src/`, low to high. A module imports only from lower layers; two of one layer do not
-/// know each other. `lib.rs` and `main.rs` stand above all. A line may be here before its module is.
-const LAYERS: &[(&str, u8)] = &[
-    ("limits", 0),
-    ("proto", 0),
-    ("replay", 0),
-    ("testing", 0),
-    ("net", 1),
-    ("metrics", 1),
-    ("body", 2),
-    ("tls", 2),
-    ("response", 3),
-    ("request", 4),
-    ("hooks", 5),
-    ("routing", 6),
-    ("ws", 7),
-    ("pubsub", 8),
-    ("conn", 9),
-    ("server", 10),
-    ("docs", 11),
+/// The crates whose files are looked at, and their modules from low to high.
+///
+/// A module imports only from the rows above its own; modules of one row do not know each other. A module without a
+/// row belongs to the module that contains it. `lib.rs` stands above all.
+const CRATES: &[Rooms] = &[
+    Rooms {
+        folder: "src/",
+        except: "src/cli/",
+        rows: &[
+            &["limits", "proto", "replay"],
+            &["net", "metrics"],
+            &["body", "tls"],
+            &["response"],
+            &["request"],
+            &["hooks"],
+            &["routing"],
+            &["ws"],
+            &["pubsub"],
+            &["conn"],
+            &["server"],
+            &["docs"],
+        ],
+    },
+    Rooms {
+        folder: "actors/src/",
+        except: "",
+        rows: &[
+            &["sync", "time", "error", "stop", "os", "future"],
+            &["snapshot", "wake"],
+            &["mailbox"],
+            &["shard"],
+            &["host"],
+            &["actor"],
+            &["system"],
+            &["pool"],
+            &["fanout"],
+        ],
+    },
+    Rooms {
+        folder: "src/cli/",
+        except: "",
+        rows: &[
+            &["client", "doctor", "progress", "systemd"],
+            &["load"],
+            &["soak"],
+            &["args"],
+            &["config"],
+            &["demo", "dev_cert", "logs", "page", "secure", "sockets", "topics"],
+            &["serve"],
+        ],
+    },
 ];
 
 /// Packages and the only place that may name each, so that it can be replaced there. A place that ends in `/` or
@@ -101,51 +131,107 @@ const NOT_IN_PROTO: &[&str] = &[
 const LONG_LINES: usize = 400;
 const MAX_LINES: usize = 600;
 
-/// One Rust file of the project.
-struct Source {
-    /// Path from the top of the repository.
-    path: String,
-    text: String,
-    /// The text with comments and the insides of literals blanked, line by line as it was.
-    code: String,
+/// The modules of one crate, from low to high.
+struct Rooms {
+    folder: &'static str,
+    /// Folder inside `folder` that belongs to another crate. Empty: none.
+    except: &'static str,
+    rows: &'static [&'static [&'static str]],
 }
 
-impl Source {
-    /// Returns the modules the file is, from the top of its crate: `src/proto/h1/parse.rs` is `proto`, `h1`, `parse`.
-    fn module(&self) -> Vec<&str> {
-        let inner = self.path.split_once("src/").map_or("", |(_, inner)| inner);
-        let stem = inner.strip_suffix(".rs").unwrap_or(inner);
-        stem.split('/').filter(|part| !matches!(*part, "mod" | "lib" | "main")).collect()
+impl Rooms {
+    fn sources(&self) -> Vec<Source> {
+        let mut sources = sources(&[self.folder]);
+        let other = |source: &Source| !self.except.is_empty() && source.is_in(self.except);
+        sources.retain(|source| !other(source) && !source.is_in("src/docs/examples/"));
+        sources.iter_mut().for_each(|source| source.root = self.folder);
+        sources
     }
 
-    /// Returns the code without the unit tests, which stand last or in files of their own and may import what they
-    /// like.
-    fn product_code(&self) -> &str {
-        let file = self.path.trim_end_matches(".rs");
-        if file.contains("/tests/") || file.ends_with("tests") {
-            return "";
-        }
-        self.code.split("#[cfg(test)]\nmod tests").next().unwrap_or("")
-    }
-
-    fn is_in(&self, folder: &str) -> bool {
-        self.path.starts_with(folder)
+    /// Returns the row and the name of the innermost listed module that contains a module.
+    fn row(&self, module: &[&str]) -> Option<(usize, &'static str)> {
+        let path = module.join("::");
+        let contains = |name: &str| path == name || path.starts_with(&format!("{name}::"));
+        let rows = self.rows.iter().enumerate();
+        let listed = rows.flat_map(|(row, names)| names.iter().map(move |&name| (row, name)));
+        listed.filter(|(_, name)| contains(name)).max_by_key(|(_, name)| name.len())
     }
 }
 
 #[test]
-fn every_module_imports_only_lower_layers() {
+fn every_file_imports_only_from_lower_layers() {
     let mut faults = Vec::new();
-    for source in library() {
-        let module = source.module();
-        let Some(own) = module.first() else { continue };
-        let Some(layer) = layer(own) else {
-            faults.push(format!("{}: give `{own}` a layer in tests/tidy.rs", source.path));
-            continue;
-        };
-        for used in crate_modules(source.product_code(), module.len()) {
-            if used != *own && self::layer(&used).is_some_and(|used| used >= layer) {
-                faults.push(format!("{}: `{own}` imports `{used}`, which is not below it", source.path));
+    for rooms in CRATES {
+        let sources = rooms.sources();
+        for (from, to) in Crate::read(&sources).imports(true) {
+            let (from, to) = (&sources[from], &sources[to]);
+            let (Some((row, room)), Some((used_row, used))) =
+                (rooms.row(&from.module()), rooms.row(&to.module()))
+            else {
+                continue;
+            };
+            if room != used && used_row >= row {
+                faults.push(format!(
+                    "{}: `{room}` imports {}, but `{used}` is not below it",
+                    from.path, to.path
+                ));
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn every_module_has_a_layer_and_every_layer_a_module() {
+    let mut faults = Vec::new();
+    for rooms in CRATES {
+        let sources = rooms.sources();
+        for source in sources.iter().filter(|source| !source.module().is_empty()) {
+            if rooms.row(&source.module()).is_none() {
+                faults.push(format!("{}: has no place in CRATES of tests/tidy/main.rs", source.path));
+            }
+        }
+        for name in rooms.rows.iter().copied().flatten() {
+            if !sources.iter().any(|source| source.module().join("::") == *name) {
+                faults.push(format!("CRATES: `{name}` of {} does not exist", rooms.folder));
+            }
+        }
+    }
+    report(&faults);
+}
+
+/// Parents and children are excepted: a module and the modules inside it may know each other.
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let mut faults = Vec::new();
+    for rooms in CRATES {
+        let sources = rooms.sources();
+        let imports = Crate::read(&sources).imports(false);
+        for circle in circles(&imports, sources.len()) {
+            let ties = imports.iter().filter(|(from, to)| circle.contains(from) && circle.contains(to));
+            let ties: Vec<_> =
+                ties.map(|&(from, to)| format!("{} -> {}", sources[from].path, sources[to].path)).collect();
+            faults.push(format!("circle:\n    {}", ties.join("\n    ")));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn a_folder_is_described_in_its_mod_rs() {
+    let mut faults = Vec::new();
+    for rooms in CRATES {
+        let sources = rooms.sources();
+        for source in &sources {
+            let stem = source.path.trim_end_matches(".rs");
+            if sources.iter().any(|other| other.is_in(&format!("{stem}/"))) {
+                faults.push(format!("{}: move it to {stem}/mod.rs", source.path));
+            }
+            let is_room = source.path.ends_with("/mod.rs") && source.module().len() == 1;
+            if source.path.ends_with("/mod.rs") && !source.text.starts_with("//! ") {
+                faults.push(format!("{}: the first line must say what the folder is for", source.path));
+            } else if is_room && !source.text.contains("must not know") {
+                faults.push(format!("{}: say what the folder must not know", source.path));
             }
         }
     }
@@ -155,7 +241,7 @@ fn every_module_imports_only_lower_layers() {
 #[test]
 fn proto_knows_bytes_and_instants_only() {
     let mut faults = Vec::new();
-    for source in library().iter().filter(|source| source.module().first() == Some(&"proto")) {
+    for source in CRATES[0].sources().iter().filter(|source| source.module().first() == Some(&"proto")) {
         let code = source.product_code();
         for used in crate_modules(code, source.module().len()) {
             if used != "proto" {
@@ -179,7 +265,7 @@ fn proto_knows_bytes_and_instants_only() {
 #[test]
 fn every_package_has_one_home() {
     let mut faults = Vec::new();
-    // The examples are programs of their own, which use what they like.
+    // The examples are programs of their own; they may use any package.
     let product = |source: &Source| !source.is_in("src/docs/examples/");
     for source in sources(&["src", "actors/src"]).into_iter().filter(product) {
         for (package, homes) in HOMES {
@@ -249,39 +335,4 @@ fn nothing_is_left_for_later() {
 
 fn report(faults: &[String]) {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
-}
-
-fn layer(module: &str) -> Option<u8> {
-    LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer)
-}
-
-/// Returns the files of the library, without those of the binary's package.
-fn library() -> Vec<Source> {
-    sources(&["src"]).into_iter().filter(|source| !source.is_in("src/cli/")).collect()
-}
-
-/// Reads every Rust file under the folders.
-fn sources(folders: &[&str]) -> Vec<Source> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths = Vec::new();
-    folders.iter().for_each(|folder| collect(&top.join(folder), &mut paths));
-    assert!(!paths.is_empty(), "no Rust file under {folders:?}");
-    paths.sort();
-    let read = |path: PathBuf| {
-        let text = fs::read_to_string(&path).unwrap();
-        let path = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
-        Source { path, code: blanked(&text), text }
-    };
-    paths.into_iter().map(read).collect()
-}
-
-fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.map(|entry| entry.unwrap().path()) {
-        if path.is_dir() && !path.ends_with("target") {
-            collect(&path, paths);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            paths.push(path);
-        }
-    }
 }
