@@ -171,7 +171,10 @@ fn help_and_version_go_to_standard_output() {
             "--no-topics",
         ] {
             assert!(text.contains(flag), "{flag} in {arguments:?}: {text}");
-            assert!(include_str!("../../README.md").contains(&format!("| `{flag}")), "README lacks {flag}");
+            assert!(
+                include_str!("../../src/docs/configuration.md").contains(&format!("| `{flag}")),
+                "configuration.md lacks {flag}"
+            );
         }
     }
     let version = run(&["--version"]);
