@@ -22,7 +22,7 @@ const CRATES: &[Rooms] = &[
         folder: "src/",
         except: "src/cli/",
         rows: &[
-            &["limits", "proto", "replay"],
+            &["limits", "proto", "replay", "testing"],
             &["net", "metrics"],
             &["body", "tls"],
             &["response"],
