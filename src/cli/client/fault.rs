@@ -1,48 +1,48 @@
-//! What can be wrong with a response or a connection.
+//! Errors of a server under load.
 
 use std::fmt;
 
-/// One error, counted by its kind.
+/// Error of a response or a connection.
 #[derive(Debug)]
 pub struct Fault {
-    /// The kind it is counted under.
+    /// Kind under which the error is counted.
     pub kind: Kind,
-    /// What exactly happened; only the first few are printed.
+    /// Details of the error. Only the first few are printed.
     pub detail: String,
 }
 
-/// Kinds of faults, as printed.
+/// Kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Connecting failed.
+    /// The connection could not be established.
     Connect,
-    /// The server ended a connection on which it owed responses.
+    /// The server closed a connection before all responses were complete.
     Closed,
-    /// Reading or writing failed.
+    /// A read or a write failed.
     Io,
-    /// The response is no HTTP/1.1 message with a framed body.
+    /// The response is not an HTTP/1.1 message, or its body has no valid length.
     Malformed,
-    /// The status is not 200.
+    /// The status is not the expected one.
     Status,
-    /// The body is not the one that belongs to this request: wrong content or wrong order.
+    /// The body does not belong to this request: wrong content or wrong order.
     Body,
-    /// Bytes came that nobody asked for.
-    Unasked,
-    /// No response within the time-out.
+    /// The server sent bytes without a request.
+    Unsolicited,
+    /// The response did not arrive within the timeout.
     Timeout,
-    /// An idle connection was closed or written to.
+    /// The server closed an idle connection, or sent bytes on it.
     Idle,
 }
 
 impl Fault {
-    /// Makes a fault.
+    /// Creates an error.
     pub fn new(kind: Kind, detail: impl fmt::Display) -> Self {
         Self { kind, detail: detail.to_string() }
     }
 }
 
 impl Kind {
-    /// Returns the name it is printed under.
+    /// Returns the name that the report prints.
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -51,7 +51,7 @@ impl Kind {
             Self::Malformed => "malformed",
             Self::Status => "status",
             Self::Body => "body",
-            Self::Unasked => "unasked",
+            Self::Unsolicited => "unsolicited",
             Self::Timeout => "timeout",
             Self::Idle => "idle",
         }

@@ -1,15 +1,15 @@
-//! How long answers took, each of them: quantiles come from a histogram with three digits, not from a sample.
+//! Histogram of response times. It records every response, with three significant digits.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// Shortest time told apart from nothing, nanoseconds.
+/// Shortest distinguishable latency in nanoseconds. Shorter ones count as this.
 const LOWEST: u64 = 100;
-/// Longest time told apart from longer ones, nanoseconds.
+/// Longest distinguishable latency in nanoseconds. Longer ones count as this.
 const HIGHEST: u64 = 100_000_000_000;
 
-/// Latencies, 100 ns to 100 s; about 200 KiB.
+/// Histogram of latencies from 100 ns to 100 s. It uses about 200 KiB.
 #[derive(Clone, Debug)]
 pub struct Latency(Histogram<u64>);
 
@@ -23,33 +23,34 @@ impl Default for Latency {
 }
 
 impl Latency {
-    /// Adds one latency.
+    /// Records a latency.
     pub fn record(&mut self, latency: Duration) {
         self.0.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Adds those of another.
+    /// Adds the latencies of another histogram.
     pub fn merge(&mut self, other: &Self) {
-        // The bounds are the same, so everything has its place.
+        // Adding fails only for different bounds, and all histograms have the same bounds.
         let _ = self.0.add(&other.0);
     }
 
-    /// Forgets everything and keeps the memory.
+    /// Removes all latencies. Keeps the memory.
     pub fn clear(&mut self) {
         self.0.reset();
     }
 
-    /// Returns how many there are.
+    /// Returns the number of latencies.
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// Returns what this part of them, 0 to 1, is not above; `None` when there are none.
+    /// Returns the latency that the given share of the responses (0 to 1) does not exceed. Returns `None` if
+    /// the histogram is empty.
     pub fn quantile(&self, quantile: f64) -> Option<Duration> {
         (!self.0.is_empty()).then(|| Duration::from_nanos(self.0.value_at_quantile(quantile)))
     }
 
-    /// Returns the longest; `None` when there are none.
+    /// Returns the longest latency. Returns `None` if the histogram is empty.
     pub fn max(&self) -> Option<Duration> {
         (!self.0.is_empty()).then(|| Duration::from_nanos(self.0.max()))
     }

@@ -1,53 +1,54 @@
-//! The schedule of an open loop.
+//! Schedule of an open-loop load.
 //!
-//! Arrivals do not wait for answers. One that finds every connection busy waits its turn and its latency runs
-//! from the instant it was due, so a stalled server is charged for every request it kept from being sent (no
-//! coordinated omission).
+//! Requests are scheduled independently of responses. If every connection is busy, a request waits, and its
+//! latency counts from its scheduled time. So a stalled server is charged for every request that it delayed
+//! (no coordinated omission).
 
 use std::time::{Duration, Instant};
 
-/// Endless due times: one in each slot of `1/rate`, at a pseudo-random place in it.
+/// Endless sequence of arrival times: one in each slot of `1/rate` seconds, at a pseudo-random time within
+/// the slot.
 ///
-/// The randomness keeps the schedule from beating with anything periodic in the server.
+/// The randomness avoids resonance between the schedule and periodic work of the server.
 #[derive(Debug)]
 pub struct Arrivals {
     start: Instant,
     slot: f64,
     index: f64,
     random: u64,
-    due: Instant,
+    next: Instant,
 }
 
 impl Arrivals {
-    /// Starts a schedule of `rate` arrivals a second.
+    /// Starts a schedule of `rate` arrivals per second.
     pub fn new(start: Instant, rate: f64) -> Self {
         let mut arrivals =
-            Self { start, slot: 1.0 / rate, index: 0.0, random: 0x9e37_79b9_7f4a_7c15, due: start };
+            Self { start, slot: 1.0 / rate, index: 0.0, random: 0x9e37_79b9_7f4a_7c15, next: start };
         arrivals.advance();
         arrivals
     }
 
-    /// Returns the next due time.
-    pub fn due(&self) -> Instant {
-        self.due
+    /// Returns the next arrival time.
+    pub fn next(&self) -> Instant {
+        self.next
     }
 
-    /// Takes the next due time if it is not after `now`.
-    pub fn take_due(&mut self, now: Instant) -> Option<Instant> {
-        let due = self.due;
-        (due <= now).then(|| {
+    /// Takes the next arrival time, if it is not after `now`.
+    pub fn pop(&mut self, now: Instant) -> Option<Instant> {
+        let next = self.next;
+        (next <= now).then(|| {
             self.advance();
-            due
+            next
         })
     }
 
     fn advance(&mut self) {
         let at = (self.index + self.fraction()) * self.slot;
-        self.due = self.start + Duration::from_secs_f64(at);
+        self.next = self.start + Duration::from_secs_f64(at);
         self.index += 1.0;
     }
 
-    /// xorshift64: a number in 0..1.
+    /// Returns a pseudo-random number from 0 to 1, exclusive (xorshift64).
     fn fraction(&mut self) -> f64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -65,7 +66,7 @@ mod tests {
         let start = Instant::now();
         let mut arrivals = Arrivals::new(start, 1000.0);
         for slot in 0..10_000_u64 {
-            let at = arrivals.due() - start;
+            let at = arrivals.next() - start;
             let first = Duration::from_millis(slot);
             assert!(
                 at + Duration::from_nanos(1) >= first && at <= first + Duration::from_millis(1),

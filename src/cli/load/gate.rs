@@ -76,10 +76,10 @@ impl Gate {
         mut late: impl FnMut(Duration),
     ) -> io::Result<()> {
         let mut arrivals = Arrivals::new(Instant::now(), rate);
-        while arrivals.due() < end {
-            timer.until(arrivals.due()).await?;
+        while arrivals.next() < end {
+            timer.until(arrivals.next()).await?;
             let now = Instant::now();
-            while let Some(due) = arrivals.take_due(now.min(end)) {
+            while let Some(due) = arrivals.pop(now.min(end)) {
                 late(now.saturating_duration_since(due));
                 self.let_in(due);
             }

@@ -71,8 +71,8 @@ impl Open {
         loop {
             receive(&mut self.stream, &mut self.input).await?;
             if let Some(response) = response::parse(&self.input)? {
-                if response.taken != self.input.len() {
-                    return Err(Fault::new(Kind::Unasked, "bytes after the response"));
+                if response.len != self.input.len() {
+                    return Err(Fault::new(Kind::Unsolicited, "bytes after the response"));
                 }
                 let found = (response.status, response.closes);
                 self.input.clear();

@@ -67,7 +67,7 @@ impl Socket {
         let mut input = Vec::new();
         let taken = loop {
             receive(&mut stream, &mut input).await?;
-            if let Some(taken) = response::parse_opened(&input, &accept)? {
+            if let Some(taken) = response::parse_handshake(&input, &accept)? {
                 break taken;
             }
         };

@@ -243,7 +243,7 @@ impl Connection {
             let owed = settle(&mut self.owed, templates, &response)?;
             let latency = now.saturating_duration_since(owed.since);
             tally.answered(templates[owed.template].is_timed().then_some(latency));
-            at += response.taken;
+            at += response.len;
             progress.answered += 1;
             self.answered += 1;
             self.last_answer = Some(now);
@@ -257,7 +257,7 @@ impl Connection {
 /// Checks a response against the oldest request and returns that one.
 fn settle(owed: &mut VecDeque<Owed>, templates: &[Template], response: &Response<'_>) -> Result<Owed, Fault> {
     let Some(oldest) = owed.front().copied() else {
-        return Err(Fault::new(Kind::Unasked, "a response to no request"));
+        return Err(Fault::new(Kind::Unsolicited, "a response to no request"));
     };
     templates[oldest.template].check(oldest.serial, response)?;
     owed.pop_front();

@@ -37,7 +37,7 @@ pub(crate) fn handshake(path: &str, host: &str) -> Vec<u8> {
 
 /// Parses the answer to [`handshake`]: the bytes it took; `None` when it is not whole yet.
 pub(crate) fn parse_opened(input: &[u8]) -> Result<Option<usize>, Fault> {
-    response::parse_opened(input, &accept_key(KEY.as_bytes()).unwrap_or_default())
+    response::parse_handshake(input, &accept_key(KEY.as_bytes()).unwrap_or_default())
 }
 
 /// Appends a masked frame whose payload is `parts`, one after the other. `number` chooses the key.

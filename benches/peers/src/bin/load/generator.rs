@@ -137,7 +137,7 @@ impl<'a> Generator<'a> {
             (0..self.options.pipeline).for_each(|_| self.ask(index, Instant::now()));
             self.flush(index);
         }
-        while let Some(due) = self.arrivals.as_mut().and_then(|arrivals| arrivals.take_due(now)) {
+        while let Some(due) = self.arrivals.as_mut().and_then(|arrivals| arrivals.pop(now)) {
             self.arrive(due);
         }
     }
@@ -183,7 +183,7 @@ impl<'a> Generator<'a> {
     /// Returns when something is to be done although no event came.
     fn next_due(&self) -> Option<Instant> {
         let start = self.starts.front().map(|(start, _)| *start);
-        start.or(self.arrivals.as_ref().map(Arrivals::due)).filter(|_| !self.stopping)
+        start.or(self.arrivals.as_ref().map(Arrivals::next)).filter(|_| !self.stopping)
     }
 
     fn drain(&mut self) -> io::Result<()> {

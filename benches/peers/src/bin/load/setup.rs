@@ -106,8 +106,8 @@ fn exchange(options: &Options, template: &mut Template) -> Result<TcpStream, Fau
     stream.write_all(&out).map_err(io)?;
     read_until(&mut stream, &mut input, |input| Ok(template.parse(input, &mut out)?.map(drop)))?;
     let Some(response) = template.parse(&input, &mut out)? else { return Err(closed()) };
-    if response.taken != input.len() {
-        return Err(Fault::new(Kind::Unasked, "bytes after the response"));
+    if response.len != input.len() {
+        return Err(Fault::new(Kind::Unsolicited, "bytes after the response"));
     }
     template.learn(&response);
     template.check(0, &response)?;

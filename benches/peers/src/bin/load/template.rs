@@ -95,7 +95,7 @@ impl Template {
             return Err(Fault::new(Kind::Body, format_args!("{:?} came back for {kind:?}", frame.opcode)));
         }
         let body = Cow::Borrowed(frame.payload);
-        Ok(Some(Response { taken: frame.taken, status: 200, body, closes: false }))
+        Ok(Some(Response { len: frame.taken, status: 200, body, closes: false }))
     }
 
     /// Appends the request.
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn ok(body: &[u8]) -> Response<'_> {
-        Response { taken: 0, status: 200, body: body.into(), closes: false }
+        Response { len: 0, status: 200, body: body.into(), closes: false }
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
         let template = Template::message("/x", "x", Opcode::Text, 20);
         let echo = b"\x81\x1400000000000000abqrst";
         let response = template.parse(echo, &mut Vec::new()).unwrap().unwrap();
-        assert!(response.taken == echo.len() && template.check(0xab, &response).is_ok());
+        assert!(response.len == echo.len() && template.check(0xab, &response).is_ok());
         assert_eq!(template.check(0xac, &response).unwrap_err().kind, Kind::Body);
         assert_eq!(template.parse(b"\x82\x01a", &mut Vec::new()).unwrap_err().kind, Kind::Body);
         let mut wire = Vec::new();

@@ -99,12 +99,12 @@ impl<'a> FanOut<'a> {
         let mut arrivals = Arrivals::new(start, rate);
         while Instant::now() < end && !self.tally.hopeless() {
             let now = Instant::now().min(end);
-            while let Some(due) = arrivals.take_due(now) {
+            while let Some(due) = arrivals.pop(now) {
                 let sent = Instant::now();
                 self.tally.sent_late(sent.saturating_duration_since(due));
                 self.publisher.publish(sent.saturating_duration_since(self.epoch))?;
             }
-            self.turn(arrivals.due().min(end))?;
+            self.turn(arrivals.next().min(end))?;
         }
         Ok(())
     }

@@ -56,10 +56,10 @@ impl Publisher {
                     format_args!("publishing was answered {}", response.status),
                 ));
             }
-            let taken = response.taken;
+            let taken = response.len;
             self.input.drain(..taken);
             let Some(sent) = self.unanswered.pop_front() else {
-                return Err(Fault::new(Kind::Unasked, "an answer to no publishing"));
+                return Err(Fault::new(Kind::Unsolicited, "an answer to no publishing"));
             };
             tally.published(now.saturating_duration_since(sent));
         }
