@@ -1,4 +1,4 @@
-//! Middleware and state (R3, R4): the order of layers, what they may do, what handlers share.
+//! Middleware and state: the order of layers, what they may change, and values shared with handlers.
 
 use std::sync::{
     Arc, Mutex,
@@ -10,7 +10,7 @@ use windlass::{Middleware, Next, Request, Response, Router, get, static_route};
 
 use crate::common::{connect, start};
 
-/// Writes down in which order it was passed, on the way in and on the way out.
+/// Records its name before and after the rest of the chain runs.
 fn traced(name: &'static str, trace: &Arc<Mutex<Vec<String>>>) -> impl Middleware + use<> {
     let trace = trace.clone();
     move |request: Request, next: Next| {
@@ -25,7 +25,7 @@ fn traced(name: &'static str, trace: &Arc<Mutex<Vec<String>>>) -> impl Middlewar
 }
 
 #[test]
-fn layers_run_from_the_server_over_groups_to_the_route() {
+fn layers_run_from_the_server_through_groups_to_the_route() {
     let trace = Arc::new(Mutex::new(Vec::new()));
     let t = |name| traced(name, &trace);
     let router = Router::new().with(t("server 1")).with(t("server 2")).group("/g", |g| {
@@ -48,7 +48,7 @@ fn layers_run_from_the_server_over_groups_to_the_route() {
 }
 
 #[test]
-fn a_groups_layer_covers_what_is_registered_after_it() {
+fn a_layer_of_a_group_covers_routes_added_after_it() {
     let marked = |request, next: Next| async move { next.run(request).await.with_header("x-marked", "1") };
     let router = Router::new().group("/g", |g| {
         g.route(get("/before", |_| ""))
@@ -63,9 +63,9 @@ fn a_groups_layer_covers_what_is_registered_after_it() {
     assert_eq!(peer.get("/g/s/in").header("x-marked"), Some("1"));
 }
 
-/// One route of each kind.
+/// Serves one route of each kind.
 fn every_kind() -> Router {
-    async fn later(_: Request) -> &'static str {
+    async fn delayed(_: Request) -> &'static str {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         "async"
     }
@@ -76,14 +76,14 @@ fn every_kind() -> Router {
         .route(static_route("/static", "static"))
         .route(get("/inline", |_| "inline"))
         .route(get("/ready", ready))
-        .route(get("/async", later).run_async())
+        .route(get("/async", delayed).run_async())
         .route(get("/blocking", |_| "blocking").run_async())
 }
 
 const EVERY_KIND: [&str; 5] = ["/static", "/inline", "/ready", "/async", "/blocking"];
 
 #[test]
-fn a_layer_changes_requests_and_responses_of_every_kind() {
+fn a_layer_may_change_requests_and_responses_of_every_kind() {
     #[derive(Clone)]
     struct Tag(&'static str);
     let router = every_kind().route(get("/tag", |r: Request| r.extensions().get::<Tag>().unwrap().0)).with(
@@ -104,13 +104,13 @@ fn a_layer_changes_requests_and_responses_of_every_kind() {
     assert_eq!(
         peer.reply_to("HEAD").header("content-length"),
         Some("6"),
-        "static routes keep HEAD under a layer"
+        "a static route under a layer must still answer HEAD"
     );
-    assert_eq!(peer.get("/nowhere").header("x-layer"), None, "unmatched paths are not covered");
+    assert_eq!(peer.get("/nowhere").header("x-layer"), None, "layers must not apply to unmatched paths");
 }
 
 #[test]
-fn a_layer_may_answer_itself_and_the_handler_does_not_run() {
+fn a_layer_may_answer_without_running_the_handler() {
     let ran = Arc::new(AtomicUsize::new(0));
     let count = ran.clone();
     let handler = move |_: Request| {
@@ -138,11 +138,11 @@ fn a_layer_may_answer_itself_and_the_handler_does_not_run() {
 }
 
 #[test]
-fn a_panicking_layer_is_a_500_and_the_connection_goes_on() {
+fn a_panicking_layer_answers_500_and_the_connection_stays_open() {
     async fn broken(request: Request, next: Next) -> Response {
         let response = next.run(request).await;
         if response.status() == StatusCode::OK {
-            panic!("expected by the test");
+            panic!("deliberate panic of the test");
         }
         response
     }
@@ -156,7 +156,7 @@ fn a_panicking_layer_is_a_500_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_layer_reads_and_replaces_bodies() {
+fn a_layer_may_read_and_replace_bodies() {
     async fn shout(mut request: Request, next: Next) -> Response {
         let body = request.take_body().collect(1024).await.unwrap();
         request.set_body(body.to_ascii_uppercase().into());
@@ -180,7 +180,7 @@ fn a_layer_reads_and_replaces_bodies() {
 }
 
 #[test]
-fn routes_added_while_serving_are_under_the_servers_layers() {
+fn routes_added_at_run_time_are_under_the_servers_layers() {
     let marked = |request, next: Next| async move { next.run(request).await.with_header("x-marked", "1") };
     let server = start(Router::new().with(marked));
     server.routes().add_blocking(static_route("/new", "new")).unwrap();
@@ -196,12 +196,13 @@ fn handlers_and_layers_share_typed_state() {
         request.state::<Hits>().unwrap().0.fetch_add(1, Ordering::SeqCst);
         next.run(request).await
     }
-    let tell = |r: Request| format!("{} {}", r.state::<&'static str>().unwrap(), r.state::<u32>().is_none());
+    let show_state =
+        |r: Request| format!("{} {}", r.state::<&'static str>().unwrap(), r.state::<u32>().is_none());
     let router = Router::new()
         .state(hits.clone())
         .state("shared")
-        .route(get("/i", tell))
-        .route(get("/a", tell).run_async())
+        .route(get("/i", show_state))
+        .route(get("/a", show_state).run_async())
         .with(hit);
     let server = start(router);
     for path in ["/i", "/a"] {
@@ -211,7 +212,7 @@ fn handlers_and_layers_share_typed_state() {
 }
 
 #[test]
-fn a_check_answers_instead_of_the_handler_in_its_place_among_the_layers() {
+fn a_check_refuses_requests_at_its_position_among_the_layers() {
     let trace = Arc::new(Mutex::new(Vec::new()));
     let ran = Arc::new(AtomicUsize::new(0));
     let known = |request: &Request| match request.header("x-user") {
@@ -239,10 +240,10 @@ fn a_check_answers_instead_of_the_handler_in_its_place_among_the_layers() {
         let statuses = ["", "X-User: ann\r\n", "X-User: root\r\n"].map(|user| ask(path, user));
         assert_eq!(statuses, [401, refused, 200], "{path}");
     }
-    assert_eq!(ran.load(Ordering::SeqCst), 2, "no handler ran for those refused");
+    assert_eq!(ran.load(Ordering::SeqCst), 2, "only the handlers of admitted requests may run");
     assert_eq!(
         trace.lock().unwrap().iter().filter(|step| *step == "server out").count(),
         9,
-        "layers around it see all"
+        "the layer outside the check must see every request"
     );
 }

@@ -1,4 +1,5 @@
-//! Limits, seen from the wire: what is paused goes on, what is refused is refused by its status, all is bounded.
+//! Limits as a client sees them: paused connections resume, refused requests get the right status, and
+//! buffers are bounded.
 
 use std::{
     sync::{
@@ -14,10 +15,10 @@ use windlass::{Limits, PoolSettings, Request, Router, Server, actors::Cores, get
 
 use crate::common::{Peer, address, builder, connect, eventually};
 
-/// How long a server may take nothing before a test calls it stuck.
+/// A client that cannot send for this long counts as blocked.
 const STUCK: Duration = Duration::from_millis(400);
 
-/// More than the kernel holds for the two sides of a connection.
+/// Upper bound of the data that the kernel buffers for both sides of a connection.
 const KERNEL_BYTES: usize = 24 << 20;
 
 fn server(router: Router, set: impl FnOnce(&mut Limits)) -> Server {
@@ -30,10 +31,10 @@ fn echo(mut request: Request) -> windlass::Body {
     request.take_body()
 }
 
-/// Waits until a number does not grow any more; returns it.
-fn settled(mut number: impl FnMut() -> usize) -> usize {
+/// Waits until the number stops growing and returns it.
+fn wait_until_stable(mut number: impl FnMut() -> usize) -> usize {
     let mut before = 0;
-    eventually("it stands still", || {
+    eventually("the number stops growing", || {
         thread::sleep(Duration::from_millis(100));
         let now = number();
         std::mem::replace(&mut before, now) == now && now > 0
@@ -41,21 +42,21 @@ fn settled(mut number: impl FnMut() -> usize) -> usize {
     before
 }
 
-/// A handler that waits at a gate, and how many are at it, at most and all in all.
+/// A handler that waits for a permit. Counts the current and the maximum number of waiting requests.
 #[derive(Clone)]
 struct Gate {
     gate: Arc<Semaphore>,
     inside: Arc<AtomicUsize>,
-    most: Arc<AtomicUsize>,
+    max_inside: Arc<AtomicUsize>,
 }
 
 impl Gate {
     fn closed() -> Self {
-        Self { gate: Arc::new(Semaphore::new(0)), inside: Arc::default(), most: Arc::default() }
+        Self { gate: Arc::new(Semaphore::new(0)), inside: Arc::default(), max_inside: Arc::default() }
     }
 
     async fn pass(self, request: Request) -> String {
-        self.most.fetch_max(self.inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        self.max_inside.fetch_max(self.inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         let _ = self.gate.acquire().await.unwrap();
         self.inside.fetch_sub(1, Ordering::SeqCst);
         request.query_value("n").unwrap_or_default().into_owned()
@@ -68,7 +69,7 @@ impl Gate {
 }
 
 #[test]
-fn no_more_requests_of_a_connection_are_in_flight_than_may_be_and_none_is_lost() {
+fn requests_in_flight_per_connection_are_bounded_and_none_is_lost() {
     for run_async in [false, true] {
         let gate = Gate::closed();
         let route = if run_async { gate.route().run_async() } else { gate.route() };
@@ -77,17 +78,17 @@ fn no_more_requests_of_a_connection_are_in_flight_than_may_be_and_none_is_lost()
         peer.send(
             (0..50).map(|n| format!("GET /gate?n={n} HTTP/1.1\r\nHost: t\r\n\r\n")).collect::<String>(),
         );
-        eventually("three are in flight", || gate.inside.load(Ordering::SeqCst) == 3);
+        eventually("three requests are in flight", || gate.inside.load(Ordering::SeqCst) == 3);
         gate.gate.add_permits(1);
         for n in 0..50 {
             assert_eq!(peer.reply().text(), n.to_string());
         }
-        assert_eq!(gate.most.load(Ordering::SeqCst), 3, "inline: {}", !run_async);
+        assert_eq!(gate.max_inside.load(Ordering::SeqCst), 3, "inline: {}", !run_async);
     }
 }
 
 #[test]
-fn reading_pauses_while_the_pipeline_is_full_and_goes_on_after() {
+fn reading_pauses_while_the_pipeline_is_full() {
     let gate = Gate::closed();
     let server = server(Router::new().route(gate.route().run_async()), |l| l.pipelined = 1);
     let mut peer = connect(&server);
@@ -95,19 +96,19 @@ fn reading_pauses_while_the_pipeline_is_full_and_goes_on_after() {
     let requests: String =
         (0..3000).map(|n| format!("GET /gate?n={n} HTTP/1.1\r\nHost: t\r\nX: {padding}\r\n\r\n")).collect();
     let sent = peer.send_until_stuck(requests.as_bytes(), STUCK);
-    assert!(sent < requests.len(), "nothing stopped the client");
+    assert!(sent < requests.len(), "the client must be blocked by back-pressure");
     let received = server.metrics().received_bytes;
-    assert!(received < 1 << 20, "the server holds {received} bytes of requests it does not run");
+    assert!(received < 1 << 20, "the server buffered {received} bytes of requests");
     gate.gate.add_permits(1);
     peer.send(&requests.as_bytes()[sent..]);
     for n in 0..3000 {
         assert_eq!(peer.reply().text(), n.to_string());
     }
-    assert_eq!(gate.most.load(Ordering::SeqCst), 1);
+    assert_eq!(gate.max_inside.load(Ordering::SeqCst), 1);
 }
 
 #[test]
-fn replies_that_nobody_reads_stop_further_requests_and_reading_them_goes_on() {
+fn unread_replies_pause_further_requests_until_they_are_read() {
     const REPLY_BYTES: usize = 64 * 1024;
     const REQUESTS: usize = 2000;
     let router = Router::new()
@@ -120,8 +121,8 @@ fn replies_that_nobody_reads_stop_further_requests_and_reading_them_goes_on() {
         peer.set_receive_buffer(128 * 1024);
         let requests = format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n").repeat(REQUESTS);
         let sent = peer.send_until_stuck(requests.as_bytes(), STUCK);
-        let served = settled(|| server.metrics().requests as usize);
-        assert!(served * REPLY_BYTES < KERNEL_BYTES, "{path}: {served} replies are made that nobody reads");
+        let served = wait_until_stable(|| server.metrics().requests as usize);
+        assert!(served * REPLY_BYTES < KERNEL_BYTES, "{path}: the server buffered {served} unread replies");
         let mut reader = peer.reader();
         let reading = thread::spawn(move || {
             for _ in 0..REQUESTS {
@@ -134,7 +135,7 @@ fn replies_that_nobody_reads_stop_further_requests_and_reading_them_goes_on() {
 }
 
 #[test]
-fn connections_beyond_the_limit_wait_and_are_served_when_one_closes() {
+fn connections_over_the_limit_wait_until_another_one_closes() {
     let mut limits = Limits::default();
     limits.connections = Some(3);
     let router = Router::new().route(static_route("/static", "static"));
@@ -150,19 +151,19 @@ fn connections_beyond_the_limit_wait_and_are_served_when_one_closes() {
     waiting[0].expect_silence(Duration::from_millis(200));
     assert_eq!(server.metrics().connections, 3);
     for peer in &mut served {
-        assert_eq!(peer.get("/static").text(), "static", "those that are in are served on");
+        assert_eq!(peer.get("/static").text(), "static", "established connections must still be served");
     }
     for (leaving, mut peer) in served.into_iter().zip(waiting) {
         drop(leaving);
         assert_eq!(peer.reply().text(), "static");
         assert!(server.metrics().connections <= 3);
-        // It stays, so the next can only take the place of the next that leaves.
+        // Leaked, so that the next waiting connection is admitted only when the next served one closes.
         std::mem::forget(peer);
     }
 }
 
 #[test]
-fn a_storm_of_connections_at_the_limit_is_served_to_the_last() {
+fn a_burst_of_connections_over_the_limit_is_served_completely() {
     let mut limits = Limits::default();
     limits.connections = Some(4);
     let router = Router::new().route(static_route("/static", "static"));
@@ -176,12 +177,12 @@ fn a_storm_of_connections_at_the_limit_is_served_to_the_last() {
             });
         }
     });
-    eventually("all are gone", || server.metrics().connections == 0);
+    eventually("all connections are closed", || server.metrics().connections == 0);
     assert_eq!(server.metrics().accepted, 320);
 }
 
 #[test]
-fn a_full_pool_refuses_and_serves_all_again_once_it_has_room() {
+fn a_full_pool_refuses_requests_until_it_has_room() {
     let gate = Gate::closed();
     let mut pool = PoolSettings::default();
     (pool.workers, pool.jobs_per_worker, pool.queue) = (Some(1), 1, 2);
@@ -190,15 +191,15 @@ fn a_full_pool_refuses_and_serves_all_again_once_it_has_room() {
     let mut holders: Vec<Peer> = (0..3).map(|_| connect(&server)).collect();
     let jobs = || server.pool().unwrap().stats().jobs;
     holders[0].request("GET", "/gate?n=held");
-    eventually("one runs", || jobs().running == 1);
+    eventually("one job runs", || jobs().running == 1);
     holders[1..].iter_mut().for_each(|holder| holder.request("GET", "/gate?n=held"));
-    eventually("one runs, two wait", || (jobs().running, jobs().queued) == (1, 2));
+    eventually("one job runs and two wait", || (jobs().running, jobs().queued) == (1, 2));
     let mut peer = connect(&server);
     for _ in 0..50 {
         let refused = peer.get("/gate");
         assert_eq!((refused.status, refused.closes()), (503, false));
         assert!((1..=3).contains(&refused.header("retry-after").unwrap().parse::<u8>().unwrap()));
-        assert_eq!(peer.get("/inline").status, 200, "what needs no worker is served");
+        assert_eq!(peer.get("/inline").status, 200, "a full pool must not affect inline routes");
     }
     assert_eq!(server.metrics().pool_refused, 50);
     gate.gate.add_permits(1);
@@ -206,23 +207,27 @@ fn a_full_pool_refuses_and_serves_all_again_once_it_has_room() {
         assert_eq!(holder.reply().text(), "held");
     }
     for n in 0..200 {
-        assert_eq!(peer.get(&format!("/gate?n={n}")).text(), n.to_string(), "it is served at once");
+        assert_eq!(
+            peer.get(&format!("/gate?n={n}")).text(),
+            n.to_string(),
+            "every later request must be served"
+        );
     }
-    assert_eq!(server.metrics().pool_refused, 50, "nothing is refused any more");
+    assert_eq!(server.metrics().pool_refused, 50, "no later request may be refused");
 }
 
 #[test]
-fn an_unread_body_is_thrown_away_up_to_its_limit() {
+fn an_unread_body_is_discarded_up_to_the_limit() {
     let router =
         Router::new().route(static_route("/static", "static")).route(post("/limited", echo).body_limit(10));
     let server = server(router, |l| l.discard_bytes = 1000);
     let mut peer = connect(&server);
     assert_eq!(peer.post("/nowhere", [b'x'; 1000]).status, 404);
-    assert_eq!(peer.get("/static").text(), "static", "what is within the limit costs no connection");
+    assert_eq!(peer.get("/static").text(), "static", "a body within the limit must not close the connection");
     assert!(peer.post("/nowhere", [b'x'; 1001]).closes());
     let mut peer = connect(&server);
     peer.send("POST /limited HTTP/1.1\r\nHost: t\r\nContent-Length: 99999999\r\n\r\n");
-    assert!(!peer.try_send(vec![b'x'; 32 << 20]), "32 MiB were read of a body that was refused");
+    assert!(!peer.try_send(vec![b'x'; 32 << 20]), "the server must not read 32 MiB of a refused body");
     assert_eq!(peer.reply().status, 413);
     let cause = "cause=\"lingered\"";
     let page = connect(&server).get("/metrics").text();
@@ -231,7 +236,7 @@ fn an_unread_body_is_thrown_away_up_to_its_limit() {
     assert!(lingered.count() > 0, "{page}");
 }
 
-/// Sends bytes on a connection of their own and returns the status of the reply.
+/// Sends bytes on a new connection and returns the status of the reply.
 fn status(server: &Server, bytes: impl AsRef<[u8]>) -> u16 {
     let mut peer = connect(server);
     peer.send(bytes);
@@ -239,7 +244,7 @@ fn status(server: &Server, bytes: impl AsRef<[u8]>) -> u16 {
 }
 
 #[test]
-fn the_limits_of_a_head_are_those_that_are_set_to_the_byte() {
+fn head_limits_are_exact() {
     let server = server(Router::new().route(get("/{*rest}", |_: Request| "served")), |l| {
         (l.request_line_bytes, l.head_bytes, l.headers) = (100, 400, 5);
     });
@@ -258,7 +263,7 @@ fn the_limits_of_a_head_are_those_that_are_set_to_the_byte() {
 }
 
 #[test]
-fn the_limits_of_a_body_are_those_that_are_set_to_the_byte() {
+fn body_limits_are_exact() {
     let router = Router::new().route(post("/", echo)).route(post("/own", echo).body_limit(50));
     let server = server(router, |l| {
         (l.body_bytes, l.chunk_extension_bytes, l.trailer_bytes) = (20, 10, 30);
@@ -285,7 +290,7 @@ fn the_limits_of_a_body_are_those_that_are_set_to_the_byte() {
 }
 
 #[test]
-fn a_limit_that_makes_no_sense_is_named() {
+fn an_invalid_limit_is_named_in_the_error() {
     let mut limits = Limits::default();
     limits.pipelined = 0;
     assert!(limits.check().unwrap_err().contains("pipelined"));

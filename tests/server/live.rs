@@ -1,4 +1,4 @@
-//! The figures of the moment as a stream: what they tell, that watchers share them, and that nobody makes them for nobody.
+//! The live metrics stream: its contents, sharing between watchers, and no work without watchers.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use crate::{
     topics::client::{Client, Received},
 };
 
-async fn later(_: Request) -> &'static str {
+async fn delayed(_: Request) -> &'static str {
     tokio::time::sleep(Duration::from_millis(20)).await;
     "async"
 }
 
 fn routes() -> Router {
-    Router::new().route(static_route("/static", "static")).route(get("/async", later).run_async())
+    Router::new().route(static_route("/static", "static")).route(get("/async", delayed).run_async())
 }
 
 fn watch(server: &Server) -> Client {
@@ -36,7 +36,7 @@ fn total(figures: &Value, key: &str) -> u64 {
 }
 
 #[test]
-fn the_first_figures_come_at_once_and_the_next_a_second_later() {
+fn figures_are_sent_at_once_and_then_every_second() {
     let server = start(routes());
     let began = Instant::now();
     let mut watcher = watch(&server);
@@ -57,24 +57,28 @@ fn the_first_figures_come_at_once_and_the_next_a_second_later() {
     let above =
         |figures: &Value, from: usize| buckets(figures)[from..].iter().filter_map(Value::as_u64).sum::<u64>();
     assert_eq!(next["latency"]["bounds_us"][6], 10_000);
-    assert_eq!((above(&first, 7), above(&next, 7)), (0, 10), "the async ones took more than 10 ms");
+    assert_eq!((above(&first, 7), above(&next, 7)), (0, 10), "only the async requests take more than 10 ms");
     assert_eq!(above(&next, 0) - above(&first, 0), 20);
-    assert_eq!((&next["ready"], &next["topics"]), (&json!(true), &Value::Null), "there is no broker");
+    assert_eq!(
+        (&next["ready"], &next["topics"]),
+        (&json!(true), &Value::Null),
+        "topics must be null without a broker"
+    );
     assert_eq!(next["pool"], json!({ "queued": 0, "running": 0 }));
 }
 
 #[test]
-fn the_figures_of_topics_are_those_of_the_broker() {
+fn topic_figures_match_the_broker() {
     let broker = windlass::broker::Broker::new(Default::default()).unwrap();
     let server =
         builder(topic_routes(Router::new(), &broker, Default::default())).broker(&broker).start().unwrap();
     let _subscribers: Vec<_> = (0..3).map(|_| Client::subscribe(&server, "/topics/a", None)).collect();
-    eventually("three subscribe", || {
+    eventually("three clients are subscribed", || {
         broker.stats(&"a".parse().unwrap()).is_some_and(|stats| stats.subscribers == 3)
     });
     assert_eq!(connect(&server).post("/topics/a", "event").status, 202);
     let mut watcher = watch(&server);
-    eventually("they are told", || {
+    eventually("the stream reports the broker's counts", || {
         let topics = figures(&mut watcher).1["topics"].take();
         topics
             == json!({ "topics": 1, "subscribers": 3, "published": 1, "delivered": 3, "dropped": 0, "ended": 0 })
@@ -82,42 +86,46 @@ fn the_figures_of_topics_are_those_of_the_broker() {
 }
 
 #[test]
-fn watchers_share_what_is_made_twice_a_second_at_most() {
+fn watchers_share_figures_that_are_rendered_at_most_twice_a_second() {
     let server = start(routes());
     let mut watchers: Vec<_> = (0..8).map(|_| watch(&server)).collect();
-    let mut seen: Vec<String> = Vec::new();
+    let mut received: Vec<String> = Vec::new();
     let began = Instant::now();
     for _ in 0..3 {
-        seen.extend(watchers.iter_mut().map(|watcher| figures(watcher).0));
+        received.extend(watchers.iter_mut().map(|watcher| figures(watcher).0));
     }
-    let made = seen.iter().collect::<std::collections::BTreeSet<_>>().len();
-    // Two shards may find them too old at the same time.
+    let rendered = received.iter().collect::<std::collections::BTreeSet<_>>().len();
+    // Each of the two shards may render new figures at the same time.
     let most = 2 * (2 * began.elapsed().as_secs() as usize + 3);
-    assert!(made <= most && made < seen.len(), "{made} for {} watchers' events", seen.len());
-    for (index, first) in seen[..8].iter().enumerate() {
-        assert_ne!(*first, seen[8 + index], "the same figures twice for one watcher");
+    assert!(
+        rendered <= most && rendered < received.len(),
+        "{rendered} renderings for {} events",
+        received.len()
+    );
+    for (index, first) in received[..8].iter().enumerate() {
+        assert_ne!(*first, received[8 + index], "a watcher must not receive the same figures twice");
     }
 }
 
 #[test]
-fn nothing_runs_once_nobody_watches() {
+fn nothing_runs_without_watchers() {
     let server = start(routes());
     let guests = || {
         metric(&server, "windlass_shard_guests{shard=\"0\"}")
             + metric(&server, "windlass_shard_guests{shard=\"1\"}")
     };
-    // The router starts at its shard's first turns, perhaps after the first requests.
-    eventually("the router lives", || guests() >= 1.0);
+    // The router actor starts in the first turns of its shard, possibly after the first requests.
+    eventually("the router actor runs", || guests() >= 1.0);
     let before = guests();
     let mut watchers: Vec<_> = (0..4).map(|_| watch(&server)).collect();
     watchers.iter_mut().for_each(|watcher| drop(figures(watcher)));
-    assert!(guests() >= before + 4.0, "each has a future on its shard");
+    assert!(guests() >= before + 4.0, "each watcher must have a future on its shard");
     drop(watchers);
-    eventually("they are gone", || guests() <= before);
+    eventually("the watchers' futures have ended", || guests() <= before);
 }
 
 #[test]
-fn they_are_served_where_the_operations_say_and_nowhere_else() {
+fn the_path_of_the_stream_is_configurable() {
     let mut elsewhere = Operations::usual();
     elsewhere.live = Some("/figures".to_owned());
     let server = builder(routes()).operations(elsewhere).start().unwrap();

@@ -1,4 +1,4 @@
-//! The metrics page and the metrics API (S5, S10): every metric under a scenario, with its labels and its value.
+//! The metrics page and the metrics API: every metric after known requests, with its labels and its value.
 
 pub(crate) mod page;
 
@@ -24,7 +24,7 @@ fn scrape(server: &Server) -> Page {
     Page::parse(&reply.text())
 }
 
-async fn later(_: Request) -> &'static str {
+async fn delayed(_: Request) -> &'static str {
     tokio::time::sleep(Duration::from_millis(20)).await;
     "async"
 }
@@ -33,7 +33,7 @@ fn routes() -> Router {
     Router::new()
         .route(static_route("/static", "static"))
         .route(get("/inline/{id}", |_| "inline"))
-        .route(get("/async", later).run_async())
+        .route(get("/async", delayed).run_async())
         .route(get("/blocking", |_| "blocking").run_async())
         .route(post("/echo", |mut r: Request| r.take_body()))
         .route(get("/fail", |_| StatusCode::BAD_GATEWAY))
@@ -41,7 +41,7 @@ fn routes() -> Router {
 }
 
 #[test]
-fn requests_are_counted_by_template_method_and_class() {
+fn requests_are_counted_by_route_method_and_status_class() {
     let server = start(routes());
     let mut peer = connect(&server);
     for path in [
@@ -71,16 +71,16 @@ fn requests_are_counted_by_template_method_and_class() {
     assert_eq!(count("/echo", "POST", "2xx"), Some(1.0));
     assert_eq!(count("/fail", "GET", "5xx"), Some(1.0));
     assert_eq!(count("/moved", "GET", "3xx"), Some(1.0));
-    assert_eq!(count("/metrics", "GET", "2xx"), None, "the page is made before its own reply");
+    assert_eq!(count("/metrics", "GET", "2xx"), None, "the page must not count the request for itself");
     assert_eq!(page.sum("windlass_requests_total"), 11.0);
     assert_eq!(page.sum("windlass_requests_dispatched_total"), 11.0);
     let by_kind = |kind| page.sum_where("windlass_requests_dispatched_total", ("kind", kind));
     assert_eq!((by_kind("static"), by_kind("inline"), by_kind("async")), (3.0, 6.0, 2.0));
-    assert_eq!(server.metrics().requests, 12, "the page's own reply is counted by then");
+    assert_eq!(server.metrics().requests, 12, "the request for the page is counted once it is answered");
 }
 
 #[test]
-fn paths_that_match_nothing_share_one_label() {
+fn unmatched_requests_share_one_label() {
     for router in [routes(), routes().not_found(|_| (StatusCode::NOT_FOUND, "own"))] {
         let server = start(router);
         let mut peer = connect(&server);
@@ -100,7 +100,7 @@ fn paths_that_match_nothing_share_one_label() {
 }
 
 #[test]
-fn the_histogram_holds_what_took_how_long() {
+fn the_histogram_holds_request_durations() {
     let server = start(routes());
     let mut peer = connect(&server);
     let began = Instant::now();
@@ -122,7 +122,7 @@ fn the_histogram_holds_what_took_how_long() {
 }
 
 #[test]
-fn connections_bytes_and_their_ends_are_counted() {
+fn connections_bytes_and_close_causes_are_counted() {
     let mut timeouts = Timeouts::default();
     timeouts.header = Some(Duration::from_millis(100));
     let server = builder(routes()).timeouts(timeouts).start().unwrap();
@@ -137,10 +137,10 @@ fn connections_bytes_and_their_ends_are_counted() {
     bad.send("GET /static HTTP/1.1\r\n\r\n");
     assert_eq!(bad.reply().status, 400);
     drop((slow, bad));
-    eventually("two are closed", || server.metrics().connections == 2);
+    eventually("two connections are closed", || server.metrics().connections == 2);
     let page = scrape(&server);
     let open = |state| page.sum_where("windlass_connections", ("state", state));
-    assert_eq!((open("active"), open("idle")), (1.0, 2.0), "the scraper is idle while its page is made");
+    assert_eq!((open("active"), open("idle")), (1.0, 2.0), "the scraping connection counts as idle");
     assert_eq!(page.sum("windlass_connections_accepted_total"), 5.0);
     assert_eq!(page.sum("windlass_connections_closed_total"), 2.0);
     assert_eq!(page.value("windlass_timeouts_total", &[("timer", "header")]), Some(1.0));
@@ -148,15 +148,15 @@ fn connections_bytes_and_their_ends_are_counted() {
     assert!(page.sum("windlass_received_bytes_total") > 100.0);
     assert!(page.sum("windlass_sent_bytes_total") > got.body.len() as f64);
     active.reset();
-    eventually("the reset is seen", || {
+    eventually("the reset is counted", || {
         scrape(&server).sum_where("windlass_connections_closed_total", ("cause", "reset")) == 1.0
     });
 }
 
 #[test]
-fn every_metric_of_the_catalog_shows_up() {
-    let held = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = held.local_addr().unwrap();
+fn every_metric_of_the_catalog_is_on_the_page() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
     let mut timeouts = Timeouts::default();
     (timeouts.header, timeouts.inline_stall) = (Some(Duration::from_millis(100)), Duration::from_millis(5));
     let mut pool = PoolSettings::default();
@@ -165,20 +165,21 @@ fn every_metric_of_the_catalog_shows_up() {
         .route(get("/hog", |_| thread::sleep(Duration::from_millis(20))))
         .route(get("/sleep", |_| thread::sleep(Duration::from_millis(300))).run_async());
     let server = thread::scope(|scope| {
-        let hooks = Hooks::default().on_end(|end| assert_ne!(end.path, "/fail", "expected by the test"));
+        let hooks =
+            Hooks::default().on_end(|end| assert_ne!(end.path, "/fail", "deliberate panic of the test"));
         let broker = Broker::new(Default::default()).unwrap();
         let server = builder(router).listen(windlass::Listen::Tcp(address)).broker(&broker);
         let server = server.timeouts(timeouts).pool(pool).hooks(hooks);
-        // Gone while the server still tries, which it does for 60 ms.
-        scope.spawn(move || (thread::sleep(Duration::from_millis(30)), drop(held)));
+        // Released while the server retries the bind, which takes 60 ms.
+        scope.spawn(move || (thread::sleep(Duration::from_millis(30)), drop(listener)));
         server.start().unwrap()
     });
     let mut peers = [connect(&server), connect(&server), connect(&server)];
     let stats = || server.pool().unwrap().stats().blocking;
     peers[0].request("GET", "/sleep");
-    eventually("one runs", || stats().running == 1);
+    eventually("one job runs", || stats().running == 1);
     peers[1].request("GET", "/sleep");
-    eventually("one waits", || stats().queued == 1);
+    eventually("one job waits", || stats().queued == 1);
     assert_eq!(peers[2].get("/sleep").status, 503);
     let busy = scrape(&server);
     let lane = [("lane", "blocking")];
@@ -209,24 +210,27 @@ fn every_metric_of_the_catalog_shows_up() {
     assert_eq!((page.value("windlass_async_routes", &[]), asynchronous), (Some(3.0), 3.0));
     assert_eq!(page.value("windlass_ready", &[]), Some(1.0));
     assert_eq!(page.sum_where("windlass_engine_info", ("engine", &engine_name())), 1.0);
-    assert_eq!(page.sum("windlass_shard_guests"), 3.0, "the router actor, and a relay on each shard");
+    assert_eq!(page.sum("windlass_shard_guests"), 3.0, "the router actor and one relay per shard");
     assert!(page.sum("windlass_shard_turns_total") > 10.0);
-    assert!(page.sum("windlass_shard_longest_turn_seconds") >= 0.02, "the hog held its shard 20 ms");
-    assert_eq!(page.sum("windlass_shard_lag_seconds"), 0.0, "nothing waits behind it any more");
+    assert!(
+        page.sum("windlass_shard_longest_turn_seconds") >= 0.02,
+        "the handler of /hog blocks its shard for 20 ms"
+    );
+    assert_eq!(page.sum("windlass_shard_lag_seconds"), 0.0, "no work waits any longer");
     assert_eq!(page.samples("windlass_shard_inbox_messages").len(), 2);
     let catalog: BTreeSet<_> = server.collector().desc().iter().map(|d| d.fq_name.clone()).collect();
-    let there: BTreeSet<_> = page.names().map(str::to_owned).collect();
-    let missing = catalog.difference(&there).filter(|name| !is_elsewhere(name));
-    assert!(missing.count() == 0 && there.is_subset(&catalog), "{there:?}");
+    let present: BTreeSet<_> = page.names().map(str::to_owned).collect();
+    let missing = catalog.difference(&present).filter(|name| !is_tested_elsewhere(name));
+    assert!(missing.count() == 0 && present.is_subset(&catalog), "{present:?}");
 }
 
-/// Says whether a metric has tests of its own.
-fn is_elsewhere(name: &str) -> bool {
+/// Returns `true` if another file tests this metric.
+fn is_tested_elsewhere(name: &str) -> bool {
     ["_tls_", "_http2_", "_websocket_", "_hub_"].iter().any(|part| name.contains(part))
 }
 
 #[test]
-fn every_sample_has_the_labels_its_description_says() {
+fn every_sample_has_the_labels_of_its_description() {
     let server = start(routes());
     let mut peer = connect(&server);
     ["/static", "/async", "/nowhere"].into_iter().for_each(|path| drop(peer.get(path)));
@@ -248,7 +252,7 @@ fn every_sample_has_the_labels_its_description_says() {
 }
 
 #[test]
-fn the_collector_serves_a_registry_of_the_program() {
+fn the_collector_works_in_a_registry_of_the_program() {
     let (one, two) = (start(routes()), start(routes()));
     let registry = prometheus::Registry::new();
     let own = prometheus::IntCounter::new("own_total", "The program's own.").unwrap();
@@ -256,7 +260,7 @@ fn the_collector_serves_a_registry_of_the_program() {
     registry.register(Box::new(one.collector())).unwrap();
     assert!(
         registry.register(Box::new(two.collector())).is_err(),
-        "two servers need registries of their own"
+        "a registry must refuse the collector of a second server"
     );
     own.inc();
     connect(&one).get("/static");
@@ -269,8 +273,8 @@ fn the_collector_serves_a_registry_of_the_program() {
 }
 
 #[test]
-fn the_snapshot_says_what_the_page_says() {
-    let server = start(routes().route(get("/boom", |_| -> () { panic!("expected by the test") })));
+fn the_snapshot_agrees_with_the_page() {
+    let server = start(routes().route(get("/boom", |_| -> () { panic!("deliberate panic of the test") })));
     let mut peer = connect(&server);
     ["/static", "/async", "/boom", "/nowhere"].into_iter().for_each(|path| drop(peer.get(path)));
     let before = server.metrics();
@@ -282,7 +286,7 @@ fn the_snapshot_says_what_the_page_says() {
     assert_eq!(page.value("windlass_panics_total", &[("place", "handler")]), Some(1.0));
     assert!(before.received_bytes > 100 && before.sent_bytes > 400, "{before:?}");
     drop(peer);
-    eventually("it is closed", || server.metrics().connections == 0);
+    eventually("the connection is closed", || server.metrics().connections == 0);
 }
 
 #[test]
@@ -301,7 +305,7 @@ fn without_route_metrics_only_connections_and_shards_are_counted() {
 }
 
 #[test]
-fn scrapes_beside_load_never_run_backwards_and_lose_nothing() {
+fn counters_scraped_under_load_never_decrease_and_lose_nothing() {
     const EACH: usize = 300;
     let server = start(routes());
     let total = thread::scope(|scope| {
@@ -318,7 +322,7 @@ fn scrapes_beside_load_never_run_backwards_and_lose_nothing() {
         while clients.iter().any(|client| !client.is_finished()) {
             let page = scrape(&server);
             let now = page.sum_where("windlass_requests_total", ("status", "2xx"));
-            assert!(now >= last, "{now} after {last}");
+            assert!(now >= last, "the counter fell from {last} to {now}");
             last = now;
         }
         clients.into_iter().for_each(|client| client.join().unwrap());

@@ -1,4 +1,4 @@
-//! Tower services behind a path (R7): axum routers, layers of tower and tower-http, and services that misbehave.
+//! Tower services mounted at a path: axum routers, layers of tower and tower-http, and services that fail.
 
 mod leaving;
 mod readiness;
@@ -27,9 +27,9 @@ use windlass::{Body, Dispatch, Next, OriginalUri, Request, Router, RouterError, 
 
 use crate::common::{builder, connect, start};
 
-/// Asks over HTTP/1.1 and, where it is built, over HTTP/2; both must answer the same.
+/// Sends a request over HTTP/1.1 and, if compiled in, over HTTP/2. Asserts that both replies are equal.
 #[track_caller]
-fn ask(server: &Server, method: Method, path: &str, body: &'static str) -> (u16, String) {
+fn request_both_protocols(server: &Server, method: Method, path: &str, body: &'static str) -> (u16, String) {
     let mut peer = connect(server);
     peer.send(format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n", body.len()));
     peer.send(format!("Content-Type: {}\r\n\r\n{body}", kind_of(body)));
@@ -51,7 +51,7 @@ fn kind_of(body: &str) -> &'static str {
 
 #[track_caller]
 fn get_from(server: &Server, path: &str) -> (u16, String) {
-    ask(server, Method::GET, path, "")
+    request_both_protocols(server, Method::GET, path, "")
 }
 
 fn ok(text: &str) -> (u16, String) {
@@ -64,7 +64,7 @@ struct Item {
     count: u32,
 }
 
-/// An axum application with one of each extractor.
+/// An axum application that uses each kind of extractor.
 fn app() -> axum::Router {
     axum::Router::new()
         .route("/", routing::get(|| async { "root" }))
@@ -86,7 +86,7 @@ fn app() -> axum::Router {
         .route("/big", routing::get(|| async { "big ".repeat(1000) }))
         .route("/uri", routing::get(uri))
         .route("/tokio", routing::get(in_tokio))
-        .route("/panic", routing::get(async || -> &'static str { panic!("expected by the test") }))
+        .route("/panic", routing::get(async || -> &'static str { panic!("deliberate panic of the test") }))
         .with_state("the state")
 }
 
@@ -109,18 +109,21 @@ fn an_axum_router_answers_with_its_extractors() {
     assert_eq!(get_from(&server, "/users/7"), ok("user 7"));
     assert_eq!(get_from(&server, "/users/x").0, 400);
     assert_eq!(get_from(&server, "/find?name=a%20b&count=2"), ok("2xa b"));
-    assert_eq!(ask(&server, Method::POST, "/json", r#"{"name":"nut","count":3}"#), ok("3xnut"));
-    assert_eq!(ask(&server, Method::POST, "/json", "{").0, 400);
-    assert_eq!(ask(&server, Method::POST, "/form", "name=nut&count=3"), ok("3xnut"));
+    assert_eq!(
+        request_both_protocols(&server, Method::POST, "/json", r#"{"name":"nut","count":3}"#),
+        ok("3xnut")
+    );
+    assert_eq!(request_both_protocols(&server, Method::POST, "/json", "{").0, 400);
+    assert_eq!(request_both_protocols(&server, Method::POST, "/form", "name=nut&count=3"), ok("3xnut"));
     assert_eq!(get_from(&server, "/state"), ok("the state"));
     assert_eq!(get_from(&server, "/big"), ok(&"big ".repeat(1000)));
     assert_eq!(get_from(&server, "/nowhere").0, 404);
-    assert_eq!(ask(&server, Method::DELETE, "/state", "").0, 405);
+    assert_eq!(request_both_protocols(&server, Method::DELETE, "/state", "").0, 405);
     assert_eq!(get_from(&server, "/tokio"), ok("spawned blocking"));
 }
 
 #[test]
-fn a_service_sees_what_is_below_its_path() {
+fn a_service_gets_the_path_below_its_mount_point() {
     let router =
         Router::new().mount("/api", app()).group("/v2", |group| group.route(mount("/in/{tenant}/", app())));
     let server = start(router);
@@ -143,7 +146,7 @@ fn head_and_small_bodies_have_their_length() {
     peer.request("HEAD", "/users/7");
     let head = peer.reply_to("HEAD");
     assert_eq!((head.status, head.header("content-length")), (200, Some("6")));
-    assert_eq!(peer.get("/").text(), "root", "the connection goes on");
+    assert_eq!(peer.get("/").text(), "root", "the connection must stay open");
     #[cfg(feature = "http2")]
     {
         let head = crate::h2::client::Client::connect(&server).call(Method::HEAD, "/users/7", "");
@@ -152,7 +155,7 @@ fn head_and_small_bodies_have_their_length() {
 }
 
 #[test]
-fn routes_beside_a_mount_win_where_they_match() {
+fn routes_take_precedence_over_a_mount() {
     let router = Router::new()
         .mount("/", app())
         .route(get("/users/me", |_: Request| "the server's"))
@@ -160,10 +163,17 @@ fn routes_beside_a_mount_win_where_they_match() {
     let server = start(router);
     assert_eq!(get_from(&server, "/users/me"), ok("the server's"));
     assert_eq!(get_from(&server, "/users/7"), ok("user 7"));
-    assert_eq!(ask(&server, Method::PUT, "/all/x", ""), ok("PUT"));
-    assert_eq!(ask(&server, Method::OPTIONS, "/all/x", ""), ok("OPTIONS"));
-    assert_eq!(ask(&server, Method::from_bytes(b"PURGE").unwrap(), "/all/x", ""), ok("PURGE"));
-    assert_eq!(connect(&server).post("/users/me", "").status, 405, "the path is the route's");
+    assert_eq!(request_both_protocols(&server, Method::PUT, "/all/x", ""), ok("PUT"));
+    assert_eq!(request_both_protocols(&server, Method::OPTIONS, "/all/x", ""), ok("OPTIONS"));
+    assert_eq!(
+        request_both_protocols(&server, Method::from_bytes(b"PURGE").unwrap(), "/all/x", ""),
+        ok("PURGE")
+    );
+    assert_eq!(
+        connect(&server).post("/users/me", "").status,
+        405,
+        "a route must own all methods of its path"
+    );
 }
 
 #[test]
@@ -196,7 +206,7 @@ fn layers_of_tower_http_work() {
 }
 
 #[test]
-fn middleware_of_the_server_stands_around_a_mount() {
+fn middleware_of_the_server_applies_to_a_mount() {
     async fn outside(mut request: Request, next: Next) -> windlass::Response {
         let peer = request.peer().unwrap();
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -220,7 +230,7 @@ fn middleware_of_the_server_stands_around_a_mount() {
 }
 
 #[test]
-fn a_panic_in_a_service_is_a_500_and_the_connection_goes_on() {
+fn a_panic_in_a_service_answers_500_and_the_connection_stays_open() {
     let server = start(Router::new().mount("/", app()));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/panic").status, 500);
@@ -228,7 +238,7 @@ fn a_panic_in_a_service_is_a_500_and_the_connection_goes_on() {
     assert_eq!(server.metrics().handler_panics, 1);
 }
 
-/// A service that is not a router: it answers with a body of ours, and fails where it is told to.
+/// A service that is not a router: it answers with a [`Body`], and fails for `/fail`.
 #[derive(Clone)]
 struct Plain;
 
@@ -243,14 +253,14 @@ impl Service<http::Request<Body>> for Plain {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         std::future::ready(match request.uri().path() {
-            "/fail" => Err(std::io::Error::other("expected by the test")),
+            "/fail" => Err(std::io::Error::other("deliberate panic of the test")),
             path => Ok(http::Response::new(Body::from(path.to_owned()))),
         })
     }
 }
 
 #[test]
-fn any_service_will_do_and_its_failure_is_a_500_that_tells_nothing() {
+fn any_service_may_be_mounted_and_its_error_text_is_not_exposed() {
     let server = start(Router::new().mount("/plain", Plain));
     assert_eq!(get_from(&server, "/plain/x"), ok("/x"));
     let (status, text) = get_from(&server, "/plain/fail");
@@ -258,25 +268,28 @@ fn any_service_will_do_and_its_failure_is_a_500_that_tells_nothing() {
 }
 
 #[test]
-fn a_mount_is_async_whatever_is_said_and_counts_as_one_route() {
+fn a_mount_is_always_async_and_counts_as_one_route() {
     let server = start(Router::new().run_inline().mount("/", app()));
     assert_eq!(get_from(&server, "/").1, "root");
     assert_eq!(server.metrics().async_routes, 1);
     assert_eq!(server.metrics().async_promoted_connections, 1);
     let refused = server.routes().reflag_blocking(None, "/", Dispatch::Inline);
     assert!(matches!(&refused, Err(RouterError::Route(e)) if e.to_string().contains("tokio")), "{refused:?}");
-    assert_eq!(get_from(&server, "/").1, "root", "it serves as before");
+    assert_eq!(get_from(&server, "/").1, "root", "the mount must still be served");
     let inline =
         builder(Router::new().route(mount("/m", app()).run_inline())).start().unwrap_err().to_string();
     assert!(inline.contains("(any) /m needs tokio"), "{inline}");
 }
 
 #[test]
-fn a_mount_comes_and_goes_while_serving() {
+fn a_mount_may_be_added_and_removed_at_run_time() {
     let server = start(Router::new());
     server.routes().add_blocking(mount("/api", app())).unwrap();
     assert_eq!(get_from(&server, "/api/users/7"), ok("user 7"));
-    assert!(server.routes().add_blocking(mount("/api", app())).is_err(), "it is there already");
+    assert!(
+        server.routes().add_blocking(mount("/api", app())).is_err(),
+        "a second mount at the same path must be refused"
+    );
     server.routes().remove_blocking(None, "/api").unwrap();
     assert_eq!(get_from(&server, "/api/users/7").0, 404);
 }

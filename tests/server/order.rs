@@ -1,4 +1,4 @@
-//! Pipelining on every path: replies leave in request order, nothing is lost, nothing is run twice (D5).
+//! Pipelining on every kind of route: replies leave in request order, and no request is lost or run twice.
 
 use std::{
     sync::{
@@ -13,13 +13,13 @@ use windlass::{Request, Router, get, post, put, static_route};
 
 use crate::common::{Peer, connect, start};
 
-async fn wait_then_tell(request: Request) -> String {
+async fn delayed_reply(request: Request) -> String {
     let ms = request.query_value("ms").map_or(0, |ms| ms.parse().unwrap());
     tokio::time::sleep(Duration::from_millis(ms)).await;
     format!("async {}", request.query_value("n").unwrap_or_default())
 }
 
-fn tell(request: Request) -> String {
+fn inline_reply(request: Request) -> String {
     format!("inline {}", request.query_value("n").unwrap_or_default())
 }
 
@@ -30,8 +30,8 @@ async fn echo(mut request: Request) -> Vec<u8> {
 fn routes() -> Router {
     Router::new()
         .route(static_route("/static", "static"))
-        .route(get("/inline", tell))
-        .route(get("/async", wait_then_tell).run_async())
+        .route(get("/inline", inline_reply))
+        .route(get("/async", delayed_reply).run_async())
         .route(post("/echo", echo))
         .route(post("/echo-async", echo).run_async())
         .route(post("/echo-streamed", echo).streamed())
@@ -54,7 +54,7 @@ fn expect(peer: &mut Peer, texts: &[&str]) {
 }
 
 #[test]
-fn inline_after_async_keeps_order() {
+fn pipelined_inline_after_async_keeps_order() {
     let server = start(routes());
     let mut peer = connect(&server);
     peer.send(
@@ -64,18 +64,21 @@ fn inline_after_async_keeps_order() {
 }
 
 #[test]
-fn async_after_inline_keeps_order_and_earlier_replies_do_not_wait() {
+fn pipelined_async_after_inline_keeps_order_without_delaying_earlier_replies() {
     let server = start(routes());
     let mut peer = connect(&server);
     peer.send(request("/inline?n=1") + &request("/static") + &request("/async?ms=3000&n=2"));
     let began = std::time::Instant::now();
     expect(&mut peer, &["inline 1", "static"]);
-    assert!(began.elapsed() < Duration::from_secs(2), "replies before the promotion waited for the job");
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "replies before the async one must not wait for its job"
+    );
     expect(&mut peer, &["async 2"]);
 }
 
 #[test]
-fn safe_requests_overlap_on_the_pool() {
+fn pipelined_safe_requests_overlap_on_the_pool() {
     let server = start(routes());
     let mut peer = connect(&server);
     let began = std::time::Instant::now();
@@ -83,19 +86,19 @@ fn safe_requests_overlap_on_the_pool() {
     for n in 0..10 {
         expect(&mut peer, &[&format!("async {n}")]);
     }
-    assert!(began.elapsed() < Duration::from_millis(1000), "ten sleeps of 200 ms ran one after the other");
+    assert!(began.elapsed() < Duration::from_millis(1000), "ten sleeps of 200 ms must overlap");
 }
 
 #[test]
-fn unsafe_requests_wait_for_those_before_them() {
+fn pipelined_unsafe_requests_do_not_overlap() {
     let running = Arc::new(AtomicUsize::new(0));
-    let most = Arc::new(AtomicUsize::new(0));
+    let max_running = Arc::new(AtomicUsize::new(0));
     let counted = {
-        let (running, most) = (running.clone(), most.clone());
+        let (running, max_running) = (running.clone(), max_running.clone());
         move |_: Request| {
-            let (running, most) = (running.clone(), most.clone());
+            let (running, max_running) = (running.clone(), max_running.clone());
             async move {
-                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                max_running.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 running.fetch_sub(1, Ordering::SeqCst);
                 "done"
@@ -109,11 +112,11 @@ fn unsafe_requests_wait_for_those_before_them() {
     let put = "PUT /r HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n";
     peer.send(request("/r") + put + put + &request("/r"));
     expect(&mut peer, &["done", "done", "done", "done"]);
-    assert_eq!(most.load(Ordering::SeqCst), 1);
+    assert_eq!(max_running.load(Ordering::SeqCst), 1);
 }
 
 #[test]
-fn bodies_between_pipelined_requests_go_to_their_own_request() {
+fn bodies_of_pipelined_requests_reach_their_own_handler() {
     let server = start(routes());
     for path in ["/echo", "/echo-async", "/echo-streamed", "/echo-streamed-async"] {
         let mut peer = connect(&server);
@@ -130,7 +133,7 @@ fn bodies_between_pipelined_requests_go_to_their_own_request() {
 }
 
 #[test]
-fn twelve_requests_in_one_write() {
+fn twelve_requests_in_one_write_are_answered_in_order() {
     let server = start(routes());
     let mut peer = connect(&server);
     let paths = ["/static", "/inline?n=x", "/async?ms=5&n=y", "/async?n=z"];
@@ -142,13 +145,13 @@ fn twelve_requests_in_one_write() {
 }
 
 #[test]
-fn requests_cut_anywhere_are_the_same_requests() {
+fn requests_split_at_any_byte_are_answered() {
     let server = start(routes());
     let bytes = request("/async?ms=1&n=1") + &post_request("/echo-async", "body") + &request("/inline?n=2");
     for cut in 1..bytes.len() {
         let mut peer = connect(&server);
         peer.send(&bytes[..cut]);
-        // A second segment, without waiting for a state of the server: any interleaving is legal.
+        // The two parts may or may not arrive together: every interleaving must work.
         thread::yield_now();
         peer.send(&bytes[cut..]);
         expect(&mut peer, &["async 1", "body", "inline 2"]);
@@ -156,7 +159,7 @@ fn requests_cut_anywhere_are_the_same_requests() {
 }
 
 #[test]
-fn more_requests_than_may_be_in_flight_are_all_answered() {
+fn requests_over_the_pipeline_limit_are_all_answered() {
     let server = start(routes());
     let mut peer = connect(&server);
     peer.send((0..200).map(|n| request(&format!("/async?ms=1&n={n}"))).collect::<String>());
@@ -166,7 +169,7 @@ fn more_requests_than_may_be_in_flight_are_all_answered() {
 }
 
 #[test]
-fn a_client_that_sends_fin_still_gets_every_reply() {
+fn a_client_that_sends_a_fin_still_receives_every_reply() {
     let server = start(routes());
     let mut peer = connect(&server);
     peer.send(request("/async?ms=50&n=1") + &post_request("/echo-async", "body") + &request("/inline?n=2"));
@@ -176,7 +179,7 @@ fn a_client_that_sends_fin_still_gets_every_reply() {
 }
 
 #[test]
-fn connection_close_ends_behind_its_reply() {
+fn connection_close_ends_the_connection_after_its_reply() {
     let server = start(routes());
     for path in ["/static", "/inline?n=1", "/async?ms=10&n=1"] {
         let mut peer = connect(&server);
@@ -189,7 +192,7 @@ fn connection_close_ends_behind_its_reply() {
 }
 
 #[test]
-fn replies_do_not_cross_between_three_hundred_connections() {
+fn replies_do_not_cross_between_connections() {
     let server = start(routes());
     let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {

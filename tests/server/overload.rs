@@ -1,4 +1,4 @@
-//! More work than a shard can do: what is refused, what is not, and how it ends by itself.
+//! Overload: which requests a shard with a long queue refuses, which it serves, and how it recovers.
 
 use std::{
     thread,
@@ -9,19 +9,19 @@ use windlass::{Request, Router, Server, Timeouts, actors::Cores, event_stream, g
 
 use crate::common::{Peer, Reply, builder, connect, eventually, metric};
 
-/// How long a handler holds the shard.
-const HELD: Duration = Duration::from_millis(20);
+/// Time for which the handler of `/hold` blocks the shard.
+const BLOCK_TIME: Duration = Duration::from_millis(20);
 
-/// Connections that each ask for one such handler: together a queue of more than a second.
+/// Number of connections that request `/hold` at once; their handlers take more than a second in total.
 const CROWD: usize = 64;
 
 fn router() -> Router {
-    let holds = |_: Request| {
-        thread::sleep(HELD);
+    let block_shard = |_: Request| {
+        thread::sleep(BLOCK_TIME);
         "held"
     };
     let router = Router::new()
-        .route(get("/hold", holds))
+        .route(get("/hold", block_shard))
         .route(get("/well", |_: Request| "well").never_shed())
         .route(get("/async", |_: Request| "async").run_async())
         .route(static_route("/static", "static"))
@@ -37,17 +37,17 @@ fn server(shed_async: Option<Duration>, shed_all: Option<Duration>) -> Server {
     builder(router()).cores(Cores::Unpinned(1)).timeouts(timeouts).start().unwrap()
 }
 
-/// Peers of a server, and what each asks for.
+/// Connections to a server that send requests together.
 struct Crowd(Vec<Peer>);
 
 impl Crowd {
     fn new(server: &Server, peers: usize) -> Self {
         let crowd = Self((0..peers).map(|_| connect(server)).collect());
-        eventually("all are in", || server.metrics().connections >= peers as u64);
+        eventually("all connections are accepted", || server.metrics().connections >= peers as u64);
         crowd
     }
 
-    /// Has each ask for `path` at once.
+    /// Sends a GET for `path` on every connection.
     fn ask(&mut self, path: &str) {
         self.0.iter_mut().for_each(|peer| peer.request("GET", path));
     }
@@ -57,8 +57,8 @@ impl Crowd {
     }
 }
 
-/// Asks for `path` behind a crowd that holds the shard, until that was refused; returns the refusal.
-fn refused_behind(crowd: &mut Crowd, peer: &mut Peer, path: &str, head: &str) -> Reply {
+/// Fills the shard's queue and requests `path` behind it, until that request is refused. Returns the refusal.
+fn refused_behind_queue(crowd: &mut Crowd, peer: &mut Peer, path: &str, head: &str) -> Reply {
     let asked = format!("GET {path} HTTP/1.1\r\nHost: test\r\n{head}\r\n");
     for _ in 0..20 {
         crowd.ask("/hold");
@@ -69,7 +69,7 @@ fn refused_behind(crowd: &mut Crowd, peer: &mut Peer, path: &str, head: &str) ->
             return reply;
         }
     }
-    panic!("{path} was never refused");
+    panic!("expected a refusal of {path}");
 }
 
 fn refusals(server: &Server) -> f64 {
@@ -77,31 +77,31 @@ fn refusals(server: &Server) -> f64 {
 }
 
 #[test]
-fn behind_a_standing_queue_async_work_streams_and_sockets_are_refused_first() {
+fn async_routes_streams_and_sockets_are_refused_before_inline_routes() {
     let server = server(Some(Duration::from_millis(40)), None);
     let (mut crowd, mut peer) = (Crowd::new(&server, CROWD), connect(&server));
-    let refused = refused_behind(&mut crowd, &mut peer, "/async", "");
+    let refused = refused_behind_queue(&mut crowd, &mut peer, "/async", "");
     let seconds: u32 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=3).contains(&seconds) && !refused.closes());
     crowd.ask("/hold");
-    assert!(crowd.replies().iter().all(|reply| reply.status == 200), "what answers at once is served");
-    refused_behind(&mut crowd, &mut peer, "/events", "");
+    assert!(crowd.replies().iter().all(|reply| reply.status == 200), "inline requests must be served");
+    refused_behind_queue(&mut crowd, &mut peer, "/events", "");
     #[cfg(feature = "ws")]
-    refused_behind(
+    refused_behind_queue(
         &mut crowd,
         &mut peer,
         "/ws",
         "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
     );
     assert!(refusals(&server) >= 2.0 + f64::from(cfg!(feature = "ws")));
-    assert_eq!(peer.get("/async").text(), "async", "it is over");
+    assert_eq!(peer.get("/async").text(), "async", "the overload must have ended");
 }
 
 #[test]
-fn behind_a_long_one_everything_is_but_what_tells_how_the_server_is() {
+fn behind_a_longer_queue_all_routes_except_health_and_metrics_are_refused() {
     let server = server(Some(Duration::from_millis(40)), Some(Duration::from_millis(100)));
     let (mut crowd, mut peer) = (Crowd::new(&server, CROWD), connect(&server));
-    refused_behind(&mut crowd, &mut peer, "/static", "");
+    refused_behind_queue(&mut crowd, &mut peer, "/static", "");
     let mut refused = 0;
     for path in ["/well", "/healthz", "/readyz", "/metrics"] {
         crowd.ask("/hold");
@@ -114,26 +114,29 @@ fn behind_a_long_one_everything_is_but_what_tells_how_the_server_is() {
 }
 
 #[test]
-fn a_shard_that_has_caught_up_takes_everything_again() {
+fn a_shard_that_has_caught_up_refuses_nothing() {
     let server = server(Some(Duration::from_millis(40)), Some(Duration::from_millis(100)));
     let (mut crowd, mut peer) = (Crowd::new(&server, CROWD), connect(&server));
-    refused_behind(&mut crowd, &mut peer, "/static", "");
-    eventually("nothing waits", || metric(&server, r#"windlass_shard_lag_seconds{shard="0"}"#) == 0.0);
+    refused_behind_queue(&mut crowd, &mut peer, "/static", "");
+    eventually("the lag is zero", || metric(&server, r#"windlass_shard_lag_seconds{shard="0"}"#) == 0.0);
     let before = refusals(&server);
     for path in ["/static", "/async", "/hold"] {
         assert_eq!(peer.get(path).status, 200, "{path}");
     }
     for _ in 0..50 {
         crowd.ask("/static");
-        assert!(crowd.replies().iter().all(|reply| reply.status == 200), "at full rate");
+        assert!(
+            crowd.replies().iter().all(|reply| reply.status == 200),
+            "a shard without lag must refuse nothing"
+        );
     }
     assert_eq!(refusals(&server), before);
 }
 
-/// Only what stood behind the slow handler for a whole window of the lag's measure may be taken for a queue that stands.
-/// Where the machine itself stalls the shard for that long behind it, there is one: such a round says nothing.
+/// One slow handler must not count as overload, so refusals are unexpected. If the machine itself delays the
+/// shard for more than a window, the round is not counted.
 #[test]
-fn one_slow_handler_is_no_overload() {
+fn one_slow_handler_does_not_cause_refusals() {
     const SLOW: Duration = Duration::from_millis(700);
     const WINDOW: Duration = Duration::from_millis(250);
     let slow = get("/slow", |_: Request| thread::sleep(SLOW));
@@ -143,11 +146,11 @@ fn one_slow_handler_is_no_overload() {
         .start()
         .unwrap();
     let mut crowd = Crowd::new(&server, CROWD);
-    let (mut judged, mut rounds) = (0, 0);
-    while judged < 3 {
+    let (mut counted, mut rounds) = (0, 0);
+    while counted < 3 {
         rounds += 1;
-        assert!(rounds <= 30, "the machine stalls");
-        // Rounds that follow each other at once are a shard that never comes to rest: two windows of calm come first.
+        assert!(rounds <= 30, "the machine is too busy for this test");
+        // Two windows without load come before each round, so that rounds do not add up to a standing queue.
         let calm = Instant::now() + WINDOW * 5 / 2;
         while Instant::now() < calm {
             assert_eq!(crowd.0[0].get("/well").status, 200);
@@ -159,13 +162,13 @@ fn one_slow_handler_is_no_overload() {
         let refused = crowd.replies().iter().filter(|reply| reply.status >= 300).count();
         if began.elapsed() < SLOW + WINDOW {
             assert_eq!(refused, 0, "round {rounds}");
-            judged += 1;
+            counted += 1;
         }
     }
 }
 
 #[test]
-fn a_threshold_that_is_off_refuses_nobody() {
+fn disabled_thresholds_refuse_nothing() {
     let server = server(None, None);
     let mut crowd = Crowd::new(&server, CROWD);
     for path in ["/hold", "/async"] {

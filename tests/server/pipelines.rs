@@ -1,4 +1,4 @@
-//! Any pipeline of valid requests, cut anywhere, gives exactly its replies in order.
+//! Property test: any pipeline of valid requests, split at any byte, is answered completely and in order.
 
 use std::{fmt::Write, thread};
 
@@ -10,9 +10,9 @@ use windlass::{Body, Request, Router, Server, get, post, put, static_route};
 
 use crate::common::{Peer, connect, start};
 
-/// One valid request of any kind.
+/// A valid request of any kind.
 #[derive(Clone, Debug)]
-enum Asked {
+enum PipelinedRequest {
     Get { path: &'static str, head: bool, old: bool },
     Wait { ms: u8 },
     Echo { path: &'static str, body: Vec<u8>, framing: Framing },
@@ -23,11 +23,11 @@ enum Asked {
 #[derive(Clone, Debug)]
 enum Framing {
     Length,
-    /// Chunks of so many bytes, with trailers or not.
+    /// Chunks of this size; `true` for a trailer section.
     Chunked(usize, bool),
 }
 
-/// What must come back.
+/// Expected reply to a request.
 #[derive(Debug)]
 struct Expected {
     method: &'static str,
@@ -47,7 +47,7 @@ async fn wait(request: Request) -> String {
     format!("waited {ms}")
 }
 
-/// Hands the request's body on as it comes.
+/// Returns the request body as the response body while it arrives.
 fn pass_on(mut request: Request) -> Body {
     request.take_body()
 }
@@ -74,23 +74,23 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn pipelined_request() -> impl Strategy<Value = PipelinedRequest> {
     let path = prop::sample::select(&["/static", "/inline", "/async", "/blocking"][..]);
     let framing = prop_oneof![
         Just(Framing::Length),
         (1..5000_usize, any::<bool>()).prop_map(|(size, trailers)| Framing::Chunked(size, trailers)),
     ];
     prop_oneof![
-        4 => (path, any::<bool>(), any::<bool>()).prop_map(|(path, head, old)| Asked::Get { path, head, old }),
-        2 => (0..4_u8).prop_map(|ms| Asked::Wait { ms }),
+        4 => (path, any::<bool>(), any::<bool>()).prop_map(|(path, head, old)| PipelinedRequest::Get { path, head, old }),
+        2 => (0..4_u8).prop_map(|ms| PipelinedRequest::Wait { ms }),
         4 => (prop::sample::select(&ECHOES[..]), body(), framing)
-            .prop_map(|(path, body, framing)| Asked::Echo { path, body, framing }),
-        1 => body().prop_map(|body| Asked::Unserved { body }),
-        1 => Just(Asked::NotAllowed),
+            .prop_map(|(path, body, framing)| PipelinedRequest::Echo { path, body, framing }),
+        1 => body().prop_map(|body| PipelinedRequest::Unserved { body }),
+        1 => Just(PipelinedRequest::NotAllowed),
     ]
 }
 
-impl Asked {
+impl PipelinedRequest {
     fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Get { path, head, old } => {
@@ -137,8 +137,8 @@ fn write_post(out: &mut Vec<u8>, path: &str, body: &[u8], framing: &Framing) {
     }
 }
 
-/// Sends the requests in pieces that end at the cuts while their replies are read, then checks those.
-fn run(server: &Server, requests: &[Asked], cuts: &[prop::sample::Index], fin: bool) {
+/// Sends the requests in pieces that end at the cuts, and checks the replies in parallel.
+fn run(server: &Server, requests: &[PipelinedRequest], cuts: &[prop::sample::Index], fin: bool) {
     let mut bytes = Vec::new();
     requests.iter().for_each(|request| request.write(&mut bytes));
     let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len())).chain([0, bytes.len()]).collect();
@@ -157,12 +157,12 @@ fn run(server: &Server, requests: &[Asked], cuts: &[prop::sample::Index], fin: b
     });
 }
 
-fn expect(mut reader: Peer, requests: &[Asked], fin: bool) {
+fn expect(mut reader: Peer, requests: &[PipelinedRequest], fin: bool) {
     for request in requests {
         let expected = request.expected();
         let reply = reader.reply_to(expected.method);
         assert_eq!((reply.status, reply.closes()), (expected.status, false), "{request:?}");
-        assert!(reply.body == expected.body, "{request:?} gave {}", reply.body.escape_ascii());
+        assert!(reply.body == expected.body, "{request:?}: unexpected body {}", reply.body.escape_ascii());
     }
     if fin {
         reader.expect_close();
@@ -170,9 +170,9 @@ fn expect(mut reader: Peer, requests: &[Asked], fin: bool) {
 }
 
 #[test]
-fn any_pipeline_cut_anywhere_gives_its_replies_in_order() {
+fn any_pipeline_split_anywhere_is_answered_in_order() {
     let server = start(routes());
-    let pipeline = prop::collection::vec(asked(), 1..14);
+    let pipeline = prop::collection::vec(pipelined_request(), 1..14);
     let cuts = prop::collection::vec(any::<prop::sample::Index>(), 0..12);
     let config = Config { cases: 150, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
     TestRunner::new(config)

@@ -1,8 +1,9 @@
-//! A strict reader of the Prometheus text format, version 0.0.4: what a scraper might forgive fails the test.
+//! A strict parser of the Prometheus text format, version 0.0.4. Input that a scraper might tolerate fails
+//! the test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One sample.
+/// A sample of a metric.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
     name: String,
@@ -10,21 +11,21 @@ pub(crate) struct Sample {
     value: f64,
 }
 
-/// One metric with its samples.
+/// A metric with its samples.
 #[derive(Debug)]
 struct Family {
     kind: String,
     samples: Vec<Sample>,
 }
 
-/// A whole page.
+/// A parsed metrics page.
 #[derive(Debug)]
 pub(crate) struct Page {
     families: BTreeMap<String, Family>,
 }
 
 impl Page {
-    /// Reads a page: each metric has one HELP, then one TYPE, then all its samples.
+    /// Parses a page. Each metric has one HELP line, then one TYPE line, then all its samples.
     pub(crate) fn parse(text: &str) -> Self {
         assert!(text.ends_with('\n'), "the last line must end");
         let mut page = Self { families: BTreeMap::new() };
@@ -36,30 +37,33 @@ impl Page {
                 .split_once(' ')
                 .unwrap();
             assert!(!help.is_empty() && is_name(name), "{line}");
-            let kind =
-                lines.next().unwrap().strip_prefix(&format!("# TYPE {name} ")).expect("TYPE behind HELP");
+            let kind = lines
+                .next()
+                .unwrap()
+                .strip_prefix(&format!("# TYPE {name} "))
+                .expect("a TYPE line must follow the HELP line");
             let mut samples = Vec::new();
             while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
                 samples.push(sample(line));
             }
             let family = Family { kind: kind.to_owned(), samples };
             family.check(name);
-            assert!(page.families.insert(name.to_owned(), family).is_none(), "{name} is there twice");
+            assert!(page.families.insert(name.to_owned(), family).is_none(), "{name} occurs twice");
         }
         page
     }
 
-    /// Returns the names of the metrics.
+    /// Returns the names of all metrics.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.families.keys().map(String::as_str)
     }
 
-    /// Returns every sample of a metric.
+    /// Returns all samples of a metric.
     pub(crate) fn samples(&self, name: &str) -> &[Sample] {
         self.families.get(name).map_or(&[], |family| &family.samples)
     }
 
-    /// Returns one sample; labels in the order of their names.
+    /// Returns the value of one sample. The labels must be in alphabetical order.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let wanted = |sample: &&Sample| {
             sample.name == name
@@ -68,12 +72,12 @@ impl Page {
         self.families.values().flat_map(|family| &family.samples).find(wanted).map(|sample| sample.value)
     }
 
-    /// Returns the sum of a counter's or gauge's samples.
+    /// Returns the sum of all samples of a counter or gauge.
     pub(crate) fn sum(&self, name: &str) -> f64 {
         self.samples(name).iter().map(|sample| sample.value).sum()
     }
 
-    /// Returns the sum of those samples that have this label.
+    /// Returns the sum of the samples with this label value.
     pub(crate) fn sum_where(&self, name: &str, (label, value): (&str, &str)) -> f64 {
         let has = |sample: &&Sample| sample.labels.get(label).is_some_and(|v| v == value);
         self.samples(name).iter().filter(has).map(|sample| sample.value).sum()
@@ -97,7 +101,8 @@ impl Family {
         }
     }
 
-    /// Buckets are cumulative, their bounds ascend, the last is +Inf and equals the count.
+    /// Checks that the buckets are cumulative, their bounds ascend, and the last one is +Inf and equals the
+    /// count.
     fn check_histogram(&self, name: &str) {
         let mut by_labels: BTreeMap<BTreeMap<String, String>, Vec<&Sample>> = BTreeMap::new();
         for sample in &self.samples {
@@ -143,14 +148,14 @@ fn labels(mut text: &str) -> BTreeMap<String, String> {
         let (name, rest) = text.split_once("=\"").unwrap_or_else(|| panic!("no label: {text}"));
         assert!(is_name(name), "{text}");
         let (value, rest) = quoted(rest);
-        assert!(labels.insert(name.to_owned(), value).is_none(), "{name} is there twice");
+        assert!(labels.insert(name.to_owned(), value).is_none(), "{name} occurs twice");
         text = rest.strip_prefix(',').unwrap_or(rest);
         assert!(rest.is_empty() || rest.starts_with(','), "{rest}");
     }
     labels
 }
 
-/// Reads up to the closing quote; returns the value and what is behind.
+/// Parses up to the closing quote. Returns the value and the rest of the text.
 fn quoted(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut chars = text.char_indices();
@@ -181,7 +186,7 @@ fn is_name(text: &str) -> bool {
 }
 
 #[test]
-fn a_sloppy_page_is_refused() {
+fn a_malformed_page_is_rejected() {
     let refused = |text: &str| {
         let text = text.to_owned();
         std::panic::catch_unwind(move || Page::parse(&text)).is_err()

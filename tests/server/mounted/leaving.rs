@@ -1,4 +1,4 @@
-//! A client that leaves ends what a service does for it.
+//! Clients that disconnect: the service's future or body is dropped.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ use windlass::{Router, Server};
 
 use crate::common::{connect, eventually, start};
 
-/// Counts its clones' lives.
+/// Counts its live instances.
 struct Alive(Arc<AtomicUsize>);
 
 impl Alive {
@@ -34,8 +34,8 @@ impl Drop for Alive {
     }
 }
 
-/// A server whose service waits for ever: before its response, or in its body. Returns how many do.
-fn started() -> (Server, Arc<AtomicUsize>) {
+/// Mounts services that never finish, before the response or in its body. Returns the number of those alive.
+fn start_endless_services() -> (Server, Arc<AtomicUsize>) {
     let alive = Arc::new(AtomicUsize::new(0));
     let (waiting, streaming, silent) = (alive.clone(), alive.clone(), alive.clone());
     let wait = move || async move {
@@ -50,7 +50,7 @@ fn started() -> (Server, Arc<AtomicUsize>) {
         });
         Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_millis(20)))
     };
-    let hush = move || async move {
+    let silent_body = move || async move {
         let alive = Alive::new(&silent);
         let nothing = tokio_stream::pending::<Result<bytes::Bytes, Infallible>>().map(move |piece| {
             let _ = &alive;
@@ -59,70 +59,72 @@ fn started() -> (Server, Arc<AtomicUsize>) {
         let first = tokio_stream::iter([Ok(bytes::Bytes::from_static(b"hush"))]);
         axum::body::Body::from_stream(first.chain(nothing))
     };
-    let hushed_events = hush.clone();
+    let silent_events = silent_body.clone();
     let app = axum::Router::new()
         .route("/wait", routing::get(wait))
         .route("/events", routing::get(events))
-        .route("/silent", routing::get(hush))
+        .route("/silent", routing::get(silent_body))
         .route(
             "/silent-events",
-            routing::get(|| async { ([("content-type", "text/event-stream")], hushed_events().await) }),
+            routing::get(|| async { ([("content-type", "text/event-stream")], silent_events().await) }),
         );
     (start(Router::new().mount("/", app)), alive)
 }
 
 #[test]
 fn a_reset_drops_the_future_and_the_body() {
-    let (server, alive) = started();
-    for (path, comes) in [("/wait", None), ("/events", Some("\r\n\r\n")), ("/silent", Some("hush"))] {
+    let (server, alive) = start_endless_services();
+    for (path, first_bytes) in
+        [("/wait", None), ("/events", Some("\r\n\r\n")), ("/silent", Some("silent_body"))]
+    {
         let mut peer = connect(&server);
         peer.request("GET", path);
-        eventually("it runs", || alive.load(Ordering::SeqCst) == 1);
-        comes.map(|bytes| peer.until(bytes.as_bytes()));
+        eventually("the service runs", || alive.load(Ordering::SeqCst) == 1);
+        first_bytes.map(|bytes| peer.until(bytes.as_bytes()));
         peer.reset();
         eventually(path, || alive.load(Ordering::SeqCst) == 0);
     }
-    eventually("the places are free", || server.pool().unwrap().stats().jobs.running == 0);
+    eventually("no job runs any more", || server.pool().unwrap().stats().jobs.running == 0);
 }
 
 #[test]
-fn a_fin_ends_events_and_leaves_other_bodies() {
-    let (server, alive) = started();
+fn a_fin_ends_event_streams_but_not_other_bodies() {
+    let (server, alive) = start_endless_services();
     let (mut events, mut other) = (connect(&server), connect(&server));
     events.request("GET", "/silent-events");
     other.request("GET", "/silent");
     events.until(b"hush");
     other.until(b"hush");
-    eventually("both run", || alive.load(Ordering::SeqCst) == 2);
+    eventually("both bodies are alive", || alive.load(Ordering::SeqCst) == 2);
     events.finish();
     other.finish();
-    eventually("the events end", || alive.load(Ordering::SeqCst) == 1);
+    eventually("the event stream has ended", || alive.load(Ordering::SeqCst) == 1);
     events.read_to_end();
     other.expect_silence(Duration::from_millis(100));
-    assert_eq!(alive.load(Ordering::SeqCst), 1, "who half-closed may wait for the rest of an ordinary body");
+    assert_eq!(alive.load(Ordering::SeqCst), 1, "a FIN must not end a body that is not an event stream");
 }
 
 #[cfg(feature = "http2")]
 #[test]
 fn a_reset_stream_drops_the_future_and_the_body() {
     use crate::h2::client::{Client, request};
-    let (server, alive) = started();
+    let (server, alive) = start_endless_services();
     let mut client = Client::connect(&server);
     for path in ["/wait", "/events", "/silent"] {
         let (response, mut stream) =
             client.send.send_request(request(http::Method::GET, path), true).unwrap();
         let body = (path != "/wait").then(|| client.wait(response).unwrap().into_body());
-        eventually("it runs", || alive.load(Ordering::SeqCst) == 1);
+        eventually("the service runs", || alive.load(Ordering::SeqCst) == 1);
         stream.send_reset(::h2::Reason::CANCEL);
         eventually(path, || alive.load(Ordering::SeqCst) == 0);
         drop(body);
     }
-    assert_eq!(client.get("/nowhere").status, 404, "the connection goes on");
+    assert_eq!(client.get("/nowhere").status, 404, "the connection must stay open");
 }
 
 #[test]
-fn a_drain_waits_for_a_service_and_cuts_what_has_no_end() {
-    let (server, alive) = started();
+fn a_drain_cuts_an_endless_body_after_the_grace() {
+    let (server, alive) = start_endless_services();
     let mut peer = connect(&server);
     peer.request("GET", "/events");
     peer.until(b"\r\n\r\n");

@@ -1,4 +1,4 @@
-//! A service is called when it is ready, and the instance that said so is the one that is called.
+//! Readiness of mounted services: a service is called only after the same instance reported that it is ready.
 
 use std::{
     sync::{
@@ -14,19 +14,19 @@ use windlass::{Body, Router, Timeouts};
 
 use crate::common::{builder, connect, eventually, start};
 
-/// Wants to be polled some times before it is ready, and to be called only then.
-struct Shy {
+/// A service that is ready after some polls, and panics if called before.
+struct ReadyAfterPolls {
     polls_left: usize,
 }
 
-impl Clone for Shy {
-    /// As the services of tower do: a clone is not ready because the original was.
+impl Clone for ReadyAfterPolls {
+    /// Resets the readiness, as the services of tower do: a clone must become ready on its own.
     fn clone(&self) -> Self {
         Self { polls_left: 3 }
     }
 }
 
-impl Service<http::Request<Body>> for Shy {
+impl Service<http::Request<Body>> for ReadyAfterPolls {
     type Response = http::Response<Body>;
     type Error = std::convert::Infallible;
     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
@@ -41,21 +41,21 @@ impl Service<http::Request<Body>> for Shy {
     }
 
     fn call(&mut self, _: http::Request<Body>) -> Self::Future {
-        assert_eq!(self.polls_left, 0, "called before it was ready");
+        assert_eq!(self.polls_left, 0, "the service must be ready before it is called");
         std::future::ready(Ok(http::Response::new("called".into())))
     }
 }
 
 #[test]
 fn a_service_is_polled_until_it_is_ready() {
-    let server = start(Router::new().mount("/", Shy { polls_left: 0 }));
+    let server = start(Router::new().mount("/", ReadyAfterPolls { polls_left: 0 }));
     let mut peer = connect(&server);
     for _ in 0..3 {
         assert_eq!(peer.get("/").text(), "called");
     }
 }
 
-/// An application that counts how many of its requests run at once, and holds each until it is told to go on.
+/// An application that counts its running requests. Each request waits for a permit of `go`.
 fn counting(running: &Arc<AtomicUsize>, go: &Arc<tokio::sync::Semaphore>) -> axum::Router {
     let (running, go) = (running.clone(), go.clone());
     let handler = move || {
@@ -78,11 +78,11 @@ fn a_concurrency_limit_is_shared_by_all_requests() {
     let mut peers: Vec<_> = (0..6).map(|_| connect(&server)).collect();
     peers.iter_mut().for_each(|peer| peer.request("GET", "/"));
     let jobs = || server.pool().unwrap().stats().jobs.running;
-    eventually("all are with their service", || jobs() == 6);
-    eventually("two are let in", || running.load(Ordering::SeqCst) == 2);
+    eventually("all requests have reached the service", || jobs() == 6);
+    eventually("two requests run", || running.load(Ordering::SeqCst) == 2);
     go.add_permits(1);
-    eventually("one is done", || jobs() == 5);
-    eventually("the next is let in", || running.load(Ordering::SeqCst) == 2);
+    eventually("one request has finished", || jobs() == 5);
+    eventually("the next request runs", || running.load(Ordering::SeqCst) == 2);
     go.add_permits(5);
     for peer in &mut peers {
         assert_eq!(peer.reply().text(), "done");
@@ -90,7 +90,7 @@ fn a_concurrency_limit_is_shared_by_all_requests() {
 }
 
 #[test]
-fn the_wait_to_be_ready_counts_into_the_jobs_deadline() {
+fn the_wait_for_readiness_counts_towards_the_job_deadline() {
     let (running, go) = (Arc::default(), Arc::new(tokio::sync::Semaphore::new(0)));
     let limited = ServiceBuilder::new().concurrency_limit(1).service(counting(&running, &go));
     let mut timeouts = Timeouts::default();
@@ -100,8 +100,8 @@ fn the_wait_to_be_ready_counts_into_the_jobs_deadline() {
     first.request("GET", "/");
     second.request("GET", "/");
     assert_eq!((first.reply().status, second.reply().status), (503, 503));
-    // One may be late again on a busy machine.
-    eventually("the permit of the late one is free again", || {
+    // The retried request may time out as well on a busy machine.
+    eventually("the permit of the timed-out request is free again", || {
         go.add_permits(1);
         connect(&server).get("/").text() == "done"
     });

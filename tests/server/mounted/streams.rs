@@ -1,4 +1,4 @@
-//! Bodies that flow: both ways at once, events with their keep-alive, trailers.
+//! Streamed bodies of mounted services: echo while receiving, event streams with keep-alive, and trailers.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -18,12 +18,12 @@ fn sum(value: &'static str) -> HeaderMap {
     HeaderMap::from_iter([(HeaderName::from_static("x-sum"), HeaderValue::from_static(value))])
 }
 
-/// Sends back what comes, as it comes, its trailers too.
+/// Echoes the body and its trailers as they arrive.
 async fn echo(body: Body) -> Body {
     body
 }
 
-/// Counts what comes, and answers at its end with the trailers it had.
+/// Counts the bytes of the body and answers with the count and the trailer.
 async fn count(body: Body) -> String {
     use http_body_util::BodyExt as _;
     let collected = body.collect().await.unwrap();
@@ -40,7 +40,7 @@ fn ticks() -> impl Stream<Item = Result<Event, Infallible>> {
                 return;
             }
         }
-        // Then nothing, for as long as somebody listens.
+        // No further event follows while the client stays.
         sender.closed().await;
     });
     ReceiverStream::new(receiver).map(Ok)
@@ -56,11 +56,12 @@ async fn large() -> Body {
 }
 
 async fn broken() -> Body {
-    let chunks = [Ok(Bytes::from_static(b"a part")), Err(std::io::Error::other("expected by the test"))];
+    let chunks =
+        [Ok(Bytes::from_static(b"a part")), Err(std::io::Error::other("deliberate error of the test"))];
     Body::from_stream(tokio_stream::iter(chunks))
 }
 
-async fn trailed() -> http::Response<Body> {
+async fn with_trailers() -> http::Response<Body> {
     use http_body_util::BodyExt as _;
     let body = http_body_util::Full::new(Bytes::from_static(b"content"));
     let body =
@@ -76,12 +77,12 @@ fn router() -> Router {
         .route("/events", routing::get(events))
         .route("/large", routing::get(large))
         .route("/broken", routing::get(broken))
-        .route("/trailed", routing::get(trailed));
+        .route("/trailed", routing::get(with_trailers));
     Router::new().mount("/", app)
 }
 
 #[test]
-fn bodies_flow_both_ways_at_once() {
+fn a_body_may_be_echoed_while_it_arrives() {
     let server = start(router());
     let mut peer = connect(&server);
     peer.send("POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
@@ -93,7 +94,7 @@ fn bodies_flow_both_ways_at_once() {
 }
 
 #[test]
-fn trailers_come_in_and_go_out() {
+fn trailers_are_received_and_sent() {
     let server = start(router());
     let mut peer = connect(&server);
     peer.send(
@@ -105,12 +106,12 @@ fn trailers_come_in_and_go_out() {
         dripped.send([*byte]);
     }
     assert_eq!(dripped.reply().text(), "3 bytes, trailer none");
-    // A length is known, so on HTTP/1.1 it is what the client gets.
+    // The body has a known length, so HTTP/1.1 sends no trailers.
     assert_eq!(connect(&server).get("/trailed").text(), "content");
 }
 
 #[test]
-fn large_bodies_pass_whole() {
+fn large_bodies_arrive_complete() {
     let server = start(router());
     let reply = connect(&server).get("/large");
     assert_eq!(reply.body.len(), 2 << 20);
@@ -121,7 +122,7 @@ fn large_bodies_pass_whole() {
 }
 
 #[test]
-fn a_body_that_fails_is_seen_to_be_cut_short() {
+fn a_failing_body_is_cut_and_looks_incomplete() {
     let server = start(router());
     let mut peer = connect(&server);
     peer.request("GET", "/broken");
@@ -130,7 +131,7 @@ fn a_body_that_fails_is_seen_to_be_cut_short() {
 }
 
 #[test]
-fn events_flow_with_their_keep_alive() {
+fn an_event_stream_sends_its_keep_alive() {
     let server = start(router());
     let mut peer = connect(&server);
     peer.request("GET", "/events");
@@ -150,7 +151,7 @@ mod over_h2 {
     use crate::h2::client::{Client, request};
 
     #[test]
-    fn bodies_flow_both_ways_at_once() {
+    fn a_body_may_be_echoed_while_it_arrives() {
         let server = start(router());
         let mut client = Client::connect(&server);
         let (response, mut sending) = client.open(request(Method::POST, "/echo"));
@@ -165,17 +166,17 @@ mod over_h2 {
     }
 
     #[test]
-    fn trailers_and_large_bodies_pass() {
+    fn trailers_and_large_bodies_arrive_complete() {
         let server = start(router());
         let mut client = Client::connect(&server);
-        let trailed = client.get("/trailed");
-        assert_eq!((trailed.text(), trailed.trailers.as_ref()), ("content", Some(&sum("7"))));
+        let with_trailers = client.get("/trailed");
+        assert_eq!((with_trailers.text(), with_trailers.trailers.as_ref()), ("content", Some(&sum("7"))));
         assert_eq!(client.get("/large").body.len(), 2 << 20);
         assert_eq!(client.call(Method::POST, "/count", vec![1; 60_000]).text(), "60000 bytes, trailer none");
     }
 
     #[test]
-    fn events_flow_with_their_keep_alive() {
+    fn an_event_stream_sends_its_keep_alive() {
         let server = start(router());
         let mut client = Client::connect(&server);
         let (response, _) = client.send.send_request(request(Method::GET, "/events"), true).unwrap();
