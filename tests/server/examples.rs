@@ -64,7 +64,8 @@ fn jobs_report_their_progress() {
     let body = r#"{"steps":3}"#;
     let length = body.len();
     peer.send(format!(
-        "POST /jobs HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        "POST /jobs HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
     ));
     let ticket = peer.reply();
     assert_eq!((ticket.status, ticket.text().as_str()), (202, r#"{"id":1,"events":"/jobs/1/events"}"#));

@@ -81,7 +81,9 @@ fn topic_figures_match_the_broker() {
     eventually("the stream reports the broker's counts", || {
         let topics = figures(&mut watcher).1["topics"].take();
         topics
-            == json!({ "topics": 1, "subscribers": 3, "published": 1, "delivered": 3, "dropped": 0, "ended": 0 })
+            == json!({
+                "topics": 1, "subscribers": 3, "published": 1, "delivered": 3, "dropped": 0, "ended": 0
+            })
     });
 }
 

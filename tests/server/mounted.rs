@@ -194,7 +194,10 @@ fn layers_of_tower_http_work() {
     let zipped = peer.reply();
     assert_eq!((zipped.header("content-encoding"), &zipped.body[..2]), (Some("gzip"), &[0x1f, 0x8b][..]));
     assert!(zipped.body.len() < 200, "{} bytes", zipped.body.len());
-    peer.send("OPTIONS /echo HTTP/1.1\r\nHost: t\r\nOrigin: http://o\r\nAccess-Control-Request-Method: POST\r\n\r\n");
+    peer.send(
+        "OPTIONS /echo HTTP/1.1\r\nHost: t\r\nOrigin: http://o\r\n\
+         Access-Control-Request-Method: POST\r\n\r\n",
+    );
     assert_eq!(peer.reply_to("OPTIONS").header("access-control-allow-origin"), Some("*"));
     assert_eq!(peer.post("/echo", "0123456789").text(), "0123456789");
     assert_eq!(peer.post("/echo", "0123456789a").status, 413);

@@ -91,7 +91,8 @@ fn async_routes_streams_and_sockets_are_refused_before_inline_routes() {
         &mut crowd,
         &mut peer,
         "/ws",
-        "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
+        "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
     );
     assert!(refusals(&server) >= 2.0 + f64::from(cfg!(feature = "ws")));
     assert_eq!(peer.get("/async").text(), "async", "the overload must have ended");

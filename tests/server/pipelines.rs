@@ -81,7 +81,8 @@ fn pipelined_request() -> impl Strategy<Value = PipelinedRequest> {
         (1..5000_usize, any::<bool>()).prop_map(|(size, trailers)| Framing::Chunked(size, trailers)),
     ];
     prop_oneof![
-        4 => (path, any::<bool>(), any::<bool>()).prop_map(|(path, head, old)| PipelinedRequest::Get { path, head, old }),
+        4 => (path, any::<bool>(), any::<bool>())
+            .prop_map(|(path, head, old)| PipelinedRequest::Get { path, head, old }),
         2 => (0..4_u8).prop_map(|ms| PipelinedRequest::Wait { ms }),
         4 => (prop::sample::select(&ECHOES[..]), body(), framing)
             .prop_map(|(path, body, framing)| PipelinedRequest::Echo { path, body, framing }),

@@ -98,7 +98,8 @@ fn trailers_are_received_and_sent() {
     let server = start(router());
     let mut peer = connect(&server);
     peer.send(
-        "POST /count HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 6\r\n\r\n",
+        "POST /count HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n\
+         3\r\nabc\r\n0\r\nx-sum: 6\r\n\r\n",
     );
     assert_eq!(peer.reply().text(), "3 bytes, trailer 6");
     let mut dripped = connect(&server);
