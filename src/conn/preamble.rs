@@ -1,24 +1,24 @@
-//! The PROXY preamble at the start of a connection: it says who the peer is.
+//! The PROXY preamble at the start of a connection, which names the client behind a load balancer.
 
-use super::{Env, Io};
+use super::{env::Env, io::Io};
 use crate::{net::Ending, proto::proxy, request::Peer};
 
-/// What the first bytes of a connection are.
+/// Result of parsing the first bytes of a connection.
 pub(super) enum Preamble {
-    /// The beginning of one.
+    /// The preamble is incomplete.
     Partial,
-    /// One of this length.
+    /// The preamble is complete and has this length.
     Done(usize),
-    /// None: the connection ends.
+    /// The bytes are no preamble: the connection is reset.
     Refused,
 }
 
-/// Looks at the first bytes of a connection and takes note of its peer.
-pub(super) fn take(env: &Env, io: &mut Io, bytes: &[u8]) -> Preamble {
+/// Parses the first bytes of a connection and stores the client's address.
+pub(super) fn parse(env: &Env, io: &mut Io, bytes: &[u8]) -> Preamble {
     match proxy::parse(bytes) {
         Ok(None) => Preamble::Partial,
         Ok(Some(preamble)) => {
-            // Without ends the balancer speaks for itself: the socket's own peer stays.
+            // Without addresses the connection is the balancer's own, so its socket address stays.
             io.peer = preamble.ends.map_or(io.peer, |ends| Peer::Address(ends.source));
             Preamble::Done(preamble.consumed)
         }

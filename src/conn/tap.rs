@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use windlass_actors::Outlet;
 
-use super::{Conn, Env, Io, Protocol, Timer};
+use super::env::Env;
 use crate::{
     body::{Answer, Form, Offer, Piece, Unpack},
-    net::Ending,
+    net::ConnId,
 };
 
 /// A connection's end of an outlet.
@@ -26,19 +26,15 @@ pub(super) struct Tap {
 }
 
 impl Tap {
-    /// Makes a tap if the stream that `offer` offers it to accepts it; `may` becomes false if it never will. Under TLS what is
-    /// sent is each connection's own: no tap.
+    /// Makes a tap if the stream that `offer` passes the offer to accepts it; `may` becomes false if it never will.
     pub(super) fn offered(
         env: &Env,
-        io: &Io,
+        id: ConnId,
         form: Form,
         offer: impl FnOnce(&mut Offer),
         may: &mut bool,
     ) -> Option<Self> {
-        if io.secure || env.is_draining() {
-            return None;
-        }
-        let outlet = env.local.outlet(io.id.token());
+        let outlet = env.local.outlet(id.token());
         let mut offered = Offer { outlet: outlet.key(), form, answer: Answer::Never };
         offer(&mut offered);
         match offered.answer {
@@ -61,60 +57,27 @@ impl Tap {
         std::mem::take(&mut self.passed)
     }
 
-    fn take(&mut self, now: Instant) -> Option<Piece> {
+    /// Takes the piece that the tap holds.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Piece> {
         let piece = (self.unpack)(&self.outlet.take()?)?;
         self.passed.0 += piece.payload_bytes as u64;
         self.passed.1 = Some(now);
         Some(piece)
     }
-}
 
-impl Conn {
-    /// Sends what the tap holds.
-    pub(super) fn deliver(&mut self, env: &mut Env) {
-        self.take_from_tap(env);
-        let io = &mut self.io;
-        if io.outbox.is_empty() {
-            // It is ending, or held nothing any more.
-            return;
-        }
-        io.unsent = true;
-        io.timers.start(Timer::Write, env.now, env.timeouts.write_stall);
-        if io.timers.is_running(Timer::Stream) {
-            io.timers.set(Timer::Stream, env.now, env.timeouts.stream_idle);
-        }
-        env.deadlines.schedule(io.id, &mut io.timers);
-    }
-
-    /// Queues what the tap holds.
-    pub(super) fn take_from_tap(&mut self, env: &Env) {
-        let io = &mut self.io;
-        let Some(piece) = io.tap.as_mut().and_then(|tap| tap.take(env.now)) else { return };
-        if io.ending == Ending::Open {
-            self.spoken.passes(env, piece.payload_bytes);
-            io.outbox.share_whole(piece.bytes);
-        }
-    }
-}
-
-impl Io {
-    /// Notes that the protocol is asked: what the tap brings is not all that happens.
+    /// Notes that something other than an event of the tap happens to the connection.
     pub(super) fn disturb(&mut self) {
-        if let Some(tap) = &mut self.tap {
-            tap.is_quiet = false;
-        }
+        self.is_quiet = false;
     }
 
-    /// Opens the tap, for a protocol that rests; everything was sent.
-    pub(super) fn open_tap(&mut self) {
-        if let Some(tap) = &mut self.tap {
-            tap.is_quiet = true;
-            tap.outlet.open();
-        }
+    /// Opens the outlet; everything before was sent.
+    pub(super) fn open(&mut self) {
+        self.is_quiet = true;
+        self.outlet.open();
     }
 
-    /// Opens the tap again if only its events were sent since it was opened last, and says so.
-    pub(super) fn reopen_tap(&mut self) -> bool {
-        self.tap.as_ref().is_some_and(|tap| tap.is_quiet && tap.outlet.open())
+    /// Opens the outlet again if nothing but events of the tap has happened since it was opened last.
+    pub(super) fn reopen(&self) -> bool {
+        self.is_quiet && self.outlet.open()
     }
 }

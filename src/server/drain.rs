@@ -11,7 +11,7 @@ use std::{
 use windlass_actors::{ShardSender, StopReport, Undelivered, error::TellError};
 
 use super::Server;
-use crate::conn::{Msg, Tally};
+use crate::conn::{DrainCounts, Msg};
 
 /// How long shards may take to close what was cut.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -44,9 +44,9 @@ impl DrainReport {
         self.cut.values().sum()
     }
 
-    fn add(&mut self, tally: &Tally) {
-        self.drained += tally.drained;
-        for (doing, count) in &tally.cut {
+    fn add(&mut self, counts: &DrainCounts) {
+        self.drained += counts.drained;
+        for (doing, count) in &counts.cut {
             *self.cut.entry(doing).or_default() += count;
         }
     }
@@ -109,7 +109,7 @@ impl Server {
     fn drain_once(&self, grace: Duration) -> DrainReport {
         let began = Instant::now();
         self.metrics.start_drain();
-        let (told, tallies) = mpsc::channel();
+        let (told, reports) = mpsc::channel();
         let end = began + grace.min(LONGEST_GRACE);
         // A shard that is at work has room soon, and without this message it would not tell what was cut.
         self.tell(|| Msg::Drain(told.clone()), end.max(began + CUT_TIMEOUT));
@@ -120,10 +120,10 @@ impl Server {
             broker.drain(end);
         }
         let mut report = DrainReport::default();
-        let mut left = collect(&mut report, &tallies, self.inboxes.len(), end);
+        let mut left = collect(&mut report, &reports, self.inboxes.len(), end);
         if left > 0 {
             self.cut();
-            left = collect(&mut report, &tallies, left, Instant::now() + CUT_TIMEOUT);
+            left = collect(&mut report, &reports, left, Instant::now() + CUT_TIMEOUT);
         }
         if left > 0 {
             *report.cut.entry("shard_stuck").or_default() += left as u64;
@@ -150,16 +150,16 @@ impl Drop for Server {
     }
 }
 
-/// Takes the shards' tallies until all have told or the time is up; returns how many have not.
+/// Takes the shards' reports until all have told or the time is up; returns how many have not.
 fn collect(
     report: &mut DrainReport,
-    tallies: &mpsc::Receiver<(usize, Tally)>,
+    reports: &mpsc::Receiver<(usize, DrainCounts)>,
     mut left: usize,
     until: Instant,
 ) -> usize {
     while left > 0 {
-        match tallies.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok((_, tally)) => report.add(&tally),
+        match reports.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok((_, counts)) => report.add(&counts),
             Err(_) => return left,
         }
         left -= 1;

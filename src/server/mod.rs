@@ -43,7 +43,7 @@ pub use test_client::{TestClient, TestStream};
 #[derive(Clone, Debug)]
 struct Entrance {
     listen: Listen,
-    first: conn::Entrance,
+    first: conn::Transport,
 }
 
 /// Says how a server shall be.
@@ -108,7 +108,7 @@ impl Builder {
     /// Listens on an address; call it again for more. Port 0 lets the system choose, the same for all shards.
     #[must_use]
     pub fn listen(mut self, listen: Listen) -> Self {
-        self.entrances.push(Entrance { listen, first: conn::Entrance::default() });
+        self.entrances.push(Entrance { listen, first: conn::Transport::default() });
         self
     }
 
@@ -117,7 +117,7 @@ impl Builder {
     /// The preamble is believed, so nobody but the proxy may reach the address.
     #[must_use]
     pub fn listen_proxied(mut self, listen: Listen) -> Self {
-        self.entrances.push(Entrance { listen, first: conn::Entrance { is_proxied: true, tls: None } });
+        self.entrances.push(Entrance { listen, first: conn::Transport { is_proxied: true, tls: None } });
         self
     }
 
@@ -246,7 +246,7 @@ impl Builder {
         let retries = bound.iter().map(|bound| u64::from(bound.retries())).sum();
         metrics.causes.add_many("EADDRINUSE", retries);
         #[cfg(feature = "tls")]
-        let pairs = secure::pairs(&common.entrances, &metrics);
+        let pairs = secure::pairs(&common.transports, &metrics);
         let grace = common.timeouts.grace;
         metrics.set_connection_limit(common.shard_connections * shards);
         let engine_options = EngineOptions {
@@ -343,7 +343,7 @@ impl Builder {
             hooks: self.hooks.clone(),
             metrics: metrics.clone(),
             context: Context { state, trusted: self.trusted.clone(), ..Context::default() },
-            entrances: self.entrances.iter().map(|e| e.first.clone()).collect(),
+            transports: self.entrances.iter().map(|e| e.first.clone()).collect(),
             http2: self.http2,
             shard_connections: shard_connections(&self.limits, shards),
             senders,

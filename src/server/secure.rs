@@ -14,7 +14,8 @@ impl Builder {
     /// A client that sends plain HTTP is answered `400` in plain text, and the connection ends.
     #[must_use]
     pub fn listen_tls(mut self, listen: Listen, tls: Tls) -> Self {
-        self.entrances.push(Entrance { listen, first: conn::Entrance { is_proxied: false, tls: Some(tls) } });
+        self.entrances
+            .push(Entrance { listen, first: conn::Transport { is_proxied: false, tls: Some(tls) } });
         self
     }
 
@@ -23,7 +24,7 @@ impl Builder {
     /// The preamble is believed, so nobody but the proxy may reach the address.
     #[must_use]
     pub fn listen_proxied_tls(mut self, listen: Listen, tls: Tls) -> Self {
-        self.entrances.push(Entrance { listen, first: conn::Entrance { is_proxied: true, tls: Some(tls) } });
+        self.entrances.push(Entrance { listen, first: conn::Transport { is_proxied: true, tls: Some(tls) } });
         self
     }
 }
@@ -42,7 +43,7 @@ impl Server {
 }
 
 /// Returns each pair in use once, and lets the metrics show their reloads.
-pub(super) fn pairs(entrances: &[conn::Entrance], metrics: &Metrics) -> Vec<Tls> {
+pub(super) fn pairs(entrances: &[conn::Transport], metrics: &Metrics) -> Vec<Tls> {
     let mut pairs: Vec<Tls> = Vec::new();
     for pair in entrances.iter().filter_map(|entrance| entrance.tls.as_ref()) {
         if !pairs.iter().any(|known| known.is_same(pair)) {

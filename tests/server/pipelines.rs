@@ -114,7 +114,7 @@ impl PipelinedRequest {
             Self::Wait { ms } => reply(200, format!("waited {ms}").as_bytes()),
             Self::Echo { body, .. } => reply(200, body),
             Self::Unserved { .. } => reply(404, b"There is nothing at this path.\n"),
-            Self::NotAllowed => reply(405, b"This path does not answer that method.\n"),
+            Self::NotAllowed => reply(405, b"This path does not accept this method.\n"),
         }
     }
 }

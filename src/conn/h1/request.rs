@@ -1,19 +1,18 @@
-//! One request: which route it means, whether its body is read first, and what runs it.
+//! Serves requests: finds the route, decides whether the body is read first, and starts the handler.
 
 use http::{Method, StatusCode, Version};
 
 use super::{
-    H1, Reading,
-    incoming::{Incoming, Pending},
-    slots::{Meta, State},
+    H1,
+    context::{ReplyContext, RoutedRequest},
+    incoming::Incoming,
 };
 use crate::{
     body::Body,
     conn::{
-        Env, Io, Outcome,
-        account::{Account, Target},
-        answers::{self, is_old, too_large},
-        params,
+        env::Env,
+        exchange::{answers, params, route::MatchedRoute, telemetry::Telemetry},
+        io::Io,
         run::{self, Started},
     },
     metrics::{DispatchKind, HttpVersion},
@@ -27,13 +26,16 @@ use crate::{
 };
 
 impl H1 {
-    /// Serves a request whose head is complete; `bytes` is exactly the head.
-    pub(super) fn request(&mut self, env: &mut Env, io: &mut Io, head: &proto::Head, bytes: &[u8]) {
+    /// Serves a request whose head is complete. `bytes` is exactly the head.
+    pub(super) fn serve(&mut self, env: &mut Env, io: &mut Io, head: &proto::Head, bytes: &[u8]) {
+        self.reading.head_parsed();
         let mut exchange = Exchange::new(head);
-        self.last = !exchange.keep_alive && head.framing().is_empty();
-        exchange.keep_alive &= !env.is_draining() && !is_old(env, io);
+        if !exchange.keep_alive && head.framing().is_empty() {
+            self.reading.last_request_parsed();
+        }
+        exchange.keep_alive &= !env.is_draining() && !io.is_old(env);
         let Ok(method) = head.http_method(bytes) else { return self.reject(env, io, Reject::Method) };
-        // The strict pass let only ASCII through.
+        // The parser has accepted only ASCII.
         let path = std::str::from_utf8(head.path(bytes)).unwrap_or_default();
         let found = match head.form() {
             Form::Asterisk => Found::Options(env.view.table.allow_all()),
@@ -43,7 +45,7 @@ impl H1 {
             Found::Entry(index, params) => {
                 let entry = env.view.table.entry(index);
                 if let Run::Static(image, fixed) = &entry.run
-                    && self.slots.is_empty()
+                    && self.replies.is_empty()
                     && head.framing().is_empty()
                     && env.hooks.is_empty()
                     && !env.sheds(entry.shed)
@@ -59,33 +61,36 @@ impl H1 {
                         );
                     }
                     if !(exchange.keep_alive && image.keep_alive(exchange)) {
-                        self.close_after();
+                        self.reading.close_after_replies();
                     }
                     return;
                 }
                 let Some(request_head) = request_head(head, bytes, method.clone(), params) else {
                     env.counters.protocol_errors.add("path_parameter");
                     exchange.keep_alive = false;
-                    return self.unserved(env, io, head, bytes, exchange, &method, answers::bad_parameter());
+                    let response = answers::bad_parameter();
+                    return self.answer_unmatched(env, io, head, bytes, exchange, &method, response);
                 };
-                let target = Target { view: env.view.clone(), entry: index };
-                self.matched(env, io, head, exchange, request_head, target);
+                let route = MatchedRoute { view: env.view.clone(), index };
+                self.serve_matched(env, io, head, exchange, request_head, route);
             }
             Found::NotAllowed(allow) => {
-                let response = answers::not_allowed(allow);
-                self.unserved(env, io, head, bytes, exchange, &method, response);
+                let response = answers::method_not_allowed(allow);
+                self.answer_unmatched(env, io, head, bytes, exchange, &method, response);
             }
             Found::Options(allow) => {
                 let response = answers::options(allow);
-                self.unserved(env, io, head, bytes, exchange, &method, response);
+                self.answer_unmatched(env, io, head, bytes, exchange, &method, response);
             }
-            Found::Nothing => self.unserved(env, io, head, bytes, exchange, &method, answers::nothing()),
+            Found::Nothing => {
+                self.answer_unmatched(env, io, head, bytes, exchange, &method, answers::not_found());
+            }
         }
     }
 
-    /// Answers a request that no route serves; its body is thrown away.
+    /// Answers a request that matched no route. Its body is discarded.
     #[allow(clippy::too_many_arguments, reason = "they are the parts of one request")]
-    fn unserved(
+    fn answer_unmatched(
         &mut self,
         env: &mut Env,
         io: &mut Io,
@@ -98,91 +103,84 @@ impl H1 {
         let body = self.body_to_discard(env, head, &mut exchange);
         let path = std::str::from_utf8(head.path(bytes)).unwrap_or_default();
         let query = head.query(bytes).and_then(|query| std::str::from_utf8(query).ok());
-        let account = Account::unserved(env, io, HttpVersion::H1, method, path, query);
-        let meta = Meta { exchange, account };
-        self.answer(env, io, meta, response.into());
-        self.read_body(body);
+        let telemetry = Telemetry::unmatched(env, io, HttpVersion::H1, method, path, query);
+        self.answer(env, io, ReplyContext { exchange, telemetry }, response.into());
+        self.expect_body(body);
     }
 
-    /// Serves a request that has a route.
-    fn matched(
+    /// Serves a request that matched a route.
+    fn serve_matched(
         &mut self,
         env: &mut Env,
         io: &mut Io,
         head: &proto::Head,
         mut exchange: Exchange,
         request_head: Head,
-        target: Target,
+        route: MatchedRoute,
     ) {
-        let entry = target.entry();
+        let entry = route.entry();
         let (mode, is_static) = (entry.body, matches!(entry.run, Run::Static(..)));
         let framing = head.framing();
         let discarded = if is_static { self.body_to_discard(env, head, &mut exchange) } else { None };
-        let account = Account::served(env, io, HttpVersion::H1, &request_head, target.clone());
-        let meta = Meta { exchange, account };
-        let pending = Pending { head: request_head, target, meta };
+        let telemetry = Telemetry::matched(env, io, HttpVersion::H1, &request_head, route.clone());
+        let context = ReplyContext { exchange, telemetry };
+        let offers_upgrade = head.upgrade() && !is_static;
+        let request = RoutedRequest { head: request_head, route, context, offers_upgrade };
         if framing.is_empty() || is_static {
-            self.start(env, io, pending, Body::empty());
-            return self.read_body(discarded);
+            self.start(env, io, request, Body::empty());
+            return self.expect_body(discarded);
         }
         match mode {
             BodyMode::Whole(limit) => {
-                self.collect(env, io, head, pending, limit.unwrap_or(env.limits.body_bytes))
+                self.collect_body(env, io, head, request, limit.unwrap_or(env.limits.body_bytes));
             }
-            BodyMode::Streamed => self.stream(env, io, head, pending),
+            BodyMode::Streamed => self.stream_body(env, io, head, request),
         }
     }
 
-    /// Collects the body first; refuses at once what is declared too large.
-    fn collect(
+    /// Collects the body before the request starts. Refuses at once a body that is declared too large.
+    fn collect_body(
         &mut self,
         env: &mut Env,
         io: &mut Io,
         head: &proto::Head,
-        mut pending: Pending,
+        mut request: RoutedRequest,
         limit: usize,
     ) {
         if matches!(head.framing(), Framing::Length(length) if length > limit as u64) {
-            pending.meta.exchange.keep_alive = false;
-            return self.answer(env, io, pending.meta, too_large());
+            request.context.exchange.keep_alive = false;
+            return self.answer(env, io, request.context, answers::too_large());
         }
-        self.send_continue(head, io);
+        send_continue(head, io);
         let declared = match head.framing() {
             Framing::Length(length) => length as usize,
-            _ => 0,
+            Framing::None | Framing::Chunked => 0,
         };
         let decoder = proto::Body::new(head.framing(), &env.h1_limits);
-        self.read_body(Some(Box::new(Incoming::collect(decoder, pending, declared, limit, env.now))));
+        let incoming = Incoming::collect(decoder, request, declared, limit, env.now);
+        self.reading.body_follows(Box::new(incoming));
     }
 
-    /// Starts the handler and feeds it the body as it comes.
-    fn stream(&mut self, env: &mut Env, io: &mut Io, head: &proto::Head, pending: Pending) {
-        self.send_continue(head, io);
+    /// Starts the handler and passes the body to it as it is received.
+    fn stream_body(&mut self, env: &mut Env, io: &mut Io, head: &proto::Head, request: RoutedRequest) {
+        send_continue(head, io);
         let decoder = proto::Body::new(head.framing(), &env.h1_limits);
         let window = env.limits.body_window_bytes;
         let (sender, body) = match head.framing() {
             Framing::Length(length) => Body::channel_with_len(window, length),
-            _ => Body::channel(window),
+            Framing::None | Framing::Chunked => Body::channel(window),
         };
-        self.reading = Reading::Body(Box::new(Incoming::stream(decoder, sender, env.now)));
-        self.start(env, io, pending, body);
+        self.reading.body_follows(Box::new(Incoming::stream(decoder, sender, env.now)));
+        self.start(env, io, request, body);
     }
 
-    fn send_continue(&mut self, head: &proto::Head, io: &mut Io) {
-        if head.expects_continue() {
-            io.outbox.buffer().extend_from_slice(proto::encode::CONTINUE);
+    fn expect_body(&mut self, body: Option<Box<Incoming>>) {
+        if let Some(body) = body {
+            self.reading.body_follows(body);
         }
     }
 
-    fn read_body(&mut self, body: Option<Box<Incoming>>) {
-        if let Some(body) = body
-            && !self.closing
-        {
-            self.reading = Reading::Body(body);
-        }
-    }
-
-    /// Decides what happens to a body nobody wants: thrown away when short, else the connection ends.
+    /// Decides what happens to a body that nobody wants: a short one is discarded, otherwise the connection closes.
     fn body_to_discard(
         &self,
         env: &Env,
@@ -193,7 +191,7 @@ impl H1 {
         match head.framing() {
             framing if framing.is_empty() => return None,
             Framing::Length(length) if length > budget as u64 => exchange.keep_alive = false,
-            // The client waits for a word before it sends the body; with the final one it need not send it.
+            // The client waits for a response before it sends the body. After a final one it need not send it.
             _ if head.expects_continue() => exchange.keep_alive = false,
             _ => {}
         }
@@ -201,60 +199,55 @@ impl H1 {
         exchange.keep_alive.then(|| Box::new(Incoming::discard(decoder, budget, env.now)))
     }
 
-    /// Runs a request whose body is there, or is a channel.
-    pub(super) fn start(&mut self, env: &mut Env, io: &mut Io, pending: Pending, body: Body) {
-        let Pending { head, target, meta } = pending;
-        if env.sheds(target.entry().shed) {
-            let outcome = run::shed(env, self.slots.next_seq());
-            return self.answer(env, io, meta, outcome);
+    /// Starts the handler of a request. Its body is complete, or a channel that the connection feeds.
+    pub(super) fn start(&mut self, env: &mut Env, io: &mut Io, request: RoutedRequest, body: Body) {
+        let RoutedRequest { head, route, context, offers_upgrade } = request;
+        let seq = self.replies.next_seq();
+        if env.sheds(route.entry().shed) {
+            let outcome = answers::shed(env, seq);
+            return self.answer(env, io, context, outcome);
         }
-        let request = Request::new(head, body, io.peer, target.view.context.clone()).over_tls(io.secure);
-        let dispatch = match &target.entry().run {
-            Run::Static(_, fixed) => return self.answer(env, io, meta, fixed.to_response().into()),
+        let dispatch = match &route.entry().run {
+            Run::Static(_, fixed) => return self.answer(env, io, context, fixed.to_response().into()),
             Run::Chain(_, dispatch) => *dispatch,
         };
-        if dispatch == Dispatch::Async && !self.promoted {
-            self.promoted = true;
-            env.counters.promoted.add(1);
+        if dispatch == Dispatch::Async {
+            self.promote(env);
         }
-        let seq = self.slots.next_seq();
-        let keep_alive = meta.exchange.keep_alive;
-        match run::start(env, io.id, seq, &target.view, target.entry, request) {
-            Started::Done(outcome) => self.answer(env, io, meta, outcome),
+        let request = Request::new(head, body, io.peer, route.view.context.clone()).over_tls(io.secure);
+        let keep_alive = context.exchange.keep_alive;
+        match run::start(env, io.id, seq, &route, request) {
+            Started::Done(outcome) => self.answer(env, io, context, outcome),
             Started::Running(task) => {
-                self.slots.push(meta, State::Waiting(task));
+                self.replies.push_running(context, task);
                 if !keep_alive {
-                    self.close_after();
+                    self.reading.close_after_replies();
                 }
             }
         }
-    }
-
-    /// Takes a reply that is there: writes it, or queues it behind earlier ones.
-    pub(super) fn answer(&mut self, env: &mut Env, io: &mut Io, meta: Meta, outcome: Outcome) {
-        if !meta.exchange.keep_alive {
-            self.close_after();
-        }
-        if self.slots.is_empty() {
-            self.write(env, io, meta, outcome);
-        } else {
-            self.slots.push(meta, State::Ready(outcome));
+        if offers_upgrade && !self.replies.is_empty() {
+            self.reading.upgrade_offered();
         }
     }
 
-    /// Answers a fault of the peer behind what is owed already, and takes nothing more.
+    /// Refuses bytes that are no request. The refusal follows the replies that are owed, then the connection closes.
     pub(super) fn refuse(&mut self, env: &mut Env, io: &mut Io, status: StatusCode, text: &'static str) {
         let exchange =
             Exchange { version: proto::Version::Http11, method: proto::Method::Get, keep_alive: false };
-        let meta = Meta { exchange, account: Account::nobodys(env, HttpVersion::H1) };
-        let response = plain(status, text);
-        self.reading = Reading::Nothing;
-        self.last = false;
-        self.answer(env, io, meta, response.into());
+        let context = ReplyContext { exchange, telemetry: Telemetry::invalid(env.now, HttpVersion::H1) };
+        self.reading.stop();
+        self.answer(env, io, context, plain(status, text).into());
     }
 }
 
-/// Copies the head out of the receive buffer. None when a path parameter is no text.
+/// Tells a client that waits for it to send the body.
+fn send_continue(head: &proto::Head, io: &mut Io) {
+    if head.expects_continue() {
+        io.outbox.buffer().extend_from_slice(proto::encode::CONTINUE);
+    }
+}
+
+/// Copies the head out of the receive buffer. Returns `None` if a path parameter is not valid text.
 fn request_head(
     head: &proto::Head,
     bytes: &[u8],
@@ -275,5 +268,5 @@ fn request_head(
     own.query = head.query(bytes).map(|query| Span::within(bytes, query));
     own.authority = head.authority(bytes).map(|authority| Span::within(bytes, authority));
     own.headers.extend(head.spans().iter().map(|f| (Span::from(f.name), Span::from(f.value))));
-    params::note(&mut own, path, params).then_some(own)
+    params::store(&mut own, path, params).then_some(own)
 }

@@ -1,39 +1,39 @@
-//! The answer to a handshake: behind it the connection is another protocol's.
+//! Writes the response that switches the connection to WebSocket.
 
 use http::Version;
 
-use super::{H1, Next, Reading, slots::Meta};
+use super::{H1, context::ReplyContext, state::NextProtocol};
 use crate::{
-    conn::{Env, Io, ws::Switch},
+    conn::{env::Env, io::Io, ws::Handover},
     proto::h1::encode::{self, Length},
     response::Response,
     ws::Verdict,
 };
 
 impl H1 {
-    /// Writes an answer that switches protocols; any other is given back.
-    pub(super) fn switch(
+    /// Writes a response that switches protocols. Returns any other response.
+    pub(super) fn switch_protocol(
         &mut self,
         env: &mut Env,
         io: &mut Io,
-        meta: Meta,
+        context: ReplyContext,
         mut response: Response,
-    ) -> Option<(Meta, Response)> {
+    ) -> Option<(ReplyContext, Response)> {
         let upgrade = match Verdict::take(&mut response, Version::HTTP_11) {
             Some(Verdict::Opened(upgrade)) => upgrade,
             Some(Verdict::Refused(refusal)) => {
                 env.counters.ws.refused.add(refusal.label());
-                return Some((meta, response));
+                return Some((context, response));
             }
-            None => return Some((meta, response)),
+            None => return Some((context, response)),
         };
+        let ReplyContext { exchange, mut telemetry } = context;
         let date = *env.date.at(env.now);
         let (status, fields) = (response.status(), response.fields().iter());
-        encode::head(io.outbox.buffer(), meta.exchange, status, Length::Known(0), fields, &date);
-        let mut account = meta.account;
-        account.switched();
-        account.count(env, status);
-        self.reading = Reading::HandOver(Next::Ws(Box::new(Switch { upgrade, account })));
+        encode::head(io.outbox.buffer(), exchange, status, Length::Known(0), fields, &date);
+        telemetry.is_websocket();
+        telemetry.count_reply(env, status);
+        self.reading.switch_to(NextProtocol::Ws(Box::new(Handover { upgrade, telemetry })));
         None
     }
 }

@@ -6,10 +6,16 @@ use super::{
     H2,
     engine::Code,
     incoming::Incoming,
-    stream::{Late, State, Stream},
+    stream::{State, Stream},
+    wait::Late,
 };
 use crate::{
-    conn::{Env, Io, Timer, job, pace},
+    conn::{
+        env::Env,
+        exchange::{answers, body_rate::TOO_SLOW},
+        io::Io,
+        timers::Timer,
+    },
     response::plain,
 };
 
@@ -31,17 +37,17 @@ impl H2 {
         #[cfg(feature = "ws")]
         if let (Late::Socket, State::Socket(_, tunnel)) = (late, &mut stream.state) {
             tunnel.look_at_clock(env);
-            return self.advance(env, io, stream);
+            return self.advance_stream(env, io, stream);
         }
         env.counters.timeouts.add(timer_name(late));
         match (late, stream.state) {
             (Late::Body, State::Collecting(exchange, _)) => {
-                let response = plain(StatusCode::REQUEST_TIMEOUT, pace::TOO_SLOW);
+                let response = plain(StatusCode::REQUEST_TIMEOUT, TOO_SLOW);
                 self.answer(env, io, exchange, None, response.into());
             }
             (Late::Job, State::Waiting(exchange, task)) => {
                 task.cancel();
-                self.answer(env, io, exchange, None, job::late());
+                self.answer(env, io, exchange, None, answers::late());
             }
             // The client had its time: the stream is let go.
             (Late::Body, State::Leaving) => {}

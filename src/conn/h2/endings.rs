@@ -6,7 +6,11 @@ use super::{
     stream::{State, Stream},
 };
 use crate::{
-    conn::{DRAINED, Env, Io, account::ENDED_FIRST},
+    conn::{
+        env::Env,
+        exchange::telemetry::CONNECTION_ENDED,
+        io::{DRAINED, Io},
+    },
     net::Ending,
     proto::h2::meter::Flood,
 };
@@ -27,29 +31,29 @@ impl H2 {
     }
 
     pub(super) fn forget(&mut self, env: &Env, io: &Io, stream: Stream, code: Code) {
-        let (account, status, written) = match stream.state {
+        let (telemetry, status, written) = match stream.state {
             State::Collecting(exchange, _) => {
                 exchange.reply.reset(code);
-                (exchange.account, None, 0)
+                (exchange.telemetry, None, 0)
             }
             State::Waiting(exchange, task) => {
                 task.cancel();
                 exchange.reply.reset(code);
-                (exchange.account, None, 0)
+                (exchange.telemetry, None, 0)
             }
-            State::Streaming(account, streaming) => {
+            State::Streaming(telemetry, streaming) => {
                 let (status, written) = (streaming.status, streaming.written);
                 streaming.reset(code);
-                (account, Some(status), written)
+                (telemetry, Some(status), written)
             }
             #[cfg(feature = "ws")]
-            State::Socket(account, tunnel) => {
+            State::Socket(telemetry, tunnel) => {
                 let written = tunnel.reset(env, code);
-                (account, Some(http::StatusCode::OK), written)
+                (telemetry, Some(http::StatusCode::OK), written)
             }
             State::Leaving => return,
         };
-        account.finish(env, io, status, Some(ENDED_FIRST), written);
+        telemetry.finish(env, io, status, Some(CONNECTION_ENDED), written);
     }
 
     /// Gives up what the peer's FIN leaves without hope: bodies whose rest will never come, replies that wait for a

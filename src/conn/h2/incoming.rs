@@ -8,20 +8,15 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{
-    H2,
-    engine::{Gone, Inbound, Piece},
-    stream::{State, Stream},
-};
+use super::engine::{Gone, Inbound, Piece};
 use crate::{
     body::{BodyError, BodySender},
     conn::{
-        Env, Io, Outcome, answers,
-        pace::{Pace, TOO_SLOW},
+        env::Env,
+        exchange::body_rate::{BodyRate, TOO_SLOW},
     },
     limits::{Limits, Timeouts},
     proto::h1::{Reject, is_forbidden_trailer},
-    response::plain,
 };
 
 /// Where a body goes.
@@ -37,11 +32,11 @@ pub(super) struct Incoming {
     sink: Sink,
     /// The handler's window is full.
     paused: bool,
-    pace: Pace,
+    rate: BodyRate,
 }
 
 /// How far a body came.
-enum Taken {
+pub(super) enum Taken {
     /// The peer, or the handler, has to go on first.
     Part,
     /// It was collected.
@@ -80,11 +75,11 @@ impl Incoming {
     }
 
     fn new(inbound: Inbound, sink: Sink, now: Instant) -> Self {
-        Self { inbound, sink, paused: false, pace: Pace::new(now) }
+        Self { inbound, sink, paused: false, rate: BodyRate::new(now) }
     }
 
     /// Takes what is there, as far as it is wanted. What is not taken keeps the peer's window closed.
-    fn take(&mut self, env: &Env, cx: &mut Context<'_>) -> Taken {
+    pub(super) fn take(&mut self, env: &Env, cx: &mut Context<'_>) -> Taken {
         loop {
             match self.is_wanted(env.now, cx) {
                 Poll::Pending => return Taken::Part,
@@ -94,7 +89,7 @@ impl Incoming {
             match self.inbound.poll(cx) {
                 Poll::Pending => return Taken::Part,
                 Poll::Ready(Ok(Piece::Data(data))) => {
-                    self.pace.moved(data.len(), env.now);
+                    self.rate.received(data.len(), env.now);
                     self.inbound.release(data.len());
                     if !self.put(data) {
                         return Taken::TooLarge;
@@ -114,7 +109,7 @@ impl Incoming {
             self.paused = true;
         } else if std::mem::take(&mut self.paused) {
             // The handler's time is not the peer's fault.
-            self.pace.restart(now);
+            self.rate.restart(now);
         }
         wanted
     }
@@ -173,64 +168,7 @@ impl Incoming {
 
     /// Returns when the peer will have been too slow.
     pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
-        if self.paused { None } else { self.pace.deadline(timeouts) }
-    }
-}
-
-impl H2 {
-    /// Takes what came of a stream's body. Returns the stream if it goes on; else it was answered or given up.
-    pub(super) fn take_body(
-        &mut self,
-        env: &mut Env,
-        io: &mut Io,
-        mut stream: Box<Stream>,
-        cx: &mut Context<'_>,
-    ) -> Option<Box<Stream>> {
-        let Some(incoming) = &mut stream.incoming else { return Some(stream) };
-        match incoming.take(env, cx) {
-            Taken::Part => return Some(stream),
-            Taken::Passed => {}
-            Taken::Whole(bytes) => {
-                if let State::Collecting(exchange, pending) = stream.state {
-                    self.start(env, io, exchange, *pending, bytes.into(), None);
-                }
-                return None;
-            }
-            Taken::TooLarge => return self.stop_body(env, io, stream, answers::too_large()),
-            Taken::Refused(reject) => {
-                env.counters.protocol_errors.add(reject.label());
-                return self.stop_body(env, io, stream, plain(reject.status(), reject.text()).into());
-            }
-            Taken::Gone => {
-                self.lost(env, io, stream);
-                return None;
-            }
-        }
-        stream.incoming = None;
-        Some(stream)
-    }
-
-    /// Takes no more of a body; who waits for it is refused.
-    fn stop_body(
-        &mut self,
-        env: &mut Env,
-        io: &mut Io,
-        mut stream: Box<Stream>,
-        refusal: Outcome,
-    ) -> Option<Box<Stream>> {
-        match stream.state {
-            State::Collecting(exchange, _) => {
-                self.answer(env, io, exchange, None, refusal);
-                None
-            }
-            // Of what is only thrown away it is enough.
-            State::Leaving => None,
-            state => {
-                stream.state = state;
-                stream.incoming = None;
-                Some(stream)
-            }
-        }
+        if self.paused { None } else { self.rate.deadline(timeouts) }
     }
 }
 

@@ -2,74 +2,21 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    task::{Context, Poll},
-    time::Instant,
+    task::Context,
 };
-
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 
 use super::{
-    H2, Phase,
-    engine::{Code, Gone, Outbound},
-    head,
-    incoming::{Incoming, permitted},
-    stream::{Exchange, Late, State, Stream, Wait},
+    H2, Phase, head,
+    incoming::Incoming,
+    stream::{Exchange, State, Stream},
+    streaming::{Progress, Streaming},
 };
-use crate::{
-    body::{Body, BodyError, Frame},
-    conn::{
-        Env, Io, Outcome,
-        account::ENDED_FIRST,
-        answers::{self, final_answer},
-    },
-    limits::Timeouts,
+use crate::conn::{
+    env::Env,
+    exchange::{answers, telemetry::CONNECTION_ENDED},
+    io::Io,
+    message::Outcome,
 };
-
-/// Pieces taken from a streamed reply in one go: one that is never short of tiny ones must not hold the shard.
-const FRAMES_PER_CALL: usize = 1024;
-
-/// A reply whose body is being sent.
-pub(super) struct Streaming {
-    out: Outbound,
-    body: Body,
-    /// What was taken of the body and not sent yet.
-    piece: Bytes,
-    /// What comes behind the piece, where that is known.
-    end: End,
-    /// Bytes of the body still to be taken, where the head declared a length.
-    left: Option<u64>,
-    pub(super) status: StatusCode,
-    /// Bytes sent.
-    pub(super) written: u64,
-    wait: Wait,
-}
-
-impl Streaming {
-    /// Says whether the body has no end of its own, so that it ends with the peer.
-    pub(super) fn is_endless(&self) -> bool {
-        self.body.is_endless()
-    }
-}
-
-/// What comes behind a piece.
-enum End {
-    Unknown,
-    Nothing,
-    Trailers(HeaderMap),
-}
-
-/// How far sending a streamed reply came.
-pub(super) enum Progress {
-    /// All of it is sent.
-    Done,
-    /// Its body, or the peer, has to go on first.
-    Waits,
-    /// It cannot be completed.
-    Broken(&'static str),
-    /// The stream is over.
-    Gone,
-}
 
 impl H2 {
     /// Sends a reply: as much of it as can be at once. What is left becomes a stream.
@@ -81,32 +28,34 @@ impl H2 {
         incoming: Option<Incoming>,
         outcome: Outcome,
     ) {
-        let Outcome { response, error } = final_answer(outcome);
+        let Outcome { response, error } = answers::without_interim(outcome);
         #[cfg(feature = "ws")]
         let Some((exchange, response)) = self.open_socket(env, io, exchange, response) else { return };
         let is_tunnel = exchange.tunnel.is_some();
-        let Exchange { id, is_head, mut account, reply, .. } = exchange;
-        let mut response = if is_tunnel { answers::no_tunnel(response) } else { response };
+        let Exchange { id, is_head, mut telemetry, reply, .. } = exchange;
+        let mut response = if is_tunnel { answers::without_tunnel(response) } else { response };
         let status = response.status();
         let body = response.take_body();
         let sent = head::response(&response, &body, is_head, env.date.value(env.now));
         if sent.closes {
             self.leave(env, "handler");
         }
-        let Ok(out) = reply.send(sent.head, !sent.has_body) else { return account.ended_first(env, io) };
-        account.note_body(&body);
-        account.count(env, status);
+        let Ok(out) = reply.send(sent.head, !sent.has_body) else {
+            return telemetry.finish_unanswered(env, io);
+        };
+        telemetry.response_body(&body);
+        telemetry.count_reply(env, status);
         if !sent.has_body {
-            account.finish(env, io, Some(status), error, 0);
+            telemetry.finish(env, io, Some(status), error, 0);
             return self.read_on(env, io, id, incoming);
         }
         let mut streaming = Streaming::new(out, body, status);
         match streaming.send_whole() {
             Some(written) => {
-                account.finish(env, io, Some(status), error, written);
+                telemetry.finish(env, io, Some(status), error, written);
                 self.read_on(env, io, id, incoming);
             }
-            None => self.keep(env, io, Stream::new(id, incoming, State::Streaming(account, streaming))),
+            None => self.keep(env, io, Stream::new(id, incoming, State::Streaming(telemetry, streaming))),
         }
     }
 
@@ -127,7 +76,7 @@ impl H2 {
         mut stream: Box<Stream>,
         cx: &mut Context<'_>,
     ) {
-        let State::Streaming(account, mut streaming) = stream.state else { return };
+        let State::Streaming(telemetry, mut streaming) = stream.state else { return };
         let polled = catch_unwind(AssertUnwindSafe(|| streaming.poll(env, cx)));
         let progress = polled.unwrap_or_else(|_| {
             env.counters.panics.add("body");
@@ -137,181 +86,22 @@ impl H2 {
         let Streaming { status, written, .. } = streaming;
         match progress {
             Progress::Waits => {
-                stream.state = State::Streaming(account, streaming);
+                stream.state = State::Streaming(telemetry, streaming);
                 self.put_back(env, stream);
             }
             Progress::Done => {
-                account.finish(env, io, Some(status), None, written);
+                telemetry.finish(env, io, Some(status), None, written);
                 self.read_on(env, io, stream.id, stream.incoming);
             }
             Progress::Gone => {
                 env.counters.h2_resets.add("peer");
-                account.finish(env, io, Some(status), Some(ENDED_FIRST), written);
+                telemetry.finish(env, io, Some(status), Some(CONNECTION_ENDED), written);
             }
             Progress::Broken(cause) => {
                 env.counters.h2_resets.add(cause);
                 self.broken.push(streaming.out);
-                account.finish(env, io, Some(status), Some(cause), written);
+                telemetry.finish(env, io, Some(status), Some(cause), written);
             }
         }
     }
-}
-
-impl Streaming {
-    fn new(out: Outbound, body: Body, status: StatusCode) -> Self {
-        let left = body.len();
-        let (piece, body, end) = match body.into_bytes() {
-            Ok(bytes) => (bytes, Body::empty(), End::Nothing),
-            Err(body) => (Bytes::new(), body, End::Unknown),
-        };
-        Self { out, body, piece, end, left, status, written: 0, wait: Wait::Nothing }
-    }
-
-    /// Sends a body that is there as a whole, if the peer takes all of it; returns its length.
-    fn send_whole(&mut self) -> Option<u64> {
-        let len = self.piece.len();
-        if !matches!(self.end, End::Nothing) || self.out.reserve(len) < len {
-            return None;
-        }
-        // A stream that is gone has no room.
-        let _ = self.out.send(std::mem::take(&mut self.piece), true);
-        Some(len as u64)
-    }
-
-    /// Moves the body's pieces to the peer: none is taken from its producer while the peer has no room for it.
-    fn poll(&mut self, env: &mut Env, cx: &mut Context<'_>) -> Progress {
-        if self.out.poll_gone(cx) {
-            return Progress::Gone;
-        }
-        if env.is_draining() {
-            self.body.drain();
-        }
-        for _ in 0..FRAMES_PER_CALL {
-            let room = match self.poll_room(env.now, cx) {
-                Poll::Pending => return Progress::Waits,
-                Poll::Ready(Err(Gone)) => return Progress::Gone,
-                Poll::Ready(Ok(room)) => room,
-            };
-            let step = if self.piece.is_empty() { self.take_piece(env, cx) } else { self.send_piece(room) };
-            if let Some(progress) = step {
-                return progress;
-            }
-        }
-        cx.waker().wake_by_ref();
-        Progress::Waits
-    }
-
-    /// Waits until the peer has room for some of the piece, or for a byte of the next.
-    fn poll_room(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Result<usize, Gone>> {
-        let room = self.out.poll_some(self.piece.len(), cx);
-        if room.is_pending() {
-            self.wait.for_window(now, self.written);
-        }
-        room
-    }
-
-    fn send_piece(&mut self, room: usize) -> Option<Progress> {
-        let bytes = self.piece.split_to(room.min(self.piece.len()));
-        self.written += bytes.len() as u64;
-        let is_last = self.piece.is_empty();
-        if is_last {
-            self.wait = Wait::Nothing;
-        }
-        let ends = is_last && matches!(self.end, End::Nothing);
-        if self.out.send(bytes, ends).is_err() {
-            return Some(Progress::Gone);
-        }
-        match std::mem::replace(&mut self.end, End::Unknown) {
-            End::Nothing if is_last => Some(Progress::Done),
-            End::Trailers(trailers) if is_last => Some(self.finish_with(trailers)),
-            end => {
-                self.end = end;
-                None
-            }
-        }
-    }
-
-    /// Takes the next piece from its producer.
-    fn take_piece(&mut self, env: &mut Env, cx: &mut Context<'_>) -> Option<Progress> {
-        match self.body.poll_frame(cx) {
-            Poll::Pending => {
-                if !matches!(self.wait, Wait::Producer(_)) {
-                    self.wait = Wait::Producer(env.now);
-                }
-                Some(Progress::Waits)
-            }
-            Poll::Ready(Some(Ok(Frame::Data(data)))) => {
-                self.wait = Wait::Nothing;
-                self.take(data, cx).err().map(Progress::Broken)
-            }
-            Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => Some(self.finish_with(trailers)),
-            Poll::Ready(Some(Err(error))) => Some(broken(env, &error)),
-            Poll::Ready(None) if self.left.is_some_and(|left| left > 0) => {
-                Some(Progress::Broken("body_shorter_than_declared"))
-            }
-            Poll::Ready(None) => Some(done(self.out.send(Bytes::new(), true))),
-        }
-    }
-
-    fn take(&mut self, data: Bytes, cx: &mut Context<'_>) -> Result<(), &'static str> {
-        if let Some(left) = &mut self.left {
-            *left = left.checked_sub(data.len() as u64).ok_or("body_longer_than_declared")?;
-            // The last piece ends the stream with it, if its producer has said that it is the last.
-            if *left == 0 {
-                self.look_behind(cx)?;
-            }
-        }
-        self.piece = data;
-        Ok(())
-    }
-
-    fn look_behind(&mut self, cx: &mut Context<'_>) -> Result<(), &'static str> {
-        match self.body.poll_frame(cx) {
-            Poll::Pending => {}
-            Poll::Ready(None) => self.end = End::Nothing,
-            Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => self.end = End::Trailers(trailers),
-            Poll::Ready(Some(Ok(Frame::Data(_)))) => return Err("body_longer_than_declared"),
-            Poll::Ready(Some(Err(_))) => return Err("body_failed"),
-        }
-        Ok(())
-    }
-
-    fn finish_with(&mut self, trailers: HeaderMap) -> Progress {
-        if self.left.is_some_and(|left| left > 0) {
-            return Progress::Broken("body_shorter_than_declared");
-        }
-        let trailers = permitted(trailers);
-        // An empty block would be a frame that says nothing.
-        done(if trailers.is_empty() {
-            self.out.send(Bytes::new(), true)
-        } else {
-            self.out.finish_with(trailers)
-        })
-    }
-
-    /// Returns when somebody will have been too slow, and who.
-    pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
-        self.wait.deadline(timeouts)
-    }
-
-    /// Says whether it waits for the peer's window.
-    pub(super) fn is_stuck(&self) -> bool {
-        matches!(self.wait, Wait::Window(..))
-    }
-
-    /// Gives the stream up.
-    pub(super) fn reset(self, code: Code) {
-        self.out.reset(code);
-    }
-}
-
-fn done(sent: Result<(), Gone>) -> Progress {
-    if sent.is_ok() { Progress::Done } else { Progress::Gone }
-}
-
-fn broken(env: &mut Env, error: &BodyError) -> Progress {
-    if env.may_warn() {
-        tracing::warn!(%error, "a response body failed; its stream is reset");
-    }
-    Progress::Broken("body_failed")
 }

@@ -12,10 +12,9 @@ use super::{
 use crate::{
     body::Body,
     conn::{
-        Env, Io,
-        account::{Account, Target},
-        answers::{self, is_old, too_large},
-        params,
+        env::Env,
+        exchange::{answers, params, route::MatchedRoute, telemetry::Telemetry},
+        io::Io,
         run::{self, Started},
     },
     metrics::HttpVersion,
@@ -31,7 +30,7 @@ use crate::{
 impl H2 {
     /// Serves a request whose head is complete.
     pub(super) fn request(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted) {
-        if is_old(env, io) {
+        if io.is_old(env) {
             self.leave(env, "age");
         }
         let parts = &accepted.head;
@@ -62,18 +61,18 @@ impl H2 {
         };
         match found {
             Found::Entry(entry, params) => {
-                if !params::note(&mut head, path.as_bytes(), params) {
+                if !params::store(&mut head, path.as_bytes(), params) {
                     env.counters.protocol_errors.add("path_parameter");
                     return self.unserved(env, io, accepted, Some(&head), answers::bad_parameter());
                 }
-                let target = Target { view: view.clone(), entry };
-                self.matched(env, io, accepted, head, target);
+                let route = MatchedRoute { view: view.clone(), index: entry };
+                self.matched(env, io, accepted, head, route);
             }
             Found::NotAllowed(allow) => {
-                self.unserved(env, io, accepted, Some(&head), answers::not_allowed(allow));
+                self.unserved(env, io, accepted, Some(&head), answers::method_not_allowed(allow));
             }
             Found::Options(allow) => self.unserved(env, io, accepted, Some(&head), answers::options(allow)),
-            Found::Nothing => self.unserved(env, io, accepted, Some(&head), answers::nothing()),
+            Found::Nothing => self.unserved(env, io, accepted, Some(&head), answers::not_found()),
         }
     }
 
@@ -89,9 +88,9 @@ impl H2 {
         let method = &accepted.head.method;
         let path = head.map_or("", |head| head.text(head.path));
         let query = head.and_then(|head| head.query.map(|query| head.text(query)));
-        let account = Account::unserved(env, io, HttpVersion::H2, method, path, query);
+        let telemetry = Telemetry::unmatched(env, io, HttpVersion::H2, method, path, query);
         let is_head = *method == Method::HEAD;
-        let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply, tunnel: None };
+        let exchange = Exchange { id: accepted.id, is_head, telemetry, reply: accepted.reply, tunnel: None };
         let unwanted = unwanted(env, accepted.body);
         self.answer(env, io, exchange, unwanted, response.into());
     }
@@ -103,28 +102,28 @@ impl H2 {
             tracing::debug!(peer = ?io.peer, cause = reject.label(), "refused a request: {reject}");
         }
         let is_head = accepted.head.method == Method::HEAD;
-        let account = Account::nobodys(env, HttpVersion::H2);
-        let exchange = Exchange { id: accepted.id, is_head, account, reply: accepted.reply, tunnel: None };
+        let telemetry = Telemetry::invalid(env.now, HttpVersion::H2);
+        let exchange = Exchange { id: accepted.id, is_head, telemetry, reply: accepted.reply, tunnel: None };
         let unwanted = unwanted(env, accepted.body);
         self.answer(env, io, exchange, unwanted, plain(reject.status(), reject.text()).into());
     }
 
     /// Serves a request that has a route.
-    fn matched(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, head: Head, target: Target) {
+    fn matched(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, head: Head, route: MatchedRoute) {
         let Accepted { id, head: parts, body, mut reply, protocol } = accepted;
-        let is_static = matches!(target.entry().run, Run::Static(..));
-        let account = Account::served(env, io, HttpVersion::H2, &head, target.clone());
+        let is_static = matches!(route.entry().run, Run::Static(..));
+        let telemetry = Telemetry::matched(env, io, HttpVersion::H2, &head, route.clone());
         let is_head = parts.method == Method::HEAD;
-        let mode = target.entry().body;
-        let pending = Pending { head, target };
+        let mode = route.entry().body;
+        let pending = Pending { head, route };
         if protocol.is_some() {
-            let exchange = Exchange { id, is_head, account, reply, tunnel: body };
+            let exchange = Exchange { id, is_head, telemetry, reply, tunnel: body };
             return self.start(env, io, exchange, pending, Body::empty(), None);
         }
         let inbound = match body {
             Some(inbound) if !is_static => inbound,
             unread => {
-                let exchange = Exchange { id, is_head, account, reply, tunnel: None };
+                let exchange = Exchange { id, is_head, telemetry, reply, tunnel: None };
                 let unwanted = unwanted(env, unread);
                 return self.start(env, io, exchange, pending, Body::empty(), unwanted);
             }
@@ -138,9 +137,9 @@ impl H2 {
         if fits && parts.headers.contains_key(header::EXPECT) {
             reply.proceed();
         }
-        let exchange = Exchange { id, is_head, account, reply, tunnel: None };
+        let exchange = Exchange { id, is_head, telemetry, reply, tunnel: None };
         match limit {
-            _ if !fits => self.answer(env, io, exchange, None, too_large()),
+            _ if !fits => self.answer(env, io, exchange, None, answers::too_large()),
             Some(limit) => {
                 let declared = declared.map_or(0, |declared| declared as usize);
                 let incoming = Incoming::collect(inbound, declared, limit, env.now);
@@ -183,16 +182,16 @@ impl H2 {
         body: Body,
         incoming: Option<Incoming>,
     ) {
-        let Pending { head, target } = pending;
-        if env.sheds(target.entry().shed) {
-            let outcome = run::shed(env, exchange.id);
+        let Pending { head, route } = pending;
+        if env.sheds(route.entry().shed) {
+            let outcome = answers::shed(env, exchange.id);
             return self.answer(env, io, exchange, incoming, outcome);
         }
-        if let Run::Static(_, fixed) = &target.entry().run {
+        if let Run::Static(_, fixed) = &route.entry().run {
             return self.answer(env, io, exchange, incoming, fixed.to_response().into());
         }
-        let request = Request::new(head, body, io.peer, target.view.context.clone()).over_tls(io.secure);
-        match run::start(env, io.id, exchange.id, &target.view, target.entry, request) {
+        let request = Request::new(head, body, io.peer, route.view.context.clone()).over_tls(io.secure);
+        match run::start(env, io.id, exchange.id, &route, request) {
             Started::Done(outcome) => self.answer(env, io, exchange, incoming, outcome),
             Started::Running(task) => {
                 let id = exchange.id;

@@ -1,20 +1,18 @@
 //! One stream that was not answered at once.
 
-use std::{
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::{task::Waker, time::Instant};
 
 #[cfg(feature = "ws")]
-use super::socket::Tunnel;
+use super::tunnel::Tunnel;
 use super::{
     engine::{Inbound, Responder},
     incoming::Incoming,
-    reply::Streaming,
+    streaming::Streaming,
+    wait::Late,
 };
 use crate::{
     conn::{
-        account::{Account, Target},
+        exchange::{route::MatchedRoute, telemetry::Telemetry},
         run::Task,
     },
     limits::Timeouts,
@@ -25,7 +23,7 @@ use crate::{
 pub(super) struct Exchange {
     pub(super) id: u32,
     pub(super) is_head: bool,
-    pub(super) account: Account,
+    pub(super) telemetry: Telemetry,
     pub(super) reply: Responder,
     /// What the peer sends behind an extended CONNECT.
     pub(super) tunnel: Option<Inbound>,
@@ -34,7 +32,7 @@ pub(super) struct Exchange {
 /// A request that waits for its body.
 pub(super) struct Pending {
     pub(super) head: Head,
-    pub(super) target: Target,
+    pub(super) route: MatchedRoute,
 }
 
 /// Where a stream stands.
@@ -44,10 +42,10 @@ pub(super) enum State {
     /// Its handler runs.
     Waiting(Exchange, Task),
     /// The reply's head is sent, its body is coming.
-    Streaming(Account, Streaming),
+    Streaming(Telemetry, Streaming),
     /// It is a WebSocket's.
     #[cfg(feature = "ws")]
-    Socket(Account, Box<Tunnel>),
+    Socket(Telemetry, Box<Tunnel>),
     /// The reply is sent; what is left of the body is thrown away.
     Leaving,
 }
@@ -96,56 +94,5 @@ impl Stream {
             State::Socket(_, tunnel) => tunnel.deadline(timeouts),
         };
         body.map(|at| (at, Late::Body)).into_iter().chain(state).min_by_key(|(at, _)| *at)
-    }
-}
-
-/// What a stream took too long with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Late {
-    /// The request's body.
-    Body,
-    /// The handler's reply.
-    Job,
-    /// The peer's window.
-    Window,
-    /// The next bytes of a streamed reply.
-    Producer,
-    /// Whatever a WebSocket keeps time of.
-    #[cfg(feature = "ws")]
-    Socket,
-}
-
-/// What a streamed reply waits for, and since when.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Wait {
-    Nothing,
-    /// The peer's window; with the bytes that were sent before.
-    Window(Instant, u64),
-    /// The reply's producer.
-    Producer(Instant),
-}
-
-/// What a stream must move in the time of a write stall, or else all that it has, bytes: a peer that opens its
-/// window byte by byte holds no reply for ever.
-const LEAST_PROGRESS_BYTES: u64 = 1024;
-
-impl Wait {
-    /// Waits for the peer's window from `now` on, unless it did before and hardly anything moved since.
-    pub(super) fn for_window(&mut self, now: Instant, written: u64) {
-        match *self {
-            Self::Window(_, before) if written - before < LEAST_PROGRESS_BYTES => {}
-            _ => *self = Self::Window(now, written),
-        }
-    }
-
-    pub(super) fn deadline(self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
-        let after = |since: Instant, timeout: Option<Duration>| {
-            timeout.and_then(|timeout| since.checked_add(timeout))
-        };
-        match self {
-            Self::Nothing => None,
-            Self::Window(since, _) => after(since, timeouts.write_stall).map(|at| (at, Late::Window)),
-            Self::Producer(since) => after(since, timeouts.stream_idle).map(|at| (at, Late::Producer)),
-        }
     }
 }

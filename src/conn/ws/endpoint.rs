@@ -17,10 +17,9 @@ use std::{
     time::Instant,
 };
 
-use super::super::run::{Watch, clock};
 use crate::{
     body::{Form, Offer},
-    conn::{Env, account::ENDED_FIRST},
+    conn::{env::Env, exchange::telemetry::CONNECTION_ENDED, run::Watchdog},
     metrics::RouteMetrics,
     net::Outbox,
     proto::ws::Closing,
@@ -58,7 +57,7 @@ impl End {
             Self::Closed => None,
             Self::Fault => Some("the client broke the protocol"),
             Self::Unanswered => Some("the client did not answer the close"),
-            Self::Gone => Some(ENDED_FIRST),
+            Self::Gone => Some(CONNECTION_ENDED),
             Self::Silent => Some("the client did not answer a ping"),
         }
     }
@@ -106,7 +105,7 @@ pub(in crate::conn) struct Endpoint {
     call: Arc<Call>,
     /// [`call`](Self::call), as the handler is given it.
     handler_waker: Waker,
-    watch: Watch,
+    watchdog: Watchdog,
     clocks: Clocks,
     /// When bytes came last.
     heard: Instant,
@@ -146,7 +145,7 @@ impl Endpoint {
             unread: Vec::new(),
             call,
             handler_waker,
-            watch: Watch::new(env, route_metrics),
+            watchdog: Watchdog::new(env, route_metrics),
             clocks,
             heard: env.now,
             pinged: None,
@@ -187,7 +186,7 @@ impl Endpoint {
     }
 
     /// Brings what follows from a call in line with it.
-    pub(in crate::conn) fn settle(&mut self, env: &mut Env) {
+    pub(in crate::conn) fn after_event(&mut self, env: &mut Env) {
         if !self.state.borrow().attached.is_empty() {
             self.poll_sources(env);
         }
@@ -211,7 +210,7 @@ impl Endpoint {
     }
 
     /// Takes the peer's FIN: what came before it is still the handler's.
-    pub(in crate::conn) fn ended(&mut self, env: &mut Env) {
+    pub(in crate::conn) fn fin_received(&mut self, env: &mut Env) {
         self.ended = true;
         self.start_closing(env);
     }
@@ -254,7 +253,7 @@ impl Endpoint {
     }
 
     /// Does what is due: a ping, or the end of one who does not answer.
-    pub(in crate::conn) fn look_at_clock(&mut self, env: &mut Env) {
+    pub(in crate::conn) fn clock_due(&mut self, env: &mut Env) {
         if let Some(close_by) = self.close_by {
             if close_by <= env.now && !self.state.borrow().closing().is_over() {
                 env.counters.timeouts.add("ws_close");
@@ -277,7 +276,7 @@ impl Endpoint {
         }
     }
 
-    /// Returns when [`look_at_clock`](Self::look_at_clock) has something to do. While the handler leaves messages
+    /// Returns when [`clock_due`](Self::clock_due) has something to do. While the handler leaves messages
     /// lying, the peer's silence is not its fault.
     pub(in crate::conn) fn deadline(&self) -> Option<Instant> {
         if self.close_by.is_some() {
@@ -464,10 +463,10 @@ impl Endpoint {
     /// Polls the handler, its panics contained.
     fn poll_handler(&mut self, env: &mut Env) {
         let Some(handler) = &mut self.handler else { return };
-        let began = clock();
+        let began = Instant::now();
         let mut cx = Context::from_waker(&self.handler_waker);
         let polled = catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(&mut cx)));
-        self.watch.look(began);
+        self.watchdog.check_since(began);
         match polled {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(finished)) => self.returned(env, finished),

@@ -13,7 +13,7 @@ use windlass_actors::{Driver, Local, Wait};
 use woken::{Why, Woken};
 
 use crate::{
-    conn::{Connections, Env, Msg, Outcome, Tally},
+    conn::{Connections, DrainCounts, Env, Msg, Outcome},
     net::{ConnId, Connection, Ending, Engine},
 };
 
@@ -30,7 +30,7 @@ pub(crate) struct Shard<E> {
     local: Local,
     /// Connections woken and not looked at yet.
     woken: Woken,
-    drained: Option<mpsc::Sender<(usize, Tally)>>,
+    drained: Option<mpsc::Sender<(usize, DrainCounts)>>,
     stopping: bool,
     /// When it was looked in vain for idle connections to end.
     looked: Option<Instant>,
@@ -54,7 +54,7 @@ impl<E: Engine<Connections>> Shard<E> {
             .visit(&mut self.connections, id, |connections, conn| connections.reply(conn, seq, outcome));
     }
 
-    fn drain(&mut self, told: mpsc::Sender<(usize, Tally)>) {
+    fn drain(&mut self, told: mpsc::Sender<(usize, DrainCounts)>) {
         self.drained = Some(told);
         self.connections.start_drain();
         self.engine.stop_accepting(&mut self.connections);
@@ -63,7 +63,7 @@ impl<E: Engine<Connections>> Shard<E> {
 
     /// Takes the replies of this shard's guests.
     fn take_local_replies(&mut self) {
-        for (id, seq, outcome) in self.connections.local_replies() {
+        for (id, seq, outcome) in self.connections.take_local_replies() {
             self.reply(id, seq, outcome);
         }
     }
@@ -106,15 +106,15 @@ impl<E: Engine<Connections>> Shard<E> {
     /// Goes on with TLS handshakes that waited for a turn with time for them.
     fn take_handshakes(&mut self) {
         while let Some(id) = self.connections.next_handshake() {
-            self.engine.visit(&mut self.connections, id, |connections, conn| connections.shake(conn));
+            self.engine
+                .visit(&mut self.connections, id, |connections, conn| connections.start_handshake(conn));
         }
     }
 
     fn look_at_timers(&mut self) {
         for _ in 0..TIMERS_PER_TURN {
-            let Some(id) = self.connections.due() else { return };
-            self.engine
-                .visit(&mut self.connections, id, |connections, conn| connections.look_at_timers(conn));
+            let Some(id) = self.connections.next_due() else { return };
+            self.engine.visit(&mut self.connections, id, |connections, conn| connections.check_timers(conn));
         }
     }
 
@@ -122,11 +122,11 @@ impl<E: Engine<Connections>> Shard<E> {
     fn note_drained(&mut self) {
         if self.drained.is_some()
             && self.engine.is_idle()
-            && !self.connections.expects_more()
+            && !self.connections.expects_handover()
             && let Some(told) = self.drained.take()
         {
             // Who drains may have given up waiting.
-            let _ = told.send((self.local.shard(), self.connections.tally()));
+            let _ = told.send((self.local.shard(), self.connections.drain_counts()));
         }
     }
 }
@@ -157,7 +157,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
             }
             Msg::Adopt { fd, listener } => self.engine.adopt(fd, listener),
             Msg::Reply { id, seq, outcome } => {
-                self.connections.note_reply();
+                self.connections.count_pool_reply();
                 self.reply(id, seq, outcome);
             }
             Msg::Drain(told) => self.drain(told),

@@ -1,60 +1,69 @@
-//! WebSocket on a connection that HTTP/1.1 handed over: everything that comes and goes is the one socket's.
+//! WebSocket on a connection of its own, which HTTP/1.1 has handed over.
+//!
+//! It must not know HTTP/1.1.
 
 mod endpoint;
 
 use super::{
-    Env, Io, Outcome, Timer,
-    account::{Account, ENDED_FIRST},
+    env::Env,
+    exchange::telemetry::{CONNECTION_ENDED, Telemetry},
+    io::Io,
+    message::Outcome,
     protocol::Protocol,
-    tap::Tap,
+    timers::Timer,
 };
 use crate::{net::Ending, ws::Upgrade};
 
 pub(super) use endpoint::{End, Endpoint};
 
-/// What HTTP leaves to a socket: the handshake, and the account of the request that it was.
-pub(super) struct Switch {
+/// State that HTTP/1.1 hands over to a WebSocket.
+pub(super) struct Handover {
     pub(super) upgrade: Box<Upgrade>,
-    pub(super) account: Account,
+    /// Telemetry of the request that opened the WebSocket.
+    pub(super) telemetry: Telemetry,
 }
 
-/// The protocol's state.
+/// WebSocket state of one connection.
 pub(super) struct Ws {
     endpoint: Endpoint,
-    /// There until the socket is over.
-    account: Option<Account>,
-    /// Its source may accept a tap.
+    /// `None` once the socket has ended.
+    telemetry: Option<Telemetry>,
+    /// The source may accept a tap.
     may_tap: bool,
 }
 
 impl Ws {
     /// Opens the socket and starts its handler.
-    pub(super) fn new(switch: Switch, env: &mut Env, io: &mut Io) -> Self {
+    pub(super) fn new(handover: Handover, env: &mut Env, io: &mut Io) -> Self {
         io.timers.clear_requests();
-        let mut endpoint =
-            Endpoint::new(env, io.waker(env), *switch.upgrade, switch.account.route_metrics(env).clone());
+        let mut endpoint = Endpoint::new(
+            env,
+            io.waker(env),
+            *handover.upgrade,
+            handover.telemetry.route_metrics(env).clone(),
+        );
         if !io.secure {
             endpoint.lend();
         }
-        let mut this = Self { endpoint, account: Some(switch.account), may_tap: true };
-        this.feed(env, io, Endpoint::start);
+        let mut this = Self { endpoint, telemetry: Some(handover.telemetry), may_tap: true };
+        this.with_endpoint(env, io, Endpoint::start);
         this
     }
 
-    /// Feeds the endpoint, which writes to the connection's outbox meanwhile.
-    fn feed(&mut self, env: &mut Env, io: &mut Io, feed: impl FnOnce(&mut Endpoint, &mut Env)) {
+    /// Calls the endpoint, which writes to the connection's outbox meanwhile.
+    fn with_endpoint(&mut self, env: &mut Env, io: &mut Io, call: impl FnOnce(&mut Endpoint, &mut Env)) {
         if let Some(tap) = &mut io.tap {
             self.endpoint.note_passed(tap.take_passed().0);
         }
         self.endpoint.enter(&mut io.outbox, io.sealed_bytes);
-        feed(&mut self.endpoint, env);
-        self.endpoint.settle(env);
+        call(&mut self.endpoint, env);
+        self.endpoint.after_event(env);
         self.endpoint.leave(&mut io.outbox);
-        self.settle_tap(env, io);
+        self.update_tap(env, io);
     }
 
     /// Lets messages come past the socket while its only source rests.
-    fn settle_tap(&mut self, env: &Env, io: &mut Io) {
+    fn update_tap(&mut self, env: &Env, io: &mut Io) {
         if self.endpoint.take_sources_changed() {
             // It is another source's.
             (io.tap, self.may_tap) = (None, true);
@@ -70,7 +79,7 @@ impl Ws {
             return tap.ready();
         }
         let Some(form) = self.endpoint.form().filter(|_| self.may_tap) else { return };
-        io.tap = Tap::offered(env, io, form, |offer| self.endpoint.offer(offer), &mut self.may_tap);
+        io.offer_tap(env, form, |offer| self.endpoint.offer(offer), &mut self.may_tap);
     }
 
     fn end(&mut self, env: &mut Env, io: &mut Io, end: End) {
@@ -86,36 +95,36 @@ impl Ws {
         self.endpoint.cancel(env);
     }
 
-    /// Tells the figures and hooks that the socket is over.
+    /// Reports the end of the socket to the metrics and hooks.
     fn finish(&mut self, env: &Env, io: &mut Io, error: Option<&'static str>) {
         if let Some(mut tap) = io.tap.take() {
             self.endpoint.note_passed(tap.take_passed().0);
         }
-        if let Some(account) = self.account.take() {
+        if let Some(telemetry) = self.telemetry.take() {
             let status = http::StatusCode::SWITCHING_PROTOCOLS;
-            account.finish(env, io, Some(status), error, self.endpoint.sent_bytes());
+            telemetry.finish(env, io, Some(status), error, self.endpoint.sent_bytes());
         }
     }
 }
 
 impl Protocol for Ws {
     fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
-        self.feed(env, io, |endpoint, env| endpoint.received(env, bytes));
+        self.with_endpoint(env, io, |endpoint, env| endpoint.received(env, bytes));
     }
 
-    fn ended(&mut self, env: &mut Env, io: &mut Io) {
-        self.feed(env, io, Endpoint::ended);
+    fn fin_received(&mut self, env: &mut Env, io: &mut Io) {
+        self.with_endpoint(env, io, Endpoint::fin_received);
     }
 
-    /// Never called: it makes no requests.
-    fn replied(&mut self, _: &mut Env, _: &mut Io, _: u32, _: Outcome) {}
+    /// Never called: a WebSocket makes no requests.
+    fn reply_ready(&mut self, _: &mut Env, _: &mut Io, _: u32, _: Outcome) {}
 
-    fn pump(&mut self, env: &mut Env, io: &mut Io) {
-        self.feed(env, io, Endpoint::woken);
+    fn advance(&mut self, env: &mut Env, io: &mut Io) {
+        self.with_endpoint(env, io, Endpoint::woken);
     }
 
     fn sent(&mut self, env: &mut Env, io: &mut Io) {
-        self.feed(env, io, Endpoint::sent);
+        self.with_endpoint(env, io, Endpoint::sent);
     }
 
     fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
@@ -126,16 +135,16 @@ impl Protocol for Ws {
         env.counters.ws.sent(payload_bytes);
     }
 
-    fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
+    fn timer_expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
         match timer {
-            Timer::Own => self.feed(env, io, Endpoint::look_at_clock),
+            Timer::Own => self.with_endpoint(env, io, Endpoint::clock_due),
             _ => io.end(Ending::Abort, timer.name()),
         }
     }
 
-    fn settle(&mut self, env: &mut Env, io: &mut Io) {
+    fn after_event(&mut self, env: &mut Env, io: &mut Io) {
         if env.is_draining() {
-            self.feed(env, io, Endpoint::drain);
+            self.with_endpoint(env, io, Endpoint::drain);
         }
         if io.ending == Ending::Open
             && let Some(end) = self.endpoint.end(env.now)
@@ -150,15 +159,15 @@ impl Protocol for Ws {
     }
 
     fn is_active(&self) -> bool {
-        self.account.is_some()
+        self.telemetry.is_some()
     }
 
-    fn doing(&self, _: &Io) -> &'static str {
+    fn activity(&self, _: &Io) -> &'static str {
         "websocket"
     }
 
     fn closed(&mut self, env: &mut Env, io: &mut Io) {
-        self.finish(env, io, Some(ENDED_FIRST));
+        self.finish(env, io, Some(CONNECTION_ENDED));
         self.endpoint.cancel(env);
     }
 }

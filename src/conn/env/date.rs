@@ -1,4 +1,4 @@
-//! The `Date` of responses, formatted once a second.
+//! The `Date` field of responses, formatted once a second.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -6,13 +6,13 @@ use http::HeaderValue;
 
 use crate::proto::h1::encode::Date;
 
-/// One shard's current date.
+/// Current date of one shard.
 #[derive(Debug)]
-pub(super) struct DateCache {
+pub(in crate::conn) struct DateCache {
     text: Date,
-    /// The same, to be shared.
+    /// The same text as a header value, for HTTP/2.
     value: HeaderValue,
-    /// When the system clock's second ends, on the steady clock.
+    /// End of the system clock's current second, on the monotonic clock.
     until: Instant,
 }
 
@@ -24,16 +24,16 @@ impl DateCache {
     }
 
     /// Returns the date at `now`.
-    pub(super) fn at(&mut self, now: Instant) -> &Date {
+    pub(in crate::conn) fn at(&mut self, now: Instant) -> &Date {
         if now >= self.until {
             self.refresh(now);
         }
         &self.text
     }
 
-    /// Returns the date at `now`, shared.
+    /// Returns the date at `now` as a header value.
     #[cfg(feature = "http2")]
-    pub(super) fn value(&mut self, now: Instant) -> &HeaderValue {
+    pub(in crate::conn) fn value(&mut self, now: Instant) -> &HeaderValue {
         self.at(now);
         &self.value
     }
@@ -41,7 +41,7 @@ impl DateCache {
     fn refresh(&mut self, now: Instant) {
         let time = SystemTime::now();
         let text = httpdate::fmt_http_date(time);
-        // An IMF-fixdate has 29 bytes; a clock beyond the year 9999 keeps the text it had.
+        // An IMF-fixdate has 29 bytes. A clock beyond the year 9999 keeps the last text that fits.
         if let Ok(text) = text.as_bytes().try_into() {
             self.text = text;
             self.value = HeaderValue::from_bytes(&self.text).unwrap_or_else(|_| HeaderValue::from_static(""));
@@ -56,18 +56,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn date_is_the_system_clocks_second() {
+    fn date_is_the_current_second_of_the_system_clock() {
         let now = Instant::now();
         let mut cache = DateCache::new(now);
         let before = SystemTime::now();
         let text = std::str::from_utf8(cache.at(now)).unwrap().to_owned();
-        let told = httpdate::parse_http_date(&text).unwrap();
-        let apart = before.duration_since(told).unwrap();
+        let parsed = httpdate::parse_http_date(&text).unwrap();
+        let apart = before.duration_since(parsed).unwrap();
         assert!(apart < Duration::from_secs(2), "{apart:?}");
     }
 
     #[test]
-    fn date_moves_on_with_the_steady_clock() {
+    fn date_changes_with_the_monotonic_clock() {
         let now = Instant::now();
         let mut cache = DateCache::new(now);
         let until = cache.until;

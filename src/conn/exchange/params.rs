@@ -1,11 +1,12 @@
-//! Path parameters: from what the route table matched into the request's head. The same for every protocol.
+//! Path parameters: copied from the matched route into the request's head.
 
 use matchit::Params;
 
 use crate::request::{Head, Span};
 
-/// Notes the parameters found in `path`, which is the head's path. False when one is no text.
-pub(super) fn note(head: &mut Head, path: &[u8], params: Option<Params<'_, '_>>) -> bool {
+/// Stores the parameters that the router found in `path`, the path of this head. Returns `false` if a value is not valid
+/// text.
+pub(in crate::conn) fn store(head: &mut Head, path: &[u8], params: Option<Params<'_, '_>>) -> bool {
     for (name, value) in params.iter().flat_map(Params::iter) {
         if !is_text(value) {
             return false;
@@ -17,7 +18,7 @@ pub(super) fn note(head: &mut Head, path: &[u8], params: Option<Params<'_, '_>>)
     true
 }
 
-/// Says whether a parameter is UTF-8 without NUL once decoded.
+/// Returns `true` if a parameter, percent-decoded, is UTF-8 without NUL.
 fn is_text(value: &str) -> bool {
     if !value.contains('%') {
         return true;

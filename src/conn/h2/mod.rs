@@ -12,6 +12,7 @@
 //! sent. Nothing here names the engine's crate: see [`engine`].
 
 mod alarms;
+mod body;
 mod endings;
 mod engine;
 mod head;
@@ -22,6 +23,10 @@ mod request;
 #[cfg(feature = "ws")]
 mod socket;
 mod stream;
+mod streaming;
+#[cfg(feature = "ws")]
+mod tunnel;
+mod wait;
 mod woken;
 
 use std::{
@@ -32,7 +37,7 @@ use std::{
 };
 
 use crate::{
-    conn::{Env, Io, Outcome, Protocol, Timer},
+    conn::{env::Env, io::Io, message::Outcome, protocol::Protocol, timers::Timer},
     net::Ending,
     proto::h2::meter::Meter,
 };
@@ -97,12 +102,12 @@ impl Protocol for H2 {
         self.drive(env, io);
     }
 
-    fn ended(&mut self, env: &mut Env, io: &mut Io) {
+    fn fin_received(&mut self, env: &mut Env, io: &mut Io) {
         self.ended = true;
         self.drive(env, io);
     }
 
-    fn replied(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
+    fn reply_ready(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
         let Some(mut stream) = self.take_out(seq) else { return };
         match stream.state {
             State::Waiting(exchange, _) => {
@@ -117,7 +122,7 @@ impl Protocol for H2 {
         }
     }
 
-    fn pump(&mut self, env: &mut Env, io: &mut Io) {
+    fn advance(&mut self, env: &mut Env, io: &mut Io) {
         self.drive(env, io);
     }
 
@@ -137,7 +142,7 @@ impl Protocol for H2 {
         false
     }
 
-    fn expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
+    fn timer_expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
         match timer {
             Timer::Own => self.look_at_alarms(env, io),
             _ => {
@@ -148,12 +153,12 @@ impl Protocol for H2 {
         self.drive(env, io);
     }
 
-    fn farewell(&mut self, env: &mut Env, io: &mut Io) {
+    fn announce_close(&mut self, env: &mut Env, io: &mut Io) {
         self.quit(env, Code::NoError, io.cause);
         self.drive(env, io);
     }
 
-    fn settle(&mut self, env: &mut Env, io: &mut Io) {
+    fn after_event(&mut self, env: &mut Env, io: &mut Io) {
         // In the greeting no frame can be sent yet; the call that ends it comes by here again.
         if env.is_draining() && self.phase == Phase::Open && !self.engine.is_greeting() {
             self.leave(env, "drain");
@@ -187,7 +192,7 @@ impl Protocol for H2 {
         }
     }
 
-    fn is_blocked(&self) -> bool {
+    fn has_unwritten(&self) -> bool {
         self.blocked
     }
 
@@ -195,7 +200,7 @@ impl Protocol for H2 {
         !self.streams.is_empty()
     }
 
-    fn doing(&self, io: &Io) -> &'static str {
+    fn activity(&self, io: &Io) -> &'static str {
         let any = |is: fn(&State) -> bool| self.streams.values().any(|stream| is(&stream.state));
         match () {
             () if any(|state| matches!(state, State::Waiting(..))) => "handler_running",
@@ -303,7 +308,7 @@ impl H2 {
         let mut ready = std::mem::take(&mut self.ready);
         for id in ready.drain(..) {
             if let Some(stream) = self.take_out(id) {
-                self.advance(env, io, stream);
+                self.advance_stream(env, io, stream);
             }
         }
         self.ready = ready;
@@ -312,11 +317,11 @@ impl H2 {
     /// Takes up a stream that was not answered at once.
     fn keep(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
         stream.waker = Some(self.woken.waker(stream.id));
-        self.advance(env, io, stream);
+        self.advance_stream(env, io, stream);
     }
 
     /// Goes on with a stream as far as it goes; puts it back unless it is done.
-    fn advance(&mut self, env: &mut Env, io: &mut Io, stream: Box<Stream>) {
+    fn advance_stream(&mut self, env: &mut Env, io: &mut Io, stream: Box<Stream>) {
         let waker = stream.waker.clone().unwrap_or_else(|| Waker::noop().clone());
         let mut cx = Context::from_waker(&waker);
         let Some(mut stream) = self.take_body(env, io, stream, &mut cx) else { return };

@@ -1,4 +1,4 @@
-//! Async routes: a request as a job of the pool, its reply as a message to the connection's shard.
+//! Async routes: a request becomes a job of the pool, and its reply a message to the connection's shard.
 
 use std::{
     future::{Future, poll_fn},
@@ -14,12 +14,14 @@ use windlass_actors::{
     pool::{BlockingJob, Job, JobFuture, JobHandle, Refusal},
 };
 
-use super::{
-    Env, Msg, Outcome,
-    run::{Started, Task, busy, panicked, unavailable},
-};
+use super::task::{Started, Task};
 use crate::{
     body::{Body, BodySender, Frame},
+    conn::{
+        env::Env,
+        exchange::answers::{busy, late, panicked, unavailable},
+        message::{Msg, Outcome},
+    },
     metrics::ShardCounters,
     net::ConnId,
     request::Request,
@@ -29,7 +31,7 @@ use crate::{
     },
 };
 
-/// Hands a request to the pool; a full pool is answered at once.
+/// Submits a request to the pool. If the pool is full, the result is the response that says so.
 pub(super) fn submit(
     env: &mut Env,
     id: ConnId,
@@ -62,7 +64,7 @@ pub(super) fn submit(
     }
 }
 
-/// Puts the job in the lane its handler needs; a refused job is told that nobody waits for it.
+/// Submits a job to the lane that its handler needs. A job that the pool refuses does not reply.
 fn enqueue(pool: &Pool, job: Box<HttpJob>, start_by: Option<Instant>) -> Result<JobHandle, ()> {
     match job.chain.kind() {
         Kind::Async | Kind::Tokio => {
@@ -74,7 +76,7 @@ fn enqueue(pool: &Pool, job: Box<HttpJob>, start_by: Option<Instant>) -> Result<
     }
 }
 
-/// One request on its way through the pool.
+/// One request as a job of the pool.
 struct HttpJob {
     request: Request,
     chain: Arc<Chain>,
@@ -87,9 +89,9 @@ impl HttpJob {
     fn refused(mut self: Box<Self>, why: Refusal) {
         match why {
             // The connection answers by itself, or is gone.
-            Refusal::Full | Refusal::Cancelled => self.reply.forget(),
+            Refusal::Full | Refusal::Cancelled => self.reply.disarm(),
             Refusal::Expired => self.reply.send_now(late()),
-            _ => self.reply.send_now(unavailable("the server stops", "The server is stopping.\n", 1)),
+            _ => self.reply.send_now(unavailable("the server is stopping", "The server is stopping.\n", 1)),
         }
     }
 }
@@ -98,14 +100,14 @@ impl Job for HttpJob {
     fn run(self: Box<Self>) -> JobFuture {
         Box::pin(async move {
             let Self { request, chain, mut reply, counters, window_bytes } = *self;
-            let mut outcome = Contained(pin!(run_chain(&chain, request))).await.unwrap_or_else(|()| {
+            let mut outcome = CatchPanic(pin!(run_chain(&chain, request))).await.unwrap_or_else(|()| {
                 counters.panics.add("handler");
                 panicked()
             });
             let stream = take_stream(&mut outcome, window_bytes);
             reply.send(outcome).await;
             if let Some((sender, body)) = stream {
-                pump(sender, body).await;
+                forward(sender, body).await;
             }
         })
     }
@@ -118,7 +120,7 @@ impl Job for HttpJob {
 impl BlockingJob for HttpJob {
     fn run(self: Box<Self>) {
         let Self { request, chain, mut reply, counters, window_bytes } = *self;
-        // Middleware around a sync handler is async; on this lane it waits on the thread.
+        // Middleware around a sync handler is async. On this lane it blocks the thread while it waits.
         let ran = catch_unwind(AssertUnwindSafe(|| pollster::block_on(run_chain(&chain, request))));
         let mut outcome = ran.unwrap_or_else(|_| {
             counters.panics.add("handler");
@@ -127,7 +129,7 @@ impl BlockingJob for HttpJob {
         let stream = take_stream(&mut outcome, window_bytes);
         reply.send_blocking(outcome);
         if let Some((sender, body)) = stream {
-            pollster::block_on(pump(sender, body));
+            pollster::block_on(forward(sender, body));
         }
     }
 
@@ -136,7 +138,7 @@ impl BlockingJob for HttpJob {
     }
 }
 
-/// Starts the chain where it is polled; a sync handler has run when the future is first ready.
+/// Runs the middleware and the handler on the thread that polls this future.
 async fn run_chain(chain: &Arc<Chain>, request: Request) -> Outcome {
     match chain.call(request) {
         Called::Ready(response) => response.into(),
@@ -144,12 +146,7 @@ async fn run_chain(chain: &Arc<Chain>, request: Request) -> Outcome {
     }
 }
 
-/// The answer to a request whose job was not done in time.
-pub(super) fn late() -> Outcome {
-    unavailable("the job was late", "The server did not finish this request in time.\n", 1)
-}
-
-/// A body that must be polled here becomes a channel to the connection.
+/// Replaces a body that must be polled on this thread by a channel to the connection. Returns the sender and the body.
 fn take_stream(outcome: &mut Outcome, window_bytes: usize) -> Option<(BodySender, Body)> {
     outcome
         .response
@@ -158,8 +155,9 @@ fn take_stream(outcome: &mut Outcome, window_bytes: usize) -> Option<(BodySender
         .then(|| outcome.response.body_mut().replace_with_channel(window_bytes))
 }
 
-/// Moves a body's pieces into a channel as its window allows, until nobody wants them: a source may be silent for long.
-async fn pump(mut sender: BodySender, mut body: Body) {
+/// Sends a body's frames into a channel as its window allows. Ends when the receiver is dropped, even if the body has
+/// no frame ready.
+async fn forward(mut sender: BodySender, mut body: Body) {
     while sender.ready().await {
         let next = poll_fn(|cx| match sender.poll_closed(cx) {
             Poll::Ready(()) => Poll::Ready(None),
@@ -174,10 +172,10 @@ async fn pump(mut sender: BodySender, mut body: Body) {
     }
 }
 
-/// A future whose panic is its result.
-struct Contained<F>(F);
+/// Future that returns an error if the inner future panics.
+struct CatchPanic<F>(F);
 
-impl<F: Future + Unpin> Future for Contained<F> {
+impl<F: Future + Unpin> Future for CatchPanic<F> {
     type Output = Result<F::Output, ()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -188,9 +186,9 @@ impl<F: Future + Unpin> Future for Contained<F> {
     }
 }
 
-/// The connection that waits for a reply. Dropped unanswered, it tells so.
+/// Connection that waits for a reply. If it is dropped without one, it replies 503.
 struct ReplyTo {
-    /// None once answered.
+    /// `None` once the reply was sent.
     sender: Option<ShardSender<Msg>>,
     id: ConnId,
     seq: u32,
@@ -201,11 +199,11 @@ impl ReplyTo {
         Msg::Reply { id: self.id, seq: self.seq, outcome }
     }
 
-    /// Waits for room in the shard's inbox; a shard never waits for a worker, so there will be.
+    /// Sends a reply, waiting for room in the shard's inbox. That cannot deadlock: a shard never waits for a worker.
     async fn send(&mut self, outcome: Outcome) {
         let message = self.message(outcome);
         if let Some(sender) = self.sender.take() {
-            // A shard that has ended has no connections.
+            // If the shard has ended, its connections are gone.
             let _ = sender.send(message).await;
         }
     }
@@ -217,7 +215,7 @@ impl ReplyTo {
         }
     }
 
-    /// Sends if there is room; else the connection's own deadline answers.
+    /// Sends a reply if the shard's inbox has room. Otherwise the connection answers when its own deadline passes.
     fn send_now(&mut self, outcome: Outcome) {
         let message = self.message(outcome);
         if let Some(sender) = self.sender.take() {
@@ -225,7 +223,8 @@ impl ReplyTo {
         }
     }
 
-    fn forget(&mut self) {
+    /// Prevents any reply.
+    fn disarm(&mut self) {
         self.sender = None;
     }
 }

@@ -1,8 +1,13 @@
-//! What the connections of one shard have in common: clock, date, routes, limits, counters, the way to the pool.
+//! State that the connections of one shard share: clock, routes, limits, counters, deadlines, channels to other threads.
+//!
+//! It must not know connections or protocols: both are built on it.
+
+mod balance;
+mod date;
+mod handshakes;
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
     rc::Rc,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
@@ -10,12 +15,14 @@ use std::{
 
 use windlass_actors::{Local, Reader, ShardSender};
 
-use super::{Msg, Outcome, crowd::Crowd, date::DateCache, secure::Handshakes, timers::Deadlines};
+use super::{
+    message::{DrainCounts, LocalReply, Msg},
+    timers::Deadlines,
+};
 use crate::{
     hooks::Hooks,
     limits::{Limits, Timeouts},
     metrics::{Metrics, ShardCounters},
-    net::ConnId,
     proto::h1,
     request::Context,
     routing::{
@@ -25,10 +32,15 @@ use crate::{
     tls::{Acceptor, Tls},
 };
 
-/// What is left of a batch that took so long has waited longer than its beginning tells.
+use balance::Balance;
+pub(super) use balance::RECHECK_INTERVAL;
+use date::DateCache;
+use handshakes::Handshakes;
+
+/// Duration of a batch beyond which the rest of the batch has waited longer than [`Env::now`] shows.
 const LONG_BATCH: Duration = Duration::from_millis(5);
 
-/// What every shard of a server is given.
+/// Settings and handles that all shards of a server share.
 #[derive(Clone)]
 pub(crate) struct Common {
     pub(crate) limits: Limits,
@@ -36,52 +48,36 @@ pub(crate) struct Common {
     pub(crate) hooks: Hooks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) context: Context,
-    /// By listener: what its connections start with.
-    pub(crate) entrances: Vec<Entrance>,
-    /// HTTP/2 is spoken with clients that begin with it.
+    /// Transport of each listener, by the listener's index.
+    pub(crate) transports: Vec<Transport>,
+    /// Accept HTTP/2 from clients that start with its preface or negotiate it.
     pub(crate) http2: bool,
-    /// Connections a shard may hold.
+    /// Maximum number of connections of a shard.
     pub(crate) shard_connections: usize,
-    /// The inboxes of all shards; there before the first socket is.
+    /// Inboxes of all shards. Set before the first socket is accepted.
     pub(crate) senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
 }
 
-/// What the connections of one listener start with.
+/// What a listener's connections carry before HTTP.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Entrance {
-    /// A PROXY preamble.
+pub(crate) struct Transport {
+    /// A PROXY preamble comes first.
     pub(crate) is_proxied: bool,
-    /// A TLS handshake, behind the preamble if there is one.
+    /// TLS, after the preamble if there is one.
     pub(crate) tls: Option<Tls>,
 }
 
-impl Entrance {
+impl Transport {
     fn on_shard(&self, http2: bool) -> (bool, Option<Acceptor>) {
         (self.is_proxied, self.tls.as_ref().map(|tls| tls.acceptor(http2)))
     }
 }
 
-/// How a draining shard's connections ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    /// Connections that ended after their last reply.
-    pub(crate) drained: u64,
-    /// Connections that were cut, by what they were doing.
-    pub(crate) cut: BTreeMap<&'static str, u64>,
-}
-
-/// A reply of a guest of this shard, to be taken in the driver's next turn.
-pub(super) struct LocalReply {
-    pub(super) id: ConnId,
-    pub(super) seq: u32,
-    pub(super) outcome: Outcome,
-}
-
-/// One shard's surroundings of its connections.
+/// State that the connections of one shard share.
 pub(crate) struct Env {
-    /// When the current batch began.
+    /// Time at which the current batch of events began.
     pub(super) now: Instant,
-    /// The last reading of the clock: later than `now` once a handler ran in this batch.
+    /// Last reading of the clock: later than `now` once a handler has run in this batch.
     pub(super) clock: Instant,
     pub(super) date: DateCache,
     pub(super) shard: usize,
@@ -91,32 +87,38 @@ pub(crate) struct Env {
     pub(super) h1_limits: h1::Limits,
     pub(super) timeouts: Timeouts,
     pub(super) hooks: Hooks,
-    /// By listener: whether a PROXY preamble comes, and what begins handshakes.
-    entrances: Vec<(bool, Option<Acceptor>)>,
+    /// By listener: whether a PROXY preamble comes first, and the acceptor of TLS sessions.
+    transports: Vec<(bool, Option<Acceptor>)>,
     pub(super) handshakes: Handshakes,
-    /// HTTP/2 is spoken with clients that begin with it; never in a build without it.
+    /// Memory in which TLS records are encrypted and decrypted.
+    pub(super) tls_scratch: Vec<u8>,
+    /// Spare outbox buffer for the next TLS connection that writes plaintext.
+    pub(super) tls_plaintext: Vec<u8>,
+    /// HTTP/2 is accepted. Always false in a build without it.
     pub(super) http2: bool,
     pub(super) counters: Arc<ShardCounters>,
     metrics: Arc<Metrics>,
+    /// Current route table, as this shard sees it.
     pub(super) view: Arc<View>,
     reader: Reader<RouteTable>,
     context: Arc<Context>,
-    /// Parsed into again and again.
+    /// Memory that HTTP/1.1 request heads are parsed into.
     pub(super) head: h1::Head,
     pub(super) deadlines: Deadlines,
+    /// Replies of handlers that ran as guests of this shard, for the next turn.
     pub(super) replies: Rc<RefCell<Vec<LocalReply>>>,
-    pub(super) crowd: Crowd,
-    /// Connections were opened since the server had room enough.
-    pub(super) crowded: bool,
+    pub(super) balance: Balance,
+    /// Connections were opened since the last check found no excess.
+    pub(super) may_have_excess: bool,
     /// Set once the server drains.
-    pub(super) tally: Option<Tally>,
+    pub(super) drain: Option<DrainCounts>,
     last_warning: Option<Instant>,
 }
 
 impl Env {
     pub(crate) fn new(common: &Common, local: Local, mut reader: Reader<RouteTable>) -> Self {
         let now = Instant::now();
-        // An allocation of this shard's own, so that requests of other shards do not touch its count.
+        // An allocation of its own for each shard: requests on other shards do not touch its reference count.
         let shard = local.shard();
         let counters = common.metrics.shards()[shard].clone();
         let context = Arc::new(Context { counters: counters.clone(), ..common.context.clone() });
@@ -133,8 +135,10 @@ impl Env {
             limits: common.limits.clone(),
             timeouts: common.timeouts.clone(),
             hooks: common.hooks.clone(),
-            entrances: common.entrances.iter().map(|entrance| entrance.on_shard(http2)).collect(),
+            transports: common.transports.iter().map(|transport| transport.on_shard(http2)).collect(),
             handshakes: Handshakes::default(),
+            tls_scratch: Vec::new(),
+            tls_plaintext: Vec::new(),
             http2,
             counters,
             metrics: common.metrics.clone(),
@@ -144,14 +148,14 @@ impl Env {
             head: h1::Head::default(),
             deadlines: Deadlines::default(),
             replies: Rc::default(),
-            crowd: Crowd::new(common.metrics.clone(), shard, common.shard_connections),
-            crowded: false,
-            tally: None,
+            balance: Balance::new(common.metrics.clone(), shard, common.shard_connections),
+            may_have_excess: false,
+            drain: None,
             last_warning: None,
         }
     }
 
-    /// Starts a batch: reads the clock and takes up a new route table.
+    /// Starts a batch of events: reads the clock and loads the current route table.
     pub(super) fn begin_batch(&mut self) {
         self.now = self.local.record_poll();
         self.clock = self.now;
@@ -162,12 +166,12 @@ impl Env {
         }
     }
 
-    /// Returns what connections of a listener start with: a PROXY preamble, a handshake.
-    pub(super) fn entrance(&self, listener: usize) -> (bool, Option<Acceptor>) {
-        self.entrances.get(listener).cloned().unwrap_or_default()
+    /// Returns whether connections of a listener start with a PROXY preamble, and the acceptor of their TLS sessions.
+    pub(super) fn transport(&self, listener: usize) -> (bool, Option<Acceptor>) {
+        self.transports.get(listener).cloned().unwrap_or_default()
     }
 
-    /// Returns this shard's own inbox, for replies from elsewhere.
+    /// Returns this shard's own inbox, for replies from other threads.
     pub(super) fn sender(&self) -> Option<&ShardSender<Msg>> {
         self.sender_of(self.shard)
     }
@@ -177,20 +181,20 @@ impl Env {
         self.senders.get()?.get(shard)
     }
 
-    /// Learns that the server drains before this shard is told: topics and sockets are told by another way, and what ends for
-    /// it counts.
-    pub(super) fn look_for_drain(&mut self) {
+    /// Starts the drain here if the server drains already and this shard's message is still on its way. Topics and
+    /// sockets learn of the drain another way and may end connections before that message comes: those must be counted.
+    pub(super) fn check_for_drain(&mut self) {
         if self.metrics.is_draining() {
-            self.tally.get_or_insert_default();
+            self.drain.get_or_insert_default();
         }
     }
 
-    /// Says whether the server drains.
+    /// Returns `true` if the server drains.
     pub(super) fn is_draining(&self) -> bool {
-        self.tally.is_some()
+        self.drain.is_some()
     }
 
-    /// Says whether this shard lags so much that a request of such a route is refused.
+    /// Returns `true` if this shard lags so much that a request with this priority is refused.
     pub(super) fn sheds(&self, shed: Shed) -> bool {
         let lag = self.local.lag();
         if lag.is_zero() {
@@ -204,12 +208,12 @@ impl Env {
         most.is_some_and(|most| lag > most)
     }
 
-    /// Says whether per-request figures are wanted.
+    /// Returns `true` if metrics of single requests are recorded.
     pub(super) fn counts_requests(&self) -> bool {
         self.metrics.enabled()
     }
 
-    /// Notes that the clock was read.
+    /// Reads the clock, and reports the shard's lag if the batch takes long.
     pub(super) fn read_clock(&mut self) -> Instant {
         self.clock = Instant::now();
         if self.clock.saturating_duration_since(self.now) > LONG_BATCH {
@@ -218,7 +222,7 @@ impl Env {
         self.clock
     }
 
-    /// Says whether one more warning may be logged: at most one a second and shard.
+    /// Returns `true` if a message about a peer's fault may be logged: at most one a second on each shard.
     pub(super) fn may_warn(&mut self) -> bool {
         let may = self
             .last_warning

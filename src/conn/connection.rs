@@ -1,0 +1,169 @@
+//! One connection: its protocol, TLS beneath it where the listener asks for that, and the state both share.
+
+use std::{
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    time::Instant,
+};
+
+use rustix::net as sys;
+
+use super::{
+    current::CurrentProtocol,
+    env::Env,
+    io::Io,
+    protocol::Protocol,
+    timers::{Timer, Timers},
+    tls::TlsLayer,
+};
+use crate::{
+    net::{ConnId, Connection, Ending, Outbox},
+    request::Peer,
+};
+
+/// One connection.
+pub(crate) struct Conn {
+    pub(super) io: Io,
+    pub(super) protocol: CurrentProtocol,
+    pub(super) tls: Option<Box<TlsLayer>>,
+}
+
+impl Connection for Conn {
+    fn outbox(&mut self) -> &mut Outbox {
+        match &mut self.tls {
+            Some(tls) => tls.wire(),
+            None => &mut self.io.outbox,
+        }
+    }
+
+    fn wants_read(&self) -> bool {
+        self.io.wants_read
+    }
+
+    fn ending(&self) -> Ending {
+        self.io.ending
+    }
+}
+
+impl Conn {
+    /// Makes the connection of a socket that was accepted from the listener with this index.
+    pub(super) fn new(env: &Env, id: ConnId, fd: BorrowedFd<'_>, listener: usize) -> Self {
+        let (is_proxied, acceptor) = env.transport(listener);
+        let tls = acceptor.map(|acceptor| TlsLayer::new(acceptor, is_proxied));
+        let io = Io {
+            id,
+            outbox: Outbox::default(),
+            sealed_bytes: 0,
+            secure: tls.is_some(),
+            ending: Ending::Open,
+            cause: "peer",
+            wants_read: true,
+            unsent: false,
+            active: false,
+            timers: Timers::default(),
+            peer: peer_of(fd),
+            waker: None,
+            tap: None,
+            opened: env.now,
+        };
+        let protocol = CurrentProtocol::new(is_proxied && tls.is_none(), env.now);
+        Self { io, protocol, tls }
+    }
+
+    /// Calls the protocol, then updates the connection's ending, timers and counters.
+    pub(super) fn with_protocol(
+        &mut self,
+        env: &mut Env,
+        call: impl FnOnce(&mut CurrentProtocol, &mut Env, &mut Io),
+    ) {
+        if let Some(tls) = &mut self.tls {
+            tls.begin(env, &mut self.io);
+        }
+        self.take_from_tap(env);
+        self.io.disturb();
+        call(&mut self.protocol, env, &mut self.io);
+        self.after_event(env);
+    }
+
+    /// Calls the TLS layer, then updates the connection's ending, timers and counters. Does nothing without TLS.
+    pub(super) fn with_tls(
+        &mut self,
+        env: &mut Env,
+        call: impl FnOnce(&mut TlsLayer, &mut Env, &mut Io, &mut CurrentProtocol),
+    ) {
+        let Some(tls) = &mut self.tls else { return };
+        tls.begin(env, &mut self.io);
+        call(tls, env, &mut self.io, &mut self.protocol);
+        self.after_event(env);
+    }
+
+    /// Returns the time since which the connection has waited for its next request; `None` if it does not wait for
+    /// one.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let io = &self.io;
+        if io.ending == Ending::Open && !io.active { io.timers.idle_since() } else { None }
+    }
+
+    /// Returns `true` if the protocol can be called: without TLS always, with TLS once the handshake is done.
+    pub(super) fn is_open(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.is_open())
+    }
+
+    fn after_event(&mut self, env: &mut Env) {
+        if self.is_open() {
+            self.protocol.switch_if_asked(env, &mut self.io);
+            self.protocol.after_event(env, &mut self.io);
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.after_event(env, &mut self.io, self.protocol.has_unwritten());
+        }
+        let has_unsent = !self.outbox().is_empty();
+        self.io.time_writing(env, has_unsent);
+        self.count_activity(env);
+        env.deadlines.schedule(self.io.id, &mut self.io.timers);
+    }
+
+    fn count_activity(&mut self, env: &Env) {
+        let active = self.protocol.is_active();
+        if active != self.io.active {
+            self.io.active = active;
+            if active { env.counters.active.add(1) } else { env.counters.active.sub(1) }
+        }
+    }
+
+    /// Sends what the tap holds.
+    pub(super) fn deliver(&mut self, env: &mut Env) {
+        self.take_from_tap(env);
+        let io = &mut self.io;
+        if io.outbox.is_empty() {
+            // The connection is ending, or the tap was emptied before.
+            return;
+        }
+        io.unsent = true;
+        io.timers.start(Timer::Write, env.now, env.timeouts.write_stall);
+        if io.timers.is_running(Timer::Stream) {
+            io.timers.set(Timer::Stream, env.now, env.timeouts.stream_idle);
+        }
+        env.deadlines.schedule(io.id, &mut io.timers);
+    }
+
+    /// Queues what the tap holds.
+    fn take_from_tap(&mut self, env: &Env) {
+        let io = &mut self.io;
+        let Some(piece) = io.tap.as_mut().and_then(|tap| tap.take(env.now)) else { return };
+        if io.ending == Ending::Open {
+            self.protocol.passes(env, piece.payload_bytes);
+            io.outbox.share_whole(piece.bytes);
+        }
+    }
+}
+
+/// Returns the address of a socket's peer.
+fn peer_of(socket: impl AsFd) -> Peer {
+    match sys::getpeername(socket) {
+        Ok(Some(address)) => SocketAddr::try_from(address).map_or(Peer::Local, Peer::Address),
+        // The peer of a Unix socket usually has no name.
+        Ok(None) => Peer::Local,
+        Err(_) => Peer::Unknown,
+    }
+}

@@ -1,0 +1,19 @@
+//! The route that a request matched.
+
+use std::sync::Arc;
+
+use crate::routing::table::{Entry, View};
+
+/// Route that a request matched, in the route table that was current when the request started.
+#[derive(Clone)]
+pub(in crate::conn) struct MatchedRoute {
+    pub(in crate::conn) view: Arc<View>,
+    /// Index of the route in the table.
+    pub(in crate::conn) index: usize,
+}
+
+impl MatchedRoute {
+    pub(in crate::conn) fn entry(&self) -> &Entry {
+        self.view.table.entry(self.index)
+    }
+}

@@ -1,0 +1,147 @@
+//! Metrics and hooks of one request.
+
+use std::{sync::Arc, time::Instant};
+
+use http::{Method, StatusCode};
+
+use crate::{
+    body::Body,
+    conn::{env::Env, exchange::route::MatchedRoute, io::Io},
+    hooks::{RequestEnd, RequestStart},
+    metrics::{DispatchKind, HttpVersion, RouteMetrics, UNMATCHED},
+    request::Head,
+    routing::{route::Dispatch, table::Run},
+};
+
+/// Error text for the end hooks if the connection ended before the reply was complete.
+pub(in crate::conn) const CONNECTION_ENDED: &str = "the connection ended first";
+
+/// Reports one request to the metrics and the hooks.
+pub(in crate::conn) struct Telemetry {
+    version: HttpVersion,
+    kind: DispatchKind,
+    /// `None` if no route matched.
+    route: Option<MatchedRoute>,
+    /// Time at which the request's head was complete.
+    started: Instant,
+    /// `None` without hooks.
+    hooked: Option<Box<HookedRequest>>,
+}
+
+/// Part of a request that the end hooks get.
+struct HookedRequest {
+    method: Method,
+    path: String,
+}
+
+impl Telemetry {
+    /// Starts the telemetry of a request that matched a route, and calls the start hooks.
+    pub(in crate::conn) fn matched(
+        env: &Env,
+        io: &Io,
+        version: HttpVersion,
+        head: &Head,
+        route: MatchedRoute,
+    ) -> Self {
+        let kind = match (&route.entry().run, route.entry().dispatch()) {
+            (Run::Static(..), _) => DispatchKind::Static,
+            (_, Dispatch::Inline) => DispatchKind::Inline,
+            (_, Dispatch::Async) => DispatchKind::Async,
+        };
+        let call = || {
+            let query = head.query.map(|query| head.text(query));
+            call_start_hooks(env, io, &head.method, head.text(head.path), query)
+        };
+        let hooked = (!env.hooks.is_empty()).then(call);
+        Self { version, kind, route: Some(route), started: env.now, hooked }
+    }
+
+    /// Starts the telemetry of a request that matched no route, and calls the start hooks.
+    pub(in crate::conn) fn unmatched(
+        env: &Env,
+        io: &Io,
+        version: HttpVersion,
+        method: &Method,
+        path: &str,
+        query: Option<&str>,
+    ) -> Self {
+        let hooked = (!env.hooks.is_empty()).then(|| call_start_hooks(env, io, method, path, query));
+        Self { hooked, ..Self::invalid(env.now, version) }
+    }
+
+    /// Starts the telemetry of bytes that are no valid request: the response is counted, no hook is called.
+    pub(in crate::conn) fn invalid(now: Instant, version: HttpVersion) -> Self {
+        Self { version, kind: DispatchKind::Inline, route: None, started: now, hooked: None }
+    }
+
+    /// Counts the request as a WebSocket.
+    #[cfg(feature = "ws")]
+    pub(in crate::conn) fn is_websocket(&mut self) {
+        self.kind = DispatchKind::Ws;
+    }
+
+    /// Counts the request as a stream of events if the response's body has no end of its own.
+    pub(in crate::conn) fn response_body(&mut self, body: &Body) {
+        if body.is_endless() {
+            self.kind = DispatchKind::Sse;
+        }
+    }
+
+    /// Counts a reply whose head was written.
+    pub(in crate::conn) fn count_reply(&self, env: &Env, status: StatusCode) {
+        env.counters.dispatched(self.version, self.kind).add(1);
+        if env.counts_requests() {
+            let duration = env.clock.saturating_duration_since(self.started);
+            self.route_metrics(env).observe(env.shard, status.as_u16(), duration);
+        }
+    }
+
+    /// Calls the end hooks. `status` is that of the head that was written, if one was.
+    pub(in crate::conn) fn finish(
+        self,
+        env: &Env,
+        io: &Io,
+        status: Option<StatusCode>,
+        error: Option<&'static str>,
+        body_bytes: u64,
+    ) {
+        let Some(hooked) = &self.hooked else { return };
+        let route = Some(self.route_metrics(env).template()).filter(|template| *template != UNMATCHED);
+        let panics = env.hooks.ended(&RequestEnd {
+            method: &hooked.method,
+            path: &hooked.path,
+            route,
+            peer: io.peer,
+            status,
+            error,
+            duration: Instant::now().saturating_duration_since(self.started),
+            body_bytes,
+        });
+        env.counters.panics.add_many("hook", panics);
+    }
+
+    /// Calls the end hooks of a request whose connection ended before its reply began.
+    pub(in crate::conn) fn finish_unanswered(self, env: &Env, io: &Io) {
+        self.finish(env, io, None, Some(CONNECTION_ENDED), 0);
+    }
+
+    /// Returns the metrics that this request counts towards.
+    pub(in crate::conn) fn route_metrics<'a>(&'a self, env: &'a Env) -> &'a Arc<RouteMetrics> {
+        match &self.route {
+            Some(route) => &route.entry().route_metrics,
+            None => &env.view.table.unmatched,
+        }
+    }
+}
+
+fn call_start_hooks(
+    env: &Env,
+    io: &Io,
+    method: &Method,
+    path: &str,
+    query: Option<&str>,
+) -> Box<HookedRequest> {
+    let panics = env.hooks.started(&RequestStart { method, path, query, peer: io.peer });
+    env.counters.panics.add_many("hook", panics);
+    Box::new(HookedRequest { method: method.clone(), path: path.to_owned() })
+}

@@ -1,0 +1,123 @@
+//! Reads request bodies: passes received bytes on and ends bodies that are complete, invalid, too large or too slow.
+
+use std::time::Instant;
+
+use http::StatusCode;
+
+use super::{
+    H1,
+    incoming::{Decoded, Incoming, Sink},
+    state::Reading,
+};
+use crate::{
+    body::{Body, BodyError},
+    conn::{
+        env::Env,
+        exchange::{answers, body_rate::TOO_SLOW},
+        io::Io,
+    },
+    proto::h1::Reject,
+    response::plain,
+};
+
+impl H1 {
+    /// Decodes body bytes. Returns how many were consumed: 0 while the handler's window is full.
+    pub(super) fn read_body(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        let Reading::Body { incoming, .. } = &mut self.reading else { return 0 };
+        poll_window(incoming, env, io);
+        if incoming.is_paused() {
+            return 0;
+        }
+        let (consumed, decoded) = incoming.decode(bytes, env.now);
+        match decoded {
+            Decoded::More => {}
+            Decoded::Complete => self.body_complete(env, io),
+            Decoded::TooLarge => self.body_too_large(env, io),
+            Decoded::Invalid(reject) => self.body_invalid(env, io, reject),
+        }
+        consumed
+    }
+
+    /// Checks the window of the handler that the body is streamed to. While undecoded bytes wait for that window, the
+    /// handler's next read wakes the connection, which decodes them first.
+    pub(super) fn check_body_window(&mut self, env: &Env, io: &mut Io) {
+        if let Reading::Body { incoming, .. } = &mut self.reading
+            && self.input.bytes.is_empty()
+        {
+            poll_window(incoming, env, io);
+        }
+    }
+
+    /// Returns the time at which the body will have arrived too slowly; `None` without a body and while its handler is the
+    /// one to wait for.
+    pub(super) fn body_deadline(&self, env: &Env) -> Option<Instant> {
+        match &self.reading {
+            Reading::Body { incoming, .. } => incoming.deadline(&env.timeouts),
+            _ => None,
+        }
+    }
+
+    /// Gives up a body that will never be complete, and the request that waits for it.
+    pub(super) fn drop_body(&mut self, env: &Env, io: &Io) {
+        if let Some(incoming) = self.reading.take_body() {
+            give_up(*incoming, env, io);
+        }
+    }
+
+    fn body_complete(&mut self, env: &mut Env, io: &mut Io) {
+        let Some(incoming) = self.reading.take_body() else { return };
+        match incoming.finish() {
+            (Sink::Collect { request, bytes, .. }, _) => self.start(env, io, request, Body::from(bytes)),
+            (Sink::Stream(sender), Some(trailers)) => sender.finish_with(trailers),
+            (Sink::Stream(sender), None) => sender.finish(),
+            (Sink::Discard { .. }, _) => {}
+        }
+    }
+
+    fn body_too_large(&mut self, env: &mut Env, io: &mut Io) {
+        let Some(incoming) = self.reading.take_body() else { return };
+        match incoming.finish().0 {
+            Sink::Collect { mut request, .. } => {
+                request.context.exchange.keep_alive = false;
+                self.answer(env, io, request.context, answers::too_large());
+            }
+            Sink::Stream(_) | Sink::Discard { .. } => self.reading.close_after_replies(),
+        }
+    }
+
+    fn body_invalid(&mut self, env: &mut Env, io: &mut Io, reject: Reject) {
+        env.counters.protocol_errors.add(reject.label());
+        self.body_failed(env, io, reject.status(), reject.text());
+    }
+
+    /// Ends a request whose body arrived too slowly.
+    pub(super) fn body_too_slow(&mut self, env: &mut Env, io: &mut Io) {
+        self.body_failed(env, io, StatusCode::REQUEST_TIMEOUT, TOO_SLOW);
+    }
+
+    /// Ends a request because of its body. A handler that runs already gets an error; otherwise the client gets this
+    /// response.
+    fn body_failed(&mut self, env: &mut Env, io: &mut Io, status: StatusCode, text: &'static str) {
+        let Some(incoming) = self.reading.take_body() else { return };
+        self.reading.close_after_replies();
+        match incoming.finish().0 {
+            Sink::Collect { mut request, .. } => {
+                request.context.exchange.keep_alive = false;
+                self.answer(env, io, request.context, plain(status, text).into());
+            }
+            Sink::Stream(sender) => sender.fail(BodyError::Peer(text)),
+            Sink::Discard { .. } => {}
+        }
+    }
+}
+
+/// Gives up an incomplete body. A handler that runs already gets an error when it reads on.
+pub(super) fn give_up(incoming: Incoming, env: &Env, io: &Io) {
+    if let Sink::Collect { request, .. } = incoming.finish().0 {
+        request.context.telemetry.finish_unanswered(env, io);
+    }
+}
+
+fn poll_window(incoming: &mut Incoming, env: &Env, io: &mut Io) {
+    incoming.poll_window(|| io.waker(env), env.limits.discard_bytes, env.now);
+}

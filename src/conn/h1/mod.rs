@@ -1,0 +1,418 @@
+//! HTTP/1.1 on one connection: parses requests, starts their handlers, sends the replies in order.
+//!
+//! ```text
+//!  bytes ─► reading ─► request ─► route ─┬─ static ─────────────► outbox   (if no reply is owed)
+//!             │                          ├─ inline, ready ──────► outbox   (if no reply is owed)
+//!             ▼                          ├─ inline, pending ─► guest ─┐
+//!  body, collected or streamed           └─ async ───────────► pool ──┴► replies ─► outbox, in request order
+//! ```
+//!
+//! [`state`] has all states and transitions. The files around it do the work: [`request`] and [`body`] on the reading
+//! side, [`reply`] on the writing side. Bytes after a request that has to wait stay in `input` and are parsed when it may
+//! start. HTTP/1.1 must not know the other protocols; it only hands the connection over to them.
+
+mod body;
+mod context;
+mod incoming;
+mod reply;
+mod request;
+mod state;
+mod streaming;
+#[cfg(feature = "ws")]
+mod upgrade;
+
+use std::time::Instant;
+
+use http::StatusCode;
+
+use super::{
+    env::Env,
+    exchange::answers,
+    io::Io,
+    message::Outcome,
+    preamble::{self, Preamble},
+    protocol::Protocol,
+    timers::Timer,
+};
+use crate::{
+    net::Ending,
+    proto::{
+        h1::{self as proto, Reject, Search},
+        h2::preface::{self, Begins},
+    },
+};
+
+pub(super) use state::NextProtocol;
+use state::{Reading, Replies};
+
+/// HTTP/1.1 state of one connection.
+pub(super) struct H1 {
+    reading: Reading,
+    replies: Replies,
+    input: Input,
+    /// Position of the search for the end of the next head, in `input`.
+    search: Search,
+    promotion: Promotion,
+    /// Time at which bytes or replies last came or went.
+    last_activity: Instant,
+}
+
+/// Bytes that were received and not parsed yet, and the FIN that may follow them.
+#[derive(Default)]
+pub(super) struct Input {
+    pub(super) bytes: Vec<u8>,
+    /// The peer's FIN follows `bytes`. It is acted on when they are parsed.
+    pub(super) has_fin: bool,
+}
+
+/// Progress of a connection's promotion, which is counted once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promotion {
+    /// All requests so far were for static and inline routes.
+    Inline,
+    /// A request was for an async route.
+    Promoted,
+}
+
+impl Protocol for H1 {
+    fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
+        self.last_activity = env.now;
+        if self.input.bytes.is_empty() {
+            let used = self.parse(env, io, bytes);
+            self.input.bytes.extend_from_slice(&bytes[used..]);
+        } else {
+            self.input.bytes.extend_from_slice(bytes);
+            self.parse_input(env, io);
+        }
+    }
+
+    fn fin_received(&mut self, env: &mut Env, io: &mut Io) {
+        self.input.has_fin = true;
+        self.advance(env, io);
+    }
+
+    fn reply_ready(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
+        self.last_activity = env.now;
+        if self.replies.ready(seq, outcome) {
+            self.advance(env, io);
+        }
+    }
+
+    fn advance(&mut self, env: &mut Env, io: &mut Io) {
+        self.flush(env, io);
+        self.parse_input(env, io);
+    }
+
+    fn sent(&mut self, env: &mut Env, io: &mut Io) {
+        self.last_activity = env.now;
+        self.advance(env, io);
+    }
+
+    fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
+        let is_idle = self.replies.is_empty();
+        let awaits_body = || self.replies.streaming().is_some_and(|streaming| streaming.awaits_body());
+        let rests = self.input.bytes.is_empty()
+            && !self.input.has_fin
+            && matches!(self.reading, Reading::Head | Reading::FirstHead | Reading::UpgradeOffered)
+            && (is_idle || (awaits_body() && !env.is_draining()));
+        if rests {
+            self.last_activity = env.now;
+            if is_idle {
+                io.wants_read = true;
+                io.start_idle(env, self.last_activity);
+            } else {
+                io.wants_read = self.wants_read(env, io);
+            }
+        }
+        rests
+    }
+
+    fn timer_expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
+        match timer {
+            Timer::Stream => self.stream_timed_out(env, io),
+            Timer::Job => {
+                self.replies.expire(env.now, answers::late);
+                self.advance(env, io);
+            }
+            Timer::Body => self.body_too_slow(env, io),
+            // There is no HTTP yet to answer in.
+            _ if matches!(self.reading, Reading::Preamble) => io.end(Ending::Abort, timer.name()),
+            _ => self.refuse(env, io, StatusCode::REQUEST_TIMEOUT, "the request head arrived too slowly"),
+        }
+    }
+
+    fn after_event(&mut self, env: &mut Env, io: &mut Io) {
+        if io.ending == Ending::Open {
+            self.check_body_window(env, io);
+            if self.input.has_fin {
+                self.handle_fin(env, io);
+            }
+            if let Some((ending, cause)) = state::ending(&self.reading, &self.replies) {
+                io.end(ending, cause);
+            }
+        }
+        if io.ending != Ending::Open {
+            return io.timers.clear_requests();
+        }
+        io.wants_read = self.wants_read(env, io);
+        io.timers.set_at(Timer::Job, self.replies.deadline());
+        io.timers.set_at(Timer::Body, self.body_deadline(env));
+        if self.is_idle() && !io.unsent && io.outbox.is_empty() {
+            io.start_idle(env, self.last_activity);
+        } else {
+            io.timers.clear(Timer::Idle);
+        }
+        if self.awaits_head(env, io) {
+            io.timers.start(Timer::Header, env.now, env.timeouts.header);
+        } else {
+            io.timers.clear(Timer::Header);
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        !self.replies.is_empty() || matches!(self.reading, Reading::Body { .. })
+    }
+
+    fn activity(&self, io: &Io) -> &'static str {
+        match self.reading {
+            _ if self.replies.awaits_handler() => "handler_running",
+            _ if self.replies.streaming().is_some() => "reply_streaming",
+            Reading::Body { .. } => "body_incoming",
+            _ if io.unsent || !io.outbox.is_empty() => "reply_unsent",
+            _ if !self.input.bytes.is_empty() => "head_incoming",
+            _ => "idle",
+        }
+    }
+
+    fn closed(&mut self, env: &mut Env, io: &mut Io) {
+        self.cancel_replies(env, io);
+        self.drop_body(env, io);
+        self.reading.stop();
+    }
+}
+
+impl H1 {
+    pub(super) fn new(is_proxied: bool, now: Instant) -> Self {
+        Self {
+            reading: Reading::new(is_proxied),
+            replies: Replies::default(),
+            input: Input::default(),
+            search: Search::default(),
+            promotion: Promotion::Inline,
+            last_activity: now,
+        }
+    }
+
+    /// Returns the protocol that takes over, and the input that is for it, if one takes over.
+    pub(super) fn take_switch(&mut self) -> Option<(NextProtocol, Input)> {
+        let next = self.reading.take_switch()?;
+        Some((next, std::mem::take(&mut self.input)))
+    }
+
+    /// Answers an unencrypted request on a port that expects TLS.
+    pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io) {
+        let text = "This port expects HTTPS, but the request was sent as plain HTTP.\n";
+        self.refuse(env, io, StatusCode::BAD_REQUEST, text);
+    }
+
+    fn parse_input(&mut self, env: &mut Env, io: &mut Io) {
+        if self.input.bytes.is_empty() {
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.input.bytes);
+        let used = self.parse(env, io, &bytes);
+        // Nothing was added to the input meanwhile.
+        if used < bytes.len() {
+            bytes.drain(..used);
+            self.input.bytes = bytes;
+        }
+    }
+
+    /// Parses bytes and serves the requests in them. Returns how many bytes were consumed.
+    fn parse(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let used = match self.reading {
+                Reading::Preamble => self.parse_preamble(env, io, &bytes[at..]),
+                Reading::FirstHead | Reading::Head => self.parse_head(env, io, &bytes[at..]),
+                Reading::Body { .. } => self.read_body(env, io, &bytes[at..]),
+                Reading::Preface => self.parse_preface(env, io, &bytes[at..]),
+                Reading::HeldHead | Reading::UpgradeOffered | Reading::Switched(_) => 0,
+                Reading::LastRequest | Reading::Discard { .. } | Reading::Ended => {
+                    self.reading.discarded(bytes.len() - at);
+                    bytes.len() - at
+                }
+            };
+            if used == 0 {
+                break;
+            }
+            at += used;
+        }
+        at
+    }
+
+    fn parse_preamble(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        match preamble::parse(env, io, bytes) {
+            Preamble::Partial => 0,
+            Preamble::Done(used) => {
+                self.reading.preamble_parsed();
+                used
+            }
+            Preamble::Refused => {
+                self.reading.stop();
+                0
+            }
+        }
+    }
+
+    /// Parses one head and serves its request. Returns 0 if the head is incomplete or its request has to wait.
+    fn parse_head(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        if !self.has_room(env, io) {
+            return 0;
+        }
+        let mut head = std::mem::take(&mut env.head);
+        let used = match proto::parse(bytes, &mut self.search, &env.h1_limits, &mut head) {
+            Ok(None) => 0,
+            Ok(Some(_)) if self.must_not_overlap(&head) => {
+                self.reading.head_held();
+                0
+            }
+            Ok(Some(len)) => {
+                io.timers.clear(Timer::Header);
+                self.serve(env, io, &head, &bytes[..len]);
+                len
+            }
+            Err(_)
+                if matches!(self.reading, Reading::FirstHead)
+                    && env.http2
+                    && preface::begins(bytes) != Begins::No =>
+            {
+                self.parse_preface(env, io, bytes)
+            }
+            Err(reject) => {
+                self.reject(env, io, reject);
+                bytes.len()
+            }
+        };
+        env.head = head;
+        used
+    }
+
+    /// Checks how much of the preface of HTTP/2 has come. It starts like a head that HTTP/1.1 rejects.
+    #[cold]
+    fn parse_preface(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        match preface::begins(bytes) {
+            Begins::Partly => self.reading.preface_begun(),
+            Begins::Whole => self.reading.switch_to(NextProtocol::Http2),
+            Begins::No => {
+                self.reject(env, io, Reject::VersionUnsupported);
+                return bytes.len();
+            }
+        }
+        0
+    }
+
+    /// Returns `true` if a request must wait for those in progress: only safe methods may overlap (RFC 9112 §9.3.2), and
+    /// an interim `100` must not be sent before an earlier reply.
+    fn must_not_overlap(&self, head: &proto::Head) -> bool {
+        !self.replies.is_empty()
+            && (head.expects_continue() || !head.method().is_safe() || self.replies.has_unsafe())
+    }
+
+    /// Returns `true` if the limits of pipelined requests and of unsent bytes allow another request.
+    fn has_room(&self, env: &Env, io: &Io) -> bool {
+        self.replies.len() < env.limits.pipelined && io.queued() < env.limits.outbox_bytes
+    }
+
+    /// Answers bytes that are no valid request, and reads no further.
+    fn reject(&mut self, env: &mut Env, io: &mut Io, reject: Reject) {
+        env.counters.protocol_errors.add(reject.label());
+        if env.may_warn() {
+            tracing::debug!(peer = ?io.peer, cause = reject.label(), error = %reject, "invalid request refused");
+        }
+        self.refuse(env, io, reject.status(), reject.text());
+    }
+
+    /// Counts the connection as promoted, once.
+    fn promote(&mut self, env: &Env) {
+        if self.promotion == Promotion::Inline {
+            self.promotion = Promotion::Promoted;
+            env.counters.promoted.add(1);
+        }
+    }
+
+    /// Acts on the peer's FIN once everything before it is parsed.
+    fn handle_fin(&mut self, env: &mut Env, io: &mut Io) {
+        self.end_endless_stream(env, io);
+        self.parse_input(env, io);
+        if self.parses(env, io) {
+            if let Some(incoming) = self.reading.fin_reached() {
+                body::give_up(*incoming, env, io);
+            }
+            self.input.bytes = Vec::new();
+        }
+    }
+
+    /// Returns `true` if received bytes are parsed at once, so that bytes left in the input are incomplete.
+    fn parses(&self, env: &Env, io: &Io) -> bool {
+        match &self.reading {
+            Reading::Preamble | Reading::Preface => true,
+            Reading::FirstHead | Reading::Head => self.has_room(env, io),
+            Reading::Body { incoming, .. } => !incoming.is_paused(),
+            Reading::HeldHead | Reading::UpgradeOffered | Reading::Switched(_) => false,
+            Reading::LastRequest | Reading::Discard { .. } | Reading::Ended => true,
+        }
+    }
+
+    /// Returns `true` if the header timer runs: part of a head has come, and the peer is the one to wait for.
+    fn awaits_head(&self, env: &Env, io: &Io) -> bool {
+        match self.reading {
+            Reading::Preamble | Reading::Preface => true,
+            Reading::FirstHead | Reading::Head => self.has_partial_head() && self.has_room(env, io),
+            Reading::HeldHead
+            | Reading::UpgradeOffered
+            | Reading::Body { .. }
+            | Reading::Switched(_)
+            | Reading::LastRequest
+            | Reading::Discard { .. }
+            | Reading::Ended => false,
+        }
+    }
+
+    fn wants_read(&self, env: &Env, io: &Io) -> bool {
+        if self.input.has_fin {
+            return false;
+        }
+        let has_room = self.input.bytes.len() < env.limits.head_bytes;
+        match &self.reading {
+            Reading::Preamble | Reading::Preface | Reading::Switched(_) => true,
+            Reading::FirstHead | Reading::Head => has_room && self.has_room(env, io),
+            Reading::HeldHead => false,
+            Reading::UpgradeOffered => self.input.bytes.is_empty() && self.has_room(env, io),
+            Reading::Body { incoming, .. } => has_room && !incoming.is_paused(),
+            Reading::LastRequest => env.limits.discard_bytes > 0,
+            Reading::Discard { bytes } => *bytes < env.limits.discard_bytes,
+            Reading::Ended => false,
+        }
+    }
+
+    /// Returns `true` if no request is in progress and no part of one has come.
+    fn is_idle(&self) -> bool {
+        let is_between_requests = match self.reading {
+            Reading::Preamble => true,
+            Reading::FirstHead | Reading::Head => !self.has_partial_head(),
+            _ => false,
+        };
+        is_between_requests && self.replies.is_empty()
+    }
+
+    /// Returns `true` if the input holds the start of a request. Empty lines, which may come before one, do not count.
+    fn has_partial_head(&self) -> bool {
+        !self.input.bytes.is_empty() && self.search.has_begun()
+    }
+
+    /// Returns `true` if every request that has come is answered.
+    fn owes_nothing(&self) -> bool {
+        self.replies.is_empty() && self.input.bytes.is_empty()
+    }
+}

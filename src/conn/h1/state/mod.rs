@@ -1,0 +1,570 @@
+//! Every state of an HTTP/1.1 connection, and every transition between states.
+//!
+//! A connection has two sides that move independently: what is read next ([`Reading`]) and what is owed ([`Replies`]).
+//! Both have one state at any time, and nothing else on the connection is a state. This file neither parses nor writes
+//! bytes.
+//!
+//! # Reading side: meaning of the peer's next bytes
+//!
+//! ```text
+//!  with PROXY       without
+//!      │               │
+//!      ▼               ▼
+//!  Preamble ──► FirstHead ──► Preface ──────────────────────────────► Switched(HTTP/2)
+//!                  │
+//!                  │ request               request with a body
+//!                  ▼       ┌───────────────────────────────────► Body{then: Head}
+//!   ┌───────────► Head ────┤                                        │
+//!   │              ▲       │ request that may switch protocols,     │ body complete
+//!   │              │       │ reply owed                             │
+//!   │              │       └─► UpgradeOffered ─── 101 sent ──────────────► Switched(WebSocket)
+//!   │              │                │                               │
+//!   │              └────────────────┴───────────────────────────────┘
+//!   │               no reply owed any more
+//!   │
+//!   └─ a reply left ── HeldHead ◄── Head: request that must not overlap those in progress
+//! ```
+//!
+//! No further request is read in the following states:
+//!
+//! ```text
+//!  Head ── the peer announced its last request, which has no body ──► LastRequest ── more bytes ──► Discard
+//!  any  ── a reply closes the connection, or a request is refused ──► Discard
+//!  Body ── a reply closes the connection ──► Body{then: Discard} ── body complete ──► Discard
+//!  Body ── FIN in the body ──► Discard
+//!  Preamble, FirstHead, Preface, Head ── FIN, and all requests before it are parsed ──► Ended
+//! ```
+//!
+//! # Writing side: the replies that are owed, in the order of their requests
+//!
+//! ```text
+//!  handler runs                earlier replies            head sent,
+//!                              come first                 body follows
+//!    Running ── reply, or ───► Ready ── its turn ──┬────► Streaming ── body sent ──► gone
+//!               deadline                           └── reply sent as a whole ──────► gone
+//! ```
+//!
+//! Only the oldest reply can be streaming, so it has a place of its own beside the queue of the others. A reply that is
+//! ready at once and first in line is written without a place in the queue.
+//!
+//! # End of the connection
+//!
+//! [`ending`] decides, once no reply is owed, who closes the connection and how.
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, time::Instant};
+
+use super::{context::ReplyContext, incoming::Incoming, streaming::Streaming};
+#[cfg(feature = "ws")]
+use crate::conn::ws::Handover;
+use crate::{
+    conn::{message::Outcome, run::Task},
+    net::Ending,
+};
+
+/// Meaning of the next bytes that the peer sends.
+pub(super) enum Reading {
+    /// PROXY preamble.
+    Preamble,
+    /// Head of the first request, or the preface of HTTP/2.
+    FirstHead,
+    /// Rest of what has so far looked like the preface of HTTP/2.
+    Preface,
+    /// Head of the next request.
+    Head,
+    /// Head of a request that must not overlap the requests in progress. It is complete and parsed again when one of
+    /// them is done.
+    HeldHead,
+    /// Bytes of HTTP/1.1 or of the protocol that the last request offered to switch to: its reply decides.
+    UpgradeOffered,
+    /// Body of the last request.
+    Body { incoming: Box<Incoming>, then: AfterBody },
+    /// Bytes of another protocol.
+    Switched(NextProtocol),
+    /// Nothing: the peer announced that the last request is its last, and has kept to it so far.
+    LastRequest,
+    /// Bytes that nobody wants, because the connection closes after the replies that are owed.
+    Discard {
+        /// Number of bytes discarded so far.
+        bytes: usize,
+    },
+    /// Nothing: the peer sent FIN between two requests.
+    Ended,
+}
+
+/// State of the reading side after a request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AfterBody {
+    /// The head of the next request follows.
+    Head,
+    /// The connection closes.
+    Discard,
+}
+
+/// Protocol that takes over the connection.
+pub(in crate::conn) enum NextProtocol {
+    /// HTTP/2. Its preface is at the start of the unparsed bytes (RFC 9113 §3.3).
+    Http2,
+    /// WebSocket, after its handshake.
+    #[cfg(feature = "ws")]
+    Ws(Box<Handover>),
+}
+
+/// Transitions of the reading side.
+impl Reading {
+    pub(super) fn new(is_proxied: bool) -> Self {
+        if is_proxied { Self::Preamble } else { Self::FirstHead }
+    }
+
+    /// The PROXY preamble was parsed.
+    pub(super) fn preamble_parsed(&mut self) {
+        match self {
+            Self::Preamble => *self = Self::FirstHead,
+            Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => self.impossible("preamble_parsed"),
+        }
+    }
+
+    /// The bytes so far look like the preface of HTTP/2.
+    pub(super) fn preface_begun(&mut self) {
+        match self {
+            Self::FirstHead | Self::Preface => *self = Self::Preface,
+            Self::Preamble
+            | Self::Head
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => self.impossible("preface_begun"),
+        }
+    }
+
+    /// A request head was parsed and its request may start.
+    pub(super) fn head_parsed(&mut self) {
+        match self {
+            Self::FirstHead => *self = Self::Head,
+            Self::Head => {}
+            Self::Preamble
+            | Self::Preface
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => self.impossible("head_parsed"),
+        }
+    }
+
+    /// A request head was parsed, but its request must not overlap those in progress.
+    pub(super) fn head_held(&mut self) {
+        match self {
+            Self::Head => *self = Self::HeldHead,
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => self.impossible("head_held"),
+        }
+    }
+
+    /// The peer announced that the request that was just parsed, which has no body, is its last.
+    pub(super) fn last_request_parsed(&mut self) {
+        match self {
+            Self::Head => *self = Self::LastRequest,
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => self.impossible("last_request_parsed"),
+        }
+    }
+
+    /// The request that was just parsed has a body. If the connection closes the body is not read.
+    pub(super) fn body_follows(&mut self, incoming: Box<Incoming>) {
+        match self {
+            Self::Head => *self = Self::Body { incoming, then: AfterBody::Head },
+            Self::Discard { .. } => {}
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Ended => self.impossible("body_follows"),
+        }
+    }
+
+    /// A request that offers to switch protocols was started and its reply is owed. Only requests without a body, or
+    /// whose body was read, can switch.
+    pub(super) fn upgrade_offered(&mut self) {
+        match self {
+            Self::Head => *self = Self::UpgradeOffered,
+            Self::Body { .. } | Self::LastRequest | Self::Discard { .. } => {}
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Switched(_)
+            | Self::Ended => self.impossible("upgrade_offered"),
+        }
+    }
+
+    /// A reply was sent. `owes_more`: other replies are still owed.
+    pub(super) fn reply_sent(&mut self, owes_more: bool) {
+        match self {
+            Self::HeldHead => *self = Self::Head,
+            Self::UpgradeOffered if !owes_more => *self = Self::Head,
+            Self::UpgradeOffered
+            | Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => {}
+        }
+    }
+
+    /// The body is complete, or is not read any further. Returns it if there was one.
+    pub(super) fn take_body(&mut self) -> Option<Box<Incoming>> {
+        let Self::Body { then, .. } = self else { return None };
+        let next = match then {
+            AfterBody::Head => Self::Head,
+            AfterBody::Discard => Self::Discard { bytes: 0 },
+        };
+        match std::mem::replace(self, next) {
+            Self::Body { incoming, .. } => Some(incoming),
+            _ => None,
+        }
+    }
+
+    /// The connection closes after the replies that are owed, and the current body, if any.
+    pub(super) fn close_after_replies(&mut self) {
+        match self {
+            Self::Body { then, .. } => *then = AfterBody::Discard,
+            Self::FirstHead | Self::Head | Self::HeldHead | Self::UpgradeOffered => {
+                *self = Self::Discard { bytes: 0 };
+            }
+            Self::LastRequest | Self::Discard { .. } | Self::Ended => {}
+            Self::Preamble | Self::Preface | Self::Switched(_) => self.impossible("close_after_replies"),
+        }
+    }
+
+    /// Nothing is read any more, not even the rest of a body.
+    pub(super) fn stop(&mut self) {
+        match self {
+            Self::Discard { .. } => {}
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Ended => *self = Self::Discard { bytes: 0 },
+        }
+    }
+
+    /// Bytes came that nobody wants.
+    pub(super) fn discarded(&mut self, count: usize) {
+        match self {
+            Self::LastRequest => *self = Self::Discard { bytes: count },
+            Self::Discard { bytes } => *bytes = bytes.saturating_add(count),
+            Self::Ended => {}
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_) => self.impossible("discarded"),
+        }
+    }
+
+    /// The peer sent FIN and everything before it was parsed. Returns the body that it cut short, if there was one.
+    pub(super) fn fin_reached(&mut self) -> Option<Box<Incoming>> {
+        match self {
+            Self::Preamble | Self::FirstHead | Self::Preface | Self::Head => *self = Self::Ended,
+            Self::Body { then, .. } => {
+                *then = AfterBody::Discard;
+                return self.take_body();
+            }
+            Self::LastRequest | Self::Discard { .. } | Self::Ended => {}
+            Self::HeldHead | Self::UpgradeOffered | Self::Switched(_) => self.impossible("fin_reached"),
+        }
+        None
+    }
+
+    /// Another protocol takes over.
+    pub(super) fn switch_to(&mut self, next: NextProtocol) {
+        match self {
+            Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::UpgradeOffered
+            | Self::LastRequest
+            | Self::Discard { .. } => *self = Self::Switched(next),
+            Self::Preamble | Self::HeldHead | Self::Body { .. } | Self::Switched(_) | Self::Ended => {
+                self.impossible("switch_to")
+            }
+        }
+    }
+
+    /// Returns the protocol that takes over, if one does.
+    pub(super) fn take_switch(&mut self) -> Option<NextProtocol> {
+        if !matches!(self, Self::Switched(_)) {
+            return None;
+        }
+        match std::mem::replace(self, Self::Ended) {
+            Self::Switched(next) => Some(next),
+            _ => None,
+        }
+    }
+
+    /// Returns `true` if the connection closes after the replies that are owed.
+    pub(super) fn is_closing(&self) -> bool {
+        match self {
+            Self::LastRequest | Self::Discard { .. } | Self::Body { then: AfterBody::Discard, .. } => true,
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { then: AfterBody::Head, .. }
+            | Self::Switched(_)
+            | Self::Ended => false,
+        }
+    }
+
+    /// Reports a transition that the diagram does not have. The state stays as it is.
+    #[cold]
+    fn impossible(&self, transition: &str) {
+        debug_assert!(false, "no transition `{transition}` from state `{}`", self.name());
+    }
+
+    /// Returns the name of the state.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Preamble => "Preamble",
+            Self::FirstHead => "FirstHead",
+            Self::Preface => "Preface",
+            Self::Head => "Head",
+            Self::HeldHead => "HeldHead",
+            Self::UpgradeOffered => "UpgradeOffered",
+            Self::Body { then: AfterBody::Head, .. } => "Body{Head}",
+            Self::Body { then: AfterBody::Discard, .. } => "Body{Discard}",
+            Self::Switched(_) => "Switched",
+            Self::LastRequest => "LastRequest",
+            Self::Discard { .. } => "Discard",
+            Self::Ended => "Ended",
+        }
+    }
+}
+
+/// Replies that are owed, in the order of their requests.
+#[derive(Default)]
+pub(super) struct Replies {
+    /// The oldest reply, if its head was sent and its body was not.
+    streaming: Option<Box<Streaming>>,
+    /// The other replies, oldest first.
+    queue: VecDeque<QueuedReply>,
+    /// Sequence number of the first reply in `queue`. Numbers rise for the life of the connection.
+    first_seq: u32,
+}
+
+/// Reply of which nothing was sent.
+struct QueuedReply {
+    context: ReplyContext,
+    state: ReplyState,
+}
+
+/// State of a reply of which nothing was sent.
+enum ReplyState {
+    /// The handler runs.
+    Running(Task),
+    /// The response waits for its turn.
+    Ready(Outcome),
+}
+
+/// Transitions of the writing side.
+impl Replies {
+    /// A handler was started that runs on.
+    pub(super) fn push_running(&mut self, context: ReplyContext, task: Task) {
+        self.queue.push_back(QueuedReply { context, state: ReplyState::Running(task) });
+    }
+
+    /// A reply is ready behind earlier ones.
+    pub(super) fn push_ready(&mut self, context: ReplyContext, outcome: Outcome) {
+        self.queue.push_back(QueuedReply { context, state: ReplyState::Ready(outcome) });
+    }
+
+    /// The handler of this request replied. Returns `false` if nobody waits for the reply any more.
+    pub(super) fn ready(&mut self, seq: u32, outcome: Outcome) -> bool {
+        let index = seq.wrapping_sub(self.first_seq) as usize;
+        match self.queue.get_mut(index).map(|reply| &mut reply.state) {
+            Some(state @ ReplyState::Running(_)) => {
+                *state = ReplyState::Ready(outcome);
+                true
+            }
+            Some(ReplyState::Ready(_)) | None => false,
+        }
+    }
+
+    /// Cancels handlers whose deadline has passed and puts `answer` in the place of their replies.
+    pub(super) fn expire(&mut self, now: Instant, answer: impl Fn() -> Outcome) {
+        for QueuedReply { state, .. } in &mut self.queue {
+            if let ReplyState::Running(task) = state
+                && task.deadline().is_some_and(|deadline| deadline <= now)
+            {
+                task.cancel();
+                *state = ReplyState::Ready(answer());
+            }
+        }
+    }
+
+    /// Removes the reply that is to be written now: the oldest, if it is ready and no earlier one is streaming.
+    pub(super) fn pop_ready(&mut self) -> Option<(ReplyContext, Outcome)> {
+        if self.streaming.is_some() || !matches!(self.queue.front()?.state, ReplyState::Ready(_)) {
+            return None;
+        }
+        match self.pop_queued()? {
+            QueuedReply { context, state: ReplyState::Ready(outcome) } => Some((context, outcome)),
+            QueuedReply { .. } => None,
+        }
+    }
+
+    /// The head of a reply was written and its body is not complete.
+    pub(super) fn start_streaming(&mut self, streaming: Streaming) {
+        debug_assert!(self.streaming.is_none(), "two replies are streaming");
+        self.streaming = Some(Box::new(streaming));
+    }
+
+    /// The body of the streaming reply is complete, or the reply is given up.
+    pub(super) fn end_streaming(&mut self) -> Option<Box<Streaming>> {
+        self.streaming.take()
+    }
+
+    /// Gives up the oldest reply of which nothing was sent, and cancels its handler.
+    pub(super) fn cancel_next(&mut self) -> Option<ReplyContext> {
+        let QueuedReply { context, state } = self.pop_queued()?;
+        if let ReplyState::Running(task) = state {
+            task.cancel();
+        }
+        Some(context)
+    }
+
+    fn pop_queued(&mut self) -> Option<QueuedReply> {
+        let reply = self.queue.pop_front()?;
+        self.first_seq = self.first_seq.wrapping_add(1);
+        Some(reply)
+    }
+}
+
+impl Replies {
+    /// Returns `true` if no reply is owed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.streaming.is_none() && self.queue.is_empty()
+    }
+
+    /// Returns how many replies are owed.
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.streaming.is_some()) + self.queue.len()
+    }
+
+    /// Returns the sequence number of the next reply that is pushed.
+    pub(super) fn next_seq(&self) -> u32 {
+        self.first_seq.wrapping_add(self.queue.len() as u32)
+    }
+
+    /// Returns the reply whose body is being sent.
+    pub(super) fn streaming(&self) -> Option<&Streaming> {
+        self.streaming.as_deref()
+    }
+
+    /// Returns the reply whose body is being sent.
+    pub(super) fn streaming_mut(&mut self) -> Option<&mut Streaming> {
+        self.streaming.as_deref_mut()
+    }
+
+    /// Returns `true` if the oldest reply waits for its handler.
+    pub(super) fn awaits_handler(&self) -> bool {
+        let oldest = self.queue.front().map(|reply| &reply.state);
+        self.streaming.is_none() && matches!(oldest, Some(ReplyState::Running(_)))
+    }
+
+    /// Returns `true` if a request is in progress that others must not overlap.
+    pub(super) fn has_unsafe(&self) -> bool {
+        let queued = self.queue.iter().map(|reply| &reply.context);
+        let streaming = self.streaming.iter().map(|streaming| &streaming.context);
+        streaming.chain(queued).any(|context| !context.exchange.method.is_safe())
+    }
+
+    /// Returns the earliest deadline of the running handlers.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadline = |reply: &QueuedReply| match &reply.state {
+            ReplyState::Running(task) => task.deadline(),
+            ReplyState::Ready(_) => None,
+        };
+        self.queue.iter().filter_map(deadline).min()
+    }
+}
+
+/// Returns how the connection ends and the cause as a metric label; `None` while it goes on.
+///
+/// - The peer announced its last request: it closes its side as well, so the socket is closed without waiting.
+/// - A reply or a refusal closes the connection: the peer may still be sending, so the write side is shut down first
+///   and the rest is read and discarded. A socket closed at once would reset the connection, and the peer might not
+///   get the reply.
+/// - The peer sent FIN: the write side is shut down in answer.
+pub(super) fn ending(reading: &Reading, replies: &Replies) -> Option<(Ending, &'static str)> {
+    if !replies.is_empty() {
+        return None;
+    }
+    match reading {
+        Reading::LastRequest => Some((Ending::Close, "done")),
+        Reading::Discard { .. } | Reading::Body { then: AfterBody::Discard, .. } => {
+            Some((Ending::Finish, "done"))
+        }
+        Reading::Ended => Some((Ending::Finish, "peer")),
+        Reading::Preamble
+        | Reading::FirstHead
+        | Reading::Preface
+        | Reading::Head
+        | Reading::HeldHead
+        | Reading::UpgradeOffered
+        | Reading::Body { then: AfterBody::Head, .. }
+        | Reading::Switched(_) => None,
+    }
+}

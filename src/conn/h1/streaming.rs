@@ -1,0 +1,188 @@
+//! A reply whose head was sent and whose body is sent frame by frame.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::context::ReplyContext;
+use crate::{
+    body::{Body, BodyError, Form, Frame},
+    conn::{env::Env, io::Io, tap::Tap, timers::Timer},
+    proto::h1::encode::{self, Framing, LAST_CHUNK},
+};
+
+/// A body is polled no further while this many bytes wait to be sent.
+const STREAM_AHEAD_BYTES: usize = 64 * 1024;
+
+/// Maximum number of frames taken from a body in one call: a body that always has a small frame must not block the
+/// shard.
+const FRAMES_PER_CALL: usize = 1024;
+
+/// Reply whose body is being sent.
+pub(super) struct Streaming {
+    pub(super) context: ReplyContext,
+    pub(super) status: StatusCode,
+    pub(super) framing: Framing,
+    body: Body,
+    /// Bytes of the body that are still to come, if the head declared a length.
+    left: Option<u64>,
+    /// Bytes of the body that were written.
+    pub(super) written: u64,
+    /// The body was not polled, because too much waits to be sent.
+    held_back: bool,
+    /// The body may accept a tap.
+    may_tap: bool,
+}
+
+/// Progress of a streaming reply.
+pub(super) enum Progress {
+    /// The whole body was written.
+    Done,
+    /// The body has nothing but what is to come.
+    Rests,
+    /// The body or the peer has to go on first.
+    Waits,
+    /// The body failed. The cause is a metric label.
+    Failed(&'static str),
+}
+
+impl Streaming {
+    pub(super) fn new(context: ReplyContext, status: StatusCode, framing: Framing, body: Body) -> Self {
+        let left = match framing {
+            Framing::Length(length) => Some(length),
+            Framing::None | Framing::Chunked | Framing::Close => None,
+        };
+        Self { context, status, framing, body, left, written: 0, held_back: false, may_tap: true }
+    }
+
+    /// Returns `true` if the reply goes on as soon as its body has something.
+    pub(super) fn awaits_body(&self) -> bool {
+        !self.held_back
+    }
+
+    /// Returns `true` if the body has no end of its own, so that it ends when the peer is gone.
+    pub(super) fn is_endless(&self) -> bool {
+        self.body.is_endless()
+    }
+
+    /// Moves frames of the body to the outbox. A panic of the body's producer is caught and counted.
+    pub(super) fn poll(&mut self, env: &mut Env, io: &mut Io) -> Progress {
+        if let Some(tap) = &mut io.tap {
+            self.note_passed(tap);
+        }
+        catch_unwind(AssertUnwindSafe(|| {
+            let waker = io.take_waker(env);
+            let progress = self.poll_frames(env, io, &waker);
+            io.waker = Some(waker);
+            progress
+        }))
+        .unwrap_or_else(|_| {
+            env.counters.panics.add("body");
+            tracing::error!(status = %self.status, "producer of a response body panicked, closing the connection");
+            Progress::Failed("body_panicked")
+        })
+    }
+
+    fn poll_frames(&mut self, env: &mut Env, io: &mut Io, waker: &Waker) -> Progress {
+        let mut cx = Context::from_waker(waker);
+        self.held_back = false;
+        if env.is_draining() {
+            self.body.drain();
+        }
+        for _ in 0..FRAMES_PER_CALL {
+            if io.queued() >= STREAM_AHEAD_BYTES {
+                self.held_back = true;
+                return Progress::Waits;
+            }
+            match self.body.poll_frame(&mut cx) {
+                Poll::Pending => {
+                    io.timers.start(Timer::Stream, env.now, env.timeouts.stream_idle);
+                    return Progress::Rests;
+                }
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                    io.timers.clear(Timer::Stream);
+                    if let Err(cause) = self.write(io, data) {
+                        return Progress::Failed(cause);
+                    }
+                    if self.body.rests() {
+                        io.timers.set(Timer::Stream, env.now, env.timeouts.stream_idle);
+                        return Progress::Rests;
+                    }
+                }
+                Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
+                    if self.framing != Framing::Chunked {
+                        return self.end(io);
+                    }
+                    encode::last_chunk(io.outbox.buffer(), &trailers);
+                    return Progress::Done;
+                }
+                Poll::Ready(Some(Err(error))) => return failed(env, &error),
+                Poll::Ready(None) => return self.end(io),
+            }
+        }
+        waker.wake_by_ref();
+        Progress::Waits
+    }
+
+    fn write(&mut self, io: &mut Io, data: Bytes) -> Result<(), &'static str> {
+        let len = data.len() as u64;
+        if len == 0 {
+            // An empty chunk would end the body.
+            return Ok(());
+        }
+        self.written += len;
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(len).ok_or("body_longer_than_declared")?;
+        }
+        if self.framing == Framing::Chunked {
+            encode::chunk_head(io.outbox.buffer(), len);
+            io.outbox.share(data);
+            io.outbox.buffer().extend_from_slice(encode::CHUNK_END);
+        } else {
+            io.outbox.share(data);
+        }
+        Ok(())
+    }
+
+    fn end(&self, io: &mut Io) -> Progress {
+        match self.framing {
+            Framing::Chunked => io.outbox.buffer().extend_from_slice(LAST_CHUNK),
+            Framing::Length(_) if self.left != Some(0) => {
+                return Progress::Failed("body_shorter_than_declared");
+            }
+            Framing::Length(_) | Framing::None | Framing::Close => {}
+        }
+        Progress::Done
+    }
+
+    /// Lets the tap take what comes while the body rests. Only chunked replies have one: another ends with the
+    /// connection, or with a length that is counted frame by frame.
+    pub(super) fn update_tap(&mut self, env: &Env, io: &mut Io) {
+        if let Some(tap) = &io.tap {
+            return tap.ready();
+        }
+        if self.may_tap && self.framing == Framing::Chunked {
+            io.offer_tap(env, Form::Chunk, |offer| self.body.offer(offer), &mut self.may_tap);
+        }
+    }
+
+    /// Takes note of what the peer was sent past the body.
+    pub(super) fn note_passed(&mut self, tap: &mut Tap) {
+        let (bytes, at) = tap.take_passed();
+        self.written += bytes;
+        if let Some(at) = at {
+            self.body.passed(at);
+        }
+    }
+}
+
+fn failed(env: &mut Env, error: &BodyError) -> Progress {
+    if env.may_warn() {
+        tracing::warn!(%error, "response body failed, closing the connection");
+    }
+    Progress::Failed("body_failed")
+}

@@ -1,0 +1,142 @@
+//! The part of a connection that is the same under every protocol: outbox, timers, ending, peer.
+
+use std::{
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use super::{
+    env::Env,
+    tap::Tap,
+    timers::{Timer, Timers},
+};
+use crate::{
+    body::{Form, Offer},
+    net::{ConnId, Ending, Outbox},
+    request::Peer,
+};
+
+/// Cause of the end of a connection that was idle while the server drained.
+pub(super) const DRAINED: &str = "drained";
+
+/// Longest wait for the peer's FIN on a connection that ended because of the drain. No part of a reply is in flight,
+/// so a client that keeps the connection in a pool without reading from it must not delay the stop.
+const DRAINED_LINGER: Duration = Duration::from_millis(500);
+
+/// Protocol-independent state of one connection.
+pub(crate) struct Io {
+    pub(super) id: ConnId,
+    /// Bytes that the protocol has written and nobody has taken yet.
+    pub(super) outbox: Outbox,
+    /// Under TLS: bytes behind the outbox that the kernel had not taken when the protocol was called.
+    pub(super) sealed_bytes: usize,
+    /// The connection uses TLS.
+    pub(super) secure: bool,
+    pub(super) ending: Ending,
+    /// Cause of the end, as a metric label.
+    pub(super) cause: &'static str,
+    pub(super) wants_read: bool,
+    /// Bytes were queued that the kernel has not all taken yet.
+    pub(super) unsent: bool,
+    /// The connection is counted as active.
+    pub(super) active: bool,
+    pub(super) timers: Timers,
+    pub(super) peer: Peer,
+    /// Cached by [`waker`](Self::waker).
+    pub(super) waker: Option<Waker>,
+    /// Direct delivery of the events of an idle stream.
+    pub(super) tap: Option<Tap>,
+    pub(super) opened: Instant,
+}
+
+impl Io {
+    /// Returns how many bytes wait to be sent.
+    pub(super) fn queued(&self) -> usize {
+        self.outbox.len() + self.sealed_bytes
+    }
+
+    /// Ends the connection. Of several causes the first one counts.
+    pub(super) fn end(&mut self, ending: Ending, cause: &'static str) {
+        if self.ending == Ending::Open {
+            self.cause = cause;
+        }
+        self.ending = ending;
+    }
+
+    /// Starts the keep-alive timer of a connection that has been idle since `since`.
+    pub(super) fn start_idle(&mut self, env: &Env, since: Instant) {
+        // A draining server waits only for requests that are already on their way.
+        let draining = env.is_draining().then_some(env.timeouts.drain_idle);
+        self.timers.set_idle(since, draining.or(env.timeouts.keep_alive));
+    }
+
+    /// Returns how long to wait for the peer's FIN.
+    fn linger(&self, env: &Env) -> Duration {
+        if self.cause == DRAINED { env.timeouts.linger.min(DRAINED_LINGER) } else { env.timeouts.linger }
+    }
+
+    /// Starts the timers that the outbox and the ending ask for, and schedules the connection's earliest timer.
+    /// `has_unsent`: bytes are ready for the kernel.
+    pub(super) fn time_writing(&mut self, env: &Env, has_unsent: bool) {
+        if has_unsent {
+            self.unsent = true;
+            self.timers.start(Timer::Write, env.now, env.timeouts.write_stall);
+        }
+        if self.ending == Ending::Finish && !self.unsent {
+            self.timers.clear(Timer::Idle);
+            self.timers.start(Timer::Linger, env.now, Some(self.linger(env)));
+        }
+    }
+
+    /// Returns `true` if the connection has reached its maximum age. The ages of connections are spread over a tenth
+    /// of the maximum, so that they do not all end at once.
+    pub(super) fn is_old(&self, env: &Env) -> bool {
+        let Some(age) = env.timeouts.age else { return false };
+        let spread = u32::from(self.id.slot.wrapping_mul(0x9e37_79b9).to_be_bytes()[0]);
+        env.now.saturating_duration_since(self.opened) >= age - age / 10 * spread / 256
+    }
+
+    /// Returns the waker that wakes this connection.
+    pub(super) fn waker(&mut self, env: &Env) -> Waker {
+        self.waker.get_or_insert_with(|| env.local.waker(self.id.token())).clone()
+    }
+
+    /// Lends the cached waker for one call, which saves the reference count. The caller puts it back into
+    /// [`waker`](Self::waker); otherwise the next call makes a new one.
+    pub(super) fn take_waker(&mut self, env: &Env) -> Waker {
+        self.waker.take().unwrap_or_else(|| env.local.waker(self.id.token()))
+    }
+
+    /// Gets a tap if the stream that `offer` passes the offer to accepts it; `may` becomes false if it never will.
+    /// Under TLS what is sent is each connection's own: no tap.
+    pub(super) fn offer_tap(
+        &mut self,
+        env: &Env,
+        form: Form,
+        offer: impl FnOnce(&mut Offer),
+        may: &mut bool,
+    ) {
+        if !self.secure && !env.is_draining() {
+            self.tap = Tap::offered(env, self.id, form, offer, may);
+        }
+    }
+
+    /// Notes that the protocol is asked: what the tap brings is not all that happens.
+    pub(super) fn disturb(&mut self) {
+        if let Some(tap) = &mut self.tap {
+            tap.disturb();
+        }
+    }
+
+    /// Opens the tap, for a protocol that rests; everything was sent.
+    pub(super) fn open_tap(&mut self) {
+        if let Some(tap) = &mut self.tap {
+            tap.open();
+        }
+    }
+
+    /// Opens the tap again if only its events were sent since it was opened last, and says so.
+    pub(super) fn reopen_tap(&self) -> bool {
+        self.tap.as_ref().is_some_and(Tap::reopen)
+    }
+}

@@ -1,0 +1,48 @@
+//! Messages to a shard's connections, and the results that they carry.
+
+use std::{collections::BTreeMap, os::fd::OwnedFd, sync::mpsc};
+
+use crate::{net::ConnId, response::Response};
+
+/// Message from another thread to a shard.
+pub(crate) enum Msg {
+    /// Accept connections from these sockets.
+    Listen(Vec<socket2::Socket>),
+    /// Serve this socket. Another shard accepted it from its listener with this index.
+    Adopt { fd: OwnedFd, listener: usize },
+    /// A worker's reply to request number `seq` of a connection.
+    Reply { id: ConnId, seq: u32, outcome: Outcome },
+    /// Stop accepting and let requests end. The shard sends its index and counts once no connection is left.
+    Drain(mpsc::Sender<(usize, DrainCounts)>),
+    /// Reset every connection that has not ended.
+    Cut,
+}
+
+/// Reply of a handler that ran as a guest on the connection's own shard.
+pub(super) struct LocalReply {
+    pub(super) id: ConnId,
+    pub(super) seq: u32,
+    pub(super) outcome: Outcome,
+}
+
+/// Response to one request, by its handler or by the server in its place.
+pub(crate) struct Outcome {
+    pub(crate) response: Response,
+    /// Reason why the server answered in the handler's place.
+    pub(crate) error: Option<&'static str>,
+}
+
+impl From<Response> for Outcome {
+    fn from(response: Response) -> Self {
+        Self { response, error: None }
+    }
+}
+
+/// Connections of a draining shard, counted by how they ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DrainCounts {
+    /// Connections that ended after their last reply.
+    pub(crate) drained: u64,
+    /// Connections that were reset because the grace period ran out, by what they were doing.
+    pub(crate) cut: BTreeMap<&'static str, u64>,
+}
