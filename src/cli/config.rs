@@ -9,12 +9,11 @@ use serde::Deserialize;
 
 use super::{
     args::{self, Serve},
-    secure::{self, PairFiles},
+    listeners::{CertificateFiles, Listener, Socket},
+    secure,
     topics::TopicConfig,
 };
-use windlass::{
-    EngineKind, Limits, Listen, ListenOptions, PoolSettings, Timeouts, TrustedProxies, actors::Cores,
-};
+use windlass::{EngineKind, Limits, ListenOptions, PoolSettings, Timeouts, TrustedProxies, actors::Cores};
 
 /// Everything that can be set. Unknown keys are refused.
 #[derive(Debug, Default, Deserialize)]
@@ -65,8 +64,8 @@ struct ListenerConfig {
 
 impl ListenerConfig {
     /// Returns the files it serves with: its own, else everybody's.
-    fn pair(&self, everybodys: Option<&PairFiles>) -> Result<Option<PairFiles>, String> {
-        let pair = PairFiles::of(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+    fn pair(&self, everybodys: Option<&CertificateFiles>) -> Result<Option<CertificateFiles>, String> {
+        let pair = CertificateFiles::from_options(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         match (self.tls, pair) {
             (Some(false), None) => Ok(None),
             (Some(false), Some(_)) => {
@@ -78,54 +77,6 @@ impl ListenerConfig {
             }
             (_, None) => Ok(everybodys.cloned()),
         }
-    }
-}
-
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Address(Listen),
-    /// At the sockets the service manager passed: those of this name, or all that no other listener names.
-    Systemd(Option<String>),
-}
-
-impl Place {
-    fn parse(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            None if text == "systemd" => Ok(Self::Systemd(None)),
-            Some(("systemd", "")) => Err("systemd: the name of the socket is missing".to_owned()),
-            Some(("systemd", name)) => Ok(Self::Systemd(Some(name.to_owned()))),
-            _ => text.parse().map(Self::Address).map_err(|error| format!("{error}")),
-        }
-    }
-
-    /// Returns the name of the sockets that are meant.
-    pub(super) fn name(&self) -> Option<&str> {
-        match self {
-            Self::Systemd(name) => name.as_deref(),
-            Self::Address(_) => None,
-        }
-    }
-
-    fn address(&self) -> Option<&Listen> {
-        match self {
-            Self::Address(listen) => Some(listen),
-            Self::Systemd(_) => None,
-        }
-    }
-}
-
-/// A place to listen at, and what comes first on its connections.
-pub(super) struct Entrance {
-    pub(super) place: Place,
-    pub(super) proxied: bool,
-    pub(super) pair: Option<PairFiles>,
-}
-
-impl Entrance {
-    /// Makes the same at an address.
-    pub(super) fn at(&self, address: Listen) -> Self {
-        Self { place: Place::Address(address), proxied: self.proxied, pair: self.pair.clone() }
     }
 }
 
@@ -174,24 +125,25 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), String> {
         self.limits.check()?;
         self.pool.check()?;
-        let entrances = self.entrances()?;
-        secure::check(&entrances)?;
-        self.check_exposure(&entrances)?;
+        let listeners = self.listeners()?;
+        secure::check(&listeners)?;
+        self.check_exposure(&listeners)?;
         self.cores()?;
         self.trusted_proxies().map(|_| ())
     }
 
     /// Checks that nobody but who shall can publish at the addresses known by now.
-    pub(super) fn check_exposure(&self, entrances: &[Entrance]) -> Result<(), String> {
+    pub(super) fn check_exposure(&self, listeners: &[Listener]) -> Result<(), String> {
         let listens: Vec<_> =
-            entrances.iter().filter_map(|entrance| entrance.place.address().cloned()).collect();
+            listeners.iter().filter_map(|listener| listener.socket.address().cloned()).collect();
         self.topics.check(&listens)
     }
 
-    pub(super) fn entrances(&self) -> Result<Vec<Entrance>, String> {
-        let parse =
-            |address: &str, proxied, pair| Ok(Entrance { place: Place::parse(address)?, proxied, pair });
-        let pair = PairFiles::of(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+    pub(super) fn listeners(&self) -> Result<Vec<Listener>, String> {
+        let parse = |address: &str, proxy_protocol, certificate| {
+            Ok(Listener { socket: Socket::parse(address)?, proxy_protocol, certificate })
+        };
+        let pair = CertificateFiles::from_options(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         if self.listen.is_empty() && self.listener.is_empty() {
             return Ok(vec![parse("127.0.0.1:8080", false, pair)?]);
         }
@@ -266,8 +218,8 @@ mod tests {
         assert_eq!(config.timeouts.header, Some(Duration::from_millis(250)));
         assert_eq!((config.timeouts.keep_alive, config.timeouts.body_rate), (None, 9));
         assert_eq!((config.pool.queue, config.engine), (3, EngineKind::IoUring));
-        let entrances = config.entrances().unwrap();
-        assert_eq!(entrances.iter().map(|e| e.proxied).collect::<Vec<_>>(), [false, true]);
+        let listeners = config.listeners().unwrap();
+        assert_eq!(listeners.iter().map(|e| e.proxy_protocol).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]
@@ -276,9 +228,10 @@ mod tests {
             "listen = [\"systemd\", \"127.0.0.1:9\"]\n[[listener]]\naddress = \"systemd:proxied\"\nproxy_protocol = true\n",
         )
         .unwrap();
-        let places: Vec<_> = config.entrances().unwrap().into_iter().map(|entrance| entrance.place).collect();
-        let tcp = Place::Address("127.0.0.1:9".parse().unwrap());
-        assert_eq!(places, [Place::Systemd(None), tcp, Place::Systemd(Some("proxied".to_owned()))]);
+        let places: Vec<_> =
+            config.listeners().unwrap().into_iter().map(|listener| listener.socket).collect();
+        let tcp = Socket::Bound("127.0.0.1:9".parse().unwrap());
+        assert_eq!(places, [Socket::Systemd(None), tcp, Socket::Systemd(Some("proxied".to_owned()))]);
         assert!(parse("listen = [\"systemd:\"]").unwrap_err().contains("name"));
     }
 

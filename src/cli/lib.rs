@@ -9,6 +9,7 @@ mod demo;
 #[cfg(feature = "dev-cert")]
 mod dev_cert;
 mod doctor;
+mod listeners;
 mod load;
 mod logs;
 mod page;

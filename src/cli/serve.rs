@@ -12,8 +12,8 @@ use windlass::{Builder, Operations, Router, Server, broker::Broker, topic_routes
 
 /// Serves until a signal. The error is what to tell the user.
 pub(super) fn run(config: Config) -> Result<(), String> {
-    let (entrances, sockets) = sockets::resolve(config.entrances()?)?;
-    config.check_exposure(&entrances)?;
+    let (listeners, sockets) = sockets::resolve(config.listeners()?)?;
+    config.check_exposure(&listeners)?;
     let _logs = logs::start(config.access_log);
     raise_file_limit();
     // Before the shards start, so that their threads inherit the handlers and no signal is lost.
@@ -21,7 +21,7 @@ pub(super) fn run(config: Config) -> Result<(), String> {
         Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("cannot catch signals: {e}"))?;
     let topics = config.topics.broker()?;
     let broker = topics.as_ref().map(|topics| &topics.broker);
-    let builder = secure::listen(sockets.into_iter().fold(Server::builder(), Builder::inherit), entrances)?;
+    let builder = secure::listen(sockets.into_iter().fold(Server::builder(), Builder::inherit), listeners)?;
     let server = Arc::new(start(builder, &config, broker)?);
     for address in server.addresses() {
         tracing::info!(%address, shards = server.system().shards(), "serving");

@@ -4,7 +4,7 @@ use std::{env, os::fd::OwnedFd, process};
 
 use listenfd::ListenFd;
 
-use super::config::{Entrance, Place};
+use super::listeners::{Listener, Socket};
 use windlass::Listen;
 
 /// A socket that was passed.
@@ -23,12 +23,12 @@ struct Passed {
 /// # Errors
 ///
 /// Sockets are wanted, and there are none, or not these.
-pub(super) fn resolve(entrances: Vec<Entrance>) -> Result<(Vec<Entrance>, Vec<OwnedFd>), String> {
-    if entrances.iter().all(|entrance| matches!(entrance.place, Place::Address(_))) {
-        return Ok((entrances, Vec::new()));
+pub(super) fn resolve(listeners: Vec<Listener>) -> Result<(Vec<Listener>, Vec<OwnedFd>), String> {
+    if listeners.iter().all(|listener| matches!(listener.socket, Socket::Bound(_))) {
+        return Ok((listeners, Vec::new()));
     }
     let passed = passed()?;
-    let places: Vec<_> = entrances.iter().map(|entrance| entrance.place.clone()).collect();
+    let places: Vec<_> = listeners.iter().map(|listener| listener.socket.clone()).collect();
     let names: Vec<_> = places.iter().filter_map(|place| place.name().map(str::to_owned)).collect();
     if let Some(missing) = names.iter().find(|name| !passed.iter().any(|passed| passed.name == **name)) {
         let there: Vec<_> = passed.iter().map(|passed| passed.name.as_str()).collect();
@@ -38,20 +38,20 @@ pub(super) fn resolve(entrances: Vec<Entrance>) -> Result<(Vec<Entrance>, Vec<Ow
         ));
     }
     let mut resolved = Vec::new();
-    for entrance in entrances {
-        let meant = |passed: &&Passed| match &entrance.place {
-            Place::Address(_) => false,
+    for listener in listeners {
+        let meant = |passed: &&Passed| match &listener.socket {
+            Socket::Bound(_) => false,
             // What no other listener names.
-            Place::Systemd(None) => !names.contains(&passed.name),
-            Place::Systemd(Some(name)) => passed.name == *name,
+            Socket::Systemd(None) => !names.contains(&passed.name),
+            Socket::Systemd(Some(name)) => passed.name == *name,
         };
         let addresses: Vec<_> = passed.iter().filter(meant).map(|passed| passed.address.clone()).collect();
-        match &entrance.place {
-            Place::Address(_) => resolved.push(entrance),
-            Place::Systemd(_) => resolved.extend(addresses.into_iter().map(|address| entrance.at(address))),
+        match &listener.socket {
+            Socket::Bound(_) => resolved.push(listener),
+            Socket::Systemd(_) => resolved.extend(addresses.into_iter().map(|address| listener.at(address))),
         }
     }
-    let takes_others = places.contains(&Place::Systemd(None));
+    let takes_others = places.contains(&Socket::Systemd(None));
     let used = |passed: &Passed| takes_others || names.contains(&passed.name);
     Ok((resolved, passed.into_iter().filter(used).map(|passed| passed.socket).collect()))
 }
