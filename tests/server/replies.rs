@@ -1,4 +1,4 @@
-//! Replies on the wire: framing by version and method, streams with back-pressure, streams that fail, Date.
+//! Replies on the wire: framing by version and method, back-pressure on streams, failing streams, and `Date`.
 
 use std::{
     collections::VecDeque,
@@ -24,7 +24,7 @@ use crate::common::{
     End, Peer, Reply, address, bodies::endless_reply_routes, builder, connect, eventually, start,
 };
 
-/// One step of a scripted body.
+/// A step of a scripted body.
 #[derive(Clone)]
 enum Step {
     Data(&'static str),
@@ -33,7 +33,7 @@ enum Step {
     Panic,
 }
 
-/// A body that comes as its script says.
+/// A response body that yields the steps of its script.
 struct Script {
     steps: VecDeque<Step>,
     len_bytes: Option<u64>,
@@ -50,7 +50,7 @@ impl Source for Script {
                 Ok(Frame::Trailers(trailers))
             }
             Step::Fail => Err("scripted".into()),
-            Step::Panic => panic!("expected by the test"),
+            Step::Panic => panic!("deliberate panic of the test"),
         }))
     }
 
@@ -59,8 +59,8 @@ impl Source for Script {
     }
 }
 
-/// Serves a scripted body from a shard, from a worker and from a thread of its own.
-fn scripted(steps: &[Step], len_bytes: Option<u64>) -> Server {
+/// Serves a scripted body from an inline, an async and a blocking route.
+fn serve_script(steps: &[Step], len_bytes: Option<u64>) -> Server {
     let steps: VecDeque<_> = steps.iter().cloned().collect();
     let handler = move |_: Request| Body::source(Script { steps: steps.clone(), len_bytes });
     start(
@@ -72,9 +72,9 @@ fn scripted(steps: &[Step], len_bytes: Option<u64>) -> Server {
     )
 }
 
-const LANES: [&str; 3] = ["/inline", "/async", "/blocking"];
+const PATHS: [&str; 3] = ["/inline", "/async", "/blocking"];
 
-/// Sends a request without keep-alive for an old version.
+/// Sends an HTTP/1.0 GET with these field lines.
 fn get_1_0(server: &Server, path: &str, lines: &str) -> Peer {
     let mut peer = connect(server);
     peer.send(format!("GET {path} HTTP/1.0\r\n{lines}\r\n"));
@@ -82,9 +82,9 @@ fn get_1_0(server: &Server, path: &str, lines: &str) -> Peer {
 }
 
 #[test]
-fn a_stream_of_unknown_length_is_chunked_and_the_connection_goes_on() {
-    let server = scripted(&[Step::Data("ab"), Step::Data("cde")], None);
-    for path in LANES {
+fn a_stream_of_unknown_length_is_chunked_and_the_connection_stays_open() {
+    let server = serve_script(&[Step::Data("ab"), Step::Data("cde")], None);
+    for path in PATHS {
         let mut peer = connect(&server);
         let reply = peer.get(path);
         assert_eq!((reply.text().as_str(), reply.header("transfer-encoding")), ("abcde", Some("chunked")));
@@ -94,9 +94,9 @@ fn a_stream_of_unknown_length_is_chunked_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_stream_of_known_length_declares_it() {
-    let server = scripted(&[Step::Data("ab"), Step::Data("cde")], Some(5));
-    for path in LANES {
+fn a_stream_of_known_length_declares_its_length() {
+    let server = serve_script(&[Step::Data("ab"), Step::Data("cde")], Some(5));
+    for path in PATHS {
         let mut peer = connect(&server);
         let reply = peer.get(path);
         assert_eq!((reply.text().as_str(), reply.header("content-length")), ("abcde", Some("5")));
@@ -106,9 +106,9 @@ fn a_stream_of_known_length_declares_it() {
 }
 
 #[test]
-fn an_old_client_gets_no_chunks_but_the_end_of_the_connection() {
-    let server = scripted(&[Step::Data("ab"), Step::Trailer("7")], None);
-    for path in LANES {
+fn an_http_1_0_client_gets_no_chunks_and_the_connection_is_closed() {
+    let server = serve_script(&[Step::Data("ab"), Step::Trailer("7")], None);
+    for path in PATHS {
         for lines in ["", "Connection: keep-alive\r\n"] {
             let reply = get_1_0(&server, path, lines).reply();
             assert_eq!((reply.text().as_str(), reply.closes()), ("ab", true), "{path} {lines}");
@@ -117,9 +117,9 @@ fn an_old_client_gets_no_chunks_but_the_end_of_the_connection() {
 }
 
 #[test]
-fn nothing_stands_behind_a_reply_that_the_close_ends() {
-    let server = scripted(&[Step::Data("ab")], None);
-    for path in LANES {
+fn requests_after_a_reply_that_ends_with_the_connection_are_not_answered() {
+    let server = serve_script(&[Step::Data("ab")], None);
+    for path in PATHS {
         let mut peer = connect(&server);
         peer.send(format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").repeat(3));
         assert_eq!(peer.reply().text(), "ab", "{path}");
@@ -128,7 +128,7 @@ fn nothing_stands_behind_a_reply_that_the_close_ends() {
 }
 
 #[test]
-fn nothing_stands_behind_a_reply_whose_handler_closes() {
+fn requests_after_a_reply_whose_handler_closes_are_not_answered() {
     let calls = Arc::new(AtomicUsize::new(0));
     let handler = {
         let calls = calls.clone();
@@ -149,9 +149,9 @@ fn nothing_stands_behind_a_reply_whose_handler_closes() {
 }
 
 #[test]
-fn trailers_follow_the_last_chunk_without_those_that_may_not() {
-    let server = scripted(&[Step::Data("ab"), Step::Trailer("7")], None);
-    for path in LANES {
+fn trailers_follow_the_last_chunk_except_forbidden_ones() {
+    let server = serve_script(&[Step::Data("ab"), Step::Trailer("7")], None);
+    for path in PATHS {
         let mut peer = connect(&server);
         let reply = peer.get(path);
         assert_eq!(reply.trailers, [("x-sum".to_owned(), "7".to_owned())], "{path}");
@@ -160,9 +160,9 @@ fn trailers_follow_the_last_chunk_without_those_that_may_not() {
 }
 
 #[test]
-fn an_empty_piece_does_not_end_a_body() {
-    let server = scripted(&[Step::Data(""), Step::Data("ab"), Step::Data(""), Step::Data("c")], None);
-    for path in LANES {
+fn an_empty_frame_does_not_end_a_body() {
+    let server = serve_script(&[Step::Data(""), Step::Data("ab"), Step::Data(""), Step::Data("c")], None);
+    for path in PATHS {
         let mut peer = connect(&server);
         assert_eq!(peer.get(path).text(), "abc", "{path}");
         assert_eq!(peer.get("/static").text(), "static");
@@ -170,10 +170,10 @@ fn an_empty_piece_does_not_end_a_body() {
 }
 
 #[test]
-fn head_of_a_stream_has_its_head_only_and_the_body_is_dropped() {
+fn head_of_a_stream_sends_no_body() {
     for (len_bytes, declared) in [(None, None), (Some(5), Some("5"))] {
-        let server = scripted(&[Step::Data("ab"), Step::Data("cde")], len_bytes);
-        for path in LANES {
+        let server = serve_script(&[Step::Data("ab"), Step::Data("cde")], len_bytes);
+        for path in PATHS {
             let mut peer = connect(&server);
             peer.request("HEAD", path);
             let reply = peer.reply_to("HEAD");
@@ -183,30 +183,30 @@ fn head_of_a_stream_has_its_head_only_and_the_body_is_dropped() {
     }
 }
 
-/// Asserts that what came is the beginning of a reply that any client sees is cut.
+/// Asserts that the received bytes are the start of a reply, and that a client can tell that it was cut.
 #[track_caller]
 fn expect_cut(mut peer: Peer, what: &str) {
     let (bytes, end) = peer.read_to_close();
     let shown = bytes.escape_ascii();
     assert!(
         end == End::Reset || Reply::parse(&bytes, "GET", false).is_none(),
-        "{what}: a cut reply looks whole: {shown}"
+        "{what}: a cut reply must not parse as complete: {shown}"
     );
     let head = String::from_utf8_lossy(&bytes).to_lowercase();
     if end == End::Fin {
         assert!(
             head.contains("transfer-encoding: chunked\r\n") || head.contains("content-length:"),
-            "{what}: only a reset shows that this is cut: {shown}"
+            "{what}: a FIN may end a cut reply only if its framing shows the cut: {shown}"
         );
     }
 }
 
 #[test]
-fn a_stream_that_fails_is_seen_to_be_cut() {
+fn a_failing_stream_is_recognizably_cut() {
     for (what, step) in [("failure", Step::Fail), ("panic", Step::Panic)] {
         for len_bytes in [None, Some(100)] {
-            let server = scripted(&[Step::Data("ab"), step.clone()], len_bytes);
-            for path in LANES {
+            let server = serve_script(&[Step::Data("ab"), step.clone()], len_bytes);
+            for path in PATHS {
                 let mut peer = connect(&server);
                 peer.send(format!(
                     "GET {path} HTTP/1.1\r\nHost: t\r\n\r\nGET /static HTTP/1.1\r\nHost: t\r\n\r\n"
@@ -220,15 +220,15 @@ fn a_stream_that_fails_is_seen_to_be_cut() {
 }
 
 #[test]
-fn a_stream_that_lies_about_its_length_is_seen_to_be_cut() {
+fn a_stream_with_a_wrong_length_is_recognizably_cut() {
     let short = [Step::Data("abc")];
     let short_with_trailers = [Step::Data("abc"), Step::Trailer("7")];
     let long = [Step::Data("abc"), Step::Data("defgh")];
     for (what, steps, len_bytes) in
         [("short", &short[..], 5), ("short with trailers", &short_with_trailers, 5), ("long", &long, 5)]
     {
-        let server = scripted(steps, Some(len_bytes));
-        for path in LANES {
+        let server = serve_script(steps, Some(len_bytes));
+        for path in PATHS {
             let mut peer = connect(&server);
             peer.request("GET", path);
             peer.try_send("GET /static HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -238,7 +238,7 @@ fn a_stream_that_lies_about_its_length_is_seen_to_be_cut() {
 }
 
 #[test]
-fn a_sender_dropped_before_its_end_is_seen_to_be_cut() {
+fn a_sender_dropped_before_its_end_is_recognizably_cut() {
     fn dropped(_: Request) -> Response {
         let (mut sender, body) = Body::channel(100);
         assert!(sender.poll_ready(&mut Context::from_waker(std::task::Waker::noop())).is_ready());
@@ -255,7 +255,7 @@ fn a_sender_dropped_before_its_end_is_seen_to_be_cut() {
     }
 }
 
-/// A body without an end that counts what was taken of it.
+/// An endless body that counts the bytes taken from it.
 struct Endless {
     taken: Arc<AtomicUsize>,
     dropped: Arc<AtomicUsize>,
@@ -276,8 +276,8 @@ impl Drop for Endless {
 }
 
 #[test]
-fn a_reader_that_stops_stops_the_producer_and_going_on_goes_on() {
-    // Together with what the kernel holds for both sides.
+fn a_client_that_stops_reading_pauses_the_producer_until_it_reads() {
+    // Includes the kernel's buffers on both sides of the connection.
     const BOUND: usize = 24 << 20;
     for run_async in [false, true] {
         let (taken, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -292,12 +292,12 @@ fn a_reader_that_stops_stops_the_producer_and_going_on_goes_on() {
         peer.set_receive_buffer(256 * 1024);
         peer.request("GET", "/");
         let mut before = 0;
-        eventually("the producer stands still", || {
+        eventually("the producer is paused", || {
             std::thread::sleep(Duration::from_millis(50));
             let now = taken.load(Ordering::SeqCst);
             std::mem::replace(&mut before, now) == now && now > 0
         });
-        assert!(before < BOUND, "{before} bytes were produced for a peer that reads none");
+        assert!(before < BOUND, "{before} bytes were produced for a client that reads none");
         assert_eq!(connect(&server).get("/static").text(), "static");
         let mut read = 0;
         while read < before + (1 << 20) {
@@ -310,7 +310,7 @@ fn a_reader_that_stops_stops_the_producer_and_going_on_goes_on() {
 }
 
 #[test]
-fn an_endless_stream_of_nothing_does_not_hold_its_shard() {
+fn an_endless_stream_of_empty_frames_does_not_block_its_shard() {
     let (taken, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let drops = dropped.clone();
     let route = get("/", move |_: Request| {
@@ -327,21 +327,21 @@ fn an_endless_stream_of_nothing_does_not_hold_its_shard() {
 }
 
 #[test]
-fn a_reply_without_an_end_that_begins_behind_a_fin_is_ended() {
+fn an_endless_reply_that_starts_after_the_clients_fin_is_ended() {
     let (router, gate) = endless_reply_routes();
     let server = builder(router).cores(Cores::Unpinned(1)).start().unwrap();
     for path in ["/inline", "/async"] {
         let mut peer = connect(&server);
         peer.request("GET", path);
         peer.finish();
-        assert_eq!(connect(&server).get("/small").text(), "small", "the only shard has seen the end");
+        assert_eq!(connect(&server).get("/small").text(), "small", "the only shard has processed the FIN");
         gate.add_permits(1);
-        let (came, end) = peer.read_to_close();
-        assert!(end == End::Fin && !came.ends_with(b"0\r\n\r\n"), "{path}: {}", came.escape_ascii());
+        let (bytes, end) = peer.read_to_close();
+        assert!(end == End::Fin && !bytes.ends_with(b"0\r\n\r\n"), "{path}: {}", bytes.escape_ascii());
     }
 }
 
-fn plain() -> Router {
+fn plain_routes() -> Router {
     Router::new().route(static_route("/static", "static")).route(get("/inline", |_: Request| "inline")).route(
         get("/async", async |_: Request| {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -351,12 +351,12 @@ fn plain() -> Router {
     )
 }
 
-const PLAIN: [&str; 3] = ["/static", "/inline", "/async"];
+const PLAIN_PATHS: [&str; 3] = ["/static", "/inline", "/async"];
 
 #[test]
-fn an_old_client_keeps_its_connection_only_if_it_asks() {
-    let server = start(plain());
-    for path in PLAIN {
+fn an_http_1_0_connection_is_kept_only_on_request() {
+    let server = start(plain_routes());
+    for path in PLAIN_PATHS {
         let mut peer = get_1_0(&server, path, "");
         let reply = peer.reply();
         assert_eq!((reply.text().as_str(), reply.version, reply.closes()), (&path[1..], 1, true));
@@ -374,9 +374,9 @@ fn an_old_client_keeps_its_connection_only_if_it_asks() {
 }
 
 #[test]
-fn head_has_the_head_that_get_would_have() {
-    let server = start(plain());
-    for path in PLAIN {
+fn head_has_the_same_headers_as_get() {
+    let server = start(plain_routes());
+    for path in PLAIN_PATHS {
         let mut peer = connect(&server);
         let mut full = peer.get(path);
         for _ in 0..2 {
@@ -401,9 +401,9 @@ fn head_has_the_head_that_get_would_have() {
 }
 
 #[test]
-fn the_date_is_an_imf_fixdate_and_moves() {
-    let server = start(plain());
-    let mut peers: Vec<_> = PLAIN.iter().map(|path| (*path, connect(&server))).collect();
+fn the_date_is_an_imf_fixdate_and_advances() {
+    let server = start(plain_routes());
+    let mut peers: Vec<_> = PLAIN_PATHS.iter().map(|path| (*path, connect(&server))).collect();
     let mut date = |at: usize| {
         let (path, peer) = &mut peers[at];
         let text = peer.get(path).header("date").unwrap().to_owned();
@@ -411,16 +411,16 @@ fn the_date_is_an_imf_fixdate_and_moves() {
         assert!(text.ends_with(" GMT") && text.as_bytes()[3..5] == *b", ", "{text}");
         httpdate::parse_http_date(&text).unwrap()
     };
-    for at in 0..PLAIN.len() {
+    for at in 0..PLAIN_PATHS.len() {
         let first = date(at);
         let off = SystemTime::now().duration_since(first).unwrap();
-        assert!(off < Duration::from_secs(2), "the date is {off:?} old");
-        eventually("the date moves", || date(at) > first);
+        assert!(off < Duration::from_secs(2), "the date is off by {off:?}");
+        eventually("the date advances", || date(at) > first);
     }
 }
 
 #[test]
-fn statuses_without_a_body_have_none() {
+fn statuses_without_a_body_send_none() {
     let router = Router::new()
         .route(get("/204", |_: Request| Response::text("unseen").with_status(http_status(204))))
         .route(get("/304", |_: Request| Response::text("unseen").with_status(http_status(304))))
@@ -439,7 +439,7 @@ fn http_status(code: u16) -> windlass::http::StatusCode {
 }
 
 #[test]
-fn headers_of_the_message_itself_are_the_servers() {
+fn framing_headers_are_the_servers() {
     let router = Router::new().route(get("/", |_: Request| {
         Response::text("five!")
             .with_header("content-length", "3")
@@ -456,7 +456,7 @@ fn headers_of_the_message_itself_are_the_servers() {
 }
 
 #[test]
-fn a_large_reply_is_whole_over_many_small_reads() {
+fn a_large_reply_arrives_complete_over_many_small_reads() {
     let body: String = (0..400_000).map(|n| format!("{n} ")).collect();
     let expected = body.clone();
     let router = Router::new()
@@ -467,7 +467,7 @@ fn a_large_reply_is_whole_over_many_small_reads() {
         }))
         .route(get("/async", move |_: Request| body.clone()).run_async());
     let server = start(router);
-    for path in PLAIN {
+    for path in PLAIN_PATHS {
         let mut peer = Peer::connect(address(&server));
         peer.set_receive_buffer(256 * 1024);
         peer.request("GET", path);

@@ -1,4 +1,4 @@
-//! Which route answers, and what a handler sees of the request (R1, R2).
+//! Routing: which route answers, and what its handler sees of the request.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ fn param(name: &'static str) -> impl Fn(Request) -> String + Clone {
 }
 
 #[track_caller]
-fn ask(peer: &mut Peer, method: &str, target: &str) -> Reply {
+fn send(peer: &mut Peer, method: &str, target: &str) -> Reply {
     peer.request(method, target);
     peer.reply_to(method)
 }
 
 #[test]
-fn parameters_are_one_segment_and_a_rest_is_many() {
+fn a_parameter_matches_one_segment_and_a_rest_parameter_many() {
     let pair = |r: Request| format!("{}+{}", r.param("a").unwrap(), r.param("b").unwrap());
     let router = Router::new()
         .route(get("/user/{id}", param("id")))
@@ -37,7 +37,7 @@ fn parameters_are_one_segment_and_a_rest_is_many() {
 }
 
 #[test]
-fn exact_paths_are_matched_before_patterns_whatever_the_order() {
+fn exact_paths_take_precedence_over_patterns_in_any_order() {
     let router = Router::new()
         .route(get("/user/{id}", param("id")))
         .route(get("/{*any}", |_| "any"))
@@ -52,22 +52,26 @@ fn exact_paths_are_matched_before_patterns_whatever_the_order() {
 }
 
 #[test]
-fn parameters_are_decoded_and_the_path_is_not() {
-    let tell =
+fn parameters_are_percent_decoded_and_the_path_is_not() {
+    let describe =
         |r: Request| format!("{}|{}|{}", r.path(), r.param_raw("name").unwrap(), r.param("name").unwrap());
-    let server = start(Router::new().route(get("/hello/{name}", tell)));
+    let server = start(Router::new().route(get("/hello/{name}", describe)));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/hello/a%20b%C3%A4").text(), "/hello/a%20b%C3%A4|a%20b%C3%A4|a bä");
     assert_eq!(
         peer.get("/hello/a%2Fb+c").text(),
         "/hello/a%2Fb+c|a%2Fb+c|a/b+c",
-        "an encoded slash parts nothing"
+        "an encoded slash must not separate segments"
     );
-    assert_eq!(peer.get("/hello/100%").text(), "/hello/100%|100%|100%", "a bare percent sign stays");
+    assert_eq!(
+        peer.get("/hello/100%").text(),
+        "/hello/100%|100%|100%",
+        "a percent sign without digits must stay"
+    );
 }
 
 #[test]
-fn parameters_that_are_no_text_are_refused_before_any_handler() {
+fn parameters_that_are_not_text_are_refused_without_running_a_handler() {
     let server =
         start(Router::new().route(get("/hello/{name}", |_: Request| -> &'static str { panic!("ran") })));
     for bad in ["%ff", "%00", "a%C3", "x%c0%af"] {
@@ -79,23 +83,23 @@ fn parameters_that_are_no_text_are_refused_before_any_handler() {
 }
 
 #[test]
-fn queries_are_no_part_of_the_path() {
-    let tell = |r: Request| {
+fn the_query_is_not_part_of_the_path() {
+    let describe = |r: Request| {
         let first = r.query_value("a").map_or("none".to_owned(), std::borrow::Cow::into_owned);
         format!("{}|{}|{first}", r.path(), r.query().unwrap_or("none"))
     };
-    let server = start(Router::new().route(get("/q", tell)).route(static_route("/static", "s")));
+    let server = start(Router::new().route(get("/q", describe)).route(static_route("/static", "s")));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/q").text(), "/q|none|none");
     assert_eq!(peer.get("/q?").text(), "/q||none");
     assert_eq!(peer.get("/q?b=2&a=1+2%26&a=3").text(), "/q|b=2&a=1+2%26&a=3|1 2&");
     assert_eq!(peer.get("/q?a=%ff").text(), "/q|a=%ff|\u{fffd}");
-    assert_eq!(peer.get("/q?a").text(), "/q|a|", "a key without a value has an empty one");
+    assert_eq!(peer.get("/q?a").text(), "/q|a|", "a key without a value must have an empty value");
     assert_eq!(peer.get("/static?x=/q").text(), "s");
 }
 
 #[test]
-fn a_known_path_with_another_method_is_405_and_says_what_it_allows() {
+fn a_known_path_with_another_method_answers_405_with_allow() {
     let router = Router::new()
         .route(get("/thing", |_| "got"))
         .route(put("/thing", |_| "put"))
@@ -103,18 +107,18 @@ fn a_known_path_with_another_method_is_405_and_says_what_it_allows() {
         .route(post("/only-post/{id}", |_| "posted"));
     let server = start(router);
     let mut peer = connect(&server);
-    let refused = ask(&mut peer, "DELETE", "/thing");
+    let refused = send(&mut peer, "DELETE", "/thing");
     assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD, PUT, OPTIONS, PURGE")));
     assert!(!refused.closes());
-    assert_eq!(ask(&mut peer, "PURGE", "/thing").text(), "purged");
-    let refused = ask(&mut peer, "GET", "/only-post/7");
+    assert_eq!(send(&mut peer, "PURGE", "/thing").text(), "purged");
+    let refused = send(&mut peer, "GET", "/only-post/7");
     assert_eq!((refused.status, refused.header("allow")), (405, Some("POST, OPTIONS")));
-    assert_eq!(ask(&mut peer, "HEAD", "/only-post/7").status, 405);
-    assert_eq!(ask(&mut peer, "DELETE", "/nowhere").status, 404);
+    assert_eq!(send(&mut peer, "HEAD", "/only-post/7").status, 405);
+    assert_eq!(send(&mut peer, "DELETE", "/nowhere").status, 404);
 }
 
 #[test]
-fn options_is_answered_unless_a_route_does() {
+fn options_is_answered_unless_a_route_handles_it() {
     let router = Router::new()
         .route(get("/a", |_| "a"))
         .route(post("/b", |_| "b"))
@@ -122,21 +126,21 @@ fn options_is_answered_unless_a_route_does() {
         .not_found(|_| (StatusCode::NOT_FOUND, "nothing"));
     let server = start(router);
     let mut peer = connect(&server);
-    let told = ask(&mut peer, "OPTIONS", "/a");
-    assert_eq!((told.status, told.header("allow"), told.body.len()), (204, Some("GET, HEAD, OPTIONS"), 0));
-    assert_eq!(ask(&mut peer, "OPTIONS", "/own").text(), "mine");
-    assert_eq!(ask(&mut peer, "OPTIONS", "/nowhere").text(), "nothing");
+    let reply = send(&mut peer, "OPTIONS", "/a");
+    assert_eq!((reply.status, reply.header("allow"), reply.body.len()), (204, Some("GET, HEAD, OPTIONS"), 0));
+    assert_eq!(send(&mut peer, "OPTIONS", "/own").text(), "mine");
+    assert_eq!(send(&mut peer, "OPTIONS", "/nowhere").text(), "nothing");
 }
 
 #[test]
-fn options_asterisk_lists_what_the_server_knows_even_with_a_404_of_its_own() {
+fn options_asterisk_lists_all_methods_even_with_a_custom_404() {
     let router = || Router::new().route(get("/a", |_| "a")).route(post("/b", |_| "b"));
     for router in [router(), router().not_found(|_| "own"), router().route(get("/{*any}", |_| "any"))] {
         let server = start(router);
         let mut peer = connect(&server);
-        let told = ask(&mut peer, "OPTIONS", "*");
-        assert_eq!(told.status, 204);
-        let mut allowed: Vec<_> = told.header("allow").unwrap().split(", ").collect();
+        let reply = send(&mut peer, "OPTIONS", "*");
+        assert_eq!(reply.status, 204);
+        let mut allowed: Vec<_> = reply.header("allow").unwrap().split(", ").collect();
         allowed.sort_unstable();
         assert_eq!(allowed, ["GET", "HEAD", "OPTIONS", "POST"]);
         assert_eq!(peer.get("/a").text(), "a");
@@ -145,30 +149,34 @@ fn options_asterisk_lists_what_the_server_knows_even_with_a_404_of_its_own() {
 
 #[test]
 fn head_is_get_without_its_body_on_every_kind_of_route() {
-    async fn later(_: Request) -> &'static str {
+    async fn delayed(_: Request) -> &'static str {
         "async text"
     }
     let router = Router::new()
         .route(static_route("/static", "static text"))
         .route(get("/inline", |_| "inline text"))
-        .route(get("/async", later).run_async())
+        .route(get("/async", delayed).run_async())
         .route(get("/blocking", |_| "blocking text").run_async())
         .route(get("/method", |r: Request| r.method().to_string()));
     let server = start(router);
     let mut peer = connect(&server);
     for path in ["/static", "/inline", "/async", "/blocking"] {
         let got = peer.get(path);
-        let head = ask(&mut peer, "HEAD", path);
+        let head = send(&mut peer, "HEAD", path);
         assert_eq!(head.status, 200, "{path}");
         assert_eq!(head.header("content-length"), Some(got.body.len().to_string().as_str()), "{path}");
         assert_eq!(head.header("content-type"), got.header("content-type"), "{path}");
     }
-    assert_eq!(ask(&mut peer, "HEAD", "/method").header("content-length"), Some("4"), "handlers see HEAD");
-    assert_eq!(peer.get("/static").text(), "static text", "nothing of a body was left on the wire");
+    assert_eq!(
+        send(&mut peer, "HEAD", "/method").header("content-length"),
+        Some("4"),
+        "the handler must see HEAD"
+    );
+    assert_eq!(peer.get("/static").text(), "static text", "a reply to HEAD must send no body");
 }
 
 #[test]
-fn a_custom_404_answers_every_method_and_its_status_is_its_own() {
+fn a_custom_404_handler_answers_every_method_with_its_own_status() {
     let own = |mut r: Request| {
         let body = r.take_body().as_bytes().map_or(0, <[u8]>::len);
         (StatusCode::IM_A_TEAPOT, format!("{} {} {body}", r.method(), r.path()))
@@ -178,25 +186,29 @@ fn a_custom_404_answers_every_method_and_its_status_is_its_own() {
     let reply = peer.get("/b");
     assert_eq!((reply.status, reply.text()), (418, "GET /b 0".to_owned()));
     assert_eq!(peer.post("/c", "four").text(), "POST /c 4");
-    assert_eq!(ask(&mut peer, "DELETE", "/a").status, 405, "a known path is not unknown");
+    assert_eq!(
+        send(&mut peer, "DELETE", "/a").status,
+        405,
+        "a known path must answer 405, not the custom 404"
+    );
 }
 
 #[test]
-fn an_absolute_target_names_path_and_host() {
-    let tell = |r: Request| format!("{} {} {:?}", r.path(), r.host().unwrap(), r.query());
-    let server = start(Router::new().route(get("/a", tell)).route(get("/", tell)));
+fn an_absolute_target_sets_path_and_host() {
+    let describe = |r: Request| format!("{} {} {:?}", r.path(), r.host().unwrap(), r.query());
+    let server = start(Router::new().route(get("/a", describe)).route(get("/", describe)));
     let mut peer = connect(&server);
-    let mut ask = |target: &str| {
+    let mut send = |target: &str| {
         peer.send(format!("GET {target} HTTP/1.1\r\nHost: header.example\r\n\r\n"));
         peer.reply().text()
     };
-    assert_eq!(ask("http://target.example:81/a?q=1"), "/a target.example:81 Some(\"q=1\")");
-    assert_eq!(ask("http://target.example"), "/ target.example None");
-    assert_eq!(ask("/a"), "/a header.example None");
+    assert_eq!(send("http://target.example:81/a?q=1"), "/a target.example:81 Some(\"q=1\")");
+    assert_eq!(send("http://target.example"), "/ target.example None");
+    assert_eq!(send("/a"), "/a header.example None");
 }
 
 #[test]
-fn groups_put_their_prefix_in_front_and_nest() {
+fn groups_add_their_prefix_and_may_nest() {
     let router = Router::new().group("/api", |api| {
         api.route(get("/", |_| "root"))
             .route(get("/{id}", param("id")))
@@ -212,7 +224,7 @@ fn groups_put_their_prefix_in_front_and_nest() {
 }
 
 #[test]
-fn a_route_may_take_more_or_less_than_the_server_and_a_streamed_one_anything() {
+fn a_route_may_set_its_own_body_limit_and_a_streamed_route_has_none() {
     async fn count(mut request: Request) -> String {
         let body = request.take_body().collect(usize::MAX).await.unwrap();
         body.len().to_string()
@@ -227,7 +239,11 @@ fn a_route_may_take_more_or_less_than_the_server_and_a_streamed_one_anything() {
     assert_eq!(connect(&server).post("/default", &large[1..]).text(), (1 << 20).to_string());
     let mut peer = connect(&server);
     peer.send(format!("POST /default HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", large.len()));
-    assert_eq!(peer.reply().status, 413, "refused before the body is sent");
+    assert_eq!(
+        peer.reply().status,
+        413,
+        "a declared length over the limit must be refused before the body is sent"
+    );
     assert_eq!(connect(&server).post("/small", "four").text(), "4");
     assert_eq!(connect(&server).post("/small", "fives").status, 413);
     assert_eq!(connect(&server).post("/large", &large).text(), large.len().to_string());
@@ -235,7 +251,7 @@ fn a_route_may_take_more_or_less_than_the_server_and_a_streamed_one_anything() {
 }
 
 #[test]
-fn whatever_a_handler_returns_becomes_the_documented_response() {
+fn each_return_type_of_a_handler_becomes_its_documented_response() {
     let router = Router::new()
         .route(get("/unit", |_| ()))
         .route(get("/str", |_| "text"))
@@ -283,7 +299,7 @@ fn requests_and_responses_convert_to_and_from_the_http_crate() {
         let request: http::Request<Body> = request.try_into().map_err(|_| StatusCode::BAD_REQUEST)?;
         let (parts, body) = request.into_parts();
         let body = body.collect(1024).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-        let told = format!(
+        let text = format!(
             "{} {} {:?} {:?} {:?} {:?} {}",
             parts.method,
             parts.uri,
@@ -295,24 +311,25 @@ fn requests_and_responses_convert_to_and_from_the_http_crate() {
         );
         let response =
             http::Response::builder().status(206).header("set-cookie", "a=1").header("set-cookie", "b=2");
-        Ok(response.body(Body::from(told)).unwrap())
+        Ok(response.body(Body::from(text)).unwrap())
     }
     let server = start(Router::new().route(post("/t/{x}", tower_like)));
     let mut peer = connect(&server);
     peer.send(
-        "POST http://target.example/t/1?q=2 HTTP/1.1\r\nHost: t\r\nX-Two: a\r\nx-two: b\r\nContent-Length: 4\r\n\r\nbody",
+        "POST http://target.example/t/1?q=2 HTTP/1.1\r\nHost: t\r\nX-Two: a\r\nx-two: b\r\n\
+         Content-Length: 4\r\n\r\nbody",
     );
     let reply = peer.reply();
     assert_eq!(reply.status, 206);
-    let told = r#"POST /t/1?q=2 HTTP/1.1 "target.example" ["a", "b"] Some(7) body"#;
-    assert_eq!(reply.text(), told, "the target's authority wins over Host");
+    let text = r#"POST /t/1?q=2 HTTP/1.1 "target.example" ["a", "b"] Some(7) body"#;
+    assert_eq!(reply.text(), text, "the authority of the target must override Host");
     let cookies: Vec<_> =
         reply.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, v)| v).collect();
     assert_eq!(cookies, ["a=1", "b=2"]);
 }
 
 #[test]
-fn headers_of_a_handler_never_break_the_message() {
+fn headers_of_a_handler_cannot_break_the_framing() {
     let overruled = |_: Request| {
         Response::text("four")
             .with_header("content-length", "9")
@@ -343,7 +360,7 @@ fn headers_of_a_handler_never_break_the_message() {
 }
 
 #[test]
-fn a_route_added_while_serving_wins_its_exact_path() {
+fn a_route_added_at_run_time_takes_precedence_at_its_exact_path() {
     let server = start(Router::new().route(get("/{any}", |_| "pattern")));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/new").text(), "pattern");
@@ -354,7 +371,7 @@ fn a_route_added_while_serving_wins_its_exact_path() {
 }
 
 #[test]
-fn a_server_with_sizes_that_make_none_does_not_start() {
+fn a_server_with_invalid_sizes_does_not_start() {
     let mut limits = windlass::Limits::default();
     limits.headers = 0;
     let refused = crate::common::builder(Router::new()).limits(limits).start().unwrap_err();
@@ -366,7 +383,7 @@ fn a_server_with_sizes_that_make_none_does_not_start() {
 }
 
 #[test]
-fn timeouts_beyond_what_a_clock_can_say_are_no_timeouts() {
+fn timeouts_beyond_the_clocks_range_never_expire() {
     let mut timeouts = windlass::Timeouts::default();
     for timeout in
         [&mut timeouts.header, &mut timeouts.body_idle, &mut timeouts.keep_alive, &mut timeouts.age]

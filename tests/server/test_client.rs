@@ -1,4 +1,4 @@
-//! The client that needs no server: the same connections, without sockets and threads.
+//! The test client: the server's connections without sockets and threads.
 
 use std::{
     sync::{Arc, Mutex},
@@ -22,7 +22,7 @@ async fn nap(_: Request) -> &'static str {
     "rested"
 }
 
-async fn later(_: Request) -> &'static str {
+async fn delayed(_: Request) -> &'static str {
     tokio::time::sleep(Duration::from_millis(1)).await;
     "later"
 }
@@ -36,9 +36,9 @@ fn routes() -> Router {
         .route(static_route("/static", "static"))
         .route(get("/thread", |_| format!("{:?}", thread::current().id())))
         .route(get("/nap", nap))
-        .route(get("/later", later).run_async())
+        .route(get("/later", delayed).run_async())
         .route(get("/blocking", |_| "blocking").run_async())
-        .route(get("/boom", |_| -> &'static str { panic!("expected by the test") }))
+        .route(get("/boom", |_| -> &'static str { panic!("deliberate panic of the test") }))
         .route(post("/echo", echo))
         .route(post("/streamed", echo).streamed())
         .with(|request, next: Next| async move { next.run(request).await.with_header("x-layer", "1") })
@@ -59,16 +59,16 @@ fn every_kind_of_route_answers_on_the_calling_thread() {
     assert_eq!(client.post("/static", "").status(), StatusCode::METHOD_NOT_ALLOWED);
     let head = client.call(http::Request::head("/static").body("").unwrap());
     assert_eq!((head.headers()["content-length"].to_str().unwrap(), head.body().len()), ("6", 0));
-    let done = client.metrics();
+    let metrics = client.metrics();
     assert_eq!(
-        (done.requests, done.accepted, done.handler_panics),
+        (metrics.requests, metrics.accepted, metrics.handler_panics),
         (9, 1, 1),
-        "one connection served them all"
+        "one connection must serve all requests"
     );
 }
 
 #[test]
-fn bodies_pass_both_ways_and_limits_hold() {
+fn bodies_pass_both_ways_and_limits_apply() {
     let mut limits = Limits::default();
     limits.body_bytes = 1000;
     let client = Server::builder().router(routes()).limits(limits).test_client().unwrap();
@@ -76,31 +76,31 @@ fn bodies_pass_both_ways_and_limits_hold() {
     assert_eq!(client.post("/echo", "hello").body(), "hello");
     assert_eq!(client.post("/streamed", large.clone()).body(), &large);
     assert_eq!(client.post("/echo", large).status(), StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(client.post("/echo", "again").body(), "again", "on a new connection");
+    assert_eq!(client.post("/echo", "again").body(), "again", "the next request must use a new connection");
 }
 
 #[test]
-fn requests_are_what_the_test_says() {
-    let tell =
+fn a_request_has_the_method_host_headers_and_query_of_the_test() {
+    let describe =
         |r: Request| format!("{} {} {:?} {:?}", r.method(), r.host().unwrap(), r.header("x-id"), r.query());
-    let client = TestClient::new(Router::new().route(windlass::any("/tell", tell))).unwrap();
+    let client = TestClient::new(Router::new().route(windlass::any("/tell", describe))).unwrap();
     let request =
         http::Request::builder().method(Method::PATCH).uri("http://example.org/tell?a=1").header("x-id", "7");
-    let told = client.call(request.body(Bytes::new()).unwrap());
-    assert_eq!(told.body(), r#"PATCH example.org Some("7") Some("a=1")"#);
+    let reply = client.call(request.body(Bytes::new()).unwrap());
+    assert_eq!(reply.body(), r#"PATCH example.org Some("7") Some("a=1")"#);
     assert_eq!(client.get("/tell").body(), "GET test None None");
 }
 
 #[test]
-fn hooks_see_requests_and_a_dropped_stream_is_a_client_that_left() {
+fn hooks_are_called_and_dropping_a_stream_is_a_disconnect() {
     let ends = Arc::new(Mutex::new(Vec::new()));
-    let noted = ends.clone();
+    let recorded = ends.clone();
     let hooks = Hooks::default().on_end(move |end| {
-        noted.lock().unwrap().push((end.path.to_owned(), end.error.map(str::to_owned)));
+        recorded.lock().unwrap().push((end.path.to_owned(), end.error.map(str::to_owned)));
     });
     let endless = get("/endless", |_| {
         let (mut sender, body) = Body::channel(1024);
-        pollster_send(&mut sender, "first");
+        send_blocking(&mut sender, "first");
         std::mem::forget(sender);
         body
     });
@@ -113,13 +113,13 @@ fn hooks_see_requests_and_a_dropped_stream_is_a_client_that_left() {
     assert_eq!(*ends.lock().unwrap(), [("/static".to_owned(), None), ("/endless".to_owned(), left)]);
 }
 
-fn pollster_send(sender: &mut windlass::BodySender, text: &'static str) {
+fn send_blocking(sender: &mut windlass::BodySender, text: &'static str) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(sender.send(text.into())).unwrap();
 }
 
 #[test]
-fn events_come_as_they_are_published() {
+fn events_arrive_as_they_are_published() {
     let broker = Broker::new(Default::default()).unwrap();
     let (feed, news) = (broker.clone(), broker.clone());
     let router = Router::new()
@@ -140,14 +140,14 @@ fn events_come_as_they_are_published() {
     }
     assert_eq!(broker.stats(&"news".parse().unwrap()).unwrap().subscribers, 1);
     drop(events);
-    eventually("the subscriber has left", || {
+    eventually("the subscription has ended", || {
         client.get("/nowhere");
         broker.stats(&"news".parse().unwrap()).unwrap().subscribers == 0
     });
 }
 
 #[test]
-fn actors_live_on_the_clients_shard() {
+fn actors_run_on_the_shard_of_the_client() {
     struct Counter(u64);
     impl Actor for Counter {
         type Msg = Reply<u64>;
@@ -173,14 +173,14 @@ fn actors_live_on_the_clients_shard() {
 }
 
 #[test]
-fn a_bad_route_is_told_at_the_start() {
+fn an_invalid_route_is_an_error_at_the_start() {
     let error = TestClient::new(Router::new().route(get("no-slash", |_| ""))).unwrap_err();
     assert!(error.to_string().contains("must begin with '/'"), "{error}");
 }
 
 #[cfg(feature = "tower")]
 #[test]
-fn mounted_services_answer_too() {
+fn mounted_services_answer() {
     let app = axum::Router::new().route("/", axum::routing::get(|| async { "axum" }));
     let client = TestClient::new(Router::new().mount("/app", app)).unwrap();
     assert_eq!(client.get("/app").body(), "axum");

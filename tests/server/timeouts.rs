@@ -1,6 +1,6 @@
-//! Every timer, seen from the wire: what it does, when, and where it is counted.
+//! Every timer as a client sees it: its effect, its time, and its counter.
 //!
-//! The window is the documented one: not before the deadline, at latest a tenth after it and an allowance for a
+//! A timer may fire no earlier than its deadline, and no later than a tenth after it plus an allowance for a
 //! busy machine.
 
 use std::{
@@ -14,23 +14,23 @@ use crate::common::{End, Peer, builder, connect, eventually, metric};
 
 const SHORT: Duration = Duration::from_millis(200);
 
-/// What scheduling may add on a busy machine. How exact the timers are is for the tests of the timers.
+/// Scheduling delay tolerated on a busy machine. The tests of the timers themselves check their precision.
 const ALLOWANCE: Duration = Duration::from_secs(1);
 
-/// What no deadline of a test reaches.
+/// A timeout that no test reaches.
 const LONG: Option<Duration> = Some(Duration::from_secs(100));
 
-/// How long a test watches that a timer which is off does not fire.
-const WATCHED: Duration = Duration::from_millis(500);
+/// Observation time in which a disabled timer must not fire.
+const OBSERVED: Duration = Duration::from_millis(500);
 
 #[track_caller]
 fn expect_window(began: Instant, deadline: Duration) {
     let took = began.elapsed();
     let latest = deadline + deadline / 10 + ALLOWANCE;
-    assert!(took >= deadline && took <= latest, "{took:?} is not from {deadline:?} to {latest:?}");
+    assert!(took >= deadline && took <= latest, "expected {deadline:?} to {latest:?}, took {took:?}");
 }
 
-/// Starts a server where only these timers are short.
+/// Starts a server on which only the timers set by `set` are short.
 fn server(set: impl FnOnce(&mut Timeouts)) -> Server {
     server_with(routes(), set)
 }
@@ -43,7 +43,7 @@ fn server_with(router: Router, set: impl FnOnce(&mut Timeouts)) -> Server {
     builder(router).timeouts(timeouts).start().unwrap()
 }
 
-async fn tell(mut request: Request) -> String {
+async fn body_length(mut request: Request) -> String {
     match request.take_body().collect(usize::MAX).await {
         Ok(bytes) => bytes.len().to_string(),
         Err(error) => error.to_string(),
@@ -55,9 +55,9 @@ fn routes() -> Router {
         .route(static_route("/static", "static"))
         .route(get("/inline", |_: Request| "inline"))
         .route(get("/slow", async |_: Request| tokio::time::sleep(SHORT * 3).await).run_async())
-        .route(post("/whole", tell))
-        .route(post("/streamed", tell).streamed())
-        .route(post("/streamed-async", tell).streamed().run_async())
+        .route(post("/whole", body_length))
+        .route(post("/streamed", body_length).streamed())
+        .route(post("/streamed-async", body_length).streamed().run_async())
         .route(get("/large", |_: Request| vec![b'x'; 32 << 20]))
 }
 
@@ -70,12 +70,12 @@ fn expect_counted(server: &Server, timer: &str, times: f64) {
 
 #[track_caller]
 fn expect_served_and_closed(server: &Server) {
-    eventually("it is served", || server.metrics().requests == 1);
-    eventually("it is closed", || server.metrics().connections == 0);
+    eventually("the request is served", || server.metrics().requests == 1);
+    eventually("the connection is closed", || server.metrics().connections == 0);
 }
 
-/// Sends a byte now and then until the server has ended the connection.
-fn drip(mut peer: Peer, bytes: &'static [u8]) -> (Vec<u8>, End) {
+/// Sends one byte every 10 ms until the server ends the connection.
+fn send_slowly(mut peer: Peer, bytes: &'static [u8]) -> (Vec<u8>, End) {
     for byte in bytes.iter().cycle() {
         if !peer.try_send([*byte]) || peer.is_readable() {
             break;
@@ -86,7 +86,7 @@ fn drip(mut peer: Peer, bytes: &'static [u8]) -> (Vec<u8>, End) {
 }
 
 #[test]
-fn a_head_that_is_not_complete_in_time_is_answered_408() {
+fn an_incomplete_head_is_answered_408() {
     let server = server(|t| t.header = Some(SHORT));
     for sent in ["G", "GET / HTTP/1.1\r\nHost: t\r\n", "\r\nGET"] {
         let mut peer = connect(&server);
@@ -101,19 +101,19 @@ fn a_head_that_is_not_complete_in_time_is_answered_408() {
 }
 
 #[test]
-fn dripping_a_head_does_not_extend_its_time() {
+fn sending_a_head_slowly_does_not_extend_its_timeout() {
     let server = server(|t| t.header = Some(SHORT));
     let began = Instant::now();
     let mut peer = connect(&server);
     peer.send("GET / HTTP/1.1\r\nHost: t\r\nX: ");
-    let (bytes, _) = drip(peer, b"x");
+    let (bytes, _) = send_slowly(peer, b"x");
     expect_window(began, SHORT);
     assert!(bytes.starts_with(b"HTTP/1.1 408 "), "{}", bytes.escape_ascii());
     expect_counted(&server, "header", 1.0);
 }
 
 #[test]
-fn the_second_head_of_a_connection_has_its_time_from_its_own_first_byte() {
+fn the_timeout_of_a_later_head_starts_at_its_first_byte() {
     let server = server(|t| t.header = Some(SHORT));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/static").text(), "static");
@@ -125,7 +125,7 @@ fn the_second_head_of_a_connection_has_its_time_from_its_own_first_byte() {
 }
 
 #[test]
-fn a_head_behind_a_slow_request_is_answered_in_its_turn() {
+fn a_408_waits_for_the_reply_of_the_request_before_it() {
     let server = server(|t| t.header = Some(SHORT));
     let mut peer = connect(&server);
     peer.send("GET /slow HTTP/1.1\r\nHost: t\r\n\r\nGET /st");
@@ -135,7 +135,7 @@ fn a_head_behind_a_slow_request_is_answered_in_its_turn() {
 }
 
 #[test]
-fn stray_line_ends_between_requests_begin_no_request() {
+fn line_ends_between_requests_do_not_start_a_head() {
     let server = server(|t| t.header = Some(SHORT));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/static").text(), "static");
@@ -151,7 +151,7 @@ fn stray_line_ends_between_requests_begin_no_request() {
 }
 
 #[test]
-fn a_silent_body_is_answered_408() {
+fn an_idle_body_is_answered_408() {
     let server = server(|t| t.body_idle = Some(SHORT));
     for start in ["Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nab"] {
         let mut peer = connect(&server);
@@ -166,7 +166,7 @@ fn a_silent_body_is_answered_408() {
 }
 
 #[test]
-fn a_silent_body_is_an_error_for_the_handler_that_streams_it() {
+fn an_idle_body_is_an_error_for_a_streaming_handler() {
     let server = server(|t| t.body_idle = Some(SHORT));
     for path in ["/streamed", "/streamed-async"] {
         let mut peer = connect(&server);
@@ -181,7 +181,7 @@ fn a_silent_body_is_an_error_for_the_handler_that_streams_it() {
 }
 
 #[test]
-fn a_body_that_nobody_wants_is_timed_too() {
+fn the_idle_timeout_applies_to_an_unread_body() {
     let server = server(|t| t.body_idle = Some(SHORT));
     let mut peer = connect(&server);
     let began = Instant::now();
@@ -192,19 +192,19 @@ fn a_body_that_nobody_wants_is_timed_too() {
 }
 
 #[test]
-fn a_dripped_body_is_beneath_the_minimum_rate_after_its_grace() {
+fn a_body_below_the_minimum_rate_is_answered_408_after_the_grace() {
     let server = server(|t| (t.body_rate, t.body_grace) = (10_000, SHORT));
     let mut peer = connect(&server);
     let began = Instant::now();
     peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n");
-    let (bytes, _) = drip(peer, b"x");
+    let (bytes, _) = send_slowly(peer, b"x");
     expect_window(began, SHORT);
     assert!(bytes.starts_with(b"HTTP/1.1 408 "), "{}", bytes.escape_ascii());
     expect_counted(&server, "body", 1.0);
 }
 
 #[test]
-fn a_body_that_keeps_its_rate_may_take_its_time() {
+fn a_body_above_the_minimum_rate_may_take_long() {
     let server = server(|t| (t.body_rate, t.body_grace, t.body_idle) = (1000, SHORT / 4, Some(SHORT)));
     let mut peer = connect(&server);
     let began = Instant::now();
@@ -213,7 +213,7 @@ fn a_body_that_keeps_its_rate_may_take_its_time() {
         peer.send([b'x'; 500]);
         thread::sleep(Duration::from_millis(20));
     }
-    // Far ahead of the rate: the silence alone counts.
+    // The body is far ahead of the minimum rate, so only the idle timeout applies.
     let began = Instant::now();
     assert_eq!(peer.reply().status, 408);
     let took = began.elapsed();
@@ -221,7 +221,7 @@ fn a_body_that_keeps_its_rate_may_take_its_time() {
 }
 
 #[test]
-fn a_handler_that_takes_its_time_is_no_slow_body() {
+fn a_slow_handler_does_not_count_as_a_slow_body() {
     let router = Router::new().route(
         post("/", async |mut request: Request| {
             tokio::time::sleep(SHORT * 3).await;
@@ -245,7 +245,7 @@ fn an_idle_connection_is_closed() {
     expect_window(began, SHORT);
     for path in ["/static", "/inline"] {
         let mut peer = connect(&server);
-        // The reply leaves between this and its receipt.
+        // The server sends the reply between this instant and its receipt.
         let began = Instant::now();
         peer.request("GET", path);
         assert!(!peer.reply().closes());
@@ -255,21 +255,21 @@ fn an_idle_connection_is_closed() {
 }
 
 #[test]
-fn a_connection_that_waits_for_its_handler_is_not_idle() {
+fn a_connection_whose_handler_runs_is_not_idle() {
     let server = server(|t| t.keep_alive = Some(SHORT));
     let mut peer = connect(&server);
     let began = Instant::now();
     assert_eq!(peer.get("/slow").status, 200);
     peer.expect_close();
-    assert!(began.elapsed() >= SHORT * (3 + 1), "the handler's time counted");
+    assert!(began.elapsed() >= SHORT * (3 + 1), "the idle time must start after the reply");
 }
 
 #[test]
-fn a_long_download_leaves_a_connection_its_whole_idle_time() {
+fn the_idle_time_starts_after_a_long_download() {
     let server = server(|t| t.keep_alive = Some(SHORT));
     let mut peer = connect(&server);
     peer.request("GET", "/large");
-    // Slower than the idle time, as a peer far away is.
+    // The download takes longer than the idle timeout.
     peer.until(b"\r\n\r\n");
     thread::sleep(SHORT * 2);
     peer.until_count(32 << 20);
@@ -277,13 +277,13 @@ fn a_long_download_leaves_a_connection_its_whole_idle_time() {
 }
 
 #[test]
-fn an_old_connection_ends_with_its_next_reply() {
+fn a_connection_over_its_maximum_age_closes_with_its_next_reply() {
     let server = server(|t| t.age = Some(SHORT));
     let mut peer = connect(&server);
     let began = Instant::now();
     loop {
         let reply = peer.get("/static");
-        // A tenth of jitter spreads the ends.
+        // Up to a tenth of random jitter spreads the closes.
         if reply.closes() {
             assert!(
                 began.elapsed() >= SHORT - SHORT / 10 - Duration::from_millis(20),
@@ -299,29 +299,29 @@ fn an_old_connection_ends_with_its_next_reply() {
 }
 
 #[test]
-fn a_reader_that_stalls_is_cut() {
+fn a_client_that_stops_reading_is_cut() {
     let server = server(|t| t.write_stall = Some(SHORT));
     let mut peer = connect(&server);
     peer.set_receive_buffer(2048);
     let began = Instant::now();
     peer.request("GET", "/large");
     expect_served_and_closed(&server);
-    // The kernel takes a first part; from then on there is no progress.
+    // The kernel buffers a first part of the reply; after that there is no progress.
     expect_window(began, SHORT);
     let (bytes, end) = peer.read_to_close();
-    assert_eq!(end, End::Reset, "a cut reply must not look like a whole one");
+    assert_eq!(end, End::Reset, "a cut reply must end with a reset");
     assert!(bytes.len() < 32 << 20);
     expect_counted(&server, "write_stall", 1.0);
 }
 
 #[test]
-fn a_reader_that_makes_progress_is_not_cut() {
+fn a_client_that_reads_slowly_is_not_cut() {
     let stall = SHORT * 5;
     let server = server(|t| t.write_stall = Some(stall));
     let mut peer = connect(&server);
     peer.request("GET", "/large");
     peer.until(b"\r\n\r\n");
-    // The whole takes longer than a stall may.
+    // The download as a whole takes longer than the stall timeout.
     for _ in 0..32 {
         peer.until_count(1 << 20);
         thread::sleep(stall / 20);
@@ -330,21 +330,21 @@ fn a_reader_that_makes_progress_is_not_cut() {
 }
 
 #[test]
-fn a_finished_connection_waits_for_its_peer_only_so_long() {
+fn a_closed_connection_waits_for_the_clients_fin_only_until_the_linger_timeout() {
     let server = server(|t| t.linger = SHORT);
     let mut peer = connect(&server);
     let began = Instant::now();
     peer.send("GET /static HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx");
     assert!(peer.reply().closes());
     peer.expect_close();
-    assert!(began.elapsed() < SHORT, "the server's FIN is not delayed");
-    eventually("it is closed", || server.metrics().connections == 0);
+    assert!(began.elapsed() < SHORT, "the server's FIN must not be delayed");
+    eventually("the connection is closed", || server.metrics().connections == 0);
     expect_window(began, SHORT);
     expect_counted(&server, "linger", 1.0);
 }
 
 #[test]
-fn a_peer_that_said_it_sends_nothing_more_is_not_waited_for() {
+fn a_last_request_without_a_body_needs_no_linger() {
     let server = server(|_| {});
     for (last, reply) in [
         ("GET /static HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", 200),
@@ -354,13 +354,13 @@ fn a_peer_that_said_it_sends_nothing_more_is_not_waited_for() {
         peer.send(last);
         assert_eq!(peer.reply().status, reply);
         peer.expect_close();
-        eventually("it is closed", || server.metrics().connections == 0);
+        eventually("the connection is closed", || server.metrics().connections == 0);
     }
     expect_counted(&server, "linger", 0.0);
 }
 
 #[test]
-fn dripping_does_not_extend_the_linger() {
+fn sending_slowly_does_not_extend_the_linger() {
     let server = server(|t| t.linger = SHORT);
     let mut peer = connect(&server);
     peer.send("POST /nowhere HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 1000\r\n\r\n");
@@ -374,13 +374,13 @@ fn dripping_does_not_extend_the_linger() {
 }
 
 #[test]
-fn a_slow_reader_gets_all_of_a_last_reply_beyond_the_linger() {
+fn a_slow_client_receives_the_whole_last_reply_after_the_linger() {
     let server =
         server_with(Router::new().route(get("/", |_: Request| vec![b'x'; 600 * 1024])), |t| t.linger = SHORT);
     let mut peer = connect(&server);
     peer.set_receive_buffer(128 * 1024);
     peer.send("GET / HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx");
-    // The server's kernel has all of it; the peer has read nothing.
+    // The server's kernel has buffered the whole reply; the client has read nothing.
     expect_served_and_closed(&server);
     expect_counted(&server, "linger", 1.0);
     assert_eq!(peer.reply().body.len(), 600 * 1024);
@@ -388,7 +388,7 @@ fn a_slow_reader_gets_all_of_a_last_reply_beyond_the_linger() {
 }
 
 #[test]
-fn a_late_job_is_answered_503() {
+fn a_job_over_its_deadline_is_answered_503() {
     let server = server(|t| t.job = Some(SHORT));
     let mut peer = connect(&server);
     let began = Instant::now();
@@ -399,8 +399,8 @@ fn a_late_job_is_answered_503() {
     expect_counted(&server, "job", 1.0);
 }
 
-/// A reply that starts and then gives nothing, until its peer is gone.
-fn stuck(_: Request) -> Response {
+/// Starts a reply and then sends nothing until its client is gone.
+fn stalled_reply(_: Request) -> Response {
     let (mut sender, body) = Body::channel(100);
     thread::spawn(move || {
         pollster::block_on(async {
@@ -414,8 +414,8 @@ fn stuck(_: Request) -> Response {
 }
 
 #[test]
-fn a_reply_whose_producer_gives_nothing_is_cut() {
-    let router = Router::new().route(get("/", stuck)).route(get("/async", stuck).run_async());
+fn a_reply_whose_producer_stalls_is_cut() {
+    let router = Router::new().route(get("/", stalled_reply)).route(get("/async", stalled_reply).run_async());
     let server = server_with(router, |t| t.stream_idle = Some(SHORT));
     for (at, (path, version, end)) in
         [("/", "1.1", End::Fin), ("/async", "1.1", End::Fin), ("/", "1.0", End::Reset)]
@@ -427,8 +427,8 @@ fn a_reply_whose_producer_gives_nothing_is_cut() {
         peer.send(format!("GET {path} HTTP/{version}\r\nHost: t\r\n\r\n"));
         peer.until(b"beginning");
         let (bytes, ended) = peer.read_to_close();
-        assert!(!bytes.ends_with(b"0\r\n\r\n"), "a cut reply looks whole");
-        // By chunks a peer sees the cut; without them only by a reset.
+        assert!(!bytes.ends_with(b"0\r\n\r\n"), "a cut reply must not look complete");
+        // Chunked framing shows the cut; without it only a reset does.
         assert_eq!(ended, end);
         expect_window(began, SHORT);
         expect_counted(&server, "stream_idle", at as f64 + 1.0);
@@ -436,8 +436,8 @@ fn a_reply_whose_producer_gives_nothing_is_cut() {
 }
 
 #[test]
-fn what_ended_is_counted_under_one_timer_only() {
-    let router = routes().route(get("/stuck", stuck));
+fn an_ended_request_is_counted_under_one_timer_only() {
+    let router = routes().route(get("/stuck", stalled_reply));
     let server = server_with(router, |t| {
         (t.stream_idle, t.job, t.linger) = (Some(SHORT), Some(SHORT * 2), SHORT * 3);
     });
@@ -445,14 +445,15 @@ fn what_ended_is_counted_under_one_timer_only() {
     peer.send("GET /stuck HTTP/1.1\r\nHost: t\r\n\r\nGET /slow HTTP/1.1\r\nHost: t\r\n\r\n");
     peer.until(b"beginning");
     assert_eq!(peer.read_to_close().1, End::Fin);
-    // The job's deadline passes while the connection waits for its peer's FIN: nobody waits for the job.
+    // The job's deadline passes while the connection waits for the client's FIN, so no request waits for the
+    // job.
     expect_counted(&server, "linger", 1.0);
     expect_counted(&server, "stream_idle", 1.0);
     expect_counted(&server, "job", 0.0);
 }
 
 #[test]
-fn none_switches_a_timer_off() {
+fn none_disables_a_timer() {
     let server = server(|t| {
         (t.header, t.body_idle, t.keep_alive) = (None, None, None);
         (t.age, t.write_stall, t.job, t.stream_idle) = (None, None, None, None);
@@ -472,7 +473,7 @@ fn none_switches_a_timer_off() {
         peer.send(sent);
         peer
     });
-    peers[0].expect_silence(WATCHED);
+    peers[0].expect_silence(OBSERVED);
     for (peer, rest) in peers.iter_mut().zip([
         "GET /static HTTP/1.1\r\nHost: t\r\n\r\n",
         ": t\r\n\r\n",

@@ -1,16 +1,20 @@
-//! Topics over HTTP: publish, subscribe, continue after an absence, slow subscribers, access, the end.
+//! Topics over HTTP: publishing, subscribing, replay of missed events, access control, and draining.
 
-mod asked;
+mod callbacks;
 pub(crate) mod client;
+mod direct;
 mod failing;
 #[cfg(feature = "http2")]
 mod over_h2;
-mod passed;
 mod slow;
 #[cfg(feature = "ws")]
 mod sockets;
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::RefCell,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use windlass::{
     Operations, Router, Server, TopicAccess, TopicCheck, TopicUse,
@@ -38,7 +42,7 @@ fn with(change: impl FnOnce(&mut BrokerSettings)) -> (Server, Broker) {
     (serve(&broker, TopicAccess::default()), broker)
 }
 
-/// Publishes and returns the event's id.
+/// Publishes an event and returns its id.
 fn publish(server: &Server, path: &str, data: impl AsRef<[u8]>) -> String {
     let reply = connect(server).post(path, data);
     assert_eq!(reply.status, 202, "{}", reply.text());
@@ -52,13 +56,15 @@ fn seq(id: &str) -> u64 {
 }
 
 #[test]
-fn a_published_event_reaches_every_subscriber_of_its_topic_and_no_other() {
+fn an_event_reaches_every_subscriber_of_its_topic_and_no_other() {
     let (server, broker) = with(|_| {});
     let mut clients: Vec<_> =
         (0..4).map(|_| Client::subscribe(&server, "/topics/news/local", None)).collect();
     let mut other = Client::subscribe(&server, "/topics/sport", None);
     let topic = "news/local".parse().unwrap();
-    eventually("all subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 4));
+    eventually("all clients are subscribed", || {
+        broker.stats(&topic).is_some_and(|stats| stats.subscribers == 4)
+    });
     let first = publish(&server, "/topics/news/local", "one\ntwo\r\nthree");
     let second = publish(&server, "/topics/news/local?event=tick", "");
     assert_eq!(seq(&second), seq(&first) + 1);
@@ -71,7 +77,7 @@ fn a_published_event_reaches_every_subscriber_of_its_topic_and_no_other() {
 }
 
 #[test]
-fn a_stream_begins_before_anything_is_published() {
+fn the_head_of_a_stream_is_sent_before_any_event() {
     let (server, _) = with(|settings| settings.retry = Some(Duration::from_secs(3)));
     let mut peer = connect(&server);
     peer.request("GET", "/topics/quiet");
@@ -84,7 +90,7 @@ fn a_stream_begins_before_anything_is_published() {
 }
 
 #[test]
-fn a_silent_stream_has_comments() {
+fn a_stream_without_events_sends_heartbeat_comments() {
     let (server, _) = with(|settings| settings.heartbeat = Some(Duration::from_millis(100)));
     let mut client = Client::subscribe(&server, "/topics/quiet", None);
     let began = Instant::now();
@@ -98,9 +104,10 @@ fn a_silent_stream_has_comments() {
 }
 
 #[test]
-fn whoever_was_away_gets_what_it_missed_and_then_what_comes() {
+fn a_returning_subscriber_receives_missed_events_and_then_live_ones() {
     let (server, _) = with(|_| {});
-    let ids: Vec<_> = (0..1000).map(|n| publish_fast(&server, "/topics/t", &format!("{n}"))).collect();
+    let ids: Vec<_> =
+        (0..1000).map(|n| publish_reusing_connection(&server, "/topics/t", &format!("{n}"))).collect();
     for (last, from) in
         [(Some(ids[9].clone()), 10), (Some("earliest".to_owned()), 0), (Some(ids[999].clone()), 1000)]
     {
@@ -117,25 +124,26 @@ fn whoever_was_away_gets_what_it_missed_and_then_what_comes() {
     assert_eq!(client.next(), Received::event(&id, "message", "live"));
 }
 
-/// Publishes on a connection that is kept, as there are many.
-fn publish_fast(server: &Server, path: &str, data: &str) -> String {
+/// Publishes on a connection that is reused for later events.
+fn publish_reusing_connection(server: &Server, path: &str, data: &str) -> String {
     thread_local! {
-        static KEPT: std::cell::RefCell<Option<(std::net::SocketAddr, Peer)>> = const { std::cell::RefCell::new(None) };
+        static PUBLISHER: RefCell<Option<(SocketAddr, Peer)>> = const { RefCell::new(None) };
     }
-    KEPT.with_borrow_mut(|kept| {
+    PUBLISHER.with_borrow_mut(|publisher| {
         let address = crate::common::address(server);
-        if kept.as_ref().is_none_or(|(known, _)| *known != address) {
-            *kept = Some((address, connect(server)));
+        if publisher.as_ref().is_none_or(|(known, _)| *known != address) {
+            *publisher = Some((address, connect(server)));
         }
-        let text = kept.as_mut().unwrap().1.post(path, data).text();
+        let text = publisher.as_mut().unwrap().1.post(path, data).text();
         text.split('"').nth(3).unwrap_or_else(|| panic!("{text}")).to_owned()
     })
 }
 
 #[test]
-fn what_is_no_longer_held_is_told_as_a_gap() {
+fn expired_events_are_reported_as_a_gap() {
     let (server, _) = with(|settings| settings.retention.events = 5);
-    let ids: Vec<_> = (0..20).map(|n| publish_fast(&server, "/topics/t", &n.to_string())).collect();
+    let ids: Vec<_> =
+        (0..20).map(|n| publish_reusing_connection(&server, "/topics/t", &n.to_string())).collect();
     let mut client = Client::subscribe(&server, "/topics/t", Some(&ids[2]));
     let gap = format!(r#"{{"from":"{}","to":"{}"}}"#, ids[3], ids[14]);
     assert_eq!(client.next(), Received::event(&ids[14], "gap", &gap));
@@ -145,7 +153,7 @@ fn what_is_no_longer_held_is_told_as_a_gap() {
 }
 
 #[test]
-fn an_id_of_another_store_or_of_none_is_told_and_the_stream_goes_on() {
+fn an_unknown_id_is_reported_as_a_reset_and_the_stream_continues() {
     let (server, _) = with(|_| {});
     let known = publish(&server, "/topics/t", "old");
     let beyond = format!("{}-99", known.split_once('-').unwrap().0);
@@ -155,7 +163,9 @@ fn an_id_of_another_store_or_of_none_is_told_and_the_stream_goes_on() {
         ("no id of ours", "unknown_id"),
     ] {
         let mut client = Client::subscribe(&server, "/topics/t", Some(last));
-        let Received::Event { name, data, .. } = client.next() else { panic!("no gap for {last}") };
+        let Received::Event { name, data, .. } = client.next() else {
+            panic!("expected a gap event for {last}")
+        };
         assert_eq!((name.as_str(), data.as_str()), ("gap", format!(r#"{{"reset":"{why}"}}"#).as_str()));
         let id = publish(&server, "/topics/t", "new");
         assert_eq!(client.next(), Received::event(&id, "message", "new"));
@@ -163,10 +173,10 @@ fn an_id_of_another_store_or_of_none_is_told_and_the_stream_goes_on() {
 }
 
 #[test]
-fn nothing_is_missed_or_repeated_by_one_who_comes_while_events_are_published() {
+fn subscribing_during_publishing_misses_and_repeats_nothing() {
     let (server, _) = with(|settings| {
         settings.retention.events = 100_000;
-        // The client here may be slower than the publisher.
+        // The client may be slower than the publisher.
         settings.policy.mailbox_events = 100_000;
         settings.policy.mailbox_bytes = usize::MAX;
     });
@@ -183,7 +193,9 @@ fn nothing_is_missed_or_repeated_by_one_who_comes_while_events_are_published() {
         for round in 0..40 {
             let mut client = Client::subscribe(&server, "/topics/t", Some(&last));
             for _ in 0..50 + round * 10 {
-                let Received::Event { id, name, .. } = client.next() else { panic!("an end") };
+                let Received::Event { id, name, .. } = client.next() else {
+                    panic!("the stream ended early")
+                };
                 assert_eq!((name.as_str(), seq(&id)), ("message", seq(&last) + 1));
                 last = id;
             }
@@ -192,7 +204,7 @@ fn nothing_is_missed_or_repeated_by_one_who_comes_while_events_are_published() {
     });
 }
 
-/// Lets the publisher end, also when the test fails.
+/// Stops the publisher on drop, so that it also stops if the test fails.
 struct StopAtEnd<'a>(&'a std::sync::atomic::AtomicBool);
 
 impl Drop for StopAtEnd<'_> {
@@ -202,7 +214,7 @@ impl Drop for StopAtEnd<'_> {
 }
 
 #[test]
-fn what_is_no_topic_or_no_event_is_refused() {
+fn invalid_topics_and_events_are_refused() {
     let (server, _) = with(|settings| settings.topics = 2);
     let mut peer = connect(&server);
     assert_eq!(peer.post("/topics/a%20b", "x").status, 400);
@@ -216,7 +228,7 @@ fn what_is_no_topic_or_no_event_is_refused() {
 }
 
 #[test]
-fn tokens_and_origins_guard_the_topics() {
+fn tokens_and_origins_restrict_access() {
     let broker = Broker::new(BrokerSettings::default()).unwrap();
     let mut access = TopicAccess::default();
     access.publish_token = Some("p-secret".to_owned());
@@ -254,10 +266,10 @@ fn tokens_and_origins_guard_the_topics() {
 }
 
 #[test]
-fn a_check_of_the_programs_own_says_who_may_do_what() {
+fn a_custom_check_decides_access() {
     let broker = Broker::new(BrokerSettings::default()).unwrap();
     let mut access = TopicAccess::default();
-    access.check = Some(TopicCheck::new(|request, wanted| match wanted {
+    access.check = Some(TopicCheck::new(|request, requested_use| match requested_use {
         TopicUse::Publish(topic) => request.header("x-user") == topic.as_str().split('/').next(),
         TopicUse::Subscribe(topic) => topic.as_str() != "secret",
         _ => false,
@@ -277,7 +289,7 @@ fn a_check_of_the_programs_own_says_who_may_do_what() {
 }
 
 #[test]
-fn pages_of_other_origins_may_publish_only_where_that_is_allowed() {
+fn pages_of_other_origins_may_publish_only_if_allowed() {
     let (own, _) = with(|_| {});
     let mut access = TopicAccess::default();
     access.cors_origin = Some(HeaderValue::from_static("https://app.example"));
@@ -301,7 +313,7 @@ fn pages_of_other_origins_may_publish_only_where_that_is_allowed() {
 }
 
 #[test]
-fn a_second_server_of_a_broker_ends_nothing_of_the_first() {
+fn draining_a_second_server_of_a_broker_does_not_affect_the_first() {
     let (first, broker) = with(|_| {});
     let second = serve(&broker, TopicAccess::default());
     let mut client = Client::subscribe(&first, "/topics/t", None);
@@ -312,16 +324,18 @@ fn a_second_server_of_a_broker_ends_nothing_of_the_first() {
 }
 
 #[test]
-fn a_drain_waits_for_no_shard_that_is_stuck_with_its_topics() {
+fn a_stuck_shard_with_subscribers_does_not_delay_a_drain() {
     let hold = Hold::new();
     let broker = Broker::new(BrokerSettings::default()).unwrap();
     let router = topic_routes(Router::new().route(hold.route()), &broker, TopicAccess::default());
     let server = builder(router).cores(Cores::Unpinned(1)).broker(&broker).start().unwrap();
     let topic = "t".parse().unwrap();
     let _client = Client::subscribe(&server, "/topics/t", None);
-    eventually("it is subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1));
+    eventually("the client is subscribed", || {
+        broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1)
+    });
     let _holder = hold.block(&server);
-    // More than one shard's relay has room for.
+    // More events than the relay of one shard buffers.
     for _ in 0..5000 {
         pollster::block_on(broker.publish(&topic, Event::new("x"))).unwrap();
     }
@@ -330,7 +344,7 @@ fn a_drain_waits_for_no_shard_that_is_stuck_with_its_topics() {
 }
 
 #[test]
-fn a_closed_topic_is_opened_anew_and_its_figures_stay() {
+fn a_closed_topic_may_be_reopened_and_keeps_its_counters() {
     let (server, broker) = with(|_| {});
     let topic = "t".parse().unwrap();
     let mut client = Client::subscribe(&server, "/topics/t", None);
@@ -349,17 +363,17 @@ fn a_closed_topic_is_opened_anew_and_its_figures_stay() {
     assert_eq!(
         broker.last(&topic).map(|last| last.to_string()),
         Some(first),
-        "the store tells where it ended"
+        "the last position must survive the close"
     );
     let id = publish(&server, "/topics/t", "two");
     assert_eq!(client.next(), Received::event(&id, "message", "two"));
 }
 
 #[test]
-fn a_drain_ends_streams_and_tells_them_to_come_back_at_different_times() {
+fn a_drain_ends_streams_with_different_retry_hints() {
     let (server, _) = with(|_| {});
     let clients: Vec<_> = (0..20).map(|_| Client::subscribe(&server, "/topics/t", None)).collect();
-    eventually("all are served", || server.metrics().connections >= 20);
+    eventually("all clients are connected", || server.metrics().connections >= 20);
     let began = Instant::now();
     let report = server.drain(None);
     assert!(began.elapsed() < Duration::from_millis(1500), "{report}");
@@ -372,11 +386,13 @@ fn a_drain_ends_streams_and_tells_them_to_come_back_at_different_times() {
 }
 
 #[test]
-fn a_subscriber_that_leaves_is_forgotten() {
+fn a_disconnected_subscriber_is_removed() {
     let (server, broker) = with(|_| {});
     let topic = "t".parse().unwrap();
     let clients: Vec<_> = (0..10).map(|_| Client::subscribe(&server, "/topics/t", None)).collect();
-    eventually("all subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 10));
+    eventually("all clients are subscribed", || {
+        broker.stats(&topic).is_some_and(|stats| stats.subscribers == 10)
+    });
     drop(clients);
-    eventually("all are gone", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 0));
+    eventually("no subscriber is left", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 0));
 }

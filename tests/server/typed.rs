@@ -1,4 +1,5 @@
-//! Typed parameters, queries, bodies and answers: what fits is a value, what does not is told why.
+//! Typed parameters, queries, bodies and responses: valid input becomes a value, invalid input gets an
+//! explanation.
 
 use windlass::{HandlerError, Json, Rejection, Request, Router, get, http::StatusCode, post};
 
@@ -13,17 +14,17 @@ struct Item {
 }
 
 impl Item {
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         format!("{} x {} {:?}", self.count, self.name, self.tag)
     }
 }
 
 fn params(request: Request) -> Result<String, Rejection> {
-    request.params_as::<Item>().map(|item| item.told())
+    request.params_as::<Item>().map(|item| item.describe())
 }
 
 fn query(request: Request) -> Result<String, Rejection> {
-    request.query_as::<Item>().map(|item| item.told())
+    request.query_as::<Item>().map(|item| item.describe())
 }
 
 async fn json(mut request: Request) -> Result<Json<Item>, Rejection> {
@@ -32,7 +33,7 @@ async fn json(mut request: Request) -> Result<Json<Item>, Rejection> {
 }
 
 async fn form(mut request: Request) -> Result<String, HandlerError> {
-    Ok(request.form::<Item>().await?.told())
+    Ok(request.form::<Item>().await?.describe())
 }
 
 async fn fails(request: Request) -> Result<String, HandlerError> {
@@ -67,13 +68,13 @@ fn post_as(peer: &mut Peer, path: &str, kind: &str, body: &str) -> (u16, String)
 }
 
 #[test]
-fn paths_and_queries_are_read_as_values() {
+fn parameters_and_queries_are_parsed_into_values() {
     let server = start(routes());
     let mut peer = connect(&server);
     assert_eq!(peer.get("/items/nut%20%26%20bolt%3D1/7").text(), "7 x nut & bolt=1 []");
     assert_eq!(peer.get("/query?name=a+b&count=2&tag=x&tag=y").text(), r#"2 x a b ["x", "y"]"#);
     assert_eq!(peer.get("/square/12").text(), "144");
-    for (path, told) in [
+    for (path, describe) in [
         ("/items/nut/many", "path is not what this path takes: invalid digit"),
         ("/query", "missing field `name`"),
         ("/query?name=a&count=-1", "query is not what"),
@@ -85,12 +86,12 @@ fn paths_and_queries_are_read_as_values() {
             (400, Some("text/plain; charset=utf-8")),
             "{path}"
         );
-        assert!(reply.text().contains(told), "{}", reply.text());
+        assert!(reply.text().contains(describe), "{}", reply.text());
     }
 }
 
 #[test]
-fn json_is_read_and_written_wherever_a_handler_runs() {
+fn json_is_parsed_and_written_on_every_kind_of_route() {
     let server = start(routes());
     let mut peer = connect(&server);
     let body = r#"{"name":"nut","count":1}"#;
@@ -113,7 +114,7 @@ fn json_is_read_and_written_wherever_a_handler_runs() {
 }
 
 #[test]
-fn forms_are_read_as_values() {
+fn forms_are_parsed_into_values() {
     let server = start(routes());
     let mut peer = connect(&server);
     const FORM: &str = "application/x-www-form-urlencoded";
@@ -123,7 +124,7 @@ fn forms_are_read_as_values() {
 }
 
 #[test]
-fn errors_are_answers_and_secrets_stay() {
+fn errors_become_responses_without_internal_details() {
     let server = start(routes());
     let mut peer = connect(&server);
     assert_eq!(peer.get("/fails?n=300").status, 400);
@@ -140,7 +141,10 @@ fn errors_are_answers_and_secrets_stay() {
 fn tuples_set_status_and_headers() {
     let server = start(routes());
     let mut peer = connect(&server);
-    let made = peer.get("/tuple");
-    assert_eq!((made.status, made.header("location"), made.header("x-id")), (201, Some("/7"), Some("7")));
+    let created = peer.get("/tuple");
+    assert_eq!(
+        (created.status, created.header("location"), created.header("x-id")),
+        (201, Some("/7"), Some("7"))
+    );
     assert_eq!(peer.get("/bad-header").status, 500);
 }

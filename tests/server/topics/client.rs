@@ -1,4 +1,4 @@
-//! A client of server-sent events that takes every byte seriously.
+//! A strict client of server-sent events: any unexpected byte fails the test.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use windlass::Server;
 
 use crate::common::{Peer, connect};
 
-/// What a client sees of a stream.
+/// A part of an event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     Event { id: String, name: String, data: String },
@@ -24,13 +24,13 @@ impl Received {
 /// A subscriber over HTTP/1.1.
 pub(crate) struct Client {
     pub(crate) peer: Peer,
-    /// Text behind the last whole block.
+    /// Received bytes after the last complete block.
     text: Vec<u8>,
     ended: bool,
 }
 
 impl Client {
-    /// Subscribes, and returns once the head of the answer is there.
+    /// Subscribes and returns once the response head has arrived.
     pub(crate) fn subscribe(server: &Server, path: &str, last: Option<&str>) -> Self {
         Self::from_peer(connect(server), path, last)
     }
@@ -43,25 +43,29 @@ impl Client {
         Self { peer, text: Vec::new(), ended: false }
     }
 
-    /// Returns what is next, comments and retry times aside.
+    /// Returns the next event or the end, skipping comments and retry hints.
     pub(crate) fn next(&mut self) -> Received {
         loop {
             match self.next_with_comments() {
                 Received::Comment | Received::Retry(_) => {}
-                seen => return seen,
+                received => return received,
             }
         }
     }
 
-    /// Returns what is next, comments too.
+    /// Returns the next part of the stream.
     pub(crate) fn next_with_comments(&mut self) -> Received {
         loop {
             if let Some(at) = self.text.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.text.drain(..at + 2).collect();
-                return read(std::str::from_utf8(&block[..at]).unwrap());
+                return parse_block(std::str::from_utf8(&block[..at]).unwrap());
             }
             if self.ended {
-                assert!(self.text.is_empty(), "a partial event: {}", self.text.escape_ascii());
+                assert!(
+                    self.text.is_empty(),
+                    "the stream must not end inside an event: {}",
+                    self.text.escape_ascii()
+                );
                 return Received::End;
             }
             let chunk = self.chunk();
@@ -70,7 +74,7 @@ impl Client {
         }
     }
 
-    /// Reads to the end and returns the last time it was told to come back after.
+    /// Reads to the end and returns the last retry hint.
     pub(crate) fn retry_at_end(&mut self) -> Option<Duration> {
         let mut last = None;
         loop {
@@ -92,7 +96,7 @@ impl Client {
     }
 }
 
-fn read(block: &str) -> Received {
+fn parse_block(block: &str) -> Received {
     let (mut id, mut name, mut data) = (String::new(), "message".to_owned(), Vec::new());
     for line in block.split('\n') {
         match line.split_once(": ") {
@@ -101,7 +105,7 @@ fn read(block: &str) -> Received {
             Some(("data", value)) => data.push(value),
             Some(("retry", value)) => return Received::Retry(value.parse().unwrap()),
             _ if line == ":" => return Received::Comment,
-            _ => panic!("not a field: {line:?}"),
+            _ => panic!("expected a field, got {line:?}"),
         }
     }
     Received::Event { id, name, data: data.join("\n") }

@@ -1,4 +1,4 @@
-//! A store that fails: what is delivered all the same, who is told, what ends.
+//! Topics whose store fails: which events are still delivered, who gets an error, and which streams end.
 
 use std::sync::{
     Arc,
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::common::{connect, metric};
 
-/// A store in memory that fails when it is told to.
-struct Failing {
+/// A memory store whose appends and reads can be made to fail.
+struct FailingStore {
     store: MemoryStore,
     appends: AtomicBool,
     reads: AtomicBool,
@@ -31,7 +31,7 @@ fn failure(operation: Operation) -> StoreError {
     StoreError::new(ErrorKind::Io, operation, "the disk is full")
 }
 
-impl ReplayStore for Failing {
+impl ReplayStore for FailingStore {
     fn append(&self, append: Append, done: Completion<Appended>) -> Result<(), RejectedAppend> {
         if self.appends.load(SeqCst) {
             done(Err(failure(Operation::Append)));
@@ -48,11 +48,12 @@ impl ReplayStore for Failing {
     }
 }
 
-fn failing(durability: Durability) -> (windlass::Server, Arc<Failing>) {
+fn serve_failing_store(durability: Durability) -> (windlass::Server, Arc<FailingStore>) {
     let mut limits = StoreLimits::default();
     limits.data_bytes = 1000;
     let store = MemoryStore::new(Retention::default(), limits).unwrap();
-    let store = Arc::new(Failing { store, appends: AtomicBool::new(false), reads: AtomicBool::new(false) });
+    let store =
+        Arc::new(FailingStore { store, appends: AtomicBool::new(false), reads: AtomicBool::new(false) });
     let mut settings = BrokerSettings::default();
     settings.policy.durability = durability;
     let broker = Broker::with_store(settings, store.clone());
@@ -62,7 +63,7 @@ fn failing(durability: Durability) -> (windlass::Server, Arc<Failing>) {
 #[test]
 fn below_fsynced_an_event_that_was_not_stored_is_delivered_without_an_id() {
     for durability in [Durability::None, Durability::Buffered] {
-        let (server, store) = failing(durability);
+        let (server, store) = serve_failing_store(durability);
         let mut client = Client::subscribe(&server, "/topics/t", None);
         let before = publish(&server, "/topics/t", "before");
         store.appends.store(true, SeqCst);
@@ -78,8 +79,8 @@ fn below_fsynced_an_event_that_was_not_stored_is_delivered_without_an_id() {
 }
 
 #[test]
-fn at_fsynced_the_publisher_is_told_and_nobody_gets_the_event() {
-    let (server, store) = failing(Durability::Fsynced);
+fn at_fsynced_a_failed_append_is_an_error_and_delivers_nothing() {
+    let (server, store) = serve_failing_store(Durability::Fsynced);
     let mut client = Client::subscribe(&server, "/topics/t", None);
     store.appends.store(true, SeqCst);
     assert_eq!(connect(&server).post("/topics/t", "never").status, 500);
@@ -90,8 +91,8 @@ fn at_fsynced_the_publisher_is_told_and_nobody_gets_the_event() {
 }
 
 #[test]
-fn an_event_the_store_will_not_have_is_refused_at_any_level() {
-    let (server, _) = failing(Durability::None);
+fn an_event_over_the_stores_limit_is_refused_at_any_level() {
+    let (server, _) = serve_failing_store(Durability::None);
     let mut client = Client::subscribe(&server, "/topics/t", None);
     let much = "x".repeat(1001);
     assert_eq!(connect(&server).post("/topics/t", much).status, 413);
@@ -102,14 +103,14 @@ fn an_event_the_store_will_not_have_is_refused_at_any_level() {
 
 #[test]
 fn a_history_that_cannot_be_read_ends_the_stream() {
-    let (server, store) = failing(Durability::None);
+    let (server, store) = serve_failing_store(Durability::None);
     let id = publish(&server, "/topics/t", "x");
     store.reads.store(true, SeqCst);
     let mut client = Client::subscribe(&server, "/topics/t", Some(&id));
     let (rest, _) = client.peer.read_to_close();
-    assert!(rest.is_empty(), "no last chunk, so the client knows: {}", rest.escape_ascii());
+    assert!(rest.is_empty(), "the body must end without its last chunk: {}", rest.escape_ascii());
     assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"read\"}"), 1.0);
-    // Who asks for no history is served.
+    // A subscriber that needs no history is served.
     let mut live = Client::subscribe(&server, "/topics/t", None);
     let id = publish(&server, "/topics/t", "y");
     assert_eq!(live.next(), Received::event(&id, "message", "y"));

@@ -1,4 +1,4 @@
-//! Event streams on streams of one HTTP/2 connection.
+//! Event streams over HTTP/2.
 
 use bytes::Bytes;
 use windlass::http::Method;
@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[test]
-fn many_streams_of_one_connection_get_each_event() {
+fn many_streams_of_one_connection_receive_each_event() {
     const STREAMS: usize = 20;
     let (server, broker) = with(|_| {});
     let missed = publish(&server, "/topics/t", "missed");
@@ -30,7 +30,9 @@ fn many_streams_of_one_connection_get_each_event() {
         })
         .collect();
     let topic = "t".parse().unwrap();
-    eventually("all subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == STREAMS));
+    eventually("all streams are subscribed", || {
+        broker.stats(&topic).is_some_and(|stats| stats.subscribers == STREAMS)
+    });
     let live = publish(&server, "/topics/t", "live");
     for stream in &mut streams {
         let mut text = Vec::new();
@@ -42,9 +44,13 @@ fn many_streams_of_one_connection_get_each_event() {
         let text = String::from_utf8(text).unwrap();
         assert_eq!(text, format!("id: {missed}\ndata: missed\n\nid: {live}\ndata: live\n\n"));
     }
-    // A stream that is reset leaves its topic, and so do those of a connection that is gone.
+    // A reset stream ends its subscription, and a closed connection ends all of its subscriptions.
     streams.pop();
-    eventually("one has left", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == STREAMS - 1));
+    eventually("one subscription has ended", || {
+        broker.stats(&topic).is_some_and(|stats| stats.subscribers == STREAMS - 1)
+    });
     drop((streams, client));
-    eventually("all have left", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 0));
+    eventually("all subscriptions have ended", || {
+        broker.stats(&topic).is_some_and(|stats| stats.subscribers == 0)
+    });
 }

@@ -1,4 +1,4 @@
-//! A subscriber that does not read, under each policy, with counts that add up.
+//! Subscribers that do not read, under each overflow policy; delivered and dropped must add up.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::common::{builder, connect, eventually};
 
 const MAILBOX_EVENTS: usize = 16;
 
-/// Serves a broker with this policy whose connections have small, fixed send buffers.
+/// Serves a broker with this policy on connections with small, fixed send buffers.
 pub(super) fn serve(policy: impl Into<Policy>) -> (Server, Broker, TopicName) {
     serve_with(policy, Duration::from_secs(15))
 }
@@ -31,33 +31,31 @@ fn serve_with(policy: impl Into<Policy>, heartbeat: Duration) -> (Server, Broker
     let mut options = ListenOptions::default();
     options.send_buffer = Some(16 * 1024);
     let router = topic_routes(Router::new(), &broker, TopicAccess::default());
-    // Callbacks shall not wait until nobody else wants the processor.
+    // Callbacks must run even while other threads use the processor.
     let mut pool = PoolSettings::default();
     pool.blocking_idle = false;
     let server = builder(router).listen_options(options).pool(pool).broker(&broker).start().unwrap();
     (server, broker, "t".parse().unwrap())
 }
 
-/// Subscribes and does not read.
-pub(super) fn stalled(server: &Server, broker: &Broker, topic: &TopicName) -> Client {
+/// Subscribes without reading.
+pub(super) fn subscribe_without_reading(server: &Server, broker: &Broker, topic: &TopicName) -> Client {
     let peer = connect(server);
     peer.set_receive_buffer(8 * 1024);
     let client = Client::from_peer(peer, "/topics/t", None);
-    eventually("it is subscribed", || broker.stats(topic).is_some_and(|stats| stats.subscribers == 1));
+    eventually("the client is subscribed", || {
+        broker.stats(topic).is_some_and(|stats| stats.subscribers == 1)
+    });
     client
 }
 
-/// Publishes until the policy has struck, then some more; returns how many.
-pub(super) fn publish_beyond(
-    broker: &Broker,
-    topic: &TopicName,
-    struck: impl Fn(&TopicStats) -> bool,
-) -> u64 {
+/// Publishes until the condition holds, and 50 more events. Returns the number of events.
+pub(super) fn publish_beyond(broker: &Broker, topic: &TopicName, done: impl Fn(&TopicStats) -> bool) -> u64 {
     let data = "x".repeat(4000);
     let until = Instant::now() + Duration::from_secs(10);
     let mut published = 0;
-    while !struck(&broker.stats(topic).unwrap()) {
-        assert!(Instant::now() < until, "never full: {:?}", broker.stats(topic));
+    while !done(&broker.stats(topic).unwrap()) {
+        assert!(Instant::now() < until, "the mailbox did not fill up in time: {:?}", broker.stats(topic));
         publish(broker, topic, &data);
         published += 1;
     }
@@ -74,18 +72,19 @@ fn publish(broker: &Broker, topic: &TopicName, data: &str) {
 }
 
 #[test]
-fn drop_loses_events_for_the_slow_one_and_tells_which() {
+fn drop_loses_events_of_the_slow_subscriber_and_reports_gaps() {
     let (server, broker, topic) = serve(Overflow::Drop);
-    let mut client = stalled(&server, &broker, &topic);
+    let mut client = subscribe_without_reading(&server, &broker, &topic);
     let published = publish_beyond(&broker, &topic, |stats| stats.dropped > 200);
     let stats = broker.stats(&topic).unwrap();
     assert_eq!(stats.delivered + stats.dropped, published);
     assert!(stats.lagging == 1 && stats.lag_events == MAILBOX_EVENTS, "{stats:?}");
 
-    // It reads again: each number comes once, as an event or in a gap, and those are what was dropped.
-    let (mut received, mut missed, mut last, mut asked) = (0, 0, 0, false);
+    // The client reads again. Each number must occur once, as an event or in a gap, and the gaps must match
+    // the drops.
+    let (mut received, mut missed, mut last, mut published_last) = (0, 0, 0, false);
     loop {
-        let Received::Event { id, name, data } = client.next() else { panic!("an end") };
+        let Received::Event { id, name, data } = client.next() else { panic!("the stream ended early") };
         if name == "gap" {
             let ends: Vec<u64> = data.split('"').filter(|part| part.contains('-')).map(seq).collect();
             assert_eq!((ends[0], ends[1]), (last + 1, seq(&id)));
@@ -98,8 +97,8 @@ fn drop_loses_events_for_the_slow_one_and_tells_which() {
         if data == "after" {
             break;
         }
-        if received == stats.delivered && !asked {
-            asked = true;
+        if received == stats.delivered && !published_last {
+            published_last = true;
             publish(&broker, &topic, "after");
         }
     }
@@ -107,78 +106,80 @@ fn drop_loses_events_for_the_slow_one_and_tells_which() {
     assert_eq!(
         (received, missed),
         (now.delivered, now.dropped),
-        "received and missed are what was published"
+        "received and missed must match delivered and dropped"
     );
 }
 
 #[test]
-fn a_slow_one_that_has_read_all_gets_comments_again() {
+fn a_slow_subscriber_that_caught_up_receives_heartbeats_again() {
     let (server, broker, topic) = serve_with(Overflow::Drop, Duration::from_millis(50));
-    let mut client = stalled(&server, &broker, &topic);
-    // While its mailbox is full a comment becomes due that nothing sends.
+    let mut client = subscribe_without_reading(&server, &broker, &topic);
+    // While the mailbox is full, a heartbeat becomes due that cannot be sent.
     let began = Instant::now();
     while broker.stats(&topic).unwrap().dropped == 0 || began.elapsed() < Duration::from_millis(150) {
         publish(&broker, &topic, &"x".repeat(4000));
     }
     let mut left = broker.stats(&topic).unwrap().delivered;
-    let is_gap = |seen: &Received| matches!(seen, Received::Event { name, .. } if name == "gap");
+    let is_gap = |received: &Received| matches!(received, Received::Event { name, .. } if name == "gap");
     while left > 0 {
-        let seen = client.next();
-        assert!(matches!(seen, Received::Event { .. }));
-        left -= u64::from(!is_gap(&seen));
+        let received = client.next();
+        assert!(matches!(received, Received::Event { .. }));
+        left -= u64::from(!is_gap(&received));
     }
-    let seen = std::iter::repeat_with(|| client.next_with_comments()).find(|seen| !is_gap(seen));
-    assert_eq!(seen, Some(Received::Comment));
+    let received = std::iter::repeat_with(|| client.next_with_comments()).find(|received| !is_gap(received));
+    assert_eq!(received, Some(Received::Comment));
 }
 
 #[test]
-fn remove_ends_the_subscription_of_the_slow_one_and_keeps_its_connection() {
+fn remove_ends_the_subscription_and_keeps_the_connection() {
     let (server, broker, topic) = serve(Overflow::Remove);
-    let mut client = stalled(&server, &broker, &topic);
+    let mut client = subscribe_without_reading(&server, &broker, &topic);
     publish_beyond(&broker, &topic, |stats| stats.removed > 0);
     let stats = broker.stats(&topic).unwrap();
     assert_eq!((stats.removed, stats.subscribers, stats.dropped), (1, 0, 0));
     for expected in 1..=stats.delivered {
-        let Received::Event { id, name, .. } = client.next() else { panic!("an end") };
+        let Received::Event { id, name, .. } = client.next() else { panic!("the stream ended early") };
         assert_eq!((name.as_str(), seq(&id)), ("message", expected));
     }
-    let Received::Event { name, .. } = client.next() else { panic!("an end") };
+    let Received::Event { name, .. } = client.next() else { panic!("the stream ended early") };
     assert_eq!(name, "gap");
-    assert!(!client.peer.is_readable(), "the connection stays, and nothing comes");
+    assert!(!client.peer.is_readable(), "the connection must stay open without further events");
     let report = server.drain(None);
     assert_eq!((report.cut_total(), report.took < Duration::from_millis(1500)), (0, true), "{report}");
-    assert!(client.retry_at_end().is_some(), "it was not told when to come back");
+    assert!(client.retry_at_end().is_some(), "the stream must end with a retry hint");
 }
 
 #[test]
-fn close_ends_the_stream_of_the_slow_one() {
+fn close_ends_the_stream_of_the_slow_subscriber() {
     let (server, broker, topic) = serve(Overflow::Close);
-    let mut client = stalled(&server, &broker, &topic);
+    let mut client = subscribe_without_reading(&server, &broker, &topic);
     publish_beyond(&broker, &topic, |stats| stats.closed > 0);
     let stats = broker.stats(&topic).unwrap();
     assert_eq!((stats.closed, stats.subscribers, stats.dropped), (1, 0, 0));
     for expected in 1..=stats.delivered {
-        let Received::Event { id, .. } = client.next() else { panic!("an end") };
+        let Received::Event { id, .. } = client.next() else { panic!("the stream ended early") };
         assert_eq!(seq(&id), expected);
     }
-    let Received::Event { name, .. } = client.next() else { panic!("an end") };
+    let Received::Event { name, .. } = client.next() else { panic!("the stream ended early") };
     assert_eq!(name, "gap");
     assert_eq!(client.next(), Received::End);
 }
 
 #[test]
-fn a_slow_one_takes_nothing_from_the_others() {
+fn a_slow_subscriber_does_not_affect_others() {
     let (server, broker, topic) = serve(Overflow::Drop);
-    let _stalled = stalled(&server, &broker, &topic);
+    let _stalled = subscribe_without_reading(&server, &broker, &topic);
     let mut quick: Vec<_> = (0..20).map(|_| Client::subscribe(&server, "/topics/t", None)).collect();
-    eventually("all subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 21));
+    eventually("all clients are subscribed", || {
+        broker.stats(&topic).is_some_and(|stats| stats.subscribers == 21)
+    });
     let data = "x".repeat(4000);
     for expected in 1..=200 {
         publish(&broker, &topic, &data);
         for client in &mut quick {
-            let Received::Event { id, name, .. } = client.next() else { panic!("an end") };
+            let Received::Event { id, name, .. } = client.next() else { panic!("the stream ended early") };
             assert_eq!((name.as_str(), seq(&id)), ("message", expected));
         }
     }
-    assert!(broker.stats(&topic).unwrap().dropped > 0, "the slow one was not slow");
+    assert!(broker.stats(&topic).unwrap().dropped > 0, "the stalled subscriber must have lost events");
 }

@@ -1,4 +1,5 @@
-//! Topics over WebSockets: each event a text message, what a client sends an event, if it may.
+//! Topics over WebSockets: each event is a text message, and a permitted client may publish by sending
+//! messages.
 
 use windlass::{
     TopicAccess,
@@ -24,18 +25,22 @@ fn each_event_is_a_text_message_with_its_id() {
     let (server, broker) = with(|_| {});
     let mut socket = open(&server, "/topics/t");
     let topic = "t".parse().unwrap();
-    eventually("it follows", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1));
+    eventually("the socket is subscribed", || {
+        broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1)
+    });
     let one = publish(&server, "/topics/t", "one");
     assert_eq!(read_text(&mut socket), event(&one, "one"));
     let two = publish(&server, "/topics/t?event=tick", "a\"b\nc");
     assert_eq!(read_text(&mut socket), format!(r#"{{"id":"{two}","event":"tick","data":"a\"b\nc"}}"#));
     socket.send(close(1000));
     assert_eq!(read_close(&mut socket), 1000);
-    eventually("it has left", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 0));
+    eventually("the subscription has ended", || {
+        broker.stats(&topic).is_some_and(|stats| stats.subscribers == 0)
+    });
 }
 
 #[test]
-fn what_was_missed_comes_first_and_what_cannot_be_had_is_told() {
+fn missed_events_come_first_and_expired_ones_are_a_gap() {
     let (server, _) = with(|settings| settings.retention.events = 5);
     let ids: Vec<_> = (0..9).map(|n| publish(&server, "/topics/t", n.to_string())).collect();
     let mut socket = open(&server, &format!("/topics/t?last_event_id={}", ids[5]));
@@ -53,27 +58,27 @@ fn what_was_missed_comes_first_and_what_cannot_be_had_is_told() {
 }
 
 #[test]
-fn what_a_client_sends_is_published_where_that_is_awaited() {
+fn messages_of_a_permitted_client_are_published() {
     let broker = Broker::new(BrokerSettings::default()).unwrap();
     let mut access = TopicAccess::default();
     access.ws_publish = true;
     access.publish_token = Some("secret".to_owned());
     let server = serve(&broker, access);
-    let mut talker = open(&server, "/topics/t?publish_token=secret");
-    let mut listener = open(&server, "/topics/t");
-    talker.send(frame(TEXT, "hello"));
-    let heard = read_text(&mut talker);
-    assert!(heard.ends_with(r#""data":"hello"}"#), "{heard}");
-    assert_eq!(read_text(&mut listener), heard);
+    let mut publisher = open(&server, "/topics/t?publish_token=secret");
+    let mut subscriber = open(&server, "/topics/t");
+    publisher.send(frame(TEXT, "hello"));
+    let received = read_text(&mut publisher);
+    assert!(received.ends_with(r#""data":"hello"}"#), "{received}");
+    assert_eq!(read_text(&mut subscriber), received);
     let by_header = "Authorization: Bearer secret\r\n";
     open_at(address(&server), "/topics/t", by_header).send(frame(TEXT, "too"));
-    assert!(read_text(&mut listener).contains("too"));
-    // Who shows nothing may listen only.
-    listener.send(frame(TEXT, "me too"));
-    assert_eq!(read_close(&mut listener), 1008);
-    talker.send(frame(crate::ws::peer::BINARY, [0xff]));
+    assert!(read_text(&mut subscriber).contains("too"));
+    // A client without a token may only receive.
+    subscriber.send(frame(TEXT, "me too"));
+    assert_eq!(read_close(&mut subscriber), 1008);
+    publisher.send(frame(crate::ws::peer::BINARY, [0xff]));
     loop {
-        match read(&mut talker) {
+        match read(&mut publisher) {
             (CLOSE, payload) => break assert_eq!(payload[..2], 1003_u16.to_be_bytes()),
             (first, _) => assert_eq!(first, TEXT),
         }
@@ -81,7 +86,7 @@ fn what_a_client_sends_is_published_where_that_is_awaited() {
 }
 
 #[test]
-fn without_being_told_to_nothing_is_published_over_a_socket() {
+fn publishing_over_a_socket_is_off_by_default() {
     let (server, broker) = with(|_| {});
     let mut socket = open(&server, "/topics/t");
     socket.send(frame(TEXT, "hello"));
@@ -90,45 +95,51 @@ fn without_being_told_to_nothing_is_published_over_a_socket() {
 }
 
 #[test]
-fn tokens_names_and_origins_are_as_for_other_subscribers() {
+fn tokens_topic_names_and_origins_are_checked_as_for_event_streams() {
     let broker = Broker::new(BrokerSettings::default()).unwrap();
     let mut access = TopicAccess::default();
     access.subscribe_token = Some("s-secret".to_owned());
     access.cors_origin = Some(HeaderValue::from_static("https://app.example"));
     let server = serve(&broker, access);
-    let ask = |path: &str, more: &str| {
+    let status_of = |path: &str, more: &str| {
         let mut peer = connect(&server);
         peer.send(opening(path, more));
         peer.reply().status
     };
-    assert_eq!(ask("/topics/t", ""), 401);
-    assert_eq!(ask("/topics/a//b?access_token=s-secret", ""), 400);
-    assert_eq!(ask("/topics/t?access_token=s-secret", "Origin: https://evil.example\r\n"), 403);
+    assert_eq!(status_of("/topics/t", ""), 401);
+    assert_eq!(status_of("/topics/a//b?access_token=s-secret", ""), 400);
+    assert_eq!(status_of("/topics/t?access_token=s-secret", "Origin: https://evil.example\r\n"), 403);
     for origin in ["https://app.example", "http://test"] {
-        assert_eq!(ask("/topics/t?access_token=s-secret", &format!("Origin: {origin}\r\n")), 101, "{origin}");
+        assert_eq!(
+            status_of("/topics/t?access_token=s-secret", &format!("Origin: {origin}\r\n")),
+            101,
+            "{origin}"
+        );
     }
 }
 
 /// Opens a socket whose client does not read.
-fn stalled(server: &windlass::Server, broker: &Broker) -> Peer {
+fn open_without_reading(server: &windlass::Server, broker: &Broker) -> Peer {
     let mut peer = connect(server);
     peer.set_receive_buffer(8 * 1024);
     peer.send(opening("/topics/t", ""));
     assert_opened(&peer.reply());
     let topic = "t".parse().unwrap();
-    eventually("it is subscribed", || broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1));
+    eventually("the socket is subscribed", || {
+        broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1)
+    });
     peer
 }
 
 #[test]
-fn a_slow_socket_has_the_topics_policy_and_its_gaps_are_told() {
+fn a_slow_socket_follows_the_topics_policy_and_receives_gaps() {
     let (server, broker, topic) = slow::serve(Overflow::Drop);
-    let mut socket = stalled(&server, &broker);
+    let mut socket = open_without_reading(&server, &broker);
     let published = slow::publish_beyond(&broker, &topic, |stats| stats.dropped > 100);
     let stats = broker.stats(&topic).unwrap();
     assert_eq!(stats.delivered + stats.dropped, published);
-    // It reads again: each number comes once, as an event or in a gap.
-    let (mut received, mut missed, mut last, mut asked) = (0, 0, 0, false);
+    // The client reads again. Each number must occur once, as an event or in a gap.
+    let (mut received, mut missed, mut last, mut published_last) = (0, 0, 0, false);
     loop {
         let text = read_text(&mut socket);
         let numbers: Vec<u64> =
@@ -144,8 +155,8 @@ fn a_slow_socket_has_the_topics_policy_and_its_gaps_are_told() {
         if text.contains("after") {
             break;
         }
-        if received == stats.delivered && !asked {
-            asked = true;
+        if received == stats.delivered && !published_last {
+            published_last = true;
             pollster::block_on(broker.publish(&topic, Event::new("after"))).unwrap();
         }
     }
@@ -153,11 +164,11 @@ fn a_slow_socket_has_the_topics_policy_and_its_gaps_are_told() {
     assert_eq!(
         (received, missed),
         (now.delivered, now.dropped),
-        "received and missed are what was published"
+        "received and missed must match delivered and dropped"
     );
 
     let (server, broker, topic) = slow::serve(Overflow::Close);
-    let mut socket = stalled(&server, &broker);
+    let mut socket = open_without_reading(&server, &broker);
     slow::publish_beyond(&broker, &topic, |stats| stats.closed > 0);
     let code = loop {
         if let (CLOSE, payload) = read(&mut socket) {
