@@ -141,12 +141,12 @@ fn echo_events(session: &mut Session, piece: &mut &[u8], scratch: &mut Scratch, 
             Ok(Some(Event::Text(text))) => {
                 let text = std::mem::take(text);
                 session.send(out, Outgoing::Text(&text), scratch).expect("open");
-                scratch.give_back(text.into_bytes());
+                scratch.recycle(text.into_bytes());
             }
             Ok(Some(Event::Binary(bytes))) => {
                 let bytes = std::mem::take(bytes);
                 session.send(out, Outgoing::Binary(&bytes), scratch).expect("open");
-                scratch.give_back(bytes);
+                scratch.recycle(bytes);
             }
             _ => return,
         }

@@ -116,7 +116,7 @@ fn echoes_allocate_nothing_on_warm_buffers_plain_or_compressed() {
             if let Event::Text(text) = event {
                 let text = std::mem::take(text);
                 session.send(&mut out, Outgoing::Text(&text), &mut scratch).unwrap();
-                scratch.give_back(text.into_bytes());
+                scratch.recycle(text.into_bytes());
             } else {
                 session.reply(&mut out);
             }

@@ -3,21 +3,21 @@
 
 use std::net::SocketAddr;
 
-use windlass::proto::proxy::{Ends, Preamble, Reject, V1_BYTES_MAX, V2_BYTES_MAX, parse};
+use windlass::proto::proxy::{Addresses, Preamble, Reject, V1_BYTES_MAX, V2_BYTES_MAX, parse};
 
 const MAGIC: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-fn ends(source: &str, destination: &str) -> Option<Ends> {
+fn addresses(source: &str, destination: &str) -> Option<Addresses> {
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-    Some(Ends { source: address(source), destination: address(destination) })
+    Some(Addresses { source: address(source), destination: address(destination) })
 }
 
 /// Asserts that the preamble is accepted before other bytes, and that each shorter prefix asks for more.
 #[track_caller]
-fn accepted(bytes: impl AsRef<[u8]>, ends: Option<Ends>) {
+fn accepted(bytes: impl AsRef<[u8]>, addresses: Option<Addresses>) {
     let bytes = bytes.as_ref();
     let all = [bytes, b"GET / HTTP/1.1\r\n"].concat();
-    assert_eq!(parse(&all), Ok(Some(Preamble { consumed: bytes.len(), ends })));
+    assert_eq!(parse(&all), Ok(Some(Preamble { consumed: bytes.len(), addresses })));
     for cut in 0..bytes.len() {
         assert_eq!(parse(&bytes[..cut]), Ok(None), "cut at {cut}");
     }
@@ -39,8 +39,11 @@ const BLOCK4: &[u8] = &[192, 0, 2, 1, 198, 51, 100, 2, 0xdc, 0x04, 0x01, 0xbb];
 
 #[test]
 fn version_1_names_both_ends() {
-    accepted("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", ends("192.0.2.1:56324", "198.51.100.2:443"));
-    accepted("PROXY TCP6 2001:db8::1 ::1 0 65535\r\n", ends("[2001:db8::1]:0", "[::1]:65535"));
+    accepted(
+        "PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n",
+        addresses("192.0.2.1:56324", "198.51.100.2:443"),
+    );
+    accepted("PROXY TCP6 2001:db8::1 ::1 0 65535\r\n", addresses("[2001:db8::1]:0", "[::1]:65535"));
     accepted("PROXY UNKNOWN\r\n", None);
     accepted("PROXY UNKNOWN ffff::1 what ever\r\n", None);
 }
@@ -80,12 +83,15 @@ fn version_1_lines_are_bounded() {
 
 #[test]
 fn version_2_names_both_ends_and_ignores_extensions() {
-    accepted(v2(0x21, 0x11, BLOCK4), ends("192.0.2.1:56324", "198.51.100.2:443"));
-    accepted(v2(0x21, 0x12, BLOCK4), ends("192.0.2.1:56324", "198.51.100.2:443"));
-    accepted(v2(0x21, 0x11, &[BLOCK4, &[4, 0, 1, 0]].concat()), ends("192.0.2.1:56324", "198.51.100.2:443"));
+    accepted(v2(0x21, 0x11, BLOCK4), addresses("192.0.2.1:56324", "198.51.100.2:443"));
+    accepted(v2(0x21, 0x12, BLOCK4), addresses("192.0.2.1:56324", "198.51.100.2:443"));
+    accepted(
+        v2(0x21, 0x11, &[BLOCK4, &[4, 0, 1, 0]].concat()),
+        addresses("192.0.2.1:56324", "198.51.100.2:443"),
+    );
     let mut block6 = [0; 36];
     (block6[15], block6[31], block6[33], block6[35]) = (1, 2, 80, 81);
-    accepted(v2(0x21, 0x21, &block6), ends("[::1]:80", "[::2]:81"));
+    accepted(v2(0x21, 0x21, &block6), addresses("[::1]:80", "[::2]:81"));
 }
 
 #[test]

@@ -271,7 +271,7 @@ impl EventHandler for Connections {
 
     #[cfg(feature = "ws")]
     fn buffer_sent(&mut self, buffer: Vec<u8>) {
-        crate::ws::give_back(buffer);
+        crate::ws::recycle(buffer);
     }
 
     fn closed(&mut self, _id: ConnId, mut conn: Conn, why: Closed) {

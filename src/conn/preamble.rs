@@ -19,7 +19,7 @@ pub(super) fn parse(env: &Env, io: &mut Io, bytes: &[u8]) -> Preamble {
         Ok(None) => Preamble::Partial,
         Ok(Some(preamble)) => {
             // Without addresses the connection is the balancer's own, so its socket address stays.
-            io.peer = preamble.ends.map_or(io.peer, |ends| Peer::Address(ends.source));
+            io.peer = preamble.addresses.map_or(io.peer, |addresses| Peer::Address(addresses.source));
             Preamble::Done(preamble.consumed)
         }
         Err(_) => {

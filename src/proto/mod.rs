@@ -1,5 +1,4 @@
-//! Sans-I/O protocols: bytes in, events and bytes out; must not know sockets, clocks, executors or other
-//! modules.
+//! Sans-I/O protocols: bytes in, events and bytes out; must not know sockets, clocks or other modules.
 //!
 //! A protocol never fails for lack of data: it reports that it needs more. It never panics on a peer's input.
 //! So tests and fuzzers run the same code as both socket engines.

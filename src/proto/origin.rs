@@ -1,23 +1,25 @@
-//! Pages of which origin may do what a browser lets any page try: open a WebSocket (RFC 6455 §10.2), or send
-//! a simple `POST` (fetch's "no-cors").
+//! Check of the Origin header field (RFC 6454 §7), against cross-site requests.
 //!
-//! A browser carries both out for a page of any site, with the cookies of ours and from the user's network.
-//! What it does send is Origin (RFC 6454 §7).
+//! A browser lets a page of any site open a WebSocket to this server (RFC 6455 §10.2) or send it a simple
+//! `POST` (the "no-cors" mode of Fetch). The request carries the user's cookies for this server and comes
+//! from the user's network. But it also carries the page's origin, so the server can reject it.
 
-/// Pages of which origin may. A client that sends no Origin is not a browser and may always.
+/// Origins whose pages are allowed. A client that sends no Origin is not a browser and is always allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Origins {
-    /// Pages of the host and port that the request is for. The default.
+    /// Pages of the host and port that the request is for. Default.
     #[default]
     Same,
-    /// Those, and pages of these origins, each as a browser writes it: `https://app.example.com`.
+    /// Pages of the host and port that the request is for, and pages of these origins, in a browser's
+    /// notation: `https://app.example.com`.
     SameOr(Vec<String>),
-    /// All pages: right only if nothing a client may do here depends on cookies or on the client's network.
+    /// All pages. Use it only if access depends neither on cookies nor on the client's network.
     Any,
 }
 
 impl Origins {
-    /// Says whether a page of this origin may talk to this authority.
+    /// Returns `true` if a page of `origin` may send a request to `authority`, the host and port that the
+    /// request is for.
     pub fn allow(&self, origin: &[u8], authority: Option<&[u8]>) -> bool {
         let same = || authority.is_some_and(|authority| is_same(origin, authority));
         match self {
@@ -30,9 +32,8 @@ impl Origins {
     }
 }
 
-/// Says whether an origin's host and port are those of an authority. The default port of the origin's scheme
-/// may be left out of either. The schemes themselves are not compared: a proxy before us may have taken TLS
-/// off.
+/// Returns `true` if the origin has the host and port of the authority. Either may omit the default port of
+/// the origin's scheme. The schemes are not compared, because a proxy in front may terminate TLS.
 fn is_same(origin: &[u8], authority: &[u8]) -> bool {
     let Some(colon) = origin.iter().position(|&byte| byte == b':') else { return false };
     let (scheme, rest) = origin.split_at(colon);
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn host_and_port_must_be_the_same_and_a_default_port_may_be_left_out() {
+    fn host_and_port_must_match_and_a_default_port_may_be_omitted() {
         for (origin, authority) in [
             ("http://a.example", "a.example"),
             ("https://A.example", "a.EXAMPLE"),
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_adds_to_the_same_origin_and_any_takes_all() {
+    fn a_list_extends_the_same_origin_and_any_allows_all() {
         let listed = Origins::SameOr(vec!["https://app.example".into()]);
         assert!(listed.allow(b"https://app.example", Some(b"a.example")));
         assert!(listed.allow(b"http://a.example", Some(b"a.example")));

@@ -1,45 +1,45 @@
-//! Server-sent events (WHATWG HTML §9.2), the server's side: events as bytes, and which texts may be in them.
+//! Encoder of server-sent events (WHATWG HTML §9.2).
 //!
-//! An event is a block of lines that ends in an empty line. A line break within data would end the line, so
-//! data is split at each (CR, LF or CRLF) and sent as several `data` lines, which the client joins with LF.
-//! In an id or an event's name nothing can stand for a line break: they are refused.
+//! An event is a block of lines that ends with an empty line. Data is split at each line break (CR, LF or
+//! CRLF) and sent as several `data` lines, which the client joins with LF. An id or an event name cannot
+//! contain a line break, because nothing can replace it.
 
 use std::fmt::{self, Display, Write as _};
 
-/// A comment: keeps the way to a silent client open, and is seen by nobody.
+/// Comment line that keeps an idle connection open. Clients ignore it.
 pub const HEARTBEAT: &[u8] = b":\n\n";
 
-/// Bytes an event takes beside its data at most, for an id and a name of ordinary length.
-pub const ROOM: usize = 128;
+/// Maximum bytes of an encoded event beside its data, for an id and a name of ordinary length.
+pub const OVERHEAD_BYTES: usize = 128;
 
-/// Says that a text has a line break or a NUL, which an id and an event's name may not.
+/// Error of an id or an event name that contains a line break or a NUL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadText;
+pub struct InvalidText;
 
-impl Display for BadText {
+impl Display for InvalidText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it has a line break or a NUL")
+        f.write_str("the text contains a line break or a NUL")
     }
 }
 
-impl std::error::Error for BadText {}
+impl std::error::Error for InvalidText {}
 
-/// Says whether a text may be an id or an event's name.
+/// Checks a text for use as an id or an event name.
 ///
 /// # Errors
 ///
-/// [`BadText`].
-pub fn check(text: &[u8]) -> Result<(), BadText> {
+/// [`InvalidText`] if it contains a line break or a NUL.
+pub fn check(text: &[u8]) -> Result<(), InvalidText> {
     match memchr::memchr3(b'\r', b'\n', 0, text) {
         None => Ok(()),
-        Some(_) => Err(BadText),
+        Some(_) => Err(InvalidText),
     }
 }
 
-/// Appends an event. `id` and `name` must have passed [`check`].
-pub fn event(out: &mut Vec<u8>, id: Option<&dyn Display>, name: Option<&[u8]>, data: &[u8]) {
+/// Appends an event to `out`. `id` and `name` must have passed [`check`].
+pub fn append_event(out: &mut Vec<u8>, id: Option<&dyn Display>, name: Option<&[u8]>, data: &[u8]) {
     if let Some(id) = id {
-        self::id(out, id);
+        append_id(out, id);
     }
     if let Some(name) = name {
         line(out, b"event: ", name);
@@ -54,15 +54,15 @@ pub fn event(out: &mut Vec<u8>, id: Option<&dyn Display>, name: Option<&[u8]>, d
     out.push(b'\n');
 }
 
-/// Appends the id of the event whose other lines follow.
-pub fn id(out: &mut Vec<u8>, id: &dyn Display) {
-    // Writing to memory does not fail.
-    let _ = writeln!(Text(out), "id: {id}");
+/// Appends the `id` line of an event to `out`. The caller appends the other lines of the event.
+pub fn append_id(out: &mut Vec<u8>, id: &dyn Display) {
+    // Writing to memory cannot fail.
+    let _ = writeln!(TextWriter(out), "id: {id}");
 }
 
-/// Appends how long a client waits before it connects anew, milliseconds.
-pub fn retry(out: &mut Vec<u8>, millis: u64) {
-    let _ = write!(Text(out), "retry: {millis}\n\n");
+/// Appends the delay after which a client reconnects, in milliseconds.
+pub fn append_retry(out: &mut Vec<u8>, millis: u64) {
+    let _ = write!(TextWriter(out), "retry: {millis}\n\n");
 }
 
 fn line(out: &mut Vec<u8>, field: &[u8], value: &[u8]) {
@@ -71,9 +71,9 @@ fn line(out: &mut Vec<u8>, field: &[u8], value: &[u8]) {
     out.push(b'\n');
 }
 
-struct Text<'a>(&'a mut Vec<u8>);
+struct TextWriter<'a>(&'a mut Vec<u8>);
 
-impl fmt::Write for Text<'_> {
+impl fmt::Write for TextWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
@@ -88,7 +88,7 @@ mod tests {
 
     fn encoded(id: Option<&str>, name: Option<&str>, data: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        event(&mut out, id.as_ref().map(|id| id as &dyn Display), name.map(str::as_bytes), data);
+        append_event(&mut out, id.as_ref().map(|id| id as &dyn Display), name.map(str::as_bytes), data);
         out
     }
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_lines_and_an_empty_one() {
+    fn an_event_is_lines_and_an_empty_line() {
         assert_eq!(encoded(None, None, b"hello"), b"data: hello\n\n");
         assert_eq!(encoded(Some("7"), Some("tick"), b"a\nb"), b"id: 7\nevent: tick\ndata: a\ndata: b\n\n");
         assert_eq!(encoded(None, None, b""), b"data: \n\n");
@@ -122,16 +122,16 @@ mod tests {
     }
 
     #[test]
-    fn an_id_or_a_name_has_no_line_break_and_no_nul() {
+    fn an_id_or_a_name_must_not_contain_a_line_break_or_nul() {
         assert_eq!(check(b"plain text"), Ok(()));
         for bad in ["a\nb", "a\rb", "a\0b"] {
-            assert_eq!(check(bad.as_bytes()), Err(BadText));
+            assert_eq!(check(bad.as_bytes()), Err(InvalidText));
         }
     }
 
     proptest! {
         #[test]
-        fn whatever_the_data_one_event_comes_back_with_its_line_breaks_as_lf(
+        fn any_data_decodes_to_one_event_with_line_breaks_as_lf(
             data in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), any::<u8>()], 0..200),
             name in proptest::option::of("[^\r\n\0]{0,20}"),
         ) {

@@ -48,7 +48,7 @@ pub use source::{Delivery, Source};
 pub use upgrade::{Finish, upgrade};
 
 pub(crate) use opened::{Clocks, Opened};
-pub(crate) use scratch::give_back;
+pub(crate) use scratch::recycle;
 pub(crate) use source::{BoxedSource, piece};
 pub(crate) use state::{State, Took, Wakers};
 pub(crate) use upgrade::{Finished, Running, Upgrade, Verdict, answer};

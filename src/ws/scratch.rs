@@ -14,6 +14,6 @@ pub(super) fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
 }
 
 /// Gives memory to the next message, unless the thread ends.
-pub(crate) fn give_back(memory: Vec<u8>) {
-    let _ = SCRATCH.try_with(|scratch| scratch.borrow_mut().give_back(memory));
+pub(crate) fn recycle(memory: Vec<u8>) {
+    let _ = SCRATCH.try_with(|scratch| scratch.borrow_mut().recycle(memory));
 }

@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     CloseFrame, Closed, Code, Message, Outgoing, ProtocolError, TrySendError,
-    scratch::{give_back, with_scratch},
+    scratch::{recycle, with_scratch},
     source::BoxedSource,
     waiter::Waiter,
 };
@@ -162,7 +162,7 @@ impl State {
         } else if let Some(memory) =
             self.inbox.take().and_then(|message| Outgoing::from(message).into_memory())
         {
-            give_back(memory);
+            recycle(memory);
         }
     }
 
@@ -190,7 +190,7 @@ impl State {
 
     /// Writes what the protocol owes the peer, if there is room for that.
     pub(crate) fn reply(&mut self) {
-        if self.session.owes_reply() && self.queued_bytes() < REPLY_AHEAD_BYTES {
+        if self.session.has_pending_reply() && self.queued_bytes() < REPLY_AHEAD_BYTES {
             self.session.reply(self.outbox.buffer());
         }
     }
@@ -209,7 +209,7 @@ impl State {
 
     /// Says whether the handler waits until the peer takes something.
     pub(crate) fn waits_for_room(&self) -> bool {
-        self.sender.waits() || self.session.owes_reply()
+        self.sender.waits() || self.session.has_pending_reply()
     }
 
     /// Returns the form in which prepared messages may be sent past the session; `None`: in none.
@@ -299,12 +299,12 @@ impl State {
     fn write_owned(&mut self, message: Outgoing<'_>) -> Result<(), Closed> {
         if !self.announces(&message)? {
             self.write(&message)?;
-            message.into_memory().into_iter().for_each(give_back);
+            message.into_memory().into_iter().for_each(recycle);
             return Ok(());
         }
         self.count_sent(message.len());
         let memory = message.into_memory().and_then(|memory| self.outbox.lend(memory));
-        memory.into_iter().for_each(give_back);
+        memory.into_iter().for_each(recycle);
         Ok(())
     }
 
@@ -313,7 +313,7 @@ impl State {
         let Self { session, outbox, lends: true, .. } = self else { return Ok(false) };
         match message.plain() {
             Some(plain) if message.is_owned() && message.len() >= SHARE_MIN_BYTES => {
-                session.announce(outbox.buffer(), plain)
+                session.append_header(outbox.buffer(), plain)
             }
             _ => Ok(false),
         }

@@ -17,7 +17,7 @@ fn the_peers_close_code_is_echoed_and_the_session_ends() {
         let payload = close_payload(code, reason);
         let expected = OwnedEvent::Close(Code::new(code), reason.to_owned());
         assert_eq!(feed(&mut session, &frame(Opcode::Close, payload)), (vec![expected], None));
-        assert!(session.owes_reply() && !session.closing().is_over());
+        assert!(session.has_pending_reply() && !session.closing().is_finished());
         assert_eq!(replies(&mut session), [(Opcode::Close, close_payload(code, ""))]);
         assert_eq!(session.closing(), Closing::Closed);
         assert_eq!(replies(&mut session), []);
@@ -60,7 +60,7 @@ fn a_close_discards_an_unfinished_message() {
     let wire = [part(Opcode::Text, "never ends"), frame(Opcode::Close, "")].concat();
     let mut session = server();
     assert_eq!(feed(&mut session, &wire), (vec![OwnedEvent::Close(None, String::new())], None));
-    assert_eq!(session.held_bytes(), 0);
+    assert_eq!(session.buffered_bytes(), 0);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn after_the_servers_close_messages_are_received_and_pings_not_answered() {
     assert_eq!(replies(&mut session), []);
     feed(&mut session, &frame(Opcode::Close, close_payload(1001, "")));
     assert_eq!(session.closing(), Closing::Closed);
-    assert!(session.closing().is_over());
+    assert!(session.closing().is_finished());
     assert_eq!(replies(&mut session), []);
 }
 

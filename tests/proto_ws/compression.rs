@@ -146,7 +146,7 @@ fn the_message_limit_applies_to_the_inflated_size() {
     assert_eq!(feed(&mut session, &mut scratch, &fits), (vec![], Some(Fault::InflatedTooBig)));
     let code = &replies(&mut session)[0].1[..2];
     assert_eq!(code, 1009_u16.to_be_bytes());
-    assert!(session.held_bytes() == 0 && scratch.spare_bytes() <= 256 * 1024);
+    assert!(session.buffered_bytes() == 0 && scratch.spare_bytes() <= 256 * 1024);
 }
 
 #[test]

@@ -52,9 +52,9 @@ fn a_flood_of_pings_is_answered_with_one_pong_for_the_latest() {
     let flood: Vec<u8> = (0..10_000_u32).flat_map(|n| frame(Opcode::Ping, n.to_string())).collect();
     let (events, fault) = feed(&mut session, &flood);
     assert_eq!((events.len(), fault), (10_000, None));
-    assert!(session.owes_reply());
+    assert!(session.has_pending_reply());
     assert_eq!(replies(&mut session), [(Opcode::Pong, b"9999".to_vec())]);
-    assert!(!session.owes_reply());
+    assert!(!session.has_pending_reply());
     assert_eq!(replies(&mut session), []);
     feed(&mut session, &frame(Opcode::Ping, ""));
     assert_eq!(replies(&mut session), [(Opcode::Pong, vec![])]);
@@ -64,7 +64,7 @@ fn a_flood_of_pings_is_answered_with_one_pong_for_the_latest() {
 fn unsolicited_pongs_change_nothing() {
     let mut session = server();
     assert_eq!(feed(&mut session, &frame(Opcode::Pong, "x")), (vec![OwnedEvent::Pong(b"x".into())], None));
-    assert!(!session.owes_reply() && session.closing().may_send());
+    assert!(!session.has_pending_reply() && session.closing().may_send());
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn buffers_are_held_only_inside_a_message() {
     assert!(session.is_inside_message(), "a partial header counts as inside a message");
     assert_eq!(session.receive(&mut &first[1..], &mut scratch), Ok(None));
     assert!(session.is_inside_message());
-    assert_eq!((session.held_bytes(), scratch.spare_bytes()), (1000 - 8, 0));
+    assert_eq!((session.buffered_bytes(), scratch.spare_bytes()), (1000 - 8, 0));
     let mut rest = second;
     assert!(matches!(session.receive(&mut rest, &mut scratch), Ok(Some(Event::Binary(_)))));
-    assert_eq!(session.held_bytes(), 0);
+    assert_eq!(session.buffered_bytes(), 0);
     assert_eq!(session.receive(&mut rest, &mut scratch), Ok(None));
     assert!(!session.is_inside_message());
     assert!(scratch.spare_bytes() >= 3000, "the buffer is kept for the next message");

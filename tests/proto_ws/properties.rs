@@ -94,7 +94,7 @@ proptest! {
         for end in ends(&input, &at) {
             let mut rest = &input[start..end];
             while let Ok(Some(_)) = session.receive(&mut rest, &mut scratch) {}
-            prop_assert!(session.held_bytes() <= LIMIT + LIMIT / 8 + 64);
+            prop_assert!(session.buffered_bytes() <= LIMIT + LIMIT / 8 + 64);
             start = end;
         }
     }

@@ -20,7 +20,7 @@ fn refused(input: &[u8], before: &[OwnedEvent], fault: Fault, code: u16) {
     assert_eq!(session.closing(), Closing::Failing(fault));
     assert_eq!(replies(&mut session), [(Opcode::Close, close_payload(code, fault.text()))]);
     assert_eq!(session.closing(), Closing::Failed(fault));
-    assert!(session.closing().is_over() && !session.owes_reply());
+    assert!(session.closing().is_finished() && !session.has_pending_reply());
     assert_eq!(replies(&mut session), []);
     assert_eq!(feed(&mut session, &frame(Opcode::Text, "more")), (vec![], Some(fault)));
 }

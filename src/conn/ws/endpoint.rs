@@ -255,7 +255,7 @@ impl Endpoint {
     /// Does what is due: a ping, or the end of one who does not answer.
     pub(in crate::conn) fn clock_due(&mut self, env: &mut Env) {
         if let Some(close_by) = self.close_by {
-            if close_by <= env.now && !self.state.borrow().closing().is_over() {
+            if close_by <= env.now && !self.state.borrow().closing().is_finished() {
                 env.counters.timeouts.add("ws_close");
             }
             return;
@@ -381,7 +381,7 @@ impl Endpoint {
 impl Endpoint {
     /// Takes events off the input, until it is used up or the handler has to take what is there.
     fn read(&mut self, env: &mut Env, input: &mut &[u8]) {
-        if self.state.borrow().closing().is_over() {
+        if self.state.borrow().closing().is_finished() {
             // It broke the protocol, or both sides have said Close: nothing it sends is looked at.
             *input = &[];
             return;
@@ -439,7 +439,7 @@ impl Endpoint {
     /// A peer that is gone without a Close is waited for no longer once the handler has what it sent.
     fn note_gone(&mut self) {
         let gone = self.ended && self.unread.is_empty() && self.state.borrow().may_take();
-        if gone && !self.state.borrow().closing().is_over() {
+        if gone && !self.state.borrow().closing().is_finished() {
             self.lost.get_or_insert(End::Gone);
         }
     }

@@ -47,7 +47,7 @@ impl Closing {
     }
 
     /// Says whether nothing more will be sent or taken.
-    pub fn is_over(self) -> bool {
+    pub fn is_finished(self) -> bool {
         matches!(self, Self::Closed | Self::Failed(_))
     }
 

@@ -100,8 +100,8 @@ impl Message {
     pub(super) fn release(&mut self, scratch: &mut Scratch) {
         match std::mem::take(self) {
             Self::None => {}
-            Self::Text(text) => scratch.give_back(text.into_buffer()),
-            Self::Binary(bytes) | Self::Compressed(_, bytes) => scratch.give_back(bytes),
+            Self::Text(text) => scratch.recycle(text.into_buffer()),
+            Self::Binary(bytes) | Self::Compressed(_, bytes) => scratch.recycle(bytes),
         }
     }
 }

@@ -37,7 +37,7 @@ impl Scratch {
 
     /// Takes a buffer back, above all one that was taken out of an event, so that the next message needs no
     /// new one.
-    pub fn give_back(&mut self, mut buffer: Vec<u8>) {
+    pub fn recycle(&mut self, mut buffer: Vec<u8>) {
         if (1..=SPARE_BYTES).contains(&buffer.capacity()) && self.spares.len() < SPARE_BUFFERS {
             buffer.clear();
             self.spares.push(buffer);

@@ -120,7 +120,7 @@ impl Session {
     }
 
     /// Says whether [`reply`](Self::reply) has something to write.
-    pub fn owes_reply(&self) -> bool {
+    pub fn has_pending_reply(&self) -> bool {
         self.owes_pong || matches!(self.closing, Closing::Received(_) | Closing::Failing(_))
     }
 
@@ -144,7 +144,7 @@ impl Session {
                 let header = Header { rsv1: true, ..self.header(message.opcode(), deflated.len()) };
                 header.append_frame(out, &deflated);
             }
-            scratch.give_back(deflated);
+            scratch.recycle(deflated);
             if is_deflated {
                 return Ok(());
             }
@@ -159,7 +159,7 @@ impl Session {
     /// # Errors
     ///
     /// The connection is closing: nothing is appended.
-    pub fn announce(&mut self, out: &mut Vec<u8>, message: Outgoing<'_>) -> Result<bool, Closed> {
+    pub fn append_header(&mut self, out: &mut Vec<u8>, message: Outgoing<'_>) -> Result<bool, Closed> {
         self.check_open()?;
         let as_it_is = self.compression.is_none() && matches!(self.role, Role::Server);
         if as_it_is {
@@ -207,7 +207,7 @@ impl Session {
     }
 
     /// Returns how many bytes of an unfinished message it holds.
-    pub fn held_bytes(&self) -> usize {
+    pub fn buffered_bytes(&self) -> usize {
         if self.is_delivered { 0 } else { self.message.len() }
     }
 
@@ -362,7 +362,7 @@ impl Session {
             }
             message.push(piece)
         })?;
-        scratch.give_back(compressed);
+        scratch.recycle(compressed);
         Ok(message)
     }
 }

@@ -29,7 +29,7 @@ impl Event {
     /// # Errors
     ///
     /// The name has a line break or a NUL.
-    pub fn named(self, name: impl Into<Bytes>) -> Result<Self, sse::BadText> {
+    pub fn named(self, name: impl Into<Bytes>) -> Result<Self, sse::InvalidText> {
         let name = name.into();
         sse::check(&name)?;
         Ok(Self { name: Some(name), ..self })
@@ -48,12 +48,12 @@ impl Event {
     /// Writes the event as a client gets it.
     fn write(&self, out: &mut Vec<u8>, id: Option<&Position>) {
         let id = id.map(|id| id as &dyn std::fmt::Display);
-        sse::event(out, id, self.name.as_deref(), &self.data);
+        sse::append_event(out, id, self.name.as_deref(), &self.data);
     }
 
     /// Returns room enough for the event as a client gets it, bytes.
     fn room(&self) -> usize {
-        self.data.len() + self.name.as_ref().map_or(0, Bytes::len) + sse::ROOM
+        self.data.len() + self.name.as_ref().map_or(0, Bytes::len) + sse::OVERHEAD_BYTES
     }
 }
 
@@ -144,7 +144,7 @@ impl Form {
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Plain(event) => event.room(),
-            Self::Prepared(prepared) => prepared.len() + sse::ROOM,
+            Self::Prepared(prepared) => prepared.len() + sse::OVERHEAD_BYTES,
         }
     }
 
@@ -154,7 +154,7 @@ impl Form {
             Self::Plain(event) => event.write(out, position),
             Self::Prepared(prepared) => {
                 if let Some(position) = position {
-                    sse::id(out, position);
+                    sse::append_id(out, position);
                 }
                 out.extend_from_slice(prepared.bytes());
             }

@@ -53,7 +53,7 @@ impl Wire for ServerSent {
             if !piece.is_empty() && piece.len() + event.data.len() > PIECE_BYTES {
                 break;
             }
-            sse::event(&mut piece, Some(&event.position), event.name.as_deref(), &event.data);
+            sse::append_event(&mut piece, Some(&event.position), event.name.as_deref(), &event.data);
             events.pop_front();
         }
         (!piece.is_empty()).then(|| piece.into())
@@ -65,7 +65,7 @@ impl Wire for ServerSent {
 
     fn gap(at: Option<Position>, what: &str) -> Bytes {
         let mut event = Vec::new();
-        sse::event(
+        sse::append_event(
             &mut event,
             at.as_ref().map(|at| at as &dyn std::fmt::Display),
             Some(b"gap"),
@@ -76,7 +76,7 @@ impl Wire for ServerSent {
 
     fn retry(millis: u64) -> Option<Bytes> {
         let mut piece = Vec::new();
-        sse::retry(&mut piece, millis);
+        sse::append_retry(&mut piece, millis);
         Some(piece.into())
     }
 }

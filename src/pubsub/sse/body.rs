@@ -74,7 +74,7 @@ impl HandlerStream {
     fn begin(&mut self, from: Option<From>) -> Option<Bytes> {
         let mut first = Vec::new();
         if let Some(retry) = self.queue.settings.retry {
-            sse::retry(&mut first, u64::try_from(retry.as_millis()).unwrap_or(u64::MAX));
+            sse::append_retry(&mut first, u64::try_from(retry.as_millis()).unwrap_or(u64::MAX));
         }
         if from == Some(From::Unknown) {
             first.extend_from_slice(&unknown_id::<ServerSent>());

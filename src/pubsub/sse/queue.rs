@@ -249,7 +249,7 @@ impl Queue {
         let mixed = place.wrapping_mul(0x1_0001).wrapping_add(count) as u32;
         let spread = (u64::from(mixed.wrapping_mul(0x9e37_79b9)) * (millis.end - millis.start)) >> 32;
         let mut farewell = Vec::new();
-        sse::retry(&mut farewell, millis.start + spread);
+        sse::append_retry(&mut farewell, millis.start + spread);
         farewell.into()
     }
 

@@ -49,7 +49,7 @@ fn run(input: &[u8], cut: usize, mode: u8) -> Outcome {
             }
         }
         assert!(outcome.fault.is_some() || piece.is_empty());
-        assert!(session.held_bytes() <= MESSAGE_BYTES + MESSAGE_BYTES / 8 + 64);
+        assert!(session.buffered_bytes() <= MESSAGE_BYTES + MESSAGE_BYTES / 8 + 64);
     }
     session.reply(&mut outcome.replies);
     let mut replies = &outcome.replies[..];
