@@ -182,12 +182,26 @@ fn cuts(len: usize, cuts: &[usize]) -> Vec<usize> {
     cuts
 }
 
+/// Returns the length of a frame that encodes it in two or eight bytes.
+fn extended_length(header: &[u8]) -> Option<u64> {
+    match header {
+        [_, second, rest @ ..] if second & 0x7f == 126 => {
+            rest.first_chunk().map(|len| u64::from(u16::from_be_bytes(*len)))
+        }
+        [_, second, rest @ ..] if second & 0x7f == 127 => {
+            rest.first_chunk().map(|len| u64::from_be_bytes(*len))
+        }
+        _ => None,
+    }
+}
+
 /// Returns `true` if a header in this stream encodes its length in a longer form than needed, which
-/// tungstenite accepts.
+/// tungstenite accepts, in control frames too.
 fn has_long_length(mut input: &[u8]) -> bool {
     loop {
         match Header::parse(input) {
             Err(Fault::LengthNotMinimal) => return true,
+            Err(Fault::ControlTooLong) => return extended_length(input).is_some_and(|len| len <= 125),
             Ok(Some((header, len))) if header.len <= (input.len() - len) as u64 => {
                 input = &input[len + header.len as usize..];
             }
