@@ -1,4 +1,4 @@
-//! HTTP/2 over cleartext sockets: the ordinary things with a client library, the others frame by frame.
+//! HTTP/2 over cleartext sockets. Ordinary use is tested with a client library, the rest frame by frame.
 
 mod attacks;
 mod bodies;

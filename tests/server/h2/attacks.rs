@@ -1,5 +1,4 @@
-//! The HTTP/2 rows of the attack table: each sends its frames and gets the documented reaction, while a bystander is
-//! served.
+//! HTTP/2 attacks: each sends its frames and gets the documented reaction, while other clients are served.
 
 use std::{
     sync::{
@@ -34,16 +33,16 @@ fn server() -> Server {
 }
 
 #[track_caller]
-fn expect_calm(server: &Server, mut peer: Peer, cause: &str) {
+fn expect_enhance_your_calm(server: &Server, mut peer: Peer, cause: &str) {
     assert_eq!(peer.goaway(), ENHANCE_YOUR_CALM, "{cause}");
     let sample = format!("windlass_protocol_errors_total{{cause=\"{cause}\"}}");
     eventually(cause, || metric(server, &sample) == 1.0);
-    assert_eq!(Client::connect(server).get("/").text(), "root", "{cause}: others are served");
-    eventually("its connection is closed", || server.metrics().connections <= 1);
+    assert_eq!(Client::connect(server).get("/").text(), "root", "{cause}: other clients must be served");
+    eventually("the attacker's connection is closed", || server.metrics().connections <= 1);
 }
 
-/// A request and its cancellation, many times; nothing is waited for.
-fn resets(path: &str, count: u32) -> Vec<u8> {
+/// Encodes `count` requests, each followed by its RST_STREAM.
+fn requests_with_resets(path: &str, count: u32) -> Vec<u8> {
     let fields = block(&request("GET", path));
     let streams = (0..count).map(|index| 1 + 2 * index);
     let pair = |id| {
@@ -57,36 +56,36 @@ fn resets(path: &str, count: u32) -> Vec<u8> {
 }
 
 #[test]
-fn requests_that_are_cancelled_at_once_end_the_connection() {
+fn a_flood_of_requests_cancelled_at_once_ends_the_connection() {
     for path in ["/", "/never"] {
         let server = server();
         let mut peer = Peer::connect(&server);
-        // In one piece they are cancelled before they are looked at.
-        peer.try_send(resets(path, 1000));
-        expect_calm(&server, peer, "h2_enhance_your_calm");
+        // Sent in one piece, the requests are cancelled before they are dispatched.
+        peer.try_send(requests_with_resets(path, 1000));
+        expect_enhance_your_calm(&server, peer, "h2_enhance_your_calm");
     }
 }
 
 #[test]
-fn requests_that_are_cancelled_while_they_run_end_the_connection_and_leave_the_pool() {
+fn a_flood_of_requests_cancelled_while_running_ends_the_connection_and_frees_the_pool() {
     let server = server();
     let mut peer = Peer::connect(&server);
     let fields = block(&request("GET", "/never"));
     for id in (1..2001).step_by(2) {
         let sent = peer.try_send(frame(HEADERS, END_HEADERS | END_STREAM, id, &fields))
-            // The answer shows that the request was taken up.
+            // The PING's answer shows that the request was dispatched.
             && peer.try_send(frame(PING, 0, 0, [0; 8]));
         let answered = sent && std::iter::from_fn(|| peer.next()).any(|frame| frame.kind == PING);
         if !answered || !peer.try_send(frame(RST_STREAM, 0, id, CANCEL.to_be_bytes())) {
             break;
         }
     }
-    eventually("the flood is counted", || {
+    eventually("the flood is counted once", || {
         metric(&server, "windlass_protocol_errors_total{cause=\"h2_reset_flood\"}")
             + metric(&server, "windlass_protocol_errors_total{cause=\"h2_ping_flood\"}")
             == 1.0
     });
-    eventually("no job is left", || {
+    eventually("no job runs or waits", || {
         metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 0.0
             && metric(&server, "windlass_pool_queued_jobs{lane=\"async\"}") == 0.0
     });
@@ -94,12 +93,12 @@ fn requests_that_are_cancelled_while_they_run_end_the_connection_and_leave_the_p
 }
 
 #[test]
-fn a_peer_that_makes_us_reset_streams_is_ended() {
+fn a_client_that_provokes_stream_resets_is_disconnected() {
     let server = server();
     let mut peer = Peer::connect(&server);
     let fields = block(&request("GET", "/never"));
     for id in (1..601).step_by(2) {
-        // The server resets the stream itself for the increment of 0.
+        // The increment of 0 makes the server reset the stream.
         let pair =
             [frame(HEADERS, END_HEADERS | END_STREAM, id, &fields), frame(WINDOW_UPDATE, 0, id, [0; 4])]
                 .concat();
@@ -109,11 +108,13 @@ fn a_peer_that_makes_us_reset_streams_is_ended() {
     }
     let goaway = peer.goaway();
     assert!([ENHANCE_YOUR_CALM, PROTOCOL_ERROR].contains(&goaway), "{goaway}");
-    eventually("no job is left", || metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 0.0);
+    eventually("no job runs or waits", || {
+        metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 0.0
+    });
 }
 
 #[test]
-fn floods_of_frames_that_cost_nothing_end_the_connection() {
+fn floods_of_cheap_frames_end_the_connection() {
     let settings = frame(SETTINGS, 0, 0, [0, 3, 0, 0, 0, 100]);
     let cases = [
         ("h2_settings_flood", settings),
@@ -127,9 +128,9 @@ fn floods_of_frames_that_cost_nothing_end_the_connection() {
     for (cause, flood) in cases {
         let server = server();
         let mut peer = Peer::connect(&server);
-        // Half of it may be on its way when the server has had enough.
+        // The server may close the connection before it has received all of the flood.
         peer.try_send(flood.repeat(5000));
-        expect_calm(&server, peer, cause);
+        expect_enhance_your_calm(&server, peer, cause);
     }
 }
 
@@ -144,7 +145,7 @@ fn a_flood_of_empty_data_ends_the_connection() {
 }
 
 #[test]
-fn what_honest_clients_send_is_no_flood() {
+fn frames_of_ordinary_clients_do_not_count_as_a_flood() {
     let server = server();
     let mut peer = Peer::connect(&server);
     for round in 0..200_u32 {
@@ -159,7 +160,7 @@ fn what_honest_clients_send_is_no_flood() {
 }
 
 #[test]
-fn endless_header_blocks_are_bounded() {
+fn endless_header_blocks_end_the_connection() {
     let server = server();
     for (piece, limit) in [(vec![], 5000), (vec![0x10; 10], 5000), (vec![0x10; 16_384], 100)] {
         let mut peer = Peer::connect(&server);
@@ -176,7 +177,7 @@ fn endless_header_blocks_are_bounded() {
 }
 
 #[test]
-fn a_header_block_that_never_ends_ends_the_connection() {
+fn an_incomplete_header_block_ends_the_connection_after_the_header_timeout() {
     let mut timeouts = windlass::Timeouts::default();
     timeouts.header = Some(Duration::from_millis(200));
     let server = builder(routes()).timeouts(timeouts).start().unwrap();
@@ -191,7 +192,7 @@ fn a_header_block_that_never_ends_ends_the_connection() {
 }
 
 #[test]
-fn header_lists_beyond_the_limit_are_answered_431_and_bombs_end_the_connection() {
+fn header_lists_over_the_limit_answer_431_and_hpack_bombs_end_the_connection() {
     let server = server();
     let mut peer = Peer::connect(&server);
     let long = "x".repeat(8_200);
@@ -201,8 +202,8 @@ fn header_lists_beyond_the_limit_are_answered_431_and_bombs_end_the_connection()
     peer.send(frame(CONTINUATION, END_HEADERS, 1, &block(&fields)[16_000..]));
     assert_eq!(peer.reply(1).status(), 431);
     peer.get(3, "/");
-    assert_eq!(peer.body(3), b"root", "the connection goes on");
-    // One field of 4,000 bytes goes into the table; then each byte is that field again.
+    assert_eq!(peer.body(3), b"root", "the connection must stay open");
+    // The first field fills 4,000 bytes of the table; each following byte refers to that field again.
     let mut bomb = vec![0x40, 1, b'a', 0x7f, 0xa1, 0x1e];
     bomb.extend([b'x'; 4000]);
     bomb.extend([0xbe; 10_000]);
@@ -211,7 +212,7 @@ fn header_lists_beyond_the_limit_are_answered_431_and_bombs_end_the_connection()
 }
 
 #[test]
-fn many_fields_and_long_targets_are_refused_as_over_http_1() {
+fn too_many_fields_and_long_targets_are_refused_as_over_http_1() {
     let server = server();
     let mut peer = Peer::connect(&server);
     let names: Vec<String> = (0..101).map(|index| format!("x-{index}")).collect();
@@ -225,20 +226,20 @@ fn many_fields_and_long_targets_are_refused_as_over_http_1() {
 }
 
 #[test]
-fn churn_of_the_header_table_is_bounded_by_it() {
+fn the_header_table_stays_within_its_size() {
     let server = server();
     let mut peer = Peer::connect(&server);
     for id in (1..401).step_by(2) {
         let mut churn = block(&request("GET", "/"));
         for index in 0..40_u8 {
-            // Literal with indexing: each pushes others out.
+            // Literals with indexing: each one evicts others from the table.
             churn.extend([0x40, 3, b'x', b'-', b'a' + index % 26, 100]);
             churn.extend([id as u8 ^ index; 100].map(|byte| b'a' + byte % 26));
         }
         peer.send(frame(HEADERS, END_HEADERS | END_STREAM, id, churn));
         assert_eq!(peer.body(id), b"root");
     }
-    // A table larger than the server's is refused.
+    // A table size above the server's maximum is refused.
     peer.send(frame(
         HEADERS,
         END_HEADERS | END_STREAM,
@@ -249,7 +250,7 @@ fn churn_of_the_header_table_is_bounded_by_it() {
 }
 
 #[test]
-fn streams_beyond_the_limit_are_refused() {
+fn streams_over_the_limit_are_refused() {
     let begun = Arc::new(AtomicUsize::new(0));
     let gate = Arc::new(Semaphore::new(0));
     let (counted, closed) = (begun.clone(), gate.clone());
@@ -261,7 +262,7 @@ fn streams_beyond_the_limit_are_refused() {
     let server = start(routes().route(get("/waits", waits).run_async()));
     let mut peer = Peer::connect(&server);
     (1..201).step_by(2).for_each(|id| peer.get(id, "/waits"));
-    eventually("all run", || begun.load(Ordering::SeqCst) == 100);
+    eventually("all 100 requests run", || begun.load(Ordering::SeqCst) == 100);
     peer.get(201, "/waits");
     assert_eq!(peer.reset(201), REFUSED_STREAM);
     gate.add_permits(100);
@@ -271,7 +272,7 @@ fn streams_beyond_the_limit_are_refused() {
 }
 
 #[test]
-fn windows_opened_by_nothing_or_too_far_are_errors() {
+fn window_increments_of_zero_or_beyond_the_maximum_are_errors() {
     let server = server();
     let most = 0x7fff_ffff_u32.to_be_bytes();
     for (increment, stream, connection) in
@@ -280,8 +281,8 @@ fn windows_opened_by_nothing_or_too_far_are_errors() {
         let mut peer = Peer::connect(&server);
         peer.headers(1, &request("POST", "/echo"), false);
         peer.send(frame(WINDOW_UPDATE, 0, 1, increment));
-        let told = peer.wait(|frame| matches!(frame.kind, RST_STREAM | super::frames::GOAWAY)).code();
-        assert_eq!(told, stream);
+        let code = peer.wait(|frame| matches!(frame.kind, RST_STREAM | super::frames::GOAWAY)).code();
+        assert_eq!(code, stream);
         let mut peer = Peer::connect(&server);
         peer.send(frame(WINDOW_UPDATE, 0, 0, increment));
         assert_eq!(peer.goaway(), connection);
@@ -309,7 +310,7 @@ fn malformed_requests_reset_their_stream() {
         ("empty :path", vec![(":method", "GET"), (":scheme", "http"), (":path", ""), (":authority", "test")]),
         (":path twice", with(":path", "/")),
         (":method twice", with(":method", "GET")),
-        ("pseudo-header behind a field", late),
+        ("pseudo-header after a field", late),
         ("a response's pseudo-header", with(":status", "200")),
         ("content-length twice", [with("content-length", "0"), vec![("content-length", "1")]].concat()),
     ];
@@ -318,36 +319,36 @@ fn malformed_requests_reset_their_stream() {
         peer.headers(1, &fields, true);
         assert_eq!(peer.reset(1), PROTOCOL_ERROR, "{what}");
         peer.get(3, "/");
-        assert_eq!(peer.body(3), b"root", "{what}: the connection goes on");
+        assert_eq!(peer.body(3), b"root", "{what}: the connection must stay open");
     }
     for (what, fields) in
         [("upper case", with("X-Upper", "1")), ("unknown pseudo-header", with(":unknown", "1"))]
     {
         let mut peer = Peer::connect(&server);
         peer.headers(1, &fields, true);
-        let told = peer.wait(|frame| matches!(frame.kind, RST_STREAM | super::frames::GOAWAY)).code();
-        assert_eq!(told, PROTOCOL_ERROR, "{what}");
+        let code = peer.wait(|frame| matches!(frame.kind, RST_STREAM | super::frames::GOAWAY)).code();
+        assert_eq!(code, PROTOCOL_ERROR, "{what}");
     }
 }
 
 #[test]
-fn targets_and_authorities_are_as_strict_as_over_http_1() {
+fn targets_and_authorities_are_checked_as_strictly_as_over_http_1() {
     let server = server();
-    let named = |path: &'static str, authority: &'static str| {
+    let target_at = |path: &'static str, authority: &'static str| {
         vec![(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", authority)]
     };
-    let mut nobody = named("/", "test");
-    nobody.pop();
+    let mut without_authority = target_at("/", "test");
+    without_authority.pop();
     let cases = [
-        ("no authority", 400, nobody.clone()),
-        ("only Host", 200, [nobody.clone(), vec![("host", "test")]].concat()),
-        ("both the same", 200, [named("/", "test"), vec![("host", "TEST")]].concat()),
-        ("both, and another", 400, [named("/", "test"), vec![("host", "other")]].concat()),
-        ("Host twice", 400, [nobody, vec![("host", "a"), ("host", "a")]].concat()),
-        ("user information", 400, named("/", "user@test")),
-        ("no slash", 400, named("x", "test")),
-        ("non-ASCII", 400, named("/\u{e9}", "test")),
-        ("an asterisk for GET", 400, named("*", "test")),
+        ("no authority", 400, without_authority.clone()),
+        ("only Host", 200, [without_authority.clone(), vec![("host", "test")]].concat()),
+        ("both the same", 200, [target_at("/", "test"), vec![("host", "TEST")]].concat()),
+        ("both, but different", 400, [target_at("/", "test"), vec![("host", "other")]].concat()),
+        ("Host twice", 400, [without_authority, vec![("host", "a"), ("host", "a")]].concat()),
+        ("user information", 400, target_at("/", "user@test")),
+        ("no slash", 400, target_at("x", "test")),
+        ("non-ASCII", 400, target_at("/\u{e9}", "test")),
+        ("an asterisk for GET", 400, target_at("*", "test")),
         ("CONNECT", 501, vec![(":method", "CONNECT"), (":authority", "test:80")]),
         (
             "OPTIONS *",
@@ -360,7 +361,7 @@ fn targets_and_authorities_are_as_strict_as_over_http_1() {
         peer.headers(1, &fields, true);
         let frame = peer.wait(|frame| matches!(frame.kind, HEADERS | RST_STREAM));
         match frame.kind {
-            // The engine calls some of them malformed before they are a request.
+            // The engine rejects some of them as malformed before they become a request.
             RST_STREAM => assert_eq!((status, frame.code()), (400, PROTOCOL_ERROR), "{what}"),
             _ => assert_eq!(frame.status(), status, "{what}"),
         }

@@ -1,4 +1,4 @@
-//! Request bodies over HTTP/2: whole, streamed, refused, left, with trailers, and what a window bounds.
+//! Request bodies over HTTP/2: buffered, streamed, refused and unread; trailers, and flow control.
 
 use std::{
     sync::{
@@ -39,11 +39,11 @@ fn bodies_of_every_size_reach_their_handler() {
         }
     }
     let reply = client.call(Method::POST, "/streamed", vec![b'x'; 20 << 20]);
-    assert_eq!(reply.text(), (20 << 20).to_string(), "a streamed body has no limit");
+    assert_eq!(reply.text(), (20 << 20).to_string(), "a streamed body must have no limit");
 }
 
 #[test]
-fn a_body_beyond_its_limit_is_answered_413() {
+fn a_body_over_the_limit_is_answered_413() {
     let server = start(routes());
     let mut client = Client::connect(&server);
     assert_eq!(client.call(Method::POST, "/limited", "0123456789").text(), "10");
@@ -51,17 +51,21 @@ fn a_body_beyond_its_limit_is_answered_413() {
     let mut declared = request(Method::POST, "/limited");
     declared.headers_mut().insert("content-length", "1000000".parse().unwrap());
     let (response, _body) = client.open(declared);
-    assert_eq!(client.wait(read(response)).unwrap().status, 413, "declared, and nothing sent of it");
+    assert_eq!(
+        client.wait(read(response)).unwrap().status,
+        413,
+        "a declared length over the limit must be refused before any data"
+    );
     assert_eq!(client.call(Method::POST, "/whole", vec![0; 1024 * 1024 + 1]).status, 413);
-    assert_eq!(client.get("/small").text(), "small", "the connection goes on");
+    assert_eq!(client.get("/small").text(), "small", "the connection must stay open");
 }
 
 #[test]
-fn a_streaming_handler_starts_before_the_body_and_gets_its_trailers() {
+fn a_streaming_handler_starts_before_the_body_and_receives_its_trailers() {
     let begun = Arc::new(Semaphore::new(0));
-    let told = begun.clone();
+    let started = begun.clone();
     let starts = move |request: Request| {
-        told.add_permits(1);
+        started.add_permits(1);
         describe_body(request)
     };
     let server = start(Router::new().route(post("/starts", starts).streamed()));
@@ -78,7 +82,7 @@ fn a_streaming_handler_starts_before_the_body_and_gets_its_trailers() {
 }
 
 #[test]
-fn a_handler_that_does_not_read_stops_its_client_and_no_other_stream() {
+fn a_handler_that_does_not_read_blocks_its_stream_and_no_other() {
     let gate = Arc::new(Semaphore::new(0));
     let opened = gate.clone();
     let waits = move |mut request: Request| {
@@ -95,17 +99,17 @@ fn a_handler_that_does_not_read_stops_its_client_and_no_other_stream() {
     let size = 1_000_000;
     body.send_data(vec![b'x'; size].into(), true).unwrap();
     let taken = || server.metrics().received_bytes;
-    // Stream and handler have 64 KiB each; how much of that is used depends on how the bytes come.
-    eventually("the windows are full", || taken() >= 96 * 1024);
-    assert_eq!(client.get("/small").text(), "small", "other streams go on");
+    // The stream's window and the handler's are 64 KiB each; the server need not fill both.
+    eventually("the server has received about as much as the windows allow", || taken() >= 96 * 1024);
+    assert_eq!(client.get("/small").text(), "small", "other streams must not be blocked");
     assert_eq!(client.call(Method::POST, "/whole", vec![b'x'; 300_000]).text(), "300000");
-    assert!(taken() < 600_000, "{} bytes were taken", taken());
+    assert!(taken() < 600_000, "{} bytes were received", taken());
     gate.add_permits(1);
     assert_eq!(client.wait(read(response)).unwrap().text(), size.to_string());
 }
 
 #[test]
-fn a_reply_before_the_end_of_the_body_is_whole_and_the_stream_then_let_go() {
+fn an_early_reply_is_complete_and_its_stream_is_reset_over_the_discard_limit() {
     let mut limits = Limits::default();
     limits.discard_bytes = 10;
     let server = builder(routes()).limits(limits).start().unwrap();
@@ -115,11 +119,11 @@ fn a_reply_before_the_end_of_the_body_is_whole_and_the_stream_then_let_go() {
         peer.send(frame(DATA, 0, stream, b"some"));
         peer.reply(stream);
         assert!(!peer.body(stream).is_empty(), "{path}");
-        // A few more bytes, within what is thrown away, then too many.
+        // First an amount within the discard limit, then one that exceeds it.
         peer.send(frame(DATA, 0, stream, b"more"));
         peer.send(frame(DATA, 0, stream, b"too many"));
         assert_eq!(peer.reset(stream), NO_ERROR, "{path}");
-        // What was on its way does no harm.
+        // DATA that was in flight when the stream was reset must do no harm.
         peer.send(frame(DATA, END_STREAM, stream, b"more"));
     }
     for (stream, path) in [(5, "/early"), (7, "/missing")] {
@@ -128,43 +132,43 @@ fn a_reply_before_the_end_of_the_body_is_whole_and_the_stream_then_let_go() {
         peer.send(frame(DATA, END_STREAM, stream, b"short"));
     }
     peer.get(9, "/small");
-    let mut came = Vec::new();
-    while !came.last().is_some_and(|frame: &frames::Frame| frame.stream == 9 && frame.ends_stream()) {
-        came.push(peer.next().unwrap());
+    let mut frames = Vec::new();
+    while !frames.last().is_some_and(|frame: &frames::Frame| frame.stream == 9 && frame.ends_stream()) {
+        frames.push(peer.next().unwrap());
     }
     assert!(
-        came.iter().all(|frame| frame.kind != RST_STREAM),
-        "a client that is nearly done is not stopped: {came:?}"
+        frames.iter().all(|frame| frame.kind != RST_STREAM),
+        "a body within the discard limit must not be reset: {frames:?}"
     );
 }
 
 #[test]
-fn a_reply_on_its_way_is_not_lost_for_too_long_a_body_that_nobody_wants() {
-    let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let ends = told.clone();
+fn a_pending_reply_is_sent_before_its_stream_is_reset() {
+    let started: Arc<Mutex<Vec<String>>> = Arc::default();
+    let ends = started.clone();
     let hooks = Hooks::default().on_end(move |end| {
         ends.lock().unwrap().push(format!("{} {} {:?}", end.path, end.body_bytes, end.error));
     });
     let mut limits = Limits::default();
     limits.discard_bytes = 10;
     let server = builder(routes()).limits(limits).hooks(hooks).start().unwrap();
-    // A window that holds the replies up.
+    // A stream window of 3 bytes delays the replies.
     let mut peer = Peer::connect_with(&server, &[(4, 3)]);
     for (stream, method, path, length) in [(1, "POST", "/missing", 31), (3, "GET", "/static", 6)] {
         peer.headers(stream, &frames::request(method, path), false);
         peer.reply(stream);
-        peer.send(frame(DATA, 0, stream, b"more than is thrown away"));
+        peer.send(frame(DATA, 0, stream, b"more than is discarded.."));
         peer.send(frame(PING, 0, 0, [0; 8]));
         peer.wait(|frame| frame.kind == PING && frame.flags & ACK != 0);
         peer.send(frame(WINDOW_UPDATE, 0, stream, 100_u32.to_be_bytes()));
         assert_eq!(peer.body(stream).len(), length - 3, "{path}");
         assert_eq!(peer.reset(stream), NO_ERROR, "{path}");
     }
-    assert_eq!(*told.lock().unwrap(), ["/missing 31 None", "/static 6 None"]);
+    assert_eq!(*started.lock().unwrap(), ["/missing 31 None", "/static 6 None"]);
 }
 
 #[test]
-fn a_body_that_came_with_its_fin_reaches_a_handler_that_reads_it_later() {
+fn a_body_followed_by_a_fin_reaches_a_handler_that_reads_later() {
     let gate = Arc::new(Semaphore::new(0));
     let opened = gate.clone();
     let waits = move |request: Request| {
@@ -185,7 +189,7 @@ fn a_body_that_came_with_its_fin_reaches_a_handler_that_reads_it_later() {
     peer.headers(3, &frames::request("POST", "/waits"), false);
     peer.send(frame(DATA, 0, 3, b"abc").repeat(20));
     peer.finish();
-    assert_eq!(connect(&server).get("/small").text(), "small", "the only shard has seen the end");
+    assert_eq!(connect(&server).get("/small").text(), "small", "the only shard has processed the FIN");
     gate.add_permits(2);
     let (mut whole, mut reset) = (Vec::new(), None);
     while let Some(frame) = peer.next() {
@@ -198,12 +202,12 @@ fn a_body_that_came_with_its_fin_reaches_a_handler_that_reads_it_later() {
     assert_eq!(
         (whole.as_slice(), reset),
         (&b"61"[..], Some(CANCEL)),
-        "the one is whole, the other never will be"
+        "the complete body must be answered, the incomplete one reset"
     );
 }
 
 #[test]
-fn trailers_beyond_their_limits_are_an_error() {
+fn trailers_over_their_limits_are_an_error() {
     let server = start(routes());
     let mut peer = Peer::connect(&server);
     let long = "x".repeat(5000);
@@ -228,10 +232,11 @@ fn trailers_beyond_their_limits_are_an_error() {
 }
 
 #[test]
-fn credit_comes_back_for_what_is_thrown_away() {
+fn discarded_data_returns_its_flow_control_credit() {
     let server = start(routes());
     let mut peer = Peer::connect(&server);
-    // The connection's window is 1 MiB: thrown away without credit, the rest could not come.
+    // The connection's window is 1 MiB. If discarded data returned no credit, the later bodies could not be
+    // sent.
     let piece = vec![0; 16_000];
     for stream in (1..200).step_by(2) {
         peer.headers(stream, &frames::request("POST", "/missing"), false);
@@ -245,7 +250,7 @@ fn credit_comes_back_for_what_is_thrown_away() {
 }
 
 #[test]
-fn a_client_that_asks_is_told_to_go_on() {
+fn a_client_that_expects_100_continue_receives_it() {
     let server = start(routes());
     let mut peer = Peer::connect(&server);
     for (stream, path) in [(1, "/whole"), (3, "/streamed")] {
@@ -260,7 +265,7 @@ fn a_client_that_asks_is_told_to_go_on() {
     let mut fields = frames::request("POST", "/limited");
     fields.extend([("expect", "100-continue"), ("content-length", "11")]);
     peer.headers(5, &fields, false);
-    assert_eq!(peer.reply(5).status(), 413, "no word to go on before a refusal");
+    assert_eq!(peer.reply(5).status(), 413, "a refusal must not be preceded by 100 Continue");
     let mut fields = frames::request("POST", "/whole");
     fields.push(("expect", "miracles"));
     peer.headers(7, &fields, false);
@@ -284,16 +289,16 @@ fn a_body_that_differs_from_its_declared_length_resets_its_stream() {
     assert_eq!(peer.body(9), b"small");
 }
 
-fn timed(set: impl FnOnce(&mut Timeouts)) -> Server {
+fn server_with_timeouts(set: impl FnOnce(&mut Timeouts)) -> Server {
     let mut timeouts = Timeouts::default();
     set(&mut timeouts);
     builder(routes()).timeouts(timeouts).start().unwrap()
 }
 
 #[test]
-fn a_body_that_stops_is_answered_408_and_the_others_go_on() {
+fn an_idle_body_is_answered_408_and_other_streams_continue() {
     let short = Duration::from_millis(200);
-    let server = timed(|t| t.body_idle = Some(short));
+    let server = server_with_timeouts(|t| t.body_idle = Some(short));
     let mut peer = Peer::connect(&server);
     peer.headers(1, &frames::request("POST", "/whole"), false);
     peer.send(frame(DATA, 0, 1, b"abc"));
@@ -304,21 +309,23 @@ fn a_body_that_stops_is_answered_408_and_the_others_go_on() {
         peer.headers(stream, &frames::request("POST", path), false);
         peer.send(frame(DATA, 0, stream, b"abc"));
         assert_eq!(peer.reply(stream).status(), 200);
-        let told = String::from_utf8(peer.body(stream)).unwrap();
-        assert!(told.contains("too slowly"), "{path}: {told}");
+        let started = String::from_utf8(peer.body(stream)).unwrap();
+        assert!(started.contains("too slowly"), "{path}: {started}");
     }
     peer.get(9, "/small");
     assert_eq!(peer.body(9), b"small");
-    eventually("all are counted", || metric(&server, "windlass_timeouts_total{timer=\"body\"}") == 4.0);
+    eventually("all four timeouts are counted", || {
+        metric(&server, "windlass_timeouts_total{timer=\"body\"}") == 4.0
+    });
 }
 
 #[test]
-fn a_body_that_drips_is_too_slow() {
-    let server = timed(|t| (t.body_rate, t.body_grace) = (1000, Duration::from_millis(200)));
+fn a_body_below_the_minimum_rate_is_answered_408() {
+    let server = server_with_timeouts(|t| (t.body_rate, t.body_grace) = (1000, Duration::from_millis(200)));
     let mut peer = Peer::connect(&server);
     peer.headers(1, &frames::request("POST", "/whole"), false);
     let stop = Arc::new(AtomicUsize::new(0));
-    // A byte of each 20 ms is 50 a second.
+    // One byte every 20 ms is 50 bytes a second.
     while stop.fetch_add(1, Ordering::Relaxed) < 15 {
         peer.send(frame(DATA, 0, 1, b"x"));
         std::thread::sleep(Duration::from_millis(20));

@@ -1,4 +1,4 @@
-//! A stream that ends early takes its handler with it; the connection and the other streams go on.
+//! Cancelled streams: the handler of a stream that ends early is dropped, while other streams continue.
 
 use std::{
     pin::Pin,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::common::{builder, eventually, metric};
 
-/// Counts how many of it live.
+/// Counts its live instances.
 struct Guard(Arc<AtomicUsize>);
 
 impl Guard {
@@ -38,10 +38,10 @@ impl Drop for Guard {
     }
 }
 
-/// A reply that has begun and says nothing more.
-struct Silent(#[allow(dead_code, reason = "it is dropped with this")] Guard);
+/// A body that never yields data.
+struct EndlessBody(#[allow(dead_code, reason = "the guard is dropped with the body")] Guard);
 
-impl Source for Silent {
+impl Source for EndlessBody {
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
         Poll::Pending
     }
@@ -49,7 +49,7 @@ impl Source for Silent {
 
 const LONG: Duration = Duration::from_secs(100);
 
-/// A server with handlers that never end, and how many of them live.
+/// Starts a server with handlers that never finish. Returns it with the number of running handlers.
 fn server() -> (Server, Arc<AtomicUsize>) {
     let living = Arc::new(AtomicUsize::new(0));
     let (inline, queued, streams, reads) = (living.clone(), living.clone(), living.clone(), living.clone());
@@ -102,7 +102,7 @@ fn server() -> (Server, Arc<AtomicUsize>) {
         )
         .route(
             get("/silent", move |_: Request| {
-                let body = Body::source(Silent(Guard::new(&silent)));
+                let body = Body::source(EndlessBody(Guard::new(&silent)));
                 async { Response::new().with_body(body) }
             })
             .run_async(),
@@ -132,55 +132,55 @@ fn a_reset_stream_cancels_its_handler_and_no_other() {
     for (stream, path) in (1..).step_by(4).zip(ALL) {
         begin(&mut peer, stream, path);
         begin(&mut peer, stream + 2, path);
-        eventually("both run", || living.load(Ordering::SeqCst) == 2);
+        eventually("both handlers run", || living.load(Ordering::SeqCst) == 2);
         peer.send(frame(RST_STREAM, 0, stream, CANCEL.to_be_bytes()));
-        eventually("one is cancelled", || living.load(Ordering::SeqCst) == 1);
+        eventually("one handler is cancelled", || living.load(Ordering::SeqCst) == 1);
         peer.get(1000 + stream, "/small");
         assert_eq!(peer.body(1000 + stream), b"small", "{path}");
         std::mem::replace(&mut peer, Peer::connect(&server)).reset_connection();
-        eventually(&format!("the other ends with its connection: {path}"), || {
+        eventually(&format!("the other handler ends with its connection: {path}"), || {
             living.load(Ordering::SeqCst) == 0
         });
     }
 }
 
 #[test]
-fn a_connection_that_dies_cancels_all_its_handlers() {
+fn a_reset_connection_cancels_all_its_handlers() {
     let (server, living) = server();
     let mut peer = Peer::connect(&server);
     for stream in (1..81).step_by(2) {
         begin(&mut peer, stream, ALL[stream as usize / 2 % ALL.len()]);
     }
-    eventually("all run", || living.load(Ordering::SeqCst) == 40);
+    eventually("all handlers run", || living.load(Ordering::SeqCst) == 40);
     peer.reset_connection();
-    eventually("all are cancelled", || living.load(Ordering::SeqCst) == 0);
-    eventually("no job is left in the pool", || {
+    eventually("all handlers are cancelled", || living.load(Ordering::SeqCst) == 0);
+    eventually("no job runs in the pool", || {
         metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 0.0
     });
     assert_eq!(Client::connect(&server).get("/small").text(), "small");
 }
 
 #[test]
-fn a_fault_on_a_stream_cancels_its_handler() {
+fn a_stream_error_cancels_its_handler() {
     let (server, living) = server();
     for path in ALL {
         let mut peer = Peer::connect(&server);
         begin(&mut peer, 1, path);
-        eventually("it runs", || living.load(Ordering::SeqCst) == 1);
-        // An increment that takes the window beyond its maximum.
+        eventually("the handler runs", || living.load(Ordering::SeqCst) == 1);
+        // An increment that takes the window over its maximum.
         peer.send(frame(frames::WINDOW_UPDATE, 0, 1, 0x7fff_ffff_u32.to_be_bytes()));
         assert_eq!(peer.reset(1), frames::FLOW_CONTROL_ERROR, "{path}");
-        eventually("it is cancelled", || living.load(Ordering::SeqCst) == 0);
+        eventually("the handler is cancelled", || living.load(Ordering::SeqCst) == 0);
         peer.get(3, "/small");
         assert_eq!(peer.body(3), b"small");
     }
 }
 
 #[test]
-fn a_late_job_is_answered_503_on_its_stream() {
+fn a_job_over_its_deadline_is_answered_503_on_its_stream() {
     let living = Arc::new(AtomicUsize::new(0));
     let own = living.clone();
-    let late = move |_: Request| {
+    let over_deadline = move |_: Request| {
         let guard = Guard::new(&own);
         async move {
             tokio::time::sleep(LONG).await;
@@ -189,20 +189,21 @@ fn a_late_job_is_answered_503_on_its_stream() {
     };
     let mut timeouts = Timeouts::default();
     timeouts.job = Some(Duration::from_millis(200));
-    let router =
-        Router::new().route(get("/late", late).run_async()).route(get("/small", |_: Request| "small"));
+    let router = Router::new()
+        .route(get("/late", over_deadline).run_async())
+        .route(get("/small", |_: Request| "small"));
     let server = builder(router).timeouts(timeouts).start().unwrap();
     let mut client = Client::connect(&server);
-    let (late, _) = client.send.send_request(request(Method::GET, "/late"), true).unwrap();
-    assert_eq!(client.get("/small").text(), "small", "it does not wait");
-    let reply = client.wait(read(late)).unwrap();
+    let (over_deadline, _) = client.send.send_request(request(Method::GET, "/late"), true).unwrap();
+    assert_eq!(client.get("/small").text(), "small", "another stream must not wait for the job");
+    let reply = client.wait(read(over_deadline)).unwrap();
     assert_eq!((reply.status, reply.header("retry-after").is_some()), (503, true));
     eventually("the job is cancelled", || living.load(Ordering::SeqCst) == 0);
     assert_eq!(metric(&server, "windlass_timeouts_total{timer=\"job\"}"), 1.0);
 }
 
 #[test]
-fn a_slow_stream_delays_no_other() {
+fn a_slow_stream_does_not_delay_others() {
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
     let slow = move |_: Request| {
@@ -223,7 +224,7 @@ fn a_slow_stream_delays_no_other() {
             peer.wait(|frame| frame.stream == stream && frame.ends_stream());
         }
     }
-    assert_eq!(server.metrics().requests, 1000, "all but the slow one");
+    assert_eq!(server.metrics().requests, 1000, "all requests except the slow one are answered");
     gate.add_permits(1);
     assert_eq!(peer.body(1), b"slow");
 }

@@ -1,5 +1,5 @@
-//! A client that speaks HTTP/2 as others do; its connection runs on a thread of its own.
-#![allow(dead_code, reason = "a vocabulary: its users come one by one")]
+//! An HTTP/2 client based on the `h2` crate; its connection runs on a thread of its own.
+#![allow(dead_code, reason = "not every test uses every helper")]
 
 use std::{net::SocketAddr, thread};
 
@@ -11,15 +11,15 @@ use windlass::{Server, http};
 
 use crate::common::{PATIENCE, address};
 
-/// One connection; its calls block.
+/// An HTTP/2 connection with blocking calls.
 pub(crate) struct Client {
     pub(crate) send: SendRequest<Bytes>,
     runtime: runtime::Runtime,
-    /// Dropped, the connection's thread ends.
+    /// Ends the connection's thread when dropped.
     _alive: oneshot::Sender<()>,
 }
 
-/// One whole reply.
+/// A complete reply.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -37,7 +37,7 @@ impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let first = values.next().map(|value| value.to_str().unwrap());
-        assert!(values.next().is_none(), "{name} is there twice: {:?}", self.headers);
+        assert!(values.next().is_none(), "{name} occurs twice: {:?}", self.headers);
         first
     }
 }
@@ -47,7 +47,7 @@ impl Client {
         Self::connect_to(address(server), ::h2::client::Builder::new())
     }
 
-    /// Connects with settings of the test's own.
+    /// Connects with these settings.
     pub(crate) fn connect_to(address: SocketAddr, builder: ::h2::client::Builder) -> Self {
         let (ready, connected) = std::sync::mpsc::channel();
         let (alive, dropped) = oneshot::channel::<()>();
@@ -58,17 +58,19 @@ impl Client {
                 let (send, connection) = builder.handshake(stream).await.unwrap();
                 ready.send(send).unwrap();
                 tokio::spawn(connection);
-                // An error: its client was dropped.
+                // Returns an error once the client is dropped.
                 let _ = dropped.await;
             });
         });
         Self { send: connected.recv_timeout(PATIENCE).unwrap(), runtime: runtime(), _alive: alive }
     }
 
-    /// Runs a future to its end.
+    /// Runs a future to completion, with a timeout.
     #[track_caller]
     pub(crate) fn wait<F: Future>(&self, future: F) -> F::Output {
-        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await }).expect("not in time")
+        self.runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, future).await })
+            .expect("the call must finish in time")
     }
 
     #[track_caller]
@@ -76,7 +78,7 @@ impl Client {
         self.call(Method::GET, path, "")
     }
 
-    /// Sends a request with a whole body and reads its reply.
+    /// Sends a request with this body and reads its reply.
     #[track_caller]
     pub(crate) fn call(&mut self, method: Method, path: &str, body: impl Into<Bytes>) -> Reply {
         self.request(request(method, path), body.into())
@@ -91,13 +93,13 @@ impl Client {
         self.wait(read(response)).unwrap()
     }
 
-    /// Starts a request whose body is sent bit by bit.
+    /// Starts a request whose body is sent later.
     pub(crate) fn open(&mut self, request: Request<()>) -> (ResponseFuture, ::h2::SendStream<Bytes>) {
         self.send.send_request(request, false).unwrap()
     }
 }
 
-/// Makes a request for this host.
+/// Builds a request for the host `test`.
 pub(crate) fn request(method: Method, path: &str) -> Request<()> {
     Request::builder().method(method).uri(format!("http://test{path}")).body(()).unwrap()
 }

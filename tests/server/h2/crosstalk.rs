@@ -1,4 +1,4 @@
-//! Many connections of both protocols at once: everybody gets what was asked for, and nothing else.
+//! Many connections of both protocols at once: each request gets its own reply.
 
 use bytes::Bytes;
 use http::Method;
@@ -21,7 +21,7 @@ fn text(connection: usize, round: usize, stream: usize) -> String {
     format!("{connection}-{round}-{stream}-").repeat(1 + (connection + stream) % 40)
 }
 
-async fn speak_h2(address: std::net::SocketAddr, connection: usize) {
+async fn run_h2_client(address: std::net::SocketAddr, connection: usize) {
     let stream = TcpStream::connect(address).await.unwrap();
     let (send, driver) = ::h2::client::handshake(stream).await.unwrap();
     tokio::spawn(driver);
@@ -43,7 +43,7 @@ async fn speak_h2(address: std::net::SocketAddr, connection: usize) {
     }
 }
 
-async fn speak_h1(address: std::net::SocketAddr, connection: usize) {
+async fn run_h1_client(address: std::net::SocketAddr, connection: usize) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     for round in 0..ROUNDS {
         let mut expected = Vec::new();
@@ -67,7 +67,7 @@ async fn speak_h1(address: std::net::SocketAddr, connection: usize) {
 }
 
 #[test]
-fn three_hundred_connections_of_both_protocols_do_not_mix() {
+fn replies_do_not_mix_between_connections_of_both_protocols() {
     let router = Router::new()
         .route(post("/inline", |mut r: Request| Response::new().with_body(r.take_body())))
         .route(post("/async", async |mut r: Request| Response::new().with_body(r.take_body())).run_async());
@@ -78,8 +78,8 @@ fn three_hundred_connections_of_both_protocols_do_not_mix() {
         let mut all = JoinSet::new();
         for connection in 0..CONNECTIONS {
             match connection % 2 {
-                0 => all.spawn(speak_h2(address, connection)),
-                _ => all.spawn(speak_h1(address, connection)),
+                0 => all.spawn(run_h2_client(address, connection)),
+                _ => all.spawn(run_h1_client(address, connection)),
             };
         }
         while let Some(one) = all.join_next().await {

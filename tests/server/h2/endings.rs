@@ -1,4 +1,4 @@
-//! How HTTP/2 connections end: drained, idle, old; and what hooks and metrics are told of all that happens.
+//! Ends of HTTP/2 connections: drained, idle, over their maximum age; and the hooks and metrics of each.
 
 use std::{
     sync::{Arc, Mutex},
@@ -18,8 +18,8 @@ use crate::common::{builder, eventually, metric};
 
 const LAST: u32 = 0x7fff_ffff;
 
-/// A server with a handler that waits until the gate lets it go.
-fn gated(set: impl FnOnce(Builder) -> Builder) -> (Server, Arc<Semaphore>) {
+/// Starts a server whose route `/waits` waits for a permit of the returned semaphore.
+fn start_gated(set: impl FnOnce(Builder) -> Builder) -> (Server, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
     let waits = move |_: Request| {
@@ -32,7 +32,7 @@ fn gated(set: impl FnOnce(Builder) -> Builder) -> (Server, Arc<Semaphore>) {
     let router = Router::new()
         .route(get("/waits", waits).run_async())
         .route(get("/closes", |_: Request| Response::text("last").with_header("connection", "close")))
-        .route(get("/panics", |_: Request| -> String { panic!("as asked") }))
+        .route(get("/panics", |_: Request| -> String { panic!("deliberate panic of the test") }))
         .route(post("/echo", |mut r: Request| r.take_body()))
         .route(static_route("/", "root"));
     (set(builder(router)).start().unwrap(), gate)
@@ -43,17 +43,17 @@ fn draining(server: Server) -> thread::JoinHandle<DrainReport> {
 }
 
 #[test]
-fn a_drain_says_goodbye_in_two_steps_and_loses_no_request() {
-    let (server, gate) = gated(|builder| builder);
+fn a_drain_sends_two_goaways_and_loses_no_request() {
+    let (server, gate) = start_gated(|builder| builder);
     let mut peer = Peer::connect(&server);
     peer.get(1, "/waits");
-    eventually("it runs", || metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 1.0);
-    eventually("the connections that asked are gone", || server.metrics().connections == 1);
+    eventually("the job runs", || metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 1.0);
+    eventually("the connections of the metric queries are closed", || server.metrics().connections == 1);
     let drained = draining(server);
     let first = peer.wait(|frame| frame.kind == GOAWAY);
     assert_eq!((first.last_stream(), first.code()), (LAST, NO_ERROR));
     let ping = peer.wait(|frame| frame.kind == PING);
-    // On its way when the server said goodbye.
+    // The request is in flight when the server sends its first GOAWAY.
     peer.get(3, "/");
     assert_eq!(peer.body(3), b"root");
     peer.send(frame(PING, ACK, 0, &ping.payload));
@@ -61,52 +61,52 @@ fn a_drain_says_goodbye_in_two_steps_and_loses_no_request() {
     assert_eq!((second.last_stream(), second.code()), (3, NO_ERROR));
     gate.add_permits(1);
     assert_eq!(peer.body(1), b"waited");
-    assert_eq!(peer.next(), None, "it ends after its last stream");
+    assert_eq!(peer.next(), None, "the connection must end after its last stream");
     let report = drained.join().unwrap();
     assert_eq!((report.drained, report.cut.len()), (1, 0), "{report}");
 }
 
 #[test]
-fn a_drain_waits_for_no_idle_peer() {
-    let (server, _) = gated(|builder| builder);
+fn a_drain_does_not_wait_for_an_idle_client() {
+    let (server, _) = start_gated(|builder| builder);
     let mut peer = Peer::connect(&server);
     peer.get(1, "/");
     assert_eq!(peer.body(1), b"root");
     let drained = draining(server);
-    // It answers nothing, and is told all the same.
-    let mut goodbyes = Vec::new();
+    // The client does not answer the PING, but still receives both GOAWAYs.
+    let mut goaways = Vec::new();
     while let Some(frame) = peer.next() {
         if frame.kind == GOAWAY {
-            goodbyes.push((frame.last_stream(), frame.code()));
+            goaways.push((frame.last_stream(), frame.code()));
         }
     }
-    assert_eq!(goodbyes, [(LAST, NO_ERROR), (1, NO_ERROR)]);
+    assert_eq!(goaways, [(LAST, NO_ERROR), (1, NO_ERROR)]);
     drop(peer);
     let report = drained.join().unwrap();
     assert_eq!((report.drained, report.cut.len()), (1, 0), "{report}");
 }
 
 #[test]
-fn what_outlives_the_grace_is_cut_and_named() {
-    let (server, _gate) = gated(|builder| builder);
+fn a_stream_that_outlives_the_grace_is_cut_and_reported() {
+    let (server, _gate) = start_gated(|builder| builder);
     let mut peer = Peer::connect(&server);
     peer.get(1, "/waits");
-    eventually("it runs", || metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 1.0);
+    eventually("the job runs", || metric(&server, "windlass_pool_running_jobs{lane=\"async\"}") == 1.0);
     let report = server.drain(Some(Duration::from_millis(200)));
     assert_eq!(report.cut.get("handler_running"), Some(&1), "{report}");
 }
 
 #[test]
-fn an_idle_connection_is_told_before_it_ends() {
+fn an_idle_connection_receives_goaway_before_it_ends() {
     let mut timeouts = Timeouts::default();
     timeouts.keep_alive = Some(Duration::from_millis(200));
-    let (server, gate) = gated(|builder| builder.timeouts(timeouts));
+    let (server, gate) = start_gated(|builder| builder.timeouts(timeouts));
     let mut peer = Peer::connect(&server);
     peer.get(1, "/waits");
     thread::sleep(Duration::from_millis(300));
     gate.add_permits(1);
-    assert_eq!(peer.body(1), b"waited", "a stream in progress is no idleness");
-    // A PING is none either, nor does it keep the connection.
+    assert_eq!(peer.body(1), b"waited", "a stream in progress must keep the connection");
+    // A PING does not keep an idle connection open.
     peer.send(frame(PING, 0, 0, [0; 8]));
     let goaway = peer.wait(|frame| frame.kind == GOAWAY);
     assert_eq!((goaway.last_stream(), goaway.code()), (1, NO_ERROR));
@@ -115,11 +115,11 @@ fn an_idle_connection_is_told_before_it_ends() {
 }
 
 #[test]
-fn an_old_connection_and_one_a_handler_closes_are_left_in_order() {
+fn old_connections_and_those_closed_by_a_handler_end_with_two_goaways() {
     let mut timeouts = Timeouts::default();
     timeouts.age = Some(Duration::from_millis(100));
-    let (server, _) = gated(|builder| builder.timeouts(timeouts));
-    let (young, _) = gated(|builder| builder);
+    let (server, _) = start_gated(|builder| builder.timeouts(timeouts));
+    let (young, _) = start_gated(|builder| builder);
     thread::sleep(Duration::from_millis(1));
     for (server, path, cause) in [(&server, "/", "age"), (&young, "/closes", "handler")] {
         let mut peer = Peer::connect(server);
@@ -132,17 +132,17 @@ fn an_old_connection_and_one_a_handler_closes_are_left_in_order() {
             }
             frames.push(frame);
         }
-        let goodbyes: Vec<_> = frames.iter().filter(|f| f.kind == GOAWAY).map(|f| f.last_stream()).collect();
-        assert_eq!(goodbyes, [LAST, 1], "{cause}");
+        let goaways: Vec<_> = frames.iter().filter(|f| f.kind == GOAWAY).map(|f| f.last_stream()).collect();
+        assert_eq!(goaways, [LAST, 1], "{cause}");
         assert!(frames.iter().any(|f| f.kind == HEADERS && f.status() == 200), "{cause}");
         assert_eq!(metric(server, &format!("windlass_http2_goaways_total{{cause=\"{cause}\"}}")), 1.0);
     }
 }
 
 #[test]
-fn hooks_are_told_once_of_each_request_however_it_ends() {
-    let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let (starts, ends) = (told.clone(), told.clone());
+fn each_request_calls_both_hooks_once_however_it_ends() {
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (starts, ends) = (lines.clone(), lines.clone());
     let hooks = Hooks::default()
         .on_start(move |start| starts.lock().unwrap().push(format!("> {} {}", start.method, start.path)))
         .on_end(move |end| {
@@ -150,10 +150,10 @@ fn hooks_are_told_once_of_each_request_however_it_ends() {
             let line = format!("< {} {status} {} {}", end.path, end.body_bytes, end.error.unwrap_or("-"));
             ends.lock().unwrap().push(line);
         });
-    let (server, gate) = gated(|builder| builder.hooks(hooks));
+    let (server, gate) = start_gated(|builder| builder.hooks(hooks));
     let take = |count: usize| {
-        eventually("all is told", || told.lock().unwrap().len() >= count);
-        let mut lines = std::mem::take(&mut *told.lock().unwrap());
+        eventually("all hooks were called", || lines.lock().unwrap().len() >= count);
+        let mut lines = std::mem::take(&mut *lines.lock().unwrap());
         lines.sort();
         lines
     };
@@ -194,8 +194,8 @@ fn hooks_are_told_once_of_each_request_however_it_ends() {
 }
 
 #[test]
-fn open_connections_and_streams_are_seen() {
-    let (server, gate) = gated(|builder| builder);
+fn open_connections_and_streams_are_counted() {
+    let (server, gate) = start_gated(|builder| builder);
     let summed =
         |name: &str| -> f64 { (0..2).map(|s| metric(&server, &format!("{name}{{shard=\"{s}\"}}"))).sum() };
     let mut peer = Peer::connect(&server);
@@ -203,9 +203,11 @@ fn open_connections_and_streams_are_seen() {
     eventually("five streams are open", || summed("windlass_http2_streams") == 5.0);
     assert_eq!(summed("windlass_http2_connections"), 1.0);
     peer.send(frame(RST_STREAM, 0, 1, CANCEL.to_be_bytes()));
-    eventually("one was reset", || metric(&server, "windlass_http2_resets_total{cause=\"peer\"}") == 1.0);
+    eventually("one stream was reset", || {
+        metric(&server, "windlass_http2_resets_total{cause=\"peer\"}") == 1.0
+    });
     gate.add_permits(4);
-    eventually("none is open", || summed("windlass_http2_streams") == 0.0);
+    eventually("no stream is open", || summed("windlass_http2_streams") == 0.0);
     peer.reset_connection();
     eventually("the connection is closed", || summed("windlass_http2_connections") == 0.0);
 }

@@ -1,5 +1,5 @@
-//! A peer that sends exactly the frames it is given, and reads what comes frame by frame.
-#![allow(dead_code, reason = "a vocabulary: its users come one by one")]
+//! A client that sends exactly the frames it is given, and reads frame by frame.
+#![allow(dead_code, reason = "not every test uses every helper")]
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -24,7 +24,7 @@ pub(crate) const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
-/// Flags: of DATA and HEADERS; of SETTINGS and PING.
+/// Flags. END_STREAM belongs to DATA and HEADERS, ACK to SETTINGS and PING.
 pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
@@ -37,7 +37,7 @@ pub(crate) const REFUSED_STREAM: u32 = 7;
 pub(crate) const CANCEL: u32 = 8;
 pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// One frame.
+/// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -47,7 +47,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Returns the error code of a RST_STREAM or a GOAWAY.
+    /// Returns the error code of an RST_STREAM or GOAWAY.
     #[track_caller]
     pub(crate) fn code(&self) -> u32 {
         let at = match self.kind {
@@ -58,13 +58,13 @@ impl Frame {
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
 
-    /// Returns the last stream a GOAWAY names.
+    /// Returns the last stream id of a GOAWAY.
     pub(crate) fn last_stream(&self) -> u32 {
         assert_eq!(self.kind, GOAWAY);
         u32::from_be_bytes(self.payload[..4].try_into().unwrap())
     }
 
-    /// Returns the status of a reply's HEADERS: indexed, or three digits by Huffman's code.
+    /// Returns the status of a response's HEADERS, which is either indexed or three Huffman-coded digits.
     #[track_caller]
     pub(crate) fn status(&self) -> u16 {
         assert_eq!(self.kind, HEADERS);
@@ -83,7 +83,7 @@ impl Frame {
     }
 }
 
-/// Decodes digits: 0, 1 and 2 have five bits, the others six (RFC 7541, appendix B).
+/// Decodes three Huffman-coded digits: 0, 1 and 2 have five bits, the others six (RFC 7541, appendix B).
 fn digits(coded: &[u8]) -> u16 {
     let bits: Vec<u8> = coded.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
     let take =
@@ -100,7 +100,7 @@ fn digits(coded: &[u8]) -> u16 {
     number
 }
 
-/// Makes the bytes of a frame.
+/// Encodes a frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
@@ -110,7 +110,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>)
     bytes
 }
 
-/// Codes header fields plainly: literals that are never indexed, names and values as they are.
+/// Encodes header fields as literals that are never indexed and not Huffman-coded.
 pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in fields {
@@ -137,17 +137,17 @@ fn string(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.as_bytes());
 }
 
-/// The fields every request has.
+/// Returns the pseudo-header fields of a request.
 pub(crate) fn request<'a>(method: &'a str, path: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![(":method", method), (":scheme", "http"), (":path", path), (":authority", "test")]
 }
 
-/// A setting's number and value.
+/// Encodes settings from pairs of identifier and value.
 pub(crate) fn settings(pairs: &[(u16, u32)]) -> Vec<u8> {
     pairs.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect()
 }
 
-/// One connection.
+/// A client connection.
 pub(crate) struct Peer {
     stream: TcpStream,
     received: Vec<u8>,
@@ -159,15 +159,15 @@ impl Peer {
         Self::connect_with(server, &[])
     }
 
-    /// Connects and sends the preface and these settings; the server's have come and are acknowledged. No header
-    /// tables: each status can be read by itself.
+    /// Connects, sends the preface and these settings, and exchanges SETTINGS acknowledgements. The header
+    /// table size is 0, so that each status can be decoded alone.
     pub(crate) fn connect_with(server: &Server, pairs: &[(u16, u32)]) -> Self {
         let mut peer = Self::silent(server);
         peer.send(
             [PREFACE, &frame(SETTINGS, 0, 0, [settings(&[(1, 0)]), settings(pairs)].concat())].concat(),
         );
         let theirs = peer.wait(|frame| frame.kind == SETTINGS);
-        assert_eq!(theirs.flags & ACK, 0, "the server's settings come first");
+        assert_eq!(theirs.flags & ACK, 0, "the server's settings must come before its acknowledgement");
         peer.send(frame(SETTINGS, ACK, 0, []));
         peer.wait(|frame| frame.kind == SETTINGS && frame.flags & ACK != 0);
         peer
@@ -187,7 +187,7 @@ impl Peer {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends as much as the server takes; false when it has closed.
+    /// Sends these bytes. Returns `false` if the server has closed the connection.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
@@ -197,13 +197,13 @@ impl Peer {
         self.headers(stream, &request("GET", path), true);
     }
 
-    /// Sends a request's head.
+    /// Sends the head of a request.
     pub(crate) fn headers(&mut self, stream: u32, fields: &[(&str, &str)], end: bool) {
         let flags = END_HEADERS | if end { END_STREAM } else { 0 };
         self.send(frame(HEADERS, flags, stream, block(fields)));
     }
 
-    /// Reads the next frame; `None` when the server has ended the connection.
+    /// Reads the next frame; `None` at the end of the connection.
     pub(crate) fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = self.parse() {
@@ -229,28 +229,28 @@ impl Peer {
         Some(Frame { kind, flags, stream, payload })
     }
 
-    /// Reads until a frame of interest comes; what comes before is thrown away.
+    /// Reads until a matching frame arrives and discards all before it.
     #[track_caller]
     pub(crate) fn wait(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
         let until = Instant::now() + PATIENCE;
-        let mut seen = Vec::new();
+        let mut discarded = Vec::new();
         loop {
-            assert!(Instant::now() < until, "it does not come; came: {seen:?}");
+            assert!(Instant::now() < until, "the expected frame did not arrive; got {discarded:?}");
             match self.next() {
                 Some(frame) if wanted(&frame) => return frame,
-                Some(frame) => seen.push((frame.kind, frame.flags, frame.stream)),
-                None => panic!("the server closed; before came: {seen:?}"),
+                Some(frame) => discarded.push((frame.kind, frame.flags, frame.stream)),
+                None => panic!("the server closed after {discarded:?}"),
             }
         }
     }
 
-    /// Reads the head of the reply on a stream.
+    /// Reads the HEADERS of the reply on a stream.
     #[track_caller]
     pub(crate) fn reply(&mut self, stream: u32) -> Frame {
         self.wait(|frame| frame.kind == HEADERS && frame.stream == stream)
     }
 
-    /// Reads until the stream ends, and returns its body.
+    /// Reads until the stream ends and returns its body.
     #[track_caller]
     pub(crate) fn body(&mut self, stream: u32) -> Vec<u8> {
         let mut body = Vec::new();
@@ -265,33 +265,33 @@ impl Peer {
         }
     }
 
-    /// Waits for the stream's reset and returns its code.
+    /// Waits for the stream's RST_STREAM and returns its error code.
     #[track_caller]
     pub(crate) fn reset(&mut self, stream: u32) -> u32 {
         self.wait(|frame| frame.kind == RST_STREAM && frame.stream == stream).code()
     }
 
-    /// Waits for GOAWAY and the end of the connection; returns the code.
+    /// Waits for GOAWAY and the end of the connection. Returns the error code.
     #[track_caller]
     pub(crate) fn goaway(&mut self) -> u32 {
         let goaway = self.wait(|frame| frame.kind == GOAWAY);
         while let Some(frame) = self.next() {
-            assert!(frame.kind != HEADERS, "a reply stands behind GOAWAY: {frame:?}");
+            assert!(frame.kind != HEADERS, "no reply may follow GOAWAY: {frame:?}");
         }
         goaway.code()
     }
 
-    /// Ends the connection with a RST.
+    /// Closes the connection with a reset.
     pub(crate) fn reset_connection(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Sends FIN; reading goes on.
+    /// Sends a FIN; reading continues.
     pub(crate) fn finish(&mut self) {
         self.stream.shutdown(std::net::Shutdown::Write).unwrap();
     }
 
-    /// Asserts that nothing comes for a while.
+    /// Asserts that nothing arrives during this time.
     #[track_caller]
     pub(crate) fn expect_silence(&mut self, during: Duration) {
         assert!(self.received.is_empty(), "{:?}", self.parse());

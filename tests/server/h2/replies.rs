@@ -1,4 +1,4 @@
-//! Replies over HTTP/2: streamed, with trailers, gated by the peer's window, broken off, both ways at once.
+//! Replies over HTTP/2: streams, trailers, flow control, cut replies, and echo while receiving.
 
 use std::{
     pin::Pin,
@@ -26,11 +26,11 @@ use super::{
 };
 use crate::common::{bodies::endless_reply_routes, builder, connect, eventually, metric, start};
 
-/// Gives pieces without end, or as many as it is made for, and counts them.
+/// A body that yields `left` pieces, counts them, and ends with the result of `end`.
 struct Pieces {
     left: usize,
     size: usize,
-    given: Arc<AtomicUsize>,
+    produced: Arc<AtomicUsize>,
     end: fn() -> Option<Result<Frame, BoxError>>,
 }
 
@@ -40,7 +40,7 @@ impl Source for Pieces {
             return Poll::Ready((self.end)());
         }
         self.left -= 1;
-        self.given.fetch_add(1, Ordering::SeqCst);
+        self.produced.fetch_add(1, Ordering::SeqCst);
         Poll::Ready(Some(Ok(Frame::Data(vec![b'x'; self.size].into()))))
     }
 }
@@ -50,8 +50,8 @@ fn pieces(
     size: usize,
     end: fn() -> Option<Result<Frame, BoxError>>,
 ) -> (Body, Arc<AtomicUsize>) {
-    let given = Arc::new(AtomicUsize::new(0));
-    (Body::source(Pieces { left: count, size, given: given.clone(), end }), given)
+    let produced = Arc::new(AtomicUsize::new(0));
+    (Body::source(Pieces { left: count, size, produced: produced.clone(), end }), produced)
 }
 
 fn body(count: usize, size: usize, end: fn() -> Option<Result<Frame, BoxError>>) -> Response {
@@ -75,8 +75,8 @@ fn routes() -> Router {
         .route(get("/trailed", trailed))
         .route(get("/trailers-only", |_: Request| Response::new().with_header("grpc-status", "12")))
         .route(get("/ends-in-trailers", |_: Request| body(3, 10, || Some(Ok(Frame::Trailers(sum()))))))
-        .route(get("/fails", |_: Request| body(3, 10, || Some(Err("as asked".into())))))
-        .route(get("/panics", |_: Request| body(3, 10, || panic!("as asked"))))
+        .route(get("/fails", |_: Request| body(3, 10, || Some(Err("deliberate failure of the test".into())))))
+        .route(get("/panics", |_: Request| body(3, 10, || panic!("deliberate failure of the test"))))
         .route(get("/aborts", |_: Request| {
             let (mut sender, body) = Body::channel_with_len(1000, 1000);
             drop(
@@ -86,11 +86,11 @@ fn routes() -> Router {
             Response::new().with_body(body)
         }))
         .route(get("/small", |_: Request| "small"))
-        .route(post("/both", both).streamed().run_async())
+        .route(post("/both", echo_pieces).streamed().run_async())
 }
 
-/// Gives each piece back as it comes.
-async fn both(mut request: Request) -> Response {
+/// Echoes each piece of the body as it arrives.
+async fn echo_pieces(mut request: Request) -> Response {
     let (mut sender, body) = Body::channel(10_000);
     tokio::spawn(async move {
         let mut incoming = request.take_body();
@@ -109,7 +109,7 @@ fn server() -> Server {
 }
 
 #[test]
-fn replies_of_every_kind_come_whole() {
+fn replies_of_every_kind_arrive_complete() {
     let server = server();
     let mut client = Client::connect(&server);
     for (path, length) in [("/streamed", 300_000), ("/streamed-async", 300_000), ("/large", 5 << 20)] {
@@ -119,7 +119,7 @@ fn replies_of_every_kind_come_whole() {
 }
 
 #[test]
-fn trailers_end_the_stream_without_those_that_may_not() {
+fn trailers_end_the_stream_except_forbidden_ones() {
     let server = server();
     let mut client = Client::connect(&server);
     for (path, length) in [("/trailed", 7), ("/ends-in-trailers", 30)] {
@@ -138,14 +138,14 @@ fn trailers_end_the_stream_without_those_that_may_not() {
     );
     let mut peer = Peer::connect(&server);
     peer.get(1, "/trailers-only");
-    assert!(peer.reply(1).ends_stream(), "one HEADERS frame is the whole reply");
+    assert!(peer.reply(1).ends_stream(), "the reply must consist of a single HEADERS frame");
     peer.get(3, "/trailed");
     let frames = [peer.reply(3), peer.wait(|f| f.kind == DATA), peer.wait(|f| f.kind == HEADERS)];
     assert_eq!(frames.map(|frame| frame.ends_stream()), [false, false, true]);
 }
 
 #[test]
-fn a_reply_that_breaks_off_is_seen_to() {
+fn a_failing_reply_resets_its_stream() {
     let server = server();
     let mut peer = Peer::connect(&server);
     for (stream, path) in [(1, "/fails"), (3, "/panics"), (5, "/aborts")] {
@@ -158,7 +158,7 @@ fn a_reply_that_breaks_off_is_seen_to() {
 }
 
 #[test]
-fn both_directions_run_at_once() {
+fn a_body_may_be_echoed_while_it_arrives() {
     let server = server();
     let mut client = Client::connect(&server);
     let (response, mut up) = client.open(request(Method::POST, "/both"));
@@ -181,19 +181,19 @@ fn both_directions_run_at_once() {
 }
 
 #[test]
-fn a_slow_reader_stops_the_producer() {
-    let (given, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let own = given.clone();
+fn a_full_window_pauses_the_producer() {
+    let (produced, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let own = produced.clone();
     let endless = move |_: Request| {
         Response::new().with_body(Body::source(Pieces {
             left: usize::MAX,
             size: 1000,
-            given: own.clone(),
+            produced: own.clone(),
             end: || None,
         }))
     };
     let server = start(routes().route(get("/endless", endless)));
-    // A stream's window of 10,000 bytes, a connection's of 65,535.
+    // The stream's window is 10,000 bytes, the connection's 65,535.
     let mut peer = Peer::connect_with(&server, &[(4, 10_000)]);
     peer.get(1, "/endless");
     peer.reply(1);
@@ -202,27 +202,27 @@ fn a_slow_reader_stops_the_producer() {
         counted.fetch_add(data.payload.len(), Ordering::Relaxed);
     }
     peer.get(3, "/small");
-    assert_eq!(peer.body(3), b"small", "its own window does not matter to others");
+    assert_eq!(peer.body(3), b"small", "a full stream window must not affect other streams");
     peer.expect_silence(Duration::from_millis(100));
-    let taken = given.load(Ordering::SeqCst);
+    let taken = produced.load(Ordering::SeqCst);
     assert!(taken <= 11, "{taken} pieces of 1,000 bytes were taken for a window of 10,000");
     peer.send(frame(WINDOW_UPDATE, 0, 1, 5000_u32.to_be_bytes()));
     let mut more = 0;
     while more < 5000 {
         more += peer.wait(|frame| frame.kind == DATA).payload.len();
     }
-    assert!(given.load(Ordering::SeqCst) <= 16);
+    assert!(produced.load(Ordering::SeqCst) <= 16);
 }
 
 #[test]
-fn a_peer_that_does_not_read_its_socket_stops_the_producer() {
-    let given = Arc::new(AtomicUsize::new(0));
-    let own = given.clone();
+fn a_client_that_does_not_read_its_socket_pauses_the_producer() {
+    let produced = Arc::new(AtomicUsize::new(0));
+    let own = produced.clone();
     let endless = move |_: Request| {
         Response::new().with_body(Body::source(Pieces {
             left: usize::MAX,
             size: 10_000,
-            given: own.clone(),
+            produced: own.clone(),
             end: || None,
         }))
     };
@@ -230,23 +230,23 @@ fn a_peer_that_does_not_read_its_socket_stops_the_producer() {
     let mut peer = Peer::connect_with(&server, &[(4, 0x7fff_ffff)]);
     peer.send(frame(WINDOW_UPDATE, 0, 0, 0x7fff_0000_u32.to_be_bytes()));
     peer.get(1, "/endless");
-    let taken = || given.load(Ordering::SeqCst);
-    eventually("it has begun", || taken() > 50);
+    let taken = || produced.load(Ordering::SeqCst);
+    eventually("the producer runs", || taken() > 50);
     let mut before = taken();
-    eventually("it has stopped", || {
+    eventually("the producer is paused", || {
         std::thread::sleep(Duration::from_millis(50));
         std::mem::replace(&mut before, taken()) == taken()
     });
-    // What the kernel holds for both sides, some MiB, and what the server does, 1 MiB.
+    // Includes the kernel's buffers of both sides, some MiB, and the server's of 1 MiB.
     assert!(taken() * 10_000 < 16 << 20, "{} bytes were taken", taken() * 10_000);
     for _ in 0..1000 {
         peer.wait(|frame| frame.kind == DATA);
     }
-    eventually("it goes on", || taken() > before);
+    eventually("the producer continues", || taken() > before);
 }
 
 #[test]
-fn a_window_held_shut_resets_its_stream_and_no_other() {
+fn a_window_that_stays_almost_closed_resets_its_stream_and_no_other() {
     let mut timeouts = Timeouts::default();
     timeouts.write_stall = Some(Duration::from_millis(300));
     let server = builder(routes()).timeouts(timeouts).start().unwrap();
@@ -255,7 +255,7 @@ fn a_window_held_shut_resets_its_stream_and_no_other() {
     peer.get(3, "/large");
     peer.get(5, "/small");
     assert_eq!(peer.body(5), b"small");
-    // Opened byte by byte it is no better.
+    // Opening the window byte by byte does not help.
     let mut reset = 0;
     while reset < 2 {
         for stream in [1, 3] {
@@ -270,18 +270,18 @@ fn a_window_held_shut_resets_its_stream_and_no_other() {
     }
     peer.get(7, "/small");
     assert_eq!(peer.body(7), b"small");
-    eventually("both are counted", || {
+    eventually("both stalls are counted", || {
         metric(&server, "windlass_timeouts_total{timer=\"write_stall\"}") == 2.0
     });
 }
 
 #[test]
-fn a_producer_that_gives_nothing_is_given_up() {
+fn a_reply_whose_producer_stalls_is_reset() {
     let mut timeouts = Timeouts::default();
     timeouts.stream_idle = Some(Duration::from_millis(200));
     let idle = |_: Request| {
         let (sender, body) = Body::channel(1000);
-        // It lives on, and gives nothing.
+        // The sender stays alive but sends nothing.
         std::mem::forget(sender);
         Response::new().with_body(body)
     };
@@ -295,7 +295,7 @@ fn a_producer_that_gives_nothing_is_given_up() {
 }
 
 #[test]
-fn a_client_that_has_sent_fin_gets_its_replies() {
+fn a_client_that_sent_a_fin_receives_its_replies() {
     let slow = async |_: Request| {
         tokio::time::sleep(Duration::from_millis(100)).await;
         "slow"
@@ -307,25 +307,29 @@ fn a_client_that_has_sent_fin_gets_its_replies() {
     peer.get(3, "/streamed-async");
     peer.headers(5, &frames::request("POST", "/both"), false);
     peer.finish();
-    let mut came = [0; 6];
+    let mut received = [0; 6];
     while let Some(frame) = peer.next() {
         if frame.kind == DATA {
-            came[frame.stream as usize] += frame.payload.len();
+            received[frame.stream as usize] += frame.payload.len();
         }
         assert!(frame.stream != 5 || frame.flags & END_STREAM == 0);
     }
-    assert_eq!((came[1], came[3]), (4, 65_535), "as much as its window takes");
+    assert_eq!(
+        (received[1], received[3]),
+        (4, 65_535),
+        "each reply must be sent as far as its window allows"
+    );
 }
 
 #[test]
-fn a_reply_without_an_end_that_begins_behind_a_fin_is_ended() {
+fn an_endless_reply_that_starts_after_the_clients_fin_is_reset() {
     let (router, gate) = endless_reply_routes();
     let server = builder(router).cores(Cores::Unpinned(1)).start().unwrap();
     let mut peer = Peer::connect(&server);
     peer.get(1, "/inline");
     peer.get(3, "/async");
     peer.finish();
-    assert_eq!(connect(&server).get("/small").text(), "small", "the only shard has seen the end");
+    assert_eq!(connect(&server).get("/small").text(), "small", "the only shard has processed the FIN");
     gate.add_permits(2);
     let resets: Vec<_> =
         std::iter::from_fn(|| peer.next()).filter(|frame| frame.kind == RST_STREAM).collect();

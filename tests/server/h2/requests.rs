@@ -1,4 +1,4 @@
-//! Requests and replies as HTTP/1.1 has them, over HTTP/2.
+//! Requests and replies over HTTP/2 that work as over HTTP/1.1.
 
 use bytes::Bytes;
 use http::Method;
@@ -12,7 +12,7 @@ use super::client::{Client, request};
 use crate::common::{metric, start};
 
 fn server() -> Server {
-    let told = |r: Request| {
+    let describe = |r: Request| {
         let headers: Vec<_> =
             r.header_pairs().map(|(n, v)| [n, b": ", v].concat().escape_ascii().to_string()).collect();
         format!("{} {:?} {} {:?} {headers:?}", r.method(), r.version(), r.path(), r.query())
@@ -20,7 +20,7 @@ fn server() -> Server {
     start(
         Router::new()
             .route(static_route("/static", Response::text("static").with_header("x-made", "once")))
-            .route(get("/told", told))
+            .route(get("/told", describe))
             .route(get("/host", |r: Request| r.host().unwrap().to_owned()))
             .route(get("/hello/{name}", |r: Request| format!("Hello, {}!", r.param("name").unwrap())))
             .route(get("/waits", async |_: Request| {
@@ -28,7 +28,7 @@ fn server() -> Server {
                 "waited"
             }))
             .route(get("/async", async |_: Request| "from the pool").run_async())
-            .route(get("/panics", |_: Request| -> String { panic!("as asked") }))
+            .route(get("/panics", |_: Request| -> String { panic!("deliberate panic of the test") }))
             .route(get("/nothing", |_: Request| StatusCode::NO_CONTENT))
             .route(get("/connection", |_: Request| {
                 let response = Response::text("kept").with_header("keep-alive", "timeout=5");
@@ -63,16 +63,16 @@ fn every_kind_of_route_answers() {
 }
 
 #[test]
-fn a_handler_sees_the_request_as_over_http_1() {
+fn a_handler_sees_the_same_request_as_over_http_1() {
     let server = server();
     let mut client = Client::connect(&server);
-    let mut asked = request(Method::GET, "/told?a=1&b=%20");
-    let headers = asked.headers_mut();
+    let mut described_request = request(Method::GET, "/told?a=1&b=%20");
+    let headers = described_request.headers_mut();
     headers.append("x-one", "1".parse().unwrap());
     headers.append("cookie", "a=b".parse().unwrap());
     headers.append("cookie", "c=d".parse().unwrap());
     headers.append("te", "trailers".parse().unwrap());
-    let reply = client.request(asked, Bytes::new());
+    let reply = client.request(described_request, Bytes::new());
     assert_eq!(
         reply.text(),
         r#"GET HTTP/2.0 /told Some("a=1&b=%20") ["x-one: 1", "te: trailers", "cookie: a=b; c=d"]"#
@@ -81,7 +81,7 @@ fn a_handler_sees_the_request_as_over_http_1() {
 }
 
 #[test]
-fn what_no_route_serves_is_answered_as_over_http_1() {
+fn unmatched_requests_are_answered_as_over_http_1() {
     let server = server();
     let mut client = Client::connect(&server);
     let (missing, wrong) = (client.get("/missing"), client.call(Method::DELETE, "/told", ""));
@@ -94,25 +94,25 @@ fn what_no_route_serves_is_answered_as_over_http_1() {
     );
     assert_eq!(client.get("/hello/%ff").status, 400);
     assert_eq!(client.get("/panics").status, 500);
-    assert_eq!(client.get("/static").status, 200, "the connection goes on");
+    assert_eq!(client.get("/static").status, 200, "the connection must stay open");
     assert_eq!(server.metrics().handler_panics, 1);
 }
 
 #[test]
-fn head_tells_what_get_would_give() {
+fn head_has_the_same_headers_as_get() {
     let server = server();
     let mut client = Client::connect(&server);
     for path in ["/static", "/hello/you", "/async"] {
-        let (got, headed) = (client.get(path), client.call(Method::HEAD, path, ""));
-        assert_eq!((headed.status, headed.body.len()), (200, 0), "{path}");
-        assert_eq!(headed.header("content-length"), got.header("content-length"), "{path}");
+        let (get_reply, head_reply) = (client.get(path), client.call(Method::HEAD, path, ""));
+        assert_eq!((head_reply.status, head_reply.body.len()), (200, 0), "{path}");
+        assert_eq!(head_reply.header("content-length"), get_reply.header("content-length"), "{path}");
     }
     let nothing = client.get("/nothing");
     assert_eq!((nothing.status, nothing.header("content-length"), nothing.body.len()), (204, None, 0));
 }
 
 #[test]
-fn fields_that_belong_to_a_connection_are_not_sent() {
+fn connection_specific_fields_are_not_sent() {
     let server = server();
     let reply = Client::connect(&server).get("/connection");
     assert_eq!((reply.status, reply.text()), (200, "kept"));
@@ -136,7 +136,11 @@ fn requests_are_counted_by_protocol_and_route() {
     assert_eq!(metric(&server, hello), 1.0);
     let unmatched = "windlass_requests_total{route=\"(unmatched)\",method=\"(any)\",status=\"4xx\"}";
     assert_eq!(metric(&server, unmatched), 1.0);
-    assert_eq!(server.metrics().async_promoted_connections, 0, "no stream promotes its connection");
+    assert_eq!(
+        server.metrics().async_promoted_connections,
+        0,
+        "an HTTP/2 stream must not promote its connection"
+    );
 }
 
 fn sample(kind: &str, shard: usize) -> String {
