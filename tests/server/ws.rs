@@ -1,4 +1,4 @@
-//! WebSocket over HTTP/1.1.
+//! WebSocket over HTTP/1.1 and HTTP/2.
 
 mod attacks;
 mod closing;

@@ -1,4 +1,4 @@
-//! Certificates that change while serving: no request fails, and a bad one changes nothing.
+//! Reloading certificates at run time: no request fails, and an invalid pair changes nothing.
 
 use std::{
     fs,
@@ -14,13 +14,13 @@ use rustls::pki_types::CertificateDer;
 use windlass::{Listen, Server, Tls, TlsError, actors::Cores};
 
 use super::{
-    Served,
+    TlsServer,
     client::{Client, trusting},
     pair, routes,
 };
 use crate::common::{address, base_builder, eventually};
 
-/// A folder for one test, removed with this.
+/// A temporary folder, removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -55,11 +55,12 @@ fn serve(tls: Tls) -> Server {
     base_builder().cores(Cores::Unpinned(2)).router(routes()).listen_tls(listen, tls).start().unwrap()
 }
 
-/// Returns the certificate that a new connection is shown.
-fn shown(server: &Server, pairs: &[(String, String)]) -> CertificateDer<'static> {
+/// Returns the certificate that the server presents to a new connection; `pairs` holds the candidates to
+/// trust.
+fn presented_certificate(server: &Server, pairs: &[(String, String)]) -> CertificateDer<'static> {
     let trust =
         |(chain, _): &(String, String)| Client::connect_if(address(server), &Arc::new(trusting(chain)));
-    let client = pairs.iter().find_map(trust).expect("none of the pairs is served");
+    let client = pairs.iter().find_map(trust).expect("the server must present one of the pairs");
     client.tls.peer_certificates().unwrap()[0].clone().into_owned()
 }
 
@@ -70,7 +71,7 @@ fn ten_reloads_under_load_fail_no_request_and_drop_no_connection() {
     write(&folder, &pairs[0]);
     let server = serve(from_files(&folder).unwrap());
     let mut config = trusting(&pairs[0].0);
-    // Trusts all of them, and shakes hands anew each time.
+    // Trusts all pairs and makes a full handshake for each connection.
     let mut roots = rustls::RootCertStore::empty();
     for (chain, _) in &pairs {
         use rustls::pki_types::pem::PemObject;
@@ -82,14 +83,14 @@ fn ten_reloads_under_load_fail_no_request_and_drop_no_connection() {
     config.clone_from(&fresh);
     config.resumption = rustls::client::Resumption::disabled();
     let config = Arc::new(config);
-    let (stop, kept, opened) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (stop, old_replies, new_replies) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut client = Client::connect(address(&server), &config);
                 while !stop.load(Ordering::Relaxed) {
-                    assert_eq!(client.get("/inline").text(), "inline", "a connection was dropped");
-                    kept.fetch_add(1, Ordering::Relaxed);
+                    assert_eq!(client.get("/inline").text(), "inline", "no connection may be dropped");
+                    old_replies.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
@@ -97,34 +98,35 @@ fn ten_reloads_under_load_fail_no_request_and_drop_no_connection() {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     assert_eq!(Client::connect(address(&server), &config).get("/static").text(), "static");
-                    opened.fetch_add(1, Ordering::Relaxed);
+                    new_replies.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
         for pair in &pairs[1..] {
-            let (before_kept, before_opened) = (kept.load(Ordering::Relaxed), opened.load(Ordering::Relaxed));
+            let (old_before, new_before) =
+                (old_replies.load(Ordering::Relaxed), new_replies.load(Ordering::Relaxed));
             write(&folder, pair);
             assert_eq!(server.reload_tls().unwrap(), 1);
             let mut client = Client::connect(address(&server), &Arc::new(trusting(&pair.0)));
-            assert_eq!(client.get("/static").text(), "static", "the new pair is served");
-            eventually("requests go on on old and new connections", || {
-                kept.load(Ordering::Relaxed) > before_kept + 4
-                    && opened.load(Ordering::Relaxed) > before_opened + 2
+            assert_eq!(client.get("/static").text(), "static", "new connections must get the new pair");
+            eventually("requests continue on old and new connections", || {
+                old_replies.load(Ordering::Relaxed) > old_before + 4
+                    && new_replies.load(Ordering::Relaxed) > new_before + 2
             });
         }
         stop.store(true, Ordering::Relaxed);
     });
-    let served: usize = kept.into_inner() + opened.into_inner();
+    let served: usize = old_replies.into_inner() + new_replies.into_inner();
     assert!(server.metrics().requests as usize >= served);
 }
 
 #[test]
-fn a_bad_new_pair_is_refused_by_name_and_the_old_one_stays() {
+fn an_invalid_new_pair_is_refused_with_its_file_name_and_the_old_one_stays() {
     let folder = Folder::new("bad");
     let (good, other) = (pair("localhost"), pair("localhost"));
     write(&folder, &good);
     let server = serve(from_files(&folder).unwrap());
-    let before = shown(&server, std::slice::from_ref(&good));
+    let before = presented_certificate(&server, std::slice::from_ref(&good));
     let cert = folder.file("cert.pem").display().to_string();
     let key = folder.file("key.pem").display().to_string();
     for (chain, private, names, what) in [
@@ -137,44 +139,44 @@ fn a_bad_new_pair_is_refused_by_name_and_the_old_one_stays() {
         let error = server.reload_tls().unwrap_err().to_string();
         assert!(error.contains(what) && names.iter().all(|name| error.contains(*name)), "{error}");
         assert!(!error.contains('\n') && !error.contains("BEGIN"), "{error}");
-        assert_eq!(shown(&server, std::slice::from_ref(&good)), before);
+        assert_eq!(presented_certificate(&server, std::slice::from_ref(&good)), before);
     }
     fs::remove_file(Path::new(&cert)).unwrap();
     assert!(matches!(server.reload_tls().unwrap_err(), TlsError::Read { .. }));
     write(&folder, &other);
     assert_eq!(server.reload_tls().unwrap(), 1);
-    assert_ne!(shown(&server, &[good, other]), before);
+    assert_ne!(presented_certificate(&server, &[good, other]), before);
 }
 
 #[test]
 fn reloads_are_counted_by_result() {
-    let served = Served::new();
+    let served = TlsServer::new();
     let (chain, key) = pair("localhost");
     served.tls.replace(chain.as_bytes(), key.as_bytes()).unwrap();
     served.tls.replace(chain.as_bytes(), b"").unwrap_err();
     assert_eq!(served.metric("windlass_tls_reloads_total{result=\"ok\"}"), 1.0);
     assert_eq!(served.metric("windlass_tls_reloads_total{result=\"refused\"}"), 1.0);
-    assert_eq!(served.server.reload_tls().unwrap(), 0, "what came as bytes has no files");
+    assert_eq!(served.server.reload_tls().unwrap(), 0, "a pair from memory has no files to reload");
 }
 
 #[test]
-fn rsa_keys_and_each_form_of_key_are_taken() {
+fn rsa_keys_and_all_pem_key_formats_are_accepted() {
     let ecdsa = pair("localhost");
     let Ok(sec1) = openssl(&["ec"], &ecdsa.1) else { return };
     assert!(sec1.contains("BEGIN EC PRIVATE KEY"), "{sec1}");
     Tls::from_pem(ecdsa.0.as_bytes(), sec1.as_bytes()).unwrap();
-    let made =
+    let generated =
         openssl(&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=t", "-keyout", "-"], "");
-    let both = made.unwrap();
+    let both = generated.unwrap();
     let pkcs1 = openssl(&["rsa", "-traditional"], &both).unwrap();
     assert!(pkcs1.contains("BEGIN RSA PRIVATE KEY"), "{pkcs1}");
-    // A file with key and chain together serves as both.
+    // A file with the key and the chain serves as both.
     for key in [&both, &pkcs1] {
         Tls::from_pem(both.as_bytes(), key.as_bytes()).unwrap();
     }
 }
 
-/// Runs openssl on some text; an error when there is none on this machine.
+/// Runs openssl on the input. Returns an error if openssl is not installed.
 fn openssl(arguments: &[&str], input: &str) -> std::io::Result<String> {
     use std::{io::Write, process::*};
     let mut command = Command::new("openssl");

@@ -1,4 +1,4 @@
-//! A TLS client over a socket whose every byte is in the test's hand.
+//! A TLS client whose test controls every byte on the socket.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -13,12 +13,12 @@ use rustls::{
 
 use crate::common::{PATIENCE, Reply};
 
-/// Says what a client is that trusts this chain.
+/// Returns the configuration of a client that trusts this chain.
 pub(crate) fn trusting(chain: &str) -> ClientConfig {
     with_versions(chain, rustls::DEFAULT_VERSIONS)
 }
 
-/// Says what a client is that trusts this chain and speaks these versions.
+/// Returns the configuration of a client that trusts this chain and supports these versions.
 pub(crate) fn with_versions(
     chain: &str,
     versions: &[&'static rustls::SupportedProtocolVersion],
@@ -30,16 +30,16 @@ pub(crate) fn with_versions(
     builder.with_root_certificates(roots).with_no_client_auth()
 }
 
-/// One connection.
+/// A TLS connection.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     pub(crate) tls: ClientConnection,
-    /// Plaintext received and not yet taken.
+    /// Plaintext received but not consumed.
     received: Vec<u8>,
 }
 
 impl Client {
-    /// Connects; no byte is sent.
+    /// Connects without sending a byte.
     pub(crate) fn begin(address: SocketAddr, config: &Arc<ClientConfig>) -> Self {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -50,7 +50,7 @@ impl Client {
         Self { stream, tls, received: Vec::new() }
     }
 
-    /// Connects and shakes hands.
+    /// Connects and completes the handshake.
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> Self {
         let mut client = Self::begin(address, config);
@@ -58,13 +58,13 @@ impl Client {
         client
     }
 
-    /// Connects and shakes hands; `None` when this client does not trust the server.
+    /// Connects and completes the handshake; `None` if this client does not trust the server.
     pub(crate) fn connect_if(address: SocketAddr, config: &Arc<ClientConfig>) -> Option<Self> {
         let mut client = Self::begin(address, config);
         client.shake().is_ok().then_some(client)
     }
 
-    /// Does what is left of the handshake.
+    /// Completes the handshake.
     pub(crate) fn shake(&mut self) -> io::Result<()> {
         while self.tls.is_handshaking() {
             self.flush()?;
@@ -75,7 +75,7 @@ impl Client {
         self.flush()
     }
 
-    /// Takes the ciphertext that is to be sent.
+    /// Returns the ciphertext that is ready to be sent.
     pub(crate) fn sealed(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.tls.wants_write() {
@@ -122,10 +122,10 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn reply(&mut self) -> Reply {
-        self.try_reply().unwrap().expect("a reply, not an end")
+        self.try_reply().unwrap().expect("expected a reply, got the end of the connection")
     }
 
-    /// Reads one reply; `None` when the server closed cleanly, by `close_notify`, before any byte of it.
+    /// Reads one reply; `None` if the server closed with `close_notify` before the first byte of the reply.
     pub(crate) fn try_reply(&mut self) -> io::Result<Option<Reply>> {
         loop {
             if let Some((reply, used)) = Reply::parse(&self.received, "GET", false) {
@@ -146,19 +146,19 @@ impl Client {
         self.try_reply()
     }
 
-    /// Says whether the server's `close_notify` came.
+    /// Returns `true` if the server's `close_notify` was received.
     pub(crate) fn is_told_the_end(&mut self) -> bool {
         matches!(self.tls.reader().read(&mut [0]), Ok(0))
     }
 
-    /// Reads until the server ends the connection; returns the plaintext that came.
+    /// Reads until the server ends the connection. Returns the plaintext.
     #[track_caller]
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         while self.read().unwrap() > 0 {}
         std::mem::take(&mut self.received)
     }
 
-    /// Reads until these bytes have come, and throws everything up to their end away.
+    /// Reads until these bytes arrive and discards everything up to their end.
     #[cfg(feature = "http2")]
     #[track_caller]
     pub(crate) fn until(&mut self, bytes: &[u8]) {
@@ -167,11 +167,11 @@ impl Client {
                 self.received.drain(..at + bytes.len());
                 return;
             }
-            assert!(self.read().unwrap() > 0, "the server closed before: {}", bytes.escape_ascii());
+            assert!(self.read().unwrap() > 0, "the server closed before sending {}", bytes.escape_ascii());
         }
     }
 
-    /// Reads one frame of HTTP/2; returns its type and length.
+    /// Reads one HTTP/2 frame. Returns its type and payload length.
     #[cfg(feature = "http2")]
     #[track_caller]
     pub(crate) fn frame(&mut self) -> (u8, usize) {
@@ -183,7 +183,7 @@ impl Client {
                     return (kind, length);
                 }
             }
-            assert!(self.read().unwrap() > 0, "the server closed within a frame");
+            assert!(self.read().unwrap() > 0, "the server closed in the middle of a frame");
         }
     }
 
@@ -193,23 +193,23 @@ impl Client {
         self.flush().unwrap();
     }
 
-    /// Sends FIN.
+    /// Sends a FIN.
     pub(crate) fn finish(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Reads once from the socket; returns how many bytes of ciphertext came.
+    /// Reads once from the socket. Returns the number of bytes of ciphertext.
     pub(crate) fn read(&mut self) -> io::Result<usize> {
         let mut buffer = [0; 64 * 1024];
         let count = self.stream.read(&mut buffer)?;
         let mut rest = &buffer[..count];
         while !rest.is_empty() {
             if self.tls.read_tls(&mut rest)? == 0 {
-                return Err(io::Error::other("bytes stand behind close_notify"));
+                return Err(io::Error::other("no byte may follow close_notify"));
             }
             self.tls.process_new_packets().map_err(io::Error::other)?;
             let mut plain = Vec::new();
-            // It ends with "would block", or at the close.
+            // Ends with `WouldBlock`, or at `close_notify`.
             let _ = self.tls.reader().read_to_end(&mut plain);
             self.received.extend(plain);
         }

@@ -1,4 +1,4 @@
-//! How connections end under TLS: by `close_notify`, without one, in the middle, and when the server drains.
+//! Ends of TLS connections: with and without `close_notify`, by broken records, and during a drain.
 
 use std::{
     io::{Read, Write},
@@ -8,23 +8,23 @@ use std::{
 
 use windlass::Timeouts;
 
-use super::Served;
+use super::TlsServer;
 use crate::common::{End, Peer, eventually};
 
 #[test]
-fn a_close_notify_is_a_fin_and_what_was_asked_is_still_answered() {
-    let served = Served::new();
+fn requests_before_close_notify_are_still_answered() {
+    let served = TlsServer::new();
     let mut client = served.client();
     client.request("GET", "/async?ms=50");
     client.close();
     assert_eq!(client.reply().text(), "async");
     assert!(client.read_to_end().is_empty());
-    assert!(client.is_told_the_end(), "no close_notify came back");
+    assert!(client.is_told_the_end(), "the server must answer with close_notify");
 }
 
 #[test]
-fn a_fin_without_close_notify_ends_too_and_a_cut_body_is_no_request() {
-    let served = Served::new();
+fn a_fin_without_close_notify_ends_the_connection_and_truncated_bodies_are_not_handled() {
+    let served = TlsServer::new();
     let mut client = served.client();
     client.request("GET", "/inline");
     client.finish();
@@ -35,13 +35,13 @@ fn a_fin_without_close_notify_ends_too_and_a_cut_body_is_no_request() {
     let before = served.server.metrics().requests;
     client.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf");
     client.finish();
-    assert!(client.read_to_end().is_empty(), "a cut off body was taken for a whole one");
+    assert!(client.read_to_end().is_empty(), "a truncated body must not be handled");
     assert_eq!(served.server.metrics().requests, before);
 }
 
 #[test]
-fn what_follows_close_notify_is_ignored() {
-    let served = Served::new();
+fn bytes_after_close_notify_are_ignored() {
+    let served = TlsServer::new();
     let mut client = served.client();
     client.request("GET", "/async?ms=20");
     client.tls.send_close_notify();
@@ -55,18 +55,18 @@ fn what_follows_close_notify_is_ignored() {
 }
 
 #[test]
-fn a_last_reply_is_whole_however_large_and_close_notify_follows_it() {
-    let served = Served::new();
+fn a_last_reply_of_any_size_is_complete_and_followed_by_close_notify() {
+    let served = TlsServer::new();
     for path in ["/static", "/large", "/stream/500"] {
         let mut client = served.client();
         client.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
         let reply = client.reply();
         assert!(reply.closes() && !reply.body.is_empty());
         assert!(client.read_to_end().is_empty());
-        assert!(client.is_told_the_end(), "{path}: cut off, for all the client knows");
+        assert!(client.is_told_the_end(), "{path}: the reply must be followed by close_notify");
         client.close();
     }
-    // A body that only the end of the connection ends.
+    // A body that only the end of the connection delimits.
     let mut client = served.client();
     client.send("GET /stream/300 HTTP/1.0\r\n\r\n");
     let all = client.read_to_end();
@@ -76,7 +76,7 @@ fn a_last_reply_is_whole_however_large_and_close_notify_follows_it() {
 
 #[test]
 fn a_broken_record_ends_the_connection_with_an_alert() {
-    let served = Served::new();
+    let served = TlsServer::new();
     let mut client = served.client();
     client.tls.writer().write_all(b"GET /static HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut bytes = client.sealed();
@@ -88,15 +88,15 @@ fn a_broken_record_ends_the_connection_with_an_alert() {
 }
 
 #[test]
-fn a_session_that_breaks_with_a_reply_on_its_way_ends_all_the_same() {
+fn a_broken_record_ends_a_connection_with_a_pending_reply() {
     let mut timeouts = Timeouts::default();
     timeouts.linger = Duration::from_millis(100);
-    let served = Served::with(|builder| builder.timeouts(timeouts));
+    let served = TlsServer::with(|builder| builder.timeouts(timeouts));
     let mut client = served.client();
     client.request("GET", "/stream/65536");
     let sent = || served.server.metrics().sent_bytes;
     let mut before = 0;
-    eventually("nothing more goes out", || {
+    eventually("the server is blocked by back-pressure", || {
         thread::sleep(Duration::from_millis(50));
         mem::replace(&mut before, sent()) == sent() && sent() > 100_000
     });
@@ -104,17 +104,19 @@ fn a_session_that_breaks_with_a_reply_on_its_way_ends_all_the_same() {
     let mut bytes = client.sealed();
     *bytes.last_mut().unwrap() ^= 1;
     client.stream.write_all(&bytes).unwrap();
-    eventually("it broke", || served.metric("windlass_protocol_errors_total{cause=\"tls_record\"}") == 1.0);
-    // What is on the wire comes, and with it room for more of the reply: it must not keep the connection.
+    eventually("the broken record is counted", || {
+        served.metric("windlass_protocol_errors_total{cause=\"tls_record\"}") == 1.0
+    });
+    // Reading the pending data makes room for more of the reply, which must not keep the connection open.
     while client.stream.read(&mut [0; 64 * 1024]).unwrap() > 0 {}
-    eventually("it is closed, whatever its peer does", || served.server.metrics().connections == 0);
+    eventually("the connection is closed", || served.server.metrics().connections == 0);
 }
 
 #[test]
 fn an_idle_connection_is_closed_with_close_notify() {
     let mut timeouts = Timeouts::default();
     timeouts.keep_alive = Some(Duration::from_millis(200));
-    let served = Served::with(|builder| builder.timeouts(timeouts));
+    let served = TlsServer::with(|builder| builder.timeouts(timeouts));
     let mut fresh = served.client();
     let mut used = served.client();
     used.get("/static");
@@ -125,8 +127,8 @@ fn an_idle_connection_is_closed_with_close_notify() {
 }
 
 #[test]
-fn a_drain_answers_what_was_asked_and_closes_the_rest_in_order() {
-    let served = Served::new();
+fn a_drain_answers_running_requests_and_closes_idle_connections_cleanly() {
+    let served = TlsServer::new();
     let mut idle = served.client();
     idle.get("/static");
     let mut busy = served.client();
@@ -153,9 +155,9 @@ fn a_drain_answers_what_was_asked_and_closes_the_rest_in_order() {
 
 #[test]
 fn a_drain_under_load_fails_no_request() {
-    let served = Served::new();
+    let served = TlsServer::new();
     let faults: Vec<String> = thread::scope(|scope| {
-        let hammer = |index: usize| {
+        let send_requests = |index: usize| {
             let mut client = served.client();
             let path = ["/static", "/inline", "/async?ms=3"][index % 3];
             loop {
@@ -168,8 +170,8 @@ fn a_drain_under_load_fails_no_request() {
                 }
             }
         };
-        let clients: Vec<_> = (0..9).map(|index| scope.spawn(move || hammer(index))).collect();
-        eventually("all are at it", || served.server.metrics().requests > 300);
+        let clients: Vec<_> = (0..9).map(|index| scope.spawn(move || send_requests(index))).collect();
+        eventually("all clients send requests", || served.server.metrics().requests > 300);
         let report = served.server.drain(None);
         assert_eq!(report.cut_total(), 0, "{report}");
         clients.into_iter().filter_map(|client| client.join().unwrap()).collect()

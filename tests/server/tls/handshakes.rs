@@ -1,4 +1,4 @@
-//! Handshakes: whatever their pieces, bounded in time and number, refused clearly.
+//! TLS handshakes: split input, time and number limits, and rejections.
 
 use std::{io::Write, sync::Arc, thread, time::Duration};
 
@@ -7,15 +7,15 @@ use rustls::{HandshakeKind, version};
 use windlass::{Limits, Timeouts, actors::Cores};
 
 use super::{
-    Served,
+    TlsServer,
     client::{Client, with_versions},
     pair,
 };
 use crate::common::{End, Peer, eventually};
 
 #[test]
-fn a_handshake_and_a_request_come_byte_by_byte() {
-    let served = Served::new();
+fn a_handshake_and_a_request_may_arrive_byte_by_byte() {
+    let served = TlsServer::new();
     let mut client = Client::begin(served.address(), &served.trust);
     while client.tls.is_handshaking() {
         for byte in client.sealed() {
@@ -34,9 +34,9 @@ fn a_handshake_and_a_request_come_byte_by_byte() {
 }
 
 #[test]
-fn both_versions_shake_hands_and_resume() {
+fn both_versions_complete_handshakes_and_resume_sessions() {
     let (chain, key) = pair("localhost");
-    let served = Served::new();
+    let served = TlsServer::new();
     served.tls.replace(chain.as_bytes(), key.as_bytes()).unwrap();
     for (version, name) in [(&version::TLS12, "1.2"), (&version::TLS13, "1.3")] {
         let mut config = with_versions(&chain, &[version]);
@@ -58,8 +58,8 @@ fn both_versions_shake_hands_and_resume() {
 }
 
 #[test]
-fn every_metric_of_tls_shows_up() {
-    let served = Served::new();
+fn every_tls_metric_is_on_the_page() {
+    let served = TlsServer::new();
     served.client().get("/static");
     let page = served.client().get("/metrics").text();
     let catalog = served.server.collector().desc().iter().map(|d| d.fq_name.clone()).collect::<Vec<_>>();
@@ -71,32 +71,32 @@ fn every_metric_of_tls_shows_up() {
 }
 
 #[test]
-fn a_handshake_that_takes_too_long_is_ended_and_counted() {
+fn a_handshake_over_its_timeout_is_reset_and_counted() {
     let mut timeouts = Timeouts::default();
     timeouts.tls_handshake = Some(Duration::from_millis(200));
-    let served = Served::with(|builder| builder.timeouts(timeouts));
+    let served = TlsServer::with(|builder| builder.timeouts(timeouts));
     let silent = Peer::connect(served.address());
-    let mut begun = Client::begin(served.address(), &served.trust);
-    let hello = begun.sealed();
-    begun.stream.write_all(&hello[..hello.len() / 2]).unwrap();
-    let mut stuck = Client::begin(served.address(), &served.trust);
-    let hello = stuck.sealed();
-    stuck.stream.write_all(&hello).unwrap();
-    stuck.read().unwrap();
-    for mut peer in [silent, Peer::from_stream(begun.stream), Peer::from_stream(stuck.stream)] {
-        let (came, end) = peer.read_to_close();
-        assert_eq!((came.len(), end), (0, End::Reset));
+    let mut partial = Client::begin(served.address(), &served.trust);
+    let hello = partial.sealed();
+    partial.stream.write_all(&hello[..hello.len() / 2]).unwrap();
+    let mut unfinished = Client::begin(served.address(), &served.trust);
+    let hello = unfinished.sealed();
+    unfinished.stream.write_all(&hello).unwrap();
+    unfinished.read().unwrap();
+    for mut peer in [silent, Peer::from_stream(partial.stream), Peer::from_stream(unfinished.stream)] {
+        let (received, end) = peer.read_to_close();
+        assert_eq!((received.len(), end), (0, End::Reset));
     }
     assert_eq!(served.metric("windlass_timeouts_total{timer=\"tls_handshake\"}"), 3.0);
     assert_eq!((served.handshakes("timeout"), served.in_progress()), (2.0, 0.0));
     let mut client = served.client();
     thread::sleep(Duration::from_millis(300));
-    assert_eq!(client.get("/static").text(), "static", "the timer outlived the handshake");
+    assert_eq!(client.get("/static").text(), "static", "the handshake timer must stop after the handshake");
 }
 
 #[test]
-fn plain_http_on_a_tls_port_is_told_so_and_tls_on_a_plain_port_is_refused() {
-    let served = Served::new();
+fn plain_http_on_a_tls_port_gets_an_explanation_and_tls_on_a_plain_port_fails() {
+    let served = TlsServer::new();
     let mut plain = Peer::connect(served.address());
     let reply = plain.get("/static");
     assert_eq!((reply.status, reply.closes()), (400, true));
@@ -108,24 +108,24 @@ fn plain_http_on_a_tls_port_is_told_so_and_tls_on_a_plain_port_is_refused() {
     };
     let mut client = Client::begin(address, &served.trust);
     let error = client.shake().unwrap_err();
-    assert!(error.to_string().contains("message"), "the plain port's answer is no TLS: {error}");
+    assert!(error.to_string().contains("message"), "a plain HTTP reply must fail the handshake: {error}");
 }
 
 #[test]
-fn what_is_no_handshake_gets_an_alert_and_is_counted() {
-    let served = Served::new();
-    let mut rubbish = Peer::connect(served.address());
-    rubbish.send(b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00");
-    let came = rubbish.read_to_end();
-    assert_eq!((came.len(), came[0]), (7, 21), "no alert: {}", came.escape_ascii());
+fn failed_handshakes_get_an_alert_and_are_counted_by_cause() {
+    let served = TlsServer::new();
+    let mut malformed = Peer::connect(served.address());
+    malformed.send(b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00");
+    let received = malformed.read_to_end();
+    assert_eq!((received.len(), received[0]), (7, 21), "expected an alert, got {}", received.escape_ascii());
     assert_eq!(served.handshakes("invalid_message"), 1.0);
     let mut config = (*served.trust).clone();
     config.alpn_protocols = vec![b"spdy/1".to_vec()];
     let error = Client::begin(served.address(), &Arc::new(config)).shake().unwrap_err();
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
     assert_eq!(served.handshakes("no_application_protocol"), 1.0);
-    let (stranger, _) = pair("localhost");
-    let distrusting = Arc::new(super::trusting(&stranger));
+    let (other_chain, _) = pair("localhost");
+    let distrusting = Arc::new(super::trusting(&other_chain));
     let mut client = Client::begin(served.address(), &distrusting);
     client.shake().unwrap_err();
     let alert = client.sealed();
@@ -137,28 +137,28 @@ fn what_is_no_handshake_gets_an_alert_and_is_counted() {
 }
 
 #[test]
-fn a_peer_that_leaves_within_the_handshake_is_counted_once() {
-    let served = Served::new();
+fn a_disconnect_during_the_handshake_is_counted_once() {
+    let served = TlsServer::new();
     for leave in [Peer::reset as fn(Peer), |mut peer: Peer| peer.finish()] {
         let mut client = Client::begin(served.address(), &served.trust);
         let hello = client.sealed();
         client.stream.write_all(&hello[..20]).unwrap();
-        eventually("it has begun", || served.in_progress() == 1.0);
+        eventually("the handshake is in progress", || served.in_progress() == 1.0);
         leave(Peer::from_stream(client.stream));
-        eventually("it has ended", || served.in_progress() == 0.0);
+        eventually("the handshake has ended", || served.in_progress() == 0.0);
     }
     assert_eq!(served.handshakes("closed"), 2.0);
-    eventually("their slots are free", || served.server.metrics().connections <= 1);
+    eventually("the connections are closed", || served.server.metrics().connections <= 1);
 }
 
 #[test]
-fn handshakes_beyond_the_limit_are_closed_and_those_within_go_on() {
+fn handshakes_over_the_limit_are_reset_and_earlier_ones_continue() {
     let mut limits = Limits::default();
     limits.tls_handshakes = 3;
-    let served = Served::with(|builder| builder.limits(limits).cores(Cores::Unpinned(1)));
-    let mut begun: Vec<_> = (0..3).map(|_| Client::begin(served.address(), &served.trust)).collect();
-    let hellos: Vec<_> = begun.iter_mut().map(Client::sealed).collect();
-    for (client, hello) in begun.iter_mut().zip(&hellos) {
+    let served = TlsServer::with(|builder| builder.limits(limits).cores(Cores::Unpinned(1)));
+    let mut partial: Vec<_> = (0..3).map(|_| Client::begin(served.address(), &served.trust)).collect();
+    let hellos: Vec<_> = partial.iter_mut().map(Client::sealed).collect();
+    for (client, hello) in partial.iter_mut().zip(&hellos) {
         client.stream.write_all(&hello[..50]).unwrap();
     }
     eventually("three are in progress", || served.in_progress() == 3.0);
@@ -166,7 +166,7 @@ fn handshakes_beyond_the_limit_are_closed_and_those_within_go_on() {
     newest.send(&hellos[0]);
     assert_eq!(newest.read_to_close().1, End::Reset);
     assert_eq!(served.handshakes("busy"), 1.0);
-    for (client, hello) in begun.iter_mut().zip(&hellos) {
+    for (client, hello) in partial.iter_mut().zip(&hellos) {
         client.stream.write_all(&hello[50..]).unwrap();
         client.shake().unwrap();
         assert_eq!(client.get("/static").text(), "static");
@@ -175,10 +175,10 @@ fn handshakes_beyond_the_limit_are_closed_and_those_within_go_on() {
 }
 
 #[test]
-fn a_storm_of_handshakes_is_served_to_the_last_while_others_are_answered() {
-    let served = Served::with(|builder| builder.cores(Cores::Unpinned(1)));
-    let mut resident = served.client();
-    let storm: Vec<_> = (0..200)
+fn a_burst_of_handshakes_succeeds_while_established_connections_are_served() {
+    let served = TlsServer::with(|builder| builder.cores(Cores::Unpinned(1)));
+    let mut established = served.client();
+    let clients: Vec<_> = (0..200)
         .map(|_| {
             let mut client = Client::begin(served.address(), &served.trust);
             let hello = client.sealed();
@@ -187,14 +187,14 @@ fn a_storm_of_handshakes_is_served_to_the_last_while_others_are_answered() {
         .collect();
     thread::scope(|scope| {
         scope.spawn(|| {
-            for (mut client, hello) in storm {
+            for (mut client, hello) in clients {
                 client.stream.write_all(&hello).unwrap();
                 client.shake().unwrap();
                 assert_eq!(client.get("/inline").text(), "inline");
             }
         });
         for _ in 0..50 {
-            assert_eq!(resident.get("/static").text(), "static");
+            assert_eq!(established.get("/static").text(), "static");
         }
     });
     assert_eq!((served.handshakes("ok"), served.in_progress()), (201.0, 0.0));

@@ -1,10 +1,10 @@
-//! HTTP/2 behind ALPN: agreed on, spoken, drained; and not offered where it is off.
+//! HTTP/2 over TLS: ALPN negotiation, requests, drains and floods.
 
 use std::{io::Write, sync::Arc, thread, time::Duration};
 
 use windlass::{Limits, Timeouts};
 
-use super::{Served, client::Client};
+use super::{TlsServer, client::Client};
 use crate::common::{eventually, listens};
 
 const HEADERS: u8 = 1;
@@ -13,7 +13,8 @@ const GOAWAY: u8 = 7;
 /// An empty SETTINGS frame.
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-/// A client's preface and first frames: SETTINGS, then a GET on stream 1 (`:path` literal, the rest from the table).
+/// Encodes the client preface, SETTINGS, and a GET on stream 1. `:path` and `:authority` are literals, the
+/// other fields are indexed.
 fn first_request(path: &str) -> Vec<u8> {
     let mut block = vec![0x82, 0x87, 0x04, path.len() as u8];
     block.extend_from_slice(path.as_bytes());
@@ -25,16 +26,16 @@ fn first_request(path: &str) -> Vec<u8> {
     bytes
 }
 
-fn asking(served: &Served, protocols: &[&str]) -> Client {
+fn connect_offering(served: &TlsServer, protocols: &[&str]) -> Client {
     let mut config = (*served.trust).clone();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     Client::connect(served.address(), &Arc::new(config))
 }
 
 #[test]
-fn a_client_that_can_do_both_gets_http2() {
-    let served = Served::new();
-    let mut client = asking(&served, &["http/1.1", "h2"]);
+fn a_client_that_offers_both_protocols_gets_http2() {
+    let served = TlsServer::new();
+    let mut client = connect_offering(&served, &["http/1.1", "h2"]);
     assert_eq!(client.tls.alpn_protocol(), Some(&b"h2"[..]));
     client.send(first_request("/secure"));
     client.until(b"true");
@@ -46,11 +47,11 @@ fn a_client_that_can_do_both_gets_http2() {
 }
 
 #[test]
-fn a_large_reply_on_a_stream_comes_whole_as_windows_allow() {
-    let served = Served::new();
-    let mut client = asking(&served, &["h2"]);
+fn a_large_reply_arrives_complete_within_the_windows() {
+    let served = TlsServer::new();
+    let mut client = connect_offering(&served, &["h2"]);
     let mut bytes = first_request("/large");
-    // A window of 16 MiB more for the stream and for the connection.
+    // Increases the windows of the stream and of the connection by 16 MiB.
     for stream in [0, 1] {
         bytes.extend_from_slice(&[0, 0, 4, 8, 0, 0, 0, 0, stream, 1, 0, 0, 0]);
     }
@@ -64,9 +65,9 @@ fn a_large_reply_on_a_stream_comes_whole_as_windows_allow() {
 }
 
 #[test]
-fn where_http2_is_off_it_is_not_offered() {
-    let served = Served::with(|builder| builder.http2(false));
-    let mut client = asking(&served, &["h2", "http/1.1"]);
+fn disabled_http2_is_not_negotiated() {
+    let served = TlsServer::with(|builder| builder.http2(false));
+    let mut client = connect_offering(&served, &["h2", "http/1.1"]);
     assert_eq!(client.tls.alpn_protocol(), Some(&b"http/1.1"[..]));
     assert_eq!(client.get("/secure").text(), "true");
     let mut config = (*served.trust).clone();
@@ -75,9 +76,9 @@ fn where_http2_is_off_it_is_not_offered() {
 }
 
 #[test]
-fn a_drain_says_goodbye_before_close_notify() {
-    let served = Served::new();
-    let mut client = asking(&served, &["h2"]);
+fn a_drain_sends_goaway_before_close_notify() {
+    let served = TlsServer::new();
+    let mut client = connect_offering(&served, &["h2"]);
     client.send(first_request("/static"));
     client.until(b"static");
     let report = std::thread::scope(|scope| {
@@ -99,14 +100,14 @@ fn a_drain_says_goodbye_before_close_notify() {
 }
 
 #[test]
-fn who_agreed_on_http2_and_greets_only_while_the_server_drains_is_told_goodbye() {
+fn a_client_that_sends_its_preface_during_a_drain_receives_goaway() {
     let mut timeouts = Timeouts::default();
     timeouts.drain_idle = Duration::from_secs(5);
-    let served = Served::with(|builder| builder.timeouts(timeouts));
-    let mut client = asking(&served, &["h2"]);
+    let served = TlsServer::with(|builder| builder.timeouts(timeouts));
+    let mut client = connect_offering(&served, &["h2"]);
     thread::scope(|scope| {
         let drain = scope.spawn(|| served.server.drain(None));
-        eventually("every shard drains", || !listens(&served.address()));
+        eventually("every shard has stopped listening", || !listens(&served.address()));
         client.send(first_request("/async?ms=500"));
         let first = loop {
             let (kind, _) = client.frame();
@@ -114,7 +115,7 @@ fn who_agreed_on_http2_and_greets_only_while_the_server_drains_is_told_goodbye()
                 break kind;
             }
         };
-        assert_eq!(first, GOAWAY, "the reply came before any goodbye");
+        assert_eq!(first, GOAWAY, "GOAWAY must come before the reply");
         client.until(b"async");
         drop(client);
         assert_eq!(drain.join().unwrap().cut_total(), 0);
@@ -122,11 +123,11 @@ fn who_agreed_on_http2_and_greets_only_while_the_server_drains_is_told_goodbye()
 }
 
 #[test]
-fn who_never_greets_is_told_nothing_and_no_goodbye_is_counted() {
+fn a_client_that_sends_no_preface_is_closed_without_goaway() {
     let mut timeouts = Timeouts::default();
     timeouts.header = Some(Duration::from_millis(200));
-    let served = Served::with(|builder| builder.timeouts(timeouts));
-    let mut client = asking(&served, &["h2"]);
+    let served = TlsServer::with(|builder| builder.timeouts(timeouts));
+    let mut client = connect_offering(&served, &["h2"]);
     client.read_to_end();
     assert!(client.is_told_the_end());
     assert_eq!(served.metric("windlass_timeouts_total{timer=\"header\"}"), 1.0);
@@ -134,12 +135,13 @@ fn who_never_greets_is_told_nothing_and_no_goodbye_is_counted() {
 }
 
 #[test]
-fn a_flood_in_many_records_is_one_flood() {
+fn a_flood_in_several_records_is_counted_once() {
     let mut limits = Limits::default();
-    // Half of it is written ahead: the large reply fills that, so that the connection cannot end at once.
+    // The server commits half of this limit ahead. The large reply fills it, so the connection cannot end at
+    // once.
     limits.http2.outbound_bytes = 64 * 1024;
-    let served = Served::with(|builder| builder.limits(limits));
-    let mut client = asking(&served, &["h2"]);
+    let served = TlsServer::with(|builder| builder.limits(limits));
+    let mut client = connect_offering(&served, &["h2"]);
     let mut bytes = Vec::new();
     for plain in [first_request("/large"), SETTINGS.repeat(45), SETTINGS.repeat(5), SETTINGS.repeat(5)] {
         client.tls.writer().write_all(&plain).unwrap();

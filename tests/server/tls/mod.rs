@@ -1,4 +1,4 @@
-//! TLS, seen from the wire: handshakes, records, ends, certificates that change.
+//! TLS on the wire: handshakes, records, ends of connections, and certificate reloads.
 
 mod certificates;
 mod client;
@@ -18,10 +18,10 @@ use windlass::{Body, Builder, Request, Router, Server, Tls, actors::Cores, get, 
 use crate::common::base_builder;
 use client::{Client, trusting};
 
-/// A self-signed pair as PEM: chain and key.
+/// Generates a self-signed pair: chain and key as PEM.
 fn pair(name: &str) -> (String, String) {
-    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
-    (made.cert.pem(), made.signing_key.serialize_pem())
+    let generated = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    (generated.cert.pem(), generated.signing_key.serialize_pem())
 }
 
 fn routes() -> Router {
@@ -31,13 +31,13 @@ fn routes() -> Router {
         .route(get("/inline", |_: Request| "inline"))
         .route(get("/secure", |request: Request| request.is_secure().to_string()))
         .route(get("/peer", |request: Request| format!("{:?}", request.peer())))
-        .route(get("/async", later).run_async())
+        .route(get("/async", delayed).run_async())
         .route(get("/stream/{kib}", stream))
         .route(post("/echo", |mut request: Request| request.take_body()).body_limit(8 << 20))
         .route(post("/count", count).streamed())
 }
 
-async fn later(request: Request) -> &'static str {
+async fn delayed(request: Request) -> &'static str {
     let ms = request.query_value("ms").map_or(0, |ms| ms.parse().unwrap());
     tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
     "async"
@@ -65,14 +65,15 @@ async fn count(mut request: Request) -> String {
     bytes.to_string()
 }
 
-/// A server that speaks TLS on its first address and plain HTTP on its second, and a client that trusts it.
-struct Served {
+/// A server with TLS on its first address and plain HTTP on its second, and the configuration of a client
+/// that trusts it.
+struct TlsServer {
     server: Server,
     tls: Tls,
     trust: Arc<ClientConfig>,
 }
 
-impl Served {
+impl TlsServer {
     fn new() -> Self {
         Self::with(|builder| builder)
     }
@@ -97,7 +98,7 @@ impl Served {
         Client::connect(self.address(), &self.trust)
     }
 
-    /// Reads one sample of the metrics page, over the plain address.
+    /// Reads one sample of the metrics page over the plain address; 0 if it is missing.
     fn metric(&self, sample: &str) -> f64 {
         let windlass::Listen::Tcp(plain) = self.server.addresses()[1].clone() else {
             panic!("no TCP address")
@@ -107,12 +108,12 @@ impl Served {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
-    /// Returns how many handshakes ended so.
+    /// Returns the number of handshakes with this result.
     fn handshakes(&self, result: &str) -> f64 {
         self.metric(&format!("windlass_tls_handshakes_total{{result=\"{result}\"}}"))
     }
 
-    /// Returns how many handshakes are in progress.
+    /// Returns the number of handshakes in progress.
     fn in_progress(&self) -> f64 {
         (0..2)
             .map(|shard| self.metric(&format!("windlass_tls_handshakes_in_progress{{shard=\"{shard}\"}}")))

@@ -1,15 +1,15 @@
-//! Requests and replies through records: small, many, large, slow.
+//! Requests and replies over TLS: pipelined, split over records, large, and with back-pressure.
 
 use std::{io::Write, thread, time::Duration};
 
 use windlass::Tls;
 
-use super::{Served, client::Client, pair, routes, trusting};
+use super::{TlsServer, client::Client, pair, routes, trusting};
 use crate::common::{Peer, base_builder, eventually};
 
 #[test]
-fn requests_follow_each_other_on_one_connection() {
-    let served = Served::new();
+fn several_requests_share_one_connection() {
+    let served = TlsServer::new();
     let mut client = served.client();
     for _ in 0..3 {
         for path in ["/static", "/inline", "/async"] {
@@ -24,8 +24,8 @@ fn requests_follow_each_other_on_one_connection() {
 }
 
 #[test]
-fn pipelined_requests_are_answered_in_order_however_records_cut_them() {
-    let served = Served::new();
+fn pipelined_requests_are_answered_in_order_however_records_split_them() {
+    let served = TlsServer::new();
     let paths = ["/static", "/async?ms=5", "/inline", "/static", "/async", "/inline"];
     let all: String = paths
         .iter()
@@ -38,7 +38,7 @@ fn pipelined_requests_are_answered_in_order_however_records_cut_them() {
         for piece in all.as_bytes().chunks(record) {
             client.tls.writer().write_all(piece).unwrap();
         }
-        // All records come at once.
+        // All records are sent at once.
         let sealed = client.sealed();
         client.stream.write_all(&sealed).unwrap();
         for path in paths.iter().cycle().take(60) {
@@ -48,8 +48,8 @@ fn pipelined_requests_are_answered_in_order_however_records_cut_them() {
 }
 
 #[test]
-fn records_cut_anywhere_on_the_wire_are_put_together() {
-    let served = Served::new();
+fn records_split_anywhere_are_reassembled() {
+    let served = TlsServer::new();
     let mut client = served.client();
     let body: Vec<u8> = (0..100_000_u32).map(|n| n as u8).collect();
     let head = format!("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -63,7 +63,7 @@ fn records_cut_anywhere_on_the_wire_are_put_together() {
 
 #[test]
 fn large_bodies_pass_both_ways() {
-    let served = Served::new();
+    let served = TlsServer::new();
     let mut client = served.client();
     assert!(client.get("/large").body == vec![b'l'; 3 << 20]);
     let body: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 251) as u8).collect();
@@ -74,21 +74,21 @@ fn large_bodies_pass_both_ways() {
 }
 
 #[test]
-fn a_slow_reader_stops_the_producer_and_loses_nothing() {
-    let served = Served::new();
+fn a_client_that_stops_reading_pauses_the_server_and_loses_nothing() {
+    let served = TlsServer::new();
     let mut client = served.client();
     socket2::SockRef::from(&client.stream).set_recv_buffer_size(64 * 1024).unwrap();
     for _ in 0..40 {
         client.request("GET", "/large");
     }
     let mut before = 0;
-    eventually("the server stands still", || {
+    eventually("the server is blocked by back-pressure", || {
         thread::sleep(Duration::from_millis(100));
         let now = served.server.metrics().sent_bytes;
         std::mem::replace(&mut before, now) == now && now > 0
     });
-    // What the two kernels hold, and no more than a few replies made ahead.
-    assert!(before < 24 << 20, "{before} bytes were sent to a client that reads nothing");
+    // The kernel's buffers on both sides, and a few replies committed ahead.
+    assert!(before < 24 << 20, "{before} bytes were sent to a client that does not read");
     assert!(served.server.metrics().requests < 20, "{}", served.server.metrics().requests);
     for _ in 0..40 {
         assert_eq!(client.reply().body.len(), 3 << 20);
@@ -107,7 +107,7 @@ fn a_proxy_preamble_comes_before_the_handshake() {
     let address = crate::common::address(&server);
     let trust = std::sync::Arc::new(trusting(&chain));
     let preamble = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n";
-    // With the hello in one piece, and byte by byte.
+    // The preamble and the ClientHello are sent in one piece, and then byte by byte.
     for piece in [usize::MAX, 1] {
         let mut client = Client::begin(address, &trust);
         let first = [&preamble[..], &client.sealed()].concat();
@@ -117,6 +117,6 @@ fn a_proxy_preamble_comes_before_the_handshake() {
         client.shake().unwrap();
         assert_eq!(client.get("/peer").text(), "Some(192.0.2.7:4711)");
     }
-    let mut bare = Client::begin(address, &trust);
-    assert!(bare.shake().is_err(), "a connection without a preamble was served");
+    let mut without_preamble = Client::begin(address, &trust);
+    assert!(without_preamble.shake().is_err(), "a connection without a preamble must be refused");
 }

@@ -1,11 +1,11 @@
-//! What a client may not do, and what it is told.
+//! Protocol violations of WebSocket clients, and the close code that answers each.
 
 use windlass::proto::ws::deflate::Deflater;
 
 use super::peer::{BINARY, CLOSE, PING, PONG, TEXT, echoes, frame, open, open_at, opening, read, read_close};
 use crate::common::{End, address, connect, eventually, metric, start};
 
-/// Bytes that break the protocol, the code that answers them, and how they are counted.
+/// Returns malformed input with its metric label and the close code that must answer it.
 fn faults() -> Vec<(&'static str, Vec<u8>, u16)> {
     let continuation = frame(0x80, "x");
     vec![
@@ -25,7 +25,7 @@ fn faults() -> Vec<(&'static str, Vec<u8>, u16)> {
         ("close_code", frame(CLOSE, 1005_u16.to_be_bytes()), 1002),
         ("close_reason", frame(CLOSE, b"\x03\xe8\xff"), 1007),
         ("text", frame(TEXT, b"ok\xff"), 1007),
-        // Told in the middle of a fragment: the rest never comes.
+        // The fault is reported in the middle of a fragment whose rest is never sent.
         ("text", frame(0x01, b"\xc3\x28")[..8].to_vec(), 1007),
         ("text", [frame(0x01, b"\xe2\x82"), frame(0x80, "")].concat(), 1007),
         ("too_big", [&[BINARY, 0xff][..], &(1_048_577_u64).to_be_bytes(), &[0; 4]].concat(), 1009),
@@ -33,7 +33,7 @@ fn faults() -> Vec<(&'static str, Vec<u8>, u16)> {
 }
 
 #[test]
-fn every_fault_is_told_by_its_code_counted_and_ends_the_connection() {
+fn every_violation_gets_its_close_code_is_counted_and_ends_the_connection() {
     let server = start(echoes());
     for (label, bytes, code) in faults() {
         let sample = format!("windlass_protocol_errors_total{{cause=\"{label}\"}}");
@@ -49,7 +49,7 @@ fn every_fault_is_told_by_its_code_counted_and_ends_the_connection() {
 }
 
 #[test]
-fn what_came_before_a_fault_is_answered_and_what_comes_behind_it_is_not() {
+fn messages_before_a_violation_are_answered_and_later_ones_are_not() {
     let server = start(echoes());
     let mut peer = open(&server, "/ws");
     peer.send([frame(TEXT, "good"), frame(0x83, "bad"), frame(TEXT, "late")].concat());
@@ -59,7 +59,7 @@ fn what_came_before_a_fault_is_answered_and_what_comes_behind_it_is_not() {
 }
 
 #[test]
-fn a_small_message_that_inflates_beyond_the_limit_is_too_big() {
+fn a_small_message_that_inflates_over_the_limit_is_refused() {
     let server = start(echoes());
     let mut peer = open_at(address(&server), "/deflate", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
     let mut deflated = Vec::new();
@@ -74,11 +74,11 @@ fn a_small_message_that_inflates_beyond_the_limit_is_too_big() {
 }
 
 #[test]
-fn of_a_flood_of_pings_that_is_not_read_the_latest_is_answered() {
+fn a_flood_of_unread_pings_is_answered_for_the_latest_one() {
     const PINGS: u32 = 200_000;
     let server = start(echoes());
     let mut peer = open(&server, "/ws");
-    // Not the least there is: the kernel then drops segments, and waits ever longer before it sends them again.
+    // With the smallest buffer the kernel drops segments, and resends them after ever longer delays.
     peer.set_receive_buffer(64 * 1024);
     let mut flood = Vec::new();
     for n in 0..PINGS {
@@ -97,7 +97,7 @@ fn of_a_flood_of_pings_that_is_not_read_the_latest_is_answered() {
             (first, _) => panic!("{first:#x}"),
         }
     }
-    assert!(pongs < PINGS, "nothing was left out");
+    assert!(pongs < PINGS, "some PINGs must be answered by one PONG");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_page_of_another_origin_is_refused() {
     let mut peer = connect(&server);
     peer.send(opening("/ws", "Origin: http://evil.example\r\n"));
     assert_eq!(peer.reply().status, 403);
-    // The connection stays what it was.
+    // The connection stays an HTTP/1.1 connection.
     peer.send(opening("/ws", "Origin: http://test\r\n"));
     super::peer::assert_opened(&peer.reply());
     assert_eq!(metric(&server, "windlass_websocket_refused_total{cause=\"origin\"}"), 1.0);

@@ -1,4 +1,4 @@
-//! What hooks and metrics are told.
+//! Hooks and metrics of WebSockets.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,9 +8,9 @@ use super::peer::{TEXT, close, echoes, frame, open, opening, read_close, read_te
 use crate::common::{builder, connect, eventually, metric, start};
 
 #[test]
-fn hooks_fire_once_for_a_socket_when_it_opens_and_when_it_is_over() {
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let (starts, ends) = (told.clone(), told.clone());
+fn hooks_are_called_once_when_a_socket_opens_and_once_when_it_ends() {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let (starts, ends) = (calls.clone(), calls.clone());
     let hooks = Hooks::default()
         .on_start(move |start| starts.lock().unwrap().push(format!("start {}", start.path)))
         .on_end(move |end| {
@@ -23,20 +23,20 @@ fn hooks_fire_once_for_a_socket_when_it_opens_and_when_it_is_over() {
     let mut peer = open(&server, "/ws?x");
     peer.send(frame(TEXT, "hello"));
     assert_eq!(read_text(&mut peer), "hello");
-    assert_eq!(*told.lock().unwrap(), ["start /ws"]);
+    assert_eq!(*calls.lock().unwrap(), ["start /ws"]);
     peer.send(close(1000));
     assert_eq!(read_close(&mut peer), 1000);
     peer.expect_close();
     let end = "end Some(\"/ws\") 101 5 None";
-    eventually("the end is told", || *told.lock().unwrap() == ["start /ws", end]);
-    told.lock().unwrap().clear();
+    eventually("the end hook was called", || *calls.lock().unwrap() == ["start /ws", end]);
+    calls.lock().unwrap().clear();
     open(&server, "/ws").reset();
     let end = "end Some(\"/ws\") 101 0 Some(\"the connection ended first\")";
-    eventually("a cut is told", || *told.lock().unwrap() == ["start /ws", end]);
+    eventually("the end hook was called for the reset", || *calls.lock().unwrap() == ["start /ws", end]);
 }
 
 #[test]
-fn a_socket_is_counted_while_it_is_open_and_by_what_it_did() {
+fn an_open_socket_its_messages_and_bytes_are_counted() {
     let server = start(echoes());
     let sum = |sample: &str| {
         (0..2).map(|shard| metric(&server, &sample.replace('#', &shard.to_string()))).sum::<f64>()
@@ -59,12 +59,14 @@ fn a_socket_is_counted_while_it_is_open_and_by_what_it_did() {
     peer.send(close(1000));
     assert_eq!(read_close(&mut peer), 1000);
     peer.expect_close();
-    eventually("it is gone", || sum("windlass_websockets{shard=\"#\"}") == 0.0);
-    eventually("nothing is active", || sum("windlass_connections{shard=\"#\",state=\"active\"}") == 0.0);
+    eventually("no socket is open", || sum("windlass_websockets{shard=\"#\"}") == 0.0);
+    eventually("no connection is active", || {
+        sum("windlass_connections{shard=\"#\",state=\"active\"}") == 0.0
+    });
 }
 
 #[test]
-fn a_refused_handshake_is_an_ordinary_request() {
+fn a_refused_handshake_counts_as_an_ordinary_request() {
     let server = start(echoes());
     let mut peer = connect(&server);
     peer.send(opening("/ws", "Origin: http://other\r\n"));

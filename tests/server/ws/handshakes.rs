@@ -1,4 +1,4 @@
-//! Which requests open a socket, and what answers the others.
+//! WebSocket handshakes: which requests open a socket, and the replies to all others.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use super::peer::{TEXT, assert_opened, echo, echoes, frame, open, open_at, openi
 use crate::common::{Peer, address, base_builder, connect, metric, start};
 
 #[test]
-fn a_request_that_opens_no_socket_is_told_why_and_the_connection_serves_on() {
-    let server = start(echoes().route(get("/", |_: Request| "still here")));
+fn a_refused_handshake_gets_its_status_and_the_connection_stays_open() {
+    let server = start(echoes().route(get("/", |_: Request| "root")));
     let mut peer = connect(&server);
     let request = |strip: &str, more: &str| opening("/ws", more).replace(strip, "");
     let cases = [
@@ -36,7 +36,7 @@ fn a_request_that_opens_no_socket_is_told_why_and_the_connection_serves_on() {
         if bytes.contains("Version: 8") {
             assert_eq!(reply.header("sec-websocket-version"), Some("13"));
         }
-        assert_eq!(peer.get("/").text(), "still here");
+        assert_eq!(peer.get("/").text(), "root");
     }
     peer.request("POST", "/ws");
     assert_eq!(peer.reply().status, 405);
@@ -44,7 +44,7 @@ fn a_request_that_opens_no_socket_is_told_why_and_the_connection_serves_on() {
 }
 
 #[test]
-fn the_servers_favourite_subprotocol_is_taken() {
+fn the_subprotocol_that_the_server_prefers_is_selected() {
     let settings = Settings::new().subprotocols(["chat.v2", "chat.v1"]);
     let router = Router::new().route(websocket_with("/ws", settings, async |mut socket: Socket| {
         let protocol = socket.protocol().unwrap_or("none").to_owned();
@@ -74,7 +74,7 @@ fn a_listed_origin_may_connect() {
 }
 
 #[test]
-fn an_ordinary_handler_upgrades_when_it_wants_to() {
+fn an_ordinary_handler_may_upgrade() {
     let router = Router::new().route(get("/rooms/{room}", |request: Request| -> Response {
         if request.query_value("token").as_deref() != Some("secret") {
             return Response::status_only(StatusCode::UNAUTHORIZED);
@@ -94,7 +94,7 @@ fn an_ordinary_handler_upgrades_when_it_wants_to() {
 }
 
 #[test]
-fn middleware_stands_before_the_handshake() {
+fn middleware_applies_to_the_handshake() {
     async fn guard(request: Request, next: Next) -> Response {
         let allowed = request.header("x-key") == Some("open");
         let response = next.run(request).await;
@@ -122,7 +122,7 @@ fn a_route_marked_async_is_refused() {
     let refused = start(Router::new().route(websocket("/ws", echo).run_async()));
     let Err(StartError::Routes(error)) = refused else { panic!("{refused:?}") };
     assert!(error.to_string().contains("/ws") && error.to_string().contains("cannot be async"), "{error}");
-    // A default of its group or of the server is not meant for it.
+    // Async as the default of the router or a group does not apply to a WebSocket route.
     let router = Router::new().run_async().group("/g", |g| g.run_async().route(websocket("/ws", echo)));
     let server = start(router.route(websocket("/ws", echo))).unwrap();
     for path in ["/ws", "/g/ws"] {
@@ -135,7 +135,7 @@ fn a_route_marked_async_is_refused() {
 }
 
 #[test]
-fn a_promoted_connection_switches_behind_its_replies() {
+fn a_promoted_connection_switches_protocols_after_its_pending_replies() {
     async fn slow(_: Request) -> &'static str {
         tokio::time::sleep(Duration::from_millis(30)).await;
         "slow"
@@ -152,8 +152,8 @@ fn a_promoted_connection_switches_behind_its_replies() {
 }
 
 #[test]
-fn bytes_behind_an_offer_wait_for_its_answer() {
-    // A handshake that takes its time, on the shard or on a worker, and is refused or not.
+fn bytes_after_a_handshake_request_wait_for_its_reply() {
+    // A slow handshake on a shard or a worker, which is accepted or refused.
     async fn slow(request: Request) -> Response {
         match Local::current() {
             Some(shard) => shard.sleep(Duration::from_millis(30)).await,

@@ -1,4 +1,4 @@
-//! Messages to and fro, and who waits for whom.
+//! WebSocket messages in both directions, and back-pressure.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -17,15 +17,15 @@ use super::peer::{
 use crate::common::{builder, connect, eventually, metric, start};
 
 #[test]
-fn texts_and_bytes_of_any_length_come_back_whole() {
+fn text_and_binary_messages_of_any_length_are_echoed() {
     let server = start(echoes());
     let mut peer = open(&server, "/ws");
     for len in [0, 1, 125, 126, 4096, 65_535, 65_536, 300_000] {
         let payload: Vec<u8> = (0..len).map(|n| b'a' + (n % 26) as u8).collect();
         for first in [TEXT, BINARY] {
             peer.send(frame(first, &payload));
-            let (came, back) = read(&mut peer);
-            assert!(came == first && back == payload, "{len} bytes");
+            let (first_byte, back) = read(&mut peer);
+            assert!(first_byte == first && back == payload, "{len} bytes");
         }
     }
 }
@@ -53,7 +53,7 @@ fn many_messages_in_one_segment_are_answered_in_order() {
 }
 
 #[test]
-fn bytes_behind_the_request_are_the_sockets() {
+fn bytes_after_the_handshake_request_belong_to_the_socket() {
     let server = start(echoes());
     let mut peer = connect(&server);
     peer.send([opening("/ws", "").into_bytes(), frame(TEXT, "early"), close(1000)].concat());
@@ -64,7 +64,7 @@ fn bytes_behind_the_request_are_the_sockets() {
 }
 
 #[test]
-fn a_compressed_message_comes_back_compressed() {
+fn a_compressed_message_is_echoed_compressed() {
     let server = start(echoes());
     let mut peer = super::peer::open_at(
         crate::common::address(&server),
@@ -89,7 +89,7 @@ fn a_compressed_message_comes_back_compressed() {
 }
 
 #[test]
-fn a_handler_may_speak_first_and_stop_listening() {
+fn a_handler_may_send_first_and_drop_its_receiver() {
     let router = Router::new().route(websocket("/ws", |socket: Socket| async move {
         let (mut sender, receiver) = socket.split();
         drop(receiver);
@@ -103,7 +103,7 @@ fn a_handler_may_speak_first_and_stop_listening() {
     let server = start(router);
     let mut peer = open(&server, "/ws");
     assert_eq!(read_text(&mut peer), "hello");
-    // What nobody takes is thrown away; a ping behind it is still seen.
+    // Messages that no receiver takes are discarded; a later PING is still answered.
     peer.send([frame(TEXT, "x".repeat(1000)).repeat(100), frame(PING, "p")].concat());
     assert_eq!(read(&mut peer), (PONG, b"p".to_vec()));
     for n in 0..3 {
@@ -113,11 +113,11 @@ fn a_handler_may_speak_first_and_stop_listening() {
 }
 
 #[test]
-fn halves_work_in_futures_of_their_own() {
+fn sender_and_receiver_work_in_a_separate_task() {
     let router = Router::new().route(websocket("/ws", |socket: Socket| async move {
         let (mut sender, mut receiver) = socket.split();
         let done = Rc::new(Cell::new(false));
-        let told = done.clone();
+        let done_sender = done.clone();
         let shard = Local::current().unwrap();
         shard.spawn(async move {
             while let Some(Ok(Message::Text(text))) = receiver.recv().await {
@@ -125,7 +125,7 @@ fn halves_work_in_futures_of_their_own() {
                     break;
                 }
             }
-            told.set(true);
+            done_sender.set(true);
         });
         while !done.get() {
             shard.sleep(Duration::from_millis(1)).await;
@@ -142,7 +142,7 @@ fn halves_work_in_futures_of_their_own() {
 }
 
 #[test]
-fn a_handler_that_takes_nothing_lets_its_client_wait_and_loses_nothing() {
+fn a_handler_that_does_not_receive_blocks_its_client_and_loses_nothing() {
     const MESSAGE: usize = 8192;
     let (gate, opened) = flume::bounded(1);
     let router = Router::new().route(get("/ws", move |request: Request| {
@@ -165,14 +165,14 @@ fn a_handler_that_takes_nothing_lets_its_client_wait_and_loses_nothing() {
     let payload = vec![b'x'; MESSAGE];
     let all = [frame(BINARY, &payload).repeat(messages), frame(BINARY, "")].concat();
     let sent = peer.send_until_stuck(&all, Duration::from_millis(100));
-    assert!(sent < all.len(), "the server took {sent} bytes that nobody wants yet");
+    assert!(sent < all.len(), "the client must be blocked by back-pressure, but sent {sent} bytes");
     gate.send(()).unwrap();
     peer.send(&all[sent..]);
     assert_eq!(read_text(&mut peer), format!("{messages} {}", messages * MESSAGE));
 }
 
 #[test]
-fn a_client_that_takes_nothing_lets_the_sender_wait() {
+fn a_client_that_does_not_read_blocks_the_sender() {
     let settings = Settings::new().outbound_bytes(66 * 1024);
     let router = Router::new().route(websocket_with("/ws", settings, |mut socket: Socket| async move {
         let payload = vec![b'x'; 32 * 1024];
@@ -187,7 +187,7 @@ fn a_client_that_takes_nothing_lets_the_sender_wait() {
                 Err(TrySendError::Closed) => return,
             }
         }
-        // Waits for room.
+        // `send` waits for room.
         for _ in 0..500 {
             if socket.send(payload.as_slice()).await.is_err() {
                 return;
@@ -197,7 +197,9 @@ fn a_client_that_takes_nothing_lets_the_sender_wait() {
     }));
     let server = start(router);
     let mut peer = open(&server, "/ws");
-    eventually("a message was refused", || metric(&server, "windlass_websocket_full_total") == 1.0);
+    eventually("a message was refused because the buffer is full", || {
+        metric(&server, "windlass_websocket_full_total") == 1.0
+    });
     let mut messages = 0;
     loop {
         let (first, payload) = read(&mut peer);
@@ -211,7 +213,7 @@ fn a_client_that_takes_nothing_lets_the_sender_wait() {
 }
 
 #[test]
-fn a_prepared_message_is_sent_as_its_socket_agreed() {
+fn a_prepared_message_is_sent_compressed_if_negotiated() {
     let deflate = windlass::ws::Deflate { threshold_bytes: 0, ..Default::default() };
     let handler = move |mut socket: Socket| async move {
         let prepared = Prepared::text(&"news ".repeat(100)).with_deflate(&deflate);
@@ -230,7 +232,7 @@ fn a_prepared_message_is_sent_as_its_socket_agreed() {
 }
 
 #[test]
-fn a_message_at_the_limit_is_taken() {
+fn a_message_at_the_limit_is_accepted_and_a_longer_one_refused() {
     let limits = {
         let mut limits = Limits::default();
         limits.ws_message_bytes = 1000;

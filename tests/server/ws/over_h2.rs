@@ -1,4 +1,4 @@
-//! WebSocket on streams of HTTP/2 (RFC 8441).
+//! WebSocket over HTTP/2 streams (RFC 8441).
 
 use std::{
     sync::{
@@ -23,7 +23,7 @@ use crate::{
     h2::client::{Client, read},
 };
 
-/// One socket on its stream.
+/// A WebSocket on an HTTP/2 stream.
 struct Stream {
     send: SendStream<Bytes>,
     receive: RecvStream,
@@ -39,7 +39,9 @@ fn connect(path: &str, protocol: &'static str) -> Request<()> {
 impl Stream {
     #[track_caller]
     fn open(client: &mut Client, path: &str) -> Self {
-        eventually("the server's settings came", || client.send.is_extended_connect_protocol_enabled());
+        eventually("the server's settings have arrived", || {
+            client.send.is_extended_connect_protocol_enabled()
+        });
         let (response, send) = client.open(connect(path, "websocket"));
         let (head, receive) = client.wait(response).unwrap().into_parts();
         assert_eq!(head.status, 200);
@@ -53,11 +55,11 @@ impl Stream {
         self.send.send_data(bytes.into(), false).unwrap();
     }
 
-    /// Reads so many bytes.
+    /// Reads this many bytes.
     #[track_caller]
     fn exactly(&mut self, client: &Client, bytes: usize) -> Bytes {
         while self.received.len() < bytes {
-            let data = client.wait(self.receive.data()).expect("the stream ended").unwrap();
+            let data = client.wait(self.receive.data()).expect("the stream must not end here").unwrap();
             self.receive.flow_control().release_capacity(data.len()).unwrap();
             self.received.extend_from_slice(&data);
         }
@@ -76,13 +78,13 @@ impl Stream {
         (head[0], self.exactly(client, len))
     }
 
-    /// Reads the end of the stream, which must be an orderly one, and ends it too.
+    /// Reads the end of the stream, which must be clean, and ends it in the other direction.
     #[track_caller]
     fn end(&mut self, client: &Client) {
         while let Some(data) = client.wait(self.receive.data()) {
-            assert!(data.unwrap().is_empty(), "something comes behind the close");
+            assert!(data.unwrap().is_empty(), "no data may follow the Close");
         }
-        // A server that drains waits for that no longer.
+        // A draining server may already have ended the stream.
         let _ = self.send.send_data(Bytes::new(), true);
     }
 }
@@ -116,11 +118,11 @@ fn sockets_share_a_connection_with_requests() {
 }
 
 #[test]
-fn what_opens_no_socket_is_no_tunnel() {
+fn a_connect_that_opens_no_socket_is_refused() {
     let server = start(echoes().route(get("/", |_: windlass::Request| "root")));
     let mut client = Client::connect(&server);
     assert_eq!(client.get("/ws").status, 405);
-    eventually("the server's settings came", || client.send.is_extended_connect_protocol_enabled());
+    eventually("the server's settings have arrived", || client.send.is_extended_connect_protocol_enabled());
     for (path, protocol, status) in
         [("/ws", "connect-udp", 501), ("/", "websocket", 501), ("/nowhere", "websocket", 404)]
     {
@@ -134,7 +136,7 @@ fn what_opens_no_socket_is_no_tunnel() {
 }
 
 #[test]
-fn the_streams_window_bounds_what_waits_for_its_client() {
+fn the_stream_window_and_the_outbound_limit_block_the_sender() {
     let settings = Settings::new().outbound_bytes(64 * 1024);
     let sent = Arc::new(AtomicU32::new(0));
     let count = sent.clone();
@@ -152,9 +154,9 @@ fn the_streams_window_bounds_what_waits_for_its_client() {
     let server = start(router);
     let mut client = Client::connect(&server);
     let mut socket = Stream::open(&mut client, "/ws");
-    eventually("it begins", || sent.load(Ordering::SeqCst) >= 4);
+    eventually("the handler sends", || sent.load(Ordering::SeqCst) >= 4);
     std::thread::sleep(Duration::from_millis(100));
-    assert!(sent.load(Ordering::SeqCst) < 20, "it waits: {sent:?}");
+    assert!(sent.load(Ordering::SeqCst) < 20, "the sender must be blocked, but sent {sent:?} messages");
     for _ in 0..200 {
         assert_eq!(socket.read(&client).1.len(), 16 * 1024);
     }
@@ -162,7 +164,7 @@ fn the_streams_window_bounds_what_waits_for_its_client() {
 }
 
 #[test]
-fn a_stream_that_is_reset_cancels_its_handler_and_a_drain_says_1001() {
+fn a_reset_stream_ends_its_socket_and_a_drain_sends_1001() {
     let server = start(Router::new().route(websocket("/ws", echo)));
     let mut client = Client::connect(&server);
     let mut gone = Stream::open(&mut client, "/ws");
@@ -172,7 +174,7 @@ fn a_stream_that_is_reset_cancels_its_handler_and_a_drain_says_1001() {
     };
     assert_eq!(open(), 2.0);
     gone.send.send_reset(::h2::Reason::CANCEL);
-    eventually("one is left", || open() == 1.0);
+    eventually("one socket is left", || open() == 1.0);
     let report = std::thread::scope(|scope| {
         let drain = scope.spawn(|| server.drain(Some(Duration::from_secs(8))));
         assert_eq!(stays.read(&client), (CLOSE, Bytes::from_static(b"\x03\xe9the server is stopping")));

@@ -1,4 +1,4 @@
-//! A client that sends frames byte by byte.
+//! A WebSocket client that builds and parses frames byte by byte.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ pub(crate) const CLOSE: u8 = 0x88;
 pub(crate) const PING: u8 = 0x89;
 pub(crate) const PONG: u8 = 0x8a;
 
-/// A handler that sends every message back.
+/// A handler that echoes every message.
 pub(crate) async fn echo(mut socket: Socket) {
     while let Some(Ok(message)) = socket.recv().await {
         if socket.send(message).await.is_err() {
@@ -24,13 +24,13 @@ pub(crate) async fn echo(mut socket: Socket) {
     }
 }
 
-/// Routes with an echo at `/ws`, and one that compresses at `/deflate`.
+/// Serves an echo at `/ws`, and a compressed one at `/deflate`.
 pub(crate) fn echoes() -> Router {
     let deflate = Settings::new().compression(Deflate { threshold_bytes: 0, ..Deflate::default() });
     Router::new().route(websocket("/ws", echo)).route(websocket_with("/deflate", deflate, echo))
 }
 
-/// The request that opens a WebSocket, with more header lines.
+/// Builds a handshake request with additional header lines.
 pub(crate) fn opening(path: &str, more: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -53,7 +53,7 @@ pub(crate) fn open(server: &Server, path: &str) -> Peer {
     open_at(address(server), path, "")
 }
 
-/// Opens a WebSocket with more header lines.
+/// Opens a WebSocket with additional header lines.
 #[track_caller]
 pub(crate) fn open_at(address: SocketAddr, path: &str, more: &str) -> Peer {
     let mut peer = Peer::connect(address);
@@ -62,7 +62,7 @@ pub(crate) fn open_at(address: SocketAddr, path: &str, more: &str) -> Peer {
     peer
 }
 
-/// Makes a client's frame; `first` is its first byte.
+/// Builds a masked client frame; `first` is its first byte.
 pub(crate) fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let payload = payload.as_ref();
@@ -83,7 +83,7 @@ pub(crate) fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     frame
 }
 
-/// Reads a frame of the server: its first byte and its payload.
+/// Reads a server frame: its first byte and its payload.
 #[track_caller]
 pub(crate) fn read(peer: &mut Peer) -> (u8, Vec<u8>) {
     let head = peer.exactly(2);
@@ -91,7 +91,7 @@ pub(crate) fn read(peer: &mut Peer) -> (u8, Vec<u8>) {
         len @ 0..=125 => usize::from(len),
         126 => usize::from(u16::from_be_bytes(peer.exactly(2).try_into().unwrap())),
         127 => u64::from_be_bytes(peer.exactly(8).try_into().unwrap()) as usize,
-        masked => panic!("a server's frame is masked: {masked:#x}"),
+        masked => panic!("a server frame must not be masked: {masked:#x}"),
     };
     (head[0], peer.exactly(len))
 }
@@ -104,7 +104,7 @@ pub(crate) fn read_text(peer: &mut Peer) -> String {
     String::from_utf8(payload).unwrap()
 }
 
-/// Reads frames up to a Close; returns its code.
+/// Reads a Close and returns its code.
 #[track_caller]
 pub(crate) fn read_close(peer: &mut Peer) -> u16 {
     let (first, payload) = read(peer);
@@ -112,7 +112,7 @@ pub(crate) fn read_close(peer: &mut Peer) -> u16 {
     u16::from_be_bytes(payload[..2].try_into().unwrap())
 }
 
-/// Makes a Close.
+/// Builds a Close frame.
 pub(crate) fn close(code: u16) -> Vec<u8> {
     frame(CLOSE, code.to_be_bytes())
 }

@@ -1,4 +1,4 @@
-//! Messages that reach a socket beside its handler's.
+//! Message sources attached to a socket beside its handler.
 
 use std::{
     cell::RefCell,
@@ -19,12 +19,12 @@ use windlass::{
 use super::peer::{BINARY, CLOSE, TEXT, frame, open, read, read_close, read_text};
 use crate::common::{eventually, metric, start};
 
-/// A source that is fed on its shard.
+/// A source with a queue that the handler fills.
 #[derive(Clone, Default)]
-struct Fed(Rc<RefCell<(VecDeque<Delivery>, Option<Waker>)>>);
+struct QueuedSource(Rc<RefCell<(VecDeque<Delivery>, Option<Waker>)>>);
 
-impl Fed {
-    fn give(&self, delivery: Delivery) {
+impl QueuedSource {
+    fn push(&self, delivery: Delivery) {
         let mut inner = self.0.borrow_mut();
         inner.0.push_back(delivery);
         if let Some(waker) = inner.1.take() {
@@ -33,7 +33,7 @@ impl Fed {
     }
 }
 
-impl Source for Fed {
+impl Source for QueuedSource {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
         let mut inner = self.0.borrow_mut();
         match inner.0.pop_front() {
@@ -46,19 +46,19 @@ impl Source for Fed {
     }
 }
 
-/// Gives what the client says to the source it names, and says so.
-async fn relay(mut socket: Socket) {
-    let sources = [Fed::default(), Fed::default()];
+/// Pushes each message of the client to the source it names, and confirms it.
+async fn push_to_sources(mut socket: Socket) {
+    let sources = [QueuedSource::default(), QueuedSource::default()];
     sources.iter().for_each(|source| socket.attach(source.clone()));
     while let Some(Ok(Message::Text(text))) = socket.recv().await {
         let (index, what) = text.split_at(1);
         let source = &sources[index.parse::<usize>().unwrap()];
         match what {
-            "end" => source.give(Delivery::End),
-            "close" => source.give(Delivery::Close(Code::TRY_AGAIN, "slow")),
-            what => source.give(Delivery::Message(Prepared::text(what))),
+            "end" => source.push(Delivery::End),
+            "close" => source.push(Delivery::Close(Code::TRY_AGAIN, "slow")),
+            what => source.push(Delivery::Message(Prepared::text(what))),
         }
-        if socket.send("given").await.is_err() {
+        if socket.send("pushed").await.is_err() {
             return;
         }
     }
@@ -66,19 +66,19 @@ async fn relay(mut socket: Socket) {
 
 #[test]
 fn sources_and_the_handler_share_a_socket() {
-    let server = start(Router::new().route(websocket("/ws", relay)));
+    let server = start(Router::new().route(websocket("/ws", push_to_sources)));
     let mut peer = open(&server, "/ws");
     for text in ["0one", "1two", "0three"] {
         peer.send(frame(TEXT, text));
-        let mut came = [read_text(&mut peer), read_text(&mut peer)];
-        came.sort();
-        assert_eq!(came, ["given", &text[1..]]);
+        let mut received = [read_text(&mut peer), read_text(&mut peer)];
+        received.sort();
+        assert_eq!(received, ["pushed", &text[1..]]);
     }
-    // A source that ends leaves the socket as it is.
+    // A source that ends does not affect the socket.
     peer.send([frame(TEXT, "0end"), frame(TEXT, "0late"), frame(TEXT, "1more")].concat());
-    let mut came: Vec<String> = (0..4).map(|_| read_text(&mut peer)).collect();
-    came.sort();
-    assert_eq!(came, ["given", "given", "given", "more"]);
+    let mut received: Vec<String> = (0..4).map(|_| read_text(&mut peer)).collect();
+    received.sort();
+    assert_eq!(received, ["pushed", "pushed", "pushed", "more"]);
     peer.send(frame(TEXT, "1close"));
     loop {
         let (first, payload) = read(&mut peer);
@@ -89,7 +89,7 @@ fn sources_and_the_handler_share_a_socket() {
     }
 }
 
-/// Never short of messages; counts what was taken of it.
+/// A source that always has a message, and counts the messages taken.
 struct Endless(Arc<AtomicU32>, Prepared);
 
 impl Source for Endless {
@@ -100,7 +100,7 @@ impl Source for Endless {
 }
 
 #[test]
-fn a_source_is_asked_for_no_more_than_its_client_takes() {
+fn a_source_is_polled_only_while_its_client_reads() {
     let taken = Arc::new(AtomicU32::new(0));
     let count = taken.clone();
     let router = Router::new().route(websocket("/ws", move |mut socket: Socket| {
@@ -116,17 +116,17 @@ fn a_source_is_asked_for_no_more_than_its_client_takes() {
     }));
     let server = start(router);
     let mut peer = open(&server, "/ws");
-    // The kernel's buffers fill, then the socket's; then nothing more is taken.
+    // The kernel's buffers fill, then the socket's; after that no message is taken.
     let mut before = 0;
-    eventually("it is left alone", || {
+    eventually("the source is no longer polled", || {
         std::thread::sleep(std::time::Duration::from_millis(50));
         let now = taken.load(Ordering::SeqCst);
         std::mem::replace(&mut before, now) == now && now > 16
     });
-    // The handler's own messages have room of their own.
+    // Messages of the handler have a separate buffer.
     peer.send(frame(TEXT, "mine"));
     let sent = "windlass_websocket_payload_bytes_total{direction=\"in\",shard=\"#\"}";
-    eventually("it is taken", || {
+    eventually("the message is received", || {
         (0..2).map(|shard| metric(&server, &sent.replace('#', &shard.to_string()))).sum::<f64>() == 4.0
     });
     loop {
@@ -141,11 +141,11 @@ fn a_source_is_asked_for_no_more_than_its_client_takes() {
 }
 
 #[test]
-fn a_source_that_panics_closes_its_socket_only() {
+fn a_panicking_source_closes_only_its_socket() {
     struct Panics;
     impl Source for Panics {
         fn poll_next(&mut self, _: &mut Context<'_>) -> Poll<Delivery> {
-            panic!("for the test");
+            panic!("deliberate panic of the test");
         }
     }
     let server = start(Router::new().route(websocket("/ws", async |mut socket: Socket| {

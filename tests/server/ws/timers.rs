@@ -1,4 +1,4 @@
-//! Silent clients.
+//! WebSocket timers: PING, and the timeout of its PONG.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::common::{End, builder, metric, start};
 const SOON: Duration = Duration::from_millis(100);
 
 #[test]
-fn a_silent_client_is_pinged_and_one_that_does_not_answer_is_cut() {
+fn an_idle_client_is_pinged_and_cut_if_it_does_not_answer() {
     let mut timeouts = Timeouts::default();
     (timeouts.ws_ping, timeouts.ws_pong) = (Some(SOON), Some(SOON));
     let server = builder(Router::new().route(websocket("/ws", echo))).timeouts(timeouts).start().unwrap();
@@ -32,7 +32,7 @@ fn a_silent_client_is_pinged_and_one_that_does_not_answer_is_cut() {
 }
 
 #[test]
-fn without_a_ping_nobody_is_cut() {
+fn no_client_is_cut_if_pings_are_disabled() {
     let settings = Settings::new().ping(None).pong(Some(SOON));
     let server = start(Router::new().route(websocket_with("/ws", settings, echo)));
     let mut peer = open(&server, "/ws");
@@ -42,7 +42,7 @@ fn without_a_ping_nobody_is_cut() {
 }
 
 #[test]
-fn a_client_is_not_blamed_for_a_handler_that_takes_nothing() {
+fn a_client_is_not_cut_while_its_handler_does_not_receive() {
     let settings = Settings::new().ping(Some(SOON)).pong(Some(SOON));
     let router = Router::new().route(websocket_with("/ws", settings, async |mut socket: Socket| {
         Local::current().unwrap().sleep(SOON * 6).await;

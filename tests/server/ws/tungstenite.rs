@@ -1,4 +1,4 @@
-//! A client that others wrote: tungstenite's handshake, frames and closing.
+//! WebSocket against tungstenite, an independent client.
 
 use std::{
     io::{Read, Write},
@@ -15,9 +15,9 @@ use windlass::{Router, websocket_with, ws::Settings};
 use super::peer::{echo, echoes};
 use crate::common::{PATIENCE, address, start};
 
-/// Opens the echo at `url`, has messages of many lengths echoed, pings, and closes.
+/// Connects to the echo at `url`, exchanges messages of many lengths, sends a PING, and closes.
 #[track_caller]
-pub(crate) fn converse<S: Read + Write + std::fmt::Debug>(url: &str, stream: S) {
+pub(crate) fn exchange_messages<S: Read + Write + std::fmt::Debug>(url: &str, stream: S) {
     let (mut socket, response) = client(url, stream).unwrap();
     assert_eq!(response.status(), 101);
     for len in [0, 1, 125, 126, 4096, 65_535, 65_536, 300_000, 1_000_000] {
@@ -33,14 +33,14 @@ pub(crate) fn converse<S: Read + Write + std::fmt::Debug>(url: &str, stream: S) 
     close(&mut socket);
 }
 
-/// Closes with a code of its own, which must come back; then the server ends the connection.
+/// Closes with a code that the server must echo before it ends the connection.
 #[track_caller]
 fn close<S: Read + Write>(socket: &mut WebSocket<S>) {
     let bye = CloseFrame { code: CloseCode::Library(4001), reason: "bye".into() };
     socket.close(Some(bye)).unwrap();
-    let Message::Close(Some(answer)) = socket.read().unwrap() else { panic!("no Close came back") };
+    let Message::Close(Some(answer)) = socket.read().unwrap() else { panic!("expected a Close") };
     assert_eq!(answer.code, CloseCode::Library(4001));
-    assert!(matches!(socket.read(), Err(Error::ConnectionClosed)), "the connection did not end in order");
+    assert!(matches!(socket.read(), Err(Error::ConnectionClosed)), "the connection must end cleanly");
 }
 
 fn connect(server: &windlass::Server) -> TcpStream {
@@ -50,13 +50,13 @@ fn connect(server: &windlass::Server) -> TcpStream {
 }
 
 #[test]
-fn a_foreign_client_opens_converses_and_closes() {
+fn tungstenite_opens_echoes_and_closes() {
     let server = start(echoes());
-    converse("ws://localhost/ws", connect(&server));
+    exchange_messages("ws://localhost/ws", connect(&server));
 }
 
 #[test]
-fn a_foreign_client_gets_the_subprotocol_that_the_server_wants_most() {
+fn tungstenite_gets_the_subprotocol_that_the_server_prefers() {
     let settings = Settings::new().subprotocols(["chat.v2", "chat.v1"]);
     let server = start(Router::new().route(websocket_with("/ws", settings, echo)));
     let request = ClientRequestBuilder::new("ws://localhost/ws".parse().unwrap());
