@@ -165,17 +165,17 @@ fn compressing(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     out.clear();
                     deflater.reset();
-                    deflater.message(black_box(text.as_bytes()), &mut out)
+                    deflater.deflate(black_box(text.as_bytes()), &mut out)
                 });
             });
             println!("level {level}: {len} bytes become {}", out.len());
         }
-        Deflater::new(2, 15).message(text.as_bytes(), &mut wire);
+        Deflater::new(2, 15).deflate(text.as_bytes(), &mut wire);
         let mut inflater = Inflater::new();
         group.bench_function(BenchmarkId::new("inflate", len), |bencher| {
             bencher.iter(|| {
                 inflater.reset();
-                inflater.message(black_box(&wire), &mut room, |piece| {
+                inflater.inflate(black_box(&wire), &mut room, |piece| {
                     black_box(piece);
                     Ok(())
                 })

@@ -28,7 +28,7 @@ fn feed(session: &mut Session, scratch: &mut Scratch, input: &[u8]) -> (Vec<Owne
 /// Builds a client frame with a compressed message.
 fn compressed(opcode: Opcode, data: &[u8]) -> Vec<u8> {
     let mut deflated = Vec::new();
-    assert!(Deflater::new(6, 15).message(data, &mut deflated));
+    assert!(Deflater::new(6, 15).deflate(data, &mut deflated));
     masked_frame(Header { rsv1: true, ..Header::new(opcode, 0) }, deflated)
 }
 
@@ -89,7 +89,7 @@ fn a_shared_scratch_leaks_nothing_between_connections() {
     // A message that refers to the first one must be refused on the second connection.
     let mut deflater = Deflater::new(6, 15);
     let (mut one, mut two) = (Vec::new(), Vec::new());
-    assert!(deflater.message(secret.as_bytes(), &mut one) && deflater.message(secret.as_bytes(), &mut two));
+    assert!(deflater.deflate(secret.as_bytes(), &mut one) && deflater.deflate(secret.as_bytes(), &mut two));
     assert!(two.len() < one.len());
     let wire = masked_frame(Header { rsv1: true, ..Header::new(Opcode::Text, 0) }, &two);
     let mut second = pair(terms(Context::Fresh, 15)).0;
@@ -146,7 +146,7 @@ fn the_message_limit_applies_to_the_inflated_size() {
     assert_eq!(feed(&mut session, &mut scratch, &fits), (vec![], Some(Fault::InflatedTooBig)));
     let code = &replies(&mut session)[0].1[..2];
     assert_eq!(code, 1009_u16.to_be_bytes());
-    assert!(session.buffered_bytes() == 0 && scratch.spare_bytes() <= 256 * 1024);
+    assert!(session.buffered_bytes() == 0 && scratch.free_bytes() <= 256 * 1024);
 }
 
 #[test]

@@ -122,13 +122,13 @@ fn buffers_are_held_only_inside_a_message() {
     assert!(session.is_inside_message(), "a partial header counts as inside a message");
     assert_eq!(session.receive(&mut &first[1..], &mut scratch), Ok(None));
     assert!(session.is_inside_message());
-    assert_eq!((session.buffered_bytes(), scratch.spare_bytes()), (1000 - 8, 0));
+    assert_eq!((session.buffered_bytes(), scratch.free_bytes()), (1000 - 8, 0));
     let mut rest = second;
     assert!(matches!(session.receive(&mut rest, &mut scratch), Ok(Some(Event::Binary(_)))));
     assert_eq!(session.buffered_bytes(), 0);
     assert_eq!(session.receive(&mut rest, &mut scratch), Ok(None));
     assert!(!session.is_inside_message());
-    assert!(scratch.spare_bytes() >= 3000, "the buffer is kept for the next message");
+    assert!(scratch.free_bytes() >= 3000, "the buffer is kept for the next message");
     let between = part(Opcode::Text, "");
     assert_eq!(session.receive(&mut &between[..], &mut scratch), Ok(None));
     assert!(session.is_inside_message(), "the session waits for the next fragment");
@@ -140,7 +140,7 @@ fn large_buffers_are_not_kept() {
     let input = frame(Opcode::Binary, vec![7; 1_000_000]);
     let mut rest = &input[..];
     while session.receive(&mut rest, &mut scratch).unwrap().is_some() {}
-    assert_eq!(scratch.spare_bytes(), 0);
+    assert_eq!(scratch.free_bytes(), 0);
 }
 
 #[test]

@@ -151,7 +151,7 @@ proptest! {
     #[test]
     fn inflating_garbage_stops_at_the_limit(bytes in vec(any::<u8>(), 0..400)) {
         let mut total = 0;
-        let _ = Inflater::new().message(&bytes, &mut Vec::new(), |piece| {
+        let _ = Inflater::new().inflate(&bytes, &mut Vec::new(), |piece| {
             total += piece.len();
             if total > LIMIT { Err(Fault::InflatedTooBig) } else { Ok(()) }
         });

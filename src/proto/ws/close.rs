@@ -1,4 +1,4 @@
-//! The closing handshake (RFC 6455 §5.5.1, §7.1): who said Close, and what may still be said.
+//! Closing handshake (RFC 6455 §5.5.1, §7.1).
 //!
 //! ```text
 //!            close()                    peer's Close
@@ -9,49 +9,49 @@
 //!    └─fault──► Failing ──reply(), close()──► Failed ◄──fault── Sent
 //! ```
 //!
-//! In `Open` and `Sent` what the peer sends is taken: its messages may have been on their way. In every other
-//! state it is thrown away. Only in `Open` is anything but a Close sent.
+//! `Open` and `Sent` accept messages of the peer, which may have been in flight. Every other state discards
+//! them. Only `Open` may send anything but a Close.
 
 use super::{Code, Fault};
 
-/// Most bytes of a close reason: a control frame less the code.
+/// Maximum length of a close reason: the limit of a control frame without the code.
 pub const MAX_REASON_BYTES: usize = 123;
 
-/// How far the closing handshake has come.
+/// State of the closing handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Closing {
-    /// Neither side has said Close.
+    /// Neither side has sent a Close.
     #[default]
     Open,
-    /// We have; the peer's Close is awaited.
+    /// This side has sent a Close and waits for the peer's.
     Sent,
-    /// The peer has, with this code; ours is owed.
+    /// The peer has sent a Close with this code. The reply is pending.
     Received(Option<Code>),
-    /// Both have: the connection may be closed, by the server first.
+    /// Both sides have sent a Close. The server closes the connection first.
     Closed,
-    /// The peer broke the protocol; a Close that says how is owed.
+    /// The peer violated the protocol. A Close with the reason is pending.
     Failing(Fault),
-    /// The peer broke the protocol and nothing more is said: the connection is closed.
+    /// The peer violated the protocol and nothing more is sent. The connection can be closed.
     Failed(Fault),
 }
 
 impl Closing {
-    /// Says whether messages and pings may be sent.
+    /// Returns `true` if messages and pings may be sent.
     pub fn may_send(self) -> bool {
         self == Self::Open
     }
 
-    /// Says whether what the peer sends is taken.
-    pub fn takes(self) -> bool {
+    /// Returns `true` if messages of the peer are accepted.
+    pub fn may_receive(self) -> bool {
         matches!(self, Self::Open | Self::Sent)
     }
 
-    /// Says whether nothing more will be sent or taken.
+    /// Returns `true` if nothing more will be sent or accepted.
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Closed | Self::Failed(_))
     }
 
-    /// Returns the state after a Close of ours; `None` if none may be sent.
+    /// Returns the state after this side sends a Close, or `None` if it must not send one.
     pub(super) fn after_sent(self) -> Option<Self> {
         match self {
             Self::Open => Some(Self::Sent),
@@ -70,7 +70,7 @@ impl Closing {
         }
     }
 
-    /// Returns the state after a fault of the peer.
+    /// Returns the state after a protocol violation by the peer.
     pub(super) fn after_fault(self, fault: Fault) -> Self {
         match self {
             Self::Open => Self::Failing(fault),
@@ -80,12 +80,12 @@ impl Closing {
     }
 }
 
-/// What a Close frame says.
+/// Content of a Close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Close<'a> {
-    /// Why, for programs. `None`: the frame was empty.
+    /// Reason as a code. `None` if the frame is empty.
     pub code: Option<Code>,
-    /// Why, for people; often empty.
+    /// Reason as text, often empty.
     pub reason: &'a str,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Close<'a> {
         }
     }
 
-    /// Returns the payload: empty without a code; a reason too long is cut between characters.
+    /// Returns the payload. It is empty without a code. A reason that is too long is cut between characters.
     pub(super) fn payload(self) -> Vec<u8> {
         let Some(code) = self.code else { return Vec::new() };
         let reason = &self.reason[..self.reason.floor_char_boundary(MAX_REASON_BYTES)];

@@ -2,34 +2,34 @@
 
 use std::fmt;
 
-/// A close code, as it stands in a Close frame or would stand there.
+/// Close code, one that may be sent in a Close frame or one that only stands for a local event.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code(u16);
 
 impl Code {
-    /// 1000: the purpose is fulfilled.
+    /// 1000: normal end.
     pub const NORMAL: Self = Self(1000);
-    /// 1001: the server stops, or the page was left.
+    /// 1001: the server stops, or the user leaves the page.
     pub const GOING_AWAY: Self = Self(1001);
-    /// 1002: the peer broke the protocol.
+    /// 1002: the peer violated the protocol.
     pub const PROTOCOL: Self = Self(1002);
-    /// 1003: a kind of message this end takes none of.
+    /// 1003: the receiver does not accept this type of message.
     pub const UNSUPPORTED: Self = Self(1003);
-    /// 1007: a message's content is not what its kind says.
+    /// 1007: the content of a message does not match its type.
     pub const BAD_DATA: Self = Self(1007);
-    /// 1008: the peer did what this end's policy forbids.
+    /// 1008: the peer violated a policy of the receiver.
     pub const POLICY: Self = Self(1008);
-    /// 1009: a message is too big.
+    /// 1009: a message is too large.
     pub const TOO_BIG: Self = Self(1009);
-    /// 1011: this end failed.
+    /// 1011: internal error of the sender.
     pub const INTERNAL: Self = Self(1011);
     /// 1012: the server restarts.
     pub const RESTART: Self = Self(1012);
-    /// 1013: overload, such as a subscriber that does not keep up.
+    /// 1013: overload, for example a subscriber that is too slow.
     pub const TRY_AGAIN: Self = Self(1013);
 
-    /// Takes a code that may stand in a Close frame: what RFC 6455 §7.4.1 and the registry define for the
-    /// wire (1000–1003, 1007–1014), and 3000–4999 for libraries and applications. `None` for any other.
+    /// Creates a code that may be sent in a Close frame: 1000–1003 and 1007–1014 of RFC 6455 §7.4.1 and the
+    /// IANA registry, and 3000–4999 for libraries and applications. Returns `None` for any other.
     pub fn new(code: u16) -> Option<Self> {
         let code = Self(code);
         code.may_be_sent().then_some(code)
@@ -40,13 +40,13 @@ impl Code {
         self.0
     }
 
-    /// Says whether it may stand in a Close frame.
+    /// Returns `true` if the code may be sent in a Close frame.
     pub fn may_be_sent(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 
-    /// Returns a short name for metrics, one of a fixed set: all of 3000–3999 share one, as all of 4000–4999
-    /// do.
+    /// Returns the label value for metrics. The set is bounded: 3000–3999 share one label, and so do
+    /// 4000–4999.
     pub fn label(self) -> &'static str {
         match self.0 {
             1000 => "normal",
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_for_the_wire_are_those_of_the_registry_and_the_free_ranges() {
+    fn sendable_codes_are_those_of_the_registry_and_the_private_ranges() {
         let mut sendable: Vec<u16> = (0..=u16::MAX).filter(|&code| Code::new(code).is_some()).collect();
         let free = sendable.split_off(12);
         assert_eq!(sendable, [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014]);

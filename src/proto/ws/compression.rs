@@ -1,4 +1,4 @@
-//! permessage-deflate on one connection: which context serves which direction.
+//! The permessage-deflate state of one connection.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use super::{
     deflate::{Context, Deflater, Direction, Inflater, MAX_WINDOW_BITS, Params, Settings},
 };
 
-/// The terms of one connection, and the contexts that it keeps, if any.
+/// Compression parameters of one connection, and its contexts if they are kept.
 pub(super) struct Compression {
     outbound: Direction,
     inbound: Direction,
     threshold_bytes: usize,
     level: u8,
-    /// Made with the first compressed message, if the context is kept.
+    /// Created with the first compressed message, if the context is kept between messages.
     inflater: Option<Inflater>,
     deflater: Option<Deflater>,
 }
@@ -28,27 +28,28 @@ impl Compression {
         Self { outbound, inbound, threshold_bytes, level, inflater: None, deflater: None }
     }
 
-    /// Inflates a message; `take` gets it in pieces.
+    /// Inflates a message and passes it to `sink` in pieces.
     pub(super) fn inflate(
         &mut self,
         compressed: &[u8],
         scratch: &mut Scratch,
-        take: impl FnMut(&[u8]) -> Result<(), Fault>,
+        sink: impl FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         match self.inbound.context {
             Context::Kept => {
-                self.inflater.get_or_insert_default().message(compressed, &mut scratch.inflated, take)
+                self.inflater.get_or_insert_default().inflate(compressed, &mut scratch.inflated, sink)
             }
             Context::Fresh => {
                 let inflater = scratch.inflater.get_or_insert_default();
-                // Whatever another connection left there must be out of reach.
+                // The reset prevents references to data of other connections.
                 inflater.reset();
-                inflater.message(compressed, &mut scratch.inflated, take)
+                inflater.inflate(compressed, &mut scratch.inflated, sink)
             }
         }
     }
 
-    /// Compresses a message onto `out`; false if it goes as it is.
+    /// Appends a compressed message to `out`. Returns `false` if the message must be sent uncompressed. Then
+    /// `out` may hold discarded bytes.
     pub(super) fn deflate(&mut self, data: &[u8], out: &mut Vec<u8>, scratch: &mut Scratch) -> bool {
         let Direction { context, window_bits } = self.outbound;
         if data.len() < self.threshold_bytes {
@@ -57,19 +58,19 @@ impl Compression {
         match context {
             Context::Kept => {
                 let deflater = self.deflater.get_or_insert_with(|| Deflater::new(self.level, window_bits));
-                deflater.message(data, out)
+                deflater.deflate(data, out)
             }
-            // With a kept context the next message may refer to this one, so it must be sent; here it need
-            // not.
+            // A kept context requires that the compressed message is sent, because the next one may refer to
+            // it. A fresh context allows discarding it.
             Context::Fresh => {
                 scratch.deflate_fresh(self.level, window_bits, data, out) && out.len() < data.len()
             }
         }
     }
 
-    /// Says whether messages compressed once for everybody are sent; `None` if that has to be noted each
-    /// time.
-    pub(super) fn sends_shared(&self) -> Option<bool> {
+    /// Returns `true` if prepared messages can be sent compressed, and `false` if they cannot. Returns `None`
+    /// if each such message changes the state of the connection.
+    pub(super) fn can_send_prepared(&self) -> Option<bool> {
         match self.outbound {
             Direction { window_bits: MAX_WINDOW_BITS, context: Context::Fresh } => Some(true),
             Direction { window_bits: MAX_WINDOW_BITS, context: Context::Kept } => None,
@@ -77,11 +78,11 @@ impl Compression {
         }
     }
 
-    /// Says whether a message compressed once for everybody may be sent, and takes note that it is.
-    pub(super) fn takes_shared(&mut self) -> bool {
+    /// Returns `true` if a prepared message can be sent compressed. Records that it is sent.
+    pub(super) fn record_prepared(&mut self) -> bool {
         let takes = self.outbound.window_bits == MAX_WINDOW_BITS;
         if takes && let Some(deflater) = &mut self.deflater {
-            // The peer's window has moved past what this one knows.
+            // The peer's window contains the prepared message, which this deflater has not seen.
             deflater.reset();
         }
         takes
@@ -89,7 +90,7 @@ impl Compression {
 }
 
 impl Scratch {
-    /// Compresses a message that stands for itself.
+    /// Appends a message, compressed with a fresh context, to `out`. Returns `false` if compression fails.
     pub(super) fn deflate_fresh(
         &mut self,
         level: u8,
@@ -103,9 +104,9 @@ impl Scratch {
             self.deflaters.len() - 1
         });
         let deflater = &mut self.deflaters[index];
-        // Whatever another connection left there must be out of reach.
+        // The reset prevents references to data of other connections.
         deflater.reset_to(level);
-        deflater.message(data, out)
+        deflater.deflate(data, out)
     }
 }
 

@@ -1,39 +1,39 @@
-//! What a session says and is told.
+//! Events and messages of a session.
 
 use std::{error::Error, fmt};
 
 use super::{Close, frame::Opcode};
 
-/// Which end this is.
+/// Role of this side.
 #[derive(Clone, Copy, Debug)]
 pub enum Role {
-    /// The server: what it receives is masked, what it sends is not.
+    /// Server: it receives masked frames and sends unmasked ones.
     Server,
-    /// The client, the other way around.
+    /// Client: it sends masked frames and receives unmasked ones.
     Client {
-        /// Makes the key of the next frame. Keys must not be predictable for whoever chooses the payload
-        /// (RFC 6455 §10.3).
+        /// Function that returns the masking key of the next frame. The author of the payload must not be
+        /// able to predict it (RFC 6455 §10.3).
         key: fn() -> [u8; 4],
     },
 }
 
-/// What the peer said.
+/// Event from the peer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A text message. The string may be taken; what is left there lends its memory to the next message.
+    /// Text message. The caller may take the string. The session reuses the memory of what is left in place.
     Text(&'a mut String),
-    /// A binary message, which may be taken as well.
+    /// Binary message. The caller may take the vector.
     Binary(&'a mut Vec<u8>),
-    /// A ping. Its answer is owed: [`Session::reply`](super::Session::reply).
+    /// Ping. [`Session::reply`](super::Session::reply) sends the pong.
     Ping(&'a [u8]),
-    /// A pong, asked for or not.
+    /// Pong, solicited or not.
     Pong(&'a [u8]),
-    /// The peer's Close; nothing follows it. If it came first, ours is owed:
-    /// [`Session::reply`](super::Session::reply).
+    /// Close. No event follows it. If the peer sent its Close first,
+    /// [`Session::reply`](super::Session::reply) sends the reply.
     Close(Close<'a>),
 }
 
-/// Sending was refused: a Close was sent or received, or the peer broke the protocol.
+/// Error of sending after a Close was sent or received, or after a protocol violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -45,12 +45,12 @@ impl fmt::Display for Closed {
 
 impl Error for Closed {}
 
-/// A message to send.
+/// Message to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outgoing<'a> {
-    /// A text message.
+    /// Text message.
     Text(&'a str),
-    /// A binary message.
+    /// Binary message.
     Binary(&'a [u8]),
 }
 

@@ -1,53 +1,53 @@
-//! Why a connection is failed.
+//! Protocol violations by the peer.
 
 use std::{error::Error, fmt};
 
 use super::Code;
 
-/// A fault of the peer that ends its connection: what it was, and the close code that tells (RFC 6455
+/// Protocol violation by the peer, which ends the connection. The close code reports it to the peer (RFC 6455
 /// §7.1.7).
 ///
-/// After any of these the place of the next frame, or the meaning of the next message, is not known for sure.
+/// After a violation the start of the next frame, or the meaning of the next message, is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fault {
-    /// A client's frame that is not masked.
+    /// A client sent an unmasked frame.
     Unmasked,
-    /// A server's frame that is masked.
+    /// A server sent a masked frame.
     Masked,
-    /// A reserved bit that no negotiated extension gives a meaning to, at this place.
+    /// A reserved bit is set that no negotiated extension defines for this frame.
     ReservedBits,
-    /// A reserved opcode.
+    /// The opcode is reserved.
     Opcode,
-    /// A length in more bytes than it needs.
+    /// The length is encoded in more bytes than necessary.
     LengthNotMinimal,
-    /// A length of 2^63 or more.
+    /// The length is 2^63 or more.
     LengthTooLong,
-    /// A control frame in fragments.
+    /// A control frame is fragmented.
     ControlFragmented,
-    /// A control frame with more than 125 bytes.
+    /// A control frame is longer than 125 bytes.
     ControlTooLong,
-    /// A continuation of nothing.
+    /// A continuation frame arrived without a message to continue.
     Continuation,
-    /// A new message before the one in fragments has ended.
+    /// A new message started before the fragmented one was complete.
     Interrupted,
-    /// A Close with a single byte: half a code.
+    /// The payload of a Close is one byte, half a code.
     ClosePayload,
-    /// A close code that must not be sent.
+    /// The close code must not be sent.
     CloseCode,
-    /// A close reason that is not UTF-8.
+    /// The close reason is not UTF-8.
     CloseReason,
-    /// A text message that is not UTF-8.
+    /// A text message is not UTF-8.
     Text,
-    /// A compressed message that is not DEFLATE.
+    /// A compressed message is not valid DEFLATE.
     Deflate,
-    /// A message longer than [`Limits::message_bytes`](super::Limits::message_bytes).
+    /// A message is longer than [`Limits::message_bytes`](super::Limits::message_bytes).
     TooBig,
-    /// A compressed message that is longer than that once inflated.
+    /// An inflated message is longer than [`Limits::message_bytes`](super::Limits::message_bytes).
     InflatedTooBig,
 }
 
 impl Fault {
-    /// All causes, each at the index `cause as usize`, so that counters may be an array.
+    /// All faults, each at the index `fault as usize`, so that counters can be an array.
     pub const ALL: [Self; 17] = [
         Self::Unmasked,
         Self::Masked,
@@ -68,17 +68,17 @@ impl Fault {
         Self::InflatedTooBig,
     ];
 
-    /// Returns the close code that tells the peer.
+    /// Returns the close code to send to the peer.
     pub fn code(self) -> Code {
         self.row().0
     }
 
-    /// Returns a short name for metrics: lower case and underscores, never anything a peer sent.
+    /// Returns the label value for metrics: lower case with underscores, never text from a peer.
     pub fn label(self) -> &'static str {
         self.row().1
     }
 
-    /// Returns the cause in plain words, a sentence without its full stop. Short enough for a close reason.
+    /// Returns the text of the fault, in lower case without a full stop. It fits a close reason.
     pub fn text(self) -> &'static str {
         self.row().2
     }
@@ -86,23 +86,23 @@ impl Fault {
     #[rustfmt::skip]
     fn row(self) -> (Code, &'static str, &'static str) {
         match self {
-            Self::Unmasked => (Code::PROTOCOL, "unmasked", "a client's frame is not masked"),
-            Self::Masked => (Code::PROTOCOL, "masked", "a server's frame is masked"),
+            Self::Unmasked => (Code::PROTOCOL, "unmasked", "a client frame is not masked"),
+            Self::Masked => (Code::PROTOCOL, "masked", "a server frame is masked"),
             Self::ReservedBits => (Code::PROTOCOL, "reserved_bits", "a reserved bit is set"),
             Self::Opcode => (Code::PROTOCOL, "opcode", "an opcode is reserved"),
-            Self::LengthNotMinimal => (Code::PROTOCOL, "length_not_minimal", "a length has more bytes than it needs"),
-            Self::LengthTooLong => (Code::PROTOCOL, "length_too_long", "a length has its highest bit set"),
-            Self::ControlFragmented => (Code::PROTOCOL, "control_fragmented", "a control frame is in fragments"),
+            Self::LengthNotMinimal => (Code::PROTOCOL, "length_not_minimal", "a length is not in its shortest form"),
+            Self::LengthTooLong => (Code::PROTOCOL, "length_too_long", "a length is 2^63 or more"),
+            Self::ControlFragmented => (Code::PROTOCOL, "control_fragmented", "a control frame is fragmented"),
             Self::ControlTooLong => (Code::PROTOCOL, "control_too_long", "a control frame is longer than 125 bytes"),
-            Self::Continuation => (Code::PROTOCOL, "continuation", "there is no message to continue"),
-            Self::Interrupted => (Code::PROTOCOL, "interrupted", "a message begins before the last one has ended"),
-            Self::ClosePayload => (Code::PROTOCOL, "close_payload", "a close code has two bytes"),
-            Self::CloseCode => (Code::PROTOCOL, "close_code", "a close code must not be sent"),
+            Self::Continuation => (Code::PROTOCOL, "continuation", "a continuation frame has no message"),
+            Self::Interrupted => (Code::PROTOCOL, "interrupted", "a message starts inside another one"),
+            Self::ClosePayload => (Code::PROTOCOL, "close_payload", "a close payload has one byte"),
+            Self::CloseCode => (Code::PROTOCOL, "close_code", "a close code is not allowed"),
             Self::CloseReason => (Code::BAD_DATA, "close_reason", "a close reason is not UTF-8"),
             Self::Text => (Code::BAD_DATA, "text", "a text message is not UTF-8"),
-            Self::Deflate => (Code::BAD_DATA, "deflate", "a compressed message is not valid"),
-            Self::TooBig => (Code::TOO_BIG, "too_big", "a message is too big"),
-            Self::InflatedTooBig => (Code::TOO_BIG, "inflated_too_big", "a message is too big once inflated"),
+            Self::Deflate => (Code::BAD_DATA, "deflate", "a compressed message is not valid DEFLATE"),
+            Self::TooBig => (Code::TOO_BIG, "too_big", "a message is too large"),
+            Self::InflatedTooBig => (Code::TOO_BIG, "inflated_too_big", "an inflated message is too large"),
         }
     }
 }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cause_has_its_place_a_label_of_its_own_and_a_reason_that_fits() {
+    fn every_fault_has_its_index_a_unique_label_and_a_text_that_fits() {
         for (index, fault) in Fault::ALL.into_iter().enumerate() {
             assert_eq!(fault as usize, index);
             assert!(Fault::ALL.iter().filter(|other| other.label() == fault.label()).count() == 1);

@@ -1,14 +1,14 @@
-//! Frame headers (RFC 6455 §5.2), read from any pieces and written in the shortest form.
+//! Frame headers (RFC 6455 §5.2): a parser for input in pieces, and an encoder.
 //!
 //! ```text
-//!  FIN RSV1 RSV2 RSV3 opcode(4) │ MASK length(7) │ length 126: 2 bytes, 127: 8 bytes │ MASK: key of 4 bytes
+//!  FIN RSV1 RSV2 RSV3 opcode(4) │ MASK length(7) │ 126: 2 bytes, 127: 8 bytes │ MASK: key of 4 bytes
 //! ```
 
 use super::{Fault, Mask};
 
-/// Longest header.
+/// Maximum length of a header.
 pub const MAX_HEADER_BYTES: usize = 14;
-/// Longest payload of a control frame (RFC 6455 §5.5).
+/// Maximum payload length of a control frame (RFC 6455 §5.5).
 pub const MAX_CONTROL_BYTES: usize = 125;
 
 const FIN: u8 = 0x80;
@@ -16,20 +16,20 @@ const RSV1: u8 = 0x40;
 const RSV2_AND_3: u8 = 0x30;
 const MASKED: u8 = 0x80;
 
-/// What a frame carries.
+/// Type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Opcode {
-    /// The next fragment of a message.
+    /// Next fragment of a message.
     Continuation = 0,
-    /// A text message, or its first fragment.
+    /// Text message, or its first fragment.
     Text = 1,
-    /// A binary message, or its first fragment.
+    /// Binary message, or its first fragment.
     Binary = 2,
-    /// The end of one direction.
+    /// End of one direction of the connection.
     Close = 8,
-    /// A question whether the peer lives.
+    /// Request for a pong.
     Ping = 9,
-    /// The answer.
+    /// Response to a ping.
     Pong = 10,
 }
 
@@ -46,38 +46,38 @@ impl Opcode {
         }
     }
 
-    /// Says whether this is Close, Ping or Pong, which may stand between the fragments of a message.
+    /// Returns `true` for Close, Ping and Pong, which may appear between the fragments of a message.
     pub fn is_control(self) -> bool {
         self as u8 >= 8
     }
 }
 
-/// One frame's header.
+/// Header of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Whether the message ends with this frame.
+    /// `true` if the message ends with this frame.
     pub fin: bool,
-    /// The first reserved bit: the message is compressed (RFC 7692 §6). The others are never set.
+    /// First reserved bit: the message is compressed (RFC 7692 §6). The other reserved bits are never set.
     pub rsv1: bool,
-    /// What the frame carries.
+    /// Type of the frame.
     pub opcode: Opcode,
-    /// The masking key, if the payload is masked.
+    /// Masking key, if the payload is masked.
     pub key: Option<[u8; 4]>,
-    /// Bytes of payload, below 2^63.
+    /// Length of the payload in bytes, below 2^63.
     pub len: u64,
 }
 
 impl Header {
-    /// Makes the header of a whole message or a control frame: final, plain, not masked.
+    /// Creates the header of an unfragmented message or a control frame, neither compressed nor masked.
     pub fn new(opcode: Opcode, len: usize) -> Self {
         Self { fin: true, rsv1: false, opcode, key: None, len: len as u64 }
     }
 
-    /// Parses a header at the start of `bytes`: it and its length, or `None` while a part is missing.
+    /// Parses the header at the start of `bytes`. Returns it with its length, or `None` if it is incomplete.
     ///
     /// # Errors
     ///
-    /// No frame may begin so, whatever came before it. Told when the header is complete.
+    /// The header is invalid in every context. Reported once the header is complete.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Fault> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
         let Some((len, rest)) = length(second & !MASKED, rest) else { return Ok(None) };
@@ -95,23 +95,23 @@ impl Header {
         Ok(Some((header, bytes.len() - rest.len())))
     }
 
-    /// Checks what the length and the opcode say together; `form` is the length's seven bits.
-    fn check(&self, form: u8) -> Result<(), Fault> {
-        let minimal = match form {
+    /// Checks the length against its encoding and the opcode. `short_len` is the seven-bit length.
+    fn check(&self, short_len: u8) -> Result<(), Fault> {
+        let minimal = match short_len {
             126 => self.len > 125,
             127 => self.len > u64::from(u16::MAX),
             _ => true,
         };
         match self.opcode.is_control() {
             true if !self.fin => Err(Fault::ControlFragmented),
-            true if form > 125 => Err(Fault::ControlTooLong),
+            true if short_len > 125 => Err(Fault::ControlTooLong),
             _ if self.len >> 63 != 0 => Err(Fault::LengthTooLong),
             _ if !minimal => Err(Fault::LengthNotMinimal),
             _ => Ok(()),
         }
     }
 
-    /// Appends the header in its shortest form, the key included.
+    /// Appends the header in its shortest form, including the key.
     pub fn append_to(&self, out: &mut Vec<u8>) {
         let mask_bit = if self.key.is_some() { MASKED } else { 0 };
         let (fin, rsv1) = (if self.fin { FIN } else { 0 }, if self.rsv1 { RSV1 } else { 0 });
@@ -130,8 +130,8 @@ impl Header {
         out.extend_from_slice(self.key.as_ref().map_or(&[], |key| &key[..]));
     }
 
-    /// Appends the header and the payload, which has the length that the header says; masked if the header
-    /// has a key.
+    /// Appends the header and the payload, masked if the header has a key. The payload must have the length
+    /// in the header.
     pub fn append_frame(&self, out: &mut Vec<u8>, payload: &[u8]) {
         debug_assert_eq!(self.len, payload.len() as u64);
         out.reserve(MAX_HEADER_BYTES + payload.len());
@@ -143,51 +143,52 @@ impl Header {
     }
 }
 
-/// Reads the length, given its seven bits and what follows them; returns it and what follows it.
-fn length(form: u8, rest: &[u8]) -> Option<(u64, &[u8])> {
-    match form {
+/// Parses the length from the seven-bit length and the bytes after it. Returns it with the remaining bytes.
+fn length(short_len: u8, rest: &[u8]) -> Option<(u64, &[u8])> {
+    match short_len {
         126 => rest.split_first_chunk().map(|(len, rest)| (u64::from(u16::from_be_bytes(*len)), rest)),
         127 => rest.split_first_chunk().map(|(len, rest)| (u64::from_be_bytes(*len), rest)),
-        _ => Some((u64::from(form), rest)),
+        _ => Some((u64::from(short_len), rest)),
     }
 }
 
-/// Reads headers that come in pieces.
+/// Parser of headers that arrive in pieces.
 #[derive(Debug, Default)]
 pub struct Reader {
     bytes: [u8; MAX_HEADER_BYTES],
-    have: usize,
+    len: usize,
 }
 
 impl Reader {
-    /// Takes one header off the input; `None` if all of the input was taken and the header goes on.
+    /// Parses one header and removes it from the input. Returns `None` if the header is incomplete and all of
+    /// the input is consumed.
     ///
     /// # Errors
     ///
-    /// As [`Header::parse`]; what the reader does after that is not defined.
+    /// See [`Header::parse`]. The reader must not be used after an error.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Header>, Fault> {
-        if self.have == 0
+        if self.len == 0
             && let Some((header, len)) = Header::parse(input)?
         {
             *input = &input[len..];
             return Ok(Some(header));
         }
-        let fits = input.len().min(MAX_HEADER_BYTES - self.have);
-        self.bytes[self.have..self.have + fits].copy_from_slice(&input[..fits]);
-        let Some((header, len)) = Header::parse(&self.bytes[..self.have + fits])? else {
-            // A header is never longer than the bytes held here, so one that goes on took all of the input.
-            self.have += fits;
+        let copied = input.len().min(MAX_HEADER_BYTES - self.len);
+        self.bytes[self.len..self.len + copied].copy_from_slice(&input[..copied]);
+        let Some((header, len)) = Header::parse(&self.bytes[..self.len + copied])? else {
+            // The buffer holds the longest header, so an incomplete one has consumed all of the input.
+            self.len += copied;
             *input = &[];
             return Ok(None);
         };
-        *input = &input[len - self.have..];
-        self.have = 0;
+        *input = &input[len - self.len..];
+        self.len = 0;
         Ok(Some(header))
     }
 
-    /// Says whether a header has begun.
-    pub fn is_inside(&self) -> bool {
-        self.have > 0
+    /// Returns `true` if a part of a header has been read.
+    pub fn is_partial(&self) -> bool {
+        self.len > 0
     }
 }
 
@@ -212,18 +213,18 @@ mod tests {
                 let mut reader = Reader::default();
                 for byte in &wire[..wire.len() - 2] {
                     assert_eq!(reader.read(&mut &[*byte][..]), Ok(None));
-                    assert!(reader.is_inside());
+                    assert!(reader.is_partial());
                 }
                 let mut rest = &wire[wire.len() - 2..];
                 assert_eq!(reader.read(&mut rest), Ok(Some(header)));
                 assert_eq!(rest, [0x55]);
-                assert!(!reader.is_inside());
+                assert!(!reader.is_partial());
             }
         }
     }
 
     #[test]
-    fn what_no_frame_may_begin_with_is_refused() {
+    fn invalid_headers_are_rejected() {
         assert_eq!(parsed(&[0xa1, 0]), Err(Fault::ReservedBits));
         assert_eq!(parsed(&[0x91, 0]), Err(Fault::ReservedBits));
         for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {

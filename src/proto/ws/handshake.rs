@@ -1,4 +1,4 @@
-//! The server's side of the opening handshake: Upgrade over HTTP/1.1 (RFC 6455 §4.2), extended CONNECT over
+//! Server side of the opening handshake: Upgrade over HTTP/1.1 (RFC 6455 §4.2) and extended CONNECT over
 //! HTTP/2 (RFC 8441 §5).
 
 use base64::{
@@ -14,58 +14,61 @@ use super::{
 };
 use crate::proto::semantics;
 
-/// What is appended to a key before it is hashed (RFC 6455 §1.3).
+/// Text appended to the key before it is hashed (RFC 6455 §1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/// The one version there is.
+/// The only protocol version.
 const VERSION: &[u8] = b"13";
-/// Takes keys whose unused last bits are not zero, as one of the RFC's own examples (§4.1).
+/// Base64 decoder that accepts non-zero unused bits, because a key in an example of the RFC has them (§4.1).
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// What this place accepts.
+/// Policy of a WebSocket route.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// Pages of which origins may connect. Default: the same.
+    /// Origins whose pages may connect. Default: the same origin.
     pub origins: Origins,
-    /// Subprotocols, the one wanted most first: the first that the client offers too is taken. Default none.
+    /// Supported subprotocols, in order of preference. The first one that the client offers is selected.
+    /// Default: none.
     pub protocols: Vec<String>,
-    /// Terms of permessage-deflate. Default `None`: never compressed.
+    /// Settings of permessage-deflate. Default: `None`, no compression.
     pub deflate: Option<Settings>,
 }
 
-/// The request's own part, beside its header fields.
+/// Request of an opening handshake, without its header fields.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening<'a> {
-    /// The method.
+    /// Method.
     pub method: &'a Method,
-    /// The version: from HTTP/2 on the handshake is an extended CONNECT.
+    /// HTTP version. From HTTP/2 on, the handshake is an extended CONNECT.
     pub version: Version,
-    /// Host and port the request is for: of an absolute target, of Host, or `:authority`.
+    /// Host and port that the request is for, from an absolute target, Host, or `:authority`.
     pub authority: Option<&'a [u8]>,
-    /// The pseudo-header `:protocol` of HTTP/2.
+    /// HTTP/2 pseudo-header field `:protocol`.
     pub protocol: Option<&'a [u8]>,
 }
 
-/// A handshake that succeeded.
+/// Successful handshake.
 #[derive(Clone, Debug)]
 pub struct Accepted {
-    /// Status of the answer: 101, or 200 over HTTP/2.
+    /// Status of the response: 101, or 200 over HTTP/2.
     pub status: StatusCode,
-    /// Header fields of the answer.
+    /// Header fields of the response.
     pub headers: HeaderMap,
-    /// The subprotocol, if one was agreed on.
+    /// Selected subprotocol, if any.
     pub protocol: Option<String>,
-    /// Terms of permessage-deflate, if it was agreed on.
+    /// Parameters of permessage-deflate, if it was negotiated.
     pub deflate: Option<Params>,
 }
 
-/// Answers a client's handshake, given its header fields in order, whatever the case of their names.
+/// Checks a client's handshake and returns the response. `fields` are the header fields of the request in
+/// order; their names are compared without case.
 ///
 /// # Errors
 ///
-/// The request opens no WebSocket, or not here: answer with [`Refusal::status`] and [`Refusal::headers`].
+/// The request does not open a WebSocket, or the policy forbids it. Respond with [`Refusal::status`] and
+/// [`Refusal::headers`].
 pub fn accept<'a>(
     opening: &Opening<'_>,
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
@@ -106,7 +109,7 @@ pub fn accept<'a>(
     })
 }
 
-/// Returns the Sec-WebSocket-Accept that answers a key; `None` if the key is not 16 bytes in base64.
+/// Returns the Sec-WebSocket-Accept for a key, or `None` if the key is not 16 bytes in base64.
 pub fn accept_key(key: &[u8]) -> Option<String> {
     let mut nonce = [0; 18];
     let len = LENIENT.decode_slice(key, &mut nonce).ok()?;
@@ -127,10 +130,10 @@ fn check_upgrade<'a>(
     if opening.version != Version::HTTP_11 {
         return Err(Refusal::HttpVersion);
     }
-    if !fields.lists(b"upgrade", b"websocket") {
+    if !fields.list_contains(b"upgrade", b"websocket") {
         return Err(Refusal::NotAnUpgrade);
     }
-    if fields.lists(b"connection", b"upgrade") { Ok(()) } else { Err(Refusal::Connection) }
+    if fields.list_contains(b"connection", b"upgrade") { Ok(()) } else { Err(Refusal::Connection) }
 }
 
 fn check_connect(opening: &Opening<'_>) -> Result<(), Refusal> {
@@ -150,23 +153,24 @@ fn check_origin<'a>(
     let allowed = match (all.next(), all.next()) {
         (None, _) => true,
         (Some(origin), None) => origins.allow(origin, opening.authority),
-        // Which of two a proxy before us looked at is not known.
+        // A proxy in front may have checked either of the two.
         (Some(_), Some(_)) => *origins == Origins::Any,
     };
     if allowed { Ok(()) } else { Err(Refusal::Origin) }
 }
 
-/// Makes a header value; what this crate makes always is one, and a subprotocol that is none is never agreed
-/// on.
+/// Converts text to a header value. This cannot fail for text of this module or for a selected subprotocol,
+/// which is a token.
 fn value(text: &str) -> Result<HeaderValue, Refusal> {
     HeaderValue::from_str(text).map_err(|_| Refusal::Protocol)
 }
 
-/// The request's header fields.
+/// Header fields of the request.
 #[derive(Clone)]
 struct Fields<I>(I);
 
 impl<'a, I: Iterator<Item = (&'a [u8], &'a [u8])> + Clone> Fields<I> {
+    /// Returns the values of all fields with this name.
     fn all<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n, I> {
         self.0
             .clone()
@@ -174,19 +178,18 @@ impl<'a, I: Iterator<Item = (&'a [u8], &'a [u8])> + Clone> Fields<I> {
             .map(|(_, value)| semantics::trim(value))
     }
 
-    /// Returns the value of a field that stands there once.
+    /// Returns the value of a field that occurs exactly once.
     fn only(&self, name: &[u8]) -> Option<&'a [u8]> {
         let mut all = self.all(name);
         all.next().filter(|_| all.next().is_none())
     }
 
-    /// Says whether the list of this name has an element, whatever its case.
-    fn lists(&self, name: &[u8], element: &[u8]) -> bool {
+    /// Returns `true` if the comma-separated lists of this name contain `element`, compared without case.
+    fn list_contains(&self, name: &[u8], element: &[u8]) -> bool {
         self.all(name).flat_map(semantics::list).any(|other| other.eq_ignore_ascii_case(element))
     }
 
-    /// Returns the first of our subprotocols that the client offers too. They are compared as they are, case
-    /// included.
+    /// Returns the first of the supported subprotocols that the client offers. Names are compared with case.
     fn subprotocol<'p>(&self, ours: &'p [String]) -> Option<&'p str> {
         let offered = || self.all(b"sec-websocket-protocol").flat_map(semantics::list);
         let ours = ours.iter().map(String::as_str).filter(|own| semantics::is_token(own.as_bytes()));

@@ -1,14 +1,14 @@
-//! Bounds on what a peer can make one connection hold.
+//! Limits of one WebSocket connection.
 
-/// Bounds of one WebSocket connection.
+/// Limits of one WebSocket connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Largest message, bytes, all its fragments together and after inflation. Default 1 MiB. Larger: close
-    /// code 1009, told as soon as a frame header announces it. Costs up to twice as much memory for a
-    /// connection that sends a compressed one, since a compressed message is inflated when all of it is
-    /// there.
+    /// Maximum size of a message in bytes, over all its fragments and after inflation. Default: 1 MiB. A
+    /// frame header that announces more is rejected at once with close code 1009.
     ///
-    /// There is no bound on the ratio of compression below it: honest JSON reaches 75 : 1.
+    /// A connection that receives compressed messages may use up to twice as much memory, because a message
+    /// is inflated when it is complete. The compression ratio below the limit is not bounded: ordinary JSON
+    /// reaches 75 : 1.
     pub message_bytes: usize,
 }
 
@@ -19,8 +19,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns the most bytes that a message may have before inflation: DEFLATE may lengthen what does not
-    /// compress.
+    /// Returns the maximum size of a message before inflation. It is larger than the limit, because DEFLATE
+    /// may lengthen data that does not compress.
     pub(super) fn compressed_bytes(self) -> usize {
         self.message_bytes.saturating_add(self.message_bytes / 8).saturating_add(64)
     }

@@ -1,19 +1,19 @@
-//! Masking (RFC 6455 §5.3): each byte of a payload is combined with one of the key's four in turn.
+//! Masking (RFC 6455 §5.3): XOR of each payload byte with one of the four bytes of the key, in turn.
 
-/// Bytes that are written twice while they are in the first-level cache.
+/// Size of a piece in bytes. A piece is written twice while it is in the first-level cache.
 const PIECE_BYTES: usize = 4 * 1024;
 
-/// The key of one frame, turned to where in the payload the next byte is.
+/// Masking key of one frame, rotated to the next payload byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mask([u8; 4]);
 
 impl Mask {
-    /// Starts at the first byte of a payload. The key of four zeros leaves everything as it is.
+    /// Creates a mask at the first byte of a payload. A key of four zeros changes nothing.
     pub fn new(key: [u8; 4]) -> Self {
         Self(key)
     }
 
-    /// Appends the next bytes of the payload, masked or unmasked: it is the same.
+    /// Appends the next payload bytes to `out`, masked or unmasked. Both are the same operation.
     pub fn append(&mut self, out: &mut Vec<u8>, bytes: &[u8]) {
         out.reserve(bytes.len());
         bytes.chunks(PIECE_BYTES).for_each(|piece| self.append_piece(out, piece));
@@ -21,8 +21,8 @@ impl Mask {
 
     fn append_piece(&mut self, out: &mut Vec<u8>, bytes: &[u8]) {
         let at = out.len();
-        // One pass from source to target beats a copy that is then changed in place; the zeros are written to
-        // cache.
+        // One pass from source to target is faster than a copy that is masked in place. The zeros are written
+        // to the cache.
         out.resize(at + bytes.len(), 0);
         let (wide, last) = (self.wide(), self.0);
         let (to, to_rest) = out[at..].as_chunks_mut();
@@ -33,10 +33,10 @@ impl Mask {
         for ((to, from), key) in to_rest.iter_mut().zip(from_rest).zip(last.iter().cycle()) {
             *to = from ^ key;
         }
-        self.turn(bytes.len());
+        self.rotate(bytes.len());
     }
 
-    /// Masks or unmasks the next bytes of the payload where they are.
+    /// Masks or unmasks the next payload bytes in place.
     pub fn apply(&mut self, bytes: &mut [u8]) {
         let len = bytes.len();
         let wide = self.wide();
@@ -47,16 +47,17 @@ impl Mask {
         for (byte, key) in rest.iter_mut().zip(self.0.iter().cycle()) {
             *byte ^= key;
         }
-        self.turn(len);
+        self.rotate(len);
     }
 
-    /// Returns the key twice, so that eight bytes go at once. Plain `u64`s become vector registers.
+    /// Returns the key twice, so that eight bytes are processed at a time. The compiler turns plain `u64`
+    /// code into vector instructions.
     fn wide(self) -> u64 {
         let [a, b, c, d] = self.0;
         u64::from_ne_bytes([a, b, c, d, a, b, c, d])
     }
 
-    fn turn(&mut self, len: usize) {
+    fn rotate(&mut self, len: usize) {
         self.0.rotate_left(len % 4);
     }
 }
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn any_length_at_any_cut_and_alignment_is_as_byte_by_byte() {
+    fn every_length_split_and_alignment_matches_byte_by_byte_masking() {
         let bytes: Vec<u8> = (0..80).map(|n: u8| n.wrapping_mul(89)).collect();
         for start in 0..9 {
             for end in start..bytes.len() {
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_rfc_unmasks() {
+    fn the_example_of_the_rfc_is_unmasked() {
         let mut out = Vec::new();
         Mask::new(KEY).append(&mut out, &[0x7f, 0x9f, 0x4d, 0x51, 0x58]);
         assert_eq!(out, b"Hello");

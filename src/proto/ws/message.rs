@@ -1,56 +1,56 @@
-//! One message as it comes in, fragment by fragment.
+//! Message under reception, fragment by fragment.
 
 use super::{Fault, Limits, Mask, Scratch, text::Text};
 
-/// Kind of a message.
+/// Type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum MessageType {
     Text,
     Binary,
 }
 
-/// The message in progress, or the one just handed out.
+/// Message under reception, or the one that was returned last.
 #[derive(Debug, Default)]
 pub(super) enum Message {
     #[default]
     None,
     Text(Text),
     Binary(Vec<u8>),
-    /// All of it is collected before it is inflated, so that the context of a shard can serve many
-    /// connections.
-    Compressed(Kind, Vec<u8>),
+    /// Compressed message. It is inflated when it is complete, so that many connections can share one
+    /// inflater.
+    Compressed(MessageType, Vec<u8>),
 }
 
 impl Message {
-    /// Starts a plain message.
-    pub(super) fn plain(kind: Kind, scratch: &mut Scratch) -> Self {
+    /// Starts an uncompressed message.
+    pub(super) fn plain(kind: MessageType, scratch: &mut Scratch) -> Self {
         match kind {
-            Kind::Text => Self::Text(Text::new(scratch.buffer())),
-            Kind::Binary => Self::Binary(scratch.buffer()),
+            MessageType::Text => Self::Text(Text::new(scratch.buffer())),
+            MessageType::Binary => Self::Binary(scratch.buffer()),
         }
     }
 
     /// Starts a compressed message.
-    pub(super) fn compressed(kind: Kind, scratch: &mut Scratch) -> Self {
+    pub(super) fn compressed(kind: MessageType, scratch: &mut Scratch) -> Self {
         Self::Compressed(kind, scratch.buffer())
     }
 
-    /// Says whether there is none.
+    /// Returns `true` if there is no message.
     pub(super) fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
 
-    /// Says whether a frame of this length fits.
-    pub(super) fn check_room(&self, len: u64, limits: Limits) -> Result<(), Fault> {
-        let (have, most) = match self {
+    /// Checks that a frame of this length does not exceed the limit.
+    pub(super) fn check_room(&self, frame_len: u64, limits: Limits) -> Result<(), Fault> {
+        let (len, max) = match self {
             Self::Compressed(_, bytes) => (bytes.len(), limits.compressed_bytes()),
             _ => (self.len(), limits.message_bytes),
         };
-        let room = most.saturating_sub(have);
-        if len > room as u64 { Err(Fault::TooBig) } else { Ok(()) }
+        let room = max.saturating_sub(len);
+        if frame_len > room as u64 { Err(Fault::TooBig) } else { Ok(()) }
     }
 
-    /// Appends a piece of a frame's payload as it came.
+    /// Unmasks a piece of a frame's payload and appends it.
     pub(super) fn push_masked(
         &mut self,
         mask: &mut Mask,
@@ -63,11 +63,11 @@ impl Message {
                 mask.append(bytes, piece);
                 Ok(())
             }
-            Self::Text(text) => scratch.unmasked(mask, piece, |plain| text.push(plain)),
+            Self::Text(text) => scratch.unmask(mask, piece, |plain| text.push(plain)),
         }
     }
 
-    /// Appends plain bytes.
+    /// Appends uncompressed bytes.
     pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), Fault> {
         match self {
             Self::Text(text) => text.push(piece),
@@ -79,7 +79,7 @@ impl Message {
         }
     }
 
-    /// Returns the bytes so far.
+    /// Returns the number of bytes received so far.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::None => 0,
@@ -88,15 +88,15 @@ impl Message {
         }
     }
 
-    /// Ends a plain message.
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
+    /// Checks that an uncompressed message is complete.
+    pub(super) fn finish(&mut self) -> Result<(), Fault> {
         match self {
-            Self::Text(text) => text.end(),
+            Self::Text(text) => text.finish(),
             _ => Ok(()),
         }
     }
 
-    /// Gives its memory back.
+    /// Removes the message and recycles its memory.
     pub(super) fn release(&mut self, scratch: &mut Scratch) {
         match std::mem::take(self) {
             Self::None => {}

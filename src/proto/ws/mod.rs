@@ -1,16 +1,16 @@
 //! WebSocket (RFC 6455, 7692, 8441), sans-I/O; must not know HTTP connections or handlers.
 //!
 //! ```text
-//!  header fields ──► handshake ──► Accepted: answer, subprotocol, terms of compression
+//!  header fields ──► handshake ──► Accepted: response, subprotocol, compression parameters
 //!
-//!  bytes ──► frame::Reader ──► Mask ──► Message ──► Event       Session: the state of one connection
-//!            headers           copy     UTF-8, size,            Scratch: what a shard lends to all of them
+//!  bytes ──► frame::Reader ──► Mask ──► Message ──► Event    Session: state of one connection
+//!            headers           copy     UTF-8, size,         Scratch: memory shared by a shard
 //!                                       inflation
-//!  Outgoing ──► Deflater ──► frame::Header ──► bytes            Prepared: frames made once for many
+//!  Outgoing ──► Deflater ──► frame::Header ──► bytes         Prepared: frames shared by many
 //! ```
 //!
-//! A verdict never depends on how the bytes were cut: the same bytes give the same events and the same fault,
-//! and a text that can only be invalid is refused at the byte that makes it so.
+//! The result never depends on how the bytes are split: the same bytes give the same events and the same
+//! fault. Invalid UTF-8 is rejected at the first byte that makes the text invalid.
 
 pub mod close;
 mod code;

@@ -1,4 +1,4 @@
-//! A message for many connections: its frames are made once.
+//! Message for many connections, whose frames are encoded once.
 
 use bytes::Bytes;
 
@@ -8,20 +8,20 @@ use super::{
     frame::Header,
 };
 
-/// A message whose wire forms are made once and shared: cloning it, or queueing a form, copies no payload.
+/// Message whose frames are encoded once and shared. Cloning it or queueing a frame copies no payload.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// The whole frame.
+    /// Uncompressed frame.
     plain: Bytes,
-    /// Length of its header.
+    /// Header length of the uncompressed frame.
     header_bytes: usize,
-    /// The whole frame of the compressed message.
+    /// Compressed frame, if any.
     compressed: Option<Bytes>,
     opcode: super::frame::Opcode,
 }
 
 impl Prepared {
-    /// Makes the plain form: one copy of the payload.
+    /// Encodes the uncompressed frame. Copies the payload once.
     pub fn new(message: Outgoing<'_>) -> Self {
         let payload = message.as_bytes();
         let mut plain = Vec::new();
@@ -30,8 +30,8 @@ impl Prepared {
         Self { plain: plain.into(), header_bytes, compressed: None, opcode: message.opcode() }
     }
 
-    /// Makes the compressed form too, unless the message is below the threshold or gets no shorter. It stands
-    /// for itself, so one form serves every connection whose window is 32 KiB, whatever its context.
+    /// Adds the compressed frame, unless the message is below the threshold or does not get shorter. It is
+    /// compressed with a fresh context, so it suits every connection with a 32 KiB window.
     #[must_use]
     pub fn with_deflate(mut self, settings: &Settings, scratch: &mut Scratch) -> Self {
         let payload = self.payload();
@@ -53,26 +53,26 @@ impl Prepared {
         self.plain.slice(self.header_bytes..)
     }
 
-    /// Returns the length of the payload, bytes.
+    /// Returns the length of the payload in bytes.
     pub fn payload_bytes(&self) -> usize {
         self.plain.len() - self.header_bytes
     }
 
-    /// Returns the compressed frame if it is wanted and there is one, else the plain one; see
-    /// [`Session::sends_deflated`].
+    /// Returns the compressed frame if `deflated` is set and there is one, otherwise the uncompressed frame.
+    /// [`Session::sends_deflated`] tells the value of `deflated`.
     pub fn frame(&self, deflated: bool) -> &Bytes {
         self.compressed.as_ref().filter(|_| deflated).unwrap_or(&self.plain)
     }
 
-    /// Returns the bytes of memory that its forms hold.
+    /// Returns the total length of the frames in bytes.
     pub fn len_bytes(&self) -> usize {
         self.plain.len() + self.compressed.as_ref().map_or(0, Bytes::len)
     }
 }
 
 impl Session {
-    /// Returns the form of a prepared message that suits this connection, to be queued as it is. A client's
-    /// frames have keys of their own, so it gets a copy.
+    /// Returns the frame of a prepared message that suits this connection. A server's frame is shared. A
+    /// client's frame is a copy, because each one has its own masking key.
     ///
     /// # Errors
     ///
@@ -85,14 +85,14 @@ impl Session {
             return Ok(frame.into());
         }
         let compressed = message.compressed.as_ref();
-        let shared = compressed.filter(|_| self.compression().is_some_and(|own| own.takes_shared()));
+        let shared = compressed.filter(|_| self.compression().is_some_and(|own| own.record_prepared()));
         Ok(shared.unwrap_or(&message.plain).clone())
     }
 
-    /// Says whether prepared messages go to this peer compressed where they can be, if frames of them may be
-    /// sent without [`send_prepared`](Self::send_prepared); `None`: they may not, for each changes what the
-    /// next message may refer to.
+    /// Returns the `deflated` argument of [`Prepared::frame`] for this connection, if frames may be sent
+    /// without [`send_prepared`](Self::send_prepared). Returns `None` if each message must go through it,
+    /// because a compressed message changes the state of the connection.
     pub fn sends_deflated(&mut self) -> Option<bool> {
-        self.compression().map_or(Some(false), |own| own.sends_shared())
+        self.compression().map_or(Some(false), |own| own.can_send_prepared())
     }
 }

@@ -1,34 +1,35 @@
-//! Why a handshake is refused.
+//! Reasons to refuse a handshake.
 
 use std::{error::Error, fmt};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 
-/// Why no WebSocket was opened, and what answers that. The connection stays what it was.
+/// Reason to refuse a handshake, which also determines the response. The connection remains an HTTP
+/// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Refusal {
-    /// Not GET, or over HTTP/2 not CONNECT.
+    /// The method is not GET, or not CONNECT over HTTP/2.
     Method,
-    /// Older than HTTP/1.1.
+    /// The HTTP version is below 1.1.
     HttpVersion,
-    /// No `Upgrade: websocket`, so this is an ordinary request.
+    /// There is no `Upgrade: websocket`: this is an ordinary request.
     NotAnUpgrade,
-    /// No `Connection: upgrade`.
+    /// There is no `Connection: upgrade`.
     Connection,
-    /// Over HTTP/2, a `:protocol` that is not `websocket`, or none.
+    /// Over HTTP/2, the `:protocol` is missing or not `websocket`.
     Protocol,
-    /// A version of the protocol other than 13.
+    /// The WebSocket version is not 13.
     Version,
-    /// No key, more than one, or one that is not 16 bytes in base64.
+    /// The key is missing, repeated, or not 16 bytes in base64.
     Key,
-    /// A page of another origin.
+    /// The origin is not allowed.
     Origin,
-    /// Sec-WebSocket-Extensions cannot be read.
+    /// The Sec-WebSocket-Extensions are malformed.
     Extensions,
 }
 
 impl Refusal {
-    /// All causes, each at the index `cause as usize`, so that counters may be an array.
+    /// All reasons, each at the index `refusal as usize`, so that counters can be an array.
     pub const ALL: [Self; 9] = [
         Self::Method,
         Self::HttpVersion,
@@ -41,22 +42,22 @@ impl Refusal {
         Self::Extensions,
     ];
 
-    /// Returns the status that answers this.
+    /// Returns the status of the response.
     pub fn status(self) -> StatusCode {
         StatusCode::from_u16(self.row().0).unwrap_or(StatusCode::BAD_REQUEST)
     }
 
-    /// Returns a short name for metrics: lower case and underscores, never anything a client sent.
+    /// Returns the label value for metrics: lower case with underscores, never text from a client.
     pub fn label(self) -> &'static str {
         self.row().1
     }
 
-    /// Returns the cause in plain words, a sentence without its full stop.
+    /// Returns the reason as text, in lower case without a full stop.
     pub fn text(self) -> &'static str {
         self.row().2
     }
 
-    /// Returns the header fields that belong to the answer, over this version of HTTP.
+    /// Returns the header fields of the response for this HTTP version.
     pub fn headers(self, version: Version) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let mut add = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
@@ -66,7 +67,7 @@ impl Refusal {
             Self::Version => add(header::SEC_WEBSOCKET_VERSION, "13"),
             _ => None,
         };
-        // RFC 9110 §15.5.22 asks for Upgrade beside 426; HTTP/2 has none (RFC 9113 §8.2.2).
+        // RFC 9110 §15.5.22 requires Upgrade with 426. HTTP/2 does not allow it (RFC 9113 §8.2.2).
         if self.status() == StatusCode::UPGRADE_REQUIRED && version < Version::HTTP_2 {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -77,15 +78,15 @@ impl Refusal {
     #[rustfmt::skip]
     fn row(self) -> (u16, &'static str, &'static str) {
         match self {
-            Self::Method => (405, "method", "a WebSocket is opened with another method"),
-            Self::HttpVersion => (400, "http_version", "a WebSocket needs HTTP/1.1"),
-            Self::NotAnUpgrade => (426, "not_an_upgrade", "this place speaks WebSocket only"),
-            Self::Connection => (400, "connection", "the Connection header field does not say upgrade"),
-            Self::Protocol => (501, "protocol", "no extended CONNECT but websocket is known here"),
-            Self::Version => (426, "version", "only version 13 of WebSocket is spoken here"),
+            Self::Method => (405, "method", "this method does not open a WebSocket"),
+            Self::HttpVersion => (400, "http_version", "a WebSocket needs HTTP/1.1 or later"),
+            Self::NotAnUpgrade => (426, "not_an_upgrade", "this path accepts only WebSocket connections"),
+            Self::Connection => (400, "connection", "the Connection header field does not contain upgrade"),
+            Self::Protocol => (501, "protocol", "extended CONNECT is only supported for websocket"),
+            Self::Version => (426, "version", "only WebSocket version 13 is supported"),
             Self::Key => (400, "key", "the Sec-WebSocket-Key is not 16 bytes in base64"),
             Self::Origin => (403, "origin", "pages of this origin may not connect"),
-            Self::Extensions => (400, "extensions", "the Sec-WebSocket-Extensions are not valid"),
+            Self::Extensions => (400, "extensions", "the Sec-WebSocket-Extensions are malformed"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What one shard lends to all of its WebSocket connections.
+//! Memory that all WebSocket connections of a shard share.
 
 use std::fmt;
 
@@ -7,66 +7,66 @@ use super::{
     deflate::{Deflater, Inflater},
 };
 
-/// Most buffers kept for later messages.
-const SPARE_BUFFERS: usize = 32;
-/// Largest buffer kept: one that held an unusual message goes back to the allocator.
-const SPARE_BYTES: usize = 128 * 1024;
-/// Text is unmasked and checked in pieces of this many bytes, which stay in the first-level cache.
+/// Maximum number of free buffers kept.
+const MAX_FREE_BUFFERS: usize = 32;
+/// Maximum capacity of a free buffer kept, in bytes. A larger buffer is freed.
+const MAX_FREE_CAPACITY: usize = 128 * 1024;
+/// Size of the pieces in which text is unmasked and checked, in bytes. A piece fits the first-level cache.
 const PIECE_BYTES: usize = 8 * 1024;
 
-/// Memory lent for the time of a call: one for each shard, none for each connection.
+/// Memory shared by the connections of a shard, borrowed for the time of a call.
 ///
-/// A connection in the middle of a message holds a buffer; an idle one holds nothing. A context of DEFLATE
-/// costs 47 KiB to inflate and 372 KiB to compress, so connections without context takeover share these: at
-/// most one to inflate and seven to compress, one for each window size that a client may ask for.
+/// A connection in the middle of a message holds a buffer; an idle connection holds none. A DEFLATE context
+/// costs 47 KiB to inflate and 372 KiB to compress, so connections without context takeover share contexts.
+/// There is at most one to inflate, and seven to compress: one per window size that a client may ask for.
 #[derive(Default)]
 pub struct Scratch {
-    spares: Vec<Vec<u8>>,
+    free_buffers: Vec<Vec<u8>>,
     piece: Vec<u8>,
     pub(super) inflater: Option<Inflater>,
-    /// Where inflated pieces go before they are checked.
+    /// Buffer for inflated pieces before they are checked.
     pub(super) inflated: Vec<u8>,
     pub(super) deflaters: Vec<Deflater>,
 }
 
 impl Scratch {
-    /// Lends an empty buffer.
+    /// Returns an empty buffer, a recycled one if possible.
     pub(super) fn buffer(&mut self) -> Vec<u8> {
-        self.spares.pop().unwrap_or_default()
+        self.free_buffers.pop().unwrap_or_default()
     }
 
-    /// Takes a buffer back, above all one that was taken out of an event, so that the next message needs no
-    /// new one.
+    /// Keeps the memory of a buffer for a later message. Call it with buffers taken out of events.
     pub fn recycle(&mut self, mut buffer: Vec<u8>) {
-        if (1..=SPARE_BYTES).contains(&buffer.capacity()) && self.spares.len() < SPARE_BUFFERS {
+        if (1..=MAX_FREE_CAPACITY).contains(&buffer.capacity()) && self.free_buffers.len() < MAX_FREE_BUFFERS
+        {
             buffer.clear();
-            self.spares.push(buffer);
+            self.free_buffers.push(buffer);
         }
     }
 
-    /// Unmasks bytes and passes them on, piece by piece.
-    pub(super) fn unmasked(
+    /// Unmasks bytes and passes them to `sink` in pieces.
+    pub(super) fn unmask(
         &mut self,
         mask: &mut Mask,
         bytes: &[u8],
-        mut take: impl FnMut(&[u8]) -> Result<(), Fault>,
+        mut sink: impl FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         for piece in bytes.chunks(PIECE_BYTES) {
             self.piece.clear();
             mask.append(&mut self.piece, piece);
-            take(&self.piece)?;
+            sink(&self.piece)?;
         }
         Ok(())
     }
 
-    /// Returns how many bytes of buffers it keeps, for metrics.
-    pub fn spare_bytes(&self) -> usize {
-        self.spares.iter().map(Vec::capacity).sum()
+    /// Returns the capacity of the free buffers in bytes, for metrics.
+    pub fn free_bytes(&self) -> usize {
+        self.free_buffers.iter().map(Vec::capacity).sum()
     }
 }
 
 impl fmt::Debug for Scratch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scratch").field("spares", &self.spares.len()).finish_non_exhaustive()
+        f.debug_struct("Scratch").field("free_buffers", &self.free_buffers.len()).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! One end of one WebSocket connection: bytes in, events out; messages in, bytes out.
+//! State of one WebSocket connection: bytes in, events out; messages in, bytes out.
 
 use super::{
     Close, Closed, Closing, Code, Event, Fault, Limits, Mask, Outgoing, Role, Scratch,
@@ -6,32 +6,33 @@ use super::{
     compression::Compression,
     deflate::{Params, Settings},
     frame::{Header, MAX_CONTROL_BYTES, Opcode, Reader},
-    message::{Kind, Message},
+    message::{Message, MessageType},
 };
 
-/// The frame whose payload is coming in.
+/// Frame whose payload is being received.
 #[derive(Debug)]
 struct Frame {
     opcode: Opcode,
     fin: bool,
     mask: Mask,
-    left: u64,
+    remaining: u64,
 }
 
-/// What has come to an end; the event itself borrows from the session.
-enum Fact {
+/// Type of a complete event. The event itself borrows from the session.
+enum EventType {
     Message,
     Ping,
     Pong,
     Close,
 }
 
-/// The protocol's state on one connection, after the handshake.
+/// Protocol state of one connection, after the handshake.
 ///
-/// Everything the peer sends goes through [`receive`](Self::receive). What the protocol itself must say (the
-/// answer to a ping, to a Close, to a fault) is written by [`reply`](Self::reply): call it after each event
-/// while little waits to be sent, else once there is room again. Then every ping of an honest peer is
-/// answered, before what is said later, and of a flood that is not read only the latest is (RFC 6455 §5.5.3).
+/// All input goes through [`receive`](Self::receive). The replies that the protocol requires are written by
+/// [`reply`](Self::reply): to a ping, to the peer's Close, and to a protocol violation. Call it after each
+/// event while the output buffer is small, otherwise once it has room. Then a peer that reads gets a pong for
+/// every ping, ahead of later messages. A peer that floods pings without reading gets a pong only for the
+/// latest one (RFC 6455 §5.5.3).
 #[derive(Debug)]
 pub struct Session {
     role: Role,
@@ -39,19 +40,19 @@ pub struct Session {
     reader: Reader,
     frame: Option<Frame>,
     message: Message,
-    /// Whether `message` was handed out and its memory is free.
+    /// `true` if `message` was returned as an event, so that its memory can be reused.
     is_delivered: bool,
-    /// Payload of the control frame in progress.
+    /// Payload of the control frame under reception.
     control: Vec<u8>,
     /// Payload of the latest ping.
     ping: Vec<u8>,
-    owes_pong: bool,
+    pong_pending: bool,
     closing: Closing,
     compression: Option<Box<Compression>>,
 }
 
 impl Session {
-    /// Starts behind the handshake, without compression.
+    /// Creates the state after a handshake, without compression.
     pub fn new(role: Role, limits: Limits) -> Self {
         Self {
             role,
@@ -62,28 +63,28 @@ impl Session {
             is_delivered: false,
             control: Vec::new(),
             ping: Vec::new(),
-            owes_pong: false,
+            pong_pending: false,
             closing: Closing::Open,
             compression: None,
         }
     }
 
-    /// Turns permessage-deflate on, on the terms the handshake agreed on.
+    /// Enables permessage-deflate with the negotiated parameters.
     #[must_use]
     pub fn with_deflate(mut self, params: Params, settings: &Settings) -> Self {
         self.compression = Some(Box::new(Compression::new(self.role, params, settings)));
         self
     }
 
-    /// Takes input off up to the next event; `None` once all of it is taken. After an event, call again with
-    /// what is left, now or when there is room for more.
+    /// Consumes input up to the next event. Returns `None` once all input is consumed. After an event, call
+    /// it again with the rest of the input, at once or when there is room for more output.
     ///
-    /// After the peer's Close all further input is taken and ignored.
+    /// After the peer's Close, all further input is consumed and ignored.
     ///
     /// # Errors
     ///
-    /// The peer broke the protocol or a limit. [`reply`](Self::reply) tells it why; then the connection is
-    /// over. Every later call says the same.
+    /// The peer violated the protocol or exceeded a limit. [`reply`](Self::reply) writes a Close with the
+    /// reason; then the connection is finished. Every later call returns the same error.
     pub fn receive<'a>(
         &'a mut self,
         input: &mut &[u8],
@@ -95,7 +96,7 @@ impl Session {
         }
         match self.advance(input, scratch) {
             Ok(None) => Ok(None),
-            Ok(Some(fact)) => Ok(self.event(fact)),
+            Ok(Some(event)) => Ok(self.event(event)),
             Err(fault) => {
                 self.closing = self.closing.after_fault(fault);
                 self.message.release(scratch);
@@ -104,31 +105,31 @@ impl Session {
         }
     }
 
-    /// Appends what the protocol owes the peer: the answer to the latest ping, to its Close, or to its fault.
+    /// Appends the pending replies: to the latest ping, to the peer's Close, or to a protocol violation.
     pub fn reply(&mut self, out: &mut Vec<u8>) {
-        if std::mem::take(&mut self.owes_pong) && self.closing.after_sent().is_some() {
+        if std::mem::take(&mut self.pong_pending) && self.closing.after_sent().is_some() {
             let header = self.header(Opcode::Pong, self.ping.len());
             header.append_frame(out, &self.ping);
         }
         match self.closing {
-            Closing::Received(code) => self.say_close(out, Close { code, reason: "" }),
+            Closing::Received(code) => self.append_close(out, Close { code, reason: "" }),
             Closing::Failing(fault) => {
-                self.say_close(out, Close { code: Some(fault.code()), reason: fault.text() });
+                self.append_close(out, Close { code: Some(fault.code()), reason: fault.text() });
             }
             _ => {}
         }
     }
 
-    /// Says whether [`reply`](Self::reply) has something to write.
+    /// Returns `true` if [`reply`](Self::reply) has something to write.
     pub fn has_pending_reply(&self) -> bool {
-        self.owes_pong || matches!(self.closing, Closing::Received(_) | Closing::Failing(_))
+        self.pong_pending || matches!(self.closing, Closing::Received(_) | Closing::Failing(_))
     }
 
-    /// Appends a message, compressed if that was agreed on and it is long enough to pay.
+    /// Appends a message. It is compressed if that was negotiated and the message reaches the threshold.
     ///
     /// # Errors
     ///
-    /// The connection is closing: nothing is appended.
+    /// The connection is closing. Nothing is appended.
     pub fn send(
         &mut self,
         out: &mut Vec<u8>,
@@ -153,26 +154,27 @@ impl Session {
         Ok(())
     }
 
-    /// Appends only the header of a message that is to follow as it is; false, and nothing is appended, if
-    /// this one may have to be compressed or masked: then [`send`](Self::send) it.
+    /// Appends only the header of a message, so that the caller can send the payload without copying it.
+    /// Returns `false` and appends nothing if the payload must be masked or may be compressed: use
+    /// [`send`](Self::send) then.
     ///
     /// # Errors
     ///
-    /// The connection is closing: nothing is appended.
+    /// The connection is closing. Nothing is appended.
     pub fn append_header(&mut self, out: &mut Vec<u8>, message: Outgoing<'_>) -> Result<bool, Closed> {
         self.check_open()?;
-        let as_it_is = self.compression.is_none() && matches!(self.role, Role::Server);
-        if as_it_is {
+        let is_verbatim = self.compression.is_none() && matches!(self.role, Role::Server);
+        if is_verbatim {
             self.header(message.opcode(), message.as_bytes().len()).append_to(out);
         }
-        Ok(as_it_is)
+        Ok(is_verbatim)
     }
 
-    /// Appends a ping with at most 125 bytes of payload; a longer one is cut.
+    /// Appends a ping. The payload is cut to 125 bytes.
     ///
     /// # Errors
     ///
-    /// The connection is closing: nothing is appended.
+    /// The connection is closing. Nothing is appended.
     pub fn ping(&mut self, out: &mut Vec<u8>, payload: &[u8]) -> Result<(), Closed> {
         self.check_open()?;
         let payload = &payload[..payload.len().min(MAX_CONTROL_BYTES)];
@@ -180,33 +182,33 @@ impl Session {
         Ok(())
     }
 
-    /// Appends a Close: the first, or in answer to the peer's. A reason longer than 123 bytes is cut between
-    /// characters.
+    /// Appends a Close, either the first one or the reply to the peer's. The reason is cut to 123 bytes,
+    /// between characters.
     ///
     /// # Errors
     ///
-    /// One was sent before: nothing is appended.
+    /// This side has already sent a Close. Nothing is appended.
     pub fn close(&mut self, out: &mut Vec<u8>, code: Code, reason: &str) -> Result<(), Closed> {
         if self.closing.after_sent().is_none() {
             return Err(Closed);
         }
         debug_assert!(code.may_be_sent() && MAX_REASON_BYTES == MAX_CONTROL_BYTES - 2);
-        self.say_close(out, Close { code: Some(code), reason });
+        self.append_close(out, Close { code: Some(code), reason });
         Ok(())
     }
 
-    /// Returns how far the closing handshake has come.
+    /// Returns the state of the closing handshake.
     pub fn closing(&self) -> Closing {
         self.closing
     }
 
-    /// Says whether the peer is in the middle of a message or a frame: its silence now is a stall, not
+    /// Returns `true` if the peer has sent a part of a message or a frame. A pause is then a stall and not
     /// idleness.
     pub fn is_inside_message(&self) -> bool {
-        self.reader.is_inside() || self.frame.is_some() || !(self.message.is_none() || self.is_delivered)
+        self.reader.is_partial() || self.frame.is_some() || !(self.message.is_none() || self.is_delivered)
     }
 
-    /// Returns how many bytes of an unfinished message it holds.
+    /// Returns the number of bytes of an incomplete message.
     pub fn buffered_bytes(&self) -> usize {
         if self.is_delivered { 0 } else { self.message.len() }
     }
@@ -223,7 +225,7 @@ impl Session {
         self.compression.as_deref_mut()
     }
 
-    /// Makes the header of a frame of ours.
+    /// Creates the header of an outgoing frame.
     pub(super) fn header(&self, opcode: Opcode, len: usize) -> Header {
         let key = match self.role {
             Role::Server => None,
@@ -232,7 +234,7 @@ impl Session {
         Header { key, ..Header::new(opcode, len) }
     }
 
-    fn say_close(&mut self, out: &mut Vec<u8>, close: Close<'_>) {
+    fn append_close(&mut self, out: &mut Vec<u8>, close: Close<'_>) {
         if let Some(next) = self.closing.after_sent() {
             self.closing = next;
             let payload = close.payload();
@@ -240,9 +242,9 @@ impl Session {
         }
     }
 
-    fn event(&mut self, fact: Fact) -> Option<Event<'_>> {
-        match fact {
-            Fact::Message => {
+    fn event(&mut self, event: EventType) -> Option<Event<'_>> {
+        match event {
+            EventType::Message => {
                 self.is_delivered = true;
                 match &mut self.message {
                     Message::Text(text) => Some(Event::Text(text.text())),
@@ -250,13 +252,13 @@ impl Session {
                     Message::None | Message::Compressed(..) => None,
                 }
             }
-            Fact::Ping => Some(Event::Ping(&self.ping)),
-            Fact::Pong => Some(Event::Pong(&self.control)),
-            Fact::Close => Close::parse(&self.control).ok().map(Event::Close),
+            EventType::Ping => Some(Event::Ping(&self.ping)),
+            EventType::Pong => Some(Event::Pong(&self.control)),
+            EventType::Close => Close::parse(&self.control).ok().map(Event::Close),
         }
     }
 
-    fn advance(&mut self, input: &mut &[u8], scratch: &mut Scratch) -> Result<Option<Fact>, Fault> {
+    fn advance(&mut self, input: &mut &[u8], scratch: &mut Scratch) -> Result<Option<EventType>, Fault> {
         loop {
             match self.closing {
                 Closing::Failing(fault) | Closing::Failed(fault) => return Err(fault),
@@ -268,91 +270,96 @@ impl Session {
             }
             if self.frame.is_none() {
                 let Some(header) = self.reader.read(input)? else { return Ok(None) };
-                self.begin(header, scratch)?;
+                self.start_frame(header, scratch)?;
             }
-            match self.take_payload(input, scratch)? {
+            match self.read_payload(input, scratch)? {
                 None => return Ok(None),
                 Some(frame) => {
-                    if let Some(fact) = self.end(&frame, scratch)? {
-                        return Ok(Some(fact));
+                    if let Some(event) = self.finish_frame(&frame, scratch)? {
+                        return Ok(Some(event));
                     }
                 }
             }
         }
     }
 
-    /// Checks a header against what came before it, and makes room for what it announces.
-    fn begin(&mut self, header: Header, scratch: &mut Scratch) -> Result<(), Fault> {
+    /// Checks a header against the preceding frames, and prepares to receive the payload.
+    fn start_frame(&mut self, header: Header, scratch: &mut Scratch) -> Result<(), Fault> {
         let Header { fin, rsv1, opcode, key, len } = header;
         match (self.role, key) {
             (Role::Server, None) => return Err(Fault::Unmasked),
             (Role::Client { .. }, Some(_)) => return Err(Fault::Masked),
             _ => {}
         }
-        // Only the first frame of a message says whether it is compressed (RFC 7692 §6.1).
-        let starts = matches!(opcode, Opcode::Text | Opcode::Binary);
-        if rsv1 && !(starts && self.compression.is_some()) {
+        // Only the first frame of a message has the compression bit (RFC 7692 §6.1).
+        let is_first = matches!(opcode, Opcode::Text | Opcode::Binary);
+        if rsv1 && !(is_first && self.compression.is_some()) {
             return Err(Fault::ReservedBits);
         }
         match opcode {
             Opcode::Continuation if self.message.is_none() => return Err(Fault::Continuation),
             Opcode::Text | Opcode::Binary if !self.message.is_none() => return Err(Fault::Interrupted),
-            Opcode::Text if rsv1 => self.message = Message::compressed(Kind::Text, scratch),
-            Opcode::Text => self.message = Message::plain(Kind::Text, scratch),
-            Opcode::Binary if rsv1 => self.message = Message::compressed(Kind::Binary, scratch),
-            Opcode::Binary => self.message = Message::plain(Kind::Binary, scratch),
+            Opcode::Text if rsv1 => self.message = Message::compressed(MessageType::Text, scratch),
+            Opcode::Text => self.message = Message::plain(MessageType::Text, scratch),
+            Opcode::Binary if rsv1 => self.message = Message::compressed(MessageType::Binary, scratch),
+            Opcode::Binary => self.message = Message::plain(MessageType::Binary, scratch),
             Opcode::Close | Opcode::Ping | Opcode::Pong => self.control.clear(),
             Opcode::Continuation => {}
         }
         if !opcode.is_control() {
             self.message.check_room(len, self.limits)?;
         }
-        self.frame = Some(Frame { opcode, fin, mask: Mask::new(key.unwrap_or_default()), left: len });
+        self.frame = Some(Frame { opcode, fin, mask: Mask::new(key.unwrap_or_default()), remaining: len });
         Ok(())
     }
 
-    /// Takes what is there of the frame's payload; returns the frame once that is all.
-    fn take_payload(&mut self, input: &mut &[u8], scratch: &mut Scratch) -> Result<Option<Frame>, Fault> {
+    /// Consumes the available payload of the current frame. Returns the frame once its payload is complete.
+    fn read_payload(&mut self, input: &mut &[u8], scratch: &mut Scratch) -> Result<Option<Frame>, Fault> {
         let Some(frame) = &mut self.frame else { return Ok(None) };
-        let len = usize::try_from(frame.left).unwrap_or(usize::MAX).min(input.len());
+        let len = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
         let (piece, rest) = input.split_at(len);
         *input = rest;
-        frame.left -= len as u64;
+        frame.remaining -= len as u64;
         if frame.opcode.is_control() {
             frame.mask.append(&mut self.control, piece);
         } else {
             self.message.push_masked(&mut frame.mask, piece, scratch)?;
         }
-        Ok(self.frame.take_if(|frame| frame.left == 0))
+        Ok(self.frame.take_if(|frame| frame.remaining == 0))
     }
 
-    fn end(&mut self, frame: &Frame, scratch: &mut Scratch) -> Result<Option<Fact>, Fault> {
+    fn finish_frame(&mut self, frame: &Frame, scratch: &mut Scratch) -> Result<Option<EventType>, Fault> {
         match frame.opcode {
             Opcode::Ping => {
                 std::mem::swap(&mut self.ping, &mut self.control);
-                self.owes_pong = self.closing.may_send();
-                Ok(Some(Fact::Ping))
+                self.pong_pending = self.closing.may_send();
+                Ok(Some(EventType::Ping))
             }
-            Opcode::Pong => Ok(Some(Fact::Pong)),
+            Opcode::Pong => Ok(Some(EventType::Pong)),
             Opcode::Close => {
                 let code = Close::parse(&self.control)?.code;
                 self.closing = self.closing.after_received(code);
                 self.message.release(scratch);
-                Ok(Some(Fact::Close))
+                Ok(Some(EventType::Close))
             }
             _ if !frame.fin => Ok(None),
             _ => {
                 if let Message::Compressed(kind, bytes) = &mut self.message {
                     let (kind, bytes) = (*kind, std::mem::take(bytes));
-                    self.message = self.inflated(kind, bytes, scratch)?;
+                    self.message = self.inflate(kind, bytes, scratch)?;
                 }
-                self.message.end()?;
-                Ok(Some(Fact::Message))
+                self.message.finish()?;
+                Ok(Some(EventType::Message))
             }
         }
     }
 
-    fn inflated(&mut self, kind: Kind, compressed: Vec<u8>, scratch: &mut Scratch) -> Result<Message, Fault> {
+    fn inflate(
+        &mut self,
+        kind: MessageType,
+        compressed: Vec<u8>,
+        scratch: &mut Scratch,
+    ) -> Result<Message, Fault> {
         let mut message = Message::plain(kind, scratch);
         let limit = self.limits.message_bytes;
         let Some(compression) = &mut self.compression else { return Ok(message) };

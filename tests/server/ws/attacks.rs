@@ -63,7 +63,7 @@ fn a_small_message_that_inflates_over_the_limit_is_refused() {
     let server = start(echoes());
     let mut peer = open_at(address(&server), "/deflate", "Sec-WebSocket-Extensions: permessage-deflate\r\n");
     let mut deflated = Vec::new();
-    Deflater::new(9, 15).message(&vec![0; 2 * 1024 * 1024], &mut deflated);
+    Deflater::new(9, 15).deflate(&vec![0; 2 * 1024 * 1024], &mut deflated);
     assert!(deflated.len() < 4096, "{}", deflated.len());
     peer.send(frame(0xc2, &deflated));
     assert_eq!(read_close(&mut peer), 1009);

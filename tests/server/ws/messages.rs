@@ -73,7 +73,7 @@ fn a_compressed_message_is_echoed_compressed() {
     );
     let text = "again and ".repeat(50);
     let mut deflated = Vec::new();
-    Deflater::new(6, 15).message(text.as_bytes(), &mut deflated);
+    Deflater::new(6, 15).deflate(text.as_bytes(), &mut deflated);
     for _ in 0..2 {
         peer.send(frame(0xc1, &deflated));
         let (first, payload) = read(&mut peer);
@@ -83,7 +83,7 @@ fn a_compressed_message_is_echoed_compressed() {
             inflated.extend_from_slice(piece);
             Ok(())
         };
-        Inflater::default().message(&payload, &mut Vec::new(), take).unwrap();
+        Inflater::default().inflate(&payload, &mut Vec::new(), take).unwrap();
         assert_eq!(inflated, text.as_bytes());
     }
 }

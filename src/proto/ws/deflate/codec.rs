@@ -1,70 +1,71 @@
-//! The two directions of DEFLATE, a message at a time.
+//! Compressor and decompressor of complete messages.
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};
 
 use super::{super::Fault, MAX_WINDOW_BITS, MIN_WINDOW_BITS};
 
-/// The end of every flushed block, which the wire leaves out (RFC 7692 §7.2.1).
-const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
-/// How much is inflated at a time.
-const INFLATED_BYTES: usize = 16 * 1024;
-/// How much room compressed bytes get at a time.
-const DEFLATED_BYTES: usize = 16 * 1024;
+/// End of a flushed DEFLATE block. It is not transmitted (RFC 7692 §7.2.1).
+const BLOCK_END: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+/// Size of the pieces in which messages are inflated, in bytes.
+const INFLATE_PIECE_BYTES: usize = 16 * 1024;
+/// Step in which the output buffer of the compressor grows, in bytes.
+const DEFLATE_PIECE_BYTES: usize = 16 * 1024;
 
-/// Inflates messages. Costs 47 KiB.
+/// Decompressor of messages. It uses 47 KiB.
 pub struct Inflater {
     stream: Inflate,
 }
 
 impl Inflater {
-    /// Makes one for any window that a peer may use.
+    /// Creates a decompressor for every window size.
     pub fn new() -> Self {
         Self { stream: Inflate::new(false, MAX_WINDOW_BITS) }
     }
 
-    /// Forgets earlier messages: nothing can refer to them any more.
+    /// Clears the context. Later messages cannot refer to earlier ones.
     pub fn reset(&mut self) {
         self.stream.reset(false);
     }
 
-    /// Inflates one message; `take` gets it in pieces and may end it. `room` is memory of the caller that may
-    /// be reused.
+    /// Inflates one message and passes it to `sink` in pieces. An error of `sink` stops the inflation.
+    /// `buffer` is scratch memory that the caller can reuse.
     ///
     /// # Errors
     ///
-    /// The bytes are not DEFLATE, or refer to more than was sent; or `take` said so.
-    pub fn message(
+    /// The input is not valid DEFLATE, or it refers to data outside the context. Errors of `sink` are
+    /// returned.
+    pub fn inflate(
         &mut self,
         compressed: &[u8],
-        room: &mut Vec<u8>,
-        mut take: impl FnMut(&[u8]) -> Result<(), Fault>,
+        buffer: &mut Vec<u8>,
+        mut sink: impl FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        room.resize(INFLATED_BYTES, 0);
-        self.part(compressed, room, &mut take)?;
-        self.part(&TAIL, room, &mut take)
+        buffer.resize(INFLATE_PIECE_BYTES, 0);
+        self.inflate_part(compressed, buffer, &mut sink)?;
+        self.inflate_part(&BLOCK_END, buffer, &mut sink)
     }
 
-    fn part(
+    fn inflate_part(
         &mut self,
         mut rest: &[u8],
-        room: &mut [u8],
-        take: &mut impl FnMut(&[u8]) -> Result<(), Fault>,
+        buffer: &mut [u8],
+        sink: &mut impl FnMut(&[u8]) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         loop {
-            let (taken, made) = (self.stream.total_in(), self.stream.total_out());
+            let (consumed, produced) = (self.stream.total_in(), self.stream.total_out());
             let status =
-                self.stream.decompress(rest, room, InflateFlush::SyncFlush).map_err(|_| Fault::Deflate)?;
-            let taken = (self.stream.total_in() - taken) as usize;
-            let made = (self.stream.total_out() - made) as usize;
-            rest = &rest[taken..];
-            take(&room[..made])?;
+                self.stream.decompress(rest, buffer, InflateFlush::SyncFlush).map_err(|_| Fault::Deflate)?;
+            let consumed = (self.stream.total_in() - consumed) as usize;
+            let produced = (self.stream.total_out() - produced) as usize;
+            rest = &rest[consumed..];
+            sink(&buffer[..produced])?;
             match status {
-                // A final block may stand anywhere and more may follow it (RFC 7692 §7.2.3.4); the decoder
-                // starts anew behind it. Each takes input, so this ends.
+                // A final block may appear anywhere and more blocks may follow it (RFC 7692 §7.2.3.4). The
+                // decompressor starts again after it. Each final block consumes input, so the loop ends.
                 Status::StreamEnd => self.reset(),
-                _ if taken == 0 && made == 0 && !rest.is_empty() => return Err(Fault::Deflate),
-                // Room left over says that no output waits.
-                _ if rest.is_empty() && made < room.len() => return Ok(()),
+                _ if consumed == 0 && produced == 0 && !rest.is_empty() => return Err(Fault::Deflate),
+                // Free space in the buffer means that no output is pending.
+                _ if rest.is_empty() && produced < buffer.len() => return Ok(()),
                 _ => continue,
             }
             if rest.is_empty() {
@@ -80,7 +81,7 @@ impl Default for Inflater {
     }
 }
 
-/// Compresses messages. Costs 372 KiB at the largest window, 245 KiB at the smallest.
+/// Compressor of messages. It uses 372 KiB with the largest window and 245 KiB with the smallest.
 pub struct Deflater {
     stream: Deflate,
     window_bits: u8,
@@ -88,7 +89,7 @@ pub struct Deflater {
 }
 
 impl Deflater {
-    /// Makes one. Numbers out of range (`level` 1–9, `window_bits` 9–15) are taken for the nearest.
+    /// Creates a compressor. `level` is clamped to 1–9 and `window_bits` to 9–15.
     pub fn new(level: u8, window_bits: u8) -> Self {
         let window_bits = window_bits.clamp(MIN_WINDOW_BITS, MAX_WINDOW_BITS);
         let level = level.clamp(1, 9);
@@ -100,17 +101,17 @@ impl Deflater {
         Self { stream: Deflate::new_with_config(config), window_bits, level }
     }
 
-    /// Returns its LZ77 window, as a power of two.
+    /// Returns the LZ77 window as a power of two.
     pub fn window_bits(&self) -> u8 {
         self.window_bits
     }
 
-    /// Forgets earlier messages: no later one refers to them. Costs about 3 µs.
+    /// Clears the context. Later messages do not refer to earlier ones. Costs about 3 µs.
     pub fn reset(&mut self) {
         self.stream.reset();
     }
 
-    /// Forgets earlier messages, and goes on with this effort.
+    /// Clears the context and sets the level.
     pub fn reset_to(&mut self, level: u8) {
         if self.level == level.clamp(1, 9) {
             self.reset();
@@ -119,32 +120,32 @@ impl Deflater {
         }
     }
 
-    /// Appends one message as the wire carries it, without the tail; at least one byte. False if the codec
-    /// failed: `out` is as it was, and the context is reset.
-    pub fn message(&mut self, data: &[u8], out: &mut Vec<u8>) -> bool {
+    /// Appends one compressed message to `out`, at least one byte, without the end that is not transmitted.
+    /// Returns `false` if the codec fails. Then `out` is unchanged and the context is cleared.
+    pub fn deflate(&mut self, data: &[u8], out: &mut Vec<u8>) -> bool {
         let start = out.len();
         let mut rest = data;
         loop {
-            let (taken, made, at) = (self.stream.total_in(), self.stream.total_out(), out.len());
-            out.resize(at + DEFLATED_BYTES, 0);
+            let (consumed, produced, at) = (self.stream.total_in(), self.stream.total_out(), out.len());
+            out.resize(at + DEFLATE_PIECE_BYTES, 0);
             if self.stream.compress(rest, &mut out[at..], DeflateFlush::SyncFlush).is_err() {
                 out.truncate(start);
                 self.reset();
                 return false;
             }
-            rest = &rest[(self.stream.total_in() - taken) as usize..];
-            let made = (self.stream.total_out() - made) as usize;
-            out.truncate(at + made);
-            if made < DEFLATED_BYTES && rest.is_empty() {
+            rest = &rest[(self.stream.total_in() - consumed) as usize..];
+            let produced = (self.stream.total_out() - produced) as usize;
+            out.truncate(at + produced);
+            if produced < DEFLATE_PIECE_BYTES && rest.is_empty() {
                 break;
             }
         }
-        if out[start..].ends_with(&TAIL) {
-            out.truncate(out.len() - TAIL.len());
+        if out[start..].ends_with(&BLOCK_END) {
+            out.truncate(out.len() - BLOCK_END.len());
         }
         if out.len() == start {
-            // Nothing to flush, nothing written: an empty message is one empty stored block without its tail
-            // (§7.2.3.6).
+            // An empty message produces no output, but it is transmitted as one empty stored block without
+            // its end (§7.2.3.6).
             out.push(0);
         }
         true
@@ -157,7 +158,7 @@ mod tests {
 
     fn inflated(inflater: &mut Inflater, compressed: &[u8]) -> Result<Vec<u8>, Fault> {
         let mut out = Vec::new();
-        inflater.message(compressed, &mut Vec::new(), |piece| {
+        inflater.inflate(compressed, &mut Vec::new(), |piece| {
             out.extend_from_slice(piece);
             Ok(())
         })?;
@@ -166,14 +167,14 @@ mod tests {
 
     fn deflated(deflater: &mut Deflater, data: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        assert!(deflater.message(data, &mut out));
+        assert!(deflater.deflate(data, &mut out));
         out
     }
 
     #[test]
-    fn the_examples_of_the_rfc_inflate() {
+    fn the_examples_of_the_rfc_are_inflated() {
         let mut inflater = Inflater::new();
-        // §7.2.3.1: one block; then §7.2.3.2: the same with the context of the first.
+        // §7.2.3.1: one block. §7.2.3.2: the same text with the context of the first.
         assert_eq!(inflated(&mut inflater, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]).unwrap(), b"Hello");
         assert_eq!(inflated(&mut inflater, &[0xf2, 0x00, 0x11, 0x00, 0x00]).unwrap(), b"Hello");
         // §7.2.3.3: no compression. §7.2.3.4: a final block. §7.2.3.5: two blocks.
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_after_a_final_block_is_inflated_from_nothing() {
+    fn a_message_after_a_final_block_has_a_new_context() {
         let mut inflater = Inflater::new();
         let two_finals =
             [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00];
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_refers_to_what_came_before_a_reset() {
+    fn no_message_refers_to_one_before_a_reset() {
         let secret = b"a secret of another connection, long enough to refer to";
         let mut deflater = Deflater::new(6, 15);
         let first = deflated(&mut deflater, secret);
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_messages_are_one_byte_however_many_there_are() {
+    fn each_empty_message_is_sent_and_inflates_to_nothing() {
         let mut deflater = Deflater::new(2, 15);
         let mut inflater = Inflater::new();
         for data in [&b""[..], b"", b"x", b"", b""] {
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn every_window_and_level_comes_back_also_beyond_one_piece_of_output() {
+    fn every_window_and_level_round_trips_beyond_one_piece_of_output() {
         let text: Vec<u8> =
             (0..60_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8 & 0x5f).collect();
         for window_bits in MIN_WINDOW_BITS..=MAX_WINDOW_BITS {
@@ -231,7 +232,7 @@ mod tests {
                 let (mut deflater, mut inflater) = (Deflater::new(level, window_bits), Inflater::new());
                 for data in [&text[..], &text[..500], &text[..], b"", &[b'a'; 40_000]] {
                     let wire = deflated(&mut deflater, data);
-                    assert!(!wire.ends_with(&TAIL));
+                    assert!(!wire.ends_with(&BLOCK_END));
                     assert!(
                         inflated(&mut inflater, &wire).unwrap() == data,
                         "level {level}, window {window_bits}"
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_window_is_kept_to() {
+    fn the_compressor_stays_within_a_small_window() {
         let mut state = 1_u64;
         let noise = std::iter::repeat_with(|| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -255,18 +256,18 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused_and_a_bomb_stops_when_the_taker_says_so() {
+    fn invalid_input_is_rejected_and_the_sink_can_stop_a_bomb() {
         let mut inflater = Inflater::new();
         assert_eq!(inflated(&mut inflater, b"\xff\xff\xff\xff"), Err(Fault::Deflate));
         let bomb = deflated(&mut Deflater::new(9, 15), &vec![0; 50_000_000]);
         assert!(bomb.len() < 60_000);
         inflater.reset();
         let mut seen = 0;
-        let verdict = inflater.message(&bomb, &mut Vec::new(), |piece| {
+        let verdict = inflater.inflate(&bomb, &mut Vec::new(), |piece| {
             seen += piece.len();
             if seen > 1_000_000 { Err(Fault::InflatedTooBig) } else { Ok(()) }
         });
         assert_eq!(verdict, Err(Fault::InflatedTooBig));
-        assert!(seen <= 1_000_000 + INFLATED_BYTES);
+        assert!(seen <= 1_000_000 + INFLATE_PIECE_BYTES);
     }
 }

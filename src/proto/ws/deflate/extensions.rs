@@ -1,4 +1,4 @@
-//! The grammar of Sec-WebSocket-Extensions (RFC 6455 §9.1).
+//! Parser of Sec-WebSocket-Extensions (RFC 6455 §9.1).
 //!
 //! ```text
 //!  extension *( "," extension )      extension = token *( ";" token [ "=" ( token / quoted-string ) ] )
@@ -8,35 +8,39 @@ use std::borrow::Cow;
 
 use crate::proto::semantics::is_token_byte;
 
-/// Most parameters of one extension: permessage-deflate has four.
+/// Maximum number of parameters of an extension. permessage-deflate has four.
 const MAX_PARAMETERS: usize = 16;
 
-/// One extension that a client offers.
+/// Extension that a client offers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Offer<'a> {
     pub(super) name: &'a [u8],
     pub(super) parameters: Vec<Parameter<'a>>,
 }
 
-/// A parameter's name, and its value without quotes.
+/// Name and value of a parameter. The value is unquoted.
 pub(super) type Parameter<'a> = (&'a [u8], Option<Cow<'a, [u8]>>);
 
-/// The header field cannot be read.
+/// Error of a malformed header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
 /// Parses the value of one header field.
+///
+/// # Errors
+///
+/// The value does not match the grammar.
 pub(super) fn offers(value: &[u8]) -> Result<Vec<Offer<'_>>, Malformed> {
     let mut lexer = Lexer { rest: value };
     let mut offers = Vec::new();
     loop {
-        // Empty elements of a list are allowed and mean nothing (RFC 9110 §5.6.1).
-        while lexer.takes(b',') {}
+        // A list may contain empty elements, which are ignored (RFC 9110 §5.6.1).
+        while lexer.take_byte(b',') {}
         if lexer.is_done() {
             return Ok(offers);
         }
         offers.push(lexer.offer()?);
-        if !lexer.is_done() && !lexer.takes(b',') {
+        if !lexer.is_done() && !lexer.take_byte(b',') {
             return Err(Malformed);
         }
     }
@@ -50,31 +54,31 @@ impl<'a> Lexer<'a> {
     fn offer(&mut self) -> Result<Offer<'a>, Malformed> {
         let name = self.token()?;
         let mut parameters = Vec::new();
-        while self.takes(b';') {
+        while self.take_byte(b';') {
             if parameters.len() == MAX_PARAMETERS {
                 return Err(Malformed);
             }
             let name = self.token()?;
-            let value = if self.takes(b'=') { Some(self.value()?) } else { None };
+            let value = if self.take_byte(b'=') { Some(self.value()?) } else { None };
             parameters.push((name, value));
         }
         Ok(Offer { name, parameters })
     }
 
     fn value(&mut self) -> Result<Cow<'a, [u8]>, Malformed> {
-        if !self.takes(b'"') {
+        if !self.take_byte(b'"') {
             return self.token().map(Cow::Borrowed);
         }
         let end = self.rest.iter().position(|byte| b"\"\\".contains(byte)).ok_or(Malformed)?;
         if self.rest[end] == b'"' {
             let value = Cow::Borrowed(&self.rest[..end]);
             self.rest = &self.rest[end + 1..];
-            return Self::checked(value);
+            return Self::check_token(value);
         }
-        self.unescaped().map(Cow::Owned).and_then(Self::checked)
+        self.unescaped().map(Cow::Owned).and_then(Self::check_token)
     }
 
-    /// Reads a quoted value with escapes in it, up to its closing quote.
+    /// Parses a quoted value with escapes, after its opening quote.
     fn unescaped(&mut self) -> Result<Vec<u8>, Malformed> {
         let mut value = Vec::new();
         loop {
@@ -92,8 +96,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A value must be a token also within quotes.
-    fn checked(value: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, Malformed> {
+    /// Checks that a quoted value is a token after unquoting, as the grammar requires.
+    fn check_token(value: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, Malformed> {
         let is_token = !value.is_empty() && value.iter().all(|&byte| is_token_byte(byte));
         if is_token { Ok(value) } else { Err(Malformed) }
     }
@@ -106,9 +110,10 @@ impl<'a> Lexer<'a> {
         if token.is_empty() { Err(Malformed) } else { Ok(token) }
     }
 
-    fn takes(&mut self, mark: u8) -> bool {
+    /// Consumes `byte` if it is next, after white space.
+    fn take_byte(&mut self, byte: u8) -> bool {
         self.skip_space();
-        let found = self.rest.first() == Some(&mark);
+        let found = self.rest.first() == Some(&byte);
         self.rest = &self.rest[usize::from(found)..];
         found
     }
@@ -143,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_extensions_with_parameters_are_read() {
+    fn lists_of_extensions_with_parameters_are_parsed() {
         assert_eq!(shown("permessage-deflate").unwrap(), "permessage-deflate");
         assert_eq!(shown(" a ; b ; c = 1 , d;e=\"2\" ").unwrap(), "a b c=1|d e=2");
         assert_eq!(shown("a; b=\"1\\2\\\"\"").map_err(drop), Err(()), "a quote is not part of a token");
@@ -153,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_grammar_is_told() {
+    fn malformed_values_are_rejected() {
         for value in [
             ";",
             "a;",

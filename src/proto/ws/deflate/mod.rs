@@ -5,9 +5,9 @@
 //!                               grammar        Settings
 //! ```
 //!
-//! Contexts dominate the memory of a connection (372 KiB to compress, 47 KiB to inflate), so unless
-//! [`Settings`] ask for it no context outlives its message, and one of each kind serves all connections of a
-//! shard.
+//! Compression contexts dominate the memory of a connection: 372 KiB to compress and 47 KiB to inflate. By
+//! default no context outlives its message, so the connections of a shard share contexts. [`Settings`] can
+//! change that.
 
 mod codec;
 mod extensions;
@@ -16,36 +16,35 @@ mod negotiate;
 pub use codec::{Deflater, Inflater};
 pub use negotiate::{Agreed, Malformed, negotiate};
 
-/// Smallest LZ77 window that can be asked of us, as a power of two: what zlib calls 8 it never did for raw
-/// streams.
+/// Smallest supported LZ77 window as a power of two. zlib does not support 8 for raw streams.
 pub(super) const MIN_WINDOW_BITS: u8 = 9;
-/// Largest LZ77 window, as a power of two: 32 KiB.
+/// Largest LZ77 window as a power of two: 32 KiB.
 pub(super) const MAX_WINDOW_BITS: u8 = 15;
 
-/// Whether a direction's messages may refer to the messages before them.
+/// Lifetime of the compression context of one direction: whether a message may refer to earlier messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Context {
-    /// Each message stands for itself ("no context takeover"): the context of the shard serves it.
+    /// A new context for each message ("no context takeover"). The connections of a shard share its memory.
     #[default]
     Fresh,
-    /// The context stays with the connection: better compression of many similar small messages, for 372 KiB
-    /// (sending) or 47 KiB (receiving) a connection.
+    /// One context for the connection. Many similar small messages compress better, for 372 KiB (sending) or
+    /// 47 KiB (receiving) per connection.
     Kept,
 }
 
-/// What a server wants of permessage-deflate.
+/// Server settings of permessage-deflate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Context of what the server sends. Default [`Context::Fresh`]; a client may insist on that.
+    /// Context of the server's messages. Default: [`Context::Fresh`]. A client may require `Fresh`.
     pub server: Context,
-    /// Context of what clients send. Default [`Context::Fresh`]; a client may announce that by itself.
+    /// Context of the client's messages. Default: [`Context::Fresh`]. A client may choose `Fresh` itself.
     pub client: Context,
-    /// Shortest message that is compressed, bytes. Default 1024. With a fresh context a message of 1 KiB
-    /// costs about 9 µs of CPU, most of it to clear the context, so that compressing shorter ones rarely
-    /// pays.
+    /// Minimum size of a message to compress, in bytes. Default: 1024. With a fresh context a message of 1
+    /// KiB costs about 9 µs of CPU, mostly to clear the context, so compressing shorter messages rarely pays.
     pub threshold_bytes: usize,
-    /// Effort, 1 to 9; others are taken for the nearest. Default 2: JSON of 64 KiB gets 6 % longer than with
-    /// 6, for a quarter of the CPU; with 1 it gets half as long again, for three quarters of the CPU of 2.
+    /// Compression level from 1 to 9. Other values are clamped. Default: 2. Compared with level 6, JSON of 64
+    /// KiB gets 6 % longer for a quarter of the CPU time. Compared with level 2, level 1 makes it 50 % longer
+    /// for three quarters of the CPU time.
     pub level: u8,
 }
 
@@ -55,20 +54,20 @@ impl Default for Settings {
     }
 }
 
-/// One direction, as agreed.
+/// Negotiated parameters of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Direction {
-    /// Whether its messages may refer to earlier ones.
+    /// Lifetime of the context.
     pub context: Context,
-    /// Its LZ77 window, as a power of two: 9 to 15.
+    /// LZ77 window as a power of two, from 9 to 15.
     pub window_bits: u8,
 }
 
-/// Both directions, as agreed.
+/// Negotiated parameters of both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
-    /// What the server sends.
+    /// Parameters of the server's messages.
     pub server: Direction,
-    /// What the client sends.
+    /// Parameters of the client's messages.
     pub client: Direction,
 }

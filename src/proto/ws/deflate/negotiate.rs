@@ -1,4 +1,4 @@
-//! Which of a client's offers is taken, and on what terms (RFC 7692 §5, §7.1).
+//! Negotiation: it selects one of a client's offers (RFC 7692 §5, §7.1).
 
 use std::fmt::Write;
 
@@ -8,25 +8,24 @@ use super::{
     extensions::{Offer, offers},
 };
 
-/// An offer that was taken.
+/// Accepted offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreed {
-    /// The terms.
+    /// Negotiated parameters.
     pub params: Params,
-    /// The value of Sec-WebSocket-Extensions that tells the client.
+    /// Value of Sec-WebSocket-Extensions in the response.
     pub response: String,
 }
 
-/// Takes the first acceptable offer of permessage-deflate out of the values of Sec-WebSocket-Extensions, in
-/// order.
+/// Accepts the first valid offer of permessage-deflate in the values of Sec-WebSocket-Extensions. Returns
+/// `None` if there is none; the connection is then not compressed.
 ///
-/// An offer with an unknown or repeated parameter, or a value out of range, is passed over, as is a server
-/// window of 256 bytes, which zlib cannot write. Other extensions are passed over too. `None`: none is
-/// acceptable, and the connection goes uncompressed.
+/// It skips offers of other extensions. It also skips offers with an unknown or repeated parameter, a value
+/// out of range, or a server window of 256 bytes, which zlib does not support.
 ///
 /// # Errors
 ///
-/// A value breaks the grammar: the handshake fails (RFC 6455 §9.1).
+/// A value is malformed. The handshake fails (RFC 6455 §9.1).
 pub fn negotiate<'a>(
     values: impl Iterator<Item = &'a [u8]>,
     settings: &Settings,
@@ -35,37 +34,39 @@ pub fn negotiate<'a>(
     for value in values {
         for offer in offers(value)? {
             if agreed.is_none() {
-                agreed = Terms::of(&offer).and_then(|terms| terms.answer(settings));
+                agreed = OfferParams::parse(&offer).and_then(|params| params.accept(settings));
             }
         }
     }
     Ok(agreed)
 }
 
-/// What one offer asks for.
+/// Parameters of an offer.
 #[derive(Default)]
-struct Terms {
+struct OfferParams {
     server_fresh: bool,
     client_fresh: bool,
     server_window: Option<u8>,
-    /// The client can be told a smaller window; we never do, since inflating costs the same with any.
+    /// Window of `client_max_window_bits`. The server may request a smaller one but never does, because
+    /// inflating costs the same with any window.
     client_window: Option<Option<u8>>,
 }
 
-impl Terms {
-    fn of(offer: &Offer<'_>) -> Option<Self> {
+impl OfferParams {
+    /// Parses an offer. Returns `None` if it is not a valid offer of permessage-deflate.
+    fn parse(offer: &Offer<'_>) -> Option<Self> {
         if !offer.name.eq_ignore_ascii_case(b"permessage-deflate") {
             return None;
         }
-        let mut terms = Self::default();
+        let mut params = Self::default();
         for (name, value) in &offer.parameters {
-            terms.take(name, value.as_deref())?;
+            params.add(name, value.as_deref())?;
         }
-        Some(terms)
+        Some(params)
     }
 
-    /// Takes one parameter; `None` if it is not acceptable.
-    fn take(&mut self, name: &[u8], value: Option<&[u8]>) -> Option<()> {
+    /// Adds a parameter. Returns `None` if it is invalid.
+    fn add(&mut self, name: &[u8], value: Option<&[u8]>) -> Option<()> {
         match (name, value) {
             (b"server_no_context_takeover", None) if !self.server_fresh => self.server_fresh = true,
             (b"client_no_context_takeover", None) if !self.client_fresh => self.client_fresh = true,
@@ -83,11 +84,13 @@ impl Terms {
         Some(())
     }
 
-    fn answer(self, settings: &Settings) -> Option<Agreed> {
+    /// Combines the offer with the settings of the server. Returns `None` if the server cannot fulfil the
+    /// offer.
+    fn accept(self, settings: &Settings) -> Option<Agreed> {
         if self.server_window.is_some_and(|bits| bits < MIN_WINDOW_BITS) {
             return None;
         }
-        let context = |asked: bool, wanted| if asked { Context::Fresh } else { wanted };
+        let context = |fresh: bool, setting| if fresh { Context::Fresh } else { setting };
         let server = Direction {
             context: context(self.server_fresh, settings.server),
             window_bits: self.server_window.unwrap_or(MAX_WINDOW_BITS),
@@ -111,7 +114,7 @@ impl Terms {
     }
 }
 
-/// Reads a window: 8 to 15, without leading zeros.
+/// Parses a window: 8 to 15, without leading zeros.
 fn window_bits(value: &[u8]) -> Option<u8> {
     match value {
         [digit @ b'8'..=b'9'] => Some(digit - b'0'),
@@ -132,12 +135,12 @@ mod tests {
         agreed.map(|agreed| agreed.response)
     }
 
-    fn taken(value: &str) -> bool {
+    fn is_accepted(value: &str) -> bool {
         response(&[value], &KEPT).is_some()
     }
 
     #[test]
-    fn contexts_are_fresh_unless_both_sides_want_them_kept() {
+    fn contexts_are_fresh_unless_both_sides_keep_them() {
         let both = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
         assert_eq!(response(&["permessage-deflate"], &Settings::default()).unwrap(), both);
         assert_eq!(response(&["permessage-deflate"], &KEPT).unwrap(), "permessage-deflate");
@@ -148,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_window_is_promised_and_kept_and_a_client_window_needs_no_answer() {
+    fn a_server_window_is_confirmed_and_a_client_window_is_not() {
         let offer = "permessage-deflate; client_max_window_bits; server_max_window_bits=10";
         let agreed = negotiate([offer.as_bytes()].into_iter(), &KEPT).unwrap().unwrap();
         assert_eq!(agreed.response, "permessage-deflate; server_max_window_bits=10");
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_that_cannot_be_kept_is_passed_over_for_the_next() {
+    fn an_offer_that_cannot_be_fulfilled_is_skipped() {
         let offers = "permessage-deflate; server_max_window_bits=8, x-webkit-deflate-frame, permessage-deflate; \
                       client_no_context_takeover, permessage-deflate";
         let expected = "permessage-deflate; client_no_context_takeover";
@@ -172,9 +175,9 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_are_unknown_repeated_or_out_of_range_refuse_their_offer() {
-        assert!(taken("permessage-deflate; client_max_window_bits=8"));
-        assert!(taken("PerMessage-Deflate; client_max_window_bits=15"));
+    fn unknown_repeated_and_out_of_range_parameters_invalidate_their_offer() {
+        assert!(is_accepted("permessage-deflate; client_max_window_bits=8"));
+        assert!(is_accepted("PerMessage-Deflate; client_max_window_bits=15"));
         for parameters in [
             "foo",
             "server_no_context_takeover=1",
@@ -191,12 +194,12 @@ mod tests {
             "client_max_window_bits=1x",
             "client_max_window_bits; client_max_window_bits=10",
         ] {
-            assert!(!taken(&format!("permessage-deflate; {parameters}")), "{parameters}");
+            assert!(!is_accepted(&format!("permessage-deflate; {parameters}")), "{parameters}");
         }
     }
 
     #[test]
-    fn a_broken_list_fails_even_behind_a_good_offer() {
+    fn a_malformed_list_fails_even_after_a_valid_offer() {
         assert_eq!(negotiate([&b"permessage-deflate, ;"[..]].into_iter(), &KEPT), Err(Malformed));
     }
 }
