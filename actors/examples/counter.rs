@@ -1,6 +1,7 @@
 //! Counts words on two shards: one counter on each, a pool for the reading, no HTTP anywhere.
 //!
-//! `cargo run -p windlass-actors --example counter -- some.txt other.txt`; without files it counts its own text.
+//! `cargo run -p windlass-actors --example counter -- some.txt other.txt`; without files it counts its own
+//! text.
 
 use std::{collections::HashMap, env, error::Error, fs, time::Duration};
 
@@ -50,7 +51,8 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     for (path, counter) in
         env::args().skip(1).filter(|path| !path.starts_with('-')).zip(counters.iter().cycle())
     {
-        // Reading blocks, so it is the pool's business; the mailbox's bound slows it down to the counter's pace.
+        // Reading blocks, so it is the pool's business; the mailbox's bound slows it down to the counter's
+        // pace.
         let counter = counter.clone();
         reads.push(pool.run_blocking(move || -> Result<(), String> {
             let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;

@@ -1,25 +1,25 @@
-//! What can go wrong, and whose fault it is. Names no other module.
+//! Errors of this crate. Imports nothing of the crate.
 
 use std::{error::Error, fmt, io, sync::Arc};
 
-/// Says why a message was not taken, and gives it back.
+/// Reason why a message was not accepted, with the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TellError<M> {
-    /// The mailbox holds as many messages as it may: back off or shed.
+    /// The mailbox is full. Try again later, or drop the message.
     Full(M),
-    /// The receiver has ended: no message will be taken any more.
+    /// The receiver has ended. No further message will be accepted.
     Closed(M),
 }
 
 impl<M> TellError<M> {
-    /// Takes the message back.
+    /// Returns the message.
     pub fn into_message(self) -> M {
         match self {
             Self::Full(message) | Self::Closed(message) => message,
         }
     }
 
-    /// Says whether waiting may help.
+    /// Returns `true` for [`Full`](Self::Full): sending may succeed later.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full(_))
     }
@@ -39,7 +39,7 @@ impl<M> fmt::Display for TellError<M> {
 
 impl<M> Error for TellError<M> {}
 
-/// Says that the receiver has ended, and gives the message back.
+/// The receiver has ended. Holds the message that was not accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Closed<M>(pub M);
 
@@ -57,68 +57,68 @@ impl<M> fmt::Display for Closed<M> {
 
 impl<M> Error for Closed<M> {}
 
-/// Says why a question has no answer.
+/// Reason why a question has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AskError {
-    /// No answer within the time allowed. The actor may still handle the message.
+    /// The timeout has expired. The actor may still handle the question.
     Timeout,
-    /// The actor, or its panic, or its end, dropped the reply without answering.
+    /// The reply was dropped without an answer: by the actor, by its panic or by its exit.
     NoReply,
-    /// The actor has ended and did not take the message.
+    /// The actor has exited and did not accept the question.
     Closed,
-    /// A blocking call on a shard's thread, which must never block.
+    /// The call would block the thread of a shard, which must never block.
     OnShard,
 }
 
 impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Timeout => "no answer in time",
-            Self::NoReply => "the reply was dropped unanswered",
-            Self::Closed => "the actor has ended",
-            Self::OnShard => "a shard's thread must not block: use ask, not ask_blocking",
+            Self::Timeout => "no answer within the timeout",
+            Self::NoReply => "the reply was dropped without an answer",
+            Self::Closed => "the actor has exited",
+            Self::OnShard => "a shard's thread must not block: use the async method instead",
         })
     }
 }
 
 impl Error for AskError {}
 
-/// Says why an actor was not entered in a registry.
+/// Reason why an actor was not registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// An actor that lives and takes the same messages has the name.
+    /// Another actor with the same message type is registered under the name.
     Taken,
-    /// The actor has ended.
+    /// The actor has exited.
     Exited,
 }
 
 impl fmt::Display for RegisterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Taken => "the name is taken",
-            Self::Exited => "the actor has ended",
+            Self::Taken => "another actor is registered under the name",
+            Self::Exited => "the actor has exited",
         })
     }
 }
 
 impl Error for RegisterError {}
 
-/// Says why an actor was not started.
+/// Reason why an actor was not spawned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnError {
     /// The system has no shard of this index.
     NoSuchShard {
-        /// The index asked for.
+        /// The requested index.
         shard: usize,
-        /// How many shards there are.
+        /// The number of shards.
         shards: usize,
     },
-    /// Too many starts wait for that shard: it does not keep up.
+    /// Too many actors wait to be started on that shard.
     Full,
-    /// The system, or that shard, is stopping or has stopped.
+    /// The shard or the whole system is stopping or has stopped.
     Stopped,
 }
 
@@ -126,67 +126,69 @@ impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSuchShard { shard, shards } => {
-                write!(f, "shard {shard} was asked for, there are {shards}")
+                write!(f, "no shard {shard}: the system has {shards}")
             }
-            Self::Full => f.write_str("the shard has too many actors waiting to be started"),
-            Self::Stopped => f.write_str("the shard has stopped"),
+            Self::Full => f.write_str("too many actors wait to be started on the shard"),
+            Self::Stopped => f.write_str("the shard is stopping or has stopped"),
         }
     }
 }
 
 impl Error for SpawnError {}
 
-/// Says why the cores asked for cannot be had. The fault is the caller's or the machine's.
+/// Reason why the requested cores cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CoresError {
-    /// Zero shards were asked for.
+    /// The configuration asks for zero shards.
     NoShards,
-    /// This process may not run on that core.
+    /// The configuration lists a core that this process may not run on.
     UnknownCore {
-        /// The core asked for.
+        /// The listed core.
         core: usize,
         /// The cores this process may run on.
         allowed: Vec<usize>,
     },
-    /// The system does not say which cores this process may run on.
+    /// The kernel does not report the cores that this process may run on.
     Unavailable,
 }
 
 impl fmt::Display for CoresError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoShards => f.write_str("at least one shard is needed"),
+            Self::NoShards => f.write_str("at least one shard is required"),
             Self::UnknownCore { core, allowed } => {
-                write!(f, "core {core} is not one of the cores this process may run on: {allowed:?}")
+                write!(f, "this process may not run on core {core}, allowed cores: {allowed:?}")
             }
-            Self::Unavailable => f.write_str("the system does not say which cores this process may run on"),
+            Self::Unavailable => {
+                f.write_str("the kernel does not report the cores that this process may run on")
+            }
         }
     }
 }
 
 impl Error for CoresError {}
 
-/// Tells which shard failed, and of what.
+/// Failure of one shard.
 #[derive(Clone, Debug)]
 pub struct ShardFailure {
     /// The shard's index.
     pub shard: usize,
-    /// What it failed of.
+    /// The cause of the failure.
     pub cause: FailureCause,
 }
 
-/// What a shard failed of.
+/// Cause of a shard's failure.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FailureCause {
-    /// The system refused its thread, its executor or its doorbell.
+    /// The kernel refused the thread, the executor or the doorbell of the shard.
     Host(Arc<io::Error>),
-    /// Its driver could not be made.
+    /// The factory of the driver failed.
     Factory(Arc<io::Error>),
-    /// Its driver reported a fatal error.
+    /// The driver returned an error.
     Driver(Arc<io::Error>),
-    /// Its driver panicked; the text is the panic's message.
+    /// The driver, its factory or the host panicked. Holds the message of the panic.
     Panic(String),
 }
 
@@ -196,7 +198,7 @@ impl fmt::Display for ShardFailure {
         match &self.cause {
             FailureCause::Host(error) => write!(f, "cannot start: {error}"),
             FailureCause::Factory(error) => write!(f, "its driver cannot start: {error}"),
-            FailureCause::Driver(error) => write!(f, "its driver failed: {error}"),
+            FailureCause::Driver(error) => write!(f, "driver failed: {error}"),
             FailureCause::Panic(message) => write!(f, "panicked: {message}"),
         }
     }
@@ -213,13 +215,13 @@ impl Error for ShardFailure {
     }
 }
 
-/// Says why a system did not start. Every shard that did start has been stopped again.
+/// Reason why a system did not start. Shards that did start have been stopped again.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The cores asked for cannot be had.
+    /// The requested cores cannot be used.
     Cores(CoresError),
-    /// These shards failed; never empty.
+    /// Failures of shards, at least one.
     Shards(Vec<ShardFailure>),
 }
 
@@ -252,13 +254,13 @@ impl From<CoresError> for StartError {
     }
 }
 
-/// Says why a function given to a pool has no result.
+/// Reason why a function on a pool has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// The lane's queue is full: the pool does not keep up.
+    /// The queue of the pool is full.
     Full,
-    /// The pool has stopped.
+    /// The pool is stopping or has stopped.
     Stopped,
     /// The function panicked.
     Panicked,
@@ -267,9 +269,9 @@ pub enum PoolError {
 impl fmt::Display for PoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Full => "the pool's queue is full",
-            Self::Stopped => "the pool has stopped",
-            Self::Panicked => "the job panicked",
+            Self::Full => "the queue of the pool is full",
+            Self::Stopped => "the pool is stopping or has stopped",
+            Self::Panicked => "the function panicked",
         })
     }
 }

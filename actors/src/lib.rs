@@ -1,8 +1,9 @@
 //! Actors on pinned shards.
 //!
-//! A [`System`] is a set of shards. A shard is one thread, pinned to a core, with an executor and nothing shared:
-//! what crosses a shard's border is a message. On shards live actors ([`Actor`]), each with a bounded mailbox, told
-//! things through its [`Addr`]. A [`Pool`] does what a shard must not: blocking work, and work that needs tokio.
+//! A [`System`] is a set of shards. A shard is one thread, pinned to a core, with an executor. Shards share
+//! nothing: what goes from one to another is a message. Actors ([`Actor`]) live on shards. Each has a bounded
+//! mailbox and takes messages through its [`Addr`]. A [`Pool`] runs what a shard must not run: blocking work,
+//! and work that needs tokio.
 //!
 //! ```
 //! use std::time::Duration;
@@ -31,7 +32,8 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let system = System::builder().cores(Cores::Unpinned(2)).start()?;
-//! let account = system.spawn(Placement::LeastLoaded, SpawnOptions::named("account"), || Account { cents: 0 })?;
+//! let options = SpawnOptions::named("account");
+//! let account = system.spawn(Placement::LeastLoaded, options, || Account { cents: 0 })?;
 //!
 //! account.try_tell(Msg::Deposit(250))?;
 //! assert_eq!(account.ask_blocking(Msg::Balance, Duration::from_secs(1))?, 250);
@@ -43,38 +45,46 @@
 //! # }
 //! ```
 //!
-//! # Where to look
+//! # Overview
 //!
-//! - [The guide](guide): messages, failures, children, timers, watches, placement, the end; each with an example.
-//! - [`Actor`] and [`Flow`]: what you write. [`Context`]: what an actor sees while it runs. [`Addr`]: what everyone else
-//!   holds of it; [`Reply`] is one answer to one question.
-//! - [`SpawnOptions`], [`Restart`], [`Placement`], [`PerShard`]: how and where it lives. [`Registry`]: finding it by name.
-//! - [`ActorExit`], [`ExitReason`], [`ChildExit`]: how it ended, as told to those who [watch](Context::watch), to its
-//!   [parent](Actor::child_exited), and to who [waits](Addr::ended). [`StopReport`]: how everything ended.
-//! - [`Pool`]: jobs on threads of their own. [`Publisher`]: one value, many readers. [`fanout`]: one event, many queues.
+//! - [The guide](guide) covers messages, failures, children, timers, watches, placement and stopping, with
+//!   examples.
+//! - [`Actor`] and [`Flow`] are what you implement. [`Context`] is what a running actor uses, [`Addr`] what
+//!   everybody else uses. A [`Reply`] carries the answer to a question.
+//! - [`SpawnOptions`], [`Restart`], [`Placement`] and [`PerShard`] control where and how an actor runs. A
+//!   [`Registry`] finds actors by name.
+//! - [`ActorExit`], [`ExitReason`] and [`ChildExit`] describe how an actor ended. They go to its
+//!   [parent](Actor::child_exited), to actors that [watch](Context::watch) it, and to callers that
+//!   [wait](Addr::exited) for it. A [`StopReport`] describes the end of a whole system.
+//! - [`Pool`] runs jobs on its own threads. [`Publisher`] publishes one value to many readers. [`fanout`]
+//!   delivers one event to many queues.
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! - Every queue is bounded. What is full says so and gives the message back; what waits for room is a future.
-//! - A panic in an actor, a hosted future or a job ends that one only, is contained and counted. Actors come back as
-//!   their [`Restart`] policy says, with mailbox and addresses; failures climb to the [parent](Actor::child_exited).
-//! - A reply is sent or dropped, never left hanging: who asked hears of either.
-//! - A stop is ordered: children before parents, the actors of all shards, then drivers. What was not delivered is
-//!   counted.
-//! - A message between two actors of one shard takes no lock. An idle actor costs its shard nothing. A shard that has
-//!   nothing to do sleeps, and is woken by one write.
+//! - Every queue is bounded. A full queue refuses a message and gives it back, or the sender awaits a free
+//!   slot.
+//! - A panic in an actor, a task or a job ends only that actor, task or job. It is caught and counted. An
+//!   actor restarts as its [`Restart`] policy says, with the same mailbox and addresses. A child that fails
+//!   too often fails its [parent](Actor::child_exited).
+//! - A question always ends: with an answer, with a dropped reply, or with its timeout.
+//! - A stop has an order: children before their parents, the actors of all shards before the drivers.
+//!   Messages that were not handled are counted.
+//! - A message between two actors of one shard takes no lock. An idle actor costs its shard nothing. An idle
+//!   shard sleeps, and one write wakes it.
 //!
 //! # Shards with sockets
 //!
-//! A shard's loop is generic over a [`Driver`], which owns the shard's sockets and does all its waiting.
-//! [`Builder::start_with`] starts one on each shard; it is sent messages through a [`ShardSender`], and reaches its
-//! shard through [`Local`]: spawns futures there, makes wakers with tokens, keeps timers.
+//! The event loop of a shard works with any [`Driver`], which owns the sockets of the shard and does all the
+//! waiting. [`Builder::start_with`] starts a driver on each shard. Other threads send it messages with a
+//! [`ShardSender`]. The driver uses its shard through [`Local`]: to spawn futures, to create wakers, and for
+//! timers.
 //!
 //! # Hosts
 //!
-//! The executor that runs the futures of a shard is its [`Host`]: glommio, or tokio where io_uring is missing. Both
-//! do the same. Futures on a shard may await this crate's things and any that need no particular executor; glommio's
-//! and tokio's own files, sockets and timers are not supported there: the pool is for that.
+//! The [`Host`] is the executor that runs the futures of a shard: glommio, or tokio where io_uring is not
+//! available. Both behave the same. A future on a shard may await what this crate offers, and anything that
+//! needs no particular executor. The files, sockets and timers of glommio and of tokio do not work there. Use
+//! the pool for them.
 //!
 //! # Features
 //!

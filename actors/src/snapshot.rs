@@ -1,6 +1,6 @@
-//! One writer publishes whole values, many readers look at the latest without locks.
+//! Snapshots: one writer publishes whole values, many readers load the latest one without a lock.
 //!
-//! `tests/mailbox_model.rs` compiles this file over a stand-in for arc-swap.
+//! `tests/mailbox_model.rs` compiles this file with a replacement for arc-swap.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::sync::{ArcSwap, Cache};
 ///
 /// let limits = Publisher::new(10);
 /// let mut reader = limits.reader();
-/// let held = reader.load().clone();
+/// let old = reader.load().clone();
 /// assert!(!reader.changed());
 ///
 /// limits.publish(20);
 /// assert!(reader.changed());
-/// assert_eq!((**reader.load(), *held), (20, 10), "who holds the old one keeps it");
+/// assert_eq!((**reader.load(), *old), (20, 10), "an old value lives as long as somebody holds it");
 /// assert!(!reader.changed());
 /// assert_eq!(*limits.latest(), 20);
 /// ```
@@ -28,12 +28,12 @@ pub struct Publisher<T> {
 }
 
 impl<T> Publisher<T> {
-    /// Starts with a first value.
+    /// Creates a publisher with its first value.
     pub fn new(first: impl Into<Arc<T>>) -> Self {
         Self { latest: Arc::new(ArcSwap::new(first.into())) }
     }
 
-    /// Replaces the value. Readers see it at their next [`load`](Reader::load); who holds the old one keeps it.
+    /// Replaces the value. Each reader sees it at its next [`load`](Reader::load).
     pub fn publish(&self, value: impl Into<Arc<T>>) {
         self.latest.store(value.into());
     }
@@ -43,40 +43,43 @@ impl<T> Publisher<T> {
         self.latest.load_full()
     }
 
-    /// Makes a reader, one for each shard or thread.
+    /// Creates a reader. Each shard or thread uses its own.
     pub fn reader(&self) -> Reader<T> {
         let mut cache = Cache::new(Arc::clone(&self.latest));
-        let seen = Arc::clone(cache.load());
-        Reader { cache, seen }
+        let loaded = Arc::clone(cache.load());
+        Reader { cache, loaded }
     }
 }
 
-/// Reads the latest value; about one load from shared memory while nothing changes.
+/// Reads the latest value of a [`Publisher`].
+///
+/// While the value stays the same, a load costs about one read of shared memory.
 #[derive(Debug)]
 pub struct Reader<T> {
     cache: Cache<Arc<ArcSwap<T>>, Arc<T>>,
-    /// What the last [`load`](Self::load) returned: held, so that its address cannot be reused by a newer value.
-    seen: Arc<T>,
+    /// The value that the last [`load`](Self::load) returned. Holding it keeps its address from being reused
+    /// by a newer value, so that comparing addresses is enough.
+    loaded: Arc<T>,
 }
 
 impl<T> Reader<T> {
     /// Returns the latest value.
     pub fn load(&mut self) -> &Arc<T> {
         let latest = self.cache.load();
-        if !Arc::ptr_eq(latest, &self.seen) {
-            self.seen = Arc::clone(latest);
+        if !Arc::ptr_eq(latest, &self.loaded) {
+            self.loaded = Arc::clone(latest);
         }
-        &self.seen
+        &self.loaded
     }
 
-    /// Says whether a value was published since this reader's last [`load`](Self::load).
+    /// Returns `true` if a value was published since the last [`load`](Self::load) of this reader.
     pub fn changed(&mut self) -> bool {
-        !Arc::ptr_eq(self.cache.load(), &self.seen)
+        !Arc::ptr_eq(self.cache.load(), &self.loaded)
     }
 }
 
 impl<T> Clone for Reader<T> {
     fn clone(&self) -> Self {
-        Self { cache: self.cache.clone(), seen: Arc::clone(&self.seen) }
+        Self { cache: self.cache.clone(), loaded: Arc::clone(&self.loaded) }
     }
 }

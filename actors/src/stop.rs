@@ -1,30 +1,33 @@
 //! How far a stop goes. Imports nothing.
 
-/// Says what becomes of messages or jobs that wait when a stop begins. New ones are refused either way.
+/// Treatment of the messages or jobs that are still queued when a stop begins.
+///
+/// New ones are refused in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undelivered {
-    /// They are handled first.
+    /// They are handled before the stop completes.
     Drain,
-    /// They are dropped, or told, and counted; what is at hand may end.
+    /// They are dropped and counted; a job is told through its `refuse` method. Running work may finish.
     Discard,
 }
 
-/// How far a shard has been told to stop. Only ever rises.
+/// Progress of a stop, for one shard or one actor. It only ever rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// Everything is taken.
+    /// No stop has begun.
     Running,
-    /// Actors handle what they have, then end.
+    /// Actors handle the messages in their mailboxes, then exit.
     Drain,
-    /// Actors end; what they have is dropped.
+    /// Actors exit; the messages in their mailboxes are dropped.
     Discard,
-    /// Actors and guests are dropped where they stand, the driver too.
+    /// Actors, tasks and the driver are dropped without an orderly end.
     Abort,
 }
 
 impl Phase {
-    pub(crate) fn of(byte: u8) -> Self {
+    /// Converts a discriminant back into its phase.
+    pub(crate) fn from_byte(byte: u8) -> Self {
         match byte {
             0 => Self::Running,
             1 => Self::Drain,

@@ -1,5 +1,6 @@
-//! What the model tests exchange for stand-ins: atomics, semaphore, and the two packages that move things between
-//! threads. The only file that names flume and arc-swap.
+//! Atomics, locks, semaphore and channels in one place, so that the model tests can replace them.
+//!
+//! The only file that names flume and arc-swap.
 
 pub(crate) use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -9,7 +10,7 @@ pub(crate) use std::sync::{
 pub(crate) use arc_swap::{ArcSwap, cache::Cache};
 pub(crate) use tokio::sync::{Semaphore, TryAcquireError};
 
-/// The way of messages between threads.
+/// Channels between threads.
 pub(crate) mod channel {
     pub(crate) use flume::{Receiver, Sender, TrySendError, bounded, unbounded};
 }

@@ -13,7 +13,7 @@ mod sync {
 #[path = "../src/wake/doorbell.rs"]
 mod doorbell;
 
-use doorbell::{Bell, Doorbell, Flag};
+use doorbell::{Doorbell, Flag};
 use loom::{
     sync::{Arc, Mutex, Notify},
     thread,
@@ -22,8 +22,8 @@ use loom::{
 /// Stands in for the eventfd: a strike is kept until a wait takes it.
 struct Eventfd(Notify);
 
-impl Bell for Eventfd {
-    fn strike(&self) {
+impl doorbell::Notify for Eventfd {
+    fn notify(&self) {
         self.0.notify();
     }
 }
@@ -46,8 +46,8 @@ impl Shard {
         self.bell.ring();
     }
 
-    /// Takes messages as a shard's loop does, until `count` came. A lost wake-up is a wait that never ends: loom
-    /// reports the deadlock.
+    /// Takes messages as a shard's loop does, until `count` came. A lost wake-up is a wait that never ends:
+    /// loom reports the deadlock.
     fn receive(&self, count: usize) -> Vec<u32> {
         let mut taken = Vec::new();
         loop {
@@ -57,9 +57,9 @@ impl Shard {
             if taken.len() == count {
                 return taken;
             }
-            if self.bell.doze(|| self.inbox.is_up()) {
-                self.bell.bell().0.wait();
-                self.bell.rise();
+            if self.bell.prepare_sleep(|| self.inbox.is_raised()) {
+                self.bell.notifier().0.wait();
+                self.bell.set_awake();
             }
         }
     }

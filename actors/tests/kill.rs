@@ -1,5 +1,5 @@
-//! Panics at every point of an actor's life, mailboxes full in a circle, shards that end in the middle: nothing hangs,
-//! and every message is accounted for.
+//! Panics at every point of an actor's life, mailboxes full in a circle, shards that end in the middle:
+//! nothing hangs, and every message is accounted for.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 mod common;
@@ -275,8 +275,8 @@ fn actors_that_wait_for_each_others_room_hold_up_nobody_else_and_can_be_ended() 
         // A question to one of them has its timeout, also while it waits for room.
         let late = ring[0].ask_blocking(|_: Reply<()>| Turn::Burst(0), Duration::from_millis(20));
         assert_eq!(late, Err(AskError::Timeout));
-        // One of them is in the middle of a message: told to drop what waits it still waits for room. The system's
-        // patience is what ends it.
+        // One of them is in the middle of a message: told to drop what waits it still waits for room. The
+        // system's patience is what ends it.
         system.stop(Undelivered::Discard);
         let report = system.join(Duration::from_millis(100));
         assert!(report.aborted && report.shards_stuck.is_empty(), "{report:?}");

@@ -1,5 +1,6 @@
-//! Mailbox, wake-up, question and snapshot, run through every interleaving by loom: no message, no wake-up and no answer
-//! is lost. The files under test are compiled over stand-ins for flume, arc-swap and tokio's semaphore.
+//! Mailbox, wake-up, question and snapshot, run through every interleaving by loom: no message, no wake-up
+//! and no answer is lost. The files under test are compiled over stand-ins for flume, arc-swap and tokio's
+//! semaphore.
 #![allow(
     clippy::unwrap_used,
     dead_code,
@@ -39,27 +40,32 @@ use loom::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
 };
-use mailbox::{Letter, Mailbox};
+use mailbox::{Envelope, Mailbox};
 use os::EventFd;
 use snapshot::Publisher;
 use stand_ins::{Answer, Reply, block_on, reply};
-use wake::{Line, Target, Wakeable};
+use wake::{ShardWakes, WakeTarget, Wakeable};
 
-type Intake<M> = mailbox::Intake<M, Infallible>;
+type Receiver<M> = mailbox::Receiver<M, Infallible>;
 
 /// An actor's mailbox and what wakes it.
 struct Post<M> {
     mailbox: Mailbox<M, Infallible>,
     wakeable: Arc<Wakeable>,
-    line: Arc<Line>,
-    refused: Arc<AtomicU64>,
+    wakes: Arc<ShardWakes>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl<M> Post<M> {
     fn new(capacity: usize) -> Arc<Self> {
-        let (line, refused) = (Line::new(EventFd::new()), Arc::new(AtomicU64::new(0)));
-        let mailbox = Mailbox::new(capacity, Arc::clone(&refused));
-        Arc::new(Self { mailbox, wakeable: Wakeable::new(Arc::clone(&line), Target::Guest), line, refused })
+        let (wakes, dropped) = (ShardWakes::new(EventFd::new()), Arc::new(AtomicU64::new(0)));
+        let mailbox = Mailbox::new(capacity, Arc::clone(&dropped));
+        Arc::new(Self {
+            mailbox,
+            wakeable: Wakeable::new(Arc::clone(&wakes), WakeTarget::Task),
+            wakes,
+            dropped,
+        })
     }
 
     /// Tells as another thread does. False: it is closed.
@@ -80,46 +86,46 @@ impl<M> Post<M> {
     }
 
     /// Takes the next message as the actor does.
-    fn take(&self, intake: &mut Intake<M>) -> Option<M> {
-        let (letter, room) = intake.next(&self.mailbox);
-        self.mailbox.give_back(room);
-        match letter? {
-            Letter::Message(message) => Some(message),
-            Letter::Notice(never) => match never {},
+    fn take(&self, receiver: &mut Receiver<M>) -> Option<M> {
+        let (envelope, slots) = receiver.pop(&self.mailbox);
+        self.mailbox.release_slots(slots);
+        match envelope? {
+            Envelope::Message(message) => Some(message),
+            Envelope::Signal(never) => match never {},
         }
     }
 
-    /// Handles messages as a shard's loop has an actor do, until `handle` says that it was the last. A lost wake-up is
-    /// a wait that never ends: loom reports the deadlock.
-    fn live(&self, intake: &mut Intake<M>, mut handle: impl FnMut(M) -> bool) {
+    /// Handles messages as a shard's loop has an actor do, until `handle` says that it was the last. A lost
+    /// wake-up is a wait that never ends: loom reports the deadlock.
+    fn live(&self, receiver: &mut Receiver<M>, mut handle: impl FnMut(M) -> bool) {
         let mut woken = Vec::new();
         loop {
-            while let Some(message) = self.take(intake) {
+            while let Some(message) = self.take(receiver) {
                 if handle(message) {
                     return;
                 }
             }
             while !self.is_woken(&mut woken) {
-                if self.line.bell.doze(|| self.line.is_up()) {
-                    self.line.bell.bell().wait();
-                    self.line.bell.rise();
+                if self.wakes.doorbell.prepare_sleep(|| self.wakes.is_raised()) {
+                    self.wakes.doorbell.notifier().wait();
+                    self.wakes.doorbell.set_awake();
                 }
             }
         }
     }
 
     fn is_woken(&self, woken: &mut Vec<Arc<Wakeable>>) -> bool {
-        self.line.take(woken);
+        self.wakes.take(woken);
         let any = !woken.is_empty();
-        woken.drain(..).for_each(|wakeable| wakeable.clear());
+        woken.drain(..).for_each(|wakeable| wakeable.clear_scheduled());
         any
     }
 
     /// Ends as an actor does.
-    fn bury(&self, intake: &mut Intake<M>) {
+    fn bury(&self, receiver: &mut Receiver<M>) {
         self.mailbox.close();
         self.mailbox.abandon();
-        drop(intake.abandon(&self.mailbox));
+        drop(receiver.abandon(&self.mailbox));
     }
 }
 
@@ -136,7 +142,7 @@ fn told(senders: u32, each: u32, capacity: usize) {
         thread::spawn(move || (0..each).for_each(|n| assert!(post.tell(sender * each + n))));
     }
     let mut taken = Vec::new();
-    post.live(&mut Intake::new(), |n| {
+    post.live(&mut Receiver::new(), |n| {
         taken.push(n);
         taken.len() == (senders * each) as usize
     });
@@ -169,15 +175,15 @@ fn an_end_accounts_for_every_message_that_was_taken_in() {
             let post = Arc::clone(&post);
             thread::spawn(move || u64::from(post.try_tell(1)) + u64::from(post.try_tell(2)))
         };
-        let mut intake = Intake::new();
-        let mut handled = u64::from(post.take(&mut intake).is_some());
+        let mut receiver = Receiver::new();
+        let mut handled = u64::from(post.take(&mut receiver).is_some());
         post.mailbox.close();
-        while post.take(&mut intake).is_some() {
+        while post.take(&mut receiver).is_some() {
             handled += 1;
         }
-        post.bury(&mut intake);
+        post.bury(&mut receiver);
         let told = sender.join().unwrap();
-        assert_eq!(told, handled + post.refused.load(Ordering::Relaxed));
+        assert_eq!(told, handled + post.dropped.load(Ordering::Relaxed));
     });
 }
 
@@ -189,12 +195,12 @@ fn a_sender_that_waits_for_room_hears_of_the_end() {
             let post = Arc::clone(&post);
             thread::spawn(move || u64::from(post.tell(1)) + u64::from(post.tell(2)))
         };
-        let mut intake = Intake::new();
-        let handled = u64::from(post.take(&mut intake).is_some());
-        post.bury(&mut intake);
+        let mut receiver = Receiver::new();
+        let handled = u64::from(post.take(&mut receiver).is_some());
+        post.bury(&mut receiver);
         // Waiting for ever is a deadlock to loom.
         let told = sender.join().unwrap();
-        assert_eq!(told, handled + post.refused.load(Ordering::Relaxed));
+        assert_eq!(told, handled + post.dropped.load(Ordering::Relaxed));
     });
 }
 
@@ -209,11 +215,11 @@ fn what_was_told_before_from_elsewhere_is_before_what_is_told_here() {
                 done.store(true, Ordering::Release);
             })
         };
-        let mut intake = Intake::new();
+        let mut receiver = Receiver::new();
         let was_done = done.load(Ordering::Acquire);
-        intake.push(2, &post.mailbox).unwrap();
+        receiver.push(2, &post.mailbox).unwrap();
         let mut taken = Vec::new();
-        post.live(&mut intake, |n| {
+        post.live(&mut receiver, |n| {
             taken.push(n);
             taken.len() == 2
         });
@@ -234,13 +240,13 @@ fn a_question_is_answered_or_its_reply_dropped_never_left_hanging() {
                 if post.tell(question) { Some(block_on(answer)) } else { None }
             })
         };
-        let mut intake = Intake::new();
-        let answered = post.take(&mut intake).map(|question| question.send(7)).is_some();
-        post.bury(&mut intake);
+        let mut receiver = Receiver::new();
+        let answered = post.take(&mut receiver).map(|question| question.send(7)).is_some();
+        post.bury(&mut receiver);
         let answer = asker.join().unwrap();
         match answer {
             Some(Answer::Value(7)) => assert!(answered),
-            Some(Answer::Dropped) => assert_eq!(post.refused.load(Ordering::Relaxed), 1),
+            Some(Answer::Dropped) => assert_eq!(post.dropped.load(Ordering::Relaxed), 1),
             None => assert!(!answered),
             Some(Answer::Value(other)) => panic!("{other} was never sent"),
         }
@@ -259,7 +265,7 @@ fn an_answer_wakes_who_asked() {
                 block_on(answer)
             })
         };
-        post.live(&mut Intake::new(), |question| {
+        post.live(&mut Receiver::new(), |question| {
             question.send(3);
             true
         });

@@ -223,7 +223,8 @@ fn a_guest_woken_from_another_thread_runs_within_two_turns_of_a_saturated_shard(
     }
 }
 
-/// glommio parks for ever if its preemption timer fires at the wrong moment, as it may on a core that is taken away.
+/// glommio parks for ever if its preemption timer fires at the wrong moment, as it may on a core that is
+/// taken away.
 #[test]
 fn a_shard_that_loses_its_core_again_and_again_goes_on() {
     let allowed = sched_getaffinity(None).unwrap();

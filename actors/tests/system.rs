@@ -88,8 +88,8 @@ impl Actor for Slow {
     }
 }
 
-/// Tells a slow actor from three threads until it refuses, stops the system meanwhile, and returns what was told
-/// and handled.
+/// Tells a slow actor from three threads until it refuses, stops the system meanwhile, and returns what was
+/// told and handled.
 fn stop_under_load(
     host: windlass_actors::Host,
     undelivered: Undelivered,
@@ -115,7 +115,8 @@ fn stop_under_load(
     (told.into_inner(), handled.load(Ordering::SeqCst), report)
 }
 
-/// Messages in a mailbox that is full for senders elsewhere: a busy actor may hold on to an eighth of the room.
+/// Messages in a mailbox that is full for senders elsewhere: a busy actor may hold on to an eighth of the
+/// room.
 const FULL: u64 = 256 - 256 / 8;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Addresses of actors: what everyone else holds of them.
+//! Addresses, with which everybody else sends messages to an actor.
 
 use std::{
     fmt,
@@ -7,7 +7,7 @@ use std::{
     task::Wake,
 };
 
-use super::{cell::Post, children::Kin, exit::ActorId};
+use super::{cell::ActorCell, children::ActorControl, exit::ActorId};
 use crate::{
     error::{Closed, TellError},
     future::block_on,
@@ -15,10 +15,11 @@ use crate::{
     stop::Undelivered,
 };
 
-/// The address of an actor that takes messages of type `M`: sends to it from any thread.
+/// Address of an actor that takes messages of type `M`. Sends messages from any thread.
 ///
-/// It survives the actor's restarts. When the last address is dropped the actor handles what is in its mailbox,
-/// then ends. Clones are cheap and not limited in number. Two are equal if they are the same actor's.
+/// The address stays valid when the actor restarts. When the last address is dropped, the actor handles the
+/// messages in its mailbox and exits. Clones are cheap, and there may be any number of them. Two addresses
+/// are equal if they belong to the same actor.
 ///
 /// ```
 /// # use windlass_actors::{Actor, Context, Cores, Flow, Placement, SpawnOptions, System, TellError};
@@ -32,39 +33,39 @@ use crate::{
 /// let printer = system.spawn(Placement::LeastLoaded, options, || Printer)?;
 /// match printer.try_tell("a page".to_owned()) {
 ///     Ok(()) => {}
-///     Err(TellError::Full(page)) => println!("later: {page}"),
-///     Err(TellError::Closed(page)) => println!("never: {page}"),
+///     Err(TellError::Full(page)) => println!("busy, try again later: {page}"),
+///     Err(TellError::Closed(page)) => println!("gone: {page}"),
 /// }
 /// assert_eq!((printer.name(), printer.capacity()), ("printer", 16));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Addr<M>(pub(crate) Arc<Post<M>>);
+pub struct Addr<M>(pub(super) Arc<ActorCell<M>>);
 
 impl<M: Send + 'static> Addr<M> {
-    /// Tells the actor something if its mailbox has room.
+    /// Sends a message if the mailbox has a free slot.
     ///
-    /// `Ok` means that the mailbox took the message: a system's stop may still refuse it, and counts it then. On the
-    /// actor's own shard this takes no lock.
+    /// `Ok` means that the mailbox has accepted the message. A stop of the system may still drop it, and then
+    /// counts it. Sending to an actor of the calling thread's shard takes no lock.
     ///
     /// # Errors
     ///
-    /// The mailbox is full or the actor has ended; the message comes back.
+    /// The mailbox is full or the actor has exited; the message comes back.
     pub fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
         self.0.try_tell(message)
     }
 
-    /// Tells the actor something as soon as its mailbox has room.
+    /// Sends a message as soon as the mailbox has a free slot.
     ///
-    /// Actors that wait for room in each other's full mailboxes wait for ever: in a cycle use
+    /// Actors that wait for slots in each other's full mailboxes wait forever. In a cycle of actors use
     /// [`try_tell`](Self::try_tell), or [`ask`](Self::ask) with its timeout.
     ///
     /// # Errors
     ///
-    /// The actor has ended; the message comes back.
+    /// The actor has exited; the message comes back.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready it has not delivered the message, which is dropped with it.
+    /// If the future is dropped before it is ready, the message is dropped too and is not delivered.
     pub async fn tell(&self, message: M) -> Result<(), Closed<M>> {
         match self.0.try_tell(message) {
             Ok(()) => Ok(()),
@@ -73,83 +74,86 @@ impl<M: Send + 'static> Addr<M> {
         }
     }
 
-    /// Tells the actor something as soon as its mailbox has room and blocks the thread until then.
+    /// Sends a message as soon as the mailbox has a free slot. Blocks the calling thread until then.
     ///
-    /// For plain threads: on a shard's thread it may wait for itself.
+    /// Do not call it on a shard's thread: the thread would wait for an actor that it has to run itself.
     ///
     /// # Errors
     ///
-    /// The actor has ended; the message comes back.
+    /// The actor has exited; the message comes back.
     pub fn tell_blocking(&self, message: M) -> Result<(), Closed<M>> {
         match self.0.try_tell(message) {
             Ok(()) => Ok(()),
             Err(TellError::Closed(message)) => Err(Closed(message)),
-            // Without a deadline it always comes to an end of its own.
+            // Without a deadline the future always completes.
             Err(TellError::Full(message)) => block_on(self.0.tell(message), None).unwrap_or(Ok(())),
         }
     }
 
-    /// Has the actor end: it handles what waits first, or drops and counts it. Does not wait.
+    /// Makes the actor exit. Does not wait for the exit.
     ///
-    /// New messages are refused from the moment the actor heard of it. It is not built anew, whatever its policy;
-    /// [`stopped`](crate::Actor::stopped) runs. Called again it does nothing, except that `Refuse` after `Drain` drops
-    /// what was not yet handled.
+    /// The actor handles its waiting messages first, or drops and counts them. It refuses new messages once
+    /// it has noticed the stop. It does not restart, whatever its policy. [`stopped`](crate::Actor::stopped)
+    /// runs.
+    ///
+    /// A repeated call has no effect, except that `Discard` after `Drain` drops the messages not handled so
+    /// far.
     pub fn stop(&self, undelivered: Undelivered) {
-        self.0.end(undelivered.into());
+        self.0.stop(undelivered.into());
     }
 
-    /// Makes an address that does not keep the actor from ending.
+    /// Creates an address that does not keep the actor from exiting.
     pub fn downgrade(&self) -> WeakAddr<M> {
         WeakAddr(Arc::clone(&self.0))
     }
 }
 
 impl<M> Addr<M> {
-    /// Makes an address. From zero addresses only the actor itself may.
-    pub(crate) fn new(post: &Arc<Post<M>>) -> Self {
-        post.addresses.add();
-        Self(Arc::clone(post))
+    /// Creates an address. If there is none yet, only the actor itself may call this.
+    pub(crate) fn new(cell: &Arc<ActorCell<M>>) -> Self {
+        cell.addresses.increment();
+        Self(Arc::clone(cell))
     }
 
-    /// Returns how many messages wait; exact while nobody sends or receives.
+    /// Returns the number of waiting messages. It is exact while nobody sends or receives.
     pub fn depth(&self) -> usize {
         self.0.mailbox.len()
     }
 
-    /// Returns how many messages may wait.
+    /// Returns the largest number of waiting messages.
     ///
-    /// From 16 on up to an eighth of it, 32 at most, may be lent to the actor's own shard while the actor is busy:
-    /// senders elsewhere find the mailbox full that much earlier.
+    /// With a capacity of 16 or more, senders on the actor's own shard may reserve up to an eighth of the
+    /// slots, at most 32, while the actor is busy. Other senders find the mailbox full that much earlier.
     pub fn capacity(&self) -> usize {
         self.0.mailbox.capacity()
     }
 
-    /// Says whether the actor still takes messages.
+    /// Returns `true` while the actor accepts messages.
     pub fn is_open(&self) -> bool {
         self.0.mailbox.is_open()
     }
 
-    /// Returns the shard the actor lives on.
+    /// Returns the actor's shard.
     pub(crate) fn remote(&self) -> &Arc<Remote> {
         &self.0.shard
     }
 
-    /// Returns the index of the shard the actor lives on.
+    /// Returns the index of the actor's shard.
     pub fn shard(&self) -> usize {
         self.0.shard.index
     }
 
-    /// Returns the name the actor was spawned with.
+    /// Returns the name that the actor was spawned with.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// Returns what names the actor in its system.
+    /// Returns the id of the actor.
     pub fn id(&self) -> ActorId {
         self.0.id
     }
 
-    /// Says whether the calling thread is that of the actor's shard.
+    /// Returns `true` on the thread of the actor's shard.
     pub fn is_here(&self) -> bool {
         Local::of(&self.0.shard).is_some()
     }
@@ -163,7 +167,7 @@ impl<M> Clone for Addr<M> {
 
 impl<M> Drop for Addr<M> {
     fn drop(&mut self) {
-        if self.0.addresses.remove() {
+        if self.0.addresses.decrement() {
             self.0.wakeable.wake_by_ref();
         }
     }
@@ -192,14 +196,15 @@ impl<M> fmt::Debug for Addr<M> {
     }
 }
 
-/// An address that does not keep its actor from ending: for those who know each other, and for caches.
-pub struct WeakAddr<M>(Arc<Post<M>>);
+/// Address that does not keep its actor from exiting, for actors that know each other and for caches.
+pub struct WeakAddr<M>(Arc<ActorCell<M>>);
 
 impl<M: Send + 'static> WeakAddr<M> {
-    /// Makes an address. `None`: the actor has ended, or is about to for lack of addresses.
+    /// Creates an address. Returns `None` if the actor has exited, or is about to because it has no
+    /// addresses.
     pub fn upgrade(&self) -> Option<Addr<M>> {
-        let post = &self.0;
-        (post.mailbox.is_open() && post.addresses.add_to_others()).then(|| Addr(Arc::clone(post)))
+        let cell = &self.0;
+        (cell.mailbox.is_open() && cell.addresses.increment_if_nonzero()).then(|| Addr(Arc::clone(cell)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Questions to actors.
+//! Questions to actors, with an answer and a timeout.
 
 use std::{
     sync::Arc,
@@ -8,48 +8,51 @@ use std::{
 use super::{address::Addr, reply::Reply};
 use crate::{
     error::AskError,
-    future::{First, block_on, race},
+    future::{Either, block_on, race},
     shard::{Deadline, Local},
     time::instant_after,
 };
 
 impl<M: Send + 'static> Addr<M> {
-    /// Asks the actor something and waits for its answer, for `timeout` at most.
+    /// Asks the actor a question and waits for the answer, for at most `timeout`.
     ///
-    /// `question` makes the message around a [`Reply`]. The timeout covers waiting for room in the mailbox too. It
-    /// is kept by the timers of the shard this is awaited on, in a tokio runtime by tokio's, and anywhere else by
-    /// the timers of the actor's shard, so it is late there while that shard is held up.
+    /// `question` builds the message around a [`Reply`]. The timeout includes the wait for a free slot in the
+    /// mailbox. It uses the timers of the shard, or of the tokio runtime, where the future is polled. On any
+    /// other thread it uses the timers of the actor's shard, so it expires late while that shard is busy.
     ///
-    /// An actor that asks itself, or one that asks it in turn, waits in vain until the timeout.
+    /// An actor that asks itself gets no answer, and neither does an actor that asks one that is asking it.
+    /// Both wait until the timeout.
     ///
     /// # Errors
     ///
-    /// The time is up, the actor ended, or it dropped the reply: by choice, by a panic, or by its end.
+    /// The timeout has expired, the actor has exited, or the reply was dropped: by choice, by a panic, or
+    /// because the actor exited.
     ///
     /// # Panics
     ///
-    /// Awaited in a tokio runtime whose timers are not enabled.
+    /// The future is polled in a tokio runtime whose timers are not enabled.
     ///
     /// # Cancel safety
     ///
-    /// A dropped future may have asked or not; the answer is dropped.
+    /// If the future is dropped, the question may or may not have been sent. An answer is dropped.
     pub async fn ask<R: Send + 'static>(
         &self,
         question: impl FnOnce(Reply<R>) -> M,
         timeout: Duration,
     ) -> Result<R, AskError> {
-        let until = Deadline::new(instant_after(Instant::now(), timeout), Arc::clone(&self.0.shard));
-        match race(self.question(question), until).await {
-            First::Left(answer) => answer,
-            First::Right(()) => Err(AskError::Timeout),
+        let deadline = Deadline::new(instant_after(Instant::now(), timeout), Arc::clone(&self.0.shard));
+        match race(self.ask_untimed(question), deadline).await {
+            Either::Left(answer) => answer,
+            Either::Right(()) => Err(AskError::Timeout),
         }
     }
 
-    /// Asks the actor something and blocks the thread until it answers, for `timeout` at most.
+    /// Asks the actor a question and blocks the calling thread until it answers, for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// As [`ask`](Self::ask); and always on a shard's thread, which must not block.
+    /// The same as for [`ask`](Self::ask). On a shard's thread it always fails, because that thread must not
+    /// block.
     pub fn ask_blocking<R: Send + 'static>(
         &self,
         question: impl FnOnce(Reply<R>) -> M,
@@ -58,11 +61,11 @@ impl<M: Send + 'static> Addr<M> {
         if Local::current().is_some() {
             return Err(AskError::OnShard);
         }
-        block_on(self.question(question), Some(instant_after(Instant::now(), timeout)))
+        block_on(self.ask_untimed(question), Some(instant_after(Instant::now(), timeout)))
             .unwrap_or(Err(AskError::Timeout))
     }
 
-    async fn question<R>(&self, question: impl FnOnce(Reply<R>) -> M) -> Result<R, AskError> {
+    async fn ask_untimed<R>(&self, question: impl FnOnce(Reply<R>) -> M) -> Result<R, AskError> {
         let (reply, answer) = Reply::pair();
         self.tell(question(reply)).await.map_err(|_| AskError::Closed)?;
         answer.await.map_err(|_| AskError::NoReply)

@@ -1,4 +1,4 @@
-//! What a user writes: an actor, and how it goes on after a message.
+//! The trait that users implement for their actors.
 
 use std::{error::Error, future::Future};
 
@@ -7,11 +7,14 @@ use super::{
     exit::{ChildExit, RestartDecision},
 };
 
-/// State that lives on one shard and handles one message after the other.
+/// State that lives on one shard and handles one message at a time.
 ///
-/// An actor is built on its shard by a factory, so neither it nor its futures need be `Send`; only its messages
-/// travel. A panic in any of these methods is contained: the actor is dropped, and built anew if its
-/// [`Restart`](crate::Restart) policy says so. The message at hand is lost then, those in the mailbox are not.
+/// A factory builds the actor on its shard. So neither the actor nor its futures need to be `Send`; only its
+/// messages travel between threads.
+///
+/// A panic in one of these methods is caught. The actor is dropped, and built anew if its
+/// [`Restart`](crate::Restart) policy covers panics. The message that caused the panic is lost. The messages
+/// in the mailbox stay.
 ///
 /// ```
 /// use windlass_actors::{Actor, Context, Flow, Reply};
@@ -37,23 +40,25 @@ use super::{
 /// }
 /// ```
 pub trait Actor: 'static {
-    /// What it can be told. Answers travel through a [`Reply`](crate::Reply) inside.
+    /// Messages that the actor takes. A question carries a [`Reply`](crate::Reply) for its answer.
     type Msg: Send + 'static;
 
-    /// Handles one message. The next one waits until the future ends.
+    /// Handles one message. The next message waits until the future ends.
     fn handle(&mut self, message: Self::Msg, cx: &mut Context<Self::Msg>) -> impl Future<Output = Flow>;
 
-    /// Runs before the first message, and again after each restart.
+    /// Called before the first message of each run, so also after a restart.
     fn started(&mut self, cx: &mut Context<Self::Msg>) -> impl Future<Output = Flow> {
         let _ = cx;
         async { Flow::Continue }
     }
 
-    /// Hears that a life of a child ended, and what comes next; between two messages, after what the child had told.
+    /// Called when a run of a child has ended, with the decision about its next run.
     ///
-    /// By default a child that ended because of too many restarts takes its parent with it: the parent fails, so it is
-    /// built anew as its own policy says, with new children, or escalates in turn. Everything else is passed over.
-    /// Failures of a restarting child that were not heard of in time come as one.
+    /// The call comes between two messages, after the messages that the child sent before its end. Several
+    /// failures of a restarting child may be reported in one call.
+    ///
+    /// By default the actor fails when a child has reached its restart limit, and ignores everything else. So
+    /// the actor restarts with new children, or reaches its own limit and fails its own parent.
     fn child_exited(&mut self, child: &ChildExit, cx: &mut Context<Self::Msg>) -> impl Future<Output = Flow> {
         let _ = cx;
         let flow = if child.decision == RestartDecision::LimitReached {
@@ -64,34 +69,38 @@ pub trait Actor: 'static {
         async { flow }
     }
 
-    /// Runs after the last message, when all children have ended. Not called after a panic, nor when a system's stop has run out of time.
+    /// Called after the last message of each run, when all children have exited.
+    ///
+    /// Not called after a panic, nor when the timeout of a system's stop has expired.
     fn stopped(&mut self, cx: &mut Context<Self::Msg>) -> impl Future<Output = ()> {
         let _ = cx;
         async {}
     }
 }
 
-/// How an actor goes on after a message.
+/// What an actor does after a message.
 #[derive(Debug)]
 #[must_use]
 pub enum Flow {
-    /// Takes the next message.
+    /// Handles the next message.
     Continue,
-    /// Ends; messages that still wait are dropped. [`Restart::Always`](crate::Restart) builds it anew.
+    /// Ends this run. With [`Restart::Always`](crate::Restart::Always) the actor restarts. Otherwise it
+    /// exits, and the waiting messages are dropped.
     Stop,
-    /// Ends because of an error, as a panic would, but orderly. [`Restart::Never`](crate::Restart) lets it be.
+    /// Ends this run with an error. It counts as a failure, like a panic, but [`stopped`](Actor::stopped) is
+    /// called. With [`Restart::Never`](crate::Restart::Never) the actor exits, otherwise it restarts.
     Fail(Box<dyn Error + Send + Sync>),
 }
 
 impl Flow {
-    /// Ends the actor because of `error`.
+    /// Returns [`Flow::Fail`] with this error.
     pub fn fail(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Fail(error.into())
     }
 }
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<Result<(), E>> for Flow {
-    /// Goes on after `Ok`, fails after `Err`.
+    /// Returns [`Flow::Continue`] for `Ok` and [`Flow::Fail`] for `Err`.
     fn from(result: Result<(), E>) -> Self {
         result.map_or_else(Self::fail, |()| Self::Continue)
     }

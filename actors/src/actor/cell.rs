@@ -1,4 +1,4 @@
-//! What an actor shares with its addresses. Outlives restarts.
+//! The state that an actor shares with its addresses. It survives restarts.
 
 use std::{
     sync::{
@@ -9,62 +9,68 @@ use std::{
 };
 
 use super::{
-    children::{Kin, Tie},
+    children::{ActorControl, ParentLink},
     exit::{ActorExit, ActorId, ExitReason},
-    exit_notifier::Obituary,
-    signal::Notice,
+    exit_notifier::ExitNotifier,
+    signal::Signal,
 };
 use crate::{
     error::{Closed, TellError},
-    mailbox::{Intake, Letter, Mailbox},
+    mailbox::{Envelope, Mailbox, Receiver},
     shard::{Local, Remote, ShardCell},
     stop::Phase,
-    wake::{Target, Wakeable},
+    wake::{WakeTarget, Wakeable},
 };
 
-/// The shard's side of an actor's mailbox.
-struct Track<M> {
-    intake: Intake<M, Notice<M>>,
-    /// The actor was asked to run for what is inside, and has not found the lane empty since.
-    called: bool,
+/// The receiving side of an actor's mailbox. Only the thread of the actor's shard enters it.
+struct Inbox<M> {
+    receiver: Receiver<M, Signal<M>>,
+    /// Set when the actor was scheduled for a message from its own shard. Cleared when it finds the mailbox
+    /// empty.
+    scheduled: bool,
 }
 
-pub(crate) struct Post<M> {
+/// State shared by an actor and its addresses.
+pub(crate) struct ActorCell<M> {
     pub(crate) id: ActorId,
     pub(crate) name: Arc<str>,
     pub(crate) shard: Arc<Remote>,
-    pub(crate) mailbox: Mailbox<M, Notice<M>>,
-    lane: ShardCell<Track<M>>,
+    pub(crate) mailbox: Mailbox<M, Signal<M>>,
+    inbox: ShardCell<Inbox<M>>,
+    /// Wakes the task of the actor.
     pub(crate) wakeable: Arc<Wakeable>,
-    pub(crate) addresses: Addresses,
-    /// How far this actor was told to end; only ever rises.
-    told: AtomicU8,
-    pub(crate) obituary: Obituary,
+    pub(crate) addresses: AddressCount,
+    /// Phase of this actor's own stop. It only ever rises.
+    stop_phase: AtomicU8,
+    pub(crate) exit_notifier: ExitNotifier,
 }
 
-impl<M> Post<M> {
+impl<M> ActorCell<M> {
+    /// Creates the state of an actor that has not started.
     pub(crate) fn new(
         id: ActorId,
         name: &str,
-        mailbox: Mailbox<M, Notice<M>>,
+        mailbox: Mailbox<M, Signal<M>>,
         shard: Arc<Remote>,
     ) -> Arc<Self> {
+        let inbox = Inbox { receiver: Receiver::new(), scheduled: false };
         Arc::new(Self {
             id,
             name: name.into(),
             mailbox,
-            lane: ShardCell::new(shard.lock, Track { intake: Intake::new(), called: false }),
-            wakeable: Wakeable::new(Arc::clone(&shard.line), Target::Guest),
+            inbox: ShardCell::new(shard.key_id, inbox),
+            wakeable: Wakeable::new(Arc::clone(&shard.wakes), WakeTarget::Task),
             shard,
-            addresses: Addresses::default(),
-            told: AtomicU8::new(Phase::Running as u8),
-            obituary: Obituary::default(),
+            addresses: AddressCount::default(),
+            stop_phase: AtomicU8::new(Phase::Running as u8),
+            exit_notifier: ExitNotifier::default(),
         })
     }
 
+    /// Sends a message if the mailbox has a free slot.
     pub(crate) fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
         match Local::of(&self.shard) {
-            Some(local) => self.try_tell_here(message, &local),
+            Some(local) => self.try_tell_local(message, &local),
             None => {
                 self.mailbox.try_push(message)?;
                 self.wakeable.wake_after_fence();
@@ -73,87 +79,88 @@ impl<M> Post<M> {
         }
     }
 
-    fn try_tell_here(&self, message: M, local: &Local) -> Result<(), TellError<M>> {
+    fn try_tell_local(&self, message: M, local: &Local) -> Result<(), TellError<M>> {
         let mut key = local.key();
-        let track = self.lane.enter(&mut key);
-        track.intake.push(message, &self.mailbox)?;
-        let called = std::mem::replace(&mut track.called, true);
+        let inbox = self.inbox.enter(&mut key);
+        inbox.receiver.push(message, &self.mailbox)?;
+        let was_scheduled = std::mem::replace(&mut inbox.scheduled, true);
         drop(key);
-        if !called {
-            local.call(&self.wakeable);
+        if !was_scheduled {
+            local.schedule(&self.wakeable);
         }
         Ok(())
     }
 
-    /// Waits for room.
+    /// Sends a message as soon as the mailbox has a free slot.
     pub(crate) async fn tell(&self, message: M) -> Result<(), Closed<M>> {
-        if !self.mailbox.wait_for_room().await {
+        if !self.mailbox.acquire_slot().await {
             return Err(Closed(message));
         }
         match Local::of(&self.shard) {
-            Some(local) => self.put_here(message, &local),
+            Some(local) => self.push_local(message, &local),
             None => {
-                self.mailbox.push_with_room(message);
+                self.mailbox.push_acquired(message);
                 self.wakeable.wake_after_fence();
             }
         }
         Ok(())
     }
 
-    fn put_here(&self, message: M, local: &Local) {
+    fn push_local(&self, message: M, local: &Local) {
         let mut key = local.key();
-        let track = self.lane.enter(&mut key);
-        let refused = track.intake.push_with_room(message, &self.mailbox);
-        let called = std::mem::replace(&mut track.called, true);
+        let inbox = self.inbox.enter(&mut key);
+        let dropped = inbox.receiver.push_acquired(message, &self.mailbox);
+        let was_scheduled = std::mem::replace(&mut inbox.scheduled, true);
         drop(key);
-        drop(refused);
-        if !called {
-            local.call(&self.wakeable);
+        drop(dropped);
+        if !was_scheduled {
+            local.schedule(&self.wakeable);
         }
     }
 
-    /// Takes the next letter. To be called by the actor only, so on its shard.
-    pub(crate) fn take(&self, local: &Local) -> Option<Letter<M, Notice<M>>> {
+    /// Takes the next message or signal. Called by the actor only, on its shard.
+    pub(crate) fn receive(&self, local: &Local) -> Option<Envelope<M, Signal<M>>> {
         let mut key = local.key();
-        let track = self.lane.enter(&mut key);
-        let (letter, room) = track.intake.next(&self.mailbox);
-        track.called = letter.is_some();
+        let inbox = self.inbox.enter(&mut key);
+        let (envelope, slots) = inbox.receiver.pop(&self.mailbox);
+        inbox.scheduled = envelope.is_some();
         drop(key);
-        self.mailbox.give_back(room);
-        letter
+        self.mailbox.release_slots(slots);
+        envelope
     }
 
-    /// Has the actor hear something that needs no room.
-    pub(crate) fn notify(&self, notice: Notice<M>) {
-        self.mailbox.notify(notice);
+    /// Sends a signal. It occupies no slot of the mailbox.
+    pub(crate) fn signal(&self, signal: Signal<M>) {
+        self.mailbox.push_signal(signal);
         self.wakeable.wake_after_fence();
     }
 
-    /// Closes the mailbox, drops and counts what is in it.
+    /// Closes the mailbox, then drops and counts the messages in it.
     pub(crate) fn close(&self) {
         self.mailbox.close();
         self.mailbox.abandon();
         if let Some(local) = Local::of(&self.shard) {
             let mut key = local.key();
-            let rest = self.lane.enter(&mut key).intake.abandon(&self.mailbox);
+            let rest = self.inbox.enter(&mut key).receiver.abandon(&self.mailbox);
             drop(key);
             drop(rest);
         }
     }
 
-    pub(crate) fn ended(&self, why: ExitReason) -> ActorExit {
-        ActorExit { id: self.id, name: Arc::clone(&self.name), shard: self.shard.index, reason: why }
+    /// Returns the description of an exit for this reason.
+    pub(crate) fn exit(&self, reason: ExitReason) -> ActorExit {
+        ActorExit { id: self.id, name: Arc::clone(&self.name), shard: self.shard.index, reason }
     }
 
-    /// Returns how far this actor itself was told to end.
-    pub(crate) fn told(&self) -> Phase {
-        Phase::of(self.told.load(Ordering::SeqCst))
+    /// Returns the phase of this actor's own stop.
+    pub(crate) fn stop_phase(&self) -> Phase {
+        Phase::from_byte(self.stop_phase.load(Ordering::SeqCst))
     }
 }
 
-impl<M: Send + 'static> Kin for Post<M> {
-    fn end(&self, how: Phase) {
-        self.told.fetch_max(how as u8, Ordering::SeqCst);
+impl<M: Send + 'static> ActorControl for ActorCell<M> {
+    fn stop(&self, phase: Phase) {
+        self.stop_phase.fetch_max(phase as u8, Ordering::SeqCst);
         self.wakeable.wake_by_ref();
     }
 
@@ -161,33 +168,33 @@ impl<M: Send + 'static> Kin for Post<M> {
         self.wakeable.cancel();
     }
 
-    fn hear(&self, tie: Arc<Tie>) {
-        self.notify(Notice::Child(tie));
+    fn signal_child(&self, link: Arc<ParentLink>) {
+        self.signal(Signal::Child(link));
     }
 }
 
-/// How many addresses of an actor live. An actor that nobody can tell anything any more ends.
+/// Number of addresses of an actor. An actor without addresses exits, because nobody can send it a message.
 #[derive(Debug, Default)]
-pub(crate) struct Addresses(AtomicUsize);
+pub(crate) struct AddressCount(AtomicUsize);
 
-impl Addresses {
-    /// Adds one. From none only the actor itself may.
-    pub(crate) fn add(&self) {
+impl AddressCount {
+    /// Adds one. While the count is zero, only the actor itself may call this.
+    pub(crate) fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds one unless there is none.
-    pub(crate) fn add_to_others(&self) -> bool {
-        let more = |known: usize| (known > 0).then_some(known + 1);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    /// Adds one unless the count is zero. Returns `true` if it did.
+    pub(crate) fn increment_if_nonzero(&self) -> bool {
+        let next = |count: usize| (count > 0).then_some(count + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
 
-    /// Takes one away and says whether it was the last.
-    pub(crate) fn remove(&self) -> bool {
+    /// Subtracts one. Returns `true` if that leaves none.
+    pub(crate) fn decrement(&self) -> bool {
         self.0.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    pub(crate) fn are_none(&self) -> bool {
+    pub(crate) fn is_zero(&self) -> bool {
         self.0.load(Ordering::Acquire) == 0
     }
 }

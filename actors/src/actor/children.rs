@@ -1,154 +1,172 @@
-//! Parents and children: who is told what, and who waits for whom.
+//! Parents and children: what a child reports to its parent, and how a parent stops its children.
 
 use std::{
     collections::BTreeMap,
     fmt,
     future::poll_fn,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::Poll,
     time::Duration,
 };
 
-use super::exit::{ActorId, ChildExit, RestartDecision};
+use super::exit::{ActorId, ChildExit};
 use crate::{
-    future::{First, race},
+    future::{Either, race},
     shard::Local,
     stop::Phase,
 };
 
-/// How long a cancelled child may take to be gone. Longer, and its thread is held by something.
+/// Time that cancelled children get to end. If they take longer, something blocks their threads.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
-/// An actor as its kin sees it, whatever it is told.
-pub(crate) trait Kin: Send + Sync {
-    /// Has it end: it drains or drops what waits.
-    fn end(&self, how: Phase);
-    /// Drops it where it stands.
+/// Control of an actor, whatever its message type.
+pub(crate) trait ActorControl: Send + Sync {
+    /// Makes the actor exit. `phase` decides whether it handles or drops its waiting messages.
+    fn stop(&self, phase: Phase);
+    /// Drops the actor without an orderly end.
     fn cancel(&self);
-    /// Has it hear what a child's tie says.
-    fn hear(&self, tie: Arc<Tie>);
+    /// Sends the actor a signal about the child with this link.
+    fn signal_child(&self, link: Arc<ParentLink>);
 }
 
-/// The children of one life of a parent.
+/// The parent of several children, and how many of them live. It belongs to one run of the parent.
 struct Family {
-    parent: Arc<dyn Kin>,
+    parent: Arc<dyn ActorControl>,
     living: AtomicUsize,
 }
 
-/// What a child holds of its parent. What the parent has not heard yet is in it: one word, however much happens.
-pub(crate) struct Tie {
+/// Link from a child to its parent. It holds the report that the parent has not received yet.
+///
+/// A later report is merged into an earlier one, so there is at most one, however often the child fails.
+pub(crate) struct ParentLink {
     family: Arc<Family>,
-    news: Mutex<Option<ChildExit>>,
+    report: Mutex<Option<ChildExit>>,
 }
 
-impl Tie {
+impl ParentLink {
     fn new(family: Arc<Family>) -> Arc<Self> {
-        Arc::new(Self { family, news: Mutex::new(None) })
+        Arc::new(Self { family, report: Mutex::new(None) })
     }
 
-    /// Counts the child, until it tells that it is gone.
+    /// Counts the child as living, until it reports its exit.
     pub(crate) fn begin(&self) {
         self.family.living.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Tells the parent. After anything but a restart the child is gone.
-    pub(crate) fn tell(self: &Arc<Self>, mut end: ChildExit) {
-        let is_gone = !matches!(end.decision, RestartDecision::Restart { .. });
-        if is_gone {
+    /// Reports the end of a run to the parent. Unless a restart follows, the child counts as living no more.
+    pub(crate) fn report(self: &Arc<Self>, mut exit: ChildExit) {
+        let has_exited = !exit.decision.is_restart();
+        if has_exited {
             self.family.living.fetch_sub(1, Ordering::SeqCst);
         }
-        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = news.take();
-        end.failures += waits.as_ref().map_or(0, |earlier| earlier.failures);
-        *news = Some(end);
-        drop(news);
-        // A parent that waits for the end of its children hears nothing else: it must be woken by that, news or not.
-        if is_gone || waits.is_none() {
-            self.family.parent.hear(Arc::clone(self));
+        let mut report = self.lock();
+        let unread = report.take();
+        exit.failures += unread.as_ref().map_or(0, |earlier| earlier.failures);
+        *report = Some(exit);
+        drop(report);
+        // An unread report has been signalled already. But a parent that waits for its children to exit
+        // handles no signals: only a wake makes it count the living children again.
+        if has_exited || unread.is_none() {
+            self.family.parent.signal_child(Arc::clone(self));
         }
     }
 
-    pub(crate) fn take(&self) -> Option<ChildExit> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Takes the report that the parent has not received yet.
+    pub(crate) fn take_report(&self) -> Option<ChildExit> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<ChildExit>> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A parent's side: its children, told to end when it is dropped.
-pub(crate) struct Nursery {
+/// Children of one run of an actor. Dropping this stops them.
+pub(crate) struct Children {
+    /// Created with the first child.
     family: Option<Arc<Family>>,
-    children: BTreeMap<ActorId, Arc<dyn Kin>>,
+    actors: BTreeMap<ActorId, Arc<dyn ActorControl>>,
 }
 
-impl Nursery {
+impl Children {
+    /// Creates an empty set of children.
     pub(crate) fn new() -> Self {
-        Self { family: None, children: BTreeMap::new() }
+        Self { family: None, actors: BTreeMap::new() }
     }
 
-    /// Makes the tie of a child to come.
-    pub(crate) fn tie(&mut self, parent: impl FnOnce() -> Arc<dyn Kin>) -> Arc<Tie> {
+    /// Creates the link for a child that is about to be spawned.
+    pub(crate) fn link(&mut self, parent: impl FnOnce() -> Arc<dyn ActorControl>) -> Arc<ParentLink> {
         let new = || Arc::new(Family { parent: parent(), living: AtomicUsize::new(0) });
-        Tie::new(Arc::clone(self.family.get_or_insert_with(new)))
+        ParentLink::new(Arc::clone(self.family.get_or_insert_with(new)))
     }
 
-    pub(crate) fn adopt(&mut self, id: ActorId, child: Arc<dyn Kin>) {
-        self.children.insert(id, child);
+    /// Adds a child that was spawned.
+    pub(crate) fn insert(&mut self, id: ActorId, child: Arc<dyn ActorControl>) {
+        self.actors.insert(id, child);
     }
 
-    /// Takes what a tie says. `None`: it is of an earlier life, or was heard.
-    pub(crate) fn hear(&mut self, tie: &Tie) -> Option<ChildExit> {
-        let end = tie.take()?;
-        if !self.children.contains_key(&end.exit.id) {
+    /// Takes the report of a child. Returns `None` if it was taken already, or is about a child of an earlier
+    /// run.
+    pub(crate) fn take_report(&mut self, link: &ParentLink) -> Option<ChildExit> {
+        let report = link.take_report()?;
+        if !self.actors.contains_key(&report.exit.id) {
             return None;
         }
-        if !matches!(end.decision, RestartDecision::Restart { .. }) {
-            self.children.remove(&end.exit.id);
+        if !report.decision.is_restart() {
+            self.actors.remove(&report.exit.id);
         }
-        Some(end)
+        Some(report)
     }
 
+    /// Returns the number of children whose exit has not been received.
     pub(crate) fn len(&self) -> usize {
-        self.children.len()
+        self.actors.len()
     }
 
-    /// Has all children end and waits until they have; after `grace` they are dropped where they stand.
-    pub(crate) async fn end(&mut self, how: Phase, grace: Duration, local: &Local) {
+    /// Stops all children and waits for their exits. Children that live after `grace` are dropped without an
+    /// orderly end.
+    pub(crate) async fn stop(&mut self, phase: Phase, grace: Duration, local: &Local) {
         let Some(family) = self.family.take() else { return };
-        let children = std::mem::take(&mut self.children);
-        children.values().for_each(|child| child.end(how));
-        if family.empties_within(grace, local).await {
+        let actors = std::mem::take(&mut self.actors);
+        actors.values().for_each(|child| child.stop(phase));
+        if family.exits_within(grace, local).await {
             return;
         }
-        tracing::warn!(shard = local.shard(), ?grace, "children do not end in time: they are dropped");
-        children.values().for_each(|child| child.cancel());
-        if !family.empties_within(CANCEL_GRACE, local).await {
-            tracing::error!(shard = local.shard(), "children hold their threads: they are left behind");
+        tracing::warn!(
+            shard = local.shard(),
+            ?grace,
+            "children did not exit within their grace, dropping them"
+        );
+        actors.values().for_each(|child| child.cancel());
+        if !family.exits_within(CANCEL_GRACE, local).await {
+            tracing::error!(shard = local.shard(), "children block their threads, leaving them behind");
         }
     }
 }
 
-impl Drop for Nursery {
+impl Drop for Children {
     fn drop(&mut self) {
-        self.children.values().for_each(|child| child.end(Phase::Discard));
+        self.actors.values().for_each(|child| child.stop(Phase::Discard));
     }
 }
 
-impl fmt::Debug for Nursery {
+impl fmt::Debug for Children {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nursery").field("children", &self.children.keys()).finish()
+        f.debug_set().entries(self.actors.keys()).finish()
     }
 }
 
 impl Family {
-    /// Says whether no child is left before `grace` is over.
-    async fn empties_within(&self, grace: Duration, local: &Local) -> bool {
-        // The last child wakes its parent: it has something to hear.
-        let empty =
+    /// Waits until all children have exited. Returns `false` if some live after `grace`.
+    async fn exits_within(&self, grace: Duration, local: &Local) -> bool {
+        // The report of the last child wakes the parent, so no waker is stored here.
+        let all_exited =
             poll_fn(
                 |_| if self.living.load(Ordering::SeqCst) == 0 { Poll::Ready(()) } else { Poll::Pending },
             );
-        matches!(race(empty, local.sleep(grace)).await, First::Left(()))
+        matches!(race(all_exited, local.sleep(grace)).await, Either::Left(()))
     }
 }

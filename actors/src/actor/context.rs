@@ -1,4 +1,4 @@
-//! What an actor sees of the world while it runs.
+//! The context of a running actor.
 
 use std::{
     any::Any,
@@ -12,199 +12,208 @@ use std::{
 
 use super::{
     address::Addr,
-    cell::Post,
-    children::Nursery,
+    cell::ActorCell,
+    children::Children,
     exit::{ActorExit, ActorId, ChildExit},
     registry::Registry,
     shared::SystemShared,
-    signal::Notice,
-    timers::{Agenda, TimerId},
-    watch::Watch,
+    signal::Signal,
+    timers::{ActorTimers, TimerId},
+    watch::WatchGuard,
 };
 use crate::{
-    future::{Payload, contain},
-    mailbox::Letter,
+    future::{PanicPayload, catch_panic},
+    mailbox::Envelope,
     shard::{Local, Sleep},
     stop::Phase,
 };
 
-/// Messages an actor handles in a row before others on its shard get their turn.
-const MESSAGES_IN_A_ROW: u32 = 64;
+/// Messages that an actor handles before the other tasks of its shard get a turn.
+const MESSAGE_BUDGET: u32 = 64;
 
-/// An actor's own view: its address, its shard, its timers, its children, whom it watches.
+/// Context of a running actor: its address, shard, timers, children and watches.
 ///
-/// Timers, watches and children belong to one life of the actor: a restart ends them, and
-/// [`started`](crate::Actor::started) makes those of the next.
+/// Timers, watches and children belong to one run of the actor. A restart ends them, and
+/// [`started`](crate::Actor::started) creates new ones.
 pub struct Context<M> {
-    pub(crate) post: Arc<Post<M>>,
+    pub(super) cell: Arc<ActorCell<M>>,
     local: Local,
-    pub(crate) system: Arc<SystemShared>,
-    /// A child is told to end by its parent, not by its system: its parent may still have something for it.
+    pub(super) system: Arc<SystemShared>,
+    /// Set for a child. When the system drains, its parent stops it, because the parent may still need it.
     is_child: bool,
     restarts: u64,
-    in_a_row: u32,
-    agenda: Agenda<M>,
-    pub(crate) nursery: Nursery,
-    /// Whom it watches, so that each is watched once. The number names the watch.
+    /// Messages handled since other tasks had a turn.
+    handled_in_a_row: u32,
+    timers: ActorTimers<M>,
+    pub(super) children: Children,
+    /// Watched actors, each with the number of its watch and the guard that removes the watch.
     watches: HashMap<ActorId, (u64, Box<dyn Any>)>,
-    watch_serial: u64,
+    last_watch: u64,
 }
 
-/// What an actor takes out of its mailbox, or off its agenda.
+/// The next thing that an actor handles.
 pub(crate) enum Incoming<M> {
     Message(M),
     Child(ChildExit),
-    /// The closure that makes a message panicked.
-    Panic(Payload),
+    /// A closure that makes a message has panicked.
+    Panic(PanicPayload),
 }
 
 impl<M: Send + 'static> Context<M> {
-    pub(crate) fn new(post: Arc<Post<M>>, local: Local, system: Arc<SystemShared>, is_child: bool) -> Self {
+    pub(crate) fn new(
+        cell: Arc<ActorCell<M>>,
+        local: Local,
+        system: Arc<SystemShared>,
+        is_child: bool,
+    ) -> Self {
         Self {
-            post,
+            cell,
             local,
             system,
             is_child,
             restarts: 0,
-            in_a_row: 0,
-            agenda: Agenda::new(),
-            nursery: Nursery::new(),
+            handled_in_a_row: 0,
+            timers: ActorTimers::new(),
+            children: Children::new(),
             watches: HashMap::new(),
-            watch_serial: 0,
+            last_watch: 0,
         }
     }
 
-    /// Returns an address of this actor. As long as it is kept the actor does not end for lack of addresses.
+    /// Returns an address of this actor. As long as it exists, the actor does not exit for lack of addresses.
     pub fn address(&self) -> Addr<M> {
-        Addr::new(&self.post)
+        Addr::new(&self.cell)
     }
 
-    /// Returns what names this actor in its system.
+    /// Returns the id of this actor.
     pub fn id(&self) -> ActorId {
-        self.post.id
+        self.cell.id
     }
 
-    /// Returns the shard this actor lives on.
+    /// Returns the shard of this actor.
     pub fn local(&self) -> &Local {
         &self.local
     }
 
-    /// Returns the index of the shard this actor lives on.
+    /// Returns the index of this actor's shard.
     pub fn shard(&self) -> usize {
         self.local.shard()
     }
 
-    /// Returns the name this actor was spawned with.
+    /// Returns the name that this actor was spawned with.
     pub fn name(&self) -> &str {
-        &self.post.name
+        &self.cell.name
     }
 
-    /// Returns how many times this actor was built anew.
+    /// Returns how often this actor was restarted.
     pub fn restarts(&self) -> u64 {
         self.restarts
     }
 
-    /// Returns the system's registry.
+    /// Returns the registry of the system.
     pub fn registry(&self) -> &Registry {
         &self.system.registry
     }
 
-    /// Returns a future that ends after `duration`, by the shard's timers.
+    /// Returns a future that ends after `duration`. It uses the timers of the shard.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         self.local.sleep(duration)
     }
 
-    /// Has this actor handle `message` after `delay`. It takes no room in the mailbox.
+    /// Makes this actor handle `message` after `delay`. The message occupies no slot in the mailbox.
     ///
-    /// Timers come before the messages that wait; none fires once the actor was told to end.
+    /// Expired timers are handled before waiting messages. No timer fires once the stop of the actor has
+    /// begun.
     pub fn send_after(&mut self, delay: Duration, message: M) -> TimerId {
-        let at = self.local.sleep(delay).deadline();
-        self.agenda.once(at, message)
+        let deadline = self.local.sleep(delay).deadline();
+        self.timers.add_once(deadline, message)
     }
 
-    /// Has this actor handle what `make` makes, every `period`; the first time after one.
+    /// Makes this actor handle the result of `make` after each `period`.
     ///
-    /// Ticks that were missed are not made up for; the rhythm stays. A period below a millisecond counts as one. A
-    /// panic in `make` is the actor's.
+    /// Missed ticks are skipped, and the others stay on the original schedule. The shortest period is a
+    /// millisecond. A panic in `make` counts as a panic of this actor.
     pub fn interval(&mut self, period: Duration, make: impl FnMut() -> M + 'static) -> TimerId {
         let now = self.local.sleep(Duration::ZERO).deadline();
-        self.agenda.every(now, period, Box::new(make))
+        self.timers.add_interval(now, period, Box::new(make))
     }
 
-    /// Takes a timer away. False: it has fired for the last time, or was taken away before.
+    /// Removes a timer. Returns `false` if it has fired for the last time or was removed before.
     pub fn cancel(&mut self, timer: TimerId) -> bool {
-        self.agenda.cancel(timer)
+        self.timers.cancel(timer)
     }
 
-    /// Has this actor handle what `message` makes when the other has ended for good, or has ended already.
+    /// Makes this actor handle the result of `message` when `other` exits, or soon if it has exited already.
     ///
-    /// It comes after everything the other told this actor before its end, and takes no room in the mailbox. An actor
-    /// is watched once: watching it again replaces the message. A panic in `message` is this actor's.
+    /// The message arrives after all messages that `other` sent to this actor before its exit. It occupies no
+    /// slot in the mailbox. Watching an actor again replaces `message`. A panic in `message` counts as a
+    /// panic of this actor.
     pub fn watch<N: Send + 'static>(
         &mut self,
         other: &Addr<N>,
         message: impl FnOnce(ActorExit) -> M + Send + 'static,
     ) {
         self.unwatch(other);
-        self.watch_serial += 1;
-        let (watch, me) = (self.watch_serial, Arc::clone(&self.post));
-        let tell = move |ended: &ActorExit| {
-            me.notify(Notice::Watched { watch, ended: ended.clone(), message: Box::new(message) });
+        self.last_watch += 1;
+        let (watch, cell) = (self.last_watch, Arc::clone(&self.cell));
+        let watcher = move |exit: &ActorExit| {
+            cell.signal(Signal::Watched { watch, exit: exit.clone(), message: Box::new(message) });
         };
-        let guard = Watch::new(Arc::clone(&other.0), tell);
+        let guard = WatchGuard::new(Arc::clone(&other.0), watcher);
         self.watches.insert(other.id(), (watch, Box::new(guard)));
     }
 
-    /// Watches the other actor no more. False: it was not watched, or its end was told.
+    /// Removes the watch on `other`. Returns `false` if there is none, or if its exit was handled already.
     pub fn unwatch<N>(&mut self, other: &Addr<N>) -> bool {
         self.watches.remove(&other.id()).is_some()
     }
 
-    /// Returns how many children live, as far as this actor has heard.
+    /// Returns the number of children whose exit this actor has not handled yet.
     pub fn children(&self) -> usize {
-        self.nursery.len()
+        self.children.len()
     }
 
     pub(crate) fn count_restart(&mut self) {
         self.restarts += 1;
     }
 
-    /// Says how far this actor shall end.
+    /// Returns the phase of this actor's stop: the later one of its own and the system's.
     pub(crate) fn phase(&self) -> Phase {
-        let system = self.post.shard.phase();
+        let system = self.cell.shard.phase();
         let system = if self.is_child && system == Phase::Drain { Phase::Running } else { system };
-        system.max(self.post.told())
+        system.max(self.cell.stop_phase())
     }
 
-    /// Waits until this actor is told to end.
-    pub(crate) async fn stop_begins(&self) {
+    /// Waits until the stop of this actor begins.
+    pub(crate) async fn stop_requested(&self) {
+        // A stop wakes the task of the actor, so no waker is stored here.
         poll_fn(|_| if self.phase() == Phase::Running { Poll::Pending } else { Poll::Ready(()) }).await;
     }
 
-    /// Ends what belongs to one life.
-    pub(crate) async fn end_life(&mut self, how: Phase, grace: Duration) {
-        self.agenda.clear();
+    /// Ends the timers, the watches and the children of this run.
+    pub(crate) async fn end_run(&mut self, phase: Phase, grace: Duration) {
+        self.timers.clear();
         self.watches.clear();
-        self.nursery.end(how, grace, &self.local).await;
+        self.children.stop(phase, grace, &self.local).await;
     }
 
-    /// Waits for the next message or event. `None`: there will be none, or they are not to be handled.
+    /// Waits for the next thing to handle. Returns `None` if nothing more is to be handled.
     pub(crate) async fn next(&mut self) -> Option<Incoming<M>> {
         poll_fn(|cx| {
-            if self.in_a_row >= MESSAGES_IN_A_ROW {
-                self.in_a_row = 0;
+            if self.handled_in_a_row >= MESSAGE_BUDGET {
+                self.handled_in_a_row = 0;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             let next = self.poll_next(cx);
-            self.in_a_row = if next.is_pending() { 0 } else { self.in_a_row + 1 };
+            self.handled_in_a_row = if next.is_pending() { 0 } else { self.handled_in_a_row + 1 };
             next
         })
         .await
     }
 
     fn poll_next(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<Incoming<M>>> {
-        // Every sender wakes the guest itself, so no waker is left anywhere.
+        // Every sender wakes the task of the actor, so no waker is stored here.
         match self.phase() {
             Phase::Running => self.poll_running(cx),
             Phase::Drain => Poll::Ready(self.drain()),
@@ -213,36 +222,37 @@ impl<M: Send + 'static> Context<M> {
     }
 
     fn poll_running(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<Incoming<M>>> {
-        if let Some(message) = self.agenda.due(self.local.now()) {
+        if let Some(message) = self.timers.pop_expired(self.local.now()) {
             return Poll::Ready(Some(message.map_or_else(Incoming::Panic, Incoming::Message)));
         }
-        // Read before the mailbox: whoever dropped the last address had told what it had to tell.
-        let forgotten = self.post.addresses.are_none();
-        match self.take() {
+        // Read before the mailbox: the sender that dropped the last address had sent its messages before.
+        let unreferenced = self.cell.addresses.is_zero();
+        match self.receive() {
             Some(incoming) => Poll::Ready(Some(incoming)),
-            None if forgotten => Poll::Ready(None),
+            None if unreferenced => Poll::Ready(None),
             None => {
-                self.agenda.arm(&self.local, cx);
+                self.timers.arm(&self.local, cx);
                 Poll::Pending
             }
         }
     }
 
     fn drain(&mut self) -> Option<Incoming<M>> {
-        self.post.mailbox.close();
-        let incoming = self.take()?;
+        self.cell.mailbox.close();
+        let incoming = self.receive()?;
         if matches!(incoming, Incoming::Message(_)) {
-            self.system.counters.drained.fetch_add(1, Ordering::Relaxed);
+            self.system.counters.messages_drained.fetch_add(1, Ordering::Relaxed);
         }
         Some(incoming)
     }
 
-    fn take(&mut self) -> Option<Incoming<M>> {
+    /// Takes from the mailbox until there is something to handle. Returns `None` if the mailbox is empty.
+    fn receive(&mut self) -> Option<Incoming<M>> {
         loop {
-            match self.post.take(&self.local)? {
-                Letter::Message(message) => return Some(Incoming::Message(message)),
-                Letter::Notice(notice) => {
-                    if let Some(incoming) = self.hear(notice) {
+            match self.cell.receive(&self.local)? {
+                Envelope::Message(message) => return Some(Incoming::Message(message)),
+                Envelope::Signal(signal) => {
+                    if let Some(incoming) = self.accept_signal(signal) {
                         return Some(incoming);
                     }
                 }
@@ -250,17 +260,18 @@ impl<M: Send + 'static> Context<M> {
         }
     }
 
-    /// Makes what is to be handled of a notice. `None`: it is of an earlier life, or of no interest any more.
-    fn hear(&mut self, notice: Notice<M>) -> Option<Incoming<M>> {
-        match notice {
-            Notice::Child(tie) => self.nursery.hear(&tie).map(Incoming::Child),
-            Notice::Watched { watch, ended, message } => {
-                let is_wanted = self.watches.get(&ended.id).is_some_and(|(wanted, _)| *wanted == watch);
-                if !is_wanted {
+    /// Turns a signal into something to handle. Returns `None` for a signal of an earlier run or of a removed
+    /// watch.
+    fn accept_signal(&mut self, signal: Signal<M>) -> Option<Incoming<M>> {
+        match signal {
+            Signal::Child(link) => self.children.take_report(&link).map(Incoming::Child),
+            Signal::Watched { watch, exit, message } => {
+                let is_current = self.watches.get(&exit.id).is_some_and(|(current, _)| *current == watch);
+                if !is_current {
                     return None;
                 }
-                self.watches.remove(&ended.id);
-                Some(contain(|| message(ended)).map_or_else(Incoming::Panic, Incoming::Message))
+                self.watches.remove(&exit.id);
+                Some(catch_panic(|| message(exit)).map_or_else(Incoming::Panic, Incoming::Message))
             }
         }
     }
@@ -269,7 +280,7 @@ impl<M: Send + 'static> Context<M> {
 impl<M> fmt::Debug for Context<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("name", &self.post.name)
+            .field("name", &self.cell.name)
             .field("local", &self.local)
             .finish_non_exhaustive()
     }

@@ -1,8 +1,9 @@
-//! How an actor ended, as told to those who ask. Names no other module.
+//! Exits of actors: who exited, for which reason, and what the supervisor decided. Imports nothing of the
+//! crate.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Names one actor of the process; never used again.
+/// Id of an actor, unique in the process and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ActorId(pub(crate) u64);
 
@@ -12,7 +13,7 @@ impl fmt::Display for ActorId {
     }
 }
 
-/// Says that an actor ended for good, and why.
+/// Exit of an actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActorExit {
@@ -20,38 +21,38 @@ pub struct ActorExit {
     pub id: ActorId,
     /// The name it was spawned with.
     pub name: Arc<str>,
-    /// The index of the shard it lived on.
+    /// The index of its shard.
     pub shard: usize,
-    /// Why it ended.
+    /// The reason of the exit.
     pub reason: ExitReason,
 }
 
 impl fmt::Display for ActorExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the actor '{}' on shard {} {}", self.name, self.shard, self.reason)
+        write!(f, "actor '{}' on shard {} {}", self.name, self.shard, self.reason)
     }
 }
 
-/// Why one life of an actor ended.
+/// Reason for the end of one run of an actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExitReason {
-    /// Nobody could tell it anything any more: its last address was dropped.
+    /// Its last address was dropped, so nobody could send it a message any more.
     Unreferenced,
-    /// It was told to end: by [`Addr::stop`](crate::Addr::stop), by its parent, or with its system.
+    /// [`Addr::stop`](crate::Addr::stop), its parent or its system stopped it.
     StopRequested,
-    /// It said [`Flow::Stop`](crate::Flow::Stop).
+    /// It returned [`Flow::Stop`](crate::Flow::Stop).
     Stopped,
-    /// It said [`Flow::Fail`](crate::Flow::Fail); the text is the error's.
+    /// It returned [`Flow::Fail`](crate::Flow::Fail). Holds the text of the error.
     Failed(Arc<str>),
-    /// It panicked; the text is the panic's message.
+    /// It panicked. Holds the message of the panic.
     Panicked(Arc<str>),
-    /// It was dropped where it stood: its time to end ran out, its shard ended, or it never came to begin.
+    /// It was dropped without an orderly end: its grace was over, its shard ended, or it never started.
     Aborted,
 }
 
 impl ExitReason {
-    /// Says whether it failed or panicked.
+    /// Returns `true` for [`Failed`](Self::Failed) and [`Panicked`](Self::Panicked).
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Panicked(_))
     }
@@ -60,25 +61,25 @@ impl ExitReason {
 impl fmt::Display for ExitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreferenced => f.write_str("was forgotten"),
-            Self::StopRequested => f.write_str("was told to end"),
+            Self::Unreferenced => f.write_str("exited because its last address was dropped"),
+            Self::StopRequested => f.write_str("stopped on request"),
             Self::Stopped => f.write_str("stopped"),
             Self::Failed(error) => write!(f, "failed: {error}"),
             Self::Panicked(panic) => write!(f, "panicked: {panic}"),
-            Self::Aborted => f.write_str("was dropped"),
+            Self::Aborted => f.write_str("was aborted"),
         }
     }
 }
 
-/// Tells a parent that a life of its child ended, and what comes next.
+/// End of one run of a child, as reported to its parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChildExit {
-    /// The child and why its latest life ended.
+    /// The child, and the reason for the end of its latest run.
     pub exit: ActorExit,
-    /// What comes next.
+    /// The supervisor's decision about the next run.
     pub decision: RestartDecision,
-    /// Lives that ended by a failure or a panic since the parent was told the last time.
+    /// Runs that ended with a failure or a panic since the last report to the parent.
     pub failures: u64,
 }
 
@@ -86,24 +87,32 @@ impl fmt::Display for ChildExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.exit.fmt(f)?;
         match self.decision {
-            RestartDecision::Restart { delay } => write!(f, ", restarts in {delay:?}"),
+            RestartDecision::Restart { delay } => write!(f, ", restarting in {delay:?}"),
             RestartDecision::Stop => Ok(()),
-            RestartDecision::LimitReached => f.write_str(", too often to be restarted"),
+            RestartDecision::LimitReached => f.write_str(", restart limit reached"),
         }
     }
 }
 
-/// What comes after a life of an actor.
+/// Decision of the supervisor after one run of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RestartDecision {
-    /// The next one.
+    /// The actor is built anew after a delay.
     Restart {
-        /// The wait before it.
+        /// Time from the end of this run to the next run.
         delay: Duration,
     },
-    /// None: it was told to end, or its [`Restart`](crate::Restart) policy wants none.
+    /// The actor exits: its stop was requested, or its [`Restart`](crate::Restart) policy does not cover the
+    /// reason.
     Stop,
-    /// None, although its policy wants one: too many within the window.
+    /// The actor exits although its policy covers the reason: it has restarted too often.
     LimitReached,
+}
+
+impl RestartDecision {
+    /// Returns `true` if another run follows.
+    pub(crate) fn is_restart(self) -> bool {
+        matches!(self, Self::Restart { .. })
+    }
 }

@@ -1,4 +1,4 @@
-//! Who wants to know when an actor ends, and how it ended.
+//! The exit of one actor, and the callbacks that wait for it.
 
 use std::{
     collections::BTreeMap,
@@ -7,61 +7,66 @@ use std::{
 
 use super::exit::ActorExit;
 
-/// Called once with how the actor ended, on whatever thread it ended on. Must not panic, must not block.
+/// Callback that gets the exit of an actor, once. It runs on the thread where the actor exits. It must not
+/// panic and must not block.
 pub(crate) type Watcher = Box<dyn FnOnce(&ActorExit) + Send>;
 
-/// Kept by an actor's addresses; survives the actor.
+/// Exit of one actor, and its watchers. The actor's addresses keep it beyond the actor's exit.
 #[derive(Default)]
-pub(crate) struct Obituary(Mutex<State>);
+pub(crate) struct ExitNotifier(Mutex<ExitState>);
 
 #[derive(Default)]
-struct State {
-    ended: Option<ActorExit>,
+struct ExitState {
+    exit: Option<ActorExit>,
+    /// Watchers by the number that [`ExitNotifier::watch`] returned.
     watchers: BTreeMap<u64, Watcher>,
-    serial: u64,
+    last_number: u64,
 }
 
-impl Obituary {
-    /// Has `watcher` called at the actor's end, or at once if it has ended. The number takes it back.
+impl ExitNotifier {
+    /// Calls `watcher` at the actor's exit, or at once if the actor has exited. Returns a number for
+    /// [`unwatch`](Self::unwatch).
     pub(crate) fn watch(&self, watcher: Watcher) -> u64 {
-        let mut state = self.state();
-        state.serial += 1;
-        let serial = state.serial;
-        match state.ended.clone() {
+        let mut state = self.lock();
+        state.last_number += 1;
+        let number = state.last_number;
+        match state.exit.clone() {
             None => {
-                state.watchers.insert(serial, watcher);
+                state.watchers.insert(number, watcher);
             }
-            Some(ended) => {
+            Some(exit) => {
                 drop(state);
-                watcher(&ended);
+                watcher(&exit);
             }
         }
-        serial
+        number
     }
 
-    pub(crate) fn unwatch(&self, serial: u64) {
-        // Dropped outside of the lock: what it holds may come back here.
-        let watcher = self.state().watchers.remove(&serial);
+    /// Removes a watcher.
+    pub(crate) fn unwatch(&self, number: u64) {
+        // Dropping the watcher may call into this notifier again, so the lock is released first.
+        let watcher = self.lock().watchers.remove(&number);
         drop(watcher);
     }
 
-    /// Tells everyone. Called once.
-    pub(crate) fn publish(&self, ended: &ActorExit) {
+    /// Records the exit and calls all watchers. Called once.
+    pub(crate) fn publish(&self, exit: &ActorExit) {
         let watchers = {
-            let mut state = self.state();
-            state.ended = Some(ended.clone());
+            let mut state = self.lock();
+            state.exit = Some(exit.clone());
             std::mem::take(&mut state.watchers)
         };
         for watcher in watchers.into_values() {
-            watcher(ended);
+            watcher(exit);
         }
     }
 
-    pub(crate) fn ended(&self) -> Option<ActorExit> {
-        self.state().ended.clone()
+    /// Returns the exit, or `None` if the actor has not exited.
+    pub(crate) fn exit(&self) -> Option<ActorExit> {
+        self.lock().exit.clone()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ExitState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

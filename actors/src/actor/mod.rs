@@ -1,4 +1,4 @@
-//! Actors: mailbox, addresses, supervision, children, timers. Knows shards, but no system, no pool and no fan-out.
+//! Actors: mailboxes, addresses, supervision, children, timers. Knows shards, but no system, pool or fan-out.
 
 mod address;
 mod ask;

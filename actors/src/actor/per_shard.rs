@@ -1,28 +1,27 @@
-//! One actor of a kind on each shard.
+//! Addresses of one actor on each shard.
 
 use std::{ops::Index, sync::Arc};
 
 use super::address::Addr;
 use crate::shard::Local;
 
-/// The addresses of actors of one kind, one on each shard. Indexed by the shard; clones are cheap.
+/// Addresses of actors of one kind, one on each shard, indexed by shard. Clones are cheap.
 #[derive(Debug)]
 pub struct PerShard<M>(Arc<[Addr<M>]>);
 
-impl<M> FromIterator<Addr<M>> for PerShard<M> {
-    fn from_iter<I: IntoIterator<Item = Addr<M>>>(addresses: I) -> Self {
-        Self(addresses.into_iter().collect())
-    }
-}
-
 impl<M> PerShard<M> {
-    /// Returns the one on the calling thread's shard. `None` on any other thread.
+    /// Creates the set from addresses in the order of their shards.
+    pub(crate) fn new(addresses: Arc<[Addr<M>]>) -> Self {
+        Self(addresses)
+    }
+
+    /// Returns the address on the shard of the calling thread, or `None` on any other thread.
     pub fn here(&self) -> Option<&Addr<M>> {
-        // Two systems in one process have shards of the same index.
+        // The index is not enough: another system in this process has shards of the same index.
         self.0.get(Local::current()?.shard()).filter(|address| address.is_here())
     }
 
-    /// Returns them all, by shard.
+    /// Returns all addresses, ordered by shard.
     pub fn iter(&self) -> std::slice::Iter<'_, Addr<M>> {
         self.0.iter()
     }
@@ -40,11 +39,11 @@ impl<'a, M> IntoIterator for &'a PerShard<M> {
 impl<M> Index<usize> for PerShard<M> {
     type Output = Addr<M>;
 
-    /// Returns the one on a shard.
+    /// Returns the address on a shard.
     ///
     /// # Panics
     ///
-    /// There is no such shard.
+    /// The system has no shard of this index.
     fn index(&self, shard: usize) -> &Addr<M> {
         &self.0[shard]
     }

@@ -1,4 +1,4 @@
-//! Finding actors by name and type.
+//! Finding actors by name and message type.
 
 use std::{
     any::{Any, TypeId},
@@ -7,17 +7,18 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use super::{address::Addr, exit::ActorId, watch::Watch};
+use super::{address::Addr, exit::ActorId, watch::WatchGuard};
 use crate::error::RegisterError;
 
 /// Finds actors by name and by the type of their messages. Clones are handles to the same registry.
 ///
-/// Each [`System`](crate::System) has one; one made by [`new`](Self::new) can be shared between systems, or be the state
-/// of a server's handlers. An actor that is registered is not forgotten: its entry counts as an address. When it ends
-/// for good its entries go.
+/// Each [`System`](crate::System) has a registry. One created by [`new`](Self::new) can be shared between
+/// systems, or be part of the state of a server's handlers. The registry holds an address of each registered
+/// actor, so a registered actor does not exit for lack of addresses. The exit of an actor removes its
+/// entries.
 ///
-/// Looking up takes a lock that is only ever held for a look or a change: a handler or an actor that uses the same actor
-/// all the time keeps its address.
+/// A lookup takes a lock for a short time. An actor or handler that uses the same actor often keeps its
+/// address instead.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -34,55 +35,55 @@ use crate::error::RegisterError;
 /// let clock = system.spawn(Placement::LeastLoaded, SpawnOptions::named("clock"), || Clock)?;
 /// system.registry().register("clock", &clock)?;
 ///
-/// let found = system.registry().find::<Reply<u64>>("clock").expect("it was registered");
+/// let found = system.registry().find::<Reply<u64>>("clock").expect("the clock is registered");
 /// assert_eq!(found.ask_blocking(|reply| reply, Duration::from_secs(1))?, 12);
-/// assert!(system.registry().find::<String>("clock").is_none(), "it takes other messages");
+/// assert!(system.registry().find::<String>("clock").is_none(), "its messages have another type");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct Registry(Arc<RwLock<Entries>>);
 
-/// By the type of the messages, then by name.
+/// Entries by message type, then by name.
 type Entries = HashMap<TypeId, HashMap<Arc<str>, Entry>>;
 
 struct Entry {
     id: ActorId,
-    /// A `Held<M>`.
-    held: Box<dyn Any + Send + Sync>,
+    /// A `Registration<M>`.
+    registration: Box<dyn Any + Send + Sync>,
 }
 
-struct Held<M> {
+struct Registration<M> {
     address: Addr<M>,
-    /// Takes the entry away when the actor ends.
-    _watch: Watch<M>,
+    /// Removes the entry when the actor exits.
+    _guard: WatchGuard<M>,
 }
 
 impl Registry {
-    /// Makes an empty one.
+    /// Creates an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Enters an actor under a name; for other messages the name may stand for another actor.
+    /// Registers an actor under a name. Actors with different message types may use the same name.
     ///
     /// # Errors
     ///
-    /// The name is taken by an actor that lives and takes the same messages, or this actor has ended.
+    /// Another actor with the same message type is registered under the name, or this actor has exited.
     pub fn register<M: Send + 'static>(
         &self,
         name: impl Into<Arc<str>>,
         actor: &Addr<M>,
     ) -> Result<(), RegisterError> {
         let (name, id) = (name.into(), actor.id());
-        let (registry, entered) = (Arc::downgrade(&self.0), Arc::clone(&name));
-        let watch = Watch::new(Arc::clone(&actor.0), move |_| {
+        let (registry, registered) = (Arc::downgrade(&self.0), Arc::clone(&name));
+        let guard = WatchGuard::new(Arc::clone(&actor.0), move |_| {
             if let Some(entries) = registry.upgrade() {
-                Self(entries).remove_if::<M>(&entered, |entry| entry.id == id);
+                Self(entries).remove_if::<M>(&registered, |entry| entry.id == id);
             }
         });
-        let held = Box::new(Held { address: actor.clone(), _watch: watch });
-        self.enter::<M>(&name, Entry { id, held })?;
-        // It may have ended before its entry was there to be taken away.
+        let registration = Box::new(Registration { address: actor.clone(), _guard: guard });
+        self.insert::<M>(&name, Entry { id, registration })?;
+        // If the actor exited before the insertion, the guard had no entry to remove.
         if actor.exit_status().is_some() {
             self.remove_if::<M>(&name, |entry| entry.id == id);
             return Err(RegisterError::Exited);
@@ -90,28 +91,29 @@ impl Registry {
         Ok(())
     }
 
-    /// Finds the actor that takes messages of type `M` and was entered under this name.
+    /// Returns the actor with messages of type `M` that is registered under this name.
     pub fn find<M: Send + 'static>(&self, name: &str) -> Option<Addr<M>> {
         let entries = self.read();
         let entry = entries.get(&TypeId::of::<M>())?.get(name)?;
-        entry.held.downcast_ref::<Held<M>>().map(|held| held.address.clone())
+        let registration = entry.registration.downcast_ref::<Registration<M>>()?;
+        Some(registration.address.clone())
     }
 
-    /// Takes an entry away. False: there is none.
+    /// Removes the entry of a name for messages of type `M`. Returns `false` if there is none.
     pub fn remove<M: Send + 'static>(&self, name: &str) -> bool {
         self.remove_if::<M>(name, |_| true)
     }
 
-    /// Returns the names under which actors are entered that take messages of type `M`, in no order.
+    /// Returns the names of all actors registered for messages of type `M`, in no particular order.
     pub fn names<M: Send + 'static>(&self) -> Vec<Arc<str>> {
         self.read().get(&TypeId::of::<M>()).map(|names| names.keys().cloned().collect()).unwrap_or_default()
     }
 
-    fn enter<M: Send + 'static>(&self, name: &Arc<str>, entry: Entry) -> Result<(), RegisterError> {
+    fn insert<M: Send + 'static>(&self, name: &Arc<str>, entry: Entry) -> Result<(), RegisterError> {
         let mut entries = self.write();
         let names = entries.entry(TypeId::of::<M>()).or_default();
         if names.contains_key(name) {
-            // The lock goes first: the entry may be an actor's last address.
+            // Dropping `entry` may drop an actor's last address, so the lock is released first.
             drop(entries);
             return Err(RegisterError::Taken);
         }
@@ -119,14 +121,14 @@ impl Registry {
         Ok(())
     }
 
-    fn remove_if<M: Send + 'static>(&self, name: &str, is_meant: impl FnOnce(&Entry) -> bool) -> bool {
+    fn remove_if<M: Send + 'static>(&self, name: &str, matches: impl FnOnce(&Entry) -> bool) -> bool {
         let mut entries = self.write();
         let Some(names) = entries.get_mut(&TypeId::of::<M>()) else { return false };
-        if !names.get(name).is_some_and(is_meant) {
+        if !names.get(name).is_some_and(matches) {
             return false;
         }
         let removed = names.remove(name);
-        // Dropped outside of the lock: it may be an actor's last address.
+        // Dropping the entry may drop an actor's last address, so the lock is released first.
         drop(entries);
         removed.is_some()
     }

@@ -1,25 +1,27 @@
-//! One answer to one question.
+//! Replies to questions.
 
 use std::fmt;
 
 use tokio::sync::oneshot;
 
-/// Answers one question, once. Dropped unanswered, it tells the asker [`NoReply`](crate::error::AskError::NoReply).
+/// Sends the answer to one question.
+///
+/// If it is dropped without an answer, the asker gets [`NoReply`](crate::error::AskError::NoReply).
 pub struct Reply<R>(oneshot::Sender<R>);
 
 impl<R> Reply<R> {
-    /// Makes a reply and the future of its answer; `Err` when the reply was dropped.
+    /// Creates a reply and the future of its answer. The future fails if the reply is dropped.
     pub(crate) fn pair() -> (Self, oneshot::Receiver<R>) {
         let (sender, receiver) = oneshot::channel();
         (Self(sender), receiver)
     }
 
-    /// Answers. An answer nobody waits for any more is dropped.
+    /// Sends the answer. It is dropped if nobody awaits it any more.
     pub fn send(self, answer: R) {
         drop(self.0.send(answer));
     }
 
-    /// Says whether the asker still waits.
+    /// Returns `true` while the asker awaits the answer.
     pub fn is_awaited(&self) -> bool {
         !self.0.is_closed()
     }

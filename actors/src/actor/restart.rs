@@ -1,4 +1,4 @@
-//! When an actor comes back, and after how long.
+//! When an actor restarts, and after which delay.
 
 use std::{
     collections::VecDeque,
@@ -7,22 +7,22 @@ use std::{
 
 use super::exit::ExitReason;
 
-/// Says after which ends an actor is built anew.
+/// Policy that decides for which exit reasons an actor is restarted.
 ///
-/// After none if nobody can tell it anything any more, or it was told to end: by [`Addr::stop`](crate::Addr::stop), by
-/// its parent, with its system.
+/// An actor never restarts if its last address was dropped, or if it was stopped by
+/// [`Addr::stop`](crate::Addr::stop), by its parent or with its system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Restart {
-    /// After a panic, a failure and [`Flow::Stop`](crate::Flow::Stop) alike.
+    /// After a panic, a failure and [`Flow::Stop`](crate::Flow::Stop).
     Always,
     /// After a panic and after [`Flow::Fail`](crate::Flow::Fail).
     #[default]
     OnFailure,
-    /// After none.
+    /// Never.
     Never,
 }
 
-/// How an actor is spawned.
+/// Options of a new actor.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,21 +39,22 @@ pub enum Restart {
 /// ```
 #[derive(Clone, Debug)]
 pub struct SpawnOptions {
-    /// Names it in logs, and to those who hear of its end; need not be unique. Default: `actor`.
+    /// Name of the actor in logs and exits. It need not be unique. Default: `actor`.
     pub name: String,
-    /// Messages that may wait in its mailbox. Default: 256.
+    /// Capacity of the mailbox, in messages. Default: 256.
     pub mailbox: usize,
-    /// After which ends it is built anew. Default: after failures.
+    /// Exit reasons after which the actor is restarted. Default: failures.
     pub restart: Restart,
-    /// How long the first restart waits; each further one within the window waits twice as long. Default: 10 ms.
+    /// Delay before the first restart. It doubles with each further restart within the window. Default: 10
+    /// ms.
     pub backoff: Duration,
-    /// The longest a restart waits. Default: 5 s.
+    /// Longest delay before a restart. Default: 5 s.
     pub max_backoff: Duration,
-    /// Restarts within the window at most; with the next failure the actor ends for good. Default: 10.
+    /// Most restarts within the window. The failure after that is the actor's exit. Default: 10.
     pub max_restarts: usize,
-    /// The window in which restarts are counted. Default: 60 s.
+    /// Window in which restarts are counted. Default: 60 s.
     pub restart_window: Duration,
-    /// How long its children may take to end before it ends or is built anew; see
+    /// Time that the actor's children get to exit before it exits or restarts itself. See
     /// [`Context::spawn_on`](crate::Context::spawn_on). Default: 5 s.
     pub children_grace: Duration,
 }
@@ -74,15 +75,16 @@ impl Default for SpawnOptions {
 }
 
 impl SpawnOptions {
-    /// Names the actor; everything else is the default.
+    /// Returns the default options with this name.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
 }
 
 impl Restart {
-    pub(crate) fn applies(self, why: &ExitReason) -> bool {
-        match why {
+    /// Returns `true` if the policy restarts an actor after this exit reason.
+    pub(crate) fn covers(self, reason: &ExitReason) -> bool {
+        match reason {
             ExitReason::Unreferenced | ExitReason::StopRequested | ExitReason::Aborted => false,
             ExitReason::Stopped => self == Self::Always,
             ExitReason::Failed(_) | ExitReason::Panicked(_) => self != Self::Never,
@@ -90,13 +92,13 @@ impl Restart {
     }
 }
 
-/// The restarts of the current window, oldest first; never more than the limit.
+/// Times of the restarts in the current window, oldest first, never more than the limit.
 #[derive(Debug, Default)]
-pub(crate) struct Restarts(VecDeque<Instant>);
+pub(crate) struct RestartLog(VecDeque<Instant>);
 
-impl Restarts {
-    /// Says how long the next restart waits. `None`: there were too many.
-    pub(crate) fn next(&mut self, now: Instant, options: &SpawnOptions) -> Option<Duration> {
+impl RestartLog {
+    /// Records a restart and returns its delay. Returns `None` if the limit is reached.
+    pub(crate) fn next_delay(&mut self, now: Instant, options: &SpawnOptions) -> Option<Duration> {
         while self.0.front().is_some_and(|&at| now.saturating_duration_since(at) > options.restart_window) {
             self.0.pop_front();
         }
@@ -114,33 +116,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn backoff_doubles_up_to_its_cap_and_the_window_forgets() {
+    fn backoff_doubles_up_to_its_maximum_and_old_restarts_expire() {
         let options = SpawnOptions {
             max_restarts: 4,
             max_backoff: Duration::from_millis(30),
             ..SpawnOptions::default()
         };
-        let (start, mut restarts) = (Instant::now(), Restarts::default());
-        let waits: Vec<_> =
-            (0..5).map(|_| restarts.next(start, &options).map(|wait| wait.as_millis())).collect();
-        assert_eq!(waits, [Some(10), Some(20), Some(30), Some(30), None]);
+        let (start, mut restarts) = (Instant::now(), RestartLog::default());
+        let delays: Vec<_> =
+            (0..5).map(|_| restarts.next_delay(start, &options).map(|delay| delay.as_millis())).collect();
+        assert_eq!(delays, [Some(10), Some(20), Some(30), Some(30), None]);
 
         let later = start + options.restart_window + Duration::from_millis(1);
-        assert_eq!(restarts.next(later, &options), Some(options.backoff));
+        assert_eq!(restarts.next_delay(later, &options), Some(options.backoff));
     }
 
     #[test]
-    fn policies_tell_ends_apart() {
-        let ends = [
+    fn policies_cover_different_exit_reasons() {
+        let reasons = [
             ExitReason::Unreferenced,
             ExitReason::StopRequested,
             ExitReason::Stopped,
             ExitReason::Failed("".into()),
             ExitReason::Panicked("".into()),
         ];
-        let applies = |restart: Restart| ends.iter().map(|end| restart.applies(end)).collect::<Vec<_>>();
-        assert_eq!(applies(Restart::Always), [false, false, true, true, true]);
-        assert_eq!(applies(Restart::OnFailure), [false, false, false, true, true]);
-        assert_eq!(applies(Restart::Never), [false; 5]);
+        let covered =
+            |restart: Restart| reasons.iter().map(|reason| restart.covers(reason)).collect::<Vec<_>>();
+        assert_eq!(covered(Restart::Always), [false, false, true, true, true]);
+        assert_eq!(covered(Restart::OnFailure), [false, false, false, true, true]);
+        assert_eq!(covered(Restart::Never), [false; 5]);
     }
 }

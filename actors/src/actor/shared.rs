@@ -1,4 +1,4 @@
-//! What the actors of one system share.
+//! State that all actors of one system share.
 
 use std::{
     fmt,
@@ -8,9 +8,9 @@ use std::{
 use super::registry::Registry;
 use crate::shard::ShardGroup;
 
-/// Counts of a system's actors and messages since its start.
+/// Counters of a system's actors and messages since its start.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct ActorCounters {
     pub(crate) started: AtomicU64,
     pub(crate) stopped: AtomicU64,
     pub(crate) panicked: AtomicU64,
@@ -18,21 +18,22 @@ pub(crate) struct Counters {
     pub(crate) restarted: AtomicU64,
     pub(crate) restart_limit_reached: AtomicU64,
     /// Messages handled after the stop began.
-    pub(crate) drained: AtomicU64,
-    /// Messages taken into a mailbox and never handled.
-    pub(crate) refused: Arc<AtomicU64>,
+    pub(crate) messages_drained: AtomicU64,
+    /// Messages accepted into a mailbox and never handled.
+    pub(crate) messages_dropped: Arc<AtomicU64>,
 }
 
-/// The shards, the counters and the registry that all actors of a system share.
+/// Shards, counters and registry of a system.
 pub(crate) struct SystemShared {
     pub(crate) group: Arc<ShardGroup>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: ActorCounters,
     pub(crate) registry: Registry,
 }
 
 impl SystemShared {
+    /// Creates the shared state of a system without actors.
     pub(crate) fn new(group: Arc<ShardGroup>, registry: Registry) -> Arc<Self> {
-        Arc::new(Self { group, counters: Counters::default(), registry })
+        Arc::new(Self { group, counters: ActorCounters::default(), registry })
     }
 }
 

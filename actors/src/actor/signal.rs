@@ -1,18 +1,21 @@
-//! What an actor hears besides its messages: it lies in the mailbox too, so that it comes after what was told before.
+//! Signals: what an actor receives besides its messages.
+//!
+//! Signals go through the mailbox too. So a signal arrives after the messages that were sent before it.
 
 use std::sync::Arc;
 
-use super::{children::Tie, exit::ActorExit};
+use super::{children::ParentLink, exit::ActorExit};
 
-/// Heard by an actor between two messages. There is at most one for each watch and each child.
-pub(crate) enum Notice<M> {
-    /// A watched actor has ended.
+/// Signal to an actor, handled between two messages. There is at most one for each watch and each child.
+pub(crate) enum Signal<M> {
+    /// A watched actor has exited.
     Watched {
-        /// Names the watch; one that was taken back is not heard of.
+        /// Number of the watch. A watch that was removed meanwhile has no effect.
         watch: u64,
-        ended: ActorExit,
+        exit: ActorExit,
+        /// Makes the message that the watching actor handles.
         message: Box<dyn FnOnce(ActorExit) -> M + Send>,
     },
-    /// Something happened to a child; the tie says what.
-    Child(Arc<Tie>),
+    /// A run of a child has ended. The link holds the report.
+    Child(Arc<ParentLink>),
 }

@@ -1,4 +1,4 @@
-//! How actors come to live: on which shard, with what, as whose child.
+//! Spawning actors: choosing a shard, and starting the actor there.
 
 use std::sync::{
     Arc,
@@ -8,13 +8,13 @@ use std::sync::{
 use super::{
     address::Addr,
     behavior::Actor,
-    cell::Post,
-    children::{Kin, Tie},
+    cell::ActorCell,
+    children::{ActorControl, ParentLink},
     context::Context,
     exit::ActorId,
     restart::SpawnOptions,
     shared::SystemShared,
-    supervisor::{Lease, supervise},
+    supervisor::{ExitGuard, supervise},
 };
 use crate::{
     error::SpawnError,
@@ -23,19 +23,19 @@ use crate::{
     stop::Phase,
 };
 
-/// Says on which shard an actor lives.
+/// Shard on which an actor is placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Placement {
-    /// On the shard of this index.
+    /// The shard of this index.
     Shard(usize),
-    /// On the shard with the fewest actors.
+    /// The shard with the fewest actors.
     #[default]
     LeastLoaded,
 }
 
 impl<M: Send + 'static> Context<M> {
-    /// Spawns a child on this actor's shard: see [`spawn_on`](Self::spawn_on).
+    /// Spawns a child on this actor's shard. See [`spawn_on`](Self::spawn_on).
     ///
     /// # Errors
     ///
@@ -48,80 +48,93 @@ impl<M: Send + 'static> Context<M> {
         self.spawn_on(Placement::Shard(self.shard()), options, factory)
     }
 
-    /// Spawns a child: an actor that ends with this life of its parent.
+    /// Spawns a child: an actor that exits when this run of its parent ends.
     ///
-    /// When a life of the child ends the parent hears of it: [`child_exited`](Actor::child_exited). When this actor ends,
-    /// or is about to be built anew, its children are told to end first, and are waited for before
-    /// [`stopped`](Actor::stopped) runs: they drain what waits if this actor ended in order, and drop it if it failed.
-    /// Those that take longer than [`SpawnOptions::children_grace`] are dropped where they stand. When the system drains, a
-    /// child goes on until its parent has handled its last message.
+    /// The parent gets a call of [`child_exited`](Actor::child_exited) when a run of the child has ended.
+    ///
+    /// When this actor exits or restarts, it stops its children first and waits for their exits. Only then
+    /// does [`stopped`](Actor::stopped) run. The children handle their waiting messages if this actor ended
+    /// in order, and drop them if it failed. Children that need longer than [`SpawnOptions::children_grace`]
+    /// are aborted.
+    ///
+    /// When the system drains, a child runs until its parent has handled its last message.
     ///
     /// # Errors
     ///
-    /// There is no such shard, it is stopping, or it does not keep up with starting actors.
+    /// There is no such shard, it is stopping, or too many actors wait to be started there.
     pub fn spawn_on<A: Actor>(
         &mut self,
-        place: Placement,
+        placement: Placement,
         options: SpawnOptions,
         factory: impl FnMut() -> A + Send + 'static,
     ) -> Result<Addr<A::Msg>, SpawnError> {
-        let tie = self.nursery.tie(|| Arc::clone(&self.post) as Arc<dyn Kin>);
-        let child = spawn(&self.system, place, options, factory, Some(tie))?;
-        self.nursery.adopt(child.id(), Arc::clone(&child.0) as Arc<dyn Kin>);
+        let link = self.children.link(|| Arc::clone(&self.cell) as Arc<dyn ActorControl>);
+        let child = spawn(&self.system, placement, options, factory, Some(link))?;
+        self.children.insert(child.id(), Arc::clone(&child.0) as Arc<dyn ActorControl>);
         Ok(child)
     }
 }
 
-/// The next actor's id: one of its own in the whole process, since addresses and registries cross systems.
-static IDS: AtomicU64 = AtomicU64::new(0);
+/// Id of the next actor. It is unique in the process, because addresses and registries cross systems.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
+/// Spawns an actor. With a link it becomes the child of the linked parent.
+///
+/// # Errors
+///
+/// There is no such shard, it is stopping, or too many actors wait to be started there.
 pub(crate) fn spawn<A: Actor>(
     system: &Arc<SystemShared>,
-    place: Placement,
+    placement: Placement,
     options: SpawnOptions,
     factory: impl FnMut() -> A + Send + 'static,
-    tie: Option<Arc<Tie>>,
+    parent: Option<Arc<ParentLink>>,
 ) -> Result<Addr<A::Msg>, SpawnError> {
-    // A parent that drains may need a child for what is left to do, and waits for it: so shards do.
-    let latest = if tie.is_some() { Phase::Drain } else { Phase::Running };
-    let shard = choose(system, place, latest)?;
-    let mailbox = Mailbox::new(options.mailbox, Arc::clone(&system.counters.refused));
+    // A draining parent may need a new child for its last messages. It waits for that child, and its shard
+    // waits for it.
+    let latest_phase = if parent.is_some() { Phase::Drain } else { Phase::Running };
+    let shard = choose_shard(system, placement, latest_phase)?;
+    let mailbox = Mailbox::new(options.mailbox, Arc::clone(&system.counters.messages_dropped));
     system.counters.started.fetch_add(1, Ordering::Relaxed);
-    let id = ActorId(IDS.fetch_add(1, Ordering::Relaxed));
-    let post = Post::new(id, &options.name, mailbox, Arc::clone(shard));
-    let address = Addr::new(&post);
-    let lease = Lease::new(post, Arc::clone(system), shard.settle(), tie);
-    let begin = move |local: &Local| {
-        let wakeable = Arc::clone(&lease.post().wakeable);
-        local.attach(wakeable, supervise(lease, options, factory, local.clone()));
+    let id = ActorId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
+    let cell = ActorCell::new(id, &options.name, mailbox, Arc::clone(shard));
+    let address = Addr::new(&cell);
+    let guard = ExitGuard::new(cell, Arc::clone(system), shard.register_actor(), parent);
+    let start = move |local: &Local| {
+        let wakeable = Arc::clone(&guard.cell().wakeable);
+        local.spawn_with(wakeable, supervise(guard, options, factory, local.clone()));
     };
     if let Some(local) = Local::of(shard) {
-        begin(&local);
+        start(&local);
         return Ok(address);
     }
     let call = move || {
         if let Some(local) = Local::current() {
-            begin(&local);
+            start(&local);
         }
     };
-    match shard.run(Box::new(call)) {
+    match shard.post_call(Box::new(call)) {
         Ok(()) => Ok(address),
-        Err(refused) if refused.is_full() => Err(SpawnError::Full),
+        Err(error) if error.is_full() => Err(SpawnError::Full),
         Err(_) => Err(SpawnError::Stopped),
     }
 }
 
-/// Finds a shard that takes actors. `latest` is the phase of a stop up to which it does.
-fn choose(system: &SystemShared, place: Placement, latest: Phase) -> Result<&Arc<Remote>, SpawnError> {
+/// Chooses a shard whose phase is not beyond `latest_phase`.
+fn choose_shard(
+    system: &SystemShared,
+    placement: Placement,
+    latest_phase: Phase,
+) -> Result<&Arc<Remote>, SpawnError> {
     let shards = &system.group.shards;
-    let chosen = match place {
+    let chosen = match placement {
         Placement::Shard(shard) => {
             shards.get(shard).ok_or(SpawnError::NoSuchShard { shard, shards: shards.len() })?
         }
         Placement::LeastLoaded => {
-            let open = shards.iter().filter(|shard| shard.is_open(latest));
+            let open = shards.iter().filter(|shard| shard.is_open(latest_phase));
             open.min_by_key(|shard| shard.actors()).ok_or(SpawnError::Stopped)?
         }
     };
-    if chosen.is_open(latest) { Ok(chosen) } else { Err(SpawnError::Stopped) }
+    if chosen.is_open(latest_phase) { Ok(chosen) } else { Err(SpawnError::Stopped) }
 }

@@ -1,4 +1,4 @@
-//! Keeps an actor alive as its policy says.
+//! Supervision: runs an actor, and restarts it as its policy says.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -7,93 +7,98 @@ use std::{
 
 use super::{
     behavior::{Actor, Flow},
-    cell::Post,
-    children::Tie,
+    cell::ActorCell,
+    children::ParentLink,
     context::{Context, Incoming},
     exit::{ChildExit, ExitReason, RestartDecision},
-    restart::{Restarts, SpawnOptions},
+    restart::{RestartLog, SpawnOptions},
     shared::SystemShared,
 };
 use crate::{
-    future::{Payload, contain, contained, panic_message, race},
-    shard::{Local, Settled},
+    future::{PanicPayload, catch_panic, catch_panic_async, panic_message, race},
+    shard::{ActorRegistration, Local},
     stop::Phase,
 };
 
-/// An actor's lease in the system; dropped when it has ended, or never began. Nobody waits for it any more then.
-pub(crate) struct Lease<M> {
-    post: Arc<Post<M>>,
+/// Publishes the exit of an actor when it is dropped, also for an actor that never started.
+pub(crate) struct ExitGuard<M> {
+    cell: Arc<ActorCell<M>>,
     system: Arc<SystemShared>,
-    settled: Settled,
-    tie: Option<Arc<Tie>>,
-    /// Why it ended and what its parent is told of it; what it is until the actor says otherwise.
-    end: (ExitReason, RestartDecision),
+    registration: ActorRegistration,
+    parent: Option<Arc<ParentLink>>,
+    /// Reason and decision to publish. They stand for an aborted actor until the actor ends in order.
+    exit: (ExitReason, RestartDecision),
 }
 
-impl<M> Lease<M> {
+impl<M> ExitGuard<M> {
     pub(crate) fn new(
-        post: Arc<Post<M>>,
+        cell: Arc<ActorCell<M>>,
         system: Arc<SystemShared>,
-        settled: Settled,
-        tie: Option<Arc<Tie>>,
+        registration: ActorRegistration,
+        parent: Option<Arc<ParentLink>>,
     ) -> Self {
-        tie.iter().for_each(|tie| tie.begin());
-        Self { post, system, settled, tie, end: (ExitReason::Aborted, RestartDecision::Stop) }
+        parent.iter().for_each(|parent| parent.begin());
+        Self { cell, system, registration, parent, exit: (ExitReason::Aborted, RestartDecision::Stop) }
     }
 
-    pub(crate) fn post(&self) -> &Arc<Post<M>> {
-        &self.post
+    pub(crate) fn cell(&self) -> &Arc<ActorCell<M>> {
+        &self.cell
     }
 
-    /// Tells the parent, if any, how a life ended.
-    fn tell_parent(&self, why: ExitReason, then: RestartDecision) {
-        let failures = u64::from(why.is_failure());
-        if let Some(tie) = &self.tie {
-            tie.tell(ChildExit { exit: self.post.ended(why), decision: then, failures });
+    /// Reports the end of a run to the parent, if there is one.
+    fn report_to_parent(&self, reason: ExitReason, decision: RestartDecision) {
+        let failures = u64::from(reason.is_failure());
+        if let Some(parent) = &self.parent {
+            parent.report(ChildExit { exit: self.cell.exit(reason), decision, failures });
         }
     }
 }
 
-impl<M> Drop for Lease<M> {
+impl<M> Drop for ExitGuard<M> {
     fn drop(&mut self) {
-        debug_assert!(Arc::ptr_eq(self.settled.shard(), &self.post.shard));
-        let (why, then) = self.end.clone();
-        // In this order: who hears of the end finds it counted, with all that was lost.
-        self.post.close();
+        debug_assert!(Arc::ptr_eq(self.registration.shard(), &self.cell.shard));
+        let (reason, decision) = self.exit.clone();
+        // The order matters: whoever learns of the exit finds it counted, together with the dropped messages.
+        self.cell.close();
         self.system.counters.stopped.fetch_add(1, Ordering::Relaxed);
-        self.tell_parent(why.clone(), then);
-        self.post.obituary.publish(&self.post.ended(why));
+        self.report_to_parent(reason.clone(), decision);
+        self.cell.exit_notifier.publish(&self.cell.exit(reason));
     }
 }
 
-/// Runs an actor, life after life.
+/// Runs an actor until it exits, restarts included.
 pub(crate) async fn supervise<A: Actor>(
-    mut lease: Lease<A::Msg>,
+    mut guard: ExitGuard<A::Msg>,
     options: SpawnOptions,
     mut factory: impl FnMut() -> A,
     local: Local,
 ) {
-    let system = Arc::clone(&lease.system);
-    let mut cx = Context::new(Arc::clone(&lease.post), local, Arc::clone(&system), lease.tie.is_some());
-    let mut restarts = Restarts::default();
+    let system = Arc::clone(&guard.system);
+    let mut cx = Context::new(Arc::clone(&guard.cell), local, Arc::clone(&system), guard.parent.is_some());
+    let mut restarts = RestartLog::default();
     loop {
-        let why = live(&mut factory, &mut cx, &options).await;
-        count(&why, &system, &cx);
-        if !options.restart.applies(&why) || cx.phase() != Phase::Running {
-            lease.end = (why, RestartDecision::Stop);
+        let reason = run_once(&mut factory, &mut cx, &options).await;
+        record_failure(&reason, &system, &cx);
+        if !options.restart.covers(&reason) || cx.phase() != Phase::Running {
+            guard.exit = (reason, RestartDecision::Stop);
             return;
         }
-        let Some(after) = restarts.next(Instant::now(), &options) else {
+        let Some(delay) = restarts.next_delay(Instant::now(), &options) else {
             system.counters.restart_limit_reached.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(actor = options.name, restarts = options.max_restarts, window = ?options.restart_window, "too many restarts: the actor ends");
-            lease.end = (why, RestartDecision::LimitReached);
+            tracing::error!(
+                actor = options.name,
+                restarts = options.max_restarts,
+                window = ?options.restart_window,
+                "restart limit reached, actor exits"
+            );
+            guard.exit = (reason, RestartDecision::LimitReached);
             return;
         };
-        lease.tell_parent(why.clone(), RestartDecision::Restart { delay: after });
-        race(cx.sleep(after), cx.stop_begins()).await;
+        guard.report_to_parent(reason.clone(), RestartDecision::Restart { delay });
+        race(cx.sleep(delay), cx.stop_requested()).await;
         if cx.phase() != Phase::Running {
-            // The parent heard of the failure; that it was told to end it knows.
-            lease.end = (ExitReason::StopRequested, RestartDecision::Stop);
+            // The parent has the report of the failure already.
+            guard.exit = (ExitReason::StopRequested, RestartDecision::Stop);
             return;
         }
         system.counters.restarted.fetch_add(1, Ordering::Relaxed);
@@ -101,64 +106,67 @@ pub(crate) async fn supervise<A: Actor>(
     }
 }
 
-fn count<M: Send + 'static>(why: &ExitReason, system: &SystemShared, cx: &Context<M>) {
-    match why {
+/// Counts and logs a failure or a panic.
+fn record_failure<M: Send + 'static>(reason: &ExitReason, system: &SystemShared, cx: &Context<M>) {
+    match reason {
         ExitReason::Panicked(panic) => {
             system.counters.panicked.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(actor = cx.name(), shard = cx.shard(), panic = &**panic, "an actor panicked");
+            tracing::error!(actor = cx.name(), shard = cx.shard(), panic = &**panic, "actor panicked");
         }
         ExitReason::Failed(error) => {
             system.counters.failed.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(actor = cx.name(), shard = cx.shard(), error = &**error, "an actor failed");
+            tracing::error!(actor = cx.name(), shard = cx.shard(), error = &**error, "actor failed");
         }
         _ => {}
     }
 }
 
-/// Runs one life: from the factory to the last message, and the end of the children.
-async fn live<A: Actor>(
+/// Runs an actor once: from the factory to the last message and the exit of its children.
+async fn run_once<A: Actor>(
     factory: &mut impl FnMut() -> A,
     cx: &mut Context<A::Msg>,
     options: &SpawnOptions,
 ) -> ExitReason {
-    let mut actor = match contain(factory) {
+    let mut actor = match catch_panic(factory) {
         Ok(actor) => actor,
         Err(payload) => return panicked(&payload),
     };
-    let mut why = work(&mut actor, cx).await;
-    let how = if why.is_failure() { Phase::Discard } else { Phase::Drain };
-    cx.end_life(how.max(cx.phase()), options.children_grace).await;
-    if !matches!(why, ExitReason::Panicked(_))
-        && let Err(payload) = contained(actor.stopped(cx)).await
+    let mut reason = handle_messages(&mut actor, cx).await;
+    let phase = if reason.is_failure() { Phase::Discard } else { Phase::Drain };
+    cx.end_run(phase.max(cx.phase()), options.children_grace).await;
+    if !matches!(reason, ExitReason::Panicked(_))
+        && let Err(payload) = catch_panic_async(actor.stopped(cx)).await
     {
-        why = panicked(&payload);
+        reason = panicked(&payload);
     }
-    // What was made while it stopped belongs to this life, too.
-    cx.end_life(Phase::Discard, options.children_grace).await;
-    match contain(|| drop(actor)) {
-        Ok(()) => why,
+    // `stopped` may have created timers, watches and children. They belong to this run too.
+    cx.end_run(Phase::Discard, options.children_grace).await;
+    match catch_panic(|| drop(actor)) {
+        Ok(()) => reason,
         Err(payload) => panicked(&payload),
     }
 }
 
-async fn work<A: Actor>(actor: &mut A, cx: &mut Context<A::Msg>) -> ExitReason {
-    if let Some(end) = ended(contained(actor.started(cx)).await) {
-        return end;
+/// Handles messages and signals until the run ends.
+async fn handle_messages<A: Actor>(actor: &mut A, cx: &mut Context<A::Msg>) -> ExitReason {
+    if let Some(reason) = exit_reason(catch_panic_async(actor.started(cx)).await) {
+        return reason;
     }
     while let Some(incoming) = cx.next().await {
         let outcome = match incoming {
-            Incoming::Message(message) => contained(actor.handle(message, cx)).await,
-            Incoming::Child(end) => contained(actor.child_exited(&end, cx)).await,
+            Incoming::Message(message) => catch_panic_async(actor.handle(message, cx)).await,
+            Incoming::Child(child) => catch_panic_async(actor.child_exited(&child, cx)).await,
             Incoming::Panic(payload) => Err(payload),
         };
-        if let Some(end) = ended(outcome) {
-            return end;
+        if let Some(reason) = exit_reason(outcome) {
+            return reason;
         }
     }
     if cx.phase() == Phase::Running { ExitReason::Unreferenced } else { ExitReason::StopRequested }
 }
 
-fn ended(outcome: Result<Flow, Payload>) -> Option<ExitReason> {
+/// Returns the reason if the outcome of a call ends the run.
+fn exit_reason(outcome: Result<Flow, PanicPayload>) -> Option<ExitReason> {
     match outcome {
         Ok(Flow::Continue) => None,
         Ok(Flow::Stop) => Some(ExitReason::Stopped),
@@ -167,6 +175,6 @@ fn ended(outcome: Result<Flow, Payload>) -> Option<ExitReason> {
     }
 }
 
-fn panicked(payload: &Payload) -> ExitReason {
+fn panicked(payload: &PanicPayload) -> ExitReason {
     ExitReason::Panicked(panic_message(payload.as_ref()).into())
 }

@@ -1,4 +1,4 @@
-//! What an actor will tell itself, and when.
+//! The timers of an actor: messages that it sends to itself later.
 
 use std::{
     collections::BTreeMap,
@@ -9,113 +9,126 @@ use std::{
 };
 
 use crate::{
-    future::{Payload, contain},
+    future::{PanicPayload, catch_panic},
     shard::{Local, Sleep},
     time::instant_after,
 };
 
-/// A shorter period counts as this: an actor that only ever hears its clock hears nothing else.
-const PERIOD_MIN: Duration = Duration::from_millis(1);
+/// Shortest period of an interval. With a shorter one an actor could be busy with its timers alone.
+const MIN_PERIOD: Duration = Duration::from_millis(1);
 
-/// Names a timer of an actor, to [cancel](crate::Context::cancel) it.
+/// Id of a timer of an actor, for [`Context::cancel`](crate::Context::cancel).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerId {
-    at: Instant,
+    deadline: Instant,
     serial: u64,
     is_interval: bool,
 }
 
 enum Entry<M> {
     Once(M),
-    Every(Every<M>),
+    Interval(Interval<M>),
 }
 
-struct Every<M> {
+struct Interval<M> {
     serial: u64,
     period: Duration,
     make: Box<dyn FnMut() -> M>,
 }
 
-/// The timers of one life of an actor.
-pub(crate) struct Agenda<M> {
+/// Timers of one run of an actor.
+pub(crate) struct ActorTimers<M> {
+    /// Entries by deadline and serial number.
     entries: BTreeMap<(Instant, u64), Entry<M>>,
-    /// Where each interval stands.
+    /// Next deadline of each interval, by serial number.
     intervals: BTreeMap<u64, Instant>,
-    serial: u64,
+    last_serial: u64,
     /// Wakes the actor for the earliest entry.
     sleep: Option<Sleep>,
 }
 
-impl<M> Agenda<M> {
+impl<M> ActorTimers<M> {
+    /// Creates an empty set of timers.
     pub(crate) fn new() -> Self {
-        Self { entries: BTreeMap::new(), intervals: BTreeMap::new(), serial: 0, sleep: None }
+        Self { entries: BTreeMap::new(), intervals: BTreeMap::new(), last_serial: 0, sleep: None }
     }
 
-    pub(crate) fn once(&mut self, at: Instant, message: M) -> TimerId {
-        self.serial += 1;
-        self.entries.insert((at, self.serial), Entry::Once(message));
-        TimerId { at, serial: self.serial, is_interval: false }
+    /// Adds a timer that fires once with `message`.
+    pub(crate) fn add_once(&mut self, deadline: Instant, message: M) -> TimerId {
+        self.last_serial += 1;
+        self.entries.insert((deadline, self.last_serial), Entry::Once(message));
+        TimerId { deadline, serial: self.last_serial, is_interval: false }
     }
 
-    pub(crate) fn every(&mut self, now: Instant, period: Duration, make: Box<dyn FnMut() -> M>) -> TimerId {
-        self.serial += 1;
-        let (serial, period) = (self.serial, period.max(PERIOD_MIN));
-        let at = instant_after(now, period);
-        self.intervals.insert(serial, at);
-        self.entries.insert((at, serial), Entry::Every(Every { serial, period, make }));
-        TimerId { at, serial, is_interval: true }
+    /// Adds a timer that fires after each `period` with the message that `make` returns.
+    pub(crate) fn add_interval(
+        &mut self,
+        now: Instant,
+        period: Duration,
+        make: Box<dyn FnMut() -> M>,
+    ) -> TimerId {
+        self.last_serial += 1;
+        let (serial, period) = (self.last_serial, period.max(MIN_PERIOD));
+        let deadline = instant_after(now, period);
+        self.intervals.insert(serial, deadline);
+        self.entries.insert((deadline, serial), Entry::Interval(Interval { serial, period, make }));
+        TimerId { deadline, serial, is_interval: true }
     }
 
-    /// Takes a timer away. False: it has fired, or was taken away before.
+    /// Removes a timer. Returns `false` if it has fired or was removed before.
     pub(crate) fn cancel(&mut self, timer: TimerId) -> bool {
-        let at = if timer.is_interval { self.intervals.remove(&timer.serial) } else { Some(timer.at) };
-        at.is_some_and(|at| self.entries.remove(&(at, timer.serial)).is_some())
+        let deadline =
+            if timer.is_interval { self.intervals.remove(&timer.serial) } else { Some(timer.deadline) };
+        deadline.is_some_and(|deadline| self.entries.remove(&(deadline, timer.serial)).is_some())
     }
 
+    /// Removes all timers. Their ids are not reused.
     pub(crate) fn clear(&mut self) {
-        *self = Self { serial: self.serial, ..Self::new() };
+        *self = Self { last_serial: self.last_serial, ..Self::new() };
     }
 
-    /// Makes the message of an entry that is due.
-    pub(crate) fn due(&mut self, now: Instant) -> Option<Result<M, Payload>> {
+    /// Returns the message of the earliest timer if its deadline is not after `now`. A panic while making the
+    /// message is returned as an error.
+    pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<Result<M, PanicPayload>> {
         let first = self.entries.first_entry().filter(|first| first.key().0 <= now)?;
-        let at = first.key().0;
+        let deadline = first.key().0;
         match first.remove() {
             Entry::Once(message) => Some(Ok(message)),
-            Entry::Every(mut every) => {
-                let message = contain(&mut every.make);
-                let next = next_tick(at, every.period, now);
-                self.intervals.insert(every.serial, next);
-                self.entries.insert((next, every.serial), Entry::Every(every));
+            Entry::Interval(mut interval) => {
+                let message = catch_panic(&mut interval.make);
+                let next = next_tick(deadline, interval.period, now);
+                self.intervals.insert(interval.serial, next);
+                self.entries.insert((next, interval.serial), Entry::Interval(interval));
                 Some(message)
             }
         }
     }
 
-    /// Has the task woken when the earliest entry is due.
+    /// Arranges a wake of the actor's task for the earliest timer.
     pub(crate) fn arm(&mut self, local: &Local, cx: &mut Context<'_>) {
-        let Some(&(at, _)) = self.entries.first_key_value().map(|(key, _)| key) else {
+        let Some(&(deadline, _)) = self.entries.first_key_value().map(|(key, _)| key) else {
             self.sleep = None;
             return;
         };
-        if self.sleep.as_ref().is_none_or(|sleep| sleep.deadline() != at) {
-            self.sleep = Some(local.sleep_until(at));
+        if self.sleep.as_ref().is_none_or(|sleep| sleep.deadline() != deadline) {
+            self.sleep = Some(local.sleep_until(deadline));
         }
         if let Some(sleep) = &mut self.sleep
             && Pin::new(sleep).poll(cx).is_ready()
         {
-            // It became due in between; the shard's clock will say so in its next turn.
+            // The deadline has passed since the shard read its clock. The next turn reads it again.
             self.sleep = None;
             cx.waker().wake_by_ref();
         }
     }
 }
 
-/// Returns the first tick after `now`: missed ones are not made up for, and the rhythm stays.
-fn next_tick(at: Instant, period: Duration, now: Instant) -> Instant {
-    let missed = now.saturating_duration_since(at).as_nanos() / period.as_nanos();
+/// Returns the first tick after `now`. Missed ticks are skipped, and the others stay on the original
+/// schedule.
+fn next_tick(last: Instant, period: Duration, now: Instant) -> Instant {
+    let missed = now.saturating_duration_since(last).as_nanos() / period.as_nanos();
     match u32::try_from(missed + 1).ok().and_then(|ticks| period.checked_mul(ticks)) {
-        Some(step) => instant_after(at, step),
+        Some(step) => instant_after(last, step),
         None => instant_after(now, period),
     }
 }
@@ -127,37 +140,38 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn entries_come_in_order_and_cancelled_ones_not_at_all() {
+    fn timers_fire_in_order_and_cancelled_ones_never() {
         let start = Instant::now();
-        let mut agenda = Agenda::new();
-        agenda.once(start + 2 * MS, 'b');
-        agenda.once(start + MS, 'a');
-        let gone = agenda.once(start + MS, 'x');
-        assert!(agenda.cancel(gone) && !agenda.cancel(gone));
-        assert!(agenda.due(start).is_none());
-        let due: Vec<_> = std::iter::from_fn(|| agenda.due(start + 2 * MS)).map(|due| due.ok()).collect();
-        assert_eq!(due, [Some('a'), Some('b')]);
+        let mut timers = ActorTimers::new();
+        timers.add_once(start + 2 * MS, 'b');
+        timers.add_once(start + MS, 'a');
+        let removed = timers.add_once(start + MS, 'x');
+        assert!(timers.cancel(removed) && !timers.cancel(removed));
+        assert!(timers.pop_expired(start).is_none());
+        let expired: Vec<_> =
+            std::iter::from_fn(|| timers.pop_expired(start + 2 * MS)).map(|message| message.ok()).collect();
+        assert_eq!(expired, [Some('a'), Some('b')]);
     }
 
     #[test]
-    fn an_interval_keeps_its_rhythm_skips_what_it_missed_and_can_be_cancelled() {
+    fn an_interval_skips_missed_ticks_and_can_be_cancelled() {
         let start = Instant::now();
-        let mut agenda = Agenda::new();
-        let timer = agenda.every(start, 10 * MS, Box::new(|| ()));
-        assert!(agenda.due(start + 9 * MS).is_none());
-        assert!(agenda.due(start + 35 * MS).is_some());
-        assert!(agenda.due(start + 39 * MS).is_none(), "three ticks are one");
-        assert!(agenda.due(start + 40 * MS).is_some());
-        assert!(agenda.cancel(timer));
-        assert!(agenda.due(start + 100 * MS).is_none());
+        let mut timers = ActorTimers::new();
+        let timer = timers.add_interval(start, 10 * MS, Box::new(|| ()));
+        assert!(timers.pop_expired(start + 9 * MS).is_none());
+        assert!(timers.pop_expired(start + 35 * MS).is_some());
+        assert!(timers.pop_expired(start + 39 * MS).is_none(), "three missed ticks fire once");
+        assert!(timers.pop_expired(start + 40 * MS).is_some());
+        assert!(timers.cancel(timer));
+        assert!(timers.pop_expired(start + 100 * MS).is_none());
     }
 
     #[test]
-    fn a_period_of_zero_is_not_zero() {
+    fn a_period_of_zero_becomes_a_millisecond() {
         let start = Instant::now();
-        let mut agenda = Agenda::new();
-        agenda.every(start, Duration::ZERO, Box::new(|| ()));
-        assert!(agenda.due(start).is_none());
-        assert!(agenda.due(start + MS).is_some() && agenda.due(start + MS).is_none());
+        let mut timers = ActorTimers::new();
+        timers.add_interval(start, Duration::ZERO, Box::new(|| ()));
+        assert!(timers.pop_expired(start).is_none());
+        assert!(timers.pop_expired(start + MS).is_some() && timers.pop_expired(start + MS).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting for an actor's end from anywhere.
+//! Waiting for the exit of an actor.
 
 use std::{
     future::Future,
@@ -8,41 +8,43 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{address::Addr, cell::Post, exit::ActorExit};
+use super::{address::Addr, cell::ActorCell, exit::ActorExit};
 use crate::{error::AskError, future::block_on, shard::Local, time::instant_after};
 
 impl<M: Send + 'static> Addr<M> {
-    /// Returns a future that waits until the actor has ended for good and says why; restarts are not told.
+    /// Returns a future that waits for the exit of the actor. A restart is no exit.
     ///
-    /// It keeps no address, so it does not keep the actor from ending, and may be awaited anywhere. An actor that wants
-    /// to go on meanwhile uses [`Context::watch`](crate::Context::watch).
+    /// The future holds no address, so it does not keep the actor from exiting. It may be awaited on any
+    /// thread. An actor that must handle messages meanwhile uses [`Context::watch`](crate::Context::watch)
+    /// instead.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it is fine at any time.
+    /// The future may be dropped at any time.
     pub fn exited(&self) -> impl Future<Output = ActorExit> + Send + use<M> {
-        let post = Arc::clone(&self.0);
+        let cell = Arc::clone(&self.0);
         async move {
-            let (tell, told) = oneshot::channel();
-            let watch = Watch::new(Arc::clone(&post), move |ended| {
-                // Nobody waits any more if this fails.
-                let _ = tell.send(ended.clone());
+            let (sender, receiver) = oneshot::channel();
+            let guard = WatchGuard::new(Arc::clone(&cell), move |exit| {
+                // Sending fails if the future was dropped.
+                let _ = sender.send(exit.clone());
             });
-            let ended = told.await;
-            drop(watch);
-            match ended {
-                Ok(ended) => ended,
-                // Only a watcher that was taken back is dropped untold, and this one was not.
+            let exit = receiver.await;
+            drop(guard);
+            match exit {
+                Ok(exit) => exit,
+                // Unreachable: the sender is dropped unused only if the guard was dropped before the exit.
                 Err(_) => std::future::pending().await,
             }
         }
     }
 
-    /// Blocks the thread until the actor has ended for good, for `timeout` at most.
+    /// Blocks the calling thread until the actor has exited, for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// [`Timeout`](AskError::Timeout); or [`OnShard`](AskError::OnShard), always: a shard's thread must not block.
+    /// [`Timeout`](AskError::Timeout) if the actor has not exited in time. [`OnShard`](AskError::OnShard) on
+    /// a shard's thread, which must not block.
     pub fn exited_blocking(&self, timeout: Duration) -> Result<ActorExit, AskError> {
         if Local::current().is_some() {
             return Err(AskError::OnShard);
@@ -50,27 +52,28 @@ impl<M: Send + 'static> Addr<M> {
         block_on(self.exited(), Some(instant_after(Instant::now(), timeout))).ok_or(AskError::Timeout)
     }
 
-    /// Returns how the actor ended. `None`: it has not.
+    /// Returns the exit of the actor, or `None` if it has not exited.
     pub fn exit_status(&self) -> Option<ActorExit> {
-        self.0.obituary.ended()
+        self.0.exit_notifier.exit()
     }
 }
 
-/// A watch on an actor, taken back when dropped.
-pub(crate) struct Watch<M> {
-    post: Arc<Post<M>>,
-    serial: u64,
+/// Registration of a watcher with an actor. Dropping it removes the watcher.
+pub(crate) struct WatchGuard<M> {
+    cell: Arc<ActorCell<M>>,
+    number: u64,
 }
 
-impl<M> Watch<M> {
-    pub(crate) fn new(post: Arc<Post<M>>, watcher: impl FnOnce(&ActorExit) + Send + 'static) -> Self {
-        let serial = post.obituary.watch(Box::new(watcher));
-        Self { post, serial }
+impl<M> WatchGuard<M> {
+    /// Registers `watcher`. It is called at once if the actor has exited.
+    pub(crate) fn new(cell: Arc<ActorCell<M>>, watcher: impl FnOnce(&ActorExit) + Send + 'static) -> Self {
+        let number = cell.exit_notifier.watch(Box::new(watcher));
+        Self { cell, number }
     }
 }
 
-impl<M> Drop for Watch<M> {
+impl<M> Drop for WatchGuard<M> {
     fn drop(&mut self) {
-        self.post.obituary.unwatch(self.serial);
+        self.cell.exit_notifier.unwatch(self.number);
     }
 }

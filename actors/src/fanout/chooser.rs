@@ -1,7 +1,8 @@
-//! A policy that asks: a callback decides what becomes of each slow subscriber, on a pool, so many at a time.
+//! The callback behind [`Policy::Ask`](super::Policy::Ask), and the questions that wait for it.
 //!
-//! A subscriber has one question open at most, and no more than 65,536 wait. A question that there is no room for, here
-//! or on the pool, is answered at once: the subscriber stays, and its next full queue asks again.
+//! The callback runs on a pool, a bounded number of times at once. Each subscriber has at most one open
+//! question, and at most 65,536 questions wait. A question that finds no room here or on the pool is answered
+//! at once: the subscriber stays, and the next event that finds its queue full asks again.
 
 use std::{
     collections::VecDeque,
@@ -16,31 +17,31 @@ use super::{
     overflow::{Identity, Overflow},
 };
 use crate::{
-    future::contain,
+    future::catch_panic,
     pool::{BlockingJob, Pool, Refusal},
 };
 
-/// Questions that wait at most: subscribers that come, ask and go shall not fill the memory.
+/// Most waiting questions. The limit bounds the memory for subscribers that subscribe, ask and leave.
 const MAX_WAITING: usize = 65_536;
 
-/// A subscriber whose queue was full, as the callback is shown it.
+/// Description of a subscriber whose queue is full, for the callback.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct FullQueue {
-    /// Who it is, if that was said when it subscribed.
+    /// Identity of the subscriber, if it gave one when it subscribed.
     pub identity: Option<Identity>,
-    /// What it did not get.
+    /// Events that did not fit.
     pub gap: Gap,
-    /// Events that wait for it.
+    /// Number of events in the queue.
     pub events: usize,
-    /// What they weigh, bytes.
+    /// Bytes of payload in the queue.
     pub bytes: usize,
-    /// How long ago the oldest of them was published.
+    /// Time since the oldest event in the queue was published.
     pub oldest_age: Duration,
 }
 
 impl FullQueue {
-    /// Returns who it is, if that is of this type.
+    /// Returns the identity of the subscriber if it has this type.
     pub fn identity<T: 'static>(&self) -> Option<&T> {
         self.identity.as_deref()?.downcast_ref()
     }
@@ -48,18 +49,18 @@ impl FullQueue {
 
 impl fmt::Debug for FullQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("Full");
+        let mut debug = f.debug_struct("FullQueue");
         debug.field("gap", &self.gap).field("events", &self.events).field("bytes", &self.bytes);
         debug.field("oldest_age", &self.oldest_age).finish_non_exhaustive()
     }
 }
 
-/// How a [`Chooser`] asks.
+/// Options of a [`Chooser`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChooserOptions {
-    /// Callbacks that run at once at most; 1 runs one after the other. Default: four for each CPU this process may use.
+    /// Most callbacks that run at once. Default: four for each CPU that this process may use.
     pub concurrency: usize,
-    /// What happens to a subscriber whose callback panicked. Default: it keeps its place.
+    /// What happens to a subscriber whose callback panicked. Default: it keeps its place and loses the event.
     pub on_panic: Overflow,
 }
 
@@ -70,127 +71,129 @@ impl Default for ChooserOptions {
     }
 }
 
-/// Asks a callback what shall happen to a subscriber whose queue is full. Clones are one chooser.
+/// Asks a callback what happens to a subscriber whose queue is full. Clones share the callback and its
+/// questions.
 ///
-/// The callback may block: it runs on the pool given to [`start`](Self::start). Without one nobody is asked, and events are
-/// dropped.
+/// The callback may block, because it runs on the pool given to [`start`](Self::start). Without a pool it is
+/// not called, and events are dropped.
 #[derive(Clone)]
 pub struct Chooser(Arc<Inner>);
 
 struct Inner {
-    choose: Box<dyn Fn(&FullQueue) -> Overflow + Send + Sync>,
-    asking: ChooserOptions,
-    state: Mutex<State>,
+    callback: Box<dyn Fn(&FullQueue) -> Overflow + Send + Sync>,
+    options: ChooserOptions,
+    questions: Mutex<Questions>,
 }
 
 #[derive(Default)]
-struct State {
+struct Questions {
     pool: Option<Pool>,
-    /// Jobs submitted that have not ended.
-    running: usize,
+    /// Jobs that were submitted and have not ended.
+    jobs: usize,
     waiting: VecDeque<Question>,
 }
 
 struct Question {
-    full: FullQueue,
-    asked: Arc<dyn Asked>,
+    queue: FullQueue,
+    handler: Arc<dyn AnswerHandler>,
 }
 
-/// What came of a question.
+/// Answer to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
+    /// The callback chose this.
     Chosen(Overflow),
-    /// The callback panicked, and this holds instead.
+    /// The callback panicked, so this happens.
     Panicked(Overflow),
-    /// The pool had no room, or there is none.
+    /// The callback was not called: there is no pool, or no room.
     Refused,
 }
 
-/// Whom a question is about.
-pub(super) trait Asked: Send + Sync {
-    /// Takes the answer, once.
-    fn answer(self: Arc<Self>, answer: Answer);
+/// Receiver of an answer.
+pub(super) trait AnswerHandler: Send + Sync {
+    /// Handles the answer. Called once.
+    fn handle_answer(self: Arc<Self>, answer: Answer);
 }
 
 impl Chooser {
-    /// Makes a chooser of a callback.
-    pub fn new(choose: impl Fn(&FullQueue) -> Overflow + Send + Sync + 'static) -> Self {
-        Self::with(ChooserOptions::default(), choose)
+    /// Creates a chooser with default options.
+    pub fn new(callback: impl Fn(&FullQueue) -> Overflow + Send + Sync + 'static) -> Self {
+        Self::with(ChooserOptions::default(), callback)
     }
 
-    /// Makes a chooser that asks this way.
+    /// Creates a chooser with these options.
     pub fn with(
-        asking: ChooserOptions,
-        choose: impl Fn(&FullQueue) -> Overflow + Send + Sync + 'static,
+        options: ChooserOptions,
+        callback: impl Fn(&FullQueue) -> Overflow + Send + Sync + 'static,
     ) -> Self {
-        let asking = ChooserOptions { concurrency: asking.concurrency.max(1), ..asking };
-        Self(Arc::new(Inner { choose: Box::new(choose), asking, state: Mutex::default() }))
+        let options = ChooserOptions { concurrency: options.concurrency.max(1), ..options };
+        Self(Arc::new(Inner { callback: Box::new(callback), options, questions: Mutex::default() }))
     }
 
-    /// Has callbacks run on a pool's blocking threads, until [`stop`](Self::stop).
+    /// Lets the callback run on the blocking threads of `pool`, until [`stop`](Self::stop).
     pub fn start(&self, pool: &Pool) {
         self.lock().pool = Some(pool.clone());
     }
 
-    /// Asks nobody from here on, and lets go of the pool.
+    /// Stops calling the callback, and drops the handle to the pool.
     pub fn stop(&self) {
         let pool = self.lock().pool.take();
-        // Outside of the lock: the last handle's drop refuses jobs, and those come here.
+        // Dropping the last handle refuses jobs, which locks this chooser. So the lock is released first.
         drop(pool);
     }
 
-    /// Asks about a subscriber.
-    pub(super) fn ask(&self, full: FullQueue, asked: Arc<dyn Asked>) {
-        let mut state = self.lock();
-        if state.waiting.len() >= MAX_WAITING {
-            drop(state);
-            return asked.answer(Answer::Refused);
+    /// Asks about a subscriber. `handler` gets the answer.
+    pub(super) fn ask(&self, queue: FullQueue, handler: Arc<dyn AnswerHandler>) {
+        let mut questions = self.lock();
+        if questions.waiting.len() >= MAX_WAITING {
+            drop(questions);
+            return handler.handle_answer(Answer::Refused);
         }
-        state.waiting.push_back(Question { full, asked });
-        if state.running < self.0.asking.concurrency {
-            state.running += 1;
-            self.submit(state);
+        questions.waiting.push_back(Question { queue, handler });
+        if questions.jobs < self.0.options.concurrency {
+            questions.jobs += 1;
+            self.submit(questions);
         }
     }
 
-    /// Has the pool answer one more question.
-    fn submit(&self, state: MutexGuard<'_, State>) {
-        let pool = state.pool.clone();
-        drop(state);
+    /// Submits a job that answers one question. The caller has counted the job.
+    fn submit(&self, questions: MutexGuard<'_, Questions>) {
+        let pool = questions.pool.clone();
+        drop(questions);
         match pool.map(|pool| pool.submit_blocking(Box::new(self.clone()), None)) {
             Some(Ok(_)) => {}
             Some(Err(_)) | None => self.refuse_all(),
         }
     }
 
-    /// Answers whatever waits: nobody will.
+    /// Answers all waiting questions with a refusal.
     fn refuse_all(&self) {
-        let mut state = self.lock();
-        state.running -= 1;
-        let refused = std::mem::take(&mut state.waiting);
-        drop(state);
-        refused.into_iter().for_each(|question| question.asked.answer(Answer::Refused));
+        let mut questions = self.lock();
+        questions.jobs -= 1;
+        let refused = std::mem::take(&mut questions.waiting);
+        drop(questions);
+        refused.into_iter().for_each(|question| question.handler.handle_answer(Answer::Refused));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Questions> {
+        self.0.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One question a job, so that other jobs of the pool get their turn between two of them.
+/// A job answers one question and submits the next job. So other jobs of the pool run in between.
 impl BlockingJob for Chooser {
     fn run(self: Box<Self>) {
         let question = self.lock().waiting.pop_front();
-        if let Some(Question { full, asked }) = question {
-            let chosen = contain(|| (self.0.choose)(&full));
-            let panicked = |_| Answer::Panicked(self.0.asking.on_panic);
-            asked.answer(chosen.map_or_else(panicked, Answer::Chosen));
+        if let Some(Question { queue, handler }) = question {
+            let chosen = catch_panic(|| (self.0.callback)(&queue));
+            let panicked = |_| Answer::Panicked(self.0.options.on_panic);
+            handler.handle_answer(chosen.map_or_else(panicked, Answer::Chosen));
         }
-        let mut state = self.lock();
-        if state.waiting.is_empty() {
-            state.running -= 1;
+        let mut questions = self.lock();
+        if questions.waiting.is_empty() {
+            questions.jobs -= 1;
         } else {
-            self.submit(state);
+            self.submit(questions);
         }
     }
 
@@ -200,7 +203,7 @@ impl BlockingJob for Chooser {
 }
 
 impl PartialEq for Chooser {
-    /// Says whether both are the same chooser.
+    /// Returns `true` for clones of the same chooser.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -210,9 +213,9 @@ impl Eq for Chooser {}
 
 impl fmt::Debug for Chooser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.lock();
+        let questions = self.lock();
         let mut debug = f.debug_struct("Chooser");
-        debug.field("asking", &self.0.asking).field("running", &state.running);
-        debug.field("waiting", &state.waiting.len()).finish_non_exhaustive()
+        debug.field("options", &self.0.options).field("jobs", &questions.jobs);
+        debug.field("waiting", &questions.waiting.len()).finish_non_exhaustive()
     }
 }

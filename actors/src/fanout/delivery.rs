@@ -1,4 +1,4 @@
-//! What became of one event, gathered from the shards.
+//! The outcome of one event, collected from the shards.
 
 use std::{
     future::poll_fn,
@@ -9,34 +9,35 @@ use std::{
     task::{Poll, Waker},
 };
 
-use super::{counts::Pass, overflow::Overflow};
+use super::{counters::ShardDelivery, overflow::Overflow};
 
-/// What became of an event, summed over the shards that have told.
+/// Outcome of one event, summed over the shards that have reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeliveryReport {
-    /// Queues that took it.
+    /// Subscribers that got the event into their queue or their outlet.
     pub delivered: usize,
-    /// Subscribers for which it was lost.
+    /// Subscribers that lost the event.
     pub dropped: usize,
-    /// Subscribers unregistered because of it.
+    /// Subscribers that were unregistered because of it.
     pub removed: usize,
-    /// Subscribers closed because of it.
+    /// Subscribers that were closed because of it.
     pub closed: usize,
-    /// One of those that did not get it, by its [id](super::Subscription::id), and what happened to it.
+    /// One of the subscribers that did not get the event, by its [id](super::Subscription::id), and what
+    /// happened to it.
     pub first_lost: Option<(u64, Overflow)>,
-    /// Shards that had no room for it: their subscribers are told with the next event that gets there.
+    /// Shards whose relays had no room for the event. Their subscribers get a gap before the next event.
     pub shards_full: usize,
-    /// Shards that had not answered when the time was up.
+    /// Shards that had not reported when the timeout expired.
     pub shards_pending: usize,
 }
 
-/// Where the shards' counts for one event come together.
-pub(super) struct Gather {
-    /// Shards that have not told.
-    silent: AtomicUsize,
+/// Collects the outcome of one event from the shards.
+pub(super) struct DeliveryCounter {
+    /// Shards that have not reported.
+    pending: AtomicUsize,
     full: AtomicUsize,
-    taken: AtomicUsize,
+    delivered: AtomicUsize,
     dropped: AtomicUsize,
     removed: AtomicUsize,
     closed: AtomicUsize,
@@ -44,13 +45,13 @@ pub(super) struct Gather {
     waiter: Mutex<Option<Waker>>,
 }
 
-impl Gather {
-    /// Expects the counts of so many shards, less those that turn out to be full.
-    pub(super) fn of(shards: usize) -> Self {
+impl DeliveryCounter {
+    /// Creates a counter that expects reports from `shards` shards.
+    pub(super) fn new(shards: usize) -> Self {
         Self {
-            silent: AtomicUsize::new(shards),
+            pending: AtomicUsize::new(shards),
             full: AtomicUsize::new(0),
-            taken: AtomicUsize::new(0),
+            delivered: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),
             removed: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
@@ -59,28 +60,28 @@ impl Gather {
         }
     }
 
-    /// Adds what one shard did.
-    pub(super) fn add(&self, pass: &Pass) {
-        self.taken.fetch_add(pass.taken, Ordering::Relaxed);
-        self.dropped.fetch_add(pass.dropped, Ordering::Relaxed);
-        self.removed.fetch_add(pass.removed, Ordering::Relaxed);
-        self.closed.fetch_add(pass.closed, Ordering::Relaxed);
-        if let Some(first) = pass.first_lost {
-            // Another shard's may be there already.
+    /// Adds the report of a shard.
+    pub(super) fn add(&self, shard: &ShardDelivery) {
+        self.delivered.fetch_add(shard.delivered, Ordering::Relaxed);
+        self.dropped.fetch_add(shard.dropped, Ordering::Relaxed);
+        self.removed.fetch_add(shard.removed, Ordering::Relaxed);
+        self.closed.fetch_add(shard.closed, Ordering::Relaxed);
+        if let Some(first) = shard.first_lost {
+            // Another shard may have set it already.
             let _ = self.first_lost.set(first);
         }
-        self.told();
+        self.complete_shard();
     }
 
-    /// Notes that a shard had no room.
-    pub(super) fn full(&self) {
+    /// Records that the relay of a shard had no room for the event.
+    pub(super) fn add_full(&self) {
         self.full.fetch_add(1, Ordering::Relaxed);
-        self.told();
+        self.complete_shard();
     }
 
-    fn told(&self) {
-        // What was added before is seen by whoever sees the zero.
-        if self.silent.fetch_sub(1, Ordering::AcqRel) == 1 {
+    fn complete_shard(&self) {
+        // A thread that reads zero also sees the counts that were added before.
+        if self.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
             let waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(waiter) = waiter {
                 waiter.wake();
@@ -88,11 +89,12 @@ impl Gather {
         }
     }
 
-    pub(super) fn sum(&self) -> DeliveryReport {
+    /// Returns the sum of the reports so far.
+    pub(super) fn report(&self) -> DeliveryReport {
         DeliveryReport {
-            shards_pending: self.silent.load(Ordering::Acquire),
+            shards_pending: self.pending.load(Ordering::Acquire),
             shards_full: self.full.load(Ordering::Relaxed),
-            delivered: self.taken.load(Ordering::Relaxed),
+            delivered: self.delivered.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             removed: self.removed.load(Ordering::Relaxed),
             closed: self.closed.load(Ordering::Relaxed),
@@ -100,10 +102,11 @@ impl Gather {
         }
     }
 
-    pub(super) async fn complete(&self) {
+    /// Waits until all shards have reported. Only one task may wait at a time.
+    pub(super) async fn completed(&self) {
         poll_fn(|cx| {
             let mut waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.silent.load(Ordering::Acquire) == 0 {
+            if self.pending.load(Ordering::Acquire) == 0 {
                 return Poll::Ready(());
             }
             *waiter = Some(cx.waker().clone());

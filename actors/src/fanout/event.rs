@@ -1,13 +1,13 @@
-//! Events on their way to subscribers.
+//! Events, and what a subscriber gets.
 
 use std::{any::Any, fmt, sync::Arc, time::Instant};
 
-use super::{delivery::Gather, gap::Gap};
-use crate::future::contain;
+use super::{delivery::DeliveryCounter, gap::Gap};
+use crate::future::catch_panic;
 
-/// What an event carries. It is made once and shared by all subscribers.
+/// Payload of an event. It is created once and shared by all subscribers.
 pub trait Payload: Send + Sync + 'static {
-    /// Returns what the payload counts in a subscriber's queue, bytes.
+    /// Returns the number of bytes that the payload counts for in a subscriber's queue.
     fn weight(&self) -> usize;
 }
 
@@ -17,51 +17,56 @@ impl Payload for Vec<u8> {
     }
 }
 
-/// Says which subscribers an event is for: it is shown who each is. Runs on the shards, so it must be quick.
+/// Function that returns `true` for the subscribers that an event is for. It gets the identity of each.
+///
+/// It runs on the shards, so it must be quick.
 pub type Filter = Arc<dyn Fn(Option<&(dyn Any + Send + Sync)>) -> bool + Send + Sync>;
 
-/// A published payload with its number in the topic.
+/// Published payload with its number in the topic.
 pub struct Event<P> {
     pub(super) seq: u64,
-    /// False: it stands behind event `seq` and has no number of its own.
+    /// `false` for an event without a number. It follows event `seq`.
     pub(super) numbered: bool,
     pub(super) filter: Option<Filter>,
     pub(super) published: Instant,
     pub(super) payload: P,
-    pub(super) gather: Gather,
+    pub(super) counter: DeliveryCounter,
 }
 
 impl<P> Event<P> {
-    /// Returns the event's number: each topic counts its events from 1, or as its store says. That of the event before
-    /// it, when it has none.
+    /// Returns the number of the event. An event without a number returns that of the event before it.
+    ///
+    /// A topic counts its events from 1, or takes the numbers from
+    /// [`publish_with_seq`](super::Topic::publish_with_seq).
     pub fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// Says whether it has a number of its own.
+    /// Returns `true` if the event has a number of its own.
     pub fn is_numbered(&self) -> bool {
         self.numbered
     }
 
-    /// Returns what one who does not get it misses.
-    pub(super) fn as_missed(&self) -> Gap {
+    /// Returns the gap of a subscriber that does not get this event.
+    pub(super) fn as_gap(&self) -> Gap {
         Gap { from: if self.numbered { self.seq } else { self.seq + 1 }, to: self.seq }
     }
 
-    /// Says whether it is for this subscriber; an error when the filter panicked.
-    pub(super) fn is_for(&self, who: Option<&(dyn Any + Send + Sync)>) -> Result<bool, ()> {
+    /// Returns `true` if the event is for a subscriber with this identity. Returns an error if the filter
+    /// panicked.
+    pub(super) fn is_for(&self, identity: Option<&(dyn Any + Send + Sync)>) -> Result<bool, ()> {
         match &self.filter {
             None => Ok(true),
-            Some(filter) => contain(|| filter(who)).map_err(drop),
+            Some(filter) => catch_panic(|| filter(identity)).map_err(drop),
         }
     }
 
-    /// Returns when it was published.
+    /// Returns the time at which the event was published.
     pub fn published(&self) -> Instant {
         self.published
     }
 
-    /// Returns what it carries.
+    /// Returns the payload.
     pub fn payload(&self) -> &P {
         &self.payload
     }
@@ -73,15 +78,15 @@ impl<P> fmt::Debug for Event<P> {
     }
 }
 
-/// What a subscriber is given.
+/// What a subscriber gets next.
 #[derive(Debug)]
 pub enum Delivery<P> {
     /// An event.
     Event(Arc<Event<P>>),
-    /// Events it did not get; the next one is behind them.
+    /// Events that the subscriber lost. The next event follows the gap.
     Gap(Gap),
-    /// It was unregistered because its queue was full. Nothing more comes; said again whenever it is asked.
+    /// The subscriber was unregistered because its queue was full. Every further poll returns this again.
     Removed,
-    /// It, or the topic, was closed. Nothing more comes; said again whenever it is asked.
+    /// The subscriber or the topic was closed. Every further poll returns this again.
     Closed,
 }

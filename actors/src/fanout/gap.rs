@@ -1,21 +1,22 @@
-//! Ranges of events that a subscriber did not get. Imports nothing.
+//! Ranges of lost events. Imports nothing.
 
-/// A range of events a subscriber did not get, both ends included.
+/// Range of events that a subscriber did not get, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The first one.
+    /// Number of the first lost event.
     pub from: u64,
-    /// The last one. Before `from` when all that is missing are events without a number, behind event `to`.
+    /// Number of the last lost event. It is less than `from` if only events without a number were lost. They
+    /// followed event `to`.
     pub to: u64,
 }
 
 impl Gap {
-    /// Says whether nothing that has a number is missing.
+    /// Returns `true` if only events without a number were lost.
     pub fn is_unnumbered(self) -> bool {
         self.to < self.from
     }
 
-    /// Adds a later range; what lies between belongs to it.
+    /// Returns the range from the beginning of this gap to the end of a later one.
     pub(super) fn extend(self, later: Self) -> Self {
         Self { from: self.from.min(later.from), to: self.to.max(later.to) }
     }

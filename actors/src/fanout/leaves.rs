@@ -1,43 +1,45 @@
-//! Subscribers who have left and whose relay does not know it. Imports nothing.
+//! Subscribers of one shard that have left and that the relay has not removed yet. Imports nothing of the
+//! crate.
 
 use std::sync::atomic::{
     AtomicBool, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 
-/// Subscribers of one shard who have left and whose relay does not know it.
+/// Leaves that the relay of a shard has not handled.
 #[derive(Default)]
-pub(super) struct Absent {
-    /// Messages of those who left that the relay has not taken.
-    told: AtomicUsize,
-    /// Somebody left whom the full mailbox could not tell of.
-    untold: AtomicBool,
+pub(super) struct PendingLeaves {
+    /// Leave messages in the mailbox of the relay.
+    queued: AtomicUsize,
+    /// Set if a leave message did not fit into the mailbox.
+    unsent: AtomicBool,
 }
 
-impl Absent {
-    /// Notes that the relay will be told of one, before it is.
-    pub(super) fn tell(&self) {
-        self.told.fetch_add(1, Release);
+impl PendingLeaves {
+    /// Counts a leave message. Called before it is sent.
+    pub(super) fn begin_send(&self) {
+        self.queued.fetch_add(1, Release);
     }
 
-    /// Notes that its mailbox was full.
-    pub(super) fn could_not_tell(&self) {
-        self.untold.store(true, Release);
-        self.hear();
+    /// Records that the leave message was not sent, because the mailbox is full.
+    pub(super) fn fail_send(&self) {
+        self.unsent.store(true, Release);
+        self.finish();
     }
 
-    /// Notes that the relay was told.
-    pub(super) fn hear(&self) {
-        self.told.fetch_sub(1, Release);
+    /// Records that the relay has handled a leave message.
+    pub(super) fn finish(&self) {
+        self.queued.fetch_sub(1, Release);
     }
 
-    /// Says whether the relay should look for those it could not be told of.
-    pub(super) fn take_untold(&self) -> bool {
-        self.untold.load(Relaxed) && self.untold.swap(false, Acquire)
+    /// Returns `true` if the relay must search for subscribers whose leave messages were not sent, and clears
+    /// that.
+    pub(super) fn take_unsent(&self) -> bool {
+        self.unsent.load(Relaxed) && self.unsent.swap(false, Acquire)
     }
 
-    /// Says whether nobody has left whom the relay takes for present.
-    pub(super) fn is_nobody(&self) -> bool {
-        self.told.load(Acquire) == 0 && !self.untold.load(Acquire)
+    /// Returns `true` if the relay knows of all leaves.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queued.load(Acquire) == 0 && !self.unsent.load(Acquire)
     }
 }

@@ -1,4 +1,4 @@
-//! What a subscriber has: how much its queue holds, what happens when it is full, and who it is.
+//! Options of a subscription.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use super::{
     overflow::{Bounds, Identity, Overflow},
 };
 
-/// Who says what happens at a full queue.
+/// Policy that decides what happens to an event that finds a subscriber's queue full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// It is the same each time.
+    /// The same thing every time.
     Always(Overflow),
-    /// A callback is asked, elsewhere. Until it has answered, events for that subscriber are dropped.
+    /// A callback decides. Until it has decided, events for that subscriber are dropped.
     Ask(Chooser),
 }
 
@@ -34,24 +34,24 @@ impl From<Chooser> for Policy {
     }
 }
 
-/// The terms of one subscription.
+/// Options of a subscription.
 #[derive(Clone, Default)]
 pub struct SubscribeOptions {
-    /// How much the queue holds.
+    /// Bounds of the queue.
     pub bounds: Bounds,
-    /// What happens when it is full.
+    /// Policy for a full queue.
     pub policy: Policy,
-    /// Who the subscriber is. Default: nobody in particular.
+    /// Identity of the subscriber. Default: none.
     pub identity: Option<Identity>,
 }
 
 impl SubscribeOptions {
-    /// Makes the terms of nobody in particular.
+    /// Creates options without an identity.
     pub fn new(bounds: Bounds, policy: impl Into<Policy>) -> Self {
         Self { bounds, policy: policy.into(), identity: None }
     }
 
-    /// Says who the subscriber is.
+    /// Sets the identity of the subscriber.
     #[must_use]
     pub fn with_identity(self, identity: Identity) -> Self {
         Self { identity: Some(identity), ..self }

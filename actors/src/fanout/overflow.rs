@@ -1,25 +1,26 @@
-//! How much a subscriber's queue holds, and what happens when it is full. Imports nothing.
+//! Bounds of a subscriber's queue, and what happens beyond them. Imports nothing of the crate.
 
 use std::{any::Any, sync::Arc};
 
 /// What happens to an event that finds a subscriber's queue full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Overflow {
-    /// The event is lost for this subscriber, which is told so before the next one.
+    /// The event is lost for this subscriber, which gets a gap before the next event.
     #[default]
     Drop,
-    /// The subscriber is unregistered: it gets what its queue holds, then nothing more.
+    /// The subscriber is unregistered. It gets the events in its queue, then
+    /// [`Delivery::Removed`](super::Delivery).
     Remove,
-    /// The subscriber is closed: it gets what its queue holds, then the end.
+    /// The subscriber is closed. It gets the events in its queue, then [`Delivery::Closed`](super::Delivery).
     Close,
 }
 
-/// How much a subscriber's queue holds.
+/// Bounds of a subscriber's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Events. Default 64.
+    /// Most events. Default: 64.
     pub events: usize,
-    /// Bytes of payload. Default 256 KiB. An empty queue takes one event of any size.
+    /// Most bytes of payload. Default: 256 KiB. An empty queue accepts one event of any size.
     pub bytes: usize,
 }
 
@@ -29,5 +30,5 @@ impl Default for Bounds {
     }
 }
 
-/// Who a subscriber is, in its owner's own type: callbacks and filters are shown it.
+/// Identity of a subscriber, in a type that the application chooses. Callbacks and filters get it.
 pub type Identity = Arc<dyn Any + Send + Sync>;

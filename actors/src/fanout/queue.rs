@@ -1,4 +1,5 @@
-//! A subscriber's queue: bounded in events and bytes, filled by its shard's relay, drained by its subscription.
+//! A subscriber's queue, bounded in events and bytes. The relay of its shard fills it, its subscription
+//! empties it.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use super::{
-    chooser::{Answer, Asked, Chooser, FullQueue},
+    chooser::{Answer, AnswerHandler, Chooser, FullQueue},
     event::{Delivery, Event, Payload},
     gap::Gap,
     options::{Policy, SubscribeOptions},
@@ -19,26 +20,30 @@ use super::{
     shared::TopicShared,
 };
 
-/// What became of an event at one queue.
+/// Id of the next queue.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Outcome of an event at one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// It waits there, as the last of so many.
-    Taken(usize),
-    /// It was lost; so many wait there.
+pub(super) enum PushOutcome {
+    /// The queue accepted the event, or the subscriber has it already. Holds the number of events in the
+    /// queue.
+    Delivered(usize),
+    /// The event is lost. Holds the number of events in the queue.
     Dropped(usize),
+    /// The subscriber was unregistered.
     Removed,
+    /// The subscriber was closed.
     Closed,
-    /// The event's filter left it out.
-    Skipped,
-    /// Nobody will ever take it: the subscriber has left.
+    /// The filter of the event excludes the subscriber.
+    Filtered,
+    /// The subscriber had left or ended before.
     Gone,
 }
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-/// Why nothing more comes.
+/// Reason why a queue accepts no more events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum QueueEnd {
     Removed,
     Closed,
 }
@@ -48,57 +53,58 @@ enum Item<P> {
     Gap(Gap),
 }
 
-struct State<P> {
+struct QueueState<P> {
     items: VecDeque<Item<P>>,
-    /// Events in `items`.
+    /// Number of events in `items`.
     events: usize,
-    /// What they weigh.
+    /// Bytes of payload in `items`.
     bytes: usize,
-    /// Events lost since the last one taken.
+    /// Events that were lost after the last item.
     lost: Option<Gap>,
-    /// The subscription reads history: what does not fit is read from there too.
+    /// Set while the subscription reads history. Events that do not fit are read from the history then.
     catching_up: bool,
-    /// Events up to this one are not for this queue: they came before the subscription, or were read from the history.
+    /// Events up to this number are not for this queue: they are older than the subscription, or were read
+    /// from the history.
     after: u64,
-    /// While catching up, events were thrown away.
+    /// Set if events were discarded while catching up.
     overrun: bool,
-    end: Option<End>,
-    /// The subscription is gone.
-    gone: bool,
-    /// A callback is deciding what becomes of the subscriber.
+    end: Option<QueueEnd>,
+    /// Set when the subscription was dropped.
+    left: bool,
+    /// Set while a callback decides about the subscriber.
     asking: bool,
-    /// Counted as lagging.
-    lags: bool,
+    /// Set while the subscriber counts as lagging.
+    lagging: bool,
     waker: Option<Waker>,
 }
 
-/// One subscriber's queue.
+/// Queue of one subscriber.
 pub(super) struct Queue<P: Payload> {
-    /// Tells it from all others.
+    /// Id of the subscription, unique in the process.
     pub(super) id: u64,
-    state: Mutex<State<P>>,
+    state: Mutex<QueueState<P>>,
     bounds: Bounds,
     policy: Policy,
     pub(super) identity: Option<Identity>,
     pub(super) topic: Arc<TopicShared>,
-    /// Whose relay fills it.
+    /// The shard whose relay fills the queue.
     pub(super) shard: usize,
-    /// Where it stands in its relay's list; that relay alone uses it.
-    pub(super) place: AtomicUsize,
-    /// It counts as a subscriber.
+    /// Index in the relay's list of members. Only the relay uses it.
+    pub(super) index: AtomicUsize,
+    /// Set while the topic counts the subscriber.
     registered: AtomicBool,
 }
 
 impl<P: Payload> Queue<P> {
-    /// Makes a queue on a shard for the events behind number `after`.
+    /// Creates a queue on a shard for the events after number `after`.
     pub(super) fn new(
         topic: Arc<TopicShared>,
-        terms: SubscribeOptions,
+        options: SubscribeOptions,
         shard: usize,
         catching_up: bool,
         after: u64,
     ) -> Self {
-        let state = State {
+        let state = QueueState {
             items: VecDeque::new(),
             events: 0,
             bytes: 0,
@@ -107,12 +113,12 @@ impl<P: Payload> Queue<P> {
             after,
             overrun: false,
             end: None,
-            gone: false,
+            left: false,
             asking: false,
-            lags: false,
+            lagging: false,
             waker: None,
         };
-        let SubscribeOptions { bounds, policy, identity } = terms;
+        let SubscribeOptions { bounds, policy, identity } = options;
         Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
             state: Mutex::new(state),
@@ -121,33 +127,35 @@ impl<P: Payload> Queue<P> {
             identity,
             topic,
             shard,
-            place: AtomicUsize::new(usize::MAX),
+            index: AtomicUsize::new(usize::MAX),
             registered: AtomicBool::new(true),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<P>> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<P>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends an event, or does what the policy says. If a callback is to be asked, `asked` makes whom it is answered.
+    /// Appends an event, or applies the policy if the queue is full.
+    ///
+    /// If the policy asks a callback, `handler` creates the receiver of its answer.
     pub(super) fn push(
-        self: &Arc<Self>,
+        &self,
         event: &Arc<Event<P>>,
         weight: usize,
-        asked: impl FnOnce() -> Arc<dyn Asked>,
-    ) -> Outcome {
+        handler: impl FnOnce() -> Arc<dyn AnswerHandler>,
+    ) -> PushOutcome {
         let mut state = self.lock();
-        if state.gone || state.end.is_some() {
-            return Outcome::Gone;
+        if state.left || state.end.is_some() {
+            return PushOutcome::Gone;
         }
         if event.is_numbered() && event.seq <= state.after {
-            return Outcome::Taken(state.events);
+            return PushOutcome::Delivered(state.events);
         }
         let fits = state.events == 0
             || (state.events < self.bounds.events && state.bytes.saturating_add(weight) <= self.bounds.bytes);
         if !fits {
-            return self.overflow(state, event.as_missed(), asked);
+            return self.overflow(state, event.as_gap(), handler);
         }
         if let Some(lost) = state.lost.take() {
             state.items.push_back(Item::Gap(lost));
@@ -155,79 +163,105 @@ impl<P: Payload> Queue<P> {
         state.items.push_back(Item::Event(Arc::clone(event)));
         state.events += 1;
         state.bytes += weight;
-        if state.events == 2 && !state.lags {
-            state.lags = true;
-            self.topic.counts.lagging.fetch_add(1, Relaxed);
+        if state.events == 2 && !state.lagging {
+            state.lagging = true;
+            self.topic.counters.lagging.fetch_add(1, Relaxed);
         }
         let waiting = state.events;
         state.wake();
-        Outcome::Taken(waiting)
+        PushOutcome::Delivered(waiting)
     }
 
-    /// Notes that the shard never saw these events: a queue without room, as far as this subscriber can tell.
-    pub(super) fn miss(self: &Arc<Self>, missed: Gap, asked: impl FnOnce() -> Arc<dyn Asked>) -> Outcome {
+    /// Applies the policy for events that the relay did not accept, as if they had found the queue full.
+    pub(super) fn push_gap(&self, gap: Gap, handler: impl FnOnce() -> Arc<dyn AnswerHandler>) -> PushOutcome {
         let state = self.lock();
-        if state.gone || state.end.is_some() {
-            return Outcome::Gone;
+        if state.left || state.end.is_some() {
+            return PushOutcome::Gone;
         }
-        if missed.to <= state.after && !missed.is_unnumbered() {
-            return Outcome::Taken(state.events);
+        if gap.to <= state.after && !gap.is_unnumbered() {
+            return PushOutcome::Delivered(state.events);
         }
-        let missed = Gap { from: missed.from.max(state.after + 1), ..missed };
-        self.overflow(state, missed, asked)
+        let gap = Gap { from: gap.from.max(state.after + 1), ..gap };
+        self.overflow(state, gap, handler)
     }
 
     fn overflow(
-        self: &Arc<Self>,
-        mut state: MutexGuard<'_, State<P>>,
-        missed: Gap,
-        asked: impl FnOnce() -> Arc<dyn Asked>,
-    ) -> Outcome {
+        &self,
+        mut state: MutexGuard<'_, QueueState<P>>,
+        gap: Gap,
+        handler: impl FnOnce() -> Arc<dyn AnswerHandler>,
+    ) -> PushOutcome {
         if state.catching_up {
-            // The history has it: nothing is lost.
-            state.forget();
-            self.lags_no_more(&mut state);
+            // The subscription will read these events from the history, so nothing is lost.
+            state.clear();
+            self.end_lag(&mut state);
             state.overrun = true;
-            return Outcome::Taken(0);
+            return PushOutcome::Delivered(0);
         }
         match &self.policy {
             Policy::Always(Overflow::Drop) => {
-                state.lose(missed);
-                Outcome::Dropped(state.events)
+                state.lose(gap);
+                PushOutcome::Dropped(state.events)
             }
             Policy::Always(Overflow::Remove) => {
-                state.lose(missed);
-                state.end(End::Removed);
-                Outcome::Removed
+                state.lose(gap);
+                state.end(QueueEnd::Removed);
+                PushOutcome::Removed
             }
             Policy::Always(Overflow::Close) => {
-                state.lose(missed);
-                state.end(End::Closed);
-                Outcome::Closed
+                state.lose(gap);
+                state.end(QueueEnd::Closed);
+                PushOutcome::Closed
             }
             Policy::Ask(chooser) => {
-                state.lose(missed);
+                state.lose(gap);
                 let waiting = state.events;
                 if !std::mem::replace(&mut state.asking, true) {
-                    self.ask(state, chooser, missed, asked());
+                    self.ask(state, chooser, gap, handler());
                 }
-                Outcome::Dropped(waiting)
+                PushOutcome::Dropped(waiting)
             }
         }
     }
 
-    fn ask(&self, state: MutexGuard<'_, State<P>>, chooser: &Chooser, missed: Gap, asked: Arc<dyn Asked>) {
-        let waited = state.oldest().map_or(Duration::ZERO, |oldest| oldest.elapsed());
-        let full = FullQueue {
+    fn ask(
+        &self,
+        state: MutexGuard<'_, QueueState<P>>,
+        chooser: &Chooser,
+        gap: Gap,
+        handler: Arc<dyn AnswerHandler>,
+    ) {
+        let queue = FullQueue {
             identity: self.identity.clone(),
-            gap: missed,
+            gap,
             events: state.events,
             bytes: state.bytes,
-            oldest_age: waited,
+            oldest_age: state.oldest().map_or(Duration::ZERO, |oldest| oldest.elapsed()),
         };
-        // ChooserOptions may answer at once, which takes the lock.
+        // The answer may come during the call, and it locks the state. So the lock is released first.
         drop(state);
-        chooser.ask(full, asked);
+        chooser.ask(queue, handler);
+    }
+
+    /// Applies the answer of a callback. Returns `true` if it ended the subscriber.
+    pub(super) fn apply_answer(&self, answer: Answer) -> bool {
+        let mut state = self.lock();
+        state.asking = false;
+        if state.left || state.end.is_some() {
+            return false;
+        }
+        let overflow = match answer {
+            Answer::Chosen(overflow) | Answer::Panicked(overflow) => overflow,
+            Answer::Refused => Overflow::Drop,
+        };
+        match overflow {
+            Overflow::Drop => {}
+            Overflow::Remove => state.end(QueueEnd::Removed),
+            Overflow::Close => state.end(QueueEnd::Closed),
+        }
+        drop(state);
+        self.topic.counters.add_answer(answer, overflow);
+        overflow != Overflow::Drop
     }
 
     /// Returns the number of the last event that is not for this queue.
@@ -235,29 +269,30 @@ impl<P: Payload> Queue<P> {
         self.lock().after
     }
 
-    /// Ends the subscriber after what its queue holds.
+    /// Closes the subscriber. It still gets the items in the queue.
     pub(super) fn close(&self) {
         let mut state = self.lock();
-        state.end.get_or_insert(End::Closed);
+        state.end.get_or_insert(QueueEnd::Closed);
         state.wake();
     }
 
-    /// Returns when the first event that waits was published.
+    /// Returns the time at which the oldest waiting event was published.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.lock().oldest()
     }
 
-    /// Takes what is next, and says whether that was all and whoever polls is woken by what follows.
+    /// Takes the next delivery. The flag is `true` if nothing follows it now and the next push wakes the task
+    /// of `cx`.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<(Delivery<P>, bool)> {
         let mut state = self.lock();
         if let Some(item) = state.items.pop_front() {
             let delivery = match item {
-                Item::Gap(missed) => Delivery::Gap(missed),
+                Item::Gap(gap) => Delivery::Gap(gap),
                 Item::Event(event) => {
                     state.events -= 1;
                     state.bytes -= event.payload.weight();
                     if state.events == 0 {
-                        self.lags_no_more(&mut state);
+                        self.end_lag(&mut state);
                     }
                     Delivery::Event(event)
                 }
@@ -265,16 +300,16 @@ impl<P: Payload> Queue<P> {
             let rests = state.rests() && state.will_wake(cx.waker());
             return Poll::Ready((delivery, rests));
         }
-        // What was lost last is told at once, not before the next event: that may be hours away, and until then the
-        // subscriber would take what it has for the latest.
+        // A gap at the end is delivered without waiting for the next event, which may be hours away. Until
+        // then the subscriber would believe that it has the latest event.
         if let Some(lost) = state.lost.take() {
             let rests = state.rests() && state.will_wake(cx.waker());
             return Poll::Ready((Delivery::Gap(lost), rests));
         }
         if let Some(end) = state.end {
             let delivery = match end {
-                End::Removed => Delivery::Removed,
-                End::Closed => Delivery::Closed,
+                QueueEnd::Removed => Delivery::Removed,
+                QueueEnd::Closed => Delivery::Closed,
             };
             return Poll::Ready((delivery, false));
         }
@@ -284,16 +319,17 @@ impl<P: Payload> Queue<P> {
         Poll::Pending
     }
 
-    /// Goes over to live events after history was read up to `read`. False when events were thrown away meanwhile:
-    /// they are in the history by now.
+    /// Switches to live events after the history was read up to event `read`.
+    ///
+    /// Returns `false` if events were discarded while catching up. The history has them.
     pub(super) fn caught_up(&self, read: u64) -> bool {
         let mut state = self.lock();
         if std::mem::take(&mut state.overrun) {
             return false;
         }
-        let State { items, events, bytes, .. } = &mut *state;
+        let QueueState { items, events, bytes, .. } = &mut *state;
         items.retain(|item| match item {
-            // What has no number is in no history.
+            // An event without a number is in no history, so it stays.
             Item::Event(event) if event.is_numbered() && event.seq <= read => {
                 *events -= 1;
                 *bytes -= event.payload.weight();
@@ -302,63 +338,42 @@ impl<P: Payload> Queue<P> {
             _ => true,
         });
         if state.events == 0 {
-            self.lags_no_more(&mut state);
+            self.end_lag(&mut state);
         }
         (state.catching_up, state.after) = (false, read);
         true
     }
 
-    /// Takes the subscriber off the topic's books, once.
+    /// Removes the subscriber from the topic's count. Repeated calls have no effect.
     pub(super) fn unregister(&self) {
         if self.registered.swap(false, Relaxed) {
             self.topic.unregister(self.shard);
         }
     }
 
-    /// Says whether its subscription is gone.
-    pub(super) fn is_gone(&self) -> bool {
-        self.lock().gone
+    /// Returns `true` if the subscription was dropped.
+    pub(super) fn has_left(&self) -> bool {
+        self.lock().left
     }
 
-    /// Gives up what waits; what still comes finds nobody.
+    /// Drops all items, and refuses new ones. Called when the subscription is dropped.
     pub(super) fn leave(&self) {
         let mut state = self.lock();
-        state.gone = true;
-        state.forget();
+        state.left = true;
+        state.clear();
         state.waker = None;
-        self.lags_no_more(&mut state);
+        self.end_lag(&mut state);
     }
 
-    /// Does what a callback said about the subscriber. Returns whether the subscriber has ended by it.
-    pub(super) fn answer(&self, answer: Answer) -> bool {
-        let mut state = self.lock();
-        state.asking = false;
-        if state.gone || state.end.is_some() {
-            return false;
-        }
-        let overflow = match answer {
-            Answer::Chosen(overflow) | Answer::Panicked(overflow) => overflow,
-            Answer::Refused => Overflow::Drop,
-        };
-        match overflow {
-            Overflow::Drop => {}
-            Overflow::Remove => state.end(End::Removed),
-            Overflow::Close => state.end(End::Closed),
-        }
-        drop(state);
-        self.topic.counts.answered(answer, overflow);
-        overflow != Overflow::Drop
-    }
-
-    fn lags_no_more(&self, state: &mut State<P>) {
-        if std::mem::take(&mut state.lags) {
-            self.topic.counts.lagging.fetch_sub(1, Relaxed);
+    fn end_lag(&self, state: &mut QueueState<P>) {
+        if std::mem::take(&mut state.lagging) {
+            self.topic.counters.lagging.fetch_sub(1, Relaxed);
         }
     }
 }
 
-impl<P> State<P> {
-    /// Says whether what comes wakes whom this waker does.
+impl<P> QueueState<P> {
+    /// Returns `true` if the next push wakes the same task as `other`.
     fn will_wake(&self, other: &Waker) -> bool {
         self.waker.as_ref().is_some_and(|waker| waker.will_wake(other))
     }
@@ -369,20 +384,20 @@ impl<P> State<P> {
         }
     }
 
-    /// Says whether nothing is to be told until something more happens.
+    /// Returns `true` if there is nothing to deliver.
     fn rests(&self) -> bool {
         self.items.is_empty() && self.lost.is_none() && self.end.is_none()
     }
 
-    fn lose(&mut self, missed: Gap) {
-        self.lost = Some(self.lost.map_or(missed, |lost| lost.extend(missed)));
+    fn lose(&mut self, gap: Gap) {
+        self.lost = Some(self.lost.map_or(gap, |lost| lost.extend(gap)));
         if self.items.is_empty() {
-            // Nothing that is still to be taken would lead to it.
+            // Otherwise the subscriber takes the items first and then finds the gap.
             self.wake();
         }
     }
 
-    fn end(&mut self, end: End) {
+    fn end(&mut self, end: QueueEnd) {
         self.end = Some(end);
         self.wake();
     }
@@ -394,7 +409,7 @@ impl<P> State<P> {
         })
     }
 
-    fn forget(&mut self) {
+    fn clear(&mut self) {
         self.items.clear();
         (self.events, self.bytes) = (0, 0);
     }

@@ -1,4 +1,4 @@
-//! What a publisher is given: the event's number, and on request what became of it.
+//! The publisher's receipt for an event.
 
 use std::{
     fmt,
@@ -12,25 +12,26 @@ use super::{
     event::{Event, Payload},
 };
 use crate::{
-    future::{First, race},
+    future::{Either, race},
     shard::{Deadline, Remote},
     time::instant_after,
 };
 
-/// A published event. Dropping it costs nothing and changes nothing.
-#[must_use = "it tells the event's number and what became of it; drop it if neither matters"]
+/// Receipt for a published event: its number, and on request its outcome. Dropping the receipt has no effect.
+#[must_use = "a receipt tells the number of the event and its outcome; drop it if neither matters"]
 pub struct Receipt<P> {
     event: Arc<Event<P>>,
     subscribers: usize,
-    clock: Option<Arc<Remote>>,
+    /// A shard whose timers keep the timeout. `None` if no shard had subscribers.
+    timer_shard: Option<Arc<Remote>>,
 }
 
 impl<P: Payload> Receipt<P> {
-    pub(super) fn new(event: Arc<Event<P>>, subscribers: usize, clock: Option<Arc<Remote>>) -> Self {
-        Self { event, subscribers, clock }
+    pub(super) fn new(event: Arc<Event<P>>, subscribers: usize, timer_shard: Option<Arc<Remote>>) -> Self {
+        Self { event, subscribers, timer_shard }
     }
 
-    /// Returns the event's number.
+    /// Returns the number of the event.
     pub fn seq(&self) -> u64 {
         self.event.seq
     }
@@ -40,30 +41,31 @@ impl<P: Payload> Receipt<P> {
         &self.event
     }
 
-    /// Returns how many subscribers the topic had.
+    /// Returns the number of subscribers that the topic had.
     pub fn subscribers(&self) -> usize {
         self.subscribers
     }
 
-    /// Waits until every shard has handed the event out, for `timeout` at most, and tells what became of it.
+    /// Waits until every shard has delivered the event, for at most `timeout`, and returns the outcome.
     ///
-    /// One waiter at a time. The timeout is kept as that of [`Addr::ask`](crate::Addr::ask) is.
+    /// Only one task may wait at a time. The timeout uses the same timers as that of
+    /// [`Addr::ask`](crate::Addr::ask).
     ///
     /// # Panics
     ///
-    /// Awaited in a tokio runtime whose timers are not enabled.
+    /// The future is polled in a tokio runtime whose timers are not enabled.
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and called again.
+    /// The future may be dropped, and the method called again.
     pub async fn delivery_report(&self, timeout: Duration) -> DeliveryReport {
-        if let Some(clock) = &self.clock {
-            let until = Deadline::new(instant_after(Instant::now(), timeout), Arc::clone(clock));
-            match race(pin!(self.event.gather.complete()), pin!(until)).await {
-                First::Left(()) | First::Right(()) => {}
+        if let Some(shard) = &self.timer_shard {
+            let deadline = Deadline::new(instant_after(Instant::now(), timeout), Arc::clone(shard));
+            match race(pin!(self.event.counter.completed()), pin!(deadline)).await {
+                Either::Left(()) | Either::Right(()) => {}
             }
         }
-        self.event.gather.sum()
+        self.event.counter.report()
     }
 }
 

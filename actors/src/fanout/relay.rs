@@ -1,4 +1,4 @@
-//! The actor that hands a shard's subscribers their events.
+//! The relay: the actor of a shard that delivers events to the shard's subscribers.
 
 use std::{
     collections::HashMap,
@@ -6,13 +6,13 @@ use std::{
 };
 
 use super::{
-    chooser::{Answer, Asked},
-    counts::Pass,
+    chooser::{Answer, AnswerHandler},
+    counters::ShardDelivery,
     event::{Event, Payload},
     gap::Gap,
-    leaves::Absent,
+    leaves::PendingLeaves,
     overflow::Overflow,
-    queue::{Outcome, Queue},
+    queue::{PushOutcome, Queue},
     shared::TopicShared,
 };
 use crate::{
@@ -21,78 +21,84 @@ use crate::{
     shard::{Local, OutletKey, Outlets, Parcel},
 };
 
-/// Queues filled before others on the shard get their turn: some fifty microseconds.
+/// Queues that a relay fills before the other tasks of its shard get a turn. That takes about fifty
+/// microseconds.
 const QUEUES_IN_A_ROW: usize = 512;
 
-/// What a relay is told.
+/// Message to a relay.
 pub(super) enum RelayMsg<P: Payload> {
-    /// A subscriber of this shard.
+    /// A subscriber has joined.
     Join(Arc<Queue<P>>),
-    /// It is gone.
+    /// A subscriber has left.
     Leave(Arc<Queue<P>>),
-    /// Its events go to this outlet while that is open.
+    /// The events of a subscriber go to this outlet while it is open.
     Connect(Arc<Queue<P>>, OutletKey),
-    /// An event for the subscribers here, and what the relay had no room for before it.
-    Publish { topic: Arc<TopicShared>, event: Arc<Event<P>>, missed: Option<Gap> },
-    /// The topic ended.
+    /// An event, and the events before it that the full relay did not accept.
+    Publish { topic: Arc<TopicShared>, event: Arc<Event<P>>, rejected: Option<Gap> },
+    /// The topic was closed.
     Close(Arc<TopicShared>),
 }
 
-/// A shard's relay, as topics and subscriptions see it.
+/// Handle to the relay of a shard, for topics and subscriptions.
 pub(super) struct RelayHandle<P: Payload> {
     pub(super) address: Addr<RelayMsg<P>>,
-    pub(super) absent: Arc<Absent>,
+    pub(super) leaves: Arc<PendingLeaves>,
 }
 
 impl<P: Payload> RelayHandle<P> {
-    /// Has a subscriber's events put into an outlet of this thread's shard while that is open. False when that is not the
-    /// shard whose relay it has, or the relay has no room to be told.
+    /// Connects a subscriber to an outlet of the calling thread's shard.
+    ///
+    /// Returns `false` if that is not the shard of the relay, or if the mailbox of the relay is full.
     pub(super) fn connect(&self, queue: &Arc<Queue<P>>, outlet: OutletKey) -> bool {
         self.address.is_here() && self.address.try_tell(RelayMsg::Connect(Arc::clone(queue), outlet)).is_ok()
     }
 
-    /// Notes that a subscriber is gone. A relay too full to be told looks for those who are, behind what waits there.
-    pub(super) fn left(&self, queue: &Arc<Queue<P>>) {
+    /// Unregisters a subscriber that has left, and tells the relay.
+    ///
+    /// If the mailbox of the relay is full, the relay searches for subscribers that have left before it
+    /// handles its next message.
+    pub(super) fn leave(&self, queue: &Arc<Queue<P>>) {
         queue.unregister();
-        self.absent.tell();
+        self.leaves.begin_send();
         if self.address.try_tell(RelayMsg::Leave(Arc::clone(queue))).is_err() {
-            self.absent.could_not_tell();
+            self.leaves.fail_send();
         }
     }
 }
 
-/// A subscriber about whom a callback is asked.
-struct AskedSubscriber<P: Payload> {
+/// Applies the answer of a callback to a subscriber.
+struct SubscriberAnswer<P: Payload> {
     queue: Arc<Queue<P>>,
     relay: RelayHandle<P>,
 }
 
-impl<P: Payload> Asked for AskedSubscriber<P> {
-    fn answer(self: Arc<Self>, answer: Answer) {
-        if self.queue.answer(answer) {
-            self.relay.left(&self.queue);
+impl<P: Payload> AnswerHandler for SubscriberAnswer<P> {
+    fn handle_answer(self: Arc<Self>, answer: Answer) {
+        if self.queue.apply_answer(answer) {
+            self.relay.leave(&self.queue);
         }
     }
 }
 
-/// A subscriber, as its relay sees it.
+/// Subscriber in the list of its relay.
 struct Member<P: Payload> {
     queue: Arc<Queue<P>>,
-    /// Where its events go while that is open.
+    /// Outlet that gets the events while it is open.
     outlet: Option<OutletKey>,
-    /// Events up to this one are not for the outlet.
+    /// Events up to this number are not for the outlet.
     after: u64,
 }
 
 impl<P: Payload> Member<P> {
-    /// Puts an event into the subscriber's outlet, if that is open and the event is for it.
+    /// Puts an event into the outlet. Returns `false` if there is no open outlet, or if the event must go to
+    /// the queue.
     fn put(&self, outlets: &Outlets, event: &Arc<Event<P>>) -> bool {
-        let is_for_it = event.filter.is_none() && (event.seq > self.after || !event.is_numbered());
-        let Some(outlet) = self.outlet.filter(|_| is_for_it) else { return false };
+        let is_for_outlet = event.filter.is_none() && (event.seq > self.after || !event.is_numbered());
+        let Some(outlet) = self.outlet.filter(|_| is_for_outlet) else { return false };
         outlets.put(outlet, || Arc::clone(event) as Parcel)
     }
 
-    /// Shuts the outlet, because an event went by the queue: what follows must not overtake it.
+    /// Shuts the outlet, because an event went to the queue. No later event may overtake it.
     fn bypass(&self, outlets: &Outlets) {
         if let Some(outlet) = self.outlet {
             outlets.bypass(outlet);
@@ -100,29 +106,30 @@ impl<P: Payload> Member<P> {
     }
 }
 
-/// The subscribers of one shard, by topic.
+/// Actor that delivers the events of all topics to the subscribers of its shard.
 pub(super) struct Relay<P: Payload> {
+    /// Subscribers by the id of their topic.
     topics: HashMap<u64, Vec<Member<P>>>,
-    absent: Arc<Absent>,
+    leaves: Arc<PendingLeaves>,
 }
 
 impl<P: Payload> Relay<P> {
-    pub(super) fn new(absent: Arc<Absent>) -> Self {
-        Self { topics: HashMap::new(), absent }
+    pub(super) fn new(leaves: Arc<PendingLeaves>) -> Self {
+        Self { topics: HashMap::new(), leaves }
     }
 
     fn join(&mut self, queue: Arc<Queue<P>>) {
         let members = self.topics.entry(queue.topic.id).or_default();
-        queue.place.store(members.len(), Relaxed);
+        queue.index.store(members.len(), Relaxed);
         members.push(Member { queue, outlet: None, after: 0 });
     }
 
     fn connect(&mut self, local: &Local, queue: &Arc<Queue<P>>, outlet: OutletKey) {
-        let place = queue.place.load(Relaxed);
+        let index = queue.index.load(Relaxed);
         let members = self.topics.get_mut(&queue.topic.id);
-        let Some(member) = members.and_then(|members| members.get_mut(place)) else { return };
+        let Some(member) = members.and_then(|members| members.get_mut(index)) else { return };
         if Arc::ptr_eq(&member.queue, queue) {
-            // Events that this has not reached the relay before are in the queue or on their way from there.
+            // Earlier events may still be in the queue, or between the queue and the connection.
             local.outlets().bypass(outlet);
             (member.outlet, member.after) = (Some(outlet), queue.after());
         }
@@ -130,23 +137,23 @@ impl<P: Payload> Relay<P> {
 
     fn leave(&mut self, queue: &Arc<Queue<P>>) {
         let Some(members) = self.topics.get_mut(&queue.topic.id) else { return };
-        let place = queue.place.load(Relaxed);
-        if members.get(place).is_some_and(|member| Arc::ptr_eq(&member.queue, queue)) {
-            remove(members, place);
+        let index = queue.index.load(Relaxed);
+        if members.get(index).is_some_and(|member| Arc::ptr_eq(&member.queue, queue)) {
+            remove(members, index);
         }
         if members.is_empty() {
             self.topics.remove(&queue.topic.id);
         }
     }
 
-    /// Finds those who left untold.
-    fn sweep_untold(&mut self) {
-        if !self.absent.take_untold() {
+    /// Removes the subscribers whose leave messages did not fit into the mailbox.
+    fn remove_unsent_leaves(&mut self) {
+        if !self.leaves.take_unsent() {
             return;
         }
         self.topics.retain(|_, members| {
-            members.retain(|member| !member.queue.is_gone());
-            members.iter().enumerate().for_each(|(place, member)| member.queue.place.store(place, Relaxed));
+            members.retain(|member| !member.queue.has_left());
+            members.iter().enumerate().for_each(|(index, member)| member.queue.index.store(index, Relaxed));
             !members.is_empty()
         });
     }
@@ -156,39 +163,42 @@ impl<P: Payload> Relay<P> {
         cx: &Context<RelayMsg<P>>,
         topic: &TopicShared,
         event: &Arc<Event<P>>,
-        missed: Option<Gap>,
+        rejected: Option<Gap>,
     ) {
-        let mut pass = Pass::default();
+        let mut delivery = ShardDelivery::default();
         let outlets = cx.local().outlets();
-        let absent = &self.absent;
-        let asked = |queue: &Arc<Queue<P>>| -> Arc<dyn Asked> {
-            let relay = RelayHandle { address: cx.address(), absent: Arc::clone(absent) };
-            Arc::new(AskedSubscriber { queue: Arc::clone(queue), relay })
+        let leaves = &self.leaves;
+        let answer_handler = |queue: &Arc<Queue<P>>| -> Arc<dyn AnswerHandler> {
+            let relay = RelayHandle { address: cx.address(), leaves: Arc::clone(leaves) };
+            Arc::new(SubscriberAnswer { queue: Arc::clone(queue), relay })
         };
         if let Some(members) = self.topics.get_mut(&topic.id) {
             let weight = event.payload.weight();
             let mut at = 0;
             while at < members.len() {
                 let end = (at + QUEUES_IN_A_ROW).min(members.len());
-                // Who has left looks present to the outlets alone.
-                let by_outlets = missed.is_none() && self.absent.is_nobody();
+                // An outlet does not show whether its subscriber has left, but the queue does.
+                let use_outlets = rejected.is_none() && self.leaves.is_empty();
                 while at < end.min(members.len()) {
                     let member = &members[at];
-                    if by_outlets && member.put(outlets, event) {
-                        pass.taken += 1;
+                    if use_outlets && member.put(outlets, event) {
+                        delivery.delivered += 1;
                         at += 1;
                         continue;
                     }
                     let queue = &member.queue;
-                    let late = missed.map(|missed| queue.miss(missed, || asked(queue)));
-                    let outcome = hand(&mut pass, queue, event, weight, || asked(queue));
-                    if outcome != Outcome::Skipped || late.is_some() {
+                    let gap_outcome = rejected.map(|gap| queue.push_gap(gap, || answer_handler(queue)));
+                    let outcome = push(&mut delivery, queue, event, weight, || answer_handler(queue));
+                    if outcome != PushOutcome::Filtered || gap_outcome.is_some() {
                         member.bypass(outlets);
                     }
-                    pass.note(late.filter(|late| *late != Outcome::Gone).unwrap_or(outcome), outcome, queue);
+                    let gap_outcome = gap_outcome.filter(|outcome| *outcome != PushOutcome::Gone);
+                    delivery.record(gap_outcome.unwrap_or(outcome), outcome, queue);
                     match outcome {
-                        Outcome::Taken(_) | Outcome::Dropped(_) | Outcome::Skipped => at += 1,
-                        Outcome::Removed | Outcome::Closed | Outcome::Gone => {
+                        PushOutcome::Delivered(_) | PushOutcome::Dropped(_) | PushOutcome::Filtered => {
+                            at += 1
+                        }
+                        PushOutcome::Removed | PushOutcome::Closed | PushOutcome::Gone => {
                             queue.unregister();
                             remove(members, at);
                         }
@@ -202,8 +212,8 @@ impl<P: Payload> Relay<P> {
                 self.topics.remove(&topic.id);
             }
         }
-        topic.counts.add(cx.shard(), &pass);
-        event.gather.add(&pass);
+        topic.counters.add(cx.shard(), &delivery);
+        event.counter.add(&delivery);
     }
 
     fn close(&mut self, topic: &TopicShared) {
@@ -214,39 +224,41 @@ impl<P: Payload> Relay<P> {
     }
 }
 
-/// A relay that ends, with its shard or by a panic of a payload, ends its subscribers: they would wait for ever.
+/// Closes the subscribers when the relay ends, with its shard or after a panic. They would wait forever
+/// otherwise.
 impl<P: Payload> Drop for Relay<P> {
     fn drop(&mut self) {
         self.topics.drain().flat_map(|(_, members)| members).for_each(|member| member.queue.close());
     }
 }
 
-impl Pass {
-    /// Counts what became of an event, and of those the shard missed before it, at one queue.
-    fn note<P: Payload>(&mut self, late: Outcome, outcome: Outcome, queue: &Queue<P>) {
-        match (late, outcome) {
-            (Outcome::Removed, _) | (_, Outcome::Removed) => {
+impl ShardDelivery {
+    /// Counts the outcome of an event at one queue. `gap_outcome` is that of the rejected events before it,
+    /// or the same one.
+    fn record<P: Payload>(&mut self, gap_outcome: PushOutcome, outcome: PushOutcome, queue: &Queue<P>) {
+        match (gap_outcome, outcome) {
+            (PushOutcome::Removed, _) | (_, PushOutcome::Removed) => {
                 self.removed += 1;
-                self.note_without(queue, Overflow::Remove);
+                self.record_lost(queue, Overflow::Remove);
             }
-            (Outcome::Closed, _) | (_, Outcome::Closed) => {
+            (PushOutcome::Closed, _) | (_, PushOutcome::Closed) => {
                 self.closed += 1;
-                self.note_without(queue, Overflow::Close);
+                self.record_lost(queue, Overflow::Close);
             }
-            (_, Outcome::Dropped(waiting)) => {
+            (_, PushOutcome::Dropped(waiting)) => {
                 self.dropped += 1;
-                self.note_without(queue, Overflow::Drop);
+                self.record_lost(queue, Overflow::Drop);
                 self.record_lag(waiting, queue);
             }
-            (_, Outcome::Taken(waiting)) => {
-                self.taken += 1;
+            (_, PushOutcome::Delivered(waiting)) => {
+                self.delivered += 1;
                 self.record_lag(waiting, queue);
             }
-            (_, Outcome::Skipped | Outcome::Gone) => {}
+            (_, PushOutcome::Filtered | PushOutcome::Gone) => {}
         }
     }
 
-    fn note_without<P: Payload>(&mut self, queue: &Queue<P>, overflow: Overflow) {
+    fn record_lost<P: Payload>(&mut self, queue: &Queue<P>, overflow: Overflow) {
         self.first_lost.get_or_insert((queue.id, overflow));
     }
 
@@ -262,49 +274,50 @@ impl<P: Payload> Actor for Relay<P> {
     type Msg = RelayMsg<P>;
 
     async fn handle(&mut self, message: RelayMsg<P>, cx: &mut Context<RelayMsg<P>>) -> Flow {
-        // An event that goes by an outlet does not see who has left.
-        self.sweep_untold();
+        // Before an event, because an outlet does not show whether its subscriber has left.
+        self.remove_unsent_leaves();
         match message {
             RelayMsg::Join(queue) => self.join(queue),
             RelayMsg::Leave(queue) => {
                 self.leave(&queue);
-                self.absent.hear();
+                self.leaves.finish();
             }
             RelayMsg::Connect(queue, outlet) => self.connect(cx.local(), &queue, outlet),
-            RelayMsg::Publish { topic, event, missed } => {
-                self.publish(cx, &topic, &event, missed).await;
+            RelayMsg::Publish { topic, event, rejected } => {
+                self.publish(cx, &topic, &event, rejected).await;
             }
             RelayMsg::Close(topic) => self.close(&topic),
         }
-        // Whoever could not tell found the mailbox full: this comes after.
-        self.sweep_untold();
+        // A subscriber whose leave message was not sent found the mailbox full, so this call comes after its
+        // leave.
+        self.remove_unsent_leaves();
         Flow::Continue
     }
 }
 
-/// Gives a queue an event that is for it.
-fn hand<P: Payload>(
-    pass: &mut Pass,
+/// Pushes an event to a queue if the event is for its subscriber.
+fn push<P: Payload>(
+    delivery: &mut ShardDelivery,
     queue: &Arc<Queue<P>>,
     event: &Arc<Event<P>>,
     weight: usize,
-    asked: impl FnOnce() -> Arc<dyn Asked>,
-) -> Outcome {
+    answer_handler: impl FnOnce() -> Arc<dyn AnswerHandler>,
+) -> PushOutcome {
     match event.is_for(queue.identity.as_deref()) {
-        Ok(true) => queue.push(event, weight, asked),
-        Ok(false) => Outcome::Skipped,
+        Ok(true) => queue.push(event, weight, answer_handler),
+        Ok(false) => PushOutcome::Filtered,
         Err(()) => {
-            pass.filter_panics += 1;
-            Outcome::Skipped
+            delivery.filter_panics += 1;
+            PushOutcome::Filtered
         }
     }
 }
 
-/// Removes a member; the last one takes its place.
+/// Removes a member. The last member moves to its index.
 fn remove<P: Payload>(members: &mut Vec<Member<P>>, at: usize) {
     let member = members.swap_remove(at);
-    member.queue.place.store(usize::MAX, Relaxed);
+    member.queue.index.store(usize::MAX, Relaxed);
     if let Some(moved) = members.get(at) {
-        moved.queue.place.store(at, Relaxed);
+        moved.queue.index.store(at, Relaxed);
     }
 }

@@ -1,51 +1,53 @@
-//! What a topic shares with its subscribers' queues and with the relays: the number of the last event, who is
-//! registered, the counters. Knows neither relays nor subscriptions.
+//! State that a topic shares with the relays and with its subscribers' queues. Knows neither.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use super::{counts::Counts, gap::Gap};
+use super::{counters::TopicCounters, gap::Gap};
 
+/// Id of the next topic.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// What a topic knows of one shard.
+/// State of a topic on one shard.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Shard {
+pub(super) struct TopicShard {
     pub(super) subscribers: usize,
-    /// Events its relay had no room for.
-    pub(super) missed: Option<Gap>,
+    /// Events that the full relay did not accept.
+    pub(super) rejected: Option<Gap>,
 }
 
-pub(super) struct State {
-    /// The number of the last event.
+/// State of a topic behind its lock.
+pub(super) struct TopicState {
+    /// Number of the last event.
     pub(super) seq: u64,
-    pub(super) shards: Box<[Shard]>,
+    pub(super) shards: Box<[TopicShard]>,
     pub(super) closed: bool,
 }
 
-/// What a topic shares with its subscribers' queues and with the relays.
+/// State that a topic shares with the relays and with its subscribers' queues.
 pub(super) struct TopicShared {
     pub(super) id: u64,
-    /// Held for a numbering and one send to each shard that has subscribers, so that every shard sees the events in
-    /// the order of their numbers.
-    state: Mutex<State>,
-    pub(super) counts: Counts,
+    /// Locked while an event gets its number and is sent to each shard with subscribers. So every shard gets
+    /// the events in the order of their numbers.
+    state: Mutex<TopicState>,
+    pub(super) counters: TopicCounters,
 }
 
 impl TopicShared {
+    /// Creates the state of a topic without subscribers.
     pub(super) fn new(shards: usize) -> Arc<Self> {
-        let state = State { seq: 0, shards: vec![Shard::default(); shards].into(), closed: false };
+        let state = TopicState { seq: 0, shards: vec![TopicShard::default(); shards].into(), closed: false };
         let id = NEXT_ID.fetch_add(1, Relaxed);
-        Arc::new(Self { id, state: Mutex::new(state), counts: Counts::new(shards) })
+        Arc::new(Self { id, state: Mutex::new(state), counters: TopicCounters::new(shards) })
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, TopicState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one subscriber less on a shard.
+    /// Subtracts a subscriber of a shard.
     pub(super) fn unregister(&self, shard: usize) {
         self.lock().shards[shard].subscribers -= 1;
     }

@@ -1,7 +1,6 @@
-//! The subscriber's side.
+//! The subscriber's side of a subscription.
 
 use std::{
-    error::Error,
     fmt,
     future::poll_fn,
     sync::Arc,
@@ -15,33 +14,12 @@ use super::{
 };
 use crate::shard::OutletKey;
 
-/// Why nobody can subscribe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TopicError {
-    /// The topic was closed.
-    Closed,
-    /// The shard has as many events to hand out as it can hold; try again soon.
-    Busy,
-}
-
-impl fmt::Display for TopicError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "the topic is closed",
-            Self::Busy => "the shard is busy handing out events; try again soon",
-        })
-    }
-}
-
-impl Error for TopicError {}
-
-/// A place among a topic's subscribers, given up when dropped.
+/// Subscription to a topic. Dropping it unsubscribes.
 ///
-/// It belongs to the shard it was made on: that one's relay fills its queue. It may be polled anywhere.
+/// It belongs to the shard on which it was created, whose relay fills its queue. It may be polled anywhere.
 pub struct Subscription<P: Payload> {
     queue: Arc<Queue<P>>,
-    /// The relays of all shards; its own is that of the queue's shard.
+    /// Relays of all shards.
     relays: Arc<[RelayHandle<P>]>,
     start: u64,
     rests: bool,
@@ -52,53 +30,58 @@ impl<P: Payload> Subscription<P> {
         Self { queue, relays, start, rests: false }
     }
 
-    /// Returns what tells this subscription from all others of the process.
+    /// Returns the id of the subscription, unique in the process.
     pub fn id(&self) -> u64 {
         self.queue.id
     }
 
-    /// Returns the number of the last event before this subscription: those after it are delivered.
+    /// Returns the number of the last event before the subscription. Later events are delivered.
     pub fn start(&self) -> u64 {
         self.start
     }
 
-    /// Waits for what is next.
+    /// Waits for the next delivery.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when the future is dropped.
+    /// If the future is dropped, no delivery is lost.
     pub async fn next(&mut self) -> Delivery<P> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Polls for what is next.
+    /// Polls for the next delivery.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery<P>> {
         let (delivery, rests) = ready!(self.queue.poll(cx));
         self.rests = rests;
         Poll::Ready(delivery)
     }
 
-    /// Says, right behind a delivery, that it was all there is, and that what comes wakes whoever polled: there is no need
-    /// to poll again to find that out.
+    /// Returns `true` if the last delivery was all there is, and the next event wakes the task that polled.
+    ///
+    /// Valid right after a delivery. It saves the poll that would return `Pending`.
     pub fn rests(&self) -> bool {
         self.rests
     }
 
-    /// Has events put into an outlet of this thread's shard while that is open, instead of the queue. For a subscription that
-    /// gets events as they come.
+    /// Connects the subscription to an outlet of the calling thread's shard.
     ///
-    /// The outlet is [`ready`](crate::Outlet::ready) when the subscription [`rests`](Self::rests), or had nothing to
-    /// deliver when polled. An event in the outlet counts as taken: the queue's bounds do not know it. False when the
-    /// subscription belongs to another shard, or its relay has no room to be told at the moment.
+    /// While the outlet is open, events go there instead of to the queue. An event in the outlet counts as
+    /// delivered, and not against the bounds of the queue. The owner calls
+    /// [`Outlet::ready`](crate::Outlet::ready) when the subscription [`rests`](Self::rests), or when a poll
+    /// returned `Pending`.
+    ///
+    /// Returns `false` if the subscription belongs to another shard, or if the mailbox of its relay is full.
+    /// A subscription that is still catching up must not be connected.
     pub fn connect(&self, outlet: OutletKey) -> bool {
         self.relay().connect(&self.queue, outlet)
     }
 
-    /// Goes over to live events, for a subscription made by [`Topic::subscribe_catching_up`](super::Topic::subscribe_catching_up)
-    /// whose owner has read the history up to event `read`. The next delivery is the one after it.
+    /// Switches to live events after the owner has read the history up to event `read`. The next delivery
+    /// follows it.
     ///
-    /// False when more came meanwhile than the queue holds: the history has it by now, so read on from `read` and
-    /// call this again.
+    /// For a subscription from [`Topic::subscribe_catching_up`](super::Topic::subscribe_catching_up). Returns
+    /// `false` if more events came meanwhile than the queue holds. The history has them: read on after `read`
+    /// and call this again.
     pub fn caught_up(&mut self, read: u64) -> bool {
         self.queue.caught_up(read)
     }
@@ -111,7 +94,7 @@ impl<P: Payload> Subscription<P> {
 impl<P: Payload> Drop for Subscription<P> {
     fn drop(&mut self) {
         self.queue.leave();
-        self.relay().left(&self.queue);
+        self.relay().leave(&self.queue);
     }
 }
 

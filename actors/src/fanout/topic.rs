@@ -1,25 +1,47 @@
-//! A topic: numbers its events and sends them to the shards that have subscribers.
+//! A topic: numbers its events and sends them to the relays of the shards that have subscribers.
 
 use std::{
+    error::Error,
     fmt,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Instant,
 };
 
 use super::{
-    counts::TopicStats,
-    delivery::Gather,
+    counters::TopicStats,
+    delivery::DeliveryCounter,
     event::{Event, Filter, Payload},
     options::SubscribeOptions,
     queue::Queue,
     receipt::Receipt,
     relay::{RelayHandle, RelayMsg},
-    shared::{State, TopicShared},
-    subscription::{Subscription, TopicError},
+    shared::{TopicShared, TopicState},
+    subscription::Subscription,
 };
 use crate::shard::Local;
 
-/// An event on its way through the topic.
+/// Reason why a topic accepts no event or no subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// The topic was closed.
+    Closed,
+    /// The mailbox of the shard's relay is full. Try again soon.
+    Busy,
+}
+
+impl fmt::Display for TopicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the topic is closed",
+            Self::Busy => "the shard is busy delivering events, try again soon",
+        })
+    }
+}
+
+impl Error for TopicError {}
+
+/// Event that has not been sent yet.
 struct Outgoing<P> {
     seq: u64,
     numbered: bool,
@@ -27,24 +49,25 @@ struct Outgoing<P> {
     payload: P,
 }
 
-/// What the handles of one topic share, with its relays.
 struct Inner<P: Payload> {
     shared: Arc<TopicShared>,
     relays: Arc<[RelayHandle<P>]>,
-    terms: SubscribeOptions,
+    /// Options of subscribers that do not choose their own.
+    options: SubscribeOptions,
 }
 
-/// A named stream of events is up to its owner; this is what stands behind the name. Clones are one topic.
+/// Stream of numbered events to its subscribers. It has no name; its owner knows it. Clones refer to the same
+/// topic.
 pub struct Topic<P: Payload>(Arc<Inner<P>>);
 
 impl<P: Payload> Topic<P> {
-    pub(super) fn new(relays: Arc<[RelayHandle<P>]>, terms: SubscribeOptions) -> Self {
-        Self(Arc::new(Inner { shared: TopicShared::new(relays.len()), relays, terms }))
+    pub(super) fn new(relays: Arc<[RelayHandle<P>]>, options: SubscribeOptions) -> Self {
+        Self(Arc::new(Inner { shared: TopicShared::new(relays.len()), relays, options }))
     }
 
-    /// Publishes what `make` returns for the event's number. Never waits for a subscriber.
+    /// Publishes the payload that `make` returns for the number of the event. Never waits for a subscriber.
     ///
-    /// `make` runs under the topic's lock: it should do no more than write the number down.
+    /// `make` runs under the lock of the topic, so it should be as short as writing the number down.
     ///
     /// # Errors
     ///
@@ -56,9 +79,10 @@ impl<P: Payload> Topic<P> {
         self.send(&mut state, event)
     }
 
-    /// Publishes to those subscribers that `filter` says it is for. For the others it never was.
+    /// Publishes an event to the subscribers for which `filter` returns `true`. The others get neither the
+    /// event nor a gap.
     ///
-    /// A filter that panics says no, and is counted.
+    /// A panic in the filter is counted, and the subscriber does not get the event.
     ///
     /// # Errors
     ///
@@ -69,7 +93,8 @@ impl<P: Payload> Topic<P> {
         self.send(&mut state, event)
     }
 
-    /// Publishes an event that has no number, such as one that a store failed to keep. It stands behind the last one.
+    /// Publishes an event without a number, such as one that a store could not keep. It follows the last
+    /// event.
     ///
     /// # Errors
     ///
@@ -80,7 +105,8 @@ impl<P: Payload> Topic<P> {
         self.send(&mut state, event)
     }
 
-    /// Publishes an event that has its number from elsewhere, such as a store. Numbers must rise.
+    /// Publishes an event with a number that was assigned elsewhere, such as by a store. The numbers must
+    /// increase.
     ///
     /// # Errors
     ///
@@ -88,132 +114,135 @@ impl<P: Payload> Topic<P> {
     ///
     /// # Panics
     ///
-    /// In debug builds, when the number does not rise.
+    /// In debug builds, if the number is not greater than that of the last event.
     pub fn publish_with_seq(&self, seq: u64, payload: P) -> Result<Receipt<P>, TopicError> {
         let mut state = self.0.shared.lock();
-        debug_assert!(seq > state.seq, "event {seq} after {}", state.seq);
+        debug_assert!(seq > state.seq, "event {seq} published after event {}", state.seq);
         self.send(&mut state, Outgoing { seq, numbered: true, filter: None, payload })
     }
 
-    fn send(&self, state: &mut State, event: Outgoing<P>) -> Result<Receipt<P>, TopicError> {
+    fn send(&self, state: &mut TopicState, event: Outgoing<P>) -> Result<Receipt<P>, TopicError> {
         if state.closed {
             return Err(TopicError::Closed);
         }
         let Outgoing { seq, numbered, filter, payload } = event;
         state.seq = seq;
-        let with_subscribers = state.shards.iter().filter(|shard| shard.subscribers > 0).count();
-        let gather = Gather::of(with_subscribers);
-        let event = Arc::new(Event { seq, numbered, filter, published: Instant::now(), payload, gather });
+        let shards_with_subscribers = state.shards.iter().filter(|shard| shard.subscribers > 0).count();
+        let counter = DeliveryCounter::new(shards_with_subscribers);
+        let event = Arc::new(Event { seq, numbered, filter, published: Instant::now(), payload, counter });
         let mut subscribers = 0;
-        let mut clock = None;
+        let mut timer_shard = None;
         for (shard, RelayHandle { address, .. }) in state.shards.iter_mut().zip(self.0.relays.iter()) {
             if shard.subscribers == 0 {
-                shard.missed = None;
+                shard.rejected = None;
                 continue;
             }
             subscribers += shard.subscribers;
-            clock.get_or_insert_with(|| Arc::clone(address.remote()));
-            let missed = shard.missed.take();
+            timer_shard.get_or_insert_with(|| Arc::clone(address.remote()));
+            let rejected = shard.rejected.take();
             let message =
-                RelayMsg::Publish { topic: Arc::clone(&self.0.shared), event: Arc::clone(&event), missed };
+                RelayMsg::Publish { topic: Arc::clone(&self.0.shared), event: Arc::clone(&event), rejected };
             if address.try_tell(message).is_err() {
-                let this = event.as_missed();
-                shard.missed = Some(missed.map_or(this, |missed| missed.extend(this)));
-                self.0.shared.counts.missed.fetch_add(1, Relaxed);
-                event.gather.full();
+                let gap = event.as_gap();
+                shard.rejected = Some(rejected.map_or(gap, |rejected| rejected.extend(gap)));
+                self.0.shared.counters.relay_rejected.fetch_add(1, Relaxed);
+                event.counter.add_full();
             }
         }
-        self.0.shared.counts.published.fetch_add(1, Relaxed);
-        Ok(Receipt::new(event, subscribers, clock))
+        self.0.shared.counters.published.fetch_add(1, Relaxed);
+        Ok(Receipt::new(event, subscribers, timer_shard))
     }
 
-    /// Subscribes to the events after the last one, on the topic's own terms.
+    /// Subscribes to the events after the last one, with the options of the topic.
     ///
-    /// On a shard's thread the subscription belongs to that shard, elsewhere to the first one.
+    /// On a shard's thread the subscription belongs to that shard, elsewhere to the first shard.
     ///
     /// # Errors
     ///
-    /// The topic was closed, or the shard is too busy.
+    /// The topic was closed, or the mailbox of the shard's relay is full.
     pub fn subscribe(&self) -> Result<Subscription<P>, TopicError> {
-        self.subscribe_with(self.0.terms.clone())
+        self.subscribe_with(self.0.options.clone())
     }
 
-    /// Like [`subscribe`](Self::subscribe), on terms of the subscriber's own.
+    /// Subscribes to the events after the last one, with these options. See [`subscribe`](Self::subscribe).
     ///
     /// # Errors
     ///
-    /// As [`subscribe`](Self::subscribe).
-    pub fn subscribe_with(&self, terms: SubscribeOptions) -> Result<Subscription<P>, TopicError> {
-        self.join(terms, false)
+    /// The same as for [`subscribe`](Self::subscribe).
+    pub fn subscribe_with(&self, options: SubscribeOptions) -> Result<Subscription<P>, TopicError> {
+        self.join(options, false)
     }
 
-    /// Subscribes for an owner that first reads history up to some event at or after
-    /// [`start`](Subscription::start), then calls [`caught_up`](Subscription::caught_up). Until then nothing counts
-    /// as lost: what the queue does not hold is in the history.
+    /// Subscribes for an owner that reads the history first.
+    ///
+    /// The owner reads the history to any event not before [`start`](Subscription::start), and then calls
+    /// [`caught_up`](Subscription::caught_up). Until that call no event counts as lost, because the history
+    /// has those that the queue does not hold.
     ///
     /// # Errors
     ///
-    /// As [`subscribe`](Self::subscribe).
-    pub fn subscribe_catching_up(&self, terms: SubscribeOptions) -> Result<Subscription<P>, TopicError> {
-        self.join(terms, true)
+    /// The same as for [`subscribe`](Self::subscribe).
+    pub fn subscribe_catching_up(&self, options: SubscribeOptions) -> Result<Subscription<P>, TopicError> {
+        self.join(options, true)
     }
 
-    fn join(&self, terms: SubscribeOptions, behind: bool) -> Result<Subscription<P>, TopicError> {
+    fn join(&self, options: SubscribeOptions, catching_up: bool) -> Result<Subscription<P>, TopicError> {
         let shard = Local::current().map_or(0, |local| local.shard() % self.0.relays.len());
         let mut state = self.0.shared.lock();
         if state.closed {
             return Err(TopicError::Closed);
         }
-        let queue = Arc::new(Queue::new(Arc::clone(&self.0.shared), terms, shard, behind, state.seq));
-        // Under the lock: the relay learns of it before it learns of any later event.
-        let told = self.0.relays[shard].address.try_tell(RelayMsg::Join(Arc::clone(&queue)));
-        told.map_err(|error| if error.is_full() { TopicError::Busy } else { TopicError::Closed })?;
+        let queue = Arc::new(Queue::new(Arc::clone(&self.0.shared), options, shard, catching_up, state.seq));
+        // Sent under the lock, so that the relay gets it before any later event.
+        let sent = self.0.relays[shard].address.try_tell(RelayMsg::Join(Arc::clone(&queue)));
+        sent.map_err(|error| if error.is_full() { TopicError::Busy } else { TopicError::Closed })?;
         state.shards[shard].subscribers += 1;
         Ok(Subscription::new(queue, Arc::clone(&self.0.relays), state.seq))
     }
 
-    /// Ends every subscriber after what its queue holds, and refuses new ones and events from here on.
+    /// Closes the topic: it accepts no events and no subscribers, and its subscribers end after the events in
+    /// their queues. Waits until all relays have accepted that.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, subscribers of some shards may not have been told; called again it tells them.
+    /// If the future is dropped, the subscribers of some shards may not end. A repeated call ends them.
     pub async fn close(&self) {
         self.0.shared.lock().closed = true;
         for RelayHandle { address, .. } in self.0.relays.iter() {
-            // A relay that has ended has no subscribers.
+            // A relay that has exited has closed its subscribers.
             let _ = address.tell(RelayMsg::Close(Arc::clone(&self.0.shared))).await;
         }
     }
 
-    /// Does what [`close`](Self::close) does as far as the relays have room. False: call it again soon.
+    /// Closes the topic like [`close`](Self::close), but does not wait.
+    ///
+    /// Returns `false` if the mailbox of a relay is full. The subscribers of that shard have not ended then;
+    /// call this again soon.
     pub fn try_close(&self) -> bool {
         self.0.shared.lock().closed = true;
-        let tell = |relay: &RelayHandle<P>| match relay
-            .address
-            .try_tell(RelayMsg::Close(Arc::clone(&self.0.shared)))
-        {
-            Err(error) if error.is_full() => false,
-            Ok(()) | Err(_) => true,
+        let close = |relay: &RelayHandle<P>| {
+            let sent = relay.address.try_tell(RelayMsg::Close(Arc::clone(&self.0.shared)));
+            !sent.is_err_and(|error| error.is_full())
         };
-        // Each is told, also behind one that has no room.
-        self.0.relays.iter().filter(|relay| !tell(relay)).count() == 0
+        // A full relay does not keep the others from closing, so this counts instead of stopping early.
+        self.0.relays.iter().filter(|relay| !close(relay)).count() == 0
     }
 
-    /// Returns the number of the last event; 0 before the first.
+    /// Returns the number of the last event; 0 before the first one.
     pub fn last_seq(&self) -> u64 {
         self.0.shared.lock().seq
     }
 
-    /// Returns how many subscribers are registered. Takes the topic's lock.
+    /// Returns the number of registered subscribers. Takes the lock of the topic.
     pub fn subscribers(&self) -> usize {
         self.0.shared.lock().shards.iter().map(|shard| shard.subscribers).sum()
     }
 
-    /// Returns what the topic did so far.
+    /// Returns the counters of the topic. Takes the lock of the topic.
     pub fn stats(&self) -> TopicStats {
         let state = self.0.shared.lock();
         let subscribers = state.shards.iter().map(|shard| shard.subscribers).sum();
-        self.0.shared.counts.stats(subscribers, state.seq)
+        self.0.shared.counters.stats(subscribers, state.seq)
     }
 }
 

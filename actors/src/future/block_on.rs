@@ -1,4 +1,4 @@
-//! Runs a future on a plain thread.
+//! Blocking a thread on a future.
 
 use std::{
     future::Future,
@@ -17,19 +17,21 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs `future` on this thread until it ends or `until` has come. `None` of either: never.
-pub(crate) fn block_on<F: Future>(future: F, until: Option<Instant>) -> Option<F::Output> {
+/// Blocks this thread until `future` is ready and returns its output.
+///
+/// Returns `None` if `deadline` comes first. Without a deadline the call waits for as long as it takes.
+pub(crate) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(output);
         }
-        let Some(until) = until else {
+        let Some(deadline) = deadline else {
             thread::park();
             continue;
         };
-        let left = until.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return None;
         }

@@ -1,9 +1,9 @@
-//! Helpers for running one future or call: blocking on it, racing two, catching a panic. Knows no actor and no shard.
+//! Running a single future or call: block on it, race two, catch its panic. Knows no actor and no shard.
 
 mod block_on;
-mod contain;
+mod catch_panic;
 mod race;
 
 pub(crate) use block_on::block_on;
-pub(crate) use contain::{Payload, contain, contained, panic_message};
-pub(crate) use race::{First, race};
+pub(crate) use catch_panic::{PanicPayload, catch_panic, catch_panic_async, panic_message};
+pub(crate) use race::{Either, race};

@@ -1,4 +1,4 @@
-//! Waits for the first of two futures.
+//! Racing two futures.
 
 use std::{
     future::{Future, poll_fn},
@@ -6,20 +6,21 @@ use std::{
     task::Poll,
 };
 
-/// Which of two futures ended first.
-pub(crate) enum First<A, B> {
+/// Output of the faster of two futures.
+pub(crate) enum Either<A, B> {
     Left(A),
     Right(B),
 }
 
-/// Polls `left`, then `right`, until one is ready; the other is dropped. A tie goes to `left`.
-pub(crate) async fn race<A: Future, B: Future>(left: A, right: B) -> First<A::Output, B::Output> {
+/// Polls `left`, then `right`, until one of them is ready, and drops the other. If both are ready, `left`
+/// wins.
+pub(crate) async fn race<A: Future, B: Future>(left: A, right: B) -> Either<A::Output, B::Output> {
     let (mut left, mut right) = (pin!(left), pin!(right));
     poll_fn(|cx| {
         if let Poll::Ready(output) = left.as_mut().poll(cx) {
-            return Poll::Ready(First::Left(output));
+            return Poll::Ready(Either::Left(output));
         }
-        right.as_mut().poll(cx).map(First::Right)
+        right.as_mut().poll(cx).map(Either::Right)
     })
     .await
 }

@@ -1,4 +1,4 @@
-//! Hosts: the executors that run a shard's futures. One file each.
+//! Hosts: the executors that run a shard's futures, one file each. Knows no shard and no actor.
 
 #[cfg(feature = "glommio")]
 mod glommio;
@@ -10,19 +10,21 @@ use std::{
     task::Poll,
 };
 
-/// Names the executor that hosts a system's shards. What a program does is the same on each.
+pub(crate) use tokio::SteppedExecutor;
+
+/// Executor that hosts a system's shards. A program behaves the same on each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Host {
-    /// A glommio executor: needs io_uring.
+    /// A glommio executor. Needs io_uring.
     #[cfg(feature = "glommio")]
     Glommio,
-    /// The tasks of tokio, without its runtime, timers and sockets.
+    /// The local tasks of tokio, without tokio's runtime, timers and sockets.
     Tokio,
 }
 
 impl Default for Host {
-    /// glommio if it was built in, else tokio.
+    /// Returns the glommio host if the feature `glommio` is on, else the tokio host.
     fn default() -> Self {
         #[cfg(feature = "glommio")]
         return Self::Glommio;
@@ -32,14 +34,14 @@ impl Default for Host {
 }
 
 impl Host {
-    /// Pins the calling thread to `core`, if any, and runs `future` on an executor of this kind until it ends.
+    /// Pins the calling thread to `core`, if given, and runs `future` on an executor until it ends.
     ///
     /// # Errors
     ///
-    /// The system refuses the pinning or what the executor needs; the cause is named.
+    /// The kernel refuses the pinning, or a resource that the executor needs.
     pub(crate) fn run<T>(self, core: Option<usize>, future: impl Future<Output = T>) -> io::Result<T> {
-        if let Err(error) = crate::os::short_slices() {
-            tracing::debug!(%error, "no short time slices: threads that compute may delay this shard");
+        if let Err(error) = crate::os::use_short_slices() {
+            tracing::debug!(%error, "no short time slices, threads that compute may delay this shard");
         }
         match self {
             #[cfg(feature = "glommio")]
@@ -48,7 +50,7 @@ impl Host {
         }
     }
 
-    /// Gives `future` to the executor that runs on this thread.
+    /// Spawns `future` on the executor that runs on this thread.
     pub(crate) fn spawn_local(self, future: impl Future<Output = ()> + 'static) {
         match self {
             #[cfg(feature = "glommio")]
@@ -57,8 +59,6 @@ impl Host {
         }
     }
 }
-
-pub(crate) use tokio::Tasks;
 
 /// Lets the executor run its other tasks once.
 pub(crate) async fn yield_now() {

@@ -1,7 +1,7 @@
-//! Shards hosted by tokio: a `LocalSet`, and no runtime around it.
+//! The tokio host: a `LocalSet` without a runtime around it.
 //!
-//! So a handler may block on a runtime of its own, as it may under glommio, and nothing here has tokio's timers and
-//! sockets, as nothing has them there.
+//! Without a runtime, a handler may block on a runtime of its own. It also finds no tokio timers and sockets,
+//! just as on the glommio host.
 
 use std::{
     future::Future,
@@ -17,13 +17,13 @@ use std::{
 
 use tokio::task::{self, LocalSet};
 
-use crate::os::pin;
+use crate::os::pin_thread;
 
 pub(super) fn run<T>(core: Option<usize>, future: impl Future<Output = T>) -> io::Result<T> {
     if let Some(core) = core
-        && !pin(core)
+        && !pin_thread(core)
     {
-        return Err(io::Error::other(format!("the system refuses to pin the thread to core {core}")));
+        return Err(io::Error::other(format!("the kernel refuses to pin the thread to core {core}")));
     }
     let tasks = LocalSet::new();
     Ok(block_on(tasks.run_until(future)))
@@ -33,18 +33,20 @@ pub(super) fn spawn_local(future: impl Future<Output = ()> + 'static) {
     drop(task::spawn_local(future));
 }
 
-/// The tasks of a thread that runs them a step at a time.
+/// Executor whose tasks run only inside calls of [`run`](Self::run).
 #[derive(Default)]
-pub(crate) struct Tasks(LocalSet);
+pub(crate) struct SteppedExecutor(LocalSet);
 
-impl Tasks {
-    /// Runs `future` with these tasks beside it, which is when they run too.
+impl SteppedExecutor {
+    /// Runs `future` until it ends, and the other tasks beside it.
     pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         block_on(self.0.run_until(future))
     }
 }
 
-/// Polls a future on this thread until it ends. That of a shard is hardly ever pending: its driver does the waiting.
+/// Polls `future` on this thread until it ends.
+///
+/// The future of a shard is hardly ever pending, because its driver does the waiting.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let unpark = Arc::new(Unpark { thread: thread::current(), woken: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&unpark));
@@ -59,7 +61,9 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Wakes a thread. What the thread runs may park it too, and so use up an unpark: the flag is what counts.
+/// Waker that unparks a thread.
+///
+/// Code that the thread runs may park too, and consume an unpark. So the flag decides, not the unpark.
 struct Unpark {
     thread: Thread,
     woken: AtomicBool,

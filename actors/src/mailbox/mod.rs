@@ -1,9 +1,10 @@
-//! Bounded mailboxes from many threads to one receiver. Knows no actor and no shard: whoever sends also wakes.
+//! Bounded mailboxes: many sending threads, one receiver. Knows no actor and no shard; senders wake the
+//! receiver.
 //!
-//! `tests/mailbox_model.rs` compiles this folder over loom's atomics and a stand-in for its channel.
+//! `tests/mailbox_model.rs` compiles this folder with loom's atomics and a replacement for the channel.
 
 mod receiver;
 mod shared;
 
-pub(crate) use receiver::Intake;
-pub(crate) use shared::{Letter, Mailbox};
+pub(crate) use receiver::Receiver;
+pub(crate) use shared::{Envelope, Mailbox};

@@ -1,98 +1,108 @@
-//! The receiver's side of a mailbox, of one thread: batches of messages, and room for that thread's own senders.
+//! The receiving side of a mailbox, which belongs to one thread.
 
 use std::{collections::VecDeque, mem};
 
-use super::shared::{ABANDONED, Letter, Mailbox};
+use super::shared::{ABANDONED, Envelope, Mailbox};
 use crate::{error::TellError, sync::Ordering};
 
-/// Messages taken one by one before the rest is taken as one: a single message shall not cost an allocation.
-const SINGLES: usize = 4;
+/// Envelopes taken one by one before the rest is taken as a whole, which allocates. A lone message costs no
+/// allocation that way.
+const TAKEN_SINGLY: usize = 4;
 
-/// The receiver's side of a mailbox, of one thread: what it took out in one go, and room it has not given back.
+/// Receiver of a mailbox: a batch of envelopes taken from the channel, and reserved slots.
 ///
-/// A receiver on a shard is also where that shard's own senders push, past every lock: they find what came from
-/// elsewhere before them in front of them, so that what happened first is handled first.
-pub(crate) struct Intake<M, N> {
-    batch: VecDeque<Letter<M, N>>,
-    room: usize,
+/// Senders on the receiver's own thread push here and take no lock. Their messages go behind whatever other
+/// threads have pushed before, so what was sent first is handled first.
+pub(crate) struct Receiver<M, S> {
+    batch: VecDeque<Envelope<M, S>>,
+    /// Free slots for senders on this thread.
+    reserved: usize,
 }
 
-impl<M, N> Intake<M, N> {
+impl<M, S> Receiver<M, S> {
+    /// Creates a receiver with an empty batch.
     pub(crate) fn new() -> Self {
-        Self { batch: VecDeque::new(), room: 0 }
+        Self { batch: VecDeque::new(), reserved: 0 }
     }
 
-    /// Takes the next letter, and room to be [given back](Mailbox::give_back) once nothing is borrowed: it may wake.
-    pub(crate) fn next(&mut self, mailbox: &Mailbox<M, N>) -> (Option<Letter<M, N>>, usize) {
+    /// Takes the next envelope.
+    ///
+    /// Returns also how many slots the caller must [release](Mailbox::release_slots). It does so after the
+    /// end of all borrows, because the release may wake a task.
+    pub(crate) fn pop(&mut self, mailbox: &Mailbox<M, S>) -> (Option<Envelope<M, S>>, usize) {
         if self.batch.is_empty() {
-            self.gather(mailbox);
+            self.refill(mailbox);
         }
-        let letter = self.batch.pop_front();
-        let keep = match &letter {
-            Some(Letter::Message(_)) => {
-                self.room += 1;
-                mailbox.spare()
+        let envelope = self.batch.pop_front();
+        let keep = match &envelope {
+            Some(Envelope::Message(_)) => {
+                self.reserved += 1;
+                mailbox.max_reserved()
             }
-            Some(Letter::Notice(_)) => usize::MAX,
+            Some(Envelope::Signal(_)) => usize::MAX,
             None => 0,
         };
-        let back = if self.room > keep { mem::take(&mut self.room) } else { 0 };
-        mailbox.lent.store(self.room, Ordering::Relaxed);
-        (letter, back)
+        let release = if self.reserved > keep { mem::take(&mut self.reserved) } else { 0 };
+        mailbox.reserved.store(self.reserved, Ordering::Relaxed);
+        (envelope, release)
     }
 
-    /// Adds a message of the receiver's own thread.
-    pub(crate) fn push(&mut self, message: M, mailbox: &Mailbox<M, N>) -> Result<(), TellError<M>> {
+    /// Pushes a message from the receiver's own thread if a slot is free.
+    pub(crate) fn push(&mut self, message: M, mailbox: &Mailbox<M, S>) -> Result<(), TellError<M>> {
         if !mailbox.is_open() {
             return Err(TellError::Closed(message));
         }
-        if self.room == 0 {
-            self.room = mailbox.take_room();
+        if self.reserved == 0 {
+            self.reserved = mailbox.acquire_slots();
         }
-        if self.room == 0 {
+        if self.reserved == 0 {
             return Err(TellError::Full(message));
         }
-        self.room -= 1;
-        mailbox.lent.store(self.room, Ordering::Relaxed);
-        self.put(message, mailbox);
+        self.reserved -= 1;
+        mailbox.reserved.store(self.reserved, Ordering::Relaxed);
+        self.append(message, mailbox);
         Ok(())
     }
 
-    /// Adds a message of the receiver's own thread, whose room was taken before. A mailbox that was abandoned
-    /// meanwhile gives it back: to be dropped outside of any borrow.
+    /// Pushes a message from the receiver's own thread into a slot that the caller has acquired.
+    ///
+    /// Returns the message, counted as dropped, if the mailbox was abandoned meanwhile. The caller drops it
+    /// after the end of all borrows, because that drop may run user code.
     #[must_use]
-    pub(crate) fn push_with_room(&mut self, message: M, mailbox: &Mailbox<M, N>) -> Option<M> {
+    pub(crate) fn push_acquired(&mut self, message: M, mailbox: &Mailbox<M, S>) -> Option<M> {
         if mailbox.state.load(Ordering::Relaxed) == ABANDONED {
-            mailbox.refused.fetch_add(1, Ordering::Relaxed);
+            mailbox.dropped.fetch_add(1, Ordering::Relaxed);
             return Some(message);
         }
-        self.put(message, mailbox);
+        self.append(message, mailbox);
         None
     }
 
-    fn put(&mut self, message: M, mailbox: &Mailbox<M, N>) {
-        self.gather(mailbox);
-        self.batch.push_back(Letter::Message(message));
+    fn append(&mut self, message: M, mailbox: &Mailbox<M, S>) {
+        self.refill(mailbox);
+        self.batch.push_back(Envelope::Message(message));
     }
 
-    /// Drops all that was taken out and not handled, and counts it. Returns it: to be dropped outside of any borrow.
+    /// Takes everything out of the batch and counts its messages as dropped.
+    ///
+    /// The caller drops the result after the end of all borrows, because that drop may run user code.
     #[must_use]
-    pub(crate) fn abandon(&mut self, mailbox: &Mailbox<M, N>) -> VecDeque<Letter<M, N>> {
+    pub(crate) fn abandon(&mut self, mailbox: &Mailbox<M, S>) -> VecDeque<Envelope<M, S>> {
         let batch = mem::take(&mut self.batch);
-        let messages = batch.iter().filter(|letter| matches!(letter, Letter::Message(_))).count();
-        mailbox.refused.fetch_add(messages as u64, Ordering::Relaxed);
+        let messages = batch.iter().filter(|envelope| matches!(envelope, Envelope::Message(_))).count();
+        mailbox.dropped.fetch_add(messages as u64, Ordering::Relaxed);
         batch
     }
 
-    /// Moves what came from elsewhere behind what is here.
-    fn gather(&mut self, mailbox: &Mailbox<M, N>) {
+    /// Moves what other threads have pushed to the end of the batch.
+    fn refill(&mut self, mailbox: &Mailbox<M, S>) {
         if !mailbox.arrived.load(Ordering::Acquire) {
             return;
         }
         mailbox.arrived.store(false, Ordering::Relaxed);
-        for _ in 0..SINGLES {
-            let Ok(letter) = mailbox.receiver.try_recv() else { return };
-            self.batch.push_back(letter);
+        for _ in 0..TAKEN_SINGLY {
+            let Ok(envelope) = mailbox.receiver.try_recv() else { return };
+            self.batch.push_back(envelope);
         }
         self.batch.extend(mailbox.receiver.drain());
     }

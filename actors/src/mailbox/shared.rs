@@ -1,9 +1,9 @@
-//! Bounded mailboxes: many senders, one receiver, which is woken by its shard and never waits here.
+//! The side of a mailbox that all threads share.
 //!
-//! Room is counted apart from the queue, so that a shard can take it by the handful: see [`Intake`]. A mailbox ends in
-//! order: closed to new messages, drained, then abandoned.
+//! A semaphore counts the free slots, apart from the queue. So a receiver can acquire several slots at once
+//! for the senders on its own thread; see [`Receiver`](super::Receiver).
 //!
-//! What needs no room, besides messages, is of a type `N` that the mailbox does not know.
+//! A mailbox ends in three steps: it is closed to new messages, drained, and abandoned.
 
 use std::{fmt, sync::Arc};
 
@@ -14,190 +14,197 @@ use crate::{
     },
 };
 
+/// The mailbox accepts messages.
 const OPEN: u8 = 0;
-/// New messages are refused; those inside are still handled.
+/// New messages are refused. Messages in the mailbox are still handled.
 const CLOSED: u8 = 1;
-/// Nobody takes messages out any more; whoever finds one drops it, so that replies inside are dropped too.
+/// Nobody receives any more. A thread that finds a message drops it, and with it any reply inside.
 pub(super) const ABANDONED: u8 = 2;
 
-/// Room a shard holds on to at most for its own senders.
-const SPARE_MAX: usize = 32;
-/// A smaller mailbox lends its shard no room, so that its bound is exact for everyone.
-const LENDS_FROM: usize = 16;
+/// Most slots that a receiver may reserve for the senders on its own thread.
+const MAX_RESERVED: usize = 32;
+/// Smallest capacity at which a receiver reserves slots. Below it the capacity is exact for every sender.
+const MIN_CAPACITY_TO_RESERVE: usize = 16;
 
-/// What lies in a mailbox.
-pub(crate) enum Letter<M, N> {
-    /// Takes room.
+/// Content of a mailbox.
+pub(crate) enum Envelope<M, S> {
+    /// A message. It occupies a slot.
     Message(M),
-    /// Takes none: its receiver bounds how many there can be.
-    Notice(N),
+    /// A signal from the runtime. It occupies no slot; the receiver bounds how many there can be.
+    Signal(S),
 }
 
-/// The side of a mailbox that every thread shares.
-pub(crate) struct Mailbox<M, N> {
-    sender: channel::Sender<Letter<M, N>>,
-    pub(super) receiver: channel::Receiver<Letter<M, N>>,
-    /// Up when the queue may hold something. Raised after the push, lowered before the queue is emptied; the queue's
-    /// lock between the two orders them.
+/// Bounded mailbox for messages of type `M` and unbounded signals of type `S`.
+pub(crate) struct Mailbox<M, S> {
+    sender: channel::Sender<Envelope<M, S>>,
+    pub(super) receiver: channel::Receiver<Envelope<M, S>>,
+    /// Set when the channel may hold something: after the push, and cleared before the channel is emptied.
+    /// The channel's own lock orders the two.
     pub(super) arrived: AtomicBool,
-    room: Semaphore,
-    /// Room that the receiver holds on to. Written by the receiver only.
-    pub(super) lent: AtomicUsize,
+    free_slots: Semaphore,
+    /// Free slots that the receiver has reserved. Only the receiver writes it.
+    pub(super) reserved: AtomicUsize,
     pub(super) state: AtomicU8,
     capacity: usize,
-    /// Counts the messages that were taken in but never handled.
-    pub(super) refused: Arc<AtomicU64>,
+    /// Counter of messages that were accepted but never handled.
+    pub(super) dropped: Arc<AtomicU64>,
 }
 
-impl<M, N> Mailbox<M, N> {
-    /// Makes a mailbox for `capacity` messages, at least one.
-    pub(crate) fn new(capacity: usize, refused: Arc<AtomicU64>) -> Self {
+impl<M, S> Mailbox<M, S> {
+    /// Creates a mailbox for `capacity` messages, at least one. `dropped` counts messages that nobody
+    /// handles.
+    pub(crate) fn new(capacity: usize, dropped: Arc<AtomicU64>) -> Self {
         let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
         let (sender, receiver) = channel::unbounded();
         Self {
             sender,
             receiver,
             arrived: AtomicBool::new(false),
-            room: Semaphore::new(capacity),
-            lent: AtomicUsize::new(0),
+            free_slots: Semaphore::new(capacity),
+            reserved: AtomicUsize::new(0),
             state: AtomicU8::new(OPEN),
             capacity,
-            refused,
+            dropped,
         }
     }
 
+    /// Pushes a message if a slot is free. A full fence follows the push, see [`Self::push`].
     pub(crate) fn try_push(&self, message: M) -> Result<(), TellError<M>> {
         if !self.is_open() {
             return Err(TellError::Closed(message));
         }
-        match self.room.try_acquire() {
-            Ok(room) => room.forget(),
+        match self.free_slots.try_acquire() {
+            Ok(slot) => slot.forget(),
             Err(TryAcquireError::NoPermits) => return Err(TellError::Full(message)),
             Err(TryAcquireError::Closed) => return Err(TellError::Closed(message)),
         }
-        self.put(Letter::Message(message));
+        self.put(Envelope::Message(message));
         Ok(())
     }
 
-    /// Waits for room. Dropping the future before it is ready drops the message.
+    /// Waits for a free slot and pushes a message.
+    ///
+    /// A full fence follows the push, so the caller may check next whether the receiver needs a wake.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future before it is ready drops the message.
     pub(crate) async fn push(&self, message: M) -> Result<(), Closed<M>> {
-        if !self.wait_for_room().await {
+        if !self.acquire_slot().await {
             return Err(Closed(message));
         }
-        self.push_with_room(message);
+        self.push_acquired(message);
         Ok(())
     }
 
-    /// Waits for room for one message and takes it. False: the mailbox is closed.
-    pub(crate) async fn wait_for_room(&self) -> bool {
-        let room = self.room.acquire().await;
-        room.map(|room| room.forget()).is_ok()
+    /// Waits for a free slot and acquires it. Returns `false` if the mailbox is closed.
+    pub(crate) async fn acquire_slot(&self) -> bool {
+        let slot = self.free_slots.acquire().await;
+        slot.map(|slot| slot.forget()).is_ok()
     }
 
-    /// Adds a message whose room was taken before.
-    pub(crate) fn push_with_room(&self, message: M) {
-        self.put(Letter::Message(message));
+    /// Pushes a message into a slot that the caller has acquired. A full fence follows the push.
+    pub(crate) fn push_acquired(&self, message: M) {
+        self.put(Envelope::Message(message));
     }
 
-    /// Adds what needs no room. Dropped if nobody takes anything out any more.
-    pub(crate) fn notify(&self, notice: N) {
-        self.put(Letter::Notice(notice));
+    /// Pushes a signal. A full fence follows the push. An abandoned mailbox drops the signal.
+    pub(crate) fn push_signal(&self, signal: S) {
+        self.put(Envelope::Signal(signal));
     }
 
-    /// Leaves a full fence behind the push: the caller may look whether its receiver must be woken.
-    fn put(&self, letter: Letter<M, N>) {
-        // It cannot fail: the receiver is in this struct.
-        let _ = self.sender.send(letter);
+    fn put(&self, envelope: Envelope<M, S>) {
+        // Sending cannot fail: this struct holds the receiver.
+        let _ = self.sender.send(envelope);
         if !self.arrived.load(Ordering::Relaxed) {
             self.arrived.store(true, Ordering::Release);
         }
         fence(Ordering::SeqCst);
-        // If the receiver went away in between, nobody else would drop the message.
+        // If the mailbox was abandoned during the push, nobody else would drop the message.
         if self.state.load(Ordering::Relaxed) == ABANDONED {
-            self.refuse_all();
+            self.drop_all();
         }
     }
 
-    /// Takes one letter and makes room for the next. For receivers that take few; see [`Intake`] for the others.
+    /// Takes one message and frees its slot. For receivers that take few messages; others use
+    /// [`Receiver`](super::Receiver).
     pub(crate) fn pop(&self) -> Option<M> {
         loop {
             match self.receiver.try_recv().ok()? {
-                Letter::Message(message) => {
-                    self.room.add_permits(1);
+                Envelope::Message(message) => {
+                    self.free_slots.add_permits(1);
                     return Some(message);
                 }
-                Letter::Notice(_) => {}
+                Envelope::Signal(_) => {}
             }
         }
     }
 
-    /// Refuses new messages from here on.
+    /// Refuses new messages from now on.
     pub(crate) fn close(&self) {
         self.state.fetch_max(CLOSED, Ordering::SeqCst);
-        self.room.close();
+        self.free_slots.close();
     }
 
-    /// Drops what is inside and all that still comes in by a race.
+    /// Drops and counts all messages in the mailbox, and those that other threads are still pushing.
     pub(crate) fn abandon(&self) {
         self.state.store(ABANDONED, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        self.refuse_all();
+        self.drop_all();
     }
 
+    /// Returns `true` if the mailbox accepts messages.
     pub(crate) fn is_open(&self) -> bool {
         self.state.load(Ordering::Relaxed) == OPEN
     }
 
-    /// Returns how many messages wait; exact while nobody sends or receives.
+    /// Returns the number of waiting messages. It is exact while nobody sends or receives.
     pub(crate) fn len(&self) -> usize {
-        let free = self.room.available_permits() + self.lent.load(Ordering::Relaxed);
+        let free = self.free_slots.available_permits() + self.reserved.load(Ordering::Relaxed);
         self.capacity.saturating_sub(free)
     }
 
+    /// Returns the largest number of waiting messages.
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Says how much room the receiver may hold on to.
-    pub(super) fn spare(&self) -> usize {
-        if self.capacity < LENDS_FROM { 0 } else { (self.capacity / 8).min(SPARE_MAX) }
+    /// Returns how many free slots the receiver may reserve.
+    pub(super) fn max_reserved(&self) -> usize {
+        if self.capacity < MIN_CAPACITY_TO_RESERVE { 0 } else { (self.capacity / 8).min(MAX_RESERVED) }
     }
 
-    /// Takes room for one message at least, more if there is plenty. 0: there is none.
-    pub(super) fn take_room(&self) -> usize {
-        let wanted = self.spare().min(self.room.available_permits()).max(1);
-        // It is at most 32.
+    /// Acquires several slots if that many are free, else one. Returns how many: 0 if the mailbox is full.
+    pub(super) fn acquire_slots(&self) -> usize {
+        let wanted = self.max_reserved().min(self.free_slots.available_permits()).max(1);
+        // The number fits: it is at most `MAX_RESERVED`.
         for wanted in [wanted as u32, 1] {
-            if let Ok(room) = self.room.try_acquire_many(wanted) {
-                room.forget();
+            if let Ok(slots) = self.free_slots.try_acquire_many(wanted) {
+                slots.forget();
                 return wanted as usize;
             }
         }
         0
     }
 
-    /// Makes room for so many messages and wakes who waits for it.
-    pub(crate) fn give_back(&self, room: usize) {
-        if room > 0 {
-            self.room.add_permits(room);
+    /// Frees slots and wakes senders that wait for one.
+    pub(crate) fn release_slots(&self, slots: usize) {
+        if slots > 0 {
+            self.free_slots.add_permits(slots);
         }
     }
 
-    fn refuse_all(&self) {
-        while let Ok(letter) = self.receiver.try_recv() {
-            self.refuse(letter);
+    fn drop_all(&self) {
+        while let Ok(envelope) = self.receiver.try_recv() {
+            if matches!(envelope, Envelope::Message(_)) {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            drop(envelope);
         }
-    }
-
-    fn refuse(&self, letter: Letter<M, N>) {
-        if matches!(letter, Letter::Message(_)) {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        drop(letter);
     }
 }
 
-impl<M, N> fmt::Debug for Mailbox<M, N> {
+impl<M, S> fmt::Debug for Mailbox<M, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailbox").field("depth", &self.len()).field("capacity", &self.capacity).finish()
     }

@@ -1,4 +1,4 @@
-//! The doorbell's kernel side: an eventfd.
+//! Eventfd: a file descriptor that becomes readable when another thread writes it.
 
 use std::{
     io,
@@ -7,18 +7,23 @@ use std::{
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// An eventfd in blocking mode: a read armed on a ring waits for the next strike instead of failing with `EAGAIN`.
+/// An eventfd in blocking mode.
+///
+/// In this mode a read that is armed on an io_uring waits for the next write instead of failing with
+/// `EAGAIN`.
 #[derive(Debug)]
 pub(crate) struct EventFd(OwnedFd);
 
 impl EventFd {
+    /// Creates an eventfd that is not readable.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self(eventfd(0, EventfdFlags::CLOEXEC)?))
     }
 
-    /// Writes the eventfd: the current or next wait for it returns.
-    pub(crate) fn signal(&self) {
-        // It can only fail by an interrupted call; a counter that is full is readable, which is all we want.
+    /// Makes the eventfd readable, which ends the current or the next wait for it.
+    pub(crate) fn make_readable(&self) {
+        // The write only fails when a signal interrupts it. A full counter is readable, which is all that
+        // counts.
         while rustix::io::write(&self.0, &1u64.to_ne_bytes()) == Err(rustix::io::Errno::INTR) {}
     }
 }

@@ -1,9 +1,9 @@
-//! Calls to the Linux kernel: eventfd, core affinity, scheduling class. Knows no actor and no shard.
+//! Calls to the Linux kernel: eventfd, core affinity, scheduling. Knows no actor and no shard.
 
 mod affinity;
 mod eventfd;
 mod scheduling;
 
-pub(crate) use affinity::{allowed_cores, pin};
+pub(crate) use affinity::{allowed_cores, pin_thread};
 pub(crate) use eventfd::EventFd;
-pub(crate) use scheduling::{idle_time_only, short_slices};
+pub(crate) use scheduling::{use_idle_time, use_short_slices};

@@ -1,4 +1,4 @@
-//! Functions as jobs: called on the pool, their result comes back.
+//! Functions as jobs: the pool calls the function and sends its result back.
 
 use std::{
     future::Future,
@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     error::PoolError,
-    future::{contain, contained},
+    future::{PanicPayload, catch_panic, catch_panic_async},
 };
 
 type Answer<T> = oneshot::Sender<Result<T, PoolError>>;
 
+/// Job that calls a function.
 pub(super) struct Call<F, T> {
     pub(super) function: F,
     pub(super) answer: Answer<T>,
@@ -33,7 +34,7 @@ where
 {
     fn run(self: Box<Self>) -> JobFuture {
         let Self { function, answer } = *self;
-        Box::pin(async move { deliver(answer, contained(async { function().await }).await) })
+        Box::pin(async move { send_outcome(answer, catch_panic_async(async { function().await }).await) })
     }
 
     fn refuse(self: Box<Self>, reason: Refusal) {
@@ -48,7 +49,7 @@ where
 {
     fn run(self: Box<Self>) {
         let Self { function, answer } = *self;
-        deliver(answer, contain(function));
+        send_outcome(answer, catch_panic(function));
     }
 
     fn refuse(self: Box<Self>, reason: Refusal) {
@@ -56,8 +57,8 @@ where
     }
 }
 
-/// Sends the outcome; a panic goes on to the lane, which counts it.
-fn deliver<T>(answer: Answer<T>, outcome: Result<T, crate::future::Payload>) {
+/// Sends the outcome of a call. A panic is raised again, so that the lane counts it.
+fn send_outcome<T>(answer: Answer<T>, outcome: Result<T, PanicPayload>) {
     match outcome {
         Ok(value) => drop(answer.send(Ok(value))),
         Err(payload) => {
@@ -73,7 +74,7 @@ impl From<Refusal> for PoolError {
     }
 }
 
-/// The result of a function that a pool calls.
+/// Future of the result of a function on a pool.
 ///
 /// # Cancel safety
 ///
@@ -82,6 +83,7 @@ impl From<Refusal> for PoolError {
 #[derive(Debug)]
 pub struct JobOutput<T> {
     pub(super) answer: oneshot::Receiver<Result<T, PoolError>>,
+    /// `None` once the result is known, or if the job was refused.
     pub(super) job: Option<JobHandle>,
 }
 
@@ -89,13 +91,13 @@ impl<T> Future for JobOutput<T> {
     type Output = Result<T, PoolError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Dropped unanswered: a stop dropped the job while it ran.
-        let answer =
-            Pin::new(&mut self.answer).poll(cx).map(|answer| answer.unwrap_or(Err(PoolError::Stopped)));
-        if answer.is_ready() {
+        let answer = Pin::new(&mut self.answer).poll(cx);
+        // The sender is dropped unused if the stop of the pool dropped the running job.
+        let result = answer.map(|answer| answer.unwrap_or(Err(PoolError::Stopped)));
+        if result.is_ready() {
             self.job = None;
         }
-        answer
+        result
     }
 }
 

@@ -1,38 +1,39 @@
-//! What a lane counts.
+//! Counters of a lane.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::job::{Kind, Refusal};
-use crate::future::contain;
+use super::job::{Refusable, Refusal};
+use crate::future::catch_panic;
 
-/// What a lane counted since its start, and what it holds.
+/// Counters of a lane since its start.
 ///
-/// `submitted = queued + running + done + panicked + late + cancelled + refused`, once nothing moves.
+/// While nothing changes, `submitted` equals the sum of all the others except `rejected`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct LaneStats {
-    /// Jobs taken.
+    /// Jobs that were accepted.
     pub submitted: u64,
-    /// Jobs given back because the queue was full.
+    /// Jobs that were not accepted because the queue was full.
     pub rejected: u64,
-    /// Jobs that wait.
+    /// Jobs that are waiting now.
     pub queued: usize,
-    /// Jobs that run.
+    /// Jobs that are running now.
     pub running: usize,
-    /// Jobs that ran to their end.
+    /// Jobs that have finished.
     pub done: u64,
-    /// Jobs that panicked, in running or in being refused.
+    /// Jobs that panicked, while they ran or while they were refused.
     pub panicked: u64,
-    /// Jobs refused because they were not started by their time.
+    /// Jobs that were refused because they did not start in time.
     pub expired: u64,
-    /// Jobs cancelled by their handle, and running ones dropped by a stop.
+    /// Jobs that were cancelled by their handle, and running jobs that a stop dropped.
     pub cancelled: u64,
-    /// Jobs refused by a stop.
+    /// Jobs that were refused by a stop.
     pub refused: u64,
 }
 
+/// Atomic counters behind [`LaneStats`].
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct LaneCounters {
     pub(super) submitted: AtomicU64,
     pub(super) rejected: AtomicU64,
     pub(super) queued: AtomicUsize,
@@ -44,11 +45,11 @@ pub(super) struct Tally {
     pub(super) refused: AtomicU64,
 }
 
-impl Tally {
-    /// Refuses a job that was taken out of its ticket unstarted.
-    pub(super) fn refuse<J: ?Sized + Kind>(&self, job: Box<J>, reason: Refusal) {
+impl LaneCounters {
+    /// Refuses a job that was waiting, and counts it.
+    pub(super) fn refuse<J: ?Sized + Refusable>(&self, job: Box<J>, reason: Refusal) {
         self.queued.fetch_sub(1, Ordering::Relaxed);
-        let counter = match contain(|| job.refuse(reason)) {
+        let counter = match catch_panic(|| job.refuse(reason)) {
             Err(_) => &self.panicked,
             Ok(()) => match reason {
                 Refusal::Expired => &self.expired,
@@ -59,6 +60,7 @@ impl Tally {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Returns the current values.
     pub(super) fn stats(&self) -> LaneStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         LaneStats {

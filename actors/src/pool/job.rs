@@ -1,47 +1,50 @@
-//! Jobs: what a pool runs, or refuses to.
+//! Jobs, and the reasons why a pool refuses them.
 
 use std::{fmt, future::Future, pin::Pin};
 
-/// What an async job becomes on its worker. It need not be `Send`: it never leaves the worker.
+/// Future of a running async job. It need not be `Send`, because it never leaves its worker.
 pub type JobFuture = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A job for the async lane: many of them share a worker, so it must not block.
+/// Job for the async lane. It must not block, because many jobs share a worker.
 ///
-/// Exactly one of its methods is called, once; unless it is cancelled just as it starts: then it is dropped.
+/// Exactly one of the methods is called, once. The exception is a job that is cancelled just as it starts: it
+/// is dropped instead.
 pub trait Job: Send + 'static {
-    /// Starts the job on its worker, inside a tokio runtime.
+    /// Starts the job. Called on a worker, inside a tokio runtime.
     fn run(self: Box<Self>) -> JobFuture;
 
-    /// Is called instead of [`run`](Self::run), on any thread: must be quick.
+    /// Called instead of [`run`](Self::run) if the job is refused. It must be quick, and may be called on any
+    /// thread.
     fn refuse(self: Box<Self>, reason: Refusal);
 }
 
-/// A job for the blocking lane: has a thread to itself.
+/// Job for the blocking lane, with a thread to itself.
 ///
-/// Exactly one of its methods is called, once.
+/// Exactly one of the methods is called, once.
 pub trait BlockingJob: Send + 'static {
-    /// Does the job; may block.
+    /// Runs the job. It may block.
     fn run(self: Box<Self>);
 
-    /// Is called instead of [`run`](Self::run), on any thread: must be quick.
+    /// Called instead of [`run`](Self::run) if the job is refused. It must be quick, and may be called on any
+    /// thread.
     fn refuse(self: Box<Self>, reason: Refusal);
 }
 
-/// Why a job is not run.
+/// Reason why a job does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The lane's queue is full.
+    /// The queue of the lane is full.
     Full,
-    /// It was not started by its time.
+    /// The job did not start in time.
     Expired,
-    /// The pool stops.
+    /// The pool is stopping or has stopped.
     Stopped,
-    /// Its handle cancelled it.
+    /// The handle of the job cancelled it.
     Cancelled,
 }
 
-/// A job that a pool did not take, and why. The job was not told.
+/// Job that a pool did not accept. None of its methods has been called.
 pub struct Rejected<J: ?Sized> {
     /// The job.
     pub job: Box<J>,
@@ -55,18 +58,18 @@ impl<J: ?Sized> fmt::Debug for Rejected<J> {
     }
 }
 
-/// The kind of job a lane runs.
-pub(super) trait Kind: Send + 'static {
+/// A job of either lane, as far as it can be refused.
+pub(super) trait Refusable: Send + 'static {
     fn refuse(self: Box<Self>, reason: Refusal);
 }
 
-impl Kind for dyn Job {
+impl Refusable for dyn Job {
     fn refuse(self: Box<Self>, reason: Refusal) {
         Job::refuse(self, reason);
     }
 }
 
-impl Kind for dyn BlockingJob {
+impl Refusable for dyn BlockingJob {
     fn refuse(self: Box<Self>, reason: Refusal) {
         BlockingJob::refuse(self, reason);
     }

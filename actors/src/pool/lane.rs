@@ -1,4 +1,4 @@
-//! A lane: a bounded queue of jobs and the threads that serve it.
+//! A lane of a pool: a bounded queue of jobs, and the threads that run them.
 
 use std::{
     collections::VecDeque,
@@ -8,158 +8,166 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::queue::Queue;
 use super::{
-    counters::Tally,
-    job::{Kind, Refusal, Rejected},
-    queued_job::{Running, Ticket},
+    counters::LaneCounters,
+    job::{Refusable, Refusal, Rejected},
+    queue::Queue,
+    queued_job::{QueuedJob, RunGuard},
 };
 use crate::error::TellError;
 
-pub(super) struct Lane<J: ?Sized + Kind> {
-    /// Holds cancelled tickets too, so it is twice as long as jobs may wait; see `purge`.
-    pub(super) tickets: Queue<Arc<Ticket<J>>>,
+/// Lane for jobs of type `J`.
+pub(super) struct Lane<J: ?Sized + Refusable> {
+    /// Waiting jobs. It also holds cancelled ones until [`purge`](Self::purge) removes them, so it is twice
+    /// as long as the number of jobs that may wait.
+    pub(super) queue: Queue<Arc<QueuedJob<J>>>,
     capacity: usize,
-    pub(super) tally: Arc<Tally>,
+    pub(super) counters: Arc<LaneCounters>,
     purging: Mutex<()>,
-    /// Turns true when workers shall drop what they run.
-    leave: watch::Sender<bool>,
+    /// Becomes `true` when workers must drop their jobs and end.
+    abort: watch::Sender<bool>,
+    /// Number of running threads.
     threads: Mutex<usize>,
-    thread_left: Condvar,
+    thread_ended: Condvar,
 }
 
-impl<J: ?Sized + Kind> Lane<J> {
+impl<J: ?Sized + Refusable> Lane<J> {
+    /// Creates a lane without threads where `capacity` jobs may wait, at least one.
     pub(super) fn new(capacity: usize) -> Arc<Self> {
         let capacity = capacity.max(1);
         Arc::new(Self {
-            tickets: Queue::new(2 * capacity),
+            queue: Queue::new(2 * capacity),
             capacity,
-            tally: Arc::default(),
+            counters: Arc::default(),
             purging: Mutex::new(()),
-            leave: watch::Sender::new(false),
+            abort: watch::Sender::new(false),
             threads: Mutex::new(0),
-            thread_left: Condvar::new(),
+            thread_ended: Condvar::new(),
         })
     }
 
+    /// Queues a job.
     pub(super) fn submit(
         self: &Arc<Self>,
         job: Box<J>,
         start_by: Option<Instant>,
-    ) -> Result<Arc<Ticket<J>>, Rejected<J>> {
-        let room = |queued: usize| (queued < self.capacity).then_some(queued + 1);
-        if self.tally.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
-            self.tally.rejected.fetch_add(1, Ordering::Relaxed);
+    ) -> Result<Arc<QueuedJob<J>>, Rejected<J>> {
+        let next = |queued: usize| (queued < self.capacity).then_some(queued + 1);
+        if self.counters.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_err() {
+            self.counters.rejected.fetch_add(1, Ordering::Relaxed);
             return Err(Rejected { job, reason: Refusal::Full });
         }
-        self.tally.submitted.fetch_add(1, Ordering::Relaxed);
-        let ticket = Ticket::new(Arc::clone(&self.tally), job, start_by);
-        match self.push(Arc::clone(&ticket)) {
-            Ok(()) => Ok(ticket),
-            Err(ticket) => Err(self.give_back(&ticket)),
+        self.counters.submitted.fetch_add(1, Ordering::Relaxed);
+        let job = QueuedJob::new(Arc::clone(&self.counters), job, start_by);
+        match self.push(Arc::clone(&job)) {
+            Ok(()) => Ok(job),
+            Err(job) => Err(self.reject(&job)),
         }
     }
 
-    fn give_back(&self, ticket: &Ticket<J>) -> Rejected<J> {
-        self.tally.queued.fetch_sub(1, Ordering::Relaxed);
-        self.tally.submitted.fetch_sub(1, Ordering::Relaxed);
-        // Nobody else has seen the ticket, so the job is in it.
+    /// Reverts the counters for a job that the closed queue did not accept.
+    fn reject(&self, job: &QueuedJob<J>) -> Rejected<J> {
+        self.counters.queued.fetch_sub(1, Ordering::Relaxed);
+        self.counters.submitted.fetch_sub(1, Ordering::Relaxed);
         let job =
-            ticket.take().unwrap_or_else(|| unreachable!("a ticket that was never queued keeps its job"));
+            job.take().unwrap_or_else(|| unreachable!("no other thread knows a job that was never queued"));
         Rejected { job, reason: Refusal::Stopped }
     }
 
-    /// Queues a ticket; it comes back when the lane is closed.
-    fn push(&self, mut ticket: Arc<Ticket<J>>) -> Result<(), Arc<Ticket<J>>> {
+    /// Adds a job to the queue. The job comes back if the lane is closed.
+    fn push(&self, mut job: Arc<QueuedJob<J>>) -> Result<(), Arc<QueuedJob<J>>> {
         loop {
-            match self.tickets.try_push(ticket) {
+            match self.queue.try_push(job) {
                 Ok(()) => return Ok(()),
                 Err(TellError::Closed(back)) => return Err(back),
-                Err(TellError::Full(back)) => ticket = back,
+                Err(TellError::Full(back)) => job = back,
             }
             self.purge();
         }
     }
 
-    /// Throws cancelled tickets out of a queue that is full. At least half of them are, so the cost for each
-    /// cancelled job stays constant, and peers that cancel cannot keep the queue full.
+    /// Removes cancelled jobs from a full queue.
+    ///
+    /// At least half of the jobs in a full queue are cancelled. So the cost is constant for each cancelled
+    /// job, and clients that cancel their jobs cannot keep the queue full.
     fn purge(&self) {
         let _one_at_a_time = self.purging.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut living = VecDeque::new();
-        for _ in 0..self.tickets.len() {
-            living.extend(self.tickets.pop().filter(|ticket| ticket.is_waiting()));
+        let mut waiting = VecDeque::new();
+        for _ in 0..self.queue.len() {
+            waiting.extend(self.queue.pop().filter(|job| job.is_waiting()));
         }
-        while let Some(ticket) = living.pop_front() {
-            match self.tickets.try_push(ticket) {
+        while let Some(job) = waiting.pop_front() {
+            match self.queue.try_push(job) {
                 Ok(()) => {}
-                Err(TellError::Full(ticket)) => {
-                    // Others were quicker to fill the room: the queue holds cancelled tickets again.
-                    living.push_front(ticket);
-                    living.extend(self.tickets.pop().filter(|ticket| ticket.is_waiting()));
+                Err(TellError::Full(job)) => {
+                    // Other threads have filled the queue meanwhile, so it contains cancelled jobs again.
+                    waiting.push_front(job);
+                    waiting.extend(self.queue.pop().filter(|job| job.is_waiting()));
                 }
-                Err(TellError::Closed(ticket)) => self.refuse_ticket(&ticket),
+                Err(TellError::Closed(job)) => self.refuse(&job),
             }
         }
     }
 
-    /// Takes the job of a ticket to run it. `None`: it was cancelled before, or is refused for being late.
-    pub(super) fn start(&self, ticket: &Arc<Ticket<J>>) -> Option<(Box<J>, Running<J>)> {
-        let job = ticket.take()?;
-        if ticket.start_by.is_some_and(|at| at <= Instant::now()) {
-            self.tally.refuse(job, Refusal::Expired);
+    /// Takes a job to run it. Returns `None` if it was cancelled, and refuses it if it did not start in time.
+    pub(super) fn start(&self, queued: &Arc<QueuedJob<J>>) -> Option<(Box<J>, RunGuard<J>)> {
+        let job = queued.take()?;
+        if queued.start_by.is_some_and(|start_by| start_by <= Instant::now()) {
+            self.counters.refuse(job, Refusal::Expired);
             return None;
         }
-        Some((job, ticket.run()))
+        Some((job, queued.begin()))
     }
 
-    fn refuse_ticket(&self, ticket: &Ticket<J>) {
-        if let Some(job) = ticket.take() {
-            self.tally.refuse(job, Refusal::Stopped);
+    fn refuse(&self, queued: &QueuedJob<J>) {
+        if let Some(job) = queued.take() {
+            self.counters.refuse(job, Refusal::Stopped);
         }
     }
 
-    /// Refuses every job that waits.
+    /// Refuses all waiting jobs.
     pub(super) fn refuse_all(&self) {
-        while let Some(ticket) = self.tickets.pop() {
-            self.refuse_ticket(&ticket);
+        while let Some(job) = self.queue.pop() {
+            self.refuse(&job);
         }
     }
 
-    /// Has workers drop what they run and end.
-    pub(super) fn dismiss(&self) {
-        self.leave.send_replace(true);
+    /// Makes the workers drop their jobs and end.
+    pub(super) fn abort_workers(&self) {
+        self.abort.send_replace(true);
     }
 
-    /// Returns what turns true when workers shall end.
-    pub(super) fn dismissal(&self) -> watch::Receiver<bool> {
-        self.leave.subscribe()
+    /// Returns a receiver that becomes `true` when workers must drop their jobs and end.
+    pub(super) fn abort_signal(&self) -> watch::Receiver<bool> {
+        self.abort.subscribe()
     }
 
-    /// Counts a thread of this lane in until what is returned is dropped.
-    pub(super) fn enter(self: &Arc<Self>) -> Presence<J> {
+    /// Counts a thread of this lane until the guard is dropped.
+    pub(super) fn enter(self: &Arc<Self>) -> ThreadGuard<J> {
         *self.threads.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        Presence(Arc::clone(self))
+        ThreadGuard(Arc::clone(self))
     }
 
-    /// Waits until all threads have ended or `until` has come, and returns how many have not.
-    pub(super) fn remaining(&self, until: Instant) -> usize {
+    /// Blocks until all threads have ended, or until `deadline`. Returns the number of threads that still
+    /// run.
+    pub(super) fn wait(&self, deadline: Instant) -> usize {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             if *threads == 0 || left.is_zero() {
                 return *threads;
             }
-            threads = self.thread_left.wait_timeout(threads, left).unwrap_or_else(PoisonError::into_inner).0;
+            threads = self.thread_ended.wait_timeout(threads, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
-/// A thread of a lane.
-pub(super) struct Presence<J: ?Sized + Kind>(Arc<Lane<J>>);
+/// Counts a thread of a lane.
+pub(super) struct ThreadGuard<J: ?Sized + Refusable>(Arc<Lane<J>>);
 
-impl<J: ?Sized + Kind> Drop for Presence<J> {
+impl<J: ?Sized + Refusable> Drop for ThreadGuard<J> {
     fn drop(&mut self) {
         *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.0.thread_left.notify_all();
+        self.0.thread_ended.notify_all();
     }
 }

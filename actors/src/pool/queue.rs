@@ -1,23 +1,25 @@
-//! A bounded queue from many senders to many takers, which wait for it.
+//! A bounded queue between threads.
 
 use std::sync::{PoisonError, RwLock};
 
 use crate::{error::TellError, sync::channel};
 
-/// A bounded queue from many senders to many takers, which wait for it.
-pub(crate) struct Queue<T> {
-    /// `None` once closed. The lock is written once in a queue's life.
+/// Bounded queue with many senders and many receivers. Receivers wait for items, senders never wait.
+pub(super) struct Queue<T> {
+    /// `None` once the queue is closed. Only closing locks it for writing.
     sender: RwLock<Option<channel::Sender<T>>>,
     receiver: channel::Receiver<T>,
 }
 
 impl<T> Queue<T> {
-    pub(crate) fn new(capacity: usize) -> Self {
+    /// Creates a queue for `capacity` items, at least one.
+    pub(super) fn new(capacity: usize) -> Self {
         let (sender, receiver) = channel::bounded(capacity.max(1));
         Self { sender: RwLock::new(Some(sender)), receiver }
     }
 
-    pub(crate) fn try_push(&self, item: T) -> Result<(), TellError<T>> {
+    /// Adds an item if there is room. Otherwise, or if the queue is closed, the item comes back.
+    pub(super) fn try_push(&self, item: T) -> Result<(), TellError<T>> {
         let sender = self.sender.read().unwrap_or_else(PoisonError::into_inner);
         let Some(sender) = &*sender else { return Err(TellError::Closed(item)) };
         sender.try_send(item).map_err(|error| match error {
@@ -26,26 +28,28 @@ impl<T> Queue<T> {
         })
     }
 
-    pub(crate) fn pop(&self) -> Option<T> {
+    /// Takes an item if there is one.
+    pub(super) fn pop(&self) -> Option<T> {
         self.receiver.try_recv().ok()
     }
 
-    /// Waits for an item. `None`: the queue is closed and empty.
-    pub(crate) async fn next(&self) -> Option<T> {
+    /// Waits for an item. Returns `None` once the queue is closed and empty.
+    pub(super) async fn next(&self) -> Option<T> {
         self.receiver.recv_async().await.ok()
     }
 
-    /// Waits for an item, blocking the thread. `None`: the queue is closed and empty.
-    pub(crate) fn next_blocking(&self) -> Option<T> {
+    /// Blocks the thread until there is an item. Returns `None` once the queue is closed and empty.
+    pub(super) fn next_blocking(&self) -> Option<T> {
         self.receiver.recv().ok()
     }
 
-    /// Refuses new items; those inside can still be taken.
-    pub(crate) fn close(&self) {
+    /// Refuses new items. Items in the queue can still be taken.
+    pub(super) fn close(&self) {
         drop(self.sender.write().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Returns the number of items.
+    pub(super) fn len(&self) -> usize {
         self.receiver.len()
     }
 }

@@ -1,4 +1,4 @@
-//! A job's way through its lane: it waits, runs, and can be cancelled from anywhere.
+//! A job in its lane: it waits, runs, and can be cancelled from any thread.
 
 use std::{
     fmt,
@@ -9,19 +9,19 @@ use std::{
 use tokio::task::AbortHandle;
 
 use super::{
-    counters::Tally,
-    job::{Kind, Refusal},
+    counters::LaneCounters,
+    job::{Refusable, Refusal},
 };
 
-/// Refers to a job in a pool. Dropping it lets the job be.
+/// Handle to a job in a pool. Dropping the handle has no effect on the job.
 #[derive(Clone)]
 pub struct JobHandle(pub(super) Arc<dyn Cancel>);
 
 impl JobHandle {
-    /// Cancels the job, from any thread, at the cost of a short lock.
+    /// Cancels the job. May be called from any thread, and takes a lock for a short time.
     ///
-    /// A job not yet started is refused on the spot and its place in the queue is free. A running async job is
-    /// dropped at its next await; a running blocking job runs on. A job that is over stays so.
+    /// A waiting job is refused by this call, and its place in the queue becomes free. A running async job is
+    /// dropped at its next await. A running blocking job runs on. A finished job is not affected.
     pub fn cancel(&self) {
         self.0.cancel();
     }
@@ -33,41 +33,48 @@ impl fmt::Debug for JobHandle {
     }
 }
 
+/// A job of either lane, as far as it can be cancelled.
 pub(super) trait Cancel: Send + Sync {
     fn cancel(&self);
 }
 
-/// A job's way through its lane.
-pub(super) struct Ticket<J: ?Sized + Kind> {
-    tally: Arc<Tally>,
+/// Job in a lane, shared by the queue, its worker and its handles.
+pub(super) struct QueuedJob<J: ?Sized + Refusable> {
+    counters: Arc<LaneCounters>,
     pub(super) start_by: Option<Instant>,
     stage: Mutex<Stage<J>>,
 }
 
+/// Stage of a job.
+///
+/// - An async job goes from `Waiting` to `Taken`, `Running` and `Finished`.
+/// - A blocking job goes from `Waiting` to `Taken` and `Finished`.
+/// - Each stage but `Finished` may be followed by `Cancelled`. If the job had started, `Finished` follows.
 enum Stage<J: ?Sized> {
     Waiting(Box<J>),
-    /// Taken by a worker.
-    Started,
-    /// Can be stopped by this.
+    /// A worker has taken the job. It cannot be aborted yet.
+    Taken,
+    /// The job runs, and this handle aborts it.
     Running(AbortHandle),
-    /// Cancelled while it was started.
+    /// The job was cancelled before it could be aborted.
     Cancelled,
-    Over,
+    Finished,
 }
 
-impl<J: ?Sized + Kind> Ticket<J> {
-    pub(super) fn new(tally: Arc<Tally>, job: Box<J>, start_by: Option<Instant>) -> Arc<Self> {
-        Arc::new(Self { tally, start_by, stage: Mutex::new(Stage::Waiting(job)) })
+impl<J: ?Sized + Refusable> QueuedJob<J> {
+    pub(super) fn new(counters: Arc<LaneCounters>, job: Box<J>, start_by: Option<Instant>) -> Arc<Self> {
+        Arc::new(Self { counters, start_by, stage: Mutex::new(Stage::Waiting(job)) })
     }
 
+    /// Returns `true` if the job has not been taken or cancelled.
     pub(super) fn is_waiting(&self) -> bool {
         matches!(*self.stage(), Stage::Waiting(_))
     }
 
-    /// Takes the job out, unless that was done before.
+    /// Takes the job. Returns `None` if it was taken or cancelled before.
     pub(super) fn take(&self) -> Option<Box<J>> {
         let mut stage = self.stage();
-        match std::mem::replace(&mut *stage, Stage::Started) {
+        match std::mem::replace(&mut *stage, Stage::Taken) {
             Stage::Waiting(job) => Some(job),
             other => {
                 *stage = other;
@@ -76,25 +83,21 @@ impl<J: ?Sized + Kind> Ticket<J> {
         }
     }
 
-    /// Counts the job, taken out before, as one that runs.
-    pub(super) fn run(self: &Arc<Self>) -> Running<J> {
-        self.tally.queued.fetch_sub(1, Ordering::Relaxed);
-        self.tally.running.fetch_add(1, Ordering::Relaxed);
-        Running { ticket: Arc::clone(self), outcome: None }
+    /// Counts the job as running, until the guard is dropped. The caller has taken the job.
+    pub(super) fn begin(self: &Arc<Self>) -> RunGuard<J> {
+        self.counters.queued.fetch_sub(1, Ordering::Relaxed);
+        self.counters.running.fetch_add(1, Ordering::Relaxed);
+        RunGuard { job: Arc::clone(self), outcome: None }
     }
 
-    /// Notes what stops the job, and stops it at once if that was asked meanwhile.
-    pub(super) fn running(&self, abort: AbortHandle) {
+    /// Sets the handle that aborts the running job. Aborts it now if it was cancelled meanwhile.
+    pub(super) fn set_abort_handle(&self, abort: AbortHandle) {
         let mut stage = self.stage();
         match *stage {
-            Stage::Started => *stage = Stage::Running(abort),
+            Stage::Taken => *stage = Stage::Running(abort),
             Stage::Cancelled => abort.abort(),
-            Stage::Waiting(_) | Stage::Running(_) | Stage::Over => {}
+            Stage::Waiting(_) | Stage::Running(_) | Stage::Finished => {}
         }
-    }
-
-    fn over(&self) {
-        *self.stage() = Stage::Over;
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage<J>> {
@@ -102,52 +105,52 @@ impl<J: ?Sized + Kind> Ticket<J> {
     }
 }
 
-impl<J: ?Sized + Kind> Cancel for Ticket<J> {
+impl<J: ?Sized + Refusable> Cancel for QueuedJob<J> {
     fn cancel(&self) {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Cancelled) {
             Stage::Waiting(job) => {
                 drop(stage);
-                self.tally.refuse(job, Refusal::Cancelled);
+                self.counters.refuse(job, Refusal::Cancelled);
             }
             Stage::Running(abort) => {
                 drop(stage);
                 abort.abort();
             }
-            Stage::Started | Stage::Cancelled => {}
-            Stage::Over => *stage = Stage::Over,
+            Stage::Taken | Stage::Cancelled => {}
+            Stage::Finished => *stage = Stage::Finished,
         }
     }
 }
 
-/// A job that runs. Dropped without an outcome it was cancelled.
-pub(super) struct Running<J: ?Sized + Kind> {
-    ticket: Arc<Ticket<J>>,
-    outcome: Option<Outcome>,
+/// Counts a running job. Dropped without an outcome, it counts the job as cancelled.
+pub(super) struct RunGuard<J: ?Sized + Refusable> {
+    job: Arc<QueuedJob<J>>,
+    outcome: Option<RunOutcome>,
 }
 
-enum Outcome {
+enum RunOutcome {
     Done,
     Panicked,
 }
 
-impl<J: ?Sized + Kind> Running<J> {
-    /// Notes how the job ended: `Err` for a panic.
-    pub(super) fn end<E>(mut self, outcome: Result<(), E>) {
-        self.outcome = Some(if outcome.is_ok() { Outcome::Done } else { Outcome::Panicked });
+impl<J: ?Sized + Refusable> RunGuard<J> {
+    /// Records the outcome of the job. `Err` stands for a panic.
+    pub(super) fn finish<E>(mut self, outcome: Result<(), E>) {
+        self.outcome = Some(if outcome.is_ok() { RunOutcome::Done } else { RunOutcome::Panicked });
     }
 }
 
-impl<J: ?Sized + Kind> Drop for Running<J> {
+impl<J: ?Sized + Refusable> Drop for RunGuard<J> {
     fn drop(&mut self) {
-        self.ticket.over();
-        let tally = &self.ticket.tally;
+        *self.job.stage() = Stage::Finished;
+        let counters = &self.job.counters;
         let counter = match self.outcome {
-            Some(Outcome::Done) => &tally.done,
-            Some(Outcome::Panicked) => &tally.panicked,
-            None => &tally.cancelled,
+            Some(RunOutcome::Done) => &counters.done,
+            Some(RunOutcome::Panicked) => &counters.panicked,
+            None => &counters.cancelled,
         };
         counter.fetch_add(1, Ordering::Relaxed);
-        tally.running.fetch_sub(1, Ordering::Relaxed);
+        counters.running.fetch_sub(1, Ordering::Relaxed);
     }
 }

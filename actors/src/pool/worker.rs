@@ -1,7 +1,7 @@
 //! The threads of a pool.
 //!
-//! An async worker is a thread with a tokio current-thread runtime that interleaves many jobs. It lets each new job
-//! run up to its first await before it takes the next, so that a worker that is busy leaves jobs to idle ones.
+//! An async worker is a thread with a tokio current-thread runtime that interleaves many jobs. It lets each
+//! new job run to its first await before it takes the next one. So a busy worker leaves jobs to idle workers.
 
 use std::{io, sync::Arc};
 
@@ -11,49 +11,50 @@ use tokio::{
     task::{LocalSet, spawn_local, yield_now},
 };
 
-use super::queue::Queue;
 use super::{
     job::{BlockingJob, Job},
-    lane::{Lane, Presence},
-    queued_job::Ticket,
+    lane::{Lane, ThreadGuard},
+    queue::Queue,
+    queued_job::QueuedJob,
 };
-use crate::future::{contain, contained, race};
+use crate::future::{catch_panic, catch_panic_async, race};
 
-/// Makes the runtime of a worker: with timers, and with sockets where tokio's `net` is built in.
+/// Creates the runtime of a worker. It has timers, and sockets if tokio is built with its `net` feature.
 pub(super) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// Runs async jobs, `in_flight` at a time at most, until the lane ends.
-pub(super) fn work(
+/// Runs async jobs, at most `in_flight` at a time, until the lane ends.
+pub(super) fn run_async_worker(
     lane: &Arc<Lane<dyn Job>>,
-    presence: Presence<dyn Job>,
+    guard: ThreadGuard<dyn Job>,
     runtime: Runtime,
     in_flight: usize,
 ) {
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
-        let mut dismissal = lane.dismissal();
-        // A sender that is gone dismisses as well.
-        let dismissed = async move { drop(dismissal.wait_for(|&leave| leave).await) };
-        race(dismissed, serve(lane, in_flight)).await;
+        let mut abort = lane.abort_signal();
+        // The wait also ends with an error if the lane is gone.
+        let aborted = async move { drop(abort.wait_for(|&abort| abort).await) };
+        race(aborted, run_jobs(lane, in_flight)).await;
     });
-    // What still runs is dropped here, its panics contained by tokio.
-    let inside = runtime.enter();
+    // Dropping the tasks drops jobs that still run. tokio catches their panics.
+    let entered = runtime.enter();
     drop(tasks);
-    drop(inside);
-    // Not waiting for what jobs gave to tokio's own blocking threads.
+    drop(entered);
+    // Jobs may have given work to tokio's own blocking threads. Nobody waits for it.
     runtime.shutdown_background();
-    drop(presence);
+    drop(guard);
 }
 
-async fn serve(lane: &Arc<Lane<dyn Job>>, in_flight: usize) {
+/// Starts jobs until the queue is closed and empty, then waits until they have ended.
+async fn run_jobs(lane: &Arc<Lane<dyn Job>>, in_flight: usize) {
     let slots = Arc::new(Semaphore::new(in_flight));
     loop {
-        // It is never closed.
+        // The semaphore is never closed.
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let Some(ticket) = lane.tickets.next().await else { break };
-        if start(lane, &ticket, slot) {
+        let Some(job) = lane.queue.next().await else { break };
+        if start(lane, &job, slot) {
             yield_now().await;
         }
     }
@@ -61,92 +62,97 @@ async fn serve(lane: &Arc<Lane<dyn Job>>, in_flight: usize) {
     drop(slots.acquire_many(all).await);
 }
 
-/// Starts a ticket's job; false if there is none to start.
-fn start(lane: &Lane<dyn Job>, ticket: &Arc<Ticket<dyn Job>>, slot: OwnedSemaphorePermit) -> bool {
-    let Some((job, running)) = lane.start(ticket) else { return false };
+/// Starts a job. Returns `false` if it was cancelled or refused.
+fn start(lane: &Lane<dyn Job>, queued: &Arc<QueuedJob<dyn Job>>, slot: OwnedSemaphorePermit) -> bool {
+    let Some((job, run)) = lane.start(queued) else { return false };
     let task = spawn_local(async move {
         let _slot = slot;
-        let running = running;
-        running.end(contained(async { job.run().await }).await);
+        let run = run;
+        run.finish(catch_panic_async(async { job.run().await }).await);
     });
-    ticket.running(task.abort_handle());
+    queued.set_abort_handle(task.abort_handle());
     true
 }
 
-/// How much of its core a blocking thread may take from others.
+/// Priority of a blocking thread against other threads on its core.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Priority {
+    /// Nice value, or `None` to keep the inherited one.
     pub(super) nice: Option<i32>,
+    /// Whether the thread runs in the kernel's idle class.
     pub(super) idle: bool,
 }
 
 impl Priority {
-    /// Applies to the calling thread; what the kernel refuses is told, and the thread works on as it is.
+    /// Sets the priority of the calling thread. If the kernel refuses, a warning is logged and nothing
+    /// changes.
     fn apply(self) {
         if let Some(nice) = self.nice
             && let Err(error) = rustix::process::setpriority_process(None, nice)
         {
-            tracing::warn!(%error, nice, "cannot set the priority of a blocking thread");
+            tracing::warn!(%error, nice, "setting the nice value of a blocking thread failed");
         }
         if self.idle
-            && let Err(error) = crate::os::idle_time_only()
+            && let Err(error) = crate::os::use_idle_time()
         {
-            tracing::warn!(%error, "cannot leave a blocking thread the idle time only");
+            tracing::warn!(%error, "moving a blocking thread into the idle class failed");
         }
     }
 }
 
-/// The way of blocking jobs from the lane's queue to its threads.
+/// Hands blocking jobs from the queue of the lane to threads.
 ///
-/// A shard that submits a job must never wake a thread of low priority itself: the kernel may run that one at once and
-/// come back to the shard a clock tick later (measured: 4 ms). So a thread of ordinary priority stands between.
-pub(super) struct Dispatch {
-    /// One for each thread that waits.
-    free: Queue<()>,
-    given: Queue<Arc<Ticket<dyn BlockingJob>>>,
+/// A thread of its own does this, with ordinary priority. Without it, a shard that submits a job would wake a
+/// thread of low priority itself. The kernel may run that thread at once and return to the shard a clock tick
+/// later, which was measured as 4 ms.
+pub(super) struct Handoff {
+    /// One item for each thread that waits for a job.
+    idle_threads: Queue<()>,
+    jobs: Queue<Arc<QueuedJob<dyn BlockingJob>>>,
 }
 
-impl Dispatch {
+impl Handoff {
     pub(super) fn new(threads: usize) -> Self {
-        Self { free: Queue::new(threads), given: Queue::new(threads) }
+        Self { idle_threads: Queue::new(threads), jobs: Queue::new(threads) }
     }
 
-    /// Hands jobs to threads that are free, until the lane ends.
+    /// Hands jobs to idle threads until the lane ends.
     pub(super) fn run(&self, lane: &Lane<dyn BlockingJob>) {
-        while self.free.next_blocking().is_some() {
-            let Some(ticket) = lane.tickets.next_blocking() else { break };
-            // There is room: no more are given than threads are free.
-            if self.given.try_push(ticket).is_err() {
+        while self.idle_threads.next_blocking().is_some() {
+            let Some(job) = lane.queue.next_blocking() else { break };
+            // There is room, because a job is handed over only when a thread is idle.
+            if self.jobs.try_push(job).is_err() {
                 break;
             }
         }
-        self.given.close();
+        self.jobs.close();
     }
 
-    /// Ends [`run`](Self::run) although threads are missing that it would wait for.
+    /// Ends [`run`](Self::run) if the threads that it waits for could not be started.
     pub(super) fn abandon(&self) {
-        self.free.close();
+        self.idle_threads.close();
     }
 
-    fn next(&self) -> Option<Arc<Ticket<dyn BlockingJob>>> {
-        // There is room: a thread is free once at a time.
-        let _ = self.free.try_push(());
-        self.given.next_blocking()
+    /// Blocks the calling thread until there is a job. Returns `None` once the lane has ended.
+    fn next(&self) -> Option<Arc<QueuedJob<dyn BlockingJob>>> {
+        // There is room, because each thread adds one item before it waits.
+        let _ = self.idle_threads.try_push(());
+        self.jobs.next_blocking()
     }
 }
 
 /// Runs blocking jobs, one at a time, until the lane ends.
-pub(super) fn work_blocking(
+pub(super) fn run_blocking_thread(
     lane: &Lane<dyn BlockingJob>,
-    dispatch: &Dispatch,
-    presence: Presence<dyn BlockingJob>,
+    handoff: &Handoff,
+    guard: ThreadGuard<dyn BlockingJob>,
     priority: Priority,
 ) {
     priority.apply();
-    while let Some(ticket) = dispatch.next() {
-        if let Some((job, running)) = lane.start(&ticket) {
-            running.end(contain(|| job.run()));
+    while let Some(queued) = handoff.next() {
+        if let Some((job, run)) = lane.start(&queued) {
+            run.finish(catch_panic(|| job.run()));
         }
     }
-    drop(presence);
+    drop(guard);
 }

@@ -1,13 +1,14 @@
-//! A deadline that works wherever its future is awaited.
+//! A deadline that works wherever its future is polled.
 //!
-//! On a shard: that shard's timers. In a tokio runtime: tokio's. Anywhere else: the timers of a shard named by the
-//! caller, which wakes the waiting task across threads.
+//! On a shard it uses the timers of that shard, and in a tokio runtime those of tokio. On any other thread it
+//! uses the timers of a shard that the caller names. That shard wakes the waiting task across threads.
 
 use std::{
+    fmt,
     future::Future,
     mem,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Wake, Waker},
     time::Instant,
 };
@@ -16,65 +17,69 @@ use tokio::{runtime::Handle, time::Sleep};
 
 use super::{local::Local, remote::Remote, timers::TimerKey};
 
-/// Ends at an instant. Unlike a shard's [`Sleep`](crate::Sleep) it is `Send`: which clock serves it is decided when it
-/// is polled.
+/// Future that ends at an instant, wherever it is polled.
 ///
-/// On a shard that shard's timers serve it, in a tokio runtime tokio's, anywhere else those of a shard of the system it
-/// came from.
+/// Unlike [`Sleep`](crate::Sleep) it is `Send`. It chooses its timer when it is polled: on a shard a timer of
+/// that shard, in a tokio runtime a timer of tokio, on any other thread a timer of a shard of the system that
+/// created it. In the last case it ends late while that shard is busy.
 ///
 /// # Panics
 ///
-/// Polled in a tokio runtime whose timers are not enabled.
+/// Polling it panics in a tokio runtime whose timers are not enabled.
 ///
 /// # Cancel safety
 ///
-/// Dropping it takes its timer away.
+/// Dropping it removes its timer.
 pub struct Deadline {
-    at: Instant,
-    /// Serves when neither a shard nor tokio is at hand.
-    shard: Arc<Remote>,
-    clock: Clock,
+    deadline: Instant,
+    /// Shard whose timers serve on a thread with neither a shard nor a tokio runtime.
+    fallback: Arc<Remote>,
+    timer: Timer,
 }
 
-enum Clock {
+/// Timer that serves a [`Deadline`].
+enum Timer {
+    /// None yet.
     Unset,
-    /// A timer of the shard with this index, valid on its thread only.
-    Local(usize, TimerKey),
+    /// A timer of the shard with this index. The key is valid on the thread of that shard only.
+    Shard(usize, TimerKey),
     Tokio(Pin<Box<Sleep>>),
-    Remote(Arc<Alarm>),
+    Remote(Arc<RemoteTimer>),
 }
 
 impl Local {
-    /// Returns a future that ends at `at`, wherever it is polled. On this shard it costs what a sleep does.
-    pub fn deadline(&self, at: Instant) -> Deadline {
-        Deadline::new(at, Arc::clone(self.remote()))
+    /// Returns a future that ends at `deadline`, wherever it is polled. On this shard it costs as much as a
+    /// sleep.
+    pub fn deadline(&self, deadline: Instant) -> Deadline {
+        Deadline::new(deadline, Arc::clone(self.remote()))
     }
 }
 
 impl Deadline {
-    pub(crate) fn new(at: Instant, shard: Arc<Remote>) -> Self {
-        Self { at, shard, clock: Clock::Unset }
+    pub(crate) fn new(deadline: Instant, fallback: Arc<Remote>) -> Self {
+        Self { deadline, fallback, timer: Timer::Unset }
     }
 
+    /// Chooses and starts a timer.
     fn start(&mut self, waker: &Waker) {
-        self.clock = if let Some(local) = Local::current() {
-            let key = local.timers().insert(self.at, waker.clone());
-            Clock::Local(local.shard(), key)
+        self.timer = if let Some(local) = Local::current() {
+            let key = local.timers().insert(self.deadline, waker.clone());
+            Timer::Shard(local.shard(), key)
         } else if Handle::try_current().is_ok() {
-            Clock::Tokio(Box::pin(tokio::time::sleep_until(self.at.into())))
+            Timer::Tokio(Box::pin(tokio::time::sleep_until(self.deadline.into())))
         } else {
-            match Alarm::set(self.at, waker, &self.shard) {
-                Some(alarm) => Clock::Remote(alarm),
-                // The shard takes no calls at the moment: come back and try again.
+            match RemoteTimer::start(self.deadline, waker, &self.fallback) {
+                Some(timer) => Timer::Remote(timer),
+                // The shard accepts no calls now, so the task polls again at once.
                 None => return waker.wake_by_ref(),
             }
         };
     }
 }
 
-impl std::fmt::Debug for Deadline {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deadline").field("at", &self.at).finish_non_exhaustive()
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deadline").field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }
 
@@ -82,27 +87,27 @@ impl Future for Deadline {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if Instant::now() >= self.at {
+        if Instant::now() >= self.deadline {
             return Poll::Ready(());
         }
-        let known = match &mut self.clock {
-            Clock::Tokio(_) => true,
-            Clock::Remote(alarm) => {
-                alarm.rearm(cx.waker());
+        let is_running = match &mut self.timer {
+            Timer::Tokio(_) => true,
+            Timer::Remote(timer) => {
+                timer.set_waiter(cx.waker());
                 true
             }
-            Clock::Local(shard, key) => {
+            Timer::Shard(shard, key) => {
                 let (shard, key) = (*shard, *key);
                 Local::current()
-                    .is_some_and(|local| local.shard() == shard && local.timers().rearm(key, cx.waker()))
+                    .is_some_and(|local| local.shard() == shard && local.timers().set_waker(key, cx.waker()))
             }
-            Clock::Unset => false,
+            Timer::Unset => false,
         };
-        if !known {
+        if !is_running {
             self.start(cx.waker());
         }
-        match &mut self.clock {
-            Clock::Tokio(sleep) => sleep.as_mut().poll(cx),
+        match &mut self.timer {
+            Timer::Tokio(sleep) => sleep.as_mut().poll(cx),
             _ => Poll::Pending,
         }
     }
@@ -110,67 +115,75 @@ impl Future for Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        match mem::replace(&mut self.clock, Clock::Unset) {
-            Clock::Local(shard, key) => {
+        match mem::replace(&mut self.timer, Timer::Unset) {
+            Timer::Shard(shard, key) => {
                 let local = Local::current().filter(|local| local.shard() == shard);
-                // The borrow ends before the waker is dropped: its drop may come back to the timers.
+                // Dropping the waker may call into the timers again, so the borrow ends first.
                 let waker = local.and_then(|local| local.timers().remove(key));
                 drop(waker);
             }
-            Clock::Remote(alarm) => alarm.unset(&self.shard),
-            Clock::Tokio(_) | Clock::Unset => {}
+            Timer::Remote(timer) => timer.cancel(&self.fallback),
+            Timer::Tokio(_) | Timer::Unset => {}
         }
     }
 }
 
-/// A timer on another thread's shard that wakes a task here.
+/// Timer on the shard of another thread. It wakes a task on this thread.
 #[derive(Debug)]
-struct Alarm(Mutex<State>);
+struct RemoteTimer(Mutex<RemoteTimerState>);
 
 #[derive(Debug)]
-struct State {
+struct RemoteTimerState {
+    /// Waker of the waiting task. `None` once the timer has fired or was cancelled.
     waiter: Option<Waker>,
+    /// Key on the other shard, once that shard has started the timer.
     key: Option<TimerKey>,
 }
 
-impl Alarm {
-    /// Asks `shard` to keep the timer. `None`: it takes no calls.
-    fn set(at: Instant, waiter: &Waker, shard: &Remote) -> Option<Arc<Self>> {
-        let alarm = Arc::new(Self(Mutex::new(State { waiter: Some(waiter.clone()), key: None })));
-        let ours = Arc::clone(&alarm);
-        let keep = move || {
+impl RemoteTimer {
+    /// Starts a timer on `shard`. Returns `None` if the shard accepts no calls.
+    fn start(deadline: Instant, waiter: &Waker, shard: &Remote) -> Option<Arc<Self>> {
+        let state = RemoteTimerState { waiter: Some(waiter.clone()), key: None };
+        let timer = Arc::new(Self(Mutex::new(state)));
+        let shared = Arc::clone(&timer);
+        let insert = move || {
             let Some(local) = Local::current() else { return };
-            let mut state = ours.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = shared.lock();
             if state.waiter.is_some() {
-                state.key = Some(local.timers().insert(at, Waker::from(Arc::clone(&ours))));
+                state.key = Some(local.timers().insert(deadline, Waker::from(Arc::clone(&shared))));
             }
         };
-        shard.run(Box::new(keep)).ok()?;
-        Some(alarm)
+        shard.post_call(Box::new(insert)).ok()?;
+        Some(timer)
     }
 
-    fn rearm(&self, waiter: &Waker) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).waiter = Some(waiter.clone());
+    fn set_waiter(&self, waiter: &Waker) {
+        self.lock().waiter = Some(waiter.clone());
     }
 
-    /// Takes the timer off the shard. If the shard takes no calls, the timer fires into the void.
-    fn unset(self: Arc<Self>, shard: &Remote) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Removes the timer from the shard. If the shard accepts no calls, the timer fires later and wakes
+    /// nobody.
+    fn cancel(self: Arc<Self>, shard: &Remote) {
+        let mut state = self.lock();
         state.waiter = None;
         let key = state.key;
         drop(state);
         let remove =
             move || drop(key.zip(Local::current()).and_then(|(key, local)| local.timers().remove(key)));
         if key.is_some() {
-            // Refused: see above.
-            let _ = shard.run(Box::new(remove));
+            // A refused call has no consequence: the timer has no waiter any more.
+            let _ = shard.post_call(Box::new(remove));
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RemoteTimerState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Wake for Alarm {
+impl Wake for RemoteTimer {
     fn wake(self: Arc<Self>) {
-        let waiter = self.0.lock().unwrap_or_else(PoisonError::into_inner).waiter.take();
+        let waiter = self.lock().waiter.take();
         if let Some(waiter) = waiter {
             waiter.wake();
         }

@@ -1,75 +1,78 @@
-//! What a shard needs of the thing that owns its sockets.
+//! The interface between a shard's event loop and the owner of its sockets.
 //!
-//! A shard's loop is written once, over this trait. The driver is the shard's only park point: it waits in the
-//! kernel for its sockets *and* for the shard's doorbell, so nothing else on the thread ever blocks. This module
-//! names no socket and no executor.
+//! The event loop is written once, for any driver. The driver is the only place where the thread waits: it
+//! waits in the kernel for its sockets *and* for the shard's doorbell, and nothing else on the thread ever
+//! blocks. This file names no socket and no executor.
 
 use std::{
     io,
     time::{Duration, Instant},
 };
 
-/// Says how long one turn of a [`Driver`] may wait for something to happen.
+/// How long one turn of a [`Driver`] may wait for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Do not wait: there is other work on this shard.
+    /// Not at all, because the shard has other work.
     Poll,
-    /// Wait until something happens or this instant has come.
+    /// Until there is an event, but not longer than to this instant.
     Until(Instant),
-    /// Wait until something happens.
+    /// Until there is an event.
     Forever,
 }
 
-/// Owns the sockets of one shard and is driven by the shard's loop.
+/// Owner of a shard's sockets, called by the shard's event loop.
 ///
-/// All calls come from the shard's own thread, one at a time. None may block except [`turn`](Driver::turn), and
-/// that one only as its [`Wait`] allows.
+/// All calls come from the thread of the shard, one at a time. Only [`turn`](Driver::turn) may block, and
+/// only as long as its [`Wait`] allows.
 pub trait Driver: Sized + 'static {
-    /// What other threads may send to this driver through a [`ShardSender`](crate).
+    /// Messages that other threads send to the driver, with a [`ShardSender`](crate::ShardSender).
     type Msg: Send + 'static;
 
-    /// Runs one bounded turn: hands the kernel what is queued, waits as told, handles what came.
+    /// Runs one bounded turn: submits queued operations to the kernel, waits as allowed, handles events.
     ///
-    /// A ring of the shard's doorbell (its eventfd, see [`Local::doorbell`](crate::Local::doorbell)) must end the
-    /// wait. A turn handles a bounded number of events and leaves the rest for the next.
+    /// A ring of the shard's doorbell must end the wait; see [`Local::doorbell`](crate::Local::doorbell). A
+    /// turn handles a bounded number of events and leaves the rest to the next turn.
     ///
     /// # Errors
     ///
-    /// An error is fatal: the shard stops and the system is told.
+    /// An error is fatal: the shard stops, and the failure is reported to the system.
     fn turn(&mut self, wait: Wait) -> io::Result<()>;
 
-    /// Takes one message that another thread sent to this shard.
+    /// Handles one message that another thread sent to this shard.
     fn message(&mut self, message: Self::Msg);
 
-    /// Is told that a waker made by [`Local::waker`](crate::Local::waker) with this token was woken.
+    /// Called when a waker from [`Local::waker`](crate::Local::waker) with this token was woken.
     ///
-    /// Several wakes between two turns arrive as one call. The token may be stale: the driver made it, the driver
-    /// checks it.
+    /// Several wakes between two turns result in one call. The token may be stale: the driver chose it, and
+    /// the driver checks it.
     fn woken(&mut self, token: u64);
 
-    /// Is told that something was put into an outlet made by [`Local::outlet`](crate::Local::outlet) with this token. The
-    /// token may be stale, too. Default: as if it was woken.
+    /// Called when something was put into an outlet from [`Local::outlet`](crate::Local::outlet) with this
+    /// token.
+    ///
+    /// The token may be stale. By default this calls [`woken`](Self::woken).
     fn filled(&mut self, token: u64) {
         self.woken(token);
     }
 
-    /// Says whether there is work for which the next turn must not wait.
+    /// Returns `true` if there is work for which the next turn must not wait.
     fn pending(&self) -> bool;
 
-    /// Returns the earliest instant at which this driver wants a turn although nothing happened.
+    /// Returns the earliest instant at which the driver needs a turn even without an event.
     fn deadline(&self) -> Option<Instant>;
 
-    /// Returns how long the shard may look out for messages before a turn that waits, if the last wait was a short one.
+    /// Returns how long the shard may poll its queues before it waits, if the last wait was short. Default:
+    /// zero.
     ///
-    /// Two shards that talk to each other answer within a microsecond; to wake a core that sleeps takes tens of them. A
-    /// driver whose sockets must not wait that long for a turn gives none: the default.
+    /// Two shards that exchange messages answer within a microsecond, but waking a sleeping core takes tens
+    /// of microseconds. Polling saves the wake. Sockets get no turn meanwhile.
     fn busy_poll(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// Starts an orderly stop: no new work, what runs may end. Called once.
+    /// Begins an orderly stop: the driver accepts no new work and finishes what is running. Called once.
     fn stop(&mut self);
 
-    /// Says whether a stop has come to its end: nothing is outstanding and the driver may be dropped.
+    /// Returns `true` once the stop is complete: nothing is outstanding, and the driver may be dropped.
     fn stopped(&self) -> bool;
 }

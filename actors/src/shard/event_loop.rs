@@ -1,10 +1,10 @@
-//! The loop of a shard, over any driver.
+//! The event loop of a shard, for any driver.
 //!
-//! A turn: commands, messages, wakes, timers; the executor runs the guests that are due; the driver's turn, which
-//! is the only wait. Each step is bounded, so that no source of work keeps the others waiting.
+//! An iteration handles commands, messages, wakes and expired timers, lets the executor run the scheduled
+//! tasks, and ends with the driver's turn. Only that turn may wait. Each step is bounded, so no kind of work
+//! keeps the others waiting.
 
 use std::{
-    convert::Infallible,
     hint, io,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,60 +13,67 @@ use std::{
 use super::{
     driver::{Driver, Wait},
     group::ShardGroup,
-    inbox::ShardSender,
+    inbox::{InboxReceiver, ShardSender},
     local::Local,
     remote::Remote,
 };
 use crate::{
     error::FailureCause,
-    future::{contained, panic_message},
-    host::{self},
-    mailbox::Intake,
+    future::{catch_panic_async, panic_message},
+    host,
     stop::Phase,
-    wake::{Target, Wakeable},
+    wake::{WakeTarget, Wakeable},
 };
 
-/// Messages given to the driver in one turn at most.
+/// Most messages passed to the driver in one iteration.
 const MESSAGES_PER_TURN: u64 = 256;
-/// Calls run in one turn at most.
+/// Most calls run in one iteration.
 const CALLS_PER_TURN: usize = 64;
-/// Timers fired in one turn at most.
+/// Most timers fired in one iteration.
 const TIMERS_PER_TURN: u64 = 256;
-/// A wait that was shorter is taken for part of a conversation between shards.
+/// A wait shorter than this suggests that two shards are exchanging messages.
 const SHORT_WAIT: Duration = Duration::from_micros(150);
-/// Pauses of the processor between two looks at the queues.
-const LOOKS_APART: usize = 8;
-/// Rounds in which cancelled guests may end before the shard ends without them.
-const FAREWELL_ROUNDS: usize = 1024;
+/// Processor pauses between two polls of the queues.
+const PAUSES_PER_POLL: usize = 8;
+/// Most rounds in which cancelled tasks may end. After that the shard ends without them.
+const CANCEL_ROUNDS: usize = 1024;
 
-/// How far the loop's stop has come.
+/// Stage of the event loop's stop.
+///
+/// ```text
+/// NotStopping ──► OwnActors ──► OtherActors ──► Driver
+///              stop begins   own actors     actors of all
+///                            have exited    shards have exited
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    No,
-    /// This shard's actors are ending.
-    Actors,
-    /// Other shards' actors are ending; they may still need this driver.
-    Others,
-    /// The driver is ending.
+enum StopStage {
+    NotStopping,
+    /// The actors of this shard are exiting.
+    OwnActors,
+    /// The actors of other shards are exiting. They may still need this driver.
+    OtherActors,
+    /// The driver is stopping.
     Driver,
 }
 
-pub(crate) struct Shard<D: Driver> {
+/// Event loop of a shard with its driver.
+pub(crate) struct EventLoop<D: Driver> {
     pub(crate) local: Local,
     remote: Arc<Remote>,
     group: Arc<ShardGroup>,
     pub(crate) driver: D,
     inbox: ShardSender<D::Msg>,
-    pub(crate) intake: Intake<D::Msg, Infallible>,
+    pub(crate) inbox_receiver: InboxReceiver<D::Msg>,
+    /// Buffer for what was woken, reused in each iteration.
     woken: Vec<Arc<Wakeable>>,
-    /// Tokens of outlets that hold something.
+    /// Buffer for the tokens of filled outlets, reused in each iteration.
     filled: Vec<u64>,
-    /// The last wait was ended by a message before long: the next one may be, too.
-    was_short: bool,
-    stop: Stop,
+    /// Set if a message ended the last wait soon after it began. The next wait may be as short.
+    last_wait_was_short: bool,
+    stop: StopStage,
 }
 
-/// Makes the driver, tells `started`, and runs the shard until it is stopped or fails.
+/// Creates the driver, calls `started`, and runs the shard until it has stopped or failed.
 pub(crate) async fn run<D: Driver>(
     local: Local,
     group: Arc<ShardGroup>,
@@ -75,44 +82,45 @@ pub(crate) async fn run<D: Driver>(
     started: impl FnOnce(),
 ) -> Result<(), FailureCause> {
     let remote = Arc::clone(local.remote());
-    let life = async {
+    let whole_life = async {
         let driver = factory(&local).map_err(|error| FailureCause::Factory(Arc::new(error)))?;
         started();
-        let shard = Shard::new(local.clone(), Arc::clone(&group), driver, inbox.clone());
-        shard.live().await.map_err(|error| FailureCause::Driver(Arc::new(error)))
+        let event_loop = EventLoop::new(local.clone(), Arc::clone(&group), driver, inbox.clone());
+        event_loop.run_until_stopped().await.map_err(|error| FailureCause::Driver(Arc::new(error)))
     };
-    let outcome = contained(life).await;
-    inbox.close(&mut Intake::new());
-    farewell(&local).await;
+    let outcome = catch_panic_async(whole_life).await;
+    inbox.close(&mut InboxReceiver::new());
+    cancel_tasks(&local).await;
     remote.close();
-    group.actors_ended(remote.index);
+    group.record_actors_exited(remote.index);
     outcome.unwrap_or_else(|payload| Err(FailureCause::Panic(panic_message(payload.as_ref()))))
 }
 
-/// Cancels the guests and runs them until they are gone.
-pub(crate) async fn farewell(local: &Local) {
+/// Cancels all tasks of a shard and runs them until they have ended.
+pub(crate) async fn cancel_tasks(local: &Local) {
     local.close();
     let mut woken = Vec::new();
-    for _ in 0..FAREWELL_ROUNDS {
-        local.remote().line.take(&mut woken);
+    for _ in 0..CANCEL_ROUNDS {
+        local.remote().wakes.take(&mut woken);
         for wakeable in woken.drain(..) {
-            local.call(&wakeable);
+            local.schedule(&wakeable);
         }
         if local.tasks() == 0 {
             return;
         }
         host::yield_now().await;
     }
-    tracing::error!(shard = local.shard(), tasks = local.tasks(), "cancelled guests do not end");
+    tracing::error!(shard = local.shard(), tasks = local.tasks(), "cancelled tasks do not end, leaving them");
 }
 
-impl<D: Driver> Drop for Shard<D> {
+impl<D: Driver> Drop for EventLoop<D> {
     fn drop(&mut self) {
-        self.inbox.close(&mut self.intake);
+        self.inbox.close(&mut self.inbox_receiver);
     }
 }
 
-impl<D: Driver> Shard<D> {
+impl<D: Driver> EventLoop<D> {
+    /// Creates the event loop of a shard that is not stopping.
     pub(crate) fn new(local: Local, group: Arc<ShardGroup>, driver: D, inbox: ShardSender<D::Msg>) -> Self {
         let remote = Arc::clone(local.remote());
         Self {
@@ -121,86 +129,86 @@ impl<D: Driver> Shard<D> {
             group,
             driver,
             inbox,
-            intake: Intake::new(),
+            inbox_receiver: InboxReceiver::new(),
             woken: Vec::new(),
             filled: Vec::new(),
-            was_short: false,
-            stop: Stop::No,
+            last_wait_was_short: false,
+            stop: StopStage::NotStopping,
         }
     }
 
-    async fn live(mut self) -> io::Result<()> {
+    async fn run_until_stopped(mut self) -> io::Result<()> {
         loop {
-            self.gather();
-            if self.local.table().due() > 0 {
+            self.handle_queues();
+            if self.local.task_table().scheduled() > 0 {
                 host::yield_now().await;
             }
-            if self.has_stopped() {
+            if self.advance_stop() {
                 return Ok(());
             }
             self.turn(None)?;
         }
     }
 
-    /// Takes what came from elsewhere and what is due.
-    pub(crate) fn gather(&mut self) {
-        self.commands();
-        self.messages();
-        self.wakes();
-        self.timers();
+    /// Handles commands, messages, wakes and expired timers.
+    pub(crate) fn handle_queues(&mut self) {
+        self.handle_commands();
+        self.handle_messages();
+        self.handle_wakes();
+        self.fire_timers();
     }
 
-    fn commands(&mut self) {
-        if !self.remote.commands.lower() {
+    fn handle_commands(&mut self) {
+        if !self.remote.command_flag.lower() {
             return;
         }
         for _ in 0..CALLS_PER_TURN {
             let Some(call) = self.remote.next_call() else { return };
             call();
         }
-        self.remote.commands.raise();
+        self.remote.command_flag.raise();
     }
 
-    fn messages(&mut self) {
-        if !self.remote.inbox.lower() {
+    fn handle_messages(&mut self) {
+        if !self.remote.inbox_flag.lower() {
             return;
         }
-        let mut taken = 0;
-        while let Some(message) = self.inbox.receive(&mut self.intake) {
+        let mut handled = 0;
+        while let Some(message) = self.inbox.receive(&mut self.inbox_receiver) {
             self.driver.message(message);
-            taken += 1;
-            if taken == MESSAGES_PER_TURN {
-                self.remote.inbox.raise();
+            handled += 1;
+            if handled == MESSAGES_PER_TURN {
+                self.remote.inbox_flag.raise();
                 break;
             }
         }
-        self.remote.stats.count_messages(taken);
+        self.remote.stats.count_messages(handled);
     }
 
-    fn wakes(&mut self) {
-        if !self.remote.line.is_up() {
+    fn handle_wakes(&mut self) {
+        if !self.remote.wakes.is_raised() {
             return;
         }
-        self.remote.line.take(&mut self.woken);
+        self.remote.wakes.take(&mut self.woken);
         self.remote.stats.count_wakes(self.woken.len() as u64);
         for wakeable in self.woken.drain(..) {
             match wakeable.target() {
-                Target::Guest => self.local.call(&wakeable),
-                Target::Driver(token) => {
-                    wakeable.clear();
+                WakeTarget::Task => self.local.schedule(&wakeable),
+                WakeTarget::Driver(token) => {
+                    wakeable.clear_scheduled();
                     self.driver.woken(token);
                 }
             }
         }
     }
 
-    fn timers(&mut self) {
+    fn fire_timers(&mut self) {
         let now = self.local.now();
         let mut fired = 0;
         while fired < TIMERS_PER_TURN {
-            // The borrow ends before the wake, which may come back to the timers.
-            let due = self.local.timers().pop_due(now);
-            let Some(waker) = due else { break };
+            // The wake may call into the timers again, so the borrow ends first.
+            let expired = self.local.timers().pop_expired(now);
+            let Some(waker) = expired else { break };
             waker.wake();
             fired += 1;
         }
@@ -209,19 +217,19 @@ impl<D: Driver> Shard<D> {
         }
     }
 
-    /// Tells the driver of what the guests put into its outlets.
-    fn outlets(&mut self) {
+    /// Reports the outlets that tasks have filled to the driver.
+    fn report_filled_outlets(&mut self) {
         self.local.outlets().filled(&mut self.filled);
         for token in self.filled.drain(..) {
             self.driver.filled(token);
         }
     }
 
-    /// Gives the driver its turn, which waits until `latest` at most.
+    /// Runs one turn of the driver. It waits for events, but not longer than to `latest`.
     pub(crate) fn turn(&mut self, latest: Option<Instant>) -> io::Result<()> {
-        self.outlets();
-        let wait = match (self.wait(), latest) {
-            (Wait::Until(at), Some(latest)) => Wait::Until(at.min(latest)),
+        self.report_filled_outlets();
+        let wait = match (self.choose_wait(), latest) {
+            (Wait::Until(deadline), Some(latest)) => Wait::Until(deadline.min(latest)),
             (Wait::Forever, Some(latest)) => Wait::Until(latest),
             (wait, _) => wait,
         };
@@ -229,57 +237,57 @@ impl<D: Driver> Shard<D> {
         if waits {
             self.local.begin_wait();
         }
-        let began = self.local.now();
+        let start = self.local.now();
         let outcome = self.driver.turn(wait);
         if waits {
-            self.remote.line.bell.rise();
-            let waited = self.local.now().saturating_duration_since(began);
-            self.was_short = waited < SHORT_WAIT && self.remote.has_work();
+            self.remote.wakes.doorbell.set_awake();
+            let waited = self.local.now().saturating_duration_since(start);
+            self.last_wait_was_short = waited < SHORT_WAIT && self.remote.has_work();
         }
         self.remote.stats.count_turn();
         self.local.end_turn();
         outcome
     }
 
-    /// Decides how long the driver may wait; anything but `Poll` leaves the doorbell armed.
-    fn wait(&mut self) -> Wait {
-        if self.driver.pending() || self.remote.has_work() || self.local.table().due() > 0 {
+    /// Returns how long the driver may wait. For anything but `Poll` the shard is marked as asleep.
+    fn choose_wait(&mut self) -> Wait {
+        if self.driver.pending() || self.remote.has_work() || self.local.task_table().scheduled() > 0 {
             return Wait::Poll;
         }
-        if self.local.was_held() {
+        if self.local.was_busy_for_long() {
             return Wait::Poll;
         }
-        let deadline = earliest(self.local.timers().next(), self.driver.deadline());
-        if deadline.is_some_and(|at| at <= self.local.now())
-            || self.sees_work_coming()
-            || !self.remote.line.bell.doze(|| self.remote.has_work())
+        let deadline = earliest(self.local.timers().next_deadline(), self.driver.deadline());
+        if deadline.is_some_and(|deadline| deadline <= self.local.now())
+            || self.busy_poll_finds_work()
+            || !self.remote.wakes.doorbell.prepare_sleep(|| self.remote.has_work())
         {
             return Wait::Poll;
         }
         deadline.map_or(Wait::Forever, Wait::Until)
     }
 
-    /// Looks out for messages for a little while, if they came soon the last time.
-    fn sees_work_coming(&mut self) -> bool {
-        let busy_poll = self.driver.busy_poll();
-        if !self.was_short || busy_poll.is_zero() {
+    /// Polls the queues for a short time if the last wait was short. Returns `true` if there is work.
+    fn busy_poll_finds_work(&mut self) -> bool {
+        let duration = self.driver.busy_poll();
+        if !self.last_wait_was_short || duration.is_zero() {
             return false;
         }
-        let until = Instant::now() + busy_poll;
+        let end = Instant::now() + duration;
         loop {
             if self.remote.has_work() {
                 return true;
             }
-            if Instant::now() >= until {
-                self.was_short = false;
+            if Instant::now() >= end {
+                self.last_wait_was_short = false;
                 return false;
             }
-            (0..LOOKS_APART).for_each(|_| hint::spin_loop());
+            (0..PAUSES_PER_POLL).for_each(|_| hint::spin_loop());
         }
     }
 
-    /// Takes the next steps of a stop; true when the driver may be dropped.
-    fn has_stopped(&mut self) -> bool {
+    /// Takes the next steps of a stop. Returns `true` when the driver may be dropped.
+    fn advance_stop(&mut self) -> bool {
         let phase = self.remote.phase();
         if phase == Phase::Running {
             return false;
@@ -287,30 +295,31 @@ impl<D: Driver> Shard<D> {
         if phase == Phase::Abort {
             return true;
         }
-        if self.stop == Stop::No {
-            self.stop = Stop::Actors;
-            self.wake_guests();
+        if self.stop == StopStage::NotStopping {
+            self.stop = StopStage::OwnActors;
+            self.wake_tasks();
         }
-        if self.stop == Stop::Actors && self.remote.has_no_actors() {
-            self.stop = Stop::Others;
-            self.group.actors_ended(self.remote.index);
+        if self.stop == StopStage::OwnActors && self.remote.has_no_actors() {
+            self.stop = StopStage::OtherActors;
+            self.group.record_actors_exited(self.remote.index);
         }
-        if self.stop == Stop::Others && self.group.all_actors_ended() {
-            self.stop = Stop::Driver;
+        if self.stop == StopStage::OtherActors && self.group.all_actors_exited() {
+            self.stop = StopStage::Driver;
             self.driver.stop();
         }
-        self.stop == Stop::Driver && self.driver.stopped()
+        self.stop == StopStage::Driver && self.driver.stopped()
     }
 
-    /// Has every actor look at the phase.
-    fn wake_guests(&self) {
-        let guests = self.local.table().all();
-        for guest in guests {
-            std::task::Wake::wake(guest);
+    /// Wakes all tasks, so that every actor checks the phase.
+    fn wake_tasks(&self) {
+        let tasks = self.local.task_table().all();
+        for task in tasks {
+            std::task::Wake::wake(task);
         }
     }
 }
 
+/// Returns the earlier of two optional instants.
 fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
 }

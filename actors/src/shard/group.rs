@@ -1,4 +1,4 @@
-//! All shards of one system, and the order in which they stop: the actors of all, then the drivers.
+//! The shards of one system and the order of their stop: first the actors of all shards, then the drivers.
 
 use std::sync::{
     Arc,
@@ -8,42 +8,48 @@ use std::sync::{
 use super::remote::Remote;
 use crate::stop::Phase;
 
-/// The shards of one system.
+/// All shards of one system.
 #[derive(Debug)]
 pub(crate) struct ShardGroup {
     pub(crate) shards: Vec<Arc<Remote>>,
-    /// For each shard, whether its actors have ended for good.
-    ended: Vec<AtomicBool>,
-    /// How many of them have not.
-    acting: AtomicUsize,
+    /// For each shard, whether all its actors have exited and no new one can start.
+    actors_exited: Vec<AtomicBool>,
+    /// Number of shards where that is not so yet.
+    shards_with_actors: AtomicUsize,
 }
 
 impl ShardGroup {
+    /// Creates a group of running shards.
     pub(crate) fn new(shards: Vec<Arc<Remote>>) -> Arc<Self> {
         let count = shards.len();
-        let ended = (0..count).map(|_| AtomicBool::new(false)).collect();
-        Arc::new(Self { shards, ended, acting: AtomicUsize::new(count) })
+        let actors_exited = (0..count).map(|_| AtomicBool::new(false)).collect();
+        Arc::new(Self { shards, actors_exited, shards_with_actors: AtomicUsize::new(count) })
     }
 
-    pub(crate) fn raise(&self, phase: Phase) {
+    /// Raises the phase of every shard to at least `phase`.
+    pub(crate) fn raise_phase(&self, phase: Phase) {
         for shard in &self.shards {
-            shard.raise(phase);
+            shard.raise_phase(phase);
         }
     }
 
-    /// Notes that a shard has no actors any more and takes none. The last one has all shards stop their drivers.
-    pub(crate) fn actors_ended(&self, shard: usize) {
-        if self.ended[shard].swap(true, Ordering::SeqCst) {
+    /// Records that all actors of a shard have exited and no new one can start. Repeated calls have no
+    /// effect.
+    ///
+    /// The call for the last shard makes all shards check whether they may stop their drivers.
+    pub(crate) fn record_actors_exited(&self, shard: usize) {
+        if self.actors_exited[shard].swap(true, Ordering::SeqCst) {
             return;
         }
-        if self.acting.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if self.shards_with_actors.fetch_sub(1, Ordering::SeqCst) == 1 {
             for shard in &self.shards {
-                shard.command();
+                shard.notify_commands();
             }
         }
     }
 
-    pub(crate) fn all_actors_ended(&self) -> bool {
-        self.acting.load(Ordering::SeqCst) == 0
+    /// Returns `true` if the actors of all shards have exited.
+    pub(crate) fn all_actors_exited(&self) -> bool {
+        self.shards_with_actors.load(Ordering::SeqCst) == 0
     }
 }

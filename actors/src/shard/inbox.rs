@@ -1,4 +1,4 @@
-//! Messages from other threads to a shard's driver.
+//! Messages from other threads to the driver of a shard.
 
 use std::{
     convert::Infallible,
@@ -10,23 +10,26 @@ use super::{remote::Remote, stats::ShardStats};
 use crate::{
     error::{Closed, TellError},
     future::block_on,
-    mailbox::{Intake, Letter, Mailbox},
+    mailbox::{Envelope, Mailbox, Receiver},
 };
+
+/// Receiver of a driver's inbox. A driver gets no signals.
+pub(crate) type InboxReceiver<M> = Receiver<M, Infallible>;
 
 struct Inbox<M> {
     mailbox: Mailbox<M, Infallible>,
     shard: Arc<Remote>,
 }
 
-/// Sends messages to the driver of one shard. Each message rings the shard's doorbell.
+/// Sends messages to the driver of one shard. Clones send to the same driver.
 pub struct ShardSender<M>(Arc<Inbox<M>>);
 
 impl<M: Send + 'static> ShardSender<M> {
-    pub(crate) fn new(shard: Arc<Remote>, capacity: usize, refused: Arc<AtomicU64>) -> Self {
-        Self(Arc::new(Inbox { mailbox: Mailbox::new(capacity, refused), shard }))
+    pub(crate) fn new(shard: Arc<Remote>, capacity: usize, dropped: Arc<AtomicU64>) -> Self {
+        Self(Arc::new(Inbox { mailbox: Mailbox::new(capacity, dropped), shard }))
     }
 
-    /// Sends if there is room.
+    /// Sends a message if the inbox has a free slot.
     ///
     /// # Errors
     ///
@@ -37,7 +40,7 @@ impl<M: Send + 'static> ShardSender<M> {
         Ok(())
     }
 
-    /// Sends as soon as there is room.
+    /// Sends a message as soon as the inbox has a free slot.
     ///
     /// # Errors
     ///
@@ -45,25 +48,26 @@ impl<M: Send + 'static> ShardSender<M> {
     ///
     /// # Cancel safety
     ///
-    /// A dropped future may have sent the message or not.
+    /// If the future is dropped, the message may or may not have been sent.
     pub async fn send(&self, message: M) -> Result<(), Closed<M>> {
         self.0.mailbox.push(message).await?;
         self.notify();
         Ok(())
     }
 
-    /// Sends as soon as there is room and blocks the thread until then. Not for a shard's thread.
+    /// Sends a message as soon as the inbox has a free slot. Blocks the calling thread, which must not be a
+    /// shard's.
     ///
     /// # Errors
     ///
     /// The shard has ended; the message comes back.
     pub fn send_blocking(&self, message: M) -> Result<(), Closed<M>> {
-        if let Err(full) = self.try_send(message) {
-            let message =
-                if full.is_full() { full.into_message() } else { return Err(Closed(full.into_message())) };
-            return block_on(self.send(message), None).unwrap_or(Ok(()));
+        match self.try_send(message) {
+            Ok(()) => Ok(()),
+            Err(TellError::Closed(message)) => Err(Closed(message)),
+            // Without a deadline the future always completes.
+            Err(TellError::Full(message)) => block_on(self.send(message), None).unwrap_or(Ok(())),
         }
-        Ok(())
     }
 
     /// Returns the index of the shard.
@@ -71,43 +75,44 @@ impl<M: Send + 'static> ShardSender<M> {
         self.0.shard.index
     }
 
-    /// Returns how many messages wait.
+    /// Returns the number of waiting messages.
     pub fn depth(&self) -> usize {
         self.0.mailbox.len()
     }
 
-    /// Returns how many messages may wait.
+    /// Returns the largest number of waiting messages.
     ///
-    /// From 16 on a busy driver may hold on to an eighth of the room, 32 at most: senders find the inbox full that much
-    /// earlier.
+    /// With a capacity of 16 or more, a busy driver may keep up to an eighth of the slots, at most 32, until
+    /// it has handled its messages. Senders find the inbox full that much earlier.
     pub fn capacity(&self) -> usize {
         self.0.mailbox.capacity()
     }
 
-    /// Returns the shard's counters.
+    /// Returns the counters of the shard.
     pub fn stats(&self) -> &ShardStats {
         &self.0.shard.stats
     }
 
-    pub(crate) fn receive(&self, intake: &mut Intake<M, Infallible>) -> Option<M> {
-        let (letter, room) = intake.next(&self.0.mailbox);
-        self.0.mailbox.give_back(room);
-        match letter? {
-            Letter::Message(message) => Some(message),
-            Letter::Notice(never) => match never {},
+    /// Takes the next message. Called on the thread of the shard only.
+    pub(crate) fn receive(&self, receiver: &mut InboxReceiver<M>) -> Option<M> {
+        let (envelope, slots) = receiver.pop(&self.0.mailbox);
+        self.0.mailbox.release_slots(slots);
+        match envelope? {
+            Envelope::Message(message) => Some(message),
+            Envelope::Signal(never) => match never {},
         }
     }
 
-    /// Refuses messages from here on and drops those that wait.
-    pub(crate) fn close(&self, intake: &mut Intake<M, Infallible>) {
+    /// Refuses new messages from now on, drops the waiting ones and counts them.
+    pub(crate) fn close(&self, receiver: &mut InboxReceiver<M>) {
         self.0.mailbox.close();
         self.0.mailbox.abandon();
-        drop(intake.abandon(&self.0.mailbox));
+        drop(receiver.abandon(&self.0.mailbox));
     }
 
     fn notify(&self) {
-        self.0.shard.inbox.raise();
-        self.0.shard.line.bell.ring();
+        self.0.shard.inbox_flag.raise();
+        self.0.shard.wakes.doorbell.ring();
     }
 }
 

@@ -1,46 +1,49 @@
-//! The shard's side of an actor's mailbox, entered by the shard's thread alone: no lock, no locked instruction.
+//! Cells that many threads share and only one shard's thread enters: no lock, no locked instruction.
 //!
-//! The only file that names qcell. A lane is made anywhere and may be dropped anywhere, but only whoever holds its
-//! shard's key gets in, and the key never leaves the shard's thread.
+//! The only file that names qcell. A [`ShardCell`] may be created and dropped on any thread. Entering it
+//! takes the shard's [`ShardKey`], which never leaves the thread of the shard.
 
 use std::sync::{Mutex, PoisonError};
 
 use qcell::{QCell, QCellOwner, QCellOwnerID};
 
-/// Opens the lanes of one shard.
-pub(crate) struct Key(QCellOwner);
+/// Key to the cells of one shard.
+pub(crate) struct ShardKey(QCellOwner);
 
-/// Names a shard's [`Key`]; lanes are made with it.
+/// Id of a [`ShardKey`], needed to create cells for its shard.
 #[derive(Clone, Copy)]
-pub(crate) struct Lock(QCellOwnerID);
+pub(crate) struct ShardKeyId(QCellOwnerID);
 
-impl Key {
+impl ShardKey {
+    /// Creates a key that opens no existing cell.
     pub(crate) fn new() -> Self {
         Self(QCellOwner::new())
     }
 
-    pub(crate) fn lock(&self) -> Lock {
-        Lock(self.0.id())
+    /// Returns the id of the key.
+    pub(crate) fn id(&self) -> ShardKeyId {
+        ShardKeyId(self.0.id())
     }
 }
 
-/// A value that many threads share and one shard's thread enters.
+/// Value that many threads share and only the thread of one shard enters.
 pub(crate) struct ShardCell<T> {
-    /// The mutex is never locked: it makes a `Send` value good enough for a cell that is shared.
+    /// Nobody ever locks the mutex. It makes a value that is only `Send` acceptable in a shared cell.
     cell: QCell<Mutex<T>>,
 }
 
 impl<T> ShardCell<T> {
-    pub(crate) fn new(lock: Lock, value: T) -> Self {
-        Self { cell: lock.0.cell(Mutex::new(value)) }
+    /// Creates a cell for the shard whose key has this id.
+    pub(crate) fn new(key: ShardKeyId, value: T) -> Self {
+        Self { cell: key.0.cell(Mutex::new(value)) }
     }
 
-    /// Enters the cell.
+    /// Returns the value.
     ///
     /// # Panics
     ///
-    /// The key is that of another shard.
-    pub(crate) fn enter<'a>(&'a self, key: &'a mut Key) -> &'a mut T {
+    /// The key belongs to another shard.
+    pub(crate) fn enter<'a>(&'a self, key: &'a mut ShardKey) -> &'a mut T {
         self.cell.rw(&mut key.0).get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }

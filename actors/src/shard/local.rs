@@ -1,4 +1,4 @@
-//! The shard the calling thread belongs to.
+//! The shard of the calling thread.
 
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -12,96 +12,101 @@ use std::{
 };
 
 use super::{
-    key::Key,
-    lag::Lag,
+    key::ShardKey,
+    min_wait::MinWait,
     outlet::{Outlet, Outlets},
     remote::Remote,
     sleep::Sleep,
-    task::{self, Guests, TaskHandle},
+    task::{TaskHandle, TaskTable, run_task},
     timers::Timers,
 };
 use crate::{
     host::Host,
     time::instant_after,
-    wake::{GuestKey, Here, Target, Wakeable},
+    wake::{CurrentShard, TaskKey, WakeTarget, Wakeable},
 };
 
 thread_local! {
     static CURRENT: RefCell<Option<Local>> = const { RefCell::new(None) };
 }
 
-/// A thread that was held longer looks once more before it waits; the look costs a system call.
-const LONG_HOLD: Duration = Duration::from_millis(5);
+/// A thread that was busy for longer polls for events once more before it waits. The poll costs a system
+/// call.
+const LONG_BUSY: Duration = Duration::from_millis(5);
 
-struct Shard {
+/// The part of a shard that only its own thread uses.
+struct State {
     remote: Arc<Remote>,
     host: Host,
-    guests: Rc<RefCell<Guests>>,
+    tasks: Rc<RefCell<TaskTable>>,
     timers: Rc<RefCell<Timers>>,
     outlets: Rc<Outlets>,
-    /// Opens the lanes of the actors that live here.
-    key: RefCell<Key>,
-    /// The shard's clock, read once a turn.
+    /// Key to the cells of the actors on this shard.
+    key: RefCell<ShardKey>,
+    /// The shard's clock, read once in each turn.
     now: Cell<Instant>,
-    /// When the driver last looked what there is.
-    resumed: Cell<Instant>,
-    /// The earliest that what it found can have come.
-    came: Cell<Instant>,
-    /// The driver may be waiting and has not said that it came back.
+    /// Time of the last poll for events, or of the end of the last wait.
+    last_poll: Cell<Instant>,
+    /// Earliest possible arrival of the events that the last poll returned.
+    earliest_arrival: Cell<Instant>,
+    /// Set when the driver begins a wait, cleared when it reports the poll after it.
     waiting: Cell<bool>,
-    /// The driver said in this turn that it looked.
-    looked: Cell<bool>,
-    lag: Cell<Lag>,
-    /// The smallest wait by `lag`.
-    standing: Cell<Duration>,
-    /// No more guests are taken.
+    /// Set when the driver has reported a poll in this turn.
+    polled: Cell<bool>,
+    min_wait: Cell<MinWait>,
+    /// Smallest wait by `min_wait`.
+    lag: Cell<Duration>,
+    /// Set when the shard accepts no more tasks.
     closing: Cell<bool>,
 }
 
-/// The shard the calling thread belongs to: spawns futures on it, makes its wakers, keeps its timers.
+/// Handle to the shard of the calling thread: spawns futures on it, creates its wakers, keeps its timers.
+///
+/// Clones are cheap and refer to the same shard.
 #[derive(Clone)]
-pub struct Local(Rc<Shard>);
+pub struct Local(Rc<State>);
 
 impl Local {
-    pub(crate) fn new(remote: Arc<Remote>, host: Host, key: Key) -> Self {
+    pub(crate) fn new(remote: Arc<Remote>, host: Host, key: ShardKey) -> Self {
         let now = Instant::now();
-        Self(Rc::new(Shard {
+        Self(Rc::new(State {
             remote,
             host,
-            guests: Rc::default(),
+            tasks: Rc::default(),
             timers: Rc::default(),
             outlets: Rc::default(),
             key: RefCell::new(key),
             now: Cell::new(now),
-            resumed: Cell::new(now),
-            came: Cell::new(now),
+            last_poll: Cell::new(now),
+            earliest_arrival: Cell::new(now),
             waiting: Cell::new(false),
-            looked: Cell::new(false),
-            lag: Cell::new(Lag::new(now)),
-            standing: Cell::new(Duration::ZERO),
+            polled: Cell::new(false),
+            min_wait: Cell::new(MinWait::new(now)),
+            lag: Cell::new(Duration::ZERO),
             closing: Cell::new(false),
         }))
     }
 
-    /// Returns the shard whose loop runs on this thread. `None` on any other thread.
+    /// Returns the shard that runs on this thread, or `None` on a thread that is no shard's.
     pub fn current() -> Option<Self> {
         CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
     }
 
-    /// Returns the shard whose loop runs on this thread if it is this one.
+    /// Returns the shard that runs on this thread if it is `remote`.
     pub(crate) fn of(remote: &Arc<Remote>) -> Option<Self> {
-        let ours = |current: &RefCell<Option<Self>>| {
+        let matching = |current: &RefCell<Option<Self>>| {
             let current = current.borrow();
             current.as_ref().filter(|local| Arc::ptr_eq(&local.0.remote, remote)).cloned()
         };
-        CURRENT.try_with(ours).ok().flatten()
+        CURRENT.try_with(matching).ok().flatten()
     }
 
+    /// Sets the shard that runs on this thread.
     pub(crate) fn set_current(local: Option<Self>) {
-        Here::set(local.as_ref().map(|local| {
-            let guests = Rc::clone(&local.0.guests);
-            let call = move |key| call_guest(&guests, key);
-            Here { line: Arc::clone(&local.0.remote.line), call: Rc::new(call) }
+        CurrentShard::set(local.as_ref().map(|local| {
+            let tasks = Rc::clone(&local.0.tasks);
+            let schedule = move |key| schedule_task(&tasks, key);
+            CurrentShard { wakes: Arc::clone(&local.0.remote.wakes), schedule: Rc::new(schedule) }
         }));
         CURRENT.with(|current| *current.borrow_mut() = local);
     }
@@ -111,171 +116,182 @@ impl Local {
         self.0.remote.index
     }
 
-    /// Runs `future` on this shard until it ends. It need not be `Send`. A panic in it is contained and counted.
+    /// Spawns `future` on this shard. It need not be `Send`. A panic in it is caught and counted.
     ///
-    /// Once the shard has begun to end, `future` is dropped at once.
+    /// If the shard has begun to end, `future` is dropped at once.
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) -> TaskHandle {
-        let wakeable = Wakeable::new(Arc::clone(&self.0.remote.line), Target::Guest);
-        self.attach(Arc::clone(&wakeable), future);
+        let wakeable = Wakeable::new(Arc::clone(&self.0.remote.wakes), WakeTarget::Task);
+        self.spawn_with(Arc::clone(&wakeable), future);
         TaskHandle { wakeable }
     }
 
-    /// Runs `future` as the guest that `wakeable`, made before, wakes.
-    pub(crate) fn attach(&self, wakeable: Arc<Wakeable>, future: impl Future<Output = ()> + 'static) {
+    /// Spawns `future` as the task that `wakeable` wakes.
+    pub(crate) fn spawn_with(&self, wakeable: Arc<Wakeable>, future: impl Future<Output = ()> + 'static) {
         if self.0.closing.get() {
             return;
         }
-        let key = self.table().insert(Arc::clone(&wakeable));
-        self.0.remote.stats.set_tasks(self.table().living());
-        let (guests, remote) = (Rc::clone(&self.0.guests), Arc::clone(&self.0.remote));
-        self.0.host.spawn_local(task::host(guests, remote, wakeable, key, future));
+        let key = self.task_table().insert(Arc::clone(&wakeable));
+        self.0.remote.stats.set_tasks(self.task_table().len());
+        let (tasks, remote) = (Rc::clone(&self.0.tasks), Arc::clone(&self.0.remote));
+        self.0.host.spawn_local(run_task(tasks, remote, wakeable, key, future));
     }
 
-    /// Makes a waker that has this shard's driver told [`woken(token)`](crate::Driver::woken).
+    /// Creates a waker that results in a call of [`Driver::woken`](crate::Driver::woken) with this token.
     ///
-    /// It may be kept, cloned and woken on any thread. Wakes between two turns arrive as one. Costs one allocation;
-    /// clones cost none.
+    /// The waker may be kept, cloned and woken on any thread. Several wakes between two turns result in one
+    /// call. Creating the waker allocates once; its clones do not allocate.
     pub fn waker(&self, token: u64) -> Waker {
-        Waker::from(Wakeable::new(Arc::clone(&self.0.remote.line), Target::Driver(token)))
+        Waker::from(Wakeable::new(Arc::clone(&self.0.remote.wakes), WakeTarget::Driver(token)))
     }
 
-    /// Makes an outlet for a subscriber that is the driver's, which is told [`filled(token)`](crate::Driver::filled) when
-    /// something was put into it.
+    /// Creates an outlet for a subscriber that belongs to the driver.
+    ///
+    /// The driver gets a call of [`Driver::filled`](crate::Driver::filled) with this token when something was
+    /// put into the outlet.
     pub fn outlet(&self, token: u64) -> Outlet {
         self.0.outlets.add(token)
     }
 
-    /// Returns a future that ends at `at`. It belongs to this shard.
-    pub fn sleep_until(&self, at: Instant) -> Sleep {
-        Sleep::new(Rc::clone(&self.0.timers), at)
+    /// Returns a future that ends at `deadline`. It works on this shard only.
+    pub fn sleep_until(&self, deadline: Instant) -> Sleep {
+        Sleep::new(Rc::clone(&self.0.timers), deadline)
     }
 
-    /// Returns a future that ends after `duration`, counted from this call. It belongs to this shard.
+    /// Returns a future that ends `duration` after this call. It works on this shard only.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         self.sleep_until(instant_after(Instant::now(), duration))
     }
 
-    /// Returns how many futures this shard hosts, actors included.
+    /// Returns the number of tasks on this shard, actors included.
     pub fn tasks(&self) -> usize {
-        self.table().living()
+        self.task_table().len()
     }
 
-    /// Returns the eventfd that is written when this shard sleeps and something was sent to it.
+    /// Returns the eventfd that other threads write when they send something to this shard while it sleeps.
     ///
-    /// A [`Driver`](crate::Driver) watches it in every wait, and only the driver reads it. It is in blocking mode:
-    /// a read armed on a ring waits for the next write. One that polls first reads 8 bytes once for each time it
-    /// was found readable, or watches edges and never reads.
+    /// A [`Driver`](crate::Driver) watches it in every wait, and only the driver reads it. The eventfd is in
+    /// blocking mode, so a read armed on an io_uring waits for the next write. A driver that polls first
+    /// reads 8 bytes each time the eventfd is readable. A driver that watches for edges never reads.
     pub fn doorbell(&self) -> BorrowedFd<'_> {
-        self.0.remote.line.bell.bell().as_fd()
+        self.0.remote.wakes.doorbell.notifier().as_fd()
     }
 
-    /// Returns the shard's clock: read at the end of each turn, before a wait, and by [`record_poll`](Self::record_poll).
+    /// Returns the time of the shard's clock.
+    ///
+    /// The clock is read at the end of each turn, before a wait, and by [`record_poll`](Self::record_poll).
     pub fn now(&self) -> Instant {
         self.0.now.get()
     }
 
     /// Reads the clock, sets the shard's clock to it and returns it.
     ///
-    /// A driver calls this once in each turn, right after it looked what there is, which is after the wait if there was
-    /// one. What follows is time for which the thread is held.
+    /// A driver calls this once in each turn, right after it has polled for events, which is after the wait
+    /// if there was one. From then on the thread counts as busy until the next poll.
     pub fn record_poll(&self) -> Instant {
         let now = Instant::now();
-        let shard = &*self.0;
-        if shard.waiting.replace(false) {
-            // Nothing was there before the wait.
-            shard.came.set(now);
+        let state = &*self.0;
+        if state.waiting.replace(false) {
+            // The shard waited, so no event was there before.
+            state.earliest_arrival.set(now);
         } else {
-            // It may have come right after the driver looked the last time.
-            let before = shard.resumed.get();
-            shard.came.set(before);
-            shard.remote.stats.count_held(now.saturating_duration_since(before));
+            // An event may have arrived right after the poll before this one.
+            let last_poll = state.last_poll.get();
+            state.earliest_arrival.set(last_poll);
+            state.remote.stats.record_busy(now.saturating_duration_since(last_poll));
             self.record_lag(now);
         }
-        shard.now.set(now);
-        shard.resumed.set(now);
-        shard.looked.set(true);
+        state.now.set(now);
+        state.last_poll.set(now);
+        state.polled.set(true);
         now
     }
 
-    /// Notes that what is handled at `now` had to wait until then.
+    /// Records that the event handled at `now` has waited until then.
     ///
-    /// The loop does so at the beginning of each turn. A driver that handles much in one does it in between too.
+    /// The event loop does so once in each turn. A driver that handles many events in one turn does so in
+    /// between too.
     pub fn record_lag(&self, now: Instant) {
-        self.set_lag(now, now.saturating_duration_since(self.0.came.get()));
+        self.record_wait(now, now.saturating_duration_since(self.0.earliest_arrival.get()));
     }
 
-    /// Returns the smallest time that work had to wait for this shard during the last quarter to half of a second.
+    /// Returns the smallest time that work waited for this shard during the last 250 to 500 milliseconds.
     ///
-    /// Zero while the shard finds time to wait for work. One slow turn does not show; what arrives faster than it is
-    /// handled does.
+    /// It is zero while the shard has time to wait for work. A single slow turn does not change that, but
+    /// work that arrives faster than it is handled does.
     pub fn lag(&self) -> Duration {
-        self.0.standing.get()
+        self.0.lag.get()
     }
 
-    fn set_lag(&self, now: Instant, waited: Duration) {
-        let mut lag = self.0.lag.get();
-        let standing = lag.note(now, waited);
-        self.0.lag.set(lag);
-        if self.0.standing.replace(standing) != standing {
-            self.0.remote.stats.set_lag(standing);
+    fn record_wait(&self, now: Instant, wait: Duration) {
+        let mut min_wait = self.0.min_wait.get();
+        let lag = min_wait.record(now, wait);
+        self.0.min_wait.set(min_wait);
+        if self.0.lag.replace(lag) != lag {
+            self.0.remote.stats.set_lag(lag);
         }
     }
 
-    /// Reads the clock and says whether the thread was held so long that what came meanwhile is to be looked at before a wait:
-    /// behind one, nobody knows how long it had been there.
-    pub(crate) fn was_held(&self) -> bool {
+    /// Reads the clock. Returns `true` if the thread was busy for so long that it must poll once more before
+    /// it waits.
+    ///
+    /// An event that arrived while the thread was busy would be returned by the wait, and nobody would know
+    /// how long it had been there.
+    pub(crate) fn was_busy_for_long(&self) -> bool {
         let now = Instant::now();
         self.0.now.set(now);
-        self.held(now) > LONG_HOLD
+        self.busy_time(now) > LONG_BUSY
     }
 
-    /// Notes that the thread was about something else than this shard, of which nobody is to say that it waited.
-    pub(crate) fn come_back(&self) {
+    /// Records that the thread did work outside of this shard. The time does not count as a wait for the
+    /// shard.
+    pub(crate) fn record_pause(&self) {
         let now = Instant::now();
-        self.0.resumed.set(now);
-        self.set_lag(now, Duration::ZERO);
+        self.0.last_poll.set(now);
+        self.record_wait(now, Duration::ZERO);
     }
 
-    /// Begins a turn in which the driver waits, and counts how long the thread was held by the shard's clock.
+    /// Records that the driver is about to wait, and how long the thread was busy before.
     pub(crate) fn begin_wait(&self) {
         let now = self.0.now.get();
         self.0.waiting.set(true);
-        self.0.remote.stats.count_held(self.held(now));
-        self.set_lag(now, Duration::ZERO);
+        self.0.remote.stats.record_busy(self.busy_time(now));
+        self.record_wait(now, Duration::ZERO);
     }
 
     /// Reads the clock at the end of a turn.
     pub(crate) fn end_turn(&self) {
         let now = Instant::now();
-        let shard = &*self.0;
-        shard.now.set(now);
-        if !shard.looked.replace(false) {
-            // The driver did not say when it looked: how much of its turn was waiting cannot be told.
-            if !shard.waiting.replace(false) {
-                shard.remote.stats.count_held(self.held(now));
+        let state = &*self.0;
+        state.now.set(now);
+        if !state.polled.replace(false) {
+            // The driver did not report its poll, so the time that it waited is unknown.
+            if !state.waiting.replace(false) {
+                state.remote.stats.record_busy(self.busy_time(now));
             }
-            shard.resumed.set(now);
+            state.last_poll.set(now);
         }
     }
 
-    fn held(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.0.resumed.get())
+    /// Returns the time from the last poll to `now`.
+    fn busy_time(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.0.last_poll.get())
     }
 
-    /// Opens the lanes of this shard. Whoever holds it drops nothing of a user's.
-    pub(crate) fn key(&self) -> RefMut<'_, Key> {
+    /// Borrows the key to the cells of this shard. While it is borrowed, no value of a user may be dropped:
+    /// the drop could borrow the key again.
+    pub(crate) fn key(&self) -> RefMut<'_, ShardKey> {
         self.0.key.borrow_mut()
     }
 
-    /// Has the executor run a guest.
-    pub(crate) fn call(&self, wakeable: &Wakeable) {
+    /// Schedules the task of `wakeable` on the executor.
+    pub(crate) fn schedule(&self, wakeable: &Wakeable) {
         if let Some(key) = wakeable.key() {
-            call_guest(&self.0.guests, key);
+            schedule_task(&self.0.tasks, key);
         }
     }
 
-    pub(crate) fn table(&self) -> RefMut<'_, Guests> {
-        self.0.guests.borrow_mut()
+    pub(crate) fn task_table(&self) -> RefMut<'_, TaskTable> {
+        self.0.tasks.borrow_mut()
     }
 
     pub(crate) fn timers(&self) -> RefMut<'_, Timers> {
@@ -290,12 +306,12 @@ impl Local {
         &self.0.remote
     }
 
-    /// Takes no more guests and cancels those that live.
+    /// Accepts no more tasks and cancels the existing ones.
     pub(crate) fn close(&self) {
         self.0.closing.set(true);
-        let guests = self.table().all();
-        for guest in guests {
-            guest.cancel();
+        let tasks = self.task_table().all();
+        for task in tasks {
+            task.cancel();
         }
     }
 }
@@ -306,10 +322,10 @@ impl fmt::Debug for Local {
     }
 }
 
-fn call_guest(guests: &RefCell<Guests>, key: GuestKey) {
-    // The borrow ends before the executor's own waker runs.
-    let host = guests.borrow_mut().call(key);
-    if let Some(host) = host {
-        host.wake();
+fn schedule_task(tasks: &RefCell<TaskTable>, key: TaskKey) {
+    // The executor's waker may call into the table again, so the borrow ends first.
+    let waker = tasks.borrow_mut().schedule(key);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }

@@ -1,4 +1,4 @@
-//! A shard: one thread's event loop, its timers, its hosted futures and its inbox. Knows no actor and no socket.
+//! A shard: the event loop of one thread, its tasks, timers and inbox. Knows no actor and no socket.
 
 mod deadline;
 mod driver;
@@ -6,8 +6,8 @@ mod event_loop;
 mod group;
 mod inbox;
 mod key;
-mod lag;
 mod local;
+mod min_wait;
 mod outlet;
 mod park;
 mod remote;
@@ -25,9 +25,10 @@ pub use sleep::Sleep;
 pub use stats::ShardStats;
 pub use task::TaskHandle;
 
-pub(crate) use event_loop::{Shard, farewell, run};
+pub(crate) use event_loop::{EventLoop, cancel_tasks, run};
 pub(crate) use group::ShardGroup;
-pub(crate) use key::{Key, ShardCell};
+pub(crate) use inbox::InboxReceiver;
+pub(crate) use key::{ShardCell, ShardKey};
 pub(crate) use outlet::Outlets;
 pub(crate) use park::Park;
-pub(crate) use remote::{Remote, Settled};
+pub(crate) use remote::{ActorRegistration, Remote};

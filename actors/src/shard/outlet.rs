@@ -1,26 +1,31 @@
-//! Outlets: a shard's short way from whoever hands out events to the driver that sends them.
+//! Outlets: direct delivery of an event to the driver that sends it, past the subscriber's queue.
 //!
-//! A subscriber with nothing waiting is given its next event in two steps: into its queue, with a wake, and out of it again.
-//! Both touch memory of its own, and with a thousand subscribers little of that is still in the cache. Where the
-//! subscriber is a connection of the driver's that only waits for the next event, an outlet saves both: the event is put
-//! there, the driver is told the token and takes it out.
+//! Normally a subscriber with an empty queue gets its next event in two steps: the event is pushed to the
+//! queue with a wake, and then taken out. Both steps touch memory of that subscriber. With a thousand
+//! subscribers little of it is still in the cache. An outlet saves both steps for a connection of the driver
+//! that only waits for the next event: the event is put into the outlet, the driver gets the token and takes
+//! the event.
 //!
 //! ```text
 //!            ready              open            put             take
 //!  bypassed ──────► clean, shut ────► open ─────────► holding ────────► clean, shut
-//!     ▲                                │ bypass (the event went another way: what follows must not overtake it)
-//!     └────────────────────────────────┴──── from every state; what is held stays
+//!     ▲                                │
+//!     └──────────── bypass ────────────┘  from every state; a held event stays
 //! ```
 //!
-//! Everything here happens on one thread. It is a table and not a part of the connection: whoever puts touches a line of
-//! it for several subscribers.
+//! An event that goes through the queue *bypasses* the outlet and shuts it, so that no later event overtakes
+//! it.
+//!
+//! Everything here happens on one thread. The outlets are a table rather than a part of each connection, so
+//! that putting an event into many of them touches few cache lines.
 
 use std::{any::Any, cell::RefCell, fmt, num::NonZeroU32, rc::Rc, sync::Arc};
 
-/// What is put into an outlet: an event, of whatever type.
+/// An event in an outlet, of any type.
 pub type Parcel = Arc<dyn Any + Send + Sync>;
 
-/// Names an outlet of one shard, there and for messages to there. Of the past it names nothing.
+/// Key of an outlet on its shard. It may travel in messages. The key of a dropped outlet matches no other
+/// outlet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutletKey {
     slot: u32,
@@ -30,7 +35,7 @@ pub struct OutletKey {
 struct Slot {
     generation: NonZeroU32,
     open: bool,
-    /// An event went another way since the owner last said that nothing waits there.
+    /// Set if an event went through the queue since the last call of `ready`.
     bypassed: bool,
     token: u64,
     parcel: Option<Parcel>,
@@ -40,7 +45,7 @@ struct Slot {
 struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Tokens of outlets that something was put into, for the driver. Bounded: an outlet that holds something is not open.
+    /// Tokens of filled outlets, for the driver. Bounded, because an outlet that holds an event is not open.
     filled: Vec<u64>,
 }
 
@@ -55,7 +60,7 @@ impl Table {
 pub(crate) struct Outlets(RefCell<Table>);
 
 impl Outlets {
-    /// Makes an outlet, shut and bypassed, whose driver is told this token.
+    /// Creates an outlet, shut and bypassed. The driver gets `token` when it is filled.
     pub(crate) fn add(self: &Rc<Self>, token: u64) -> Outlet {
         let table = &mut *self.0.borrow_mut();
         let slot = table.free.pop().unwrap_or_else(|| {
@@ -68,7 +73,8 @@ impl Outlets {
         Outlet { outlets: Rc::clone(self), key: OutletKey { slot, generation: entry.generation } }
     }
 
-    /// Puts what `parcel` makes into an outlet if it is open; it is then shut.
+    /// Puts the result of `parcel` into an outlet if the outlet is open, and shuts it. Returns `true` if it
+    /// was open.
     pub(crate) fn put(&self, key: OutletKey, parcel: impl FnOnce() -> Parcel) -> bool {
         let table = &mut *self.0.borrow_mut();
         let Some(slot) = table.find(key).filter(|slot| slot.open) else { return false };
@@ -79,43 +85,48 @@ impl Outlets {
         true
     }
 
-    /// Notes that an event goes another way.
+    /// Shuts an outlet, because an event goes through the queue. It stays shut until the owner calls `ready`.
     pub(crate) fn bypass(&self, key: OutletKey) {
         if let Some(slot) = self.0.borrow_mut().find(key) {
             (slot.open, slot.bypassed) = (false, true);
         }
     }
 
-    /// Exchanges the tokens to be told for the empty `batch`, so that neither is allocated anew.
+    /// Swaps the tokens of filled outlets with `batch`, which must be empty. Neither allocates again that
+    /// way.
     pub(crate) fn filled(&self, batch: &mut Vec<u64>) {
         std::mem::swap(&mut self.0.borrow_mut().filled, batch);
     }
 }
 
-/// An outlet, for its owner; gone when dropped. It belongs to the shard it was made on.
+/// Outlet of a subscriber, in the hands of its owner. It works on the shard that created it only.
+///
+/// Dropping it removes the outlet and drops an event in it.
 pub struct Outlet {
     outlets: Rc<Outlets>,
     key: OutletKey,
 }
 
 impl Outlet {
-    /// Returns what names it.
+    /// Returns the key with which others put events into it.
     pub fn key(&self) -> OutletKey {
         self.key
     }
 
-    /// Takes what was put into it. It stays shut.
+    /// Takes the event out. The outlet stays shut.
     pub fn take(&self) -> Option<Parcel> {
         self.with(|slot| slot.parcel.take())
     }
 
-    /// Notes that no event waits that went another way.
+    /// Declares that no event waits in the queue, so the outlet may be opened again.
     pub fn ready(&self) {
         self.with(|slot| slot.bypassed = false);
     }
 
-    /// Opens it for one event, unless it is holding one or events went another way since it was last said to be
-    /// [`ready`](Self::ready). Says whether it is open.
+    /// Opens the outlet for one event. Returns `true` if it is open now.
+    ///
+    /// It stays shut if it holds an event, or if an event went through the queue since the last call of
+    /// [`ready`](Self::ready).
     pub fn open(&self) -> bool {
         self.with(|slot| {
             slot.open = !slot.bypassed && slot.parcel.is_none();
@@ -124,7 +135,7 @@ impl Outlet {
     }
 
     fn with<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> R {
-        // The slot is the owner's until it is dropped.
+        // The slot belongs to the owner until the owner drops it.
         f(&mut self.outlets.0.borrow_mut().slots[self.key.slot as usize])
     }
 }
@@ -137,7 +148,7 @@ impl Drop for Outlet {
             slot.parcel.take()
         });
         self.outlets.0.borrow_mut().free.push(self.key.slot);
-        // What it carries may be a user's.
+        // Dropping the event may run user code, so the borrow of the table ends first.
         drop(parcel);
     }
 }
@@ -160,42 +171,45 @@ mod tests {
         parcel.map(|parcel| *parcel.downcast_ref().unwrap())
     }
 
-    fn told(outlets: &Outlets) -> Vec<u64> {
+    fn filled_tokens(outlets: &Outlets) -> Vec<u64> {
         let mut batch = Vec::new();
         outlets.filled(&mut batch);
         batch
     }
 
     #[test]
-    fn an_open_outlet_takes_one_event_and_tells_its_token() {
+    fn an_open_outlet_takes_one_event_and_reports_its_token() {
         let outlets = Rc::new(Outlets::default());
         let outlet = outlets.add(70);
         outlet.ready();
-        assert!(!outlets.put(outlet.key(), parcel(1)), "not before it is opened");
+        assert!(!outlets.put(outlet.key(), parcel(1)), "it is not open yet");
         outlet.open();
         assert!(outlets.put(outlet.key(), parcel(2)));
         assert!(!outlets.put(outlet.key(), parcel(3)));
         outlet.open();
-        assert!(!outlets.put(outlet.key(), parcel(4)), "it holds one");
-        assert_eq!(told(&outlets), [70]);
+        assert!(!outlets.put(outlet.key(), parcel(4)), "it holds an event");
+        assert_eq!(filled_tokens(&outlets), [70]);
         assert_eq!(number(outlet.take()), Some(2));
-        assert!(!outlets.put(outlet.key(), parcel(5)), "it has to be opened again");
+        assert!(!outlets.put(outlet.key(), parcel(5)), "it must be opened again");
         outlet.open();
         assert!(outlets.put(outlet.key(), parcel(6)));
-        assert_eq!((told(&outlets), number(outlet.take()), number(outlet.take())), (vec![70], Some(6), None));
+        assert_eq!(
+            (filled_tokens(&outlets), number(outlet.take()), number(outlet.take())),
+            (vec![70], Some(6), None)
+        );
     }
 
     #[test]
-    fn what_was_bypassed_opens_only_when_its_owner_says_that_nothing_waits_elsewhere() {
+    fn a_bypassed_outlet_opens_only_after_ready() {
         let outlets = Rc::new(Outlets::default());
         let outlet = outlets.add(1);
         outlet.open();
-        assert!(!outlets.put(outlet.key(), parcel(1)), "a new one is not ready");
+        assert!(!outlets.put(outlet.key(), parcel(1)), "a new outlet is not ready");
         outlet.ready();
         outlet.open();
         assert!(outlets.put(outlet.key(), parcel(2)));
         outlets.bypass(outlet.key());
-        assert_eq!(number(outlet.take()), Some(2), "what it held came before");
+        assert_eq!(number(outlet.take()), Some(2), "the event it held came first");
         outlet.open();
         assert!(!outlets.put(outlet.key(), parcel(3)));
         outlet.ready();
@@ -204,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_the_past_reaches_nobody() {
+    fn a_stale_key_reaches_no_outlet() {
         let outlets = Rc::new(Outlets::default());
         let first = outlets.add(1);
         let key = first.key();
@@ -213,7 +227,7 @@ mod tests {
         let held: Parcel = Arc::new(1_u64);
         assert!(outlets.put(key, || held.clone()));
         drop(first);
-        assert_eq!(Arc::strong_count(&held), 1, "it went with its outlet");
+        assert_eq!(Arc::strong_count(&held), 1, "it was dropped with its outlet");
         let second = outlets.add(2);
         second.ready();
         second.open();
@@ -221,6 +235,6 @@ mod tests {
         assert!(!outlets.put(key, parcel(2)));
         outlets.bypass(key);
         assert!(outlets.put(second.key(), parcel(3)));
-        assert_eq!(told(&outlets), [1, 2], "the driver checks its tokens");
+        assert_eq!(filled_tokens(&outlets), [1, 2], "the driver checks its tokens");
     }
 }

@@ -1,4 +1,4 @@
-//! The driver of a shard without sockets: it only waits for the doorbell.
+//! The driver of a shard without sockets. It waits for the doorbell only.
 
 use std::{
     convert::Infallible,
@@ -16,10 +16,11 @@ use super::{
     local::Local,
 };
 
-/// Half of what it takes to wake a sleeping core of a virtual machine (measured: 45 µs).
-const LOOKOUT: Duration = Duration::from_micros(20);
+/// Time for which the shard polls its queues before it waits: half the time that waking a sleeping core of a
+/// virtual machine takes, which was measured as 45 µs.
+const BUSY_POLL: Duration = Duration::from_micros(20);
 
-/// Waits with poll(2) for the shard's doorbell and nothing else.
+/// Driver that waits with poll(2) for the doorbell of its shard.
 #[derive(Debug)]
 pub(crate) struct Park {
     local: Local,
@@ -31,6 +32,7 @@ impl Park {
         Self { local: local.clone(), stopped: false }
     }
 
+    /// Waits until the doorbell rings or `timeout` has passed.
     fn wait(&self, timeout: Option<&Timespec>) -> io::Result<()> {
         let doorbell = self.local.doorbell();
         let mut fds = [PollFd::new(&doorbell, PollFlags::IN)];
@@ -56,9 +58,10 @@ impl Driver for Park {
                 Ok(())
             }
             Wait::Forever => self.wait(None),
-            Wait::Until(at) => {
-                let left = at.saturating_duration_since(Instant::now());
-                // A wait beyond the range of the kernel's clock is cut; the loop comes back and waits again.
+            Wait::Until(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                // A wait beyond the range of the kernel's clock is shortened. The event loop then waits
+                // again.
                 let seconds = left.as_secs().min(i32::MAX as u64) as i64;
                 self.wait(Some(&Timespec { tv_sec: seconds, tv_nsec: left.subsec_nanos().into() }))
             }
@@ -80,7 +83,7 @@ impl Driver for Park {
     }
 
     fn busy_poll(&self) -> Duration {
-        LOOKOUT
+        BUSY_POLL
     }
 
     fn stop(&mut self) {

@@ -1,4 +1,4 @@
-//! What other threads hold of a shard: its doorbell, its commands, its counters.
+//! The side of a shard that other threads use: its doorbell, its commands, its counters.
 
 use std::{
     convert::Infallible,
@@ -9,109 +9,121 @@ use std::{
     },
 };
 
-use super::{key::Lock, stats::ShardStats};
+use super::{key::ShardKeyId, stats::ShardStats};
 use crate::{
     error::TellError,
     mailbox::Mailbox,
     os::EventFd,
     stop::Phase,
-    wake::{Flag, Line},
+    wake::{Flag, ShardWakes},
 };
 
-/// Something to be done on a shard's thread by the shard's loop.
+/// Function that the event loop of a shard calls on the shard's thread.
 pub(crate) type Call = Box<dyn FnOnce() + Send>;
 
-/// Calls that wait for a shard at most.
-const CALLS: usize = 1024;
+/// Most calls that may wait for a shard.
+const MAX_CALLS: usize = 1024;
 
-/// The shared side of one shard.
+/// The part of a shard that all threads share.
 pub(crate) struct Remote {
     pub(crate) index: usize,
-    pub(crate) line: Arc<Line>,
-    /// Up when the driver's inbox may hold a message.
-    pub(crate) inbox: Flag,
-    /// Up when a call waits or the phase rose.
-    pub(crate) commands: Flag,
+    pub(crate) wakes: Arc<ShardWakes>,
+    /// Raised when the inbox of the driver may hold a message.
+    pub(crate) inbox_flag: Flag,
+    /// Raised when a call waits or the phase has changed.
+    pub(crate) command_flag: Flag,
     calls: Mailbox<Call, Infallible>,
-    /// What the lanes of its actors are made with.
-    pub(crate) lock: Lock,
+    /// Key id for the cells of the shard's actors.
+    pub(crate) key_id: ShardKeyId,
     phase: AtomicU8,
     actors: AtomicUsize,
     pub(crate) stats: ShardStats,
 }
 
 impl Remote {
-    pub(crate) fn new(index: usize, lock: Lock) -> io::Result<Arc<Self>> {
+    /// Creates the shared part of a shard.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses an eventfd.
+    pub(crate) fn new(index: usize, key_id: ShardKeyId) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             index,
-            line: Line::new(EventFd::new()?),
-            inbox: Flag::new(),
-            commands: Flag::new(),
-            calls: Mailbox::new(CALLS, Arc::new(AtomicU64::new(0))),
-            lock,
+            wakes: ShardWakes::new(EventFd::new()?),
+            inbox_flag: Flag::new(),
+            command_flag: Flag::new(),
+            calls: Mailbox::new(MAX_CALLS, Arc::new(AtomicU64::new(0))),
+            key_id,
             phase: AtomicU8::new(Phase::Running as u8),
             actors: AtomicUsize::new(0),
             stats: ShardStats::default(),
         }))
     }
 
-    /// Has the shard's loop run `call`. It is dropped unrun if the shard ends first.
-    pub(crate) fn run(&self, call: Call) -> Result<(), TellError<Call>> {
+    /// Queues a call for the event loop. The shard drops it without calling it if the shard ends first.
+    ///
+    /// # Errors
+    ///
+    /// Too many calls wait, or the shard has ended; the call comes back.
+    pub(crate) fn post_call(&self, call: Call) -> Result<(), TellError<Call>> {
         self.calls.try_push(call)?;
-        self.command();
+        self.notify_commands();
         Ok(())
     }
 
+    /// Takes the next call.
     pub(crate) fn next_call(&self) -> Option<Call> {
         self.calls.pop()
     }
 
-    /// Makes the shard's loop look at its commands.
-    pub(crate) fn command(&self) {
-        self.commands.raise();
-        self.line.bell.ring();
+    /// Makes the event loop check its calls and its phase.
+    pub(crate) fn notify_commands(&self) {
+        self.command_flag.raise();
+        self.wakes.doorbell.ring();
     }
 
-    /// Raises the phase, never lowers it.
-    pub(crate) fn raise(&self, phase: Phase) {
+    /// Raises the phase to at least `phase`.
+    pub(crate) fn raise_phase(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Ordering::SeqCst);
-        self.command();
+        self.notify_commands();
     }
 
+    /// Returns the phase of the shard's stop.
     pub(crate) fn phase(&self) -> Phase {
-        Phase::of(self.phase.load(Ordering::SeqCst))
+        Phase::from_byte(self.phase.load(Ordering::SeqCst))
     }
 
-    /// Notes that an actor comes to live here, until what is returned is dropped.
-    pub(crate) fn settle(self: &Arc<Self>) -> Settled {
+    /// Counts a new actor on this shard until the registration is dropped.
+    pub(crate) fn register_actor(self: &Arc<Self>) -> ActorRegistration {
         self.actors.fetch_add(1, Ordering::SeqCst);
-        Settled(Arc::clone(self))
+        ActorRegistration(Arc::clone(self))
     }
 
-    /// Returns how many actors live here or are on their way.
+    /// Returns the number of actors that live on this shard or are about to start there.
     pub(crate) fn actors(&self) -> usize {
         self.actors.load(Ordering::Relaxed)
     }
 
+    /// Returns `true` if no actor lives on this shard or is about to start there.
     pub(crate) fn has_no_actors(&self) -> bool {
         self.actors.load(Ordering::SeqCst) == 0
     }
 
-    /// Says whether the shard takes calls, and its stop has not gone further than `latest`.
+    /// Returns `true` if the shard accepts calls and its phase is not beyond `latest`.
     pub(crate) fn is_open(&self, latest: Phase) -> bool {
         self.calls.is_open() && self.phase() <= latest
     }
 
-    /// Says whether a queue of this shard may hold something.
+    /// Returns `true` if one of the shard's queues may hold something.
     pub(crate) fn has_work(&self) -> bool {
-        self.inbox.is_up() || self.line.is_up() || self.commands.is_up()
+        self.inbox_flag.is_raised() || self.wakes.is_raised() || self.command_flag.is_raised()
     }
 
-    /// Refuses calls and wakes from here on: the shard has ended.
+    /// Refuses calls and ignores wakes from now on. Called when the shard has ended.
     pub(crate) fn close(&self) {
         self.calls.close();
         self.calls.abandon();
-        self.line.close();
+        self.wakes.close();
     }
 }
 
@@ -124,21 +136,22 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// An actor's place on a shard; dropped when the actor has ended or will never come.
+/// Counts an actor on its shard. Dropped when the actor has exited, or when it will never start.
 #[derive(Debug)]
-pub(crate) struct Settled(Arc<Remote>);
+pub(crate) struct ActorRegistration(Arc<Remote>);
 
-impl Settled {
+impl ActorRegistration {
+    /// Returns the shard of the actor.
     pub(crate) fn shard(&self) -> &Arc<Remote> {
         &self.0
     }
 }
 
-impl Drop for Settled {
+impl Drop for ActorRegistration {
     fn drop(&mut self) {
         if self.0.actors.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.phase() != Phase::Running {
             // A stopping shard waits for its last actor.
-            self.0.command();
+            self.0.notify_commands();
         }
     }
 }

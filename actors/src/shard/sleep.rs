@@ -1,4 +1,4 @@
-//! Waiting for an instant on a shard's own timers.
+//! Futures that wait for an instant with the timers of one shard.
 
 use std::{
     cell::RefCell,
@@ -12,7 +12,8 @@ use std::{
 
 use super::timers::{TimerKey, Timers};
 
-/// Ends at an instant, by its shard's timers. Made by [`Local::sleep`](crate::Local::sleep).
+/// Future that ends at an instant, kept by the timers of its shard. Created by
+/// [`Local::sleep`](crate::Local::sleep).
 ///
 /// # Cancel safety
 ///
@@ -20,18 +21,18 @@ use super::timers::{TimerKey, Timers};
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Sleep {
     timers: Rc<RefCell<Timers>>,
-    at: Instant,
+    deadline: Instant,
     key: Option<TimerKey>,
 }
 
 impl Sleep {
-    pub(crate) fn new(timers: Rc<RefCell<Timers>>, at: Instant) -> Self {
-        Self { timers, at, key: None }
+    pub(crate) fn new(timers: Rc<RefCell<Timers>>, deadline: Instant) -> Self {
+        Self { timers, deadline, key: None }
     }
 
-    /// Returns the instant at which it ends.
+    /// Returns the instant at which the future ends.
     pub fn deadline(&self) -> Instant {
-        self.at
+        self.deadline
     }
 }
 
@@ -40,12 +41,12 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if Instant::now() >= this.at {
+        if Instant::now() >= this.deadline {
             return Poll::Ready(());
         }
         match this.key {
-            Some(key) if this.timers.borrow_mut().rearm(key, cx.waker()) => {}
-            _ => this.key = Some(this.timers.borrow_mut().insert(this.at, cx.waker().clone())),
+            Some(key) if this.timers.borrow_mut().set_waker(key, cx.waker()) => {}
+            _ => this.key = Some(this.timers.borrow_mut().insert(this.deadline, cx.waker().clone())),
         }
         Poll::Pending
     }
@@ -54,7 +55,7 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            // The borrow ends before the waker is dropped: its drop may come back here.
+            // Dropping the waker may call into the timers again, so the borrow ends first.
             let waker = self.timers.borrow_mut().remove(key);
             drop(waker);
         }
@@ -63,6 +64,6 @@ impl Drop for Sleep {
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("Sleep").field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }

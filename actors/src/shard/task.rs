@@ -1,7 +1,8 @@
-//! The futures a shard hosts: user actors, and handlers that did not finish at once.
+//! Tasks: the futures that a shard hosts, such as actors, and handlers that did not finish at once.
 //!
-//! Each is a task of the shard's executor, but polled with a waker of ours. So wakes from other threads ring the
-//! shard's doorbell, and the executor is only ever asked to run a task from its own thread.
+//! Each task is also a task of the executor, but its future is polled with a waker of this crate. So a wake
+//! from another thread rings the doorbell of the shard, and only the shard's own thread asks the executor to
+//! run a task.
 
 use std::{
     cell::RefCell,
@@ -15,153 +16,153 @@ use std::{
 
 use super::remote::Remote;
 use crate::{
-    future::{contained, panic_message, race},
-    wake::{GuestKey, Target, Wakeable},
+    future::{catch_panic_async, panic_message, race},
+    wake::{TaskKey, WakeTarget, Wakeable},
 };
 
 #[derive(Debug)]
 struct Slot {
     generation: u32,
-    guest: Option<Guest>,
+    task: Option<Task>,
 }
 
 #[derive(Debug)]
-struct Guest {
+struct Task {
     wakeable: Arc<Wakeable>,
-    /// The executor's waker for the task; known from its first poll on. Touched on the shard's thread only.
-    host: Option<Waker>,
-    /// Whether the executor was asked to run the task and has not done so.
-    due: bool,
+    /// The executor's waker for the task, known since its first poll. Used on the shard's thread only.
+    executor_waker: Option<Waker>,
+    /// Set while the executor has been asked to run the task and has not done so.
+    scheduled: bool,
 }
 
-/// The table of a shard's guests.
+/// Table of a shard's tasks.
 #[derive(Debug, Default)]
-pub(crate) struct Guests {
+pub(crate) struct TaskTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    living: usize,
-    due: usize,
+    len: usize,
+    scheduled: usize,
 }
 
-impl Guests {
-    pub(crate) fn living(&self) -> usize {
-        self.living
+impl TaskTable {
+    /// Returns the number of tasks.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
-    /// Returns how many guests the executor shall run before the shard may wait.
-    pub(crate) fn due(&self) -> usize {
-        self.due
+    /// Returns the number of tasks that the executor must run before the shard may wait.
+    pub(crate) fn scheduled(&self) -> usize {
+        self.scheduled
     }
 
-    /// Makes room for a guest that the executor is about to run for the first time.
-    pub(crate) fn insert(&mut self, wakeable: Arc<Wakeable>) -> GuestKey {
+    /// Adds a task that is about to be spawned on the executor.
+    pub(crate) fn insert(&mut self, wakeable: Arc<Wakeable>) -> TaskKey {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, guest: None });
+            self.slots.push(Slot { generation: 0, task: None });
             (self.slots.len() - 1) as u32
         });
         let entry = &mut self.slots[slot as usize];
-        let key = GuestKey { slot, generation: entry.generation };
-        wakeable.attach(key);
-        entry.guest = Some(Guest { wakeable, host: None, due: true });
-        self.living += 1;
-        self.due += 1;
+        let key = TaskKey { slot, generation: entry.generation };
+        wakeable.set_key(key);
+        entry.task = Some(Task { wakeable, executor_waker: None, scheduled: true });
+        self.len += 1;
+        self.scheduled += 1;
         key
     }
 
-    /// Marks a guest to be run and returns the executor's waker for it, unless it is marked or gone.
-    pub(crate) fn call(&mut self, key: GuestKey) -> Option<Waker> {
-        let guest = self.guest(key)?;
-        if guest.due {
+    /// Marks a task as scheduled and returns the executor's waker for it.
+    ///
+    /// Returns `None` if the task is scheduled already or has ended.
+    pub(crate) fn schedule(&mut self, key: TaskKey) -> Option<Waker> {
+        let task = self.task(key)?;
+        if task.scheduled {
             return None;
         }
-        let host = guest.host.clone()?;
-        guest.due = true;
-        self.due += 1;
-        Some(host)
+        let waker = task.executor_waker.clone()?;
+        task.scheduled = true;
+        self.scheduled += 1;
+        Some(waker)
     }
 
-    /// Notes that the executor runs a guest, with this waker.
-    fn enter(&mut self, key: GuestKey, host: &Waker) {
-        let Some(guest) = self.guest(key) else { return };
-        let was_due = mem::take(&mut guest.due);
-        match &mut guest.host {
-            Some(known) => known.clone_from(host),
-            none => *none = Some(host.clone()),
+    /// Records that the executor polls a task, with this waker.
+    fn begin_poll(&mut self, key: TaskKey, waker: &Waker) {
+        let Some(task) = self.task(key) else { return };
+        let was_scheduled = mem::take(&mut task.scheduled);
+        match &mut task.executor_waker {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
         }
-        self.due -= usize::from(was_due);
+        self.scheduled -= usize::from(was_scheduled);
     }
 
-    /// Frees the slot of a guest that has ended and returns how many live.
-    fn remove(&mut self, key: GuestKey) -> usize {
-        if self.guest(key).is_none() {
-            return self.living;
+    /// Removes a task that has ended and returns the number of tasks left.
+    fn remove(&mut self, key: TaskKey) -> usize {
+        if self.task(key).is_none() {
+            return self.len;
         }
         let entry = &mut self.slots[key.slot as usize];
-        let was_due = entry.guest.take().is_some_and(|guest| guest.due);
+        let was_scheduled = entry.task.take().is_some_and(|task| task.scheduled);
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(key.slot);
-        self.living -= 1;
-        self.due -= usize::from(was_due);
-        self.living
+        self.len -= 1;
+        self.scheduled -= usize::from(was_scheduled);
+        self.len
     }
 
-    /// Returns every living guest.
+    /// Returns the wakeables of all tasks.
     pub(crate) fn all(&self) -> Vec<Arc<Wakeable>> {
         self.slots
             .iter()
-            .filter_map(|slot| slot.guest.as_ref())
-            .map(|guest| Arc::clone(&guest.wakeable))
+            .filter_map(|slot| slot.task.as_ref())
+            .map(|task| Arc::clone(&task.wakeable))
             .collect()
     }
 
-    fn guest(&mut self, key: GuestKey) -> Option<&mut Guest> {
+    fn task(&mut self, key: TaskKey) -> Option<&mut Task> {
         let slot = self.slots.get_mut(key.slot as usize)?;
         if slot.generation != key.generation {
             return None;
         }
-        slot.guest.as_mut()
+        slot.task.as_mut()
     }
 }
 
-/// Refers to a future spawned on a shard. Dropping it lets the future run on.
+/// Handle to a future that was spawned on a shard. Dropping the handle lets the future run on.
 #[derive(Clone, Debug)]
 pub struct TaskHandle {
     pub(crate) wakeable: Arc<Wakeable>,
 }
 
 impl TaskHandle {
-    /// Drops the future at its shard's next turn, unless it ends before. May be called from any thread.
+    /// Drops the future during the next turn of its shard, unless it ends before. May be called from any
+    /// thread.
     pub fn cancel(&self) {
-        debug_assert_eq!(self.wakeable.target(), Target::Guest);
+        debug_assert_eq!(self.wakeable.target(), WakeTarget::Task);
         self.wakeable.cancel();
     }
 }
 
-/// The task an executor runs for one guest.
-pub(crate) async fn host(
-    guests: Rc<RefCell<Guests>>,
+/// Polls the future of a task until it ends or is cancelled. The executor runs this.
+pub(crate) async fn run_task(
+    tasks: Rc<RefCell<TaskTable>>,
     shard: Arc<Remote>,
     wakeable: Arc<Wakeable>,
-    key: GuestKey,
+    key: TaskKey,
     future: impl Future<Output = ()>,
 ) {
     let waker = Waker::from(Arc::clone(&wakeable));
     let cancelled = poll_fn(|_| if wakeable.is_cancelled() { Poll::Ready(()) } else { Poll::Pending });
-    let mut task = pin!(contained(race(cancelled, future)));
+    let mut future = pin!(catch_panic_async(race(cancelled, future)));
     let outcome = poll_fn(|cx| {
-        guests.borrow_mut().enter(key, cx.waker());
-        wakeable.clear();
-        task.as_mut().poll(&mut Context::from_waker(&waker))
+        tasks.borrow_mut().begin_poll(key, cx.waker());
+        wakeable.clear_scheduled();
+        future.as_mut().poll(&mut Context::from_waker(&waker))
     })
     .await;
-    let living = guests.borrow_mut().remove(key);
-    shard.stats.set_tasks(living);
+    let left = tasks.borrow_mut().remove(key);
+    shard.stats.set_tasks(left);
     if let Err(payload) = outcome {
         shard.stats.count_task_panic();
-        tracing::error!(
-            shard = shard.index,
-            panic = panic_message(payload.as_ref()),
-            "a hosted future panicked"
-        );
+        tracing::error!(shard = shard.index, panic = panic_message(payload.as_ref()), "a task panicked");
     }
 }

@@ -1,49 +1,50 @@
-//! A shard's timers: who shall be woken, and when.
+//! The timers of a shard.
 
 use std::{collections::BTreeMap, task::Waker, time::Instant};
 
-/// Names one timer; unique on its shard.
+/// Key of a timer, unique on its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TimerKey {
-    at: Instant,
+    deadline: Instant,
     serial: u64,
 }
 
-/// Timers ordered by their instant. Removal is real, so cancelled timers cost nothing.
+/// Timers of a shard, ordered by their deadlines. A removed timer costs nothing any more.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    entries: BTreeMap<TimerKey, Waker>,
-    serial: u64,
+    wakers: BTreeMap<TimerKey, Waker>,
+    last_serial: u64,
 }
 
 impl Timers {
-    pub(crate) fn insert(&mut self, at: Instant, waker: Waker) -> TimerKey {
-        self.serial += 1;
-        let key = TimerKey { at, serial: self.serial };
-        self.entries.insert(key, waker);
+    /// Adds a timer that wakes `waker` at `deadline`.
+    pub(crate) fn insert(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
+        self.last_serial += 1;
+        let key = TimerKey { deadline, serial: self.last_serial };
+        self.wakers.insert(key, waker);
         key
     }
 
-    /// Wakes `waker` instead of the one known so far. False if the timer is gone.
-    pub(crate) fn rearm(&mut self, key: TimerKey, waker: &Waker) -> bool {
-        let entry = self.entries.get_mut(&key);
+    /// Replaces the waker of a timer. Returns `false` if the timer has fired or was removed.
+    pub(crate) fn set_waker(&mut self, key: TimerKey, waker: &Waker) -> bool {
+        let entry = self.wakers.get_mut(&key);
         entry.map(|known| known.clone_from(waker)).is_some()
     }
 
-    /// Takes a timer away; its waker comes back to be dropped outside of any borrow.
+    /// Removes a timer and returns its waker. The caller drops the waker after the end of all borrows.
     pub(crate) fn remove(&mut self, key: TimerKey) -> Option<Waker> {
-        self.entries.remove(&key)
+        self.wakers.remove(&key)
     }
 
-    /// Returns the earliest instant.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.entries.first_key_value().map(|(key, _)| key.at)
+    /// Returns the earliest deadline.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.wakers.first_key_value().map(|(key, _)| key.deadline)
     }
 
-    /// Takes one timer that is due.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<Waker> {
-        let entry = self.entries.first_entry()?;
-        (entry.key().at <= now).then(|| entry.remove())
+    /// Removes the earliest timer if its deadline is not after `now`, and returns its waker.
+    pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<Waker> {
+        let entry = self.wakers.first_entry()?;
+        (entry.key().deadline <= now).then(|| entry.remove())
     }
 }
 
@@ -54,21 +55,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timers_come_in_order_and_removed_ones_not_at_all() {
+    fn timers_expire_in_order_and_removed_ones_never() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut timers = Timers::default();
         timers.insert(at(20), Waker::noop().clone());
-        let gone = timers.insert(at(5), Waker::noop().clone());
+        let removed = timers.insert(at(5), Waker::noop().clone());
         timers.insert(at(10), Waker::noop().clone());
         timers.insert(at(10), Waker::noop().clone());
-        assert!(timers.remove(gone).is_some());
+        assert!(timers.remove(removed).is_some());
 
-        assert_eq!(timers.next(), Some(at(10)));
-        assert!(timers.pop_due(at(9)).is_none());
-        assert!(timers.pop_due(at(10)).is_some());
-        assert!(timers.pop_due(at(10)).is_some());
-        assert!(timers.pop_due(at(10)).is_none());
-        assert_eq!(timers.next(), Some(at(20)));
+        assert_eq!(timers.next_deadline(), Some(at(10)));
+        assert!(timers.pop_expired(at(9)).is_none());
+        assert!(timers.pop_expired(at(10)).is_some());
+        assert!(timers.pop_expired(at(10)).is_some());
+        assert!(timers.pop_expired(at(10)).is_none());
+        assert_eq!(timers.next_deadline(), Some(at(20)));
     }
 }

@@ -1,4 +1,4 @@
-//! Starts a system: resolves the cores, starts a thread for each shard, waits until all are ready.
+//! Starting a system: resolves the cores, starts a thread for each shard, waits until all shards are ready.
 
 use std::{
     fmt, io,
@@ -7,27 +7,26 @@ use std::{
 };
 
 use super::{
-    cores::{Cores, ShardCores},
-    exits::{FailureHook, ThreadExits},
+    cores::Cores,
     handle::System,
+    threads::{FailureHook, ThreadExits},
 };
 use crate::{
     actor::{Registry, SystemShared},
     error::{FailureCause, ShardFailure, StartError},
-    future::{contain, panic_message},
+    future::{catch_panic, panic_message},
     host::Host,
-    mailbox::Intake,
-    shard::{Driver, Key, Local, Park, Remote, ShardGroup, ShardSender, run},
+    shard::{Driver, InboxReceiver, Local, Park, Remote, ShardGroup, ShardKey, ShardSender, run},
     stop::Phase,
 };
 
-/// Messages that may wait for one shard's driver, unless told otherwise.
-const INBOX: usize = 4096;
+/// Default capacity of a driver's inbox, in messages.
+pub(super) const DEFAULT_INBOX: usize = 4096;
 
-/// The senders to the drivers of a system's shards, in the order of their indices.
+/// Senders to the drivers of a system, ordered by shard.
 pub type ShardSenders<D> = Vec<ShardSender<<D as Driver>::Msg>>;
 
-/// Says how a [`System`] shall be, then starts it.
+/// Configures and starts a [`System`].
 pub struct Builder {
     name: String,
     cores: Cores,
@@ -38,13 +37,13 @@ pub struct Builder {
 }
 
 impl System {
-    /// Says how a system shall be.
+    /// Returns a builder with the default configuration.
     pub fn builder() -> Builder {
         Builder {
             name: "shard".to_owned(),
             cores: Cores::default(),
             host: Host::default(),
-            inbox: INBOX,
+            inbox: DEFAULT_INBOX,
             registry: Registry::new(),
             on_failure: None,
         }
@@ -52,44 +51,46 @@ impl System {
 }
 
 impl Builder {
-    /// Names the system; its threads are called by it and their shard's index. Default: `shard`.
+    /// Sets the name of the system. Each thread is named after it and its shard's index, such as `shard-0`.
+    /// Default: `shard`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Says how many shards there are and where they run. Default: one for each core.
+    /// Sets the number of shards and the cores that they run on. Default: one shard for each core.
     #[must_use]
     pub fn cores(mut self, cores: Cores) -> Self {
         self.cores = cores;
         self
     }
 
-    /// Chooses the executor that hosts the shards. Default: glommio if it was built in, else tokio.
+    /// Sets the executor that hosts the shards. Default: glommio if its feature is on, else tokio.
     #[must_use]
     pub fn host(mut self, host: Host) -> Self {
         self.host = host;
         self
     }
 
-    /// Bounds the messages that may wait for one shard's driver. Default: 4096.
+    /// Sets the capacity of each driver's inbox, in messages. Default: 4096.
     #[must_use]
     pub fn inbox(mut self, messages: usize) -> Self {
         self.inbox = messages;
         self
     }
 
-    /// Shares a registry with other systems, or with whoever needs it before this one starts. Default: its own.
+    /// Sets the registry. It may be shared with other systems, and used before this system starts. Default: a
+    /// new one.
     #[must_use]
     pub fn registry(mut self, registry: &Registry) -> Self {
         self.registry = registry.clone();
         self
     }
 
-    /// Has `hook` called, on the failing shard's thread, when a shard fails after the start.
+    /// Sets a function that is called on the thread of a failed shard, if the shard fails after the start.
     ///
-    /// Other shards run on; stopping the system is the hook's choice.
+    /// The other shards run on. The function may stop the system.
     #[must_use]
     pub fn on_failure(mut self, hook: impl Fn(&ShardFailure) + Send + Sync + 'static) -> Self {
         self.on_failure = Some(Box::new(hook));
@@ -100,45 +101,45 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// The cores cannot be had, or shards did not start; those that did are stopped again.
+    /// The cores are not available, or a shard did not start. Shards that did start are stopped again.
     pub fn start(self) -> Result<System, StartError> {
         self.start_with(|local| Ok(Park::new(local))).map(|(system, _)| system)
     }
 
-    /// Starts shards that run a driver each, which `factory` makes on the shard's own thread.
+    /// Starts shards with a driver each. `factory` creates the driver on the shard's own thread.
     ///
-    /// Returns one sender for each shard, in the order of their indices. Blocks until all shards are ready.
+    /// Returns one sender for each shard, ordered by shard. Blocks until all shards are ready.
     ///
     /// # Errors
     ///
-    /// The cores cannot be had, or shards did not start; those that did are stopped again.
+    /// The cores are not available, or a shard did not start. Shards that did start are stopped again.
     pub fn start_with<D: Driver>(
         self,
         factory: impl Fn(&Local) -> io::Result<D> + Send + Sync + 'static,
     ) -> Result<(System, ShardSenders<D>), StartError> {
-        let seats = ShardCores::resolve(&self.cores)?.seats;
-        let keys: Vec<Key> = seats.iter().map(|_| Key::new()).collect();
+        let cores = self.cores.resolve()?;
+        let keys: Vec<ShardKey> = cores.iter().map(|_| ShardKey::new()).collect();
         let remotes = keys.iter().enumerate().map(new_remote).collect::<Result<Vec<_>, _>>()?;
         let exits = ThreadExits::new(remotes.len(), self.on_failure);
         let group = ShardGroup::new(remotes);
         let shared = SystemShared::new(Arc::clone(&group), self.registry);
-        let refused = &shared.counters.refused;
-        let senders: Vec<_> = group
-            .shards
-            .iter()
-            .map(|shard| ShardSender::new(Arc::clone(shard), self.inbox, Arc::clone(refused)))
-            .collect();
+        let new_inbox = |shard| {
+            let dropped = Arc::clone(&shared.counters.messages_dropped);
+            ShardSender::new(Arc::clone(shard), self.inbox, dropped)
+        };
+        let senders: Vec<_> = group.shards.iter().map(new_inbox).collect();
 
         let (ready, started) = mpsc::channel();
         let factory = Arc::new(factory);
-        let mut threads = Vec::with_capacity(seats.len());
-        for ((core, key), inbox) in seats.into_iter().zip(keys).zip(&senders) {
+        let mut threads = Vec::with_capacity(cores.len());
+        for ((core, key), inbox) in cores.into_iter().zip(keys).zip(&senders) {
             let (group, exits, ready) = (Arc::clone(&group), Arc::clone(&exits), ready.clone());
-            let birth = Birth { core, key, host: self.host, group, exits, ready };
-            threads.push(birth.spawn(&self.name, inbox.clone(), Arc::clone(&factory)));
+            let thread = ShardThread { core, key, host: self.host, group, exits, ready };
+            threads.push(thread.spawn(&self.name, inbox.clone(), Arc::clone(&factory)));
         }
         drop(ready);
-        await_start(&started, &group, threads).map(|threads| (System::new(shared, exits, threads), senders))
+        let threads = wait_until_started(&started, &group, threads)?;
+        Ok((System::new(shared, exits, threads), senders))
     }
 }
 
@@ -153,19 +154,21 @@ impl fmt::Debug for Builder {
     }
 }
 
+/// Outcome of a shard's start.
 type Started = Result<(), ShardFailure>;
 
-/// What one shard's thread is born with.
-struct Birth {
+/// Parts that the thread of a shard needs.
+struct ShardThread {
     core: Option<usize>,
-    key: Key,
+    key: ShardKey,
     host: Host,
     group: Arc<ShardGroup>,
     exits: Arc<ThreadExits>,
     ready: mpsc::Sender<Started>,
 }
 
-impl Birth {
+impl ShardThread {
+    /// Starts the thread. Returns `None`, and reports the failure through `ready`, if the kernel refuses it.
     fn spawn<D: Driver>(
         self,
         name: &str,
@@ -178,30 +181,30 @@ impl Birth {
         match thread.spawn(move || self.main(inbox, &*factory)) {
             Ok(thread) => Some(thread),
             Err(error) => {
-                // The receiver outlives all shards' births.
+                // Sending cannot fail: the receiver lives until all shards have been started.
                 let _ = ready
                     .send(Err(ShardFailure { shard: index, cause: FailureCause::Host(Arc::new(error)) }));
-                group.actors_ended(index);
-                exits.left(index);
+                group.record_actors_exited(index);
+                exits.record_end(index);
                 None
             }
         }
     }
 
-    /// The whole life of a shard's thread.
+    /// Runs the shard until it ends.
     fn main<D: Driver>(self, inbox: ShardSender<D::Msg>, factory: &impl Fn(&Local) -> io::Result<D>) {
         let index = inbox.shard();
         let Self { core, key, host, group, exits, ready } = self;
         let remote = Arc::clone(&group.shards[index]);
-        let mut is_up = false;
-        let outcome = contain(|| {
+        let mut is_started = false;
+        let outcome = catch_panic(|| {
             let local = Local::new(Arc::clone(&remote), host, key);
             Local::set_current(Some(local.clone()));
-            let tell = || {
-                is_up = true;
+            let on_start = || {
+                is_started = true;
                 let _ = ready.send(Ok(()));
             };
-            host.run(core, run(local, Arc::clone(&group), inbox.clone(), factory, tell))
+            host.run(core, run(local, Arc::clone(&group), inbox.clone(), factory, on_start))
         });
         Local::set_current(None);
         let outcome = match outcome {
@@ -209,30 +212,30 @@ impl Birth {
             Ok(Err(error)) => Err(FailureCause::Host(Arc::new(error))),
             Err(payload) => Err(FailureCause::Panic(panic_message(payload.as_ref()))),
         };
-        // Repeated for the ends that did not come through the loop.
-        inbox.close(&mut Intake::new());
+        // `run` has done this already, unless the host failed or panicked.
+        inbox.close(&mut InboxReceiver::new());
         remote.close();
-        group.actors_ended(index);
+        group.record_actors_exited(index);
         if let Err(cause) = outcome {
             let failure = ShardFailure { shard: index, cause };
-            if is_up {
-                exits.failed(failure);
+            if is_started {
+                exits.record_failure(failure);
             } else {
                 let _ = ready.send(Err(failure));
             }
         }
-        exits.left(index);
+        exits.record_end(index);
     }
 }
 
-fn new_remote((index, key): (usize, &Key)) -> Result<Arc<Remote>, StartError> {
-    Remote::new(index, key.lock()).map_err(|error| {
+fn new_remote((index, key): (usize, &ShardKey)) -> Result<Arc<Remote>, StartError> {
+    Remote::new(index, key.id()).map_err(|error| {
         StartError::Shards(vec![ShardFailure { shard: index, cause: FailureCause::Host(Arc::new(error)) }])
     })
 }
 
-/// Waits for every shard's word. If one failed, stops and joins the others.
-fn await_start(
+/// Waits for the outcome of every shard's start. If one failed, stops and joins the others.
+fn wait_until_started(
     started: &mpsc::Receiver<Started>,
     group: &ShardGroup,
     threads: Vec<Option<JoinHandle<()>>>,
@@ -249,9 +252,9 @@ fn await_start(
     if failures.is_empty() {
         return Ok(threads);
     }
-    group.raise(Phase::Abort);
+    group.raise_phase(Phase::Abort);
     for thread in threads {
-        // What the thread died of was told by itself.
+        // The thread itself has reported any panic.
         let _ = thread.join();
     }
     failures.sort_by_key(|failure| failure.shard);

@@ -1,56 +1,55 @@
-//! Which core each shard runs on.
+//! The number of shards and the core of each.
 
 use std::thread;
 
 use crate::{error::CoresError, os::allowed_cores};
 
-/// Says how many shards there are and where they run.
+/// Number of shards, and the cores that they run on.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Cores {
-    /// One shard for each core this process may use: the smaller of the allowed cores and the CPU quota.
+    /// One shard for each core that this process may use, pinned. A CPU quota below the number of allowed
+    /// cores limits the number of shards.
     #[default]
     PerCore,
-    /// So many shards, pinned to the first allowed cores; unpinned if there are fewer cores than that.
+    /// This number of shards, pinned to the first allowed cores. If there are fewer cores, no shard is
+    /// pinned.
     Count(usize),
-    /// One shard on each of these cores, named by the system's numbers. A core named twice gets two shards.
+    /// One shard on each listed core, pinned. The numbers are those of the operating system. A core that is
+    /// listed twice gets two shards.
     List(Vec<usize>),
-    /// So many shards, pinned nowhere.
+    /// This number of shards, not pinned.
     Unpinned(usize),
 }
 
 impl Cores {
-    /// Returns how many shards this gives on this machine. To be asked on a thread that is not pinned.
+    /// Returns the number of shards on this machine.
+    ///
+    /// Call it on a thread that is not pinned, because it reads the affinity of the calling thread.
     ///
     /// # Errors
     ///
-    /// The cores cannot be had.
+    /// There would be no shard, a listed core is not allowed, or the kernel does not report the allowed
+    /// cores.
     pub fn shards(&self) -> Result<usize, CoresError> {
-        ShardCores::resolve(self).map(|placement| placement.seats.len())
+        self.resolve().map(|cores| cores.len())
     }
-}
 
-/// The cores of a system's shards, in the order of their indices.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ShardCores {
-    /// The core of each shard; `None` leaves it to the kernel.
-    pub(crate) seats: Vec<Option<usize>>,
-}
-
-impl ShardCores {
-    /// Resolves what was asked for. Looks at the calling thread's affinity, so it comes before any pinning.
-    pub(crate) fn resolve(cores: &Cores) -> Result<Self, CoresError> {
-        let allowed = || -> Result<Vec<usize>, CoresError> { allowed_cores().ok_or(CoresError::Unavailable) };
-        let seats = match cores {
-            Cores::PerCore => per_core(allowed()?, thread::available_parallelism().map_or(1, usize::from)),
-            Cores::Count(count) => counted(*count, allowed()?),
-            Cores::List(list) => listed(list, allowed()?)?,
-            Cores::Unpinned(count) => vec![None; *count],
+    /// Returns the core of each shard, ordered by shard. `None` stands for a shard that is not pinned.
+    ///
+    /// Called before any thread is pinned, because it reads the affinity of the calling thread.
+    pub(super) fn resolve(&self) -> Result<Vec<Option<usize>>, CoresError> {
+        let allowed = || allowed_cores().ok_or(CoresError::Unavailable);
+        let cores = match self {
+            Self::PerCore => per_core(allowed()?, thread::available_parallelism().map_or(1, usize::from)),
+            Self::Count(count) => first_cores(*count, allowed()?),
+            Self::List(list) => listed_cores(list, allowed()?)?,
+            Self::Unpinned(count) => vec![None; *count],
         };
-        if seats.is_empty() {
+        if cores.is_empty() {
             return Err(CoresError::NoShards);
         }
-        Ok(Self { seats })
+        Ok(cores)
     }
 }
 
@@ -59,20 +58,21 @@ fn per_core(mut allowed: Vec<usize>, quota: usize) -> Vec<Option<usize>> {
     allowed.into_iter().map(Some).collect()
 }
 
-fn counted(count: usize, allowed: Vec<usize>) -> Vec<Option<usize>> {
+fn first_cores(count: usize, allowed: Vec<usize>) -> Vec<Option<usize>> {
     if count > allowed.len() {
-        // Two loops pinned to one core would starve each other while another core idles: the kernel balances better.
+        // Two shards pinned to one core would starve each other while another core is idle. The kernel
+        // balances better.
         tracing::warn!(
             shards = count,
             cores = allowed.len(),
-            "more shards than cores: shards are not pinned"
+            "more shards than cores, shards are not pinned"
         );
         return vec![None; count];
     }
     allowed.into_iter().take(count).map(Some).collect()
 }
 
-fn listed(list: &[usize], allowed: Vec<usize>) -> Result<Vec<Option<usize>>, CoresError> {
+fn listed_cores(list: &[usize], allowed: Vec<usize>) -> Result<Vec<Option<usize>>, CoresError> {
     match list.iter().find(|core| !allowed.contains(core)) {
         Some(&core) => Err(CoresError::UnknownCore { core, allowed }),
         None => Ok(list.iter().copied().map(Some).collect()),
@@ -84,27 +84,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn per_core_takes_no_more_than_the_quota() {
+    fn per_core_gives_no_more_shards_than_the_quota() {
         assert_eq!(per_core(vec![2, 5, 7], 2), [Some(2), Some(5)]);
         assert_eq!(per_core(vec![2, 5], 8), [Some(2), Some(5)]);
     }
 
     #[test]
     fn more_shards_than_cores_are_not_pinned() {
-        assert_eq!(counted(3, vec![0, 1]), [None, None, None]);
-        assert_eq!(counted(1, vec![4, 5]), [Some(4)]);
+        assert_eq!(first_cores(3, vec![0, 1]), [None, None, None]);
+        assert_eq!(first_cores(1, vec![4, 5]), [Some(4)]);
     }
 
     #[test]
-    fn an_unknown_core_is_named_with_the_allowed_ones() {
-        let error = listed(&[1, 9], vec![0, 1]).expect_err("core 9 is not allowed");
+    fn an_unknown_core_is_reported_with_the_allowed_ones() {
+        let error = listed_cores(&[1, 9], vec![0, 1]).expect_err("core 9 is not allowed");
         assert_eq!(error, CoresError::UnknownCore { core: 9, allowed: vec![0, 1] });
-        assert_eq!(error.to_string(), "core 9 is not one of the cores this process may run on: [0, 1]");
+        assert_eq!(error.to_string(), "this process may not run on core 9, allowed cores: [0, 1]");
     }
 
     #[test]
     fn no_shards_is_an_error() {
-        assert_eq!(ShardCores::resolve(&Cores::Count(0)), Err(CoresError::NoShards));
-        assert_eq!(ShardCores::resolve(&Cores::List(vec![])), Err(CoresError::NoShards));
+        assert_eq!(Cores::Count(0).resolve(), Err(CoresError::NoShards));
+        assert_eq!(Cores::List(vec![]).resolve(), Err(CoresError::NoShards));
     }
 }

@@ -1,4 +1,4 @@
-//! A running set of shards: spawn actors on it, look at it, stop it.
+//! The handle to a running system: its counters, its stop and its report.
 
 use std::{
     fmt, mem,
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::exits::ThreadExits;
+use super::threads::ThreadExits;
 use crate::{
     actor::{Registry, SystemShared},
     error::ShardFailure,
@@ -19,59 +19,64 @@ use crate::{
     time::instant_after,
 };
 
-/// How long shards that were given up may take to drop what they hold.
+/// Time that aborted shards get to drop what they hold.
 const ABORT_GRACE: Duration = Duration::from_millis(500);
 
-/// Counts of a system's actors since its start.
+/// Value of [`Handle::stopped_before`] before a stop begins.
+const NOT_STOPPING: u64 = u64::MAX;
+
+/// Counters of a system's actors and messages since its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ActorCounts {
-    /// Actors spawned.
+    /// Actors that were spawned.
     pub started: u64,
-    /// Actors that ended for good.
+    /// Actors that have exited.
     pub stopped: u64,
-    /// Panics contained.
+    /// Panics of actors.
     pub panicked: u64,
-    /// Lives that ended by [`Flow::Fail`](crate::Flow::Fail).
+    /// Runs that ended with [`Flow::Fail`](crate::Flow::Fail).
     pub failed: u64,
     /// Restarts.
     pub restarted: u64,
-    /// Actors that ended because of too many restarts.
+    /// Actors that exited because they reached their restart limit.
     pub restart_limit_reached: u64,
     /// Messages handled after a stop began.
     pub messages_drained: u64,
-    /// Messages that a mailbox or a shard's inbox took and nobody handled.
+    /// Messages that were accepted into a mailbox or a shard's inbox and never handled.
     pub messages_dropped: u64,
 }
 
-/// What a stop came to.
+/// Report of a system's stop.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct StopReport {
-    /// Actors that ended since the stop began.
+    /// Actors that exited since the stop began.
     pub actors_stopped: u64,
     /// Messages handled since the stop began.
     pub messages_drained: u64,
-    /// Messages taken in and never handled, since the start.
+    /// Messages that were accepted and never handled, since the start of the system.
     pub messages_dropped: u64,
-    /// Shards that ended.
+    /// Shards whose threads have ended.
     pub shards_joined: usize,
-    /// Shards whose thread is held by something that does not return; they are left behind.
+    /// Shards whose threads are blocked by code that does not return. They are left behind.
     pub shards_stuck: Vec<usize>,
-    /// Whether time ran out, so that actors were dropped where they stood.
+    /// Whether the timeout expired, so that running actors were dropped without an orderly end.
     pub aborted: bool,
-    /// Shards that failed since the start.
+    /// Shards that failed since the start of the system.
     pub failures: Vec<ShardFailure>,
 }
 
 impl StopReport {
-    /// Says whether everything ended in order and in time.
+    /// Returns `true` if the stop was orderly and in time, and no shard failed.
     pub fn is_clean(&self) -> bool {
         !self.aborted && self.shards_stuck.is_empty() && self.failures.is_empty()
     }
 }
 
-/// A running set of shards. Clones are handles to the same one; the last to be dropped stops it, without waiting.
+/// Handle to a running set of shards. Clones are handles to the same system.
+///
+/// Dropping the last handle stops the system, discards undelivered messages and does not wait.
 #[derive(Clone)]
 pub struct System(Arc<Handle>);
 
@@ -79,7 +84,7 @@ struct Handle {
     shared: Arc<SystemShared>,
     exits: Arc<ThreadExits>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Actors that had ended when the stop began; `u64::MAX` before it.
+    /// Number of exited actors when the stop began, or [`NOT_STOPPING`].
     stopped_before: AtomicU64,
 }
 
@@ -89,7 +94,7 @@ impl System {
         exits: Arc<ThreadExits>,
         threads: Vec<JoinHandle<()>>,
     ) -> Self {
-        let (threads, stopped_before) = (Mutex::new(threads), AtomicU64::new(u64::MAX));
+        let (threads, stopped_before) = (Mutex::new(threads), AtomicU64::new(NOT_STOPPING));
         Self(Arc::new(Handle { shared, exits, threads, stopped_before }))
     }
 
@@ -102,22 +107,23 @@ impl System {
         &self.0.shared.registry
     }
 
-    /// Returns how many shards there are.
+    /// Returns the number of shards.
     pub fn shards(&self) -> usize {
         self.0.shared.group.shards.len()
     }
 
-    /// Returns the counters of one shard. `None`: there is no such shard.
+    /// Returns the counters of a shard, or `None` if there is no shard of this index.
     pub fn stats(&self, shard: usize) -> Option<&ShardStats> {
         self.0.shared.group.shards.get(shard).map(|shard| &shard.stats)
     }
 
-    /// Returns how many actors live on a shard or are on their way there. 0 if there is no such shard.
+    /// Returns the number of actors that live on a shard or are about to start there. Without such a shard it
+    /// is 0.
     pub fn actors(&self, shard: usize) -> usize {
         self.0.shared.group.shards.get(shard).map_or(0, |shard| shard.actors())
     }
 
-    /// Returns the counts of all actors.
+    /// Returns the counters of all actors.
     pub fn counts(&self) -> ActorCounts {
         let counters = &self.0.shared.counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -128,39 +134,45 @@ impl System {
             failed: read(&counters.failed),
             restarted: read(&counters.restarted),
             restart_limit_reached: read(&counters.restart_limit_reached),
-            messages_drained: read(&counters.drained),
-            messages_dropped: read(&counters.refused),
+            messages_drained: read(&counters.messages_drained),
+            messages_dropped: read(&counters.messages_dropped),
         }
     }
 
-    /// Returns the shards that failed so far.
+    /// Returns the shards that have failed so far.
     pub fn failures(&self) -> Vec<ShardFailure> {
         self.0.exits.failures()
     }
 
-    /// Begins to stop: first actors end, then, once those of all shards have, drivers. Does not wait.
+    /// Begins to stop the system. Does not wait.
     ///
-    /// Called again it does nothing, except that `Refuse` after `Drain` drops what was not yet drained.
+    /// All actors exit first. When the actors of all shards have exited, the drivers stop.
+    ///
+    /// A repeated call has no effect, except that `Discard` after `Drain` drops the messages not handled so
+    /// far.
     pub fn stop(&self, undelivered: Undelivered) {
         self.0.stop(undelivered.into());
     }
 
-    /// Waits until the system has stopped, for `timeout` at most; then drops what still runs and reports.
+    /// Waits until the system has stopped, for at most `timeout`, and returns a report.
     ///
-    /// Without [`stop`](Self::stop) before, it waits for someone else's. A shard whose thread does not come back
-    /// within another half second is reported as stuck and left behind. Not for a shard's thread.
+    /// It does not begin the stop: call [`stop`](Self::stop) before, or leave that to another thread. When
+    /// the timeout expires, all that still runs is dropped. A shard whose thread does not end within another
+    /// half second is reported as stuck and left behind.
+    ///
+    /// This blocks the calling thread, which must not be a shard's.
     pub fn join(&self, timeout: Duration) -> StopReport {
         let exits = &self.0.exits;
-        let mut stuck = exits.remaining(instant_after(Instant::now(), timeout));
+        let mut stuck = exits.wait(instant_after(Instant::now(), timeout));
         let aborted = !stuck.is_empty();
         if aborted {
             self.0.stop(Phase::Abort);
-            stuck = exits.remaining(Instant::now() + ABORT_GRACE);
+            stuck = exits.wait(Instant::now() + ABORT_GRACE);
         }
         if stuck.is_empty() {
             let threads = mem::take(&mut *self.0.threads.lock().unwrap_or_else(PoisonError::into_inner));
             for thread in threads {
-                // What the thread died of was told by itself.
+                // The thread itself has reported any panic.
                 let _ = thread.join();
             }
         }
@@ -169,9 +181,9 @@ impl System {
 
     fn report(&self, shards_stuck: Vec<usize>, aborted: bool) -> StopReport {
         let counts = self.counts();
-        let before = self.0.stopped_before.load(Ordering::Relaxed);
+        let stopped_before = self.0.stopped_before.load(Ordering::Relaxed);
         StopReport {
-            actors_stopped: counts.stopped.saturating_sub(before),
+            actors_stopped: counts.stopped.saturating_sub(stopped_before),
             messages_drained: counts.messages_drained,
             messages_dropped: counts.messages_dropped,
             shards_joined: self.shards() - shards_stuck.len(),
@@ -186,11 +198,11 @@ impl Handle {
     fn stop(&self, phase: Phase) {
         let stopped = self.shared.counters.stopped.load(Ordering::Relaxed);
         let first =
-            self.stopped_before.compare_exchange(u64::MAX, stopped, Ordering::Relaxed, Ordering::Relaxed);
+            self.stopped_before.compare_exchange(NOT_STOPPING, stopped, Ordering::Relaxed, Ordering::Relaxed);
         if first.is_ok() {
-            tracing::debug!(?phase, "the system stops");
+            tracing::debug!(?phase, "system stops");
         }
-        self.shared.group.raise(phase);
+        self.shared.group.raise_phase(phase);
     }
 }
 

@@ -7,22 +7,24 @@ use crate::{
 };
 
 impl System {
-    /// Spawns the actor that `factory` builds on its shard, and again after each restart. Does not wait for it.
+    /// Spawns an actor and returns its address. Does not wait until the actor runs.
+    ///
+    /// `factory` builds the actor on its shard, at the start and after each restart.
     ///
     /// # Errors
     ///
-    /// There is no such shard, it is stopping, or it does not keep up with starting actors: 1024 may wait to be started
-    /// on a shard, unless they are spawned there.
+    /// There is no such shard, it is stopping, or too many actors wait to be started there. From other
+    /// threads at most 1024 actors may wait to be started on one shard.
     pub fn spawn<A: Actor>(
         &self,
-        place: Placement,
+        placement: Placement,
         options: SpawnOptions,
         factory: impl FnMut() -> A + Send + 'static,
     ) -> Result<Addr<A::Msg>, SpawnError> {
-        spawn(self.shared(), place, options, factory, None)
+        spawn(self.shared(), placement, options, factory, None)
     }
 
-    /// Spawns one such actor on each shard.
+    /// Spawns an actor on each shard.
     ///
     /// ```
     /// # use windlass_actors::{Actor, Context, Cores, Flow, SpawnOptions, System};
@@ -42,13 +44,14 @@ impl System {
     ///
     /// # Errors
     ///
-    /// A shard is stopping or does not keep up with starting actors; those that came to live end again.
+    /// A shard is stopping, or too many actors wait to be started there. The actors that were spawned exit
+    /// again.
     pub fn spawn_each<A: Actor>(
         &self,
         options: SpawnOptions,
         factory: impl FnMut() -> A + Clone + Send + 'static,
     ) -> Result<PerShard<A::Msg>, SpawnError> {
         let one = |shard| self.spawn(Placement::Shard(shard), options.clone(), factory.clone());
-        (0..self.shards()).map(one).collect()
+        (0..self.shards()).map(one).collect::<Result<_, _>>().map(PerShard::new)
     }
 }

@@ -1,85 +1,95 @@
-//! The protocol that wakes a shard: no lost wake-up, no system call while the shard is awake.
+//! The protocol that wakes a shard: no lost wake-up, and no system call while the shard is awake.
 //!
-//! Sender: push; raise the queue's [`Flag`]; [`Doorbell::ring`] (fence, then write the bell if the shard sleeps).
-//! Shard: [`Doorbell::doze`] (say "asleep", fence, look at every flag again), wait, [`Doorbell::rise`].
-//! Of the two fences one comes first: either the shard sees the flag, or the sender sees the sleeper.
+//! A sender pushes to a queue, raises the queue's [`Flag`] and calls [`Doorbell::ring`], which ends with a
+//! write to the eventfd if the shard sleeps. The shard calls [`Doorbell::prepare_sleep`], waits, and calls
+//! [`Doorbell::set_awake`].
 //!
-//! `tests/doorbell_model.rs` compiles this file over loom's atomics, so it names nothing else of the crate.
+//! Both sides pass a fence between their write and their read: the sender raises a flag and then reads
+//! "asleep", the shard sets "asleep" and then reads the flags. One of the two fences comes first. Either the
+//! shard sees the flag, or the sender sees that the shard sleeps.
+//!
+//! `tests/doorbell_model.rs` compiles this file with loom's atomics, so it imports only `sync`.
 
 use crate::sync::{AtomicBool, Ordering, fence};
 
 /// Ends the wait of a sleeping shard.
-pub(crate) trait Bell {
-    /// Makes the shard's current or next wait return.
-    fn strike(&self);
+pub(crate) trait Notify {
+    /// Makes the current or the next wait of the shard return.
+    fn notify(&self);
 }
 
-/// Tells a shard that there is work, and whether it must be woken for it.
+/// Wakes a shard for new work if it sleeps.
 #[derive(Debug)]
-pub(crate) struct Doorbell<B> {
+pub(crate) struct Doorbell<N> {
     asleep: AtomicBool,
-    bell: B,
+    notifier: N,
 }
 
-impl<B: Bell> Doorbell<B> {
-    pub(crate) fn new(bell: B) -> Self {
-        Self { asleep: AtomicBool::new(false), bell }
+impl<N: Notify> Doorbell<N> {
+    /// Creates the doorbell of a shard that is awake.
+    pub(crate) fn new(notifier: N) -> Self {
+        Self { asleep: AtomicBool::new(false), notifier }
     }
 
-    /// Wakes the shard if it sleeps. Called after the work was queued and its flag raised.
+    /// Wakes the shard if it sleeps. The caller has queued the work and raised the flag of the queue.
     pub(crate) fn ring(&self) {
         fence(Ordering::SeqCst);
-        // The load keeps the line shared between senders while the shard is awake, which is nearly always.
+        // The plain load comes first: while the shard is awake, which is nearly always, the senders share the
+        // cache line instead of taking it from each other.
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
-            self.bell.strike();
+            self.notifier.notify();
         }
     }
 
-    /// Says that the shard is about to wait. False: there is work, so it must not.
-    pub(crate) fn doze(&self, has_work: impl FnOnce() -> bool) -> bool {
-        // A swap, where a store would do: loom does not keep a store from slipping between the two halves of a
-        // sender's swap, and reports a wake-up lost that way.
+    /// Marks the shard as asleep. Returns `false` if there is work, so that the shard must not wait.
+    pub(crate) fn prepare_sleep(&self, has_work: impl FnOnce() -> bool) -> bool {
+        // A store would be enough. But loom lets a store pass between the two halves of a sender's swap and
+        // then reports a lost wake-up.
         self.asleep.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if has_work() {
-            self.rise();
+            self.set_awake();
             return false;
         }
         true
     }
 
-    /// Says that the shard is awake again.
-    pub(crate) fn rise(&self) {
+    /// Marks the shard as awake.
+    pub(crate) fn set_awake(&self) {
         self.asleep.store(false, Ordering::Relaxed);
     }
 
-    pub(crate) fn bell(&self) -> &B {
-        &self.bell
+    /// Returns what ends a wait of the shard.
+    pub(crate) fn notifier(&self) -> &N {
+        &self.notifier
     }
 }
 
-/// Says that a queue may hold something, without taking the queue's lock.
+/// Marks a queue that may hold something. Reading it takes no lock.
 #[derive(Debug)]
 pub(crate) struct Flag(AtomicBool);
 
 impl Flag {
+    /// Creates a flag that is down.
     pub(crate) fn new() -> Self {
         Self(AtomicBool::new(false))
     }
 
     /// Raises the flag. Called after the push.
     pub(crate) fn raise(&self) {
-        // A read-modify-write even when it is up: it orders this push before the lowering that takes it.
+        // A read-modify-write even if the flag is up already: it orders this push before the `lower` that
+        // follows.
         self.0.swap(true, Ordering::AcqRel);
     }
 
-    /// Says whether the flag is up.
-    pub(crate) fn is_up(&self) -> bool {
+    /// Returns `true` if the flag is up.
+    pub(crate) fn is_raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Lowers the flag and says whether it was up. The queue is emptied after it, so that no push is missed.
+    /// Lowers the flag. Returns `true` if it was up. Called before the queue is emptied, so that no push is
+    /// missed.
     pub(crate) fn lower(&self) -> bool {
-        self.is_up() && self.0.swap(false, Ordering::AcqRel)
+        self.is_raised() && self.0.swap(false, Ordering::AcqRel)
     }
 }

@@ -1,25 +1,25 @@
-//! The queue of what was woken on a shard, and the doorbell that announces it.
+//! The queue of what was woken on a shard.
 
 use std::{mem, sync::Arc};
 
-use super::doorbell::{Bell, Doorbell, Flag};
+use super::doorbell::{Doorbell, Flag, Notify};
 use crate::{
     os::EventFd,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-impl Bell for EventFd {
-    fn strike(&self) {
-        self.signal();
+impl Notify for EventFd {
+    fn notify(&self) {
+        self.make_readable();
     }
 }
 
-/// A shard's doorbell, and what was woken and not yet run, in order.
+/// Doorbell of a shard, and everything on the shard that was woken and has not run since, in order.
 ///
-/// The queue is bounded by what can be woken: nothing is in it twice.
+/// `W` is what can be woken. It is never queued twice, which bounds the queue.
 #[derive(Debug)]
 pub(crate) struct WakeQueue<W> {
-    pub(crate) bell: Doorbell<EventFd>,
+    pub(crate) doorbell: Doorbell<EventFd>,
     flag: Flag,
     queue: Mutex<Queue<W>>,
 }
@@ -31,48 +31,51 @@ struct Queue<W> {
 }
 
 impl<W> WakeQueue<W> {
-    pub(crate) fn new(bell: EventFd) -> Arc<Self> {
+    /// Creates an empty queue. `eventfd` is written when the shard sleeps and something is woken.
+    pub(crate) fn new(eventfd: EventFd) -> Arc<Self> {
         let queue = Queue { woken: Vec::new(), closed: false };
-        Arc::new(Self { bell: Doorbell::new(bell), flag: Flag::new(), queue: Mutex::new(queue) })
+        Arc::new(Self { doorbell: Doorbell::new(eventfd), flag: Flag::new(), queue: Mutex::new(queue) })
     }
 
-    /// Queues what was woken and rings, unless something is queued already: then whoever queued that has rung, under
-    /// the same lock, and the shard has not looked since. So an event with a thousand subscribers rings once.
+    /// Queues `woken`. Rings the doorbell if the queue was empty.
+    ///
+    /// If something was queued already, the thread that queued it has rung under the same lock, and the shard
+    /// has not taken the queue since. So waking a thousand tasks for one event rings once.
     pub(super) fn push(&self, woken: Arc<W>) {
-        let mut queue = self.queue();
+        let mut queue = self.lock();
         if queue.closed {
             return;
         }
-        let first = queue.woken.is_empty();
+        let was_empty = queue.woken.is_empty();
         queue.woken.push(woken);
-        if first {
+        if was_empty {
             self.flag.raise();
-            self.bell.ring();
+            self.doorbell.ring();
         }
     }
 
-    /// Says whether something was woken.
-    pub(crate) fn is_up(&self) -> bool {
-        self.flag.is_up()
+    /// Returns `true` if the queue may hold something.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.flag.is_raised()
     }
 
-    /// Exchanges the queue for the empty `batch`, so that neither is allocated anew.
+    /// Swaps the queue with `batch`, which must be empty. Neither allocates again that way.
     pub(crate) fn take(&self, batch: &mut Vec<Arc<W>>) {
         if self.flag.lower() {
-            mem::swap(&mut self.queue().woken, batch);
+            mem::swap(&mut self.lock().woken, batch);
         }
     }
 
-    /// Throws away what was woken and all that will be: the shard has ended.
+    /// Drops the queue's contents and ignores every later wake. Called when the shard has ended.
     pub(crate) fn close(&self) {
-        let mut queue = self.queue();
+        let mut queue = self.lock();
         queue.closed = true;
         let woken = mem::take(&mut queue.woken);
         drop(queue);
         drop(woken);
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue<W>> {
+    fn lock(&self) -> MutexGuard<'_, Queue<W>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,42 +5,49 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, task::Wake};
 use super::queue::WakeQueue;
 use crate::sync::{AtomicBool, AtomicU64, Ordering, fence};
 
+/// Wake queue of a shard: wakers of its driver, and its tasks.
+pub(crate) type ShardWakes = WakeQueue<Wakeable>;
+
 thread_local! {
-    static HERE: RefCell<Option<Here>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<CurrentShard>> = const { RefCell::new(None) };
 }
 
-/// The shard whose thread this is: what is woken here needs no doorbell.
+/// The shard that the calling thread runs. Waking one of its tasks from here needs no queue and no doorbell.
 #[derive(Clone)]
-pub(crate) struct Here {
-    pub(crate) line: Arc<WakeQueue<Wakeable>>,
-    /// Has the executor run a guest.
-    pub(crate) call: Rc<dyn Fn(GuestKey)>,
+pub(crate) struct CurrentShard {
+    pub(crate) wakes: Arc<ShardWakes>,
+    /// Schedules a task on the executor of this thread.
+    pub(crate) schedule: Rc<dyn Fn(TaskKey)>,
 }
 
-impl Here {
-    pub(crate) fn set(here: Option<Self>) {
-        HERE.with(|current| *current.borrow_mut() = here);
+impl CurrentShard {
+    /// Sets the shard of the calling thread.
+    pub(crate) fn set(shard: Option<Self>) {
+        CURRENT.with(|current| *current.borrow_mut() = shard);
     }
 
-    /// Returns the way to run guests if this thread serves `line`.
-    fn caller(line: &Arc<WakeQueue<Wakeable>>) -> Option<Rc<dyn Fn(GuestKey)>> {
-        let caller = |here: &RefCell<Option<Self>>| {
-            let here = here.borrow();
-            here.as_ref().filter(|here| Arc::ptr_eq(&here.line, line)).map(|here| Rc::clone(&here.call))
+    /// Returns the function that schedules tasks, if the calling thread runs the shard that owns `wakes`.
+    fn scheduler(wakes: &Arc<ShardWakes>) -> Option<Rc<dyn Fn(TaskKey)>> {
+        let scheduler = |current: &RefCell<Option<Self>>| {
+            let current = current.borrow();
+            current
+                .as_ref()
+                .filter(|shard| Arc::ptr_eq(&shard.wakes, wakes))
+                .map(|shard| Rc::clone(&shard.schedule))
         };
-        // A thread that ends serves nobody.
-        HERE.try_with(caller).ok().flatten()
+        // Access fails while the thread is ending. It runs no shard then.
+        CURRENT.try_with(scheduler).ok().flatten()
     }
 }
 
-/// Names a guest of one shard: its slot, and how often that slot was used before.
+/// Key of a task in its shard's table: a slot, and how many tasks have used the slot before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct GuestKey {
+pub(crate) struct TaskKey {
     pub(crate) slot: u32,
     pub(crate) generation: u32,
 }
 
-impl GuestKey {
+impl TaskKey {
     fn pack(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.slot)
     }
@@ -50,76 +57,84 @@ impl GuestKey {
     }
 }
 
-/// Whom a wake is for.
+/// Receiver of a wake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// The driver, with its own token.
+pub(crate) enum WakeTarget {
+    /// The driver of the shard, with the token that the driver chose.
     Driver(u64),
-    /// A hosted future; which one is known once it is attached.
-    Guest,
+    /// A task. Its key is known once it has been spawned.
+    Task,
 }
 
-/// Something on a shard that can be woken from anywhere. Waking it again before it ran does nothing.
+/// Something on a shard that any thread can wake. Further wakes before it runs have no effect.
 #[derive(Debug)]
 pub(crate) struct Wakeable {
-    line: Arc<WakeQueue<Wakeable>>,
-    target: Target,
-    /// The guest's key, packed, or `UNATTACHED`.
+    wakes: Arc<ShardWakes>,
+    target: WakeTarget,
+    /// Packed key of the task, or `NO_KEY`.
     key: AtomicU64,
     scheduled: AtomicBool,
     cancelled: AtomicBool,
 }
 
-/// No key packs to this: there are not 2³² guests.
-const UNATTACHED: u64 = u64::MAX;
+/// No task has this packed key: a shard never hosts 2³² tasks.
+const NO_KEY: u64 = u64::MAX;
 
 impl Wakeable {
-    pub(crate) fn new(line: Arc<WakeQueue<Wakeable>>, target: Target) -> Arc<Self> {
-        let key = AtomicU64::new(UNATTACHED);
+    /// Creates a wakeable on the shard that owns `wakes`.
+    pub(crate) fn new(wakes: Arc<ShardWakes>, target: WakeTarget) -> Arc<Self> {
         Arc::new(Self {
-            line,
+            wakes,
             target,
-            key,
+            key: AtomicU64::new(NO_KEY),
             scheduled: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
         })
     }
 
-    pub(crate) fn target(&self) -> Target {
+    /// Returns the receiver of the wake.
+    pub(crate) fn target(&self) -> WakeTarget {
         self.target
     }
 
-    pub(crate) fn attach(&self, key: GuestKey) {
+    /// Sets the key of the task, once it has been spawned.
+    pub(crate) fn set_key(&self, key: TaskKey) {
         self.key.store(key.pack(), Ordering::Relaxed);
     }
 
-    pub(crate) fn key(&self) -> Option<GuestKey> {
+    /// Returns the key of the task, or `None` before it has been spawned.
+    pub(crate) fn key(&self) -> Option<TaskKey> {
         match self.key.load(Ordering::Relaxed) {
-            UNATTACHED => None,
-            packed => Some(GuestKey::unpack(packed)),
+            NO_KEY => None,
+            packed => Some(TaskKey::unpack(packed)),
         }
     }
 
-    /// Lets the next wake through. Called before what was woken looks at its queues.
-    pub(crate) fn clear(&self) {
+    /// Lets the next wake through. Called right before the woken task or driver checks its queues.
+    pub(crate) fn clear_scheduled(&self) {
         self.scheduled.swap(false, Ordering::AcqRel);
-        // See `wake_after_fence`.
+        // Pairs with the fence that callers of `wake_after_fence` pass.
         fence(Ordering::SeqCst);
     }
 
-    /// Wakes, after a push and a full fence: either the look at the queues after [`clear`](Self::clear) finds the
-    /// push, or this finds the clearing. So what is still scheduled need not be touched.
+    /// Wakes unless a wake is pending. The caller has pushed to a queue and passed a full fence since.
+    ///
+    /// Of the two fences, one comes first. Either the check of the queues after
+    /// [`clear_scheduled`](Self::clear_scheduled) finds the push, or this call finds `scheduled` cleared. So
+    /// a load is enough while a wake is pending.
     pub(crate) fn wake_after_fence(self: &Arc<Self>) {
         if !self.scheduled.load(Ordering::Relaxed) {
             self.wake_by_ref();
         }
     }
 
+    /// Asks the task to end without running again, and wakes it.
     pub(crate) fn cancel(self: &Arc<Self>) {
         self.cancelled.store(true, Ordering::Release);
         self.wake_by_ref();
     }
 
+    /// Returns `true` if the task was asked to end.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
     }
@@ -131,14 +146,14 @@ impl Wake for Wakeable {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.target == Target::Guest
-            && let Some(call) = Here::caller(&self.line)
+        if self.target == WakeTarget::Task
+            && let Some(schedule) = CurrentShard::scheduler(&self.wakes)
         {
-            // Not attached yet: it will run, and look.
-            return self.key().into_iter().for_each(|key| call(key));
+            // A task without a key is about to be spawned. Its first poll checks its queues anyway.
+            return self.key().into_iter().for_each(|key| schedule(key));
         }
         if !self.scheduled.swap(true, Ordering::AcqRel) {
-            self.line.push(Arc::clone(self));
+            self.wakes.push(Arc::clone(self));
         }
     }
 }

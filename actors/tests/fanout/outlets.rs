@@ -37,7 +37,8 @@ impl Seen {
     }
 }
 
-/// A connection as far as events go: it takes what its outlet holds before anything else, and opens it only when it rests.
+/// A connection as far as events go: it takes what its outlet holds before anything else, and opens it only
+/// when it rests.
 struct Subscriber {
     topic: Topic<Bytes>,
     random: Random,

@@ -23,7 +23,7 @@ impl EventFd {
         self.0.wait();
     }
 
-    pub(crate) fn signal(&self) {
+    pub(crate) fn make_readable(&self) {
         self.0.notify();
     }
 }
