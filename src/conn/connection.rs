@@ -85,7 +85,8 @@ impl Conn {
         self.after_event(env);
     }
 
-    /// Calls the TLS layer, then updates the connection's ending, timers and counters. Does nothing without TLS.
+    /// Calls the TLS layer, then updates the connection's ending, timers and counters. Does nothing without
+    /// TLS.
     pub(super) fn with_tls(
         &mut self,
         env: &mut Env,
@@ -97,8 +98,8 @@ impl Conn {
         self.after_event(env);
     }
 
-    /// Returns the time since which the connection has waited for its next request; `None` if it does not wait for
-    /// one.
+    /// Returns the time since which the connection has waited for its next request; `None` if it does not
+    /// wait for one.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let io = &self.io;
         if io.ending == Ending::Open && !io.active { io.timers.idle_since() } else { None }
@@ -131,7 +132,7 @@ impl Conn {
         }
     }
 
-    /// Sends what the tap holds.
+    /// Sends the event that the tap holds.
     pub(super) fn deliver(&mut self, env: &mut Env) {
         self.take_from_tap(env);
         let io = &mut self.io;
@@ -147,7 +148,7 @@ impl Conn {
         env.deadlines.schedule(io.id, &mut io.timers);
     }
 
-    /// Queues what the tap holds.
+    /// Queues the event that the tap holds.
     fn take_from_tap(&mut self, env: &Env) {
         let io = &mut self.io;
         let Some(piece) = io.tap.as_mut().and_then(|tap| tap.take(env.now)) else { return };

@@ -59,7 +59,7 @@ impl Connections {
         conn.with_protocol(&mut self.env, CurrentProtocol::advance);
     }
 
-    /// Tells a connection that its tap holds something, unless it was emptied before.
+    /// Sends the event that a connection's tap holds, unless that was done before.
     pub(crate) fn filled(&mut self, conn: &mut Conn) {
         conn.deliver(&mut self.env);
     }
@@ -102,10 +102,10 @@ impl Connections {
 
     /// Handles a connection's expired timer, if it has one.
     pub(crate) fn check_timers(&mut self, conn: &mut Conn) {
-        match conn.io.timers.due(self.env.now) {
+        match conn.io.timers.expired(self.env.now) {
             Some(Timer::Handshake) => conn.with_tls(&mut self.env, TlsLayer::timed_out),
-            due => conn.with_protocol(&mut self.env, |protocol, env, io| {
-                if let Some(timer) = due {
+            expired => conn.with_protocol(&mut self.env, |protocol, env, io| {
+                if let Some(timer) = expired {
                     io.timers.clear(timer);
                     timer_expired(protocol, env, io, timer);
                 }

@@ -19,8 +19,8 @@ use crate::{
 /// Cause of the end of a connection that was idle while the server drained.
 pub(super) const DRAINED: &str = "drained";
 
-/// Longest wait for the peer's FIN on a connection that ended because of the drain. No part of a reply is in flight,
-/// so a client that keeps the connection in a pool without reading from it must not delay the stop.
+/// Longest wait for the peer's FIN on a connection that ended because of the drain. No part of a reply is in
+/// flight, so a client that keeps the connection in a pool without reading from it must not delay the stop.
 const DRAINED_LINGER: Duration = Duration::from_millis(500);
 
 /// Protocol-independent state of one connection.
@@ -75,8 +75,8 @@ impl Io {
         if self.cause == DRAINED { env.timeouts.linger.min(DRAINED_LINGER) } else { env.timeouts.linger }
     }
 
-    /// Starts the timers that the outbox and the ending ask for, and schedules the connection's earliest timer.
-    /// `has_unsent`: bytes are ready for the kernel.
+    /// Starts the timers that the outbox and the ending ask for, and schedules the connection's earliest
+    /// timer. `has_unsent`: bytes are ready for the kernel.
     pub(super) fn time_writing(&mut self, env: &Env, has_unsent: bool) {
         if has_unsent {
             self.unsent = true;
@@ -88,8 +88,8 @@ impl Io {
         }
     }
 
-    /// Returns `true` if the connection has reached its maximum age. The ages of connections are spread over a tenth
-    /// of the maximum, so that they do not all end at once.
+    /// Returns `true` if the connection has reached its maximum age. The ages of connections are spread over
+    /// a tenth of the maximum, so that they do not all end at once.
     pub(super) fn is_old(&self, env: &Env) -> bool {
         let Some(age) = env.timeouts.age else { return false };
         let spread = u32::from(self.id.slot.wrapping_mul(0x9e37_79b9).to_be_bytes()[0]);
@@ -107,8 +107,8 @@ impl Io {
         self.waker.take().unwrap_or_else(|| env.local.waker(self.id.token()))
     }
 
-    /// Gets a tap if the stream that `offer` passes the offer to accepts it; `may` becomes false if it never will.
-    /// Under TLS what is sent is each connection's own: no tap.
+    /// Offers a tap to a stream by calling `offer`. Sets `may` to false if the stream will never accept one.
+    /// There is no tap under TLS, because each connection encrypts an event with keys of its own.
     pub(super) fn offer_tap(
         &mut self,
         env: &Env,
@@ -121,21 +121,21 @@ impl Io {
         }
     }
 
-    /// Notes that the protocol is asked: what the tap brings is not all that happens.
+    /// Must be called when the protocol is called: see [`Tap::disturb`].
     pub(super) fn disturb(&mut self) {
         if let Some(tap) = &mut self.tap {
             tap.disturb();
         }
     }
 
-    /// Opens the tap, for a protocol that rests; everything was sent.
+    /// Opens the tap, if there is one: see [`Tap::open`].
     pub(super) fn open_tap(&mut self) {
         if let Some(tap) = &mut self.tap {
             tap.open();
         }
     }
 
-    /// Opens the tap again if only its events were sent since it was opened last, and says so.
+    /// Opens the tap again, if there is one: see [`Tap::reopen`]. Returns whether it did.
     pub(super) fn reopen_tap(&self) -> bool {
         self.tap.as_ref().is_some_and(Tap::reopen)
     }

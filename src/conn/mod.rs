@@ -1,11 +1,11 @@
-//! Connections: turns received bytes into requests, and replies into bytes to send. It must not know sockets, or which
-//! engine drives it.
+//! Connections: turns received bytes into requests, and replies into bytes to send. It must not know sockets,
+//! or which engine drives it.
 //!
 //! One shard owns a connection for its whole life. The parts, from the outside in:
 //!
 //! - [`connections`] passes the events of an engine and of the shard to the shard's connections.
-//! - [`connection`] is one connection: [`io`] and [`timers`], which are the same under every protocol, optionally
-//!   [`tls`], and the [`current`] protocol.
+//! - [`connection`] is one connection: [`io`] and [`timers`], which are the same under every protocol,
+//!   optionally [`tls`], and the [`current`] protocol.
 //! - `h1`, `h2` and `ws` are the protocols, behind the interface in [`protocol`].
 //! - [`exchange`] and [`run`] serve all of them: parts of a request and its reply, and how handlers are run.
 //! - [`env`] is what the connections of a shard share, [`message`] what other threads send to them.

@@ -2,8 +2,8 @@
 
 use super::{env::Env, io::Io, message::Outcome, timers::Timer};
 
-/// State machine of a protocol on one connection. It is called with bytes, replies and timers, and writes to the
-/// outbox.
+/// State machine of a protocol on one connection. It is called with bytes, replies and timers, and writes to
+/// the outbox.
 pub(super) trait Protocol {
     /// Handles received bytes.
     fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]);
@@ -14,18 +14,19 @@ pub(super) trait Protocol {
     /// Handles the reply to request number `seq`.
     fn reply_ready(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome);
 
-    /// Makes all progress that is possible: called when the connection's waker was woken and when the server starts
-    /// to drain.
+    /// Makes all progress that is possible: called when the connection's waker was woken and when the server
+    /// starts to drain.
     fn advance(&mut self, env: &mut Env, io: &mut Io);
 
     /// Handles progress in sending: the kernel took bytes.
     fn sent(&mut self, env: &mut Env, io: &mut Io);
 
-    /// Takes note that everything queued has left; true if all there is to do is to wait, for the next request or
-    /// for a streamed reply's body. What [`after_event`](Self::after_event) would do is done then.
+    /// Called when everything queued was sent. Returns `true` if the connection rests: it has nothing to do
+    /// but to wait for the next request or for the body of a streamed reply. The protocol has then already
+    /// done what [`after_event`](Self::after_event) would do.
     fn rests(&mut self, env: &Env, io: &mut Io) -> bool;
 
-    /// Takes note that the peer is sent so many bytes of payload past the protocol, by its [tap](super::tap).
+    /// Called when the [tap](super::tap) sends bytes to the peer without the protocol.
     fn passes(&self, _env: &Env, _payload_bytes: usize) {}
 
     /// Handles a timer of the protocol that has expired.
@@ -34,8 +35,8 @@ pub(super) trait Protocol {
     /// Announces to the peer that the idle connection closes, if the protocol has a message for that.
     fn announce_close(&mut self, _env: &mut Env, _io: &mut Io) {}
 
-    /// Decides whether the connection ends, whether it reads on, and which timers run. Called after each of the other
-    /// calls.
+    /// Decides whether the connection ends, whether it reads on, and which timers run. Called after each of
+    /// the other calls.
     fn after_event(&mut self, env: &mut Env, io: &mut Io);
 
     /// Returns `true` if the outbox was too full for all that the protocol has to write.

@@ -1,9 +1,12 @@
-//! The short way of events: from the shard's relay to a connection whose stream only waits for the next one.
+//! Tap: the direct way of an event from the shard's relay to a connection whose stream waits for events.
 //!
-//! As a rule an event reaches its connection by the subscriber's queue: the connection is woken, asks the stream, which asks
-//! the queue. A connection with a tap is handed it, in the form in which it is sent, and none of them is touched. The
-//! relay uses the tap only while the stream rests and everything it had was sent; whatever else happens to the
-//! connection, the protocol first gets what the tap holds, so that nothing overtakes it.
+//! Usually an event reaches its connection through the subscriber's queue: the connection is woken, polls the
+//! stream, and the stream polls the queue. If the connection has a tap, the relay puts the event into the tap
+//! instead, as the bytes to send. Neither the stream nor the queue is touched.
+//!
+//! The relay uses the tap only while the stream rests, which means that it has no further event, and after
+//! everything before the event was sent. If anything else happens to the connection, the protocol first sends
+//! what the tap holds. So events keep their order.
 
 use std::time::Instant;
 
@@ -15,18 +18,21 @@ use crate::{
     net::ConnId,
 };
 
-/// A connection's end of an outlet.
+/// Connection's end of an outlet.
 pub(super) struct Tap {
     outlet: Outlet,
+    /// Turns the content of the outlet into bytes to send.
     unpack: Unpack,
-    /// Payload bytes that came this way, and when the last of them did, until the protocol takes note.
+    /// Payload bytes that came through the tap since the last [`take_passed`](Self::take_passed), and the
+    /// time of the last of them.
     passed: (u64, Option<Instant>),
-    /// Nothing but events of the tap has happened to the connection since the protocol said that it rests.
+    /// Since the protocol last rested, nothing but events of the tap has happened to the connection.
     is_quiet: bool,
 }
 
 impl Tap {
-    /// Makes a tap if the stream that `offer` passes the offer to accepts it; `may` becomes false if it never will.
+    /// Offers a new outlet to a stream by calling `offer`, and returns the tap if the stream accepts. Sets
+    /// `may` to false if the stream will never accept one.
     pub(super) fn offered(
         env: &Env,
         id: ConnId,
@@ -47,17 +53,18 @@ impl Tap {
         }
     }
 
-    /// Notes that the stream has nothing but what is to come.
+    /// Tells the relay that the stream rests.
     pub(super) fn ready(&self) {
         self.outlet.ready();
     }
 
-    /// Returns how many payload bytes passed since the last call, and when the last of them did.
+    /// Returns how many payload bytes came through the tap since the last call, and the time of the last of
+    /// them.
     pub(super) fn take_passed(&mut self) -> (u64, Option<Instant>) {
         std::mem::take(&mut self.passed)
     }
 
-    /// Takes the piece that the tap holds.
+    /// Removes and returns the event that the tap holds.
     pub(super) fn take(&mut self, now: Instant) -> Option<Piece> {
         let piece = (self.unpack)(&self.outlet.take()?)?;
         self.passed.0 += piece.payload_bytes as u64;
@@ -65,18 +72,19 @@ impl Tap {
         Some(piece)
     }
 
-    /// Notes that something other than an event of the tap happens to the connection.
+    /// Must be called when anything other than an event of the tap happens to the connection.
     pub(super) fn disturb(&mut self) {
         self.is_quiet = false;
     }
 
-    /// Opens the outlet; everything before was sent.
+    /// Opens the outlet for the next event. Called when the protocol rests and everything was sent.
     pub(super) fn open(&mut self) {
         self.is_quiet = true;
         self.outlet.open();
     }
 
-    /// Opens the outlet again if nothing but events of the tap has happened since it was opened last.
+    /// Opens the outlet again if nothing but events of the tap has happened since [`open`](Self::open).
+    /// Returns whether it did.
     pub(super) fn reopen(&self) -> bool {
         self.is_quiet && self.outlet.open()
     }

@@ -1,9 +1,9 @@
-//! The timers of one connection, and the deadlines of one shard's connections.
+//! Timers of one connection, and deadlines of one shard's connections.
 //!
-//! Each connection has a table of timers; the shard has one entry for each slot. Moving a timer back costs nothing:
-//! the entry is looked at when it comes up and put back for what the table says by then. An entry outlives its
-//! connection and serves the next one in the slot, so there are never more entries than slots, however fast
-//! connections come and go.
+//! Each connection has a table of timers. The shard has one entry for each slot: the time at which to check
+//! the table of the slot's connection. To postpone a timer costs nothing: the entry keeps its time, and the
+//! check then sets it to the table's earliest timer. An entry outlives its connection and serves the next one
+//! in the slot, so there are never more entries than slots.
 
 use std::{
     collections::BTreeSet,
@@ -12,26 +12,26 @@ use std::{
 
 use crate::net::ConnId;
 
-/// What a connection may be waiting for.
+/// Events that a connection waits for with a time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The rest of a request's head.
+    /// Rest of a request head.
     Header,
-    /// More of a request's body.
+    /// More of a request body.
     Body,
-    /// The next request.
+    /// Next request.
     Idle,
-    /// The peer to take bytes.
+    /// Progress in sending.
     Write,
-    /// A streamed reply's next bytes.
+    /// Next bytes of a streamed reply, from its producer.
     Stream,
-    /// A job of the pool.
+    /// Reply of a job of the pool.
     Job,
-    /// The peer's FIN.
+    /// FIN of the peer.
     Linger,
-    /// Whatever the protocol keeps time of by itself.
+    /// Event that the protocol times by itself.
     Own,
-    /// The end of a TLS handshake.
+    /// End of a TLS handshake.
     Handshake,
 }
 
@@ -48,7 +48,7 @@ impl Timer {
         Self::Handshake,
     ];
 
-    /// Returns the timer's name in metrics.
+    /// Returns the timer's metric label.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Header => "header",
@@ -64,36 +64,37 @@ impl Timer {
     }
 }
 
-/// One connection's timers.
+/// Timers of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
+    /// Time at which each timer expires; `None` if it does not run.
     at: [Option<Instant>; Timer::ALL.len()],
-    /// Since when the connection waits for its next request, whether that is timed or not.
+    /// Start of the wait for the next request, whether that has a time limit or not.
     idle_since: Option<Instant>,
-    /// When the connection will be looked at.
-    looked_at: Option<Instant>,
-    /// A timer is due before that, or was when it was set.
-    is_early: bool,
+    /// Time at which the shard checks these timers, as far as this table knows.
+    checked_at: Option<Instant>,
+    /// A timer may expire before that time, so the shard's entry must be updated.
+    needs_schedule: bool,
 }
 
 impl Timers {
-    /// Starts a timer anew; `None` for a timeout that is switched off.
+    /// Starts or restarts a timer. `None` clears it: the time limit is switched off.
     pub(super) fn set(&mut self, timer: Timer, now: Instant, after: Option<Duration>) {
         self.set_at(timer, after.and_then(|after| now.checked_add(after)));
     }
 
-    /// Starts the wait for the next request of a connection that is idle since then.
+    /// Starts the timer of a connection that has been idle since `since`.
     pub(super) fn set_idle(&mut self, since: Instant, after: Option<Duration>) {
         self.set(Timer::Idle, since, after);
         self.idle_since = Some(since);
     }
 
-    /// Returns since when the connection is idle.
+    /// Returns the time since which the connection has been idle.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         self.idle_since
     }
 
-    /// Starts a timer unless it runs.
+    /// Starts a timer. A timer that runs already is not changed.
     pub(super) fn start(&mut self, timer: Timer, now: Instant, after: Option<Duration>) {
         if self.at[timer as usize].is_none() {
             self.set(timer, now, after);
@@ -104,10 +105,10 @@ impl Timers {
         self.at[timer as usize].is_some()
     }
 
-    /// Sets when a timer is due.
+    /// Sets the time at which a timer expires.
     pub(super) fn set_at(&mut self, timer: Timer, at: Option<Instant>) {
         self.at[timer as usize] = at;
-        self.is_early |= at.is_some() && self.looked_at.is_none_or(|looked_at| at < Some(looked_at));
+        self.needs_schedule |= at.is_some() && self.checked_at.is_none_or(|checked_at| at < Some(checked_at));
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {
@@ -117,7 +118,8 @@ impl Timers {
         }
     }
 
-    /// Clears what only an open connection waits for: its last bytes and its peer's FIN are still timed.
+    /// Clears all timers but those that a closing connection still needs: sending its last bytes, and waiting
+    /// for the peer's FIN.
     pub(super) fn clear_requests(&mut self) {
         for timer in
             [Timer::Header, Timer::Body, Timer::Idle, Timer::Stream, Timer::Job, Timer::Own, Timer::Handshake]
@@ -126,9 +128,9 @@ impl Timers {
         }
     }
 
-    /// Returns a timer that is due, now that the connection is looked at.
-    pub(super) fn due(&mut self, now: Instant) -> Option<Timer> {
-        (self.looked_at, self.is_early) = (None, true);
+    /// Returns a timer that has expired. Called when the shard's entry comes up.
+    pub(super) fn expired(&mut self, now: Instant) -> Option<Timer> {
+        (self.checked_at, self.needs_schedule) = (None, true);
         Timer::ALL.into_iter().find(|timer| self.at[*timer as usize].is_some_and(|at| at <= now))
     }
 
@@ -137,26 +139,27 @@ impl Timers {
     }
 }
 
-/// When to look at one slot, and for whom.
+/// Time at which to check the timers of a slot's connection.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// As in the set; `None`: not in the set.
+    /// Time as in [`Deadlines::set`]; `None` if the slot is not in the set.
     at: Option<Instant>,
     id: ConnId,
 }
 
-/// The deadlines of a shard's connections, earliest first.
+/// Deadlines of a shard's connections.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
+    /// Times and slots, earliest first.
     set: BTreeSet<(Instant, u32)>,
     slots: Vec<Entry>,
 }
 
 impl Deadlines {
-    /// Makes sure that the connection is looked at when its earliest timer is due.
+    /// Makes sure that the connection's timers are checked when the earliest one expires.
     pub(super) fn schedule(&mut self, id: ConnId, timers: &mut Timers) {
-        // Most calls are by a connection that does again what it did before.
-        if !std::mem::take(&mut timers.is_early) {
+        // The usual case: timers were only cleared or postponed.
+        if !std::mem::take(&mut timers.needs_schedule) {
             return;
         }
         let Some(earliest) = timers.earliest() else { return };
@@ -172,15 +175,15 @@ impl Deadlines {
             }
             self.set.insert((earliest, id.slot));
         }
-        timers.looked_at = entry.at;
+        timers.checked_at = entry.at;
     }
 
-    /// Returns when the first connection has to be looked at.
+    /// Returns the earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
         self.set.first().map(|(at, _)| *at)
     }
 
-    /// Takes the next connection to look at; it may be gone.
+    /// Removes and returns the next connection whose deadline has passed. The connection may be gone.
     pub(super) fn pop(&mut self, now: Instant) -> Option<ConnId> {
         let (at, slot) = *self.set.first()?;
         if at > now {
@@ -200,64 +203,64 @@ mod tests {
     const ID: ConnId = ConnId { slot: 3, generation: 1 };
 
     #[test]
-    fn moving_a_deadline_back_costs_no_entry_and_is_seen_when_it_comes_up() {
-        let (mut due, mut timers) = (Deadlines::default(), Timers::default());
+    fn a_postponed_timer_needs_no_entry_of_its_own() {
+        let (mut deadlines, mut timers) = (Deadlines::default(), Timers::default());
         let start = Instant::now();
         for second in 0..100 {
             let now = start + Duration::from_secs(second);
             timers.set(Timer::Idle, now, Some(Duration::from_secs(60)));
-            due.schedule(ID, &mut timers);
+            deadlines.schedule(ID, &mut timers);
         }
-        assert_eq!(due.set.len(), 1);
-        let id = due.pop(start + Duration::from_secs(100)).unwrap();
-        assert_eq!((id, timers.due(start + Duration::from_secs(100))), (ID, None));
-        due.schedule(id, &mut timers);
-        assert_eq!(due.next(), Some(start + Duration::from_secs(159)));
+        assert_eq!(deadlines.set.len(), 1);
+        let id = deadlines.pop(start + Duration::from_secs(100)).unwrap();
+        assert_eq!((id, timers.expired(start + Duration::from_secs(100))), (ID, None));
+        deadlines.schedule(id, &mut timers);
+        assert_eq!(deadlines.next(), Some(start + Duration::from_secs(159)));
     }
 
     #[test]
-    fn an_earlier_deadline_is_looked_at_earlier() {
-        let (mut due, mut timers) = (Deadlines::default(), Timers::default());
+    fn an_earlier_timer_moves_the_deadline() {
+        let (mut deadlines, mut timers) = (Deadlines::default(), Timers::default());
         let start = Instant::now();
         timers.set(Timer::Idle, start, Some(Duration::from_secs(60)));
-        due.schedule(ID, &mut timers);
+        deadlines.schedule(ID, &mut timers);
         timers.set(Timer::Header, start, Some(Duration::from_secs(10)));
-        due.schedule(ID, &mut timers);
-        assert_eq!(due.next(), Some(start + Duration::from_secs(10)));
-        assert_eq!(timers.due(start + Duration::from_secs(10)), Some(Timer::Header));
+        deadlines.schedule(ID, &mut timers);
+        assert_eq!(deadlines.next(), Some(start + Duration::from_secs(10)));
+        assert_eq!(timers.expired(start + Duration::from_secs(10)), Some(Timer::Header));
     }
 
     #[test]
-    fn a_timer_set_after_its_connection_was_looked_at_is_scheduled_anew() {
-        let (mut due, mut timers) = (Deadlines::default(), Timers::default());
+    fn a_timer_set_after_a_check_is_scheduled() {
+        let (mut deadlines, mut timers) = (Deadlines::default(), Timers::default());
         let start = Instant::now();
         timers.set(Timer::Idle, start, Some(Duration::from_secs(60)));
-        due.schedule(ID, &mut timers);
-        assert_eq!(due.pop(start + Duration::from_secs(60)), Some(ID));
-        assert_eq!(timers.due(start + Duration::from_secs(60)), Some(Timer::Idle));
+        deadlines.schedule(ID, &mut timers);
+        assert_eq!(deadlines.pop(start + Duration::from_secs(60)), Some(ID));
+        assert_eq!(timers.expired(start + Duration::from_secs(60)), Some(Timer::Idle));
         timers.clear(Timer::Idle);
-        due.schedule(ID, &mut timers);
-        assert_eq!(due.next(), None);
+        deadlines.schedule(ID, &mut timers);
+        assert_eq!(deadlines.next(), None);
         timers.set(Timer::Idle, start, Some(Duration::from_secs(90)));
-        due.schedule(ID, &mut timers);
-        assert_eq!(due.next(), Some(start + Duration::from_secs(90)));
+        deadlines.schedule(ID, &mut timers);
+        assert_eq!(deadlines.next(), Some(start + Duration::from_secs(90)));
     }
 
     #[test]
-    fn connections_that_come_and_go_leave_one_entry_a_slot() {
-        let mut due = Deadlines::default();
+    fn short_lived_connections_leave_one_entry_per_slot() {
+        let mut deadlines = Deadlines::default();
         let start = Instant::now();
         for generation in 0..1000 {
             let now = start + Duration::from_millis(u64::from(generation));
             let mut timers = Timers::default();
             timers.set(Timer::Idle, now, Some(Duration::from_secs(60)));
-            due.schedule(ConnId { slot: 3, generation }, &mut timers);
+            deadlines.schedule(ConnId { slot: 3, generation }, &mut timers);
             timers.set(Timer::Job, now, Some(Duration::from_millis(100)));
-            due.schedule(ConnId { slot: 3, generation }, &mut timers);
+            deadlines.schedule(ConnId { slot: 3, generation }, &mut timers);
         }
-        assert_eq!(due.set.len(), 1);
-        assert_eq!(due.pop(start + Duration::from_secs(1)), Some(ConnId { slot: 3, generation: 999 }));
-        assert_eq!(due.next(), None);
+        assert_eq!(deadlines.set.len(), 1);
+        assert_eq!(deadlines.pop(start + Duration::from_secs(1)), Some(ConnId { slot: 3, generation: 999 }));
+        assert_eq!(deadlines.next(), None);
     }
 
     #[test]
@@ -266,8 +269,8 @@ mod tests {
         let start = Instant::now();
         timers.start(Timer::Header, start, Some(Duration::from_secs(10)));
         timers.start(Timer::Header, start + Duration::from_secs(5), Some(Duration::from_secs(10)));
-        assert_eq!(timers.due(start + Duration::from_secs(10)), Some(Timer::Header));
+        assert_eq!(timers.expired(start + Duration::from_secs(10)), Some(Timer::Header));
         timers.clear(Timer::Header);
-        assert_eq!(timers.due(start + Duration::from_secs(60)), None);
+        assert_eq!(timers.expired(start + Duration::from_secs(60)), None);
     }
 }

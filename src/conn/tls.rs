@@ -83,7 +83,8 @@ impl TlsLayer {
         matches!(self.stage, Stage::Waiting | Stage::Handshake(_)).then_some(HANDSHAKE)
     }
 
-    /// Prepares a call of the protocol: tells it how many bytes wait behind the outbox, and gives the outbox a buffer.
+    /// Prepares a call of the protocol: tells it how many bytes wait behind the outbox, and gives the outbox
+    /// a buffer.
     pub(super) fn begin(&mut self, env: &mut Env, io: &mut Io) {
         let unsealed = if let Stage::Open(session) = &self.stage { session.unsealed() } else { 0 };
         io.sealed_bytes = self.wire.len() + unsealed;
@@ -155,8 +156,8 @@ impl TlsLayer {
         }
     }
 
-    /// Answers an unencrypted request in plain HTTP, so that its sender understands the mistake. A method starts with an
-    /// upper-case letter, a TLS record with a byte from 20 to 23.
+    /// Answers an unencrypted request in plain HTTP, so that its sender understands the mistake. A method
+    /// starts with an upper-case letter, a TLS record with a byte from 20 to 23.
     fn refuse_plain(&mut self, env: &mut Env, io: &mut Io, protocol: &mut CurrentProtocol) {
         env.counters.handshakes.add("plain_http");
         self.stage = Stage::Broken;
@@ -246,7 +247,7 @@ impl TlsLayer {
     fn break_off(&mut self, env: &mut Env, io: &mut Io, failure: &SessionError, cause: &'static str) {
         if env.may_warn() {
             let SessionError { label, text } = failure;
-            tracing::debug!(peer = ?io.peer, cause = label, error = text, "TLS failed, closing the connection");
+            tracing::debug!(peer = ?io.peer, cause = label, error = text, "TLS failed, closing");
         }
         self.stage = Stage::Broken;
         io.outbox.clear();
@@ -262,8 +263,8 @@ impl TlsLayer {
         }
     }
 
-    /// Handles the peer's FIN. Without a `close_notify` before it the data may be truncated; the framing of requests
-    /// shows that.
+    /// Handles the peer's FIN. Without a `close_notify` before it the data may be truncated; the framing of
+    /// requests shows that.
     pub(super) fn fin_received(&mut self, env: &mut Env, io: &mut Io, protocol: &mut CurrentProtocol) {
         match &self.stage {
             Stage::Open(_) => protocol.fin_received(env, io),
@@ -284,12 +285,12 @@ impl TlsLayer {
         io.end(Ending::Abort, Timer::Handshake.name());
     }
 
-    /// Encrypts what the protocol wrote and updates the connection's ending and timers. `has_unwritten`: the protocol
-    /// has more to write, so that `close_notify` must wait.
+    /// Encrypts what the protocol wrote and updates the connection's ending and timers. `has_unwritten`: the
+    /// protocol has more to write, so that `close_notify` must wait.
     pub(super) fn after_event(&mut self, env: &mut Env, io: &mut Io, has_unwritten: bool) {
         if io.ending == Ending::Close {
-            // The peer's close_notify is still to come. If it met a closed socket, the reset could overtake the last
-            // bytes of the reply.
+            // The peer's close_notify is still to come. If it met a closed socket, the reset could overtake
+            // the last bytes of the reply.
             io.ending = Ending::Finish;
         }
         match &mut self.stage {

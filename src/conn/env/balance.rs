@@ -1,8 +1,9 @@
 //! Balance of connections between shards: how full each is, and which should take the next connection.
 //!
-//! Each shard has its part of the server's connection limit. A full shard hands the connections that it accepts to one
-//! that has room, so that the parts act as one limit. A shard that holds far more than its share does so too:
-//! SO_REUSEPORT spreads connections by chance, and a listener that all shards share favours the one that wakes first.
+//! Each shard has its part of the server's connection limit. A full shard hands the connections that it
+//! accepts to one that has room, so that the parts act as one limit. A shard that holds far more than its
+//! share does so too: SO_REUSEPORT spreads connections by chance, and a listener that all shards share
+//! favours the one that wakes first.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,8 +12,8 @@ use crate::metrics::{Metrics, ShardCounters};
 /// Ratio to the mean number of connections above which a shard hands over, as a fraction. See [`SLACK`].
 const SKEW: (usize, usize) = (5, 4);
 
-/// Connections of its own that a shard leaves out when it compares itself with the mean: a handover costs a message and
-/// a wake-up, which a small difference is not worth.
+/// Connections of its own that a shard leaves out when it compares itself with the mean: a handover costs a
+/// message and a wake-up, which a small difference is not worth.
 const SLACK: usize = 16;
 
 /// Interval at which a full shard checks whether another one has room.
@@ -63,13 +64,13 @@ impl Balance {
         self.metrics.is_ready() && self.least().is_some()
     }
 
-    /// Reserves a place for a connection on another shard. Returns `false` if the server drains: connections then stay
-    /// where they are. The other shard does not count as drained until the connection has arrived there or the
-    /// reservation was [released](Self::release).
+    /// Reserves a place for a connection on another shard. Returns `false` if the server drains: connections
+    /// then stay where they are. The other shard does not count as drained until the connection has arrived
+    /// there or the reservation was [released](Self::release).
     pub(in crate::conn) fn reserve(&self, shard: usize) -> bool {
         self.shards()[shard].announce();
-        // A drain first clears this flag, then sends its message to the shards: a shard that has the message sees all
-        // reservations that were made while the flag was set.
+        // A drain first clears this flag, then sends its message to the shards: a shard that has the message
+        // sees all reservations that were made while the flag was set.
         let accepts = self.metrics.is_ready();
         if !accepts {
             self.release(shard);
@@ -97,8 +98,8 @@ impl Balance {
         self.shards().len() > 1 && self.own().load() >= self.limit
     }
 
-    /// Returns how many connections this shard should close so that a tenth of the server's limit is free. Each shard
-    /// closes in proportion to the connections it holds.
+    /// Returns how many connections this shard should close so that a tenth of the server's limit is free.
+    /// Each shard closes in proportion to the connections it holds.
     pub(in crate::conn) fn excess(&self) -> usize {
         let soft = (self.limit - self.limit / 10) * self.shards().len();
         let all: usize = self.shards().iter().map(|counters| counters.load()).sum();

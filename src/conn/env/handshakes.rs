@@ -1,7 +1,7 @@
 //! TLS handshakes of one shard: how many run, and how much of a turn they may take.
 //!
-//! A handshake costs a shard a thousand times as much as a request. Their number is therefore limited, and so is the time
-//! that they may take of one turn: a ClientHello beyond that waits for a later turn.
+//! A handshake costs a shard a thousand times as much as a request. Their number is therefore limited, and so
+//! is the time that they may take of one turn: a ClientHello beyond that waits for a later turn.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -52,7 +52,8 @@ impl Handshakes {
         self.spent += time;
     }
 
-    /// Counts a handshake that begins. Returns `false`, without counting it, if `limit` handshakes are running.
+    /// Counts a handshake that begins. Returns `false`, without counting it, if `limit` handshakes are
+    /// running.
     pub(in crate::conn) fn begin(&mut self, limit: usize) -> bool {
         let may = self.running < limit;
         self.running += usize::from(may);

@@ -1,4 +1,5 @@
-//! State that the connections of one shard share: clock, routes, limits, counters, deadlines, channels to other threads.
+//! State that the connections of one shard share: clock, routes, limits, counters, deadlines, channels to
+//! other threads.
 //!
 //! It must not know connections or protocols: both are built on it.
 
@@ -58,7 +59,7 @@ pub(crate) struct Common {
     pub(crate) senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
 }
 
-/// What a listener's connections carry before HTTP.
+/// Protocols that a listener's connections carry before HTTP.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Transport {
     /// A PROXY preamble comes first.
@@ -166,7 +167,8 @@ impl Env {
         }
     }
 
-    /// Returns whether connections of a listener start with a PROXY preamble, and the acceptor of their TLS sessions.
+    /// Returns whether connections of a listener start with a PROXY preamble, and the acceptor of their TLS
+    /// sessions.
     pub(super) fn transport(&self, listener: usize) -> (bool, Option<Acceptor>) {
         self.transports.get(listener).cloned().unwrap_or_default()
     }
@@ -181,8 +183,9 @@ impl Env {
         self.senders.get()?.get(shard)
     }
 
-    /// Starts the drain here if the server drains already and this shard's message is still on its way. Topics and
-    /// sockets learn of the drain another way and may end connections before that message comes: those must be counted.
+    /// Starts the drain here if the server drains already and this shard's message is still on its way.
+    /// Topics and sockets learn of the drain another way and may end connections before that message comes:
+    /// those must be counted.
     pub(super) fn check_for_drain(&mut self) {
         if self.metrics.is_draining() {
             self.drain.get_or_insert_default();

@@ -44,8 +44,8 @@ pub(in crate::conn) fn shed(env: &Env, seq: u32) -> Outcome {
     busy(env, seq, "the shard lags behind")
 }
 
-/// Returns 503 because the server is overloaded. Retry-After is spread over one to three seconds, so that clients do not
-/// all come back at once.
+/// Returns 503 because the server is overloaded. Retry-After is spread over one to three seconds, so that
+/// clients do not all come back at once.
 pub(in crate::conn) fn busy(env: &Env, seq: u32, error: &'static str) -> Outcome {
     let mixed = seq.wrapping_mul(0x9e37_79b9) ^ env.now.elapsed().subsec_nanos();
     unavailable(error, "The server is busy.\n", (mixed % 3) as u8 + 1)
@@ -63,8 +63,8 @@ pub(in crate::conn) fn unavailable(error: &'static str, text: &'static str, retr
     Outcome { response, error: Some(error) }
 }
 
-/// Replaces a response with an interim (1xx) status by 500: the client would wait for a final response for ever (RFC
-/// 9110 §15.2). A 101 with a protocol to switch to is kept.
+/// Replaces a response with an interim (1xx) status by 500: the client would wait for a final response for
+/// ever (RFC 9110 §15.2). A 101 with a protocol to switch to is kept.
 pub(in crate::conn) fn without_interim(outcome: Outcome) -> Outcome {
     let switches =
         outcome.response.status() == StatusCode::SWITCHING_PROTOCOLS && outcome.response.has_successor();
@@ -75,8 +75,8 @@ pub(in crate::conn) fn without_interim(outcome: Outcome) -> Outcome {
     handler_failed("the handler returned an interim status")
 }
 
-/// Replaces a successful response to an extended CONNECT that opened no WebSocket by 501: the client would take success
-/// for the start of a tunnel.
+/// Replaces a successful response to an extended CONNECT that opened no WebSocket by 501: the client would
+/// take success for the start of a tunnel.
 #[cfg(feature = "http2")]
 pub(in crate::conn) fn without_tunnel(response: Response) -> Response {
     if !response.status().is_success() {

@@ -34,8 +34,8 @@ impl BodyRate {
         *self = Self::new(now);
     }
 
-    /// Returns the time at which the peer will have been too slow: silent for `body_idle`, or below `body_rate` after
-    /// `body_grace`.
+    /// Returns the time at which the peer will have been too slow: silent for `body_idle`, or below
+    /// `body_rate` after `body_grace`.
     pub(in crate::conn) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
         let idle = timeouts.body_idle.and_then(|idle| self.last.checked_add(idle));
         let at_rate = || {

@@ -4,8 +4,8 @@ use matchit::Params;
 
 use crate::request::{Head, Span};
 
-/// Stores the parameters that the router found in `path`, the path of this head. Returns `false` if a value is not valid
-/// text.
+/// Stores the parameters that the router found in `path`, the path of this head. Returns `false` if a value
+/// is not valid text.
 pub(in crate::conn) fn store(head: &mut Head, path: &[u8], params: Option<Params<'_, '_>>) -> bool {
     for (name, value) in params.iter().flat_map(Params::iter) {
         if !is_text(value) {

@@ -1,4 +1,5 @@
-//! Reads request bodies: passes received bytes on and ends bodies that are complete, invalid, too large or too slow.
+//! Reads request bodies: passes received bytes on and ends bodies that are complete, invalid, too large or
+//! too slow.
 
 use std::time::Instant;
 
@@ -38,8 +39,8 @@ impl H1 {
         consumed
     }
 
-    /// Checks the window of the handler that the body is streamed to. While undecoded bytes wait for that window, the
-    /// handler's next read wakes the connection, which decodes them first.
+    /// Checks the window of the handler that the body is streamed to. While undecoded bytes wait for that
+    /// window, the handler's next read wakes the connection, which decodes them first.
     pub(super) fn check_body_window(&mut self, env: &Env, io: &mut Io) {
         if let Reading::Body { incoming, .. } = &mut self.reading
             && self.input.bytes.is_empty()
@@ -48,8 +49,8 @@ impl H1 {
         }
     }
 
-    /// Returns the time at which the body will have arrived too slowly; `None` without a body and while its handler is the
-    /// one to wait for.
+    /// Returns the time at which the body will have arrived too slowly; `None` without a body and while its
+    /// handler is the one to wait for.
     pub(super) fn body_deadline(&self, env: &Env) -> Option<Instant> {
         match &self.reading {
             Reading::Body { incoming, .. } => incoming.deadline(&env.timeouts),
@@ -95,8 +96,8 @@ impl H1 {
         self.body_failed(env, io, StatusCode::REQUEST_TIMEOUT, TOO_SLOW);
     }
 
-    /// Ends a request because of its body. A handler that runs already gets an error; otherwise the client gets this
-    /// response.
+    /// Ends a request because of its body. A handler that runs already gets an error; otherwise the client
+    /// gets this response.
     fn body_failed(&mut self, env: &mut Env, io: &mut Io, status: StatusCode, text: &'static str) {
         let Some(incoming) = self.reading.take_body() else { return };
         self.reading.close_after_replies();

@@ -49,8 +49,8 @@ pub(super) enum Decoded {
 }
 
 impl Incoming {
-    /// Collects up to `limit` bytes, then starts the request. The buffer's initial capacity is the declared length, up
-    /// to a bound.
+    /// Collects up to `limit` bytes, then starts the request. The buffer's initial capacity is the declared
+    /// length, up to a bound.
     pub(super) fn collect(
         decoder: proto::Body,
         request: RoutedRequest,
@@ -58,8 +58,8 @@ impl Incoming {
         limit: usize,
         now: Instant,
     ) -> Self {
-        /// Maximum capacity for a body that is only declared: a peer can make the server hold no more than this without
-        /// sending anything.
+        /// Maximum capacity for a body that is only declared: a peer can make the server hold no more than
+        /// this without sending anything.
         const TRUSTED_BYTES: usize = 64 * 1024;
         let bytes = Vec::with_capacity(declared.min(limit).min(TRUSTED_BYTES));
         Self::new(decoder, Sink::Collect { request, bytes, limit }, now)
@@ -94,13 +94,14 @@ impl Incoming {
         unwanted && self.decoder.remaining().is_some_and(|left| left > budget as u64)
     }
 
-    /// Returns the time at which the peer will have been too slow; `None` while the handler is the one to wait for.
+    /// Returns the time at which the peer will have been too slow; `None` while the handler is the one to
+    /// wait for.
     pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
         if self.paused { None } else { self.rate.deadline(timeouts) }
     }
 
-    /// Checks the window of a handler that the body is streamed to. While it is full, `waker` is woken when the handler
-    /// takes bytes. If the handler wants no more, up to `discard` bytes are discarded.
+    /// Checks the window of a handler that the body is streamed to. While it is full, `waker` is woken when
+    /// the handler takes bytes. If the handler wants no more, up to `discard` bytes are discarded.
     pub(super) fn poll_window(&mut self, waker: impl FnOnce() -> Waker, discard: usize, now: Instant) {
         let Sink::Stream(sender) = &mut self.sink else { return };
         match sender.poll_ready(&mut Context::from_waker(&waker())) {
@@ -161,8 +162,8 @@ impl Incoming {
         }
     }
 
-    /// Returns the destination of a body that is not read any further, and the body's trailers, if it is complete and
-    /// has some.
+    /// Returns the destination of a body that is not read any further, and the body's trailers, if it is
+    /// complete and has some.
     pub(super) fn finish(self) -> (Sink, Option<HeaderMap>) {
         let trailers = trailers(&self.decoder);
         (self.sink, trailers)

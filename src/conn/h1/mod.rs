@@ -7,9 +7,10 @@
 //!  body, collected or streamed           └─ async ───────────► pool ──┴► replies ─► outbox, in request order
 //! ```
 //!
-//! [`state`] has all states and transitions. The files around it do the work: [`request`] and [`body`] on the reading
-//! side, [`reply`] on the writing side. Bytes after a request that has to wait stay in `input` and are parsed when it may
-//! start. HTTP/1.1 must not know the other protocols; it only hands the connection over to them.
+//! [`state`] has all states and transitions. The files around it do the work: [`request`] and [`body`] on the
+//! reading side, [`reply`] on the writing side. Bytes after a request that has to wait stay in `input` and
+//! are parsed when it may start. HTTP/1.1 must not know the other protocols; it only hands the connection
+//! over to them.
 
 mod body;
 mod context;
@@ -265,7 +266,8 @@ impl H1 {
         }
     }
 
-    /// Parses one head and serves its request. Returns 0 if the head is incomplete or its request has to wait.
+    /// Parses one head and serves its request. Returns 0 if the head is incomplete or its request has to
+    /// wait.
     fn parse_head(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
         if !self.has_room(env, io) {
             return 0;
@@ -312,8 +314,8 @@ impl H1 {
         0
     }
 
-    /// Returns `true` if a request must wait for those in progress: only safe methods may overlap (RFC 9112 §9.3.2), and
-    /// an interim `100` must not be sent before an earlier reply.
+    /// Returns `true` if a request must wait for those in progress: only safe methods may overlap (RFC 9112
+    /// §9.3.2), and an interim `100` must not be sent before an earlier reply.
     fn must_not_overlap(&self, head: &proto::Head) -> bool {
         !self.replies.is_empty()
             && (head.expects_continue() || !head.method().is_safe() || self.replies.has_unsafe())
@@ -328,7 +330,8 @@ impl H1 {
     fn reject(&mut self, env: &mut Env, io: &mut Io, reject: Reject) {
         env.counters.protocol_errors.add(reject.label());
         if env.may_warn() {
-            tracing::debug!(peer = ?io.peer, cause = reject.label(), error = %reject, "invalid request refused");
+            let cause = reject.label();
+            tracing::debug!(peer = ?io.peer, cause, error = %reject, "invalid request refused");
         }
         self.refuse(env, io, reject.status(), reject.text());
     }
@@ -406,7 +409,8 @@ impl H1 {
         is_between_requests && self.replies.is_empty()
     }
 
-    /// Returns `true` if the input holds the start of a request. Empty lines, which may come before one, do not count.
+    /// Returns `true` if the input holds the start of a request. Empty lines, which may come before one, do
+    /// not count.
     fn has_partial_head(&self) -> bool {
         !self.input.bytes.is_empty() && self.search.has_begun()
     }

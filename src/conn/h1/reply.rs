@@ -64,8 +64,8 @@ impl H1 {
         let sent = encode::head(io.outbox.buffer(), context.exchange, status, length, fields, &date);
         if !sent.keep_alive {
             self.reading.close_after_replies();
-            // No reply may follow one that closes the connection (RFC 9112 §9.6). If the close ends the body, a further
-            // reply would even become part of it.
+            // No reply may follow one that closes the connection (RFC 9112 §9.6). If the close ends the body,
+            // a further reply would even become part of it.
             self.cancel_replies(env, io);
         }
         context.telemetry.response_body(&body);
@@ -117,13 +117,15 @@ impl H1 {
         true
     }
 
-    /// Ends the connection in the middle of a reply, in a way that shows the peer that the reply is incomplete.
+    /// Ends the connection in the middle of a reply, in a way that shows the peer that the reply is
+    /// incomplete.
     fn cut_short(&mut self, env: &mut Env, io: &mut Io, framing: Framing, cause: &'static str) {
         self.cancel_replies(env, io);
         self.drop_body(env, io);
         self.reading.stop();
         self.input.bytes = Vec::new();
-        // If the end of the connection ends the body, a clean FIN would make the truncated body look complete: reset.
+        // If the end of the connection ends the body, a clean FIN would make the truncated body look
+        // complete: reset.
         io.end(if framing == Framing::Close { Ending::Abort } else { Ending::Finish }, cause);
     }
 
@@ -135,8 +137,8 @@ impl H1 {
         }
     }
 
-    /// Ends the connection if a reply without an end of its own is streaming. Called when the peer has sent FIN: nobody
-    /// waits for the rest.
+    /// Ends the connection if a reply without an end of its own is streaming. Called when the peer has sent
+    /// FIN: nobody waits for the rest.
     pub(super) fn end_endless_stream(&mut self, env: &mut Env, io: &mut Io) {
         if let Some(streaming) = self.replies.streaming()
             && streaming.is_endless()

@@ -180,7 +180,8 @@ impl H1 {
         }
     }
 
-    /// Decides what happens to a body that nobody wants: a short one is discarded, otherwise the connection closes.
+    /// Decides what happens to a body that nobody wants: a short one is discarded, otherwise the connection
+    /// closes.
     fn body_to_discard(
         &self,
         env: &Env,
@@ -191,7 +192,8 @@ impl H1 {
         match head.framing() {
             framing if framing.is_empty() => return None,
             Framing::Length(length) if length > budget as u64 => exchange.keep_alive = false,
-            // The client waits for a response before it sends the body. After a final one it need not send it.
+            // The client waits for a response before it sends the body. After a final one it need not send
+            // it.
             _ if head.expects_continue() => exchange.keep_alive = false,
             _ => {}
         }
@@ -230,7 +232,8 @@ impl H1 {
         }
     }
 
-    /// Refuses bytes that are no request. The refusal follows the replies that are owed, then the connection closes.
+    /// Refuses bytes that are no request. The refusal follows the replies that are owed, then the connection
+    /// closes.
     pub(super) fn refuse(&mut self, env: &mut Env, io: &mut Io, status: StatusCode, text: &'static str) {
         let exchange =
             Exchange { version: proto::Version::Http11, method: proto::Method::Get, keep_alive: false };

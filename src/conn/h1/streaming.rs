@@ -18,8 +18,8 @@ use crate::{
 /// A body is polled no further while this many bytes wait to be sent.
 const STREAM_AHEAD_BYTES: usize = 64 * 1024;
 
-/// Maximum number of frames taken from a body in one call: a body that always has a small frame must not block the
-/// shard.
+/// Maximum number of frames taken from a body in one call: a body that always has a small frame must not
+/// block the shard.
 const FRAMES_PER_CALL: usize = 1024;
 
 /// Reply whose body is being sent.
@@ -82,7 +82,8 @@ impl Streaming {
         }))
         .unwrap_or_else(|_| {
             env.counters.panics.add("body");
-            tracing::error!(status = %self.status, "producer of a response body panicked, closing the connection");
+            let status = self.status.as_u16();
+            tracing::error!(status, "response body panicked, closing the connection");
             Progress::Failed("body_panicked")
         })
     }
@@ -159,8 +160,8 @@ impl Streaming {
         Progress::Done
     }
 
-    /// Lets the tap take what comes while the body rests. Only chunked replies have one: another ends with the
-    /// connection, or with a length that is counted frame by frame.
+    /// Offers a tap to the body, or tells the existing one that the body rests. Only chunked replies have a
+    /// tap: other replies have a length that is counted frame by frame, or end with the connection.
     pub(super) fn update_tap(&mut self, env: &Env, io: &mut Io) {
         if let Some(tap) = &io.tap {
             return tap.ready();
@@ -170,7 +171,7 @@ impl Streaming {
         }
     }
 
-    /// Takes note of what the peer was sent past the body.
+    /// Counts the bytes that came through the tap, and tells the body.
     pub(super) fn note_passed(&mut self, tap: &mut Tap) {
         let (bytes, at) = tap.take_passed();
         self.written += bytes;

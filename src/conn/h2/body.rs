@@ -1,4 +1,4 @@
-//! What comes of the bodies of requests.
+//! Reads request bodies.
 
 use std::task::Context;
 
@@ -13,7 +13,8 @@ use crate::{
 };
 
 impl H2 {
-    /// Takes what came of a stream's body. Returns the stream if it goes on; else it was answered or given up.
+    /// Takes what came of a stream's body. Returns the stream if it goes on; else it was answered or given
+    /// up.
     pub(super) fn take_body(
         &mut self,
         env: &mut Env,

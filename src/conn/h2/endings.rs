@@ -1,4 +1,4 @@
-//! How streams, and the connection, come to their end before their time.
+//! Early ends of streams and of the connection.
 
 use super::{
     H2, Phase,
@@ -56,11 +56,12 @@ impl H2 {
         telemetry.finish(env, io, status, Some(CONNECTION_ENDED), written);
     }
 
-    /// Gives up what the peer's FIN leaves without hope: bodies whose rest will never come, replies that wait for a
-    /// window, and those without an end of their own, which have nobody to go to. Says whether there were any.
+    /// Gives up what the peer's FIN leaves without hope: bodies whose rest will never come, replies that wait
+    /// for a window, and those without an end of their own, which have nobody to go to. Says whether there
+    /// were any.
     pub(super) fn lose_hopeless(&mut self, env: &Env, io: &Io) -> bool {
-        // Else what it takes may be there and not looked at yet: with the socket taking nothing, windows may be open,
-        // and not all that came may have been read.
+        // Else what it takes may be there and not looked at yet: with the socket taking nothing, windows may
+        // be open, and not all that came may have been read.
         let at_rest = !self.blocked && self.woken.is_empty();
         let is_hopeless = |stream: &Stream| stream.is_endless() || at_rest && stream.is_stuck();
         let hopeless = self.streams.values().filter(|stream| is_hopeless(stream)).map(|stream| stream.id);
@@ -125,7 +126,7 @@ impl H2 {
     pub(super) fn note_fault(&self, env: &mut Env, io: &mut Io, fault: &'static str) {
         env.counters.protocol_errors.add(fault);
         if env.may_warn() {
-            tracing::debug!(peer = ?io.peer, cause = fault, "an HTTP/2 connection ends");
+            tracing::debug!(peer = ?io.peer, cause = fault, "HTTP/2 connection failed, closing");
         }
         io.end(Ending::Finish, "protocol_error");
     }

@@ -1,8 +1,9 @@
-//! The HTTP/2 engine: the crate `h2`, driven in memory. The only file that names it, so that another can replace it.
+//! The HTTP/2 engine: the crate `h2`, driven in memory. The only file that names it, so that another can
+//! replace it.
 //!
-//! It never waits and needs no waker of its own: whoever touches one of its handles calls [`Engine::next`] afterwards,
-//! which reads what came, writes what is due and returns a request, until there is none. A handle's waker is woken
-//! within that call only.
+//! It never waits and needs no waker of its own: whoever touches one of its handles calls [`Engine::next`]
+//! afterwards, which reads what came, writes what is due and returns a request, until there is none. A
+//! handle's waker is woken within that call only.
 
 use std::{
     pin::Pin,
@@ -19,7 +20,7 @@ use http::{HeaderMap, Response, StatusCode, request::Parts};
 use super::pipe::Pipe;
 use crate::limits::Limits;
 
-/// What a stream or a connection is ended with (RFC 9113 §7).
+/// Error code that ends a stream or a connection (RFC 9113 §7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
     NoError,
@@ -41,7 +42,7 @@ impl From<Code> for Reason {
     }
 }
 
-/// What the engine has to say.
+/// Event of the engine.
 pub(super) enum Event {
     /// A request's head.
     Request(Box<Accepted>),
@@ -59,7 +60,7 @@ pub(super) struct Accepted {
     /// None: it has no body.
     pub(super) body: Option<Inbound>,
     pub(super) reply: Responder,
-    /// What an extended CONNECT asks for (RFC 8441 §4).
+    /// Protocol that an extended CONNECT asks for (RFC 8441 §4).
     pub(super) protocol: Option<Box<str>>,
 }
 
@@ -90,7 +91,7 @@ impl Engine {
         Self(State::Greeting(builder.handshake(pipe)))
     }
 
-    /// Says whether the peer's preface has not come yet.
+    /// Returns `true` until the peer's preface has come.
     pub(super) fn is_greeting(&self) -> bool {
         matches!(self.0, State::Greeting(_))
     }
@@ -126,8 +127,8 @@ impl Engine {
         Event::Over(error.map(fault))
     }
 
-    /// Asks the peer to start no further stream, and ends once the last has ended: GOAWAY in two steps (RFC 9113
-    /// §6.8).
+    /// Asks the peer to start no further stream, and ends once the last has ended: GOAWAY in two steps (RFC
+    /// 9113 §6.8).
     pub(super) fn leave(&mut self) {
         if let State::Open(connection) = &mut self.0 {
             connection.graceful_shutdown();
@@ -181,7 +182,7 @@ impl Responder {
         self.0.send_reset(code.into());
     }
 
-    /// Says whether the stream is over; else the waker is woken when it is.
+    /// Returns `true` if the stream is over. Otherwise the waker is woken when it is.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> bool {
         self.0.poll_reset(cx).is_ready()
     }
@@ -228,7 +229,7 @@ impl Outbound {
         self.0.send_reset(code.into());
     }
 
-    /// Says whether the stream is over; else the waker is woken when it is.
+    /// Returns `true` if the stream is over. Otherwise the waker is woken when it is.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> bool {
         self.0.poll_reset(cx).is_ready()
     }

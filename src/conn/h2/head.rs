@@ -16,7 +16,7 @@ use crate::{
 ///
 /// # Errors
 ///
-/// What the same request would be refused for over HTTP/1.1.
+/// The same request would be refused over HTTP/1.1.
 pub(super) fn request(parts: &Parts, limits: &Limits) -> Result<Head, Reject> {
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str()).as_bytes();
     if target.len() > limits.request_line_bytes {
@@ -90,8 +90,8 @@ pub(super) struct Sent {
 
 /// Makes the head of a response.
 ///
-/// What concerns the message itself is decided here, as over HTTP/1.1: see [`h1::encode::head`]. Fields that belong
-/// to a connection are left out (RFC 9113 §8.2.2).
+/// Fields that describe the message itself are handled as over HTTP/1.1: see [`h1::encode::head`]. Fields
+/// that belong to a connection are left out (RFC 9113 §8.2.2).
 pub(super) fn response(made: &Made, body: &Body, is_head: bool, date: &HeaderValue) -> Sent {
     let status = made.status();
     let may_have_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -126,13 +126,13 @@ fn copy(fields: &Fields, headers: &mut HeaderMap) -> bool {
     closes
 }
 
-/// Says whether a field belongs to one connection; `te` is a request's.
+/// Returns `true` if a field belongs to one connection. `te` is a request field.
 fn is_connections(name: &HeaderName) -> bool {
     matches!(*name, header::TRANSFER_ENCODING | header::UPGRADE | header::TE)
         || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }
 
-/// Says whether the first of a field is the only one.
+/// Returns `true` if only the first of several such fields is kept.
 fn is_single(name: &HeaderName) -> bool {
     matches!(*name, header::DATE | header::CONTENT_LENGTH)
 }

@@ -19,7 +19,7 @@ use crate::{
     proto::h1::{Reject, is_forbidden_trailer},
 };
 
-/// Where a body goes.
+/// Destination of a body.
 enum Sink {
     Collect { bytes: Vec<u8>, limit: usize },
     Stream(BodySender),
@@ -35,7 +35,7 @@ pub(super) struct Incoming {
     rate: BodyRate,
 }
 
-/// How far a body came.
+/// Progress of a body.
 pub(super) enum Taken {
     /// The peer, or the handler, has to go on first.
     Part,
@@ -154,7 +154,7 @@ impl Incoming {
         Taken::Passed
     }
 
-    /// Says whether it waits for its handler, not for the peer.
+    /// Returns `true` if it waits for its handler, not for the peer.
     pub(super) fn is_paused(&self) -> bool {
         self.paused
     }
@@ -172,7 +172,7 @@ impl Incoming {
     }
 }
 
-/// Says which limit the trailers exceed; they count the bytes they would have over HTTP/1.1.
+/// Returns the limit that the trailers exceed. Their size is that in HTTP/1.1.
 fn excess(trailers: &HeaderMap, limits: &Limits) -> Option<Reject> {
     const SEPARATORS_BYTES: usize = ": \r\n".len();
     let size =

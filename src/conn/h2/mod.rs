@@ -7,9 +7,9 @@
 //!           whole or streamed body
 //! ```
 //!
-//! All requests that came are taken from the engine before the first is answered, and all answers are in it before
-//! it writes. A request that is answered at once leaves nothing behind; any other is a [`Stream`] until its reply is
-//! sent. Nothing here names the engine's crate: see [`engine`].
+//! All requests that came are taken from the engine before the first is answered, and all answers are in it
+//! before it writes. A request that is answered at once leaves nothing behind; any other is a [`Stream`]
+//! until its reply is sent. Nothing here names the engine's crate: see [`engine`].
 
 mod alarms;
 mod body;
@@ -47,14 +47,14 @@ use pipe::Pipe;
 use stream::{State, Stream};
 use woken::Woken;
 
-/// Rounds of reading, answering and writing in one call; what is left then is gone on with in the next turn, so that
-/// one connection does not hold the shard.
+/// Rounds of reading, answering and writing in one call; what is left then is gone on with in the next turn,
+/// so that one connection does not hold the shard.
 const ROUNDS_PER_CALL: usize = 8;
 
 /// Reading pauses while more than this waits for the engine, which itself waits for the peer to read, bytes.
 const UNREAD_BYTES: usize = 64 * 1024;
 
-/// Whether the connection takes requests.
+/// Phase of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Open,
@@ -83,7 +83,7 @@ pub(super) struct H2 {
     /// Kept for their memory.
     accepted: Vec<Accepted>,
     ready: Vec<u32>,
-    /// How many of `streams` are counted as open.
+    /// Number of `streams` that are counted as open.
     counted: usize,
     /// Replies that broke off: their streams are reset once what they have sent is written.
     broken: Vec<Outbound>,

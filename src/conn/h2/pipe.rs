@@ -48,7 +48,7 @@ impl Pipe {
         buffers.room = room;
     }
 
-    /// Says whether a write waits for room; forgets it.
+    /// Returns `true` if a write was refused for want of room since the last call.
     pub(super) fn take_blocked(&self) -> bool {
         std::mem::take(&mut self.0.borrow_mut().blocked)
     }

@@ -59,8 +59,8 @@ impl H2 {
         }
     }
 
-    /// Reads on for a while behind a whole reply. Once the stream is let go with its body incomplete it is reset with
-    /// NO_ERROR (RFC 9113 §8.1).
+    /// Reads on for a while behind a whole reply. Once the stream is let go with its body incomplete it is
+    /// reset with NO_ERROR (RFC 9113 §8.1).
     pub(super) fn read_on(&mut self, env: &mut Env, io: &mut Io, id: u32, incoming: Option<Incoming>) {
         if let Some(incoming) = incoming.filter(|_| self.phase == Phase::Open && !self.ended) {
             let rest = incoming.unwanted(env.limits.discard_bytes, env.now);
@@ -80,7 +80,7 @@ impl H2 {
         let polled = catch_unwind(AssertUnwindSafe(|| streaming.poll(env, cx)));
         let progress = polled.unwrap_or_else(|_| {
             env.counters.panics.add("body");
-            tracing::error!("a response body's source panicked; its stream is reset");
+            tracing::error!("response body panicked, resetting the stream");
             Progress::Broken("body_panicked")
         });
         let Streaming { status, written, .. } = streaming;

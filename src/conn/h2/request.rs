@@ -99,7 +99,8 @@ impl H2 {
     fn refuse(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, reject: Reject) {
         env.counters.protocol_errors.add(reject.label());
         if env.may_warn() {
-            tracing::debug!(peer = ?io.peer, cause = reject.label(), "refused a request: {reject}");
+            let cause = reject.label();
+            tracing::debug!(peer = ?io.peer, cause, error = %reject, "invalid request refused");
         }
         let is_head = accepted.head.method == Method::HEAD;
         let telemetry = Telemetry::invalid(env.now, HttpVersion::H2);
@@ -206,7 +207,7 @@ fn unwanted(env: &Env, body: Option<Inbound>) -> Option<Incoming> {
     body.map(|inbound| Incoming::discard(inbound, env.limits.discard_bytes, env.now))
 }
 
-/// Says whether the peer expects what we do not know (RFC 9110 §10.1.1).
+/// Returns `true` if the peer has an expectation other than `100-continue` (RFC 9110 §10.1.1).
 fn has_unknown_expectation(parts: &Parts) -> bool {
     parts
         .headers
@@ -215,7 +216,8 @@ fn has_unknown_expectation(parts: &Parts) -> bool {
         .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Returns the length the head declares; the engine has checked that it is a number, and holds the peer to it.
+/// Returns the length the head declares; the engine has checked that it is a number, and holds the peer to
+/// it.
 fn declared_length(parts: &Parts) -> Option<u64> {
     parts.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

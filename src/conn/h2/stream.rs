@@ -19,13 +19,13 @@ use crate::{
     request::Head,
 };
 
-/// What a reply needs.
+/// Parts of a request that its reply needs.
 pub(super) struct Exchange {
     pub(super) id: u32,
     pub(super) is_head: bool,
     pub(super) telemetry: Telemetry,
     pub(super) reply: Responder,
-    /// What the peer sends behind an extended CONNECT.
+    /// Bytes that the peer sends after an extended CONNECT.
     pub(super) tunnel: Option<Inbound>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Pending {
     pub(super) route: MatchedRoute,
 }
 
-/// Where a stream stands.
+/// State of a stream.
 pub(super) enum State {
     /// Its body is collected.
     Collecting(Exchange, Box<Pending>),
@@ -53,7 +53,7 @@ pub(super) enum State {
 /// A stream that is open.
 pub(super) struct Stream {
     pub(super) id: u32,
-    /// What is still to come of the request's body.
+    /// Rest of the request's body.
     pub(super) incoming: Option<Incoming>,
     pub(super) state: State,
     /// Wakes the connection for this stream.
@@ -67,7 +67,7 @@ impl Stream {
         Box::new(Self { id, incoming, state, waker: None, alarm: None })
     }
 
-    /// Says whether its reply has no end of its own, so that it ends with the peer.
+    /// Returns `true` if the reply has no end of its own, so that it ends when the peer is gone.
     pub(super) fn is_endless(&self) -> bool {
         match &self.state {
             State::Streaming(_, streaming) => streaming.is_endless(),
@@ -77,7 +77,7 @@ impl Stream {
         }
     }
 
-    /// Says whether it waits for what only the peer can send: more of its body, or a window for its reply.
+    /// Returns `true` if it waits for the peer: for more of the body, or for a window for the reply.
     pub(super) fn is_stuck(&self) -> bool {
         self.incoming.as_ref().is_some_and(|incoming| !incoming.is_paused())
             || matches!(&self.state, State::Streaming(_, streaming) if streaming.is_stuck())

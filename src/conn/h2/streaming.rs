@@ -19,16 +19,17 @@ use crate::{
     limits::Timeouts,
 };
 
-/// Pieces taken from a streamed reply in one go: one that is never short of tiny ones must not hold the shard.
+/// Pieces taken from a streamed reply in one go: one that is never short of tiny ones must not hold the
+/// shard.
 const FRAMES_PER_CALL: usize = 1024;
 
 /// A reply whose body is being sent.
 pub(super) struct Streaming {
     pub(super) out: Outbound,
     body: Body,
-    /// What was taken of the body and not sent yet.
+    /// Bytes taken from the body and not sent yet.
     piece: Bytes,
-    /// What comes behind the piece, where that is known.
+    /// End after the piece, as far as known.
     end: End,
     /// Bytes of the body still to be taken, where the head declared a length.
     left: Option<u64>,
@@ -39,20 +40,20 @@ pub(super) struct Streaming {
 }
 
 impl Streaming {
-    /// Says whether the body has no end of its own, so that it ends with the peer.
+    /// Returns `true` if the body has no end of its own, so that it ends when the peer is gone.
     pub(super) fn is_endless(&self) -> bool {
         self.body.is_endless()
     }
 }
 
-/// What comes behind a piece.
+/// End of a body after a piece.
 enum End {
     Unknown,
     Nothing,
     Trailers(HeaderMap),
 }
 
-/// How far sending a streamed reply came.
+/// Progress of a streamed reply.
 pub(super) enum Progress {
     /// All of it is sent.
     Done,
@@ -85,7 +86,8 @@ impl Streaming {
         Some(len as u64)
     }
 
-    /// Moves the body's pieces to the peer: none is taken from its producer while the peer has no room for it.
+    /// Moves the body's pieces to the peer: none is taken from its producer while the peer has no room for
+    /// it.
     pub(super) fn poll(&mut self, env: &mut Env, cx: &mut Context<'_>) -> Progress {
         if self.out.poll_gone(cx) {
             return Progress::Gone;
@@ -201,7 +203,7 @@ impl Streaming {
         self.wait.deadline(timeouts)
     }
 
-    /// Says whether it waits for the peer's window.
+    /// Returns `true` if it waits for the peer's window.
     pub(super) fn is_stuck(&self) -> bool {
         matches!(self.wait, Wait::Window(..))
     }
@@ -218,7 +220,7 @@ fn done(sent: Result<(), Gone>) -> Progress {
 
 fn broken(env: &mut Env, error: &BodyError) -> Progress {
     if env.may_warn() {
-        tracing::warn!(%error, "a response body failed; its stream is reset");
+        tracing::warn!(%error, "response body failed, resetting the stream");
     }
     Progress::Broken("body_failed")
 }

@@ -1,4 +1,5 @@
-//! A WebSocket's side of a stream (RFC 8441): DATA frames carry its bytes, the stream's windows are its bounds.
+//! A WebSocket's side of a stream (RFC 8441): DATA frames carry its bytes, the stream's windows are its
+//! bounds.
 
 use std::task::{Context, Poll};
 
@@ -28,9 +29,9 @@ pub(super) struct Tunnel {
     /// None once the peer has ended its side.
     pub(super) inbound: Option<Inbound>,
     pub(super) out: Outbound,
-    /// What the socket wrote.
+    /// Bytes that the socket wrote.
     outbox: Outbox,
-    /// What was taken of that and not sent yet.
+    /// Bytes taken from the outbox and not sent yet.
     piece: Bytes,
     wait: Wait,
     /// Bytes sent, frame headers of the socket included.

@@ -1,10 +1,10 @@
-//! What a stream waits for, and when it will have waited too long.
+//! Events that a stream waits for, and their deadlines.
 
 use std::time::{Duration, Instant};
 
 use crate::limits::Timeouts;
 
-/// What a stream took too long with.
+/// Event that a stream has waited for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Late {
     /// The request's body.
@@ -20,7 +20,7 @@ pub(super) enum Late {
     Socket,
 }
 
-/// What a streamed reply waits for, and since when.
+/// Event that a streamed reply waits for, and the start of the wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wait {
     Nothing,
@@ -30,8 +30,8 @@ pub(super) enum Wait {
     Producer(Instant),
 }
 
-/// What a stream must move in the time of a write stall, or else all that it has, bytes: a peer that opens its
-/// window byte by byte holds no reply for ever.
+/// Bytes that a stream must send within the time limit of a write stall, unless it has less: a peer must not
+/// hold a reply for ever by opening its window byte by byte.
 const LEAST_PROGRESS_BYTES: u64 = 1024;
 
 impl Wait {

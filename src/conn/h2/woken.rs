@@ -9,8 +9,8 @@ use std::{
     task::{Wake, Waker},
 };
 
-/// The list of streams that were woken. While the connection is at work it will look at the list by itself; else a
-/// wake brings a message to it.
+/// The list of streams that were woken. While the connection is at work it will look at the list by itself;
+/// else a wake brings a message to it.
 pub(super) struct Woken {
     ready: Mutex<Ready>,
     connection: Waker,
@@ -66,7 +66,7 @@ impl Woken {
         drop(list);
     }
 
-    /// Says whether nothing is on the list.
+    /// Returns `true` if the list is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.lock().list.is_empty()
     }

@@ -146,7 +146,8 @@ async fn run_chain(chain: &Arc<Chain>, request: Request) -> Outcome {
     }
 }
 
-/// Replaces a body that must be polled on this thread by a channel to the connection. Returns the sender and the body.
+/// Replaces a body that must be polled on this thread by a channel to the connection. Returns the sender and
+/// the body.
 fn take_stream(outcome: &mut Outcome, window_bytes: usize) -> Option<(BodySender, Body)> {
     outcome
         .response
@@ -155,8 +156,8 @@ fn take_stream(outcome: &mut Outcome, window_bytes: usize) -> Option<(BodySender
         .then(|| outcome.response.body_mut().replace_with_channel(window_bytes))
 }
 
-/// Sends a body's frames into a channel as its window allows. Ends when the receiver is dropped, even if the body has
-/// no frame ready.
+/// Sends a body's frames into a channel as its window allows. Ends when the receiver is dropped, even if the
+/// body has no frame ready.
 async fn forward(mut sender: BodySender, mut body: Body) {
     while sender.ready().await {
         let next = poll_fn(|cx| match sender.poll_closed(cx) {
@@ -199,7 +200,8 @@ impl ReplyTo {
         Msg::Reply { id: self.id, seq: self.seq, outcome }
     }
 
-    /// Sends a reply, waiting for room in the shard's inbox. That cannot deadlock: a shard never waits for a worker.
+    /// Sends a reply, waiting for room in the shard's inbox. That cannot deadlock: a shard never waits for a
+    /// worker.
     async fn send(&mut self, outcome: Outcome) {
         let message = self.message(outcome);
         if let Some(sender) = self.sender.take() {
@@ -215,7 +217,8 @@ impl ReplyTo {
         }
     }
 
-    /// Sends a reply if the shard's inbox has room. Otherwise the connection answers when its own deadline passes.
+    /// Sends a reply if the shard's inbox has room. Otherwise the connection answers when its own deadline
+    /// passes.
     fn send_now(&mut self, outcome: Outcome) {
         let message = self.message(outcome);
         if let Some(sender) = self.sender.take() {

@@ -1,4 +1,5 @@
-//! The server's end of one WebSocket, whatever carries it: fed bytes and asked for bytes, it runs the handler.
+//! The server's end of one WebSocket, on a connection of its own or on an HTTP/2 stream. It runs the handler
+//! and the sources of messages.
 //!
 //! ```text
 //!  bytes ─► session ─► message ─► handler ─┐
@@ -29,20 +30,21 @@ use crate::{
     },
 };
 
-/// Sources are asked for nothing more while this waits for the peer, bytes.
+/// Sources are not polled while this many bytes wait to be sent.
 const SOURCES_AHEAD_BYTES: usize = 64 * 1024;
 
-/// Messages taken from one source in one go: one that is never short of them must not hold the shard.
+/// Maximum number of messages taken from one source in one call: a source that always has a message must not
+/// block the shard.
 const DELIVERIES_PER_CALL: usize = 64;
 
-/// How a socket comes to its end.
+/// Ways in which a socket ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::conn) enum End {
-    /// Both sides have said Close.
+    /// Both sides have sent Close.
     Closed,
-    /// The peer broke the protocol, and was told.
+    /// The peer broke the protocol and was sent a Close that says so.
     Fault,
-    /// The peer did not answer our Close in time.
+    /// The peer did not answer the server's Close in time.
     Unanswered,
     /// The peer sent FIN without a Close.
     Gone,
@@ -51,7 +53,7 @@ pub(in crate::conn) enum End {
 }
 
 impl End {
-    /// Returns what the end hooks are told; `None` for an orderly end.
+    /// Returns the error text for the end hooks; `None` for an orderly end.
     pub(in crate::conn) fn error(self) -> Option<&'static str> {
         match self {
             Self::Closed => None,
@@ -63,74 +65,84 @@ impl End {
     }
 }
 
-/// Wakes the connection, and remembers that its handler is to be polled: what many sockets are sent by their sources is
-/// nothing to their handlers.
-struct Call {
-    called: AtomicBool,
+/// Waker of the handler: wakes the connection and marks the handler to be polled. The connection's own waker
+/// does not, so that messages of sources cost no poll of the handler.
+struct HandlerWaker {
+    is_woken: AtomicBool,
     connection: Waker,
 }
 
-impl Call {
+impl HandlerWaker {
+    /// Returns `true` if the handler was woken since the last call.
     fn take(&self) -> bool {
-        self.called.load(Ordering::Relaxed) && self.called.swap(false, Ordering::AcqRel)
+        self.is_woken.load(Ordering::Relaxed) && self.is_woken.swap(false, Ordering::AcqRel)
     }
 }
 
-impl Wake for Call {
+impl Wake for HandlerWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Before the wake: whoever that wakes must see it.
-        self.called.store(true, Ordering::Release);
+        // Set before the wake-up, so that the woken connection sees it.
+        self.is_woken.store(true, Ordering::Release);
         self.connection.wake_by_ref();
     }
 }
 
-/// One end of a socket.
+/// The server's end of a socket.
 pub(in crate::conn) struct Endpoint {
     state: Rc<RefCell<State>>,
-    /// None once it has returned, or was cancelled.
+    /// `None` once the handler has returned or was cancelled.
     handler: Option<Running>,
     sources: Vec<BoxedSource>,
-    /// A source may have more, and what waits for the peer is too much to ask.
-    sources_wait: bool,
-    /// The sources were asked in this call, and had nothing more.
-    sources_rest: bool,
-    /// A source came or went since that was last asked for.
+    source_progress: SourceProgress,
+    /// A source was added or removed since the last call of
+    /// [`take_sources_changed`](Self::take_sources_changed).
     sources_changed: bool,
-    /// Bytes behind a message that the handler has not taken.
+    /// Received bytes after a message that the handler has not taken.
     unread: Vec<u8>,
-    call: Arc<Call>,
-    /// [`call`](Self::call), as the handler is given it.
+    wakes: Arc<HandlerWaker>,
+    /// [`wakes`](Self::wakes) as the waker that the handler gets.
     handler_waker: Waker,
     watchdog: Watchdog,
     clocks: Clocks,
-    /// When bytes came last.
-    heard: Instant,
-    /// When the peer was pinged; None once bytes came.
+    /// Time of the last received bytes.
+    last_received: Instant,
+    /// Time of the last ping; `None` once bytes were received.
     pinged: Option<Instant>,
-    /// By when closing must be done.
+    /// Time by which closing must be complete.
     close_by: Option<Instant>,
     /// The peer sent FIN.
-    ended: bool,
-    /// It ends without a word more.
+    has_fin: bool,
+    /// The socket ends without sending anything more.
     lost: Option<End>,
-    /// Counted as open.
+    /// The socket is counted as open.
     is_open: bool,
 }
 
+/// Result of the last poll of the sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SourceProgress {
+    /// A source may have more.
+    Unknown,
+    /// They were polled in this call, and had nothing more.
+    Rest,
+    /// A source may have more and is not polled, because too much waits to be sent.
+    HeldBack,
+}
+
 impl Endpoint {
-    /// Opens the socket. `waker` wakes whoever feeds it.
+    /// Opens the socket. `waker` wakes the connection or the stream that carries it.
     pub(in crate::conn) fn new(
         env: &Env,
         waker: Waker,
         upgrade: Upgrade,
         route_metrics: Arc<RouteMetrics>,
     ) -> Self {
-        let call = Arc::new(Call { called: AtomicBool::new(false), connection: waker.clone() });
-        let handler_waker = Waker::from(call.clone());
+        let wakes = Arc::new(HandlerWaker { is_woken: AtomicBool::new(false), connection: waker.clone() });
+        let handler_waker = Waker::from(wakes.clone());
         let wakers = Wakers { connection: waker, handler: handler_waker.clone() };
         let Opened { state, handler, clocks } =
             upgrade.open(&env.limits, &env.timeouts, wakers, &env.counters);
@@ -139,43 +151,45 @@ impl Endpoint {
             state,
             handler: Some(handler),
             sources: Vec::new(),
-            sources_wait: false,
-            sources_rest: false,
+            source_progress: SourceProgress::Unknown,
             sources_changed: false,
             unread: Vec::new(),
-            call,
+            wakes,
             handler_waker,
             watchdog: Watchdog::new(env, route_metrics),
             clocks,
-            heard: env.now,
+            last_received: env.now,
             pinged: None,
             close_by: None,
-            ended: false,
+            has_fin: false,
             lost: None,
             is_open: true,
         }
     }
 
-    /// Lends the socket the outbox that it writes to; `behind_bytes` wait for the peer behind it.
+    /// Lends the outbox to the socket before a call. `behind_bytes` were taken out of it and are not sent
+    /// yet.
     pub(in crate::conn) fn enter(&mut self, outbox: &mut Outbox, behind_bytes: usize) {
-        self.sources_rest = false;
+        if self.source_progress == SourceProgress::Rest {
+            self.source_progress = SourceProgress::Unknown;
+        }
         let state = &mut *self.state.borrow_mut();
         std::mem::swap(outbox, &mut state.outbox);
-        // What was written while nobody fed it follows what waited already.
+        // Bytes written between two calls follow those that waited already.
         state.outbox.append(outbox);
         (state.fed, state.behind_bytes) = (true, behind_bytes);
     }
 
-    /// Takes the outbox back.
+    /// Returns the outbox to the connection after a call.
     pub(in crate::conn) fn leave(&mut self, outbox: &mut Outbox) {
         let state = &mut *self.state.borrow_mut();
         std::mem::swap(outbox, &mut state.outbox);
-        // Whoever sends from outside of a turn writes behind this.
+        // A sender between two calls writes behind these bytes.
         state.behind_bytes += outbox.len();
         state.fed = false;
     }
 
-    /// Lends the memory of large messages to the outbox: whoever takes that returns it.
+    /// Moves large messages to the outbox without a copy. The engine returns their memory once it is sent.
     pub(in crate::conn) fn lend(&mut self) {
         self.state.borrow_mut().lend();
     }
@@ -185,7 +199,8 @@ impl Endpoint {
         self.poll_handler(env);
     }
 
-    /// Brings what follows from a call in line with it.
+    /// Handles what a call has changed: new sources, a close, the peer's end. Called after each of the other
+    /// calls.
     pub(in crate::conn) fn after_event(&mut self, env: &mut Env) {
         if !self.state.borrow().attached.is_empty() {
             self.poll_sources(env);
@@ -193,12 +208,12 @@ impl Endpoint {
         if !self.state.borrow().closing().may_send() {
             self.start_closing(env);
         }
-        self.note_gone();
+        self.end_if_gone();
     }
 
-    /// Takes bytes.
+    /// Handles received bytes.
     pub(in crate::conn) fn received(&mut self, env: &mut Env, bytes: &[u8]) {
-        (self.heard, self.pinged) = (env.now, None);
+        (self.last_received, self.pinged) = (env.now, None);
         if self.unread.is_empty() {
             let mut rest = bytes;
             self.read(env, &mut rest);
@@ -209,28 +224,29 @@ impl Endpoint {
         }
     }
 
-    /// Takes the peer's FIN: what came before it is still the handler's.
+    /// Handles the peer's FIN. The handler still gets the messages before it.
     pub(in crate::conn) fn fin_received(&mut self, env: &mut Env) {
-        self.ended = true;
+        self.has_fin = true;
         self.start_closing(env);
     }
 
-    /// Goes on: the handler, a source, or whoever holds a half of the socket has something.
+    /// Makes all progress that is possible: the handler, a source or a half of the socket has woken the
+    /// carrier.
     pub(in crate::conn) fn woken(&mut self, env: &mut Env) {
         let due = {
-            // A sender outside may have found no room by figures of the last turn: those of this one are right.
+            // A sender between two calls may have found no room because it saw outdated byte counts.
             let mut state = self.state.borrow_mut();
             state.room_came();
             state.take_due()
         };
-        if self.call.take() || due {
+        if self.wakes.take() || due {
             self.poll_handler(env);
         }
         self.poll_sources(env);
         self.read_on(env);
     }
 
-    /// Goes on because the peer took bytes.
+    /// Handles progress in sending: the kernel or the stream took bytes.
     pub(in crate::conn) fn sent(&mut self, env: &mut Env) {
         let due = {
             let mut state = self.state.borrow_mut();
@@ -242,17 +258,17 @@ impl Endpoint {
             self.poll_handler(env);
             self.read_on(env);
         }
-        if self.sources_wait {
+        if self.source_progress == SourceProgress::HeldBack {
             self.poll_sources(env);
         }
     }
 
-    /// Says goodbye because the server stops.
+    /// Closes the socket because the server stops.
     pub(in crate::conn) fn drain(&mut self, env: &mut Env) {
         self.close(env, Code::GOING_AWAY, "the server is stopping");
     }
 
-    /// Does what is due: a ping, or the end of one who does not answer.
+    /// Sends a ping that is due, or ends the socket of a peer that does not answer.
     pub(in crate::conn) fn clock_due(&mut self, env: &mut Env) {
         if let Some(close_by) = self.close_by {
             if close_by <= env.now && !self.state.borrow().closing().is_finished() {
@@ -268,7 +284,7 @@ impl Endpoint {
                 env.counters.timeouts.add("ws_pong");
                 self.lost = Some(End::Silent);
             }
-            None if passed(self.heard, self.clocks.ping) => {
+            None if passed(self.last_received, self.clocks.ping) => {
                 self.pinged = Some(env.now);
                 self.state.borrow_mut().ping();
             }
@@ -276,30 +292,32 @@ impl Endpoint {
         }
     }
 
-    /// Returns when [`clock_due`](Self::clock_due) has something to do. While the handler leaves messages
-    /// lying, the peer's silence is not its fault.
+    /// Returns the time at which to call [`clock_due`](Self::clock_due). `None` while the handler does not
+    /// take messages: nothing is read then, so silence is not the peer's fault.
     pub(in crate::conn) fn deadline(&self) -> Option<Instant> {
         if self.close_by.is_some() {
             return self.close_by;
         }
         let (since, after) = match self.pinged {
             Some(pinged) => (pinged, self.clocks.pong),
-            None => (self.heard, self.clocks.ping),
+            None => (self.last_received, self.clocks.ping),
         };
         after.filter(|_| self.wants_read()).and_then(|after| since.checked_add(after))
     }
 
-    /// Says whether the peer may send: all that it sent was taken.
+    /// Returns `true` if the handler has taken everything that was received.
     pub(in crate::conn) fn wants_read(&self) -> bool {
-        !self.ended && self.unread.is_empty() && self.state.borrow().may_take()
+        !self.has_fin && self.unread.is_empty() && self.state.borrow().may_take()
     }
 
-    /// Says whether the peer's taking everything that was sent changes nothing here.
+    /// Returns `true` if nothing here waits for bytes to be sent.
     pub(in crate::conn) fn rests(&self) -> bool {
-        !self.sources_wait && self.close_by.is_none() && !self.state.borrow().waits_for_room()
+        self.source_progress != SourceProgress::HeldBack
+            && self.close_by.is_none()
+            && !self.state.borrow().waits_for_room()
     }
 
-    /// Says how the socket has come to its end; `None` while it has not.
+    /// Returns how the socket has ended; `None` while it has not.
     pub(in crate::conn) fn end(&self, now: Instant) -> Option<End> {
         if self.lost.is_some() {
             return self.lost;
@@ -313,13 +331,13 @@ impl Endpoint {
         }
     }
 
-    /// Says whether closing has had its time.
+    /// Returns `true` if the time for closing is over.
     #[cfg(feature = "http2")]
     pub(in crate::conn) fn is_late(&self, now: Instant) -> bool {
         self.close_by.is_some_and(|at| at <= now)
     }
 
-    /// Says whether messages may come past the socket: from its only source, while nothing closes it.
+    /// Returns `true` if a tap may be used: the socket has one source and is not closing.
     pub(in crate::conn) fn may_be_passed(&self) -> bool {
         let state = self.state.borrow();
         self.sources.len() == 1
@@ -328,39 +346,39 @@ impl Endpoint {
             && state.closing().may_send()
     }
 
-    /// Says whether the sources were asked in this call, and had nothing more.
+    /// Returns `true` if the sources were polled in this call, and had nothing more.
     pub(in crate::conn) fn sources_rest(&self) -> bool {
-        self.sources_rest
+        self.source_progress == SourceProgress::Rest
     }
 
-    /// Says whether a source came or went since the last call.
+    /// Returns `true` if a source was added or removed since the last call.
     pub(in crate::conn) fn take_sources_changed(&mut self) -> bool {
         std::mem::take(&mut self.sources_changed)
     }
 
-    /// Returns the form in which messages may come past the socket.
+    /// Returns the form in which the peer gets messages through a tap; `None` if it cannot get any.
     pub(in crate::conn) fn form(&self) -> Option<Form> {
         self.state.borrow_mut().form()
     }
 
-    /// Offers the only source a shorter way for its messages.
+    /// Offers an outlet to the only source.
     pub(in crate::conn) fn offer(&mut self, offer: &mut Offer) {
         if let [source] = &mut self.sources[..] {
             source.offer(offer);
         }
     }
 
-    /// Counts payload bytes that were sent past the socket.
+    /// Counts payload bytes that were sent through a tap.
     pub(in crate::conn) fn note_passed(&self, bytes: u64) {
         self.state.borrow_mut().sent_bytes += bytes;
     }
 
-    /// Returns the payload bytes that were sent.
+    /// Returns how many bytes of payload were sent.
     pub(in crate::conn) fn sent_bytes(&self) -> u64 {
         self.state.borrow().sent_bytes
     }
 
-    /// Ends everything: the handler is dropped where it waits.
+    /// Ends the socket and drops the handler and the sources.
     pub(in crate::conn) fn cancel(&mut self, env: &Env) {
         if std::mem::take(&mut self.is_open) {
             env.counters.ws.open.sub(1);
@@ -377,12 +395,12 @@ impl Endpoint {
     }
 }
 
-/// What comes in.
+/// Receiving.
 impl Endpoint {
-    /// Takes events off the input, until it is used up or the handler has to take what is there.
+    /// Parses input until it is used up or a message waits for the handler.
     fn read(&mut self, env: &mut Env, input: &mut &[u8]) {
         if self.state.borrow().closing().is_finished() {
-            // It broke the protocol, or both sides have said Close: nothing it sends is looked at.
+            // The peer broke the protocol, or both sides have sent Close: the rest is ignored.
             *input = &[];
             return;
         }
@@ -391,10 +409,10 @@ impl Endpoint {
             if !state.may_take() {
                 return;
             }
-            let took = state.take(input);
+            let received = state.take(input);
             let due = state.take_due();
             drop(state);
-            match took {
+            match received {
                 Took::All => return,
                 Took::Message | Took::Control => {}
                 Took::Close => self.peer_closed(env),
@@ -414,15 +432,15 @@ impl Endpoint {
         }
     }
 
-    /// Goes on with what was left, once the handler has taken what stood before it.
+    /// Parses the bytes that were left, once the handler has taken the message before them.
     fn read_on(&mut self, env: &mut Env) {
         if !self.unread.is_empty() && self.state.borrow().may_take() {
             let unread = std::mem::take(&mut self.unread);
             let mut rest = unread.as_slice();
             self.read(env, &mut rest);
             self.unread = rest.to_vec();
-            // Until here the peer was not the one to wait for.
-            (self.heard, self.pinged) = (env.now, None);
+            // Until now the handler was the one to wait for, not the peer.
+            (self.last_received, self.pinged) = (env.now, None);
         }
     }
 
@@ -436,15 +454,15 @@ impl Endpoint {
         self.start_closing(env);
     }
 
-    /// A peer that is gone without a Close is waited for no longer once the handler has what it sent.
-    fn note_gone(&mut self) {
-        let gone = self.ended && self.unread.is_empty() && self.state.borrow().may_take();
+    /// Ends the socket of a peer that sent FIN without a Close, once the handler has taken all messages.
+    fn end_if_gone(&mut self) {
+        let gone = self.has_fin && self.unread.is_empty() && self.state.borrow().may_take();
         if gone && !self.state.borrow().closing().is_finished() {
             self.lost.get_or_insert(End::Gone);
         }
     }
 
-    /// Gives closing its time.
+    /// Starts the time limit of closing, unless it runs already.
     fn start_closing(&mut self, env: &Env) {
         if self.close_by.is_none() {
             self.close_by = env.now.checked_add(self.clocks.close);
@@ -452,15 +470,15 @@ impl Endpoint {
     }
 
     fn close(&mut self, env: &Env, code: Code, reason: &str) {
-        // One that is closing already needs no other word.
+        // Fails if the socket is closing already.
         let _ = self.state.borrow_mut().close(code, reason);
         self.start_closing(env);
     }
 }
 
-/// What goes out.
+/// Handler and sources.
 impl Endpoint {
-    /// Polls the handler, its panics contained.
+    /// Polls the handler. A panic is caught and closes the socket.
     fn poll_handler(&mut self, env: &mut Env) {
         let Some(handler) = &mut self.handler else { return };
         let began = Instant::now();
@@ -484,7 +502,7 @@ impl Endpoint {
             Ok(()) => self.close(env, Code::NORMAL, ""),
             Err(error) => {
                 if self.state.borrow().closing().may_send() && env.may_warn() {
-                    tracing::warn!(error, "a WebSocket's handler failed; the socket closes");
+                    tracing::warn!(error, "WebSocket handler failed, closing the socket");
                 }
                 self.close(env, Code::INTERNAL, "the server failed");
             }
@@ -498,12 +516,12 @@ impl Endpoint {
         }
     }
 
-    /// Sends what the sources have, while the peer keeps up.
+    /// Sends the messages of the sources, as long as the peer keeps up.
     fn poll_sources(&mut self, env: &mut Env) {
         let before = self.sources.len();
         self.sources.append(&mut self.state.borrow_mut().attached);
         self.sources_changed |= self.sources.len() > before;
-        (self.sources_wait, self.sources_rest) = (false, true);
+        self.source_progress = SourceProgress::Rest;
         let mut index = 0;
         while index < self.sources.len() && self.state.borrow().closing().may_send() {
             let polled = catch_unwind(AssertUnwindSafe(|| self.poll_source(env, index)));
@@ -524,12 +542,12 @@ impl Endpoint {
         drop(self.sources.swap_remove(index));
     }
 
-    /// Sends what one source has; false when it is at its end.
+    /// Sends the messages of one source. Returns `false` if the source has ended.
     fn poll_source(&mut self, env: &mut Env, index: usize) -> bool {
-        let mut cx = Context::from_waker(&self.call.connection);
+        let mut cx = Context::from_waker(&self.wakes.connection);
         for _ in 0..DELIVERIES_PER_CALL {
             if self.state.borrow().queued_bytes() >= SOURCES_AHEAD_BYTES {
-                (self.sources_wait, self.sources_rest) = (true, false);
+                self.source_progress = SourceProgress::HeldBack;
                 return true;
             }
             match self.sources[index].poll_next(&mut cx) {
@@ -546,8 +564,10 @@ impl Endpoint {
                 }
             }
         }
-        self.sources_rest = false;
-        self.call.connection.wake_by_ref();
+        if self.source_progress == SourceProgress::Rest {
+            self.source_progress = SourceProgress::Unknown;
+        }
+        self.wakes.connection.wake_by_ref();
         true
     }
 }

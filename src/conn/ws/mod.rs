@@ -62,10 +62,10 @@ impl Ws {
         self.update_tap(env, io);
     }
 
-    /// Lets messages come past the socket while its only source rests.
+    /// Offers a tap to the only source while it rests, and drops the tap when the socket has other sources.
     fn update_tap(&mut self, env: &Env, io: &mut Io) {
         if self.endpoint.take_sources_changed() {
-            // It is another source's.
+            // The tap belongs to the former source.
             (io.tap, self.may_tap) = (None, true);
         }
         if !self.endpoint.may_be_passed() {

@@ -1,40 +1,19 @@
-//! A request's body as it comes in, whatever frames it.
+//! Decoder of a request body, with a length or chunked.
 
-use std::ops::Range;
-
-use super::{Framing, Limits, chunk::Chunked};
+use super::{Framing, Limits, chunk::Chunked, step::Step};
 use crate::proto::semantics::{Fields, Reject};
 
-/// What one look at the input gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// All of the input is consumed; the body goes on.
-    NeedMore,
-    /// Data of the body.
-    Data {
-        /// Bytes consumed, framing before the data included.
-        consumed: usize,
-        /// Where the data lies in the input; never empty.
-        data: Range<usize>,
-    },
-    /// The body has ended; the next request starts behind what was consumed.
-    Done {
-        /// Bytes consumed.
-        consumed: usize,
-    },
-}
-
-/// Decodes one request's body.
+/// Decoder of one request body.
 #[derive(Debug)]
 pub enum Body {
-    /// So many bytes are left.
+    /// Body with a length: this many bytes are left.
     Length(u64),
-    /// Chunks are left.
+    /// Chunked body.
     Chunked(Chunked),
 }
 
 impl Body {
-    /// Starts behind the head.
+    /// Returns a decoder for the bytes after a head.
     pub fn new(framing: Framing, limits: &Limits) -> Self {
         match framing {
             Framing::None => Self::Length(0),
@@ -43,12 +22,12 @@ impl Body {
         }
     }
 
-    /// Decodes up to the end of the next run of data. Call again with what was not consumed, until it asks for more
-    /// or is done.
+    /// Decodes up to the end of the next run of data. Call it again with the bytes that were not consumed,
+    /// until the result is [`Step::NeedMore`] or [`Step::Done`].
     ///
     /// # Errors
     ///
-    /// The framing is broken, or breaks a limit: answer with [`Reject::status`] and close.
+    /// The framing is invalid or exceeds a limit: answer with [`Reject::status`] and close the connection.
     pub fn decode(&mut self, input: &[u8]) -> Result<Step, Reject> {
         match self {
             Self::Chunked(chunked) => chunked.decode(input),
@@ -62,7 +41,7 @@ impl Body {
         }
     }
 
-    /// Returns how many bytes of data are still to come, if the framing tells.
+    /// Returns how many bytes of data are still to come; `None` if the framing does not tell.
     pub fn remaining(&self) -> Option<u64> {
         match self {
             Self::Length(left) => Some(*left),
@@ -70,12 +49,13 @@ impl Body {
         }
     }
 
-    /// Says whether the whole body was decoded.
+    /// Returns `true` if the whole body was decoded.
     pub fn is_done(&self) -> bool {
         self.remaining() == Some(0)
     }
 
-    /// Returns the trailer fields of a chunked body that is done. They are never part of the header.
+    /// Returns the trailer fields of a chunked body that is complete. They are never added to the header
+    /// fields.
     pub fn trailers(&self) -> Fields<'_> {
         match self {
             Self::Length(_) => Fields::new(&[], &[]),

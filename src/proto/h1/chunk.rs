@@ -1,5 +1,5 @@
-//! Decodes the chunked transfer coding (RFC 9112 §7.1), a byte at a time where it is framing, in place where it is
-//! data.
+//! Decoder of the chunked transfer coding (RFC 9112 §7.1). Framing is decoded byte by byte, data is not
+//! copied.
 //!
 //! ```text
 //!  Size ──digits──► Size ──;──► Extension ──┐
@@ -8,55 +8,71 @@
 //!                                        └─LF, size 0──► Trailers ──► Done
 //! ```
 //!
-//! Each byte costs a constant, so a flood of tiny chunks costs no more than its bytes.
+//! The cost of a byte is constant, so many tiny chunks cost no more than the same number of other bytes.
 
-use super::{Limits, Step, parse};
+use super::{Limits, parse, step::Step};
 use crate::proto::semantics::{Field, Fields, Reject, is_forbidden_trailer, trim};
 
-/// Most digits of a chunk size: more than fit 64 bits are refused, also when they are zeros.
+/// Maximum number of digits of a chunk size: as many as fit into 64 bits. More are refused, even if they are
+/// zeros.
 const SIZE_DIGITS_MAX: u8 = 16;
 
-/// Decodes one chunked body.
+/// Decoder of one chunked body.
 #[derive(Debug)]
 pub struct Chunked {
-    state: State,
-    /// Bytes of extensions still allowed in this message.
+    expected: Expected,
+    /// Bytes of chunk extensions that are still allowed in this message.
     extension_room: usize,
+    /// Maximum size of the trailer section, in bytes.
     trailer_bytes: usize,
+    /// Maximum number of trailer fields.
     trailer_fields: usize,
     trailers: Option<Box<Trailers>>,
 }
 
+/// Part of the coding that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Expected {
+    /// Chunk size. `size` is the value of the `digits` digits so far.
     Size { size: u64, digits: u8 },
+    /// Extension after the size.
     Extension { size: u64 },
+    /// Line feed at the end of the line with the size.
     LineEnd { size: u64 },
+    /// Data of the chunk.
     Data { left: u64 },
+    /// Carriage return after the data.
     DataCr,
+    /// Line feed after the data.
     DataLf,
+    /// First byte of the trailer section, or of the empty line that ends the message.
     FirstTrailer,
+    /// Line feed of that empty line.
     FirstTrailerLf,
+    /// Rest of the trailer section.
     Trailers,
+    /// Nothing: the message is complete.
     Done,
+    /// Nothing: the coding is invalid.
     Failed(Reject),
 }
 
-const NEXT_SIZE: State = State::Size { size: 0, digits: 0 };
+const NEXT_SIZE: Expected = Expected::Size { size: 0, digits: 0 };
 
-/// Trailer fields and the bytes they are in. Allocated only for a message that has some.
+/// Trailer section. Allocated only for a message that has one.
 #[derive(Debug, Default)]
 struct Trailers {
     bytes: Vec<u8>,
+    /// Offset of the current line in `bytes`.
     line: usize,
     fields: Vec<Field>,
 }
 
 impl Chunked {
-    /// Starts before the first chunk.
+    /// Returns a decoder that expects the first chunk.
     pub fn new(limits: &Limits) -> Self {
         Self {
-            state: NEXT_SIZE,
+            expected: NEXT_SIZE,
             extension_room: limits.extension_bytes,
             trailer_bytes: limits.trailer_bytes,
             trailer_fields: limits.headers,
@@ -64,26 +80,26 @@ impl Chunked {
         }
     }
 
-    /// Decodes up to the end of the next run of data. Call again with what was not consumed.
+    /// Decodes up to the end of the next run of data. Call it again with the bytes that were not consumed.
     ///
     /// # Errors
     ///
-    /// The coding is broken, or a limit is; every later call says the same.
+    /// The coding is invalid or exceeds a limit. Every later call returns the same error.
     pub fn decode(&mut self, input: &[u8]) -> Result<Step, Reject> {
         let step = self.run(input);
         if let Err(reject) = step {
-            self.state = State::Failed(reject);
+            self.expected = Expected::Failed(reject);
         }
         step
     }
 
-    /// Says whether the last chunk and the trailers are decoded.
+    /// Returns `true` if the last chunk and the trailers were decoded.
     pub fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.expected == Expected::Done
     }
 
-    /// Returns the trailer fields, once done; those that would change framing, routing or the meaning of the
-    /// header are left out (RFC 9110 §6.5.1).
+    /// Returns the trailer fields once the message is complete. Fields that are forbidden as trailers are
+    /// left out (RFC 9110 §6.5.1).
     pub fn trailers(&self) -> Fields<'_> {
         match &self.trailers {
             Some(trailers) if self.is_done() => Fields::new(&trailers.fields, &trailers.bytes),
@@ -94,46 +110,47 @@ impl Chunked {
     fn run(&mut self, input: &[u8]) -> Result<Step, Reject> {
         let mut at = 0;
         loop {
-            match self.state {
-                State::Done => return Ok(Step::Done { consumed: at }),
-                State::Failed(reject) => return Err(reject),
+            match self.expected {
+                Expected::Done => return Ok(Step::Done { consumed: at }),
+                Expected::Failed(reject) => return Err(reject),
                 _ if at == input.len() => return Ok(Step::NeedMore),
-                State::Data { left } => return Ok(self.data(left, at, input.len())),
-                State::Trailers => at += self.trailer_bytes(&input[at..])?,
+                Expected::Data { left } => return Ok(self.data(left, at, input.len())),
+                Expected::Trailers => at += self.trailer_bytes(&input[at..])?,
                 _ => at += self.framing_byte(input[at])?,
             }
         }
     }
 
-    /// Takes one byte of framing; returns how many of it were consumed: a first trailer's first byte stays.
+    /// Decodes one byte of framing. Returns how many bytes were consumed: 0 for the first byte of the trailer
+    /// section, which [`trailer_bytes`](Self::trailer_bytes) stores, 1 otherwise.
     fn framing_byte(&mut self, byte: u8) -> Result<usize, Reject> {
-        self.state = match (self.state, byte) {
-            (State::Size { size, digits }, byte) => size_byte(size, digits, byte)?,
-            (State::Extension { size }, b'\r') => State::LineEnd { size },
-            (State::Extension { size }, byte) => self.extension_byte(size, byte)?,
-            (State::LineEnd { size: 0 }, b'\n') => State::FirstTrailer,
-            (State::LineEnd { size }, b'\n') => State::Data { left: size },
-            (State::DataCr, b'\r') => State::DataLf,
-            (State::DataLf, b'\n') => NEXT_SIZE,
-            (State::DataCr | State::DataLf, _) => return Err(Reject::ChunkEnd),
-            (State::FirstTrailer, b'\r') => State::FirstTrailerLf,
-            (State::FirstTrailerLf, b'\n') => State::Done,
-            (State::FirstTrailer, _) => {
-                self.state = State::Trailers;
+        self.expected = match (self.expected, byte) {
+            (Expected::Size { size, digits }, byte) => size_byte(size, digits, byte)?,
+            (Expected::Extension { size }, b'\r') => Expected::LineEnd { size },
+            (Expected::Extension { size }, byte) => self.extension_byte(size, byte)?,
+            (Expected::LineEnd { size: 0 }, b'\n') => Expected::FirstTrailer,
+            (Expected::LineEnd { size }, b'\n') => Expected::Data { left: size },
+            (Expected::DataCr, b'\r') => Expected::DataLf,
+            (Expected::DataLf, b'\n') => NEXT_SIZE,
+            (Expected::DataCr | Expected::DataLf, _) => return Err(Reject::ChunkEnd),
+            (Expected::FirstTrailer, b'\r') => Expected::FirstTrailerLf,
+            (Expected::FirstTrailerLf, b'\n') => Expected::Done,
+            (Expected::FirstTrailer, _) => {
+                self.expected = Expected::Trailers;
                 return Ok(0);
             }
             _ => return Err(Reject::BareCr),
         };
-        if let State::Extension { .. } = self.state {
+        if let Expected::Extension { .. } = self.expected {
             self.extension_room = self.extension_room.checked_sub(1).ok_or(Reject::ExtensionsTooLong)?;
         }
         Ok(1)
     }
 
-    fn extension_byte(&self, size: u64, byte: u8) -> Result<State, Reject> {
+    fn extension_byte(&self, size: u64, byte: u8) -> Result<Expected, Reject> {
         match byte {
             b'\n' => Err(Reject::BareLf),
-            b'\t' | b' '..=b'~' | 0x80.. => Ok(State::Extension { size }),
+            b'\t' | b' '..=b'~' | 0x80.. => Ok(Expected::Extension { size }),
             _ => Err(Reject::ChunkExtension),
         }
     }
@@ -141,11 +158,11 @@ impl Chunked {
     fn data(&mut self, left: u64, at: usize, len: usize) -> Step {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(len - at);
         let left = left - taken as u64;
-        self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+        self.expected = if left == 0 { Expected::DataCr } else { Expected::Data { left } };
         Step::Data { consumed: at + taken, data: at..at + taken }
     }
 
-    /// Keeps trailer bytes up to the end of a line; the empty line ends the message.
+    /// Stores bytes of the trailer section up to the end of a line. An empty line ends the message.
     fn trailer_bytes(&mut self, input: &[u8]) -> Result<usize, Reject> {
         let trailers = self.trailers.get_or_insert_default();
         let room = self.trailer_bytes.saturating_sub(trailers.bytes.len());
@@ -157,26 +174,26 @@ impl Chunked {
         trailers.bytes.extend_from_slice(&input[..taken]);
         if lf.is_some() && trailers.line_ends()? {
             trailers.parse(self.trailer_fields)?;
-            self.state = State::Done;
+            self.expected = Expected::Done;
         }
         Ok(taken)
     }
 }
 
-fn size_byte(size: u64, digits: u8, byte: u8) -> Result<State, Reject> {
+fn size_byte(size: u64, digits: u8, byte: u8) -> Result<Expected, Reject> {
     match (byte, digits) {
-        (b';', 1..) => Ok(State::Extension { size }),
-        (b'\r', 1..) => Ok(State::LineEnd { size }),
+        (b';', 1..) => Ok(Expected::Extension { size }),
+        (b'\r', 1..) => Ok(Expected::LineEnd { size }),
         (byte, SIZE_DIGITS_MAX) if byte.is_ascii_hexdigit() => Err(Reject::ChunkSizeTooLong),
         (byte, digits) => {
             let digit = char::from(byte).to_digit(16).ok_or(Reject::ChunkSize)?;
-            Ok(State::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
+            Ok(Expected::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
         }
     }
 }
 
 impl Trailers {
-    /// Looks at the line that ends here; says whether it is the empty one.
+    /// Checks the end of the current line. Returns `true` if the line is empty.
     fn line_ends(&mut self) -> Result<bool, Reject> {
         let line = &self.bytes[self.line..];
         if !line.ends_with(b"\r\n") {

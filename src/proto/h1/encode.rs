@@ -1,72 +1,73 @@
-//! Writes responses: one function decides the framing, one writes the head.
+//! Writer of responses: [`framing`] decides how the body is sent, [`head`] writes the head.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Head, Version};
 use crate::proto::semantics::{self, Method, Reject, is_forbidden_trailer};
 
-/// The interim response to `Expect: 100-continue` (RFC 9110 §15.2.1).
+/// Interim response to `Expect: 100-continue` (RFC 9110 §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The end of a chunked body without trailers.
+/// End of a chunked body without trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// An IMF-fixdate (RFC 9110 §5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+/// Date in the format IMF-fixdate (RFC 9110 §5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub type Date = [u8; 29];
 
-/// The side of a request that its response depends on.
+/// Properties of a request that its response depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
     /// Version of the request.
     pub version: Version,
     /// Method of the request.
     pub method: Method,
-    /// Whether the connection shall be kept; [`head`] may decide otherwise, never the other way round.
+    /// The connection may be kept open after the response. [`head`] may still decide to close it.
     pub keep_alive: bool,
 }
 
 impl Exchange {
-    /// Makes the exchange of a request.
+    /// Returns the properties of a request.
     pub fn new(head: &Head) -> Self {
         Self { version: head.version(), method: head.method(), keep_alive: head.keep_alive() }
     }
 }
 
-/// How long a response's body is.
+/// Length of a response body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
-    /// So many bytes.
+    /// Known number of bytes.
     Known(u64),
-    /// It ends when it ends.
+    /// The length is not known before the body ends.
     Unknown,
 }
 
-/// How a response's body goes on the wire (RFC 9112 §6.3).
+/// Framing of a response body (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// No body may be sent, whatever its length.
+    /// No body is sent, whatever its length.
     None,
-    /// So many bytes.
+    /// The body has this many bytes, which the head declares.
     Length(u64),
-    /// Chunks, then [`LAST_CHUNK`] or [`last_chunk`].
+    /// The body is sent in chunks, followed by [`LAST_CHUNK`] or [`last_chunk`].
     Chunked,
-    /// As it is; the end of the connection ends it.
+    /// The end of the connection ends the body.
     Close,
 }
 
-/// What [`head`] decided.
+/// Result of writing a head with [`head`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// How the body must follow.
+    /// Framing in which the body must follow.
     pub framing: Framing,
-    /// Whether the connection may serve another request after it.
+    /// The connection may serve another request after this response.
     pub keep_alive: bool,
 }
 
-/// Decides how a response's body is framed.
+/// Decides the framing of a response body.
 ///
-/// HEAD, 1xx, 204 and 304, and 2xx to CONNECT have no body. A known length is declared. Else HTTP/1.1 gets chunks and
-/// HTTP/1.0, which has none, the end of the connection.
+/// Responses to HEAD, responses with status 1xx, 204 or 304, and 2xx responses to CONNECT have no body. A
+/// known length is declared. Otherwise HTTP/1.1 uses chunks. HTTP/1.0 has no chunks: there the end of the
+/// connection ends the body.
 pub fn framing(exchange: Exchange, status: StatusCode, length: Length) -> Framing {
     match (length, exchange.version) {
         _ if exchange.method == Method::Head || !may_have_body(exchange, status) => Framing::None,
@@ -76,16 +77,17 @@ pub fn framing(exchange: Exchange, status: StatusCode, length: Length) -> Framin
     }
 }
 
-/// Writes a response's head.
+/// Writes the head of a response.
 ///
-/// `headers` may hold anything; what concerns the message itself is decided here:
-/// - `content-length` is dropped for the real one; in the answer to HEAD, and in a 304, the first is honoured, as
-///   it tells what GET would give.
+/// `headers` may contain any fields. Those that describe the message itself are handled here:
+/// - `content-length` is replaced by the real length. In a response to HEAD and in a 304 the first one is
+///   kept, because it describes the response to a GET.
 /// - `transfer-encoding` is dropped.
-/// - `connection` is dropped, save that `close` in it closes, and that a 101 keeps it.
-/// - the first `date` is honoured instead of the given one; others are dropped.
+/// - `connection` is dropped, except in a 101. The option `close` in it closes the connection after the
+///   response.
+/// - The first `date` replaces the argument; further ones are dropped.
 ///
-/// Values cannot hold CR, LF or NUL: [`HeaderValue`] refuses them.
+/// A value cannot contain CR, LF or NUL, because [`HeaderValue`] refuses them.
 pub fn head<'h>(
     out: &mut Vec<u8>,
     exchange: Exchange,
@@ -96,9 +98,9 @@ pub fn head<'h>(
 ) -> Sent {
     let framing = framing(exchange, status, length);
     status_line(out, status);
-    let mut own = Own::default();
+    let mut own = MessageFields::default();
     for (name, value) in headers {
-        if own.passes(name, value, status) {
+        if own.is_copied(name, value, status) {
             field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
@@ -114,7 +116,8 @@ pub fn head<'h>(
     Sent { framing, keep_alive }
 }
 
-/// Writes the line before a chunk of so many bytes; the data and [`CHUNK_END`] follow. Not for 0: see [`LAST_CHUNK`].
+/// Writes the line before a chunk of this many bytes. The data and [`CHUNK_END`] must follow. The size must
+/// not be 0: see [`LAST_CHUNK`].
 pub fn chunk_head(out: &mut Vec<u8>, bytes: u64) {
     let digits = (16 - bytes.leading_zeros() / 4).max(1);
     for digit in (0..digits).rev() {
@@ -123,14 +126,14 @@ pub fn chunk_head(out: &mut Vec<u8>, bytes: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What follows a chunk's data.
+/// Line end after the data of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// Room for the line before a chunk.
+/// Maximum length of the line before a chunk, in bytes.
 pub const CHUNK_HEAD_BYTES: usize = 18;
 
-/// Makes a chunk of what stands behind the first [`CHUNK_HEAD_BYTES`] of `buffer`; returns where it begins. That there is
-/// something is the caller's business: an empty chunk would end the body.
+/// Turns the bytes after the first [`CHUNK_HEAD_BYTES`] of `buffer` into a chunk and returns the offset of
+/// the chunk in `buffer`. There must be at least one such byte: an empty chunk would end the body.
 pub fn chunk_in_place(buffer: &mut Vec<u8>) -> usize {
     let mut head = Vec::with_capacity(CHUNK_HEAD_BYTES);
     chunk_head(&mut head, (buffer.len() - CHUNK_HEAD_BYTES) as u64);
@@ -140,7 +143,7 @@ pub fn chunk_in_place(buffer: &mut Vec<u8>) -> usize {
     start
 }
 
-/// Writes data as one chunk; nothing if there is none, as an empty chunk would end the body.
+/// Writes data as one chunk. Writes nothing if the data is empty: an empty chunk would end the body.
 pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
     if data.is_empty() {
         return;
@@ -151,7 +154,7 @@ pub fn chunk(out: &mut Vec<u8>, data: &[u8]) {
     out.extend_from_slice(CHUNK_END);
 }
 
-/// Writes the end of a chunked body with trailers, leaving out those that must not be one.
+/// Writes the end of a chunked body with trailers. Fields that are forbidden as trailers are left out.
 pub fn last_chunk<'h>(
     out: &mut Vec<u8>,
     trailers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
@@ -165,12 +168,14 @@ pub fn last_chunk<'h>(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a whole small response that names a refusal's cause in plain words and closes.
+/// Writes a complete response that tells the client why its request was refused, and that the connection
+/// closes.
 pub fn reject(out: &mut Vec<u8>, reject: Reject, date: &Date) {
     error(out, reject.status(), reject.text(), date);
 }
 
-/// Writes a whole small text response that closes, for where no request could be made out.
+/// Writes a complete text response that tells the client that the connection closes. For bytes that are no
+/// valid request.
 pub fn error(out: &mut Vec<u8>, status: StatusCode, text: &str, date: &Date) {
     status_line(out, status);
     out.extend_from_slice(b"content-type: text/plain; charset=utf-8\r\ncontent-length: ");
@@ -182,17 +187,20 @@ pub fn error(out: &mut Vec<u8>, status: StatusCode, text: &str, date: &Date) {
     out.push(b'\n');
 }
 
-/// Fields of the handler's that concern the message itself.
+/// Fields of a response that describe the message itself.
 #[derive(Default)]
-struct Own<'h> {
+struct MessageFields<'h> {
+    /// Value of the first `content-length`.
     length: Option<&'h [u8]>,
+    /// There is a `connection: close`.
     close: bool,
+    /// There is a `date`.
     date: bool,
 }
 
-impl<'h> Own<'h> {
-    /// Takes note of one field; says whether it is written as it is.
-    fn passes(&mut self, name: &HeaderName, value: &'h HeaderValue, status: StatusCode) -> bool {
+impl<'h> MessageFields<'h> {
+    /// Reads one field. Returns `true` if the field is written to the response as it is.
+    fn is_copied(&mut self, name: &HeaderName, value: &'h HeaderValue, status: StatusCode) -> bool {
         if *name == header::CONTENT_LENGTH {
             self.length = self.length.or(Some(value.as_bytes()));
             return false;
@@ -225,8 +233,8 @@ fn write_length(
     framing: Framing,
     own: Option<&[u8]>,
 ) {
-    let told = own.filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
-    match (framing, told, length) {
+    let declared = own.filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
+    match (framing, declared, length) {
         (Framing::Length(length), _, _) => length_field(out, length),
         (Framing::Chunked, _, _) => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         (Framing::None, Some(digits), _)
@@ -241,7 +249,7 @@ fn write_length(
     }
 }
 
-/// Writes what a peer of this version does not assume about the connection.
+/// Writes the `connection` field if the connection is not handled as the version's default says.
 pub(super) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
     match (version, keep_alive) {
         (_, false) => out.extend_from_slice(b"connection: close\r\n"),
@@ -276,7 +284,7 @@ fn length_field(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a number in decimal without an allocation.
+/// Writes a number in decimal. Does not allocate.
 fn decimal(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();

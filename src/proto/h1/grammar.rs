@@ -1,13 +1,15 @@
-//! The grammar of field lines: httparse's, and the names of what it refuses.
+//! Parser of field lines: httparse, with precise names for the errors.
 
 pub(super) use httparse::{EMPTY_HEADER, Header};
 use httparse::{Error, Status};
 
 use crate::proto::semantics::{Reject, Span, is_token, trim};
 
-/// Parses field lines up to an empty line; `None` if that is not there. Returns their length with it.
+/// Parses field lines up to and including an empty line. Returns their total length and the fields, or `None`
+/// without an empty line.
 ///
-/// Bare line feeds pass: see [`lines_end_in_crlf`]. What is refused is named by [`fault`].
+/// Lines that end in a bare line feed are accepted here: see [`lines_end_in_crlf`]. For an error [`fault`]
+/// finds the cause.
 pub(super) fn headers<'s, 'b>(
     section: &'b [u8],
     storage: &'s mut [Header<'b>],
@@ -18,15 +20,19 @@ pub(super) fn headers<'s, 'b>(
     })
 }
 
-/// Says whether each line of a parsed section ends in CR LF. httparse takes a bare LF for a line end, but takes none
-/// into a name or a value, and a name starts its line; so the bytes before the names and the ends tell.
+/// Returns `true` if each line of a parsed section ends in CR LF.
+///
+/// httparse also accepts a bare LF as the end of a line, but never as a part of a name or a value. Each name
+/// is at the start of a line. So it is enough to check the two bytes before each name and the two before each
+/// end.
 pub(super) fn lines_end_in_crlf(section: &[u8], headers: &[Header<'_>]) -> bool {
     let is_crlf = |end: usize| end >= 2 && section.get(end - 2) == Some(&b'\r');
     let starts = headers.iter().skip(1).map(|header| Span::within(section, header.name.as_bytes()).start());
     is_crlf(section.len()) && (headers.is_empty() || is_crlf(section.len() - 2)) && { starts }.all(is_crlf)
 }
 
-/// Names what httparse refused. Runs once a connection, before it is closed, so it may look at the lines again.
+/// Finds the cause of an error of httparse. Called at most once for a connection, which then closes, so it
+/// may parse the lines again.
 #[cold]
 pub(super) fn fault(error: Error, mut lines: &[u8]) -> Reject {
     while !lines.is_empty() {
@@ -61,7 +67,7 @@ fn value_fault(value: &[u8]) -> Option<Reject> {
     }
 }
 
-/// Splits off the first line, without its line end.
+/// Splits off the first line. The line end belongs to neither part.
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     match bytes.windows(2).position(|pair| pair == b"\r\n") {
         Some(at) => (&bytes[..at], &bytes[at + 2..]),

@@ -1,8 +1,8 @@
-//! What a request's head says: offsets into its bytes, and everything the connection has to know.
+//! Parsed head of a request: offsets into its bytes, and the properties that a connection needs.
 
 use crate::proto::semantics::{Field, Fields, Form, Method, Reject, Span, list};
 
-/// The version a request was made in.
+/// HTTP version of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
     /// HTTP/1.0.
@@ -12,29 +12,30 @@ pub enum Version {
     Http11,
 }
 
-/// How a request's body is framed (RFC 9112 §6.3).
+/// Framing of a request body (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
-    /// There is none.
+    /// There is no body.
     #[default]
     None,
-    /// So many bytes, possibly 0.
+    /// The body has this many bytes, possibly 0.
     Length(u64),
-    /// Chunks.
+    /// The body comes in chunks.
     Chunked,
 }
 
 impl Framing {
-    /// Says whether no byte of a body follows the head.
+    /// Returns `true` if no byte of a body follows the head.
     pub fn is_empty(self) -> bool {
         matches!(self, Self::None | Self::Length(0))
     }
 }
 
-/// A parsed request head: offsets into the bytes it was parsed from, counted from where that slice started.
+/// Parsed head of a request: offsets into the bytes that it was parsed from.
 ///
-/// It owns no bytes, so it is as good for a copy of them. Reuse it: [`parse`](super::parse()) overwrites it and keeps
-/// its memory. It means something only after `parse` returned a length.
+/// It owns no bytes, so it is valid for a copy of them too. Reuse it for the next request:
+/// [`parse`](super::parse()) overwrites it and keeps its memory. Its contents are valid only after `parse`
+/// has returned a length.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     pub(super) method: Method,
@@ -68,38 +69,39 @@ impl Head {
         self.form
     }
 
-    /// Returns how the body is framed.
+    /// Returns the framing of the body.
     pub fn framing(&self) -> Framing {
         self.framing
     }
 
-    /// Says whether the client wants the connection kept (RFC 9112 §9.3).
+    /// Returns `true` if the client wants the connection to be kept open (RFC 9112 §9.3).
     pub fn keep_alive(&self) -> bool {
         self.keep_alive
     }
 
-    /// Says whether the client offers another protocol: HTTP/1.1, an Upgrade field and `Connection: upgrade`. See
-    /// [`protocols`](Self::protocols).
+    /// Returns `true` if the client offers to switch to another protocol: it speaks HTTP/1.1 and sends an
+    /// `Upgrade` field and `Connection: upgrade`. See [`protocols`](Self::protocols).
     pub fn upgrade(&self) -> bool {
         self.upgrade
     }
 
-    /// Says whether the client waits for `100 Continue` before it sends the body. False if there is no body, and in
-    /// HTTP/1.0, where the expectation must be ignored (RFC 9110 §10.1.1).
+    /// Returns `true` if the client waits for `100 Continue` before it sends the body. Returns `false`
+    /// without a body, and in HTTP/1.0, where the expectation must be ignored (RFC 9110 §10.1.1).
     pub fn expects_continue(&self) -> bool {
         self.expects_continue
     }
 
-    /// Returns the method's token.
+    /// Returns the method as it was sent.
     pub fn method_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         self.method_at.of(bytes)
     }
 
-    /// Returns the method as the `http` crate has it. Allocates for a method of its own of more than 15 bytes.
+    /// Returns the method as a type of the `http` crate. Allocates if the method is not standard and longer
+    /// than 15 bytes.
     ///
     /// # Errors
     ///
-    /// The `http` crate takes it for no token; none that was parsed is refused.
+    /// The `http` crate does not accept the method. That does not happen for a method that was parsed.
     pub fn http_method(&self, bytes: &[u8]) -> Result<http::Method, Reject> {
         Ok(match self.method {
             Method::Get => http::Method::GET,
@@ -117,13 +119,13 @@ impl Head {
         })
     }
 
-    /// Returns the whole target as it came.
+    /// Returns the whole request target as it was sent.
     pub fn target<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         self.target.of(bytes)
     }
 
-    /// Returns the path, still encoded: `/` if an absolute target has none, `*` for the asterisk form, nothing for
-    /// CONNECT.
+    /// Returns the path, not decoded: `/` if an absolute target has no path, `*` for the asterisk form, empty
+    /// for CONNECT.
     pub fn path<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         match self.form {
             Form::Absolute if self.path.is_empty() => b"/",
@@ -131,12 +133,12 @@ impl Head {
         }
     }
 
-    /// Returns what follows the `?`, if there is one.
+    /// Returns the part of the target after `?`; `None` without a `?`.
     pub fn query<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         self.query.map(|span| span.of(bytes))
     }
 
-    /// Returns the host and port asked for: the target's if it names one, else Host's, which may be empty.
+    /// Returns the host and port of the target, or else of the `Host` field, which may be empty.
     pub fn authority<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         self.authority.map(|span| span.of(bytes))
     }
@@ -146,17 +148,18 @@ impl Head {
         Fields::new(&self.fields, bytes)
     }
 
-    /// Returns where the header fields lie, in order.
+    /// Returns the positions of the header fields, in order.
     pub fn spans(&self) -> &[Field] {
         &self.fields
     }
 
-    /// Returns the first value of this header, whatever its case.
+    /// Returns the first value of a header field. The case of its name does not matter.
     pub fn header<'a>(&'a self, bytes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         self.fields(bytes).first(name)
     }
 
-    /// Walks the protocols of the Upgrade fields, most wanted first: nothing unless [`upgrade`](Self::upgrade).
+    /// Iterates over the protocols in the `Upgrade` fields, in the client's order of preference. Empty unless
+    /// [`upgrade`](Self::upgrade) returns `true`.
     pub fn protocols<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let fields = if self.upgrade { self.fields(bytes) } else { Fields::new(&[], bytes) };
         fields.all(b"upgrade").flat_map(list)

@@ -1,4 +1,5 @@
-//! A response built once and sent many times: one copy and a Date.
+//! Image: the bytes of a response that is built once and sent many times. A reply costs one copy and a new
+//! Date.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -9,36 +10,45 @@ use super::{
 };
 use crate::proto::semantics::Method;
 
-/// Bodies up to this size lie behind each head, so that a reply is one copy; longer ones are shared.
+/// Bodies up to this size are stored after each head, so that a reply is a single copy. Longer bodies are
+/// shared.
 const INLINE_BODY_BYTES: usize = 8 * 1024;
 
-/// The wire form of a response that never changes but for its Date.
+/// Bytes of a response that never changes, except for its Date.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// For HTTP/1.1 kept alive, HTTP/1.0 kept alive, and any that closes.
+    /// Responses for the cases [`KEEP`], [`KEEP_HTTP10`] and [`CLOSE`], in this order.
     wires: [Wire; 3],
-    /// The body if it is too long to lie behind each head.
+    /// The body, if it is too long to be stored after each head.
     long_body: Option<Bytes>,
 }
 
+/// Bytes of the response for one case.
 #[derive(Clone, Debug)]
 struct Wire {
+    /// Head, and the body if it is short.
     bytes: Box<[u8]>,
+    /// Length of the head.
     head: usize,
+    /// Offset of the Date's value.
     date: usize,
+    /// The connection may serve another request after this response.
     keep_alive: bool,
 }
 
-/// What follows the Date, as [`encode::head`] writes it last.
+/// Bytes after the Date, which is the last field that [`encode::head`] writes.
 const DATE_END: &[u8] = b"\r\n\r\n";
 
+/// HTTP/1.1 on a connection that is kept open.
 const KEEP: usize = 0;
-const KEEP_OLD: usize = 1;
+/// HTTP/1.0 on a connection that is kept open.
+const KEEP_HTTP10: usize = 1;
+/// Any version, and the connection closes after the response.
 const CLOSE: usize = 2;
 
 impl Image {
-    /// Builds the image. `headers` are treated as in [`encode::head`], save that a `date` is dropped: it is spliced
-    /// in with each reply.
+    /// Builds the image. `headers` are handled as in [`encode::head`], but every `date` is dropped: each
+    /// reply gets the current one.
     pub fn new<'h>(
         status: StatusCode,
         headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)> + Clone,
@@ -55,8 +65,8 @@ impl Image {
         Self { wires, long_body: is_long.then_some(body) }
     }
 
-    /// Writes the reply, its head alone to HEAD. A long body is not written: it is returned, to be queued by
-    /// reference behind the head.
+    /// Writes the response; for HEAD only its head. A long body is not written but returned, so that the
+    /// caller can queue it after the head without a copy.
     pub fn write(&self, out: &mut Vec<u8>, exchange: Exchange, date: &Date) -> Option<Bytes> {
         let wire = &self.wires[variant(exchange)];
         let is_head = exchange.method == Method::Head;
@@ -66,7 +76,8 @@ impl Image {
         if is_head { None } else { self.long_body.clone() }
     }
 
-    /// Says whether the connection may serve another request after the reply: the image's own headers may close it.
+    /// Returns `true` if the connection may serve another request after the response. A header field of the
+    /// response may close the connection.
     pub fn keep_alive(&self, exchange: Exchange) -> bool {
         self.wires[variant(exchange)].keep_alive
     }
@@ -100,7 +111,7 @@ impl Wire {
 fn variant(exchange: Exchange) -> usize {
     match (exchange.keep_alive, exchange.version) {
         (false, _) => CLOSE,
-        (true, Version::Http10) => KEEP_OLD,
+        (true, Version::Http10) => KEEP_HTTP10,
         (true, Version::Http11) => KEEP,
     }
 }

@@ -1,18 +1,19 @@
-//! How much of a request is read before it is refused.
+//! Limits of one HTTP/1.1 request.
 
-/// Bounds what one HTTP/1.1 request may make us hold or search. All sizes are bytes.
+/// Limits of one HTTP/1.1 request. A request that exceeds one is refused with the status given there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest request line, without its line end. Default 8 KiB; beyond it `414`. Keep it below `head_bytes`.
+    /// Maximum length of the request line without its line end, in bytes. Default 8 KiB, status 414. Should
+    /// be less than `head_bytes`.
     pub line_bytes: usize,
-    /// Longest head, from the first byte to the empty line's end. Default 16 KiB; beyond it `431`.
+    /// Maximum length of the head including the empty line, in bytes. Default 16 KiB, status 431.
     pub head_bytes: usize,
-    /// Most header fields of one request, and most trailer fields. Default 100; beyond it `431`. Up to 128 are
-    /// parsed without an allocation.
+    /// Maximum number of header fields, and of trailer fields. Default 100, status 431. Up to 128 header
+    /// fields are parsed without an allocation.
     pub headers: usize,
-    /// Most bytes of chunk extensions in one message. Default 1 KiB; beyond it `400`.
+    /// Maximum size of all chunk extensions of one message, in bytes. Default 1 KiB, status 400.
     pub extension_bytes: usize,
-    /// Longest trailer section of one message. Default 4 KiB; beyond it `431`.
+    /// Maximum size of the trailer section of one message, in bytes. Default 4 KiB, status 431.
     pub trailer_bytes: usize,
 }
 

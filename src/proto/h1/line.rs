@@ -1,9 +1,9 @@
-//! The request line: `method SP request-target SP HTTP-version` (RFC 9112 §3).
+//! Parser of the request line: `method SP request-target SP HTTP-version` (RFC 9112 §3).
 
 use super::Version;
 use crate::proto::semantics::{Method, Reject, Span, Target, is_token, is_token_byte, parse_target};
 
-/// A request line taken apart; spans count from the start of `bytes`.
+/// Parsed request line. Spans are offsets into the bytes that [`parse`] got.
 pub(super) struct Line {
     pub(super) method: Method,
     pub(super) version: Version,
@@ -12,7 +12,7 @@ pub(super) struct Line {
     pub(super) target: Target,
 }
 
-/// Takes apart the line that is `bytes[start..end]`, its line end not included.
+/// Parses the request line `bytes[start..end]`, which does not include the line end.
 pub(super) fn parse(bytes: &[u8], start: usize, end: usize) -> Result<Line, Reject> {
     let line = &bytes[start..end];
     let (Some(version), Some((method, method_len))) = (version(line), method(line)) else {
@@ -28,7 +28,7 @@ pub(super) fn parse(bytes: &[u8], start: usize, end: usize) -> Result<Line, Reje
     Ok(Line { method, version, method_at, target_at, target })
 }
 
-/// Recognizes the version at the end of the line, with the space before it.
+/// Returns the version at the end of the line, if there is a space before it.
 fn version(line: &[u8]) -> Option<Version> {
     let end: [u8; 9] = *line.last_chunk()?;
     if end == *b" HTTP/1.1" {
@@ -37,7 +37,7 @@ fn version(line: &[u8]) -> Option<Version> {
     (end == *b" HTTP/1.0").then_some(Version::Http10)
 }
 
-/// Recognizes the method in front of the first space, and returns its length.
+/// Returns the method before the first space, and its length.
 fn method(line: &[u8]) -> Option<(Method, usize)> {
     if line.starts_with(b"GET ") {
         return Some((Method::Get, 3));
@@ -46,7 +46,8 @@ fn method(line: &[u8]) -> Option<(Method, usize)> {
     (len > 0 && line[len] == b' ').then(|| (Method::from_bytes(&line[..len]), len))
 }
 
-/// Names what is wrong with a line that does not have its three words. Runs once a connection.
+/// Returns the fault of a line that does not consist of the three words. Called at most once for a
+/// connection, which then closes.
 #[cold]
 fn fault(line: &[u8]) -> Reject {
     let mut words = line.split(|&byte| byte == b' ');

@@ -1,15 +1,18 @@
-//! HTTP/1.1 (RFC 9112), the server's side, sans-I/O.
+//! HTTP/1.1 on the server's side (RFC 9112), without I/O: parses requests and writes responses.
+//!
+//! It must not know sockets, clocks or connections.
 //!
 //! ```text
-//!  bytes ──► Search ──► httparse ──► strict pass ──► Head ──► Body ──► data, trailers
-//!            end of     tokens       what httparse            chunked or
-//!            the head                lets through             a length
+//!  bytes ──► Search ──► httparse ──► strict checks ──► Head ──► Body ──► data, trailers
+//!            end of     tokens       of what httparse            chunked or with
+//!            the head                accepts                     a length
 //!
-//!  status, headers, body length ──► encode ──► bytes        Image: a reply built once, Date spliced in
+//!  status, headers, body length ──► encode ──► bytes
+//!  Image: bytes of a response that never changes, except for its Date
 //! ```
 //!
-//! Everything is parsed in place: a [`Head`] holds offsets into the bytes it was parsed from, so it stays valid
-//! for a copy of them, and its memory serves the next request.
+//! Parsing copies nothing: a [`Head`] holds offsets into the bytes that it was parsed from. It is therefore
+//! valid for a copy of these bytes too. Its memory is reused for the next request.
 
 pub mod body;
 pub mod chunk;
@@ -22,9 +25,10 @@ mod line;
 mod parse;
 mod reply;
 mod search;
+mod step;
 mod strict;
 
-pub use body::{Body, Step};
+pub use body::Body;
 pub use encode::{Exchange, Length, Sent};
 pub use head::{Framing, Head, Version};
 pub use image::Image;
@@ -32,5 +36,6 @@ pub use limits::Limits;
 pub use parse::parse;
 pub use reply::{ReplyHead, parse_reply};
 pub use search::Search;
+pub use step::Step;
 
 pub use super::semantics::{Form, Method, Reject, Span, is_authority, is_forbidden_trailer, origin_form};

@@ -1,25 +1,27 @@
-//! Parses heads: the request line, then the fields, then what both say together.
+//! Parser of request heads: the request line, then the fields, then what follows from both.
 
 use super::{
     Head, Limits, Search, Version,
     grammar::{self, EMPTY_HEADER, Header},
     line::{self, Line},
-    search::Found,
-    strict::Facts,
+    search::Bounds,
+    strict::MessageInfo,
 };
 use crate::proto::semantics::{Field, Reject, Span};
 
-/// Parses a request's head once it is there as a whole, and returns its length.
+/// Parses the head of a request and returns its length; `None` while the head is incomplete.
 ///
-/// `input` starts at the request, with at most two empty lines before it, and may hold more than the head. `None`
-/// asks for more: call again with the same bytes and those behind them, and with the same `search`, which makes
-/// sure that no byte is searched twice. The verdict does not depend on how the bytes were cut.
+/// `input` starts with the request, which may have up to two empty lines before it, and may contain more than
+/// the head. After `None`, call this again with the same bytes, followed by the bytes received since, and
+/// with the same `search`, so that no byte is searched twice. The result does not depend on how the bytes
+/// were split into segments.
 ///
-/// `search` is reset when a head is complete or refused; `head` is overwritten when one is complete.
+/// `search` is reset when a head is complete or refused. `head` is overwritten when a head is complete.
 ///
 /// # Errors
 ///
-/// The request breaks a rule or a limit: answer with [`Reject::status`] and close.
+/// The request violates the protocol or exceeds a limit: answer with [`Reject::status`] and close the
+/// connection.
 pub fn parse(
     input: &[u8],
     search: &mut Search,
@@ -31,43 +33,44 @@ pub fn parse(
     {
         return Ok(Some(len));
     }
-    let found = search.advance(input, limits);
-    if !matches!(found, Ok(None)) {
+    let bounds = search.advance(input, limits);
+    if !matches!(bounds, Ok(None)) {
         search.reset();
     }
-    let Some(found) = found? else { return Ok(None) };
-    let bytes = &input[..found.end];
-    let line = line::parse(bytes, found.start, found.line_end)?;
-    let facts = read_fields(bytes, found, &mut head.fields)?;
-    settle(head, &line, &facts)?;
-    Ok(Some(found.end))
+    let Some(bounds) = bounds? else { return Ok(None) };
+    let bytes = &input[..bounds.end];
+    let line = line::parse(bytes, bounds.start, bounds.line_end)?;
+    let info = read_fields(bytes, bounds, &mut head.fields)?;
+    fill_head(head, &line, &info)?;
+    Ok(Some(bounds.end))
 }
 
-/// Parses a section of field lines that ends in an empty line, such as trailers, whose line ends were looked at.
+/// Parses field lines up to an empty line, such as trailers. The caller has checked the line ends.
 pub(super) fn fields(section: &[u8], limit: usize, fields: &mut Vec<Field>) -> Result<(), Reject> {
     match grammar::headers(section, &mut vec![EMPTY_HEADER; limit]) {
-        Ok(Some((_, headers))) => fields.extend(headers.iter().map(|header| field(section, header))),
+        Ok(Some((_, headers))) => fields.extend(headers.iter().map(|header| span_of(section, header))),
         Ok(None) => return Err(Reject::FieldName),
         Err(error) => return Err(grammar::fault(error, section)),
     }
     Ok(())
 }
 
-/// Parses the head that nearly every input starts with: whole, valid and of ordinary size. Looks at its bytes once,
-/// where searching its end first looks twice.
+/// Fast path for a head that is complete, valid and of ordinary size. It reads the bytes once, while a search
+/// for the end of the head would read them a second time.
 ///
-/// It only ever accepts, and nothing that the search would not: all else is left to that, which names the fault.
+/// It accepts only heads that the general path accepts too. `None` means nothing more than that the general
+/// path must decide.
 fn parse_at_once(input: &[u8], limits: &Limits, head: &mut Head) -> Option<usize> {
     let lf = memchr::memchr(b'\n', input)?;
     let line_end = lf.checked_sub(1).filter(|&end| input[end] == b'\r' && end <= limits.line_bytes)?;
     let bytes = &input[..input.len().min(limits.head_bytes)];
     let section = bytes.get(lf + 1..)?;
     let line = line::parse(input, 0, line_end).ok()?;
-    let (len, facts) = match section.len() {
+    let (len, info) = match section.len() {
         ..=256 => accept_fields(bytes, section, &mut [EMPTY_HEADER; 8], limits, head)?,
         _ => accept_fields(bytes, section, &mut [EMPTY_HEADER; 32], limits, head)?,
     };
-    settle(head, &line, &facts).ok()?;
+    fill_head(head, &line, &info).ok()?;
     Some(lf + 1 + len)
 }
 
@@ -77,59 +80,63 @@ fn accept_fields<'b>(
     storage: &mut [Header<'b>],
     limits: &Limits,
     head: &mut Head,
-) -> Option<(usize, Facts)> {
+) -> Option<(usize, MessageInfo)> {
     let (len, headers) = grammar::headers(section, storage).ok()??;
     let strict = headers.len() <= limits.headers && grammar::lines_end_in_crlf(&section[..len], headers);
-    let facts = strict.then(|| note_fields(bytes, headers, &mut head.fields).ok())??;
-    Some((len, facts))
+    let info = strict.then(|| check_fields(bytes, headers, &mut head.fields).ok())??;
+    Some((len, info))
 }
 
-/// Reads the field lines of a head that was found, with as much room as they need: on the stack as far as that goes.
-fn read_fields(bytes: &[u8], found: Found, fields: &mut Vec<Field>) -> Result<Facts, Reject> {
-    match found.fields {
-        0..=16 => read_section(bytes, found, &mut [EMPTY_HEADER; 16], fields),
-        17..=128 => read_section(bytes, found, &mut [EMPTY_HEADER; 128], fields),
-        more => read_section(bytes, found, &mut vec![EMPTY_HEADER; more], fields),
+/// Parses the field lines of a complete head. Up to 128 fields are parsed on the stack, more on the heap.
+fn read_fields(bytes: &[u8], bounds: Bounds, fields: &mut Vec<Field>) -> Result<MessageInfo, Reject> {
+    match bounds.fields {
+        0..=16 => read_section(bytes, bounds, &mut [EMPTY_HEADER; 16], fields),
+        17..=128 => read_section(bytes, bounds, &mut [EMPTY_HEADER; 128], fields),
+        more => read_section(bytes, bounds, &mut vec![EMPTY_HEADER; more], fields),
     }
 }
 
 fn read_section<'b>(
     bytes: &'b [u8],
-    found: Found,
+    bounds: Bounds,
     storage: &mut [Header<'b>],
     fields: &mut Vec<Field>,
-) -> Result<Facts, Reject> {
-    let section = &bytes[found.line_end + 2..];
+) -> Result<MessageInfo, Reject> {
+    let section = &bytes[bounds.line_end + 2..];
     match grammar::headers(section, storage) {
-        Ok(Some((len, headers))) if len == section.len() => note_fields(bytes, headers, fields),
+        Ok(Some((len, headers))) if len == section.len() => check_fields(bytes, headers, fields),
         Ok(_) => Err(Reject::FieldName),
         Err(error) => Err(grammar::fault(error, section)),
     }
 }
 
-fn note_fields(bytes: &[u8], headers: &[Header<'_>], fields: &mut Vec<Field>) -> Result<Facts, Reject> {
-    let mut facts = Facts::default();
+fn check_fields(
+    bytes: &[u8],
+    headers: &[Header<'_>],
+    fields: &mut Vec<Field>,
+) -> Result<MessageInfo, Reject> {
+    let mut info = MessageInfo::default();
     fields.clear();
     fields.reserve(headers.len());
     for header in headers {
-        let field = field(bytes, header);
-        facts.note(header.name.as_bytes(), header.value, field.value)?;
+        let field = span_of(bytes, header);
+        info.check(header.name.as_bytes(), header.value, field.value)?;
         fields.push(field);
     }
-    Ok(facts)
+    Ok(info)
 }
 
-fn field(bytes: &[u8], header: &Header<'_>) -> Field {
+fn span_of(bytes: &[u8], header: &Header<'_>) -> Field {
     Field { name: Span::within(bytes, header.name.as_bytes()), value: Span::within(bytes, header.value) }
 }
 
-/// Brings together what the line and the fields say.
-fn settle(head: &mut Head, line: &Line, facts: &Facts) -> Result<(), Reject> {
-    let new = line.version == Version::Http11;
-    if new && facts.host.is_none() {
+/// Fills `head` from the request line and the fields, and checks what depends on both.
+fn fill_head(head: &mut Head, line: &Line, info: &MessageInfo) -> Result<(), Reject> {
+    let is_http11 = line.version == Version::Http11;
+    if is_http11 && info.host.is_none() {
         return Err(Reject::HostMissing);
     }
-    head.framing = facts.framing(line.version)?;
+    head.framing = info.framing(line.version)?;
     head.method = line.method;
     head.version = line.version;
     head.method_at = line.method_at;
@@ -137,9 +144,9 @@ fn settle(head: &mut Head, line: &Line, facts: &Facts) -> Result<(), Reject> {
     head.form = line.target.form;
     head.path = line.target.path;
     head.query = line.target.query;
-    head.authority = line.target.authority.or(facts.host);
-    head.keep_alive = !facts.close && (new || facts.keep_alive);
-    head.upgrade = new && facts.upgrade_option && facts.upgrade_field;
-    head.expects_continue = new && facts.expects_continue && !head.framing.is_empty();
+    head.authority = line.target.authority.or(info.host);
+    head.keep_alive = !info.close && (is_http11 || info.keep_alive);
+    head.upgrade = is_http11 && info.upgrade_option && info.upgrade_field;
+    head.expects_continue = is_http11 && info.expects_continue && !head.framing.is_empty();
     Ok(())
 }

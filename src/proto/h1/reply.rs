@@ -1,30 +1,30 @@
-//! Reads responses: the client's side of HTTP/1.1, as far as a test needs it.
+//! Parser of response heads, for the client's side of tests.
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::Framing;
 
-/// Headers a response has at most.
+/// Maximum number of header fields of a response.
 const HEADERS: usize = 128;
 
-/// A response's head, and how its body is framed.
+/// Parsed head of a response.
 #[derive(Debug)]
 pub struct ReplyHead {
-    /// Status and headers.
+    /// Status and header fields.
     pub response: Response<()>,
-    /// How the body follows; `None`: up to the end of the connection.
+    /// Framing of the body; `None` if the end of the connection ends it.
     pub framing: Option<Framing>,
-    /// Whether the connection may serve another request.
+    /// The connection may serve another request.
     pub keep_alive: bool,
-    /// Bytes of the head.
+    /// Length of the head, in bytes.
     pub len: usize,
 }
 
-/// Parses a response's head once it is there as a whole; `None` asks for more. `is_head`: it answers HEAD.
+/// Parses the head of a response. Returns `None` while it is incomplete. `is_head`: the request was HEAD.
 ///
 /// # Errors
 ///
-/// It is no response; the text says why.
+/// The bytes are no valid response. The error describes the fault.
 pub fn parse_reply(input: &[u8], is_head: bool) -> Result<Option<ReplyHead>, String> {
     let mut storage = [httparse::EMPTY_HEADER; HEADERS];
     let mut parsed = httparse::Response::new(&mut storage);
@@ -42,14 +42,14 @@ pub fn parse_reply(input: &[u8], is_head: bool) -> Result<Option<ReplyHead>, Str
         response.headers_mut().append(name, value);
     }
     let framing = framing(&response, is_head)?;
-    let says = |name, word: &[u8]| {
+    let is = |name, word: &[u8]| {
         response.headers().get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(word))
     };
-    let keep_alive = framing.is_some() && parsed.version == Some(1) && !says(header::CONNECTION, b"close");
+    let keep_alive = framing.is_some() && parsed.version == Some(1) && !is(header::CONNECTION, b"close");
     Ok(Some(ReplyHead { response, framing, keep_alive, len }))
 }
 
-/// Says how the body is framed (RFC 9112 §6.3).
+/// Returns the framing of the body (RFC 9112 §6.3).
 fn framing(response: &Response<()>, is_head: bool) -> Result<Option<Framing>, String> {
     let status = response.status();
     if is_head || status.is_informational() || matches!(status.as_u16(), 204 | 304) {
@@ -60,7 +60,9 @@ fn framing(response: &Response<()>, is_head: bool) -> Result<Option<Framing>, St
     }
     let Some(length) = response.headers().get(header::CONTENT_LENGTH) else { return Ok(None) };
     let length = length.to_str().ok().and_then(|length| length.parse().ok());
-    length.map(|length| Some(Framing::Length(length))).ok_or_else(|| "content-length is no number".to_owned())
+    length
+        .map(|length| Some(Framing::Length(length)))
+        .ok_or_else(|| "invalid content-length: expected a number".to_owned())
 }
 
 #[cfg(test)]

@@ -1,47 +1,49 @@
-//! Finds the end of a head, line by line, resuming where the last search stopped.
+//! Search for the end of a head, line by line. It resumes where the last search stopped.
 //!
-//! The limits bite here, so they hold for a head that never ends. Verdicts depend on the bytes alone, never on how
-//! they were cut: each is reached at the first byte that makes it certain.
+//! The limits are checked here, so that they also hold for a head that never ends. A head is refused at the
+//! first byte that makes the fault certain, so the result does not depend on how the bytes were split into
+//! segments.
 
 use super::Limits;
 use crate::proto::semantics::{Reject, is_token_byte};
 
-/// Empty lines forgiven before a request line (RFC 9112 §2.2 asks for at least one).
+/// Maximum number of empty lines before a request line. RFC 9112 §2.2 asks to accept at least one.
 const EMPTY_LINES_MAX: u8 = 2;
 
-/// Remembers how far the search for one head's end has come, so that partial input is searched once.
+/// Progress of the search for the end of one head. With it no byte of partial input is searched twice.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Search {
-    /// Where the request line starts, behind the empty lines.
+    /// Offset of the request line, after the empty lines.
     start: usize,
-    /// Where the request line ends, before its line end.
+    /// Offset of the end of the request line, before its CR LF.
     line_end: usize,
-    /// Where the line starts whose end is looked for.
+    /// Offset of the line whose end is searched.
     line: usize,
-    /// Bytes searched.
+    /// Number of bytes searched.
     searched: usize,
-    /// Non-empty lines found.
+    /// Number of non-empty lines found.
     lines: usize,
-    /// Empty lines found before the first of them.
+    /// Number of empty lines found before the first non-empty one.
     empty: u8,
 }
 
-/// A head that is there as a whole.
+/// Position of a complete head.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
-    /// Where the request line starts.
+pub(super) struct Bounds {
+    /// Offset of the request line.
     pub(super) start: usize,
-    /// Where the request line ends, before its line end.
+    /// Offset of the end of the request line, before its CR LF.
     pub(super) line_end: usize,
-    /// Where the head ends, behind the empty line.
+    /// Offset of the end of the head, after the empty line.
     pub(super) end: usize,
-    /// Lines between the request line and the empty line.
+    /// Number of lines between the request line and the empty line.
     pub(super) fields: usize,
 }
 
 impl Search {
-    /// Searches the bytes that came since the last call; `input` is the same head, grown.
-    pub(super) fn advance(&mut self, input: &[u8], limits: &Limits) -> Result<Option<Found>, Reject> {
+    /// Searches the bytes that were added to `input` since the last call. Returns the position of the head
+    /// once it is complete.
+    pub(super) fn advance(&mut self, input: &[u8], limits: &Limits) -> Result<Option<Bounds>, Reject> {
         let base = self.searched;
         for at in memchr::memchr_iter(b'\n', input.get(base..).unwrap_or_default()) {
             if let Some(found) = self.line_ends(input, base + at, limits)? {
@@ -53,22 +55,22 @@ impl Search {
         Ok(None)
     }
 
-    /// Forgets everything: the next call starts another head.
+    /// Prepares the search for the next head.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// Says whether nothing was searched yet.
+    /// Returns `true` if no byte was searched yet.
     pub(super) fn is_fresh(&self) -> bool {
         self.searched == 0
     }
 
-    /// Says whether a head has begun: something other than empty lines was seen.
+    /// Returns `true` if a head has begun: a byte that does not belong to an empty line was searched.
     pub fn has_begun(&self) -> bool {
         self.searched > self.start
     }
 
-    fn line_ends(&mut self, input: &[u8], lf: usize, limits: &Limits) -> Result<Option<Found>, Reject> {
+    fn line_ends(&mut self, input: &[u8], lf: usize, limits: &Limits) -> Result<Option<Bounds>, Reject> {
         let line = &input[self.line..lf];
         let content = line.strip_suffix(b"\r").unwrap_or(line);
         if self.lines == 0 {
@@ -89,12 +91,12 @@ impl Search {
                 Ok(None)
             }
             (true, 0) => self.skip_empty_line().map(|()| None),
-            (true, _) => Ok(Some(self.found())),
+            (true, _) => Ok(Some(self.bounds())),
         }
     }
 
-    fn found(&self) -> Found {
-        Found { start: self.start, line_end: self.line_end, end: self.line, fields: self.lines - 1 }
+    fn bounds(&self) -> Bounds {
+        Bounds { start: self.start, line_end: self.line_end, end: self.line, fields: self.lines - 1 }
     }
 
     fn skip_empty_line(&mut self) -> Result<(), Reject> {
@@ -112,7 +114,8 @@ impl Search {
     }
 }
 
-/// Refuses at once what is plainly not HTTP, such as a TLS hello on a plain port, and a line that is too long.
+/// Refuses a request line that is too long, and bytes that are certainly not HTTP, such as a TLS ClientHello
+/// on a port without TLS.
 fn check_request_line(content: &[u8], limits: &Limits) -> Result<(), Reject> {
     match content {
         [first, ..] if !is_token_byte(*first) && *first != b'\r' => Err(Reject::Method),

@@ -1,41 +1,48 @@
-//! The strict pass: what the header fields say about the message itself, looked at once, in order.
+//! Strict checks of the header fields that describe the message itself, such as `Host` and `Content-Length`.
 //!
-//! Fields that say nothing of the kind cost a comparison of their length and first byte.
+//! Each field is checked once, in order. Any other field costs only a comparison of its length and first
+//! byte.
 
 use super::{Framing, Version};
 use crate::proto::semantics::{
     self, Expectation, Reject, Span, content_length, is_host, is_name, is_token, trim,
 };
 
-/// What the fields seen so far say.
+/// Properties of the message, from the fields that were checked so far.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct MessageInfo {
+    /// Position of the value of `Host`.
     pub(super) host: Option<Span>,
+    /// `Connection: keep-alive` was sent.
     pub(super) keep_alive: bool,
+    /// `Connection: close` was sent.
     pub(super) close: bool,
+    /// `Connection: upgrade` was sent.
     pub(super) upgrade_option: bool,
+    /// An `Upgrade` field was sent.
     pub(super) upgrade_field: bool,
+    /// `Expect: 100-continue` was sent.
     pub(super) expects_continue: bool,
     length: Option<u64>,
     coding: Option<Coding>,
 }
 
-/// The transfer codings of a request, folded as their list is read.
+/// Summary of the transfer codings that were read so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     /// `chunked` and nothing else.
     Chunked,
     /// Codings before `chunked`, which is last.
     UnknownThenChunked,
-    /// Codings without `chunked` yet.
+    /// Codings other than `chunked`.
     Unknown,
-    /// `chunked` twice or not last, or an element that is no coding.
+    /// `chunked` twice or not last, or an element that is not a coding.
     Invalid,
 }
 
-impl Facts {
-    /// Takes note of one field; `at` is where its value lies.
-    pub(super) fn note(&mut self, name: &[u8], value: &[u8], at: Span) -> Result<(), Reject> {
+impl MessageInfo {
+    /// Checks one field. `at` is the position of its value.
+    pub(super) fn check(&mut self, name: &[u8], value: &[u8], at: Span) -> Result<(), Reject> {
         let Some(first) = name.first() else { return Err(Reject::FieldName) };
         match (name.len(), first | 0x20) {
             (4, b'h') if is_name(name, b"host") => self.host(value, at),
@@ -57,8 +64,8 @@ impl Facts {
         }
     }
 
-    /// Decides how the body is framed (RFC 9112 §6.3); stricter, as nothing that two parsers may read differently
-    /// is let through.
+    /// Decides the framing of the body (RFC 9112 §6.3). Stricter than the RFC: whatever two parsers could
+    /// understand differently is refused.
     pub(super) fn framing(&self, version: Version) -> Result<Framing, Reject> {
         match (self.coding, self.length) {
             (None, None) => Ok(Framing::None),
@@ -102,7 +109,7 @@ impl Facts {
         if self.length.replace(length).is_some() { Err(Reject::LengthRepeated) } else { Ok(()) }
     }
 
-    /// Folds one Transfer-Encoding line; several lines are one list (RFC 9110 §5.3).
+    /// Adds the codings of one `Transfer-Encoding` field. Several fields are one list (RFC 9110 §5.3).
     fn coding(&mut self, value: &[u8]) {
         for coding in semantics::list(value) {
             let chunked = coding.eq_ignore_ascii_case(b"chunked");
@@ -116,7 +123,8 @@ impl Facts {
     }
 }
 
-/// Says whether this is a transfer coding by its name; what parameters follow does not matter, as we know none.
+/// Returns `true` if the name of this list element is a valid name of a coding other than `chunked`.
+/// Parameters are not checked, because no such coding is supported.
 fn is_coding(element: &[u8]) -> bool {
     let name = element.split(|&byte| byte == b';').next().unwrap_or_default();
     is_token(trim(name)) && !trim(name).eq_ignore_ascii_case(b"chunked")

@@ -1,8 +1,8 @@
 //! Every state of an HTTP/1.1 connection, and every transition between states.
 //!
-//! A connection has two sides that move independently: what is read next ([`Reading`]) and what is owed ([`Replies`]).
-//! Both have one state at any time, and nothing else on the connection is a state. This file neither parses nor writes
-//! bytes.
+//! A connection has two sides that move independently: what is read next ([`Reading`]) and what is owed
+//! ([`Replies`]). Both have one state at any time, and nothing else on the connection is a state. This file
+//! neither parses nor writes bytes.
 //!
 //! # Reading side: meaning of the peer's next bytes
 //!
@@ -44,8 +44,8 @@
 //!               deadline                           └── reply sent as a whole ──────► gone
 //! ```
 //!
-//! Only the oldest reply can be streaming, so it has a place of its own beside the queue of the others. A reply that is
-//! ready at once and first in line is written without a place in the queue.
+//! Only the oldest reply can be streaming, so it has a place of its own beside the queue of the others. A
+//! reply that is ready at once and first in line is written without a place in the queue.
 //!
 //! # End of the connection
 //!
@@ -74,8 +74,8 @@ pub(super) enum Reading {
     Preface,
     /// Head of the next request.
     Head,
-    /// Head of a request that must not overlap the requests in progress. It is complete and parsed again when one of
-    /// them is done.
+    /// Head of a request that must not overlap the requests in progress. It is complete and parsed again when
+    /// one of them is done.
     HeldHead,
     /// Bytes of HTTP/1.1 or of the protocol that the last request offered to switch to: its reply decides.
     UpgradeOffered,
@@ -219,8 +219,8 @@ impl Reading {
         }
     }
 
-    /// A request that offers to switch protocols was started and its reply is owed. Only requests without a body, or
-    /// whose body was read, can switch.
+    /// A request that offers to switch protocols was started and its reply is owed. Only requests without a
+    /// body, or whose body was read, can switch.
     pub(super) fn upgrade_offered(&mut self) {
         match self {
             Self::Head => *self = Self::UpgradeOffered,
@@ -312,7 +312,8 @@ impl Reading {
         }
     }
 
-    /// The peer sent FIN and everything before it was parsed. Returns the body that it cut short, if there was one.
+    /// The peer sent FIN and everything before it was parsed. Returns the body that it cut short, if there
+    /// was one.
     pub(super) fn fin_reached(&mut self) -> Option<Box<Incoming>> {
         match self {
             Self::Preamble | Self::FirstHead | Self::Preface | Self::Head => *self = Self::Ended,
@@ -454,7 +455,8 @@ impl Replies {
         }
     }
 
-    /// Removes the reply that is to be written now: the oldest, if it is ready and no earlier one is streaming.
+    /// Removes the reply that is to be written now: the oldest, if it is ready and no earlier one is
+    /// streaming.
     pub(super) fn pop_ready(&mut self) -> Option<(ReplyContext, Outcome)> {
         if self.streaming.is_some() || !matches!(self.queue.front()?.state, ReplyState::Ready(_)) {
             return None;
@@ -543,10 +545,11 @@ impl Replies {
 
 /// Returns how the connection ends and the cause as a metric label; `None` while it goes on.
 ///
-/// - The peer announced its last request: it closes its side as well, so the socket is closed without waiting.
-/// - A reply or a refusal closes the connection: the peer may still be sending, so the write side is shut down first
-///   and the rest is read and discarded. A socket closed at once would reset the connection, and the peer might not
-///   get the reply.
+/// - The peer announced its last request: it closes its side as well, so the socket is closed without
+///   waiting.
+/// - A reply or a refusal closes the connection: the peer may still be sending, so the write side is shut
+///   down first and the rest is read and discarded. A socket closed at once would reset the connection, and
+///   the peer might not get the reply.
 /// - The peer sent FIN: the write side is shut down in answer.
 pub(super) fn ending(reading: &Reading, replies: &Replies) -> Option<(Ending, &'static str)> {
     if !replies.is_empty() {

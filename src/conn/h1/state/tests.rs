@@ -82,9 +82,8 @@ fn every_state_is_named_as_in_the_table() {
     }
 }
 
-// The columns of the rows below:
-//  Preamble  FirstHead  Preface  Head  HeldHead  UpgradeOffered  Body{Head}  Body{Discard}  Switched  LastRequest
-//  Discard  Ended
+// The columns of the rows below: Preamble  FirstHead  Preface  Head  HeldHead  UpgradeOffered  Body{Head}
+// Body{Discard}  Switched  LastRequest Discard  Ended
 
 #[test]
 fn heads_and_bodies_follow_each_other() {
