@@ -1,4 +1,5 @@
-//! Sockets that were opened before the server began, as systemd passes them; and what it says when they are not there.
+//! Socket activation: serving on sockets that were opened before the server started, and errors for missing
+//! ones.
 
 use std::{
     io::{Read, Write},
@@ -17,14 +18,14 @@ use rustix::{
 
 use crate::common::{Client, PATIENCE, Serving, is_refused, output, windlass};
 
-/// Makes a copy of a socket that children inherit, away from the numbers they expect theirs at.
+/// Duplicates a socket so that children inherit it, with a descriptor number above those they use.
 fn inheritable(socket: impl AsFd) -> OwnedFd {
     let copy = fcntl_dupfd_cloexec(socket, 20).unwrap();
     fcntl_setfd(&copy, FdFlags::empty()).unwrap();
     copy
 }
 
-/// Returns the command with two sockets passed as a service manager does it.
+/// Builds a command with two sockets passed as a service manager passes them.
 fn activated(arguments: &[&str], names: &str, sockets: [&OwnedFd; 2]) -> Command {
     let [first, second] = sockets.map(|socket| socket.as_raw_fd());
     let mut command = Command::new("bash");
@@ -35,7 +36,7 @@ fn activated(arguments: &[&str], names: &str, sockets: [&OwnedFd; 2]) -> Command
     command
 }
 
-fn over_unix(path: &std::path::Path) -> String {
+fn get_over_unix(path: &std::path::Path) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"GET /demo/plaintext HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").unwrap();
@@ -45,7 +46,7 @@ fn over_unix(path: &std::path::Path) -> String {
 }
 
 #[test]
-fn it_serves_on_the_sockets_it_was_passed_and_a_restart_refuses_nobody() {
+fn passed_sockets_are_served_and_a_restart_refuses_no_client() {
     let path = std::env::temp_dir().join(format!("windlass-activation-{}.sock", std::process::id()));
     let (tcp, unix) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixListener::bind(&path).unwrap());
     let address = tcp.local_addr().unwrap();
@@ -64,24 +65,28 @@ fn it_serves_on_the_sockets_it_was_passed_and_a_restart_refuses_nobody() {
             let none = format!("windlass_connections_accepted_total{{shard=\"{shard}\"}} 0\n");
             assert!(!page.contains(&none), "{engine}: one socket feeds all shards: {page}");
         }
-        assert!(over_unix(&path).starts_with("HTTP/1.1 200"), "{engine}");
+        assert!(get_over_unix(&path).starts_with("HTTP/1.1 200"), "{engine}");
         drop(clients);
         serving.signal(Signal::TERM);
         assert!(serving.ended().success(), "{engine}: {:?}", serving.lines());
-        assert!(path.exists(), "the file is not the server's");
+        assert!(path.exists(), "the server must not remove a socket file that it did not create");
 
-        let mut between = Client::connect(address);
-        between.send("GET /demo/plaintext HTTP/1.1\r\nHost: t\r\n\r\n");
+        let mut waiting_client = Client::connect(address);
+        waiting_client.send("GET /demo/plaintext HTTP/1.1\r\nHost: t\r\n\r\n");
         let arguments = ["--listen", "systemd:web", "--shards", "1", "--engine", engine];
         let next = Serving::spawn(activated(&arguments, "web:other", [&web, &admin]));
-        assert_eq!(between.reply().unwrap().unwrap().0, 200, "who came between two servers is served");
-        assert!(!next.has("unix:"), "only what is asked for");
+        assert_eq!(
+            waiting_client.reply().unwrap().unwrap().0,
+            200,
+            "a client that connected between two servers must be served"
+        );
+        assert!(!next.has("unix:"), "only the named socket may be used");
     }
     std::fs::remove_file(&path).unwrap();
 }
 
 #[test]
-fn without_the_sockets_it_says_what_is_missing() {
+fn missing_socket_variables_are_named_in_the_error() {
     let refused = |set: &[(&str, &str)], words: &[&str]| {
         let mut command = windlass(&["--listen", "systemd"]);
         command.envs(set.iter().copied());
@@ -93,11 +98,11 @@ fn without_the_sockets_it_says_what_is_missing() {
 }
 
 #[test]
-fn sockets_that_are_no_listeners_or_have_other_names_are_refused() {
+fn sockets_that_do_not_listen_or_have_other_names_are_refused() {
     let (tcp, connected) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixStream::pair().unwrap().0);
     let (web, connected) = (inheritable(&tcp), inheritable(&connected));
     let other = activated(&["--listen", "systemd:admin"], "web:web", [&web, &web]);
     is_refused(&output(other), &["systemd:admin", "there are: web, web"]);
     let wrong = activated(&["--listen", "systemd"], "web:chat", [&web, &connected]);
-    is_refused(&output(wrong), &["passed socket 1 ('chat')", "listens"]);
+    is_refused(&output(wrong), &["passed socket 1 ('chat')", "not a listening"]);
 }

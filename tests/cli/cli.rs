@@ -1,4 +1,4 @@
-//! The `windlass` binary: flags, files, signals, doctor, what it prints and how it ends.
+//! The `windlass` binary: flags, files, signals, subcommands, output and exit status.
 #![allow(clippy::unwrap_used)]
 
 mod activation;

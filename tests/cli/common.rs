@@ -1,4 +1,4 @@
-//! The binary as a child process, and a small client.
+//! The binary as a child process, and a small HTTP client.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -12,22 +12,22 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a test waits for what must happen.
+/// Timeout for anything that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The command with these arguments.
+/// Builds a command that runs the binary with these arguments.
 pub(crate) fn windlass(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
     command.args(arguments).env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
 
-/// Runs a command that ends by itself.
+/// Runs the binary until it exits.
 pub(crate) fn run(arguments: &[&str]) -> Output {
     output(windlass(arguments))
 }
 
-/// Runs a command that ends by itself; one that does not is killed, which its test sees.
+/// Runs a command until it exits; kills it at the timeout, which fails the test through its status.
 pub(crate) fn output(mut command: Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let until = Instant::now() + PATIENCE;
@@ -40,12 +40,12 @@ pub(crate) fn output(mut command: Command) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Asserts that it ended with status 2 and one line that has all these words; returns the line.
+/// Asserts exit status 2 and a single error line that contains all these words. Returns the line.
 #[track_caller]
 pub(crate) fn is_refused(output: &Output, words: &[&str]) -> String {
     let text = String::from_utf8(output.stderr.clone()).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert_eq!(text.lines().count(), 1, "not one line: {text}");
+    assert_eq!(text.lines().count(), 1, "the error must be a single line: {text}");
     assert!(text.starts_with("windlass: "), "{text}");
     words.iter().for_each(|word| assert!(text.contains(word), "no '{word}' in: {text}"));
     assert!(output.stdout.is_empty(), "{}", output.stdout.escape_ascii());
@@ -56,12 +56,12 @@ pub(crate) fn is_refused(output: &Output, words: &[&str]) -> String {
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < until, "condition not met within {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// A file for one test, removed with this.
+/// A temporary file, removed on drop.
 pub(crate) struct TempFile(pub(crate) PathBuf);
 
 impl TempFile {
@@ -82,67 +82,67 @@ impl Drop for TempFile {
     }
 }
 
-/// A configuration for servers whose every answer is counted while the machine is busy with other tests.
+/// A configuration without load shedding, for tests that count every reply on a busy machine.
 const SHED_NOTHING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/cli/shed_nothing.toml");
 
-/// A serving child; killed if the test did not end it.
+/// A server process, killed on drop.
 pub(crate) struct Serving {
     child: Child,
     lines: Lines,
-    printed: Lines,
+    stdout: Lines,
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
 impl Serving {
-    /// Serves on a free port, one unpinned shard a core being too many for tests: two shards. They shed nothing, unless
-    /// the arguments name a configuration of their own.
+    /// Starts a server on a free port with two shards, as one per core is too many for tests. Load
+    /// shedding is off unless the arguments name a configuration.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let own = arguments.contains(&"--config");
-        let calm: &[&str] = if own { &[] } else { &["--config", SHED_NOTHING] };
-        Self::start_on(&[&["--listen", "127.0.0.1:0", "--shards", "2"], calm, arguments].concat())
+        let shedding: &[&str] = if own { &[] } else { &["--config", SHED_NOTHING] };
+        Self::start_on(&[&["--listen", "127.0.0.1:0", "--shards", "2"], shedding, arguments].concat())
     }
 
-    /// Serves with exactly these arguments and waits until it says so.
+    /// Starts a server with exactly these arguments and waits until it serves.
     pub(crate) fn start_on(arguments: &[&str]) -> Self {
         Self::start_with(arguments, |_| ())
     }
 
-    /// As [`start_on`](Self::start_on), with more set of the child.
+    /// Like [`start_on`](Self::start_on), with further settings of the command.
     pub(crate) fn start_with(arguments: &[&str], set: impl FnOnce(&mut Command)) -> Self {
         let mut command = windlass(arguments);
         set(&mut command);
         Self::spawn(command)
     }
 
-    /// Starts what serves and waits until it says so.
+    /// Starts the command and waits until it serves.
     pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = collect(child.stderr.take().unwrap());
-        let printed = collect(child.stdout.take().unwrap());
-        let mut serving = Self { child, lines, printed };
-        eventually("it serves or ends", || {
+        let stdout = collect(child.stdout.take().unwrap());
+        let mut serving = Self { child, lines, stdout };
+        eventually("the server serves or exits", || {
             serving.child.try_wait().unwrap().is_some() || serving.has("serving address=")
         });
-        assert!(serving.has("serving address="), "it ended: {:?}", serving.lines());
+        assert!(serving.has("serving address="), "the server exited: {:?}", serving.lines());
         serving
     }
 
-    /// Returns what it wrote to standard error.
+    /// Returns the lines of standard error so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
 
-    /// Returns what it wrote to standard output.
-    pub(crate) fn printed(&self) -> Vec<String> {
-        self.printed.lock().unwrap().clone()
+    /// Returns the lines of standard output so far.
+    pub(crate) fn stdout(&self) -> Vec<String> {
+        self.stdout.lock().unwrap().clone()
     }
 
     pub(crate) fn has(&self, words: &str) -> bool {
         self.lines().iter().any(|line| line.contains(words))
     }
 
-    /// Returns the addresses it says it serves on.
+    /// Returns the addresses that the log reports.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let address = |line: &String| line.split_once("serving address=")?.1.split(' ').next()?.parse().ok();
         self.lines().iter().filter_map(address).collect()
@@ -156,7 +156,7 @@ impl Serving {
         Client::connect(self.address())
     }
 
-    /// Returns the process's number.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -165,16 +165,16 @@ impl Serving {
         kill_process(Pid::from_raw(self.child.id() as i32).unwrap(), signal).unwrap();
     }
 
-    /// Waits for its end, and for all it wrote.
+    /// Waits until the process has exited and all its output was read.
     #[track_caller]
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let mut status = None;
-        eventually("it ends", || {
+        eventually("the server exits", || {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
-        eventually("all lines are read", || {
-            Arc::strong_count(&self.lines) == 1 && Arc::strong_count(&self.printed) == 1
+        eventually("all output was read", || {
+            Arc::strong_count(&self.lines) == 1 && Arc::strong_count(&self.stdout) == 1
         });
         status.unwrap()
     }
@@ -192,7 +192,7 @@ impl Drop for Serving {
     }
 }
 
-/// Reads lines as they come; the thread lets go of them at the end.
+/// Collects lines on a thread, which drops its reference at the end of the input.
 fn collect(from: impl Read + Send + 'static) -> Lines {
     let lines = Lines::default();
     let into = lines.clone();
@@ -204,7 +204,7 @@ fn collect(from: impl Read + Send + 'static) -> Lines {
     lines
 }
 
-/// A keep-alive connection that understands lengths and nothing else.
+/// A keep-alive connection for replies with a `Content-Length`.
 pub(crate) struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -222,10 +222,10 @@ impl Client {
         self.0.get_mut().write_all(bytes.as_ref()).unwrap();
     }
 
-    /// Sends a GET; returns status, head and body.
+    /// Sends a GET and returns status, head and body.
     #[track_caller]
     pub(crate) fn get(&mut self, path: &str) -> (u16, String, String) {
-        self.try_get(path).unwrap().expect("a reply")
+        self.try_get(path).unwrap().expect("expected a reply")
     }
 
     #[track_caller]
@@ -234,10 +234,10 @@ impl Client {
             "POST {path} HTTP/1.1\r\nHost: t\r\n{head}Content-Length: {}\r\n\r\n{body}",
             body.len()
         ));
-        self.reply().unwrap().expect("a reply")
+        self.reply().unwrap().expect("expected a reply")
     }
 
-    /// `None`: the server closed cleanly before any byte of a reply.
+    /// Sends a GET; `None` if the server closed cleanly before the first byte of the reply.
     pub(crate) fn try_get(&mut self, path: &str) -> std::io::Result<Option<(u16, String, String)>> {
         self.0.get_mut().write_all(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n").as_bytes())?;
         self.reply()

@@ -1,8 +1,8 @@
-//! Files and flags: every section and key is taken, and flags win.
+//! Configuration files and flags: every section and key is accepted, and flags override the file.
 
 use crate::common::{Client, Serving, TempFile, run};
 
-/// Every key there is, each with another value than its default.
+/// A configuration with every key set to a value other than its default.
 const EVERYTHING: &str = r#"
 listen = ["127.0.0.1:0"]
 engine = "epoll"
@@ -77,7 +77,7 @@ blocking_idle = false
 "#;
 
 #[test]
-fn every_section_and_key_is_taken() {
+fn every_section_and_key_is_accepted() {
     let file = TempFile::new("everything.toml", EVERYTHING);
     let output = run(&["check-config", file.path()]);
     assert_eq!(output.status.code(), Some(0), "{}", output.stderr.escape_ascii());
@@ -92,25 +92,26 @@ fn every_section_and_key_is_taken() {
     let mut proxied = Client::connect(addresses[1]);
     proxied.send("PROXY TCP4 1.2.3.4 1.1.1.1 4711 80\r\n");
     assert_eq!(proxied.get("/readyz").0, 200, "proxy_protocol = true");
-    crate::common::eventually("the access log says so", || {
-        serving.printed().iter().any(|line| line.contains("1.2.3.4:4711"))
+    crate::common::eventually("the access log has the proxied address", || {
+        serving.stdout().iter().any(|line| line.contains("1.2.3.4:4711"))
     });
 }
 
-/// Makes keys of the comments that are keys.
-pub(crate) fn with_comments_switched_on(example: &str) -> String {
+/// Uncomments the comments that are keys.
+pub(crate) fn uncommented(example: &str) -> String {
     let texts = ["# cores", "# With", "# Further"];
     let example =
         texts.iter().fold(example.to_owned(), |text, comment| text.replace(comment, &format!("#{comment}")));
     example.replace("\n# ", "\n")
 }
 
-/// The page's example, its comments that are keys switched on; those of TLS, which name files, are tried elsewhere.
+/// Checks the documented example as it is and with its optional keys. The TLS keys name files and are checked
+/// in `secure`.
 #[test]
-fn the_documented_configuration_is_valid_as_it_is_and_with_what_is_commented_out() {
+fn the_documented_example_is_valid_with_and_without_its_optional_keys() {
     let page = include_str!("../../src/docs/configuration.md");
     let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    let all = with_comments_switched_on(&example.replace("\n# tls", "\n## tls"));
+    let all = uncommented(&example.replace("\n# tls", "\n## tls"));
     for text in [example, &all] {
         let file = TempFile::new("documented.toml", text);
         let output = run(&["check-config", file.path()]);
@@ -121,8 +122,9 @@ fn the_documented_configuration_is_valid_as_it_is_and_with_what_is_commented_out
 }
 
 #[test]
-fn flags_win_over_the_file() {
-    let text = "listen = [\"192.0.2.1:80\"]\nshards = 1\ndemo = true\n[pool]\nworkers = 7\n[timeouts]\ngrace = \"1h\"\n";
+fn flags_override_the_file() {
+    let text = "listen = [\"192.0.2.1:80\"]\nshards = 1\ndemo = true\n\
+        [pool]\nworkers = 7\n[timeouts]\ngrace = \"1h\"\n";
     let file = TempFile::new("flags.toml", text);
     let flags = ["--listen", "127.0.0.1:0", "--shards", "2", "--workers", "1", "--grace", "2", "--no-demo"];
     let serving = Serving::start_on(&[&["--config", file.path()], &flags[..]].concat());
@@ -137,7 +139,7 @@ fn a_list_of_cores_pins_a_shard_to_each() {
     assert_eq!(serving.connect().get("/demo/plaintext").0, 200);
 }
 
-/// A core this process may use.
+/// Returns a core that this process may run on.
 fn first_core() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();

@@ -1,4 +1,4 @@
-//! `windlass doctor` tells the truth, and ends by its rules: 1 when a check failed, else 0.
+//! `windlass doctor`: its checks, fixes, and exit status, which is 1 if a check failed and else 0.
 
 use std::process::{Command, Output};
 
@@ -7,7 +7,7 @@ use crate::{
     refused::without_io_uring,
 };
 
-/// Returns the statuses by check, and the whole text.
+/// Returns the status of each check, and the whole output.
 fn checks(output: &Output) -> (Vec<(String, String)>, String) {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(output.stderr.is_empty(), "{}", output.stderr.escape_ascii());
@@ -25,7 +25,7 @@ fn status(checks: &[(String, String)], name: &str) -> String {
 }
 
 #[test]
-fn every_check_is_printed_and_each_that_is_not_ok_has_a_fix() {
+fn every_check_is_printed_with_a_fix_unless_it_is_ok() {
     let output = run(&["doctor"]);
     let (checks, text) = checks(&output);
     let names: Vec<_> = checks.iter().map(|(name, _)| name.as_str()).collect();
@@ -38,20 +38,23 @@ fn every_check_is_printed_and_each_that_is_not_ok_has_a_fix() {
     );
     let failed = checks.iter().any(|(_, status)| status == "FAIL");
     assert_eq!(output.status.code(), Some(i32::from(failed)), "{text}");
-    assert_eq!(status(&checks, "io_uring"), "ok", "the tests of the server need it: {text}");
+    assert_eq!(status(&checks, "io_uring"), "ok", "the server tests need io_uring: {text}");
 }
 
 #[test]
-fn a_seccomp_filter_is_found_and_its_fix_named() {
+fn a_seccomp_filter_is_detected_with_its_fix() {
     let output = without_io_uring(windlass(&["doctor"]));
     let (checks, text) = checks(&output);
     assert_eq!((status(&checks, "io_uring").as_str(), output.status.code()), ("warn", Some(0)), "{text}");
-    assert!(text.contains("the epoll engine serves instead"), "says what happens instead: {text}");
+    assert!(
+        text.contains("the epoll engine serves instead"),
+        "the output must name the engine used instead: {text}"
+    );
     assert!(text.contains("a seccomp filter is active") && text.contains("seccomp=profile.json"), "{text}");
 }
 
 #[test]
-fn low_locked_memory_is_found_and_its_fix_named() {
+fn a_low_memlock_limit_is_detected_with_its_fix() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -l 64 && exec \"$0\" doctor", env!("CARGO_BIN_EXE_windlass")]);
     let output = command.output().unwrap();
@@ -61,7 +64,7 @@ fn low_locked_memory_is_found_and_its_fix_named() {
 }
 
 #[test]
-fn few_descriptors_are_found() {
+fn a_low_descriptor_limit_is_detected() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 100 && exec \"$0\" doctor", env!("CARGO_BIN_EXE_windlass")]);
     let (checks, text) = checks(&command.output().unwrap());

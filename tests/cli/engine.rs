@@ -1,4 +1,4 @@
-//! The engine that the binary chooses where io_uring is forbidden.
+//! The engine of the binary where io_uring is forbidden.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ fn windlass(args: &'static [&'static str]) -> std::process::Output {
 }
 
 #[test]
-fn the_command_line_refuses_an_engine_that_cannot_run_with_status_2() {
+fn the_binary_exits_with_status_2_if_the_configured_engine_cannot_run() {
     let output = windlass(&["--listen", "127.0.0.1:0", "--shards", "1", "--engine", "io_uring"]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
@@ -25,7 +25,7 @@ fn the_command_line_refuses_an_engine_that_cannot_run_with_status_2() {
 }
 
 #[test]
-fn doctor_only_warns_of_an_engine_that_another_one_stands_in_for() {
+fn doctor_only_warns_if_another_engine_can_replace_the_missing_one() {
     let output = windlass(&["doctor"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("warn  io_uring"), "{text}");

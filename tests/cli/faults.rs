@@ -1,6 +1,7 @@
-//! Networks and clients that fail at any byte: what arrives whole is right, and the server holds nothing afterwards.
+//! Faulty networks and clients that are killed: replies that arrive complete are correct, and the server
+//! leaks nothing.
 //!
-//! `WINDLASS_FAULT_SECONDS` has each part last longer (4 unless told), `WINDLASS_FAULT_SEED` repeats one.
+//! `WINDLASS_FAULT_SECONDS` sets the length of each part (default 4), `WINDLASS_FAULT_SEED` repeats a run.
 
 mod base;
 mod clients;
@@ -27,21 +28,21 @@ use proxy::Proxy;
 
 use crate::common::{Serving, TempFile, windlass};
 
-/// Clients of each kind.
+/// Number of clients of each kind.
 const CLIENTS: usize = 3;
-/// Connections of the load whose process is killed.
+/// Number of connections of the load process that is killed.
 const CONNECTIONS: &str = "200";
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())
 }
 
-/// Returns how long a part lasts.
+/// Returns the length of each part.
 fn length() -> Duration {
     Duration::from_secs(variable("WINDLASS_FAULT_SECONDS").unwrap_or(4))
 }
 
-/// Returns a seed, which a test that fails shows.
+/// Returns the seed and prints it, so that a failed run can be repeated.
 fn seed() -> u64 {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
     let seed = variable("WINDLASS_FAULT_SEED").unwrap_or_else(now);
@@ -49,7 +50,7 @@ fn seed() -> u64 {
     seed
 }
 
-/// Serves with mailboxes and a history that hold all that is published, and sheds nothing: the machine may be busy.
+/// Starts a server that keeps all published events and sheds no load.
 fn serve(engine: &str, seed: u64) -> Serving {
     let name = format!("faults-{engine}-{seed}.toml");
     let file = TempFile::new(&name, include_str!("shed_nothing.toml"));
@@ -58,25 +59,25 @@ fn serve(engine: &str, seed: u64) -> Serving {
 }
 
 #[test]
-fn through_a_network_that_fails_nothing_wrong_arrives_on_io_uring() {
-    through_a_network_that_fails("io_uring");
+fn replies_through_a_faulty_network_are_correct_on_io_uring() {
+    run_through_faulty_network("io_uring");
 }
 
 #[test]
-fn through_a_network_that_fails_nothing_wrong_arrives_on_epoll() {
-    through_a_network_that_fails("epoll");
+fn replies_through_a_faulty_network_are_correct_on_epoll() {
+    run_through_faulty_network("epoll");
 }
 
-fn through_a_network_that_fails(engine: &str) {
+fn run_through_faulty_network(engine: &str) {
     let seed = seed();
     let mut serving = serve(engine, seed);
     let address = serving.address();
-    without_faults(address, seed);
+    run_without_faults(address, seed);
     let mut base = Base::of(&serving);
     let proxy = Proxy::start(address, seed);
     let until = Instant::now() + length();
     let tallies: Vec<Tally> = KINDS.iter().map(|_| Tally::default()).collect();
-    let followed = Tally::default();
+    let subscriber_tally = Tally::default();
     thread::scope(|scope| {
         for (kind, ((_, session), tally)) in (0..).zip(KINDS.iter().zip(&tallies)) {
             for client in 0..CLIENTS as u64 {
@@ -90,32 +91,32 @@ fn through_a_network_that_fails(engine: &str) {
                 });
             }
         }
-        follow_through((proxy.address, address), until, seed, &followed);
+        subscribe_through((proxy.address, address), until, seed, &subscriber_tally);
     });
     drop(proxy);
     for ((name, _), tally) in
-        KINDS.iter().chain(&[("subscribers", KINDS[0].1)]).zip(tallies.iter().chain([&followed]))
+        KINDS.iter().chain(&[("subscribers", KINDS[0].1)]).zip(tallies.iter().chain([&subscriber_tally]))
     {
         println!("{engine}, {name}: {tally:?}");
-        assert!(tally.right.load(SeqCst) > 0 && tally.broken.load(SeqCst) > 0, "{name}: {tally:?}");
+        assert!(tally.correct.load(SeqCst) > 0 && tally.broken.load(SeqCst) > 0, "{name}: {tally:?}");
     }
-    base.is_back(&mut serving);
+    base.assert_released(&mut serving);
 }
 
-/// Has each kind of client talk to the server without a network between, where nothing may break: what the server
-/// starts with the first of a kind is there then.
-fn without_faults(address: SocketAddr, seed: u64) {
+/// Runs a session of each kind without the proxy, where no fault is allowed. Afterwards the server has
+/// allocated whatever the first session of a kind needs.
+fn run_without_faults(address: SocketAddr, seed: u64) {
     for (part, (name, session)) in (1000..).zip(KINDS) {
         let tally = Tally::default();
         session(address, &mut Dice::new(seed, part), &tally)
             .unwrap_or_else(|broken| panic!("{name}: {broken:?}"));
-        assert!(tally.right.load(SeqCst) > 0 && tally.refused.load(SeqCst) == 0, "{name}: {tally:?}");
+        assert!(tally.correct.load(SeqCst) > 0 && tally.refused.load(SeqCst) == 0, "{name}: {tally:?}");
     }
 }
 
-/// Publishes straight to the server, while subscribers behind the faults come back again and again until they have
-/// everything.
-fn follow_through((proxy, server): (SocketAddr, SocketAddr), until: Instant, seed: u64, tally: &Tally) {
+/// Publishes directly to the server, while subscribers behind the proxy reconnect until they have every
+/// event.
+fn subscribe_through((proxy, server): (SocketAddr, SocketAddr), until: Instant, seed: u64, tally: &Tally) {
     let (published, ended) = (AtomicU64::new(0), AtomicBool::new(false));
     let (published, ended) = (&published, &ended);
     thread::scope(|scope| {
@@ -137,7 +138,7 @@ fn follow_through((proxy, server): (SocketAddr, SocketAddr), until: Instant, see
             thread::sleep(Duration::from_millis(5));
         }
         ended.store(true, SeqCst);
-        // Whoever has all and waits for more gets one more.
+        // One more event wakes subscribers that have all events and wait.
         let number = published.fetch_add(1, SeqCst);
         assert_eq!(publisher.post("/topics/faults", "", &event_data(number)).0, 202);
     });
@@ -145,42 +146,42 @@ fn follow_through((proxy, server): (SocketAddr, SocketAddr), until: Instant, see
 
 #[test]
 fn clients_that_are_killed_leave_nothing_behind_on_io_uring() {
-    clients_that_are_killed("io_uring");
+    run_with_killed_clients("io_uring");
 }
 
 #[test]
 fn clients_that_are_killed_leave_nothing_behind_on_epoll() {
-    clients_that_are_killed("epoll");
+    run_with_killed_clients("epoll");
 }
 
-/// A process that is killed with this.
-struct Killed(Child);
+/// A process, killed on drop.
+struct KillOnDrop(Child);
 
-impl Drop for Killed {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-fn clients_that_are_killed(engine: &str) {
+fn run_with_killed_clients(engine: &str) {
     let seed = seed();
     let (mut dice, mut serving) = (Dice::new(seed, 0), serve(engine, seed));
     let url = format!("http://{}/demo/json", serving.address());
-    without_faults(serving.address(), 0);
+    run_without_faults(serving.address(), 0);
     let mut base = Base::of(&serving);
-    let (until, mut storms) = (Instant::now() + length(), 0);
-    while Instant::now() < until || storms < 3 {
+    let (until, mut kills) = (Instant::now() + length(), 0);
+    while Instant::now() < until || kills < 3 {
         let arguments = ["load", "--workload", "mixed", "--connections", CONNECTIONS, "--rate", "2000"];
         let mut load = windlass(&[&arguments[..], &["--duration", "60s", &url]].concat());
-        let load = Killed(load.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let load = KillOnDrop(load.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let many = || base.sum("windlass_connections{") > 150.0;
-        crate::common::eventually("the load is there", many);
-        // At any instant of its traffic.
+        crate::common::eventually("the load is connected", many);
+        // Kills the load at a random instant of its traffic.
         thread::sleep(Duration::from_millis(dice.below(100) as u64));
         drop(load);
-        storms += 1;
+        kills += 1;
     }
-    println!("{engine}: {storms} storms");
-    base.is_back(&mut serving);
+    println!("{engine}: {kills} kills");
+    base.assert_released(&mut serving);
 }

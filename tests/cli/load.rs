@@ -1,4 +1,4 @@
-//! `windlass load`: what it counts, what it measures, how it ends.
+//! `windlass load`: counts, rates, latency and errors.
 
 use std::{
     io::Read,
@@ -16,7 +16,7 @@ pub(crate) fn url(address: SocketAddr, path: &str) -> String {
     format!("http://{address}{path}")
 }
 
-/// Loads and returns exit status and result.
+/// Runs a load. Returns its exit status and result.
 #[track_caller]
 pub(crate) fn load(arguments: &[&str]) -> (i32, Value) {
     let output = run(&[&["load", "--json"], arguments].concat());
@@ -29,7 +29,7 @@ pub(crate) fn number(result: &Value, name: &str) -> f64 {
     result[name].as_f64().unwrap_or_else(|| panic!("no {name} in {result}"))
 }
 
-/// Returns the sum of the metrics that begin so.
+/// Returns the sum of all samples with this prefix.
 pub(crate) fn metric(serving: &Serving, start: &str) -> f64 {
     let (_, _, page) = serving.connect().get("/metrics");
     let values =
@@ -38,7 +38,7 @@ pub(crate) fn metric(serving: &Serving, start: &str) -> f64 {
 }
 
 #[track_caller]
-pub(crate) fn served(arguments: &[&str]) -> Value {
+pub(crate) fn load_without_errors(arguments: &[&str]) -> Value {
     let (status, result) = load(arguments);
     assert_eq!(status, 0, "{result}");
     assert!(number(&result, "requests") > 0.0 && number(&result, "errors") == 0.0, "{result}");
@@ -50,10 +50,10 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
-fn a_closed_loop_counts_what_the_server_counts() {
+fn a_closed_loop_counts_the_same_requests_as_the_server() {
     let serving = Serving::start(&[]);
     let url = url(serving.address(), "/demo/plaintext");
-    let result = served(&["--connections", "3", "--duration", "0.5s", &url]);
+    let result = load_without_errors(&["--connections", "3", "--duration", "0.5s", &url]);
     assert_eq!(
         number(&result, "requests"),
         metric(&serving, "windlass_requests_total{route=\"/demo/plaintext\"")
@@ -67,67 +67,84 @@ fn a_closed_loop_counts_what_the_server_counts() {
 fn an_open_loop_keeps_its_rate() {
     let serving = Serving::start(&[]);
     let url = url(serving.address(), "/demo/json");
-    let result = served(&["--connections", "8", "--rate", "200", "--duration", "1s", &url]);
+    let result = load_without_errors(&["--connections", "8", "--rate", "200", "--duration", "1s", &url]);
     let requests = number(&result, "requests");
     assert!((199.0..=200.0).contains(&requests), "{result}");
 }
 
 #[test]
-fn latency_runs_from_when_a_request_was_due() {
-    // One connection, 50 ms an answer: 20 a second, and 100 are due. The last waits for all before it.
+fn latency_starts_when_a_request_is_due() {
+    // One connection with 50 ms per reply serves 20 requests a second, but 100 are due. The last one waits
+    // for all before it.
     let serving = Serving::start(&[]);
     let url = url(serving.address(), "/demo/work?ms=50");
-    let result = served(&["--connections", "1", "--rate", "100", "--duration", "0.5s", &url]);
+    let result = load_without_errors(&["--connections", "1", "--rate", "100", "--duration", "0.5s", &url]);
     assert!(number(&result["latency_us"], "p50") > 500_000.0, "{result}");
     assert!(number(&result["latency_us"], "max") > 1_500_000.0, "{result}");
-    let closed = served(&["--connections", "1", "--duration", "0.5s", &url]);
+    let closed = load_without_errors(&["--connections", "1", "--duration", "0.5s", &url]);
     assert!(number(&closed["latency_us"], "p50") < 500_000.0, "{closed}");
 }
 
 #[test]
-fn what_is_not_served_in_time_is_an_error() {
+fn requests_over_the_timeout_are_errors() {
     let serving = Serving::start(&[]);
     let url = url(serving.address(), "/demo/work?ms=50");
     let arguments = ["--connections", "1", "--rate", "100", "--duration", "0.5s", "--timeout", "0.2s", &url];
     let (status, result) = load(&arguments);
     assert_eq!(status, 1, "{result}");
-    let (served, late) = (number(&result, "requests"), number(&result["errors_by_kind"], "timeout"));
-    assert!(served > 0.0 && late > 0.0 && (49.0..=50.0).contains(&(served + late)), "{result}");
+    let (load_without_errors, timed_out) =
+        (number(&result, "requests"), number(&result["errors_by_kind"], "timeout"));
+    assert!(
+        load_without_errors > 0.0
+            && timed_out > 0.0
+            && (49.0..=50.0).contains(&(load_without_errors + timed_out)),
+        "{result}"
+    );
 }
 
 #[cfg(feature = "http2")]
 #[test]
-fn streams_of_http2_are_requests() {
+fn http2_streams_are_counted_as_requests() {
     let serving = Serving::start(&[]);
     let url = url(serving.address(), "/demo/json");
-    served(&["--workload", "h2", "--connections", "2", "--streams", "4", "--duration", "0.5s", &url]);
+    load_without_errors(&[
+        "--workload",
+        "h2",
+        "--connections",
+        "2",
+        "--streams",
+        "4",
+        "--duration",
+        "0.5s",
+        &url,
+    ]);
     let (_, _, page) = serving.connect().get("/metrics");
     let over_h2 = |line: &&str| {
         line.starts_with("windlass_requests_dispatched_total") && line.contains("protocol=\"h2\"")
     };
-    assert!(page.lines().filter(over_h2).any(|line| !line.ends_with(" 0")), "nothing came over HTTP/2");
+    assert!(page.lines().filter(over_h2).any(|line| !line.ends_with(" 0")), "requests must use HTTP/2");
     let arguments = ["--workload", "h2", "--connections", "2", "--rate", "100", "--duration", "1s", &url];
-    assert!((99.0..=100.0).contains(&number(&served(&arguments), "requests")));
+    assert!((99.0..=100.0).contains(&number(&load_without_errors(&arguments), "requests")));
 }
 
 #[cfg(feature = "ws")]
 #[test]
-fn messages_come_back_over_websocket() {
+fn websocket_echoes_are_counted_as_requests() {
     let serving = Serving::start(&[]);
     let url = url(serving.address(), "/");
     let arguments = ["--workload", "ws", "--connections", "4", "--rate", "100", "--duration", "1s", &url];
-    let requests = number(&served(&arguments), "requests");
+    let requests = number(&load_without_errors(&arguments), "requests");
     assert!((99.0..=100.0).contains(&requests));
     assert_eq!(metric(&serving, "windlass_websocket_messages_total{direction=\"in\""), requests);
 }
 
 #[cfg(all(feature = "ws", feature = "http2"))]
 #[test]
-fn a_mixed_load_has_a_bit_of_each() {
+fn a_mixed_load_includes_every_protocol() {
     let serving = Serving::start(&[]);
     let url = url(serving.address(), "/demo/json");
     let arguments = ["--workload", "mixed", "--connections", "20", "--rate", "200", "--duration", "1s", &url];
-    let result = served(&arguments);
+    let result = load_without_errors(&arguments);
     assert!(number(&result, "published") > 50.0, "{result}");
     for part in [
         "websocket_messages_total{direction=\"in\"",
@@ -139,12 +156,12 @@ fn a_mixed_load_has_a_bit_of_each() {
 }
 
 #[test]
-fn a_server_that_dies_is_an_error_and_a_dead_one_serves_nothing() {
+fn a_killed_server_causes_connect_errors() {
     let mut serving = Serving::start(&[]);
     let url = url(serving.address(), "/demo/plaintext");
     let loading = windlass(&["load", "--connections", "2", "--duration", "1s", &url]);
     let loading = thread::spawn(move || crate::common::output(loading));
-    crate::common::eventually("it is loaded", || {
+    crate::common::eventually("the load has started", || {
         metric(&serving, "windlass_requests_total{route=\"/demo/plaintext\"") > 0.0
     });
     serving.signal(Signal::KILL);
@@ -158,12 +175,12 @@ fn a_server_that_dies_is_an_error_and_a_dead_one_serves_nothing() {
 }
 
 #[test]
-fn wrong_answers_are_errors_by_kind() {
+fn unexpected_replies_are_errors_by_kind() {
     let serving = Serving::start(&[]);
     let arguments = ["--connections", "1", "--duration", "0.2s", &url(serving.address(), "/nowhere")];
     let (status, result) = load(&arguments);
     assert!(status == 1 && number(&result["errors_by_kind"], "status") > 0.0, "{result}");
-    // A server that says things that are not HTTP.
+    // A server whose replies are not HTTP.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -178,7 +195,7 @@ fn wrong_answers_are_errors_by_kind() {
 }
 
 #[test]
-fn every_second_is_a_line_of_csv_and_people_get_a_table() {
+fn the_result_is_a_table_and_each_second_a_csv_line() {
     let serving = Serving::start(&[]);
     let file = TempFile::new("load.csv", "");
     let url = url(serving.address(), "/demo/plaintext");
@@ -194,7 +211,7 @@ fn every_second_is_a_line_of_csv_and_people_get_a_table() {
 }
 
 #[test]
-fn a_load_that_makes_no_sense_is_refused() {
+fn invalid_arguments_are_refused() {
     is_refused(&run(&["load", "127.0.0.1:80"]), &["http://HOST"]);
     is_refused(&run(&["load", "https://127.0.0.1/"]), &["only http://"]);
     is_refused(&run(&["load", "--rate", "0", "http://127.0.0.1/"]), &["--rate"]);

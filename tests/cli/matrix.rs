@@ -1,4 +1,4 @@
-//! `scripts/matrix.sh`: which cells it chooses, and that one which fails or leaks is told.
+//! `scripts/matrix.sh`: selection of cells, and reports of failed and leaking cells.
 
 use std::{
     fs::{Permissions, set_permissions},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::common::TempFile;
 
-/// Runs the script with this binary, or one that stands before it.
+/// Runs the script with this binary or a wrapper of it.
 fn matrix(binary: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/matrix.sh"));
     command.arg("--no-build").args(arguments).env("WINDLASS_BIN", binary).env_remove("RUST_LOG");
@@ -19,26 +19,26 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
-fn listed(arguments: &[&str]) -> Vec<String> {
+fn list_cells(arguments: &[&str]) -> Vec<String> {
     let output = matrix("/nowhere", &[&["--list"], arguments].concat());
     assert!(output.status.success(), "{}", text(&output));
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[test]
-fn cells_are_chosen_by_globs() {
-    let all = listed(&[]);
+fn cells_are_selected_by_globs() {
+    let all = list_cells(&[]);
     assert_eq!(all.len(), 38);
     for engine in ["io_uring", "epoll"] {
-        let of_engine = listed(&["--cells", &format!("{engine}/*")]);
+        let of_engine = list_cells(&["--cells", &format!("{engine}/*")]);
         assert!(
             of_engine.len() == 19 && of_engine.iter().all(|cell| cell.starts_with(engine)),
             "{of_engine:?}"
         );
     }
-    assert_eq!(listed(&["--cells", "epoll/h?/async/few"]), ["epoll/h1/async/few", "epoll/h2/async/few"]);
+    assert_eq!(list_cells(&["--cells", "epoll/h?/async/few"]), ["epoll/h1/async/few", "epoll/h2/async/few"]);
     assert_eq!(
-        listed(&["--cells", "*/slow,epoll/ws/*", "--exclude", "io_uring/*,*/killed"]),
+        list_cells(&["--cells", "*/slow,epoll/ws/*", "--exclude", "io_uring/*,*/killed"]),
         ["epoll/ws/inline/few", "epoll/ws/inline/many", "epoll/sse/inline/slow"]
     );
     for nothing in [["--cells", "h1"], ["--exclude", "*"]] {
@@ -48,7 +48,7 @@ fn cells_are_chosen_by_globs() {
 
 #[cfg(all(feature = "http2", feature = "ws"))]
 #[test]
-fn a_cell_that_is_served_and_leaves_nothing_passes() {
+fn a_cell_that_is_served_and_leaks_nothing_passes() {
     let cells = ["--quick", "--cells", "*/h1/async/few,*/sse/inline/killed"];
     let output = matrix(env!("CARGO_BIN_EXE_windlass"), &cells);
     let text = text(&output);
@@ -60,7 +60,7 @@ fn a_cell_that_is_served_and_leaves_nothing_passes() {
 }
 
 #[test]
-fn a_cell_that_nobody_serves_is_an_error_that_tells_what_may_be_why() {
+fn a_cell_without_served_requests_fails_with_diagnostics() {
     let arguments = ["--quick", "--cells", "epoll/h1/inline/few", "--serve", "--no-demo"];
     let output = matrix(env!("CARGO_BIN_EXE_windlass"), &arguments);
     let text = text(&output);
@@ -71,11 +71,12 @@ fn a_cell_that_nobody_serves_is_an_error_that_tells_what_may_be_why() {
 }
 
 #[test]
-fn descriptors_that_stay_are_told_by_cell() {
-    // Each load leaves somebody behind who stays connected for longer than the server may take to let go.
+fn leaked_descriptors_are_reported_by_cell() {
+    // Each load leaves a connection open for longer than the script waits.
     let script = format!(
         "#!/usr/bin/env bash\n\
-         [[ $1 != load || $* != *--duration\\ 1\\ * ]] || for url; do [[ $url != http* ]] || rest=${{url#http://}}; done\n\
+         [[ $1 != load || $* != *--duration\\ 1\\ * ]] || \
+         for url; do [[ $url != http* ]] || rest=${{url#http://}}; done\n\
          [[ -z ${{rest-}} ]] || {{ exec 9<>/dev/tcp/${{rest%%:*}}/$(cut -d/ -f1 <<<\"${{rest#*:}}\"); \
          sleep 8 >/dev/null 2>&1 & }}\n\
          exec 9<&- '{}' \"$@\"\n",

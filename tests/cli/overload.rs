@@ -1,4 +1,4 @@
-//! A server that runs out of open files: it counts that, waits, and is back when there are some again.
+//! A server that runs out of descriptors counts failed accepts, backs off, and recovers.
 
 use std::{
     net::TcpStream,
@@ -8,11 +8,11 @@ use std::{
 
 use crate::common::{Client, PATIENCE, Serving, TempFile, eventually};
 
-/// Open files the server may have: for itself and some connections.
+/// Descriptor limit of the server: enough for itself and some connections.
 const FILES: usize = 120;
 
-/// Connects, asks and leaves, again and again; returns how long it took.
-fn rounds(serving: &Serving) -> Duration {
+/// Sends 200 requests on a new connection each, and returns the time taken.
+fn time_requests(serving: &Serving) -> Duration {
     let began = Instant::now();
     for _ in 0..200 {
         assert_eq!(serving.connect().get("/demo/json").0, 200);
@@ -20,8 +20,8 @@ fn rounds(serving: &Serving) -> Duration {
     began.elapsed()
 }
 
-/// Reads how many accepts failed for want of a file.
-fn refused(watcher: &mut Client) -> u64 {
+/// Returns the number of accepts that failed for lack of a descriptor.
+fn failed_accepts(watcher: &mut Client) -> u64 {
     let page = watcher.get("/metrics").2;
     let line =
         page.lines().find_map(|line| line.strip_prefix("windlass_accept_errors_total{cause=\"EMFILE\"} "));
@@ -29,7 +29,7 @@ fn refused(watcher: &mut Client) -> u64 {
 }
 
 #[test]
-fn without_a_file_to_spare_it_waits_and_then_serves_at_full_rate() {
+fn without_free_descriptors_the_server_backs_off_and_recovers() {
     for engine in ["io_uring", "epoll"] {
         let limits = TempFile::new(&format!("files-{engine}.toml"), "[limits]\nconnections = 1000\n");
         let mut command = Command::new("sh");
@@ -50,32 +50,32 @@ fn without_a_file_to_spare_it_waits_and_then_serves_at_full_rate() {
         ]);
         command.stdin(Stdio::null());
         let serving = Serving::spawn(command);
-        let before = rounds(&serving);
+        let before = time_requests(&serving);
         let mut watcher = serving.connect();
-        assert_eq!(refused(&mut watcher), 0, "{engine}");
+        assert_eq!(failed_accepts(&mut watcher), 0, "{engine}");
 
         let mut flood: Vec<TcpStream> = Vec::new();
-        eventually("it has no more files", || {
+        eventually("the server has no free descriptor", || {
             flood.extend((0..10).map(|_| TcpStream::connect(serving.address()).unwrap()));
-            refused(&mut watcher) > 0
+            failed_accepts(&mut watcher) > 0
         });
-        let (first, until) = (refused(&mut watcher), Instant::now() + Duration::from_secs(1));
+        let (first, until) = (failed_accepts(&mut watcher), Instant::now() + Duration::from_secs(1));
         while Instant::now() < until {
-            assert_eq!(watcher.get("/demo/json").0, 200, "who is in is served");
+            assert_eq!(watcher.get("/demo/json").0, 200, "established connections must be served");
         }
-        let more = refused(&mut watcher) - first;
-        // Each shard doubles its wait from 10 ms on: eight tries in a second.
+        let more = failed_accepts(&mut watcher) - first;
+        // Each shard doubles its back-off from 10 ms, which gives about eight tries per second.
         assert!((1..=20).contains(&more), "{engine}: {more} tries in a second");
 
         drop(flood);
-        eventually("it accepts again", || {
+        eventually("the server accepts again", || {
             let stream = TcpStream::connect(serving.address()).unwrap();
             stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
             matches!(Client::over(stream).try_get("/demo/json"), Ok(Some((200, ..))))
         });
-        let counted = refused(&mut watcher);
-        let after = rounds(&serving);
+        let counted = failed_accepts(&mut watcher);
+        let after = time_requests(&serving);
         assert!(after < before * 5 + PATIENCE / 4, "{engine}: {after:?}, before {before:?}");
-        assert_eq!(refused(&mut watcher), counted, "{engine}: it is over");
+        assert_eq!(failed_accepts(&mut watcher), counted, "{engine}: no accept may fail any more");
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong is one line that says what and what to do, and exit status 2.
+//! Invalid input: one error line that names the problem and the fix, and exit status 2.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use crate::common::{TempFile, is_refused, output, run, windlass};
 
 #[test]
-fn bad_flags() {
+fn invalid_flags_are_refused() {
     is_refused(&run(&["--lisen", "x"]), &["'--lisen'", "--listen", "--help"]);
     is_refused(&run(&["serve", "--grace", "soon"]), &["'soon'", "--grace", "--help"]);
     is_refused(&run(&["--shards"]), &["--shards", "--help"]);
@@ -24,7 +24,7 @@ fn bad_flags() {
 }
 
 #[test]
-fn bad_values() {
+fn invalid_values_are_refused() {
     is_refused(&run(&["--listen", "localhost:80"]), &["localhost:80", "write 127.0.0.1:8080"]);
     is_refused(&run(&["--listen", "127.0.0.1"]), &["the port is missing", "write 127.0.0.1:8080"]);
     is_refused(&run(&["--shards", "0"]), &["at least one shard"]);
@@ -34,11 +34,14 @@ fn bad_values() {
 }
 
 #[test]
-fn addresses_that_cannot_be_had() {
+fn unavailable_addresses_are_refused() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = held.local_addr().unwrap().to_string();
     let line = is_refused(&run(&["--listen", &address]), &[&address, "in use", "choose another port"]);
-    assert!(line.contains(&std::process::id().to_string()), "names who listens: {line}");
+    assert!(
+        line.contains(&std::process::id().to_string()),
+        "the error must name the listening process: {line}"
+    );
     is_refused(
         &run(&["--listen", "192.0.2.1:80", "--no-topics"]),
         &["192.0.2.1:80", "no interface has this address"],
@@ -47,7 +50,7 @@ fn addresses_that_cannot_be_had() {
 }
 
 #[test]
-fn bad_files() {
+fn invalid_files_are_refused() {
     is_refused(&run(&["--config", "/nowhere.toml"]), &["/nowhere.toml", "No such file"]);
     is_refused(&run(&["check-config", "/nowhere.toml"]), &["/nowhere.toml", "No such file"]);
     for (text, words) in [
@@ -71,7 +74,7 @@ fn bad_files() {
     is_refused(&run(&["check-config", not_text.path()]), &["binary.toml"]);
 }
 
-/// Runs a command from a thread that may not set up a ring: the child inherits the filter.
+/// Runs a command from a thread whose seccomp filter forbids io_uring; the child inherits the filter.
 pub(crate) fn without_io_uring(command: Command) -> Output {
     let run = move || {
         let filter = SeccompFilter::new(
@@ -88,13 +91,13 @@ pub(crate) fn without_io_uring(command: Command) -> Output {
 }
 
 #[test]
-fn a_system_that_forbids_io_uring() {
+fn io_uring_is_refused_where_it_is_forbidden() {
     let output = without_io_uring(windlass(&["--engine", "io_uring", "--listen", "127.0.0.1:0"]));
     is_refused(&output, &["io_uring", "Operation not permitted", "windlass doctor"]);
 }
 
 #[test]
-fn a_system_that_lets_no_memory_be_locked() {
+fn io_uring_is_refused_if_too_little_memory_can_be_locked() {
     let mut command = Command::new("sh");
     let script = "ulimit -l 64 && exec \"$0\" --engine io_uring --listen 127.0.0.1:0";
     command.args(["-c", script, env!("CARGO_BIN_EXE_windlass")]);

@@ -1,4 +1,4 @@
-//! HTTPS from the command line: certificates made, served, reloaded, refused.
+//! HTTPS of the binary: development certificates, serving, reloading, and invalid pairs.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
@@ -6,10 +6,10 @@ use rustix::process::Signal;
 
 use crate::{
     common::{Client, Serving, TempFile, eventually, is_refused, run},
-    configuration::with_comments_switched_on,
+    configuration::uncommented,
 };
 
-/// A folder with a pair in it, removed with this.
+/// A temporary folder with a key pair, removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -33,7 +33,7 @@ impl Folder {
         self.file("key.pem")
     }
 
-    /// Puts another pair in place.
+    /// Replaces the pair by another one.
     fn renew(&self, other: &Self) {
         fs::copy(other.cert(), self.cert()).unwrap();
         fs::copy(other.key(), self.key()).unwrap();
@@ -46,7 +46,7 @@ impl Drop for Folder {
     }
 }
 
-/// Runs curl; `None` where there is none, or where it failed what it answered on standard error.
+/// Runs curl; `None` if it is not installed, an error with its standard error if it failed.
 fn curl(arguments: &[&str]) -> Option<Result<String, String>> {
     let common = ["--silent", "--show-error", "--fail", "--max-time", "10"];
     let output = Command::new("curl").args(common).args(arguments).output().ok()?;
@@ -55,7 +55,7 @@ fn curl(arguments: &[&str]) -> Option<Result<String, String>> {
 }
 
 #[test]
-fn a_certificate_is_made_once_with_a_key_for_its_owner_only() {
+fn dev_cert_writes_a_private_key_once_and_explains_its_use() {
     let folder = Folder::new("made");
     assert_eq!(fs::metadata(folder.key()).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(fs::read_to_string(folder.cert()).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
@@ -65,16 +65,16 @@ fn a_certificate_is_made_once_with_a_key_for_its_owner_only() {
     assert_eq!(fs::read(folder.key()).unwrap(), before);
     let folder = std::env::temp_dir().join(format!("windlass-cli-tls-{}-told", std::process::id()));
     let output = run(&["dev-cert", "--out", folder.to_str().unwrap()]);
-    let told = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
     fs::remove_dir_all(&folder).unwrap();
     for words in ["localhost, 127.0.0.1, ::1", "windlass --tls-cert ", "key.pem\n", "curl --cacert "] {
-        assert!(told.contains(words), "no '{words}' in: {told}");
+        assert!(text.contains(words), "no '{words}' in: {text}");
     }
     is_refused(&run(&["dev-cert", "--out", "/proc/nowhere"]), &["cannot write", "/proc/nowhere"]);
 }
 
 #[test]
-fn curl_gets_every_demo_route_over_both_protocols() {
+fn curl_gets_every_demo_route_over_tls() {
     let folder = Folder::new("curl");
     let (cert, key) = (folder.cert(), folder.key());
     let serving = Serving::start(&["--tls-cert", &cert, "--tls-key", &key]);
@@ -88,8 +88,8 @@ fn curl_gets_every_demo_route_over_both_protocols() {
                 let url = format!("https://{host}:{port}{path}");
                 let version: Vec<&str> = version.split('=').collect();
                 let ask = [&version[..], &["--cacert", &cert, "--resolve", &resolve, "-4", &url]].concat();
-                let Some(got) = curl(&ask) else { return };
-                assert!(got.as_ref().is_ok_and(|text| !text.is_empty()), "{ask:?}: {got:?}");
+                let Some(answer) = curl(&ask) else { return };
+                assert!(answer.as_ref().is_ok_and(|text| !text.is_empty()), "{ask:?}: {answer:?}");
             }
         }
     }
@@ -110,17 +110,18 @@ fn curl_gets_every_demo_route_over_both_protocols() {
     ]);
     let http2 = Command::new("curl").arg("--version").output().unwrap();
     if cfg!(feature = "http2") && String::from_utf8_lossy(&http2.stdout).contains("HTTP2") {
-        assert_eq!(agreed.unwrap().unwrap(), "2", "what a client prefers that can do both");
+        assert_eq!(agreed.unwrap().unwrap(), "2", "HTTP/2 must be negotiated");
     }
 }
 
 #[test]
-fn pythons_client_is_served() {
+fn pythons_http_client_is_served_over_tls() {
     let folder = Folder::new("python");
     let (cert, key) = (folder.cert(), folder.key());
     let serving = Serving::start(&["--tls-cert", &cert, "--tls-key", &key]);
     let script = "import ssl,sys,http.client as h\n\
-        c=h.HTTPSConnection('localhost',int(sys.argv[1]),context=ssl.create_default_context(cafile=sys.argv[2]))\n\
+        trust=ssl.create_default_context(cafile=sys.argv[2])\n\
+        c=h.HTTPSConnection('localhost',int(sys.argv[1]),context=trust)\n\
         for _ in range(3):\n c.request('POST','/demo/echo',b'x'*100000)\n r=c.getresponse()\n \
         assert r.status==200 and r.read()==b'x'*100000\nc.close()\nprint('fine')";
     let port = serving.address().port().to_string();
@@ -129,12 +130,13 @@ fn pythons_client_is_served() {
 }
 
 #[test]
-fn hup_takes_a_new_pair_and_refuses_a_bad_one() {
+fn hup_loads_a_new_pair_and_refuses_an_invalid_one() {
     let (folder, other) = (Folder::new("reload"), Folder::new("other"));
     let (cert, key) = (folder.cert(), folder.key());
     let first = TempFile::new("first.pem", &fs::read_to_string(&cert).unwrap());
     let text = format!(
-        "listen = [\"127.0.0.1:0\"]\nshards = 2\nunpinned = true\ntls_cert = \"{cert}\"\ntls_key = \"{key}\"\n\
+        "listen = [\"127.0.0.1:0\"]\nshards = 2\nunpinned = true\n\
+        tls_cert = \"{cert}\"\ntls_key = \"{key}\"\n\
          [[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n"
     );
     let file = TempFile::new("reload.toml", &text);
@@ -142,7 +144,7 @@ fn hup_takes_a_new_pair_and_refuses_a_bad_one() {
     assert!(checked.status.success(), "{}", checked.stderr.escape_ascii());
     let mut serving = Serving::start_on(&["--config", file.path()]);
     let url = format!("https://localhost:{}/readyz", serving.address().port());
-    let trusts = |cacert: &str| curl(&["--cacert", cacert, "-4", &url]).map(|got| got.is_ok());
+    let trusts = |cacert: &str| curl(&["--cacert", cacert, "-4", &url]).map(|answer| answer.is_ok());
     let mut plain = Client::connect(serving.addresses()[1]);
     let mut reloads = |result: &str| {
         let sample = format!("windlass_tls_reloads_total{{result=\"{result}\"}} ");
@@ -150,26 +152,26 @@ fn hup_takes_a_new_pair_and_refuses_a_bad_one() {
         page.lines().find_map(|line| line.strip_prefix(&sample)?.parse::<u64>().ok()).unwrap()
     };
     assert_ne!(trusts(first.path()), Some(false));
-    fs::write(&key, "rubbish").unwrap();
+    fs::write(&key, "invalid").unwrap();
     serving.signal(Signal::HUP);
-    eventually("it refuses", || serving.has("the certificate stays as it was: "));
+    eventually("the invalid pair is refused", || serving.has("the certificate stays as it was: "));
     assert!(serving.has("key.pem holds no usable private key"), "{:?}", serving.lines());
-    assert_ne!(trusts(first.path()), Some(false), "the old one stays");
+    assert_ne!(trusts(first.path()), Some(false), "the old pair must still be served");
     folder.renew(&other);
     serving.signal(Signal::HUP);
-    eventually("it reloads", || serving.has("certificates reloaded"));
+    eventually("the new pair is loaded", || serving.has("certificates reloaded"));
     assert_ne!(trusts(&other.cert()), Some(false));
-    assert_ne!(trusts(first.path()), Some(true), "the old one is still served");
+    assert_ne!(trusts(first.path()), Some(true), "the old pair must no longer be served");
     assert_eq!((reloads("ok"), reloads("refused")), (1, 1));
     serving.is_running();
 }
 
 #[test]
-fn the_documented_keys_are_taken() {
+fn the_documented_tls_keys_are_accepted() {
     let (folder, other) = (Folder::new("documented"), Folder::new("documented-other"));
     let page = include_str!("../../src/docs/configuration.md");
     let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    let mut text = with_comments_switched_on(example);
+    let mut text = uncommented(example);
     for (name, file) in [
         ("\"cert.pem\"", folder.cert()),
         ("\"key.pem\"", folder.key()),
@@ -185,7 +187,7 @@ fn the_documented_keys_are_taken() {
 }
 
 #[test]
-fn pairs_that_do_not_work_do_not_start() {
+fn a_server_with_an_invalid_pair_does_not_start() {
     let (folder, other) = (Folder::new("bad"), Folder::new("bad-other"));
     let (cert, key) = (folder.cert(), folder.key());
     is_refused(&run(&["--tls-cert", &cert]), &["--tls-key"]);
@@ -199,7 +201,8 @@ fn pairs_that_do_not_work_do_not_start() {
         ("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = true\n".to_owned(), "needs tls_cert"),
         (
             format!(
-                "[[listener]]\naddress = \"[::1]:0\"\ntls = false\ntls_cert = \"{cert}\"\ntls_key = \"{key}\"\n"
+                "[[listener]]\naddress = \"[::1]:0\"\ntls = false\n\
+                 tls_cert = \"{cert}\"\ntls_key = \"{key}\"\n"
             ),
             "tls = false",
         ),

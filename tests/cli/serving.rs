@@ -1,4 +1,4 @@
-//! What the binary serves, and what it says about it.
+//! Routes, addresses and logs of the binary.
 
 use std::{os::unix::net::UnixStream, process::Command};
 
@@ -44,7 +44,7 @@ fn the_demo_routes_answer_as_documented() {
     }
     let metrics = client.get("/metrics").2;
     assert!(metrics.contains("windlass_async_promoted_connections_total 1\n"), "{metrics}");
-    assert_eq!(client.get("/demo/block?ms=1").0, 404, "hidden routes are off");
+    assert_eq!(client.get("/demo/block?ms=1").0, 404, "hidden routes must be off by default");
 }
 
 #[test]
@@ -72,12 +72,12 @@ fn curl_gets_all(serving: &Serving, protocol: &str) {
     let url = format!("http://{}/demo/upload", serving.address());
     let file = env!("CARGO_BIN_EXE_windlass");
     let size = std::fs::metadata(file).unwrap().len();
-    let told = curl(&["--data-binary", &format!("@{file}"), &url]);
-    assert_eq!(String::from_utf8(told).unwrap(), format!("{{\"bytes\":{size}}}"), "{protocol}");
+    let answer = curl(&["--data-binary", &format!("@{file}"), &url]);
+    assert_eq!(String::from_utf8(answer).unwrap(), format!("{{\"bytes\":{size}}}"), "{protocol}");
 }
 
 #[test]
-fn without_demo_only_operations_are_served() {
+fn without_demo_routes_only_operations_are_served() {
     let serving = Serving::start(&["--no-demo"]);
     let mut client = serving.connect();
     for path in ["/demo", "/demo/plaintext", "/demo/work"] {
@@ -89,18 +89,18 @@ fn without_demo_only_operations_are_served() {
 }
 
 #[test]
-fn the_access_log_is_one_json_line_a_request() {
+fn the_access_log_has_one_json_line_per_request() {
     let mut serving = Serving::start(&["--access-log"]);
     let mut client = serving.connect();
     for path in ["/demo/plaintext", "/demo/hello/%22%0A?q=secret", "/demo/work?ms=15", "/nowhere"] {
         client.get(path);
     }
     client.post("/demo/echo", "", "four");
-    eventually("five lines are there", || serving.printed().len() >= 5);
+    eventually("five lines are written", || serving.stdout().len() >= 5);
     let lines: Vec<serde_json::Value> = serving
-        .printed()
+        .stdout()
         .iter()
-        .map(|line| serde_json::from_str(line).expect("one JSON object a line"))
+        .map(|line| serde_json::from_str(line).expect("each line must be a JSON object"))
         .collect();
     assert_eq!(lines.len(), 5);
     let expected = [
@@ -123,23 +123,23 @@ fn the_access_log_is_one_json_line_a_request() {
         assert!(line["timestamp"].is_string() && line["micros"].is_u64(), "{line}");
     }
     assert!(lines[2]["micros"].as_u64().unwrap() >= 15_000, "{}", lines[2]);
-    assert!(!serving.printed().concat().contains("secret"), "queries may hold secrets");
+    assert!(!serving.stdout().concat().contains("secret"), "the access log must not contain queries");
     serving.signal(rustix::process::Signal::TERM);
     assert!(serving.ended().success());
     assert_eq!(
-        serving.printed().len(),
+        serving.stdout().len(),
         5,
-        "what is no request went to the access log: {:?}",
-        serving.printed()
+        "the access log must contain requests only: {:?}",
+        serving.stdout()
     );
-    assert!(serving.has("drained"), "the report belongs to the other log: {:?}", serving.lines());
+    assert!(serving.has("drained"), "the drain report must be in the other log: {:?}", serving.lines());
 }
 
 #[test]
-fn without_the_flag_nothing_is_printed() {
+fn the_access_log_is_off_by_default() {
     let serving = Serving::start(&[]);
     serving.connect().get("/demo/plaintext");
-    assert!(serving.printed().is_empty());
+    assert!(serving.stdout().is_empty());
 }
 
 #[test]
@@ -153,5 +153,5 @@ fn several_addresses_and_a_unix_socket_are_served() {
     }
     assert!(serving.has(&unix) && UnixStream::connect(&path).is_ok());
     serving.signal(rustix::process::Signal::TERM);
-    eventually("the socket's file goes", || !path.exists());
+    eventually("the socket file is removed", || !path.exists());
 }

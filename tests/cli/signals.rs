@@ -1,4 +1,4 @@
-//! Signals (S3): TERM and INT drain, a second one ends at once, HUP ends nothing.
+//! Signals: TERM and INT drain, a second one ends the server at once, HUP reloads.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::common::{Client, Serving, eventually};
 
 #[test]
-fn term_and_int_drain_and_report() {
+fn term_and_int_drain_and_log_a_report() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut serving = Serving::start(&[]);
         let mut idle = serving.connect();
@@ -33,7 +33,7 @@ fn term_and_int_drain_and_report() {
 }
 
 #[test]
-fn an_idle_server_is_gone_within_the_second_and_a_half() {
+fn an_idle_server_exits_within_1500_ms() {
     let mut serving = Serving::start(&[]);
     let began = Instant::now();
     serving.signal(Signal::TERM);
@@ -52,7 +52,7 @@ fn a_second_signal_ends_at_once() {
         probe.get("/metrics").2.contains("windlass_pool_running_jobs{lane=\"async\"} 1\n")
     });
     serving.signal(Signal::TERM);
-    eventually("it drains", || serving.has("draining"));
+    eventually("the server drains", || serving.has("draining"));
     serving.is_running();
     let began = Instant::now();
     serving.signal(Signal::TERM);
@@ -62,7 +62,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn a_grace_that_is_over_cuts() {
+fn requests_that_outlive_the_grace_are_cut() {
     let mut serving = Serving::start(&["--grace", "1", "--demo-blocking"]);
     let mut probe = serving.connect();
     let mut stuck = serving.connect();
@@ -78,10 +78,10 @@ fn a_grace_that_is_over_cuts() {
 }
 
 #[test]
-fn hup_does_not_end_it_nor_a_drain() {
+fn hup_ends_neither_the_server_nor_a_drain() {
     let mut serving = Serving::start(&[]);
     serving.signal(Signal::HUP);
-    eventually("it tells", || serving.has("nothing to reload"));
+    eventually("the server reports that nothing was reloaded", || serving.has("nothing to reload"));
     let mut client = serving.connect();
     assert_eq!(client.get("/demo/plaintext").0, 200);
     client.send("GET /demo/work?ms=500 HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -89,26 +89,27 @@ fn hup_does_not_end_it_nor_a_drain() {
         serving.connect().get("/metrics").2.contains("running_jobs{lane=\"async\"} 1\n")
     });
     serving.signal(Signal::TERM);
-    eventually("it drains", || serving.has("draining"));
+    eventually("the server drains", || serving.has("draining"));
     serving.signal(Signal::HUP);
-    assert_eq!(client.reply().unwrap().unwrap().0, 200, "HUP cut the drain");
+    assert_eq!(client.reply().unwrap().unwrap().0, 200, "HUP must not end a drain");
     drop(client);
     assert_eq!(serving.ended().code(), Some(0));
 }
 
 #[test]
-fn a_grace_beyond_any_clock_still_drains() {
+fn an_unlimited_grace_still_drains() {
     let mut serving = Serving::start(&["--grace", "18446744073709551615"]);
     serving.connect().get("/demo/plaintext");
     serving.signal(Signal::TERM);
     assert_eq!(serving.ended().code(), Some(0), "{:?}", serving.lines());
 }
 
-/// Asks until the server says that this connection is done; anything but whole replies and clean ends is returned.
-fn hammer(address: std::net::SocketAddr, path: &str, asked: &AtomicUsize) -> Option<String> {
+/// Sends requests until the server closes the connection. Returns a description of the first reply that is
+/// wrong or truncated.
+fn send_requests(address: std::net::SocketAddr, path: &str, sent: &AtomicUsize) -> Option<String> {
     let mut client = Client::connect(address);
     loop {
-        asked.fetch_add(1, Ordering::Relaxed);
+        sent.fetch_add(1, Ordering::Relaxed);
         match client.try_get(path) {
             Ok(None) => return None,
             Ok(Some((200, head, _))) if head.contains("connection: close") => return None,
@@ -120,16 +121,16 @@ fn hammer(address: std::net::SocketAddr, path: &str, asked: &AtomicUsize) -> Opt
 }
 
 #[test]
-fn term_under_load_resets_nobody() {
+fn term_under_load_resets_no_connection() {
     const CLIENTS: usize = 16;
     let mut serving = Serving::start(&[]);
-    let (address, asked) = (serving.address(), AtomicUsize::new(0));
+    let (address, sent) = (serving.address(), AtomicUsize::new(0));
     let faults: Vec<_> = thread::scope(|scope| {
-        let asked = &asked;
+        let sent = &sent;
         let path = |index| ["/demo/plaintext", "/demo/json", "/demo/work?ms=3", "/demo/hello/x"][index % 4];
         let clients: Vec<_> =
-            (0..CLIENTS).map(|i| scope.spawn(move || hammer(address, path(i), asked))).collect();
-        eventually("all are at it", || asked.load(Ordering::Relaxed) > CLIENTS * 30);
+            (0..CLIENTS).map(|i| scope.spawn(move || send_requests(address, path(i), sent))).collect();
+        eventually("all clients send requests", || sent.load(Ordering::Relaxed) > CLIENTS * 30);
         serving.signal(Signal::TERM);
         clients.into_iter().filter_map(|client| client.join().unwrap()).collect()
     });

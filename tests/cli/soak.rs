@@ -1,4 +1,4 @@
-//! `windlass soak`: a short one that passes, those that cannot, and what is left behind.
+//! `windlass soak`: a short soak that passes, soaks that fail, and the report.
 
 use std::{path::PathBuf, process::Output, thread};
 
@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::common::{Serving, eventually, is_refused, output, run, windlass};
 
-/// A folder for one test, removed with this.
+/// A temporary folder, removed on drop.
 struct Out(PathBuf);
 
 impl Out {
@@ -35,16 +35,16 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Asserts that it ended with status 1 and a verdict that has these words.
+/// Asserts exit status 1 and a verdict that contains these words.
 #[track_caller]
-fn fails(output: &Output, words: &[&str]) {
+fn assert_fails(output: &Output, words: &[&str]) {
     let text = text(output);
     assert_eq!(output.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.starts_with("FAIL server; FAILED "), "{text}");
     words.iter().for_each(|word| assert!(text.contains(word), "no '{word}' in {text}"));
 }
 
-/// A server and its URL.
+/// Starts a server. Returns it with its URL.
 fn serve() -> (Serving, String) {
     let serving = Serving::start(&[]);
     let url = format!("http://{}/demo/json", serving.address());
@@ -52,14 +52,14 @@ fn serve() -> (Serving, String) {
 }
 
 #[test]
-fn a_short_soak_passes_and_leaves_a_report_that_needs_no_other_file() {
+fn a_short_soak_passes_and_writes_a_self_contained_report() {
     let (_first, one) = serve();
     let (_second, two) = serve();
     let out = Out::new("pass");
     let (one, two) = (format!("a={one}"), format!("b={two}"));
     let targets =
         ["--target", &one, "--target", &two, "--duration", "3s", "--connections", "10", "--rate", "100"];
-    // Tests run beside it, and a young server's memory is small: what it is there for is judged elsewhere.
+    // A young server's memory varies, and other tests run beside it, so the limit for memory is raised.
     let output =
         run(&out.arguments(&[&targets[..], &["--workload", "mixed", "--max-rss-spread", "50"]].concat()));
     assert!(output.status.success(), "{}{}", text(&output), String::from_utf8_lossy(&output.stderr));
@@ -72,7 +72,7 @@ fn a_short_soak_passes_and_leaves_a_report_that_needs_no_other_file() {
     assert!(page.contains("<svg") && page.contains("resident memory") && page.contains("PASS a; "));
     assert!(
         !page.contains("http://") && !page.contains("<script") && !page.contains("src="),
-        "it needs another file"
+        "the report must not need another file"
     );
     for name in ["a", "b"] {
         let csv = out.read(&format!("{name}.csv"));
@@ -87,27 +87,27 @@ fn a_short_soak_passes_and_leaves_a_report_that_needs_no_other_file() {
 }
 
 #[test]
-fn a_server_that_dies_does_not_pass() {
+fn a_server_that_is_killed_does_not_pass() {
     let (mut serving, url) = serve();
     let out = Out::new("dies");
-    let soaking = windlass(&out.arguments(&["--target", &url, "--duration", "4s", "--connections", "2"]));
-    let soaking = thread::spawn(move || output(soaking));
-    eventually("it is soaked", || {
+    let soak = windlass(&out.arguments(&["--target", &url, "--duration", "4s", "--connections", "2"]));
+    let soak = thread::spawn(move || output(soak));
+    eventually("the soak has written a sample", || {
         out.0.join("server.csv").exists() && out.read("server.csv").lines().count() > 1
     });
     serving.signal(Signal::KILL);
     serving.ended();
-    fails(&soaking.join().unwrap(), &["samples", "the process was not there", "FAILED client errors"]);
+    assert_fails(&soak.join().unwrap(), &["samples", "the process was not there", "FAILED client errors"]);
 }
 
 #[test]
-fn a_dead_server_does_not_pass() {
+fn a_missing_server_does_not_pass() {
     let (mut serving, url) = serve();
     serving.signal(Signal::KILL);
     serving.ended();
     let out = Out::new("dead");
     let output = run(&out.arguments(&["--target", &url, "--duration", "1s", "--connections", "2"]));
-    fails(&output, &["samples: 0", "requests: 0 > 0", "client errors"]);
+    assert_fails(&output, &["samples: 0", "requests: 0 > 0", "client errors"]);
 }
 
 #[test]
@@ -116,14 +116,14 @@ fn client_errors_do_not_pass() {
     let out = Out::new("errors");
     let url = format!("http://{}/nowhere", serving.address());
     let output = run(&out.arguments(&["--target", &url, "--duration", "1s", "--connections", "2"]));
-    fails(&output, &["client errors", "status: answered 404"]);
+    assert_fails(&output, &["client errors", "status: answered 404"]);
 }
 
 #[test]
-fn descriptors_that_stay_do_not_pass() {
+fn leaked_descriptors_do_not_pass() {
     let (serving, url) = serve();
     let out = Out::new("descriptors");
-    let soaking = windlass(&out.arguments(&[
+    let soak = windlass(&out.arguments(&[
         "--target",
         &url,
         "--duration",
@@ -133,18 +133,18 @@ fn descriptors_that_stay_do_not_pass() {
         "--settle",
         "1s",
     ]));
-    let soaking = thread::spawn(move || output(soaking));
-    eventually("it is soaked", || {
+    let soak = thread::spawn(move || output(soak));
+    eventually("the soak has written a sample", || {
         out.0.join("server.csv").exists() && out.read("server.csv").lines().count() > 1
     });
-    // Somebody else's connection looks like one that the server forgot.
+    // A connection of the test looks like a descriptor that the server leaked.
     let mut client = serving.connect();
     client.get("/demo/json");
-    fails(&soaking.join().unwrap(), &["descriptors afterwards"]);
+    assert_fails(&soak.join().unwrap(), &["descriptors afterwards"]);
 }
 
 #[test]
-fn a_soak_that_makes_no_sense_is_refused() {
+fn invalid_arguments_are_refused() {
     let targets = ["--target", "http://127.0.0.1:1/", "--target", "http://127.0.0.1:2/"];
     is_refused(&run(&[&["soak"], &targets[..]].concat()), &["NAME=URL"]);
     is_refused(&run(&["soak", "--target", "http://127.0.0.1:1/", "--pid", "1", "--pid", "2"]), &["--pid"]);

@@ -1,4 +1,4 @@
-//! WebSockets of the binary: the chat, and topics that take what clients send.
+//! WebSockets of the binary: the chat demo, and publishing over a topic's socket.
 
 use std::{
     io::{Read, Write},
@@ -9,7 +9,7 @@ use tungstenite::{Message, WebSocket, protocol::Role};
 
 use crate::common::{PATIENCE, Serving, eventually};
 
-/// Opens a WebSocket: a handshake by hand, then a client that others made.
+/// Opens a WebSocket with a handwritten handshake and tungstenite's framing.
 fn open(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -34,7 +34,7 @@ fn text(socket: &mut WebSocket<TcpStream>) -> String {
 }
 
 #[test]
-fn the_chat_tells_everybody_what_one_says_and_how_many_are_there() {
+fn the_chat_sends_each_line_and_the_member_count_to_everybody() {
     let serving = Serving::start(&[]);
     let (status, _, page) = serving.connect().get("/demo/ws");
     assert!(status == 200 && page.contains("/demo/chat"), "{page}");
@@ -42,27 +42,29 @@ fn the_chat_tells_everybody_what_one_says_and_how_many_are_there() {
     assert_eq!(text(&mut ann), "1");
     let mut bob = open(serving.address(), "/demo/chat");
     assert_eq!([text(&mut ann), text(&mut bob)], ["2", "2"]);
-    let said = r#"{"name":"ann","text":"hello"}"#;
-    ann.send(Message::text(said)).unwrap();
-    assert_eq!([text(&mut ann), text(&mut bob)], [said, said]);
+    let line = r#"{"name":"ann","text":"hello"}"#;
+    ann.send(Message::text(line)).unwrap();
+    assert_eq!([text(&mut ann), text(&mut bob)], [line, line]);
     drop(ann);
-    assert_eq!(text(&mut bob), "1", "one who is gone without a word is counted out");
-    eventually("it shows", || serving.connect().get("/metrics").2.contains("windlass_hub_members 1\n"));
+    assert_eq!(text(&mut bob), "1", "a member that disconnects must be removed");
+    eventually("the metric shows one member", || {
+        serving.connect().get("/metrics").2.contains("windlass_hub_members 1\n")
+    });
 }
 
 #[test]
-fn what_clients_send_over_a_topics_socket_is_published_if_the_flag_says_so() {
+fn ws_publish_lets_clients_publish_over_a_topics_socket() {
     let serving = Serving::start(&["--ws-publish", "--publish-token", "secret"]);
-    let mut talker = open(serving.address(), "/topics/t?publish_token=secret");
-    talker.send(Message::text("hello")).unwrap();
-    assert!(text(&mut talker).ends_with(r#""data":"hello"}"#));
+    let mut publisher = open(serving.address(), "/topics/t?publish_token=secret");
+    publisher.send(Message::text("hello")).unwrap();
+    assert!(text(&mut publisher).ends_with(r#""data":"hello"}"#));
     let mut late = open(serving.address(), "/topics/t?last_event_id=earliest");
     assert!(text(&mut late).contains("hello"));
 
     let serving = Serving::start(&[]);
-    let mut talker = open(serving.address(), "/topics/t");
-    talker.send(Message::text("hello")).unwrap();
-    match talker.read().unwrap() {
+    let mut publisher = open(serving.address(), "/topics/t");
+    publisher.send(Message::text("hello")).unwrap();
+    match publisher.read().unwrap() {
         Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), 1008),
         other => panic!("{other:?}"),
     }

@@ -1,4 +1,4 @@
-//! Topics of the binary: who may publish, and an oracle that kills the server again and again.
+//! Topics of the binary: access control, configuration, and a check of the history across repeated kills.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use crate::common::{PATIENCE, Serving, TempFile, is_refused, run};
 
 #[test]
-fn publishing_is_not_open_to_everybody_by_accident() {
+fn publishing_needs_a_token_unless_the_server_is_local() {
     is_refused(&run(&["--listen", "0.0.0.0:0"]), &["0.0.0.0:0", "--publish-token", "--no-topics"]);
     is_refused(&run(&["--publish-token", ""]), &["publish_token is empty"]);
     is_refused(&run(&["--durability", "fsynced"]), &["--data"]);
@@ -34,7 +34,7 @@ fn publishing_is_not_open_to_everybody_by_accident() {
 }
 
 #[test]
-fn a_file_sets_topics_by_pattern() {
+fn a_file_configures_topics_by_pattern() {
     let text = "[topics]\npolicy = \"remove\"\nheartbeat = \"off\"\n\
                 [[topics.pattern]]\ntopics = \"prices/*\"\npolicy = \"close\"\nmailbox_events = 1000\n";
     let file = TempFile::new("topics.toml", text);
@@ -45,7 +45,7 @@ fn a_file_sets_topics_by_pattern() {
     is_refused(&run(&["check-config", file.path()]), &["pattern 'x'", "1 at least"]);
 }
 
-/// A directory for one test, removed with this.
+/// A temporary directory, removed on drop.
 struct TempDir(std::path::PathBuf);
 
 impl TempDir {
@@ -63,7 +63,7 @@ impl Drop for TempDir {
 }
 
 #[test]
-fn history_outlives_the_server_and_no_two_servers_share_it() {
+fn the_history_survives_a_restart_and_belongs_to_one_server() {
     let data = TempDir::new("outlives");
     let path = data.0.to_str().unwrap();
     let mut first = Serving::start(&["--data", path]);
@@ -78,30 +78,30 @@ fn history_outlives_the_server_and_no_two_servers_share_it() {
     assert!(answer.contains(&event.id) && event.data == "kept", "{answer} {event:?}");
 }
 
-/// What the oracle is told by all who take part.
+/// Record shared by publishers and subscribers.
 #[derive(Default)]
 struct Ledger {
-    /// Acknowledged events by id: what was published.
+    /// Data of acknowledged events by number.
     acknowledged: Mutex<BTreeMap<u64, String>>,
-    /// Events attempted, of which some were acknowledged.
+    /// Number of events sent, acknowledged or not.
     attempts: Mutex<u64>,
     stop: AtomicBool,
 }
 
-/// Kills in this test; `scripts/soak`-like runs set more.
+/// Returns the number of kills; `WINDLASS_KILLS` raises it for long runs.
 fn kills() -> usize {
     std::env::var("WINDLASS_KILLS").map_or(20, |kills| kills.parse().unwrap())
 }
 
 #[test]
-fn no_acknowledged_event_is_lost_to_kills_and_no_subscriber_sees_a_hole_unannounced() {
+fn kills_lose_no_acknowledged_event_and_every_gap_is_reported() {
     let data = TempDir::new("kills");
     let path = data.0.to_str().unwrap().to_owned();
     let mut serving = Serving::start(&["--data", &path]);
     let address = serving.address();
     let listen = address.to_string();
     let ledger = Ledger::default();
-    let seen = thread::scope(|scope| {
+    let received = thread::scope(|scope| {
         let publishers: Vec<_> = (0..3)
             .map(|n| {
                 scope.spawn({
@@ -119,7 +119,7 @@ fn no_acknowledged_event_is_lost_to_kills_and_no_subscriber_sees_a_hole_unannoun
             })
             .collect();
         for kill in 0..kills() {
-            // Never the same moment of the server's life.
+            // The server is killed at a different moment of its life each time.
             thread::sleep(Duration::from_millis(30 + (kill as u64 * 37) % 150));
             serving.signal(Signal::KILL);
             serving.ended();
@@ -131,34 +131,34 @@ fn no_acknowledged_event_is_lost_to_kills_and_no_subscriber_sees_a_hole_unannoun
         subscribers.into_iter().map(|subscriber| subscriber.join().unwrap()).collect::<Vec<_>>()
     });
     let acknowledged = ledger.acknowledged.into_inner().unwrap();
-    assert!(acknowledged.len() > kills(), "{} events: nothing was tested", acknowledged.len());
-    // What the history holds after all that.
-    let mut held = BTreeMap::new();
+    assert!(acknowledged.len() > kills(), "{} events are too few to prove anything", acknowledged.len());
+    // Reads the whole history that remains.
+    let mut history = BTreeMap::new();
     let mut events = Events::connect(address, Some("earliest")).unwrap();
     let last = *acknowledged.keys().last().unwrap();
     let first = events.next().unwrap();
     let oldest = first.seq();
-    held.insert(oldest, first.data);
-    while *held.keys().last().unwrap() < last {
+    history.insert(oldest, first.data);
+    while *history.keys().last().unwrap() < last {
         let event = events.next().unwrap();
         if event.name != "gap" {
-            assert!(held.insert(event.seq(), event.data).is_none(), "an id came twice");
+            assert!(history.insert(event.seq(), event.data).is_none(), "an id may occur only once");
         }
     }
     for (seq, data) in acknowledged.range(oldest..) {
-        assert_eq!(held.get(seq), Some(data), "an acknowledged event is gone");
+        assert_eq!(history.get(seq), Some(data), "no acknowledged event may be lost");
     }
-    for seen in seen {
-        for (seq, data) in seen {
+    for received in received {
+        for (seq, data) in received {
             assert!(
                 acknowledged.get(&seq).is_none_or(|acknowledged| *acknowledged == data),
-                "{seq} was another event"
+                "{seq}: a subscriber received another event than was acknowledged"
             );
         }
     }
 }
 
-/// Publishes until told to stop, whatever happens to the server.
+/// Publishes until stopped, reconnecting after each failure.
 fn publish(address: SocketAddr, ledger: &Ledger, publisher: u32) {
     let mut connection: Option<BufReader<TcpStream>> = None;
     while !ledger.stop.load(Ordering::SeqCst) {
@@ -175,7 +175,7 @@ fn publish(address: SocketAddr, ledger: &Ledger, publisher: u32) {
         let mut open = open;
         if let Some(seq) = publish_one(&mut open, &data) {
             let before = ledger.acknowledged.lock().unwrap().insert(seq, data);
-            assert_eq!(before, None, "id {seq} was given twice");
+            assert_eq!(before, None, "id {seq} was assigned twice");
             connection = Some(open);
         }
     }
@@ -187,7 +187,7 @@ fn open(address: SocketAddr) -> Option<BufReader<TcpStream>> {
     Some(BufReader::new(stream))
 }
 
-/// Publishes; the number of the event if that was acknowledged.
+/// Publishes an event. Returns its number if it was acknowledged.
 fn publish_one(connection: &mut BufReader<TcpStream>, data: &str) -> Option<u64> {
     let request =
         format!("POST /topics/t HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n{data}", data.len());
@@ -210,9 +210,9 @@ fn publish_one(connection: &mut BufReader<TcpStream>, data: &str) -> Option<u64>
     id.split_once('-')?.1.parse().ok()
 }
 
-/// Subscribes, again and again with the last id, and checks that numbers rise by one or a gap says otherwise.
+/// Subscribes repeatedly from the last id. Asserts that numbers rise by one unless a gap is reported.
 fn subscribe(address: SocketAddr, ledger: &Ledger, subscriber: u64) -> BTreeMap<u64, String> {
-    let mut seen = BTreeMap::new();
+    let mut received = BTreeMap::new();
     let mut last: Option<String> = None;
     let mut connections = 0;
     while !ledger.stop.load(Ordering::SeqCst) {
@@ -221,7 +221,7 @@ fn subscribe(address: SocketAddr, ledger: &Ledger, subscriber: u64) -> BTreeMap<
             continue;
         };
         connections += 1;
-        // Some leave by themselves now and then.
+        // Some subscribers disconnect at varying times.
         let leave = Instant::now() + Duration::from_millis(40 + (subscriber * 61 + connections * 29) % 200);
         while let Some(event) = events.next() {
             let before = last.as_deref().map_or(0, seq);
@@ -231,14 +231,14 @@ fn subscribe(address: SocketAddr, ledger: &Ledger, subscriber: u64) -> BTreeMap<
                 assert_eq!(
                     from.first(),
                     Some(&(before + 1)),
-                    "a gap begins elsewhere: {event:?} after {before}"
+                    "a gap must start after the last event: {event:?} after {before}"
                 );
             } else if before != 0 {
-                assert_eq!(event.seq(), before + 1, "a hole unannounced");
+                assert_eq!(event.seq(), before + 1, "missing events must be reported as a gap");
             }
             last = Some(event.id.clone());
             if event.name != "gap" {
-                assert!(seen.insert(event.seq(), event.data).is_none(), "an event came twice");
+                assert!(received.insert(event.seq(), event.data).is_none(), "an event may arrive only once");
             }
             if ledger.stop.load(Ordering::SeqCst) || (subscriber.is_multiple_of(2) && Instant::now() > leave)
             {
@@ -246,7 +246,7 @@ fn subscribe(address: SocketAddr, ledger: &Ledger, subscriber: u64) -> BTreeMap<
             }
         }
     }
-    seen
+    received
 }
 
 fn seq(id: &str) -> u64 {
@@ -266,7 +266,7 @@ impl Event {
     }
 }
 
-/// An event stream that may break off anywhere. Reads chunks as they come: events here are one chunk or several.
+/// An event stream that may break anywhere. An event may span several chunks.
 struct Events {
     stream: BufReader<TcpStream>,
     text: String,
@@ -290,7 +290,7 @@ impl Events {
         head.starts_with("HTTP/1.1 200").then_some(Self { stream, text: String::new() })
     }
 
-    /// Returns the next whole event; none when the stream broke off, or nothing came for a while.
+    /// Returns the next complete event; `None` if the stream broke or was silent for 500 ms.
     fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(at) = self.text.find("\n\n") {

@@ -1,10 +1,10 @@
-//! What a server holds, and that it holds no more when everybody has left.
+//! A server's resources, and the check that it releases them all after its clients are gone.
 
 use std::time::{Duration, Instant};
 
 use crate::common::{Client, PATIENCE, Serving, eventually};
 
-/// What counts somebody who is there, by how its samples begin.
+/// Prefixes of the gauges that count clients and their work.
 const GAUGES: [&str; 10] = [
     "windlass_connections{",
     "windlass_http2_connections{",
@@ -18,16 +18,16 @@ const GAUGES: [&str; 10] = [
     "windlass_websockets{",
 ];
 
-/// A server with nobody on it but who watches.
+/// The resources of a server whose only client is the watcher.
 pub(super) struct Base {
     watcher: Client,
     gauges: Vec<f64>,
     descriptors: usize,
-    rounds: Duration,
+    request_time: Duration,
 }
 
 impl Base {
-    /// Waits until only the watcher is left, and notes what the server holds then.
+    /// Waits until only the watcher is connected, and records the server's resources.
     pub(super) fn of(serving: &Serving) -> Self {
         let mut watcher = serving.connect();
         eventually("only the watcher is connected", || {
@@ -36,35 +36,35 @@ impl Base {
         });
         let page = watcher.get("/metrics").2;
         let gauges = GAUGES.map(|gauge| sum(&page, gauge)).into();
-        let rounds = rounds(serving);
-        let descriptors = settled(serving);
-        Self { watcher, gauges, descriptors, rounds }
+        let request_time = time_requests(serving);
+        let descriptors = stable_descriptors(serving);
+        Self { watcher, gauges, descriptors, request_time }
     }
 
-    /// Returns the sum of the samples that begin so.
+    /// Returns the sum of all samples with this prefix.
     pub(super) fn sum(&mut self, start: &str) -> f64 {
         sum(&self.watcher.get("/metrics").2, start)
     }
 
-    /// Asserts that the server is as it was, caught no panic and is as fast as before.
+    /// Asserts that the server has released all resources, caught no panic, and is about as fast as before.
     #[track_caller]
-    pub(super) fn is_back(&mut self, serving: &mut Serving) {
+    pub(super) fn assert_released(&mut self, serving: &mut Serving) {
         serving.is_running();
-        let mut held = Vec::new();
+        let mut current = Vec::new();
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             let page = self.watcher.get("/metrics").2;
-            held = GAUGES.map(|gauge| sum(&page, gauge)).into();
-            if held == self.gauges {
+            current = GAUGES.map(|gauge| sum(&page, gauge)).into();
+            if current == self.gauges {
                 break;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        assert_eq!(held, self.gauges, "the server did not let go of: {GAUGES:?}");
-        eventually("its descriptors are closed", || descriptors(serving) <= self.descriptors);
+        assert_eq!(current, self.gauges, "the server must release all of {GAUGES:?}");
+        eventually("the descriptors are closed", || descriptors(serving) <= self.descriptors);
         assert_eq!(self.sum("windlass_panics_total"), 0.0);
-        let after = rounds(serving);
-        assert!(after < self.rounds * 5 + PATIENCE / 4, "{after:?}, before {:?}", self.rounds);
+        let after = time_requests(serving);
+        assert!(after < self.request_time * 5 + PATIENCE / 4, "{after:?}, before {:?}", self.request_time);
         assert_eq!(serving.connect().get("/demo/json").0, 200);
     }
 }
@@ -79,8 +79,8 @@ fn descriptors(serving: &Serving) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", serving.id())).unwrap().count()
 }
 
-/// Returns the number of descriptors once it has stopped falling.
-fn settled(serving: &Serving) -> usize {
+/// Returns the number of open descriptors once it has stopped falling.
+fn stable_descriptors(serving: &Serving) -> usize {
     let mut fewest = descriptors(serving);
     let mut since = Instant::now();
     while since.elapsed() < Duration::from_millis(200) {
@@ -93,8 +93,8 @@ fn settled(serving: &Serving) -> usize {
     fewest
 }
 
-/// Connects, asks and leaves, again and again; returns how long it took.
-fn rounds(serving: &Serving) -> Duration {
+/// Sends 200 requests on a new connection each, and returns the time taken.
+fn time_requests(serving: &Serving) -> Duration {
     let began = Instant::now();
     for _ in 0..200 {
         assert_eq!(serving.connect().get("/demo/json").0, 200);

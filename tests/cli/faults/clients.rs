@@ -1,4 +1,4 @@
-//! Clients that check every byte of what arrives whole, and take it well when something does not.
+//! Clients that check every byte of complete replies and tolerate broken connections.
 
 use std::{
     net::SocketAddr,
@@ -10,61 +10,61 @@ use super::{
     wire::{Broken, Reply, Wire},
 };
 
-/// One connection of a client: from connecting to its end, or to somebody's who cut it.
+/// One connection of a client, until the client or a fault ends it.
 pub(super) type Session = fn(SocketAddr, &mut Dice, &Tally) -> Result<(), Broken>;
 
-/// Every kind of client but the subscribers, by what it is called.
+/// All kinds of clients except subscribers, by name.
 pub(super) const KINDS: &[(&str, Session)] = &[
-    ("one request after the other", one_by_one),
+    ("one request after the other", sequential),
     ("pipelines", pipelined),
     #[cfg(feature = "http2")]
-    ("HTTP/2 streams", super::streams::side_by_side),
+    ("HTTP/2 streams", super::streams::concurrent_streams),
     #[cfg(feature = "ws")]
-    ("WebSocket messages", super::sockets::back_and_forth),
+    ("WebSocket messages", super::sockets::echo_messages),
 ];
 
-/// What came of one kind of client.
+/// Results of one kind of client.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Answers that arrived whole and were right.
-    pub(super) right: AtomicU64,
-    /// Connections that ended before an answer did.
+    /// Number of complete and correct replies.
+    pub(super) correct: AtomicU64,
+    /// Number of connections that broke before a reply was complete.
     pub(super) broken: AtomicU64,
-    /// Requests that arrived cut, and were answered so.
+    /// Number of truncated requests that the server refused.
     pub(super) refused: AtomicU64,
 }
 
 impl Tally {
-    /// Checks an answer; false when the server says that it did not get the whole request, and ends the connection.
-    pub(super) fn take(&self, status: u16, body: &str, expected: &str) -> bool {
+    /// Checks a reply. Returns `false` if the server refused a truncated request, after which it closes.
+    pub(super) fn check(&self, status: u16, body: &str, expected: &str) -> bool {
         if matches!(status, 400 | 408) {
             self.refused.fetch_add(1, SeqCst);
             return false;
         }
         assert_eq!((status, body), (200, expected));
-        self.right.fetch_add(1, SeqCst);
+        self.correct.fetch_add(1, SeqCst);
         true
     }
 
-    fn take_reply(&self, reply: &Reply, expected: &str) -> bool {
-        self.take(reply.status, &reply.body, expected)
+    fn check_reply(&self, reply: &Reply, expected: &str) -> bool {
+        self.check(reply.status, &reply.body, expected)
     }
 }
 
-fn one_by_one(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), Broken> {
+fn sequential(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), Broken> {
     let mut wire = Wire::connect(address);
     for _ in 0..=dice.below(12) {
         let body = dice.text(3000);
         let head = format!("POST /demo/echo HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len());
         wire.send(head + &body)?;
-        if !tally.take_reply(&wire.reply()?, &body) {
+        if !tally.check_reply(&wire.reply()?, &body) {
             break;
         }
     }
     Ok(())
 }
 
-/// Inline routes and slow ones, which must be answered in order all the same.
+/// Mixes inline and slow routes; the replies must be in request order.
 fn pipelined(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), Broken> {
     let mut wire = Wire::connect(address);
     for _ in 0..=dice.below(4) {
@@ -83,7 +83,7 @@ fn pipelined(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), 
         }
         wire.send(requests)?;
         for answer in &expected {
-            if !tally.take_reply(&wire.reply()?, answer) {
+            if !tally.check_reply(&wire.reply()?, answer) {
                 return Ok(());
             }
         }
@@ -91,11 +91,11 @@ fn pipelined(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), 
     Ok(())
 }
 
-/// How far a subscriber is, over all its connections.
+/// Progress of a subscriber over all its connections.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     last: Option<String>,
-    /// Number of the event that must come next.
+    /// Number of the next expected event.
     next: u64,
 }
 
@@ -104,8 +104,8 @@ impl Reader {
         self.next >= all
     }
 
-    /// Subscribes behind the last event that came whole, and reads until all were published and it has them, or as many
-    /// as it likes.
+    /// Subscribes after the last complete event and reads until it has a random number of further events, or
+    /// all of them.
     pub(super) fn read_on(
         &mut self,
         address: SocketAddr,
@@ -132,24 +132,24 @@ impl Reader {
             text += &chunk;
             while let Some(at) = text.find("\n\n") {
                 let event: String = text.drain(..at + 2).collect();
-                self.take(&event, tally);
+                self.check(&event, tally);
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, event: &str, tally: &Tally) {
+    fn check(&mut self, event: &str, tally: &Tally) {
         let field = |name| event.lines().find_map(|line: &str| line.strip_prefix(name));
         let Some(data) = field("data: ") else { return };
-        // The history and the mailboxes hold all there is: nothing may be missing, nothing may come twice.
+        // The history and the mailboxes hold every event, so none may be missing or repeated.
         assert_eq!((field("event: "), data), (None, event_data(self.next).as_str()));
-        self.last = Some(field("id: ").expect("an id").to_owned());
+        self.last = Some(field("id: ").expect("every event has an id").to_owned());
         self.next += 1;
-        tally.right.fetch_add(1, SeqCst);
+        tally.correct.fetch_add(1, SeqCst);
     }
 }
 
-/// The data of the n-th event.
+/// Returns the data of event `number`.
 pub(super) fn event_data(number: u64) -> String {
     format!("{number}.").repeat(1 + number as usize % 40)
 }

@@ -1,11 +1,11 @@
-//! Random choices that a seed repeats.
+//! Pseudo-random choices from a seed.
 
-/// A generator (SplitMix64): small, and every seed is a good one.
+/// A SplitMix64 generator, which works well with any seed.
 #[derive(Clone, Debug)]
 pub(super) struct Dice(u64);
 
 impl Dice {
-    /// Makes the dice of one part of a run: each has its own.
+    /// Creates the generator of one part of a run.
     pub(super) fn new(seed: u64, part: u64) -> Self {
         let mut dice = Self(seed ^ part.wrapping_mul(0xd129_0d23_a5b9_6dd5));
         dice.next();
@@ -24,7 +24,7 @@ impl Dice {
         (self.next() % end as u64) as usize
     }
 
-    /// Returns a text of up to so many bytes that no other has.
+    /// Returns a unique text of up to `most` bytes, but at least the length of its token.
     pub(super) fn text(&mut self, most: usize) -> String {
         let token = format!("{:016x}.", self.next());
         let length = 1 + self.below(most);

@@ -1,4 +1,5 @@
-//! A network that delays, drips, cuts, resets and half-closes; what it does to the n-th connection follows from the seed.
+//! A proxy that delays, slows down, cuts, resets and half-closes. The seed determines the faults of the n-th
+//! connection.
 
 use std::{
     io::{Read, Write},
@@ -16,23 +17,23 @@ use socket2::SockRef;
 use super::dice::Dice;
 use crate::common::PATIENCE;
 
-/// Bytes of a connection within which a fault strikes.
+/// A fault occurs within this number of bytes of a connection.
 const REACH: usize = 4000;
-/// Most bytes that are handed on one by one, of each piece: what is behind them is long enough to be cut by chance.
+/// Number of bytes of each piece that are sent one by one. The rest is sent at once.
 const DRIPS: usize = 64;
 
-/// What happens to one direction of a connection.
+/// Fault of one direction of a connection.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     None,
-    /// Each piece waits for some milliseconds.
+    /// Delays each piece by some milliseconds.
     Delay,
-    /// Pieces arrive byte by byte.
+    /// Sends the first bytes of each piece one by one.
     Drip,
-    /// After so many bytes both directions end: with a FIN, or with a reset.
+    /// Ends both directions after this number of bytes, with a FIN.
     Cut(usize),
     Reset(usize),
-    /// After so many bytes this direction ends; the other goes on.
+    /// Ends this direction after this number of bytes; the other one continues.
     HalfClose(usize),
 }
 
@@ -49,8 +50,8 @@ impl Fault {
         }
     }
 
-    /// Returns how many bytes pass before it strikes.
-    fn room(self) -> usize {
+    /// Returns the number of bytes forwarded before the fault occurs.
+    fn bytes_before_fault(self) -> usize {
         match self {
             Self::Cut(at) | Self::Reset(at) | Self::HalfClose(at) => at,
             Self::None | Self::Delay | Self::Drip => usize::MAX,
@@ -58,7 +59,7 @@ impl Fault {
     }
 }
 
-/// Stands between clients and a server until it is dropped.
+/// A proxy between clients and a server, stopped on drop.
 pub(super) struct Proxy {
     pub(super) address: SocketAddr,
     stop: Arc<AtomicBool>,
@@ -84,7 +85,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.stop.store(true, SeqCst);
-        // Whoever accepts looks.
+        // Wakes the accepting thread, which then sees the flag.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -104,36 +105,36 @@ fn connect_through(client: TcpStream, server: SocketAddr, mut dice: Dice) {
     }
 }
 
-/// One direction.
+/// Forwards one direction of a connection.
 struct Pump {
     from: TcpStream,
     to: TcpStream,
     fault: Fault,
     dice: Dice,
-    /// Both directions end without a FIN.
+    /// Set once both directions must end without a FIN.
     is_reset: Arc<AtomicBool>,
 }
 
 impl Pump {
     fn run(mut self) {
-        let (mut buffer, mut room) = ([0; 4096], self.fault.room());
-        while room > 0 {
+        let (mut buffer, mut remaining) = ([0; 4096], self.fault.bytes_before_fault());
+        while remaining > 0 {
             let Ok(count @ 1..) = self.from.read(&mut buffer) else { break };
-            let count = count.min(room);
-            if !self.hand_on(&buffer[..count]) {
+            let count = count.min(remaining);
+            if !self.forward(&buffer[..count]) {
                 break;
             }
-            room -= count;
+            remaining -= count;
         }
-        if room == 0 {
-            self.strike();
+        if remaining == 0 {
+            self.inject();
         } else if !self.is_reset.load(SeqCst) {
             let _ = self.to.shutdown(Shutdown::Write);
         }
     }
 
-    /// Says whether there is still somebody to hand on to.
-    fn hand_on(&mut self, piece: &[u8]) -> bool {
+    /// Forwards a piece. Returns `false` if the receiver is gone.
+    fn forward(&mut self, piece: &[u8]) -> bool {
         match self.fault {
             Fault::Delay => {
                 thread::sleep(Duration::from_millis(self.dice.below(10) as u64));
@@ -148,17 +149,17 @@ impl Pump {
         }
     }
 
-    fn strike(&mut self) {
+    fn inject(&mut self) {
         match self.fault {
             Fault::HalfClose(_) => {
                 let _ = self.to.shutdown(Shutdown::Write);
-                // What comes behind is lost on the way; a full window would be another fault than this one.
+                // Reads and discards the rest: a full window would be another fault.
                 while self.from.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {}
             }
             Fault::Reset(_) => {
                 self.is_reset.store(true, SeqCst);
                 for stream in [&self.from, &self.to] {
-                    // The last one to close resets; the other direction's read ends.
+                    // The last close sends a reset; the read of the other direction ends at once.
                     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
                     let _ = stream.shutdown(Shutdown::Read);
                 }

@@ -1,4 +1,4 @@
-//! WebSocket messages that must come back as they were, or not at all.
+//! WebSocket clients: each echo must be correct or missing.
 
 use std::{net::SocketAddr, sync::atomic::Ordering::SeqCst};
 
@@ -10,7 +10,7 @@ use super::{
     wire::{Broken, Wire, broken},
 };
 
-pub(super) fn back_and_forth(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), Broken> {
+pub(super) fn echo_messages(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), Broken> {
     let mut wire = Wire::connect(address);
     wire.send(
         "GET /demo/ws-echo HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -22,23 +22,23 @@ pub(super) fn back_and_forth(address: SocketAddr, dice: &mut Dice, tally: &Tally
         return Ok(());
     }
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-    let mut socket = WebSocket::from_raw_socket(wire.upgraded(), Role::Client, None);
+    let mut socket = WebSocket::from_raw_socket(wire.into_stream(), Role::Client, None);
     for _ in 0..=dice.below(12) {
         let text = dice.text(2000);
-        socket.send(Message::text(text.as_str())).map_err(|error| cut(&error))?;
-        match socket.read().map_err(|error| cut(&error))? {
+        socket.send(Message::text(text.as_str())).map_err(|error| expect_broken(&error))?;
+        match socket.read().map_err(|error| expect_broken(&error))? {
             Message::Text(back) => assert_eq!(back.as_str(), text),
-            // The server saw our FIN: it came from the network.
+            // A cut of the proxy reaches the server as a FIN, which it answers with a Close.
             Message::Close(_) => return Err(Broken),
-            other => panic!("nobody sent {other:?}"),
+            other => panic!("unexpected message {other:?}"),
         }
-        tally.right.fetch_add(1, SeqCst);
+        tally.correct.fetch_add(1, SeqCst);
     }
     Ok(())
 }
 
-/// Takes an error for the end of the connection; anything else was sent by the server.
-fn cut(error: &Error) -> Broken {
+/// Converts an I/O error or a missing Close into a broken connection; any other error fails the test.
+fn expect_broken(error: &Error) -> Broken {
     match error {
         Error::Io(error) => broken(error),
         Error::ConnectionClosed

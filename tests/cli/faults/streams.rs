@@ -1,4 +1,4 @@
-//! HTTP/2 streams side by side, each with a body of its own.
+//! HTTP/2 clients: concurrent streams, each with its own body.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,20 +10,20 @@ use tokio::{net::TcpStream, runtime::Builder, task::JoinSet, time::timeout};
 use super::{clients::Tally, dice::Dice, wire::Broken};
 use crate::common::PATIENCE;
 
-/// Streams of a connection at once.
+/// Number of concurrent streams per connection.
 const STREAMS: usize = 8;
 
-pub(super) fn side_by_side(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), Broken> {
+pub(super) fn concurrent_streams(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), Broken> {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let asked = runtime.block_on(async { timeout(PATIENCE, ask(address, dice, tally)).await });
+    let result = runtime.block_on(async { timeout(PATIENCE, send_requests(address, dice, tally)).await });
     runtime.shutdown_timeout(Duration::ZERO);
-    asked.expect("silence")
+    result.expect("the server must answer or close")
 }
 
-async fn ask(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), Broken> {
+async fn send_requests(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), Broken> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = handshake(stream).await.map_err(|_| Broken)?;
-    // Its end is seen by whoever asks.
+    // The requests see the end of the connection.
     tokio::spawn(connection);
     let mut answers = JoinSet::new();
     for _ in 0..STREAMS {
@@ -39,7 +39,7 @@ async fn ask(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), 
     while let Some(answered) = answers.join_next().await {
         match answered.unwrap() {
             (body, Ok((status, back))) => {
-                assert!(tally.take(status, &back, &body), "a frame that is cut is no request")
+                assert!(tally.check(status, &back, &body), "a truncated frame must not become a request")
             }
             (_, Err(_)) => all = Err(Broken),
         }
@@ -47,7 +47,7 @@ async fn ask(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), 
     all
 }
 
-/// Reads an answer to its end.
+/// Reads a response to its end.
 async fn read(response: ResponseFuture) -> Result<(u16, String), h2::Error> {
     let (head, mut body) = response.await?.into_parts();
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! A connection that may end at any byte, and must never lie.
+//! A connection that may break at any byte, but must never deliver wrong data.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -7,17 +7,20 @@ use std::{
 
 use crate::common::PATIENCE;
 
-/// The connection ended before all was there.
+/// The connection ended before everything was received.
 #[derive(Debug)]
 pub(super) struct Broken;
 
-/// Takes an error for an end, unless it says that nothing happened at all: on a connection that is cut somebody is told.
+/// Converts an error into a broken connection. A timeout fails the test, because a cut is always reported.
 pub(super) fn broken(error: &io::Error) -> Broken {
-    assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "silence: {error}");
+    assert!(
+        !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        "the server must answer or close: {error}"
+    );
     Broken
 }
 
-/// One whole reply.
+/// A complete reply.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -54,7 +57,7 @@ impl Wire {
         }
     }
 
-    /// Reads up to the end of a mark.
+    /// Reads up to the end of `mark`.
     pub(super) fn until(&mut self, mark: &[u8]) -> Result<String, Broken> {
         loop {
             if let Some(at) = self.input.windows(mark.len()).position(|window| window == mark) {
@@ -64,40 +67,43 @@ impl Wire {
         }
     }
 
-    fn exactly(&mut self, bytes: usize) -> Result<String, Broken> {
+    fn read_exactly(&mut self, bytes: usize) -> Result<String, Broken> {
         while self.input.len() < bytes {
             self.receive()?;
         }
         Ok(text(self.input.drain(..bytes)))
     }
 
-    /// Reads a reply whose body has a length.
+    /// Reads a reply that has a `Content-Length`.
     pub(super) fn reply(&mut self) -> Result<Reply, Broken> {
         let head = self.until(b"\r\n\r\n")?;
-        assert!(head.starts_with("HTTP/1.1 "), "no reply begins so: {head:?}");
+        assert!(head.starts_with("HTTP/1.1 "), "expected a status line, got {head:?}");
         let head = head.to_ascii_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
-        Ok(Reply { status: head[9..12].parse().unwrap(), body: self.exactly(length.parse().unwrap())? })
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .expect("expected a content length");
+        Ok(Reply { status: head[9..12].parse().unwrap(), body: self.read_exactly(length.parse().unwrap())? })
     }
 
     /// Reads a chunk; the last one is empty.
     pub(super) fn chunk(&mut self) -> Result<String, Broken> {
         let size = self.until(b"\r\n")?;
         let size = usize::from_str_radix(size.trim_end(), 16)
-            .unwrap_or_else(|_| panic!("no chunk begins so: {size:?}"));
-        let mut chunk = self.exactly(size + 2)?;
+            .unwrap_or_else(|_| panic!("expected a chunk size, got {size:?}"));
+        let mut chunk = self.read_exactly(size + 2)?;
         assert_eq!(chunk.split_off(size), "\r\n");
         Ok(chunk)
     }
 
-    /// Gives the connection to somebody who speaks another protocol.
+    /// Returns the stream for use with another protocol.
     #[cfg(feature = "ws")]
-    pub(super) fn upgraded(self) -> TcpStream {
-        assert!(self.input.is_empty(), "bytes nobody asked for: {}", self.input.escape_ascii());
+    pub(super) fn into_stream(self) -> TcpStream {
+        assert!(self.input.is_empty(), "unexpected bytes: {}", self.input.escape_ascii());
         self.stream
     }
 }
 
 fn text(bytes: impl Iterator<Item = u8>) -> String {
-    String::from_utf8(bytes.collect()).expect("only text is sent here")
+    String::from_utf8(bytes.collect()).expect("the server sends only text here")
 }

@@ -1,4 +1,4 @@
-//! Chromium without a window, driven by its DevTools protocol through two pipes.
+//! Headless Chromium, controlled by the DevTools protocol over two pipes.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use crate::common::PATIENCE;
 
-/// What Debian and others call it.
+/// Names of the program in Debian and elsewhere.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// A browser with one page open; ended with this.
+/// A browser with one open page, killed on drop.
 pub(super) struct Browser {
     child: Child,
     folder: PathBuf,
@@ -25,12 +25,12 @@ pub(super) struct Browser {
     from: Receiver<Value>,
     session: Option<String>,
     last: u64,
-    /// What the browser complained about: errors of scripts, and what the page's policy forbade.
-    pub(super) complaints: Vec<String>,
+    /// Script errors and policy violations that the browser reported.
+    pub(super) errors: Vec<String>,
 }
 
 impl Browser {
-    /// Opens a page. `None`: no browser is installed.
+    /// Opens a page; `None` if no browser is installed.
     pub(super) fn open(name: &str, url: &str) -> Option<Self> {
         let program = NAMES.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok())?;
         let folder = std::env::temp_dir().join(format!("windlass-browser-{name}-{}", std::process::id()));
@@ -38,10 +38,10 @@ impl Browser {
         let (to, from) = (folder.join("to"), folder.join("from"));
         assert!(Command::new("mkfifo").args([&to, &from]).status().unwrap().success());
         let child = launch(program, &folder, &to, &from);
-        // In the order in which the shell opens the other ends.
+        // The pipes are opened in the order in which the shell opens their other ends.
         let to = OpenOptions::new().write(true).open(to).unwrap();
         let from = messages(File::open(from).unwrap());
-        let mut browser = Self { child, folder, to, from, session: None, last: 0, complaints: Vec::new() };
+        let mut browser = Self { child, folder, to, from, session: None, last: 0, errors: Vec::new() };
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = browser.call("Target.attachToTarget", attach);
@@ -63,20 +63,20 @@ impl Browser {
         }
         self.to.write_all(format!("{message}\0").as_bytes()).unwrap();
         loop {
-            let mut message = self.from.recv_timeout(PATIENCE).expect("the browser answers");
+            let mut message = self.from.recv_timeout(PATIENCE).expect("the browser must answer");
             if message["id"] == self.last {
                 assert_eq!(message["error"], Value::Null, "{method}");
                 return message["result"].take();
             }
-            self.note(&message);
+            self.record_error(&message);
         }
     }
 
-    fn note(&mut self, message: &Value) {
+    fn record_error(&mut self, message: &Value) {
         let is_error =
             message["method"] == "Log.entryAdded" && message["params"]["entry"]["level"] == "error";
         if is_error || message["method"] == "Runtime.exceptionThrown" {
-            self.complaints.push(message["params"].to_string());
+            self.errors.push(message["params"].to_string());
         }
     }
 
@@ -84,12 +84,12 @@ impl Browser {
     #[track_caller]
     pub(super) fn eval(&mut self, expression: &str) -> Value {
         let what = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let mut told = self.call("Runtime.evaluate", what);
-        assert_eq!(told["exceptionDetails"], Value::Null, "{expression}");
-        told["result"]["value"].take()
+        let mut result = self.call("Runtime.evaluate", what);
+        assert_eq!(result["exceptionDetails"], Value::Null, "{expression}");
+        result["result"]["value"].take()
     }
 
-    /// Shows the page as on a screen of this size, light or dark, and keeps a picture of it for whoever wants to look.
+    /// Shows the page at this size in a light or dark scheme, and saves a screenshot.
     pub(super) fn show(&mut self, width: u32, height: u32, scheme: &str) {
         let screen =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
@@ -104,7 +104,8 @@ impl Browser {
     /// Presses a key.
     pub(super) fn press(&mut self, key: &str, text: &str) {
         for kind in ["keyDown", "keyUp"] {
-            let event = json!({ "type": kind, "key": key, "code": key, "text": if kind == "keyDown" { text } else { "" },
+            let text = if kind == "keyDown" { text } else { "" };
+            let event = json!({ "type": kind, "key": key, "code": key, "text": text,
                 "windowsVirtualKeyCode": if key == "Tab" { 9 } else { 13 } });
             self.call("Input.dispatchKeyEvent", event);
         }
@@ -113,14 +114,14 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Its other processes end when the first is gone.
+        // The other browser processes exit with the first one.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Starts the browser with the pipes at the descriptors it wants them at, 3 and 4.
+/// Starts the browser with the pipes at descriptors 3 and 4, where it expects them.
 fn launch(program: &str, folder: &Path, to: &Path, from: &Path) -> Child {
     let mut command = Command::new("sh");
     command.args(["-c", r#"exec 3<"$1" 4>"$2"; shift 2; exec "$@""#, "sh"]).args([to, from]).arg(program);
@@ -138,7 +139,7 @@ fn launch(program: &str, folder: &Path, to: &Path, from: &Path) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Reads messages, each ended by a NUL, until the browser is gone.
+/// Receives NUL-terminated messages until the browser exits.
 fn messages(from: File) -> Receiver<Value> {
     let (sender, receiver) = channel();
     thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! The page at `/`: its policy, and what a real browser shows of it while load runs.
+//! The page at `/`: its content security policy, and its display in a real browser under load.
 
 mod browser;
 
@@ -14,22 +14,26 @@ use sha2::{Digest, Sha256};
 use crate::common::{Client, Serving, eventually};
 use browser::Browser;
 
-/// Returns what stands between a page's first tags of this name.
+/// Returns the text between the first pair of these tags.
 fn between<'a>(page: &'a str, tag: &str) -> &'a str {
     let (_, rest) = page.split_once(&format!("<{tag}>")).unwrap();
     rest.split_once(&format!("</{tag}>")).unwrap().0
 }
 
 #[test]
-fn the_page_may_run_its_own_script_and_style_and_nothing_else() {
+fn the_policy_allows_only_the_pages_own_script_and_style() {
     let serving = Serving::start(&[]);
     let (status, head, page) = serving.connect().get("/");
     assert_eq!(status, 200);
     let policy = head.lines().find_map(|line| line.strip_prefix("content-security-policy: ")).expect(&head);
     for (tag, directive) in [("script", "script-src"), ("style", "style-src")] {
-        assert_eq!(page.matches(&format!("<{tag}")).count(), 1, "one {tag}, without attributes");
+        assert_eq!(
+            page.matches(&format!("<{tag}")).count(),
+            1,
+            "the page must have one {tag} without attributes"
+        );
         let hash = STANDARD.encode(Sha256::digest(between(&page, tag)));
-        // The client lowers all letters of a head.
+        // The client lowercases the head.
         let wanted = format!("{directive} 'sha256-{hash}'").to_ascii_lowercase();
         assert!(policy.contains(&wanted), "src/cli/page.rs must say: {directive} 'sha256-{hash}'");
     }
@@ -38,14 +42,14 @@ fn the_page_may_run_its_own_script_and_style_and_nothing_else() {
     let outside = outside.replace("\"http://www.w3.org/2000/svg\"", "");
     assert!(
         !outside.contains("http:") && !outside.contains("https:") && !outside.contains("=\"//"),
-        "it asks others"
+        "the page must not load from other hosts"
     );
-    assert!(!page.contains(" style=") && !page.contains(" onclick="), "the policy forbids these");
+    assert!(!page.contains(" style=") && !page.contains(" onclick="), "the policy forbids inline attributes");
 }
 
 #[test]
-fn the_page_links_what_is_served() {
-    for (arguments, there, missing) in [
+fn the_page_links_to_what_is_served() {
+    for (arguments, present, missing) in [
         (&[][..], &["demo", "topics", "metrics", "healthz", "readyz"][..], &[][..]),
         (&["--no-demo"], &["topics", "metrics"], &["demo"]),
         (&["--no-demo", "--no-topics"], &["metrics"], &["demo", "topics"]),
@@ -53,7 +57,7 @@ fn the_page_links_what_is_served() {
         let serving = Serving::start(arguments);
         let mut client = serving.connect();
         let page = client.get("/").2;
-        for path in there {
+        for path in present {
             assert!(page.contains(&format!("href=\"{path}\"")), "{arguments:?}: {path}");
             assert_eq!(client.get(&format!("/{path}")).0, 200, "{arguments:?}: {path}");
         }
@@ -63,7 +67,7 @@ fn the_page_links_what_is_served() {
     }
 }
 
-/// Returns the number that an element shows; 0 for none.
+/// Returns the number that an element shows; 0 if it shows none.
 fn number(browser: &mut Browser, id: &str) -> f64 {
     let text = browser.eval(&format!("document.getElementById('{id}').textContent"));
     text.as_str().unwrap().replace(',', "").parse().unwrap_or(0.0)
@@ -74,7 +78,7 @@ fn text(browser: &mut Browser, id: &str) -> String {
 }
 
 #[test]
-fn in_a_browser_the_numbers_move_when_load_runs() {
+fn a_browser_shows_changing_numbers_under_load() {
     let mut serving = Serving::start(&[]);
     let url = format!("http://{}/", serving.address());
     let Some(mut browser) = Browser::open("load", &url) else {
@@ -82,63 +86,78 @@ fn in_a_browser_the_numbers_move_when_load_runs() {
         return;
     };
     eventually("the page is live", || browser.eval("document.getElementById('state')?.className") == "live");
-    eventually("it shows itself", || number(&mut browser, "connections") >= 1.0);
+    eventually("the page shows its own connection", || number(&mut browser, "connections") >= 1.0);
     let held: Vec<_> = (0..25).map(|_| serving.connect()).collect();
-    let over = AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let address = serving.address();
-        let over = &over;
-        scope.spawn(move || ask_until(address, over));
+        let stop = &stop;
+        scope.spawn(move || send_requests_until(address, stop));
         eventually("requests", || number(&mut browser, "requests") > 20.0);
         eventually("connections", || number(&mut browser, "connections") >= 26.0);
         eventually("promoted connections", || number(&mut browser, "promoted") >= 1.0);
         eventually("topics", || number(&mut browser, "topics") >= 1.0);
         eventually("latency", || text(&mut browser, "p99").ends_with("ms"));
         let line = "document.querySelector('#charts path').getAttribute('d').split('L').length";
-        eventually("a line is drawn", || browser.eval(line).as_f64() >= Some(3.0));
-        look(&mut browser);
-        over.store(true, Relaxed);
+        eventually("the chart shows a line", || browser.eval(line).as_f64() >= Some(3.0));
+        check_display(&mut browser);
+        stop.store(true, Relaxed);
     });
-    assert_eq!(browser.eval("document.querySelectorAll('#shards tr').length"), 2, "a row for each shard");
+    assert_eq!(
+        browser.eval("document.querySelectorAll('#shards tr').length"),
+        2,
+        "the table must have a row per shard"
+    );
     drop(held);
-    eventually("they are gone", || number(&mut browser, "connections") < 10.0);
+    eventually("the connections are closed", || number(&mut browser, "connections") < 10.0);
     let elsewhere =
         format!("performance.getEntriesByType('resource').filter((r) => !r.name.startsWith('{url}')).length");
-    assert_eq!(browser.eval(&elsewhere), 0, "it asked nobody but its server");
-    assert_eq!(browser.complaints, Vec::<String>::new());
+    assert_eq!(browser.eval(&elsewhere), 0, "the page must load from its server only");
+    assert_eq!(browser.errors, Vec::<String>::new());
     serving.signal(rustix::process::Signal::TERM);
-    assert!(serving.ended().success(), "who watches holds no drain up");
-    eventually("the page says so", || text(&mut browser, "state") == "connection lost");
+    assert!(serving.ended().success(), "an open page must not delay the drain");
+    eventually("the page shows the lost connection", || text(&mut browser, "state") == "connection lost");
 }
 
-/// Asks for inline and async routes, and publishes.
-fn ask_until(address: std::net::SocketAddr, over: &AtomicBool) {
+/// Sends requests to inline and async routes, and publishes.
+fn send_requests_until(address: std::net::SocketAddr, stop: &AtomicBool) {
     let mut client = Client::connect(address);
-    while !over.load(Relaxed) {
+    while !stop.load(Relaxed) {
         assert_eq!(client.get("/demo/json").0, 200);
         assert_eq!(client.get("/demo/work?ms=2").0, 200);
         assert_eq!(client.post("/topics/page", "", "event").0, 202);
     }
 }
 
-/// Looks at the page as people do: wide and on a phone, light and dark, with the keyboard alone.
-fn look(browser: &mut Browser) {
+/// Checks the page on a wide screen and a phone, light and dark, and with the keyboard alone.
+fn check_display(browser: &mut Browser) {
     let ground = "getComputedStyle(document.body).backgroundColor";
     browser.show(1280, 900, "light");
     let light = browser.eval(ground);
     browser.show(1280, 900, "dark");
-    assert_ne!(browser.eval(ground), light, "dark is not light");
+    assert_ne!(browser.eval(ground), light, "the dark scheme must have another background");
     browser.show(375, 1500, "dark");
     browser.show(375, 1500, "light");
-    assert_eq!(browser.eval("document.documentElement.scrollWidth"), 375, "a phone shows all of its width");
+    assert_eq!(
+        browser.eval("document.documentElement.scrollWidth"),
+        375,
+        "the page must fit the width of a phone"
+    );
     browser.press("Tab", "");
-    assert_eq!(browser.eval("document.activeElement.id"), "pause", "the keyboard reaches it");
+    assert_eq!(
+        browser.eval("document.activeElement.id"),
+        "pause",
+        "the first Tab must focus the pause button"
+    );
     browser.press("Enter", "\r");
-    eventually("it pauses", || text(browser, "state") == "paused");
+    eventually("the page pauses", || text(browser, "state") == "paused");
     browser.press("Enter", "\r");
-    eventually("it goes on", || browser.eval("document.getElementById('state').className") == "live");
+    eventually("the page continues", || browser.eval("document.getElementById('state').className") == "live");
     let names =
         browser.eval("[...document.querySelectorAll('svg')].map((svg) => svg.getAttribute('aria-label'))");
-    let told = |name: &Value| name.as_str().unwrap().contains("last two minutes: ");
-    assert!(names.as_array().is_some_and(|names| names.len() == 4 && names.iter().all(told)), "{names}");
+    let is_labelled = |name: &Value| name.as_str().unwrap().contains("last two minutes: ");
+    assert!(
+        names.as_array().is_some_and(|names| names.len() == 4 && names.iter().all(is_labelled)),
+        "{names}"
+    );
 }
