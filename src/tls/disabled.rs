@@ -1,9 +1,9 @@
-//! A build without TLS: nobody can make any of these.
+//! The types of this room in a build without TLS. They have no values.
 
-use super::{SessionError, SessionEvent};
+use super::{event::SessionEvent, session_error::SessionError};
 use crate::net::Outbox;
 
-/// No pair.
+/// Certificate and key. No value exists.
 #[derive(Clone, Debug)]
 pub(crate) enum Tls {}
 
@@ -13,7 +13,7 @@ impl Tls {
     }
 }
 
-/// No acceptor.
+/// Starter of sessions. No value exists.
 #[derive(Clone)]
 pub(crate) enum Acceptor {}
 
@@ -23,7 +23,7 @@ impl Acceptor {
     }
 }
 
-/// No session.
+/// Session. No value exists.
 pub(crate) enum Session {}
 
 impl Session {

@@ -1,8 +1,8 @@
-//! What is wrong with a certificate, a key, or their files.
+//! The error of a certificate, a key, or their files.
 
 use std::{fmt, io, path::PathBuf};
 
-/// Why a certificate and its key cannot be used. The text names the file, what is wrong, and what would be right.
+/// The error of a certificate and its key. The message names the file and the cause.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -10,33 +10,33 @@ pub enum TlsError {
     Read {
         /// The file.
         file: PathBuf,
-        /// What the system answered.
+        /// The error of the system.
         error: io::Error,
     },
-    /// The certificate chain is none.
+    /// The certificate chain cannot be used.
     Certificate {
-        /// The file, or that it came as bytes.
-        place: String,
-        /// What is wrong with it.
-        what: String,
+        /// The file, or "the certificate given" if it was passed as bytes.
+        origin: String,
+        /// The cause.
+        reason: String,
     },
-    /// The private key is none.
+    /// The private key cannot be used.
     Key {
-        /// The file, or that it came as bytes.
-        place: String,
-        /// What is wrong with it.
-        what: String,
+        /// The file, or "the key given" if it was passed as bytes.
+        origin: String,
+        /// The cause.
+        reason: String,
     },
-    /// The key is not the one the certificate was made for.
+    /// The private key does not belong to the certificate.
     Mismatch {
-        /// Where the certificate is.
+        /// Origin of the certificate.
         certificate: String,
-        /// Where the key is.
+        /// Origin of the key.
         key: String,
     },
-    /// The pair came as bytes: there are no files to read again.
+    /// The certificate was passed as bytes, so there is no file to reload.
     NoFiles,
-    /// The system gave no randomness for tickets.
+    /// TLS cannot be set up, for example because the system provides no random numbers.
     System(String),
 }
 
@@ -44,15 +44,17 @@ impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read { file, error } => write!(f, "cannot read {}: {error}", file.display()),
-            Self::Certificate { place, what } => {
-                write!(f, "{place} holds no usable certificate chain: {what}")
+            Self::Certificate { origin, reason } => {
+                write!(f, "{origin} holds no usable certificate chain: {reason}")
             }
-            Self::Key { place, what } => write!(f, "{place} holds no usable private key: {what}"),
+            Self::Key { origin, reason } => write!(f, "{origin} holds no usable private key: {reason}"),
             Self::Mismatch { certificate, key } => {
-                write!(f, "the key in {key} is not that of the first certificate in {certificate}")
+                write!(f, "the key in {key} does not match the first certificate in {certificate}")
             }
-            Self::NoFiles => f.write_str("the certificate came as bytes: there are no files to read again"),
-            Self::System(error) => write!(f, "TLS cannot be set up: {error}"),
+            Self::NoFiles => {
+                f.write_str("the certificate was passed as bytes: use `replace` instead of `reload`")
+            }
+            Self::System(error) => write!(f, "cannot set up TLS: {error}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The pair a listener serves with, and its replacement while serving.
+//! The user's handle to a certificate and its key, and their replacement while serving.
 
 use std::{fmt, path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -6,18 +6,21 @@ use rustls::{crypto::aws_lc_rs::Ticketer, server::ProducesTickets};
 use windlass_actors::{Publisher, Reader};
 
 use super::{
-    Session, SessionError, TlsError,
-    certificate::{Pair, Pem, Place},
+    credentials::{Credentials, Origin, Pem},
+    error::TlsError,
+    session::Session,
+    session_error::SessionError,
 };
 use crate::metrics::LabeledCounter;
 
-/// A certificate chain with its private key, for [`Builder::listen_tls`](crate::Builder::listen_tls).
+/// A certificate chain and its private key, for [`Builder::listen_tls`](crate::Builder::listen_tls).
 ///
-/// A clone is another handle on the same pair: keep one to [`reload`](Self::reload) or [`replace`](Self::replace) it
-/// while serving. New handshakes take the new pair; connections that are there keep theirs and are not dropped.
+/// A clone refers to the same certificate. Keep one to [`reload`](Self::reload) or [`replace`](Self::replace)
+/// the certificate while serving. New handshakes use the new certificate, and open connections stay open.
 ///
-/// TLS 1.2 and 1.3, with session tickets whose keys rotate, and without 0-RTT data, which could be replayed. Clients
-/// agree on HTTP/2 or HTTP/1.1 by ALPN; those that name neither are refused, those that name nothing get HTTP/1.1.
+/// The server supports TLS 1.2 and 1.3 and session tickets with rotating keys. It refuses 0-RTT data, because
+/// an attacker could replay it. Clients select HTTP/2 or HTTP/1.1 by ALPN. A client that offers only other
+/// protocols is refused, and one that does not use ALPN gets HTTP/1.1.
 ///
 /// ```no_run
 /// use windlass::{Server, Tls};
@@ -32,101 +35,108 @@ pub struct Tls(Arc<Shared>);
 
 struct Shared {
     files: Option<Files>,
-    latest: Publisher<Pair>,
-    /// One for all shards and all pairs: who comes back after a reload resumes.
+    latest: Publisher<Credentials>,
+    /// Shared by all shards and all certificates, so that clients can resume sessions after a reload.
     ticketer: Arc<dyn ProducesTickets>,
     reloads: Arc<LabeledCounter>,
 }
 
-/// Where the pair is read from.
+/// Files of a certificate chain and its key.
 struct Files {
     chain: PathBuf,
     key: PathBuf,
 }
 
 impl Files {
-    fn read(&self, ticketer: &Arc<dyn ProducesTickets>) -> Result<Pair, TlsError> {
-        Pair::parse(&Pem::read(&self.chain)?, &Pem::read(&self.key)?, ticketer)
+    fn read(&self, ticketer: &Arc<dyn ProducesTickets>) -> Result<Credentials, TlsError> {
+        Credentials::parse(&Pem::read(&self.chain)?, &Pem::read(&self.key)?, ticketer)
     }
 }
 
 impl Tls {
-    /// Reads a chain (the server's certificate first) and its key from PEM files.
+    /// Reads a certificate chain, which begins with the server's certificate, and its key from PEM files.
     ///
-    /// The key is PKCS#8, PKCS#1 or SEC1: RSA, ECDSA or Ed25519. A certificate out of its dates is logged as a
-    /// warning and taken.
+    /// The key is an RSA, ECDSA or Ed25519 key in PKCS#8, PKCS#1 or SEC1 format. A certificate that has
+    /// expired or is not valid yet is used too, after a warning in the log.
     ///
     /// # Errors
     ///
-    /// Names the file and what is wrong with it.
+    /// Fails if a file cannot be read or used. The error names the file and the cause.
     pub fn from_files(chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Result<Self, TlsError> {
         let files = Files { chain: chain.into(), key: key.into() };
         let ticketer = ticketer()?;
-        let pair = files.read(&ticketer)?;
-        Ok(Self::new(Some(files), pair, ticketer))
+        let credentials = files.read(&ticketer)?;
+        Ok(Self::new(Some(files), credentials, ticketer))
     }
 
-    /// Takes a chain and its key as PEM text; as [`from_files`](Self::from_files) otherwise.
+    /// Parses a certificate chain and its key from PEM text, with the same rules as
+    /// [`from_files`](Self::from_files).
     ///
     /// # Errors
     ///
-    /// Says what is wrong with which of them.
+    /// Fails if the chain or the key cannot be used. The error names the cause.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         let ticketer = ticketer()?;
-        let pair = parse(chain, key, &ticketer)?;
-        Ok(Self::new(None, pair, ticketer))
+        let credentials = parse(chain, key, &ticketer)?;
+        Ok(Self::new(None, credentials, ticketer))
     }
 
-    fn new(files: Option<Files>, pair: Pair, ticketer: Arc<dyn ProducesTickets>) -> Self {
-        Self(Arc::new(Shared { files, latest: Publisher::new(pair), ticketer, reloads: Arc::default() }))
+    fn new(files: Option<Files>, credentials: Credentials, ticketer: Arc<dyn ProducesTickets>) -> Self {
+        Self(Arc::new(Shared {
+            files,
+            latest: Publisher::new(credentials),
+            ticketer,
+            reloads: Arc::default(),
+        }))
     }
 
-    /// Reads the files again and serves new handshakes with what they hold.
+    /// Reads the files again and uses their content for new handshakes.
     ///
     /// # Errors
     ///
-    /// The new pair is refused for the reason named, and the old one stays; or the pair came as bytes.
+    /// Fails if the files cannot be used, or if the certificate was passed as bytes. The old certificate
+    /// stays in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         let files = self.0.files.as_ref().ok_or(TlsError::NoFiles)?;
-        self.swap(files.read(&self.0.ticketer))
+        self.set(files.read(&self.0.ticketer))
     }
 
-    /// Serves new handshakes with another pair, given as PEM text.
+    /// Uses another chain and key, given as PEM text, for new handshakes.
     ///
     /// # Errors
     ///
-    /// The new pair is refused for the reason named, and the old one stays.
+    /// Fails if the chain or the key cannot be used. The old certificate stays in use.
     pub fn replace(&self, chain: &[u8], key: &[u8]) -> Result<(), TlsError> {
-        self.swap(parse(chain, key, &self.0.ticketer))
+        self.set(parse(chain, key, &self.0.ticketer))
     }
 
-    fn swap(&self, pair: Result<Pair, TlsError>) -> Result<(), TlsError> {
-        self.0.reloads.add(if pair.is_ok() { "ok" } else { "refused" });
-        self.0.latest.publish(pair?);
+    fn set(&self, credentials: Result<Credentials, TlsError>) -> Result<(), TlsError> {
+        self.0.reloads.add(if credentials.is_ok() { "ok" } else { "refused" });
+        self.0.latest.publish(credentials?);
         Ok(())
     }
 
-    /// Returns when the certificate that is served expires, if its dates can be read.
+    /// Returns the time at which the certificate in use expires, or `None` if its dates cannot be parsed.
     pub fn expires(&self) -> Option<SystemTime> {
         self.0.latest.latest().expires
     }
 
-    /// Says whether the pair is read from files.
+    /// Returns `true` if the certificate comes from files.
     pub(crate) fn has_files(&self) -> bool {
         self.0.files.is_some()
     }
 
-    /// Says whether both are handles on one pair.
+    /// Returns `true` if both handles refer to the same certificate.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Returns the counts of reloads by result.
+    /// Returns the counter of reloads, by result.
     pub(crate) fn reloads(&self) -> Arc<LabeledCounter> {
         self.0.reloads.clone()
     }
 
-    /// Makes what a shard begins handshakes with, which offer HTTP/2 or do not.
+    /// Creates an acceptor. Its handshakes offer HTTP/2 if `http2` is set.
     pub(crate) fn acceptor(&self, http2: bool) -> Acceptor {
         Acceptor { latest: self.0.latest.reader(), http2 }
     }
@@ -139,18 +149,18 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Begins handshakes with the latest pair; one for each shard.
+/// Starter of sessions with the latest certificate. Each shard has its own.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    latest: Reader<Pair>,
+    latest: Reader<Credentials>,
     http2: bool,
 }
 
 impl Acceptor {
-    /// Begins a session.
+    /// Starts a session.
     pub(crate) fn begin(&mut self) -> Result<Session, SessionError> {
-        let pair = self.latest.load();
-        Session::new(if self.http2 { pair.with_http2.clone() } else { pair.config.clone() })
+        let credentials = self.latest.load();
+        Session::new(if self.http2 { credentials.with_http2.clone() } else { credentials.config.clone() })
     }
 }
 
@@ -158,7 +168,7 @@ fn ticketer() -> Result<Arc<dyn ProducesTickets>, TlsError> {
     Ticketer::new().map_err(|error| TlsError::System(error.to_string()))
 }
 
-fn parse(chain: &[u8], key: &[u8], ticketer: &Arc<dyn ProducesTickets>) -> Result<Pair, TlsError> {
-    let pem = |text: &[u8], what| Pem { place: Place::Bytes(what), text: text.to_vec() };
-    Pair::parse(&pem(chain, "the certificate given"), &pem(key, "the key given"), ticketer)
+fn parse(chain: &[u8], key: &[u8], ticketer: &Arc<dyn ProducesTickets>) -> Result<Credentials, TlsError> {
+    let pem = |text: &[u8], name| Pem { origin: Origin::Bytes(name), text: text.to_vec() };
+    Credentials::parse(&pem(chain, "the certificate given"), &pem(key, "the key given"), ticketer)
 }

@@ -1,23 +1,32 @@
-//! TLS: certificates that can be replaced while serving, and sessions on byte buffers.
+//! TLS sessions on byte buffers, and certificates that can be replaced while serving. Knows no socket and no
+//! clock.
 //!
-//! The only place that names rustls. A [`Session`] knows no socket and no clock: ciphertext goes in, plaintext comes
-//! out, and the other way round; `conn` puts it between the engine and the protocol. No 0-RTT data is taken: it could
-//! be replayed.
+//! This is the only room that names rustls. A [`Session`] takes ciphertext and returns plaintext, and the
+//! other way round. `conn` puts it between the engine and the protocol. Sessions refuse 0-RTT data, because
+//! an attacker could replay it.
+//!
+//! - `handle`: [`Tls`], the user's handle to a certificate and its key.
+//! - `credentials`, `validity`: parsing and checking of both.
+//! - `session`, `seal`, `records`: one session. `seal` encrypts, `records` writes to the outbox.
+//! - `event`, `session_error`: results of a session.
+//! - `disabled`: the same names in a build without TLS.
 
 #[cfg(feature = "tls")]
-mod certificate;
+mod credentials;
 #[cfg(not(feature = "tls"))]
 mod disabled;
 #[cfg(feature = "tls")]
 mod error;
-#[cfg(feature = "tls")]
-mod error_label;
+mod event;
 #[cfg(feature = "tls")]
 mod handle;
+#[cfg(feature = "tls")]
+mod records;
 #[cfg(feature = "tls")]
 mod seal;
 #[cfg(feature = "tls")]
 mod session;
+mod session_error;
 #[cfg(all(test, feature = "tls"))]
 mod tests;
 #[cfg(feature = "tls")]
@@ -27,41 +36,11 @@ mod validity;
 pub(crate) use disabled::{Acceptor, Session, Tls};
 #[cfg(feature = "tls")]
 pub use error::TlsError;
+pub(crate) use event::{Negotiated, SessionEvent};
 #[cfg(feature = "tls")]
 pub(crate) use handle::Acceptor;
 #[cfg(feature = "tls")]
 pub use handle::Tls;
 #[cfg(feature = "tls")]
 pub(crate) use session::Session;
-
-use crate::metrics::{TlsProtocol, TlsVersion};
-
-/// What a handshake agreed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Negotiated {
-    pub(crate) version: TlsVersion,
-    /// By ALPN (RFC 7301).
-    pub(crate) protocol: TlsProtocol,
-    /// An earlier session's secrets were used again.
-    pub(crate) resumed: bool,
-}
-
-/// What comes out of a session.
-#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "there are no sessions without TLS"))]
-#[derive(Debug)]
-pub(crate) enum SessionEvent<'a> {
-    /// The handshake is done.
-    Negotiated(Negotiated),
-    /// Plaintext.
-    Data(&'a [u8]),
-    /// The peer's `close_notify`: nothing follows (RFC 8446 §6.1).
-    CloseNotify,
-}
-
-/// Why a session cannot go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SessionError {
-    /// One of a fixed set, for metrics.
-    pub(crate) label: &'static str,
-    pub(crate) text: String,
-}
+pub(crate) use session_error::SessionError;

@@ -1,37 +1,85 @@
-//! Plaintext on its way out: sealed into as few records as there can be, and only so far ahead.
+//! Encryption of plaintext into as few records as possible, and only as far ahead as the peer reads.
 
-use rustls::unbuffered::{ConnectionState, EncryptError, UnbufferedStatus};
+use rustls::{
+    server::UnbufferedServerConnection,
+    unbuffered::{ConnectionState, UnbufferedStatus},
+};
 
-use super::{Session, SessionError, session::write};
+use super::{
+    records::{unwritable, write_encoded, write_encrypted},
+    session_error::SessionError,
+};
 use crate::net::{Outbox, outbox::Segment};
 
-/// Plaintext of one record at most (RFC 8446 §5.1).
+/// Maximum number of plaintext bytes in a record (RFC 8446 §5.1).
 const RECORD_BYTES: usize = 16 * 1024;
 
-/// What a record adds at most with the suites in use: header, explicit nonce, content type, tag.
+/// Maximum number of bytes that a record adds with the supported cipher suites: header, explicit nonce,
+/// content type and tag.
 const OVERHEAD_BYTES: usize = 32;
 
-/// Ciphertext waits for the kernel up to here; the rest stays plaintext, which may be shared with other connections.
-/// With its last record it fits a buffer that is kept for reuse (64 KiB).
-const AHEAD_BYTES: usize = 3 * RECORD_BYTES;
+/// Number of ciphertext bytes from which no more plaintext is encrypted.
+///
+/// Plaintext may be shared with other connections, ciphertext cannot. With its last record the ciphertext
+/// fits a buffer that the engine's pool keeps (64 KiB).
+const SEALED_AHEAD_BYTES: usize = 3 * RECORD_BYTES;
 
-/// `close_notify` as a record, with room for an update of keys before it.
-const ALERT_BYTES: usize = 128;
-
-/// The segment that is being sealed.
+/// Plaintext that was taken from the outbox and is not encrypted completely.
 #[derive(Default)]
 pub(super) struct Sealing {
     segment: Option<Segment>,
-    /// Bytes of it that are sealed.
+    /// Number of bytes of the segment that are encrypted.
     done: usize,
 }
 
 impl Sealing {
-    fn len(&self) -> usize {
+    /// Returns the number of bytes that are not encrypted.
+    pub(super) fn len(&self) -> usize {
         self.segment.as_ref().map_or(0, |segment| segment.as_slice().len() - self.done)
     }
 
-    /// Makes sure that there is something in front; false if nothing is left.
+    /// Encrypts plaintext until `wire` holds [`SEALED_AHEAD_BYTES`] or all plaintext is encrypted.
+    ///
+    /// `partial` is the session's incomplete received record, which rustls requires. `scratch` is working
+    /// memory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the session cannot encrypt any more, for example because its keys are used up.
+    pub(super) fn seal(
+        &mut self,
+        tls: &mut UnbufferedServerConnection,
+        partial: &mut Vec<u8>,
+        plain: &mut Outbox,
+        wire: &mut Outbox,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        if plain.is_empty() && self.len() == 0 {
+            return Ok(());
+        }
+        let bytes = (plain.len() + self.len()).min(SEALED_AHEAD_BYTES);
+        wire.buffer().reserve(bytes + bytes.div_ceil(RECORD_BYTES) * OVERHEAD_BYTES);
+        while wire.len() < SEALED_AHEAD_BYTES && self.load(plain) {
+            if self.len() >= RECORD_BYTES || plain.is_empty() {
+                let length = self.len().min(RECORD_BYTES);
+                encrypt_record(tls, partial, &self.unsealed()[..length], wire)?;
+                self.done += length;
+            } else {
+                scratch.clear();
+                while scratch.len() < RECORD_BYTES && self.load(plain) {
+                    self.gather(RECORD_BYTES - scratch.len(), scratch);
+                }
+                encrypt_record(tls, partial, scratch, wire)?;
+            }
+        }
+        if self.len() == 0 {
+            self.recycle(plain);
+        }
+        Ok(())
+    }
+
+    /// Takes the next segment of the outbox if the current one is encrypted. Returns `false` if there is
+    /// none.
     fn load(&mut self, plain: &mut Outbox) -> bool {
         while self.len() == 0 {
             let Some(next) = plain.take() else { return false };
@@ -41,7 +89,7 @@ impl Sealing {
         true
     }
 
-    /// Gives a buffer that is done with back to be written to.
+    /// Gives the buffer of the current segment back to the outbox.
     fn recycle(&mut self, plain: &mut Outbox) {
         if let Some(Segment::Owned(buffer) | Segment::Lent(buffer)) = self.segment.take() {
             plain.refill(buffer);
@@ -49,133 +97,39 @@ impl Sealing {
         self.done = 0;
     }
 
-    fn front(&self) -> &[u8] {
+    /// Returns the bytes of the current segment that are not encrypted.
+    fn unsealed(&self) -> &[u8] {
         self.segment.as_ref().map_or(&[], |segment| &segment.as_slice()[self.done..])
     }
 
-    /// Moves up to `room` bytes behind what is gathered.
+    /// Moves up to `room` bytes to the end of `into`.
     fn gather(&mut self, room: usize, into: &mut Vec<u8>) {
-        let front = self.front();
-        let taken = front.len().min(room);
-        into.extend_from_slice(&front[..taken]);
-        self.done += taken;
+        let unsealed = self.unsealed();
+        let moved = unsealed.len().min(room);
+        into.extend_from_slice(&unsealed[..moved]);
+        self.done += moved;
     }
 }
 
-impl Session {
-    /// Returns how many bytes were taken from the plaintext's outbox and are not sealed.
-    pub(crate) fn unsealed(&self) -> usize {
-        self.sealing.len()
-    }
-
-    /// Moves plaintext to the wire as far as that is short of bytes. `spare` is memory to work in.
-    ///
-    /// # Errors
-    ///
-    /// The session's keys are used up, and nothing can be sent any more.
-    pub(crate) fn seal(
-        &mut self,
-        plain: &mut Outbox,
-        wire: &mut Outbox,
-        spare: &mut Vec<u8>,
-    ) -> Result<(), SessionError> {
-        if plain.is_empty() && self.sealing.len() == 0 {
-            return Ok(());
-        }
-        let bytes = (plain.len() + self.sealing.len()).min(AHEAD_BYTES);
-        wire.buffer().reserve(bytes + bytes.div_ceil(RECORD_BYTES) * OVERHEAD_BYTES);
-        while wire.len() < AHEAD_BYTES && self.sealing.load(plain) {
-            self.seal_record(plain, wire, spare)?;
-        }
-        if self.sealing.len() == 0 {
-            self.sealing.recycle(plain);
-        }
-        Ok(())
-    }
-
-    fn seal_record(
-        &mut self,
-        plain: &mut Outbox,
-        wire: &mut Outbox,
-        spare: &mut Vec<u8>,
-    ) -> Result<(), SessionError> {
-        let front = self.sealing.front();
-        if front.len() >= RECORD_BYTES || plain.is_empty() {
-            let length = front.len().min(RECORD_BYTES);
-            self.tls_seal(None, length, wire)?;
-            self.sealing.done += length;
-            return Ok(());
-        }
-        spare.clear();
-        while spare.len() < RECORD_BYTES && self.sealing.load(plain) {
-            self.sealing.gather(RECORD_BYTES - spare.len(), spare);
-        }
-        self.tls_seal(Some(spare), spare.len(), wire)
-    }
-
-    /// Seals what was gathered, or the first bytes of the segment in front, as one record.
-    fn tls_seal(
-        &mut self,
-        gathered: Option<&[u8]>,
-        length: usize,
-        wire: &mut Outbox,
-    ) -> Result<(), SessionError> {
-        let Self { tls, partial, sealing, .. } = self;
-        let content = gathered.unwrap_or_else(|| &sealing.front()[..length]);
-        loop {
-            let UnbufferedStatus { discard, state, .. } = tls.process_tls_records(partial);
-            match state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    return encrypt(wire, content.len() + OVERHEAD_BYTES, |room| {
-                        traffic.encrypt(content, room)
-                    });
-                }
-                Ok(ConnectionState::EncodeTlsData(data)) => write(data, wire),
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(_) => return Err(unwritable("the session takes no data")),
-                Err(error) => return Err(error.into()),
-            }
-            partial.drain(..discard);
-        }
-    }
-
-    /// Writes `close_notify`: what was sent is all there is (RFC 8446 §6.1).
-    pub(crate) fn close(&mut self, wire: &mut Outbox) {
-        let Self { tls, partial, .. } = self;
-        let status = tls.process_tls_records(partial);
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {
-            // Without it the peer sees a truncation, which is what there is when it cannot be written.
-            let _ = encrypt(wire, ALERT_BYTES, |room| traffic.queue_close_notify(room));
-        }
-    }
-}
-
-/// Makes room behind what waits on the wire, and more of it when that was too little.
-fn encrypt(
+/// Encrypts `content` as one record.
+fn encrypt_record(
+    tls: &mut UnbufferedServerConnection,
+    partial: &mut Vec<u8>,
+    content: &[u8],
     wire: &mut Outbox,
-    room: usize,
-    mut write: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
 ) -> Result<(), SessionError> {
-    let wire = wire.buffer();
-    let (start, mut room) = (wire.len(), room);
     loop {
-        wire.resize(start + room, 0);
-        match write(&mut wire[start..]) {
-            Ok(written) => {
-                wire.truncate(start + written);
-                return Ok(());
+        let UnbufferedStatus { discard, state, .. } = tls.process_tls_records(partial);
+        match state {
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                let room = content.len() + OVERHEAD_BYTES;
+                return write_encrypted(wire, room, |room| traffic.encrypt(content, room));
             }
-            Err(EncryptError::InsufficientSize(size)) if size.required_size > room => {
-                room = size.required_size
-            }
-            Err(error) => {
-                wire.truncate(start);
-                return Err(unwritable(&error.to_string()));
-            }
+            Ok(ConnectionState::EncodeTlsData(data)) => write_encoded(data, wire),
+            Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+            Ok(_) => return Err(unwritable("the session cannot send data in its state")),
+            Err(error) => return Err(error.into()),
         }
+        partial.drain(..discard);
     }
-}
-
-fn unwritable(text: &str) -> SessionError {
-    SessionError { label: "unwritable", text: text.to_owned() }
 }

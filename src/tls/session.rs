@@ -1,88 +1,102 @@
-//! One TLS session of a server: ciphertext in, plaintext and alerts out. No socket, no clock.
+//! The server's side of one TLS session.
 //!
-//! It stands on rustls' unbuffered interface, so that an idle session holds no buffer: what is left of a record stays
-//! in `partial`, and everything else is lent for the call.
+//! It uses rustls' unbuffered interface. An idle session thus holds no buffer: an incomplete record is kept
+//! in `partial`, and all other memory belongs to the caller.
 
 use std::sync::Arc;
 
 use rustls::{
     HandshakeKind, ProtocolVersion, ServerConfig,
     server::UnbufferedServerConnection,
-    unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus},
+    unbuffered::{ConnectionState, UnbufferedStatus},
 };
 
-use super::{Negotiated, SessionError, SessionEvent, seal::Sealing};
+use super::{
+    event::{Negotiated, SessionEvent},
+    records::{write_encoded, write_encrypted},
+    seal::Sealing,
+    session_error::SessionError,
+};
 use crate::{
     metrics::{TlsProtocol, TlsVersion},
     net::Outbox,
 };
 
-/// Bytes of records that may wait for their rest: a handshake message is 64 KiB at most, a record a quarter of it.
-const PARTIAL_BYTES: usize = 80 * 1024;
+/// Maximum number of bytes of incomplete records. A handshake message has up to 64 KiB, a record up to 16
+/// KiB.
+const MAX_PARTIAL_BYTES: usize = 80 * 1024;
 
-/// A server's side of one session.
+/// Room for a record with `close_notify`, and for a key update before it.
+const CLOSE_NOTIFY_BYTES: usize = 128;
+
+/// The server's side of one session.
 pub(crate) struct Session {
-    pub(super) tls: UnbufferedServerConnection,
-    /// Ciphertext that is no whole record or handshake message yet.
+    tls: UnbufferedServerConnection,
+    /// Received ciphertext that is not a complete record or handshake message.
     pub(super) partial: Vec<u8>,
-    pub(super) sealing: Sealing,
-    agreed: bool,
-    /// The peer sent `close_notify`: what follows is not looked at.
+    sealing: Sealing,
+    /// The result of the handshake was reported.
+    negotiated: bool,
+    /// The peer has sent `close_notify`. Further bytes are ignored.
     ended: bool,
 }
 
 impl Session {
     pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, SessionError> {
         let tls = UnbufferedServerConnection::new(config)?;
-        Ok(Self { tls, partial: Vec::new(), sealing: Sealing::default(), agreed: false, ended: false })
+        let sealing = Sealing::default();
+        Ok(Self { tls, partial: Vec::new(), sealing, negotiated: false, ended: false })
     }
 
-    /// Takes ciphertext: tells what it means, and writes what the handshake answers to `wire`. `spare` is memory to
-    /// work in.
+    /// Processes ciphertext. Calls `on_event` for each event, and writes the answers of the handshake to
+    /// `wire`.
+    ///
+    /// `scratch` is empty working memory. It is empty again afterwards.
     ///
     /// # Errors
     ///
-    /// The session is broken; the alert that says so is in `wire`, and nothing more may be taken or sealed.
+    /// Fails if the session is broken. `wire` then holds the alert for the peer, and the session must not be
+    /// used again.
     pub(crate) fn receive(
         &mut self,
         bytes: &[u8],
         wire: &mut Outbox,
-        spare: &mut Vec<u8>,
-        mut tell: impl FnMut(SessionEvent<'_>),
+        scratch: &mut Vec<u8>,
+        mut on_event: impl FnMut(SessionEvent<'_>),
     ) -> Result<(), SessionError> {
         if self.ended {
             return Ok(());
         }
-        // rustls decrypts in place, and the bytes are the engine's.
-        let lent = self.partial.is_empty();
-        let mut buffer = std::mem::take(if lent { spare } else { &mut self.partial });
+        // rustls decrypts in place, but the bytes belong to the engine. So they are copied.
+        let uses_scratch = self.partial.is_empty();
+        let mut buffer = std::mem::take(if uses_scratch { scratch } else { &mut self.partial });
         buffer.extend_from_slice(bytes);
-        let done = self.process(&mut buffer, wire, &mut tell);
+        let done = self.process(&mut buffer, wire, &mut on_event);
         let (Ok(used) | Err((used, _))) = &done;
-        if lent {
+        if uses_scratch {
             self.partial = buffer[*used..].to_vec();
             buffer.clear();
-            *spare = buffer;
+            *scratch = buffer;
         } else if *used < buffer.len() {
             buffer.drain(..used);
             self.partial = buffer;
         }
         match done {
-            Err((_, failure)) => Err(failure),
-            Ok(_) if self.partial.len() > PARTIAL_BYTES => Err(SessionError {
-                label: "oversized_record",
-                text: "a record or message never ends".to_owned(),
-            }),
+            Err((_, error)) => Err(error),
+            Ok(_) if self.partial.len() > MAX_PARTIAL_BYTES => {
+                let text = "a record or a handshake message is too long".to_owned();
+                Err(SessionError { label: "oversized_record", text })
+            }
             Ok(_) => Ok(()),
         }
     }
 
-    /// Goes through whole records; returns how many bytes are done with.
+    /// Processes complete records. Returns the number of bytes processed.
     fn process(
         &mut self,
         buffer: &mut [u8],
         wire: &mut Outbox,
-        tell: &mut impl FnMut(SessionEvent<'_>),
+        on_event: &mut impl FnMut(SessionEvent<'_>),
     ) -> Result<usize, (usize, SessionError)> {
         let mut used = 0;
         loop {
@@ -93,41 +107,42 @@ impl Session {
                     self.write_alert(&mut buffer[used..], wire);
                     return Err((used, error.into()));
                 }
-                // What was agreed is told first; the data is still there in the next round.
-                Ok(ConnectionState::ReadTraffic(mut traffic)) if self.agreed => {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) if self.negotiated => {
                     while let Some(record) = traffic.next_record() {
                         let record = record.map_err(|error| (used, error.into()))?;
                         used += record.discard;
-                        tell(SessionEvent::Data(record.payload));
+                        on_event(SessionEvent::Data(record.payload));
                     }
                 }
+                // The result of the handshake is reported first. The next round returns the data.
                 Ok(ConnectionState::ReadTraffic(_)) => {}
-                Ok(ConnectionState::EncodeTlsData(data)) => write(data, wire),
+                Ok(ConnectionState::EncodeTlsData(data)) => write_encoded(data, wire),
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => {
                     self.ended = true;
-                    tell(SessionEvent::CloseNotify);
+                    on_event(SessionEvent::CloseNotify);
                     return Ok(buffer.len());
                 }
                 Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
-                    self.tell_agreed(tell);
+                    self.report_negotiated(on_event);
                     return Ok(used);
                 }
-                // Early data is not accepted, so that none is to be read.
+                // The other states concern early data, which is not accepted.
                 Ok(_) => return Ok(used),
             }
-            self.tell_agreed(tell);
+            self.report_negotiated(on_event);
         }
     }
 
-    fn tell_agreed(&mut self, tell: &mut impl FnMut(SessionEvent<'_>)) {
-        if !self.agreed && !self.tls.is_handshaking() {
-            self.agreed = true;
-            tell(SessionEvent::Negotiated(self.agreement()));
+    /// Reports the result of the handshake once.
+    fn report_negotiated(&mut self, on_event: &mut impl FnMut(SessionEvent<'_>)) {
+        if !self.negotiated && !self.tls.is_handshaking() {
+            self.negotiated = true;
+            on_event(SessionEvent::Negotiated(self.negotiated()));
         }
     }
 
-    fn agreement(&self) -> Negotiated {
+    fn negotiated(&self) -> Negotiated {
         Negotiated {
             version: match self.tls.protocol_version() {
                 Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
@@ -142,31 +157,44 @@ impl Session {
         }
     }
 
-    /// Writes the alert of a session that broke. What waits to be sent comes before what was received, which must not
-    /// be looked at again.
+    /// Writes the alert of a broken session.
+    ///
+    /// rustls returns queued output before it looks at received bytes. The loop ends with the last output,
+    /// because a broken session must not process more bytes.
     fn write_alert(&mut self, mut rest: &mut [u8], wire: &mut Outbox) {
         while self.tls.wants_write() {
             let UnbufferedStatus { discard, state, .. } = self.tls.process_tls_records(rest);
             let Ok(ConnectionState::EncodeTlsData(data)) = state else { return };
-            write(data, wire);
+            write_encoded(data, wire);
             rest = &mut rest[discard..];
         }
     }
-}
 
-/// Writes what the handshake, or an alert, has to say.
-pub(super) fn write(mut data: EncodeTlsData<'_, rustls::server::ServerConnectionData>, wire: &mut Outbox) {
-    let wire = wire.buffer();
-    let start = wire.len();
-    let mut room = 0;
-    loop {
-        wire.resize(start + room, 0);
-        match data.encode(&mut wire[start..]) {
-            Ok(written) => return wire.truncate(start + written),
-            Err(EncodeError::InsufficientSize(size)) if size.required_size > room => {
-                room = size.required_size
-            }
-            Err(_) => return wire.truncate(start),
+    /// Returns the number of plaintext bytes that were taken from the outbox and are not encrypted.
+    pub(crate) fn unsealed(&self) -> usize {
+        self.sealing.len()
+    }
+
+    /// Encrypts plaintext to `wire`, as long as `wire` holds few bytes. `scratch` is working memory.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the session cannot encrypt any more, for example because its keys are used up.
+    pub(crate) fn seal(
+        &mut self,
+        plain: &mut Outbox,
+        wire: &mut Outbox,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        self.sealing.seal(&mut self.tls, &mut self.partial, plain, wire, scratch)
+    }
+
+    /// Writes `close_notify`, which tells the peer that it has received everything (RFC 8446 §6.1).
+    pub(crate) fn close(&mut self, wire: &mut Outbox) {
+        let status = self.tls.process_tls_records(&mut self.partial);
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {
+            // If this fails, the peer sees a truncated stream. That is what it is then.
+            let _ = write_encrypted(wire, CLOSE_NOTIFY_BYTES, |room| traffic.queue_close_notify(room));
         }
     }
 }

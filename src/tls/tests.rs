@@ -1,5 +1,5 @@
-//! A session against a client, in memory.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Tests of a session against a client, in memory.
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue panics")]
 
 use std::{
     io::{Read, Write},
@@ -15,7 +15,7 @@ use crate::{
     net::Outbox,
 };
 
-/// A self-signed pair as PEM: chain and key.
+/// Creates a self-signed certificate. Returns the chain and the key as PEM.
 fn pair() -> (String, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     (made.cert.pem(), made.signing_key.serialize_pem())
@@ -35,17 +35,17 @@ fn client_config(chain: &str, version: &'static rustls::SupportedProtocolVersion
     builder.with_root_certificates(roots).with_no_client_auth()
 }
 
-/// Both ends, and what came out of the server's.
+/// A client, a session of the server, and the events of the session.
 struct Ends {
     client: ClientConnection,
     server: Session,
     plain: Outbox,
     wire: Outbox,
-    spare: Vec<u8>,
-    agreed: Vec<Negotiated>,
+    scratch: Vec<u8>,
+    negotiated: Vec<Negotiated>,
     data: Vec<u8>,
     ended: bool,
-    /// What came out of the client's.
+    /// Plaintext that the client has received.
     read: Vec<u8>,
 }
 
@@ -58,20 +58,20 @@ impl Ends {
             server: tls.acceptor(true).begin().unwrap(),
             plain: Outbox::default(),
             wire: Outbox::default(),
-            spare: Vec::new(),
-            agreed: Vec::new(),
+            scratch: Vec::new(),
+            negotiated: Vec::new(),
             data: Vec::new(),
             ended: false,
             read: Vec::new(),
         }
     }
 
-    /// Hands bytes to the server in pieces of this many.
+    /// Passes bytes to the server in pieces of `piece` bytes.
     fn receive(&mut self, bytes: &[u8], piece: usize) -> Result<(), SessionError> {
-        let Self { server, wire, spare, agreed, data, ended, .. } = self;
+        let Self { server, wire, scratch, negotiated, data, ended, .. } = self;
         for piece in bytes.chunks(piece) {
-            server.receive(piece, wire, spare, |event| match event {
-                SessionEvent::Negotiated(facts) => agreed.push(facts),
+            server.receive(piece, wire, scratch, |event| match event {
+                SessionEvent::Negotiated(result) => negotiated.push(result),
                 SessionEvent::Data(bytes) => data.extend_from_slice(bytes),
                 SessionEvent::CloseNotify => *ended = true,
             })?;
@@ -93,19 +93,19 @@ impl Ends {
         bytes
     }
 
-    /// Hands bytes to the client, and takes what comes out of it.
+    /// Passes bytes to the client and collects its plaintext.
     fn give_client(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
             self.client.read_tls(&mut rest).unwrap();
             self.client.process_new_packets().unwrap();
-            // It ends with "would block", or at the close.
+            // This returns "would block" when no plaintext is left.
             let _ = self.client.reader().read_to_end(&mut self.read);
         }
     }
 
-    /// Moves bytes both ways until nothing moves.
-    fn settle(&mut self, piece: usize) {
+    /// Moves bytes in both directions until there are none.
+    fn exchange(&mut self, piece: usize) {
         loop {
             let bytes = self.sent_by_client();
             self.receive(&bytes, piece).unwrap();
@@ -118,37 +118,37 @@ impl Ends {
     }
 
     fn seal(&mut self) {
-        self.server.seal(&mut self.plain, &mut self.wire, &mut self.spare).unwrap();
+        self.server.seal(&mut self.plain, &mut self.wire, &mut self.scratch).unwrap();
     }
 
-    /// Takes what the client has read.
+    /// Returns the plaintext that the client has received since the last call.
     fn client_read(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.read)
     }
 }
 
 #[test]
-fn handshakes_and_data_come_through_whatever_the_pieces() {
+fn handshake_and_data_arrive_in_pieces_of_any_size() {
     let (tls, chain) = tls();
     for version in [&version::TLS12, &version::TLS13] {
         for piece in [1, 7, 1000, usize::MAX] {
             let config = Arc::new(client_config(&chain, version));
             let mut ends = Ends::new(&tls, &config);
-            ends.settle(piece);
+            ends.exchange(piece);
             let expected = if version == &version::TLS12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
-            let agreed = Negotiated { version: expected, protocol: TlsProtocol::None, resumed: false };
-            assert_eq!(ends.agreed, [agreed], "{piece}");
+            let expected = Negotiated { version: expected, protocol: TlsProtocol::None, resumed: false };
+            assert_eq!(ends.negotiated, [expected], "{piece}");
             for round in 0..3 {
                 ends.client.writer().write_all(&[b'a' + round; 40_000]).unwrap();
             }
-            ends.settle(piece);
+            ends.exchange(piece);
             assert_eq!(ends.data.len(), 120_000);
             assert!((0..3).all(|round| ends.data[usize::from(round) * 40_000] == b'a' + round));
             assert!(ends.server.partial.capacity() == 0, "an idle session holds a buffer");
             ends.plain.buffer().extend_from_slice(b"head");
             ends.plain.share(vec![b'x'; 30_000].into());
             ends.seal();
-            ends.settle(piece);
+            ends.exchange(piece);
             let read = ends.client_read();
             assert_eq!((read.len(), &read[..5]), (30_004, &b"headx"[..]));
         }
@@ -156,10 +156,10 @@ fn handshakes_and_data_come_through_whatever_the_pieces() {
 }
 
 #[test]
-fn small_replies_share_records_and_large_ones_wait_unsealed() {
+fn small_replies_share_a_record_and_large_ones_wait_as_plaintext() {
     let (tls, chain) = tls();
     let mut ends = Ends::new(&tls, &Arc::new(client_config(&chain, &version::TLS13)));
-    ends.settle(usize::MAX);
+    ends.exchange(usize::MAX);
     ends.plain.buffer().extend_from_slice(&[b'h'; 100]);
     ends.plain.share(vec![b'b'; 16_284].into());
     ends.seal();
@@ -182,14 +182,14 @@ fn small_replies_share_records_and_large_ones_wait_unsealed() {
 }
 
 #[test]
-fn sessions_resume_in_both_versions_and_across_a_new_pair() {
+fn sessions_resume_in_both_versions_and_after_a_replacement() {
     for version in [&version::TLS12, &version::TLS13] {
         let (tls, chain) = tls();
         let config = Arc::new(client_config(&chain, version));
         for resumed in [false, true, true] {
             let mut ends = Ends::new(&tls, &config);
-            ends.settle(usize::MAX);
-            assert_eq!(ends.agreed[0].resumed, resumed);
+            ends.exchange(usize::MAX);
+            assert_eq!(ends.negotiated[0].resumed, resumed);
             assert_eq!(ends.client.handshake_kind() == Some(HandshakeKind::Resumed), resumed);
             let (chain, key) = pair();
             tls.replace(chain.as_bytes(), key.as_bytes()).unwrap();
@@ -198,7 +198,7 @@ fn sessions_resume_in_both_versions_and_across_a_new_pair() {
 }
 
 #[test]
-fn alpn_is_agreed_on_or_refused() {
+fn alpn_selects_a_protocol_or_refuses() {
     let (tls, chain) = tls();
     let mut config = client_config(&chain, &version::TLS13);
     for (asked, http2, agreed) in [
@@ -210,8 +210,8 @@ fn alpn_is_agreed_on_or_refused() {
         config.alpn_protocols = asked.iter().map(|name| name.as_bytes().to_vec()).collect();
         let mut ends = Ends::new(&tls, &Arc::new(config.clone()));
         ends.server = tls.acceptor(http2).begin().unwrap();
-        ends.settle(usize::MAX);
-        assert_eq!(ends.agreed[0].protocol, agreed, "{asked:?}");
+        ends.exchange(usize::MAX);
+        assert_eq!(ends.negotiated[0].protocol, agreed, "{asked:?}");
     }
     config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
     let mut ends = Ends::new(&tls, &Arc::new(config));
@@ -219,16 +219,16 @@ fn alpn_is_agreed_on_or_refused() {
     assert_eq!(ends.receive(&hello, usize::MAX).unwrap_err().label, "no_application_protocol");
     let answer = ends.sent_by_server();
     ends.client.read_tls(&mut &answer[..]).unwrap();
-    let told = ends.client.process_new_packets().unwrap_err();
-    assert_eq!(told, rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol));
+    let error = ends.client.process_new_packets().unwrap_err();
+    assert_eq!(error, rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol));
 }
 
 #[test]
-fn close_notify_ends_each_direction_and_what_follows_is_ignored() {
+fn close_notify_ends_each_direction_and_later_bytes_are_ignored() {
     let (tls, chain) = tls();
     for version in [&version::TLS12, &version::TLS13] {
         let mut ends = Ends::new(&tls, &Arc::new(client_config(&chain, version)));
-        ends.settle(usize::MAX);
+        ends.exchange(usize::MAX);
         ends.client.writer().write_all(b"last").unwrap();
         ends.client.send_close_notify();
         let mut bytes = ends.sent_by_client();
@@ -243,7 +243,7 @@ fn close_notify_ends_each_direction_and_what_follows_is_ignored() {
         ends.give_client(&wire);
         assert_eq!(ends.client_read(), b"answer");
         let mut rest = Vec::new();
-        assert_eq!(ends.client.reader().read_to_end(&mut rest).unwrap(), 0, "no close_notify came");
+        assert_eq!(ends.client.reader().read_to_end(&mut rest).unwrap(), 0, "no close_notify arrived");
     }
 }
 
@@ -251,25 +251,25 @@ fn close_notify_ends_each_direction_and_what_follows_is_ignored() {
 fn a_key_update_is_answered() {
     let (tls, chain) = tls();
     let mut ends = Ends::new(&tls, &Arc::new(client_config(&chain, &version::TLS13)));
-    ends.settle(usize::MAX);
+    ends.exchange(usize::MAX);
     for round in 0..3 {
         ends.client.refresh_traffic_keys().unwrap();
         ends.client.writer().write_all(b"after").unwrap();
-        ends.settle(usize::MAX);
+        ends.exchange(usize::MAX);
         ends.plain.buffer().extend_from_slice(b"reply");
         ends.seal();
-        ends.settle(usize::MAX);
+        ends.exchange(usize::MAX);
         assert_eq!(ends.client_read(), b"reply", "{round}");
     }
     assert_eq!(ends.data, b"after".repeat(3));
 }
 
 #[test]
-fn whatever_a_peer_sends_is_an_error_and_an_alert_and_never_a_panic() {
+fn invalid_bytes_cause_an_error_and_an_alert_but_no_panic() {
     let (tls, chain) = tls();
     let config = Arc::new(client_config(&chain, &version::TLS13));
     let (mut refused, mut alerts) = (0, 0);
-    // Each byte of a hello changed, and the hello cut into records of a few bytes.
+    // Every byte of the hello is changed once. Then the hello is split into records of a few bytes.
     let hello = Ends::new(&tls, &config).sent_by_client();
     for at in 0..hello.len() {
         let mut bytes = hello.clone();
@@ -277,7 +277,7 @@ fn whatever_a_peer_sends_is_an_error_and_an_alert_and_never_a_panic() {
         let mut ends = Ends::new(&tls, &config);
         if ends.receive(&bytes, usize::MAX).is_err() {
             refused += 1;
-            // What is no record at all gets none.
+            // Bytes that are not a record get no alert.
             let answer = ends.sent_by_server();
             assert!(answer.first().is_none_or(|kind| matches!(kind, 21 | 22)), "at {at}: {answer:?}");
             alerts += usize::from(!answer.is_empty());
@@ -291,22 +291,22 @@ fn whatever_a_peer_sends_is_an_error_and_an_alert_and_never_a_panic() {
     ends.receive(&fragments, 2).unwrap();
     let answer = ends.sent_by_server();
     ends.give_client(&answer);
-    ends.settle(1);
-    assert_eq!(ends.agreed.len(), 1, "a fragmented hello is a hello");
-    // A record whose seal is broken.
+    ends.exchange(1);
+    assert_eq!(ends.negotiated.len(), 1, "a fragmented hello was refused");
+    // A record that was changed on the way.
     ends.client.writer().write_all(b"data").unwrap();
     let mut bytes = ends.sent_by_client();
     *bytes.last_mut().unwrap() ^= 1;
     assert_eq!(ends.receive(&bytes, usize::MAX).unwrap_err().label, "decrypt_error");
-    assert_eq!((ends.data.len(), ends.sent_by_server()[0]), (0, 23), "an encrypted alert");
+    assert_eq!((ends.data.len(), ends.sent_by_server()[0]), (0, 23), "not an encrypted alert");
 }
 
 #[test]
-fn a_hello_that_never_ends_is_bounded() {
+fn the_length_of_a_hello_is_limited() {
     let (tls, chain) = tls();
     let config = Arc::new(client_config(&chain, &version::TLS13));
     let mut ends = Ends::new(&tls, &config);
-    // A handshake message of 64 KiB in records of a byte.
+    // A handshake message of 64 KiB in records of one byte.
     ends.receive(&[22, 3, 1, 0, 4, 1, 0, 0xff, 0xff], usize::MAX).unwrap();
     let mut sent = 0;
     let failure = loop {
@@ -314,27 +314,27 @@ fn a_hello_that_never_ends_is_bounded() {
             Ok(()) => sent += 600,
             Err(failure) => break failure,
         }
-        assert!(sent < 1 << 20, "nothing stops it");
+        assert!(sent < 1 << 20, "there is no limit");
     };
     assert!(ends.server.partial.len() <= 128 * 1024, "{failure:?} after {sent}");
 }
 
 #[test]
-fn pairs_that_do_not_work_are_named() {
+fn an_error_names_the_unusable_part() {
     let (chain, key) = pair();
     let (_, other) = pair();
     let error =
         |chain: &str, key: &str| Tls::from_pem(chain.as_bytes(), key.as_bytes()).unwrap_err().to_string();
     assert_eq!(
         error(&chain, &other),
-        "the key in the key given is not that of the first certificate in the certificate given"
+        "the key in the key given does not match the first certificate in the certificate given"
     );
     assert!(error("", &key).contains("no PEM section CERTIFICATE"));
     assert!(error(&chain, "").contains("no PEM section PRIVATE KEY"));
     assert!(error(&chain, &chain).contains("no PEM section PRIVATE KEY"));
     let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
     assert!(error(&chain, &encrypted).contains("encrypted"), "{}", error(&chain, &encrypted));
-    assert!(error(&chain[..chain.len() / 2], &key).contains("does not end"));
+    assert!(error(&chain[..chain.len() / 2], &key).contains("has no end line"));
     assert!(
         error("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key).contains("certificate")
     );
@@ -346,7 +346,7 @@ fn pairs_that_do_not_work_are_named() {
 }
 
 #[test]
-fn a_certificate_cut_anywhere_is_none() {
+fn a_truncated_certificate_has_no_validity() {
     let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
     (params.not_before, params.not_after) =
         (rcgen::date_time_ymd(2024, 2, 29), rcgen::date_time_ymd(2051, 1, 1));

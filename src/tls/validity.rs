@@ -1,4 +1,5 @@
-//! From when to when a certificate is valid: just enough DER (RFC 5280 §4.1) to read two times.
+//! The period in which a certificate is valid. Parses only the DER that leads to these two times (RFC 5280
+//! §4.1).
 
 use std::{
     ops::Range,
@@ -9,17 +10,18 @@ const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// The explicit tag of the version.
+/// Explicit tag of the version field.
 const VERSION: u8 = 0xa0;
 
-/// Returns the first and the last moment of a certificate; `None` if it cannot be read. Times before 1970 are none.
+/// Returns the start and the end of a certificate's validity, or `None` if it cannot be parsed. Times before
+/// 1970 are not supported.
 pub(super) fn of(certificate: &[u8]) -> Option<Range<SystemTime>> {
     let (mut certificate, _) = expect(certificate, SEQUENCE)?;
     let (mut fields, _) = expect(std::mem::take(&mut certificate), SEQUENCE)?;
     if fields.first() == Some(&VERSION) {
         fields = expect(fields, VERSION)?.1;
     }
-    // Serial number, signature algorithm, issuer.
+    // Skips the serial number, the signature algorithm and the issuer.
     for tag in [INTEGER, SEQUENCE, SEQUENCE] {
         fields = expect(fields, tag)?.1;
     }
@@ -29,7 +31,7 @@ pub(super) fn of(certificate: &[u8]) -> Option<Range<SystemTime>> {
     Some(from..until)
 }
 
-/// Splits one element off: its content and what stands behind it.
+/// Splits off the first element. Returns its tag, its content and the bytes behind it.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, mut rest) = rest.split_first()?;
@@ -43,12 +45,14 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, &rest[length..]))
 }
 
+/// Splits off the first element, which must have this tag. Returns its content and the bytes behind it.
 fn expect(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (found, content, rest) = element(der)?;
     (found == tag).then_some((content, rest))
 }
 
-/// Reads `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5).
+/// Parses a time of the form `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5). Returns it and the
+/// bytes behind it.
 fn time(der: &[u8]) -> Option<(SystemTime, &[u8])> {
     let (tag, text, rest) = element(der)?;
     let (year, text) = match tag {
@@ -75,12 +79,12 @@ fn number(digits: &[u8]) -> Option<u64> {
         .try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u64::from(digit - b'0')))
 }
 
-/// Counts the days of the Gregorian calendar.
+/// Returns the number of days from 1 January 1970 to a date of the Gregorian calendar.
 fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<u64> {
-    // A year begins in March, so that the leap day is its last.
+    // The year is taken to begin in March, so that the leap day is its last day.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
-    /// Days from 1 March of year 0 to 1 January 1970.
+    /// Number of days from 1 March of year 0 to 1 January 1970.
     const EPOCH: u64 = 719_468;
     days.checked_sub(EPOCH)
 }
@@ -95,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_as_the_calendar_has_them() {
+    fn times_follow_the_calendar() {
         assert_eq!(seconds(UTC_TIME, "700101000000Z"), Some(0));
         assert_eq!(seconds(UTC_TIME, "000229120000Z"), Some(951_825_600));
         assert_eq!(seconds(UTC_TIME, "491231235959Z"), Some(2_524_607_999));

@@ -192,7 +192,7 @@ fn a_server_with_an_invalid_pair_does_not_start() {
     let (cert, key) = (folder.cert(), folder.key());
     is_refused(&run(&["--tls-cert", &cert]), &["--tls-key"]);
     is_refused(&run(&["--tls-key", &key]), &["--tls-cert"]);
-    is_refused(&run(&["--tls-cert", &cert, "--tls-key", &other.key()]), &[&cert, "is not that of"]);
+    is_refused(&run(&["--tls-cert", &cert, "--tls-key", &other.key()]), &[&cert, "does not match"]);
     is_refused(&run(&["--tls-cert", &key, "--tls-key", &key]), &[&key, "CERTIFICATE"]);
     is_refused(&run(&["--tls-cert", "/nowhere.pem", "--tls-key", &key]), &["/nowhere.pem", "No such file"]);
     for (text, words) in [
@@ -206,7 +206,7 @@ fn a_server_with_an_invalid_pair_does_not_start() {
             ),
             "tls = false",
         ),
-        (format!("tls_cert = \"{cert}\"\ntls_key = \"{}\"\n", other.key()), "is not that of"),
+        (format!("tls_cert = \"{cert}\"\ntls_key = \"{}\"\n", other.key()), "does not match"),
     ] {
         let file = TempFile::new("bad-tls.toml", &text);
         is_refused(&run(&["check-config", file.path()]), &[words]);

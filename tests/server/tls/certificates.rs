@@ -130,10 +130,10 @@ fn an_invalid_new_pair_is_refused_with_its_file_name_and_the_old_one_stays() {
     let cert = folder.file("cert.pem").display().to_string();
     let key = folder.file("key.pem").display().to_string();
     for (chain, private, names, what) in [
-        (&other.0, &good.1, vec![&cert, &key], "is not that of"),
+        (&other.0, &good.1, vec![&cert, &key], "does not match"),
         (&String::new(), &good.1, vec![&cert], "no PEM section CERTIFICATE"),
         (&good.0, &"rubbish".to_owned(), vec![&key], "no PEM section PRIVATE KEY"),
-        (&good.0[..good.0.len() / 2].to_owned(), &good.1, vec![&cert], "does not end"),
+        (&good.0[..good.0.len() / 2].to_owned(), &good.1, vec![&cert], "has no end line"),
     ] {
         write(&folder, &(chain.clone(), private.clone()));
         let error = server.reload_tls().unwrap_err().to_string();

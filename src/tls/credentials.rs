@@ -1,4 +1,4 @@
-//! Certificate chains and keys, from PEM to what a handshake needs.
+//! Certificate chains and private keys, from PEM to a configuration for handshakes.
 
 use std::{fmt, path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -10,54 +10,56 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use super::{TlsError, validity};
+use super::{error::TlsError, validity};
 
-/// The protocols by their names in ALPN (RFC 7301 §6).
+/// Names of the protocols in ALPN (RFC 7301 §6).
 const HTTP2: &[u8] = b"h2";
 const HTTP11: &[u8] = b"http/1.1";
 
-/// Where a certificate or a key came from, as errors name it.
+/// Origin of a certificate or a key, for messages.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum Origin {
     File(PathBuf),
+    /// Bytes from the program, with a description of them.
     Bytes(&'static str),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(file) => write!(f, "{}", file.display()),
-            Self::Bytes(what) => f.write_str(what),
+            Self::Bytes(description) => f.write_str(description),
         }
     }
 }
 
-/// PEM text and its place.
+/// PEM text and its origin.
 pub(super) struct Pem {
-    pub(super) place: Place,
+    pub(super) origin: Origin,
     pub(super) text: Vec<u8>,
 }
 
 impl Pem {
     pub(super) fn read(file: &PathBuf) -> Result<Self, TlsError> {
         match std::fs::read(file) {
-            Ok(text) => Ok(Self { place: Place::File(file.clone()), text }),
+            Ok(text) => Ok(Self { origin: Origin::File(file.clone()), text }),
             Err(error) => Err(TlsError::Read { file: file.clone(), error }),
         }
     }
 }
 
-/// A chain and its key that fit together, ready to serve.
-pub(super) struct Pair {
+/// A certificate chain and its private key, ready for handshakes.
+pub(super) struct Credentials {
+    /// Configuration that offers HTTP/1.1.
     pub(super) config: Arc<ServerConfig>,
-    /// The same, and HTTP/2 is offered first.
+    /// Configuration that offers HTTP/2 first, then HTTP/1.1.
     pub(super) with_http2: Arc<ServerConfig>,
-    /// When the certificate ends, if that can be read.
+    /// End of the certificate's validity, or `None` if it cannot be parsed.
     pub(super) expires: Option<SystemTime>,
 }
 
-impl Pair {
-    /// Parses and checks a chain and its key: PKCS#8, PKCS#1 or SEC1.
+impl Credentials {
+    /// Parses and checks a chain and its key. The key is PKCS#8, PKCS#1 or SEC1.
     pub(super) fn parse(
         chain: &Pem,
         key: &Pem,
@@ -68,7 +70,7 @@ impl Pair {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certified = certified(chain, key, certificates, &provider)?;
         if let Some(valid) = &valid {
-            warn_of_dates(&chain.place, valid);
+            warn_of_dates(&chain.origin, valid);
         }
         let config =
             config(provider, certified, ticketer).map_err(|error| TlsError::System(error.to_string()))?;
@@ -80,11 +82,11 @@ impl Pair {
 }
 
 fn certificates(chain: &Pem) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let wrong = |what: String| TlsError::Certificate { place: chain.place.to_string(), what };
+    let unusable = |reason: String| TlsError::Certificate { origin: chain.origin.to_string(), reason };
     let certificates = CertificateDer::pem_slice_iter(&chain.text).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.map_err(|error| wrong(describe(&error)))?;
+    let certificates = certificates.map_err(|error| unusable(describe(&error)))?;
     if certificates.is_empty() {
-        return Err(wrong("there is no PEM section CERTIFICATE in it".to_owned()));
+        return Err(unusable("no PEM section CERTIFICATE found".to_owned()));
     }
     Ok(certificates)
 }
@@ -95,26 +97,27 @@ fn certified(
     certificates: Vec<CertificateDer<'static>>,
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, TlsError> {
-    let wrong = |what: String| TlsError::Key { place: key.place.to_string(), what };
+    let unusable = |reason: String| TlsError::Key { origin: key.origin.to_string(), reason };
     let private = PrivateKeyDer::from_pem_slice(&key.text).map_err(|error| {
-        wrong(match error {
+        unusable(match error {
             pem::Error::NoItemsFound if has_section(&key.text, "ENCRYPTED PRIVATE KEY") => {
-                "it is encrypted; 'openssl pkey' writes it without a passphrase".to_owned()
+                "the key is encrypted: remove the passphrase with `openssl pkey`".to_owned()
             }
-            pem::Error::NoItemsFound => "there is no PEM section PRIVATE KEY in it".to_owned(),
+            pem::Error::NoItemsFound => "no PEM section PRIVATE KEY found".to_owned(),
             error => describe(&error),
         })
     })?;
     let signing = provider.key_provider.load_private_key(private);
-    let signing =
-        signing.map_err(|error| wrong(format!("{error}; RSA, ECDSA and Ed25519 keys are taken")))?;
+    let signing = signing.map_err(|error| unusable(format!("{error}: use an RSA, ECDSA or Ed25519 key")))?;
     let certified = CertifiedKey::new(certificates, signing);
     match certified.keys_match() {
         Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
         Err(Error::InconsistentKeys(_)) => {
-            Err(TlsError::Mismatch { certificate: chain.place.to_string(), key: key.place.to_string() })
+            Err(TlsError::Mismatch { certificate: chain.origin.to_string(), key: key.origin.to_string() })
         }
-        Err(error) => Err(TlsError::Certificate { place: chain.place.to_string(), what: error.to_string() }),
+        Err(error) => {
+            Err(TlsError::Certificate { origin: chain.origin.to_string(), reason: error.to_string() })
+        }
     }
 }
 
@@ -124,20 +127,21 @@ fn has_section(text: &[u8], name: &str) -> bool {
 
 fn describe(error: &pem::Error) -> String {
     match error {
-        pem::Error::MissingSectionEnd { .. } => "a PEM section does not end".to_owned(),
-        pem::Error::Base64Decode(_) => "a PEM section is no base64".to_owned(),
-        pem::Error::NoItemsFound => "there is no PEM section in it".to_owned(),
+        pem::Error::MissingSectionEnd { .. } => "a PEM section has no end line".to_owned(),
+        pem::Error::Base64Decode(_) => "a PEM section is not valid base64".to_owned(),
+        pem::Error::NoItemsFound => "no PEM section found".to_owned(),
         other => other.to_string(),
     }
 }
 
-fn warn_of_dates(place: &Place, valid: &std::ops::Range<SystemTime>) {
+/// Logs a warning if the certificate is not valid today.
+fn warn_of_dates(origin: &Origin, valid: &std::ops::Range<SystemTime>) {
     let now = SystemTime::now();
     if now > valid.end {
-        let ago = now.duration_since(valid.end).unwrap_or_default().as_secs() / 86_400;
-        tracing::warn!(file = %place, "the certificate expired {ago} days ago: clients refuse it");
+        let days = now.duration_since(valid.end).unwrap_or_default().as_secs() / 86_400;
+        tracing::warn!(file = %origin, days_ago = days, "certificate has expired, clients will refuse it");
     } else if now < valid.start {
-        tracing::warn!(file = %place, "the certificate is not valid yet: clients refuse it");
+        tracing::warn!(file = %origin, "certificate is not valid yet, clients will refuse it");
     }
 }
 
@@ -150,7 +154,7 @@ fn config(
     let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(certified));
     let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
     config.alpn_protocols = vec![HTTP11.to_vec()];
-    // Tickets keep sessions at the clients; a cache here would be one that all shards lock.
+    // Tickets store sessions at the clients. A cache in the server would be a lock between the shards.
     config.ticketer = ticketer.clone();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
