@@ -1,5 +1,4 @@
-//! TLS sessions on byte buffers, and certificates that can be replaced while serving. Knows no socket and no
-//! clock.
+//! TLS sessions on byte buffers, and replaceable certificates. Knows no socket and no HTTP.
 //!
 //! This is the only room that names rustls. A [`Session`] takes ciphertext and returns plaintext, and the
 //! other way round. `conn` puts it between the engine and the protocol. Sessions refuse 0-RTT data, because
