@@ -1,7 +1,8 @@
-//! Bounds on everything a peer can make the server hold, and on how long it may take.
+//! Limits on the sizes, counts and durations of what peers do. Knows nothing of what it limits.
 //!
-//! Each field says its unit, its default, why it exists and what a larger value costs. `None` in [`Timeouts`]
-//! switches a timer off; the field says what that costs.
+//! The documentation of a field states its unit, its default, and the effect of reaching the limit. Where it
+//! is not obvious, it also states the cost of a larger value. `None` in [`Timeouts`] switches a timer off,
+//! and the documentation states the consequence.
 
 mod http2;
 #[cfg(feature = "serde")]
@@ -11,50 +12,67 @@ use std::time::Duration;
 
 pub use http2::Http2Limits;
 
-/// Bounds on sizes and counts.
+/// Limits on sizes and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
 pub struct Limits {
-    /// Longest request line, bytes. Default 8 KiB. Longer: `414`. Costs receive memory per connection.
+    /// Maximum length of a request line, in bytes. Default 8 KiB. A longer one is answered with `414`. Each
+    /// connection may need this much receive memory.
     pub request_line_bytes: usize,
-    /// Longest request head (request line and headers), bytes. Default 16 KiB, at most 64 KiB. Longer: `431`.
+    /// Maximum length of a request head (request line and header fields), in bytes. Default 16 KiB, at most
+    /// 64 KiB. A longer one is answered with `431`.
     pub head_bytes: usize,
-    /// Most header fields in one head. Default 100. More: `431`. Bounds the work per head.
+    /// Maximum number of header fields in a head. Default 100. More are answered with `431`. It bounds the
+    /// work for a head.
     pub headers: usize,
-    /// Largest trailer section of a body, bytes. Default 4 KiB. Larger: `431`, or an error for the handler that reads
-    /// the body as it comes. So it is with more fields than `headers`.
+    /// Maximum length of a body's trailer section, in bytes. Default 4 KiB.
+    ///
+    /// A longer one is answered with `431`. A handler that reads the body as a stream gets an error instead.
+    /// The same applies to more trailer fields than `headers`.
     pub trailer_bytes: usize,
-    /// Most bytes of chunk extensions in one body. Default 1 KiB. More: `400`. They carry nothing we use.
+    /// Maximum number of bytes of chunk extensions in a body. Default 1 KiB. More are answered with `400`.
+    /// The server ignores the content of chunk extensions.
     pub chunk_extension_bytes: usize,
-    /// Largest body that is collected before a handler runs, bytes. Default 1 MiB. Larger: `413`. A route may set
-    /// its own; a streaming route has none.
+    /// Maximum size of a body that is collected before its handler runs, in bytes. Default 1 MiB. A larger
+    /// one is answered with `413`. A route may have its own limit. A streaming route has none.
     pub body_bytes: usize,
-    /// Bytes of a streamed body that may wait for its handler. Default 64 KiB. Then reading pauses. Each piece
-    /// counts 128 more than its content, so that tiny ones are bounded too.
+    /// Maximum number of bytes of a streamed body that wait for the handler. Default 64 KiB. At the limit,
+    /// the server stops reading the body. Each piece counts 128 bytes more than its content, so that tiny
+    /// chunks are bounded too.
     pub body_window_bytes: usize,
-    /// Requests of one connection that may be in flight at once (pipelining). Default 32. Then reading pauses.
+    /// Maximum number of requests of a connection in progress at the same time (pipelining). Default 32. At
+    /// the limit, the server stops reading.
     pub pipelined: usize,
-    /// Bytes of replies that may wait for one peer before its next requests are read. Default 256 KiB.
+    /// Maximum number of bytes of replies that wait for a peer. Default 256 KiB. At the limit, the server
+    /// does not read the next requests.
     pub outbox_bytes: usize,
-    /// Bytes of a rejected or unread body that are read and thrown away. Default 256 KiB. Then the connection
-    /// closes; a peer that still writes may see a reset instead of the answer.
+    /// Maximum number of bytes of a rejected or unread body that are read and discarded. Default 256 KiB. At
+    /// the limit, the connection closes. A peer that is still sending may then see a reset instead of the
+    /// reply.
     pub discard_bytes: usize,
-    /// TLS handshakes of one shard that may be in progress at once, counted from a client's first byte. Default
-    /// 1024. At the limit the connection that would begin one more is closed. Each holds up to 80 KiB of its client's
-    /// words, and a shard's time when it goes on.
+    /// Maximum number of TLS handshakes in progress on one shard. Default 1024.
+    ///
+    /// A handshake counts from the client's first byte. At the limit, a connection that would start another
+    /// one is closed. Each handshake holds up to 80 KiB of received bytes, and processing it takes time of
+    /// the shard.
     pub tls_handshakes: usize,
-    /// Connections of the whole server, rounded up to as many on each shard. Default `None`: 0.8 of the open-file limit. From
-    /// nine tenths on, connections that wait for their next request end, those that have waited longest first. At the limit the
-    /// server stops accepting and the kernel's backlog holds the rest.
+    /// Maximum number of connections of the server. Default `None`: 0.8 of the limit of open files.
+    ///
+    /// The number is divided among the shards and rounded up. From nine tenths on, the server closes idle
+    /// connections, those first that have been idle longest. At the limit it stops accepting, and new
+    /// connections wait in the kernel's backlog.
     pub connections: Option<usize>,
-    /// What one HTTP/2 connection may make the server hold and do.
+    /// Limits of HTTP/2 connections.
     pub http2: Http2Limits,
-    /// Largest message of a WebSocket client, bytes, after inflation. Default 1 MiB. Larger: close code 1009. Costs up
-    /// to twice as much memory for a client that sends a compressed one. A route may set its own.
+    /// Maximum size of a WebSocket message from a client, in bytes after decompression. Default 1 MiB. A
+    /// larger one closes the WebSocket with code 1009. A compressed message may need twice as much memory. A
+    /// route may have its own limit.
     pub ws_message_bytes: usize,
-    /// Bytes of messages that may wait for one WebSocket client. Default 256 KiB. Then sending waits, or is refused
-    /// where it must not wait. One message of any size fits when nothing waits. A route may set its own.
+    /// Maximum number of bytes of messages that wait for a WebSocket client. Default 256 KiB.
+    ///
+    /// At the limit, `send` waits and `try_send` refuses the message. A message of any size is accepted when
+    /// no other waits. A route may have its own limit.
     pub ws_outbound_bytes: usize,
 }
 
@@ -81,107 +99,130 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Says whether the limits fit together.
+    /// Checks that each limit is valid and that they are consistent.
     ///
     /// # Errors
     ///
-    /// Names the limit that does not, and what it may be.
+    /// Fails at the first invalid limit. The message names the limit and its valid range.
     pub fn check(&self) -> Result<(), String> {
-        let wrong = |what: &str| Err(format!("limits: {what}"));
+        let invalid = |reason: &str| Err(format!("limits: {reason}"));
         match self {
-            Self { head_bytes: ..256 | 65_537.., .. } => wrong("head_bytes must be from 256 to 65536"),
+            Self { head_bytes: ..256 | 65_537.., .. } => invalid("head_bytes must be from 256 to 65536"),
             _ if self.request_line_bytes >= self.head_bytes => {
-                wrong("request_line_bytes must be below head_bytes")
+                invalid("request_line_bytes must be below head_bytes")
             }
-            Self { request_line_bytes: ..64, .. } => wrong("request_line_bytes must be 64 at least"),
-            Self { headers: 0 | 1025.., .. } => wrong("headers must be from 1 to 1024"),
-            Self { pipelined: 0 | 10_001.., .. } => wrong("pipelined must be from 1 to 10000"),
-            Self { body_window_bytes: 0, .. } => wrong("body_window_bytes must be 1 at least"),
-            Self { outbox_bytes: 0, .. } => wrong("outbox_bytes must be 1 at least"),
-            Self { tls_handshakes: 0, .. } => wrong("tls_handshakes must be 1 at least"),
-            Self { ws_message_bytes: 0, .. } => wrong("ws_message_bytes must be 1 at least"),
-            Self { ws_outbound_bytes: 0, .. } => wrong("ws_outbound_bytes must be 1 at least"),
-            Self { connections: Some(0), .. } => wrong("connections must be 1 at least"),
+            Self { request_line_bytes: ..64, .. } => invalid("request_line_bytes must be at least 64"),
+            Self { headers: 0 | 1025.., .. } => invalid("headers must be from 1 to 1024"),
+            Self { pipelined: 0 | 10_001.., .. } => invalid("pipelined must be from 1 to 10000"),
+            Self { body_window_bytes: 0, .. } => invalid("body_window_bytes must be at least 1"),
+            Self { outbox_bytes: 0, .. } => invalid("outbox_bytes must be at least 1"),
+            Self { tls_handshakes: 0, .. } => invalid("tls_handshakes must be at least 1"),
+            Self { ws_message_bytes: 0, .. } => invalid("ws_message_bytes must be at least 1"),
+            Self { ws_outbound_bytes: 0, .. } => invalid("ws_outbound_bytes must be at least 1"),
+            Self { connections: Some(0), .. } => invalid("connections must be at least 1"),
             _ => self.http2.check(),
         }
     }
 }
 
-/// Bounds on durations.
+/// Limits on durations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// From the first byte of a request to the end of its head; a drip does not extend it. Default 10 s. Then
-    /// `408`. `None`: a peer may hold a connection with a partial head for ever.
+    /// Time from the first byte of a request to the end of its head. Default 10 s. Then the request is
+    /// answered with `408`. Further bytes do not extend the time.
+    ///
+    /// `None`: a peer may hold a connection with an incomplete head for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub header: Option<Duration>,
-    /// From the start of a connection to the end of its TLS handshake, a PROXY preamble included. Default 5 s. Then
-    /// it is closed. `None`: a client may hold a connection and a handshake's memory for ever.
+    /// Time from the start of a connection to the end of its TLS handshake, including a PROXY preamble.
+    /// Default 5 s. Then the connection closes.
+    ///
+    /// `None`: a client may hold a connection and the memory of a handshake for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub tls_handshake: Option<Duration>,
-    /// Longest silence within a body. Default 30 s. Then `408`. `None`: a silent body holds its request for ever.
+    /// Maximum time without a byte within a body. Default 30 s. Then the request is answered with `408`.
+    ///
+    /// `None`: a peer that stops sending its body holds the request for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub body_idle: Option<Duration>,
-    /// Slowest body, bytes a second, measured over the whole body after [`body_grace`](Self::body_grace). Default
-    /// 500. Then `408`. 0 switches it off: a dripped body may last as long as `body_idle` lets every byte wait.
+    /// Minimum rate of a body, in bytes per second. Default 500. A slower body is answered with `408`.
+    ///
+    /// It is the average over the whole body and applies after [`body_grace`](Self::body_grace). 0 switches
+    /// it off: each byte of a slow body may then take as long as `body_idle`.
     pub body_rate: u32,
-    /// How long a body may be slower than [`body_rate`](Self::body_rate). Default 10 s.
+    /// Time during which a body may be slower than [`body_rate`](Self::body_rate). Default 10 s.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub body_grace: Duration,
-    /// How long a connection may wait for its next request. Default 60 s. Then it closes. `None`: idle
-    /// connections stay until their peer leaves.
+    /// Time that a connection may wait for its next request. Default 60 s. Then the connection closes.
+    ///
+    /// `None`: idle connections stay open until their peer closes them.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub keep_alive: Option<Duration>,
-    /// How old a connection may get, less up to a tenth of jitter. Default 1 h. The reply after that closes it.
-    /// `None`: load never moves to new servers by itself.
+    /// Maximum age of a connection, shortened by a random part of up to a tenth. Default 1 h. The next reply
+    /// closes the connection.
+    ///
+    /// `None`: connections stay where they are when new servers are added behind a load balancer.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub age: Option<Duration>,
-    /// How long queued replies may wait without the peer taking a byte. Default 30 s. Then the connection closes.
+    /// Time that queued replies may wait while the peer takes no byte. Default 30 s. Then the connection
+    /// closes.
+    ///
     /// `None`: a peer that never reads holds its replies for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub write_stall: Option<Duration>,
-    /// How long a finished connection waits for the peer's FIN while discarding. Default 2 s.
+    /// Time that a finished connection discards received bytes and waits for the peer's FIN. Default 2 s.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub linger: Duration,
-    /// How long an async route's job may take to its response head, queueing included. Default 30 s. Then `503`.
+    /// Time from the start of an async route's job to its response head, including the wait for a worker.
+    /// Default 30 s. Then the request is answered with `503`.
+    ///
     /// `None`: a job may wait and run for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub job: Option<Duration>,
-    /// How long a streamed reply may go without its handler giving a byte. Default `None`: as long as the
-    /// handler likes.
+    /// Time that a streamed reply may wait for the next byte from its handler. Default `None`: there is no
+    /// limit.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub stream_idle: Option<Duration>,
-    /// After which silence a WebSocket's client is asked with a ping whether it is there. Default 30 s. `None`: a client
-    /// that is gone without a word is noticed when something is sent to it. A route may set its own.
+    /// Idle time after which the server sends a ping to a WebSocket client. Default 30 s. A route may have
+    /// its own time.
+    ///
+    /// `None`: the server notices that a client is gone only when it sends something.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub ws_ping: Option<Duration>,
-    /// How long it may leave that unanswered. Default 30 s. Then the connection is cut. `None`: for ever. A route may
-    /// set its own.
+    /// Time that a WebSocket client may take to answer a ping. Default 30 s. Then the connection closes. A
+    /// route may have its own time.
+    ///
+    /// `None`: there is no limit.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub ws_pong: Option<Duration>,
-    /// How long closing a WebSocket may take: until the client has answered, and the handler has returned. Default 5 s.
-    /// Then the connection ends as it is. A route may set its own.
+    /// Time that closing a WebSocket may take: until the client has answered and the handler has returned.
+    /// Default 5 s. Then the connection closes. A route may have its own time.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub ws_close: Duration,
-    /// How long an inline handler may hold its shard before it is logged and counted
-    /// (`windlass_inline_stalls_total`). Default 10 ms.
+    /// Time that an inline handler may block its shard before it is logged and counted in
+    /// `windlass_inline_stalls_total`. Default 10 ms.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub inline_stall: Duration,
-    /// How long work may have had to wait for its shard, all through the last half second, before new async requests,
-    /// event streams and WebSockets are answered `503`. Default 50 ms. `None`: they are taken as long as the pool has room,
-    /// however late their answers are.
+    /// Lag of a shard from which new async requests, event streams and WebSockets are answered with `503`.
+    /// Default 50 ms.
+    ///
+    /// The lag is the shortest time that work waited for the shard during the last half second. `None`: such
+    /// requests are accepted while the pool has room, even if their replies come late.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub shed_async: Option<Duration>,
-    /// How long, before every new request is answered `503` but those of routes that
-    /// [are never shed](crate::Route::never_shed): metrics and health. Default 200 ms. `None`: everybody waits.
+    /// Lag of a shard from which every new request is answered with `503`. Default 200 ms.
+    ///
+    /// Routes that are [never shed](crate::Route::never_shed), such as metrics and health, are the exception.
+    /// `None`: all requests are accepted.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub shed_all: Option<Duration>,
-    /// How long a draining server waits for running requests. Default 30 s.
+    /// Time that a draining server waits for requests in progress. Default 30 s.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub grace: Duration,
-    /// How long a draining server still answers a connection that was just in use, before it counts as idle.
-    /// Default 100 ms: a busy client's next request is on its way when its last reply leaves.
+    /// Time that a connection stays open for another request after a reply while the server drains. Default
+    /// 100 ms. The next request of a busy client is often already on its way.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub drain_idle: Duration,
 }

@@ -1,17 +1,17 @@
-//! Durations as a configuration file writes them: `"10s"`, `"250ms"`, `"1h 30m"`, or `"off"`.
+//! Durations as text in a configuration file, such as `"10s"`, `"250ms"`, `"1h 30m"` or `"off"`.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// Reads a duration.
+/// Parses a duration.
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse(&text)
-        .map_err(|()| D::Error::custom(format!("'{text}' is no duration; write \"10s\" or \"250ms\"")))
+        .map_err(|()| D::Error::custom(format!("'{text}' is not a duration: write \"10s\" or \"250ms\"")))
 }
 
-/// Reads a duration or `off`.
+/// Parses a duration or `off`.
 pub(super) fn duration_or_off<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
@@ -19,8 +19,8 @@ pub(super) fn duration_or_off<'de, D: Deserializer<'de>>(
     if text == "off" {
         return Ok(None);
     }
-    let wrong = || format!("'{text}' is no duration; write \"10s\", \"250ms\" or \"off\"");
-    parse(&text).map(Some).map_err(|()| D::Error::custom(wrong()))
+    let message = || format!("'{text}' is not a duration: write \"10s\", \"250ms\" or \"off\"");
+    parse(&text).map(Some).map_err(|()| D::Error::custom(message()))
 }
 
 fn parse(text: &str) -> Result<Duration, ()> {

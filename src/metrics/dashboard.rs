@@ -1,81 +1,131 @@
-//! The figures of the moment as JSON, for pages that draw them.
+//! The current totals as JSON, for the status page.
+
+use serde::Serialize;
 
 use super::{
-    Metrics,
-    counters::{LabeledCounter, ShardCounters},
-    route::BOUNDS_MICROS,
+    counter::LabeledCounter,
+    registry::Metrics,
+    route::{BOUNDS_MICROS, BUCKETS},
+    shard::ShardCounters,
 };
 
-/// Writes what a page draws: counters since the start, so that whoever looks twice knows what happened in between.
-///
-/// All that stands between quotes is a text of this program.
+/// Totals since the start. A page that reads them twice computes the changes in between.
+#[derive(Serialize)]
+struct Dashboard<'a> {
+    uptime_ms: u64,
+    version: &'static str,
+    engine: &'a str,
+    ready: bool,
+    shards: Vec<ShardTotals>,
+    latency: Latency,
+    topics: Option<TopicsTotals>,
+    pool: Option<PoolTotals>,
+    refused: u64,
+    stream_overflows: u64,
+}
+
+#[derive(Serialize)]
+struct ShardTotals {
+    connections: u64,
+    active: u64,
+    requests: u64,
+    promoted: u64,
+    received_bytes: u64,
+    sent_bytes: u64,
+    inbox: usize,
+    lag_us: u64,
+    longest_turn_us: u64,
+}
+
+/// Latencies of all routes. `counts` has one more element than `bounds_us`, for values above every bound.
+#[derive(Serialize)]
+struct Latency {
+    bounds_us: &'static [u64],
+    counts: [u64; BUCKETS],
+}
+
+#[derive(Serialize)]
+struct TopicsTotals {
+    topics: usize,
+    subscribers: usize,
+    published: u64,
+    delivered: u64,
+    dropped: u64,
+    ended: u64,
+}
+
+#[derive(Serialize)]
+struct PoolTotals {
+    queued: usize,
+    running: usize,
+}
+
+/// Returns the totals of a server as a JSON object.
 pub(crate) fn json(metrics: &Metrics) -> String {
-    let shards: Vec<_> = (0..metrics.shards().len()).map(|index| shard(metrics, index)).collect();
-    format!(
-        r#"{{"uptime_ms":{},"version":"{}","engine":"{}","ready":{},"shards":[{}],"latency":{},"topics":{},"pool":{},"refused":{},"stream_overflows":{}}}"#,
-        metrics.since().elapsed().as_millis(),
-        env!("CARGO_PKG_VERSION"),
-        metrics.engine().map_or("", |(engine, _)| engine),
-        metrics.is_ready(),
-        shards.join(","),
-        latency(metrics),
-        topics(metrics),
-        pool(metrics),
-        sum(metrics, |counters| &counters.refused),
-        sum(metrics, |counters| &counters.sse_overflows),
-    )
+    let dashboard = Dashboard {
+        uptime_ms: metrics.started_at().elapsed().as_millis() as u64,
+        version: env!("CARGO_PKG_VERSION"),
+        engine: metrics.engine().map_or("", |(engine, _)| engine),
+        ready: metrics.is_ready(),
+        shards: (0..metrics.shards().len()).map(|index| shard(metrics, index)).collect(),
+        latency: latency(metrics),
+        topics: topics(metrics),
+        pool: pool(metrics),
+        refused: sum(metrics, |counters| &counters.refused),
+        stream_overflows: sum(metrics, |counters| &counters.sse_overflows),
+    };
+    // Serialization fails only for types that JSON cannot represent. There are none here.
+    serde_json::to_string(&dashboard).unwrap_or_default()
 }
 
 fn sum(metrics: &Metrics, of: fn(&ShardCounters) -> &LabeledCounter) -> u64 {
     metrics.shards().iter().flat_map(|counters| of(counters).all()).map(|(_, count)| count).sum()
 }
 
-fn shard(metrics: &Metrics, index: usize) -> String {
+fn shard(metrics: &Metrics, index: usize) -> ShardTotals {
     let counters = &metrics.shards()[index];
     let open = counters.open();
     let stats = metrics.system().and_then(|system| system.stats(index));
-    let (lag, longest) =
-        stats.map_or((0, 0), |stats| (stats.lag().as_micros(), stats.busy_max().as_micros()));
-    format!(
-        r#"{{"connections":{open},"active":{},"requests":{},"promoted":{},"received_bytes":{},"sent_bytes":{},"inbox":{},"lag_us":{lag},"longest_turn_us":{longest}}}"#,
-        counters.active.value().min(open),
-        counters.dispatched_total(),
-        counters.promoted.value(),
-        counters.received_bytes.value(),
-        counters.sent_bytes.value(),
-        metrics.inbox_depth(index),
-    )
+    ShardTotals {
+        connections: open,
+        active: counters.active.value().min(open),
+        requests: counters.dispatched_total(),
+        promoted: counters.promoted.value(),
+        received_bytes: counters.received_bytes.value(),
+        sent_bytes: counters.sent_bytes.value(),
+        inbox: metrics.inbox_depth(index),
+        lag_us: stats.map_or(0, |stats| stats.lag().as_micros() as u64),
+        longest_turn_us: stats.map_or(0, |stats| stats.busy_max().as_micros() as u64),
+    }
 }
 
-/// Writes the buckets of all routes together; `counts` has one more, above every bound.
-fn latency(metrics: &Metrics) -> String {
-    let mut counts = [0; BOUNDS_MICROS.len() + 1];
-    for family in metrics.routes() {
-        for counters in &family.shards {
+fn latency(metrics: &Metrics) -> Latency {
+    let mut counts = [0; BUCKETS];
+    for route in metrics.routes() {
+        for counters in &route.shards {
             counts.iter_mut().zip(&counters.buckets).for_each(|(count, bucket)| *count += bucket.value());
         }
     }
-    format!(r#"{{"bounds_us":{BOUNDS_MICROS:?},"counts":{counts:?}}}"#)
+    Latency { bounds_us: &BOUNDS_MICROS, counts }
 }
 
-fn topics(metrics: &Metrics) -> String {
-    metrics.topics().map_or("null".to_owned(), |totals| {
-        let sum = &totals.sum;
-        format!(
-            r#"{{"topics":{},"subscribers":{},"published":{},"delivered":{},"dropped":{},"ended":{}}}"#,
-            totals.topics,
-            sum.subscribers,
-            sum.published,
-            sum.delivered,
-            sum.dropped + sum.relay_rejected,
-            sum.removed + sum.closed,
-        )
+fn topics(metrics: &Metrics) -> Option<TopicsTotals> {
+    let totals = metrics.topics()?;
+    let sum = &totals.sum;
+    Some(TopicsTotals {
+        topics: totals.topics,
+        subscribers: sum.subscribers,
+        published: sum.published,
+        delivered: sum.delivered,
+        dropped: sum.dropped + sum.relay_rejected,
+        ended: sum.removed + sum.closed,
     })
 }
 
-fn pool(metrics: &Metrics) -> String {
-    let Some(stats) = metrics.pool().map(windlass_actors::Pool::stats) else { return "null".to_owned() };
-    let (queued, running) =
-        (stats.jobs.queued + stats.blocking.queued, stats.jobs.running + stats.blocking.running);
-    format!(r#"{{"queued":{queued},"running":{running}}}"#)
+fn pool(metrics: &Metrics) -> Option<PoolTotals> {
+    let stats = metrics.pool()?.stats();
+    Some(PoolTotals {
+        queued: stats.jobs.queued + stats.blocking.queued,
+        running: stats.jobs.running + stats.blocking.running,
+    })
 }

@@ -1,33 +1,36 @@
-//! The figures of one route: requests by status class and a latency histogram, per shard.
+//! The metrics of one route: requests by status class and a latency histogram, for each shard.
 
 use std::time::Duration;
 
-use super::counters::Counter;
+use super::counter::Counter;
 
-/// The label of every request that matched no route, so that a peer cannot make labels.
+/// The route label of requests that match no route. They share it, so that peers cannot create labels.
 pub(crate) const UNMATCHED: &str = "(unmatched)";
 
-/// Upper bounds of the latency buckets, microseconds.
+/// Upper bounds of the latency buckets, in microseconds.
 pub(super) const BOUNDS_MICROS: [u64; 16] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 5_000_000, 10_000_000,
 ];
 
-/// Status classes: 1xx to 5xx.
+/// Number of latency buckets: one for each bound, and one for larger values.
+pub(super) const BUCKETS: usize = BOUNDS_MICROS.len() + 1;
+
+/// Labels of the status classes.
 pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The figures of one route on one shard, on cache lines of their own.
+/// The counters of one route on one shard. The alignment puts them on cache lines of their own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct RouteCounters {
     pub(super) classes: [Counter; CLASSES.len()],
-    /// One per bound and one above them; not cumulative.
-    pub(super) buckets: [Counter; BOUNDS_MICROS.len() + 1],
+    /// Counts of the buckets, not cumulative.
+    pub(super) buckets: [Counter; BUCKETS],
     pub(super) sum_nanos: Counter,
     pub(super) stalls: Counter,
 }
 
-/// The figures of one route.
+/// The metrics of one route.
 #[derive(Debug)]
 pub(crate) struct RouteMetrics {
     pub(super) template: String,
@@ -45,18 +48,18 @@ impl RouteMetrics {
         &self.template
     }
 
-    /// Counts one response; called by that shard only.
-    pub(crate) fn observe(&self, shard: usize, status: u16, took: Duration) {
+    /// Counts one response and its latency. Only the given shard may call this.
+    pub(crate) fn observe(&self, shard: usize, status: u16, latency: Duration) {
         let Some(counters) = self.shards.get(shard) else { return };
         let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
         counters.classes[class].add(1);
-        let micros = took.as_micros() as u64;
+        let micros = latency.as_micros() as u64;
         let bucket = BOUNDS_MICROS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS_MICROS.len());
         counters.buckets[bucket].add(1);
-        counters.sum_nanos.add(took.as_nanos() as u64);
+        counters.sum_nanos.add(latency.as_nanos() as u64);
     }
 
-    /// Counts one inline handler that held its shard too long; called by that shard only.
+    /// Counts one inline handler that held its shard too long. Only the given shard may call this.
     pub(crate) fn stalled(&self, shard: usize) {
         if let Some(counters) = self.shards.get(shard) {
             counters.stalls.add(1);

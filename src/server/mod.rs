@@ -244,7 +244,7 @@ impl Builder {
         let Ground { metrics, source, common } = self.ground(shards, senders.clone())?;
         let mut bound = self.bind(shards)?;
         let retries = bound.iter().map(|bound| u64::from(bound.retries())).sum();
-        metrics.causes.add_many("EADDRINUSE", retries);
+        metrics.bind_errors.add_many("EADDRINUSE", retries);
         #[cfg(feature = "tls")]
         let pairs = secure::pairs(&common.transports, &metrics);
         let grace = common.timeouts.grace;

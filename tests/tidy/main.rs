@@ -90,7 +90,13 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rcgen", &["src/cli/dev_cert.rs", "src/tls/tests.rs"]),
     (
         "serde_json",
-        &["src/pubsub/broker/text.rs", "src/cli/", "src/request/typed.rs", "src/response/json.rs"],
+        &[
+            "src/pubsub/broker/text.rs",
+            "src/cli/",
+            "src/metrics/dashboard.rs",
+            "src/request/typed.rs",
+            "src/response/json.rs",
+        ],
     ),
     ("serde_html_form", &["src/request/typed.rs"]),
     ("redb", &["src/replay/durable"]),

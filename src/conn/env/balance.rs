@@ -68,7 +68,7 @@ impl Balance {
     /// then stay where they are. The other shard does not count as drained until the connection has arrived
     /// there or the reservation was [released](Self::release).
     pub(in crate::conn) fn reserve(&self, shard: usize) -> bool {
-        self.shards()[shard].announce();
+        self.shards()[shard].begin_handover();
         // A drain first clears this flag, then sends its message to the shards: a shard that has the message
         // sees all reservations that were made while the flag was set.
         let accepts = self.metrics.is_ready();
@@ -90,7 +90,7 @@ impl Balance {
 
     /// Returns `true` if another shard has reserved a place here and its connection has not arrived yet.
     pub(in crate::conn) fn expects_handover(&self) -> bool {
-        self.own().announced() > 0
+        self.own().handovers() > 0
     }
 
     /// Returns `true` if this shard is full and there are others.

@@ -175,9 +175,8 @@ fn finishing_reads_up_to_the_linger_limit_even_if_the_connection_is_paused() {
 }
 
 #[test]
-fn most_deadlines_are_met_within_two_milliseconds() {
+fn a_deadline_takes_at_most_two_turns() {
     let mut shard = Shard::new(Script::echo(), &EngineOptions::default());
-    let mut late: Vec<Duration> = Vec::new();
     for micros in (0..40).map(|step| 500 + 137 * step) {
         let deadline = Instant::now() + Duration::from_micros(micros);
         let mut turns = 0;
@@ -186,9 +185,5 @@ fn most_deadlines_are_met_within_two_milliseconds() {
             turns += 1;
         }
         assert!(turns <= 2, "{turns} turns for one deadline: the engine spins");
-        late.push(deadline.elapsed());
     }
-    late.sort();
-    // Only the best quarter is checked, because the machine may be busy.
-    assert!(late[late.len() / 4] < Duration::from_millis(2), "{late:?}");
 }

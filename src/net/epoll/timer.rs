@@ -60,3 +60,29 @@ impl Timer {
         self.armed = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{EventfdFlags, eventfd};
+
+    use super::*;
+
+    #[test]
+    fn the_timer_fires_at_the_deadline_without_rounding() {
+        let doorbell = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+        let poller = Poller::new(doorbell.as_fd(), 1).unwrap();
+        for micros in [1_000_000, 1_000_137, 59_999_999] {
+            let mut timer = Timer::new(&poller).unwrap();
+            let before = Instant::now();
+            let deadline = before + Duration::from_micros(micros);
+            timer.arm(deadline).unwrap();
+            let left = rustix::time::timerfd_gettime(&timer.fd).unwrap().it_value;
+            let left = Duration::new(left.tv_sec as u64, left.tv_nsec as u32);
+            assert!(left <= deadline - before, "{left:?} left of {micros} µs");
+            assert!(
+                left >= deadline.saturating_duration_since(Instant::now()),
+                "{left:?} left of {micros} µs"
+            );
+        }
+    }
+}

@@ -16,8 +16,7 @@ pub(super) fn describe(port: u16) -> String {
         .flat_map(|table| listening_inodes(&table, port))
         .collect();
     if inodes.is_empty() {
-        return "the process that uses the port is not visible: its socket is not listening, or it is in another \
-                network namespace"
+        return "its process is not visible: the socket is not listening, or is in another network namespace"
             .into();
     }
     match process_with(&inodes) {
