@@ -1,7 +1,8 @@
-//! Parser of the PROXY protocol preamble, versions 1 and 2, in which a load balancer names its client.
+//! Parser of the PROXY protocol preamble, versions 1 and 2, in which a load balancer reports the address of
+//! its client.
 //!
 //! Use it only on a listener whose peers are trusted load balancers. The specification is haproxy.org's
-//! `proxy-protocol.txt`. The first bytes tell the version; any other input is rejected at its first wrong
+//! `proxy-protocol.txt`. The first bytes tell the version. Any other input is rejected at its first wrong
 //! byte.
 
 use std::{

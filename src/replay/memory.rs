@@ -82,7 +82,7 @@ impl MemoryStore {
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// See [`new`](Self::new).
     pub fn with_clock(retention: Retention, limits: StoreLimits, clock: Clock) -> io::Result<Self> {
         let (topics, total_bytes, trim_cursor) = Default::default();
         Ok(Self { epoch: Epoch::random()?, retention, limits, clock, topics, total_bytes, trim_cursor })
@@ -198,8 +198,8 @@ impl MemoryStore {
 }
 
 fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
-    // A panic cannot leave a ring inconsistent: completions, the only foreign code under the lock, cannot
-    // unwind here.
+    // A panic cannot leave a ring inconsistent: completions are the only foreign code under the lock, and
+    // their panics are caught.
     ring.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Close code, one that may be sent in a Close frame or one that only stands for a local event.
+/// Close code, as sent in a Close frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code(u16);
 

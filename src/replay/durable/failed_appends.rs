@@ -12,8 +12,8 @@ const MAX_TOPICS: usize = 4096;
 
 /// Number of failed appends per topic, without those that asked for [`Durability::Fsynced`].
 ///
-/// Subscribers may have received an event whose append failed, because only `Fsynced` events wait for the
-/// disk. Each such event uses up a number once the file is open again, so that readers see a gap.
+/// Subscribers may receive an event below `Fsynced` although its append failed. Each such event uses up a
+/// number once the file is open again, so that readers see a gap.
 #[derive(Debug, Default)]
 pub(super) struct FailedAppends {
     topics: HashMap<Bytes, u64>,

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use super::tables::Row;
 use crate::replay::{Durability, ErrorKind, Operation, StoreError};
 
-/// Smallest block of numbers lease_end at once. A crash leaves a gap of at most one and a half blocks.
+/// Smallest block of numbers leased at once. A crash leaves a gap of at most one and a half blocks.
 const MIN_LEASE: u64 = 1024;
-/// Largest block of numbers lease_end at once. A topic with 100,000 events per second uses half of it in 5 s.
+/// Largest block of numbers leased at once. A topic with 100,000 events per second uses half of it in 5 s.
 const MAX_LEASE: u64 = 1 << 20;
 /// Topics checked for an empty one to evict, before an append to a new topic is rejected.
 const EVICTION_SCAN_TOPICS: usize = 64;
