@@ -13,7 +13,7 @@ use windlass_actors::TaskHandle;
 
 use super::{
     task::{Started, Task},
-    watchdog::Watchdog,
+    watchdog::{self, Watchdog},
 };
 use crate::{
     conn::{
@@ -46,11 +46,13 @@ pub(super) fn start(
         },
     }));
     let took = env.read_clock().saturating_duration_since(began);
-    let watchdog = Watchdog::new(env, route_metrics.clone());
-    watchdog.check(took);
+    watchdog::check(env.timeouts.inline_stall, env.shard, route_metrics, took);
     match called {
         Ok(Ok(response)) => Started::Done(response.into()),
-        Ok(Err(future)) => Started::Running(Task::Guest(spawn(env, id, seq, watchdog, future))),
+        Ok(Err(future)) => {
+            let watchdog = Watchdog::new(env, route_metrics.clone());
+            Started::Running(Task::Guest(spawn(env, id, seq, watchdog, future)))
+        }
         Err(_) => {
             env.counters.panics.add("handler");
             Started::Done(answers::panicked())

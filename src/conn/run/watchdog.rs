@@ -7,7 +7,7 @@ use std::{
 
 use crate::{conn::env::Env, metrics::RouteMetrics};
 
-/// Detects when a route's handler blocks its shard for longer than `inline_stall`.
+/// Detects when a future of a route blocks its shard for longer than `inline_stall`.
 pub(in crate::conn) struct Watchdog {
     limit: Duration,
     shard: usize,
@@ -19,21 +19,17 @@ impl Watchdog {
         Self { limit: env.timeouts.inline_stall, shard: env.shard, route_metrics }
     }
 
-    /// Checks a call of the handler that began at this time and has just returned.
+    /// Checks a poll that began at this time and has just returned.
     pub(in crate::conn) fn check_since(&self, began: Instant) {
-        self.check(began.elapsed());
+        check(self.limit, self.shard, &self.route_metrics, began.elapsed());
     }
+}
 
-    /// Checks a call of the handler that took so long; above the limit it is counted and logged.
-    pub(super) fn check(&self, took: Duration) {
-        if took > self.limit {
-            self.route_metrics.stalled(self.shard);
-            tracing::warn!(
-                route = self.route_metrics.template(),
-                ?took,
-                shard = self.shard,
-                "inline handler blocked its shard; make the route async"
-            );
-        }
+/// Checks a call of a route's handler that took so long. A call above the limit is counted and logged.
+pub(super) fn check(limit: Duration, shard: usize, route_metrics: &RouteMetrics, took: Duration) {
+    if took > limit {
+        route_metrics.stalled(shard);
+        let route = route_metrics.template();
+        tracing::warn!(route, ?took, shard, "inline handler blocked its shard; make the route async");
     }
 }

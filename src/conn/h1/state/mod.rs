@@ -1,55 +1,74 @@
 //! Every state of an HTTP/1.1 connection, and every transition between states.
 //!
-//! A connection has two sides that move independently: what is read next ([`Reading`]) and what is owed
-//! ([`Replies`]). Both have one state at any time, and nothing else on the connection is a state. This file
-//! neither parses nor writes bytes.
+//! A connection has two sides that move independently. [`Reading`] is the state of the reading side: it says
+//! what the peer's next bytes are. [`Replies`] is the state of the writing side: the replies that are owed.
+//! [`ending`] decides from both when the connection closes, and how. This file neither parses nor writes
+//! bytes.
 //!
-//! # Reading side: meaning of the peer's next bytes
+//! # Reading side
 //!
-//! ```text
-//!  with PROXY       without
-//!      │               │
-//!      ▼               ▼
-//!  Preamble ──► FirstHead ──► Preface ──────────────────────────────► Switched(HTTP/2)
-//!                  │
-//!                  │ request               request with a body
-//!                  ▼       ┌───────────────────────────────────► Body{then: Head}
-//!   ┌───────────► Head ────┤                                        │
-//!   │              ▲       │ request that may switch protocols,     │ body complete
-//!   │              │       │ reply owed                             │
-//!   │              │       └─► UpgradeOffered ─── 101 sent ──────────────► Switched(WebSocket)
-//!   │              │                │                               │
-//!   │              └────────────────┴───────────────────────────────┘
-//!   │               no reply owed any more
-//!   │
-//!   └─ a reply left ── HeldHead ◄── Head: request that must not overlap those in progress
-//! ```
-//!
-//! No further request is read in the following states:
+//! The loop that reads one request after the other:
 //!
 //! ```text
-//!  Head ── the peer announced its last request, which has no body ──► LastRequest ── more bytes ──► Discard
-//!  any  ── a reply closes the connection, or a request is refused ──► Discard
-//!  Body ── a reply closes the connection ──► Body{then: Discard} ── body complete ──► Discard
-//!  Body ── FIN in the body ──► Discard
-//!  Preamble, FirstHead, Preface, Head ── FIN, and all requests before it are parsed ──► Ended
+//!  Preamble ──► FirstHead ──► Head ──┬── request with a body ───────────────► Body ────────────┐
+//!                              ▲     ├── request that must not overlap ─────► HeldHead ────────┤
+//!                              │     └── request that offers an upgrade ────► UpgradeOffered ──┤
+//!                              └───────────────────────────────────────────────────────────────┘
+//!                                     body complete / a reply was sent / all replies were sent
 //! ```
 //!
-//! # Writing side: the replies that are owed, in the order of their requests
+//! The ways out. A connection that has left the loop reads no further request:
 //!
 //! ```text
-//!  handler runs                earlier replies            head sent,
-//!                              come first                 body follows
-//!    Running ── reply, or ───► Ready ── its turn ──┬────► Streaming ── body sent ──► gone
-//!               deadline                           └── reply sent as a whole ──────► gone
+//!  FirstHead ──► Preface ──────────────────────────────► Switched (HTTP/2)
+//!  Head, UpgradeOffered ── reply 101 ──────────────────► Switched (WebSocket)
+//!  Head ── last request, as the peer announced ────────► LastRequest ── further bytes ──► Discard
+//!  any state ── a reply or a refusal closes ───────────► Discard
+//!  Preamble, FirstHead, Preface, Head ── FIN ──────────► Ended
 //! ```
 //!
-//! Only the oldest reply can be streaming, so it has a place of its own beside the queue of the others. A
-//! reply that is ready at once and first in line is written without a place in the queue.
+//! The same as a list, with the transitions by the names of their methods:
 //!
-//! # End of the connection
+//! | state | next bytes | left by | to |
+//! |---|---|---|---|
+//! | `Preamble` | PROXY preamble | [`preamble_parsed`](Reading::preamble_parsed) | `FirstHead` |
+//! | `FirstHead` | head, or HTTP/2's preface | [`head_parsed`](Reading::head_parsed) | `Head` |
+//! | | | [`preface_begun`](Reading::preface_begun) | `Preface` |
+//! | `Preface` | rest of HTTP/2's preface | [`switch_to`](Reading::switch_to) | `Switched` |
+//! | `Head` | head | [`body_follows`](Reading::body_follows) | `Body` |
+//! | | | [`head_held`](Reading::head_held) | `HeldHead` |
+//! | | | [`upgrade_offered`](Reading::upgrade_offered) | `UpgradeOffered` |
+//! | | | [`last_request_parsed`](Reading::last_request_parsed) | `LastRequest` |
+//! | | | [`switch_to`](Reading::switch_to) | `Switched` |
+//! | `HeldHead` | head, kept in the input | [`reply_sent`](Reading::reply_sent) | `Head` |
+//! | `UpgradeOffered` | head, or another protocol | the last [`reply_sent`](Reading::reply_sent) | `Head` |
+//! | | | [`switch_to`](Reading::switch_to) | `Switched` |
+//! | `Body` | body | [`take_body`](Reading::take_body) | `Head`, or `Discard` if the connection closes |
+//! | `Switched` | another protocol | [`take_switch`](Reading::take_switch) | the other protocol |
+//! | `LastRequest` | nothing | [`discarded`](Reading::discarded) | `Discard` |
+//! | `Discard` | anything | the end of the connection | |
+//! | `Ended` | nothing | the end of the connection | |
 //!
-//! [`ending`] decides, once no reply is owed, who closes the connection and how.
+//! [`stop`](Reading::stop) leads to `Discard` from every state,
+//! [`close_after_replies`](Reading::close_after_replies) from every state in which a reply can be owed. The
+//! latter lets a body finish first. [`switch_to`](Reading::switch_to) leads to `Switched` from `LastRequest`
+//! and `Discard` as well: the request that switches protocols may have asked to close the connection.
+//!
+//! The peer's FIN is not a state but the last item of the input. When everything before it is parsed,
+//! [`fin_reached`](Reading::fin_reached) leads to `Ended`, or from `Body` to `Discard`.
+//!
+//! # Writing side
+//!
+//! The states of one reply, from the start of its handler to its last byte:
+//!
+//! ```text
+//!  Running ── the handler replies, or is late ──► Ready ── its turn ──┬── whole body ──► sent
+//!                                                                     └──► Streaming ── body ends ──► sent
+//! ```
+//!
+//! Replies take their turns in the order of the requests. Only the oldest reply can be streaming, so it has a
+//! place of its own beside the queue of the others. A reply that is ready while no other is owed is written
+//! at once, without a place in the queue.
 
 #[cfg(test)]
 mod tests;
