@@ -38,18 +38,18 @@ impl Connections {
         self.arrivals
     }
 
-    /// Passes a guest's or a worker's reply to the connection that waits for it.
+    /// Passes the reply of a task or of a worker to the connection that waits for it.
     pub(crate) fn reply(&mut self, conn: &mut Conn, seq: u32, outcome: Outcome) {
         conn.with_protocol(&mut self.env, |protocol, env, io| protocol.reply_ready(env, io, seq, outcome));
     }
 
-    /// Removes and returns the replies of this shard's guests.
+    /// Removes and returns the replies of this shard's tasks.
     pub(crate) fn take_local_replies(&mut self) -> Vec<(ConnId, u32, Outcome)> {
         let mut replies = self.env.replies.borrow_mut();
         replies.drain(..).map(|reply| (reply.id, reply.seq, reply.outcome)).collect()
     }
 
-    /// Returns `true` if guests have replied.
+    /// Returns `true` if tasks of this shard have replied.
     pub(crate) fn has_local_replies(&self) -> bool {
         !self.env.replies.borrow().is_empty()
     }

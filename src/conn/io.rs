@@ -26,9 +26,9 @@ const DRAINED_LINGER: Duration = Duration::from_millis(500);
 /// Protocol-independent state of one connection.
 pub(crate) struct Io {
     pub(super) id: ConnId,
-    /// Bytes that the protocol has written and nobody has taken yet.
+    /// Bytes that the protocol has written: for the engine to send, or for TLS to encrypt.
     pub(super) outbox: Outbox,
-    /// Under TLS: bytes behind the outbox that the kernel had not taken when the protocol was called.
+    /// Under TLS: bytes taken out of the outbox that were not sent yet when the protocol was called.
     pub(super) sealed_bytes: usize,
     /// The connection uses TLS.
     pub(super) secure: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Io {
     /// Cause of the end, as a metric label.
     pub(super) cause: &'static str,
     pub(super) wants_read: bool,
-    /// Bytes were queued that the kernel has not all taken yet.
+    /// Bytes were written that the kernel has not all taken yet.
     pub(super) unsent: bool,
     /// The connection is counted as active.
     pub(super) active: bool,
@@ -75,8 +75,8 @@ impl Io {
         if self.cause == DRAINED { env.timeouts.linger.min(DRAINED_LINGER) } else { env.timeouts.linger }
     }
 
-    /// Starts the timers that the outbox and the ending ask for, and schedules the connection's earliest
-    /// timer. `has_unsent`: bytes are ready for the kernel.
+    /// Starts the timer of sending if `has_unsent`, which means that bytes are ready for the kernel. Starts the
+    /// wait for the peer's FIN if the connection is finishing and everything was sent.
     pub(super) fn time_writing(&mut self, env: &Env, has_unsent: bool) {
         if has_unsent {
             self.unsent = true;

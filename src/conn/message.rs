@@ -18,7 +18,7 @@ pub(crate) enum Msg {
     Cut,
 }
 
-/// Reply of a handler that ran as a guest on the connection's own shard.
+/// Reply of a handler that ran as a task of the connection's own shard.
 pub(super) struct LocalReply {
     pub(super) id: ConnId,
     pub(super) seq: u32,

@@ -10,7 +10,7 @@ use crate::net::ConnId;
 /// Time that handshakes may take of one turn. One ClientHello is always processed.
 const TURN_BUDGET: Duration = Duration::from_millis(2);
 
-/// Handshakes that all TLS connections of a shard share the time for.
+/// Number of a shard's TLS handshakes, and their time in the current turn.
 #[derive(Default)]
 pub(in crate::conn) struct Handshakes {
     /// Connections whose ClientHello waits for a turn, oldest first.

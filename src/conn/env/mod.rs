@@ -38,7 +38,7 @@ pub(super) use balance::RECHECK_INTERVAL;
 use date::DateCache;
 use handshakes::Handshakes;
 
-/// Duration of a batch beyond which the rest of the batch has waited longer than [`Env::now`] shows.
+/// Duration of a batch of events above which the shard's lag is recorded before the batch ends.
 const LONG_BATCH: Duration = Duration::from_millis(5);
 
 /// Settings and handles that all shards of a server share.
@@ -106,7 +106,7 @@ pub(crate) struct Env {
     /// Memory that HTTP/1.1 request heads are parsed into.
     pub(super) head: h1::Head,
     pub(super) deadlines: Deadlines,
-    /// Replies of handlers that ran as guests of this shard, for the next turn.
+    /// Replies of handlers that ran as tasks of this shard, for the next turn.
     pub(super) replies: Rc<RefCell<Vec<LocalReply>>>,
     pub(super) balance: Balance,
     /// Connections were opened since the last check found no excess.
@@ -197,7 +197,7 @@ impl Env {
         self.drain.is_some()
     }
 
-    /// Returns `true` if this shard lags so much that a request with this priority is refused.
+    /// Returns `true` if this shard lags so much that requests of a route with this setting are refused.
     pub(super) fn sheds(&self, shed: Shed) -> bool {
         let lag = self.local.lag();
         if lag.is_zero() {

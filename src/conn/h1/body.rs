@@ -39,8 +39,8 @@ impl H1 {
         consumed
     }
 
-    /// Checks the window of the handler that the body is streamed to. While undecoded bytes wait for that
-    /// window, the handler's next read wakes the connection, which decodes them first.
+    /// Checks the window of the handler that the body is streamed to. Does nothing while undecoded bytes wait
+    /// for that window: the connection is woken to decode them when the handler reads.
     pub(super) fn check_body_window(&mut self, env: &Env, io: &mut Io) {
         if let Reading::Body { incoming, .. } = &mut self.reading
             && self.input.bytes.is_empty()

@@ -3,7 +3,7 @@
 //! ```text
 //!  bytes ─► reading ─► request ─► route ─┬─ static ─────────────► outbox   (if no reply is owed)
 //!             │                          ├─ inline, ready ──────► outbox   (if no reply is owed)
-//!             ▼                          ├─ inline, pending ─► guest ─┐
+//!             ▼                          ├─ inline, pending ─► task ──┐
 //!  body, collected or streamed           └─ async ───────────► pool ──┴► replies ─► outbox, in request order
 //! ```
 //!

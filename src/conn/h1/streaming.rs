@@ -42,9 +42,9 @@ pub(super) struct Streaming {
 pub(super) enum Progress {
     /// The whole body was written.
     Done,
-    /// The body has nothing but what is to come.
+    /// The body rests: it has no frame ready and wakes the connection when it has one.
     Rests,
-    /// The body or the peer has to go on first.
+    /// The reply goes on when bytes were sent, or in the next turn.
     Waits,
     /// The body failed. The cause is a metric label.
     Failed(&'static str),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  bytes ─► engine ─► requests ─► route ─┬─ static, or inline and ready ─► engine ─► outbox, once a batch
-//!                        │               ├─ inline, pending ─► guest ─┐
+//!                        │               ├─ inline, pending ─► task ──┐
 //!                        ▼               └─ async ───────────► pool ──┴► reply ─► engine
 //!           whole or streamed body
 //! ```

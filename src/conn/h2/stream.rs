@@ -13,7 +13,7 @@ use super::{
 use crate::{
     conn::{
         exchange::{route::MatchedRoute, telemetry::Telemetry},
-        run::Task,
+        run::RunningHandler,
     },
     limits::Timeouts,
     request::Head,
@@ -40,7 +40,7 @@ pub(super) enum State {
     /// Its body is collected.
     Collecting(Exchange, Box<Pending>),
     /// Its handler runs.
-    Waiting(Exchange, Task),
+    Waiting(Exchange, RunningHandler),
     /// The reply's head is sent, its body is coming.
     Streaming(Telemetry, Streaming),
     /// It is a WebSocket's.

@@ -12,7 +12,7 @@ use std::{
 use windlass_actors::TaskHandle;
 
 use super::{
-    task::{Started, Task},
+    started::{RunningHandler, Started},
     watchdog::{self, Watchdog},
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     routing::handler::{Called, Chain, ResponseFuture},
 };
 
-/// Calls a handler and polls its future once. If it is not ready by then it becomes a guest of the shard.
+/// Calls a handler and polls its future once. If it is not ready by then it becomes a task of the shard.
 pub(super) fn start(
     env: &mut Env,
     id: ConnId,
@@ -39,7 +39,7 @@ pub(super) fn start(
     let began = env.read_clock();
     let called = catch_unwind(AssertUnwindSafe(|| match chain.call(request) {
         Called::Ready(response) => Ok(response),
-        // No wake-up is lost: the guest is polled again at once, with a waker of its own.
+        // No wake-up is lost: the task is polled at once, with a waker of its own.
         Called::Future(mut future) => match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(response) => Ok(response),
             Poll::Pending => Err(future),
@@ -51,7 +51,7 @@ pub(super) fn start(
         Ok(Ok(response)) => Started::Done(response.into()),
         Ok(Err(future)) => {
             let watchdog = Watchdog::new(env, route_metrics.clone());
-            Started::Running(Task::Guest(spawn(env, id, seq, watchdog, future)))
+            Started::Running(RunningHandler::Shard(spawn(env, id, seq, watchdog, future)))
         }
         Err(_) => {
             env.counters.panics.add("handler");
@@ -64,19 +64,19 @@ fn spawn(env: &Env, id: ConnId, seq: u32, watchdog: Watchdog, future: ResponseFu
     let replies = env.replies.clone();
     let counters = env.counters.clone();
     env.local.spawn(async move {
-        let outcome = Guest { future, watchdog, counters }.await;
+        let outcome = WaitingHandler { future, watchdog, counters }.await;
         replies.borrow_mut().push(LocalReply { id, seq, outcome });
     })
 }
 
 /// Inline handler that waits. Its polls are timed and its panics caught.
-struct Guest {
+struct WaitingHandler {
     future: ResponseFuture,
     watchdog: Watchdog,
     counters: Arc<ShardCounters>,
 }
 
-impl Future for Guest {
+impl Future for WaitingHandler {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {

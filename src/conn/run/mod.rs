@@ -1,10 +1,10 @@
-//! Runs handlers: inline on the shard, as a guest of the shard if they have to wait, or as a job of the pool.
+//! Runs handlers: inline on the shard, as a task of the shard if they have to wait, or as a job of the pool.
 //!
 //! It must not know how a request arrived or how its reply is sent.
 
 mod inline;
 mod pool;
-mod task;
+mod started;
 mod watchdog;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{net::ConnId, request::Request, routing::route::Dispatch};
 
-pub(super) use task::{Started, Task};
+pub(super) use started::{RunningHandler, Started};
 pub(super) use watchdog::Watchdog;
 
 /// Starts a route's handler for request number `seq` of a connection.

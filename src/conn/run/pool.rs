@@ -14,7 +14,7 @@ use windlass_actors::{
     pool::{BlockingJob, Job, JobFuture, JobHandle, Refusal},
 };
 
-use super::task::{Started, Task};
+use super::started::{RunningHandler, Started};
 use crate::{
     body::{Body, BodySender, Frame},
     conn::{
@@ -56,7 +56,7 @@ pub(super) fn submit(
         window_bytes: env.limits.body_window_bytes,
     });
     match enqueue(pool, job, deadline) {
-        Ok(handle) => Started::Running(Task::Job(handle, deadline)),
+        Ok(handle) => Started::Running(RunningHandler::Pool(handle, deadline)),
         Err(()) => {
             env.counters.refused.add("pool_full");
             Started::Done(busy(env, seq, "the pool is full"))

@@ -79,7 +79,7 @@ use super::{context::ReplyContext, incoming::Incoming, streaming::Streaming};
 #[cfg(feature = "ws")]
 use crate::conn::ws::Handover;
 use crate::{
-    conn::{message::Outcome, run::Task},
+    conn::{message::Outcome, run::RunningHandler},
     net::Ending,
 };
 
@@ -433,7 +433,7 @@ struct QueuedReply {
 /// State of a reply of which nothing was sent.
 enum ReplyState {
     /// The handler runs.
-    Running(Task),
+    Running(RunningHandler),
     /// The response waits for its turn.
     Ready(Outcome),
 }
@@ -441,7 +441,7 @@ enum ReplyState {
 /// Transitions of the writing side.
 impl Replies {
     /// A handler was started that runs on.
-    pub(super) fn push_running(&mut self, context: ReplyContext, task: Task) {
+    pub(super) fn push_running(&mut self, context: ReplyContext, task: RunningHandler) {
         self.queue.push_back(QueuedReply { context, state: ReplyState::Running(task) });
     }
 

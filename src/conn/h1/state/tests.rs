@@ -174,7 +174,7 @@ fn outcome(status: u16) -> Outcome {
 /// Pushes the reply of a handler that runs; returns its sequence number and whether it was cancelled.
 fn run(replies: &mut Replies, deadline: Option<Instant>) -> (u32, Rc<Cell<bool>>) {
     let (seq, cancelled) = (replies.next_seq(), Rc::new(Cell::new(false)));
-    replies.push_running(context(Method::Get), Task::Fake(deadline, cancelled.clone()));
+    replies.push_running(context(Method::Get), RunningHandler::Fake(deadline, cancelled.clone()));
     (seq, cancelled)
 }
 

@@ -8,27 +8,29 @@ use crate::conn::message::Outcome;
 
 /// Result of starting a handler.
 pub(in crate::conn) enum Started {
+    /// The handler has replied, or cannot run.
     Done(Outcome),
-    Running(Task),
+    /// The handler runs on. Its reply comes as a message.
+    Running(RunningHandler),
 }
 
-/// Running handler. Its reply comes as a message.
-pub(in crate::conn) enum Task {
-    /// Guest of the connection's shard.
-    Guest(TaskHandle),
+/// Handler that runs on.
+pub(in crate::conn) enum RunningHandler {
+    /// Task of the connection's shard.
+    Shard(TaskHandle),
     /// Job of the pool, and the time at which the connection stops waiting for it.
-    Job(JobHandle, Option<Instant>),
+    Pool(JobHandle, Option<Instant>),
     /// Stands for a handler in unit tests: its deadline, and whether it was cancelled.
     #[cfg(test)]
     Fake(Option<Instant>, std::rc::Rc<std::cell::Cell<bool>>),
 }
 
-impl Task {
+impl RunningHandler {
     /// Returns the time at which the connection stops waiting.
     pub(in crate::conn) fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Guest(_) => None,
-            Self::Job(_, deadline) => *deadline,
+            Self::Shard(_) => None,
+            Self::Pool(_, deadline) => *deadline,
             #[cfg(test)]
             Self::Fake(deadline, _) => *deadline,
         }
@@ -37,8 +39,8 @@ impl Task {
     /// Cancels the handler: its client is gone or has got another answer.
     pub(in crate::conn) fn cancel(&self) {
         match self {
-            Self::Guest(guest) => guest.cancel(),
-            Self::Job(job, _) => job.cancel(),
+            Self::Shard(task) => task.cancel(),
+            Self::Pool(job, _) => job.cancel(),
             #[cfg(test)]
             Self::Fake(_, cancelled) => cancelled.set(true),
         }
