@@ -50,6 +50,7 @@ mod request;
 mod response;
 mod routing;
 mod server;
+mod spread;
 #[cfg(test)]
 mod testing;
 mod tls;
@@ -66,7 +67,7 @@ pub use metrics::{Collector, Snapshot};
 pub use net::{BindError, Listen, ListenOptions};
 #[cfg(feature = "ws")]
 pub use pubsub::hub;
-pub use pubsub::topics::{TopicAccess, TopicCheck, TopicUse, routes as topic_routes};
+pub use pubsub::topics::{TopicAccess, TopicAction, TopicCheck, routes as topic_routes};
 pub use pubsub::{broker, sse};
 pub use request::{MissingState, Peer, Request, TrustedProxies};
 #[cfg(feature = "json")]

@@ -14,6 +14,7 @@ use crate::{
     body::{Form, Offer},
     net::{ConnId, Ending, Outbox},
     request::Peer,
+    spread::spread,
 };
 
 /// Cause of the end of a connection that was idle while the server drained.
@@ -92,8 +93,7 @@ impl Io {
     /// a tenth of the maximum, so that they do not all end at once.
     pub(super) fn is_old(&self, env: &Env) -> bool {
         let Some(age) = env.timeouts.age else { return false };
-        let spread = u32::from(self.id.slot.wrapping_mul(0x9e37_79b9).to_be_bytes()[0]);
-        env.now.saturating_duration_since(self.opened) >= age - age / 10 * spread / 256
+        env.now.saturating_duration_since(self.opened) >= age - age / 10 * spread(self.id.slot, 256) / 256
     }
 
     /// Returns the waker that wakes this connection.

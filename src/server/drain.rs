@@ -11,16 +11,16 @@ use std::{
 use windlass_actors::{ShardSender, StopReport, Undelivered, error::TellError};
 
 use super::Server;
-use crate::conn::{DrainCounts, Msg};
+use crate::{
+    conn::{DrainCounts, Msg},
+    limits::FOREVER,
+};
 
 /// How long shards may take to close what was cut.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long actors and shards may take to end once no connection is left.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// A longer grace counts as this: an instant beyond it may not exist. A year.
-const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What came of a drain.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +110,7 @@ impl Server {
         let began = Instant::now();
         self.metrics.start_drain();
         let (told, reports) = mpsc::channel();
-        let end = began + grace.min(LONGEST_GRACE);
+        let end = began + grace.min(FOREVER);
         // A shard that is at work has room soon, and without this message it would not tell what was cut.
         self.tell(|| Msg::Drain(told.clone()), end.max(began + CUT_TIMEOUT));
         drop(told);

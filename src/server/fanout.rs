@@ -21,8 +21,8 @@ pub(super) fn start_broker(
     if !broker.start(system).map_err(|error| StartError::Broker(error.to_string()))? {
         return Ok(None);
     }
-    if broker.asks() {
-        broker.ask_on(&source.need_pool().map_err(StartError::Routes)?);
+    if broker.needs_pool() {
+        broker.start_choosers(&source.need_pool().map_err(StartError::Routes)?);
     }
     let totals = broker.clone();
     metrics.set_topics(move || totals.totals());
@@ -42,8 +42,8 @@ pub(super) fn start_hubs(
         if !hub.start(system).map_err(|error| StartError::Broker(error.to_string()))? {
             continue;
         }
-        if hub.asks() {
-            hub.ask_on(&source.need_pool().map_err(StartError::Routes)?);
+        if hub.needs_pool() {
+            hub.start_choosers(&source.need_pool().map_err(StartError::Routes)?);
         }
         ours.push(hub);
     }

@@ -71,7 +71,7 @@ fn confirmed(sent: &Sent) -> Confirmed {
 fn deliveries(sent: &Sent) -> usize {
     let confirmed = confirmed(sent);
     assert_eq!(confirmed.first_error, None);
-    confirmed.taken
+    confirmed.accepted
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn a_hub_without_a_server_accepts_no_member_and_no_broadcast() {
     let hub = Hub::new(HubSettings::default());
     assert_eq!(hub.member(None).unwrap_err(), HubError::NotStarted);
     let nowhere = confirmed(&hub.broadcast("x"));
-    assert_eq!((nowhere.taken, nowhere.first_error), (0, Some(BroadcastError::NotStarted)));
+    assert_eq!((nowhere.accepted, nowhere.first_error), (0, Some(BroadcastError::NotStarted)));
     assert!(hub.is_empty());
     assert_eq!(HubSettings::default().overflow, Overflow::Close.into());
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use windlass::{
-    Operations, Router, Server, TopicAccess, TopicCheck, TopicUse,
+    Operations, Router, Server, TopicAccess, TopicAction, TopicCheck,
     actors::Cores,
     broker::{Broker, BrokerSettings, Event},
     http::{HeaderValue, header},
@@ -270,8 +270,8 @@ fn a_custom_check_decides_access() {
     let broker = Broker::new(BrokerSettings::default()).unwrap();
     let mut access = TopicAccess::default();
     access.check = Some(TopicCheck::new(|request, requested_use| match requested_use {
-        TopicUse::Publish(topic) => request.header("x-user") == topic.as_str().split('/').next(),
-        TopicUse::Subscribe(topic) => topic.as_str() != "secret",
+        TopicAction::Publish(topic) => request.header("x-user") == topic.as_str().split('/').next(),
+        TopicAction::Subscribe(topic) => topic.as_str() != "secret",
         _ => false,
     }));
     let server = serve(&broker, access);

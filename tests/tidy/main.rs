@@ -22,7 +22,7 @@ const CRATES: &[Rooms] = &[
         folder: "src/",
         except: "src/cli/",
         rows: &[
-            &["limits", "proto", "replay", "testing"],
+            &["limits", "proto", "replay", "spread", "testing"],
             &["net", "metrics"],
             &["body", "tls"],
             &["response"],
@@ -91,7 +91,7 @@ const HOMES: &[(&str, &[&str])] = &[
     (
         "serde_json",
         &[
-            "src/pubsub/broker/text.rs",
+            "src/pubsub/event/json.rs",
             "src/cli/",
             "src/metrics/dashboard.rs",
             "src/request/typed.rs",

@@ -5,6 +5,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::{
     conn::{env::Env, message::Outcome},
     response::{Response, plain},
+    spread::spread,
 };
 
 /// Returns 405 for a known path without a route for the request's method.
@@ -47,8 +48,8 @@ pub(in crate::conn) fn shed(env: &Env, seq: u32) -> Outcome {
 /// Returns 503 because the server is overloaded. Retry-After is spread over one to three seconds, so that
 /// clients do not all come back at once.
 pub(in crate::conn) fn busy(env: &Env, seq: u32, error: &'static str) -> Outcome {
-    let mixed = seq.wrapping_mul(0x9e37_79b9) ^ env.now.elapsed().subsec_nanos();
-    unavailable(error, "The server is busy.\n", (mixed % 3) as u8 + 1)
+    let seconds = 1 + spread(seq ^ env.now.elapsed().subsec_nanos(), 3);
+    unavailable(error, "The server is busy.\n", seconds as u8)
 }
 
 /// Returns 503 for a request whose job was not done in time.

@@ -1,27 +1,28 @@
-//! The broker: named topics whose events reach very many subscribers, with history to continue from.
+//! Topics with history, for very many subscribers.
 //!
 //! ```text
-//!  publish ─► store (position, order) ─► topic ─► queues ─► event streams of the connections
-//!             memory or durable          fan-out  bounded    server-sent events
+//!  publish ─► store (position, order) ─► topic ─► mailboxes ─► event streams of the connections
+//!             memory or durable          fan-out  bounded      server-sent events, WebSockets
 //! ```
 //!
-//! The store is a topic's home: it gives every event its position, and events reach subscribers in its order. A
-//! subscriber that was away says where it stopped and is given what it missed, then what comes, without a gap or a
-//! repetition; what the store no longer holds, and what its own full queue lost, it is told as a `gap` event.
+//! The store gives every event its position. Subscribers receive events in the store's order. A client that reconnects
+//! sends the position of its last event. It first receives the events it missed, then live events, without a gap or a
+//! duplicate. A `gap` event reports events that have expired from the store, and events that did not fit the client's
+//! mailbox.
+//!
+//! [`topic_routes`](crate::topic_routes) adds the HTTP routes.
 
-mod entry;
-mod event;
-mod heartbeat;
-mod history;
+// This module must not know HTTP routes. Handlers and `pubsub::topics` call it.
+
+mod error;
+mod name;
 mod publish;
+mod registry;
 mod settings;
-mod stream;
-#[cfg(feature = "ws")]
-mod text;
-mod wire;
+mod subscription;
+mod topic;
 
 use std::{
-    collections::HashMap,
     fmt, io,
     net::SocketAddr,
     sync::{
@@ -31,13 +32,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, header};
 use windlass_actors::{
     Pool, System,
     error::SpawnError,
-    fanout::{Fanout, TopicStats},
+    fanout::{Chooser, Fanout, TopicStats},
 };
 
+use super::{
+    event::{EncodedEvent, EventFormat, NewEvent},
+    stream::{self, HeartbeatBody, ResumePoint},
+};
 use crate::{
     body::Body,
     metrics::{LabeledCounter, TopicTotals},
@@ -46,24 +50,21 @@ use crate::{
     response::Response,
 };
 
-pub use entry::{Subscriber, TopicName, TopicNameError};
-pub use event::{Event, PreparedEvent};
-pub use publish::{Publish, PublishError, Published};
+pub use super::event::{Event, PreparedEvent};
+pub use error::PublishError;
+pub use name::{TopicName, TopicNameError};
+pub use publish::{Publish, Published};
 pub use settings::{BrokerSettings, TopicPolicy};
+pub use topic::Subscriber;
 
-use entry::Entry;
-pub(crate) use event::Form;
-use event::Stamped;
-pub(crate) use heartbeat::{Lively, Pieces, Polled};
-pub(crate) use history::{From, History};
-pub(crate) use stream::Stream;
-#[cfg(feature = "ws")]
-pub(crate) use text::{Text, text_frame};
-pub(crate) use wire::{ServerSent, Wire, range, unknown_id};
+use registry::Registry;
+pub(crate) use subscription::TopicStream;
+use topic::OpenTopic;
 
-/// Topics, their history and their subscribers. Clones are one broker; it may be used from any thread.
+/// A set of topics with their history and subscribers.
 ///
-/// It begins to work with the server it is given to ([`Builder::broker`](crate::Builder::broker)).
+/// A broker starts with the server that it is given to ([`Builder::broker`](crate::Builder::broker)). Clones share one
+/// broker. All methods may be called from any thread.
 ///
 /// ```
 /// use windlass::{Request, Router, broker::{Broker, Event}, get, post};
@@ -72,9 +73,14 @@ pub(crate) use wire::{ServerSent, Wire, range, unknown_id};
 /// let (news, feed) = (broker.clone(), broker.clone());
 /// let router = Router::new()
 ///     .route(get("/news", move |request: Request| feed.subscribe(&"news".parse().unwrap(), &request)))
-///     .route(post("/news", move |request: Request| {
+///     .route(post("/news", move |_: Request| {
 ///         let publishing = news.publish(&"news".parse().unwrap(), Event::new("hello"));
-///         async move { publishing.await.map_or_else(|error| error.to_string(), |it| it.position().unwrap().to_string()) }
+///         async move {
+///             match publishing.await {
+///                 Ok(published) => format!("sent to {} subscribers", published.subscribers()),
+///                 Err(error) => error.to_string(),
+///             }
+///         }
 ///     }));
 /// # let _ = router;
 /// # Ok::<(), std::io::Error>(())
@@ -85,195 +91,170 @@ pub struct Broker(Arc<Shared>);
 struct Shared {
     settings: BrokerSettings,
     store: Arc<dyn ReplayStore>,
-    /// There once the server runs.
-    fanout: OnceLock<Fanout<Stamped>>,
-    /// A server has it.
-    taken: AtomicBool,
-    topics: Mutex<Topics>,
-    /// The server ends: streams end, and tell clients when to come back.
-    draining: AtomicBool,
-    /// Streams ended by that.
-    farewells: AtomicU32,
-    /// Failures of the store, by what it was doing.
+    /// Set when the server starts.
+    fanout: OnceLock<Fanout<EncodedEvent>>,
+    /// The broker belongs to a server.
+    has_server: AtomicBool,
+    registry: Mutex<Registry>,
+    /// The server drains. Streams end and tell their clients when to reconnect.
+    is_draining: AtomicBool,
+    /// Number of reconnection delays sent at the end of streams.
+    reconnects: AtomicU32,
+    /// Store failures by operation.
     store_errors: LabeledCounter,
 }
 
-/// The topics there are.
-#[derive(Default)]
-struct Topics {
-    open: HashMap<TopicName, Arc<Entry>>,
-    /// Those being closed.
-    closing: Vec<Arc<Entry>>,
-    /// What topics did that were forgotten.
-    forgotten: TopicStats,
-}
-
-impl Topics {
-    /// Keeps what a topic did, for the totals.
-    fn forget(&mut self, entry: &Arc<Entry>) {
-        self.closing.retain(|closing| !Arc::ptr_eq(closing, entry));
-        let mut stats = entry.topic.stats();
-        (stats.subscribers, stats.lagging, stats.lag_events, stats.lag_age) = (0, 0, 0, Duration::ZERO);
-        self.forgotten += stats;
-    }
-}
-
 impl Broker {
-    /// Makes a broker whose history is kept in memory.
+    /// Creates a broker with an in-memory history.
     ///
     /// # Errors
     ///
-    /// The kernel gives no random number for the epoch, as before its pool is filled early in a boot.
+    /// The kernel has no random number for the epoch. This happens only early during boot.
     pub fn new(settings: BrokerSettings) -> io::Result<Self> {
         let store = MemoryStore::new(settings.retention.clone(), settings.store_limits.clone())?;
         Ok(Self::with_store(settings, Arc::new(store)))
     }
 
-    /// Makes a broker whose history is kept in `store`.
+    /// Creates a broker that keeps its history in `store`.
     pub fn with_store(settings: BrokerSettings, store: Arc<dyn ReplayStore>) -> Self {
         Self(Arc::new(Shared {
             settings,
             store,
             fanout: OnceLock::new(),
-            taken: AtomicBool::new(false),
-            topics: Mutex::default(),
-            draining: AtomicBool::new(false),
-            farewells: AtomicU32::new(0),
+            has_server: AtomicBool::new(false),
+            registry: Mutex::default(),
+            is_draining: AtomicBool::new(false),
+            reconnects: AtomicU32::new(0),
             store_errors: LabeledCounter::default(),
         }))
     }
 
-    /// Begins to work on the shards of `system`. False: it works for another server.
+    /// Starts on the shards of `system`. Returns `false` if the broker belongs to another server.
     pub(crate) fn start(&self, system: &System) -> Result<bool, SpawnError> {
-        if self.0.taken.swap(true, Ordering::SeqCst) {
+        if self.0.has_server.swap(true, Ordering::SeqCst) {
             return Ok(false);
         }
-        let fanout = Fanout::start(system).inspect_err(|_| self.0.taken.store(false, Ordering::SeqCst))?;
-        // Nobody else sets it: `taken` was ours.
+        let fanout =
+            Fanout::start(system).inspect_err(|_| self.0.has_server.store(false, Ordering::SeqCst))?;
+        // The swap above lets only one caller get here.
         let _ = self.0.fanout.set(fanout);
         Ok(true)
     }
 
-    /// Says whether a policy asks callbacks, which need a pool.
-    pub(crate) fn asks(&self) -> bool {
+    /// Returns `true` if an overflow policy has a callback. Callbacks run on a pool.
+    pub(crate) fn needs_pool(&self) -> bool {
         self.0.settings.choosers().next().is_some()
     }
 
-    /// Has callbacks run on a pool.
-    pub(crate) fn ask_on(&self, pool: &Pool) {
+    /// Starts to run overflow callbacks on `pool`.
+    pub(crate) fn start_choosers(&self, pool: &Pool) {
         self.0.settings.choosers().for_each(|chooser| chooser.start(pool));
     }
 
-    /// Ends every stream. Blocks until the shards have been told, or until `end`: a shard that is stuck is told nothing.
-    pub(crate) fn drain(&self, end: Instant) {
-        self.0.draining.store(true, Ordering::SeqCst);
-        self.0.settings.choosers().for_each(windlass_actors::fanout::Chooser::stop);
-        let mut topics = self.topics();
-        let open: Vec<_> = topics.open.drain().map(|(_, entry)| entry).collect();
-        topics.closing.extend(open);
-        let mut left = topics.closing.clone();
-        drop(topics);
+    /// Ends every stream. Blocks until all shards have the message, or until `deadline` if a shard is stuck.
+    pub(crate) fn drain(&self, deadline: Instant) {
+        self.0.is_draining.store(true, Ordering::SeqCst);
+        self.0.settings.choosers().for_each(Chooser::stop);
+        let mut open = self.0.registry().start_closing_all();
         loop {
-            left.retain(|entry| !entry.topic.try_close());
-            if left.is_empty() || Instant::now() >= end {
+            open.retain(|topic| !topic.fanout.try_close());
+            if open.is_empty() || Instant::now() >= deadline {
                 return;
             }
-            // The relays' mailboxes are full: they are at work.
+            // The mailboxes of the relays are full. The relays are still running, so there is room soon.
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Publishes an event: it gets its position, is kept, and is handed to the topic's subscribers.
+    /// Publishes an event: stores it, then delivers it to the topic's subscribers.
     ///
-    /// Never waits for a subscriber. The event is on its way when this returns; what is returned is a future that
-    /// gives its position, and need not be awaited.
+    /// Returns at once and never waits for a subscriber. The returned future gives the event's position and may be
+    /// dropped.
     pub fn publish(&self, topic: &TopicName, event: Event) -> Publish {
-        self.publish_form(topic, Form::Plain(event))
+        self.publish_new(topic, NewEvent::Plain(event))
     }
 
-    /// Like [`publish`](Self::publish), for an event that is encoded: all that is added is its id.
+    /// Like [`publish`](Self::publish), for an event that is already encoded. Only the id is added.
     pub fn publish_prepared(&self, topic: &TopicName, event: &PreparedEvent) -> Publish {
-        self.publish_form(topic, Form::Prepared(event.clone()))
+        self.publish_new(topic, NewEvent::Prepared(event.clone()))
     }
 
-    fn publish_form(&self, topic: &TopicName, form: Form) -> Publish {
-        match self.entry(topic) {
-            Ok(entry) => publish::publish(&self.0, entry, form),
+    fn publish_new(&self, topic: &TopicName, event: NewEvent) -> Publish {
+        match self.open(topic) {
+            Ok(topic) => publish::publish(&self.0, topic, event),
             Err(error) => Publish::failed(error),
         }
     }
 
-    /// Answers a request with the events of a topic, as a stream that lasts until the client or the topic ends it.
+    /// Answers a request with a stream of the topic's events. The stream lasts until the client disconnects or the
+    /// topic is closed.
     ///
-    /// The header `Last-Event-ID`, or the query field `last_event_id`, says after which event to begin: a position, or
-    /// `earliest`. Without it the stream begins with the next event.
+    /// The stream starts after the event that the header `Last-Event-ID` or the query key `last_event_id` names: a
+    /// position, or `earliest`. Without it, the stream starts with the next event.
+    ///
+    /// Returns an error response if the topic cannot be opened.
     pub fn subscribe(&self, topic: &TopicName, request: &Request) -> Response {
-        let last = last_event_id(request);
+        let last = stream::last_event_id(request);
         self.respond(topic, last.as_deref(), request.peer())
     }
 
-    /// Makes the response that is the stream of a topic's events after `last`: a position as text, or `earliest`.
+    /// Creates the response of [`subscribe`](Self::subscribe) without a request. `last` is a position as text, or
+    /// `earliest`.
     pub fn stream(&self, topic: &TopicName, last: Option<&[u8]>) -> Response {
         self.respond(topic, last, None)
     }
 
     fn respond(&self, topic: &TopicName, last: Option<&[u8]>, peer: Option<SocketAddr>) -> Response {
-        match self.events(topic, last, peer) {
-            Ok(stream) => event_stream(Body::source(Lively::new(stream, self.0.settings.heartbeat))),
+        match self.open_stream(topic, last, peer) {
+            Ok(events) => {
+                stream::response(Body::source(HeartbeatBody::new(events, self.0.settings.heartbeat)))
+            }
             Err(error) => error.to_response(),
         }
     }
 
-    /// Makes the stream of a topic's events after `last`.
-    pub(crate) fn events<F: Wire>(
+    /// Creates a stream of the topic's events after `last`.
+    pub(crate) fn open_stream<F: EventFormat>(
         &self,
         topic: &TopicName,
         last: Option<&[u8]>,
         peer: Option<SocketAddr>,
-    ) -> Result<Stream<F>, PublishError> {
-        let entry = self.entry(topic)?;
-        let terms = entry.terms(peer);
-        Ok(Stream::new(self.0.clone(), entry, terms, last.map(From::parse)))
+    ) -> Result<TopicStream<F>, PublishError> {
+        let topic = self.open(topic)?;
+        let options = topic.options(peer);
+        Ok(TopicStream::new(self.0.clone(), topic, options, last.map(ResumePoint::parse)))
     }
 
-    /// Ends every subscriber of a topic after what its queue holds, and forgets the topic. Its history stays.
+    /// Closes a topic: each subscriber's stream ends after the events in its mailbox. The history stays in the store.
     ///
-    /// Later subscribers and events open it anew.
+    /// A later event or subscriber opens the topic again.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before its end, subscribers of some shards may not have been told; called again it tells them.
+    /// If the future is dropped, some shards may not have the message yet. Call `close` again to finish.
     pub async fn close(&self, topic: &TopicName) {
-        let closing: Vec<_> = {
-            let mut topics = self.topics();
-            let entry = topics.open.remove(topic);
-            topics.closing.extend(entry);
-            topics.closing.iter().filter(|entry| entry.name == *topic).cloned().collect()
-        };
-        for entry in closing {
-            entry.topic.close().await;
-            // Relays count what they still hand out: of topics on their way to the end nobody asks, of totals many.
-            let mut topics = self.topics();
-            // Of two who close it at once, the first to get here.
-            if topics.closing.iter().any(|closing| Arc::ptr_eq(closing, &entry)) {
-                topics.forget(&entry);
-            }
+        let closing = self.0.registry().start_closing(topic);
+        for topic in closing {
+            topic.fanout.close().await;
+            self.0.registry().finish_closing(&topic);
         }
     }
 
-    /// Returns the figures of every topic that was published to or subscribed to.
+    /// Returns the counts of every open topic.
     pub fn topics_stats(&self) -> Vec<(TopicName, TopicStats)> {
-        self.topics().open.iter().map(|(name, entry)| (name.clone(), entry.topic.stats())).collect()
+        self.0.registry().open().map(|(name, topic)| (name.clone(), topic.fanout.stats())).collect()
     }
 
-    /// Returns the figures of one topic.
+    /// Returns the counts of a topic, or `None` if it is not open.
     pub fn stats(&self, topic: &TopicName) -> Option<TopicStats> {
-        self.topics().open.get(topic).map(|entry| entry.topic.stats())
+        Some(self.0.registry().get(topic)?.fanout.stats())
     }
 
-    /// Returns the position of a topic's last event: of one before the server started as soon as the store has told it.
+    /// Returns the position of the topic's last event.
+    ///
+    /// Returns `None` if the topic is not open, or if the store has not reported the end of its history yet.
     pub fn last(&self, topic: &TopicName) -> Option<Position> {
-        self.topics().open.get(topic)?.last()
+        self.0.registry().get(topic)?.last()
     }
 
     /// Returns the settings.
@@ -281,91 +262,66 @@ impl Broker {
         &self.0.settings
     }
 
-    /// Returns the figures of all topics there ever were.
+    /// Returns the counts of all topics, closed ones included.
     pub(crate) fn totals(&self) -> TopicTotals {
-        let topics = self.topics();
-        let mut sum = topics.forgotten;
-        topics.open.values().chain(&topics.closing).for_each(|entry| sum += entry.topic.stats());
-        TopicTotals { topics: topics.open.len(), sum, store_errors: self.0.store_errors.all() }
+        let registry = self.0.registry();
+        TopicTotals {
+            topics: registry.open().len(),
+            sum: registry.total(),
+            store_errors: self.0.store_errors.all(),
+        }
     }
 
-    /// Counts a failure that the store tells nobody else, such as of a sync: for a store's error hook.
+    /// Counts a store error that no publisher or subscriber receives, such as a failed sync.
+    ///
+    /// Call it from the error hook of the store.
     pub fn store_failed(&self, error: &StoreError) {
-        self.0.store_failed(error);
+        self.0.count_store_error(error);
     }
 
-    fn topics(&self) -> MutexGuard<'_, Topics> {
-        self.0.topics()
-    }
-
-    /// Finds a topic, or makes it; one that nobody uses makes room if there are too many.
-    fn entry(&self, name: &TopicName) -> Result<Arc<Entry>, PublishError> {
+    /// Returns a topic. Opens it if necessary, and closes an idle one if too many are open.
+    fn open(&self, name: &TopicName) -> Result<Arc<OpenTopic>, PublishError> {
         let fanout = self.0.fanout.get().ok_or(PublishError::NotStarted)?;
-        let mut topics = self.topics();
-        // Under the lock: a drain that has begun finds all topics there are.
-        if self.0.draining.load(Ordering::SeqCst) {
+        let mut registry = self.0.registry();
+        // Checked under the lock, so that a drain closes every topic.
+        if self.0.is_draining() {
             return Err(PublishError::Closed);
         }
-        if let Some(entry) = topics.open.get(name) {
-            return Ok(entry.clone());
+        if let Some(topic) = registry.get(name) {
+            return Ok(topic);
         }
-        if topics.open.len() >= self.0.settings.topics {
-            // A stream or an event on its way holds its topic: forgetting that would part it from later events.
-            let is_idle =
-                |entry: &Arc<Entry>| Arc::strong_count(entry) == 1 && entry.topic.subscribers() == 0;
-            let idle = topics.open.iter().find(|(_, entry)| is_idle(entry)).map(|(name, _)| name.clone());
-            let idle = topics.open.remove(&idle.ok_or(PublishError::TooManyTopics)?);
-            idle.iter().for_each(|entry| topics.forget(entry));
-        }
+        registry.make_room(self.0.settings.topics)?;
         let policy = self.0.settings.policy_of(name);
-        let topic = fanout.topic(policy.bounds(), policy.overflow.clone());
-        let entry = Arc::new(Entry::new(name.clone(), topic, policy));
-        topics.open.insert(name.clone(), entry.clone());
-        drop(topics);
-        entry::seek_end(&entry, &*self.0.store);
-        Ok(entry)
+        let relays = fanout.topic(policy.bounds(), policy.overflow.clone());
+        let topic = Arc::new(OpenTopic::new(name.clone(), relays, policy));
+        registry.insert(&topic);
+        drop(registry);
+        topic.read_last(&*self.0.store);
+        Ok(topic)
     }
 }
 
 impl Shared {
-    fn topics(&self) -> MutexGuard<'_, Topics> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says whether the server ends.
     fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::SeqCst)
+        self.is_draining.load(Ordering::SeqCst)
     }
 
-    /// Returns after how many milliseconds a client shall come back when the server has ended: each at another time.
-    fn come_back(&self) -> u64 {
-        500 + u64::from(self.farewells.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9) >> 20)
+    /// Returns the reconnection delay for the next client of a draining server, milliseconds.
+    fn next_reconnect_millis(&self) -> u64 {
+        stream::reconnect_millis(self.reconnects.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn store_failed(&self, error: &StoreError) {
+    fn count_store_error(&self, error: &StoreError) {
         self.store_errors.add(error.operation().as_str());
     }
 }
 
-/// Returns what a client says it had last: the header, or the query where a browser sets no headers.
-pub(crate) fn last_event_id(request: &Request) -> Option<Vec<u8>> {
-    let in_header = request.header("last-event-id").map(|value| value.as_bytes().to_vec());
-    in_header.or_else(|| request.query_value("last_event_id").map(|value| value.into_owned().into_bytes()))
-}
-
-/// Makes the response that is a stream of events.
-pub(crate) fn event_stream(body: Body) -> Response {
-    let mut response = Response::new().with_body(body);
-    let fields = response.fields_mut();
-    fields.append(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    fields.append(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // NGINX and others in between shall hand events on as they come.
-    fields.append(header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    response
-}
-
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("topics", &self.topics().open.len()).finish_non_exhaustive()
+        f.debug_struct("Broker").field("topics", &self.0.registry().open().len()).finish_non_exhaustive()
     }
 }

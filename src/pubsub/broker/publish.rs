@@ -1,7 +1,6 @@
-//! Publishing: to the store, and from there to the subscribers.
+//! Publishing: an event goes to the store first, then to the subscribers in the store's order.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -9,99 +8,39 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
 use windlass_actors::fanout::{DeliveryReport, Receipt};
 
-use super::{
-    Shared,
-    entry::Entry,
-    event::{Form, Stamped},
-};
+use super::{PublishError, Shared, topic::OpenTopic};
 use crate::{
-    replay::{self, Append, Appended, Durability, ErrorKind, Position, StoreError, StoreFuture},
-    response::{Response, plain},
+    pubsub::event::{EncodedEvent, NewEvent},
+    replay::{self, Append, Appended, Durability, Position, StoreError, StoreFuture},
 };
 
-/// Why an event was not published.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// The broker was given to no server, or that one has not started.
-    NotStarted,
-    /// There are as many topics as the settings allow, each with subscribers.
-    TooManyTopics,
-    /// The store has no room for it now: try again soon.
-    Busy,
-    /// The server ends.
-    Closed,
-    /// The store failed, or will not have it.
-    Store(StoreError),
-}
-
-impl PublishError {
-    /// Makes the answer to the request that asked for it.
-    pub(crate) fn to_response(&self) -> Response {
-        let busy =
-            |text| plain(StatusCode::SERVICE_UNAVAILABLE, text).with_header(http::header::RETRY_AFTER, "1");
-        match self {
-            Self::NotStarted => busy("The server is starting.\n"),
-            Self::TooManyTopics => plain(StatusCode::INSUFFICIENT_STORAGE, "There are too many topics.\n"),
-            Self::Busy | Self::Closed => busy("The topic is busy.\n"),
-            Self::Store(error) if error.kind() == ErrorKind::TooLarge => {
-                plain(StatusCode::PAYLOAD_TOO_LARGE, "The event is larger than the store takes.\n")
-            }
-            Self::Store(error) if error.kind() == ErrorKind::TooManyTopics => {
-                plain(StatusCode::INSUFFICIENT_STORAGE, "There are too many topics.\n")
-            }
-            Self::Store(error)
-                if matches!(error.kind(), ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Closed) =>
-            {
-                busy("The event cannot be stored now.\n")
-            }
-            Self::Store(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The event could not be stored.\n"),
-        }
-    }
-}
-
-impl fmt::Display for PublishError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotStarted => f.write_str("the broker's server has not started"),
-            Self::TooManyTopics => f.write_str("there are too many topics with subscribers"),
-            Self::Busy => f.write_str("the store has no room for the event now"),
-            Self::Closed => f.write_str("the server ends"),
-            Self::Store(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for PublishError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        if let Self::Store(error) = self { Some(error) } else { None }
-    }
-}
-
-/// An event that was published.
+/// A published event.
 #[derive(Debug)]
 pub struct Published {
     position: Option<Position>,
-    /// Without one the topic was closed meanwhile, and nobody has opened it anew.
-    receipt: Option<Receipt<Stamped>>,
+    /// `None` if the topic was closed before the store answered and is not open again.
+    receipt: Option<Receipt<EncodedEvent>>,
 }
 
 impl Published {
-    /// Returns the event's position. `None`: the store failed, and the topic promises nothing of it; whoever was there has
-    /// the event, nobody can ask for it later.
+    /// Returns the position of the event.
+    ///
+    /// Returns `None` if the store failed and the topic's [durability](super::TopicPolicy::durability) is
+    /// [`None`](Durability::None). The current subscribers receive such an event, but it is not in the history.
     pub fn position(&self) -> Option<Position> {
         self.position
     }
 
-    /// Returns how many subscribers the topic had.
+    /// Returns the number of subscribers at the time of publishing.
     pub fn subscribers(&self) -> usize {
         self.receipt.as_ref().map_or(0, Receipt::subscribers)
     }
 
-    /// Waits until every shard has handed the event out, for `timeout` at most, and tells what became of it.
+    /// Waits until every shard has added the event to its subscribers' mailboxes, and returns the counts.
+    ///
+    /// Returns incomplete counts after `timeout`.
     pub async fn delivered(&self, timeout: Duration) -> DeliveryReport {
         match &self.receipt {
             Some(receipt) => receipt.delivery_report(timeout).await,
@@ -110,18 +49,20 @@ impl Published {
     }
 }
 
-/// An event on its way: a future that gives its position. Dropping it changes nothing.
-#[must_use = "it tells whether the event was published; drop it if that does not matter"]
-pub struct Publish(State);
+/// A future for the result of [`Broker::publish`](super::Broker::publish).
+///
+/// The event is already on its way. Dropping the future does not cancel it.
+#[must_use = "the result tells whether the event was published; drop it explicitly if that does not matter"]
+pub struct Publish(PublishState);
 
-enum State {
+enum PublishState {
     Failed(Option<PublishError>),
-    Sent(StoreFuture<Result<Published, PublishError>>),
+    InFlight(StoreFuture<Result<Published, PublishError>>),
 }
 
 impl Publish {
     pub(super) fn failed(error: PublishError) -> Self {
-        Self(State::Failed(Some(error)))
+        Self(PublishState::Failed(Some(error)))
     }
 }
 
@@ -130,35 +71,38 @@ impl Future for Publish {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(match &mut self.0 {
-            State::Failed(error) => Err(error.take().unwrap_or(PublishError::Closed)),
-            State::Sent(answer) => ready!(Pin::new(answer).poll(cx)).map_err(PublishError::Store).flatten(),
+            PublishState::Failed(error) => Err(error.take().unwrap_or(PublishError::Closed)),
+            PublishState::InFlight(answer) => {
+                ready!(Pin::new(answer).poll(cx)).map_err(PublishError::Store).flatten()
+            }
         })
     }
 }
 
-/// Appends an event to the store, which hands it on in its order.
-pub(super) fn publish(shared: &Arc<Shared>, entry: Arc<Entry>, form: Form) -> Publish {
-    let event = form.event();
-    let mut append = Append::new(entry.key.clone(), event.data.clone()).durability(entry.policy.durability);
-    append.name = event.name.clone();
+/// Appends an event to the store. The store's completion delivers it to the subscribers.
+pub(super) fn publish(shared: &Arc<Shared>, topic: Arc<OpenTopic>, event: NewEvent) -> Publish {
+    let plain = event.event();
+    let mut append = Append::new(topic.key.clone(), plain.data().clone()).durability(topic.policy.durability);
+    append.name = plain.name().cloned();
     let (done, answer) = replay::completion();
-    let publishing = Arc::clone(shared);
+    let broker = Arc::clone(shared);
     let stored = Box::new(move |outcome: Result<Appended, StoreError>| {
-        done(Ok(publishing
-            .kept(&entry, outcome)
-            .map(|position| hand_on(&publishing, &entry, form.stamp(position)))));
+        let position = broker.check_append(&topic, outcome);
+        done(Ok(position.map(|position| deliver(&broker, &topic, event.encode_shared(position)))));
     });
     match shared.store.append(append, stored) {
-        Ok(()) => Publish(State::Sent(answer)),
+        Ok(()) => Publish(PublishState::InFlight(answer)),
         Err(_) => Publish::failed(PublishError::Busy),
     }
 }
 
 impl Shared {
-    /// Says at which position the store has an event; none where it failed and the topic promises nothing of it.
-    fn kept(
+    /// Returns the position of an appended event.
+    ///
+    /// Returns `Ok(None)` if the store failed and the topic publishes its events nevertheless.
+    fn check_append(
         &self,
-        entry: &Entry,
+        topic: &OpenTopic,
         outcome: Result<Appended, StoreError>,
     ) -> Result<Option<Position>, PublishError> {
         let error = match outcome {
@@ -168,8 +112,8 @@ impl Shared {
         if error.is_rejection() {
             return Err(PublishError::Store(error));
         }
-        self.store_failed(&error);
-        if entry.policy.durability == Durability::Fsynced {
+        self.count_store_error(&error);
+        if topic.policy.durability == Durability::Fsynced {
             Err(PublishError::Store(error))
         } else {
             Ok(None)
@@ -177,23 +121,24 @@ impl Shared {
     }
 }
 
-/// Gives an event to the topic's subscribers.
-fn hand_on(shared: &Shared, entry: &Entry, event: Stamped) -> Published {
+/// Delivers an event to the topic's subscribers.
+fn deliver(broker: &Shared, topic: &OpenTopic, event: EncodedEvent) -> Published {
     let position = event.position;
-    let receipt = publish_on(entry, event.clone()).or_else(|| {
-        // Closed meanwhile; who has opened it anew since is owed what comes after that.
-        let opened = shared.topics().open.get(&entry.name).cloned()?;
-        publish_on(&opened, event)
+    let receipt = fan_out(topic, event.clone()).or_else(|| {
+        // The topic was closed in the meantime. If it is open again, its new subscribers are owed this event.
+        let reopened = broker.registry().get(&topic.name)?;
+        fan_out(&reopened, event)
     });
     Published { position, receipt }
 }
 
-fn publish_on(entry: &Entry, event: Stamped) -> Option<Receipt<Stamped>> {
+/// Returns `None` if the topic is closed.
+fn fan_out(topic: &OpenTopic, event: EncodedEvent) -> Option<Receipt<EncodedEvent>> {
     match event.position {
         Some(position) => {
-            entry.note(position);
-            entry.topic.publish_with_seq(position.seq(), event).ok()
+            topic.record(position);
+            topic.fanout.publish_with_seq(position.seq(), event).ok()
         }
-        None => entry.topic.publish_unnumbered(event).ok(),
+        None => topic.fanout.publish_unnumbered(event).ok(),
     }
 }

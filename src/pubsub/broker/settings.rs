@@ -1,4 +1,4 @@
-//! How a broker's topics are.
+//! Broker and topic settings.
 
 use std::time::Duration;
 
@@ -7,19 +7,21 @@ use windlass_actors::fanout::{Bounds, Chooser, Policy};
 use super::TopicName;
 use crate::replay::{Durability, Retention, StoreLimits};
 
-/// What a topic's subscribers have, and what happens when it is not enough.
+/// Mailbox limits, overflow policy and durability of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicPolicy {
-    /// What happens to an event that finds a subscriber's mailbox full. Default: it is dropped for that subscriber. A
-    /// [`Chooser`] is shown the [`Subscriber`](super::Subscriber) and runs on the blocking threads of the server's pool: by
-    /// default in time that nobody else wants ([`PoolSettings::blocking_idle`](crate::PoolSettings::blocking_idle)).
+    /// Action when a subscriber's mailbox is full. Default: drop the event for this subscriber.
+    ///
+    /// A [`Chooser`] decides by a callback, which receives the [`Subscriber`](super::Subscriber). Callbacks run on the
+    /// blocking threads of the server's pool. By default these threads run only in idle time
+    /// ([`PoolSettings::blocking_idle`](crate::PoolSettings::blocking_idle)).
     pub overflow: Policy,
-    /// Events a subscriber's mailbox holds. Default 64.
+    /// Capacity of a subscriber's mailbox, events. Default 64.
     pub mailbox_events: usize,
-    /// Bytes a subscriber's mailbox holds. Default 256 KiB.
+    /// Capacity of a subscriber's mailbox, bytes. Default 256 KiB.
     pub mailbox_bytes: usize,
-    /// How safe an event is before its publisher is told and it is delivered. Default: not at all.
+    /// How safely an event is stored before it is acknowledged and delivered. Default [`Durability::None`].
     pub durability: Durability,
 }
 
@@ -41,24 +43,27 @@ impl TopicPolicy {
     }
 }
 
-/// How a broker is.
+/// Broker settings.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BrokerSettings {
-    /// Topics known at once at most; one without subscribers makes room. Default 10,000.
+    /// Maximum number of open topics. Default 10,000. At the limit a new topic replaces an idle one, whose history
+    /// stays in the store.
     pub topics: usize,
-    /// What topics have that no pattern names.
+    /// Policy of topics that match no pattern.
     pub policy: TopicPolicy,
-    /// By pattern, the first that fits wins: a topic's name, or the beginning of one and a `*`.
+    /// Policies by pattern. The first pattern that matches wins. A pattern is a topic name, or a prefix followed by
+    /// `*`. Default: none.
     pub patterns: Vec<(String, TopicPolicy)>,
-    /// What the store in memory keeps.
+    /// Retention of the in-memory store. Ignored by [`Broker::with_store`](super::Broker::with_store).
     pub retention: Retention,
-    /// What the store in memory takes.
+    /// Limits of the in-memory store. Ignored by [`Broker::with_store`](super::Broker::with_store).
     pub store_limits: StoreLimits,
-    /// How long a stream may be silent before a comment is sent. Default 15 s. `None` or zero: never, and a peer that is gone without
-    /// a word is noticed with the next event.
+    /// Interval of silence after which a stream sends a comment. Default 15 s.
+    ///
+    /// `None` and zero disable it. The server then notices a lost peer only when it sends the next event.
     pub heartbeat: Option<Duration>,
-    /// How long a client waits before it connects anew, told at the start of a stream. Default `None`: as it likes.
+    /// Reconnection delay, sent to clients at the start of a stream. Default `None`: clients use their own.
     pub retry: Option<Duration>,
 }
 
@@ -77,20 +82,20 @@ impl Default for BrokerSettings {
 }
 
 impl BrokerSettings {
-    /// Returns what a topic has.
+    /// Returns the policy of a topic.
     pub fn policy_of(&self, topic: &TopicName) -> TopicPolicy {
-        let fits = |pattern: &str| match pattern.strip_suffix('*') {
-            Some(beginning) => topic.as_str().starts_with(beginning),
+        let matches = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(prefix) => topic.as_str().starts_with(prefix),
             None => topic.as_str() == pattern,
         };
         self.patterns
             .iter()
-            .find(|(pattern, _)| fits(pattern))
+            .find(|(pattern, _)| matches(pattern))
             .map_or(&self.policy, |(_, policy)| policy)
             .clone()
     }
 
-    /// Returns the callbacks of all policies.
+    /// Returns the overflow callbacks of all policies.
     pub(super) fn choosers(&self) -> impl Iterator<Item = &Chooser> {
         let policies = self.patterns.iter().map(|(_, policy)| policy).chain([&self.policy]);
         policies.filter_map(|policy| match &policy.overflow {

@@ -1,4 +1,4 @@
-//! What became of a message.
+//! The result of a broadcast.
 
 use std::{fmt, time::Duration};
 
@@ -6,34 +6,34 @@ use windlass_actors::fanout::{DeliveryReport, Overflow, Receipt};
 
 use super::Message;
 
-/// A message that was broadcast. Dropping it costs nothing and changes nothing.
+/// A message that was broadcast. Dropping it has no effect.
 #[derive(Debug)]
 pub struct Sent(Result<Receipt<Message>, BroadcastError>);
 
-/// How far a message got.
+/// Delivery counts of a broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Confirmed {
-    /// Mailboxes that took it.
-    pub taken: usize,
-    /// Why another did not, if one did not: the first there was.
+    /// Number of mailboxes that accepted the message.
+    pub accepted: usize,
+    /// The first error, if any mailbox did not accept the message.
     pub first_error: Option<BroadcastError>,
 }
 
-/// Why a message did not get into a mailbox.
+/// Errors of a broadcast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BroadcastError {
-    /// The hub was given to no server, or that one has not started.
+    /// The hub belongs to no server, or its server has not started.
     NotStarted,
-    /// The hub was closed.
+    /// The hub is closed.
     Closed,
-    /// This member's mailbox was full, and this happened to the member.
+    /// The mailbox of this member was full. The overflow policy applied this action.
     Full(u64, Overflow),
-    /// A shard had no room for the message: its members are treated as if their mailboxes had been full.
+    /// A shard had no room for the message. The overflow policy applied to all its members.
     ShardFull,
-    /// A shard had not answered in time.
-    Late,
+    /// A shard did not answer in time.
+    TimedOut,
 }
 
 impl fmt::Display for BroadcastError {
@@ -41,15 +41,17 @@ impl fmt::Display for BroadcastError {
         match self {
             Self::NotStarted => f.write_str("the hub's server has not started"),
             Self::Closed => f.write_str("the hub is closed"),
-            Self::Full(member, Overflow::Drop) => write!(f, "the mailbox of member {member} was full"),
+            Self::Full(member, Overflow::Drop) => {
+                write!(f, "the mailbox of member {member} is full, message dropped")
+            }
             Self::Full(member, Overflow::Remove) => {
-                write!(f, "member {member} was removed: its mailbox was full")
+                write!(f, "the mailbox of member {member} is full, member removed")
             }
             Self::Full(member, Overflow::Close) => {
-                write!(f, "member {member} was closed: its mailbox was full")
+                write!(f, "the mailbox of member {member} is full, member closed")
             }
-            Self::ShardFull => f.write_str("a shard had no room for the message"),
-            Self::Late => f.write_str("a shard had not answered in time"),
+            Self::ShardFull => f.write_str("a shard has no room for the message"),
+            Self::TimedOut => f.write_str("a shard did not answer in time"),
         }
     }
 }
@@ -61,35 +63,37 @@ impl Sent {
         Self(Ok(receipt))
     }
 
-    pub(super) fn nobody(why: BroadcastError) -> Self {
-        Self(Err(why))
+    pub(super) fn failed(error: BroadcastError) -> Self {
+        Self(Err(error))
     }
 
-    /// Returns how many members the hub had.
+    /// Returns the number of members at the time of the broadcast.
     pub fn members(&self) -> usize {
         self.0.as_ref().map_or(0, Receipt::subscribers)
     }
 
-    /// Waits until every shard has handed the message out, for `timeout` at most, and tells what became of it.
+    /// Waits until every shard has added the message to its members' mailboxes, and returns the counts.
+    ///
+    /// Returns incomplete counts and [`BroadcastError::TimedOut`] after `timeout`.
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and called again.
+    /// The future may be dropped and the method called again.
     pub async fn confirmed(&self, timeout: Duration) -> Confirmed {
         let receipt = match &self.0 {
             Ok(receipt) => receipt,
-            Err(why) => return Confirmed { taken: 0, first_error: Some(*why) },
+            Err(error) => return Confirmed { accepted: 0, first_error: Some(*error) },
         };
         let report = receipt.delivery_report(timeout).await;
-        Confirmed { taken: report.delivered, first_error: first_error(&report) }
+        Confirmed { accepted: report.delivered, first_error: first_error(&report) }
     }
 }
 
-fn first_error(delivered: &DeliveryReport) -> Option<BroadcastError> {
-    match delivered.first_lost {
+fn first_error(report: &DeliveryReport) -> Option<BroadcastError> {
+    match report.first_lost {
         Some((member, overflow)) => Some(BroadcastError::Full(member, overflow)),
-        None if delivered.shards_full > 0 => Some(BroadcastError::ShardFull),
-        None if delivered.shards_pending > 0 => Some(BroadcastError::Late),
+        None if report.shards_full > 0 => Some(BroadcastError::ShardFull),
+        None if report.shards_pending > 0 => Some(BroadcastError::TimedOut),
         None => None,
     }
 }

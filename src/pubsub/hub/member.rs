@@ -1,4 +1,4 @@
-//! Members: what a socket polls, and the handle to leave by.
+//! Members of a hub: the message source that a socket polls, and the handle to unregister it.
 
 use std::{
     fmt,
@@ -17,54 +17,57 @@ use crate::{
     ws::{Code, Delivery, Source, piece},
 };
 
-/// A place in a hub, shared by a membership and its handles.
-struct Seat {
+/// The part of a member that its message source and its handles share.
+struct Registration {
     id: u64,
-    state: Mutex<State>,
+    contents: Mutex<Contents>,
 }
 
-struct State {
-    /// None once the member has left.
+struct Contents {
+    /// `None` once the member is unregistered.
     subscription: Option<Subscription<Message>>,
+    /// The waker of the task that polls the source.
     waker: Option<Waker>,
 }
 
-impl Seat {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Registration {
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A membership, to be attached to a socket. Dropped, as with its socket, the member has left.
+/// The message source of a member. Attach it to a socket.
+///
+/// Dropping it unregisters the member. A socket drops its sources when it closes.
 pub struct Membership {
-    seat: Arc<Seat>,
+    registration: Arc<Registration>,
     hub: Arc<Shared>,
 }
 
 impl Membership {
     pub(super) fn new(hub: Arc<Shared>, subscription: Subscription<Message>) -> Self {
-        hub.joined();
+        hub.membership_created();
         let id = subscription.id();
-        let state = Mutex::new(State { subscription: Some(subscription), waker: None });
-        Self { seat: Arc::new(Seat { id, state }), hub }
+        let contents = Mutex::new(Contents { subscription: Some(subscription), waker: None });
+        Self { registration: Arc::new(Registration { id, contents }), hub }
     }
 
-    /// Returns a handle to leave by.
+    /// Returns the handle to unregister the member.
     pub fn member(&self) -> Member {
-        Member(self.seat.clone())
+        Member(self.registration.clone())
     }
 }
 
 impl Source for Membership {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
-        let mut state = self.seat.lock();
-        let Some(subscription) = &mut state.subscription else { return Poll::Ready(Delivery::End) };
+        let mut contents = self.registration.lock();
+        let Some(subscription) = &mut contents.subscription else { return Poll::Ready(Delivery::End) };
         loop {
             match subscription.poll_next(cx) {
                 Poll::Ready(fanout::Delivery::Event(event)) => {
                     return Poll::Ready(Delivery::Message(event.payload().0.clone()));
                 }
-                // A hub keeps no history: there is nothing to be told but what comes.
+                // A hub has no history, so its clients cannot use the report.
                 Poll::Ready(fanout::Delivery::Gap(_)) => {}
                 Poll::Ready(fanout::Delivery::Removed) => return Poll::Ready(Delivery::End),
                 Poll::Ready(fanout::Delivery::Closed) if self.hub.is_closing() => {
@@ -76,15 +79,15 @@ impl Source for Membership {
                 Poll::Pending => break,
             }
         }
-        if !state.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            state.waker = Some(cx.waker().clone());
+        if !contents.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            contents.waker = Some(cx.waker().clone());
         }
         Poll::Pending
     }
 
     fn offer(&mut self, offer: &mut Offer) {
-        let unpack = if offer.form == Form::DeflatedFrame { deflated } else { plain };
-        offer.answer = match &self.seat.lock().subscription {
+        let unpack = if offer.form == Form::DeflatedFrame { deflated_frame } else { plain_frame };
+        offer.answer = match &self.registration.lock().subscription {
             Some(subscription) if subscription.connect(offer.outlet) => Answer::Accepted(unpack),
             Some(_) => Answer::Later,
             None => Answer::Never,
@@ -92,49 +95,51 @@ impl Source for Membership {
     }
 }
 
-fn deflated(parcel: &Parcel) -> Option<Piece> {
+fn deflated_frame(parcel: &Parcel) -> Option<Piece> {
     message(parcel).map(|message| piece(&message.0.0, true))
 }
 
-fn plain(parcel: &Parcel) -> Option<Piece> {
+fn plain_frame(parcel: &Parcel) -> Option<Piece> {
     message(parcel).map(|message| piece(&message.0.0, false))
 }
 
+/// Returns the message that an outlet of a member holds.
 fn message(parcel: &Parcel) -> Option<&Message> {
     parcel.downcast_ref::<fanout::Event<Message>>().map(fanout::Event::payload)
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        let subscription = self.seat.lock().subscription.take();
+        let subscription = self.registration.lock().subscription.take();
         drop(subscription);
-        self.hub.left();
+        self.hub.membership_dropped();
     }
 }
 
 impl fmt::Debug for Membership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Membership").field("id", &self.seat.id).finish_non_exhaustive()
+        f.debug_struct("Membership").field("id", &self.registration.id).finish_non_exhaustive()
     }
 }
 
-/// A handle to leave a hub by. Dropping it changes nothing; clones are one member.
+/// A handle to a member of a hub. Dropping it has no effect. Clones refer to the same member.
 #[derive(Clone)]
-pub struct Member(Arc<Seat>);
+pub struct Member(Arc<Registration>);
 
 impl Member {
-    /// Returns what tells this member from all others.
+    /// Returns the member's id, which is unique in the process.
     pub fn id(&self) -> u64 {
         self.0.id
     }
 
-    /// Leaves the hub; the socket stays. What waits in the mailbox is not sent; a message that its socket was given already
-    /// still may be. Called again it does nothing.
+    /// Unregisters the member and leaves its socket open. Does nothing if the member is already unregistered.
+    ///
+    /// Messages in the mailbox are dropped. A message that the socket has already taken may still be sent.
     pub fn unregister(&self) {
-        let mut state = self.0.lock();
-        let (subscription, waker) = (state.subscription.take(), state.waker.take());
-        drop(state);
-        // Outside of the lock: both know others.
+        let mut contents = self.0.lock();
+        let (subscription, waker) = (contents.subscription.take(), contents.waker.take());
+        drop(contents);
+        // Dropping the subscription and waking the task take other locks, so this lock must be free.
         drop(subscription);
         waker.into_iter().for_each(Waker::wake);
     }

@@ -1,4 +1,4 @@
-//! The hub: messages to many WebSockets at once, each with a mailbox of its own.
+//! Broadcasts to many WebSockets, each with its own bounded mailbox.
 //!
 //! ```
 //! use windlass::{Router, hub::Hub, websocket, ws::Socket};
@@ -8,7 +8,7 @@
 //! let chat = move |mut socket: Socket| {
 //!     let hub = members.clone();
 //!     async move {
-//!         // The socket gets what is broadcast, until it is over.
+//!         // From here on the socket receives every broadcast.
 //!         let _member = hub.register(&mut socket);
 //!         while let Some(Ok(message)) = socket.recv().await {
 //!             hub.broadcast(&message);
@@ -19,10 +19,13 @@
 //! # let _ = router;
 //! ```
 //!
-//! A message is framed once, however many members there are, and handed to their mailboxes by the fan-out that the
-//! [`broker`](crate::pubsub::broker) uses too: broadcasting waits for nobody, and no member delays another. Hubs keep no history.
+//! A message is encoded once, however many members the hub has. Broadcasting never waits for a member, and no member
+//! delays another. A hub keeps no history; for that use a [`broker`](crate::broker).
+
+// This module must not know connections. A member is a message source that a socket polls.
 
 mod broadcast;
+mod error;
 mod member;
 mod settings;
 
@@ -32,7 +35,7 @@ use std::{
     future::{Future, poll_fn},
     pin::pin,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Poll, Waker},
@@ -42,42 +45,52 @@ use std::{
 use windlass_actors::{
     Pool, System,
     error::SpawnError,
-    fanout::{Fanout, Payload, Policy, SubscribeOptions, Topic, TopicError, TopicStats},
+    fanout::{Fanout, Payload, Policy, Receipt, SubscribeOptions, Topic, TopicError, TopicStats},
 };
 
-use crate::ws::{Outgoing, Prepared, Socket};
+use crate::{
+    limits::FOREVER,
+    ws::{Outgoing, Prepared, Socket},
+};
 
 pub use broadcast::{BroadcastError, Confirmed, Sent};
+pub use error::HubError;
 pub use member::{Member, Membership};
 pub use settings::HubSettings;
 
-/// A longer time to close counts as this: an instant beyond it may not exist. A year.
-const LONGEST_CLOSE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// WebSockets that get the same messages. Clones are one hub; it may be used from any thread.
+/// A group of WebSockets that receive the same messages.
 ///
-/// It begins to work with the server it is given to ([`Builder::hub`](crate::Builder::hub)).
+/// A hub starts with the server that it is given to ([`Builder::hub`](crate::Builder::hub)). Clones share one hub. All
+/// methods may be called from any thread.
 #[derive(Clone)]
 pub struct Hub(Arc<Shared>);
 
-pub(crate) struct Shared {
+struct Shared {
     settings: HubSettings,
-    /// There once the server runs.
+    /// Set when the server starts.
     running: OnceLock<Running>,
-    /// A server has it.
-    taken: AtomicBool,
-    closing: AtomicBool,
-    /// Memberships that live, registered or not, and who waits until there are none.
-    living: Mutex<(usize, Vec<Waker>)>,
+    /// The hub belongs to a server.
+    has_server: AtomicBool,
+    is_closing: AtomicBool,
+    memberships: Mutex<Memberships>,
 }
 
+/// The parts that exist while the server runs.
 struct Running {
     fanout: Fanout<Message>,
     topic: Topic<Message>,
 }
 
-/// What members' mailboxes hold.
-pub(crate) struct Message(Prepared);
+/// The memberships that are not dropped yet, registered or not.
+#[derive(Default)]
+struct Memberships {
+    count: usize,
+    /// Tasks that wait until there are none.
+    waiting: Vec<Waker>,
+}
+
+/// A message in a member's mailbox.
+struct Message(Prepared);
 
 impl Payload for Message {
     fn weight(&self) -> usize {
@@ -85,114 +98,100 @@ impl Payload for Message {
     }
 }
 
-/// Why nobody can register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HubError {
-    /// The hub was given to no server, or that one has not started.
-    NotStarted,
-    /// The hub was closed.
-    Closed,
-    /// The shard has as many messages to hand out as it can hold; try again soon.
-    Busy,
-}
-
-impl fmt::Display for HubError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotStarted => "the hub's server has not started",
-            Self::Closed => "the hub is closed",
-            Self::Busy => "the shard is busy handing out messages; try again soon",
-        })
-    }
-}
-
-impl std::error::Error for HubError {}
-
 impl Hub {
-    /// Makes a hub without members.
+    /// Creates a hub without members.
     pub fn new(settings: HubSettings) -> Self {
         Self(Arc::new(Shared {
             settings,
             running: OnceLock::new(),
-            taken: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            living: Mutex::default(),
+            has_server: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
+            memberships: Mutex::default(),
         }))
     }
 
-    /// Begins to work on the shards of `system`. False: it works for another server.
+    /// Starts on the shards of `system`. Returns `false` if the hub belongs to another server.
     pub(crate) fn start(&self, system: &System) -> Result<bool, SpawnError> {
-        if self.0.taken.swap(true, Ordering::SeqCst) {
+        if self.0.has_server.swap(true, Ordering::SeqCst) {
             return Ok(false);
         }
-        let fanout = Fanout::start(system).inspect_err(|_| self.0.taken.store(false, Ordering::SeqCst))?;
+        let fanout =
+            Fanout::start(system).inspect_err(|_| self.0.has_server.store(false, Ordering::SeqCst))?;
         let topic = fanout.topic(self.0.settings.bounds(), self.0.settings.overflow.clone());
-        // Nobody else sets it: `taken` was ours.
+        // The swap above lets only one caller get here.
         let _ = self.0.running.set(Running { fanout, topic });
         Ok(true)
     }
 
-    /// Says whether its policy asks callbacks, which need a pool.
-    pub(crate) fn asks(&self) -> bool {
+    /// Returns `true` if the overflow policy has a callback. Callbacks run on a pool.
+    pub(crate) fn needs_pool(&self) -> bool {
         matches!(self.0.settings.overflow, Policy::Ask(_))
     }
 
-    /// Has callbacks run on a pool.
-    pub(crate) fn ask_on(&self, pool: &Pool) {
+    /// Starts to run overflow callbacks on `pool`.
+    pub(crate) fn start_choosers(&self, pool: &Pool) {
         if let Policy::Ask(chooser) = &self.0.settings.overflow {
             chooser.start(pool);
         }
     }
 
-    /// Takes no member and no message from here on: the server ends, and closes the sockets.
+    /// Rejects members and messages from here on. The draining server closes the sockets.
     pub(crate) fn drain(&self) {
-        self.0.closing.store(true, Ordering::SeqCst);
+        self.0.is_closing.store(true, Ordering::SeqCst);
         if let Policy::Ask(chooser) = &self.0.settings.overflow {
             chooser.stop();
         }
     }
 
-    /// Has a socket get what is broadcast from here on, until it is over, or the member leaves.
+    /// Registers a socket. It receives all later broadcasts until it closes or the member is unregistered.
     ///
-    /// Dropping what is returned changes nothing.
+    /// Dropping the returned handle has no effect.
     ///
     /// # Errors
     ///
-    /// The hub has not started, is closed, or its shard is busy.
+    /// The hub has not started, is closed, or the socket's shard is busy.
     pub fn register(&self, socket: &mut Socket) -> Result<Member, HubError> {
-        let membership = self.member(None)?;
+        self.attach(socket, None)
+    }
+
+    /// Like [`register`](Self::register), with an identity that filters and overflow callbacks receive.
+    ///
+    /// # Errors
+    ///
+    /// See [`register`](Self::register).
+    pub fn register_as(
+        &self,
+        socket: &mut Socket,
+        identity: impl Any + Send + Sync,
+    ) -> Result<Member, HubError> {
+        self.attach(socket, Some(Arc::new(identity)))
+    }
+
+    fn attach(
+        &self,
+        socket: &mut Socket,
+        identity: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> Result<Member, HubError> {
+        let membership = self.member(identity)?;
         let member = membership.member();
         socket.attach(membership);
         Ok(member)
     }
 
-    /// Like [`register`](Self::register), and says who it is: filters and callbacks are shown that.
+    /// Creates a member without a socket. Attach it to the sending half of a socket
+    /// ([`Sender::attach`](crate::ws::Sender::attach)), or poll it.
     ///
     /// # Errors
     ///
-    /// As [`register`](Self::register).
-    pub fn register_as(&self, socket: &mut Socket, who: impl Any + Send + Sync) -> Result<Member, HubError> {
-        let membership = self.member(Some(Arc::new(who)))?;
-        let member = membership.member();
-        socket.attach(membership);
-        Ok(member)
-    }
-
-    /// Makes a member that is given to no socket: to be attached to half of one
-    /// ([`Sender::attach`](crate::ws::Sender::attach)), or polled by itself.
-    ///
-    /// # Errors
-    ///
-    /// As [`register`](Self::register).
-    pub fn member(&self, who: Option<Arc<dyn Any + Send + Sync>>) -> Result<Membership, HubError> {
+    /// See [`register`](Self::register).
+    pub fn member(&self, identity: Option<Arc<dyn Any + Send + Sync>>) -> Result<Membership, HubError> {
         let running = self.0.running.get().ok_or(HubError::NotStarted)?;
-        if self.0.closing.load(Ordering::SeqCst) {
+        if self.0.is_closing() {
             return Err(HubError::Closed);
         }
         let settings = &self.0.settings;
         let options = SubscribeOptions {
-            identity: who,
+            identity,
             ..SubscribeOptions::new(settings.bounds(), settings.overflow.clone())
         };
         let subscription = running.topic.subscribe_with(options).map_err(|error| match error {
@@ -202,18 +201,20 @@ impl Hub {
         Ok(Membership::new(self.0.clone(), subscription))
     }
 
-    /// Sends a message to every member. Waits for nobody.
+    /// Sends a message to every member. Never waits.
     pub fn broadcast<'a>(&self, message: impl Into<Outgoing<'a>>) -> Sent {
         self.broadcast_prepared(&self.prepare(message))
     }
 
-    /// Sends a message whose frames are made to every member.
+    /// Like [`broadcast`](Self::broadcast), for a message that is already encoded.
     pub fn broadcast_prepared(&self, message: &Prepared) -> Sent {
         self.publish(|topic| topic.publish(|_| Message(message.clone())))
     }
 
-    /// Sends a message to those members that `filter` says it is for: it is shown who each is, if that was said. It runs on
-    /// the shards, so it must be quick; one that panics says no, and is counted.
+    /// Sends a message to the members for which `filter` returns `true`. Never waits.
+    ///
+    /// The filter receives the identity of each member, or `None` for a member without one. It runs on the shards, so it
+    /// must be fast. If it panics, the member does not receive the message, and the panic is counted.
     pub fn broadcast_filter<'a>(
         &self,
         message: impl Into<Outgoing<'a>>,
@@ -223,20 +224,17 @@ impl Hub {
         self.publish(|topic| topic.publish_filtered(Arc::new(filter), message))
     }
 
-    fn publish(
-        &self,
-        publish: impl FnOnce(&Topic<Message>) -> Result<windlass_actors::fanout::Receipt<Message>, TopicError>,
-    ) -> Sent {
+    fn publish(&self, publish: impl FnOnce(&Topic<Message>) -> Result<Receipt<Message>, TopicError>) -> Sent {
         match self.0.running.get() {
-            None => Sent::nobody(BroadcastError::NotStarted),
-            Some(_) if self.0.closing.load(Ordering::SeqCst) => Sent::nobody(BroadcastError::Closed),
+            None => Sent::failed(BroadcastError::NotStarted),
+            Some(_) if self.0.is_closing() => Sent::failed(BroadcastError::Closed),
             Some(running) => {
-                publish(&running.topic).map_or_else(|_| Sent::nobody(BroadcastError::Closed), Sent::new)
+                publish(&running.topic).map_or_else(|_| Sent::failed(BroadcastError::Closed), Sent::new)
             }
         }
     }
 
-    /// Makes a message's frames, compressed too if the settings say so.
+    /// Encodes a message, and compresses it if the hub's settings have compression.
     pub fn prepare<'a>(&self, message: impl Into<Outgoing<'a>>) -> Prepared {
         let prepared = match message.into() {
             Outgoing::Prepared(prepared) => return prepared.clone(),
@@ -249,41 +247,44 @@ impl Hub {
         }
     }
 
-    /// Returns how many members are registered.
+    /// Returns the number of registered members.
     pub fn len(&self) -> usize {
         self.0.running.get().map_or(0, |running| running.topic.subscribers())
     }
 
-    /// Says whether nobody is registered.
+    /// Returns `true` if no member is registered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Closes the hub: nobody can register and nothing be broadcast from here on; what was broadcast before still leaves;
-    /// then every member's socket is closed with code 1001.
+    /// Closes the hub. It rejects members and messages from here on. Messages that were broadcast before are still sent.
+    /// Then every member's socket is closed with code 1001.
     ///
-    /// Returns when all are closed, or after `timeout`: then with how many are left, whose clients take nothing. Those are
-    /// members no more, and end with their connection's write timer. Called again it waits likewise.
+    /// Returns 0 when all sockets are closed. After `timeout` it returns the number of sockets that are still open,
+    /// because their clients do not read. Those are no longer members and end with their connection's write timeout.
+    /// Another call waits in the same way.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, the hub is closed all the same, once it was polled.
+    /// The hub is closed by the first poll. Dropping the future only ends the wait.
     pub async fn close(&self, timeout: Duration) -> usize {
-        self.0.closing.store(true, Ordering::SeqCst);
+        self.0.is_closing.store(true, Ordering::SeqCst);
         let Some(running) = self.0.running.get() else { return 0 };
-        let mut closed = pin!(running.topic.close());
-        let mut told = false;
-        let mut late = pin!(running.fanout.deadline(Instant::now() + timeout.min(LONGEST_CLOSE)));
+        let mut closing = pin!(running.topic.close());
+        let mut shards_closed = false;
+        let mut deadline = pin!(running.fanout.deadline(Instant::now() + timeout.min(FOREVER)));
         poll_fn(|cx| {
-            told = told || closed.as_mut().poll(cx).is_ready();
-            let left = if told { self.0.poll_nobody(cx.waker()) } else { Poll::Pending };
-            if left.is_ready() { left } else { late.as_mut().poll(cx) }
+            shards_closed = shards_closed || closing.as_mut().poll(cx).is_ready();
+            if shards_closed && self.0.poll_no_memberships(cx.waker()).is_ready() {
+                return Poll::Ready(());
+            }
+            deadline.as_mut().poll(cx)
         })
         .await;
-        self.0.living.lock().unwrap_or_else(PoisonError::into_inner).0
+        self.0.memberships().count
     }
 
-    /// Returns what the hub did so far.
+    /// Returns the hub's counts.
     pub fn stats(&self) -> TopicStats {
         self.0.running.get().map(|running| running.topic.stats()).unwrap_or_default()
     }
@@ -291,29 +292,34 @@ impl Hub {
 
 impl Shared {
     fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::SeqCst)
+        self.is_closing.load(Ordering::SeqCst)
     }
 
-    fn joined(&self) {
-        self.living.lock().unwrap_or_else(PoisonError::into_inner).0 += 1;
+    fn memberships(&self) -> MutexGuard<'_, Memberships> {
+        self.memberships.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn left(&self) {
-        let mut living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
-        living.0 -= 1;
-        let waiting = if living.0 == 0 { std::mem::take(&mut living.1) } else { Vec::new() };
-        drop(living);
+    fn membership_created(&self) {
+        self.memberships().count += 1;
+    }
+
+    fn membership_dropped(&self) {
+        let mut memberships = self.memberships();
+        memberships.count -= 1;
+        let waiting =
+            if memberships.count == 0 { std::mem::take(&mut memberships.waiting) } else { Vec::new() };
+        drop(memberships);
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits until no membership lives.
-    fn poll_nobody(&self, waker: &Waker) -> Poll<()> {
-        let mut living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
-        if living.0 == 0 {
+    /// Waits until all memberships are dropped.
+    fn poll_no_memberships(&self, waker: &Waker) -> Poll<()> {
+        let mut memberships = self.memberships();
+        if memberships.count == 0 {
             return Poll::Ready(());
         }
-        if !living.1.iter().any(|known| known.will_wake(waker)) {
-            living.1.push(waker.clone());
+        if !memberships.waiting.iter().any(|known| known.will_wake(waker)) {
+            memberships.waiting.push(waker.clone());
         }
         Poll::Pending
     }

@@ -1,21 +1,25 @@
-//! How a hub's members are.
+//! Hub settings.
 
 use windlass_actors::fanout::{Bounds, Chooser, ChooserOptions, FullQueue, Overflow, Policy};
 
 use crate::ws::Deflate;
 
-/// How a hub's members are.
+/// Hub settings.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HubSettings {
-    /// Messages a member's mailbox holds. Default 64.
+    /// Capacity of a member's mailbox, messages. Default 64.
     pub mailbox_events: usize,
-    /// Bytes of frames a member's mailbox holds. Default 256 KiB. An empty one takes one message of any size.
+    /// Capacity of a member's mailbox, bytes of frames. Default 256 KiB. An empty mailbox accepts one message of any
+    /// size.
     pub mailbox_bytes: usize,
-    /// What happens to a message that finds a member's mailbox full. Default: the member's socket is closed, with code 1013.
-    /// `Drop`: the message is lost for it. `Remove`: it is a member no more, its socket stays.
+    /// Action when a member's mailbox is full. Default [`Overflow::Close`].
+    ///
+    /// - [`Overflow::Drop`] drops the message for this member.
+    /// - [`Overflow::Remove`] removes the member from the hub and leaves its socket open.
+    /// - [`Overflow::Close`] closes the member's socket with code 1013.
     pub overflow: Policy,
-    /// Makes each message's compressed form too, once, for the sockets that agreed on compression. Default: no.
+    /// Compression of messages, for sockets that negotiated it. Each message is compressed once. Default `None`.
     pub compression: Option<Deflate>,
 }
 
@@ -32,16 +36,18 @@ impl Default for HubSettings {
 }
 
 impl HubSettings {
-    /// Has a callback say what happens to a member whose mailbox is full. It runs on the blocking threads of the server's
-    /// pool, `asking` says how; a member whose callback panics is closed.
+    /// Sets a callback that selects the action when a member's mailbox is full.
+    ///
+    /// The callback runs on the blocking threads of the server's pool, with these `options`. If it panics, the
+    /// member's socket is closed.
     #[must_use]
     pub fn overflow_by(
         self,
-        asking: ChooserOptions,
+        options: ChooserOptions,
         choose: impl Fn(&FullQueue) -> Overflow + Send + Sync + 'static,
     ) -> Self {
-        let asking = ChooserOptions { on_panic: Overflow::Close, ..asking };
-        Self { overflow: Chooser::with(asking, choose).into(), ..self }
+        let options = ChooserOptions { on_panic: Overflow::Close, ..options };
+        Self { overflow: Chooser::with(options, choose).into(), ..self }
     }
 
     pub(super) fn bounds(&self) -> Bounds {

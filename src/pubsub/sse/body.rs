@@ -1,8 +1,9 @@
-//! The body of a handler's stream: what was missed, then what the handler sends and its topics give, by turns.
+//! The event stream of a handler: stored events first, then the handler's own and those of its topics in turns.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -12,135 +13,146 @@ use windlass_actors::{Local, TaskHandle};
 
 use super::{
     Client,
-    queue::{Next, Queue},
-    replay::Keeper,
-    respond::{Running, Start},
+    queue::{Queue, QueueItem},
+    recorder::Recorder,
 };
 use crate::{
     proto::sse,
-    pubsub::broker::{From, History, Pieces, Polled, ServerSent, Stream, unknown_id},
+    pubsub::{
+        broker::TopicStream,
+        event::{ServerSent, unknown_id},
+        stream::{EventStream, History, HistoryItem, PollNext, ResumePoint},
+    },
 };
 
-/// Milliseconds over which clients come back after the server ended.
-const FAREWELL: std::ops::Range<u64> = 500..4500;
+/// The future of a handler.
+pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = ()>>>;
 
+/// Creates the future of a handler, on the connection's shard.
+pub(super) type StartHandler = Box<dyn FnOnce(Client) -> HandlerFuture + Send>;
+
+/// Phase of a [`HandlerStream`]. The phases follow one another in this order. `Replaying` is skipped without a store.
 enum Phase {
-    /// Nobody has polled it.
-    New(Option<From>),
-    /// What the client missed is sent.
-    Behind(History<ServerSent>),
+    /// Not polled yet.
+    New(Option<ResumePoint>),
+    /// Sends the events that the client missed.
+    Replaying(History<ServerSent>),
     /// The handler runs.
     Running,
 }
 
-/// One client's stream. Dropped, its handler is cancelled.
+/// The stream of one client. Dropping it cancels the handler.
 pub(super) struct HandlerStream {
     queue: Arc<Queue>,
-    keeper: Option<Arc<Keeper>>,
+    recorder: Option<Arc<Recorder>>,
     phase: Phase,
     /// Taken when the handler starts.
-    start: Option<(Client, Start)>,
+    start: Option<(Client, StartHandler)>,
     handler: Option<TaskHandle>,
-    topics: Vec<Stream<ServerSent>>,
-    /// Whose turn it is: 0 the handler's, then the topics'.
-    turn: usize,
-    /// The server ends.
-    ending: bool,
-    farewell: bool,
+    topics: Vec<TopicStream<ServerSent>>,
+    /// The source to poll first: 0 is the handler's queue, the others are the topics.
+    next_source: usize,
+    server_drains: bool,
+    final_retry_sent: bool,
 }
 
 impl HandlerStream {
     pub(super) fn new(
         queue: Arc<Queue>,
-        keeper: Option<Arc<Keeper>>,
-        last: Option<&[u8]>,
+        recorder: Option<Arc<Recorder>>,
+        last_event_id: Option<&[u8]>,
         client: Client,
-        start: Start,
+        start: StartHandler,
     ) -> Self {
         Self {
             queue,
-            keeper,
-            phase: Phase::New(last.map(From::parse)),
+            recorder,
+            phase: Phase::New(last_event_id.map(ResumePoint::parse)),
             start: Some((client, start)),
             handler: None,
             topics: Vec::new(),
-            turn: 0,
-            ending: false,
-            farewell: false,
+            next_source: 0,
+            server_drains: false,
+            final_retry_sent: false,
         }
     }
 
-    /// Begins with history, or with the handler; the first piece says when to come back, and what cannot be had.
-    fn begin(&mut self, from: Option<From>) -> Option<Bytes> {
+    /// Starts the history or the handler. Returns the first output: the reconnection delay, and a reset if the client's
+    /// last event id is unknown.
+    fn begin(&mut self, resume: Option<ResumePoint>) -> Option<Bytes> {
         let mut first = Vec::new();
         if let Some(retry) = self.queue.settings.retry {
             sse::append_retry(&mut first, u64::try_from(retry.as_millis()).unwrap_or(u64::MAX));
         }
-        if from == Some(From::Unknown) {
+        if resume == Some(ResumePoint::UnknownId) {
             first.extend_from_slice(&unknown_id::<ServerSent>());
         }
-        match from.zip(self.keeper.as_ref()).and_then(|(from, keeper)| keeper.history(from)) {
-            Some(history) => self.phase = Phase::Behind(history),
+        let history = resume.zip(self.recorder.as_ref());
+        match history.and_then(|(resume, recorder)| recorder.history(resume)) {
+            Some(history) => self.phase = Phase::Replaying(history),
             None => self.run(),
         }
         (!first.is_empty()).then(|| first.into())
     }
 
-    /// Starts the handler on this shard.
+    /// Starts the handler on the current shard.
     fn run(&mut self) {
         self.phase = Phase::Running;
         let Some((client, start)) = self.start.take() else { return };
         let Some(local) = Local::current() else { return self.queue.fail() };
         let queue = self.queue.clone();
         self.handler = Some(local.spawn(async move {
-            // The handler's own first step is contained too.
+            // The call of the handler can panic too.
             match catch_unwind(AssertUnwindSafe(|| start(client))) {
-                Ok(running) => supervise(&queue, running).await,
+                Ok(handler) => run_to_end(&queue, handler).await,
                 Err(_) => queue.handler_panicked(),
             }
         }));
     }
 
-    /// Asks the handler's queue and the topics in turn.
-    fn poll_running(&mut self, cx: &mut Context<'_>) -> Polled<Bytes> {
-        self.queue.take_joining(&mut self.topics);
-        let places = self.topics.len() + 1;
-        for step in 0..places {
-            let place = (self.turn + step) % places;
-            let polled = match place.checked_sub(1) {
-                None => self.poll_own(cx),
-                Some(topic) => self.topics[topic].poll_piece(cx),
+    /// Polls the handler's queue and the topics in turns.
+    fn poll_sources(&mut self, cx: &mut Context<'_>) -> PollNext<Bytes> {
+        self.queue.take_subscriptions(&mut self.topics);
+        let sources = self.topics.len() + 1;
+        for step in 0..sources {
+            let source = (self.next_source + step) % sources;
+            let topic = source.checked_sub(1);
+            let polled = match topic {
+                None => self.poll_queue(cx),
+                Some(topic) => self.topics[topic].poll_next(cx),
             };
-            if let (Some(topic), Poll::Ready(None)) = (place.checked_sub(1), &polled) {
-                // The stream ends with its topic, behind what its handler has sent.
+            if let (Some(topic), Poll::Ready(None)) = (topic, &polled) {
+                // The stream ends with its topic, after the events in the handler's queue.
                 drop(self.topics.swap_remove(topic));
                 self.queue.close();
-                return self.poll_running(cx);
+                return self.poll_sources(cx);
             }
             if polled.is_ready() {
-                self.turn = place + 1;
+                self.next_source = source + 1;
                 return polled;
             }
         }
         Poll::Pending
     }
 
-    fn poll_own(&mut self, cx: &Context<'_>) -> Polled<Bytes> {
-        match self.queue.next(cx.waker()) {
-            Next::Piece(piece) => Poll::Ready(Some(Ok(piece))),
-            Next::Nothing => Poll::Pending,
-            Next::Failed => Poll::Ready(Some(Err("the stream's handler panicked".into()))),
-            Next::Ended if self.ending && !std::mem::replace(&mut self.farewell, true) => {
-                Poll::Ready(Some(Ok(self.queue.farewell(FAREWELL))))
+    fn poll_queue(&mut self, cx: &Context<'_>) -> PollNext<Bytes> {
+        match self.queue.pop(cx.waker()) {
+            QueueItem::Event(event) => Poll::Ready(Some(Ok(event))),
+            QueueItem::Empty => Poll::Pending,
+            QueueItem::Failed => Poll::Ready(Some(Err("the handler of the event stream panicked".into()))),
+            QueueItem::Closed
+                if self.server_drains && !std::mem::replace(&mut self.final_retry_sent, true) =>
+            {
+                Poll::Ready(Some(Ok(self.queue.final_retry())))
             }
-            Next::Ended => Poll::Ready(None),
+            QueueItem::Closed => Poll::Ready(None),
         }
     }
 }
 
-/// Runs a handler to its end.
-async fn supervise(queue: &Queue, mut running: Running) {
-    let outcome = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+/// Runs a handler to its end and closes the queue.
+async fn run_to_end(queue: &Queue, mut handler: HandlerFuture) {
+    let outcome = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Ok),
         Err(_) => Poll::Ready(Err(())),
     });
@@ -150,29 +162,29 @@ async fn supervise(queue: &Queue, mut running: Running) {
     }
 }
 
-impl Pieces for HandlerStream {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Polled<Bytes> {
-        if let Phase::New(from) = self.phase
-            && let Some(first) = self.begin(from)
+impl EventStream for HandlerStream {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> PollNext<Bytes> {
+        if let Phase::New(resume) = self.phase
+            && let Some(first) = self.begin(resume)
         {
             return Poll::Ready(Some(Ok(first)));
         }
-        if let Phase::Behind(history) = &mut self.phase {
-            match ready!(history.poll_piece(cx)) {
-                Ok(Ok(piece)) => return Poll::Ready(Some(Ok(piece))),
-                Ok(Err(_)) => self.run(),
+        if let Phase::Replaying(history) = &mut self.phase {
+            match ready!(history.poll_next(cx)) {
+                Ok(HistoryItem::Output(events)) => return Poll::Ready(Some(Ok(events))),
+                Ok(HistoryItem::End(_)) => self.run(),
                 Err(error) => {
-                    self.queue.store_failed(&error);
-                    tracing::error!(%error, "a stream's history cannot be read; the stream ends");
+                    self.queue.count_store_error(&error);
+                    tracing::error!(%error, "reading the history of an event stream failed, ending the stream");
                     return Poll::Ready(Some(Err(Box::new(error))));
                 }
             }
         }
-        self.poll_running(cx)
+        self.poll_sources(cx)
     }
 
     fn drain(&mut self) {
-        if !std::mem::replace(&mut self.ending, true) {
+        if !std::mem::replace(&mut self.server_drains, true) {
             self.queue.close();
         }
     }

@@ -1,147 +1,116 @@
-//! The client of an event stream, as its handler has it.
+//! The handle through which a handler sends events to one client.
 
 use std::{fmt, future::poll_fn, net::SocketAddr, sync::Arc};
 
-use super::{queue::Queue, replay::Keeper};
-use crate::pubsub::broker::{Broker, Event, Form, PreparedEvent, PublishError, TopicName};
+use super::{SendError, SubscribeError, queue::Queue, recorder::Recorder};
+use crate::pubsub::{
+    broker::{Broker, TopicName},
+    event::{Event, NewEvent, PreparedEvent},
+};
 
-/// Says that nothing more can be sent: the client is gone, or the stream has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed;
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the event stream is closed")
-    }
-}
-
-impl std::error::Error for Closed {}
-
-/// Why a client cannot follow a topic.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum SubscribeError {
-    /// The stream has ended.
-    Closed,
-    /// The client follows as many topics as it may ([`Settings::subscriptions`](super::Settings::subscriptions)).
-    TooMany,
-    /// The broker has no such topic to give.
-    Broker(PublishError),
-}
-
-impl fmt::Display for SubscribeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => Closed.fmt(f),
-            Self::TooMany => f.write_str("the client follows as many topics as it may"),
-            Self::Broker(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SubscribeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        if let Self::Broker(error) = self { Some(error) } else { None }
-    }
-}
-
-/// One client of server-sent events. Clones are one client; it may be used from any thread.
+/// A handle to one client of an event stream.
 ///
-/// The stream ends when the handler returns, when [`close`](Self::close) is called, or with the connection; not when the
-/// last clone is dropped.
+/// The stream ends when the handler returns, when [`close`](Self::close) is called, or when the client disconnects.
+/// It does not end when the last handle is dropped. Clones share one client. All methods may be called from any thread.
 #[derive(Clone)]
 pub struct Client {
     queue: Arc<Queue>,
-    keeper: Option<Arc<Keeper>>,
+    recorder: Option<Arc<Recorder>>,
     peer: Option<SocketAddr>,
 }
 
 impl Client {
-    pub(super) fn new(queue: Arc<Queue>, keeper: Option<Arc<Keeper>>, peer: Option<SocketAddr>) -> Self {
-        Self { queue, keeper, peer }
+    pub(super) fn new(queue: Arc<Queue>, recorder: Option<Arc<Recorder>>, peer: Option<SocketAddr>) -> Self {
+        Self { queue, recorder, peer }
     }
 
-    /// Sends an event: `Ok` says that it is queued, or was dropped by the policy ([`dropped`](Self::dropped) tells).
+    /// Sends an event. Events of one sender leave in order.
     ///
-    /// Events of one sender leave in order.
+    /// Returns `Ok` once the event is in the client's queue, or was dropped by the [overflow](super::Overflow) policy.
+    /// [`dropped`](Self::dropped) returns the number of dropped events.
     ///
     /// # Errors
     ///
-    /// The stream is closed, also when the policy closed it over this event.
+    /// - [`SendError::Closed`] if the stream is closed, also when the overflow policy closed it for this event.
+    /// - [`SendError::Store`] if the stream has a [`Replay`](super::Replay) and the event cannot be stored.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits for room, nothing is sent. With a [`Replay`](super::Replay), dropped later, it is sent
-    /// all the same.
-    pub async fn send(&self, event: Event) -> Result<(), super::SendError> {
-        self.send_form(Form::Plain(event)).await
+    /// If the future is dropped while it waits for room, the event is not sent. With a [`Replay`](super::Replay), an
+    /// event that is already on its way to the store is sent nevertheless.
+    pub async fn send(&self, event: Event) -> Result<(), SendError> {
+        self.send_new(NewEvent::Plain(event)).await
     }
 
-    /// Like [`send`](Self::send), for an event that is encoded.
+    /// Like [`send`](Self::send), for an event that is already encoded.
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// See [`send`](Self::send).
     ///
     /// # Cancel safety
     ///
-    /// As [`send`](Self::send).
-    pub async fn send_prepared(&self, event: &PreparedEvent) -> Result<(), super::SendError> {
-        self.send_form(Form::Prepared(event.clone())).await
+    /// See [`send`](Self::send).
+    pub async fn send_prepared(&self, event: &PreparedEvent) -> Result<(), SendError> {
+        self.send_new(NewEvent::Prepared(event.clone())).await
     }
 
-    async fn send_form(&self, form: Form) -> Result<(), super::SendError> {
-        let weight = form.weight();
-        let place = poll_fn(|cx| self.queue.poll_place(form.event(), weight, cx)).await?;
-        match &self.keeper {
-            Some(keeper) => keeper.keep(&self.queue, place, form).await,
+    async fn send_new(&self, event: NewEvent) -> Result<(), SendError> {
+        let weight = event.weight();
+        let reservation = poll_fn(|cx| self.queue.poll_reserve(event.event(), weight, cx)).await?;
+        match &self.recorder {
+            Some(recorder) => recorder.append(&self.queue, reservation, event).await,
             None => {
-                place.into_iter().for_each(|place| place.fill(form.encode(None)));
+                reservation.into_iter().for_each(|reservation| reservation.fill(event.encode(None)));
                 Ok(())
             }
         }
     }
 
-    /// Has the client get a topic's events too, after `last`: an event's id, or `earliest`. Without it they begin with the
-    /// next one.
+    /// Adds the events of a topic to this stream.
     ///
-    /// They have the topic's own mailbox and policy beside the queue of this client, and each side stays in order. When the
-    /// topic ends, or its policy closes this subscriber, the whole stream ends.
+    /// They start after the event `last`, which is a position or `earliest`. Without it they start with the next event.
+    /// The topic's events have the topic's own mailbox and overflow policy. They stay in order among themselves, but not
+    /// relative to the events of [`send`](Self::send).
+    ///
+    /// The whole stream ends when the topic is closed, or when the topic's policy closes this subscriber.
     ///
     /// # Errors
     ///
-    /// The stream is closed, or follows as many topics as it may, or the broker cannot give this one.
+    /// The stream is closed, the client has reached its limit of topics, or the broker cannot open the topic.
     pub fn subscribe(
         &self,
         broker: &Broker,
         topic: &TopicName,
         last: Option<&[u8]>,
     ) -> Result<(), SubscribeError> {
-        self.queue.join(broker.events(topic, last, self.peer).map_err(SubscribeError::Broker)?)
+        let events = broker.open_stream(topic, last, self.peer).map_err(SubscribeError::Broker)?;
+        self.queue.add_subscription(events)
     }
 
-    /// Returns how many events of [`send`](Self::send) wait for the client.
+    /// Returns the number of sent events that are in the queue.
     pub fn depth(&self) -> usize {
-        self.queue.figures().0
+        self.queue.depth()
     }
 
-    /// Returns how many events of [`send`](Self::send) were dropped because the queue was full.
+    /// Returns the number of sent events that were dropped because the queue was full.
     pub fn dropped(&self) -> u64 {
-        self.queue.figures().1
+        self.queue.dropped()
     }
 
-    /// Ends the stream behind what was sent. Called again it does nothing.
+    /// Closes the stream. It ends after the events in the queue. Does nothing if the stream is already closed.
     pub fn close(&self) {
         self.queue.close();
     }
 
-    /// Says whether nothing more can be sent.
+    /// Returns `true` if the stream is closed.
     pub fn is_closed(&self) -> bool {
         self.queue.is_closed()
     }
 
-    /// Waits until nothing more can be sent: for senders elsewhere, since the handler itself is dropped when its client is
-    /// gone.
+    /// Waits until the stream is closed.
+    ///
+    /// Useful for senders outside the handler. The handler itself is dropped when its client disconnects.
     pub async fn closed(&self) {
         poll_fn(|cx| self.queue.poll_closed(cx)).await;
     }
@@ -149,7 +118,7 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (depth, dropped) = self.queue.figures();
+        let (depth, dropped) = (self.depth(), self.dropped());
         f.debug_struct("Client").field("depth", &depth).field("dropped", &dropped).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Event streams of a handler's own: one client each, with a queue, topics beside it, and history if wanted.
+//! Event streams that a handler writes to one client each.
 //!
 //! ```
 //! use windlass::{Request, Router, broker::Event, event_stream, sse::Client};
@@ -15,25 +15,31 @@
 //! # let _ = router;
 //! ```
 //!
-//! The answer's head is sent at once; then the handler's future runs on the connection's shard, and need not be `Send`.
-//! It runs until it returns, which ends the stream behind what was sent, or until the client is gone, which drops it where it
-//! waits. [`Client`] is a handle that may be cloned and sent from anywhere. [`respond`] answers from within an ordinary
-//! handler, which has seen the request.
+//! The server sends the response head at once and then runs the handler's future on the connection's shard. The future
+//! need not be `Send`. When it returns, the stream ends after the events in the queue. When the client disconnects, the
+//! future is dropped at its current `await`.
 //!
-//! For events that many clients shall have there is the [`broker`](crate::pubsub::broker); a client can follow its topics beside
-//! what the handler sends ([`Client::subscribe`]).
+//! [`Client`] is a handle that can be cloned and used from any thread. [`respond`] starts a stream from an ordinary
+//! handler, which has already seen the request.
+//!
+//! For events that go to many clients use a [`broker`](crate::broker). A client can receive the events of its topics in
+//! addition to the handler's own ([`Client::subscribe`]).
+
+// This module must not know connections. A stream is a response body with a queue behind it.
 
 mod body;
 mod client;
+mod error;
 mod queue;
+mod recorder;
 mod replay;
 mod respond;
 mod route;
 mod settings;
 
-pub use client::{Client, Closed, SubscribeError};
-pub use replay::{Replay, SendError};
-pub(crate) use respond::Opening;
+pub use client::Client;
+pub use error::{Closed, SendError, SubscribeError};
+pub use replay::Replay;
 pub use respond::respond;
 pub use route::{event_stream, event_stream_with};
-pub use settings::{Settings, WhenFull};
+pub use settings::{Overflow, Settings};

@@ -1,121 +1,133 @@
-//! What a handler's sends and its connection share: a queue bounded in events and bytes.
+//! The queue between a handler and its connection, bounded in events and bytes.
 
 use std::{
     collections::VecDeque,
-    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 
-use super::{Closed, Settings, WhenFull};
+use super::{Closed, Overflow, Settings, SubscribeError};
 use crate::{
     metrics::ShardCounters,
     proto::sse,
-    pubsub::broker::{Event, ServerSent, Stream, range},
+    pubsub::{
+        broker::TopicStream,
+        event::{Event, ServerSent, gap_between},
+        stream::reconnect_millis,
+    },
     replay::{Position, StoreError},
 };
 
-struct State {
-    /// Pieces and what each weighs.
-    items: VecDeque<(Bytes, usize)>,
-    /// Events in `items`, and those that have a place there and are on their way through a store.
-    events: usize,
-    /// What they weigh.
-    bytes: usize,
-    dropped: u64,
-    /// Events of the store that were dropped since the last one queued.
-    lost: Option<(Position, Position)>,
-    /// Nothing more is sent: the handler has returned, the stream was closed, or its client is gone.
-    closed: bool,
-    /// The handler panicked: the stream is cut short.
-    failed: bool,
-    /// The connection is gone: what still comes finds nobody.
-    gone: bool,
-    /// Subscriptions the connection has not taken up.
-    joining: Vec<Stream<ServerSent>>,
-    /// Subscriptions so far.
-    joined: usize,
-    consumer: Option<Waker>,
-    /// Senders that wait for room, and whoever waits for the end.
-    waiting: Vec<Waker>,
-}
-
-/// One client's queue.
+/// The queue of one client.
 pub(super) struct Queue {
-    state: Mutex<State>,
+    contents: Mutex<Contents>,
     pub(super) settings: Arc<Settings>,
     counters: Arc<ShardCounters>,
 }
 
-/// What the connection finds.
-pub(super) enum Next {
-    Piece(Bytes),
-    Nothing,
-    Ended,
+/// Phase of a queue. A queue only moves forward.
+///
+/// ```text
+///  Open ──close──► Closed ──handler panicked──► Failed ──client gone──► Abandoned
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum QueuePhase {
+    /// Accepts events.
+    Open,
+    /// Accepts no events. The queued ones are still sent.
+    Closed,
+    /// The response body ends with an error after the queued events.
+    Failed,
+    /// The connection has dropped the queue.
+    Abandoned,
+}
+
+struct Contents {
+    phase: QueuePhase,
+    /// Encoded events and their weights, bytes.
+    events: VecDeque<(Bytes, usize)>,
+    /// Number of queued and reserved events.
+    depth: usize,
+    /// Weight of queued and reserved events, bytes.
+    bytes: usize,
+    /// Number of events that the overflow policy dropped.
+    dropped: u64,
+    /// First and last position of the stored events that were dropped after the last queued one.
+    gap: Option<(Position, Position)>,
+    /// Subscriptions that the connection has not taken yet.
+    new_subscriptions: Vec<TopicStream<ServerSent>>,
+    /// Number of subscriptions so far.
+    subscriptions: usize,
+    connection: Option<Waker>,
+    /// Senders that wait for room, and tasks that wait for the end.
+    waiting: Vec<Waker>,
+}
+
+/// Result of [`Queue::pop`].
+pub(super) enum QueueItem {
+    Event(Bytes),
+    /// No event is queued. The waker is registered.
+    Empty,
+    /// The queue is closed and empty.
+    Closed,
+    /// The handler has panicked.
     Failed,
 }
 
+/// The sender's side.
 impl Queue {
     pub(super) fn new(settings: Arc<Settings>, counters: Arc<ShardCounters>) -> Arc<Self> {
-        let state = State {
-            items: VecDeque::new(),
-            events: 0,
+        let contents = Contents {
+            phase: QueuePhase::Open,
+            events: VecDeque::new(),
+            depth: 0,
             bytes: 0,
             dropped: 0,
-            lost: None,
-            closed: false,
-            failed: false,
-            gone: false,
-            joining: Vec::new(),
-            joined: 0,
-            consumer: None,
+            gap: None,
+            new_subscriptions: Vec::new(),
+            subscriptions: 0,
+            connection: None,
             waiting: Vec::new(),
         };
-        Arc::new(Self { state: Mutex::new(state), settings, counters })
+        Arc::new(Self { contents: Mutex::new(contents), settings, counters })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a place, as the policy says; `None` when the event is dropped.
-    pub(super) fn poll_place(
+    /// Reserves room for an event. Applies the overflow policy if there is none.
+    ///
+    /// Returns `None` if the policy drops the event.
+    pub(super) fn poll_reserve(
         self: &Arc<Self>,
         event: &Event,
         weight: usize,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Place>, Closed>> {
-        let mut state = self.lock();
-        if state.closed {
-            return Poll::Ready(Err(Closed));
+    ) -> Poll<Result<Option<Reservation>, Closed>> {
+        if let Some(result) = self.try_reserve(&mut self.lock(), weight) {
+            return Poll::Ready(result.map(Some));
         }
-        if state.has_room(&self.settings, weight) {
-            return Poll::Ready(Ok(Some(self.take_place(&mut state, weight))));
+        // The callback may call methods of the client, so the lock must be free.
+        let overflow = self.settings.overflow_of(event);
+        let mut contents = self.lock();
+        if let Some(result) = self.try_reserve(&mut contents, weight) {
+            return Poll::Ready(result.map(Some));
         }
-        drop(state);
-        // Without the lock: a callback may look at the client.
-        let choice = self.settings.choice(event);
-        let mut state = self.lock();
-        if state.closed {
-            return Poll::Ready(Err(Closed));
-        }
-        if state.has_room(&self.settings, weight) {
-            return Poll::Ready(Ok(Some(self.take_place(&mut state, weight))));
-        }
-        match choice {
-            WhenFull::Block => {
-                state.wait(cx.waker());
+        match overflow {
+            Overflow::Block => {
+                contents.wait(cx.waker());
                 Poll::Pending
             }
-            WhenFull::Drop => {
-                state.dropped += 1;
+            Overflow::Drop => {
+                contents.dropped += 1;
                 self.counters.sse_overflows.add("drop");
                 Poll::Ready(Ok(None))
             }
-            WhenFull::Close => {
-                drop(state);
+            Overflow::Close => {
+                drop(contents);
                 self.counters.sse_overflows.add("close");
                 self.close();
                 Poll::Ready(Err(Closed))
@@ -123,147 +135,161 @@ impl Queue {
         }
     }
 
-    fn take_place(self: &Arc<Self>, state: &mut State, weight: usize) -> Place {
-        state.events += 1;
-        state.bytes += weight;
-        Place { queue: Some(Arc::clone(self)), weight }
-    }
-
-    /// Notes that an event of the store was dropped.
-    pub(super) fn lose(&self, position: Position) {
-        let mut state = self.lock();
-        let first = state.lost.map_or(position, |(first, _)| first);
-        state.lost = Some((first, position));
-    }
-
-    /// Sends nothing more from here on; what is queued still leaves.
-    pub(super) fn close(&self) {
-        self.end(false);
-    }
-
-    /// Cuts the stream short.
-    pub(super) fn fail(&self) {
-        self.end(true);
-    }
-
-    fn end(&self, failed: bool) {
-        let mut state = self.lock();
-        state.closed = true;
-        state.failed |= failed;
-        let (consumer, waiting) = (state.consumer.clone(), std::mem::take(&mut state.waiting));
-        drop(state);
-        consumer.into_iter().chain(waiting).for_each(Waker::wake);
-    }
-
-    /// Gives up what is queued: the client is gone.
-    pub(super) fn abandon(&self) {
-        self.close();
-        let mut state = self.lock();
-        let (items, joining) = (std::mem::take(&mut state.items), std::mem::take(&mut state.joining));
-        (state.events, state.bytes, state.gone) = (0, 0, true);
-        drop(state);
-        drop((items, joining));
-    }
-
-    /// Takes up a subscription, unless there are as many as there may be.
-    pub(super) fn join(&self, stream: Stream<ServerSent>) -> Result<(), super::SubscribeError> {
-        let mut state = self.lock();
-        if state.closed {
-            return Err(super::SubscribeError::Closed);
+    /// Reserves room for an event. Returns `None` if there is none.
+    fn try_reserve(
+        self: &Arc<Self>,
+        contents: &mut Contents,
+        weight: usize,
+    ) -> Option<Result<Reservation, Closed>> {
+        if contents.phase != QueuePhase::Open {
+            return Some(Err(Closed));
         }
-        if state.joined >= self.settings.subscriptions {
-            return Err(super::SubscribeError::TooMany);
+        contents.has_room(&self.settings, weight).then(|| {
+            contents.depth += 1;
+            contents.bytes += weight;
+            Ok(Reservation { queue: Some(Arc::clone(self)), weight })
+        })
+    }
+
+    /// Records that a stored event was dropped. The client receives a gap before its next event.
+    pub(super) fn record_dropped(&self, position: Position) {
+        let mut contents = self.lock();
+        let first = contents.gap.map_or(position, |(first, _)| first);
+        contents.gap = Some((first, position));
+    }
+
+    /// Adds a topic's events to the stream.
+    pub(super) fn add_subscription(&self, events: TopicStream<ServerSent>) -> Result<(), SubscribeError> {
+        let mut contents = self.lock();
+        if contents.phase != QueuePhase::Open {
+            return Err(SubscribeError::Closed);
         }
-        state.joined += 1;
-        state.joining.push(stream);
-        let consumer = state.consumer.clone();
-        drop(state);
-        consumer.into_iter().for_each(Waker::wake);
+        if contents.subscriptions >= self.settings.subscriptions {
+            return Err(SubscribeError::TooMany);
+        }
+        contents.subscriptions += 1;
+        contents.new_subscriptions.push(events);
+        let connection = contents.connection.clone();
+        drop(contents);
+        connection.into_iter().for_each(Waker::wake);
         Ok(())
     }
 
-    /// Gives the connection the subscriptions that are new.
-    pub(super) fn take_joining(&self, streams: &mut Vec<Stream<ServerSent>>) {
-        let mut state = self.lock();
-        if !state.joining.is_empty() {
-            streams.append(&mut state.joining);
-        }
+    /// Closes the queue.
+    pub(super) fn close(&self) {
+        self.advance(QueuePhase::Closed);
     }
 
-    /// Gives the connection what is next; with nothing there it is woken when there is.
-    pub(super) fn next(&self, waker: &Waker) -> Next {
-        let mut state = self.lock();
-        if let Some((piece, weight)) = state.items.pop_front() {
-            state.events -= 1;
-            state.bytes -= weight;
-            let waiting = std::mem::take(&mut state.waiting);
-            drop(state);
-            waiting.into_iter().for_each(Waker::wake);
-            return Next::Piece(piece);
-        }
-        match (state.failed, state.closed && state.events == 0) {
-            (true, _) => Next::Failed,
-            (false, true) => Next::Ended,
-            (false, false) => {
-                if !state.consumer.as_ref().is_some_and(|known| known.will_wake(waker)) {
-                    state.consumer = Some(waker.clone());
-                }
-                Next::Nothing
-            }
-        }
+    /// Closes the queue and ends the response body with an error.
+    pub(super) fn fail(&self) {
+        self.advance(QueuePhase::Failed);
     }
 
-    /// Waits until nothing more is sent.
-    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
-        if state.closed {
-            return Poll::Ready(());
-        }
-        state.wait(cx.waker());
-        Poll::Pending
-    }
-
-    /// Returns events that wait, and those dropped so far.
-    pub(super) fn figures(&self) -> (usize, u64) {
-        let state = self.lock();
-        (state.events, state.dropped)
-    }
-
-    /// Counts a failure of the store.
-    pub(super) fn store_failed(&self, error: &StoreError) {
-        self.counters.replay_errors.add(error.operation().as_str());
-    }
-
-    /// Notes that the handler panicked: the stream is cut short.
+    /// Counts a panic of the handler and fails the queue.
     pub(super) fn handler_panicked(&self) {
         self.counters.panics.add("handler");
         self.fail();
     }
 
-    /// Makes what the stream ends with when the server ends: clients are told to come back at different times.
-    pub(super) fn farewell(&self, millis: Range<u64>) -> Bytes {
-        let count = self.counters.sse_drained.value();
-        self.counters.sse_drained.add(1);
-        // Shards count each by itself: where their counters lie parts them. Fibonacci hashing: what is near lands far.
-        let place = (Arc::as_ptr(&self.counters) as usize / 128) as u64;
-        let mixed = place.wrapping_mul(0x1_0001).wrapping_add(count) as u32;
-        let spread = (u64::from(mixed.wrapping_mul(0x9e37_79b9)) * (millis.end - millis.start)) >> 32;
-        let mut farewell = Vec::new();
-        sse::append_retry(&mut farewell, millis.start + spread);
-        farewell.into()
+    fn advance(&self, phase: QueuePhase) {
+        let mut contents = self.lock();
+        contents.phase = contents.phase.max(phase);
+        let (connection, waiting) = (contents.connection.clone(), std::mem::take(&mut contents.waiting));
+        drop(contents);
+        connection.into_iter().chain(waiting).for_each(Waker::wake);
+    }
+
+    /// Waits until the queue is closed.
+    pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut contents = self.lock();
+        if contents.phase != QueuePhase::Open {
+            return Poll::Ready(());
+        }
+        contents.wait(cx.waker());
+        Poll::Pending
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.lock().phase != QueuePhase::Open
+    }
+
+    /// Returns the number of queued and reserved events.
+    pub(super) fn depth(&self) -> usize {
+        self.lock().depth
+    }
+
+    /// Returns the number of events that the overflow policy dropped.
+    pub(super) fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    pub(super) fn count_store_error(&self, error: &StoreError) {
+        self.counters.replay_errors.add(error.operation().as_str());
     }
 }
 
-impl State {
-    fn has_room(&self, settings: &Settings, weight: usize) -> bool {
-        let events = settings.events.max(1);
-        self.events == 0 || (self.events < events && self.bytes.saturating_add(weight) <= settings.bytes)
+/// The connection's side.
+impl Queue {
+    /// Removes the next event. If there is none, registers `waker` to be woken by the next one.
+    pub(super) fn pop(&self, waker: &Waker) -> QueueItem {
+        let mut contents = self.lock();
+        if let Some((event, weight)) = contents.events.pop_front() {
+            contents.depth -= 1;
+            contents.bytes -= weight;
+            let waiting = std::mem::take(&mut contents.waiting);
+            drop(contents);
+            waiting.into_iter().for_each(Waker::wake);
+            return QueueItem::Event(event);
+        }
+        match contents.phase {
+            QueuePhase::Failed => QueueItem::Failed,
+            // A reserved event is still on its way through the store.
+            QueuePhase::Closed | QueuePhase::Abandoned if contents.depth == 0 => QueueItem::Closed,
+            QueuePhase::Open | QueuePhase::Closed | QueuePhase::Abandoned => {
+                if !contents.connection.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                    contents.connection = Some(waker.clone());
+                }
+                QueueItem::Empty
+            }
+        }
     }
 
+    /// Appends the new subscriptions to `topics`.
+    pub(super) fn take_subscriptions(&self, topics: &mut Vec<TopicStream<ServerSent>>) {
+        topics.append(&mut self.lock().new_subscriptions);
+    }
+
+    /// Drops all events and subscriptions, because the client has disconnected.
+    pub(super) fn abandon(&self) {
+        self.advance(QueuePhase::Abandoned);
+        let mut contents = self.lock();
+        let events = std::mem::take(&mut contents.events);
+        let subscriptions = std::mem::take(&mut contents.new_subscriptions);
+        (contents.depth, contents.bytes) = (0, 0);
+        drop(contents);
+        drop((events, subscriptions));
+    }
+
+    /// Encodes the reconnection delay that the stream ends with when the server drains, and counts the stream.
+    pub(super) fn final_retry(&self) -> Bytes {
+        let count = self.counters.sse_drained.value();
+        self.counters.sse_drained.add(1);
+        // Each shard counts its own streams. The address of its counters distinguishes the shards.
+        let shard = (Arc::as_ptr(&self.counters) as usize / 128) as u64;
+        let client = shard.wrapping_mul(0x1_0001).wrapping_add(count) as u32;
+        let mut retry = Vec::new();
+        sse::append_retry(&mut retry, reconnect_millis(client));
+        retry.into()
+    }
+}
+
+impl Contents {
+    fn has_room(&self, settings: &Settings, weight: usize) -> bool {
+        let events = settings.events.max(1);
+        self.depth == 0 || (self.depth < events && self.bytes.saturating_add(weight) <= settings.bytes)
+    }
+
+    /// Registers a waker for room and for the end.
     fn wait(&mut self, waker: &Waker) {
         if !self.waiting.iter().any(|known| known.will_wake(waker)) {
             self.waiting.push(waker.clone());
@@ -271,40 +297,40 @@ impl State {
     }
 }
 
-/// A place in a queue, given back when it is dropped.
-pub(super) struct Place {
+/// Room for one event in a queue. Dropping it frees the room.
+pub(super) struct Reservation {
     queue: Option<Arc<Queue>>,
     weight: usize,
 }
 
-impl Place {
-    /// Puts an event there; behind what is told of those that were dropped before it.
-    pub(super) fn fill(mut self, piece: Bytes) {
+impl Reservation {
+    /// Queues the encoded event. A gap for dropped events goes first.
+    pub(super) fn fill(mut self, event: Bytes) {
         let Some(queue) = self.queue.take() else { return };
-        let mut state = queue.lock();
-        if state.gone {
+        let mut contents = queue.lock();
+        if contents.phase == QueuePhase::Abandoned {
             return;
         }
-        if let Some((from, to)) = state.lost.take() {
-            state.items.push_back((range::<ServerSent>(from, to), 0));
-            state.events += 1;
+        if let Some((from, to)) = contents.gap.take() {
+            contents.events.push_back((gap_between::<ServerSent>(from, to), 0));
+            contents.depth += 1;
         }
-        state.items.push_back((piece, self.weight));
-        let consumer = state.consumer.clone();
-        drop(state);
-        consumer.into_iter().for_each(Waker::wake);
+        contents.events.push_back((event, self.weight));
+        let connection = contents.connection.clone();
+        drop(contents);
+        connection.into_iter().for_each(Waker::wake);
     }
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let Some(queue) = self.queue.take() else { return };
-        let mut state = queue.lock();
-        // An abandoned queue has no places.
-        state.events = state.events.saturating_sub(1);
-        state.bytes = state.bytes.saturating_sub(self.weight);
-        let (consumer, waiting) = (state.consumer.clone(), std::mem::take(&mut state.waiting));
-        drop(state);
-        consumer.into_iter().chain(waiting).for_each(Waker::wake);
+        let mut contents = queue.lock();
+        // Abandoning a queue resets its depth, so it may be less than the reservations.
+        contents.depth = contents.depth.saturating_sub(1);
+        contents.bytes = contents.bytes.saturating_sub(self.weight);
+        let (connection, waiting) = (contents.connection.clone(), std::mem::take(&mut contents.waiting));
+        drop(contents);
+        connection.into_iter().chain(waiting).for_each(Waker::wake);
     }
 }

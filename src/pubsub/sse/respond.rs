@@ -1,25 +1,25 @@
-//! The answer that is a handler's stream.
+//! The response that carries a handler's event stream.
 
-use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
-use super::{Client, Settings, body::HandlerStream, queue::Queue, replay::Keeper};
+use super::{
+    Client, Settings,
+    body::{HandlerStream, StartHandler},
+    queue::Queue,
+    recorder::Recorder,
+};
 use crate::{
     body::Body,
-    pubsub::broker::{Lively, event_stream, last_event_id},
+    pubsub::stream::{self, HeartbeatBody},
     request::Request,
     response::Response,
 };
 
-/// A handler's future.
-pub(super) type Running = Pin<Box<dyn Future<Output = ()>>>;
-
-/// Starts a handler where its connection lives.
-pub(super) type Start = Box<dyn FnOnce(Client) -> Running + Send>;
-
-/// Answers a request with an event stream that `handler` feeds.
+/// Answers a request with an event stream that `handler` writes.
 ///
-/// The handler is called, and its future polled, on the connection's shard, once this answer's head is written: with what
-/// `request` asks for by `Last-Event-ID` before it, where the settings have a [`Replay`](super::Replay).
+/// The server calls the handler on the connection's shard after it has sent the response head, and polls its future
+/// there. With a [`Replay`](super::Replay) in the settings, the stored events after the request's `Last-Event-ID` come
+/// first.
 ///
 /// ```
 /// use windlass::{Request, Response, broker::Event, get, sse};
@@ -35,35 +35,36 @@ where
     F: FnOnce(Client) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    Opening::new(request, &Arc::new(settings.clone())).answer(handler)
+    StreamSetup::new(request, &Arc::new(settings.clone())).respond(handler)
 }
 
-/// A stream that is about to begin: what it takes from its request.
-pub(crate) struct Opening {
+/// The parts of a new stream that depend on its request.
+pub(super) struct StreamSetup {
     queue: Arc<Queue>,
-    keeper: Option<Arc<Keeper>>,
-    last: Option<Vec<u8>>,
+    recorder: Option<Arc<Recorder>>,
+    last_event_id: Option<Vec<u8>>,
     peer: Option<SocketAddr>,
 }
 
-impl Opening {
-    pub(crate) fn new(request: &Request, settings: &Arc<Settings>) -> Self {
-        let keeper = settings.replay.as_ref().map(|replay| Arc::new(replay.keeper(request)));
-        let last = keeper.as_ref().and_then(|_| last_event_id(request));
-        Self { queue: Queue::new(settings.clone(), request.counters()), keeper, last, peer: request.peer() }
+impl StreamSetup {
+    pub(super) fn new(request: &Request, settings: &Arc<Settings>) -> Self {
+        let recorder = settings.replay.as_ref().map(|replay| Arc::new(Recorder::new(replay, request)));
+        let last_event_id = recorder.as_ref().and_then(|_| stream::last_event_id(request));
+        let queue = Queue::new(settings.clone(), request.counters());
+        Self { queue, recorder, last_event_id, peer: request.peer() }
     }
 
-    /// Makes the answer that starts the handler.
-    pub(crate) fn answer<F, Fut>(self, handler: F) -> Response
+    /// Creates the response. Its body starts the handler.
+    pub(super) fn respond<F, Fut>(self, handler: F) -> Response
     where
         F: FnOnce(Client) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        let Self { queue, keeper, last, peer } = self;
-        let client = Client::new(queue.clone(), keeper.clone(), peer);
-        let start: Start = Box::new(move |client| Box::pin(handler(client)));
+        let Self { queue, recorder, last_event_id, peer } = self;
+        let client = Client::new(queue.clone(), recorder.clone(), peer);
+        let start: StartHandler = Box::new(move |client| Box::pin(handler(client)));
         let heartbeat = queue.settings.heartbeat;
-        let stream = HandlerStream::new(queue, keeper, last.as_deref(), client, start);
-        event_stream(Body::source(Lively::new(stream, heartbeat)))
+        let events = HandlerStream::new(queue, recorder, last_event_id.as_deref(), client, start);
+        stream::response(Body::source(HeartbeatBody::new(events, heartbeat)))
     }
 }

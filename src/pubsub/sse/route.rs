@@ -1,10 +1,10 @@
-//! Routes whose handlers send events.
+//! Routes whose handlers write event streams.
 
 use std::{future::Future, sync::Arc};
 
 use http::Method;
 
-use super::{Client, Opening, Settings};
+use super::{Client, Settings, respond::StreamSetup};
 use crate::{
     request::Request,
     routing::{
@@ -13,10 +13,10 @@ use crate::{
     },
 };
 
-/// Makes a GET route that answers with an event stream, fed by a handler: see [`sse`](crate::pubsub::sse).
+/// Creates a GET route that answers with an event stream. See [`sse`](crate::sse).
 ///
-/// Its future runs on the connection's shard. A group's or the server's dispatch does not reach it; marking the route async is
-/// an error when it is registered.
+/// The handler's future runs on the connection's shard. The default dispatch of a group or the server does not apply.
+/// A stream route that is marked [`run_async`](Route::run_async) is rejected when it is registered.
 pub fn event_stream<F, Fut>(path: impl Into<String>, handler: F) -> Route
 where
     F: Fn(Request, Client) -> Fut + Send + Sync + 'static,
@@ -31,18 +31,18 @@ where
     F: Fn(Request, Client) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    let sends = Sends { settings: Arc::new(settings), handler: Arc::new(handler) };
-    let route = Route::with_action(Some(Method::GET), path.into(), Action::Run(Arc::new(sends)));
+    let handler = StreamHandler { settings: Arc::new(settings), handler: Arc::new(handler) };
+    let route = Route::with_action(Some(Method::GET), path.into(), Action::Run(Arc::new(handler)));
     Route { dispatch: Some(Dispatch::Inline), ..route }
 }
 
-/// Answers with a stream.
-struct Sends<F> {
+/// A handler whose response is an event stream.
+struct StreamHandler<F> {
     settings: Arc<Settings>,
     handler: Arc<F>,
 }
 
-impl<F, Fut> Erased for Sends<F>
+impl<F, Fut> Erased for StreamHandler<F>
 where
     F: Fn(Request, Client) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + 'static,
@@ -53,7 +53,7 @@ where
 
     fn call(&self, request: Request) -> Called {
         let handler = self.handler.clone();
-        let opening = Opening::new(&request, &self.settings);
-        Called::Ready(opening.answer(move |client| handler(request, client)))
+        let setup = StreamSetup::new(&request, &self.settings);
+        Called::Ready(setup.respond(move |client| handler(request, client)))
     }
 }

@@ -1,31 +1,36 @@
-//! How a handler's stream is.
+//! Settings of an event stream.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::Replay;
-use crate::pubsub::broker::Event;
+use crate::pubsub::event::Event;
 
-/// What happens to an event that finds its client's queue full.
+/// Action when an event does not fit the client's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum WhenFull {
+pub enum Overflow {
     /// The sender waits for room.
     #[default]
     Block,
-    /// The event is lost, and counted.
+    /// The event is dropped and counted.
     Drop,
-    /// The stream ends behind what is queued.
+    /// The stream ends after the events in the queue.
     Close,
 }
 
-type Choose = dyn Fn(&Event) -> WhenFull + Send + Sync;
+type OverflowCallback = dyn Fn(&Event) -> Overflow + Send + Sync;
 
-/// How an event stream of a handler is.
+/// Settings of an event stream.
 #[derive(Clone)]
 pub struct Settings {
     pub(super) events: usize,
     pub(super) bytes: usize,
-    pub(super) when_full: WhenFull,
-    choose: Option<Arc<Choose>>,
+    overflow: Overflow,
+    overflow_callback: Option<Arc<OverflowCallback>>,
     pub(super) subscriptions: usize,
     pub(super) heartbeat: Option<Duration>,
     pub(super) retry: Option<Duration>,
@@ -37,8 +42,8 @@ impl Default for Settings {
         Self {
             events: 64,
             bytes: 256 * 1024,
-            when_full: WhenFull::default(),
-            choose: None,
+            overflow: Overflow::default(),
+            overflow_callback: None,
             subscriptions: 64,
             heartbeat: Some(Duration::from_secs(15)),
             retry: None,
@@ -48,77 +53,80 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Makes the usual settings.
+    /// Creates the default settings.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets how many events may wait for the client, beside those the connection is sending. Default 64. With 0 every
-    /// send waits until the one before it has been taken, whatever the policy.
+    /// Sets the capacity of the queue, events. Default 64.
+    ///
+    /// Events that the connection is already sending do not count. With 0 the queue holds one event and every sender
+    /// waits for room, whatever the overflow policy.
     #[must_use]
     pub fn queue(self, events: usize) -> Self {
         Self { events, ..self }
     }
 
-    /// Sets how many bytes of events may wait for the client. Default 256 KiB. An empty queue takes one event of any size.
+    /// Sets the capacity of the queue, bytes. Default 256 KiB. An empty queue accepts one event of any size.
     #[must_use]
     pub fn queue_bytes(self, bytes: usize) -> Self {
         Self { bytes, ..self }
     }
 
-    /// Sets what happens to an event that finds the queue full. Default: its sender waits.
+    /// Sets the action when an event does not fit the queue. Default [`Overflow::Block`].
     #[must_use]
-    pub fn when_full(self, when_full: WhenFull) -> Self {
-        Self { when_full, choose: None, ..self }
+    pub fn overflow(self, overflow: Overflow) -> Self {
+        Self { overflow, overflow_callback: None, ..self }
     }
 
-    /// Has a callback say for each event that finds the queue full what happens to it. It runs in the sender; if it
-    /// panics, the event is dropped.
+    /// Sets a callback that selects the action for each event that does not fit the queue.
+    ///
+    /// The callback runs in the sender. If it panics, the event is dropped.
     #[must_use]
-    pub fn when_full_by(self, choose: impl Fn(&Event) -> WhenFull + Send + Sync + 'static) -> Self {
-        Self { choose: Some(Arc::new(choose)), ..self }
+    pub fn overflow_by(self, callback: impl Fn(&Event) -> Overflow + Send + Sync + 'static) -> Self {
+        Self { overflow_callback: Some(Arc::new(callback)), ..self }
     }
 
-    /// Sets how many topics the client may follow. Default 64.
+    /// Sets the maximum number of topics that the client can subscribe to. Default 64.
     #[must_use]
     pub fn subscriptions(self, topics: usize) -> Self {
         Self { subscriptions: topics, ..self }
     }
 
-    /// Sets how long the stream may be silent before a comment is sent. Default 15 s. `None`: a peer that is gone without a
-    /// word is noticed with the next event.
+    /// Sets the interval of silence after which the stream sends a comment. Default 15 s.
+    ///
+    /// `None` and zero disable it. The server then notices a lost peer only when it sends the next event.
     #[must_use]
     pub fn heartbeat(self, heartbeat: Option<Duration>) -> Self {
         Self { heartbeat, ..self }
     }
 
-    /// Tells the client at the start how long to wait before it connects anew. Default `None`: as it likes.
+    /// Sets the reconnection delay that is sent at the start of the stream. Default `None`: clients use their own.
     #[must_use]
     pub fn retry(self, retry: Option<Duration>) -> Self {
         Self { retry, ..self }
     }
 
-    /// Keeps what is sent in a store, so that a client that comes back gets what it missed before the handler runs.
+    /// Stores all events, so that a client that reconnects receives the events it missed. Default: no store.
     #[must_use]
     pub fn replay(self, replay: Replay) -> Self {
         Self { replay: Some(replay), ..self }
     }
 
-    /// Says what happens to an event that finds the queue full.
-    pub(super) fn choice(&self, event: &Event) -> WhenFull {
+    /// Returns the action for an event that does not fit the queue.
+    pub(super) fn overflow_of(&self, event: &Event) -> Overflow {
         if self.events == 0 {
-            return WhenFull::Block;
+            return Overflow::Block;
         }
-        let Some(choose) = &self.choose else { return self.when_full };
-        let chosen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| choose(event)));
-        chosen.unwrap_or(WhenFull::Drop)
+        let Some(callback) = &self.overflow_callback else { return self.overflow };
+        catch_unwind(AssertUnwindSafe(|| callback(event))).unwrap_or(Overflow::Drop)
     }
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Settings");
-        debug.field("events", &self.events).field("bytes", &self.bytes).field("when_full", &self.when_full);
+        debug.field("events", &self.events).field("bytes", &self.bytes).field("overflow", &self.overflow);
         debug.finish_non_exhaustive()
     }
 }

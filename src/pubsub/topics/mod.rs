@@ -1,14 +1,15 @@
-//! Topics over HTTP: publish with `POST`, subscribe with `GET`.
+//! HTTP routes of a broker: publish with `POST`, subscribe with `GET`.
 
+mod access;
 #[cfg(feature = "ws")]
 mod socket;
 
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
+use windlass_actors::fanout::TopicStats;
 
 use crate::{
-    proto::origin::Origins,
     pubsub::broker::{Broker, Event, TopicName, TopicNameError},
     request::Request,
     response::{Response, plain},
@@ -18,148 +19,90 @@ use crate::{
     },
 };
 
-/// The field of the query in which subscribers show their token.
-const ACCESS_TOKEN: &str = "access_token";
+pub use access::{TopicAccess, TopicAction, TopicCheck};
 
-/// Who may use the topics of a server.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct TopicAccess {
-    /// What a publisher has to show, as `Authorization: Bearer …`. Default: nothing.
-    pub publish_token: Option<String>,
-    /// What a subscriber has to show, likewise or as the query field `access_token`, because a browser's EventSource
-    /// sets no headers. Default: nothing.
-    pub subscribe_token: Option<String>,
-    /// The origin whose pages may use the topics from a browser, or `*`. Default: only pages of the server itself; a
-    /// publication that a page of another origin sends is answered with 403.
-    pub cors_origin: Option<HeaderValue>,
-    /// Whether what a client sends over its WebSocket is published, if it shows the publish token as others do or, because a
-    /// browser sets no headers there, as the query field `publish_token`. Default: no; the socket closes with code 1008.
-    pub ws_publish: bool,
-    /// Is asked behind the tokens. Default: nobody is.
-    pub check: Option<TopicCheck>,
-}
-
-/// What a request wants of topics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TopicUse<'a> {
-    /// To see which there are.
-    List,
-    /// To get a topic's events.
-    Subscribe(&'a TopicName),
-    /// To publish to a topic.
-    Publish(&'a TopicName),
-}
-
-/// Says whether a request may do what it wants with topics; `403` if not. It runs on the connection's shard.
-#[derive(Clone)]
-pub struct TopicCheck(Arc<Check>);
-
-type Check = dyn Fn(&Request, TopicUse<'_>) -> bool + Send + Sync;
-
-impl TopicCheck {
-    /// Makes a check of a function.
-    pub fn new(may: impl Fn(&Request, TopicUse<'_>) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(may))
-    }
-}
-
-impl std::fmt::Debug for TopicCheck {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TopicCheck").finish_non_exhaustive()
-    }
-}
-
-/// Adds the routes of a broker's topics.
+/// Adds the routes of a broker's topics to a router.
 ///
-/// - `POST /topics/{topic}` publishes its body, which must be UTF-8; `?event=` names the event. Answers `202` with
-///   `{"id":…,"subscribers":…}` once the event is as safe as the topic's policy says.
-/// - `GET /topics/{topic}` streams the topic's events; with `Upgrade: websocket` each is a text message.
-/// - `GET /topics` lists topics with their figures.
+/// - `POST /topics/{topic}` publishes the request body, which must be UTF-8. The query key `event` names the event. The
+///   response is `202` with `{"id":…,"subscribers":…}`. It is sent once the event is stored with the topic's
+///   [durability](crate::broker::TopicPolicy::durability).
+/// - `GET /topics/{topic}` streams the topic's events as server-sent events. With `Upgrade: websocket` each event is a
+///   text message.
+/// - `GET /topics` lists the open topics and their counts as JSON.
+/// - `OPTIONS` answers CORS preflight requests.
 pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
-    let guarded = Arc::new(Guarded { broker: broker.clone(), access });
-    let (list, preflight) = (guarded.clone(), guarded.clone());
+    let service = Arc::new(TopicService { broker: broker.clone(), access });
+    let (list, preflight) = (service.clone(), service.clone());
     let router = router
-        .route(get("/topics", move |request: Request| list.with_origin(list.list(&request))))
+        .route(get("/topics", move |request: Request| list.with_cors(list.list(&request))))
         .route(options("/topics", move |_: Request| preflight.preflight()));
-    router.group("/topics", |group| topic_routes(group, &guarded))
+    router.group("/topics", |group| topic_routes(group, &service))
 }
 
-fn topic_routes(group: Group, guarded: &Arc<Guarded>) -> Group {
-    let (subscribe, publish, preflight) = (guarded.clone(), guarded.clone(), guarded.clone());
+fn topic_routes(group: Group, service: &Arc<TopicService>) -> Group {
+    let (subscribe, publish, preflight) = (service.clone(), service.clone(), service.clone());
     group
         .route(get("/{*topic}", move |request: Request| subscribe.subscribe(&request)).shed_first())
         .route(post("/{*topic}", move |request: Request| publish.clone().publish(request)))
         .route(options("/{*topic}", move |_: Request| preflight.preflight()))
 }
 
-/// The broker behind the routes, and who may use it.
-struct Guarded {
+/// The handlers of the topic routes.
+struct TopicService {
     broker: Broker,
     access: TopicAccess,
 }
 
-impl Guarded {
+impl TopicService {
     fn list(&self, request: &Request) -> Response {
-        if !may(request, self.access.subscribe_token.as_deref(), Some(ACCESS_TOKEN)) {
-            return unauthorized();
-        }
-        if let Err(response) = self.checks(request, TopicUse::List) {
-            return response;
+        let allowed = self
+            .access
+            .check_subscribe_token(request)
+            .and_then(|()| self.access.check(request, TopicAction::List));
+        if let Err(denied) = allowed {
+            return denied;
         }
         let mut topics = self.broker.topics_stats();
-        topics.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let line = |(name, stats): &(TopicName, crate::actors::fanout::TopicStats)| {
-            let last = self.broker.last(name).filter(|last| last.seq() > 0);
-            let last = last.map_or_else(|| "null".to_owned(), |last| format!(r#""{last}""#));
-            format!(
-                r#"{{"topic":"{name}","subscribers":{},"last":{last},"published":{},"delivered":{},"dropped":{},"removed":{},"closed":{},"lag_events":{},"lag_ms":{}}}"#,
-                stats.subscribers,
-                stats.published,
-                stats.delivered,
-                stats.dropped,
-                stats.removed,
-                stats.closed,
-                stats.lag_events,
-                stats.lag_age.as_millis(),
-            )
-        };
-        let lines: Vec<_> = topics.iter().map(line).collect();
+        topics.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let lines: Vec<_> = topics.iter().map(|(name, stats)| self.list_line(name, stats)).collect();
         Response::json_text(format!("[{}]\n", lines.join(",\n")))
     }
 
-    fn subscribe(self: &Arc<Self>, request: &Request) -> Response {
-        match self.subscribed(request) {
+    fn list_line(&self, name: &TopicName, stats: &TopicStats) -> String {
+        let last = self.broker.last(name).filter(|last| last.seq() > 0);
+        let last = last.map_or_else(|| "null".to_owned(), |last| format!(r#""{last}""#));
+        format!(
+            r#"{{"topic":"{name}","subscribers":{},"last":{last},"published":{},"delivered":{},"dropped":{},"removed":{},"closed":{},"lag_events":{},"lag_ms":{}}}"#,
+            stats.subscribers,
+            stats.published,
+            stats.delivered,
+            stats.dropped,
+            stats.removed,
+            stats.closed,
+            stats.lag_events,
+            stats.lag_age.as_millis(),
+        )
+    }
+
+    fn subscribe(&self, request: &Request) -> Response {
+        match self.topic_to_subscribe(request) {
             #[cfg(feature = "ws")]
-            Ok(topic) if socket::is_wanted(request) => socket::join(self, request, topic),
-            Ok(topic) => self.with_origin(self.broker.subscribe(&topic, request)),
-            Err(response) => self.with_origin(response),
+            Ok(topic) if socket::is_handshake(request) => socket::open(self, request, topic),
+            Ok(topic) => self.with_cors(self.broker.subscribe(&topic, request)),
+            Err(denied) => self.with_cors(denied),
         }
     }
 
-    /// Returns the topic that a request may subscribe to.
-    fn subscribed(&self, request: &Request) -> Result<TopicName, Response> {
-        if !may(request, self.access.subscribe_token.as_deref(), Some(ACCESS_TOKEN)) {
-            return Err(unauthorized());
-        }
+    /// Returns the topic if the request may subscribe to it.
+    fn topic_to_subscribe(&self, request: &Request) -> Result<TopicName, Response> {
+        self.access.check_subscribe_token(request)?;
         let topic = topic_of(request)?;
-        self.checks(request, TopicUse::Subscribe(&topic))?;
+        self.access.check(request, TopicAction::Subscribe(&topic))?;
         Ok(topic)
     }
 
-    /// Asks the program's own check.
-    fn checks(&self, request: &Request, wanted: TopicUse<'_>) -> Result<(), Response> {
-        match &self.access.check {
-            Some(TopicCheck(check)) if !check(request, wanted) => {
-                Err(plain(StatusCode::FORBIDDEN, "You may not use this topic so.\n"))
-            }
-            _ => Ok(()),
-        }
-    }
-
     async fn publish(self: Arc<Self>, mut request: Request) -> Response {
-        let answer = match self.event(&mut request) {
+        let response = match self.event_to_publish(&mut request) {
             Ok((topic, event)) => match self.broker.publish(&topic, event).await {
                 Ok(published) => {
                     let id = published.position().map_or("null".to_owned(), |id| format!("\"{id}\""));
@@ -169,55 +112,42 @@ impl Guarded {
                 }
                 Err(error) => error.to_response(),
             },
-            Err(response) => response,
+            Err(denied) => denied,
         };
-        self.with_origin(answer)
+        self.with_cors(response)
     }
 
-    fn event(&self, request: &mut Request) -> Result<(TopicName, Event), Response> {
-        if !may(request, self.access.publish_token.as_deref(), None) {
-            return Err(unauthorized());
-        }
-        if !self.may_page(request) {
-            return Err(plain(StatusCode::FORBIDDEN, "Pages of this origin may not publish here.\n"));
-        }
+    /// Returns the topic and the event if the request may publish it.
+    fn event_to_publish(&self, request: &mut Request) -> Result<(TopicName, Event), Response> {
+        self.access.check_publish_token(request)?;
+        self.access.check_origin(request)?;
         let topic = topic_of(request)?;
-        self.checks(request, TopicUse::Publish(&topic))?;
+        self.access.check(request, TopicAction::Publish(&topic))?;
         let body = request.take_body().into_bytes().unwrap_or_default();
         if std::str::from_utf8(&body).is_err() {
-            return Err(plain(StatusCode::BAD_REQUEST, "An event must be UTF-8.\n"));
+            return Err(plain(StatusCode::BAD_REQUEST, "Invalid event: the request body must be UTF-8.\n"));
         }
         let event = Event::new(body);
         match request.query_value("event") {
             None => Ok((topic, event)),
             Some(name) => {
                 let named = event.named(name.into_owned()).ok();
-                let bad =
-                    || plain(StatusCode::BAD_REQUEST, "An event's name has no line break and no NUL.\n");
-                Ok((topic, named.ok_or_else(bad)?))
+                let invalid = || {
+                    let text = "Invalid event name: it must not contain a line break or a NUL.\n";
+                    plain(StatusCode::BAD_REQUEST, text)
+                };
+                Ok((topic, named.ok_or_else(invalid)?))
             }
         }
     }
 
-    /// Says whether a request comes from a page that may do this, or from no page. A browser lets a page of any site
-    /// send a simple `POST`, and only keeps the answer from it.
-    fn may_page(&self, request: &Request) -> bool {
-        let Some(origin) = request.header_bytes(header::ORIGIN) else { return true };
-        let allowed = match self.access.cors_origin.as_ref().map(HeaderValue::as_bytes) {
-            Some(b"*") => Origins::Any,
-            Some(allowed) => Origins::SameOr(vec![String::from_utf8_lossy(allowed).into_owned()]),
-            None => Origins::Same,
-        };
-        allowed.allow(origin, request.host().map(str::as_bytes))
-    }
-
     fn preflight(&self) -> Response {
-        let mut response = self.with_origin(Response::status_only(StatusCode::NO_CONTENT));
+        let mut response = self.with_cors(Response::status_only(StatusCode::NO_CONTENT));
         let fields = response.fields_mut();
-        let allow = HeaderValue::from_static("GET, POST");
         fields.insert(header::ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
         if self.access.cors_origin.is_some() {
-            fields.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allow);
+            let methods = HeaderValue::from_static("GET, POST");
+            fields.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
             let headers = HeaderValue::from_static("authorization, content-type, last-event-id");
             fields.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, headers);
             fields.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
@@ -225,8 +155,8 @@ impl Guarded {
         response
     }
 
-    /// Lets pages of the allowed origin see an answer.
-    fn with_origin(&self, mut response: Response) -> Response {
+    /// Adds the headers that let pages of the allowed origin read a response.
+    fn with_cors(&self, mut response: Response) -> Response {
         if let Some(origin) = &self.access.cors_origin {
             let fields = response.fields_mut();
             fields.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -240,29 +170,9 @@ impl Guarded {
 
 fn topic_of(request: &Request) -> Result<TopicName, Response> {
     let name = request.param("topic").unwrap_or_default();
-    name.parse().map_err(|bad: TopicNameError| plain(StatusCode::BAD_REQUEST, format!("{bad}.\n")))
-}
-
-fn unauthorized() -> Response {
-    plain(StatusCode::UNAUTHORIZED, "This needs a token.\n").with_header(header::WWW_AUTHENTICATE, "Bearer")
-}
-
-/// Says whether a request shows the token, if one is asked for: as a header, or in this field of the query.
-fn may(request: &Request, token: Option<&str>, in_query: Option<&str>) -> bool {
-    let Some(token) = token else { return true };
-    let shown = request.header(header::AUTHORIZATION).and_then(|value| {
-        let (scheme, shown) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(shown)
-    });
-    if shown.is_some_and(|shown| equal(shown, token)) {
-        return true;
-    }
-    in_query.and_then(|field| request.query_value(field)).is_some_and(|shown| equal(&shown, token))
-}
-
-/// Compares in a time that tells nothing but the lengths.
-fn equal(one: &str, other: &str) -> bool {
-    let differs =
-        one.bytes().zip(other.bytes()).fold(0, |differs, (a, b)| std::hint::black_box(differs | (a ^ b)));
-    one.len() == other.len() && differs == 0
+    name.parse().map_err(|TopicNameError| {
+        let text = "Invalid topic name: use 1 to 256 ASCII letters, digits and -_.~:@+, \
+                    in segments separated by '/'.\n";
+        plain(StatusCode::BAD_REQUEST, text)
+    })
 }

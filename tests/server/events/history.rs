@@ -8,7 +8,7 @@ use windlass::{
     broker::Event,
     event_stream_with,
     replay::{MemoryStore, Query, ReplayStore, Retention, Start, StoreLimits},
-    sse::{Client, Replay, Settings, WhenFull},
+    sse::{Client, Overflow, Replay, Settings},
 };
 
 use super::{Received, StreamServer, Subscriber, connect, start};
@@ -82,7 +82,7 @@ fn an_unknown_id_is_reported_as_a_gap_and_the_handler_runs() {
 fn a_dropped_event_stays_in_the_store_and_is_reported_as_a_gap() {
     let store = store();
     let replay = Replay::new(store.clone(), |_| "kept");
-    let fixture = StreamServer::serve(Settings::new().queue(4).when_full(WhenFull::Drop).replay(replay));
+    let fixture = StreamServer::serve(Settings::new().queue(4).overflow(Overflow::Drop).replay(replay));
     let peer = connect(&fixture.server);
     peer.set_receive_buffer(8 * 1024);
     let mut reading = Subscriber::from_peer(peer, "/e", None);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use windlass::{
     broker::Event,
-    sse::{Client, SendError, Settings, WhenFull},
+    sse::{Client, Overflow, SendError, Settings},
 };
 
 use super::{Received, StreamServer, Subscriber, connect, eventually, metric, text};
@@ -57,7 +57,7 @@ fn number(seen: &Received) -> u64 {
 
 #[test]
 fn drop_loses_and_counts_events_and_the_send_succeeds() {
-    let fixture = StreamServer::serve(Settings::new().queue(8).when_full(WhenFull::Drop));
+    let fixture = StreamServer::serve(Settings::new().queue(8).overflow(Overflow::Drop));
     let mut reading = subscribe_without_reading(&fixture);
     let client = fixture.client();
     let sent = fill(&client, 50, event);
@@ -77,7 +77,7 @@ fn drop_loses_and_counts_events_and_the_send_succeeds() {
 
 #[test]
 fn close_ends_the_stream_after_the_queued_events() {
-    let fixture = StreamServer::serve(Settings::new().queue(8).when_full(WhenFull::Close));
+    let fixture = StreamServer::serve(Settings::new().queue(8).overflow(Overflow::Close));
     let mut reading = subscribe_without_reading(&fixture);
     let client = fixture.client();
     let sent = send_until(&client, |_, sent| matches!(sent, Err(SendError::Closed)));
@@ -92,7 +92,7 @@ fn close_ends_the_stream_after_the_queued_events() {
 #[test]
 fn block_waits_for_room_and_loses_nothing_at_any_depth() {
     for depth in [0, 1, 8] {
-        let fixture = StreamServer::serve(Settings::new().queue(depth).when_full(WhenFull::Block));
+        let fixture = StreamServer::serve(Settings::new().queue(depth).overflow(Overflow::Block));
         let mut reading = subscribe_without_reading(&fixture);
         let client = fixture.client();
         let sender = std::thread::spawn({
@@ -111,7 +111,7 @@ fn block_waits_for_room_and_loses_nothing_at_any_depth() {
 #[test]
 fn bytes_bound_a_queue_but_an_empty_one_takes_any_event() {
     let fixture =
-        StreamServer::serve(Settings::new().queue(1000).queue_bytes(3 * BYTES).when_full(WhenFull::Drop));
+        StreamServer::serve(Settings::new().queue(1000).queue_bytes(3 * BYTES).overflow(Overflow::Drop));
     let mut reading = subscribe_without_reading(&fixture);
     let client = fixture.client();
     fill(&client, 30, event);
@@ -128,10 +128,10 @@ fn bytes_bound_a_queue_but_an_empty_one_takes_any_event() {
 #[test]
 fn a_callback_chooses_the_policy_per_event_and_its_panic_drops_the_event() {
     let settings =
-        Settings::new().queue(4).when_full_by(|event| match event.name().map(|name| name.as_ref()) {
-            Some(b"loss") => WhenFull::Drop,
+        Settings::new().queue(4).overflow_by(|event| match event.name().map(|name| name.as_ref()) {
+            Some(b"loss") => Overflow::Drop,
             Some(b"panic") => panic!("deliberate panic of the test"),
-            _ => WhenFull::Close,
+            _ => Overflow::Close,
         });
     let fixture = StreamServer::serve(settings);
     let _reading = subscribe_without_reading(&fixture);

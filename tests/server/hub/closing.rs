@@ -46,7 +46,7 @@ fn closing_delivers_pending_broadcasts_before_the_close_frames() {
     assert_eq!((closing.join().unwrap(), hub.len()), (0, 0));
     assert_eq!(hub.member(None).unwrap_err(), HubError::Closed);
     let late = confirmed(&hub.broadcast("late"));
-    assert_eq!((late.taken, late.first_error), (0, Some(BroadcastError::Closed)));
+    assert_eq!((late.accepted, late.first_error), (0, Some(BroadcastError::Closed)));
     assert_eq!(pollster::block_on(hub.close(LONG)), 0, "closing again must do nothing");
 }
 
@@ -104,8 +104,8 @@ fn race(hub: &Hub, closed: &AtomicBool, thread: usize, round: usize) {
     let was_closed = closed.load(SeqCst);
     let sent = confirmed(&hub.broadcast(format!("{thread} {round}")));
     match sent.first_error {
-        None => assert!(!was_closed || sent.taken == 0),
-        Some(BroadcastError::Closed) => assert_eq!(sent.taken, 0),
+        None => assert!(!was_closed || sent.accepted == 0),
+        Some(BroadcastError::Closed) => assert_eq!(sent.accepted, 0),
         // Other threads do not read while they wait for their own confirmation.
         Some(BroadcastError::Full(..)) => {}
         Some(error) => panic!("{error}"),

@@ -1,39 +1,43 @@
-//! Events as text messages of a WebSocket: JSON objects.
+//! Events as WebSocket text messages that hold a JSON object.
 //!
-//! `{"id":"…","event":"…","data":"…"}`, without `event` where it has no name, `"id":null` where the store did not keep it; and
-//! `{"id":"…","gap":{…}}` for events that will not come, whose id is where the next one follows.
+//! ```json
+//! {"id":"…","event":"…","data":"…"}
+//! {"id":"…","gap":{…}}
+//! ```
+//!
+//! `event` is absent if the event has no name. `id` is `null` if the store failed to keep the event. The id of a gap is
+//! the position that the next event follows.
 
 use std::{borrow::Cow, collections::VecDeque};
 
 use windlass_actors::Parcel;
 
-use super::{event::Stamped, stream::stamped, wire::Wire};
+use super::{EncodedEvent, EventFormat};
 use crate::{
     body::Piece,
     proto::ws::{Outgoing, Prepared},
     replay::{self, Position},
+    ws::piece,
 };
 
-/// Text messages, their frames made once.
-pub(crate) enum Text {}
+/// The WebSocket format. Its outputs are messages whose frames are already encoded.
+pub(crate) enum JsonText {}
 
-impl Wire for Text {
-    type Piece = Prepared;
+impl EventFormat for JsonText {
+    type Output = Prepared;
 
-    fn past(events: &mut VecDeque<replay::Event>) -> Option<Prepared> {
+    fn stored(events: &mut VecDeque<replay::Event>) -> Option<Prepared> {
         let event = events.pop_front()?;
         Some(message(Some(event.position), event.name.as_deref(), &event.data))
     }
 
-    fn live(stamped: &Stamped) -> Prepared {
-        stamped
-            .text
-            .get_or_init(|| message(stamped.position, stamped.event.name.as_deref(), &stamped.event.data))
-            .clone()
+    fn live(event: &EncodedEvent) -> Prepared {
+        let encode = || message(event.position, event.event.name().map(|name| &name[..]), event.event.data());
+        event.json.get_or_init(encode).clone()
     }
 
-    fn gap(at: Option<Position>, what: &str) -> Prepared {
-        Prepared::new(Outgoing::Text(&format!(r#"{{"id":{},"gap":{what}}}"#, id(at))))
+    fn gap(resume: Option<Position>, details: &str) -> Prepared {
+        Prepared::new(Outgoing::Text(&format!(r#"{{"id":{},"gap":{details}}}"#, id(resume))))
     }
 
     fn retry(_: u64) -> Option<Prepared> {
@@ -41,10 +45,9 @@ impl Wire for Text {
     }
 }
 
-/// Returns what a WebSocket is sent of an event that was put into an outlet; it has no compressed form.
+/// Returns the frame of an event that an outlet holds. It is never compressed.
 pub(crate) fn text_frame(parcel: &Parcel) -> Option<Piece> {
-    let message = Text::live(stamped(parcel)?);
-    Some(Piece { bytes: message.frame(false).clone(), payload_bytes: message.payload_bytes() })
+    Some(piece(&JsonText::live(EncodedEvent::of(parcel)?), false))
 }
 
 fn message(position: Option<Position>, name: Option<&[u8]>, data: &[u8]) -> Prepared {
@@ -56,9 +59,9 @@ fn id(position: Option<Position>) -> Cow<'static, str> {
     position.map_or("null".into(), |position| format!("\"{position}\"").into())
 }
 
-/// Writes a text as JSON; what is no UTF-8 becomes U+FFFD.
+/// Encodes a text as a JSON string. Replaces invalid UTF-8 with U+FFFD.
 fn string(text: &[u8]) -> String {
-    // Writing a string to memory does not fail.
+    // Encoding a string into memory does not fail.
     serde_json::to_string(&String::from_utf8_lossy(text)).unwrap_or_default()
 }
 
@@ -79,7 +82,7 @@ mod tests {
             text(&message(None, Some(b"a\"b"), b"x\n\\\x01\xff")),
             "{\"id\":null,\"event\":\"a\\\"b\",\"data\":\"x\\n\\\\\\u0001\u{fffd}\"}"
         );
-        let gap = Text::gap(Some(at), r#"{"from":1,"to":2}"#);
+        let gap = JsonText::gap(Some(at), r#"{"from":1,"to":2}"#);
         assert_eq!(text(&gap), format!(r#"{{"id":"{at}","gap":{{"from":1,"to":2}}}}"#));
     }
 }

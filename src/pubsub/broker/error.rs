@@ -1,0 +1,69 @@
+//! Errors of publishing and subscribing.
+
+use std::fmt;
+
+use http::StatusCode;
+
+use crate::{
+    replay::{ErrorKind, StoreError},
+    response::{Response, plain},
+};
+
+/// Errors of [`Broker::publish`](super::Broker::publish) and of subscriptions.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The broker belongs to no server, or its server has not started.
+    NotStarted,
+    /// The broker has as many topics as its settings allow, and none of them is idle.
+    TooManyTopics,
+    /// The store's queue is full. Try again later.
+    Busy,
+    /// The server is draining.
+    Closed,
+    /// The store failed or rejected the event.
+    Store(StoreError),
+}
+
+impl PublishError {
+    /// Returns the response for the request that failed.
+    pub(crate) fn to_response(&self) -> Response {
+        let retry_later =
+            |text| plain(StatusCode::SERVICE_UNAVAILABLE, text).with_header(http::header::RETRY_AFTER, "1");
+        let too_many_topics = || plain(StatusCode::INSUFFICIENT_STORAGE, "The server has too many topics.\n");
+        match self {
+            Self::NotStarted => retry_later("The server is still starting. Try again later.\n"),
+            Self::TooManyTopics => too_many_topics(),
+            Self::Busy => retry_later("The topic is busy. Try again later.\n"),
+            Self::Closed => retry_later("The server is shutting down. Try again later.\n"),
+            Self::Store(error) => match error.kind() {
+                ErrorKind::TooLarge => {
+                    plain(StatusCode::PAYLOAD_TOO_LARGE, "The event is larger than the store's limit.\n")
+                }
+                ErrorKind::TooManyTopics => too_many_topics(),
+                ErrorKind::Full | ErrorKind::Unavailable | ErrorKind::Closed => {
+                    retry_later("The store cannot accept the event. Try again later.\n")
+                }
+                _ => plain(StatusCode::INTERNAL_SERVER_ERROR, "The store failed to keep the event.\n"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted => f.write_str("the broker's server has not started"),
+            Self::TooManyTopics => f.write_str("the broker has too many topics in use"),
+            Self::Busy => f.write_str("the store's queue is full"),
+            Self::Closed => f.write_str("the server is draining"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        if let Self::Store(error) = self { Some(error) } else { None }
+    }
+}

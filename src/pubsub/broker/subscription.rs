@@ -1,0 +1,233 @@
+//! The event stream of one subscriber: stored events first, then live ones.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use windlass_actors::fanout::{Delivery, Gap, SubscribeOptions, Subscription, TopicError};
+
+use super::{Shared, topic::OpenTopic};
+use crate::{
+    body::{Answer, BoxError, Offer, Unpack},
+    pubsub::{
+        event::{EncodedEvent, EventFormat, ServerSent, chunk, gap_between, unknown_id},
+        stream::{EventStream, History, HistoryItem, PollNext, ResumePoint},
+    },
+    replay::{Position, StoreError},
+};
+
+/// State of a [`TopicStream`].
+///
+/// ```text
+///  New ─┬─► Replaying ──history sent──► Live ─┬─► Removed ─┐
+///       ├─► UnknownId ──reset sent───────▲    │            ▼
+///       └────────────────────────────────┘    └─────────► Ended
+/// ```
+enum StreamState<F> {
+    /// Not polled yet. The shard that polls it is not known.
+    New(Option<ResumePoint>),
+    /// Sends stored events, while live events wait in the subscription.
+    Replaying(Subscription<EncodedEvent>, History<F>),
+    /// Reports that the client's last event id is unknown.
+    UnknownId(Subscription<EncodedEvent>),
+    /// Sends live events.
+    Live(Subscription<EncodedEvent>),
+    /// The overflow policy removed the subscription. The stream stays open without events until the server drains.
+    Removed,
+    Ended,
+}
+
+/// A stream of a topic's events in the format `F`.
+pub(crate) struct TopicStream<F> {
+    broker: Arc<Shared>,
+    topic: Arc<OpenTopic>,
+    options: SubscribeOptions,
+    state: StreamState<F>,
+    server_drains: bool,
+}
+
+impl<F: EventFormat> TopicStream<F> {
+    pub(super) fn new(
+        broker: Arc<Shared>,
+        topic: Arc<OpenTopic>,
+        options: SubscribeOptions,
+        resume: Option<ResumePoint>,
+    ) -> Self {
+        Self { broker, topic, options, state: StreamState::New(resume), server_drains: false }
+    }
+
+    /// Subscribes on the current shard.
+    fn subscribe(&mut self, resume: Option<ResumePoint>) -> Result<(), TopicError> {
+        let (topic, options) = (&self.topic, self.options.clone());
+        self.state = match resume {
+            Some(ResumePoint::Stored(start)) => {
+                let subscription = topic.fanout.subscribe_catching_up(options)?;
+                let history = History::new(self.broker.store.clone(), topic.key.clone(), start);
+                StreamState::Replaying(subscription, history)
+            }
+            Some(ResumePoint::UnknownId) => StreamState::UnknownId(topic.fanout.subscribe_with(options)?),
+            None => StreamState::Live(topic.fanout.subscribe_with(options)?),
+        };
+        Ok(())
+    }
+
+    /// Returns the reconnection delay that the stream starts with.
+    fn first_retry(&self) -> Option<F::Output> {
+        F::retry(u64::try_from(self.broker.settings.retry?.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Returns the reconnection delay that the stream ends with when the server drains.
+    fn final_retry(&self) -> Option<F::Output> {
+        F::retry(self.broker.next_reconnect_millis())
+    }
+
+    /// Returns `true` if the server drains.
+    #[cfg(feature = "ws")]
+    pub(crate) fn is_draining(&self) -> bool {
+        self.broker.is_draining()
+    }
+
+    /// Polls for the next output. Returns `None` at the end of the stream.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> PollNext<F::Output> {
+        loop {
+            if let StreamState::Live(subscription) = &mut self.state {
+                // The common case comes first and does not move the state.
+                let delivery = ready!(subscription.poll_next(cx));
+                return self.encode(delivery);
+            }
+            match std::mem::replace(&mut self.state, StreamState::Ended) {
+                StreamState::New(resume) => {
+                    if let Err(error) = self.subscribe(resume) {
+                        return Poll::Ready(Some(Err(Box::new(error))));
+                    }
+                    if let Some(retry) = self.first_retry() {
+                        return Poll::Ready(Some(Ok(retry)));
+                    }
+                }
+                StreamState::UnknownId(subscription) => {
+                    self.state = StreamState::Live(subscription);
+                    return Poll::Ready(Some(Ok(unknown_id::<F>())));
+                }
+                StreamState::Replaying(subscription, history) => {
+                    if let Some(polled) = self.poll_history(subscription, history, cx) {
+                        return polled;
+                    }
+                }
+                StreamState::Removed => return self.poll_removed(),
+                StreamState::Live(_) | StreamState::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Polls for stored events. Returns `None` after a change of state.
+    fn poll_history(
+        &mut self,
+        mut subscription: Subscription<EncodedEvent>,
+        mut history: History<F>,
+        cx: &mut Context<'_>,
+    ) -> Option<PollNext<F::Output>> {
+        match history.poll_next(cx) {
+            Poll::Pending => {
+                self.state = StreamState::Replaying(subscription, history);
+                Some(Poll::Pending)
+            }
+            Poll::Ready(Ok(HistoryItem::Output(output))) => {
+                self.state = StreamState::Replaying(subscription, history);
+                Some(Poll::Ready(Some(Ok(output))))
+            }
+            Poll::Ready(Ok(HistoryItem::End(position))) => {
+                self.state = if subscription.caught_up(position.seq()) {
+                    StreamState::Live(subscription)
+                } else {
+                    // The mailbox has overflowed in the meantime. The store has the missing events.
+                    history.read_on();
+                    StreamState::Replaying(subscription, history)
+                };
+                None
+            }
+            Poll::Ready(Err(error)) => Some(Poll::Ready(Some(Err(self.history_failed(error))))),
+        }
+    }
+
+    /// Encodes a delivery for the client.
+    fn encode(&mut self, delivery: Delivery<EncodedEvent>) -> PollNext<F::Output> {
+        let output = match delivery {
+            Delivery::Event(event) => F::live(event.payload()),
+            Delivery::Gap(missed) => self.gap(missed),
+            Delivery::Removed => return self.poll_removed(),
+            Delivery::Closed => {
+                self.state = StreamState::Ended;
+                let retry = if self.broker.is_draining() { self.final_retry() } else { None };
+                return Poll::Ready(retry.map(Ok));
+            }
+        };
+        Poll::Ready(Some(Ok(output)))
+    }
+
+    /// See [`EventStream::rests`].
+    fn rests(&self) -> bool {
+        matches!(&self.state, StreamState::Live(subscription) if subscription.rests())
+    }
+
+    /// Accepts an outlet while the stream is live.
+    pub(crate) fn accept(&self, offer: &mut Offer, unpack: Unpack) {
+        offer.answer = match &self.state {
+            StreamState::Live(subscription) if subscription.connect(offer.outlet) => Answer::Accepted(unpack),
+            StreamState::Removed | StreamState::Ended => Answer::Never,
+            StreamState::New(_)
+            | StreamState::Replaying(..)
+            | StreamState::UnknownId(_)
+            | StreamState::Live(_) => Answer::Later,
+        };
+    }
+
+    /// Waits for the server to drain. A removed subscription no longer receives the end of its topic.
+    fn poll_removed(&mut self) -> PollNext<F::Output> {
+        if self.server_drains {
+            self.state = StreamState::Ended;
+            return Poll::Ready(self.final_retry().map(Ok));
+        }
+        self.state = StreamState::Removed;
+        Poll::Pending
+    }
+
+    /// Encodes the gap that a full mailbox left.
+    fn gap(&self, missed: Gap) -> F::Output {
+        let Gap { from, to, .. } = missed;
+        // All positions of a topic have one epoch. The position of an event is recorded before its delivery.
+        match self.topic.last().map(|last| move |seq| Position::new(last.epoch(), seq)) {
+            // Events that the store failed to keep have no position. The gap names the position before them.
+            Some(at) if missed.is_unnumbered() => {
+                F::gap(Some(at(to)), &format!(r#"{{"after":"{}"}}"#, at(to)))
+            }
+            Some(at) => gap_between::<F>(at(from), at(to)),
+            None => F::gap(None, r#"{"after":null}"#),
+        }
+    }
+
+    fn history_failed(&self, error: StoreError) -> BoxError {
+        self.broker.count_store_error(&error);
+        tracing::error!(%error, topic = %self.topic.name, "reading a topic's history failed, ending the stream");
+        Box::new(error)
+    }
+}
+
+impl EventStream for TopicStream<ServerSent> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> PollNext<Bytes> {
+        self.poll_next(cx)
+    }
+
+    fn rests(&self) -> bool {
+        self.rests()
+    }
+
+    fn drain(&mut self) {
+        self.server_drains = true;
+    }
+
+    fn offer(&self, offer: &mut Offer) {
+        self.accept(offer, chunk);
+    }
+}

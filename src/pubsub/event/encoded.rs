@@ -1,0 +1,134 @@
+//! The encoding of an event that all subscribers of a topic share.
+
+use bytes::Bytes;
+use windlass_actors::{
+    Parcel,
+    fanout::{self, Payload},
+};
+
+use super::{Event, PreparedEvent};
+use crate::{
+    proto::{
+        h1::encode::{CHUNK_END, CHUNK_HEAD_BYTES, chunk_in_place},
+        sse,
+    },
+    replay::Position,
+};
+
+/// A new event, which has no position yet.
+pub(crate) enum NewEvent {
+    Plain(Event),
+    Prepared(PreparedEvent),
+}
+
+/// An event and its position, encoded once for all subscribers of a topic.
+#[derive(Clone)]
+pub(crate) struct EncodedEvent {
+    /// `None` if the store failed to keep the event.
+    pub(crate) position: Option<Position>,
+    pub(super) server_sent: Bytes,
+    /// The server-sent event as an HTTP/1.1 chunk, in the same memory.
+    pub(super) chunk: Bytes,
+    #[cfg(feature = "ws")]
+    pub(super) event: Event,
+    /// The WebSocket message. The first WebSocket subscriber encodes it.
+    #[cfg(feature = "ws")]
+    pub(super) json: std::sync::OnceLock<crate::proto::ws::Prepared>,
+}
+
+impl Payload for EncodedEvent {
+    fn weight(&self) -> usize {
+        self.server_sent.len()
+    }
+}
+
+impl EncodedEvent {
+    /// Returns the event that an outlet of a topic's subscriber holds.
+    pub(super) fn of(parcel: &Parcel) -> Option<&Self> {
+        parcel.downcast_ref::<fanout::Event<Self>>().map(fanout::Event::payload)
+    }
+}
+
+impl NewEvent {
+    pub(crate) fn event(&self) -> &Event {
+        match self {
+            Self::Plain(event) => event,
+            Self::Prepared(prepared) => prepared.event(),
+        }
+    }
+
+    /// Returns the bytes that the event counts against the limit of a queue.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Plain(event) => event.encoded_capacity(),
+            Self::Prepared(prepared) => prepared.len() + sse::OVERHEAD_BYTES,
+        }
+    }
+
+    /// Encodes the event for one client.
+    pub(crate) fn encode(&self, position: Option<Position>) -> Bytes {
+        if let (Self::Prepared(prepared), None) = (self, position) {
+            return prepared.bytes().clone();
+        }
+        let mut encoded = Vec::with_capacity(self.weight());
+        self.write(&mut encoded, position.as_ref());
+        encoded.into()
+    }
+
+    /// Encodes the event for all subscribers of a topic, in one allocation.
+    pub(crate) fn encode_shared(&self, position: Option<Position>) -> EncodedEvent {
+        let mut buffer = Vec::with_capacity(CHUNK_HEAD_BYTES + self.weight() + CHUNK_END.len());
+        buffer.resize(CHUNK_HEAD_BYTES, 0);
+        self.write(&mut buffer, position.as_ref());
+        let start = chunk_in_place(&mut buffer);
+        let whole = Bytes::from(buffer);
+        EncodedEvent {
+            position,
+            server_sent: whole.slice(CHUNK_HEAD_BYTES..whole.len() - CHUNK_END.len()),
+            chunk: whole.slice(start..),
+            #[cfg(feature = "ws")]
+            event: self.event().clone(),
+            #[cfg(feature = "ws")]
+            json: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// Appends the server-sent event to `out`.
+    fn write(&self, out: &mut Vec<u8>, position: Option<&Position>) {
+        match self {
+            Self::Plain(event) => event.write(out, position),
+            Self::Prepared(prepared) => {
+                if let Some(position) = position {
+                    sse::append_id(out, position);
+                }
+                out.extend_from_slice(prepared.bytes());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::Epoch;
+
+    #[test]
+    fn a_prepared_event_is_the_same_bytes_as_a_plain_one() {
+        let event = Event::new("a\nb").named("tick").unwrap();
+        let prepared = PreparedEvent::new(event.clone());
+        assert_eq!((prepared.len(), prepared.is_empty()), (29, false));
+        let at = Position::new(Epoch::random().unwrap(), 7);
+        for position in [None, Some(at)] {
+            let (plain, prepared) = (NewEvent::Plain(event.clone()), NewEvent::Prepared(prepared.clone()));
+            let encoded = plain.encode(position);
+            assert_eq!(encoded, prepared.encode(position));
+            let (plain, prepared) = (plain.encode_shared(position), prepared.encode_shared(position));
+            assert_eq!((&plain.server_sent, &prepared.server_sent), (&encoded, &encoded));
+            let mut chunk = Vec::new();
+            crate::proto::h1::encode::chunk(&mut chunk, &encoded);
+            assert_eq!(plain.chunk, chunk);
+        }
+        let encoded = NewEvent::Prepared(prepared).encode(Some(at));
+        assert_eq!(encoded, format!("id: {at}\nevent: tick\ndata: a\ndata: b\n\n"));
+    }
+}

@@ -1,0 +1,38 @@
+//! The interface of an event encoding.
+
+use std::collections::VecDeque;
+
+use super::EncodedEvent;
+use crate::replay::{self, Position};
+
+/// An encoding of events for one kind of client.
+pub(crate) trait EventFormat {
+    /// The unit that a client is sent at once.
+    type Output;
+
+    /// Encodes stored events from the front of the queue and removes them.
+    ///
+    /// Encodes as many as fit one output. Returns `None` if the queue is empty.
+    fn stored(events: &mut VecDeque<replay::Event>) -> Option<Self::Output>;
+
+    /// Returns the encoding of a live event.
+    fn live(event: &EncodedEvent) -> Self::Output;
+
+    /// Encodes a `gap` event, which reports events that the client cannot receive.
+    ///
+    /// The client continues after `resume`. `details` is a JSON object.
+    fn gap(resume: Option<Position>, details: &str) -> Self::Output;
+
+    /// Encodes the reconnection delay. Returns `None` if the format has no way to send it.
+    fn retry(millis: u64) -> Option<Self::Output>;
+}
+
+/// Encodes a gap that covers the events from `from` to `to`, both included.
+pub(crate) fn gap_between<F: EventFormat>(from: Position, to: Position) -> F::Output {
+    F::gap(Some(to), &format!(r#"{{"from":"{from}","to":"{to}"}}"#))
+}
+
+/// Encodes the answer to a last event id that is not a position of any store.
+pub(crate) fn unknown_id<F: EventFormat>() -> F::Output {
+    F::gap(None, r#"{"reset":"unknown_id"}"#)
+}

@@ -1,0 +1,58 @@
+//! Events as server-sent events.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use windlass_actors::Parcel;
+
+use super::{EncodedEvent, EventFormat};
+use crate::{
+    body::Piece,
+    proto::sse,
+    replay::{self, Position},
+};
+
+/// Size limit of an output of stored events, bytes. A single larger event still makes one output.
+const STORED_OUTPUT_BYTES: usize = 16 * 1024;
+
+/// The text/event-stream format (WHATWG HTML §9.2). Its outputs are bytes of a response body.
+pub(crate) enum ServerSent {}
+
+impl EventFormat for ServerSent {
+    type Output = Bytes;
+
+    fn stored(events: &mut VecDeque<replay::Event>) -> Option<Bytes> {
+        let mut output = Vec::new();
+        while let Some(event) = events.front() {
+            if !output.is_empty() && output.len() + event.data.len() > STORED_OUTPUT_BYTES {
+                break;
+            }
+            sse::append_event(&mut output, Some(&event.position), event.name.as_deref(), &event.data);
+            events.pop_front();
+        }
+        (!output.is_empty()).then(|| output.into())
+    }
+
+    fn live(event: &EncodedEvent) -> Bytes {
+        event.server_sent.clone()
+    }
+
+    fn gap(resume: Option<Position>, details: &str) -> Bytes {
+        let mut event = Vec::new();
+        let id = resume.as_ref().map(|resume| resume as &dyn std::fmt::Display);
+        sse::append_event(&mut event, id, Some(b"gap"), details.as_bytes());
+        event.into()
+    }
+
+    fn retry(millis: u64) -> Option<Bytes> {
+        let mut field = Vec::new();
+        sse::append_retry(&mut field, millis);
+        Some(field.into())
+    }
+}
+
+/// Returns the HTTP/1.1 chunk of an event that an outlet holds.
+pub(crate) fn chunk(parcel: &Parcel) -> Option<Piece> {
+    let EncodedEvent { server_sent, chunk, .. } = EncodedEvent::of(parcel)?;
+    Some(Piece { bytes: chunk.clone(), payload_bytes: server_sent.len() })
+}

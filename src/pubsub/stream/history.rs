@@ -1,0 +1,161 @@
+//! Stored events of a topic, read page by page.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use windlass_actors::{Deadline, Local};
+
+use crate::{
+    pubsub::event::{EventFormat, gap_between},
+    replay::{
+        self, Continuity, ErrorKind, Page, Position, Query, ReplayStore, Reset, Start, StoreError,
+        StoreFuture,
+    },
+};
+
+/// Delay before another attempt when the store has too many readers.
+const READ_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// A reader of stored events, from a start to the current end of the history.
+pub(crate) struct History<F> {
+    store: Arc<dyn ReplayStore>,
+    /// The topic's name in the store.
+    topic: Bytes,
+    state: ReadState,
+    format: PhantomData<fn() -> F>,
+}
+
+/// State of a [`History`].
+///
+/// ```text
+///  Reading ──page──► Sending ──page sent, more follow──► Reading
+///     │ ▲
+///     ▼ │ delay over
+///  Waiting (too many readers)
+/// ```
+enum ReadState {
+    Reading(Start, StoreFuture<Page>),
+    Waiting(Start, Option<Deadline>),
+    Sending {
+        events: VecDeque<replay::Event>,
+        /// The position to read from next.
+        resume: Position,
+        /// The store has more events after this page.
+        has_more: bool,
+    },
+}
+
+/// The next part of a history.
+pub(crate) enum HistoryItem<T> {
+    /// Encoded events, or a gap.
+    Output(T),
+    /// The end of the history. It was read up to this position.
+    End(Position),
+}
+
+impl<F: EventFormat> History<F> {
+    /// Starts to read.
+    pub(crate) fn new(store: Arc<dyn ReplayStore>, topic: Bytes, start: Start) -> Self {
+        let state = ReadState::Reading(start, store.read_async(Query::new(topic.clone(), start)));
+        Self { store, topic, state, format: PhantomData }
+    }
+
+    /// Polls for the next events, or the gap in place of events that have expired.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<HistoryItem<F::Output>, StoreError>> {
+        loop {
+            match &mut self.state {
+                ReadState::Reading(start, answer) => match ready!(Pin::new(answer).poll(cx)) {
+                    Ok(page) => {
+                        if let Some(gap) = self.accept_page(page) {
+                            return Poll::Ready(Ok(HistoryItem::Output(gap)));
+                        }
+                    }
+                    Err(error) if error.kind() == ErrorKind::Full => {
+                        let retry_at = Instant::now() + READ_RETRY_DELAY;
+                        let delay = Local::current().map(|local| local.deadline(retry_at));
+                        self.state = ReadState::Waiting(*start, delay);
+                    }
+                    Err(error) => return Poll::Ready(Err(error)),
+                },
+                ReadState::Waiting(start, delay) => {
+                    if let Some(delay) = delay {
+                        ready!(Pin::new(delay).poll(cx));
+                    }
+                    let start = *start;
+                    self.read(start);
+                }
+                ReadState::Sending { events, resume, has_more } => match F::stored(events) {
+                    Some(output) => return Poll::Ready(Ok(HistoryItem::Output(output))),
+                    None if *has_more => self.read_on(),
+                    None => return Poll::Ready(Ok(HistoryItem::End(*resume))),
+                },
+            }
+        }
+    }
+
+    /// Reads the events that were stored after the [end](HistoryItem::End).
+    pub(crate) fn read_on(&mut self) {
+        if let ReadState::Sending { resume, .. } = self.state {
+            self.read(Start::After(resume));
+        }
+    }
+
+    fn read(&mut self, start: Start) {
+        let query = Query::new(self.topic.clone(), start);
+        self.state = ReadState::Reading(start, self.store.read_async(query));
+    }
+
+    /// Starts to send a page. Returns the gap before its events, if any.
+    fn accept_page(&mut self, page: Page) -> Option<F::Output> {
+        let gap = match page.continuity {
+            Continuity::Complete => None,
+            Continuity::Gap(gap) => Some(gap_between::<F>(gap.from, gap.to)),
+            Continuity::Reset(reset) => {
+                let reason = match reset {
+                    Reset::UnknownEpoch => "unknown_epoch",
+                    Reset::BeyondEnd => "beyond_end",
+                };
+                Some(F::gap(Some(page.resume), &format!(r#"{{"reset":"{reason}"}}"#)))
+            }
+        };
+        let has_more = page.has_more();
+        self.state = ReadState::Sending { events: page.events.into(), resume: page.resume, has_more };
+        gap
+    }
+}
+
+/// The point at which a client continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResumePoint {
+    /// A start in the stored history.
+    Stored(Start),
+    /// The next live event, because the client sent an id that is not a position. The stream reports a reset.
+    UnknownId,
+}
+
+impl ResumePoint {
+    /// Parses a last event id: a position, or `earliest`.
+    pub(crate) fn parse(last: &[u8]) -> Self {
+        match last {
+            b"earliest" => Self::Stored(Start::Earliest),
+            text => {
+                Position::parse(text).map_or(Self::UnknownId, |position| Self::Stored(Start::After(position)))
+            }
+        }
+    }
+}
