@@ -7,8 +7,8 @@
 //! - `sse`: event streams that a handler writes to one client.
 //! - `topics`: HTTP routes that publish to a broker and subscribe to it.
 //!
-//! This module builds on requests, responses, WebSockets and the replay store. It must not know connections, sockets
-//! or the server.
+//! This module builds on requests, responses, WebSockets and the replay store. It must not know connections,
+//! sockets or the server.
 
 pub mod broker;
 pub(crate) mod event;

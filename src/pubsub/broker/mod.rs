@@ -5,10 +5,10 @@
 //!             memory or durable          fan-out  bounded      server-sent events, WebSockets
 //! ```
 //!
-//! The store gives every event its position. Subscribers receive events in the store's order. A client that reconnects
-//! sends the position of its last event. It first receives the events it missed, then live events, without a gap or a
-//! duplicate. A `gap` event reports events that have expired from the store, and events that did not fit the client's
-//! mailbox.
+//! The store gives every event its position. Subscribers receive events in the store's order. A client that
+//! reconnects sends the position of its last event. It first receives the events it missed, then live events,
+//! without a gap or a duplicate. A `gap` event reports events that have expired from the store, and events
+//! that did not fit the client's mailbox.
 //!
 //! [`topic_routes`](crate::topic_routes) adds the HTTP routes.
 
@@ -63,8 +63,8 @@ use topic::OpenTopic;
 
 /// A set of topics with their history and subscribers.
 ///
-/// A broker starts with the server that it is given to ([`Builder::broker`](crate::Builder::broker)). Clones share one
-/// broker. All methods may be called from any thread.
+/// A broker starts with the server that it is given to ([`Builder::broker`](crate::Builder::broker)). Clones
+/// share one broker. All methods may be called from any thread.
 ///
 /// ```
 /// use windlass::{Request, Router, broker::{Broker, Event}, get, post};
@@ -168,8 +168,8 @@ impl Broker {
 
     /// Publishes an event: stores it, then delivers it to the topic's subscribers.
     ///
-    /// Returns at once and never waits for a subscriber. The returned future gives the event's position and may be
-    /// dropped.
+    /// Returns at once and never waits for a subscriber. The returned future gives the event's position and
+    /// may be dropped.
     pub fn publish(&self, topic: &TopicName, event: Event) -> Publish {
         self.publish_new(topic, NewEvent::Plain(event))
     }
@@ -186,11 +186,11 @@ impl Broker {
         }
     }
 
-    /// Answers a request with a stream of the topic's events. The stream lasts until the client disconnects or the
-    /// topic is closed.
+    /// Answers a request with a stream of the topic's events. The stream lasts until the client disconnects
+    /// or the topic is closed.
     ///
-    /// The stream starts after the event that the header `Last-Event-ID` or the query key `last_event_id` names: a
-    /// position, or `earliest`. Without it, the stream starts with the next event.
+    /// The stream starts after the event that the header `Last-Event-ID` or the query key `last_event_id`
+    /// names: a position, or `earliest`. Without it, the stream starts with the next event.
     ///
     /// Returns an error response if the topic cannot be opened.
     pub fn subscribe(&self, topic: &TopicName, request: &Request) -> Response {
@@ -198,8 +198,8 @@ impl Broker {
         self.respond(topic, last.as_deref(), request.peer())
     }
 
-    /// Creates the response of [`subscribe`](Self::subscribe) without a request. `last` is a position as text, or
-    /// `earliest`.
+    /// Creates the response of [`subscribe`](Self::subscribe) without a request. `last` is a position as
+    /// text, or `earliest`.
     pub fn stream(&self, topic: &TopicName, last: Option<&[u8]>) -> Response {
         self.respond(topic, last, None)
     }
@@ -225,7 +225,8 @@ impl Broker {
         Ok(TopicStream::new(self.0.clone(), topic, options, last.map(ResumePoint::parse)))
     }
 
-    /// Closes a topic: each subscriber's stream ends after the events in its mailbox. The history stays in the store.
+    /// Closes a topic: each subscriber's stream ends after the events in its mailbox. The history stays in
+    /// the store.
     ///
     /// A later event or subscriber opens the topic again.
     ///

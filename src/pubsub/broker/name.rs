@@ -7,8 +7,8 @@ const NAME_BYTES: usize = 256;
 
 /// The name of a topic.
 ///
-/// A name is 1 to 256 bytes of ASCII letters, digits and `-_.~:@+`, in segments separated by `/`. No segment is empty,
-/// `.` or `..`, so a name is a valid URL path. Clones are cheap.
+/// A name is 1 to 256 bytes of ASCII letters, digits and `-_.~:@+`, in segments separated by `/`. No segment
+/// is empty, `.` or `..`, so a name is a valid URL path. Clones are cheap.
 ///
 /// ```
 /// use windlass::broker::TopicName;
@@ -55,7 +55,7 @@ pub struct TopicNameError;
 impl fmt::Display for TopicNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "invalid topic name: use 1 to 256 ASCII letters, digits and -_.~:@+, in segments separated by '/'",
+            "invalid topic name: expected 1 to 256 letters, digits and -_.~:@+, in segments separated by '/'",
         )
     }
 }

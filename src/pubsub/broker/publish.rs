@@ -28,7 +28,8 @@ impl Published {
     /// Returns the position of the event.
     ///
     /// Returns `None` if the store failed and the topic's [durability](super::TopicPolicy::durability) is
-    /// [`None`](Durability::None). The current subscribers receive such an event, but it is not in the history.
+    /// [`None`](Durability::None). The current subscribers receive such an event, but it is not in the
+    /// history.
     pub fn position(&self) -> Option<Position> {
         self.position
     }

@@ -40,7 +40,8 @@ impl Registry {
         if self.open.len() < limit {
             return Ok(());
         }
-        // Streams and events in flight hold a reference. Closing such a topic would separate them from later events.
+        // Streams and events in flight hold a reference. Closing such a topic would separate them from later
+        // events.
         let is_idle =
             |topic: &Arc<OpenTopic>| Arc::strong_count(topic) == 1 && topic.fanout.subscribers() == 0;
         let idle = self.open.iter().find(|(_, topic)| is_idle(topic)).map(|(name, _)| name.clone());

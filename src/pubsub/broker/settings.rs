@@ -13,8 +13,8 @@ use crate::replay::{Durability, Retention, StoreLimits};
 pub struct TopicPolicy {
     /// Action when a subscriber's mailbox is full. Default: drop the event for this subscriber.
     ///
-    /// A [`Chooser`] decides by a callback, which receives the [`Subscriber`](super::Subscriber). Callbacks run on the
-    /// blocking threads of the server's pool. By default these threads run only in idle time
+    /// A [`Chooser`] decides by a callback, which receives the [`Subscriber`](super::Subscriber). Callbacks
+    /// run on the blocking threads of the server's pool. By default these threads run only in idle time
     /// ([`PoolSettings::blocking_idle`](crate::PoolSettings::blocking_idle)).
     pub overflow: Policy,
     /// Capacity of a subscriber's mailbox, events. Default 64.
@@ -47,13 +47,13 @@ impl TopicPolicy {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BrokerSettings {
-    /// Maximum number of open topics. Default 10,000. At the limit a new topic replaces an idle one, whose history
-    /// stays in the store.
+    /// Maximum number of open topics. Default 10,000. At the limit a new topic replaces an idle one, whose
+    /// history stays in the store.
     pub topics: usize,
     /// Policy of topics that match no pattern.
     pub policy: TopicPolicy,
-    /// Policies by pattern. The first pattern that matches wins. A pattern is a topic name, or a prefix followed by
-    /// `*`. Default: none.
+    /// Policies by pattern. The first pattern that matches wins. A pattern is a topic name, or a prefix
+    /// followed by `*`. Default: none.
     pub patterns: Vec<(String, TopicPolicy)>,
     /// Retention of the in-memory store. Ignored by [`Broker::with_store`](super::Broker::with_store).
     pub retention: Retention,

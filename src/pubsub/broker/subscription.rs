@@ -34,7 +34,8 @@ enum StreamState<F> {
     UnknownId(Subscription<EncodedEvent>),
     /// Sends live events.
     Live(Subscription<EncodedEvent>),
-    /// The overflow policy removed the subscription. The stream stays open without events until the server drains.
+    /// The overflow policy removed the subscription. The stream stays open without events until the server
+    /// drains.
     Removed,
     Ended,
 }
@@ -209,7 +210,7 @@ impl<F: EventFormat> TopicStream<F> {
 
     fn history_failed(&self, error: StoreError) -> BoxError {
         self.broker.count_store_error(&error);
-        tracing::error!(%error, topic = %self.topic.name, "reading a topic's history failed, ending the stream");
+        tracing::error!(%error, topic = %self.topic.name, "failed to read the stored events, ending the stream");
         Box::new(error)
     }
 }

@@ -5,8 +5,8 @@
 //! {"id":"…","gap":{…}}
 //! ```
 //!
-//! `event` is absent if the event has no name. `id` is `null` if the store failed to keep the event. The id of a gap is
-//! the position that the next event follows.
+//! `event` is absent if the event has no name. `id` is `null` if the store failed to keep the event. The id
+//! of a gap is the position that the next event follows.
 
 use std::{borrow::Cow, collections::VecDeque};
 

@@ -1,7 +1,8 @@
 //! Events and their encodings.
 //!
-//! A publisher makes an [`Event`]. [`NewEvent::encode_shared`] encodes it once for all subscribers of a topic. An
-//! [`EventFormat`] selects the encoding that one kind of client receives. This module must not know topics or streams.
+//! A publisher makes an [`Event`]. [`NewEvent::encode_shared`] encodes it once for all subscribers of a
+//! topic. An [`EventFormat`] selects the encoding that one kind of client receives. This module must not know
+//! topics or streams.
 
 mod encoded;
 mod format;

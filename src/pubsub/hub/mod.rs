@@ -19,8 +19,8 @@
 //! # let _ = router;
 //! ```
 //!
-//! A message is encoded once, however many members the hub has. Broadcasting never waits for a member, and no member
-//! delays another. A hub keeps no history; for that use a [`broker`](crate::broker).
+//! A message is encoded once, however many members the hub has. Broadcasting never waits for a member, and no
+//! member delays another. A hub keeps no history; for that use a [`broker`](crate::broker).
 
 // This module must not know connections. A member is a message source that a socket polls.
 
@@ -60,8 +60,8 @@ pub use settings::HubSettings;
 
 /// A group of WebSockets that receive the same messages.
 ///
-/// A hub starts with the server that it is given to ([`Builder::hub`](crate::Builder::hub)). Clones share one hub. All
-/// methods may be called from any thread.
+/// A hub starts with the server that it is given to ([`Builder::hub`](crate::Builder::hub)). Clones share one
+/// hub. All methods may be called from any thread.
 #[derive(Clone)]
 pub struct Hub(Arc<Shared>);
 
@@ -213,8 +213,9 @@ impl Hub {
 
     /// Sends a message to the members for which `filter` returns `true`. Never waits.
     ///
-    /// The filter receives the identity of each member, or `None` for a member without one. It runs on the shards, so it
-    /// must be fast. If it panics, the member does not receive the message, and the panic is counted.
+    /// The filter receives the identity of each member, or `None` for a member without one. It runs on the
+    /// shards, so it must be fast. If it panics, the member does not receive the message, and the panic is
+    /// counted.
     pub fn broadcast_filter<'a>(
         &self,
         message: impl Into<Outgoing<'a>>,
@@ -257,12 +258,12 @@ impl Hub {
         self.len() == 0
     }
 
-    /// Closes the hub. It rejects members and messages from here on. Messages that were broadcast before are still sent.
-    /// Then every member's socket is closed with code 1001.
+    /// Closes the hub. It rejects members and messages from here on. Messages that were broadcast before are
+    /// still sent. Then every member's socket is closed with code 1001.
     ///
-    /// Returns 0 when all sockets are closed. After `timeout` it returns the number of sockets that are still open,
-    /// because their clients do not read. Those are no longer members and end with their connection's write timeout.
-    /// Another call waits in the same way.
+    /// Returns 0 when all sockets are closed. After `timeout` it returns the number of sockets that are still
+    /// open, because their clients do not read. Those are no longer members and end with their connection's
+    /// write timeout. Another call waits in the same way.
     ///
     /// # Cancel safety
     ///

@@ -10,8 +10,8 @@ use crate::ws::Deflate;
 pub struct HubSettings {
     /// Capacity of a member's mailbox, messages. Default 64.
     pub mailbox_events: usize,
-    /// Capacity of a member's mailbox, bytes of frames. Default 256 KiB. An empty mailbox accepts one message of any
-    /// size.
+    /// Capacity of a member's mailbox, bytes of frames. Default 256 KiB. An empty mailbox accepts one message
+    /// of any size.
     pub mailbox_bytes: usize,
     /// Action when a member's mailbox is full. Default [`Overflow::Close`].
     ///
@@ -19,7 +19,8 @@ pub struct HubSettings {
     /// - [`Overflow::Remove`] removes the member from the hub and leaves its socket open.
     /// - [`Overflow::Close`] closes the member's socket with code 1013.
     pub overflow: Policy,
-    /// Compression of messages, for sockets that negotiated it. Each message is compressed once. Default `None`.
+    /// Compression of messages, for sockets that negotiated it. Each message is compressed once. Default
+    /// `None`.
     pub compression: Option<Deflate>,
 }
 
@@ -38,8 +39,8 @@ impl Default for HubSettings {
 impl HubSettings {
     /// Sets a callback that selects the action when a member's mailbox is full.
     ///
-    /// The callback runs on the blocking threads of the server's pool, with these `options`. If it panics, the
-    /// member's socket is closed.
+    /// The callback runs on the blocking threads of the server's pool, with these `options`. If it panics,
+    /// the member's socket is closed.
     #[must_use]
     pub fn overflow_by(
         self,

@@ -1,4 +1,5 @@
-//! The event stream of a handler: stored events first, then the handler's own and those of its topics in turns.
+//! The event stream of a handler: stored events first, then the handler's own and those of its topics in
+//! turns.
 
 use std::{
     future::{Future, poll_fn},
@@ -31,7 +32,8 @@ pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = ()>>>;
 /// Creates the future of a handler, on the connection's shard.
 pub(super) type StartHandler = Box<dyn FnOnce(Client) -> HandlerFuture + Send>;
 
-/// Phase of a [`HandlerStream`]. The phases follow one another in this order. `Replaying` is skipped without a store.
+/// Phase of a [`HandlerStream`]. The phases follow one another in this order. `Replaying` is skipped without
+/// a store.
 enum Phase {
     /// Not polled yet.
     New(Option<ResumePoint>),
@@ -77,8 +79,8 @@ impl HandlerStream {
         }
     }
 
-    /// Starts the history or the handler. Returns the first output: the reconnection delay, and a reset if the client's
-    /// last event id is unknown.
+    /// Starts the history or the handler. Returns the first output: the reconnection delay, and a reset if
+    /// the client's last event id is unknown.
     fn begin(&mut self, resume: Option<ResumePoint>) -> Option<Bytes> {
         let mut first = Vec::new();
         if let Some(retry) = self.queue.settings.retry {
@@ -175,7 +177,7 @@ impl EventStream for HandlerStream {
                 Ok(HistoryItem::End(_)) => self.run(),
                 Err(error) => {
                     self.queue.count_store_error(&error);
-                    tracing::error!(%error, "reading the history of an event stream failed, ending the stream");
+                    tracing::error!(%error, "failed to read the stored events, ending the stream");
                     return Poll::Ready(Some(Err(Box::new(error))));
                 }
             }

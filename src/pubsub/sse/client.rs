@@ -10,8 +10,9 @@ use crate::pubsub::{
 
 /// A handle to one client of an event stream.
 ///
-/// The stream ends when the handler returns, when [`close`](Self::close) is called, or when the client disconnects.
-/// It does not end when the last handle is dropped. Clones share one client. All methods may be called from any thread.
+/// The stream ends when the handler returns, when [`close`](Self::close) is called, or when the client
+/// disconnects. It does not end when the last handle is dropped. Clones share one client. All methods may be
+/// called from any thread.
 #[derive(Clone)]
 pub struct Client {
     queue: Arc<Queue>,
@@ -26,18 +27,19 @@ impl Client {
 
     /// Sends an event. Events of one sender leave in order.
     ///
-    /// Returns `Ok` once the event is in the client's queue, or was dropped by the [overflow](super::Overflow) policy.
-    /// [`dropped`](Self::dropped) returns the number of dropped events.
+    /// Returns `Ok` once the event is in the client's queue, or was dropped by the
+    /// [overflow](super::Overflow) policy. [`dropped`](Self::dropped) returns the number of dropped events.
     ///
     /// # Errors
     ///
-    /// - [`SendError::Closed`] if the stream is closed, also when the overflow policy closed it for this event.
+    /// - [`SendError::Closed`] if the stream is closed, also when the overflow policy closed it for this
+    ///   event.
     /// - [`SendError::Store`] if the stream has a [`Replay`](super::Replay) and the event cannot be stored.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped while it waits for room, the event is not sent. With a [`Replay`](super::Replay), an
-    /// event that is already on its way to the store is sent nevertheless.
+    /// If the future is dropped while it waits for room, the event is not sent. With a
+    /// [`Replay`](super::Replay), an event that is already on its way to the store is sent nevertheless.
     pub async fn send(&self, event: Event) -> Result<(), SendError> {
         self.send_new(NewEvent::Plain(event)).await
     }
@@ -69,9 +71,9 @@ impl Client {
 
     /// Adds the events of a topic to this stream.
     ///
-    /// They start after the event `last`, which is a position or `earliest`. Without it they start with the next event.
-    /// The topic's events have the topic's own mailbox and overflow policy. They stay in order among themselves, but not
-    /// relative to the events of [`send`](Self::send).
+    /// They start after the event `last`, which is a position or `earliest`. Without it they start with the
+    /// next event. The topic's events have the topic's own mailbox and overflow policy. They stay in order
+    /// among themselves, but not relative to the events of [`send`](Self::send).
     ///
     /// The whole stream ends when the topic is closed, or when the topic's policy closes this subscriber.
     ///
@@ -98,7 +100,8 @@ impl Client {
         self.queue.dropped()
     }
 
-    /// Closes the stream. It ends after the events in the queue. Does nothing if the stream is already closed.
+    /// Closes the stream. It ends after the events in the queue. Does nothing if the stream is already
+    /// closed.
     pub fn close(&self) {
         self.queue.close();
     }

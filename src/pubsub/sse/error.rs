@@ -22,7 +22,8 @@ impl Error for Closed {}
 pub enum SendError {
     /// The stream is closed.
     Closed,
-    /// The store rejected the event, or failed to store it with the required durability. The event was not sent.
+    /// The store rejected the event, or failed to store it with the required durability. The event was not
+    /// sent.
     Store(StoreError),
 }
 
@@ -53,7 +54,8 @@ impl Error for SendError {
 pub enum SubscribeError {
     /// The stream is closed.
     Closed,
-    /// The client has reached its limit of topics ([`Settings::subscriptions`](super::Settings::subscriptions)).
+    /// The client has reached its limit of topics
+    /// ([`Settings::subscriptions`](super::Settings::subscriptions)).
     TooMany,
     /// The broker cannot open the topic.
     Broker(PublishError),

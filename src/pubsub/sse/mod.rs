@@ -15,15 +15,15 @@
 //! # let _ = router;
 //! ```
 //!
-//! The server sends the response head at once and then runs the handler's future on the connection's shard. The future
-//! need not be `Send`. When it returns, the stream ends after the events in the queue. When the client disconnects, the
-//! future is dropped at its current `await`.
+//! The server sends the response head at once and then runs the handler's future on the connection's shard.
+//! The future need not be `Send`. When it returns, the stream ends after the events in the queue. When the
+//! client disconnects, the future is dropped at its current `await`.
 //!
-//! [`Client`] is a handle that can be cloned and used from any thread. [`respond`] starts a stream from an ordinary
-//! handler, which has already seen the request.
+//! [`Client`] is a handle that can be cloned and used from any thread. [`respond`] starts a stream from an
+//! ordinary handler, which has already seen the request.
 //!
-//! For events that go to many clients use a [`broker`](crate::broker). A client can receive the events of its topics in
-//! addition to the handler's own ([`Client::subscribe`]).
+//! For events that go to many clients use a [`broker`](crate::broker). A client can receive the events of its
+//! topics in addition to the handler's own ([`Client::subscribe`]).
 
 // This module must not know connections. A stream is a response body with a queue behind it.
 

@@ -270,7 +270,8 @@ impl Queue {
         drop((events, subscriptions));
     }
 
-    /// Encodes the reconnection delay that the stream ends with when the server drains, and counts the stream.
+    /// Encodes the reconnection delay that the stream ends with when the server drains, and counts the
+    /// stream.
     pub(super) fn final_retry(&self) -> Bytes {
         let count = self.counters.sse_drained.value();
         self.counters.sse_drained.add(1);

@@ -13,8 +13,9 @@ type NameOf = dyn Fn(&Request) -> Bytes + Send + Sync;
 
 /// Where the events of an event stream are stored, and under which name.
 ///
-/// A client that reconnects with an event id first receives the events stored after it. Then the handler runs. Every
-/// event that the handler sends is appended to the store. It leaves with its position as id, in the store's order.
+/// A client that reconnects with an event id first receives the events stored after it. Then the handler
+/// runs. Every event that the handler sends is appended to the store. It leaves with its position as id, in
+/// the store's order.
 #[derive(Clone)]
 pub struct Replay {
     pub(super) store: Arc<dyn ReplayStore>,
@@ -23,8 +24,8 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Stores events in `store`. `name_of` returns the name of a request's history. Requests with the same name share
-    /// one history.
+    /// Stores events in `store`. `name_of` returns the name of a request's history. Requests with the same
+    /// name share one history.
     pub fn new<N: Into<Bytes>>(
         store: Arc<dyn ReplayStore>,
         name_of: impl Fn(&Request) -> N + Send + Sync + 'static,

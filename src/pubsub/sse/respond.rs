@@ -17,9 +17,9 @@ use crate::{
 
 /// Answers a request with an event stream that `handler` writes.
 ///
-/// The server calls the handler on the connection's shard after it has sent the response head, and polls its future
-/// there. With a [`Replay`](super::Replay) in the settings, the stored events after the request's `Last-Event-ID` come
-/// first.
+/// The server calls the handler on the connection's shard after it has sent the response head, and polls its
+/// future there. With a [`Replay`](super::Replay) in the settings, the stored events after the request's
+/// `Last-Event-ID` come first.
 ///
 /// ```
 /// use windlass::{Request, Response, broker::Event, get, sse};

@@ -15,8 +15,9 @@ use crate::{
 
 /// Creates a GET route that answers with an event stream. See [`sse`](crate::sse).
 ///
-/// The handler's future runs on the connection's shard. The default dispatch of a group or the server does not apply.
-/// A stream route that is marked [`run_async`](Route::run_async) is rejected when it is registered.
+/// The handler's future runs on the connection's shard. The default dispatch of a group or the server does
+/// not apply. A stream route that is marked [`run_async`](Route::run_async) is rejected when it is
+/// registered.
 pub fn event_stream<F, Fut>(path: impl Into<String>, handler: F) -> Route
 where
     F: Fn(Request, Client) -> Fut + Send + Sync + 'static,

@@ -60,8 +60,8 @@ impl Settings {
 
     /// Sets the capacity of the queue, events. Default 64.
     ///
-    /// Events that the connection is already sending do not count. With 0 the queue holds one event and every sender
-    /// waits for room, whatever the overflow policy.
+    /// Events that the connection is already sending do not count. With 0 the queue holds one event and every
+    /// sender waits for room, whatever the overflow policy.
     #[must_use]
     pub fn queue(self, events: usize) -> Self {
         Self { events, ..self }
@@ -101,7 +101,8 @@ impl Settings {
         Self { heartbeat, ..self }
     }
 
-    /// Sets the reconnection delay that is sent at the start of the stream. Default `None`: clients use their own.
+    /// Sets the reconnection delay that is sent at the start of the stream. Default `None`: clients use their
+    /// own.
     #[must_use]
     pub fn retry(self, retry: Option<Duration>) -> Self {
         Self { retry, ..self }

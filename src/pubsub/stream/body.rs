@@ -44,7 +44,8 @@ pub(crate) struct HeartbeatBody<S> {
 }
 
 impl<S: EventStream> HeartbeatBody<S> {
-    /// Creates a body that sends a comment after each `interval` of silence. `None` and zero disable heartbeats.
+    /// Creates a body that sends a comment after each `interval` of silence. `None` and zero disable
+    /// heartbeats.
     pub(crate) fn new(stream: S, interval: Option<Duration>) -> Self {
         Self { stream, heartbeat: Heartbeat::new(interval), rests: false }
     }
@@ -97,8 +98,8 @@ struct Heartbeat {
     last_output: Instant,
     /// There was output since the last poll that returned `Pending`.
     had_output: bool,
-    /// The running timer and its expiry time. Output does not restart the timer. When it expires too early, it is
-    /// replaced.
+    /// The running timer and its expiry time. Output does not restart the timer. When it expires too early,
+    /// it is replaced.
     timer: Option<(Instant, Deadline)>,
     /// The waker that the timer wakes.
     waker: Option<Waker>,
@@ -111,7 +112,8 @@ impl Heartbeat {
         Self { interval, last_output: Instant::now(), had_output: true, timer: None, waker: None }
     }
 
-    /// Restarts the interval. Uses the shard's cached time, which is cheaper than the clock and drives its timers.
+    /// Restarts the interval. Uses the shard's cached time, which is cheaper than the clock and drives its
+    /// timers.
     fn record_output(&mut self) {
         let now = Local::current().map_or_else(Instant::now, |local| local.now());
         (self.last_output, self.had_output) = (now, true);

@@ -12,7 +12,8 @@ use crate::{body::Body, request::Request, response::Response, spread::spread};
 pub(crate) use body::{EventStream, HeartbeatBody, PollNext};
 pub(crate) use history::{History, HistoryItem, ResumePoint};
 
-/// Creates the response that carries an event stream. It is not cached, and proxies forward it without buffering.
+/// Creates the response that carries an event stream. It is not cached, and proxies forward it without
+/// buffering.
 pub(crate) fn response(body: Body) -> Response {
     let mut response = Response::new().with_body(body);
     let fields = response.fields_mut();

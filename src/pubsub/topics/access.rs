@@ -24,17 +24,18 @@ const PUBLISH_TOKEN_KEY: &str = "publish_token";
 pub struct TopicAccess {
     /// Token that a publisher must send as `Authorization: Bearer TOKEN`. Default: none.
     pub publish_token: Option<String>,
-    /// Token that a subscriber must send as `Authorization: Bearer TOKEN` or as the query key `access_token`. The query
-    /// is for browsers, whose `EventSource` cannot set headers. Default: none.
+    /// Token that a subscriber must send as `Authorization: Bearer TOKEN` or as the query key `access_token`.
+    /// The query is for browsers, whose `EventSource` cannot set headers. Default: none.
     pub subscribe_token: Option<String>,
     /// Origin whose pages may use the topics from a browser, or `*`. Default: only pages of this server.
     ///
     /// A publish request from a page of another origin is answered with 403.
     pub cors_origin: Option<HeaderValue>,
-    /// Publishes messages that clients send over their WebSockets. Default: no, and the socket closes with code 1008.
+    /// Publishes messages that clients send over their WebSockets. Default: no, and the socket closes with
+    /// code 1008.
     ///
-    /// The client must send the publish token when it opens the socket. Browsers, which cannot set headers there, send
-    /// it as the query key `publish_token`.
+    /// The client must send the publish token when it opens the socket. Browsers, which cannot set headers
+    /// there, send it as the query key `publish_token`.
     pub ws_publish: bool,
     /// A check that runs after the tokens. Default: none.
     pub check: Option<TopicCheck>,
@@ -116,8 +117,8 @@ impl TopicAccess {
 
     /// Checks the origin of a request that publishes. Requests without an origin come from no page and pass.
     ///
-    /// CORS alone does not protect publishing: a browser sends a simple `POST` for a page of any site and only hides the
-    /// response from it.
+    /// CORS alone does not protect publishing: a browser sends a simple `POST` for a page of any site and
+    /// only hides the response from it.
     pub(super) fn check_origin(&self, request: &Request) -> Result<(), Response> {
         let Some(origin) = request.header_bytes(header::ORIGIN) else { return Ok(()) };
         if self.origins().allow(origin, request.host().map(str::as_bytes)) {

@@ -23,11 +23,11 @@ pub use access::{TopicAccess, TopicAction, TopicCheck};
 
 /// Adds the routes of a broker's topics to a router.
 ///
-/// - `POST /topics/{topic}` publishes the request body, which must be UTF-8. The query key `event` names the event. The
-///   response is `202` with `{"id":…,"subscribers":…}`. It is sent once the event is stored with the topic's
-///   [durability](crate::broker::TopicPolicy::durability).
-/// - `GET /topics/{topic}` streams the topic's events as server-sent events. With `Upgrade: websocket` each event is a
-///   text message.
+/// - `POST /topics/{topic}` publishes the request body, which must be UTF-8. The query key `event` names the
+///   event. The response is `202` with `{"id":…,"subscribers":…}`. It is sent once the event is stored with
+///   the topic's [durability](crate::broker::TopicPolicy::durability).
+/// - `GET /topics/{topic}` streams the topic's events as server-sent events. With `Upgrade: websocket` each
+///   event is a text message.
 /// - `GET /topics` lists the open topics and their counts as JSON.
 /// - `OPTIONS` answers CORS preflight requests.
 pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
@@ -71,17 +71,17 @@ impl TopicService {
     fn list_line(&self, name: &TopicName, stats: &TopicStats) -> String {
         let last = self.broker.last(name).filter(|last| last.seq() > 0);
         let last = last.map_or_else(|| "null".to_owned(), |last| format!(r#""{last}""#));
-        format!(
-            r#"{{"topic":"{name}","subscribers":{},"last":{last},"published":{},"delivered":{},"dropped":{},"removed":{},"closed":{},"lag_events":{},"lag_ms":{}}}"#,
-            stats.subscribers,
-            stats.published,
-            stats.delivered,
-            stats.dropped,
-            stats.removed,
-            stats.closed,
-            stats.lag_events,
-            stats.lag_age.as_millis(),
-        )
+        let counts = [
+            ("published", u128::from(stats.published)),
+            ("delivered", u128::from(stats.delivered)),
+            ("dropped", u128::from(stats.dropped)),
+            ("removed", u128::from(stats.removed)),
+            ("closed", u128::from(stats.closed)),
+            ("lag_events", stats.lag_events as u128),
+            ("lag_ms", stats.lag_age.as_millis()),
+        ];
+        let counts: String = counts.iter().map(|(key, count)| format!(r#","{key}":{count}"#)).collect();
+        format!(r#"{{"topic":"{name}","subscribers":{},"last":{last}{counts}}}"#, stats.subscribers)
     }
 
     fn subscribe(&self, request: &Request) -> Response {
@@ -171,7 +171,7 @@ impl TopicService {
 fn topic_of(request: &Request) -> Result<TopicName, Response> {
     let name = request.param("topic").unwrap_or_default();
     name.parse().map_err(|TopicNameError| {
-        let text = "Invalid topic name: use 1 to 256 ASCII letters, digits and -_.~:@+, \
+        let text = "Invalid topic name: use 1 to 256 letters, digits and -_.~:@+, \
                     in segments separated by '/'.\n";
         plain(StatusCode::BAD_REQUEST, text)
     })
