@@ -1,12 +1,12 @@
-//! Methods of a service as routes: one message or a stream of them, either way.
+//! Routes for the methods of a gRPC service: one message or a stream in each direction.
 //!
-//! | in \ out | one message | a stream |
+//! | request | one response message | response stream |
 //! |---|---|---|
-//! | one message | [`unary`] | [`each`], or [`stream`] that takes one |
-//! | a stream | [`once`] | [`stream`] |
+//! | one message | [`unary`] | [`server_streaming`], or [`bidirectional`] with one message |
+//! | stream | [`client_streaming`] | [`bidirectional`] |
 //!
-//! A route runs inline on its connection's shard or async on the pool, as any other; its call ends when its deadline
-//! (`grpc-timeout`) has passed, and is dropped where it stands when its client gives it up.
+//! A method runs inline or async, as any route. Its call ends at its deadline (`grpc-timeout`) and is dropped
+//! if its client cancels it.
 
 mod incoming;
 mod outgoing;
@@ -27,47 +27,47 @@ use windlass::{
 
 pub use incoming::Messages;
 pub use outgoing::Replies;
-use outgoing::{Iterated, Produced};
+use outgoing::{IteratorSource, MethodSource};
 
 use crate::{
-    timer::within,
+    timer::with_deadline,
     wire::{self, Code, PREFIX_BYTES, Status},
 };
 
-/// One call as its method sees it.
+/// A call, as its method receives it.
 #[derive(Debug)]
 pub struct Call<T> {
-    /// The message, or the stream of them.
+    /// The request message or the stream of messages.
     pub content: T,
-    /// The request: its headers are the metadata of the call. Its body was taken.
+    /// The request without its body; its headers are the metadata of the call.
     pub request: Request,
-    /// When the client stops waiting, if it said so.
+    /// Time at which the client stops waiting, if the client set a deadline.
     pub deadline: Option<Instant>,
 }
 
-/// What a method answers, and the metadata around it.
+/// Response of a method with its metadata.
 #[derive(Debug, Default)]
 pub struct Reply<T> {
-    /// The message, or what makes a stream of them.
+    /// The response message, or the future or iterator that produces the stream.
     pub content: T,
-    /// Sent before it, as headers.
+    /// Metadata sent before the content, as headers.
     pub initial: HeaderMap,
-    /// Sent behind it, as trailers beside the status.
+    /// Metadata sent after the content, as trailers next to the status.
     pub trailing: HeaderMap,
 }
 
 impl<T> Reply<T> {
-    /// Makes a reply without metadata.
+    /// Creates a reply without metadata.
     pub fn new(content: T) -> Self {
         Self { content, initial: HeaderMap::new(), trailing: HeaderMap::new() }
     }
 
-    /// Puts other content between the same metadata.
+    /// Replaces the content and keeps the metadata.
     pub fn with<R>(self, content: R) -> Reply<R> {
         Reply { content, initial: self.initial, trailing: self.trailing }
     }
 
-    /// Begins the response; the body is still to come.
+    /// Builds the response head; the body follows.
     fn head(initial: &HeaderMap) -> Response {
         let mut response = Response::typed(wire::CONTENT_TYPE, Body::empty());
         for (name, value) in initial {
@@ -86,10 +86,10 @@ impl<R: Message> Reply<R> {
     }
 }
 
-/// Makes a route of a method that takes one message and returns one.
+/// Creates the route of a method that takes one message and returns one.
 ///
-/// The message is collected before the method runs: the cheapest there is. One larger than [`wire::MESSAGE_BYTES`] is
-/// answered by the server itself, `413`, which clients report as `UNKNOWN`.
+/// The message is collected before the method runs, which is the cheapest way. The server answers a message
+/// over [`wire::MESSAGE_BYTES`] with 413, which clients report as `UNKNOWN`.
 pub fn unary<M, R, F, Fut>(path: &str, method: F) -> Route
 where
     M: Message + Default,
@@ -98,11 +98,11 @@ where
     Fut: Future<Output = Result<Reply<R>, Status>> + 'static,
 {
     let route = post(path, move |request: Request| {
-        let called = open(request).and_then(|call| whole(call).map_err(Status::into_response));
+        let called = open(request).and_then(|call| single_message(call).map_err(Status::into_response));
         let called = called.map(|call| (call.deadline, method(call)));
         async move {
             match called {
-                Ok((deadline, running)) => answer(within(deadline, running).await),
+                Ok((deadline, running)) => response_of(with_deadline(deadline, running).await),
                 Err(refusal) => refusal,
             }
         }
@@ -110,8 +110,9 @@ where
     route.body_limit(wire::MESSAGE_BYTES + PREFIX_BYTES)
 }
 
-/// Makes a route of a method that takes one message and returns as many as an iterator gives, without waiting.
-pub fn each<M, R, I, F>(path: &str, method: F) -> Route
+/// Creates the route of a method that takes one message and returns a stream from an iterator, without
+/// waiting.
+pub fn server_streaming<M, R, I, F>(path: &str, method: F) -> Route
 where
     M: Message + Default,
     R: Message + 'static,
@@ -119,18 +120,18 @@ where
     F: Fn(Call<M>) -> Result<Reply<I>, Status> + Send + Sync + 'static,
 {
     let route = post(path, move |request: Request| {
-        let called =
-            open(request).and_then(|call| whole(call).and_then(&method).map_err(Status::into_response));
+        let called = open(request)
+            .and_then(|call| single_message(call).and_then(&method).map_err(Status::into_response));
         let response = called.map(|Reply { content, initial, trailing }| {
-            Reply::<()>::head(&initial).with_body(Body::source(Iterated::new(content, trailing)))
+            Reply::<()>::head(&initial).with_body(Body::source(IteratorSource::new(content, trailing)))
         });
         std::future::ready(response)
     });
     route.body_limit(wire::MESSAGE_BYTES + PREFIX_BYTES)
 }
 
-/// Makes a route of a method that takes a stream of messages and returns one.
-pub fn once<M, R, F, Fut>(path: &str, method: F) -> Route
+/// Creates the route of a method that takes a stream of messages and returns one.
+pub fn client_streaming<M, R, F, Fut>(path: &str, method: F) -> Route
 where
     M: Message + Default + 'static,
     R: Message,
@@ -138,10 +139,10 @@ where
     Fut: Future<Output = Result<Reply<R>, Status>> + 'static,
 {
     let route = post(path, move |request: Request| {
-        let called = open(request).map(|call| (call.deadline, method(streamed(call))));
+        let called = open(request).map(|call| (call.deadline, method(message_stream(call))));
         async move {
             match called {
-                Ok((deadline, running)) => answer(within(deadline, running).await),
+                Ok((deadline, running)) => response_of(with_deadline(deadline, running).await),
                 Err(refusal) => refusal,
             }
         }
@@ -149,11 +150,11 @@ where
     route.streamed()
 }
 
-/// Makes a route of a method that takes a stream of messages and writes one.
+/// Creates the route of a method that takes a stream of messages and writes one.
 ///
-/// The method says at once what precedes the stream; the future in its reply then reads, writes to the [`Replies`] it
-/// was given, and ends the call.
-pub fn stream<M, R, F, Fut>(path: &str, method: F) -> Route
+/// The method returns the initial metadata at once. The future in its reply then reads messages, writes to
+/// its [`Replies`], and ends the call.
+pub fn bidirectional<M, R, F, Fut>(path: &str, method: F) -> Route
 where
     M: Message + Default + 'static,
     R: Message + 'static,
@@ -164,28 +165,28 @@ where
         let response = open(request).map(|call| {
             let replies = Replies::default();
             let (deadline, buffer) = (call.deadline, replies.buffer());
-            let Reply { content, initial, trailing } = method(streamed(call), replies);
-            let source = Produced::new(content, deadline, buffer, trailing);
+            let Reply { content, initial, trailing } = method(message_stream(call), replies);
+            let source = MethodSource::new(content, deadline, buffer, trailing);
             Reply::<()>::head(&initial).with_body(Body::source(source))
         });
-        // A future, so that the pool runs it beside others: what it leaves behind may wait.
+        // A ready future, so that the pool runs the route as an async one: the body may wait later.
         std::future::ready(response)
     });
     route.streamed()
 }
 
-/// Answers calls of methods that no route has; anything else is told that it is not here.
+/// Answers calls of unknown methods with `UNIMPLEMENTED`, and other requests with 404.
 pub fn unknown(request: Request) -> Response {
     match request.content_type() {
         Some(content_type) if wire::is_grpc(content_type) => {
-            let what = format!("there is no method {}", request.path());
+            let what = format!("unknown method {}", request.path());
             Status::new(Code::UNIMPLEMENTED, what).into_response()
         }
         _ => Response::text("There is nothing here.\n").with_status(StatusCode::NOT_FOUND),
     }
 }
 
-/// Looks at the head of a call; the error is the response to what is none.
+/// Checks the head of a call. The error is the response to a request that is not a valid call.
 fn open(mut request: Request) -> Result<Call<Body>, Response> {
     if !request.content_type().is_some_and(wire::is_grpc) {
         return Err(Response::status_only(StatusCode::UNSUPPORTED_MEDIA_TYPE));
@@ -193,12 +194,12 @@ fn open(mut request: Request) -> Result<Call<Body>, Response> {
     let deadline = match request.header("grpc-timeout").map(timeout) {
         None => None,
         Some(Some(timeout)) => Instant::now().checked_add(timeout),
-        Some(None) => return Err(Status::new(Code::INTERNAL, "grpc-timeout is none").into_response()),
+        Some(None) => return Err(Status::new(Code::INTERNAL, "invalid grpc-timeout").into_response()),
     };
     Ok(Call { content: request.take_body(), request, deadline })
 }
 
-/// Reads up to eight digits and their unit.
+/// Parses a timeout: up to eight digits and a unit.
 fn timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -216,9 +217,9 @@ fn timeout(text: &str) -> Option<Duration> {
     }
 }
 
-fn whole<M: Message + Default>(call: Call<Body>) -> Result<Call<M>, Status> {
+fn single_message<M: Message + Default>(call: Call<Body>) -> Result<Call<M>, Status> {
     let Call { mut content, request, deadline } = call;
-    // The route has collected it: one piece, or none.
+    // The route has collected the body, so it is a single piece or empty.
     let bytes = match content.poll_frame(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(Ok(Frame::Data(bytes)))) => bytes,
         _ => Bytes::new(),
@@ -226,12 +227,12 @@ fn whole<M: Message + Default>(call: Call<Body>) -> Result<Call<M>, Status> {
     Ok(Call { content: wire::only(bytes)?, request, deadline })
 }
 
-fn streamed<M>(call: Call<Body>) -> Call<Messages<M>> {
+fn message_stream<M>(call: Call<Body>) -> Call<Messages<M>> {
     let Call { content, request, deadline } = call;
     Call { content: Messages::new(content), request, deadline }
 }
 
-fn answer<R: Message>(ended: Result<Reply<R>, Status>) -> Response {
+fn response_of<R: Message>(ended: Result<Reply<R>, Status>) -> Response {
     ended.and_then(Reply::into_response).unwrap_or_else(Status::into_response)
 }
 
@@ -240,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timeouts_are_digits_and_a_unit() {
+    fn a_timeout_is_digits_and_a_unit() {
         assert_eq!(timeout("1m"), Some(Duration::from_millis(1)));
         assert_eq!(timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
         assert_eq!(timeout("0n"), Some(Duration::ZERO));

@@ -1,4 +1,4 @@
-//! `grpc.testing.TestService`, as gRPC's description of its interoperability tests wants it.
+//! `grpc.testing.TestService`, as described by gRPC's interoperability tests.
 
 use std::{
     future::Future,
@@ -25,25 +25,25 @@ use crate::{
     wire::{Code, MESSAGE_BYTES, Status},
 };
 
-/// Metadata of a call that comes back as a header of its reply.
+/// Request metadata that is echoed as a response header.
 pub const ECHO_INITIAL: HeaderName = HeaderName::from_static("x-grpc-test-echo-initial");
 
-/// Metadata of a call that comes back as a trailer of its reply.
+/// Request metadata that is echoed as a response trailer.
 pub const ECHO_TRAILING: HeaderName = HeaderName::from_static("x-grpc-test-echo-trailing-bin");
 
-/// The service: counts the calls that run.
+/// The service. It counts its running calls.
 #[derive(Clone, Debug, Default)]
 pub struct TestService {
     running: Arc<AtomicUsize>,
 }
 
 impl TestService {
-    /// Returns how many streamed calls run: begun, and neither ended nor dropped.
+    /// Returns the number of streaming calls that have started and have not ended or been dropped.
     pub fn running(&self) -> usize {
         self.running.load(Ordering::SeqCst)
     }
 
-    /// Makes the routes of the service; a call of any other method is `UNIMPLEMENTED`.
+    /// Creates the routes of the service; other methods answer `UNIMPLEMENTED`.
     pub fn router(&self) -> Router {
         let (input, output, duplex) = (self.clone(), self.clone(), self.clone());
         Router::new()
@@ -51,22 +51,22 @@ impl TestService {
                 service
                     .route(call::unary("/EmptyCall", empty_call))
                     .route(call::unary("/UnaryCall", unary_call))
-                    .route(call::once("/StreamingInputCall", move |call| {
+                    .route(call::client_streaming("/StreamingInputCall", move |call| {
                         input.counted(streaming_input(call))
                     }))
-                    .route(call::stream("/StreamingOutputCall", move |call, replies| {
-                        let reply = echoing(&call, ());
+                    .route(call::bidirectional("/StreamingOutputCall", move |call, replies| {
+                        let reply = reply_with_echo(&call, ());
                         reply.with(output.counted(streaming_output(call.content, replies)))
                     }))
-                    .route(call::stream("/FullDuplexCall", move |call, replies| {
-                        let reply = echoing(&call, ());
+                    .route(call::bidirectional("/FullDuplexCall", move |call, replies| {
+                        let reply = reply_with_echo(&call, ());
                         reply.with(duplex.counted(full_duplex(call.content, replies)))
                     }))
             })
             .not_found(call::unknown)
     }
 
-    /// Counts a call from here to its end, whatever that is.
+    /// Counts a call until it ends or is dropped.
     fn counted<T, F: Future<Output = T>>(&self, call: F) -> impl Future<Output = T> + use<T, F> {
         let running = Running::begin(&self.running);
         async move {
@@ -93,13 +93,13 @@ impl Drop for Running {
 }
 
 async fn empty_call(call: Call<Empty>) -> Result<Reply<Empty>, Status> {
-    Ok(echoing(&call, Empty {}))
+    Ok(reply_with_echo(&call, Empty {}))
 }
 
 async fn unary_call(call: Call<SimpleRequest>) -> Result<Reply<SimpleResponse>, Status> {
-    asked_for(call.content.response_status.as_ref())?;
+    requested_status(call.content.response_status.as_ref())?;
     let payload = zeros(call.content.response_size)?;
-    Ok(echoing(&call, SimpleResponse { payload: Some(payload) }))
+    Ok(reply_with_echo(&call, SimpleResponse { payload: Some(payload) }))
 }
 
 async fn streaming_input(
@@ -117,7 +117,8 @@ async fn streaming_output(
     mut requests: Messages<StreamingOutputCallRequest>,
     mut replies: Replies<StreamingOutputCallResponse>,
 ) -> Result<(), Status> {
-    let one = |request: Option<_>| request.ok_or_else(|| Status::new(Code::INTERNAL, "there is no message"));
+    let one =
+        |request: Option<_>| request.ok_or_else(|| Status::new(Code::INTERNAL, "the call has no message"));
     let request = one(requests.next().await?)?;
     serve(request, &mut replies).await?;
     match requests.next().await? {
@@ -136,12 +137,12 @@ async fn full_duplex(
     Ok(())
 }
 
-/// Writes what one message asks for.
+/// Writes the responses that a request describes.
 async fn serve(
     request: StreamingOutputCallRequest,
     replies: &mut Replies<StreamingOutputCallResponse>,
 ) -> Result<(), Status> {
-    asked_for(request.response_status.as_ref())?;
+    requested_status(request.response_status.as_ref())?;
     for ResponseParameters { size, interval_us } in request.response_parameters {
         if let Ok(wait @ 1..) = u64::try_from(interval_us) {
             Timer::after(Duration::from_micros(wait)).await;
@@ -151,24 +152,24 @@ async fn serve(
     Ok(())
 }
 
-/// Ends a call with the status its client asks for.
-fn asked_for(status: Option<&EchoStatus>) -> Result<(), Status> {
+/// Ends the call with the status that its request names, if any.
+fn requested_status(status: Option<&EchoStatus>) -> Result<(), Status> {
     match status.map(|status| (u32::try_from(status.code), status.message.clone())) {
         None | Some((Ok(0), _)) => Ok(()),
         Some((Ok(code), message)) => Err(Status::new(Code(code), message)),
-        Some((Err(_), _)) => Err(Status::new(Code::INVALID_ARGUMENT, "a status is not negative")),
+        Some((Err(_), _)) => Err(Status::new(Code::INVALID_ARGUMENT, "a status code must not be negative")),
     }
 }
 
 fn zeros(length: i32) -> Result<Payload, Status> {
     match usize::try_from(length) {
         Ok(length) if length < MESSAGE_BYTES => Ok(Payload::zeros(length)),
-        _ => Err(Status::new(Code::INVALID_ARGUMENT, "a payload of no such length can be had")),
+        _ => Err(Status::new(Code::INVALID_ARGUMENT, "invalid payload length")),
     }
 }
 
-/// Makes a reply that carries the metadata its client wants back.
-fn echoing<T, R>(call: &Call<T>, content: R) -> Reply<R> {
+/// Creates a reply with the metadata that the request asks to be echoed.
+fn reply_with_echo<T, R>(call: &Call<T>, content: R) -> Reply<R> {
     let mut reply = Reply::new(content);
     for (name, into) in [(ECHO_INITIAL, &mut reply.initial), (ECHO_TRAILING, &mut reply.trailing)] {
         echo(call, &name, into);

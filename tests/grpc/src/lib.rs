@@ -1,8 +1,12 @@
-//! gRPC-shaped calls on Windlass: what its streamed bodies and trailers are for, and how little it takes.
+//! gRPC-like calls on Windlass: an example of streamed bodies and trailers.
 //!
-//! [`wire`] is how gRPC frames messages and says how a call ended, [`call`] makes routes of methods, [`timer`] ends a
-//! call at its deadline wherever it runs. [`interop`] is `grpc.testing.TestService`, which gRPC implementations are
-//! tested against each other with; the binary serves it for a client written by others (scripts/grpc-interop.sh).
+//! - [`wire`]: framing of messages, and statuses
+//! - [`call`]: routes for methods
+//! - [`timer`]: deadlines, inline and async
+//! - [`interop`]: `grpc.testing.TestService`, the service for interoperability tests between gRPC
+//!   implementations
+//!
+//! The binary serves `interop` for an independent client (`scripts/grpc-interop.sh`).
 
 pub mod call;
 pub mod interop;

@@ -9,19 +9,19 @@ use windlass_grpc::interop::TestService;
 /// Serves grpc.testing.TestService for gRPC's interoperability tests.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Certificate chain, PEM; without it the connections are plain HTTP/2 (h2c with prior knowledge)
+    /// Certificate chain, PEM; without it connections are plain HTTP/2 with prior knowledge
     #[arg(long, requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// Its key, PEM
+    /// Private key of the chain, PEM
     #[arg(long, requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// auto, io_uring or epoll
+    /// Engine: auto, io_uring or epoll
     #[arg(long, default_value_t)]
     engine: EngineKind,
-    /// Run the calls on the pool, not on their connections' shards
+    /// Run the calls on the pool, not on the shards of their connections
     #[arg(long)]
     pool: bool,
 }

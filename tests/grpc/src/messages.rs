@@ -1,16 +1,17 @@
-//! The messages of `grpc.testing.TestService`, as far as its calls use them; numbers as in its published definition.
+//! Messages of `grpc.testing.TestService`, with the fields that its calls use. Field numbers follow the
+//! published definition.
 
 use bytes::Bytes;
 use prost::Message;
 
-/// Holds nothing.
+/// A message without fields.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub struct Empty {}
 
-/// A block of bytes that makes a message as large as is wanted.
+/// A block of bytes that gives a message its size.
 #[derive(Clone, PartialEq, Message)]
 pub struct Payload {
-    /// What kind of content: 0, the only one there is.
+    /// Kind of content; always 0.
     #[prost(int32, tag = "1")]
     pub kind: i32,
     /// The content.
@@ -19,96 +20,96 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Makes a payload of zeros.
+    /// Creates a payload of zeros.
     pub fn zeros(length: usize) -> Self {
         Self { kind: 0, body: vec![0; length].into() }
     }
 }
 
-/// The status a call shall end with.
+/// Status with which a call must end.
 #[derive(Clone, PartialEq, Message)]
 pub struct EchoStatus {
-    /// Its number.
+    /// Status code.
     #[prost(int32, tag = "1")]
     pub code: i32,
-    /// Its text.
+    /// Status message.
     #[prost(string, tag = "2")]
     pub message: String,
 }
 
-/// What `UnaryCall` takes.
+/// Request of `UnaryCall`.
 #[derive(Clone, PartialEq, Message)]
 pub struct SimpleRequest {
-    /// The kind of payload that is wanted.
+    /// Kind of the requested payload.
     #[prost(int32, tag = "1")]
     pub response_type: i32,
-    /// Its length, bytes.
+    /// Length of the requested payload in bytes.
     #[prost(int32, tag = "2")]
     pub response_size: i32,
-    /// What makes this one as large as it is.
+    /// Payload of the request.
     #[prost(message, optional, tag = "3")]
     pub payload: Option<Payload>,
-    /// The status the call shall end with, if not that of success.
+    /// Status with which the call must end; `None` for success.
     #[prost(message, optional, tag = "7")]
     pub response_status: Option<EchoStatus>,
 }
 
-/// What `UnaryCall` returns.
+/// Response of `UnaryCall`.
 #[derive(Clone, PartialEq, Message)]
 pub struct SimpleResponse {
-    /// The payload that was wanted.
+    /// The requested payload.
     #[prost(message, optional, tag = "1")]
     pub payload: Option<Payload>,
 }
 
-/// One message of those that `StreamingInputCall` takes.
+/// Request message of `StreamingInputCall`.
 #[derive(Clone, PartialEq, Message)]
 pub struct StreamingInputCallRequest {
-    /// What is counted.
+    /// Payload whose length is added up.
     #[prost(message, optional, tag = "1")]
     pub payload: Option<Payload>,
 }
 
-/// What `StreamingInputCall` returns.
+/// Response of `StreamingInputCall`.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub struct StreamingInputCallResponse {
-    /// Bytes of all payloads.
+    /// Total length of all payloads in bytes.
     #[prost(int32, tag = "1")]
     pub aggregated_payload_size: i32,
 }
 
-/// Describes one message of a streamed reply.
+/// Description of one message of a response stream.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub struct ResponseParameters {
-    /// Length of its payload, bytes.
+    /// Length of its payload in bytes.
     #[prost(int32, tag = "1")]
     pub size: i32,
-    /// How long to wait before it, microseconds.
+    /// Delay before the message in microseconds.
     #[prost(int32, tag = "2")]
     pub interval_us: i32,
 }
 
-/// What `StreamingOutputCall` takes, and each message of those that `FullDuplexCall` takes.
+/// Request of `StreamingOutputCall`, and request message of `FullDuplexCall`.
 #[derive(Clone, PartialEq, Message)]
 pub struct StreamingOutputCallRequest {
-    /// The kind of payload that is wanted.
+    /// Kind of the requested payloads.
     #[prost(int32, tag = "1")]
     pub response_type: i32,
-    /// The messages that are wanted.
+    /// The requested messages.
     #[prost(message, repeated, tag = "2")]
     pub response_parameters: Vec<ResponseParameters>,
-    /// What makes this one as large as it is.
+    /// Payload of the request.
     #[prost(message, optional, tag = "3")]
     pub payload: Option<Payload>,
-    /// The status the call shall end with at once, if not that of success.
+    /// Status with which the call must end at once; `None` for success.
     #[prost(message, optional, tag = "7")]
     pub response_status: Option<EchoStatus>,
 }
 
-/// One message of a streamed reply.
+/// Message of a response stream.
 #[derive(Clone, PartialEq, Message)]
 pub struct StreamingOutputCallResponse {
-    /// The payload that was wanted.
+    /// The requested payload.
     #[prost(message, optional, tag = "1")]
     pub payload: Option<Payload>,
 }

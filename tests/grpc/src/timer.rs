@@ -1,4 +1,4 @@
-//! Waiting, wherever a call runs: on a shard or on the pool. A reply's producer may be asked for on either.
+//! Timers that work on a shard and on the pool. A response source may be polled on either.
 
 use std::{
     future::{Future, poll_fn},
@@ -12,11 +12,12 @@ use windlass::actors::{Local, TaskHandle};
 
 use crate::wire::{Code, Status};
 
-/// Ends at an instant. Unlike a shard's own sleep it is `Send`, as a reply's source must be.
+/// A future that completes at an instant. Unlike a shard's own sleep it is `Send`, as a response source must
+/// be.
 ///
 /// # Cancel safety
 ///
-/// Dropping it ends the wait.
+/// Dropping it cancels the timer.
 #[derive(Debug)]
 pub struct Timer(Kind);
 
@@ -27,30 +28,30 @@ enum Kind {
 }
 
 impl Timer {
-    /// Starts to wait, on the thread that will poll.
+    /// Starts a timer on the current thread, which must also poll it.
     ///
     /// # Panics
     ///
-    /// On a thread that is neither a shard's nor of a tokio runtime.
+    /// Panics on a thread that belongs neither to a shard nor to a tokio runtime.
     pub fn until(at: Instant) -> Self {
         let Some(local) = Local::current() else {
             return Self(Kind::Pool(Box::pin(tokio::time::sleep_until(at.into()))));
         };
-        let (ring, rung) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let sleep = local.sleep_until(at);
-        let guest = local.spawn(async move {
+        let task = local.spawn(async move {
             sleep.await;
-            // Nobody waits any more: that is fine.
-            let _ = ring.send(());
+            // The receiver may already be dropped.
+            let _ = sender.send(());
         });
-        Self(Kind::Shard(rung, guest))
+        Self(Kind::Shard(receiver, task))
     }
 
-    /// Starts to wait so long; as [`until`](Self::until).
+    /// Starts a timer of this duration; see [`until`](Self::until).
     ///
     /// # Panics
     ///
-    /// As [`until`](Self::until).
+    /// Like [`until`](Self::until).
     pub fn after(wait: Duration) -> Self {
         Self::until(Instant::now() + wait)
     }
@@ -62,16 +63,16 @@ impl Future for Timer {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
             Kind::Pool(sleep) => sleep.as_mut().poll(cx),
-            // Dropped unsent: the shard ends, and so does every wait on it.
-            Kind::Shard(rung, _) => Pin::new(rung).poll(cx).map(drop),
+            // The sender is dropped without a message only if the shard ends, which ends the wait too.
+            Kind::Shard(receiver, _) => Pin::new(receiver).poll(cx).map(drop),
         }
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        if let Kind::Shard(_, guest) = &self.0 {
-            guest.cancel();
+        if let Kind::Shard(_, task) = &self.0 {
+            task.cancel();
         }
     }
 }
@@ -80,19 +81,21 @@ impl Drop for Timer {
 ///
 /// # Errors
 ///
-/// The call's own, or `DEADLINE_EXCEEDED`: then it was dropped where it stood.
-pub async fn within<T>(
+/// The error of the call, or `DEADLINE_EXCEEDED`. In the latter case the call is dropped.
+pub async fn with_deadline<T>(
     deadline: Option<Instant>,
     call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Status> {
     let Some(at) = deadline else { return call.await };
-    let (mut call, mut late) = (pin!(call), None);
+    let (mut call, mut timer) = (pin!(call), None);
     poll_fn(|cx| match call.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(result),
-        // Most calls are done by now: only those that wait need a timer.
+        // Most calls are complete on the first poll; only those that wait need a timer.
         Poll::Pending => {
-            let late = late.get_or_insert_with(|| Timer::until(at));
-            Pin::new(late).poll(cx).map(|()| Err(Status::new(Code::DEADLINE_EXCEEDED, "the call is late")))
+            let timer = timer.get_or_insert_with(|| Timer::until(at));
+            Pin::new(timer)
+                .poll(cx)
+                .map(|()| Err(Status::new(Code::DEADLINE_EXCEEDED, "the deadline has passed")))
         }
     })
     .await

@@ -1,8 +1,9 @@
-//! Messages and statuses as gRPC puts them on the wire ([PROTOCOL-HTTP2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md)).
+//! gRPC messages and statuses on the wire, by
+//! [PROTOCOL-HTTP2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
 //!
-//! A message has five bytes before it: whether it is compressed, and its length, big-endian. A call ends with trailers
-//! that name its status; one that fails before its first message is a single block of headers ("trailers-only").
-//! Compression is not spoken.
+//! A message has a prefix of five bytes: a compression flag and its length, big-endian. A call ends with
+//! trailers that carry its status. A call that fails before its first message has a single header block
+//! ("trailers-only"). Compression is not supported.
 
 use std::borrow::Cow;
 
@@ -14,77 +15,77 @@ use windlass::{
     http::{HeaderMap, HeaderName, HeaderValue},
 };
 
-/// Largest message that is taken, bytes: what gRPC implementations agree on as their default.
+/// Largest accepted message in bytes, the default of most gRPC implementations.
 pub const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Bytes before each message.
+/// Length of a message's prefix in bytes.
 pub const PREFIX_BYTES: usize = 5;
 
-/// The media type of every reply.
+/// Media type of every response.
 pub const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 
-/// What a status message may not hold as it is, beside what is not ASCII.
+/// ASCII characters that a status message must escape.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// How a call ended, as a number.
+/// Status code of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(pub u32);
 
 impl Code {
-    /// It succeeded.
+    /// Success.
     pub const OK: Self = Self(0);
-    /// Its client gave it up.
+    /// The client cancelled the call.
     pub const CANCELLED: Self = Self(1);
-    /// Its arguments make no sense, whatever the state of the server.
+    /// The arguments are invalid, regardless of the server's state.
     pub const INVALID_ARGUMENT: Self = Self(3);
-    /// It was not done in time.
+    /// The deadline passed before the call was complete.
     pub const DEADLINE_EXCEEDED: Self = Self(4);
-    /// It asks for more than there is, such as too large a message.
+    /// A limit was exceeded, such as the size of a message.
     pub const RESOURCE_EXHAUSTED: Self = Self(8);
-    /// The server does not know the method, or what it needs.
+    /// The server does not support the method or a feature that it needs.
     pub const UNIMPLEMENTED: Self = Self(12);
-    /// Something that must hold does not, such as the framing of a message.
+    /// An invariant is broken, such as the framing of a message.
     pub const INTERNAL: Self = Self(13);
 }
 
-/// How a call ended.
+/// Status of a call: its code and a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The number.
+    /// The status code.
     pub code: Code,
-    /// What the client is told; any text.
+    /// Explanation for the client; any text.
     pub message: Cow<'static, str>,
 }
 
 impl Status {
-    /// Makes a status.
+    /// Creates a status.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into() }
     }
 
-    /// Makes the status of a call that succeeded.
+    /// Creates the status of a successful call.
     pub const fn ok() -> Self {
         Self { code: Code::OK, message: Cow::Borrowed("") }
     }
 
-    /// Puts the status among trailers.
+    /// Adds the status to the trailers.
     pub fn write(&self, trailers: &mut HeaderMap) {
         trailers.insert(STATUS, HeaderValue::from(self.code.0));
         if self.message.is_empty() {
             return;
         }
         let escaped = utf8_percent_encode(&self.message, ESCAPED).to_string();
-        // Nothing but visible ASCII and spaces is left, which a field may hold.
+        // The escaped text is visible ASCII and spaces, which a field value may hold.
         if let Ok(value) = HeaderValue::try_from(escaped) {
             trailers.insert(MESSAGE, value);
         }
     }
 
-    /// Makes the reply to a call that fails before its first message: headers only.
+    /// Creates the response of a call that fails before its first message: headers only.
     pub fn into_response(self) -> Response {
         let mut fields = HeaderMap::with_capacity(3);
         self.write(&mut fields);
@@ -99,7 +100,7 @@ impl Status {
     }
 }
 
-/// A body that ends early is its sender's doing, or the network's.
+/// Maps a failed request body to a status: cancelled by the client, too large, or invalid.
 impl From<BodyError> for Status {
     fn from(error: BodyError) -> Self {
         let code = match error {
@@ -111,7 +112,7 @@ impl From<BodyError> for Status {
     }
 }
 
-/// Says whether a media type is gRPC's: alone, or with how messages are written (`+proto`) or parameters behind it.
+/// Returns `true` for the media type of gRPC, with an optional suffix such as `+proto` or parameters.
 pub fn is_grpc(content_type: &str) -> bool {
     let rest = content_type.strip_prefix("application/grpc");
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
@@ -121,45 +122,43 @@ pub fn is_grpc(content_type: &str) -> bool {
 ///
 /// # Errors
 ///
-/// `RESOURCE_EXHAUSTED` when its length does not fit the prefix.
+/// `RESOURCE_EXHAUSTED` if the length does not fit the prefix.
 pub fn push(message: &impl Message, out: &mut BytesMut) -> Result<(), Status> {
     let start = out.len();
     out.put_bytes(0, PREFIX_BYTES);
-    // The buffer grows: there is always room, the one thing that could be missing.
+    // Encoding fails only for lack of room, and the buffer grows.
     let _ = message.encode(out);
     let length = u32::try_from(out.len() - start - PREFIX_BYTES)
-        .map_err(|_| Status::new(Code::RESOURCE_EXHAUSTED, "the reply is larger than a message can be"))?;
+        .map_err(|_| Status::new(Code::RESOURCE_EXHAUSTED, "the response message is too large"))?;
     out[start + 1..start + PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
     Ok(())
 }
 
-/// Reads the prefix at the start of `bytes`: the length of the message behind it. `None` when it is not complete.
+/// Reads the prefix at the start of `bytes`. Returns the length of the message after it; `None` if the prefix
+/// is incomplete.
 ///
 /// # Errors
 ///
-/// `UNIMPLEMENTED` for a compressed message, `RESOURCE_EXHAUSTED` for one above [`MESSAGE_BYTES`], `INTERNAL` for what
-/// is no prefix.
+/// `UNIMPLEMENTED` for a compressed message, `RESOURCE_EXHAUSTED` for one over [`MESSAGE_BYTES`], `INTERNAL`
+/// for an invalid prefix.
 pub fn length(bytes: &[u8]) -> Result<Option<usize>, Status> {
     let Some([flag, length @ ..]) = bytes.first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
     match flag {
         0 => {}
-        1 => return Err(Status::new(Code::UNIMPLEMENTED, "compressed messages are not taken")),
-        _ => return Err(Status::new(Code::INTERNAL, "a message has an unknown flag")),
+        1 => return Err(Status::new(Code::UNIMPLEMENTED, "compressed messages are not supported")),
+        _ => return Err(Status::new(Code::INTERNAL, "unknown compression flag")),
     }
     match usize::try_from(u32::from_be_bytes(*length)) {
         Ok(length) if length <= MESSAGE_BYTES => Ok(Some(length)),
-        _ => Err(Status::new(
-            Code::RESOURCE_EXHAUSTED,
-            format!("a message is larger than {MESSAGE_BYTES} bytes"),
-        )),
+        _ => Err(Status::new(Code::RESOURCE_EXHAUSTED, format!("a message exceeds {MESSAGE_BYTES} bytes"))),
     }
 }
 
-/// Decodes the one message that a whole body is.
+/// Decodes a body that consists of exactly one message.
 ///
 /// # Errors
 ///
-/// As [`length`]; `INTERNAL` when it is not exactly one, or not a message of this type.
+/// Those of [`length`]; `INTERNAL` if the body is not exactly one message of this type.
 pub fn only<M: Message + Default>(mut body: Bytes) -> Result<M, Status> {
     match length(&body)? {
         Some(length) if body.len() - PREFIX_BYTES == length => decode(body.split_off(PREFIX_BYTES)),
@@ -171,10 +170,9 @@ pub fn only<M: Message + Default>(mut body: Bytes) -> Result<M, Status> {
 ///
 /// # Errors
 ///
-/// `INTERNAL` when it is not one of this type.
+/// `INTERNAL` if the bytes are not a message of this type.
 pub fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
-    M::decode(bytes)
-        .map_err(|error| Status::new(Code::INTERNAL, format!("a message cannot be decoded: {error}")))
+    M::decode(bytes).map_err(|error| Status::new(Code::INTERNAL, format!("invalid message: {error}")))
 }
 
 #[cfg(test)]
@@ -187,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_comes_back_and_every_cut_is_noticed() {
+    fn a_message_is_decoded_and_every_truncation_is_an_error() {
         let message = SimpleRequest {
             response_size: 7,
             payload: Some(Payload { kind: 0, body: Bytes::from_static(b"abc") }),
@@ -204,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_are_held_to_their_rules() {
+    fn invalid_prefixes_are_refused() {
         assert_eq!(length(b"\0\0\0\0"), Ok(None));
         assert_eq!(length(b"\0\0\x40\0\0"), Ok(Some(MESSAGE_BYTES)));
         assert_eq!(code(length(b"\0\0\x40\0\x01")), Some(Code::RESOURCE_EXHAUSTED));
@@ -213,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_message_is_escaped_as_the_protocol_says() {
+    fn a_status_message_is_percent_encoded() {
         let mut trailers = HeaderMap::new();
         Status::new(Code(2), "\t\n100% \u{263a}\r~").write(&mut trailers);
         assert_eq!(trailers["grpc-status"], "2");
@@ -224,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn media_types_that_only_begin_like_it_are_others() {
+    fn only_the_media_types_of_grpc_are_recognized() {
         for (content_type, is) in [
             ("application/grpc", true),
             ("application/grpc+proto", true),

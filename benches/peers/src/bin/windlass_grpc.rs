@@ -27,7 +27,8 @@ struct Options {
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let unary = call::unary(echo::UNARY, |call: Call<Items>| ready(Ok(Reply::new(call.content))));
-    let stream = call::each(echo::SERVER_STREAM, |call: Call<Order>| Ok(Reply::new(call.content.fill())));
+    let stream =
+        call::server_streaming(echo::SERVER_STREAM, |call: Call<Order>| Ok(Reply::new(call.content.fill())));
     let router = Router::new().route(unary).route(stream).not_found(call::unknown);
     let builder = Server::builder().router(router).engine(options.engine).cores(Cores::Unpinned(1));
     let listen = Listen::Tcp(options.listen);

@@ -1,4 +1,4 @@
-//! The messages of a call as they come.
+//! Request messages of a call, decoded as they arrive.
 
 use std::marker::PhantomData;
 
@@ -8,40 +8,40 @@ use windlass::Body;
 
 use crate::wire::{self, Code, PREFIX_BYTES, Status};
 
-/// A stream of messages; holds one message and what came with it at most.
+/// A stream of request messages. Buffers at most one message and the data received with it.
 #[derive(Debug)]
 pub struct Messages<M> {
     body: Body,
-    /// What came and was not decoded yet.
+    /// Data that was received but not decoded.
     buffer: BytesMut,
     messages: PhantomData<fn() -> M>,
 }
 
 impl<M: Message + Default> Messages<M> {
-    /// Waits for the next message; `None` when the client has sent its last.
+    /// Waits for the next message; `None` after the client's last one.
     ///
     /// # Errors
     ///
-    /// As [`wire::length`] and [`wire::decode`]; `INTERNAL` when the body ends within a message, `CANCELLED` when the
-    /// client is gone.
+    /// Those of [`wire::length`] and [`wire::decode`]; `INTERNAL` if the body ends inside a message;
+    /// `CANCELLED` if the client is gone.
     ///
     /// # Cancel safety
     ///
-    /// No message is lost when the future is dropped.
+    /// Dropping the future loses no message.
     pub async fn next(&mut self) -> Result<Option<M>, Status> {
         loop {
-            if let Some(message) = self.take()? {
+            if let Some(message) = self.decode_next()? {
                 return Ok(Some(message));
             }
             match self.body.next().await.transpose()? {
                 Some(bytes) => self.buffer.extend_from_slice(&bytes),
                 None if self.buffer.is_empty() => return Ok(None),
-                None => return Err(Status::new(Code::INTERNAL, "the call ends within a message")),
+                None => return Err(Status::new(Code::INTERNAL, "the call ends inside a message")),
             }
         }
     }
 
-    fn take(&mut self) -> Result<Option<M>, Status> {
+    fn decode_next(&mut self) -> Result<Option<M>, Status> {
         let Some(length) = wire::length(&self.buffer)? else { return Ok(None) };
         if self.buffer.len() - PREFIX_BYTES < length {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! The messages of a reply on their way out, as the source of its body.
+//! Response messages of a call, as the source of a response body.
 
 use std::{
     future::{Future, poll_fn},
@@ -15,28 +15,28 @@ use prost::Message;
 use windlass::{BoxError, Frame, Source, http::HeaderMap};
 
 use crate::{
-    timer::within,
+    timer::with_deadline,
     wire::{self, Status},
 };
 
-/// Bytes of messages that leave as one piece, if so many are there without waiting.
+/// Upper bound of the messages that are combined into one piece without waiting, in bytes.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// Messages of an iterator, then a status.
-pub(super) struct Iterated<I> {
+/// Messages of an iterator, followed by a status.
+pub(super) struct IteratorSource<I> {
     messages: I,
-    /// Goes out behind the last; `None` once it did.
+    /// Trailers to send after the last message; `None` once sent.
     trailing: Option<HeaderMap>,
     end: Option<Status>,
 }
 
-impl<I> Iterated<I> {
+impl<I> IteratorSource<I> {
     pub(super) fn new(messages: I, trailing: HeaderMap) -> Self {
         Self { messages, trailing: Some(trailing), end: None }
     }
 }
 
-impl<R: Message, I: Iterator<Item = R>> Iterated<I> {
+impl<R: Message, I: Iterator<Item = R>> IteratorSource<I> {
     fn piece(&mut self) -> Bytes {
         let mut out = BytesMut::new();
         while self.end.is_none() && out.len() < PIECE_BYTES {
@@ -51,21 +51,21 @@ impl<R: Message, I: Iterator<Item = R>> Iterated<I> {
     }
 }
 
-// Its parts are only ever moved out of it.
-impl<I> Unpin for Iterated<I> {}
+// No part is pinned; the parts are only moved out.
+impl<I> Unpin for IteratorSource<I> {}
 
-impl<R: Message, I: Iterator<Item = R> + Send> Source for Iterated<I> {
+impl<R: Message, I: Iterator<Item = R> + Send> Source for IteratorSource<I> {
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
         let piece = self.piece();
         if !piece.is_empty() {
             return Poll::Ready(Some(Ok(Frame::Data(piece))));
         }
         let this = &mut *self;
-        Poll::Ready(this.end.as_ref().and_then(|end| last(end, &mut this.trailing)))
+        Poll::Ready(this.end.as_ref().and_then(|end| trailers_frame(end, &mut this.trailing)))
     }
 }
 
-/// Where a method writes the messages of its reply.
+/// Writer of a method's response messages.
 #[derive(Debug)]
 pub struct Replies<R> {
     buffer: Buffer,
@@ -85,27 +85,27 @@ impl<R> Replies<R> {
 }
 
 impl<R: Message> Replies<R> {
-    /// Writes a message, and waits while more is written than the client has room for.
+    /// Writes a message, and waits while the client does not keep up.
     ///
-    /// It leaves as soon as the method waits for something.
+    /// The message is sent as soon as the method waits.
     ///
     /// # Errors
     ///
-    /// As [`wire::push`].
+    /// Those of [`wire::push`].
     ///
     /// # Cancel safety
     ///
-    /// The message is written when the future is first polled.
+    /// The message is written on the first poll of the future.
     pub async fn send(&mut self, message: &R) -> Result<(), Status> {
         wire::push(message, &mut self.buffer.lock())?;
-        // Whoever takes from the buffer polls the method again: nobody has to be woken.
+        // The connection polls the method again after it takes from the buffer, so no waker is needed.
         poll_fn(|_| if self.buffer.lock().len() < PIECE_BYTES { Poll::Ready(()) } else { Poll::Pending })
             .await;
         Ok(())
     }
 }
 
-/// What a method has written and its connection has not taken.
+/// Messages that were written but not yet taken by the connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Buffer(Arc<Mutex<BytesMut>>);
 
@@ -115,44 +115,49 @@ impl Buffer {
     }
 }
 
-/// Messages that a future writes, then the status it ends with.
-pub(super) struct Produced {
+/// Messages that a future writes, followed by its status.
+pub(super) struct MethodSource {
     running: Pin<Box<dyn Future<Output = Result<(), Status>> + Send>>,
     buffer: Buffer,
     trailing: Option<HeaderMap>,
     end: Option<Status>,
 }
 
-impl Produced {
+impl MethodSource {
     pub(super) fn new<F>(method: F, deadline: Option<Instant>, buffer: Buffer, trailing: HeaderMap) -> Self
     where
         F: Future<Output = Result<(), Status>> + Send + 'static,
     {
-        Self { running: Box::pin(within(deadline, method)), buffer, trailing: Some(trailing), end: None }
+        Self {
+            running: Box::pin(with_deadline(deadline, method)),
+            buffer,
+            trailing: Some(trailing),
+            end: None,
+        }
     }
 }
 
-impl Source for Produced {
+impl Source for MethodSource {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
         let this = &mut *self;
         if this.end.is_none()
             && let Poll::Ready(ended) = this.running.as_mut().poll(cx)
         {
             this.end = Some(ended.err().unwrap_or_else(Status::ok));
-            // What the method holds ends with the call, not with the last byte of its reply.
+            // The resources of the method are released when it ends, not with the last byte of its response.
             this.running = Box::pin(async { Ok(()) });
         }
         let piece = mem::take(&mut *this.buffer.lock()).freeze();
         match &this.end {
             _ if !piece.is_empty() => Poll::Ready(Some(Ok(Frame::Data(piece)))),
-            Some(end) => Poll::Ready(last(end, &mut this.trailing)),
+            Some(end) => Poll::Ready(trailers_frame(end, &mut this.trailing)),
             None => Poll::Pending,
         }
     }
 }
 
 /// Returns the trailers, once.
-fn last(end: &Status, trailing: &mut Option<HeaderMap>) -> Option<Result<Frame, BoxError>> {
+fn trailers_frame(end: &Status, trailing: &mut Option<HeaderMap>) -> Option<Result<Frame, BoxError>> {
     let mut trailers = trailing.take()?;
     end.write(&mut trailers);
     Some(Ok(Frame::Trailers(trailers)))

@@ -1,4 +1,4 @@
-//! A gRPC client as small as it can be, over a library's HTTP/2, and the server it calls.
+//! A minimal gRPC client over the `h2` crate, and the server it calls.
 
 use std::{env, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,51 +24,53 @@ use windlass::{
 };
 use windlass_grpc::{interop::TestService, wire};
 
-/// How long a test waits for what must happen; far beyond what it takes.
+/// Timeout for anything that must happen; far longer than it takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server with the service on it, and one client.
-pub(crate) struct Served {
+/// A server with the test service, and a client connected to it.
+pub(crate) struct Fixture {
     pub(crate) service: TestService,
     pub(crate) client: Client,
     _server: Server,
 }
 
-/// Runs a test against a service whose calls run on the shards, then against one on the pool.
-pub(crate) fn on_either(test: impl AsyncFn(Served)) {
+/// Runs a test against a service on the shards, then against one on the pool.
+pub(crate) fn on_shards_and_pool(test: impl AsyncFn(Fixture)) {
     for on_the_pool in [false, true] {
         run(async {
             let service = TestService::default();
             let server = start(&service, on_the_pool, None);
             let client = Client::connect(server.tcp_address().unwrap()).await;
-            test(Served { service, client, _server: server }).await;
+            test(Fixture { service, client, _server: server }).await;
         });
     }
 }
 
 /// Runs a test over TLS.
-pub(crate) fn over_tls(test: impl AsyncFn(Served)) {
+pub(crate) fn over_tls(test: impl AsyncFn(Fixture)) {
     run(async {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let chain = made.cert.pem();
-        let pair = Tls::from_pem(chain.as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap();
+        let generated = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let chain = generated.cert.pem();
+        let pair = Tls::from_pem(chain.as_bytes(), generated.signing_key.serialize_pem().as_bytes()).unwrap();
         let service = TestService::default();
         let server = start(&service, false, Some(pair));
         let client = Client::connect_tls(server.tcp_address().unwrap(), &chain).await;
-        test(Served { service, client, _server: server }).await;
+        test(Fixture { service, client, _server: server }).await;
     });
 }
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await }).expect("not in time");
+    runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, test).await })
+        .expect("the test must finish in time");
 }
 
 fn start(service: &TestService, on_the_pool: bool, pair: Option<Tls>) -> Server {
     let engine = env::var("WINDLASS_TEST_ENGINE").map_or(EngineKind::Auto, |name| name.parse().unwrap());
     let router = if on_the_pool { service.router().run_async() } else { service.router() };
     let mut limits = Limits::default();
-    // Far below a message, so that what is streamed is.
+    // Far below the size of a message, so that streamed messages really are streamed.
     limits.body_window_bytes = 8 * 1024;
     let mut pool = PoolSettings::default();
     pool.workers = Some(2);
@@ -82,19 +84,19 @@ fn start(service: &TestService, on_the_pool: bool, pair: Option<Tls>) -> Server 
     builder.start().unwrap()
 }
 
-/// Waits until so many streamed calls run.
+/// Waits until this number of streaming calls run.
 pub(crate) async fn until_running(service: &TestService, count: usize) {
     while service.running() != count {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-/// One connection.
+/// A client connection.
 pub(crate) struct Client(SendRequest<Bytes>);
 
 impl Client {
     async fn connect(address: SocketAddr) -> Self {
-        Self::greet(socket(address).await).await
+        Self::handshake(socket(address).await).await
     }
 
     async fn connect_tls(address: SocketAddr, chain: &str) -> Self {
@@ -107,22 +109,22 @@ impl Client {
         config.alpn_protocols = vec![b"h2".to_vec()];
         let connector = TlsConnector::from(Arc::new(config));
         let shaking = connector.connect("localhost".try_into().unwrap(), socket(address).await);
-        Self::greet(shaking.await.unwrap()).await
+        Self::handshake(shaking.await.unwrap()).await
     }
 
-    async fn greet(stream: impl AsyncRead + AsyncWrite + Unpin + 'static + Send) -> Self {
+    async fn handshake(stream: impl AsyncRead + AsyncWrite + Unpin + 'static + Send) -> Self {
         let (send, connection) = h2::client::handshake(stream).await.unwrap();
-        // Its end is seen by the calls on it.
+        // The calls on the connection see its end.
         tokio::spawn(async move { drop(connection.await) });
         Self(send)
     }
 
-    /// Begins a call of `grpc.testing.TestService`.
+    /// Starts a call of `grpc.testing.TestService`.
     pub(crate) async fn call(&mut self, method: &str, metadata: &[(&str, &str)]) -> Calling {
         self.call_path(&format!("/grpc.testing.TestService/{method}"), metadata).await
     }
 
-    /// Begins a call; metadata may replace what every call says.
+    /// Starts a call. `metadata` may override the standard headers.
     pub(crate) async fn call_path(&mut self, path: &str, metadata: &[(&str, &str)]) -> Calling {
         let mut head = Request::post(format!("http://localhost{path}")).body(()).unwrap();
         for (name, value) in
@@ -136,7 +138,7 @@ impl Client {
         Calling { up, response: Some(response) }
     }
 
-    /// Makes a whole call of one message.
+    /// Makes a complete call with one message.
     pub(crate) async fn unary(
         &mut self,
         method: &str,
@@ -159,7 +161,7 @@ async fn socket(address: SocketAddr) -> TcpStream {
 /// A call whose messages are sent one by one.
 pub(crate) struct Calling {
     up: SendStream<Bytes>,
-    /// `None` once it has begun.
+    /// `None` once the response head was awaited.
     response: Option<ResponseFuture>,
 }
 
@@ -178,19 +180,25 @@ impl Calling {
         self.up.send_data(Bytes::new(), true).unwrap();
     }
 
-    /// Gives the call up.
+    /// Cancels the call.
     pub(crate) fn cancel(mut self) {
         self.up.send_reset(h2::Reason::CANCEL);
     }
 
-    /// Waits for the head of the reply.
+    /// Waits for the head of the response.
     pub(crate) async fn answer(&mut self) -> Answer {
-        let (head, body) = self.response.take().expect("the reply has begun").await.unwrap().into_parts();
+        let (head, body) = self
+            .response
+            .take()
+            .expect("the response head may be awaited only once")
+            .await
+            .unwrap()
+            .into_parts();
         Answer { http_status: head.status.as_u16(), head: head.headers, body, buffer: BytesMut::new() }
     }
 }
 
-/// A reply that has begun.
+/// A response whose head has arrived.
 pub(crate) struct Answer {
     pub(crate) http_status: u16,
     pub(crate) head: HeaderMap,
@@ -198,11 +206,11 @@ pub(crate) struct Answer {
     buffer: BytesMut,
 }
 
-/// How a call ended.
+/// End of a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct End {
     pub(crate) code: u32,
-    /// As it came, escaped.
+    /// The message in its percent-encoded form.
     pub(crate) message: String,
     pub(crate) trailers: HeaderMap,
 }
@@ -218,7 +226,7 @@ impl Answer {
                 return Some(M::decode(self.buffer.split_to(length)).unwrap());
             }
             let Some(data) = self.body.data().await else {
-                assert!(self.buffer.is_empty(), "the reply ends within a message");
+                assert!(self.buffer.is_empty(), "the response must not end inside a message");
                 return None;
             };
             let data = data.unwrap();
@@ -229,27 +237,27 @@ impl Answer {
 
     /// Waits for the only message and the end of the call.
     pub(crate) async fn only<M: Message + Default>(mut self) -> (M, End) {
-        let message = self.next().await.expect("a message");
+        let message = self.next().await.expect("expected a message");
         (message, self.end().await)
     }
 
-    /// Waits for the end of the call, behind one message of any type.
-    pub(crate) async fn end_behind_a_message(self) -> End {
+    /// Waits for the end of the call after one message of any type.
+    pub(crate) async fn end_after_message(self) -> End {
         self.only::<windlass_grpc::messages::Empty>().await.1
     }
 
-    /// Waits for the end of the call, behind the last message.
+    /// Waits for the end of the call after the last message.
     pub(crate) async fn end(mut self) -> End {
         assert_eq!(self.http_status, 200, "{:?}", self.head);
         assert_eq!(self.head["content-type"], "application/grpc");
         assert_eq!(self.next::<windlass_grpc::messages::Empty>().await, None);
         let trailers = match self.body.trailers().await.unwrap() {
             Some(trailers) => trailers,
-            // All there is is its head.
+            // A trailers-only response: the head carries the status.
             None => self.head,
         };
         let text = |name: &str| trailers.get(name).map(|value| value.to_str().unwrap().to_owned());
-        let code = text("grpc-status").expect("a status").parse().unwrap();
+        let code = text("grpc-status").expect("expected a status").parse().unwrap();
         End { code, message: text("grpc-message").unwrap_or_default(), trailers }
     }
 }

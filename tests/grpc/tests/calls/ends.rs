@@ -1,4 +1,4 @@
-//! How calls end otherwise: a status that was asked for, a deadline, a client that leaves, a message that is none.
+//! Ends of calls other than success: requested statuses, deadlines, cancellation, and malformed messages.
 
 use std::time::{Duration, Instant};
 
@@ -10,46 +10,49 @@ use windlass_grpc::{
     wire::{Code, MESSAGE_BYTES},
 };
 
-use crate::client::{Client, Served, on_either, until_running};
+use crate::client::{Client, Fixture, on_shards_and_pool, until_running};
 
-/// As gRPC's own test has it, and as it looks on the wire.
+/// The text of gRPC's own test, and its percent-encoded form.
 const SPECIAL: &str = "\t\ntest with whitespace\r\nand Unicode BMP \u{263a} and non-BMP \u{1f608}\t\n";
 const SPECIAL_ESCAPED: &str =
     "%09%0Atest with whitespace%0D%0Aand Unicode BMP %E2%98%BA and non-BMP %F0%9F%98%88%09%0A";
 
 const UNKNOWN: u32 = 2;
 
-fn after(wait: Duration) -> StreamingOutputCallRequest {
+fn delayed_response(wait: Duration) -> StreamingOutputCallRequest {
     let interval_us = wait.as_micros().try_into().unwrap();
     let response_parameters = vec![ResponseParameters { size: 1, interval_us }];
     StreamingOutputCallRequest { response_parameters, ..StreamingOutputCallRequest::default() }
 }
 
 #[test]
-fn a_status_comes_with_its_text_whatever_is_in_it() {
-    on_either(async |Served { mut client, .. }| {
+fn a_requested_status_arrives_with_its_escaped_message() {
+    on_shards_and_pool(async |Fixture { mut client, .. }| {
         for (text, escaped) in [("test status message", "test status message"), (SPECIAL, SPECIAL_ESCAPED)] {
             let status = Some(EchoStatus { code: 2, message: text.to_owned() });
             let request = SimpleRequest { response_status: status.clone(), ..SimpleRequest::default() };
             let end = client.unary("UnaryCall", &[], &request).await.end().await;
             assert_eq!((end.code, end.message.as_str()), (UNKNOWN, escaped));
             let mut calling = client.call("FullDuplexCall", &[]).await;
-            calling.send(&StreamingOutputCallRequest { response_status: status, ..after(Duration::ZERO) });
+            calling.send(&StreamingOutputCallRequest {
+                response_status: status,
+                ..delayed_response(Duration::ZERO)
+            });
             let end = calling.answer().await.end().await;
             assert_eq!(
                 (end.code, end.message.as_str()),
                 (UNKNOWN, escaped),
-                "while the client may still send"
+                "the status must arrive although the client has not finished"
             );
         }
     });
 }
 
 #[test]
-fn metadata_comes_back_before_and_behind_the_messages() {
+fn metadata_is_echoed_before_and_after_the_messages() {
     const INITIAL: (&str, &str) = ("x-grpc-test-echo-initial", "test_initial_metadata_value");
     const TRAILING: (&str, &str) = ("x-grpc-test-echo-trailing-bin", "CgsKCwoL");
-    on_either(async |Served { mut client, .. }| {
+    on_shards_and_pool(async |Fixture { mut client, .. }| {
         let answer = client.unary("UnaryCall", &[INITIAL, TRAILING], &SimpleRequest::default()).await;
         assert_eq!(answer.head[INITIAL.0], INITIAL.1);
         let (_, end) = answer.only::<SimpleResponse>().await;
@@ -57,8 +60,8 @@ fn metadata_comes_back_before_and_behind_the_messages() {
 
         let mut calling = client.call("FullDuplexCall", &[INITIAL, TRAILING]).await;
         let mut answer = calling.answer().await;
-        assert_eq!(answer.head[INITIAL.0], INITIAL.1, "before any message");
-        calling.send(&after(Duration::ZERO));
+        assert_eq!(answer.head[INITIAL.0], INITIAL.1, "the initial metadata must precede the messages");
+        calling.send(&delayed_response(Duration::ZERO));
         assert!(answer.next::<StreamingOutputCallResponse>().await.is_some());
         calling.finish();
         let end = answer.end().await;
@@ -67,8 +70,8 @@ fn metadata_comes_back_before_and_behind_the_messages() {
 }
 
 #[test]
-fn what_is_no_method_is_unimplemented_and_what_is_no_call_is_not_taken() {
-    on_either(async |Served { mut client, .. }| {
+fn unknown_methods_are_unimplemented_and_other_requests_are_refused() {
+    on_shards_and_pool(async |Fixture { mut client, .. }| {
         for path in ["/grpc.testing.TestService/UnimplementedCall", "/grpc.testing.UnimplementedService/Any"]
         {
             let mut calling = client.call_path(path, &[]).await;
@@ -87,11 +90,11 @@ fn what_is_no_method_is_unimplemented_and_what_is_no_call_is_not_taken() {
 
 #[test]
 fn a_call_ends_at_its_deadline() {
-    on_either(async |Served { mut client, service, .. }| {
+    on_shards_and_pool(async |Fixture { mut client, service, .. }| {
         const TIMEOUT: (&str, &str) = ("grpc-timeout", "50m");
         let began = Instant::now();
         let mut sleeping = client.call("FullDuplexCall", &[TIMEOUT]).await;
-        sleeping.send(&after(Duration::from_secs(100)));
+        sleeping.send(&delayed_response(Duration::from_secs(100)));
         let mut waiting = client.call("StreamingInputCall", &[TIMEOUT]).await;
         for calling in [&mut sleeping, &mut waiting] {
             let end = calling.answer().await.end().await;
@@ -107,33 +110,33 @@ fn a_call_ends_at_its_deadline() {
 }
 
 #[test]
-fn a_call_that_is_given_up_is_dropped_where_it_stands() {
-    on_either(async |Served { mut client, service, .. }| {
-        // It waits for messages, and no reply has begun.
+fn a_cancelled_call_is_dropped() {
+    on_shards_and_pool(async |Fixture { mut client, service, .. }| {
+        // The call waits for messages, and its response has not started.
         let calling = client.call("StreamingInputCall", &[]).await;
         until_running(&service, 1).await;
         calling.cancel();
         until_running(&service, 0).await;
-        // It has answered, and waits for the next message.
+        // The call has sent a message and waits for the next one.
         let mut calling = client.call("FullDuplexCall", &[]).await;
         calling.send(&StreamingOutputCallRequest {
             payload: Some(Payload::zeros(27_182)),
-            ..after(Duration::ZERO)
+            ..delayed_response(Duration::ZERO)
         });
         let mut answer = calling.answer().await;
         assert!(answer.next::<StreamingOutputCallResponse>().await.is_some());
         assert_eq!(service.running(), 1);
         calling.cancel();
         until_running(&service, 0).await;
-        // It sleeps, and would for long.
+        // The call waits for a long timer.
         let mut calling = client.call("StreamingOutputCall", &[]).await;
-        calling.send(&after(Duration::from_secs(100)));
+        calling.send(&delayed_response(Duration::from_secs(100)));
         calling.finish();
         let answer = calling.answer().await;
         assert_eq!(service.running(), 1);
         drop((calling, answer));
         until_running(&service, 0).await;
-        // And so for all of a connection.
+        // A closed connection cancels all its calls.
         let _calls = (client.call("FullDuplexCall", &[]).await, client.call("StreamingInputCall", &[]).await);
         until_running(&service, 2).await;
         drop((client, _calls));
@@ -142,8 +145,8 @@ fn a_call_that_is_given_up_is_dropped_where_it_stands() {
 }
 
 #[test]
-fn what_is_no_message_ends_its_call_and_no_other() {
-    on_either(async |Served { mut client, .. }| {
+fn a_malformed_message_ends_its_call_and_no_other() {
+    on_shards_and_pool(async |Fixture { mut client, .. }| {
         let mut other = client.call("StreamingInputCall", &[]).await;
         for (bytes, code) in [
             (&b"\x01\0\0\0\x01a"[..], Code::UNIMPLEMENTED),
@@ -154,23 +157,23 @@ fn what_is_no_message_ends_its_call_and_no_other() {
         ] {
             for method in ["UnaryCall", "StreamingInputCall", "FullDuplexCall", "StreamingOutputCall"] {
                 assert_eq!(
-                    ends(&mut client, method, bytes).await,
+                    status_of(&mut client, method, bytes).await,
                     code.0,
                     "{method}, {}",
                     bytes.escape_ascii()
                 );
             }
         }
-        assert_eq!(ends(&mut client, "EmptyCall", b"").await, Code::INTERNAL.0);
-        assert_eq!(ends(&mut client, "EmptyCall", &[0; 10]).await, Code::INTERNAL.0, "two messages");
+        assert_eq!(status_of(&mut client, "EmptyCall", b"").await, Code::INTERNAL.0);
+        assert_eq!(status_of(&mut client, "EmptyCall", &[0; 10]).await, Code::INTERNAL.0, "two messages");
         other.send(&StreamingInputCallRequest { payload: Some(Payload::zeros(7)) });
         other.finish();
-        assert_eq!(other.answer().await.end_behind_a_message().await.code, 0);
+        assert_eq!(other.answer().await.end_after_message().await.code, 0);
     });
 }
 
-/// Returns how a call ends whose body is this.
-async fn ends(client: &mut Client, method: &str, body: &'static [u8]) -> u32 {
+/// Sends this body and returns the status code of the call.
+async fn status_of(client: &mut Client, method: &str, body: &'static [u8]) -> u32 {
     let mut calling = client.call(method, &[]).await;
     calling.send_raw(body);
     calling.finish();
@@ -178,18 +181,18 @@ async fn ends(client: &mut Client, method: &str, body: &'static [u8]) -> u32 {
 }
 
 #[test]
-fn the_largest_message_is_taken_and_no_larger_one() {
-    on_either(async |Served { mut client, .. }| {
-        // Tag and length of the payload and of its content before each.
+fn messages_up_to_the_limit_are_accepted() {
+    on_shards_and_pool(async |Fixture { mut client, .. }| {
+        // Ten bytes are the tags and lengths of the payload and of its content.
         let largest = StreamingInputCallRequest { payload: Some(Payload::zeros(MESSAGE_BYTES - 10)) };
         let mut calling = client.call("StreamingInputCall", &[]).await;
         calling.send(&largest);
         calling.finish();
-        assert_eq!(calling.answer().await.end_behind_a_message().await.code, 0);
+        assert_eq!(calling.answer().await.end_after_message().await.code, 0);
         let request = SimpleRequest { response_size: i32::MAX, ..SimpleRequest::default() };
         let end = client.unary("UnaryCall", &[], &request).await.end().await;
         assert_eq!(end.code, Code::INVALID_ARGUMENT.0);
-        // Collected by the server itself, which knows nothing of gRPC.
+        // The server collects the message itself, before gRPC is involved.
         let request =
             SimpleRequest { payload: Some(Payload::zeros(MESSAGE_BYTES)), ..SimpleRequest::default() };
         assert_eq!(client.unary("UnaryCall", &[], &request).await.http_status, 413);

@@ -1,5 +1,5 @@
-//! The calls of gRPC's interoperability tests and what bounds them, each with its methods on the shards and on the pool.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! The calls of gRPC's interoperability tests, each with its methods on the shards and on the pool.
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod client;
 mod ends;
@@ -9,12 +9,12 @@ use windlass_grpc::messages::{
     StreamingInputCallResponse, StreamingOutputCallRequest, StreamingOutputCallResponse,
 };
 
-use client::{Served, on_either, over_tls, until_running};
+use client::{Fixture, on_shards_and_pool, over_tls, until_running};
 
 const SIZES_UP: [usize; 4] = [27_182, 8, 1_828, 45_904];
 const SIZES_DOWN: [i32; 4] = [31_415, 9, 2_653, 58_979];
 
-fn wanted(sizes: &[i32]) -> StreamingOutputCallRequest {
+fn request_for(sizes: &[i32]) -> StreamingOutputCallRequest {
     let response_parameters =
         sizes.iter().map(|size| ResponseParameters { size: *size, interval_us: 0 }).collect();
     StreamingOutputCallRequest { response_parameters, ..StreamingOutputCallRequest::default() }
@@ -24,7 +24,7 @@ fn length(response: Option<StreamingOutputCallResponse>) -> Option<usize> {
     response.map(|response| response.payload.unwrap().body.len())
 }
 
-async fn unary_calls(Served { mut client, .. }: Served) {
+async fn unary_calls(Fixture { mut client, .. }: Fixture) {
     let (_, end) = client.unary("EmptyCall", &[], &Empty {}).await.only::<Empty>().await;
     assert_eq!((end.code, end.message.as_str()), (0, ""));
     let request = SimpleRequest {
@@ -37,16 +37,16 @@ async fn unary_calls(Served { mut client, .. }: Served) {
 }
 
 #[test]
-fn a_message_goes_there_and_one_comes_back_however_large() {
-    on_either(unary_calls);
+fn unary_calls_transfer_large_messages() {
+    on_shards_and_pool(unary_calls);
 }
 
 #[test]
-fn a_message_goes_there_and_one_comes_back_over_tls() {
+fn unary_calls_work_over_tls() {
     over_tls(unary_calls);
 }
 
-async fn streams(Served { mut client, service, .. }: Served) {
+async fn streams(Fixture { mut client, service, .. }: Fixture) {
     let mut calling = client.call("StreamingInputCall", &[]).await;
     for size in SIZES_UP {
         calling.send(&StreamingInputCallRequest { payload: Some(Payload::zeros(size)) });
@@ -55,7 +55,7 @@ async fn streams(Served { mut client, service, .. }: Served) {
     let (sum, end) = calling.answer().await.only::<StreamingInputCallResponse>().await;
     assert_eq!((sum.aggregated_payload_size, end.code), (74_922, 0));
 
-    let mut answer = client.unary("StreamingOutputCall", &[], &wanted(&SIZES_DOWN)).await;
+    let mut answer = client.unary("StreamingOutputCall", &[], &request_for(&SIZES_DOWN)).await;
     for size in SIZES_DOWN {
         assert_eq!(length(answer.next().await), Some(size as usize));
     }
@@ -64,7 +64,8 @@ async fn streams(Served { mut client, service, .. }: Served) {
     let mut calling = client.call("FullDuplexCall", &[]).await;
     let mut answer = calling.answer().await;
     for (up, down) in SIZES_UP.into_iter().zip(SIZES_DOWN) {
-        calling.send(&StreamingOutputCallRequest { payload: Some(Payload::zeros(up)), ..wanted(&[down]) });
+        calling
+            .send(&StreamingOutputCallRequest { payload: Some(Payload::zeros(up)), ..request_for(&[down]) });
         assert_eq!(length(answer.next().await), Some(down as usize));
     }
     calling.finish();
@@ -72,16 +73,16 @@ async fn streams(Served { mut client, service, .. }: Served) {
 
     let mut calling = client.call("FullDuplexCall", &[]).await;
     calling.finish();
-    assert_eq!(calling.answer().await.end().await.code, 0, "no message either way");
+    assert_eq!(calling.answer().await.end().await.code, 0, "a call without messages must succeed");
     until_running(&service, 0).await;
 }
 
 #[test]
-fn streams_go_either_way_and_both_at_once() {
-    on_either(streams);
+fn streams_work_in_each_direction_and_in_both() {
+    on_shards_and_pool(streams);
 }
 
 #[test]
-fn streams_go_either_way_over_tls() {
+fn streams_work_over_tls() {
     over_tls(streams);
 }
