@@ -1,7 +1,7 @@
-//! Counts words on two shards: one counter on each, a pool for the reading, no HTTP anywhere.
+//! Counts words with an actor on each of two shards. A pool reads the files. There is no HTTP.
 //!
-//! `cargo run -p windlass-actors --example counter -- some.txt other.txt`; without files it counts its own
-//! text.
+//! `cargo run -p windlass-actors --example counter -- some.txt other.txt`. Without files it counts the words
+//! of its own source.
 
 use std::{collections::HashMap, env, error::Error, fs, time::Duration};
 
@@ -11,13 +11,13 @@ use windlass_actors::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a counter is told.
+/// Message to a counter.
 enum Msg {
     Line(String),
     Top(Reply<Option<(String, u64)>>),
 }
 
-/// Counts the words of the lines it is told.
+/// Actor that counts the words of lines.
 #[derive(Default)]
 struct Words(HashMap<String, u64>);
 
@@ -51,8 +51,8 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     for (path, counter) in
         env::args().skip(1).filter(|path| !path.starts_with('-')).zip(counters.iter().cycle())
     {
-        // Reading blocks, so it is the pool's business; the mailbox's bound slows it down to the counter's
-        // pace.
+        // Reading blocks, so the pool does it. A full mailbox slows the reader down to the pace of the
+        // counter.
         let counter = counter.clone();
         reads.push(pool.run_blocking(move || -> Result<(), String> {
             let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;

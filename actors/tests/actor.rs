@@ -1,5 +1,5 @@
 //! Actors, addresses and mailboxes.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -13,7 +13,7 @@ use common::{Count, Counter, LONG, hosts, system, wait_until};
 use windlass_actors::{Actor, Context, Flow, Placement, SpawnOptions, TellError, Undelivered};
 
 #[test]
-fn told_messages_are_handled_in_order_on_the_chosen_shard() {
+fn messages_are_handled_in_order_on_the_chosen_shard() {
     for host in hosts() {
         let system = system(host, 2);
         let mut counters = Vec::new();
@@ -35,7 +35,7 @@ fn told_messages_are_handled_in_order_on_the_chosen_shard() {
 }
 
 #[test]
-fn a_full_mailbox_gives_the_message_back_and_tell_waits_for_room() {
+fn a_full_mailbox_gives_the_message_back_and_tell_waits_for_a_slot() {
     for host in hosts() {
         let system = system(host, 1);
         let options = SpawnOptions { mailbox: 2, ..SpawnOptions::default() };
@@ -57,32 +57,32 @@ fn a_full_mailbox_gives_the_message_back_and_tell_waits_for_room() {
 }
 
 #[test]
-fn an_ended_actor_refuses_messages() {
+fn an_actor_that_has_exited_refuses_messages() {
     for host in hosts() {
         let system = system(host, 1);
         let counter = system.spawn(Placement::Shard(0), SpawnOptions::default(), Counter::default).unwrap();
         counter.try_tell(Count::Stop).unwrap();
-        wait_until("the actor ends", || !counter.is_open());
+        wait_until("the actor has exited", || !counter.is_open());
         assert!(matches!(counter.try_tell(Count::Add(1)), Err(TellError::Closed(Count::Add(1)))));
-        wait_until("it is counted", || system.counts().stopped == 1 && system.actors(0) == 0);
+        wait_until("the exit is counted", || system.counts().stopped == 1 && system.actors(0) == 0);
     }
 }
 
 #[test]
-fn an_actor_ends_after_its_last_address_and_its_last_message() {
+fn an_actor_exits_after_its_last_address_and_its_last_message() {
     for host in hosts() {
         let system = system(host, 1);
         let (sender, receiver) = mpsc::channel();
-        let told =
+        let address =
             system.spawn(Placement::Shard(0), SpawnOptions::default(), move || Echo(sender.clone())).unwrap();
-        let clones: Vec<_> = (0..70_000).map(|_| told.clone()).collect();
-        drop(told);
+        let clones: Vec<_> = (0..70_000).map(|_| address.clone()).collect();
+        drop(address);
         clones[69_999].try_tell(1).unwrap();
         clones[0].try_tell(2).unwrap();
         drop(clones);
         assert_eq!(receiver.recv_timeout(LONG), Ok(1));
         assert_eq!(receiver.recv_timeout(LONG), Ok(2));
-        wait_until("the actor ends", || system.counts().stopped == 1);
+        wait_until("the actor has exited", || system.counts().stopped == 1);
         assert_eq!(system.counts().messages_dropped, 0);
     }
 }
@@ -129,7 +129,7 @@ impl Actor for Busy {
 }
 
 #[test]
-fn many_threads_tell_one_actor_and_nothing_is_lost() {
+fn many_threads_send_to_one_actor_and_nothing_is_lost() {
     for host in hosts() {
         let system = system(host, 1);
         let options = SpawnOptions { mailbox: 8, ..SpawnOptions::default() };

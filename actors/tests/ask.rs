@@ -1,5 +1,5 @@
-//! Questions and answers, from every kind of place.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Questions to actors from threads, actors, tokio tasks and other executors.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -18,7 +18,7 @@ fn counter(system: &System, shard: usize) -> Addr<Count> {
     system.spawn(Placement::Shard(shard), SpawnOptions::default(), Counter::default).unwrap()
 }
 
-/// Asks another actor on behalf of the test.
+/// Actor that asks another actor for the test.
 struct Asker(Addr<Count>);
 
 enum Ask {
@@ -83,7 +83,7 @@ fn a_tokio_task_asks_and_times_out() {
         let counter = counter(&system, 0);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let theirs = counter.clone();
-        // Spawned, so the future must be `Send`.
+        // Spawning requires that the future is `Send`.
         let asked = async move { theirs.ask(Count::Total, LONG).await };
         assert_eq!(runtime.block_on(async { tokio::spawn(asked).await.unwrap() }), Ok(0));
         counter.try_tell(Count::Rest(10 * SHORT)).unwrap();
@@ -92,7 +92,7 @@ fn a_tokio_task_asks_and_times_out() {
 }
 
 #[test]
-fn any_other_executor_asks_and_times_out_by_the_shards_timers() {
+fn any_other_executor_asks_and_times_out_with_the_timers_of_the_shard() {
     for host in hosts() {
         let system = system(host, 1);
         let counter = counter(&system, 0);
@@ -105,7 +105,7 @@ fn any_other_executor_asks_and_times_out_by_the_shards_timers() {
 }
 
 #[test]
-fn a_dropped_reply_is_told_at_once() {
+fn a_dropped_reply_is_an_error_at_once() {
     for host in hosts() {
         let system = system(host, 1);
         let counter = counter(&system, 0);
@@ -114,7 +114,7 @@ fn a_dropped_reply_is_told_at_once() {
 }
 
 #[test]
-fn a_question_whose_actor_ends_is_not_left_hanging() {
+fn a_question_to_an_actor_that_exits_ends() {
     for host in hosts() {
         let system = system(host, 1);
         let counter = counter(&system, 0);
@@ -125,19 +125,19 @@ fn a_question_whose_actor_ends_is_not_left_hanging() {
             scope.spawn(|| sender.send(counter.ask_blocking(Count::Total, LONG)).unwrap());
         });
         assert!(matches!(answer.recv().unwrap(), Err(AskError::NoReply | AskError::Closed)));
-        wait_until("it is closed", || !counter.is_open());
+        wait_until("the actor is closed", || !counter.is_open());
         assert_eq!(counter.ask_blocking(Count::Total, LONG), Err(AskError::Closed));
     }
 }
 
 #[test]
-fn a_timeout_covers_the_wait_for_room() {
+fn a_timeout_includes_the_wait_for_a_slot() {
     for host in hosts() {
         let system = system(host, 1);
         let options = SpawnOptions { mailbox: 1, ..SpawnOptions::default() };
         let counter = system.spawn(Placement::Shard(0), options, Counter::default).unwrap();
         counter.try_tell(Count::Rest(20 * SHORT)).unwrap();
-        wait_until("it rests", || counter.depth() == 0);
+        wait_until("the mailbox is empty", || counter.depth() == 0);
         counter.try_tell(Count::Add(1)).unwrap();
         assert_eq!(block_on(counter.ask(Count::Total, SHORT)), Err(AskError::Timeout));
         assert_eq!(counter.ask_blocking(Count::Total, SHORT), Err(AskError::Timeout));

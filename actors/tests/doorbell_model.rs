@@ -1,4 +1,4 @@
-//! The doorbell's protocol, run through every interleaving by loom.
+//! The protocol of the doorbell in every interleaving, run by loom.
 #![allow(
     clippy::unwrap_used,
     dead_code,
@@ -19,7 +19,7 @@ use loom::{
     thread,
 };
 
-/// Stands in for the eventfd: a strike is kept until a wait takes it.
+/// Stand-in for the eventfd. A notification before the wait ends that wait.
 struct Eventfd(Notify);
 
 impl doorbell::Notify for Eventfd {
@@ -46,8 +46,8 @@ impl Shard {
         self.bell.ring();
     }
 
-    /// Takes messages as a shard's loop does, until `count` came. A lost wake-up is a wait that never ends:
-    /// loom reports the deadlock.
+    /// Takes messages as the event loop of a shard does, until it has `count`. After a lost wake the wait
+    /// never ends, and loom reports the deadlock.
     fn receive(&self, count: usize) -> Vec<u32> {
         let mut taken = Vec::new();
         loop {
@@ -81,11 +81,11 @@ fn model(senders: u32, each: u32, preemptions: Option<usize>) {
 }
 
 #[test]
-fn one_sender_never_loses_a_wake_up() {
+fn one_sender_never_loses_a_wake() {
     model(1, 2, Some(2));
 }
 
 #[test]
-fn several_senders_never_lose_a_wake_up() {
+fn several_senders_never_lose_a_wake() {
     model(2, 1, Some(2));
 }

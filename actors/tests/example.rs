@@ -1,5 +1,5 @@
-//! The example is run, not only compiled.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! The example runs, and does not only compile.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 #[path = "../examples/counter.rs"]
 mod counter;

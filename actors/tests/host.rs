@@ -1,6 +1,6 @@
-//! Hosts that cannot start say why, and do not panic or hang.
+//! A host that cannot start returns an error with the cause. It neither panics nor hangs.
 #![cfg(feature = "glommio")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::{
     env,
@@ -13,7 +13,7 @@ use windlass_actors::{Cores, Host, System};
 
 const CHILD: &str = "WINDLASS_ACTORS_CHILD";
 
-/// Runs the test called `name` again in a process of its own.
+/// Runs the test `name` again in a child process.
 fn child(name: &str) -> Output {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", name, "--nocapture"]).env(CHILD, "1").output().unwrap()
@@ -23,7 +23,7 @@ fn is_child() -> bool {
     env::var_os(CHILD).is_some()
 }
 
-/// Tries to start two shards on glommio and prints the outcome; then does it on tokio.
+/// Starts two shards on glommio and prints the outcome. Then starts two shards on tokio.
 fn try_to_start() {
     let start = |host| System::builder().host(host).cores(Cores::Unpinned(2)).start();
     match start(Host::Glommio) {
@@ -41,20 +41,20 @@ fn printed(name: &str) -> String {
 }
 
 #[test]
-fn too_little_locked_memory_is_named() {
+fn too_little_locked_memory_is_reported() {
     if is_child() {
         let little = Some(64 * 1024);
         setrlimit(Resource::Memlock, Rlimit { current: little, maximum: little }).unwrap();
         return try_to_start();
     }
-    let text = printed("too_little_locked_memory_is_named");
+    let text = printed("too_little_locked_memory_is_reported");
     assert!(text.contains("refused: shard 0: cannot start: glommio: "), "{text}");
     assert!(text.contains("shard 1: cannot start: glommio: "), "{text}");
     assert!(text.to_lowercase().contains("memlock"), "{text}");
 }
 
 #[test]
-fn a_forbidden_io_uring_is_told_and_tokio_serves() {
+fn a_forbidden_io_uring_is_reported_and_tokio_still_works() {
     if is_child() {
         let rules = [(libc::SYS_io_uring_setup, vec![])].into_iter().collect();
         let refuse = SeccompAction::Errno(libc::EPERM as u32);
@@ -64,6 +64,6 @@ fn a_forbidden_io_uring_is_told_and_tokio_serves() {
         apply_filter(&filter).unwrap();
         return try_to_start();
     }
-    let text = printed("a_forbidden_io_uring_is_told_and_tokio_serves");
+    let text = printed("a_forbidden_io_uring_is_reported_and_tokio_still_works");
     assert!(text.contains("refused: shard 0: cannot start: glommio: "), "{text}");
 }

@@ -1,6 +1,7 @@
-//! Panics at every point of an actor's life, mailboxes full in a circle, shards that end in the middle:
-//! nothing hangs, and every message is accounted for.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Panics at every point of an actor's run, circles of full mailboxes, shards that fail under load.
+//!
+//! Nothing hangs, and every message is handled or counted as dropped.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -24,7 +25,7 @@ use windlass_actors::{
     System, Undelivered, error::AskError,
 };
 
-/// A point of an actor's life.
+/// Point in the run of an actor at which it panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Point {
     Factory,
@@ -57,12 +58,12 @@ const POINTS: [Point; 12] = [
 ];
 
 enum Msg {
-    /// Goes to the point, where it is armed.
+    /// Makes the actor reach its point.
     Go(Addr<Count>),
     Ping(Reply<u64>),
 }
 
-/// Panics once, at its point.
+/// Actor that panics once, at its point.
 struct Mine {
     point: Point,
     armed: Arc<AtomicBool>,
@@ -75,7 +76,7 @@ impl Mine {
 }
 
 fn trip(armed: &AtomicBool, point: Point, here: Point) {
-    assert!(point != here || !armed.swap(false, Ordering::SeqCst), "at {point:?}, as told");
+    assert!(point != here || !armed.swap(false, Ordering::SeqCst), "expected by the test, at {point:?}");
 }
 
 impl Actor for Mine {
@@ -112,15 +113,15 @@ impl Actor for Mine {
             }
             Point::Watch => cx.watch(&other, move |_| {
                 trip(&armed, point, Point::Watch);
-                panic!("heard again after a panic")
+                panic!("the watch fired again after a panic")
             }),
             Point::Interval => {
                 cx.interval(Duration::from_millis(1), move || -> Msg {
                     trip(&armed, point, Point::Interval);
-                    panic!("made again after a panic")
+                    panic!("the interval fired again after a panic")
                 });
             }
-            Point::Stopped | Point::StoppedLater | Point::Drop => return Flow::fail("ends in order"),
+            Point::Stopped | Point::StoppedLater | Point::Drop => return Flow::fail("expected by the test"),
             _ => {}
         }
         Flow::Continue
@@ -155,7 +156,7 @@ fn mine(system: &System, point: Point, restart: Restart) -> Addr<Msg> {
 }
 
 #[test]
-fn a_panic_at_any_point_costs_one_life_and_never_the_shard() {
+fn a_panic_at_any_point_ends_one_run_and_never_the_shard() {
     for host in hosts() {
         for point in POINTS {
             let system = system(host, 1);
@@ -167,7 +168,7 @@ fn a_panic_at_any_point_costs_one_life_and_never_the_shard() {
             if point == Point::Answer {
                 assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::NoReply));
             }
-            wait_until("it panicked and came back", || system.counts().restarted == 1);
+            wait_until("the actor has panicked and restarted", || system.counts().restarted == 1);
             assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Ok(1), "{point:?}");
             let counts = system.counts();
             assert_eq!((counts.panicked, counts.messages_dropped), (1, 0), "{point:?}");
@@ -178,7 +179,7 @@ fn a_panic_at_any_point_costs_one_life_and_never_the_shard() {
 }
 
 #[test]
-fn a_panic_at_any_point_of_an_actor_that_never_comes_back_is_its_end_and_is_told() {
+fn a_panic_at_any_point_of_an_actor_that_never_restarts_is_reported_as_its_exit() {
     for host in hosts() {
         for point in POINTS {
             let system = system(host, 1);
@@ -186,23 +187,24 @@ fn a_panic_at_any_point_of_an_actor_that_never_comes_back_is_its_end_and_is_told
             gone.stop(Undelivered::Drain);
             gone.exited_blocking(LONG).unwrap();
             let actor = mine(&system, point, Restart::Never);
-            // Ended before it was told: it panicked while it was built.
+            // Fails if the actor panicked in its factory and has exited already.
             let _ = actor.try_tell(Msg::Go(gone));
             if point == Point::Answer {
                 assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::NoReply));
             }
             let ended = actor.exited_blocking(LONG).unwrap();
             assert!(
-                matches!(&ended.reason, ExitReason::Panicked(text) if text.contains("as told")),
+                matches!(&ended.reason, ExitReason::Panicked(text) if text.contains("expected by the test")),
                 "{point:?}: {ended}"
             );
             assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::Closed), "{point:?}");
-            wait_until("it is gone", || system.actors(0) == 0);
+            wait_until("the actor is gone", || system.actors(0) == 0);
         }
     }
 }
 
-/// Tells the next one in a circle for each message it gets, as many as that, and waits for room each time.
+/// Actor in a circle. For each burst it sends that many messages to the next actor, and waits for a free slot
+/// each time.
 struct Ring {
     next: Option<Addr<Turn>>,
     tallies: Arc<Tallies>,
@@ -210,7 +212,7 @@ struct Ring {
 
 #[derive(Default)]
 struct Tallies {
-    told: AtomicU64,
+    sent: AtomicU64,
     handled: AtomicU64,
 }
 
@@ -231,7 +233,7 @@ impl Actor for Ring {
                     if next.tell(Turn::Burst(n)).await.is_err() {
                         return Flow::Stop;
                     }
-                    self.tallies.told.fetch_add(1, Ordering::SeqCst);
+                    self.tallies.sent.fetch_add(1, Ordering::SeqCst);
                 }
             }
             (Turn::Burst(_), None) => {}
@@ -240,7 +242,7 @@ impl Actor for Ring {
     }
 }
 
-/// Makes a circle of actors on two shards that wait for room in each other's mailboxes.
+/// Spawns a circle of actors on two shards that wait for free slots in each other's mailboxes.
 fn circle(system: &System, tallies: &Arc<Tallies>) -> Vec<Addr<Turn>> {
     let ring: Vec<_> = (0..4)
         .map(|n| {
@@ -252,7 +254,7 @@ fn circle(system: &System, tallies: &Arc<Tallies>) -> Vec<Addr<Turn>> {
         .collect();
     let tell = |to: &Addr<Turn>, turn| {
         to.tell_blocking(turn).unwrap();
-        tallies.told.fetch_add(1, Ordering::SeqCst);
+        tallies.sent.fetch_add(1, Ordering::SeqCst);
     };
     for (n, actor) in ring.iter().enumerate() {
         tell(actor, Turn::Next(ring[(n + 1) % ring.len()].clone()));
@@ -262,33 +264,33 @@ fn circle(system: &System, tallies: &Arc<Tallies>) -> Vec<Addr<Turn>> {
 }
 
 #[test]
-fn actors_that_wait_for_each_others_room_hold_up_nobody_else_and_can_be_ended() {
+fn actors_that_wait_for_each_other_delay_no_other_actor_and_can_be_stopped() {
     for host in hosts() {
         let (system, tallies) = (system(host, 2), Arc::new(Tallies::default()));
         let ring = circle(&system, &tallies);
-        wait_until("all are full", || ring.iter().all(|actor| actor.depth() == 2));
+        wait_until("all mailboxes are full", || ring.iter().all(|actor| actor.depth() == 2));
         for shard in 0..2 {
             let other =
                 system.spawn(Placement::Shard(shard), SpawnOptions::default(), Counter::default).unwrap();
-            assert_eq!(other.ask_blocking(Count::Where, LONG), Ok(shard), "others go on");
+            assert_eq!(other.ask_blocking(Count::Where, LONG), Ok(shard), "other actors run on");
         }
-        // A question to one of them has its timeout, also while it waits for room.
+        // A question to one of them times out, although it waits for a free slot.
         let late = ring[0].ask_blocking(|_: Reply<()>| Turn::Burst(0), Duration::from_millis(20));
         assert_eq!(late, Err(AskError::Timeout));
-        // One of them is in the middle of a message: told to drop what waits it still waits for room. The
-        // system's patience is what ends it.
+        // An actor that is handling a message keeps waiting for a slot after the stop. The timeout of `join`
+        // ends it.
         system.stop(Undelivered::Discard);
         let report = system.join(Duration::from_millis(100));
         assert!(report.aborted && report.shards_stuck.is_empty(), "{report:?}");
-        let (told, handled) = (tallies.told.load(Ordering::SeqCst), tallies.handled.load(Ordering::SeqCst));
-        assert_eq!(told, handled + report.messages_dropped, "{report:?}");
+        let (sent, handled) = (tallies.sent.load(Ordering::SeqCst), tallies.handled.load(Ordering::SeqCst));
+        assert_eq!(sent, handled + report.messages_dropped, "{report:?}");
         assert!(report.messages_dropped >= 8, "{report:?}");
     }
 }
 
-/// Handles slowly and tells on, so that messages are under way everywhere when the end comes.
+/// Actor that handles slowly and sends further messages, so that messages are in flight when the stop begins.
 struct Relay {
-    on: Vec<Addr<u32>>,
+    next: Vec<Addr<u32>>,
     tallies: Arc<Tallies>,
 }
 
@@ -300,10 +302,10 @@ impl Actor for Relay {
         if hops % 16 == 7 {
             cx.sleep(Duration::from_micros(50)).await;
         }
-        assert!(hops % 1024 != 1023, "now and then one panics");
-        for address in &self.on {
+        assert!(hops % 1024 != 1023, "expected by the test");
+        for address in &self.next {
             if hops > 0 && address.try_tell(hops - 1).is_ok() {
-                self.tallies.told.fetch_add(1, Ordering::SeqCst);
+                self.tallies.sent.fetch_add(1, Ordering::SeqCst);
             }
         }
         Flow::Continue
@@ -316,10 +318,10 @@ struct Storm {
 }
 
 impl Storm {
-    /// Two layers of relays on two shards, each telling two of the next.
+    /// Spawns two layers of relays on two shards. Each relay of the first layer sends to two of the second.
     fn new(system: &System) -> Self {
         let tallies = Arc::new(Tallies::default());
-        let relay = |n: usize, on: Vec<Addr<u32>>| {
+        let relay = |n: usize, next: Vec<Addr<u32>>| {
             let tallies = Arc::clone(&tallies);
             let options = SpawnOptions {
                 mailbox: 1 << (n % 8),
@@ -327,7 +329,7 @@ impl Storm {
                 max_restarts: usize::MAX,
                 ..SpawnOptions::named("relay")
             };
-            let relay = move || Relay { on: on.clone(), tallies: Arc::clone(&tallies) };
+            let relay = move || Relay { next: next.clone(), tallies: Arc::clone(&tallies) };
             system.spawn(Placement::Shard(n % 2), options, relay).unwrap()
         };
         let leaves: Vec<_> = (0..8).map(|n| relay(n, Vec::new())).collect();
@@ -335,46 +337,46 @@ impl Storm {
         Self { relays: (0..8).map(|n| relay(n, pick(n))).collect(), tallies }
     }
 
-    /// Tells from three threads until refused, ends the system meanwhile, and returns the report.
-    fn blow(&self, end: impl FnOnce() -> windlass_actors::StopReport) -> windlass_actors::StopReport {
+    /// Sends from three threads until the relays refuse. Calls `end` meanwhile and returns its report.
+    fn run(&self, end: impl FnOnce() -> windlass_actors::StopReport) -> windlass_actors::StopReport {
         thread::scope(|scope| {
             for n in 0..3_u32 {
                 scope.spawn(move || {
                     let mut hops = n;
                     for relay in self.relays.iter().cycle() {
                         hops = hops.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                        let told = if n == 0 {
+                        let sent = if n == 0 {
                             relay.try_tell(hops).is_ok()
                         } else {
                             relay.tell_blocking(hops).is_ok()
                         };
-                        if told {
-                            self.tallies.told.fetch_add(1, Ordering::SeqCst);
+                        if sent {
+                            self.tallies.sent.fetch_add(1, Ordering::SeqCst);
                         } else if !relay.is_open() {
                             return;
                         }
                     }
                 });
             }
-            wait_until("the storm blows", || self.tallies.handled.load(Ordering::SeqCst) > 2_000);
+            wait_until("the relays are busy", || self.tallies.handled.load(Ordering::SeqCst) > 2_000);
             end()
         })
     }
 
-    fn assert_adds_up(&self, report: &windlass_actors::StopReport, refused: u64) {
-        let (told, handled) =
-            (self.tallies.told.load(Ordering::SeqCst), self.tallies.handled.load(Ordering::SeqCst));
-        assert_eq!(told, handled + refused, "{report:?}");
+    fn assert_adds_up(&self, report: &windlass_actors::StopReport, dropped: u64) {
+        let (sent, handled) =
+            (self.tallies.sent.load(Ordering::SeqCst), self.tallies.handled.load(Ordering::SeqCst));
+        assert_eq!(sent, handled + dropped, "{report:?}");
     }
 }
 
 #[test]
-fn a_stop_in_a_storm_accounts_for_every_message() {
+fn a_stop_under_load_accounts_for_every_message() {
     for host in hosts() {
         for undelivered in [Undelivered::Drain, Undelivered::Discard] {
             let system = system(host, 2);
             let storm = Storm::new(&system);
-            let report = storm.blow(|| {
+            let report = storm.run(|| {
                 system.stop(undelivered);
                 system.join(LONG)
             });
@@ -386,16 +388,16 @@ fn a_stop_in_a_storm_accounts_for_every_message() {
 }
 
 #[test]
-fn a_shard_that_fails_in_a_storm_accounts_for_every_message_too() {
+fn a_shard_that_fails_under_load_accounts_for_every_message() {
     fn run(host: Host, order: Order) {
-        let (told, _events) = mpsc::channel();
+        let (events, _received) = mpsc::channel();
         let builder = System::builder().host(host).cores(Cores::Unpinned(2));
         let (system, shards) =
-            builder.start_with(move |local| Ok(Scripted::new(local, told.clone()))).unwrap();
+            builder.start_with(move |local| Ok(Scripted::new(local, events.clone()))).unwrap();
         let storm = Storm::new(&system);
-        let report = storm.blow(|| {
+        let report = storm.run(|| {
             assert!(shards[1].try_send(order).is_ok());
-            wait_until("the shard failed", || system.failures().len() == 1);
+            wait_until("the shard has failed", || system.failures().len() == 1);
             system.stop(Undelivered::Discard);
             system.join(LONG)
         });
@@ -413,7 +415,7 @@ fn a_shard_that_fails_in_a_storm_accounts_for_every_message_too() {
 }
 
 #[test]
-fn a_reply_is_never_left_hanging_wherever_the_actor_dies() {
+fn a_question_always_ends_when_its_actor_exits() {
     for host in hosts() {
         let system = system(host, 2);
         let options = SpawnOptions {
@@ -438,7 +440,7 @@ fn a_reply_is_never_left_hanging_wherever_the_actor_dies() {
                     })
                 })
                 .collect();
-            wait_until("it answers", || {
+            wait_until("the counter answers", || {
                 !counter.is_open() || counter.ask_blocking(Count::Total, LONG).is_ok()
             });
             system.stop(Undelivered::Discard);

@@ -1,5 +1,5 @@
-//! What an actor has besides messages: timers, watches, a name, an end of its own; and where actors live.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Timers, watches, exits, the registry and addresses of actors.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -22,7 +22,7 @@ fn counter(system: &System) -> Addr<Count> {
     system.spawn(Placement::Shard(0), SpawnOptions::named("counter"), Counter::default).unwrap()
 }
 
-/// What a clock is told, and tells itself.
+/// Message to a ticker, or from its own timers.
 enum Clock {
     After(Duration, u64),
     Every(Duration),
@@ -33,7 +33,7 @@ enum Clock {
 }
 
 struct Ticker {
-    told: mpsc::Sender<(u64, Instant)>,
+    ticks: mpsc::Sender<(u64, Instant)>,
     latest: Option<TimerId>,
 }
 
@@ -53,22 +53,22 @@ impl Actor for Ticker {
             }
             Clock::Cancel(reply) => reply.send(self.latest.is_some_and(|timer| cx.cancel(timer))),
             Clock::Rest(time) => cx.sleep(time).await,
-            Clock::Fail => return Flow::fail("told to"),
-            // The test may have seen enough.
-            Clock::Tick(n) => drop(self.told.send((n, Instant::now()))),
+            Clock::Fail => return Flow::fail("expected by the test"),
+            // Sending fails after the test has dropped the receiver.
+            Clock::Tick(n) => drop(self.ticks.send((n, Instant::now()))),
         }
         Flow::Continue
     }
 }
 
 fn ticker(system: &System) -> (Addr<Clock>, mpsc::Receiver<(u64, Instant)>) {
-    let (told, ticks) = mpsc::channel();
-    let ticker = move || Ticker { told: told.clone(), latest: None };
+    let (sender, ticks) = mpsc::channel();
+    let ticker = move || Ticker { ticks: sender.clone(), latest: None };
     (system.spawn(Placement::Shard(0), SpawnOptions::named("ticker"), ticker).unwrap(), ticks)
 }
 
 #[test]
-fn a_message_to_oneself_comes_after_its_delay_and_in_order() {
+fn a_delayed_message_arrives_after_its_delay_and_in_order() {
     for host in hosts() {
         let system = system(host, 1);
         let (ticker, ticks) = ticker(&system);
@@ -85,7 +85,7 @@ fn a_message_to_oneself_comes_after_its_delay_and_in_order() {
 }
 
 #[test]
-fn an_interval_goes_on_until_it_is_cancelled() {
+fn an_interval_fires_until_it_is_cancelled() {
     for host in hosts() {
         let system = system(host, 1);
         let (ticker, ticks) = ticker(&system);
@@ -98,14 +98,14 @@ fn an_interval_goes_on_until_it_is_cancelled() {
         assert_eq!(ticker.ask_blocking(Clock::Cancel, LONG), Ok(true));
         assert_eq!(ticker.ask_blocking(Clock::Cancel, LONG), Ok(false));
         while ticks.try_recv().is_ok() {}
-        // Four periods of silence, by the same shard's clock.
+        // Nothing fires for four periods. A timer of the same shard measures them.
         ticker.try_tell(Clock::After(4 * TICK, 99)).unwrap();
         assert_eq!(ticks.recv_timeout(LONG).unwrap().0, 99);
     }
 }
 
 #[test]
-fn ticks_missed_by_a_busy_actor_are_one() {
+fn ticks_missed_by_a_busy_actor_fire_once() {
     for host in hosts() {
         let system = system(host, 1);
         let (ticker, ticks) = ticker(&system);
@@ -120,99 +120,99 @@ fn ticks_missed_by_a_busy_actor_are_one() {
         let (second, later) = ticks.recv_timeout(LONG).unwrap();
         assert_eq!(second, 2);
         assert!(later > at);
-        assert!(begin.elapsed() < 10 * TICK + 10 * TICK, "the missed ones were made up for");
+        assert!(begin.elapsed() < 10 * TICK + 10 * TICK, "the missed ticks were fired too");
     }
 }
 
 #[test]
-fn timers_end_with_the_life_that_set_them() {
+fn timers_end_with_the_run_that_set_them() {
     for host in hosts() {
         let system = system(host, 1);
         let (ticker, ticks) = ticker(&system);
         ticker.try_tell(Clock::Every(TICK)).unwrap();
         ticker.try_tell(Clock::After(3 * TICK, 77)).unwrap();
         ticker.try_tell(Clock::Fail).unwrap();
-        // Handled in the next life, after a back-off.
+        // Handled in the next run, after the delay of the restart.
         ticker.try_tell(Clock::After(10 * TICK, 99)).unwrap();
         assert_eq!(ticks.recv_timeout(LONG).unwrap().0, 99);
         assert_eq!(system.counts().restarted, 1);
     }
 }
 
-/// Watches others, and passes on what it hears.
-struct Witness(mpsc::Sender<Heard>);
+/// Actor that watches others and passes on what it observes.
+struct Watcher(mpsc::Sender<Observed>);
 
 #[derive(Debug, PartialEq)]
-enum Heard {
-    Told(u64),
-    Gone(ActorExit),
+enum Observed {
+    Message(u64),
+    Exit(ActorExit),
 }
 
 enum See {
     Watch(Addr<Count>),
     Unwatch(Addr<Count>, Reply<bool>),
-    Heard(Heard),
+    Observed(Observed),
 }
 
-impl Actor for Witness {
+impl Actor for Watcher {
     type Msg = See;
 
     async fn handle(&mut self, message: See, cx: &mut Context<See>) -> Flow {
         match message {
-            See::Watch(other) => cx.watch(&other, |ended| See::Heard(Heard::Gone(ended))),
+            See::Watch(other) => cx.watch(&other, |ended| See::Observed(Observed::Exit(ended))),
             See::Unwatch(other, reply) => reply.send(cx.unwatch(&other)),
-            See::Heard(heard) => drop(self.0.send(heard)),
+            See::Observed(observed) => drop(self.0.send(observed)),
         }
         Flow::Continue
     }
 }
 
-fn witness(system: &System, shard: usize) -> (Addr<See>, mpsc::Receiver<Heard>) {
-    let (told, heard) = mpsc::channel();
-    let options = SpawnOptions { mailbox: 64, ..SpawnOptions::named("witness") };
-    (system.spawn(Placement::Shard(shard), options, move || Witness(told.clone())).unwrap(), heard)
+fn watcher(system: &System, shard: usize) -> (Addr<See>, mpsc::Receiver<Observed>) {
+    let (sender, observed) = mpsc::channel();
+    let options = SpawnOptions { mailbox: 64, ..SpawnOptions::named("watcher") };
+    (system.spawn(Placement::Shard(shard), options, move || Watcher(sender.clone())).unwrap(), observed)
 }
 
-fn gone(heard: &mpsc::Receiver<Heard>) -> ActorExit {
-    match heard.recv_timeout(LONG).unwrap() {
-        Heard::Gone(ended) => ended,
-        Heard::Told(n) => panic!("told {n}"),
+fn observed_exit(observed: &mpsc::Receiver<Observed>) -> ActorExit {
+    match observed.recv_timeout(LONG).unwrap() {
+        Observed::Exit(ended) => ended,
+        Observed::Message(n) => panic!("message {n} before the exit"),
     }
 }
 
 #[test]
-fn a_watcher_hears_why_another_actor_ended_once_on_any_shard() {
+fn a_watcher_gets_the_exit_of_another_actor_once_on_any_shard() {
     for host in hosts() {
         let system = system(host, 2);
         for shard in 0..2 {
-            let (witness, heard) = witness(&system, shard);
+            let (watcher, observed) = watcher(&system, shard);
             let other = counter(&system);
-            witness.try_tell(See::Watch(other.clone())).unwrap();
-            witness.try_tell(See::Watch(other.clone())).unwrap();
+            watcher.try_tell(See::Watch(other.clone())).unwrap();
+            watcher.try_tell(See::Watch(other.clone())).unwrap();
             other.try_tell(Count::Stop).unwrap();
-            let ended = gone(&heard);
+            let exit = observed_exit(&observed);
             assert_eq!(
-                (ended.id, &*ended.name, ended.shard, ended.reason),
+                (exit.id, &*exit.name, exit.shard, exit.reason),
                 (other.id(), "counter", 0, ExitReason::Stopped)
             );
-            // One that has ended already is told of at once; and the first one only once.
-            witness.try_tell(See::Watch(other.clone())).unwrap();
-            assert_eq!(gone(&heard).id, other.id());
-            witness.try_tell(See::Heard(Heard::Told(1))).unwrap();
-            assert_eq!(heard.recv_timeout(LONG).unwrap(), Heard::Told(1));
+            // A watch on an actor that has exited fires at once. The first exit is reported only once.
+            watcher.try_tell(See::Watch(other.clone())).unwrap();
+            assert_eq!(observed_exit(&observed).id, other.id());
+            watcher.try_tell(See::Observed(Observed::Message(1))).unwrap();
+            assert_eq!(observed.recv_timeout(LONG).unwrap(), Observed::Message(1));
         }
     }
 }
 
 #[test]
-fn the_end_is_heard_after_everything_the_ended_had_told() {
+fn an_exit_arrives_after_all_messages_of_the_actor() {
     struct Last(Addr<See>);
     impl Actor for Last {
         type Msg = ();
         async fn handle(&mut self, (): (), _: &mut Context<()>) -> Flow {
             for n in 0..200 {
-                if self.0.tell(See::Heard(Heard::Told(n))).await.is_err() {
-                    return Flow::fail("nobody listens");
+                if self.0.tell(See::Observed(Observed::Message(n))).await.is_err() {
+                    return Flow::fail("the receiver has exited");
                 }
             }
             Flow::Stop
@@ -220,15 +220,15 @@ fn the_end_is_heard_after_everything_the_ended_had_told() {
     }
     enum Watch {
         Last(Addr<()>),
-        Heard(Heard),
+        Observed(Observed),
     }
-    struct Forwarder(mpsc::Sender<Heard>);
+    struct Forwarder(mpsc::Sender<Observed>);
     impl Actor for Forwarder {
         type Msg = Watch;
         async fn handle(&mut self, message: Watch, cx: &mut Context<Watch>) -> Flow {
             match message {
-                Watch::Last(last) => cx.watch(&last, |ended| Watch::Heard(Heard::Gone(ended))),
-                Watch::Heard(heard) => drop(self.0.send(heard)),
+                Watch::Last(last) => cx.watch(&last, |ended| Watch::Observed(Observed::Exit(ended))),
+                Watch::Observed(observed) => drop(self.0.send(observed)),
             }
             Flow::Continue
         }
@@ -236,19 +236,19 @@ fn the_end_is_heard_after_everything_the_ended_had_told() {
     for host in hosts() {
         for shard in 0..2 {
             let system = system(host, 2);
-            let (witness, heard) = witness(&system, 0);
+            let (watcher, observed) = watcher(&system, 0);
             let last = system
-                .spawn(Placement::Shard(shard), SpawnOptions::named("last"), move || Last(witness.clone()));
+                .spawn(Placement::Shard(shard), SpawnOptions::named("last"), move || Last(watcher.clone()));
             let last = last.unwrap();
-            let (told, gone) = mpsc::channel();
+            let (sender, exits) = mpsc::channel();
             let other = system
-                .spawn(Placement::Shard(0), SpawnOptions::default(), move || Forwarder(told.clone()))
+                .spawn(Placement::Shard(0), SpawnOptions::default(), move || Forwarder(sender.clone()))
                 .unwrap();
             other.ask_watch(&last, Watch::Last);
             last.try_tell(()).unwrap();
-            assert!(matches!(gone.recv_timeout(LONG).unwrap(), Heard::Gone(_)));
-            let told: Vec<_> = (0..200).map(|_| heard.recv_timeout(LONG).unwrap()).collect();
-            assert_eq!(told, (0..200).map(Heard::Told).collect::<Vec<_>>());
+            assert!(matches!(exits.recv_timeout(LONG).unwrap(), Observed::Exit(_)));
+            let messages: Vec<_> = (0..200).map(|_| observed.recv_timeout(LONG).unwrap()).collect();
+            assert_eq!(messages, (0..200).map(Observed::Message).collect::<Vec<_>>());
         }
     }
 }
@@ -264,23 +264,23 @@ impl<M: Send + 'static> AskWatch<M> for Addr<M> {
 }
 
 #[test]
-fn what_is_watched_no_more_ends_unheard() {
+fn a_removed_watch_does_not_fire() {
     for host in hosts() {
         let system = system(host, 1);
-        let (witness, heard) = witness(&system, 0);
+        let (watcher, observed) = watcher(&system, 0);
         let other = counter(&system);
-        witness.try_tell(See::Watch(other.clone())).unwrap();
-        assert_eq!(witness.ask_blocking(|reply| See::Unwatch(other.clone(), reply), LONG), Ok(true));
-        assert_eq!(witness.ask_blocking(|reply| See::Unwatch(other.clone(), reply), LONG), Ok(false));
+        watcher.try_tell(See::Watch(other.clone())).unwrap();
+        assert_eq!(watcher.ask_blocking(|reply| See::Unwatch(other.clone(), reply), LONG), Ok(true));
+        assert_eq!(watcher.ask_blocking(|reply| See::Unwatch(other.clone(), reply), LONG), Ok(false));
         other.stop(Undelivered::Drain);
         other.exited_blocking(LONG).unwrap();
-        witness.try_tell(See::Heard(Heard::Told(1))).unwrap();
-        assert_eq!(heard.recv_timeout(LONG).unwrap(), Heard::Told(1));
+        watcher.try_tell(See::Observed(Observed::Message(1))).unwrap();
+        assert_eq!(observed.recv_timeout(LONG).unwrap(), Observed::Message(1));
     }
 }
 
 #[test]
-fn anyone_waits_for_an_actors_end() {
+fn any_thread_can_wait_for_an_exit() {
     for host in hosts() {
         let system = system(host, 2);
         let other = counter(&system);
@@ -292,7 +292,7 @@ fn anyone_waits_for_an_actors_end() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         assert_eq!(runtime.block_on(second).reason, ExitReason::Stopped);
         assert_eq!(other.exit_status().unwrap().reason, ExitReason::Stopped);
-        // The future keeps no address: the actor is forgotten while it is awaited.
+        // The future holds no address, so the actor exits for lack of addresses while the future waits.
         let other = counter(&system);
         let ended = other.exited();
         drop(other);
@@ -301,16 +301,16 @@ fn anyone_waits_for_an_actors_end() {
 }
 
 #[test]
-fn an_actor_is_told_to_end_whatever_its_policy() {
+fn a_stopped_actor_does_not_restart_whatever_its_policy() {
     for host in hosts() {
         let system = system(host, 1);
         for (undelivered, handled) in [(Undelivered::Drain, 3), (Undelivered::Discard, 0)] {
             let before = system.counts();
             let options = SpawnOptions { restart: Restart::Always, ..SpawnOptions::default() };
-            let (told, sums) = mpsc::channel();
-            let actor = system.spawn(Placement::Shard(0), options, move || Sums(0, told.clone())).unwrap();
+            let (sender, sums) = mpsc::channel();
+            let actor = system.spawn(Placement::Shard(0), options, move || Sums(0, sender.clone())).unwrap();
             actor.try_tell(Count::Rest(TICK)).unwrap();
-            wait_until("it rests", || actor.depth() == 0);
+            wait_until("the mailbox is empty", || actor.depth() == 0);
             for _ in 0..3 {
                 actor.try_tell(Count::Add(1)).unwrap();
             }
@@ -324,7 +324,7 @@ fn an_actor_is_told_to_end_whatever_its_policy() {
     }
 }
 
-/// Adds up, and tells the sum at its end.
+/// Actor that adds numbers and reports the sum when it stops.
 struct Sums(u64, mpsc::Sender<u64>);
 
 impl Actor for Sums {
@@ -345,12 +345,12 @@ impl Actor for Sums {
 }
 
 #[test]
-fn actors_are_found_by_name_and_type_until_they_end() {
+fn actors_are_found_by_name_and_type_until_they_exit() {
     for host in hosts() {
         let system = system(host, 2);
         let registry = system.registry();
         let one = counter(&system);
-        let (two, _heard) = witness(&system, 1);
+        let (two, _heard) = watcher(&system, 1);
         registry.register("main", &one).unwrap();
         registry.register("main", &two).unwrap();
         assert_eq!(registry.register("main", &counter(&system)), Err(RegisterError::Taken));
@@ -359,24 +359,24 @@ fn actors_are_found_by_name_and_type_until_they_end() {
         );
         assert!(registry.find::<u64>("main").is_none() && registry.find::<Count>("other").is_none());
         assert_eq!(registry.names::<Count>(), ["main".into()]);
-        // An entry is an address: the actor lives on without others.
+        // The registry holds an address, so the actor runs on without others.
         let id = one.id();
         drop(one);
         let one = registry.find::<Count>("main").unwrap();
         assert_eq!((one.id(), one.ask_blocking(Count::Total, LONG)), (id, Ok(0)));
         one.try_tell(Count::Stop).unwrap();
         one.exited_blocking(LONG).unwrap();
-        assert!(registry.find::<Count>("main").is_none(), "its entry goes before its end is told");
+        assert!(registry.find::<Count>("main").is_none(), "the entry is removed before the exit is reported");
         assert_eq!(registry.register("main", &one), Err(RegisterError::Exited));
         assert!(registry.find::<Count>("main").is_none());
         registry.register("main", &counter(&system)).unwrap();
         assert!(registry.remove::<Count>("main") && !registry.remove::<Count>("main"));
-        wait_until("it is forgotten", || system.actors(0) == 0);
+        wait_until("the actor has exited", || system.actors(0) == 0);
     }
 }
 
 #[test]
-fn a_registry_is_shared_by_whom_it_was_given_to() {
+fn a_registry_is_shared_between_systems() {
     for host in hosts() {
         let registry = Registry::new();
         let start =
@@ -392,12 +392,12 @@ fn a_registry_is_shared_by_whom_it_was_given_to() {
 }
 
 #[test]
-fn one_per_shard_is_one_on_each_and_the_nearest_is_here() {
+fn spawn_each_puts_one_actor_on_each_shard_and_here_returns_the_local_one() {
     struct Nearest(windlass_actors::PerShard<Count>);
     impl Actor for Nearest {
         type Msg = Reply<usize>;
         async fn handle(&mut self, reply: Reply<usize>, _: &mut Context<Reply<usize>>) -> Flow {
-            let Some(here) = self.0.here() else { return Flow::fail("not on a shard") };
+            let Some(here) = self.0.here() else { return Flow::fail("this thread is no shard's") };
             match here.ask(Count::Where, LONG).await {
                 Ok(shard) => reply.send(shard),
                 Err(error) => return Flow::fail(error),
@@ -418,7 +418,7 @@ fn one_per_shard_is_one_on_each_and_the_nearest_is_here() {
             let nearest = system.spawn(Placement::Shard(shard), SpawnOptions::default(), nearest).unwrap();
             assert_eq!(nearest.ask_blocking(|reply| reply, LONG), Ok(shard));
         }
-        // Those of another system are elsewhere, whatever the number of their shard.
+        // Addresses of another system are not `here`, even if their shard has the same index.
         let other = common::system(host, 3);
         let theirs = move || {
             assert!(Local::current().is_some() && counters.here().is_none());
@@ -430,7 +430,7 @@ fn one_per_shard_is_one_on_each_and_the_nearest_is_here() {
 }
 
 #[test]
-fn a_weak_address_does_not_keep_an_actor() {
+fn a_weak_address_does_not_keep_an_actor_from_exiting() {
     for host in hosts() {
         let system = system(host, 1);
         let strong = counter(&system);
@@ -444,7 +444,7 @@ fn a_weak_address_does_not_keep_an_actor() {
 }
 
 #[test]
-fn seventy_thousand_addresses_of_one_actor_live_and_tell_at_once() {
+fn seventy_thousand_addresses_of_one_actor_send_at_once() {
     for host in hosts() {
         let system = system(host, 1);
         let counter = counter(&system);
@@ -455,7 +455,7 @@ fn seventy_thousand_addresses_of_one_actor_live_and_tell_at_once() {
             }
         });
         assert_eq!(addresses[69_999].ask_blocking(Count::Total, LONG), Ok(70_000));
-        // And as many questions that wait at once, each with a waker of the asking task.
+        // As many questions wait at once, each with a waker of the task that asked.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let asked: Vec<_> = addresses

@@ -1,6 +1,7 @@
-//! Mailbox, wake-up, question and snapshot, run through every interleaving by loom: no message, no wake-up
-//! and no answer is lost. The files under test are compiled over stand-ins for flume, arc-swap and tokio's
-//! semaphore.
+//! Mailboxes, wakes, questions and snapshots in every interleaving, run by loom.
+//!
+//! No message, no wake and no answer is lost. The files under test are compiled with stand-ins for flume,
+//! arc-swap and tokio's semaphore.
 #![allow(
     clippy::unwrap_used,
     dead_code,
@@ -48,15 +49,15 @@ use wake::{ShardWakes, WakeTarget, Wakeable};
 
 type Receiver<M> = mailbox::Receiver<M, Infallible>;
 
-/// An actor's mailbox and what wakes it.
-struct Post<M> {
+/// Mailbox of an actor, and what wakes the actor.
+struct Cell<M> {
     mailbox: Mailbox<M, Infallible>,
     wakeable: Arc<Wakeable>,
     wakes: Arc<ShardWakes>,
     dropped: Arc<AtomicU64>,
 }
 
-impl<M> Post<M> {
+impl<M> Cell<M> {
     fn new(capacity: usize) -> Arc<Self> {
         let (wakes, dropped) = (ShardWakes::new(EventFd::new()), Arc::new(AtomicU64::new(0)));
         let mailbox = Mailbox::new(capacity, Arc::clone(&dropped));
@@ -68,7 +69,7 @@ impl<M> Post<M> {
         })
     }
 
-    /// Tells as another thread does. False: it is closed.
+    /// Sends a message as another thread does. Returns `false` if the mailbox is closed.
     fn tell(&self, message: M) -> bool {
         let taken = block_on(self.mailbox.push(message)).is_ok();
         if taken {
@@ -85,7 +86,7 @@ impl<M> Post<M> {
         taken
     }
 
-    /// Takes the next message as the actor does.
+    /// Takes the next message as an actor does.
     fn take(&self, receiver: &mut Receiver<M>) -> Option<M> {
         let (envelope, slots) = receiver.pop(&self.mailbox);
         self.mailbox.release_slots(slots);
@@ -95,9 +96,9 @@ impl<M> Post<M> {
         }
     }
 
-    /// Handles messages as a shard's loop has an actor do, until `handle` says that it was the last. A lost
-    /// wake-up is a wait that never ends: loom reports the deadlock.
-    fn live(&self, receiver: &mut Receiver<M>, mut handle: impl FnMut(M) -> bool) {
+    /// Handles messages as an actor on a shard does, until `handle` returns `true`. After a lost wake the
+    /// wait never ends, and loom reports the deadlock.
+    fn run(&self, receiver: &mut Receiver<M>, mut handle: impl FnMut(M) -> bool) {
         let mut woken = Vec::new();
         loop {
             while let Some(message) = self.take(receiver) {
@@ -121,8 +122,8 @@ impl<M> Post<M> {
         any
     }
 
-    /// Ends as an actor does.
-    fn bury(&self, receiver: &mut Receiver<M>) {
+    /// Closes and abandons the mailbox, as an actor does when it exits.
+    fn abandon(&self, receiver: &mut Receiver<M>) {
         self.mailbox.close();
         self.mailbox.abandon();
         drop(receiver.abandon(&self.mailbox));
@@ -135,118 +136,121 @@ fn model(preemptions: usize, check: impl Fn() + Sync + Send + 'static) {
     builder.check(check);
 }
 
-fn told(senders: u32, each: u32, capacity: usize) {
-    let post = Post::new(capacity);
+fn send_and_receive(senders: u32, each: u32, capacity: usize) {
+    let cell = Cell::new(capacity);
     for sender in 0..senders {
-        let post = Arc::clone(&post);
-        thread::spawn(move || (0..each).for_each(|n| assert!(post.tell(sender * each + n))));
+        let cell = Arc::clone(&cell);
+        thread::spawn(move || (0..each).for_each(|n| assert!(cell.tell(sender * each + n))));
     }
     let mut taken = Vec::new();
-    post.live(&mut Receiver::new(), |n| {
+    cell.run(&mut Receiver::new(), |n| {
         taken.push(n);
         taken.len() == (senders * each) as usize
     });
     for sender in 0..senders {
         let from = taken.iter().copied().filter(|n| n / each == sender);
-        assert!(from.eq(sender * each..(sender + 1) * each), "each sender's come in order: {taken:?}");
+        assert!(
+            from.eq(sender * each..(sender + 1) * each),
+            "the messages of each sender arrive in order: {taken:?}"
+        );
     }
 }
 
 #[test]
 fn one_senders_messages_all_arrive_and_wake() {
-    model(2, || told(1, 2, 4));
+    model(2, || send_and_receive(1, 2, 4));
 }
 
 #[test]
 fn several_senders_messages_all_arrive_and_wake() {
-    model(2, || told(2, 1, 4));
+    model(2, || send_and_receive(2, 1, 4));
 }
 
 #[test]
-fn a_sender_that_waits_for_room_gets_it() {
-    model(2, || told(1, 2, 1));
+fn a_sender_that_waits_for_a_slot_gets_one() {
+    model(2, || send_and_receive(1, 2, 1));
 }
 
 #[test]
-fn an_end_accounts_for_every_message_that_was_taken_in() {
+fn an_exit_accounts_for_every_accepted_message() {
     model(3, || {
-        let post = Post::new(2);
+        let cell = Cell::new(2);
         let sender = {
-            let post = Arc::clone(&post);
-            thread::spawn(move || u64::from(post.try_tell(1)) + u64::from(post.try_tell(2)))
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || u64::from(cell.try_tell(1)) + u64::from(cell.try_tell(2)))
         };
         let mut receiver = Receiver::new();
-        let mut handled = u64::from(post.take(&mut receiver).is_some());
-        post.mailbox.close();
-        while post.take(&mut receiver).is_some() {
+        let mut handled = u64::from(cell.take(&mut receiver).is_some());
+        cell.mailbox.close();
+        while cell.take(&mut receiver).is_some() {
             handled += 1;
         }
-        post.bury(&mut receiver);
-        let told = sender.join().unwrap();
-        assert_eq!(told, handled + post.dropped.load(Ordering::Relaxed));
+        cell.abandon(&mut receiver);
+        let accepted = sender.join().unwrap();
+        assert_eq!(accepted, handled + cell.dropped.load(Ordering::Relaxed));
     });
 }
 
 #[test]
-fn a_sender_that_waits_for_room_hears_of_the_end() {
+fn a_sender_that_waits_for_a_slot_is_refused_at_the_exit() {
     model(2, || {
-        let post = Post::new(1);
+        let cell = Cell::new(1);
         let sender = {
-            let post = Arc::clone(&post);
-            thread::spawn(move || u64::from(post.tell(1)) + u64::from(post.tell(2)))
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || u64::from(cell.tell(1)) + u64::from(cell.tell(2)))
         };
         let mut receiver = Receiver::new();
-        let handled = u64::from(post.take(&mut receiver).is_some());
-        post.bury(&mut receiver);
-        // Waiting for ever is a deadlock to loom.
-        let told = sender.join().unwrap();
-        assert_eq!(told, handled + post.dropped.load(Ordering::Relaxed));
+        let handled = u64::from(cell.take(&mut receiver).is_some());
+        cell.abandon(&mut receiver);
+        // If the sender waited forever, loom would report a deadlock.
+        let accepted = sender.join().unwrap();
+        assert_eq!(accepted, handled + cell.dropped.load(Ordering::Relaxed));
     });
 }
 
 #[test]
-fn what_was_told_before_from_elsewhere_is_before_what_is_told_here() {
+fn an_earlier_message_from_another_thread_is_handled_first() {
     model(3, || {
-        let (post, done) = (Post::new(4), Arc::new(AtomicBool::new(false)));
+        let (cell, done) = (Cell::new(4), Arc::new(AtomicBool::new(false)));
         let sender = {
-            let (post, done) = (Arc::clone(&post), Arc::clone(&done));
+            let (cell, done) = (Arc::clone(&cell), Arc::clone(&done));
             thread::spawn(move || {
-                assert!(post.try_tell(1));
+                assert!(cell.try_tell(1));
                 done.store(true, Ordering::Release);
             })
         };
         let mut receiver = Receiver::new();
         let was_done = done.load(Ordering::Acquire);
-        receiver.push(2, &post.mailbox).unwrap();
+        receiver.push(2, &cell.mailbox).unwrap();
         let mut taken = Vec::new();
-        post.live(&mut receiver, |n| {
+        cell.run(&mut receiver, |n| {
             taken.push(n);
             taken.len() == 2
         });
         assert!(!was_done || taken == [1, 2], "{taken:?}");
         sender.join().unwrap();
-        assert_eq!(post.mailbox.len(), 0);
+        assert_eq!(cell.mailbox.len(), 0);
     });
 }
 
 #[test]
-fn a_question_is_answered_or_its_reply_dropped_never_left_hanging() {
+fn a_question_is_answered_or_its_reply_is_dropped() {
     model(2, || {
-        let post = Post::<Reply>::new(1);
+        let cell = Cell::<Reply>::new(1);
         let asker = {
-            let post = Arc::clone(&post);
+            let cell = Arc::clone(&cell);
             thread::spawn(move || {
                 let (question, answer) = reply();
-                if post.tell(question) { Some(block_on(answer)) } else { None }
+                if cell.tell(question) { Some(block_on(answer)) } else { None }
             })
         };
         let mut receiver = Receiver::new();
-        let answered = post.take(&mut receiver).map(|question| question.send(7)).is_some();
-        post.bury(&mut receiver);
+        let answered = cell.take(&mut receiver).map(|question| question.send(7)).is_some();
+        cell.abandon(&mut receiver);
         let answer = asker.join().unwrap();
         match answer {
             Some(Answer::Value(7)) => assert!(answered),
-            Some(Answer::Dropped) => assert_eq!(post.dropped.load(Ordering::Relaxed), 1),
+            Some(Answer::Dropped) => assert_eq!(cell.dropped.load(Ordering::Relaxed), 1),
             None => assert!(!answered),
             Some(Answer::Value(other)) => panic!("{other} was never sent"),
         }
@@ -254,18 +258,18 @@ fn a_question_is_answered_or_its_reply_dropped_never_left_hanging() {
 }
 
 #[test]
-fn an_answer_wakes_who_asked() {
+fn an_answer_wakes_the_asker() {
     model(2, || {
-        let post = Post::<Reply>::new(1);
+        let cell = Cell::<Reply>::new(1);
         let asker = {
-            let post = Arc::clone(&post);
+            let cell = Arc::clone(&cell);
             thread::spawn(move || {
                 let (question, answer) = reply();
-                assert!(post.tell(question));
+                assert!(cell.tell(question));
                 block_on(answer)
             })
         };
-        post.live(&mut Receiver::new(), |question| {
+        cell.run(&mut Receiver::new(), |question| {
             question.send(3);
             true
         });
@@ -274,7 +278,7 @@ fn an_answer_wakes_who_asked() {
 }
 
 #[test]
-fn a_reader_never_goes_back_and_sees_the_latest_snapshot() {
+fn a_reader_never_returns_an_older_snapshot_and_sees_the_latest() {
     model(3, || {
         let publisher = Arc::new(Publisher::new(0));
         let mut reader = publisher.reader();

@@ -1,5 +1,5 @@
-//! The pool: two lanes, bounded, with deadlines; panics contained.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! The pool: two bounded lanes, start deadlines, cancelling, panics, stopping.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -25,60 +25,60 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// What became of a job.
+/// Outcome of a job.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
-enum Fate {
+enum Outcome {
     Ran(u32),
     Refused(u32, Refusal),
 }
 
-/// Tells its fate; runs until the semaphore has a permit for it.
-struct Told {
+/// Job that reports its outcome. It runs until the semaphore has a permit.
+struct Gated {
     id: u32,
     gate: Arc<tokio::sync::Semaphore>,
-    fate: mpsc::Sender<Fate>,
+    outcome: mpsc::Sender<Outcome>,
 }
 
-impl Job for Told {
+impl Job for Gated {
     fn run(self: Box<Self>) -> JobFuture {
         Box::pin(async move {
             self.gate.acquire().await.unwrap().forget();
-            self.fate.send(Fate::Ran(self.id)).unwrap();
+            self.outcome.send(Outcome::Ran(self.id)).unwrap();
         })
     }
 
     fn refuse(self: Box<Self>, reason: Refusal) {
-        self.fate.send(Fate::Refused(self.id, reason)).unwrap();
+        self.outcome.send(Outcome::Refused(self.id, reason)).unwrap();
     }
 }
 
 struct Rig {
     pool: Pool,
     gate: Arc<tokio::sync::Semaphore>,
-    fates: mpsc::Receiver<Fate>,
-    fate: mpsc::Sender<Fate>,
+    fates: mpsc::Receiver<Outcome>,
+    outcome: mpsc::Sender<Outcome>,
 }
 
 impl Rig {
-    /// One worker that runs one job at a time, and a queue of four.
+    /// Creates a pool with one worker that runs one job at a time, and a queue of four.
     fn narrow() -> Self {
-        let (fate, fates) = mpsc::channel();
+        let (outcome, fates) = mpsc::channel();
         let pool = Pool::builder().workers(1).in_flight(1).queue(4).blocking_threads(1).build().unwrap();
-        Self { pool, gate: Arc::new(tokio::sync::Semaphore::new(0)), fates, fate }
+        Self { pool, gate: Arc::new(tokio::sync::Semaphore::new(0)), fates, outcome }
     }
 
-    fn job(&self, id: u32) -> Box<Told> {
-        Box::new(Told { id, gate: Arc::clone(&self.gate), fate: self.fate.clone() })
+    fn job(&self, id: u32) -> Box<Gated> {
+        Box::new(Gated { id, gate: Arc::clone(&self.gate), outcome: self.outcome.clone() })
     }
 
-    fn fate(&self) -> Fate {
+    fn outcome(&self) -> Outcome {
         self.fates.recv_timeout(LONG).unwrap()
     }
 
-    /// Starts job 0 and fills the queue with jobs 1 to 4.
+    /// Starts job 0, and fills the queue with jobs 1 to 4.
     fn fill(&self) -> Vec<windlass_actors::pool::JobHandle> {
         let first = self.pool.submit(self.job(0), None).unwrap();
-        wait_until("the first job runs", || self.pool.stats().jobs.running == 1);
+        wait_until("the first job is running", || self.pool.stats().jobs.running == 1);
         let rest = (1..=4).map(|id| self.pool.submit(self.job(id), None).unwrap());
         [first].into_iter().chain(rest).collect()
     }
@@ -113,27 +113,27 @@ fn a_full_queue_gives_the_job_back() {
     let rejected = rig.pool.submit(rig.job(5), None).unwrap_err();
     assert_eq!(rejected.reason, Refusal::Full);
     rejected.job.refuse(rejected.reason);
-    assert_eq!(rig.fate(), Fate::Refused(5, Refusal::Full));
+    assert_eq!(rig.outcome(), Outcome::Refused(5, Refusal::Full));
     assert_eq!(rig.pool.stats().jobs.queued, 4);
 
     rig.gate.add_permits(5);
     for id in 0..=4 {
-        assert_eq!(rig.fate(), Fate::Ran(id));
+        assert_eq!(rig.outcome(), Outcome::Ran(id));
     }
-    wait_until("all are done", || rig.pool.stats().jobs.running == 0);
+    wait_until("all jobs are done", || rig.pool.stats().jobs.running == 0);
     let stats = rig.pool.stats().jobs;
     assert_eq!((stats.submitted, stats.done, stats.rejected, stats.queued), (5, 5, 1, 0));
 }
 
 #[test]
-fn a_late_job_is_refused_unstarted() {
+fn a_job_that_does_not_start_in_time_is_refused() {
     let rig = Rig::narrow();
     rig.pool.submit(rig.job(0), None).unwrap();
     rig.pool.submit(rig.job(1), Some(Instant::now())).unwrap();
     rig.gate.add_permits(1);
-    assert_eq!(rig.fate(), Fate::Ran(0));
-    assert_eq!(rig.fate(), Fate::Refused(1, Refusal::Expired));
-    wait_until("it is counted", || rig.pool.stats().jobs.expired == 1);
+    assert_eq!(rig.outcome(), Outcome::Ran(0));
+    assert_eq!(rig.outcome(), Outcome::Refused(1, Refusal::Expired));
+    wait_until("the job is counted", || rig.pool.stats().jobs.expired == 1);
 }
 
 #[test]
@@ -141,49 +141,49 @@ fn a_cancelled_job_leaves_the_queue_at_once() {
     let rig = Rig::narrow();
     let handles = rig.fill();
     handles[2].cancel();
-    assert_eq!(rig.fate(), Fate::Refused(2, Refusal::Cancelled));
-    // Its place is free, however often this happens.
+    assert_eq!(rig.outcome(), Outcome::Refused(2, Refusal::Cancelled));
+    // Cancelling frees the place in the queue, however often it happens.
     for id in 10..100 {
         let handle = rig.pool.submit(rig.job(id), None).unwrap();
         handle.cancel();
-        assert_eq!(rig.fate(), Fate::Refused(id, Refusal::Cancelled));
+        assert_eq!(rig.outcome(), Outcome::Refused(id, Refusal::Cancelled));
     }
     rig.pool.submit(rig.job(5), None).unwrap();
     rig.gate.add_permits(5);
     for id in [0, 1, 3, 4, 5] {
-        assert_eq!(rig.fate(), Fate::Ran(id));
+        assert_eq!(rig.outcome(), Outcome::Ran(id));
     }
-    // Over is over.
+    // Cancelling a finished job has no effect.
     handles[1].cancel();
     assert_eq!(rig.pool.stats().jobs.cancelled, 91);
 }
 
 #[test]
-fn a_cancelled_running_job_is_dropped_and_its_place_taken() {
+fn a_cancelled_running_job_is_dropped_and_the_next_one_starts() {
     let rig = Rig::narrow();
     let handles = rig.fill();
     handles[0].cancel();
     rig.gate.add_permits(1);
-    assert_eq!(rig.fate(), Fate::Ran(1));
+    assert_eq!(rig.outcome(), Outcome::Ran(1));
     assert_eq!(rig.pool.stats().jobs.cancelled, 1);
 }
 
 #[test]
-fn dropping_an_outcome_cancels_its_job() {
+fn dropping_the_output_cancels_the_job() {
     let pool = Pool::builder().workers(1).build().unwrap();
     let (sender, dropped) = mpsc::channel::<()>();
     let outcome = pool.run(move || async move {
         let _sender = sender;
         std::future::pending::<()>().await;
     });
-    wait_until("it runs", || pool.stats().jobs.running == 1);
+    wait_until("the job is running", || pool.stats().jobs.running == 1);
     drop(outcome);
     assert_eq!(dropped.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
-    wait_until("it is counted", || pool.stats().jobs.cancelled == 1);
+    wait_until("the job is counted", || pool.stats().jobs.cancelled == 1);
 }
 
 #[test]
-fn panics_are_contained_and_counted_on_both_lanes() {
+fn panics_are_caught_and_counted_on_both_lanes() {
     let pool = Pool::builder().workers(1).blocking_threads(1).build().unwrap();
     runtime().block_on(async {
         let early = pool.run(|| -> std::future::Ready<()> { panic!("before the first await") });
@@ -197,7 +197,7 @@ fn panics_are_contained_and_counted_on_both_lanes() {
         assert_eq!(pool.run(|| async { 7 }).await, Ok(7));
         assert_eq!(pool.run_blocking(|| 8).await, Ok(8));
     });
-    wait_until("all are counted", || {
+    wait_until("all panics are counted", || {
         let stats = pool.stats();
         (stats.jobs.panicked, stats.jobs.done, stats.blocking.panicked, stats.blocking.done) == (2, 1, 1, 1)
     });
@@ -213,7 +213,7 @@ fn blocking_jobs_do_not_delay_async_ones() {
             pool.run_blocking(move || held.wait())
         })
         .collect();
-    wait_until("both threads are held", || pool.stats().blocking.running == 2);
+    wait_until("both threads are blocked", || pool.stats().blocking.running == 2);
     let waiting = pool.run_blocking(|| ());
     assert_eq!(runtime().block_on(pool.run(|| async { 1 })), Ok(1));
     assert_eq!(pool.stats().blocking.queued, 1);
@@ -227,7 +227,7 @@ fn blocking_jobs_do_not_delay_async_ones() {
 }
 
 #[test]
-fn blocking_threads_take_their_nice_value() {
+fn blocking_threads_use_the_nice_value() {
     let pool = Pool::builder().workers(1).blocking_threads(1).nice(7).build().unwrap();
     let nice = || rustix::process::getpriority_process(None).unwrap();
     let outer = nice();
@@ -241,7 +241,7 @@ fn blocking_threads_take_their_nice_value() {
 fn a_busy_worker_leaves_jobs_to_an_idle_one() {
     let pool = Pool::builder().workers(2).build().unwrap();
     let both = Arc::new(Barrier::new(2));
-    // Each job holds its worker until the other one runs: they can only end on two workers.
+    // Each job blocks its worker until the other job runs. So they end only if they run on two workers.
     let jobs: Vec<_> = (0..2)
         .map(|_| {
             let both = Arc::clone(&both);
@@ -258,37 +258,37 @@ fn a_busy_worker_leaves_jobs_to_an_idle_one() {
 }
 
 #[test]
-fn a_draining_stop_runs_what_waits() {
+fn a_draining_stop_runs_the_waiting_jobs() {
     let rig = Rig::narrow();
     let _handles = rig.fill();
     rig.gate.add_permits(5);
     let report = rig.pool.stop(Undelivered::Drain, LONG);
     assert!(!report.aborted && report.threads_stuck == 0, "{report:?}");
-    assert_eq!(rig.fates.try_iter().collect::<Vec<_>>(), (0..=4).map(Fate::Ran).collect::<Vec<_>>());
+    assert_eq!(rig.fates.try_iter().collect::<Vec<_>>(), (0..=4).map(Outcome::Ran).collect::<Vec<_>>());
     let rejected = rig.pool.submit(rig.job(9), None).unwrap_err();
     assert_eq!(rejected.reason, Refusal::Stopped);
 }
 
 #[test]
-fn a_refusing_stop_refuses_what_waits_and_its_counts_add_up() {
+fn a_discarding_stop_refuses_the_waiting_jobs_and_its_counts_add_up() {
     let rig = Rig::narrow();
     let _handles = rig.fill();
     let report = rig.pool.stop(Undelivered::Discard, Duration::from_millis(50));
     assert!(report.aborted && report.threads_stuck == 0, "{report:?}");
     let fates: Vec<_> = rig.fates.try_iter().collect();
-    assert_eq!(fates, (1..=4).map(|id| Fate::Refused(id, Refusal::Stopped)).collect::<Vec<_>>());
+    assert_eq!(fates, (1..=4).map(|id| Outcome::Refused(id, Refusal::Stopped)).collect::<Vec<_>>());
     let stats = report.stats.jobs;
-    // Job 0 waited for ever and was dropped.
+    // Job 0 never ended, so it was dropped.
     assert_eq!((stats.refused, stats.cancelled), (4, 1));
     assert_eq!(stats.submitted, added_up(&stats));
 }
 
 #[test]
-fn a_stuck_blocking_job_is_left_behind_and_told() {
+fn a_stuck_blocking_job_is_left_behind_and_reported() {
     let pool = Pool::builder().workers(1).blocking_threads(1).build().unwrap();
     let (release, held) = mpsc::channel::<()>();
     let stuck = pool.run_blocking(move || held.recv());
-    wait_until("it runs", || pool.stats().blocking.running == 1);
+    wait_until("the job is running", || pool.stats().blocking.running == 1);
     let report = pool.stop(Undelivered::Drain, Duration::from_millis(20));
     assert_eq!(report.threads_stuck, 1, "{report:?}");
     drop(release);
@@ -319,17 +319,17 @@ fn counts_add_up_under_contention() {
     }
 
     let pool = Pool::builder().queue(16).in_flight(2).blocking_queue(16).build().unwrap();
-    let told = Arc::new(AtomicUsize::new(0));
+    let reports = Arc::new(AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 for n in 0..2_000 {
-                    if let Ok(job) = pool.submit(Box::new(Light(Arc::clone(&told))), None)
+                    if let Ok(job) = pool.submit(Box::new(Light(Arc::clone(&reports))), None)
                         && n % 2 == 0
                     {
                         job.cancel();
                     }
-                    let _ = pool.submit_blocking(Box::new(Light(Arc::clone(&told))), None);
+                    let _ = pool.submit_blocking(Box::new(Light(Arc::clone(&reports))), None);
                 }
             });
         }
@@ -338,10 +338,10 @@ fn counts_add_up_under_contention() {
     assert_eq!(stats.jobs.submitted, added_up(&stats.jobs), "{stats:?}");
     assert_eq!(stats.blocking.submitted, added_up(&stats.blocking), "{stats:?}");
     assert_eq!(stats.jobs.submitted + stats.jobs.rejected, 6_000);
-    // Jobs dropped just as they started or while they ran tell nobody; all others did, once.
-    let told = told.load(Ordering::Relaxed) as u64;
+    // A job that was dropped as it started, or while it ran, reports no outcome. Each other job reports one.
+    let reports = reports.load(Ordering::Relaxed) as u64;
     let submitted = stats.jobs.submitted + stats.blocking.submitted;
-    assert!(told <= submitted && told >= submitted - stats.jobs.cancelled, "{told} of {submitted}");
+    assert!(reports <= submitted && reports >= submitted - stats.jobs.cancelled, "{reports} of {submitted}");
 }
 
 fn added_up(stats: &LaneStats) -> u64 {
@@ -350,8 +350,8 @@ fn added_up(stats: &LaneStats) -> u64 {
 }
 
 #[test]
-fn blocking_threads_run_in_idle_time_if_asked() {
-    /// SCHED_IDLE, the 41st field of `/proc/thread-self/stat`.
+fn blocking_threads_run_in_the_idle_class_if_configured() {
+    /// Returns the scheduling policy of the thread: the 41st field of `/proc/thread-self/stat`.
     const IDLE: &str = "5";
     let policy = || {
         let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();

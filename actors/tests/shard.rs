@@ -1,5 +1,5 @@
-//! The shard's loop over a driver: messages, wakers, timers, guests, failures.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! The event loop of a shard with a driver: messages, wakers, timers, tasks, failures.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -16,7 +16,7 @@ use std::{
 
 use common::{
     LONG,
-    driver::{Order, Scripted, Told},
+    driver::{Event, Order, Scripted},
     hosts, wait_until,
 };
 use rustix::{
@@ -31,24 +31,24 @@ use windlass_actors::{
 struct Rig {
     system: System,
     shards: Vec<ShardSender<Order>>,
-    told: Receiver<Told>,
+    events: Receiver<Event>,
 }
 
 impl Rig {
     fn new(host: Host, shards: usize) -> Self {
-        let (sender, told) = mpsc::channel();
+        let (sender, events) = mpsc::channel();
         let builder = System::builder().name("rig").host(host).cores(Cores::Unpinned(shards)).inbox(64);
         let (system, shards) =
             builder.start_with(move |local| Ok(Scripted::new(local, sender.clone()))).unwrap();
-        Self { system, shards, told }
+        Self { system, shards, events }
     }
 
     fn run(&self, call: impl FnOnce(&Local) + Send + 'static) {
         self.shards[0].send_blocking(Order::Run(Box::new(call))).unwrap();
     }
 
-    fn told(&self) -> Told {
-        self.told.recv_timeout(LONG).unwrap()
+    fn event(&self) -> Event {
+        self.events.recv_timeout(LONG).unwrap()
     }
 
     fn waker(&self, token: u64) -> Waker {
@@ -75,14 +75,14 @@ fn messages_from_many_threads_all_reach_the_driver() {
             }
         });
         let mut seen: Vec<_> = (0..8_000)
-            .map(|_| match rig.told() {
-                Told::Echo(n) => n,
+            .map(|_| match rig.event() {
+                Event::Echo(n) => n,
                 other => panic!("{other:?}"),
             })
             .collect();
         seen.sort_unstable();
         assert_eq!(seen, (0..8_000).collect::<Vec<_>>());
-        wait_until("they are counted", || rig.shards[0].stats().messages() == 8_000);
+        wait_until("the messages are counted", || rig.shards[0].stats().messages() == 8_000);
     }
 }
 
@@ -92,7 +92,7 @@ fn a_message_wakes_a_sleeping_shard_every_time() {
         let rig = Rig::new(host, 1);
         for n in 0..2_000 {
             rig.shards[0].try_send(Order::Echo(n)).unwrap();
-            assert_eq!(rig.told(), Told::Echo(n));
+            assert_eq!(rig.event(), Event::Echo(n));
         }
     }
 }
@@ -114,11 +114,11 @@ fn a_full_inbox_gives_the_message_back() {
         };
         assert!(matches!(back, TellError::Full(Order::Echo(n)) if n == sent));
         assert_eq!(rig.shards[0].capacity(), 64);
-        // The driver may hold on to an eighth of the room while it is busy.
+        // A busy driver may keep an eighth of the slots.
         assert!((56..=64).contains(&rig.shards[0].depth()), "{}", rig.shards[0].depth());
         drop(release);
         for n in 0..sent {
-            assert_eq!(rig.told(), Told::Echo(n));
+            assert_eq!(rig.event(), Event::Echo(n));
         }
     }
 }
@@ -139,33 +139,33 @@ fn wakes_arrive_once_between_two_turns_and_again_after() {
             waker.wake_by_ref();
         }
         drop(release);
-        assert_eq!(rig.told(), Told::Woken(7));
+        assert_eq!(rig.event(), Event::Woken(7));
         waker.wake();
-        assert_eq!(rig.told(), Told::Woken(7));
+        assert_eq!(rig.event(), Event::Woken(7));
         rig.shards[0].try_send(Order::Echo(1)).unwrap();
-        assert_eq!(rig.told(), Told::Echo(1));
+        assert_eq!(rig.event(), Event::Echo(1));
     }
 }
 
 #[test]
-fn seventy_thousand_clones_of_a_waker_are_fine() {
+fn a_waker_may_have_seventy_thousand_clones() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
         let waker = rig.waker(9);
         let clones = vec![waker; 70_000];
         clones[69_999].wake_by_ref();
-        assert_eq!(rig.told(), Told::Woken(9));
+        assert_eq!(rig.event(), Event::Woken(9));
     }
 }
 
-/// The time the calling thread has had a core.
+/// Returns the CPU time of the calling thread.
 fn on_core() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 #[test]
-fn a_guests_timer_fires_within_two_milliseconds_on_a_saturated_shard() {
+fn a_timer_of_a_task_fires_within_two_milliseconds_on_a_saturated_shard() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
         rig.shards[0].try_send(Order::Saturate(Duration::from_micros(200))).unwrap();
@@ -178,7 +178,7 @@ fn a_guests_timer_fires_within_two_milliseconds_on_a_saturated_shard() {
                     let sleep = shard.sleep(Duration::from_millis(3));
                     let due = sleep.deadline();
                     sleep.await;
-                    // The shard never waits, so what it did not have a core for was taken by other processes.
+                    // The shard never waits, so other processes had its core for the rest of the time.
                     let fired = Instant::now();
                     let stolen = (fired - begin).saturating_sub(on_core() - had);
                     sender.send((fired - due).saturating_sub(stolen)).unwrap();
@@ -187,7 +187,7 @@ fn a_guests_timer_fires_within_two_milliseconds_on_a_saturated_shard() {
         });
         let mut late: Vec<_> = (0..100).map(|_| lateness.recv_timeout(LONG).unwrap()).collect();
         late.sort_unstable();
-        // A hypervisor takes cores too, and does not tell.
+        // A hypervisor takes cores too, which this thread cannot measure. So five of a hundred may be late.
         assert!(
             late[94] < Duration::from_millis(2),
             "{host:?}: 95 of 100 within {:?}, worst {:?}",
@@ -199,38 +199,37 @@ fn a_guests_timer_fires_within_two_milliseconds_on_a_saturated_shard() {
 }
 
 #[test]
-fn a_guest_woken_from_another_thread_runs_within_two_turns_of_a_saturated_shard() {
+fn a_task_woken_from_another_thread_runs_within_two_turns_of_a_saturated_shard() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
         rig.shards[0].try_send(Order::Saturate(Duration::from_micros(200))).unwrap();
         let (sender, mut receiver) = tokio::sync::mpsc::channel::<()>(1);
-        let (tell, told) = mpsc::channel();
+        let (report, turns) = mpsc::channel();
         let system = rig.system.clone();
         rig.run(move |local| {
             local.spawn(async move {
                 while receiver.recv().await.is_some() {
-                    tell.send(system.stats(0).unwrap().turns()).unwrap();
+                    report.send(system.stats(0).unwrap().turns()).unwrap();
                 }
             });
         });
         for _ in 0..100 {
             sender.blocking_send(()).unwrap();
-            // Read after the wake: turns before it do not count.
+            // Read after the wake, so that earlier turns do not count.
             let before = rig.shards[0].stats().turns();
-            let after = told.recv_timeout(LONG).unwrap();
+            let after = turns.recv_timeout(LONG).unwrap();
             assert!(after <= before + 2, "{host:?}: {} turns", after - before);
         }
     }
 }
 
-/// glommio parks for ever if its preemption timer fires at the wrong moment, as it may on a core that is
-/// taken away.
+/// glommio would park forever if its preemption timer fired while other threads have the core.
 #[test]
-fn a_shard_that_loses_its_core_again_and_again_goes_on() {
+fn a_shard_that_often_loses_its_core_runs_on() {
     let allowed = sched_getaffinity(None).unwrap();
     let core = (0..CpuSet::MAX_CPU).find(|&core| allowed.is_set(core)).unwrap();
     for host in hosts() {
-        let (sender, _told) = mpsc::channel();
+        let (sender, _events) = mpsc::channel();
         let builder = System::builder().host(host).cores(Cores::List(vec![core]));
         let (_system, shards) =
             builder.start_with(move |local| Ok(Scripted::new(local, sender.clone()))).unwrap();
@@ -247,7 +246,7 @@ fn a_shard_that_loses_its_core_again_and_again_goes_on() {
                     }
                 });
             }
-            let guest = move |local: &Local| {
+            let ticker = move |local: &Local| {
                 let shard = local.clone();
                 local.spawn(async move {
                     loop {
@@ -259,41 +258,41 @@ fn a_shard_that_loses_its_core_again_and_again_goes_on() {
                 });
             };
             shards[0].send_blocking(Order::Saturate(Duration::from_micros(50))).unwrap();
-            shards[0].send_blocking(Order::Run(Box::new(guest))).unwrap();
+            shards[0].send_blocking(Order::Run(Box::new(ticker))).unwrap();
             let all = (0..1_000).all(|_| ticks.recv_timeout(LONG).is_ok());
             over.store(true, Ordering::Relaxed);
-            assert!(all, "{host:?}: the guest hangs");
+            assert!(all, "{host:?}: the task hangs");
         });
         drop(ticks);
     }
 }
 
 #[test]
-fn a_cancelled_guest_is_dropped_and_its_timer_with_it() {
+fn a_cancelled_task_is_dropped_with_its_timer() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
         let (sender, handle) = mpsc::channel();
         let (alive, dropped) = mpsc::channel::<()>();
         rig.run(move |local| {
             let shard = local.clone();
-            let guest = local.spawn(async move {
+            let task = local.spawn(async move {
                 let _alive = alive;
                 shard.sleep(LONG).await;
             });
-            sender.send(guest).unwrap();
+            sender.send(task).unwrap();
         });
-        let guest = handle.recv_timeout(LONG).unwrap();
-        wait_until("it lives", || rig.tasks() == 1);
-        guest.cancel();
+        let task = handle.recv_timeout(LONG).unwrap();
+        wait_until("the task is counted", || rig.tasks() == 1);
+        task.cancel();
         assert_eq!(dropped.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
-        wait_until("it is gone", || rig.tasks() == 0);
-        // Again: the slot has a new tenant maybe, the handle is stale.
-        guest.cancel();
+        wait_until("the task is gone", || rig.tasks() == 0);
+        // The handle is stale now. Cancelling again has no effect.
+        task.cancel();
     }
 }
 
 #[test]
-fn many_guests_at_once_all_end() {
+fn many_tasks_at_once_all_end() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
         let ended = Arc::new(AtomicUsize::new(0));
@@ -307,8 +306,8 @@ fn many_guests_at_once_all_end() {
                 });
             }
         });
-        wait_until("all have ended", || ended.load(Ordering::Relaxed) == 5_000);
-        wait_until("all are gone", || rig.tasks() == 0);
+        wait_until("all tasks have ended", || ended.load(Ordering::Relaxed) == 5_000);
+        wait_until("all tasks are gone", || rig.tasks() == 0);
     }
 }
 
@@ -328,12 +327,14 @@ fn the_current_shard_is_known_on_its_own_thread_only() {
 }
 
 #[test]
-fn a_shard_tells_how_long_a_turn_held_the_thread() {
+fn a_shard_counts_how_long_its_thread_was_busy() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
         assert!(rig.shards[0].stats().busy_max() < Duration::from_millis(30), "{:?}", rig.shards[0].stats());
         rig.run(|_| thread::sleep(Duration::from_millis(30)));
-        wait_until("the turn is seen", || rig.shards[0].stats().busy_max() >= Duration::from_millis(30));
+        wait_until("the busy time is counted", || {
+            rig.shards[0].stats().busy_max() >= Duration::from_millis(30)
+        });
     }
 }
 
@@ -342,13 +343,13 @@ fn a_sleeping_shard_takes_no_turns() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
         rig.shards[0].try_send(Order::Echo(1)).unwrap();
-        assert_eq!(rig.told(), Told::Echo(1));
+        assert_eq!(rig.event(), Event::Echo(1));
         let turns_in = |time: Duration| {
             let before = rig.shards[0].stats().turns();
             thread::sleep(time);
             rig.shards[0].stats().turns() - before
         };
-        wait_until("it sleeps", || turns_in(Duration::from_millis(2)) == 0);
+        wait_until("the shard sleeps", || turns_in(Duration::from_millis(2)) == 0);
         assert_eq!(turns_in(Duration::from_millis(50)), 0);
     }
 }
@@ -356,7 +357,7 @@ fn a_sleeping_shard_takes_no_turns() {
 #[test]
 fn a_failing_or_panicking_driver_ends_its_shard_and_is_reported() {
     for host in hosts() {
-        let (sender, told) = mpsc::channel();
+        let (sender, events) = mpsc::channel();
         let (failed, failures) = mpsc::channel();
         let builder = System::builder()
             .host(host)
@@ -369,18 +370,20 @@ fn a_failing_or_panicking_driver_ends_its_shard_and_is_reported() {
         shards[2].try_send(Order::Panic).unwrap();
         assert_eq!(failures.recv_timeout(LONG), Ok(2));
         assert_eq!(
-            [told.recv_timeout(LONG), told.recv_timeout(LONG)],
-            [Ok(Told::Dropped), Ok(Told::Dropped)]
+            [events.recv_timeout(LONG), events.recv_timeout(LONG)],
+            [Ok(Event::Dropped), Ok(Event::Dropped)]
         );
 
         let seen = system.failures();
-        assert!(matches!(&seen[0].cause, FailureCause::Driver(error) if error.to_string() == "told to fail"));
-        assert!(matches!(&seen[1].cause, FailureCause::Panic(message) if message == "told to panic"));
+        assert!(
+            matches!(&seen[0].cause, FailureCause::Driver(error) if error.to_string() == "requested failure")
+        );
+        assert!(matches!(&seen[1].cause, FailureCause::Panic(message) if message == "requested panic"));
         assert!(matches!(shards[0].try_send(Order::Echo(1)), Err(TellError::Closed(_))));
 
-        // The others serve on, and the whole still stops in order.
+        // The other shards run on, and the system still stops in order.
         shards[1].try_send(Order::Echo(5)).unwrap();
-        assert_eq!(told.recv_timeout(LONG), Ok(Told::Echo(5)));
+        assert_eq!(events.recv_timeout(LONG), Ok(Event::Echo(5)));
         system.stop(Undelivered::Drain);
         let report = system.join(LONG);
         assert_eq!(
@@ -392,9 +395,9 @@ fn a_failing_or_panicking_driver_ends_its_shard_and_is_reported() {
 }
 
 #[test]
-fn a_driver_that_cannot_start_stops_the_others_and_is_named() {
+fn a_driver_that_cannot_start_stops_the_others_and_is_reported() {
     for host in hosts() {
-        let (sender, told) = mpsc::channel();
+        let (sender, events) = mpsc::channel();
         let started = System::builder().host(host).cores(Cores::Unpinned(3)).start_with(move |local| {
             match local.shard() {
                 1 => Err(std::io::Error::other("no socket")),
@@ -402,25 +405,25 @@ fn a_driver_that_cannot_start_stops_the_others_and_is_named() {
                 _ => Ok(Scripted::new(local, sender.clone())),
             }
         });
-        let Err(StartError::Shards(failures)) = started.map(|_| ()) else { panic!("it started") };
+        let Err(StartError::Shards(failures)) = started.map(|_| ()) else { panic!("the system started") };
         assert_eq!(failures.iter().map(|failure| failure.shard).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(failures[0].to_string(), "shard 1: its driver cannot start: no socket");
         assert_eq!(failures[1].to_string(), "shard 2: panicked: no luck");
-        assert_eq!(told.recv_timeout(LONG), Ok(Told::Dropped));
+        assert_eq!(events.recv_timeout(LONG), Ok(Event::Dropped));
     }
 }
 
 #[test]
-fn a_driver_that_does_not_stop_is_dropped_at_the_deadline() {
+fn a_driver_that_does_not_stop_is_dropped_at_the_timeout() {
     for host in hosts() {
         let rig = Rig::new(host, 1);
         rig.shards[0].try_send(Order::Linger).unwrap();
         rig.shards[0].try_send(Order::Echo(0)).unwrap();
-        assert_eq!(rig.told(), Told::Echo(0));
+        assert_eq!(rig.event(), Event::Echo(0));
         rig.system.stop(Undelivered::Drain);
-        assert_eq!(rig.told(), Told::Stop);
+        assert_eq!(rig.event(), Event::Stop);
         let report = rig.system.join(Duration::from_millis(50));
         assert!(report.aborted && report.shards_stuck.is_empty(), "{report:?}");
-        assert_eq!(rig.told(), Told::Dropped);
+        assert_eq!(rig.event(), Event::Dropped);
     }
 }

@@ -1,5 +1,5 @@
 //! Panics, failures, restarts.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -13,16 +13,16 @@ use windlass_actors::{
     Actor, Addr, Context, Flow, Placement, Reply, Restart, SpawnOptions, System, Undelivered,
 };
 
-/// What a fragile actor is told to do.
+/// Message to a fragile actor.
 enum Do {
     Panic,
     Fail,
     Stop,
-    /// Answers with the restarts so far.
+    /// Asks for the number of restarts.
     Restarts(Reply<u64>),
 }
 
-/// Where a fragile actor breaks by itself.
+/// Point at which a fragile actor panics by itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Breaks {
     Never,
@@ -55,7 +55,7 @@ impl Actor for Fragile {
     async fn handle(&mut self, message: Do, cx: &mut Context<Do>) -> Flow {
         match message {
             Do::Panic => panic!("in handle"),
-            Do::Fail => return Flow::fail("told to"),
+            Do::Fail => return Flow::fail("expected by the test"),
             Do::Stop => return Flow::Stop,
             Do::Restarts(reply) => reply.send(cx.restarts()),
         }
@@ -98,7 +98,7 @@ impl Rig {
         let factory = move || {
             built += 1;
             assert!(breaks != Breaks::InFactory || built > 1, "in the factory");
-            // Only the first of them breaks in its drop.
+            // Only the first instance panics in its drop.
             let breaks = if breaks == Breaks::InDrop && built > 1 { Breaks::Never } else { breaks };
             Fragile { breaks, log: Arc::clone(&ours) }
         };
@@ -116,11 +116,11 @@ impl Rig {
 }
 
 #[test]
-fn a_panic_in_handle_rebuilds_the_actor_and_keeps_its_mailbox() {
+fn a_panic_in_handle_restarts_the_actor_and_keeps_its_mailbox() {
     for host in hosts() {
         let rig = Rig::new(host, Restart::OnFailure, Breaks::Never);
         rig.fragile.try_tell(Do::Panic).unwrap();
-        // Told before the restart, answered after it.
+        // Asked before the restart, answered after it.
         assert_eq!(rig.restarts(), 1);
         assert_eq!(rig.log(), ["started", "dropped", "started"]);
         assert_eq!(rig.system.counts().panicked, 1);
@@ -128,7 +128,7 @@ fn a_panic_in_handle_rebuilds_the_actor_and_keeps_its_mailbox() {
 }
 
 #[test]
-fn a_panic_in_factory_started_stopped_or_drop_is_contained_too() {
+fn a_panic_in_factory_started_stopped_or_drop_is_caught_too() {
     for host in hosts() {
         for breaks in [Breaks::InFactory, Breaks::InStarted] {
             assert_eq!(Rig::new(host, Restart::OnFailure, breaks).restarts(), 1);
@@ -143,7 +143,7 @@ fn a_panic_in_factory_started_stopped_or_drop_is_contained_too() {
 }
 
 #[test]
-fn a_failure_ends_in_order_and_restarts() {
+fn a_failure_calls_stopped_and_restarts() {
     for host in hosts() {
         let rig = Rig::new(host, Restart::OnFailure, Breaks::Never);
         rig.fragile.try_tell(Do::Fail).unwrap();
@@ -154,12 +154,12 @@ fn a_failure_ends_in_order_and_restarts() {
 }
 
 #[test]
-fn policies_decide_after_which_ends_an_actor_comes_back() {
+fn policies_decide_after_which_exit_reasons_an_actor_restarts() {
     for host in hosts() {
         let comes_back = |restart, message: Do| {
             let rig = Rig::new(host, restart, Breaks::Never);
             rig.fragile.try_tell(message).unwrap();
-            wait_until("it ends or restarts", || {
+            wait_until("the actor exits or restarts", || {
                 let counts = rig.system.counts();
                 counts.restarted + counts.stopped == 1
             });
@@ -175,7 +175,7 @@ fn policies_decide_after_which_ends_an_actor_comes_back() {
 }
 
 #[test]
-fn too_many_restarts_within_the_window_end_the_actor() {
+fn too_many_restarts_within_the_window_are_the_exit_of_the_actor() {
     for host in hosts() {
         let options =
             SpawnOptions { max_restarts: 2, backoff: Duration::from_millis(1), ..SpawnOptions::default() };
@@ -183,16 +183,16 @@ fn too_many_restarts_within_the_window_end_the_actor() {
         for _ in 0..4 {
             rig.fragile.try_tell(Do::Panic).unwrap();
         }
-        wait_until("it gives up", || rig.system.counts().restart_limit_reached == 1);
-        wait_until("it refuses messages", || !rig.fragile.is_open());
-        wait_until("it is gone", || rig.system.counts().stopped == 1);
+        wait_until("the restart limit is reached", || rig.system.counts().restart_limit_reached == 1);
+        wait_until("the actor refuses messages", || !rig.fragile.is_open());
+        wait_until("the actor is gone", || rig.system.counts().stopped == 1);
         let counts = rig.system.counts();
         assert_eq!((counts.panicked, counts.restarted, counts.messages_dropped), (3, 2, 1));
     }
 }
 
 #[test]
-fn each_restart_waits_twice_as_long() {
+fn each_restart_delay_is_twice_as_long() {
     for host in hosts() {
         let options = SpawnOptions { backoff: Duration::from_millis(20), ..SpawnOptions::default() };
         let rig = Rig::with(host, options, Breaks::Never);
@@ -212,7 +212,7 @@ fn a_stop_does_not_wait_for_a_restart() {
         let options = SpawnOptions { backoff: LONG, max_backoff: LONG, ..SpawnOptions::default() };
         let rig = Rig::with(host, options, Breaks::Never);
         rig.fragile.try_tell(Do::Panic).unwrap();
-        wait_until("it panics", || rig.system.counts().panicked == 1);
+        wait_until("the actor has panicked", || rig.system.counts().panicked == 1);
         rig.system.stop(Undelivered::Drain);
         let report = rig.system.join(LONG / 2);
         assert!(report.is_clean(), "{report:?}");
@@ -220,12 +220,12 @@ fn a_stop_does_not_wait_for_a_restart() {
 }
 
 #[test]
-fn a_panicking_guest_is_contained_and_counted() {
+fn a_panicking_task_is_caught_and_counted() {
     struct Host(mpsc::Sender<()>);
     impl Actor for Host {
         type Msg = ();
         async fn handle(&mut self, (): (), cx: &mut Context<()>) -> Flow {
-            cx.local().spawn(async { panic!("a guest") });
+            cx.local().spawn(async { panic!("expected by the test") });
             let done = self.0.clone();
             cx.local().spawn(async move { done.send(()).unwrap() });
             Flow::Continue
@@ -239,6 +239,6 @@ fn a_panicking_guest_is_contained_and_counted() {
         address.try_tell(()).unwrap();
         receiver.recv_timeout(LONG).unwrap();
         wait_until("the panic is counted", || system.stats(0).unwrap().task_panics() == 1);
-        wait_until("both guests are gone", || system.stats(0).unwrap().tasks() == 1);
+        wait_until("both tasks are gone", || system.stats(0).unwrap().tasks() == 1);
     }
 }

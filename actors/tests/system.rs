@@ -1,5 +1,5 @@
-//! Systems: start, stop, several at once.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Systems: starting, stopping, several at once.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -38,13 +38,13 @@ fn a_system_starts_and_stops_ten_times() {
             assert_eq!((report.shards_joined, report.actors_stopped), (2, 1));
             assert_eq!(system.join(LONG).shards_joined, 2);
         }
-        // Other tests run beside this one; leaked shards would be 20 threads and more.
-        wait_until("its threads are gone", || threads() < 40);
+        // Other tests run beside this one. Leaked shards would be at least 20 threads more.
+        wait_until("the threads have ended", || threads() < 40);
     }
 }
 
 #[test]
-fn shards_run_pinned_to_the_cores_they_were_given() {
+fn shards_are_pinned_to_the_configured_cores() {
     for host in hosts() {
         let system = System::builder().host(host).cores(Cores::PerCore).start().unwrap();
         assert!(system.shards() >= 1);
@@ -75,7 +75,7 @@ fn two_systems_run_side_by_side() {
     }
 }
 
-/// Counts what it handled, slowly.
+/// Actor that counts its messages, slowly.
 struct Slow(Arc<AtomicU64>);
 
 impl Actor for Slow {
@@ -88,8 +88,8 @@ impl Actor for Slow {
     }
 }
 
-/// Tells a slow actor from three threads until it refuses, stops the system meanwhile, and returns what was
-/// told and handled.
+/// Sends to a slow actor from three threads until it refuses, and stops the system meanwhile. Returns how
+/// many messages were sent and handled.
 fn stop_under_load(
     host: windlass_actors::Host,
     undelivered: Undelivered,
@@ -99,12 +99,12 @@ fn stop_under_load(
     let ours = Arc::clone(&handled);
     let slow =
         system.spawn(Placement::Shard(0), SpawnOptions::default(), move || Slow(Arc::clone(&ours))).unwrap();
-    let told = AtomicU64::new(0);
+    let sent = AtomicU64::new(0);
     let report = thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
                 while slow.tell_blocking(()).is_ok() {
-                    told.fetch_add(1, Ordering::SeqCst);
+                    sent.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
@@ -112,36 +112,36 @@ fn stop_under_load(
         system.stop(undelivered);
         system.join(LONG)
     });
-    (told.into_inner(), handled.load(Ordering::SeqCst), report)
+    (sent.into_inner(), handled.load(Ordering::SeqCst), report)
 }
 
-/// Messages in a mailbox that is full for senders elsewhere: a busy actor may hold on to an eighth of the
-/// room.
+/// Messages in a mailbox that is full for senders on other threads. A busy actor may have reserved an eighth
+/// of the slots.
 const FULL: u64 = 256 - 256 / 8;
 
 #[test]
-fn a_draining_stop_handles_all_that_was_told() {
+fn a_draining_stop_handles_all_messages() {
     for host in hosts() {
-        let (told, handled, report) = stop_under_load(host, Undelivered::Drain);
+        let (sent, handled, report) = stop_under_load(host, Undelivered::Drain);
         assert!(report.is_clean(), "{report:?}");
         assert!(report.messages_drained >= FULL, "{report:?}");
-        // A sender that raced with the very end may have been refused: then it is counted.
-        assert_eq!(told, handled + report.messages_dropped, "{report:?}");
+        // A message that was sent during the exit may have been dropped. It is counted then.
+        assert_eq!(sent, handled + report.messages_dropped, "{report:?}");
     }
 }
 
 #[test]
-fn a_refusing_stop_drops_what_was_told_and_counts_it() {
+fn a_discarding_stop_drops_and_counts_the_messages() {
     for host in hosts() {
-        let (told, handled, report) = stop_under_load(host, Undelivered::Discard);
+        let (sent, handled, report) = stop_under_load(host, Undelivered::Discard);
         assert!(report.is_clean(), "{report:?}");
         assert!(report.messages_dropped >= FULL && report.messages_drained == 0, "{report:?}");
-        assert_eq!(told, handled + report.messages_dropped, "{report:?}");
+        assert_eq!(sent, handled + report.messages_dropped, "{report:?}");
     }
 }
 
 #[test]
-fn actors_end_before_any_driver_and_run_their_last_hook() {
+fn actors_exit_before_any_driver_stops_and_call_stopped() {
     struct Last(mpsc::Sender<&'static str>);
     impl Actor for Last {
         type Msg = ();
@@ -155,29 +155,30 @@ fn actors_end_before_any_driver_and_run_their_last_hook() {
     }
     for host in hosts() {
         let (sender, order) = mpsc::channel();
-        let (told, stops) = mpsc::channel();
+        let (events, stops) = mpsc::channel();
         let builder = System::builder().host(host).cores(Cores::Unpinned(2));
-        let (system, _shards) =
-            builder.start_with(move |local| Ok(common::driver::Scripted::new(local, told.clone()))).unwrap();
-        // The actor lives on shard 0; the driver of shard 1 must wait for it too.
+        let (system, _shards) = builder
+            .start_with(move |local| Ok(common::driver::Scripted::new(local, events.clone())))
+            .unwrap();
+        // The actor is on shard 0. The driver of shard 1 must wait for it too.
         let _actor =
             system.spawn(Placement::Shard(0), SpawnOptions::default(), move || Last(sender.clone())).unwrap();
         system.stop(Undelivered::Drain);
         assert_eq!(order.recv_timeout(LONG), Ok("actor"));
         assert!(system.join(LONG).is_clean());
-        let stops: Vec<_> = stops.try_iter().filter(|told| *told == common::driver::Told::Stop).collect();
+        let stops: Vec<_> = stops.try_iter().filter(|event| *event == common::driver::Event::Stop).collect();
         assert_eq!(stops.len(), 2);
     }
 }
 
 #[test]
-fn an_actor_that_does_not_end_is_dropped_at_the_deadline() {
+fn an_actor_that_does_not_exit_is_dropped_at_the_timeout() {
     for host in hosts() {
         let system = system(host, 2);
         let counter = counter(&system);
         counter.try_tell(Count::Rest(LONG)).unwrap();
         counter.try_tell(Count::Add(1)).unwrap();
-        wait_until("it rests", || counter.depth() == 1);
+        wait_until("the actor is busy", || counter.depth() == 1);
         system.stop(Undelivered::Drain);
         let begin = Instant::now();
         let report = system.join(Duration::from_millis(50));
@@ -204,7 +205,7 @@ fn a_blocked_shard_is_reported_as_stuck() {
         let blocker =
             system.spawn(Placement::Shard(1), SpawnOptions::default(), move || Blocker(held.take())).unwrap();
         blocker.try_tell(()).unwrap();
-        wait_until("it blocks", || blocker.depth() == 0);
+        wait_until("the actor blocks its shard", || blocker.depth() == 0);
         system.stop(Undelivered::Discard);
         let report = system.join(Duration::from_millis(20));
         assert_eq!((report.shards_stuck, report.shards_joined), (vec![1], 1));
@@ -214,7 +215,7 @@ fn a_blocked_shard_is_reported_as_stuck() {
 }
 
 #[test]
-fn nothing_is_spawned_on_a_stopped_system_or_a_shard_that_is_not() {
+fn nothing_is_spawned_on_a_stopped_system_or_a_missing_shard() {
     for host in hosts() {
         let system = system(host, 1);
         let missing =
@@ -238,12 +239,12 @@ fn dropping_the_last_handle_stops_the_system() {
         drop(system);
         assert_eq!(counter.ask_blocking(Count::Total, LONG), Ok(0));
         drop(clone);
-        wait_until("the actor is gone", || !counter.is_open());
+        wait_until("the actor has exited", || !counter.is_open());
     }
 }
 
 #[test]
-fn an_actor_built_on_a_shard_may_hold_what_is_not_send() {
+fn an_actor_may_hold_values_that_are_not_send() {
     struct Rooted(Local, std::rc::Rc<()>);
     impl Actor for Rooted {
         type Msg = windlass_actors::Reply<(usize, usize)>;
@@ -261,7 +262,7 @@ fn an_actor_built_on_a_shard_may_hold_what_is_not_send() {
 }
 
 #[test]
-fn impossible_cores_are_named() {
+fn unknown_cores_are_reported() {
     let error = System::builder().cores(Cores::List(vec![4095])).start().map(|_| ()).unwrap_err();
     assert!(matches!(error, StartError::Cores(CoresError::UnknownCore { core: 4095, .. })), "{error}");
 }

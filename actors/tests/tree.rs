@@ -1,5 +1,5 @@
-//! Parents and children: who ends with whom, who hears what, how failures climb.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Parents and children: the order of exits, reports to parents, escalation of failures.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod common;
 
@@ -27,34 +27,35 @@ fn lines(log: &Log) -> Vec<String> {
     log.lock().unwrap().clone()
 }
 
-/// What a node of a tree is told.
+/// Message to a node.
 enum Do {
     Panic,
     Fail,
     Stop,
-    /// Holds on before the next message.
+    /// Waits for this time before the next message.
     Rest(Duration),
-    /// Answers with the addresses of the children of this life.
+    /// Asks for the addresses of the children of this run.
     Children(Reply<Vec<Addr<Do>>>),
-    /// Answers with how often it was built anew.
+    /// Asks for the number of restarts.
     Restarts(Reply<u64>),
 }
 
-/// A node: its name, and what it spawns when it starts.
+/// Actor in a tree. It spawns its children when it starts.
 #[derive(Clone)]
 struct Node {
     name: &'static str,
     log: Log,
-    /// Where children live and how often they may be built anew.
+    /// Shard, options and node of each child.
     children: Vec<(usize, SpawnOptions, Node)>,
-    /// What it does when a child has ended for good; `None` is the default of the trait.
-    bears: Option<bool>,
+    /// Whether it runs on when a child has reached its restart limit. `None` stands for the default of the
+    /// trait.
+    tolerates: Option<bool>,
     addresses: Vec<Addr<Do>>,
 }
 
 impl Node {
     fn new(name: &'static str, log: &Log) -> Self {
-        Self { name, log: Arc::clone(log), children: Vec::new(), bears: None, addresses: Vec::new() }
+        Self { name, log: Arc::clone(log), children: Vec::new(), tolerates: None, addresses: Vec::new() }
     }
 
     fn with(mut self, shard: usize, options: SpawnOptions, child: Node) -> Self {
@@ -78,8 +79,8 @@ impl Actor for Node {
 
     async fn handle(&mut self, message: Do, cx: &mut Context<Do>) -> Flow {
         match message {
-            Do::Panic => panic!("told to"),
-            Do::Fail => return Flow::fail("told to"),
+            Do::Panic => panic!("on request"),
+            Do::Fail => return Flow::fail("on request"),
             Do::Stop => return Flow::Stop,
             Do::Rest(time) => cx.sleep(time).await,
             Do::Children(reply) => reply.send(self.addresses.clone()),
@@ -89,19 +90,19 @@ impl Actor for Node {
     }
 
     async fn child_exited(&mut self, child: &ChildExit, _: &mut Context<Do>) -> Flow {
-        let then = match child.decision {
+        let decision = match child.decision {
             RestartDecision::Restart { .. } => "restarts",
-            RestartDecision::Stop => "ends",
-            _ => "gives up",
+            RestartDecision::Stop => "exits",
+            _ => "limit reached",
         };
         log(
             &self.log,
             format!(
-                "{} hears: {} {} x{}, {then}",
+                "{} got: {} {} x{}, {decision}",
                 self.name, child.exit.name, child.exit.reason, child.failures
             ),
         );
-        match self.bears {
+        match self.tolerates {
             Some(true) => Flow::Continue,
             _ if child.decision == RestartDecision::LimitReached => Flow::fail(child.to_string()),
             _ => Flow::Continue,
@@ -126,7 +127,7 @@ fn children(parent: &Addr<Do>) -> Vec<Addr<Do>> {
 }
 
 #[test]
-fn children_end_before_their_parent_on_every_shard_and_drain_first() {
+fn children_drain_and_exit_before_their_parent_on_every_shard() {
     for host in hosts() {
         let (system, log) = (system(host, 2), Log::default());
         let leaf = |name| Node::new(name, &log);
@@ -136,12 +137,12 @@ fn children_end_before_their_parent_on_every_shard_and_drain_first() {
         let root = spawn(&system, options("root", 1), root);
         let ends: Vec<_> = children(&root);
         let (sender, reply) = std::sync::mpsc::channel();
-        // What waits in a child's mailbox is handled before the child ends.
+        // The messages in a child's mailbox are handled before the child exits.
         let other = ends[1].clone();
         other.try_tell(Do::Rest(Duration::from_millis(50))).unwrap();
-        wait_until("it rests", || other.depth() == 0);
+        wait_until("the actor is busy", || other.depth() == 0);
         let asker = std::thread::spawn(move || sender.send(other.ask_blocking(Do::Restarts, LONG)).unwrap());
-        wait_until("it waits", || ends[1].depth() == 1);
+        wait_until("the message waits", || ends[1].depth() == 1);
         root.stop(Undelivered::Drain);
         assert_eq!(root.exited_blocking(LONG).unwrap().reason, ExitReason::StopRequested);
         assert_eq!(reply.recv().unwrap(), Ok(0));
@@ -154,35 +155,37 @@ fn children_end_before_their_parent_on_every_shard_and_drain_first() {
             |name: &str| lines.iter().position(|line| line.starts_with(&format!("{name} stopped"))).unwrap();
         assert!(place("leaf") < place("middle") && place("middle") < place("root"), "{lines:?}");
         assert!(place("other") < place("root"), "{lines:?}");
-        wait_until("all are counted", || system.counts().stopped == 4);
+        wait_until("all exits are counted", || system.counts().stopped == 4);
     }
 }
 
 #[test]
-fn a_parent_hears_of_each_failure_and_of_a_child_that_stops() {
+fn a_parent_gets_each_failure_and_the_exit_of_a_child() {
     for host in hosts() {
         let (system, log) = (system(host, 2), Log::default());
         let root = Node::new("root", &log).with(1, options("child", 5), Node::new("child", &log));
         let root = spawn(&system, options("root", 0), root);
         let child = children(&root).remove(0);
         child.try_tell(Do::Panic).unwrap();
-        wait_until("one is heard", || lines(&log).len() == 1);
+        wait_until("one report has arrived", || lines(&log).len() == 1);
         child.try_tell(Do::Fail).unwrap();
-        wait_until("two are heard", || lines(&log).iter().filter(|line| line.contains("hears")).count() == 2);
-        child.try_tell(Do::Stop).unwrap();
-        wait_until("three are heard", || {
-            lines(&log).iter().filter(|line| line.contains("hears")).count() == 3
+        wait_until("two reports have arrived", || {
+            lines(&log).iter().filter(|line| line.contains("got")).count() == 2
         });
-        let heard: Vec<_> = lines(&log).into_iter().filter(|line| line.contains("hears")).collect();
+        child.try_tell(Do::Stop).unwrap();
+        wait_until("three reports have arrived", || {
+            lines(&log).iter().filter(|line| line.contains("got")).count() == 3
+        });
+        let reports: Vec<_> = lines(&log).into_iter().filter(|line| line.contains("got")).collect();
         assert_eq!(
-            heard,
+            reports,
             [
-                "root hears: child panicked: told to x1, restarts",
-                "root hears: child failed: told to x1, restarts",
-                "root hears: child stopped x0, ends",
+                "root got: child panicked: on request x1, restarts",
+                "root got: child failed: on request x1, restarts",
+                "root got: child stopped x0, exits",
             ]
         );
-        assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0), "it lives on");
+        assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0), "the parent runs on");
         let counts = system.counts();
         assert_eq!(
             (counts.panicked, counts.failed, counts.restarted, counts.restart_limit_reached),
@@ -192,25 +195,25 @@ fn a_parent_hears_of_each_failure_and_of_a_child_that_stops() {
 }
 
 #[test]
-fn failures_that_a_busy_parent_did_not_hear_of_come_as_one() {
+fn failures_during_a_long_message_of_the_parent_are_one_report() {
     for host in hosts() {
         let (system, log) = (system(host, 2), Log::default());
         let root = Node::new("root", &log).with(1, options("child", 5), Node::new("child", &log));
         let root = spawn(&system, options("root", 0), root);
         let child = children(&root).remove(0);
         root.try_tell(Do::Rest(Duration::from_millis(150))).unwrap();
-        wait_until("it rests", || root.depth() == 0);
+        wait_until("the actor is busy", || root.depth() == 0);
         for _ in 0..3 {
             child.try_tell(Do::Panic).unwrap();
         }
         assert_eq!(child.ask_blocking(Do::Restarts, LONG), Ok(3));
-        wait_until("it is heard", || !lines(&log).is_empty());
-        assert_eq!(lines(&log), ["root hears: child panicked: told to x3, restarts"]);
+        wait_until("the report has arrived", || !lines(&log).is_empty());
+        assert_eq!(lines(&log), ["root got: child panicked: on request x3, restarts"]);
     }
 }
 
 #[test]
-fn a_child_that_fails_too_often_takes_its_parent_along_and_both_come_back() {
+fn a_child_that_fails_too_often_fails_its_parent_and_both_restart() {
     for host in hosts() {
         let (system, log) = (system(host, 2), Log::default());
         let root = Node::new("root", &log).with(1, options("child", 1), Node::new("child", &log));
@@ -219,7 +222,7 @@ fn a_child_that_fails_too_often_takes_its_parent_along_and_both_come_back() {
         child.try_tell(Do::Panic).unwrap();
         child.try_tell(Do::Panic).unwrap();
         assert!(matches!(child.exited_blocking(LONG).unwrap().reason, ExitReason::Panicked(_)));
-        wait_until("the parent is built anew", || root.ask_blocking(Do::Restarts, LONG) == Ok(1));
+        wait_until("the parent has restarted", || root.ask_blocking(Do::Restarts, LONG) == Ok(1));
         let new = children(&root).remove(0);
         assert!(new != child && new.is_open());
         assert_eq!(new.ask_blocking(Do::Restarts, LONG), Ok(0));
@@ -228,24 +231,24 @@ fn a_child_that_fails_too_often_takes_its_parent_along_and_both_come_back() {
 }
 
 #[test]
-fn failures_climb_as_far_as_nobody_bears_them() {
+fn failures_escalate_until_a_parent_tolerates_them() {
     for host in hosts() {
         let (system, log) = (system(host, 2), Log::default());
         let leaf = Node::new("leaf", &log);
         let middle = Node::new("middle", &log).with(0, options("leaf", 0), leaf);
         let mut root = Node::new("root", &log).with(1, options("middle", 0), middle);
-        root.bears = Some(true);
+        root.tolerates = Some(true);
         let root = spawn(&system, options("root", 0), root);
         let middle = children(&root).remove(0);
         let leaf = children(&middle).remove(0);
         leaf.try_tell(Do::Fail).unwrap();
         let ended = middle.exited_blocking(LONG).unwrap();
         assert!(
-            matches!(&ended.reason, ExitReason::Failed(text) if text.contains("'leaf'") && text.contains("told to")),
+            matches!(&ended.reason, ExitReason::Failed(text) if text.contains("'leaf'") && text.contains("on request")),
             "{ended}"
         );
-        wait_until("the root hears", || {
-            lines(&log).iter().any(|line| line.starts_with("root hears: middle failed"))
+        wait_until("the root has the report", || {
+            lines(&log).iter().any(|line| line.starts_with("root got: middle failed"))
         });
         assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0));
         assert_eq!(system.counts().restart_limit_reached, 2);
@@ -253,26 +256,26 @@ fn failures_climb_as_far_as_nobody_bears_them() {
 }
 
 #[test]
-fn a_parent_that_panics_is_built_anew_with_new_children() {
+fn a_parent_that_panics_restarts_with_new_children() {
     for host in hosts() {
         let (system, log) = (system(host, 2), Log::default());
         let root = Node::new("root", &log).with(1, options("child", 1), Node::new("child", &log));
         let root = spawn(&system, options("root", 3), root);
         let child = children(&root).remove(0);
-        // What waits for the children of a parent that failed is dropped.
+        // The messages in the mailboxes of a failed parent's children are dropped.
         child.try_tell(Do::Rest(Duration::from_millis(20))).unwrap();
-        wait_until("it rests", || child.depth() == 0);
+        wait_until("the actor is busy", || child.depth() == 0);
         child.try_tell(Do::Stop).unwrap();
         root.try_tell(Do::Panic).unwrap();
         assert_eq!(child.exited_blocking(LONG).unwrap().reason, ExitReason::StopRequested);
         assert_eq!(system.counts().messages_dropped, 1);
-        wait_until("it has new children", || children(&root) != [child.clone()]);
+        wait_until("the parent has new children", || children(&root) != [child.clone()]);
         assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(1));
     }
 }
 
 #[test]
-fn a_child_that_does_not_end_in_time_is_dropped() {
+fn a_child_that_does_not_exit_in_time_is_dropped() {
     for host in hosts() {
         let (system, log) = (system(host, 2), Log::default());
         let root = Node::new("root", &log).with(1, options("child", 1), Node::new("child", &log));
@@ -280,7 +283,7 @@ fn a_child_that_does_not_end_in_time_is_dropped() {
         let root = spawn(&system, slow, root);
         let child = children(&root).remove(0);
         child.try_tell(Do::Rest(LONG)).unwrap();
-        wait_until("it rests", || child.depth() == 0);
+        wait_until("the actor is busy", || child.depth() == 0);
         let begin = Instant::now();
         root.stop(Undelivered::Drain);
         assert_eq!(root.exited_blocking(LONG).unwrap().reason, ExitReason::StopRequested);
@@ -289,7 +292,7 @@ fn a_child_that_does_not_end_in_time_is_dropped() {
     }
 }
 
-/// Hands each message to its child, which counts it.
+/// Actor that sends each message to its child, which counts it.
 struct Foreman(Option<Addr<u64>>, Arc<AtomicU64>);
 
 struct Hand(Arc<AtomicU64>);
@@ -324,7 +327,7 @@ impl Actor for Foreman {
 }
 
 #[test]
-fn a_draining_system_lets_children_work_until_their_parents_are_done() {
+fn a_draining_system_runs_children_until_their_parents_are_done() {
     for host in hosts() {
         let system = system(host, 2);
         let sum = Arc::new(AtomicU64::new(0));
@@ -344,7 +347,7 @@ fn a_draining_system_lets_children_work_until_their_parents_are_done() {
 }
 
 #[test]
-fn a_refusing_stop_ends_a_whole_tree_and_nobody_is_left_asking() {
+fn a_discarding_stop_ends_a_whole_tree_and_all_questions() {
     for host in hosts() {
         let (system, log) = (system(host, 2), Log::default());
         let middle = Node::new("middle", &log).with(0, options("leaf", 1), Node::new("leaf", &log));
@@ -353,12 +356,12 @@ fn a_refusing_stop_ends_a_whole_tree_and_nobody_is_left_asking() {
         let middle = children(&root).remove(0);
         let leaf = children(&middle).remove(0);
         leaf.try_tell(Do::Rest(Duration::from_millis(50))).unwrap();
-        wait_until("it rests", || leaf.depth() == 0);
+        wait_until("the actor is busy", || leaf.depth() == 0);
         let asker = {
             let leaf = leaf.clone();
             std::thread::spawn(move || leaf.ask_blocking(Do::Restarts, LONG))
         };
-        wait_until("it waits", || leaf.depth() == 1);
+        wait_until("the message waits", || leaf.depth() == 1);
         system.stop(Undelivered::Discard);
         let report = system.join(LONG);
         assert!(report.is_clean(), "{report:?}");
@@ -368,32 +371,34 @@ fn a_refusing_stop_ends_a_whole_tree_and_nobody_is_left_asking() {
 }
 
 #[test]
-fn a_child_that_is_never_restarted_is_not_worth_its_parents_life() {
+fn a_child_that_never_restarts_does_not_fail_its_parent() {
     for host in hosts() {
         let (system, log) = (system(host, 1), Log::default());
         let never = SpawnOptions { restart: Restart::Never, ..SpawnOptions::named("child") };
         let root = Node::new("root", &log).with(0, never, Node::new("child", &log));
         let root = spawn(&system, options("root", 0), root);
         children(&root)[0].try_tell(Do::Panic).unwrap();
-        wait_until("it is heard", || lines(&log) == ["root hears: child panicked: told to x1, ends"]);
+        wait_until("the report has arrived", || {
+            lines(&log) == ["root got: child panicked: on request x1, exits"]
+        });
         assert_eq!(root.ask_blocking(Do::Restarts, LONG), Ok(0));
     }
 }
 
 #[test]
-fn a_parent_that_ends_is_woken_by_a_child_whose_failure_it_never_heard_of() {
+fn a_parent_that_exits_is_woken_by_a_child_with_an_unread_failure() {
     for host in hosts() {
         let (system, log) = (system(host, 2), Log::default());
         let root = Node::new("root", &log).with(1, options("child", 5), Node::new("child", &log));
         let root = spawn(&system, options("root", 0), root);
         let child = children(&root).remove(0);
         root.try_tell(Do::Rest(Duration::from_millis(100))).unwrap();
-        wait_until("it rests", || root.depth() == 0);
+        wait_until("the actor is busy", || root.depth() == 0);
         child.try_tell(Do::Panic).unwrap();
         assert_eq!(child.ask_blocking(Do::Restarts, LONG), Ok(1));
         let began = Instant::now();
         root.stop(Undelivered::Discard);
         assert_eq!(root.exited_blocking(LONG).unwrap().reason, ExitReason::StopRequested);
-        assert!(began.elapsed() < Duration::from_secs(3), "it slept through its children's grace of 5 s");
+        assert!(began.elapsed() < Duration::from_secs(3), "the parent waited for the whole grace of 5 s");
     }
 }

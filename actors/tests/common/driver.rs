@@ -1,4 +1,4 @@
-//! A driver to test the shard's loop with: waits for the doorbell, can be kept busy, tells what it was told.
+//! A driver for tests of the event loop. It waits for the doorbell, can be kept busy, and reports its calls.
 
 use std::{
     io,
@@ -11,24 +11,24 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use windlass_actors::{Driver, Local, Wait};
 
 pub enum Order {
-    /// Tells [`Told::Echo`].
+    /// Reports [`Event::Echo`].
     Echo(u64),
-    /// Works this long in each turn from here on, without ever waiting.
+    /// Works for this time in each turn from now on, and never waits.
     Saturate(Duration),
-    /// Makes a waker with this token and hands it out.
+    /// Creates a waker with this token and sends it back.
     Waker(u64, mpsc::Sender<Waker>),
-    /// Runs this on the shard's thread.
+    /// Calls this on the shard's thread.
     Run(Box<dyn FnOnce(&Local) + Send>),
     /// Fails in the next turn.
     Fail,
-    /// Panics at once.
+    /// Panics.
     Panic,
-    /// Does not end when told to stop.
+    /// Makes the driver ignore a stop.
     Linger,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Event {
     Echo(u64),
     Woken(u64),
     Stop,
@@ -37,7 +37,7 @@ pub enum Told {
 
 pub struct Scripted {
     local: Local,
-    told: mpsc::Sender<Told>,
+    events: mpsc::Sender<Event>,
     work: Option<Duration>,
     fails: bool,
     lingers: bool,
@@ -45,13 +45,13 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    pub fn new(local: &Local, told: mpsc::Sender<Told>) -> Self {
-        Self { local: local.clone(), told, work: None, fails: false, lingers: false, stopped: false }
+    pub fn new(local: &Local, events: mpsc::Sender<Event>) -> Self {
+        Self { local: local.clone(), events, work: None, fails: false, lingers: false, stopped: false }
     }
 
-    fn tell(&self, told: Told) {
-        // A test that has seen enough is gone.
-        let _ = self.told.send(told);
+    fn report(&self, event: Event) {
+        // Sending fails after the test has dropped the receiver.
+        let _ = self.events.send(event);
     }
 }
 
@@ -60,7 +60,7 @@ impl Driver for Scripted {
 
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         if self.fails {
-            return Err(io::Error::other("told to fail"));
+            return Err(io::Error::other("requested failure"));
         }
         if let Some(work) = self.work {
             let until = Instant::now() + work;
@@ -86,18 +86,18 @@ impl Driver for Scripted {
 
     fn message(&mut self, message: Order) {
         match message {
-            Order::Echo(n) => self.tell(Told::Echo(n)),
+            Order::Echo(n) => self.report(Event::Echo(n)),
             Order::Saturate(work) => self.work = Some(work),
             Order::Waker(token, sender) => sender.send(self.local.waker(token)).unwrap(),
             Order::Run(call) => call(&self.local),
             Order::Fail => self.fails = true,
-            Order::Panic => panic!("told to panic"),
+            Order::Panic => panic!("requested panic"),
             Order::Linger => self.lingers = true,
         }
     }
 
     fn woken(&mut self, token: u64) {
-        self.tell(Told::Woken(token));
+        self.report(Event::Woken(token));
     }
 
     fn pending(&self) -> bool {
@@ -110,7 +110,7 @@ impl Driver for Scripted {
 
     fn stop(&mut self) {
         self.stopped = true;
-        self.tell(Told::Stop);
+        self.report(Event::Stop);
     }
 
     fn stopped(&self) -> bool {
@@ -120,6 +120,6 @@ impl Driver for Scripted {
 
 impl Drop for Scripted {
     fn drop(&mut self) {
-        self.tell(Told::Dropped);
+        self.report(Event::Dropped);
     }
 }

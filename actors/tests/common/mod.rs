@@ -1,10 +1,10 @@
-//! What the tests of this package share: both hosts, deadlines, a counting actor.
+//! Helpers for the tests of this package: hosts, waits, a counting actor.
 #![allow(
     dead_code,
     unreachable_pub,
     missing_docs,
     clippy::unwrap_used,
-    reason = "each test binary uses its own part"
+    reason = "each test binary uses a part of it"
 )]
 
 pub mod driver;
@@ -20,10 +20,10 @@ use std::{
 
 use windlass_actors::{Actor, Context, Cores, Flow, Host, Reply, System};
 
-/// Longer than anything here takes, on any machine.
+/// Timeout that no test reaches, on any machine.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// Every host that is built in.
+/// Returns every host that is compiled in.
 pub fn hosts() -> Vec<Host> {
     vec![
         #[cfg(feature = "glommio")]
@@ -32,22 +32,22 @@ pub fn hosts() -> Vec<Host> {
     ]
 }
 
-/// Starts `shards` shards, pinned nowhere, on `host`.
+/// Starts `shards` shards on `host`, not pinned.
 pub fn system(host: Host, shards: usize) -> System {
     System::builder().name("test").host(host).cores(Cores::Unpinned(shards)).start().unwrap()
 }
 
-/// Waits until `state` is true.
+/// Waits until `state` returns `true`.
 #[track_caller]
 pub fn wait_until(what: &str, mut state: impl FnMut() -> bool) {
     let until = Instant::now() + LONG;
     while !state() {
-        assert!(Instant::now() < until, "never came true: {what}");
+        assert!(Instant::now() < until, "timed out while waiting: {what}");
         thread::yield_now();
     }
 }
 
-/// Runs a future on a thread that is neither a shard's nor tokio's.
+/// Blocks this thread, which is neither a shard's nor tokio's, on a future.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -68,11 +68,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 pub enum Count {
     Add(u64),
     Total(Reply<u64>),
-    /// Answers with the index of the shard.
+    /// Asks for the index of the shard.
     Where(Reply<usize>),
     /// Drops the reply.
     Ignore(Reply<()>),
-    /// Holds on for this long before the next message.
+    /// Waits for this time before the next message.
     Rest(Duration),
     Stop,
 }

@@ -1,4 +1,4 @@
-//! Events for some subscribers only.
+//! Events with a filter.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use windlass_actors::fanout::{Filter, Overflow, Receipt, SubscribeOptions, Subsc
 use crate::{
     Bytes, bounds,
     common::{LONG, block_on},
-    fanout, publish, take, told,
+    describe, fanout, publish, take,
 };
 
 fn member(topic: &Topic<Bytes>, room: &'static str, overflow: Overflow) -> Subscription<Bytes> {
@@ -17,46 +17,47 @@ fn member(topic: &Topic<Bytes>, room: &'static str, overflow: Overflow) -> Subsc
 }
 
 fn in_room(room: &'static str) -> Filter {
-    Arc::new(move |who| who.and_then(|who| who.downcast_ref::<&str>()) == Some(&room))
+    Arc::new(move |identity| identity.and_then(|identity| identity.downcast_ref::<&str>()) == Some(&room))
 }
 
-fn taken(receipt: &Receipt<Bytes>) -> usize {
+fn delivered(receipt: &Receipt<Bytes>) -> usize {
     block_on(receipt.delivery_report(LONG)).delivered
 }
 
 #[test]
-fn an_event_reaches_those_its_filter_names_and_others_never_know() {
+fn a_filtered_event_reaches_matching_subscribers_and_is_no_gap_for_others() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(9, 1000), Overflow::Close);
     let mut members: Vec<_> =
         ["a", "a", "b"].iter().map(|room| member(&topic, room, Overflow::Close)).collect();
     let mut nobody = topic.subscribe().unwrap();
-    assert_eq!(taken(&topic.publish_filtered(in_room("a"), vec![1]).unwrap()), 2);
-    assert_eq!(taken(&topic.publish_filtered(in_room("none"), vec![2]).unwrap()), 0);
+    assert_eq!(delivered(&topic.publish_filtered(in_room("a"), vec![1]).unwrap()), 2);
+    assert_eq!(delivered(&topic.publish_filtered(in_room("none"), vec![2]).unwrap()), 0);
     publish(&topic, 1, 1);
-    let seen: Vec<_> = members.iter_mut().map(|member| told(&take(member))).collect();
+    let seen: Vec<_> = members.iter_mut().map(|member| describe(&take(member))).collect();
     assert_eq!(seen, ["1 3", "1 3", "3"]);
-    assert_eq!(told(&take(&mut nobody)), "3");
+    assert_eq!(describe(&take(&mut nobody)), "3");
 }
 
 #[test]
-fn a_filter_that_panics_says_no_and_is_counted() {
+fn a_filter_that_panics_excludes_the_subscriber_and_is_counted() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(9, 1000), Overflow::Close);
     let mut members: Vec<_> = ["a", "b"].iter().map(|room| member(&topic, room, Overflow::Close)).collect();
-    let picky: Filter = Arc::new(|who| match who.and_then(|who| who.downcast_ref::<&str>()) {
-        Some(&"a") => panic!("expected by the test"),
-        _ => true,
-    });
-    assert_eq!(taken(&topic.publish_filtered(picky, vec![1]).unwrap()), 1);
+    let picky: Filter =
+        Arc::new(|identity| match identity.and_then(|identity| identity.downcast_ref::<&str>()) {
+            Some(&"a") => panic!("expected by the test"),
+            _ => true,
+        });
+    assert_eq!(delivered(&topic.publish_filtered(picky, vec![1]).unwrap()), 1);
     assert_eq!(topic.stats().filter_panics, 1);
     publish(&topic, 1, 1);
-    assert_eq!(told(&take(&mut members[0])), "2");
-    assert_eq!(told(&take(&mut members[1])), "1 2");
+    assert_eq!(describe(&take(&mut members[0])), "2");
+    assert_eq!(describe(&take(&mut members[1])), "1 2");
 }
 
 #[test]
-fn the_confirmed_count_names_one_that_went_without() {
+fn the_report_names_a_subscriber_that_lost_the_event() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(9, 1000), Overflow::Close);
     let (slow, _quick) = (member(&topic, "a", Overflow::Close), topic.subscribe().unwrap());

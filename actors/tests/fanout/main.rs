@@ -1,5 +1,5 @@
-//! One event to many subscribers: order, bounds, policies, history, ends.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+//! Delivery of one event to many subscribers: order, bounds, policies, history, closing.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -34,7 +34,7 @@ fn fanout(shards: usize) -> (System, Fanout<Bytes>) {
     (system, fanout)
 }
 
-/// Publishes `count` events of `bytes` and waits until each was handed out.
+/// Publishes `count` events of `bytes` bytes, and waits until each was delivered.
 fn publish(topic: &Topic<Bytes>, count: usize, bytes: usize) {
     for _ in 0..count {
         let receipt = topic.publish(|_| vec![0; bytes]).unwrap();
@@ -42,7 +42,7 @@ fn publish(topic: &Topic<Bytes>, count: usize, bytes: usize) {
     }
 }
 
-/// Takes what waits.
+/// Takes all waiting deliveries.
 fn take(subscription: &mut Subscription<Bytes>) -> Vec<Delivery<Bytes>> {
     let mut taken = Vec::new();
     while let Poll::Ready(next) = subscription.poll_next(&mut Context::from_waker(Waker::noop())) {
@@ -55,8 +55,8 @@ fn take(subscription: &mut Subscription<Bytes>) -> Vec<Delivery<Bytes>> {
     taken
 }
 
-/// Writes deliveries down: `3`, `gap 4-6`, `removed`, `closed`.
-fn told(deliveries: &[Delivery<Bytes>]) -> String {
+/// Describes deliveries as text: `3`, `gap 4-6`, `removed`, `closed`.
+fn describe(deliveries: &[Delivery<Bytes>]) -> String {
     let word = |delivery: &Delivery<Bytes>| match delivery {
         Delivery::Event(event) => event.seq().to_string(),
         Delivery::Gap(Gap { from, to }) => format!("gap {from}-{to}"),
@@ -74,7 +74,7 @@ fn every_subscriber_of_every_shard_gets_all_events_in_order() {
         let fanout = Fanout::<Bytes>::start(&system).unwrap();
         let topic = fanout.topic(bounds(EVENTS as usize, usize::MAX), Overflow::Close);
         let readers: Vec<_> = (0..20).map(|index| reader(&system, index % 2, &topic, EVENTS)).collect();
-        wait_until("all subscribed", || topic.subscribers() == 20);
+        wait_until("all have subscribed", || topic.subscribers() == 20);
         let publishers: Vec<_> = (0..2_u8)
             .map(|number| {
                 let topic = topic.clone();
@@ -96,7 +96,7 @@ fn every_subscriber_of_every_shard_gets_all_events_in_order() {
     }
 }
 
-/// An actor that subscribes on its shard and, asked, reads `events` and checks their order.
+/// Spawns an actor that subscribes on its shard. When asked, it reads `events` events and checks their order.
 fn reader(
     system: &System,
     shard: usize,
@@ -135,26 +135,29 @@ fn reader(
 }
 
 #[test]
-fn a_full_queue_drops_and_tells_which_behind_what_it_held() {
+fn a_full_queue_drops_events_and_delivers_a_gap_after_its_contents() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(3, 1000), Overflow::Drop);
     let mut slow = topic.subscribe().unwrap();
     publish(&topic, 5, 1);
-    assert_eq!(told(&take(&mut slow)), "1 2 3 gap 4-5");
-    assert!(slow.poll_next(&mut Context::from_waker(Waker::noop())).is_pending(), "it is told once");
+    assert_eq!(describe(&take(&mut slow)), "1 2 3 gap 4-5");
+    assert!(
+        slow.poll_next(&mut Context::from_waker(Waker::noop())).is_pending(),
+        "the gap is delivered once"
+    );
     publish(&topic, 4, 1);
     assert!(matches!(
         slow.poll_next(&mut Context::from_waker(Waker::noop())),
         Poll::Ready(Delivery::Event(_))
     ));
     publish(&topic, 1, 1);
-    assert_eq!(told(&take(&mut slow)), "7 8 gap 9-9 10");
+    assert_eq!(describe(&take(&mut slow)), "7 8 gap 9-9 10");
     let stats = topic.stats();
     assert_eq!((stats.published, stats.delivered, stats.dropped, stats.subscribers), (10, 7, 3, 1));
 }
 
 #[test]
-fn a_delivery_is_known_as_the_last_one_only_by_who_is_woken_by_the_next() {
+fn a_subscription_rests_only_for_the_task_that_the_next_event_wakes() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(10, 1000), Overflow::Drop);
     let mut subscription = topic.subscribe().unwrap();
@@ -164,25 +167,25 @@ fn a_delivery_is_known_as_the_last_one_only_by_who_is_woken_by_the_next() {
         (polled.is_ready(), subscription.rests())
     };
     publish(&topic, 1, 1);
-    assert_eq!(rests(&one), (true, false), "nobody waits yet");
+    assert_eq!(rests(&one), (true, false), "no task waits yet");
     assert!(!rests(&one).0);
     publish(&topic, 2, 1);
     assert_eq!((rests(&one), rests(&one)), ((true, false), (true, true)));
     publish(&topic, 1, 1);
-    assert_eq!(rests(&other), (true, false), "another one would be woken");
+    assert_eq!(rests(&other), (true, false), "the next event would wake the other task");
     block_on(topic.close());
-    wait_until("what comes after a rest is not lost", || rests(&other).0);
+    wait_until("the end after a rest is delivered", || rests(&other).0);
 }
 
 #[test]
-fn what_a_gap_follows_is_not_the_last_delivery_and_the_gap_is() {
+fn a_subscription_rests_after_a_gap_and_not_before_it() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(1, 1000), Overflow::Drop);
     let mut subscription = topic.subscribe().unwrap();
     let waker = Waker::from(Arc::new(Woken));
     let mut next = || {
         let polled =
-            subscription.poll_next(&mut Context::from_waker(&waker)).map(|delivery| told(&[delivery]));
+            subscription.poll_next(&mut Context::from_waker(&waker)).map(|delivery| describe(&[delivery]));
         (polled, subscription.rests())
     };
     assert!(next().0.is_pending());
@@ -191,7 +194,7 @@ fn what_a_gap_follows_is_not_the_last_delivery_and_the_gap_is() {
     assert_eq!(next(), (Poll::Ready("gap 2-2".to_owned()), true));
 }
 
-/// Somebody who waits.
+/// Waker that does nothing.
 struct Woken;
 
 impl std::task::Wake for Woken {
@@ -199,18 +202,18 @@ impl std::task::Wake for Woken {
 }
 
 #[test]
-fn bytes_bound_a_queue_too_and_an_empty_one_takes_any_event() {
+fn a_queue_is_bounded_in_bytes_and_an_empty_one_accepts_any_event() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(100, 1000), Overflow::Drop);
     let mut slow = topic.subscribe().unwrap();
     publish(&topic, 3, 400);
-    assert_eq!(told(&take(&mut slow)), "1 2 gap 3-3");
+    assert_eq!(describe(&take(&mut slow)), "1 2 gap 3-3");
     publish(&topic, 2, 5000);
-    assert_eq!(told(&take(&mut slow)), "4 gap 5-5");
+    assert_eq!(describe(&take(&mut slow)), "4 gap 5-5");
 }
 
 #[test]
-fn a_full_queue_removes_or_closes_its_subscriber_and_no_other() {
+fn a_full_queue_removes_or_closes_only_its_subscriber() {
     let (_system, fanout) = fanout(1);
     for (overflow, end) in [(Overflow::Remove, "removed"), (Overflow::Close, "closed")] {
         let topic = fanout.topic(bounds(2, 1000), Overflow::Drop);
@@ -221,12 +224,12 @@ fn a_full_queue_removes_or_closes_its_subscriber_and_no_other() {
         assert_eq!(receipt.subscribers(), 2);
         let report = block_on(receipt.delivery_report(LONG));
         assert_eq!((report.delivered, report.removed + report.closed, report.dropped), (1, 1, 0));
-        assert_eq!(topic.subscribers(), 1, "it was unregistered when the count arrived");
+        assert_eq!(topic.subscribers(), 1, "the slow subscriber was unregistered before the report");
         publish(&topic, 1, 1);
-        assert_eq!(told(&take(&mut slow)), format!("1 2 gap 3-3 {end}"));
-        assert_eq!(told(&take(&mut roomy)), "1 2 3 4");
+        assert_eq!(describe(&take(&mut slow)), format!("1 2 gap 3-3 {end}"));
+        assert_eq!(describe(&take(&mut roomy)), "1 2 3 4");
         drop(slow);
-        assert_eq!(topic.subscribers(), 1, "it was counted out twice");
+        assert_eq!(topic.subscribers(), 1, "the slow subscriber was unregistered once");
     }
 }
 
@@ -239,45 +242,49 @@ fn a_subscriber_that_reads_history_loses_nothing_meanwhile() {
         topic.subscribe_catching_up(SubscribeOptions::new(bounds(3, 1000), Overflow::Close)).unwrap();
     assert_eq!(reader.start(), 10);
     publish(&topic, 2, 1);
-    // History gave it up to 11; 12 waits in its queue.
+    // The reader has read the history up to 11, and 12 waits in its queue.
     assert_eq!(topic.stats().lagging, 1);
     assert!(reader.caught_up(11));
-    assert_eq!(told(&take(&mut reader)), "12");
+    assert_eq!(describe(&take(&mut reader)), "12");
     drop(reader);
 
     let mut slow =
         topic.subscribe_catching_up(SubscribeOptions::new(bounds(3, 1000), Overflow::Close)).unwrap();
     publish(&topic, 4, 1);
-    assert!(!slow.caught_up(12), "its queue was overrun: read on");
-    assert_eq!(topic.stats().lagging, 0, "nothing waits in a queue that was emptied");
+    assert!(!slow.caught_up(12), "the queue was overrun");
+    assert_eq!(topic.stats().lagging, 0, "an emptied queue does not lag");
     publish(&topic, 1, 1);
     assert!(slow.caught_up(16));
-    assert_eq!(told(&take(&mut slow)), "17");
+    assert_eq!(describe(&take(&mut slow)), "17");
     publish(&topic, 3, 1);
     publish(&topic, 1, 1);
-    assert_eq!(told(&take(&mut slow)), "18 19 20 gap 21-21 closed", "from then on the policy holds");
+    assert_eq!(
+        describe(&take(&mut slow)),
+        "18 19 20 gap 21-21 closed",
+        "the policy applies after the history"
+    );
 }
 
 #[test]
-fn a_relay_without_room_is_a_gap_for_its_subscribers() {
+fn a_full_relay_is_a_gap_for_its_subscribers() {
     let system = system(Host::Tokio, 1);
     let fanout = Fanout::<Bytes>::with_mailbox(&system, 4).unwrap();
     let topic = fanout.topic(bounds(1000, 100_000), Overflow::Drop);
     let mut subscription = topic.subscribe().unwrap();
     publish(&topic, 1, 1);
-    // The shard is held up while 20 events come, of which its relay takes 4.
-    let release = hold(&system);
+    // The shard is blocked while 20 events are published. Its relay accepts 4 of them.
+    let release = block_shard(&system);
     let receipts: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
     release.wait();
     assert_eq!(block_on(receipts[19].delivery_report(LONG)).shards_full, 1);
-    wait_until("the relay caught up", || topic.stats().delivered == 5);
+    wait_until("the relay has delivered", || topic.stats().delivered == 5);
     publish(&topic, 1, 1);
-    assert_eq!(told(&take(&mut subscription)), "1 2 3 4 5 gap 6-21 22");
+    assert_eq!(describe(&take(&mut subscription)), "1 2 3 4 5 gap 6-21 22");
     assert_eq!(topic.stats().relay_rejected, 16);
 }
 
-/// Holds the first shard until the barrier returned is passed.
-fn hold(system: &System) -> Arc<std::sync::Barrier> {
+/// Blocks the first shard until the returned barrier is passed.
+fn block_shard(system: &System) -> Arc<std::sync::Barrier> {
     let (held, release) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(std::sync::Barrier::new(2)));
     let gate = (held.clone(), release.clone());
     let blocker =
@@ -287,7 +294,7 @@ fn hold(system: &System) -> Arc<std::sync::Barrier> {
     release
 }
 
-/// Holds its shard between two barriers.
+/// Actor that blocks its shard between two barriers.
 struct Blocker((Arc<std::sync::Barrier>, Arc<std::sync::Barrier>));
 
 impl windlass_actors::Actor for Blocker {
@@ -300,26 +307,26 @@ impl windlass_actors::Actor for Blocker {
 }
 
 #[test]
-fn who_comes_after_events_a_shard_missed_is_told_nothing_of_them() {
+fn a_subscriber_gets_no_gap_for_events_before_its_subscription() {
     let system = system(Host::Tokio, 1);
     let fanout = Fanout::<Bytes>::with_mailbox(&system, 4).unwrap();
     let topic = fanout.topic(bounds(1000, 100_000), Overflow::Close);
     let _first = topic.subscribe_with(SubscribeOptions::new(bounds(1000, 100_000), Overflow::Drop)).unwrap();
     publish(&topic, 1, 1);
-    let release = hold(&system);
+    let release = block_shard(&system);
     let receipts: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
     release.wait();
     assert_eq!(block_on(receipts[19].delivery_report(LONG)).shards_full, 1);
-    wait_until("the relay caught up", || topic.stats().delivered == 5);
+    wait_until("the relay has delivered", || topic.stats().delivered == 5);
     let mut late = topic.subscribe().unwrap();
     assert_eq!(late.start(), 21);
     publish(&topic, 1, 1);
-    assert_eq!(told(&take(&mut late)), "22");
+    assert_eq!(describe(&take(&mut late)), "22");
 }
 
 #[test]
-fn a_relay_that_panics_ends_its_subscribers() {
-    /// Panics when it is weighed by the relay.
+fn a_relay_that_panics_closes_its_subscribers() {
+    /// Payload that panics when the relay asks for its weight.
     struct Heavy;
     impl windlass_actors::fanout::Payload for Heavy {
         fn weight(&self) -> usize {
@@ -334,21 +341,21 @@ fn a_relay_that_panics_ends_its_subscribers() {
 }
 
 #[test]
-fn a_closed_topic_ends_its_subscribers_after_what_they_have() {
+fn a_closed_topic_closes_its_subscribers_after_their_queues() {
     let (_system, fanout) = fanout(2);
     let topic = fanout.topic(Bounds::default(), Overflow::Drop);
     let mut subscription = topic.subscribe().unwrap();
     publish(&topic, 2, 1);
     block_on(topic.close());
     block_on(topic.close());
-    wait_until("nobody is registered", || topic.subscribers() == 0);
-    assert_eq!(told(&take(&mut subscription)), "1 2 closed");
+    wait_until("no subscriber is registered", || topic.subscribers() == 0);
+    assert_eq!(describe(&take(&mut subscription)), "1 2 closed");
     assert_eq!(topic.subscribe().unwrap_err(), TopicError::Closed);
     assert_eq!(topic.publish(|_| vec![]).unwrap_err(), TopicError::Closed);
 }
 
 #[test]
-fn a_ticket_without_subscribers_is_complete_and_one_that_waits_has_a_deadline() {
+fn a_receipt_without_subscribers_is_complete_and_a_waiting_one_times_out() {
     let (system, fanout) = fanout(1);
     let topic = fanout.topic(Bounds::default(), Overflow::Drop);
     let receipt = topic.publish(|_| vec![1]).unwrap();
@@ -359,13 +366,13 @@ fn a_ticket_without_subscribers_is_complete_and_one_that_waits_has_a_deadline() 
     publish(&topic, 1, 1);
     system.stop(Undelivered::Discard);
     let _ = system.join(LONG);
-    // The relay is gone: it has no room for ever.
+    // The relay has exited and accepts nothing any more.
     let receipt = topic.publish(|_| vec![1]).unwrap();
     assert_eq!(block_on(receipt.delivery_report(Duration::from_millis(1))).shards_full, 1);
 }
 
 #[test]
-fn subscribers_that_come_and_go_leave_nothing_behind() {
+fn subscribers_that_leave_are_not_counted_any_more() {
     let (_system, fanout) = fanout(2);
     let topic = fanout.topic(Bounds::default(), Overflow::Drop);
     let mut kept = Vec::new();

@@ -1,4 +1,4 @@
-//! Outlets: the short way keeps the order that the queue has, whatever goes which way.
+//! Outlets: events keep their order, whether they go through the outlet or the queue.
 
 use std::{task::Poll, thread, time::Duration};
 
@@ -8,7 +8,7 @@ use windlass_actors::{
 
 use super::*;
 
-/// Random numbers that are the same in every run (xorshift).
+/// Pseudorandom numbers (xorshift), the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -20,10 +20,10 @@ impl Random {
     }
 }
 
-/// What a subscriber has seen so far.
+/// Events that a subscriber has seen.
 #[derive(Default)]
 struct Seen {
-    /// The last event that came, or that it was told it will not get.
+    /// Number of the last event that was delivered or lost.
     last: u64,
     by_outlet: u64,
     by_queue: u64,
@@ -37,8 +37,7 @@ impl Seen {
     }
 }
 
-/// A connection as far as events go: it takes what its outlet holds before anything else, and opens it only
-/// when it rests.
+/// Subscriber that behaves like a connection: it empties its outlet first, and opens it only while it rests.
 struct Subscriber {
     topic: Topic<Bytes>,
     random: Random,
@@ -46,7 +45,7 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    /// Takes what came by the outlet.
+    /// Takes the event in the outlet, if there is one.
     fn take(outlet: &Outlet, seen: &mut Seen) {
         if let Some(parcel) = outlet.take() {
             seen.event(parcel.downcast_ref::<Event<Bytes>>().unwrap().seq());
@@ -54,7 +53,7 @@ impl Subscriber {
         }
     }
 
-    /// Polls the queue to its end; what it has not had then comes later.
+    /// Takes all deliveries of the queue, after the event in the outlet.
     fn poll(subscription: &mut Subscription<Bytes>, outlet: &Outlet, seen: &mut Seen) {
         Self::take(outlet, seen);
         while let Poll::Ready(next) = subscription.poll_next(&mut Context::from_waker(Waker::noop())) {
@@ -80,7 +79,7 @@ impl Subscriber {
         let mut outlet = local.outlet(1);
         while seen.last < until {
             if self.outlets && self.random.below(30) == 0 {
-                // A new one, of which the relay hears while events are on their way.
+                // Connects a new outlet while events are in flight.
                 Self::poll(&mut subscription, &outlet, &mut seen);
                 outlet = local.outlet(1);
                 assert!(subscription.connect(outlet.key()));
@@ -91,14 +90,14 @@ impl Subscriber {
                 match self.random.below(3) {
                     0 => Self::take(&outlet, &mut seen),
                     1 => Self::poll(&mut subscription, &outlet, &mut seen),
-                    // Whatever it does in between, opening never lets anything overtake.
+                    // Opening the outlet at any time never lets an event overtake another.
                     _ => _ = outlet.open(),
                 }
             }
             if self.random.below(200) == 0 {
                 local.sleep(Duration::from_millis(1)).await;
             } else {
-                turn().await;
+                yield_turn().await;
             }
             if self.topic.last_seq() == until && self.random.below(4) == 0 {
                 Self::poll(&mut subscription, &outlet, &mut seen);
@@ -108,8 +107,8 @@ impl Subscriber {
     }
 }
 
-/// Gives others on the shard a turn.
-async fn turn() {
+/// Lets the other tasks of the shard run.
+async fn yield_turn() {
     let mut first = true;
     std::future::poll_fn(|cx| {
         if std::mem::replace(&mut first, false) {
@@ -136,7 +135,8 @@ impl Actor for Subscriber {
     }
 }
 
-/// Publishes `events` to one subscriber; returns what it got by its outlet, by its queue and not at all.
+/// Publishes `events` events to one subscriber. Returns how many it got from the outlet, from the queue, and
+/// not at all.
 fn run(host: Host, seed: u64, events: u64, bounds: Bounds, outlets: bool) -> [u64; 3] {
     let system = system(host, 1);
     let fanout = Fanout::<Bytes>::start(&system).unwrap();
@@ -145,7 +145,7 @@ fn run(host: Host, seed: u64, events: u64, bounds: Bounds, outlets: bool) -> [u6
     let make = move || Subscriber { topic: subscribed.clone(), random: Random(seed), outlets };
     let subscriber = system.spawn(Placement::Shard(0), SpawnOptions::named("subscriber"), make).unwrap();
     let asked = thread::spawn(move || subscriber.ask_blocking(|reply| (events, reply), LONG).unwrap());
-    wait_until("it is subscribed", || topic.subscribers() == 1);
+    wait_until("the subscriber has subscribed", || topic.subscribers() == 1);
     let mut random = Random(seed + 1);
     for _ in 0..events {
         let receipt = topic.publish(|_| vec![0; 10]).unwrap();
@@ -163,7 +163,7 @@ fn run(host: Host, seed: u64, events: u64, bounds: Bounds, outlets: bool) -> [u6
 }
 
 #[test]
-fn events_keep_their_order_whichever_way_each_goes() {
+fn events_keep_their_order_through_outlet_and_queue() {
     for host in hosts() {
         for seed in [3, 1_000_003, 77_777] {
             let [by_outlet, by_queue, lost] = run(host, seed, 3000, bounds(1000, 100_000), true);
@@ -173,7 +173,7 @@ fn events_keep_their_order_whichever_way_each_goes() {
 }
 
 #[test]
-fn what_a_full_queue_loses_beside_an_outlet_is_told() {
+fn events_lost_by_a_full_queue_beside_an_outlet_are_a_gap() {
     let mut all = [0; 3];
     for host in hosts() {
         for seed in [5, 99_991, 4_242] {
@@ -185,35 +185,35 @@ fn what_a_full_queue_loses_beside_an_outlet_is_told() {
 }
 
 #[test]
-fn without_an_outlet_everything_goes_by_the_queue() {
+fn without_an_outlet_all_events_go_through_the_queue() {
     let [by_outlet, by_queue, lost] = run(Host::Tokio, 11, 500, bounds(1000, 100_000), false);
     assert_eq!((by_outlet, by_queue, lost), (0, 500, 0));
 }
 
 #[test]
-fn a_filtered_event_goes_by_the_queue_and_nothing_overtakes_it() {
+fn a_filtered_event_goes_through_the_queue_and_is_not_overtaken() {
     let system = system(Host::Tokio, 1);
     let fanout = Fanout::<Bytes>::start(&system).unwrap();
     let topic = fanout.topic(bounds(100, 10_000), Overflow::Drop);
-    let (told, subscribed) = (topic.clone(), topic.clone());
+    let (published, subscribed) = (topic.clone(), topic.clone());
     let done = on_shard(&system, move |local| {
         let mut subscription = subscribed.subscribe().unwrap();
         let outlet = local.outlet(1);
         assert!(subscription.connect(outlet.key()));
         async move {
             let mut seen = Seen::default();
-            // The relay has to hear of the outlet first.
+            // Publishes until the relay has connected the outlet.
             while seen.by_outlet == 0 {
-                drop(told.publish(|_| vec![0; 10]).unwrap());
-                turn().await;
+                drop(published.publish(|_| vec![0; 10]).unwrap());
+                yield_turn().await;
                 Subscriber::poll(&mut subscription, &outlet, &mut seen);
                 outlet.open();
             }
-            drop(told.publish_filtered(Arc::new(|_| true), vec![0; 10]).unwrap());
-            drop(told.publish(|_| vec![0; 10]).unwrap());
-            let last = told.last_seq();
+            drop(published.publish_filtered(Arc::new(|_| true), vec![0; 10]).unwrap());
+            drop(published.publish(|_| vec![0; 10]).unwrap());
+            let last = published.last_seq();
             while seen.last < last {
-                turn().await;
+                yield_turn().await;
                 Subscriber::poll(&mut subscription, &outlet, &mut seen);
             }
         }
@@ -222,7 +222,7 @@ fn a_filtered_event_goes_by_the_queue_and_nothing_overtakes_it() {
 }
 
 #[test]
-fn an_event_that_its_subscriber_did_not_wait_for_goes_to_nobody() {
+fn an_event_is_not_delivered_to_a_subscriber_that_has_left() {
     let system = system(Host::Tokio, 1);
     let fanout = Fanout::<Bytes>::start(&system).unwrap();
     let topic = fanout.topic(bounds(100, 10_000), Overflow::Drop);
@@ -233,11 +233,11 @@ fn an_event_that_its_subscriber_did_not_wait_for_goes_to_nobody() {
         let mut seen = Seen::default();
         while seen.by_outlet == 0 {
             drop(topic.publish(|_| vec![0; 10]).unwrap());
-            turn().await;
+            yield_turn().await;
             Subscriber::poll(&mut subscription, &outlet, &mut seen);
             outlet.open();
         }
-        // The relay gets the event first, then hears that the subscriber has left.
+        // The relay gets the event before the message that the subscriber has left.
         let receipt = topic.publish(|_| vec![0; 10]).unwrap();
         drop(subscription);
         let report = receipt.delivery_report(LONG).await;
@@ -251,13 +251,13 @@ fn an_outlet_of_another_shard_is_refused() {
     let system = system(Host::Tokio, 2);
     let fanout = Fanout::<Bytes>::start(&system).unwrap();
     let topic = fanout.topic(bounds(100, 10_000), Overflow::Drop);
-    // Made on no shard it belongs to the first.
+    // A subscription that is created on a thread without a shard belongs to the first shard.
     let subscription = topic.subscribe().unwrap();
     let connects = |shard, subscription: Subscription<Bytes>| {
-        let (told, connected) = std::sync::mpsc::channel();
+        let (sender, connected) = std::sync::mpsc::channel();
         let done = on_the(&system, shard, move |local| async move {
             let connected = subscription.connect(local.outlet(1).key());
-            told.send((connected, subscription)).unwrap();
+            sender.send((connected, subscription)).unwrap();
         });
         done.recv_timeout(LONG).unwrap();
         connected.recv().unwrap()
@@ -267,15 +267,15 @@ fn an_outlet_of_another_shard_is_refused() {
     assert_eq!((on_second, on_first), (false, true));
     let outlet = |key| subscription.connect(key);
     let on_none = thread::scope(|scope| {
-        let (told, key) = std::sync::mpsc::channel();
-        on_the(&system, 0, move |local| async move { told.send(local.outlet(2).key()).unwrap() });
+        let (sender, key) = std::sync::mpsc::channel();
+        on_the(&system, 0, move |local| async move { sender.send(local.outlet(2).key()).unwrap() });
         let key = key.recv_timeout(LONG).unwrap();
         scope.spawn(move || outlet(key)).join().unwrap()
     });
     assert!(!on_none);
 }
 
-/// Runs what `make` makes as a guest of the only shard.
+/// Runs the future that `make` returns on the first shard.
 fn on_shard<F: Future<Output = ()> + 'static>(
     system: &System,
     make: impl FnOnce(Local) -> F + Send + 'static,
@@ -283,7 +283,7 @@ fn on_shard<F: Future<Output = ()> + 'static>(
     on_the(system, 0, make)
 }
 
-/// Runs what `make` makes as a guest of a shard.
+/// Runs the future that `make` returns on a shard.
 fn on_the<F: Future<Output = ()> + 'static>(
     system: &System,
     shard: usize,
@@ -301,16 +301,16 @@ fn on_the<F: Future<Output = ()> + 'static>(
             Flow::Stop
         }
     }
-    let (done, told) = std::sync::mpsc::channel();
+    let (sender, done) = std::sync::mpsc::channel();
     let mut make = Some(move |local| {
         let future = make(local);
         async move {
             future.await;
-            done.send(()).unwrap();
+            sender.send(()).unwrap();
         }
     });
     let spawned =
         system.spawn(Placement::Shard(shard), SpawnOptions::named("once"), move || Once(make.take()));
     spawned.unwrap();
-    told
+    done
 }

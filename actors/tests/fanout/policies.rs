@@ -1,4 +1,4 @@
-//! A policy that asks: one callback a slow subscriber, so many at once, on a pool.
+//! The policy that asks a callback, which runs on a pool.
 
 use std::{
     sync::{
@@ -14,45 +14,45 @@ use windlass_actors::{
     fanout::{Chooser, ChooserOptions, Overflow, SubscribeOptions, Subscription, Topic},
 };
 
-use crate::{Bytes, bounds, common::wait_until, fanout, publish, take, told};
+use crate::{Bytes, bounds, common::wait_until, describe, fanout, publish, take};
 
 fn pool() -> Pool {
     Pool::builder().name("asked").build().unwrap()
 }
 
-/// Makes a topic with a chooser that runs on a pool.
-fn asking(chooser: &Chooser) -> (windlass_actors::System, Pool, Topic<Bytes>) {
+/// Creates a topic whose chooser runs on a pool.
+fn topic_with(chooser: &Chooser) -> (windlass_actors::System, Pool, Topic<Bytes>) {
     let pool = pool();
     chooser.start(&pool);
     let (system, fanout) = fanout(1);
     (system, pool, fanout.topic(bounds(1, 1000), chooser.clone()))
 }
 
-/// Subscribes so many that do not read; each says which one it is.
+/// Creates subscriptions that nobody reads. The identity of each is its index.
 fn slow(topic: &Topic<Bytes>, count: usize, chooser: &Chooser) -> Vec<Subscription<Bytes>> {
-    let terms =
+    let options =
         |index: usize| SubscribeOptions::new(bounds(1, 1000), chooser.clone()).with_identity(Arc::new(index));
-    (0..count).map(|index| topic.subscribe_with(terms(index)).unwrap()).collect()
+    (0..count).map(|index| topic.subscribe_with(options(index)).unwrap()).collect()
 }
 
 #[test]
-fn sixteen_slow_subscribers_are_asked_about_side_by_side() {
+fn sixteen_callbacks_run_at_once() {
     let chooser = Chooser::new(|_| {
         thread::sleep(Duration::from_millis(50));
         Overflow::Close
     });
-    let (_system, _pool, topic) = asking(&chooser);
+    let (_system, _pool, topic) = topic_with(&chooser);
     let _slow = slow(&topic, 16, &chooser);
     publish(&topic, 1, 1);
     let began = Instant::now();
     publish(&topic, 1, 1);
-    wait_until("all are closed", || topic.stats().closed == 16);
+    wait_until("all subscribers are closed", || topic.stats().closed == 16);
     assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
     assert_eq!((topic.subscribers(), topic.stats().asked), (0, 16));
 }
 
 #[test]
-fn one_at_once_is_one_after_the_other() {
+fn a_concurrency_of_one_runs_callbacks_one_after_the_other() {
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (inside, seen) = (running, most.clone());
     let chooser = Chooser::with(ChooserOptions { concurrency: 1, ..ChooserOptions::default() }, move |_| {
@@ -61,13 +61,13 @@ fn one_at_once_is_one_after_the_other() {
         inside.fetch_sub(1, SeqCst);
         Overflow::Remove
     });
-    let (_system, _pool, topic) = asking(&chooser);
+    let (_system, _pool, topic) = topic_with(&chooser);
     let slow = slow(&topic, 8, &chooser);
     publish(&topic, 2, 1);
-    wait_until("all are removed", || topic.stats().removed == 8);
+    wait_until("all subscribers are removed", || topic.stats().removed == 8);
     assert_eq!(most.load(SeqCst), 1);
     for mut subscription in slow {
-        assert_eq!(told(&take(&mut subscription)), "1 gap 2-2 removed");
+        assert_eq!(describe(&take(&mut subscription)), "1 gap 2-2 removed");
     }
 }
 
@@ -87,22 +87,22 @@ fn events_are_dropped_and_counted_until_the_callback_has_answered() {
         gates.1.wait();
         Overflow::Drop
     });
-    let (_system, _pool, topic) = asking(&chooser);
+    let (_system, _pool, topic) = topic_with(&chooser);
     let mut slow = slow(&topic, 1, &chooser).remove(0);
     publish(&topic, 2, 7);
     asked.wait();
     publish(&topic, 5, 1);
     assert_eq!((topic.stats().dropped, topic.subscribers(), topic.stats().asked), (6, 1, 0));
     answer.wait();
-    wait_until("it has answered", || topic.stats().asked == 1);
-    assert_eq!(told(&take(&mut slow)), "1 gap 2-7");
+    wait_until("the callback has answered", || topic.stats().asked == 1);
+    assert_eq!(describe(&take(&mut slow)), "1 gap 2-7");
     publish(&topic, 1, 1);
-    assert_eq!(told(&take(&mut slow)), "8", "it kept its place");
-    assert_eq!(*seen.lock().unwrap(), [(0, 2, 1, 7)], "it was asked once");
+    assert_eq!(describe(&take(&mut slow)), "8", "the subscriber kept its place");
+    assert_eq!(*seen.lock().unwrap(), [(0, 2, 1, 7)], "the callback was called once");
 }
 
 #[test]
-fn what_a_callback_chose_while_its_subscriber_read_on_holds() {
+fn the_answer_of_a_callback_applies_although_the_subscriber_read_meanwhile() {
     let (asked, answer) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
     let gates = (asked.clone(), answer.clone());
     let chooser = Chooser::new(move |_| {
@@ -110,36 +110,35 @@ fn what_a_callback_chose_while_its_subscriber_read_on_holds() {
         gates.1.wait();
         Overflow::Close
     });
-    let (_system, _pool, topic) = asking(&chooser);
+    let (_system, _pool, topic) = topic_with(&chooser);
     let mut slow = slow(&topic, 1, &chooser).remove(0);
     publish(&topic, 2, 1);
     asked.wait();
-    assert_eq!(told(&take(&mut slow)), "1 gap 2-2");
+    assert_eq!(describe(&take(&mut slow)), "1 gap 2-2");
     publish(&topic, 1, 1);
     answer.wait();
-    wait_until("it is closed", || topic.stats().closed == 1);
-    assert_eq!(told(&take(&mut slow)), "3 closed");
+    wait_until("the subscriber is closed", || topic.stats().closed == 1);
+    assert_eq!(describe(&take(&mut slow)), "3 closed");
 }
 
 #[test]
-fn a_callback_that_panics_ends_nothing_but_what_it_was_told_to() {
-    for (panicked, subscribers) in [(Overflow::Drop, 3), (Overflow::Close, 0)] {
-        let chooser =
-            Chooser::with(ChooserOptions { on_panic: panicked, ..ChooserOptions::default() }, |_| {
-                panic!("expected by the test")
-            });
-        let (_system, _pool, topic) = asking(&chooser);
+fn a_callback_that_panics_has_the_configured_effect() {
+    for (on_panic, subscribers) in [(Overflow::Drop, 3), (Overflow::Close, 0)] {
+        let chooser = Chooser::with(ChooserOptions { on_panic, ..ChooserOptions::default() }, |_| {
+            panic!("expected by the test")
+        });
+        let (_system, _pool, topic) = topic_with(&chooser);
         let _slow = slow(&topic, 3, &chooser);
         publish(&topic, 2, 1);
-        wait_until("all have panicked", || topic.stats().ask_panics == 3);
-        wait_until("it is done", || topic.subscribers() == subscribers);
+        wait_until("all callbacks have panicked", || topic.stats().ask_panics == 3);
+        wait_until("the effect is applied", || topic.subscribers() == subscribers);
         publish(&topic, 1, 1);
-        wait_until("the others were asked again", || topic.stats().ask_panics == 3 + subscribers as u64);
+        wait_until("the callback was called again", || topic.stats().ask_panics == 3 + subscribers as u64);
     }
 }
 
 #[test]
-fn without_a_pool_or_without_room_in_it_nobody_is_asked() {
+fn without_a_pool_or_room_in_it_the_callback_is_not_called() {
     let chooser = Chooser::new(|_| Overflow::Close);
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(1, 1000), chooser.clone());
@@ -147,12 +146,12 @@ fn without_a_pool_or_without_room_in_it_nobody_is_asked() {
     publish(&topic, 3, 1);
     assert_eq!((topic.stats().ask_refused, topic.stats().dropped, topic.subscribers()), (4, 4, 2));
 
-    // Its one thread is held, its queue is full.
+    // The only thread of the pool is blocked, and its queue is full.
     let pool = Pool::builder().blocking_threads(1).blocking_queue(1).build().unwrap();
     let release = Arc::new(Barrier::new(2));
     let held = release.clone();
     let holding = pool.run_blocking(move || held.wait().is_leader());
-    wait_until("the thread is held", || pool.stats().blocking.running == 1);
+    wait_until("the thread is blocked", || pool.stats().blocking.running == 1);
     let filling = pool.run_blocking(|| ());
     chooser.start(&pool);
     publish(&topic, 1, 1);
@@ -160,8 +159,8 @@ fn without_a_pool_or_without_room_in_it_nobody_is_asked() {
     release.wait();
     crate::common::block_on(holding).unwrap();
     crate::common::block_on(filling).unwrap();
-    // There is room for one question at a time: who finds none is asked with the next event.
-    wait_until("both are closed", || {
+    // The pool has room for one question. The other subscriber is asked about with the next event.
+    wait_until("both subscribers are closed", || {
         publish(&topic, 1, 1);
         topic.subscribers() == 0
     });

@@ -1,11 +1,11 @@
-//! Events without a number: what a store did not keep is delivered all the same.
+//! Events without a number, which a store could not keep. They are delivered all the same.
 
 use windlass_actors::fanout::{Delivery, Gap, Overflow, SubscribeOptions, Topic};
 
 use crate::{
     Bytes, bounds,
     common::{LONG, block_on},
-    fanout, publish, take, told,
+    describe, fanout, publish, take,
 };
 
 fn publish_unnumbered(topic: &Topic<Bytes>) {
@@ -14,7 +14,7 @@ fn publish_unnumbered(topic: &Topic<Bytes>) {
 }
 
 #[test]
-fn it_keeps_its_place_between_those_that_have_one() {
+fn an_unnumbered_event_keeps_its_place_between_numbered_ones() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(9, 1000), Overflow::Drop);
     let mut early = topic.subscribe().unwrap();
@@ -24,33 +24,33 @@ fn it_keeps_its_place_between_those_that_have_one() {
     publish_unnumbered(&topic);
     publish(&topic, 1, 1);
     let seen = take(&mut early);
-    assert_eq!(told(&seen), "1 1 1 2");
+    assert_eq!(describe(&seen), "1 1 1 2");
     let numbered =
         |delivery: &Delivery<Bytes>| matches!(delivery, Delivery::Event(event) if event.is_numbered());
     assert_eq!(seen.iter().map(numbered).collect::<Vec<_>>(), [true, false, false, true]);
-    assert_eq!(told(&take(&mut late)), "1 2", "what came before it is not for it");
+    assert_eq!(describe(&take(&mut late)), "1 2", "earlier events are not delivered");
 }
 
 #[test]
-fn one_that_is_lost_is_a_gap_behind_the_last_number() {
+fn a_lost_unnumbered_event_is_a_gap_after_the_last_number() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(1, 1000), Overflow::Drop);
     let mut slow = topic.subscribe().unwrap();
     publish(&topic, 1, 1);
     publish_unnumbered(&topic);
     let seen = take(&mut slow);
-    assert!(matches!(seen[1], Delivery::Gap(missed) if missed.is_unnumbered() && missed.to == 1), "{seen:?}");
-    // With numbered ones behind it, the range is theirs.
+    assert!(matches!(seen[1], Delivery::Gap(gap) if gap.is_unnumbered() && gap.to == 1), "{seen:?}");
+    // If numbered events are lost too, the gap is their range.
     publish(&topic, 1, 1);
     publish_unnumbered(&topic);
     publish(&topic, 1, 1);
     let seen = take(&mut slow);
-    assert_eq!(told(&seen), "2 gap 3-3");
+    assert_eq!(describe(&seen), "2 gap 3-3");
     assert!(matches!(seen[1], Delivery::Gap(Gap { from: 3, to: 3 })), "{seen:?}");
 }
 
 #[test]
-fn no_history_has_it_so_it_is_kept_while_one_is_read() {
+fn an_unnumbered_event_is_kept_while_history_is_read() {
     let (_system, fanout) = fanout(1);
     let topic = fanout.topic(bounds(9, 1000), Overflow::Drop);
     let mut reader =
@@ -60,5 +60,5 @@ fn no_history_has_it_so_it_is_kept_while_one_is_read() {
     publish(&topic, 1, 1);
     assert!(reader.caught_up(2));
     publish(&topic, 1, 1);
-    assert_eq!(told(&take(&mut reader)), "1 3");
+    assert_eq!(describe(&take(&mut reader)), "1 3");
 }

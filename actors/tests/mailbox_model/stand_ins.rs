@@ -1,4 +1,4 @@
-//! What loom can look into, with the face of what it cannot.
+//! Stand-ins, with the interfaces of the real types, that loom can check.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +11,7 @@ use std::{
 
 use loom::sync::{Mutex, Notify};
 
-/// The doorbell's eventfd: a strike is kept until a wait takes it.
+/// Stand-in for the eventfd. A write before the wait ends that wait.
 pub(crate) struct EventFd(Notify);
 
 impl EventFd {
@@ -34,7 +34,7 @@ impl fmt::Debug for EventFd {
     }
 }
 
-/// Runs a future on a thread of the model.
+/// Blocks a thread of the model on a future.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Notify);
     impl Wake for Unpark {
@@ -53,7 +53,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// flume's unbounded channel.
+/// Stand-in for flume's unbounded channel.
 pub(crate) mod channel {
     use super::{Arc, Mutex, VecDeque};
 
@@ -83,7 +83,7 @@ pub(crate) mod channel {
     }
 }
 
-/// tokio's semaphore.
+/// Stand-in for tokio's semaphore.
 pub(crate) struct Semaphore(Mutex<Room>);
 
 struct Room {
@@ -101,7 +101,7 @@ pub(crate) enum TryAcquireError {
 }
 
 impl Permit {
-    #[allow(clippy::unused_self, reason = "as the real one")]
+    #[allow(clippy::unused_self, reason = "the real method takes self")]
     pub(crate) fn forget(self) {}
 }
 
@@ -165,7 +165,7 @@ impl Semaphore {
     }
 }
 
-/// arc-swap's cell and its cache.
+/// Stand-in for arc-swap's cell.
 pub(crate) struct ArcSwap<T>(Mutex<Arc<T>>);
 
 impl<T> ArcSwap<T> {
@@ -206,7 +206,7 @@ impl<T> Cache<Arc<ArcSwap<T>>, Arc<T>> {
     }
 }
 
-/// One answer to one question.
+/// Stand-in for the reply to a question.
 pub(crate) struct Reply(Arc<Mutex<Slot>>);
 
 pub(crate) struct Waits(Arc<Mutex<Slot>>);
