@@ -242,11 +242,9 @@ fn failures_escalate_until_a_parent_tolerates_them() {
         let middle = children(&root).remove(0);
         let leaf = children(&middle).remove(0);
         leaf.try_tell(Do::Fail).unwrap();
-        let ended = middle.exited_blocking(LONG).unwrap();
-        assert!(
-            matches!(&ended.reason, ExitReason::Failed(text) if text.contains("'leaf'") && text.contains("on request")),
-            "{ended}"
-        );
+        let exit = middle.exited_blocking(LONG).unwrap();
+        let ExitReason::Failed(text) = &exit.reason else { panic!("{exit}") };
+        assert!(text.contains("'leaf'") && text.contains("on request"), "{exit}");
         wait_until("the root has the report", || {
             lines(&log).iter().any(|line| line.starts_with("root got: middle failed"))
         });

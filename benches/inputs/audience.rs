@@ -1,4 +1,4 @@
-//! A topic's subscribers on one shard, who take every event before the next one is published.
+//! Subscribers of a topic on one shard. They take each event before the next one is published.
 
 use std::time::Duration;
 
@@ -7,21 +7,23 @@ use windlass::actors::{
     fanout::{Bounds, Delivery, Fanout, Overflow, Subscription, Topic},
 };
 
-/// Subscribers of the topic.
+/// Number of subscribers.
 pub(crate) const SUBSCRIBERS: u64 = 100;
-/// Longer than any run.
+/// Timeout that no run reaches.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Publish so many events, one after the other, and say how many deliveries there were.
+/// Message to the listeners: publishes that many events, one after the other, and replies with the
+/// deliveries.
 struct Publish(u64, Reply<u64>);
 
+/// Actor that holds all subscriptions.
 struct Listeners {
     topic: Topic<Vec<u8>>,
     subscriptions: Vec<Subscription<Vec<u8>>>,
 }
 
 impl Listeners {
-    /// Publishes one event and returns how many got it.
+    /// Publishes one event and returns how many subscribers got it.
     async fn publish(&mut self) -> u64 {
         if self.topic.publish(|number| number.to_le_bytes().to_vec()).is_err() {
             return 0;
@@ -53,18 +55,18 @@ impl Actor for Listeners {
     }
 }
 
-/// A shard with all of them.
+/// A system of one shard with the listeners.
 pub(crate) struct Audience {
     system: System,
     listeners: Addr<Publish>,
 }
 
 impl Audience {
-    /// Starts the shard on an executor of this kind.
+    /// Starts the system on this host.
     ///
     /// # Panics
     ///
-    /// The shard cannot be started.
+    /// The system does not start.
     pub(crate) fn start(host: Host) -> Self {
         let system = System::builder().cores(Cores::Unpinned(1)).host(host).start().expect("a shard starts");
         let fanout = Fanout::start(&system).expect("a relay starts");
@@ -74,7 +76,8 @@ impl Audience {
         Self { system, listeners: listeners.expect("an actor starts") }
     }
 
-    /// Delivers `deliveries`, rounded up to whole events; returns when all have arrived.
+    /// Publishes events for `deliveries` deliveries, rounded up to whole events. Returns when all have
+    /// arrived.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! An actor that tells another one on its shard, and the one that is told.
+//! Two actors on one shard. One sends messages, the other counts them.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use windlass::actors::{
     Actor, Addr, Context, Cores, Flow, Host, Placement, Reply, SpawnOptions, System, Undelivered,
 };
 
-/// Messages that may wait in a mailbox; the queues of the baselines have as many places.
+/// Capacity of the mailboxes, in messages. The queues of the baselines have the same capacity.
 pub(crate) const CAPACITY: usize = 256;
-/// Longer than any run.
+/// Timeout that no run reaches.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What the counter is told.
+/// Message to the counter.
 pub(crate) enum Count {
     Add(u64),
     Sum(Reply<u64>),
 }
 
-/// Adds up what it is told.
+/// Actor that adds numbers.
 #[derive(Default)]
 struct Counter(u64);
 
@@ -33,15 +33,16 @@ impl Actor for Counter {
     }
 }
 
-/// Tells the counter so many times, then asks for the sum and passes it on.
-struct Tell(u64, Reply<u64>);
+/// Message to the sender: sends that many messages to the counter and replies with the sum.
+struct Send(u64, Reply<u64>);
 
-struct Teller(Addr<Count>);
+/// Actor that sends messages to the counter.
+struct Sender(Addr<Count>);
 
-impl Actor for Teller {
-    type Msg = Tell;
+impl Actor for Sender {
+    type Msg = Send;
 
-    async fn handle(&mut self, Tell(times, reply): Tell, _: &mut Context<Tell>) -> Flow {
+    async fn handle(&mut self, Send(times, reply): Send, _: &mut Context<Send>) -> Flow {
         for _ in 0..times {
             if self.0.tell(Count::Add(1)).await.is_err() {
                 return Flow::Stop;
@@ -55,47 +56,47 @@ impl Actor for Teller {
     }
 }
 
-/// A shard with both actors.
+/// A system of one shard with both actors.
 pub(crate) struct Pair {
     system: System,
     counter: Addr<Count>,
-    teller: Addr<Tell>,
+    sender: Addr<Send>,
 }
 
 impl Pair {
-    /// Starts the shard on an executor of this kind.
+    /// Starts the system on this host.
     ///
     /// # Panics
     ///
-    /// The shard cannot be started.
+    /// The system does not start.
     pub(crate) fn start(host: Host) -> Self {
         let system = System::builder().cores(Cores::Unpinned(1)).host(host).start().expect("a shard starts");
         let options = |name| SpawnOptions { mailbox: CAPACITY, ..SpawnOptions::named(name) };
         let counter =
             system.spawn(Placement::Shard(0), options("counter"), Counter::default).expect("an actor starts");
-        let told = counter.clone();
-        let teller = system.spawn(Placement::Shard(0), options("teller"), move || Teller(told.clone()));
-        Self { system, counter, teller: teller.expect("an actor starts") }
+        let address = counter.clone();
+        let sender = system.spawn(Placement::Shard(0), options("sender"), move || Sender(address.clone()));
+        Self { system, counter, sender: sender.expect("an actor starts") }
     }
 
-    /// Has one actor tell the other `times` times; returns when all was handled.
+    /// Sends `times` messages from one actor to the other. Returns when all of them were handled.
     ///
     /// # Panics
     ///
     /// A message was lost.
     pub(crate) fn tell_within(&self, times: u64) {
-        let sum = self.teller.ask_blocking(|reply| Tell(times, reply), PATIENCE);
+        let sum = self.sender.ask_blocking(|reply| Send(times, reply), PATIENCE);
         assert_eq!(sum, Ok(times));
     }
 
-    /// Tells the actor `times` times from this thread; returns when all was handled.
+    /// Sends `times` messages to the actor from this thread. Returns when all of them were handled.
     ///
     /// # Panics
     ///
     /// A message was lost.
     pub(crate) fn tell_across(&self, times: u64) {
         for _ in 0..times {
-            assert!(self.counter.tell_blocking(Count::Add(1)).is_ok(), "the actor lives");
+            assert!(self.counter.tell_blocking(Count::Add(1)).is_ok(), "the actor accepts messages");
         }
         assert_eq!(self.counter.ask_blocking(Count::Sum, PATIENCE), Ok(times));
     }
