@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::sync::{ArcSwap, Cache};
 
-/// Publishes values of `T` to any number of [`Reader`]s.
+/// Publisher of values of type `T` to any number of [`Reader`]s.
 ///
 /// ```
 /// use windlass_actors::Publisher;
@@ -51,7 +51,7 @@ impl<T> Publisher<T> {
     }
 }
 
-/// Reads the latest value of a [`Publisher`].
+/// Reader of the latest value of a [`Publisher`].
 ///
 /// While the value stays the same, a load costs about one read of shared memory.
 #[derive(Debug)]

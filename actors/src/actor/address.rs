@@ -15,7 +15,7 @@ use crate::{
     stop::Undelivered,
 };
 
-/// Address of an actor that takes messages of type `M`. Sends messages from any thread.
+/// Address of an actor, for sending it messages of type `M` from any thread.
 ///
 /// The address stays valid when the actor restarts. When the last address is dropped, the actor handles the
 /// messages in its mailbox and exits. Clones are cheap, and there may be any number of them. Two addresses

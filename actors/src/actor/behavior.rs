@@ -7,12 +7,12 @@ use super::{
     exit::{ChildExit, RestartDecision},
 };
 
-/// State that lives on one shard and handles one message at a time.
+/// Actor: private state on one shard that handles one message at a time.
 ///
 /// A factory builds the actor on its shard. So neither the actor nor its futures need to be `Send`; only its
 /// messages travel between threads.
 ///
-/// A panic in one of these methods is caught. The actor is dropped, and built anew if its
+/// A panic in one of these methods is caught. The actor is dropped, and restarts if its
 /// [`Restart`](crate::Restart) policy covers panics. The message that caused the panic is lost. The messages
 /// in the mailbox stay.
 ///

@@ -22,7 +22,7 @@ use crate::{
 /// Time that cancelled children get to end. If they take longer, something blocks their threads.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
-/// Control of an actor, whatever its message type.
+/// Control over an actor, whatever its message type.
 pub(crate) trait ActorControl: Send + Sync {
     /// Makes the actor exit. `phase` decides whether it handles or drops its waiting messages.
     fn stop(&self, phase: Phase);
@@ -32,7 +32,7 @@ pub(crate) trait ActorControl: Send + Sync {
     fn signal_child(&self, link: Arc<ParentLink>);
 }
 
-/// The parent of several children, and how many of them live. It belongs to one run of the parent.
+/// Parent of several children, and the number of living ones. It belongs to one run of the parent.
 struct Family {
     parent: Arc<dyn ActorControl>,
     living: AtomicUsize,

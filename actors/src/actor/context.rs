@@ -39,7 +39,8 @@ pub struct Context<M> {
     pub(super) cell: Arc<ActorCell<M>>,
     local: Local,
     pub(super) system: Arc<SystemShared>,
-    /// Set for a child. When the system drains, its parent stops it, because the parent may still need it.
+    /// Set for a child. A draining system does not stop a child: its parent may still need it, and stops it
+    /// later.
     is_child: bool,
     restarts: u64,
     /// Messages handled since other tasks had a turn.
@@ -51,7 +52,7 @@ pub struct Context<M> {
     last_watch: u64,
 }
 
-/// The next thing that an actor handles.
+/// What an actor handles next.
 pub(crate) enum Incoming<M> {
     Message(M),
     Child(ChildExit),

@@ -98,7 +98,7 @@ impl fmt::Display for ChildExit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RestartDecision {
-    /// The actor is built anew after a delay.
+    /// The actor restarts after a delay.
     Restart {
         /// Time from the end of this run to the next run.
         delay: Duration,
@@ -106,7 +106,7 @@ pub enum RestartDecision {
     /// The actor exits: its stop was requested, or its [`Restart`](crate::Restart) policy does not cover the
     /// reason.
     Stop,
-    /// The actor exits although its policy covers the reason: it has restarted too often.
+    /// The actor exits although its policy covers the reason: it has reached its restart limit.
     LimitReached,
 }
 

@@ -11,7 +11,7 @@ use super::exit::ActorExit;
 /// panic and must not block.
 pub(crate) type Watcher = Box<dyn FnOnce(&ActorExit) + Send>;
 
-/// Exit of one actor, and its watchers. The actor's addresses keep it beyond the actor's exit.
+/// Exit of one actor, and its watchers. It lives as long as there are addresses of the actor.
 #[derive(Default)]
 pub(crate) struct ExitNotifier(Mutex<ExitState>);
 

@@ -10,7 +10,7 @@ use std::{
 use super::{address::Addr, exit::ActorId, watch::WatchGuard};
 use crate::error::RegisterError;
 
-/// Finds actors by name and by the type of their messages. Clones are handles to the same registry.
+/// Directory of actors by name and message type. Clones are handles to the same registry.
 ///
 /// Each [`System`](crate::System) has a registry. One created by [`new`](Self::new) can be shared between
 /// systems, or be part of the state of a server's handlers. The registry holds an address of each registered

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tokio::sync::oneshot;
 
-/// Sends the answer to one question.
+/// Sender of the answer to one question.
 ///
 /// If it is dropped without an answer, the asker gets [`NoReply`](crate::error::AskError::NoReply).
 pub struct Reply<R>(oneshot::Sender<R>);

@@ -45,12 +45,11 @@ pub struct SpawnOptions {
     pub mailbox: usize,
     /// Exit reasons after which the actor is restarted. Default: failures.
     pub restart: Restart,
-    /// Delay before the first restart. It doubles with each further restart within the window. Default: 10
-    /// ms.
+    /// Delay before the first restart. It doubles with each restart within the window. Default: 10 ms.
     pub backoff: Duration,
     /// Longest delay before a restart. Default: 5 s.
     pub max_backoff: Duration,
-    /// Most restarts within the window. The failure after that is the actor's exit. Default: 10.
+    /// Most restarts within the window. After the next failure the actor exits. Default: 10.
     pub max_restarts: usize,
     /// Window in which restarts are counted. Default: 60 s.
     pub restart_window: Duration,

@@ -53,8 +53,8 @@ impl<M: Send + 'static> Context<M> {
     /// The parent gets a call of [`child_exited`](Actor::child_exited) when a run of the child has ended.
     ///
     /// When this actor exits or restarts, it stops its children first and waits for their exits. Only then
-    /// does [`stopped`](Actor::stopped) run. The children handle their waiting messages if this actor ended
-    /// in order, and drop them if it failed. Children that need longer than [`SpawnOptions::children_grace`]
+    /// does [`stopped`](Actor::stopped) run. The children drop their waiting messages if this actor failed or
+    /// panicked. Otherwise they handle them. Children that need longer than [`SpawnOptions::children_grace`]
     /// are aborted.
     ///
     /// When the system drains, a child runs until its parent has handled its last message.

@@ -20,13 +20,13 @@ use crate::{
     stop::Phase,
 };
 
-/// Publishes the exit of an actor when it is dropped, also for an actor that never started.
+/// Guard that publishes the exit of an actor when it is dropped, also for an actor that never started.
 pub(crate) struct ExitGuard<M> {
     cell: Arc<ActorCell<M>>,
     system: Arc<SystemShared>,
     registration: ActorRegistration,
     parent: Option<Arc<ParentLink>>,
-    /// Reason and decision to publish. They stand for an aborted actor until the actor ends in order.
+    /// Reason and decision to publish. Until the supervisor sets them, they are those of an aborted actor.
     exit: (ExitReason, RestartDecision),
 }
 

@@ -1,7 +1,8 @@
 //! The glommio host. The only file that names glommio.
 //!
-//! This crate asks glommio for two things only: run a task of this thread, and return the thread. Wakes from
-//! other threads, timers and waits go past it. So neither its 16-bit waker counts nor its timers matter.
+//! glommio only runs the tasks of this thread and then continues the event loop of the shard. Wakes from
+//! other threads, timers and waits do not go through it. So the weak points of glommio do not matter, such as
+//! the 16-bit counter of a task's wakers.
 
 use std::{future::Future, io, time::Duration};
 

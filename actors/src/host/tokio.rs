@@ -1,7 +1,7 @@
 //! The tokio host: a `LocalSet` without a runtime around it.
 //!
-//! Without a runtime, a handler may block on a runtime of its own. It also finds no tokio timers and sockets,
-//! just as on the glommio host.
+//! tokio forbids blocking on a runtime inside another runtime. Because there is none around it, a handler may
+//! block on a runtime of its own. It finds no tokio timers and sockets, just as on the glommio host.
 
 use std::{
     future::Future,

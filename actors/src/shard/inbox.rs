@@ -21,7 +21,7 @@ struct Inbox<M> {
     shard: Arc<Remote>,
 }
 
-/// Sends messages to the driver of one shard. Clones send to the same driver.
+/// Sender of messages to the driver of one shard. Clones send to the same driver.
 pub struct ShardSender<M>(Arc<Inbox<M>>);
 
 impl<M: Send + 'static> ShardSender<M> {
@@ -55,8 +55,9 @@ impl<M: Send + 'static> ShardSender<M> {
         Ok(())
     }
 
-    /// Sends a message as soon as the inbox has a free slot. Blocks the calling thread, which must not be a
-    /// shard's.
+    /// Sends a message as soon as the inbox has a free slot. Blocks the calling thread until then.
+    ///
+    /// Do not call it on a shard's thread.
     ///
     /// # Errors
     ///

@@ -30,8 +30,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Local>> = const { RefCell::new(None) };
 }
 
-/// A thread that was busy for longer polls for events once more before it waits. The poll costs a system
-/// call.
+/// A thread that was busy for longer than this polls once more before it waits. The poll costs a system call.
 const LONG_BUSY: Duration = Duration::from_millis(5);
 
 /// The part of a shard that only its own thread uses.
@@ -234,16 +233,16 @@ impl Local {
     /// Reads the clock. Returns `true` if the thread was busy for so long that it must poll once more before
     /// it waits.
     ///
-    /// An event that arrived while the thread was busy would be returned by the wait, and nobody would know
-    /// how long it had been there.
+    /// Without that poll, the wait would return the events that arrived while the thread was busy, and the
+    /// time that they had waited would be unknown.
     pub(crate) fn was_busy_for_long(&self) -> bool {
         let now = Instant::now();
         self.0.now.set(now);
         self.busy_time(now) > LONG_BUSY
     }
 
-    /// Records that the thread did work outside of this shard. The time does not count as a wait for the
-    /// shard.
+    /// Records that the thread ran code outside of this shard until now. That time counts neither as busy nor
+    /// as a wait for the shard.
     pub(crate) fn record_pause(&self) {
         let now = Instant::now();
         self.0.last_poll.set(now);

@@ -26,8 +26,8 @@ impl MinWait {
     /// Records that work handled at `now` had waited for `wait`, and returns the smallest wait of both
     /// windows.
     ///
-    /// A window begins with a record. So a thread that is busy for longer than a window keeps the record
-    /// before it.
+    /// A window begins with a record, not at a fixed time. So the record before a long busy time still counts
+    /// after it.
     pub(crate) fn record(&mut self, now: Instant, wait: Duration) -> Duration {
         if now.saturating_duration_since(self.window_start) < WINDOW {
             self.current = self.current.min(wait);

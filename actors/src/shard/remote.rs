@@ -136,7 +136,8 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// Counts an actor on its shard. Dropped when the actor has exited, or when it will never start.
+/// Registration of an actor on its shard. It is dropped when the actor has exited, or when it will never
+/// start.
 #[derive(Debug)]
 pub(crate) struct ActorRegistration(Arc<Remote>);
 

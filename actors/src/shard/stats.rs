@@ -9,7 +9,7 @@ use std::{
 ///
 /// Only the shard writes them, so counting costs it no locked instruction.
 #[derive(Debug, Default)]
-// Two cache lines of 64 bytes, because the processor fetches neighbouring lines in pairs.
+// The processor fetches cache lines of 64 bytes in pairs. So the counters of two shards never share a pair.
 #[repr(align(128))]
 pub struct ShardStats {
     turns: AtomicU64,

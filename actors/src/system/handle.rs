@@ -61,7 +61,7 @@ pub struct StopReport {
     pub shards_joined: usize,
     /// Shards whose threads are blocked by code that does not return. They are left behind.
     pub shards_stuck: Vec<usize>,
-    /// Whether the timeout expired, so that running actors were dropped without an orderly end.
+    /// Whether the timeout expired, so that the remaining actors were aborted.
     pub aborted: bool,
     /// Shards that failed since the start of the system.
     pub failures: Vec<ShardFailure>,

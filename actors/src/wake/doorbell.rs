@@ -18,7 +18,7 @@ pub(crate) trait Notify {
     fn notify(&self);
 }
 
-/// Wakes a shard for new work if it sleeps.
+/// Doorbell of a shard: wakes the shard for new work if it sleeps.
 #[derive(Debug)]
 pub(crate) struct Doorbell<N> {
     asleep: AtomicBool,
@@ -65,7 +65,7 @@ impl<N: Notify> Doorbell<N> {
     }
 }
 
-/// Marks a queue that may hold something. Reading it takes no lock.
+/// Flag of a queue that may hold something. Reading it takes no lock.
 #[derive(Debug)]
 pub(crate) struct Flag(AtomicBool);
 
