@@ -221,7 +221,7 @@ fn a_stale_socket_file_is_replaced_but_one_in_use_is_not() {
     let server = server.start().unwrap();
     let second =
         base_builder().listen(Listen::Unix(path.clone())).cores(Cores::Unpinned(1)).start().unwrap_err();
-    assert!(second.to_string().contains("a process listens behind the socket"), "{second}");
+    assert!(second.to_string().contains("a process listens on this socket"), "{second}");
     assert_eq!(over_unix(&path, ""), "none none");
     drop(server);
     assert!(!path.exists());
