@@ -82,7 +82,8 @@ pub use routing::router::Lookup;
 pub use routing::router::{Group, Router, RouterError, RouterHandle};
 pub use routing::table::RouteError;
 pub use server::{
-    Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError, TestClient, TestStream,
+    Builder, DrainReport, EngineKind, Operations, PoolSettings, Server, StartError, TestClient,
+    TestConnection, TestEnd, TestStream,
 };
 pub use sse::{event_stream, event_stream_with};
 #[cfg(feature = "tls")]

@@ -124,5 +124,9 @@ pub use shard::{
 pub use snapshot::{Publisher, Reader};
 pub use stop::Undelivered;
 #[doc(hidden)]
+pub mod clock {
+    pub use crate::time::{advance, now};
+}
+#[doc(hidden)]
 pub use system::manual;
 pub use system::{ActorCounts, Builder, Cores, ShardSenders, StopReport, System};

@@ -8,17 +8,17 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     rc::Rc,
-    time::Instant,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
-use windlass_actors::Wait;
+use windlass_actors::{Wait, clock};
 
 use super::{
     engine::{Accepted, Closed, Connection, Ending, Engine, EngineOptions, EventHandler},
+    outbox::Segment,
     slots::{ConnId, Slots},
 };
 
@@ -46,6 +46,8 @@ pub(crate) struct Pipe {
     pub(crate) ended: bool,
     /// The peer has reset the connection.
     pub(crate) reset: bool,
+    /// Number of bytes that the peer reads before it stalls. `None`: it never stalls.
+    pub(crate) room: Option<usize>,
     /// Bytes for the peer.
     pub(crate) output: Vec<u8>,
     /// The end of the connection, once it is closed.
@@ -101,6 +103,8 @@ struct Endpoint<T> {
     pipe: PeerPipe,
     /// The handler knows that the peer has sent FIN.
     fin_delivered: bool,
+    /// The segment that a stalled peer reads at present, and the index of its first unread byte.
+    in_flight: Option<(Segment, usize)>,
 }
 
 impl<H: EventHandler> Memory<H> {
@@ -113,7 +117,7 @@ impl<H: EventHandler> Memory<H> {
     fn wait(&self, wait: Wait) -> io::Result<()> {
         let timeout = match wait {
             Wait::Poll => return Ok(()),
-            Wait::Until(at) => Some(at.saturating_duration_since(Instant::now())),
+            Wait::Until(at) => Some(at.saturating_duration_since(clock::now())),
             Wait::Forever => None,
         };
         let timeout = timeout.map(|timeout| Timespec {
@@ -142,7 +146,7 @@ impl<H: EventHandler> Memory<H> {
             let id = self.connections.next_id();
             let accepted = Accepted { fd: self.doorbell.as_fd(), listener: NO_LISTENER, is_adopted: false };
             let conn = handler.open(id, accepted);
-            self.connections.insert(Endpoint { conn, pipe, fin_delivered: false });
+            self.connections.insert(Endpoint { conn, pipe, fin_delivered: false, in_flight: None });
         }
     }
 
@@ -187,11 +191,12 @@ impl<T: Connection> Endpoint<T> {
             return Step::Closed(End::Reset, Closed::Aborted);
         }
         let sent = self.send();
+        let is_drained = self.in_flight.is_none();
         if sent > 0 {
-            handler.sent(id, &mut self.conn, sent, true);
+            handler.sent(id, &mut self.conn, sent, is_drained);
             return Step::Progress;
         }
-        if self.conn.ending() != Ending::Open {
+        if self.conn.ending() != Ending::Open && is_drained {
             return Step::Closed(End::Fin, Closed::Finished);
         }
         if !self.conn.wants_read() {
@@ -214,13 +219,23 @@ impl<T: Connection> Endpoint<T> {
         Step::Idle
     }
 
-    /// Moves the outbox to the peer and returns the number of bytes.
+    /// Moves what the peer reads from the outbox and returns the number of bytes.
     fn send(&mut self) -> usize {
         let mut sent = 0;
-        while let Some(segment) = self.conn.outbox().take() {
-            let bytes = segment.as_slice();
-            sent += bytes.len();
-            self.pipe.borrow_mut().output.extend_from_slice(bytes);
+        while let Some((segment, from)) =
+            self.in_flight.take().or_else(|| self.conn.outbox().take().map(|segment| (segment, 0)))
+        {
+            let mut pipe = self.pipe.borrow_mut();
+            let rest = &segment.as_slice()[from..];
+            let taken = rest.len().min(pipe.room.unwrap_or(usize::MAX));
+            pipe.output.extend_from_slice(&rest[..taken]);
+            pipe.room = pipe.room.map(|room| room - taken);
+            sent += taken;
+            if taken < rest.len() {
+                drop(pipe);
+                self.in_flight = Some((segment, from + taken));
+                break;
+            }
         }
         sent
     }

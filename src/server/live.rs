@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use windlass_actors::Local;
+use windlass_actors::{Local, clock};
 
 use crate::{
     metrics::{self, Metrics},
@@ -46,7 +46,7 @@ async fn watch(live: Arc<Live>, client: Client) {
 
 impl Live {
     fn figures(&self) -> PreparedEvent {
-        let now = Instant::now();
+        let now = clock::now();
         if let Some((made, event)) = &*self.latest()
             && now.saturating_duration_since(*made) < GOOD_FOR
         {

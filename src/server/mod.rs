@@ -37,7 +37,7 @@ pub use drain::DrainReport;
 pub use engine::EngineKind;
 pub use operations::Operations;
 pub use pool::PoolSettings;
-pub use test_client::{TestClient, TestStream};
+pub use test_client::{TestClient, TestConnection, TestEnd, TestStream};
 
 /// An address to listen on, and what comes first on its connections.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use crate::{
     error::AskError,
     future::{Either, block_on, race},
     shard::{Deadline, Local},
-    time::instant_after,
+    time::{self, instant_after},
 };
 
 impl<M: Send + 'static> Addr<M> {
@@ -40,7 +40,7 @@ impl<M: Send + 'static> Addr<M> {
         question: impl FnOnce(Reply<R>) -> M,
         timeout: Duration,
     ) -> Result<R, AskError> {
-        let deadline = Deadline::new(instant_after(Instant::now(), timeout), Arc::clone(&self.0.shard));
+        let deadline = Deadline::new(instant_after(time::now(), timeout), Arc::clone(&self.0.shard));
         match race(self.ask_untimed(question), deadline).await {
             Either::Left(answer) => answer,
             Either::Right(()) => Err(AskError::Timeout),

@@ -1,9 +1,6 @@
 //! Supervision: runs an actor, and restarts it as its policy says.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     behavior::{Actor, Flow},
@@ -18,6 +15,7 @@ use crate::{
     future::{PanicPayload, catch_panic, catch_panic_async, panic_message, race},
     shard::{ActorRegistration, Local},
     stop::Phase,
+    time,
 };
 
 /// Guard that publishes the exit of an actor when it is dropped, also for an actor that never started.
@@ -83,7 +81,7 @@ pub(crate) async fn supervise<A: Actor>(
             guard.exit = (reason, RestartDecision::Stop);
             return;
         }
-        let Some(delay) = restarts.next_delay(Instant::now(), &options) else {
+        let Some(delay) = restarts.next_delay(time::now(), &options) else {
             system.counters.restart_limit_reached.fetch_add(1, Ordering::Relaxed);
             tracing::error!(
                 actor = options.name,

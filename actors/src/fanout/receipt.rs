@@ -1,11 +1,6 @@
 //! The publisher's receipt for an event.
 
-use std::{
-    fmt,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 use super::{
     delivery::DeliveryReport,
@@ -14,7 +9,7 @@ use super::{
 use crate::{
     future::{Either, race},
     shard::{Deadline, Remote},
-    time::instant_after,
+    time::{self, instant_after},
 };
 
 /// Receipt for a published event: its number, and on request its outcome. Dropping the receipt has no effect.
@@ -60,7 +55,7 @@ impl<P: Payload> Receipt<P> {
     /// The future may be dropped, and the method called again.
     pub async fn delivery_report(&self, timeout: Duration) -> DeliveryReport {
         if let Some(shard) = &self.timer_shard {
-            let deadline = Deadline::new(instant_after(Instant::now(), timeout), Arc::clone(shard));
+            let deadline = Deadline::new(instant_after(time::now(), timeout), Arc::clone(shard));
             match race(pin!(self.event.counter.completed()), pin!(deadline)).await {
                 Either::Left(()) | Either::Right(()) => {}
             }

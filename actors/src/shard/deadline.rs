@@ -16,6 +16,7 @@ use std::{
 use tokio::{runtime::Handle, time::Sleep};
 
 use super::{local::Local, remote::Remote, timers::TimerKey};
+use crate::time;
 
 /// Future that ends at an instant, wherever it is polled.
 ///
@@ -87,7 +88,7 @@ impl Future for Deadline {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if Instant::now() >= self.deadline {
+        if time::now() >= self.deadline {
             return Poll::Ready(());
         }
         let is_running = match &mut self.timer {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     host::Host,
-    time::instant_after,
+    time::{self, instant_after},
     wake::{CurrentShard, TaskKey, WakeTarget, Wakeable},
 };
 
@@ -67,7 +67,7 @@ pub struct Local(Rc<State>);
 
 impl Local {
     pub(crate) fn new(remote: Arc<Remote>, host: Host, key: ShardKey) -> Self {
-        let now = Instant::now();
+        let now = time::now();
         Self(Rc::new(State {
             remote,
             host,
@@ -158,7 +158,7 @@ impl Local {
 
     /// Returns a future that ends `duration` after this call. It works on this shard only.
     pub fn sleep(&self, duration: Duration) -> Sleep {
-        self.sleep_until(instant_after(Instant::now(), duration))
+        self.sleep_until(instant_after(time::now(), duration))
     }
 
     /// Returns the number of tasks on this shard, actors included.
@@ -187,7 +187,7 @@ impl Local {
     /// A driver calls this once in each turn, right after it has polled for events, which is after the wait
     /// if there was one. From then on the thread counts as busy until the next poll.
     pub fn record_poll(&self) -> Instant {
-        let now = Instant::now();
+        let now = time::now();
         let state = &*self.0;
         if state.waiting.replace(false) {
             // The shard waited, so no event was there before.
@@ -236,7 +236,7 @@ impl Local {
     /// Without that poll, the wait would return the events that arrived while the thread was busy, and the
     /// time that they had waited would be unknown.
     pub(crate) fn was_busy_for_long(&self) -> bool {
-        let now = Instant::now();
+        let now = time::now();
         self.0.now.set(now);
         self.busy_time(now) > LONG_BUSY
     }
@@ -244,7 +244,7 @@ impl Local {
     /// Records that the thread ran code outside of this shard until now. That time counts neither as busy nor
     /// as a wait for the shard.
     pub(crate) fn record_pause(&self) {
-        let now = Instant::now();
+        let now = time::now();
         self.0.last_poll.set(now);
         self.record_wait(now, Duration::ZERO);
     }
@@ -259,7 +259,7 @@ impl Local {
 
     /// Reads the clock at the end of a turn.
     pub(crate) fn end_turn(&self) {
-        let now = Instant::now();
+        let now = time::now();
         let state = &*self.0;
         state.now.set(now);
         if !state.polled.replace(false) {

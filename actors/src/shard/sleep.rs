@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::timers::{TimerKey, Timers};
+use crate::time;
 
 /// Future that ends at an instant, kept by the timers of its shard. Created by
 /// [`Local::sleep`](crate::Local::sleep).
@@ -41,7 +42,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if Instant::now() >= this.deadline {
+        if time::now() >= this.deadline {
             return Poll::Ready(());
         }
         match this.key {

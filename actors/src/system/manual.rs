@@ -2,7 +2,11 @@
 //!
 //! It starts no thread, and nothing happens between two steps.
 
-use std::{fmt, io, sync::Arc, time::Instant};
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{builder::DEFAULT_INBOX, handle::System, threads::ThreadExits};
 use crate::{
@@ -10,6 +14,7 @@ use crate::{
     error::{FailureCause, ShardFailure, StartError},
     host::{self, Host, SteppedExecutor},
     shard::{Driver, EventLoop, Local, Remote, ShardGroup, ShardKey, ShardSender, cancel_tasks},
+    time::{instant_after, replace_clock},
 };
 
 /// System of one shard that runs only while the caller calls [`step`](Self::step).
@@ -20,6 +25,8 @@ pub struct ManualSystem<D: Driver> {
     exits: Arc<ThreadExits>,
     system: System,
     inbox: ShardSender<D::Msg>,
+    /// Time of the shard while its clock is stopped.
+    stopped: Option<Instant>,
 }
 
 impl<D: Driver> ManualSystem<D> {
@@ -42,25 +49,64 @@ impl<D: Driver> ManualSystem<D> {
         let driver = factory(&local, &inbox).map_err(start_error)?;
         let event_loop = EventLoop::new(local, Arc::clone(&group), driver, inbox.clone());
         let system = System::new(shared, Arc::clone(&exits), Vec::new());
-        Ok(Self { event_loop, executor: SteppedExecutor::default(), group, exits, system, inbox })
+        Ok(Self {
+            event_loop,
+            executor: SteppedExecutor::default(),
+            group,
+            exits,
+            system,
+            inbox,
+            stopped: None,
+        })
     }
 
-    /// Runs one iteration of the event loop. It waits for an event, but not longer than to `latest`.
+    /// Runs one iteration of the event loop. It waits for an event, but not longer than to `latest` by the clock of
+    /// the shard.
     ///
     /// # Errors
     ///
     /// The driver failed. It must not be used any more.
     pub fn step(&mut self, latest: Instant) -> io::Result<()> {
-        let Self { event_loop, executor, .. } = self;
-        let _entered = Entered::enter(&event_loop.local);
-        event_loop.local.record_pause();
-        executor.run(async {
+        let Self { event_loop, executor, stopped, .. } = self;
+        let entered = Entered::enter(&event_loop.local, *stopped);
+        if stopped.is_none() {
+            event_loop.local.record_pause();
+        }
+        let result = executor.run(async {
             event_loop.handle_queues();
             if event_loop.local.task_table().scheduled() > 0 {
                 host::yield_now().await;
             }
             event_loop.turn(Some(latest))
-        })
+        });
+        *stopped = entered.leave();
+        result
+    }
+
+    /// Returns the time of the shard.
+    pub fn now(&self) -> Instant {
+        self.stopped.unwrap_or_else(Instant::now)
+    }
+
+    /// Stops the clock of the shard. Time then passes only by [`advance`](Self::advance), and by
+    /// [`clock::advance`](crate::clock::advance) within a step.
+    pub fn stop_clock(&mut self) {
+        self.stopped = Some(self.now());
+    }
+
+    /// Moves the clock of the shard forward, and stops it. The next step runs what has become due.
+    pub fn advance(&mut self, by: Duration) {
+        self.stopped = Some(instant_after(self.now(), by));
+    }
+
+    /// Returns the earliest instant at which something is due, which is now if there is work already.
+    pub fn next_due(&self) -> Option<Instant> {
+        let Self { event_loop: EventLoop { driver, local, .. }, .. } = self;
+        if driver.pending() || local.remote().has_work() || local.task_table().scheduled() > 0 {
+            return Some(self.now());
+        }
+        let timer = local.timers().next_deadline();
+        timer.into_iter().chain(driver.deadline()).min()
     }
 
     /// Returns the driver.
@@ -81,7 +127,7 @@ fn start_error(error: io::Error) -> StartError {
 impl<D: Driver> Drop for ManualSystem<D> {
     fn drop(&mut self) {
         let local = self.event_loop.local.clone();
-        let _entered = Entered::enter(&local);
+        let _entered = Entered::enter(&local, self.stopped);
         self.inbox.close(&mut self.event_loop.inbox_receiver);
         self.executor.run(cancel_tasks(&local));
         local.remote().close();
@@ -96,19 +142,28 @@ impl<D: Driver> fmt::Debug for ManualSystem<D> {
     }
 }
 
-/// Makes a shard that of the calling thread. Dropping it restores the shard before, if there was one.
-struct Entered(Option<Local>);
+/// Makes a shard and its clock those of the calling thread. Dropping it restores the ones before.
+struct Entered {
+    previous: Option<Local>,
+    previous_clock: Option<Instant>,
+}
 
 impl Entered {
-    fn enter(local: &Local) -> Self {
+    fn enter(local: &Local, stopped: Option<Instant>) -> Self {
         let previous = Local::current();
         Local::set_current(Some(local.clone()));
-        Self(previous)
+        Self { previous, previous_clock: replace_clock(stopped) }
+    }
+
+    /// Returns the time of the stopped clock.
+    fn leave(self) -> Option<Instant> {
+        replace_clock(None)
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        Local::set_current(self.0.take());
+        replace_clock(self.previous_clock);
+        Local::set_current(self.previous.take());
     }
 }

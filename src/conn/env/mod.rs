@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use windlass_actors::{Local, Reader, ShardSender};
+use windlass_actors::{Local, Reader, ShardSender, clock};
 
 use super::{
     message::{DrainCounts, LocalReply, Msg},
@@ -118,7 +118,7 @@ pub(crate) struct Env {
 
 impl Env {
     pub(crate) fn new(common: &Common, local: Local, mut reader: Reader<RouteTable>) -> Self {
-        let now = Instant::now();
+        let now = clock::now();
         // An allocation of its own for each shard: requests on other shards do not touch its reference count.
         let shard = local.shard();
         let counters = common.metrics.shards()[shard].clone();
@@ -218,7 +218,7 @@ impl Env {
 
     /// Reads the clock, and reports the shard's lag if the batch takes long.
     pub(super) fn read_clock(&mut self) -> Instant {
-        self.clock = Instant::now();
+        self.clock = clock::now();
         if self.clock.saturating_duration_since(self.now) > LONG_BATCH {
             self.local.record_lag(self.clock);
         }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{Method, StatusCode};
+use windlass_actors::clock;
 
 use crate::{
     body::Body,
@@ -114,7 +115,7 @@ impl Telemetry {
             peer: io.peer,
             status,
             error,
-            duration: Instant::now().saturating_duration_since(self.started),
+            duration: clock::now().saturating_duration_since(self.started),
             body_bytes,
         });
         env.counters.panics.add_many("hook", panics);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use windlass_actors::{Deadline, Local};
+use windlass_actors::{Deadline, Local, clock};
 
 use crate::{
     body::{BoxError, Frame, Offer, Source},
@@ -109,13 +109,13 @@ impl Heartbeat {
     /// Creates a timer. `None` and zero disable it.
     fn new(interval: Option<Duration>) -> Self {
         let interval = interval.filter(|interval| !interval.is_zero());
-        Self { interval, last_output: Instant::now(), had_output: true, timer: None, waker: None }
+        Self { interval, last_output: clock::now(), had_output: true, timer: None, waker: None }
     }
 
     /// Restarts the interval. Uses the shard's cached time, which is cheaper than the clock and drives its
     /// timers.
     fn record_output(&mut self) {
-        let now = Local::current().map_or_else(Instant::now, |local| local.now());
+        let now = Local::current().map_or_else(clock::now, |local| local.now());
         (self.last_output, self.had_output) = (now, true);
     }
 
@@ -151,8 +151,9 @@ impl Heartbeat {
             };
             ready!(Pin::new(deadline).poll(cx));
             self.timer = None;
-            if self.last_output.elapsed() >= interval {
-                self.last_output = Instant::now();
+            let now = clock::now();
+            if now.saturating_duration_since(self.last_output) >= interval {
+                self.last_output = now;
                 return Poll::Ready(());
             }
         }

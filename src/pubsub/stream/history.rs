@@ -7,11 +7,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use windlass_actors::{Deadline, Local};
+use windlass_actors::{Deadline, Local, clock};
 
 use crate::{
     pubsub::event::{EventFormat, gap_between},
@@ -86,7 +86,7 @@ impl<F: EventFormat> History<F> {
                         }
                     }
                     Err(error) if error.kind() == ErrorKind::Full => {
-                        let retry_at = Instant::now() + READ_RETRY_DELAY;
+                        let retry_at = clock::now() + READ_RETRY_DELAY;
                         let delay = Local::current().map(|local| local.deadline(retry_at));
                         self.state = ReadState::Waiting(*start, delay);
                     }

@@ -1,5 +1,7 @@
 //! Requests to a router without a server: no socket, no thread, the same connections.
 
+mod connection;
+
 use std::{
     cell::RefCell,
     rc::Rc,
@@ -10,6 +12,8 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use windlass_actors::{System, Undelivered, manual::ManualSystem};
+
+pub use connection::{TestConnection, TestEnd};
 
 use super::{Builder, Ground, Server, StartError, fanout};
 use crate::{
@@ -24,10 +28,14 @@ use crate::{
 /// How long a reply, or the next piece of it, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Turns of the shard after which it must have nothing more to do at one instant.
+const TURNS: usize = 100_000;
+
 /// Sends requests to a [`Router`] within the calling thread: for tests of handlers, middleware and routes.
 ///
 /// What it sends goes through the same connections as a server's, HTTP/1.1 byte by byte; there is just no socket beneath
-/// them and no thread around them. Only async routes start threads: those of the pool. Time is the machine's.
+/// them and no thread around them. Only async routes start threads: those of the pool. Time is the machine's, unless a
+/// test [stops the clock](Self::stop_clock) and [moves it](Self::advance).
 ///
 /// ```
 /// use windlass::{Request, Router, TestClient, get, http::StatusCode};
@@ -117,6 +125,63 @@ impl TestClient {
         }
     }
 
+    /// Opens a connection on which bytes are sent as they are.
+    pub fn connect(&self) -> TestConnection {
+        let pipe = self.0.borrow().connector.connect();
+        self.run_due();
+        TestConnection::new(self.clone(), pipe)
+    }
+
+    /// Stops the clock of the shard: from here on, time passes only by [`advance`](Self::advance).
+    ///
+    /// Timers of the server, of its handlers and of its actors follow this clock. Jobs of the pool run on threads of
+    /// their own, by the clock of the machine.
+    pub fn stop_clock(&self) {
+        self.0.borrow_mut().system.stop_clock();
+    }
+
+    /// Moves the clock of the shard forward and runs everything that falls due on the way, each at its own time. Stops
+    /// the clock if it runs.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use windlass::{Router, Server, TestClient, Timeouts};
+    ///
+    /// let mut timeouts = Timeouts::default();
+    /// timeouts.header = Some(Duration::from_secs(10));
+    /// let client = Server::builder().router(Router::new()).timeouts(timeouts).test_client()?;
+    /// let mut slow = client.connect();
+    /// client.stop_clock();
+    /// slow.send("GET / HTT");
+    /// client.advance(Duration::from_secs(9));
+    /// assert!(slow.received().is_empty());
+    /// client.advance(Duration::from_secs(1));
+    /// assert!(slow.received().starts_with(b"HTTP/1.1 408 "));
+    /// # Ok::<(), windlass::StartError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Called from within a handler, or the shard never comes to rest.
+    #[track_caller]
+    pub fn advance(&self, by: Duration) {
+        self.stop_clock();
+        self.run_due();
+        let end = self.0.borrow().system.now() + by;
+        loop {
+            let (now, due) = {
+                let stage = self.0.borrow();
+                (stage.system.now(), stage.system.next_due())
+            };
+            let next = due.map_or(end, |due| due.min(end)).max(now);
+            self.0.borrow_mut().system.advance(next - now);
+            self.run_due();
+            if next == end {
+                return;
+            }
+        }
+    }
+
     /// Returns the system whose only shard is served here, to spawn actors on it. They run while a call of the client
     /// waits for its reply.
     pub fn system(&self) -> System {
@@ -136,10 +201,43 @@ impl TestClient {
             if let Some(found) = found() {
                 return found;
             }
-            assert!(Instant::now() < until, "{what} did not come within {PATIENCE:?}");
-            let step = self.0.borrow_mut().system.step(until);
-            assert!(step.is_ok(), "the shard failed: {step:?}");
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{what} did not come within {PATIENCE:?}");
+            self.step(left);
         }
+    }
+
+    /// Resets a connection, and runs one step in which the server learns of it. A shard that is at work takes it
+    /// itself.
+    fn reset(&self, pipe: &PeerPipe) {
+        pipe.borrow_mut().reset = true;
+        if let Ok(mut stage) = self.0.try_borrow_mut() {
+            stage.connector.wake();
+            let now = stage.system.now();
+            let _ = stage.system.step(now);
+        }
+    }
+
+    /// Runs the shard once; it waits for something to do for `longest` at most.
+    #[track_caller]
+    fn step(&self, longest: Duration) {
+        let mut stage = self.0.borrow_mut();
+        let latest = stage.system.now() + longest;
+        let step = stage.system.step(latest);
+        assert!(step.is_ok(), "the shard failed: {step:?}");
+    }
+
+    /// Runs the shard until nothing more is due now.
+    #[track_caller]
+    fn run_due(&self) {
+        for _ in 0..TURNS {
+            let due = self.0.borrow().system.next_due();
+            if due.is_none_or(|due| due > self.0.borrow().system.now()) {
+                return;
+            }
+            self.step(Duration::ZERO);
+        }
+        panic!("the shard does not come to rest within {TURNS} turns");
     }
 }
 
