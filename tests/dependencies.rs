@@ -1,6 +1,7 @@
 //! Holds the licence, ban and source rules of `deny.toml` over the dependency graph, with nothing but cargo.
 //!
-//! cargo-deny reads the same file and checks advisories too, but takes minutes to install; see `scripts/check.sh`.
+//! cargo-deny reads the same file and checks advisories too, but takes minutes to install; see
+//! `scripts/check.sh`.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -13,7 +14,8 @@ use serde::Deserialize;
 
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// `deny.toml`. Unknown keys are errors: a rule that this test does not hold must not look as if it were held.
+/// `deny.toml`. Unknown keys are errors: a rule that this test does not hold must not look as if it were
+/// held.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Rules {
@@ -259,7 +261,8 @@ fn numbers(version: &str) -> Vec<u64> {
     version[..end].split('.').map(|number| number.parse().unwrap()).collect()
 }
 
-/// Returns `true` if the allowed licences satisfy an SPDX expression. AND binds closer than OR; an old `/` is an OR.
+/// Returns `true` if the allowed licences satisfy an SPDX expression. AND binds closer than OR; an old `/` is
+/// an OR.
 fn licence_is_met(expression: &str, allowed: &dyn Fn(&str) -> bool) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let mut words = spaced.split_whitespace().collect::<Vec<_>>();

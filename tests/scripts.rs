@@ -1,7 +1,8 @@
 //! Every script prints its usage and refuses wrong arguments before it builds or starts anything.
 //!
-//! The tests read the options and their values from the usage text of each script, so they cover a new script or option
-//! without a change here. The name that an option gives to its value says what the value is: see [`WRONG_VALUES`].
+//! The tests read the options and their values from the usage text of each script, so they cover a new script
+//! or option without a change here. The name that an option gives to its value says what the value is: see
+//! [`WRONG_VALUES`].
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -29,7 +30,8 @@ const WRONG_VALUES: &[(&str, &[&str])] = &[
     ("DIR", &[""]),
 ];
 
-/// Positional arguments in usage texts, each with a value that must be refused. A test filter may be anything.
+/// Positional arguments in usage texts, each with a value that must be refused. A test filter may be
+/// anything.
 const WRONG_ARGUMENTS: &[(&str, Option<&str>)] = &[
     ("CASE", Some("unknown case")),
     ("LIBRARY", Some("unknown library")),
@@ -51,8 +53,8 @@ struct Script {
 }
 
 impl Script {
-    /// Runs the script. There is no cargo on its path and no binary where it looks for one: an argument that it does not
-    /// refuse ends in a different message.
+    /// Runs the script. There is no cargo on its path and no binary where it looks for one: an argument that
+    /// it does not refuse ends in a different message.
     fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(top().join("scripts").join(&self.name));
         command.args(arguments).current_dir("/").stdin(Stdio::null());

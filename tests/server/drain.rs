@@ -15,16 +15,13 @@ use std::{
 
 use tokio::sync::Semaphore;
 use windlass::{
-    Body, DrainReport, PoolSettings, Request, Route, Router, Server, Timeouts, actors::Cores, get, post,
-    static_route,
+    Body, DrainReport, PoolSettings, Request, Route, Router, Server, actors::Cores, get, post, static_route,
 };
 
 use crate::common::{
-    Hold, PATIENCE, Peer, address, base_builder, builder, connect, eventually, listens, start,
+    ENDLESS, Hold, PATIENCE, Peer, address, base_builder, builder, connect, endless, eventually, listens,
+    start,
 };
-
-/// Upper bound of a drain with no work left.
-const QUICK: Duration = Duration::from_millis(1500);
 
 async fn delayed(request: Request) -> &'static str {
     let ms = request.query_value("ms").map_or(0, |ms| ms.parse().unwrap());
@@ -70,9 +67,10 @@ fn while_unready(server: &Server, grace: Option<Duration>, during: impl FnOnce()
     })
 }
 
+/// Asserts that the drain ended because no work was left: grace and linger are [`endless`].
 #[track_caller]
 fn assert_quick_and_clean(report: &DrainReport) {
-    assert!(report.took < QUICK, "{report}");
+    assert!(report.took < PATIENCE, "{report}");
     assert!(report.system.is_clean(), "{report}");
 }
 
@@ -180,7 +178,7 @@ fn a_drain_under_load_resets_no_request_and_truncates_no_reply() {
         assert!(failed.is_empty(), "round {round}: {failed:?}");
         assert!(loads.iter().all(|load| load.answered > 0), "{loads:?}");
         assert_eq!((report.drained, report.cut_total()), (CLIENTS as u64, 0), "{report}");
-        assert!(report.took < QUICK, "{report}");
+        assert!(report.took < PATIENCE, "{report}");
     }
 }
 
@@ -206,7 +204,7 @@ fn connections_queued_by_the_kernel_are_served() {
 
 #[test]
 fn open_connections_see_readiness_503_during_a_drain() {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.drain_idle = PATIENCE;
     let server = builder(routes()).timeouts(timeouts).start().unwrap();
     let (mut ready, mut health) = (connect(&server), connect(&server));
@@ -325,7 +323,7 @@ fn connections_that_outlive_the_grace_are_cut_and_reported_by_cause() {
         report.to_string().contains("drained 3 connections, cut 4 (body_incoming 1, handler_running 1"),
         "{report}"
     );
-    assert!((700..1500).contains(&began.elapsed().as_millis()), "{report}");
+    assert!(began.elapsed() >= Duration::from_millis(700) && report.took < PATIENCE, "{report}");
     assert!(job.try_read_to_end().is_err(), "a cut reply must end with a reset");
     assert!(stream.try_read_to_end().is_err(), "a cut stream must end with a reset");
     assert_eq!(server.metrics().connections, 0);
@@ -348,7 +346,7 @@ fn cut_ends_the_grace_early() {
     let mut peer = connect(&server);
     peer.request("GET", "/forever");
     eventually("the job runs", || running_jobs(&server) == 1);
-    let report = while_draining(&server, Some(PATIENCE * 10), || server.cut());
+    let report = while_draining(&server, Some(ENDLESS), || server.cut());
     assert_eq!((report.drained, report.cut.get("handler_running")), (0, Some(&1)), "{report}");
     assert_quick_and_clean(&report);
     assert!(peer.try_read_to_end().is_err());
@@ -374,7 +372,7 @@ fn a_stuck_shard_with_a_full_inbox_does_not_delay_a_drain() {
     gate.add_permits(REPLIES);
     eventually("most jobs have replied, and the shard's inbox is full", || running_jobs(&server) < 1000);
     let report = server.drain(Some(Duration::from_millis(100)));
-    assert!(report.cut.get("shard_stuck") == Some(&1) && report.took < Duration::from_secs(5), "{report}");
+    assert!(report.cut.get("shard_stuck") == Some(&1) && report.took < PATIENCE, "{report}");
 }
 
 #[test]
@@ -400,7 +398,7 @@ fn a_dropped_server_is_stopped() {
     eventually("the job runs", || running_jobs(&server) == 1);
     let began = Instant::now();
     drop(server);
-    assert!(began.elapsed() < QUICK, "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
     assert!(running.try_read_to_end().is_err());
     assert!(std::net::TcpStream::connect(address).is_err());
 }

@@ -38,6 +38,7 @@ mod tls;
 mod topics;
 #[cfg(feature = "json")]
 mod typed;
+mod virtual_time;
 #[cfg(feature = "io-uring")]
 #[path = "../support/without_io_uring.rs"]
 mod without_io_uring;

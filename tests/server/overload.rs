@@ -1,9 +1,6 @@
 //! Overload: which requests a shard with a long queue refuses, which it serves, and how it recovers.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
 use windlass::{Request, Router, Server, Timeouts, actors::Cores, event_stream, get, static_route};
 
@@ -95,7 +92,7 @@ fn async_routes_streams_and_sockets_are_refused_before_inline_routes() {
          Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n",
     );
     assert!(refusals(&server) >= 2.0 + f64::from(cfg!(feature = "ws")));
-    assert_eq!(peer.get("/async").text(), "async", "the overload must have ended");
+    eventually("the overload has ended", || peer.get("/async").status == 200);
 }
 
 #[test]
@@ -112,60 +109,6 @@ fn behind_a_longer_queue_all_routes_except_health_and_metrics_are_refused() {
         refused += replies.iter().filter(|reply| reply.status == 503).count();
     }
     assert!(refused > 0 && refusals(&server) > refused as f64, "{refused}");
-}
-
-#[test]
-fn a_shard_that_has_caught_up_refuses_nothing() {
-    let server = server(Some(Duration::from_millis(40)), Some(Duration::from_millis(100)));
-    let (mut crowd, mut peer) = (Crowd::new(&server, CROWD), connect(&server));
-    refused_behind_queue(&mut crowd, &mut peer, "/static", "");
-    eventually("the lag is zero", || metric(&server, r#"windlass_shard_lag_seconds{shard="0"}"#) == 0.0);
-    let before = refusals(&server);
-    for path in ["/static", "/async", "/hold"] {
-        assert_eq!(peer.get(path).status, 200, "{path}");
-    }
-    for _ in 0..50 {
-        crowd.ask("/static");
-        assert!(
-            crowd.replies().iter().all(|reply| reply.status == 200),
-            "a shard without lag must refuse nothing"
-        );
-    }
-    assert_eq!(refusals(&server), before);
-}
-
-/// One slow handler must not count as overload, so refusals are unexpected. If the machine itself delays the
-/// shard for more than a window, the round is not counted.
-#[test]
-fn one_slow_handler_does_not_cause_refusals() {
-    const SLOW: Duration = Duration::from_millis(700);
-    const WINDOW: Duration = Duration::from_millis(250);
-    let slow = get("/slow", |_: Request| thread::sleep(SLOW));
-    let server = builder(router().route(slow))
-        .cores(Cores::Unpinned(1))
-        .timeouts(Timeouts::default())
-        .start()
-        .unwrap();
-    let mut crowd = Crowd::new(&server, CROWD);
-    let (mut counted, mut rounds) = (0, 0);
-    while counted < 3 {
-        rounds += 1;
-        assert!(rounds <= 30, "the machine is too busy for this test");
-        // Two windows without load come before each round, so that rounds do not add up to a standing queue.
-        let calm = Instant::now() + WINDOW * 5 / 2;
-        while Instant::now() < calm {
-            assert_eq!(crowd.0[0].get("/well").status, 200);
-            thread::sleep(WINDOW / 50);
-        }
-        let began = Instant::now();
-        crowd.0[0].request("GET", "/slow");
-        crowd.0[1..].iter_mut().for_each(|peer| peer.request("GET", "/static"));
-        let refused = crowd.replies().iter().filter(|reply| reply.status >= 300).count();
-        if began.elapsed() < SLOW + WINDOW {
-            assert_eq!(refused, 0, "round {rounds}");
-            counted += 1;
-        }
-    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use windlass::{Body, Request, Response, Route, Router, get, http, options, post, put, static_route};
 
-use crate::common::{Peer, Reply, connect, start};
+use crate::common::{Peer, Reply, connect, endless, start};
 
 fn param(name: &'static str) -> impl Fn(Request) -> String + Clone {
     move |request| request.param(name).unwrap_or_default().into_owned()
@@ -384,7 +384,7 @@ fn a_server_with_invalid_sizes_does_not_start() {
 
 #[test]
 fn timeouts_beyond_the_clocks_range_never_expire() {
-    let mut timeouts = windlass::Timeouts::default();
+    let mut timeouts = endless();
     for timeout in
         [&mut timeouts.header, &mut timeouts.body_idle, &mut timeouts.keep_alive, &mut timeouts.age]
     {

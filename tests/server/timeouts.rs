@@ -1,7 +1,4 @@
-//! Every timer as a client sees it: its effect, its time, and its counter.
-//!
-//! A timer may fire no earlier than its deadline, and no later than a tenth after it plus an allowance for a
-//! busy machine.
+//! Every timer as a client sees it: its effect, that it does not fire early, and its counter.
 
 use std::{
     thread,
@@ -10,24 +7,19 @@ use std::{
 
 use windlass::{Body, Request, Response, Router, Server, Timeouts, get, post, static_route};
 
-use crate::common::{End, Peer, builder, connect, eventually, metric};
+use crate::common::{ENDLESS, End, PATIENCE, Peer, builder, connect, endless, eventually, metric};
 
 const SHORT: Duration = Duration::from_millis(200);
-
-/// Scheduling delay tolerated on a busy machine. The tests of the timers themselves check their precision.
-const ALLOWANCE: Duration = Duration::from_secs(1);
-
-/// A timeout that no test reaches.
-const LONG: Option<Duration> = Some(Duration::from_secs(100));
 
 /// Observation time in which a disabled timer must not fire.
 const OBSERVED: Duration = Duration::from_millis(500);
 
+/// Asserts that a timer did not fire early. `virtual_time` tests when exactly a timer fires; here a busy
+/// machine may be late.
 #[track_caller]
-fn expect_window(began: Instant, deadline: Duration) {
+fn expect_not_before(began: Instant, deadline: Duration) {
     let took = began.elapsed();
-    let latest = deadline + deadline / 10 + ALLOWANCE;
-    assert!(took >= deadline && took <= latest, "expected {deadline:?} to {latest:?}, took {took:?}");
+    assert!(took >= deadline, "{took:?} is before {deadline:?}");
 }
 
 /// Starts a server on which only the timers set by `set` are short.
@@ -36,9 +28,8 @@ fn server(set: impl FnOnce(&mut Timeouts)) -> Server {
 }
 
 fn server_with(router: Router, set: impl FnOnce(&mut Timeouts)) -> Server {
-    let mut timeouts = Timeouts::default();
-    (timeouts.header, timeouts.body_idle, timeouts.keep_alive) = (LONG, LONG, LONG);
-    (timeouts.write_stall, timeouts.job, timeouts.body_rate) = (LONG, LONG, 0);
+    let mut timeouts = endless();
+    timeouts.linger = Timeouts::default().linger;
     set(&mut timeouts);
     builder(router).timeouts(timeouts).start().unwrap()
 }
@@ -55,6 +46,7 @@ fn routes() -> Router {
         .route(static_route("/static", "static"))
         .route(get("/inline", |_: Request| "inline"))
         .route(get("/slow", async |_: Request| tokio::time::sleep(SHORT * 3).await).run_async())
+        .route(get("/never", async |_: Request| std::future::pending::<()>().await).run_async())
         .route(post("/whole", body_length))
         .route(post("/streamed", body_length).streamed())
         .route(post("/streamed-async", body_length).streamed().run_async())
@@ -76,7 +68,9 @@ fn expect_served_and_closed(server: &Server) {
 
 /// Sends one byte every 10 ms until the server ends the connection.
 fn send_slowly(mut peer: Peer, bytes: &'static [u8]) -> (Vec<u8>, End) {
+    let began = Instant::now();
     for byte in bytes.iter().cycle() {
+        assert!(began.elapsed() < PATIENCE, "a dripping peer keeps its connection");
         if !peer.try_send([*byte]) || peer.is_readable() {
             break;
         }
@@ -94,7 +88,7 @@ fn an_incomplete_head_is_answered_408() {
         peer.send(sent);
         let reply = peer.reply();
         assert_eq!((reply.status, reply.closes()), (408, true));
-        expect_window(began, SHORT);
+        expect_not_before(began, SHORT);
         peer.expect_close();
     }
     expect_counted(&server, "header", 3.0);
@@ -107,7 +101,7 @@ fn sending_a_head_slowly_does_not_extend_its_timeout() {
     let mut peer = connect(&server);
     peer.send("GET / HTTP/1.1\r\nHost: t\r\nX: ");
     let (bytes, _) = send_slowly(peer, b"x");
-    expect_window(began, SHORT);
+    expect_not_before(began, SHORT);
     assert!(bytes.starts_with(b"HTTP/1.1 408 "), "{}", bytes.escape_ascii());
     expect_counted(&server, "header", 1.0);
 }
@@ -117,11 +111,11 @@ fn the_timeout_of_a_later_head_starts_at_its_first_byte() {
     let server = server(|t| t.header = Some(SHORT));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/static").text(), "static");
-    peer.expect_silence(SHORT + ALLOWANCE);
+    peer.expect_silence(OBSERVED);
     let began = Instant::now();
     peer.send("GET /static HTTP/1.1\r\n");
     assert_eq!(peer.reply().status, 408);
-    expect_window(began, SHORT);
+    expect_not_before(began, SHORT);
 }
 
 #[test]
@@ -140,14 +134,14 @@ fn line_ends_between_requests_do_not_start_a_head() {
     let mut peer = connect(&server);
     assert_eq!(peer.get("/static").text(), "static");
     peer.send("\r\n");
-    peer.expect_silence(SHORT + ALLOWANCE);
+    peer.expect_silence(OBSERVED);
     assert_eq!(peer.get("/static").text(), "static");
     let idle = server_with(routes(), |t| t.keep_alive = Some(SHORT));
     let mut peer = connect(&idle);
     let began = Instant::now();
     peer.send("\r\n");
     peer.expect_close();
-    expect_window(began, SHORT);
+    expect_not_before(began, SHORT);
 }
 
 #[test]
@@ -159,7 +153,7 @@ fn an_idle_body_is_answered_408() {
         peer.send(format!("POST /whole HTTP/1.1\r\nHost: t\r\n{start}"));
         let reply = peer.reply();
         assert_eq!((reply.status, reply.closes()), (408, true));
-        expect_window(began, SHORT);
+        expect_not_before(began, SHORT);
         peer.expect_close();
     }
     expect_counted(&server, "body", 2.0);
@@ -173,7 +167,7 @@ fn an_idle_body_is_an_error_for_a_streaming_handler() {
         let began = Instant::now();
         peer.send(format!("POST {path} HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc"));
         let text = peer.reply().text();
-        expect_window(began, SHORT);
+        expect_not_before(began, SHORT);
         assert!(text.contains("too slowly"), "{text}");
         peer.expect_close();
     }
@@ -188,7 +182,7 @@ fn the_idle_timeout_applies_to_an_unread_body() {
     peer.send("POST /nowhere HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc");
     assert_eq!(peer.reply().status, 404);
     peer.expect_close();
-    expect_window(began, SHORT);
+    expect_not_before(began, SHORT);
 }
 
 #[test]
@@ -198,42 +192,9 @@ fn a_body_below_the_minimum_rate_is_answered_408_after_the_grace() {
     let began = Instant::now();
     peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n");
     let (bytes, _) = send_slowly(peer, b"x");
-    expect_window(began, SHORT);
+    expect_not_before(began, SHORT);
     assert!(bytes.starts_with(b"HTTP/1.1 408 "), "{}", bytes.escape_ascii());
     expect_counted(&server, "body", 1.0);
-}
-
-#[test]
-fn a_body_above_the_minimum_rate_may_take_long() {
-    let server = server(|t| (t.body_rate, t.body_grace, t.body_idle) = (1000, SHORT / 4, Some(SHORT)));
-    let mut peer = connect(&server);
-    let began = Instant::now();
-    peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 30000\r\n\r\n");
-    while began.elapsed() < SHORT * 2 {
-        peer.send([b'x'; 500]);
-        thread::sleep(Duration::from_millis(20));
-    }
-    // The body is far ahead of the minimum rate, so only the idle timeout applies.
-    let began = Instant::now();
-    assert_eq!(peer.reply().status, 408);
-    let took = began.elapsed();
-    assert!(took <= SHORT + SHORT / 10 + ALLOWANCE, "{took:?}");
-}
-
-#[test]
-fn a_slow_handler_does_not_count_as_a_slow_body() {
-    let router = Router::new().route(
-        post("/", async |mut request: Request| {
-            tokio::time::sleep(SHORT * 3).await;
-            request.take_body().collect(usize::MAX).await.unwrap().len().to_string()
-        })
-        .streamed()
-        .run_async(),
-    );
-    let server =
-        server_with(router, |t| (t.body_idle, t.body_rate, t.body_grace) = (Some(SHORT), 1000, SHORT));
-    let body = vec![b'x'; 1 << 20];
-    assert_eq!(connect(&server).post("/", &body).text(), body.len().to_string());
 }
 
 #[test]
@@ -242,7 +203,7 @@ fn an_idle_connection_is_closed() {
     let began = Instant::now();
     let mut peer = connect(&server);
     peer.expect_close();
-    expect_window(began, SHORT);
+    expect_not_before(began, SHORT);
     for path in ["/static", "/inline"] {
         let mut peer = connect(&server);
         // The server sends the reply between this instant and its receipt.
@@ -250,7 +211,7 @@ fn an_idle_connection_is_closed() {
         peer.request("GET", path);
         assert!(!peer.reply().closes());
         peer.expect_close();
-        expect_window(began, SHORT);
+        expect_not_before(began, SHORT);
     }
 }
 
@@ -265,36 +226,13 @@ fn a_connection_whose_handler_runs_is_not_idle() {
 }
 
 #[test]
-fn the_idle_time_starts_after_a_long_download() {
-    let server = server(|t| t.keep_alive = Some(SHORT));
-    let mut peer = connect(&server);
-    peer.request("GET", "/large");
-    // The download takes longer than the idle timeout.
-    peer.until(b"\r\n\r\n");
-    thread::sleep(SHORT * 2);
-    peer.until_count(32 << 20);
-    assert_eq!(peer.get("/static").text(), "static");
-}
-
-#[test]
 fn a_connection_over_its_maximum_age_closes_with_its_next_reply() {
     let server = server(|t| t.age = Some(SHORT));
-    let mut peer = connect(&server);
     let began = Instant::now();
-    loop {
-        let reply = peer.get("/static");
-        // Up to a tenth of random jitter spreads the closes.
-        if reply.closes() {
-            assert!(
-                began.elapsed() >= SHORT - SHORT / 10 - Duration::from_millis(20),
-                "{:?}",
-                began.elapsed()
-            );
-            break;
-        }
-        assert!(began.elapsed() < SHORT + ALLOWANCE, "{:?}", began.elapsed());
-        thread::sleep(Duration::from_millis(5));
-    }
+    let mut peer = connect(&server);
+    eventually("a reply closes the connection", || peer.get("/static").closes());
+    // The maximum age is shortened by up to a tenth.
+    expect_not_before(began, SHORT - SHORT / 10);
     peer.expect_close();
 }
 
@@ -307,7 +245,7 @@ fn a_client_that_stops_reading_is_cut() {
     peer.request("GET", "/large");
     expect_served_and_closed(&server);
     // The kernel buffers a first part of the reply; after that there is no progress.
-    expect_window(began, SHORT);
+    expect_not_before(began, SHORT);
     let (bytes, end) = peer.read_to_close();
     assert_eq!(end, End::Reset, "a cut reply must end with a reset");
     assert!(bytes.len() < 32 << 20);
@@ -315,31 +253,23 @@ fn a_client_that_stops_reading_is_cut() {
 }
 
 #[test]
-fn a_client_that_reads_slowly_is_not_cut() {
-    let stall = SHORT * 5;
-    let server = server(|t| t.write_stall = Some(stall));
-    let mut peer = connect(&server);
-    peer.request("GET", "/large");
-    peer.until(b"\r\n\r\n");
-    // The download as a whole takes longer than the stall timeout.
-    for _ in 0..32 {
-        peer.until_count(1 << 20);
-        thread::sleep(stall / 20);
-    }
-    assert_eq!(peer.get("/static").text(), "static");
-}
-
-#[test]
 fn a_closed_connection_waits_for_the_clients_fin_only_until_the_linger_timeout() {
+    const LAST: &str = "GET /static HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx";
+    let patient = server(|t| t.linger = ENDLESS);
+    let mut peer = connect(&patient);
+    peer.send(LAST);
+    assert!(peer.reply().closes());
+    peer.expect_close();
+    assert_eq!(patient.metrics().connections, 1, "the server's FIN must not wait for the linger timeout");
+
     let server = server(|t| t.linger = SHORT);
     let mut peer = connect(&server);
     let began = Instant::now();
-    peer.send("GET /static HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx");
+    peer.send(LAST);
     assert!(peer.reply().closes());
     peer.expect_close();
-    assert!(began.elapsed() < SHORT, "the server's FIN must not be delayed");
     eventually("the connection is closed", || server.metrics().connections == 0);
-    expect_window(began, SHORT);
+    expect_not_before(began, SHORT);
     expect_counted(&server, "linger", 1.0);
 }
 
@@ -365,11 +295,10 @@ fn sending_slowly_does_not_extend_the_linger() {
     let mut peer = connect(&server);
     peer.send("POST /nowhere HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 1000\r\n\r\n");
     assert_eq!(peer.reply().status, 404);
-    let began = Instant::now();
-    while peer.try_send("x") {
+    eventually("the connection ends", || {
         thread::sleep(Duration::from_millis(5));
-        assert!(began.elapsed() < SHORT + SHORT / 10 + ALLOWANCE);
-    }
+        !peer.try_send("x")
+    });
     expect_counted(&server, "linger", 1.0);
 }
 
@@ -392,9 +321,9 @@ fn a_job_over_its_deadline_is_answered_503() {
     let server = server(|t| t.job = Some(SHORT));
     let mut peer = connect(&server);
     let began = Instant::now();
-    peer.send("GET /slow HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n");
+    peer.send("GET /never HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n");
     assert_eq!(peer.reply().status, 503);
-    expect_window(began, SHORT);
+    expect_not_before(began, SHORT);
     assert_eq!(peer.reply().text(), "inline");
     expect_counted(&server, "job", 1.0);
 }
@@ -430,7 +359,7 @@ fn a_reply_whose_producer_stalls_is_cut() {
         assert!(!bytes.ends_with(b"0\r\n\r\n"), "a cut reply must not look complete");
         // Chunked framing shows the cut; without it only a reset does.
         assert_eq!(ended, end);
-        expect_window(began, SHORT);
+        expect_not_before(began, SHORT);
         expect_counted(&server, "stream_idle", at as f64 + 1.0);
     }
 }

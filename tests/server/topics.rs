@@ -24,7 +24,7 @@ use windlass::{
     topic_routes,
 };
 
-use crate::common::{Hold, Peer, builder, connect, eventually};
+use crate::common::{Hold, PATIENCE, Peer, builder, connect, eventually};
 use client::{Client, Received};
 
 fn serve(broker: &Broker, access: TopicAccess) -> Server {
@@ -92,12 +92,12 @@ fn the_head_of_a_stream_is_sent_before_any_event() {
 #[test]
 fn a_stream_without_events_sends_heartbeat_comments() {
     let (server, _) = with(|settings| settings.heartbeat = Some(Duration::from_millis(100)));
-    let mut client = Client::subscribe(&server, "/topics/quiet", None);
     let began = Instant::now();
+    let mut client = Client::subscribe(&server, "/topics/quiet", None);
     for _ in 0..3 {
         assert_eq!(client.next_with_comments(), Received::Comment);
     }
-    assert!(began.elapsed() >= Duration::from_millis(250), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
     publish(&server, "/topics/quiet", "x");
     assert!(matches!(client.next(), Received::Event { .. }));
     assert_eq!(client.next_with_comments(), Received::Comment);
@@ -340,7 +340,7 @@ fn a_stuck_shard_with_subscribers_does_not_delay_a_drain() {
         pollster::block_on(broker.publish(&topic, Event::new("x"))).unwrap();
     }
     let report = server.drain(Some(Duration::from_millis(100)));
-    assert!(report.cut.get("shard_stuck") == Some(&1) && report.took < Duration::from_secs(5), "{report}");
+    assert!(report.cut.get("shard_stuck") == Some(&1) && report.took < PATIENCE, "{report}");
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn a_drain_ends_streams_with_different_retry_hints() {
     eventually("all clients are connected", || server.metrics().connections >= 20);
     let began = Instant::now();
     let report = server.drain(None);
-    assert!(began.elapsed() < Duration::from_millis(1500), "{report}");
+    assert!(began.elapsed() < PATIENCE, "{report}");
     assert_eq!(report.cut_total(), 0, "{report}");
     let mut times = std::collections::HashSet::new();
     for mut client in clients {

@@ -33,9 +33,9 @@ const TURNS: usize = 100_000;
 
 /// Sends requests to a [`Router`] within the calling thread: for tests of handlers, middleware and routes.
 ///
-/// What it sends goes through the same connections as a server's, HTTP/1.1 byte by byte; there is just no socket beneath
-/// them and no thread around them. Only async routes start threads: those of the pool. Time is the machine's, unless a
-/// test [stops the clock](Self::stop_clock) and [moves it](Self::advance).
+/// What it sends goes through the same connections as a server's, HTTP/1.1 byte by byte; there is just no
+/// socket beneath them and no thread around them. Only async routes start threads: those of the pool. Time is
+/// the machine's, unless a test [stops the clock](Self::stop_clock) and [moves it](Self::advance).
 ///
 /// ```
 /// use windlass::{Request, Router, TestClient, get, http::StatusCode};
@@ -50,11 +50,13 @@ const TURNS: usize = 100_000;
 /// # Ok::<(), windlass::StartError>(())
 /// ```
 ///
-/// Limits, hooks, a broker and all else come from a server's builder: [`Builder::test_client`]. Clones are one client.
+/// Limits, hooks, a broker and all else come from a server's builder: [`Builder::test_client`]. Clones are
+/// one client.
 ///
 /// # Panics
 ///
-/// Its calls panic, and so fail their test, when a reply does not come within 10 s, or is not what a server may send.
+/// Its calls panic, and so fail their test, when a reply does not come within 10 s, or is not what a server
+/// may send.
 #[derive(Clone)]
 pub struct TestClient(Rc<RefCell<Stage>>);
 
@@ -107,7 +109,8 @@ impl TestClient {
         head.map(|()| body.into())
     }
 
-    /// Sends a request and returns as soon as the reply's head is there: for replies that go on, such as events.
+    /// Sends a request and returns as soon as the reply's head is there: for replies that go on, such as
+    /// events.
     #[track_caller]
     pub fn open<B: Into<Bytes>>(&self, request: Request<B>) -> TestStream {
         let is_head = *request.method() == Method::HEAD;
@@ -134,14 +137,14 @@ impl TestClient {
 
     /// Stops the clock of the shard: from here on, time passes only by [`advance`](Self::advance).
     ///
-    /// Timers of the server, of its handlers and of its actors follow this clock. Jobs of the pool run on threads of
-    /// their own, by the clock of the machine.
+    /// Timers of the server, of its handlers and of its actors follow this clock. Jobs of the pool run on
+    /// threads of their own, by the clock of the machine.
     pub fn stop_clock(&self) {
         self.0.borrow_mut().system.stop_clock();
     }
 
-    /// Moves the clock of the shard forward and runs everything that falls due on the way, each at its own time. Stops
-    /// the clock if it runs.
+    /// Moves the clock of the shard forward and runs everything that falls due on the way, each at its own
+    /// time. Stops the clock if it runs.
     ///
     /// ```
     /// use std::time::Duration;
@@ -182,8 +185,8 @@ impl TestClient {
         }
     }
 
-    /// Returns the system whose only shard is served here, to spawn actors on it. They run while a call of the client
-    /// waits for its reply.
+    /// Returns the system whose only shard is served here, to spawn actors on it. They run while a call of
+    /// the client waits for its reply.
     pub fn system(&self) -> System {
         self.0.borrow().system.system().clone()
     }
@@ -207,8 +210,8 @@ impl TestClient {
         }
     }
 
-    /// Resets a connection, and runs one step in which the server learns of it. A shard that is at work takes it
-    /// itself.
+    /// Resets a connection, and runs one step in which the server learns of it. A shard that is at work takes
+    /// it itself.
     fn reset(&self, pipe: &PeerPipe) {
         pipe.borrow_mut().reset = true;
         if let Ok(mut stage) = self.0.try_borrow_mut() {

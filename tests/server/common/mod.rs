@@ -1,23 +1,23 @@
 //! A server on a free port, and a client that sends raw bytes to it.
 
 pub(crate) mod bodies;
+#[path = "../../support/eventually.rs"]
+mod eventually;
 mod hold;
 mod peer;
 mod reply;
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use windlass::{Builder, EngineKind, Operations, Router, Server, Timeouts, actors::Cores};
 
+pub(crate) use eventually::{PATIENCE, eventually};
 pub(crate) use hold::Hold;
 pub(crate) use peer::{End, Peer};
 pub(crate) use reply::Reply;
 
-/// Timeout for anything that must happen; far longer than it takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// A timeout that no test reaches.
+pub(crate) const ENDLESS: Duration = Duration::from_secs(1000);
 
 /// Environment variable that names the engine for these tests; unset, each server chooses. Only tests read
 /// it.
@@ -38,12 +38,22 @@ pub(crate) fn engine_name() -> String {
     }
 }
 
-/// Starts a server's settings with the engine of these tests and load shedding off, so that a busy machine
-/// fails no test.
-pub(crate) fn base_builder() -> Builder {
+/// Returns timeouts that no test reaches, with load shedding off. A test shortens only the one under test, so
+/// that a busy machine fails no test.
+pub(crate) fn endless() -> Timeouts {
     let mut timeouts = Timeouts::default();
-    (timeouts.shed_async, timeouts.shed_all) = (None, None);
-    Server::builder().engine(engine()).timeouts(timeouts)
+    let endless = Some(ENDLESS);
+    (timeouts.header, timeouts.tls_handshake, timeouts.body_idle) = (endless, endless, endless);
+    (timeouts.keep_alive, timeouts.write_stall, timeouts.job) = (endless, endless, endless);
+    (timeouts.ws_ping, timeouts.ws_pong) = (endless, endless);
+    (timeouts.linger, timeouts.ws_close, timeouts.grace) = (ENDLESS, ENDLESS, ENDLESS);
+    (timeouts.shed_async, timeouts.shed_all, timeouts.body_rate) = (None, None, 0);
+    timeouts
+}
+
+/// Starts a server's settings with the engine of these tests and [`endless`] timeouts.
+pub(crate) fn base_builder() -> Builder {
+    Server::builder().engine(engine()).timeouts(endless())
 }
 
 /// Returns settings with a port of the system's choice, two unpinned shards, and metrics at `/metrics`.
@@ -68,16 +78,6 @@ pub(crate) fn address(server: &Server) -> SocketAddr {
 /// Connects to the server.
 pub(crate) fn connect(server: &Server) -> Peer {
     Peer::connect(address(server))
-}
-
-/// Waits until the condition holds.
-#[track_caller]
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "condition not met within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Returns `true` if a listening socket has this port, without connecting to it.

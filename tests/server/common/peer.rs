@@ -174,15 +174,6 @@ impl Peer {
         self.received.drain(..bytes).collect()
     }
 
-    /// Reads and discards this many bytes.
-    #[track_caller]
-    pub(crate) fn until_count(&mut self, bytes: usize) {
-        while self.received.len() < bytes {
-            assert!(self.read() > 0, "the server closed after {} of {bytes} bytes", self.received.len());
-        }
-        self.received.drain(..bytes);
-    }
-
     /// Returns `true` if data or the end of the connection can be read, without waiting.
     pub(crate) fn is_readable(&self) -> bool {
         self.stream.set_nonblocking(true).unwrap();

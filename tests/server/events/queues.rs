@@ -1,6 +1,6 @@
 //! Event streams whose client does not read, under each policy of a full queue.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use windlass::{
     broker::Event,
@@ -8,6 +8,7 @@ use windlass::{
 };
 
 use super::{Received, StreamServer, Subscriber, connect, eventually, metric, text};
+use crate::common::PATIENCE;
 
 /// Size of an event; a few of them fill the socket buffers.
 const BYTES: usize = 4000;
@@ -28,7 +29,7 @@ fn send(client: &Client, n: u64) -> Result<(), SendError> {
 
 /// Sends until the condition holds. Returns the number of sends before that.
 fn send_until(client: &Client, mut done: impl FnMut(&Client, &Result<(), SendError>) -> bool) -> u64 {
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + PATIENCE;
     for n in 0.. {
         let sent = send(client, n);
         if done(client, &sent) {

@@ -19,7 +19,7 @@ use super::{
         block, frame, request,
     },
 };
-use crate::common::{builder, eventually, metric, start};
+use crate::common::{builder, endless, eventually, metric, start};
 
 fn routes() -> Router {
     Router::new()
@@ -178,7 +178,7 @@ fn endless_header_blocks_end_the_connection() {
 
 #[test]
 fn an_incomplete_header_block_ends_the_connection_after_the_header_timeout() {
-    let mut timeouts = windlass::Timeouts::default();
+    let mut timeouts = endless();
     timeouts.header = Some(Duration::from_millis(200));
     let server = builder(routes()).timeouts(timeouts).start().unwrap();
     let fields = block(&request("GET", "/"));

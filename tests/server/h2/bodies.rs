@@ -21,7 +21,7 @@ use super::{
 };
 use crate::common::{
     bodies::{ALL, STREAMED, body_routes, describe_body},
-    builder, connect, eventually, metric, start,
+    builder, connect, endless, eventually, metric, start,
 };
 
 fn routes() -> Router {
@@ -290,7 +290,7 @@ fn a_body_that_differs_from_its_declared_length_resets_its_stream() {
 }
 
 fn server_with_timeouts(set: impl FnOnce(&mut Timeouts)) -> Server {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     set(&mut timeouts);
     builder(routes()).timeouts(timeouts).start().unwrap()
 }

@@ -13,14 +13,14 @@ use std::{
 use http::Method;
 use tokio::sync::Semaphore;
 use windlass::{
-    Body, BoxError, Frame, PoolSettings, Request, Response, Router, Server, Source, Timeouts, get, http, post,
+    Body, BoxError, Frame, PoolSettings, Request, Response, Router, Server, Source, get, http, post,
 };
 
 use super::{
     client::{Client, read, request},
     frames::{self, CANCEL, DATA, Peer, RST_STREAM, frame},
 };
-use crate::common::{builder, eventually, metric};
+use crate::common::{builder, endless, eventually, metric};
 
 /// Counts its live instances.
 struct Guard(Arc<AtomicUsize>);
@@ -187,7 +187,7 @@ fn a_job_over_its_deadline_is_answered_503_on_its_stream() {
             drop(guard);
         }
     };
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.job = Some(Duration::from_millis(200));
     let router = Router::new()
         .route(get("/late", over_deadline).run_async())

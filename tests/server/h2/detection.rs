@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use windlass::{Router, Server, Timeouts, static_route};
+use windlass::{Router, Server, static_route};
 
 use super::frames::{END_HEADERS, END_STREAM, HEADERS, PREFACE, Peer, SETTINGS, block, frame, request};
-use crate::common::{self, base_builder, builder, connect, start};
+use crate::common::{self, base_builder, builder, connect, endless, start};
 
 fn routes() -> Router {
     Router::new().route(static_route("/", "root"))
@@ -72,7 +72,7 @@ fn http_2_can_be_disabled() {
 
 #[test]
 fn an_incomplete_preface_is_answered_408() {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.header = Some(Duration::from_millis(200));
     let server = builder(routes()).timeouts(timeouts).start().unwrap();
     for length in [3, 18, 23] {

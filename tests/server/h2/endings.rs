@@ -7,14 +7,12 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
-use windlass::{
-    Builder, DrainReport, Hooks, Request, Response, Router, Server, Timeouts, get, post, static_route,
-};
+use windlass::{Builder, DrainReport, Hooks, Request, Response, Router, Server, get, post, static_route};
 
 use super::frames::{
     ACK, CANCEL, DATA, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PING, Peer, RST_STREAM, frame, request,
 };
-use crate::common::{builder, eventually, metric};
+use crate::common::{builder, endless, eventually, metric};
 
 const LAST: u32 = 0x7fff_ffff;
 
@@ -98,7 +96,7 @@ fn a_stream_that_outlives_the_grace_is_cut_and_reported() {
 
 #[test]
 fn an_idle_connection_receives_goaway_before_it_ends() {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.keep_alive = Some(Duration::from_millis(200));
     let (server, gate) = start_gated(|builder| builder.timeouts(timeouts));
     let mut peer = Peer::connect(&server);
@@ -116,7 +114,7 @@ fn an_idle_connection_receives_goaway_before_it_ends() {
 
 #[test]
 fn old_connections_and_those_closed_by_a_handler_end_with_two_goaways() {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.age = Some(Duration::from_millis(100));
     let (server, _) = start_gated(|builder| builder.timeouts(timeouts));
     let (young, _) = start_gated(|builder| builder);

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use windlass::{
-    Body, BoxError, Frame, Request, Response, Router, Server, Source, Timeouts,
+    Body, BoxError, Frame, Request, Response, Router, Server, Source,
     actors::Cores,
     get,
     http::{self, HeaderValue},
@@ -24,7 +24,7 @@ use super::{
     client::{Client, read, request},
     frames::{self, CANCEL, DATA, END_STREAM, HEADERS, Peer, RST_STREAM, WINDOW_UPDATE, frame},
 };
-use crate::common::{bodies::endless_reply_routes, builder, connect, eventually, metric, start};
+use crate::common::{bodies::endless_reply_routes, builder, connect, endless, eventually, metric, start};
 
 /// A body that yields `left` pieces, counts them, and ends with the result of `end`.
 struct Pieces {
@@ -247,7 +247,7 @@ fn a_client_that_does_not_read_its_socket_pauses_the_producer() {
 
 #[test]
 fn a_window_that_stays_almost_closed_resets_its_stream_and_no_other() {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.write_stall = Some(Duration::from_millis(300));
     let server = builder(routes()).timeouts(timeouts).start().unwrap();
     let mut peer = Peer::connect_with(&server, &[(4, 10)]);
@@ -277,7 +277,7 @@ fn a_window_that_stays_almost_closed_resets_its_stream_and_no_other() {
 
 #[test]
 fn a_reply_whose_producer_stalls_is_reset() {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.stream_idle = Some(Duration::from_millis(200));
     let idle = |_: Request| {
         let (sender, body) = Body::channel(1000);

@@ -10,7 +10,7 @@ use windlass::{
 
 use super::{confirmed, join, routes};
 use crate::{
-    common::{Peer, builder, connect, eventually, metric},
+    common::{PATIENCE, Peer, builder, connect, endless, eventually, metric},
     ws::peer::{TEXT, assert_opened, frame, opening, read},
 };
 
@@ -49,7 +49,7 @@ fn join_without_reading(server: &Server, hub: &Hub) -> Peer {
 
 /// Broadcasts numbered messages until the condition holds, and 20 more. Returns the number of messages.
 fn broadcast_beyond(hub: &Hub, done: impl Fn(&TopicStats) -> bool) -> u64 {
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + PATIENCE;
     let mut sent = 0;
     let mut broadcast = || {
         confirmed(&hub.broadcast(format!("{sent} {}", "x".repeat(BYTES))));
@@ -79,7 +79,7 @@ fn numbers(peer: &mut Peer, most: u64) -> (Vec<u64>, Option<(u8, Vec<u8>)>) {
 
 #[test]
 fn drop_loses_and_counts_messages_of_the_slow_member() {
-    let (server, hub) = serve(with(Overflow::Drop), Timeouts::default());
+    let (server, hub) = serve(with(Overflow::Drop), endless());
     let mut slow = join_without_reading(&server, &hub);
     let sent = broadcast_beyond(&hub, |stats| stats.dropped > 50);
     let stats = hub.stats();
@@ -92,7 +92,7 @@ fn drop_loses_and_counts_messages_of_the_slow_member() {
 
 #[test]
 fn remove_ends_the_membership_and_keeps_the_socket_open() {
-    let (server, hub) = serve(with(Overflow::Remove), Timeouts::default());
+    let (server, hub) = serve(with(Overflow::Remove), endless());
     let mut slow = join_without_reading(&server, &hub);
     broadcast_beyond(&hub, |stats| stats.removed > 0);
     let stats = hub.stats();
@@ -105,9 +105,9 @@ fn remove_ends_the_membership_and_keeps_the_socket_open() {
 
 #[test]
 fn close_is_the_default_and_sends_1013_after_the_queued_messages() {
-    let (server, hub) = serve(HubSettings::default(), Timeouts::default());
+    let (server, hub) = serve(HubSettings::default(), endless());
     let mut slow = join_without_reading(&server, &hub);
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + PATIENCE;
     let error = loop {
         let sent = hub.stats().published;
         let confirmed = confirmed(&hub.broadcast(format!("{sent} {}", "x".repeat(BYTES))));
@@ -128,7 +128,7 @@ fn close_is_the_default_and_sends_1013_after_the_queued_messages() {
 fn a_callback_that_panics_closes_the_member() {
     let settings = HubSettings::default()
         .overflow_by(ChooserOptions::default(), |_| panic!("deliberate panic of the test"));
-    let (server, hub) = serve(settings, Timeouts::default());
+    let (server, hub) = serve(settings, endless());
     let _slow = join_without_reading(&server, &hub);
     broadcast_beyond(&hub, |stats| stats.ask_panics > 0);
     eventually("the member is closed", || hub.is_empty());
@@ -137,7 +137,7 @@ fn a_callback_that_panics_closes_the_member() {
 
 #[test]
 fn a_member_with_a_write_stall_is_cut_unregistered_and_counted() {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.write_stall = Some(Duration::from_millis(300));
     let (server, hub) = serve(with(Overflow::Drop), timeouts);
     let _slow = join_without_reading(&server, &hub);
@@ -158,7 +158,7 @@ fn a_member_with_a_write_stall_is_cut_unregistered_and_counted() {
 
 #[test]
 fn a_slow_member_does_not_affect_others() {
-    let (server, hub) = serve(with(Overflow::Drop), Timeouts::default());
+    let (server, hub) = serve(with(Overflow::Drop), endless());
     let _slow = join_without_reading(&server, &hub);
     let mut quick: Vec<_> = (0..10).map(|n| join(&server, &hub, &n.to_string())).collect();
     for n in 0..100 {

@@ -10,9 +10,9 @@ use std::{
 };
 
 use tower::{Service, ServiceBuilder};
-use windlass::{Body, Router, Timeouts};
+use windlass::{Body, Router};
 
-use crate::common::{builder, connect, eventually, start};
+use crate::common::{builder, connect, endless, eventually, start};
 
 /// A service that is ready after some polls, and panics if called before.
 struct ReadyAfterPolls {
@@ -93,7 +93,7 @@ fn a_concurrency_limit_is_shared_by_all_requests() {
 fn the_wait_for_readiness_counts_towards_the_job_deadline() {
     let (running, go) = (Arc::default(), Arc::new(tokio::sync::Semaphore::new(0)));
     let limited = ServiceBuilder::new().concurrency_limit(1).service(counting(&running, &go));
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.job = Some(Duration::from_millis(100));
     let server = builder(Router::new().mount("/", limited)).timeouts(timeouts).start().unwrap();
     let (mut first, mut second) = (connect(&server), connect(&server));

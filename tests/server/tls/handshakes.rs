@@ -4,14 +4,14 @@ use std::{io::Write, sync::Arc, thread, time::Duration};
 
 use prometheus::core::Collector as _;
 use rustls::{HandshakeKind, version};
-use windlass::{Limits, Timeouts, actors::Cores};
+use windlass::{Limits, actors::Cores};
 
 use super::{
     TlsServer,
     client::{Client, with_versions},
     pair,
 };
-use crate::common::{End, Peer, eventually};
+use crate::common::{End, Peer, endless, eventually};
 
 #[test]
 fn a_handshake_and_a_request_may_arrive_byte_by_byte() {
@@ -72,7 +72,7 @@ fn every_tls_metric_is_on_the_page() {
 
 #[test]
 fn a_handshake_over_its_timeout_is_reset_and_counted() {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.tls_handshake = Some(Duration::from_millis(200));
     let served = TlsServer::with(|builder| builder.timeouts(timeouts));
     let silent = Peer::connect(served.address());

@@ -2,10 +2,10 @@
 
 use std::{io::Write, sync::Arc, thread, time::Duration};
 
-use windlass::{Limits, Timeouts};
+use windlass::Limits;
 
 use super::{TlsServer, client::Client};
-use crate::common::{eventually, listens};
+use crate::common::{endless, eventually, listens};
 
 const HEADERS: u8 = 1;
 const GOAWAY: u8 = 7;
@@ -101,7 +101,7 @@ fn a_drain_sends_goaway_before_close_notify() {
 
 #[test]
 fn a_client_that_sends_its_preface_during_a_drain_receives_goaway() {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.drain_idle = Duration::from_secs(5);
     let served = TlsServer::with(|builder| builder.timeouts(timeouts));
     let mut client = connect_offering(&served, &["h2"]);
@@ -124,7 +124,7 @@ fn a_client_that_sends_its_preface_during_a_drain_receives_goaway() {
 
 #[test]
 fn a_client_that_sends_no_preface_is_closed_without_goaway() {
-    let mut timeouts = Timeouts::default();
+    let mut timeouts = endless();
     timeouts.header = Some(Duration::from_millis(200));
     let served = TlsServer::with(|builder| builder.timeouts(timeouts));
     let mut client = connect_offering(&served, &["h2"]);

@@ -18,7 +18,7 @@ use super::{
     client::{Client, Received},
     publish, serve,
 };
-use crate::common::{connect, metric};
+use crate::common::{connect, eventually, metric};
 
 /// A memory store whose appends and reads can be made to fail.
 struct FailingStore {
@@ -109,7 +109,9 @@ fn a_history_that_cannot_be_read_ends_the_stream() {
     let mut client = Client::subscribe(&server, "/topics/t", Some(&id));
     let (rest, _) = client.peer.read_to_close();
     assert!(rest.is_empty(), "the body must end without its last chunk: {}", rest.escape_ascii());
-    assert_eq!(metric(&server, "windlass_replay_errors_total{op=\"read\"}"), 1.0);
+    let counted = || metric(&server, "windlass_replay_errors_total{op=\"read\"}");
+    eventually("the error is counted", || counted() > 0.0);
+    assert_eq!(counted(), 1.0);
     // A subscriber that needs no history is served.
     let mut live = Client::subscribe(&server, "/topics/t", None);
     let id = publish(&server, "/topics/t", "y");

@@ -16,7 +16,7 @@ use windlass::{
 };
 
 use super::peer::{CLOSE, TEXT, close, echo, echoes, frame, open, read, read_close, read_text};
-use crate::common::{End, builder, eventually, metric, start};
+use crate::common::{End, builder, endless, eventually, metric, start};
 
 /// Returns `false`, which the compiler cannot know.
 fn false_() -> bool {
@@ -214,11 +214,13 @@ fn a_client_that_does_not_answer_the_close_is_disconnected_after_the_timeout() {
 
 #[test]
 fn a_drain_sends_1001_and_waits_for_the_answer() {
-    let server = start(Router::new().route(websocket("/ws", echo)));
+    let mut timeouts = endless();
+    (timeouts.ws_close, timeouts.linger) = (Duration::from_secs(1), Duration::from_secs(1));
+    let server = builder(Router::new().route(websocket("/ws", echo))).timeouts(timeouts).start().unwrap();
     let mut peer = open(&server, "/ws");
     let mut silent = open(&server, "/ws");
     let report = std::thread::scope(|scope| {
-        let drain = scope.spawn(|| server.drain(Some(Duration::from_secs(8))));
+        let drain = scope.spawn(|| server.drain(None));
         assert_eq!(read_close(&mut peer), 1001);
         assert_eq!(read_close(&mut silent), 1001);
         peer.send([frame(TEXT, "late"), close(1001)].concat());
