@@ -67,7 +67,7 @@ fn while_unready(server: &Server, grace: Option<Duration>, during: impl FnOnce()
     })
 }
 
-/// Asserts that the drain ended because no work was left: grace and linger are [`endless`].
+/// Asserts that the drain ended because no work was left: the grace is [`endless`].
 #[track_caller]
 fn assert_quick_and_clean(report: &DrainReport) {
     assert!(report.took < PATIENCE, "{report}");
@@ -105,7 +105,9 @@ fn ten_servers_may_run_one_after_the_other_on_one_port() {
 
 #[test]
 fn clients_that_do_not_close_their_connections_do_not_delay_a_drain() {
-    let server = builder(routes()).cores(Cores::Unpinned(4)).start().unwrap();
+    let mut timeouts = endless();
+    timeouts.linger = ENDLESS;
+    let server = builder(routes()).cores(Cores::Unpinned(4)).timeouts(timeouts).start().unwrap();
     let mut peers: Vec<_> = (0..32).map(|_| connect(&server)).collect();
     for (index, peer) in peers.iter_mut().enumerate() {
         let path = ["/static", "/inline", "/async", "/blocking"][index % 4];

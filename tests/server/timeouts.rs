@@ -29,7 +29,6 @@ fn server(set: impl FnOnce(&mut Timeouts)) -> Server {
 
 fn server_with(router: Router, set: impl FnOnce(&mut Timeouts)) -> Server {
     let mut timeouts = endless();
-    timeouts.linger = Timeouts::default().linger;
     set(&mut timeouts);
     builder(router).timeouts(timeouts).start().unwrap()
 }

@@ -46,7 +46,7 @@ pub(crate) fn endless() -> Timeouts {
     (timeouts.header, timeouts.tls_handshake, timeouts.body_idle) = (endless, endless, endless);
     (timeouts.keep_alive, timeouts.write_stall, timeouts.job) = (endless, endless, endless);
     (timeouts.ws_ping, timeouts.ws_pong) = (endless, endless);
-    (timeouts.linger, timeouts.ws_close, timeouts.grace) = (ENDLESS, ENDLESS, ENDLESS);
+    (timeouts.ws_close, timeouts.grace) = (ENDLESS, ENDLESS);
     (timeouts.shed_async, timeouts.shed_all, timeouts.body_rate) = (None, None, 0);
     timeouts
 }

@@ -215,7 +215,7 @@ fn a_client_that_does_not_answer_the_close_is_disconnected_after_the_timeout() {
 #[test]
 fn a_drain_sends_1001_and_waits_for_the_answer() {
     let mut timeouts = endless();
-    (timeouts.ws_close, timeouts.linger) = (Duration::from_secs(1), Duration::from_secs(1));
+    timeouts.ws_close = Duration::from_secs(1);
     let server = builder(Router::new().route(websocket("/ws", echo))).timeouts(timeouts).start().unwrap();
     let mut peer = open(&server, "/ws");
     let mut silent = open(&server, "/ws");
