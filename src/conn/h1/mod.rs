@@ -7,14 +7,15 @@
 //!  body, collected or streamed           └─ async ───────────► pool ──┴► replies ─► outbox, in request order
 //! ```
 //!
-//! [`state`] has all states and transitions. The files around it do the work: [`request`] and [`body`] on the
-//! reading side, [`reply`] on the writing side. Bytes after a request that has to wait stay in `input` and
-//! are parsed when it may start. HTTP/1.1 must not know the other protocols; it only hands the connection
-//! over to them.
+//! [`state`] has all states and transitions. The files around it do the work: [`parse`], [`request`] and
+//! [`body`] on the reading side, [`reply`] on the writing side. Bytes after a request that has to wait stay
+//! in `input` and are parsed when it may start. HTTP/1.1 must not know the other protocols; it only hands the
+//! connection over to them.
 
 mod body;
 mod context;
 mod incoming;
+mod parse;
 mod reply;
 mod request;
 mod state;
@@ -26,22 +27,8 @@ use std::time::Instant;
 
 use http::StatusCode;
 
-use super::{
-    env::Env,
-    exchange::answers,
-    io::Io,
-    message::Outcome,
-    preamble::{self, Preamble},
-    protocol::Protocol,
-    timers::Timer,
-};
-use crate::{
-    net::Ending,
-    proto::{
-        h1::{self as proto, Reject, Search},
-        h2::preface::{self, Begins},
-    },
-};
+use super::{env::Env, exchange::answers, io::Io, message::Outcome, protocol::Protocol, timers::Timer};
+use crate::{net::Ending, proto::h1::Search};
 
 pub(super) use state::NextProtocol;
 use state::{Reading, Replies};
@@ -216,126 +203,6 @@ impl H1 {
         self.refuse(env, io, StatusCode::BAD_REQUEST, text);
     }
 
-    fn parse_input(&mut self, env: &mut Env, io: &mut Io) {
-        if self.input.bytes.is_empty() {
-            return;
-        }
-        let mut bytes = std::mem::take(&mut self.input.bytes);
-        let used = self.parse(env, io, &bytes);
-        // Nothing was added to the input meanwhile.
-        if used < bytes.len() {
-            bytes.drain(..used);
-            self.input.bytes = bytes;
-        }
-    }
-
-    /// Parses bytes and serves the requests in them. Returns how many bytes were consumed.
-    fn parse(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
-        let mut at = 0;
-        while at < bytes.len() {
-            let used = match self.reading {
-                Reading::Preamble => self.parse_preamble(env, io, &bytes[at..]),
-                Reading::FirstHead | Reading::Head => self.parse_head(env, io, &bytes[at..]),
-                Reading::Body { .. } => self.read_body(env, io, &bytes[at..]),
-                Reading::Preface => self.parse_preface(env, io, &bytes[at..]),
-                Reading::HeldHead | Reading::UpgradeOffered | Reading::Switched(_) => 0,
-                Reading::LastRequest | Reading::Discard { .. } | Reading::Ended => {
-                    self.reading.discarded(bytes.len() - at);
-                    bytes.len() - at
-                }
-            };
-            if used == 0 {
-                break;
-            }
-            at += used;
-        }
-        at
-    }
-
-    fn parse_preamble(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
-        match preamble::parse(env, io, bytes) {
-            Preamble::Partial => 0,
-            Preamble::Done(used) => {
-                self.reading.preamble_parsed();
-                used
-            }
-            Preamble::Refused => {
-                self.reading.stop();
-                0
-            }
-        }
-    }
-
-    /// Parses one head and serves its request. Returns 0 if the head is incomplete or its request has to
-    /// wait.
-    fn parse_head(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
-        if !self.has_room(env, io) {
-            return 0;
-        }
-        let mut head = std::mem::take(&mut env.head);
-        let used = match proto::parse(bytes, &mut self.search, &env.h1_limits, &mut head) {
-            Ok(None) => 0,
-            Ok(Some(_)) if self.must_not_overlap(&head) => {
-                self.reading.head_held();
-                0
-            }
-            Ok(Some(len)) => {
-                io.timers.clear(Timer::Header);
-                self.serve(env, io, &head, &bytes[..len]);
-                len
-            }
-            Err(_)
-                if matches!(self.reading, Reading::FirstHead)
-                    && env.http2
-                    && preface::begins(bytes) != Begins::No =>
-            {
-                self.parse_preface(env, io, bytes)
-            }
-            Err(reject) => {
-                self.reject(env, io, reject);
-                bytes.len()
-            }
-        };
-        env.head = head;
-        used
-    }
-
-    /// Checks how much of the preface of HTTP/2 has come. It starts like a head that HTTP/1.1 rejects.
-    #[cold]
-    fn parse_preface(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
-        match preface::begins(bytes) {
-            Begins::Partly => self.reading.preface_begun(),
-            Begins::Whole => self.reading.switch_to(NextProtocol::Http2),
-            Begins::No => {
-                self.reject(env, io, Reject::VersionUnsupported);
-                return bytes.len();
-            }
-        }
-        0
-    }
-
-    /// Returns `true` if a request must wait for those in progress: only safe methods may overlap (RFC 9112
-    /// §9.3.2), and an interim `100` must not be sent before an earlier reply.
-    fn must_not_overlap(&self, head: &proto::Head) -> bool {
-        !self.replies.is_empty()
-            && (head.expects_continue() || !head.method().is_safe() || self.replies.has_unsafe())
-    }
-
-    /// Returns `true` if the limits of pipelined requests and of unsent bytes allow another request.
-    fn has_room(&self, env: &Env, io: &Io) -> bool {
-        self.replies.len() < env.limits.pipelined && io.queued() < env.limits.outbox_bytes
-    }
-
-    /// Answers bytes that are no valid request, and reads no further.
-    fn reject(&mut self, env: &mut Env, io: &mut Io, reject: Reject) {
-        env.counters.protocol_errors.add(reject.label());
-        if env.may_warn() {
-            let cause = reject.label();
-            tracing::debug!(peer = ?io.peer, cause, error = %reject, "invalid request refused");
-        }
-        self.refuse(env, io, reject.status(), reject.text());
-    }
-
     /// Counts the connection as promoted, once.
     fn promote(&mut self, env: &Env) {
         if self.promotion == Promotion::Inline {
@@ -344,34 +211,11 @@ impl H1 {
         }
     }
 
-    /// Acts on the peer's FIN once everything before it is parsed.
-    fn handle_fin(&mut self, env: &mut Env, io: &mut Io) {
-        self.end_endless_stream(env, io);
-        self.parse_input(env, io);
-        if self.parses(env, io) {
-            if let Some(incoming) = self.reading.fin_reached() {
-                body::give_up(*incoming, env, io);
-            }
-            self.input.bytes = Vec::new();
-        }
-    }
-
-    /// Returns `true` if received bytes are parsed at once, so that bytes left in the input are incomplete.
-    fn parses(&self, env: &Env, io: &Io) -> bool {
-        match &self.reading {
-            Reading::Preamble | Reading::Preface => true,
-            Reading::FirstHead | Reading::Head => self.has_room(env, io),
-            Reading::Body { incoming, .. } => !incoming.is_paused(),
-            Reading::HeldHead | Reading::UpgradeOffered | Reading::Switched(_) => false,
-            Reading::LastRequest | Reading::Discard { .. } | Reading::Ended => true,
-        }
-    }
-
     /// Returns `true` if the header timer runs: part of a head has come, and the peer is the one to wait for.
     fn awaits_head(&self, env: &Env, io: &Io) -> bool {
         match self.reading {
             Reading::Preamble | Reading::Preface => true,
-            Reading::FirstHead | Reading::Head => self.has_partial_head() && self.has_room(env, io),
+            Reading::FirstHead | Reading::Head => self.has_partial_head() && self.may_start_request(env, io),
             Reading::HeldHead
             | Reading::UpgradeOffered
             | Reading::Body { .. }
@@ -389,9 +233,9 @@ impl H1 {
         let has_room = self.input.bytes.len() < env.limits.head_bytes;
         match &self.reading {
             Reading::Preamble | Reading::Preface | Reading::Switched(_) => true,
-            Reading::FirstHead | Reading::Head => has_room && self.has_room(env, io),
+            Reading::FirstHead | Reading::Head => has_room && self.may_start_request(env, io),
             Reading::HeldHead => false,
-            Reading::UpgradeOffered => self.input.bytes.is_empty() && self.has_room(env, io),
+            Reading::UpgradeOffered => self.input.bytes.is_empty() && self.may_start_request(env, io),
             Reading::Body { incoming, .. } => has_room && !incoming.is_paused(),
             Reading::LastRequest => env.limits.discard_bytes > 0,
             Reading::Discard { bytes } => *bytes < env.limits.discard_bytes,

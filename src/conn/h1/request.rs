@@ -1,5 +1,7 @@
 //! Serves requests: finds the route, decides whether the body is read first, and starts the handler.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode, Version};
 
 use super::{
@@ -25,6 +27,62 @@ use crate::{
     },
 };
 
+/// Request whose head was parsed in the receive buffer.
+struct Received<'a> {
+    head: &'a proto::Head,
+    /// Exactly the bytes of the head.
+    bytes: &'a [u8],
+    method: Method,
+    exchange: Exchange,
+}
+
+impl<'a> Received<'a> {
+    fn path(&self) -> &'a str {
+        // The parser has accepted only ASCII.
+        std::str::from_utf8(self.head.path(self.bytes)).unwrap_or_default()
+    }
+
+    fn query(&self) -> Option<&'a str> {
+        self.head.query(self.bytes).and_then(|query| std::str::from_utf8(query).ok())
+    }
+
+    /// Copies the head out of the receive buffer. Returns `None` if a path parameter is not valid text.
+    fn copy_head(&self, params: Option<matchit::Params<'_, '_>>) -> Option<Head> {
+        let (head, bytes) = (self.head, self.bytes);
+        let version = match head.version() {
+            proto::Version::Http10 => Version::HTTP_10,
+            proto::Version::Http11 => Version::HTTP_11,
+        };
+        let path = head.path(bytes);
+        let mut copy = Head::over(bytes, self.method.clone(), version);
+        copy.path = match bytes.as_ptr_range().contains(&path.as_ptr()) {
+            true => Span::within(bytes, path),
+            // An absolute target without a path means the root.
+            false => copy.append(path),
+        };
+        copy.query = head.query(bytes).map(|query| Span::within(bytes, query));
+        copy.authority = head.authority(bytes).map(|authority| Span::within(bytes, authority));
+        copy.headers.extend(head.spans().iter().map(|f| (Span::from(f.name), Span::from(f.value))));
+        params::store(&mut copy, path, params).then_some(copy)
+    }
+
+    /// Decides what happens to the body, which nobody wants: a short one is discarded, otherwise the
+    /// connection closes.
+    fn discard_body(&mut self, env: &Env) -> Option<Box<Incoming>> {
+        let budget = env.limits.discard_bytes;
+        match self.head.framing() {
+            framing if framing.is_empty() => return None,
+            Framing::Length(length) if length > budget as u64 => self.exchange.keep_alive = false,
+            // The client waits for a response before it sends the body. After a final one it need not send
+            // it.
+            _ if self.head.expects_continue() => self.exchange.keep_alive = false,
+            _ => {}
+        }
+        let decoder = proto::Body::new(self.head.framing(), &env.h1_limits);
+        self.exchange.keep_alive.then(|| Box::new(Incoming::discard(decoder, budget, env.now)))
+    }
+}
+
 impl H1 {
     /// Serves a request whose head is complete. `bytes` is exactly the head.
     pub(super) fn serve(&mut self, env: &mut Env, io: &mut Io, head: &proto::Head, bytes: &[u8]) {
@@ -35,13 +93,12 @@ impl H1 {
         }
         exchange.keep_alive &= !env.is_draining() && !io.is_old(env);
         let Ok(method) = head.http_method(bytes) else { return self.reject(env, io, Reject::Method) };
-        // The parser has accepted only ASCII.
-        let path = std::str::from_utf8(head.path(bytes)).unwrap_or_default();
+        let mut request = Received { head, bytes, method, exchange };
         let found = match head.form() {
             Form::Asterisk => Found::Options(env.view.table.allow_all()),
-            _ => env.view.table.find(&method, path),
+            _ => env.view.table.find(&request.method, request.path()),
         };
-        match found {
+        let response = match found {
             Found::Entry(index, params) => {
                 let entry = env.view.table.entry(index);
                 if let Run::Static(image, fixed) = &entry.run
@@ -54,81 +111,68 @@ impl H1 {
                     long_body.into_iter().for_each(|body| io.outbox.share(body));
                     env.counters.dispatched(HttpVersion::H1, DispatchKind::Static).add(1);
                     if env.counts_requests() {
-                        entry.route_metrics.observe(
-                            env.shard,
-                            fixed.status.as_u16(),
-                            std::time::Duration::ZERO,
-                        );
+                        entry.route_metrics.observe(env.shard, fixed.status.as_u16(), Duration::ZERO);
                     }
                     if !(exchange.keep_alive && image.keep_alive(exchange)) {
                         self.reading.close_after_replies();
                     }
                     return;
                 }
-                let Some(request_head) = request_head(head, bytes, method.clone(), params) else {
-                    env.counters.protocol_errors.add("path_parameter");
-                    exchange.keep_alive = false;
-                    let response = answers::bad_parameter();
-                    return self.answer_unmatched(env, io, head, bytes, exchange, &method, response);
-                };
-                let route = MatchedRoute { view: env.view.clone(), index };
-                self.serve_matched(env, io, head, exchange, request_head, route);
+                if let Some(copy) = request.copy_head(params) {
+                    let route = MatchedRoute { view: env.view.clone(), index };
+                    return self.serve_matched(env, io, request, copy, route);
+                }
+                env.counters.protocol_errors.add("path_parameter");
+                request.exchange.keep_alive = false;
+                answers::bad_parameter()
             }
-            Found::NotAllowed(allow) => {
-                let response = answers::method_not_allowed(allow);
-                self.answer_unmatched(env, io, head, bytes, exchange, &method, response);
-            }
-            Found::Options(allow) => {
-                let response = answers::options(allow);
-                self.answer_unmatched(env, io, head, bytes, exchange, &method, response);
-            }
-            Found::Nothing => {
-                self.answer_unmatched(env, io, head, bytes, exchange, &method, answers::not_found());
-            }
-        }
+            Found::NotAllowed(allow) => answers::method_not_allowed(allow),
+            Found::Options(allow) => answers::options(allow),
+            Found::Nothing => answers::not_found(),
+        };
+        self.answer_unmatched(env, io, request, response);
     }
 
     /// Answers a request that matched no route. Its body is discarded.
-    #[allow(clippy::too_many_arguments, reason = "they are the parts of one request")]
     fn answer_unmatched(
         &mut self,
         env: &mut Env,
         io: &mut Io,
-        head: &proto::Head,
-        bytes: &[u8],
-        mut exchange: Exchange,
-        method: &Method,
+        mut request: Received<'_>,
         response: Response,
     ) {
-        let body = self.body_to_discard(env, head, &mut exchange);
-        let path = std::str::from_utf8(head.path(bytes)).unwrap_or_default();
-        let query = head.query(bytes).and_then(|query| std::str::from_utf8(query).ok());
-        let telemetry = Telemetry::unmatched(env, io, HttpVersion::H1, method, path, query);
-        self.answer(env, io, ReplyContext { exchange, telemetry }, response.into());
-        self.expect_body(body);
+        let body = request.discard_body(env);
+        let (path, query) = (request.path(), request.query());
+        let telemetry = Telemetry::unmatched(env, io, HttpVersion::H1, &request.method, path, query);
+        self.answer(env, io, ReplyContext { exchange: request.exchange, telemetry }, response.into());
+        if let Some(body) = body {
+            self.reading.body_follows(body);
+        }
     }
 
-    /// Serves a request that matched a route.
+    /// Serves a request that matched a route. `copy` is a copy of its head.
     fn serve_matched(
         &mut self,
         env: &mut Env,
         io: &mut Io,
-        head: &proto::Head,
-        mut exchange: Exchange,
-        request_head: Head,
+        mut request: Received<'_>,
+        copy: Head,
         route: MatchedRoute,
     ) {
         let entry = route.entry();
         let (mode, is_static) = (entry.body, matches!(entry.run, Run::Static(..)));
-        let framing = head.framing();
-        let discarded = if is_static { self.body_to_discard(env, head, &mut exchange) } else { None };
-        let telemetry = Telemetry::matched(env, io, HttpVersion::H1, &request_head, route.clone());
-        let context = ReplyContext { exchange, telemetry };
+        let discarded = if is_static { request.discard_body(env) } else { None };
+        let telemetry = Telemetry::matched(env, io, HttpVersion::H1, &copy, route.clone());
+        let context = ReplyContext { exchange: request.exchange, telemetry };
+        let head = request.head;
         let offers_upgrade = head.upgrade() && !is_static;
-        let request = RoutedRequest { head: request_head, route, context, offers_upgrade };
-        if framing.is_empty() || is_static {
+        let request = RoutedRequest { head: copy, route, context, offers_upgrade };
+        if head.framing().is_empty() || is_static {
             self.start(env, io, request, Body::empty());
-            return self.expect_body(discarded);
+            if let Some(body) = discarded {
+                self.reading.body_follows(body);
+            }
+            return;
         }
         match mode {
             BodyMode::Whole(limit) => {
@@ -172,33 +216,6 @@ impl H1 {
         };
         self.reading.body_follows(Box::new(Incoming::stream(decoder, sender, env.now)));
         self.start(env, io, request, body);
-    }
-
-    fn expect_body(&mut self, body: Option<Box<Incoming>>) {
-        if let Some(body) = body {
-            self.reading.body_follows(body);
-        }
-    }
-
-    /// Decides what happens to a body that nobody wants: a short one is discarded, otherwise the connection
-    /// closes.
-    fn body_to_discard(
-        &self,
-        env: &Env,
-        head: &proto::Head,
-        exchange: &mut Exchange,
-    ) -> Option<Box<Incoming>> {
-        let budget = env.limits.discard_bytes;
-        match head.framing() {
-            framing if framing.is_empty() => return None,
-            Framing::Length(length) if length > budget as u64 => exchange.keep_alive = false,
-            // The client waits for a response before it sends the body. After a final one it need not send
-            // it.
-            _ if head.expects_continue() => exchange.keep_alive = false,
-            _ => {}
-        }
-        let decoder = proto::Body::new(head.framing(), &env.h1_limits);
-        exchange.keep_alive.then(|| Box::new(Incoming::discard(decoder, budget, env.now)))
     }
 
     /// Starts the handler of a request. Its body is complete, or a channel that the connection feeds.
@@ -248,28 +265,4 @@ fn send_continue(head: &proto::Head, io: &mut Io) {
     if head.expects_continue() {
         io.outbox.buffer().extend_from_slice(proto::encode::CONTINUE);
     }
-}
-
-/// Copies the head out of the receive buffer. Returns `None` if a path parameter is not valid text.
-fn request_head(
-    head: &proto::Head,
-    bytes: &[u8],
-    method: Method,
-    params: Option<matchit::Params<'_, '_>>,
-) -> Option<Head> {
-    let version = match head.version() {
-        proto::Version::Http10 => Version::HTTP_10,
-        proto::Version::Http11 => Version::HTTP_11,
-    };
-    let path = head.path(bytes);
-    let mut own = Head::over(bytes, method, version);
-    own.path = match bytes.as_ptr_range().contains(&path.as_ptr()) {
-        true => Span::within(bytes, path),
-        // An absolute target without a path means the root.
-        false => own.append(path),
-    };
-    own.query = head.query(bytes).map(|query| Span::within(bytes, query));
-    own.authority = head.authority(bytes).map(|authority| Span::within(bytes, authority));
-    own.headers.extend(head.spans().iter().map(|f| (Span::from(f.name), Span::from(f.value))));
-    params::store(&mut own, path, params).then_some(own)
 }

@@ -1,0 +1,164 @@
+//! Parses the input: received bytes are a preamble, heads, bodies or nothing, as the state of the reading
+//! side says.
+
+use super::{
+    H1, body,
+    state::{NextProtocol, Reading},
+};
+use crate::{
+    conn::{
+        env::Env,
+        io::Io,
+        preamble::{self, Preamble},
+        timers::Timer,
+    },
+    proto::{
+        h1::{self as proto, Reject},
+        h2::preface::{self, Begins},
+    },
+};
+
+impl H1 {
+    pub(super) fn parse_input(&mut self, env: &mut Env, io: &mut Io) {
+        if self.input.bytes.is_empty() {
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.input.bytes);
+        let used = self.parse(env, io, &bytes);
+        // Nothing was added to the input meanwhile.
+        if used < bytes.len() {
+            bytes.drain(..used);
+            self.input.bytes = bytes;
+        }
+    }
+
+    /// Parses bytes and serves the requests in them. Returns how many bytes were consumed.
+    pub(super) fn parse(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let used = match self.reading {
+                Reading::Preamble => self.parse_preamble(env, io, &bytes[at..]),
+                Reading::FirstHead | Reading::Head => self.parse_head(env, io, &bytes[at..]),
+                Reading::Body { .. } => self.read_body(env, io, &bytes[at..]),
+                Reading::Preface => self.parse_preface(env, io, &bytes[at..]),
+                Reading::HeldHead | Reading::UpgradeOffered | Reading::Switched(_) => 0,
+                Reading::LastRequest | Reading::Discard { .. } | Reading::Ended => {
+                    self.reading.discarded(bytes.len() - at);
+                    bytes.len() - at
+                }
+            };
+            if used == 0 {
+                break;
+            }
+            at += used;
+        }
+        at
+    }
+
+    fn parse_preamble(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        match preamble::parse(env, io, bytes) {
+            Preamble::Partial => 0,
+            Preamble::Done(used) => {
+                self.reading.preamble_parsed();
+                used
+            }
+            Preamble::Refused => {
+                self.reading.stop();
+                0
+            }
+        }
+    }
+
+    /// Parses one head and serves its request. Returns 0 if the head is incomplete or its request has to
+    /// wait.
+    fn parse_head(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        if !self.may_start_request(env, io) {
+            return 0;
+        }
+        let mut head = std::mem::take(&mut env.head);
+        let used = match proto::parse(bytes, &mut self.search, &env.h1_limits, &mut head) {
+            Ok(None) => 0,
+            Ok(Some(_)) if self.must_not_overlap(&head) => {
+                self.reading.head_held();
+                0
+            }
+            Ok(Some(len)) => {
+                io.timers.clear(Timer::Header);
+                self.serve(env, io, &head, &bytes[..len]);
+                len
+            }
+            Err(_)
+                if matches!(self.reading, Reading::FirstHead)
+                    && env.http2
+                    && preface::begins(bytes) != Begins::No =>
+            {
+                self.parse_preface(env, io, bytes)
+            }
+            Err(reject) => {
+                self.reject(env, io, reject);
+                bytes.len()
+            }
+        };
+        env.head = head;
+        used
+    }
+
+    /// Checks how much of the preface of HTTP/2 has come. It starts like a head that HTTP/1.1 rejects.
+    #[cold]
+    fn parse_preface(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        match preface::begins(bytes) {
+            Begins::Partly => self.reading.preface_begun(),
+            Begins::Whole => self.reading.switch_to(NextProtocol::Http2),
+            Begins::No => {
+                self.reject(env, io, Reject::VersionUnsupported);
+                return bytes.len();
+            }
+        }
+        0
+    }
+
+    /// Returns `true` if a request must wait for those in progress: only safe methods may overlap (RFC 9112
+    /// §9.3.2), and an interim `100` must not be sent before an earlier reply.
+    fn must_not_overlap(&self, head: &proto::Head) -> bool {
+        !self.replies.is_empty()
+            && (head.expects_continue() || !head.method().is_safe() || self.replies.has_unsafe())
+    }
+
+    /// Returns `true` if the limits of pipelined requests and of unsent bytes allow another request.
+    pub(super) fn may_start_request(&self, env: &Env, io: &Io) -> bool {
+        self.replies.len() < env.limits.pipelined && io.queued() < env.limits.outbox_bytes
+    }
+
+    /// Answers bytes that are no valid request, and reads no further.
+    pub(super) fn reject(&mut self, env: &mut Env, io: &mut Io, reject: Reject) {
+        env.counters.protocol_errors.add(reject.label());
+        if env.may_warn() {
+            let cause = reject.label();
+            tracing::debug!(peer = ?io.peer, cause, error = %reject, "invalid request refused");
+        }
+        self.refuse(env, io, reject.status(), reject.text());
+    }
+
+    /// Acts on the peer's FIN once everything before it is parsed.
+    pub(super) fn handle_fin(&mut self, env: &mut Env, io: &mut Io) {
+        self.end_endless_stream(env, io);
+        self.parse_input(env, io);
+        if self.parses(env, io) {
+            if let Some(incoming) = self.reading.fin_reached() {
+                body::give_up(*incoming, env, io);
+            }
+            self.input.bytes = Vec::new();
+        }
+    }
+
+    /// Returns `true` if received bytes are parsed at once, so that bytes left in the input are incomplete.
+    fn parses(&self, env: &Env, io: &Io) -> bool {
+        match &self.reading {
+            Reading::Preamble | Reading::Preface => true,
+            Reading::FirstHead | Reading::Head => self.may_start_request(env, io),
+            Reading::Body { incoming, .. } => !incoming.is_paused(),
+            Reading::HeldHead | Reading::UpgradeOffered | Reading::Switched(_) => false,
+            Reading::LastRequest | Reading::Discard { .. } | Reading::Ended => true,
+        }
+    }
+}
