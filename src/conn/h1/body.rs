@@ -61,23 +61,26 @@ impl H1 {
     /// Gives up a body that will never be complete, and the request that waits for it.
     pub(super) fn drop_body(&mut self, env: &Env, io: &Io) {
         if let Some(incoming) = self.reading.take_body() {
-            give_up(*incoming, env, io);
+            give_up(incoming, env, io);
         }
     }
 
     fn body_complete(&mut self, env: &mut Env, io: &mut Io) {
         let Some(incoming) = self.reading.take_body() else { return };
-        match incoming.finish() {
-            (Sink::Collect { request, bytes, .. }, _) => self.start(env, io, request, Body::from(bytes)),
-            (Sink::Stream(sender), Some(trailers)) => sender.finish_with(trailers),
-            (Sink::Stream(sender), None) => sender.finish(),
-            (Sink::Discard { .. }, _) => {}
+        let trailers = incoming.trailers();
+        match incoming.sink {
+            Sink::Collect { request, bytes, .. } => self.start(env, io, request, Body::from(bytes)),
+            Sink::Stream(sender) => match trailers {
+                Some(trailers) => sender.finish_with(trailers),
+                None => sender.finish(),
+            },
+            Sink::Discard { .. } => {}
         }
     }
 
     fn body_too_large(&mut self, env: &mut Env, io: &mut Io) {
         let Some(incoming) = self.reading.take_body() else { return };
-        match incoming.finish().0 {
+        match incoming.sink {
             Sink::Collect { mut request, .. } => {
                 request.context.exchange.keep_alive = false;
                 self.answer(env, io, request.context, answers::too_large());
@@ -101,7 +104,7 @@ impl H1 {
     fn body_failed(&mut self, env: &mut Env, io: &mut Io, status: StatusCode, text: &'static str) {
         let Some(incoming) = self.reading.take_body() else { return };
         self.reading.close_after_replies();
-        match incoming.finish().0 {
+        match incoming.sink {
             Sink::Collect { mut request, .. } => {
                 request.context.exchange.keep_alive = false;
                 self.answer(env, io, request.context, plain(status, text).into());
@@ -113,8 +116,8 @@ impl H1 {
 }
 
 /// Gives up an incomplete body. A handler that runs already gets an error when it reads on.
-pub(super) fn give_up(incoming: Incoming, env: &Env, io: &Io) {
-    if let Sink::Collect { request, .. } = incoming.finish().0 {
+pub(super) fn give_up(incoming: Box<Incoming>, env: &Env, io: &Io) {
+    if let Sink::Collect { request, .. } = incoming.sink {
         request.context.telemetry.finish_unanswered(env, io);
     }
 }

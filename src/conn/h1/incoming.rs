@@ -30,7 +30,7 @@ pub(super) enum Sink {
 /// Request body while it is received.
 pub(super) struct Incoming {
     decoder: proto::Body,
-    sink: Sink,
+    pub(super) sink: Sink,
     /// The handler's window is full, so nothing is decoded.
     paused: bool,
     rate: BodyRate,
@@ -162,21 +162,15 @@ impl Incoming {
         }
     }
 
-    /// Returns the destination of a body that is not read any further, and the body's trailers, if it is
-    /// complete and has some.
-    pub(super) fn finish(self) -> (Sink, Option<HeaderMap>) {
-        let trailers = trailers(&self.decoder);
-        (self.sink, trailers)
+    /// Returns the trailers of a complete body, if it has some.
+    pub(super) fn trailers(&self) -> Option<HeaderMap> {
+        let fields = self.decoder.trailers();
+        if fields.is_empty() {
+            return None;
+        }
+        let valid = |(name, value): (&[u8], &[u8])| {
+            Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+        };
+        Some(fields.iter().filter_map(valid).collect())
     }
-}
-
-fn trailers(decoder: &proto::Body) -> Option<HeaderMap> {
-    let fields = decoder.trailers();
-    if fields.is_empty() {
-        return None;
-    }
-    let valid = |(name, value): (&[u8], &[u8])| {
-        Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
-    };
-    Some(fields.iter().filter_map(valid).collect())
 }

@@ -145,7 +145,7 @@ impl H1 {
         self.parse_input(env, io);
         if self.parses(env, io) {
             if let Some(incoming) = self.reading.fin_reached() {
-                body::give_up(*incoming, env, io);
+                body::give_up(incoming, env, io);
             }
             self.input.bytes = Vec::new();
         }
