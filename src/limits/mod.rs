@@ -1,4 +1,4 @@
-//! Limits on the sizes, counts and durations of what peers do. Knows nothing of what it limits.
+//! Limits on the sizes, counts and durations of what peers do; must not know the code that applies them.
 //!
 //! The documentation of a field states its unit, its default, and the effect of reaching the limit. Where it
 //! is not obvious, it also states the cost of a larger value. `None` in [`Timeouts`] switches a timer off,

@@ -1,4 +1,4 @@
-//! Counters of shards and routes, and their export. Knows no connection, no request and no handler.
+//! Counters of shards and routes, and their export; must not know connections, requests or handlers.
 //!
 //! Each shard writes its own counters, without locks and without shared cache lines. A scrape sums them.
 //!

@@ -1,4 +1,4 @@
-//! Engines that move bytes between sockets and connections. Knows no protocol, no route and no user code.
+//! Engines that move bytes between sockets and connections; must not know protocols, routes or handlers.
 //!
 //! - `engine`: the interface. An [`Engine`] drives sockets and calls an [`EventHandler`], which owns the
 //!   protocol.

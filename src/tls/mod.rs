@@ -1,4 +1,4 @@
-//! TLS sessions on byte buffers, and replaceable certificates. Knows no socket and no HTTP.
+//! TLS sessions on byte buffers, and replaceable certificates; must not know sockets or HTTP.
 //!
 //! This is the only room that names rustls. A [`Session`] takes ciphertext and returns plaintext, and the
 //! other way round. `conn` puts it between the engine and the protocol. Sessions refuse 0-RTT data, because

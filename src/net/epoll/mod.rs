@@ -1,5 +1,4 @@
-//! The epoll engine, where io_uring is missing or forbidden. Knows no protocol and nothing of the io_uring
-//! engine.
+//! The epoll engine, where io_uring is missing or forbidden; must not know protocols or the io_uring engine.
 //!
 //! Container runtimes often forbid io_uring. A turn waits once, then reads, then writes. A request on an open
 //! connection costs a `recv`, a `send` and a share of the wait.

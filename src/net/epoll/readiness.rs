@@ -6,7 +6,7 @@ use crate::net::{engine::Connection, socket};
 /// A connection of the engine.
 pub(super) type Socket<T> = socket::Socket<T, Readiness>;
 
-/// What may be done with a socket, and the rest of a short send.
+/// Readiness of a socket, and the rest of a short send.
 ///
 /// A flag is set by an event and cleared by a call that finds nothing left. The kernel reports each edge only
 /// once.

@@ -310,8 +310,8 @@ fn diagnose(listen: &Listen, cause: &io::Error) -> (String, &'static str) {
         }
         (Listen::Tcp(_), Some(libc::EACCES)) => (
             String::new(),
-            "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE: choose a higher port, \
-             or run `setcap cap_net_bind_service=+ep` on the binary",
+            "ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE: choose a higher \
+             port, or run `setcap cap_net_bind_service=+ep` on the binary",
         ),
         (Listen::Tcp(_), Some(libc::EADDRNOTAVAIL)) => (
             String::new(),

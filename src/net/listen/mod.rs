@@ -1,5 +1,4 @@
-//! Listening sockets: addresses, binding, and errors that say what to do. Knows no engine and accepts
-//! nothing.
+//! Listening sockets: addresses, binding, and helpful errors; must not know engines or shards.
 
 mod address;
 mod bind;

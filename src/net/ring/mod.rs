@@ -1,5 +1,4 @@
-//! The io_uring engine: one ring for the sockets of one shard. Knows no protocol and nothing of the epoll
-//! engine.
+//! The io_uring engine: one ring for the sockets of a shard; must not know protocols or the epoll engine.
 //!
 //! A turn makes at most one system call. The call submits the operations queued since the last turn and waits
 //! for completions, which the turn then handles.

@@ -1,5 +1,4 @@
-//! Tests of the engines with real sockets. Clients run on threads of their own. Every test runs with each
-//! engine.
+//! Tests with real sockets. Clients run on their own threads. Every test runs with each engine.
 
 mod accepting;
 mod backpressure;
