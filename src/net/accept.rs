@@ -138,7 +138,7 @@ impl AcceptQueue {
     }
 }
 
-/// The pause of a listener after a failed accept that would fail again at once.
+/// Pause of a listener after a failed accept. It delays retries that would fail again.
 #[derive(Debug)]
 pub(super) struct Backoff {
     /// Length of the pause after the next failure.

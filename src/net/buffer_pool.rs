@@ -2,7 +2,7 @@
 
 use super::outbox::{Outbox, Segment};
 
-/// Maximum number of unused buffers. One batch of connections uses as many.
+/// Maximum number of unused buffers: one for each connection of a full batch.
 const MAX_FREE: usize = 1024;
 /// Capacity of a new buffer. A usual response and its head fit.
 const BUFFER_BYTES: usize = 4096;

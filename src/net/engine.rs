@@ -113,7 +113,7 @@ pub trait EventHandler {
     }
     /// Creates the connection of an accepted socket.
     fn open(&mut self, id: ConnId, accepted: Accepted<'_>) -> Self::Conn;
-    /// Called with received bytes. The handler copies the bytes it needs after it returns.
+    /// Called with received bytes. They are valid only during the call.
     fn received(&mut self, id: ConnId, conn: &mut Self::Conn, bytes: &[u8]);
     /// Called when the peer has sent FIN. Sending to the peer is still possible.
     fn fin_received(&mut self, id: ConnId, conn: &mut Self::Conn);
@@ -127,7 +127,7 @@ pub trait EventHandler {
     fn buffer_sent(&mut self, buffer: Vec<u8>) {
         drop(buffer);
     }
-    /// Called with the connection after its slot was freed.
+    /// Called when a connection is closed, after its slot was freed.
     fn closed(&mut self, id: ConnId, conn: Self::Conn, why: Closed);
     /// Called when an accept failed. The engine retries by itself after a pause.
     fn accept_failed(&mut self, error: &io::Error);
@@ -150,8 +150,8 @@ pub struct EngineOptions {
     pub buffer_bytes: usize,
     /// Whether the io_uring engine uses incremental buffers, where the kernel supports them (Linux 6.16).
     ///
-    /// The kernel then fills a buffer with several receives, one behind the other. Fewer and larger buffers
-    /// with a quarter of the total memory suffice.
+    /// The kernel then fills a buffer with several receives, one behind the other. The ring
+    /// then needs fewer and larger buffers, with a quarter of the memory in total.
     pub incremental_buffers: bool,
     /// Maximum number of bytes discarded after a connection's write side was shut down.
     pub linger_bytes: usize,

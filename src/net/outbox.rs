@@ -62,8 +62,10 @@ impl Outbox {
         self.segments.push_back(Segment::Shared(bytes));
     }
 
-    /// Queues shared bytes that are a complete message. They are queued by reference, even if short, while
-    /// the outbox is empty, and as by [`share`](Self::share) otherwise.
+    /// Queues shared bytes that are a complete message.
+    ///
+    /// If the outbox is empty, they are queued by reference, even if they are short. Otherwise this is the same
+    /// as [`share`](Self::share).
     pub fn share_whole(&mut self, bytes: Bytes) {
         if self.is_empty() && !bytes.is_empty() {
             self.first = Some(bytes);

@@ -17,8 +17,8 @@ use crate::net::{
     slots::ConnId,
 };
 
-/// Upper bound of the slot count from which the margin of [`Ring::arm_accepts`] is computed.
-const MARGIN_BASE: usize = 4096;
+/// Maximum number of free slots below which listeners accept one connection at a time.
+const MAX_MARGIN: usize = 1024;
 
 impl<T: Connection> Ring<T> {
     /// Runs a turn.
@@ -193,12 +193,12 @@ impl<T: Connection> Ring<T> {
         }
     }
 
-    /// Submits or cancels accepts, as the connection limit requires. Multishot accepts are used until a
-    /// quarter of the slots is left, at most a quarter of [`MARGIN_BASE`].
+    /// Submits or cancels accepts, as the connection limit requires. Listeners use multishot accepts while more
+    /// than a quarter of the slots, or more than [`MAX_MARGIN`] slots, are free.
     pub(super) fn arm_accepts(&mut self) {
         let free = self.options.max_connections.saturating_sub(self.sockets.len());
         let room = free.max(usize::from(self.can_hand_over));
-        let margin = self.options.max_connections.min(MARGIN_BASE).div_ceil(4);
+        let margin = self.options.max_connections.div_ceil(4).min(MAX_MARGIN);
         self.acceptor.arm(&mut self.queues, room, margin);
     }
 
