@@ -1,4 +1,4 @@
-//! How far a stop goes. Imports nothing.
+//! Modes and phases of a stop. Imports nothing.
 
 /// Treatment of the messages or jobs that are still queued when a stop begins.
 ///

@@ -78,7 +78,7 @@ pub trait Actor: 'static {
     }
 }
 
-/// What an actor does after a message.
+/// Next step of an actor after a message.
 #[derive(Debug)]
 #[must_use]
 pub enum Flow {

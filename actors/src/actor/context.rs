@@ -52,7 +52,7 @@ pub struct Context<M> {
     last_watch: u64,
 }
 
-/// What an actor handles next.
+/// Input that an actor handles next.
 pub(crate) enum Incoming<M> {
     Message(M),
     Child(ChildExit),

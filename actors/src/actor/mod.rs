@@ -1,4 +1,5 @@
-//! Actors: mailboxes, addresses, supervision, children, timers. Knows shards, but no system, pool or fan-out.
+//! Actors: mailboxes, addresses, supervision, children, timers. This folder must not know a system, a pool or
+//! fan-out.
 
 mod address;
 mod ask;

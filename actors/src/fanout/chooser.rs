@@ -60,7 +60,7 @@ impl fmt::Debug for FullQueue {
 pub struct ChooserOptions {
     /// Most callbacks that run at once. Default: four for each CPU that this process may use.
     pub concurrency: usize,
-    /// What happens to a subscriber whose callback panicked. Default: it keeps its place and loses the event.
+    /// Treatment of a subscriber whose callback panicked. Default: it keeps its place and loses the event.
     pub on_panic: Overflow,
 }
 

@@ -78,7 +78,7 @@ impl<P> fmt::Debug for Event<P> {
     }
 }
 
-/// What a subscriber gets next.
+/// Next thing that a subscriber gets.
 #[derive(Debug)]
 pub enum Delivery<P> {
     /// An event.

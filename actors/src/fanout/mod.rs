@@ -1,4 +1,5 @@
-//! Fan-out: one event to very many subscribers, none of which can delay another. Knows no HTTP and no store.
+//! Fan-out: one event to very many subscribers, none of which can delay another. This folder must not know
+//! HTTP or stores.
 //!
 //! ```text
 //!  publish ──► Topic ────────────► Relay ──────────► Queue ──► Subscription

@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc};
 
-/// What happens to an event that finds a subscriber's queue full.
+/// Treatment of an event that finds a subscriber's queue full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Overflow {
     /// The event is lost for this subscriber, which gets a gap before the next event.

@@ -1,4 +1,5 @@
-//! Running a single future or call: block on it, race two, catch its panic. Knows no actor and no shard.
+//! Running a single future or call: block on it, race two, catch its panic. This folder must not know actors
+//! or shards.
 
 mod block_on;
 mod catch_panic;

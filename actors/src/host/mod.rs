@@ -1,4 +1,5 @@
-//! Hosts: the executors that run a shard's futures, one file each. Knows no shard and no actor.
+//! Hosts: the executors that run a shard's futures, one file each. This folder must not know shards or
+//! actors.
 
 #[cfg(feature = "glommio")]
 mod glommio;

@@ -1,5 +1,5 @@
-//! Bounded mailboxes: many sending threads, one receiver. Knows no actor and no shard; senders wake the
-//! receiver.
+//! Bounded mailboxes: many sending threads, one receiver. This folder must not know shards or actors: senders
+//! wake the receiver.
 //!
 //! `tests/mailbox_model.rs` compiles this folder with loom's atomics and a replacement for the channel.
 

@@ -1,4 +1,4 @@
-//! Calls to the Linux kernel: eventfd, core affinity, scheduling. Knows no actor and no shard.
+//! Calls to the Linux kernel: eventfd, core affinity, scheduling. This folder must not know shards or actors.
 
 mod affinity;
 mod eventfd;

@@ -1,9 +1,8 @@
-//! A pool of threads for work that a shard must not do: blocking calls, long computations, and code that
-//! needs tokio.
+//! A pool of threads for work that a shard must not do: blocking calls, long computations, code that needs
+//! tokio. This folder must not know shards or actors.
 //!
 //! A pool has two lanes, each with a bounded queue. In the async lane a few workers interleave many jobs. In
-//! the blocking lane a job has a thread to itself. Neither lane ever waits for the other. This module knows
-//! no shard and no actor.
+//! the blocking lane a job has a thread to itself. Neither lane ever waits for the other.
 
 mod builder;
 mod call;

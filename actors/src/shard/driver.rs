@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one turn of a [`Driver`] may wait for an event.
+/// Longest wait of one turn of a [`Driver`] for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// Not at all, because the shard has other work.

@@ -34,7 +34,7 @@ thread_local! {
 const LONG_BUSY: Duration = Duration::from_millis(5);
 
 /// The part of a shard that only its own thread uses.
-struct State {
+struct LocalState {
     remote: Arc<Remote>,
     host: Host,
     tasks: Rc<RefCell<TaskTable>>,
@@ -63,12 +63,12 @@ struct State {
 ///
 /// Clones are cheap and refer to the same shard.
 #[derive(Clone)]
-pub struct Local(Rc<State>);
+pub struct Local(Rc<LocalState>);
 
 impl Local {
     pub(crate) fn new(remote: Arc<Remote>, host: Host, key: ShardKey) -> Self {
         let now = time::now();
-        Self(Rc::new(State {
+        Self(Rc::new(LocalState {
             remote,
             host,
             tasks: Rc::default(),

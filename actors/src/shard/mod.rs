@@ -1,4 +1,5 @@
-//! A shard: the event loop of one thread, its tasks, timers and inbox. Knows no actor and no socket.
+//! A shard: the event loop of one thread, its tasks, timers and inbox. This folder must not know actors or
+//! sockets.
 
 mod deadline;
 mod driver;

@@ -1,4 +1,4 @@
-//! A system: starts shards, spawns actors on them, stops them. Knows no pool and no fan-out.
+//! A system: starts shards, spawns actors on them, stops them. This folder must not know pools or fan-out.
 
 mod builder;
 mod cores;

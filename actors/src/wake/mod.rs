@@ -1,4 +1,5 @@
-//! Waking a shard, and what runs on it, from any thread. Knows no executor, no mailbox and no actor.
+//! Waking a shard, and what runs on it, from any thread. This folder must not know executors, mailboxes or
+//! actors.
 
 mod doorbell;
 mod queue;
