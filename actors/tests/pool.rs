@@ -4,9 +4,11 @@
 mod common;
 
 use std::{
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{
         Arc, Barrier,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -36,13 +38,21 @@ enum Outcome {
 struct Gated {
     id: u32,
     gate: Arc<tokio::sync::Semaphore>,
+    /// Set when a job waits for a permit.
+    waiting: Arc<AtomicBool>,
     outcome: mpsc::Sender<Outcome>,
 }
 
 impl Job for Gated {
     fn run(self: Box<Self>) -> JobFuture {
         Box::pin(async move {
-            self.gate.acquire().await.unwrap().forget();
+            let mut permit = pin!(self.gate.acquire());
+            let permit = poll_fn(|cx| {
+                let polled = permit.as_mut().poll(cx);
+                self.waiting.store(polled.is_pending(), Ordering::SeqCst);
+                polled
+            });
+            permit.await.unwrap().forget();
             self.outcome.send(Outcome::Ran(self.id)).unwrap();
         })
     }
@@ -55,30 +65,33 @@ impl Job for Gated {
 struct Rig {
     pool: Pool,
     gate: Arc<tokio::sync::Semaphore>,
-    fates: mpsc::Receiver<Outcome>,
+    waiting: Arc<AtomicBool>,
+    outcomes: mpsc::Receiver<Outcome>,
     outcome: mpsc::Sender<Outcome>,
 }
 
 impl Rig {
     /// Creates a pool with one worker that runs one job at a time, and a queue of four.
     fn narrow() -> Self {
-        let (outcome, fates) = mpsc::channel();
+        let (outcome, outcomes) = mpsc::channel();
         let pool = Pool::builder().workers(1).in_flight(1).queue(4).blocking_threads(1).build().unwrap();
-        Self { pool, gate: Arc::new(tokio::sync::Semaphore::new(0)), fates, outcome }
+        let (gate, waiting) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::default());
+        Self { pool, gate, waiting, outcomes, outcome }
     }
 
     fn job(&self, id: u32) -> Box<Gated> {
-        Box::new(Gated { id, gate: Arc::clone(&self.gate), outcome: self.outcome.clone() })
+        let (gate, waiting) = (Arc::clone(&self.gate), Arc::clone(&self.waiting));
+        Box::new(Gated { id, gate, waiting, outcome: self.outcome.clone() })
     }
 
     fn outcome(&self) -> Outcome {
-        self.fates.recv_timeout(LONG).unwrap()
+        self.outcomes.recv_timeout(LONG).unwrap()
     }
 
     /// Starts job 0, and fills the queue with jobs 1 to 4.
     fn fill(&self) -> Vec<windlass_actors::pool::JobHandle> {
         let first = self.pool.submit(self.job(0), None).unwrap();
-        wait_until("the first job is running", || self.pool.stats().jobs.running == 1);
+        wait_until("the first job waits for a permit", || self.waiting.load(Ordering::SeqCst));
         let rest = (1..=4).map(|id| self.pool.submit(self.job(id), None).unwrap());
         [first].into_iter().chain(rest).collect()
     }
@@ -264,7 +277,7 @@ fn a_draining_stop_runs_the_waiting_jobs() {
     rig.gate.add_permits(5);
     let report = rig.pool.stop(Undelivered::Drain, LONG);
     assert!(!report.aborted && report.threads_stuck == 0, "{report:?}");
-    assert_eq!(rig.fates.try_iter().collect::<Vec<_>>(), (0..=4).map(Outcome::Ran).collect::<Vec<_>>());
+    assert_eq!(rig.outcomes.try_iter().collect::<Vec<_>>(), (0..=4).map(Outcome::Ran).collect::<Vec<_>>());
     let rejected = rig.pool.submit(rig.job(9), None).unwrap_err();
     assert_eq!(rejected.reason, Refusal::Stopped);
 }
@@ -275,7 +288,7 @@ fn a_discarding_stop_refuses_the_waiting_jobs_and_its_counts_add_up() {
     let _handles = rig.fill();
     let report = rig.pool.stop(Undelivered::Discard, Duration::from_millis(50));
     assert!(report.aborted && report.threads_stuck == 0, "{report:?}");
-    let fates: Vec<_> = rig.fates.try_iter().collect();
+    let fates: Vec<_> = rig.outcomes.try_iter().collect();
     assert_eq!(fates, (1..=4).map(|id| Outcome::Refused(id, Refusal::Stopped)).collect::<Vec<_>>());
     let stats = report.stats.jobs;
     // Job 0 never ended, so it was dropped.
