@@ -10,8 +10,8 @@ thread_local! {
     static STOPPED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Returns the current instant. Within a step of a [manual system](crate::manual) whose clock is stopped, this is the
-/// time of that clock.
+/// Returns the current instant. Within a step of a [manual system](crate::manual) whose clock is stopped,
+/// this is the time of that clock.
 pub fn now() -> Instant {
     STOPPED.get().unwrap_or_else(Instant::now)
 }

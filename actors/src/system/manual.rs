@@ -60,8 +60,8 @@ impl<D: Driver> ManualSystem<D> {
         })
     }
 
-    /// Runs one iteration of the event loop. It waits for an event, but not longer than to `latest` by the clock of
-    /// the shard.
+    /// Runs one iteration of the event loop. It waits for an event, but not longer than to `latest` by the
+    /// clock of the shard.
     ///
     /// # Errors
     ///
