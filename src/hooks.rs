@@ -1,4 +1,4 @@
-//! Lifecycle hooks: told of every request's start and end, once each.
+//! Lifecycle hooks: callbacks at the start and the end of each request; must not know connections.
 
 use std::{
     fmt,
@@ -11,48 +11,50 @@ use http::{Method, StatusCode};
 
 use crate::request::Peer;
 
-/// What a start hook sees.
+/// Argument of a start hook.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RequestStart<'a> {
     /// The method.
     pub method: &'a Method,
-    /// The path as it was sent.
+    /// The path as sent, percent-encoded.
     pub path: &'a str,
-    /// What stood behind the `?`.
+    /// The query, without the `?`.
     pub query: Option<&'a str>,
-    /// Where the connection comes from.
+    /// The peer of the connection.
     pub peer: Peer,
 }
 
-/// What an end hook sees.
+/// Argument of an end hook.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct RequestEnd<'a> {
     /// The method.
     pub method: &'a Method,
-    /// The path as it was sent.
+    /// The path as sent, percent-encoded.
     pub path: &'a str,
-    /// The template of the route that matched; `None` when none did.
+    /// The path template of the route. `None` if no route matched.
     pub route: Option<&'a str>,
-    /// Where the connection comes from.
+    /// The peer of the connection.
     pub peer: Peer,
-    /// The status sent; `None` when the peer went away before a head was sent.
+    /// The status sent. `None` if the peer disconnected before the response head was sent.
     pub status: Option<StatusCode>,
-    /// Why the request failed, if the server knows: a panic, a full pool, a late job, a peer that went away.
+    /// The cause of a failure that the server knows, such as a panic, a full pool, a job timeout or a
+    /// disconnect.
     pub error: Option<&'a str>,
-    /// From the end of the request's head to the end of the response.
+    /// Time from the end of the request head to the end of the response.
     pub duration: Duration,
-    /// Bytes of the response body handed to the connection.
+    /// Bytes of the response body that were handed to the connection.
     pub body_bytes: u64,
 }
 
 type StartHook = Arc<dyn Fn(&RequestStart<'_>) + Send + Sync>;
 type EndHook = Arc<dyn Fn(&RequestEnd<'_>) + Send + Sync>;
 
-/// The hooks of one server, called in the order they were added, on the connection's shard: they must not block.
+/// The lifecycle hooks of a server. Each is called once for each request.
 ///
-/// A panicking hook is contained, logged and counted (`windlass_panics_total{place="hook"}`); the others still run.
+/// Hooks run on the connection's shard, in the order in which they were added, and must not block. A panic of
+/// a hook is logged and counted (`windlass_panics_total{place="hook"}`), and the other hooks still run.
 #[derive(Clone, Default)]
 pub struct Hooks {
     start: Vec<StartHook>,
@@ -74,27 +76,28 @@ impl Hooks {
         self
     }
 
-    /// Says whether there are none: then requests record nothing for them.
+    /// Returns `true` if there are no hooks. Connections then record nothing for them.
     pub(crate) fn is_empty(&self) -> bool {
         self.start.is_empty() && self.end.is_empty()
     }
 
-    /// Calls the start hooks; returns how many panicked.
-    pub(crate) fn started(&self, request: &RequestStart<'_>) -> u64 {
-        self.start.iter().map(|hook| contained("on_request_start", || hook(request))).sum()
+    /// Calls the start hooks. Returns the number of panics.
+    pub(crate) fn call_start(&self, request: &RequestStart<'_>) -> u64 {
+        self.start.iter().map(|hook| catch_panic("on_start", || hook(request))).sum()
     }
 
-    /// Calls the end hooks; returns how many panicked.
-    pub(crate) fn ended(&self, request: &RequestEnd<'_>) -> u64 {
-        self.end.iter().map(|hook| contained("on_request_end", || hook(request))).sum()
+    /// Calls the end hooks. Returns the number of panics.
+    pub(crate) fn call_end(&self, request: &RequestEnd<'_>) -> u64 {
+        self.end.iter().map(|hook| catch_panic("on_end", || hook(request))).sum()
     }
 }
 
-fn contained(which: &str, call: impl FnOnce()) -> u64 {
+/// Calls a hook. Returns 1 if it panics.
+fn catch_panic(hook: &str, call: impl FnOnce()) -> u64 {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(()) => 0,
         Err(_) => {
-            tracing::error!("an {which} hook panicked; the request goes on");
+            tracing::error!(hook, "lifecycle hook panicked, continuing with the request");
             1
         }
     }

@@ -37,12 +37,12 @@ pub struct Response {
     status: StatusCode,
     fields: Fields,
     body: Body,
-    successor: Option<Box<Successor>>,
+    handshake: Option<Box<Handshake>>,
 }
 
 /// What takes the connection, or its stream, over behind the head; known to the protocol that made it.
 #[derive(Debug)]
-struct Successor(
+struct Handshake(
     #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "nothing takes over"))] Box<dyn Any + Send>,
 );
 
@@ -132,19 +132,19 @@ impl Response {
 
     /// Has something take over behind the head.
     #[cfg(feature = "ws")]
-    pub(crate) fn with_successor(self, successor: Box<dyn Any + Send>) -> Self {
-        Self { successor: Some(Box::new(Successor(successor))), ..self }
+    pub(crate) fn with_handshake(self, handshake: Box<dyn Any + Send>) -> Self {
+        Self { handshake: Some(Box::new(Handshake(handshake))), ..self }
     }
 
     /// Says whether something takes over behind the head.
-    pub(crate) fn has_successor(&self) -> bool {
-        self.successor.is_some()
+    pub(crate) fn has_handshake(&self) -> bool {
+        self.handshake.is_some()
     }
 
     /// Takes what takes over.
     #[cfg(feature = "ws")]
-    pub(crate) fn take_successor(&mut self) -> Option<Box<dyn Any + Send>> {
-        self.successor.take().map(|successor| successor.0)
+    pub(crate) fn take_handshake(&mut self) -> Option<Box<dyn Any + Send>> {
+        self.handshake.take().map(|handshake| handshake.0)
     }
 
     /// Returns the status.
@@ -187,7 +187,7 @@ impl Response {
 impl<B: Into<Body>> From<http::Response<B>> for Response {
     fn from(response: http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
-        Self { status: parts.status, fields: parts.headers.into(), body: body.into(), successor: None }
+        Self { status: parts.status, fields: parts.headers.into(), body: body.into(), handshake: None }
     }
 }
 

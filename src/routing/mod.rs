@@ -1,6 +1,12 @@
-//! Routes, handlers and the table that a request is looked up in.
+//! Routes, handlers, and the table that maps a request to its route.
 //!
-//! This room knows requests and responses. It must not know connections, sockets or the server.
+//! - `route`: a method and a path with what serves them.
+//! - `handler`: closures that answer requests, and the middleware around them.
+//! - `router`: the routes of a server before it starts, and the actor that changes them afterwards.
+//! - `table`: the immutable table in which a connection looks up its requests.
+//! - `mount`: tower services as routes.
+//!
+//! This module builds on requests and responses. It must not know connections, sockets or the server.
 
 pub(crate) mod handler;
 #[cfg(feature = "tower")]

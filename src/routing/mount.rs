@@ -1,9 +1,9 @@
-//! Services of tower behind a path: an axum `Router`, or anything else that answers `http::Request`.
+//! Tower services as routes: an axum `Router`, or any other service for `http::Request`.
 
 use std::{
     error::Error as StdError,
     future::poll_fn,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Buf;
@@ -16,38 +16,47 @@ use crate::{
     request::Request,
     response::{Fields, Response, plain},
     routing::{
-        handler::{Called, Erased, Kind},
-        route::{Action, BELOW, Reach, Route},
+        handler::{ErasedHandler, HandlerKind, HandlerOutput},
+        route::{Action, PathScope, Route, SUBTREE_PARAM},
     },
 };
 
-/// The whole URI of a request to a [mounted](mount) service, among the request's extensions: the request itself has
-/// what is below the mount's path.
+/// The complete URI of a request to a [mounted](mount) service.
+///
+/// The service finds it among the request's extensions. The URI of the request itself lacks the mount path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginalUri(pub Uri);
 
-/// Makes the route of a tower service: every method, at `path` and everything below it. Feature `tower`.
-///
-/// The service sees paths without `path`, as under axum's `nest_service`; the whole is in [`OriginalUri`]. It runs on
-/// the pool, inside a worker's tokio runtime, so the route is async whatever its group or the server say, and cannot be
-/// anything else. Bodies are streamed both ways, with their trailers; no size limit of the server's applies. When the
-/// client is gone the service's future, or the body of its response, is dropped.
+/// Creates a route for a tower service: every method, at `path` and all paths below it. Requires the feature
+/// `tower`.
 ///
 /// ```
 /// use axum::{extract::Path, routing};
 /// use windlass::Router;
 ///
-/// let app = axum::Router::new().route("/users/{id}", routing::get(|Path(id): Path<u32>| async move { format!("user {id}") }));
+/// let user = routing::get(|Path(id): Path<u32>| async move { format!("user {id}") });
+/// let app = axum::Router::new().route("/users/{id}", user);
 /// let router = Router::new().mount("/api", app);
 /// ```
 ///
-/// Each request calls a clone of the service, once it is ready (`poll_ready`), so what clones share, such as the
-/// permits of tower's `ConcurrencyLimit`, is respected; the job's deadline ([`Timeouts::job`](crate::Timeouts::job))
-/// covers that wait. A service that fails is answered for with `500`, and the error is logged. A path that another
-/// route has is that route's, for every method.
+/// - **Paths.** The service sees the path without `path`, like a service in axum's `nest_service`.
+///   [`OriginalUri`] holds the complete URI. Another route for the same path takes precedence, for every
+///   method.
+/// - **Dispatch.** The service runs on the pool, in the tokio runtime of a worker. The route is always async.
+/// - **Bodies.** Request and response bodies are streamed in both directions, trailers included. The server's
+///   body limit does not apply.
+/// - **Readiness.** Each request calls a clone of the service after `poll_ready`. Permits that the clones
+///   share, such as those of tower's `ConcurrencyLimit`, are respected. The wait counts against the job's
+///   deadline ([`Timeouts::job`](crate::Timeouts::job)).
+/// - **Errors.** If the service returns an error, the response is `500` and the error is logged.
+/// - **Cancellation.** If the client disconnects, the service's future or response body is dropped.
+/// - **Capacity.** A streamed response occupies one of the pool's places until it ends. There are `workers` ×
+///   `jobs_per_worker` of them ([`PoolSettings`](crate::PoolSettings)). For very many subscribers use a
+///   [`broker`](crate::broker), which needs none.
+/// - **Upgrades.** Protocol upgrades (`hyper::upgrade`, axum's WebSockets) are not supported.
 ///
-/// A request's extensions are those that middleware set, and its [`Peer`](crate::Peer). What axum's `ConnectInfo`
-/// wants is set so:
+/// The request's extensions are those that middleware has set, and the request's [`Peer`](crate::Peer).
+/// Middleware can add the value for axum's `ConnectInfo` extractor:
 ///
 /// ```
 /// # use windlass::{Next, Request, Router};
@@ -62,40 +71,36 @@ pub struct OriginalUri(pub Uri);
 /// }
 /// let router = Router::new().mount("/", app).with(connect_info);
 /// ```
-///
-/// A streamed response holds one of the pool's places until it ends: [`PoolSettings`](crate::PoolSettings) has
-/// `workers` × `jobs_per_worker` of them. For very many subscribers there is [`broker`](crate::pubsub::broker), which needs none.
-/// Protocol upgrades (`hyper::upgrade`, axum's WebSockets) are not offered to a service.
 pub fn mount<S, B>(path: impl Into<String>, service: S) -> Route
 where
     S: Service<http::Request<Body>, Response = http::Response<B>, Error: Into<BoxError>, Future: 'static>,
     S: Clone + Send + 'static,
     B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
-    let mounted = std::sync::Arc::new(Mounted { service: Mutex::new(service) });
-    let route = Route::with_action(None, path.into(), Action::Run(mounted));
-    Route { reach: Reach::Below, ..route }.streamed().run_async()
+    let mounted = Arc::new(Mounted { service: Mutex::new(service) });
+    let route = Route::with_action(None, path.into(), Action::Handler(mounted));
+    Route { scope: PathScope::Subtree, ..route }.streamed().run_async()
 }
 
-/// A service as a handler.
+/// A tower service as a handler.
 struct Mounted<S> {
-    /// Only ever cloned; the lock is there for services that are not `Sync`.
+    /// Locked only to clone it. The lock makes services that are not `Sync` usable.
     service: Mutex<S>,
 }
 
-impl<S, B> Erased for Mounted<S>
+impl<S, B> ErasedHandler for Mounted<S>
 where
     S: Service<http::Request<Body>, Response = http::Response<B>, Error: Into<BoxError>, Future: 'static>,
     S: Clone + Send + 'static,
     B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
-    fn kind(&self) -> Kind {
-        Kind::Tokio
+    fn kind(&self) -> HandlerKind {
+        HandlerKind::Tokio
     }
 
-    fn call(&self, request: Request) -> Called {
+    fn call(&self, request: Request) -> HandlerOutput {
         let service = self.service.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Called::Future(Box::pin(serve(service, request)))
+        HandlerOutput::Future(Box::pin(serve(service, request)))
     }
 }
 
@@ -104,30 +109,30 @@ where
     S: Service<http::Request<Body>, Response = http::Response<B>, Error: Into<BoxError>>,
     B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
-    let Ok(request) = below(request) else {
-        return plain(StatusCode::BAD_REQUEST, "The request target is not a URI.\n");
+    let Ok(request) = strip_mount_path(request) else {
+        return plain(StatusCode::BAD_REQUEST, "The request target is not a valid URI.\n");
     };
     let served = match poll_fn(|cx| service.poll_ready(cx)).await {
         Ok(()) => service.call(request).await,
         Err(error) => Err(error),
     };
     match served {
-        Ok(response) => answer(response).await,
+        Ok(response) => convert(response).await,
         Err(error) => {
             let error: BoxError = error.into();
             tracing::error!(
                 error = &*error as &(dyn StdError + 'static),
-                "a mounted service failed; answering 500"
+                "mounted service failed, answering 500"
             );
-            plain(StatusCode::INTERNAL_SERVER_ERROR, "The service at this path failed.\n")
+            plain(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to handle this request.\n")
         }
     }
 }
 
-/// Makes the request a service sees: its path is what is below the mount's.
-fn below(request: Request) -> Result<http::Request<Body>, http::Error> {
+/// Converts a request for a service and removes the mount path from its URI.
+fn strip_mount_path(request: Request) -> Result<http::Request<Body>, http::Error> {
     let original = Uri::try_from(request.target().as_ref())?;
-    let path = request.param_raw(BELOW).unwrap_or_default();
+    let path = request.param_raw(SUBTREE_PARAM).unwrap_or_default();
     let inner = match request.query() {
         Some(query) => Uri::try_from(format!("/{path}?{query}"))?,
         None => Uri::try_from(format!("/{path}"))?,
@@ -137,13 +142,14 @@ fn below(request: Request) -> Result<http::Request<Body>, http::Error> {
     Ok(request)
 }
 
-async fn answer<B>(response: http::Response<B>) -> Response
+/// Converts the response of a service.
+async fn convert<B>(response: http::Response<B>) -> Response
 where
     B: HttpBody<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
     let (parts, body) = response.into_parts();
     let fields = Fields::from(parts.headers);
-    // An event stream has no end of its own: nobody who sends FIN waits for it.
+    // An event stream has no end of its own, so a client that sends FIN does not wait for it.
     let endless = fields.first(header::CONTENT_TYPE.as_str()).is_some_and(|value| {
         value
             .as_bytes()

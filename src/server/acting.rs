@@ -7,7 +7,7 @@ use windlass_actors::System;
 use super::{Builder, StartError};
 use crate::{
     body::BoxError,
-    routing::router::{Group, Source},
+    routing::router::{Group, RouteRegistry},
 };
 
 type Make = dyn FnOnce(&System, Group) -> Result<Group, BoxError> + Send;
@@ -65,7 +65,7 @@ impl Builder {
     }
 
     /// Makes the actors, and adds their routes.
-    pub(super) fn act(&mut self, system: &System, source: &Source) -> Result<(), StartError> {
+    pub(super) fn act(&mut self, system: &System, source: &RouteRegistry) -> Result<(), StartError> {
         for Acting(make) in self.acting.drain(..) {
             let group = make(system, Group::default()).map_err(StartError::Actors)?;
             source.add_all(group.into_routes()).map_err(StartError::Routes)?;

@@ -8,13 +8,13 @@ use windlass_actors::System;
 use super::StartError;
 #[cfg(feature = "ws")]
 use crate::pubsub::hub::Hub;
-use crate::{metrics::Metrics, pubsub::broker::Broker, routing::router::Source};
+use crate::{metrics::Metrics, pubsub::broker::Broker, routing::router::RouteRegistry};
 
 /// Starts the broker. None: there is none, or it works for another server.
 pub(super) fn start_broker(
     broker: Option<Broker>,
     system: &System,
-    source: &Source,
+    source: &RouteRegistry,
     metrics: &Arc<Metrics>,
 ) -> Result<Option<Broker>, StartError> {
     let Some(broker) = broker else { return Ok(None) };
@@ -22,7 +22,7 @@ pub(super) fn start_broker(
         return Ok(None);
     }
     if broker.needs_pool() {
-        broker.start_choosers(&source.need_pool().map_err(StartError::Routes)?);
+        broker.start_choosers(&source.require_pool().map_err(StartError::Routes)?);
     }
     let totals = broker.clone();
     metrics.set_topics(move || totals.totals());
@@ -34,7 +34,7 @@ pub(super) fn start_broker(
 pub(super) fn start_hubs(
     hubs: Vec<Hub>,
     system: &System,
-    source: &Source,
+    source: &RouteRegistry,
     metrics: &Arc<Metrics>,
 ) -> Result<Vec<Hub>, StartError> {
     let mut ours = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn start_hubs(
             continue;
         }
         if hub.needs_pool() {
-            hub.start_choosers(&source.need_pool().map_err(StartError::Routes)?);
+            hub.start_choosers(&source.require_pool().map_err(StartError::Routes)?);
         }
         ours.push(hub);
     }

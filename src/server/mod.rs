@@ -30,7 +30,7 @@ use crate::{
     net::{BindError, Bound, EngineOptions, Listen, ListenOptions, bind, inherit},
     pubsub::broker::Broker,
     request::{Context, TrustedProxies},
-    routing::router::{Router, RouterActor, RouterError, RouterHandle, RouterMsg, Source},
+    routing::router::{RouteRegistry, Router, RouterActor, RouterError, RouterHandle, RouterMsg},
 };
 
 pub use drain::DrainReport;
@@ -296,7 +296,7 @@ impl Builder {
 /// What the shards of a server stand on.
 struct Ground {
     metrics: Arc<Metrics>,
-    source: Arc<Source>,
+    source: Arc<RouteRegistry>,
     common: Common,
 }
 
@@ -336,7 +336,7 @@ impl Builder {
         routes.list.extend(self.operations.routes(&metrics));
         let pool = pool::Starter::new(self.pool.clone(), shards);
         let source =
-            Source::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
+            RouteRegistry::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
         let common = Common {
             limits: self.limits.clone(),
             timeouts: self.timeouts.clone(),
@@ -361,7 +361,7 @@ fn shard_connections(limits: &Limits, shards: usize) -> usize {
     all.div_ceil(shards).max(1)
 }
 
-fn spawn_router(system: &System, source: &Arc<Source>) -> Result<Addr<RouterMsg>, StartError> {
+fn spawn_router(system: &System, source: &Arc<RouteRegistry>) -> Result<Addr<RouterMsg>, StartError> {
     let source = source.clone();
     let factory = move || RouterActor::new(source.clone());
     system
@@ -389,7 +389,7 @@ pub struct Server {
     metrics: Arc<Metrics>,
     system: System,
     inboxes: Vec<ShardSender<Msg>>,
-    source: Arc<Source>,
+    source: Arc<RouteRegistry>,
     router: Addr<RouterMsg>,
     bound: Mutex<Vec<Bound>>,
     grace: std::time::Duration,

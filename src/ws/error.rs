@@ -1,16 +1,17 @@
-//! Why nothing was received or sent.
+//! Errors of sending and receiving.
 
 use std::{error::Error, fmt};
 
 use super::{Code, Outgoing};
 use crate::proto::ws::Fault;
 
-/// The client broke the protocol or a limit; it is told by a Close, and nothing more comes of it.
+/// The client violated the protocol or a limit. The server closes the socket, and no further message is
+/// received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProtocolError(pub(super) Fault);
 
 impl ProtocolError {
-    /// Returns the close code that the client is told.
+    /// Returns the close code that is sent to the client.
     pub fn code(&self) -> Code {
         self.0.code()
     }
@@ -18,25 +19,25 @@ impl ProtocolError {
 
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the client broke the protocol: {}", self.0)
+        write!(f, "the client violated the protocol: {}", self.0)
     }
 }
 
 impl Error for ProtocolError {}
 
-/// Why a message was not sent at once.
+/// Errors of [`Socket::try_send`](super::Socket::try_send).
 #[derive(Clone, Debug)]
 pub enum TrySendError<'a> {
-    /// As much waits for the client as may; here is the message back.
+    /// The outbound queue is full. Contains the message.
     Full(Outgoing<'a>),
-    /// The socket is closing: nothing more can be sent.
+    /// The socket is closing.
     Closed,
 }
 
 impl fmt::Display for TrySendError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Full(_) => "the client does not keep up: as much waits for it as may",
+            Self::Full(_) => "the outbound queue is full, because the client reads too slowly",
             Self::Closed => "the WebSocket is closing",
         })
     }

@@ -1,18 +1,18 @@
-//! Messages as a handler sees and sends them.
+//! Messages that a handler receives and sends.
 
 use std::borrow::Cow;
 
 use super::{Code, Prepared};
 use crate::proto::ws;
 
-/// A message of the client, whole.
+/// A complete message from the client.
 ///
-/// Sending it on, as an echo does, gives its memory to the shard's next message.
+/// Sending it back, as an echo does, recycles its memory for the next message of the shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// A text.
+    /// A text message.
     Text(String),
-    /// Bytes.
+    /// A binary message.
     Binary(Vec<u8>),
 }
 
@@ -25,7 +25,7 @@ impl Message {
         }
     }
 
-    /// Returns the text, if it is one.
+    /// Returns the text, or `None` for a binary message.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -38,31 +38,32 @@ impl Message {
         self.as_bytes().len()
     }
 
-    /// Says whether the payload is empty.
+    /// Returns `true` if the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
     }
 }
 
-/// The peer's Close: why it ended the connection.
+/// The peer's Close frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseFrame {
-    /// Why, for programs. `None`: it gave no reason.
+    /// The close code. `None` if the frame has none.
     pub code: Option<Code>,
-    /// Why, for people; often empty.
+    /// The reason, for people. Often empty.
     pub reason: String,
 }
 
-/// A message to send: texts and bytes, owned or borrowed, a [`Message`], or a [`Prepared`].
+/// A message to send: text or bytes, owned or borrowed, or a [`Prepared`] message.
 ///
-/// Whatever becomes one may be given to [`Socket::send`](super::Socket::send).
+/// [`Socket::send`](super::Socket::send) accepts everything that converts to it: `&str`, `String`, `&[u8]`,
+/// `Vec<u8>`, [`Message`] and `&Prepared`.
 #[derive(Clone, Debug)]
 pub enum Outgoing<'a> {
-    /// A text.
+    /// A text message.
     Text(Cow<'a, str>),
-    /// Bytes.
+    /// A binary message.
     Binary(Cow<'a, [u8]>),
-    /// A message whose frames are made already.
+    /// A message whose frames are already encoded.
     Prepared(&'a Prepared),
 }
 
@@ -76,12 +77,12 @@ impl Outgoing<'_> {
         }
     }
 
-    /// Says whether the payload is empty.
+    /// Returns `true` if the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns it as the protocol takes it; `None` for frames that are made already.
+    /// Returns the message in the protocol's form, or `None` if its frames are already encoded.
     pub(super) fn plain(&self) -> Option<ws::Outgoing<'_>> {
         match self {
             Self::Text(text) => Some(ws::Outgoing::Text(text)),
@@ -90,13 +91,13 @@ impl Outgoing<'_> {
         }
     }
 
-    /// Says whether its memory is its own.
+    /// Returns `true` if the message owns its memory.
     pub(super) fn is_owned(&self) -> bool {
         matches!(self, Self::Text(Cow::Owned(_)) | Self::Binary(Cow::Owned(_)))
     }
 
-    /// Returns the memory it owns, for the next message.
-    pub(super) fn into_memory(self) -> Option<Vec<u8>> {
+    /// Returns the memory that the message owns, to be recycled.
+    pub(super) fn into_buffer(self) -> Option<Vec<u8>> {
         match self {
             Self::Text(Cow::Owned(text)) => Some(text.into_bytes()),
             Self::Binary(Cow::Owned(bytes)) => Some(bytes),

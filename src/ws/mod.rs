@@ -1,5 +1,6 @@
-//! WebSocket: messages both ways on one connection (RFC 6455), compressed if wanted (RFC 7692), over HTTP/1.1 and over a
-//! stream of HTTP/2 (RFC 8441).
+//! WebSockets: messages in both directions over one connection.
+//!
+//! Supports RFC 6455, compression (RFC 7692), and WebSockets over a stream of HTTP/2 (RFC 8441).
 //!
 //! ```
 //! use windlass::{Router, websocket, ws::Socket};
@@ -16,14 +17,17 @@
 //! # let _ = router;
 //! ```
 //!
-//! The handler's future lives on its connection's shard and is polled by the connection itself, in the turn in which a
-//! message came; it need not be `Send`. It runs until it returns, which closes the socket with code 1000, or until the
-//! client is gone, which drops it where it waits. [`upgrade`] answers from within an ordinary handler, which has seen
-//! the request.
+//! The handler's future stays on the connection's shard and need not be `Send`. The connection polls it in
+//! the same turn in which a message arrives. When it returns, the socket is closed with code 1000. When the
+//! client disconnects, the future is dropped at its current `await`.
+//!
+//! [`upgrade`] opens a socket from an ordinary handler, which has already seen the request.
+
+// This module must not know connections. A connection reads and writes a socket through `SocketState`.
 
 mod error;
 mod message;
-mod opened;
+mod open;
 mod prepared;
 mod route;
 mod scratch;
@@ -32,7 +36,7 @@ mod socket;
 mod source;
 mod state;
 mod upgrade;
-mod waiter;
+mod waker_slot;
 
 pub use crate::proto::ws::{
     Closed, Code, Origins,
@@ -47,8 +51,8 @@ pub use socket::{Receiver, Sender, Socket};
 pub use source::{Delivery, Source};
 pub use upgrade::{Finish, upgrade};
 
-pub(crate) use opened::{Clocks, Opened};
+pub(crate) use open::{OpenSocket, SocketTimeouts};
 pub(crate) use scratch::recycle;
 pub(crate) use source::{BoxedSource, piece};
-pub(crate) use state::{State, Took, Wakers};
-pub(crate) use upgrade::{Finished, Running, Upgrade, Verdict, answer};
+pub(crate) use state::{ReadEvent, SocketState, SocketWakers};
+pub(crate) use upgrade::{HandlerFuture, HandlerResult, Handshake, Upgrade};

@@ -1,10 +1,11 @@
-//! A message for many sockets.
+//! A message that is encoded once for many sockets.
 
 use super::{Deflate, scratch::with_scratch};
 use crate::proto::ws;
 
-/// A message whose frames are made once and shared by all sockets it is sent to: plain, and compressed if asked for.
-/// Cloning it copies no payload.
+/// A message whose frames are already encoded: a plain one, and optionally a compressed one.
+///
+/// Sending it to many sockets costs one encoding. Clones share the frames.
 ///
 /// ```
 /// use windlass::ws::{Deflate, Prepared};
@@ -15,23 +16,25 @@ use crate::proto::ws;
 pub struct Prepared(pub(crate) ws::Prepared);
 
 impl Prepared {
-    /// Takes frames that are made.
+    /// Wraps encoded frames.
     pub(crate) fn of(frames: ws::Prepared) -> Self {
         Self(frames)
     }
 
-    /// Makes a text message: one copy of the text.
+    /// Encodes a text message. Copies the text once.
     pub fn text(text: &str) -> Self {
         Self(ws::Prepared::new(ws::Outgoing::Text(text)))
     }
 
-    /// Makes a binary message: one copy of the bytes.
+    /// Encodes a binary message. Copies the bytes once.
     pub fn binary(bytes: &[u8]) -> Self {
         Self(ws::Prepared::new(ws::Outgoing::Binary(bytes)))
     }
 
-    /// Makes the compressed frame too, for the sockets that agreed on compression, unless the message is shorter than
-    /// the threshold or gets no shorter.
+    /// Adds a compressed frame, for sockets that negotiated compression.
+    ///
+    /// Adds none if the message is shorter than the threshold of `deflate`, or if compression does not make
+    /// it shorter.
     #[must_use]
     pub fn with_deflate(self, deflate: &Deflate) -> Self {
         Self(with_scratch(|scratch| self.0.with_deflate(deflate, scratch)))
@@ -42,17 +45,17 @@ impl Prepared {
         self.0.payload_bytes()
     }
 
-    /// Says whether the payload is empty.
+    /// Returns `true` if the payload is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns the payload, shared.
+    /// Returns the payload. Shares its memory.
     pub fn bytes(&self) -> bytes::Bytes {
         self.0.payload()
     }
 
-    /// Returns the memory that its frames hold, bytes; a mailbox counts by it.
+    /// Returns the memory that the frames occupy, bytes. A mailbox counts this against its limit.
     pub fn held_bytes(&self) -> usize {
         self.0.len_bytes()
     }

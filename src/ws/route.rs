@@ -4,19 +4,20 @@ use std::{future::Future, sync::Arc};
 
 use http::Method;
 
-use super::{Finish, Settings, Socket};
+use super::{Finish, Settings, Socket, upgrade::respond};
 use crate::{
     request::Request,
     routing::{
-        handler::{Called, Erased, Kind},
+        handler::{ErasedHandler, HandlerKind, HandlerOutput},
         route::{Action, Dispatch, Route},
     },
 };
 
-/// Makes a route that opens a WebSocket and runs `handler` with it, with settings as they are by default.
+/// Creates a GET route that opens a WebSocket and calls `handler` with it. See [`ws`](crate::ws).
 ///
-/// It is a GET route and runs on its connection's shard, whatever its group or the server say: a route marked
-/// [`run_async`](Route::run_async) is refused. See [`ws`](crate::ws).
+/// The handler's future runs on the connection's shard. The default dispatch of a group or the server does
+/// not apply. A WebSocket route that is marked [`run_async`](Route::run_async) is rejected when it is
+/// registered.
 pub fn websocket<F, Fut>(path: impl Into<String>, handler: F) -> Route
 where
     F: Fn(Socket) -> Fut + Send + Sync + 'static,
@@ -25,34 +26,34 @@ where
     websocket_with(path, Settings::default(), handler)
 }
 
-/// Makes a route that opens a WebSocket with these settings: see [`websocket`].
+/// Like [`websocket`], with settings.
 pub fn websocket_with<F, Fut>(path: impl Into<String>, settings: Settings, handler: F) -> Route
 where
     F: Fn(Socket) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: Finish> + 'static,
 {
-    let opens = Opens { settings: Arc::new(settings), handler: Arc::new(handler) };
-    let route = Route::with_action(Some(Method::GET), path.into(), Action::Run(Arc::new(opens)));
+    let handler = SocketHandler { settings: Arc::new(settings), handler: Arc::new(handler) };
+    let route = Route::with_action(Some(Method::GET), path.into(), Action::Handler(Arc::new(handler)));
     Route { dispatch: Some(Dispatch::Inline), ..route }
 }
 
-/// Answers a handshake.
-struct Opens<F> {
+/// A handler that answers the handshake of a WebSocket.
+struct SocketHandler<F> {
     settings: Arc<Settings>,
     handler: Arc<F>,
 }
 
-impl<F, Fut> Erased for Opens<F>
+impl<F, Fut> ErasedHandler for SocketHandler<F>
 where
     F: Fn(Socket) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: Finish> + 'static,
 {
-    fn kind(&self) -> Kind {
-        Kind::Shard
+    fn kind(&self) -> HandlerKind {
+        HandlerKind::Shard
     }
 
-    fn call(&self, request: Request) -> Called {
+    fn call(&self, request: Request) -> HandlerOutput {
         let handler = self.handler.clone();
-        Called::Ready(super::answer(&request, &self.settings, move |socket| handler(socket)))
+        HandlerOutput::Ready(respond(&request, &self.settings, move |socket| handler(socket)))
     }
 }

@@ -1,4 +1,4 @@
-//! What one shard lends to all of its sockets.
+//! Memory that all sockets of a shard share.
 
 use std::cell::RefCell;
 
@@ -8,12 +8,16 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Lends the thread's memory; `f` must not ask for it again.
+/// Calls `f` with the thread's scratch memory.
+///
+/// # Panics
+///
+/// Panics if `f` calls this function again.
 pub(super) fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
     SCRATCH.with_borrow_mut(f)
 }
 
-/// Gives memory to the next message, unless the thread ends.
-pub(crate) fn recycle(memory: Vec<u8>) {
-    let _ = SCRATCH.try_with(|scratch| scratch.borrow_mut().recycle(memory));
+/// Keeps the memory of a buffer for a later message. Drops it while the thread ends.
+pub(crate) fn recycle(buffer: Vec<u8>) {
+    let _ = SCRATCH.try_with(|scratch| scratch.borrow_mut().recycle(buffer));
 }

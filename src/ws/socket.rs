@@ -1,4 +1,4 @@
-//! The socket that a handler has.
+//! The socket that a handler receives.
 
 use std::{
     cell::RefCell,
@@ -8,9 +8,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{CloseFrame, Closed, Code, Message, Outgoing, ProtocolError, Source, State, TrySendError};
+use super::{
+    CloseFrame, Closed, Code, Message, Outgoing, ProtocolError, Source, TrySendError, state::SocketState,
+};
 
-/// One WebSocket. It belongs to its connection's shard; [`split`](Self::split) it to send and receive in two futures.
+/// A WebSocket, from the handler's side.
+///
+/// It stays on its connection's shard. [`split`](Self::split) it to send and receive in two futures.
 pub struct Socket {
     sender: Sender,
     receiver: Receiver,
@@ -18,70 +22,72 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(state: Rc<RefCell<State>>, protocol: Option<String>) -> Self {
+    pub(super) fn new(state: Rc<RefCell<SocketState>>, protocol: Option<String>) -> Self {
         Self { sender: Sender(state.clone()), receiver: Receiver(state), protocol }
     }
 
-    /// Returns the subprotocol that was agreed on.
+    /// Returns the negotiated subprotocol.
     pub fn protocol(&self) -> Option<&str> {
         self.protocol.as_deref()
     }
 
-    /// Waits for the next message: see [`Receiver::recv`].
+    /// Receives the next message. See [`Receiver::recv`].
     ///
     /// # Errors
     ///
-    /// As [`Receiver::recv`].
+    /// See [`Receiver::recv`].
     ///
     /// # Cancel safety
     ///
-    /// No message is lost when the future is dropped.
+    /// Dropping the future loses no message.
     pub async fn recv(&mut self) -> Option<Result<Message, ProtocolError>> {
         self.receiver.recv().await
     }
 
-    /// Sends a message, once there is room for it: see [`Sender::send`].
+    /// Sends a message. Waits for room. See [`Sender::send`].
     ///
     /// # Errors
     ///
-    /// As [`Sender::send`].
+    /// See [`Sender::send`].
     ///
     /// # Cancel safety
     ///
-    /// The message is not sent when the future is dropped before it ends.
+    /// If the future is dropped before it is ready, the message is not sent.
     pub async fn send<'a>(&mut self, message: impl Into<Outgoing<'a>>) -> Result<(), Closed> {
         self.sender.send(message).await
     }
 
-    /// Sends a message if there is room for it: see [`Sender::try_send`].
+    /// Sends a message if there is room for it. See [`Sender::try_send`].
     ///
     /// # Errors
     ///
-    /// As [`Sender::try_send`].
+    /// See [`Sender::try_send`].
     pub fn try_send<'a>(&mut self, message: impl Into<Outgoing<'a>>) -> Result<(), TrySendError<'a>> {
         self.sender.try_send(message)
     }
 
-    /// Says goodbye: see [`Sender::close`].
+    /// Closes the socket. See [`Sender::close`].
     ///
     /// # Errors
     ///
-    /// As [`Sender::close`].
+    /// See [`Sender::close`].
     pub fn close(&mut self, code: Code, reason: &str) -> Result<(), Closed> {
         self.sender.close(code, reason)
     }
 
-    /// Sends what a source gives, beside what the handler sends: see [`Sender::attach`].
+    /// Sends the messages of a source in addition to the handler's own. See [`Sender::attach`].
     pub fn attach(&mut self, source: impl Source + 'static) {
         self.sender.attach(source);
     }
 
-    /// Returns the peer's Close, once [`recv`](Self::recv) has returned `None` because of it.
+    /// Returns the peer's Close frame, if [`recv`](Self::recv) has returned `None` because of it.
     pub fn peer_close(&self) -> Option<CloseFrame> {
         self.receiver.peer_close()
     }
 
-    /// Parts it in two. The socket closes when its handler returns, not when a half is dropped.
+    /// Splits the socket into its sending and its receiving half.
+    ///
+    /// Dropping a half does not close the socket. It is closed when the handler returns.
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender, self.receiver)
     }
@@ -93,33 +99,35 @@ impl fmt::Debug for Socket {
     }
 }
 
-/// The half of a socket that sends.
-pub struct Sender(Rc<RefCell<State>>);
+/// The sending half of a socket.
+pub struct Sender(Rc<RefCell<SocketState>>);
 
 impl Sender {
-    /// Sends a message: a text, bytes, a [`Message`] or a [`Prepared`](super::Prepared). It leaves with everything else
-    /// that is sent in the same turn of the shard.
+    /// Sends a message: a text, bytes, a [`Message`] or a [`Prepared`](super::Prepared).
     ///
-    /// Waits while it does not fit into what may wait for the client
-    /// ([`Limits::ws_outbound_bytes`](crate::Limits::ws_outbound_bytes)); when nothing waits, it always fits.
+    /// Returns once the message is in the outbound queue. The queue is sent at the end of the shard's turn,
+    /// in as few system calls as possible. Waits while the queue has no room for the message
+    /// ([`Limits::ws_outbound_bytes`](crate::Limits::ws_outbound_bytes)). An empty queue accepts a message of
+    /// any size.
     ///
     /// # Errors
     ///
-    /// The socket is closing, by whichever side.
+    /// The socket is closing.
     ///
     /// # Cancel safety
     ///
-    /// The message is not sent when the future is dropped before it ends.
+    /// If the future is dropped before it is ready, the message is not sent.
     pub async fn send<'a>(&mut self, message: impl Into<Outgoing<'a>>) -> Result<(), Closed> {
         let mut message = Some(message.into());
         poll_fn(|cx| self.0.borrow_mut().poll_send(&mut message, cx)).await
     }
 
-    /// Sends a message if it fits into what may wait for the client.
+    /// Sends a message if the outbound queue has room for it.
     ///
     /// # Errors
     ///
-    /// It does not fit, which is counted (`windlass_websocket_full_total`), or the socket is closing.
+    /// - [`TrySendError::Full`] if the queue has no room. Counted as `windlass_websocket_full_total`.
+    /// - [`TrySendError::Closed`] if the socket is closing.
     pub fn try_send<'a>(&mut self, message: impl Into<Outgoing<'a>>) -> Result<(), TrySendError<'a>> {
         let mut state = self.0.borrow_mut();
         let sent = state.try_send(message.into());
@@ -129,20 +137,24 @@ impl Sender {
         sent
     }
 
-    /// Says goodbye behind what was sent; a reason longer than 123 bytes is cut. Nothing can be sent from here on. What
-    /// the client sent before it heard of it still comes by [`Receiver::recv`].
+    /// Starts the closing handshake. The Close frame follows all messages that were sent before.
     ///
-    /// Returning from the handler does the same, with code 1000.
+    /// Nothing can be sent afterwards. [`Receiver::recv`] still returns the messages that the client sends
+    /// before it receives the Close frame. A reason longer than 123 bytes is truncated.
+    ///
+    /// A handler that returns closes its socket in the same way, with code 1000.
     ///
     /// # Errors
     ///
-    /// The socket is closing already.
+    /// The socket is already closing.
     pub fn close(&mut self, code: Code, reason: &str) -> Result<(), Closed> {
         self.0.borrow_mut().close(code, reason)
     }
 
-    /// Sends what a source gives, until it ends. Its messages have a bound of their own and do not wait behind one that
-    /// the handler cannot send; each side stays in order, and no message is broken into by another.
+    /// Sends the messages of a source in addition to the handler's own, until the source ends.
+    ///
+    /// The source has its own bounded queue, so its messages do not wait for the handler's. Each side stays
+    /// in order.
     pub fn attach(&mut self, source: impl Source + 'static) {
         self.0.borrow_mut().attach(Box::new(source));
     }
@@ -154,31 +166,32 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// The half of a socket that receives. Once it is dropped, what comes is thrown away.
-pub struct Receiver(Rc<RefCell<State>>);
+/// The receiving half of a socket. Messages that arrive after it is dropped are discarded.
+pub struct Receiver(Rc<RefCell<SocketState>>);
 
 impl Receiver {
-    /// Waits for the next message; `None` when the client has closed the socket, or it is over for another reason.
+    /// Receives the next message. Returns `None` when the socket is closed.
     ///
-    /// While no message is taken nothing more is read from the client but what is on its way: it has to wait.
+    /// The server stops reading from the client while a message is waiting to be received, so a slow handler
+    /// slows its client down.
     ///
     /// # Errors
     ///
-    /// The client broke the protocol or a limit. Nothing comes after that.
+    /// The client violated the protocol or a limit. The next call returns `None`.
     ///
     /// # Cancel safety
     ///
-    /// No message is lost when the future is dropped.
+    /// Dropping the future loses no message.
     pub async fn recv(&mut self) -> Option<Result<Message, ProtocolError>> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// Polls for the next message.
+    /// Polls for the next message. See [`recv`](Self::recv).
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, ProtocolError>>> {
         self.0.borrow_mut().poll_recv(cx)
     }
 
-    /// Returns the peer's Close, once [`recv`](Self::recv) has returned `None` because of it.
+    /// Returns the peer's Close frame, if [`recv`](Self::recv) has returned `None` because of it.
     pub fn peer_close(&self) -> Option<CloseFrame> {
         self.0.borrow().peer_close()
     }
@@ -186,7 +199,7 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.0.borrow_mut().receive_no_more();
+        self.0.borrow_mut().drop_receiver();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Messages that reach a socket beside its handler's.
+//! Sources of messages for a socket, other than its handler.
 
 use std::task::{Context, Poll};
 
@@ -8,35 +8,34 @@ use crate::{
     proto::ws,
 };
 
-/// What a source has for a socket.
+/// The next item of a source.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// A message to send.
+    /// Send this message.
     Message(Prepared),
-    /// The socket is to be closed, with this code and reason.
+    /// Close the socket with this code and reason.
     Close(Code, &'static str),
-    /// Nothing more comes: the source is dropped, the socket stays.
+    /// The source has ended. It is dropped, and the socket stays open.
     End,
 }
 
-/// Something that gives a socket messages, such as a subscription: see [`Socket::attach`](super::Socket::attach).
+/// A source of messages for a socket, such as a subscription. See [`Socket::attach`](super::Socket::attach).
 ///
-/// It is polled by the connection, on its shard, while the client takes what it is sent: not more than 64 KiB wait for
-/// the client when it is asked for the next message. What comes meanwhile waits in the source, which bounds it by
-/// itself and says what happens when it is too much.
+/// The connection polls its sources on its shard. It does so only while less than 64 KiB wait for the client.
+/// Further messages wait in the source, which must bound its queue and have an overflow policy.
 pub trait Source {
-    /// Returns the next message, or wakes when there is one.
+    /// Polls for the next item.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery>;
 
-    /// Is offered a shorter way for what comes while it has nothing: for sources of this crate.
+    /// Offers direct delivery to a source that has nothing queued. For sources of this crate.
     #[doc(hidden)]
     fn offer(&mut self, _offer: &mut Offer) {}
 }
 
-/// Returns what a peer is sent of a prepared message.
+pub(crate) type BoxedSource = Box<dyn Source>;
+
+/// Returns the frame of a message, compressed if `deflated` is set and the message has a compressed frame.
 pub(crate) fn piece(message: &ws::Prepared, deflated: bool) -> Piece {
     Piece { bytes: message.frame(deflated).clone(), payload_bytes: message.payload_bytes() }
 }
-
-pub(crate) type BoxedSource = Box<dyn Source>;

@@ -1,11 +1,11 @@
-//! One socket's state, shared by its connection and its handler; it belongs to one shard.
+//! The state of a socket, which its connection and its handler share on one shard.
 //!
 //! ```text
-//!  connection ─ bytes ─► take ─► inbox ──────► recv   handler
+//!  connection ─ bytes ─► read ─► inbox ─────► recv   handler
 //!             ◄─ outbox ──────── session ◄──── send
 //! ```
 //!
-//! The inbox holds one message: the connection takes no further event off its bytes before the handler has taken that.
+//! The inbox holds one message. The connection reads the next one after the handler has received it.
 
 use std::{
     sync::Arc,
@@ -16,7 +16,7 @@ use super::{
     CloseFrame, Closed, Code, Message, Outgoing, ProtocolError, TrySendError,
     scratch::{recycle, with_scratch},
     source::BoxedSource,
-    waiter::Waiter,
+    waker_slot::WakerSlot,
 };
 use crate::{
     body::Form,
@@ -25,78 +25,81 @@ use crate::{
     proto::ws::{Closing, Event, Fault, Session},
 };
 
-/// The answer to a ping waits while more than this waits for the peer, bytes: of a flood the latest only is answered.
+/// Queued bytes above which the answer to a ping is deferred. A flood of pings then gets one answer, to the
+/// last one.
 const REPLY_AHEAD_BYTES: usize = 4 * 1024;
 
-/// What was taken off the bytes that came.
+/// Result of [`SocketState::read`].
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Took {
-    /// All of them, and there is nothing more to do.
-    All,
-    /// A message, for the handler.
+pub(crate) enum ReadEvent {
+    /// The input is used up.
+    NeedMore,
+    /// A message is in the inbox.
     Message,
-    /// Something that is answered already.
+    /// A ping or a pong. The answer is already written, or deferred.
     Control,
-    /// The peer's Close.
+    /// The peer's Close frame.
     Close,
-    /// A fault: nothing behind it is taken.
+    /// The peer violated the protocol. The rest of the input must be discarded.
     Fault(Fault),
 }
 
-/// What the handler is told when no message is left.
+/// What [`poll_recv`](SocketState::poll_recv) returns when the inbox is empty.
 #[derive(Debug, Default)]
-enum Tidings {
-    /// More may come.
+enum ReceiveState {
+    /// More messages may arrive.
     #[default]
     Open,
-    Fault(ProtocolError),
-    Over,
+    /// The error has not been received yet.
+    Failed(ProtocolError),
+    Ended,
 }
 
-/// Who looks at a socket.
-pub(crate) struct Wakers {
-    /// Has the connection look at everything.
+/// The wakers of a socket.
+pub(crate) struct SocketWakers {
+    /// Wakes the connection.
     pub(crate) connection: Waker,
-    /// Has it poll the handler too.
+    /// Wakes the connection, which then also polls the handler.
     pub(crate) handler: Waker,
 }
 
-/// One socket.
-pub(crate) struct State {
+/// The state of a socket.
+pub(crate) struct SocketState {
     session: Session,
-    /// What is written; while the connection is fed, this is its own.
+    /// Encoded output. While [`connection_active`](Self::connection_active), this is the connection's own
+    /// outbox.
     pub(crate) outbox: Outbox,
-    /// Bytes that wait for the peer behind the outbox.
+    /// Bytes that wait for the peer outside the outbox.
     pub(crate) behind_bytes: usize,
+    /// Capacity of the outbound queue.
     outbound_bytes: usize,
-    /// What carries it returns memory that was lent to it.
+    /// The engine returns memory that was lent to it.
     lends: bool,
     inbox: Option<Message>,
-    tidings: Tidings,
+    receive_state: ReceiveState,
     close: Option<Box<CloseFrame>>,
-    receiver: Waiter,
-    sender: Waiter,
-    /// Sources that were attached and that the connection has not seen.
+    receiver: WakerSlot,
+    sender: WakerSlot,
+    /// Attached sources that the connection has not taken yet.
     pub(crate) attached: Vec<BoxedSource>,
-    /// The handler still has the half that receives.
-    receives: bool,
-    /// The handler has what it waited for, and its connection shall poll it.
-    due: bool,
-    /// The connection is being fed: it looks at everything by itself.
-    pub(crate) fed: bool,
+    /// The handler still has the receiving half.
+    has_receiver: bool,
+    /// The handler can continue. The connection must poll it.
+    handler_ready: bool,
+    /// The connection is processing the socket, so it needs no wake.
+    pub(crate) connection_active: bool,
     connection: Waker,
-    /// Wakes the handler that the connection polls; whoever waits with it is polled in place.
     handler: Waker,
     counters: Arc<ShardCounters>,
     /// Payload bytes sent, for the access log.
     pub(crate) sent_bytes: u64,
 }
 
-impl State {
+impl SocketState {
     pub(super) fn new(
         session: Session,
         outbound_bytes: usize,
-        wakers: Wakers,
+        wakers: SocketWakers,
         counters: Arc<ShardCounters>,
     ) -> Self {
         Self {
@@ -106,14 +109,14 @@ impl State {
             outbound_bytes,
             lends: false,
             inbox: None,
-            tidings: Tidings::Open,
+            receive_state: ReceiveState::Open,
             close: None,
-            receiver: Waiter::default(),
-            sender: Waiter::default(),
+            receiver: WakerSlot::default(),
+            sender: WakerSlot::default(),
             attached: Vec::new(),
-            receives: true,
-            due: false,
-            fed: true,
+            has_receiver: true,
+            handler_ready: false,
+            connection_active: true,
             connection: wakers.connection,
             handler: wakers.handler,
             counters,
@@ -123,96 +126,96 @@ impl State {
 }
 
 /// The connection's side.
-impl State {
-    /// Takes input off up to the next event. What the protocol owes the peer is written while little waits for it.
-    pub(crate) fn take(&mut self, input: &mut &[u8]) -> Took {
-        let took = with_scratch(|scratch| match self.session.receive(input, scratch) {
-            Ok(None) => Took::All,
+impl SocketState {
+    /// Reads the next event from the input and handles it.
+    pub(crate) fn read(&mut self, input: &mut &[u8]) -> ReadEvent {
+        let event = with_scratch(|scratch| match self.session.receive(input, scratch) {
+            Ok(None) => ReadEvent::NeedMore,
             Ok(Some(Event::Text(text))) => {
                 self.inbox = Some(Message::Text(std::mem::take(text)));
-                Took::Message
+                ReadEvent::Message
             }
             Ok(Some(Event::Binary(bytes))) => {
                 self.inbox = Some(Message::Binary(std::mem::take(bytes)));
-                Took::Message
+                ReadEvent::Message
             }
-            Ok(Some(Event::Ping(_) | Event::Pong(_))) => Took::Control,
+            Ok(Some(Event::Ping(_) | Event::Pong(_))) => ReadEvent::Control,
             Ok(Some(Event::Close(close))) => {
                 self.close = Some(Box::new(CloseFrame { code: close.code, reason: close.reason.to_owned() }));
-                Took::Close
+                ReadEvent::Close
             }
-            Err(fault) => Took::Fault(fault),
+            Err(fault) => ReadEvent::Fault(fault),
         });
-        match took {
-            Took::Message => self.deliver(),
-            Took::Control => self.reply(),
-            Took::Close => self.tell(Tidings::Over),
-            Took::Fault(fault) => self.tell(Tidings::Fault(ProtocolError(fault))),
-            Took::All => {}
+        match event {
+            ReadEvent::Message => self.deliver(),
+            ReadEvent::Control => self.reply(),
+            ReadEvent::Close => self.stop_receiving(ReceiveState::Ended),
+            ReadEvent::Fault(fault) => self.stop_receiving(ReceiveState::Failed(ProtocolError(fault))),
+            ReadEvent::NeedMore => {}
         }
-        took
+        event
     }
 
-    /// Wakes the handler for the message in the inbox; nobody's is thrown away.
+    /// Wakes the receiver for the message in the inbox. Drops the message if there is no receiver.
     fn deliver(&mut self) {
         let bytes = self.inbox.as_ref().map_or(0, Message::len);
         self.counters.ws.received(bytes);
-        if self.receives {
-            self.due |= self.receiver.wake(&self.handler);
-        } else if let Some(memory) =
-            self.inbox.take().and_then(|message| Outgoing::from(message).into_memory())
+        if self.has_receiver {
+            self.handler_ready |= self.receiver.wake(&self.handler);
+        } else if let Some(buffer) =
+            self.inbox.take().and_then(|message| Outgoing::from(message).into_buffer())
         {
-            recycle(memory);
+            recycle(buffer);
         }
     }
 
-    fn tell(&mut self, tidings: Tidings) {
-        self.tidings = tidings;
-        self.due |= self.receiver.wake(&self.handler);
-        // Nothing but a Close is sent from here on.
-        self.due |= self.sender.wake(&self.handler);
+    fn stop_receiving(&mut self, state: ReceiveState) {
+        self.receive_state = state;
+        self.handler_ready |= self.receiver.wake(&self.handler);
+        // Sending fails from here on, so a waiting sender must be woken too.
+        self.handler_ready |= self.sender.wake(&self.handler);
     }
 
-    /// Lends the memory of large messages to the outbox, instead of copying them to it.
+    /// Lends the memory of large messages to the outbox instead of copying them.
     pub(crate) fn lend(&mut self) {
         self.lends = true;
     }
 
-    /// Says whether the handler has what it waited for, once.
-    pub(crate) fn take_due(&mut self) -> bool {
-        std::mem::take(&mut self.due)
+    /// Returns `true` once if the connection must poll the handler.
+    pub(crate) fn take_handler_ready(&mut self) -> bool {
+        std::mem::take(&mut self.handler_ready)
     }
 
-    /// Says whether the next event may be taken: the handler has taken the last message.
-    pub(crate) fn may_take(&self) -> bool {
+    /// Returns `true` if the inbox is empty, so that the next event can be read.
+    pub(crate) fn can_read(&self) -> bool {
         self.inbox.is_none()
     }
 
-    /// Writes what the protocol owes the peer, if there is room for that.
+    /// Writes the pending control frame if little is queued.
     pub(crate) fn reply(&mut self) {
         if self.session.has_pending_reply() && self.queued_bytes() < REPLY_AHEAD_BYTES {
             self.session.reply(self.outbox.buffer());
         }
     }
 
-    /// Writes what the protocol owes the peer, however much waits.
+    /// Writes the pending control frame, however much is queued. For the last frame of the socket.
     pub(crate) fn reply_last(&mut self) {
         self.session.reply(self.outbox.buffer());
     }
 
-    /// Wakes the handler that waits for room, if there is some.
-    pub(crate) fn room_came(&mut self) {
-        if self.sender.waits() && self.queued_bytes() < self.outbound_bytes {
-            self.due |= self.sender.wake(&self.handler);
+    /// Wakes a waiting sender if the outbound queue has room.
+    pub(crate) fn wake_sender(&mut self) {
+        if self.sender.is_waiting() && self.queued_bytes() < self.outbound_bytes {
+            self.handler_ready |= self.sender.wake(&self.handler);
         }
     }
 
-    /// Says whether the handler waits until the peer takes something.
+    /// Returns `true` if a sender or a control frame waits for the peer to read.
     pub(crate) fn waits_for_room(&self) -> bool {
-        self.sender.waits() || self.session.has_pending_reply()
+        self.sender.is_waiting() || self.session.has_pending_reply()
     }
 
-    /// Returns the form in which prepared messages may be sent past the session; `None`: in none.
+    /// Returns the form in which prepared messages may bypass the session, or `None` if they may not.
     pub(crate) fn form(&mut self) -> Option<Form> {
         self.session.sends_deflated().map(|deflated| if deflated { Form::DeflatedFrame } else { Form::Frame })
     }
@@ -221,48 +224,48 @@ impl State {
         self.session.closing()
     }
 
-    /// Pings the peer; not while the socket closes.
+    /// Sends a ping, unless the socket is closing.
     pub(crate) fn ping(&mut self) {
         let _ = self.session.ping(self.outbox.buffer(), b"");
     }
 
-    /// Names the code of the peer's Close, for the metrics.
+    /// Returns the metric label for the code of the peer's Close frame.
     pub(crate) fn close_label(&self) -> &'static str {
         self.close.as_ref().and_then(|close| close.code).map_or("none", Code::label)
     }
 
-    /// Ends it: whoever holds a half of it is told.
+    /// Ends the socket. Pending calls of the handler return.
     pub(crate) fn end(&mut self) {
         self.inbox = None;
         self.attached.clear();
-        self.tell(Tidings::Over);
+        self.stop_receiving(ReceiveState::Ended);
     }
 
-    /// Returns how many bytes wait for the peer.
+    /// Returns the bytes that wait for the peer.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.outbox.len() + self.behind_bytes
     }
 }
 
 /// The handler's side.
-impl State {
+impl SocketState {
     pub(super) fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Message, ProtocolError>>> {
         if let Some(message) = self.inbox.take() {
-            self.notify();
+            self.wake_connection();
             return Poll::Ready(Some(Ok(message)));
         }
-        match std::mem::replace(&mut self.tidings, Tidings::Over) {
-            Tidings::Open => {
-                self.tidings = Tidings::Open;
-                self.receiver.wait(cx);
+        match std::mem::replace(&mut self.receive_state, ReceiveState::Ended) {
+            ReceiveState::Open => {
+                self.receive_state = ReceiveState::Open;
+                self.receiver.register(cx);
                 Poll::Pending
             }
-            Tidings::Fault(error) => Poll::Ready(Some(Err(error))),
-            Tidings::Over => Poll::Ready(None),
+            ReceiveState::Failed(error) => Poll::Ready(Some(Err(error))),
+            ReceiveState::Ended => Poll::Ready(None),
         }
     }
 
-    /// Sends a message if there is room for it, or nothing else waits; else it stays where it is.
+    /// Sends the message once it fits the outbound queue. Until then the message stays in `message`.
     pub(super) fn poll_send(
         &mut self,
         message: &mut Option<Outgoing<'_>>,
@@ -274,16 +277,16 @@ impl State {
             Err(TrySendError::Closed) => Poll::Ready(Err(Closed)),
             Err(TrySendError::Full(back)) => {
                 *message = Some(back);
-                self.sender.wait(cx);
-                // The connection looks again whether there is room: what it last said may be old.
-                self.notify();
+                self.sender.register(cx);
+                // `behind_bytes` may be outdated. The connection updates it and checks for room again.
+                self.wake_connection();
                 Poll::Pending
             }
         }
     }
 
     pub(super) fn try_send<'a>(&mut self, message: Outgoing<'a>) -> Result<(), TrySendError<'a>> {
-        if !self.session.closing().may_send() || matches!(self.tidings, Tidings::Over) {
+        if !self.session.closing().may_send() || matches!(self.receive_state, ReceiveState::Ended) {
             return Err(TrySendError::Closed);
         }
         let queued = self.queued_bytes();
@@ -291,25 +294,26 @@ impl State {
             return Err(TrySendError::Full(message));
         }
         self.write_owned(message).map_err(|Closed| TrySendError::Closed)?;
-        self.notify();
+        self.wake_connection();
         Ok(())
     }
 
-    /// Writes a message; the memory it owns goes to the outbox, or to the next message.
+    /// Writes a message. Lends its memory to the outbox, or recycles it.
     fn write_owned(&mut self, message: Outgoing<'_>) -> Result<(), Closed> {
-        if !self.announces(&message)? {
+        if !self.write_header_if_lent(&message)? {
             self.write(&message)?;
-            message.into_memory().into_iter().for_each(recycle);
+            message.into_buffer().into_iter().for_each(recycle);
             return Ok(());
         }
         self.count_sent(message.len());
-        let memory = message.into_memory().and_then(|memory| self.outbox.lend(memory));
-        memory.into_iter().for_each(recycle);
+        let buffer = message.into_buffer().and_then(|buffer| self.outbox.lend(buffer));
+        buffer.into_iter().for_each(recycle);
         Ok(())
     }
 
-    /// Writes the header of a message that is worth lending; says whether it did.
-    fn announces(&mut self, message: &Outgoing<'_>) -> Result<bool, Closed> {
+    /// Writes the frame header of a message whose memory is worth lending. Returns `false` for other
+    /// messages.
+    fn write_header_if_lent(&mut self, message: &Outgoing<'_>) -> Result<bool, Closed> {
         let Self { session, outbox, lends: true, .. } = self else { return Ok(false) };
         match message.plain() {
             Some(plain) if message.is_owned() && message.len() >= SHARE_MIN_BYTES => {
@@ -324,12 +328,12 @@ impl State {
         self.counters.ws.sent(bytes);
     }
 
-    /// Counts a message that found no room.
+    /// Counts a message that did not fit the outbound queue.
     pub(super) fn count_full(&self) {
         self.counters.ws.full.add(1);
     }
 
-    /// Writes a message, whatever waits.
+    /// Writes a message, however much is queued.
     pub(crate) fn write(&mut self, message: &Outgoing<'_>) -> Result<(), Closed> {
         let Self { session, outbox, .. } = self;
         match message {
@@ -346,7 +350,7 @@ impl State {
     pub(crate) fn close(&mut self, code: Code, reason: &str) -> Result<(), Closed> {
         self.session.close(self.outbox.buffer(), code, reason)?;
         self.counters.ws.closes_by_server.add(code.label());
-        self.notify();
+        self.wake_connection();
         Ok(())
     }
 
@@ -356,19 +360,19 @@ impl State {
 
     pub(super) fn attach(&mut self, source: BoxedSource) {
         self.attached.push(source);
-        self.notify();
+        self.wake_connection();
     }
 
-    /// The half that receives is gone: what comes is thrown away, so that the peer's Close is still seen.
-    pub(super) fn receive_no_more(&mut self) {
-        self.receives = false;
+    /// Drops the receiving half. Messages are still read and dropped, so that the peer's Close frame is seen.
+    pub(super) fn drop_receiver(&mut self) {
+        self.has_receiver = false;
         self.inbox = None;
-        self.notify();
+        self.wake_connection();
     }
 
-    /// Has the connection look at the socket, unless it is about to.
-    fn notify(&self) {
-        if !self.fed {
+    /// Wakes the connection, unless it is processing the socket.
+    fn wake_connection(&self) {
+        if !self.connection_active {
             self.connection.wake_by_ref();
         }
     }

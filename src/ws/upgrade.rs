@@ -1,4 +1,4 @@
-//! The handshake as an answer to a request.
+//! The WebSocket handshake as the response to a request.
 
 use std::{any::Any, fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -11,33 +11,36 @@ use crate::{
     response::{Response, plain},
 };
 
-/// A handler's future, polled by its connection.
-pub(crate) type Running = Pin<Box<dyn Future<Output = Finished>>>;
+/// The future of a socket's handler. The connection polls it.
+pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = HandlerResult>>>;
 
-/// What came of a handler: the error it ended with, as a text.
-pub(crate) type Finished = Result<(), String>;
+/// Result of a socket's handler. The error is its text.
+pub(crate) type HandlerResult = Result<(), String>;
 
-/// A handshake that succeeded, on its way to the connection, in the response that says so.
+/// An accepted handshake. Its response carries it to the connection.
 pub(crate) struct Upgrade {
     pub(super) protocol: Option<String>,
     pub(super) deflate: Option<Params>,
     pub(super) settings: Arc<Settings>,
-    pub(super) start: Box<dyn FnOnce(Socket) -> Running + Send>,
+    pub(super) start: Box<dyn FnOnce(Socket) -> HandlerFuture + Send>,
 }
 
-/// What a handshake came to, as the connection finds it in a response.
-pub(crate) enum Verdict {
-    Opened(Box<Upgrade>),
+/// Outcome of a handshake, which the connection takes out of the response.
+pub(crate) enum Handshake {
+    Accepted(Box<Upgrade>),
     Refused(Refusal),
 }
 
-impl Verdict {
-    /// Takes the verdict out of a response; `None` if it is an ordinary one, as when middleware made another of it.
+impl Handshake {
+    /// Takes the outcome out of a response.
+    ///
+    /// Returns `None` for an ordinary response. Middleware that changes the status of an accepted handshake
+    /// makes it an ordinary response.
     pub(crate) fn take(response: &mut Response, version: Version) -> Option<Self> {
-        let successor: Box<dyn Any> = response.take_successor()?;
-        match successor.downcast() {
-            Ok(upgrade) => (response.status() == success(version)).then_some(Self::Opened(upgrade)),
-            Err(successor) => successor.downcast().ok().map(|refusal| Self::Refused(*refusal)),
+        let handshake: Box<dyn Any> = response.take_handshake()?;
+        match handshake.downcast() {
+            Ok(upgrade) => (response.status() == success_status(version)).then_some(Self::Accepted(upgrade)),
+            Err(handshake) => handshake.downcast().ok().map(|refusal| Self::Refused(*refusal)),
         }
     }
 }
@@ -48,24 +51,26 @@ impl fmt::Debug for Upgrade {
     }
 }
 
-/// The status of a handshake that succeeded (RFC 6455 §4.2.2, RFC 8441 §5).
-fn success(version: Version) -> StatusCode {
+/// Returns the status of an accepted handshake (RFC 6455 §4.2.2, RFC 8441 §5).
+fn success_status(version: Version) -> StatusCode {
     if version >= Version::HTTP_2 { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS }
 }
 
-/// What a socket's handler may return: nothing, or a `Result`. An error is logged and closes the socket with 1011, a
-/// return with 1000, unless it is closed already.
+/// Return type of a socket's handler: `()`, or `Result<(), E>` with any error that implements `Display`.
+///
+/// When the handler returns, the socket is closed with code 1000. After an error it is closed with code 1011,
+/// and the error is logged. A socket that is already closing is left alone.
 pub trait Finish: sealed::Sealed {}
 
 mod sealed {
     pub trait Sealed {
         #[doc(hidden)]
-        fn finished(self) -> Result<(), String>;
+        fn into_result(self) -> Result<(), String>;
     }
 }
 
 impl sealed::Sealed for () {
-    fn finished(self) -> Finished {
+    fn into_result(self) -> HandlerResult {
         Ok(())
     }
 }
@@ -73,17 +78,21 @@ impl sealed::Sealed for () {
 impl Finish for () {}
 
 impl<E: fmt::Display> sealed::Sealed for Result<(), E> {
-    fn finished(self) -> Finished {
+    fn into_result(self) -> HandlerResult {
         self.map_err(|error| error.to_string())
     }
 }
 
 impl<E: fmt::Display> Finish for Result<(), E> {}
 
-/// Answers a request that opens a WebSocket; any other, and one that `settings` refuse, is answered with what is wrong.
+/// Answers a request that opens a WebSocket. Use it in an ordinary GET handler, which has already seen the
+/// request.
 ///
-/// The request is GET with `Upgrade: websocket`, over HTTP/2 an extended CONNECT, which GET routes get. The handler is
-/// called, and its future polled, on the connection's shard, once this answer's head is written.
+/// A valid request is a GET with `Upgrade: websocket`, or over HTTP/2 an extended CONNECT, which GET routes
+/// receive too. An invalid request, and one that `settings` do not allow, gets an error response.
+///
+/// The server calls `handler` on the connection's shard after it has sent the response head, and polls its
+/// future there.
 ///
 /// ```
 /// use windlass::{Request, Response, get, ws};
@@ -99,18 +108,18 @@ where
     F: FnOnce(Socket) -> Fut + Send + 'static,
     Fut: Future<Output: Finish> + 'static,
 {
-    answer(request, &Arc::new(settings.clone()), handler)
+    respond(request, &Arc::new(settings.clone()), handler)
 }
 
-/// Answers a request that opens a WebSocket, with settings that are shared.
-pub(crate) fn answer<F, Fut>(request: &Request, settings: &Arc<Settings>, handler: F) -> Response
+/// Like [`upgrade`], with shared settings.
+pub(super) fn respond<F, Fut>(request: &Request, settings: &Arc<Settings>, handler: F) -> Response
 where
     F: FnOnce(Socket) -> Fut + Send + 'static,
     Fut: Future<Output: Finish> + 'static,
 {
     use sealed::Sealed;
     if !request.body().is_empty() {
-        return plain(StatusCode::BAD_REQUEST, "A request that opens a WebSocket has no body.\n");
+        return plain(StatusCode::BAD_REQUEST, "A request that opens a WebSocket must not have a body.\n");
     }
     let opening = Opening {
         method: request.method(),
@@ -120,25 +129,25 @@ where
     };
     let accepted = match proto::accept(&opening, request.header_pairs(), &settings.policy) {
         Ok(accepted) => accepted,
-        Err(refusal) => return refused(refusal, request.version()),
+        Err(refusal) => return refuse(refusal, request.version()),
     };
     let mut response = Response::status_only(accepted.status);
     for (name, value) in &accepted.headers {
         response.fields_mut().append(name.clone(), value.clone());
     }
-    response.with_successor(Box::new(Upgrade {
+    response.with_handshake(Box::new(Upgrade {
         protocol: accepted.protocol,
         deflate: accepted.deflate,
         settings: settings.clone(),
-        // The handler is called in the first poll: a panic of its is contained there.
-        start: Box::new(move |socket| Box::pin(async move { handler(socket).await.finished() })),
+        // The handler is called in the first poll, which catches its panics.
+        start: Box::new(move |socket| Box::pin(async move { handler(socket).await.into_result() })),
     }))
 }
 
-fn refused(refusal: Refusal, version: Version) -> Response {
-    let mut response = Response::text(format!("{refusal}.\n")).with_status(refusal.status());
+fn refuse(refusal: Refusal, version: Version) -> Response {
+    let mut response = Response::text(format!("The WebSocket handshake failed: {refusal}.\n")).with_status(refusal.status());
     for (name, value) in &refusal.headers(version) {
         response.fields_mut().append(name.clone(), value.clone());
     }
-    response.with_successor(Box::new(refusal))
+    response.with_handshake(Box::new(refusal))
 }

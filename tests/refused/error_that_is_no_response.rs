@@ -1,5 +1,6 @@
-//~ is no handler
-//~ what it returns must be a response: a text, bytes, a status, `Json(…)`, or a `Result` of these (of any error: `HandlerError`)
+//~ is not a handler
+//~ its output is a response: a text, bytes, a status, `Json(…)`, or a `Result` of these
+//~ any error type converts to `windlass::HandlerError`
 use windlass::{Request, Router, get};
 
 async fn read(_: Request) -> Result<String, std::io::Error> {

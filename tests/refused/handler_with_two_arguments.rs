@@ -1,5 +1,5 @@
-//~ is no handler
-//~ a handler takes exactly one `windlass::Request` and is `Send + Sync + 'static`; what it captures must be too
+//~ is not a handler
+//~ a handler takes exactly one `windlass::Request`; it and its captures are `Send + Sync + 'static`
 use windlass::{Request, Router, get};
 
 pub fn router() -> Router {

@@ -1,6 +1,6 @@
-//~ is no handler
+//~ is not a handler
 //~ expected `Fn(Request) -> impl IntoResponse`, or an `async fn` of that shape
-//~ a handler takes exactly one `windlass::Request` and is `Send + Sync + 'static`; what it captures must be too
+//~ a handler takes exactly one `windlass::Request`; it and its captures are `Send + Sync + 'static`
 use windlass::{Router, get};
 
 async fn hello() -> &'static str {

@@ -1,6 +1,7 @@
-//~ is no handler
+//~ is not a handler
 //~ expected `Fn(Request) -> impl IntoResponse`, or an `async fn` of that shape
-//~ what it returns must be a response: a text, bytes, a status, `Json(…)`, or a `Result` of these (of any error: `HandlerError`)
+//~ its output is a response: a text, bytes, a status, `Json(…)`, or a `Result` of these
+//~ any error type converts to `windlass::HandlerError`
 use windlass::{Request, Router, get};
 
 pub struct Report;

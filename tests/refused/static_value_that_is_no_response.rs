@@ -1,4 +1,4 @@
-//~ `[u32; 3]` cannot be a response
+//~ `[u32; 3]` is not a response
 //~ return a `Response`, a text, bytes, a `StatusCode`, `Json(…)`, `(StatusCode, …)` or a `Result` of these
 use windlass::{Route, static_route};
 

@@ -108,7 +108,7 @@ fn the_gauge_of_async_routes_follows_the_route_table() {
     let gauge = || metric(&server, "windlass_async_routes");
     assert_eq!(gauge(), 2.0);
     let routes = server.routes();
-    routes.reflag_blocking(Method::GET, "/inline", Dispatch::Async).unwrap();
+    routes.set_dispatch_blocking(Method::GET, "/inline", Dispatch::Async).unwrap();
     assert_eq!(gauge(), 3.0);
     routes.remove_blocking(Method::GET, "/async").unwrap();
     assert_eq!(gauge(), 2.0);
@@ -126,7 +126,7 @@ fn refused_changes_leave_the_route_table_unchanged() {
         routes.add_blocking(get("/inline", thread_name)).unwrap_err().to_string().contains("GET /inline")
     );
     assert!(routes.add_blocking(get("bad", thread_name)).is_err());
-    let unknown = routes.reflag_blocking(Method::GET, "/unknown", Dispatch::Async).unwrap_err();
+    let unknown = routes.set_dispatch_blocking(Method::GET, "/unknown", Dispatch::Async).unwrap_err();
     assert!(unknown.to_string().contains("/unknown"));
     assert_eq!(connect(&server).get("/inline").status, 200);
     assert_eq!(connect(&server).get("/bad").status, 404);
@@ -155,7 +155,7 @@ fn a_request_in_flight_keeps_its_route_table() {
 fn the_pool_starts_with_the_first_async_route() {
     let server = start(Router::new().route(get("/inline", thread_name)));
     assert!(server.pool().is_none());
-    server.routes().reflag_blocking(Method::GET, "/inline", Dispatch::Async).unwrap();
+    server.routes().set_dispatch_blocking(Method::GET, "/inline", Dispatch::Async).unwrap();
     assert!(server.pool().is_some());
 }
 

@@ -141,7 +141,7 @@ fn an_event_stream_route_is_never_async() {
     assert_eq!(server.metrics().async_routes, 0);
     assert_eq!(Subscriber::subscribe(&server, "/g/e", None).next(), Received::event("", "message", "x"));
     let reflagged =
-        server.routes().reflag_blocking(windlass::http::Method::GET, "/g/e", windlass::Dispatch::Async);
+        server.routes().set_dispatch_blocking(windlass::http::Method::GET, "/g/e", windlass::Dispatch::Async);
     assert!(reflagged.unwrap_err().to_string().contains("cannot be async"));
 }
 

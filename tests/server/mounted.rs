@@ -276,12 +276,12 @@ fn a_mount_is_always_async_and_counts_as_one_route() {
     assert_eq!(get_from(&server, "/").1, "root");
     assert_eq!(server.metrics().async_routes, 1);
     assert_eq!(server.metrics().async_promoted_connections, 1);
-    let refused = server.routes().reflag_blocking(None, "/", Dispatch::Inline);
+    let refused = server.routes().set_dispatch_blocking(None, "/", Dispatch::Inline);
     assert!(matches!(&refused, Err(RouterError::Route(e)) if e.to_string().contains("tokio")), "{refused:?}");
     assert_eq!(get_from(&server, "/").1, "root", "the mount must still be served");
     let inline =
         builder(Router::new().route(mount("/m", app()).run_inline())).start().unwrap_err().to_string();
-    assert!(inline.contains("(any) /m needs tokio"), "{inline}");
+    assert!(inline.contains("(any) /m: its service needs a tokio runtime"), "{inline}");
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::{
     request::Context,
     routing::{
         route::Shed,
-        table::{RouteTable, View},
+        table::{RouteTable, TableView},
     },
     tls::{Acceptor, Tls},
 };
@@ -100,7 +100,7 @@ pub(crate) struct Env {
     pub(super) counters: Arc<ShardCounters>,
     metrics: Arc<Metrics>,
     /// Current route table, as this shard sees it.
-    pub(super) view: Arc<View>,
+    pub(super) view: Arc<TableView>,
     reader: Reader<RouteTable>,
     context: Arc<Context>,
     /// Memory that HTTP/1.1 request heads are parsed into.
@@ -123,7 +123,7 @@ impl Env {
         let shard = local.shard();
         let counters = common.metrics.shards()[shard].clone();
         let context = Arc::new(Context { counters: counters.clone(), ..common.context.clone() });
-        let view = View::new(reader.load().clone(), context.clone());
+        let view = TableView::new(reader.load().clone(), context.clone());
         let http2 = common.http2 && cfg!(feature = "http2");
         Self {
             now,
@@ -163,7 +163,7 @@ impl Env {
         self.handshakes.begin_turn();
         let table = self.reader.load();
         if !Arc::ptr_eq(table, &self.view.table) {
-            self.view = View::new(table.clone(), self.context.clone());
+            self.view = TableView::new(table.clone(), self.context.clone());
         }
     }
 

@@ -68,7 +68,7 @@ pub(in crate::conn) fn unavailable(error: &'static str, text: &'static str, retr
 /// ever (RFC 9110 §15.2). A 101 with a protocol to switch to is kept.
 pub(in crate::conn) fn without_interim(outcome: Outcome) -> Outcome {
     let switches =
-        outcome.response.status() == StatusCode::SWITCHING_PROTOCOLS && outcome.response.has_successor();
+        outcome.response.status() == StatusCode::SWITCHING_PROTOCOLS && outcome.response.has_handshake();
     if switches || !outcome.response.status().is_informational() {
         return outcome;
     }

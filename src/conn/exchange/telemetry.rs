@@ -11,7 +11,7 @@ use crate::{
     hooks::{RequestEnd, RequestStart},
     metrics::{DispatchKind, HttpVersion, RouteMetrics, UNMATCHED},
     request::Head,
-    routing::{route::Dispatch, table::Run},
+    routing::{route::Dispatch, table::RouteAction},
 };
 
 /// Error text for the end hooks if the connection ended before the reply was complete.
@@ -44,8 +44,8 @@ impl Telemetry {
         head: &Head,
         route: MatchedRoute,
     ) -> Self {
-        let kind = match (&route.entry().run, route.entry().dispatch()) {
-            (Run::Static(..), _) => DispatchKind::Static,
+        let kind = match (&route.compiled().action, route.compiled().dispatch()) {
+            (RouteAction::Static(..), _) => DispatchKind::Static,
             (_, Dispatch::Inline) => DispatchKind::Inline,
             (_, Dispatch::Async) => DispatchKind::Async,
         };
@@ -108,7 +108,7 @@ impl Telemetry {
     ) {
         let Some(hooked) = &self.hooked else { return };
         let route = Some(self.route_metrics(env).template()).filter(|template| *template != UNMATCHED);
-        let panics = env.hooks.ended(&RequestEnd {
+        let panics = env.hooks.call_end(&RequestEnd {
             method: &hooked.method,
             path: &hooked.path,
             route,
@@ -129,7 +129,7 @@ impl Telemetry {
     /// Returns the metrics that this request counts towards.
     pub(in crate::conn) fn route_metrics<'a>(&'a self, env: &'a Env) -> &'a Arc<RouteMetrics> {
         match &self.route {
-            Some(route) => &route.entry().route_metrics,
+            Some(route) => &route.compiled().route_metrics,
             None => &env.view.table.unmatched,
         }
     }
@@ -142,7 +142,7 @@ fn call_start_hooks(
     path: &str,
     query: Option<&str>,
 ) -> Box<HookedRequest> {
-    let panics = env.hooks.started(&RequestStart { method, path, query, peer: io.peer });
+    let panics = env.hooks.call_start(&RequestStart { method, path, query, peer: io.peer });
     env.counters.panics.add_many("hook", panics);
     Box::new(HookedRequest { method: method.clone(), path: path.to_owned() })
 }

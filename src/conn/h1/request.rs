@@ -23,7 +23,7 @@ use crate::{
     response::{Response, plain},
     routing::{
         route::{BodyMode, Dispatch},
-        table::{Found, Run},
+        table::{Found, RouteAction},
     },
 };
 
@@ -99,9 +99,9 @@ impl H1 {
             _ => env.view.table.find(&request.method, request.path()),
         };
         let response = match found {
-            Found::Entry(index, params) => {
-                let entry = env.view.table.entry(index);
-                if let Run::Static(image, fixed) = &entry.run
+            Found::Route(index, params) => {
+                let entry = env.view.table.route(index);
+                if let RouteAction::Static(image, fixed) = &entry.action
                     && self.replies.is_empty()
                     && head.framing().is_empty()
                     && env.hooks.is_empty()
@@ -159,8 +159,8 @@ impl H1 {
         copy: Head,
         route: MatchedRoute,
     ) {
-        let entry = route.entry();
-        let (mode, is_static) = (entry.body, matches!(entry.run, Run::Static(..)));
+        let entry = route.compiled();
+        let (mode, is_static) = (entry.body, matches!(entry.action, RouteAction::Static(..)));
         let discarded = if is_static { request.discard_body(env) } else { None };
         let telemetry = Telemetry::matched(env, io, HttpVersion::H1, &copy, route.clone());
         let context = ReplyContext { exchange: request.exchange, telemetry };
@@ -222,13 +222,13 @@ impl H1 {
     pub(super) fn start(&mut self, env: &mut Env, io: &mut Io, request: RoutedRequest, body: Body) {
         let RoutedRequest { head, route, context, offers_upgrade } = request;
         let seq = self.replies.next_seq();
-        if env.sheds(route.entry().shed) {
+        if env.sheds(route.compiled().shed) {
             let outcome = answers::shed(env, seq);
             return self.answer(env, io, context, outcome);
         }
-        let dispatch = match &route.entry().run {
-            Run::Static(_, fixed) => return self.answer(env, io, context, fixed.to_response().into()),
-            Run::Chain(_, dispatch) => *dispatch,
+        let dispatch = match &route.compiled().action {
+            RouteAction::Static(_, fixed) => return self.answer(env, io, context, fixed.to_response().into()),
+            RouteAction::Chain(_, dispatch) => *dispatch,
         };
         if dispatch == Dispatch::Async {
             self.promote(env);

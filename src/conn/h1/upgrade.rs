@@ -7,7 +7,7 @@ use crate::{
     conn::{env::Env, io::Io, ws::Handover},
     proto::h1::encode::{self, Length},
     response::Response,
-    ws::Verdict,
+    ws::Handshake,
 };
 
 impl H1 {
@@ -19,9 +19,9 @@ impl H1 {
         context: ReplyContext,
         mut response: Response,
     ) -> Option<(ReplyContext, Response)> {
-        let upgrade = match Verdict::take(&mut response, Version::HTTP_11) {
-            Some(Verdict::Opened(upgrade)) => upgrade,
-            Some(Verdict::Refused(refusal)) => {
+        let upgrade = match Handshake::take(&mut response, Version::HTTP_11) {
+            Some(Handshake::Accepted(upgrade)) => upgrade,
+            Some(Handshake::Refused(refusal)) => {
                 env.counters.ws.refused.add(refusal.label());
                 return Some((context, response));
             }

@@ -23,7 +23,7 @@ use crate::{
     response::{Response, plain},
     routing::{
         route::BodyMode,
-        table::{Found, Run},
+        table::{Found, RouteAction},
     },
 };
 
@@ -60,7 +60,7 @@ impl H2 {
             _ => view.table.find(&head.method, path),
         };
         match found {
-            Found::Entry(entry, params) => {
+            Found::Route(entry, params) => {
                 if !params::store(&mut head, path.as_bytes(), params) {
                     env.counters.protocol_errors.add("path_parameter");
                     return self.unserved(env, io, accepted, Some(&head), answers::bad_parameter());
@@ -112,10 +112,10 @@ impl H2 {
     /// Serves a request that has a route.
     fn matched(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, head: Head, route: MatchedRoute) {
         let Accepted { id, head: parts, body, mut reply, protocol } = accepted;
-        let is_static = matches!(route.entry().run, Run::Static(..));
+        let is_static = matches!(route.compiled().action, RouteAction::Static(..));
         let telemetry = Telemetry::matched(env, io, HttpVersion::H2, &head, route.clone());
         let is_head = parts.method == Method::HEAD;
-        let mode = route.entry().body;
+        let mode = route.compiled().body;
         let pending = Pending { head, route };
         if protocol.is_some() {
             let exchange = Exchange { id, is_head, telemetry, reply, tunnel: body };
@@ -184,11 +184,11 @@ impl H2 {
         incoming: Option<Incoming>,
     ) {
         let Pending { head, route } = pending;
-        if env.sheds(route.entry().shed) {
+        if env.sheds(route.compiled().shed) {
             let outcome = answers::shed(env, exchange.id);
             return self.answer(env, io, exchange, incoming, outcome);
         }
-        if let Run::Static(_, fixed) = &route.entry().run {
+        if let RouteAction::Static(_, fixed) = &route.compiled().action {
             return self.answer(env, io, exchange, incoming, fixed.to_response().into());
         }
         let request = Request::new(head, body, io.peer, route.view.context.clone()).over_tls(io.secure);

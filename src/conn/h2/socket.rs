@@ -16,7 +16,7 @@ use super::{
 use crate::{
     conn::{env::Env, io::Io, ws::Endpoint},
     response::Response,
-    ws::{Upgrade, Verdict},
+    ws::{Handshake, Upgrade},
 };
 
 impl H2 {
@@ -28,13 +28,13 @@ impl H2 {
         mut exchange: Exchange,
         mut response: Response,
     ) -> Option<(Exchange, Response)> {
-        match Verdict::take(&mut response, Version::HTTP_2) {
-            Some(Verdict::Opened(upgrade)) if exchange.tunnel.is_some() => {
+        match Handshake::take(&mut response, Version::HTTP_2) {
+            Some(Handshake::Accepted(upgrade)) if exchange.tunnel.is_some() => {
                 let inbound = exchange.tunnel.take();
                 self.start_socket(env, io, exchange, inbound, &response, *upgrade);
                 return None;
             }
-            Some(Verdict::Refused(refusal)) => env.counters.ws.refused.add(refusal.label()),
+            Some(Handshake::Refused(refusal)) => env.counters.ws.refused.add(refusal.label()),
             _ => {}
         }
         Some((exchange, response))

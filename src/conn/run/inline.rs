@@ -24,7 +24,7 @@ use crate::{
     metrics::{RouteMetrics, ShardCounters},
     net::ConnId,
     request::Request,
-    routing::handler::{Called, Chain, ResponseFuture},
+    routing::handler::{Chain, HandlerOutput, ResponseFuture},
 };
 
 /// Calls a handler and polls its future once. If it is not ready by then it becomes a task of the shard.
@@ -38,12 +38,14 @@ pub(super) fn start(
 ) -> Started {
     let began = env.read_clock();
     let called = catch_unwind(AssertUnwindSafe(|| match chain.call(request) {
-        Called::Ready(response) => Ok(response),
+        HandlerOutput::Ready(response) => Ok(response),
         // No wake-up is lost: the task is polled at once, with a waker of its own.
-        Called::Future(mut future) => match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(response) => Ok(response),
-            Poll::Pending => Err(future),
-        },
+        HandlerOutput::Future(mut future) => {
+            match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(response) => Ok(response),
+                Poll::Pending => Err(future),
+            }
+        }
     }));
     let took = env.read_clock().saturating_duration_since(began);
     watchdog::check(env.timeouts.inline_stall, env.shard, route_metrics, took);

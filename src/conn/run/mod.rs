@@ -19,7 +19,7 @@ pub(super) use watchdog::Watchdog;
 /// Starts a route's handler for request number `seq` of a connection.
 pub(super) fn start(env: &mut Env, id: ConnId, seq: u32, route: &MatchedRoute, request: Request) -> Started {
     let Some(chain) = route.view.chain(route.index) else { return Started::Done(answers::panicked()) };
-    let entry = route.entry();
+    let entry = route.compiled();
     match entry.dispatch() {
         Dispatch::Inline => inline::start(env, id, seq, &entry.route_metrics, chain, request),
         Dispatch::Async => pool::submit(env, id, seq, &route.view, chain, request),

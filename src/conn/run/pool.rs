@@ -26,8 +26,8 @@ use crate::{
     net::ConnId,
     request::Request,
     routing::{
-        handler::{Called, Chain, Kind},
-        table::View,
+        handler::{Chain, HandlerKind, HandlerOutput},
+        table::TableView,
     },
 };
 
@@ -36,7 +36,7 @@ pub(super) fn submit(
     env: &mut Env,
     id: ConnId,
     seq: u32,
-    view: &View,
+    view: &TableView,
     chain: &Arc<Chain>,
     request: Request,
 ) -> Started {
@@ -67,10 +67,10 @@ pub(super) fn submit(
 /// Submits a job to the lane that its handler needs. A job that the pool refuses does not reply.
 fn enqueue(pool: &Pool, job: Box<HttpJob>, start_by: Option<Instant>) -> Result<JobHandle, ()> {
     match job.chain.kind() {
-        Kind::Async | Kind::Tokio => {
+        HandlerKind::Async | HandlerKind::Tokio => {
             pool.submit(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.reason))
         }
-        Kind::Sync | Kind::Shard => {
+        HandlerKind::Sync | HandlerKind::Shard => {
             pool.submit_blocking(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.reason))
         }
     }
@@ -141,8 +141,8 @@ impl BlockingJob for HttpJob {
 /// Runs the middleware and the handler on the thread that polls this future.
 async fn run_chain(chain: &Arc<Chain>, request: Request) -> Outcome {
     match chain.call(request) {
-        Called::Ready(response) => response.into(),
-        Called::Future(future) => future.await.into(),
+        HandlerOutput::Ready(response) => response.into(),
+        HandlerOutput::Future(future) => future.await.into(),
     }
 }
 

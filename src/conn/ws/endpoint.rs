@@ -25,8 +25,8 @@ use crate::{
     net::Outbox,
     proto::ws::Closing,
     ws::{
-        BoxedSource, Clocks, Code, Delivery, Finished, Opened, Outgoing, Running, State, Took, Upgrade,
-        Wakers,
+        BoxedSource, Code, Delivery, HandlerFuture, HandlerResult, OpenSocket, Outgoing, ReadEvent,
+        SocketState, SocketTimeouts, SocketWakers, Upgrade,
     },
 };
 
@@ -93,9 +93,9 @@ impl Wake for HandlerWaker {
 
 /// The server's end of a socket.
 pub(in crate::conn) struct Endpoint {
-    state: Rc<RefCell<State>>,
+    state: Rc<RefCell<SocketState>>,
     /// `None` once the handler has returned or was cancelled.
-    handler: Option<Running>,
+    handler: Option<HandlerFuture>,
     sources: Vec<BoxedSource>,
     source_progress: SourceProgress,
     /// A source was added or removed since the last call of
@@ -107,7 +107,7 @@ pub(in crate::conn) struct Endpoint {
     /// [`wakes`](Self::wakes) as the waker that the handler gets.
     handler_waker: Waker,
     watchdog: Watchdog,
-    clocks: Clocks,
+    timeouts: SocketTimeouts,
     /// Time of the last received bytes.
     last_received: Instant,
     /// Time of the last ping; `None` once bytes were received.
@@ -143,8 +143,8 @@ impl Endpoint {
     ) -> Self {
         let wakes = Arc::new(HandlerWaker { is_woken: AtomicBool::new(false), connection: waker.clone() });
         let handler_waker = Waker::from(wakes.clone());
-        let wakers = Wakers { connection: waker, handler: handler_waker.clone() };
-        let Opened { state, handler, clocks } =
+        let wakers = SocketWakers { connection: waker, handler: handler_waker.clone() };
+        let OpenSocket { state, handler, timeouts } =
             upgrade.open(&env.limits, &env.timeouts, wakers, &env.counters);
         env.counters.ws.open.add(1);
         Self {
@@ -157,7 +157,7 @@ impl Endpoint {
             wakes,
             handler_waker,
             watchdog: Watchdog::new(env, route_metrics),
-            clocks,
+            timeouts,
             last_received: env.now,
             pinged: None,
             close_by: None,
@@ -177,7 +177,7 @@ impl Endpoint {
         std::mem::swap(outbox, &mut state.outbox);
         // Bytes written between two calls follow those that waited already.
         state.outbox.append(outbox);
-        (state.fed, state.behind_bytes) = (true, behind_bytes);
+        (state.connection_active, state.behind_bytes) = (true, behind_bytes);
     }
 
     /// Returns the outbox to the connection after a call.
@@ -186,7 +186,7 @@ impl Endpoint {
         std::mem::swap(outbox, &mut state.outbox);
         // A sender between two calls writes behind these bytes.
         state.behind_bytes += outbox.len();
-        state.fed = false;
+        state.connection_active = false;
     }
 
     /// Moves large messages to the outbox without a copy. The engine returns their memory once it is sent.
@@ -236,8 +236,8 @@ impl Endpoint {
         let due = {
             // A sender between two calls may have found no room because it saw outdated byte counts.
             let mut state = self.state.borrow_mut();
-            state.room_came();
-            state.take_due()
+            state.wake_sender();
+            state.take_handler_ready()
         };
         if self.wakes.take() || due {
             self.poll_handler(env);
@@ -251,8 +251,8 @@ impl Endpoint {
         let due = {
             let mut state = self.state.borrow_mut();
             state.reply();
-            state.room_came();
-            state.take_due()
+            state.wake_sender();
+            state.take_handler_ready()
         };
         if due {
             self.poll_handler(env);
@@ -280,11 +280,11 @@ impl Endpoint {
             after.and_then(|after| since.checked_add(after)).is_some_and(|at| at <= env.now)
         };
         match self.pinged {
-            Some(since) if passed(since, self.clocks.pong) => {
+            Some(since) if passed(since, self.timeouts.pong) => {
                 env.counters.timeouts.add("ws_pong");
                 self.lost = Some(End::Silent);
             }
-            None if passed(self.last_received, self.clocks.ping) => {
+            None if passed(self.last_received, self.timeouts.ping) => {
                 self.pinged = Some(env.now);
                 self.state.borrow_mut().ping();
             }
@@ -299,15 +299,15 @@ impl Endpoint {
             return self.close_by;
         }
         let (since, after) = match self.pinged {
-            Some(pinged) => (pinged, self.clocks.pong),
-            None => (self.last_received, self.clocks.ping),
+            Some(pinged) => (pinged, self.timeouts.pong),
+            None => (self.last_received, self.timeouts.ping),
         };
         after.filter(|_| self.wants_read()).and_then(|after| since.checked_add(after))
     }
 
     /// Returns `true` if the handler has taken everything that was received.
     pub(in crate::conn) fn wants_read(&self) -> bool {
-        !self.has_fin && self.unread.is_empty() && self.state.borrow().may_take()
+        !self.has_fin && self.unread.is_empty() && self.state.borrow().can_read()
     }
 
     /// Returns `true` if nothing here waits for bytes to be sent.
@@ -406,17 +406,17 @@ impl Endpoint {
         }
         while !input.is_empty() {
             let mut state = self.state.borrow_mut();
-            if !state.may_take() {
+            if !state.can_read() {
                 return;
             }
-            let received = state.take(input);
-            let due = state.take_due();
+            let received = state.read(input);
+            let due = state.take_handler_ready();
             drop(state);
             match received {
-                Took::All => return,
-                Took::Message | Took::Control => {}
-                Took::Close => self.peer_closed(env),
-                Took::Fault(fault) => {
+                ReadEvent::NeedMore => return,
+                ReadEvent::Message | ReadEvent::Control => {}
+                ReadEvent::Close => self.peer_closed(env),
+                ReadEvent::Fault(fault) => {
                     env.counters.protocol_errors.add(fault.label());
                     if matches!(self.state.borrow().closing(), Closing::Failing(_)) {
                         env.counters.ws.closes_by_server.add(fault.code().label());
@@ -434,7 +434,7 @@ impl Endpoint {
 
     /// Parses the bytes that were left, once the handler has taken the message before them.
     fn read_on(&mut self, env: &mut Env) {
-        if !self.unread.is_empty() && self.state.borrow().may_take() {
+        if !self.unread.is_empty() && self.state.borrow().can_read() {
             let unread = std::mem::take(&mut self.unread);
             let mut rest = unread.as_slice();
             self.read(env, &mut rest);
@@ -456,7 +456,7 @@ impl Endpoint {
 
     /// Ends the socket of a peer that sent FIN without a Close, once the handler has taken all messages.
     fn end_if_gone(&mut self) {
-        let gone = self.has_fin && self.unread.is_empty() && self.state.borrow().may_take();
+        let gone = self.has_fin && self.unread.is_empty() && self.state.borrow().can_read();
         if gone && !self.state.borrow().closing().is_finished() {
             self.lost.get_or_insert(End::Gone);
         }
@@ -465,7 +465,7 @@ impl Endpoint {
     /// Starts the time limit of closing, unless it runs already.
     fn start_closing(&mut self, env: &Env) {
         if self.close_by.is_none() {
-            self.close_by = env.now.checked_add(self.clocks.close);
+            self.close_by = env.now.checked_add(self.timeouts.close);
         }
     }
 
@@ -487,7 +487,7 @@ impl Endpoint {
         self.watchdog.check_since(began);
         match polled {
             Ok(Poll::Pending) => {}
-            Ok(Poll::Ready(finished)) => self.returned(env, finished),
+            Ok(Poll::Ready(result)) => self.returned(env, result),
             Err(_) => {
                 env.counters.panics.add("websocket");
                 self.drop_handler(env);
@@ -496,9 +496,9 @@ impl Endpoint {
         }
     }
 
-    fn returned(&mut self, env: &mut Env, finished: Finished) {
+    fn returned(&mut self, env: &mut Env, result: HandlerResult) {
         self.drop_handler(env);
-        match finished {
+        match result {
             Ok(()) => self.close(env, Code::NORMAL, ""),
             Err(error) => {
                 if self.state.borrow().closing().may_send() && env.may_warn() {

@@ -8,7 +8,7 @@ use super::{Client, Settings, respond::StreamSetup};
 use crate::{
     request::Request,
     routing::{
-        handler::{Called, Erased, Kind},
+        handler::{ErasedHandler, HandlerKind, HandlerOutput},
         route::{Action, Dispatch, Route},
     },
 };
@@ -33,7 +33,7 @@ where
     Fut: Future<Output = ()> + 'static,
 {
     let handler = StreamHandler { settings: Arc::new(settings), handler: Arc::new(handler) };
-    let route = Route::with_action(Some(Method::GET), path.into(), Action::Run(Arc::new(handler)));
+    let route = Route::with_action(Some(Method::GET), path.into(), Action::Handler(Arc::new(handler)));
     Route { dispatch: Some(Dispatch::Inline), ..route }
 }
 
@@ -43,18 +43,18 @@ struct StreamHandler<F> {
     handler: Arc<F>,
 }
 
-impl<F, Fut> Erased for StreamHandler<F>
+impl<F, Fut> ErasedHandler for StreamHandler<F>
 where
     F: Fn(Request, Client) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + 'static,
 {
-    fn kind(&self) -> Kind {
-        Kind::Shard
+    fn kind(&self) -> HandlerKind {
+        HandlerKind::Shard
     }
 
-    fn call(&self, request: Request) -> Called {
+    fn call(&self, request: Request) -> HandlerOutput {
         let handler = self.handler.clone();
         let setup = StreamSetup::new(&request, &self.settings);
-        Called::Ready(setup.respond(move |client| handler(request, client)))
+        HandlerOutput::Ready(setup.respond(move |client| handler(request, client)))
     }
 }

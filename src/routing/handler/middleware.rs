@@ -1,20 +1,20 @@
 //! Middleware: closures around a handler.
 
-use std::{future::Future, sync::Arc};
+use std::{fmt, future::Future, sync::Arc};
 
-use super::{Called, Erased, Kind, ResponseFuture};
+use super::{ErasedHandler, HandlerKind, HandlerOutput, ResponseFuture};
 use crate::{
     request::Request,
     response::{IntoResponse, Response},
 };
 
-/// A closure that stands around a handler: `Fn(Request, Next) -> impl Future<Output = impl IntoResponse>`.
+/// A closure around a handler: `Fn(Request, Next) -> impl Future<Output = impl IntoResponse>`.
 ///
-/// Order: the server's first registered is outermost, then its groups' from the outside in, then the route's. What
-/// runs before [`Next::run`] sees the request, what runs after it sees the response. On an async route it runs on
-/// the pool, where its handler runs.
+/// The code before [`Next::run`] sees the request, the code after it sees the response. The first middleware
+/// of the server is the outermost. Its groups' middleware follows from the outside in, then the route's. On
+/// an async route the middleware runs on the pool, like the handler.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no middleware",
+    message = "`{Self}` is not middleware",
     label = "expected `Fn(Request, Next) -> impl Future<Output = impl IntoResponse>`"
 )]
 pub trait Middleware: Send + Sync + 'static {
@@ -33,14 +33,15 @@ where
     }
 }
 
-/// What lets a request pass, or answers it.
+/// A check that passes a request or answers it.
 type Check = dyn Fn(&Request) -> Result<(), Response> + Send + Sync;
 
-/// One thing around a handler, its type forgotten.
+/// A layer around a handler.
 #[derive(Clone)]
 pub(crate) enum Layer {
+    /// Middleware. Costs a boxed future.
     Around(Arc<dyn Middleware>),
-    /// Costs no future.
+    /// A check before the handler. Costs no future.
     Before(Arc<Check>),
 }
 
@@ -56,33 +57,34 @@ impl Layer {
     }
 }
 
-/// A handler and what stands around it, outermost first.
+/// A handler and its layers, the outermost first.
 #[derive(Clone)]
 pub(crate) struct Chain {
     pub(crate) layers: Vec<Layer>,
-    pub(crate) handler: Arc<dyn Erased>,
+    pub(crate) handler: Arc<dyn ErasedHandler>,
 }
 
 impl Chain {
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> HandlerKind {
         self.handler.kind()
     }
 
-    /// Starts the chain. Without layers this is the handler itself.
-    pub(crate) fn call(self: &Arc<Self>, request: Request) -> Called {
+    /// Calls the layers and the handler.
+    pub(crate) fn call(self: &Arc<Self>, request: Request) -> HandlerOutput {
         self.call_from(0, request)
     }
 
-    fn call_from(self: &Arc<Self>, at: usize, request: Request) -> Called {
-        for (index, layer) in self.layers.iter().enumerate().skip(at) {
+    /// Calls the layers from index `start` on, and the handler.
+    fn call_from(self: &Arc<Self>, start: usize, request: Request) -> HandlerOutput {
+        for (index, layer) in self.layers.iter().enumerate().skip(start) {
             match layer {
-                Layer::Around(layer) => {
-                    let next = Next { chain: self.clone(), at: index + 1 };
-                    return Called::Future(layer.wrap(request, next));
+                Layer::Around(middleware) => {
+                    let next = Next { chain: self.clone(), start: index + 1 };
+                    return HandlerOutput::Future(middleware.wrap(request, next));
                 }
                 Layer::Before(check) => {
-                    if let Err(refused) = check(&request) {
-                        return Called::Ready(refused);
+                    if let Err(response) = check(&request) {
+                        return HandlerOutput::Ready(response);
                     }
                 }
             }
@@ -91,32 +93,32 @@ impl Chain {
     }
 }
 
-/// The rest of the chain: further middleware and the handler.
+/// The rest of the chain: the inner middleware and the handler.
 pub struct Next {
     chain: Arc<Chain>,
-    at: usize,
+    start: usize,
 }
 
 impl Next {
-    /// Runs the rest of the chain.
+    /// Runs the rest of the chain and returns its response.
     ///
     /// # Panics
     ///
-    /// As what it runs; the server contains it and answers `500`.
+    /// Panics if the inner middleware or the handler panics. The server catches the panic and answers `500`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the handler where it waits.
+    /// Dropping the future drops the handler's future at its current `await`.
     pub async fn run(self, request: Request) -> Response {
-        match self.chain.call_from(self.at, request) {
-            Called::Ready(response) => response,
-            Called::Future(future) => future.await,
+        match self.chain.call_from(self.start, request) {
+            HandlerOutput::Ready(response) => response,
+            HandlerOutput::Future(future) => future.await,
         }
     }
 }
 
-impl std::fmt::Debug for Next {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Next").field("left", &(self.chain.layers.len() - self.at)).finish()
+impl fmt::Debug for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Next").field("layers_left", &(self.chain.layers.len() - self.start)).finish()
     }
 }

@@ -1,12 +1,12 @@
-//! Handlers: what a route runs, and what stands around it.
+//! Handlers: closures that answer requests.
 //!
-//! One handler type serves inline and async routes, since a route may be re-flagged while it serves: a closure from
-//! [`Request`] to something that [becomes a response](IntoResponse), or to a future of that. The future need not be
-//! `Send`: it is created where it is polled.
+//! A handler is a closure from [`Request`] to something that [becomes a response](IntoResponse), or to a
+//! future of it. Inline and async routes have the same handler type, because the dispatch of a route can
+//! change while it serves. The future need not be `Send`: it is created where it is polled.
 
 mod middleware;
 
-use std::{future::Future, marker::PhantomData, pin::Pin};
+use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use crate::{
     request::Request,
@@ -16,62 +16,65 @@ use crate::{
 pub(crate) use middleware::{Chain, Layer};
 pub use middleware::{Middleware, Next};
 
-/// A future of a response; polled where it was made.
+/// A future of a response. It is polled where it was created.
 #[doc(hidden)]
 pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response>>>;
 
-/// What calling a handler gave. Public in name only: it stands in a sealed trait.
+/// Output of a handler call.
+// Public only because a sealed trait names it.
 #[doc(hidden)]
-pub enum Called {
-    /// A sync handler answered.
+pub enum HandlerOutput {
+    /// The response of a sync handler.
     Ready(Response),
-    /// An async handler is to be polled.
+    /// The future of an async handler.
     Future(ResponseFuture),
 }
 
-/// Says which lane of the pool an async route's handler needs.
+/// Kind of a handler. It selects the threads of the pool on which an async route runs.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A closure that returns its response; on the pool it has a thread to itself and may block.
+pub enum HandlerKind {
+    /// A closure that returns a response. On the pool it has a thread of its own and may block.
     Sync,
-    /// A closure that returns a future; on the pool it shares a worker with others and must not block.
+    /// A closure that returns a future. On the pool it shares a worker with other handlers and must not
+    /// block.
     Async,
-    /// Like `Async`, and it cannot do without the worker's tokio.
+    /// Like `Async`, and needs the tokio runtime of the worker, so it cannot run inline.
     Tokio,
-    /// What it opens lives on the connection's shard: it has no business on the pool.
+    /// Opens a stream or a socket that lives on the connection's shard, so it cannot run on the pool.
     #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "nothing opens anything"))]
     Shard,
 }
 
-/// Marks closures that return a response.
+/// Marker of closures that return a response.
 #[derive(Debug)]
 pub struct ReturnsResponse(());
 
-/// Marks closures that return a future of a response.
+/// Marker of closures that return a future of a response.
 #[derive(Debug)]
 pub struct ReturnsFuture(());
 
 /// A closure that answers requests.
 ///
-/// Implemented for `Fn(Request) -> impl IntoResponse` and `Fn(Request) -> impl Future<Output = impl IntoResponse>`.
-/// `M` tells the two apart and is always inferred.
+/// Implemented for `Fn(Request) -> impl IntoResponse` and `Fn(Request) -> impl Future<Output = impl
+/// IntoResponse>`. The parameter `M` distinguishes the two and is always inferred.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no handler",
+    message = "`{Self}` is not a handler",
     label = "expected `Fn(Request) -> impl IntoResponse`, or an `async fn` of that shape",
-    note = "a handler takes exactly one `windlass::Request` and is `Send + Sync + 'static`; what it captures must be too",
-    note = "what it returns must be a response: a text, bytes, a status, `Json(…)`, or a `Result` of these (of any error: `HandlerError`)"
+    note = "a handler takes exactly one `windlass::Request`; it and its captures are `Send + Sync + 'static`",
+    note = "its output is a response: a text, bytes, a status, `Json(…)`, or a `Result` of these",
+    note = "any error type converts to `windlass::HandlerError`"
 )]
 pub trait Handler<M>: sealed::Sealed<M> + Send + Sync + 'static {}
 
 mod sealed {
-    use super::{Called, Kind, Request};
+    use super::{HandlerKind, HandlerOutput, Request};
 
     pub trait Sealed<M> {
         #[doc(hidden)]
-        const KIND: Kind;
+        const KIND: HandlerKind;
         #[doc(hidden)]
-        fn call(&self, request: Request) -> Called;
+        fn call(&self, request: Request) -> HandlerOutput;
     }
 }
 
@@ -80,10 +83,10 @@ where
     F: Fn(Request) -> R + Send + Sync + 'static,
     R: IntoResponse,
 {
-    const KIND: Kind = Kind::Sync;
+    const KIND: HandlerKind = HandlerKind::Sync;
 
-    fn call(&self, request: Request) -> Called {
-        Called::Ready(self(request).into_response())
+    fn call(&self, request: Request) -> HandlerOutput {
+        HandlerOutput::Ready(self(request).into_response())
     }
 }
 
@@ -99,11 +102,11 @@ where
     F: Fn(Request) -> Fut + Send + Sync + 'static,
     Fut: Future<Output: IntoResponse> + 'static,
 {
-    const KIND: Kind = Kind::Async;
+    const KIND: HandlerKind = HandlerKind::Async;
 
-    fn call(&self, request: Request) -> Called {
+    fn call(&self, request: Request) -> HandlerOutput {
         let future = self(request);
-        Called::Future(Box::pin(async move { future.await.into_response() }))
+        HandlerOutput::Future(Box::pin(async move { future.await.into_response() }))
     }
 }
 
@@ -114,28 +117,28 @@ where
 {
 }
 
-/// A handler whose type was forgotten.
-pub(crate) trait Erased: Send + Sync {
-    fn kind(&self) -> Kind;
-    fn call(&self, request: Request) -> Called;
+/// A handler without its type.
+pub(crate) trait ErasedHandler: Send + Sync {
+    fn kind(&self) -> HandlerKind;
+    fn call(&self, request: Request) -> HandlerOutput;
 }
 
-struct Typed<H, M> {
+struct TypedHandler<H, M> {
     handler: H,
     marker: PhantomData<fn() -> M>,
 }
 
-impl<M: 'static, H: Handler<M>> Erased for Typed<H, M> {
-    fn kind(&self) -> Kind {
+impl<M: 'static, H: Handler<M>> ErasedHandler for TypedHandler<H, M> {
+    fn kind(&self) -> HandlerKind {
         H::KIND
     }
 
-    fn call(&self, request: Request) -> Called {
+    fn call(&self, request: Request) -> HandlerOutput {
         self.handler.call(request)
     }
 }
 
-/// Forgets a handler's type.
-pub(crate) fn erase<M: 'static>(handler: impl Handler<M>) -> std::sync::Arc<dyn Erased> {
-    std::sync::Arc::new(Typed { handler, marker: PhantomData })
+/// Erases the type of a handler.
+pub(crate) fn erase<M: 'static>(handler: impl Handler<M>) -> Arc<dyn ErasedHandler> {
+    Arc::new(TypedHandler { handler, marker: PhantomData })
 }

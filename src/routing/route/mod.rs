@@ -1,82 +1,82 @@
-//! Routes as a user registers them.
+//! Routes as a program registers them.
 
-use std::sync::Arc;
+mod static_route;
 
-use bytes::Bytes;
-use http::{Method, StatusCode};
+use std::{fmt, sync::Arc};
+
+use http::Method;
 
 use crate::{
     request::Request,
-    response::{Fields, IntoResponse, Response},
-    routing::handler::{Erased, Handler, Kind, Layer, Middleware, erase},
+    response::IntoResponse,
+    routing::handler::{ErasedHandler, Handler, HandlerKind, Layer, Middleware, erase},
 };
+
+pub(crate) use static_route::StaticResponse;
+pub use static_route::static_route;
 
 /// Where a route's handler runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dispatch {
-    /// On the connection's own shard, at once. For handlers that answer in microseconds: nothing ends one that does not,
-    /// and every other connection of the shard waits for it. One that holds its shard longer than
+    /// On the connection's shard, at once. This is the default.
+    ///
+    /// For handlers that answer within microseconds. All other connections of the shard wait meanwhile, and
+    /// nothing stops a handler that takes longer. One that holds its shard longer than
     /// [`Timeouts::inline_stall`](crate::Timeouts::inline_stall) is logged and counted.
     #[default]
     Inline,
-    /// As a message to the pool: an async handler on a worker with tokio, a sync handler on a thread of its own.
-    /// For handlers that wait or compute. A full pool answers 503 with `Retry-After`; so does the end of
-    /// [`Timeouts::job`](crate::Timeouts::job), 30 s unless set, which drops the handler's future, while a sync handler
-    /// runs on to its end. A handler that panics is answered 500.
+    /// On the pool. For handlers that wait or compute.
+    ///
+    /// An async handler runs on a worker, inside a tokio runtime. A sync handler runs on a blocking thread.
+    /// The response is `503` with `Retry-After` if the pool is full, or if the handler takes longer than
+    /// [`Timeouts::job`](crate::Timeouts::job), 30 s by default. At that timeout the future of an async
+    /// handler is dropped. A sync handler continues to its end, but its response is discarded.
     Async,
 }
 
-/// How a route's handler gets the request's body.
+/// How a route's handler receives the request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyMode {
-    /// Collected before the handler runs; with its own limit, or the server's.
+    /// Collected before the handler runs. The limit is in bytes. `None` applies the server's limit.
     Whole(Option<usize>),
-    /// The handler runs at the end of the head and reads the body as it comes.
+    /// The handler runs after the request head and reads the body as it arrives.
     Streamed,
 }
 
-/// When a route's requests are refused because its shard lags.
+/// When an overloaded shard rejects the requests of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shed {
-    /// First: it asks for more than an answer at once. So do async routes, whatever they say.
+    /// Before other routes, because the response takes long. Applies to all async routes.
     First,
-    /// With everything else.
+    /// When all requests are rejected.
     Last,
-    /// Never: it tells how the server is.
+    /// Never, for health checks and metrics.
     Never,
 }
 
-/// What a route does.
+/// Action of a route.
 #[derive(Clone)]
 pub(crate) enum Action {
-    /// Sends the same response each time.
+    /// Sends a fixed response.
     Static(Arc<StaticResponse>),
     /// Runs a handler.
-    Run(Arc<dyn Erased>),
+    Handler(Arc<dyn ErasedHandler>),
 }
 
-/// The path parameter that holds what is below the path of a route that [reaches](Reach) that far.
-pub(crate) const BELOW: &str = "below";
+/// The path parameter that holds the rest of the path in a route of scope [`Subtree`](PathScope::Subtree).
+pub(crate) const SUBTREE_PARAM: &str = "below";
 
-/// Which paths a route serves.
+/// The paths that a route serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// Those its template matches.
+pub(crate) enum PathScope {
+    /// The paths that match its template.
     Path,
-    /// These, and everything below them.
+    /// The paths that match its template, and all paths below them.
     #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "only mounted services have such routes"))]
-    Below,
+    Subtree,
 }
 
-/// A response that never changes; made into a wire image when the table is compiled.
-#[derive(Debug)]
-pub(crate) struct StaticResponse {
-    pub(crate) status: StatusCode,
-    pub(crate) fields: Fields,
-    pub(crate) body: Bytes,
-}
-
-/// One method of one path, and what it does.
+/// A method and a path, and the handler that serves them.
 ///
 /// ```
 /// use windlass::{Request, get, post};
@@ -85,62 +85,65 @@ pub(crate) struct StaticResponse {
 /// let b = post("/slow", slow).run_async();
 /// ```
 ///
-/// Paths are [`matchit`'s](https://docs.rs/matchit): `{id}` is one segment, `{*rest}` the rest of the path; a path
-/// without braces is matched first. A GET route answers HEAD too.
+/// Paths have the syntax of [`matchit`](https://docs.rs/matchit): `{id}` matches one segment, `{*rest}`
+/// matches the rest of the path. A path without parameters takes precedence. A GET route also answers HEAD.
 #[derive(Clone)]
 pub struct Route {
-    /// None: every method that no other route of the path serves.
+    /// `None`: every method without a route of its own at this path.
     pub(crate) method: Option<Method>,
     pub(crate) path: String,
     pub(crate) action: Action,
     pub(crate) dispatch: Option<Dispatch>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) body: BodyMode,
-    pub(crate) reach: Reach,
+    pub(crate) scope: PathScope,
     pub(crate) shed: Shed,
 }
 
 impl Route {
-    /// Makes a route for this method, which may be one that has no function of its own here, such as `PROPFIND`.
+    /// Creates a route for any method, such as `PROPFIND`. The common methods have functions such as [`get`].
     pub fn new<M: 'static>(method: Method, path: impl Into<String>, handler: impl Handler<M>) -> Self {
-        Self::with_action(Some(method), path.into(), Action::Run(erase(handler)))
+        Self::with_action(Some(method), path.into(), Action::Handler(erase(handler)))
     }
 
     pub(crate) fn with_action(method: Option<Method>, path: String, action: Action) -> Self {
         let body = BodyMode::Whole(None);
         let shed = match &action {
-            Action::Run(handler) if handler.kind() == Kind::Shard => Shed::First,
+            Action::Handler(handler) if handler.kind() == HandlerKind::Shard => Shed::First,
             _ => Shed::Last,
         };
-        Self { method, path, action, dispatch: None, layers: Vec::new(), body, reach: Reach::Path, shed }
+        Self { method, path, action, dispatch: None, layers: Vec::new(), body, scope: PathScope::Path, shed }
     }
 
-    /// Names the method, for figures and errors.
+    /// Returns the method's name for metrics and errors.
     pub(crate) fn method_name(&self) -> &str {
         self.method.as_ref().map_or("(any)", Method::as_str)
     }
 
-    /// Runs this route on its connection's shard, whatever its group or the server say.
+    /// Runs the handler on the connection's shard. Overrides the dispatch of the group and the server.
     #[must_use]
     pub fn run_inline(self) -> Self {
         Self { dispatch: Some(Dispatch::Inline), ..self }
     }
 
-    /// Runs this route on the pool, whatever its group or the server say.
+    /// Runs the handler on the pool. Overrides the dispatch of the group and the server.
     #[must_use]
     pub fn run_async(self) -> Self {
         Self { dispatch: Some(Dispatch::Async), ..self }
     }
 
-    /// Puts middleware around the handler, inside of what was put before. The dispatch stays as it is.
+    /// Adds middleware around the handler, inside the middleware that was added before. Does not change the
+    /// dispatch.
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
         self.layers.push(Layer::around(middleware));
         self
     }
 
-    /// Has a check let each request pass before the handler, or answer it instead. It is one of the layers and runs where they
-    /// run, but costs no future: for tokens and the like. The body it sees is there as a whole, or streamed.
+    /// Adds a check that runs before the handler and can answer the request instead.
+    ///
+    /// The check is one of the route's layers, in the order in which they were added. It costs no future, so
+    /// it suits access tokens. On an ordinary route it sees the complete body.
     ///
     /// ```
     /// use windlass::{Request, get, http::StatusCode};
@@ -159,88 +162,52 @@ impl Route {
         self
     }
 
-    /// Runs the handler as soon as the head is there; it reads the body as it comes. No size limit applies:
-    /// this and [`body_limit`](Self::body_limit) take each other back, whichever comes last counts.
+    /// Runs the handler right after the request head. The handler reads the body as it arrives, without a
+    /// size limit.
+    ///
+    /// Overrides an earlier [`body_limit`](Self::body_limit).
     #[must_use]
     pub fn streamed(self) -> Self {
         Self { body: BodyMode::Streamed, ..self }
     }
 
-    /// Serves this route also while its shard lags so much that others are answered `503`: see
-    /// [`Timeouts::shed_all`](crate::Timeouts::shed_all). For what tells whether the program is well, and answers at once.
+    /// Sets the maximum size of the request body, bytes. Replaces
+    /// [`Limits::body_bytes`](crate::Limits::body_bytes) for this route. A larger body is answered with
+    /// `413`.
+    ///
+    /// Overrides an earlier [`streamed`](Self::streamed).
+    #[must_use]
+    pub fn body_limit(self, bytes: usize) -> Self {
+        Self { body: BodyMode::Whole(Some(bytes)), ..self }
+    }
+
+    /// Serves the route even while an overloaded shard answers all other requests with `503`
+    /// ([`Timeouts::shed_all`](crate::Timeouts::shed_all)).
+    ///
+    /// For fast handlers that report the health of the program.
     #[must_use]
     pub fn never_shed(self) -> Self {
         Self { shed: Shed::Never, ..self }
     }
 
-    /// Sheds this route as async ones are: what it begins lasts.
+    /// Sheds the route's requests before others, because their responses take long.
     pub(crate) fn shed_first(self) -> Self {
         Self { shed: Shed::First, ..self }
     }
-
-    /// Sets the largest body this route collects, bytes, instead of
-    /// [`Limits::body_bytes`](crate::Limits::body_bytes). A larger one is answered `413`. Takes back
-    /// [`streamed`](Self::streamed).
-    #[must_use]
-    pub fn body_limit(self, bytes: usize) -> Self {
-        Self { body: BodyMode::Whole(Some(bytes)), ..self }
-    }
 }
 
-impl std::fmt::Debug for Route {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Route");
         debug.field("method", &self.method).field("path", &self.path).field("dispatch", &self.dispatch);
         debug.finish_non_exhaustive()
     }
 }
 
-/// Makes a GET route that sends the same response each time, out of a prebuilt image: the fastest there is.
-///
-/// ```
-/// use windlass::{Response, static_route};
-/// let route = static_route("/robots.txt", Response::text("User-agent: *\nDisallow:\n"));
-/// ```
-///
-/// Its path must have no parameters. Under middleware it is served as an inline handler instead, so that no
-/// middleware is skipped.
-///
-/// # Panics
-///
-/// The response's body is not whole (a channel or a source), or its status is 1xx.
-pub fn static_route(path: impl Into<String>, response: impl IntoResponse) -> Route {
-    let mut response = response.into_response();
-    let (status, fields) = (response.status(), response.fields().clone());
-    assert!(!status.is_informational(), "a static route needs a status that ends a request");
-    let Ok(body) = response.take_body().into_bytes() else {
-        panic!("a static route needs a body that is there as a whole");
-    };
-    Route::with_action(
-        Some(Method::GET),
-        path.into(),
-        Action::Static(Arc::new(StaticResponse { status, fields, body })),
-    )
-}
-
-impl StaticResponse {
-    /// Makes a copy as an ordinary response; the body is shared.
-    pub(crate) fn to_response(&self) -> Response {
-        let mut copy = Response::status_only(self.status);
-        *copy.fields_mut() = self.fields.clone();
-        copy.with_body(self.body.clone())
-    }
-
-    /// Makes the handler that serves this response under middleware.
-    pub(crate) fn as_handler(self: &Arc<Self>) -> Arc<dyn Erased> {
-        let this = self.clone();
-        erase(move |_: Request| this.to_response())
-    }
-}
-
 macro_rules! methods {
     ($($name:ident $method:ident),*) => {
         $(
-            #[doc = concat!("Makes a ", stringify!($method), " route.")]
+            #[doc = concat!("Creates a ", stringify!($method), " route.")]
             pub fn $name<M: 'static>(path: impl Into<String>, handler: impl Handler<M>) -> Route {
                 Route::new(Method::$method, path, handler)
             }
@@ -248,14 +215,14 @@ macro_rules! methods {
     };
 }
 
-/// Makes a route for every method that no other route of the path serves, OPTIONS among them.
+/// Creates a route for every method that has no route of its own at this path, including OPTIONS.
 ///
 /// ```
 /// use windlass::{Request, any};
 /// let route = any("/echo", |request: Request| format!("{} {}", request.method(), request.path()));
 /// ```
 pub fn any<M: 'static>(path: impl Into<String>, handler: impl Handler<M>) -> Route {
-    Route::with_action(None, path.into(), Action::Run(erase(handler)))
+    Route::with_action(None, path.into(), Action::Handler(erase(handler)))
 }
 
 methods!(get GET, post POST, put PUT, delete DELETE, patch PATCH, head HEAD, options OPTIONS);

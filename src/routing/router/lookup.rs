@@ -1,4 +1,4 @@
-//! Looks routes up without a server; for the benchmarks.
+//! Route lookups without a server, for the benchmarks.
 
 use http::Method;
 
@@ -13,11 +13,11 @@ use crate::{
 pub struct Lookup(RouteTable);
 
 impl Router {
-    /// Compiles the routes as a starting server does. Not part of the API.
+    /// Compiles the routes like a starting server. Not part of the public API.
     ///
     /// # Errors
     ///
-    /// Names the route that is invalid or in conflict.
+    /// A route is invalid or conflicts with another one.
     #[doc(hidden)]
     pub fn compile(&self) -> Result<Lookup, RouteError> {
         RouteTable::compile(&self.routes, &Metrics::new(1, true)).map(Lookup)
@@ -25,11 +25,12 @@ impl Router {
 }
 
 impl Lookup {
-    /// Returns the path, as it was registered, of the route that serves a method and a path without its query.
+    /// Returns the path template of the route that serves a method and a path. The path must not include the
+    /// query.
     #[doc(hidden)]
     pub fn find(&self, method: &Method, path: &str) -> Option<&str> {
         match self.0.find(method, path) {
-            Found::Entry(index, _) => Some(self.0.entry(index).route_metrics.template()),
+            Found::Route(index, _) => Some(self.0.route(index).route_metrics.template()),
             _ => None,
         }
     }

@@ -1,9 +1,15 @@
-//! The router: where routes are registered before the start, and the actor that changes them while serving.
+//! The routes of a server: registered before the start, and changed while it serves.
 
 mod actor;
+mod error;
+mod group;
+mod handle;
 mod lookup;
+mod registry;
 
-use http::Extensions;
+use std::fmt;
+
+use http::{Extensions, Method};
 
 #[cfg(feature = "tower")]
 use crate::body::{Body, BoxError};
@@ -13,14 +19,17 @@ use crate::{
     routing::{
         handler::{Handler, Layer, Middleware},
         route::{Dispatch, Route},
-        table::Routes,
+        table::RouteSet,
     },
 };
 
-pub(crate) use actor::{RouterActor, RouterMsg, Source};
-pub use actor::{RouterError, RouterHandle};
+pub(crate) use actor::{RouterActor, RouterMsg};
+pub use error::RouterError;
+pub use group::Group;
+pub use handle::RouterHandle;
 #[doc(hidden)]
 pub use lookup::Lookup;
+pub(crate) use registry::RouteRegistry;
 
 /// The routes of a server, before it starts.
 ///
@@ -36,12 +45,12 @@ pub use lookup::Lookup;
 /// ```
 #[derive(Clone, Default)]
 pub struct Router {
-    pub(crate) routes: Routes,
+    pub(crate) routes: RouteSet,
     pub(crate) state: Extensions,
 }
 
 impl Router {
-    /// Makes a router without routes.
+    /// Creates a router without routes.
     pub fn new() -> Self {
         Self::default()
     }
@@ -53,8 +62,8 @@ impl Router {
         self
     }
 
-    /// Serves a path, and everything below it, with a tower service, such as an axum `Router`: see
-    /// [`mount`](crate::mount()). Feature `tower`.
+    /// Adds a tower service, such as an axum `Router`, at a path and all paths below it. See
+    /// [`mount`](crate::mount()). Requires the feature `tower`.
     #[cfg(feature = "tower")]
     #[must_use]
     pub fn mount<S, B>(self, path: &str, service: S) -> Self
@@ -71,40 +80,42 @@ impl Router {
         self.route(crate::routing::mount::mount(path, service))
     }
 
-    /// Adds a group of routes under a prefix; the closure fills it.
+    /// Adds a group of routes under a path prefix. The closure adds its routes.
     #[must_use]
     pub fn group(mut self, prefix: &str, fill: impl FnOnce(Group) -> Group) -> Self {
-        let group = fill(Group { prefix: prefix.to_owned(), ..Group::default() });
-        self.routes.list.extend(group.list);
+        let group = fill(Group::with_prefix(prefix));
+        self.routes.list.extend(group.into_routes());
         self
     }
 
-    /// Runs routes inline that neither they nor their group say otherwise for. This is the default.
+    /// Sets inline as the default dispatch of all routes. This is the default.
     #[must_use]
     pub fn run_inline(mut self) -> Self {
         self.routes.default_dispatch = Dispatch::Inline;
         self
     }
 
-    /// Runs routes on the pool that neither they nor their group say otherwise for.
+    /// Sets async as the default dispatch of all routes.
     #[must_use]
     pub fn run_async(mut self) -> Self {
         self.routes.default_dispatch = Dispatch::Async;
         self
     }
 
-    /// Puts middleware around every route of the server, inside of what was put before, outside of groups' and
-    /// routes' own. Static routes are then served by inline handlers. Not covered is what the server answers by itself:
-    /// unmatched paths, unless [`not_found`](Self::not_found) gives them a handler, `405`, and OPTIONS of a path without
-    /// a route for it.
+    /// Adds middleware around all routes: inside the middleware that was added before, and outside that of
+    /// groups and routes.
+    ///
+    /// Static routes are then served by inline handlers. Responses that the server creates itself do not pass
+    /// the middleware: `404` without a [`not_found`](Self::not_found) handler, `405`, and the answer to
+    /// OPTIONS for a path without an OPTIONS route.
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
         self.routes.layers.push(Layer::around(middleware));
         self
     }
 
-    /// Has a check let each request of any route pass, or answer it instead: see [`Route::authorize`]. What it covers
-    /// is what [`with`](Self::with) covers.
+    /// Adds a check before all routes. See [`Route::authorize`]. It covers the same requests as
+    /// [`with`](Self::with).
     #[must_use]
     pub fn authorize<E: IntoResponse>(
         mut self,
@@ -114,19 +125,20 @@ impl Router {
         self
     }
 
-    /// Answers paths that no route matches, instead of a plain `404`.
+    /// Sets a handler for paths without a route. Default: a `404` response.
     ///
-    /// The handler sets its own status. Such requests count as route `(unmatched)`.
+    /// The handler sets the status itself. Metrics count these requests under the route `(unmatched)`.
     #[must_use]
     pub fn not_found<M: 'static>(mut self, handler: impl Handler<M>) -> Self {
-        let route = Route::new(http::Method::GET, "/", handler);
+        let route = Route::new(Method::GET, "/", handler);
         self.routes.not_found = Some(route.run_inline());
         self
     }
 
-    /// Gives every handler a value of this type, read with [`Request::state`](crate::Request::state).
+    /// Adds a value that handlers read with [`Request::state`](crate::Request::state). A router has at most
+    /// one value of each type.
     ///
-    /// Each shard keeps a clone, so put an `Arc` around what must be one.
+    /// Each shard keeps a clone of the value. Use an `Arc` for a value that all shards share.
     #[must_use]
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         self.state.insert(value);
@@ -134,96 +146,10 @@ impl Router {
     }
 }
 
-impl std::fmt::Debug for Router {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Router").field("routes", &self.routes.list).finish_non_exhaustive()
     }
-}
-
-/// Routes that share a prefix, a dispatch and middleware.
-///
-/// A setting affects what is registered after it; a sub-group takes over what its parent has when it is made.
-#[derive(Default)]
-pub struct Group {
-    prefix: String,
-    dispatch: Option<Dispatch>,
-    layers: Vec<Layer>,
-    list: Vec<Route>,
-}
-
-impl Group {
-    /// Adds a route; its path stands behind the group's prefix.
-    #[must_use]
-    pub fn route(mut self, mut route: Route) -> Self {
-        route.path = join(&self.prefix, &route.path);
-        route.dispatch = route.dispatch.or(self.dispatch);
-        route.layers.splice(0..0, self.layers.iter().cloned());
-        self.list.push(route);
-        self
-    }
-
-    /// Adds a group within this one.
-    #[must_use]
-    pub fn group(mut self, prefix: &str, fill: impl FnOnce(Group) -> Group) -> Self {
-        let prefix = join(&self.prefix, prefix);
-        let group = Group { prefix, dispatch: self.dispatch, layers: self.layers.clone(), list: Vec::new() };
-        self.list.extend(fill(group).list);
-        self
-    }
-
-    /// Runs the routes registered after this on their connection's shard, unless they say otherwise.
-    #[must_use]
-    pub fn run_inline(self) -> Self {
-        Self { dispatch: Some(Dispatch::Inline), ..self }
-    }
-
-    /// Runs the routes registered after this on the pool, unless they say otherwise.
-    #[must_use]
-    pub fn run_async(self) -> Self {
-        Self { dispatch: Some(Dispatch::Async), ..self }
-    }
-
-    /// Puts middleware around the routes registered after this, inside of what was put before.
-    #[must_use]
-    pub fn with(mut self, middleware: impl Middleware) -> Self {
-        self.layers.push(Layer::around(middleware));
-        self
-    }
-
-    /// Has a check let each request of the routes registered after this pass, or answer it instead: see
-    /// [`Route::authorize`].
-    #[must_use]
-    pub fn authorize<E: IntoResponse>(
-        mut self,
-        check: impl Fn(&Request) -> Result<(), E> + Send + Sync + 'static,
-    ) -> Self {
-        self.layers.push(Layer::before(check));
-        self
-    }
-}
-
-impl Group {
-    pub(crate) fn into_routes(self) -> Vec<Route> {
-        self.list
-    }
-}
-
-impl std::fmt::Debug for Group {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Group")
-            .field("prefix", &self.prefix)
-            .field("routes", &self.list)
-            .finish_non_exhaustive()
-    }
-}
-
-fn join(prefix: &str, path: &str) -> String {
-    let prefix = prefix.trim_end_matches('/');
-    let slash = if prefix.is_empty() || prefix.starts_with('/') { "" } else { "/" };
-    // "/" within a group is the group's own path.
-    let path = if path == "/" && !prefix.is_empty() { "" } else { path };
-    let between = if prefix.is_empty() || path.is_empty() || path.starts_with('/') { "" } else { "/" };
-    format!("{slash}{prefix}{between}{path}")
 }
 
 #[cfg(test)]
@@ -270,20 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn middleware_keeps_the_flag() {
+    fn middleware_keeps_the_dispatch() {
         let through = |request, next: crate::Next| next.run(request);
         let router = Router::new().route(get("/a", handler).run_async().with(through)).with(through);
         assert_eq!(compiled(&router).async_routes, 1);
-    }
-
-    #[test]
-    fn prefixes_join_without_double_slashes() {
-        assert_eq!(join("/api", "/x"), "/api/x");
-        assert_eq!(join("/api/", "/x"), "/api/x");
-        assert_eq!(join("api", "/x"), "/api/x");
-        assert_eq!(join("/api", "/"), "/api");
-        assert_eq!(join("", "/"), "/");
-        assert_eq!(join("/api", "v2/"), "/api/v2/");
     }
 
     #[test]
@@ -294,9 +210,11 @@ mod tests {
                 .map(|e| e.to_string())
                 .unwrap_or_default()
         };
-        assert!(fails(Router::new().route(get("a", handler))).contains("GET a must begin with '/'"));
+        assert!(
+            fails(Router::new().route(get("a", handler))).contains("GET a: the path must begin with '/'")
+        );
         let twice = Router::new().route(get("/a", handler)).route(get("/a", handler));
-        assert!(fails(twice).contains("GET /a is registered twice"));
+        assert!(fails(twice).contains("GET /a: it is registered twice"));
         let conflict = Router::new().route(get("/{a}", handler)).route(get("/{b}", handler));
         assert!(fails(conflict).contains("GET /{b}"));
         assert!(fails(Router::new().route(get("/a?b", handler))).contains("'?'"));

@@ -1,12 +1,13 @@
-//! Exact paths, found by length and then by comparison: no hash of the path.
+//! Lookup of paths without parameters: by length, then by binary search. No hash is computed.
 
-/// Paths in buckets by length, each bucket sorted.
+/// Paths and their indexes, in one sorted bucket for each length.
 #[derive(Debug, Default)]
-pub(super) struct Exact {
+pub(super) struct ExactPaths {
     by_length: Vec<Vec<(Box<[u8]>, usize)>>,
 }
 
-impl Exact {
+impl ExactPaths {
+    /// Adds a path. Call [`sort`](Self::sort) before the next lookup.
     pub(super) fn insert(&mut self, path: &str, index: usize) {
         if self.by_length.len() <= path.len() {
             self.by_length.resize_with(path.len() + 1, Vec::new);
@@ -14,11 +15,12 @@ impl Exact {
         self.by_length[path.len()].push((path.as_bytes().into(), index));
     }
 
-    /// Sorts the buckets; to be called between the last insert and the first find.
+    /// Sorts the buckets.
     pub(super) fn sort(&mut self) {
         self.by_length.iter_mut().for_each(|bucket| bucket.sort());
     }
 
+    /// Returns the index of a path.
     pub(super) fn find(&self, path: &[u8]) -> Option<usize> {
         let bucket = self.by_length.get(path.len())?;
         let at = bucket.binary_search_by(|(known, _)| known.as_ref().cmp(path)).ok()?;
@@ -28,11 +30,11 @@ impl Exact {
 
 #[cfg(test)]
 mod tests {
-    use super::Exact;
+    use super::ExactPaths;
 
     #[test]
     fn finds_only_what_was_inserted() {
-        let mut exact = Exact::default();
+        let mut exact = ExactPaths::default();
         for (index, path) in ["/b", "/a", "/", "/long/path"].into_iter().enumerate() {
             exact.insert(path, index);
         }

@@ -1,50 +1,52 @@
-//! The routes of one path by method.
+//! The routes of one path, by method.
 
 use http::Method;
 
-/// The methods that have a place of their own.
+/// Methods with a fixed slot.
 const COMMON: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS];
 
-/// Entries by method.
+/// Route indexes by method.
 #[derive(Debug, Default)]
 pub(super) struct Methods {
     common: [Option<usize>; COMMON.len()],
     others: Vec<(Method, usize)>,
-    /// The one for every method without an entry of its own.
+    /// The route for all methods that have none of their own.
     any: Option<usize>,
 }
 
 impl Methods {
-    /// Adds an entry, for every other method if none is named; false when there is one.
-    pub(super) fn insert(&mut self, method: Option<&Method>, entry: usize) -> bool {
-        let Some(method) = method else { return self.any.replace(entry).is_none() };
-        if let Some(place) = place(method) {
-            return self.common[place].replace(entry).is_none();
+    /// Adds a route. `None` stands for all methods without a route of their own.
+    ///
+    /// Returns `false` if the method already has a route.
+    pub(super) fn insert(&mut self, method: Option<&Method>, route: usize) -> bool {
+        let Some(method) = method else { return self.any.replace(route).is_none() };
+        if let Some(slot) = slot(method) {
+            return self.common[slot].replace(route).is_none();
         }
-        let new = self.others.iter().all(|(known, _)| known != method);
-        self.others.push((method.clone(), entry));
-        new
+        let is_new = self.others.iter().all(|(known, _)| known != method);
+        self.others.push((method.clone(), route));
+        is_new
     }
 
-    /// Finds the entry of a method; HEAD falls back to GET.
+    /// Returns the route of a method. HEAD falls back to GET.
     pub(super) fn find(&self, method: &Method) -> Option<usize> {
-        let own = match place(method) {
-            Some(place) if *method == Method::HEAD => self.common[place].or(self.common[0]),
-            Some(place) => self.common[place],
-            None => self.others.iter().find(|(known, _)| known == method).map(|(_, entry)| *entry),
+        let own = match slot(method) {
+            Some(slot) if *method == Method::HEAD => self.common[slot].or(self.common[0]),
+            Some(slot) => self.common[slot],
+            None => self.others.iter().find(|(known, _)| known == method).map(|(_, route)| *route),
         };
         own.or(self.any)
     }
 
-    /// Lists what the path allows, for `Allow` (RFC 9110 §10.2.1).
+    /// Returns the methods for the `Allow` header (RFC 9110 §10.2.1).
     pub(super) fn allowed(&self) -> Vec<String> {
-        let known = |method: &Method| self.find(method).is_some() || *method == Method::OPTIONS;
-        let common = COMMON.iter().filter(|method| known(method)).map(Method::to_string);
+        let is_allowed = |method: &Method| self.find(method).is_some() || *method == Method::OPTIONS;
+        let common = COMMON.iter().filter(|method| is_allowed(method)).map(Method::to_string);
         common.chain(self.others.iter().map(|(method, _)| method.to_string())).collect()
     }
 }
 
-fn place(method: &Method) -> Option<usize> {
+fn slot(method: &Method) -> Option<usize> {
     COMMON.iter().position(|known| known == method)
 }

@@ -21,7 +21,7 @@ use crate::{
     metrics::{Metrics, Snapshot},
     net::memory::{Connector, Memory, PeerPipe},
     proto::h1::{self, ReplyHead, Step},
-    routing::router::{Router, Source},
+    routing::router::{RouteRegistry, Router},
     server::shard::Shard,
 };
 
@@ -64,7 +64,7 @@ pub struct TestClient(Rc<RefCell<Stage>>);
 struct Stage {
     system: ManualSystem<Shard<Memory<Connections>>>,
     connector: Connector,
-    source: Arc<Source>,
+    source: Arc<RouteRegistry>,
     metrics: Arc<Metrics>,
     /// A connection that may serve another request.
     kept: Option<PeerPipe>,

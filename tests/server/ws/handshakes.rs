@@ -130,7 +130,7 @@ fn a_route_marked_async_is_refused() {
         peer.send(frame(TEXT, "inline"));
         assert_eq!(read_text(&mut peer), "inline");
     }
-    let reflagged = server.routes().reflag_blocking(Method::GET, "/ws", Dispatch::Async);
+    let reflagged = server.routes().set_dispatch_blocking(Method::GET, "/ws", Dispatch::Async);
     assert!(reflagged.unwrap_err().to_string().contains("cannot be async"));
 }
 

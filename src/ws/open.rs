@@ -1,41 +1,46 @@
-//! What a handshake leaves to the connection: the session, and how long things may take.
+//! Creation of a socket on its connection's shard, after the handshake.
 
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 
-use super::{Socket, State, Upgrade, state::Wakers, upgrade::Running};
+use super::{
+    Socket, Upgrade,
+    state::{SocketState, SocketWakers},
+    upgrade::HandlerFuture,
+};
 use crate::{
     limits::{Limits, Timeouts},
     metrics::ShardCounters,
     proto::ws::{Limits as SessionLimits, Role, Session},
 };
 
-/// How long a socket's peer may be silent.
+/// Timeouts of one socket.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clocks {
-    /// After this it is pinged.
+pub(crate) struct SocketTimeouts {
+    /// Interval of silence after which the peer is pinged. `None`: never.
     pub(crate) ping: Option<Duration>,
-    /// An unanswered ping ends the connection after this.
+    /// Longest wait for the answer to a ping. `None`: no limit.
     pub(crate) pong: Option<Duration>,
-    /// How long closing may take.
+    /// Longest duration of the closing handshake.
     pub(crate) close: Duration,
 }
 
-/// A socket that was opened: its state, its handler at its beginning, its clocks.
-pub(crate) struct Opened {
-    pub(crate) state: Rc<RefCell<State>>,
-    pub(crate) handler: Running,
-    pub(crate) clocks: Clocks,
+/// A new socket, for the connection that carries it.
+pub(crate) struct OpenSocket {
+    pub(crate) state: Rc<RefCell<SocketState>>,
+    /// The handler's future, not polled yet.
+    pub(crate) handler: HandlerFuture,
+    pub(crate) timeouts: SocketTimeouts,
 }
 
 impl Upgrade {
-    /// Makes the socket, on the shard where it lives from now on.
+    /// Creates the socket. The socket stays on the current shard.
     pub(crate) fn open(
         self,
         limits: &Limits,
         timeouts: &Timeouts,
-        wakers: Wakers,
+        wakers: SocketWakers,
         counters: &Arc<ShardCounters>,
-    ) -> Opened {
+    ) -> OpenSocket {
         let settings = &self.settings;
         let message_bytes = settings.message_bytes.unwrap_or(limits.ws_message_bytes);
         let mut session = Session::new(Role::Server, SessionLimits { message_bytes });
@@ -43,14 +48,14 @@ impl Upgrade {
             session = session.with_deflate(params, deflate);
         }
         let outbound_bytes = settings.outbound_bytes.unwrap_or(limits.ws_outbound_bytes);
-        let clocks = Clocks {
+        let timeouts = SocketTimeouts {
             ping: settings.ping.unwrap_or(timeouts.ws_ping),
             pong: settings.pong.unwrap_or(timeouts.ws_pong),
             close: settings.close.unwrap_or(timeouts.ws_close),
         };
-        let state = State::new(session, outbound_bytes, wakers, counters.clone());
+        let state = SocketState::new(session, outbound_bytes, wakers, counters.clone());
         let state = Rc::new(RefCell::new(state));
         let socket = Socket::new(state.clone(), self.protocol);
-        Opened { state, handler: (self.start)(socket), clocks }
+        OpenSocket { state, handler: (self.start)(socket), timeouts }
     }
 }

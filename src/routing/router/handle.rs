@@ -1,0 +1,113 @@
+//! The handle to change the routes of a running server.
+
+use std::{fmt, time::Duration};
+
+use http::Method;
+use windlass_actors::Addr;
+
+use super::{
+    RouterError,
+    actor::{ChangeReply, RouterMsg},
+};
+use crate::routing::route::{Dispatch, Route};
+
+/// Longest wait for the router's answer.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A handle to change the routes of a running server. Clones are cheap.
+///
+/// When a call returns, every request whose head arrives later sees the change. Earlier requests keep the
+/// routes with which they started.
+#[derive(Clone)]
+pub struct RouterHandle {
+    router: Addr<RouterMsg>,
+}
+
+impl RouterHandle {
+    pub(crate) fn new(router: Addr<RouterMsg>) -> Self {
+        Self { router }
+    }
+
+    /// Adds a route by its full path.
+    ///
+    /// The default dispatch and the middleware of the server apply. Those of groups do not, even if the path
+    /// is under the group's prefix.
+    ///
+    /// # Errors
+    ///
+    /// The route is invalid or conflicts with another one, or the server has stopped.
+    pub async fn add(&self, route: Route) -> Result<(), RouterError> {
+        self.ask(|reply| RouterMsg::Add(Box::new(route), reply)).await
+    }
+
+    /// Removes the route with this method and path template. `None` is the method of an [`any`](crate::any)
+    /// route.
+    ///
+    /// # Errors
+    ///
+    /// There is no such route, or the server has stopped.
+    pub async fn remove(&self, method: impl Into<Option<Method>>, path: &str) -> Result<(), RouterError> {
+        self.ask(|reply| RouterMsg::Remove(method.into(), path.to_owned(), reply)).await
+    }
+
+    /// Changes the dispatch of the route with this method and path template.
+    ///
+    /// # Errors
+    ///
+    /// There is no such route, its handler cannot run there, or the server has stopped.
+    pub async fn set_dispatch(
+        &self,
+        method: impl Into<Option<Method>>,
+        path: &str,
+        dispatch: Dispatch,
+    ) -> Result<(), RouterError> {
+        self.ask(|reply| RouterMsg::SetDispatch(method.into(), path.to_owned(), dispatch, reply)).await
+    }
+
+    /// Blocking version of [`add`](Self::add). Must not be called on a shard's thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`add`](Self::add).
+    pub fn add_blocking(&self, route: Route) -> Result<(), RouterError> {
+        self.ask_blocking(|reply| RouterMsg::Add(Box::new(route), reply))
+    }
+
+    /// Blocking version of [`remove`](Self::remove). Must not be called on a shard's thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`remove`](Self::remove).
+    pub fn remove_blocking(&self, method: impl Into<Option<Method>>, path: &str) -> Result<(), RouterError> {
+        self.ask_blocking(|reply| RouterMsg::Remove(method.into(), path.to_owned(), reply))
+    }
+
+    /// Blocking version of [`set_dispatch`](Self::set_dispatch). Must not be called on a shard's thread.
+    ///
+    /// # Errors
+    ///
+    /// See [`set_dispatch`](Self::set_dispatch).
+    pub fn set_dispatch_blocking(
+        &self,
+        method: impl Into<Option<Method>>,
+        path: &str,
+        dispatch: Dispatch,
+    ) -> Result<(), RouterError> {
+        self.ask_blocking(|reply| RouterMsg::SetDispatch(method.into(), path.to_owned(), dispatch, reply))
+    }
+
+    async fn ask(&self, message: impl FnOnce(ChangeReply) -> RouterMsg) -> Result<(), RouterError> {
+        self.router.ask(message, CHANGE_TIMEOUT).await.unwrap_or_else(|error| Err(RouterError::Gone(error)))
+    }
+
+    fn ask_blocking(&self, message: impl FnOnce(ChangeReply) -> RouterMsg) -> Result<(), RouterError> {
+        let answer = self.router.ask_blocking(message, CHANGE_TIMEOUT);
+        answer.unwrap_or_else(|error| Err(RouterError::Gone(error)))
+    }
+}
+
+impl fmt::Debug for RouterHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouterHandle").finish_non_exhaustive()
+    }
+}
