@@ -145,7 +145,8 @@ where
 }
 
 fn refuse(refusal: Refusal, version: Version) -> Response {
-    let mut response = Response::text(format!("The WebSocket handshake failed: {refusal}.\n")).with_status(refusal.status());
+    let mut response =
+        Response::text(format!("The WebSocket handshake failed: {refusal}.\n")).with_status(refusal.status());
     for (name, value) in &refusal.headers(version) {
         response.fields_mut().append(name.clone(), value.clone());
     }
