@@ -1,187 +1,20 @@
-//! What every request of a server shares: typed state and who may speak for a client.
+//! Values that all requests of a shard share.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use http::Extensions;
-use ipnet::IpNet;
 
+use super::TrustedProxies;
 use crate::metrics::ShardCounters;
 
-/// Where a connection comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// A TCP socket's other side, or the address a PROXY preamble named.
-    Address(SocketAddr),
-    /// A Unix socket: a process on this machine.
-    Local,
-    /// The socket was gone before it could be asked.
-    Unknown,
-}
-
-impl Peer {
-    /// Returns the address, if it has one.
-    pub fn address(self) -> Option<SocketAddr> {
-        match self {
-            Self::Address(address) => Some(address),
-            Self::Local | Self::Unknown => None,
-        }
-    }
-}
-
-/// One allocation per shard, so that handing it to requests touches no cache line of another shard.
+/// Values that all requests of a shard share.
+///
+/// Each shard has its own copy, so that reference counts do not move cache lines between shards.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Context {
+    /// Values of [`Router::state`](crate::Router::state).
     pub(crate) state: Extensions,
     pub(crate) trusted: TrustedProxies,
-    /// The figures of the connection's shard.
+    /// Counters of the shard.
     pub(crate) counters: Arc<ShardCounters>,
-}
-
-/// The networks whose `Forwarded` and `X-Forwarded-For` headers are believed. Default: none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies {
-    networks: Vec<IpNet>,
-    unix: bool,
-}
-
-impl TrustedProxies {
-    /// Parses a list of addresses and networks (`10.0.0.0/8`, `::1`), or `unix` for every Unix socket.
-    ///
-    /// # Errors
-    ///
-    /// Names the entry that is none of these.
-    pub fn parse<S: AsRef<str>>(entries: impl IntoIterator<Item = S>) -> Result<Self, String> {
-        let mut trusted = Self::default();
-        for entry in entries {
-            let entry = entry.as_ref().trim();
-            if entry == "unix" {
-                trusted.unix = true;
-            } else if let Some(network) = network(entry) {
-                trusted.networks.push(network);
-            } else {
-                return Err(format!(
-                    "'{entry}' is no address and no network; write 10.0.0.0/8, 192.0.2.7 or unix"
-                ));
-            }
-        }
-        Ok(trusted)
-    }
-
-    fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.networks.iter().any(|network| network.contains(&address))
-    }
-
-    /// Finds the client behind the peer: the last address in the forwarding headers that is no trusted proxy.
-    pub(crate) fn client<'a>(
-        &self,
-        peer: Peer,
-        headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> Option<IpAddr> {
-        let address = peer.address().map(|a| a.ip().to_canonical());
-        let believed = match address {
-            Some(address) => self.trusts(address),
-            None => self.unix && peer == Peer::Local,
-        };
-        if !believed {
-            return address;
-        }
-        let mut client = address;
-        for hop in hops(headers).into_iter().rev() {
-            // An unreadable hop ends the chain: what stands before it was not said by anyone we trust.
-            let Some(hop) = hop else { return client };
-            client = Some(hop);
-            if !self.trusts(hop) {
-                return client;
-            }
-        }
-        client
-    }
-}
-
-fn network(entry: &str) -> Option<IpNet> {
-    entry.parse::<IpNet>().ok().or_else(|| entry.parse::<IpAddr>().ok().map(IpNet::from))
-}
-
-/// Lists the hops of `Forwarded` (RFC 7239) if present, else of `X-Forwarded-For`, in the order they were added.
-fn hops<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<Option<IpAddr>> {
-    let (mut forwarded, mut x_forwarded) = (Vec::new(), Vec::new());
-    for (name, value) in headers {
-        let Ok(value) = std::str::from_utf8(value) else { continue };
-        if name.eq_ignore_ascii_case(b"forwarded") {
-            forwarded.extend(value.split(',').map(forwarded_for));
-        } else if name.eq_ignore_ascii_case(b"x-forwarded-for") {
-            x_forwarded.extend(value.split(',').map(|hop| node(hop.trim())));
-        }
-    }
-    if forwarded.is_empty() { x_forwarded } else { forwarded }
-}
-
-/// Reads the `for=` parameter of one element of a `Forwarded` header.
-fn forwarded_for(element: &str) -> Option<IpAddr> {
-    let value = element.split(';').find_map(|pair| {
-        let (key, value) = pair.trim().split_once('=')?;
-        key.eq_ignore_ascii_case("for").then_some(value)
-    })?;
-    node(value.trim_matches('"'))
-}
-
-/// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
-fn node(text: &str) -> Option<IpAddr> {
-    let address = text.parse::<IpAddr>().ok();
-    let with_port = || text.parse::<SocketAddr>().ok().map(|a| a.ip());
-    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok();
-    address.or_else(with_port).or_else(bracketed).map(|a| a.to_canonical())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn client(trusted: &[&str], peer: &str, headers: &[(&str, &str)]) -> Option<String> {
-        let trusted = TrustedProxies::parse(trusted).unwrap();
-        let peer = Peer::Address(peer.parse().unwrap());
-        let pairs = headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
-        trusted.client(peer, pairs).map(|a| a.to_string())
-    }
-
-    #[test]
-    fn untrusted_peer_speaks_for_itself_only() {
-        let headers = [("X-Forwarded-For", "1.1.1.1")];
-        assert_eq!(client(&["10.0.0.0/8"], "8.8.8.8:1", &headers).unwrap(), "8.8.8.8");
-        assert_eq!(client(&[], "8.8.8.8:1", &headers).unwrap(), "8.8.8.8");
-    }
-
-    #[test]
-    fn chain_is_read_from_its_end_over_trusted_hops() {
-        let headers = [("x-forwarded-for", "6.6.6.6, 1.1.1.1"), ("X-Forwarded-For", "10.0.0.2")];
-        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1:1", &headers).unwrap(), "1.1.1.1");
-    }
-
-    #[test]
-    fn forwarded_wins_and_reads_quoted_ipv6() {
-        let headers =
-            [("Forwarded", "for=\"[2001:db8::1]:4711\";proto=https"), ("X-Forwarded-For", "1.1.1.1")];
-        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1:1", &headers).unwrap(), "2001:db8::1");
-    }
-
-    #[test]
-    fn unreadable_hop_ends_the_chain() {
-        let headers = [("X-Forwarded-For", "1.1.1.1, _hidden, 10.0.0.3")];
-        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1:1", &headers).unwrap(), "10.0.0.3");
-    }
-
-    #[test]
-    fn mapped_ipv4_is_the_ipv4_it_maps() {
-        let headers = [("X-Forwarded-For", "1.1.1.1")];
-        assert_eq!(client(&["10.0.0.0/8"], "[::ffff:10.0.0.1]:1", &headers).unwrap(), "1.1.1.1");
-    }
-
-    #[test]
-    fn bad_entry_is_named() {
-        assert!(TrustedProxies::parse(["nonsense"]).unwrap_err().contains("'nonsense'"));
-    }
 }

@@ -1,4 +1,4 @@
-//! The head of a request: one recycled buffer and ranges into it.
+//! The head of a request, stored as one recycled buffer and ranges into it.
 
 use std::cell::RefCell;
 
@@ -6,11 +6,12 @@ use http::{Method, Version};
 
 use crate::proto::h1 as proto;
 
-/// Heads a thread keeps for reuse at most.
-const KEPT: usize = 256;
+/// Maximum number of free buffers of a thread.
+const MAX_FREE: usize = 256;
 
-/// A head whose buffer grew beyond this is not kept, so that one large head does not stay resident, bytes.
-const KEPT_BYTES: usize = 32 * 1024;
+/// Maximum capacity of a free buffer, bytes. A larger one is freed, so that large heads do not occupy memory
+/// for long.
+const MAX_FREE_CAPACITY: usize = 32 * 1024;
 
 thread_local! {
     static FREE: RefCell<Vec<Buffers>> = const { RefCell::new(Vec::new()) };
@@ -24,21 +25,21 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Makes a span; heads are far below 4 GiB by their limit.
+    /// Creates a span. The limit of a head is far below 4 GiB.
     pub(crate) fn new(start: usize, end: usize) -> Self {
         Self { start: start as u32, end: end as u32 }
     }
 
-    /// Says where `part` lies in `whole`, of which it must be a slice.
+    /// Returns the span of `part` in `whole`. `part` must be a slice of `whole`.
     pub(crate) fn within(whole: &[u8], part: &[u8]) -> Self {
         let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
         debug_assert!(start + part.len() <= whole.len());
         Self::new(start, start.wrapping_add(part.len()))
     }
 
-    /// Moves a span of one part to where that part lies.
-    pub(crate) fn moved(self, to: Self) -> Self {
-        Self { start: self.start + to.start, end: self.end + to.start }
+    /// Converts a span relative to `outer` into a span relative to the head.
+    pub(crate) fn offset_by(self, outer: Self) -> Self {
+        Self { start: self.start + outer.start, end: self.end + outer.start }
     }
 }
 
@@ -64,17 +65,17 @@ pub(crate) struct Head {
     pub(crate) path: Span,
     pub(crate) query: Option<Span>,
     pub(crate) authority: Option<Span>,
-    /// The pseudo-header `:protocol` of HTTP/2.
-    #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "nothing is switched to without WebSocket"))]
+    /// The pseudo-header `:protocol` of HTTP/2 (RFC 8441).
+    #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "only WebSocket uses it"))]
     pub(crate) protocol: Option<Span>,
     pub(crate) headers: Vec<(Span, Span)>,
-    /// Path parameters: name and value.
+    /// Names and values of the path parameters.
     pub(crate) params: Vec<(Span, Span)>,
 }
 
 impl Head {
-    /// Makes a head over a copy of these bytes, in buffers of this thread's free list.
-    pub(crate) fn over(bytes: &[u8], method: Method, version: Version) -> Self {
+    /// Creates a head from a copy of `bytes`, in a buffer of this thread's free list.
+    pub(crate) fn copy_from(bytes: &[u8], method: Method, version: Version) -> Self {
         let mut buffers = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
         buffers.bytes.extend_from_slice(bytes);
         Self {
@@ -90,19 +91,21 @@ impl Head {
         }
     }
 
-    /// Appends bytes that did not come from the peer (the name of a path parameter) and returns where they are.
+    /// Appends bytes that the peer did not send, such as the name of a path parameter. Returns their span.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Span {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         Span::new(start, self.bytes.len())
     }
 
-    /// Returns a range.
+    /// Returns the bytes of a span.
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         self.bytes.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
-    /// Returns a range that was checked to be ASCII (target, authority) or UTF-8; else an empty text.
+    /// Returns the text of a span, or an empty string if it is not UTF-8.
+    ///
+    /// The parser has checked the target and the authority, which are ASCII.
     pub(crate) fn text(&self, span: Span) -> &str {
         std::str::from_utf8(self.bytes(span)).unwrap_or_default()
     }
@@ -110,7 +113,7 @@ impl Head {
 
 impl Drop for Head {
     fn drop(&mut self) {
-        if self.bytes.capacity() > KEPT_BYTES {
+        if self.bytes.capacity() > MAX_FREE_CAPACITY {
             return;
         }
         let mut buffers = Buffers {
@@ -121,10 +124,10 @@ impl Drop for Head {
         buffers.bytes.clear();
         buffers.headers.clear();
         buffers.params.clear();
-        // A thread that is ending has no list any more.
+        // The list of a thread that is ending may be gone.
         let _ = FREE.try_with(|free| {
             let mut free = free.borrow_mut();
-            if free.len() < KEPT {
+            if free.len() < MAX_FREE {
                 free.push(buffers);
             }
         });

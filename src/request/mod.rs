@@ -1,10 +1,14 @@
-//! A request as a handler sees it: owned, `Send`, its head kept as one buffer and ranges into it.
+//! Requests as a handler sees them; must not know connections, routes or handlers.
 //!
-//! The buffer comes from a free list of the thread and returns to the free list of the thread that drops the
-//! request, so that an inline request costs no allocation for its head.
+//! A request owns its head: one buffer, and ranges into it. The buffer comes from a free list of the thread
+//! and returns to the free list of the thread that drops the request. An inline request allocates nothing for
+//! its head.
 
 mod context;
 mod head;
+mod missing_state;
+mod peer;
+mod trusted_proxies;
 #[cfg(feature = "json")]
 mod typed;
 
@@ -22,10 +26,12 @@ use percent_encoding::percent_decode;
 use crate::{body::Body, metrics::ShardCounters, response::Rejection};
 
 pub(crate) use context::Context;
-pub use context::{Peer, TrustedProxies};
 pub(crate) use head::{Head, Span};
+pub use missing_state::MissingState;
+pub use peer::Peer;
+pub use trusted_proxies::TrustedProxies;
 
-/// One request.
+/// A request.
 ///
 /// ```
 /// use windlass::{Request, Response};
@@ -48,8 +54,8 @@ impl Request {
         Self { head, body, peer, secure: false, context, extensions: Extensions::new() }
     }
 
-    /// Notes whether it came over TLS.
-    pub(crate) fn over_tls(self, secure: bool) -> Self {
+    /// Sets whether the request arrived over TLS.
+    pub(crate) fn with_tls(self, secure: bool) -> Self {
         Self { secure, ..self }
     }
 
@@ -63,39 +69,39 @@ impl Request {
         self.head.version
     }
 
-    /// Returns what an extended CONNECT asks for (RFC 8441 §4).
+    /// Returns the protocol of an extended CONNECT (RFC 8441 §4).
     #[cfg(feature = "ws")]
     pub(crate) fn protocol(&self) -> Option<&[u8]> {
         self.head.protocol.map(|span| self.head.bytes(span))
     }
 
-    /// Returns the path as it was sent, still percent-encoded, without the query.
+    /// Returns the path as sent, percent-encoded and without the query.
     pub fn path(&self) -> &str {
         self.head.text(self.head.path)
     }
 
-    /// Returns what stood behind the `?`, still percent-encoded.
+    /// Returns the query as sent, percent-encoded and without the `?`.
     pub fn query(&self) -> Option<&str> {
         self.head.query.map(|span| self.head.text(span))
     }
 
-    /// Makes the `http` crate's request, with this URI.
+    /// Converts to a request of the `http` crate with this URI.
     pub(crate) fn into_http(mut self, uri: Uri) -> http::Request<Body> {
-        let mut made = http::Request::new(self.take_body());
-        *made.method_mut() = self.method().clone();
-        *made.uri_mut() = uri;
-        *made.version_mut() = self.version();
-        *made.headers_mut() = self.header_map();
-        // The authority of an absolute target wins over Host (RFC 9112 §3.2.2), and the URI here has none.
+        let mut request = http::Request::new(self.take_body());
+        *request.method_mut() = self.method().clone();
+        *request.uri_mut() = uri;
+        *request.version_mut() = self.version();
+        *request.headers_mut() = self.header_map();
+        // The authority of an absolute target replaces Host (RFC 9112 §3.2.2). The URI here has no authority.
         if let Some(Ok(host)) = self.host().map(HeaderValue::from_str) {
-            made.headers_mut().insert(header::HOST, host);
+            request.headers_mut().insert(header::HOST, host);
         }
-        *made.extensions_mut() = std::mem::take(&mut self.extensions);
-        made.extensions_mut().insert(self.peer);
-        made
+        *request.extensions_mut() = std::mem::take(&mut self.extensions);
+        request.extensions_mut().insert(self.peer);
+        request
     }
 
-    /// Returns path and query as they were sent.
+    /// Returns the path and the query as sent.
     pub(crate) fn target(&self) -> Cow<'_, str> {
         match self.query() {
             Some(query) => Cow::Owned(format!("{}?{query}", self.path())),
@@ -103,28 +109,29 @@ impl Request {
         }
     }
 
-    /// Returns the first value of one `key=value` pair of the query, percent-decoded, `+` as a space.
+    /// Returns the first value of a query key, percent-decoded. A `+` becomes a space.
     ///
-    /// Invalid UTF-8 is replaced by U+FFFD.
+    /// Invalid UTF-8 becomes U+FFFD.
     pub fn query_value(&self, key: &str) -> Option<Cow<'_, str>> {
         let pairs = form_urlencoded::parse(self.query()?.as_bytes());
         pairs.into_iter().find_map(|(name, value)| (name == key).then_some(value))
     }
 
-    /// Returns the authority the request is for: of the request target if it has one, else of `Host`.
+    /// Returns the authority: that of the request target, or without one the value of `Host`.
     pub fn host(&self) -> Option<&str> {
         self.head.authority.map(|span| self.head.text(span))
     }
 
-    /// Returns one path parameter, percent-decoded.
+    /// Returns a path parameter, percent-decoded.
     ///
-    /// A parameter that is not UTF-8 after decoding, or that holds a NUL, was answered `400` before any handler ran.
+    /// The decoded parameter is valid UTF-8 without NUL. The server answers `400` to other requests before it
+    /// calls a handler.
     pub fn param(&self, name: &str) -> Option<Cow<'_, str>> {
         let raw = self.param_raw(name)?;
         Some(percent_decode(raw.as_bytes()).decode_utf8_lossy())
     }
 
-    /// Reads one path parameter as a number, or whatever else is parsed from a text.
+    /// Parses a path parameter as a number or any other type that implements [`FromStr`].
     ///
     /// ```
     /// use windlass::{Rejection, Request};
@@ -135,52 +142,52 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// A `400` that names the parameter: it cannot be parsed, or the route has none of that name.
+    /// `400` if the parameter is invalid, or if the route has no parameter of this name. The text names it.
     pub fn param_as<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Rejection> {
         let value = self
             .param(name)
-            .ok_or_else(|| Rejection::bad_request(format!("there is no parameter '{name}'")))?;
+            .ok_or_else(|| Rejection::bad_request(format!("missing path parameter `{name}`")))?;
         value
             .parse()
-            .map_err(|error| Rejection::bad_request(format!("the parameter '{name}' is wrong: {error}")))
+            .map_err(|error| Rejection::bad_request(format!("invalid path parameter `{name}`: {error}")))
     }
 
-    /// Reads one value of the query, percent-decoded, as a number, or whatever else is parsed from a text; `None` when
-    /// the query has none of that name.
+    /// Parses a query value as a number or any other type that implements [`FromStr`]. Returns `None` if the
+    /// query lacks the key.
     ///
     /// # Errors
     ///
-    /// A `400` that names the key: its value cannot be parsed.
+    /// `400` if the value is invalid. The text names the key.
     pub fn query_value_as<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Option<T>, Rejection> {
         let Some(value) = self.query_value(key) else { return Ok(None) };
-        let parsed = value.parse().map_err(|error| format!("the query's '{key}' is wrong: {error}"));
+        let parsed = value.parse().map_err(|error| format!("invalid query value `{key}`: {error}"));
         parsed.map(Some).map_err(Rejection::bad_request)
     }
 
-    /// Returns one path parameter as it was sent.
+    /// Returns a path parameter as sent, percent-encoded.
     pub fn param_raw(&self, name: &str) -> Option<&str> {
         let head = &self.head;
         head.params.iter().find(|(key, _)| head.text(*key) == name).map(|(_, value)| head.text(*value))
     }
 
-    /// Returns the first value of a header, if it is visible ASCII or UTF-8.
+    /// Returns the first value of a header, or `None` if it is not UTF-8. The name is case-insensitive.
     pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
         std::str::from_utf8(self.header_bytes(name)?).ok()
     }
 
-    /// Returns the first value of a header.
+    /// Returns the first value of a header as bytes. The name is case-insensitive.
     pub fn header_bytes(&self, name: impl AsRef<str>) -> Option<&[u8]> {
         let wanted = name.as_ref().as_bytes();
         self.header_pairs().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
     }
 
-    /// Returns all headers in the order they came, names as they were sent.
+    /// Returns all header names and values as sent, in order.
     pub fn header_pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let head = &self.head;
         head.headers.iter().map(|(name, value)| (head.bytes(*name), head.bytes(*value)))
     }
 
-    /// Builds an [`http::HeaderMap`] of all headers. Costs an allocation or more; prefer [`header`](Self::header).
+    /// Returns all headers as an [`http::HeaderMap`]. Allocates; [`header`](Self::header) does not.
     pub fn header_map(&self) -> HeaderMap {
         let pairs = self.header_pairs();
         pairs
@@ -188,58 +195,59 @@ impl Request {
             .collect()
     }
 
-    /// Returns the request's `Content-Type`.
+    /// Returns the value of `Content-Type`.
     pub fn content_type(&self) -> Option<&str> {
         self.header(header::CONTENT_TYPE)
     }
 
-    /// Returns the body: whole on an ordinary route, streamed on a streaming one.
+    /// Returns the body. It is complete, except on a [streamed](crate::Route::streamed) route.
     pub fn body(&self) -> &Body {
         &self.body
     }
 
-    /// Returns the body to read from.
+    /// Returns the body for reading.
     pub fn body_mut(&mut self) -> &mut Body {
         &mut self.body
     }
 
-    /// Takes the body, leaving an empty one.
+    /// Takes the body and leaves an empty one.
     pub fn take_body(&mut self) -> Body {
         std::mem::take(&mut self.body)
     }
 
-    /// Replaces the body; for middleware.
+    /// Replaces the body. For middleware.
     pub fn set_body(&mut self, body: Body) {
         self.body = body;
     }
 
-    /// Returns the address of the socket's other side, or the one a PROXY preamble named. `None` on a Unix socket.
+    /// Returns the address of the peer, or the address in a PROXY preamble. Returns `None` for a Unix socket.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer.address()
     }
 
-    /// Says whether the request came over TLS that ends at this server. A proxy in front may have ended another one,
-    /// and says so in a header.
+    /// Returns `true` if the request arrived over TLS at this server. TLS that ends at a proxy in front does
+    /// not count.
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// Returns the address of the client: [`peer`](Self::peer), or what `Forwarded` or `X-Forwarded-For` say when
-    /// the peer is one of the server's trusted proxies.
+    /// Returns the address of the client: that of the [`peer`](Self::peer), or a forwarded address if the
+    /// peer is a [trusted proxy](crate::Builder::trusted_proxies).
     ///
-    /// The list is read from its end, over every trusted proxy, to the first address that is not one.
+    /// The forwarded address is the last one in `Forwarded` or `X-Forwarded-For` that is not a trusted proxy
+    /// itself.
     pub fn client(&self) -> Option<std::net::IpAddr> {
         self.context.trusted.client(self.peer, self.header_pairs())
     }
 
-    /// Returns the server's state of this type, set by [`Router::state`](crate::Router::state).
+    /// Returns the value of this type that [`Router::state`](crate::Router::state) has added.
     ///
-    /// A closure may as well capture what it needs: then the compiler knows that it is there.
+    /// A handler can also capture values in its closure, which the compiler checks.
     pub fn state<T: Send + Sync + Clone + 'static>(&self) -> Option<&T> {
         self.context.state.get::<T>()
     }
 
-    /// Returns the server's state of this type, for handlers that cannot go on without it.
+    /// Like [`state`](Self::state), for handlers that require the value.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -255,33 +263,33 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// The program never set it: as a [`HandlerError`](crate::HandlerError) it is a `500`, and logged by its type.
+    /// The router has no value of this type. As a [`HandlerError`](crate::HandlerError) it is logged and
+    /// becomes `500`.
     pub fn need_state<T: Send + Sync + Clone + 'static>(&self) -> Result<&T, MissingState> {
-        self.state().ok_or(MissingState(std::any::type_name::<T>()))
+        self.state().ok_or_else(MissingState::of::<T>)
     }
 
-    /// Returns the figures of the connection's shard.
+    /// Returns the counters of the connection's shard.
     pub(crate) fn counters(&self) -> Arc<ShardCounters> {
         self.context.counters.clone()
     }
 
-    /// Returns what middleware attached.
+    /// Returns the values that middleware has attached.
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
     }
 
-    /// Returns what middleware attached, to add to it.
+    /// Returns the values that middleware has attached, for modification.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.extensions
     }
 }
 
-/// Converts to the `http` crate's request, for libraries that speak it. Builds a header map. The extensions go along,
-/// and have the [`Peer`] among them.
+/// Converts to a request of the `http` crate. Creates a header map. The extensions include the [`Peer`].
 ///
 /// # Errors
 ///
-/// The target is not a URI by that crate's rules.
+/// The request target is not a valid URI for that crate.
 impl TryFrom<Request> for http::Request<Body> {
     type Error = http::Error;
 
@@ -290,18 +298,6 @@ impl TryFrom<Request> for http::Request<Body> {
         Ok(request.into_http(uri))
     }
 }
-
-/// A type that is no part of the server's state, although a handler needs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MissingState(&'static str);
-
-impl Display for MissingState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the router has no state of the type {}", self.0)
-    }
-}
-
-impl std::error::Error for MissingState {}
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! What a request says, as values of the program's own types. Feature `json`.
+//! Conversion of a request's query, path and body to types of the program.
 
 use http::StatusCode;
 use serde::de::DeserializeOwned;
@@ -6,14 +6,13 @@ use serde::de::DeserializeOwned;
 use super::Request;
 use crate::response::Rejection;
 
-/// The largest body that is collected on a streaming route, bytes; elsewhere it has been collected, under the route's
-/// own limit.
-const STREAMED_BYTES: usize = 1024 * 1024;
+/// Largest body that is collected on a streamed route, bytes. On other routes the route's limit applies.
+const STREAMED_BODY_BYTES: usize = 1024 * 1024;
 
 impl Request {
-    /// Reads the query into a value. Feature `json`.
+    /// Parses the query. Requires the feature `json`.
     ///
-    /// A key that is repeated fills a `Vec`; one that may be missing is an `Option` or has `#[serde(default)]`.
+    /// Use a `Vec` for a repeated key, and an `Option` or `#[serde(default)]` for an optional one.
     ///
     /// ```
     /// use windlass::{Rejection, Request};
@@ -29,19 +28,19 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// A `400` that names what is missing or wrong.
+    /// `400` if a key is missing or invalid. The text names it.
     pub fn query_as<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
         let read = serde_html_form::from_str(self.query().unwrap_or_default());
-        read.map_err(|error| wrong(StatusCode::BAD_REQUEST, "query", error))
+        read.map_err(|error| invalid(StatusCode::BAD_REQUEST, "query", error))
     }
 
-    /// Reads the path parameters into a value whose fields are named as they are. Feature `json`.
+    /// Parses the path parameters into a type with fields of the same names. Requires the feature `json`.
     ///
-    /// For a single one there is [`param_as`](Self::param_as).
+    /// For a single parameter use [`param_as`](Self::param_as).
     ///
     /// # Errors
     ///
-    /// A `400` that names what is missing or wrong.
+    /// `400` if a parameter is missing or invalid. The text names it.
     pub fn params_as<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
         let mut pairs = form_urlencoded::Serializer::new(String::new());
         for (name, _) in &self.head.params {
@@ -49,10 +48,10 @@ impl Request {
             pairs.append_pair(name, &self.param(name).unwrap_or_default());
         }
         let read = serde_html_form::from_str(&pairs.finish());
-        read.map_err(|error| wrong(StatusCode::BAD_REQUEST, "path", error))
+        read.map_err(|error| invalid(StatusCode::BAD_REQUEST, "path parameters", error))
     }
 
-    /// Reads the body as JSON. Feature `json`.
+    /// Parses the body as JSON. Requires the feature `json`.
     ///
     /// ```
     /// use windlass::{Json, Rejection, Request};
@@ -68,56 +67,67 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// `415` if the content type is not JSON, `400` if the body is not, `422` if it is and not this type, `413` if it is
-    /// larger than the route takes (on a [streaming](crate::Route::streamed) route 1 MiB).
+    /// - `415` if the content type is not JSON.
+    /// - `400` if the body is not valid JSON.
+    /// - `422` if the JSON does not match the type.
+    /// - `413` if the body is larger than the route's limit, or 1 MiB on a [streamed](crate::Route::streamed)
+    ///   route.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, the body is lost.
+    /// If the future is dropped before it is ready, the body is lost.
     pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T, Rejection> {
         self.expect_content("application/json", |kind| {
             kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
         })?;
-        let body = self.take_body().collect(STREAMED_BYTES.max(self.whole_bytes())).await?;
+        let body = self.take_body().collect(STREAMED_BODY_BYTES.max(self.collected_bytes())).await?;
         serde_json::from_slice(&body).map_err(|error| {
             let status =
                 if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
-            wrong(status, "body", error)
+            invalid(status, "request body", error)
         })
     }
 
-    /// Reads the body as a form (`application/x-www-form-urlencoded`). Feature `json`.
+    /// Parses the body as a form (`application/x-www-form-urlencoded`). Requires the feature `json`.
     ///
     /// # Errors
     ///
-    /// `415` if the content type is not that of a form, `422` if the form is not this type, `413` as for
-    /// [`json`](Self::json).
+    /// - `415` if the content type is not that of a form.
+    /// - `422` if the form does not match the type.
+    /// - `413` if the body is too large, as for [`json`](Self::json).
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, the body is lost.
+    /// If the future is dropped before it is ready, the body is lost.
     pub async fn form<T: DeserializeOwned>(&mut self) -> Result<T, Rejection> {
         const FORM: &str = "application/x-www-form-urlencoded";
         self.expect_content(FORM, |kind| kind == FORM)?;
-        let body = self.take_body().collect(STREAMED_BYTES.max(self.whole_bytes())).await?;
+        let body = self.take_body().collect(STREAMED_BODY_BYTES.max(self.collected_bytes())).await?;
         serde_html_form::from_bytes(&body)
-            .map_err(|error| wrong(StatusCode::UNPROCESSABLE_ENTITY, "form", error))
+            .map_err(|error| invalid(StatusCode::UNPROCESSABLE_ENTITY, "form", error))
     }
 
-    /// Returns how large the body is if it is there as a whole: the route took it.
-    fn whole_bytes(&self) -> usize {
+    /// Returns the size of a body that is already collected, which is within the route's limit.
+    fn collected_bytes(&self) -> usize {
         self.body.as_bytes().map_or(0, <[u8]>::len)
     }
 
-    fn expect_content(&self, wanted: &str, is_it: impl Fn(&str) -> bool) -> Result<(), Rejection> {
+    fn expect_content(&self, wanted: &str, matches: impl Fn(&str) -> bool) -> Result<(), Rejection> {
         let kind = self.content_type().and_then(|kind| kind.split(';').next()).unwrap_or_default();
-        if is_it(&kind.trim().to_ascii_lowercase()) {
+        if matches(&kind.trim().to_ascii_lowercase()) {
             return Ok(());
         }
-        Err(Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("this path takes {wanted}")))
+        Err(Rejection::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!("unsupported content type: expected {wanted}"),
+        ))
     }
 }
 
-fn wrong(status: StatusCode, what: &str, error: impl std::error::Error + Send + Sync + 'static) -> Rejection {
-    Rejection::new(status, format!("the {what} is not what this path takes: {error}")).with_source(error)
+fn invalid(
+    status: StatusCode,
+    what: &str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Rejection {
+    Rejection::new(status, format!("invalid {what}: {error}")).with_source(error)
 }

@@ -1,23 +1,25 @@
-//! The headers of a response: a short list, and no allocation for those that have a content type only.
+//! Response headers.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// An ordered list of header names and values; the first content type leads it.
+/// An ordered list of header names and values.
+///
+/// The first `Content-Type` comes first. A response with no other header allocates nothing for the list.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    /// Apart, since it is what most responses have and all that many have.
+    /// Stored separately, because many responses have no other header.
     content_type: Option<HeaderValue>,
     others: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Fields {
-    /// Sets a header, replacing earlier values of that name.
+    /// Sets a header. Replaces all values of that name.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
         self.remove(&name);
         self.append(name, value);
     }
 
-    /// Adds a header beside earlier values of that name.
+    /// Adds a header. Keeps other values of that name.
     pub fn append(&mut self, name: HeaderName, value: HeaderValue) {
         if name == header::CONTENT_TYPE && self.content_type.is_none() {
             self.content_type = Some(value);
@@ -26,7 +28,7 @@ impl Fields {
         }
     }
 
-    /// Removes every value of that name.
+    /// Removes all values of a header.
     pub fn remove(&mut self, name: &HeaderName) {
         if *name == header::CONTENT_TYPE {
             self.content_type = None;
@@ -34,23 +36,23 @@ impl Fields {
         self.others.retain(|(known, _)| known != name);
     }
 
-    /// Returns the first value of that name, in any case.
+    /// Returns the first value of a header. The name is case-insensitive.
     pub fn first(&self, name: &str) -> Option<&HeaderValue> {
         self.iter().find(|(known, _)| known.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Returns every header in order.
+    /// Returns all headers in order.
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let content_type = self.content_type.iter().map(|value| (&header::CONTENT_TYPE, value));
         content_type.chain(self.others.iter().map(|(name, value)| (name, value)))
     }
 
-    /// Returns how many headers there are.
+    /// Returns the number of headers.
     pub fn len(&self) -> usize {
         usize::from(self.content_type.is_some()) + self.others.len()
     }
 
-    /// Says whether there are none.
+    /// Returns `true` if there are no headers.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -62,7 +64,7 @@ impl From<HeaderMap> for Fields {
         let mut fields = Self::default();
         let mut last = None;
         for (name, value) in map {
-            // The map gives a name once and then `None` for each further value of it.
+            // The map yields a name once, and `None` for each further value of that name.
             last = name.or(last);
             if let Some(name) = &last {
                 fields.append(name.clone(), value);

@@ -1,14 +1,14 @@
-//! Values as JSON.
+//! JSON responses.
 
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::{IntoResponse, Response, plain};
 
-/// A value that is answered as JSON. Feature `json`.
+/// A response with a JSON body. Requires the feature `json`.
 ///
-/// Read one with [`Request::json`](crate::Request::json). A value that cannot be written, such as a map whose keys are
-/// no texts, is logged and answered `500`.
+/// A value that cannot be serialized, such as a map whose keys are not strings, is logged and becomes a `500`
+/// response. [`Request::json`](crate::Request::json) parses a JSON request.
 ///
 /// ```
 /// use windlass::{Json, Request};
@@ -29,8 +29,8 @@ impl<T: Serialize> IntoResponse for Json<T> {
         match serde_json::to_vec(&self.0) {
             Ok(bytes) => Response::typed(HeaderValue::from_static("application/json"), bytes),
             Err(error) => {
-                tracing::error!(%error, "a handler's value cannot be written as JSON; answering 500");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, "The handler of this path failed.\n")
+                tracing::error!(%error, "failed to serialize a response as JSON, answering 500");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to handle this request.\n")
             }
         }
     }

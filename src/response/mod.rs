@@ -1,8 +1,8 @@
-//! A response as a handler makes it.
+//! Responses as a handler creates them; must not know connections, routes or handlers.
 
-mod failure;
+mod error;
 mod fields;
-mod into;
+mod into_response;
 #[cfg(feature = "json")]
 mod json;
 
@@ -13,19 +13,18 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::body::Body;
 
-pub use failure::{HandlerError, Rejection};
+pub use error::{HandlerError, Rejection};
 pub use fields::Fields;
-pub use into::IntoResponse;
+pub use into_response::IntoResponse;
 #[cfg(feature = "json")]
 pub use json::Json;
 
-/// One response: status, headers, body.
+/// A response: status, headers and body.
 ///
-/// `Content-Length`, `Transfer-Encoding` and `Connection` are the server's: a handler that sets them is overruled,
-/// save that `Connection: close` closes the connection behind the response; over HTTP/2 it asks the peer to open no
-/// further stream. `Date` is the server's unless a handler
-/// sets it. Header names and values cannot hold line breaks: the `http` crate's types refuse them. A handler's
-/// status of 1xx ends no request, so it becomes a `500`.
+/// The server sets `Content-Length`, `Transfer-Encoding` and `Connection`, and ignores a handler's values.
+/// The exception is `Connection: close`, which closes the connection after the response. Over HTTP/2 it asks
+/// the peer to open no new streams. The server sets `Date` unless the handler does. A 1xx status does not end
+/// a request, so the server answers `500` instead.
 ///
 /// ```
 /// use windlass::{Response, http::StatusCode};
@@ -40,42 +39,43 @@ pub struct Response {
     handshake: Option<Box<Handshake>>,
 }
 
-/// What takes the connection, or its stream, over behind the head; known to the protocol that made it.
+/// Outcome of a protocol handshake. The protocol that created it takes it out of the response.
 #[derive(Debug)]
 struct Handshake(
-    #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "nothing takes over"))] Box<dyn Any + Send>,
+    #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "WebSocket is the only handshake"))]
+    Box<dyn Any + Send>,
 );
 
 impl Response {
-    /// Makes an empty `200`.
+    /// Creates an empty response with status `200`.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes an empty response with this status.
+    /// Creates an empty response with this status.
     pub fn status_only(status: StatusCode) -> Self {
         Self { status, ..Self::default() }
     }
 
-    /// Makes a `200` with `text/plain; charset=utf-8`.
+    /// Creates a `200` response of type `text/plain; charset=utf-8`.
     pub fn text(text: impl Into<Body>) -> Self {
         Self::typed(HeaderValue::from_static("text/plain; charset=utf-8"), text)
     }
 
-    /// Makes a `200` with `text/html; charset=utf-8`.
+    /// Creates a `200` response of type `text/html; charset=utf-8`.
     pub fn html(text: impl Into<Body>) -> Self {
         Self::typed(HeaderValue::from_static("text/html; charset=utf-8"), text)
     }
 
-    /// Makes a `200` with `application/json` of a text that is JSON already.
+    /// Creates a `200` response of type `application/json`. The text must be JSON already.
     pub fn json_text(text: impl Into<Body>) -> Self {
         Self::typed(HeaderValue::from_static("application/json"), text)
     }
 
-    /// Sends the peer to another place, with a status such as `303 See Other` (the answer to a form), `307 Temporary
-    /// Redirect` or `308 Permanent Redirect` (RFC 9110 §15.4).
+    /// Creates a redirect (RFC 9110 §15.4). Common statuses are `303 See Other` after a form, `307 Temporary
+    /// Redirect` and `308 Permanent Redirect`.
     ///
-    /// A location that cannot stand in a header makes this a `500`, as in [`with_header`](Self::with_header).
+    /// An invalid location makes this a `500` response, as in [`with_header`](Self::with_header).
     ///
     /// ```
     /// use windlass::{Response, http::StatusCode};
@@ -86,7 +86,7 @@ impl Response {
         Self::status_only(status).with_header(header::LOCATION, location)
     }
 
-    /// Makes a `200` with this content type.
+    /// Creates a `200` response with this content type.
     pub fn typed(content_type: HeaderValue, body: impl Into<Body>) -> Self {
         let mut response = Self { body: body.into(), ..Self::default() };
         response.fields.append(header::CONTENT_TYPE, content_type);
@@ -107,10 +107,10 @@ impl Response {
         self
     }
 
-    /// Sets a header, replacing earlier values of that name.
+    /// Sets a header. Replaces all values of that name.
     ///
-    /// A name or value that is no header by the `http` crate's rules makes this a `500` that says so, so that it
-    /// never reaches the wire; use [`fields_mut`](Self::fields_mut) to handle the error yourself.
+    /// An invalid name or value, such as one with a line break, is logged and makes this a `500` response. To
+    /// handle the error, convert the name and value yourself and use [`fields_mut`](Self::fields_mut).
     #[must_use]
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
     where
@@ -123,25 +123,25 @@ impl Response {
                 self
             }
             _ => {
-                tracing::error!("a handler set an invalid response header; answering 500");
-                Self::text("The server's handler set an invalid header.\n")
+                tracing::error!("handler set an invalid response header, answering 500");
+                Self::text("The server created an invalid response header.\n")
                     .with_status(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
     }
 
-    /// Has something take over behind the head.
+    /// Attaches the outcome of a protocol handshake.
     #[cfg(feature = "ws")]
     pub(crate) fn with_handshake(self, handshake: Box<dyn Any + Send>) -> Self {
         Self { handshake: Some(Box::new(Handshake(handshake))), ..self }
     }
 
-    /// Says whether something takes over behind the head.
+    /// Returns `true` if the response carries the outcome of a protocol handshake.
     pub(crate) fn has_handshake(&self) -> bool {
         self.handshake.is_some()
     }
 
-    /// Takes what takes over.
+    /// Takes the outcome of a protocol handshake.
     #[cfg(feature = "ws")]
     pub(crate) fn take_handshake(&mut self) -> Option<Box<dyn Any + Send>> {
         self.handshake.take().map(|handshake| handshake.0)
@@ -162,7 +162,7 @@ impl Response {
         &self.fields
     }
 
-    /// Returns the headers, to change them.
+    /// Returns the headers for modification.
     pub fn fields_mut(&mut self) -> &mut Fields {
         &mut self.fields
     }
@@ -172,12 +172,12 @@ impl Response {
         &self.body
     }
 
-    /// Returns the body, to change it.
+    /// Returns the body for modification.
     pub fn body_mut(&mut self) -> &mut Body {
         &mut self.body
     }
 
-    /// Takes the body, leaving an empty one.
+    /// Takes the body and leaves an empty one.
     pub fn take_body(&mut self) -> Body {
         std::mem::take(&mut self.body)
     }
@@ -191,7 +191,7 @@ impl<B: Into<Body>> From<http::Response<B>> for Response {
     }
 }
 
-/// Makes the text answers the server gives by itself.
+/// Creates a text response of the server itself.
 pub(crate) fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {
     let mut response = Response::status_only(status).with_body(text.into());
     response.fields.append(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -75,10 +75,10 @@ fn parameters_and_queries_are_parsed_into_values() {
     assert_eq!(peer.get("/query?name=a+b&count=2&tag=x&tag=y").text(), r#"2 x a b ["x", "y"]"#);
     assert_eq!(peer.get("/square/12").text(), "144");
     for (path, describe) in [
-        ("/items/nut/many", "path is not what this path takes: invalid digit"),
+        ("/items/nut/many", "invalid path parameters: invalid digit"),
         ("/query", "missing field `name`"),
-        ("/query?name=a&count=-1", "query is not what"),
-        ("/square/x", "parameter 'n' is wrong: invalid digit"),
+        ("/query?name=a&count=-1", "invalid query: "),
+        ("/square/x", "invalid path parameter `n`: invalid digit"),
     ] {
         let reply = peer.get(path);
         assert_eq!(

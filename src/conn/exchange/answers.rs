@@ -87,6 +87,6 @@ pub(in crate::conn) fn without_tunnel(response: Response) -> Response {
 }
 
 fn handler_failed(error: &'static str) -> Outcome {
-    let response = plain(StatusCode::INTERNAL_SERVER_ERROR, "The handler of this path failed.\n");
+    let response = plain(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to handle this request.\n");
     Outcome { response, error: Some(error) }
 }

@@ -11,7 +11,7 @@ pub(in crate::conn) fn store(head: &mut Head, path: &[u8], params: Option<Params
         if !is_text(value) {
             return false;
         }
-        let value = Span::within(path, value.as_bytes()).moved(head.path);
+        let value = Span::within(path, value.as_bytes()).offset_by(head.path);
         let name = head.append(name.as_bytes());
         head.params.push((name, value));
     }

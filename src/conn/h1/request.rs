@@ -54,7 +54,7 @@ impl<'a> Received<'a> {
             proto::Version::Http11 => Version::HTTP_11,
         };
         let path = head.path(bytes);
-        let mut copy = Head::over(bytes, self.method.clone(), version);
+        let mut copy = Head::copy_from(bytes, self.method.clone(), version);
         copy.path = match bytes.as_ptr_range().contains(&path.as_ptr()) {
             true => Span::within(bytes, path),
             // An absolute target without a path means the root.
@@ -233,7 +233,7 @@ impl H1 {
         if dispatch == Dispatch::Async {
             self.promote(env);
         }
-        let request = Request::new(head, body, io.peer, route.view.context.clone()).over_tls(io.secure);
+        let request = Request::new(head, body, io.peer, route.view.context.clone()).with_tls(io.secure);
         let keep_alive = context.exchange.keep_alive;
         match run::start(env, io.id, seq, &route, request) {
             Started::Done(outcome) => self.answer(env, io, context, outcome),

@@ -27,7 +27,7 @@ pub(super) fn request(parts: &Parts, limits: &Limits) -> Result<Head, Reject> {
     }
     let is_asterisk = target == b"*" && parts.method == Method::OPTIONS;
     let (path, query) = if is_asterisk { (Span::new(0, 1), None) } else { spans(origin_form(target)?) };
-    let mut head = Head::over(target, parts.method.clone(), Version::HTTP_2);
+    let mut head = Head::copy_from(target, parts.method.clone(), Version::HTTP_2);
     head.path = path;
     head.query = query;
     head.authority = Some(authority(parts, &mut head)?);

@@ -191,7 +191,7 @@ impl H2 {
         if let RouteAction::Static(_, fixed) = &route.compiled().action {
             return self.answer(env, io, exchange, incoming, fixed.to_response().into());
         }
-        let request = Request::new(head, body, io.peer, route.view.context.clone()).over_tls(io.secure);
+        let request = Request::new(head, body, io.peer, route.view.context.clone()).with_tls(io.secure);
         match run::start(env, io.id, exchange.id, &route, request) {
             Started::Done(outcome) => self.answer(env, io, exchange, incoming, outcome),
             Started::Running(task) => {

@@ -1,4 +1,4 @@
-//! What a handler fails with: answers for the peer, and errors that are none of its business.
+//! Errors of handlers: rejections, which the peer reads, and internal errors, which it does not.
 
 use std::{borrow::Cow, error::Error as StdError, fmt};
 
@@ -7,16 +7,17 @@ use http::StatusCode;
 use super::{IntoResponse, Response};
 use crate::body::{BodyError, BoxError};
 
-/// An answer to a request that cannot be served as it is: a status and a text for the peer.
+/// An error response: a status and a text for the peer.
 ///
-/// The typed readers of [`Request`](crate::Request) give one, so that `?` answers; handlers make their own.
+/// Methods of [`Request`](crate::Request) such as [`param_as`](crate::Request::param_as) return it as their
+/// error, so `?` answers the request. Handlers create their own.
 ///
 /// ```
-/// use windlass::{Rejection, Request, http::StatusCode};
+/// use windlass::{Rejection, Request};
 ///
 /// fn square(request: Request) -> Result<String, Rejection> {
 ///     let side: u32 = request.param_as("side")?;
-///     let area = side.checked_mul(side).ok_or(Rejection::new(StatusCode::BAD_REQUEST, "that is too large"))?;
+///     let area = side.checked_mul(side).ok_or(Rejection::bad_request("the square is too large"))?;
 ///     Ok(area.to_string())
 /// }
 /// ```
@@ -28,17 +29,17 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// Makes a rejection with this status and text.
+    /// Creates a rejection. The text becomes the response body.
     pub fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
         Self { status, text: text.into(), source: None }
     }
 
-    /// Makes a `400` with this text.
+    /// Creates a rejection with status `400`.
     pub fn bad_request(text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }
 
-    /// Keeps what it comes from, for logs; the peer is not told.
+    /// Sets the cause of the error. The peer does not see it.
     #[must_use]
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
         Self { source: Some(source.into()), ..self }
@@ -70,23 +71,23 @@ impl IntoResponse for Rejection {
     }
 }
 
-/// Answers `413` to a body above its limit, and `400` to one that ended early.
+/// Converts to `413` for a body above its limit, and to `400` for a body that ended early.
 impl From<BodyError> for Rejection {
     fn from(error: BodyError) -> Self {
         let rejection = match &error {
             BodyError::TooLarge => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than this path takes")
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than this path accepts")
             }
-            _ => Self::bad_request("the request body did not come to its end"),
+            _ => Self::bad_request("the request body is incomplete"),
         };
         rejection.with_source(error)
     }
 }
 
-/// Any error that a handler may return with `?`.
+/// The error type of a handler that uses `?` on errors of any type.
 ///
-/// A [`Rejection`] is answered as it says. Every other error is logged with its sources and answered `500`, without a
-/// word of it to the peer.
+/// A [`Rejection`] becomes its own response. Any other error is logged with its sources and becomes a `500`
+/// response, which reveals nothing about it.
 ///
 /// ```
 /// use windlass::{HandlerError, Request};
@@ -98,12 +99,12 @@ impl From<BodyError> for Rejection {
 /// }
 /// ```
 ///
-/// A program that wants other answers to its own errors has a type of its own: see [`IntoResponse`].
+/// For other responses, define an error type that implements [`IntoResponse`].
 #[derive(Debug)]
 pub struct HandlerError(BoxError);
 
 impl HandlerError {
-    /// Makes one of an error that is in a box already, or of a text.
+    /// Creates an error from a boxed error or a text.
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self(error.into())
     }
@@ -127,9 +128,9 @@ impl IntoResponse for HandlerError {
             Err(error) => {
                 tracing::error!(
                     error = &*error as &(dyn StdError + 'static),
-                    "a handler failed; answering 500"
+                    "handler failed, answering 500"
                 );
-                super::plain(StatusCode::INTERNAL_SERVER_ERROR, "The handler of this path failed.\n")
+                super::plain(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to handle this request.\n")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a handler may return.
+//! Conversion of a handler's output to a response.
 
 use std::{borrow::Cow, convert::Infallible};
 
@@ -8,11 +8,19 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::Response;
 use crate::body::Body;
 
-/// Turns a handler's result into a [`Response`].
+/// Conversion to a [`Response`]. A handler can return any type that implements it.
 ///
-/// Texts become `text/plain; charset=utf-8`, bytes `application/octet-stream`, a status is an empty response; in a
-/// tuple a status and headers, as an array of names and values, stand before what they are set on; and of a `Result`
-/// either side is a response. With the feature `json` there is [`Json`](crate::Json).
+/// | type | response |
+/// |---|---|
+/// | `&'static str`, `String` | the text as `text/plain; charset=utf-8` |
+/// | `&'static [u8]`, `Vec<u8>`, `Bytes` | the bytes as `application/octet-stream` |
+/// | [`StatusCode`] | an empty response with this status |
+/// | `()` | an empty response with status `200` |
+/// | `(StatusCode, R)` | `R` with this status |
+/// | `([(name, value); N], R)` | `R` with these headers |
+/// | `(StatusCode, [(name, value); N], R)` | `R` with this status and these headers |
+/// | `Result<R, E>` | `R` or `E` |
+/// | [`Json<T>`](crate::Json) | `T` as JSON, with the feature `json` |
 ///
 /// ```
 /// use windlass::{IntoResponse, Request, Response, http::StatusCode};
@@ -21,29 +29,29 @@ use crate::body::Body;
 ///     (StatusCode::CREATED, [("location", "/things/7")], "made")
 /// }
 ///
-/// // An error of the program's own: `Result<_, Failure>` is then what a handler may return.
+/// // A handler can return `Result<_, Failure>`.
 /// enum Failure { Unknown(u64), Broken }
 ///
 /// impl IntoResponse for Failure {
 ///     fn into_response(self) -> Response {
 ///         match self {
-///             Self::Unknown(id) => (StatusCode::NOT_FOUND, format!("there is no thing {id}\n")).into_response(),
+///             Self::Unknown(id) => (StatusCode::NOT_FOUND, format!("thing {id} does not exist\n")).into_response(),
 ///             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
 ///         }
 ///     }
 /// }
 /// ```
 ///
-/// For errors that are not worth a type there are [`Rejection`](crate::Rejection) and
+/// For errors without a type of their own use [`Rejection`](crate::Rejection) or
 /// [`HandlerError`](crate::HandlerError).
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a response",
+    message = "`{Self}` is not a response",
     label = "a handler must return something that implements `IntoResponse`",
     note = "return a `Response`, a text, bytes, a `StatusCode`, `Json(…)`, `(StatusCode, …)` or a `Result` of these",
-    note = "an error type of your own implements `IntoResponse`; any other error goes through `windlass::HandlerError`"
+    note = "implement `IntoResponse` for your error type, or convert the error to `windlass::HandlerError`"
 )]
 pub trait IntoResponse {
-    /// Makes the response.
+    /// Converts the value to a response.
     fn into_response(self) -> Response;
 }
 

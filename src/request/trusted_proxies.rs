@@ -1,0 +1,159 @@
+//! The client's address behind trusted proxies.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::Peer;
+
+/// The proxies whose `Forwarded` and `X-Forwarded-For` headers the server trusts. Default: none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    /// Trusts every peer that connects through a Unix socket.
+    unix: bool,
+}
+
+impl TrustedProxies {
+    /// Parses a list of addresses and networks, such as `10.0.0.0/8` and `::1`. The entry `unix` stands for
+    /// all Unix sockets.
+    ///
+    /// # Errors
+    ///
+    /// An entry is invalid. The text names it.
+    pub fn parse<S: AsRef<str>>(entries: impl IntoIterator<Item = S>) -> Result<Self, String> {
+        let mut trusted = Self::default();
+        for entry in entries {
+            let entry = entry.as_ref().trim();
+            if entry == "unix" {
+                trusted.unix = true;
+            } else if let Some(network) = network(entry) {
+                trusted.networks.push(network);
+            } else {
+                return Err(format!(
+                    "invalid trusted proxy '{entry}': expected a network such as 10.0.0.0/8, an address, or unix"
+                ));
+            }
+        }
+        Ok(trusted)
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+
+    /// Returns the address of the client behind the peer: the last forwarded address that is not a trusted
+    /// proxy.
+    pub(crate) fn client<'a>(
+        &self,
+        peer: Peer,
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Option<IpAddr> {
+        let address = peer.address().map(|a| a.ip().to_canonical());
+        let is_trusted = match address {
+            Some(address) => self.trusts(address),
+            None => self.unix && peer == Peer::Local,
+        };
+        if !is_trusted {
+            return address;
+        }
+        let mut client = address;
+        for hop in hops(headers).into_iter().rev() {
+            // No trusted proxy vouches for what comes before an unreadable hop.
+            let Some(hop) = hop else { return client };
+            client = Some(hop);
+            if !self.trusts(hop) {
+                return client;
+            }
+        }
+        client
+    }
+}
+
+fn network(entry: &str) -> Option<IpNet> {
+    entry.parse::<IpNet>().ok().or_else(|| entry.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// Returns the hops of `Forwarded` (RFC 7239), or without it those of `X-Forwarded-For`, the first hop first.
+///
+/// An unreadable hop is `None`.
+fn hops<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<Option<IpAddr>> {
+    let (mut forwarded, mut x_forwarded) = (Vec::new(), Vec::new());
+    for (name, value) in headers {
+        let Ok(value) = std::str::from_utf8(value) else { continue };
+        if name.eq_ignore_ascii_case(b"forwarded") {
+            forwarded.extend(value.split(',').map(forwarded_for));
+        } else if name.eq_ignore_ascii_case(b"x-forwarded-for") {
+            x_forwarded.extend(value.split(',').map(|hop| node(hop.trim())));
+        }
+    }
+    if forwarded.is_empty() { x_forwarded } else { forwarded }
+}
+
+/// Parses the `for=` parameter of one element of a `Forwarded` header.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let value = element.split(';').find_map(|pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        key.eq_ignore_ascii_case("for").then_some(value)
+    })?;
+    node(value.trim_matches('"'))
+}
+
+/// Parses an address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or
+/// `[2001:db8::1]:80`.
+fn node(text: &str) -> Option<IpAddr> {
+    let address = text.parse::<IpAddr>().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|a| a.ip());
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok();
+    address.or_else(with_port).or_else(bracketed).map(|a| a.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(trusted: &[&str], peer: &str, headers: &[(&str, &str)]) -> Option<String> {
+        let trusted = TrustedProxies::parse(trusted).unwrap();
+        let peer = Peer::Address(peer.parse().unwrap());
+        let pairs = headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
+        trusted.client(peer, pairs).map(|a| a.to_string())
+    }
+
+    #[test]
+    fn untrusted_peer_speaks_for_itself_only() {
+        let headers = [("X-Forwarded-For", "1.1.1.1")];
+        assert_eq!(client(&["10.0.0.0/8"], "8.8.8.8:1", &headers).unwrap(), "8.8.8.8");
+        assert_eq!(client(&[], "8.8.8.8:1", &headers).unwrap(), "8.8.8.8");
+    }
+
+    #[test]
+    fn chain_is_read_from_its_end_over_trusted_hops() {
+        let headers = [("x-forwarded-for", "6.6.6.6, 1.1.1.1"), ("X-Forwarded-For", "10.0.0.2")];
+        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1:1", &headers).unwrap(), "1.1.1.1");
+    }
+
+    #[test]
+    fn forwarded_wins_and_reads_quoted_ipv6() {
+        let headers =
+            [("Forwarded", "for=\"[2001:db8::1]:4711\";proto=https"), ("X-Forwarded-For", "1.1.1.1")];
+        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1:1", &headers).unwrap(), "2001:db8::1");
+    }
+
+    #[test]
+    fn unreadable_hop_ends_the_chain() {
+        let headers = [("X-Forwarded-For", "1.1.1.1, _hidden, 10.0.0.3")];
+        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1:1", &headers).unwrap(), "10.0.0.3");
+    }
+
+    #[test]
+    fn mapped_ipv4_is_the_ipv4_it_maps() {
+        let headers = [("X-Forwarded-For", "1.1.1.1")];
+        assert_eq!(client(&["10.0.0.0/8"], "[::ffff:10.0.0.1]:1", &headers).unwrap(), "1.1.1.1");
+    }
+
+    #[test]
+    fn bad_entry_is_named() {
+        assert!(TrustedProxies::parse(["nonsense"]).unwrap_err().contains("'nonsense'"));
+    }
+}
