@@ -227,7 +227,9 @@ impl H1 {
             return self.answer(env, io, context, outcome);
         }
         let dispatch = match &route.compiled().action {
-            RouteAction::Static(_, fixed) => return self.answer(env, io, context, fixed.to_response().into()),
+            RouteAction::Static(_, fixed) => {
+                return self.answer(env, io, context, fixed.to_response().into());
+            }
             RouteAction::Chain(_, dispatch) => *dispatch,
         };
         if dispatch == Dispatch::Async {
