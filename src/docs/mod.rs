@@ -59,9 +59,11 @@ pub mod soak {}
 #[doc = include_str!("topics.md")]
 pub mod topics {}
 
+#[cfg(feature = "tls")]
 #[doc = include_str!("tls.md")]
 pub mod tls {}
 
+#[cfg(feature = "ws")]
 #[doc = include_str!("websocket.md")]
 pub mod websocket {}
 
@@ -72,6 +74,8 @@ struct Readme;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     const README: &str = include_str!("../../README.md");
 
     const OPERATING: &str = include_str!("operating.md");
@@ -90,6 +94,16 @@ mod tests {
             crate::metrics::catalog::ALL.len(),
             "operating.md names a metric that does not exist"
         );
+    }
+
+    #[test]
+    fn the_embedding_page_lists_every_feature() {
+        let manifest: toml::Table = include_str!("../../Cargo.toml").parse().unwrap();
+        let features = manifest["features"].as_table().unwrap().keys().filter(|name| *name != "default");
+        let features: BTreeSet<_> = features.map(String::as_str).collect();
+        let rows = include_str!("embedding.md").split("| feature |").nth(1).unwrap().lines().skip(2);
+        let rows = rows.map_while(|row| row.strip_prefix("| `")?.split('`').next());
+        assert_eq!(rows.collect::<BTreeSet<_>>(), features);
     }
 
     #[test]
