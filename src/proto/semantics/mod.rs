@@ -23,4 +23,4 @@ pub use target::{Form, origin_form};
 pub(in crate::proto) use target::{Target, parse as parse_target};
 pub(in crate::proto) use tokens::{is_token, is_token_byte, list, trim};
 pub use trailers::is_forbidden_trailer;
-pub(in crate::proto) use value::{Expectation, content_length, expectation};
+pub(in crate::proto) use value::{Expectation, content_length, expectation, is_field_value};

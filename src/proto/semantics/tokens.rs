@@ -1,8 +1,8 @@
 //! Tokens and comma-separated lists (RFC 9110 §5.6).
 
 /// Returns `true` if the byte may be part of a token (`tchar`).
-pub(in crate::proto) fn is_token_byte(byte: u8) -> bool {
-    TOKEN[usize::from(byte)]
+pub(in crate::proto) const fn is_token_byte(byte: u8) -> bool {
+    TOKEN[byte as usize]
 }
 
 /// Returns `true` for a token: at least one byte, all of them token bytes.

@@ -1,5 +1,7 @@
 //! Field values that concern the message itself.
 
+use super::scan::plain_len;
+
 /// Reads a Content-Length (RFC 9110 §8.6): digits only, below 2^64.
 pub(in crate::proto) fn content_length(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
@@ -24,3 +26,21 @@ pub(in crate::proto) enum Expectation {
 pub(in crate::proto) fn expectation(value: &[u8]) -> Expectation {
     if value.eq_ignore_ascii_case(b"100-continue") { Expectation::Continue } else { Expectation::Unknown }
 }
+
+/// Returns `true` for a valid field value (RFC 9110 §5.5): no control characters but the tab, and no white space at
+/// its ends.
+pub(in crate::proto) fn is_field_value(value: &[u8]) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    !is_blank(value.first()) && !is_blank(value.last()) && plain_len(value, &CONTENT) == value.len()
+}
+
+/// Byte classes of a field value: 0 for visible bytes, bytes beyond ASCII, space and tab.
+static CONTENT: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = ((byte as u8).is_ascii_control() && byte as u8 != b'\t') as u8;
+        byte += 1;
+    }
+    table
+};

@@ -1,0 +1,202 @@
+//! Decodes header blocks (RFC 7541 §3, §6), field line by field line.
+
+use super::{DEFAULT_TABLE_BYTES, Malformed, Name, dynamic::Table, huffman, integer, static_table};
+use crate::proto::semantics::is_field_value;
+
+/// A field line that was decoded; the spans are offsets into the buffer it was appended to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What the name means.
+    pub kind: Name,
+    /// The value is one that a field may have (RFC 9113 §8.2.1).
+    pub is_valid: bool,
+    /// Where the name starts; it ends where the value starts.
+    pub name: usize,
+    /// Where the value starts.
+    pub value: usize,
+    /// Where the value ends.
+    pub end: usize,
+}
+
+/// How much a block has shown so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Nothing: size updates may come.
+    Start,
+    /// Nothing, and a size update must come: the limit was lowered beneath the table's size.
+    StartOfUpdate,
+    /// A field line.
+    Fields,
+}
+
+/// One connection's decoder.
+#[derive(Debug)]
+pub struct Decoder {
+    table: Table,
+    /// Most size that the encoder may choose for the table.
+    limit: usize,
+    place: Place,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self { table: Table::new(DEFAULT_TABLE_BYTES), limit: DEFAULT_TABLE_BYTES, place: Place::Start }
+    }
+}
+
+impl Decoder {
+    /// Makes a decoder for a connection whose settings allow `limit` bytes of table.
+    ///
+    /// Until the peer acknowledges that, it may use the default, so a smaller limit holds from [`limit`](Self::limit)
+    /// on only.
+    pub fn new(limit: usize) -> Self {
+        Self { limit: limit.max(DEFAULT_TABLE_BYTES), ..Self::default() }
+    }
+
+    /// Takes note that the peer acknowledged the limit: a table above it must be made smaller in the next block
+    /// (RFC 7541 §4.2).
+    pub fn limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Begins a block.
+    pub fn begin(&mut self) {
+        let is_above = self.table.capacity() > self.limit;
+        self.place = if is_above { Place::StartOfUpdate } else { Place::Start };
+    }
+
+    /// Decodes the next field line of the block and appends its name and value to `bytes`.
+    ///
+    /// `None` asks for more: `input` then starts with a line whose end is missing, or is empty.
+    ///
+    /// # Errors
+    ///
+    /// The block is malformed; the connection cannot go on.
+    #[inline]
+    pub fn next(&mut self, input: &mut &[u8], bytes: &mut Vec<u8>) -> Result<Option<Line>, Malformed> {
+        loop {
+            let Some(&first) = input.first() else { return Ok(None) };
+            if first & 0xe0 == 0x20 {
+                match self.resize(input)? {
+                    true => continue,
+                    false => return Ok(None),
+                }
+            }
+            if self.place == Place::StartOfUpdate {
+                return Err(Malformed);
+            }
+            self.place = Place::Fields;
+            // One byte, and nothing but an index: what nearly all lines of a warm connection are.
+            if first > 0x80 && first < 0xff {
+                *input = &input[1..];
+                return self.indexed(usize::from(first & 0x7f), bytes).map(Some);
+            }
+            return match first {
+                0x80.. => self.long_indexed(input, bytes),
+                0x40.. => self.literal(input, bytes, 6, true),
+                _ => self.literal(input, bytes, 4, false),
+            };
+        }
+    }
+
+    #[inline]
+    fn indexed(&self, index: usize, bytes: &mut Vec<u8>) -> Result<Line, Malformed> {
+        let name = bytes.len();
+        if let Some(entry) = static_table::get(index) {
+            bytes.extend_from_slice(entry.name.as_bytes());
+            bytes.extend_from_slice(entry.value.as_bytes());
+            let value = name + entry.name.len();
+            return Ok(Line { kind: entry.kind, is_valid: true, name, value, end: bytes.len() });
+        }
+        let field = self.table.get(index.wrapping_sub(static_table::LEN + 1)).ok_or(Malformed)?;
+        bytes.extend_from_slice(field.bytes);
+        let value = name + field.name_len;
+        Ok(Line { kind: field.kind, is_valid: field.is_valid, name, value, end: bytes.len() })
+    }
+
+    #[cold]
+    fn long_indexed(&self, input: &mut &[u8], bytes: &mut Vec<u8>) -> Result<Option<Line>, Malformed> {
+        let Some((index, len)) = integer::decode(input, 7)? else { return Ok(None) };
+        *input = &input[len..];
+        self.indexed(index, bytes).map(Some)
+    }
+
+    /// Decodes a literal, whose name is an index of `bits` bits or a string.
+    fn literal(
+        &mut self,
+        input: &mut &[u8],
+        bytes: &mut Vec<u8>,
+        bits: u32,
+        is_indexed: bool,
+    ) -> Result<Option<Line>, Malformed> {
+        let (mut rest, name) = (*input, bytes.len());
+        let Some(kind) = self.literal_name(&mut rest, bytes, bits)? else {
+            bytes.truncate(name);
+            return Ok(None);
+        };
+        let value = bytes.len();
+        if string(&mut rest, bytes)?.is_none() {
+            bytes.truncate(name);
+            return Ok(None);
+        }
+        *input = rest;
+        let is_valid = is_field_value(&bytes[value..]);
+        if is_indexed {
+            self.table.insert(&bytes[name..value], &bytes[value..], kind, is_valid);
+        }
+        Ok(Some(Line { kind, is_valid, name, value, end: bytes.len() }))
+    }
+
+    fn literal_name(
+        &self,
+        input: &mut &[u8],
+        bytes: &mut Vec<u8>,
+        bits: u32,
+    ) -> Result<Option<Name>, Malformed> {
+        let Some((index, len)) = integer::decode(input, bits)? else { return Ok(None) };
+        *input = &input[len..];
+        if index == 0 {
+            let start = bytes.len();
+            return Ok(string(input, bytes)?.map(|()| Name::of(&bytes[start..])));
+        }
+        if let Some(entry) = static_table::get(index) {
+            bytes.extend_from_slice(entry.name.as_bytes());
+            return Ok(Some(entry.kind));
+        }
+        let field = self.table.get(index - static_table::LEN - 1).ok_or(Malformed)?;
+        bytes.extend_from_slice(&field.bytes[..field.name_len]);
+        Ok(Some(field.kind))
+    }
+
+    /// Takes a size update (RFC 7541 §6.3); `false` asks for more.
+    #[cold]
+    fn resize(&mut self, input: &mut &[u8]) -> Result<bool, Malformed> {
+        let Some((size, len)) = integer::decode(input, 5)? else { return Ok(false) };
+        if self.place == Place::Fields || size > self.limit {
+            return Err(Malformed);
+        }
+        *input = &input[len..];
+        self.place = Place::Start;
+        self.table.set_capacity(size);
+        Ok(true)
+    }
+
+    /// Returns the bytes of memory that the decoder holds for its peer.
+    pub fn held_bytes(&self) -> usize {
+        self.table.held_bytes()
+    }
+}
+
+/// Decodes a string and appends it; `None` asks for more.
+fn string(input: &mut &[u8], bytes: &mut Vec<u8>) -> Result<Option<()>, Malformed> {
+    let Some((len, at)) = integer::decode(input, 7)? else { return Ok(None) };
+    let is_huffman = input[0] & 0x80 != 0;
+    let Some(text) = input.get(at..at + len) else { return Ok(None) };
+    *input = &input[at + len..];
+    if is_huffman {
+        huffman::decode(text, bytes).map_err(|_| Malformed)?;
+    } else {
+        bytes.extend_from_slice(text);
+    }
+    Ok(Some(()))
+}
