@@ -3,16 +3,14 @@
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Head, Version};
-use crate::proto::semantics::{self, Method, Reject, is_forbidden_trailer};
+pub use crate::proto::semantics::{Date, Length};
+use crate::proto::semantics::{Content, Digits, Method, MessageFields, Reject, content, is_forbidden_trailer};
 
 /// Interim response to `Expect: 100-continue` (RFC 9110 §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// End of a chunked body without trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-
-/// Date in the format IMF-fixdate (RFC 9110 §5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub type Date = [u8; 29];
 
 /// Properties of a request that its response depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,15 +28,10 @@ impl Exchange {
     pub fn new(head: &Head) -> Self {
         Self { version: head.version(), method: head.method(), keep_alive: head.keep_alive() }
     }
-}
 
-/// Length of a response body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Length {
-    /// Known number of bytes.
-    Known(u64),
-    /// The length is not known before the body ends.
-    Unknown,
+    fn content(&self, status: StatusCode) -> Content {
+        content(self.method == Method::Head, self.method == Method::Connect, status)
+    }
 }
 
 /// Framing of a response body (RFC 9112 §6.3).
@@ -70,7 +63,7 @@ pub struct Sent {
 /// connection ends the body.
 pub fn framing(exchange: Exchange, status: StatusCode, length: Length) -> Framing {
     match (length, exchange.version) {
-        _ if exchange.method == Method::Head || !may_have_body(exchange, status) => Framing::None,
+        _ if exchange.content(status) != Content::Sent => Framing::None,
         (Length::Known(length), _) => Framing::Length(length),
         (Length::Unknown, Version::Http11) => Framing::Chunked,
         (Length::Unknown, Version::Http10) => Framing::Close,
@@ -100,16 +93,20 @@ pub fn head<'h>(
     status_line(out, status);
     let mut own = MessageFields::default();
     for (name, value) in headers {
-        if own.is_copied(name, value, status) {
+        if own.is_copied(name, value) || *name == header::CONNECTION && status == StatusCode::SWITCHING_PROTOCOLS {
             field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
-    let keep_alive = exchange.keep_alive && !own.close && framing != Framing::Close;
-    write_length(out, exchange, status, length, framing, own.length);
+    let keep_alive = exchange.keep_alive && !own.closes && framing != Framing::Close;
+    match own.content_length(exchange.content(status), length) {
+        _ if framing == Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Some(digits) => field(out, b"content-length", digits.as_bytes()),
+        None => {}
+    }
     if status != StatusCode::SWITCHING_PROTOCOLS {
         connection(out, exchange.version, keep_alive);
     }
-    if !own.date {
+    if !own.has_date {
         field(out, b"date", date);
     }
     out.extend_from_slice(b"\r\n");
@@ -179,74 +176,12 @@ pub fn reject(out: &mut Vec<u8>, reject: Reject, date: &Date) {
 pub fn error(out: &mut Vec<u8>, status: StatusCode, text: &str, date: &Date) {
     status_line(out, status);
     out.extend_from_slice(b"content-type: text/plain; charset=utf-8\r\ncontent-length: ");
-    decimal(out, text.len() as u64 + 1);
+    out.extend_from_slice(Digits::of(text.len() as u64 + 1).as_bytes());
     out.extend_from_slice(b"\r\nconnection: close\r\ndate: ");
     out.extend_from_slice(date);
     out.extend_from_slice(b"\r\n\r\n");
     out.extend_from_slice(text.as_bytes());
     out.push(b'\n');
-}
-
-/// Fields of a response that describe the message itself.
-#[derive(Default)]
-struct MessageFields<'h> {
-    /// Value of the first `content-length`.
-    length: Option<&'h [u8]>,
-    /// There is a `connection: close`.
-    close: bool,
-    /// There is a `date`.
-    date: bool,
-}
-
-impl<'h> MessageFields<'h> {
-    /// Reads one field. Returns `true` if the field is written to the response as it is.
-    fn is_copied(&mut self, name: &HeaderName, value: &'h HeaderValue, status: StatusCode) -> bool {
-        if *name == header::CONTENT_LENGTH {
-            self.length = self.length.or(Some(value.as_bytes()));
-            return false;
-        }
-        if *name == header::CONNECTION {
-            self.close |=
-                semantics::list(value.as_bytes()).any(|option| option.eq_ignore_ascii_case(b"close"));
-            return status == StatusCode::SWITCHING_PROTOCOLS;
-        }
-        if *name == header::DATE {
-            return !std::mem::replace(&mut self.date, true);
-        }
-        *name != header::TRANSFER_ENCODING
-    }
-}
-
-fn may_have_body(exchange: Exchange, status: StatusCode) -> bool {
-    let tunnel = exchange.method == Method::Connect && status.is_success();
-    !(status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-        || tunnel)
-}
-
-fn write_length(
-    out: &mut Vec<u8>,
-    exchange: Exchange,
-    status: StatusCode,
-    length: Length,
-    framing: Framing,
-    own: Option<&[u8]>,
-) {
-    let declared = own.filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
-    match (framing, declared, length) {
-        (Framing::Length(length), _, _) => length_field(out, length),
-        (Framing::Chunked, _, _) => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        (Framing::None, Some(digits), _)
-            if may_have_body(exchange, status) || status == StatusCode::NOT_MODIFIED =>
-        {
-            field(out, b"content-length", digits);
-        }
-        (Framing::None, None, Length::Known(length)) if may_have_body(exchange, status) => {
-            length_field(out, length)
-        }
-        (Framing::None | Framing::Close, _, _) => {}
-    }
 }
 
 /// Writes the `connection` field if the connection is not handled as the version's default says.
@@ -276,25 +211,4 @@ pub(super) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-fn length_field(out: &mut Vec<u8>, length: u64) {
-    out.extend_from_slice(b"content-length: ");
-    decimal(out, length);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Writes a number in decimal. Does not allocate.
-fn decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }

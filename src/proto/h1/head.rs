@@ -103,20 +103,7 @@ impl Head {
     ///
     /// The `http` crate does not accept the method. That does not happen for a method that was parsed.
     pub fn http_method(&self, bytes: &[u8]) -> Result<http::Method, Reject> {
-        Ok(match self.method {
-            Method::Get => http::Method::GET,
-            Method::Head => http::Method::HEAD,
-            Method::Post => http::Method::POST,
-            Method::Put => http::Method::PUT,
-            Method::Delete => http::Method::DELETE,
-            Method::Connect => http::Method::CONNECT,
-            Method::Options => http::Method::OPTIONS,
-            Method::Trace => http::Method::TRACE,
-            Method::Patch => http::Method::PATCH,
-            Method::Other => {
-                http::Method::from_bytes(self.method_bytes(bytes)).map_err(|_| Reject::Method)?
-            }
-        })
+        self.method.to_http(self.method_bytes(bytes))
     }
 
     /// Returns the whole request target as it was sent.

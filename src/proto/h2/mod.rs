@@ -1,5 +1,54 @@
-//! HTTP/2 (RFC 9113), what the server looks at by itself, sans-I/O.
+//! HTTP/2 (RFC 9113), the server's side, sans-I/O; must not know what answers a request.
+//!
+//! ```text
+//!  bytes ──► reader ──► frames ──┬─ HEADERS ──► hpack ──► message ──► Request, Trailers
+//!              │                 ├─ DATA ──► windows, length ─────────► Data
+//!              ▼                 └─ SETTINGS, PING, … ──► their answers ──┐
+//!         a partial frame                                                 ▼
+//!                        headers_out, image_out, data_out, reset ──► outbox
+//!                                          ▲
+//!                        next_turn: windows, priorities
+//! ```
+//!
+//! A [`Connection`] is fed bytes with [`Connection::next`], which returns one [`Event`] at a time and appends what the
+//! protocol itself has to say to the outbox. A request's head is decoded into the caller's [`Head`], so a request that
+//! is answered at once leaves nothing behind. Time is an argument.
+//!
+//! Data is pulled, not pushed: a stream that has some says so with [`Connection::want`], and is asked for as much as its
+//! windows allow when [`Connection::next_turn`] names it. So nothing is taken from a producer that cannot be sent.
 
-pub mod meter;
+mod connection;
+mod control;
+mod data;
+pub mod encode;
+mod error;
+mod event;
+pub mod frame;
+mod head;
+mod header_block;
 pub mod hpack;
+mod image;
+mod limits;
+mod message;
+pub mod meter;
 pub mod preface;
+mod priority;
+mod reader;
+mod schedule;
+mod send;
+mod settings;
+mod state;
+mod streams;
+pub mod window;
+
+pub use connection::{Connection, Context};
+pub use error::{ErrorCode, Fault, StreamFault};
+pub use event::{Event, ResetBy};
+pub use head::Head;
+pub use image::Image;
+pub use limits::Limits;
+pub use priority::Priority;
+pub use send::End;
+pub use settings::PeerSettings;
+pub use state::{ConnectionState, Sending};
+pub use streams::Key;

@@ -48,6 +48,26 @@ fn is_bracketed(value: &[u8]) -> bool {
     port && matches!(address, Some(Ok(_)))
 }
 
+/// Returns `true` if both name the same host and port. A port that is missing or empty is `default_port`, and the case
+/// of a host does not matter (RFC 3986 §6.2.3, §6.2.2.1).
+pub(in crate::proto) fn is_same_authority(one: &[u8], other: &[u8], default_port: &[u8]) -> bool {
+    if one.eq_ignore_ascii_case(other) {
+        return true;
+    }
+    let ((host, port), (other_host, other_port)) = (split_port(one), split_port(other));
+    let number = |port: &[u8]| std::str::from_utf8(port).ok().and_then(|digits| digits.parse::<u16>().ok());
+    let or_default = |port: &[u8]| if port.is_empty() { number(default_port) } else { number(port) };
+    host.eq_ignore_ascii_case(other_host) && or_default(port) == or_default(other_port)
+}
+
+/// Splits an authority into its host, and its port if it has one.
+fn split_port(authority: &[u8]) -> (&[u8], &[u8]) {
+    match authority.iter().rposition(|&byte| matches!(byte, b':' | b']')) {
+        Some(colon) if authority[colon] == b':' => (&authority[..colon], &authority[colon + 1..]),
+        _ => (authority, &[]),
+    }
+}
+
 /// Returns `true` for a port. Nothing is one too: `host:` is valid.
 fn is_port(digits: &[u8]) -> bool {
     if digits.len() > 5 {

@@ -1,5 +1,7 @@
 //! Request methods.
 
+use super::Reject;
+
 /// The methods of RFC 9110 §9.3 and RFC 5789; any other token is `Other`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is its own name")]
@@ -38,5 +40,26 @@ impl Method {
     /// Returns `true` for the methods that change nothing (RFC 9110 §9.2.1), whose requests may overlap others.
     pub fn is_safe(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
+    }
+
+    /// Returns the method as the `http` crate has it. `token` is what it was recognized from; it is copied for a method
+    /// that is not known here, with an allocation if it has more than 15 bytes.
+    ///
+    /// # Errors
+    ///
+    /// The `http` crate takes it for no token.
+    pub fn to_http(self, token: &[u8]) -> Result<http::Method, Reject> {
+        Ok(match self {
+            Self::Get => http::Method::GET,
+            Self::Head => http::Method::HEAD,
+            Self::Post => http::Method::POST,
+            Self::Put => http::Method::PUT,
+            Self::Delete => http::Method::DELETE,
+            Self::Connect => http::Method::CONNECT,
+            Self::Options => http::Method::OPTIONS,
+            Self::Trace => http::Method::TRACE,
+            Self::Patch => http::Method::PATCH,
+            Self::Other => http::Method::from_bytes(token).map_err(|_| Reject::Method)?,
+        })
     }
 }

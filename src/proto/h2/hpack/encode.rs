@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{huffman, integer, static_table};
+use super::{huffman, integer};
 
 /// A size update to zero (RFC 7541 §6.3): for a peer that lowered the size of our table.
 pub const EMPTY_TABLE: u8 = 0x20;
@@ -121,7 +121,7 @@ fn name_index(name: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::static_table, *};
 
     #[test]
     fn indices_of_names_are_those_of_the_static_table() {

@@ -1,0 +1,61 @@
+//! What a connection tells its user.
+
+use super::{ErrorCode, Fault, Key, StreamFault};
+use crate::proto::semantics::Reject;
+
+/// Something that came of a peer's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A request; its head is in [`Context::head`](super::Context::head).
+    Request {
+        /// The stream to answer on.
+        stream: Key,
+        /// No body follows.
+        ends: bool,
+    },
+    /// A request to be answered with the status of a refusal; of its head only the method is known.
+    Refused {
+        /// The stream to answer on.
+        stream: Key,
+        /// No body follows.
+        ends: bool,
+        /// What is wrong with it.
+        reject: Reject,
+    },
+    /// A part of a request's body. [Release](super::Connection::release) it once it is used up.
+    Data {
+        /// The stream.
+        stream: Key,
+        /// The bytes; none only where nothing but the end came.
+        bytes: &'a [u8],
+        /// It is the last.
+        ends: bool,
+    },
+    /// The end of a request's body, with trailers. They are in [`Context::head`](super::Context::head).
+    Trailers {
+        /// The stream.
+        stream: Key,
+        /// Why they are not accepted, if they are not.
+        refused: Option<Reject>,
+    },
+    /// A stream ended before its time; nothing can be sent on it.
+    Reset {
+        /// The stream.
+        stream: Key,
+        /// Who ended it.
+        by: ResetBy,
+    },
+    /// A request was reset before it was told of.
+    Malformed(StreamFault),
+    /// The connection ended, and what it had to send is written.
+    Over(Option<Fault>),
+}
+
+/// Who ended a stream before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetBy {
+    /// The peer, with this code.
+    Peer(ErrorCode),
+    /// This side, for a fault of the peer.
+    Fault(StreamFault),
+}

@@ -1,0 +1,51 @@
+//! Bounds on what a peer can make one connection hold and do.
+
+use super::meter::Rates;
+
+/// Bounds on one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Streams that a peer may have open; beyond it REFUSED_STREAM.
+    pub streams: u32,
+    /// Bytes of a request's body that may be on their way on one stream.
+    pub stream_window_bytes: u32,
+    /// Bytes of all requests' bodies that may be on their way; at least 65,535.
+    pub connection_window_bytes: u32,
+    /// Largest decoded header list by RFC 9113 §6.5.2, bytes; beyond it `431`, beyond four times that GOAWAY.
+    pub header_list_bytes: usize,
+    /// Size of the table of the peer's header compression, bytes.
+    pub header_table_bytes: u32,
+    /// Most header fields of one request, and most trailer fields; beyond it `431`.
+    pub headers: usize,
+    /// Longest `:path`, bytes; beyond it `414`.
+    pub target_bytes: usize,
+    /// Longest trailer section as HTTP/1.1 would write it, bytes.
+    pub trailer_bytes: usize,
+    /// Requests that may be cancelled at the instant they came; beyond it GOAWAY.
+    pub resets_at_once: u32,
+    /// Streams that the peer makes us reset by its faults: so many at once, and a quarter of that a second.
+    pub stream_faults: u32,
+    /// Frames a second of the kinds that cost a peer little.
+    pub rates: Rates,
+    /// Whether clients may open a WebSocket by extended CONNECT (RFC 8441).
+    pub connect_protocol: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            streams: 100,
+            stream_window_bytes: 64 * 1024,
+            connection_window_bytes: 1024 * 1024,
+            header_list_bytes: 16 * 1024,
+            header_table_bytes: 4096,
+            headers: 100,
+            target_bytes: 8 * 1024,
+            trailer_bytes: 4 * 1024,
+            resets_at_once: 20,
+            stream_faults: 128,
+            rates: [100, 10, 100, 100, 1000, 1000],
+            connect_protocol: false,
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Sending: heads, data and ends of streams, each as far as the peer's windows allow.
+
+use super::{
+    Connection, ErrorCode, Key,
+    frame::{self, FrameType, HEADER_BYTES, PAYLOAD_BYTES_MAX, flag},
+    hpack::encode::EMPTY_TABLE,
+    state::{Sending, StreamState},
+};
+
+/// Whether something ends this side of its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// More follows.
+    Open,
+    /// Nothing follows.
+    Stream,
+}
+
+impl Connection {
+    /// Sends a header section: a head, an interim one, or trailers. `write` appends the block. Returns `false` if the stream
+    /// is over.
+    pub fn headers_out(
+        &mut self,
+        stream: Key,
+        end: End,
+        out: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        if !self.may_send(stream) {
+            return false;
+        }
+        let start = out.len();
+        out.extend_from_slice(&[0; HEADER_BYTES]);
+        self.begin_block(out);
+        write(out);
+        let flags = if end == End::Stream { flag::END_STREAM } else { 0 };
+        seal(out, start, stream.id, flags, self.peer.frame_bytes);
+        if end == End::Stream {
+            self.end_local(stream, out);
+        }
+        true
+    }
+
+    /// Begins a header block as the peer's settings ask for.
+    #[inline]
+    pub(super) fn begin_block(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.peer.owes_table_update) {
+            out.push(EMPTY_TABLE);
+        }
+    }
+
+    /// Sends the header of a DATA frame; the caller appends exactly `len` bytes behind it. `len` is at most
+    /// [`room`](Self::room), and may be 0 for an end.
+    #[inline]
+    pub fn data_out(&mut self, stream: Key, len: usize, end: End, out: &mut Vec<u8>) {
+        debug_assert!(len <= self.room(stream), "{len} bytes are more than the windows have");
+        let flags = if end == End::Stream { flag::END_STREAM } else { 0 };
+        frame::write_header(out, len, FrameType::Data, flags, stream.id);
+        self.count_out(stream, len);
+        if end == End::Stream {
+            return self.end_local(stream, out);
+        }
+        let Some(entry) = self.streams.get_mut(stream) else { return };
+        if entry.sending == Sending::Ready && entry.send_window.room() == 0 {
+            entry.sending = Sending::Blocked;
+            self.schedule.remove(&mut self.streams, stream);
+        }
+    }
+
+    /// Takes data that is sent from both windows.
+    pub(super) fn count_out(&mut self, stream: Key, bytes: usize) {
+        self.send_window.take(bytes);
+        if let Some(entry) = self.streams.get_mut(stream) {
+            entry.send_window.take(bytes);
+        }
+    }
+
+    /// Returns how many bytes one DATA frame may have by now; 0 if the stream is over.
+    #[inline]
+    pub fn room(&self, stream: Key) -> usize {
+        match self.streams.get(stream) {
+            Some(entry) if entry.state != StreamState::HalfClosedLocal => {
+                entry.send_window.room().min(self.connection_room()).min(PAYLOAD_BYTES_MAX)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Returns `true` if this side of the stream is open.
+    #[inline]
+    pub fn may_send(&self, stream: Key) -> bool {
+        self.streams.get(stream).is_some_and(|entry| entry.state != StreamState::HalfClosedLocal)
+    }
+
+    /// Returns `true` if the peer has not ended its side of the stream.
+    pub fn may_receive(&self, stream: Key) -> bool {
+        self.streams.get(stream).is_some_and(|entry| entry.state != StreamState::HalfClosedRemote)
+    }
+
+    /// Notes that a stream has data to send: it gets its turn.
+    pub fn want(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        if stream.sending != Sending::Idle || stream.state == StreamState::HalfClosedLocal {
+            return;
+        }
+        if stream.send_window.room() == 0 {
+            stream.sending = Sending::Blocked;
+            return;
+        }
+        stream.sending = Sending::Ready;
+        self.schedule.add(&mut self.streams, key);
+    }
+
+    /// Notes that a stream has no data to send.
+    pub fn rest(&mut self, key: Key) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let was = std::mem::replace(&mut stream.sending, Sending::Idle);
+        if was == Sending::Ready {
+            self.schedule.remove(&mut self.streams, key);
+        }
+    }
+
+    /// Returns the stream whose turn it is to send data, and how many bytes it may send. `None` if none has data, or
+    /// if none may send.
+    ///
+    /// The stream keeps its place among those that have data until it [rests](Self::rest), ends or uses up its window.
+    pub fn next_turn(&mut self) -> Option<(Key, usize)> {
+        if self.connection_room() == 0 {
+            return None;
+        }
+        while let Some(key) = self.schedule.next(&mut self.streams) {
+            let room = self.room(key);
+            if room > 0 {
+                return Some((key, room));
+            }
+            // A setting has made its window smaller.
+            self.streams.at(key.slot).sending = Sending::Blocked;
+            self.schedule.remove(&mut self.streams, key);
+        }
+        None
+    }
+
+    /// Returns whether a stream has data, and whether it may send it.
+    pub fn sending(&self, stream: Key) -> Sending {
+        self.streams.get(stream).map_or(Sending::Idle, |entry| entry.sending)
+    }
+
+    /// Returns how many bytes an event may have that is sent at once, past the turns of others: none while data of the
+    /// stream waits.
+    pub fn direct_room(&self, stream: Key) -> usize {
+        if self.sending(stream) == Sending::Idle { self.room(stream) } else { 0 }
+    }
+
+    /// Lets go of bytes of a request's body; the peer may send as many more. What a stream holds when it closes is let go
+    /// by itself.
+    pub fn release(&mut self, stream: Key, bytes: usize, out: &mut Vec<u8>) {
+        let Some(entry) = self.streams.get_mut(stream) else { return };
+        // No body holds more than a window.
+        let bytes = (bytes as u32).min(entry.receive_window.held());
+        let increment = entry.receive_window.release(bytes);
+        let takes_more = entry.state != StreamState::HalfClosedRemote;
+        if let Some(increment) = increment.filter(|_| takes_more) {
+            frame::write_window_update(out, stream.id, increment);
+        }
+        self.release_connection(bytes, out);
+    }
+
+    /// Resets a stream; nothing of it comes any more.
+    pub fn reset(&mut self, stream: Key, code: ErrorCode, out: &mut Vec<u8>) {
+        if self.streams.get(stream).is_some() {
+            frame::write_reset(out, stream.id, code);
+            if self.may_receive(stream) {
+                self.remember_reset(stream.id);
+            }
+            self.close(stream, out);
+        }
+    }
+
+    pub(super) fn end_local(&mut self, key: Key, out: &mut Vec<u8>) {
+        self.rest(key);
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        match stream.state {
+            StreamState::HalfClosedRemote => self.close(key, out),
+            _ => stream.state = StreamState::HalfClosedLocal,
+        }
+    }
+}
+
+/// Makes frames of the block behind the place for a header at `start`.
+#[inline]
+fn seal(out: &mut Vec<u8>, start: usize, stream: u32, flags: u8, frame_bytes: usize) {
+    let len = out.len() - start - HEADER_BYTES;
+    if len <= frame_bytes {
+        let header = frame::header(len, FrameType::Headers, flags | flag::END_HEADERS, stream);
+        out[start..start + HEADER_BYTES].copy_from_slice(&header);
+        return;
+    }
+    split(out, start, stream, flags, frame_bytes);
+}
+
+/// Splits a block that is too long for one frame (RFC 9113 §6.10).
+#[cold]
+fn split(out: &mut Vec<u8>, start: usize, stream: u32, flags: u8, frame_bytes: usize) {
+    let block = out.split_off(start + HEADER_BYTES);
+    out.truncate(start);
+    let last = block.len().div_ceil(frame_bytes) - 1;
+    for (index, fragment) in block.chunks(frame_bytes).enumerate() {
+        let (frame_type, flags) = match index {
+            0 => (FrameType::Headers, flags),
+            index if index == last => (FrameType::Continuation, flag::END_HEADERS),
+            _ => (FrameType::Continuation, 0),
+        };
+        frame::write_header(out, fragment.len(), frame_type, flags, stream);
+        out.extend_from_slice(fragment);
+    }
+}

@@ -1,0 +1,110 @@
+//! Flow-control windows (RFC 9113 §5.2, §6.9), for both directions.
+
+/// The window of a stream or a connection before any setting (RFC 9113 §6.9.2), bytes.
+pub const DEFAULT_WINDOW_BYTES: u32 = 65_535;
+
+/// The largest window there is, bytes.
+pub const WINDOW_BYTES_MAX: u32 = (1 << 31) - 1;
+
+/// A window that grew beyond [`WINDOW_BYTES_MAX`], or data beyond a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowError;
+
+/// Bytes that may be sent; less than none after a setting made the window smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendWindow(i32);
+
+impl SendWindow {
+    /// Makes a window; `bytes` are at most [`WINDOW_BYTES_MAX`].
+    pub fn new(bytes: u32) -> Self {
+        Self(bytes.min(WINDOW_BYTES_MAX) as i32)
+    }
+
+    /// Returns how many bytes may be sent.
+    #[inline]
+    pub fn room(self) -> usize {
+        self.0.max(0) as usize
+    }
+
+    /// Takes bytes that are sent, at most [`room`](Self::room).
+    #[inline]
+    pub fn take(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.room());
+        self.0 -= bytes.min(self.room()) as i32;
+    }
+
+    /// Adds the increment of a WINDOW_UPDATE.
+    ///
+    /// # Errors
+    ///
+    /// The window would be larger than any may be.
+    pub fn widen(&mut self, increment: u32) -> Result<(), WindowError> {
+        self.shift(i64::from(increment))
+    }
+
+    /// Adds the difference that a change of the initial size makes (RFC 9113 §6.9.2).
+    ///
+    /// # Errors
+    ///
+    /// The window would be larger than any may be.
+    pub fn shift(&mut self, difference: i64) -> Result<(), WindowError> {
+        let window = i64::from(self.0) + difference;
+        // Two differences of a setting cannot take it below the negative of the largest window.
+        self.0 = i32::try_from(window).map_err(|_| WindowError)?;
+        Ok(())
+    }
+}
+
+/// Bytes that the peer may send, and what has become of those that it sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiveWindow {
+    /// Bytes that may still come.
+    left: u32,
+    /// Bytes that came and were not released.
+    held: u32,
+    /// Bytes that were released and not announced to the peer.
+    released: u32,
+}
+
+impl ReceiveWindow {
+    /// Makes a window of so many bytes.
+    pub fn new(bytes: u32) -> Self {
+        Self { left: bytes, held: 0, released: 0 }
+    }
+
+    /// Takes bytes that came.
+    ///
+    /// # Errors
+    ///
+    /// They are more than the window had.
+    #[inline]
+    pub fn take(&mut self, bytes: u32) -> Result<(), WindowError> {
+        self.left = self.left.checked_sub(bytes).ok_or(WindowError)?;
+        self.held += bytes;
+        Ok(())
+    }
+
+    /// Lets go of bytes. Returns what a WINDOW_UPDATE is to announce, once that is half of the window.
+    #[inline]
+    pub fn release(&mut self, bytes: u32) -> Option<u32> {
+        let bytes = bytes.min(self.held);
+        self.held -= bytes;
+        self.released += bytes;
+        let size = self.left + self.held + self.released;
+        if self.released == 0 || self.released < size / 2 {
+            return None;
+        }
+        self.left += self.released;
+        Some(std::mem::take(&mut self.released))
+    }
+
+    /// Returns how many bytes came and were not released.
+    pub fn held(self) -> u32 {
+        self.held
+    }
+
+    /// Returns how many bytes may still come.
+    pub fn left(self) -> u32 {
+        self.left
+    }
+}
