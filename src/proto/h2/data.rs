@@ -29,7 +29,7 @@ impl Connection {
                 Some(fault) => self.stream_fault(id, fault, cx)?,
                 None => None,
             };
-            self.drop_payload(header.len, cx);
+            self.drop_payload(&header, cx);
             return Ok(event);
         }
         if header.has(flag::PADDED) {
@@ -55,10 +55,14 @@ impl Connection {
         }
     }
 
-    /// Throws away the payload of a frame that no stream wants; `len` is what is left of it.
-    fn drop_payload(&mut self, len: usize, cx: &mut Context<'_>) {
-        self.release_connection(len as u32, cx.out);
-        self.skip_payload(len);
+    /// Throws away the payload of a frame whose stream is closed. How it is padded is still judged.
+    fn drop_payload(&mut self, header: &FrameHeader, cx: &mut Context<'_>) {
+        self.release_connection(header.len as u32, cx.out);
+        if header.has(flag::PADDED) {
+            self.reading = Reading::PadLength;
+        } else {
+            self.skip_payload(header.len);
+        }
     }
 
     pub(super) fn read_pad_length(
@@ -73,7 +77,7 @@ impl Connection {
             return Err(Fault::protocol("padding is longer than its frame"));
         };
         let Some(key) = self.streams.find(self.data.stream) else {
-            // Its user has reset it since; that released what it held.
+            // What it held was released as it closed.
             self.skip_payload(behind);
             return Ok(None);
         };
