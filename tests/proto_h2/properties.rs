@@ -68,11 +68,14 @@ fn limits() -> Limits {
 
 fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
     let mut server = Server::with(limits());
+    server.pumps = false;
     for piece in pieces {
         server.feed(piece);
         let held = server.connection.held_bytes();
         assert!(held < 64 * 1024, "{held} bytes are held");
     }
+    server.pumps = true;
+    server.feed(&[]);
     (server.seen, server.sent)
 }
 

@@ -160,6 +160,7 @@ impl Connection {
         match self.read(input, cx) {
             Ok(Some(event)) => Some(event),
             Ok(None) if self.has_ended() => {
+                *input = &[];
                 self.state = ConnectionState::Closed;
                 Some(Event::Over(None))
             }
@@ -173,7 +174,8 @@ impl Connection {
     }
 
     /// Returns `true` if one side has said that it leaves and no stream is left.
-    fn has_ended(&self) -> bool {
+    #[inline]
+    pub(super) fn has_ended(&self) -> bool {
         let leaves = self.peer_leaves || matches!(self.state, ConnectionState::Leaving { .. });
         leaves && self.streams.len() == 0 && self.block.is_none()
     }

@@ -17,7 +17,7 @@ impl Connection {
         input: &mut &'i [u8],
         cx: &mut Context<'_>,
     ) -> Result<Option<Event<'i>>, Fault> {
-        while !input.is_empty() {
+        while !input.is_empty() && !self.has_ended() {
             let event = match self.reading {
                 Reading::Frame => self.read_frame(input, cx)?,
                 Reading::Data => self.read_data(input, cx)?,

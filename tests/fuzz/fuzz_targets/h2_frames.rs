@@ -1,0 +1,14 @@
+//! Any bytes behind a client's preface, received whole and in two pieces: the same events and the same answers.
+#![no_main]
+
+#[path = "../h2_server.rs"]
+mod h2_server;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&cut, frames)) = data.split_first() else { return };
+    let input = [&h2_server::PREFACE[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0], frames].concat();
+    let cut = usize::from(cut) % (input.len() + 1);
+    assert_eq!(h2_server::run(&[&input]), h2_server::run(&[&input[..cut], &input[cut..]]));
+});

@@ -1,0 +1,163 @@
+//! A server on one HTTP/2 connection, for fuzz targets: `/echo` is answered when its body has ended, `/hold` never,
+//! `/bytes` with 70,000 bytes as the windows open, anything else at once.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use windlass::proto::{
+    h2::{
+        Connection, Context, End, Event, Head, Image, Key, Limits,
+        encode::{self, Exchange},
+        hpack::encode::Strings,
+    },
+    semantics::Length,
+};
+
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+
+/// Bytes held for a peer at most, with these limits.
+const HELD_BYTES_MAX: usize = 64 * 1024;
+
+fn limits() -> Limits {
+    Limits {
+        streams: 4,
+        stream_window_bytes: 65_535,
+        connection_window_bytes: 65_535,
+        header_list_bytes: 1024,
+        headers: 8,
+        ..Limits::default()
+    }
+}
+
+#[derive(Default)]
+struct Reply {
+    left: usize,
+    is_echo: bool,
+    holds: bool,
+}
+
+/// An event, kept.
+#[derive(Debug, PartialEq)]
+pub enum Seen {
+    Data { id: u32, bytes: Vec<u8>, ends: bool },
+    Other(String),
+}
+
+/// Runs a connection over these pieces; returns what was seen, and what was sent.
+pub fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
+    let (limits, now, mut out, mut head) = (limits(), Instant::now(), Vec::new(), Head::default());
+    let mut connection = Connection::new(&limits, now, &mut out);
+    let image = Image::new(StatusCode::OK, &HeaderMap::new(), Bytes::from_static(b"root")).expect("it is short");
+    let mut replies: BTreeMap<u32, (Key, Reply)> = BTreeMap::new();
+    let mut seen = Vec::new();
+    for piece in pieces {
+        let mut input = *piece;
+        loop {
+            let mut cx = Context { limits: &limits, now, head: &mut head, out: &mut out };
+            let Some(event) = connection.next(&mut input, &mut cx) else { break };
+            note(&mut seen, &event, &head);
+            // How often data is told of depends on how it was cut; what is sent must not.
+            let is_part = matches!(event, Event::Data { ends: false, .. });
+            match event {
+                Event::Request { stream, ends } => {
+                    let mut reply = Reply::default();
+                    match head.path() {
+                        b"/echo" => reply.is_echo = true,
+                        b"/hold" => reply.holds = true,
+                        b"/bytes" => reply.left = 70_000,
+                        _ => {
+                            let rest = connection.image_out(stream, &image, false, DATE, &mut out);
+                            reply.left = rest.map_or(0, |rest| rest.len());
+                        }
+                    }
+                    if head.path() == b"/bytes" || reply.is_echo && ends {
+                        respond(&mut connection, stream, reply.left, &mut out);
+                    } else if reply.left > 0 {
+                        connection.want(stream);
+                    }
+                    replies.insert(stream.id(), (stream, reply));
+                }
+                Event::Refused { stream, .. } => respond(&mut connection, stream, 0, &mut out),
+                Event::Data { stream, bytes, ends } => {
+                    if !replies.get(&stream.id()).is_some_and(|(_, reply)| reply.holds) {
+                        // In steps that do not depend on how the body was cut.
+                        bytes.iter().for_each(|_| connection.release(stream, 1, &mut out));
+                    }
+                    if ends && replies.get(&stream.id()).is_some_and(|(_, reply)| reply.is_echo) {
+                        respond(&mut connection, stream, 0, &mut out);
+                    }
+                }
+                Event::Reset { stream, .. } => drop(replies.remove(&stream.id())),
+                Event::Trailers { .. } | Event::Malformed(_) | Event::Over(_) => {}
+            }
+            while !is_part 
+                && let Some((stream, room)) = connection.next_turn()
+            {
+                let (_, reply) = replies.get_mut(&stream.id()).expect("it was asked for");
+                let len = reply.left.min(room);
+                reply.left -= len;
+                let end = if reply.left == 0 { End::Stream } else { End::Open };
+                connection.data_out(stream, len, end, &mut out);
+                out.resize(out.len() + len, b'x');
+            }
+        }
+        assert!(input.is_empty() && connection.held_bytes() <= HELD_BYTES_MAX);
+    }
+    check(&out);
+    (seen, out)
+}
+
+fn respond(connection: &mut Connection, stream: Key, len: usize, out: &mut Vec<u8>) {
+    let end = if len == 0 { End::Stream } else { End::Open };
+    connection.headers_out(stream, end, out, |out| {
+        let length = Length::Known(len as u64);
+        encode::head(out, Exchange::default(), StatusCode::OK, length, &HeaderMap::new(), DATE, Strings::Plain);
+    });
+    connection.want(stream);
+}
+
+/// Keeps an event; data is joined, as it may be cut anywhere.
+fn note(seen: &mut Vec<Seen>, event: &Event<'_>, head: &Head) {
+    let fields = || head.fields().iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect::<Vec<_>>();
+    let kept = match *event {
+        Event::Data { stream, bytes, ends } => {
+            if let Some(Seen::Data { id, bytes: kept, ends: last @ false }) = seen.last_mut()
+                && *id == stream.id()
+            {
+                kept.extend_from_slice(bytes);
+                *last = ends;
+                return;
+            }
+            Seen::Data { id: stream.id(), bytes: bytes.to_vec(), ends }
+        }
+        Event::Request { .. } | Event::Trailers { .. } => {
+            assert!(fields().len() <= 8);
+            Seen::Other(format!("{} {} {:?}", text(event), head.path().escape_ascii(), fields()))
+        }
+        _ => Seen::Other(text(event)),
+    };
+    seen.push(kept);
+}
+
+/// Says what an event is, save for the slot of its stream: that depends on when others closed.
+fn text(event: &Event<'_>) -> String {
+    match *event {
+        Event::Request { stream, ends } => format!("request {} {ends}", stream.id()),
+        Event::Refused { stream, ends, reject } => format!("refused {} {ends} {reject}", stream.id()),
+        Event::Trailers { stream, refused } => format!("trailers {} {refused:?}", stream.id()),
+        Event::Reset { stream, by } => format!("reset {} {by:?}", stream.id()),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Looks whether whole frames were sent.
+fn check(mut sent: &[u8]) {
+    while let [l0, l1, l2, ..] = sent {
+        let len = 9 + u32::from_be_bytes([0, *l0, *l1, *l2]) as usize;
+        assert!(len <= 9 + 16_384);
+        sent = sent.get(len..).expect("what we write is whole");
+    }
+}
