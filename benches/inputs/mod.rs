@@ -3,5 +3,6 @@
 
 pub(crate) mod audience;
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod routes;
 pub(crate) mod telling;

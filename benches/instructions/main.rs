@@ -12,21 +12,29 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use inputs::{
     audience::Audience,
     http::{BROWSER, DATE, WRK},
+    http2,
     routes::{MISS, PARAMETERS, STATIC, router},
     telling::Pair,
 };
 use windlass::{
     actors::Host,
-    proto::h1::{Exchange, Head, Image, Length, Limits, Search, encode, parse},
+    proto::{
+        h1::{Exchange, Head, Image, Length, Limits, Search, encode, parse},
+        h2,
+    },
 };
 
 type Operation = (&'static str, fn(u64));
 
-const OPERATIONS: [Operation; 9] = [
+const OPERATIONS: [Operation; 13] = [
     ("parse-wrk", |times| parse_heads(WRK, times)),
     ("parse-browser", |times| parse_heads(BROWSER, times)),
     ("encode-head", encode_heads),
     ("write-image", write_images),
+    ("h2-decode-browser", |times| drop(http2::decode(&http2::browser_block(), times))),
+    ("h2-encode-head", encode_h2_heads),
+    ("h2-request", serve_h2),
+    ("h2-huffman-64", |times| huffman(times)),
     ("route-static", |times| look_up(STATIC.0, times)),
     ("route-two-parameters", |times| look_up(PARAMETERS.0, times)),
     ("route-miss", |times| look_up(MISS, times)),
@@ -96,6 +104,35 @@ fn write_images(times: u64) {
     for _ in 0..times {
         out.clear();
         black_box(image.write(&mut out, black_box(exchange), DATE));
+    }
+}
+
+fn encode_h2_heads(times: u64) {
+    let (exchange, headers, mut out) = (h2::encode::Exchange::default(), headers(), Vec::with_capacity(4096));
+    let plain = h2::hpack::encode::Strings::Plain;
+    for _ in 0..times {
+        out.clear();
+        let length = Length::Known(13);
+        h2::encode::head(&mut out, black_box(exchange), StatusCode::OK, length, black_box(&headers), DATE, plain);
+    }
+}
+
+/// Serves requests from bytes to bytes, a batch at a time.
+fn serve_h2(times: u64) {
+    let mut served = http2::Served::new();
+    let mut answered = 0;
+    while answered < times {
+        answered += served.batch();
+    }
+}
+
+/// Decodes a Huffman string of 64 characters.
+fn huffman(times: u64) {
+    let (mut coded, mut text) = (Vec::new(), Vec::with_capacity(256));
+    h2::hpack::huffman::encode(b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like ", &mut coded);
+    for _ in 0..times {
+        text.clear();
+        assert_eq!(h2::hpack::huffman::decode(black_box(&coded), &mut text), Ok(()));
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     Connection, Context, ErrorCode, Event, Fault, Head, Key, Priority, StreamFault,
     frame::{self, FrameHeader, flag},
     hpack::Decoder,
-    message::Refusal,
+    message::{Excess, Refusal},
     state::{ConnectionState, StreamState},
 };
 
@@ -259,12 +259,25 @@ fn decode(
     purpose: Purpose,
     limits: &super::Limits,
 ) -> Result<(), Fault> {
-    while let Some(line) = decoder.next(input, &mut head.bytes)? {
-        let taken = match purpose {
-            Purpose::Trailers(_) => head.take_trailer(line, limits),
-            _ => head.take(line, limits),
-        };
-        taken.map_err(|_| Fault::calm("a header list is far larger than allowed"))?;
+    if matches!(purpose, Purpose::Trailers(_)) {
+        while let Some(line) = decoder.next(input, &mut head.bytes)? {
+            head.take_trailer(line, limits)?;
+        }
+        return Ok(());
     }
-    Ok(())
+    loop {
+        if let Some(short) = decoder.next_short(input) {
+            head.take_short(short, limits)?;
+        } else if let Some(line) = decoder.next(input, &mut head.bytes)? {
+            head.take(line, limits)?;
+        } else {
+            return Ok(());
+        }
+    }
+}
+
+impl From<Excess> for Fault {
+    fn from(_: Excess) -> Self {
+        Self::calm("a header list is far larger than allowed")
+    }
 }

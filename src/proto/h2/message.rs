@@ -4,10 +4,14 @@
 //! same words is answered with a status: the rules for methods, targets, authorities, lengths and values are those of
 //! [`semantics`](crate::proto::semantics). Any other is served.
 
-use super::{Head, Limits, Priority, StreamFault, hpack::Line, hpack::Name};
+use super::{
+    Head, Limits, Priority, StreamFault,
+    field::{Name, Scheme, Value},
+    hpack::{Line, Short},
+};
 use crate::proto::semantics::{
-    Expectation, Field, Form, Method, Reject, Span, content_length, expectation, is_authority,
-    is_forbidden_trailer, is_same_authority, is_token, parse_target,
+    Expectation, Field, Method, Reject, Span, content_length, expectation, is_forbidden_trailer,
+    is_same_authority,
 };
 
 /// Header lists that are so many times larger than allowed end the connection: the peer was told the limit.
@@ -26,21 +30,17 @@ pub(super) struct Seen {
     list_bytes: usize,
     has_method: bool,
     scheme: Option<Scheme>,
-    target: Option<Span>,
-    host: Option<Span>,
+    /// `:path`, and the verdict on it.
+    target: Option<(Span, Value)>,
+    /// The verdict on `:authority`.
+    authority: Option<Value>,
+    /// Host, and the verdict on it.
+    host: Option<(Span, Value)>,
     /// A field came that is no pseudo-header field.
     regular: bool,
     cookies: u32,
     malformed: Option<&'static str>,
     reject: Option<Reject>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
-    Http,
-    Https,
-    /// One that this server is no origin for.
-    Other,
 }
 
 /// A header list so large that the connection ends.
@@ -79,19 +79,38 @@ impl Head {
     /// The header list is larger than any that is answered.
     #[inline]
     pub(super) fn take(&mut self, line: Line, limits: &Limits) -> Result<(), Excess> {
-        if !self.fits(line, limits)? {
+        if !self.fits(line.end - line.name, limits)? {
+            self.bytes.truncate(line.name);
             return Ok(());
         }
-        let value = Span::new(line.value, line.end);
         if line.kind.is_pseudo() {
-            self.take_pseudo(line.kind, value);
+            self.take_pseudo(line.kind, line.verdict, Span::new(line.value, line.end));
             return Ok(());
         }
         self.seen.regular = true;
         if line.kind != Name::Other {
-            self.note(line.kind, value);
+            self.note(line.kind, line.verdict, Span::new(line.value, line.end));
         }
         self.push(line, limits);
+        Ok(())
+    }
+
+    /// Takes a short line of a request, as [`take`](Self::take) would.
+    ///
+    /// # Errors
+    ///
+    /// The header list is larger than any that is answered.
+    #[inline]
+    pub(super) fn take_short(&mut self, short: Short, limits: &Limits) -> Result<(), Excess> {
+        let (bytes, name, verdict) = match short {
+            Short::Get => (":methodGET".len(), Name::Method, Value::Method(Method::Get)),
+            Short::Post => (":methodPOST".len(), Name::Method, Value::Method(Method::Post)),
+            Short::Http => (":schemehttp".len(), Name::Scheme, Value::Scheme(Scheme::Http)),
+            Short::Https => (":schemehttps".len(), Name::Scheme, Value::Scheme(Scheme::Https)),
+        };
+        if self.fits(bytes, limits)? {
+            self.take_pseudo(name, verdict, Span::default());
+        }
         Ok(())
     }
 
@@ -101,7 +120,8 @@ impl Head {
     ///
     /// The header list is larger than any that is answered.
     pub(super) fn take_trailer(&mut self, line: Line, limits: &Limits) -> Result<(), Excess> {
-        if !self.fits(line, limits)? {
+        if !self.fits(line.end - line.name, limits)? {
+            self.bytes.truncate(line.name);
             return Ok(());
         }
         match line.kind {
@@ -113,22 +133,21 @@ impl Head {
         Ok(())
     }
 
-    /// Counts a line; `false` for one that is beyond the limit and not kept.
+    /// Counts the bytes of a line; `false` for one that is beyond the limit and not kept.
     #[inline]
-    fn fits(&mut self, line: Line, limits: &Limits) -> Result<bool, Excess> {
-        self.seen.list_bytes += line.end - line.name + FIELD_OVERHEAD_BYTES;
+    fn fits(&mut self, bytes: usize, limits: &Limits) -> Result<bool, Excess> {
+        self.seen.list_bytes += bytes + FIELD_OVERHEAD_BYTES;
         if self.seen.list_bytes <= limits.header_list_bytes {
             return Ok(true);
         }
-        self.bytes.truncate(line.name);
         self.reject(Reject::HeadTooLong);
         if self.seen.list_bytes > limits.header_list_bytes * EXCESS_FACTOR { Err(Excess) } else { Ok(false) }
     }
 
     #[inline]
     fn push(&mut self, line: Line, limits: &Limits) {
-        if !line.is_valid {
-            self.reject(Reject::FieldValue);
+        if let Value::Refused(reject @ Reject::FieldValue) = line.verdict {
+            self.reject(reject);
         }
         if self.fields.len() == limits.headers {
             return self.reject(Reject::TooManyHeaders);
@@ -136,31 +155,29 @@ impl Head {
         self.fields.push(Field { name: Span::new(line.name, line.value), value: Span::new(line.value, line.end) });
     }
 
-    fn take_pseudo(&mut self, name: Name, value: Span) {
+    #[inline]
+    fn take_pseudo(&mut self, name: Name, verdict: Value, value: Span) {
         if self.seen.regular {
             return self.malformed("a pseudo-header field stands behind a field");
         }
-        let is_repeated = match name {
-            Name::Method => {
-                let token = value.of(&self.bytes);
-                self.method = Method::from_bytes(token);
-                if self.method == Method::Other && !is_token(token) {
-                    self.reject(Reject::Method);
-                }
-                self.method_at = value;
-                std::mem::replace(&mut self.seen.has_method, true)
+        let seen = &mut self.seen;
+        let is_repeated = match (name, verdict) {
+            (Name::Path, verdict) => seen.target.replace((value, verdict)).is_some(),
+            (Name::Authority, verdict) => {
+                self.authority = Some(value);
+                seen.authority.replace(verdict).is_some()
             }
-            Name::Scheme => {
-                let scheme = match value.of(&self.bytes) {
-                    scheme if scheme.eq_ignore_ascii_case(b"http") => Scheme::Http,
-                    scheme if scheme.eq_ignore_ascii_case(b"https") => Scheme::Https,
-                    _ => Scheme::Other,
-                };
-                self.seen.scheme.replace(scheme).is_some()
+            (Name::Method, Value::Method(method)) => {
+                (self.method, self.method_at) = (method, value);
+                std::mem::replace(&mut seen.has_method, true)
             }
-            Name::Authority => self.authority.replace(value).is_some(),
-            Name::Path => self.seen.target.replace(value).is_some(),
-            Name::Protocol => self.protocol.replace(value).is_some(),
+            (Name::Method, _) => {
+                self.method = Method::Other;
+                seen.reject.get_or_insert(Reject::Method);
+                std::mem::replace(&mut seen.has_method, true)
+            }
+            (Name::Scheme, Value::Scheme(scheme)) => seen.scheme.replace(scheme).is_some(),
+            (Name::Protocol, _) => self.protocol.replace(value).is_some(),
             _ => return self.malformed("a pseudo-header field is not one of a request"),
         };
         if is_repeated {
@@ -169,11 +186,11 @@ impl Head {
     }
 
     /// Takes note of a field that concerns the message itself.
-    fn note(&mut self, name: Name, value: Span) {
+    fn note(&mut self, name: Name, verdict: Value, value: Span) {
         let bytes = value.of(&self.bytes);
         match name {
             Name::Host => {
-                if self.seen.host.replace(value).is_some() {
+                if self.seen.host.replace((value, verdict)).is_some() {
                     self.reject(Reject::HostRepeated);
                 }
             }
@@ -237,6 +254,7 @@ impl Head {
     }
 
     /// Brings together what the pseudo-header fields say (RFC 9113 §8.3.1, §8.5).
+    #[inline]
     fn settle_control(&mut self, limits: &Limits) {
         let Seen { has_method, scheme, target, reject, .. } = self.seen;
         if reject == Some(Reject::HeadTooLong) {
@@ -246,69 +264,76 @@ impl Head {
         if !has_method {
             return self.malformed("there is no :method");
         }
-        if self.protocol.is_some() && (self.method != Method::Connect || !limits.connect_protocol) {
-            return self.malformed(":protocol comes without extended CONNECT");
+        if self.method == Method::Connect || self.protocol.is_some() {
+            return self.settle_connect(limits);
         }
-        if self.method == Method::Connect && self.protocol.is_none() {
-            return match (scheme, target, self.authority) {
-                (None, None, Some(_)) => {
-                    self.path = Span::default();
-                    self.settle_authority(None);
-                }
-                _ => self.malformed("CONNECT has a :scheme or :path, or no :authority"),
-            };
+        match (scheme, target) {
+            (Some(scheme), Some(target)) => self.settle_request(scheme, target, limits),
+            _ => self.malformed("there is no :scheme, or no :path"),
         }
-        let (Some(scheme), Some(target)) = (scheme, target) else {
-            return self.malformed("there is no :scheme, or no :path");
-        };
-        if target.is_empty() {
-            return self.malformed(":path is empty");
-        }
-        self.settle_target(target, limits);
-        self.settle_authority(Some(scheme));
     }
 
-    fn settle_target(&mut self, target: Span, limits: &Limits) {
-        if target.len() > limits.target_bytes {
-            return self.reject(Reject::LineTooLong);
+    fn settle_connect(&mut self, limits: &Limits) {
+        let Seen { scheme, target, .. } = self.seen;
+        let is_extended = self.protocol.is_some();
+        if is_extended && (self.method != Method::Connect || !limits.connect_protocol) {
+            return self.malformed(":protocol comes without extended CONNECT");
         }
-        // An extended CONNECT has a path as other methods have.
-        let method = if self.method == Method::Connect { Method::Get } else { self.method };
-        match parse_target(&self.bytes, target.start(), target.end(), method) {
-            Ok(parsed) if matches!(parsed.form, Form::Origin | Form::Asterisk) => {
-                self.path = parsed.path;
-                self.query = parsed.query;
-                self.is_asterisk = parsed.form == Form::Asterisk;
+        match (is_extended, scheme, target) {
+            (true, Some(scheme), Some(target)) => self.settle_request(scheme, target, limits),
+            (false, None, None) if self.authority.is_some() => self.settle_authority(Scheme::Http),
+            _ => self.malformed("CONNECT has not the pseudo-header fields that it must have"),
+        }
+    }
+
+    #[inline]
+    fn settle_request(&mut self, scheme: Scheme, (target, verdict): (Span, Value), limits: &Limits) {
+        match verdict {
+            _ if target.len() > limits.target_bytes => self.reject(Reject::LineTooLong),
+            Value::Origin { path_len } => {
+                let end = target.start() + usize::from(path_len);
+                self.path = Span::new(target.start(), end);
+                self.query = (end < target.end()).then(|| Span::new(end + 1, target.end()));
             }
-            Ok(_) => self.reject(Reject::Target),
-            Err(reject) => self.reject(reject),
+            Value::Asterisk if self.method == Method::Options => {
+                self.path = target;
+                self.is_asterisk = true;
+            }
+            Value::Refused(reject) => self.reject(reject),
+            Value::Empty => self.malformed(":path is empty"),
+            _ => self.reject(Reject::Target),
         }
+        if scheme == Scheme::Other {
+            self.reject(Reject::Target);
+        }
+        self.settle_authority(scheme);
     }
 
     /// Decides who the request is for: `:authority`, else Host; both must mean the same.
-    fn settle_authority(&mut self, scheme: Option<Scheme>) {
-        let default_port: &[u8] = match scheme {
-            Some(Scheme::Https) => b"443",
-            _ => b"80",
-        };
-        if scheme == Some(Scheme::Other) {
-            self.reject(Reject::Target);
-        }
-        let of = |span: Span| span.of(&self.bytes);
-        let verdict = match (self.authority, self.seen.host) {
-            (None, None) => Some(Reject::HostMissing),
-            (Some(authority), Some(host)) if !is_same_authority(of(authority), of(host), default_port) => {
-                Some(Reject::HostInvalid)
+    #[inline]
+    fn settle_authority(&mut self, scheme: Scheme) {
+        let verdict = match (self.seen.authority, self.seen.host) {
+            (Some(verdict), None) => verdict,
+            (Some(verdict), Some((host, _))) => match self.is_for(host, scheme) {
+                true => verdict,
+                false => Value::Refused(Reject::HostInvalid),
+            },
+            (None, Some((host, verdict))) => {
+                self.authority = Some(host);
+                verdict
             }
-            (authority, host) => {
-                self.authority = authority.or(host);
-                let is_valid = self.authority.is_some_and(|span| is_authority(of(span)));
-                (!is_valid).then_some(Reject::HostInvalid)
-            }
+            (None, None) => Value::Refused(Reject::HostMissing),
         };
-        if let Some(reject) = verdict {
+        if let Value::Refused(reject) = verdict {
             self.reject(reject);
         }
+    }
+
+    /// Returns `true` if `:authority` means the same as a Host.
+    fn is_for(&self, host: Span, scheme: Scheme) -> bool {
+        let default_port: &[u8] = if scheme == Scheme::Https { b"443" } else { b"80" };
+        let authority = self.authority.unwrap_or_default().of(&self.bytes);
+        is_same_authority(authority, host.of(&self.bytes), default_port)
     }
 
     /// Joins the parts that a client may split a Cookie into (RFC 9113 §8.2.3), behind all other bytes.

@@ -23,6 +23,7 @@ mod data;
 pub mod encode;
 mod error;
 mod event;
+pub mod field;
 pub mod frame;
 mod head;
 mod header_block;

@@ -1,21 +1,34 @@
 //! Decodes header blocks (RFC 7541 §3, §6), field line by field line.
 
-use super::{DEFAULT_TABLE_BYTES, Malformed, Name, dynamic::Table, huffman, integer, static_table};
-use crate::proto::semantics::is_field_value;
+use super::{DEFAULT_TABLE_BYTES, Malformed, dynamic::Table, huffman, integer, static_table};
+use crate::proto::h2::field::{Name, Value};
 
 /// A field line that was decoded; the spans are offsets into the buffer it was appended to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// What the name means.
+    /// The meaning of the name.
     pub kind: Name,
-    /// The value is one that a field may have (RFC 9113 §8.2.1).
-    pub is_valid: bool,
+    /// The verdict on the value.
+    pub verdict: Value,
     /// Where the name starts; it ends where the value starts.
     pub name: usize,
     /// Where the value starts.
     pub value: usize,
     /// Where the value ends.
     pub end: usize,
+}
+
+/// A line that nearly every request begins with: one byte, and an entry of the static table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Short {
+    /// `:method: GET`.
+    Get,
+    /// `:method: POST`.
+    Post,
+    /// `:scheme: http`.
+    Http,
+    /// `:scheme: https`.
+    Https,
 }
 
 /// How much a block has shown so far.
@@ -65,6 +78,25 @@ impl Decoder {
         self.place = if is_above { Place::StartOfUpdate } else { Place::Start };
     }
 
+    /// Decodes the next field line of the block if it is a short one.
+    #[inline]
+    pub fn next_short(&mut self, input: &mut &[u8]) -> Option<Short> {
+        let (first, rest) = input.split_first()?;
+        let short = match first {
+            0x82 => Short::Get,
+            0x83 => Short::Post,
+            0x86 => Short::Http,
+            0x87 => Short::Https,
+            _ => return None,
+        };
+        if self.place == Place::StartOfUpdate {
+            return None;
+        }
+        self.place = Place::Fields;
+        *input = rest;
+        Some(short)
+    }
+
     /// Decodes the next field line of the block and appends its name and value to `bytes`.
     ///
     /// `None` asks for more: `input` then starts with a line whose end is missing, or is empty.
@@ -74,6 +106,17 @@ impl Decoder {
     /// The block is malformed; the connection cannot go on.
     #[inline]
     pub fn next(&mut self, input: &mut &[u8], bytes: &mut Vec<u8>) -> Result<Option<Line>, Malformed> {
+        let Some((&first, rest)) = input.split_first() else { return Ok(None) };
+        // One byte, and nothing but an index: what nearly all lines of a warm connection are.
+        if first > 0x80 && first < 0xff && self.place != Place::StartOfUpdate {
+            self.place = Place::Fields;
+            *input = rest;
+            return self.indexed(usize::from(first & 0x7f), bytes).map(Some);
+        }
+        self.next_long(input, bytes)
+    }
+
+    fn next_long(&mut self, input: &mut &[u8], bytes: &mut Vec<u8>) -> Result<Option<Line>, Malformed> {
         loop {
             let Some(&first) = input.first() else { return Ok(None) };
             if first & 0xe0 == 0x20 {
@@ -86,11 +129,6 @@ impl Decoder {
                 return Err(Malformed);
             }
             self.place = Place::Fields;
-            // One byte, and nothing but an index: what nearly all lines of a warm connection are.
-            if first > 0x80 && first < 0xff {
-                *input = &input[1..];
-                return self.indexed(usize::from(first & 0x7f), bytes).map(Some);
-            }
             return match first {
                 0x80.. => self.long_indexed(input, bytes),
                 0x40.. => self.literal(input, bytes, 6, true),
@@ -99,19 +137,19 @@ impl Decoder {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn indexed(&self, index: usize, bytes: &mut Vec<u8>) -> Result<Line, Malformed> {
         let name = bytes.len();
-        if let Some(entry) = static_table::get(index) {
-            bytes.extend_from_slice(entry.name.as_bytes());
-            bytes.extend_from_slice(entry.value.as_bytes());
-            let value = name + entry.name.len();
-            return Ok(Line { kind: entry.kind, is_valid: true, name, value, end: bytes.len() });
+        if let Some(field) = self.table.get(index.wrapping_sub(static_table::LEN + 1)) {
+            bytes.extend_from_slice(field.bytes);
+            let (value, end) = (name + field.name_len, name + field.bytes.len());
+            return Ok(Line { kind: field.kind, verdict: field.verdict, name, value, end });
         }
-        let field = self.table.get(index.wrapping_sub(static_table::LEN + 1)).ok_or(Malformed)?;
-        bytes.extend_from_slice(field.bytes);
-        let value = name + field.name_len;
-        Ok(Line { kind: field.kind, is_valid: field.is_valid, name, value, end: bytes.len() })
+        let entry = static_table::get(index).ok_or(Malformed)?;
+        bytes.extend_from_slice(entry.name.as_bytes());
+        bytes.extend_from_slice(entry.value.as_bytes());
+        let value = name + entry.name.len();
+        Ok(Line { kind: entry.kind, verdict: entry.verdict, name, value, end: bytes.len() })
     }
 
     #[cold]
@@ -140,11 +178,11 @@ impl Decoder {
             return Ok(None);
         }
         *input = rest;
-        let is_valid = is_field_value(&bytes[value..]);
+        let verdict = Value::of(kind, &bytes[value..]);
         if is_indexed {
-            self.table.insert(&bytes[name..value], &bytes[value..], kind, is_valid);
+            self.table.insert(&bytes[name..value], &bytes[value..], kind, verdict);
         }
-        Ok(Some(Line { kind, is_valid, name, value, end: bytes.len() }))
+        Ok(Some(Line { kind, verdict, name, value, end: bytes.len() }))
     }
 
     fn literal_name(

@@ -1,9 +1,9 @@
 //! The Huffman code of HPACK (RFC 7541 §5.2 and appendix B).
 //!
 //! The code is canonical: codes of one length are consecutive, in the order of their symbols. So the lengths alone
-//! define it, and everything else here is computed from them at compile time. Codes of up to 8 bits, which are
-//! those of nearly all text, are decoded with one look-up each; longer ones by comparing with the first code of each
-//! length.
+//! define it, and everything else here is computed from them at compile time. Nearly all text has codes of 5 to 8
+//! bits: one look-up decodes the one or two that the next bits hold. Longer codes are found by comparing with the
+//! first code of each length.
 
 /// The symbol that ends a string; it must not occur in one.
 const EOS: u16 = 256;
@@ -11,8 +11,8 @@ const EOS: u16 = 256;
 /// Bits of the longest code.
 const LONGEST: usize = 30;
 
-/// Bits of a code that one look-up decodes.
-const LOOKUP_BITS: u32 = 8;
+/// Bits that one look-up decodes: two codes of letters and digits.
+const LOOKUP_BITS: u32 = 12;
 
 /// Bits of each symbol's code.
 #[rustfmt::skip]
@@ -53,8 +53,18 @@ static GROUPS: [Group; LONGEST + 1] = groups();
 /// The code of each symbol, in its lowest bits.
 static CODES: [u32; 257] = codes();
 
-/// By the next 8 bits: the symbol they begin with, in the high byte, and the bits of its code; 0: a longer code.
-static LOOKUP: [u16; 1 << LOOKUP_BITS] = lookup();
+/// By the next bits, the codes that they hold as a whole.
+static LOOKUP: [Entry; 1 << LOOKUP_BITS] = lookup();
+
+/// The codes that some bits hold as a whole.
+#[derive(Clone, Copy)]
+struct Entry {
+    symbols: [u8; 2],
+    /// How many: none, if the first code is longer.
+    count: u8,
+    /// Bits of all of them.
+    bits: u8,
+}
 
 const fn order() -> [u16; 257] {
     let mut order = [0; 257];
@@ -106,9 +116,29 @@ const fn codes() -> [u32; 257] {
     codes
 }
 
-const fn lookup() -> [u16; 1 << LOOKUP_BITS] {
+const fn lookup() -> [Entry; 1 << LOOKUP_BITS] {
+    let single = single_codes();
+    let mut table = [Entry { symbols: [0; 2], count: 0, bits: 0 }; 1 << LOOKUP_BITS];
+    let mut index = 0;
+    while index < 1 << LOOKUP_BITS {
+        let (first, bits) = single[index];
+        if bits > 0 {
+            let (second, more) = single[(index << bits) & ((1 << LOOKUP_BITS) - 1)];
+            table[index] = if more > 0 && bits + more <= LOOKUP_BITS as u8 {
+                Entry { symbols: [first, second], count: 2, bits: bits + more }
+            } else {
+                Entry { symbols: [first, 0], count: 1, bits }
+            };
+        }
+        index += 1;
+    }
+    table
+}
+
+/// By bits, the symbol whose code they begin with, and the bits of that; 0 for a longer code.
+const fn single_codes() -> [(u8, u8); 1 << LOOKUP_BITS] {
     let codes = codes();
-    let mut table = [0; 1 << LOOKUP_BITS];
+    let mut table = [(0, 0); 1 << LOOKUP_BITS];
     let mut symbol = 0;
     while symbol < 256 {
         let bits = LENGTHS[symbol] as u32;
@@ -117,7 +147,7 @@ const fn lookup() -> [u16; 1 << LOOKUP_BITS] {
             let first = (codes[symbol] << spare) as usize;
             let mut index = 0;
             while index < 1 << spare {
-                table[first + index] = (symbol as u16) << 8 | bits as u16;
+                table[first + index] = (symbol as u8, bits as u8);
                 index += 1;
             }
         }
@@ -134,47 +164,64 @@ pub struct Invalid;
 ///
 /// # Errors
 ///
-/// The string holds the end-of-string symbol, or its padding is longer than 7 bits or not all ones. What was decoded
-/// before stays in `out`.
+/// The string holds the end-of-string symbol, or its padding is longer than 7 bits or not all ones.
 pub fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
-    // The shortest code has 5 bits.
-    out.reserve(input.len() * 8 / 5);
-    let mut bits = Bits::new(input);
+    let start = out.len();
+    // The shortest code has 5 bits; a look-up writes two symbols whether it has them or not.
+    out.resize(start + input.len() * 8 / 5 + 2, 0);
+    let decoded = decode_to(input, &mut out[start..]);
+    out.truncate(start + decoded.unwrap_or(0));
+    decoded.map(|_| ())
+}
+
+/// Decodes into a buffer that has room for more symbols than the input can have; returns how many there were.
+fn decode_to(input: &[u8], out: &mut [u8]) -> Result<usize, Invalid> {
+    let (mut bits, mut len) = (Bits::new(input), 0);
     loop {
         bits.refill();
         if bits.count < LONGEST as u32 {
-            return decode_end(bits, out);
+            return decode_end(bits, out, len);
         }
-        while bits.count >= LONGEST as u32 {
-            let (symbol, length) = symbol(bits.window)?;
-            out.push(symbol);
-            bits.consume(length);
+        while bits.count >= LOOKUP_BITS {
+            let entry = LOOKUP[(bits.window >> (64 - LOOKUP_BITS)) as usize];
+            if entry.count == 0 {
+                if bits.count < LONGEST as u32 {
+                    break;
+                }
+                let (symbol, length) = long_symbol((bits.window >> 32) as u32)?;
+                out[len] = symbol;
+                len += 1;
+                bits.consume(length);
+                continue;
+            }
+            let Some([first, second]) = out.get_mut(len..len + 2) else { return Err(Invalid) };
+            [*first, *second] = entry.symbols;
+            len += usize::from(entry.count);
+            bits.consume(u32::from(entry.bits));
         }
     }
 }
 
 /// Decodes the last bits: codes as long as they are whole, then padding (RFC 7541 §5.2).
-fn decode_end(mut bits: Bits<'_>, out: &mut Vec<u8>) -> Result<(), Invalid> {
+fn decode_end(mut bits: Bits<'_>, out: &mut [u8], mut len: usize) -> Result<usize, Invalid> {
     loop {
         let ones = u64::MAX.checked_shl(64 - bits.count).unwrap_or(0);
         if bits.count < 8 && bits.window == ones {
-            return Ok(());
+            return Ok(len);
         }
         // Ones behind the end make no code whole that is not: the end-of-string symbol is the only code of ones.
-        let (symbol, length) = symbol(bits.window | !ones)?;
+        let window = bits.window | !ones;
+        let entry = LOOKUP[(window >> (64 - LOOKUP_BITS)) as usize];
+        let (symbol, length) = match entry.count {
+            0 => long_symbol((window >> 32) as u32)?,
+            _ => (entry.symbols[0], u32::from(LENGTHS[usize::from(entry.symbols[0])])),
+        };
         if length > bits.count {
             return Err(Invalid);
         }
-        out.push(symbol);
+        out[len] = symbol;
+        len += 1;
         bits.consume(length);
-    }
-}
-
-/// Returns the symbol that the bits begin with, and the length of its code.
-fn symbol(window: u64) -> Result<(u8, u32), Invalid> {
-    match LOOKUP[(window >> (64 - LOOKUP_BITS)) as usize] {
-        0 => long_symbol((window >> 32) as u32),
-        entry => Ok(((entry >> 8) as u8, u32::from(entry & 0xff))),
     }
 }
 
@@ -202,6 +249,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Fills the window with as many whole bytes as fit.
+    #[inline]
     fn refill(&mut self) {
         if let Some((next, _)) = self.input.split_first_chunk::<8>() {
             let bytes = (64 - self.count) / 8;
@@ -219,6 +267,7 @@ impl<'a> Bits<'a> {
         }
     }
 
+    #[inline]
     fn consume(&mut self, bits: u32) {
         self.window <<= bits;
         self.count -= bits;

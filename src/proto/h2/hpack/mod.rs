@@ -1,4 +1,4 @@
-//! HPACK (RFC 7541): header compression, both directions bounded; must not know what the fields mean.
+//! HPACK (RFC 7541): header compression, both directions bounded; must not know what a message is.
 //!
 //! ```text
 //!  block ──► Decoder ──► Line by line: name and value appended to a buffer, and what is known of both
@@ -16,11 +16,9 @@ mod dynamic;
 pub mod encode;
 pub mod huffman;
 mod integer;
-mod name;
 mod static_table;
 
-pub use decode::{Decoder, Line};
-pub use name::Name;
+pub use decode::{Decoder, Line, Short};
 
 /// The size of the dynamic table until a peer says otherwise (RFC 9113 §6.5.2), bytes.
 pub const DEFAULT_TABLE_BYTES: usize = 4096;

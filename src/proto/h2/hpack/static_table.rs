@@ -1,6 +1,9 @@
 //! The static table (RFC 7541, appendix A).
 
-use super::Name;
+use crate::proto::{
+    h2::field::{Name, Scheme, Value},
+    semantics::{Method, Reject},
+};
 
 /// An entry of the static table.
 #[derive(Clone, Copy, Debug)]
@@ -8,6 +11,7 @@ pub(super) struct StaticEntry {
     pub(super) name: &'static str,
     pub(super) value: &'static str,
     pub(super) kind: Name,
+    pub(super) verdict: Value,
 }
 
 /// Entries of the static table; the dynamic table's indices follow.
@@ -25,17 +29,21 @@ pub(super) fn name_index(name: &str) -> Option<usize> {
 }
 
 const fn entry(name: &'static str, value: &'static str) -> StaticEntry {
-    StaticEntry { name, value, kind: Name::of_valid(name.as_bytes()) }
+    judged(name, value, Value::Valid)
+}
+
+const fn judged(name: &'static str, value: &'static str, verdict: Value) -> StaticEntry {
+    StaticEntry { name, value, kind: Name::of_valid(name.as_bytes()), verdict }
 }
 
 static TABLE: [StaticEntry; 61] = [
-    entry(":authority", ""),
-    entry(":method", "GET"),
-    entry(":method", "POST"),
-    entry(":path", "/"),
-    entry(":path", "/index.html"),
-    entry(":scheme", "http"),
-    entry(":scheme", "https"),
+    judged(":authority", "", Value::Refused(Reject::HostInvalid)),
+    judged(":method", "GET", Value::Method(Method::Get)),
+    judged(":method", "POST", Value::Method(Method::Post)),
+    judged(":path", "/", Value::Origin { path_len: 1 }),
+    judged(":path", "/index.html", Value::Origin { path_len: 11 }),
+    judged(":scheme", "http", Value::Scheme(Scheme::Http)),
+    judged(":scheme", "https", Value::Scheme(Scheme::Https)),
     entry(":status", "200"),
     entry(":status", "204"),
     entry(":status", "206"),
@@ -66,7 +74,7 @@ static TABLE: [StaticEntry; 61] = [
     entry("expect", ""),
     entry("expires", ""),
     entry("from", ""),
-    entry("host", ""),
+    judged("host", "", Value::Refused(Reject::HostInvalid)),
     entry("if-match", ""),
     entry("if-modified-since", ""),
     entry("if-none-match", ""),
@@ -91,3 +99,16 @@ static TABLE: [StaticEntry; 61] = [
     entry("via", ""),
     entry("www-authenticate", ""),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_judged_as_any_other_field() {
+        for entry in &TABLE {
+            assert_eq!(entry.kind, Name::of(entry.name.as_bytes()), "{}", entry.name);
+            assert_eq!(entry.verdict, Value::of(entry.kind, entry.value.as_bytes()), "{}: {}", entry.name, entry.value);
+        }
+    }
+}
