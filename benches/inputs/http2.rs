@@ -9,8 +9,11 @@ use windlass::proto::h2::{Connection, Context, Event, Head, Image, Limits, hpack
 use super::http::DATE;
 
 /// The fields that a load generator sends, in its first block, with all of them in the table behind it.
-const LOAD: &[(&str, &str)] =
-    &[(":path", "/demo/plaintext"), (":authority", "127.0.0.1:8080"), ("user-agent", "h2load nghttp2/1.52.0")];
+const LOAD: &[(&str, &str)] = &[
+    (":path", "/demo/plaintext"),
+    (":authority", "127.0.0.1:8080"),
+    ("user-agent", "h2load nghttp2/1.52.0"),
+];
 
 /// The fields that a browser sends beside the pseudo-header fields.
 const BROWSER: &[(&str, &str)] = &[
@@ -18,7 +21,10 @@ const BROWSER: &[(&str, &str)] = &[
     ("sec-ch-ua-mobile", "?0"),
     ("sec-ch-ua-platform", "\"Linux\""),
     ("upgrade-insecure-requests", "1"),
-    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"),
+    (
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36",
+    ),
     ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
     ("sec-fetch-site", "same-origin"),
     ("sec-fetch-mode", "navigate"),
@@ -106,7 +112,8 @@ impl Served {
         let (limits, now, mut out) = (Limits::default(), Instant::now(), Vec::new());
         let connection = Connection::new(&limits, now, &mut out);
         let fields = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
-        let image = Image::new(StatusCode::OK, &fields, Bytes::from_static(b"Hello, World!")).expect("it is short");
+        let image =
+            Image::new(StatusCode::OK, &fields, Bytes::from_static(b"Hello, World!")).expect("it is short");
         let (head, requests) = (Head::default(), Vec::new());
         let mut served = Self { connection, limits, now, head, out, image, requests, stream: 1 };
         let mut greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();

@@ -113,7 +113,15 @@ fn encode_h2_heads(times: u64) {
     for _ in 0..times {
         out.clear();
         let length = Length::Known(13);
-        h2::encode::head(&mut out, black_box(exchange), StatusCode::OK, length, black_box(&headers), DATE, plain);
+        h2::encode::head(
+            &mut out,
+            black_box(exchange),
+            StatusCode::OK,
+            length,
+            black_box(&headers),
+            DATE,
+            plain,
+        );
     }
 }
 
@@ -129,7 +137,10 @@ fn serve_h2(times: u64) {
 /// Decodes a Huffman string of 64 characters.
 fn huffman(times: u64) {
     let (mut coded, mut text) = (Vec::new(), Vec::with_capacity(256));
-    h2::hpack::huffman::encode(b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like ", &mut coded);
+    h2::hpack::huffman::encode(
+        b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like ",
+        &mut coded,
+    );
     for _ in 0..times {
         text.clear();
         assert_eq!(h2::hpack::huffman::decode(black_box(&coded), &mut text), Ok(()));

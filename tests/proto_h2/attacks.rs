@@ -7,9 +7,9 @@ use windlass::proto::h2::Limits;
 use crate::common::{
     Seen, Server,
     frames::{
-        ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PADDED, PING, PRIORITY, PRIORITY_UPDATE,
-        PUSH_PROMISE, RST_STREAM, SETTINGS, WITH_PRIORITY, block, frame, get, headers, preface, request, reset,
-        settings, window_update,
+        ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PADDED, PING, PRIORITY,
+        PRIORITY_UPDATE, PUSH_PROMISE, RST_STREAM, SETTINGS, WITH_PRIORITY, block, frame, get, headers,
+        preface, request, reset, settings, window_update,
     },
 };
 
@@ -136,7 +136,8 @@ fn a_header_block_is_not_interrupted() {
 fn a_connection_begins_with_the_preface_and_settings() {
     let mut server = Server::new();
     assert_eq!(goaway(&mut server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r."), Some(PROTOCOL_ERROR));
-    for first in [frame(PING, 0, 0, [0; 8]), frame(SETTINGS, ACK, 0, []), get(1, "/"), frame(0x42, 0, 0, [])] {
+    for first in [frame(PING, 0, 0, [0; 8]), frame(SETTINGS, ACK, 0, []), get(1, "/"), frame(0x42, 0, 0, [])]
+    {
         let mut server = Server::new();
         assert_eq!(goaway(&mut server, &[&preface(&[])[..24], &first].concat()), Some(PROTOCOL_ERROR));
     }
@@ -194,7 +195,8 @@ fn what_was_sent_before_a_reset_was_seen_is_ignored() {
     let key = server.key(1);
     let mut out = Vec::new();
     server.connection.reset(key, windlass::proto::h2::ErrorCode::NoError, &mut out);
-    let late = [frame(DATA, 0, 1, [0; 1000]), headers(1, &[("x-a", "1")], true), window_update(1, 5)].concat();
+    let late =
+        [frame(DATA, 0, 1, [0; 1000]), headers(1, &[("x-a", "1")], true), window_update(1, 5)].concat();
     assert_eq!(server.answer(&late), []);
     // The table that later blocks refer to has gone on.
     let indexed = frame(HEADERS, END_HEADERS, 1, [0x40, 3, b'x', b'-', b'b', 1, b'2']);
@@ -210,7 +212,8 @@ fn what_was_sent_before_a_reset_was_seen_is_ignored() {
 fn streams_beyond_the_limit_are_refused_and_cost_nothing() {
     let mut server = Server::greeted(Limits { streams: 2, ..Limits::default() }, &[]);
     server.feed(&[headers(1, &request("POST", "/hold"), false), get(3, "/hold")].concat());
-    let refused = [headers(5, &request("POST", "/hold"), false), frame(DATA, END_STREAM, 5, b"body")].concat();
+    let refused =
+        [headers(5, &request("POST", "/hold"), false), frame(DATA, END_STREAM, 5, b"body")].concat();
     let sent = server.answer(&refused);
     assert_eq!((sent.len(), sent[0].stream, sent[0].code()), (1, 5, REFUSED_STREAM));
     assert_eq!(server.connection.open_streams(), 2);
@@ -264,7 +267,9 @@ fn floods_of_frames_that_cost_a_peer_nothing_end_the_connection() {
         server.feed(&flood.repeat(allowed));
         assert!(!matches!(server.seen.last(), Some(Seen::Over(_))), "{label}: {:?}", server.seen.last());
         server.feed(&flood);
-        let Some(Seen::Over(Some(fault))) = server.seen.last() else { panic!("{label}: {:?}", server.seen.last()) };
+        let Some(Seen::Over(Some(fault))) = server.seen.last() else {
+            panic!("{label}: {:?}", server.seen.last())
+        };
         assert_eq!((fault.label, fault.code.to_u32()), (label, ENHANCE_YOUR_CALM));
     }
 }
@@ -289,7 +294,8 @@ fn header_blocks_that_never_end_are_bounded() {
     for (piece, most) in [(vec![], 64), (vec![0x10, 1, b'a', 1, b'b'], 64), (vec![b'x'; 16_384], 5)] {
         let mut server = greeted();
         // A name that is announced to be longer than anything that comes.
-        let start = if piece.len() > 1000 { vec![0x10, 0x7f, 0xff, 0xff, 0x7f] } else { block(&request("GET", "/")) };
+        let start =
+            if piece.len() > 1000 { vec![0x10, 0x7f, 0xff, 0xff, 0x7f] } else { block(&request("GET", "/")) };
         server.feed(&frame(HEADERS, END_STREAM, 1, start));
         let mut pieces = 0;
         while goaway(&mut server, &frame(CONTINUATION, 0, 1, &piece)).is_none() {
@@ -308,7 +314,10 @@ fn header_bombs_end_the_connection() {
     bomb.extend([0x40, 1, b'a', 0x7f, 0xa1, 0x1e]);
     bomb.extend([b'x'; 4000]);
     bomb.extend([0xbe; 10_000]);
-    assert_eq!(goaway(&mut server, &frame(HEADERS, END_HEADERS | END_STREAM, 5, bomb)), Some(ENHANCE_YOUR_CALM));
+    assert_eq!(
+        goaway(&mut server, &frame(HEADERS, END_HEADERS | END_STREAM, 5, bomb)),
+        Some(ENHANCE_YOUR_CALM)
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@ use windlass::proto::h2::{ErrorCode, Limits};
 use crate::common::{
     Frame, Seen, Server,
     frames::{
-        DATA, END_STREAM, HEADERS, PADDED, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, get, headers,
-        request, settings, window_update,
+        DATA, END_STREAM, HEADERS, PADDED, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, get, headers, request,
+        settings, window_update,
     },
     server::body,
 };
@@ -28,7 +28,11 @@ fn data_is_sent_as_far_as_both_windows_go() {
     assert_eq!(data(&sent), [(1, 16_384, false), (1, 13_616, false)], "the stream's window");
     assert_eq!(data(&server.answer(&window_update(1, 100))), [(1, 100, false)]);
     let sent = server.answer(&window_update(1, 100_000));
-    assert_eq!(data(&sent), [(1, 16_384, false), (1, 16_384, false), (1, 2667, false)], "the connection's window");
+    assert_eq!(
+        data(&sent),
+        [(1, 16_384, false), (1, 16_384, false), (1, 2667, false)],
+        "the connection's window"
+    );
     assert_eq!(data(&server.answer(&get(3, "/bytes/10"))), [], "no window is left");
     let sent = server.answer(&window_update(0, 34_475));
     let total: usize = data(&sent).iter().map(|(_, len, _)| len).sum();
@@ -42,7 +46,11 @@ fn an_end_needs_no_window() {
     let sent = server.answer(&get(1, "/bytes/0"));
     assert!(sent[0].kind == HEADERS && sent[0].has(END_STREAM));
     let sent = server.answer(&get(3, "/"));
-    assert_eq!((sent.len(), sent[0].kind, sent[0].has(END_STREAM)), (1, HEADERS, false), "an image has a body");
+    assert_eq!(
+        (sent.len(), sent[0].kind, sent[0].has(END_STREAM)),
+        (1, HEADERS, false),
+        "an image has a body"
+    );
 }
 
 #[test]
@@ -71,7 +79,10 @@ fn a_peer_that_sends_beyond_a_window_is_stopped() {
     let sent = server.answer(&frame(DATA, 0, 1, [0; 1]));
     assert_eq!((sent[0].kind, sent[0].code()), (RST_STREAM, ErrorCode::FlowControlError.to_u32()));
     let mut server = Server::greeted(limits, &[]);
-    server.feed(&[headers(1, &request("POST", "/hold"), false), headers(3, &request("POST", "/hold"), false)].concat());
+    server.feed(
+        &[headers(1, &request("POST", "/hold"), false), headers(3, &request("POST", "/hold"), false)]
+            .concat(),
+    );
     server.feed(&[full, frame(DATA, 0, 3, [0; 16_384])].concat());
     let Some(Seen::Over(Some(fault))) = server.seen.last() else { panic!("{:?}", server.seen) };
     assert_eq!(fault.code, ErrorCode::FlowControlError);
@@ -79,7 +90,8 @@ fn a_peer_that_sends_beyond_a_window_is_stopped() {
 
 #[test]
 fn credit_is_returned_by_halves_of_a_window_once_the_bytes_are_used() {
-    let limits = Limits { stream_window_bytes: 65_536, connection_window_bytes: 131_072, ..Limits::default() };
+    let limits =
+        Limits { stream_window_bytes: 65_536, connection_window_bytes: 131_072, ..Limits::default() };
     let mut server = Server::greeted(limits, &[]);
     server.feed(&headers(1, &request("POST", "/hold"), false));
     let chunk = frame(DATA, 0, 1, [0; 16_000]);

@@ -4,10 +4,11 @@ use proptest::prelude::*;
 use windlass::proto::h2::{
     field::{Name, Value},
     hpack::{
-    DEFAULT_TABLE_BYTES, Decoder, Malformed,
-    encode::{self, Strings},
-    huffman,
-}};
+        DEFAULT_TABLE_BYTES, Decoder, Malformed,
+        encode::{self, Strings},
+        huffman,
+    },
+};
 
 /// One field: name, value.
 type Pair = (Vec<u8>, Vec<u8>);
@@ -155,7 +156,10 @@ fn a_table_has_the_size_that_its_limit_allows_and_no_more() {
         bytes.push(rest as u8);
         bytes
     };
-    assert_eq!(decode(&mut Decoder::new(8192), &[update(8192), vec![0x82]].concat()), Ok(pairs(&[(":method", "GET")])));
+    assert_eq!(
+        decode(&mut Decoder::new(8192), &[update(8192), vec![0x82]].concat()),
+        Ok(pairs(&[(":method", "GET")]))
+    );
     assert_eq!(decode(&mut Decoder::new(4096), &update(4097)), Err(Malformed));
     let late = [vec![0x82], update(100)].concat();
     assert_eq!(decode(&mut Decoder::default(), &late), Err(Malformed), "only in front of fields");

@@ -42,7 +42,10 @@ fn a_client_need_not_wait_for_the_server() {
     let sent = server.answer(&[preface(&[]), get(1, "/"), frame(PING, 0, 0, *b"12345678")].concat());
     assert_eq!(kinds(&sent), [SETTINGS, WINDOW_UPDATE, SETTINGS, HEADERS, DATA, PING]);
     assert_eq!((sent[2].flags, sent[5].flags, sent[5].payload.as_slice()), (ACK, ACK, &b"12345678"[..]));
-    assert_eq!((status(&sent[3]), sent[4].payload.as_slice(), sent[4].flags), (200, &b"root"[..], END_STREAM));
+    assert_eq!(
+        (status(&sent[3]), sent[4].payload.as_slice(), sent[4].flags),
+        (200, &b"root"[..], END_STREAM)
+    );
     assert!(!server.connection.is_greeting());
 }
 
@@ -73,7 +76,11 @@ fn a_connection_that_leaves_serves_what_is_on_its_way() {
     let sent = server.answer(&frame(PING, ACK, 0, &told[1].payload));
     assert_eq!((kinds(&sent), sent[0].number(), sent[0].code()), (vec![GOAWAY], 3, 0));
     assert_eq!(server.answer(&[get(5, "/"), headers(7, &request("POST", "/echo"), false)].concat()), []);
-    assert_eq!(server.answer(&frame(DATA, END_STREAM, 7, b"late")), [], "it is beyond the last that is served");
+    assert_eq!(
+        server.answer(&frame(DATA, END_STREAM, 7, b"late")),
+        [],
+        "it is beyond the last that is served"
+    );
     server.let_go(1);
     assert_eq!(server.seen.last(), Some(&Seen::Over(None)));
     assert_eq!(server.connection.state(), ConnectionState::Closed);
@@ -162,7 +169,8 @@ fn ten_thousand_streams_leave_nothing_behind() {
     let mut server = Server::greeted(Limits::default(), &[]);
     let mut held = 0;
     for id in (1..40_001).step_by(4) {
-        let body = [headers(id + 2, &request("POST", "/echo"), false), frame(DATA, END_STREAM, id + 2, b"abc")];
+        let body =
+            [headers(id + 2, &request("POST", "/echo"), false), frame(DATA, END_STREAM, id + 2, b"abc")];
         server.feed(&[get(id, "/"), body.concat()].concat());
         assert_eq!(server.connection.open_streams(), 0);
         server.forget();

@@ -65,14 +65,19 @@ fn without_signals_streams_take_turns() {
 
 #[test]
 fn urgent_streams_are_sent_first() {
-    let requests =
-        [get_with(1, "/bytes/2", "u=5"), get(3, "/bytes/2"), get_with(5, "/bytes/2", "u=0"), get_with(7, "/bytes/1", "u=7")];
+    let requests = [
+        get_with(1, "/bytes/2", "u=5"),
+        get(3, "/bytes/2"),
+        get_with(5, "/bytes/2", "u=0"),
+        get_with(7, "/bytes/1", "u=7"),
+    ];
     assert_eq!(asked(&requests), [5, 5, 3, 3, 1, 1, 7]);
 }
 
 #[test]
 fn what_is_of_use_as_a_whole_goes_one_after_the_other_and_parts_take_turns() {
-    let whole = [get_with(1, "/bytes/2", ""), get_with(3, "/bytes/2", "u=3"), get_with(5, "/bytes/2", "i=?0")];
+    let whole =
+        [get_with(1, "/bytes/2", ""), get_with(3, "/bytes/2", "u=3"), get_with(5, "/bytes/2", "i=?0")];
     assert_eq!(asked(&whole), [1, 1, 3, 3, 5, 5]);
     let parts = [get_with(1, "/bytes/2", "i"), get_with(3, "/bytes/2", "u=3, i"), get(5, "/bytes/2")];
     assert_eq!(asked(&parts), [1, 3, 5, 1, 3, 5]);

@@ -9,16 +9,18 @@ use windlass::proto::h2::{
 use crate::common::{
     Seen, Server,
     frames::{
-        CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PRIORITY, RST_STREAM, SETTINGS, WITH_PRIORITY,
-        block, frame, preface, read_frames, request, settings,
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, PRIORITY, RST_STREAM, SETTINGS,
+        WITH_PRIORITY, block, frame, preface, read_frames, request, settings,
     },
 };
 
 /// A frame, mostly of the kind that makes sense, on one of few streams.
 pub(crate) fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     let stream = || prop_oneof![8 => (0..12_u32).prop_map(|n| 2 * n + 1), 1 => 0..25_u32];
-    let path = prop::sample::select(vec!["/", "/echo", "/hold", "/ignore", "/early", "/bytes/20000", "/bytes/7"]);
-    let head = (stream(), path, any::<bool>(), any::<bool>(), prop::option::of("[a-z]{1,4}: ?[a-z]{0,9}"), 0..4_u8);
+    let path =
+        prop::sample::select(vec!["/", "/echo", "/hold", "/ignore", "/early", "/bytes/20000", "/bytes/7"]);
+    let head =
+        (stream(), path, any::<bool>(), any::<bool>(), prop::option::of("[a-z]{1,4}: ?[a-z]{0,9}"), 0..4_u8);
     prop_oneof![
         8 => head.prop_map(|(stream, path, is_post, ends, other, form)| {
             let mut fields = request(if is_post { "POST" } else { "GET" }, path);

@@ -32,9 +32,9 @@ use windlass::proto::{
 use crate::{
     common::{
         frames::{
-            ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, PREFACE, PRIORITY,
-            PRIORITY_UPDATE, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, headers, read_frames, request,
-            settings,
+            ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, PREFACE,
+            PRIORITY, PRIORITY_UPDATE, PUSH_PROMISE, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame, headers,
+            read_frames, request, settings,
         },
         server::fields,
     },
@@ -127,8 +127,7 @@ impl Ours {
     fn step(&mut self, mut bytes: &[u8]) -> Step {
         let (mut step, mut out) = (Step::default(), Vec::new());
         loop {
-            let mut cx =
-                Context { limits: &self.limits, now: self.now, head: &mut self.head, out: &mut out };
+            let mut cx = Context { limits: &self.limits, now: self.now, head: &mut self.head, out: &mut out };
             let Some(event) = self.connection.next(&mut bytes, &mut cx) else { break };
             match event {
                 Event::Request { stream, ends } => {
@@ -140,7 +139,9 @@ impl Ours {
                     step.of(stream.id()).ends = ends;
                     self.answer(stream, 200, &mut out);
                 }
-                Event::Refused { stream, reject, .. } => self.answer(stream, reject.status().as_u16(), &mut out),
+                Event::Refused { stream, reject, .. } => {
+                    self.answer(stream, reject.status().as_u16(), &mut out)
+                }
                 Event::Data { stream, bytes, ends } => {
                     step.of(stream.id()).body.extend_from_slice(bytes);
                     step.of(stream.id()).ends |= ends;
@@ -164,7 +165,15 @@ impl Ours {
         self.connection.headers_out(stream, End::Open, out, |out| {
             let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
             let length = Length::Known(BODY.len() as u64);
-            encode::head(out, Exchange::default(), status, length, &http::HeaderMap::new(), date, Strings::Plain);
+            encode::head(
+                out,
+                Exchange::default(),
+                status,
+                length,
+                &http::HeaderMap::new(),
+                date,
+                Strings::Plain,
+            );
         });
         self.connection.data_out(stream, BODY.len(), End::Stream, out);
         out.extend_from_slice(BODY);
@@ -183,7 +192,11 @@ fn sorted<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<(String
 struct Pipe(Rc<RefCell<(Vec<u8>, Vec<u8>)>>);
 
 impl AsyncRead for Pipe {
-    fn poll_read(self: Pin<&mut Self>, _: &mut TaskContext<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut TaskContext<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let input = &mut self.0.borrow_mut().0;
         if input.is_empty() {
             return Poll::Pending;
@@ -263,7 +276,9 @@ impl Theirs {
                             stream.request = Some(Request {
                                 method: parts.method.to_string(),
                                 path: parts.uri.path().to_owned(),
-                                fields: sorted(parts.headers.iter().map(|(n, v)| (n.as_str().as_bytes(), v.as_bytes()))),
+                                fields: sorted(
+                                    parts.headers.iter().map(|(n, v)| (n.as_str().as_bytes(), v.as_bytes())),
+                                ),
                             });
                             stream.ends = body.is_end_stream();
                             if let Ok(mut send) = respond.send_response(http::Response::new(()), false) {
@@ -329,7 +344,8 @@ type Script = Vec<Vec<u8>>;
 /// Feeds both and returns the first difference.
 fn difference(script: &Script) -> Option<Case> {
     let (mut ours, mut theirs) = (Ours::new(), Theirs::new());
-    let preface = [PREFACE, &frame(SETTINGS, 0, 0, settings(&[(1, 0)])), &frame(SETTINGS, ACK, 0, [])].concat();
+    let preface =
+        [PREFACE, &frame(SETTINGS, 0, 0, settings(&[(1, 0)])), &frame(SETTINGS, ACK, 0, [])].concat();
     assert_eq!(strip(ours.step(&preface)), strip(theirs.step(&preface)), "the greeting");
     for bytes in script {
         let (ours, theirs) = (strip(ours.step(bytes)), strip(theirs.step(bytes)));
@@ -390,8 +406,10 @@ const EXPLAINED: &[Explained] = &[
     Explained {
         because: "RFC 9113 §8.2.1: a field value must not start or end with white space; the crate lets it pass",
         is: |case| {
-            let theirs = case.theirs.streams.get(&case.frame.stream).and_then(|stream| stream.request.as_ref());
-            let has_space = |request: &Request| request.fields.iter().any(|(_, value)| value.trim_ascii() != value);
+            let theirs =
+                case.theirs.streams.get(&case.frame.stream).and_then(|stream| stream.request.as_ref());
+            let has_space =
+                |request: &Request| request.fields.iter().any(|(_, value)| value.trim_ascii() != value);
             let ours = case.ours.streams.get(&case.frame.stream);
             theirs.is_some_and(has_space) && ours.is_some_and(|stream| stream.status == Some(400))
         },
@@ -399,7 +417,11 @@ const EXPLAINED: &[Explained] = &[
     },
     Explained {
         because: "RFC 9113 §8.1: trailers must not hold pseudo-header fields, or are malformed; the crate drops the fields",
-        is: |case| case.frame.kind == HEADERS && case.our_reset() == Some(PROTOCOL_ERROR) && case.theirs.goaway.is_none(),
+        is: |case| {
+            case.frame.kind == HEADERS
+                && case.our_reset() == Some(PROTOCOL_ERROR)
+                && case.theirs.goaway.is_none()
+        },
         example: || vec![headers(1, &request("POST", "/"), false), headers(1, &[(":path", "/")], true)],
     },
     Explained {
@@ -420,7 +442,9 @@ const EXPLAINED: &[Explained] = &[
     Explained {
         because: "RFC 9113 §5.1.1: HEADERS on a stream that was passed over ends the connection, whatever its block; the crate \
             first decodes that, and resets the stream if the block is malformed",
-        is: |case| case.frame.kind == HEADERS && matches!(case.codes(), (Some(PROTOCOL_ERROR | STREAM_CLOSED), None)),
+        is: |case| {
+            case.frame.kind == HEADERS && matches!(case.codes(), (Some(PROTOCOL_ERROR | STREAM_CLOSED), None))
+        },
         example: || vec![headers(5, &request("GET", "/"), true), headers(3, &[("te", "x")], true)],
     },
     Explained {
@@ -439,7 +463,9 @@ const EXPLAINED: &[Explained] = &[
     },
     Explained {
         because: "RFC 9113 §6.5.2: a window beyond the largest is FLOW_CONTROL_ERROR; the crate says PROTOCOL_ERROR",
-        is: |case| case.frame.kind == SETTINGS && case.codes() == (Some(FLOW_CONTROL_ERROR), Some(PROTOCOL_ERROR)),
+        is: |case| {
+            case.frame.kind == SETTINGS && case.codes() == (Some(FLOW_CONTROL_ERROR), Some(PROTOCOL_ERROR))
+        },
         example: || vec![frame(SETTINGS, 0, 0, settings(&[(4, 1 << 31)]))],
     },
     Explained {
@@ -468,7 +494,9 @@ const EXPLAINED: &[Explained] = &[
     Explained {
         because: "RFC 9113 §8.4: a client must not push, and its PUSH_PROMISE is PROTOCOL_ERROR; the crate ignores some",
         is: |case| case.frame.kind == PUSH_PROMISE && case.codes() == (Some(PROTOCOL_ERROR), None),
-        example: || vec![headers(1, &request("POST", "/"), false), frame(PUSH_PROMISE, 0, 1, [0, 0, 0, 2, 0x82])],
+        example: || {
+            vec![headers(1, &request("POST", "/"), false), frame(PUSH_PROMISE, 0, 1, [0, 0, 0, 2, 0x82])]
+        },
     },
     Explained {
         because: "RFC 9218 §7.1: PRIORITY_UPDATE has rules of its own; the crate does not know it",

@@ -28,7 +28,12 @@ fn map(fields: &[(&str, &str)]) -> HeaderMap {
 }
 
 /// Encodes a head and returns its fields and what was decided.
-fn head(exchange: Exchange, status: u16, length: Length, set: &[(&str, &str)]) -> (Vec<(String, String)>, Sent) {
+fn head(
+    exchange: Exchange,
+    status: u16,
+    length: Length,
+    set: &[(&str, &str)],
+) -> (Vec<(String, String)>, Sent) {
     let (mut block, status) = (Vec::new(), StatusCode::from_u16(status).unwrap());
     let sent = encode::head(&mut block, exchange, status, length, &map(set), DATE, Strings::Plain);
     let frame = Frame { kind: HEADERS, flags: END_HEADERS, stream: 1, payload: block };
@@ -55,7 +60,10 @@ fn a_head_has_status_fields_length_and_date() {
     assert_eq!(value(&fields, "date").unwrap().as_bytes(), DATE);
     assert_eq!(sent, Sent { has_body: true, closes: false });
     for code in [200, 204, 206, 304, 400, 404, 500, 201, 302, 418, 503, 999] {
-        assert_eq!(value(&head(GET, code, Length::Unknown, &[]).0, ":status"), Some(code.to_string().as_str()));
+        assert_eq!(
+            value(&head(GET, code, Length::Unknown, &[]).0, ":status"),
+            Some(code.to_string().as_str())
+        );
     }
 }
 
@@ -117,7 +125,15 @@ fn a_block_that_is_too_long_for_a_frame_goes_on_in_others() {
     let (key, mut out) = (server.key(1), Vec::new());
     let long = "x".repeat(40_000);
     server.connection.headers_out(key, End::Stream, &mut out, |out| {
-        encode::head(out, GET, StatusCode::OK, Length::Unknown, &map(&[("x-long", &long)]), DATE, Strings::Plain);
+        encode::head(
+            out,
+            GET,
+            StatusCode::OK,
+            Length::Unknown,
+            &map(&[("x-long", &long)]),
+            DATE,
+            Strings::Plain,
+        );
     });
     let sent = read_frames(&out);
     let shape: Vec<_> = sent.iter().map(|frame| (frame.kind, frame.flags, frame.payload.len())).collect();
@@ -135,12 +151,14 @@ fn a_peer_that_lowers_the_table_is_told_once_that_it_is_not_used() {
     for size in [0, 100, 4095] {
         let mut server = Server::greeted(Limits::default(), &[(1, size)]);
         let sent = server.answer(&[get(1, "/"), get(3, "/")].concat());
-        let firsts: Vec<u8> = sent.iter().filter(|f| f.kind == HEADERS).map(|frame| frame.payload[0]).collect();
+        let firsts: Vec<u8> =
+            sent.iter().filter(|f| f.kind == HEADERS).map(|frame| frame.payload[0]).collect();
         assert_eq!(firsts, [0x20, 0x88], "an image");
         assert_eq!(status(&sent[0]), 200);
         let mut server = Server::greeted(Limits::default(), &[(1, size), (1, 4096)]);
         let sent = server.answer(&[get(1, "/bytes/1"), get(3, "/bytes/1")].concat());
-        let firsts: Vec<u8> = sent.iter().filter(|f| f.kind == HEADERS).map(|frame| frame.payload[0]).collect();
+        let firsts: Vec<u8> =
+            sent.iter().filter(|f| f.kind == HEADERS).map(|frame| frame.payload[0]).collect();
         assert_eq!(firsts, [0x20, 0x88], "a head, and a size that came back");
     }
     let mut server = Server::greeted(Limits::default(), &[(1, 65_536)]);
@@ -150,7 +168,9 @@ fn a_peer_that_lowers_the_table_is_told_once_that_it_is_not_used() {
 #[test]
 fn an_image_is_its_response() {
     let own = map(&[("content-type", "text/plain; charset=utf-8"), ("date", "never"), ("x-own", "a value")]);
-    for (code, len, is_head) in [(200, 13, false), (200, 0, false), (404, 8192, false), (200, 13, true), (204, 5, false)] {
+    for (code, len, is_head) in
+        [(200, 13, false), (200, 0, false), (404, 8192, false), (200, 13, true), (204, 5, false)]
+    {
         let body = Bytes::from(vec![b'b'; len]);
         let image = Image::new(StatusCode::from_u16(code).unwrap(), &own, body.clone()).unwrap();
         let mut server = Server::greeted(Limits::default(), &[]);

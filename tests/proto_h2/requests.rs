@@ -1,17 +1,13 @@
 //! Messages (RFC 9113 §8): which are served, which are answered with a refusal, which are reset.
 
 use proptest::prelude::*;
-use windlass::proto::{
-    h1,
-    h2::Limits,
-    semantics::Reject,
-};
+use windlass::proto::{h1, h2::Limits, semantics::Reject};
 
 use crate::common::{
     Seen, Server,
     frames::{
-        CONTINUATION, DATA, END_HEADERS, END_STREAM, Field, HEADERS, PADDED, WITH_PRIORITY, block, frame, get, headers,
-        raw_block, request,
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, Field, HEADERS, PADDED, WITH_PRIORITY, block, frame,
+        get, headers, raw_block, request,
     },
 };
 
@@ -40,7 +36,13 @@ fn served(fields: &[Field<'_>]) -> (String, String, Option<String>, Option<Strin
         panic!("{fields:?}: {:?}", sent(fields))
     };
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    (method, path, query, authority, fields.into_iter().map(|(name, value)| (text(name), text(value))).collect())
+    (
+        method,
+        path,
+        query,
+        authority,
+        fields.into_iter().map(|(name, value)| (text(name), text(value))).collect(),
+    )
 }
 
 #[test]
@@ -108,7 +110,11 @@ fn what_http_1_would_refuse_is_refused_alike() {
         ("a fragment", Reject::TargetFragment, named("/a#b", "test")),
         ("beyond ASCII", Reject::TargetNonAscii, named("/\u{e9}", "test")),
         ("an asterisk for GET", Reject::Target, named("*", "test")),
-        ("a method that is no token", Reject::Method, [vec![(":method", "G T")], without(":method")].concat()),
+        (
+            "a method that is no token",
+            Reject::Method,
+            [vec![(":method", "G T")], without(":method")].concat(),
+        ),
         ("another scheme", Reject::Target, [vec![(":scheme", "ftp")], without(":scheme")].concat()),
         ("an unknown expectation", Reject::Expectation, with("expect", "wonders")),
         ("a length that is none", Reject::LengthInvalid, with("content-length", "1x")),
@@ -125,7 +131,13 @@ fn what_http_1_would_refuse_is_refused_alike() {
 #[test]
 fn authorities_mean_the_same_whatever_their_spelling() {
     let of = |scheme: &'static str, authority: &'static str, host: &'static str| {
-        vec![(":method", "GET"), (":scheme", scheme), (":path", "/"), (":authority", authority), ("host", host)]
+        vec![
+            (":method", "GET"),
+            (":scheme", scheme),
+            (":path", "/"),
+            (":authority", authority),
+            ("host", host),
+        ]
     };
     let same = [
         ("http", "svc.ns.svc:80", "svc.ns.svc"),
@@ -138,7 +150,9 @@ fn authorities_mean_the_same_whatever_their_spelling() {
     for (scheme, authority, host) in same {
         assert_eq!(served(&of(scheme, authority, host)).3.as_deref(), Some(authority));
     }
-    for (scheme, authority, host) in [("https", "test:80", "test"), ("http", "[::1]", "[::2]"), ("http", "a:1", "a:2")] {
+    for (scheme, authority, host) in
+        [("https", "test:80", "test"), ("http", "[::1]", "[::2]"), ("http", "a:1", "a:2")]
+    {
         let refused = Seen::Refused { id: 1, reject: Reject::HostInvalid, ends: true };
         assert_eq!(sent(&of(scheme, authority, host)), refused, "{authority} {host}");
     }
@@ -160,7 +174,8 @@ fn targets_of_all_forms() {
 
 #[test]
 fn the_parts_of_a_cookie_are_joined() {
-    let parts = [with("cookie", "a=b"), vec![("x-other", "1"), ("cookie", "c=d"), ("cookie", "e=f")]].concat();
+    let parts =
+        [with("cookie", "a=b"), vec![("x-other", "1"), ("cookie", "c=d"), ("cookie", "e=f")]].concat();
     let fields = served(&parts).4;
     assert_eq!(fields, [("x-other".into(), "1".into()), ("cookie".into(), "a=b; c=d; e=f".into())]);
     assert_eq!(served(&with("cookie", "a=b")).4, [("cookie".into(), "a=b".into())]);
@@ -228,7 +243,8 @@ fn bodies_have_their_declared_length() {
     let data = |flags, bytes: &[u8]| frame(DATA, flags, 1, bytes);
     let ok = run([headers(1, &post("5"), false), data(0, b"abc"), data(END_STREAM, b"de")].concat());
     assert_eq!(ok, Seen::Data { id: 1, bytes: b"abcde".to_vec(), ends: true });
-    let with_trailers = run([headers(1, &post("3"), false), data(0, b"abc"), headers(1, &[("x", "1")], true)].concat());
+    let with_trailers =
+        run([headers(1, &post("3"), false), data(0, b"abc"), headers(1, &[("x", "1")], true)].concat());
     assert!(matches!(with_trailers, Seen::Trailers { refused: None, .. }));
     let faulty = [
         [headers(1, &post("5"), false), data(END_STREAM, b"abc")].concat(),
@@ -259,7 +275,11 @@ fn trailers_are_kept_apart_and_judged() {
     };
     let kept = vec![(b"x-sum".to_vec(), b"1".to_vec())];
     let seen = run(&[("x-sum", "1"), ("content-length", "7"), ("host", "evil")]);
-    assert_eq!(seen, Seen::Trailers { id: 1, fields: kept, refused: None }, "those of the message are dropped");
+    assert_eq!(
+        seen,
+        Seen::Trailers { id: 1, fields: kept, refused: None },
+        "those of the message are dropped"
+    );
     let long = "x".repeat(5000);
     for (trailers, reject) in
         [(vec![("x", long.as_str())], Reject::TrailersTooLong), (vec![("x", "a\rb")], Reject::FieldValue)]

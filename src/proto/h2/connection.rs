@@ -113,7 +113,12 @@ impl Connection {
     /// # Errors
     ///
     /// The settings are not valid: the upgrade must be refused, so call this before the `101` is written.
-    pub fn upgraded(limits: &Limits, now: Instant, settings: &[u8], out: &mut Vec<u8>) -> Result<(Self, Key), Fault> {
+    pub fn upgraded(
+        limits: &Limits,
+        now: Instant,
+        settings: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(Self, Key), Fault> {
         let mut peer = PeerSettings::default();
         peer.apply(settings)?;
         let mut connection = Self { peer, ..Self::new(limits, now, out) };

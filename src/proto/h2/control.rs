@@ -66,11 +66,17 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn ping(&mut self, header: &FrameHeader, payload: &[u8], cx: &mut Context<'_>) -> Result<(), Fault> {
+    pub(super) fn ping(
+        &mut self,
+        header: &FrameHeader,
+        payload: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<(), Fault> {
         if header.stream != 0 {
             return Err(Fault::protocol("PING comes on a stream"));
         }
-        let payload: &[u8; 8] = payload.try_into().map_err(|_| Fault::frame_size("a PING has not 8 bytes"))?;
+        let payload: &[u8; 8] =
+            payload.try_into().map_err(|_| Fault::frame_size("a PING has not 8 bytes"))?;
         self.meter.count(Kind::Ping, cx.limits, cx.now)?;
         if header.has(flag::ACK) {
             self.ping_acknowledged(payload, cx.out);
@@ -144,7 +150,9 @@ impl Connection {
                 return Err(Fault::protocol("a WINDOW_UPDATE opens no window"));
             }
             let widened = self.send_window.widen(increment);
-            return widened.map(|()| None).map_err(|_| Fault::flow_control("the connection's window is too large"));
+            return widened
+                .map(|()| None)
+                .map_err(|_| Fault::flow_control("the connection's window is too large"));
         }
         if self.is_idle(id) {
             return Err(Fault::protocol("WINDOW_UPDATE comes on a stream that has not begun"));
@@ -183,7 +191,9 @@ impl Connection {
         self.meter.count(Kind::Other, cx.limits, cx.now)?;
         let fault = match number(payload) {
             _ if payload.len() != 5 => StreamFault::frame_size("a PRIORITY has not 5 bytes"),
-            Some(dependency) if dependency & 0x7fff_ffff == id => StreamFault::protocol("a stream depends on itself"),
+            Some(dependency) if dependency & 0x7fff_ffff == id => {
+                StreamFault::protocol("a stream depends on itself")
+            }
             _ => return Ok(None),
         };
         if self.is_idle(id) {
@@ -233,7 +243,8 @@ impl Connection {
         if self.early_priorities.is_empty() {
             return None;
         }
-        let early = self.early_priorities.iter().find(|(known, _)| *known == id).map(|(_, priority)| *priority);
+        let early =
+            self.early_priorities.iter().find(|(known, _)| *known == id).map(|(_, priority)| *priority);
         // Of a stream that was passed over nothing will come.
         self.early_priorities.retain(|(known, _)| *known > id);
         early

@@ -80,5 +80,6 @@ pub fn trailers<'h>(
 
 /// Returns `true` for fields that belong to one connection; `te` is a request's.
 fn is_connections(name: &HeaderName) -> bool {
-    matches!(*name, header::UPGRADE | header::TE) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+    matches!(*name, header::UPGRADE | header::TE)
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection")
 }

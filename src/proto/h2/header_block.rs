@@ -120,7 +120,9 @@ impl Connection {
         if let Some(key) = self.streams.find(id) {
             return Ok(match self.streams.at(key.slot).state {
                 StreamState::Open | StreamState::HalfClosedLocal => Purpose::Trailers(key),
-                StreamState::HalfClosedRemote => Purpose::Faulty(StreamFault::closed("HEADERS comes behind the end")),
+                StreamState::HalfClosedRemote => {
+                    Purpose::Faulty(StreamFault::closed("HEADERS comes behind the end"))
+                }
             });
         }
         if self.was_reset(id) || self.is_beyond_last(id) {
@@ -144,7 +146,9 @@ impl Connection {
         }
         match () {
             () if self.is_beyond_last(id) => Purpose::Ignored,
-            () if self.streams.len() >= cx.limits.streams as usize => Purpose::Refused(ErrorCode::RefusedStream),
+            () if self.streams.len() >= cx.limits.streams as usize => {
+                Purpose::Refused(ErrorCode::RefusedStream)
+            }
             () => Purpose::Request,
         }
     }
@@ -241,12 +245,14 @@ fn fragment<'p>(header: &FrameHeader, payload: &'p [u8]) -> Result<(&'p [u8], bo
     }
     let mut depends_on_itself = false;
     if header.has(flag::PRIORITY) {
-        let (priority, rest) = payload.split_first_chunk::<5>().ok_or(Fault::frame_size("HEADERS is too short"))?;
+        let (priority, rest) =
+            payload.split_first_chunk::<5>().ok_or(Fault::frame_size("HEADERS is too short"))?;
         let [d0, d1, d2, d3, _] = *priority;
         depends_on_itself = u32::from_be_bytes([d0, d1, d2, d3]) & 0x7fff_ffff == header.stream;
         payload = rest;
     }
-    let len = payload.len().checked_sub(padding).ok_or(Fault::protocol("padding is longer than its frame"))?;
+    let len =
+        payload.len().checked_sub(padding).ok_or(Fault::protocol("padding is longer than its frame"))?;
     Ok((&payload[..len], depends_on_itself))
 }
 

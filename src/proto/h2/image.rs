@@ -51,7 +51,12 @@ impl Image {
         if block_bytes > frame::PAYLOAD_BYTES_MAX {
             return None;
         }
-        bytes[..HEADER_BYTES].copy_from_slice(&frame::header(block_bytes, FrameType::Headers, flag::END_HEADERS, 0));
+        bytes[..HEADER_BYTES].copy_from_slice(&frame::header(
+            block_bytes,
+            FrameType::Headers,
+            flag::END_HEADERS,
+            0,
+        ));
         let body = Some(body).filter(|body| sent.has_body && !body.is_empty());
         let body_bytes = body.as_ref().map_or(0, Bytes::len);
         let inline = body.as_ref().filter(|body| body.len() <= INLINE_BODY_BYTES);

@@ -127,7 +127,9 @@ impl Head {
         match line.kind {
             kind if kind.is_pseudo() => self.malformed("trailers hold a pseudo-header field"),
             Name::Invalid => self.malformed("a field name is not valid"),
-            Name::ConnectionSpecific | Name::Te => self.malformed("trailers hold a connection-specific field"),
+            Name::ConnectionSpecific | Name::Te => {
+                self.malformed("trailers hold a connection-specific field")
+            }
             _ => self.push(line, limits),
         }
         Ok(())
@@ -152,7 +154,8 @@ impl Head {
         if self.fields.len() == limits.headers {
             return self.reject(Reject::TooManyHeaders);
         }
-        self.fields.push(Field { name: Span::new(line.name, line.value), value: Span::new(line.value, line.end) });
+        self.fields
+            .push(Field { name: Span::new(line.name, line.value), value: Span::new(line.value, line.end) });
     }
 
     #[inline]

@@ -172,7 +172,11 @@ mod tests {
         let now = Instant::now();
         let mut meter = Meter::new(&limits(), now);
         meter.count(Kind::Ping, &limits(), now).unwrap();
-        assert_eq!(passes(&mut meter, Kind::Ping, now + Duration::from_secs(4)), 12, "four seconds of three a second");
+        assert_eq!(
+            passes(&mut meter, Kind::Ping, now + Duration::from_secs(4)),
+            12,
+            "four seconds of three a second"
+        );
     }
 
     #[test]

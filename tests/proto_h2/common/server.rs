@@ -25,11 +25,34 @@ const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 /// An event, kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    Request { id: u32, method: String, path: String, query: Option<String>, authority: Option<String>, fields: Vec<(Vec<u8>, Vec<u8>)>, ends: bool },
-    Refused { id: u32, reject: Reject, ends: bool },
-    Data { id: u32, bytes: Vec<u8>, ends: bool },
-    Trailers { id: u32, fields: Vec<(Vec<u8>, Vec<u8>)>, refused: Option<Reject> },
-    Reset { id: u32, by: ResetBy },
+    Request {
+        id: u32,
+        method: String,
+        path: String,
+        query: Option<String>,
+        authority: Option<String>,
+        fields: Vec<(Vec<u8>, Vec<u8>)>,
+        ends: bool,
+    },
+    Refused {
+        id: u32,
+        reject: Reject,
+        ends: bool,
+    },
+    Data {
+        id: u32,
+        bytes: Vec<u8>,
+        ends: bool,
+    },
+    Trailers {
+        id: u32,
+        fields: Vec<(Vec<u8>, Vec<u8>)>,
+        refused: Option<Reject>,
+    },
+    Reset {
+        id: u32,
+        by: ResetBy,
+    },
     Malformed(&'static str),
     Over(Option<Fault>),
 }
@@ -169,7 +192,9 @@ impl Server {
         let seen = keep(&event, head);
         match (&mut self.seen.last_mut(), &seen) {
             // How data is cut does not matter.
-            (Some(Seen::Data { id, bytes, ends: last }), Seen::Data { id: same, bytes: more, ends }) if id == same && !*last => {
+            (Some(Seen::Data { id, bytes, ends: last }), Seen::Data { id: same, bytes: more, ends })
+                if id == same && !*last =>
+            {
                 bytes.extend(more);
                 *last = *ends;
             }
@@ -177,7 +202,9 @@ impl Server {
         }
         match event {
             Event::Request { stream, ends } => self.request(stream, ends, head),
-            Event::Refused { stream, reject, .. } => self.answer_with(stream, reject.status(), b"refused", End::Stream),
+            Event::Refused { stream, reject, .. } => {
+                self.answer_with(stream, reject.status(), b"refused", End::Stream)
+            }
             Event::Data { stream, bytes, ends } => self.data(stream, bytes, ends),
             Event::Trailers { stream, .. } => self.ended(stream),
             Event::Reset { stream, .. } => drop(self.replies.remove(&stream.id())),
@@ -203,7 +230,9 @@ impl Server {
             }
             _ => {
                 let is_head = head.method() == windlass::proto::semantics::Method::Head;
-                if let Some(body) = self.connection.image_out(stream, &self.image, is_head, DATE, &mut self.out) {
+                if let Some(body) =
+                    self.connection.image_out(stream, &self.image, is_head, DATE, &mut self.out)
+                {
                     reply.left = body.len();
                     reply.body = body.to_vec();
                     self.connection.want(stream);
@@ -333,7 +362,8 @@ fn keep(event: &Event<'_>, head: &Head) -> Seen {
 /// Decodes the block of HEADERS that was sent; no peer of a test has a table.
 pub(crate) fn fields(frame: &Frame) -> Vec<(String, String)> {
     assert_eq!(frame.kind, HEADERS);
-    let (mut decoder, mut bytes, mut rest, mut fields) = (Decoder::default(), Vec::new(), &frame.payload[..], Vec::new());
+    let (mut decoder, mut bytes, mut rest, mut fields) =
+        (Decoder::default(), Vec::new(), &frame.payload[..], Vec::new());
     decoder.begin();
     while let Some(line) = decoder.next(&mut rest, &mut bytes).unwrap() {
         let text = |range: std::ops::Range<usize>| String::from_utf8(bytes[range].to_vec()).unwrap();

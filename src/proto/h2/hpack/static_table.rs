@@ -108,7 +108,13 @@ mod tests {
     fn entries_are_judged_as_any_other_field() {
         for entry in &TABLE {
             assert_eq!(entry.kind, Name::of(entry.name.as_bytes()), "{}", entry.name);
-            assert_eq!(entry.verdict, Value::of(entry.kind, entry.value.as_bytes()), "{}: {}", entry.name, entry.value);
+            assert_eq!(
+                entry.verdict,
+                Value::of(entry.kind, entry.value.as_bytes()),
+                "{}: {}",
+                entry.name,
+                entry.value
+            );
         }
     }
 }
