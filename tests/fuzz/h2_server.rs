@@ -1,5 +1,5 @@
-//! A server on one HTTP/2 connection, for fuzz targets: `/echo` is answered when its body has ended, `/hold` never,
-//! `/bytes` with 70,000 bytes as the windows open, anything else at once.
+//! A server on one HTTP/2 connection, for fuzz targets: `/echo` is answered when its body has ended,
+//! `/hold` never, `/bytes` with 70,000 bytes as the windows open, anything else at once.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -142,7 +142,7 @@ fn note(seen: &mut Vec<Seen>, event: &Event<'_>, head: &Head) {
     seen.push(kept);
 }
 
-/// Says what an event is, save for the slot of its stream: that depends on when others closed.
+/// Describes an event without the slot of its stream, which depends on when others closed.
 fn text(event: &Event<'_>) -> String {
     match *event {
         Event::Request { stream, ends } => format!("request {} {ends}", stream.id()),

@@ -31,7 +31,8 @@ fn goaway(server: &mut Server, bytes: &[u8]) -> Option<u32> {
     code
 }
 
-/// Feeds bytes and returns the stream and code of the only RST_STREAM that is sent; the connection must go on.
+/// Feeds bytes and returns the stream and code of the only RST_STREAM that is sent; the connection must go
+/// on.
 #[track_caller]
 fn stream_error(server: &mut Server, bytes: &[u8]) -> (u32, u32) {
     let sent = server.answer(bytes);

@@ -1,4 +1,4 @@
-//! How a connection begins, goes on and ends.
+//! Life of a connection: greeting, streams, GOAWAY.
 
 use windlass::proto::h2::{Connection, ConnectionState, Context, ErrorCode, Event, Head, Limits};
 

@@ -1,4 +1,4 @@
-//! What holds for any bytes: they may be cut anywhere, windows never overflow, memory is bounded.
+//! Properties of any input: it may be cut anywhere, windows never overflow, memory is bounded.
 
 use proptest::prelude::*;
 use windlass::proto::h2::{

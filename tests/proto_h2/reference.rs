@@ -1,8 +1,9 @@
-//! The same frames to this implementation and to the crate `h2`: the same requests are seen, the same streams and
-//! connections end, with the same codes.
+//! The same frames to this implementation and to the crate `h2`: the same requests are seen, the same
+//! streams and connections end, with the same codes.
 //!
-//! Scripts are fed frame by frame, and what comes of each frame is compared. Where the two differ the difference must be
-//! one of [`EXPLAINED`], each argued from the RFC; behind it a script is not followed, as the two have parted.
+//! Scripts are fed frame by frame, and what comes of each frame is compared. Where the two differ the
+//! difference must be one of [`EXPLAINED`], each argued from the RFC; behind it a script is not followed,
+//! as the two have parted.
 
 use std::{
     cell::RefCell,
@@ -43,7 +44,7 @@ use crate::{
 
 const BODY: &[u8] = b"ok";
 
-/// What came of one frame.
+/// Effects of one frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Step {
     /// By stream: what was seen of its request, and what was sent on it.
@@ -359,7 +360,8 @@ fn difference(script: &Script) -> Option<Case> {
     None
 }
 
-/// Leaves out streams of which nothing came, and what streams are told as the connection ends: that is the same for all.
+/// Leaves out streams of which nothing came, and what streams are told as the connection ends: that is the
+/// same for all.
 fn strip(mut step: Step) -> Step {
     if step.goaway.is_some() {
         step.streams.values_mut().for_each(|stream| (stream.gone, stream.reset) = (false, None));
@@ -389,7 +391,7 @@ impl Case {
 
 /// A difference that is right.
 struct Explained {
-    /// What the RFCs say.
+    /// The rule that requires it.
     because: &'static str,
     is: fn(&Case) -> bool,
     /// Frames that show it.

@@ -291,7 +291,7 @@ fn trailers_are_kept_apart_and_judged() {
     }
 }
 
-/// Says whether HTTP/1.1 takes a request of these parts, which must hold no line ends.
+/// Returns `true` if HTTP/1.1 accepts a request of these parts, which must hold no line ends.
 fn http_1_takes(method: &[u8], target: &[u8], host: &[u8], value: &[u8]) -> bool {
     let bytes =
         [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\nx-value: ", value, b"\r\n\r\n"].concat();

@@ -3,8 +3,10 @@
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Head, Version};
+use crate::proto::semantics::{
+    Content, Digits, MessageFields, Method, Reject, content, is_forbidden_trailer,
+};
 pub use crate::proto::semantics::{Date, Length};
-use crate::proto::semantics::{Content, Digits, Method, MessageFields, Reject, content, is_forbidden_trailer};
 
 /// Interim response to `Expect: 100-continue` (RFC 9110 §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -93,7 +95,9 @@ pub fn head<'h>(
     status_line(out, status);
     let mut own = MessageFields::default();
     for (name, value) in headers {
-        if own.is_copied(name, value) || *name == header::CONNECTION && status == StatusCode::SWITCHING_PROTOCOLS {
+        if own.is_copied(name, value)
+            || *name == header::CONNECTION && status == StatusCode::SWITCHING_PROTOCOLS
+        {
             field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }

@@ -24,23 +24,23 @@ const LEAVING_PING: [u8; 8] = *b"windlass";
 /// The largest identifier of a stream.
 const STREAM_MAX: u32 = (1 << 31) - 1;
 
-/// What a call works with.
+/// Arguments that most calls need.
 #[derive(Debug)]
 pub struct Context<'a> {
     /// Bounds.
     pub limits: &'a Limits,
     /// The time of the call.
     pub now: Instant,
-    /// Where a head is decoded; valid until the next call.
+    /// Receives decoded heads; valid until the next call.
     pub head: &'a mut Head,
-    /// Where frames are appended.
+    /// Outbox that frames are appended to.
     pub out: &'a mut Vec<u8>,
 }
 
 /// A connection, on the server's side.
 ///
-/// Feed it with [`next`](Self::next), and send with the methods that append to an outbox. After each use of it call
-/// `next` until it returns `None`.
+/// Feed it with [`next`](Self::next), and send with the methods that append to an outbox. After each use of
+/// it call `next` until it returns `None`.
 #[derive(Debug)]
 pub struct Connection {
     pub(super) state: ConnectionState,
@@ -107,8 +107,8 @@ impl Connection {
         }
     }
 
-    /// Begins a connection that an HTTP/1.1 request asked for by `Upgrade: h2c` (RFC 7540 §3.2), behind the `101`.
-    /// Stream 1 carries that request's answer. `settings` is the payload of `HTTP2-Settings`.
+    /// Begins a connection that an HTTP/1.1 request asked for by `Upgrade: h2c` (RFC 7540 §3.2), behind the
+    /// `101`. Stream 1 carries that request's answer. `settings` is the payload of `HTTP2-Settings`.
     ///
     /// # Errors
     ///
@@ -155,7 +155,8 @@ impl Connection {
         })
     }
 
-    /// Takes a peer's bytes up to the next event. `input` loses what was taken; `None` once nothing is left to do.
+    /// Takes a peer's bytes up to the next event. `input` loses what was taken; `None` once nothing is left
+    /// to do.
     #[inline]
     pub fn next<'i>(&mut self, input: &mut &'i [u8], cx: &mut Context<'_>) -> Option<Event<'i>> {
         if self.state == ConnectionState::Closed {
@@ -192,8 +193,8 @@ impl Connection {
         self.state = ConnectionState::Closed;
     }
 
-    /// Asks the peer to begin no further stream: GOAWAY in two steps (RFC 9113 §6.8). Streams that were on their way are
-    /// served, and the connection is over with the last of them.
+    /// Asks the peer to begin no further stream: GOAWAY in two steps (RFC 9113 §6.8). Streams that were on
+    /// their way are served, and the connection is over with the last of them.
     pub fn leave(&mut self, out: &mut Vec<u8>) {
         if matches!(self.state, ConnectionState::Open) {
             self.state = ConnectionState::Announced;
@@ -228,8 +229,8 @@ impl Connection {
         matches!(self.state, ConnectionState::Preface | ConnectionState::FirstSettings)
     }
 
-    /// Returns `true` if a frame other than DATA, or a header block, has begun and not ended. Nothing else can come until it has
-    /// (RFC 9113 §4.3), so it must not take for ever.
+    /// Returns `true` if a frame other than DATA, or a header block, has begun and not ended. Nothing else
+    /// can come until it has (RFC 9113 §4.3), so it must not take for ever.
     pub fn is_mid_frame(&self) -> bool {
         self.block.is_some() || !self.partial.is_empty()
     }

@@ -39,7 +39,8 @@ impl Connection {
         self.begin_content(header.len, 0, cx)
     }
 
-    /// Says why the data of a frame is not wanted: for a fault, or for none if the peer could not know better.
+    /// Returns the reason to drop the data of a frame: a fault, or none if the peer could not know
+    /// better.
     fn data_fault(&mut self, id: u32, len: usize) -> Option<Option<StreamFault>> {
         let Some(key) = self.streams.find(id) else {
             let is_late = self.was_reset(id) || self.is_beyond_last(id);

@@ -1,4 +1,4 @@
-//! What streams and connections end with (RFC 9113 §5.4, §7).
+//! Error codes and faults (RFC 9113 §5.4, §7).
 
 use super::hpack;
 
@@ -63,7 +63,7 @@ pub struct Fault {
     pub code: ErrorCode,
     /// A short name for metrics.
     pub label: &'static str,
-    /// What happened, sent to the peer with the GOAWAY.
+    /// Description, sent to the peer with the GOAWAY.
     pub text: &'static str,
 }
 
@@ -110,7 +110,7 @@ pub struct StreamFault {
     pub code: ErrorCode,
     /// A short name for metrics.
     pub label: &'static str,
-    /// What happened.
+    /// Description.
     pub text: &'static str,
 }
 

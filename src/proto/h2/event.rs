@@ -1,4 +1,4 @@
-//! What a connection tells its user.
+//! Events of a connection, returned to its user.
 
 use super::{ErrorCode, Fault, Key, StreamFault};
 use crate::proto::semantics::Reject;
@@ -19,7 +19,7 @@ pub enum Event<'a> {
         stream: Key,
         /// No body follows.
         ends: bool,
-        /// What is wrong with it.
+        /// The rule that the request breaks.
         reject: Reject,
     },
     /// A part of a request's body. [Release](super::Connection::release) it once it is used up.
@@ -35,14 +35,14 @@ pub enum Event<'a> {
     Trailers {
         /// The stream.
         stream: Key,
-        /// Why they are not accepted, if they are not.
+        /// The limit or rule that they break, if they break one.
         refused: Option<Reject>,
     },
     /// A stream ended before its time; nothing can be sent on it.
     Reset {
         /// The stream.
         stream: Key,
-        /// Who ended it.
+        /// The side that ended it.
         by: ResetBy,
     },
     /// A request was reset before it was told of.
@@ -51,7 +51,7 @@ pub enum Event<'a> {
     Over(Option<Fault>),
 }
 
-/// Who ended a stream before its time.
+/// The side that ended a stream early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetBy {
     /// The peer, with this code.

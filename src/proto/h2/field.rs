@@ -1,5 +1,5 @@
-//! Fields as far as a request's meaning depends on them: judged once, when they are decoded. The dynamic table keeps the
-//! verdict with the field, so a field that a client sends again and again costs a copy.
+//! Fields as far as a request's meaning depends on them: judged once, when they are decoded. The dynamic
+//! table keeps the verdict with the field, so a field that a client sends again and again costs a copy.
 
 use crate::proto::semantics::{
     Form, Method, Reject, is_authority, is_field_value, is_token, is_token_byte, parse_target,

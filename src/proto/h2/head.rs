@@ -5,8 +5,8 @@ use crate::proto::semantics::{Field, Fields, Method, Reject, Span};
 
 /// A decoded head: bytes, and where in them everything is.
 ///
-/// Reuse it: the next head overwrites it and keeps its memory. It means something only while the event that told of
-/// it is handled.
+/// Reuse it: the next head overwrites it and keeps its memory. It means something only while the event that
+/// told of it is handled.
 #[derive(Debug, Default)]
 pub struct Head {
     pub(super) bytes: Vec<u8>,
@@ -30,7 +30,8 @@ impl Head {
         self.method
     }
 
-    /// Returns the method as the `http` crate has it. Allocates for a method of its own of more than 15 bytes.
+    /// Returns the method as the `http` crate has it. Allocates for a method of its own of more than 15
+    /// bytes.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ const CONTINUATIONS: u32 = 64;
 /// Bytes of a field line that is not complete at most, in multiples of the limit on the whole list.
 const LINE_FACTOR: usize = 4;
 
-/// What a block is for. All are decoded, as the next one depends on them (RFC 9113 §4.3).
+/// Purpose of a block. Every block is decoded, as the next one depends on it (RFC 9113 §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     Request,

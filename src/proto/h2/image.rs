@@ -24,7 +24,7 @@ pub struct Image {
     bytes: Box<[u8]>,
     /// Bytes of HEADERS.
     head_bytes: usize,
-    /// Where the date is.
+    /// Offset of the date.
     date: usize,
     /// The body, unless it lies behind the head; `None`: there is none.
     body: Option<Bytes>,
@@ -33,8 +33,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// Builds the image. `headers` are treated as in [`encode::head`], save that a `date` is dropped. `None`: its head
-    /// does not fit one frame.
+    /// Builds the image. `headers` are treated as in [`encode::head`], save that a `date` is dropped.
+    /// `None`: its head does not fit one frame.
     pub fn new<'h>(
         status: StatusCode,
         headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
@@ -90,8 +90,8 @@ impl Image {
 }
 
 impl Connection {
-    /// Sends a response as a whole, its head alone to HEAD. Returns the body if the windows, or the size of a frame, do not let it
-    /// leave with the head: it is still to be sent.
+    /// Sends a response as a whole, its head alone to HEAD. Returns the body if the windows, or the size of
+    /// a frame, do not let it leave with the head: it is still to be sent.
     #[inline]
     pub fn image_out(
         &mut self,

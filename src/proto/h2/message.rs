@@ -1,8 +1,9 @@
-//! Messages (RFC 9113 §8): takes the field lines of a header section as they are decoded, and judges the whole.
+//! Messages (RFC 9113 §8): takes the field lines of a header section as they are decoded, and judges the
+//! whole.
 //!
-//! There are three verdicts. A request that HTTP/2 calls malformed is reset. One that HTTP/1.1 would refuse in the
-//! same words is answered with a status: the rules for methods, targets, authorities, lengths and values are those of
-//! [`semantics`](crate::proto::semantics). Any other is served.
+//! There are three verdicts. A request that HTTP/2 calls malformed is reset. One that HTTP/1.1 would refuse
+//! in the same words is answered with a status: the rules for methods, targets, authorities, lengths and
+//! values are those of [`semantics`](crate::proto::semantics). Any other is served.
 
 use super::{
     Head, Limits, Priority, StreamFault,
@@ -23,7 +24,7 @@ const FIELD_OVERHEAD_BYTES: usize = 32;
 /// Bytes around a name and a value of HTTP/1.1: `: ` and a line end.
 const LINE_OVERHEAD_BYTES: usize = 4;
 
-/// What a header section has shown so far.
+/// Facts of a header section, collected while its lines are decoded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     /// Size of the header list.
@@ -46,7 +47,7 @@ pub(super) struct Seen {
 /// A header list so large that the connection ends.
 pub(super) struct Excess;
 
-/// Why a request is not served.
+/// Reason why a request is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Its stream is reset.
@@ -221,7 +222,7 @@ impl Head {
 
     /// Judges a request whose header section is complete; `ends`: it has no body.
     pub(super) fn finish(&mut self, ends: bool, limits: &Limits) -> Result<(), Refusal> {
-        self.settle_control(limits);
+        self.judge_control(limits);
         if ends && self.length.is_some_and(|length| length > 0) {
             self.malformed("there is no body of the declared length");
         }
@@ -258,7 +259,7 @@ impl Head {
 
     /// Brings together what the pseudo-header fields say (RFC 9113 §8.3.1, §8.5).
     #[inline]
-    fn settle_control(&mut self, limits: &Limits) {
+    fn judge_control(&mut self, limits: &Limits) {
         let Seen { has_method, scheme, target, reject, .. } = self.seen;
         if reject == Some(Reject::HeadTooLong) {
             // What is missing may be what was not kept.
@@ -268,29 +269,29 @@ impl Head {
             return self.malformed("there is no :method");
         }
         if self.method == Method::Connect || self.protocol.is_some() {
-            return self.settle_connect(limits);
+            return self.judge_connect(limits);
         }
         match (scheme, target) {
-            (Some(scheme), Some(target)) => self.settle_request(scheme, target, limits),
+            (Some(scheme), Some(target)) => self.judge_target(scheme, target, limits),
             _ => self.malformed("there is no :scheme, or no :path"),
         }
     }
 
-    fn settle_connect(&mut self, limits: &Limits) {
+    fn judge_connect(&mut self, limits: &Limits) {
         let Seen { scheme, target, .. } = self.seen;
         let is_extended = self.protocol.is_some();
         if is_extended && (self.method != Method::Connect || !limits.connect_protocol) {
             return self.malformed(":protocol comes without extended CONNECT");
         }
         match (is_extended, scheme, target) {
-            (true, Some(scheme), Some(target)) => self.settle_request(scheme, target, limits),
-            (false, None, None) if self.authority.is_some() => self.settle_authority(Scheme::Http),
+            (true, Some(scheme), Some(target)) => self.judge_target(scheme, target, limits),
+            (false, None, None) if self.authority.is_some() => self.choose_authority(Scheme::Http),
             _ => self.malformed("CONNECT has not the pseudo-header fields that it must have"),
         }
     }
 
     #[inline]
-    fn settle_request(&mut self, scheme: Scheme, (target, verdict): (Span, Value), limits: &Limits) {
+    fn judge_target(&mut self, scheme: Scheme, (target, verdict): (Span, Value), limits: &Limits) {
         match verdict {
             _ if target.len() > limits.target_bytes => self.reject(Reject::LineTooLong),
             Value::Origin { path_len } => {
@@ -309,12 +310,12 @@ impl Head {
         if scheme == Scheme::Other {
             self.reject(Reject::Target);
         }
-        self.settle_authority(scheme);
+        self.choose_authority(scheme);
     }
 
     /// Decides who the request is for: `:authority`, else Host; both must mean the same.
     #[inline]
-    fn settle_authority(&mut self, scheme: Scheme) {
+    fn choose_authority(&mut self, scheme: Scheme) {
         let verdict = match (self.seen.authority, self.seen.host) {
             (Some(verdict), None) => verdict,
             (Some(verdict), Some((host, _))) => match self.is_for(host, scheme) {
@@ -365,7 +366,8 @@ impl Head {
         self.seen.malformed.get_or_insert(text);
     }
 
-    /// Notes a reason to refuse the request; a list that is too long hides all others, as not all of it is there.
+    /// Notes a reason to refuse the request; a list that is too long hides all others, as not all of it is
+    /// there.
     fn reject(&mut self, reject: Reject) {
         if reject == Reject::HeadTooLong {
             self.seen.reject = Some(reject);

@@ -7,14 +7,14 @@ use super::{ErrorCode, Fault, Limits};
 /// So many seconds of a rate may come at once.
 const BURST_SECONDS: f32 = 4.0;
 
-/// Bytes sent for which a peer may send one more WINDOW_UPDATE, and one more PING: clients measure a connection
-/// with both, about once for each frame they get.
+/// Bytes sent for which a peer may send one more WINDOW_UPDATE, and one more PING: clients measure a
+/// connection with both, about once for each frame they get.
 const SENT_BYTES_PER_ANSWER: f32 = 64.0;
 
 /// Shorter times are added up before they fill a bucket, so that no part of them is lost to rounding.
 const TICK: Duration = Duration::from_millis(1);
 
-/// What is counted.
+/// A kind of frame or fault that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// RST_STREAM: a request is made for nothing.

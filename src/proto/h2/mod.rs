@@ -10,12 +10,13 @@
 //!                        next_turn: windows, priorities
 //! ```
 //!
-//! A [`Connection`] is fed bytes with [`Connection::next`], which returns one [`Event`] at a time and appends what the
-//! protocol itself has to say to the outbox. A request's head is decoded into the caller's [`Head`], so a request that
-//! is answered at once leaves nothing behind. Time is an argument.
+//! A [`Connection`] is fed bytes with [`Connection::next`], which returns one [`Event`] at a time and
+//! appends what the protocol itself has to say to the outbox. A request's head is decoded into the caller's
+//! [`Head`], so a request that is answered at once leaves nothing behind. Time is an argument.
 //!
-//! Data is pulled, not pushed: a stream that has some says so with [`Connection::want`], and is asked for as much as its
-//! windows allow when [`Connection::next_turn`] names it. So nothing is taken from a producer that cannot be sent.
+//! Data is pulled, not pushed: a stream that has some says so with [`Connection::want`], and is asked for
+//! as much as its windows allow when [`Connection::next_turn`] names it. So nothing is taken from a
+//! producer that cannot be sent.
 
 mod connection;
 mod control;

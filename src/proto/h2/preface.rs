@@ -1,10 +1,10 @@
-//! The client's connection preface (RFC 9113 §3.4): a request no HTTP/1.1 server takes, so that the first bytes of
-//! a connection tell which protocol they begin.
+//! The client's connection preface (RFC 9113 §3.4): a request no HTTP/1.1 server takes, so that the first
+//! bytes of a connection tell which protocol they begin.
 
-/// What a client that knows that the server speaks HTTP/2 sends first.
+/// First bytes of a client that knows that the server speaks HTTP/2.
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How much of the preface the bytes of a connection begin with.
+/// Match of a connection's first bytes with the preface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begins {
     /// They are something else.
@@ -15,7 +15,7 @@ pub enum Begins {
     Whole,
 }
 
-/// Says whether a connection's first bytes are the preface, or may become it.
+/// Compares a connection's first bytes with the preface.
 pub fn begins(bytes: &[u8]) -> Begins {
     let len = bytes.len().min(PREFACE.len());
     match bytes[..len] == PREFACE[..len] {

@@ -1,6 +1,6 @@
 //! Priorities of responses (RFC 9218).
 
-/// How urgent a response is.
+/// Priority of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Priority {
     /// 0 is sent first, 7 last.
@@ -19,7 +19,8 @@ impl Priority {
     /// Number of urgencies.
     pub const URGENCIES: usize = 8;
 
-    /// Reads the value of a `priority` field, or of PRIORITY_UPDATE: a dictionary of structured fields (RFC 9651).
+    /// Reads the value of a `priority` field, or of PRIORITY_UPDATE: a dictionary of structured fields (RFC
+    /// 9651).
     ///
     /// Members that are not known, or have no value that they may have, are ignored.
     pub fn parse(value: &[u8]) -> Self {

@@ -1,16 +1,17 @@
 //! Whose turn it is to send data (RFC 9218 §10).
 //!
-//! Streams that have data wait in lists, by urgency; the lowest is served first. At each urgency there are three
-//! lists. Responses that are of use only as a whole go out one after the other, in the order of their streams. Those
-//! that are of use in parts, and those whose client named no priority, take turns, and the first turn of each comes
-//! before the further turns of others: so a short response waits for no long one.
+//! Streams that have data wait in lists, by urgency; the lowest is served first. At each urgency there are
+//! three lists. Responses that are of use only as a whole go out one after the other, in the order of their
+//! streams. Those that are of use in parts, and those whose client named no priority, take turns, and the
+//! first turn of each comes before the further turns of others: so a short response waits for no long one.
 
 use super::{
     Priority,
     streams::{Key, NONE, Streams},
 };
 
-/// First turns in a row; then one of the streams that take further turns is served, so that new ones do not starve it.
+/// First turns in a row; then one of the streams that take further turns is served, so that new ones do not
+/// starve it.
 const FIRST_TURNS_IN_A_ROW: u8 = 8;
 
 /// The list that a stream waits in.

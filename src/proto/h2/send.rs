@@ -17,8 +17,8 @@ pub enum End {
 }
 
 impl Connection {
-    /// Sends a header section: a head, an interim one, or trailers. `write` appends the block. Returns `false` if the stream
-    /// is over.
+    /// Sends a header section: a head, an interim one, or trailers. `write` appends the block. Returns
+    /// `false` if the stream is over.
     pub fn headers_out(
         &mut self,
         stream: Key,
@@ -120,10 +120,11 @@ impl Connection {
         }
     }
 
-    /// Returns the stream whose turn it is to send data, and how many bytes it may send. `None` if none has data, or
-    /// if none may send.
+    /// Returns the stream whose turn it is to send data, and how many bytes it may send. `None` if none has
+    /// data, or if none may send.
     ///
-    /// The stream keeps its place among those that have data until it [rests](Self::rest), ends or uses up its window.
+    /// The stream keeps its place among those that have data until it [rests](Self::rest), ends or uses up
+    /// its window.
     pub fn next_turn(&mut self) -> Option<(Key, usize)> {
         if self.connection_room() == 0 {
             return None;
@@ -145,14 +146,14 @@ impl Connection {
         self.streams.get(stream).map_or(Sending::Idle, |entry| entry.sending)
     }
 
-    /// Returns how many bytes an event may have that is sent at once, past the turns of others: none while data of the
-    /// stream waits.
+    /// Returns how many bytes an event may have that is sent at once, past the turns of others: none while
+    /// data of the stream waits.
     pub fn direct_room(&self, stream: Key) -> usize {
         if self.sending(stream) == Sending::Idle { self.room(stream) } else { 0 }
     }
 
-    /// Lets go of bytes of a request's body; the peer may send as many more. What a stream holds when it closes is let go
-    /// by itself.
+    /// Lets go of bytes of a request's body; the peer may send as many more. What a stream holds when it
+    /// closes is let go by itself.
     pub fn release(&mut self, stream: Key, bytes: usize, out: &mut Vec<u8>) {
         let Some(entry) = self.streams.get_mut(stream) else { return };
         // No body holds more than a window.

@@ -24,7 +24,7 @@ const SETTING_BYTES: usize = 6;
 /// Largest value of SETTINGS_MAX_FRAME_SIZE.
 const FRAME_SIZE_MAX: u32 = (1 << 24) - 1;
 
-/// What a peer's settings allow us.
+/// Settings of the peer, as far as they bind this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerSettings {
     /// The window that a stream starts with.

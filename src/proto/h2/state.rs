@@ -26,10 +26,10 @@
 //!    └──────rests────────┘   └──────────window opened────────────┘
 //! ```
 //!
-//! An idle stream has an identifier above all that the peer used, a closed one an identifier below that and no
-//! entry; neither has a state.
+//! An idle stream has an identifier above all that the peer used, a closed one an identifier below that and
+//! no entry; neither has a state.
 
-/// How far a connection is.
+/// State of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
     /// The client's preface is not complete.
@@ -38,7 +38,8 @@ pub enum ConnectionState {
     FirstSettings,
     /// Streams may begin.
     Open,
-    /// GOAWAY was sent for streams far in the future, with a PING whose answer shows that the peer has seen it.
+    /// GOAWAY was sent for streams far in the future, with a PING whose answer shows that the peer has seen
+    /// it.
     Announced,
     /// GOAWAY was sent with the last stream that is served.
     Leaving {

@@ -1,8 +1,8 @@
 //! The open streams of a connection: a slab, and an index by identifier.
 //!
-//! A closed stream leaves nothing behind. Identifiers only rise, so one that is not here and not above all that came
-//! is closed; and a [`Key`] holds the identifier beside the slot, so one of an earlier stream in a slot finds
-//! nothing.
+//! A closed stream leaves nothing behind. Identifiers only rise, so one that is not here and not above all
+//! that came is closed; and a [`Key`] holds the identifier beside the slot, so one of an earlier stream in
+//! a slot finds nothing.
 
 use super::{
     Priority,
@@ -158,8 +158,8 @@ struct Cell {
     slot: u32,
 }
 
-/// Slots by identifier: open addressing with linear probing. Identifiers that follow each other have cells that do,
-/// so a look-up hardly ever takes a second step.
+/// Slots by identifier: open addressing with linear probing. Identifiers that follow each other have cells
+/// that do, so a look-up hardly ever takes a second step.
 #[derive(Debug, Default)]
 struct Index {
     /// A power of two, at least twice as many as streams; or none.

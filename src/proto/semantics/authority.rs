@@ -4,8 +4,8 @@ use std::net::Ipv6Addr;
 
 use super::scan;
 
-/// Returns `true` for `uri-host [ ":" [ port ] ]`, the value of Host. An empty value is one: it belongs to a target
-/// without an authority.
+/// Returns `true` for `uri-host [ ":" [ port ] ]`, the value of Host. An empty value is one: it belongs to
+/// a target without an authority.
 ///
 /// User information, an IPv6 zone and `IPvFuture` are refused.
 pub(in crate::proto) fn is_host(value: &[u8]) -> bool {
@@ -48,8 +48,8 @@ fn is_bracketed(value: &[u8]) -> bool {
     port && matches!(address, Some(Ok(_)))
 }
 
-/// Returns `true` if both name the same host and port. A port that is missing or empty is `default_port`, and the case
-/// of a host does not matter (RFC 3986 §6.2.3, §6.2.2.1).
+/// Returns `true` if both name the same host and port. A port that is missing or empty is `default_port`,
+/// and the case of a host does not matter (RFC 3986 §6.2.3, §6.2.2.1).
 pub(in crate::proto) fn is_same_authority(one: &[u8], other: &[u8], default_port: &[u8]) -> bool {
     if one.eq_ignore_ascii_case(other) {
         return true;

@@ -37,13 +37,14 @@ impl Method {
         }
     }
 
-    /// Returns `true` for the methods that change nothing (RFC 9110 §9.2.1), whose requests may overlap others.
+    /// Returns `true` for the methods that change nothing (RFC 9110 §9.2.1), whose requests may overlap
+    /// others.
     pub fn is_safe(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
     }
 
-    /// Returns the method as the `http` crate has it. `token` is what it was recognized from; it is copied for a method
-    /// that is not known here, with an allocation if it has more than 15 bytes.
+    /// Returns the method as the `http` crate has it. `token` is what it was recognized from; it is copied
+    /// for a method that is not known here, with an allocation if it has more than 15 bytes.
     ///
     /// # Errors
     ///

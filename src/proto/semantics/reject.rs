@@ -1,4 +1,4 @@
-//! Why a request is refused.
+//! Reasons to refuse a request.
 
 use std::{error::Error, fmt};
 
@@ -6,8 +6,8 @@ use http::StatusCode;
 
 /// A fault of the peer that ends its connection: what it was, and the status that answers it.
 ///
-/// After any of these the place of the next request is not known for sure, so the connection is closed behind the
-/// answer (see [`encode::reject`](super::super::h1::encode::reject)).
+/// After any of these the place of the next request is not known for sure, so the connection is closed
+/// behind the answer (see [`encode::reject`](super::super::h1::encode::reject)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reject {
     /// More than two empty lines before the request line.

@@ -27,8 +27,8 @@ pub(in crate::proto) struct MessageFields<'h> {
 }
 
 impl<'h> MessageFields<'h> {
-    /// Takes note of a field. Returns `true` if it is sent as it is: of several dates the first, and no length,
-    /// transfer coding or connection option.
+    /// Takes note of a field. Returns `true` if it is sent as it is: of several dates the first, and no
+    /// length, transfer coding or connection option.
     #[inline]
     pub(in crate::proto) fn is_copied(&mut self, name: &HeaderName, value: &'h HeaderValue) -> bool {
         if *name == header::CONTENT_LENGTH {
@@ -45,8 +45,9 @@ impl<'h> MessageFields<'h> {
         *name != header::TRANSFER_ENCODING
     }
 
-    /// Returns the Content-Length to declare, in decimal digits: the real length of content that is sent or, to HEAD, would
-    /// be; else what the handler says of a response whose content is not here (RFC 9110 §8.6).
+    /// Returns the Content-Length to declare, in decimal digits: the real length of content that is sent
+    /// or, to HEAD, would be; else what the handler says of a response whose content is not here (RFC 9110
+    /// §8.6).
     pub(in crate::proto) fn content_length(&self, content: Content, length: Length) -> Option<Digits<'h>> {
         let own = self.length.filter(|digits| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit));
         match (content, own, length) {

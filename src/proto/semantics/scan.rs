@@ -1,5 +1,5 @@
-//! Scans bytes several at a time, in safe and portable code: heads are short, so that setting up wider vectors costs
-//! more than it saves.
+//! Scans bytes several at a time, in safe and portable code: heads are short, so that setting up wider
+//! vectors costs more than it saves.
 
 /// Returns the length of the leading run of bytes whose class in the table is 0.
 pub(in crate::proto) fn plain_len(bytes: &[u8], classes: &[u8; 256]) -> usize {
@@ -13,7 +13,8 @@ pub(in crate::proto) fn plain_len(bytes: &[u8], classes: &[u8; 256]) -> usize {
 
 /// Compares a field name with `lower` without regard to case.
 ///
-/// Both must be tokens, and `lower` only of lower-case letters and `-`: then a single bit separates the cases.
+/// Both must be tokens, and `lower` only of lower-case letters and `-`: then a single bit separates the
+/// cases.
 pub(in crate::proto) fn is_name<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     let Ok(name) = <&[u8; N]>::try_from(name) else { return false };
     name.iter().zip(lower).fold(0, |different, (byte, lower)| different | ((byte | 0x20) ^ lower)) == 0

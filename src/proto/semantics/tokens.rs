@@ -10,7 +10,8 @@ pub(in crate::proto) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
 }
 
-/// Iterates over the elements of a comma-separated list, without the white space around them. Keeps empty ones.
+/// Iterates over the elements of a comma-separated list, without the white space around them. Keeps empty
+/// ones.
 pub(in crate::proto) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim)
 }

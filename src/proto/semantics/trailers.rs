@@ -1,7 +1,8 @@
 //! Which fields may be trailers.
 
-/// Returns `true` for fields that must not be sent or accepted as trailers: framing, routing, request modifiers,
-/// authentication, content description and caching (RFC 9110 §6.5.1). Names compare without regard to case.
+/// Returns `true` for fields that must not be sent or accepted as trailers: framing, routing, request
+/// modifiers, authentication, content description and caching (RFC 9110 §6.5.1). Names compare without
+/// regard to case.
 pub fn is_forbidden_trailer(name: &[u8]) -> bool {
     FORBIDDEN_TRAILERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
 }

@@ -27,8 +27,8 @@ pub(in crate::proto) fn expectation(value: &[u8]) -> Expectation {
     if value.eq_ignore_ascii_case(b"100-continue") { Expectation::Continue } else { Expectation::Unknown }
 }
 
-/// Returns `true` for a valid field value (RFC 9110 §5.5): no control characters but the tab, and no white space at
-/// its ends.
+/// Returns `true` for a valid field value (RFC 9110 §5.5): no control characters but the tab, and no white
+/// space at its ends.
 pub(in crate::proto) fn is_field_value(value: &[u8]) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     !is_blank(value.first()) && !is_blank(value.last()) && plain_len(value, &CONTENT) == value.len()

@@ -1,6 +1,7 @@
 //! A connection of frames that the fuzzer need not count the bytes of, received whole and byte by byte.
 //!
-//! Each frame is made of four bytes (type, flags, stream, length) and its payload; HEADERS may be a whole request.
+//! Each frame is made of four bytes (type, flags, stream, length) and its payload; HEADERS may be a whole
+//! request.
 #![no_main]
 
 #[path = "../h2_server.rs"]

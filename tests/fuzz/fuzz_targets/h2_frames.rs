@@ -1,4 +1,5 @@
-//! Any bytes behind a client's preface, received whole and in two pieces: the same events and the same answers.
+//! Any bytes behind a client's preface, received whole and in two pieces: the same events and the same
+//! answers.
 #![no_main]
 
 #[path = "../h2_server.rs"]

@@ -1,5 +1,5 @@
-//! Any bytes as header blocks of one connection, each decoded whole and in two pieces: the same lines, or refused alike.
-//! What was decoded is encoded and decoded back.
+//! Any bytes as header blocks of one connection, each decoded whole and in two pieces: the same lines, or
+//! refused alike. What was decoded is encoded and decoded back.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

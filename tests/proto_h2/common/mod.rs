@@ -1,4 +1,5 @@
-//! Both sides of a connection without sockets: frames a peer sends, and a server that answers by simple rules.
+//! Both sides of a connection without sockets: frames a peer sends, and a server that answers by simple
+//! rules.
 #![allow(dead_code, reason = "a vocabulary: its users come one by one")]
 
 pub(crate) mod frames;

@@ -1,7 +1,8 @@
 //! A server on a connection, which answers by the path:
 //!
 //! - `/` is an image with the body "root", as any path that is not listed;
-//! - `/bytes/N` is N bytes, sent by turns; `/slow/N` the same, but only once its data is [let go](Server::let_go);
+//! - `/bytes/N` is N bytes, sent by turns; `/slow/N` the same, but only once its data is [let
+//! go](Server::let_go);
 //! - `/echo` answers with its body once that has ended; `/early` answers before its body has;
 //! - `/hold` is never answered and holds its body; `/ignore` is never answered and its body is released.
 
@@ -116,7 +117,8 @@ impl Server {
         }
     }
 
-    /// Makes a server whose peer has sent these settings and acknowledged its own. What was sent so far is forgotten.
+    /// Makes a server whose peer has sent these settings and acknowledged its own. What was sent so far is
+    /// forgotten.
     pub(crate) fn greeted(limits: Limits, pairs: &[(u16, u32)]) -> Self {
         let mut server = Self::with(limits);
         server.feed(&[preface(pairs), frame(SETTINGS, 1, 0, [])].concat());

@@ -10,11 +10,11 @@ pub struct Line {
     pub kind: Name,
     /// The verdict on the value.
     pub verdict: Value,
-    /// Where the name starts; it ends where the value starts.
+    /// Offset of the name, which ends where the value starts.
     pub name: usize,
-    /// Where the value starts.
+    /// Offset of the value.
     pub value: usize,
-    /// Where the value ends.
+    /// End of the value.
     pub end: usize,
 }
 
@@ -31,7 +31,7 @@ pub enum Short {
     Https,
 }
 
-/// How much a block has shown so far.
+/// Position in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Nothing: size updates may come.
@@ -60,14 +60,14 @@ impl Default for Decoder {
 impl Decoder {
     /// Makes a decoder for a connection whose settings allow `limit` bytes of table.
     ///
-    /// Until the peer acknowledges that, it may use the default, so a smaller limit holds from [`limit`](Self::limit)
-    /// on only.
+    /// Until the peer acknowledges that, it may use the default, so a smaller limit holds from
+    /// [`limit`](Self::limit) on only.
     pub fn new(limit: usize) -> Self {
         Self { limit: limit.max(DEFAULT_TABLE_BYTES), ..Self::default() }
     }
 
-    /// Takes note that the peer acknowledged the limit: a table above it must be made smaller in the next block
-    /// (RFC 7541 §4.2).
+    /// Takes note that the peer acknowledged the limit: a table above it must be made smaller in the next
+    /// block (RFC 7541 §4.2).
     pub fn limit(&mut self, limit: usize) {
         self.limit = limit;
     }

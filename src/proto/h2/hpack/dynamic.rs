@@ -1,8 +1,8 @@
 //! The dynamic table (RFC 7541 §2.3.2): a queue of entries over one buffer of bytes.
 //!
-//! New entries and their bytes are appended, evicted ones are dead at the front. Once more bytes are dead than alive
-//! the living move to the front: each byte moves once for each byte that died, so the cost of an entry is constant on
-//! average, and the buffer has at most twice the bytes of the table.
+//! New entries and their bytes are appended, evicted ones are dead at the front. Once more bytes are dead
+//! than alive the living move to the front: each byte moves once for each byte that died, so the cost of an
+//! entry is constant on average, and the buffer has at most twice the bytes of the table.
 
 use super::ENTRY_OVERHEAD_BYTES;
 use crate::proto::h2::field::{Name, Value};
@@ -22,7 +22,7 @@ pub(super) struct Field<'a> {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Where the name starts in the buffer.
+    /// Offset of the name in the buffer.
     start: u32,
     name_len: u16,
     value_len: u16,

@@ -11,7 +11,7 @@ pub const EMPTY_TABLE: u8 = 0x20;
 const LITERAL: u8 = 0x00;
 const NEVER_INDEXED: u8 = 0x10;
 
-/// How the strings of a block are written.
+/// Representation of the strings of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strings {
     /// As they are: least work.

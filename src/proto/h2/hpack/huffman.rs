@@ -1,9 +1,9 @@
 //! The Huffman code of HPACK (RFC 7541 §5.2 and appendix B).
 //!
-//! The code is canonical: codes of one length are consecutive, in the order of their symbols. So the lengths alone
-//! define it, and everything else here is computed from them at compile time. Nearly all text has codes of 5 to 8
-//! bits: one look-up decodes the one or two that the next bits hold. Longer codes are found by comparing with the
-//! first code of each length.
+//! The code is canonical: codes of one length are consecutive, in the order of their symbols. So the
+//! lengths alone define it, and everything else here is computed from them at compile time. Nearly all text
+//! has codes of 5 to 8 bits: one look-up decodes the one or two that the next bits hold. Longer codes are
+//! found by comparing with the first code of each length.
 
 /// The symbol that ends a string; it must not occur in one.
 const EOS: u16 = 256;
@@ -60,7 +60,7 @@ static LOOKUP: [Entry; 1 << LOOKUP_BITS] = lookup();
 #[derive(Clone, Copy)]
 struct Entry {
     symbols: [u8; 2],
-    /// How many: none, if the first code is longer.
+    /// Number of symbols: 0 if the first code is longer.
     count: u8,
     /// Bits of all of them.
     bits: u8,
@@ -209,7 +209,8 @@ fn decode_end(mut bits: Bits<'_>, out: &mut [u8], mut len: usize) -> Result<usiz
         if bits.count < 8 && bits.window == ones {
             return Ok(len);
         }
-        // Ones behind the end make no code whole that is not: the end-of-string symbol is the only code of ones.
+        // Ones behind the end make no code whole that is not: the end-of-string symbol is the only code of
+        // ones.
         let window = bits.window | !ones;
         let entry = LOOKUP[(window >> (64 - LOOKUP_BITS)) as usize];
         let (symbol, length) = match entry.count {

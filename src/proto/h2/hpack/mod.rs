@@ -8,8 +8,8 @@
 //!  status, fields ──► encode ──► block    static table and literals only: no state for a peer
 //! ```
 //!
-//! The encoder uses no dynamic table. A response's block then depends on the response alone, so it can be built once
-//! and sent to every connection, and an idle connection holds nothing for it.
+//! The encoder uses no dynamic table. A response's block then depends on the response alone, so it can be
+//! built once and sent to every connection, and an idle connection holds nothing for it.
 
 mod decode;
 mod dynamic;
