@@ -8,7 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use windlass::proto::h1::{Body, Exchange, Head, Image, Length, Limits, Search, Step, encode, parse};
+use windlass::proto::{
+    h1::{Body, Exchange, Head, Image, Length, Limits, Search, Step, encode, parse},
+    h2,
+};
 
 struct Counting;
 
@@ -82,6 +85,105 @@ fn a_rejected_request_allocates_nothing() {
     assert_eq!(parse(fine, &mut search, &limits, &mut head), Ok(Some(fine.len())));
     let refused = b"GET / HTTP/1.1\r\nHost : a\r\n\r\n";
     assert_eq!(allocations(|| assert!(parse(refused, &mut search, &limits, &mut head).is_err())), 0);
+}
+
+/// An HTTP/2 connection whose requests are answered at once: one that ends with an image, one with a body
+/// with as many bytes.
+struct Http2 {
+    connection: h2::Connection,
+    limits: h2::Limits,
+    now: std::time::Instant,
+    head: h2::Head,
+    out: Vec<u8>,
+    image: h2::Image,
+    headers: HeaderMap,
+}
+
+impl Http2 {
+    fn new() -> Self {
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, text)]);
+        let image = h2::Image::new(StatusCode::OK, &headers, Bytes::from_static(b"Hello, World!"))
+            .expect("it is short");
+        let (limits, now, mut out) =
+            (h2::Limits::default(), std::time::Instant::now(), Vec::with_capacity(64 * 1024));
+        let connection = h2::Connection::new(&limits, now, &mut out);
+        let mut server = Self { connection, limits, now, head: h2::Head::default(), out, image, headers };
+        server.serve(&[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[])].concat());
+        server
+    }
+
+    fn serve(&mut self, mut input: &[u8]) {
+        let mut left = 0;
+        self.out.clear();
+        loop {
+            let Self { connection, limits, now, head, out, image, headers } = self;
+            let mut cx = h2::Context { limits, now: *now, head, out };
+            match connection.next(&mut input, &mut cx) {
+                None => break,
+                Some(h2::Event::Request { stream, ends: true }) => {
+                    assert!(connection.image_out(stream, image, false, DATE, out).is_none());
+                }
+                Some(h2::Event::Data { stream, bytes, ends }) => {
+                    left += bytes.len();
+                    connection.release(stream, bytes.len(), out);
+                    if ends {
+                        connection.headers_out(stream, h2::End::Open, out, |out| {
+                            let (exchange, length) =
+                                (h2::encode::Exchange::default(), Length::Known(left as u64));
+                            let plain = h2::hpack::encode::Strings::Plain;
+                            h2::encode::head(out, exchange, StatusCode::OK, length, &*headers, DATE, plain);
+                        });
+                        connection.want(stream);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        while let Some((stream, room)) = self.connection.next_turn() {
+            let len = room.min(left);
+            left -= len;
+            let end = if left == 0 { h2::End::Stream } else { h2::End::Open };
+            self.connection.data_out(stream, len, end, &mut self.out);
+            self.out.resize(self.out.len() + len, b'x');
+        }
+        self.connection.sent(self.out.len(), &self.limits);
+    }
+
+    /// Serves the first half of these to get warm, then counts the allocations for the second.
+    fn allocations(&mut self, rounds: &[Vec<u8>]) -> u64 {
+        let (warm, measured) = rounds.split_at(rounds.len() / 2);
+        warm.iter().for_each(|round| self.serve(round));
+        allocations(|| measured.iter().for_each(|round| self.serve(round)))
+    }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    let mut bytes = vec![length[1], length[2], length[3], kind, flags];
+    bytes.extend(stream.to_be_bytes());
+    [&bytes, payload].concat()
+}
+
+#[test]
+fn an_http_2_request_and_its_reply_allocate_nothing_once_warm() {
+    let mut server = Http2::new();
+    // A request whose fields go into the table, one that names them, one with a body, a window for the
+    // replies.
+    let literals = b"\x82\x86\x44\x05/path\x41\x04host\x40\x0auser-agent\x03one\x40\x06x-next\x03two";
+    let indexed = b"\x82\x86\xc1\xc0\xbf\xbe";
+    let round = |first| {
+        let body =
+            [frame(1, 4, first + 4, b"\x83\x86\x84\xc0"), frame(0, 1, first + 4, &[b'x'; 5000])].concat();
+        let window = frame(8, 0, 0, &5026_u32.to_be_bytes());
+        [frame(1, 5, first, literals), frame(1, 5, first + 2, indexed), body, window].concat()
+    };
+    let rounds: Vec<_> = (0..200).map(|number| round(6 * number + 1)).collect();
+    assert_eq!(server.allocations(&rounds), 0);
+    // The same, cut in the middle of frames.
+    let frames: Vec<u8> = (200..400).flat_map(|number| frame(1, 5, 6 * number + 1, indexed)).collect();
+    let pieces: Vec<_> = frames.chunks(100).map(<[u8]>::to_vec).collect();
+    assert_eq!(server.allocations(&pieces), 0);
 }
 
 #[cfg(feature = "ws")]

@@ -365,7 +365,10 @@ proptest! {
     #[test]
     fn any_encoder_is_understood_however_its_blocks_are_cut(
         blocks in prop::collection::vec(
-            (prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12), prop::option::of(0..4097_usize)),
+            (
+                prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+                prop::option::of(0..4097_usize),
+            ),
             1..20,
         ),
         fields in prop::collection::vec((name(), value()), 1..12),

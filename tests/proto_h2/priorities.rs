@@ -110,7 +110,7 @@ fn a_stream_that_is_blocked_or_gone_does_not_hold_the_others() {
     assert_eq!(turns(&sent), [1, 3]);
     let sent = server.answer(&[get(5, "/bytes/100"), reset(1, 8), window_update(5, 5)].concat());
     assert_eq!(turns(&sent), [5, 5]);
-    assert_eq!(turns(&server.answer(&window_update(1, 100))), []);
+    assert!(turns(&server.answer(&window_update(1, 100))).is_empty());
 }
 
 #[test]

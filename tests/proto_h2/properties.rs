@@ -34,22 +34,27 @@ pub(crate) fn any_frame() -> impl Strategy<Value = Vec<u8>> {
                     frame(CONTINUATION, END_HEADERS, stream, &block[5..]),
                 ].concat(),
                 1 => frame(HEADERS, end | END_HEADERS | PADDED, stream, [&[4][..], &block, &[0; 4]].concat()),
-                2 => frame(HEADERS, end | END_HEADERS | WITH_PRIORITY, stream, [&[0, 0, 0, 200, 7][..], &block].concat()),
+                2 => {
+                    let block = [&[0, 0, 0, 200, 7][..], &block].concat();
+                    frame(HEADERS, end | END_HEADERS | WITH_PRIORITY, stream, block)
+                }
                 _ => frame(HEADERS, end | END_HEADERS, stream, &block),
             }
         }),
-        6 => (stream(), prop_oneof![0..10_usize, 0..3000_usize], any::<bool>()).prop_map(|(stream, len, ends)| {
+        6 => (stream(), prop_oneof![0..10_usize, 0..3000_usize], any::<bool>())
+            .prop_map(|(stream, len, ends)| {
             frame(DATA, u8::from(ends) * END_STREAM, stream, vec![b'd'; len])
         }),
         2 => (stream(), 1..100_usize, any::<bool>(), 0..110_u8).prop_map(|(stream, len, ends, padding)| {
             let mut payload = vec![0; len];
             payload[0] = padding;
-            frame(DATA, PADDED | u8::from(ends) * END_STREAM, stream, payload)
+            frame(DATA, PADDED | (u8::from(ends) * END_STREAM), stream, payload)
         }),
         3 => (stream(), prop_oneof![4 => 0..70_000_u32, 1 => any::<u32>()]).prop_map(|(stream, increment)| {
             frame(8, 0, stream, increment.to_be_bytes())
         }),
-        2 => (stream(), 0..15_u32).prop_map(|(stream, code)| frame(RST_STREAM, 0, stream, code.to_be_bytes())),
+        2 => (stream(), 0..15_u32)
+            .prop_map(|(stream, code)| frame(RST_STREAM, 0, stream, code.to_be_bytes())),
         1 => prop::collection::vec((0..10_u16, prop_oneof![0..100_000_u32, any::<u32>()]), 0..3)
             .prop_map(|pairs| frame(SETTINGS, 0, 0, settings(&pairs))),
         1 => any::<[u8; 8]>().prop_map(|payload| frame(PING, 0, 0, payload)),
@@ -169,7 +174,7 @@ proptest! {
             }
             prop_assert_eq!((window.left(), window.held()), (credit, held));
             prop_assert!(credit + held <= size, "never more than the window");
-            prop_assert!(held > 0 || credit > size / 2 - 1, "a peer that is not held up is never stopped: {credit}");
+            prop_assert!(held > 0 || credit > size / 2 - 1, "a peer whose bytes are used goes on: {credit}");
         }
     }
 }

@@ -89,7 +89,8 @@ fn fields_that_belong_to_a_connection_are_left_out() {
 #[test]
 fn lengths_follow_the_request_and_the_status() {
     let own = [("content-length", "7")];
-    let cases: [(Exchange, u16, Length, &[(&str, &str)], Option<&str>, bool); 10] = [
+    type Case<'a> = (Exchange, u16, Length, &'a [(&'a str, &'a str)], Option<&'a str>, bool);
+    let cases: [Case<'_>; 10] = [
         (GET, 200, Length::Known(0), &[], Some("0"), true),
         (GET, 200, Length::Unknown, &own, None, true),
         (HEAD, 200, Length::Known(5), &[], Some("5"), false),

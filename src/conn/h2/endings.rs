@@ -3,6 +3,7 @@
 use super::{
     H2, Phase,
     engine::Code,
+    meter::Flood,
     stream::{State, Stream},
 };
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
         io::{DRAINED, Io},
     },
     net::Ending,
-    proto::h2::meter::Flood,
 };
 
 impl H2 {

@@ -17,6 +17,7 @@ mod endings;
 mod engine;
 mod head;
 mod incoming;
+mod meter;
 mod pipe;
 mod reply;
 mod request;
@@ -39,10 +40,10 @@ use std::{
 use crate::{
     conn::{env::Env, io::Io, message::Outcome, protocol::Protocol, timers::Timer},
     net::Ending,
-    proto::h2::meter::Meter,
 };
 
 use engine::{Accepted, Code, Engine, Event, Outbound};
+use meter::Meter;
 use pipe::Pipe;
 use stream::{State, Stream};
 use woken::Woken;

@@ -193,11 +193,8 @@ impl Head {
     fn note(&mut self, name: Name, verdict: Value, value: Span) {
         let bytes = value.of(&self.bytes);
         match name {
-            Name::Host => {
-                if self.seen.host.replace((value, verdict)).is_some() {
-                    self.reject(Reject::HostRepeated);
-                }
-            }
+            Name::Host if self.seen.host.is_some() => self.reject(Reject::HostRepeated),
+            Name::Host => self.seen.host = Some((value, verdict)),
             Name::Cookie => self.seen.cookies += 1,
             Name::ContentLength => match (content_length(bytes), self.length) {
                 (None, _) => self.reject(Reject::LengthInvalid),

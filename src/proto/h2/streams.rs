@@ -265,7 +265,8 @@ mod tests {
         fn streams_are_found_while_they_are_open_and_their_keys_find_no_other(
             steps in prop::collection::vec((any::<bool>(), 1..9_u32, any::<prop::sample::Index>()), 0..400)
         ) {
-            let (mut streams, mut open, mut closed, mut last) = (Streams::default(), BTreeMap::new(), Vec::new(), 1);
+            let (mut streams, mut open) = (Streams::default(), BTreeMap::new());
+            let (mut closed, mut last) = (Vec::new(), 1);
             for (opens, distance, which) in steps {
                 if opens || open.is_empty() {
                     last += distance * 2;

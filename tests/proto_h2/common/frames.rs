@@ -116,7 +116,7 @@ pub(crate) fn request<'a>(method: &'a str, path: &'a str) -> Vec<Field<'a>> {
 
 /// HEADERS of a request.
 pub(crate) fn headers(stream: u32, fields: &[Field<'_>], ends: bool) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS | u8::from(ends) * END_STREAM, stream, block(fields))
+    frame(HEADERS, END_HEADERS | (u8::from(ends) * END_STREAM), stream, block(fields))
 }
 
 /// A whole request without a body.

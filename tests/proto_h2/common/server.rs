@@ -1,10 +1,9 @@
-//! A server on a connection, which answers by the path:
+//! A server on a connection, which answers by the path.
 //!
-//! - `/` is an image with the body "root", as any path that is not listed;
-//! - `/bytes/N` is N bytes, sent by turns; `/slow/N` the same, but only once its data is [let
-//! go](Server::let_go);
-//! - `/echo` answers with its body once that has ended; `/early` answers before its body has;
-//! - `/hold` is never answered and holds its body; `/ignore` is never answered and its body is released.
+//! - `/` is an image with the body "root", as is any path that is not listed.
+//! - `/bytes/N` is N bytes, sent by turns. `/slow/N` sends its data only after [`Server::let_go`].
+//! - `/echo` answers with its body once that has ended. `/early` answers before its body has.
+//! - `/hold` is never answered and holds its body. `/ignore` is never answered and its body is released.
 
 use std::{collections::BTreeMap, time::Instant};
 
