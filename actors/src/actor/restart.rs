@@ -49,7 +49,7 @@ pub struct SpawnOptions {
     pub backoff: Duration,
     /// Longest delay before a restart. Default: 5 s.
     pub max_backoff: Duration,
-    /// Most restarts within the window. After the next failure the actor exits. Default: 10.
+    /// Maximum number of restarts within the window. After the next failure the actor exits. Default: 10.
     pub max_restarts: usize,
     /// Window in which restarts are counted. Default: 60 s.
     pub restart_window: Duration,

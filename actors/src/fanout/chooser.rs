@@ -21,7 +21,8 @@ use crate::{
     pool::{BlockingJob, Pool, Refusal},
 };
 
-/// Most waiting questions. The limit bounds the memory for subscribers that subscribe, ask and leave.
+/// Maximum number of waiting questions. The limit bounds the memory for subscribers that subscribe, ask and
+/// leave.
 const MAX_WAITING: usize = 65_536;
 
 /// Description of a subscriber whose queue is full, for the callback.
@@ -58,7 +59,7 @@ impl fmt::Debug for FullQueue {
 /// Options of a [`Chooser`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChooserOptions {
-    /// Most callbacks that run at once. Default: four for each CPU that this process may use.
+    /// Maximum number of callbacks that run at once. Default: four for each CPU that this process may use.
     pub concurrency: usize,
     /// Treatment of a subscriber whose callback panicked. Default: it keeps its place and loses the event.
     pub on_panic: Overflow,

@@ -189,7 +189,8 @@ pub struct TopicStats {
     pub lagging: usize,
     /// Length of the longest queue after the last event, in events. 0 if no subscriber lags.
     pub lag_events: usize,
-    /// Age of the oldest event that waited after the last event. Zero if no subscriber lags.
+    /// Age of the oldest event that still waited when the last event had been delivered. Zero if no
+    /// subscriber lags.
     pub lag_age: Duration,
 }
 

@@ -21,7 +21,7 @@ const CLOSED: u8 = 1;
 /// Nobody receives any more. A thread that finds a message drops it, and with it any reply inside.
 pub(super) const ABANDONED: u8 = 2;
 
-/// Most slots that a receiver may reserve for the senders on its own thread.
+/// Maximum number of slots that a receiver may reserve for the senders on its own thread.
 const MAX_RESERVED: usize = 32;
 /// Smallest capacity at which a receiver reserves slots. Below it the capacity is exact for every sender.
 const MIN_CAPACITY_TO_RESERVE: usize = 16;

@@ -25,17 +25,17 @@ use crate::{
     wake::{WakeTarget, Wakeable},
 };
 
-/// Most messages passed to the driver in one iteration.
+/// Maximum number of messages passed to the driver in one iteration.
 const MESSAGES_PER_TURN: u64 = 256;
-/// Most calls run in one iteration.
+/// Maximum number of calls run in one iteration.
 const CALLS_PER_TURN: usize = 64;
-/// Most timers fired in one iteration.
+/// Maximum number of timers fired in one iteration.
 const TIMERS_PER_TURN: u64 = 256;
 /// A wait shorter than this suggests that two shards are exchanging messages.
 const SHORT_WAIT: Duration = Duration::from_micros(150);
 /// Processor pauses between two polls of the queues.
 const PAUSES_PER_POLL: usize = 8;
-/// Most rounds in which cancelled tasks may end. After that the shard ends without them.
+/// Maximum number of rounds in which cancelled tasks may end. After that the shard ends without them.
 const CANCEL_ROUNDS: usize = 1024;
 
 /// Stage of the event loop's stop.

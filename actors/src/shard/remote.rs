@@ -21,7 +21,7 @@ use crate::{
 /// Function that the event loop of a shard calls on the shard's thread.
 pub(crate) type Call = Box<dyn FnOnce() + Send>;
 
-/// Most calls that may wait for a shard.
+/// Maximum number of calls that wait for a shard.
 const MAX_CALLS: usize = 1024;
 
 /// The part of a shard that all threads share.
