@@ -1,6 +1,8 @@
-//! One shard of a server: an engine, its connections, and what they are told from outside.
+//! One shard of a server: the driver that passes events between an engine, its connections and other threads.
+//!
+//! It must not know protocols.
 
-mod woken;
+mod wake_queue;
 
 use std::{
     io,
@@ -10,30 +12,33 @@ use std::{
 
 use windlass_actors::{Driver, Local, Wait};
 
-use woken::{Why, Woken};
+use wake_queue::{Reason, WakeQueue};
 
 use crate::{
     conn::{Connections, DrainCounts, Env, Msg, Outcome},
     net::{ConnId, Connection, Ending, Engine},
 };
 
-/// Timers looked at in one turn at most, so that a thousand that are due together do not hold the shard.
+/// Maximum number of connections whose timers are checked in one turn: thousands that are due together must
+/// not block the shard.
 const TIMERS_PER_TURN: usize = 256;
 
-/// After a look at all connections that found none to end, the next one follows so late: there may be very many.
-const LOOKS_APART: Duration = Duration::from_millis(20);
+/// Minimum time between two searches for idle connections, if the first found none: a search visits every
+/// connection.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The driver of one shard.
+/// Driver of one shard.
 pub(crate) struct Shard<E> {
     engine: E,
     connections: Connections,
     local: Local,
-    /// Connections woken and not looked at yet.
-    woken: Woken,
+    /// Connections that were woken and have not had their turn.
+    woken: WakeQueue,
+    /// Receiver of the report once the shard is drained.
     drained: Option<mpsc::Sender<(usize, DrainCounts)>>,
     stopping: bool,
-    /// When it was looked in vain for idle connections to end.
-    looked: Option<Instant>,
+    /// Time of the last search for idle connections, if it found none.
+    searched_in_vain: Option<Instant>,
 }
 
 impl<E: Engine<Connections>> Shard<E> {
@@ -41,11 +46,11 @@ impl<E: Engine<Connections>> Shard<E> {
         Self {
             engine,
             connections: Connections::new(env),
-            woken: Woken::new(local.now()),
+            woken: WakeQueue::new(local.now()),
             local,
             drained: None,
             stopping: false,
-            looked: None,
+            searched_in_vain: None,
         }
     }
 
@@ -54,37 +59,38 @@ impl<E: Engine<Connections>> Shard<E> {
             .visit(&mut self.connections, id, |connections, conn| connections.reply(conn, seq, outcome));
     }
 
-    fn drain(&mut self, told: mpsc::Sender<(usize, DrainCounts)>) {
-        self.drained = Some(told);
+    fn drain(&mut self, report_to: mpsc::Sender<(usize, DrainCounts)>) {
+        self.drained = Some(report_to);
         self.connections.start_drain();
         self.engine.stop_accepting(&mut self.connections);
         self.engine.visit_all(&mut self.connections, |connections, _, conn| connections.drain(conn));
     }
 
-    /// Takes the replies of this shard's guests.
+    /// Passes on the replies of this shard's tasks.
     fn take_local_replies(&mut self) {
         for (id, seq, outcome) in self.connections.take_local_replies() {
             self.reply(id, seq, outcome);
         }
     }
 
-    /// Looks at a slice of the connections that were woken.
-    fn look_at_woken(&mut self) {
+    /// Gives a slice of the woken connections their turn.
+    fn visit_woken(&mut self) {
         let mut slice = self.woken.slice(self.local.now());
-        while let Some((id, why)) = self.woken.next(&mut slice) {
-            self.engine.visit(&mut self.connections, id, |connections, conn| match why {
-                Why::Tap => connections.filled(conn),
-                Why::Wake => connections.woken(conn),
+        while let Some((id, reason)) = self.woken.next(&mut slice) {
+            self.engine.visit(&mut self.connections, id, |connections, conn| match reason {
+                Reason::Tap => connections.filled(conn),
+                Reason::Wake => connections.woken(conn),
             });
         }
     }
 
-    /// Near the connection limit ends the connections that have been idle for longest: as many as there are too many, less
-    /// those that are on their way out.
+    /// Near the connection limit, closes the connections that have been idle for longest. Connections that
+    /// are closing already count as closed.
     fn make_room(&mut self) {
         let now = self.local.now();
-        let looks_again = self.looked.is_some_and(|at| now.saturating_duration_since(at) < LOOKS_APART);
-        let excess = if looks_again { 0 } else { self.connections.excess() };
+        let is_too_soon =
+            self.searched_in_vain.is_some_and(|at| now.saturating_duration_since(at) < SEARCH_INTERVAL);
+        let excess = if is_too_soon { 0 } else { self.connections.excess() };
         if excess == 0 {
             return;
         }
@@ -100,33 +106,33 @@ impl<E: Engine<Connections>> Shard<E> {
         for &(_, id) in &idle[..many] {
             self.engine.visit(&mut self.connections, id, |connections, conn| connections.evict(conn));
         }
-        self.looked = (many == 0).then_some(now);
+        self.searched_in_vain = (many == 0).then_some(now);
     }
 
-    /// Goes on with TLS handshakes that waited for a turn with time for them.
-    fn take_handshakes(&mut self) {
+    /// Starts TLS handshakes that have waited for a turn with time for them.
+    fn start_handshakes(&mut self) {
         while let Some(id) = self.connections.next_handshake() {
             self.engine
                 .visit(&mut self.connections, id, |connections, conn| connections.start_handshake(conn));
         }
     }
 
-    fn look_at_timers(&mut self) {
+    fn visit_due(&mut self) {
         for _ in 0..TIMERS_PER_TURN {
             let Some(id) = self.connections.next_due() else { return };
             self.engine.visit(&mut self.connections, id, |connections, conn| connections.check_timers(conn));
         }
     }
 
-    /// Tells who drains as soon as nothing is left.
-    fn note_drained(&mut self) {
+    /// Sends the report of the drain once no connection is left.
+    fn report_drained(&mut self) {
         if self.drained.is_some()
             && self.engine.is_idle()
             && !self.connections.expects_handover()
-            && let Some(told) = self.drained.take()
+            && let Some(report_to) = self.drained.take()
         {
-            // Who drains may have given up waiting.
-            let _ = told.send((self.local.shard(), self.connections.drain_counts()));
+            // The receiver may have given up waiting.
+            let _ = report_to.send((self.local.shard(), self.connections.drain_counts()));
         }
     }
 }
@@ -136,13 +142,13 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
 
     fn turn(&mut self, wait: Wait) -> io::Result<()> {
         self.take_local_replies();
-        self.look_at_woken();
+        self.visit_woken();
         self.engine.turn(&mut self.connections, wait)?;
-        self.woken.note_arrivals(self.connections.arrivals(), self.local.now());
+        self.woken.update_arrivals(self.connections.arrivals(), self.local.now());
         self.make_room();
-        self.take_handshakes();
-        self.look_at_timers();
-        self.note_drained();
+        self.start_handshakes();
+        self.visit_due();
+        self.report_drained();
         Ok(())
     }
 
@@ -151,7 +157,8 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
             Msg::Listen(sockets) => {
                 for socket in sockets {
                     if let Err(error) = self.engine.listen(socket) {
-                        tracing::error!(%error, shard = self.local.shard(), "a shard cannot accept");
+                        let shard = self.local.shard();
+                        tracing::error!(%error, shard, "listen failed, this shard accepts none");
                     }
                 }
             }
@@ -160,9 +167,9 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
                 self.connections.count_pool_reply();
                 self.reply(id, seq, outcome);
             }
-            Msg::Drain(told) => self.drain(told),
+            Msg::Drain(report_to) => self.drain(report_to),
             Msg::Cut => {
-                // Its count must not depend on which message came first.
+                // The counts must not depend on whether Drain or Cut comes first.
                 self.connections.start_drain();
                 self.engine.visit_all(&mut self.connections, |connections, _, conn| connections.cut(conn));
             }
@@ -170,11 +177,11 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
     }
 
     fn woken(&mut self, token: u64) {
-        self.woken.push(ConnId::from_token(token), Why::Wake);
+        self.woken.push(ConnId::from_token(token), Reason::Wake);
     }
 
     fn filled(&mut self, token: u64) {
-        self.woken.push(ConnId::from_token(token), Why::Tap);
+        self.woken.push(ConnId::from_token(token), Reason::Tap);
     }
 
     fn pending(&self) -> bool {
