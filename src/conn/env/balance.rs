@@ -12,8 +12,8 @@ use crate::metrics::{Metrics, ShardCounters};
 /// Ratio to the mean number of connections above which a shard hands over, as a fraction. See [`SLACK`].
 const SKEW: (usize, usize) = (5, 4);
 
-/// Connections of its own that a shard leaves out when it compares itself with the mean: a handover costs a
-/// message and a wake-up, which a small difference is not worth.
+/// Number that a shard subtracts from its connections before it compares them with the mean. A small difference
+/// is not worth a handover, which costs a message and a wake-up.
 const SLACK: usize = 16;
 
 /// Interval at which a full shard checks whether another one has room.
