@@ -64,8 +64,8 @@ impl Outbox {
 
     /// Queues shared bytes that are a complete message.
     ///
-    /// If the outbox is empty, they are queued by reference, even if they are short. Otherwise this is the same
-    /// as [`share`](Self::share).
+    /// If the outbox is empty, they are queued by reference, even if they are short. Otherwise this is the
+    /// same as [`share`](Self::share).
     pub fn share_whole(&mut self, bytes: Bytes) {
         if self.is_empty() && !bytes.is_empty() {
             self.first = Some(bytes);

@@ -193,8 +193,8 @@ impl<T: Connection> Ring<T> {
         }
     }
 
-    /// Submits or cancels accepts, as the connection limit requires. Listeners use multishot accepts while more
-    /// than a quarter of the slots, or more than [`MAX_MARGIN`] slots, are free.
+    /// Submits or cancels accepts, as the connection limit requires. Listeners use multishot accepts while
+    /// more than a quarter of the slots, or more than [`MAX_MARGIN`] slots, are free.
     pub(super) fn arm_accepts(&mut self) {
         let free = self.options.max_connections.saturating_sub(self.sockets.len());
         let room = free.max(usize::from(self.can_hand_over));
