@@ -1,4 +1,5 @@
-//! Telling an actor, beside the same through a bare flume channel; each time until the last message was handled.
+//! Messages to an actor, beside messages through a bare flume channel.
+//! An iteration ends when its last message has been handled.
 //!
 //! `cargo bench --bench mailbox`
 
@@ -10,14 +11,14 @@ use std::{
 };
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use inputs::telling::{CAPACITY, Pair};
+use inputs::pair::{CAPACITY, Pair};
 use tokio::{runtime, task::LocalSet};
 use windlass::actors::Host;
 
-/// Messages in one iteration: enough that starting it does not show.
+/// Messages of one iteration; with this many, the cost of starting an iteration is negligible.
 const MESSAGES: u64 = 10_000;
 
-fn telling(criterion: &mut Criterion) {
+fn send(criterion: &mut Criterion) {
     let pair = Pair::start(Host::default());
     let mut group = criterion.benchmark_group("tell");
     group.throughput(Throughput::Elements(MESSAGES));
@@ -28,9 +29,9 @@ fn telling(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Two tasks of one thread, one sends, one adds up.
+/// Measures two tasks of one thread: one sends numbers, the other adds them up.
 fn flume_within(iterations: u64) -> Duration {
-    let runtime = runtime::Builder::new_current_thread().build().expect("a runtime starts");
+    let runtime = runtime::Builder::new_current_thread().build().expect("runtime should start");
     LocalSet::new().block_on(&runtime, async {
         let start = Instant::now();
         for _ in 0..iterations {
@@ -43,16 +44,16 @@ fn flume_within(iterations: u64) -> Duration {
                 sum
             });
             for _ in 0..MESSAGES {
-                sender.send_async(1).await.expect("the receiver lives");
+                sender.send_async(1).await.expect("receiver should be running");
             }
             drop(sender);
-            assert_eq!(sum.await.expect("the receiver ends"), MESSAGES);
+            assert_eq!(sum.await.expect("receiver should end"), MESSAGES);
         }
         start.elapsed()
     })
 }
 
-/// Two threads, one sends, one adds up; starting the second is not timed.
+/// Measures two threads: one sends numbers, the other adds them up. Starting the second thread is not timed.
 fn flume_across(iterations: u64) -> Duration {
     let (sender, receiver) = flume::bounded::<Option<u64>>(CAPACITY);
     let (sums, sum) = flume::bounded(1);
@@ -61,23 +62,23 @@ fn flume_across(iterations: u64) -> Duration {
         for message in receiver {
             match message {
                 Some(n) => total += n,
-                None => sums.send(std::mem::take(&mut total)).expect("the sender lives"),
+                None => sums.send(std::mem::take(&mut total)).expect("sender should be running"),
             }
         }
     });
     let start = Instant::now();
     for _ in 0..iterations {
         for _ in 0..MESSAGES {
-            sender.send(Some(1)).expect("the receiver lives");
+            sender.send(Some(1)).expect("receiver should be running");
         }
-        sender.send(None).expect("the receiver lives");
+        sender.send(None).expect("receiver should be running");
         assert_eq!(sum.recv(), Ok(MESSAGES));
     }
     let elapsed = start.elapsed();
     drop(sender);
-    adder.join().expect("the receiver ends");
+    adder.join().expect("receiver should end");
     elapsed
 }
 
-criterion_group!(benches, telling);
+criterion_group!(benches, send);
 criterion_main!(benches);

@@ -1,4 +1,5 @@
-//! The HTTP/1.1 hot path beside what it cannot beat: bare httparse for parsing, a copy for encoding.
+//! The hot path of HTTP/1.1 beside its lower bounds: bare httparse for parsing, a copy of the bytes for
+//! encoding.
 //!
 //! `cargo bench --bench proto`
 

@@ -1,7 +1,8 @@
-//! Replay stores beside what they cannot beat by much: a push under a lock, a bare redb loop.
+//! Replay stores beside their lower bounds: a push under a lock and a bare redb loop.
 //!
-//! `cargo bench --bench replay` (about a minute). Time per event, and at the end the CPU time per event of the whole
-//! process, threads of the store included.
+//! `cargo bench --bench replay` takes about a minute and reports the time per event. The summary at the end
+//! reports
+//! the CPU time per event of the whole process, including the threads of the store.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -22,10 +23,11 @@ use windlass::replay::{
 };
 
 const EVENTS: TableDefinition<(u32, u64), &[u8]> = TableDefinition::new("events");
-/// What the fan-out benchmark publishes, and what is missed there.
+/// Payload size of an event, the same as in the fan-out benchmark.
 const EVENT_BYTES: usize = 256;
+/// Events that a subscriber has missed, the same as in the fan-out benchmark.
 const MISSED: u64 = 10_000;
-/// Appends in flight.
+/// Maximum appends in flight.
 const WINDOW: usize = 1000;
 const LEVELS: [Durability; 3] = [Durability::None, Durability::Buffered, Durability::Fsynced];
 
@@ -41,8 +43,8 @@ fn directory(name: &str) -> PathBuf {
     path
 }
 
-/// Keeps all of a run, as the bare loop does.
-fn keeping_all() -> Retention {
+/// Retention that keeps every event of a run, as the bare loop does.
+fn unlimited() -> Retention {
     let mut retention = Retention::default();
     (retention.events, retention.bytes, retention.total_bytes) = (usize::MAX, usize::MAX, usize::MAX);
     retention
@@ -50,30 +52,30 @@ fn keeping_all() -> Retention {
 
 fn durable(path: &Path) -> DurableStore {
     let mut options = Options::default();
-    options.retention = keeping_all();
+    options.retention = unlimited();
     DurableStore::open(path, options).unwrap()
 }
 
-/// Appends so many events, up to [`WINDOW`] in flight, and waits for all.
+/// Appends `count` events with up to [`WINDOW`] in flight, and waits until all are acknowledged.
 fn publish(store: &dyn ReplayStore, durability: Durability, count: u64) -> Duration {
     let begun = Instant::now();
-    let (told, tells) = mpsc::channel();
-    let mut flying = 0;
+    let (acknowledge, acknowledged) = mpsc::channel();
+    let mut in_flight = 0;
     for _ in 0..count {
-        if flying == WINDOW {
-            tells.recv().unwrap();
-            flying -= 1;
+        if in_flight == WINDOW {
+            acknowledged.recv().unwrap();
+            in_flight -= 1;
         }
-        let told = told.clone();
-        let done = Box::new(move |outcome: Result<_, _>| told.send(outcome.is_ok()).unwrap());
+        let acknowledge = acknowledge.clone();
+        let done = Box::new(move |outcome: Result<_, _>| acknowledge.send(outcome.is_ok()).unwrap());
         assert!(store.append(event(durability), done).is_ok());
-        flying += 1;
+        in_flight += 1;
     }
-    (0..flying).for_each(|_| assert!(tells.recv().unwrap()));
+    (0..in_flight).for_each(|_| assert!(acknowledged.recv().unwrap()));
     begun.elapsed()
 }
 
-/// Does what a program without a store would: a transaction for each event, or for many of them.
+/// Baseline without a store: one redb transaction for each event, or one for a batch of events.
 struct Bare {
     database: Database,
     next: u64,
@@ -145,7 +147,7 @@ fn appending(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Reads all that a subscriber missed, page by page.
+/// Reads every missed event page by page and returns their number.
 fn recover(store: &dyn ReplayStore) -> u64 {
     let mut query = Query::new("topic", Start::Earliest);
     let mut read = 0;
@@ -166,7 +168,7 @@ fn reading(criterion: &mut Criterion) {
     let path = directory("read");
     let store = durable(&path);
     publish(&store, Durability::Buffered, MISSED);
-    let memory = MemoryStore::new(keeping_all(), StoreLimits::default()).unwrap();
+    let memory = MemoryStore::new(unlimited(), StoreLimits::default()).unwrap();
     publish(&memory, Durability::None, MISSED);
     group.bench_function("10,000 missed/memory", |bencher| {
         bencher.iter(|| assert_eq!(recover(&memory), MISSED))
@@ -179,9 +181,9 @@ fn reading(criterion: &mut Criterion) {
     group.bench_function("10,000 missed/bare redb scan", |bencher| {
         bencher.iter(|| {
             let read = bare.database.begin_read().unwrap();
-            let held = read.open_table(EVENTS).unwrap().range_owned((1, 0)..).unwrap();
+            let stored = read.open_table(EVENTS).unwrap().range_owned((1, 0)..).unwrap();
             let events: Vec<Bytes> =
-                held.map(|entry| Bytes::copy_from_slice(entry.unwrap().1.value())).collect();
+                stored.map(|entry| Bytes::copy_from_slice(entry.unwrap().1.value())).collect();
             assert_eq!(events.len() as u64, MISSED);
         });
     });
@@ -193,7 +195,7 @@ fn cpu() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
 }
 
-/// Prints the CPU time per event, and the ratios to the bare loop that the store is held to.
+/// Prints rates and the CPU time per event, and the ratio of each rate to that of the bare loop.
 fn summary(_: &mut Criterion) {
     println!("\nevent of {EVENT_BYTES} bytes, rates in events/s (wall), CPU of the process in µs/event");
     println!(
@@ -207,7 +209,7 @@ fn summary(_: &mut Criterion) {
         let before = cpu();
         let took = publish(&store, level, count);
         let used = cpu() - before;
-        // A bare loop that syncs each event would take minutes for as many.
+        // The bare loop syncs every event, so as many events would take minutes.
         let bare_count = if synced { 500 } else { count };
         let durability = if synced { redb::Durability::Immediate } else { redb::Durability::None };
         let mut bare = Bare::new(&format!("summary-bare-{level:?}"));
@@ -228,8 +230,8 @@ fn summary(_: &mut Criterion) {
         let counters = store.counters();
         println!("{:10} {} commits, {} of them synced", "", counters.commits, counters.syncs);
     }
-    waits();
-    openings();
+    print_latencies();
+    print_opening_times();
     std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).unwrap().flatten().for_each(|entry| {
         let name = entry.file_name();
         if name.to_string_lossy().starts_with(&format!("bench-replay-{}-", std::process::id())) {
@@ -238,8 +240,8 @@ fn summary(_: &mut Criterion) {
     });
 }
 
-/// Prints how long a publisher waits who sends one event after the other.
-fn waits() {
+/// Prints the latency of an append whose publisher waits for each acknowledgement.
+fn print_latencies() {
     const COUNT: u32 = 500;
     let store = durable(&directory("waits"));
     for level in LEVELS {
@@ -252,8 +254,10 @@ fn waits() {
     }
 }
 
-/// Prints how long opening takes after a close, and after a kill: what is on the disk then is what a copy finds.
-fn openings() {
+/// Prints how long opening a store takes after a close and after a kill.
+///
+/// A copy of an open store's file stands for the store that was killed.
+fn print_opening_times() {
     let (closed, killed) = (directory("closed"), directory("killed"));
     let store = durable(&closed);
     publish(&store, Durability::Buffered, 100_000);
@@ -265,7 +269,7 @@ fn openings() {
         let begun = Instant::now();
         let store = durable(&path);
         let took = begun.elapsed();
-        println!("opening 100,000 events after {after}: {took:?}, {} topic with a hole", store.crash_gaps());
+        println!("opening 100,000 events after {after}: {took:?}, {} topic with a gap", store.crash_gaps());
     }
 }
 

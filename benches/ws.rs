@@ -1,4 +1,4 @@
-//! WebSocket without sockets, beside tungstenite over memory and beside what no protocol can beat: a copy.
+//! WebSocket without sockets, beside tungstenite over memory and a copy of the bytes.
 //!
 //! `cargo bench --bench ws`
 
@@ -8,7 +8,7 @@ use std::{
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tungstenite::{Message, WebSocket, protocol::Role as TheirRole};
+use tungstenite::{Message, WebSocket, protocol::Role as TungsteniteRole};
 use windlass::proto::ws::{
     Event, Limits, Mask, Outgoing, Prepared, Role, Scratch, Session,
     deflate::{Context, Deflater, Direction, Inflater, Params, Settings},
@@ -16,12 +16,12 @@ use windlass::proto::ws::{
 };
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-/// Size of the engines' receive buffers.
+/// Size of a session's receive buffer.
 const RECEIVED_BYTES: usize = 8 * 1024;
 /// Messages of one measured batch.
 const BATCH: usize = 32;
 
-/// JSON of this length, mostly ASCII.
+/// Returns JSON of at most `len` bytes, mostly ASCII.
 fn json(len: usize) -> String {
     let mut text = String::new();
     let mut id = 0_u32;
@@ -44,7 +44,7 @@ fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// The same bytes again and again, as a socket would give them; what is written is thrown away.
+/// Endless stream that repeats `wire` and discards everything written to it.
 struct Replay {
     wire: Vec<u8>,
     at: usize,
@@ -100,7 +100,7 @@ fn masking(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Echoes a batch of messages of one size; the time is for all of them.
+/// Measures echoing a batch of messages of one size. The reported time covers the whole batch.
 fn echo(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("echo");
     for (name, opcode, len) in
@@ -123,11 +123,11 @@ fn echo(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new(format!("tungstenite {name}"), len), |bencher| {
             let replay = Replay { wire: wire.clone(), at: 0 };
-            let mut socket = WebSocket::from_raw_socket(replay, TheirRole::Server, None);
+            let mut socket = WebSocket::from_raw_socket(replay, TungsteniteRole::Server, None);
             bencher.iter(|| {
                 for _ in 0..batch {
-                    let message: Message = socket.read().expect("a message");
-                    socket.send(message).expect("written");
+                    let message: Message = socket.read().expect("session should read a message");
+                    socket.send(message).expect("session should send the echo");
                 }
             });
         });
@@ -140,12 +140,12 @@ fn echo_events(session: &mut Session, piece: &mut &[u8], scratch: &mut Scratch, 
         match session.receive(piece, scratch) {
             Ok(Some(Event::Text(text))) => {
                 let text = std::mem::take(text);
-                session.send(out, Outgoing::Text(&text), scratch).expect("open");
+                session.send(out, Outgoing::Text(&text), scratch).expect("session should be open");
                 scratch.recycle(text.into_bytes());
             }
             Ok(Some(Event::Binary(bytes))) => {
                 let bytes = std::mem::take(bytes);
-                session.send(out, Outgoing::Binary(&bytes), scratch).expect("open");
+                session.send(out, Outgoing::Binary(&bytes), scratch).expect("session should be open");
                 scratch.recycle(bytes);
             }
             _ => return,
@@ -158,7 +158,7 @@ fn compressing(criterion: &mut Criterion) {
     for len in [1024, 65_536] {
         let text = json(len);
         group.throughput(Throughput::Bytes(len as u64));
-        let (mut out, mut room, mut wire) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut out, mut inflated, mut wire) = (Vec::new(), Vec::new(), Vec::new());
         for level in [1, 2, 6] {
             let mut deflater = Deflater::new(level, 15);
             group.bench_function(BenchmarkId::new(format!("fresh, level {level}"), len), |bencher| {
@@ -175,7 +175,7 @@ fn compressing(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("inflate", len), |bencher| {
             bencher.iter(|| {
                 inflater.reset();
-                inflater.inflate(black_box(&wire), &mut room, |piece| {
+                inflater.inflate(black_box(&wire), &mut inflated, |piece| {
                     black_box(piece);
                     Ok(())
                 })
@@ -185,7 +185,7 @@ fn compressing(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One message to many connections: each its own frame, or one frame for all.
+/// Measures sending one message on many connections: with a frame of its own each, or with one shared frame.
 fn broadcast(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("one message of 1 KiB to one of many");
     let direction = Direction { context: Context::Fresh, window_bits: 15 };

@@ -1,13 +1,13 @@
-//! Requests as clients send them.
+//! Requests in the form that clients send.
 
 use windlass::proto::h1::encode;
 
 pub(crate) const DATE: &encode::Date = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// What wrk sends.
+/// Request that wrk sends.
 pub(crate) const WRK: &[u8] = b"GET /demo/plaintext HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n";
 
-/// What a browser sends: 20 fields.
+/// Request that a browser sends, with 20 fields.
 pub(crate) const BROWSER: &[u8] = b"GET /shop/items/42?ref=home&utm_source=mail HTTP/1.1\r\n\
     Host: shop.example.com\r\n\
     Connection: keep-alive\r\n\
@@ -17,7 +17,8 @@ pub(crate) const BROWSER: &[u8] = b"GET /shop/items/42?ref=home&utm_source=mail 
     sec-ch-ua-platform: \"Linux\"\r\n\
     DNT: 1\r\n\
     Upgrade-Insecure-Requests: 1\r\n\
-    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+        Chrome/130.0.0.0 Safari/537.36\r\n\
     Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
     Sec-Fetch-Site: same-origin\r\n\
     Sec-Fetch-Mode: navigate\r\n\

@@ -1,8 +1,8 @@
-//! What the benches work on; shared, so that the counted instructions are those of what is timed.
-#![allow(dead_code, reason = "each bench uses its part")]
+//! Inputs that the timed benches and the instruction counts share, so that both measure the same work.
+#![allow(dead_code, reason = "each bench uses only some of the inputs")]
 
-pub(crate) mod audience;
 pub(crate) mod http;
 pub(crate) mod http2;
+pub(crate) mod pair;
 pub(crate) mod routes;
-pub(crate) mod telling;
+pub(crate) mod subscribers;

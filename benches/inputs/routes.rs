@@ -1,8 +1,8 @@
-//! A table of 200 routes, as a grown JSON API has them.
+//! Table of 200 routes, in the form of a large JSON API.
 
 use windlass::{Request, Router, get};
 
-/// Things the API is about; each has five routes.
+/// Resources of the API; each has five routes.
 const RESOURCES: [&str; 40] = [
     "accounts",
     "addresses",
@@ -46,15 +46,15 @@ const RESOURCES: [&str; 40] = [
     "users",
 ];
 
-/// A path without parameters, and what answers it.
+/// Path without parameters, and the route that matches it.
 pub(crate) const STATIC: (&str, &str) = ("/api/v1/orders/search", "/api/v1/orders/search");
-/// A path with two parameters, and what answers it.
+/// Path with two parameters, and the route that matches it.
 pub(crate) const PARAMETERS: (&str, &str) =
     ("/api/v1/orders/184467/items/3", "/api/v1/orders/{id}/items/{item}");
-/// A path that no route matches, however long it looks as if one would.
+/// Path that no route matches, although it shares a long prefix with a route.
 pub(crate) const MISS: &str = "/api/v1/orders/184467/items/3/undo";
 
-/// Returns the 200 paths.
+/// Returns the paths of the 200 routes.
 pub(crate) fn paths() -> Vec<String> {
     let of_one = |name: &&str| {
         ["", "/search", "/{id}", "/{id}/history", "/{id}/items/{item}"]
@@ -63,7 +63,7 @@ pub(crate) fn paths() -> Vec<String> {
     RESOURCES.iter().flat_map(of_one).collect()
 }
 
-/// Makes a router of them.
+/// Returns a router of the 200 routes.
 pub(crate) fn router() -> Router {
     paths().iter().fold(Router::new(), |router, path| router.route(get(path, |_: Request| "")))
 }

@@ -1,6 +1,7 @@
-//! Does one operation of the hot path a given number of times, for a tool that counts instructions.
+//! Runs one operation of the hot path a given number of times, for a tool that counts instructions.
 //!
-//! `instructions OPERATION TIMES`; without arguments it does each once and lists them. `scripts/instructions.sh` counts.
+//! `instructions OPERATION TIMES`. Without arguments it runs each operation once and prints the names.
+//! `scripts/instructions.sh` counts the instructions.
 
 #[path = "../inputs/mod.rs"]
 mod inputs;
@@ -10,11 +11,11 @@ use std::{env, hint::black_box, process::ExitCode};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use inputs::{
-    audience::Audience,
     http::{BROWSER, DATE, WRK},
     http2,
+    pair::Pair,
     routes::{MISS, PARAMETERS, STATIC, router},
-    telling::Pair,
+    subscribers::SubscriberShard,
 };
 use windlass::{
     actors::Host,
@@ -38,14 +39,14 @@ const OPERATIONS: [Operation; 13] = [
     ("route-static", |times| look_up(STATIC.0, times)),
     ("route-two-parameters", |times| look_up(PARAMETERS.0, times)),
     ("route-miss", |times| look_up(MISS, times)),
-    // The host is the one that needs no io_uring, which the counting tool knows only in part.
+    // `Host::Tokio` needs no io_uring, which the counting tool supports only in part.
     ("tell-within-shard", |times| Pair::start(Host::Tokio).tell_within(times)),
-    ("deliver-within-shard", |times| Audience::start(Host::Tokio).deliver(times)),
+    ("deliver-within-shard", |times| SubscriberShard::start(Host::Tokio).deliver(times)),
 ];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let asked = match arguments.as_slice() {
+    let operation = match arguments.as_slice() {
         [name, times] => OPERATIONS.iter().find(|(known, _)| known == name).zip(times.parse().ok()),
         // `cargo bench` passes `--bench`.
         _ => {
@@ -56,7 +57,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let Some(((_, operation), times)) = asked else {
+    let Some(((_, operation), times)) = operation else {
         eprintln!("usage: instructions OPERATION TIMES");
         return ExitCode::from(2);
     };
@@ -71,7 +72,7 @@ fn parse_heads(input: &[u8], times: u64) {
     }
 }
 
-/// Returns what a reply must know of the request that `wrk` sends.
+/// Returns the properties of wrk's request that a response depends on.
 fn exchange() -> Exchange {
     let mut head = Head::default();
     let parsed = parse(WRK, &mut Search::default(), &Limits::default(), &mut head);
@@ -152,7 +153,7 @@ fn huffman(times: u64) {
 }
 
 fn look_up(path: &str, times: u64) {
-    let table = router().compile().expect("the routes are valid");
+    let table = router().compile().expect("routes should be valid");
     for _ in 0..times {
         black_box(table.find(black_box(&Method::GET), black_box(path)));
     }

@@ -1,4 +1,5 @@
-//! Subscribers of a topic on one shard. They take each event before the next one is published.
+//! Subscribers of one topic on one shard. Each event is delivered to all of them before the next one is
+//! published.
 
 use std::time::Duration;
 
@@ -10,20 +11,19 @@ use windlass::actors::{
 /// Number of subscribers.
 pub(crate) const SUBSCRIBERS: u64 = 100;
 /// Timeout that no run reaches.
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Message to the listeners: publishes that many events, one after the other, and replies with the
-/// deliveries.
+/// Request to publish a number of events one after the other, answered with the number of deliveries.
 struct Publish(u64, Reply<u64>);
 
-/// Actor that holds all subscriptions.
-struct Listeners {
+/// Actor that publishes to the topic and owns all its subscriptions.
+struct Subscribers {
     topic: Topic<Vec<u8>>,
     subscriptions: Vec<Subscription<Vec<u8>>>,
 }
 
-impl Listeners {
-    /// Publishes one event and returns how many subscribers got it.
+impl Subscribers {
+    /// Publishes one event and returns how many subscribers received it.
     async fn publish(&mut self) -> u64 {
         if self.topic.publish(|number| number.to_le_bytes().to_vec()).is_err() {
             return 0;
@@ -36,7 +36,7 @@ impl Listeners {
     }
 }
 
-impl Actor for Listeners {
+impl Actor for Subscribers {
     type Msg = Publish;
 
     async fn handle(&mut self, Publish(events, reply): Publish, _: &mut Context<Publish>) -> Flow {
@@ -55,43 +55,44 @@ impl Actor for Listeners {
     }
 }
 
-/// A system of one shard with the listeners.
-pub(crate) struct Audience {
+/// Shard with a topic and its subscribers.
+pub(crate) struct SubscriberShard {
     system: System,
-    listeners: Addr<Publish>,
+    subscribers: Addr<Publish>,
 }
 
-impl Audience {
-    /// Starts the system on this host.
+impl SubscriberShard {
+    /// Starts the shard on an executor of the given kind.
     ///
     /// # Panics
     ///
-    /// The system does not start.
+    /// If the shard cannot be started.
     pub(crate) fn start(host: Host) -> Self {
-        let system = System::builder().cores(Cores::Unpinned(1)).host(host).start().expect("a shard starts");
-        let fanout = Fanout::start(&system).expect("a relay starts");
+        let system =
+            System::builder().cores(Cores::Unpinned(1)).host(host).start().expect("shard should start");
+        let fanout = Fanout::start(&system).expect("relay should start");
         let topic = fanout.topic(Bounds::default(), Overflow::Drop);
-        let listeners = move || Listeners { topic: topic.clone(), subscriptions: Vec::new() };
-        let listeners = system.spawn(Placement::Shard(0), SpawnOptions::named("listeners"), listeners);
-        Self { system, listeners: listeners.expect("an actor starts") }
+        let subscribers = move || Subscribers { topic: topic.clone(), subscriptions: Vec::new() };
+        let subscribers = system.spawn(Placement::Shard(0), SpawnOptions::named("subscribers"), subscribers);
+        Self { system, subscribers: subscribers.expect("actor should start") }
     }
 
-    /// Publishes events for `deliveries` deliveries, rounded up to whole events. Returns when all have
-    /// arrived.
+    /// Delivers `deliveries` events, rounded up to a multiple of [`SUBSCRIBERS`], and waits until all are
+    /// delivered.
     ///
     /// # Panics
     ///
-    /// An event was lost.
+    /// If an event is lost.
     pub(crate) fn deliver(&self, deliveries: u64) {
         let events = deliveries.div_ceil(SUBSCRIBERS);
-        let delivered = self.listeners.ask_blocking(|reply| Publish(events, reply), PATIENCE);
+        let delivered = self.subscribers.ask_blocking(|reply| Publish(events, reply), TIMEOUT);
         assert_eq!(delivered, Ok(events * SUBSCRIBERS));
     }
 }
 
-impl Drop for Audience {
+impl Drop for SubscriberShard {
     fn drop(&mut self) {
         self.system.stop(Undelivered::Drain);
-        self.system.join(PATIENCE);
+        self.system.join(TIMEOUT);
     }
 }
