@@ -1,4 +1,4 @@
-//! Just enough HTTP/1.1 for the bare servers: what a server costs with no framework on top.
+//! Minimal HTTP/1.1 for the bare servers. It measures the cost of a server without a framework.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,51 +10,52 @@ use windlass::proto::ws::{
 
 use crate::{items, workload};
 
-/// Headers a request may carry.
+/// Maximum header fields of a request.
 const MAX_HEADERS: usize = 32;
 
-/// Begins the answer to a subscription.
+/// Head of the response to a subscription by server-sent events.
 const STREAM_HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// Begins the answer to a WebSocket's handshake, up to the answer to its key.
+/// Head of the response to a WebSocket handshake, up to the value of `sec-websocket-accept`.
 const SOCKET_HEAD: &[u8] =
-    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ";
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+          sec-websocket-accept: ";
 
-/// How events come to a subscriber.
+/// Encoding of the events of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Carrier {
-    /// As [`stream_event`] makes them.
+pub enum Encoding {
+    /// Chunks from [`stream_event`].
     Chunks,
-    /// As [`message_event`] makes them.
+    /// Frames from [`message_event`].
     Frames,
 }
 
-/// What the server has to do after the bytes it was given.
+/// Next action of the server after the requests it has processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// Read more.
+pub enum Action {
+    /// Read more bytes.
     Read,
-    /// Wait this long, then send [`Exchange::after_work`] and go on with the bytes left.
+    /// Wait for this duration, write [`Exchange::after_work`], then process the remaining bytes.
     Work(Duration),
-    /// Send what is queued, then every event that is published from here on.
-    Subscribe(Carrier),
-    /// Send what is queued; from here on [`echo_messages`] answers.
+    /// Send the queued bytes, then send every event published later.
+    Subscribe(Encoding),
+    /// Send the queued bytes, then answer messages with [`echo_messages`].
     Echo,
-    /// Hand an event to every subscriber and go on with the bytes left.
+    /// Deliver an event to every subscriber, then process the remaining bytes.
     Publish {
-        /// Where it begins in the input.
+        /// Start of the event in the input.
         start: usize,
-        /// Where it ends.
+        /// End of the event in the input.
         end: usize,
     },
-    /// Send what is queued and close.
+    /// Send the queued bytes and close the connection.
     Close,
 }
 
-impl Then {
-    /// Returns the same for an input that begins `bytes` earlier.
-    fn behind(self, bytes: usize) -> Self {
+impl Action {
+    /// Returns the action for an input with `bytes` more bytes before it.
+    fn offset_by(self, bytes: usize) -> Self {
         match self {
             Self::Publish { start, end } => Self::Publish { start: bytes + start, end: bytes + end },
             then => then,
@@ -62,7 +63,7 @@ impl Then {
     }
 }
 
-/// Returns an event as a subscriber gets it: a chunk (RFC 9112 §7.1) with one event (WHATWG HTML §9.2.6) in it.
+/// Returns an event as a chunk (RFC 9112 §7.1) that holds one server-sent event (WHATWG HTML §9.2.6).
 pub fn stream_event(id: u64, data: &[u8]) -> Vec<u8> {
     let event = [format!("id: {id}\ndata: ").as_bytes(), data, b"\n\n"].concat();
     [format!("{:x}\r\n", event.len()).as_bytes(), &event, b"\r\n"].concat()
@@ -75,7 +76,7 @@ pub fn message_event(data: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Sends the messages that `input` holds whole back, each in one frame; returns the bytes used.
+/// Echoes the complete messages of `input`, each in one frame, and returns the number of bytes used.
 pub fn echo_messages(input: &[u8], out: &mut Vec<u8>) -> usize {
     let mut used = 0;
     while let Ok(Some((header, length))) = Header::parse(&input[used..]) {
@@ -88,7 +89,7 @@ pub fn echo_messages(input: &[u8], out: &mut Vec<u8>) -> usize {
     used
 }
 
-/// Turns request bytes into response bytes; one a server.
+/// HTTP/1.1 requests in, responses out. A server has one.
 #[derive(Debug)]
 pub struct Exchange {
     date: String,
@@ -102,43 +103,43 @@ impl Default for Exchange {
 }
 
 impl Exchange {
-    /// Makes one with the current date.
+    /// Creates an exchange with the current date.
     pub fn new() -> Self {
         Self { date: date(), dated: Instant::now() }
     }
 
-    /// Renews the date when its second is over. Call once a batch.
+    /// Updates the date if it is at least a second old. Called once for each batch of requests.
     pub fn tick(&mut self) {
         if self.dated.elapsed() >= Duration::from_secs(1) {
             *self = Self::new();
         }
     }
 
-    /// Answers the requests that `input` holds whole; returns the bytes used and what to do next.
-    pub fn serve(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, Then) {
+    /// Answers the complete requests of `input`. Returns the number of bytes used and the next action.
+    pub fn serve(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, Action) {
         let mut used = 0;
         while used < input.len() {
-            let (taken, then) = self.one(&input[used..], out);
-            let then = then.behind(used);
+            let (taken, then) = self.serve_one(&input[used..], out);
+            let then = then.offset_by(used);
             used += taken;
-            if taken == 0 || then != Then::Read {
+            if taken == 0 || then != Action::Read {
                 return (used, then);
             }
         }
-        (used, Then::Read)
+        (used, Action::Read)
     }
 
-    /// Writes the response that [`Then::Work`] postponed.
+    /// Writes the response to the request that returned [`Action::Work`].
     pub fn after_work(&self, out: &mut Vec<u8>) {
         self.ok(out, workload::TEXT, workload::WORKED.as_bytes(), false);
     }
 
-    fn one(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, Then) {
+    fn serve_one(&self, input: &[u8], out: &mut Vec<u8>) -> (usize, Action) {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         let head = match request.parse(input) {
             Ok(httparse::Status::Complete(head)) => head,
-            Ok(httparse::Status::Partial) => return (0, Then::Read),
+            Ok(httparse::Status::Partial) => return (0, Action::Read),
             Err(_) => return self.refuse(out, "400 Bad Request"),
         };
         let Some(framing) = Framing::of(request.headers) else {
@@ -146,7 +147,7 @@ impl Exchange {
         };
         let end = head + framing.length;
         let Some(body) = input.get(head..end) else {
-            return (0, Then::Read);
+            return (0, Action::Read);
         };
         let target = request.path.unwrap_or("");
         let (path, query) =
@@ -157,20 +158,20 @@ impl Exchange {
             ("GET", "/demo/json") => self.ok(out, workload::JSON, &workload::message_bytes(), close),
             ("GET", "/demo/items") => self.ok(out, workload::JSON, &items::bytes(), close),
             ("POST", "/demo/echo") => self.ok(out, "application/octet-stream", body, close),
-            ("GET", "/demo/work") => return (end, Then::Work(workload::work_time(query))),
+            ("GET", "/demo/work") => return (end, Action::Work(workload::work_time(query))),
             ("GET", workload::WS_ECHO) => {
-                return (end, if open(request.headers, out) { Then::Echo } else { Then::Close });
+                return (end, if open(request.headers, out) { Action::Echo } else { Action::Close });
             }
             ("GET", workload::TOPIC) => {
                 return (end, subscribe(request.headers, out));
             }
             ("POST", workload::TOPIC) => {
                 self.empty(out, "202 Accepted", close);
-                return (end, Then::Publish { start: head, end });
+                return (end, Action::Publish { start: head, end });
             }
             _ => self.empty(out, "404 Not Found", close),
         }
-        (end, if close { Then::Close } else { Then::Read })
+        (end, if close { Action::Close } else { Action::Read })
     }
 
     fn ok(&self, out: &mut Vec<u8>, content_type: &str, body: &[u8], close: bool) {
@@ -189,29 +190,29 @@ impl Exchange {
         self.end_head(out, close);
     }
 
-    fn refuse(&self, out: &mut Vec<u8>, status: &str) -> (usize, Then) {
+    fn refuse(&self, out: &mut Vec<u8>, status: &str) -> (usize, Action) {
         self.empty(out, status, true);
-        (0, Then::Close)
+        (0, Action::Close)
     }
 
     fn end_head(&self, out: &mut Vec<u8>, close: bool) {
         out.extend_from_slice(b"\r\ndate: ");
         out.extend_from_slice(self.date.as_bytes());
-        // Without it a client may take the end of the connection for a failure.
+        // Without this field a client may mistake the end of the connection for a failure.
         out.extend_from_slice(if close { b"\r\nconnection: close\r\n\r\n" } else { b"\r\n\r\n" });
     }
 }
 
-/// Begins the answer to a subscription.
-fn subscribe(headers: &[httparse::Header<'_>], out: &mut Vec<u8>) -> Then {
+/// Writes the head of the response to a subscription.
+fn subscribe(headers: &[httparse::Header<'_>], out: &mut Vec<u8>) -> Action {
     if open(headers, out) {
-        return Then::Subscribe(Carrier::Frames);
+        return Action::Subscribe(Encoding::Frames);
     }
     out.extend_from_slice(STREAM_HEAD);
-    Then::Subscribe(Carrier::Chunks)
+    Action::Subscribe(Encoding::Chunks)
 }
 
-/// Answers a WebSocket's handshake; false if this is none.
+/// Writes the response to a WebSocket handshake. Returns `false` if the request is no handshake.
 fn open(headers: &[httparse::Header<'_>], out: &mut Vec<u8>) -> bool {
     let key = headers.iter().find(|header| header.name.eq_ignore_ascii_case("sec-websocket-key"));
     let Some(accept) = key.and_then(|key| accept_key(key.value)) else { return false };
@@ -221,14 +222,15 @@ fn open(headers: &[httparse::Header<'_>], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// What a request's headers say about its body and its connection.
+/// Body length and connection option of a request.
 struct Framing {
     length: usize,
     close: bool,
 }
 
 impl Framing {
-    /// Reads the headers; `None` when the body is not framed by a Content-Length.
+    /// Parses the header fields. Returns `None` if the request has a Transfer-Encoding or an invalid
+    /// Content-Length.
     fn of(headers: &[httparse::Header<'_>]) -> Option<Self> {
         let mut framing = Self { length: 0, close: false };
         for header in headers {
@@ -269,66 +271,68 @@ mod tests {
     const GET: &[u8] = b"GET /demo/plaintext HTTP/1.1\r\nhost: x\r\n\r\n";
 
     #[test]
-    fn two_pipelined_requests_and_a_part_get_two_answers_and_leave_the_part() {
+    fn two_pipelined_requests_are_answered_and_a_partial_third_is_kept() {
         let mut out = Vec::new();
         let input = [GET, GET, &GET[..10]].concat();
-        assert_eq!(Exchange::new().serve(&input, &mut out), (2 * GET.len(), Then::Read));
+        assert_eq!(Exchange::new().serve(&input, &mut out), (2 * GET.len(), Action::Read));
         assert_eq!(out.windows(13).filter(|w| w == b"Hello, World!").count(), 2);
     }
 
     #[test]
-    fn a_body_is_echoed_once_it_is_whole() {
+    fn a_body_is_echoed_once_it_is_complete() {
         let mut out = Vec::new();
         let input = b"POST /demo/echo HTTP/1.1\r\ncontent-length: 10\r\n\r\n0123456789";
-        assert_eq!(Exchange::new().serve(&input[..input.len() - 1], &mut out), (0, Then::Read));
+        assert_eq!(Exchange::new().serve(&input[..input.len() - 1], &mut out), (0, Action::Read));
         assert!(out.is_empty());
-        assert_eq!(Exchange::new().serve(input, &mut out), (input.len(), Then::Read));
+        assert_eq!(Exchange::new().serve(input, &mut out), (input.len(), Action::Read));
         assert!(out.ends_with(b"\r\n\r\n0123456789"));
     }
 
     #[test]
-    fn work_stops_the_pipeline_and_close_ends_it() {
+    fn work_interrupts_the_pipeline_and_close_ends_it() {
         let mut out = Vec::new();
         let work = b"GET /demo/work?ms=7 HTTP/1.1\r\n\r\n";
         let input = [work.as_slice(), GET].concat();
-        let expected = (work.len(), Then::Work(Duration::from_millis(7)));
+        let expected = (work.len(), Action::Work(Duration::from_millis(7)));
         assert_eq!(Exchange::new().serve(&input, &mut out), expected);
         assert!(out.is_empty());
         let close = b"GET /demo/json HTTP/1.1\r\nconnection: close\r\n\r\n";
-        assert_eq!(Exchange::new().serve(close, &mut out), (close.len(), Then::Close));
+        assert_eq!(Exchange::new().serve(close, &mut out), (close.len(), Action::Close));
         assert!(String::from_utf8(out).unwrap().contains("\r\nconnection: close\r\n"));
     }
 
     #[test]
-    fn a_subscription_and_an_event_stop_the_pipeline_and_the_event_is_found() {
+    fn an_event_and_a_subscription_interrupt_the_pipeline() {
         let mut out = Vec::new();
         let input =
             b"POST /topics/bench HTTP/1.1\r\ncontent-length: 4\r\n\r\nnewsGET /topics/bench HTTP/1.1\r\n\r\n";
         let input = [GET, input].concat();
-        let (used, Then::Publish { start, end }) = Exchange::new().serve(&input, &mut out) else { panic!() };
+        let (used, Action::Publish { start, end }) = Exchange::new().serve(&input, &mut out) else {
+            panic!("expected an event to publish")
+        };
         assert_eq!((&input[start..end], used), (b"news".as_slice(), end));
         assert_eq!(
             Exchange::new().serve(&input[used..], &mut out),
-            (input.len() - used, Then::Subscribe(Carrier::Chunks))
+            (input.len() - used, Action::Subscribe(Encoding::Chunks))
         );
         assert!(out.ends_with(STREAM_HEAD));
         assert_eq!(stream_event(7, b"news"), b"12\r\nid: 7\ndata: news\n\n\r\n");
     }
 
     #[test]
-    fn a_subscription_with_a_key_is_a_websocket() {
+    fn a_subscription_with_a_websocket_key_is_upgraded() {
         let (input, mut out) = (
             b"GET /topics/bench HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             Vec::new(),
         );
-        let expected = (input.len(), Then::Subscribe(Carrier::Frames));
+        let expected = (input.len(), Action::Subscribe(Encoding::Frames));
         assert_eq!(Exchange::new().serve(input, &mut out), expected);
         assert!(out.ends_with(b"\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
         assert_eq!(message_event(b"news"), b"\x81\x04news");
     }
 
     #[test]
-    fn whole_messages_are_echoed_unmasked_and_a_part_is_left() {
+    fn complete_messages_are_echoed_unmasked_and_a_partial_one_is_kept() {
         let (mut input, mut out) = (Vec::new(), Vec::new());
         for payload in [b"one", b"two"] {
             let header = Header { key: Some([1, 2, 3, 4]), ..Header::new(Opcode::Text, payload.len()) };
@@ -339,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_in_decimal() {
+    fn content_lengths_are_written_in_decimal() {
         for number in [0, 7, 10, 4096, usize::MAX] {
             let mut out = Vec::new();
             push_decimal(&mut out, number);

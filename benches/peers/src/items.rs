@@ -1,8 +1,8 @@
-//! What `/demo/items` answers: a page of a catalogue, about 1 KiB of JSON, serialised for each request.
+//! Response of `/demo/items`: a catalogue page of about 1 KiB of JSON, serialised for each request.
 
 use serde::Serialize;
 
-/// The page as the load generator expects it from every server, and as NGINX, which serialises nothing, has it fixed.
+/// Expected response body. NGINX, which serialises nothing, serves it as a constant.
 pub const TEXT: &str = include_str!("../items.json");
 
 /// One page of a catalogue.
@@ -26,7 +26,7 @@ const fn item(id: u32, name: &'static str, cents: u32, in_stock: bool, tags: [&'
     Item { id, name, cents, in_stock, tags }
 }
 
-/// The page that is served: about 1 KiB of JSON.
+/// The served page, about 1 KiB of JSON.
 pub static PAGE: Page = Page {
     page: 2,
     pages: 17,
@@ -47,14 +47,14 @@ pub static PAGE: Page = Page {
 
 /// Serialises [`PAGE`].
 pub fn bytes() -> Vec<u8> {
-    // A struct of numbers and strings has no way to fail.
+    // Serialising numbers and strings cannot fail.
     serde_json::to_vec(&PAGE).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_page_is_the_text() {
+    fn the_serialised_page_equals_the_expected_text() {
         assert_eq!(super::bytes(), super::TEXT.as_bytes());
     }
 }

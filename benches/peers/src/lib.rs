@@ -1,20 +1,22 @@
-//! The workload every peer serves, and what the bare servers share.
+//! The workload of all peers, and the code that the bare servers share.
 //!
-//! Each peer is one small binary `peer-NAME --listen ADDR` that serves, on one thread (tonic and windlass-grpc instead
-//! the gRPC workload of [`echo`], also over TLS with `--tls-cert FILE --tls-key FILE`):
+//! Each peer is one small binary `peer-NAME --listen ADDR` that serves these routes on one thread. tonic and
+//! windlass-grpc instead serve the gRPC workload of [`echo`], over TLS with `--tls-cert FILE --tls-key FILE`.
 //!
-//! | route | answer |
+//! | route | response |
 //! |---|---|
 //! | `GET /demo/plaintext` | `Hello, World!`, `text/plain` |
-//! | `GET /demo/json` | `{"message":"Hello, World!"}`, serialised for each request where the peer has a serialiser |
-//! | `GET /demo/items` | a page of a catalogue, about 1 KiB of JSON, serialised in the same way |
-//! | `GET /demo/work?ms=N` | `worked` after a sleep of N ms (at most 60000) that blocks nobody |
-//! | `POST /demo/echo` | the body |
-//! | `GET /demo/ws-echo` | a WebSocket that sends every message back; axum, actix, fastwebsockets and ring-bare |
-//! | `/topics/bench` | POST publishes, GET subscribes: by a WebSocket at these and ring-bare, by server-sent events at axum and ring-bare |
+//! | `GET /demo/json` | `{"message":"Hello, World!"}`, serialised for each request where possible |
+//! | `GET /demo/items` | a catalogue page of about 1 KiB of JSON, serialised in the same way |
+//! | `GET /demo/work?ms=N` | `worked` after an asynchronous sleep of N ms, at most 60000 |
+//! | `POST /demo/echo` | the request body |
+//! | `GET /demo/ws-echo` | a WebSocket that echoes every message |
+//! | `POST /topics/bench` | publishes the request body |
+//! | `GET /topics/bench` | subscribes by a WebSocket or by server-sent events |
 //!
-//! Everything else is 404. hyper and axum speak HTTP/2 instead with `--h2` (prior knowledge). The peers know no limits
-//! and no time-outs: they are here to be compared with, not used.
+//! axum, actix, fastwebsockets and ring-bare serve WebSockets. axum and ring-bare serve server-sent events.
+//! Other paths return 404. hyper and axum serve HTTP/2 with `--h2` (prior knowledge) instead of HTTP/1.1.
+//! The peers have no limits and no timeouts: they serve comparison only.
 
 pub mod bare;
 #[cfg(feature = "grpc")]

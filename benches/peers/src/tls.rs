@@ -1,16 +1,18 @@
-//! Which cryptography the TLS rows use: client and peers the same as Windlass, else they would compare that.
+//! Cryptography provider of the TLS rows. Client and peers use the same one as Windlass, so that it makes no
+//! difference.
 
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-/// Returns the provider of everything here that speaks TLS.
+/// Returns the cryptography provider of the client and all peers.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// Makes [`provider`] the one of libraries that do not let their caller choose. Call it first in `main`.
+/// Installs [`provider`] as the process default, for libraries that always use the default. Called first in
+/// `main`.
 pub fn install_provider() {
-    // Refused only if one is installed already: then it is this one.
+    // Fails only if this provider is installed already.
     let _ = aws_lc_rs::default_provider().install_default();
 }

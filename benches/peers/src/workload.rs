@@ -1,4 +1,4 @@
-//! What the routes answer and how a peer is told its address.
+//! Responses of the routes, and the command line of a peer.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -7,59 +7,61 @@ use serde::Serialize;
 /// Body of `/demo/plaintext`.
 pub const HELLO: &str = "Hello, World!";
 
-/// Body of `/demo/work`: another one, so that a reply out of order is seen.
+/// Body of `/demo/work`. It differs from [`HELLO`] so that a reordered response is detected.
 pub const WORKED: &str = "worked\n";
 
-/// Content type of both.
+/// Content type of `/demo/plaintext` and `/demo/work`.
 pub const TEXT: &str = "text/plain";
 
 /// Content type of `/demo/json`.
 pub const JSON: &str = "application/json";
 
-/// A WebSocket that echoes messages, text and binary.
+/// Path of the WebSocket that echoes text and binary messages.
 pub const WS_ECHO: &str = "/demo/ws-echo";
 
-/// The topic of the fan-out scenarios: a GET subscribes, by server-sent events or a WebSocket, a POST publishes its body.
+/// Topic of the fan-out scenarios. GET subscribes by server-sent events or a WebSocket, POST publishes its
+/// body.
 pub const TOPIC: &str = "/topics/bench";
 
-/// Events of a topic that a subscriber may be behind; one that is further behind is ended.
-pub const BEHIND: usize = 1024;
+/// Maximum backlog of a subscriber in events. A subscriber that exceeds it is disconnected.
+pub const MAX_BACKLOG: usize = 1024;
 
-/// How long a peer that closes idle connections by itself keeps them: longer than a run.
+/// Idle timeout of peers that close idle connections by default; longer than a run.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(600);
 
-/// Longest sleep `/demo/work` accepts.
+/// Maximum sleep of `/demo/work`.
 const MAX_WORK: Duration = Duration::from_secs(60);
 
-/// The object `/demo/json` serialises.
+/// JSON object of `/demo/json`.
 #[derive(Debug, Serialize)]
 pub struct Message {
     message: &'static str,
 }
 
-/// Returns the object `/demo/json` serialises.
+/// Returns the JSON object of `/demo/json`.
 pub fn message() -> Message {
     Message { message: HELLO }
 }
 
 /// Serialises [`message`].
 pub fn message_bytes() -> Vec<u8> {
-    // A struct with one string has no way to fail.
+    // Serialising a string cannot fail.
     serde_json::to_vec(&message()).unwrap_or_default()
 }
 
-/// Reads the sleep from the query of `/demo/work`: `ms=N`, 60 s at most; zero when it is absent or no number.
+/// Parses the sleep `ms=N` from the query of `/demo/work`. The maximum is 60 s. A missing or invalid value is
+/// zero.
 pub fn work_time(query: Option<&str>) -> Duration {
     let pairs = query.unwrap_or("").split('&');
     let ms = pairs.filter_map(|pair| pair.strip_prefix("ms=")).find_map(|n| n.parse().ok());
     Duration::from_millis(ms.unwrap_or(0)).min(MAX_WORK)
 }
 
-/// Reads `--listen ADDR` from the command line.
+/// Parses `--listen ADDR` from the command line.
 ///
 /// # Errors
 ///
-/// Anything else was given; the message says what is wanted.
+/// If the arguments differ from that. The message shows the usage.
 pub fn listen_address() -> io::Result<SocketAddr> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let address = match arguments.as_slice() {

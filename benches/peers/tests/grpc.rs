@@ -1,4 +1,4 @@
-//! The gRPC mode of the load generator: content with a good server, and noticing what a bad one does.
+//! gRPC mode of the load generator: it accepts a correct server and detects faults of an incorrect one.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -13,22 +13,22 @@ use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
 use http::{HeaderMap, Request, Response};
 
-/// What a scripted server answers.
-struct Answer {
+/// Response of a scripted server.
+struct Reply {
     http_status: u16,
     body: Vec<u8>,
-    /// `None`: the stream ends without trailers.
+    /// `None` ends the stream without trailers.
     grpc_status: Option<&'static str>,
 }
 
-/// Answers a call: is given its place on its connection, from 0, and its body.
-type Script = fn(usize, Vec<u8>) -> Answer;
+/// Returns the response to a call, given the index of the call on its connection, from 0, and its body.
+type Script = fn(usize, Vec<u8>) -> Reply;
 
-fn good(body: Vec<u8>) -> Answer {
-    Answer { http_status: 200, body, grpc_status: Some("0") }
+fn ok(body: Vec<u8>) -> Reply {
+    Reply { http_status: 200, body, grpc_status: Some("0") }
 }
 
-/// Serves plain HTTP/2 on a thread that ends with the process.
+/// Serves plain HTTP/2 on a thread that runs until the process ends.
 fn serve(script: Script) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -72,7 +72,7 @@ async fn answer(
         return drop(stream.send_data(answer.body.into(), true));
     };
     let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), status.parse().unwrap())]);
-    // A client that has gone away is its own affair.
+    // Sending fails if the client has disconnected.
     let _ = stream.send_data(answer.body.into(), false).and_then(|()| stream.send_trailers(trailers));
 }
 
@@ -96,70 +96,69 @@ fn load(target: SocketAddr, arguments: &[&str]) -> (i32, String) {
 const UNARY: [&str; 4] = ["--grpc", "unary", "--pipeline", "4"];
 
 #[test]
-fn a_good_server_passes() {
-    let (code, text) = load(serve(|_, body| good(body)), &UNARY);
+fn a_correct_server_passes() {
+    let (code, text) = load(serve(|_, body| ok(body)), &UNARY);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("errors=0\n") && !text.contains("requests=0\n"), "{text}");
 }
 
 #[test]
-fn the_reply_to_another_call_is_noticed() {
+fn the_response_to_another_call_is_detected() {
     let server = serve(|count, mut body| {
         let digit = body.get_mut(16).unwrap();
         *digit = if count == 0 { *digit } else { b'x' };
-        good(body)
+        ok(body)
     });
     let (code, text) = load(server, &UNARY);
     assert!(code == 1 && text.contains("errors_body="), "{text}");
 }
 
 #[test]
-fn a_reply_cut_short_is_noticed() {
+fn a_truncated_response_is_detected() {
     let server = serve(|count, mut body| {
         body.truncate(body.len() - count.min(1));
-        good(body)
+        ok(body)
     });
     let (code, text) = load(server, &UNARY);
     assert!(code == 1 && text.contains("errors_body="), "{text}");
 }
 
 #[test]
-fn bytes_after_the_reply_are_noticed() {
+fn bytes_after_the_response_are_detected() {
     let server = serve(|count, mut body| {
         body.extend_from_within(..count.min(1));
-        good(body)
+        ok(body)
     });
     let (code, text) = load(server, &UNARY);
     assert!(code == 1 && text.contains("errors_body="), "{text}");
 }
 
 #[test]
-fn a_status_that_is_not_ok_is_noticed() {
+fn a_status_other_than_ok_is_detected() {
     let failing =
-        serve(|count, body| Answer { grpc_status: Some(if count == 0 { "0" } else { "14" }), ..good(body) });
+        serve(|count, body| Reply { grpc_status: Some(if count == 0 { "0" } else { "14" }), ..ok(body) });
     let (code, text) = load(failing, &UNARY);
     assert!(code == 1 && text.contains("errors_status=") && text.contains("grpc-status 14"), "{text}");
-    let refusing =
-        serve(|count, body| Answer { http_status: if count == 0 { 200 } else { 503 }, ..good(body) });
+    let refusing = serve(|count, body| Reply { http_status: if count == 0 { 200 } else { 503 }, ..ok(body) });
     let (code, text) = load(refusing, &UNARY);
     assert!(code == 1 && text.contains("errors_status=") && text.contains("503"), "{text}");
 }
 
 #[test]
-fn an_answer_without_a_status_is_noticed() {
-    let server = serve(|count, body| Answer { grpc_status: (count == 0).then_some("0"), ..good(body) });
+fn a_response_without_a_status_is_detected() {
+    let server = serve(|count, body| Reply { grpc_status: (count == 0).then_some("0"), ..ok(body) });
     let (code, text) = load(server, &UNARY);
     assert!(code == 1 && text.contains("errors_malformed="), "{text}");
 }
 
 #[test]
-fn a_server_that_echoes_does_not_pass_for_one_that_streams() {
-    let (code, text) = load(serve(|_, body| good(body)), &["--grpc", "stream"]);
-    assert!(code == 2 && text.contains("before any load: body"), "{text}");
+fn an_echo_is_not_accepted_as_a_stream() {
+    let (code, text) = load(serve(|_, body| ok(body)), &["--grpc", "stream"]);
+    assert!(code == 2 && text.contains("before the load: body"), "{text}");
 }
 
 #[test]
-fn a_server_that_is_silent_is_noticed() {
+fn a_silent_server_is_detected() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (code, text) = load(listener.local_addr().unwrap(), &UNARY);
     assert!(code == 2 && text.contains("timeout"), "{text}");
@@ -168,14 +167,16 @@ fn a_server_that_is_silent_is_noticed() {
 const PEERS: [(&str, &str); 2] =
     [("tonic", env!("CARGO_BIN_EXE_peer-tonic")), ("windlass", env!("CARGO_BIN_EXE_peer-windlass-grpc"))];
 
-/// A peer, ended with the test.
+/// Peer process that is killed when dropped.
 struct Peer(Child);
 
 impl Peer {
-    /// Starts it on a port that was free a moment ago, and on another one if somebody was faster.
+    /// Starts a peer on a free port. Tries again if another process takes the port first.
     fn start(program: &str, arguments: &[&str]) -> (Self, SocketAddr) {
         const ATTEMPTS: usize = 5;
-        (0..ATTEMPTS).find_map(|_| Self::try_start(program, arguments)).expect("it ends before it accepts")
+        (0..ATTEMPTS)
+            .find_map(|_| Self::try_start(program, arguments))
+            .expect("peer should accept connections")
     }
 
     fn try_start(program: &str, arguments: &[&str]) -> Option<(Self, SocketAddr)> {
@@ -185,7 +186,7 @@ impl Peer {
             Self(command.args(["--listen", &address.to_string()]).args(arguments).spawn().unwrap());
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < deadline, "{program} does not accept");
+            assert!(Instant::now() < deadline, "{program} should accept connections");
             if peer.0.try_wait().unwrap().is_some() {
                 return None;
             }
@@ -203,7 +204,7 @@ impl Drop for Peer {
 }
 
 #[test]
-fn peers_serve_both_calls_plain() {
+fn peers_serve_both_methods_without_tls() {
     for (name, program) in PEERS {
         let (_peer, address) = Peer::start(program, &[]);
         for method in ["unary", "stream"] {
@@ -214,13 +215,13 @@ fn peers_serve_both_calls_plain() {
 }
 
 #[test]
-fn peers_serve_both_calls_over_tls_to_who_trusts_them() {
+fn peers_serve_both_methods_over_tls_to_clients_that_trust_them() {
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     let pair = |name: &str| {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let generated = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let [certificate, key] = ["cert", "key"].map(|kind| directory.join(format!("{name}-{kind}.pem")));
-        fs::write(&certificate, made.cert.pem()).unwrap();
-        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        fs::write(&certificate, generated.cert.pem()).unwrap();
+        fs::write(&key, generated.signing_key.serialize_pem()).unwrap();
         [certificate, key].map(|path| path.to_str().unwrap().to_owned())
     };
     let ([certificate, key], [other, _]) = (pair("peer"), pair("other"));

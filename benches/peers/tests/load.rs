@@ -1,4 +1,4 @@
-//! The load generator must notice what a bad server does; each server here is bad in one way.
+//! The load generator detects the faults of a server. Each server here has one fault.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -8,13 +8,13 @@ use std::{
     thread,
 };
 
-/// Sends responses for the requests of one connection: is given the paths in the order they came.
+/// Sends the responses of one connection, given the request paths in order.
 type Script = fn(&mut TcpStream, Vec<String>);
 
 fn serve(script: Script) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // The thread ends with the process.
+    // The thread runs until the process ends.
     thread::spawn(move || {
         for stream in listener.incoming() {
             let stream = stream.unwrap();
@@ -60,7 +60,9 @@ fn status(output: &Output) -> (i32, String) {
 
 fn respond(stream: &mut TcpStream, body: &str) {
     let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    // One write, else Nagle waits for a delayed acknowledgement. A client that has gone away is its own affair.
+    // One write: with two, Nagle's algorithm would wait for a delayed acknowledgement. Writing fails if the
+    // client has
+    // disconnected.
     let _ = stream.write_all(response.as_bytes());
 }
 
@@ -71,35 +73,35 @@ fn in_order(stream: &mut TcpStream, paths: Vec<String>) {
 const MIX: [&str; 4] = ["--mix", "/a,/b", "--pipeline", "4"];
 
 #[test]
-fn a_good_server_passes() {
+fn a_correct_server_passes() {
     let (code, text) = status(&load(serve(in_order), &MIX));
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("errors=0\n") && !text.contains("requests=0\n"), "{text}");
 }
 
 #[test]
-fn a_good_server_passes_at_a_rate() {
+fn a_correct_server_passes_in_an_open_loop() {
     let (code, text) = status(&load(serve(in_order), &["--path", "/a", "--rate", "500"]));
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("requests=100\n"), "{text}");
 }
 
 #[test]
-fn replies_out_of_order_are_noticed() {
+fn reordered_responses_are_detected() {
     let server = serve(|stream, paths| in_order(stream, paths.into_iter().rev().collect()));
     let (code, text) = status(&load(server, &MIX));
     assert!(code == 1 && text.contains("errors_body="), "{text}");
 }
 
 #[test]
-fn a_mix_that_answers_the_same_is_refused() {
+fn a_mix_with_identical_responses_is_rejected() {
     let server = serve(|stream, paths| paths.iter().for_each(|_| respond(stream, "same")));
     let (code, text) = status(&load(server, &MIX));
-    assert!(code == 2 && text.contains("order cannot be seen"), "{text}");
+    assert!(code == 2 && text.contains("order cannot be checked"), "{text}");
 }
 
 #[test]
-fn a_pipeline_cut_short_is_noticed() {
+fn a_truncated_pipeline_is_detected() {
     let server = serve(|stream, mut paths| {
         let cut = paths.len() > 1;
         paths.truncate(1);
@@ -113,7 +115,7 @@ fn a_pipeline_cut_short_is_noticed() {
 }
 
 #[test]
-fn a_server_that_falls_silent_is_noticed() {
+fn a_server_that_stops_responding_is_detected() {
     let server = serve(|stream, paths| {
         if paths.len() == 1 {
             in_order(stream, paths);
@@ -124,26 +126,26 @@ fn a_server_that_falls_silent_is_noticed() {
 }
 
 #[test]
-fn a_connection_kept_open_against_the_client_s_will_is_noticed() {
+fn a_connection_kept_open_despite_connection_close_is_detected() {
     let (code, text) = status(&load(serve(in_order), &["--path", "/a", "--churn"]));
     assert!(code == 1 && text.contains("errors_timeout="), "{text}");
 }
 
 #[test]
-fn an_idle_connection_that_is_closed_is_noticed() {
+fn a_closed_idle_connection_is_detected() {
     let server = serve(|stream, paths| {
         in_order(stream, paths);
         if stream.peer_addr().unwrap().port() % 2 == 0 {
             stream.shutdown(Shutdown::Both).unwrap();
         }
     });
-    // Among 16 connections some have an even port.
+    // Some of the 16 connections have an even port.
     let (code, text) = status(&load(server, &["--path", "/a", "--idle", "16"]));
     assert!(code == 1 && text.contains("errors_idle="), "{text}");
 }
 
 #[test]
-fn the_pause_begins_when_all_are_connected() {
+fn the_pause_starts_when_all_connections_are_established() {
     for (idle, established) in [("3", "established=3\n"), ("0", "established=2\n")] {
         let (code, text) =
             status(&load(serve(in_order), &["--path", "/a", "--idle", idle, "--pause", "0.1"]));
@@ -153,7 +155,7 @@ fn the_pause_begins_when_all_are_connected() {
 }
 
 #[test]
-fn the_latency_of_one_path_leaves_the_slow_ones_out() {
+fn the_latency_of_one_path_excludes_other_paths() {
     let slow_b = |stream: &mut TcpStream, paths: Vec<String>| {
         if paths == ["/b"] {
             thread::sleep(std::time::Duration::from_millis(30));
@@ -169,7 +171,7 @@ fn the_latency_of_one_path_leaves_the_slow_ones_out() {
 }
 
 #[test]
-fn several_servers_share_the_connections() {
+fn connections_are_spread_over_several_servers() {
     let good = serve(in_order).to_string();
     let bad = serve(|stream, paths| paths.iter().for_each(|_| respond(stream, "another"))).to_string();
     let run = |targets: &[&str]| {
@@ -192,7 +194,7 @@ fn several_servers_share_the_connections() {
 }
 
 #[test]
-fn no_server_is_told_from_a_bad_one() {
+fn a_missing_server_has_its_own_exit_status() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);

@@ -1,4 +1,4 @@
-//! The fan-out mode of the load generator must notice what a bad broker does; each broker here is bad in one way.
+//! The fan-out mode of the load generator detects the faults of a broker. Each broker here has one fault.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -9,20 +9,22 @@ use std::{
     thread,
 };
 
-/// What goes to one of the subscribers in place of the event with this number; the other one gets every event.
+/// Returns the events that the second subscriber receives in place of the numbered event. The first receives
+/// every event.
 type Distort = fn(usize, &str) -> Vec<String>;
 type Subscribers = Arc<Mutex<Vec<TcpStream>>>;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// What is published to fill the way to stalled subscribers; nothing of it is delivered here.
-const FILLING: &str = "content-length: 32768";
+/// Header field of filler events, which fill the buffers of stalled subscribers. The broker here does not
+/// deliver them.
+const FILLER: &str = "content-length: 32768";
 
 fn broker(distort: Distort) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let subscribers = Subscribers::default();
-    // The threads end with the process.
+    // The threads run until the process ends.
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (stream, subscribers) = (stream.unwrap(), Arc::clone(&subscribers));
@@ -43,11 +45,11 @@ fn converse(mut stream: TcpStream, subscribers: &Subscribers, distort: Distort) 
                 input = rest.to_owned();
                 continue;
             }
-            let filling = head.lines().any(|line| line == FILLING);
-            assert!(filling || head.contains("content-length: 256"), "{head}");
-            let Some((event, rest)) = rest.split_at_checked(if filling { 32768 } else { 256 }) else { break };
+            let filler = head.lines().any(|line| line == FILLER);
+            assert!(filler || head.contains("content-length: 256"), "{head}");
+            let Some((event, rest)) = rest.split_at_checked(if filler { 32768 } else { 256 }) else { break };
             let _ = stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n");
-            if filling {
+            if filler {
                 input = rest.to_owned();
                 continue;
             }
@@ -59,7 +61,7 @@ fn converse(mut stream: TcpStream, subscribers: &Subscribers, distort: Distort) 
 }
 
 fn deliver(subscribers: &[TcpStream], distorted: Vec<String>, event: &str) {
-    // Those that stall came before.
+    // Stalled subscribers are at the front.
     let [.., first, second] = subscribers else { panic!("{} subscribers", subscribers.len()) };
     send(first, event);
     distorted.iter().for_each(|event| send(second, event));
@@ -67,7 +69,7 @@ fn deliver(subscribers: &[TcpStream], distorted: Vec<String>, event: &str) {
 
 fn send(mut stream: &TcpStream, event: &str) {
     let event = format!("id: 1\ndata: {event}\n\n");
-    // A client that has gone away is its own affair.
+    // Sending fails if the client has disconnected.
     let _ = stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes());
 }
 
@@ -99,7 +101,7 @@ fn load_with(distort: Distort, more: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn a_faithful_broker_passes_and_every_delivery_is_counted() {
+fn a_correct_broker_passes_and_every_delivery_is_counted() {
     let (code, text) = load(|_, event| vec![event.to_owned()]);
     assert_eq!(code, 0, "{text}");
     let value = |key| text.lines().find_map(|line| line.strip_prefix(key)).unwrap().parse::<u64>().unwrap();
@@ -111,7 +113,7 @@ fn a_faithful_broker_passes_and_every_delivery_is_counted() {
 }
 
 #[test]
-fn a_stalled_subscriber_gets_no_event_checked_and_must_stay() {
+fn a_stalled_subscriber_that_stays_connected_is_no_error() {
     let (code, text) = load_with(|_, event| vec![event.to_owned()], &["--stalled", "1"]);
     assert_eq!(code, 0, "{text}");
 }
@@ -121,10 +123,10 @@ fn a_stalled_subscriber_that_is_closed_is_an_error() {
     let target = broker(|_, event| vec![event.to_owned()]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // The first connection is the stalled one: it gets its head and is closed; the others go to the broker.
+    // The first connection is the stalled one and is closed after its head. The others reach the broker.
     thread::spawn(move || {
         let mut stalled = listener.accept().unwrap().0;
-        // With a request unread, closing would be a reset.
+        // Closing with an unread request would send a reset.
         assert!(stalled.read(&mut [0; 1024]).unwrap() > 0);
         stalled.write_all(HEAD.as_bytes()).unwrap();
         drop(stalled);
@@ -147,22 +149,22 @@ fn a_stalled_subscriber_that_is_closed_is_an_error() {
 fn a_dropped_event_is_an_error() {
     let (code, text) = load(|number, event| if number == 3 { vec![] } else { vec![event.to_owned()] });
     assert!(
-        code == 1 && text.contains("errors_body=1") && text.contains("event 4 where 3 must come"),
+        code == 1 && text.contains("errors_body=1") && text.contains("received event 4, expected 3"),
         "{text}"
     );
 }
 
 #[test]
-fn events_that_never_come_are_errors() {
+fn missing_events_are_errors() {
     let (code, text) = load(|number, event| if number >= 3 { vec![] } else { vec![event.to_owned()] });
     assert!(code == 1 && text.contains("errors_timeout="), "{text}");
 }
 
 #[test]
-fn an_event_that_comes_twice_is_an_error() {
+fn a_duplicate_event_is_an_error() {
     let (code, text) = load(|number, event| vec![event.to_owned(); if number == 3 { 2 } else { 1 }]);
     assert!(
-        code == 1 && text.contains("errors_body=1") && text.contains("event 3 where 4 must come"),
+        code == 1 && text.contains("errors_body=1") && text.contains("received event 3, expected 4"),
         "{text}"
     );
 }
@@ -171,5 +173,5 @@ fn an_event_that_comes_twice_is_an_error() {
 fn a_changed_byte_is_an_error() {
     let (code, text) =
         load(|number, event| vec![if number == 3 { event.replace('z', "y") } else { event.to_owned() }]);
-    assert!(code == 1 && text.contains("an event that nobody published"), "{text}");
+    assert!(code == 1 && text.contains("unexpected event"), "{text}");
 }

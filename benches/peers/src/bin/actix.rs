@@ -1,4 +1,4 @@
-//! actix-web 4 with one worker (its accepting thread stays idle while connections are kept alive).
+//! actix-web 4 with one worker. Its accepting thread is idle while connections are kept alive.
 
 use std::{cell::RefCell, io, mem::take};
 
@@ -13,10 +13,10 @@ use bytestring::ByteString;
 use futures_util::StreamExt;
 use windlass_peers::{items, workload};
 
-/// Largest message.
+/// Maximum size of a message.
 const MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// The sockets that follow the topic. There is one worker, so nobody else looks at them.
+/// WebSockets subscribed to the topic. One worker runs everything, so a `RefCell` is enough.
 type Topic = web::Data<RefCell<Vec<Session>>>;
 
 #[actix_web::main]
@@ -30,7 +30,7 @@ async fn main() -> io::Result<()> {
             .route("/demo/work", web::get().to(work))
             .route("/demo/echo", web::post().to(echo))
             .route(workload::WS_ECHO, web::get().to(ws_echo))
-            .route(workload::TOPIC, web::get().to(follow))
+            .route(workload::TOPIC, web::get().to(subscribe))
             .route(workload::TOPIC, web::post().to(publish))
     })
     .workers(1)
@@ -60,11 +60,11 @@ async fn echo(request: HttpRequest, body: web::Bytes) -> HttpResponse {
 async fn ws_echo(request: HttpRequest, body: web::Payload) -> Result<HttpResponse> {
     let (response, session, messages) = actix_ws::handle(&request, body)?;
     let messages = messages.max_frame_size(MESSAGE_BYTES).aggregate_continuations();
-    spawn(send_back(session, messages.max_continuation_size(MESSAGE_BYTES)));
+    spawn(echo_messages(session, messages.max_continuation_size(MESSAGE_BYTES)));
     Ok(response)
 }
 
-async fn send_back(mut session: Session, mut messages: AggregatedMessageStream) {
+async fn echo_messages(mut session: Session, mut messages: AggregatedMessageStream) {
     while let Some(Ok(message)) = messages.next().await {
         let sent = match message {
             AggregatedMessage::Text(text) => session.text(text).await,
@@ -77,16 +77,16 @@ async fn send_back(mut session: Session, mut messages: AggregatedMessageStream) 
     }
 }
 
-/// Adds a socket to the topic. Subscribers say nothing here, so what they send is not read.
-async fn follow(request: HttpRequest, body: web::Payload, topic: Topic) -> Result<HttpResponse> {
+/// Subscribes a WebSocket to the topic. Subscribers send no messages here, so incoming ones are discarded.
+async fn subscribe(request: HttpRequest, body: web::Payload, topic: Topic) -> Result<HttpResponse> {
     let (response, session, messages) = actix_ws::handle(&request, body)?;
     topic.borrow_mut().push(session);
-    // Without somebody who holds the stream the socket would be closed.
+    // Dropping the message stream would close the socket.
     spawn(messages.for_each(async |_| ()));
     Ok(response)
 }
 
-/// Sends an event to every socket, one after the other: no task and no channel between.
+/// Sends an event to the sockets one after the other, without a task or a channel for each.
 async fn publish(topic: Topic, body: String) -> HttpResponse {
     let text = ByteString::from(body);
     let sessions = take(&mut *topic.borrow_mut());

@@ -1,7 +1,9 @@
-//! axum 0.8 on a current-thread tokio runtime: HTTP/1.1, or HTTP/2 with `--h2`.
+//! axum 0.8 on a current-thread tokio runtime. Serves HTTP/1.1, or HTTP/2 with `--h2`.
 //!
-//! `axum::serve` looks for the preface of HTTP/2 as soon as any crate in the build turns hyper-util's `http2` on, as
-//! tonic does here. It cost 3 % of the HTTP/1.1 rows, so connections are served by hyper-util with its protocol fixed.
+//! With hyper-util's `http2` feature, which tonic enables in this build, `axum::serve` checks every
+//! connection for the
+//! HTTP/2 preface. The check costs the HTTP/1.1 rows 3 %. So hyper-util serves the connections with a fixed
+//! protocol.
 
 use std::{
     io,
@@ -46,7 +48,7 @@ use windlass_peers::{items, workload};
 /// Serves the workload with axum.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long)]
     listen: SocketAddr,
     /// Expect HTTP/2 from the first byte (RFC 9113 §3.3)
@@ -54,7 +56,7 @@ struct Options {
     h2: bool,
 }
 
-/// The topic of the fan-out scenarios.
+/// Topic of the fan-out scenarios.
 #[derive(Clone)]
 struct Topic {
     sender: broadcast::Sender<(u64, Utf8Bytes)>,
@@ -77,7 +79,7 @@ async fn main() -> io::Result<()> {
         .route("/demo/echo", post(echo))
         .route(workload::WS_ECHO, get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(ws_echo) }))
         .route(workload::TOPIC, post(publish).get(subscribe))
-        .with_state(Topic { sender: broadcast::Sender::new(workload::BEHIND), last: Arc::default() });
+        .with_state(Topic { sender: broadcast::Sender::new(workload::MAX_BACKLOG), last: Arc::default() });
     let options = Options::parse();
     let builder = auto::Builder::new(TokioExecutor::new());
     let builder = if options.h2 { builder.http2_only() } else { builder.http1_only() };
@@ -110,7 +112,7 @@ async fn echo(headers: HeaderMap, body: Bytes) -> impl IntoResponse {
 
 async fn publish(State(topic): State<Topic>, body: String) -> impl IntoResponse {
     let id = topic.last.fetch_add(1, Ordering::Relaxed) + 1;
-    // An error says that nobody is subscribed.
+    // `send` fails if nobody is subscribed.
     let subscribers = topic.sender.send((id, body.into())).unwrap_or(0);
     (StatusCode::ACCEPTED, Json(Published { id, subscribers }))
 }
@@ -120,7 +122,7 @@ async fn subscribe(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     match upgrade {
-        Ok(upgrade) => upgrade.on_upgrade(|socket| follow(socket, topic)),
+        Ok(upgrade) => upgrade.on_upgrade(|socket| send_events(socket, topic)),
         Err(_) => event_stream(&topic).into_response(),
     }
 }
@@ -140,8 +142,8 @@ async fn ws_echo(mut socket: WebSocket) {
     }
 }
 
-/// Sends every event as a text message. Subscribers say nothing here, so what they send is not read.
-async fn follow(mut socket: WebSocket, topic: Topic) {
+/// Sends every event as a text message. Subscribers send no messages here, so none are read.
+async fn send_events(mut socket: WebSocket, topic: Topic) {
     let mut events = topic.sender.subscribe();
     while let Ok((_, text)) = events.recv().await {
         if socket.send(Message::Text(text)).await.is_err() {

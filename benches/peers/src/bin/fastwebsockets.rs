@@ -1,4 +1,5 @@
-//! fastwebsockets on hyper 1.x on a current-thread tokio runtime: the WebSocket part of the workload.
+//! fastwebsockets with hyper 1.x on a current-thread tokio runtime. Serves the WebSocket routes of the
+//! workload.
 
 use std::{convert::Infallible, io};
 
@@ -22,7 +23,7 @@ type Topic = broadcast::Sender<Bytes>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(workload::listen_address()?).await?;
-    let topic = Topic::new(workload::BEHIND);
+    let topic = Topic::new(workload::MAX_BACKLOG);
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(serve(stream, topic.clone()));
@@ -38,13 +39,13 @@ async fn serve(stream: TcpStream, topic: Topic) {
 async fn answer(mut request: Request<Incoming>, topic: Topic) -> Result<Response<Empty<Bytes>>, Infallible> {
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET, workload::WS_ECHO) => open(&mut request, echo),
-        (&Method::GET, workload::TOPIC) => open(&mut request, |socket| follow(socket, topic)),
+        (&Method::GET, workload::TOPIC) => open(&mut request, |socket| send_events(socket, topic)),
         (&Method::POST, workload::TOPIC) => publish(request, &topic).await,
         _ => status(StatusCode::NOT_FOUND),
     })
 }
 
-/// Answers the handshake and runs the socket, as the crate's examples do.
+/// Answers the handshake and spawns `run` on the socket, as the crate's examples do.
 fn open<F>(
     request: &mut Request<Incoming>,
     run: impl FnOnce(upgrade::UpgradeFut) -> F,
@@ -69,8 +70,8 @@ async fn echo(socket: upgrade::UpgradeFut) -> Result<(), WebSocketError> {
     }
 }
 
-/// Sends every event. Subscribers say nothing here, so what they send is not read.
-async fn follow(socket: upgrade::UpgradeFut, topic: Topic) -> Result<(), WebSocketError> {
+/// Sends every event. Subscribers send no messages here, so none are read.
+async fn send_events(socket: upgrade::UpgradeFut, topic: Topic) -> Result<(), WebSocketError> {
     let mut events = topic.subscribe();
     let mut socket = socket.await?;
     while let Ok(event) = events.recv().await {
@@ -81,7 +82,7 @@ async fn follow(socket: upgrade::UpgradeFut, topic: Topic) -> Result<(), WebSock
 
 async fn publish(request: Request<Incoming>, topic: &Topic) -> Response<Empty<Bytes>> {
     let Ok(body) = request.into_body().collect().await else { return status(StatusCode::BAD_REQUEST) };
-    // An error says that nobody is subscribed.
+    // `send` fails if nobody is subscribed.
     let _ = topic.send(body.to_bytes());
     status(StatusCode::ACCEPTED)
 }

@@ -1,4 +1,4 @@
-//! hyper 1.x on a current-thread tokio runtime: HTTP/1.1, or HTTP/2 with `--h2`.
+//! hyper 1.x on a current-thread tokio runtime. Serves HTTP/1.1, or HTTP/2 with `--h2`.
 
 use std::{convert::Infallible, io, net::SocketAddr};
 
@@ -18,10 +18,10 @@ use windlass_peers::{items, workload};
 /// Serves the workload with hyper.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long)]
     listen: SocketAddr,
-    /// Expect HTTP/2 from the first byte (RFC 9113 §3.3). Not detected: a look at the preface would cost the HTTP/1.1 rows
+    /// Expect HTTP/2 from the first byte (RFC 9113 §3.3); detecting the preface would slow HTTP/1.1 down
     #[arg(long)]
     h2: bool,
 }
@@ -40,7 +40,7 @@ async fn main() -> io::Result<()> {
     }
 }
 
-// Errors are dropped here: a client that goes away mid-request is counted by the load generator.
+// Connection errors are ignored: the load generator counts them.
 async fn serve(stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let mut http1 = http1::Builder::new();

@@ -1,4 +1,5 @@
-//! A bare read-answer-write loop on tokio's epoll reactor: what the hyper-based peers cost without hyper.
+//! A bare read-respond-write loop on tokio's epoll reactor. It measures the cost of the hyper-based peers
+//! without hyper.
 
 use std::io;
 
@@ -7,11 +8,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use windlass_peers::{
-    bare::{Exchange, Then},
+    bare::{Action, Exchange},
     workload,
 };
 
-/// Room made for one read.
+/// Free capacity of the input buffer before a read.
 const READ_BYTES: usize = 4096;
 
 #[tokio::main(flavor = "current_thread")]
@@ -23,7 +24,7 @@ async fn main() -> io::Result<()> {
     }
 }
 
-// Errors end the connection only: the load generator sees and counts them.
+// Connection errors are ignored: the load generator counts them.
 async fn serve(stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let _ = converse(stream).await;
@@ -41,18 +42,18 @@ async fn converse(mut stream: TcpStream) -> io::Result<()> {
         let then = answer(&exchange, &mut input, &mut out).await;
         stream.write_all(&out).await?;
         out.clear();
-        // Fan-out is not among what it does.
-        if then != Then::Read {
+        // Publish, subscribe and WebSocket requests are not supported: the connection is closed.
+        if then != Action::Read {
             return Ok(());
         }
     }
 }
 
-async fn answer(exchange: &Exchange, input: &mut Vec<u8>, out: &mut Vec<u8>) -> Then {
+async fn answer(exchange: &Exchange, input: &mut Vec<u8>, out: &mut Vec<u8>) -> Action {
     loop {
         let (used, then) = exchange.serve(input, out);
         input.drain(..used);
-        let Then::Work(time) = then else { return then };
+        let Action::Work(time) = then else { return then };
         tokio::time::sleep(time).await;
         exchange.after_work(out);
     }

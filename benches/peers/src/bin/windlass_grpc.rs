@@ -1,4 +1,5 @@
-//! Windlass on one shard: `bench.Echo` with its methods inline, over TLS when it is given a pair.
+//! Windlass on one shard. Serves `bench.Echo` with inline methods, over TLS if a certificate and key are
+//! given.
 
 use std::{error::Error, future::ready, net::SocketAddr, path::PathBuf, thread};
 
@@ -10,16 +11,17 @@ use windlass_peers::echo::{self, Items, Order};
 /// Serves `bench.Echo` with Windlass.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long)]
     listen: SocketAddr,
-    /// Certificate chain, PEM; without it the connections are plain HTTP/2 (h2c with prior knowledge)
+    /// File of the certificate chain (PEM); without it, connections are plain HTTP/2 (h2c with prior
+    /// knowledge)
     #[arg(long, requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// Its key, PEM (PKCS#8)
+    /// File of the private key (PEM, PKCS#8)
     #[arg(long, requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// auto, io_uring or epoll
+    /// I/O engine: auto, io_uring or epoll
     #[arg(long, default_value_t)]
     engine: EngineKind,
 }

@@ -1,4 +1,4 @@
-//! One connection under load: what is queued to go out, what is owed, what came in.
+//! One connection under load: queued output, requests in flight and received input.
 
 use std::{
     collections::VecDeque,
@@ -20,48 +20,49 @@ use crate::{
     template::Template,
 };
 
-/// First size of the input buffer; it doubles as a response needs.
+/// Initial size of the input buffer. It doubles when a response does not fit.
 const INPUT_BYTES: usize = 16 * 1024;
-/// Largest response that is believed.
+/// Maximum size of the input buffer, and so of a response.
 const MAX_INPUT_BYTES: usize = 64 * 1024 * 1024;
 
-/// A request that is not answered yet.
+/// Request in flight.
 #[derive(Clone, Copy, Debug)]
-struct Owed {
+struct Request {
     template: usize,
     serial: u64,
     since: Instant,
 }
 
-/// What came of a look at the socket.
+/// Result of reading from a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Progress {
-    /// Requests answered.
+    /// Number of requests answered.
     pub(crate) answered: usize,
-    /// The server ended the connection in order.
+    /// The server has ended the connection with no request in flight.
     pub(crate) ended: bool,
 }
 
-/// A connection and its requests in flight.
+/// Connection and its requests in flight.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: Option<TcpStream>,
     connected: bool,
-    /// What opens it before the first request, and whether it was answered, or there is nothing to answer.
+    /// Bytes that open the connection before the first request.
     handshake: Option<Box<[u8]>>,
+    /// The connection needs no handshake, or the handshake has been answered.
     opened: bool,
     out: Vec<u8>,
     sent: usize,
     input: Box<[u8]>,
     filled: usize,
-    owed: VecDeque<Owed>,
+    in_flight: VecDeque<Request>,
     next_template: usize,
-    /// The server must end the connection after one response.
+    /// The server must close the connection after one response.
     one_shot: bool,
     last_answer: Option<Instant>,
-    /// The kernel reported the peer's FIN: read until it is reached.
+    /// The kernel has reported the peer's FIN. Reading continues until the end of the stream.
     peer_ended: bool,
-    /// Responses checked so far.
+    /// Number of responses checked.
     pub(crate) answered: u64,
 }
 
@@ -76,7 +77,7 @@ impl Connection {
             sent: 0,
             input: vec![0; INPUT_BYTES].into(),
             filled: 0,
-            owed: VecDeque::new(),
+            in_flight: VecDeque::new(),
             next_template,
             one_shot,
             last_answer: None,
@@ -85,7 +86,7 @@ impl Connection {
         }
     }
 
-    /// Starts to connect; the caller registers the stream.
+    /// Starts to connect and returns the stream, which the caller registers.
     pub(crate) fn open(&mut self, target: SocketAddr) -> io::Result<&TcpStream> {
         self.out.splice(..0, self.handshake.iter().flatten().copied());
         let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
@@ -98,47 +99,47 @@ impl Connection {
         }
     }
 
-    /// Says whether there is something to send and no socket to send it on.
-    pub(crate) fn wants_socket(&self) -> bool {
+    /// Returns `true` if bytes are queued and there is no socket.
+    pub(crate) fn needs_socket(&self) -> bool {
         self.stream.is_none() && !self.out.is_empty()
     }
 
-    /// Says whether the connection is established and may carry requests.
+    /// Returns `true` if the connection is established and can carry requests.
     pub(crate) fn is_open(&self) -> bool {
         self.connected && self.opened
     }
 
-    /// Is told that the peer's FIN, or worse, is there.
-    pub(crate) fn note_end(&mut self) {
+    /// Records that the kernel has reported the peer's FIN or an error.
+    pub(crate) fn set_peer_ended(&mut self) {
         self.peer_ended = true;
     }
 
-    /// Queues the next request; its latency runs from `since`.
-    pub(crate) fn ask(&mut self, templates: &[Template], serial: u64, since: Instant) {
+    /// Queues the next request. Its latency is measured from `since`.
+    pub(crate) fn queue_request(&mut self, templates: &[Template], serial: u64, since: Instant) {
         let template = self.next_template;
         self.next_template = (template + 1) % templates.len();
         templates[template].write(serial, &mut self.out);
-        self.owed.push_back(Owed { template, serial, since });
+        self.in_flight.push_back(Request { template, serial, since });
     }
 
-    /// Says whether the oldest request, or the end of a one-shot connection, is awaited longer than `timeout`.
-    pub(crate) fn is_overdue(&self, now: Instant, timeout: Duration) -> bool {
+    /// Returns `true` if the oldest request, or the close of a one-shot connection, has exceeded `timeout`.
+    pub(crate) fn has_timed_out(&self, now: Instant, timeout: Duration) -> bool {
         let end = self.last_answer.filter(|_| self.one_shot && self.stream.is_some());
-        let since = self.owed.front().map(|owed| owed.since).or(end);
+        let since = self.in_flight.front().map(|in_flight| in_flight.since).or(end);
         since.is_some_and(|since| now.saturating_duration_since(since) > timeout)
     }
 
-    /// Forgets the socket and everything on its way; returns how many requests stay unanswered.
+    /// Drops the socket and all buffered bytes. Returns the number of requests that were in flight.
     pub(crate) fn reset(&mut self) -> usize {
         self.stream = None;
         (self.connected, self.peer_ended) = (false, false);
         self.opened = self.handshake.is_none();
         self.out.clear();
         (self.sent, self.filled) = (0, 0);
-        self.owed.drain(..).count()
+        self.in_flight.drain(..).count()
     }
 
-    /// Writes what is queued as far as the kernel takes it.
+    /// Writes queued bytes until the socket would block.
     pub(crate) fn flush(&mut self) -> Result<(), Fault> {
         if !self.establish()? {
             return Ok(());
@@ -148,7 +149,7 @@ impl Connection {
             match stream.write(&self.out[self.sent..]) {
                 Ok(length) => self.sent += length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(Fault::new(Kind::Io, format_args!("writing: {error}"))),
+                Err(error) => return Err(Fault::new(Kind::Io, format_args!("write failed: {error}"))),
             }
         }
         self.out.clear();
@@ -156,7 +157,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Notices the end of connecting; false while it goes on.
+    /// Checks whether connecting has completed. Returns `false` while it is in progress.
     fn establish(&mut self) -> Result<bool, Fault> {
         if self.connected {
             return Ok(true);
@@ -169,7 +170,7 @@ impl Connection {
         Ok(self.connected)
     }
 
-    /// Reads what is there and checks every response that is whole; `progress` holds also when this fails.
+    /// Reads the available bytes and checks every complete response. `progress` is valid even if this fails.
     pub(crate) fn read(
         &mut self,
         templates: &[Template],
@@ -177,40 +178,41 @@ impl Connection {
         progress: &mut Progress,
     ) -> Result<(), Fault> {
         while self.connected && !progress.ended {
-            self.make_room()?;
+            self.grow_input()?;
             let Some(stream) = &mut self.stream else { break };
             let room = self.input.len() - self.filled;
             match stream.read(&mut self.input[self.filled..]) {
-                Ok(0) => progress.ended = self.end_in_order()?,
+                Ok(0) => progress.ended = self.check_end()?,
                 Ok(length) => {
                     self.filled += length;
-                    self.check_whole(templates, tally, progress)?;
-                    // A short read emptied the socket, the next byte is a new event; but a FIN behind it is not.
+                    self.check_responses(templates, tally, progress)?;
+                    // A short read has emptied the socket, so the next byte causes another event. A FIN that
+                    // follows it does not.
                     if length < room && !self.peer_ended {
                         break;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(Fault::new(Kind::Io, format_args!("reading: {error}"))),
+                Err(error) => return Err(Fault::new(Kind::Io, format_args!("read failed: {error}"))),
             }
         }
         Ok(())
     }
 
-    fn end_in_order(&self) -> Result<bool, Fault> {
-        if self.owed.is_empty() && self.filled == 0 {
+    fn check_end(&self) -> Result<bool, Fault> {
+        if self.in_flight.is_empty() && self.filled == 0 {
             return Ok(true);
         }
-        let detail = format!("the server ended a connection and owed {} responses", self.owed.len());
+        let detail = format!("server closed the connection with {} responses pending", self.in_flight.len());
         Err(Fault::new(Kind::Closed, detail))
     }
 
-    fn make_room(&mut self) -> Result<(), Fault> {
+    fn grow_input(&mut self) -> Result<(), Fault> {
         if self.filled < self.input.len() {
             return Ok(());
         }
         if self.input.len() >= MAX_INPUT_BYTES {
-            return Err(Fault::new(Kind::Malformed, "a response of more than 64 MiB"));
+            return Err(Fault::new(Kind::Malformed, "response exceeds 64 MiB"));
         }
         let mut larger = vec![0; self.input.len() * 2];
         larger[..self.filled].copy_from_slice(&self.input);
@@ -218,31 +220,31 @@ impl Connection {
         Ok(())
     }
 
-    /// Looks for the answer to the handshake where one is awaited; returns the bytes it took.
-    fn check_opened(&mut self) -> Result<usize, Fault> {
+    /// Parses the response to a pending handshake and returns the number of bytes used.
+    fn check_handshake(&mut self) -> Result<usize, Fault> {
         if self.opened {
             return Ok(0);
         }
-        let taken = frames::parse_opened(&self.input[..self.filled])?;
-        self.opened = taken.is_some();
-        Ok(taken.unwrap_or(0))
+        let used = frames::parse_handshake_response(&self.input[..self.filled])?;
+        self.opened = used.is_some();
+        Ok(used.unwrap_or(0))
     }
 
-    fn check_whole(
+    fn check_responses(
         &mut self,
         templates: &[Template],
         tally: &mut Tally,
         progress: &mut Progress,
     ) -> Result<(), Fault> {
         let now = Instant::now();
-        let mut at = self.check_opened()?;
+        let mut at = self.check_handshake()?;
         while self.opened && at < self.filled {
-            // Those of one connection differ in what they ask for, not in how they are answered.
+            // All templates of one connection use the same protocol, so any of them can parse the response.
             let parsed = templates[self.next_template].parse(&self.input[at..self.filled], &mut self.out)?;
             let Some(response) = parsed else { break };
-            let owed = settle(&mut self.owed, templates, &response)?;
-            let latency = now.saturating_duration_since(owed.since);
-            tally.answered(templates[owed.template].is_timed().then_some(latency));
+            let in_flight = match_response(&mut self.in_flight, templates, &response)?;
+            let latency = now.saturating_duration_since(in_flight.since);
+            tally.answered(templates[in_flight.template].is_timed().then_some(latency));
             at += response.len;
             progress.answered += 1;
             self.answered += 1;
@@ -254,15 +256,19 @@ impl Connection {
     }
 }
 
-/// Checks a response against the oldest request and returns that one.
-fn settle(owed: &mut VecDeque<Owed>, templates: &[Template], response: &Response<'_>) -> Result<Owed, Fault> {
-    let Some(oldest) = owed.front().copied() else {
-        return Err(Fault::new(Kind::Unsolicited, "a response to no request"));
+/// Checks a response against the oldest request in flight and returns that request.
+fn match_response(
+    in_flight: &mut VecDeque<Request>,
+    templates: &[Template],
+    response: &Response<'_>,
+) -> Result<Request, Fault> {
+    let Some(oldest) = in_flight.front().copied() else {
+        return Err(Fault::new(Kind::Unsolicited, "response without a request"));
     };
     templates[oldest.template].check(oldest.serial, response)?;
-    owed.pop_front();
-    if response.closes && !owed.is_empty() {
-        let detail = format!("the server says it closes and owes {} responses", owed.len());
+    in_flight.pop_front();
+    if response.closes && !in_flight.is_empty() {
+        let detail = format!("server announced close with {} responses pending", in_flight.len());
         return Err(Fault::new(Kind::Closed, detail));
     }
     Ok(oldest)

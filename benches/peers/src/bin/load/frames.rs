@@ -1,7 +1,8 @@
-//! WebSocket as seen by a client (RFC 6455), just enough for messages of one frame each.
+//! WebSocket client (RFC 6455) for messages of one frame each.
 //!
-//! No extension is offered. Every frame that leaves is masked with a key of its own; what comes is looked at where it
-//! lies in the input, so that the client costs less than the server does.
+//! No extension is offered. Every sent frame is masked with a different key. Received frames are borrowed
+//! from the
+//! input, so that the client costs less than the server.
 
 use windlass::proto::ws::{
     Mask,
@@ -12,16 +13,16 @@ use windlass_cli::client::response;
 
 use crate::fault::{Fault, Kind};
 
-/// The key of every handshake: it guards against caches (§10.3), of which there are none here.
+/// Key of every handshake. It protects caches (RFC 6455 §10.3), and there are none here.
 const KEY: &str = "d2luZGxhc3MgYmVuY2guLg==";
-/// Most payload of one frame that is believed.
+/// Maximum payload of a frame.
 const MAX_PAYLOAD_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A whole frame with a message, or with the answer to a ping.
+/// Complete frame that holds a text or binary message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Frame<'a> {
-    /// Bytes of the input it took.
-    pub(crate) taken: usize,
+    /// Bytes of input used, including the pings before the frame.
+    pub(crate) used: usize,
     pub(crate) opcode: Opcode,
     pub(crate) payload: &'a [u8],
 }
@@ -35,12 +36,12 @@ pub(crate) fn handshake(path: &str, host: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Parses the answer to [`handshake`]: the bytes it took; `None` when it is not whole yet.
-pub(crate) fn parse_opened(input: &[u8]) -> Result<Option<usize>, Fault> {
+/// Parses the response to [`handshake`] and returns its length, or `None` if it is incomplete.
+pub(crate) fn parse_handshake_response(input: &[u8]) -> Result<Option<usize>, Fault> {
     response::parse_handshake(input, &accept_key(KEY.as_bytes()).unwrap_or_default())
 }
 
-/// Appends a masked frame whose payload is `parts`, one after the other. `number` chooses the key.
+/// Appends a masked frame whose payload is the concatenation of `parts`. The key is derived from `number`.
 pub(crate) fn append(out: &mut Vec<u8>, opcode: Opcode, parts: [&[u8]; 2], number: u64) {
     let key = key(number);
     let header = Header { key: Some(key), ..Header::new(opcode, parts[0].len() + parts[1].len()) };
@@ -49,47 +50,49 @@ pub(crate) fn append(out: &mut Vec<u8>, opcode: Opcode, parts: [&[u8]; 2], numbe
     parts.into_iter().for_each(|part| mask.append(out, part));
 }
 
-/// Makes keys that look random. That nobody can guess them matters to caches only.
+/// Returns a key that looks random. Unpredictable keys protect caches only, and there are none here.
 fn key(number: u64) -> [u8; 4] {
     let [.., a, b, c, d] = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
     [a, b, c, d]
 }
 
-/// Parses the frame at the start of `input`; `None` when it is not whole yet.
+/// Parses the first message of `input`, or returns `None` if it is incomplete.
 ///
-/// A ping is answered in `out`, and the frame behind it is returned, its `taken` counting both.
+/// Pings before the message are answered in `out`.
 pub(crate) fn parse<'a>(input: &'a [u8], out: &mut Vec<u8>) -> Result<Option<Frame<'a>>, Fault> {
     let mut at = 0;
     loop {
-        let Some(mut frame) = whole(&input[at..])? else { return Ok(None) };
-        frame.taken += at;
+        let Some(mut frame) = parse_frame(&input[at..])? else { return Ok(None) };
+        frame.used += at;
         match frame.opcode {
             Opcode::Text | Opcode::Binary => return Ok(Some(frame)),
             Opcode::Ping => {
-                // Parsed again if what follows is not whole: then it is answered twice, which harms nobody (§5.5.3).
+                // A ping is parsed and answered again if the next frame is incomplete. A second pong is
+                // harmless (§5.5.3).
                 append(out, Opcode::Pong, [frame.payload, &[]], 0);
-                at = frame.taken;
+                at = frame.used;
             }
-            Opcode::Pong => at = frame.taken,
-            Opcode::Close => return Err(Fault::new(Kind::Closed, "the server closed a WebSocket")),
+            Opcode::Pong => at = frame.used,
+            Opcode::Close => return Err(Fault::new(Kind::Closed, "server closed the WebSocket")),
             Opcode::Continuation => {
-                return Err(Fault::new(Kind::Malformed, "a fragment where a message must come"));
+                return Err(Fault::new(Kind::Malformed, "continuation frame, expected a message"));
             }
         }
     }
 }
 
-fn whole(input: &[u8]) -> Result<Option<Frame<'_>>, Fault> {
-    let malformed = |what: String| Fault::new(Kind::Malformed, what);
+fn parse_frame(input: &[u8]) -> Result<Option<Frame<'_>>, Fault> {
+    let malformed = |detail: String| Fault::new(Kind::Malformed, detail);
     let Some((header, length)) = Header::parse(input).map_err(|fault| malformed(format!("{fault:?}")))?
     else {
         return Ok(None);
     };
     if header.key.is_some() || header.rsv1 || !header.fin || header.len > MAX_PAYLOAD_BYTES {
-        return Err(malformed(format!("a frame that is masked, compressed, a fragment or huge: {header:?}")));
+        let detail = format!("frame is masked, compressed, fragmented or too large: {header:?}");
+        return Err(malformed(detail));
     }
-    let taken = length + header.len as usize;
-    Ok(input.get(length..taken).map(|payload| Frame { taken, opcode: header.opcode, payload }))
+    let used = length + header.len as usize;
+    Ok(input.get(length..used).map(|payload| Frame { used, opcode: header.opcode, payload }))
 }
 
 #[cfg(test)]
@@ -97,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_masked_with_another_key_each_time() {
+    fn each_frame_is_masked_with_a_different_key() {
         let mut frames = [Vec::new(), Vec::new()];
         for (number, frame) in frames.iter_mut().enumerate() {
             append(frame, Opcode::Text, [b"abc", b"de"], number as u64);
@@ -110,19 +113,19 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_found_behind_a_ping_which_is_answered() {
+    fn a_message_after_a_ping_is_parsed_and_the_ping_is_answered() {
         let (input, mut out) = (b"\x89\x01p\x82\x03abc\x82", Vec::new());
         for end in 0..8 {
             assert_eq!(parse(&input[..end], &mut out).unwrap(), None);
         }
         out.clear();
-        let expected = Frame { taken: 8, opcode: Opcode::Binary, payload: b"abc" };
+        let expected = Frame { used: 8, opcode: Opcode::Binary, payload: b"abc" };
         assert_eq!(parse(input, &mut out).unwrap(), Some(expected));
         assert_eq!((out[0], out[1]), (0x8a, 0x81));
     }
 
     #[test]
-    fn frames_that_no_server_may_send_here_are_refused() {
+    fn invalid_frames_from_the_server_are_rejected() {
         for (frame, kind) in [
             (b"\x82\x81keys!".as_slice(), Kind::Malformed),
             (b"\x02\x01a", Kind::Malformed),

@@ -1,4 +1,4 @@
-//! The loop: arrivals in, requests out, responses counted.
+//! The event loop: sends requests on schedule and checks the responses.
 
 use std::{
     collections::VecDeque,
@@ -22,21 +22,23 @@ use crate::{
     template::Template,
 };
 
-/// Events taken at once.
+/// Maximum events of one epoll wait.
 const EVENTS: usize = 256;
-/// How often time-outs are looked for.
+/// Interval of the timeout checks, and maximum duration of one epoll wait.
 const TICK: Duration = Duration::from_millis(50);
-/// Events that say that no byte follows those already received.
+/// Events that announce the end of the stream: no more bytes will arrive.
 const ENDS: epoll::EventFlags =
     epoll::EventFlags::RDHUP.union(epoll::EventFlags::HUP).union(epoll::EventFlags::ERR);
-/// Arrivals that may wait for a free connection; the next one is an error.
-const MAX_WAITING: usize = 1_000_000;
+/// Maximum arrivals in the backlog. Further arrivals are errors.
+const MAX_BACKLOG: usize = 1_000_000;
 
 /// Drives all connections on one thread.
 ///
-/// A *turn to ask* is the right to have one request in flight: each connection has `--pipeline` of them. In a
-/// closed loop a turn that comes back asks again at once; in an open loop it goes to the oldest arrival that
-/// waits, else it lies in `free`.
+/// A connection has `--pipeline` *slots*; each allows one request in flight. In a closed loop, a slot that
+/// becomes free
+/// sends the next request at once. In an open loop, it takes the oldest arrival of the backlog, or is added
+/// to
+/// `free_slots`.
 pub(crate) struct Generator<'a> {
     options: &'a Options,
     templates: Vec<Template>,
@@ -46,11 +48,13 @@ pub(crate) struct Generator<'a> {
     serial: u64,
     in_flight: usize,
     arrivals: Option<Arrivals>,
-    /// Connections of a closed loop that have not started, and when they do; soonest first.
+    /// Start times of closed-loop connections that have not started, soonest first.
     starts: VecDeque<(Instant, usize)>,
-    free: VecDeque<usize>,
-    waiting: VecDeque<Instant>,
-    /// Connections that failed and have something to say again.
+    /// Connection index of each free slot of an open loop.
+    free_slots: VecDeque<usize>,
+    /// Arrival times of requests that wait for a slot, oldest first.
+    backlog: VecDeque<Instant>,
+    /// Connections that failed and must be opened again.
     reopen: Vec<usize>,
     next_check: Instant,
     stopping: bool,
@@ -73,24 +77,24 @@ impl<'a> Generator<'a> {
             in_flight: 0,
             arrivals: None,
             starts: VecDeque::new(),
-            free: VecDeque::new(),
-            waiting: VecDeque::new(),
+            free_slots: VecDeque::new(),
+            backlog: VecDeque::new(),
             reopen: Vec::new(),
             next_check: Instant::now() + TICK,
             stopping: false,
         })
     }
 
-    /// Runs to the end: asks for `--duration`, then waits for what is owed.
+    /// Sends requests for `--duration`, then waits for the requests in flight.
     pub(crate) fn run(mut self) -> io::Result<Tally> {
         self.establish()?;
         let start = Instant::now();
         let end = start + self.options.duration;
         self.arrivals = self.options.rate.map(|rate| Arrivals::new(start, rate));
         self.start(start);
-        while Instant::now() < end && !self.tally.hopeless() {
-            self.release(end);
-            self.turn(end)?;
+        while Instant::now() < end && !self.tally.should_abort() {
+            self.start_due(end);
+            self.poll(end)?;
         }
         self.stopping = true;
         self.drain()?;
@@ -100,7 +104,7 @@ impl<'a> Generator<'a> {
         Ok(self.tally)
     }
 
-    /// Connects before the clock runs, unless connecting is what is measured.
+    /// Opens the connections before the measurement starts, except with `--churn`, which measures connecting.
     fn establish(&mut self) -> io::Result<()> {
         if self.options.churn {
             return Ok(());
@@ -110,54 +114,58 @@ impl<'a> Generator<'a> {
             self.open(index).map_err(io::Error::other)?;
         }
         while !self.connections.iter().all(Connection::is_open) {
-            self.turn(deadline)?;
+            self.poll(deadline)?;
             if Instant::now() > deadline || self.tally.errors() > 0 {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "not every connection was established"));
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "connections were not established in time",
+                ));
             }
         }
-        // With idle connections the pause was before: servers give a new connection little time for its first head.
+        // With idle connections the pause was before: servers give a new connection little time for its first
+        // request head.
         if self.options.idle == 0 { setup::pause(self.options, self.connections.len()) } else { Ok(()) }
     }
 
     fn start(&mut self, now: Instant) {
         let count = self.connections.len();
         if self.arrivals.is_some() {
-            let turns = (0..self.options.pipeline).flat_map(|_| 0..count);
-            self.free.extend(turns);
+            let slots = (0..self.options.pipeline).flat_map(|_| 0..count);
+            self.free_slots.extend(slots);
             return;
         }
         let step = self.options.ramp / self.options.connections;
         self.starts.extend((0..count).map(|index| (now + step * index as u32, index)));
     }
 
-    /// Starts the connections whose time has come and handles the arrivals that are due.
-    fn release(&mut self, end: Instant) {
+    /// Starts the connections and processes the arrivals that are due.
+    fn start_due(&mut self, end: Instant) {
         let now = Instant::now().min(end);
         while let Some((_, index)) = self.starts.pop_front_if(|(start, _)| *start <= now) {
-            (0..self.options.pipeline).for_each(|_| self.ask(index, Instant::now()));
+            (0..self.options.pipeline).for_each(|_| self.queue_request(index, Instant::now()));
             self.flush(index);
         }
         while let Some(due) = self.arrivals.as_mut().and_then(|arrivals| arrivals.pop(now)) {
-            self.arrive(due);
+            self.handle_arrival(due);
         }
     }
 
-    /// Sends an arrival; one that finds no free connection waits.
-    fn arrive(&mut self, due: Instant) {
-        if let Some(index) = self.free.pop_front() {
+    /// Sends a request for an arrival, or adds it to the backlog if no slot is free.
+    fn handle_arrival(&mut self, due: Instant) {
+        if let Some(index) = self.free_slots.pop_front() {
             let now = Instant::now();
             self.tally.sent_late(now.saturating_duration_since(due));
-            self.ask(index, now);
+            self.queue_request(index, now);
             self.flush(index);
-        } else if self.waiting.len() < MAX_WAITING {
-            self.waiting.push_back(due);
+        } else if self.backlog.len() < MAX_BACKLOG {
+            self.backlog.push_back(due);
         } else {
-            self.tally.failed(&Fault::new(Kind::Timeout, "the server is too far behind the rate"), 1);
+            self.tally.failed(&Fault::new(Kind::Timeout, "server cannot keep up with the rate"), 1);
         }
     }
 
-    /// Waits for events until `end`, the next arrival or the next tick and handles them.
-    fn turn(&mut self, end: Instant) -> io::Result<()> {
+    /// Waits for events until `end`, the next arrival or the next tick, and processes them.
+    fn poll(&mut self, end: Instant) -> io::Result<()> {
         for index in std::mem::take(&mut self.reopen) {
             self.flush(index);
         }
@@ -172,15 +180,15 @@ impl<'a> Generator<'a> {
         for event in &events {
             let index = event.data.u64() as usize;
             if { event.flags }.intersects(ENDS) {
-                self.connections[index].note_end();
+                self.connections[index].set_peer_ended();
             }
             self.ready(index);
         }
-        self.fail_overdue();
+        self.fail_timed_out();
         Ok(())
     }
 
-    /// Returns when something is to be done although no event came.
+    /// Returns the next time that requires action without an event.
     fn next_due(&self) -> Option<Instant> {
         let start = self.starts.front().map(|(start, _)| *start);
         start.or(self.arrivals.as_ref().map(Arrivals::next)).filter(|_| !self.stopping)
@@ -188,12 +196,13 @@ impl<'a> Generator<'a> {
 
     fn drain(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + self.options.timeout + TICK;
-        while self.in_flight > 0 && Instant::now() < deadline && !self.tally.hopeless() {
-            self.turn(deadline)?;
+        while self.in_flight > 0 && Instant::now() < deadline && !self.tally.should_abort() {
+            self.poll(deadline)?;
         }
-        let lost = self.in_flight + self.waiting.len();
+        let lost = self.in_flight + self.backlog.len();
         if lost > 0 {
-            self.tally.failed(&Fault::new(Kind::Timeout, "requests unanswered at the end"), lost as u64);
+            self.tally
+                .failed(&Fault::new(Kind::Timeout, "requests without a response at the end"), lost as u64);
         }
         Ok(())
     }
@@ -205,48 +214,48 @@ impl<'a> Generator<'a> {
             .flush()
             .and_then(|()| connection.read(&self.templates, &mut self.tally, &mut progress));
         if progress.ended {
-            self.ended(index);
+            self.handle_end(index);
         }
-        // With a connection for each request the turn comes back when the server has closed.
-        let turns = if self.options.churn { usize::from(progress.ended) } else { progress.answered };
-        self.turns_back(index, turns);
+        // With `--churn`, the slot is free once the server has closed the connection.
+        let freed = if self.options.churn { usize::from(progress.ended) } else { progress.answered };
+        self.free_slots(index, freed);
         match result {
             Ok(()) => self.flush(index),
             Err(fault) => self.fail(index, &fault),
         }
     }
 
-    fn ended(&mut self, index: usize) {
+    fn handle_end(&mut self, index: usize) {
         self.connections[index].reset();
         if !self.options.churn {
             self.tally.reconnects += 1;
         }
     }
 
-    fn turns_back(&mut self, index: usize, turns: usize) {
-        self.in_flight -= turns;
-        for _ in 0..turns {
+    fn free_slots(&mut self, index: usize, freed: usize) {
+        self.in_flight -= freed;
+        for _ in 0..freed {
             if self.arrivals.is_none() {
                 if !self.stopping {
-                    self.ask(index, Instant::now());
+                    self.queue_request(index, Instant::now());
                 }
-            } else if let Some(due) = self.waiting.pop_front() {
-                self.ask(index, due);
+            } else if let Some(due) = self.backlog.pop_front() {
+                self.queue_request(index, due);
             } else {
-                self.free.push_back(index);
+                self.free_slots.push_back(index);
             }
         }
     }
 
-    fn ask(&mut self, index: usize, since: Instant) {
-        self.connections[index].ask(&self.templates, self.serial, since);
+    fn queue_request(&mut self, index: usize, since: Instant) {
+        self.connections[index].queue_request(&self.templates, self.serial, since);
         self.serial += 1;
         self.in_flight += 1;
     }
 
-    /// Writes what the connection has to say, opening it if it must.
+    /// Writes the queued bytes of a connection and opens it first if necessary.
     fn flush(&mut self, index: usize) {
-        let opened = if self.connections[index].wants_socket() { self.open(index) } else { Ok(()) };
+        let opened = if self.connections[index].needs_socket() { self.open(index) } else { Ok(()) };
         if let Err(fault) = opened.and_then(|()| self.connections[index].flush()) {
             self.fail(index, &fault);
         }
@@ -261,26 +270,29 @@ impl<'a> Generator<'a> {
         registered.map_err(|error| Fault::new(Kind::Connect, error))
     }
 
-    fn fail_overdue(&mut self) {
+    fn fail_timed_out(&mut self) {
         let now = Instant::now();
         if now < self.next_check {
             return;
         }
         self.next_check = now + TICK;
         for index in 0..self.connections.len() {
-            if self.connections[index].is_overdue(now, self.options.timeout) {
-                let fault = Fault::new(Kind::Timeout, "no response, or no end of the connection, in time");
+            if self.connections[index].has_timed_out(now, self.options.timeout) {
+                let fault = Fault::new(
+                    Kind::Timeout,
+                    "no response, or no close of the connection, within the timeout",
+                );
                 self.fail(index, &fault);
             }
         }
     }
 
-    /// Counts a fault with all it cost and gives the turns back.
+    /// Records a fault for all requests in flight on the connection, and frees their slots.
     fn fail(&mut self, index: usize, fault: &Fault) {
         let lost = self.connections[index].reset();
         self.tally.failed(fault, lost as u64);
-        let turns = if self.options.churn { self.in_flight.min(1) } else { lost };
-        self.turns_back(index, turns);
+        let freed = if self.options.churn { self.in_flight.min(1) } else { lost };
+        self.free_slots(index, freed);
         self.reopen.push(index);
     }
 }

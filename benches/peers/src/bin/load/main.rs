@@ -1,16 +1,18 @@
-//! A load generator for what wrk cannot do: it pipelines mixed paths, paces an open loop, opens a connection for
-//! each request, holds idle connections, and checks every byte of every response.
+//! A load generator for loads that wrk cannot generate. It pipelines mixed paths, paces an open loop, opens a
+//! connection
+//! for each request, holds idle connections, and checks every byte of every response.
 //!
-//! One thread, one epoll. Without `--rate` it is a closed loop: each connection keeps `--pipeline` requests in
-//! flight. With `--rate` arrivals come from a schedule that does not wait for the server, see [`pacing`].
+//! One thread and one epoll drive everything. Without `--rate` it is a closed loop: each connection keeps
+//! `--pipeline`
+//! requests in flight. With `--rate` arrivals follow a schedule that does not wait for the server, see
+//! [`pacing`].
 //!
-//! With `--grpc` it calls the service of [`windlass_peers::echo`] over HTTP/2 instead, see [`grpc`].
+//! - `--grpc` calls the service of [`windlass_peers::echo`] over HTTP/2, see [`grpc`].
+//! - `--ws` sends messages that a WebSocket must echo, see [`frames`]. A request is a message.
+//! - `--sse` and `--ws-topic` subscribe to a topic and publish to it, see [`fanout`].
 //!
-//! With `--ws` a request is a message that a WebSocket must echo, see [`frames`].
-//!
-//! With `--sse` or `--ws-topic` it subscribes to a topic and publishes on it, see [`fanout`].
-//!
-//! Prints one `key=value` a line. Exit status: 0, 1 on any error or no request at all, 2 when it could not start.
+//! Prints one `key=value` per line. Exit status: 0, 1 after an error or without a request, 2 if the load
+//! cannot start.
 
 mod connection;
 mod fanout;
@@ -28,10 +30,10 @@ use std::{io, num::NonZeroU64, process::ExitCode};
 use clap::Parser;
 use windlass_cli::client::{fault, pacing, response};
 
-use crate::{fanout::Form, fault::Fault, generator::Generator, options::Options, tally::Tally};
+use crate::{fanout::Transport, fault::Fault, generator::Generator, options::Options, tally::Tally};
 
 fn main() -> ExitCode {
-    // The default slack of 50 µs would be added to every pause of the open loop.
+    // The default timer slack would add 50 µs to every pause of the open loop.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     match run(&Options::parse()) {
         Ok(tally) => {
@@ -51,10 +53,10 @@ fn run(options: &Options) -> io::Result<Tally> {
         return grpc::run(options, method);
     }
     if let Some(subscribers) = options.sse {
-        return fanout::run(options, Form::EventStream, subscribers);
+        return fanout::run(options, Transport::EventStream, subscribers);
     }
     if let Some(subscribers) = options.ws_topic {
-        return fanout::run(options, Form::WebSocket, subscribers);
+        return fanout::run(options, Transport::WebSocket, subscribers);
     }
     let templates = setup::templates(options).map_err(refused)?;
     let idle = setup::idle_connections(options, &templates).map_err(refused)?;
@@ -67,5 +69,5 @@ fn run(options: &Options) -> io::Result<Tally> {
 }
 
 fn refused(fault: Fault) -> io::Error {
-    io::Error::other(format!("the server fails before any load: {fault}"))
+    io::Error::other(format!("server check failed before the load: {fault}"))
 }

@@ -1,4 +1,4 @@
-//! What happens before and after the load, one blocking exchange at a time.
+//! Steps before and after the load, one blocking exchange at a time.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -13,10 +13,10 @@ use crate::{
     template::Template,
 };
 
-/// Room for one read.
+/// Size of the read buffer.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Makes the templates and asks the server once for each, so that every later response can be compared.
+/// Creates the templates and sends each once, so that later responses can be compared with the first.
 pub(crate) fn templates(options: &Options) -> Result<Vec<Template>, Fault> {
     let host = options.target_of(0).to_string();
     let mut templates: Vec<Template> = if let Some(post) = body(options, &host, options.churn) {
@@ -27,22 +27,24 @@ pub(crate) fn templates(options: &Options) -> Result<Vec<Template>, Fault> {
         mix(options, &host)
     };
     if !templates.iter().any(Template::is_timed) {
-        return Err(Fault::new(Kind::Body, "the path of --latency-of is not in the mix"));
+        return Err(Fault::new(Kind::Body, "--latency-of names a path that is not in --mix"));
     }
     for template in &mut templates {
         exchange(options, template)?;
     }
     match templates.as_slice() {
-        [first, rest @ ..] if !rest.is_empty() && rest.iter().all(|other| first.looks_like(other)) => {
-            let detail =
-                format!("{} and the rest of the mix answer the same: order cannot be seen", first.path());
+        [first, rest @ ..] if !rest.is_empty() && rest.iter().all(|other| first.has_same_response(other)) => {
+            let detail = format!(
+                "all paths of --mix return the same body as {}, so the order cannot be checked",
+                first.path()
+            );
             Err(Fault::new(Kind::Body, detail))
         }
         _ => Ok(templates),
     }
 }
 
-/// Returns the request with a body that must come back, if one is asked for.
+/// Returns the request whose body must be echoed, if the options configure one.
 fn body(options: &Options, host: &str, close: bool) -> Option<Template> {
     let (path, size) = (&options.path, options.body_bytes);
     match options.ws {
@@ -60,7 +62,7 @@ fn mix(options: &Options, host: &str) -> Vec<Template> {
     options.mix.iter().map(template).collect()
 }
 
-/// Opens the idle connections; each has made one request.
+/// Opens the idle connections and sends one request on each.
 pub(crate) fn idle_connections(options: &Options, templates: &[Template]) -> Result<Vec<TcpStream>, Fault> {
     let host = options.target_of(0).to_string();
     let mut template =
@@ -68,7 +70,7 @@ pub(crate) fn idle_connections(options: &Options, templates: &[Template]) -> Res
     (0..options.idle).map(|_| exchange(options, &mut template)).collect()
 }
 
-/// Lets whoever reads standard output look at the server while this many connections are open and silent.
+/// Prints the number of established connections and pauses, so that a script can inspect the idle server.
 pub(crate) fn pause(options: &Options, established: usize) -> io::Result<()> {
     if !options.pause.is_zero() {
         writeln!(io::stdout(), "established={established}")?;
@@ -77,20 +79,20 @@ pub(crate) fn pause(options: &Options, established: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Counts the idle connections that did not stay open and silent.
+/// Counts the idle connections that the server has closed or sent bytes on.
 pub(crate) fn check_idle(idle: &[TcpStream], tally: &mut Tally) {
     for stream in idle {
         let found = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
         match found {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => tally.failed(&Fault::new(Kind::Idle, error), 1),
-            Ok(0) => tally.failed(&Fault::new(Kind::Idle, "the server closed an idle connection"), 1),
-            Ok(_) => tally.failed(&Fault::new(Kind::Idle, "the server wrote on an idle connection"), 1),
+            Ok(0) => tally.failed(&Fault::new(Kind::Idle, "server closed an idle connection"), 1),
+            Ok(_) => tally.failed(&Fault::new(Kind::Idle, "server sent bytes on an idle connection"), 1),
         }
     }
 }
 
-/// Connects, asks once, learns or checks the answer.
+/// Connects, sends one request, and learns or checks the response.
 fn exchange(options: &Options, template: &mut Template) -> Result<TcpStream, Fault> {
     let connect = TcpStream::connect_timeout(&options.target_of(0), options.timeout);
     let mut stream = connect.map_err(|error| Fault::new(Kind::Connect, error))?;
@@ -99,8 +101,8 @@ fn exchange(options: &Options, template: &mut Template) -> Result<TcpStream, Fau
     let (mut input, mut out) = (Vec::new(), Vec::new());
     if let Some(handshake) = template.handshake() {
         stream.write_all(handshake).map_err(io)?;
-        let taken = read_until(&mut stream, &mut input, frames::parse_opened)?;
-        input.drain(..taken);
+        let used = read_until(&mut stream, &mut input, frames::parse_handshake_response)?;
+        input.drain(..used);
     }
     template.write(0, &mut out);
     stream.write_all(&out).map_err(io)?;
@@ -114,7 +116,7 @@ fn exchange(options: &Options, template: &mut Template) -> Result<TcpStream, Fau
     Ok(stream)
 }
 
-/// Reads until something at the start of the input is whole.
+/// Reads until `parse` returns a value.
 pub(crate) fn read_until<T>(
     stream: &mut TcpStream,
     input: &mut Vec<u8>,
@@ -122,8 +124,8 @@ pub(crate) fn read_until<T>(
 ) -> Result<T, Fault> {
     let mut buffer = vec![0; READ_BYTES];
     loop {
-        if let Some(whole) = parse(input)? {
-            return Ok(whole);
+        if let Some(value) = parse(input)? {
+            return Ok(value);
         }
         match stream.read(&mut buffer).map_err(|error| Fault::new(Kind::Io, error))? {
             0 => return Err(closed()),
@@ -133,5 +135,5 @@ pub(crate) fn read_until<T>(
 }
 
 fn closed() -> Fault {
-    Fault::new(Kind::Closed, "the server closed without a whole response")
+    Fault::new(Kind::Closed, "server closed the connection before the response was complete")
 }

@@ -1,4 +1,4 @@
-//! Counts what happened and prints it.
+//! Counters of a run and their report.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,10 +6,10 @@ use hdrhistogram::Histogram;
 
 use crate::fault::{Fault, Kind};
 
-/// Faults printed in full.
-const SHOWN: u64 = 5;
-/// Faults after which going on is pointless.
-const TOO_MANY: u64 = 1000;
+/// Maximum faults printed in full.
+const MAX_PRINTED: u64 = 5;
+/// Number of errors that aborts a run.
+const MAX_ERRORS: u64 = 1000;
 
 /// Counters and histograms of one run.
 #[derive(Debug)]
@@ -17,12 +17,12 @@ pub(crate) struct Tally {
     requests: u64,
     faults: BTreeMap<Kind, u64>,
     latency: Histogram<u64>,
-    /// From publishing an event to the answer.
+    /// Latency from publishing an event to the response.
     publishing: Histogram<u64>,
     late: Histogram<u64>,
-    /// Time from the first request to the last response.
+    /// Duration from the first request to the last response.
     pub(crate) elapsed: Duration,
-    /// Connections that the server ended while it owed nothing.
+    /// Connections that the server closed with no request in flight.
     pub(crate) reconnects: u64,
     /// Responses on the connection with the fewest and on the one with the most.
     pub(crate) per_connection: (u64, u64),
@@ -42,7 +42,7 @@ impl Tally {
         }
     }
 
-    /// Counts one checked response, and its latency if that is asked for.
+    /// Counts one checked response and records its latency, if given.
     pub(crate) fn answered(&mut self, latency: Option<Duration>) {
         self.requests += 1;
         if let Some(latency) = latency {
@@ -50,19 +50,19 @@ impl Tally {
         }
     }
 
-    /// Notes how long the answer to publishing took.
+    /// Records the latency of a publish response.
     pub(crate) fn published(&mut self, latency: Duration) {
         self.publishing.saturating_record(latency.as_nanos() as u64);
     }
 
-    /// Notes how late a request was sent.
+    /// Records the delay of a request behind its schedule.
     pub(crate) fn sent_late(&mut self, by: Duration) {
         self.late.saturating_record(by.as_nanos() as u64);
     }
 
-    /// Counts a fault that concerns `requests` requests.
+    /// Counts a fault that affects `requests` requests, at least one.
     pub(crate) fn failed(&mut self, fault: &Fault, requests: u64) {
-        if self.errors() < SHOWN {
+        if self.errors() < MAX_PRINTED {
             eprintln!("load: {fault}");
         }
         *self.faults.entry(fault.kind).or_default() += requests.max(1);
@@ -73,17 +73,17 @@ impl Tally {
         self.faults.values().sum()
     }
 
-    /// Says whether the run is not worth going on with.
-    pub(crate) fn hopeless(&self) -> bool {
-        self.errors() >= TOO_MANY
+    /// Returns `true` if there are too many errors to continue.
+    pub(crate) fn should_abort(&self) -> bool {
+        self.errors() >= MAX_ERRORS
     }
 
-    /// Says whether there was something to measure and nothing was wrong.
+    /// Returns `true` if there were requests and no errors.
     pub(crate) fn passed(&self) -> bool {
         self.requests > 0 && self.errors() == 0
     }
 
-    /// Prints the result, one `key=value` a line.
+    /// Prints the result as one `key=value` per line.
     pub(crate) fn print(&self) {
         let seconds = self.elapsed.as_secs_f64();
         println!("requests={}", self.requests);

@@ -1,4 +1,4 @@
-//! What one kind of request looks like and what its response must be.
+//! Requests of one kind and the responses they must receive.
 
 use std::borrow::Cow;
 
@@ -14,28 +14,28 @@ use crate::{
 /// Digits of the serial number at the start of a body.
 pub(crate) const SERIAL_DIGITS: usize = 16;
 
-/// Bodies that are known before the server is asked.
+/// Response bodies that are known without a request.
 const KNOWN: [(&str, &str); 3] = [
     ("/demo/plaintext", workload::HELLO),
     ("/demo/json", "{\"message\":\"Hello, World!\"}"),
     ("/demo/items", items::TEXT),
 ];
 
-/// A request to send over and over and the body that answers it.
+/// Request that is sent repeatedly, and its expected response body.
 #[derive(Debug)]
 pub(crate) struct Template {
     path: String,
     wire: Vec<u8>,
-    /// Where in `wire` the serial number goes.
+    /// Offset of the serial number in `wire`.
     serial_at: Option<usize>,
     expected: Option<Vec<u8>>,
-    /// What a message of a WebSocket is sent as; `wire` is the handshake then.
+    /// Type of a WebSocket message. If set, `wire` is the handshake.
     message: Option<Opcode>,
     timed: bool,
 }
 
 impl Template {
-    /// Makes a GET whose answer is known or learnt from the first one.
+    /// Creates a GET request. Its response is known, or learned from the first one.
     pub(crate) fn get(path: &str, host: &str, close: bool) -> Self {
         let wire = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{}\r\n", connection(close)).into_bytes();
         let known = KNOWN.iter().find(|(known, _)| *known == path);
@@ -43,10 +43,11 @@ impl Template {
         Self { path: path.to_owned(), wire, serial_at: None, expected, message: None, timed: true }
     }
 
-    /// Makes a POST of `size` bytes that must come back.
+    /// Creates a POST request with a body of `size` bytes that the server must echo.
     pub(crate) fn post(path: &str, host: &str, close: bool, size: usize) -> Self {
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {host}\r\n{}content-type: application/octet-stream\r\ncontent-length: {size}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\n{}content-type: application/octet-stream\r\n\
+                     content-length: {size}\r\n\r\n",
             connection(close)
         );
         let body = letters(size);
@@ -55,7 +56,7 @@ impl Template {
         Self { path: path.to_owned(), wire, serial_at, expected: Some(body), message: None, timed: true }
     }
 
-    /// Makes a WebSocket's message of `size` bytes, which must come back as it was sent.
+    /// Creates a WebSocket message of `size` bytes that the server must echo.
     pub(crate) fn message(path: &str, host: &str, kind: Opcode, size: usize) -> Self {
         Self {
             path: path.to_owned(),
@@ -67,23 +68,24 @@ impl Template {
         }
     }
 
-    /// Leaves the latency of the responses out.
+    /// Excludes the responses from the latency report.
     pub(crate) fn untimed(mut self) -> Self {
         self.timed = false;
         self
     }
 
-    /// Says whether the latency of the responses is reported.
+    /// Returns `true` if the latency of the responses is reported.
     pub(crate) fn is_timed(&self) -> bool {
         self.timed
     }
 
-    /// Returns what opens a connection, if something must before the first request.
+    /// Returns the bytes that open a connection, if the first request needs a handshake.
     pub(crate) fn handshake(&self) -> Option<&[u8]> {
         self.message.map(|_| self.wire.as_slice())
     }
 
-    /// Parses what answers such a request; `None` when it is not whole yet. What the protocol owes goes to `out`.
+    /// Parses a response, or returns `None` if it is incomplete. Replies required by the protocol are
+    /// appended to `out`.
     pub(crate) fn parse<'a>(
         &self,
         input: &'a [u8],
@@ -92,13 +94,16 @@ impl Template {
         let Some(kind) = self.message else { return response::parse(input) };
         let Some(frame) = frames::parse(input, out)? else { return Ok(None) };
         if frame.opcode != kind {
-            return Err(Fault::new(Kind::Body, format_args!("{:?} came back for {kind:?}", frame.opcode)));
+            return Err(Fault::new(
+                Kind::Body,
+                format_args!("received a {:?} message, expected {kind:?}", frame.opcode),
+            ));
         }
         let body = Cow::Borrowed(frame.payload);
-        Ok(Some(Response { len: frame.taken, status: 200, body, closes: false }))
+        Ok(Some(Response { len: frame.used, status: 200, body, closes: false }))
     }
 
-    /// Appends the request.
+    /// Appends the request with the given serial number.
     pub(crate) fn write(&self, serial: u64, out: &mut Vec<u8>) {
         if let Some(kind) = self.message {
             let body = self.expected.as_deref().unwrap_or_default();
@@ -113,27 +118,30 @@ impl Template {
         }
     }
 
-    /// Takes the response for the pattern of all later ones, unless the body is known already.
+    /// Stores the response body as the expected one, unless the expected body is known.
     pub(crate) fn learn(&mut self, response: &Response<'_>) {
         self.expected.get_or_insert_with(|| response.body.to_vec());
     }
 
-    /// Says whether the responses of two templates cannot be told apart.
-    pub(crate) fn looks_like(&self, other: &Self) -> bool {
+    /// Returns `true` if both templates expect the same response body.
+    pub(crate) fn has_same_response(&self, other: &Self) -> bool {
         self.expected == other.expected
     }
 
-    /// Returns what is asked for.
+    /// Returns the path of the request.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
-    /// Checks status and body of the response to the request with this serial number.
+    /// Checks the status and the body of the response to the request with this serial number.
     pub(crate) fn check(&self, serial: u64, response: &Response<'_>) -> Result<(), Fault> {
         if response.status != 200 {
-            return Err(Fault::new(Kind::Status, format_args!("{} answered {}", self.path, response.status)));
+            return Err(Fault::new(
+                Kind::Status,
+                format_args!("{} returned status {}", self.path, response.status),
+            ));
         }
-        let fits = self.expected.as_deref().is_none_or(|expected| match self.serial_at {
+        let matches = self.expected.as_deref().is_none_or(|expected| match self.serial_at {
             None => expected == response.body.as_ref(),
             Some(_) => {
                 let (number, rest) = expected.split_at(SERIAL_DIGITS);
@@ -143,13 +151,13 @@ impl Template {
                     .is_some_and(|start| start.len() == number.len() && start == digits(serial))
             }
         });
-        if fits { Ok(()) } else { Err(self.wrong_body(response)) }
+        if matches { Ok(()) } else { Err(self.wrong_body(response)) }
     }
 
     fn wrong_body(&self, response: &Response<'_>) -> Fault {
         let start = &response.body[..response.body.len().min(60)];
         let detail = format!(
-            "{} answered {} bytes that belong to no or to another request: {}",
+            "{} returned {} bytes that do not match the request: {}",
             self.path,
             response.body.len(),
             start.escape_ascii()
@@ -166,7 +174,7 @@ fn connection(close: bool) -> &'static str {
     if close { "connection: close\r\n" } else { "" }
 }
 
-/// Writes a number in hexadecimal.
+/// Formats a number in hexadecimal.
 pub(crate) fn digits(serial: u64) -> [u8; SERIAL_DIGITS] {
     std::array::from_fn(|index| {
         let shift = 4 * (SERIAL_DIGITS - 1 - index);
@@ -183,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_must_carry_its_own_serial_number() {
+    fn an_echo_must_contain_its_own_serial_number() {
         let template = Template::post("/demo/echo", "x", false, 20);
         let mut wire = Vec::new();
         template.write(0xab, &mut wire);
@@ -195,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_must_come_back_as_what_it_was() {
+    fn an_echoed_message_must_keep_its_type_and_content() {
         let template = Template::message("/x", "x", Opcode::Text, 20);
         let echo = b"\x81\x1400000000000000abqrst";
         let response = template.parse(echo, &mut Vec::new()).unwrap().unwrap();
@@ -208,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_learnt_body_must_stay_the_same() {
+    fn a_learned_body_must_not_change() {
         let mut template = Template::get("/x", "x", false);
         template.learn(&ok(b"one"));
         assert!(template.check(0, &ok(b"one")).is_ok());
@@ -218,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_body_is_not_learnt_anew() {
+    fn a_known_body_is_not_replaced_by_learning() {
         let mut template = Template::get("/demo/plaintext", "x", false);
         template.learn(&ok(b"something else"));
         assert!(template.check(0, &ok(b"something else")).is_err());

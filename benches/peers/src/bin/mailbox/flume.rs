@@ -1,11 +1,11 @@
-//! A bare flume channel and a task that adds up: no actor, no containment, no supervision.
+//! A bare flume channel and a task that adds numbers up, without actors, panic isolation or supervision.
 
 use flume::{Receiver, Sender, bounded};
 use tokio::task::LocalSet;
 
 use crate::{
     CAPACITY, Round,
-    tokio::{elsewhere, one_thread},
+    tokio::{on_second_core, one_thread},
 };
 
 enum Count {
@@ -13,12 +13,12 @@ enum Count {
     Sum(Sender<u64>),
 }
 
-async fn count(told: Receiver<Count>) {
+async fn count(messages: Receiver<Count>) {
     let mut sum = 0;
-    while let Ok(message) = told.recv_async().await {
+    while let Ok(message) = messages.recv_async().await {
         match message {
             Count::Add(n) => sum += n,
-            // Whoever asked may be gone.
+            // The caller may have stopped waiting.
             Count::Sum(reply) => drop(reply.send(std::mem::take(&mut sum))),
         }
     }
@@ -31,14 +31,14 @@ async fn spawn() -> Sender<Count> {
 }
 
 async fn sum(counter: &Sender<Count>) -> u64 {
-    let (reply, answer) = bounded(1);
-    counter.send_async(Count::Sum(reply)).await.expect("the counter lives");
-    answer.recv_async().await.expect("the counter answers")
+    let (reply, response) = bounded(1);
+    counter.send_async(Count::Sum(reply)).await.expect("counter should be running");
+    response.recv_async().await.expect("counter should reply")
 }
 
 async fn tell(counter: &Sender<Count>, messages: u64) -> u64 {
     for _ in 0..messages {
-        counter.send_async(Count::Add(1)).await.expect("the counter lives");
+        counter.send_async(Count::Add(1)).await.expect("counter should be running");
     }
     sum(counter).await
 }
@@ -51,24 +51,24 @@ pub(crate) fn within() -> Round {
 }
 
 pub(crate) fn across() -> Round {
-    let (runtime, counter) = (one_thread(), elsewhere(spawn));
+    let (runtime, counter) = (one_thread(), on_second_core(spawn));
     Box::new(move |messages| runtime.block_on(tell(&counter, messages)))
 }
 
 pub(crate) fn outside() -> Round {
-    let counter = elsewhere(spawn);
+    let counter = on_second_core(spawn);
     Box::new(move |messages| {
         for _ in 0..messages {
-            counter.send(Count::Add(1)).expect("the counter lives");
+            counter.send(Count::Add(1)).expect("counter should be running");
         }
-        let (reply, answer) = bounded(1);
-        counter.send(Count::Sum(reply)).expect("the counter lives");
-        answer.recv().expect("the counter answers")
+        let (reply, response) = bounded(1);
+        counter.send(Count::Sum(reply)).expect("counter should be running");
+        response.recv().expect("counter should reply")
     })
 }
 
 pub(crate) fn ask() -> Round {
-    let (runtime, counter) = (one_thread(), elsewhere(spawn));
+    let (runtime, counter) = (one_thread(), on_second_core(spawn));
     Box::new(move |messages| {
         runtime.block_on(async {
             for _ in 0..messages {

@@ -1,4 +1,4 @@
-//! kameo: bounded mailboxes on tokio.
+//! kameo, with bounded mailboxes on tokio.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -11,7 +11,7 @@ use kameo::{
 
 use crate::{
     CAPACITY, Round,
-    tokio::{elsewhere, one_thread, two_workers},
+    tokio::{on_second_core, one_thread, two_workers},
 };
 
 struct Counter(u64);
@@ -50,14 +50,14 @@ async fn spawn() -> ActorRef<Counter> {
 
 async fn tell(counter: &ActorRef<Counter>, messages: u64) -> u64 {
     for _ in 0..messages {
-        counter.tell(Add(1)).await.expect("the actor lives");
+        counter.tell(Add(1)).await.expect("actor should be running");
     }
-    counter.ask(Sum).await.expect("the actor answers")
+    counter.ask(Sum).await.expect("actor should reply")
 }
 
-async fn question(counter: &ActorRef<Counter>, messages: u64) -> u64 {
+async fn ask_repeatedly(counter: &ActorRef<Counter>, messages: u64) -> u64 {
     for _ in 0..messages {
-        counter.ask(Sum).await.expect("the actor answers");
+        counter.ask(Sum).await.expect("actor should reply");
     }
     messages
 }
@@ -69,7 +69,7 @@ pub(crate) fn within() -> Round {
 }
 
 pub(crate) fn across() -> Round {
-    let (runtime, counter) = (one_thread(), elsewhere(spawn));
+    let (runtime, counter) = (one_thread(), on_second_core(spawn));
     Box::new(move |messages| runtime.block_on(tell(&counter, messages)))
 }
 
@@ -78,24 +78,24 @@ pub(crate) fn workers() -> Round {
     let counter = Arc::new(runtime.block_on(spawn()));
     Box::new(move |messages| {
         let counter = Arc::clone(&counter);
-        let told = runtime.spawn(async move { tell(&counter, messages).await });
-        runtime.block_on(told).expect("the task ends")
+        let task = runtime.spawn(async move { tell(&counter, messages).await });
+        runtime.block_on(task).expect("task should complete")
     })
 }
 
 pub(crate) fn outside() -> Round {
-    let counter = elsewhere(spawn);
+    let counter = on_second_core(spawn);
     Box::new(move |messages| {
         for _ in 0..messages {
-            counter.tell(Add(1)).blocking_send().expect("the actor lives");
+            counter.tell(Add(1)).blocking_send().expect("actor should be running");
         }
-        counter.ask(Sum).blocking_send().expect("the actor answers")
+        counter.ask(Sum).blocking_send().expect("actor should reply")
     })
 }
 
 pub(crate) fn ask() -> Round {
-    let (runtime, counter) = (one_thread(), elsewhere(spawn));
-    Box::new(move |messages| runtime.block_on(question(&counter, messages)))
+    let (runtime, counter) = (one_thread(), on_second_core(spawn));
+    Box::new(move |messages| runtime.block_on(ask_repeatedly(&counter, messages)))
 }
 
 pub(crate) fn ask_workers() -> Round {
@@ -103,7 +103,7 @@ pub(crate) fn ask_workers() -> Round {
     let counter = Arc::new(runtime.block_on(spawn()));
     Box::new(move |messages| {
         let counter = Arc::clone(&counter);
-        let asked = runtime.spawn(async move { question(&counter, messages).await });
-        runtime.block_on(asked).expect("the task ends")
+        let task = runtime.spawn(async move { ask_repeatedly(&counter, messages).await });
+        runtime.block_on(task).expect("task should complete")
     })
 }

@@ -1,12 +1,17 @@
-//! Mailboxes beside each other: Windlass, kameo, ractor and bare flume do the same.
+//! Comparison of mailboxes: Windlass, kameo, ractor and bare flume do the same work.
 //!
-//! One side tells, the other adds up; a round ends when all was added up. `within`: both on one thread. `across`: on
-//! two. `outside`: a plain thread tells. `ask across`: one question at a time, to another thread and back.
+//! One side sends numbers and the other adds them up. A round ends when all numbers are added up.
 //!
-//! Prints nanoseconds of wall time (the median round) and of CPU time (all threads, all rounds) for each message.
-//! Threads that talk are pinned to a core each, but for tokio's workers.
+//! - `within`: both sides run on one thread.
+//! - `across`: the sides run on two threads.
+//! - `outside`: a thread without a runtime sends.
+//! - `ask across`: one request at a time, to another thread and back.
 //!
-//! `cargo run --release -p windlass-peers --no-default-features --features mailbox --bin mailbox -- [what [who]]`
+//! Prints nanoseconds per message: the wall time of the median round and the CPU time of all threads over all
+//! rounds.
+//! Each side's thread is pinned to a core, except tokio's workers.
+//!
+//! Run by `scripts/mailbox.sh [CASE [LIBRARY]]`.
 
 mod flume;
 mod kameo;
@@ -21,34 +26,34 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Messages that may wait. ractor's mailboxes have no bound.
+/// Capacity of a mailbox in messages. ractor's mailboxes are unbounded.
 const CAPACITY: usize = 256;
-/// Messages told in a round.
+/// Messages sent in a round.
 const TELLS: u64 = 10_000;
-/// Questions asked in a round.
+/// Requests sent in a round.
 const ASKS: u64 = 1_000;
-/// How long each pairing is measured.
-const TIME: Duration = Duration::from_millis(700);
-/// Longer than any round.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Duration of each measurement.
+const MEASUREMENT: Duration = Duration::from_millis(700);
+/// Timeout that no round reaches.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A pair that was set up: runs one round of so many messages, and says what was added up.
+/// Runs one round of a prepared pair with a number of messages, and returns the sum.
 type Round = Box<dyn FnMut(u64) -> u64>;
 
-/// Sets a pair up on the threads a scenario wants.
+/// Prepares a pair on the threads of a case.
 type Scenario = fn() -> Round;
 
 struct Row {
-    what: &'static str,
+    case: &'static str,
     messages: u64,
-    pairs: &'static [(&'static str, Scenario)],
+    libraries: &'static [(&'static str, Scenario)],
 }
 
 const ROWS: [Row; 4] = [
     Row {
-        what: "tell within",
+        case: "tell within",
         messages: TELLS,
-        pairs: &[
+        libraries: &[
             ("windlass", windlass::within),
             ("kameo", kameo::within),
             ("ractor", ractor::within),
@@ -56,9 +61,9 @@ const ROWS: [Row; 4] = [
         ],
     },
     Row {
-        what: "tell across",
+        case: "tell across",
         messages: TELLS,
-        pairs: &[
+        libraries: &[
             ("windlass", windlass::across),
             ("kameo", kameo::across),
             ("kameo, 2 workers", kameo::workers),
@@ -68,9 +73,9 @@ const ROWS: [Row; 4] = [
         ],
     },
     Row {
-        what: "tell outside",
+        case: "tell outside",
         messages: TELLS,
-        pairs: &[
+        libraries: &[
             ("windlass", windlass::outside),
             ("kameo", kameo::outside),
             ("ractor", ractor::outside),
@@ -78,9 +83,9 @@ const ROWS: [Row; 4] = [
         ],
     },
     Row {
-        what: "ask across",
+        case: "ask across",
         messages: ASKS,
-        pairs: &[
+        libraries: &[
             ("windlass", windlass::ask),
             ("kameo", kameo::ask),
             ("kameo, 2 workers", kameo::ask_workers),
@@ -92,18 +97,19 @@ const ROWS: [Row; 4] = [
 ];
 
 fn main() {
-    let mut words = std::env::args().skip(1);
-    let (what, who) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut arguments = std::env::args().skip(1);
+    let (case, library) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
     println!("{:<14}{:<20}{:>12}{:>12}{:>14}", "", "", "wall ns", "CPU ns", "messages/s");
-    for row in ROWS.iter().filter(|row| row.what.contains(&what)) {
-        for &(name, scenario) in row.pairs.iter().filter(|(name, _)| name.contains(&who)) {
-            // A thread of its own: scenarios pin it.
+    for row in ROWS.iter().filter(|row| row.case.contains(&case)) {
+        for &(name, scenario) in row.libraries.iter().filter(|(name, _)| name.contains(&library)) {
+            // A separate thread for each measurement, because scenarios pin the thread.
             let messages = row.messages;
-            let figures =
-                thread::spawn(move || measure(scenario(), messages)).join().expect("the pair does its work");
+            let figures = thread::spawn(move || measure(scenario(), messages))
+                .join()
+                .expect("measurement should complete");
             println!(
                 "{:<14}{name:<20}{:>12.0}{:>12.0}{:>14.0}",
-                row.what,
+                row.case,
                 figures.wall_nanos,
                 figures.cpu_nanos,
                 1e9 / figures.wall_nanos
@@ -118,12 +124,12 @@ struct Figures {
 }
 
 fn measure(mut round: Round, messages: u64) -> Figures {
-    assert_eq!(round(messages), messages, "a message was lost");
+    assert_eq!(round(messages), messages, "every message should be handled");
     let (begin, cpu) = (Instant::now(), cpu_time());
     let mut rounds = Vec::new();
-    while begin.elapsed() < TIME {
+    while begin.elapsed() < MEASUREMENT {
         let start = Instant::now();
-        assert_eq!(round(messages), messages, "a message was lost");
+        assert_eq!(round(messages), messages, "every message should be handled");
         rounds.push(start.elapsed().as_nanos() as f64 / messages as f64);
     }
     let cpu_nanos = (cpu_time() - cpu).as_nanos() as f64 / (rounds.len() as u64 * messages) as f64;
@@ -131,9 +137,9 @@ fn measure(mut round: Round, messages: u64) -> Figures {
     Figures { wall_nanos: rounds[rounds.len() / 2], cpu_nanos }
 }
 
-/// Returns the CPU time of all threads so far.
+/// Returns the CPU time that all threads of the process have used.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    // Neither is negative.
+    // The clock returns no negative values.
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -1,10 +1,10 @@
-//! ractor: mailboxes without a bound on tokio.
+//! ractor, with unbounded mailboxes on tokio.
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call};
 
 use crate::{
     Round,
-    tokio::{elsewhere, one_thread, two_workers},
+    tokio::{on_second_core, one_thread, two_workers},
 };
 
 enum Count {
@@ -38,19 +38,19 @@ impl Actor for Counter {
 }
 
 async fn spawn() -> ActorRef<Count> {
-    Actor::spawn(None, Counter, ()).await.expect("an actor starts").0
+    Actor::spawn(None, Counter, ()).await.expect("actor should start").0
 }
 
 async fn tell(counter: &ActorRef<Count>, messages: u64) -> u64 {
     for _ in 0..messages {
-        counter.cast(Count::Add(1)).expect("the actor lives");
+        counter.cast(Count::Add(1)).expect("actor should be running");
     }
-    call!(counter, Count::Sum).expect("the actor answers")
+    call!(counter, Count::Sum).expect("actor should reply")
 }
 
-async fn question(counter: &ActorRef<Count>, messages: u64) -> u64 {
+async fn ask_repeatedly(counter: &ActorRef<Count>, messages: u64) -> u64 {
     for _ in 0..messages {
-        call!(counter, Count::Sum).expect("the actor answers");
+        call!(counter, Count::Sum).expect("actor should reply");
     }
     messages
 }
@@ -62,7 +62,7 @@ pub(crate) fn within() -> Round {
 }
 
 pub(crate) fn across() -> Round {
-    let (runtime, counter) = (one_thread(), elsewhere(spawn));
+    let (runtime, counter) = (one_thread(), on_second_core(spawn));
     Box::new(move |messages| runtime.block_on(tell(&counter, messages)))
 }
 
@@ -71,25 +71,25 @@ pub(crate) fn workers() -> Round {
     let counter = runtime.block_on(spawn());
     Box::new(move |messages| {
         let counter = counter.clone();
-        let told = runtime.spawn(async move { tell(&counter, messages).await });
-        runtime.block_on(told).expect("the task ends")
+        let task = runtime.spawn(async move { tell(&counter, messages).await });
+        runtime.block_on(task).expect("task should complete")
     })
 }
 
 pub(crate) fn outside() -> Round {
-    let (runtime, counter) = (one_thread(), elsewhere(spawn));
+    let (runtime, counter) = (one_thread(), on_second_core(spawn));
     Box::new(move |messages| {
         for _ in 0..messages {
-            counter.cast(Count::Add(1)).expect("the actor lives");
+            counter.cast(Count::Add(1)).expect("actor should be running");
         }
-        // It has no blocking call.
-        runtime.block_on(async { call!(counter, Count::Sum) }).expect("the actor answers")
+        // ractor has no blocking call.
+        runtime.block_on(async { call!(counter, Count::Sum) }).expect("actor should reply")
     })
 }
 
 pub(crate) fn ask() -> Round {
-    let (runtime, counter) = (one_thread(), elsewhere(spawn));
-    Box::new(move |messages| runtime.block_on(question(&counter, messages)))
+    let (runtime, counter) = (one_thread(), on_second_core(spawn));
+    Box::new(move |messages| runtime.block_on(ask_repeatedly(&counter, messages)))
 }
 
 pub(crate) fn ask_workers() -> Round {
@@ -97,7 +97,7 @@ pub(crate) fn ask_workers() -> Round {
     let counter = runtime.block_on(spawn());
     Box::new(move |messages| {
         let counter = counter.clone();
-        let asked = runtime.spawn(async move { question(&counter, messages).await });
-        runtime.block_on(asked).expect("the task ends")
+        let task = runtime.spawn(async move { ask_repeatedly(&counter, messages).await });
+        runtime.block_on(task).expect("task should complete")
     })
 }

@@ -1,48 +1,50 @@
-//! The threads on which the actors of tokio-based crates live.
+//! Runtimes for the actors of tokio-based crates.
 
 use std::{future::Future, sync::mpsc, thread};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime of the calling thread: what is awaited in it shares the thread with what is spawned on it. The thread is
-/// pinned to the first core, as a shard is.
+/// Returns a current-thread runtime and pins the calling thread to the first core, as a shard is.
+///
+/// Futures passed to `block_on` share the thread with spawned tasks.
 pub(crate) fn one_thread() -> Runtime {
-    pin(0);
+    pin_thread(0);
     current()
 }
 
 fn current() -> Runtime {
-    Builder::new_current_thread().enable_all().build().expect("a runtime starts")
+    Builder::new_current_thread().enable_all().build().expect("runtime should start")
 }
 
-/// A runtime with two threads.
+/// Returns a runtime with two worker threads.
 pub(crate) fn two_workers() -> Runtime {
-    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime starts")
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime should start")
 }
 
-/// Pins the calling thread to the nth core this process may use.
-fn pin(nth: usize) {
+/// Pins the calling thread to the nth core that this process may use.
+fn pin_thread(nth: usize) {
     static CORES: std::sync::OnceLock<CpuSet> = std::sync::OnceLock::new();
-    let cores = CORES.get_or_init(|| sched_getaffinity(None).expect("the system tells the cores"));
+    let cores = CORES.get_or_init(|| sched_getaffinity(None).expect("affinity should be readable"));
     let allowed: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)).collect();
     let mut one = CpuSet::new();
     one.set(allowed[nth % allowed.len()]);
-    sched_setaffinity(None, &one).expect("the system pins a thread");
+    sched_setaffinity(None, &one).expect("thread should be pinned");
 }
 
-/// Runs `make` on a runtime of a thread of its own, which lives as long as the process and is pinned to the second
-/// core; returns what it makes.
-pub(crate) fn elsewhere<T: Send + 'static, F: Future<Output = T> + 'static>(
+/// Runs `make` on a current-thread runtime of a new thread and returns its output.
+///
+/// The thread is pinned to the second core and runs until the process ends.
+pub(crate) fn on_second_core<T: Send + 'static, F: Future<Output = T> + 'static>(
     make: impl FnOnce() -> F + Send + 'static,
 ) -> T {
-    let (tell, told) = mpsc::channel();
+    let (output, outputs) = mpsc::channel();
     thread::spawn(move || {
-        pin(1);
+        pin_thread(1);
         current().block_on(async move {
-            tell.send(make().await).expect("the caller waits");
+            output.send(make().await).expect("caller should be waiting");
             std::future::pending::<()>().await;
         });
     });
-    told.recv().expect("the thread lives")
+    outputs.recv().expect("thread should send the output")
 }

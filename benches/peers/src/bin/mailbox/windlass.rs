@@ -1,10 +1,10 @@
-//! Windlass: two actors on one shard, or on two.
+//! Windlass, with two actors on one shard or on two.
 
 use windlass_actors::{
     Actor, Addr, Context, Cores, Flow, Placement, Reply, SpawnOptions, System, Undelivered,
 };
 
-use crate::{CAPACITY, PATIENCE, Round};
+use crate::{CAPACITY, Round, TIMEOUT};
 
 enum Count {
     Add(u64),
@@ -26,33 +26,33 @@ impl Actor for Counter {
     }
 }
 
-/// How a teller is driven: so many messages, or so many questions.
-enum Drive {
+/// Request to send messages, or to ask, a number of times.
+enum Repeat {
     Tell(u64, Reply<u64>),
     Ask(u64, Reply<u64>),
 }
 
-struct Teller(Addr<Count>);
+struct Sender(Addr<Count>);
 
-impl Actor for Teller {
-    type Msg = Drive;
+impl Actor for Sender {
+    type Msg = Repeat;
 
-    async fn handle(&mut self, message: Drive, _: &mut Context<Drive>) -> Flow {
+    async fn handle(&mut self, message: Repeat, _: &mut Context<Repeat>) -> Flow {
         match message {
-            Drive::Tell(times, reply) => {
+            Repeat::Tell(times, reply) => {
                 for _ in 0..times {
                     if self.0.tell(Count::Add(1)).await.is_err() {
                         return Flow::Stop;
                     }
                 }
-                match self.0.ask(Count::Sum, PATIENCE).await {
+                match self.0.ask(Count::Sum, TIMEOUT).await {
                     Ok(sum) => reply.send(sum),
                     Err(error) => return Flow::fail(error),
                 }
             }
-            Drive::Ask(times, reply) => {
+            Repeat::Ask(times, reply) => {
                 for _ in 0..times {
-                    if let Err(error) = self.0.ask(Count::Sum, PATIENCE).await {
+                    if let Err(error) = self.0.ask(Count::Sum, TIMEOUT).await {
                         return Flow::fail(error);
                     }
                 }
@@ -66,24 +66,24 @@ impl Actor for Teller {
 struct Pair {
     system: System,
     counter: Addr<Count>,
-    teller: Addr<Drive>,
+    sender: Addr<Repeat>,
 }
 
 impl Pair {
     fn start(shards: usize) -> Self {
-        let system = System::builder().cores(Cores::Count(shards)).start().expect("shards start");
+        let system = System::builder().cores(Cores::Count(shards)).start().expect("shards should start");
         let options = |name| SpawnOptions { mailbox: CAPACITY, ..SpawnOptions::named(name) };
         let place = Placement::Shard(shards - 1);
-        let counter = system.spawn(place, options("counter"), Counter::default).expect("an actor starts");
-        let told = counter.clone();
-        let teller = system.spawn(Placement::Shard(0), options("teller"), move || Teller(told.clone()));
-        Self { system, counter, teller: teller.expect("an actor starts") }
+        let counter = system.spawn(place, options("counter"), Counter::default).expect("actor should start");
+        let target = counter.clone();
+        let sender = system.spawn(Placement::Shard(0), options("sender"), move || Sender(target.clone()));
+        Self { system, counter, sender: sender.expect("actor should start") }
     }
 
-    fn drive(self, drive: fn(u64, Reply<u64>) -> Drive) -> Round {
+    fn repeat(self, operation: fn(u64, Reply<u64>) -> Repeat) -> Round {
         Box::new(move |messages| {
-            let sum = self.teller.ask_blocking(|reply| drive(messages, reply), PATIENCE);
-            sum.expect("the teller answers")
+            let sum = self.sender.ask_blocking(|reply| operation(messages, reply), TIMEOUT);
+            sum.expect("sender should reply")
         })
     }
 }
@@ -91,28 +91,28 @@ impl Pair {
 impl Drop for Pair {
     fn drop(&mut self) {
         self.system.stop(Undelivered::Drain);
-        self.system.join(PATIENCE);
+        self.system.join(TIMEOUT);
     }
 }
 
 pub(crate) fn within() -> Round {
-    Pair::start(1).drive(Drive::Tell)
+    Pair::start(1).repeat(Repeat::Tell)
 }
 
 pub(crate) fn across() -> Round {
-    Pair::start(2).drive(Drive::Tell)
+    Pair::start(2).repeat(Repeat::Tell)
 }
 
 pub(crate) fn ask() -> Round {
-    Pair::start(2).drive(Drive::Ask)
+    Pair::start(2).repeat(Repeat::Ask)
 }
 
 pub(crate) fn outside() -> Round {
     let pair = Pair::start(1);
     Box::new(move |messages| {
         for _ in 0..messages {
-            assert!(pair.counter.tell_blocking(Count::Add(1)).is_ok(), "the actor lives");
+            assert!(pair.counter.tell_blocking(Count::Add(1)).is_ok(), "counter should be running");
         }
-        pair.counter.ask_blocking(Count::Sum, PATIENCE).expect("the actor answers")
+        pair.counter.ask_blocking(Count::Sum, TIMEOUT).expect("counter should reply")
     })
 }

@@ -1,7 +1,9 @@
-//! The floor: one io_uring loop with multishot accept and receive, provided buffers and sends batched a turn.
+//! Baseline server: one io_uring loop with multishot accept and receive, provided buffers and batched sends.
 //!
-//! There is no framework, no limit and no time-out; whatever a server on the same ring costs more than this is
-//! the server's own. An event of the topic leaves as one batch of sends of the same bytes, see [`feed`].
+//! It has no framework, no limits and no timeouts. The difference to another server on the same ring is that
+//! server's
+//! own cost. An event of the topic is sent to all subscribers in one batch of sends that share the bytes, see
+//! [`feed`].
 
 mod feed;
 mod ring;
@@ -17,13 +19,13 @@ use feed::Feed;
 use ring::{Bytes, Event, Ring};
 use rustix::net::{Shutdown, listen, shutdown, sockopt::set_tcp_nodelay};
 use windlass_peers::{
-    bare::{Exchange, Then, echo_messages},
+    bare::{Action, Exchange, echo_messages},
     workload,
 };
 
-/// Connections at most; one more is closed at once.
+/// Maximum number of connections. Connections above it are closed immediately.
 const SLOTS: usize = 16 * 1024;
-/// Connections the kernel queues before they are accepted.
+/// Maximum number of connections that the kernel queues until they are accepted.
 const BACKLOG: i32 = 4096;
 
 fn main() -> io::Result<()> {
@@ -57,7 +59,7 @@ struct Server {
     connections: Box<[Option<Connection>]>,
     free: Vec<usize>,
     feed: Feed,
-    /// Slots to look at when the batch is over.
+    /// Slots whose sends and receives are queued at the end of the batch.
     touched: Vec<usize>,
 }
 
@@ -65,18 +67,18 @@ struct Connection {
     fd: OwnedFd,
     input: Vec<u8>,
     out: Vec<u8>,
-    /// An event to send; nothing is in `out` then.
+    /// Event to send. `out` is empty while this is set.
     event: Option<Rc<[u8]>>,
-    /// The buffer that goes to the kernel next.
+    /// Reusable buffer that replaces `out` when `out` is sent.
     spare: Vec<u8>,
     receiving: bool,
     sending: bool,
     sleeping: bool,
-    /// Answer no more: flush and close.
+    /// Answers no further requests: flushes and closes.
     closing: bool,
-    /// The peer sends no more.
+    /// The peer has ended its side of the connection.
     ended: bool,
-    /// It is a WebSocket that echoes.
+    /// The connection is a WebSocket that echoes messages.
     echoes: bool,
 }
 
@@ -93,7 +95,7 @@ impl Server {
                 connection.receiving = false;
                 connection.ended = true;
             }),
-            Event::Starved { slot } => self.touch(slot, |connection| connection.receiving = false),
+            Event::OutOfBuffers { slot } => self.touch(slot, |connection| connection.receiving = false),
             Event::Sent { slot, buffer, failed } => self.touch(slot, |connection| {
                 connection.sending = false;
                 if buffer.capacity() > 0 {
@@ -112,55 +114,55 @@ impl Server {
     }
 
     fn accepted(&mut self, fd: OwnedFd) {
-        // Dropping the descriptor closes a connection there is no slot for.
+        // Without a free slot, dropping the descriptor closes the connection.
         let Some(slot) = self.free.pop() else { return };
         let _ = set_tcp_nodelay(&fd, true);
         self.connections[slot] = Some(Connection::new(fd));
         self.touched.push(slot);
     }
 
-    fn received(&mut self, slot: usize, buffer: u16, length: usize, armed: bool) -> Then {
-        let Some(connection) = &mut self.connections[slot] else { return Then::Read };
+    fn received(&mut self, slot: usize, buffer: u16, length: usize, armed: bool) -> Action {
+        let Some(connection) = &mut self.connections[slot] else { return Action::Read };
         connection.receiving = armed;
         let bytes = self.ring.bytes(buffer, length);
         if connection.closing {
-            return Then::Read;
+            return Action::Read;
         }
         if connection.sleeping || !connection.input.is_empty() {
             connection.input.extend_from_slice(bytes);
             return connection.answer(&self.exchange, &mut self.feed);
         }
         let (used, then) = match connection.echoes {
-            true => (echo_messages(bytes, &mut connection.out), Then::Read),
+            true => (echo_messages(bytes, &mut connection.out), Action::Read),
             false => self.feed.serve(&self.exchange, bytes, &mut connection.out),
         };
         connection.input.extend_from_slice(&bytes[used..]);
         then
     }
 
-    fn woken(&mut self, slot: usize) -> Then {
-        let Some(connection) = &mut self.connections[slot] else { return Then::Read };
+    fn woken(&mut self, slot: usize) -> Action {
+        let Some(connection) = &mut self.connections[slot] else { return Action::Read };
         connection.sleeping = false;
         if connection.closing {
-            return Then::Read;
+            return Action::Read;
         }
         self.exchange.after_work(&mut connection.out);
         connection.answer(&self.exchange, &mut self.feed)
     }
 
-    fn run(&mut self, slot: usize, then: Then) -> io::Result<()> {
+    fn run(&mut self, slot: usize, then: Action) -> io::Result<()> {
         match then {
-            Then::Work(time) => {
+            Action::Work(time) => {
                 self.ring.sleep(slot, time)?;
                 self.touch(slot, |connection| connection.sleeping = true);
             }
-            Then::Echo => self.touch(slot, |connection| connection.echoes = true),
-            Then::Close => self.touch(slot, |connection| connection.closing = true),
-            Then::Subscribe(carrier) => {
-                self.feed.subscribe(slot, carrier);
+            Action::Echo => self.touch(slot, |connection| connection.echoes = true),
+            Action::Close => self.touch(slot, |connection| connection.closing = true),
+            Action::Subscribe(encoding) => {
+                self.feed.subscribe(slot, encoding);
                 self.touched.push(slot);
             }
-            Then::Read | Then::Publish { .. } => self.touched.push(slot),
+            Action::Read | Action::Publish { .. } => self.touched.push(slot),
         }
         Ok(())
     }
@@ -172,26 +174,26 @@ impl Server {
         }
     }
 
-    /// Gives the events of the batch to every subscriber.
+    /// Queues the events of the batch for every subscriber.
     fn deliver(&mut self) {
-        for event in self.feed.take() {
-            for &(slot, carrier) in self.feed.subscribers() {
+        for event in self.feed.take_events() {
+            for &(slot, encoding) in self.feed.subscribers() {
                 if let Some(connection) = &mut self.connections[slot] {
-                    connection.deliver(event.form(carrier));
+                    connection.deliver(event.encoded(encoding));
                     self.touched.push(slot);
                 }
             }
         }
     }
 
-    /// Queues the sends and receives of the batch and frees the slots with nothing outstanding.
+    /// Queues the sends and receives of the batch, and frees the slots of finished connections.
     fn settle(&mut self) -> io::Result<()> {
         for slot in self.touched.drain(..) {
             let Some(connection) = &mut self.connections[slot] else { continue };
             connection.settle(slot, &mut self.ring)?;
-            if connection.is_over() {
+            if connection.is_finished() {
                 self.connections[slot] = None;
-                self.feed.leave(slot);
+                self.feed.unsubscribe(slot);
                 self.free.push(slot);
             }
         }
@@ -216,19 +218,20 @@ impl Connection {
         }
     }
 
-    fn answer(&mut self, exchange: &Exchange, feed: &mut Feed) -> Then {
+    fn answer(&mut self, exchange: &Exchange, feed: &mut Feed) -> Action {
         if self.sleeping {
-            return Then::Read;
+            return Action::Read;
         }
         let (used, then) = match self.echoes {
-            true => (echo_messages(&self.input, &mut self.out), Then::Read),
+            true => (echo_messages(&self.input, &mut self.out), Action::Read),
             false => feed.serve(exchange, &self.input, &mut self.out),
         };
         self.input.drain(..used);
         then
     }
 
-    /// Shares an event if it goes out alone; otherwise it is copied behind what waits.
+    /// Queues an event. It is shared if nothing else is queued, otherwise it is copied to the end of the
+    /// output.
     fn deliver(&mut self, event: &Rc<[u8]>) {
         if !self.sending && self.out.is_empty() && self.event.is_none() {
             self.event = Some(Rc::clone(event));
@@ -257,7 +260,7 @@ impl Connection {
             ring.send(slot, self.fd.as_fd(), Bytes::Own(buffer))?;
         }
         if self.closing && self.receiving && !self.sending {
-            // The armed receive holds the socket open: only a shutdown ends both.
+            // The armed receive keeps the socket open. A shutdown ends both.
             let _ = shutdown(&self.fd, Shutdown::Both);
         }
         if !self.receiving && !self.ended && !self.closing {
@@ -267,8 +270,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Says whether the kernel holds nothing of this connection and nothing more will happen on it.
-    fn is_over(&self) -> bool {
+    /// Returns `true` if no operation is in flight and the connection has ended.
+    fn is_finished(&self) -> bool {
         let idle = !self.receiving && !self.sending && !self.sleeping && self.out.is_empty();
         idle && (self.closing || self.ended)
     }

@@ -1,4 +1,4 @@
-//! The ring: every memory the kernel reads or writes on its own time is owned here.
+//! The ring. It owns all memory that the kernel reads or writes asynchronously.
 #![allow(unsafe_code)]
 
 use std::{
@@ -17,11 +17,11 @@ use io_uring::{
     types::{BufRingEntry, Fd, Timespec},
 };
 
-/// Receive buffers shared by all connections; a power of two.
+/// Number of receive buffers, shared by all connections; a power of two.
 const BUFFERS: u16 = 1024;
-/// Bytes in one receive buffer.
+/// Size of a receive buffer.
 const BUFFER_BYTES: usize = 4096;
-/// The only buffer group.
+/// ID of the only buffer group.
 const GROUP: u16 = 7;
 /// Entries of the submission queue.
 const SUBMISSIONS: u32 = 2048;
@@ -33,39 +33,39 @@ const RECEIVE: u64 = 1;
 const SEND: u64 = 2;
 const SLEEP: u64 = 3;
 
-/// What the kernel reported.
+/// Completed operation.
 pub(crate) enum Event {
-    /// A connection was accepted, or accepting failed once.
+    /// A connection was accepted, or one accept failed.
     Accepted(io::Result<OwnedFd>),
-    /// Bytes arrived in a buffer; `armed` says whether more will come without another [`Ring::receive`].
+    /// Bytes were received into a buffer. `armed` is `true` while the multishot receive is active.
     Received { slot: usize, buffer: u16, length: usize, armed: bool },
-    /// The peer ended the connection or it failed; nothing more will be received.
+    /// The peer closed the connection or it failed. No more bytes will be received.
     Ended { slot: usize },
-    /// All receive buffers were in use; the connection must be armed again.
-    Starved { slot: usize },
-    /// All bytes left, or sending failed. The buffer comes back empty.
+    /// All receive buffers were in use. The receive must be queued again.
+    OutOfBuffers { slot: usize },
+    /// All bytes were sent, or sending failed. The returned buffer is empty.
     Sent { slot: usize, buffer: Vec<u8>, failed: bool },
-    /// The sleep is over.
+    /// The sleep has ended.
     Slept { slot: usize },
 }
 
-/// An io_uring with a provided-buffer ring and room for a fixed number of connections.
+/// An io_uring with a provided-buffer ring and slots for a fixed number of connections.
 pub(crate) struct Ring {
     ring: IoUring,
     entries: *mut BufRingEntry,
     buffers: *mut u8,
     tail: u16,
-    // Never freed: operations may still be in flight when the process ends on an error.
+    // Never freed: operations may be in flight when the process exits after an error.
     sending: ManuallyDrop<Box<[Sending]>>,
     sleeps: ManuallyDrop<Box<[Timespec]>>,
 }
 
-/// What one send takes.
+/// Bytes of one send.
 #[derive(Clone)]
 pub(crate) enum Bytes {
-    /// A buffer of the connection's own.
+    /// Buffer of one connection.
     Own(Vec<u8>),
-    /// Bytes that many connections send.
+    /// Bytes shared by many connections.
     Shared(Rc<[u8]>),
 }
 
@@ -76,7 +76,7 @@ impl Default for Bytes {
 }
 
 impl Bytes {
-    /// Returns them.
+    /// Returns the bytes.
     pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
             Self::Own(buffer) => buffer,
@@ -85,7 +85,7 @@ impl Bytes {
     }
 }
 
-/// The bytes in flight on one connection; empty when nothing is.
+/// Bytes in flight on one connection; empty if no send is in flight.
 #[derive(Clone, Default)]
 struct Sending {
     bytes: Bytes,
@@ -94,7 +94,7 @@ struct Sending {
 }
 
 impl Ring {
-    /// Makes a ring for connections in slots below `slots`.
+    /// Creates a ring for connections in slots below `slots`.
     pub(crate) fn new(slots: usize) -> io::Result<Self> {
         let ring = IoUring::builder()
             .setup_single_issuer()
@@ -117,7 +117,7 @@ impl Ring {
         Ok(ring)
     }
 
-    /// Accepts until the ring is dropped.
+    /// Accepts connections until the ring is dropped.
     pub(crate) fn accept(&mut self, listener: &TcpListener) -> io::Result<()> {
         let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).build();
         // SAFETY: the operation reads no memory of ours.
@@ -131,13 +131,13 @@ impl Ring {
         unsafe { self.push(&entry.user_data(RECEIVE << 32 | slot as u64)) }
     }
 
-    /// Sends bytes, not none; at most one send a slot at a time.
+    /// Sends at least one byte. A slot may have one send in flight.
     ///
     /// # Panics
     ///
-    /// The slot is sending already.
+    /// If the slot has a send in flight.
     pub(crate) fn send(&mut self, slot: usize, fd: BorrowedFd<'_>, bytes: Bytes) -> io::Result<()> {
-        assert!(self.sending[slot].bytes.as_slice().is_empty(), "one send a slot");
+        assert!(self.sending[slot].bytes.as_slice().is_empty(), "slot has a send in flight");
         self.sending[slot] = Sending { bytes, sent: 0, fd: fd.as_raw_fd() };
         self.send_rest(slot)
     }
@@ -147,12 +147,13 @@ impl Ring {
         let rest = &bytes.as_slice()[*sent..];
         let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
         let entry = opcode::Send::new(Fd(*fd), rest.as_ptr(), length).flags(nosignal()).build();
-        // SAFETY: the bytes stay in `sending`, unmoved and unchanged, until the completion is seen; neither a `Vec`
+        // SAFETY: the bytes stay in `sending`, unmoved and unchanged, until the completion is processed.
+        // Neither a `Vec`
         // nor an `Rc` moves its bytes, and `sending` is never freed.
         unsafe { self.push(&entry.user_data(SEND << 32 | slot as u64)) }
     }
 
-    /// Sleeps; at most one sleep a slot at a time.
+    /// Starts a timer. A slot may have one timer.
     pub(crate) fn sleep(&mut self, slot: usize, time: Duration) -> io::Result<()> {
         self.sleeps[slot] = Timespec::from(time);
         let entry = opcode::Timeout::new(&raw const self.sleeps[slot]).build();
@@ -160,14 +161,14 @@ impl Ring {
         unsafe { self.push(&entry.user_data(SLEEP << 32 | slot as u64)) }
     }
 
-    /// Submits what is queued, waits for at least one completion and appends what came.
+    /// Submits the queued entries, waits for at least one completion and appends the completed operations.
     pub(crate) fn wait(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
         if let Err(error) = self.ring.submit_and_wait(1)
             && error.kind() != io::ErrorKind::Interrupted
         {
             return Err(error);
         }
-        let mut short = Vec::new();
+        let mut partial = Vec::new();
         for completion in self.ring.completion() {
             let slot = (completion.user_data() & 0xffff_ffff) as usize;
             match completion.user_data() >> 32 {
@@ -175,28 +176,30 @@ impl Ring {
                 RECEIVE => events.push(received(slot, &completion)),
                 SEND => match self.sending[slot].completed(slot, completion.result()) {
                     Some(event) => events.push(event),
-                    None => short.push(slot),
+                    None => partial.push(slot),
                 },
                 _ => events.push(Event::Slept { slot }),
             }
         }
-        short.into_iter().try_for_each(|slot| self.send_rest(slot))
+        partial.into_iter().try_for_each(|slot| self.send_rest(slot))
     }
 
-    /// Returns the bytes of a received buffer that was not recycled yet.
+    /// Returns the bytes of a received buffer that has not been recycled.
     pub(crate) fn bytes(&self, buffer: u16, length: usize) -> &[u8] {
-        assert!(buffer < BUFFERS && length <= BUFFER_BYTES, "the kernel names a buffer of ours");
-        // SAFETY: in bounds by the assertion, initialised (zeroed at first), and the kernel writes a buffer only
-        // after `recycle`, which needs `&mut self`.
+        assert!(buffer < BUFFERS && length <= BUFFER_BYTES, "kernel returned an unknown buffer");
+        // SAFETY: in bounds by the assertion and zero-initialised. The kernel writes to a buffer only after
+        // `recycle`,
+        // which needs `&mut self`.
         unsafe { std::slice::from_raw_parts(self.buffers.add(usize::from(buffer) * BUFFER_BYTES), length) }
     }
 
-    /// Gives a buffer back; the kernel sees it after [`publish`](Self::publish).
+    /// Returns a buffer to the ring. The kernel can use it after the next [`publish`](Self::publish).
     pub(crate) fn recycle(&mut self, buffer: u16) {
-        assert!(buffer < BUFFERS, "a buffer of ours");
+        assert!(buffer < BUFFERS, "unknown buffer");
         let index = usize::from(self.tail & (BUFFERS - 1));
         // SAFETY: `index` is below BUFFERS, and the kernel reads no entry at or above the published tail. The
-        // fields are set one by one because the last two bytes of entry 0 are the tail itself.
+        // fields are
+        // set one by one because the last two bytes of entry 0 are the tail.
         unsafe {
             let entry = &mut *self.entries.add(index);
             entry.set_addr(self.buffers.add(usize::from(buffer) * BUFFER_BYTES) as u64);
@@ -206,34 +209,35 @@ impl Ring {
         self.tail = self.tail.wrapping_add(1);
     }
 
-    /// Shows the recycled buffers to the kernel.
+    /// Makes the recycled buffers available to the kernel.
     pub(crate) fn publish(&mut self) {
-        // SAFETY: `entries` is the page-aligned base that was registered; the tail is a u16 there which the
-        // kernel only reads, so an atomic store is the protocol.
+        // SAFETY: `entries` is the page-aligned base that was registered. The tail is a u16 in it that the
+        // kernel only
+        // reads, so an atomic store is sufficient.
         unsafe {
             let tail = BufRingEntry::tail(self.entries).cast_mut();
             AtomicU16::from_ptr(tail).store(self.tail, Ordering::Release);
         }
     }
 
-    /// Queues an entry, submitting first when the queue is full.
+    /// Queues an entry. Submits the queue first if it is full.
     ///
     /// # Safety
     ///
-    /// The memory the entry names stays valid until its last completion.
+    /// The memory that the entry refers to must stay valid until its last completion.
     unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller upholds the contract of this function.
         if unsafe { self.ring.submission().push(entry) }.is_ok() {
             return Ok(());
         }
         self.ring.submit()?;
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller upholds the contract of this function.
         unsafe { self.ring.submission().push(entry) }.map_err(io::Error::other)
     }
 }
 
 impl Sending {
-    /// Takes one completion; `None` when the rest must be sent.
+    /// Processes one completion. Returns `None` if bytes remain to be sent.
     fn completed(&mut self, slot: usize, result: i32) -> Option<Event> {
         if result > 0 {
             self.sent += result as usize;
@@ -254,7 +258,7 @@ fn accepted(completion: &cqueue::Entry) -> io::Result<OwnedFd> {
     if completion.result() < 0 {
         return Err(io::Error::from_raw_os_error(-completion.result()));
     }
-    // SAFETY: a successful accept completion hands over a descriptor that nobody else knows.
+    // SAFETY: a successful accept completion transfers the ownership of a new descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(completion.result()) })
 }
 
@@ -264,7 +268,7 @@ fn received(slot: usize, completion: &cqueue::Entry) -> Event {
         (length @ 1.., Some(buffer)) => {
             Event::Received { slot, buffer, length: length as usize, armed: cqueue::more(flags) }
         }
-        (error, _) if -error == rustix::io::Errno::NOBUFS.raw_os_error() => Event::Starved { slot },
+        (error, _) if -error == rustix::io::Errno::NOBUFS.raw_os_error() => Event::OutOfBuffers { slot },
         _ => Event::Ended { slot },
     }
 }

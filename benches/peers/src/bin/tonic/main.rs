@@ -1,4 +1,5 @@
-//! tonic 0.14 on a current-thread tokio runtime: `bench.Echo`, over TLS when it is given a pair.
+//! tonic 0.14 on a current-thread tokio runtime. Serves `bench.Echo`, over TLS if a certificate and key are
+//! given.
 
 use std::{error::Error, fs, net::SocketAddr, path::PathBuf};
 
@@ -11,13 +12,14 @@ mod service;
 /// Serves `bench.Echo` with tonic.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long)]
     listen: SocketAddr,
-    /// Certificate chain, PEM; without it the connections are plain HTTP/2 (h2c with prior knowledge)
+    /// File of the certificate chain (PEM); without it, connections are plain HTTP/2 (h2c with prior
+    /// knowledge)
     #[arg(long, requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// Its key, PEM (PKCS#8)
+    /// File of the private key (PEM, PKCS#8)
     #[arg(long, requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `bench.Echo` in the form tonic's code generator gives a service, less its boxes around each method's future.
+//! `bench.Echo` in the form of tonic's generated code, but without boxing the future of each method.
 
 use std::{
     convert::Infallible,
@@ -15,7 +15,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 use windlass_peers::echo::{self, Items, Order, Part};
 
-/// The service.
+/// The `bench.Echo` service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Echo;
 

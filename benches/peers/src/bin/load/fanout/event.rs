@@ -1,4 +1,4 @@
-//! What an event carries: its number, the time it was sent at, and letters up to 256 bytes.
+//! Data of an event: its number, its send time, and letters up to 256 bytes.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::{
 /// Size of an event's data.
 pub(crate) const EVENT_BYTES: usize = 256;
 
-/// What an event is made of. Compared as a whole, because the client must not cost what the server does.
+/// Letters that fill an event. They are compared as a whole, because the client must cost less than the
+/// server.
 const LETTERS: [u8; EVENT_BYTES] = letters();
 
 /// Returns the data of an event.
@@ -33,12 +34,14 @@ const fn letters() -> [u8; EVENT_BYTES] {
     letters
 }
 
-/// Returns where the first event of `stream` ends: before an empty line. `None`: it is not whole yet.
+/// Returns the end of the first event of `stream`, which an empty line follows. `None` if the event is
+/// incomplete.
 pub(crate) fn end(stream: &[u8]) -> Option<usize> {
     memmem::find(stream, b"\n\n")
 }
 
-/// Reads one event of a stream, as its lines say it (WHATWG HTML §9.2.6): number and time, `None` for a comment.
+/// Parses the lines of one event (WHATWG HTML §9.2.6). Returns its number and send time, or `None` for a
+/// comment.
 pub(crate) fn parse(event: &[u8]) -> Result<Option<(u64, Duration)>, Fault> {
     let mut found = None;
     let mut start = 0;
@@ -46,24 +49,24 @@ pub(crate) fn parse(event: &[u8]) -> Result<Option<(u64, Duration)>, Fault> {
         let line = &event[std::mem::replace(&mut start, end + 1)..end];
         if let Some(data) = line.strip_prefix(b"data:") {
             let data = data.strip_prefix(b" ").unwrap_or(data);
-            if found.replace(read(data).ok_or_else(|| wrong(event))?).is_some() {
-                return Err(wrong(event));
+            if found.replace(read(data).ok_or_else(|| unexpected(event))?).is_some() {
+                return Err(unexpected(event));
             }
         } else if !(line.is_empty() || line.starts_with(b":") || line.starts_with(b"id:")) {
-            return Err(wrong(event));
+            return Err(unexpected(event));
         }
     }
     Ok(found)
 }
 
-/// Reads an event that came as a text message: its data alone, or a JSON object that ends with it.
+/// Parses an event received as a text message: the data alone, or a JSON object whose last value is the data.
 pub(crate) fn parse_message(message: &[u8]) -> Result<(u64, Duration), Fault> {
     let object = message.strip_prefix(b"{").and_then(|object| object.strip_suffix(b"\"}"));
     let inside = object.and_then(|object| {
         let (names, data) = object.split_at_checked(object.len().checked_sub(EVENT_BYTES)?)?;
         names.ends_with(b"\"data\":\"").then_some(data)
     });
-    read(inside.unwrap_or(message)).ok_or_else(|| wrong(message))
+    read(inside.unwrap_or(message)).ok_or_else(|| unexpected(message))
 }
 
 fn read(data: &[u8]) -> Option<(u64, Duration)> {
@@ -80,9 +83,9 @@ fn hexadecimal(text: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
 }
 
-fn wrong(event: &[u8]) -> Fault {
+fn unexpected(event: &[u8]) -> Fault {
     let start = &event[..event.len().min(100)];
-    Fault::new(Kind::Body, format_args!("an event that nobody published: {}", start.escape_ascii()))
+    Fault::new(Kind::Body, format_args!("unexpected event: {}", start.escape_ascii()))
 }
 
 #[cfg(test)]
@@ -90,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_read_back_and_any_change_is_seen() {
+    fn an_event_is_parsed_and_any_change_is_detected() {
         let sent = Duration::from_nanos(0x1234_5678);
         let whole = [b"id: 1-7\ndata: ".as_slice(), &data(7, sent)].concat();
         assert_eq!(parse(&whole).unwrap(), Some((7, sent)));
@@ -99,11 +102,11 @@ mod tests {
         changed[200] ^= 1;
         assert!(parse(&changed).is_err());
         assert!(parse(&[b"event: gap\n".as_slice(), &whole].concat()).is_err());
-        assert_eq!(parse(b": still here").unwrap(), None);
+        assert_eq!(parse(b": keep-alive").unwrap(), None);
     }
 
     #[test]
-    fn a_message_is_the_data_or_an_object_that_ends_with_it() {
+    fn a_message_is_the_data_or_an_object_that_ends_with_the_data() {
         let sent = Duration::from_nanos(5);
         let data = data(7, sent);
         assert_eq!(parse_message(&data).unwrap(), (7, sent));

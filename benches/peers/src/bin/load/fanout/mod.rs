@@ -1,14 +1,16 @@
-//! Fan-out: many subscribers of one topic, one publisher, every event checked at every subscriber.
+//! Fan-out: many subscribers of one topic, one publisher, and every event checked at every subscriber.
 //!
-//! One thread and one epoll for all, as in the other modes. Events are published on a schedule that waits neither for
-//! the answers nor for the deliveries; each carries its number and the time it was sent at. A *request* of the tally
-//! is a delivery; how long the answers to publishing took is reported apart (`publish_p50_us`, `publish_p99_us`).
+//! One thread and one epoll drive everything, as in the other modes. Events are published on a schedule that
+//! waits for
+//! neither responses nor deliveries. Each event carries its number and its send time. A *request* of the
+//! tally is a
+//! delivery. The latency of publishing is reported separately (`publish_p50_us`, `publish_p99_us`).
 
 mod event;
-mod form;
 mod publisher;
 mod stalled;
 mod subscriber;
+mod transport;
 
 use std::{
     io,
@@ -29,22 +31,22 @@ use crate::{
     refused, setup,
     tally::Tally,
 };
-pub(crate) use form::Form;
 use publisher::Publisher;
 use subscriber::Subscriber;
+pub(crate) use transport::Transport;
 
-/// The topic, as both a subscriber and the publisher address it.
+/// Path of the topic for both subscribers and the publisher.
 const PATH: &str = windlass_peers::workload::TOPIC;
-/// Events of the kernel taken at once.
+/// Maximum events of one epoll wait.
 const EVENTS: usize = 256;
-/// Longest wait, so that the end of the run is noticed.
+/// Maximum duration of one epoll wait, so that the end of the run is noticed.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Subscribes, publishes for `--duration`, then waits until every subscriber has everything.
-pub(crate) fn run(options: &Options, form: Form, subscribers: u32) -> io::Result<Tally> {
-    let stalled = stalled::subscribe(options, form)?;
-    let mut load = FanOut::new(options, form, subscribers as usize)?;
-    load.await_heads()?;
+/// Subscribes, publishes for `--duration`, then waits until every subscriber has received every event.
+pub(crate) fn run(options: &Options, transport: Transport, subscribers: u32) -> io::Result<Tally> {
+    let stalled = stalled::subscribe(options, transport)?;
+    let mut load = FanOut::new(options, transport, subscribers as usize)?;
+    load.wait_for_subscriptions()?;
     setup::pause(options, load.subscribers.len())?;
     let start = Instant::now();
     load.publish_until(start, start + options.duration)?;
@@ -60,12 +62,12 @@ struct FanOut<'a> {
     subscribers: Vec<Subscriber>,
     publisher: Publisher,
     tally: Tally,
-    /// What the times in events count from.
+    /// Start of the time scale of the events.
     epoch: Instant,
 }
 
 impl<'a> FanOut<'a> {
-    fn new(options: &'a Options, form: Form, subscribers: usize) -> io::Result<Self> {
+    fn new(options: &'a Options, transport: Transport, subscribers: usize) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let register = |stream: &TcpStream, index: usize| {
             epoll::add(&epoll, stream, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)
@@ -73,7 +75,7 @@ impl<'a> FanOut<'a> {
         let open = |index: usize| {
             let (stream, host) = connect(options, index)?;
             register(&stream, index)?;
-            Subscriber::new(stream, form, host)
+            Subscriber::new(stream, transport, host)
         };
         let subscribers = (0..subscribers).map(open).collect::<io::Result<Vec<_>>>()?;
         let (stream, host) = connect(options, 0)?;
@@ -83,12 +85,12 @@ impl<'a> FanOut<'a> {
     }
 
     /// Waits until the server has answered every subscription.
-    fn await_heads(&mut self) -> io::Result<()> {
+    fn wait_for_subscriptions(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + self.options.timeout;
         while !self.subscribers.iter().all(Subscriber::has_head) {
-            self.turn(deadline)?;
+            self.poll(deadline)?;
             if Instant::now() > deadline || self.tally.errors() > 0 {
-                return Err(refused(Fault::new(Kind::Timeout, "not every subscription was answered")));
+                return Err(refused(Fault::new(Kind::Timeout, "subscriptions were not answered in time")));
             }
         }
         Ok(())
@@ -97,41 +99,41 @@ impl<'a> FanOut<'a> {
     fn publish_until(&mut self, start: Instant, end: Instant) -> io::Result<()> {
         let rate = self.options.rate.unwrap_or(1.0);
         let mut arrivals = Arrivals::new(start, rate);
-        while Instant::now() < end && !self.tally.hopeless() {
+        while Instant::now() < end && !self.tally.should_abort() {
             let now = Instant::now().min(end);
             while let Some(due) = arrivals.pop(now) {
                 let sent = Instant::now();
                 self.tally.sent_late(sent.saturating_duration_since(due));
                 self.publisher.publish(sent.saturating_duration_since(self.epoch))?;
             }
-            self.turn(arrivals.next().min(end))?;
+            self.poll(arrivals.next().min(end))?;
         }
         Ok(())
     }
 
-    /// Waits for what is still on its way.
+    /// Waits for outstanding deliveries and responses.
     fn drain(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + self.options.timeout;
-        while self.owed() > 0 && Instant::now() < deadline && !self.tally.hopeless() {
-            self.turn(deadline)?;
+        while self.outstanding() > 0 && Instant::now() < deadline && !self.tally.should_abort() {
+            self.poll(deadline)?;
         }
-        if self.owed() > 0 {
-            let fault = Fault::new(Kind::Timeout, "deliveries or answers to publishing that never came");
-            self.tally.failed(&fault, self.owed());
+        if self.outstanding() > 0 {
+            let fault = Fault::new(Kind::Timeout, "deliveries or publish responses missing at the end");
+            self.tally.failed(&fault, self.outstanding());
         }
         Ok(())
     }
 
-    /// Deliveries and answers that have not come.
-    fn owed(&self) -> u64 {
+    /// Returns the number of outstanding deliveries and publish responses.
+    fn outstanding(&self) -> u64 {
         let published = self.publisher.published();
         let deliveries =
-            self.subscribers.iter().map(|subscriber| published.saturating_sub(subscriber.reached()));
+            self.subscribers.iter().map(|subscriber| published.saturating_sub(subscriber.next_expected()));
         deliveries.sum::<u64>() + self.publisher.unanswered()
     }
 
-    /// Waits for bytes until `until` or the next tick and checks them.
-    fn turn(&mut self, until: Instant) -> io::Result<()> {
+    /// Waits until `until` at the latest, for at most one tick, and processes the sockets that are ready.
+    fn poll(&mut self, until: Instant) -> io::Result<()> {
         let wait = until.saturating_duration_since(Instant::now()).min(TICK);
         let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
         let mut events = Vec::with_capacity(EVENTS);

@@ -14,14 +14,14 @@ use crate::{
     tally::Tally,
 };
 
-/// Publishes one event after the other and does not wait for the answers.
+/// Publishes events without waiting for the responses.
 pub(crate) struct Publisher {
     stream: TcpStream,
     head: Vec<u8>,
     out: Vec<u8>,
     input: Vec<u8>,
     published: u64,
-    /// When what was not answered yet was sent.
+    /// Send times of the events without a response, oldest first.
     unanswered: VecDeque<Instant>,
 }
 
@@ -35,7 +35,7 @@ impl Publisher {
         Self { stream, head: head.into(), out, input, published: 0, unanswered }
     }
 
-    /// Sends the next event; `sent` is the time it carries.
+    /// Sends the next event, which carries the time `sent`.
     pub(crate) fn publish(&mut self, sent: Duration) -> io::Result<()> {
         self.out.clear();
         self.out.extend_from_slice(&self.head);
@@ -45,7 +45,7 @@ impl Publisher {
         self.stream.write_all(&self.out)
     }
 
-    /// Checks that what was published was taken, and notes how long that took.
+    /// Checks the responses and records their latency.
     pub(crate) fn read(&mut self, tally: &mut Tally) -> Result<(), Fault> {
         receive(&self.stream, &mut self.input)?;
         let now = Instant::now();
@@ -53,13 +53,13 @@ impl Publisher {
             if !(200..300).contains(&response.status) {
                 return Err(Fault::new(
                     Kind::Status,
-                    format_args!("publishing was answered {}", response.status),
+                    format_args!("publishing failed with status {}", response.status),
                 ));
             }
-            let taken = response.len;
-            self.input.drain(..taken);
+            let used = response.len;
+            self.input.drain(..used);
             let Some(sent) = self.unanswered.pop_front() else {
-                return Err(Fault::new(Kind::Unsolicited, "an answer to no publishing"));
+                return Err(Fault::new(Kind::Unsolicited, "response without a request"));
             };
             tally.published(now.saturating_duration_since(sent));
         }
@@ -71,7 +71,7 @@ impl Publisher {
         self.published
     }
 
-    /// Returns the number of events that no answer came for.
+    /// Returns the number of events without a response.
     pub(crate) fn unanswered(&self) -> u64 {
         self.unanswered.len() as u64
     }

@@ -1,4 +1,4 @@
-//! Subscribers that read nothing: what a server does with them must not concern the others.
+//! Subscribers that never read. The server must deliver to the other subscribers regardless of them.
 
 use std::{
     io::{self, Read, Write},
@@ -10,7 +10,7 @@ use rustix::{
     net::{AddressFamily, SocketType, connect, socket, sockopt::set_socket_recv_buffer_size},
 };
 
-use super::{Form, PATH};
+use super::{PATH, Transport};
 use crate::{
     fault::{Fault, Kind},
     options::Options,
@@ -18,43 +18,45 @@ use crate::{
     tally::Tally,
 };
 
-/// Receive buffer of such a subscriber: fixed and as small as the kernel makes it, so that it never grows.
+/// Size of a stalled subscriber's receive buffer. It is fixed to the kernel's minimum, so that it never
+/// grows.
 const RECEIVE_BYTES: usize = 4096;
-/// An event that fills the ways to them.
-const FILLING_BYTES: usize = 32 * 1024;
-/// How many of those are published: more than the buffers of a socket and the queues of a server hold.
-const FILLINGS: usize = 256;
+/// Size of a filler event, which fills the buffers on the path to stalled subscribers.
+const FILLER_BYTES: usize = 32 * 1024;
+/// Number of filler events: more than the socket buffers and the server's queues hold.
+const FILLERS: usize = 256;
 
-/// Subscribes as many as asked for and publishes until nothing more goes to them.
-pub(super) fn subscribe(options: &Options, form: Form) -> io::Result<Vec<TcpStream>> {
+/// Opens the configured number of stalled subscriptions and publishes until the buffers on their paths are
+/// full.
+pub(super) fn subscribe(options: &Options, transport: Transport) -> io::Result<Vec<TcpStream>> {
     let target = options.target_of(0);
-    let streams = (0..options.stalled).map(|_| stalled(form, target)).collect::<io::Result<Vec<_>>>()?;
+    let streams = (0..options.stalled).map(|_| stalled(transport, target)).collect::<io::Result<Vec<_>>>()?;
     if !streams.is_empty() {
         let mut publisher = TcpStream::connect_timeout(&target, options.timeout)?;
         publisher.set_read_timeout(Some(options.timeout))?;
-        (0..FILLINGS).try_for_each(|_| fill(&mut publisher, target))?;
+        (0..FILLERS).try_for_each(|_| publish_filler(&mut publisher, target))?;
     }
     Ok(streams)
 }
 
-fn stalled(form: Form, target: SocketAddr) -> io::Result<TcpStream> {
+fn stalled(transport: Transport, target: SocketAddr) -> io::Result<TcpStream> {
     let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket(family, SocketType::STREAM, None)?;
-    // Before the handshake: it says what the window may become (tcp(7)).
+    // Set before the handshake, which fixes the maximum window (tcp(7)).
     set_socket_recv_buffer_size(&socket, RECEIVE_BYTES)?;
     connect(&socket, &target)?;
     let mut stream = TcpStream::from(socket);
-    stream.write_all(&form.request(target))?;
-    // Subscribed when the head is there.
+    stream.write_all(&transport.request(target))?;
+    // The subscription exists once the response head has arrived.
     stream.peek(&mut [0])?;
     Ok(stream)
 }
 
-fn fill(publisher: &mut TcpStream, host: SocketAddr) -> io::Result<()> {
+fn publish_filler(publisher: &mut TcpStream, host: SocketAddr) -> io::Result<()> {
     let mut request =
-        format!("POST {PATH} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {FILLING_BYTES}\r\n\r\n")
+        format!("POST {PATH} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {FILLER_BYTES}\r\n\r\n")
             .into_bytes();
-    request.resize(request.len() + FILLING_BYTES, b'f');
+    request.resize(request.len() + FILLER_BYTES, b'f');
     publisher.write_all(&request)?;
     let (mut input, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
@@ -63,25 +65,25 @@ fn fill(publisher: &mut TcpStream, host: SocketAddr) -> io::Result<()> {
                 200..300 => Ok(()),
                 status => Err(refused(Fault::new(
                     Kind::Status,
-                    format_args!("a filling event was answered {status}"),
+                    format_args!("publishing a filler event failed with status {status}"),
                 ))),
             };
         }
         match publisher.read(&mut buffer)? {
-            0 => return Err(refused(Fault::new(Kind::Closed, "the server closed a publisher"))),
+            0 => return Err(refused(Fault::new(Kind::Closed, "server closed the publisher's connection"))),
             length => input.extend_from_slice(&buffer[..length]),
         }
     }
 }
 
-/// Counts those that did not stay: without them the load was another one.
+/// Counts stalled subscriptions that the server has closed; without them the load would be a different one.
 pub(super) fn check(streams: &[TcpStream], tally: &mut Tally) {
-    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    let ended = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
     for stream in streams {
-        let mut fds = [PollFd::new(stream, gone)];
+        let mut fds = [PollFd::new(stream, ended)];
         match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
             Ok(0) => {}
-            Ok(_) => tally.failed(&Fault::new(Kind::Closed, "the server closed a stalled subscription"), 1),
+            Ok(_) => tally.failed(&Fault::new(Kind::Closed, "server closed a stalled subscription"), 1),
             Err(error) => tally.failed(&Fault::new(Kind::Io, error), 1),
         }
     }

@@ -1,4 +1,4 @@
-//! One subscription: chunks or frames in, events checked.
+//! One subscription: receives chunks or frames and checks the events.
 
 use std::{
     io::{self, Write},
@@ -12,81 +12,81 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 
-use super::{Form, event};
+use super::{Transport, event};
 use crate::{
     fault::{Fault, Kind},
     frames, response,
     tally::Tally,
 };
 
-/// Room for one read.
+/// Capacity reserved for one read.
 const READ_BYTES: usize = 16 * 1024;
-/// Most bytes of one event that are believed.
+/// Maximum size of buffered input, and so of an event.
 const MAX_EVENT_BYTES: usize = 64 * 1024;
 
-/// A subscriber and how far it is.
+/// Subscription and its position in the event sequence.
 pub(crate) struct Subscriber {
     stream: TcpStream,
-    form: Form,
+    transport: Transport,
     has_head: bool,
     input: Vec<u8>,
-    /// Data of chunks that is no whole event yet.
+    /// Data of chunks that does not complete an event yet.
     body: Vec<u8>,
-    /// The number of the event that must come next.
+    /// Number of the next expected event.
     next: u64,
     received: u64,
 }
 
 impl Subscriber {
-    /// Sends the request.
-    pub(crate) fn new(mut stream: TcpStream, form: Form, host: SocketAddr) -> io::Result<Self> {
-        stream.write_all(&form.request(host))?;
+    /// Sends the request that subscribes.
+    pub(crate) fn new(mut stream: TcpStream, transport: Transport, host: SocketAddr) -> io::Result<Self> {
+        stream.write_all(&transport.request(host))?;
         let (input, body) = (Vec::new(), Vec::new());
-        Ok(Self { stream, form, has_head: false, input, body, next: 0, received: 0 })
+        Ok(Self { stream, transport, has_head: false, input, body, next: 0, received: 0 })
     }
 
-    /// Reads what is there and checks every event that is whole.
+    /// Reads the available bytes and checks every complete event.
     pub(crate) fn read(&mut self, epoch: Instant, tally: &mut Tally) -> Result<(), Fault> {
         receive(&self.stream, &mut self.input)?;
         let now = Instant::now().saturating_duration_since(epoch);
         if !self.has_head {
-            let Some(taken) = self.form.parse_head(&self.input)? else { return Ok(()) };
+            let Some(used) = self.transport.parse_head(&self.input)? else { return Ok(()) };
             self.has_head = true;
-            self.input.drain(..taken);
+            self.input.drain(..used);
         }
-        match self.form {
-            Form::EventStream => self.take_chunks().and_then(|()| self.check_events(now, tally))?,
-            Form::WebSocket => self.check_messages(now, tally)?,
+        match self.transport {
+            Transport::EventStream => self.decode_chunks().and_then(|()| self.check_events(now, tally))?,
+            Transport::WebSocket => self.check_messages(now, tally)?,
         }
         if self.body.len() + self.input.len() > MAX_EVENT_BYTES {
-            return Err(Fault::new(Kind::Malformed, "an event of more than 64 KiB"));
+            return Err(Fault::new(Kind::Malformed, "event exceeds 64 KiB"));
         }
         Ok(())
     }
 
     fn check_messages(&mut self, now: Duration, tally: &mut Tally) -> Result<(), Fault> {
-        let (mut at, mut answers) = (0, Vec::new());
-        while let Some(frame) = frames::parse(&self.input[at..], &mut answers)? {
+        let (mut at, mut pongs) = (0, Vec::new());
+        while let Some(frame) = frames::parse(&self.input[at..], &mut pongs)? {
             let (number, sent) = event::parse_message(frame.payload)?;
-            self.next = in_order(self.next, number, tally);
+            self.next = check_order(self.next, number, tally);
             self.received += 1;
             tally.answered(Some(now.saturating_sub(sent)));
-            at += frame.taken;
+            at += frame.used;
         }
         self.input.drain(..at);
         self.stream
-            .write_all(&answers)
-            .map_err(|error| Fault::new(Kind::Io, format_args!("writing: {error}")))
+            .write_all(&pongs)
+            .map_err(|error| Fault::new(Kind::Io, format_args!("write failed: {error}")))
     }
 
-    fn take_chunks(&mut self) -> Result<(), Fault> {
+    fn decode_chunks(&mut self) -> Result<(), Fault> {
         let mut at = 0;
-        while let Some((taken, data)) = response::parse_chunk(&self.input[at..])? {
+        while let Some((used, data)) = response::parse_chunk(&self.input[at..])? {
             if data.is_empty() {
-                return Err(Fault::new(Kind::Closed, "the server ended a stream"));
+                return Err(Fault::new(Kind::Closed, "server ended the event stream"));
             }
             self.body.extend_from_slice(data);
-            at += taken;
+            at += used;
         }
         self.input.drain(..at);
         Ok(())
@@ -96,7 +96,7 @@ impl Subscriber {
         let mut at = 0;
         while let Some(length) = event::end(&self.body[at..]) {
             if let Some((number, sent)) = event::parse(&self.body[at..at + length])? {
-                self.next = in_order(self.next, number, tally);
+                self.next = check_order(self.next, number, tally);
                 self.received += 1;
                 tally.answered(Some(now.saturating_sub(sent)));
             }
@@ -106,42 +106,42 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Returns the socket, to be watched.
+    /// Returns the socket.
     pub(crate) fn stream(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Says whether the subscription was answered.
+    /// Returns `true` if the subscription has been answered.
     pub(crate) fn has_head(&self) -> bool {
         self.has_head
     }
 
-    /// Returns the number of the event that must come next.
-    pub(crate) fn reached(&self) -> u64 {
+    /// Returns the number of the next expected event.
+    pub(crate) fn next_expected(&self) -> u64 {
         self.next
     }
 
-    /// Returns the number of events that came.
+    /// Returns the number of received events.
     pub(crate) fn received(&self) -> u64 {
         self.received
     }
 }
 
-/// Counts what is missing before `number`, or that it came again; returns the number that must come next.
-fn in_order(next: u64, number: u64, tally: &mut Tally) -> u64 {
+/// Counts missing and repeated events. Returns the number of the next expected event.
+fn check_order(next: u64, number: u64, tally: &mut Tally) -> u64 {
     if number != next {
-        let fault = Fault::new(Kind::Body, format_args!("event {number} where {next} must come"));
+        let fault = Fault::new(Kind::Body, format_args!("received event {number}, expected {next}"));
         tally.failed(&fault, number.saturating_sub(next));
     }
     next.max(number.saturating_add(1))
 }
 
-/// Appends what one read gives, which is nothing where there is nothing.
+/// Appends the bytes of one read. Appends nothing if no bytes are available.
 pub(crate) fn receive(stream: &TcpStream, input: &mut Vec<u8>) -> Result<(), Fault> {
     input.reserve(READ_BYTES);
     match recv(stream, spare_capacity(input), RecvFlags::DONTWAIT) {
-        Ok((0, _)) => Err(Fault::new(Kind::Closed, "the server closed a connection")),
+        Ok((0, _)) => Err(Fault::new(Kind::Closed, "server closed the connection")),
         Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(()),
-        Err(error) => Err(Fault::new(Kind::Io, format_args!("reading: {error}"))),
+        Err(error) => Err(Fault::new(Kind::Io, format_args!("read failed: {error}"))),
     }
 }

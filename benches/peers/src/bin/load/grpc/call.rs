@@ -1,4 +1,4 @@
-//! What one call sends and what must come back.
+//! Request and expected response of a call.
 
 use bytes::Bytes;
 use clap::ValueEnum;
@@ -8,31 +8,32 @@ use windlass_peers::echo::{self, ITEMS, Items, Order, PARTS};
 
 use crate::fault::{Fault, Kind};
 
-/// Stands where the serial number goes; as long as the items are.
+/// Placeholder of the serial number, with the length of an item.
 const SERIAL: &str = "##########";
 
-/// What to call.
+/// Method to call.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Method {
-    /// 50 strings of ten bytes there and back
+    /// 50 strings of ten bytes in each direction
     Unary,
-    /// One message there, a stream of 100 back
+    /// One request message and a stream of 100 response messages
     Stream,
 }
 
-/// A call to make over and over.
+/// Call that is made repeatedly.
 ///
-/// Each has a serial number that must come back, so that a reply to another call is noticed.
+/// Each call has a serial number that the response must contain, so that the response to another call is
+/// detected.
 #[derive(Debug)]
 pub(crate) struct Call {
     head: Request<()>,
     request: Numbered,
-    reply: Numbered,
+    response: Numbered,
 }
 
 impl Call {
     pub(crate) fn new(method: Method, scheme: &str) -> Result<Self, http::Error> {
-        let (path, request, reply) = match method {
+        let (path, request, response) = match method {
             Method::Unary => (echo::UNARY, unary(), unary()),
             Method::Stream => (echo::SERVER_STREAM, order(), parts()),
         };
@@ -40,31 +41,31 @@ impl Call {
             .header(CONTENT_TYPE, "application/grpc")
             .header("te", "trailers")
             .body(())?;
-        Ok(Self { head, request: Numbered::new(request), reply: Numbered::new(reply) })
+        Ok(Self { head, request: Numbered::new(request), response: Numbered::new(response) })
     }
 
-    /// Makes the call and checks all that comes back.
+    /// Makes the call and checks the whole response.
     pub(crate) async fn make(&self, sender: &SendRequest<Bytes>, serial: u64) -> Result<(), Fault> {
-        let mut sender = sender.clone().ready().await.map_err(broken)?;
-        let (response, mut body) = sender.send_request(self.head.clone(), false).map_err(broken)?;
-        body.send_data(self.request.with(serial).into(), true).map_err(broken)?;
-        let (head, mut body) = accepted(response.await.map_err(broken)?)?;
-        let mut reply = Vec::with_capacity(self.reply.wire.len());
+        let mut sender = sender.clone().ready().await.map_err(io_fault)?;
+        let (response, mut body) = sender.send_request(self.head.clone(), false).map_err(io_fault)?;
+        body.send_data(self.request.with(serial).into(), true).map_err(io_fault)?;
+        let (head, mut body) = check_head(response.await.map_err(io_fault)?)?;
+        let mut response = Vec::with_capacity(self.response.wire.len());
         while let Some(data) = body.data().await {
-            let data = data.map_err(broken)?;
-            body.flow_control().release_capacity(data.len()).map_err(broken)?;
-            reply.extend_from_slice(&data);
-            if reply.len() > self.reply.wire.len() {
-                return Err(Fault::new(Kind::Body, "more than the whole reply"));
+            let data = data.map_err(io_fault)?;
+            body.flow_control().release_capacity(data.len()).map_err(io_fault)?;
+            response.extend_from_slice(&data);
+            if response.len() > self.response.wire.len() {
+                return Err(Fault::new(Kind::Body, "response exceeds the expected length"));
             }
         }
-        let trailers = body.trailers().await.map_err(broken)?;
-        succeeded(trailers.as_ref().unwrap_or(&head))?;
-        if reply == self.reply.with(serial) { Ok(()) } else { Err(wrong(&reply)) }
+        let trailers = body.trailers().await.map_err(io_fault)?;
+        check_status(trailers.as_ref().unwrap_or(&head))?;
+        if response == self.response.with(serial) { Ok(()) } else { Err(unexpected(&response)) }
     }
 }
 
-/// Frames of one or more messages that carry a serial number.
+/// Frames of one or more messages that contain a serial number.
 #[derive(Debug)]
 struct Numbered {
     wire: Vec<u8>,
@@ -109,20 +110,20 @@ fn parts() -> Vec<u8> {
     wire
 }
 
-fn accepted(response: Response<RecvStream>) -> Result<(HeaderMap, RecvStream), Fault> {
+fn check_head(response: Response<RecvStream>) -> Result<(HeaderMap, RecvStream), Fault> {
     let (head, body) = response.into_parts();
     if head.status != 200 {
         return Err(Fault::new(Kind::Status, format_args!("HTTP status {}", head.status)));
     }
     let content_type = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     if !content_type.starts_with(b"application/grpc") {
-        return Err(Fault::new(Kind::Malformed, "the answer's content-type is not application/grpc"));
+        return Err(Fault::new(Kind::Malformed, "content-type is not application/grpc"));
     }
     Ok((head.headers, body))
 }
 
-/// Reads the status from the trailers, or from the head when it is all there is.
-fn succeeded(fields: &HeaderMap) -> Result<(), Fault> {
+/// Checks the status in the trailers, or in the head if there are no trailers.
+fn check_status(fields: &HeaderMap) -> Result<(), Fault> {
     match fields.get("grpc-status").map(HeaderValue::as_bytes) {
         Some(b"0") => Ok(()),
         Some(status) => {
@@ -130,17 +131,17 @@ fn succeeded(fields: &HeaderMap) -> Result<(), Fault> {
             let detail = format!("grpc-status {}: {}", status.escape_ascii(), message.escape_ascii());
             Err(Fault::new(Kind::Status, detail))
         }
-        None => Err(Fault::new(Kind::Malformed, "no grpc-status")),
+        None => Err(Fault::new(Kind::Malformed, "missing grpc-status")),
     }
 }
 
-fn wrong(reply: &[u8]) -> Fault {
-    let start = &reply[..reply.len().min(60)];
-    let detail = format!("{} bytes that answer no or another call: {}", reply.len(), start.escape_ascii());
+fn unexpected(response: &[u8]) -> Fault {
+    let start = &response[..response.len().min(60)];
+    let detail = format!("{} bytes do not match the request: {}", response.len(), start.escape_ascii());
     Fault::new(Kind::Body, detail)
 }
 
-fn broken(error: h2::Error) -> Fault {
+fn io_fault(error: h2::Error) -> Fault {
     Fault::new(Kind::Io, error)
 }
 
@@ -149,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_part_of_a_reply_carries_the_serial_number() {
+    fn every_part_of_a_response_contains_the_serial_number() {
         let parts = Numbered::new(parts());
         assert_eq!(parts.serial_at.len(), PARTS as usize);
         let wire = parts.with(42);
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unary_call_carries_fifty_items_of_ten_bytes() {
+    fn a_unary_call_has_fifty_items_of_ten_bytes() {
         let wire = Numbered::new(unary()).with(7);
         assert_eq!(wire.len(), 5 + ITEMS * 12);
         assert!(wire.starts_with(b"\0\0\0\x02\x58\x0a\x0a0000000007\x0a\x0aitem 00001"));

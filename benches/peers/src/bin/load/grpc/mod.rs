@@ -1,4 +1,5 @@
-//! gRPC calls over HTTP/2: a closed loop of `--connections` connections with `--pipeline` calls in flight on each.
+//! gRPC calls over HTTP/2: a closed loop of `--connections` connections with `--pipeline` calls in flight on
+//! each.
 
 mod call;
 mod connect;
@@ -24,13 +25,13 @@ use crate::{
 use call::Call;
 use connect::Connector;
 
-/// Calls until `--duration` is over and waits for what is owed.
+/// Makes calls for `--duration`, then waits for the calls in flight.
 pub(crate) fn run(options: &Options, method: Method) -> io::Result<Tally> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, load(options, method))
 }
 
-/// What the workers share.
+/// State shared by the workers.
 struct Run {
     call: Call,
     timeout: Duration,
@@ -63,12 +64,12 @@ async fn load(options: &Options, method: Method) -> io::Result<Tally> {
     Ok(tally)
 }
 
-/// Opens the connections and makes one call on each before the clock runs.
+/// Opens the connections and makes one call on each before the measurement starts.
 async fn connect(options: &Options, connector: &Connector, run: &Run) -> io::Result<Vec<SendRequest<Bytes>>> {
     let mut senders = Vec::new();
     for index in 0..options.connections as usize {
         let sender = connector.open(options, index).await?;
-        run.one(&sender).await.map_err(crate::refused)?;
+        run.call(&sender).await.map_err(crate::refused)?;
         senders.push(sender);
     }
     Ok(senders)
@@ -76,8 +77,8 @@ async fn connect(options: &Options, connector: &Connector, run: &Run) -> io::Res
 
 async fn work(run: Rc<Run>, sender: SendRequest<Bytes>, count: Rc<Cell<u64>>, end: Instant) {
     let mut since = Instant::now();
-    while since < end && !run.tally.borrow().hopeless() {
-        let result = run.one(&sender).await;
+    while since < end && !run.tally.borrow().should_abort() {
+        let result = run.call(&sender).await;
         let now = Instant::now();
         let mut tally = run.tally.borrow_mut();
         match result {
@@ -92,10 +93,10 @@ async fn work(run: Rc<Run>, sender: SendRequest<Bytes>, count: Rc<Cell<u64>>, en
 }
 
 impl Run {
-    async fn one(&self, sender: &SendRequest<Bytes>) -> Result<(), Fault> {
+    async fn call(&self, sender: &SendRequest<Bytes>) -> Result<(), Fault> {
         let serial = self.serial.replace(self.serial.get() + 1);
         let call = self.call.make(sender, serial);
-        let late = |_| Err(Fault::new(Kind::Timeout, "no whole reply in time"));
+        let late = |_| Err(Fault::new(Kind::Timeout, "no complete response within the timeout"));
         tokio::time::timeout(self.timeout, call).await.unwrap_or_else(late)
     }
 }

@@ -1,20 +1,20 @@
-//! What a subscription is carried by.
+//! Transports of a subscription.
 
 use std::net::SocketAddr;
 
 use super::PATH;
 use crate::{fault::Fault, frames, response};
 
-/// How events come to a subscriber.
+/// Transport of the events to a subscriber.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Form {
-    /// As server-sent events (WHATWG HTML §9.2).
+pub(crate) enum Transport {
+    /// Server-sent events (WHATWG HTML §9.2).
     EventStream,
-    /// As text messages of a WebSocket (RFC 6455).
+    /// Text messages of a WebSocket (RFC 6455).
     WebSocket,
 }
 
-impl Form {
+impl Transport {
     /// Returns the request that subscribes.
     pub(super) fn request(self, host: SocketAddr) -> Vec<u8> {
         match self {
@@ -26,11 +26,11 @@ impl Form {
         }
     }
 
-    /// Parses the head of the answer: the bytes it took; `None` when it is not whole yet.
+    /// Parses the response head and returns its length, or `None` if it is incomplete.
     pub(super) fn parse_head(self, input: &[u8]) -> Result<Option<usize>, Fault> {
         match self {
             Self::EventStream => response::parse_stream_head(input),
-            Self::WebSocket => frames::parse_opened(input),
+            Self::WebSocket => frames::parse_handshake_response(input),
         }
     }
 }
