@@ -4,6 +4,9 @@
 //! Each test runs in a process of its own, so that no other test opens descriptors there.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/eventually.rs"]
+mod eventually;
+
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -15,8 +18,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 use windlass::{Operations, Request, Router, Server, actors::Cores, get, static_route};
 
-/// Timeout for every wait.
-const PATIENCE: Duration = Duration::from_secs(10);
+use eventually::{PATIENCE, eventually};
 
 /// Reruns the test in a child process. Returns `true` in the child and `false` in the parent, after the child
 /// succeeded.
@@ -68,15 +70,6 @@ fn open_descriptors() -> Vec<String> {
         .unwrap()
         .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
     open.map(|link| link.display().to_string()).collect()
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "condition not met within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Starts and drains one server, then returns the usage. It includes what the first server opens for the life
@@ -147,7 +140,7 @@ fn a_server_that_ends_releases_its_threads_and_descriptors() {
             assert!(report.system.is_clean(), "{report}");
         }
         drop(server);
-        assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
+        assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
         drop(cut);
         eventually(&format!("usage is back at {base:?}; open descriptors: {:?}", open_descriptors()), || {
             Usage::now().is_back_at(base, servers)

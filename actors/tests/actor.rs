@@ -3,13 +3,9 @@
 
 mod common;
 
-use std::{
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::mpsc, thread, time::Duration};
 
-use common::{Count, Counter, LONG, hosts, system, wait_until};
+use common::{Count, Counter, LONG, eventually, hosts, system};
 use windlass_actors::{Actor, Context, Flow, Placement, SpawnOptions, TellError, Undelivered};
 
 #[test]
@@ -62,9 +58,9 @@ fn an_actor_that_has_exited_refuses_messages() {
         let system = system(host, 1);
         let counter = system.spawn(Placement::Shard(0), SpawnOptions::default(), Counter::default).unwrap();
         counter.try_tell(Count::Stop).unwrap();
-        wait_until("the actor has exited", || !counter.is_open());
+        eventually("the actor has exited", || !counter.is_open());
         assert!(matches!(counter.try_tell(Count::Add(1)), Err(TellError::Closed(Count::Add(1)))));
-        wait_until("the exit is counted", || system.counts().stopped == 1 && system.actors(0) == 0);
+        eventually("the exit is counted", || system.counts().stopped == 1 && system.actors(0) == 0);
     }
 }
 
@@ -82,7 +78,7 @@ fn an_actor_exits_after_its_last_address_and_its_last_message() {
         drop(clones);
         assert_eq!(receiver.recv_timeout(LONG), Ok(1));
         assert_eq!(receiver.recv_timeout(LONG), Ok(2));
-        wait_until("the actor has exited", || system.counts().stopped == 1);
+        eventually("the actor has exited", || system.counts().stopped == 1);
         assert_eq!(system.counts().messages_dropped, 0);
     }
 }
@@ -105,26 +101,23 @@ fn a_busy_actor_lets_others_on_its_shard_run() {
         let busy = system.spawn(Placement::Shard(0), options(), || Busy).unwrap();
         let other = system.spawn(Placement::Shard(0), options(), Counter::default).unwrap();
         other.ask_blocking(Count::Total, LONG).unwrap();
-        for _ in 0..50_000 {
+        // It never runs out of messages: who waits for all of them waits for ever.
+        for _ in 0..1000 {
             busy.try_tell(()).unwrap();
         }
-        let asked = Instant::now();
         other.ask_blocking(Count::Total, LONG).unwrap();
-        assert!(busy.depth() > 0, "the other actor had to wait {:?} for all of it", asked.elapsed());
+        assert!(busy.depth() > 0);
     }
 }
 
+/// Tells itself each message again.
 struct Busy;
 
 impl Actor for Busy {
     type Msg = ();
 
-    async fn handle(&mut self, (): (), _: &mut Context<()>) -> Flow {
-        let until = Instant::now() + Duration::from_micros(10);
-        while Instant::now() < until {
-            std::hint::spin_loop();
-        }
-        Flow::Continue
+    async fn handle(&mut self, (): (), cx: &mut Context<()>) -> Flow {
+        cx.address().try_tell(()).map_err(|error| error.to_string()).into()
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 use common::{
     Count, Counter, LONG,
     driver::{Order, Scripted},
-    hosts, system, wait_until,
+    eventually, hosts, system,
 };
 use windlass_actors::{
     Actor, Addr, ChildExit, Context, Cores, ExitReason, Flow, Host, Placement, Reply, Restart, SpawnOptions,
@@ -168,7 +168,7 @@ fn a_panic_at_any_point_ends_one_run_and_never_the_shard() {
             if point == Point::Answer {
                 assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::NoReply));
             }
-            wait_until("the actor has panicked and restarted", || system.counts().restarted == 1);
+            eventually("the actor has panicked and restarted", || system.counts().restarted == 1);
             assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Ok(1), "{point:?}");
             let counts = system.counts();
             assert_eq!((counts.panicked, counts.messages_dropped), (1, 0), "{point:?}");
@@ -198,7 +198,7 @@ fn a_panic_at_any_point_of_an_actor_that_never_restarts_is_reported_as_its_exit(
                 "{point:?}: {ended}"
             );
             assert_eq!(actor.ask_blocking(Msg::Ping, LONG), Err(AskError::Closed), "{point:?}");
-            wait_until("the actor is gone", || system.actors(0) == 0);
+            eventually("the actor is gone", || system.actors(0) == 0);
         }
     }
 }
@@ -268,7 +268,7 @@ fn actors_that_wait_for_each_other_delay_no_other_actor_and_can_be_stopped() {
     for host in hosts() {
         let (system, tallies) = (system(host, 2), Arc::new(Tallies::default()));
         let ring = circle(&system, &tallies);
-        wait_until("all mailboxes are full", || ring.iter().all(|actor| actor.depth() == 2));
+        eventually("all mailboxes are full", || ring.iter().all(|actor| actor.depth() == 2));
         for shard in 0..2 {
             let other =
                 system.spawn(Placement::Shard(shard), SpawnOptions::default(), Counter::default).unwrap();
@@ -358,7 +358,7 @@ impl Storm {
                     }
                 });
             }
-            wait_until("the relays are busy", || self.tallies.handled.load(Ordering::SeqCst) > 2_000);
+            eventually("the relays are busy", || self.tallies.handled.load(Ordering::SeqCst) > 2_000);
             end()
         })
     }
@@ -397,7 +397,7 @@ fn a_shard_that_fails_under_load_accounts_for_every_message() {
         let storm = Storm::new(&system);
         let report = storm.run(|| {
             assert!(shards[1].try_send(order).is_ok());
-            wait_until("the shard has failed", || system.failures().len() == 1);
+            eventually("the shard has failed", || system.failures().len() == 1);
             system.stop(Undelivered::Discard);
             system.join(LONG)
         });
@@ -440,7 +440,7 @@ fn a_question_always_ends_when_its_actor_exits() {
                     })
                 })
                 .collect();
-            wait_until("the counter answers", || {
+            eventually("the counter answers", || {
                 !counter.is_open() || counter.ask_blocking(Count::Total, LONG).is_ok()
             });
             system.stop(Undelivered::Discard);

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Count, Counter, LONG, block_on, hosts, system, wait_until};
+use common::{Count, Counter, LONG, eventually, hosts, system};
 use windlass_actors::{
     Actor, ActorExit, Addr, Context, Cores, ExitReason, Flow, Local, Placement, Registry, Reply, Restart,
     SpawnOptions, System, TimerId, Undelivered,
@@ -111,16 +111,15 @@ fn ticks_missed_by_a_busy_actor_fire_once() {
         let (ticker, ticks) = ticker(&system);
         ticker.try_tell(Clock::Every(TICK)).unwrap();
         ticker.try_tell(Clock::Rest(10 * TICK)).unwrap();
-        let begin = Instant::now();
-        while begin.elapsed() < 10 * TICK {
-            thread::yield_now();
-        }
-        let (first, at) = ticks.recv_timeout(LONG).unwrap();
-        assert_eq!(first, 1);
-        let (second, later) = ticks.recv_timeout(LONG).unwrap();
-        assert_eq!(second, 2);
-        assert!(later > at);
-        assert!(begin.elapsed() < 10 * TICK + 10 * TICK, "the missed ticks were fired too");
+        // The first tick stands for all missed ones. The others keep to the period, whose first one may be short.
+        let at: Vec<Instant> = (1..=5)
+            .map(|n| {
+                let (tick, at) = ticks.recv_timeout(LONG).unwrap();
+                assert_eq!(tick, n);
+                at
+            })
+            .collect();
+        assert!(at[4] - at[0] >= 3 * TICK, "the missed ticks were fired too: {at:?}");
     }
 }
 
@@ -288,7 +287,7 @@ fn any_thread_can_wait_for_an_exit() {
         let (first, second) = (other.exited(), other.exited());
         assert!(other.exit_status().is_none());
         other.try_tell(Count::Stop).unwrap();
-        assert_eq!(block_on(first).reason, ExitReason::Stopped);
+        assert_eq!(pollster::block_on(first).reason, ExitReason::Stopped);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         assert_eq!(runtime.block_on(second).reason, ExitReason::Stopped);
         assert_eq!(other.exit_status().unwrap().reason, ExitReason::Stopped);
@@ -296,7 +295,7 @@ fn any_thread_can_wait_for_an_exit() {
         let other = counter(&system);
         let ended = other.exited();
         drop(other);
-        assert_eq!(block_on(ended).reason, ExitReason::Unreferenced);
+        assert_eq!(pollster::block_on(ended).reason, ExitReason::Unreferenced);
     }
 }
 
@@ -310,7 +309,7 @@ fn a_stopped_actor_does_not_restart_whatever_its_policy() {
             let (sender, sums) = mpsc::channel();
             let actor = system.spawn(Placement::Shard(0), options, move || Sums(0, sender.clone())).unwrap();
             actor.try_tell(Count::Rest(TICK)).unwrap();
-            wait_until("the mailbox is empty", || actor.depth() == 0);
+            eventually("the mailbox is empty", || actor.depth() == 0);
             for _ in 0..3 {
                 actor.try_tell(Count::Add(1)).unwrap();
             }
@@ -371,7 +370,7 @@ fn actors_are_found_by_name_and_type_until_they_exit() {
         assert!(registry.find::<Count>("main").is_none());
         registry.register("main", &counter(&system)).unwrap();
         assert!(registry.remove::<Count>("main") && !registry.remove::<Count>("main"));
-        wait_until("the actor has exited", || system.actors(0) == 0);
+        eventually("the actor has exited", || system.actors(0) == 0);
     }
 }
 
@@ -438,7 +437,7 @@ fn a_weak_address_does_not_keep_an_actor_from_exiting() {
         assert!(weak.upgrade().unwrap() == strong);
         let ended = strong.exited();
         drop(strong);
-        assert_eq!(block_on(ended).reason, ExitReason::Unreferenced);
+        assert_eq!(pollster::block_on(ended).reason, ExitReason::Unreferenced);
         assert!(weak.upgrade().is_none());
     }
 }

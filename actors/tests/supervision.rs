@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{LONG, hosts, system, wait_until};
+use common::{LONG, eventually, hosts, system};
 use windlass_actors::{
     Actor, Addr, Context, Flow, Placement, Reply, Restart, SpawnOptions, System, Undelivered,
 };
@@ -159,7 +159,7 @@ fn policies_decide_after_which_exit_reasons_an_actor_restarts() {
         let comes_back = |restart, message: Do| {
             let rig = Rig::new(host, restart, Breaks::Never);
             rig.fragile.try_tell(message).unwrap();
-            wait_until("the actor exits or restarts", || {
+            eventually("the actor exits or restarts", || {
                 let counts = rig.system.counts();
                 counts.restarted + counts.stopped == 1
             });
@@ -183,9 +183,9 @@ fn too_many_restarts_within_the_window_are_the_exit_of_the_actor() {
         for _ in 0..4 {
             rig.fragile.try_tell(Do::Panic).unwrap();
         }
-        wait_until("the restart limit is reached", || rig.system.counts().restart_limit_reached == 1);
-        wait_until("the actor refuses messages", || !rig.fragile.is_open());
-        wait_until("the actor is gone", || rig.system.counts().stopped == 1);
+        eventually("the restart limit is reached", || rig.system.counts().restart_limit_reached == 1);
+        eventually("the actor refuses messages", || !rig.fragile.is_open());
+        eventually("the actor is gone", || rig.system.counts().stopped == 1);
         let counts = rig.system.counts();
         assert_eq!((counts.panicked, counts.restarted, counts.messages_dropped), (3, 2, 1));
     }
@@ -212,7 +212,7 @@ fn a_stop_does_not_wait_for_a_restart() {
         let options = SpawnOptions { backoff: LONG, max_backoff: LONG, ..SpawnOptions::default() };
         let rig = Rig::with(host, options, Breaks::Never);
         rig.fragile.try_tell(Do::Panic).unwrap();
-        wait_until("the actor has panicked", || rig.system.counts().panicked == 1);
+        eventually("the actor has panicked", || rig.system.counts().panicked == 1);
         rig.system.stop(Undelivered::Drain);
         let report = rig.system.join(LONG / 2);
         assert!(report.is_clean(), "{report:?}");
@@ -238,7 +238,7 @@ fn a_panicking_task_is_caught_and_counted() {
             system.spawn(Placement::Shard(0), SpawnOptions::default(), move || Host(sender.clone())).unwrap();
         address.try_tell(()).unwrap();
         receiver.recv_timeout(LONG).unwrap();
-        wait_until("the panic is counted", || system.stats(0).unwrap().task_panics() == 1);
-        wait_until("both tasks are gone", || system.stats(0).unwrap().tasks() == 1);
+        eventually("the panic is counted", || system.stats(0).unwrap().task_panics() == 1);
+        eventually("both tasks are gone", || system.stats(0).unwrap().tasks() == 1);
     }
 }

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Count, Counter, LONG, hosts, system, wait_until};
+use common::{Count, Counter, LONG, eventually, hosts, system};
 use windlass_actors::{
     Actor, Addr, Context, Cores, Flow, Local, Placement, SpawnOptions, System, Undelivered,
     error::{AskError, CoresError, SpawnError, StartError},
@@ -39,7 +39,7 @@ fn a_system_starts_and_stops_ten_times() {
             assert_eq!(system.join(LONG).shards_joined, 2);
         }
         // Other tests run beside this one. Leaked shards would be at least 20 threads more.
-        wait_until("the threads have ended", || threads() < 40);
+        eventually("the threads have ended", || threads() < 40);
     }
 }
 
@@ -108,7 +108,7 @@ fn stop_under_load(
                 }
             });
         }
-        wait_until("the mailbox is full", || slow.depth() == slow.capacity());
+        eventually("the mailbox is full", || slow.depth() == slow.capacity());
         system.stop(undelivered);
         system.join(LONG)
     });
@@ -178,7 +178,7 @@ fn an_actor_that_does_not_exit_is_dropped_at_the_timeout() {
         let counter = counter(&system);
         counter.try_tell(Count::Rest(LONG)).unwrap();
         counter.try_tell(Count::Add(1)).unwrap();
-        wait_until("the actor is busy", || counter.depth() == 1);
+        eventually("the actor is busy", || counter.depth() == 1);
         system.stop(Undelivered::Drain);
         let begin = Instant::now();
         let report = system.join(Duration::from_millis(50));
@@ -205,7 +205,7 @@ fn a_blocked_shard_is_reported_as_stuck() {
         let blocker =
             system.spawn(Placement::Shard(1), SpawnOptions::default(), move || Blocker(held.take())).unwrap();
         blocker.try_tell(()).unwrap();
-        wait_until("the actor blocks its shard", || blocker.depth() == 0);
+        eventually("the actor blocks its shard", || blocker.depth() == 0);
         system.stop(Undelivered::Discard);
         let report = system.join(Duration::from_millis(20));
         assert_eq!((report.shards_stuck, report.shards_joined), (vec![1], 1));
@@ -239,7 +239,7 @@ fn dropping_the_last_handle_stops_the_system() {
         drop(system);
         assert_eq!(counter.ask_blocking(Count::Total, LONG), Ok(0));
         drop(clone);
-        wait_until("the actor has exited", || !counter.is_open());
+        eventually("the actor has exited", || !counter.is_open());
     }
 }
 

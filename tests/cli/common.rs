@@ -1,5 +1,8 @@
 //! The binary as a child process, and a small HTTP client.
 
+#[path = "../support/eventually.rs"]
+mod eventually;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -12,8 +15,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Timeout for anything that must happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) use eventually::{PATIENCE, eventually};
 
 /// Builds a command that runs the binary with these arguments.
 pub(crate) fn windlass(arguments: &[&str]) -> Command {
@@ -50,15 +52,6 @@ pub(crate) fn is_refused(output: &Output, words: &[&str]) -> String {
     words.iter().for_each(|word| assert!(text.contains(word), "no '{word}' in: {text}"));
     assert!(output.stdout.is_empty(), "{}", output.stdout.escape_ascii());
     text
-}
-
-#[track_caller]
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < until, "condition not met within {PATIENCE:?}: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// A temporary file, removed on drop.

@@ -59,13 +59,13 @@ fn without_free_descriptors_the_server_backs_off_and_recovers() {
             flood.extend((0..10).map(|_| TcpStream::connect(serving.address()).unwrap()));
             failed_accepts(&mut watcher) > 0
         });
-        let (first, until) = (failed_accepts(&mut watcher), Instant::now() + Duration::from_secs(1));
-        while Instant::now() < until {
+        let (first, began) = (failed_accepts(&mut watcher), Instant::now());
+        while began.elapsed() < Duration::from_secs(1) {
             assert_eq!(watcher.get("/demo/json").0, 200, "established connections must be served");
         }
-        let more = failed_accepts(&mut watcher) - first;
+        let (more, seconds) = (failed_accepts(&mut watcher) - first, began.elapsed().as_secs() + 1);
         // Each shard doubles its back-off from 10 ms, which gives about eight tries per second.
-        assert!((1..=20).contains(&more), "{engine}: {more} tries in a second");
+        assert!((1..=10 * seconds).contains(&more), "{engine}: {more} tries in {seconds} s at most");
 
         drop(flood);
         eventually("the server accepts again", || {

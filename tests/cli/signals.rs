@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::common::{Client, Serving, eventually};
+use crate::common::{Client, PATIENCE, Serving, eventually};
 
 #[test]
 fn term_and_int_drain_and_log_a_report() {
@@ -33,12 +33,12 @@ fn term_and_int_drain_and_log_a_report() {
 }
 
 #[test]
-fn an_idle_server_exits_within_1500_ms() {
-    let mut serving = Serving::start(&[]);
+fn an_idle_server_does_not_wait_for_its_grace() {
+    let mut serving = Serving::start(&["--grace", "600"]);
     let began = Instant::now();
     serving.signal(Signal::TERM);
     assert_eq!(serving.ended().code(), Some(0));
-    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
     assert!(serving.has("drained 0 connections, cut 0"), "{:?}", serving.lines());
 }
 
@@ -57,7 +57,7 @@ fn a_second_signal_ends_at_once() {
     let began = Instant::now();
     serving.signal(Signal::TERM);
     assert_eq!(serving.ended().code(), Some(0));
-    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
     assert!(serving.has("cut 1 (handler_running 1)"), "{:?}", serving.lines());
 }
 
@@ -72,7 +72,7 @@ fn requests_that_outlive_the_grace_are_cut() {
     let began = Instant::now();
     serving.signal(Signal::TERM);
     assert_eq!(serving.ended().code(), Some(0));
-    assert!((1000..3500).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
     assert!(serving.has("cut 1 (handler_running 1)"), "{:?}", serving.lines());
     assert!(stuck.reply().is_err(), "a cut request ends with a reset");
 }

@@ -86,7 +86,7 @@ impl<M: Send + 'static> Addr<M> {
             Ok(()) => Ok(()),
             Err(TellError::Closed(message)) => Err(Closed(message)),
             // Without a deadline the future always completes.
-            Err(TellError::Full(message)) => block_on(self.0.tell(message), None).unwrap_or(Ok(())),
+            Err(TellError::Full(message)) => block_on(self.0.tell(message)),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use super::{address::Addr, reply::Reply};
 use crate::{
     error::AskError,
-    future::{Either, block_on, race},
+    future::{Either, block_on_until, race},
     shard::{Deadline, Local},
     time::{self, instant_after},
 };
@@ -61,7 +61,7 @@ impl<M: Send + 'static> Addr<M> {
         if Local::current().is_some() {
             return Err(AskError::OnShard);
         }
-        block_on(self.ask_untimed(question), Some(instant_after(Instant::now(), timeout)))
+        block_on_until(self.ask_untimed(question), instant_after(Instant::now(), timeout))
             .unwrap_or(Err(AskError::Timeout))
     }
 

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{address::Addr, cell::ActorCell, exit::ActorExit};
-use crate::{error::AskError, future::block_on, shard::Local, time::instant_after};
+use crate::{error::AskError, future::block_on_until, shard::Local, time::instant_after};
 
 impl<M: Send + 'static> Addr<M> {
     /// Returns a future that waits for the exit of the actor. A restart is no exit.
@@ -49,7 +49,7 @@ impl<M: Send + 'static> Addr<M> {
         if Local::current().is_some() {
             return Err(AskError::OnShard);
         }
-        block_on(self.exited(), Some(instant_after(Instant::now(), timeout))).ok_or(AskError::Timeout)
+        block_on_until(self.exited(), instant_after(Instant::now(), timeout)).ok_or(AskError::Timeout)
     }
 
     /// Returns the exit of the actor, or `None` if it has not exited.

@@ -67,7 +67,7 @@ impl<M: Send + 'static> ShardSender<M> {
             Ok(()) => Ok(()),
             Err(TellError::Closed(message)) => Err(Closed(message)),
             // Without a deadline the future always completes.
-            Err(TellError::Full(message)) => block_on(self.send(message), None).unwrap_or(Ok(())),
+            Err(TellError::Full(message)) => block_on(self.send(message)),
         }
     }
 

@@ -8,20 +8,17 @@
 )]
 
 pub mod driver;
+#[path = "../../../tests/support/eventually.rs"]
+mod eventually;
 
-use std::{
-    future::Future,
-    pin::pin,
-    sync::Arc,
-    task::{Context as Task, Poll, Wake},
-    thread::{self, Thread},
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use windlass_actors::{Actor, Context, Cores, Flow, Host, Reply, System};
 
+pub(crate) use eventually::eventually;
+
 /// Timeout that no test reaches, on any machine.
-pub const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = eventually::PATIENCE;
 
 /// Returns every host that is compiled in.
 pub fn hosts() -> Vec<Host> {
@@ -35,34 +32,6 @@ pub fn hosts() -> Vec<Host> {
 /// Starts `shards` shards on `host`, not pinned.
 pub fn system(host: Host, shards: usize) -> System {
     System::builder().name("test").host(host).cores(Cores::Unpinned(shards)).start().unwrap()
-}
-
-/// Waits until `state` returns `true`.
-#[track_caller]
-pub fn wait_until(what: &str, mut state: impl FnMut() -> bool) {
-    let until = Instant::now() + LONG;
-    while !state() {
-        assert!(Instant::now() < until, "timed out while waiting: {what}");
-        thread::yield_now();
-    }
-}
-
-/// Blocks this thread, which is neither a shard's nor tokio's, on a future.
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(thread::current())).into();
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Task::from_waker(&waker)) {
-            return output;
-        }
-        thread::park();
-    }
 }
 
 pub enum Count {

@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use windlass_actors::fanout::{Filter, Overflow, Receipt, SubscribeOptions, Subscription, Topic};
 
-use crate::{
-    Bytes, bounds,
-    common::{LONG, block_on},
-    describe, fanout, publish, take,
-};
+use crate::{Bytes, bounds, common::LONG, describe, fanout, publish, take};
 
 fn member(topic: &Topic<Bytes>, room: &'static str, overflow: Overflow) -> Subscription<Bytes> {
     topic
@@ -21,7 +17,7 @@ fn in_room(room: &'static str) -> Filter {
 }
 
 fn delivered(receipt: &Receipt<Bytes>) -> usize {
-    block_on(receipt.delivery_report(LONG)).delivered
+    pollster::block_on(receipt.delivery_report(LONG)).delivered
 }
 
 #[test]
@@ -62,8 +58,11 @@ fn the_report_names_a_subscriber_that_lost_the_event() {
     let topic = fanout.topic(bounds(9, 1000), Overflow::Close);
     let (slow, _quick) = (member(&topic, "a", Overflow::Close), topic.subscribe().unwrap());
     publish(&topic, 2, 1);
-    let report = block_on(topic.publish(|_| vec![1]).unwrap().delivery_report(LONG));
+    let report = pollster::block_on(topic.publish(|_| vec![1]).unwrap().delivery_report(LONG));
     assert_eq!((report.delivered, report.closed), (1, 1));
     assert_eq!(report.first_lost, Some((slow.id(), Overflow::Close)));
-    assert_eq!(block_on(topic.publish(|_| vec![1]).unwrap().delivery_report(LONG)).first_lost, None);
+    assert_eq!(
+        pollster::block_on(topic.publish(|_| vec![1]).unwrap().delivery_report(LONG)).first_lost,
+        None
+    );
 }

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use common::{LONG, block_on, hosts, system, wait_until};
+use common::{LONG, eventually, hosts, system};
 use windlass_actors::{
     Flow, Host, Placement, Reply, SpawnOptions, System, Undelivered,
     fanout::{Bounds, Delivery, Fanout, Gap, Overflow, SubscribeOptions, Subscription, Topic, TopicError},
@@ -38,7 +38,7 @@ fn fanout(shards: usize) -> (System, Fanout<Bytes>) {
 fn publish(topic: &Topic<Bytes>, count: usize, bytes: usize) {
     for _ in 0..count {
         let receipt = topic.publish(|_| vec![0; bytes]).unwrap();
-        assert_eq!(block_on(receipt.delivery_report(LONG)).shards_pending, 0);
+        assert_eq!(pollster::block_on(receipt.delivery_report(LONG)).shards_pending, 0);
     }
 }
 
@@ -74,7 +74,7 @@ fn every_subscriber_of_every_shard_gets_all_events_in_order() {
         let fanout = Fanout::<Bytes>::start(&system).unwrap();
         let topic = fanout.topic(bounds(EVENTS as usize, usize::MAX), Overflow::Close);
         let readers: Vec<_> = (0..20).map(|index| reader(&system, index % 2, &topic, EVENTS)).collect();
-        wait_until("all have subscribed", || topic.subscribers() == 20);
+        eventually("all have subscribed", || topic.subscribers() == 20);
         let publishers: Vec<_> = (0..2_u8)
             .map(|number| {
                 let topic = topic.clone();
@@ -173,8 +173,8 @@ fn a_subscription_rests_only_for_the_task_that_the_next_event_wakes() {
     assert_eq!((rests(&one), rests(&one)), ((true, false), (true, true)));
     publish(&topic, 1, 1);
     assert_eq!(rests(&other), (true, false), "the next event would wake the other task");
-    block_on(topic.close());
-    wait_until("the end after a rest is delivered", || rests(&other).0);
+    pollster::block_on(topic.close());
+    eventually("the end after a rest is delivered", || rests(&other).0);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn a_full_queue_removes_or_closes_only_its_subscriber() {
         publish(&topic, 2, 1);
         let receipt = topic.publish(|_| vec![0]).unwrap();
         assert_eq!(receipt.subscribers(), 2);
-        let report = block_on(receipt.delivery_report(LONG));
+        let report = pollster::block_on(receipt.delivery_report(LONG));
         assert_eq!((report.delivered, report.removed + report.closed, report.dropped), (1, 1, 0));
         assert_eq!(topic.subscribers(), 1, "the slow subscriber was unregistered before the report");
         publish(&topic, 1, 1);
@@ -276,8 +276,8 @@ fn a_full_relay_is_a_gap_for_its_subscribers() {
     let release = block_shard(&system);
     let receipts: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
     release.wait();
-    assert_eq!(block_on(receipts[19].delivery_report(LONG)).shards_full, 1);
-    wait_until("the relay has delivered", || topic.stats().delivered == 5);
+    assert_eq!(pollster::block_on(receipts[19].delivery_report(LONG)).shards_full, 1);
+    eventually("the relay has delivered", || topic.stats().delivered == 5);
     publish(&topic, 1, 1);
     assert_eq!(describe(&take(&mut subscription)), "1 2 3 4 5 gap 6-21 22");
     assert_eq!(topic.stats().relay_rejected, 16);
@@ -316,8 +316,8 @@ fn a_subscriber_gets_no_gap_for_events_before_its_subscription() {
     let release = block_shard(&system);
     let receipts: Vec<_> = (0..20).map(|_| topic.publish(|_| vec![0]).unwrap()).collect();
     release.wait();
-    assert_eq!(block_on(receipts[19].delivery_report(LONG)).shards_full, 1);
-    wait_until("the relay has delivered", || topic.stats().delivered == 5);
+    assert_eq!(pollster::block_on(receipts[19].delivery_report(LONG)).shards_full, 1);
+    eventually("the relay has delivered", || topic.stats().delivered == 5);
     let mut late = topic.subscribe().unwrap();
     assert_eq!(late.start(), 21);
     publish(&topic, 1, 1);
@@ -337,7 +337,7 @@ fn a_relay_that_panics_closes_its_subscribers() {
     let topic = Fanout::<Heavy>::start(&system).unwrap().topic(Bounds::default(), Overflow::Drop);
     let mut subscription = topic.subscribe().unwrap();
     drop(topic.publish(|_| Heavy).unwrap());
-    assert!(matches!(block_on(subscription.next()), Delivery::Closed));
+    assert!(matches!(pollster::block_on(subscription.next()), Delivery::Closed));
 }
 
 #[test]
@@ -346,9 +346,9 @@ fn a_closed_topic_closes_its_subscribers_after_their_queues() {
     let topic = fanout.topic(Bounds::default(), Overflow::Drop);
     let mut subscription = topic.subscribe().unwrap();
     publish(&topic, 2, 1);
-    block_on(topic.close());
-    block_on(topic.close());
-    wait_until("no subscriber is registered", || topic.subscribers() == 0);
+    pollster::block_on(topic.close());
+    pollster::block_on(topic.close());
+    eventually("no subscriber is registered", || topic.subscribers() == 0);
     assert_eq!(describe(&take(&mut subscription)), "1 2 closed");
     assert_eq!(topic.subscribe().unwrap_err(), TopicError::Closed);
     assert_eq!(topic.publish(|_| vec![]).unwrap_err(), TopicError::Closed);
@@ -360,7 +360,7 @@ fn a_receipt_without_subscribers_is_complete_and_a_waiting_one_times_out() {
     let topic = fanout.topic(Bounds::default(), Overflow::Drop);
     let receipt = topic.publish(|_| vec![1]).unwrap();
     assert_eq!((receipt.seq(), receipt.subscribers()), (1, 0));
-    assert_eq!(block_on(receipt.delivery_report(LONG)).shards_pending, 0);
+    assert_eq!(pollster::block_on(receipt.delivery_report(LONG)).shards_pending, 0);
 
     let _subscription = topic.subscribe().unwrap();
     publish(&topic, 1, 1);
@@ -368,7 +368,7 @@ fn a_receipt_without_subscribers_is_complete_and_a_waiting_one_times_out() {
     let _ = system.join(LONG);
     // The relay has exited and accepts nothing any more.
     let receipt = topic.publish(|_| vec![1]).unwrap();
-    assert_eq!(block_on(receipt.delivery_report(Duration::from_millis(1))).shards_full, 1);
+    assert_eq!(pollster::block_on(receipt.delivery_report(Duration::from_millis(1))).shards_full, 1);
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn subscribers_that_leave_are_not_counted_any_more() {
     }
     assert_eq!(topic.subscribers(), kept.len());
     let receipt = topic.publish(|_| vec![0]).unwrap();
-    let report = block_on(receipt.delivery_report(LONG));
+    let report = pollster::block_on(receipt.delivery_report(LONG));
     assert_eq!(report.delivered + report.dropped, kept.len());
     kept.clear();
     assert_eq!((topic.subscribers(), topic.stats().lagging), (0, 0));

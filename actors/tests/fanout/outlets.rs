@@ -145,12 +145,12 @@ fn run(host: Host, seed: u64, events: u64, bounds: Bounds, outlets: bool) -> [u6
     let make = move || Subscriber { topic: subscribed.clone(), random: Random(seed), outlets };
     let subscriber = system.spawn(Placement::Shard(0), SpawnOptions::named("subscriber"), make).unwrap();
     let asked = thread::spawn(move || subscriber.ask_blocking(|reply| (events, reply), LONG).unwrap());
-    wait_until("the subscriber has subscribed", || topic.subscribers() == 1);
+    eventually("the subscriber has subscribed", || topic.subscribers() == 1);
     let mut random = Random(seed + 1);
     for _ in 0..events {
         let receipt = topic.publish(|_| vec![0; 10]).unwrap();
         if random.below(8) > 0 {
-            block_on(receipt.delivery_report(LONG));
+            pollster::block_on(receipt.delivery_report(LONG));
         }
     }
     let got = asked.join().unwrap();

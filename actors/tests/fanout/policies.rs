@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use windlass_actors::{
@@ -14,10 +14,10 @@ use windlass_actors::{
     fanout::{Chooser, ChooserOptions, Overflow, SubscribeOptions, Subscription, Topic},
 };
 
-use crate::{Bytes, bounds, common::wait_until, describe, fanout, publish, take};
+use crate::{Bytes, bounds, common::eventually, describe, fanout, publish, take};
 
 fn pool() -> Pool {
-    Pool::builder().name("asked").build().unwrap()
+    Pool::builder().name("asked").blocking_threads(16).idle(false).build().unwrap()
 }
 
 /// Creates a topic whose chooser runs on a pool.
@@ -37,17 +37,17 @@ fn slow(topic: &Topic<Bytes>, count: usize, chooser: &Chooser) -> Vec<Subscripti
 
 #[test]
 fn sixteen_callbacks_run_at_once() {
-    let chooser = Chooser::new(|_| {
-        thread::sleep(Duration::from_millis(50));
+    // No call returns before all of them run.
+    let all = Barrier::new(16);
+    let options = ChooserOptions { concurrency: 16, ..ChooserOptions::default() };
+    let chooser = Chooser::with(options, move |_| {
+        all.wait();
         Overflow::Close
     });
     let (_system, _pool, topic) = topic_with(&chooser);
     let _slow = slow(&topic, 16, &chooser);
-    publish(&topic, 1, 1);
-    let began = Instant::now();
-    publish(&topic, 1, 1);
-    wait_until("all subscribers are closed", || topic.stats().closed == 16);
-    assert!(began.elapsed() < Duration::from_millis(200), "{:?}", began.elapsed());
+    publish(&topic, 2, 1);
+    eventually("all subscribers are closed", || topic.stats().closed == 16);
     assert_eq!((topic.subscribers(), topic.stats().asked), (0, 16));
 }
 
@@ -64,7 +64,7 @@ fn a_concurrency_of_one_runs_callbacks_one_after_the_other() {
     let (_system, _pool, topic) = topic_with(&chooser);
     let slow = slow(&topic, 8, &chooser);
     publish(&topic, 2, 1);
-    wait_until("all subscribers are removed", || topic.stats().removed == 8);
+    eventually("all subscribers are removed", || topic.stats().removed == 8);
     assert_eq!(most.load(SeqCst), 1);
     for mut subscription in slow {
         assert_eq!(describe(&take(&mut subscription)), "1 gap 2-2 removed");
@@ -94,7 +94,7 @@ fn events_are_dropped_and_counted_until_the_callback_has_answered() {
     publish(&topic, 5, 1);
     assert_eq!((topic.stats().dropped, topic.subscribers(), topic.stats().asked), (6, 1, 0));
     answer.wait();
-    wait_until("the callback has answered", || topic.stats().asked == 1);
+    eventually("the callback has answered", || topic.stats().asked == 1);
     assert_eq!(describe(&take(&mut slow)), "1 gap 2-7");
     publish(&topic, 1, 1);
     assert_eq!(describe(&take(&mut slow)), "8", "the subscriber kept its place");
@@ -117,7 +117,7 @@ fn the_answer_of_a_callback_applies_although_the_subscriber_read_meanwhile() {
     assert_eq!(describe(&take(&mut slow)), "1 gap 2-2");
     publish(&topic, 1, 1);
     answer.wait();
-    wait_until("the subscriber is closed", || topic.stats().closed == 1);
+    eventually("the subscriber is closed", || topic.stats().closed == 1);
     assert_eq!(describe(&take(&mut slow)), "3 closed");
 }
 
@@ -130,10 +130,10 @@ fn a_callback_that_panics_has_the_configured_effect() {
         let (_system, _pool, topic) = topic_with(&chooser);
         let _slow = slow(&topic, 3, &chooser);
         publish(&topic, 2, 1);
-        wait_until("all callbacks have panicked", || topic.stats().ask_panics == 3);
-        wait_until("the effect is applied", || topic.subscribers() == subscribers);
+        eventually("all callbacks have panicked", || topic.stats().ask_panics == 3);
+        eventually("the effect is applied", || topic.subscribers() == subscribers);
         publish(&topic, 1, 1);
-        wait_until("the callback was called again", || topic.stats().ask_panics == 3 + subscribers as u64);
+        eventually("the callback was called again", || topic.stats().ask_panics == 3 + subscribers as u64);
     }
 }
 
@@ -151,16 +151,16 @@ fn without_a_pool_or_room_in_it_the_callback_is_not_called() {
     let release = Arc::new(Barrier::new(2));
     let held = release.clone();
     let holding = pool.run_blocking(move || held.wait().is_leader());
-    wait_until("the thread is blocked", || pool.stats().blocking.running == 1);
+    eventually("the thread is blocked", || pool.stats().blocking.running == 1);
     let filling = pool.run_blocking(|| ());
     chooser.start(&pool);
     publish(&topic, 1, 1);
     assert_eq!((topic.stats().ask_refused, topic.subscribers()), (6, 2));
     release.wait();
-    crate::common::block_on(holding).unwrap();
-    crate::common::block_on(filling).unwrap();
+    pollster::block_on(holding).unwrap();
+    pollster::block_on(filling).unwrap();
     // The pool has room for one question. The other subscriber is asked about with the next event.
-    wait_until("both subscribers are closed", || {
+    eventually("both subscribers are closed", || {
         publish(&topic, 1, 1);
         topic.subscribers() == 0
     });

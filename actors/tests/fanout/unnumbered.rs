@@ -2,15 +2,11 @@
 
 use windlass_actors::fanout::{Delivery, Gap, Overflow, SubscribeOptions, Topic};
 
-use crate::{
-    Bytes, bounds,
-    common::{LONG, block_on},
-    describe, fanout, publish, take,
-};
+use crate::{Bytes, bounds, common::LONG, describe, fanout, publish, take};
 
 fn publish_unnumbered(topic: &Topic<Bytes>) {
     let receipt = topic.publish_unnumbered(vec![9]).unwrap();
-    assert_eq!(block_on(receipt.delivery_report(LONG)).shards_pending, 0);
+    assert_eq!(pollster::block_on(receipt.delivery_report(LONG)).shards_pending, 0);
 }
 
 #[test]
