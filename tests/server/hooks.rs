@@ -139,8 +139,8 @@ fn every_kind_of_request_calls_both_hooks_once_with_its_details() {
         ("/nap", "/nap", 200, 12, None, 30),
         ("/async", "/async", 200, 5, None, 30),
         ("/blocking", "/blocking", 200, 8, None, 30),
-        ("/boom", "/boom", 500, 33, Some("the handler panicked"), 0),
-        ("/boom-async", "/boom-async", 500, 33, Some("the handler panicked"), 0),
+        ("/boom", "/boom", 500, 42, Some("the handler panicked"), 0),
+        ("/boom-async", "/boom-async", 500, 42, Some("the handler panicked"), 0),
         ("/stream", "/stream", 200, 5000, None, 0),
         ("/stream-async", "/stream-async", 200, 5000, None, 0),
     ];

@@ -170,7 +170,7 @@ fn each_request_calls_both_hooks_once_however_it_ends() {
         [
             "< / 200 4 -",
             "< /missing 404 31 -",
-            "< /panics 500 33 the handler panicked",
+            "< /panics 500 42 the handler panicked",
             "< /waits 200 6 -",
             "> GET /",
             "> GET /missing",
