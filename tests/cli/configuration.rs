@@ -99,10 +99,21 @@ fn every_section_and_key_is_accepted() {
 
 /// Uncomments the comments that are keys.
 pub(crate) fn uncommented(example: &str) -> String {
-    let texts = ["# cores", "# With", "# Further"];
+    let texts = ["# cores", "# With", "# Further", "# Settings"];
     let example =
         texts.iter().fold(example.to_owned(), |text, comment| text.replace(comment, &format!("#{comment}")));
     example.replace("\n# ", "\n")
+}
+
+#[test]
+fn the_documented_topics_example_is_valid_with_and_without_its_optional_keys() {
+    let page = include_str!("../../src/docs/topics.md");
+    let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    for text in [example, &uncommented(example)] {
+        let file = TempFile::new("documented-topics.toml", text);
+        let output = run(&["check-config", file.path()]);
+        assert_eq!(output.status.code(), Some(0), "{}", output.stderr.escape_ascii());
+    }
 }
 
 /// Checks the documented example as it is and with its optional keys. The TLS keys name files and are checked
