@@ -1,105 +1,56 @@
-//! The orderly end of a server, and its report.
+//! The orderly end of a server.
 
 use std::{
-    collections::BTreeMap,
-    fmt,
     sync::{PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use windlass_actors::{ShardSender, StopReport, Undelivered, error::TellError};
+use windlass_actors::{ShardSender, Undelivered, error::TellError};
 
-use super::Server;
+use super::{DrainReport, Server};
 use crate::{
     conn::{DrainCounts, Msg},
     limits::FOREVER,
 };
 
-/// How long shards may take to close what was cut.
+/// Longest wait for the shards to reset their connections.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long actors and shards may take to end once no connection is left.
+/// Longest wait for the actors and the shards to end after the last connection.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What came of a drain.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct DrainReport {
-    /// Connections open when the drain began or accepted from the kernel's queue after it, that ended in order.
-    pub drained: u64,
-    /// Connections that were cut when the grace was over, by what they were doing.
-    pub cut: BTreeMap<&'static str, u64>,
-    /// How long it took.
-    pub took: Duration,
-    /// What became of actors, their messages and the shards, which have 1 s once no connection is left. Threads of the
-    /// pool are not waited for: a sync handler that never returns is none of this report's, and its thread ends with the
-    /// process.
-    pub system: StopReport,
-}
-
-impl DrainReport {
-    /// Returns how many connections were cut.
-    pub fn cut_total(&self) -> u64 {
-        self.cut.values().sum()
-    }
-
-    fn add(&mut self, counts: &DrainCounts) {
-        self.drained += counts.drained;
-        for (doing, count) in &counts.cut {
-            *self.cut.entry(doing).or_default() += count;
-        }
-    }
-}
-
-impl fmt::Display for DrainReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "drained {} connections, cut {}", self.drained, self.cut_total())?;
-        for (index, (doing, count)) in self.cut.iter().enumerate() {
-            write!(f, "{}{doing} {count}", if index == 0 { " (" } else { ", " })?;
-        }
-        let close = if self.cut.is_empty() { "" } else { ")" };
-        write!(f, "{close}, took {:.3} s", self.took.as_secs_f64())?;
-        let system = &self.system;
-        write!(
-            f,
-            "; {} actors ended, {} of their messages handled meanwhile, {} dropped",
-            system.actors_stopped, system.messages_drained, system.messages_dropped
-        )?;
-        if !self.system.is_clean() {
-            write!(f, "; the actor system did not end cleanly: {:?}", self.system)?;
-        }
-        Ok(())
-    }
-}
-
 impl Server {
-    /// Ends the server in order and reports.
+    /// Ends the server in an orderly way and returns a report.
     ///
-    /// Readiness turns `503`; accepting stops, what the kernel already queued is served; idle connections close;
-    /// requests in progress are answered with `Connection: close`. What has not ended after `grace` (`None`:
-    /// [`Timeouts::grace`](crate::Timeouts::grace)) is cut. Blocks meanwhile; not for a shard's thread. Called again
-    /// it returns the same report.
+    /// 1. The readiness check returns `503`, and the server stops accepting.
+    /// 2. Connections in the kernel's queue are served. Idle connections are closed.
+    /// 3. Requests in progress are answered with `Connection: close`.
+    /// 4. After `grace` the remaining connections are reset. `None` stands for
+    ///    [`Timeouts::grace`](crate::Timeouts::grace).
+    ///
+    /// Blocks until the drain is complete, and must not be called on a shard's thread. Another call returns
+    /// the same report.
     pub fn drain(&self, grace: Option<Duration>) -> DrainReport {
         let mut drained = self.drained.lock().unwrap_or_else(PoisonError::into_inner);
         drained.get_or_insert_with(|| self.drain_once(grace.unwrap_or(self.grace))).clone()
     }
 
-    /// Ends a running [`drain`](Self::drain)'s grace now, from another thread.
+    /// Ends the grace of a running [`drain`](Self::drain) now. Call it from another thread.
     pub fn cut(&self) {
-        self.tell(|| Msg::Cut, Instant::now() + CUT_TIMEOUT);
+        self.send_to_shards(|| Msg::Cut, Instant::now() + CUT_TIMEOUT);
     }
 
-    /// Tells every shard, as soon as its inbox has room; one that is stuck with a full inbox until then is told nothing.
-    fn tell(&self, message: impl Fn() -> Msg, until: Instant) {
-        let mut left: Vec<_> = self.inboxes.iter().collect();
+    /// Sends a message to every shard. Gives up at `deadline` on shards whose inbox is full.
+    fn send_to_shards(&self, message: impl Fn() -> Msg, deadline: Instant) {
+        let mut remaining: Vec<_> = self.inboxes.iter().collect();
         loop {
             let has_room = |inbox: &ShardSender<Msg>| inbox.depth() < inbox.capacity();
-            // A shard that has ended needs no telling.
-            left.retain(|inbox| {
+            // A shard that has ended does not need the message.
+            remaining.retain(|inbox| {
                 !has_room(inbox) || matches!(inbox.try_send(message()), Err(TellError::Full(_)))
             });
-            if left.is_empty() || Instant::now() >= until {
+            if remaining.is_empty() || Instant::now() >= deadline {
                 return;
             }
             thread::sleep(Duration::from_millis(1));
@@ -107,35 +58,35 @@ impl Server {
     }
 
     fn drain_once(&self, grace: Duration) -> DrainReport {
-        let began = Instant::now();
+        let started = Instant::now();
         self.metrics.start_drain();
-        let (told, reports) = mpsc::channel();
-        let end = began + grace.min(FOREVER);
-        // A shard that is at work has room soon, and without this message it would not tell what was cut.
-        self.tell(|| Msg::Drain(told.clone()), end.max(began + CUT_TIMEOUT));
-        drop(told);
+        let (sender, counts) = mpsc::channel();
+        let deadline = started + grace.min(FOREVER);
+        // Without this message a shard reports nothing. A running shard has room in its inbox soon.
+        self.send_to_shards(|| Msg::Drain(sender.clone()), deadline.max(started + CUT_TIMEOUT));
+        drop(sender);
         #[cfg(feature = "ws")]
         self.hubs.iter().for_each(crate::pubsub::hub::Hub::drain);
         if let Some(broker) = &self.broker {
-            broker.drain(end);
+            broker.drain(deadline);
         }
         let mut report = DrainReport::default();
-        let mut left = collect(&mut report, &reports, self.inboxes.len(), end);
-        if left > 0 {
+        let mut remaining = collect(&mut report, &counts, self.inboxes.len(), deadline);
+        if remaining > 0 {
             self.cut();
-            left = collect(&mut report, &reports, left, Instant::now() + CUT_TIMEOUT);
+            remaining = collect(&mut report, &counts, remaining, Instant::now() + CUT_TIMEOUT);
         }
-        if left > 0 {
-            *report.cut.entry("shard_stuck").or_default() += left as u64;
+        if remaining > 0 {
+            *report.cut.entry("shard_stuck").or_default() += remaining as u64;
         }
-        self.end(&mut report);
-        report.took = began.elapsed();
+        self.stop(&mut report);
+        report.duration = started.elapsed();
         report
     }
 
-    /// Ends the pool, the actors and the shards, and gives up the addresses.
-    fn end(&self, report: &mut DrainReport) {
-        if let Some(pool) = self.source.pool() {
+    /// Stops the pool, the actors and the shards, and releases the addresses.
+    fn stop(&self, report: &mut DrainReport) {
+        if let Some(pool) = self.routes.pool() {
             pool.stop(Undelivered::Discard, CUT_TIMEOUT);
         }
         self.system.stop(Undelivered::Drain);
@@ -150,19 +101,20 @@ impl Drop for Server {
     }
 }
 
-/// Takes the shards' reports until all have told or the time is up; returns how many have not.
+/// Adds the counts of the shards to the report until `deadline`. Returns the number of shards that are
+/// missing.
 fn collect(
     report: &mut DrainReport,
-    reports: &mpsc::Receiver<(usize, DrainCounts)>,
-    mut left: usize,
-    until: Instant,
+    counts: &mpsc::Receiver<(usize, DrainCounts)>,
+    mut remaining: usize,
+    deadline: Instant,
 ) -> usize {
-    while left > 0 {
-        match reports.recv_timeout(until.saturating_duration_since(Instant::now())) {
+    while remaining > 0 {
+        match counts.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok((_, counts)) => report.add(&counts),
-            Err(_) => return left,
+            Err(_) => return remaining,
         }
-        left -= 1;
+        remaining -= 1;
     }
     0
 }

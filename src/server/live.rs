@@ -1,4 +1,4 @@
-//! The figures of the moment as a stream of events, one a second, made only while somebody watches.
+//! The current metrics as an event stream, one event a second. They are computed only while somebody listens.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,39 +20,40 @@ use crate::{
 /// Time between two events of one stream.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long figures are good for another watcher: less than an interval, so that nobody gets the same ones twice.
-const GOOD_FOR: Duration = Duration::from_millis(500);
+/// Time for which all streams share one event. Shorter than the interval, so that no stream repeats an event.
+const SHARED_FOR: Duration = Duration::from_millis(500);
 
-/// The latest figures, made at most twice a second however many watch.
-struct Live {
+/// The latest event, computed at most twice a second for any number of streams.
+struct LiveMetrics {
     metrics: Arc<Metrics>,
     latest: Mutex<Option<(Instant, PreparedEvent)>>,
 }
 
-/// Makes the route of the stream.
+/// Creates the route of the stream.
 pub(super) fn route(path: &str, metrics: &Arc<Metrics>) -> Route {
-    let live = Arc::new(Live { metrics: metrics.clone(), latest: Mutex::default() });
-    // A watcher that does not read holds one event and gets no further ones: what it has missed is in the next.
+    let live = Arc::new(LiveMetrics { metrics: metrics.clone(), latest: Mutex::default() });
+    // The counters are totals, so a slow client needs only the next event. A queue of one event suffices.
     let settings = Settings::new().queue(1).heartbeat(None);
-    event_stream_with(path, settings, move |_: Request, client: Client| watch(live.clone(), client))
+    event_stream_with(path, settings, move |_: Request, client: Client| send_events(live.clone(), client))
 }
 
-async fn watch(live: Arc<Live>, client: Client) {
+async fn send_events(live: Arc<LiveMetrics>, client: Client) {
     let Some(local) = Local::current() else { return };
-    while client.send_prepared(&live.figures()).await.is_ok() {
+    while client.send_prepared(&live.event()).await.is_ok() {
         local.sleep(INTERVAL).await;
     }
 }
 
-impl Live {
-    fn figures(&self) -> PreparedEvent {
+impl LiveMetrics {
+    /// Returns the latest event, or a new one if that is too old.
+    fn event(&self) -> PreparedEvent {
         let now = clock::now();
-        if let Some((made, event)) = &*self.latest()
-            && now.saturating_duration_since(*made) < GOOD_FOR
+        if let Some((created, event)) = &*self.latest()
+            && now.saturating_duration_since(*created) < SHARED_FOR
         {
             return event.clone();
         }
-        // Not under the lock: with many routes it takes long enough to hold up another shard.
+        // Computed without the lock: with many routes it takes long enough to delay other shards.
         let event = PreparedEvent::new(Event::new(metrics::dashboard::json(&self.metrics)));
         *self.latest() = Some((now, event.clone()));
         event

@@ -1,4 +1,4 @@
-//! Paths at which a server tells about itself.
+//! Paths for metrics and health checks.
 
 use std::sync::Arc;
 
@@ -12,26 +12,26 @@ use crate::{
     routing::route::{Route, get},
 };
 
-/// The paths of metrics and health; `None` leaves one out.
+/// Paths for metrics and health checks. `None` disables a path.
 ///
-/// They are ordinary inline routes, so the server's middleware stands around them too; but they are
-/// [never shed](Route::never_shed).
+/// They are inline routes inside the server's middleware, and are [never shed](Route::never_shed).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Operations {
-    /// Where Prometheus scrapes.
+    /// Metrics in the Prometheus text format.
     pub metrics: Option<String>,
-    /// Answers `200` as long as the shard that is asked runs.
+    /// Liveness check. Returns `200` while the shard that serves the request is running.
     pub health: Option<String>,
-    /// Answers `200` while the server takes new work, `503` from the start of a drain on.
+    /// Readiness check. Returns `200` while the server accepts new work, and `503` from the start of a drain.
     pub ready: Option<String>,
-    /// Streams the figures of the moment as server-sent events, one a second as long as somebody watches: JSON, counters
-    /// since the start. The binary's page draws them. Whoever may scrape may watch.
+    /// Metrics as server-sent events, one JSON object a second. The counters are totals since the start.
+    ///
+    /// Give access to the same clients as for `metrics`. The page of the binary displays these events.
     pub live: Option<String>,
 }
 
 impl Operations {
-    /// The usual paths: `/metrics`, `/healthz`, `/readyz` and `/metrics/live`.
+    /// Returns the usual paths: `/metrics`, `/healthz`, `/readyz` and `/metrics/live`.
     pub fn usual() -> Self {
         let path = |path: &str| Some(path.to_owned());
         Self {
@@ -42,8 +42,9 @@ impl Operations {
         }
     }
 
+    /// Returns the routes of the enabled paths.
     pub(super) fn routes(&self, metrics: &Arc<Metrics>) -> Vec<Route> {
-        let scraped = self.metrics.as_ref().map(|path| {
+        let scrape_route = self.metrics.as_ref().map(|path| {
             let collector = Collector::new(metrics.clone());
             get(path, move |_: Request| scrape(&collector)).run_inline()
         });
@@ -53,7 +54,7 @@ impl Operations {
             get(path, move |_: Request| readiness(metrics.is_ready())).run_inline()
         });
         let live = self.live.as_ref().map(|path| live::route(path, metrics));
-        scraped.into_iter().chain(health).chain(ready).chain(live).map(Route::never_shed).collect()
+        scrape_route.into_iter().chain(health).chain(ready).chain(live).map(Route::never_shed).collect()
     }
 }
 
@@ -61,8 +62,8 @@ fn scrape(collector: &Collector) -> Response {
     Response::typed(HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"), collector.text())
 }
 
-fn readiness(ready: bool) -> Response {
-    if ready {
+fn readiness(is_ready: bool) -> Response {
+    if is_ready {
         plain(StatusCode::OK, "ready\n")
     } else {
         plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")

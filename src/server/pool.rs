@@ -1,4 +1,4 @@
-//! The pool for async routes: its sizes, and its start when the first such route comes.
+//! The pool for async routes: its settings, and its start.
 
 use std::{io, thread};
 
@@ -10,22 +10,28 @@ use windlass_actors::Pool;
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]
 pub struct PoolSettings {
-    /// Worker threads for async handlers. Default `None`: one for each shard, two at least.
+    /// Number of worker threads, which run async handlers. Default `None`: one for each shard, but at least
+    /// two.
     pub workers: Option<usize>,
-    /// Jobs that may wait for a worker. Default 1024. Then `503`.
+    /// Number of jobs that can wait for a worker. Default 1024. Further requests are answered with `503`.
     pub queue: usize,
-    /// Jobs one worker runs at once. Default 256.
+    /// Number of jobs that one worker runs concurrently. Default 256.
     pub jobs_per_worker: usize,
-    /// Threads for sync handlers. Default: four for each CPU this process may use, at least eight. Many more that
-    /// compute at once delay shards even in idle time: measured with sixteen on one core, not with eight.
+    /// Number of blocking threads, which run sync handlers. Default: four for each CPU that the process may
+    /// use, but at least eight.
+    ///
+    /// More than about eight computing threads on one core delay the shards, even at idle priority.
     pub blocking_threads: usize,
-    /// Jobs that may wait for such a thread. Default 1024. Then `503`.
+    /// Number of jobs that can wait for a blocking thread. Default 1024. Further requests are answered with
+    /// `503`.
     pub blocking_queue: usize,
-    /// Niceness of the threads for sync handlers, 0 to 19. Default 10: when they compute, shards come first.
+    /// Niceness of the blocking threads, 0 to 19. Default 10, so that the shards have priority over computing
+    /// handlers.
     pub blocking_nice: i32,
-    /// Whether those threads run only in time that no ordinary thread of their core wants (SCHED_IDLE). Default
-    /// `true`: when they compute, shards answer as if they did not. `false`: niceness alone decides, so that they
-    /// come forward on a machine without idle time too.
+    /// Runs the blocking threads only when their core is otherwise idle (SCHED_IDLE). Default `true`:
+    /// computing handlers do not delay the shards.
+    ///
+    /// With `false` only the niceness applies, so the threads also progress on a machine without idle time.
     pub blocking_idle: bool,
 }
 
@@ -44,42 +50,43 @@ impl Default for PoolSettings {
 }
 
 impl PoolSettings {
-    /// Says whether the sizes make a pool.
+    /// Checks the settings.
     ///
     /// # Errors
     ///
-    /// Names the one that does not, and what it may be.
+    /// A setting is out of range. The text names it and its range.
     pub fn check(&self) -> Result<(), String> {
-        let wrong = |what: &str| Err(format!("pool: {what}"));
+        let invalid = |problem: &str| Err(format!("invalid pool settings: {problem}"));
         match self {
-            Self { workers: Some(0 | 1025..), .. } => wrong("workers must be from 1 to 1024"),
-            Self { jobs_per_worker: 0, .. } => wrong("jobs_per_worker must be 1 at least"),
-            Self { blocking_threads: 0 | 4097.., .. } => wrong("blocking_threads must be from 1 to 4096"),
-            Self { blocking_nice: ..0 | 20.., .. } => wrong("blocking_nice must be from 0 to 19"),
+            Self { workers: Some(0 | 1025..), .. } => invalid("workers must be from 1 to 1024"),
+            Self { jobs_per_worker: 0, .. } => invalid("jobs_per_worker must be at least 1"),
+            Self { blocking_threads: 0 | 4097.., .. } => invalid("blocking_threads must be from 1 to 4096"),
+            Self { blocking_nice: ..0 | 20.., .. } => invalid("blocking_nice must be from 0 to 19"),
             _ => Ok(()),
         }
     }
 }
 
-/// Starts the pool when it is needed, which may be on a pinned shard.
-pub(super) struct Starter {
+/// Starts the pool when it is needed. That may happen on a shard's thread.
+pub(super) struct PoolStarter {
     settings: PoolSettings,
     shards: usize,
-    /// Where the thread that started the server may run: its workers may too, wherever they are started.
+    /// The CPUs of the thread that created the server. The pool's threads get the same ones.
     cpus: Option<CpuSet>,
 }
 
-impl Starter {
+impl PoolStarter {
     pub(super) fn new(settings: PoolSettings, shards: usize) -> Self {
         Self { settings, shards, cpus: sched_getaffinity(None).ok() }
     }
 
-    /// Starts the pool from a thread of its own, because threads inherit where they may run.
+    /// Starts the pool from a new thread. Threads inherit the CPUs of their parent, and a shard's thread has
+    /// only one.
     pub(super) fn start(&self) -> io::Result<Pool> {
         thread::scope(|scope| {
             let started = thread::Builder::new().name("pool-start".to_owned()).spawn_scoped(scope, || {
                 if let Some(cpus) = &self.cpus {
-                    // Refused, workers stay on the shard's core: slower, not wrong.
+                    // If this fails, the workers share the shard's core, which is slower but correct.
                     let _ = sched_setaffinity(None, cpus);
                 }
                 self.build()

@@ -296,7 +296,7 @@ fn a_drain_reports_actors_and_their_messages() {
     let system = &report.system;
     assert!((1..=20).contains(&system.messages_drained) && system.messages_dropped == 0, "{report}");
     let text = format!(
-        "; 2 actors ended, {} of their messages handled meanwhile, 0 dropped",
+        "; stopped 2 actors, which handled {} messages meanwhile and dropped 0",
         system.messages_drained
     );
     assert!(report.to_string().ends_with(&text), "{report}");

@@ -171,7 +171,7 @@ fn a_connection_without_a_preamble_does_not_delay_a_drain() {
     eventually("the connection is accepted", || server.metrics().connections == 1);
     let report = server.drain(None);
     assert_eq!((report.drained, report.cut_total()), (1, 0), "{report}");
-    assert!(report.took < PATIENCE, "{report}");
+    assert!(report.duration < PATIENCE, "{report}");
 }
 
 fn socket_path(name: &str) -> PathBuf {

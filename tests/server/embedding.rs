@@ -124,7 +124,7 @@ fn a_server_may_be_used_from_any_thread() {
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     let reports: Vec<_> = thread::scope(|scope| {
-        let drains: Vec<_> = (0..3).map(|_| scope.spawn(|| server.drain(None).took)).collect();
+        let drains: Vec<_> = (0..3).map(|_| scope.spawn(|| server.drain(None).duration)).collect();
         drains.into_iter().map(|drain| drain.join().unwrap()).collect()
     });
     assert_eq!(

@@ -23,9 +23,9 @@ fn metrics_report_the_engine_and_its_reason() {
     let (name, reason) = info(&server);
     assert_eq!(name, engine_name());
     let expected = match engine() {
-        EngineKind::Auto if cfg!(feature = "io-uring") => "the default, and it works here",
-        EngineKind::Auto => "no io_uring: it is not in this build",
-        _ => "asked for",
+        EngineKind::Auto if cfg!(feature = "io-uring") => "preferred and available",
+        EngineKind::Auto => "no io_uring: it is not compiled in",
+        _ => "configured",
     };
     assert_eq!(reason, expected);
 }

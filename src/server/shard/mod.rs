@@ -37,8 +37,8 @@ pub(crate) struct Shard<E> {
     /// Receiver of the report once the shard is drained.
     drained: Option<mpsc::Sender<(usize, DrainCounts)>>,
     stopping: bool,
-    /// Time of the last search for idle connections, if it found none.
-    searched_in_vain: Option<Instant>,
+    /// Time of the last search for idle connections that found none.
+    last_idle_search: Option<Instant>,
 }
 
 impl<E: Engine<Connections>> Shard<E> {
@@ -50,7 +50,7 @@ impl<E: Engine<Connections>> Shard<E> {
             local,
             drained: None,
             stopping: false,
-            searched_in_vain: None,
+            last_idle_search: None,
         }
     }
 
@@ -89,7 +89,7 @@ impl<E: Engine<Connections>> Shard<E> {
     fn make_room(&mut self) {
         let now = self.local.now();
         let is_too_soon =
-            self.searched_in_vain.is_some_and(|at| now.saturating_duration_since(at) < SEARCH_INTERVAL);
+            self.last_idle_search.is_some_and(|at| now.saturating_duration_since(at) < SEARCH_INTERVAL);
         let excess = if is_too_soon { 0 } else { self.connections.excess() };
         if excess == 0 {
             return;
@@ -106,7 +106,7 @@ impl<E: Engine<Connections>> Shard<E> {
         for &(_, id) in &idle[..many] {
             self.engine.visit(&mut self.connections, id, |connections, conn| connections.evict(conn));
         }
-        self.searched_in_vain = (many == 0).then_some(now);
+        self.last_idle_search = (many == 0).then_some(now);
     }
 
     /// Starts TLS handshakes that have waited for a turn with time for them.

@@ -1,9 +1,11 @@
-//! A connection of the test client on which bytes are sent as they are.
+//! A connection of the test client that sends raw bytes.
+
+use std::fmt;
 
 use super::TestClient;
 use crate::net::memory::{End, PeerPipe};
 
-/// The client's side of a connection, on which bytes are sent as they are. Dropped, the connection is reset.
+/// A connection that sends raw bytes, from the client's side. Dropping it resets the connection.
 pub struct TestConnection {
     client: TestClient,
     pipe: PeerPipe,
@@ -14,53 +16,53 @@ impl TestConnection {
         Self { client, pipe }
     }
 
-    /// Sends bytes.
+    /// Sends bytes, and runs the server until it is idle.
     #[track_caller]
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.pipe.borrow_mut().input.extend_from_slice(bytes.as_ref());
         self.run();
     }
 
-    /// Sends nothing more: a FIN.
+    /// Sends FIN, and runs the server until it is idle.
     #[track_caller]
     pub fn finish(&mut self) {
         self.pipe.borrow_mut().ended = true;
         self.run();
     }
 
-    /// Stops reading once so many more bytes have come. `None`: reads everything, as a new connection does.
+    /// Stops reading after this number of bytes. `None` reads without limit, which is the default.
     #[track_caller]
     pub fn read_only(&mut self, bytes: Option<usize>) {
         self.pipe.borrow_mut().room = bytes;
         self.run();
     }
 
-    /// Takes what has come since the last call, without waiting.
+    /// Returns the bytes received since the last call. Does not wait.
     #[track_caller]
     pub fn received(&mut self) -> Vec<u8> {
         self.client.run_due();
         std::mem::take(&mut self.pipe.borrow_mut().output)
     }
 
-    /// Waits until these bytes have come; takes everything up to their end.
+    /// Waits until these bytes are received. Returns all bytes up to their end.
     ///
     /// # Panics
     ///
-    /// The connection ends without them, or they do not come within 10 s.
+    /// Panics if the connection ends without them, or if they do not arrive within 10 s.
     #[track_caller]
     pub fn until(&mut self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
         let bytes = bytes.as_ref();
         let pipe = self.pipe.clone();
-        self.client.wait("what was waited for", || {
+        self.client.wait("the expected bytes", || {
             let mut pipe = pipe.borrow_mut();
             let at = pipe.output.windows(bytes.len()).position(|window| window == bytes);
-            let got = pipe.output.escape_ascii();
-            assert!(at.is_some() || pipe.end.is_none(), "the connection ended: {got}");
+            let received = pipe.output.escape_ascii();
+            assert!(at.is_some() || pipe.end.is_none(), "the connection ended: {received}");
             at.map(|at| pipe.output.drain(..at + bytes.len()).collect())
         })
     }
 
-    /// Returns how the server ended the connection; `None` while it is open.
+    /// Returns how the server ended the connection, or `None` while it is open.
     #[track_caller]
     pub fn end(&self) -> Option<TestEnd> {
         self.client.run_due();
@@ -72,13 +74,13 @@ impl TestConnection {
 
     #[track_caller]
     fn run(&self) {
-        self.client.0.borrow().connector.wake();
+        self.client.wake();
         self.client.run_due();
     }
 }
 
-impl std::fmt::Debug for TestConnection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for TestConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestConnection").finish_non_exhaustive()
     }
 }
@@ -92,8 +94,8 @@ impl Drop for TestConnection {
 /// How a server ended a [`TestConnection`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestEnd {
-    /// In order: the client has received all that was sent.
+    /// In an orderly way: the client has received all that the server sent.
     Fin,
-    /// Cut: a reply in progress is incomplete.
+    /// By a reset: a response in progress is incomplete.
     Reset,
 }

@@ -1,0 +1,282 @@
+//! The settings of a server before it starts.
+
+use std::os::fd::OwnedFd;
+
+use windlass_actors::{Cores, Registry, System};
+
+use super::{actors::ActorSetup, engine_kind::EngineKind, operations::Operations, pool::PoolSettings};
+#[cfg(feature = "ws")]
+use crate::pubsub::hub::Hub;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+use crate::{
+    body::BoxError,
+    conn::Transport,
+    hooks::Hooks,
+    limits::{Limits, Timeouts},
+    net::{Listen, ListenOptions},
+    pubsub::broker::Broker,
+    request::TrustedProxies,
+    routing::router::{Group, Router},
+};
+
+/// An address to listen on, and the protocols before HTTP.
+#[derive(Clone, Debug)]
+pub(super) struct Listener {
+    pub(super) listen: Listen,
+    pub(super) transport: Transport,
+}
+
+/// Configures and starts a [`Server`](crate::Server).
+///
+/// ```no_run
+/// use windlass::{Router, Server, get};
+/// let router = Router::new().route(get("/", |_| "hello"));
+/// let server = Server::builder().listen("127.0.0.1:8080".parse()?).router(router).start()?;
+/// println!("serving on {:?}", server.addresses());
+/// let report = server.drain(None);
+/// println!("{report}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Builder {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) inherited: Vec<OwnedFd>,
+    pub(super) listen_options: ListenOptions,
+    pub(super) router: Router,
+    pub(super) limits: Limits,
+    pub(super) timeouts: Timeouts,
+    pub(super) hooks: Hooks,
+    pub(super) cores: Cores,
+    pub(super) trusted: TrustedProxies,
+    pub(super) pool: PoolSettings,
+    pub(super) route_metrics: bool,
+    pub(super) operations: Operations,
+    pub(super) engine: EngineKind,
+    pub(super) broker: Option<Broker>,
+    pub(super) registry: Registry,
+    #[cfg(feature = "ws")]
+    pub(super) hubs: Vec<Hub>,
+    pub(super) http2: bool,
+    pub(super) actors: Vec<ActorSetup>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            listeners: Vec::new(),
+            inherited: Vec::new(),
+            listen_options: ListenOptions::default(),
+            router: Router::new(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            hooks: Hooks::default(),
+            cores: Cores::default(),
+            trusted: TrustedProxies::default(),
+            pool: PoolSettings::default(),
+            route_metrics: true,
+            operations: Operations::default(),
+            engine: EngineKind::default(),
+            broker: None,
+            registry: Registry::new(),
+            #[cfg(feature = "ws")]
+            hubs: Vec::new(),
+            http2: true,
+            actors: Vec::new(),
+        }
+    }
+
+    /// Adds an address to listen on. With port 0 the system selects a free port.
+    #[must_use]
+    pub fn listen(self, listen: Listen) -> Self {
+        self.add_listener(listen, Transport::default())
+    }
+
+    /// Adds an address whose connections start with a PROXY preamble, version 1 or 2.
+    ///
+    /// The server trusts the preamble, so only the proxy must be able to reach the address.
+    #[must_use]
+    pub fn listen_proxied(self, listen: Listen) -> Self {
+        self.add_listener(listen, Transport { is_proxied: true, tls: None })
+    }
+
+    /// Adds an address whose connections start with a TLS handshake.
+    ///
+    /// A client that sends plain HTTP gets a plain `400` response, and the connection is closed.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn listen_tls(self, listen: Listen, tls: Tls) -> Self {
+        self.add_listener(listen, Transport { is_proxied: false, tls: Some(tls) })
+    }
+
+    /// Adds an address whose connections start with a PROXY preamble and then a TLS handshake.
+    ///
+    /// The server trusts the preamble, so only the proxy must be able to reach the address.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn listen_proxied_tls(self, listen: Listen, tls: Tls) -> Self {
+        self.add_listener(listen, Transport { is_proxied: true, tls: Some(tls) })
+    }
+
+    fn add_listener(mut self, listen: Listen, transport: Transport) -> Self {
+        self.listeners.push(Listener { listen, transport });
+        self
+    }
+
+    /// Adds a listening socket that was created elsewhere, for example by a service manager.
+    ///
+    /// The server uses it instead of binding the address, which must be one of those to
+    /// [listen](Self::listen) on. [`Listen::of`] returns the address of a socket. All shards accept from the
+    /// socket. Of the [listen options](Self::listen_options) only [`no_delay`](ListenOptions::no_delay) and
+    /// [`send_buffer`](ListenOptions::send_buffer) apply.
+    #[must_use]
+    pub fn inherit(mut self, socket: impl Into<OwnedFd>) -> Self {
+        self.inherited.push(socket.into());
+        self
+    }
+
+    /// Sets the options of the listening sockets.
+    #[must_use]
+    pub fn listen_options(self, listen_options: ListenOptions) -> Self {
+        Self { listen_options, ..self }
+    }
+
+    /// Sets the routes.
+    #[must_use]
+    pub fn router(self, router: Router) -> Self {
+        Self { router, ..self }
+    }
+
+    /// Sets the limits.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Sets the timeouts.
+    #[must_use]
+    pub fn timeouts(self, timeouts: Timeouts) -> Self {
+        Self { timeouts, ..self }
+    }
+
+    /// Sets the lifecycle hooks.
+    #[must_use]
+    pub fn hooks(self, hooks: Hooks) -> Self {
+        Self { hooks, ..self }
+    }
+
+    /// Sets the number of shards and their cores. Default: one shard on each core that the process may use.
+    #[must_use]
+    pub fn cores(self, cores: Cores) -> Self {
+        Self { cores, ..self }
+    }
+
+    /// Sets the engine. Default: [`EngineKind::Auto`].
+    #[must_use]
+    pub fn engine(self, engine: EngineKind) -> Self {
+        Self { engine, ..self }
+    }
+
+    /// Enables or disables HTTP/2. Default: enabled, in builds with the feature `http2`.
+    ///
+    /// A client selects HTTP/2 by its connection preface, or in the TLS handshake.
+    #[must_use]
+    pub fn http2(self, http2: bool) -> Self {
+        Self { http2, ..self }
+    }
+
+    /// Sets the proxies whose `Forwarded` and `X-Forwarded-For` headers are trusted. Default: none.
+    #[must_use]
+    pub fn trusted_proxies(self, trusted: TrustedProxies) -> Self {
+        Self { trusted, ..self }
+    }
+
+    /// Sets the sizes of the pool. The pool starts with the first async route. A server without async routes
+    /// has none.
+    #[must_use]
+    pub fn pool(self, pool: PoolSettings) -> Self {
+        Self { pool, ..self }
+    }
+
+    /// Disables the metrics of individual routes. The metrics of connections, whose cost is negligible,
+    /// remain.
+    #[must_use]
+    pub fn without_route_metrics(self) -> Self {
+        Self { route_metrics: false, ..self }
+    }
+
+    /// Adds paths for metrics and health checks. Default: none.
+    #[must_use]
+    pub fn operations(self, operations: Operations) -> Self {
+        Self { operations, ..self }
+    }
+
+    /// Sets the broker. A broker belongs to the first server that starts with it.
+    #[must_use]
+    pub fn broker(self, broker: &Broker) -> Self {
+        Self { broker: Some(broker.clone()), ..self }
+    }
+
+    /// Adds a hub. A hub belongs to the first server that starts with it.
+    #[cfg(feature = "ws")]
+    #[must_use]
+    pub fn hub(mut self, hub: &Hub) -> Self {
+        self.hubs.push(hub.clone());
+        self
+    }
+
+    /// Sets the registry of named actors. Give it to handlers too, so that they find actors by name. Default:
+    /// a new one.
+    #[must_use]
+    pub fn registry(self, registry: &Registry) -> Self {
+        Self { registry: registry.clone(), ..self }
+    }
+
+    /// Adds a closure that spawns actors on the server's shards and adds routes that use them.
+    ///
+    /// The server calls it after the shards have started and before it accepts connections.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use windlass::{
+    ///     HandlerError, Request, Server,
+    ///     actors::{Actor, Context, Flow, Placement, Reply, SpawnOptions},
+    ///     get,
+    /// };
+    ///
+    /// struct Counter(u64);
+    ///
+    /// impl Actor for Counter {
+    ///     type Msg = Reply<u64>;
+    ///     async fn handle(&mut self, reply: Reply<u64>, _: &mut Context<Self::Msg>) -> Flow {
+    ///         self.0 += 1;
+    ///         reply.send(self.0);
+    ///         Flow::Continue
+    ///     }
+    /// }
+    ///
+    /// let client = Server::builder()
+    ///     .with_actors(|system, routes| {
+    ///         let options = SpawnOptions::named("counter");
+    ///         let counter = system.spawn(Placement::LeastLoaded, options, || Counter(0))?;
+    ///         Ok(routes.route(get("/count", move |_: Request| {
+    ///             let counter = counter.clone();
+    ///             async move {
+    ///                 let count = counter.ask(|reply| reply, Duration::from_secs(1)).await?;
+    ///                 Ok::<_, HandlerError>(count.to_string())
+    ///             }
+    ///         })))
+    ///     })
+    ///     .test_client()?;
+    /// assert_eq!(client.get("/count").body(), "1");
+    /// # Ok::<(), windlass::StartError>(())
+    /// ```
+    #[must_use]
+    pub fn with_actors(
+        mut self,
+        setup: impl FnOnce(&System, Group) -> Result<Group, BoxError> + Send + 'static,
+    ) -> Self {
+        self.actors.push(ActorSetup::new(setup));
+        self
+    }
+}

@@ -1,0 +1,190 @@
+//! Start of a server: bind the sockets, start the shards, spawn the actors, accept.
+
+use std::{
+    fmt, mem,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use windlass_actors::{Addr, Local, Placement, ShardSender, SpawnOptions, System};
+
+#[cfg(feature = "tls")]
+use super::tls;
+use super::{
+    Server,
+    builder::{Builder, Listener},
+    engine::{self, ShardParts},
+    error::StartError,
+    fanout,
+    pool::PoolStarter,
+};
+use crate::{
+    conn::{Common, Env, Msg},
+    limits::Limits,
+    metrics::Metrics,
+    net::{Bound, EngineOptions, Listen, bind, inherit},
+    request::Context,
+    routing::router::{RouteRegistry, Router, RouterActor, RouterMsg},
+};
+
+/// The parts of a server that exist before its shards.
+pub(super) struct ServerParts {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) routes: Arc<RouteRegistry>,
+    pub(super) common: Common,
+}
+
+impl Builder {
+    /// Starts the server: binds the addresses, starts the shards and accepts connections.
+    ///
+    /// Returns when every shard is ready. Installs no signal handlers.
+    ///
+    /// # Errors
+    ///
+    /// The message names the failed step and its cause. Nothing is left running.
+    pub fn start(mut self) -> Result<Server, StartError> {
+        let shards = self
+            .cores
+            .shards()
+            .map_err(|error| StartError::Shards(windlass_actors::error::StartError::Cores(error)))?;
+        let senders = Arc::new(OnceLock::new());
+        let ServerParts { metrics, routes, common } = self.prepare(shards, senders.clone())?;
+        let mut bound = self.bind(shards)?;
+        let retries = bound.iter().map(|bound| u64::from(bound.retries())).sum();
+        metrics.bind_errors.add_many("EADDRINUSE", retries);
+        #[cfg(feature = "tls")]
+        let certificates = tls::certificates(&common.transports, &metrics);
+        let grace = common.timeouts.grace;
+        metrics.set_connection_limit(common.shard_connections * shards);
+        let options = EngineOptions {
+            max_connections: common.shard_connections,
+            linger_bytes: common.limits.discard_bytes,
+            ..EngineOptions::default()
+        };
+        let table = routes.clone();
+        let parts = ShardParts {
+            system: || System::builder().name("windlass").cores(self.cores.clone()).registry(&self.registry),
+            options,
+            env: Arc::new(move |local: &Local| Env::new(&common, local.clone(), table.publisher().reader())),
+        };
+        let (system, inboxes) = engine::start(self.engine, &parts, &metrics)?;
+        metrics.set_system(system.clone());
+        let depths = inboxes.clone();
+        metrics.set_inbox_depth(move |shard| depths.get(shard).map_or(0, ShardSender::depth));
+        // Nobody else sets it.
+        let _ = senders.set(inboxes.clone());
+        let router = spawn_router(&system, &routes)?;
+        let broker = fanout::start_broker(self.broker.take(), &system, &routes, &metrics)?;
+        #[cfg(feature = "ws")]
+        let hubs = fanout::start_hubs(mem::take(&mut self.hubs), &system, &routes, &metrics)?;
+        self.set_up_actors(&system, &routes)?;
+        start_listening(&mut bound, &inboxes);
+        metrics.set_ready(true);
+        Ok(Server {
+            metrics,
+            system,
+            inboxes,
+            routes,
+            router,
+            bound: Mutex::new(bound),
+            grace,
+            drained: Mutex::default(),
+            broker,
+            #[cfg(feature = "ws")]
+            hubs,
+            #[cfg(feature = "tls")]
+            certificates,
+        })
+    }
+
+    /// Checks the settings and compiles the routes.
+    pub(super) fn prepare(
+        &mut self,
+        shards: usize,
+        senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
+    ) -> Result<ServerParts, StartError> {
+        self.limits.check().and_then(|()| self.pool.check()).map_err(StartError::Settings)?;
+        let metrics = Metrics::new(shards, self.route_metrics);
+        let Router { mut routes, state } = mem::take(&mut self.router);
+        routes.list.extend(self.operations.routes(&metrics));
+        let pool = PoolStarter::new(self.pool.clone(), shards);
+        let routes =
+            RouteRegistry::new(routes, metrics.clone(), move || pool.start()).map_err(StartError::Routes)?;
+        let common = Common {
+            limits: self.limits.clone(),
+            timeouts: self.timeouts.clone(),
+            hooks: self.hooks.clone(),
+            metrics: metrics.clone(),
+            context: Context { state, trusted: self.trusted.clone(), ..Context::default() },
+            transports: self.listeners.iter().map(|listener| listener.transport.clone()).collect(),
+            http2: self.http2,
+            shard_connections: shard_connections(&self.limits, shards),
+            senders,
+        };
+        Ok(ServerParts { metrics, routes, common })
+    }
+
+    /// Spawns the program's actors and adds their routes.
+    pub(super) fn set_up_actors(
+        &mut self,
+        system: &System,
+        routes: &RouteRegistry,
+    ) -> Result<(), StartError> {
+        self.actors.drain(..).try_for_each(|setup| setup.run(system, routes))
+    }
+
+    /// Returns a socket for each address: an inherited one, or a new one.
+    fn bind(&mut self, shards: usize) -> Result<Vec<Bound>, StartError> {
+        let invalid =
+            |problem: &dyn fmt::Display| StartError::Settings(format!("invalid inherited socket: {problem}"));
+        let with_address =
+            |fd: OwnedFd| Listen::of(&fd).map(|address| (address, fd)).map_err(|error| invalid(&error));
+        let mut inherited = self.inherited.drain(..).map(with_address).collect::<Result<Vec<_>, _>>()?;
+        let bind_listener = |listener: &Listener| {
+            let (listen, options) = (&listener.listen, &self.listen_options);
+            let bound = match inherited.iter().position(|(address, _)| address == listen) {
+                Some(index) => inherit(inherited.swap_remove(index).1, listen, shards, options),
+                None => bind(listen, shards, options),
+            };
+            bound.map_err(StartError::Bind)
+        };
+        let bound = self.listeners.iter().map(bind_listener).collect::<Result<Vec<_>, _>>()?;
+        match inherited.first() {
+            Some((address, _)) => {
+                Err(invalid(&format_args!("the server has no address {address} to listen on")))
+            }
+            None => Ok(bound),
+        }
+    }
+}
+
+/// Returns the maximum number of connections of each shard.
+fn shard_connections(limits: &Limits, shards: usize) -> usize {
+    let total = limits.connections.unwrap_or_else(|| {
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
+        usize::try_from(files / 5 * 4).unwrap_or(usize::MAX)
+    });
+    total.div_ceil(shards).max(1)
+}
+
+fn spawn_router(system: &System, routes: &Arc<RouteRegistry>) -> Result<Addr<RouterMsg>, StartError> {
+    let routes = routes.clone();
+    let factory = move || RouterActor::new(routes.clone());
+    system
+        .spawn(Placement::Shard(0), SpawnOptions::named("router"), factory)
+        .map_err(|error| StartError::Router(error.to_string()))
+}
+
+/// Sends each shard its listening sockets.
+fn start_listening(bound: &mut [Bound], inboxes: &[ShardSender<Msg>]) {
+    let mut by_shard: Vec<Vec<socket2::Socket>> = inboxes.iter().map(|_| Vec::new()).collect();
+    for bound in bound {
+        for (sockets, socket) in by_shard.iter_mut().zip(bound.take_sockets()) {
+            sockets.push(socket);
+        }
+    }
+    for (inbox, sockets) in inboxes.iter().zip(by_shard) {
+        // Fails only if the shard has ended, which the system reports.
+        let _ = inbox.send_blocking(Msg::Listen(sockets));
+    }
+}
