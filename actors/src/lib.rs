@@ -125,7 +125,7 @@ pub use snapshot::{Publisher, Reader};
 pub use stop::Undelivered;
 #[doc(hidden)]
 pub mod clock {
-    pub use crate::time::{advance, now};
+    pub use crate::time::{advance, instant_after, now};
 }
 #[doc(hidden)]
 pub use system::manual;

@@ -36,6 +36,6 @@ const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
 /// Returns the instant `duration` after `start`, or thirty years after it if the clock cannot represent that
 /// instant.
-pub(crate) fn instant_after(start: Instant, duration: Duration) -> Instant {
+pub fn instant_after(start: Instant, duration: Duration) -> Instant {
     start.checked_add(duration).unwrap_or(start + FOREVER)
 }

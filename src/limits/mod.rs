@@ -12,9 +12,6 @@ use std::time::Duration;
 
 pub use http2::Http2Limits;
 
-/// Longest duration that is added to an `Instant`: one year. The sum of a longer one may overflow.
-pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
 /// Limits on sizes and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields, default))]

@@ -6,13 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use windlass_actors::{ShardSender, Undelivered, error::TellError};
+use windlass_actors::{ShardSender, Undelivered, clock, error::TellError};
 
 use super::{DrainReport, Server};
-use crate::{
-    conn::{DrainCounts, Msg},
-    limits::FOREVER,
-};
+use crate::conn::{DrainCounts, Msg};
 
 /// Longest wait for the shards to reset their connections.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -61,7 +58,7 @@ impl Server {
         let started = Instant::now();
         self.metrics.start_drain();
         let (sender, counts) = mpsc::channel();
-        let deadline = started + grace.min(FOREVER);
+        let deadline = clock::instant_after(started, grace);
         // Without this message a shard reports nothing. A running shard has room in its inbox soon.
         self.send_to_shards(|| Msg::Drain(sender.clone()), deadline.max(started + CUT_TIMEOUT));
         drop(sender);

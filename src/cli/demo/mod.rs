@@ -131,5 +131,5 @@ async fn upload(mut request: Request) -> Result<Response, Response> {
             }
         }
     }
-    Ok(Response::json_text(format!("{{\"bytes\":{bytes}}}")))
+    Ok(Response::json_text(serde_json::json!({ "bytes": bytes }).to_string()))
 }

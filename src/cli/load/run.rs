@@ -15,6 +15,7 @@ use tokio::{
     task::{JoinSet, LocalSet, spawn_local},
     time::{sleep, timeout},
 };
+use windlass::actors::clock;
 
 #[cfg(feature = "http2")]
 use super::h2;
@@ -34,8 +35,6 @@ use crate::client::fault::{Fault, Kind};
 pub(super) const RECOVERY: Duration = Duration::from_millis(50);
 /// How often it is looked whether the run shall end early.
 const LOOK: Duration = Duration::from_millis(50);
-/// Longer than anybody waits for a number of events.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Faults after which going on is pointless, if nothing was ever served.
 const HOPELESS: u64 = 1000;
 
@@ -179,7 +178,7 @@ async fn publish(load: Rc<Load>, end: Instant) -> io::Result<()> {
         return Ok(());
     }
     // A number of events is published however long that takes: the publisher ends it.
-    let end = load.plan.traffic.events.map_or(end, |_| end + LONGEST);
+    let end = load.plan.traffic.events.map_or(end, |_| clock::instant_after(end, Duration::MAX));
     let mut publisher = JoinSet::new();
     publisher.spawn_local(topic::publish(load.clone()));
     load.topic.gate.run(end, |late| load.tally.late(late)).await?;

@@ -39,19 +39,16 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Poll, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use windlass_actors::{
-    Pool, System,
+    Pool, System, clock,
     error::SpawnError,
     fanout::{Fanout, Payload, Policy, Receipt, SubscribeOptions, Topic, TopicError, TopicStats},
 };
 
-use crate::{
-    limits::FOREVER,
-    ws::{Outgoing, Prepared, Socket},
-};
+use crate::ws::{Outgoing, Prepared, Socket};
 
 pub use broadcast::{BroadcastError, Confirmed, Sent};
 pub use error::HubError;
@@ -273,7 +270,7 @@ impl Hub {
         let Some(running) = self.0.running.get() else { return 0 };
         let mut closing = pin!(running.topic.close());
         let mut shards_closed = false;
-        let mut deadline = pin!(running.fanout.deadline(Instant::now() + timeout.min(FOREVER)));
+        let mut deadline = pin!(running.fanout.deadline(clock::instant_after(clock::now(), timeout)));
         poll_fn(|cx| {
             shards_closed = shards_closed || closing.as_mut().poll(cx).is_ready();
             if shards_closed && self.0.poll_no_memberships(cx.waker()).is_ready() {
