@@ -102,7 +102,7 @@ fn sockets_that_do_not_listen_or_have_other_names_are_refused() {
     let (tcp, connected) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixStream::pair().unwrap().0);
     let (web, connected) = (inheritable(&tcp), inheritable(&connected));
     let other = activated(&["--listen", "systemd:admin"], "web:web", [&web, &web]);
-    is_refused(&output(other), &["systemd:admin", "there are: web, web"]);
+    is_refused(&output(other), &["systemd:admin", "passed names: web, web"]);
     let wrong = activated(&["--listen", "systemd"], "web:chat", [&web, &connected]);
     is_refused(&output(wrong), &["passed socket 1 ('chat')", "not a listening"]);
 }

@@ -42,7 +42,7 @@ fn a_file_configures_topics_by_pattern() {
     let file = TempFile::new("topics-bad.toml", "[topics]\nmailbox = 1\n");
     is_refused(&run(&["check-config", file.path()]), &["line 2", "mailbox"]);
     let file = TempFile::new("topics-worse.toml", "[[topics.pattern]]\ntopics = \"x\"\nmailbox_bytes = 0\n");
-    is_refused(&run(&["check-config", file.path()]), &["pattern 'x'", "1 at least"]);
+    is_refused(&run(&["check-config", file.path()]), &["pattern 'x'", "at least 1"]);
 }
 
 /// A temporary directory, removed on drop.
