@@ -214,7 +214,8 @@ mod tests {
     #[test]
     fn every_limit_and_timeout_can_be_set() {
         let config = parse(
-            "listen = [\"127.0.0.1:9\"]\nengine = \"io_uring\"\n[limits]\nhead_bytes = 4096\nrequest_line_bytes = 1000\nconnections = 7\n\
+            "listen = [\"127.0.0.1:9\"]\nengine = \"io_uring\"\n\
+             [limits]\nhead_bytes = 4096\nrequest_line_bytes = 1000\nconnections = 7\n\
              [timeouts]\nheader = \"250ms\"\nkeep_alive = \"off\"\nage = \"2h\"\nbody_rate = 9\n\
              [pool]\nqueue = 3\n[[listener]]\naddress = \"[::1]:0\"\nproxy_protocol = true\n",
         )
@@ -230,7 +231,8 @@ mod tests {
     #[test]
     fn sockets_of_the_service_manager_are_named() {
         let config = parse(
-            "listen = [\"systemd\", \"127.0.0.1:9\"]\n[[listener]]\naddress = \"systemd:proxied\"\nproxy_protocol = true\n",
+            "listen = [\"systemd\", \"127.0.0.1:9\"]\n\
+             [[listener]]\naddress = \"systemd:proxied\"\nproxy_protocol = true\n",
         )
         .unwrap();
         let places: Vec<_> =

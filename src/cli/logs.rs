@@ -20,14 +20,14 @@ const QUEUE_LINES: usize = 16_384;
 /// Target of the access log's events.
 const ACCESS: &str = "windlass::access";
 
-/// Starts logging for the process. `RUST_LOG` sets the level, by default `info`. The returned guards write the
-/// remaining lines when they are dropped.
+/// Starts logging for the process. `RUST_LOG` sets the level, by default `info`. The returned guards write
+/// the remaining lines when they are dropped.
 pub(super) fn start(access_log: bool) -> Vec<WorkerGuard> {
     let (to_stderr, stderr_guard) = writer(stderr());
     let (to_stdout, stdout_guard) = writer(stdout());
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // A filter function disables the spans of other levels only with this hint. Libraries create several spans
-    // per request.
+    // Without this hint a filter function enables the spans of all levels. Libraries create several per
+    // request.
     let others = filter::filter_fn(|event| event.target() != ACCESS).with_max_level_hint(LevelFilter::TRACE);
     let lines = fmt::layer().with_writer(to_stderr).with_ansi(false).with_filter(level.and(others));
     let mut layers = vec![lines.boxed()];

@@ -13,8 +13,8 @@ const LINKS: &str = "<!--links-->";
 
 /// Content security policy: only the page's own script and style, identified by their hashes, and requests to
 /// its own server. If the page changes, a test prints the new hashes.
-const POLICY: &str = "default-src 'none'; script-src 'sha256-Qr7XEGgKLBS9ObJzgscHU6nid4ZxW9KERmIOvpqVJ9k='; \
-     style-src 'sha256-mXp+N2tGojH0IA5hjPa5xFDU5oatJj0kOGxDK0NC0ow='; connect-src 'self'; img-src data:; \
+const POLICY: &str = "default-src 'none'; script-src 'sha256-FgDXrExG1vZaxMsSLQWK6qat+wUd10Nom5jNmFCOFVk='; \
+     style-src 'sha256-EOEwb6TkxwYw5K4LPHlCxQEwFktLuumo0bv7nmkfqcY='; connect-src 'self'; img-src data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Returns the route of the page. The page contains nothing that `/metrics` does not.

@@ -1,4 +1,4 @@
-//! Certificates of the listeners: checked with the configuration, used when the server starts, reloaded at SIGHUP.
+//! Certificates of the listeners: checks, use at the start of the server, and reload at SIGHUP.
 
 use super::listeners::{Listener, Socket};
 use windlass::{Builder, Listen, Server};

@@ -76,7 +76,8 @@ fn log_report(report: &DrainReport) {
     if report.cut.is_empty() {
         tracing::info!(drained, cut, took_ms, "drain complete");
     } else {
-        tracing::warn!(drained, cut, activity = ?report.cut, took_ms, "drain complete, some connections were cut");
+        let activity = &report.cut;
+        tracing::warn!(drained, cut, ?activity, took_ms, "drain complete, some connections were cut");
     }
     let actors = &report.system;
     if actors.is_clean() {

@@ -65,8 +65,8 @@ fn passed() -> Result<Vec<Passed>, String> {
     let (receiver, own) = (env::var("LISTEN_PID").unwrap_or_default(), process::id());
     if receiver != own.to_string() {
         return Err(format!(
-            "listen systemd: the sockets were passed to process '{receiver}' (LISTEN_PID), but this is process \
-             {own}: a wrapper must exec the server instead of forking"
+            "listen systemd: the sockets were passed to process '{receiver}' (LISTEN_PID), but this is \
+             process {own}: a wrapper must exec the server instead of forking"
         ));
     }
     let names = env::var("LISTEN_FDNAMES").unwrap_or_default();

@@ -164,8 +164,8 @@ impl TopicConfig {
         let public = listens.iter().find(|listen| is_public(listen));
         match (public, &self.publish_token) {
             (Some(listen), None) => Err(format!(
-                "everyone could publish on {listen}: set --publish-token (or topics.publish_token in the file), \
-                 listen on a loopback address, or use --no-topics"
+                "everyone could publish on {listen}: set --publish-token (or topics.publish_token in the \
+                 file), listen on a loopback address, or use --no-topics"
             )),
             _ => Ok(()),
         }

@@ -198,7 +198,7 @@ fn a_server_with_an_invalid_pair_does_not_start() {
     for (text, words) in [
         (format!("tls_cert = \"{cert}\"\n"), "tls_key"),
         (format!("tls_key = \"{key}\"\n"), "tls_cert"),
-        ("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = true\n".to_owned(), "needs tls_cert"),
+        ("[[listener]]\naddress = \"127.0.0.1:0\"\ntls = true\n".to_owned(), "needs a certificate"),
         (
             format!(
                 "[[listener]]\naddress = \"[::1]:0\"\ntls = false\n\
