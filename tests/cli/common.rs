@@ -15,7 +15,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-pub(crate) use eventually::{PATIENCE, eventually};
+pub(crate) use eventually::{TIMEOUT, eventually};
 
 /// Builds a command that runs the binary with these arguments.
 pub(crate) fn windlass(arguments: &[&str]) -> Command {
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 /// Runs a command until it exits; kills it at the timeout, which fails the test through its status.
 pub(crate) fn output(mut command: Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > until {
             child.kill().unwrap();
@@ -203,7 +203,7 @@ pub(crate) struct Client(BufReader<TcpStream>);
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self::over(stream)
     }
 

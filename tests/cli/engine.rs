@@ -1,10 +1,10 @@
-//! The engine of the binary where io_uring is forbidden.
+//! I/O engine selection of the binary without io_uring.
 
 use std::process::Command;
 
 use crate::without_io_uring::without_io_uring;
 
-/// Runs the binary where io_uring is forbidden.
+/// Runs the binary with io_uring denied.
 fn windlass(args: &'static [&'static str]) -> std::process::Output {
     without_io_uring(move || Command::new(env!("CARGO_BIN_EXE_windlass")).args(args).output().unwrap())
 }

@@ -7,7 +7,7 @@ use std::{
 
 use windlass::{Body, Request, Response, Router, Server, Timeouts, get, post, static_route};
 
-use crate::common::{ENDLESS, End, PATIENCE, Peer, builder, connect, endless, eventually, metric};
+use crate::common::{ENDLESS, End, Peer, TIMEOUT, builder, connect, endless, eventually, metric};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -69,7 +69,7 @@ fn expect_served_and_closed(server: &Server) {
 fn send_slowly(mut peer: Peer, bytes: &'static [u8]) -> (Vec<u8>, End) {
     let began = Instant::now();
     for byte in bytes.iter().cycle() {
-        assert!(began.elapsed() < PATIENCE, "a dripping peer keeps its connection");
+        assert!(began.elapsed() < TIMEOUT, "a dripping peer keeps its connection");
         if !peer.try_send([*byte]) || peer.is_readable() {
             break;
         }

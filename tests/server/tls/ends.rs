@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::TlsServer;
-use crate::common::{End, PATIENCE, Peer, endless, eventually};
+use crate::common::{End, Peer, TIMEOUT, endless, eventually};
 
 #[test]
 fn requests_before_close_notify_are_still_answered() {
@@ -147,7 +147,7 @@ fn a_drain_answers_running_requests_and_closes_idle_connections_cleanly() {
         drop((idle, busy, silent));
         let report = drain.join().unwrap();
         assert_eq!((report.cut_total(), report.drained >= 3), (0, true), "{report}");
-        assert!(report.duration < PATIENCE, "{report}");
+        assert!(report.duration < TIMEOUT, "{report}");
     });
 }
 

@@ -94,8 +94,8 @@ pub(crate) struct Options {
     pub(crate) stalled: usize,
     /// Call `bench.Echo` over HTTP/2, with `--pipeline` calls in flight on each connection
     #[cfg(feature = "grpc")]
-    #[arg(long, value_name = "METHOD")]
-    #[arg(conflicts_with_all = ["path", "mix", "body_bytes", "rate", "ramp", "churn", "idle", "pause", "fanout"])]
+    #[arg(long, value_name = "METHOD", conflicts_with_all = ["path", "mix", "body_bytes", "rate"])]
+    #[arg(conflicts_with_all = ["ramp", "churn", "idle", "pause", "fanout"])]
     pub(crate) grpc: Option<crate::grpc::Method>,
     /// Use TLS and trust this certificate (PEM); the server's certificate must name `localhost`
     #[cfg(feature = "grpc")]
