@@ -1,4 +1,6 @@
 //! Demo routes: one of each kind, to try out and to measure.
+//!
+//! This module must not know the configuration.
 
 #[cfg(feature = "ws")]
 mod chat;

@@ -193,8 +193,8 @@ fn migration(facts: &Facts, _needs: &Needs) -> Check {
         Some(0) => warn(
             "migration",
             "net.ipv4.tcp_migrate_req = 0".into(),
-            "sysctl -w net.ipv4.tcp_migrate_req=1; otherwise connections that are queued when a listener closes \
-             are reset",
+            "sysctl -w net.ipv4.tcp_migrate_req=1; otherwise connections that are queued when a listener \
+             closes are reset",
         ),
         Some(value) => ok("migration", format!("net.ipv4.tcp_migrate_req = {value}")),
         None => ok("migration", "net.ipv4.tcp_migrate_req cannot be read".into()),
