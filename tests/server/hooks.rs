@@ -13,7 +13,7 @@ use windlass::{
     Body, Hooks, PoolSettings, Request, RequestEnd, Router, Server, actors::Local, get, post, static_route,
 };
 
-use crate::common::{PATIENCE, builder, connect, eventually, metric};
+use crate::common::{builder, connect, eventually, metric};
 
 /// Owned copy of the argument of an end hook.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,7 +152,6 @@ fn every_kind_of_request_calls_both_hooks_once_with_its_details() {
         assert_eq!((end.body_bytes, reply.body.len() as u64), (bytes, bytes), "{target}");
         assert_eq!(end.error.as_deref(), error, "{target}");
         assert!(end.duration >= Duration::from_millis(ms), "{target} took {:?}", end.duration);
-        assert!(end.duration < PATIENCE, "{target} took {:?}", end.duration);
     }
 }
 
