@@ -56,14 +56,15 @@ pub(crate) fn sources(folders: &[&str]) -> Vec<Source> {
 
 /// Reads all files of the folders that have this extension.
 pub(crate) fn files(folders: &[&str], extension: &str) -> Vec<Source> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let top = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     let mut paths = Vec::new();
     folders.iter().for_each(|folder| collect(&top.join(folder), extension, &mut paths));
     assert!(!paths.is_empty(), "no .{extension} file under {folders:?}");
     paths.sort();
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        Source::new(path.strip_prefix(top).unwrap().to_str().unwrap().to_owned(), text)
+        Source::new(path.strip_prefix(&top).unwrap().to_str().unwrap().to_owned(), text)
     };
     paths.into_iter().map(read).collect()
 }
