@@ -1,9 +1,9 @@
-//! A server on a connection, which answers by the path.
+//! Server on one connection that responds according to the path.
 //!
-//! - `/` is an image with the body "root", as is any path that is not listed.
-//! - `/bytes/N` is N bytes, sent by turns. `/slow/N` sends its data only after [`Server::let_go`].
-//! - `/echo` answers with its body once that has ended. `/early` answers before its body has.
-//! - `/hold` is never answered and holds its body. `/ignore` is never answered and its body is released.
+//! - `/` and all paths that are not listed send an image with the body "root".
+//! - `/bytes/N` sends N bytes. `/slow/N` sends its data only after [`Server::resume`].
+//! - `/echo` sends back its body once the body has ended. `/early` responds before the body has ended.
+//! - `/hold` sends no response and keeps its body. `/ignore` sends no response and releases its body.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -22,7 +22,7 @@ use super::frames::{DATA, Frame, HEADERS, SETTINGS, frame, preface, read_frames}
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// An event, kept.
+/// Recorded event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Request {
@@ -57,33 +57,33 @@ pub(crate) enum Seen {
     Over(Option<Fault>),
 }
 
-/// A reply that is sent, or will be.
+/// Response that is being sent or waits to be sent.
 #[derive(Debug, Default)]
 struct Reply {
-    /// Bytes of the request's body.
+    /// Received body of the request.
     body: Vec<u8>,
     path: String,
-    /// Bytes that came and are not released.
+    /// Bytes received and not released.
     held: usize,
-    /// Bytes to send.
+    /// Bytes left to send.
     left: usize,
     is_waiting: bool,
 }
 
-/// One connection, what was seen on it and what was sent.
+/// Connection with the events and the sent bytes.
 pub(crate) struct Server {
     pub(crate) connection: Connection,
     pub(crate) limits: Limits,
     pub(crate) now: Instant,
     pub(crate) seen: Vec<Seen>,
-    /// Everything that was sent.
+    /// All sent bytes.
     pub(crate) sent: Vec<u8>,
-    /// Most bytes that may wait in the outbox before data is added.
+    /// Maximum bytes in the outbox; data is added while it holds fewer.
     pub(crate) outbox_bytes: usize,
-    /// Whether the peer reads what is sent.
+    /// The peer reads the sent bytes.
     pub(crate) reads: bool,
-    /// Whether data is sent between events: how those are cut must not matter then.
-    pub(crate) pumps: bool,
+    /// Data is sent between events. If `false`, the output does not depend on how the input is cut.
+    pub(crate) sends_data: bool,
     out: Vec<u8>,
     head: Head,
     image: Image,
@@ -108,7 +108,7 @@ impl Server {
             sent: Vec::new(),
             outbox_bytes: usize::MAX,
             reads: true,
-            pumps: true,
+            sends_data: true,
             out,
             head: Head::default(),
             image,
@@ -116,16 +116,16 @@ impl Server {
         }
     }
 
-    /// Makes a server whose peer has sent these settings and acknowledged its own. What was sent so far is
-    /// forgotten.
-    pub(crate) fn greeted(limits: Limits, pairs: &[(u16, u32)]) -> Self {
+    /// Returns a server whose peer has sent these settings and acknowledged the server's. The sent bytes are
+    /// cleared.
+    pub(crate) fn connected(limits: Limits, pairs: &[(u16, u32)]) -> Self {
         let mut server = Self::with(limits);
         server.feed(&[preface(pairs), frame(SETTINGS, 1, 0, [])].concat());
         server.sent.clear();
         server
     }
 
-    /// Feeds bytes and answers what comes of them.
+    /// Feeds bytes and responds to the events.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
         let mut head = std::mem::take(&mut self.head);
         loop {
@@ -133,31 +133,31 @@ impl Server {
             let mut cx = Context { limits: &self.limits, now: self.now, head: &mut head, out: &mut self.out };
             let Some(event) = self.connection.next(&mut bytes, &mut cx) else { break };
             assert!(self.out.len() >= before);
-            self.take(event, &head);
-            if self.pumps {
-                self.pump();
+            self.handle(event, &head);
+            if self.sends_data {
+                self.send_data();
             }
         }
         assert!(bytes.is_empty());
-        if self.pumps {
-            self.pump();
+        if self.sends_data {
+            self.send_data();
         }
         let mut cx = Context { limits: &self.limits, now: self.now, head: &mut head, out: &mut self.out };
         if let Some(event) = self.connection.next(&mut bytes, &mut cx) {
-            self.take(event, &head);
+            self.handle(event, &head);
         }
         self.head = head;
         self.flush();
     }
 
-    /// Feeds bytes and returns the frames that were sent for them.
+    /// Feeds bytes and returns the frames sent in response.
     pub(crate) fn answer(&mut self, bytes: &[u8]) -> Vec<Frame> {
         let before = self.sent.len();
         self.feed(bytes);
         read_frames(&self.sent[before..])
     }
 
-    /// Lets the connection end if it has nothing left, and returns the frames sent so far.
+    /// Lets the connection close if nothing is left to do, and returns all frames sent so far.
     pub(crate) fn frames(&mut self) -> Vec<Frame> {
         self.feed(&[]);
         read_frames(&self.sent)
@@ -170,29 +170,29 @@ impl Server {
         }
     }
 
-    /// Forgets what was seen and sent.
-    pub(crate) fn forget(&mut self) {
+    /// Clears the recorded events, the sent bytes and the responses.
+    pub(crate) fn clear(&mut self) {
         self.seen.clear();
         self.sent.clear();
         self.replies.clear();
     }
 
-    /// Returns how many bytes wait for a peer that does not read.
+    /// Returns the number of bytes that the peer has not read.
     pub(crate) fn queued(&self) -> usize {
         self.out.len()
     }
 
-    /// Has the peer read what waits.
+    /// Makes the peer read the queued bytes.
     pub(crate) fn read(&mut self) {
         self.reads = true;
         self.flush();
         self.feed(&[]);
     }
 
-    fn take(&mut self, event: Event<'_>, head: &Head) {
-        let seen = keep(&event, head);
+    fn handle(&mut self, event: Event<'_>, head: &Head) {
+        let seen = recorded(&event, head);
         match (&mut self.seen.last_mut(), &seen) {
-            // How data is cut does not matter.
+            // Consecutive data of a stream is joined, because the input may cut it anywhere.
             (Some(Seen::Data { id, bytes, ends: last }), Seen::Data { id: same, bytes: more, ends })
                 if id == same && !*last =>
             {
@@ -204,10 +204,10 @@ impl Server {
         match event {
             Event::Request { stream, ends } => self.request(stream, ends, head),
             Event::Refused { stream, reject, .. } => {
-                self.answer_with(stream, reject.status(), b"refused", End::Stream)
+                self.respond(stream, reject.status(), b"refused", End::Stream)
             }
             Event::Data { stream, bytes, ends } => self.data(stream, bytes, ends),
-            Event::Trailers { stream, .. } => self.ended(stream),
+            Event::Trailers { stream, .. } => self.request_ended(stream),
             Event::Reset { stream, .. } => drop(self.replies.remove(&stream.id())),
             Event::Malformed(_) | Event::Over(_) => {}
         }
@@ -219,15 +219,15 @@ impl Server {
         let mut reply = Reply { path: path.clone(), ..Reply::default() };
         match path.as_str() {
             "/echo" | "/hold" | "/ignore" => {}
-            "/early" => self.answer_with(stream, StatusCode::OK, b"early", End::Stream),
+            "/early" => self.respond(stream, StatusCode::OK, b"early", End::Stream),
             path if path.starts_with("/bytes/") => {
                 reply.left = number();
-                self.begin(stream, reply.left);
+                self.start_response(stream, reply.left);
             }
             path if path.starts_with("/slow/") => {
                 reply.left = number();
                 reply.is_waiting = true;
-                self.begin_unknown(stream);
+                self.start_unknown_length(stream);
             }
             _ => {
                 let is_head = head.method() == windlass::proto::semantics::Method::Head;
@@ -242,28 +242,28 @@ impl Server {
         }
         self.replies.insert(stream.id(), (stream, reply));
         if ends {
-            self.ended(stream);
+            self.request_ended(stream);
         }
     }
 
-    fn begin(&mut self, stream: Key, len: usize) {
+    fn start_response(&mut self, stream: Key, len: usize) {
         let end = if len == 0 { End::Stream } else { End::Open };
-        self.head_out(stream, StatusCode::OK, Length::Known(len as u64), end);
+        self.send_head(stream, StatusCode::OK, Length::Known(len as u64), end);
         self.connection.want(stream);
     }
 
-    fn begin_unknown(&mut self, stream: Key) {
-        self.head_out(stream, StatusCode::OK, Length::Unknown, End::Open);
+    fn start_unknown_length(&mut self, stream: Key) {
+        self.send_head(stream, StatusCode::OK, Length::Unknown, End::Open);
     }
 
-    fn head_out(&mut self, stream: Key, status: StatusCode, length: Length, end: End) {
+    fn send_head(&mut self, stream: Key, status: StatusCode, length: Length, end: End) {
         self.connection.headers_out(stream, end, &mut self.out, |out| {
             encode::head(out, Exchange::default(), status, length, &HeaderMap::new(), DATE, Strings::Plain);
         });
     }
 
-    fn answer_with(&mut self, stream: Key, status: StatusCode, body: &[u8], end: End) {
-        self.head_out(stream, status, Length::Known(body.len() as u64), End::Open);
+    fn respond(&mut self, stream: Key, status: StatusCode, body: &[u8], end: End) {
+        self.send_head(stream, status, Length::Known(body.len() as u64), End::Open);
         if self.connection.room(stream) >= body.len() {
             self.connection.data_out(stream, body.len(), end, &mut self.out);
             self.out.extend_from_slice(body);
@@ -278,7 +278,7 @@ impl Server {
                     if path == "/echo" {
                         reply.body.extend_from_slice(bytes);
                     }
-                    // In steps that do not depend on how the body was cut.
+                    // Released in fixed steps, so that they do not depend on how the body is cut.
                     reply.held += bytes.len();
                     while reply.held >= 1000 {
                         reply.held -= 1000;
@@ -290,35 +290,35 @@ impl Server {
             self.connection.release(stream, bytes.len(), &mut self.out);
         }
         if ends {
-            self.ended(stream);
+            self.request_ended(stream);
         }
     }
 
-    /// The request is complete.
-    fn ended(&mut self, stream: Key) {
+    /// Handles the end of a request.
+    fn request_ended(&mut self, stream: Key) {
         let Some((_, reply)) = self.replies.get_mut(&stream.id()) else { return };
         if reply.path == "/echo" {
             reply.left = reply.body.len();
             let left = reply.left;
-            self.begin(stream, left);
+            self.start_response(stream, left);
         }
     }
 
-    /// Lets the data of `/slow/N` go.
-    pub(crate) fn let_go(&mut self, id: u32) {
+    /// Sends the data of `/slow/N`.
+    pub(crate) fn resume(&mut self, id: u32) {
         let (stream, reply) = self.replies.get_mut(&id).unwrap();
         reply.is_waiting = false;
         self.connection.want(*stream);
         self.feed(&[]);
     }
 
-    /// Returns the key of a stream that is not answered whole.
+    /// Returns the key of a stream whose response is incomplete.
     pub(crate) fn key(&self, id: u32) -> Key {
         self.replies[&id].0
     }
 
-    /// Sends data while there is room.
-    fn pump(&mut self) {
+    /// Sends data while the windows and the outbox have room.
+    fn send_data(&mut self) {
         while self.out.len() < self.outbox_bytes
             && let Some((stream, room)) = self.connection.next_turn()
         {
@@ -338,7 +338,7 @@ impl Server {
     }
 }
 
-fn keep(event: &Event<'_>, head: &Head) -> Seen {
+fn recorded(event: &Event<'_>, head: &Head) -> Seen {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let fields = || head.fields().iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
     match *event {
@@ -360,7 +360,7 @@ fn keep(event: &Event<'_>, head: &Head) -> Seen {
     }
 }
 
-/// Decodes the block of HEADERS that was sent; no peer of a test has a table.
+/// Decodes the header block of a sent frame. The server uses no dynamic table here.
 pub(crate) fn fields(frame: &Frame) -> Vec<(String, String)> {
     assert_eq!(frame.kind, HEADERS);
     let (mut decoder, mut bytes, mut rest, mut fields) =
@@ -374,12 +374,12 @@ pub(crate) fn fields(frame: &Frame) -> Vec<(String, String)> {
     fields
 }
 
-/// Returns the status of HEADERS that was sent.
+/// Returns the status of a sent HEADERS frame.
 pub(crate) fn status(frame: &Frame) -> u16 {
     fields(frame)[0].1.parse().unwrap()
 }
 
-/// Returns the data that was sent on a stream.
+/// Returns the data sent on a stream.
 pub(crate) fn body(frames: &[Frame], id: u32) -> Vec<u8> {
     let data = frames.iter().filter(|frame| frame.kind == DATA && frame.stream == id);
     data.flat_map(|frame| frame.payload.clone()).collect()

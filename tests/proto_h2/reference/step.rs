@@ -1,4 +1,4 @@
-//! Effects of one frame, from either implementation.
+//! Effects of one frame on either implementation.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ pub(super) const BODY: &[u8] = b"ok";
 /// Effects of one frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Step {
-    /// By stream: what was seen of its request, and what was sent on it.
+    /// Received requests and sent responses by stream.
     pub(super) streams: BTreeMap<u32, Stream>,
-    /// Payloads of PINGs that were answered.
+    /// Payloads of the PING acknowledgements.
     pub(super) pongs: Vec<Vec<u8>>,
-    /// SETTINGS that were acknowledged.
+    /// Number of SETTINGS acknowledgements.
     pub(super) settings: usize,
-    /// The code of the GOAWAY that ended the connection.
+    /// Error code of the sent GOAWAY.
     pub(super) goaway: Option<u32>,
 }
 
@@ -36,8 +36,8 @@ pub(super) struct Stream {
     pub(super) body: Vec<u8>,
     pub(super) ends: bool,
     pub(super) trailers: Vec<(String, Vec<u8>)>,
-    /// Whether its user was told of a reset.
-    pub(super) gone: bool,
+    /// A reset was reported to the user.
+    pub(super) reported_reset: bool,
     pub(super) status: Option<u16>,
     pub(super) sent: usize,
     pub(super) sent_end: bool,
@@ -51,8 +51,8 @@ pub(super) struct Request {
     pub(super) fields: Vec<(String, Vec<u8>)>,
 }
 
-/// Takes note of frames that were sent.
-pub(super) fn note_sent(step: &mut Step, sent: &[u8]) {
+/// Records sent frames.
+pub(super) fn record_sent(step: &mut Step, sent: &[u8]) {
     for frame in read_frames(sent) {
         match frame.kind {
             HEADERS => {
