@@ -30,12 +30,13 @@ impl RouterHandle {
 
     /// Adds a route by its full path.
     ///
-    /// The default dispatch and the middleware of the server apply. Those of groups do not, even if the path
-    /// is under the group's prefix.
+    /// The default dispatch and the middleware of the server apply. If the path begins with the prefix of a
+    /// group, the dispatch and the middleware of the innermost such group apply too.
     ///
     /// # Errors
     ///
-    /// The route is invalid or conflicts with another one, or the server has stopped.
+    /// The route is invalid or conflicts with another one, several groups with its prefix have different
+    /// middleware, or the server has stopped.
     pub async fn add(&self, route: Route) -> Result<(), RouterError> {
         self.ask(|reply| RouterMsg::Add(Box::new(route), reply)).await
     }

@@ -5,7 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use http::HeaderValue;
 
 use super::{
-    CompiledPath, CompiledRoute, RouteAction, RouteError, RouteTable, exact::ExactPaths, methods::Methods,
+    CompiledPath, CompiledRoute, RouteAction, RouteError, RouteTable, Scope, exact::ExactPaths,
+    methods::Methods,
 };
 use crate::{
     metrics::{Metrics, RouteMetrics, UNMATCHED},
@@ -20,6 +21,8 @@ use crate::{
 #[derive(Clone, Default)]
 pub(crate) struct RouteSet {
     pub(crate) list: Vec<Route>,
+    /// The groups of the routes, for routes that are added later.
+    pub(crate) scopes: Vec<Scope>,
     /// Middleware around every route.
     pub(crate) layers: Vec<Layer>,
     pub(crate) default_dispatch: Dispatch,
