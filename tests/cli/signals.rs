@@ -17,13 +17,13 @@ fn term_and_int_drain_and_log_a_report() {
         let mut idle = serving.connect();
         idle.get("/demo/plaintext");
         let mut busy = serving.connect();
-        busy.send("GET /demo/work?ms=400 HTTP/1.1\r\nHost: t\r\n\r\n");
+        busy.send("GET /demo/work?ms=2000 HTTP/1.1\r\nHost: t\r\n\r\n");
         eventually("the job runs", || {
             idle.get("/metrics").2.contains("windlass_pool_running_jobs{lane=\"async\"} 1\n")
         });
         serving.signal(signal);
         let (status, head, body) = busy.reply().unwrap().unwrap();
-        assert_eq!((status, body.as_str()), (200, "worked for 400 ms\n"));
+        assert_eq!((status, body.as_str()), (200, "worked for 2000 ms\n"));
         assert!(head.contains("connection: close"), "{head}");
         drop((idle, busy));
         assert_eq!(serving.ended().code(), Some(0));
@@ -84,7 +84,7 @@ fn hup_ends_neither_the_server_nor_a_drain() {
     eventually("the server reports that nothing was reloaded", || serving.has("nothing to reload"));
     let mut client = serving.connect();
     assert_eq!(client.get("/demo/plaintext").0, 200);
-    client.send("GET /demo/work?ms=500 HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.send("GET /demo/work?ms=2000 HTTP/1.1\r\nHost: t\r\n\r\n");
     eventually("the job runs", || {
         serving.connect().get("/metrics").2.contains("running_jobs{lane=\"async\"} 1\n")
     });

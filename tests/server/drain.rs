@@ -222,13 +222,23 @@ fn open_connections_see_readiness_503_during_a_drain() {
 
 #[test]
 fn requests_in_progress_are_answered_with_connection_close() {
-    let server = start(routes());
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = gate.clone();
+    let gated = move |_: Request| {
+        let gate = closed.clone();
+        async move {
+            gate.acquire().await.unwrap().forget();
+            "async"
+        }
+    };
+    let server = start(routes().route(get("/gated", gated).run_async()));
     let (mut single, mut pipeline) = (connect(&server), connect(&server));
-    single.request("GET", "/async?ms=300");
-    pipeline.send("GET /async?ms=300 HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n");
+    single.request("GET", "/gated");
+    pipeline.send("GET /gated HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n");
     pipeline.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nheld");
     eventually("both jobs run", || running_jobs(&server) == 2);
     let report = while_draining(&server, None, || {
+        gate.add_permits(2);
         let reply = single.reply();
         assert_eq!((reply.text().as_str(), reply.closes()), ("async", true));
         single.expect_close();

@@ -130,7 +130,7 @@ fn a_drain_answers_running_requests_and_closes_idle_connections_cleanly() {
     let mut idle = served.client();
     idle.get("/static");
     let mut busy = served.client();
-    busy.request("GET", "/async?ms=300");
+    busy.request("GET", "/async?ms=2000");
     let silent = Peer::connect(served.address());
     eventually("the job runs", || served.server.pool().is_some_and(|pool| pool.stats().jobs.running == 1));
     thread::scope(|scope| {
