@@ -31,8 +31,8 @@ fn goaway(server: &mut Server, bytes: &[u8]) -> Option<u32> {
     code
 }
 
-/// Feeds bytes that cause a stream error. Returns the stream and code of the only RST_STREAM. Asserts that the
-/// connection stays open.
+/// Feeds bytes that cause a stream error. Returns the stream and the code of the only RST_STREAM, and asserts
+/// that the connection stays open.
 #[track_caller]
 fn stream_error(server: &mut Server, bytes: &[u8]) -> (u32, u32) {
     let sent = server.answer(bytes);
