@@ -259,8 +259,7 @@ fn numbers(version: &str) -> Vec<u64> {
 }
 
 /// Returns `true` if the allowed licences satisfy an SPDX expression. AND takes precedence over OR. `/` is an
-/// old form of
-/// OR.
+/// old form of OR.
 fn licence_is_met(expression: &str, allowed: &dyn Fn(&str) -> bool) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let mut words = spaced.split_whitespace().collect::<Vec<_>>();

@@ -88,8 +88,8 @@ pub(crate) struct Serving {
 type Lines = Arc<Mutex<Vec<String>>>;
 
 impl Serving {
-    /// Starts a server on a free port with two shards, as one per core is too many for tests. Load
-    /// shedding is off unless the arguments name a configuration.
+    /// Starts a server on a free port with two shards, as one per core is too many for tests. Load shedding
+    /// is off unless the arguments name a configuration.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let own = arguments.contains(&"--config");
         let shedding: &[&str] = if own { &[] } else { &["--config", SHED_NOTHING] };

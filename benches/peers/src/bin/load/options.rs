@@ -77,8 +77,8 @@ pub(crate) struct Options {
     #[arg(long, default_value = "10", value_parser = positive_seconds)]
     pub(crate) timeout: Duration,
     /// Subscriptions to the topic `bench`; --rate events of 256 bytes per second are published to it, and
-    /// each subscriber
-    /// must receive each event once and in order. A request is a delivery; its latency starts at publishing
+    /// each subscriber must receive each event once and in order. A request is a delivery; its latency starts
+    /// at publishing
     #[arg(long, group = "fanout", value_name = "SUBSCRIBERS", requires = "rate")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     #[arg(conflicts_with_all = ["connections", "pipeline", "path", "mix", "body_bytes", "churn", "idle"])]
