@@ -1,8 +1,8 @@
 //! Every script prints its usage and rejects invalid arguments before it builds or starts anything.
 //!
-//! The tests read the options and their values from the usage text of each script, so they cover a new script
-//! or option without a change here. The value name of an option, such as `CORE`, selects its invalid values
-//! from [`INVALID_VALUES`].
+//! The tests read the options and their values from the usage text of each script, so new scripts and options
+//! are covered. The value name of an option, such as `CORE`, selects its invalid values from
+//! [`INVALID_VALUES`].
 #![allow(clippy::unwrap_used)]
 
 use std::{

@@ -195,8 +195,8 @@ fn extended_length(header: &[u8]) -> Option<u64> {
     }
 }
 
-/// Returns `true` if a header in this stream encodes its length in a longer form than needed, which
-/// tungstenite accepts, in control frames too.
+/// Returns `true` if a header in this stream encodes its length in a longer form than needed. tungstenite
+/// accepts such frames, including control frames.
 fn has_long_length(mut input: &[u8]) -> bool {
     loop {
         match Header::parse(input) {
