@@ -44,7 +44,7 @@ pub(crate) enum ReadEvent {
     Fault(Fault),
 }
 
-/// What [`poll_recv`](SocketState::poll_recv) returns when the inbox is empty.
+/// State of receiving, after the message in the inbox.
 #[derive(Debug, Default)]
 enum ReceiveState {
     /// More messages may arrive.
