@@ -46,11 +46,12 @@ pub(crate) enum BodyMode {
 /// Order in which an overloaded shard rejects the requests of routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shed {
-    /// Before other routes, because the response takes long. Applies to all async routes.
+    /// Rejects the route's requests before those of other routes, because its responses take long. Applies to
+    /// all async routes.
     First,
-    /// When all requests are rejected.
+    /// Rejects the route's requests only when it rejects those of all routes.
     Last,
-    /// Never, for health checks and metrics.
+    /// Never rejects the route's requests. For health checks and metrics.
     Never,
 }
 

@@ -98,12 +98,15 @@ impl RouterHandle {
     }
 
     async fn ask(&self, message: impl FnOnce(ChangeReply) -> RouterMsg) -> Result<(), RouterError> {
-        self.router.ask(message, CHANGE_TIMEOUT).await.unwrap_or_else(|error| Err(RouterError::Gone(error)))
+        self.router
+            .ask(message, CHANGE_TIMEOUT)
+            .await
+            .unwrap_or_else(|error| Err(RouterError::NoReply(error)))
     }
 
     fn ask_blocking(&self, message: impl FnOnce(ChangeReply) -> RouterMsg) -> Result<(), RouterError> {
         let answer = self.router.ask_blocking(message, CHANGE_TIMEOUT);
-        answer.unwrap_or_else(|error| Err(RouterError::Gone(error)))
+        answer.unwrap_or_else(|error| Err(RouterError::NoReply(error)))
     }
 }
 
