@@ -84,30 +84,6 @@ pub(in crate::proto) fn content(is_head: bool, is_connect: bool, status: StatusC
     }
 }
 
-/// Whether a response has content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proto) enum Content {
-    /// It has, possibly of length 0.
-    Sent,
-    /// It would have, but answers HEAD.
-    Omitted,
-    /// It has none, as the client has it.
-    NotModified,
-    /// It can have none.
-    Never,
-}
-
-/// Returns whether a response to HEAD, or to CONNECT, or to any other method has content (RFC 9110 §6.4.1).
-pub(in crate::proto) fn content(is_head: bool, is_connect: bool, status: StatusCode) -> Content {
-    match status {
-        StatusCode::NOT_MODIFIED => Content::NotModified,
-        StatusCode::NO_CONTENT => Content::Never,
-        status if status.is_informational() || is_connect && status.is_success() => Content::Never,
-        _ if is_head => Content::Omitted,
-        _ => Content::Sent,
-    }
-}
-
 /// A number in decimal, without an allocation.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::proto) enum Digits<'h> {
