@@ -1,4 +1,4 @@
-//! Frames that a conforming peer never sends, each with the reaction that RFC 9113 requires.
+//! Frames that no honest peer sends, each with the reaction that RFC 9113 asks for.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const CANCEL: u32 = 8;
 const COMPRESSION_ERROR: u32 = 9;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-/// Feeds bytes and returns the code of the GOAWAY frame, or `None` if the connection stays open.
+/// Feeds bytes and returns the code of the GOAWAY that is sent; none: the connection goes on.
 fn goaway(server: &mut Server, bytes: &[u8]) -> Option<u32> {
     let sent = server.answer(bytes);
     let code = sent.iter().find(|frame| frame.kind == GOAWAY).map(|frame| frame.code());
@@ -31,8 +31,8 @@ fn goaway(server: &mut Server, bytes: &[u8]) -> Option<u32> {
     code
 }
 
-/// Feeds bytes that cause a stream error. Returns the stream and the code of the only RST_STREAM, and asserts
-/// that the connection stays open.
+/// Feeds bytes and returns the stream and code of the only RST_STREAM that is sent; the connection must go
+/// on.
 #[track_caller]
 fn stream_error(server: &mut Server, bytes: &[u8]) -> (u32, u32) {
     let sent = server.answer(bytes);
@@ -44,33 +44,31 @@ fn stream_error(server: &mut Server, bytes: &[u8]) -> (u32, u32) {
     (resets[0].stream, resets[0].code())
 }
 
-fn connected() -> Server {
-    Server::connected(Limits::default(), &[])
+fn greeted() -> Server {
+    Server::greeted(Limits::default(), &[])
 }
 
-/// Returns a server with stream 1 open: the request has no end yet.
+/// Makes a server with stream 1 in each state that it can have, seen from the peer.
 fn open() -> Server {
-    let mut server = connected();
+    let mut server = greeted();
     server.feed(&headers(1, &request("POST", "/hold"), false));
     server
 }
 
-/// Returns a server with stream 1 half closed: the request has ended, the response has not.
 fn half_closed() -> Server {
-    let mut server = connected();
+    let mut server = greeted();
     server.feed(&headers(1, &request("POST", "/hold"), true));
     server
 }
 
-/// Returns a server with stream 1 closed.
 fn closed() -> Server {
-    let mut server = connected();
+    let mut server = greeted();
     server.feed(&get(1, "/"));
     server
 }
 
 #[test]
-fn connection_errors_send_goaway_with_the_code_of_the_rfc() {
+fn frames_that_break_the_connection() {
     let padded = |kind: u8, stream: u32, payload: &[u8]| frame(kind, PADDED | END_HEADERS, stream, payload);
     let with = |flags: u8, payload: Vec<u8>| frame(HEADERS, flags | END_HEADERS, 3, payload);
     let cases: Vec<(&str, Vec<u8>, u32)> = vec![
@@ -84,49 +82,45 @@ fn connection_errors_send_goaway_with_the_code_of_the_rfc() {
         ("HEADERS on an even stream", headers(2, &request("GET", "/"), true), PROTOCOL_ERROR),
         ("HEADERS with padding beyond its end", padded(HEADERS, 3, &[200, 0x82]), PROTOCOL_ERROR),
         ("padded HEADERS without a length", padded(HEADERS, 3, &[]), FRAME_SIZE_ERROR),
-        ("HEADERS with a truncated priority", with(WITH_PRIORITY, vec![0; 4]), FRAME_SIZE_ERROR),
+        ("HEADERS with half a priority", with(WITH_PRIORITY, vec![0; 4]), FRAME_SIZE_ERROR),
         ("a block that is not HPACK", with(0, vec![0x80]), COMPRESSION_ERROR),
-        ("a truncated block", with(0, vec![0x00, 0x05, b'a']), COMPRESSION_ERROR),
+        ("a block that is cut off", with(0, vec![0x00, 0x05, b'a']), COMPRESSION_ERROR),
         ("PRIORITY on no stream", frame(PRIORITY, 0, 0, [0; 5]), PROTOCOL_ERROR),
-        ("PRIORITY of a wrong length, idle", frame(PRIORITY, 0, 3, [0; 4]), FRAME_SIZE_ERROR),
-        ("PRIORITY that depends on itself, idle", frame(PRIORITY, 0, 3, [0, 0, 0, 3, 1]), PROTOCOL_ERROR),
+        ("PRIORITY of another length, idle", frame(PRIORITY, 0, 3, [0; 4]), FRAME_SIZE_ERROR),
+        ("PRIORITY on itself, idle", frame(PRIORITY, 0, 3, [0, 0, 0, 3, 1]), PROTOCOL_ERROR),
         ("RST_STREAM on no stream", reset(0, 8), PROTOCOL_ERROR),
         ("RST_STREAM on an idle stream", reset(3, 8), PROTOCOL_ERROR),
-        ("RST_STREAM of a wrong length", frame(RST_STREAM, 0, 1, [0; 3]), FRAME_SIZE_ERROR),
+        ("RST_STREAM of another length", frame(RST_STREAM, 0, 1, [0; 3]), FRAME_SIZE_ERROR),
         ("SETTINGS on a stream", frame(SETTINGS, 0, 1, []), PROTOCOL_ERROR),
-        ("SETTINGS of a wrong length", frame(SETTINGS, 0, 0, [0; 5]), FRAME_SIZE_ERROR),
+        ("SETTINGS of another length", frame(SETTINGS, 0, 0, [0; 5]), FRAME_SIZE_ERROR),
         ("SETTINGS, acknowledged with a payload", frame(SETTINGS, ACK, 0, [0; 6]), FRAME_SIZE_ERROR),
         ("ENABLE_PUSH of 2", frame(SETTINGS, 0, 0, settings(&[(2, 2)])), PROTOCOL_ERROR),
         ("INITIAL_WINDOW_SIZE of 2^31", frame(SETTINGS, 0, 0, settings(&[(4, 1 << 31)])), FLOW_CONTROL_ERROR),
         ("MAX_FRAME_SIZE of 16383", frame(SETTINGS, 0, 0, settings(&[(5, 16_383)])), PROTOCOL_ERROR),
         ("MAX_FRAME_SIZE of 2^24", frame(SETTINGS, 0, 0, settings(&[(5, 1 << 24)])), PROTOCOL_ERROR),
-        (
-            "NO_RFC7540_PRIORITIES that changes after the preface",
-            frame(SETTINGS, 0, 0, settings(&[(9, 1)])),
-            PROTOCOL_ERROR,
-        ),
+        ("NO_RFC7540_PRIORITIES that changes", frame(SETTINGS, 0, 0, settings(&[(9, 1)])), PROTOCOL_ERROR),
         ("PUSH_PROMISE", frame(PUSH_PROMISE, END_HEADERS, 1, [0, 0, 0, 2, 0x82]), PROTOCOL_ERROR),
         ("PING on a stream", frame(PING, 0, 1, [0; 8]), PROTOCOL_ERROR),
-        ("PING of a wrong length", frame(PING, 0, 0, [0; 7]), FRAME_SIZE_ERROR),
+        ("PING of another length", frame(PING, 0, 0, [0; 7]), FRAME_SIZE_ERROR),
         ("GOAWAY on a stream", frame(GOAWAY, 0, 1, [0; 8]), PROTOCOL_ERROR),
-        ("GOAWAY of a wrong length", frame(GOAWAY, 0, 0, [0; 7]), FRAME_SIZE_ERROR),
-        ("WINDOW_UPDATE of 0", window_update(0, 0), PROTOCOL_ERROR),
-        ("WINDOW_UPDATE beyond the maximum", window_update(0, 0x7fff_ffff), FLOW_CONTROL_ERROR),
-        ("WINDOW_UPDATE of a wrong length", frame(8, 0, 0, [0; 3]), FRAME_SIZE_ERROR),
+        ("GOAWAY of another length", frame(GOAWAY, 0, 0, [0; 7]), FRAME_SIZE_ERROR),
+        ("WINDOW_UPDATE of nothing", window_update(0, 0), PROTOCOL_ERROR),
+        ("WINDOW_UPDATE beyond the largest", window_update(0, 0x7fff_ffff), FLOW_CONTROL_ERROR),
+        ("WINDOW_UPDATE of another length", frame(8, 0, 0, [0; 3]), FRAME_SIZE_ERROR),
         ("WINDOW_UPDATE on an idle stream", window_update(3, 1), PROTOCOL_ERROR),
         ("CONTINUATION without a block", frame(CONTINUATION, END_HEADERS, 1, []), PROTOCOL_ERROR),
         ("PRIORITY_UPDATE on a stream", frame(PRIORITY_UPDATE, 0, 1, [0, 0, 0, 1]), PROTOCOL_ERROR),
         ("PRIORITY_UPDATE that is too short", frame(PRIORITY_UPDATE, 0, 0, [0; 3]), FRAME_SIZE_ERROR),
         ("PRIORITY_UPDATE of no stream", frame(PRIORITY_UPDATE, 0, 0, [0; 4]), PROTOCOL_ERROR),
     ];
-    for (case, bytes, code) in cases {
-        assert_eq!(goaway(&mut open(), &bytes), Some(code), "{case}");
+    for (what, bytes, code) in cases {
+        assert_eq!(goaway(&mut open(), &bytes), Some(code), "{what}");
     }
 }
 
 #[test]
-fn other_frames_within_a_header_block_are_a_connection_error() {
-    let start = frame(HEADERS, 0, 3, [0x82]);
+fn a_header_block_is_not_interrupted() {
+    let begun = frame(HEADERS, 0, 3, [0x82]);
     let others = [
         frame(DATA, 0, 1, b"x"),
         headers(5, &request("GET", "/"), true),
@@ -135,12 +129,12 @@ fn other_frames_within_a_header_block_are_a_connection_error() {
         frame(0x42, 0, 3, []),
     ];
     for other in others {
-        assert_eq!(goaway(&mut open(), &[start.clone(), other].concat()), Some(PROTOCOL_ERROR));
+        assert_eq!(goaway(&mut open(), &[begun.clone(), other].concat()), Some(PROTOCOL_ERROR));
     }
 }
 
 #[test]
-fn a_connection_without_preface_and_settings_is_refused() {
+fn a_connection_begins_with_the_preface_and_settings() {
     let mut server = Server::new();
     assert_eq!(goaway(&mut server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r."), Some(PROTOCOL_ERROR));
     for first in [frame(PING, 0, 0, [0; 8]), frame(SETTINGS, ACK, 0, []), get(1, "/"), frame(0x42, 0, 0, [])]
@@ -151,19 +145,19 @@ fn a_connection_without_preface_and_settings_is_refused() {
 }
 
 #[test]
-fn stream_errors_reset_the_stream_with_the_code_of_the_rfc() {
+fn frames_that_break_a_stream() {
     let cases: Vec<(&str, Vec<u8>, u32)> = vec![
-        ("WINDOW_UPDATE of 0", window_update(1, 0), PROTOCOL_ERROR),
-        ("WINDOW_UPDATE beyond the maximum", window_update(1, 0x7fff_ffff), FLOW_CONTROL_ERROR),
-        ("PRIORITY of a wrong length", frame(PRIORITY, 0, 1, [0; 4]), FRAME_SIZE_ERROR),
-        ("PRIORITY that depends on itself", frame(PRIORITY, 0, 1, [0, 0, 0, 1, 1]), PROTOCOL_ERROR),
-        ("trailers without END_STREAM", headers(1, &[("x-a", "1")], false), PROTOCOL_ERROR),
+        ("WINDOW_UPDATE of nothing", window_update(1, 0), PROTOCOL_ERROR),
+        ("WINDOW_UPDATE beyond the largest", window_update(1, 0x7fff_ffff), FLOW_CONTROL_ERROR),
+        ("PRIORITY of another length", frame(PRIORITY, 0, 1, [0; 4]), FRAME_SIZE_ERROR),
+        ("PRIORITY on itself", frame(PRIORITY, 0, 1, [0, 0, 0, 1, 1]), PROTOCOL_ERROR),
+        ("trailers that end nothing", headers(1, &[("x-a", "1")], false), PROTOCOL_ERROR),
         ("trailers with a pseudo-header field", headers(1, &[(":path", "/")], true), PROTOCOL_ERROR),
     ];
-    for (case, bytes, code) in cases {
+    for (what, bytes, code) in cases {
         let mut server = open();
-        assert_eq!(stream_error(&mut server, &bytes), (1, code), "{case}");
-        assert!(matches!(server.seen.last(), Some(Seen::Reset { id: 1, .. })), "{case}");
+        assert_eq!(stream_error(&mut server, &bytes), (1, code), "{what}");
+        assert!(matches!(server.seen.last(), Some(Seen::Reset { id: 1, .. })), "{what}");
     }
 }
 
@@ -171,11 +165,11 @@ fn stream_errors_reset_the_stream_with_the_code_of_the_rfc() {
 fn a_stream_that_depends_on_itself_is_reset() {
     let payload = [vec![0, 0, 0, 1, 7], block(&request("GET", "/"))].concat();
     let bytes = frame(HEADERS, END_HEADERS | END_STREAM | WITH_PRIORITY, 1, payload);
-    assert_eq!(stream_error(&mut connected(), &bytes), (1, PROTOCOL_ERROR));
+    assert_eq!(stream_error(&mut greeted(), &bytes), (1, PROTOCOL_ERROR));
 }
 
 #[test]
-fn frames_after_the_end_of_a_stream_are_errors() {
+fn what_comes_behind_the_end_of_a_stream_is_an_error() {
     for late in [frame(DATA, 0, 1, b"x"), headers(1, &[("x-a", "1")], true)] {
         assert_eq!(stream_error(&mut half_closed(), &late), (1, STREAM_CLOSED));
     }
@@ -184,20 +178,20 @@ fn frames_after_the_end_of_a_stream_are_errors() {
     let mut by_peer = half_closed();
     by_peer.feed(&reset(1, CANCEL));
     assert_eq!(stream_error(&mut by_peer, &frame(DATA, 0, 1, b"x")), (1, STREAM_CLOSED));
-    for ignored in [window_update(1, 1), reset(1, CANCEL), frame(PRIORITY, 0, 1, [0, 0, 0, 0, 1])] {
-        assert_eq!(closed().answer(&ignored), []);
+    for harmless in [window_update(1, 1), reset(1, CANCEL), frame(PRIORITY, 0, 1, [0, 0, 0, 0, 1])] {
+        assert_eq!(closed().answer(&harmless), []);
     }
 }
 
 #[test]
-fn stream_identifiers_must_increase() {
-    let mut server = connected();
+fn identifiers_must_rise() {
+    let mut server = greeted();
     server.feed(&get(5, "/"));
     assert_eq!(goaway(&mut server, &get(3, "/")), Some(PROTOCOL_ERROR));
 }
 
 #[test]
-fn frames_in_flight_at_a_reset_are_ignored() {
+fn what_was_sent_before_a_reset_was_seen_is_ignored() {
     let mut server = open();
     let key = server.key(1);
     let mut out = Vec::new();
@@ -205,7 +199,7 @@ fn frames_in_flight_at_a_reset_are_ignored() {
     let late =
         [frame(DATA, 0, 1, [0; 1000]), headers(1, &[("x-a", "1")], true), window_update(1, 5)].concat();
     assert_eq!(server.answer(&late), []);
-    // The ignored block still updates the table that later blocks refer to.
+    // The table that later blocks refer to has gone on.
     let indexed = frame(HEADERS, END_HEADERS, 1, [0x40, 3, b'x', b'-', b'b', 1, b'2']);
     assert_eq!(server.answer(&indexed), []);
     let mut next = block(&request("GET", "/"));
@@ -216,8 +210,8 @@ fn frames_in_flight_at_a_reset_are_ignored() {
 }
 
 #[test]
-fn streams_above_the_limit_are_refused_and_use_no_memory() {
-    let mut server = Server::connected(Limits { streams: 2, ..Limits::default() }, &[]);
+fn streams_beyond_the_limit_are_refused_and_cost_nothing() {
+    let mut server = Server::greeted(Limits { streams: 2, ..Limits::default() }, &[]);
     server.feed(&[headers(1, &request("POST", "/hold"), false), get(3, "/hold")].concat());
     let refused =
         [headers(5, &request("POST", "/hold"), false), frame(DATA, END_STREAM, 5, b"body")].concat();
@@ -229,9 +223,9 @@ fn streams_above_the_limit_are_refused_and_use_no_memory() {
 }
 
 #[test]
-fn malformed_requests_reset_their_stream_up_to_a_limit() {
+fn malformed_requests_reset_their_stream_and_are_limited() {
     let limits = Limits { stream_faults: 8, ..Limits::default() };
-    let mut server = Server::connected(limits, &[]);
+    let mut server = Server::greeted(limits, &[]);
     let bad = |id| headers(id, &[(":method", "GET")], true);
     for id in (1..17).step_by(2) {
         assert_eq!(stream_error(&mut server, &bad(id)), (id, PROTOCOL_ERROR));
@@ -241,8 +235,8 @@ fn malformed_requests_reset_their_stream_up_to_a_limit() {
 }
 
 #[test]
-fn the_limit_of_stream_errors_recovers_over_time() {
-    let mut server = Server::connected(Limits { stream_faults: 8, ..Limits::default() }, &[]);
+fn faults_of_streams_may_come_again_after_a_while() {
+    let mut server = Server::greeted(Limits { stream_faults: 8, ..Limits::default() }, &[]);
     let bad = |id| headers(id, &[(":method", "GET")], true);
     for id in (1..201).step_by(2) {
         assert_eq!(stream_error(&mut server, &bad(id)), (id, PROTOCOL_ERROR));
@@ -251,7 +245,7 @@ fn the_limit_of_stream_errors_recovers_over_time() {
 }
 
 #[test]
-fn floods_of_cheap_frames_end_the_connection() {
+fn floods_of_frames_that_cost_a_peer_nothing_end_the_connection() {
     let cases: Vec<(&str, Vec<u8>, usize)> = vec![
         ("h2_settings_flood", frame(SETTINGS, 0, 0, settings(&[(3, 100)])), 38),
         ("h2_settings_flood", frame(SETTINGS, ACK, 0, []), 38),
@@ -267,9 +261,9 @@ fn floods_of_cheap_frames_end_the_connection() {
     ];
     for (label, flood, allowed) in cases {
         let mut server = open();
-        // A reset counts as immediate only at the instant of its request.
+        // A reset is counted as one at once only in the instant of its request.
         server.now += Duration::from_micros(1);
-        // Sent frames increase some of the limits, so the peer reads nothing.
+        // What is sent lets more of some come.
         server.reads = false;
         server.feed(&flood.repeat(allowed));
         assert!(!matches!(server.seen.last(), Some(Seen::Over(_))), "{label}: {:?}", server.seen.last());
@@ -282,25 +276,25 @@ fn floods_of_cheap_frames_end_the_connection() {
 }
 
 #[test]
-fn requests_cancelled_immediately_end_the_connection() {
+fn requests_that_are_cancelled_at_once_end_the_connection() {
     for path in ["/", "/hold"] {
-        let mut server = connected();
+        let mut server = greeted();
         let pairs = |ids: std::ops::Range<u32>| -> Vec<u8> {
             ids.flat_map(|n| [get(2 * n + 1, path), reset(2 * n + 1, CANCEL)].concat()).collect()
         };
         assert_eq!(goaway(&mut server, &pairs(0..20)), None);
         server.now += Duration::from_micros(1);
-        assert_eq!(goaway(&mut server, &pairs(20..40)), None, "the limit should not be reached yet");
+        assert_eq!(goaway(&mut server, &pairs(20..40)), None, "another instant");
         assert_eq!(goaway(&mut server, &pairs(40..41)), Some(ENHANCE_YOUR_CALM));
     }
 }
 
 #[test]
-fn endless_header_blocks_end_the_connection() {
+fn header_blocks_that_never_end_are_bounded() {
     let limits = Limits::default();
     for (piece, most) in [(vec![], 64), (vec![0x10, 1, b'a', 1, b'b'], 64), (vec![b'x'; 16_384], 5)] {
-        let mut server = connected();
-        // The length of the name is larger than all bytes that follow.
+        let mut server = greeted();
+        // A name that is announced to be longer than anything that comes.
         let start =
             if piece.len() > 1000 { vec![0x10, 0x7f, 0xff, 0xff, 0x7f] } else { block(&request("GET", "/")) };
         server.feed(&frame(HEADERS, END_STREAM, 1, start));
@@ -315,8 +309,8 @@ fn endless_header_blocks_end_the_connection() {
 
 #[test]
 fn header_bombs_end_the_connection() {
-    let mut server = connected();
-    // A field of 4,000 bytes is added to the table. Each of the bytes that follow repeats it.
+    let mut server = greeted();
+    // One field of 4,000 bytes goes into the table; then each byte is that field again.
     let mut bomb = block(&request("GET", "/"));
     bomb.extend([0x40, 1, b'a', 0x7f, 0xa1, 0x1e]);
     bomb.extend([b'x'; 4000]);
@@ -328,7 +322,7 @@ fn header_bombs_end_the_connection() {
 }
 
 #[test]
-fn a_goaway_with_an_error_gets_no_response() {
+fn a_peer_that_leaves_with_an_error_is_not_answered() {
     let mut server = open();
     let sent = server.answer(&frame(GOAWAY, 0, 0, [0, 0, 0, 0, 0, 0, 0, 2]));
     assert_eq!(sent, []);

@@ -1,4 +1,4 @@
-//! Flow control (RFC 9113 §5.2, §6.9) in both directions.
+//! Flow control (RFC 9113 §5.2, §6.9), both ways.
 
 use windlass::proto::h2::{ErrorCode, Limits};
 
@@ -22,22 +22,18 @@ fn updates(frames: &[Frame]) -> Vec<(u32, u32)> {
 }
 
 #[test]
-fn data_is_sent_within_both_windows() {
-    let mut server = Server::connected(Limits::default(), &[(4, 30_000)]);
+fn data_is_sent_as_far_as_both_windows_go() {
+    let mut server = Server::greeted(Limits::default(), &[(4, 30_000)]);
     let sent = server.answer(&get(1, "/bytes/100000"));
-    assert_eq!(
-        data(&sent),
-        [(1, 16_384, false), (1, 13_616, false)],
-        "the stream's window should limit the data"
-    );
+    assert_eq!(data(&sent), [(1, 16_384, false), (1, 13_616, false)], "the stream's window");
     assert_eq!(data(&server.answer(&window_update(1, 100))), [(1, 100, false)]);
     let sent = server.answer(&window_update(1, 100_000));
     assert_eq!(
         data(&sent),
         [(1, 16_384, false), (1, 16_384, false), (1, 2667, false)],
-        "the connection's window should limit the data"
+        "the connection's window"
     );
-    assert_eq!(data(&server.answer(&get(3, "/bytes/10"))), [], "the connection's window should be exhausted");
+    assert_eq!(data(&server.answer(&get(3, "/bytes/10"))), [], "no window is left");
     let sent = server.answer(&window_update(0, 34_475));
     let total: usize = data(&sent).iter().map(|(_, len, _)| len).sum();
     assert_eq!(total, 34_475);
@@ -45,25 +41,25 @@ fn data_is_sent_within_both_windows() {
 }
 
 #[test]
-fn end_stream_needs_no_window() {
-    let mut server = Server::connected(Limits::default(), &[(4, 0)]);
+fn an_end_needs_no_window() {
+    let mut server = Server::greeted(Limits::default(), &[(4, 0)]);
     let sent = server.answer(&get(1, "/bytes/0"));
     assert!(sent[0].kind == HEADERS && sent[0].has(END_STREAM));
     let sent = server.answer(&get(3, "/"));
     assert_eq!(
         (sent.len(), sent[0].kind, sent[0].has(END_STREAM)),
         (1, HEADERS, false),
-        "the body of an image should wait for the window"
+        "an image has a body"
     );
 }
 
 #[test]
-fn initial_window_size_adjusts_the_windows_of_all_streams() {
-    let mut server = Server::connected(Limits::default(), &[(4, 100)]);
+fn a_setting_moves_the_windows_of_all_streams() {
+    let mut server = Server::greeted(Limits::default(), &[(4, 100)]);
     let sent = server.answer(&[get(1, "/bytes/1000"), get(3, "/bytes/1000")].concat());
     assert_eq!(data(&sent), [(1, 100, false), (3, 100, false)]);
     let change = |bytes: u32| frame(SETTINGS, 0, 0, settings(&[(4, bytes)]));
-    assert_eq!(data(&server.answer(&change(50))), [], "the windows should be negative by 50 bytes");
+    assert_eq!(data(&server.answer(&change(50))), [], "they have sent 50 bytes too many");
     assert_eq!(data(&server.answer(&window_update(1, 50))), []);
     assert_eq!(data(&server.answer(&window_update(1, 7))), [(1, 7, false)]);
     assert_eq!(data(&server.answer(&change(150))), [(1, 100, false), (3, 50, false)]);
@@ -74,15 +70,15 @@ fn initial_window_size_adjusts_the_windows_of_all_streams() {
 }
 
 #[test]
-fn data_beyond_a_window_is_a_flow_control_error() {
+fn a_peer_that_sends_beyond_a_window_is_stopped() {
     let limits = Limits { stream_window_bytes: 65_535, connection_window_bytes: 65_535, ..Limits::default() };
-    let mut server = Server::connected(Limits { connection_window_bytes: 200_000, ..limits.clone() }, &[]);
+    let mut server = Server::greeted(Limits { connection_window_bytes: 200_000, ..limits.clone() }, &[]);
     server.feed(&headers(1, &request("POST", "/hold"), false));
     let full = frame(DATA, 0, 1, [0; 16_384]).repeat(3);
     assert_eq!(server.answer(&[full.clone(), frame(DATA, 0, 1, [0; 16_383])].concat()), []);
     let sent = server.answer(&frame(DATA, 0, 1, [0; 1]));
     assert_eq!((sent[0].kind, sent[0].code()), (RST_STREAM, ErrorCode::FlowControlError.to_u32()));
-    let mut server = Server::connected(limits, &[]);
+    let mut server = Server::greeted(limits, &[]);
     server.feed(
         &[headers(1, &request("POST", "/hold"), false), headers(3, &request("POST", "/hold"), false)]
             .concat(),
@@ -93,13 +89,13 @@ fn data_beyond_a_window_is_a_flow_control_error() {
 }
 
 #[test]
-fn credit_is_returned_once_half_a_window_is_released() {
+fn credit_is_returned_by_halves_of_a_window_once_the_bytes_are_used() {
     let limits =
         Limits { stream_window_bytes: 65_536, connection_window_bytes: 131_072, ..Limits::default() };
-    let mut server = Server::connected(limits, &[]);
+    let mut server = Server::greeted(limits, &[]);
     server.feed(&headers(1, &request("POST", "/hold"), false));
     let chunk = frame(DATA, 0, 1, [0; 16_000]);
-    assert_eq!(updates(&server.answer(&chunk.repeat(4))), [], "unreleased bytes should return no credit");
+    assert_eq!(updates(&server.answer(&chunk.repeat(4))), [], "they are held");
     let key = server.key(1);
     let mut out = Vec::new();
     server.connection.release(key, 32_767, &mut out);
@@ -107,15 +103,15 @@ fn credit_is_returned_once_half_a_window_is_released() {
     server.connection.release(key, 1, &mut out);
     assert_eq!(out, window_update(1, 32_768));
     server.connection.release(key, 31_232, &mut out);
-    assert_eq!(out, window_update(1, 32_768), "less than half a window should return no credit");
+    assert_eq!(out, window_update(1, 32_768), "neither half is full again");
     server.connection.release(key, 1_000_000, &mut out);
-    assert_eq!(out, window_update(1, 32_768), "no bytes should be left to release");
+    assert_eq!(out, window_update(1, 32_768), "nothing is left to release");
 }
 
 #[test]
-fn unreleased_bytes_of_a_closed_stream_return_to_the_connection() {
+fn what_a_closed_stream_held_is_returned_to_the_connection() {
     let limits = Limits { connection_window_bytes: 65_535, ..Limits::default() };
-    let mut server = Server::connected(limits, &[]);
+    let mut server = Server::greeted(limits, &[]);
     for (id, end) in [(1, 8), (3, 5)] {
         server.feed(&headers(id, &request("POST", "/hold"), false));
         let sent = server.answer(&frame(DATA, 0, id, [0; 16_384]).repeat(3));
@@ -123,15 +119,15 @@ fn unreleased_bytes_of_a_closed_stream_return_to_the_connection() {
         let sent = server.answer(&frame(RST_STREAM, 0, id, [0, 0, 0, end]));
         assert_eq!(updates(&sent), [(0, 49_152)]);
     }
-    // Data of closed streams is returned to the connection at once.
+    // Data that no stream wants is returned at once.
     let sent = server.answer(&frame(DATA, 0, 1, [0; 16_384]).repeat(2));
     assert_eq!(updates(&sent), [(0, 32_768)]);
 }
 
 #[test]
-fn padding_is_released_immediately() {
+fn padding_is_returned_at_once() {
     let limits = Limits { stream_window_bytes: 65_535, connection_window_bytes: 65_535, ..Limits::default() };
-    let mut server = Server::connected(limits, &[]);
+    let mut server = Server::greeted(limits, &[]);
     server.feed(&headers(1, &request("POST", "/hold"), false));
     let padded = frame(DATA, PADDED, 1, [&[255][..], b"abc", &[0; 255]].concat());
     let sent = server.answer(&padded.repeat(130));
@@ -139,8 +135,8 @@ fn padding_is_released_immediately() {
 }
 
 #[test]
-fn an_early_response_does_not_disturb_the_rest_of_the_request() {
-    let mut server = Server::connected(Limits::default(), &[]);
+fn a_stream_that_ends_before_its_request_leaves_the_connection_in_order() {
+    let mut server = Server::greeted(Limits::default(), &[]);
     let sent = server.answer(&headers(1, &request("POST", "/early"), false));
     assert_eq!(data(&sent), [(1, 5, true)]);
     let more = [frame(DATA, 0, 1, b"abc"), frame(DATA, END_STREAM, 1, b"de")].concat();
@@ -150,8 +146,8 @@ fn an_early_response_does_not_disturb_the_rest_of_the_request() {
 }
 
 #[test]
-fn an_echoed_body_equals_the_request_body() {
-    let mut server = Server::connected(Limits::default(), &[]);
+fn an_echo_is_what_was_sent() {
+    let mut server = Server::greeted(Limits::default(), &[]);
     let text: Vec<u8> = (0..60_000_u32).map(|n| n as u8).collect();
     let chunks = text.chunks(9_000).flat_map(|chunk| frame(DATA, 0, 1, chunk)).collect::<Vec<u8>>();
     let sent = server.answer(
@@ -162,17 +158,14 @@ fn an_echoed_body_equals_the_request_body() {
 }
 
 #[test]
-fn a_lower_window_applies_once_it_is_acknowledged() {
+fn windows_that_were_lowered_hold_once_the_peer_knows() {
     let limits = Limits { stream_window_bytes: 10, ..Limits::default() };
     let mut server = Server::with(limits.clone());
     server.feed(&crate::common::frames::preface(&[]));
     server.feed(&headers(1, &request("POST", "/hold"), false));
     assert_eq!(data(&server.answer(&frame(DATA, 0, 1, [0; 1000]))), []);
-    assert!(
-        matches!(server.seen.last(), Some(Seen::Data { .. })),
-        "the default should apply until the setting is acknowledged"
-    );
-    let mut server = Server::connected(limits, &[]);
+    assert!(matches!(server.seen.last(), Some(Seen::Data { .. })), "the default, until it is acknowledged");
+    let mut server = Server::greeted(limits, &[]);
     server.feed(&headers(1, &request("POST", "/hold"), false));
     let sent = server.answer(&frame(DATA, 0, 1, [0; 11]));
     assert_eq!(sent[0].code(), ErrorCode::FlowControlError.to_u32());

@@ -1,4 +1,4 @@
-//! HPACK: the examples of RFC 7541, appendix C, and properties of arbitrary blocks.
+//! HPACK: the examples of RFC 7541, appendix C, and what must hold for any block.
 
 use proptest::prelude::*;
 use windlass::proto::h2::{
@@ -10,7 +10,7 @@ use windlass::proto::h2::{
     },
 };
 
-/// Name and value of a field.
+/// One field: name, value.
 type Pair = (Vec<u8>, Vec<u8>);
 
 fn hex(text: &str) -> Vec<u8> {
@@ -18,12 +18,12 @@ fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
-/// Decodes a complete block.
+/// Decodes a whole block.
 fn decode(decoder: &mut Decoder, block: &[u8]) -> Result<Vec<Pair>, Malformed> {
     decode_pieces(decoder, &[block])
 }
 
-/// Decodes a block that arrives in pieces. The unused end of each piece is kept for the next.
+/// Decodes a block that comes in pieces; the rest of each is kept for the next.
 fn decode_pieces(decoder: &mut Decoder, pieces: &[&[u8]]) -> Result<Vec<Pair>, Malformed> {
     let (mut bytes, mut pairs, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     decoder.begin();
@@ -82,7 +82,7 @@ const STATUS_200: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn the_fields_of_appendix_c_2_are_decoded() {
+fn single_fields_of_c_2() {
     let cases = [
         ("400a637573746f6d2d6b65790d637573746f6d2d686561646572", ("custom-key", "custom-header")),
         ("040c2f73616d706c652f70617468", (":path", "/sample/path")),
@@ -95,7 +95,7 @@ fn the_fields_of_appendix_c_2_are_decoded() {
 }
 
 #[test]
-fn the_requests_of_appendix_c_3_and_c_4_are_decoded() {
+fn requests_of_c_3_and_c_4() {
     let plain = [
         "828684410f7777772e6578616d706c652e636f6d",
         "828684be58086e6f2d6361636865",
@@ -115,7 +115,7 @@ fn the_requests_of_appendix_c_3_and_c_4_are_decoded() {
 }
 
 #[test]
-fn the_responses_of_appendix_c_5_and_c_6_are_decoded() {
+fn responses_of_c_5_and_c_6() {
     let plain = [
         "4803333032580770726976617465611d4d6f6e2c203231204f637420323031332032303a31333a323120474d54
          6e1768747470733a2f2f7777772e6578616d706c652e636f6d",
@@ -145,7 +145,7 @@ fn the_responses_of_appendix_c_5_and_c_6_are_decoded() {
 }
 
 #[test]
-fn table_size_updates_are_accepted_up_to_the_limit() {
+fn a_table_has_the_size_that_its_limit_allows_and_no_more() {
     let update = |size: usize| {
         let mut bytes = vec![0x3f];
         let mut rest = size - 31;
@@ -162,51 +162,44 @@ fn table_size_updates_are_accepted_up_to_the_limit() {
     );
     assert_eq!(decode(&mut Decoder::new(4096), &update(4097)), Err(Malformed));
     let late = [vec![0x82], update(100)].concat();
-    assert_eq!(
-        decode(&mut Decoder::default(), &late),
-        Err(Malformed),
-        "updates should be allowed only before fields"
-    );
+    assert_eq!(decode(&mut Decoder::default(), &late), Err(Malformed), "only in front of fields");
     let twice = [vec![0x20], update(200), vec![0x82]].concat();
     assert!(decode(&mut Decoder::default(), &twice).is_ok());
 }
 
 #[test]
-fn a_lowered_limit_requires_a_table_size_update() {
+fn a_limit_that_was_lowered_asks_for_an_update() {
     let mut decoder = Decoder::new(100);
-    assert!(
-        decode(&mut decoder, &[0x82]).is_ok(),
-        "the default should apply until the limit is acknowledged"
-    );
+    assert!(decode(&mut decoder, &[0x82]).is_ok(), "until it is acknowledged the default holds");
     decoder.limit(100);
     assert_eq!(decode(&mut decoder, &[0x82]), Err(Malformed));
     let mut decoder = Decoder::new(100);
     decoder.limit(100);
     assert!(decode(&mut decoder, &[0x3f, 0x45, 0x82]).is_ok());
-    assert!(decode(&mut decoder, &[0x82]).is_ok(), "one update should be enough");
+    assert!(decode(&mut decoder, &[0x82]).is_ok(), "once is enough");
 }
 
 #[test]
-fn malformed_blocks_are_refused() {
+fn blocks_that_are_not_hpack_are_refused() {
     let cases: [(&str, &[u8]); 10] = [
         ("index 0", &[0x80]),
         ("an index beyond the tables", &[0xbe]),
         ("a name beyond the tables", &[0x7f, 0x00, 0x01, b'a']),
         ("a name beyond the tables, not indexed", &[0x0f, 0x2f, 0x01, b'a']),
-        ("an endless integer", &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
-        ("an endless size", &[0x3f, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
-        ("an endless length", &[0x00, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+        ("an integer without end", &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+        ("a size without end", &[0x3f, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+        ("a length without end", &[0x00, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
         ("padding of 8 bits", &[0x00, 0x01, b'a', 0x82, 0x1f, 0xff]),
         ("padding of zeros", &[0x00, 0x01, b'a', 0x81, 0x18]),
         ("the end-of-string symbol", &[0x00, 0x01, b'a', 0x84, 0xff, 0xff, 0xff, 0xff]),
     ];
-    for (case, block) in cases {
-        assert_eq!(decode(&mut Decoder::default(), block), Err(Malformed), "{case}");
+    for (what, block) in cases {
+        assert_eq!(decode(&mut Decoder::default(), block), Err(Malformed), "{what}");
     }
 }
 
 #[test]
-fn a_field_larger_than_the_table_empties_the_table() {
+fn a_field_larger_than_the_table_empties_it() {
     let mut decoder = Decoder::default();
     let mut block = vec![0x40, 1, b'a', 1, b'b', 0x40, 1, b'c', 0x7f, 0x81, 0x1f];
     block.extend(vec![b'x'; 4096]);
@@ -215,9 +208,9 @@ fn a_field_larger_than_the_table_empties_the_table() {
 }
 
 #[test]
-fn a_field_may_refer_to_the_name_of_an_entry_that_it_evicts() {
+fn an_entry_may_be_named_by_one_that_it_evicts() {
     let mut decoder = Decoder::default();
-    // A table of 64 bytes holds one field of this size.
+    // A table of 64 bytes holds one such field at a time.
     let first = [0x3f, 0x21, 0x40, 4, b'n', b'a', b'm', b'e', 1, b'1'];
     decode(&mut decoder, &first).unwrap();
     assert_eq!(decode(&mut decoder, &[0x7e, 1, b'2']), Ok(pairs(&[("name", "2")])));
@@ -225,7 +218,7 @@ fn a_field_may_refer_to_the_name_of_an_entry_that_it_evicts() {
 }
 
 #[test]
-fn names_and_values_are_validated() {
+fn names_and_values_are_judged() {
     let kinds = [
         ("x-other", Name::Other),
         ("host", Name::Host),
@@ -259,13 +252,12 @@ fn names_and_values_are_validated() {
         decoder.begin();
         for _ in 0..2 {
             let line = decoder.next(&mut rest, &mut bytes).unwrap().unwrap();
-            assert_eq!(line.verdict == Value::Valid, is_valid, "{value:?}, also if read from the table");
+            assert_eq!(line.verdict == Value::Valid, is_valid, "{value:?}, from the table too");
         }
     }
 }
 
-/// Encoder of a peer. It chooses a representation for each field, and keeps the table that the decoder should
-/// have.
+/// A peer's encoder: chooses a form for each field, and keeps the table that the decoder should have.
 #[derive(Default)]
 struct Encoder {
     table: Vec<Pair>,
@@ -288,8 +280,8 @@ impl Encoder {
     }
 
     fn field(&mut self, out: &mut Vec<u8>, (name, value): &Pair, form: u8) {
-        let complete = self.table.iter().position(|known| known == &(name.clone(), value.clone()));
-        if let Some(place) = complete.filter(|_| form & 1 == 0) {
+        let whole = self.table.iter().position(|known| known == &(name.clone(), value.clone()));
+        if let Some(place) = whole.filter(|_| form & 1 == 0) {
             return integer(out, 0x80, 7, 62 + place);
         }
         let named = self.table.iter().position(|(known, _)| known == name).filter(|_| form & 2 == 0);
@@ -351,17 +343,17 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn huffman_encoding_survives_decoding(text in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn huffman_decodes_what_it_encodes(text in prop::collection::vec(any::<u8>(), 0..300)) {
         let mut coded = Vec::new();
         huffman::encode(&text, &mut coded);
         prop_assert_eq!(coded.len(), huffman::encoded_len(&text));
-        let mut decoded = b"before".to_vec();
-        prop_assert_eq!(huffman::decode(&coded, &mut decoded), Ok(()));
-        prop_assert_eq!(&decoded[6..], &text[..]);
+        let mut back = b"before".to_vec();
+        prop_assert_eq!(huffman::decode(&coded, &mut back), Ok(()));
+        prop_assert_eq!(&back[6..], &text[..]);
     }
 
     #[test]
-    fn a_huffman_string_has_one_encoding(coded in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn a_huffman_string_has_one_spelling(coded in prop::collection::vec(any::<u8>(), 0..60)) {
         let mut text = Vec::new();
         if huffman::decode(&coded, &mut text).is_ok() {
             let mut again = Vec::new();
@@ -371,7 +363,7 @@ proptest! {
     }
 
     #[test]
-    fn blocks_of_any_encoder_are_decoded_from_any_pieces(
+    fn any_encoder_is_understood_however_its_blocks_are_cut(
         blocks in prop::collection::vec(
             (
                 prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
@@ -403,7 +395,7 @@ proptest! {
     }
 
     #[test]
-    fn encoded_fields_survive_decoding(
+    fn what_we_encode_is_decoded_to_the_same(
         fields in prop::collection::vec(("[a-z0-9-]{1,30}", "[ -~]{0,100}"), 0..20),
         status in 100..1000_u16,
         is_short in any::<bool>(),
@@ -421,13 +413,13 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_have_the_same_result_from_any_pieces(
+    fn any_bytes_are_decoded_or_refused_alike_however_cut(
         block in prop::collection::vec(any::<u8>(), 0..200),
         cut in any::<prop::sample::Index>(),
     ) {
         let cut = cut.index(block.len() + 1);
-        let complete = decode(&mut Decoder::default(), &block);
+        let whole = decode(&mut Decoder::default(), &block);
         let parts = decode_pieces(&mut Decoder::default(), &[&block[..cut], &block[cut..]]);
-        prop_assert_eq!(complete, parts);
+        prop_assert_eq!(whole, parts);
     }
 }

@@ -1,6 +1,8 @@
-//! Lifetime of a connection: preface, streams, GOAWAY.
+//! Life of a connection: greeting, streams, GOAWAY.
 
-use windlass::proto::h2::{Connection, ConnectionState, Context, ErrorCode, Event, Head, Limits};
+use windlass::proto::h2::{
+    Connection, ConnectionState, Context, ErrorCode, Event, Head, Limits, PeerSettings,
+};
 
 use crate::common::{
     Frame, Seen, Server,
@@ -18,7 +20,7 @@ fn kinds(frames: &[Frame]) -> Vec<u8> {
 }
 
 #[test]
-fn settings_are_sent_before_anything_is_received() {
+fn the_server_says_what_it_allows_before_anything_comes() {
     let mut server = Server::with(Limits { connect_protocol: true, ..Limits::default() });
     let sent = server.frames();
     assert_eq!(kinds(&sent), [SETTINGS, WINDOW_UPDATE]);
@@ -31,12 +33,12 @@ fn settings_are_sent_before_anything_is_received() {
         ..Limits::default()
     };
     let sent = Server::with(limits).frames();
-    assert_eq!(kinds(&sent), [SETTINGS], "defaults should not be sent");
+    assert_eq!(kinds(&sent), [SETTINGS], "defaults are not said");
     assert_eq!(sent[0].payload, settings(&[(1, 100), (3, 100), (6, 16_384), (9, 1)]));
 }
 
 #[test]
-fn requests_are_served_before_the_settings_are_acknowledged() {
+fn a_client_need_not_wait_for_the_server() {
     let mut server = Server::new();
     assert!(server.connection.is_greeting());
     let sent = server.answer(&[preface(&[]), get(1, "/"), frame(PING, 0, 0, *b"12345678")].concat());
@@ -50,8 +52,8 @@ fn requests_are_served_before_the_settings_are_acknowledged() {
 }
 
 #[test]
-fn incomplete_frames_are_kept_until_complete() {
-    let mut server = Server::connected(Limits::default(), &[]);
+fn a_part_of_a_frame_is_waited_for() {
+    let mut server = Server::greeted(Limits::default(), &[]);
     let bytes = [get(1, "/"), get(3, "/")].concat();
     for (index, byte) in bytes.iter().enumerate() {
         server.feed(&[*byte]);
@@ -63,59 +65,59 @@ fn incomplete_frames_are_kept_until_complete() {
 }
 
 #[test]
-fn a_leaving_connection_serves_requests_in_flight() {
-    let mut server = Server::connected(Limits::default(), &[]);
+fn a_connection_that_leaves_serves_what_is_on_its_way() {
+    let mut server = Server::greeted(Limits::default(), &[]);
     server.feed(&get(1, "/slow/10"));
     let mut out = Vec::new();
     server.connection.leave(&mut out);
-    let sent_frames = read_frames(&out);
-    assert_eq!(kinds(&sent_frames), [GOAWAY, PING]);
-    assert_eq!((sent_frames[0].number(), sent_frames[0].code()), (LAST, 0));
+    let told = read_frames(&out);
+    assert_eq!(kinds(&told), [GOAWAY, PING]);
+    assert_eq!((told[0].number(), told[0].code()), (LAST, 0));
     let sent = server.answer(&get(3, "/"));
-    assert_eq!(kinds(&sent), [HEADERS, DATA], "requests sent before the GOAWAY arrives should be served");
-    let sent = server.answer(&frame(PING, ACK, 0, &sent_frames[1].payload));
+    assert_eq!(kinds(&sent), [HEADERS, DATA], "the peer could not know");
+    let sent = server.answer(&frame(PING, ACK, 0, &told[1].payload));
     assert_eq!((kinds(&sent), sent[0].number(), sent[0].code()), (vec![GOAWAY], 3, 0));
     assert_eq!(server.answer(&[get(5, "/"), headers(7, &request("POST", "/echo"), false)].concat()), []);
     assert_eq!(
         server.answer(&frame(DATA, END_STREAM, 7, b"late")),
         [],
-        "streams above the last identifier should be ignored"
+        "it is beyond the last that is served"
     );
-    server.resume(1);
+    server.let_go(1);
     assert_eq!(server.seen.last(), Some(&Seen::Over(None)));
     assert_eq!(server.connection.state(), ConnectionState::Closed);
     assert_eq!(server.answer(&get(9, "/")), []);
 }
 
 #[test]
-fn a_peer_that_leaves_receives_its_responses() {
-    let mut server = Server::connected(Limits::default(), &[]);
+fn a_peer_that_leaves_gets_what_it_asked_for() {
+    let mut server = Server::greeted(Limits::default(), &[]);
     server.feed(&get(1, "/slow/10"));
     assert_eq!(server.answer(&frame(GOAWAY, 0, 0, [0; 8])), []);
     assert!(!matches!(server.seen.last(), Some(Seen::Over(_))));
-    server.resume(1);
+    server.let_go(1);
     assert_eq!(server.seen.last(), Some(&Seen::Over(None)));
-    let mut idle = Server::connected(Limits::default(), &[]);
+    let mut idle = Server::greeted(Limits::default(), &[]);
     idle.feed(&frame(GOAWAY, 0, 0, [0; 8]));
     assert_eq!(idle.seen, [Seen::Over(None)]);
 }
 
 #[test]
-fn quit_sends_the_last_stream_identifier() {
-    let mut server = Server::connected(Limits::default(), &[]);
+fn a_connection_that_quits_names_the_last_stream_it_saw() {
+    let mut server = Server::greeted(Limits::default(), &[]);
     server.feed(&get(5, "/hold"));
     let mut out = Vec::new();
     server.connection.quit(ErrorCode::EnhanceYourCalm, "enough", &mut out);
     server.connection.quit(ErrorCode::EnhanceYourCalm, "enough", &mut out);
-    let sent_frames = read_frames(&out);
-    assert_eq!((sent_frames.len(), sent_frames[0].number(), sent_frames[0].code()), (1, 5, 11));
-    assert_eq!(&sent_frames[0].payload[8..], b"enough");
+    let told = read_frames(&out);
+    assert_eq!((told.len(), told[0].number(), told[0].code()), (1, 5, 11));
+    assert_eq!(&told[0].payload[8..], b"enough");
     assert_eq!(server.answer(&get(7, "/")), []);
 }
 
 #[test]
-fn a_reset_is_reported_and_frees_the_stream() {
-    let mut server = Server::connected(Limits::default(), &[]);
+fn a_reset_is_told_and_frees_the_stream() {
+    let mut server = Server::greeted(Limits::default(), &[]);
     server.feed(&[get(1, "/hold"), reset(1, 8)].concat());
     let by = windlass::proto::h2::ResetBy::Peer(ErrorCode::Cancel);
     assert_eq!(server.seen.last(), Some(&Seen::Reset { id: 1, by }));
@@ -123,8 +125,8 @@ fn a_reset_is_reported_and_frees_the_stream() {
 }
 
 #[test]
-fn unknown_frame_types_flags_and_settings_are_ignored() {
-    let mut server = Server::connected(Limits::default(), &[]);
+fn frames_of_no_known_type_and_flags_of_no_meaning_are_ignored() {
+    let mut server = Server::greeted(Limits::default(), &[]);
     let odd = [
         frame(0x42, 0xff, 0, [1; 100]),
         frame(0x99, 0, 5, []),
@@ -139,13 +141,12 @@ fn unknown_frame_types_flags_and_settings_are_ignored() {
 }
 
 #[test]
-fn an_upgraded_connection_has_its_first_request_on_stream_1() {
+fn an_upgraded_connection_answers_its_first_request_on_stream_1() {
     let limits = Limits::default();
     let (now, mut out, mut head) = (std::time::Instant::now(), Vec::new(), Head::default());
-    assert!(Connection::upgraded(&limits, now, &[0; 5], &mut out).is_err());
-    assert!(Connection::upgraded(&limits, now, &settings(&[(2, 9)]), &mut out).is_err());
-    let (mut connection, stream) =
-        Connection::upgraded(&limits, now, &settings(&[(4, 10)]), &mut out).unwrap();
+    let mut peer = PeerSettings::default();
+    peer.apply(&settings(&[(4, 10)])).unwrap();
+    let (mut connection, stream) = Connection::upgraded(&limits, now, peer, &mut out);
     assert_eq!((stream.id(), connection.room(stream), connection.may_receive(stream)), (1, 10, false));
     let mut next = |connection: &mut Connection, bytes: &[u8]| {
         let mut cx = Context { limits: &limits, now, head: &mut head, out: &mut out };
@@ -160,20 +161,20 @@ fn an_upgraded_connection_has_its_first_request_on_stream_1() {
     };
     assert_eq!(next(&mut connection, PREFACE), None);
     assert_eq!(next(&mut connection, &frame(SETTINGS, 0, 0, settings(&[(4, 20)]))), None);
-    assert_eq!(connection.room(stream), 20, "settings of the preface should adjust its window");
+    assert_eq!(connection.room(stream), 20, "settings of the preface move its window too");
     assert_eq!(next(&mut connection, &get(3, "/")), Some(3));
 }
 
 #[test]
-fn memory_stays_constant_over_ten_thousand_streams() {
-    let mut server = Server::connected(Limits::default(), &[]);
+fn ten_thousand_streams_leave_nothing_behind() {
+    let mut server = Server::greeted(Limits::default(), &[]);
     let mut held = 0;
     for id in (1..40_001).step_by(4) {
         let body =
             [headers(id + 2, &request("POST", "/echo"), false), frame(DATA, END_STREAM, id + 2, b"abc")];
         server.feed(&[get(id, "/"), body.concat()].concat());
         assert_eq!(server.connection.open_streams(), 0);
-        server.clear();
+        server.forget();
         match id {
             ..1001 => held = server.connection.held_bytes(),
             _ => assert_eq!(server.connection.held_bytes(), held),

@@ -1,4 +1,4 @@
-//! HTTP/2 at the protocol level: bytes in, events and bytes out.
+//! HTTP/2 as a peer sees it: bytes in, events and bytes out.
 #![allow(clippy::unwrap_used)]
 
 mod attacks;

@@ -1,4 +1,4 @@
-//! Properties of arbitrary input: it may be cut anywhere, windows never overflow, memory is bounded.
+//! Properties of any input: it may be cut anywhere, windows never overflow, memory is bounded.
 
 use proptest::prelude::*;
 use windlass::proto::h2::{
@@ -14,7 +14,7 @@ use crate::common::{
     },
 };
 
-/// Returns frames on a few streams, most of them valid.
+/// A frame, mostly of the kind that makes sense, on one of few streams.
 pub(crate) fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     let stream = || prop_oneof![8 => (0..12_u32).prop_map(|n| 2 * n + 1), 1 => 0..25_u32];
     let path =
@@ -64,7 +64,7 @@ pub(crate) fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Returns a preface and frames.
+/// Frames behind a preface; identifiers of requests rise in most of them.
 fn any_script() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any_frame(), 0..60).prop_map(|frames| [preface(&[]), frames.concat()].concat())
 }
@@ -75,13 +75,13 @@ fn limits() -> Limits {
 
 fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
     let mut server = Server::with(limits());
-    server.sends_data = false;
+    server.pumps = false;
     for piece in pieces {
         server.feed(piece);
         let held = server.connection.held_bytes();
-        assert!(held < 64 * 1024, "connection holds {held} bytes");
+        assert!(held < 64 * 1024, "{held} bytes are held");
     }
-    server.sends_data = true;
+    server.pumps = true;
     server.feed(&[]);
     (server.seen, server.sent)
 }
@@ -90,7 +90,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn input_cut_anywhere_has_the_same_result(
+    fn bytes_may_be_cut_anywhere(
         script in any_script(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {
@@ -105,22 +105,22 @@ proptest! {
     }
 
     #[test]
-    fn sent_frames_are_valid_and_streams_end_once(script in any_script()) {
+    fn what_is_sent_is_frames_within_the_peers_windows(script in any_script()) {
         let (seen, sent) = run(&[&script]);
         let frames = read_frames(&sent);
         prop_assert!(frames.iter().all(|frame| frame.payload.len() <= 16_384));
-        // A stream ends at most once.
+        // Streams end once.
         let mut ended = std::collections::BTreeSet::new();
         for frame in &frames {
             if matches!(frame.kind, DATA | HEADERS) {
-                prop_assert!(!ended.contains(&frame.stream), "frame after the end: {frame:?}");
+                prop_assert!(!ended.contains(&frame.stream), "{} is over", frame.stream);
                 if frame.has(END_STREAM) {
                     ended.insert(frame.stream);
                 }
             }
         }
         let over = seen.iter().position(|seen| matches!(seen, Seen::Over(_)));
-        prop_assert!(over.is_none_or(|at| at + 1 == seen.len()), "no event should follow the end");
+        prop_assert!(over.is_none_or(|at| at + 1 == seen.len()), "nothing comes behind the end");
     }
 
     #[test]
@@ -152,12 +152,12 @@ proptest! {
     }
 
     #[test]
-    fn a_receive_window_returns_exactly_the_released_bytes(
+    fn a_receive_window_gives_back_all_that_was_used_and_no_more(
         size in 1..200_000_u32,
         steps in prop::collection::vec((any::<bool>(), 0..70_000_u32), 0..100),
     ) {
         let mut window = ReceiveWindow::new(size);
-        // Credit and unreleased bytes as the peer counts them.
+        // As the peer counts it.
         let (mut credit, mut held) = (size, 0);
         for (takes, bytes) in steps {
             if takes {
@@ -173,8 +173,8 @@ proptest! {
                 credit += window.release(bytes).unwrap_or(0);
             }
             prop_assert_eq!((window.left(), window.held()), (credit, held));
-            prop_assert!(credit + held <= size, "credit should not exceed the window");
-            prop_assert!(held > 0 || credit > size / 2 - 1, "released bytes should return credit: {credit}");
+            prop_assert!(credit + held <= size, "never more than the window");
+            prop_assert!(held > 0 || 2 * u64::from(credit) >= u64::from(size), "a peer whose bytes are used goes on: {credit}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Sent heads, trailers and images.
+//! Heads, trailers and images as they are sent.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -27,7 +27,7 @@ fn map(fields: &[(&str, &str)]) -> HeaderMap {
     map
 }
 
-/// Encodes a head and returns its fields and the decisions of the encoder.
+/// Encodes a head and returns its fields and what was decided.
 fn head(
     exchange: Exchange,
     status: u16,
@@ -53,7 +53,7 @@ const HEAD: Exchange = Exchange { is_head: true, is_connect: false };
 const CONNECT: Exchange = Exchange { is_head: false, is_connect: true };
 
 #[test]
-fn a_head_has_a_status_fields_a_length_and_a_date() {
+fn a_head_has_status_fields_length_and_date() {
     let (fields, sent) = head(GET, 200, Length::Known(13), &[("content-type", "text/plain"), ("x-own", "1")]);
     assert_eq!(names(&fields), [":status", "content-type", "x-own", "content-length", "date"]);
     assert_eq!((value(&fields, ":status"), value(&fields, "content-length")), (Some("200"), Some("13")));
@@ -68,7 +68,7 @@ fn a_head_has_a_status_fields_a_length_and_a_date() {
 }
 
 #[test]
-fn connection_specific_fields_are_left_out() {
+fn fields_that_belong_to_a_connection_are_left_out() {
     let own = [
         ("connection", "x-hop, Close"),
         ("transfer-encoding", "chunked"),
@@ -87,7 +87,7 @@ fn connection_specific_fields_are_left_out() {
 }
 
 #[test]
-fn content_length_depends_on_the_method_and_the_status() {
+fn lengths_follow_the_request_and_the_status() {
     let own = [("content-length", "7")];
     type Case<'a> = (Exchange, u16, Length, &'a [(&'a str, &'a str)], Option<&'a str>, bool);
     let cases: [Case<'_>; 10] = [
@@ -104,13 +104,13 @@ fn content_length_depends_on_the_method_and_the_status() {
     ];
     for (exchange, code, length, set, expected, has_body) in cases {
         let (fields, sent) = head(exchange, code, length, set);
-        let case = format!("{exchange:?} {code} {length:?}");
-        assert_eq!((value(&fields, "content-length"), sent.has_body), (expected, has_body), "{case}");
+        let what = format!("{exchange:?} {code} {length:?}");
+        assert_eq!((value(&fields, "content-length"), sent.has_body), (expected, has_body), "{what}");
     }
 }
 
 #[test]
-fn forbidden_trailer_fields_are_left_out() {
+fn trailers_are_those_that_may_be() {
     let mut block = Vec::new();
     let given = map(&[("x-sum", "1"), ("content-length", "7"), ("upgrade", "x"), ("grpc-status", "0")]);
     assert!(encode::trailers(&mut block, &given));
@@ -120,8 +120,8 @@ fn forbidden_trailer_fields_are_left_out() {
 }
 
 #[test]
-fn a_long_header_block_continues_in_further_frames() {
-    let mut server = Server::connected(Limits::default(), &[]);
+fn a_block_that_is_too_long_for_a_frame_goes_on_in_others() {
+    let mut server = Server::greeted(Limits::default(), &[]);
     server.feed(&get(1, "/hold"));
     let (key, mut out) = (server.key(1), Vec::new());
     let long = "x".repeat(40_000);
@@ -140,47 +140,41 @@ fn a_long_header_block_continues_in_further_frames() {
     let shape: Vec<_> = sent.iter().map(|frame| (frame.kind, frame.flags, frame.payload.len())).collect();
     assert_eq!(shape[..2], [(HEADERS, END_STREAM, 16_384), (CONTINUATION, 0, 16_384)]);
     assert_eq!((shape.len(), shape[2].0, shape[2].1), (3, CONTINUATION, END_HEADERS));
-    let complete = sent.iter().flat_map(|frame| frame.payload.clone()).collect();
-    let complete = Frame { kind: HEADERS, flags: 0, stream: 1, payload: complete };
-    assert_eq!(value(&fields(&complete), "x-long"), Some(long.as_str()));
+    let whole = sent.iter().flat_map(|frame| frame.payload.clone()).collect();
+    let whole = Frame { kind: HEADERS, flags: 0, stream: 1, payload: whole };
+    assert_eq!(value(&fields(&whole), "x-long"), Some(long.as_str()));
     assert_eq!(server.connection.open_streams(), 0);
-    assert!(
-        !server.connection.headers_out(key, End::Stream, &mut out, |_| panic!("stream should be closed"))
-    );
+    assert!(!server.connection.headers_out(key, End::Stream, &mut out, |_| panic!("the stream is over")));
 }
 
 #[test]
-fn a_lowered_table_size_is_acknowledged_once() {
+fn a_peer_that_lowers_the_table_is_told_once_that_it_is_not_used() {
     for size in [0, 100, 4095] {
-        let mut server = Server::connected(Limits::default(), &[(1, size)]);
+        let mut server = Server::greeted(Limits::default(), &[(1, size)]);
         let sent = server.answer(&[get(1, "/"), get(3, "/")].concat());
         let firsts: Vec<u8> =
             sent.iter().filter(|f| f.kind == HEADERS).map(|frame| frame.payload[0]).collect();
-        assert_eq!(firsts, [0x20, 0x88], "an image should start with one size update");
+        assert_eq!(firsts, [0x20, 0x88], "an image");
         assert_eq!(status(&sent[0]), 200);
-        let mut server = Server::connected(Limits::default(), &[(1, size), (1, 4096)]);
+        let mut server = Server::greeted(Limits::default(), &[(1, size), (1, 4096)]);
         let sent = server.answer(&[get(1, "/bytes/1"), get(3, "/bytes/1")].concat());
         let firsts: Vec<u8> =
             sent.iter().filter(|f| f.kind == HEADERS).map(|frame| frame.payload[0]).collect();
-        assert_eq!(
-            firsts,
-            [0x20, 0x88],
-            "a head should start with one size update, also if the size is restored"
-        );
+        assert_eq!(firsts, [0x20, 0x88], "a head, and a size that came back");
     }
-    let mut server = Server::connected(Limits::default(), &[(1, 65_536)]);
+    let mut server = Server::greeted(Limits::default(), &[(1, 65_536)]);
     assert_eq!(server.answer(&get(1, "/"))[0].payload[0], 0x88);
 }
 
 #[test]
-fn an_image_sends_a_complete_response() {
+fn an_image_is_its_response() {
     let own = map(&[("content-type", "text/plain; charset=utf-8"), ("date", "never"), ("x-own", "a value")]);
     for (code, len, is_head) in
         [(200, 13, false), (200, 0, false), (404, 8192, false), (200, 13, true), (204, 5, false)]
     {
         let body = Bytes::from(vec![b'b'; len]);
         let image = Image::new(StatusCode::from_u16(code).unwrap(), &own, body.clone()).unwrap();
-        let mut server = Server::connected(Limits::default(), &[]);
+        let mut server = Server::greeted(Limits::default(), &[]);
         server.feed(&get(1, "/hold"));
         let mut out = b"before".to_vec();
         assert_eq!(server.connection.image_out(server.key(1), &image, is_head, DATE, &mut out), None);
@@ -202,12 +196,12 @@ fn an_image_sends_a_complete_response() {
 }
 
 #[test]
-fn an_image_returns_a_body_that_exceeds_the_window() {
+fn an_image_whose_body_must_wait_gives_it_back() {
     let long = Image::new(StatusCode::OK, &HeaderMap::new(), Bytes::from(vec![b'b'; 100_000])).unwrap();
     let short = Image::new(StatusCode::OK, &HeaderMap::new(), Bytes::from_static(b"short")).unwrap();
     assert_eq!((long.body_bytes(), short.body_bytes()), (100_000, 5));
     for (image, len) in [(&long, 100_000), (&short, 5)] {
-        let mut server = Server::connected(Limits::default(), &[(4, 4)]);
+        let mut server = Server::greeted(Limits::default(), &[(4, 4)]);
         server.feed(&get(1, "/hold"));
         let mut out = Vec::new();
         let rest = server.connection.image_out(server.key(1), image, false, DATE, &mut out).unwrap();
@@ -217,14 +211,14 @@ fn an_image_returns_a_body_that_exceeds_the_window() {
 }
 
 #[test]
-fn an_image_uses_both_windows() {
-    let mut server = Server::connected(Limits::default(), &[]);
+fn an_image_takes_from_both_windows() {
+    let mut server = Server::greeted(Limits::default(), &[]);
     for id in (1..2 * 16_383).step_by(2) {
         server.feed(&get(id, "/"));
     }
     assert_eq!(server.connection.room(server.key(1)), 0);
     let last = server.answer(&get(40_001, "/"));
-    assert_eq!((last.len(), last[0].kind), (2, HEADERS), "the window should have three bytes left");
+    assert_eq!((last.len(), last[0].kind), (2, HEADERS), "three bytes are left");
     assert_eq!(last[1].payload.len(), 3);
     assert_eq!(server.answer(&window_update(0, 1))[0].payload.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Requests (RFC 9113 §8) that are served, refused with a status, or reset.
+//! Messages (RFC 9113 §8): which are served, which are answered with a refusal, which are reset.
 
 use proptest::prelude::*;
 use windlass::proto::{h1, h2::Limits, semantics::Reject};
@@ -11,13 +11,13 @@ use crate::common::{
     },
 };
 
-fn connected() -> Server {
-    Server::connected(Limits { connect_protocol: true, ..Limits::default() }, &[])
+fn greeted() -> Server {
+    Server::greeted(Limits { connect_protocol: true, ..Limits::default() }, &[])
 }
 
-/// Sends one request and returns its event.
+/// Sends one request and returns what came of it.
 fn sent(fields: &[Field<'_>]) -> Seen {
-    let mut server = connected();
+    let mut server = greeted();
     server.feed(&headers(1, fields, true));
     server.seen.pop().unwrap()
 }
@@ -49,7 +49,7 @@ fn served(fields: &[Field<'_>]) -> Parts {
 }
 
 #[test]
-fn a_request_is_built_from_its_fields() {
+fn a_request_is_what_its_fields_say() {
     let fields = [request("PURGE", "/a/b?c=d&e"), vec![("user-agent", "x"), ("x-empty", "")]].concat();
     let (method, path, query, authority, fields) = served(&fields);
     assert_eq!((method.as_str(), path.as_str(), query.as_deref()), ("PURGE", "/a/b", Some("c=d&e")));
@@ -76,7 +76,7 @@ fn malformed_requests_are_reset() {
         (":method twice", with(":method", "GET")),
         (":scheme twice", with(":scheme", "http")),
         (":authority twice", with(":authority", "test")),
-        ("a pseudo-header after a field", late),
+        ("a pseudo-header behind a field", late),
         ("a response's pseudo-header", with(":status", "200")),
         ("an unknown pseudo-header", with(":unknown", "1")),
         ("upper case", with("X-Upper", "1")),
@@ -88,13 +88,13 @@ fn malformed_requests_are_reset() {
         ("CONNECT with :path", vec![(":method", "CONNECT"), (":authority", "a:1"), (":path", "/")]),
         ("CONNECT without :authority", vec![(":method", "CONNECT")]),
     ];
-    for (case, fields) in cases {
-        assert!(matches!(sent(&fields), Seen::Malformed(_)), "{case}: {:?}", sent(&fields));
+    for (what, fields) in cases {
+        assert!(matches!(sent(&fields), Seen::Malformed(_)), "{what}: {:?}", sent(&fields));
     }
 }
 
 #[test]
-fn requests_invalid_in_http_1_are_refused_with_the_same_reason() {
+fn what_http_1_would_refuse_is_refused_alike() {
     let named = |path: &'static str, authority: &'static str| {
         vec![(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", authority)]
     };
@@ -114,25 +114,25 @@ fn requests_invalid_in_http_1_are_refused_with_the_same_reason() {
         ("beyond ASCII", Reject::TargetNonAscii, named("/\u{e9}", "test")),
         ("an asterisk for GET", Reject::Target, named("*", "test")),
         (
-            "a method that is not a token",
+            "a method that is no token",
             Reject::Method,
             [vec![(":method", "G T")], without(":method")].concat(),
         ),
         ("another scheme", Reject::Target, [vec![(":scheme", "ftp")], without(":scheme")].concat()),
         ("an unknown expectation", Reject::Expectation, with("expect", "wonders")),
-        ("an invalid length", Reject::LengthInvalid, with("content-length", "1x")),
+        ("a length that is none", Reject::LengthInvalid, with("content-length", "1x")),
         ("a long target", Reject::LineTooLong, request("GET", &long)),
         ("a value with a NUL", Reject::FieldValue, with("x", "a\0b")),
         ("a value that ends in a space", Reject::FieldValue, with("x", "a ")),
     ];
-    for (case, reject, fields) in cases {
+    for (what, reject, fields) in cases {
         let expected = Seen::Refused { id: 1, reject, ends: true };
-        assert_eq!(sent(&fields), expected, "{case}");
+        assert_eq!(sent(&fields), expected, "{what}");
     }
 }
 
 #[test]
-fn equivalent_authorities_and_hosts_are_accepted() {
+fn authorities_mean_the_same_whatever_their_spelling() {
     let of = |scheme: &'static str, authority: &'static str, host: &'static str| {
         vec![
             (":method", "GET"),
@@ -164,7 +164,7 @@ fn equivalent_authorities_and_hosts_are_accepted() {
 }
 
 #[test]
-fn all_forms_of_targets_are_parsed() {
+fn targets_of_all_forms() {
     let star = vec![(":method", "OPTIONS"), (":scheme", "http"), (":path", "*"), (":authority", "test")];
     assert_eq!(served(&star).1, "*");
     let connect = vec![(":method", "CONNECT"), (":authority", "test:80")];
@@ -176,7 +176,7 @@ fn all_forms_of_targets_are_parsed() {
 }
 
 #[test]
-fn cookie_fields_are_joined() {
+fn the_parts_of_a_cookie_are_joined() {
     let parts =
         [with("cookie", "a=b"), vec![("x-other", "1"), ("cookie", "c=d"), ("cookie", "e=f")]].concat();
     let fields = served(&parts).4;
@@ -186,8 +186,8 @@ fn cookie_fields_are_joined() {
 }
 
 #[test]
-fn large_header_lists_are_refused_and_the_connection_stays_open() {
-    let mut server = connected();
+fn large_header_lists_are_refused_and_the_connection_goes_on() {
+    let mut server = greeted();
     let long = "x".repeat(8_200);
     let fields = [request("GET", "/"), vec![("x-a", long.as_str()), ("x-b", &long), ("x-c", "1")]].concat();
     let block = block(&fields);
@@ -203,7 +203,7 @@ fn large_header_lists_are_refused_and_the_connection_stays_open() {
 }
 
 #[test]
-fn a_header_block_may_be_split_and_padded() {
+fn a_block_may_come_in_any_frames() {
     let whole = sent(&with("x-field", "value"));
     let block = block(&with("x-field", "value"));
     let padded = [&[3][..], &block, &[0; 3]].concat();
@@ -229,17 +229,17 @@ fn a_header_block_may_be_split_and_padded() {
         pieces(7),
     ];
     for bytes in frames {
-        let mut server = connected();
+        let mut server = greeted();
         server.feed(&bytes);
         assert_eq!(server.seen.pop().as_ref(), Some(&whole));
     }
 }
 
 #[test]
-fn bodies_must_match_content_length() {
+fn bodies_have_their_declared_length() {
     let post = |length: &'static str| [request("POST", "/ignore"), vec![("content-length", length)]].concat();
     let run = |bytes: Vec<u8>| {
-        let mut server = connected();
+        let mut server = greeted();
         server.feed(&bytes);
         server.seen.pop().unwrap()
     };
@@ -261,8 +261,8 @@ fn bodies_must_match_content_length() {
 }
 
 #[test]
-fn padding_is_not_data() {
-    let mut server = connected();
+fn padding_is_no_data() {
+    let mut server = greeted();
     server.feed(&headers(1, &request("POST", "/ignore"), false));
     server.feed(&frame(DATA, PADDED, 1, [&[3][..], b"abc", &[0; 3]].concat()));
     server.feed(&frame(DATA, PADDED | END_STREAM, 1, [2, 0, 0]));
@@ -270,24 +270,24 @@ fn padding_is_not_data() {
 }
 
 #[test]
-fn trailers_are_separate_and_validated() {
+fn trailers_are_kept_apart_and_judged() {
     let run = |trailers: &[Field<'_>]| {
-        let mut server = connected();
+        let mut server = greeted();
         server.feed(&[headers(1, &request("POST", "/ignore"), false), headers(1, trailers, true)].concat());
         server.seen.pop().unwrap()
     };
-    let expected = vec![(b"x-sum".to_vec(), b"1".to_vec())];
+    let kept = vec![(b"x-sum".to_vec(), b"1".to_vec())];
     let seen = run(&[("x-sum", "1"), ("content-length", "7"), ("host", "evil")]);
     assert_eq!(
         seen,
-        Seen::Trailers { id: 1, fields: expected, refused: None },
-        "fields that are allowed in a head only should be dropped"
+        Seen::Trailers { id: 1, fields: kept, refused: None },
+        "those of the message are dropped"
     );
     let long = "x".repeat(5000);
     for (trailers, reject) in
         [(vec![("x", long.as_str())], Reject::TrailersTooLong), (vec![("x", "a\rb")], Reject::FieldValue)]
     {
-        assert!(matches!(run(&trailers), Seen::Trailers { refused: Some(actual), .. } if actual == reject));
+        assert!(matches!(run(&trailers), Seen::Trailers { refused: Some(told), .. } if told == reject));
     }
     for trailers in [[("connection", "close")], [("X", "1")], [(":status", "200")]] {
         assert!(matches!(run(&trailers), Seen::Reset { .. }), "{trailers:?}");
@@ -295,7 +295,7 @@ fn trailers_are_separate_and_validated() {
 }
 
 /// Returns `true` if HTTP/1.1 accepts a request of these parts, which must hold no line ends.
-fn http_1_accepts(method: &[u8], target: &[u8], host: &[u8], value: &[u8]) -> bool {
+fn http_1_takes(method: &[u8], target: &[u8], host: &[u8], value: &[u8]) -> bool {
     let bytes =
         [method, b" ", target, b" HTTP/1.1\r\nhost: ", host, b"\r\nx-value: ", value, b"\r\n\r\n"].concat();
     let (mut search, mut head) = (h1::Search::default(), h1::Head::default());
@@ -303,7 +303,7 @@ fn http_1_accepts(method: &[u8], target: &[u8], host: &[u8], value: &[u8]) -> bo
     parsed == Ok(Some(bytes.len()))
 }
 
-fn http_2_accepts(method: &[u8], target: &[u8], host: &[u8], value: &[u8]) -> bool {
+fn http_2_takes(method: &[u8], target: &[u8], host: &[u8], value: &[u8]) -> bool {
     let fields: [(&[u8], &[u8]); 5] = [
         (b":method", method),
         (b":scheme", b"http"),
@@ -311,20 +311,20 @@ fn http_2_accepts(method: &[u8], target: &[u8], host: &[u8], value: &[u8]) -> bo
         (b":authority", host),
         (b"x-value", value),
     ];
-    let mut server = connected();
+    let mut server = greeted();
     server.feed(&frame(HEADERS, END_HEADERS | END_STREAM, 1, raw_block(&fields)));
     matches!(server.seen.pop(), Some(Seen::Request { .. }))
 }
 
 #[test]
-fn every_byte_of_a_method_target_host_or_value_is_validated_as_in_http_1() {
+fn every_byte_of_a_method_target_host_or_value_is_judged_alike() {
     for byte in 0..=255_u8 {
         if byte == b'\n' || byte == b'\r' {
             continue;
         }
-        let around = |before: &[u8], after: &[u8]| [before, &[byte], after].concat();
+        let around = |front: &[u8], behind: &[u8]| [front, &[byte], behind].concat();
         let parts = [
-            // In HTTP/1.1 a space ends the method.
+            // A method ends at a space in HTTP/1.1.
             (around(b"G", b"T"), b"/".to_vec(), b"test".to_vec(), b"v".to_vec()),
             (b"GET".to_vec(), around(b"/a", b"b"), b"test".to_vec(), b"v".to_vec()),
             (b"GET".to_vec(), around(b"/a?b", b"c"), b"test".to_vec(), b"v".to_vec()),
@@ -333,8 +333,8 @@ fn every_byte_of_a_method_target_host_or_value_is_validated_as_in_http_1() {
         ];
         for (method, target, host, value) in parts {
             assert_eq!(
-                http_1_accepts(&method, &target, &host, &value),
-                http_2_accepts(&method, &target, &host, &value),
+                http_1_takes(&method, &target, &host, &value),
+                http_2_takes(&method, &target, &host, &value),
                 "{byte:#x} in {}",
                 [method, target, host, value].join(&b' ').escape_ascii()
             );
@@ -344,7 +344,7 @@ fn every_byte_of_a_method_target_host_or_value_is_validated_as_in_http_1() {
 
 proptest! {
     #[test]
-    fn requests_are_accepted_by_both_protocols_or_by_neither(
+    fn requests_are_judged_alike_over_both_protocols(
         method in prop_oneof![
             Just(b"GET".to_vec()),
             Just(b"OPTIONS".to_vec()),
@@ -361,12 +361,12 @@ proptest! {
         ],
         value in prop::collection::vec(prop_oneof![0x20..=0xff_u8, Just(b'\t')], 0..6),
     ) {
-        // HTTP/1.1 trims white space around values, and HTTP/2 has no absolute targets.
+        // White space around a value is taken off by HTTP/1.1, and an absolute target is none of HTTP/2.
         prop_assume!(value.trim_ascii() == value && host.trim_ascii() == host);
         prop_assume!(!target.to_ascii_lowercase().starts_with(b"http") && method != b"CONNECT");
         prop_assert_eq!(
-            http_1_accepts(&method, &target, &host, &value),
-            http_2_accepts(&method, &target, &host, &value)
+            http_1_takes(&method, &target, &host, &value),
+            http_2_takes(&method, &target, &host, &value)
         );
     }
 }

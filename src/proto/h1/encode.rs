@@ -64,12 +64,8 @@ pub struct Sent {
 /// known length is declared. Otherwise HTTP/1.1 uses chunks. HTTP/1.0 has no chunks: there the end of the
 /// connection ends the body.
 pub fn framing(exchange: Exchange, status: StatusCode, length: Length) -> Framing {
-    framing_of(exchange.content(status), exchange.version, length)
-}
-
-fn framing_of(content: Content, version: Version, length: Length) -> Framing {
-    match (length, version) {
-        _ if content != Content::Sent => Framing::None,
+    match (length, exchange.version) {
+        _ if exchange.content(status) != Content::Sent => Framing::None,
         (Length::Known(length), _) => Framing::Length(length),
         (Length::Unknown, Version::Http11) => Framing::Chunked,
         (Length::Unknown, Version::Http10) => Framing::Close,
@@ -95,8 +91,7 @@ pub fn head<'h>(
     headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>,
     date: &Date,
 ) -> Sent {
-    let content = exchange.content(status);
-    let framing = framing_of(content, exchange.version, length);
+    let framing = framing(exchange, status, length);
     status_line(out, status);
     let mut own = MessageFields::default();
     for (name, value) in headers {
@@ -107,19 +102,10 @@ pub fn head<'h>(
         }
     }
     let keep_alive = exchange.keep_alive && !own.closes && framing != Framing::Close;
-    match framing {
-        Framing::Length(length) => {
-            out.extend_from_slice(b"content-length: ");
-            out.extend_from_slice(Digits::of(length).as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
-        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        Framing::None => {
-            if let Some(digits) = own.content_length(content, length) {
-                field(out, b"content-length", digits.as_bytes());
-            }
-        }
-        Framing::Close => {}
+    match own.content_length(exchange.content(status), length) {
+        _ if framing == Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Some(digits) => field(out, b"content-length", digits.as_bytes()),
+        None => {}
     }
     if status != StatusCode::SWITCHING_PROTOCOLS {
         connection(out, exchange.version, keep_alive);
@@ -202,8 +188,7 @@ pub fn error(out: &mut Vec<u8>, status: StatusCode, text: &str, date: &Date) {
     out.push(b'\n');
 }
 
-/// Writes the `connection` field, unless the default of the version already says what happens to the
-/// connection.
+/// Writes the `connection` field, unless the default of the version already says what happens to the connection.
 pub(super) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
     match (version, keep_alive) {
         (_, false) => out.extend_from_slice(b"connection: close\r\n"),

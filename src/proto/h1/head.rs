@@ -151,4 +151,18 @@ impl Head {
         let fields = if self.upgrade { self.fields(bytes) } else { Fields::new(&[], bytes) };
         fields.all(b"upgrade").flat_map(list)
     }
+
+    /// Returns the value of `HTTP2-Settings` if the client offers to switch to HTTP/2: `Upgrade` has `h2c`,
+    /// `Connection` names the field, and there is one of it (RFC 7540 §3.2).
+    pub fn h2c_settings<'a>(&'a self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let mut values = self.fields(bytes).all(b"http2-settings");
+        let (Some(value), None) = (values.next(), values.next()) else { return None };
+        let is_named = self
+            .fields(bytes)
+            .all(b"connection")
+            .flat_map(list)
+            .any(|option| option.eq_ignore_ascii_case(b"http2-settings"));
+        let has_h2c = self.protocols(bytes).any(|protocol| protocol == b"h2c");
+        (is_named && has_h2c).then_some(value)
+    }
 }

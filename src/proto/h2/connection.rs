@@ -108,23 +108,12 @@ impl Connection {
     }
 
     /// Begins a connection that an HTTP/1.1 request asked for by `Upgrade: h2c` (RFC 7540 §3.2), behind the
-    /// `101`. Stream 1 carries that request's answer. `settings` is the payload of `HTTP2-Settings`.
-    ///
-    /// # Errors
-    ///
-    /// The settings are not valid: the upgrade must be refused, so call this before the `101` is written.
-    pub fn upgraded(
-        limits: &Limits,
-        now: Instant,
-        settings: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(Self, Key), Fault> {
-        let mut peer = PeerSettings::default();
-        peer.apply(settings)?;
+    /// `101`. Stream 1 carries that request's answer. `peer` are the [settings](super::upgrade) of that request.
+    pub fn upgraded(limits: &Limits, now: Instant, peer: PeerSettings, out: &mut Vec<u8>) -> (Self, Key) {
         let mut connection = Self { peer, ..Self::new(limits, now, out) };
         connection.last_stream = 1;
         let stream = connection.open(1, StreamState::HalfClosedRemote, Priority::UNNAMED, None, limits);
-        Ok((connection, stream))
+        (connection, stream)
     }
 
     /// Adds a stream.
@@ -233,6 +222,11 @@ impl Connection {
     /// can come until it has (RFC 9113 §4.3), so it must not take for ever.
     pub fn is_mid_frame(&self) -> bool {
         self.block.is_some() || !self.partial.is_empty()
+    }
+
+    /// Returns the key of an open stream.
+    pub fn key(&self, id: u32) -> Option<Key> {
+        self.streams.find(id)
     }
 
     /// Returns how many streams are open.

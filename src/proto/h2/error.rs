@@ -89,7 +89,7 @@ impl Fault {
     }
 
     /// The peer ended the connection with an error of its own.
-    pub(super) const PEER: Self = Self {
+    pub const PEER: Self = Self {
         code: ErrorCode::NoError,
         label: "h2_peer_goaway",
         text: "the peer ended the connection with an error",

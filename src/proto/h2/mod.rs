@@ -41,6 +41,7 @@ mod send;
 mod settings;
 mod state;
 mod streams;
+pub mod upgrade;
 pub mod window;
 
 pub use connection::{Connection, Context};

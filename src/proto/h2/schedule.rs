@@ -59,6 +59,10 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    pub(super) fn is_empty(&self) -> bool {
+        self.urgencies == 0
+    }
+
     /// Adds a stream that is in no list.
     pub(super) fn add(&mut self, streams: &mut Streams, key: Key) {
         let stream = streams.at(key.slot);

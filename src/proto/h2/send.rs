@@ -141,6 +141,11 @@ impl Connection {
         None
     }
 
+    /// Returns `true` if a stream waits for its turn.
+    pub fn has_ready(&self) -> bool {
+        !self.schedule.is_empty()
+    }
+
     /// Returns whether a stream has data, and whether it may send it.
     pub fn sending(&self, stream: Key) -> Sending {
         self.streams.get(stream).map_or(Sending::Idle, |entry| entry.sending)

@@ -22,6 +22,12 @@ pub struct Key {
 }
 
 impl Key {
+    /// Makes a key, for tests of code that only passes keys on.
+    #[cfg(test)]
+    pub fn of(slot: u32, id: u32) -> Self {
+        Self { slot, id }
+    }
+
     /// Returns the slot: a small number that no other open stream of the connection has.
     pub fn slot(self) -> usize {
         self.slot as usize

@@ -7,9 +7,11 @@ use super::scan;
 /// Returns `true` for `uri-host [ ":" [ port ] ]`, the value of Host. An empty value is one: it belongs to
 /// a target without an authority.
 ///
-/// User information, an IPv6 zone and `IPvFuture` are refused.
+/// A port without a host is refused (RFC 9110 §4.2.1), and so are user information, an IPv6 zone and
+/// `IPvFuture`.
 pub(in crate::proto) fn is_host(value: &[u8]) -> bool {
     match value {
+        [b':', ..] => false,
         [b'[', ..] => is_bracketed(value),
         _ => is_named(value),
     }
@@ -17,7 +19,7 @@ pub(in crate::proto) fn is_host(value: &[u8]) -> bool {
 
 /// Returns `true` for the authority of an HTTP URI: a host that is not empty, with or without a port.
 pub fn is_authority(value: &[u8]) -> bool {
-    !matches!(value, [] | [b':', ..]) && is_host(value)
+    !value.is_empty() && is_host(value)
 }
 
 /// Returns `true` for a host and a port, neither of them empty: the target of CONNECT.

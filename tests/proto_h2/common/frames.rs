@@ -1,4 +1,4 @@
-//! Frames in wire format.
+//! Frames as bytes.
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -20,10 +20,10 @@ pub(crate) const END_HEADERS: u8 = 0x4;
 pub(crate) const PADDED: u8 = 0x8;
 pub(crate) const WITH_PRIORITY: u8 = 0x20;
 
-/// Name and value of a header field.
+/// A header field.
 pub(crate) type Field<'a> = (&'a str, &'a str);
 
-/// Sent frame.
+/// One frame that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -39,7 +39,7 @@ impl Frame {
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
 
-    /// Returns the number at the start of the payload.
+    /// Returns the number that the payload begins with.
     pub(crate) fn number(&self) -> u32 {
         u32::from_be_bytes(self.payload[..4].try_into().unwrap())
     }
@@ -49,7 +49,7 @@ impl Frame {
     }
 }
 
-/// Returns a frame in wire format.
+/// Makes the bytes of a frame.
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     let mut bytes = (payload.len() as u32).to_be_bytes()[1..].to_vec();
@@ -59,7 +59,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>)
     bytes
 }
 
-/// Splits bytes into frames. The bytes must be complete frames.
+/// Splits bytes into frames; all of them must be whole.
 pub(crate) fn read_frames(mut bytes: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
     while !bytes.is_empty() {
@@ -71,7 +71,7 @@ pub(crate) fn read_frames(mut bytes: &[u8]) -> Vec<Frame> {
     frames
 }
 
-/// Encodes header fields as never-indexed literals without Huffman coding.
+/// Codes header fields plainly: literals that are never indexed, names and values as they are.
 pub(crate) fn block(fields: &[Field<'_>]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in fields {
@@ -82,7 +82,7 @@ pub(crate) fn block(fields: &[Field<'_>]) -> Vec<u8> {
     bytes
 }
 
-/// Encodes header fields whose names and values are arbitrary bytes.
+/// Codes header fields that need not be text.
 pub(crate) fn raw_block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in fields {
@@ -109,27 +109,27 @@ fn string(bytes: &mut Vec<u8>, text: &[u8]) {
     bytes.extend(text);
 }
 
-/// Returns the pseudo-header fields of a request.
+/// The fields every request has.
 pub(crate) fn request<'a>(method: &'a str, path: &'a str) -> Vec<Field<'a>> {
     vec![(":method", method), (":scheme", "http"), (":path", path), (":authority", "test")]
 }
 
-/// Returns a HEADERS frame with these fields.
+/// HEADERS of a request.
 pub(crate) fn headers(stream: u32, fields: &[Field<'_>], ends: bool) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | (u8::from(ends) * END_STREAM), stream, block(fields))
 }
 
-/// Returns a complete request without a body.
+/// A whole request without a body.
 pub(crate) fn get(stream: u32, path: &str) -> Vec<u8> {
     headers(stream, &request("GET", path), true)
 }
 
-/// Returns the payload of a SETTINGS frame.
+/// The payload of SETTINGS.
 pub(crate) fn settings(pairs: &[(u16, u32)]) -> Vec<u8> {
     pairs.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect()
 }
 
-/// Returns a client's preface: the magic bytes and a SETTINGS frame.
+/// A client's preface: the magic and SETTINGS.
 pub(crate) fn preface(pairs: &[(u16, u32)]) -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, settings(pairs))].concat()
 }

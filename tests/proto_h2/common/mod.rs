@@ -1,6 +1,6 @@
-//! Both sides of a connection without sockets: frames of a peer, and a server that responds according to the
-//! path.
-#![allow(dead_code, reason = "not every constant is used by a test")]
+//! Both sides of a connection without sockets: frames a peer sends, and a server that answers by simple
+//! rules.
+#![allow(dead_code, reason = "a vocabulary: its users come one by one")]
 
 pub(crate) mod frames;
 pub(crate) mod server;

@@ -1,9 +1,9 @@
-//! Server on one connection that responds according to the path.
+//! A server on a connection, which answers by the path.
 //!
-//! - `/` and all paths that are not listed send an image with the body "root".
-//! - `/bytes/N` sends N bytes. `/slow/N` sends its data only after [`Server::resume`].
-//! - `/echo` sends back its body once the body has ended. `/early` responds before the body has ended.
-//! - `/hold` sends no response and keeps its body. `/ignore` sends no response and releases its body.
+//! - `/` is an image with the body "root", as is any path that is not listed.
+//! - `/bytes/N` is N bytes, sent by turns. `/slow/N` sends its data only after [`Server::let_go`].
+//! - `/echo` answers with its body once that has ended. `/early` answers before its body has.
+//! - `/hold` is never answered and holds its body. `/ignore` is never answered and its body is released.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -22,7 +22,7 @@ use super::frames::{DATA, Frame, HEADERS, SETTINGS, frame, preface, read_frames}
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// Recorded event.
+/// An event, kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Request {
@@ -57,33 +57,33 @@ pub(crate) enum Seen {
     Over(Option<Fault>),
 }
 
-/// Response that is being sent or waits to be sent.
+/// A reply that is sent, or will be.
 #[derive(Debug, Default)]
 struct Reply {
-    /// Received body of the request.
+    /// Bytes of the request's body.
     body: Vec<u8>,
     path: String,
-    /// Bytes received and not released.
+    /// Bytes that came and are not released.
     held: usize,
-    /// Bytes left to send.
+    /// Bytes to send.
     left: usize,
     is_waiting: bool,
 }
 
-/// Connection with the events and the sent bytes.
+/// One connection, what was seen on it and what was sent.
 pub(crate) struct Server {
     pub(crate) connection: Connection,
     pub(crate) limits: Limits,
     pub(crate) now: Instant,
     pub(crate) seen: Vec<Seen>,
-    /// All sent bytes.
+    /// Everything that was sent.
     pub(crate) sent: Vec<u8>,
-    /// Maximum bytes in the outbox; data is added while it holds fewer.
+    /// Most bytes that may wait in the outbox before data is added.
     pub(crate) outbox_bytes: usize,
-    /// The peer reads the sent bytes.
+    /// Whether the peer reads what is sent.
     pub(crate) reads: bool,
-    /// Data is sent between events. If `false`, the output does not depend on how the input is cut.
-    pub(crate) sends_data: bool,
+    /// Whether data is sent between events: how those are cut must not matter then.
+    pub(crate) pumps: bool,
     out: Vec<u8>,
     head: Head,
     image: Image,
@@ -108,7 +108,7 @@ impl Server {
             sent: Vec::new(),
             outbox_bytes: usize::MAX,
             reads: true,
-            sends_data: true,
+            pumps: true,
             out,
             head: Head::default(),
             image,
@@ -116,16 +116,16 @@ impl Server {
         }
     }
 
-    /// Returns a server whose peer has sent these settings and acknowledged the server's. The sent bytes are
-    /// cleared.
-    pub(crate) fn connected(limits: Limits, pairs: &[(u16, u32)]) -> Self {
+    /// Makes a server whose peer has sent these settings and acknowledged its own. What was sent so far is
+    /// forgotten.
+    pub(crate) fn greeted(limits: Limits, pairs: &[(u16, u32)]) -> Self {
         let mut server = Self::with(limits);
         server.feed(&[preface(pairs), frame(SETTINGS, 1, 0, [])].concat());
         server.sent.clear();
         server
     }
 
-    /// Feeds bytes and responds to the events.
+    /// Feeds bytes and answers what comes of them.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
         let mut head = std::mem::take(&mut self.head);
         loop {
@@ -133,31 +133,31 @@ impl Server {
             let mut cx = Context { limits: &self.limits, now: self.now, head: &mut head, out: &mut self.out };
             let Some(event) = self.connection.next(&mut bytes, &mut cx) else { break };
             assert!(self.out.len() >= before);
-            self.handle(event, &head);
-            if self.sends_data {
-                self.send_data();
+            self.take(event, &head);
+            if self.pumps {
+                self.pump();
             }
         }
         assert!(bytes.is_empty());
-        if self.sends_data {
-            self.send_data();
+        if self.pumps {
+            self.pump();
         }
         let mut cx = Context { limits: &self.limits, now: self.now, head: &mut head, out: &mut self.out };
         if let Some(event) = self.connection.next(&mut bytes, &mut cx) {
-            self.handle(event, &head);
+            self.take(event, &head);
         }
         self.head = head;
         self.flush();
     }
 
-    /// Feeds bytes and returns the frames sent in response.
+    /// Feeds bytes and returns the frames that were sent for them.
     pub(crate) fn answer(&mut self, bytes: &[u8]) -> Vec<Frame> {
         let before = self.sent.len();
         self.feed(bytes);
         read_frames(&self.sent[before..])
     }
 
-    /// Lets the connection close if nothing is left to do, and returns all frames sent so far.
+    /// Lets the connection end if it has nothing left, and returns the frames sent so far.
     pub(crate) fn frames(&mut self) -> Vec<Frame> {
         self.feed(&[]);
         read_frames(&self.sent)
@@ -170,29 +170,29 @@ impl Server {
         }
     }
 
-    /// Clears the recorded events, the sent bytes and the responses.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets what was seen and sent.
+    pub(crate) fn forget(&mut self) {
         self.seen.clear();
         self.sent.clear();
         self.replies.clear();
     }
 
-    /// Returns the number of bytes that the peer has not read.
+    /// Returns how many bytes wait for a peer that does not read.
     pub(crate) fn queued(&self) -> usize {
         self.out.len()
     }
 
-    /// Makes the peer read the queued bytes.
+    /// Has the peer read what waits.
     pub(crate) fn read(&mut self) {
         self.reads = true;
         self.flush();
         self.feed(&[]);
     }
 
-    fn handle(&mut self, event: Event<'_>, head: &Head) {
-        let seen = recorded(&event, head);
+    fn take(&mut self, event: Event<'_>, head: &Head) {
+        let seen = keep(&event, head);
         match (&mut self.seen.last_mut(), &seen) {
-            // Consecutive data of a stream is joined, because the input may cut it anywhere.
+            // How data is cut does not matter.
             (Some(Seen::Data { id, bytes, ends: last }), Seen::Data { id: same, bytes: more, ends })
                 if id == same && !*last =>
             {
@@ -204,10 +204,10 @@ impl Server {
         match event {
             Event::Request { stream, ends } => self.request(stream, ends, head),
             Event::Refused { stream, reject, .. } => {
-                self.respond(stream, reject.status(), b"refused", End::Stream)
+                self.answer_with(stream, reject.status(), b"refused", End::Stream)
             }
             Event::Data { stream, bytes, ends } => self.data(stream, bytes, ends),
-            Event::Trailers { stream, .. } => self.request_ended(stream),
+            Event::Trailers { stream, .. } => self.ended(stream),
             Event::Reset { stream, .. } => drop(self.replies.remove(&stream.id())),
             Event::Malformed(_) | Event::Over(_) => {}
         }
@@ -219,15 +219,15 @@ impl Server {
         let mut reply = Reply { path: path.clone(), ..Reply::default() };
         match path.as_str() {
             "/echo" | "/hold" | "/ignore" => {}
-            "/early" => self.respond(stream, StatusCode::OK, b"early", End::Stream),
+            "/early" => self.answer_with(stream, StatusCode::OK, b"early", End::Stream),
             path if path.starts_with("/bytes/") => {
                 reply.left = number();
-                self.start_response(stream, reply.left);
+                self.begin(stream, reply.left);
             }
             path if path.starts_with("/slow/") => {
                 reply.left = number();
                 reply.is_waiting = true;
-                self.start_unknown_length(stream);
+                self.begin_unknown(stream);
             }
             _ => {
                 let is_head = head.method() == windlass::proto::semantics::Method::Head;
@@ -242,28 +242,28 @@ impl Server {
         }
         self.replies.insert(stream.id(), (stream, reply));
         if ends {
-            self.request_ended(stream);
+            self.ended(stream);
         }
     }
 
-    fn start_response(&mut self, stream: Key, len: usize) {
+    fn begin(&mut self, stream: Key, len: usize) {
         let end = if len == 0 { End::Stream } else { End::Open };
-        self.send_head(stream, StatusCode::OK, Length::Known(len as u64), end);
+        self.head_out(stream, StatusCode::OK, Length::Known(len as u64), end);
         self.connection.want(stream);
     }
 
-    fn start_unknown_length(&mut self, stream: Key) {
-        self.send_head(stream, StatusCode::OK, Length::Unknown, End::Open);
+    fn begin_unknown(&mut self, stream: Key) {
+        self.head_out(stream, StatusCode::OK, Length::Unknown, End::Open);
     }
 
-    fn send_head(&mut self, stream: Key, status: StatusCode, length: Length, end: End) {
+    fn head_out(&mut self, stream: Key, status: StatusCode, length: Length, end: End) {
         self.connection.headers_out(stream, end, &mut self.out, |out| {
             encode::head(out, Exchange::default(), status, length, &HeaderMap::new(), DATE, Strings::Plain);
         });
     }
 
-    fn respond(&mut self, stream: Key, status: StatusCode, body: &[u8], end: End) {
-        self.send_head(stream, status, Length::Known(body.len() as u64), End::Open);
+    fn answer_with(&mut self, stream: Key, status: StatusCode, body: &[u8], end: End) {
+        self.head_out(stream, status, Length::Known(body.len() as u64), End::Open);
         if self.connection.room(stream) >= body.len() {
             self.connection.data_out(stream, body.len(), end, &mut self.out);
             self.out.extend_from_slice(body);
@@ -278,7 +278,7 @@ impl Server {
                     if path == "/echo" {
                         reply.body.extend_from_slice(bytes);
                     }
-                    // Released in fixed steps, so that they do not depend on how the body is cut.
+                    // In steps that do not depend on how the body was cut.
                     reply.held += bytes.len();
                     while reply.held >= 1000 {
                         reply.held -= 1000;
@@ -290,35 +290,35 @@ impl Server {
             self.connection.release(stream, bytes.len(), &mut self.out);
         }
         if ends {
-            self.request_ended(stream);
+            self.ended(stream);
         }
     }
 
-    /// Handles the end of a request.
-    fn request_ended(&mut self, stream: Key) {
+    /// The request is complete.
+    fn ended(&mut self, stream: Key) {
         let Some((_, reply)) = self.replies.get_mut(&stream.id()) else { return };
         if reply.path == "/echo" {
             reply.left = reply.body.len();
             let left = reply.left;
-            self.start_response(stream, left);
+            self.begin(stream, left);
         }
     }
 
-    /// Sends the data of `/slow/N`.
-    pub(crate) fn resume(&mut self, id: u32) {
+    /// Lets the data of `/slow/N` go.
+    pub(crate) fn let_go(&mut self, id: u32) {
         let (stream, reply) = self.replies.get_mut(&id).unwrap();
         reply.is_waiting = false;
         self.connection.want(*stream);
         self.feed(&[]);
     }
 
-    /// Returns the key of a stream whose response is incomplete.
+    /// Returns the key of a stream that is not answered whole.
     pub(crate) fn key(&self, id: u32) -> Key {
         self.replies[&id].0
     }
 
-    /// Sends data while the windows and the outbox have room.
-    fn send_data(&mut self) {
+    /// Sends data while there is room.
+    fn pump(&mut self) {
         while self.out.len() < self.outbox_bytes
             && let Some((stream, room)) = self.connection.next_turn()
         {
@@ -338,7 +338,7 @@ impl Server {
     }
 }
 
-fn recorded(event: &Event<'_>, head: &Head) -> Seen {
+fn keep(event: &Event<'_>, head: &Head) -> Seen {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let fields = || head.fields().iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
     match *event {
@@ -360,7 +360,7 @@ fn recorded(event: &Event<'_>, head: &Head) -> Seen {
     }
 }
 
-/// Decodes the header block of a sent frame. The server uses no dynamic table here.
+/// Decodes the block of HEADERS that was sent; no peer of a test has a table.
 pub(crate) fn fields(frame: &Frame) -> Vec<(String, String)> {
     assert_eq!(frame.kind, HEADERS);
     let (mut decoder, mut bytes, mut rest, mut fields) =
@@ -374,12 +374,12 @@ pub(crate) fn fields(frame: &Frame) -> Vec<(String, String)> {
     fields
 }
 
-/// Returns the status of a sent HEADERS frame.
+/// Returns the status of HEADERS that was sent.
 pub(crate) fn status(frame: &Frame) -> u16 {
     fields(frame)[0].1.parse().unwrap()
 }
 
-/// Returns the data sent on a stream.
+/// Returns the data that was sent on a stream.
 pub(crate) fn body(frames: &[Frame], id: u32) -> Vec<u8> {
     let data = frames.iter().filter(|frame| frame.kind == DATA && frame.stream == id);
     data.flat_map(|frame| frame.payload.clone()).collect()

@@ -1,4 +1,4 @@
-//! Windlass on one connection.
+//! This implementation.
 
 use windlass::proto::{
     h2::{
@@ -9,9 +9,9 @@ use windlass::proto::{
     semantics::Length,
 };
 
-use super::step::{BODY, Request, Step, limits, record_sent, sorted};
+use super::step::{BODY, Request, Step, limits, note_sent, sorted};
 
-/// Connection of Windlass.
+/// This implementation.
 pub(super) struct Ours {
     connection: Connection,
     limits: Limits,
@@ -54,12 +54,12 @@ impl Ours {
                     step.of(stream.id()).trailers = sorted(self.head.fields().iter());
                     step.of(stream.id()).ends = true;
                 }
-                Event::Reset { stream, .. } => step.of(stream.id()).reported_reset = true,
+                Event::Reset { stream, .. } => step.of(stream.id()).gone = true,
                 Event::Malformed(_) => {}
                 Event::Over(_) => self.is_over = true,
             }
         }
-        record_sent(&mut step, &out);
+        note_sent(&mut step, &out);
         step
     }
 

@@ -1,4 +1,4 @@
-//! Effects of one frame on either implementation.
+//! Effects of one frame, from either implementation.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ pub(super) const BODY: &[u8] = b"ok";
 /// Effects of one frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Step {
-    /// Received requests and sent responses by stream.
+    /// By stream: what was seen of its request, and what was sent on it.
     pub(super) streams: BTreeMap<u32, Stream>,
-    /// Payloads of the PING acknowledgements.
+    /// Payloads of PINGs that were answered.
     pub(super) pongs: Vec<Vec<u8>>,
-    /// Number of SETTINGS acknowledgements.
+    /// SETTINGS that were acknowledged.
     pub(super) settings: usize,
-    /// Error code of the sent GOAWAY.
+    /// The code of the GOAWAY that ended the connection.
     pub(super) goaway: Option<u32>,
 }
 
@@ -36,8 +36,8 @@ pub(super) struct Stream {
     pub(super) body: Vec<u8>,
     pub(super) ends: bool,
     pub(super) trailers: Vec<(String, Vec<u8>)>,
-    /// A reset was reported to the user.
-    pub(super) reported_reset: bool,
+    /// Whether its user was told of a reset.
+    pub(super) gone: bool,
     pub(super) status: Option<u16>,
     pub(super) sent: usize,
     pub(super) sent_end: bool,
@@ -51,8 +51,8 @@ pub(super) struct Request {
     pub(super) fields: Vec<(String, Vec<u8>)>,
 }
 
-/// Records sent frames.
-pub(super) fn record_sent(step: &mut Step, sent: &[u8]) {
+/// Takes note of frames that were sent.
+pub(super) fn note_sent(step: &mut Step, sent: &[u8]) {
     for frame in read_frames(sent) {
         match frame.kind {
             HEADERS => {

@@ -1,4 +1,4 @@
-//! The crate `h2` on one in-memory connection.
+//! The crate `h2`, driven in memory.
 
 use std::{
     cell::RefCell,
@@ -15,10 +15,10 @@ use ::h2::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::step::{BODY, Request, Step, limits, record_sent, sorted};
+use super::step::{BODY, Request, Step, limits, note_sent, sorted};
 use crate::common::frames::PREFACE;
 
-/// Socket made of an input and an output buffer.
+/// A socket of two buffers.
 #[derive(Clone, Default)]
 struct Pipe(Rc<RefCell<(Vec<u8>, Vec<u8>)>>);
 
@@ -60,7 +60,7 @@ enum Phase {
     Over,
 }
 
-/// Connection of the crate `h2`.
+/// The crate.
 pub(super) struct Theirs {
     pipe: Pipe,
     phase: Phase,
@@ -86,8 +86,7 @@ impl Theirs {
         self.pipe.0.borrow_mut().0.extend_from_slice(bytes);
         let mut step = Step::default();
         let mut cx = TaskContext::from_waker(Waker::noop());
-        // Reading can cause writes and writing can allow more reads, so the connection is polled several
-        // times.
+        // What is read makes more to write, and the other way round.
         for _ in 0..4 {
             if let Phase::Greeting(handshake) = &mut self.phase {
                 match Pin::new(handshake).poll(&mut cx) {
@@ -131,12 +130,12 @@ impl Theirs {
             }
         }
         let sent = std::mem::take(&mut self.pipe.0.borrow_mut().1);
-        record_sent(&mut step, sent.strip_prefix(PREFACE).unwrap_or(&sent));
+        note_sent(&mut step, sent.strip_prefix(PREFACE).unwrap_or(&sent));
         step
     }
 }
 
-/// Reads the available body. Returns `true` if more data may follow.
+/// Reads what is there of a body; says whether more may come.
 fn read_body(step: &mut Step, id: u32, body: &mut RecvStream, cx: &mut TaskContext<'_>) -> bool {
     loop {
         let polled = body.poll_data(cx);
@@ -149,7 +148,7 @@ fn read_body(step: &mut Step, id: u32, body: &mut RecvStream, cx: &mut TaskConte
                 let _ = body.flow_control().release_capacity(data.len());
             }
             Poll::Ready(Some(Err(_))) => {
-                step.of(id).reported_reset = true;
+                step.of(id).gone = true;
                 return false;
             }
             Poll::Ready(None) => {
@@ -161,7 +160,7 @@ fn read_body(step: &mut Step, id: u32, body: &mut RecvStream, cx: &mut TaskConte
                         stream.trailers =
                             sorted(trailers.iter().map(|(n, v)| (n.as_str().as_bytes(), v.as_bytes())));
                     }
-                    Poll::Ready(Err(_)) => stream.reported_reset = true,
+                    Poll::Ready(Err(_)) => stream.gone = true,
                     Poll::Pending => return true,
                 }
                 return false;

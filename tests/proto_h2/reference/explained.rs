@@ -1,4 +1,4 @@
-//! Expected differences between Windlass and the crate `h2`, each required by an RFC.
+//! Differences between the two, each argued from the RFCs.
 
 use super::{
     Case, Script,
@@ -9,12 +9,12 @@ use crate::common::frames::{
     WINDOW_UPDATE, frame, headers, request, settings,
 };
 
-/// Expected difference.
-pub(super) struct ExpectedDifference {
-    /// Rule of an RFC that requires the behaviour of Windlass, and the behaviour of the crate.
-    pub(super) reason: &'static str,
+/// A difference that is right.
+pub(super) struct Explained {
+    /// The rule that requires it.
+    pub(super) because: &'static str,
     pub(super) is: fn(&Case) -> bool,
-    /// Frames that cause the difference.
+    /// Frames that show it.
     pub(super) example: fn() -> Script,
 }
 
@@ -24,10 +24,10 @@ const STREAM_CLOSED: u32 = 5;
 const FRAME_SIZE_ERROR: u32 = 6;
 const COMPRESSION_ERROR: u32 = 9;
 
-pub(super) const EXPECTED: &[ExpectedDifference] = &[
-    ExpectedDifference {
-        reason: "RFC 9113 §8.2.1: a field value must not start or end with white space; the crate \
-            accepts it",
+pub(super) const EXPLAINED: &[Explained] = &[
+    Explained {
+        because: "RFC 9113 §8.2.1: a field value must not start or end with white space; the crate lets it \
+            pass",
         is: |case| {
             let theirs =
                 case.theirs.streams.get(&case.frame.stream).and_then(|stream| stream.request.as_ref());
@@ -38,9 +38,9 @@ pub(super) const EXPECTED: &[ExpectedDifference] = &[
         },
         example: || vec![headers(1, &[request("GET", "/"), vec![("a", " b")]].concat(), true)],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §8.1: trailers with pseudo-header fields are malformed; the crate drops \
-            the fields",
+    Explained {
+        because: "RFC 9113 §8.1: trailers must not hold pseudo-header fields, or are malformed; the crate \
+            drops the fields",
         is: |case| {
             case.frame.kind == HEADERS
                 && case.our_reset() == Some(PROTOCOL_ERROR)
@@ -48,56 +48,56 @@ pub(super) const EXPECTED: &[ExpectedDifference] = &[
         },
         example: || vec![headers(1, &request("POST", "/"), false), headers(1, &[(":path", "/")], true)],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §4.2, §6: a wrong length is FRAME_SIZE_ERROR; the crate sends PROTOCOL_ERROR",
+    Explained {
+        because: "RFC 9113 §4.2, §6: a wrong length is FRAME_SIZE_ERROR; the crate says PROTOCOL_ERROR",
         is: |case| case.codes() == (Some(FRAME_SIZE_ERROR), Some(PROTOCOL_ERROR)),
         example: || vec![frame(WINDOW_UPDATE, 0, 0, [0; 3])],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §6.3: a PRIORITY of a wrong length is an error of its stream; the crate ends \
+    Explained {
+        because: "RFC 9113 §6.3: a PRIORITY of a wrong length is an error of its stream; the crate ends \
             the connection",
         is: |case| case.frame.kind == PRIORITY && case.our_reset() == Some(FRAME_SIZE_ERROR),
         example: || vec![headers(1, &request("GET", "/"), true), frame(PRIORITY, 0, 1, [0; 4])],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §5.1: HEADERS on a closed stream is STREAM_CLOSED; the crate sends \
+    Explained {
+        because: "RFC 9113 §5.1: HEADERS on a closed stream is STREAM_CLOSED; the crate says \
             PROTOCOL_ERROR",
         is: |case| case.frame.kind == HEADERS && case.codes() == (Some(STREAM_CLOSED), Some(PROTOCOL_ERROR)),
         example: || vec![headers(1, &request("GET", "/"), true), headers(1, &request("GET", "/"), true)],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §5.1.1: HEADERS on a skipped stream ends the connection; the crate resets the \
-            stream instead if the block is malformed",
+    Explained {
+        because: "RFC 9113 §5.1.1: HEADERS on a stream that was passed over ends the connection, whatever \
+            its block; the crate first decodes that, and resets the stream if the block is malformed",
         is: |case| {
             case.frame.kind == HEADERS && matches!(case.codes(), (Some(PROTOCOL_ERROR | STREAM_CLOSED), None))
         },
         example: || vec![headers(5, &request("GET", "/"), true), headers(3, &[("te", "x")], true)],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §6.9.1: a window beyond the maximum resets its stream, even if the response \
-            has been sent; the crate checks windows only while it sends",
+    Explained {
+        because: "RFC 9113 §6.9.1: a window beyond the largest ends its stream, also when the response has \
+            been sent; the crate looks at windows of streams only while it sends",
         is: |case| case.frame.kind == WINDOW_UPDATE && case.our_reset() == Some(FLOW_CONTROL_ERROR),
         example: || {
             let open = headers(1, &request("POST", "/"), false);
             vec![open, frame(WINDOW_UPDATE, 0, 1, [0x7f, 0xff, 0xff, 0xff])]
         },
     },
-    ExpectedDifference {
-        reason: "RFC 9218 §2.1, RFC 8441 §3: settings 8 and 9 are 0 or 1, and 9 does not change; the \
-            crate ignores both",
+    Explained {
+        because: "RFC 9218 §2.1, RFC 8441 §3: settings 8 and 9 are 0 or 1, and 9 does not change; the \
+            crate knows neither",
         is: |case| case.frame.kind == SETTINGS && case.codes() == (Some(PROTOCOL_ERROR), None),
         example: || vec![frame(SETTINGS, 0, 0, settings(&[(9, 1)]))],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §6.5.2: a window beyond the maximum is FLOW_CONTROL_ERROR; the crate sends \
+    Explained {
+        because: "RFC 9113 §6.5.2: a window beyond the largest is FLOW_CONTROL_ERROR; the crate says \
             PROTOCOL_ERROR",
         is: |case| {
             case.frame.kind == SETTINGS && case.codes() == (Some(FLOW_CONTROL_ERROR), Some(PROTOCOL_ERROR))
         },
         example: || vec![frame(SETTINGS, 0, 0, settings(&[(4, 1 << 31)]))],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §4.3: a block that is not HPACK is COMPRESSION_ERROR; the crate may send \
+    Explained {
+        because: "RFC 9113 §4.3: a block that is not HPACK is COMPRESSION_ERROR; the crate may say \
             PROTOCOL_ERROR",
         is: |case| {
             matches!(case.frame.kind, HEADERS | CONTINUATION)
@@ -105,15 +105,15 @@ pub(super) const EXPECTED: &[ExpectedDifference] = &[
         },
         example: || vec![frame(HEADERS, END_HEADERS, 1, [0x00, 0x05, b'a'])],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §8.1.1, §8.2.1: a request with an invalid field name is malformed, which is an \
+    Explained {
+        because: "RFC 9113 §8.1.1, §8.2.1: a request with an invalid field name is malformed, which is an \
             error of its stream; the crate ends the connection",
         is: |case| case.our_reset() == Some(PROTOCOL_ERROR) && case.theirs.goaway == Some(PROTOCOL_ERROR),
         example: || vec![headers(1, &[request("GET", "/"), vec![("X", "1")]].concat(), true)],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §8.1.1: a message is validated as a whole; the crate validates the parts of \
-            a block as they arrive",
+    Explained {
+        because: "RFC 9113 §8.1.1: a message is judged as a whole; the crate judges the parts of a block \
+            as they come",
         is: |case| {
             let theirs = case.theirs.streams.get(&case.frame.stream).and_then(|stream| stream.reset);
             let is_begun = matches!(case.frame.kind, HEADERS | CONTINUATION) && !case.frame.has(END_HEADERS);
@@ -121,22 +121,22 @@ pub(super) const EXPECTED: &[ExpectedDifference] = &[
         },
         example: || vec![frame(HEADERS, 0, 1, [0xb9])],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §8.4: a client must not push, and its PUSH_PROMISE is PROTOCOL_ERROR; the crate \
+    Explained {
+        because: "RFC 9113 §8.4: a client must not push, and its PUSH_PROMISE is PROTOCOL_ERROR; the crate \
             ignores some",
         is: |case| case.frame.kind == PUSH_PROMISE && case.codes() == (Some(PROTOCOL_ERROR), None),
         example: || {
             vec![headers(1, &request("POST", "/"), false), frame(PUSH_PROMISE, 0, 1, [0, 0, 0, 2, 0x82])]
         },
     },
-    ExpectedDifference {
-        reason: "RFC 9218 §7.1: PRIORITY_UPDATE has its own rules; the crate does not support it",
+    Explained {
+        because: "RFC 9218 §7.1: PRIORITY_UPDATE has rules of its own; the crate does not know it",
         is: |case| case.frame.kind == PRIORITY_UPDATE && case.ours.goaway.is_some(),
         example: || vec![frame(PRIORITY_UPDATE, 0, 0, [0; 3])],
     },
-    ExpectedDifference {
-        reason: "RFC 9113 §6.8: a peer that ended the connection with an error reads no more; the \
-            crate answers with GOAWAY",
+    Explained {
+        because: "RFC 9113 §6.8: who ended the connection with an error reads nothing more; the crate \
+            answers with GOAWAY",
         is: |case| case.frame.kind == GOAWAY && case.codes() == (None, Some(0)),
         example: || vec![frame(GOAWAY, 0, 0, [0, 0, 0, 0, 0, 0, 0, 1])],
     },
