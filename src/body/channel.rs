@@ -11,15 +11,19 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
+#[cfg(feature = "http2")]
+use super::FrameKind;
 use super::{BodyError, Frame};
 
 #[derive(Default)]
 struct ChannelState {
     frames: VecDeque<Frame>,
-    /// Sum of the [`cost`] of `frames`.
+    /// Copied bytes after `frames`, to which further copies are appended.
+    copied: BytesMut,
+    /// Sum of the [`cost`] of `frames` and `copied`.
     queued_bytes: usize,
     /// End of the body, set once by the producer. The queued frames come before it.
     end: Option<Result<(), BodyError>>,
@@ -29,11 +33,29 @@ struct ChannelState {
     producer: Option<Waker>,
 }
 
+impl ChannelState {
+    /// Ends the buffer of copied bytes: what is queued next comes after it.
+    fn finish_copied(&mut self) {
+        if !self.copied.is_empty() {
+            self.frames.push_back(Frame::Data(self.copied.split().freeze()));
+        }
+    }
+
+    /// Removes and returns the next frame.
+    fn pop(&mut self) -> Option<Frame> {
+        if self.frames.is_empty() {
+            self.finish_copied();
+        }
+        self.frames.pop_front()
+    }
+}
+
+/// Size of a queue entry and of the buffer's own allocation.
+const OVERHEAD_BYTES: usize = 128;
+
 /// Returns the bytes that a buffer counts in the window. They include a fixed overhead, which dominates in a
 /// queue of tiny buffers.
 fn cost(piece: &Bytes) -> usize {
-    /// Size of a queue entry and of the buffer's own allocation.
-    const OVERHEAD_BYTES: usize = 128;
     piece.len() + OVERHEAD_BYTES
 }
 
@@ -122,9 +144,43 @@ impl BodySender {
         if state.is_closed {
             return;
         }
+        state.finish_copied();
         state.queued_bytes += cost(&bytes);
         state.frames.push_back(Frame::Data(bytes));
         wake(state, |s| s.consumer.take());
+    }
+
+    /// Queues a copy of bytes without waiting. Copies that the consumer has not taken yet are joined in one
+    /// buffer, so tiny pieces cost no more memory than their bytes.
+    #[cfg(feature = "http2")]
+    pub(crate) fn push_copy(&mut self, bytes: &[u8]) {
+        let mut state = self.shared.lock();
+        if bytes.is_empty() || state.is_closed {
+            return;
+        }
+        if state.copied.is_empty() {
+            state.queued_bytes += OVERHEAD_BYTES;
+        }
+        state.queued_bytes += bytes.len();
+        state.copied.extend_from_slice(bytes);
+        wake(state, |s| s.consumer.take());
+    }
+
+    /// Returns how many bytes the consumer has not taken; `None` if it has been dropped. If there are any, the
+    /// task is woken when it takes some, or is dropped.
+    #[cfg(feature = "http2")]
+    pub(crate) fn poll_untaken(&mut self, cx: &mut Context<'_>) -> Option<usize> {
+        let mut state = self.shared.lock();
+        if state.is_closed {
+            return None;
+        }
+        let in_frames = state.frames.iter().map(|frame| match frame {
+            Frame::Data(bytes) => bytes.len(),
+            Frame::Trailers(_) => 0,
+        });
+        let untaken = in_frames.sum::<usize>() + state.copied.len();
+        register(&mut state.producer, cx.waker());
+        Some(untaken)
     }
 
     /// Waits until the consumer is dropped. A producer without data uses it to stop work that nobody will
@@ -160,7 +216,10 @@ impl BodySender {
 
     /// Ends the body with trailers.
     pub fn finish_with(mut self, trailers: HeaderMap) {
-        self.shared.lock().frames.push_back(Frame::Trailers(trailers));
+        let mut state = self.shared.lock();
+        state.finish_copied();
+        state.frames.push_back(Frame::Trailers(trailers));
+        drop(state);
         self.end(Ok(()));
     }
 
@@ -214,9 +273,23 @@ impl Receiver {
         self.left_bytes
     }
 
+    #[cfg(feature = "http2")]
+    pub(super) fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<FrameKind> {
+        let mut state = self.shared.lock();
+        match (state.frames.front(), &state.end) {
+            (Some(Frame::Data(_)), _) => Poll::Ready(FrameKind::Data),
+            (None, _) if !state.copied.is_empty() => Poll::Ready(FrameKind::Data),
+            (Some(Frame::Trailers(_)), _) | (None, Some(_)) => Poll::Ready(FrameKind::End),
+            (None, None) => {
+                register(&mut state.consumer, cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         let mut state = self.shared.lock();
-        if let Some(frame) = state.frames.pop_front() {
+        if let Some(frame) = state.pop() {
             if let Frame::Data(bytes) = &frame {
                 state.queued_bytes -= cost(bytes);
                 self.left_bytes = self.left_bytes.map(|left| left.saturating_sub(bytes.len() as u64));
@@ -241,6 +314,7 @@ impl Drop for Receiver {
         let mut state = self.shared.lock();
         state.is_closed = true;
         state.frames.clear();
+        state.copied = BytesMut::new();
         state.queued_bytes = 0;
         wake(state, |s| s.producer.take());
     }

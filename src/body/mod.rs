@@ -31,6 +31,8 @@ pub(crate) use channel::Receiver;
 pub use error::BodyError;
 pub use outlet::Offer;
 pub(crate) use outlet::{Answer, Form, Piece, Unpack};
+#[cfg(feature = "http2")]
+pub(crate) use source::FrameKind;
 pub use source::{BoxError, Frame, Source};
 use trailers::WithTrailers;
 
@@ -204,6 +206,20 @@ impl Body {
                 source.as_mut().poll_frame(cx).map(|frame| frame.map(|f| f.map_err(BodyError::Producer)))
             }
             Kind::WithTrailers(body) => body.poll_frame(cx),
+        }
+    }
+
+    /// Polls for the kind of the next frame, and leaves the frame where it is. A source is not asked: see
+    /// [`FrameKind::Unknown`].
+    #[cfg(feature = "http2")]
+    pub(crate) fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<FrameKind> {
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(FrameKind::End),
+            Kind::Full(_) => Poll::Ready(FrameKind::Data),
+            Kind::Channel(receiver) => receiver.poll_kind(cx),
+            Kind::Source(source) if source.is_endless() => Poll::Ready(FrameKind::Unknown),
+            Kind::Source(_) => Poll::Ready(FrameKind::Data),
+            Kind::WithTrailers(body) => body.poll_kind(cx),
         }
     }
 

@@ -24,6 +24,18 @@ pub enum Frame {
     Trailers(HeaderMap),
 }
 
+/// Kind of a body's next frame.
+#[cfg(feature = "http2")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    /// Content bytes.
+    Data,
+    /// No data: trailers, the end of the body, or an error.
+    End,
+    /// The body must be polled to find out. Only event streams are of this kind, whose frames are small.
+    Unknown,
+}
+
 /// Producer of a body, polled frame by frame.
 pub trait Source: Send {
     /// Polls for the next frame. Returns `None` at the end of the body.

@@ -4,6 +4,8 @@ use std::task::{Context, Poll};
 
 use http::HeaderMap;
 
+#[cfg(feature = "http2")]
+use super::FrameKind;
 use super::{Body, BodyError, Frame};
 
 /// Content followed by trailers.
@@ -20,6 +22,14 @@ impl WithTrailers {
 
     pub(super) fn content(&self) -> &Body {
         &self.content
+    }
+
+    #[cfg(feature = "http2")]
+    pub(super) fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<FrameKind> {
+        match self.trailers {
+            Some(_) => self.content.poll_kind(cx),
+            None => Poll::Ready(FrameKind::End),
+        }
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
