@@ -1,6 +1,6 @@
-//! Checks the dependency graph against the licence, ban and source rules of `deny.toml`, with cargo alone.
+//! Holds the licence, ban and source rules of `deny.toml` over the dependency graph, with nothing but cargo.
 //!
-//! cargo-deny reads the same file and also checks advisories, but takes minutes to install; see
+//! cargo-deny reads the same file and checks advisories too, but takes minutes to install; see
 //! `scripts/check.sh`.
 #![allow(clippy::unwrap_used)]
 
@@ -14,12 +14,13 @@ use serde::Deserialize;
 
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// Content of `deny.toml`. Unknown keys are errors, because this test would not check their rules.
+/// `deny.toml`. Unknown keys are errors: a rule that this test does not hold must not look as if it were
+/// held.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Rules {
     graph: Graph,
-    /// Checked by cargo-deny only, because advisories need a separate database.
+    /// Checked by cargo-deny only, since the advisories are a database of their own.
     #[serde(rename = "advisories")]
     _advisories: toml::Table,
     licenses: Licences,
@@ -32,7 +33,7 @@ struct Rules {
 struct Graph {
     targets: Vec<String>,
     all_features: bool,
-    /// Workspace packages that are not checked, together with packages that only they depend on.
+    /// Workspace packages that are not checked, nor what only they depend on.
     exclude: Vec<String>,
 }
 
@@ -47,7 +48,7 @@ struct Licences {
     exceptions: Vec<Exception>,
 }
 
-/// Licences that are allowed for one crate only.
+/// Licences that only one crate may have.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Exception {
@@ -60,7 +61,7 @@ struct Exception {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Bans {
     wildcards: Level,
-    /// Path dependencies within the workspace need no version.
+    /// Dependencies by path need no version within the workspace.
     allow_wildcard_paths: bool,
     #[serde(rename = "multiple-versions")]
     _multiple_versions: Level,
@@ -70,7 +71,7 @@ struct Bans {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Ban {
-    /// Name of the banned crate, optionally with a colon and the banned versions.
+    /// A name, and after a colon the versions that are banned.
     #[serde(rename = "crate")]
     spec: String,
     reason: String,
@@ -91,7 +92,7 @@ enum Level {
     Allow,
 }
 
-/// Part of the output of `cargo metadata`.
+/// The output of `cargo metadata`, as far as it is read here.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -128,7 +129,7 @@ struct Node {
 }
 
 #[test]
-fn the_dependencies_obey_the_rules_of_deny_toml() {
+fn the_dependencies_keep_the_rules_of_deny_toml() {
     let rules: Rules = toml::from_str(&std::fs::read_to_string(top().join("deny.toml")).unwrap()).unwrap();
     assert!(rules.graph.all_features);
     let packages = packages(&rules.graph);
@@ -142,7 +143,7 @@ fn the_dependencies_obey_the_rules_of_deny_toml() {
 }
 
 #[test]
-fn a_package_that_breaks_a_rule_is_reported() {
+fn a_package_that_breaks_a_rule_is_found() {
     let rules: Rules = toml::from_str(&std::fs::read_to_string(top().join("deny.toml")).unwrap()).unwrap();
     let good = Package {
         id: "good".to_owned(),
@@ -177,7 +178,7 @@ fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Returns the packages of the graphs of all targets by ID.
+/// Returns the packages in the graph by id, on all targets together.
 fn packages(graph: &Graph) -> BTreeMap<String, Package> {
     let mut found = BTreeMap::new();
     for target in &graph.targets {
@@ -229,7 +230,10 @@ fn faults_of(rules: &Rules, package: &Package) -> Vec<String> {
     }
     for Ban { spec, reason } in &rules.bans.deny {
         let (banned, below) = spec.split_once(":<").unwrap_or((spec, ""));
-        assert!(!banned.contains(':'), "deny.toml: expected `name:<version`, found `{spec}`");
+        assert!(
+            !banned.contains(':'),
+            "deny.toml: this test reads versions as `name:<version`, not `{spec}`"
+        );
         if name == banned && (below.is_empty() || numbers(version) < numbers(below)) {
             faults.push(format!("{name} {version}: banned: {reason}"));
         }
@@ -238,9 +242,8 @@ fn faults_of(rules: &Rules, package: &Package) -> Vec<String> {
         let excused = |dependency: &Dependency| rules.bans.allow_wildcard_paths && dependency.path.is_some();
         let wild =
             package.dependencies.iter().filter(|dependency| dependency.req == "*" && !excused(dependency));
-        faults.extend(
-            wild.map(|dependency| format!("{name}: depends on {} with a wildcard version", dependency.name)),
-        );
+        faults
+            .extend(wild.map(|dependency| format!("{name}: depends on any version of {}", dependency.name)));
     }
     if let Some(source) = package.source.as_deref().filter(|source| *source != CRATES_IO) {
         let Sources { unknown_registry, unknown_git } = rules.sources;
@@ -252,14 +255,14 @@ fn faults_of(rules: &Rules, package: &Package) -> Vec<String> {
     faults
 }
 
-/// Returns the numbers of a version, without pre-release and build metadata.
+/// Returns the numbers of a version, without what stands behind them.
 fn numbers(version: &str) -> Vec<u64> {
     let end = version.find(['-', '+']).unwrap_or(version.len());
     version[..end].split('.').map(|number| number.parse().unwrap()).collect()
 }
 
-/// Returns `true` if the allowed licences satisfy an SPDX expression. AND takes precedence over OR. `/` is an
-/// old form of OR.
+/// Returns `true` if the allowed licences satisfy an SPDX expression. AND binds closer than OR; an old `/` is
+/// an OR.
 fn licence_is_met(expression: &str, allowed: &dyn Fn(&str) -> bool) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let mut words = spaced.split_whitespace().collect::<Vec<_>>();
@@ -269,7 +272,7 @@ fn licence_is_met(expression: &str, allowed: &dyn Fn(&str) -> bool) -> bool {
     met
 }
 
-/// Parses terms joined by OR. `words` is in reverse order.
+/// Reads terms joined by OR; `words` is in reverse.
 fn alternatives(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
     let mut met = conjunction(words, allowed);
     while words.last() == Some(&"OR") {
@@ -279,7 +282,7 @@ fn alternatives(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
     met
 }
 
-/// Parses terms joined by AND.
+/// Reads terms joined by AND.
 fn conjunction(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
     let mut met = term(words, allowed);
     while words.last() == Some(&"AND") {
@@ -289,9 +292,9 @@ fn conjunction(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
     met
 }
 
-/// Parses a licence, with its exception if it has one, or an expression in parentheses.
+/// Reads a licence, with its exception if it has one, or an expression in parentheses.
 fn term(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
-    let word = words.pop().expect("expression should contain a licence");
+    let word = words.pop().expect("a licence");
     if word == "(" {
         let met = alternatives(words, allowed);
         assert_eq!(words.pop(), Some(")"));
@@ -301,12 +304,12 @@ fn term(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
         let exception = words.split_off(words.len() - 2)[0];
         return allowed(&format!("{word} WITH {exception}"));
     }
-    // A `+` means "or any later version"; the version itself is one of the choices.
+    // Of "this version or later" the user may choose this version.
     allowed(word.trim_end_matches('+'))
 }
 
 #[test]
-fn licence_expressions_follow_the_rules_of_spdx() {
+fn licence_expressions_are_read_by_the_rules_of_spdx() {
     let met = |expression| licence_is_met(expression, &|name| ["MIT", "ISC", "Apache-2.0"].contains(&name));
     for expression in [
         "MIT",

@@ -1,4 +1,4 @@
-//! HTTP/2 connections with the requests of common clients.
+//! HTTP/2 connections with requests as clients send them.
 
 use std::time::Instant;
 
@@ -8,15 +8,14 @@ use windlass::proto::h2::{Connection, Context, Event, Head, Image, Limits, hpack
 
 use super::http::DATE;
 
-/// Fields of a load generator. Its first header block adds them to the table, and later ones refer to the
-/// table.
+/// The fields that a load generator sends, in its first block, with all of them in the table behind it.
 const LOAD: &[(&str, &str)] = &[
     (":path", "/demo/plaintext"),
     (":authority", "127.0.0.1:8080"),
     ("user-agent", "h2load nghttp2/1.52.0"),
 ];
 
-/// Fields of a browser's request, without pseudo-header fields.
+/// The fields that a browser sends beside the pseudo-header fields.
 const BROWSER: &[(&str, &str)] = &[
     ("sec-ch-ua", "\"Chromium\";v=\"130\", \"Google Chrome\";v=\"130\", \"Not?A_Brand\";v=\"99\""),
     ("sec-ch-ua-mobile", "?0"),
@@ -53,8 +52,7 @@ fn literal(block: &mut Vec<u8>, first: u8, name: &str, value: &str) {
     }
 }
 
-/// Returns the header block of a browser's request. All strings are Huffman-coded and no field is in the
-/// table.
+/// The block of a browser's request whose fields are not in the table: all Huffman, none indexed.
 pub(crate) fn browser_block() -> Vec<u8> {
     let mut block = vec![0x82, 0x87];
     literal(&mut block, 0, ":path", "/shop/items/42?ref=home&utm_source=mail");
@@ -63,11 +61,11 @@ pub(crate) fn browser_block() -> Vec<u8> {
     block
 }
 
-/// Decodes a header block `times` times with one decoder. Returns the number of valid field lines.
+/// Decodes a block so many times with a decoder that has seen it.
 ///
 /// # Panics
 ///
-/// If the block is invalid.
+/// The block is not valid.
 pub(crate) fn decode(block: &[u8], times: u64) -> usize {
     let (mut decoder, mut bytes) = (Decoder::default(), Vec::with_capacity(4096));
     let mut lines = 0;
@@ -75,7 +73,7 @@ pub(crate) fn decode(block: &[u8], times: u64) -> usize {
         bytes.clear();
         decoder.begin();
         let mut rest = std::hint::black_box(block);
-        while let Some(line) = decoder.next(&mut rest, &mut bytes).expect("block should be valid") {
+        while let Some(line) = decoder.next(&mut rest, &mut bytes).expect("it is valid") {
             lines += usize::from(line.verdict == windlass::proto::h2::field::Value::Valid);
         }
     }
@@ -89,7 +87,7 @@ fn frame(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) 
     bytes.extend(payload);
 }
 
-/// Connection whose peer refers to the table for every field it sends.
+/// A connection whose peer has everything that it sends in the table.
 pub(crate) struct Served {
     connection: Connection,
     limits: Limits,
@@ -97,52 +95,52 @@ pub(crate) struct Served {
     head: Head,
     out: Vec<u8>,
     image: Image,
-    /// Frames of the next requests.
+    /// Frames of requests.
     requests: Vec<u8>,
     stream: u32,
 }
 
-/// Number of requests in a batch.
+/// Requests that come at once.
 pub(crate) const BATCH: u64 = 100;
 
 impl Served {
-    /// Creates a connection and processes the preface, the settings and the first request.
+    /// Greets and sends the first request.
     ///
     /// # Panics
     ///
-    /// If the image cannot be created.
+    /// The image cannot be made.
     pub(crate) fn new() -> Self {
         let (limits, now, mut out) = (Limits::default(), Instant::now(), Vec::new());
         let connection = Connection::new(&limits, now, &mut out);
         let fields = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
-        let image = Image::new(StatusCode::OK, &fields, Bytes::from_static(b"Hello, World!"))
-            .expect("image should be created");
+        let image =
+            Image::new(StatusCode::OK, &fields, Bytes::from_static(b"Hello, World!")).expect("it is short");
         let (head, requests) = (Head::default(), Vec::new());
         let mut served = Self { connection, limits, now, head, out, image, requests, stream: 1 };
-        let mut input = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        frame(&mut input, 4, 0, 0, &[0, 4, 0x7f, 0xff, 0, 0]);
-        frame(&mut input, 8, 0, 0, &[0x7f, 0xfe, 0, 0]);
+        let mut greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        frame(&mut greeting, 4, 0, 0, &[0, 4, 0x7f, 0xff, 0, 0]);
+        frame(&mut greeting, 8, 0, 0, &[0x7f, 0xfe, 0, 0]);
         let mut block = vec![0x82, 0x86];
         LOAD.iter().for_each(|(name, value)| literal(&mut block, 0x40, name, value));
-        frame(&mut input, 1, 5, 1, &block);
-        served.requests = input;
-        served.respond();
+        frame(&mut greeting, 1, 5, 1, &block);
+        served.requests = greeting;
+        served.answer();
         served
     }
 
-    /// Receives a batch of requests, answers them and returns their number.
+    /// Sends a batch of requests, all of whose fields are in the table, and answers them; returns how many.
     pub(crate) fn batch(&mut self) -> u64 {
         self.requests.clear();
         for _ in 0..BATCH {
             self.stream += 2;
             frame(&mut self.requests, 1, 5, self.stream, &[0x82, 0x86, 0xc0, 0xbf, 0xbe]);
         }
-        // The window update of the peer returns the credit of the response bodies.
+        // What the peer takes, it gives back.
         frame(&mut self.requests, 8, 0, 0, &(BATCH as u32 * 13).to_be_bytes());
-        self.respond()
+        self.answer()
     }
 
-    fn respond(&mut self) -> u64 {
+    fn answer(&mut self) -> u64 {
         self.out.clear();
         let mut answered = 0;
         let mut input = std::hint::black_box(&self.requests[..]);

@@ -1,4 +1,4 @@
-//! Configured listeners: an address or sockets from the service manager, with a certificate.
+//! Listeners as flags and file name them: an address or a socket of the service manager, with its certificate.
 
 use std::path::{Path, PathBuf};
 
@@ -67,6 +67,8 @@ pub(super) struct Listener {
     pub(super) proxy_protocol: bool,
     /// `None`: the listener speaks plain HTTP.
     pub(super) certificate: Option<CertificateFiles>,
+    /// Clients speak HTTP/2 from the first byte. Only without a certificate.
+    pub(super) is_http2_only: bool,
 }
 
 impl Listener {

@@ -1,4 +1,4 @@
-//! The `windlass` binary. See `windlass --help`.
+//! The `windlass` binary: see `windlass --help`.
 
 use std::process::ExitCode;
 

@@ -1,19 +1,19 @@
-//! Notifications to systemd (`Type=notify`), see sd_notify(3).
+//! What systemd is told, where it started the server (`Type=notify`): sd_notify(3).
 
 use sd_notify::NotifyState;
 
-/// Notifies systemd that the server accepts connections.
+/// Says that the server serves.
 pub(super) fn ready() {
-    notify(NotifyState::Ready);
+    tell(NotifyState::Ready);
 }
 
-/// Notifies systemd that the server drains.
+/// Says that the server drains.
 pub(super) fn stopping() {
-    notify(NotifyState::Stopping);
+    tell(NotifyState::Stopping);
 }
 
-fn notify(state: NotifyState<'_>) {
+fn tell(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "cannot notify the service manager, check NOTIFY_SOCKET");
+        tracing::warn!(%error, "NOTIFY_SOCKET does not take what the service manager shall know");
     }
 }

@@ -1,4 +1,4 @@
-//! The topics of the binary: flags, the `[topics]` section of the file, and the broker.
+//! The topics of the binary: flags, the file's section, and the broker they make.
 
 #[cfg(feature = "durable")]
 use std::sync::{Arc, OnceLock};
@@ -21,15 +21,15 @@ use windlass::{
     replay::Durability,
 };
 
-/// Action when an event does not fit a subscriber's mailbox.
+/// What happens to an event that finds a subscriber's mailbox full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Policy {
-    /// Drop the event for this subscriber, which receives a gap event
+    /// The event is lost for this subscriber, which is told
     Drop,
-    /// Send this subscriber no further events; its connection stays open
+    /// The subscriber gets nothing more; its connection stays
     Remove,
-    /// End the stream of this subscriber
+    /// The subscriber's stream ends
     Close,
 }
 
@@ -43,15 +43,15 @@ impl From<Policy> for Overflow {
     }
 }
 
-/// Durability of an event when it is acknowledged.
+/// How safe an event is before its publisher is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
-    /// In memory only; lost if the process dies
+    /// Gone with the process, where nothing else wrote it
     None,
-    /// On disk within 50 ms
+    /// On the disk within 50 ms
     Buffered,
-    /// On disk; survives kill -9 and a power cut
+    /// On the disk: survives kill -9 and a power cut
     Fsynced,
 }
 
@@ -65,34 +65,34 @@ impl From<Level> for Durability {
     }
 }
 
-/// Topic flags of `serve`.
+/// Flags of `serve` about topics.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct TopicFlags {
-    /// Directory for the history of the topics [default: the history is kept in memory]
+    /// Directory that keeps the topics' history [default: it is kept in memory]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Durability of an event when it is acknowledged [default: none, with --data fsynced]
+    /// How safe an event is before its publisher is told: none, buffered or fsynced [default with --data: fsynced]
     #[arg(long, value_name = "LEVEL")]
     durability: Option<Level>,
-    /// Action when an event does not fit a subscriber's mailbox [default: drop]
+    /// What happens to an event that finds a subscriber's mailbox full [default: drop]
     #[arg(long, value_name = "POLICY")]
     policy: Option<Policy>,
-    /// Capacity of a subscriber's mailbox, events [default: 64]
+    /// Events a subscriber's mailbox holds [default: 64]
     #[arg(long, value_name = "N")]
     mailbox_events: Option<usize>,
-    /// Capacity of a subscriber's mailbox, bytes [default: 262144]
+    /// Bytes a subscriber's mailbox holds [default: 262144]
     #[arg(long, value_name = "N")]
     mailbox_bytes: Option<usize>,
-    /// Token that publishers must send as 'Authorization: Bearer TOKEN'
+    /// What publishers have to show as 'Authorization: Bearer TOKEN'
     #[arg(long, value_name = "TOKEN")]
     publish_token: Option<String>,
-    /// Token that subscribers must send in the same way, or as ?access_token=TOKEN
+    /// What subscribers have to show, likewise or as ?access_token=TOKEN
     #[arg(long, value_name = "TOKEN")]
     subscribe_token: Option<String>,
-    /// Origin whose pages may use the topics from a browser, or '*' for all
+    /// Origin whose pages may use the topics from a browser, or '*'
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Option<String>,
-    /// Publish messages that clients send over a topic's WebSocket; needs the publish token, if there is one
+    /// Publish what clients send over a topic's WebSocket, if they show the publish token, if there is one
     #[arg(long)]
     ws_publish: bool,
     /// Serve no topics
@@ -100,7 +100,7 @@ pub(super) struct TopicFlags {
     no_topics: bool,
 }
 
-/// The `[topics]` section of the file.
+/// The file's `[topics]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TopicConfig {
@@ -119,11 +119,11 @@ pub(super) struct TopicConfig {
     pattern: Vec<PatternConfig>,
 }
 
-/// A `[[topics.pattern]]` section.
+/// One `[[topics.pattern]]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PatternConfig {
-    /// A topic name, or a prefix followed by `*`.
+    /// A topic's name, or the beginning of one and a `*`.
     topics: String,
     durability: Option<Level>,
     policy: Option<Policy>,
@@ -132,7 +132,7 @@ struct PatternConfig {
 }
 
 impl TopicConfig {
-    /// Overrides the file with the flags.
+    /// Puts the flags over the file.
     pub(super) fn resolve(mut self, flags: &TopicFlags) -> Self {
         self.data = flags.data.clone().or(self.data);
         self.durability = flags.durability.or(self.durability);
@@ -149,29 +149,29 @@ impl TopicConfig {
         self
     }
 
-    /// Returns `true` if topics are served.
+    /// Says whether topics are served.
     pub(super) fn is_enabled(&self) -> bool {
         self.enabled.unwrap_or(true)
     }
 
-    /// Checks the settings, and that publishing needs a token if strangers can reach an address.
+    /// Checks what the parts allow one by one, and that nobody but who shall can publish.
     pub(super) fn check(&self, listens: &[Listen]) -> Result<(), String> {
         if !self.is_enabled() {
             return Ok(());
         }
         self.settings()?;
         self.access()?;
-        let public = listens.iter().find(|listen| is_public(listen));
-        match (public, &self.publish_token) {
+        let open = listens.iter().find(|listen| is_open(listen));
+        match (open, &self.publish_token) {
             (Some(listen), None) => Err(format!(
-                "everyone could publish on {listen}: set --publish-token (or topics.publish_token in the \
-                 file), listen on a loopback address, or use --no-topics"
+                "on {listen} everybody could publish: give --publish-token (or topics.publish_token in the file), \
+                 listen on a loopback address, or serve no topics (--no-topics)"
             )),
             _ => Ok(()),
         }
     }
 
-    /// Creates the broker. Returns `None` if topics are disabled.
+    /// Makes the broker.
     pub(super) fn broker(&self) -> Result<Option<Served>, String> {
         if !self.is_enabled() {
             return Ok(None);
@@ -194,51 +194,49 @@ impl TopicConfig {
         let mut settings = BrokerSettings::default();
         let bounds = (self.mailbox_events, self.mailbox_bytes);
         settings.policy = policy("topics", &settings.policy, self.policy, bounds)?;
-        let default = if self.data.is_some() { Durability::Fsynced } else { Durability::None };
-        settings.policy.durability = self.durability_or("topics", self.durability, default)?;
+        let otherwise = if self.data.is_some() { Durability::Fsynced } else { Durability::None };
+        settings.policy.durability = self.durability_of("topics", self.durability, otherwise)?;
         for pattern in &self.pattern {
             let name = format!("topics.pattern '{}'", pattern.topics);
             let bounds = (pattern.mailbox_events, pattern.mailbox_bytes);
             let mut policy = policy(&name, &settings.policy, pattern.policy, bounds)?;
-            policy.durability = self.durability_or(&name, pattern.durability, policy.durability)?;
+            policy.durability = self.durability_of(&name, pattern.durability, policy.durability)?;
             settings.patterns.push((pattern.topics.clone(), policy));
         }
         if let Some(heartbeat) = &self.heartbeat {
             settings.heartbeat =
                 if heartbeat == "off" { None } else { Some(duration("heartbeat", heartbeat)?) };
             if settings.heartbeat.is_some_and(|interval| interval.is_zero()) {
-                return Err(
-                    "topics: heartbeat must be longer than \"0s\": write \"off\" to disable it".to_owned()
-                );
+                return Err("topics: heartbeat must be longer than \"0s\"; \"off\" sends none".to_owned());
             }
         }
         settings.retry = self.retry.as_deref().map(|retry| duration("retry", retry)).transpose()?;
         Ok(settings)
     }
 
-    /// Returns the durability of a section. Events in memory have none.
-    fn durability_or(
+    /// Says how safe events shall be; what is kept in memory cannot be made safe.
+    fn durability_of(
         &self,
-        section: &str,
+        what: &str,
         level: Option<Level>,
-        default: Durability,
+        otherwise: Durability,
     ) -> Result<Durability, String> {
         match level {
             Some(Level::Buffered | Level::Fsynced) if self.data.is_none() => {
-                Err(format!("{section}: durability needs a data directory: set --data DIR"))
+                Err(format!("{what}: durability needs a data directory (--data DIR)"))
             }
-            level => Ok(level.map_or(default, Durability::from)),
+            level => Ok(level.map_or(otherwise, Durability::from)),
         }
     }
 
-    /// Returns the access rules.
+    /// Says who may use the topics.
     pub(super) fn access(&self) -> Result<TopicAccess, String> {
         let mut access = TopicAccess::default();
         for (name, token) in
             [("publish_token", &self.publish_token), ("subscribe_token", &self.subscribe_token)]
         {
             if token.as_deref() == Some("") {
-                return Err(format!("topics: {name} is empty: set a secret text, or remove it"));
+                return Err(format!("topics: {name} is empty: everybody would have it"));
             }
         }
         access.ws_publish = self.ws_publish;
@@ -247,15 +245,14 @@ impl TopicConfig {
         if let Some(origin) = &self.cors_origin {
             let is_origin = origin == "*" || (origin.contains("://") && !origin.ends_with('/'));
             let value = HeaderValue::from_str(origin).ok().filter(|_| is_origin);
-            let invalid =
-                || format!("topics: invalid cors_origin '{origin}': write https://app.example, or * for all");
-            access.cors_origin = Some(value.ok_or_else(invalid)?);
+            let wrong = || format!("topics: '{origin}' is no origin; write https://app.example or '*'");
+            access.cors_origin = Some(value.ok_or_else(wrong)?);
         }
         Ok(access)
     }
 }
 
-/// A broker and its store.
+/// A broker, and the store to be closed behind it.
 pub(super) struct Served {
     pub(super) broker: Broker,
     #[cfg(feature = "durable")]
@@ -265,11 +262,10 @@ pub(super) struct Served {
 impl Served {
     #[cfg(feature = "durable")]
     fn durable(settings: BrokerSettings, directory: &Path) -> Result<Self, String> {
-        // The store needs the hook before the broker exists.
-        let counter = Arc::new(OnceLock::<Broker>::new());
-        let counted = Arc::clone(&counter);
+        let told = Arc::new(OnceLock::<Broker>::new());
+        let counted = Arc::clone(&told);
         let on_error = ErrorHook::new(move |error| {
-            tracing::error!(%error, "topic store failed");
+            tracing::error!(%error, "the topics' store");
             counted.get().into_iter().for_each(|broker| broker.store_failed(error));
         });
         let mut options = StoreOptions::default();
@@ -277,60 +273,62 @@ impl Served {
         let opened = DurableStore::open(directory, options);
         let store = Arc::new(opened.map_err(|error| format!("--data {}: {error}", directory.display()))?);
         let broker = Broker::with_store(settings, store.clone());
-        // Set only here.
-        let _ = counter.set(broker.clone());
+        // Set once, here.
+        let _ = told.set(broker.clone());
         Ok(Self { broker, store: Some(store) })
     }
 
     #[cfg(not(feature = "durable"))]
     fn durable(_: BrokerSettings, directory: &Path) -> Result<Self, String> {
         Err(format!(
-            "--data {}: this build has no durable store: build it with the feature `durable`",
+            "--data {}: this build keeps topics in memory only (feature durable)",
             directory.display()
         ))
     }
 
-    /// Writes buffered events to disk and closes the store.
+    /// Writes what the store still holds.
     pub(super) fn close(self) -> Result<(), String> {
         #[cfg(feature = "durable")]
         if let Some(store) = self.store {
-            return store.close().map_err(|error| format!("topic store did not close cleanly: {error}"));
+            return store
+                .close()
+                .map_err(|error| format!("the topics' store did not close cleanly: {error}"));
         }
         Ok(())
     }
 }
 
-/// Returns the policy of a section: its own settings over the defaults.
+/// Puts what is said over what holds otherwise.
 fn policy(
-    section: &str,
-    default: &TopicPolicy,
+    what: &str,
+    otherwise: &TopicPolicy,
     overflow: Option<Policy>,
     (events, bytes): (Option<usize>, Option<usize>),
 ) -> Result<TopicPolicy, String> {
-    let mut policy = default.clone();
+    let mut policy = otherwise.clone();
     policy.overflow =
-        overflow.map_or(default.overflow.clone(), |policy| fanout::Policy::from(Overflow::from(policy)));
-    policy.mailbox_events = events.unwrap_or(default.mailbox_events);
-    policy.mailbox_bytes = bytes.unwrap_or(default.mailbox_bytes);
+        overflow.map_or(otherwise.overflow.clone(), |policy| fanout::Policy::from(Overflow::from(policy)));
+    policy.mailbox_events = events.unwrap_or(otherwise.mailbox_events);
+    policy.mailbox_bytes = bytes.unwrap_or(otherwise.mailbox_bytes);
     if policy.mailbox_events == 0 || policy.mailbox_bytes == 0 {
-        return Err(format!("{section}: mailbox_events and mailbox_bytes must be at least 1"));
+        return Err(format!("{what}: mailbox_events and mailbox_bytes must be 1 at least"));
     }
     Ok(policy)
 }
 
 fn duration(name: &str, text: &str) -> Result<Duration, String> {
-    let invalid = |_| format!("topics: invalid {name} \"{text}\": write a duration such as \"15s\"");
-    humantime::parse_duration(text).map_err(invalid)
+    let wrong = |_| format!("topics: {name} must be a duration such as \"15s\", is \"{text}\"");
+    humantime::parse_duration(text).map_err(wrong)
 }
 
-/// Returns `true` if other machines can reach an address.
-fn is_public(listen: &Listen) -> bool {
+/// Says whether others than this machine's can reach an address.
+fn is_open(listen: &Listen) -> bool {
     match listen {
         Listen::Tcp(address) => match address.ip() {
             IpAddr::V4(ip) => !ip.is_loopback(),
             IpAddr::V6(ip) => !ip.is_loopback() && !ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback()),
         },
-        // The permissions of its file control access.
+        // Who may open its file is up to the file system.
         Listen::Unix(_) => false,
     }
 }

@@ -10,7 +10,7 @@ use rustix::net as sys;
 
 use super::{
     current::CurrentProtocol,
-    env::Env,
+    env::{Env, ShardTransport},
     io::Io,
     protocol::Protocol,
     timers::{Timer, Timers},
@@ -48,13 +48,16 @@ impl Connection for Conn {
 impl Conn {
     /// Makes the connection of a socket that was accepted from the listener with this index.
     pub(super) fn new(env: &Env, id: ConnId, fd: BorrowedFd<'_>, listener: usize) -> Self {
-        let (is_proxied, acceptor) = env.transport(listener);
+        let ShardTransport { is_proxied, is_http2_only, acceptor } = env.transport(listener);
         let tls = acceptor.map(|acceptor| TlsLayer::new(acceptor, is_proxied));
-        let io = Io {
+        let mut io = Io {
             id,
             outbox: Outbox::default(),
             sealed_bytes: 0,
+            in_flight_bytes: 0,
+            unsent_bytes: 0,
             secure: tls.is_some(),
+            is_http2_only,
             ending: Ending::Open,
             cause: "peer",
             wants_read: true,
@@ -66,7 +69,7 @@ impl Conn {
             tap: None,
             opened: env.now,
         };
-        let protocol = CurrentProtocol::new(is_proxied && tls.is_none(), env.now);
+        let protocol = CurrentProtocol::first(is_proxied && tls.is_none(), env, &mut io);
         Self { io, protocol, tls }
     }
 
@@ -76,9 +79,7 @@ impl Conn {
         env: &mut Env,
         call: impl FnOnce(&mut CurrentProtocol, &mut Env, &mut Io),
     ) {
-        if let Some(tls) = &mut self.tls {
-            tls.begin(env, &mut self.io);
-        }
+        self.begin(env);
         self.take_from_tap(env);
         self.io.disturb();
         call(&mut self.protocol, env, &mut self.io);
@@ -92,8 +93,8 @@ impl Conn {
         env: &mut Env,
         call: impl FnOnce(&mut TlsLayer, &mut Env, &mut Io, &mut CurrentProtocol),
     ) {
+        self.begin(env);
         let Some(tls) = &mut self.tls else { return };
-        tls.begin(env, &mut self.io);
         call(tls, env, &mut self.io, &mut self.protocol);
         self.after_event(env);
     }
@@ -110,6 +111,20 @@ impl Conn {
         self.tls.as_ref().is_none_or(|tls| tls.is_open())
     }
 
+    /// Prepares a call.
+    fn begin(&mut self, env: &mut Env) {
+        let queued = self.outbox().len();
+        self.io.in_flight_bytes = self.io.unsent_bytes.saturating_sub(queued);
+        if let Some(tls) = &mut self.tls {
+            tls.begin(env, &mut self.io);
+        }
+    }
+
+    /// Handles progress in sending: the kernel took bytes.
+    pub(super) fn note_sent(&mut self, bytes: usize) {
+        self.io.unsent_bytes = self.io.unsent_bytes.saturating_sub(bytes);
+    }
+
     fn after_event(&mut self, env: &mut Env) {
         if self.is_open() {
             self.protocol.switch_if_asked(env, &mut self.io);
@@ -118,8 +133,9 @@ impl Conn {
         if let Some(tls) = &mut self.tls {
             tls.after_event(env, &mut self.io, self.protocol.has_unwritten());
         }
-        let has_unsent = !self.outbox().is_empty();
-        self.io.time_writing(env, has_unsent);
+        let unsent_bytes = self.outbox().len();
+        self.io.unsent_bytes = self.io.in_flight_bytes + unsent_bytes;
+        self.io.time_writing(env, unsent_bytes > 0);
         self.count_activity(env);
         env.deadlines.schedule(self.io.id, &mut self.io.timers);
     }
@@ -134,8 +150,10 @@ impl Conn {
 
     /// Sends the event that the tap holds.
     pub(super) fn deliver(&mut self, env: &mut Env) {
+        let before = self.io.outbox.len();
         self.take_from_tap(env);
         let io = &mut self.io;
+        io.unsent_bytes += io.outbox.len() - before;
         if io.outbox.is_empty() {
             // The connection is ending, or the tap was emptied before.
             return;

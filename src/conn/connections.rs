@@ -249,6 +249,7 @@ impl EventHandler for Connections {
 
     fn sent(&mut self, _id: ConnId, conn: &mut Conn, bytes: usize, drained: bool) {
         self.env.counters.sent_bytes.add(bytes as u64);
+        conn.note_sent(bytes);
         if drained && conn.tls.as_ref().is_none_or(|tls| !tls.has_unsealed(&conn.io)) {
             conn.io.unsent = false;
             conn.io.timers.clear(Timer::Write);

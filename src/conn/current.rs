@@ -27,8 +27,17 @@ pub(super) enum CurrentProtocol {
 }
 
 impl CurrentProtocol {
-    /// Returns the protocol that every connection starts with. `is_proxied`: a PROXY preamble comes first.
-    pub(super) fn new(is_proxied: bool, now: Instant) -> Self {
+    /// Returns the protocol that a connection starts with. `is_proxied`: a PROXY preamble comes first.
+    pub(super) fn first(is_proxied: bool, env: &Env, io: &mut Io) -> Self {
+        #[cfg(feature = "http2")]
+        if io.is_http2_only && !is_proxied {
+            return Self::http2(env, io);
+        }
+        let _ = io;
+        Self::http1(is_proxied, env.now)
+    }
+
+    fn http1(is_proxied: bool, now: Instant) -> Self {
         Self::H1(H1::new(is_proxied, now))
     }
 
@@ -39,7 +48,7 @@ impl CurrentProtocol {
             TlsProtocol::H2 => Self::http2(env, io),
             _ => {
                 let _ = io;
-                Self::new(false, env.now)
+                Self::http1(false, env.now)
             }
         }
     }
@@ -65,11 +74,13 @@ impl CurrentProtocol {
         match next {
             #[cfg(feature = "http2")]
             NextProtocol::Http2 => Self::http2(env, io),
+            #[cfg(feature = "http2")]
+            NextProtocol::UpgradedHttp2(request) => Self::H2(Box::new(H2::upgraded(env, io, *request))),
             // Never requested: see [`Env::http2`].
             #[cfg(not(feature = "http2"))]
             NextProtocol::Http2 => {
                 let _ = io;
-                Self::new(false, env.now)
+                Self::http1(false, env.now)
             }
             #[cfg(feature = "ws")]
             NextProtocol::Ws(handover) => Self::Ws(Box::new(Ws::new(*handover, env, io))),

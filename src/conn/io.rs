@@ -31,8 +31,14 @@ pub(crate) struct Io {
     pub(super) outbox: Outbox,
     /// Under TLS: bytes taken out of the outbox that were not sent yet when the protocol was called.
     pub(super) sealed_bytes: usize,
+    /// Bytes that the engine has taken and the kernel has not, when the protocol was called.
+    pub(super) in_flight_bytes: usize,
+    /// Bytes for the engine, and those that it has taken and the kernel has not, after the last call.
+    pub(super) unsent_bytes: usize,
     /// The connection uses TLS.
     pub(super) secure: bool,
+    /// The peer must speak HTTP/2 from the first byte.
+    pub(super) is_http2_only: bool,
     pub(super) ending: Ending,
     /// Cause of the end, as a metric label.
     pub(super) cause: &'static str,
@@ -56,6 +62,12 @@ impl Io {
         self.outbox.len() + self.sealed_bytes
     }
 
+    /// Returns how many bytes the kernel has to take before the next one that is written.
+    #[cfg(feature = "http2")]
+    pub(super) fn committed(&self) -> usize {
+        self.queued() + self.in_flight_bytes
+    }
+
     /// Ends the connection. Of several causes the first one counts.
     pub(super) fn end(&mut self, ending: Ending, cause: &'static str) {
         if self.ending == Ending::Open {
@@ -76,8 +88,8 @@ impl Io {
         if self.cause == DRAINED { env.timeouts.linger.min(DRAINED_LINGER) } else { env.timeouts.linger }
     }
 
-    /// Starts the timer of sending if `has_unsent`, which means that bytes are ready for the kernel. Starts
-    /// the wait for the peer's FIN if the connection is finishing and everything was sent.
+    /// Starts the timer of sending if `has_unsent`, which means that bytes are ready for the kernel. Starts the
+    /// wait for the peer's FIN if the connection is finishing and everything was sent.
     pub(super) fn time_writing(&mut self, env: &Env, has_unsent: bool) {
         if has_unsent {
             self.unsent = true;

@@ -24,20 +24,17 @@ pub struct Http2Limits {
     pub header_list_bytes: u32,
     /// Size of the dynamic table for the peer's header compression (HPACK), in bytes. Default 4 KiB.
     pub header_table_bytes: u32,
-    /// Maximum number of requests that the peer has cancelled and the server has not seen yet. Default 20.
-    /// Above it, the connection ends.
+    /// Maximum number of requests that are cancelled by the same bytes that bring them. Default 20. Above it,
+    /// the connection ends with `ENHANCE_YOUR_CALM`.
     pub pending_resets: usize,
-    /// Maximum number of streams that the server resets because the peer violates the protocol, over the life
-    /// of the connection. Default 128. Above it, the connection ends.
+    /// Number of streams that the server may have to reset because the peer violates the protocol. Default
+    /// 128. A quarter of it is regained each second. Above it, the connection ends with `ENHANCE_YOUR_CALM`.
     pub local_resets: usize,
-    /// Maximum number of bytes of a streamed reply that wait for the peer's window or for other streams.
-    /// Default 64 KiB. At the limit, the producer of the reply waits.
-    pub stream_buffer_bytes: usize,
-    /// Maximum number of bytes of all streams that wait for the peer to read. Default 1 MiB. At the limit,
-    /// the server neither reads nor writes.
+    /// Maximum number of bytes that wait for the peer to read. Default 1 MiB. At the limit, the server does
+    /// not read from the connection.
     ///
-    /// In addition, each streamed reply may hold `stream_buffer_bytes` if the peer has opened its windows but
-    /// does not read.
+    /// While complete replies above this size wait for the peer's windows, bodies that are collected before
+    /// their handler runs get no credit.
     pub outbound_bytes: usize,
     /// Maximum number of streams that the peer may reset per second, in bursts of up to four seconds' worth.
     /// Default 100. Above it, the connection ends with `ENHANCE_YOUR_CALM`. The same applies to the following
@@ -65,7 +62,6 @@ impl Default for Http2Limits {
             header_table_bytes: 4 * 1024,
             pending_resets: 20,
             local_resets: 128,
-            stream_buffer_bytes: 64 * 1024,
             outbound_bytes: 1024 * 1024,
             resets_per_second: 100,
             settings_per_second: 10,
@@ -78,7 +74,7 @@ impl Default for Http2Limits {
 }
 
 impl Http2Limits {
-    /// Returns the rates in the order of [`Kind::ALL`](crate::proto::h2::meter::Kind::ALL).
+    /// Returns the rates in the order of [`Rates`](crate::proto::h2::meter::Rates).
     pub(crate) fn rates(&self) -> [u32; 6] {
         [
             self.resets_per_second,
@@ -110,9 +106,6 @@ impl Http2Limits {
                 invalid("header_list_bytes must be from 256 to 65536")
             }
             Self { header_table_bytes: 65_537.., .. } => invalid("header_table_bytes must be at most 65536"),
-            Self { stream_buffer_bytes: 0 | 0x8000_0000.., .. } => {
-                invalid("stream_buffer_bytes must be from 1 to 2147483647")
-            }
             Self { outbound_bytes: ..65_536, .. } => invalid("outbound_bytes must be at least 65536"),
             _ if self.rates().contains(&0) => invalid("each rate must be at least 1"),
             _ => Ok(()),

@@ -74,6 +74,13 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// Removes the header fields whose name `keeps` rejects.
+    #[cfg(feature = "http2")]
+    pub(crate) fn retain_fields(&mut self, keeps: impl Fn(&[u8]) -> bool) {
+        let bytes = &self.bytes;
+        self.headers.retain(|(name, _)| keeps(&bytes[name.start as usize..name.end as usize]));
+    }
+
     /// Creates a head from a copy of `bytes`, in a buffer of this thread's free list.
     pub(crate) fn copy_from(bytes: &[u8], method: Method, version: Version) -> Self {
         let mut buffers = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();

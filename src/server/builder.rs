@@ -58,6 +58,7 @@ pub struct Builder {
     #[cfg(feature = "ws")]
     pub(super) hubs: Vec<Hub>,
     pub(super) http2: bool,
+    pub(super) h2c_upgrade: bool,
     pub(super) actors: Vec<ActorSetup>,
 }
 
@@ -82,6 +83,7 @@ impl Builder {
             #[cfg(feature = "ws")]
             hubs: Vec::new(),
             http2: true,
+            h2c_upgrade: false,
             actors: Vec::new(),
         }
     }
@@ -97,7 +99,7 @@ impl Builder {
     /// The server trusts the preamble, so only the proxy must be able to reach the address.
     #[must_use]
     pub fn listen_proxied(self, listen: Listen) -> Self {
-        self.add_listener(listen, Transport { is_proxied: true, tls: None })
+        self.add_listener(listen, Transport { is_proxied: true, ..Transport::default() })
     }
 
     /// Adds an address whose connections start with a TLS handshake.
@@ -106,7 +108,7 @@ impl Builder {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn listen_tls(self, listen: Listen, tls: Tls) -> Self {
-        self.add_listener(listen, Transport { is_proxied: false, tls: Some(tls) })
+        self.add_listener(listen, Transport { tls: Some(tls), ..Transport::default() })
     }
 
     /// Adds an address whose connections start with a PROXY preamble and then a TLS handshake.
@@ -115,7 +117,27 @@ impl Builder {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn listen_proxied_tls(self, listen: Listen, tls: Tls) -> Self {
-        self.add_listener(listen, Transport { is_proxied: true, tls: Some(tls) })
+        self.add_listener(listen, Transport { is_proxied: true, tls: Some(tls), ..Transport::default() })
+    }
+
+    /// Adds an address whose clients speak HTTP/2 from the first byte, without TLS.
+    ///
+    /// On other addresses without TLS a client selects HTTP/2 by its connection preface, so a client whose
+    /// first bytes are no valid preface is answered in HTTP/1.1. Here it is answered in HTTP/2.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn listen_http2(self, listen: Listen) -> Self {
+        self.add_listener(listen, Transport { is_http2_only: true, ..Transport::default() })
+    }
+
+    /// Adds an address like [`listen_http2`](Self::listen_http2) does, whose connections start with a PROXY
+    /// preamble.
+    ///
+    /// The server trusts the preamble, so only the proxy must be able to reach the address.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn listen_proxied_http2(self, listen: Listen) -> Self {
+        self.add_listener(listen, Transport { is_proxied: true, is_http2_only: true, ..Transport::default() })
     }
 
     fn add_listener(mut self, listen: Listen, transport: Transport) -> Self {
@@ -183,6 +205,15 @@ impl Builder {
     #[must_use]
     pub fn http2(self, http2: bool) -> Self {
         Self { http2, ..self }
+    }
+
+    /// Lets HTTP/1.1 requests switch their connection to HTTP/2 with `Upgrade: h2c`. Default: no.
+    ///
+    /// Browsers and current clients do not use it, and RFC 9113 has removed it. Under TLS it is ignored.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn h2c_upgrade(self, h2c_upgrade: bool) -> Self {
+        Self { h2c_upgrade, ..self }
     }
 
     /// Sets the proxies whose `Forwarded` and `X-Forwarded-For` headers are trusted. Default: none.

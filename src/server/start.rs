@@ -118,6 +118,7 @@ impl Builder {
             context: Context { state, trusted: self.trusted.clone(), ..Context::default() },
             transports: self.listeners.iter().map(|listener| listener.transport.clone()).collect(),
             http2: self.http2,
+            h2c_upgrade: self.h2c_upgrade,
             shard_connections: shard_connections(&self.limits, shards),
             senders,
         };

@@ -1,5 +1,7 @@
 //! Configuration files and flags: every section and key is accepted, and flags override the file.
 
+use std::{io::Read, net::TcpStream};
+
 use crate::common::{Client, Serving, TempFile, run};
 
 /// A configuration with every key set to a value other than its default.
@@ -14,10 +16,15 @@ trusted_proxies = ["127.0.0.0/8", "::1", "unix"]
 backlog = 100
 send_buffer_bytes = 16384
 http2 = false
+h2c_upgrade = true
 
 [[listener]]
 address = "127.0.0.1:0"
 proxy_protocol = true
+
+[[listener]]
+address = "127.0.0.1:0"
+http2 = "only"
 
 [limits]
 request_line_bytes = 1000
@@ -41,7 +48,6 @@ header_list_bytes = 1000
 header_table_bytes = 1000
 pending_resets = 10
 local_resets = 10
-stream_buffer_bytes = 1000
 outbound_bytes = 100000
 resets_per_second = 20
 settings_per_second = 20
@@ -78,13 +84,17 @@ blocking_idle = false
 
 #[test]
 fn every_section_and_key_is_accepted() {
-    let file = TempFile::new("everything.toml", EVERYTHING);
+    let text = match cfg!(feature = "http2") {
+        true => EVERYTHING.to_owned(),
+        false => EVERYTHING.replace("http2 = \"only\"\n", ""),
+    };
+    let file = TempFile::new("everything.toml", &text);
     let output = run(&["check-config", file.path()]);
     assert_eq!(output.status.code(), Some(0), "{}", output.stderr.escape_ascii());
     assert!(String::from_utf8(output.stdout).unwrap().contains("is valid"));
     let serving = Serving::start_on(&["--config", file.path()]);
     let addresses = serving.addresses();
-    assert_eq!(addresses.len(), 2, "{:?}", serving.lines());
+    assert_eq!(addresses.len(), 3, "{:?}", serving.lines());
     let mut client = Client::connect(addresses[0]);
     assert_eq!(client.get("/demo/plaintext").0, 404, "demo = false");
     assert_eq!(client.get("/healthz").0, 200);
@@ -92,6 +102,11 @@ fn every_section_and_key_is_accepted() {
     let mut proxied = Client::connect(addresses[1]);
     proxied.send("PROXY TCP4 1.2.3.4 1.1.1.1 4711 80\r\n");
     assert_eq!(proxied.get("/readyz").0, 200, "proxy_protocol = true");
+    if cfg!(feature = "http2") {
+        let mut settings = [0; 9];
+        TcpStream::connect(addresses[2]).unwrap().read_exact(&mut settings).unwrap();
+        assert_eq!(settings[3], 4, "http2 = \"only\": the server's SETTINGS come first");
+    }
     crate::common::eventually("the access log has the proxied address", || {
         serving.stdout().iter().any(|line| line.contains("1.2.3.4:4711"))
     });

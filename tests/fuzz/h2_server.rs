@@ -1,7 +1,5 @@
-//! Server on one HTTP/2 connection, for fuzz targets.
-//!
-//! `/echo` sends its response when the request body has ended. `/hold` reads no body. `/bytes` sends 70,000
-//! bytes within the flow-control windows. Other paths send a short response at once.
+//! A server on one HTTP/2 connection, for fuzz targets: `/echo` is answered when its body has ended,
+//! `/hold` never, `/bytes` with 70,000 bytes as the windows open, anything else at once.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -20,7 +18,7 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// Maximum bytes that a connection holds with these limits.
+/// Bytes held for a peer at most, with these limits.
 const HELD_BYTES_MAX: usize = 64 * 1024;
 
 fn limits() -> Limits {
@@ -41,19 +39,18 @@ struct Reply {
     holds: bool,
 }
 
-/// Recorded event.
+/// An event, kept.
 #[derive(Debug, PartialEq)]
 pub enum Seen {
     Data { id: u32, bytes: Vec<u8>, ends: bool },
     Other(String),
 }
 
-/// Runs a connection on the pieces of its input. Returns the events and the sent bytes.
+/// Runs a connection over these pieces; returns what was seen, and what was sent.
 pub fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
     let (limits, now, mut out, mut head) = (limits(), Instant::now(), Vec::new(), Head::default());
     let mut connection = Connection::new(&limits, now, &mut out);
-    let image = Image::new(StatusCode::OK, &HeaderMap::new(), Bytes::from_static(b"root"))
-        .expect("body should be short enough for an image");
+    let image = Image::new(StatusCode::OK, &HeaderMap::new(), Bytes::from_static(b"root")).expect("it is short");
     let mut replies: BTreeMap<u32, (Key, Reply)> = BTreeMap::new();
     let mut seen = Vec::new();
     for piece in pieces {
@@ -61,9 +58,8 @@ pub fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
         loop {
             let mut cx = Context { limits: &limits, now, head: &mut head, out: &mut out };
             let Some(event) = connection.next(&mut input, &mut cx) else { break };
-            record(&mut seen, &event, &head);
-            // The number of data events depends on the pieces. Sending data only at the end of a body keeps the
-            // output independent of them.
+            note(&mut seen, &event, &head);
+            // How often data is told of depends on how it was cut; what is sent must not.
             let is_part = matches!(event, Event::Data { ends: false, .. });
             match event {
                 Event::Request { stream, ends } => {
@@ -87,7 +83,7 @@ pub fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
                 Event::Refused { stream, .. } => respond(&mut connection, stream, 0, &mut out),
                 Event::Data { stream, bytes, ends } => {
                     if !replies.get(&stream.id()).is_some_and(|(_, reply)| reply.holds) {
-                        // Released byte by byte, so that the steps do not depend on the pieces.
+                        // In steps that do not depend on how the body was cut.
                         bytes.iter().for_each(|_| connection.release(stream, 1, &mut out));
                     }
                     if ends && replies.get(&stream.id()).is_some_and(|(_, reply)| reply.is_echo) {
@@ -100,7 +96,7 @@ pub fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
             while !is_part 
                 && let Some((stream, room)) = connection.next_turn()
             {
-                let (_, reply) = replies.get_mut(&stream.id()).expect("stream should have a response");
+                let (_, reply) = replies.get_mut(&stream.id()).expect("it was asked for");
                 let len = reply.left.min(room);
                 reply.left -= len;
                 let end = if reply.left == 0 { End::Stream } else { End::Open };
@@ -118,24 +114,20 @@ fn respond(connection: &mut Connection, stream: Key, len: usize, out: &mut Vec<u
     let end = if len == 0 { End::Stream } else { End::Open };
     connection.headers_out(stream, end, out, |out| {
         let length = Length::Known(len as u64);
-        let fields = HeaderMap::new();
-        encode::head(out, Exchange::default(), StatusCode::OK, length, &fields, DATE, Strings::Plain);
+        encode::head(out, Exchange::default(), StatusCode::OK, length, &HeaderMap::new(), DATE, Strings::Plain);
     });
     connection.want(stream);
 }
 
-/// Records an event. Consecutive data of a stream is joined, because the pieces may cut it anywhere.
-fn record(seen: &mut Vec<Seen>, event: &Event<'_>, head: &Head) {
-    let fields = || {
-        let fields = head.fields().iter();
-        fields.map(|(name, value)| (name.to_vec(), value.to_vec())).collect::<Vec<_>>()
-    };
-    let entry = match *event {
+/// Keeps an event; data is joined, as it may be cut anywhere.
+fn note(seen: &mut Vec<Seen>, event: &Event<'_>, head: &Head) {
+    let fields = || head.fields().iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect::<Vec<_>>();
+    let kept = match *event {
         Event::Data { stream, bytes, ends } => {
-            if let Some(Seen::Data { id, bytes: recorded, ends: last @ false }) = seen.last_mut()
+            if let Some(Seen::Data { id, bytes: kept, ends: last @ false }) = seen.last_mut()
                 && *id == stream.id()
             {
-                recorded.extend_from_slice(bytes);
+                kept.extend_from_slice(bytes);
                 *last = ends;
                 return;
             }
@@ -147,10 +139,10 @@ fn record(seen: &mut Vec<Seen>, event: &Event<'_>, head: &Head) {
         }
         _ => Seen::Other(text(event)),
     };
-    seen.push(entry);
+    seen.push(kept);
 }
 
-/// Describes an event without the slot of its stream, which depends on the end of other streams.
+/// Describes an event without the slot of its stream, which depends on when others closed.
 fn text(event: &Event<'_>) -> String {
     match *event {
         Event::Request { stream, ends } => format!("request {} {ends}", stream.id()),
@@ -161,11 +153,11 @@ fn text(event: &Event<'_>) -> String {
     }
 }
 
-/// Asserts that the sent bytes are complete frames.
+/// Looks whether whole frames were sent.
 fn check(mut sent: &[u8]) {
     while let [l0, l1, l2, ..] = sent {
         let len = 9 + u32::from_be_bytes([0, *l0, *l1, *l2]) as usize;
         assert!(len <= 9 + 16_384);
-        sent = sent.get(len..).expect("sent frame should be complete");
+        sent = sent.get(len..).expect("what we write is whole");
     }
 }

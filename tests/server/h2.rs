@@ -10,3 +10,4 @@ mod endings;
 mod frames;
 mod replies;
 mod requests;
+mod upgrade;

@@ -1,7 +1,6 @@
-//! Scanner for Rust code that recognises literals, comments and use trees, which is enough for the house
-//! rules.
+//! Reads Rust code just well enough for the house rules: no parser, a scanner that knows literals and use trees.
 
-/// Returns the text with comments and literals replaced by spaces. Line breaks are kept.
+/// Blanks comments and the insides of string and character literals; keeps every line break.
 pub(crate) fn blanked(text: &str) -> String {
     let mut rest = text;
     let mut out = String::with_capacity(text.len());
@@ -18,7 +17,7 @@ pub(crate) fn blanked(text: &str) -> String {
     out
 }
 
-/// Returns the length of the comment or literal at the start of `rest`, or 0.
+/// Returns how many bytes at the start of `rest` are a comment or a literal.
 fn skipped(rest: &str, before: Option<char>) -> usize {
     let after_word = before.is_some_and(is_word);
     if rest.starts_with("//") {
@@ -84,7 +83,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Returns `true` if a line contains a word that is not part of a longer one.
+/// Says whether a word stands in a line, by itself.
 pub(crate) fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let (before, after) = (&line[..at], &line[at + word.len()..]);
@@ -92,7 +91,7 @@ pub(crate) fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// Returns the top-level modules of the crate that a file names. `depth` is the depth of the file's module.
+/// Returns the modules directly under the crate's top that the code of a file names, `depth` modules down.
 pub(crate) fn crate_modules(code: &str, depth: usize) -> Vec<String> {
     let up = "super::".repeat(depth);
     let roots = if depth == 0 { vec!["crate::"] } else { vec!["crate::", up.as_str()] };
@@ -102,8 +101,7 @@ pub(crate) fn crate_modules(code: &str, depth: usize) -> Vec<String> {
             let before = &code[..at];
             if !before.ends_with(is_word) && !before.ends_with("super::") {
                 let parts = first_parts(&code[at + root.len()..]);
-                // A longer chain of `super` is inside an inline module and leads to no other top-level
-                // module.
+                // A longer chain of `super` inside an inline module leads to no other top module.
                 modules.extend(parts.into_iter().filter(|part| part != "super"));
             }
         }
@@ -111,7 +109,7 @@ pub(crate) fn crate_modules(code: &str, depth: usize) -> Vec<String> {
     modules
 }
 
-/// Returns the first part of every path of a use tree: `a` and `c` for `{a::b, c::{d, e}}`.
+/// Returns the first part of every path of a use tree: `{a::b, c::{d, e}}` begins with `a` and `c`.
 fn first_parts(tree: &str) -> Vec<String> {
     let tree = tree.trim_start();
     let Some(group) = tree.strip_prefix('{') else {
@@ -131,7 +129,7 @@ fn first_parts(tree: &str) -> Vec<String> {
     parts.iter().flat_map(|part| first_parts(part)).filter(|part| !part.is_empty()).collect()
 }
 
-/// Returns `true` if the code names an external path such as `std::net` or `tokio`, alone or in a group.
+/// Says whether code names a path from outside the crate (`std::net`, `tokio`), also within a group.
 pub(crate) fn names(code: &str, path: &str) -> bool {
     let (root, rest) = path.split_once("::").unwrap_or((path, ""));
     let is_root = |at: &usize| {
@@ -146,7 +144,7 @@ pub(crate) fn names(code: &str, path: &str) -> bool {
     if rest.is_empty() { trees.next().is_some() } else { trees.any(|tree| tree_has(tree, rest)) }
 }
 
-/// Returns `true` if one of the paths of a use tree starts with `path`.
+/// Says whether one of the paths of a use tree begins with `path`.
 fn tree_has(tree: &str, path: &str) -> bool {
     let (first, rest) = path.split_once("::").unwrap_or((path, ""));
     let found = first_parts(tree).iter().any(|part| part == first);
@@ -154,7 +152,7 @@ fn tree_has(tree: &str, path: &str) -> bool {
 }
 
 #[test]
-fn paths_are_found_in_code_and_use_trees() {
+fn the_rules_see_what_they_must_see() {
     let code = blanked(
         "use crate::{a::{x, y}, b}; // crate::c\nlet s = \"crate::d\"; crate::e::f(); super::super::g();",
     );

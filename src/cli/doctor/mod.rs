@@ -1,7 +1,7 @@
-//! `windlass doctor`: checks whether this system lets the server run well, and suggests fixes.
+//! `windlass doctor`: does this machine, as configured for this user, let Windlass run well, and if not, what helps.
 //!
-//! `facts` reads the state of the system. `checks` are functions from facts to results, so that they can be
-//! tested on any state. This module must not know the rest of the command line.
+//! Each check judges plain facts (`checks`), so that every verdict is tested on text; the facts are read in one
+//! place (`facts`).
 
 mod checks;
 mod facts;
@@ -10,40 +10,40 @@ use std::fmt;
 
 pub(crate) use facts::Facts;
 
-/// Result of a check.
+/// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// No action is needed.
+    /// Nothing to do.
     Ok,
-    /// The server runs, but not as well as it could.
+    /// It runs, but not as well as it could.
     Warn,
-    /// The server cannot run.
+    /// It does not run.
     Fail,
 }
 
-/// A check with its result.
+/// One thing looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) struct Check {
-    /// Name of the checked property.
+    /// What was looked at.
     pub(crate) name: &'static str,
-    /// Result.
+    /// How it came out.
     pub(crate) status: Status,
-    /// State of the system.
+    /// What was found.
     pub(crate) found: String,
-    /// Suggested fix. `None` if no action is needed.
+    /// What to do about it; `None` where nothing is to do.
     pub(crate) fix: Option<String>,
 }
 
-/// Needs of the server.
+/// What the server to be run will need.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub(crate) struct Needs {
-    /// Number of shards. `None`: the server's default.
+    /// Shards; `None`: as many as the machine lets run, the server's own default.
     pub(crate) shards: Option<usize>,
-    /// Backlog of the listeners. Default 4096.
+    /// The listeners' backlog. 4096.
     pub(crate) backlog: u32,
-    /// The server can use epoll instead of io_uring, so missing io_uring is only a warning. Default `false`.
+    /// The epoll engine can step in where io_uring is missing, which is then no failure. False.
     pub(crate) fallback: bool,
 }
 
@@ -53,31 +53,31 @@ impl Default for Needs {
     }
 }
 
-/// Results of all checks. Its display is a table.
+/// The outcome of all checks; displays as a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     checks: Vec<Check>,
 }
 
 impl Report {
-    /// Returns the checks, in order of importance.
+    /// Returns the checks, in the order they matter.
     #[cfg(test)]
     pub(crate) fn checks(&self) -> &[Check] {
         &self.checks
     }
 
-    /// Returns the exit status: 1 if a check failed, else 0.
+    /// Returns the exit status: 1 when a check failed, otherwise 0.
     pub(crate) fn exit_status(&self) -> u8 {
         u8::from(self.checks.iter().any(|check| check.status == Status::Fail))
     }
 }
 
-/// Checks this system from the calling thread. Takes milliseconds. Opens a small ring and closes it.
+/// Looks at this machine, from the calling thread. Takes milliseconds; opens a small ring and closes it.
 pub(crate) fn examine(needs: &Needs) -> Report {
     judge(&Facts::read(), needs)
 }
 
-/// Checks facts that were read before.
+/// Judges facts read earlier.
 pub(crate) fn judge(facts: &Facts, needs: &Needs) -> Report {
     Report { checks: checks::ALL.iter().map(|check| check(facts, needs)).collect() }
 }

@@ -84,9 +84,9 @@ fn records(soak: &Soak) -> Result<Vec<Record>, String> {
             }
         }
         let Some((requests, errors)) = seen else { break };
-        progress.update(soak.every * sample, requests, errors);
+        progress.tell(soak.every * sample, requests, errors);
     }
-    progress.finish();
+    progress.end();
     subjects.into_iter().map(|subject| subject.end(&soak.out)).collect()
 }
 

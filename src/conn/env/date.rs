@@ -2,23 +2,19 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use http::HeaderValue;
-
-use crate::proto::h1::encode::Date;
+use crate::proto::semantics::Date;
 
 /// Current date of one shard.
 #[derive(Debug)]
 pub(in crate::conn) struct DateCache {
     text: Date,
-    /// The same text as a header value, for HTTP/2.
-    value: HeaderValue,
     /// End of the system clock's current second, on the monotonic clock.
     until: Instant,
 }
 
 impl DateCache {
     pub(super) fn new(now: Instant) -> Self {
-        let mut cache = Self { text: [b' '; 29], value: HeaderValue::from_static(""), until: now };
+        let mut cache = Self { text: [b' '; 29], until: now };
         cache.refresh(now);
         cache
     }
@@ -31,20 +27,12 @@ impl DateCache {
         &self.text
     }
 
-    /// Returns the date at `now` as a header value.
-    #[cfg(feature = "http2")]
-    pub(in crate::conn) fn value(&mut self, now: Instant) -> &HeaderValue {
-        self.at(now);
-        &self.value
-    }
-
     fn refresh(&mut self, now: Instant) {
         let time = SystemTime::now();
         let text = httpdate::fmt_http_date(time);
         // An IMF-fixdate has 29 bytes. A clock beyond the year 9999 keeps the last text that fits.
         if let Ok(text) = text.as_bytes().try_into() {
             self.text = text;
-            self.value = HeaderValue::from_bytes(&self.text).unwrap_or_else(|_| HeaderValue::from_static(""));
         }
         let into_second = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
         self.until = now + Duration::from_nanos(u64::from(1_000_000_000 - into_second));

@@ -20,6 +20,8 @@ use super::{
     message::{DrainCounts, LocalReply, Msg},
     timers::Deadlines,
 };
+#[cfg(feature = "http2")]
+use crate::proto::h2;
 use crate::{
     hooks::Hooks,
     limits::{Limits, Timeouts},
@@ -53,6 +55,8 @@ pub(crate) struct Common {
     pub(crate) transports: Vec<Transport>,
     /// Accept HTTP/2 from clients that start with its preface or negotiate it.
     pub(crate) http2: bool,
+    /// Switch to HTTP/2 if an HTTP/1.1 request asks for it.
+    pub(crate) h2c_upgrade: bool,
     /// Maximum number of connections of a shard.
     pub(crate) shard_connections: usize,
     /// Inboxes of all shards. Set before the first socket is accepted.
@@ -66,12 +70,25 @@ pub(crate) struct Transport {
     pub(crate) is_proxied: bool,
     /// TLS, after the preamble if there is one.
     pub(crate) tls: Option<Tls>,
+    /// Without TLS: clients speak HTTP/2 from the first byte.
+    pub(crate) is_http2_only: bool,
 }
 
 impl Transport {
-    fn on_shard(&self, http2: bool) -> (bool, Option<Acceptor>) {
-        (self.is_proxied, self.tls.as_ref().map(|tls| tls.acceptor(http2)))
+    fn on_shard(&self, http2: bool) -> ShardTransport {
+        let acceptor = self.tls.as_ref().map(|tls| tls.acceptor(http2));
+        let is_http2_only = self.is_http2_only && acceptor.is_none();
+        ShardTransport { is_proxied: self.is_proxied, is_http2_only, acceptor }
     }
+}
+
+/// A [`Transport`] as one shard uses it.
+#[derive(Clone, Default)]
+pub(super) struct ShardTransport {
+    pub(super) is_proxied: bool,
+    pub(super) is_http2_only: bool,
+    /// Makes TLS sessions.
+    pub(super) acceptor: Option<Acceptor>,
 }
 
 /// State that the connections of one shard share.
@@ -86,10 +103,12 @@ pub(crate) struct Env {
     senders: Arc<OnceLock<Vec<ShardSender<Msg>>>>,
     pub(super) limits: Limits,
     pub(super) h1_limits: h1::Limits,
+    #[cfg(feature = "http2")]
+    pub(super) h2_limits: h2::Limits,
     pub(super) timeouts: Timeouts,
     pub(super) hooks: Hooks,
-    /// By listener: whether a PROXY preamble comes first, and the acceptor of TLS sessions.
-    transports: Vec<(bool, Option<Acceptor>)>,
+    /// Transport of each listener.
+    transports: Vec<ShardTransport>,
     pub(super) handshakes: Handshakes,
     /// Memory in which TLS records are encrypted and decrypted.
     pub(super) tls_scratch: Vec<u8>,
@@ -97,6 +116,8 @@ pub(crate) struct Env {
     pub(super) tls_plaintext: Vec<u8>,
     /// HTTP/2 is accepted. Always false in a build without it.
     pub(super) http2: bool,
+    /// HTTP/1.1 requests may ask for HTTP/2. Always false in a build without it.
+    pub(super) h2c_upgrade: bool,
     pub(super) counters: Arc<ShardCounters>,
     metrics: Arc<Metrics>,
     /// Current route table, as this shard sees it.
@@ -105,6 +126,9 @@ pub(crate) struct Env {
     context: Arc<Context>,
     /// Memory that HTTP/1.1 request heads are parsed into.
     pub(super) head: h1::Head,
+    /// Memory that HTTP/2 request heads are decoded into.
+    #[cfg(feature = "http2")]
+    pub(super) h2_head: h2::Head,
     pub(super) deadlines: Deadlines,
     /// Replies of handlers that ran as tasks of this shard, for the next turn.
     pub(super) replies: Rc<RefCell<Vec<LocalReply>>>,
@@ -133,6 +157,8 @@ impl Env {
             local,
             senders: common.senders.clone(),
             h1_limits: h1_limits(&common.limits),
+            #[cfg(feature = "http2")]
+            h2_limits: h2_limits(&common.limits),
             limits: common.limits.clone(),
             timeouts: common.timeouts.clone(),
             hooks: common.hooks.clone(),
@@ -141,12 +167,15 @@ impl Env {
             tls_scratch: Vec::new(),
             tls_plaintext: Vec::new(),
             http2,
+            h2c_upgrade: http2 && common.h2c_upgrade,
             counters,
             metrics: common.metrics.clone(),
             view,
             reader,
             context,
             head: h1::Head::default(),
+            #[cfg(feature = "http2")]
+            h2_head: h2::Head::default(),
             deadlines: Deadlines::default(),
             replies: Rc::default(),
             balance: Balance::new(common.metrics.clone(), shard, common.shard_connections),
@@ -167,9 +196,8 @@ impl Env {
         }
     }
 
-    /// Returns whether connections of a listener start with a PROXY preamble, and the acceptor of their TLS
-    /// sessions.
-    pub(super) fn transport(&self, listener: usize) -> (bool, Option<Acceptor>) {
+    /// Returns the transport of a listener's connections.
+    pub(super) fn transport(&self, listener: usize) -> ShardTransport {
         self.transports.get(listener).cloned().unwrap_or_default()
     }
 
@@ -234,6 +262,25 @@ impl Env {
             self.last_warning = Some(self.now);
         }
         may
+    }
+}
+
+#[cfg(feature = "http2")]
+fn h2_limits(limits: &Limits) -> h2::Limits {
+    let http2 = &limits.http2;
+    h2::Limits {
+        streams: http2.streams,
+        stream_window_bytes: http2.stream_window_bytes,
+        connection_window_bytes: http2.connection_window_bytes,
+        header_list_bytes: http2.header_list_bytes as usize,
+        header_table_bytes: http2.header_table_bytes,
+        headers: limits.headers,
+        target_bytes: limits.request_line_bytes,
+        trailer_bytes: limits.trailer_bytes,
+        resets_at_once: u32::try_from(http2.pending_resets).unwrap_or(u32::MAX),
+        stream_faults: u32::try_from(http2.local_resets).unwrap_or(u32::MAX),
+        rates: http2.rates(),
+        connect_protocol: cfg!(feature = "ws"),
     }
 }
 

@@ -75,6 +75,12 @@ impl Telemetry {
         Self { version, kind: DispatchKind::Inline, route: None, started: now, hooked: None }
     }
 
+    /// Changes the version of HTTP: the connection has switched to HTTP/2.
+    #[cfg(feature = "http2")]
+    pub(in crate::conn) fn is_over(&mut self, version: HttpVersion) {
+        self.version = version;
+    }
+
     /// Counts the request as a WebSocket.
     #[cfg(feature = "ws")]
     pub(in crate::conn) fn is_websocket(&mut self) {

@@ -2,7 +2,7 @@
 
 use crate::{
     conn::exchange::{route::MatchedRoute, telemetry::Telemetry},
-    proto::h1::Exchange,
+    proto::{h1::Exchange, h2::PeerSettings},
     request::Head,
 };
 
@@ -17,6 +17,16 @@ pub(super) struct RoutedRequest {
     pub(super) head: Head,
     pub(super) route: MatchedRoute,
     pub(super) context: ReplyContext,
-    /// The client offers to switch protocols, and the route's handler may accept.
-    pub(super) offers_upgrade: bool,
+    pub(super) offer: UpgradeOffer,
+}
+
+/// A client's offer to switch protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UpgradeOffer {
+    /// There is none, or none that can be accepted.
+    Nothing,
+    /// The route's handler may accept it.
+    Handler,
+    /// HTTP/2, which the server accepts.
+    Http2(PeerSettings),
 }

@@ -6,7 +6,8 @@ use http::{Method, StatusCode, Version};
 
 use super::{
     H1,
-    context::{ReplyContext, RoutedRequest},
+    context::{ReplyContext, RoutedRequest, UpgradeOffer},
+    h2c,
     incoming::Incoming,
 };
 use crate::{
@@ -66,6 +67,24 @@ impl<'a> Received<'a> {
         params::store(&mut copy, path, params).then_some(copy)
     }
 
+    /// Returns `true` if the client offers to switch to HTTP/2 and the server accepts that.
+    #[inline]
+    fn asks_for_http2(&self, env: &Env, io: &Io) -> bool {
+        h2c::offered(env, io, self.head, self.bytes, self.exchange).is_some()
+    }
+
+    /// Returns the client's offer to switch protocols. HTTP/2 takes over requests that are complete, so a body
+    /// that is streamed or discarded excludes it.
+    fn upgrade_offer(&self, env: &Env, io: &Io, mode: BodyMode, is_static: bool) -> UpgradeOffer {
+        if self.head.framing().is_empty() || matches!(mode, BodyMode::Whole(_)) && !is_static {
+            let settings = h2c::offered(env, io, self.head, self.bytes, self.exchange);
+            if let Some(settings) = settings {
+                return UpgradeOffer::Http2(settings);
+            }
+        }
+        if self.head.upgrade() && !is_static { UpgradeOffer::Handler } else { UpgradeOffer::Nothing }
+    }
+
     /// Decides what happens to the body, which nobody wants: a short one is discarded, otherwise the
     /// connection closes.
     fn discard_body(&mut self, env: &Env) -> Option<Box<Incoming>> {
@@ -101,12 +120,14 @@ impl H1 {
         let response = match found {
             Found::Route(index, params) => {
                 let entry = env.view.table.route(index);
-                if let RouteAction::Static(image, fixed) = &entry.action
+                if let RouteAction::Static(images, fixed) = &entry.action
                     && self.replies.is_empty()
                     && head.framing().is_empty()
                     && env.hooks.is_empty()
                     && !env.sheds(entry.shed)
+                    && !request.asks_for_http2(env, io)
                 {
+                    let image = &images.h1;
                     let long_body = image.write(io.outbox.buffer(), exchange, env.date.at(env.now));
                     long_body.into_iter().for_each(|body| io.outbox.share(body));
                     env.counters.dispatched(HttpVersion::H1, DispatchKind::Static).add(1);
@@ -165,8 +186,8 @@ impl H1 {
         let telemetry = Telemetry::matched(env, io, HttpVersion::H1, &copy, route.clone());
         let context = ReplyContext { exchange: request.exchange, telemetry };
         let head = request.head;
-        let offers_upgrade = head.upgrade() && !is_static;
-        let request = RoutedRequest { head: copy, route, context, offers_upgrade };
+        let offer = request.upgrade_offer(env, io, mode, is_static);
+        let request = RoutedRequest { head: copy, route, context, offer };
         if head.framing().is_empty() || is_static {
             self.start(env, io, request, Body::empty());
             if let Some(body) = discarded {
@@ -220,7 +241,13 @@ impl H1 {
 
     /// Starts the handler of a request. Its body is complete, or a channel that the connection feeds.
     pub(super) fn start(&mut self, env: &mut Env, io: &mut Io, request: RoutedRequest, body: Body) {
-        let RoutedRequest { head, route, context, offers_upgrade } = request;
+        #[cfg(feature = "http2")]
+        if let UpgradeOffer::Http2(peer) = request.offer
+            && self.replies.is_empty()
+        {
+            return self.switch_to_http2(io, request, body, peer);
+        }
+        let RoutedRequest { head, route, context, offer } = request;
         let seq = self.replies.next_seq();
         if env.sheds(route.compiled().shed) {
             let outcome = answers::shed(env, seq);
@@ -246,7 +273,7 @@ impl H1 {
                 }
             }
         }
-        if offers_upgrade && !self.replies.is_empty() {
+        if offer == UpgradeOffer::Handler && !self.replies.is_empty() {
             self.reading.upgrade_offered();
         }
     }

@@ -1,12 +1,11 @@
-//! The timers of streams: what took too long, and what then happens.
+//! Timers of streams: what was too slow, and the reaction.
 
 use http::StatusCode;
 
 use super::{
     H2,
-    engine::Code,
     incoming::Incoming,
-    stream::{State, Stream},
+    stream::{Stage, Stream},
     wait::Late,
 };
 use crate::{
@@ -14,67 +13,63 @@ use crate::{
         env::Env,
         exchange::{answers, body_rate::TOO_SLOW},
         io::Io,
-        timers::Timer,
     },
+    proto::h2::ErrorCode,
     response::plain,
 };
 
 impl H2 {
-    pub(super) fn look_at_alarms(&mut self, env: &mut Env, io: &mut Io) {
-        while self.alarms.first().is_some_and(|(at, _)| *at <= env.now) {
-            let Some(stream) = self.alarms.pop_first().and_then(|(_, id)| self.take_out(id)) else {
-                continue;
-            };
-            match stream.due(&env.timeouts) {
-                Some((due, late)) if due <= env.now => self.late(env, io, stream, late),
+    /// Checks the timers of streams that may have expired.
+    pub(super) fn check_alarms(&mut self, env: &mut Env, io: &mut Io) {
+        while let Some(stream) = self.streams.take_due(env.now) {
+            match stream.deadline(&env.timeouts) {
+                Some((at, late)) if at <= env.now => self.late(env, io, stream, late),
                 _ => self.put_back(env, stream),
             }
         }
     }
 
-    /// Ends what took too long.
     fn late(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, late: Late) {
         #[cfg(feature = "ws")]
-        if let (Late::Socket, State::Socket(_, tunnel)) = (late, &mut stream.state) {
-            tunnel.look_at_clock(env);
-            return self.advance_stream(env, io, stream);
+        if late == Late::Socket {
+            return self.socket_clock_due(env, io, stream);
         }
-        env.counters.timeouts.add(timer_name(late));
-        match (late, stream.state) {
-            (Late::Body, State::Collecting(exchange, _)) => {
+        if late == Late::Window && self.core.room(stream.key) > 0 {
+            // It waits for the socket, which has a timer of its own.
+            match &mut stream.stage {
+                Stage::Streaming(_, streaming) => streaming.wait.restart(env.now),
+                #[cfg(feature = "ws")]
+                Stage::Socket(_, tunnel) => tunnel.wait.restart(env.now),
+                _ => {}
+            }
+            return self.put_back(env, stream);
+        }
+        env.counters.timeouts.add(late.timer().name());
+        match (late, stream.stage) {
+            (Late::Body, Stage::Collecting(exchange, _)) => {
+                let key = exchange.key;
                 let response = plain(StatusCode::REQUEST_TIMEOUT, TOO_SLOW);
                 self.answer(env, io, exchange, None, response.into());
+                self.finish_stream(io, key);
             }
-            (Late::Job, State::Waiting(exchange, task)) => {
-                task.cancel();
-                self.answer(env, io, exchange, None, answers::late());
+            (Late::Job, Stage::Running(exchange, handler)) => {
+                handler.cancel();
+                self.answer(env, io, exchange, stream.incoming, answers::late());
             }
-            // The client had its time: the stream is let go.
-            (Late::Body, State::Leaving) => {}
-            (Late::Body, state) => {
-                stream.state = state;
+            (Late::Body, Stage::Discarding) => self.finish_stream(io, stream.key),
+            (Late::Body, stage) => {
+                stream.stage = stage;
                 if let Some(incoming) = stream.incoming.take() {
                     Incoming::fail_late(incoming);
                 }
                 self.put_back(env, stream);
             }
-            (late, state) => {
-                stream.state = state;
-                env.counters.h2_resets.add(timer_name(late));
-                let code = if late == Late::Producer { Code::Internal } else { Code::Cancel };
-                self.forget(env, io, *stream, code);
+            (late, stage) => {
+                stream.stage = stage;
+                env.counters.h2_resets.add(late.timer().name());
+                let code = if late == Late::Producer { ErrorCode::InternalError } else { ErrorCode::Cancel };
+                self.give_up(env, io, *stream, code);
             }
         }
-    }
-}
-
-fn timer_name(late: Late) -> &'static str {
-    match late {
-        Late::Body => Timer::Body.name(),
-        Late::Job => Timer::Job.name(),
-        Late::Window => Timer::Write.name(),
-        Late::Producer => Timer::Stream.name(),
-        #[cfg(feature = "ws")]
-        Late::Socket => Timer::Own.name(),
     }
 }

@@ -1,71 +1,114 @@
-//! Reads request bodies.
+//! Receives request bodies.
 
-use std::task::Context;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
     H2,
-    incoming::Taken,
-    stream::{State, Stream},
+    incoming::{Ended, Received},
+    stream::{Stage, Stream},
 };
 use crate::{
     conn::{env::Env, exchange::answers, io::Io, message::Outcome},
+    proto::{
+        h2::{ErrorCode, Head, Key},
+        semantics::{Fields, Reject},
+    },
     response::plain,
 };
 
 impl H2 {
-    /// Takes what came of a stream's body. Returns the stream if it goes on; else it was answered or given
-    /// up.
-    pub(super) fn take_body(
-        &mut self,
-        env: &mut Env,
-        io: &mut Io,
-        mut stream: Box<Stream>,
-        cx: &mut Context<'_>,
-    ) -> Option<Box<Stream>> {
-        let Some(incoming) = &mut stream.incoming else { return Some(stream) };
-        match incoming.take(env, cx) {
-            Taken::Part => return Some(stream),
-            Taken::Passed => {}
-            Taken::Whole(bytes) => {
-                if let State::Collecting(exchange, pending) = stream.state {
-                    self.start(env, io, exchange, *pending, bytes.into(), None);
-                }
-                return None;
-            }
-            Taken::TooLarge => return self.stop_body(env, io, stream, answers::too_large()),
-            Taken::Refused(reject) => {
-                env.counters.protocol_errors.add(reject.label());
-                return self.stop_body(env, io, stream, plain(reject.status(), reject.text()).into());
-            }
-            Taken::Gone => {
-                self.lost(env, io, stream);
-                return None;
-            }
+    /// Handles a part of a request's body.
+    pub(super) fn data(&mut self, env: &mut Env, io: &mut Io, key: Key, bytes: &[u8], ends: bool) {
+        let Some(mut stream) = self.streams.take(key) else {
+            // Its request was answered, and its user wants nothing of the rest.
+            return self.core.release(key, bytes.len(), io.outbox.buffer());
+        };
+        #[cfg(feature = "ws")]
+        if let Stage::Socket(..) = stream.stage {
+            return self.socket_data(env, io, stream, bytes, ends);
         }
-        stream.incoming = None;
-        Some(stream)
+        let Some(incoming) = &mut stream.incoming else {
+            self.core.release(key, bytes.len(), io.outbox.buffer());
+            return self.put_back(env, stream);
+        };
+        if let Received::TooLarge = incoming.received(bytes, env.now) {
+            return self.stop_body(env, io, stream, answers::too_large());
+        }
+        if ends {
+            return self.end_body(env, io, stream, Ok(HeaderMap::new()));
+        }
+        self.advance_stream(env, io, stream);
     }
 
-    /// Takes no more of a body; who waits for it is refused.
-    fn stop_body(
+    /// Handles the trailers of a request's body, which are in the head.
+    pub(super) fn trailers(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        head: &Head,
+        key: Key,
+        refused: Option<Reject>,
+    ) {
+        if let Some(reject) = refused {
+            env.counters.protocol_errors.add(reject.label());
+        }
+        let Some(stream) = self.streams.take(key) else { return };
+        #[cfg(feature = "ws")]
+        if let Stage::Socket(..) = stream.stage {
+            return self.socket_data(env, io, stream, &[], true);
+        }
+        let trailers = refused.map_or_else(|| Ok(header_map(head.fields())), Err);
+        self.end_body(env, io, stream, trailers);
+    }
+
+    /// Ends a body, and starts the request that waits for it.
+    fn end_body(
         &mut self,
         env: &mut Env,
         io: &mut Io,
         mut stream: Box<Stream>,
-        refusal: Outcome,
-    ) -> Option<Box<Stream>> {
-        match stream.state {
-            State::Collecting(exchange, _) => {
-                self.answer(env, io, exchange, None, refusal);
-                None
+        trailers: Result<HeaderMap, Reject>,
+    ) {
+        let Some(incoming) = stream.incoming.take() else { return self.advance_stream(env, io, stream) };
+        // Nothing more can come on the stream; the connection's credit for what came is due.
+        self.core.release(stream.key, incoming.held(), io.outbox.buffer());
+        match (incoming.end(trailers), stream.stage) {
+            (Ended::Whole(bytes), Stage::Collecting(exchange, request)) => {
+                self.start(env, io, exchange, *request, bytes.into(), None);
             }
-            // Of what is only thrown away it is enough.
-            State::Leaving => None,
-            state => {
-                stream.state = state;
-                stream.incoming = None;
-                Some(stream)
+            (Ended::Refused(reject), Stage::Collecting(exchange, _)) => {
+                let response = plain(reject.status(), reject.text());
+                self.answer(env, io, exchange, None, response.into());
+            }
+            (_, stage) => {
+                stream.stage = stage;
+                self.advance_stream(env, io, stream);
             }
         }
     }
+
+    /// Stops receiving a body. A request that waits for it is answered with `refusal`.
+    fn stop_body(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, refusal: Outcome) {
+        let key = stream.key;
+        match stream.stage {
+            Stage::Collecting(exchange, _) => {
+                self.answer(env, io, exchange, None, refusal);
+                self.finish_stream(io, key);
+            }
+            Stage::Discarding => self.core.reset(key, ErrorCode::NoError, io.outbox.buffer()),
+            stage => {
+                stream.stage = stage;
+                stream.incoming = None;
+                self.advance_stream(env, io, stream);
+            }
+        }
+    }
+}
+
+/// Makes a map of fields that the core has judged.
+fn header_map(fields: Fields<'_>) -> HeaderMap {
+    let valid = |(name, value): (&[u8], &[u8])| {
+        Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?))
+    };
+    fields.iter().filter_map(valid).collect()
 }

@@ -1,10 +1,8 @@
 //! Early ends of streams and of the connection.
 
 use super::{
-    H2, Phase,
-    engine::Code,
-    meter::Flood,
-    stream::{State, Stream},
+    H2,
+    stream::{Stage, Stream},
 };
 use crate::{
     conn::{
@@ -13,127 +11,131 @@ use crate::{
         io::{DRAINED, Io},
     },
     net::Ending,
+    proto::h2::{ConnectionState, ErrorCode, Fault, Key, ResetBy, Sending},
 };
 
 impl H2 {
-    /// Ends a stream that nobody waits for any more.
-    pub(super) fn lost(&mut self, env: &Env, io: &Io, stream: Box<Stream>) {
-        if !matches!(stream.state, State::Leaving) {
+    /// Handles a stream that the core has closed early.
+    pub(super) fn reset_received(&mut self, env: &mut Env, io: &mut Io, key: Key, by: ResetBy) {
+        if let ResetBy::Fault(fault) = by {
+            env.counters.protocol_errors.add(fault.label);
+        }
+        let Some(stream) = self.streams.take(key) else { return };
+        if !matches!(stream.stage, Stage::Discarding) {
             env.counters.h2_resets.add("peer");
         }
-        self.forget(env, io, *stream, Code::Cancel);
+        self.drop_stream(env, io, *stream);
     }
 
-    pub(super) fn lose(&mut self, env: &Env, io: &Io, id: u32) {
-        if let Some(stream) = self.take_out(id) {
-            self.lost(env, io, stream);
-        }
+    /// Resets a stream.
+    pub(super) fn give_up(&mut self, env: &mut Env, io: &mut Io, stream: Stream, code: ErrorCode) {
+        self.core.reset(stream.key, code, io.outbox.buffer());
+        self.drop_stream(env, io, stream);
     }
 
-    pub(super) fn forget(&mut self, env: &Env, io: &Io, stream: Stream, code: Code) {
-        let (telemetry, status, written) = match stream.state {
-            State::Collecting(exchange, _) => {
-                exchange.reply.reset(code);
+    /// Drops a stream that is closed: cancels its handler, and reports its end.
+    fn drop_stream(&mut self, env: &mut Env, io: &Io, stream: Stream) {
+        self.last_activity = env.now;
+        let (telemetry, status, written) = match stream.stage {
+            Stage::Collecting(exchange, _) => (exchange.telemetry, None, 0),
+            Stage::Running(exchange, handler) => {
+                handler.cancel();
                 (exchange.telemetry, None, 0)
             }
-            State::Waiting(exchange, task) => {
-                task.cancel();
-                exchange.reply.reset(code);
-                (exchange.telemetry, None, 0)
-            }
-            State::Streaming(telemetry, streaming) => {
-                let (status, written) = (streaming.status, streaming.written);
-                streaming.reset(code);
-                (telemetry, Some(status), written)
+            Stage::Streaming(telemetry, streaming) => {
+                self.uncharge(&streaming);
+                (telemetry, Some(streaming.status), streaming.written)
             }
             #[cfg(feature = "ws")]
-            State::Socket(telemetry, tunnel) => {
-                let written = tunnel.reset(env, code);
-                (telemetry, Some(http::StatusCode::OK), written)
+            Stage::Socket(telemetry, mut tunnel) => {
+                tunnel.endpoint.cancel(env);
+                (telemetry, Some(http::StatusCode::OK), tunnel.endpoint.sent_bytes())
             }
-            State::Leaving => return,
+            Stage::Discarding => return,
         };
         telemetry.finish(env, io, status, Some(CONNECTION_ENDED), written);
     }
 
-    /// Gives up what the peer's FIN leaves without hope: bodies whose rest will never come, replies that wait
-    /// for a window, and those without an end of their own, which have nobody to go to. Says whether there
-    /// were any.
-    pub(super) fn lose_hopeless(&mut self, env: &Env, io: &Io) -> bool {
-        // Else what it takes may be there and not looked at yet: with the socket taking nothing, windows may
-        // be open, and not all that came may have been read.
-        let at_rest = !self.blocked && self.woken.is_empty();
-        let is_hopeless = |stream: &Stream| stream.is_endless() || at_rest && stream.is_stuck();
-        let hopeless = self.streams.values().filter(|stream| is_hopeless(stream)).map(|stream| stream.id);
-        let hopeless = hopeless.collect::<Vec<_>>();
-        hopeless.iter().for_each(|id| self.lose(env, io, *id));
-        !hopeless.is_empty()
-    }
-
-    pub(super) fn lose_all(&mut self, env: &Env, io: &Io) {
-        self.alarms.clear();
-        for (_, stream) in std::mem::take(&mut self.streams) {
-            self.forget(env, io, *stream, Code::Cancel);
+    /// Gives up the streams that the peer's FIN leaves without hope: bodies whose rest will never arrive, replies
+    /// that wait for a window, and replies without an end of their own.
+    pub(super) fn lose_hopeless(&mut self, env: &mut Env, io: &mut Io) {
+        let is_stuck = |stream: &Stream| match &stream.stage {
+            Stage::Streaming(..) => {
+                self.core.sending(stream.key) != Sending::Idle && self.core.room(stream.key) == 0
+            }
+            _ => false,
+        };
+        let awaits_body = |stream: &Stream| stream.incoming.as_ref().is_some_and(|body| !body.is_paused());
+        let is_hopeless = |stream: &Stream| stream.is_endless() || awaits_body(stream) || is_stuck(stream);
+        for key in self.streams.keys(is_hopeless) {
+            if let Some(stream) = self.streams.take(key) {
+                if !matches!(stream.stage, Stage::Discarding) {
+                    env.counters.h2_resets.add("peer");
+                }
+                self.give_up(env, io, *stream, ErrorCode::Cancel);
+            }
         }
-        self.accepted.clear();
-        self.broken.clear();
     }
 
-    /// Asks the peer to start no further stream.
-    pub(super) fn leave(&mut self, env: &Env, cause: &'static str) {
-        if self.phase == Phase::Open {
-            self.phase = Phase::Leaving;
-            // What is only thrown away keeps no connection open.
-            let is_done = |stream: &Stream| matches!(stream.state, State::Leaving);
-            let done = self.streams.values().filter(|stream| is_done(stream)).map(|stream| stream.id);
-            done.collect::<Vec<_>>().into_iter().for_each(|id| drop(self.take_out(id)));
-            env.counters.h2_goaways.add(cause);
-            self.engine.leave();
+    pub(super) fn lose_all(&mut self, env: &mut Env, io: &Io) {
+        for stream in self.streams.clear() {
+            self.drop_stream(env, io, *stream);
+        }
+    }
+
+    /// Advances the replies without an end of their own, so that they learn of the drain.
+    pub(super) fn end_endless(&mut self, env: &mut Env, io: &mut Io) {
+        for key in self.streams.keys(Stream::is_endless) {
+            if let Some(stream) = self.streams.take(key) {
+                self.advance_stream(env, io, stream);
+            }
+        }
+        self.drive(env, io, &[]);
+    }
+
+    /// Asks the peer to begin no further stream.
+    pub(super) fn leave(&mut self, env: &Env, io: &mut Io, cause: &'static str) {
+        if self.core.state() != ConnectionState::Open {
+            return;
+        }
+        env.counters.h2_goaways.add(cause);
+        self.core.leave(io.outbox.buffer());
+        // A body that is only discarded keeps no connection open.
+        for key in self.streams.keys(|stream| matches!(stream.stage, Stage::Discarding)) {
+            drop(self.streams.take(key));
+            self.finish_stream(io, key);
         }
     }
 
     /// Ends the connection with everything on it.
-    pub(super) fn quit(&mut self, env: &Env, code: Code, cause: &'static str) {
-        // In the greeting there are no frames to say it with.
-        if self.phase == Phase::Open && !self.engine.is_greeting() {
+    pub(super) fn quit(&mut self, env: &mut Env, io: &mut Io, code: ErrorCode, cause: &'static str) {
+        if self.core.state() == ConnectionState::Open {
             env.counters.h2_goaways.add(cause);
         }
-        self.engine.quit(code);
+        self.core.quit(code, "", io.outbox.buffer());
+        self.close_streams(env, io);
     }
 
-    /// Ends a connection that sends frames faster than it may; what came before the one too many is taken.
-    pub(super) fn flooded(&mut self, env: &mut Env, io: &mut Io, flood: Flood, bytes: &[u8]) {
-        self.pipe.feed(&bytes[..flood.at]);
-        self.drive(env, io);
-        if self.phase == Phase::Over {
-            return;
+    /// Handles the end of the connection by the core.
+    pub(super) fn over(&mut self, env: &mut Env, io: &mut Io, fault: Option<Fault>) {
+        match fault {
+            None => io.end(Ending::Finish, if env.is_draining() { DRAINED } else { "done" }),
+            Some(fault) => {
+                if fault != Fault::PEER {
+                    env.counters.h2_goaways.add(fault.label);
+                }
+                env.counters.protocol_errors.add(fault.label);
+                if env.may_warn() {
+                    let Fault { label, text, .. } = fault;
+                    tracing::debug!(peer = ?io.peer, cause = label, error = text, "HTTP/2 connection failed, closing");
+                }
+                io.end(Ending::Finish, "protocol_error");
+            }
         }
-        self.note_fault(env, io, flood.kind.label());
-        self.quit(env, Code::Calm, flood.kind.label());
-        self.drive(env, io);
+        self.close_streams(env, io);
     }
 
-    pub(super) fn note_over(&mut self, env: &mut Env, io: &mut Io, fault: Option<&'static str>) {
-        let Some(fault) = fault else {
-            return io.end(Ending::Finish, if env.is_draining() { DRAINED } else { "done" });
-        };
-        if self.phase == Phase::Open {
-            env.counters.h2_goaways.add(fault);
-        }
-        self.note_fault(env, io, fault);
-    }
-
-    pub(super) fn note_fault(&self, env: &mut Env, io: &mut Io, fault: &'static str) {
-        env.counters.protocol_errors.add(fault);
-        if env.may_warn() {
-            tracing::debug!(peer = ?io.peer, cause = fault, "HTTP/2 connection failed, closing");
-        }
-        io.end(Ending::Finish, "protocol_error");
-    }
-
-    /// Ends everything: the engine has written its last.
-    pub(super) fn over(&mut self, env: &mut Env, io: &mut Io) {
-        self.phase = Phase::Over;
+    fn close_streams(&mut self, env: &mut Env, io: &Io) {
         self.lose_all(env, io);
         self.woken.close();
     }

@@ -1,131 +1,97 @@
-//! A request's body on its way in: collected, or streamed to its handler.
+//! The destination of a request's body, and the credit that the peer gets for it.
 
-use std::{
-    task::{Context, Poll},
-    time::Instant,
-};
+use std::{task::Context, time::Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 
-use super::engine::{Gone, Inbound, Piece};
 use crate::{
     body::{BodyError, BodySender},
-    conn::{
-        env::Env,
-        exchange::body_rate::{BodyRate, TOO_SLOW},
-    },
-    limits::{Limits, Timeouts},
-    proto::h1::{Reject, is_forbidden_trailer},
+    conn::exchange::body_rate::{BodyRate, TOO_SLOW},
+    limits::Timeouts,
+    proto::semantics::Reject,
 };
 
 /// Destination of a body.
 enum Sink {
+    /// A buffer of limited size, for a handler that starts when the body is complete.
     Collect { bytes: Vec<u8>, limit: usize },
+    /// A handler that reads it as it arrives.
     Stream(BodySender),
+    /// Nobody. `budget` is how many more bytes are received before the stream is reset.
     Discard { budget: usize },
 }
 
-/// A body on its way in.
+/// A body that is being received.
 pub(super) struct Incoming {
-    inbound: Inbound,
     sink: Sink,
-    /// The handler's window is full.
-    paused: bool,
+    /// Bytes that were received and not released: the peer has no credit for them.
+    held: usize,
+    /// The peer waits for credit that is not its fault.
+    is_paused: bool,
     rate: BodyRate,
 }
 
-/// Progress of a body.
-pub(super) enum Taken {
-    /// The peer, or the handler, has to go on first.
-    Part,
+/// Result of received data.
+pub(super) enum Received {
+    /// The body continues.
+    More,
+    /// The body is larger than its limit.
+    TooLarge,
+}
+
+/// End of a body.
+pub(super) enum Ended {
     /// It was collected.
     Whole(Bytes),
-    /// The handler has all of it, or wants no more.
+    /// Its handler has all of it, or nobody wanted it.
     Passed,
-    /// It is larger than its limit.
-    TooLarge,
-    /// Its trailers are; a handler that reads it as it comes was told.
+    /// Its trailers broke a rule, and it was collected.
     Refused(Reject),
-    /// The stream is over.
-    Gone,
 }
 
 impl Incoming {
-    /// Collects up to `limit` bytes. The buffer starts with what was declared, within reason.
-    pub(super) fn collect(inbound: Inbound, declared: usize, limit: usize, now: Instant) -> Self {
-        /// A peer that only declares a large body makes us hold no more than this.
+    /// Collects up to `limit` bytes. The buffer starts with the declared length, within reason.
+    pub(super) fn collect(declared: usize, limit: usize, now: Instant) -> Self {
+        /// Most bytes that are reserved because a peer declares a large body.
         const TRUSTED_BYTES: usize = 64 * 1024;
         let bytes = Vec::with_capacity(declared.min(limit).min(TRUSTED_BYTES));
-        Self::new(inbound, Sink::Collect { bytes, limit }, now)
+        Self::new(Sink::Collect { bytes, limit }, now)
     }
 
-    pub(super) fn stream(inbound: Inbound, sender: BodySender, now: Instant) -> Self {
-        Self::new(inbound, Sink::Stream(sender), now)
+    /// Passes the body to a handler.
+    pub(super) fn stream(sender: BodySender, now: Instant) -> Self {
+        Self::new(Sink::Stream(sender), now)
     }
 
-    /// Throws up to `budget` bytes away: a client that is nearly done need not be stopped.
-    pub(super) fn discard(inbound: Inbound, budget: usize, now: Instant) -> Self {
-        Self::new(inbound, Sink::Discard { budget }, now)
+    /// Discards up to `budget` bytes: a client that is nearly done need not be stopped.
+    pub(super) fn discard(budget: usize, now: Instant) -> Self {
+        Self::new(Sink::Discard { budget }, now)
     }
 
-    /// Throws away what is left: nobody wants it.
-    pub(super) fn unwanted(self, budget: usize, now: Instant) -> Self {
-        Self::discard(self.inbound, budget, now)
+    fn new(sink: Sink, now: Instant) -> Self {
+        Self { sink, held: 0, is_paused: false, rate: BodyRate::new(now) }
     }
 
-    fn new(inbound: Inbound, sink: Sink, now: Instant) -> Self {
-        Self { inbound, sink, paused: false, rate: BodyRate::new(now) }
+    /// Discards the rest of the body.
+    pub(super) fn into_discarded(self, budget: usize, now: Instant) -> Self {
+        Self { held: self.held, ..Self::discard(budget, now) }
     }
 
-    /// Takes what is there, as far as it is wanted. What is not taken keeps the peer's window closed.
-    pub(super) fn take(&mut self, env: &Env, cx: &mut Context<'_>) -> Taken {
-        loop {
-            match self.is_wanted(env.now, cx) {
-                Poll::Pending => return Taken::Part,
-                Poll::Ready(false) => return Taken::Passed,
-                Poll::Ready(true) => {}
-            }
-            match self.inbound.poll(cx) {
-                Poll::Pending => return Taken::Part,
-                Poll::Ready(Ok(Piece::Data(data))) => {
-                    self.rate.received(data.len(), env.now);
-                    self.inbound.release(data.len());
-                    if !self.put(data) {
-                        return Taken::TooLarge;
-                    }
-                }
-                Poll::Ready(Ok(Piece::End(trailers))) => return self.end(trailers, &env.limits),
-                Poll::Ready(Err(Gone)) => return Taken::Gone,
-            }
-        }
-    }
-
-    /// Looks at the handler's window.
-    fn is_wanted(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<bool> {
-        let Sink::Stream(sender) = &mut self.sink else { return Poll::Ready(true) };
-        let wanted = sender.poll_ready(cx);
-        if wanted.is_pending() {
-            self.paused = true;
-        } else if std::mem::take(&mut self.paused) {
-            // The handler's time is not the peer's fault.
-            self.rate.restart(now);
-        }
-        wanted
-    }
-
-    /// Passes data on; false when it is more than is taken.
-    fn put(&mut self, data: Bytes) -> bool {
-        match &mut self.sink {
+    /// Takes received data.
+    pub(super) fn received(&mut self, data: &[u8], now: Instant) -> Received {
+        self.rate.received(data.len(), now);
+        self.held += data.len();
+        let fits = match &mut self.sink {
             Sink::Collect { bytes, limit } => {
                 let fits = data.len() <= *limit - bytes.len();
                 if fits {
-                    bytes.extend_from_slice(&data);
+                    bytes.extend_from_slice(data);
                 }
                 fits
             }
             Sink::Stream(sender) => {
-                sender.push(data);
+                sender.push_copy(data);
                 true
             }
             Sink::Discard { budget } => {
@@ -133,61 +99,74 @@ impl Incoming {
                 *budget = left.unwrap_or(0);
                 left.is_some()
             }
+        };
+        if fits { Received::More } else { Received::TooLarge }
+    }
+
+    /// Takes the end of the body. `trailers` is an error if they broke a rule.
+    pub(super) fn end(self, trailers: Result<HeaderMap, Reject>) -> Ended {
+        match (self.sink, trailers) {
+            (Sink::Discard { .. }, _) => {}
+            (Sink::Collect { .. }, Err(reject)) => return Ended::Refused(reject),
+            (Sink::Collect { bytes, .. }, Ok(_)) => return Ended::Whole(bytes.into()),
+            (Sink::Stream(sender), Err(reject)) => sender.fail(BodyError::Peer(reject.text())),
+            (Sink::Stream(sender), Ok(trailers)) if trailers.is_empty() => sender.finish(),
+            (Sink::Stream(sender), Ok(trailers)) => sender.finish_with(trailers),
+        }
+        Ended::Passed
+    }
+
+    /// Returns how many bytes of credit are due, by what has become of the received bytes. A handler that takes more wakes
+    /// the context. `None`: the handler has dropped the body.
+    pub(super) fn poll_credit(&mut self, cx: &mut Context<'_>) -> Option<usize> {
+        let untaken = match &mut self.sink {
+            Sink::Collect { .. } | Sink::Discard { .. } => 0,
+            Sink::Stream(sender) => sender.poll_untaken(cx)?,
+        };
+        Some(self.held.saturating_sub(untaken))
+    }
+
+    /// Notes that credit was granted.
+    pub(super) fn granted(&mut self, bytes: usize, now: Instant) {
+        self.held -= bytes.min(self.held);
+        if bytes > 0 && std::mem::take(&mut self.is_paused) {
+            // Until now the peer had to wait for this side.
+            self.rate.restart(now);
         }
     }
 
-    fn end(&mut self, trailers: Option<HeaderMap>, limits: &Limits) -> Taken {
-        let refused = trailers.as_ref().and_then(|trailers| excess(trailers, limits));
-        match (std::mem::replace(&mut self.sink, Sink::Discard { budget: 0 }), refused) {
-            (Sink::Discard { .. }, _) => return Taken::Passed,
-            (Sink::Collect { .. }, Some(reject)) => return Taken::Refused(reject),
-            (Sink::Collect { bytes, .. }, None) => return Taken::Whole(bytes.into()),
-            (Sink::Stream(sender), Some(reject)) => {
-                sender.fail(BodyError::Peer(reject.text()));
-                return Taken::Refused(reject);
-            }
-            (Sink::Stream(sender), None) => match trailers.map(permitted) {
-                Some(trailers) if !trailers.is_empty() => sender.finish_with(trailers),
-                _ => sender.finish(),
-            },
-        }
-        Taken::Passed
+    /// Notes that the peer has to wait for credit, so that its silence is not its fault.
+    pub(super) fn pause(&mut self) {
+        self.is_paused = true;
     }
 
-    /// Returns `true` if it waits for its handler, not for the peer.
+    /// Returns how many bytes the peer has no credit for.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Returns the bytes that are collected so far; `None` for a body that is not collected.
+    pub(super) fn collected(&self) -> Option<usize> {
+        match &self.sink {
+            Sink::Collect { bytes, .. } => Some(bytes.len()),
+            Sink::Stream(_) | Sink::Discard { .. } => None,
+        }
+    }
+
+    /// Returns `true` if the peer waits for credit.
     pub(super) fn is_paused(&self) -> bool {
-        self.paused
+        self.is_paused
     }
 
-    /// Tells the handler that the rest comes too slowly.
+    /// Tells the handler that the rest arrives too slowly.
     pub(super) fn fail_late(self) {
         if let Sink::Stream(sender) = self.sink {
             sender.fail(BodyError::Peer(TOO_SLOW));
         }
     }
 
-    /// Returns when the peer will have been too slow.
+    /// Returns the time at which the peer will have been too slow.
     pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
-        if self.paused { None } else { self.rate.deadline(timeouts) }
+        if self.is_paused { None } else { self.rate.deadline(timeouts) }
     }
-}
-
-/// Returns the limit that the trailers exceed. Their size is that in HTTP/1.1.
-fn excess(trailers: &HeaderMap, limits: &Limits) -> Option<Reject> {
-    const SEPARATORS_BYTES: usize = ": \r\n".len();
-    let size =
-        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + SEPARATORS_BYTES;
-    if trailers.iter().map(size).sum::<usize>() > limits.trailer_bytes {
-        return Some(Reject::TrailersTooLong);
-    }
-    (trailers.len() > limits.headers).then_some(Reject::TooManyHeaders)
-}
-
-/// Leaves out what must not come as a trailer (RFC 9110 §6.5.1).
-pub(super) fn permitted(trailers: HeaderMap) -> HeaderMap {
-    if trailers.keys().any(|name| is_forbidden_trailer(name.as_str().as_bytes())) {
-        let pairs = trailers.iter().filter(|(name, _)| !is_forbidden_trailer(name.as_str().as_bytes()));
-        return pairs.map(|(name, value)| (name.clone(), value.clone())).collect();
-    }
-    trailers
 }

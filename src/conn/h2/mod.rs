@@ -1,192 +1,161 @@
-//! HTTP/2 on one connection: streams to handlers, each reply on its stream.
+//! HTTP/2 on one connection: the requests of all streams to their handlers, each reply on its stream.
 //!
 //! ```text
-//!  bytes ─► engine ─► requests ─► route ─┬─ static, or inline and ready ─► engine ─► outbox, once a batch
-//!                        │               ├─ inline, pending ─► task ──┐
-//!                        ▼               └─ async ───────────► pool ──┴► reply ─► engine
-//!           whole or streamed body
+//!  bytes ─► core ─► requests ─► route ─┬─ static, or inline and ready ─► outbox, once a batch
+//!             │                        ├─ inline, pending ─► task ──┐
+//!             ▼                        └─ async ───────────► pool ──┴► reply ─► outbox
+//!  whole or streamed body
+//!                     bodies of replies ◄─ turns of the core ◄─ windows, priorities, room in the outbox
 //! ```
 //!
-//! All requests that came are taken from the engine before the first is answered, and all answers are in it
-//! before it writes. A request that is answered at once leaves nothing behind; any other is a [`Stream`]
-//! until its reply is sent. Nothing here names the engine's crate: see [`engine`].
+//! The protocol itself is [`proto::h2`](crate::proto::h2), here called the core. It decides which stream may send and how
+//! much. A reply that is complete at once leaves nothing behind; any other is a [`Stream`] until it is sent. HTTP/2 must
+//! not know the other protocols; a WebSocket on a stream is an [`Endpoint`](crate::conn::ws::Endpoint) like any other.
 
 mod alarms;
 mod body;
+mod credit;
 mod endings;
-mod engine;
-mod head;
 mod incoming;
-mod meter;
-mod pipe;
 mod reply;
 mod request;
+mod sending;
 #[cfg(feature = "ws")]
 mod socket;
 mod stream;
 mod streaming;
+mod table;
 #[cfg(feature = "ws")]
 mod tunnel;
+mod upgrade;
 mod wait;
 mod woken;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    task::{Context, Waker},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
+use super::{env::Env, io::Io, message::Outcome, protocol::Protocol, timers::Timer};
 use crate::{
-    conn::{env::Env, io::Io, message::Outcome, protocol::Protocol, timers::Timer},
     net::Ending,
+    proto::h2::{Connection as Core, ConnectionState, Context, ErrorCode, Event, Head, Key},
 };
 
-use engine::{Accepted, Code, Engine, Event, Outbound};
-use meter::Meter;
-use pipe::Pipe;
-use stream::{State, Stream};
+use stream::{Stage, Stream};
+use table::StreamTable;
+pub(super) use upgrade::Upgraded;
 use woken::Woken;
 
-/// Rounds of reading, answering and writing in one call; what is left then is gone on with in the next turn,
-/// so that one connection does not hold the shard.
+/// Rounds of work in one call. What is left continues in the next turn, so that one connection does not hold
+/// the shard.
 const ROUNDS_PER_CALL: usize = 8;
 
-/// Reading pauses while more than this waits for the engine, which itself waits for the peer to read, bytes.
-const UNREAD_BYTES: usize = 64 * 1024;
-
-/// Phase of the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    /// The peer was asked to start no further stream.
-    Leaving,
-    Over,
-}
-
-/// The protocol's state.
+/// HTTP/2 state of one connection.
 pub(super) struct H2 {
-    engine: Engine,
-    pipe: Pipe,
-    meter: Meter,
-    /// Those not answered yet, by id.
-    streams: BTreeMap<u32, Box<Stream>>,
+    core: Core,
+    /// Streams that were not answered at once.
+    streams: StreamTable,
+    /// Streams whose bodies or sockets have woken the connection.
     woken: Arc<Woken>,
-    /// When streams have to be looked at, earliest first: at most one entry each.
-    alarms: BTreeSet<(Instant, u32)>,
-    phase: Phase,
-    /// The engine has bytes to write and the outbox is full.
-    blocked: bool,
     /// The peer sent FIN.
-    ended: bool,
-    /// When a stream last began or ended.
-    touched: Instant,
-    /// Kept for their memory.
-    accepted: Vec<Accepted>,
-    ready: Vec<u32>,
-    /// Number of `streams` that are counted as open.
-    counted: usize,
-    /// Replies that broke off: their streams are reset once what they have sent is written.
-    broken: Vec<Outbound>,
+    has_fin: bool,
+    /// Time at which a stream last began or ended.
+    last_activity: Instant,
+    /// Bytes of whole replies that wait for the peer.
+    unsent_bytes: usize,
+    /// A body was not given credit although it is wanted.
+    owes_credit: bool,
+    /// Number of streams that are counted as open.
+    counted_streams: usize,
+    /// Kept for its memory.
+    ready: Vec<Key>,
 }
 
 impl Protocol for H2 {
     fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
-        if io.ending != Ending::Open {
-            // Under TLS several pieces come in one call, and what an earlier one did ends the connection.
-            return;
+        // Under TLS several pieces come in one call, and an earlier one may have ended the connection.
+        if io.ending == Ending::Open {
+            self.drive(env, io, bytes);
         }
-        if let Err(flood) = self.meter.look(bytes, env.now) {
-            return self.flooded(env, io, flood, bytes);
-        }
-        self.pipe.feed(bytes);
-        self.drive(env, io);
     }
 
     fn fin_received(&mut self, env: &mut Env, io: &mut Io) {
-        self.ended = true;
-        self.drive(env, io);
+        self.has_fin = true;
+        self.drive(env, io, &[]);
     }
 
     fn reply_ready(&mut self, env: &mut Env, io: &mut Io, seq: u32, outcome: Outcome) {
-        let Some(mut stream) = self.take_out(seq) else { return };
-        match stream.state {
-            State::Waiting(exchange, _) => {
-                self.touched = env.now;
+        let Some(mut stream) = self.core.key(seq).and_then(|key| self.streams.take(key)) else { return };
+        match stream.stage {
+            Stage::Running(exchange, _) => {
+                self.last_activity = env.now;
                 self.answer(env, io, exchange, stream.incoming, outcome);
-                self.drive(env, io);
             }
-            state => {
-                stream.state = state;
+            stage => {
+                stream.stage = stage;
                 self.put_back(env, stream);
             }
         }
+        self.drive(env, io, &[]);
     }
 
     fn advance(&mut self, env: &mut Env, io: &mut Io) {
-        self.drive(env, io);
+        self.drive(env, io, &[]);
     }
 
     fn sent(&mut self, env: &mut Env, io: &mut Io) {
-        if self.blocked {
-            self.drive(env, io);
+        if self.core.has_ready() {
+            self.drive(env, io, &[]);
         }
     }
 
     fn rests(&mut self, env: &Env, io: &mut Io) -> bool {
-        let rests = self.phase == Phase::Open && self.streams.is_empty() && !self.blocked && !self.ended;
-        if rests && !env.is_draining() && self.pipe.unread() == 0 {
+        let is_idle = self.core.state() == ConnectionState::Open && self.core.open_streams() == 0;
+        let rests = is_idle && !self.has_fin && !env.is_draining() && !self.core.is_mid_frame();
+        if rests {
             io.wants_read = true;
-            io.start_idle(env, self.touched);
-            return true;
+            io.start_idle(env, self.last_activity);
         }
-        false
+        rests
     }
 
     fn timer_expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
         match timer {
-            Timer::Own => self.look_at_alarms(env, io),
+            Timer::Own => self.check_alarms(env, io),
             _ => {
                 io.end(Ending::Finish, timer.name());
-                self.quit(env, Code::Protocol, timer.name());
+                self.quit(env, io, ErrorCode::ProtocolError, timer.name());
             }
         }
-        self.drive(env, io);
+        self.drive(env, io, &[]);
     }
 
     fn announce_close(&mut self, env: &mut Env, io: &mut Io) {
-        self.quit(env, Code::NoError, io.cause);
-        self.drive(env, io);
+        self.quit(env, io, ErrorCode::NoError, io.cause);
     }
 
     fn after_event(&mut self, env: &mut Env, io: &mut Io) {
-        // In the greeting no frame can be sent yet; the call that ends it comes by here again.
-        if env.is_draining() && self.phase == Phase::Open && !self.engine.is_greeting() {
-            self.leave(env, "drain");
-            // Bodies without an end of their own are told by being polled.
-            let endless = self.streams.values().filter(|stream| stream.is_endless());
-            endless.filter_map(|stream| stream.waker.as_ref()).for_each(std::task::Waker::wake_by_ref);
-            self.drive(env, io);
+        if env.is_draining() && self.core.state() == ConnectionState::Open {
+            self.leave(env, io, "drain");
+            self.end_endless(env, io);
         }
-        while self.ended && self.lose_hopeless(env, io) {
-            self.drive(env, io);
+        if self.has_fin {
+            self.lose_hopeless(env, io);
         }
         self.count_streams(env);
-        let owes_nothing = self.streams.is_empty() && !self.blocked;
-        if self.ended && owes_nothing && io.ending == Ending::Open {
+        if self.has_fin && self.owes_nothing() && io.ending == Ending::Open {
             io.end(Ending::Finish, "peer");
         }
         if io.ending != Ending::Open {
             return io.timers.clear_requests();
         }
-        io.wants_read = !self.ended && self.pipe.unread() < UNREAD_BYTES && !self.blocked;
-        io.timers.set_at(Timer::Own, self.alarms.first().map(|(at, _)| *at));
-        if owes_nothing && !io.unsent && io.outbox.is_empty() {
-            io.start_idle(env, self.touched);
+        io.wants_read = !self.has_fin && io.queued() < env.limits.http2.outbound_bytes;
+        io.timers.set_at(Timer::Own, self.streams.next_alarm());
+        if self.owes_nothing() && !io.unsent && io.outbox.is_empty() {
+            io.start_idle(env, self.last_activity);
+            self.streams.shrink();
         } else {
             io.timers.clear(Timer::Idle);
         }
-        if self.engine.is_greeting() || self.meter.is_in_block() {
+        if self.core.is_greeting() || self.core.is_mid_frame() {
             io.timers.start(Timer::Header, env.now, env.timeouts.header);
         } else {
             io.timers.clear(Timer::Header);
@@ -194,23 +163,23 @@ impl Protocol for H2 {
     }
 
     fn has_unwritten(&self) -> bool {
-        self.blocked
+        self.core.has_ready()
     }
 
     fn is_active(&self) -> bool {
-        !self.streams.is_empty()
+        self.core.open_streams() > 0
     }
 
     fn activity(&self, io: &Io) -> &'static str {
-        let any = |is: fn(&State) -> bool| self.streams.values().any(|stream| is(&stream.state));
+        let any = |is: fn(&Stage) -> bool| self.streams.iter().any(|stream| is(&stream.stage));
         match () {
-            () if any(|state| matches!(state, State::Waiting(..))) => "handler_running",
-            () if any(|state| matches!(state, State::Streaming(..))) => "reply_streaming",
+            () if any(|stage| matches!(stage, Stage::Running(..))) => "handler_running",
+            () if any(|stage| matches!(stage, Stage::Streaming(..))) => "reply_streaming",
             #[cfg(feature = "ws")]
-            () if any(|state| matches!(state, State::Socket(..))) => "websocket",
-            () if !self.streams.is_empty() => "body_incoming",
+            () if any(|stage| matches!(stage, Stage::Socket(..))) => "websocket",
+            () if self.is_active() => "body_incoming",
             () if io.unsent || !io.outbox.is_empty() => "reply_unsent",
-            () if self.engine.is_greeting() || self.meter.is_in_block() => "head_incoming",
+            () if self.core.is_greeting() || self.core.is_mid_frame() => "head_incoming",
             () => "idle",
         }
     }
@@ -218,145 +187,128 @@ impl Protocol for H2 {
     fn closed(&mut self, env: &mut Env, io: &mut Io) {
         self.lose_all(env, io);
         self.woken.close();
-        self.count_streams(env);
+        env.counters.h2_streams.sub(std::mem::take(&mut self.counted_streams) as u64);
         env.counters.h2_connections.sub(1);
     }
 }
 
 impl H2 {
+    /// Begins a connection whose client's preface has not been read.
     pub(super) fn new(env: &Env, io: &mut Io) -> Self {
-        let pipe = Pipe::default();
+        let core = Core::new(&env.h2_limits, env.now, io.outbox.buffer());
+        Self::with_core(core, env, io)
+    }
+
+    fn with_core(core: Core, env: &Env, io: &mut Io) -> Self {
         env.counters.h2_connections.add(1);
         Self {
-            engine: Engine::new(&env.limits, pipe.clone()),
-            pipe,
-            meter: Meter::new(&env.limits.http2.rates(), env.now),
-            streams: BTreeMap::new(),
+            core,
+            streams: StreamTable::default(),
             woken: Woken::new(io.waker(env)),
-            alarms: BTreeSet::new(),
-            phase: Phase::Open,
-            blocked: false,
-            ended: false,
-            touched: env.now,
-            accepted: Vec::new(),
+            has_fin: false,
+            last_activity: env.now,
+            unsent_bytes: 0,
+            owes_credit: false,
+            counted_streams: 0,
             ready: Vec::new(),
-            counted: 0,
-            broken: Vec::new(),
         }
     }
 
-    /// Goes on until nothing is left to go on with: takes every request, answers, writes.
-    fn drive(&mut self, env: &mut Env, io: &mut Io) {
-        if self.phase == Phase::Over {
-            return;
-        }
-        self.woken.enter();
-        for _ in 0..ROUNDS_PER_CALL {
-            if self.turn_engine(env, io) {
-                return self.over(env, io);
-            }
-            self.woken.take(&mut self.ready);
-            let broken = !self.broken.is_empty();
-            self.broken.drain(..).for_each(|out| out.reset(Code::Internal));
-            if self.accepted.is_empty() && self.ready.is_empty() && !broken {
-                if self.woken.leave() {
-                    return;
-                }
-                continue;
-            }
-            self.answer_accepted(env, io);
-            self.look_at_ready(env, io);
-        }
-        self.woken.pause();
-        io.waker(env).wake();
-    }
-
-    /// Lets the engine read and write; takes the requests that came. Says whether the connection is over.
-    fn turn_engine(&mut self, env: &mut Env, io: &mut Io) -> bool {
-        // What the driver holds in flight is at most as much again.
-        let room = (env.limits.http2.outbound_bytes / 2).saturating_sub(io.queued());
+    /// Makes all progress that is possible: takes the input, advances streams that were woken, sends data.
+    fn drive(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
         let before = io.outbox.len();
-        self.pipe.swap_output(io.outbox.buffer(), room);
-        let over = loop {
-            match self.engine.next() {
-                Event::Request(accepted) => self.accepted.push(*accepted),
-                Event::Idle => break false,
-                Event::Over(fault) => {
-                    self.note_over(env, io, fault);
-                    break true;
-                }
+        self.woken.enter();
+        self.take_input(env, io, bytes);
+        let mut is_done = false;
+        for _ in 0..ROUNDS_PER_CALL {
+            self.advance_woken(env, io);
+            self.grant_credit(env, io);
+            let has_more = self.send_data(env, io);
+            // The last stream of a connection that leaves may have ended.
+            self.take_input(env, io, &[]);
+            is_done = self.woken.leave();
+            if is_done && !has_more {
+                break;
             }
-        };
-        self.pipe.swap_output(io.outbox.buffer(), 0);
-        self.blocked = self.pipe.take_blocked();
-        self.meter.sent((io.outbox.len() - before) as u64);
-        over
+            self.woken.enter();
+            is_done = false;
+        }
+        if !is_done {
+            self.woken.pause();
+            io.waker(env).wake();
+        }
+        self.core.sent(io.outbox.len().saturating_sub(before), &env.h2_limits);
     }
 
-    fn answer_accepted(&mut self, env: &mut Env, io: &mut Io) {
-        if self.accepted.is_empty() {
-            return;
+    /// Passes input to the core and handles what comes of it.
+    fn take_input(&mut self, env: &mut Env, io: &mut Io, mut input: &[u8]) {
+        // The head stays in the shard's memory: a request that is answered at once copies nothing of it.
+        let mut head = std::mem::take(&mut env.h2_head);
+        loop {
+            let (limits, now) = (&env.h2_limits, env.now);
+            let mut cx = Context { limits, now, head: &mut head, out: io.outbox.buffer() };
+            let Some(event) = self.core.next(&mut input, &mut cx) else { break };
+            self.handle(env, io, &head, event);
         }
-        self.touched = env.now;
-        let mut accepted = std::mem::take(&mut self.accepted);
-        for accepted in accepted.drain(..) {
-            self.request(env, io, accepted);
-        }
-        self.accepted = accepted;
+        env.h2_head = head;
     }
 
-    fn look_at_ready(&mut self, env: &mut Env, io: &mut Io) {
+    #[inline]
+    fn handle(&mut self, env: &mut Env, io: &mut Io, head: &Head, event: Event<'_>) {
+        match event {
+            Event::Request { stream, ends } => self.request(env, io, head, stream, ends),
+            Event::Refused { stream, ends, reject } => self.refuse(env, io, head, stream, ends, reject),
+            Event::Data { stream, bytes, ends } => self.data(env, io, stream, bytes, ends),
+            Event::Trailers { stream, refused } => self.trailers(env, io, head, stream, refused),
+            Event::Reset { stream, by } => self.reset_received(env, io, stream, by),
+            Event::Malformed(fault) => env.counters.protocol_errors.add(fault.label),
+            Event::Over(fault) => self.over(env, io, fault),
+        }
+    }
+
+    /// Advances the streams whose bodies or sockets have woken the connection.
+    fn advance_woken(&mut self, env: &mut Env, io: &mut Io) {
         let mut ready = std::mem::take(&mut self.ready);
-        for id in ready.drain(..) {
-            if let Some(stream) = self.take_out(id) {
+        self.woken.take(&mut ready);
+        for key in ready.drain(..) {
+            if let Some(stream) = self.streams.take(key) {
                 self.advance_stream(env, io, stream);
             }
         }
         self.ready = ready;
     }
 
-    /// Takes up a stream that was not answered at once.
+    /// Keeps a stream that was not answered at once, and advances it.
     fn keep(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
-        stream.waker = Some(self.woken.waker(stream.id));
+        stream.waker = Some(self.woken.waker(stream.key));
         self.advance_stream(env, io, stream);
     }
 
-    /// Goes on with a stream as far as it goes; puts it back unless it is done.
-    fn advance_stream(&mut self, env: &mut Env, io: &mut Io, stream: Box<Stream>) {
-        let waker = stream.waker.clone().unwrap_or_else(|| Waker::noop().clone());
-        let mut cx = Context::from_waker(&waker);
-        let Some(mut stream) = self.take_body(env, io, stream, &mut cx) else { return };
-        match &mut stream.state {
-            State::Streaming(..) => self.go_on(env, io, stream, &mut cx),
+    /// Makes the progress with a stream that needs no turn, and puts it back unless it is done.
+    fn advance_stream(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
+        self.update_incoming(env, io, &mut stream);
+        match stream.stage {
+            Stage::Streaming(..) => self.advance_reply(env, io, stream),
             #[cfg(feature = "ws")]
-            State::Socket(..) => self.go_on_socket(env, io, stream, &mut cx),
-            State::Waiting(exchange, _) => match exchange.reply.poll_gone(&mut cx) {
-                true => self.lost(env, io, stream),
-                false => self.put_back(env, stream),
-            },
-            State::Leaving if stream.incoming.is_none() => {}
-            State::Collecting(..) | State::Leaving => self.put_back(env, stream),
+            Stage::Socket(..) => self.advance_socket(env, io, stream),
+            Stage::Discarding if stream.incoming.is_none() => self.finish_stream(io, stream.key),
+            Stage::Collecting(..) | Stage::Running(..) | Stage::Discarding => self.put_back(env, stream),
         }
     }
 
-    fn take_out(&mut self, id: u32) -> Option<Box<Stream>> {
-        let mut stream = self.streams.remove(&id)?;
-        if let Some(at) = stream.alarm.take() {
-            self.alarms.remove(&(at, id));
-        }
-        Some(stream)
+    fn put_back(&mut self, env: &Env, stream: Box<Stream>) {
+        let deadline = stream.deadline(&env.timeouts).map(|(at, _)| at);
+        self.streams.put(stream, deadline);
     }
 
-    fn put_back(&mut self, env: &Env, mut stream: Box<Stream>) {
-        stream.alarm = stream.due(&env.timeouts).map(|(at, _)| at);
-        if let Some(at) = stream.alarm {
-            self.alarms.insert((at, stream.id));
-        }
-        self.streams.insert(stream.id, stream);
+    /// Returns `true` if every request is answered and sent.
+    fn owes_nothing(&self) -> bool {
+        self.core.open_streams() == 0
     }
 
     fn count_streams(&mut self, env: &Env) {
-        let (open, counted) = (self.streams.len(), std::mem::replace(&mut self.counted, self.streams.len()));
+        let open = self.core.open_streams();
+        let counted = std::mem::replace(&mut self.counted_streams, open);
         if open >= counted {
             env.counters.h2_streams.add((open - counted) as u64);
         } else {

@@ -1,25 +1,28 @@
-//! Replies on their way out, each on its stream.
-
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::Context,
-};
+//! Starts replies: writes the head, and the body if that is complete and may be sent at once.
 
 use super::{
-    H2, Phase, head,
+    H2,
     incoming::Incoming,
-    stream::{Exchange, State, Stream},
-    streaming::{Progress, Streaming},
+    stream::{Exchange, Stage, Stream},
+    streaming::Streaming,
 };
-use crate::conn::{
-    env::Env,
-    exchange::{answers, telemetry::CONNECTION_ENDED},
-    io::Io,
-    message::Outcome,
+use crate::{
+    body::Body,
+    conn::{
+        env::Env,
+        exchange::{answers, telemetry::Telemetry},
+        io::Io,
+        message::Outcome,
+    },
+    proto::{
+        h2::{ConnectionState, End, ErrorCode, Key, encode, hpack::encode::Strings},
+        semantics::Length,
+    },
+    response::Response,
 };
 
 impl H2 {
-    /// Sends a reply: as much of it as can be at once. What is left becomes a stream.
+    /// Sends a reply, as much of it as is possible at once. The rest becomes a stream.
     pub(super) fn answer(
         &mut self,
         env: &mut Env,
@@ -31,77 +34,98 @@ impl H2 {
         let Outcome { response, error } = answers::without_interim(outcome);
         #[cfg(feature = "ws")]
         let Some((exchange, response)) = self.open_socket(env, io, exchange, response) else { return };
-        let is_tunnel = exchange.tunnel.is_some();
-        let Exchange { id, is_head, mut telemetry, reply, .. } = exchange;
-        let mut response = if is_tunnel { answers::without_tunnel(response) } else { response };
-        let status = response.status();
-        let body = response.take_body();
-        let sent = head::response(&response, &body, is_head, env.date.value(env.now));
-        if sent.closes {
-            self.leave(env, "handler");
-        }
-        let Ok(out) = reply.send(sent.head, !sent.has_body) else {
+        let mut response = if exchange.offers_tunnel { answers::without_tunnel(response) } else { response };
+        let Exchange { key, request, mut telemetry, .. } = exchange;
+        let (status, body) = (response.status(), response.take_body());
+        let has_body = encode::has_body(request, status) && body.len() != Some(0);
+        let end = if has_body { End::Open } else { End::Stream };
+        if !self.write_head(env, io, key, request, &response, &body, end) {
             return telemetry.finish_unanswered(env, io);
-        };
+        }
         telemetry.response_body(&body);
         telemetry.count_reply(env, status);
-        if !sent.has_body {
+        if !has_body {
             telemetry.finish(env, io, Some(status), error, 0);
-            return self.read_on(env, io, id, incoming);
+            return self.discard_rest(env, io, key, incoming);
         }
-        let mut streaming = Streaming::new(out, body, status);
-        match streaming.send_whole() {
-            Some(written) => {
-                telemetry.finish(env, io, Some(status), error, written);
-                self.read_on(env, io, id, incoming);
+        match body.into_bytes() {
+            Ok(bytes) if bytes.len() <= self.core.room(key).min(self.room_at_once(io)) => {
+                let len = bytes.len() as u64;
+                self.core.data_out(key, bytes.len(), End::Stream, io.outbox.buffer());
+                io.outbox.share(bytes);
+                telemetry.finish(env, io, Some(status), error, len);
+                self.discard_rest(env, io, key, incoming);
             }
-            None => self.keep(env, io, Stream::new(id, incoming, State::Streaming(telemetry, streaming))),
+            Ok(bytes) => {
+                let streaming = Streaming::whole(bytes, status, env.now);
+                self.unsent_bytes += streaming.charged_bytes();
+                self.stream_reply(env, io, key, incoming, telemetry, streaming);
+            }
+            Err(body) => {
+                self.stream_reply(env, io, key, incoming, telemetry, Streaming::new(body, status, env.now));
+            }
         }
     }
 
-    /// Reads on for a while behind a whole reply. Once the stream is let go with its body incomplete it is
-    /// reset with NO_ERROR (RFC 9113 §8.1).
-    pub(super) fn read_on(&mut self, env: &mut Env, io: &mut Io, id: u32, incoming: Option<Incoming>) {
-        if let Some(incoming) = incoming.filter(|_| self.phase == Phase::Open && !self.ended) {
-            let rest = incoming.unwanted(env.limits.discard_bytes, env.now);
-            self.keep(env, io, Stream::new(id, Some(rest), State::Leaving));
-        }
-    }
-
-    /// Goes on with a streamed reply; says whether there is more to come.
-    pub(super) fn go_on(
+    /// Writes the head of a reply. Returns `false` if the stream is over.
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of one head")]
+    pub(super) fn write_head(
         &mut self,
         env: &mut Env,
         io: &mut Io,
-        mut stream: Box<Stream>,
-        cx: &mut Context<'_>,
-    ) {
-        let State::Streaming(telemetry, mut streaming) = stream.state else { return };
-        let polled = catch_unwind(AssertUnwindSafe(|| streaming.poll(env, cx)));
-        let progress = polled.unwrap_or_else(|_| {
-            env.counters.panics.add("body");
-            tracing::error!("response body panicked, resetting the stream");
-            Progress::Broken("body_panicked")
+        key: Key,
+        request: encode::Exchange,
+        response: &Response,
+        body: &Body,
+        end: End,
+    ) -> bool {
+        let length = body.len().map_or(Length::Unknown, Length::Known);
+        let date = env.date.at(env.now);
+        let mut closes = false;
+        let is_open = self.core.headers_out(key, end, io.outbox.buffer(), |out| {
+            let fields = response.fields().iter();
+            let sent = encode::head(out, request, response.status(), length, fields, date, Strings::Plain);
+            closes = sent.closes;
         });
-        let Streaming { status, written, .. } = streaming;
-        match progress {
-            Progress::Waits => {
-                stream.state = State::Streaming(telemetry, streaming);
-                self.put_back(env, stream);
+        if closes {
+            self.leave(env, io, "handler");
+        }
+        is_open
+    }
+
+    fn stream_reply(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        key: Key,
+        incoming: Option<Incoming>,
+        telemetry: Telemetry,
+        streaming: Streaming,
+    ) {
+        let stage = Stage::Streaming(telemetry, Box::new(streaming));
+        self.keep(env, io, Stream::new(key, incoming, stage));
+    }
+
+    /// Discards the rest of a body after its reply was sent. If that is too much, or the connection is to end, the stream is
+    /// reset with NO_ERROR (RFC 9113 §8.1).
+    pub(super) fn discard_rest(&mut self, env: &mut Env, io: &mut Io, key: Key, incoming: Option<Incoming>) {
+        if !self.core.may_receive(key) {
+            return;
+        }
+        let is_staying = self.core.state() == ConnectionState::Open && !self.has_fin;
+        match incoming.filter(|_| is_staying) {
+            Some(incoming) => {
+                let rest = incoming.into_discarded(env.limits.discard_bytes, env.now);
+                self.keep(env, io, Stream::new(key, Some(rest), Stage::Discarding));
             }
-            Progress::Done => {
-                telemetry.finish(env, io, Some(status), None, written);
-                self.read_on(env, io, stream.id, stream.incoming);
-            }
-            Progress::Gone => {
-                env.counters.h2_resets.add("peer");
-                telemetry.finish(env, io, Some(status), Some(CONNECTION_ENDED), written);
-            }
-            Progress::Broken(cause) => {
-                env.counters.h2_resets.add(cause);
-                self.broken.push(streaming.out);
-                telemetry.finish(env, io, Some(status), Some(cause), written);
-            }
+            None => self.finish_stream(io, key),
+        }
+    }
+
+    /// Ends a stream whose reply was sent.
+    pub(super) fn finish_stream(&mut self, io: &mut Io, key: Key) {
+        if !self.core.may_send(key) {
+            self.core.reset(key, ErrorCode::NoError, io.outbox.buffer());
         }
     }
 }

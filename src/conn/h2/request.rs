@@ -1,13 +1,13 @@
-//! One request: which route it means, whether its body is read first, and what runs it.
+//! Serves requests: finds the route, decides whether the body is read first, and starts the handler.
 
-use http::{Method, StatusCode, header, request::Parts};
+use std::time::Duration;
+
+use http::{Method, StatusCode, Version};
 
 use super::{
     H2,
-    engine::{Accepted, Inbound},
-    head,
     incoming::Incoming,
-    stream::{Exchange, Pending, State, Stream},
+    stream::{Exchange, RoutedRequest, Stage, Stream},
 };
 use crate::{
     body::Body,
@@ -17,207 +17,265 @@ use crate::{
         io::Io,
         run::{self, Started},
     },
-    metrics::HttpVersion,
-    proto::h1::Reject,
-    request::{Head, Request},
+    metrics::{DispatchKind, HttpVersion},
+    proto::{
+        h2::{End, Head as DecodedHead, Key, encode},
+        semantics::{self, Reject},
+    },
+    request::{Head, Request, Span},
     response::{Response, plain},
     routing::{
         route::BodyMode,
-        table::{Found, RouteAction},
+        table::{CompiledRoute, Found, RouteAction},
     },
 };
 
+/// Request whose head was decoded into the shard's memory.
+#[derive(Clone, Copy)]
+struct Received<'a> {
+    head: &'a DecodedHead,
+    key: Key,
+    /// There is no body.
+    ends: bool,
+}
+
+impl<'a> Received<'a> {
+    fn path(self) -> &'a str {
+        // The core has accepted only ASCII.
+        std::str::from_utf8(self.head.path()).unwrap_or_default()
+    }
+
+    fn query(self) -> Option<&'a str> {
+        self.head.query().and_then(|query| std::str::from_utf8(query).ok())
+    }
+
+    fn exchange(self, telemetry: Telemetry) -> Exchange {
+        let is_head = self.head.method() == semantics::Method::Head;
+        let is_connect = self.head.method() == semantics::Method::Connect;
+        let offers_tunnel = self.head.protocol_span().is_some() && !self.ends;
+        let request = encode::Exchange { is_head, is_connect };
+        Exchange { key: self.key, request, telemetry, offers_tunnel }
+    }
+
+    /// Copies the head out of the shard's memory. Returns `None` if a path parameter is not valid text.
+    fn copy_head(self, method: Method, params: Option<matchit::Params<'_, '_>>) -> Option<Head> {
+        let head = self.head;
+        let mut copy = Head::copy_from(head.bytes(), method, Version::HTTP_2);
+        copy.path = head.path_span().into();
+        copy.query = head.query_span().map(Span::from);
+        copy.authority = head.authority_span().map(Span::from);
+        copy.protocol = head.protocol_span().map(Span::from);
+        copy.headers.extend(head.spans().iter().map(|f| (Span::from(f.name), Span::from(f.value))));
+        params::store(&mut copy, head.path(), params).then_some(copy)
+    }
+}
+
 impl H2 {
     /// Serves a request whose head is complete.
-    pub(super) fn request(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted) {
+    pub(super) fn request(&mut self, env: &mut Env, io: &mut Io, head: &DecodedHead, key: Key, ends: bool) {
+        self.last_activity = env.now;
         if io.is_old(env) {
-            self.leave(env, "age");
+            self.leave(env, io, "age");
         }
-        let parts = &accepted.head;
-        if parts.method == Method::CONNECT && (accepted.protocol.is_none() || accepted.body.is_none()) {
-            let response = plain(StatusCode::NOT_IMPLEMENTED, "This server opens no tunnels.\n");
-            return self.unserved(env, io, accepted, None, response);
-        }
-        if has_unknown_expectation(parts) {
-            return self.refuse(env, io, accepted, Reject::Expectation);
-        }
-        match head::request(parts, &env.limits) {
-            Ok(mut head) => {
-                head.protocol = accepted.protocol.as_ref().map(|protocol| head.append(protocol.as_bytes()));
-                self.route(env, io, accepted, head);
-            }
-            Err(reject) => self.refuse(env, io, accepted, reject),
-        }
-    }
-
-    fn route(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, mut head: Head) {
-        let view = env.view.clone();
-        let path = accepted.head.uri.path();
-        let found = match path {
-            "*" => Found::Options(view.table.allow_all()),
-            // What opens a WebSocket is a GET route (RFC 8441 §5).
-            _ if head.protocol.is_some() => view.table.find(&Method::GET, path),
-            _ => view.table.find(&head.method, path),
+        let request = Received { head, key, ends };
+        let Ok(method) = head.http_method() else {
+            return self.refuse(env, io, head, key, ends, Reject::Method);
         };
-        match found {
-            Found::Route(entry, params) => {
-                if !params::store(&mut head, path.as_bytes(), params) {
-                    env.counters.protocol_errors.add("path_parameter");
-                    return self.unserved(env, io, accepted, Some(&head), answers::bad_parameter());
-                }
-                let route = MatchedRoute { view: view.clone(), index: entry };
-                self.matched(env, io, accepted, head, route);
-            }
-            Found::NotAllowed(allow) => {
-                self.unserved(env, io, accepted, Some(&head), answers::method_not_allowed(allow));
-            }
-            Found::Options(allow) => self.unserved(env, io, accepted, Some(&head), answers::options(allow)),
-            Found::Nothing => self.unserved(env, io, accepted, Some(&head), answers::not_found()),
+        let is_tunnel = head.protocol_span().is_some();
+        if method == Method::CONNECT && (!is_tunnel || ends) {
+            let response = plain(StatusCode::NOT_IMPLEMENTED, "This server opens no tunnels.\n");
+            return self.answer_unmatched(env, io, request, &method, response);
         }
+        let view = env.view.clone();
+        let found = match head.is_asterisk() {
+            true => Found::Options(view.table.allow_all()),
+            // The route of a WebSocket is one of GET (RFC 8441 §5).
+            false if is_tunnel => view.table.find(&Method::GET, request.path()),
+            false => view.table.find(&method, request.path()),
+        };
+        let response = match found {
+            Found::Route(index, params) => {
+                let entry = view.table.route(index);
+                if ends && self.answer_static(env, io, request, entry) {
+                    return;
+                }
+                if let Some(copy) = request.copy_head(method.clone(), params) {
+                    let route = MatchedRoute { view: view.clone(), index };
+                    return self.serve_matched(env, io, request, copy, route);
+                }
+                env.counters.protocol_errors.add("path_parameter");
+                answers::bad_parameter()
+            }
+            Found::NotAllowed(allow) => answers::method_not_allowed(allow),
+            Found::Options(allow) => answers::options(allow),
+            Found::Nothing => answers::not_found(),
+        };
+        self.answer_unmatched(env, io, request, &method, response);
     }
 
-    /// Answers a request that no route serves; its body is thrown away.
-    fn unserved(
+    /// Answers a request for a static route with its prebuilt frames. Returns `false` if the request has to take the general
+    /// way.
+    #[inline]
+    fn answer_static(
         &mut self,
         env: &mut Env,
         io: &mut Io,
-        accepted: Accepted,
-        head: Option<&Head>,
-        response: Response,
-    ) {
-        let method = &accepted.head.method;
-        let path = head.map_or("", |head| head.text(head.path));
-        let query = head.and_then(|head| head.query.map(|query| head.text(query)));
-        let telemetry = Telemetry::unmatched(env, io, HttpVersion::H2, method, path, query);
-        let is_head = *method == Method::HEAD;
-        let exchange = Exchange { id: accepted.id, is_head, telemetry, reply: accepted.reply, tunnel: None };
-        let unwanted = unwanted(env, accepted.body);
-        self.answer(env, io, exchange, unwanted, response.into());
+        request: Received<'_>,
+        entry: &CompiledRoute,
+    ) -> bool {
+        let RouteAction::Static(images, fixed) = &entry.action else { return false };
+        let Some(image) = images.h2.as_ref().filter(|_| env.hooks.is_empty() && !env.sheds(entry.shed))
+        else {
+            return false;
+        };
+        if image.body_bytes() > self.core.room(request.key).min(self.room_at_once(io)) {
+            return false;
+        }
+        let is_head = request.head.method() == semantics::Method::Head;
+        let date = env.date.at(env.now);
+        let rest = self.core.image_out(request.key, image, is_head, date, io.outbox.buffer());
+        if let Some(body) = rest {
+            self.core.data_out(request.key, body.len(), End::Stream, io.outbox.buffer());
+            io.outbox.share(body);
+        }
+        env.counters.dispatched(HttpVersion::H2, DispatchKind::Static).add(1);
+        if env.counts_requests() {
+            entry.route_metrics.observe(env.shard, fixed.status.as_u16(), Duration::ZERO);
+        }
+        true
     }
 
-    /// Answers a fault of the peer that concerns this stream only.
-    fn refuse(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, reject: Reject) {
+    /// Answers a request that matched no route. Its body is discarded.
+    fn answer_unmatched(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        request: Received<'_>,
+        method: &Method,
+        response: Response,
+    ) {
+        let (path, query) = (request.path(), request.query());
+        let telemetry = Telemetry::unmatched(env, io, HttpVersion::H2, method, path, query);
+        let exchange = Exchange { offers_tunnel: false, ..request.exchange(telemetry) };
+        let incoming = discarded(env, request.ends);
+        self.answer(env, io, exchange, incoming, response.into());
+    }
+
+    /// Answers a request that breaks a rule.
+    pub(super) fn refuse(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        head: &DecodedHead,
+        key: Key,
+        ends: bool,
+        reject: Reject,
+    ) {
+        self.last_activity = env.now;
         env.counters.protocol_errors.add(reject.label());
         if env.may_warn() {
             let cause = reject.label();
             tracing::debug!(peer = ?io.peer, cause, error = %reject, "invalid request refused");
         }
-        let is_head = accepted.head.method == Method::HEAD;
         let telemetry = Telemetry::invalid(env.now, HttpVersion::H2);
-        let exchange = Exchange { id: accepted.id, is_head, telemetry, reply: accepted.reply, tunnel: None };
-        let unwanted = unwanted(env, accepted.body);
-        self.answer(env, io, exchange, unwanted, plain(reject.status(), reject.text()).into());
+        let request = Received { head, key, ends };
+        let exchange = Exchange { offers_tunnel: false, ..request.exchange(telemetry) };
+        let incoming = discarded(env, ends);
+        self.answer(env, io, exchange, incoming, plain(reject.status(), reject.text()).into());
     }
 
-    /// Serves a request that has a route.
-    fn matched(&mut self, env: &mut Env, io: &mut Io, accepted: Accepted, head: Head, route: MatchedRoute) {
-        let Accepted { id, head: parts, body, mut reply, protocol } = accepted;
+    /// Serves a request that matched a route. `copy` is a copy of its head.
+    fn serve_matched(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        request: Received<'_>,
+        copy: Head,
+        route: MatchedRoute,
+    ) {
+        let Received { head, key, ends } = request;
         let is_static = matches!(route.compiled().action, RouteAction::Static(..));
-        let telemetry = Telemetry::matched(env, io, HttpVersion::H2, &head, route.clone());
-        let is_head = parts.method == Method::HEAD;
         let mode = route.compiled().body;
-        let pending = Pending { head, route };
-        if protocol.is_some() {
-            let exchange = Exchange { id, is_head, telemetry, reply, tunnel: body };
-            return self.start(env, io, exchange, pending, Body::empty(), None);
+        let telemetry = Telemetry::matched(env, io, HttpVersion::H2, &copy, route.clone());
+        let exchange = request.exchange(telemetry);
+        let request = RoutedRequest { head: copy, route };
+        if ends || is_static || exchange.offers_tunnel {
+            let incoming = if exchange.offers_tunnel { None } else { discarded(env, ends) };
+            return self.start(env, io, exchange, request, Body::empty(), incoming);
         }
-        let inbound = match body {
-            Some(inbound) if !is_static => inbound,
-            unread => {
-                let exchange = Exchange { id, is_head, telemetry, reply, tunnel: None };
-                let unwanted = unwanted(env, unread);
-                return self.start(env, io, exchange, pending, Body::empty(), unwanted);
-            }
-        };
-        let declared = declared_length(&parts);
         let limit = match mode {
             BodyMode::Whole(limit) => Some(limit.unwrap_or(env.limits.body_bytes)),
             BodyMode::Streamed => None,
         };
-        let fits = declared.zip(limit).is_none_or(|(declared, limit)| declared <= limit as u64);
-        if fits && parts.headers.contains_key(header::EXPECT) {
-            reply.proceed();
+        let declared = head.content_length();
+        if declared.zip(limit).is_some_and(|(declared, limit)| declared > limit as u64) {
+            self.answer(env, io, exchange, None, answers::too_large());
+            return self.finish_stream(io, key);
         }
-        let exchange = Exchange { id, is_head, telemetry, reply, tunnel: None };
+        if head.expects_continue() {
+            self.core.headers_out(key, End::Open, io.outbox.buffer(), |out| {
+                encode::interim(out, StatusCode::CONTINUE);
+            });
+        }
         match limit {
-            _ if !fits => self.answer(env, io, exchange, None, answers::too_large()),
             Some(limit) => {
                 let declared = declared.map_or(0, |declared| declared as usize);
-                let incoming = Incoming::collect(inbound, declared, limit, env.now);
-                self.keep(
-                    env,
-                    io,
-                    Stream::new(id, Some(incoming), State::Collecting(exchange, Box::new(pending))),
-                );
+                let incoming = Incoming::collect(declared, limit, env.now);
+                let stage = Stage::Collecting(exchange, Box::new(request));
+                self.keep(env, io, Stream::new(key, Some(incoming), stage));
             }
-            None => self.stream(env, io, exchange, pending, inbound, declared),
+            None => self.stream_body(env, io, exchange, request, declared),
         }
     }
 
-    /// Starts the handler and feeds it the body as it comes.
-    fn stream(
+    /// Starts the handler and passes the body to it as it is received. The stream's window is the limit of what
+    /// the handler has not taken.
+    fn stream_body(
         &mut self,
         env: &mut Env,
         io: &mut Io,
         exchange: Exchange,
-        pending: Pending,
-        inbound: Inbound,
+        request: RoutedRequest,
         declared: Option<u64>,
     ) {
-        let window = env.limits.body_window_bytes;
         let (sender, body) = match declared {
-            Some(length) => Body::channel_with_len(window, length),
-            None => Body::channel(window),
+            Some(length) => Body::channel_with_len(usize::MAX, length),
+            None => Body::channel(usize::MAX),
         };
-        let incoming = Incoming::stream(inbound, sender, env.now);
-        self.start(env, io, exchange, pending, body, Some(incoming));
+        let incoming = Incoming::stream(sender, env.now);
+        self.start(env, io, exchange, request, body, Some(incoming));
     }
 
-    /// Runs a request whose body is there, or is a channel.
+    /// Starts the handler of a request. Its body is complete, or a channel that the stream feeds.
     pub(super) fn start(
         &mut self,
         env: &mut Env,
         io: &mut Io,
         exchange: Exchange,
-        pending: Pending,
+        request: RoutedRequest,
         body: Body,
         incoming: Option<Incoming>,
     ) {
-        let Pending { head, route } = pending;
+        let RoutedRequest { head, route } = request;
+        let (key, seq) = (exchange.key, exchange.key.id());
         if env.sheds(route.compiled().shed) {
-            let outcome = answers::shed(env, exchange.id);
+            let outcome = answers::shed(env, seq);
             return self.answer(env, io, exchange, incoming, outcome);
         }
         if let RouteAction::Static(_, fixed) = &route.compiled().action {
             return self.answer(env, io, exchange, incoming, fixed.to_response().into());
         }
         let request = Request::new(head, body, io.peer, route.view.context.clone()).with_tls(io.secure);
-        match run::start(env, io.id, exchange.id, &route, request) {
+        match run::start(env, io.id, seq, &route, request) {
             Started::Done(outcome) => self.answer(env, io, exchange, incoming, outcome),
-            Started::Running(task) => {
-                let id = exchange.id;
-                self.keep(env, io, Stream::new(id, incoming, State::Waiting(exchange, task)));
+            Started::Running(handler) => {
+                self.keep(env, io, Stream::new(key, incoming, Stage::Running(exchange, handler)));
             }
         }
     }
 }
 
-/// Throws a body away that nobody reads.
-fn unwanted(env: &Env, body: Option<Inbound>) -> Option<Incoming> {
-    body.map(|inbound| Incoming::discard(inbound, env.limits.discard_bytes, env.now))
-}
-
-/// Returns `true` if the peer has an expectation other than `100-continue` (RFC 9110 §10.1.1).
-fn has_unknown_expectation(parts: &Parts) -> bool {
-    parts
-        .headers
-        .get_all(header::EXPECT)
-        .iter()
-        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
-/// Returns the length the head declares; the engine has checked that it is a number, and holds the peer to
-/// it.
-fn declared_length(parts: &Parts) -> Option<u64> {
-    parts.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// Returns the destination of a body that nobody wants, if there is a body.
+fn discarded(env: &Env, ends: bool) -> Option<Incoming> {
+    (!ends).then(|| Incoming::discard(env.limits.discard_bytes, env.now))
 }

@@ -1,37 +1,39 @@
-//! WebSockets on streams: opened by a reply, carried on, ended.
-
-use std::task::{Context, Waker};
+//! WebSockets on streams: opened by a reply, fed by the stream's data, ended with it.
 
 use http::Version;
 
 use super::{
     H2,
-    engine::{Code, Inbound},
-    head,
     incoming::Incoming,
-    stream::{Exchange, State, Stream},
-    streaming::Progress,
+    stream::{Exchange, Stage, Stream},
     tunnel::Tunnel,
+    wait::Wait,
 };
 use crate::{
-    conn::{env::Env, io::Io, ws::Endpoint},
+    body::Body,
+    conn::{
+        env::Env,
+        exchange::telemetry::Telemetry,
+        io::Io,
+        ws::{End as SocketEnd, Endpoint},
+    },
+    proto::h2::{End, ErrorCode, Key},
     response::Response,
     ws::{Handshake, Upgrade},
 };
 
 impl H2 {
-    /// Opens the socket that a reply says is opened; any other reply, and the exchange, is given back.
+    /// Opens the socket of a reply that accepts one. Returns any other reply, with the exchange.
     pub(super) fn open_socket(
         &mut self,
         env: &mut Env,
         io: &mut Io,
-        mut exchange: Exchange,
+        exchange: Exchange,
         mut response: Response,
     ) -> Option<(Exchange, Response)> {
         match Handshake::take(&mut response, Version::HTTP_2) {
-            Some(Handshake::Accepted(upgrade)) if exchange.tunnel.is_some() => {
-                let inbound = exchange.tunnel.take();
-                self.start_socket(env, io, exchange, inbound, &response, *upgrade);
+            Some(Handshake::Accepted(upgrade)) if exchange.offers_tunnel => {
+                self.start_socket(env, io, exchange, &response, *upgrade);
                 return None;
             }
             Some(Handshake::Refused(refusal)) => env.counters.ws.refused.add(refusal.label()),
@@ -45,60 +47,134 @@ impl H2 {
         env: &mut Env,
         io: &mut Io,
         exchange: Exchange,
-        inbound: Option<Inbound>,
         response: &Response,
         upgrade: Upgrade,
     ) {
-        let Exchange { id, mut telemetry, reply, .. } = exchange;
-        let mut sent = head::response(response, response.body(), false, env.date.value(env.now));
-        // It is no message that has a length (RFC 9110 §9.3.6).
-        sent.head.headers_mut().remove(http::header::CONTENT_LENGTH);
-        let Ok(out) = reply.send(sent.head, false) else { return telemetry.finish_unanswered(env, io) };
+        let Exchange { key, request, mut telemetry, .. } = exchange;
+        if !self.write_head(env, io, key, request, response, &Body::empty(), End::Open) {
+            return telemetry.finish_unanswered(env, io);
+        }
         telemetry.is_websocket();
         telemetry.count_reply(env, response.status());
-        let waker = self.woken.waker(id);
+        let waker = self.woken.waker(key);
         let endpoint = Endpoint::new(env, waker.clone(), upgrade, telemetry.route_metrics(env).clone());
-        let mut tunnel = Tunnel::new(endpoint, inbound, out);
+        let mut tunnel = Tunnel::new(endpoint);
         tunnel.feed(|endpoint| endpoint.start(env));
-        let mut stream = Stream::new(id, None, State::Socket(telemetry, Box::new(tunnel)));
+        let mut stream = Stream::new(key, None, Stage::Socket(telemetry, Box::new(tunnel)));
         stream.waker = Some(waker);
         self.advance_stream(env, io, stream);
     }
 
-    /// Goes on with a socket.
-    pub(super) fn go_on_socket(
+    /// Makes the progress with a socket that needs no turn.
+    pub(super) fn advance_socket(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
+        if let Stage::Socket(_, tunnel) = &mut stream.stage {
+            tunnel.feed(|endpoint| endpoint.woken(env));
+            if env.is_draining() {
+                tunnel.feed(|endpoint| endpoint.drain(env));
+            }
+        }
+        self.after_socket_event(env, io, stream);
+    }
+
+    /// Passes data from the peer to a socket.
+    pub(super) fn socket_data(
         &mut self,
         env: &mut Env,
         io: &mut Io,
         mut stream: Box<Stream>,
-        cx: &mut Context<'_>,
+        bytes: &[u8],
+        ends: bool,
     ) {
-        let State::Socket(telemetry, mut tunnel) = stream.state else { return };
-        let (progress, error) = match tunnel.poll(env, cx) {
-            Some(ended) => ended,
-            None => {
-                stream.state = State::Socket(telemetry, tunnel);
-                return self.put_back(env, stream);
+        if let Stage::Socket(_, tunnel) = &mut stream.stage {
+            tunnel.held += bytes.len();
+            if !bytes.is_empty() {
+                tunnel.feed(|endpoint| endpoint.received(env, bytes));
             }
-        };
-        tunnel.endpoint.cancel(env);
-        let sent = tunnel.endpoint.sent_bytes();
-        telemetry.finish(env, io, Some(http::StatusCode::OK), error, sent);
-        match progress {
-            Progress::Broken(cause) => {
-                env.counters.h2_resets.add(cause);
-                tunnel.out.reset(Code::Cancel);
-                // The engine has to write that.
-                stream.waker.iter().for_each(Waker::wake_by_ref);
-            }
-            Progress::Gone => env.counters.h2_resets.add("peer"),
-            // The peer ends its side, too.
-            Progress::Done | Progress::Waits => {
-                let rest = tunnel
-                    .inbound
-                    .map(|inbound| Incoming::discard(inbound, env.limits.discard_bytes, env.now));
-                self.read_on(env, io, stream.id, rest);
+            if ends {
+                tunnel.feed(|endpoint| endpoint.fin_received(env));
             }
         }
+        self.after_socket_event(env, io, stream);
+    }
+
+    /// Checks the socket's clock.
+    pub(super) fn socket_clock_due(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
+        if let Stage::Socket(_, tunnel) = &mut stream.stage {
+            tunnel.feed(|endpoint| endpoint.clock_due(env));
+        }
+        self.after_socket_event(env, io, stream);
+    }
+
+    /// Sends the next bytes of a socket, at most `room`.
+    pub(super) fn continue_socket(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        mut stream: Box<Stream>,
+        room: usize,
+    ) {
+        let key = stream.key;
+        if let Stage::Socket(_, tunnel) = &mut stream.stage {
+            let bytes = tunnel.take(room);
+            if bytes.is_empty() {
+                self.core.rest(key);
+            } else {
+                self.core.data_out(key, bytes.len(), End::Open, io.outbox.buffer());
+                io.outbox.share(bytes);
+                tunnel.wait.for_window(env.now, tunnel.written);
+                tunnel.feed(|endpoint| endpoint.sent(env));
+            }
+        }
+        self.after_socket_event(env, io, stream);
+    }
+
+    /// Handles what a call of the socket has changed: bytes to send, credit for the peer, the end.
+    fn after_socket_event(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
+        let key = stream.key;
+        let Stage::Socket(telemetry, mut tunnel) = stream.stage else { return };
+        tunnel.feed(|endpoint| endpoint.after_event(env));
+        if tunnel.endpoint.wants_read() {
+            self.core.release(key, std::mem::take(&mut tunnel.held), io.outbox.buffer());
+        }
+        if tunnel.has_unsent() {
+            tunnel.wait.for_window(env.now, tunnel.written);
+            self.core.want(key);
+        } else {
+            tunnel.wait = Wait::Nothing;
+            self.core.rest(key);
+        }
+        if let Some(end) = tunnel.endpoint.end(env.now)
+            && (end == SocketEnd::Silent || !tunnel.has_unsent() || tunnel.endpoint.is_late(env.now))
+        {
+            return self.end_socket(env, io, stream.key, telemetry, *tunnel, end);
+        }
+        stream.stage = Stage::Socket(telemetry, tunnel);
+        self.put_back(env, stream);
+    }
+
+    /// Ends the stream of a socket that has ended.
+    fn end_socket(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        key: Key,
+        telemetry: Telemetry,
+        mut tunnel: Tunnel,
+        end: SocketEnd,
+    ) {
+        self.last_activity = env.now;
+        tunnel.endpoint.cancel(env);
+        let sent = tunnel.endpoint.sent_bytes();
+        telemetry.finish(env, io, Some(http::StatusCode::OK), end.error(), sent);
+        if end == SocketEnd::Silent || tunnel.has_unsent() {
+            let cause = if end == SocketEnd::Silent { "ws_pong" } else { "ws_close" };
+            env.counters.h2_resets.add(cause);
+            return self.core.reset(key, ErrorCode::Cancel, io.outbox.buffer());
+        }
+        self.core.data_out(key, 0, End::Stream, io.outbox.buffer());
+        self.core.release(key, tunnel.held, io.outbox.buffer());
+        // The peer ends its side, too.
+        let rest = Incoming::discard(env.limits.discard_bytes, env.now);
+        self.discard_rest(env, io, key, Some(rest));
     }
 }

@@ -1,98 +1,100 @@
 //! One stream that was not answered at once.
 
-use std::{task::Waker, time::Instant};
+use std::{
+    task::{Context, Waker},
+    time::Instant,
+};
 
 #[cfg(feature = "ws")]
 use super::tunnel::Tunnel;
-use super::{
-    engine::{Inbound, Responder},
-    incoming::Incoming,
-    streaming::Streaming,
-    wait::Late,
-};
+use super::{incoming::Incoming, streaming::Streaming, wait::Late};
 use crate::{
     conn::{
         exchange::{route::MatchedRoute, telemetry::Telemetry},
         run::RunningHandler,
     },
     limits::Timeouts,
+    proto::h2::{Key, encode},
     request::Head,
 };
 
 /// Parts of a request that its reply needs.
 pub(super) struct Exchange {
-    pub(super) id: u32,
-    pub(super) is_head: bool,
+    pub(super) key: Key,
+    pub(super) request: encode::Exchange,
     pub(super) telemetry: Telemetry,
-    pub(super) reply: Responder,
-    /// Bytes that the peer sends after an extended CONNECT.
-    pub(super) tunnel: Option<Inbound>,
+    /// The request is an extended CONNECT whose stream is still open.
+    pub(super) offers_tunnel: bool,
 }
 
 /// A request that waits for its body.
-pub(super) struct Pending {
+pub(super) struct RoutedRequest {
     pub(super) head: Head,
     pub(super) route: MatchedRoute,
 }
 
-/// State of a stream.
-pub(super) enum State {
-    /// Its body is collected.
-    Collecting(Exchange, Box<Pending>),
-    /// Its handler runs.
-    Waiting(Exchange, RunningHandler),
-    /// The reply's head is sent, its body is coming.
-    Streaming(Telemetry, Streaming),
-    /// It is a WebSocket's.
+/// Stage of a request that was not answered at once.
+///
+/// ```text
+///  Collecting ── body complete ──► Running ── reply ──► Streaming, Socket ── all sent ──► Discarding ──► closed
+///                                                                             body complete ─────────────► closed
+/// ```
+///
+/// A stage is left out if nothing has to be waited for in it.
+pub(super) enum Stage {
+    /// The body is collected.
+    Collecting(Exchange, Box<RoutedRequest>),
+    /// The handler runs.
+    Running(Exchange, RunningHandler),
+    /// The reply's head is sent, its body is not.
+    Streaming(Telemetry, Box<Streaming>),
+    /// The stream carries a WebSocket.
     #[cfg(feature = "ws")]
     Socket(Telemetry, Box<Tunnel>),
-    /// The reply is sent; what is left of the body is thrown away.
-    Leaving,
+    /// The reply is sent. The rest of the body is discarded.
+    Discarding,
 }
 
 /// A stream that is open.
 pub(super) struct Stream {
-    pub(super) id: u32,
+    pub(super) key: Key,
     /// Rest of the request's body.
     pub(super) incoming: Option<Incoming>,
-    pub(super) state: State,
-    /// Wakes the connection for this stream.
+    pub(super) stage: Stage,
+    /// Wakes the connection for this stream. Made when the stream is kept.
     pub(super) waker: Option<Waker>,
-    /// When it is looked at for its timers, as the connection's table of alarms knows it.
-    pub(super) alarm: Option<Instant>,
 }
 
 impl Stream {
-    pub(super) fn new(id: u32, incoming: Option<Incoming>, state: State) -> Box<Self> {
-        Box::new(Self { id, incoming, state, waker: None, alarm: None })
+    pub(super) fn new(key: Key, incoming: Option<Incoming>, stage: Stage) -> Box<Self> {
+        Box::new(Self { key, incoming, stage, waker: None })
+    }
+
+    /// Returns a context that wakes the connection for this stream.
+    pub(super) fn context(waker: &Option<Waker>) -> Context<'_> {
+        Context::from_waker(waker.as_ref().unwrap_or(Waker::noop()))
     }
 
     /// Returns `true` if the reply has no end of its own, so that it ends when the peer is gone.
     pub(super) fn is_endless(&self) -> bool {
-        match &self.state {
-            State::Streaming(_, streaming) => streaming.is_endless(),
+        match &self.stage {
+            Stage::Streaming(_, streaming) => streaming.is_endless(),
             #[cfg(feature = "ws")]
-            State::Socket(..) => true,
+            Stage::Socket(..) => true,
             _ => false,
         }
     }
 
-    /// Returns `true` if it waits for the peer: for more of the body, or for a window for the reply.
-    pub(super) fn is_stuck(&self) -> bool {
-        self.incoming.as_ref().is_some_and(|incoming| !incoming.is_paused())
-            || matches!(&self.state, State::Streaming(_, streaming) if streaming.is_stuck())
-    }
-
-    /// Returns when the first of its timers is due, and which.
-    pub(super) fn due(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
+    /// Returns the earliest of its deadlines, and what will be late then.
+    pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
         let body = self.incoming.as_ref().and_then(|incoming| incoming.deadline(timeouts));
-        let state = match &self.state {
-            State::Collecting(..) | State::Leaving => None,
-            State::Waiting(_, task) => task.deadline().map(|at| (at, Late::Job)),
-            State::Streaming(_, streaming) => streaming.deadline(timeouts),
+        let stage = match &self.stage {
+            Stage::Collecting(..) | Stage::Discarding => None,
+            Stage::Running(_, handler) => handler.deadline().map(|at| (at, Late::Job)),
+            Stage::Streaming(_, streaming) => streaming.deadline(timeouts),
             #[cfg(feature = "ws")]
-            State::Socket(_, tunnel) => tunnel.deadline(timeouts),
+            Stage::Socket(_, tunnel) => tunnel.deadline(timeouts),
         };
-        body.map(|at| (at, Late::Body)).into_iter().chain(state).min_by_key(|(at, _)| *at)
+        body.map(|at| (at, Late::Body)).into_iter().chain(stage).min_by_key(|(at, _)| *at)
     }
 }

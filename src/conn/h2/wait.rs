@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::Timeouts;
+use crate::{conn::timers::Timer, limits::Timeouts};
 
 /// Event that a stream has waited for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,16 +15,31 @@ pub(super) enum Late {
     Window,
     /// The next bytes of a streamed reply.
     Producer,
-    /// Whatever a WebSocket keeps time of.
+    /// An event that a WebSocket times by itself.
     #[cfg(feature = "ws")]
     Socket,
 }
 
-/// Event that a streamed reply waits for, and the start of the wait.
+impl Late {
+    /// Returns the timer that it counts as.
+    pub(super) fn timer(self) -> Timer {
+        match self {
+            Self::Body => Timer::Body,
+            Self::Job => Timer::Job,
+            Self::Window => Timer::Write,
+            Self::Producer => Timer::Stream,
+            #[cfg(feature = "ws")]
+            Self::Socket => Timer::Own,
+        }
+    }
+}
+
+/// Event that a reply waits for, and the start of the wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wait {
+    #[cfg_attr(not(feature = "ws"), allow(dead_code, reason = "only a WebSocket may have nothing to send"))]
     Nothing,
-    /// The peer's window; with the bytes that were sent before.
+    /// The peer's window or the stream's turn, and the bytes that were sent before.
     Window(Instant, u64),
     /// The reply's producer.
     Producer(Instant),
@@ -35,11 +50,25 @@ pub(super) enum Wait {
 const LEAST_PROGRESS_BYTES: u64 = 1024;
 
 impl Wait {
-    /// Waits for the peer's window from `now` on, unless it did before and hardly anything moved since.
+    /// Waits for the peer's window from `now` on, unless it did before and hardly anything was sent since.
     pub(super) fn for_window(&mut self, now: Instant, written: u64) {
         match *self {
-            Self::Window(_, before) if written - before < LEAST_PROGRESS_BYTES => {}
+            Self::Window(_, before) if written < before + LEAST_PROGRESS_BYTES => {}
             _ => *self = Self::Window(now, written),
+        }
+    }
+
+    /// Waits for the producer from `now` on, unless it did before.
+    pub(super) fn for_producer(&mut self, now: Instant) {
+        if !matches!(self, Self::Producer(_)) {
+            *self = Self::Producer(now);
+        }
+    }
+
+    /// Starts the wait for the window again.
+    pub(super) fn restart(&mut self, now: Instant) {
+        if let Self::Window(since, _) = self {
+            *since = now;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Which streams of a connection have something to go on with.
+//! List of the streams whose bodies or sockets have woken their connection.
 
 use std::{
     mem,
@@ -9,8 +9,10 @@ use std::{
     task::{Wake, Waker},
 };
 
-/// The list of streams that were woken. While the connection is at work it will look at the list by itself;
-/// else a wake brings a message to it.
+use crate::proto::h2::Key;
+
+/// List of the streams that were woken. A connection that is at work looks at the list by itself. Otherwise
+/// the wake-up is passed on to it.
 pub(super) struct Woken {
     ready: Mutex<Ready>,
     connection: Waker,
@@ -21,7 +23,7 @@ struct Ready {
     /// Each once: see [`StreamWaker::queued`].
     list: Vec<Arc<StreamWaker>>,
     at_work: bool,
-    /// The connection is over: nothing is taken any more. What is on the list holds the list.
+    /// The connection is over and no stream is put on the list any more. Each entry keeps the list alive.
     closed: bool,
 }
 
@@ -31,23 +33,23 @@ impl Woken {
     }
 
     /// Makes the waker of a stream.
-    pub(super) fn waker(self: &Arc<Self>, stream: u32) -> Waker {
+    pub(super) fn waker(self: &Arc<Self>, stream: Key) -> Waker {
         Waker::from(Arc::new(StreamWaker { woken: self.clone(), stream, queued: AtomicBool::new(false) }))
     }
 
-    /// Notes that the connection works and will look at the list before it stops.
+    /// Must be called when the connection starts to work. It looks at the list before it stops.
     pub(super) fn enter(&self) {
         self.lock().at_work = true;
     }
 
-    /// Stops working unless the list has something; says whether it stopped.
+    /// Stops the work unless the list has an entry. Returns whether it stopped.
     pub(super) fn leave(&self) -> bool {
         let mut ready = self.lock();
         ready.at_work = !ready.list.is_empty();
         !ready.at_work
     }
 
-    /// Stops working for this turn; what is on the list brings a message.
+    /// Stops the work for this turn. If the list has an entry, the connection is woken.
     pub(super) fn pause(&self) {
         let mut ready = self.lock();
         ready.at_work = false;
@@ -57,7 +59,7 @@ impl Woken {
         }
     }
 
-    /// Takes and tells nothing any more.
+    /// Empties the list for good.
     pub(super) fn close(&self) {
         let mut ready = self.lock();
         ready.closed = true;
@@ -66,15 +68,11 @@ impl Woken {
         drop(list);
     }
 
-    /// Returns `true` if the list is empty.
-    pub(super) fn is_empty(&self) -> bool {
-        self.lock().list.is_empty()
-    }
-
-    /// Takes what is on the list.
-    pub(super) fn take(&self, streams: &mut Vec<u32>) {
-        let list = mem::take(&mut self.lock().list);
-        streams.extend(list.iter().map(|waker| {
+    /// Moves the list to the end of `streams`.
+    pub(super) fn take(&self, streams: &mut Vec<Key>) {
+        let mut ready = self.lock();
+        // The memory of the list stays with it.
+        streams.extend(ready.list.drain(..).map(|waker| {
             waker.queued.store(false, Ordering::Release);
             waker.stream
         }));
@@ -87,7 +85,7 @@ impl Woken {
 
 struct StreamWaker {
     woken: Arc<Woken>,
-    stream: u32,
+    stream: Key,
     /// It is on the list.
     queued: AtomicBool,
 }
@@ -124,26 +122,26 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_on_the_list_once_and_only_a_resting_connection_gets_a_message() {
-        let told = Arc::new(Counted(Mutex::new(0)));
-        let woken = Woken::new(told.clone().into());
-        let waker = woken.waker(7);
+    fn a_stream_is_on_the_list_once_and_only_a_resting_connection_is_woken() {
+        let wakes = Arc::new(Counted(Mutex::new(0)));
+        let woken = Woken::new(wakes.clone().into());
+        let waker = woken.waker(Key::of(3, 7));
         woken.enter();
         waker.wake_by_ref();
         waker.wake_by_ref();
-        assert!(!woken.leave(), "something is on the list");
+        assert!(!woken.leave(), "the list has an entry");
         let mut streams = Vec::new();
         woken.take(&mut streams);
-        assert_eq!((streams.as_slice(), *told.0.lock().unwrap()), ([7].as_slice(), 0));
+        assert_eq!((streams.as_slice(), *wakes.0.lock().unwrap()), ([Key::of(3, 7)].as_slice(), 0));
         assert!(woken.leave());
         waker.wake_by_ref();
         waker.wake_by_ref();
-        assert_eq!(*told.0.lock().unwrap(), 1);
+        assert_eq!(*wakes.0.lock().unwrap(), 1);
         woken.enter();
         woken.pause();
-        assert_eq!(*told.0.lock().unwrap(), 2, "what was left over brings a message");
+        assert_eq!(*wakes.0.lock().unwrap(), 2, "the entry that is left wakes the connection");
         woken.close();
         drop(waker);
-        assert_eq!(Arc::strong_count(&woken), 1, "nothing holds a closed list");
+        assert_eq!(Arc::strong_count(&woken), 1, "a closed list holds no waker");
     }
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{net::ConnId, request::Request, routing::route::Dispatch};
 
 pub(super) use started::{RunningHandler, Started};
+#[cfg(feature = "ws")]
 pub(super) use watchdog::Watchdog;
 
 /// Starts a route's handler for request number `seq` of a connection.

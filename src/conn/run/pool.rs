@@ -9,6 +9,7 @@ use std::{
     time::Instant,
 };
 
+use http::Version;
 use windlass_actors::{
     Pool, ShardSender,
     pool::{BlockingJob, Job, JobFuture, JobHandle, Refusal},
@@ -49,11 +50,11 @@ pub(super) fn submit(
     };
     let deadline = env.timeouts.job.and_then(|job| env.now.checked_add(job));
     let job = Box::new(HttpJob {
+        window_bytes: window_bytes(env, &request),
         request,
         chain: chain.clone(),
         reply: ReplyTo { sender: Some(sender.clone()), id, seq },
         counters: env.counters.clone(),
-        window_bytes: env.limits.body_window_bytes,
     });
     match enqueue(pool, job, deadline) {
         Ok(handle) => Started::Running(RunningHandler::Pool(handle, deadline)),
@@ -143,6 +144,17 @@ async fn run_chain(chain: &Arc<Chain>, request: Request) -> Outcome {
     match chain.call(request) {
         HandlerOutput::Ready(response) => response.into(),
         HandlerOutput::Future(future) => future.await.into(),
+    }
+}
+
+/// Returns how far a body may run ahead of its connection. Over HTTP/2 a client can have many streams that it
+/// does not read.
+fn window_bytes(env: &Env, request: &Request) -> usize {
+    /// Maximum number of bytes on an HTTP/2 stream.
+    const STREAM_BYTES: usize = 16 * 1024;
+    match request.version() {
+        Version::HTTP_2 => env.limits.body_window_bytes.min(STREAM_BYTES),
+        _ => env.limits.body_window_bytes,
     }
 }
 

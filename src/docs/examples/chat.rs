@@ -1,4 +1,4 @@
-//! Chat rooms in an actor. Clients listen with an event stream and speak with `POST`.
+//! A chat: each room is an actor, whoever listens has an event stream, whoever speaks posts.
 //!
 //! ```sh
 //! cargo run --example chat
@@ -16,11 +16,9 @@ use windlass::{
     post,
 };
 
-/// Bytes that may wait for a listener. One that lags more is removed from its room.
-const BACKLOG_BYTES: usize = 64 * 1024;
-/// Maximum number of rooms.
+/// What one listener may lag behind before it is dropped from its room, bytes.
+const LAG_BYTES: usize = 64 * 1024;
 const ROOMS: usize = 1000;
-/// Maximum number of listeners in all rooms.
 const LISTENERS: usize = 10_000;
 
 enum Msg {
@@ -28,16 +26,15 @@ enum Msg {
     Say { room: String, text: String, heard: Reply<usize> },
 }
 
-/// The rooms of the server and their listeners. The actor lives on one shard, so it needs no lock.
+/// All rooms of the server. They live on one shard, so nothing here needs a lock.
 #[derive(Default)]
 struct Rooms(HashMap<String, Vec<BodySender>>);
 
 impl Rooms {
-    /// Sends a text to all listeners in a room and returns their number. Removes listeners that are gone or
-    /// lag too far behind.
-    fn send(&mut self, room: &str, text: &str) -> usize {
+    /// Hands a text to everybody in a room; who is gone, or lags too far behind, is no longer in it.
+    fn tell(&mut self, room: &str, text: &str) -> usize {
         let Some(listeners) = self.0.get_mut(room) else { return 0 };
-        // A line break would end the `data` field, so each line gets a field of its own.
+        // A line break of any kind would end the line of the event.
         let lines = text.split(['\r', '\n']).map(|line| format!("data: {line}\n"));
         let event = bytes::Bytes::from(lines.collect::<String>() + "\n");
         listeners.retain_mut(|listener| listener.try_send(event.clone()).is_ok());
@@ -55,7 +52,7 @@ impl Actor for Rooms {
     async fn handle(&mut self, message: Msg, _: &mut Context<Msg>) -> Flow {
         match message {
             Msg::Join { room, name, listener, joined } => {
-                self.send(&room, &format!("{name} joins"));
+                self.tell(&room, &format!("{name} comes in"));
                 let is_known = self.0.contains_key(&room);
                 let listeners: usize = self.0.values().map(Vec::len).sum();
                 let has_room = listeners < LISTENERS && (is_known || self.0.len() < ROOMS);
@@ -64,29 +61,28 @@ impl Actor for Rooms {
                 }
                 joined.send(has_room);
             }
-            Msg::Say { room, text, heard } => heard.send(self.send(&room, &text)),
+            Msg::Say { room, text, heard } => heard.send(self.tell(&room, &text)),
         }
         Flow::Continue
     }
 }
 
-/// Time that the actor may take to answer.
-const ASK_TIMEOUT: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 async fn listen(rooms: Addr<Msg>, request: Request) -> Result<Response, HandlerError> {
     let (room, name) = (request.param_as("room")?, name_of(&request));
-    let (listener, body) = Body::channel(BACKLOG_BYTES);
-    if !rooms.ask(|joined| Msg::Join { room, name, listener, joined }, ASK_TIMEOUT).await? {
-        return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "The chat is full.").into());
+    let (listener, body) = Body::channel(LAG_BYTES);
+    if !rooms.ask(|joined| Msg::Join { room, name, listener, joined }, PATIENCE).await? {
+        return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "all rooms are full").into());
     }
     Ok(Response::typed(HeaderValue::from_static("text/event-stream"), body))
 }
 
 async fn say(rooms: Addr<Msg>, mut request: Request) -> Result<String, HandlerError> {
     let (room, name) = (request.param_as("room")?, name_of(&request));
-    let body = request.take_body().collect(4096).await.map_err(Rejection::from)?;
-    let text = format!("{name}: {}", String::from_utf8_lossy(&body));
-    let heard = rooms.ask(|heard| Msg::Say { room, text, heard }, ASK_TIMEOUT).await?;
+    let said = request.take_body().collect(4096).await.map_err(Rejection::from)?;
+    let text = format!("{name}: {}", String::from_utf8_lossy(&said));
+    let heard = rooms.ask(|heard| Msg::Say { room, text, heard }, PATIENCE).await?;
     Ok(format!("{heard} heard it\n"))
 }
 
@@ -94,11 +90,11 @@ fn name_of(request: &Request) -> String {
     request.query_value("name").map_or("somebody".to_owned(), |name| name.replace(['\r', '\n'], " "))
 }
 
-/// Starts a server with the chat.
+/// Starts the chat on a server that listens where `builder` says.
 ///
 /// # Errors
 ///
-/// The server cannot start.
+/// The server does not start.
 pub fn start(builder: Builder) -> Result<Server, StartError> {
     builder
         .with_actors(|system, routes| {
@@ -111,10 +107,10 @@ pub fn start(builder: Builder) -> Result<Server, StartError> {
         .start()
 }
 
-#[allow(dead_code, reason = "the tests call `start` instead")]
+#[allow(dead_code, reason = "the tests start it by themselves")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = start(Server::builder().listen("127.0.0.1:8080".parse()?))?;
-    println!("serving on {:?}; press Enter to stop", server.addresses());
+    println!("chat at {:?}; Enter ends", server.addresses());
     std::io::stdin().read_line(&mut String::new())?;
     println!("{}", server.drain(Some(Duration::from_secs(1))));
     Ok(())

@@ -210,8 +210,7 @@ impl<F: EventFormat> TopicStream<F> {
 
     fn history_failed(&self, error: StoreError) -> BoxError {
         self.broker.count_store_error(&error);
-        let topic = &self.topic.name;
-        tracing::error!(%error, %topic, "failed to read the stored events, ending the stream");
+        tracing::error!(%error, topic = %self.topic.name, "failed to read the stored events, ending the stream");
         Box::new(error)
     }
 }

@@ -17,12 +17,15 @@ use crate::{
     pubsub::event::{EventFormat, gap_between},
     replay::{
         self, Continuity, ErrorKind, Page, Position, Query, ReplayStore, Reset, Start, StoreError,
-        StoreFuture,
+        StoreFuture, Window,
     },
 };
 
 /// Delay before another attempt when the store has too many readers.
 const READ_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// Bytes of events that are read at once. A client that does not read its stream holds so many.
+const PAGE_BYTES: usize = 16 * 1024;
 
 /// A reader of stored events, from a start to the current end of the history.
 pub(crate) struct History<F> {
@@ -64,7 +67,7 @@ pub(crate) enum HistoryItem<T> {
 impl<F: EventFormat> History<F> {
     /// Starts to read.
     pub(crate) fn new(store: Arc<dyn ReplayStore>, topic: Bytes, start: Start) -> Self {
-        let state = ReadState::Reading(start, store.read_async(Query::new(topic.clone(), start)));
+        let state = ReadState::Reading(start, store.read_async(query(&topic, start)));
         Self { store, topic, state, format: PhantomData }
     }
 
@@ -116,8 +119,7 @@ impl<F: EventFormat> History<F> {
     }
 
     fn read(&mut self, start: Start) {
-        let query = Query::new(self.topic.clone(), start);
-        self.state = ReadState::Reading(start, self.store.read_async(query));
+        self.state = ReadState::Reading(start, self.store.read_async(query(&self.topic, start)));
     }
 
     /// Starts to send a page. Returns the gap before its events, if any.
@@ -137,6 +139,10 @@ impl<F: EventFormat> History<F> {
         self.state = ReadState::Sending { events: page.events.into(), resume: page.resume, has_more };
         gap
     }
+}
+
+fn query(topic: &Bytes, start: Start) -> Query {
+    Query::new(topic.clone(), start).window(Window { bytes: PAGE_BYTES, ..Window::default() })
 }
 
 /// The point at which a client continues.

@@ -7,10 +7,13 @@ use std::{
 
 use windlass_actors::{Pool, Publisher};
 
-use super::{Group, RouterError};
+use super::RouterError;
 use crate::{
     metrics::Metrics,
-    routing::table::{RouteSet, RouteTable},
+    routing::{
+        route::Route,
+        table::{RouteSet, RouteTable},
+    },
 };
 
 /// The current routes, the publisher of their table, and the pool for async routes.
@@ -58,12 +61,10 @@ impl RouteRegistry {
         self.pool.get()
     }
 
-    /// Adds all routes of a group, or none of them after an error.
-    pub(crate) fn add_group(&self, group: Group) -> Result<(), RouterError> {
-        let (routes, scopes) = group.finish();
+    /// Adds all routes, or none of them after an error.
+    pub(crate) fn add_all(&self, added: Vec<Route>) -> Result<(), RouterError> {
         self.change(|set| {
-            set.list.extend(routes);
-            set.scopes.extend(scopes);
+            set.list.extend(added);
             Ok(())
         })
     }

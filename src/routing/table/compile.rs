@@ -5,12 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 use http::HeaderValue;
 
 use super::{
-    CompiledPath, CompiledRoute, RouteAction, RouteError, RouteTable, Scope, exact::ExactPaths,
+    CompiledPath, CompiledRoute, RouteAction, RouteError, RouteTable, compiled::Images, exact::ExactPaths,
     methods::Methods,
 };
 use crate::{
     metrics::{Metrics, RouteMetrics, UNMATCHED},
-    proto::h1::Image,
     routing::{
         handler::{Chain, HandlerKind, Layer},
         route::{Action, Dispatch, PathScope, Route, SUBTREE_PARAM, Shed},
@@ -21,8 +20,6 @@ use crate::{
 #[derive(Clone, Default)]
 pub(crate) struct RouteSet {
     pub(crate) list: Vec<Route>,
-    /// The groups of the routes, for routes that are added later.
-    pub(crate) scopes: Vec<Scope>,
     /// Middleware around every route.
     pub(crate) layers: Vec<Layer>,
     pub(crate) default_dispatch: Dispatch,
@@ -104,8 +101,7 @@ impl RouteTable {
         let dispatch = route.dispatch.unwrap_or(set.default_dispatch);
         let action = match &route.action {
             Action::Static(fixed) if layers.is_empty() => {
-                let fields: Vec<_> = fixed.fields.iter().collect();
-                RouteAction::Static(Image::new(fixed.status, fields, fixed.body.clone()), fixed.clone())
+                RouteAction::Static(Images::new(fixed), fixed.clone())
             }
             Action::Static(fixed) => {
                 RouteAction::Chain(Chain { layers, handler: fixed.as_handler() }, Dispatch::Inline)

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "http2")]
+use crate::proto::h2;
 use crate::{
     metrics::RouteMetrics,
-    proto::h1::Image,
+    proto::h1,
     routing::{
         handler::Chain,
         route::{BodyMode, Dispatch, Shed, StaticResponse},
@@ -21,10 +23,29 @@ pub(crate) struct CompiledRoute {
 
 /// Action of a compiled route.
 pub(crate) enum RouteAction {
-    /// Sends a fixed response. HTTP/1.1 sends the prebuilt image, other protocols encode the response.
-    Static(Image, Arc<StaticResponse>),
+    /// Sends a fixed response.
+    Static(Images, Arc<StaticResponse>),
     /// Runs a handler and the middleware around it.
     Chain(Chain, Dispatch),
+}
+
+/// Prebuilt bytes of a fixed response.
+pub(crate) struct Images {
+    pub(crate) h1: h1::Image,
+    /// `None` if its head is too long for one frame. It is then encoded for each request.
+    #[cfg(feature = "http2")]
+    pub(crate) h2: Option<h2::Image>,
+}
+
+impl Images {
+    pub(super) fn new(fixed: &StaticResponse) -> Self {
+        let fields = || fixed.fields.iter();
+        Self {
+            h1: h1::Image::new(fixed.status, fields().collect::<Vec<_>>(), fixed.body.clone()),
+            #[cfg(feature = "http2")]
+            h2: h2::Image::new(fixed.status, fields(), fixed.body.clone()),
+        }
+    }
 }
 
 impl CompiledRoute {

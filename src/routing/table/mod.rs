@@ -8,7 +8,6 @@ mod compiled;
 mod error;
 mod exact;
 mod methods;
-mod scope;
 mod view;
 
 use std::sync::Arc;
@@ -23,7 +22,6 @@ pub(crate) use compiled::{CompiledRoute, RouteAction};
 pub use error::RouteError;
 use exact::ExactPaths;
 use methods::Methods;
-pub(crate) use scope::{Scope, enter};
 pub(crate) use view::TableView;
 
 /// A route table.

@@ -99,11 +99,11 @@ fn a_handler_that_does_not_read_blocks_its_stream_and_no_other() {
     let size = 1_000_000;
     body.send_data(vec![b'x'; size].into(), true).unwrap();
     let taken = || server.metrics().received_bytes;
-    // The stream's window and the handler's are 64 KiB each; the server need not fill both.
-    eventually("the server has received about as much as the windows allow", || taken() >= 96 * 1024);
+    // The peer gets credit for what the handler takes, so no more than the stream's window is received.
+    eventually("the server has received about as much as the window allows", || taken() >= 64 * 1024);
     assert_eq!(client.get("/small").text(), "small", "other streams must not be blocked");
     assert_eq!(client.call(Method::POST, "/whole", vec![b'x'; 300_000]).text(), "300000");
-    assert!(taken() < 600_000, "{} bytes were received", taken());
+    assert!(taken() < 64 * 1024 + 300_000 + 20_000, "{} bytes were received", taken());
     gate.add_permits(1);
     assert_eq!(client.wait(read(response)).unwrap().text(), size.to_string());
 }

@@ -10,7 +10,7 @@ use std::{
 use socket2::SockRef;
 use windlass::Server;
 
-use crate::common::{TIMEOUT, address};
+use crate::common::{PATIENCE, address};
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -64,13 +64,16 @@ impl Frame {
         u32::from_be_bytes(self.payload[..4].try_into().unwrap())
     }
 
-    /// Returns the status of a response's HEADERS, which is either indexed or three Huffman-coded digits.
+    /// Returns the status of a response's HEADERS, which is indexed, three digits, or Huffman-coded digits.
     #[track_caller]
     pub(crate) fn status(&self) -> u16 {
         assert_eq!(self.kind, HEADERS);
         let first = self.payload.iter().position(|byte| byte & 0xe0 != 0x20).unwrap();
         match &self.payload[first..] {
             [index @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)],
+            [0x08 | 0x48, 3, rest @ ..] => {
+                rest[..3].iter().fold(0, |n, digit| n * 10 + u16::from(digit - b'0'))
+            }
             [0x08 | 0x48, length, rest @ ..] if length & 0x80 != 0 => {
                 digits(&rest[..usize::from(length & 0x7f)])
             }
@@ -175,10 +178,10 @@ impl Peer {
 
     /// Connects and sends nothing.
     pub(crate) fn silent(server: &Server) -> Self {
-        let stream = TcpStream::connect_timeout(&address(server), TIMEOUT).unwrap();
+        let stream = TcpStream::connect_timeout(&address(server), PATIENCE).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream, received: Vec::new() }
     }
 
@@ -201,6 +204,20 @@ impl Peer {
     pub(crate) fn headers(&mut self, stream: u32, fields: &[(&str, &str)], end: bool) {
         let flags = END_HEADERS | if end { END_STREAM } else { 0 };
         self.send(frame(HEADERS, flags, stream, block(fields)));
+    }
+
+    /// Reads the head of an HTTP/1.1 response.
+    #[track_caller]
+    pub(crate) fn http1_head(&mut self) -> String {
+        loop {
+            if let Some(end) = self.received.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                return String::from_utf8(self.received.drain(..end + 4).collect()).unwrap();
+            }
+            let mut buffer = [0; 64 * 1024];
+            let count = self.stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "the server closed after {}", self.received.escape_ascii());
+            self.received.extend_from_slice(&buffer[..count]);
+        }
     }
 
     /// Reads the next frame; `None` at the end of the connection.
@@ -232,7 +249,7 @@ impl Peer {
     /// Reads until a matching frame arrives and discards all before it.
     #[track_caller]
     pub(crate) fn wait(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
-        let until = Instant::now() + TIMEOUT;
+        let until = Instant::now() + PATIENCE;
         let mut discarded = Vec::new();
         loop {
             assert!(Instant::now() < until, "the expected frame did not arrive; got {discarded:?}");
@@ -301,6 +318,6 @@ impl Peer {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             other => panic!("expected silence, got {other:?} {byte:?}"),
         }
-        self.stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
     }
 }

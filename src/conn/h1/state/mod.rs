@@ -22,6 +22,7 @@
 //! ```text
 //!  FirstHead ──► Preface ──────────────────────────────► Switched (HTTP/2)
 //!  Head, UpgradeOffered ── reply 101 ──────────────────► Switched (WebSocket)
+//!  Head ── request that asks for HTTP/2 ───────────────► Switched (HTTP/2)
 //!  Head ── last request, as the peer announced ────────► LastRequest ── further bytes ──► Discard
 //!  any state ── a reply or a refusal closes ───────────► Discard
 //!  Preamble, FirstHead, Preface, Head ── FIN ──────────► Ended
@@ -76,15 +77,13 @@ mod tests;
 use std::{collections::VecDeque, time::Instant};
 
 use super::{context::ReplyContext, incoming::Incoming, streaming::Streaming};
+#[cfg(feature = "http2")]
+use crate::conn::h2::Upgraded;
 #[cfg(feature = "ws")]
 use crate::conn::ws::Handover;
 use crate::{
     conn::{message::Outcome, run::RunningHandler},
     net::Ending,
-};
-
-use Reading::{
-    Body, Discard, Ended, FirstHead, Head, HeldHead, LastRequest, Preamble, Preface, Switched, UpgradeOffered,
 };
 
 /// Meaning of the next bytes that the peer sends.
@@ -102,15 +101,17 @@ pub(super) enum Reading {
     HeldHead,
     /// Bytes of HTTP/1.1 or of the protocol that the last request offered to switch to: its reply decides.
     UpgradeOffered,
-    /// Body of the last request, and what follows it.
-    Body(Box<Incoming>, AfterBody),
+    /// Body of the last request.
+    Body { incoming: Box<Incoming>, then: AfterBody },
     /// Bytes of another protocol.
     Switched(NextProtocol),
     /// Nothing: the peer announced that the last request is its last, and has kept to it so far.
     LastRequest,
-    /// Bytes that nobody wants, because the connection closes after the replies that are owed. Holds the
-    /// number of bytes discarded so far.
-    Discard(usize),
+    /// Bytes that nobody wants, because the connection closes after the replies that are owed.
+    Discard {
+        /// Number of bytes discarded so far.
+        bytes: usize,
+    },
     /// Nothing: the peer sent FIN between two requests.
     Ended,
 }
@@ -128,6 +129,9 @@ pub(super) enum AfterBody {
 pub(in crate::conn) enum NextProtocol {
     /// HTTP/2. Its preface is at the start of the unparsed bytes (RFC 9113 §3.3).
     Http2,
+    /// HTTP/2, which a request asked for. The request is complete and not answered yet.
+    #[cfg(feature = "http2")]
+    UpgradedHttp2(Box<Upgraded>),
     /// WebSocket, after its handshake.
     #[cfg(feature = "ws")]
     Ws(Box<Handover>),
@@ -136,62 +140,107 @@ pub(in crate::conn) enum NextProtocol {
 /// Transitions of the reading side.
 impl Reading {
     pub(super) fn new(is_proxied: bool) -> Self {
-        if is_proxied { Preamble } else { FirstHead }
+        if is_proxied { Self::Preamble } else { Self::FirstHead }
     }
 
     /// The PROXY preamble was parsed.
     pub(super) fn preamble_parsed(&mut self) {
         match self {
-            Preamble => *self = FirstHead,
-            FirstHead | Preface | Head | HeldHead | UpgradeOffered | Body(..) | Switched(_) | LastRequest
-            | Discard(_) | Ended => self.impossible("preamble_parsed"),
+            Self::Preamble => *self = Self::FirstHead,
+            Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => self.impossible("preamble_parsed"),
         }
     }
 
     /// The bytes so far look like the preface of HTTP/2.
     pub(super) fn preface_begun(&mut self) {
         match self {
-            FirstHead | Preface => *self = Preface,
-            Preamble | Head | HeldHead | UpgradeOffered | Body(..) | Switched(_) | LastRequest
-            | Discard(_) | Ended => self.impossible("preface_begun"),
+            Self::FirstHead | Self::Preface => *self = Self::Preface,
+            Self::Preamble
+            | Self::Head
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => self.impossible("preface_begun"),
         }
     }
 
     /// A request head was parsed and its request may start.
     pub(super) fn head_parsed(&mut self) {
         match self {
-            FirstHead => *self = Head,
-            Head => {}
-            Preamble | Preface | HeldHead | UpgradeOffered | Body(..) | Switched(_) | LastRequest
-            | Discard(_) | Ended => self.impossible("head_parsed"),
+            Self::FirstHead => *self = Self::Head,
+            Self::Head => {}
+            Self::Preamble
+            | Self::Preface
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => self.impossible("head_parsed"),
         }
     }
 
     /// A request head was parsed, but its request must not overlap those in progress.
     pub(super) fn head_held(&mut self) {
         match self {
-            Head => *self = HeldHead,
-            Preamble | FirstHead | Preface | HeldHead | UpgradeOffered | Body(..) | Switched(_)
-            | LastRequest | Discard(_) | Ended => self.impossible("head_held"),
+            Self::Head => *self = Self::HeldHead,
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => self.impossible("head_held"),
         }
     }
 
     /// The peer announced that the request that was just parsed, which has no body, is its last.
     pub(super) fn last_request_parsed(&mut self) {
         match self {
-            Head => *self = LastRequest,
-            Preamble | FirstHead | Preface | HeldHead | UpgradeOffered | Body(..) | Switched(_)
-            | LastRequest | Discard(_) | Ended => self.impossible("last_request_parsed"),
+            Self::Head => *self = Self::LastRequest,
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => self.impossible("last_request_parsed"),
         }
     }
 
     /// The request that was just parsed has a body. If the connection closes the body is not read.
     pub(super) fn body_follows(&mut self, incoming: Box<Incoming>) {
         match self {
-            Head => *self = Body(incoming, AfterBody::Head),
-            Discard(_) => {}
-            Preamble | FirstHead | Preface | HeldHead | UpgradeOffered | Body(..) | Switched(_)
-            | LastRequest | Ended => self.impossible("body_follows"),
+            Self::Head => *self = Self::Body { incoming, then: AfterBody::Head },
+            Self::Discard { .. } => {}
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Ended => self.impossible("body_follows"),
         }
     }
 
@@ -199,33 +248,45 @@ impl Reading {
     /// body, or whose body was read, can switch.
     pub(super) fn upgrade_offered(&mut self) {
         match self {
-            Head => *self = UpgradeOffered,
-            Body(..) | LastRequest | Discard(_) => {}
-            Preamble | FirstHead | Preface | HeldHead | UpgradeOffered | Switched(_) | Ended => {
-                self.impossible("upgrade_offered")
-            }
+            Self::Head => *self = Self::UpgradeOffered,
+            Self::Body { .. } | Self::LastRequest | Self::Discard { .. } => {}
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Switched(_)
+            | Self::Ended => self.impossible("upgrade_offered"),
         }
     }
 
     /// A reply was sent. `owes_more`: other replies are still owed.
     pub(super) fn reply_sent(&mut self, owes_more: bool) {
         match self {
-            HeldHead => *self = Head,
-            UpgradeOffered if !owes_more => *self = Head,
-            UpgradeOffered | Preamble | FirstHead | Preface | Head | Body(..) | Switched(_) | LastRequest
-            | Discard(_) | Ended => {}
+            Self::HeldHead => *self = Self::Head,
+            Self::UpgradeOffered if !owes_more => *self = Self::Head,
+            Self::UpgradeOffered
+            | Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Discard { .. }
+            | Self::Ended => {}
         }
     }
 
     /// The body is complete, or is not read any further. Returns it if there was one.
     pub(super) fn take_body(&mut self) -> Option<Box<Incoming>> {
-        let Body(_, then) = self else { return None };
+        let Self::Body { then, .. } = self else { return None };
         let next = match then {
-            AfterBody::Head => Head,
-            AfterBody::Discard => Discard(0),
+            AfterBody::Head => Self::Head,
+            AfterBody::Discard => Self::Discard { bytes: 0 },
         };
         match std::mem::replace(self, next) {
-            Body(incoming, _) => Some(incoming),
+            Self::Body { incoming, .. } => Some(incoming),
             _ => None,
         }
     }
@@ -233,33 +294,46 @@ impl Reading {
     /// The connection closes after the replies that are owed, and the current body, if any.
     pub(super) fn close_after_replies(&mut self) {
         match self {
-            Body(_, then) => *then = AfterBody::Discard,
-            FirstHead | Head | HeldHead | UpgradeOffered => {
-                *self = Discard(0);
+            Self::Body { then, .. } => *then = AfterBody::Discard,
+            Self::FirstHead | Self::Head | Self::HeldHead | Self::UpgradeOffered => {
+                *self = Self::Discard { bytes: 0 };
             }
-            LastRequest | Discard(_) | Ended => {}
-            Preamble | Preface | Switched(_) => self.impossible("close_after_replies"),
+            Self::LastRequest | Self::Discard { .. } | Self::Ended => {}
+            Self::Preamble | Self::Preface | Self::Switched(_) => self.impossible("close_after_replies"),
         }
     }
 
     /// Nothing is read any more, not even the rest of a body.
     pub(super) fn stop(&mut self) {
         match self {
-            Discard(_) => {}
-            Preamble | FirstHead | Preface | Head | HeldHead | UpgradeOffered | Body(..) | Switched(_)
-            | LastRequest | Ended => *self = Discard(0),
+            Self::Discard { .. } => {}
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_)
+            | Self::LastRequest
+            | Self::Ended => *self = Self::Discard { bytes: 0 },
         }
     }
 
     /// Bytes came that nobody wants.
     pub(super) fn discarded(&mut self, count: usize) {
         match self {
-            LastRequest => *self = Discard(count),
-            Discard(bytes) => *bytes = bytes.saturating_add(count),
-            Ended => {}
-            Preamble | FirstHead | Preface | Head | HeldHead | UpgradeOffered | Body(..) | Switched(_) => {
-                self.impossible("discarded")
-            }
+            Self::LastRequest => *self = Self::Discard { bytes: count },
+            Self::Discard { bytes } => *bytes = bytes.saturating_add(count),
+            Self::Ended => {}
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { .. }
+            | Self::Switched(_) => self.impossible("discarded"),
         }
     }
 
@@ -267,13 +341,13 @@ impl Reading {
     /// was one.
     pub(super) fn fin_reached(&mut self) -> Option<Box<Incoming>> {
         match self {
-            Preamble | FirstHead | Preface | Head => *self = Ended,
-            Body(_, then) => {
+            Self::Preamble | Self::FirstHead | Self::Preface | Self::Head => *self = Self::Ended,
+            Self::Body { then, .. } => {
                 *then = AfterBody::Discard;
                 return self.take_body();
             }
-            LastRequest | Discard(_) | Ended => {}
-            HeldHead | UpgradeOffered | Switched(_) => self.impossible("fin_reached"),
+            Self::LastRequest | Self::Discard { .. } | Self::Ended => {}
+            Self::HeldHead | Self::UpgradeOffered | Self::Switched(_) => self.impossible("fin_reached"),
         }
         None
     }
@@ -281,18 +355,25 @@ impl Reading {
     /// Another protocol takes over.
     pub(super) fn switch_to(&mut self, next: NextProtocol) {
         match self {
-            FirstHead | Preface | Head | UpgradeOffered | LastRequest | Discard(_) => *self = Switched(next),
-            Preamble | HeldHead | Body(..) | Switched(_) | Ended => self.impossible("switch_to"),
+            Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::UpgradeOffered
+            | Self::LastRequest
+            | Self::Discard { .. } => *self = Self::Switched(next),
+            Self::Preamble | Self::HeldHead | Self::Body { .. } | Self::Switched(_) | Self::Ended => {
+                self.impossible("switch_to")
+            }
         }
     }
 
     /// Returns the protocol that takes over, if one does.
     pub(super) fn take_switch(&mut self) -> Option<NextProtocol> {
-        if !matches!(self, Switched(_)) {
+        if !matches!(self, Self::Switched(_)) {
             return None;
         }
-        match std::mem::replace(self, Ended) {
-            Switched(next) => Some(next),
+        match std::mem::replace(self, Self::Ended) {
+            Self::Switched(next) => Some(next),
             _ => None,
         }
     }
@@ -300,16 +381,16 @@ impl Reading {
     /// Returns `true` if the connection closes after the replies that are owed.
     pub(super) fn is_closing(&self) -> bool {
         match self {
-            LastRequest | Discard(_) | Body(_, AfterBody::Discard) => true,
-            Preamble
-            | FirstHead
-            | Preface
-            | Head
-            | HeldHead
-            | UpgradeOffered
-            | Body(_, AfterBody::Head)
-            | Switched(_)
-            | Ended => false,
+            Self::LastRequest | Self::Discard { .. } | Self::Body { then: AfterBody::Discard, .. } => true,
+            Self::Preamble
+            | Self::FirstHead
+            | Self::Preface
+            | Self::Head
+            | Self::HeldHead
+            | Self::UpgradeOffered
+            | Self::Body { then: AfterBody::Head, .. }
+            | Self::Switched(_)
+            | Self::Ended => false,
         }
     }
 
@@ -322,18 +403,18 @@ impl Reading {
     /// Returns the name of the state.
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Preamble => "Preamble",
-            FirstHead => "FirstHead",
-            Preface => "Preface",
-            Head => "Head",
-            HeldHead => "HeldHead",
-            UpgradeOffered => "UpgradeOffered",
-            Body(_, AfterBody::Head) => "Body{Head}",
-            Body(_, AfterBody::Discard) => "Body{Discard}",
-            Switched(_) => "Switched",
-            LastRequest => "LastRequest",
-            Discard(_) => "Discard",
-            Ended => "Ended",
+            Self::Preamble => "Preamble",
+            Self::FirstHead => "FirstHead",
+            Self::Preface => "Preface",
+            Self::Head => "Head",
+            Self::HeldHead => "HeldHead",
+            Self::UpgradeOffered => "UpgradeOffered",
+            Self::Body { then: AfterBody::Head, .. } => "Body{Head}",
+            Self::Body { then: AfterBody::Discard, .. } => "Body{Discard}",
+            Self::Switched(_) => "Switched",
+            Self::LastRequest => "LastRequest",
+            Self::Discard { .. } => "Discard",
+            Self::Ended => "Ended",
         }
     }
 }
@@ -500,16 +581,18 @@ pub(super) fn ending(reading: &Reading, replies: &Replies) -> Option<(Ending, &'
         return None;
     }
     match reading {
-        LastRequest => Some((Ending::Close, "done")),
-        Discard(_) | Body(_, AfterBody::Discard) => Some((Ending::Finish, "done")),
-        Ended => Some((Ending::Finish, "peer")),
-        Preamble
-        | FirstHead
-        | Preface
-        | Head
-        | HeldHead
-        | UpgradeOffered
-        | Body(_, AfterBody::Head)
-        | Switched(_) => None,
+        Reading::LastRequest => Some((Ending::Close, "done")),
+        Reading::Discard { .. } | Reading::Body { then: AfterBody::Discard, .. } => {
+            Some((Ending::Finish, "done"))
+        }
+        Reading::Ended => Some((Ending::Finish, "peer")),
+        Reading::Preamble
+        | Reading::FirstHead
+        | Reading::Preface
+        | Reading::Head
+        | Reading::HeldHead
+        | Reading::UpgradeOffered
+        | Reading::Body { then: AfterBody::Head, .. }
+        | Reading::Switched(_) => None,
     }
 }

@@ -1,0 +1,169 @@
+//! Sends the bodies of replies: each stream that has data in its turn, as far as windows and outbox have room.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use http::HeaderMap;
+
+use super::{
+    H2,
+    stream::{Stage, Stream},
+    streaming::{Part, Streaming},
+};
+use crate::{
+    conn::{env::Env, exchange::telemetry::Telemetry, io::Io},
+    proto::h2::{End, ErrorCode, Key, Sending, encode},
+};
+
+/// Bytes that are committed to the socket at most before a stream that becomes ready gets its turn.
+const COMMITTED_BYTES: usize = 128 * 1024;
+
+/// Turns in one call. A producer that always has a tiny piece must not hold the shard.
+const TURNS_PER_CALL: usize = 1024;
+
+impl H2 {
+    /// Returns how many bytes may be committed by now.
+    fn room(&self, io: &Io) -> usize {
+        COMMITTED_BYTES.saturating_sub(io.committed())
+    }
+
+    /// Returns how many bytes a reply may send at once, past the turns of others: none while others wait.
+    pub(super) fn room_at_once(&self, io: &Io) -> usize {
+        if self.core.has_ready() { 0 } else { self.room(io) }
+    }
+
+    /// Gives streams their turns. Returns `true` if it stopped for the sake of other connections.
+    pub(super) fn send_data(&mut self, env: &mut Env, io: &mut Io) -> bool {
+        for _ in 0..TURNS_PER_CALL {
+            let room = self.room(io);
+            if room == 0 {
+                return false;
+            }
+            let Some((key, allowed)) = self.core.next_turn() else { return false };
+            match self.streams.take(key) {
+                Some(stream) => self.take_turn(env, io, stream, allowed.min(room)),
+                None => self.core.rest(key),
+            }
+        }
+        true
+    }
+
+    /// Sends the next part of a stream, with at most `room` bytes of data.
+    fn take_turn(&mut self, env: &mut Env, io: &mut Io, stream: Box<Stream>, room: usize) {
+        match stream.stage {
+            Stage::Streaming(..) => self.continue_reply(env, io, stream, room),
+            #[cfg(feature = "ws")]
+            Stage::Socket(..) => self.continue_socket(env, io, stream, room),
+            _ => {
+                self.core.rest(stream.key);
+                self.put_back(env, stream);
+            }
+        }
+    }
+
+    /// Sends the next part of a reply.
+    fn continue_reply(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, room: usize) {
+        let Stage::Streaming(telemetry, mut streaming) = stream.stage else { return };
+        let mut cx = Stream::context(&stream.waker);
+        let part = contained(env, |env| streaming.next(env, room, &mut cx));
+        stream.stage = Stage::Discarding;
+        self.send_part(env, io, stream, telemetry, streaming, part);
+    }
+
+    /// Sends a part of a reply and puts the stream back, unless the part is the last.
+    pub(super) fn send_part(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        mut stream: Box<Stream>,
+        telemetry: Telemetry,
+        mut streaming: Box<Streaming>,
+        part: Part,
+    ) {
+        let (key, status) = (stream.key, streaming.status);
+        match part {
+            Part::Data { bytes, is_last } => {
+                let end = if is_last { End::Stream } else { End::Open };
+                self.core.data_out(key, bytes.len(), end, io.outbox.buffer());
+                io.outbox.share(bytes);
+                if is_last {
+                    return self.reply_sent(env, io, stream, telemetry, &streaming);
+                }
+                streaming.wait.for_window(env.now, streaming.written);
+                stream.stage = Stage::Streaming(telemetry, streaming);
+                return self.advance_reply(env, io, stream);
+            }
+            Part::Trailers(trailers) => {
+                self.write_trailers(io, key, &trailers);
+                return self.reply_sent(env, io, stream, telemetry, &streaming);
+            }
+            Part::Pending => self.core.rest(key),
+            Part::Failed(cause) => {
+                env.counters.h2_resets.add(cause);
+                self.core.reset(key, ErrorCode::InternalError, io.outbox.buffer());
+                self.uncharge(&streaming);
+                return telemetry.finish(env, io, Some(status), Some(cause), streaming.written);
+            }
+        }
+        stream.stage = Stage::Streaming(telemetry, streaming);
+        self.put_back(env, stream);
+    }
+
+    fn reply_sent(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        stream: Box<Stream>,
+        telemetry: Telemetry,
+        streaming: &Streaming,
+    ) {
+        self.last_activity = env.now;
+        self.uncharge(streaming);
+        telemetry.finish(env, io, Some(streaming.status), None, streaming.written);
+        self.discard_rest(env, io, stream.key, stream.incoming);
+    }
+
+    fn write_trailers(&mut self, io: &mut Io, key: Key, trailers: &HeaderMap) {
+        self.core.headers_out(key, End::Stream, io.outbox.buffer(), |out| {
+            encode::trailers(out, trailers);
+        });
+    }
+
+    /// Asks for a turn of a reply that may have data. If its window is used up, its end may still be sent.
+    pub(super) fn advance_reply(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
+        self.core.want(stream.key);
+        if self.core.sending(stream.key) != Sending::Blocked {
+            return self.put_back(env, stream);
+        }
+        let Stage::Streaming(telemetry, mut streaming) = stream.stage else { return };
+        let mut cx = Stream::context(&stream.waker);
+        let end = contained_end(env, |env| streaming.next_end(env, &mut cx));
+        match end {
+            Some(part) => {
+                stream.stage = Stage::Discarding;
+                self.send_part(env, io, stream, telemetry, streaming, part);
+            }
+            None => {
+                stream.stage = Stage::Streaming(telemetry, streaming);
+                self.put_back(env, stream);
+            }
+        }
+    }
+
+    /// Notes that a reply is not held for the peer any more.
+    pub(super) fn uncharge(&mut self, streaming: &Streaming) {
+        self.unsent_bytes -= streaming.charged_bytes();
+    }
+}
+
+/// Polls a reply's body, which is code of the program: a panic ends its stream only.
+fn contained(env: &mut Env, poll: impl FnOnce(&mut Env) -> Part) -> Part {
+    contained_end(env, |env| Some(poll(env))).unwrap_or(Part::Pending)
+}
+
+fn contained_end(env: &mut Env, poll: impl FnOnce(&mut Env) -> Option<Part>) -> Option<Part> {
+    catch_unwind(AssertUnwindSafe(|| poll(env))).unwrap_or_else(|_| {
+        env.counters.panics.add("body");
+        tracing::error!("response body panicked, resetting the stream");
+        Some(Part::Failed("body_panicked"))
+    })
+}
