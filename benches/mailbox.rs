@@ -1,5 +1,5 @@
-//! Messages to an actor, beside messages through a bare flume channel.
-//! An iteration ends when its last message has been handled.
+//! Messages to an actor, beside messages through a bare flume channel. An iteration ends when its last
+//! message has been handled.
 //!
 //! `cargo bench --bench mailbox`
 

@@ -1,8 +1,7 @@
 //! Replay stores beside their lower bounds: a push under a lock and a bare redb loop.
 //!
 //! `cargo bench --bench replay` takes about a minute and reports the time per event. The summary at the end
-//! reports
-//! the CPU time per event of the whole process, including the threads of the store.
+//! reports the CPU time per event of the whole process, including the threads of the store.
 #![allow(clippy::unwrap_used)]
 
 use std::{

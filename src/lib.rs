@@ -1,4 +1,7 @@
-//! Windlass: an actor-model HTTP server for Linux.
+//! Windlass: an HTTP and push server for Linux, built on actors.
+//!
+//! It serves HTTP/1.1, HTTP/2, WebSockets and server-sent events. Each core runs one *shard*: a pinned event
+//! loop with its own sockets and connections. Shards share nothing and communicate by messages.
 //!
 //! ```no_run
 //! use windlass::{Request, Router, Server, get};
@@ -11,25 +14,38 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! New here: [embedding](docs::embedding) starts from what one knows of axum, and has whole [examples](docs::examples).
+//! # Getting started
 //!
-//! - [`Server`]: built with [`Server::builder`], changed while it serves through [`Server::routes`], ended with
-//!   [`Server::drain`]. [`Limits`], [`Timeouts`] and [`PoolSettings`] say what a peer can make it hold and for how long.
-//! - [`Router`]: routes ([`get`], [`post`], [`static_route`]), groups, [`Middleware`], state. A route runs inline on its
-//!   connection's shard, or async on the pool: [`Route::run_async`].
-//! - [`Request`] and [`Response`]: what a [`Handler`] takes and gives; [`IntoResponse`] is what it may return, [`Body`] is
-//!   whole or streamed. Both convert to and from the [`http`] crate's types.
-//! - [`Rejection`] and [`HandlerError`]: what a handler fails with. [`TestClient`] tests it without a server.
-//! - [`mount`](mount()): an axum `Router`, or any other tower service, behind a path.
-//! - [`broker`], [`topic_routes`] and [`replay`]: topics with history, published and subscribed to over HTTP.
-//!   [`event_stream`] and [`sse`]: streams of your own.
-//! - [`websocket`] and [`ws`]: routes that open WebSockets, and what runs on them.
-//! - [`actors`]: the runtime beneath, usable by itself; [`Builder::with_actors`] spawns yours on the server's shards.
-//! - [`Hooks`], [`Snapshot`] and [`Collector`]: what happens, told to the program and to Prometheus.
+//! [Embedding](docs::embedding) explains how to run a server inside a program. There are complete
+//! [examples](docs::examples).
 //!
-//! Pages: [actors](docs::actors), [embedding](docs::embedding), [architecture](docs::architecture), [configuration](docs::configuration), [HTTP/2](docs::http2),
-//! [gRPC](docs::grpc), [TLS](docs::tls), [WebSocket](docs::websocket), [topics](docs::topics), [event streams](docs::events),
-//! [operating](docs::operating).
+//! # Overview
+//!
+//! - **Server.** [`Server::builder`] configures and starts a [`Server`]. [`Server::routes`] changes its
+//!   routes while it runs, and [`Server::drain`] stops it gracefully. [`Limits`], [`Timeouts`] and
+//!   [`PoolSettings`] bound the resources that peers can occupy.
+//! - **Routes.** A [`Router`] has routes ([`get`], [`post`], [`static_route`]), groups, [`Middleware`] and
+//!   shared state. A route runs inline on its connection's shard, or on a pool of threads
+//!   ([`Route::run_async`]).
+//! - **Handlers.** A [`Handler`] is a function from a [`Request`] to a [`Response`], or to any type that
+//!   implements [`IntoResponse`]. A [`Body`] is complete or streamed. The types convert to and from those of
+//!   the [`http`] crate. [`Rejection`] and [`HandlerError`] are error types for handlers.
+//! - **Tests.** A [`TestClient`] calls a router without a server.
+//! - **Tower.** [`mount`](mount()) serves an axum `Router` or another tower service at a path.
+//! - **Topics.** A [`broker`] delivers events to many subscribers and keeps a history ([`replay`]).
+//!   [`topic_routes`] adds HTTP routes to publish and subscribe.
+//! - **Event streams.** [`event_stream`] creates a route whose handler sends events to one client ([`sse`]).
+//! - **WebSockets.** [`websocket`] creates a route whose handler has a socket ([`ws`]). A [`hub`] broadcasts
+//!   to many sockets.
+//! - **Actors.** [`actors`] is the runtime beneath, usable without the server. [`Builder::with_actors`]
+//!   spawns actors on the server's shards.
+//! - **Operations.** [`Hooks`] call back for each request. [`Snapshot`] and [`Collector`] export metrics.
+//!
+//! # Guides
+//!
+//! [Actors](docs::actors), [architecture](docs::architecture), [configuration](docs::configuration),
+//! [embedding](docs::embedding), [event streams](docs::events), [gRPC](docs::grpc), [HTTP/2](docs::http2),
+//! [operating](docs::operating), [TLS](docs::tls), [topics](docs::topics), [WebSocket](docs::websocket).
 #![cfg_attr(
     not(any(feature = "io-uring", feature = "epoll")),
     allow(dead_code, reason = "without an engine nothing drives the connections")

@@ -1,13 +1,15 @@
-//! What tests of several modules need.
+//! Helpers for the unit tests of several modules.
 
 use std::process::Command;
 
-/// Runs a test, named by its path in this crate, in a process of its own, where it may count descriptors or lower
-/// limits: returns true there.
+/// Runs a test in a process of its own, where it may count file descriptors or lower limits.
+///
+/// `test` is the path of the test in this crate. Returns `true` in the new process and `false` in the
+/// original one.
 ///
 /// # Panics
 ///
-/// The test failed there, or there is no such test.
+/// Panics if the test failed in the new process, or if there is no such test.
 pub(crate) fn alone(test: &str) -> bool {
     const MARK: &str = "WINDLASS_TEST_ALONE";
     if std::env::var_os(MARK).is_some() {

@@ -63,8 +63,8 @@ fn measure(engine: EngineKind) {
     let mut count = |path| allocations(&mut stream, path);
     let (fixed, sync, future, body) = (count("/static"), count("/sync"), count("/async"), count("/body"));
     println!(
-        "{engine}: allocations of {REQUESTS} requests: static {fixed}, sync {sync}, async fn {future}, with a body \
-         {body}"
+        "{engine}: allocations of {REQUESTS} requests: static {fixed}, sync {sync}, async fn {future}, \
+         with a body {body}"
     );
     assert!(fixed <= STRAY, "a static route must not allocate: {fixed} allocations in {REQUESTS} requests");
     assert!(sync <= STRAY, "an inline handler with a static body must not allocate: {sync} allocations");

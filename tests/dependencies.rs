@@ -1,6 +1,6 @@
-//! Holds the licence, ban and source rules of `deny.toml` over the dependency graph, with nothing but cargo.
+//! Checks the dependency graph against the licence, ban and source rules of `deny.toml`, with cargo alone.
 //!
-//! cargo-deny reads the same file and checks advisories too, but takes minutes to install; see
+//! cargo-deny reads the same file and also checks advisories, but takes minutes to install; see
 //! `scripts/check.sh`.
 #![allow(clippy::unwrap_used)]
 
@@ -14,13 +14,12 @@ use serde::Deserialize;
 
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// `deny.toml`. Unknown keys are errors: a rule that this test does not hold must not look as if it were
-/// held.
+/// Content of `deny.toml`. Unknown keys are errors, because this test would not check their rules.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Rules {
     graph: Graph,
-    /// Checked by cargo-deny only, since the advisories are a database of their own.
+    /// Checked by cargo-deny only, because advisories need a separate database.
     #[serde(rename = "advisories")]
     _advisories: toml::Table,
     licenses: Licences,
@@ -33,7 +32,7 @@ struct Rules {
 struct Graph {
     targets: Vec<String>,
     all_features: bool,
-    /// Workspace packages that are not checked, nor what only they depend on.
+    /// Workspace packages that are not checked, together with packages that only they depend on.
     exclude: Vec<String>,
 }
 
@@ -48,7 +47,7 @@ struct Licences {
     exceptions: Vec<Exception>,
 }
 
-/// Licences that only one crate may have.
+/// Licences that are allowed for one crate only.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Exception {
@@ -61,7 +60,7 @@ struct Exception {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Bans {
     wildcards: Level,
-    /// Dependencies by path need no version within the workspace.
+    /// Path dependencies within the workspace need no version.
     allow_wildcard_paths: bool,
     #[serde(rename = "multiple-versions")]
     _multiple_versions: Level,
@@ -71,7 +70,7 @@ struct Bans {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Ban {
-    /// A name, and after a colon the versions that are banned.
+    /// Name of the banned crate, optionally with a colon and the banned versions.
     #[serde(rename = "crate")]
     spec: String,
     reason: String,
@@ -92,7 +91,7 @@ enum Level {
     Allow,
 }
 
-/// The output of `cargo metadata`, as far as it is read here.
+/// Part of the output of `cargo metadata`.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -129,7 +128,7 @@ struct Node {
 }
 
 #[test]
-fn the_dependencies_keep_the_rules_of_deny_toml() {
+fn the_dependencies_obey_the_rules_of_deny_toml() {
     let rules: Rules = toml::from_str(&std::fs::read_to_string(top().join("deny.toml")).unwrap()).unwrap();
     assert!(rules.graph.all_features);
     let packages = packages(&rules.graph);
@@ -143,7 +142,7 @@ fn the_dependencies_keep_the_rules_of_deny_toml() {
 }
 
 #[test]
-fn a_package_that_breaks_a_rule_is_found() {
+fn a_package_that_breaks_a_rule_is_reported() {
     let rules: Rules = toml::from_str(&std::fs::read_to_string(top().join("deny.toml")).unwrap()).unwrap();
     let good = Package {
         id: "good".to_owned(),
@@ -178,7 +177,7 @@ fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Returns the packages in the graph by id, on all targets together.
+/// Returns the packages of the graphs of all targets by ID.
 fn packages(graph: &Graph) -> BTreeMap<String, Package> {
     let mut found = BTreeMap::new();
     for target in &graph.targets {
@@ -230,10 +229,7 @@ fn faults_of(rules: &Rules, package: &Package) -> Vec<String> {
     }
     for Ban { spec, reason } in &rules.bans.deny {
         let (banned, below) = spec.split_once(":<").unwrap_or((spec, ""));
-        assert!(
-            !banned.contains(':'),
-            "deny.toml: this test reads versions as `name:<version`, not `{spec}`"
-        );
+        assert!(!banned.contains(':'), "deny.toml: expected `name:<version`, found `{spec}`");
         if name == banned && (below.is_empty() || numbers(version) < numbers(below)) {
             faults.push(format!("{name} {version}: banned: {reason}"));
         }
@@ -242,8 +238,9 @@ fn faults_of(rules: &Rules, package: &Package) -> Vec<String> {
         let excused = |dependency: &Dependency| rules.bans.allow_wildcard_paths && dependency.path.is_some();
         let wild =
             package.dependencies.iter().filter(|dependency| dependency.req == "*" && !excused(dependency));
-        faults
-            .extend(wild.map(|dependency| format!("{name}: depends on any version of {}", dependency.name)));
+        faults.extend(
+            wild.map(|dependency| format!("{name}: depends on {} with a wildcard version", dependency.name)),
+        );
     }
     if let Some(source) = package.source.as_deref().filter(|source| *source != CRATES_IO) {
         let Sources { unknown_registry, unknown_git } = rules.sources;
@@ -255,14 +252,14 @@ fn faults_of(rules: &Rules, package: &Package) -> Vec<String> {
     faults
 }
 
-/// Returns the numbers of a version, without what stands behind them.
+/// Returns the numbers of a version, without pre-release and build metadata.
 fn numbers(version: &str) -> Vec<u64> {
     let end = version.find(['-', '+']).unwrap_or(version.len());
     version[..end].split('.').map(|number| number.parse().unwrap()).collect()
 }
 
-/// Returns `true` if the allowed licences satisfy an SPDX expression. AND binds closer than OR; an old `/` is
-/// an OR.
+/// Returns `true` if the allowed licences satisfy an SPDX expression. AND takes precedence over OR. `/` is an
+/// old form of OR.
 fn licence_is_met(expression: &str, allowed: &dyn Fn(&str) -> bool) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let mut words = spaced.split_whitespace().collect::<Vec<_>>();
@@ -272,7 +269,7 @@ fn licence_is_met(expression: &str, allowed: &dyn Fn(&str) -> bool) -> bool {
     met
 }
 
-/// Reads terms joined by OR; `words` is in reverse.
+/// Parses terms joined by OR. `words` is in reverse order.
 fn alternatives(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
     let mut met = conjunction(words, allowed);
     while words.last() == Some(&"OR") {
@@ -282,7 +279,7 @@ fn alternatives(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
     met
 }
 
-/// Reads terms joined by AND.
+/// Parses terms joined by AND.
 fn conjunction(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
     let mut met = term(words, allowed);
     while words.last() == Some(&"AND") {
@@ -292,9 +289,9 @@ fn conjunction(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
     met
 }
 
-/// Reads a licence, with its exception if it has one, or an expression in parentheses.
+/// Parses a licence, with its exception if it has one, or an expression in parentheses.
 fn term(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
-    let word = words.pop().expect("a licence");
+    let word = words.pop().expect("expression should contain a licence");
     if word == "(" {
         let met = alternatives(words, allowed);
         assert_eq!(words.pop(), Some(")"));
@@ -304,12 +301,12 @@ fn term(words: &mut Vec<&str>, allowed: &dyn Fn(&str) -> bool) -> bool {
         let exception = words.split_off(words.len() - 2)[0];
         return allowed(&format!("{word} WITH {exception}"));
     }
-    // Of "this version or later" the user may choose this version.
+    // A `+` means "or any later version"; the version itself is one of the choices.
     allowed(word.trim_end_matches('+'))
 }
 
 #[test]
-fn licence_expressions_are_read_by_the_rules_of_spdx() {
+fn licence_expressions_follow_the_rules_of_spdx() {
     let met = |expression| licence_is_met(expression, &|name| ["MIT", "ISC", "Apache-2.0"].contains(&name));
     for expression in [
         "MIT",

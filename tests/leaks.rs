@@ -18,7 +18,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 use windlass::{Operations, Request, Router, Server, actors::Cores, get, static_route};
 
-use eventually::{PATIENCE, eventually};
+use eventually::{TIMEOUT, eventually};
 
 /// Reruns the test in a child process. Returns `true` in the child and `false` in the parent, after the child
 /// succeeded.
@@ -103,7 +103,7 @@ fn start() -> Server {
 }
 
 fn get_once(stream: &mut TcpStream, path: &str) -> String {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
         .write_all(format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").as_bytes())
         .unwrap();
@@ -140,7 +140,7 @@ fn a_server_that_ends_releases_its_threads_and_descriptors() {
             assert!(report.system.is_clean(), "{report}");
         }
         drop(server);
-        assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+        assert!(began.elapsed() < TIMEOUT, "{:?}", began.elapsed());
         drop(cut);
         eventually(&format!("usage is back at {base:?}; open descriptors: {:?}", open_descriptors()), || {
             Usage::now().is_back_at(base, servers)

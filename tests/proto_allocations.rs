@@ -52,8 +52,8 @@ fn each_allocation_is_counted_once() {
 
 #[test]
 fn a_request_and_its_response_allocate_nothing_on_warm_buffers() {
-    let input =
-        b"POST /demo?a=b HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: */*\r\nTransfer-Encoding: chunked\r\n\r\n\
+    let input = b"POST /demo?a=b HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAccept: */*\r\n\
+          Transfer-Encoding: chunked\r\n\r\n\
                   5\r\nhello\r\n5;x\r\nworld\r\n0\r\n\r\n";
     let (mut search, mut head, limits) = (Search::default(), Head::default(), Limits::default());
     let mut headers = HeaderMap::new();

@@ -282,7 +282,8 @@ fn host_is_present_once_and_valid() {
     {
         accepted(host(value));
     }
-    let bad = "a b|a/b|a@b|a:b|a:65536|a:123456|a:1:2|::1|[::1|[::1]x|[]|[a]|[::1%25e]|%4|%zz|a\"|<a>|a?b|a#b|a\\b|a, b";
+    let bad = "a b|a/b|a@b|a:b|a:65536|a:123456|a:1:2|::1|[::1|[::1]x|[]|[a]|[::1%25e]|%4|%zz|\
+               a\"|<a>|a?b|a#b|a\\b|a, b";
     for value in bad.split('|').chain(["\u{e9}", "a:+1", "[::1]:b"]) {
         rejected(host(value), Reject::HostInvalid);
     }
@@ -308,8 +309,8 @@ fn transfer_encoding_is_exactly_one_final_chunked() {
     for value in ["chunked", "Chunked", " \tCHUNKED\t "] {
         assert_eq!(accepted(with(&format!("Transfer-Encoding:{value}\r\n"))).framing(), Framing::Chunked);
     }
-    let bad = "|gzip|identity|xchunked|chunked, chunked|chunked, gzip|chunked,|,chunked|chunked;a=b|\"chunked\"|\
-               gzip, chunked, chunked|chunked, identity|chunke d|gzip, , chunked";
+    let bad = "|gzip|identity|xchunked|chunked, chunked|chunked, gzip|chunked,|,chunked|chunked;a=b|\
+               \"chunked\"|gzip, chunked, chunked|chunked, identity|chunke d|gzip, , chunked";
     for value in bad.split('|') {
         rejected(with(&format!("Transfer-Encoding: {value}\r\n")), Reject::CodingInvalid);
     }

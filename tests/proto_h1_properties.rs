@@ -140,8 +140,11 @@ fn framings() -> impl Strategy<Value = Framing> {
     prop_oneof![Just(Framing::None), (0_u64..40).prop_map(Framing::Length), Just(Framing::Chunked)]
 }
 
+/// Fields that the properties of encoded heads add.
+const OWN_NAMES: &[&str] = &["x", "date", "connection", "content-length", "transfer-encoding"];
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn cuts_do_not_change_the_result_of_a_head(input in heads(), cuts in cuts()) {
@@ -199,7 +202,10 @@ proptest! {
     }
 
     #[test]
-    fn encoded_chunks_are_decoded_to_the_same_data(data in vec(vec(any::<u8>(), 0..50), 0..8), cuts in cuts()) {
+    fn encoded_chunks_are_decoded_to_the_same_data(
+        data in vec(vec(any::<u8>(), 0..50), 0..8),
+        cuts in cuts(),
+    ) {
         let mut wire = Vec::new();
         data.iter().for_each(|data| encode::chunk(&mut wire, data));
         wire.extend_from_slice(encode::LAST_CHUNK);
@@ -216,7 +222,7 @@ proptest! {
         method in select(vec![Method::Get, Method::Head, Method::Connect, Method::Post]),
         version in select(vec![Version::Http10, Version::Http11]),
         keep_alive in any::<bool>(),
-        own in vec((select(vec!["x", "date", "connection", "content-length", "transfer-encoding"]), "[ -~]{0,12}"), 0..5),
+        own in vec((select(OWN_NAMES), "[ -~]{0,12}"), 0..5),
     ) {
         let own: Vec<_> = own.iter().map(|(name, value)| {
             (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
@@ -235,7 +241,9 @@ proptest! {
         prop_assert_eq!(values("date").len(), 1);
         let (lengths, codings) = (values("content-length"), values("transfer-encoding"));
         match sent.framing {
-            Written::Length(n) => prop_assert_eq!((lengths, codings.len()), (vec![n.to_string().into_bytes()], 0)),
+            Written::Length(n) => {
+                prop_assert_eq!((lengths, codings.len()), (vec![n.to_string().into_bytes()], 0));
+            }
             Written::Chunked => prop_assert_eq!((lengths.len(), codings), (0, vec![b"chunked".to_vec()])),
             Written::Close => prop_assert!(lengths.is_empty() && codings.is_empty() && !sent.keep_alive),
             Written::None => prop_assert!(lengths.len() <= 1 && codings.is_empty()),

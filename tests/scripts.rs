@@ -1,8 +1,8 @@
-//! Every script prints its usage and refuses wrong arguments before it builds or starts anything.
+//! Every script prints its usage and rejects invalid arguments before it builds or starts anything.
 //!
-//! The tests read the options and their values from the usage text of each script, so they cover a new script
-//! or option without a change here. The name that an option gives to its value says what the value is: see
-//! [`WRONG_VALUES`].
+//! The tests read the options and their values from the usage text of each script, so new scripts and options
+//! are covered. The value name of an option, such as `CORE`, selects its invalid values from
+//! [`INVALID_VALUES`].
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -11,8 +11,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// Names of values in usage texts, each with values that must be refused.
-const WRONG_VALUES: &[(&str, &[&str])] = &[
+/// Value names in usage texts, each with values that must be rejected.
+const INVALID_VALUES: &[(&str, &[&str])] = &[
     ("N", &["0", "-1", "1.5", "three", "", "9999999999", "--quick"]),
     ("R", &["0", "-1", "many", "", "0.0"]),
     ("TIME", &["0", "-1", "soon", "", "10 minutes"]),
@@ -30,16 +30,16 @@ const WRONG_VALUES: &[(&str, &[&str])] = &[
     ("DIR", &[""]),
 ];
 
-/// Positional arguments in usage texts, each with a value that must be refused. A test filter may be
+/// Positional arguments in usage texts, each with a value that must be rejected. A test filter may be
 /// anything.
-const WRONG_ARGUMENTS: &[(&str, Option<&str>)] = &[
+const INVALID_ARGUMENTS: &[(&str, Option<&str>)] = &[
     ("CASE", Some("unknown case")),
     ("LIBRARY", Some("unknown library")),
     ("STEP", Some("unknown step")),
     ("FILTER", None),
 ];
 
-/// An option of a script, with the name of its value if it takes one.
+/// Option of a script, with its value name if it takes a value.
 #[derive(Debug)]
 struct Opt {
     name: String,
@@ -47,14 +47,14 @@ struct Opt {
 }
 
 struct Script {
-    /// The file name, which starts each error message.
+    /// File name, which starts each error message.
     name: String,
     usage: String,
 }
 
 impl Script {
-    /// Runs the script. There is no cargo on its path and no binary where it looks for one: an argument that
-    /// it does not refuse ends in a different message.
+    /// Runs the script without cargo in its path and without a binary, so that an argument it accepts causes
+    /// a different error.
     fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(top().join("scripts").join(&self.name));
         command.args(arguments).current_dir("/").stdin(Stdio::null());
@@ -65,9 +65,9 @@ impl Script {
         command.output().unwrap()
     }
 
-    /// Asserts that the script refuses the arguments with one line that has all these words.
+    /// Asserts that the script rejects the arguments with one line that contains all these words.
     #[track_caller]
-    fn refuses(&self, arguments: &[&str], words: &[&str]) {
+    fn rejects(&self, arguments: &[&str], words: &[&str]) {
         let output = self.run(arguments);
         let error = String::from_utf8(output.stderr).unwrap();
         let shown = format!("{} {arguments:?}: {error}", self.name);
@@ -129,79 +129,79 @@ fn every_script_prints_its_usage() {
         }
         let usage = &script.usage;
         assert!(usage.contains(&format!("\nusage: scripts/{}", script.name)), "{}: {usage}", script.name);
-        assert!(usage.contains("\nNeeds "), "{} does not say what it needs: {usage}", script.name);
+        assert!(usage.contains("\nNeeds "), "{} should state what it needs: {usage}", script.name);
         assert!(usage.lines().all(|line| line.chars().count() <= 110), "{}: {usage}", script.name);
-        // The comment ends where the code begins.
+        // The usage text ends before the code.
         let code = |line: &str| line.starts_with("source ") || line.starts_with("set ");
         assert!(!usage.lines().any(code), "{}: {usage}", script.name);
     }
 }
 
 #[test]
-fn options_that_do_not_exist_are_refused() {
+fn unknown_options_and_arguments_are_rejected() {
     for script in scripts() {
-        script.refuses(&["--no-such-option"], &["--no-such-option", "--help"]);
-        script.refuses(&["-x"], &["-x", "--help"]);
+        script.rejects(&["--no-such-option"], &["--no-such-option", "--help"]);
+        script.rejects(&["-x"], &["-x", "--help"]);
         for name in script.positional() {
-            let (_, wrong) = WRONG_ARGUMENTS.iter().find(|(known, _)| *known == name).unwrap();
+            let (_, wrong) = INVALID_ARGUMENTS.iter().find(|(known, _)| *known == name).unwrap();
             if let Some(wrong) = wrong {
-                script.refuses(&[wrong], &[wrong]);
+                script.rejects(&[wrong], &[wrong]);
             }
         }
         if script.positional().is_empty() {
-            script.refuses(&["argument"], &["unexpected argument 'argument'"]);
+            script.rejects(&["argument"], &["unexpected argument 'argument'"]);
         }
     }
 }
 
 #[test]
-fn options_without_their_value_are_refused() {
+fn options_without_a_value_are_rejected() {
     for script in scripts() {
         for Opt { name, value } in script.options() {
             if value.is_some() {
-                script.refuses(&[&name], &[&name, "needs a value"]);
+                script.rejects(&[&name], &[&name, "needs a value"]);
             }
         }
     }
 }
 
 #[test]
-fn wrong_values_are_refused() {
-    let mut refused = 0;
+fn invalid_values_are_rejected() {
+    let mut rejected = 0;
     for script in scripts() {
         for Opt { name, value } in script.options() {
             let Some(value) = value else { continue };
-            let known = WRONG_VALUES.iter().find(|(known, _)| *known == value);
-            let (_, wrong) = known
-                .unwrap_or_else(|| panic!("{} {name}: give {value} a line in WRONG_VALUES", script.name));
+            let known = INVALID_VALUES.iter().find(|(known, _)| *known == value);
+            let (_, wrong) =
+                known.unwrap_or_else(|| panic!("{} {name}: add {value} to INVALID_VALUES", script.name));
             for wrong in *wrong {
-                script.refuses(&[&name, wrong], &[&name]);
-                refused += 1;
+                script.rejects(&[&name, wrong], &[&name]);
+                rejected += 1;
             }
         }
     }
-    assert!(refused > 100, "{refused}");
+    assert!(rejected > 100, "{rejected}");
 }
 
 #[test]
-fn contradictions_are_refused() {
+fn contradicting_options_are_rejected() {
     let script = |name: &str| Script { name: name.to_owned(), usage: String::new() };
-    script("soak.sh").refuses(&["--ab", "--target", "http://127.0.0.1:1/"], &["--ab", "--target"]);
+    script("soak.sh").rejects(&["--ab", "--target", "http://127.0.0.1:1/"], &["--ab", "--target"]);
     let dropped = ["--nothing-dropped", "--target", "http://127.0.0.1:1/"];
-    script("soak.sh").refuses(&dropped, &["--nothing-dropped", "--target"]);
-    script("autobahn.sh").refuses(&["--record", "1.1.1"], &["--record"]);
+    script("soak.sh").rejects(&dropped, &["--nothing-dropped", "--target"]);
+    script("autobahn.sh").rejects(&["--record", "1.1.1"], &["--record"]);
     for name in ["bench.sh", "fanout.sh"] {
         script(name)
-            .refuses(&["--server-core", "0", "--client-core", "0"], &["--server-core", "--client-core"]);
+            .rejects(&["--server-core", "0", "--client-core", "0"], &["--server-core", "--client-core"]);
     }
-    script("matrix.sh").refuses(&["--cells", "http"], &["no cell matches"]);
-    script("mailbox.sh").refuses(&["tell", "flume", "more"], &["unexpected argument 'more'"]);
-    script("asan.sh").refuses(&["net::", "conn::"], &["unexpected argument 'conn::'"]);
-    script("instructions.sh").refuses(&["--check", "--write"], &["--write"]);
+    script("matrix.sh").rejects(&["--cells", "http"], &["no cell matches"]);
+    script("mailbox.sh").rejects(&["tell", "flume", "more"], &["unexpected argument 'more'"]);
+    script("asan.sh").rejects(&["net::", "conn::"], &["unexpected argument 'conn::'"]);
+    script("instructions.sh").rejects(&["--check", "--write"], &["--write"]);
 }
 
 #[test]
-fn usage_texts_are_read_as_they_are_meant() {
+fn usage_texts_are_parsed_correctly() {
     let soak = scripts().into_iter().find(|script| script.name == "soak.sh").unwrap();
     let options = soak.options();
     let named = |name: &str| options.iter().find(|option| option.name == name).unwrap();

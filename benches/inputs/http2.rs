@@ -1,4 +1,4 @@
-//! HTTP/2 connections with requests as clients send them.
+//! HTTP/2 connections with the requests of common clients.
 
 use std::time::Instant;
 
@@ -8,14 +8,15 @@ use windlass::proto::h2::{Connection, Context, Event, Head, Image, Limits, hpack
 
 use super::http::DATE;
 
-/// The fields that a load generator sends, in its first block, with all of them in the table behind it.
+/// Fields of a load generator. Its first header block adds them to the table, and later ones refer to the
+/// table.
 const LOAD: &[(&str, &str)] = &[
     (":path", "/demo/plaintext"),
     (":authority", "127.0.0.1:8080"),
     ("user-agent", "h2load nghttp2/1.52.0"),
 ];
 
-/// The fields that a browser sends beside the pseudo-header fields.
+/// Fields of a browser's request, without pseudo-header fields.
 const BROWSER: &[(&str, &str)] = &[
     ("sec-ch-ua", "\"Chromium\";v=\"130\", \"Google Chrome\";v=\"130\", \"Not?A_Brand\";v=\"99\""),
     ("sec-ch-ua-mobile", "?0"),
@@ -52,7 +53,8 @@ fn literal(block: &mut Vec<u8>, first: u8, name: &str, value: &str) {
     }
 }
 
-/// The block of a browser's request whose fields are not in the table: all Huffman, none indexed.
+/// Returns the header block of a browser's request. All strings are Huffman-coded and no field is in the
+/// table.
 pub(crate) fn browser_block() -> Vec<u8> {
     let mut block = vec![0x82, 0x87];
     literal(&mut block, 0, ":path", "/shop/items/42?ref=home&utm_source=mail");
@@ -61,11 +63,11 @@ pub(crate) fn browser_block() -> Vec<u8> {
     block
 }
 
-/// Decodes a block so many times with a decoder that has seen it.
+/// Decodes a header block `times` times with one decoder. Returns the number of valid field lines.
 ///
 /// # Panics
 ///
-/// The block is not valid.
+/// If the block is invalid.
 pub(crate) fn decode(block: &[u8], times: u64) -> usize {
     let (mut decoder, mut bytes) = (Decoder::default(), Vec::with_capacity(4096));
     let mut lines = 0;
@@ -73,7 +75,7 @@ pub(crate) fn decode(block: &[u8], times: u64) -> usize {
         bytes.clear();
         decoder.begin();
         let mut rest = std::hint::black_box(block);
-        while let Some(line) = decoder.next(&mut rest, &mut bytes).expect("it is valid") {
+        while let Some(line) = decoder.next(&mut rest, &mut bytes).expect("block should be valid") {
             lines += usize::from(line.verdict == windlass::proto::h2::field::Value::Valid);
         }
     }
@@ -87,7 +89,7 @@ fn frame(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) 
     bytes.extend(payload);
 }
 
-/// A connection whose peer has everything that it sends in the table.
+/// Connection whose peer refers to the table for every field it sends.
 pub(crate) struct Served {
     connection: Connection,
     limits: Limits,
@@ -95,52 +97,52 @@ pub(crate) struct Served {
     head: Head,
     out: Vec<u8>,
     image: Image,
-    /// Frames of requests.
+    /// Frames of the next requests.
     requests: Vec<u8>,
     stream: u32,
 }
 
-/// Requests that come at once.
+/// Number of requests in a batch.
 pub(crate) const BATCH: u64 = 100;
 
 impl Served {
-    /// Greets and sends the first request.
+    /// Creates a connection and processes the preface, the settings and the first request.
     ///
     /// # Panics
     ///
-    /// The image cannot be made.
+    /// If the image cannot be created.
     pub(crate) fn new() -> Self {
         let (limits, now, mut out) = (Limits::default(), Instant::now(), Vec::new());
         let connection = Connection::new(&limits, now, &mut out);
         let fields = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
-        let image =
-            Image::new(StatusCode::OK, &fields, Bytes::from_static(b"Hello, World!")).expect("it is short");
+        let image = Image::new(StatusCode::OK, &fields, Bytes::from_static(b"Hello, World!"))
+            .expect("image should be created");
         let (head, requests) = (Head::default(), Vec::new());
         let mut served = Self { connection, limits, now, head, out, image, requests, stream: 1 };
-        let mut greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        frame(&mut greeting, 4, 0, 0, &[0, 4, 0x7f, 0xff, 0, 0]);
-        frame(&mut greeting, 8, 0, 0, &[0x7f, 0xfe, 0, 0]);
+        let mut input = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        frame(&mut input, 4, 0, 0, &[0, 4, 0x7f, 0xff, 0, 0]);
+        frame(&mut input, 8, 0, 0, &[0x7f, 0xfe, 0, 0]);
         let mut block = vec![0x82, 0x86];
         LOAD.iter().for_each(|(name, value)| literal(&mut block, 0x40, name, value));
-        frame(&mut greeting, 1, 5, 1, &block);
-        served.requests = greeting;
-        served.answer();
+        frame(&mut input, 1, 5, 1, &block);
+        served.requests = input;
+        served.respond();
         served
     }
 
-    /// Sends a batch of requests, all of whose fields are in the table, and answers them; returns how many.
+    /// Receives a batch of requests, answers them and returns their number.
     pub(crate) fn batch(&mut self) -> u64 {
         self.requests.clear();
         for _ in 0..BATCH {
             self.stream += 2;
             frame(&mut self.requests, 1, 5, self.stream, &[0x82, 0x86, 0xc0, 0xbf, 0xbe]);
         }
-        // What the peer takes, it gives back.
+        // The window update of the peer returns the credit of the response bodies.
         frame(&mut self.requests, 8, 0, 0, &(BATCH as u32 * 13).to_be_bytes());
-        self.answer()
+        self.respond()
     }
 
-    fn answer(&mut self) -> u64 {
+    fn respond(&mut self) -> u64 {
         self.out.clear();
         let mut answered = 0;
         let mut input = std::hint::black_box(&self.requests[..]);

@@ -1,4 +1,4 @@
-//! Flags.
+//! Commands and flags.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::{load::Load, soak::Soak, topics::TopicFlags};
 use windlass::EngineKind;
 
-/// An actor-model HTTP server for Linux. Without a command it serves.
+/// HTTP and push server for Linux. Runs the server unless a command is given.
 #[derive(Debug, Parser)]
 #[command(name = "windlass", version, args_conflicts_with_subcommands = true)]
 pub(super) struct Cli {
@@ -19,26 +19,27 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Serve until a signal: TERM or INT drains, a second one ends at once
+    /// Run the server. SIGTERM or SIGINT drains it, a second one stops it at once
     Serve(Box<Serve>),
-    /// Tell what this system allows and refuses, and how to mend it; exit status 1 if something must be
+    /// Check this system and suggest fixes. Exit status 1 if the server cannot run
     Doctor,
-    /// Load a server and print its latency; exit status 1 if nothing was served, or anything failed
+    /// Send requests to a server and print its latency. Exit status 1 if nothing was served or anything
+    /// failed
     Load(Box<Load>),
-    /// Load a server for long, watch its process, write a report and judge; exit status 1 if it does not pass
+    /// Load a server for a long time, watch its process and judge the result. Exit status 1 if it fails
     Soak(Box<Soak>),
-    /// Read a configuration file as 'serve' would, and tell what is wrong with it
+    /// Check a configuration file without starting a server
     CheckConfig {
-        /// The file
+        /// Configuration file (TOML)
         file: PathBuf,
     },
-    /// Make a self-signed certificate for tests on this machine: localhost, 127.0.0.1 and ::1
+    /// Create a self-signed certificate for tests on this machine: localhost, 127.0.0.1 and ::1
     #[cfg(feature = "dev-cert")]
     DevCert {
-        /// Folder for cert.pem and key.pem; files that are there are not overwritten [default: the current one]
+        /// Folder for cert.pem and key.pem. Existing files are not overwritten [default: the current folder]
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
-        /// Another name or address it shall be good for; may be repeated
+        /// Further name or address for the certificate; may be repeated
         #[arg(long, value_name = "HOST")]
         name: Vec<String>,
     },
@@ -46,74 +47,75 @@ pub(super) enum Command {
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Serve {
-    /// Address to listen on: 127.0.0.1:8080, [::1]:8080, :8080, unix:/path, or systemd[:NAME] for the sockets a .socket unit passed; may be repeated [default: 127.0.0.1:8080]
+    /// Address to listen on: 127.0.0.1:8080, [::1]:8080, :8080, unix:/path, or systemd[:NAME] for sockets
+    /// from a .socket unit; may be repeated [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Vec<String>,
-    /// PEM file with a certificate chain: every --listen speaks HTTPS; see 'windlass dev-cert'
+    /// PEM file with a certificate chain. Every --listen address then speaks HTTPS; see 'windlass dev-cert'
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(super) tls_cert: Option<PathBuf>,
-    /// PEM file with the private key of --tls-cert; HUP reads both again
+    /// PEM file with the private key of --tls-cert. SIGHUP reloads both files
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(super) tls_key: Option<PathBuf>,
-    /// Engine that drives the sockets: auto, io_uring or epoll [default: auto: io_uring where it may be used]
+    /// I/O engine: auto, io_uring or epoll [default: auto, which is io_uring if it works, else epoll]
     #[arg(long, value_name = "ENGINE")]
     pub(super) engine: Option<EngineKind>,
-    /// Number of shards [default: one for each core this process may use]
+    /// Number of shards [default: one for each core that this process may use]
     #[arg(long, value_name = "N")]
     pub(super) shards: Option<usize>,
-    /// Cores to pin one shard each to, such as 0,2-3; with --shards the two must agree
+    /// Cores such as 0,2-3, one for each shard. With --shards the numbers must agree
     #[arg(long, value_name = "LIST")]
     pub(super) cores: Option<String>,
     /// Worker threads for async routes [default: one for each shard, at least two]
     #[arg(long, value_name = "N")]
     pub(super) workers: Option<usize>,
-    /// Configuration file (TOML); flags win over it
+    /// Configuration file (TOML). Flags take precedence
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// How long a drain waits for running requests, seconds [default: 30]
+    /// Seconds that a drain waits for open requests [default: 30]
     #[arg(long, value_name = "SECS")]
     pub(super) grace: Option<u64>,
-    /// Log every request, as JSON on standard output
+    /// Write one JSON line per request to standard output
     #[arg(long)]
     pub(super) access_log: bool,
-    /// No demo routes
+    /// Serve no demo routes
     #[arg(long)]
     pub(super) no_demo: bool,
     #[command(flatten)]
     pub(super) topics: TopicFlags,
-    /// Add /demo/block?ms=N and /demo/burn?ms=N, which hold a thread of the pool
+    /// Add /demo/block?ms=N and /demo/burn?ms=N, which block a thread of the pool
     #[arg(long, hide = true)]
     pub(super) demo_blocking: bool,
 }
 
-/// Makes clap's message one line that says what is wrong and where help is.
+/// Formats an error of clap as one line that says what is wrong and how to get help.
 pub(super) fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let mut lines = text.lines();
-    let mut what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    if what.ends_with(':') {
-        // A list follows, a line for each.
+    let mut message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    if message.ends_with(':') {
+        // A list follows, one item per line.
         for item in lines.take_while(|line| !line.is_empty()) {
-            what = format!("{what} {}", item.trim());
+            message = format!("{message} {}", item.trim());
         }
     }
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
     let tip = tip.map(|tip| format!(" ({tip})")).unwrap_or_default();
-    format!("{what}{tip}; see 'windlass --help'")
+    format!("{message}{tip}; see 'windlass --help'")
 }
 
-/// Reads a list of cores such as `0,2-3`.
+/// Parses a list of cores such as `0,2-3`.
 pub(super) fn cores(list: &str) -> Result<Vec<usize>, String> {
-    let wrong = || format!("'{list}' is no list of cores; write 0,2-3");
+    let invalid = || format!("invalid core list '{list}': write numbers and ranges such as 0,2-3");
     let mut cores = Vec::new();
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.trim().parse::<usize>().map_err(|_| wrong());
+        let number = |text: &str| text.trim().parse::<usize>().map_err(|_| invalid());
         let (first, last) = (number(first)?, number(last)?);
-        /// More than any machine has: a slip of the pen must not make a million shards.
-        const MOST: usize = 4096;
-        if first > last || last >= MOST {
-            return Err(wrong());
+        /// Upper bound of core numbers, so that a typing error does not create a million shards.
+        const MAX_CORES: usize = 4096;
+        if first > last || last >= MAX_CORES {
+            return Err(invalid());
         }
         cores.extend(first..=last);
     }

@@ -1,4 +1,4 @@
-//! The configuration file, and how flags go over it.
+//! The configuration: the file, overridden by flags.
 
 use std::{
     ops::Range,
@@ -15,23 +15,23 @@ use super::{
 };
 use windlass::{EngineKind, Limits, ListenOptions, PoolSettings, Timeouts, TrustedProxies, actors::Cores};
 
-/// Everything that can be set. Unknown keys are refused.
+/// The configuration of the server. Unknown keys are errors.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Config {
-    /// Addresses, as `--listen`.
+    /// Addresses as in `--listen`.
     listen: Vec<String>,
-    /// As `--tls-cert`.
+    /// See `--tls-cert`.
     tls_cert: Option<PathBuf>,
-    /// As `--tls-key`.
+    /// See `--tls-key`.
     tls_key: Option<PathBuf>,
-    /// Listeners with settings of their own.
+    /// Listeners with their own settings.
     listener: Vec<ListenerConfig>,
     pub(super) engine: EngineKind,
     shards: Option<usize>,
-    /// As `--cores`.
+    /// See `--cores`.
     cores: Option<String>,
-    /// Shards go wherever the kernel puts them.
+    /// Shards are not pinned to cores.
     unpinned: bool,
     pub(super) access_log: bool,
     demo: Option<bool>,
@@ -40,7 +40,6 @@ pub(super) struct Config {
     trusted_proxies: Vec<String>,
     backlog: Option<u32>,
     send_buffer_bytes: Option<usize>,
-    /// HTTP/2 is spoken with clients that begin with it.
     http2: Option<bool>,
     /// HTTP/1.1 requests may ask for HTTP/2.
     pub(super) h2c_upgrade: bool,
@@ -50,7 +49,7 @@ pub(super) struct Config {
     pub(super) topics: TopicConfig,
 }
 
-/// One `[[listener]]`.
+/// A `[[listener]]` section.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListenerConfig {
@@ -58,7 +57,7 @@ struct ListenerConfig {
     /// Every connection starts with a PROXY preamble.
     #[serde(default)]
     proxy_protocol: bool,
-    /// Whether it speaks TLS; unset: if there is a certificate.
+    /// Speaks TLS. `None`: if there is a certificate.
     tls: Option<bool>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
@@ -75,6 +74,12 @@ enum ListenerHttp2 {
 }
 
 impl ListenerConfig {
+<<<<<<< 532b1a3
+    /// Returns the listener's own certificate, else the one of the file's top level.
+    fn certificate(&self, default: Option<&CertificateFiles>) -> Result<Option<CertificateFiles>, String> {
+        let own = CertificateFiles::from_options(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+        match (self.tls, own) {
+=======
     fn listener(&self, everybodys: Option<&CertificateFiles>) -> Result<Listener, String> {
         let is_http2_only = self.http2 == Some(ListenerHttp2::Only);
         let certificate = self.pair(everybodys)?;
@@ -92,34 +97,37 @@ impl ListenerConfig {
     fn pair(&self, everybodys: Option<&CertificateFiles>) -> Result<Option<CertificateFiles>, String> {
         let pair = CertificateFiles::from_options(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         match (self.tls, pair) {
+>>>>>>> 1c8c7e0
             (Some(false), None) => Ok(None),
-            (Some(false), Some(_)) => {
-                Err(format!("listener {}: tls = false, but there is a tls_cert", self.address))
-            }
-            (_, Some(pair)) => Ok(Some(pair)),
-            (Some(true), None) if everybodys.is_none() => {
-                Err(format!("listener {}: tls = true needs tls_cert and tls_key", self.address))
-            }
-            (_, None) => Ok(everybodys.cloned()),
+            (Some(false), Some(_)) => Err(format!(
+                "listener {}: tls = false contradicts tls_cert: remove one of them",
+                self.address
+            )),
+            (_, Some(own)) => Ok(Some(own)),
+            (Some(true), None) if default.is_none() => Err(format!(
+                "listener {}: tls = true needs a certificate: set tls_cert and tls_key",
+                self.address
+            )),
+            (_, None) => Ok(default.cloned()),
         }
     }
 }
 
 impl Config {
-    /// Reads a file.
+    /// Reads a configuration file.
     pub(super) fn read(file: &Path) -> Result<Self, String> {
         let name = file.display();
         let text = std::fs::read_to_string(file)
-            .map_err(|e| format!("cannot read the configuration {name}: {e}"))?;
+            .map_err(|error| format!("cannot read the configuration file {name}: {error}"))?;
         toml::from_str(&text).map_err(|error| {
             let line = error.span().map(|span| line_of(&text, &span)).unwrap_or_default();
-            // Further lines of the message repeat the file's.
-            let what = error.message().lines().collect::<Vec<_>>().join(" ");
-            format!("{name}{line}: {what}")
+            // Errors are one line.
+            let message = error.message().lines().collect::<Vec<_>>().join(" ");
+            format!("{name}{line}: {message}")
         })
     }
 
-    /// Reads the file named by the flags, if any, and puts the flags over it.
+    /// Reads the file that the flags name, if any, and overrides it with the flags.
     pub(super) fn resolve(args: &Serve) -> Result<Self, String> {
         let mut config = args.config.as_deref().map(Self::read).transpose()?.unwrap_or_default();
         if !args.listen.is_empty() {
@@ -146,7 +154,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks what the parts allow one by one.
+    /// Checks every part of the configuration.
     pub(super) fn check(&self) -> Result<(), String> {
         self.limits.check()?;
         self.pool.check()?;
@@ -157,25 +165,36 @@ impl Config {
         self.trusted_proxies().map(|_| ())
     }
 
-    /// Checks that nobody but who shall can publish at the addresses known by now.
+    /// Checks that strangers cannot publish at the addresses of these listeners. Sockets from systemd have an
+    /// address only after they were resolved.
     pub(super) fn check_exposure(&self, listeners: &[Listener]) -> Result<(), String> {
         let listens: Vec<_> =
             listeners.iter().filter_map(|listener| listener.socket.address().cloned()).collect();
         self.topics.check(&listens)
     }
 
+    /// Returns the listeners, by default one on `127.0.0.1:8080`.
     pub(super) fn listeners(&self) -> Result<Vec<Listener>, String> {
         let parse = |address: &str, certificate| {
             let socket = Socket::parse(address)?;
             Ok(Listener { socket, proxy_protocol: false, certificate, is_http2_only: false })
         };
-        let pair = CertificateFiles::from_options(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+        let default = CertificateFiles::from_options(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         if self.listen.is_empty() && self.listener.is_empty() {
+<<<<<<< 532b1a3
+            return Ok(vec![parse("127.0.0.1:8080", false, default)?]);
+        }
+        let simple = self.listen.iter().map(|address| parse(address, false, default.clone()));
+        let section =
+            |l: &ListenerConfig| parse(&l.address, l.proxy_protocol, l.certificate(default.as_ref())?);
+        simple.chain(self.listener.iter().map(section)).collect()
+=======
             return Ok(vec![parse("127.0.0.1:8080", pair)?]);
         }
         let plain = self.listen.iter().map(|address| parse(address, pair.clone()));
         let own = |config: &ListenerConfig| config.listener(pair.as_ref());
         plain.chain(self.listener.iter().map(own)).collect()
+>>>>>>> 1c8c7e0
     }
 
     pub(super) fn listen_options(&self) -> ListenOptions {
@@ -188,14 +207,14 @@ impl Config {
     pub(super) fn cores(&self) -> Result<Cores, String> {
         let list = self.cores.as_deref().map(args::cores).transpose()?;
         match (list, self.shards) {
-            (_, Some(0)) => Err("there must be at least one shard".to_owned()),
+            (_, Some(0)) => Err("shards must be at least 1".to_owned()),
             (Some(list), Some(shards)) if list.len() != shards => {
-                Err(format!("{shards} shards but {} cores: each shard takes one", list.len()))
+                Err(format!("{shards} shards but {} cores: give one core for each shard", list.len()))
             }
             (Some(list), _) => Ok(Cores::List(list)),
             (None, Some(shards)) if self.unpinned => Ok(Cores::Unpinned(shards)),
             (None, Some(shards)) => Ok(Cores::Count(shards)),
-            (None, None) if self.unpinned => Err("unpinned needs the number of shards".to_owned()),
+            (None, None) if self.unpinned => Err("unpinned needs a number of shards: set shards".to_owned()),
             (None, None) => Ok(Cores::PerCore),
         }
     }
@@ -213,6 +232,7 @@ impl Config {
     }
 }
 
+/// Returns `, line N` for the start of a span.
 fn line_of(text: &str, span: &Range<usize>) -> String {
     let before = text.get(..span.start).unwrap_or_default();
     format!(", line {}", before.matches('\n').count() + 1)
@@ -235,7 +255,8 @@ mod tests {
     #[test]
     fn every_limit_and_timeout_can_be_set() {
         let config = parse(
-            "listen = [\"127.0.0.1:9\"]\nengine = \"io_uring\"\n[limits]\nhead_bytes = 4096\nrequest_line_bytes = 1000\nconnections = 7\n\
+            "listen = [\"127.0.0.1:9\"]\nengine = \"io_uring\"\n\
+             [limits]\nhead_bytes = 4096\nrequest_line_bytes = 1000\nconnections = 7\n\
              [timeouts]\nheader = \"250ms\"\nkeep_alive = \"off\"\nage = \"2h\"\nbody_rate = 9\n\
              [pool]\nqueue = 3\n[[listener]]\naddress = \"[::1]:0\"\nproxy_protocol = true\n",
         )
@@ -262,7 +283,8 @@ mod tests {
     #[test]
     fn sockets_of_the_service_manager_are_named() {
         let config = parse(
-            "listen = [\"systemd\", \"127.0.0.1:9\"]\n[[listener]]\naddress = \"systemd:proxied\"\nproxy_protocol = true\n",
+            "listen = [\"systemd\", \"127.0.0.1:9\"]\n\
+             [[listener]]\naddress = \"systemd:proxied\"\nproxy_protocol = true\n",
         )
         .unwrap();
         let places: Vec<_> =
@@ -284,11 +306,11 @@ mod tests {
         let duration = parse("[timeouts]\nheader = \"ten\"\n").unwrap_err();
         assert!(duration.contains("line 2") && duration.contains("\"10s\""), "{duration}");
         assert!(parse("[limits]\nhead_bytes = 1\n").unwrap_err().contains("head_bytes"));
-        assert!(parse("cores = \"x\"").unwrap_err().contains("list of cores"));
+        assert!(parse("cores = \"x\"").unwrap_err().contains("core list"));
         assert!(parse("listen = [\"nowhere\"]").unwrap_err().contains("nowhere"));
         assert!(parse("trusted_proxies = [\"x\"]").unwrap_err().contains("'x'"));
         assert!(parse("shards = 3\ncores = \"0-1\"").unwrap_err().contains("3 shards but 2 cores"));
         assert!(parse("engine = \"kqueue\"").unwrap_err().contains("`auto`, `io_uring`, `epoll`"));
-        assert!(parse("shards = 0").unwrap_err().contains("at least one"));
+        assert!(parse("shards = 0").unwrap_err().contains("at least 1"));
     }
 }

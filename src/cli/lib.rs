@@ -1,6 +1,12 @@
-//! The command line: `windlass serve`, `windlass load`, `windlass soak`, `windlass doctor`, `windlass check-config`, `windlass dev-cert`.
+//! The command line: `windlass serve`, `doctor`, `load`, `soak`, `check-config` and `dev-cert`.
 //!
-//! Whatever is wrong with what the user gave is one line on standard error and exit status 2.
+//! Invalid input is reported as one line on standard error, with exit status 2.
+//!
+//! - `args`, `config`, `listeners`, `topics`: flags and the configuration file.
+//! - `serve`: the server's life. It uses `secure` (certificates), `sockets` and `systemd` (service manager),
+//!   `logs`, `page` and `demo`.
+//! - `load`, `soak`, `client`: measuring a server.
+//! - `doctor`: checks of the system.
 
 mod args;
 pub mod client;
@@ -33,16 +39,16 @@ use config::Config;
 
 use doctor::Needs;
 
-/// Exit status of a command line, a configuration or a system that does not let the server start.
-const REFUSED: u8 = 2;
+/// Exit status if the flags, the configuration or the system prevent the command.
+const INVALID: u8 = 2;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return refused(&args::one_line(&error)),
+        Err(error) if error.use_stderr() => return fail(&args::one_line(&error)),
         Err(help) => {
-            // Help and version go to standard output; a closed pipe is the reader's choice.
+            // The reader may close standard output before the end.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }
@@ -51,22 +57,22 @@ pub fn main() -> ExitCode {
         None => serve(&cli.serve),
         Some(Command::Serve(serve_args)) => serve(&serve_args),
         Some(Command::Doctor) => diagnose(),
-        Some(Command::Load(args)) => told(load::run(&args)),
-        Some(Command::Soak(args)) => told(soak::run(&args)),
+        Some(Command::Load(args)) => judged(load::run(&args)),
+        Some(Command::Soak(args)) => judged(soak::run(&args)),
         #[cfg(feature = "dev-cert")]
-        Some(Command::DevCert { out, name }) => match dev_cert::make(&out.unwrap_or_default(), name) {
-            Ok(told) => {
-                print!("{told}");
+        Some(Command::DevCert { out, name }) => match dev_cert::create(&out.unwrap_or_default(), name) {
+            Ok(message) => {
+                print!("{message}");
                 ExitCode::SUCCESS
             }
-            Err(error) => refused(&error),
+            Err(error) => fail(&error),
         },
         Some(Command::CheckConfig { file }) => match Config::read(&file).and_then(|config| config.check()) {
             Ok(()) => {
                 println!("{}: the configuration is valid", file.display());
                 ExitCode::SUCCESS
             }
-            Err(error) => refused(&error),
+            Err(error) => fail(&error),
         },
     }
 }
@@ -74,7 +80,7 @@ pub fn main() -> ExitCode {
 fn serve(args: &args::Serve) -> ExitCode {
     match Config::resolve(args).and_then(serve::run) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => refused(&error),
+        Err(error) => fail(&error),
     }
 }
 
@@ -85,16 +91,17 @@ fn diagnose() -> ExitCode {
     ExitCode::from(report.exit_status())
 }
 
-/// Exit status 0 where all was well, 1 where what was looked at was not, 2 where it could not be looked at.
-fn told(outcome: Result<bool, String>) -> ExitCode {
+/// Returns exit status 0 for a good result, 1 for a bad one, and 2 if there is none.
+fn judged(outcome: Result<bool, String>) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => refused(&error),
+        Err(error) => fail(&error),
     }
 }
 
-fn refused(error: &str) -> ExitCode {
+/// Prints an error and returns its exit status.
+fn fail(error: &str) -> ExitCode {
     eprintln!("windlass: {error}");
-    ExitCode::from(REFUSED)
+    ExitCode::from(INVALID)
 }

@@ -1,4 +1,4 @@
-//! Listeners as flags and file name them: an address or a socket of the service manager, with its certificate.
+//! Configured listeners: an address or sockets from the service manager, with a certificate.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Logs: lines to standard error, requests to standard output, neither ever blocking a shard.
+//! Logs: events on standard error and requests on standard output. Neither blocks a shard.
 
 use std::io::{stderr, stdout};
 
@@ -14,18 +14,20 @@ use tracing_subscriber::{
 
 use windlass::{Hooks, Peer, RequestEnd};
 
-/// Lines that wait to be written at most; beyond it they are dropped.
-const LINES: usize = 16_384;
+/// Maximum number of lines that wait to be written. More are dropped.
+const QUEUE_LINES: usize = 16_384;
 
-/// The target of the access log's events.
+/// Target of the access log's events.
 const ACCESS: &str = "windlass::access";
 
-/// Sets up logging for the process: level by `RUST_LOG`, else `info`. What is returned writes the rest when dropped.
+/// Starts logging for the process. `RUST_LOG` sets the level, by default `info`. The returned guards write
+/// the remaining lines when they are dropped.
 pub(super) fn start(access_log: bool) -> Vec<WorkerGuard> {
     let (to_stderr, stderr_guard) = writer(stderr());
     let (to_stdout, stdout_guard) = writer(stdout());
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // Without the hint, spans of every level are made: libraries put several around each request.
+    // Without this hint a filter function enables the spans of all levels. Libraries create several per
+    // request.
     let others = filter::filter_fn(|event| event.target() != ACCESS).with_max_level_hint(LevelFilter::TRACE);
     let lines = fmt::layer().with_writer(to_stderr).with_ansi(false).with_filter(level.and(others));
     let mut layers = vec![lines.boxed()];
@@ -35,16 +37,16 @@ pub(super) fn start(access_log: bool) -> Vec<WorkerGuard> {
             json.with_writer(to_stdout).with_filter(filter::Targets::new().with_target(ACCESS, Level::INFO));
         layers.push(requests.boxed());
     }
-    // Somebody else's subscriber, in a test, stays.
+    // Fails if the process has a subscriber already, as in a test.
     let _ = tracing_subscriber::registry().with(layers).try_init();
     vec![stderr_guard, stdout_guard]
 }
 
 fn writer(to: impl std::io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default().buffered_lines_limit(LINES).lossy(true).finish(to)
+    NonBlockingBuilder::default().buffered_lines_limit(QUEUE_LINES).lossy(true).finish(to)
 }
 
-/// Makes the hook that logs each request.
+/// Returns hooks that log each request.
 pub(super) fn access_hooks() -> Hooks {
     Hooks::default().on_end(log)
 }

@@ -1,4 +1,4 @@
-//! The `windlass` binary: see `windlass --help`.
+//! The `windlass` binary. See `windlass --help`.
 
 use std::process::ExitCode;
 

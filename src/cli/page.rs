@@ -1,23 +1,23 @@
-//! The page at `/`: the server's figures, drawn as they come.
+//! The live page at `/`, which displays the server's metrics.
 
 use http::{HeaderValue, header};
 
 use super::config::Config;
 use windlass::{Response, Route, static_route};
 
-/// The whole page, script and style within.
+/// The page with its script and style.
 const PAGE: &str = include_str!("page.html");
 
-/// Where the links stand in the page.
+/// Placeholder for the links.
 const LINKS: &str = "<!--links-->";
 
-/// The page may do nothing but run its own script and style, known by their hashes, and ask its own server. A test tells the
-/// hashes of a page that was changed.
-const POLICY: &str = "default-src 'none'; script-src 'sha256-Qr7XEGgKLBS9ObJzgscHU6nid4ZxW9KERmIOvpqVJ9k='; \
-     style-src 'sha256-mXp+N2tGojH0IA5hjPa5xFDU5oatJj0kOGxDK0NC0ow='; connect-src 'self'; img-src data:; \
+/// Content security policy: only the page's own script and style, identified by their hashes, and requests to
+/// its own server. If the page changes, a test prints the new hashes.
+const POLICY: &str = "default-src 'none'; script-src 'sha256-FgDXrExG1vZaxMsSLQWK6qat+wUd10Nom5jNmFCOFVk='; \
+     style-src 'sha256-EOEwb6TkxwYw5K4LPHlCxQEwFktLuumo0bv7nmkfqcY='; connect-src 'self'; img-src data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Makes the route of the page. It stands open to whom `/metrics` does, and tells no more than that.
+/// Returns the route of the page. The page contains nothing that `/metrics` does not.
 pub(super) fn route(config: &Config) -> Route {
     let page = Response::html(PAGE.replace(LINKS, &links(config)));
     let page = page
@@ -28,7 +28,7 @@ pub(super) fn route(config: &Config) -> Route {
     static_route("/", page)
 }
 
-/// Links what else there is; relative, for servers below a path of a proxy.
+/// Returns links to the other pages. They are relative, because a proxy may serve the page below a path.
 fn links(config: &Config) -> String {
     let all = [
         ("demo", "demo routes", config.demo()),
@@ -37,6 +37,6 @@ fn links(config: &Config) -> String {
         ("healthz", "health", true),
         ("readyz", "readiness", true),
     ];
-    let there = all.iter().filter(|(.., there)| *there);
-    there.map(|(path, name, _)| format!("<a href=\"{path}\">{name}</a>")).collect::<Vec<_>>().join(" ")
+    let served = all.iter().filter(|(.., is_served)| *is_served);
+    served.map(|(path, name, _)| format!("<a href=\"{path}\">{name}</a>")).collect::<Vec<_>>().join(" ")
 }

@@ -1,14 +1,14 @@
-//! A bar on standard error while something takes its time; nothing where nobody looks.
+//! A progress bar on standard error, if that is a terminal.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar as long as a duration.
+/// Progress of a run with a known duration.
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Shows it, if standard error is a terminal.
+    /// Shows the bar.
     pub(super) fn new(duration: Duration) -> Self {
         let bar = ProgressBar::new(duration.as_secs().max(1));
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} s  {msg}") {
@@ -17,14 +17,14 @@ impl Progress {
         Self(bar)
     }
 
-    /// Tells how far it is and what the last second brought.
-    pub(super) fn tell(&self, elapsed: Duration, requests: u64, errors: u64) {
+    /// Updates the bar with the elapsed time and the figures of the last second.
+    pub(super) fn update(&self, elapsed: Duration, requests: u64, errors: u64) {
         self.0.set_position(elapsed.as_secs());
         self.0.set_message(format!("{requests} requests/s, {errors} errors"));
     }
 
-    /// Removes it.
-    pub(super) fn end(&self) {
+    /// Removes the bar.
+    pub(super) fn finish(&self) {
         self.0.finish_and_clear();
     }
 }

@@ -1,19 +1,19 @@
-//! Certificates of the command line: read with the configuration, and again at a HUP.
+//! Certificates of the listeners: checks, use at the start of the server, and reload at SIGHUP.
 
 use super::listeners::{Listener, Socket};
 use windlass::{Builder, Listen, Server};
 
 #[cfg(feature = "tls")]
-mod pairs {
+mod certificates {
     use super::{Builder, Listener, Server};
     use crate::listeners::CertificateFiles;
     use windlass::Tls;
 
-    /// The pairs read so far: listeners with the same files share one.
+    /// Certificates read so far. Listeners with the same files share one.
     #[derive(Default)]
-    struct Pairs(Vec<(CertificateFiles, Tls)>);
+    struct Certificates(Vec<(CertificateFiles, Tls)>);
 
-    impl Pairs {
+    impl Certificates {
         fn read(&mut self, files: CertificateFiles) -> Result<Tls, String> {
             if let Some((_, tls)) = self.0.iter().find(|(known, _)| *known == files) {
                 return Ok(tls.clone());
@@ -24,17 +24,26 @@ mod pairs {
         }
     }
 
-    /// Reads every pair, to tell what is wrong with it.
+    /// Checks that every certificate can be used.
     pub(crate) fn check(listeners: &[Listener]) -> Result<(), String> {
-        let mut pairs = Pairs::default();
+        let mut certificates = Certificates::default();
         let files = listeners.iter().filter_map(|listener| listener.certificate.clone());
-        files.map(|files| pairs.read(files)).try_for_each(|read| read.map(|_| ()))
+        files.map(|files| certificates.read(files)).try_for_each(|read| read.map(|_| ()))
     }
 
-    /// Lets a server listen.
+    /// Adds the listeners to a server.
     pub(crate) fn listen(builder: Builder, listeners: Vec<Listener>) -> Result<Builder, String> {
-        let mut pairs = Pairs::default();
+        let mut certificates = Certificates::default();
         listeners.into_iter().try_fold(builder, |builder, listener| {
+<<<<<<< 532b1a3
+            let Listener { socket, proxy_protocol, certificate } = listener;
+            let listen = super::address(socket)?;
+            Ok(match (certificate.map(|files| certificates.read(files)).transpose()?, proxy_protocol) {
+                (None, false) => builder.listen(listen),
+                (None, true) => builder.listen_proxied(listen),
+                (Some(tls), false) => builder.listen_tls(listen, tls),
+                (Some(tls), true) => builder.listen_proxied_tls(listen, tls),
+=======
             let Some(files) = listener.certificate.clone() else {
                 return super::listen_plain(builder, listener);
             };
@@ -43,28 +52,29 @@ mod pairs {
             Ok(match listener.proxy_protocol {
                 false => builder.listen_tls(listen, tls),
                 true => builder.listen_proxied_tls(listen, tls),
+>>>>>>> 1c8c7e0
             })
         })
     }
 
-    /// Reads every pair again.
+    /// Reloads every certificate.
     pub(crate) fn reload(server: &Server) {
         match server.reload_tls() {
             Ok(0) => super::nothing_to_reload(),
-            Ok(pairs) => tracing::info!(pairs, "certificates reloaded: new connections are served with them"),
-            Err(error) => tracing::error!("the certificate stays as it was: {error}"),
+            Ok(certificates) => tracing::info!(certificates, "certificates reloaded"),
+            Err(error) => tracing::error!(%error, "certificate reload failed, the old one stays in use"),
         }
     }
 }
 
 #[cfg(not(feature = "tls"))]
-mod pairs {
+mod certificates {
     use super::{Builder, Listener, Server};
 
     pub(crate) fn check(listeners: &[Listener]) -> Result<(), String> {
-        let asked_for = listeners.iter().any(|listener| listener.certificate.is_some());
-        if asked_for {
-            Err("this build has no TLS: build it with the feature tls".to_owned())
+        let needs_tls = listeners.iter().any(|listener| listener.certificate.is_some());
+        if needs_tls {
+            Err("this build has no TLS: build it with the feature `tls`".to_owned())
         } else {
             Ok(())
         }
@@ -79,8 +89,11 @@ mod pairs {
     }
 }
 
-pub(super) use pairs::{check, listen, reload};
+pub(super) use certificates::{check, listen, reload};
 
+<<<<<<< 532b1a3
+/// Returns the address of a socket. Sockets from systemd were resolved before.
+=======
 /// Adds a listener without TLS.
 fn listen_plain(builder: Builder, listener: Listener) -> Result<Builder, String> {
     let listen = address(listener.socket)?;
@@ -97,13 +110,16 @@ fn listen_plain(builder: Builder, listener: Listener) -> Result<Builder, String>
 }
 
 /// Returns the address of a place that has one by now.
+>>>>>>> 1c8c7e0
 fn address(socket: Socket) -> Result<Listen, String> {
     match socket {
         Socket::Bound(listen) => Ok(listen),
-        Socket::Systemd(_) => Err("the sockets of the service manager were not taken".to_owned()),
+        Socket::Systemd(_) => Err("the sockets from systemd are not resolved".to_owned()),
     }
 }
 
 fn nothing_to_reload() {
-    tracing::info!("nothing to reload: the configuration is read at the start");
+    tracing::info!(
+        "nothing to reload: there is no certificate, and the configuration is read only at the start"
+    );
 }

@@ -1,4 +1,4 @@
-//! `windlass serve`: start, wait for signals, drain.
+//! `windlass serve`: starts the server, waits for signals and drains.
 
 use std::{sync::Arc, thread};
 
@@ -8,17 +8,17 @@ use signal_hook::{
 };
 
 use super::{config::Config, demo, logs, page, secure, sockets, systemd, topics::Served};
-use windlass::{Builder, Operations, Router, Server, broker::Broker, topic_routes};
+use windlass::{Builder, DrainReport, Operations, Router, Server, broker::Broker, topic_routes};
 
-/// Serves until a signal. The error is what to tell the user.
+/// Serves until a signal arrives. Returns an error message for the user.
 pub(super) fn run(config: Config) -> Result<(), String> {
     let (listeners, sockets) = sockets::resolve(config.listeners()?)?;
     config.check_exposure(&listeners)?;
     let _logs = logs::start(config.access_log);
     raise_file_limit();
-    // Before the shards start, so that their threads inherit the handlers and no signal is lost.
+    // Before the server starts, so that no signal is missed.
     let mut signals =
-        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|e| format!("cannot catch signals: {e}"))?;
+        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| format!("cannot handle signals: {error}"))?;
     let topics = config.topics.broker()?;
     let broker = topics.as_ref().map(|topics| &topics.broker);
     let builder = secure::listen(sockets.into_iter().fold(Server::builder(), Builder::inherit), listeners)?;
@@ -27,13 +27,11 @@ pub(super) fn run(config: Config) -> Result<(), String> {
         tracing::info!(%address, shards = server.system().shards(), "serving");
     }
     systemd::ready();
-    wait(&mut signals, &server);
+    wait_for_stop(&mut signals, &server);
     systemd::stopping();
     cut_on_signal(signals, server.clone())?;
-    tracing::info!("draining; a second signal ends at once");
-    // Not within the macro: what the drain logs itself would confuse the filters of this event.
-    let report = server.drain(None);
-    tracing::info!("{report}");
+    tracing::info!("draining, send a second signal to stop at once");
+    log_report(&server.drain(None));
     topics.map_or(Ok(()), Served::close)
 }
 
@@ -76,8 +74,31 @@ fn start(builder: Builder, config: &Config, broker: Option<&Broker>) -> Result<S
     builder.start().map_err(|error| error.to_string())
 }
 
-/// Returns at the first signal that ends the server; HUP reads certificates again.
-fn wait(signals: &mut Signals, server: &Server) {
+fn log_report(report: &DrainReport) {
+    let (drained, cut) = (report.drained, report.cut_total());
+    let took_ms = report.duration.as_millis() as u64;
+    if report.cut.is_empty() {
+        tracing::info!(drained, cut, took_ms, "drain complete");
+    } else {
+        let activity = &report.cut;
+        tracing::warn!(drained, cut, ?activity, took_ms, "drain complete, some connections were cut");
+    }
+    let actors = &report.system;
+    if actors.is_clean() {
+        let (stopped, handled) = (actors.actors_stopped, actors.messages_drained);
+        tracing::info!(
+            stopped,
+            messages_handled = handled,
+            messages_dropped = actors.messages_dropped,
+            "actors stopped"
+        );
+    } else {
+        tracing::warn!(report = ?actors, "actors did not stop cleanly");
+    }
+}
+
+/// Waits for a signal that stops the server. SIGHUP reloads the certificates.
+fn wait_for_stop(signals: &mut Signals, server: &Server) {
     for signal in signals.forever() {
         if signal != SIGHUP {
             return;
@@ -86,24 +107,24 @@ fn wait(signals: &mut Signals, server: &Server) {
     }
 }
 
-/// Ends the drain's grace at the next signal; the thread for it lives as long as the process.
+/// Ends the grace of the drain at the next signal. Its thread runs until the process exits.
 fn cut_on_signal(mut signals: Signals, server: Arc<Server>) -> Result<(), String> {
     let listen = move || {
         for signal in signals.forever() {
             if signal != SIGHUP {
-                tracing::warn!("a second signal: cutting what still runs");
+                tracing::warn!("second signal, closing all connections");
                 server.cut();
             }
         }
     };
     let thread = thread::Builder::new().name("signals".to_owned()).spawn(listen);
-    thread.map(|_| ()).map_err(|error| format!("cannot start a thread for signals: {error}"))
+    thread.map(|_| ()).map_err(|error| format!("cannot start the signal thread: {error}"))
 }
 
-/// Takes all the open files this process may have: each connection is one.
+/// Raises the limit of open files to the maximum. Each connection is an open file.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // A limit that cannot be raised is one to live with; doctor tells of it.
+    // The server also works with the lower limit. `windlass doctor` reports it.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

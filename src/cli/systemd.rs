@@ -1,19 +1,19 @@
-//! What systemd is told, where it started the server (`Type=notify`): sd_notify(3).
+//! Notifications to systemd (`Type=notify`), see sd_notify(3).
 
 use sd_notify::NotifyState;
 
-/// Says that the server serves.
+/// Notifies systemd that the server accepts connections.
 pub(super) fn ready() {
-    tell(NotifyState::Ready);
+    notify(NotifyState::Ready);
 }
 
-/// Says that the server drains.
+/// Notifies systemd that the server drains.
 pub(super) fn stopping() {
-    tell(NotifyState::Stopping);
+    notify(NotifyState::Stopping);
 }
 
-fn tell(state: NotifyState<'_>) {
+fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "NOTIFY_SOCKET does not take what the service manager shall know");
+        tracing::warn!(%error, "cannot notify the service manager, check NOTIFY_SOCKET");
     }
 }

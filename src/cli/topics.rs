@@ -1,4 +1,4 @@
-//! The topics of the binary: flags, the file's section, and the broker they make.
+//! The topics of the binary: flags, the `[topics]` section of the file, and the broker.
 
 #[cfg(feature = "durable")]
 use std::sync::{Arc, OnceLock};
@@ -21,15 +21,15 @@ use windlass::{
     replay::Durability,
 };
 
-/// What happens to an event that finds a subscriber's mailbox full.
+/// Action when an event does not fit a subscriber's mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Policy {
-    /// The event is lost for this subscriber, which is told
+    /// Drop the event for this subscriber, which receives a gap event
     Drop,
-    /// The subscriber gets nothing more; its connection stays
+    /// Send this subscriber no further events; its connection stays open
     Remove,
-    /// The subscriber's stream ends
+    /// End the stream of this subscriber
     Close,
 }
 
@@ -43,15 +43,15 @@ impl From<Policy> for Overflow {
     }
 }
 
-/// How safe an event is before its publisher is told.
+/// Durability of an event when it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Level {
-    /// Gone with the process, where nothing else wrote it
+    /// In memory only; lost if the process dies
     None,
-    /// On the disk within 50 ms
+    /// On disk within 50 ms
     Buffered,
-    /// On the disk: survives kill -9 and a power cut
+    /// On disk; survives kill -9 and a power cut
     Fsynced,
 }
 
@@ -65,34 +65,34 @@ impl From<Level> for Durability {
     }
 }
 
-/// Flags of `serve` about topics.
+/// Topic flags of `serve`.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct TopicFlags {
-    /// Directory that keeps the topics' history [default: it is kept in memory]
+    /// Directory for the history of the topics [default: the history is kept in memory]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// How safe an event is before its publisher is told: none, buffered or fsynced [default with --data: fsynced]
+    /// Durability of an event when it is acknowledged [default: none, with --data fsynced]
     #[arg(long, value_name = "LEVEL")]
     durability: Option<Level>,
-    /// What happens to an event that finds a subscriber's mailbox full [default: drop]
+    /// Action when an event does not fit a subscriber's mailbox [default: drop]
     #[arg(long, value_name = "POLICY")]
     policy: Option<Policy>,
-    /// Events a subscriber's mailbox holds [default: 64]
+    /// Capacity of a subscriber's mailbox, events [default: 64]
     #[arg(long, value_name = "N")]
     mailbox_events: Option<usize>,
-    /// Bytes a subscriber's mailbox holds [default: 262144]
+    /// Capacity of a subscriber's mailbox, bytes [default: 262144]
     #[arg(long, value_name = "N")]
     mailbox_bytes: Option<usize>,
-    /// What publishers have to show as 'Authorization: Bearer TOKEN'
+    /// Token that publishers must send as 'Authorization: Bearer TOKEN'
     #[arg(long, value_name = "TOKEN")]
     publish_token: Option<String>,
-    /// What subscribers have to show, likewise or as ?access_token=TOKEN
+    /// Token that subscribers must send in the same way, or as ?access_token=TOKEN
     #[arg(long, value_name = "TOKEN")]
     subscribe_token: Option<String>,
-    /// Origin whose pages may use the topics from a browser, or '*'
+    /// Origin whose pages may use the topics from a browser, or '*' for all
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Option<String>,
-    /// Publish what clients send over a topic's WebSocket, if they show the publish token, if there is one
+    /// Publish messages that clients send over a topic's WebSocket; needs the publish token, if there is one
     #[arg(long)]
     ws_publish: bool,
     /// Serve no topics
@@ -100,7 +100,7 @@ pub(super) struct TopicFlags {
     no_topics: bool,
 }
 
-/// The file's `[topics]`.
+/// The `[topics]` section of the file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TopicConfig {
@@ -119,11 +119,11 @@ pub(super) struct TopicConfig {
     pattern: Vec<PatternConfig>,
 }
 
-/// One `[[topics.pattern]]`.
+/// A `[[topics.pattern]]` section.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PatternConfig {
-    /// A topic's name, or the beginning of one and a `*`.
+    /// A topic name, or a prefix followed by `*`.
     topics: String,
     durability: Option<Level>,
     policy: Option<Policy>,
@@ -132,7 +132,7 @@ struct PatternConfig {
 }
 
 impl TopicConfig {
-    /// Puts the flags over the file.
+    /// Overrides the file with the flags.
     pub(super) fn resolve(mut self, flags: &TopicFlags) -> Self {
         self.data = flags.data.clone().or(self.data);
         self.durability = flags.durability.or(self.durability);
@@ -149,29 +149,29 @@ impl TopicConfig {
         self
     }
 
-    /// Says whether topics are served.
+    /// Returns `true` if topics are served.
     pub(super) fn is_enabled(&self) -> bool {
         self.enabled.unwrap_or(true)
     }
 
-    /// Checks what the parts allow one by one, and that nobody but who shall can publish.
+    /// Checks the settings, and that publishing needs a token if strangers can reach an address.
     pub(super) fn check(&self, listens: &[Listen]) -> Result<(), String> {
         if !self.is_enabled() {
             return Ok(());
         }
         self.settings()?;
         self.access()?;
-        let open = listens.iter().find(|listen| is_open(listen));
-        match (open, &self.publish_token) {
+        let public = listens.iter().find(|listen| is_public(listen));
+        match (public, &self.publish_token) {
             (Some(listen), None) => Err(format!(
-                "on {listen} everybody could publish: give --publish-token (or topics.publish_token in the file), \
-                 listen on a loopback address, or serve no topics (--no-topics)"
+                "everyone could publish on {listen}: set --publish-token (or topics.publish_token in the \
+                 file), listen on a loopback address, or use --no-topics"
             )),
             _ => Ok(()),
         }
     }
 
-    /// Makes the broker.
+    /// Creates the broker. Returns `None` if topics are disabled.
     pub(super) fn broker(&self) -> Result<Option<Served>, String> {
         if !self.is_enabled() {
             return Ok(None);
@@ -194,49 +194,51 @@ impl TopicConfig {
         let mut settings = BrokerSettings::default();
         let bounds = (self.mailbox_events, self.mailbox_bytes);
         settings.policy = policy("topics", &settings.policy, self.policy, bounds)?;
-        let otherwise = if self.data.is_some() { Durability::Fsynced } else { Durability::None };
-        settings.policy.durability = self.durability_of("topics", self.durability, otherwise)?;
+        let default = if self.data.is_some() { Durability::Fsynced } else { Durability::None };
+        settings.policy.durability = self.durability_or("topics", self.durability, default)?;
         for pattern in &self.pattern {
             let name = format!("topics.pattern '{}'", pattern.topics);
             let bounds = (pattern.mailbox_events, pattern.mailbox_bytes);
             let mut policy = policy(&name, &settings.policy, pattern.policy, bounds)?;
-            policy.durability = self.durability_of(&name, pattern.durability, policy.durability)?;
+            policy.durability = self.durability_or(&name, pattern.durability, policy.durability)?;
             settings.patterns.push((pattern.topics.clone(), policy));
         }
         if let Some(heartbeat) = &self.heartbeat {
             settings.heartbeat =
                 if heartbeat == "off" { None } else { Some(duration("heartbeat", heartbeat)?) };
             if settings.heartbeat.is_some_and(|interval| interval.is_zero()) {
-                return Err("topics: heartbeat must be longer than \"0s\"; \"off\" sends none".to_owned());
+                return Err(
+                    "topics: heartbeat must be longer than \"0s\": write \"off\" to disable it".to_owned()
+                );
             }
         }
         settings.retry = self.retry.as_deref().map(|retry| duration("retry", retry)).transpose()?;
         Ok(settings)
     }
 
-    /// Says how safe events shall be; what is kept in memory cannot be made safe.
-    fn durability_of(
+    /// Returns the durability of a section. Events in memory have none.
+    fn durability_or(
         &self,
-        what: &str,
+        section: &str,
         level: Option<Level>,
-        otherwise: Durability,
+        default: Durability,
     ) -> Result<Durability, String> {
         match level {
             Some(Level::Buffered | Level::Fsynced) if self.data.is_none() => {
-                Err(format!("{what}: durability needs a data directory (--data DIR)"))
+                Err(format!("{section}: durability needs a data directory: set --data DIR"))
             }
-            level => Ok(level.map_or(otherwise, Durability::from)),
+            level => Ok(level.map_or(default, Durability::from)),
         }
     }
 
-    /// Says who may use the topics.
+    /// Returns the access rules.
     pub(super) fn access(&self) -> Result<TopicAccess, String> {
         let mut access = TopicAccess::default();
         for (name, token) in
             [("publish_token", &self.publish_token), ("subscribe_token", &self.subscribe_token)]
         {
             if token.as_deref() == Some("") {
-                return Err(format!("topics: {name} is empty: everybody would have it"));
+                return Err(format!("topics: {name} is empty: set a secret text, or remove it"));
             }
         }
         access.ws_publish = self.ws_publish;
@@ -245,14 +247,15 @@ impl TopicConfig {
         if let Some(origin) = &self.cors_origin {
             let is_origin = origin == "*" || (origin.contains("://") && !origin.ends_with('/'));
             let value = HeaderValue::from_str(origin).ok().filter(|_| is_origin);
-            let wrong = || format!("topics: '{origin}' is no origin; write https://app.example or '*'");
-            access.cors_origin = Some(value.ok_or_else(wrong)?);
+            let invalid =
+                || format!("topics: invalid cors_origin '{origin}': write https://app.example, or * for all");
+            access.cors_origin = Some(value.ok_or_else(invalid)?);
         }
         Ok(access)
     }
 }
 
-/// A broker, and the store to be closed behind it.
+/// A broker and its store.
 pub(super) struct Served {
     pub(super) broker: Broker,
     #[cfg(feature = "durable")]
@@ -262,10 +265,11 @@ pub(super) struct Served {
 impl Served {
     #[cfg(feature = "durable")]
     fn durable(settings: BrokerSettings, directory: &Path) -> Result<Self, String> {
-        let told = Arc::new(OnceLock::<Broker>::new());
-        let counted = Arc::clone(&told);
+        // The store needs the hook before the broker exists.
+        let counter = Arc::new(OnceLock::<Broker>::new());
+        let counted = Arc::clone(&counter);
         let on_error = ErrorHook::new(move |error| {
-            tracing::error!(%error, "the topics' store");
+            tracing::error!(%error, "topic store failed");
             counted.get().into_iter().for_each(|broker| broker.store_failed(error));
         });
         let mut options = StoreOptions::default();
@@ -273,62 +277,60 @@ impl Served {
         let opened = DurableStore::open(directory, options);
         let store = Arc::new(opened.map_err(|error| format!("--data {}: {error}", directory.display()))?);
         let broker = Broker::with_store(settings, store.clone());
-        // Set once, here.
-        let _ = told.set(broker.clone());
+        // Set only here.
+        let _ = counter.set(broker.clone());
         Ok(Self { broker, store: Some(store) })
     }
 
     #[cfg(not(feature = "durable"))]
     fn durable(_: BrokerSettings, directory: &Path) -> Result<Self, String> {
         Err(format!(
-            "--data {}: this build keeps topics in memory only (feature durable)",
+            "--data {}: this build has no durable store: build it with the feature `durable`",
             directory.display()
         ))
     }
 
-    /// Writes what the store still holds.
+    /// Writes buffered events to disk and closes the store.
     pub(super) fn close(self) -> Result<(), String> {
         #[cfg(feature = "durable")]
         if let Some(store) = self.store {
-            return store
-                .close()
-                .map_err(|error| format!("the topics' store did not close cleanly: {error}"));
+            return store.close().map_err(|error| format!("topic store did not close cleanly: {error}"));
         }
         Ok(())
     }
 }
 
-/// Puts what is said over what holds otherwise.
+/// Returns the policy of a section: its own settings over the defaults.
 fn policy(
-    what: &str,
-    otherwise: &TopicPolicy,
+    section: &str,
+    default: &TopicPolicy,
     overflow: Option<Policy>,
     (events, bytes): (Option<usize>, Option<usize>),
 ) -> Result<TopicPolicy, String> {
-    let mut policy = otherwise.clone();
+    let mut policy = default.clone();
     policy.overflow =
-        overflow.map_or(otherwise.overflow.clone(), |policy| fanout::Policy::from(Overflow::from(policy)));
-    policy.mailbox_events = events.unwrap_or(otherwise.mailbox_events);
-    policy.mailbox_bytes = bytes.unwrap_or(otherwise.mailbox_bytes);
+        overflow.map_or(default.overflow.clone(), |policy| fanout::Policy::from(Overflow::from(policy)));
+    policy.mailbox_events = events.unwrap_or(default.mailbox_events);
+    policy.mailbox_bytes = bytes.unwrap_or(default.mailbox_bytes);
     if policy.mailbox_events == 0 || policy.mailbox_bytes == 0 {
-        return Err(format!("{what}: mailbox_events and mailbox_bytes must be 1 at least"));
+        return Err(format!("{section}: mailbox_events and mailbox_bytes must be at least 1"));
     }
     Ok(policy)
 }
 
 fn duration(name: &str, text: &str) -> Result<Duration, String> {
-    let wrong = |_| format!("topics: {name} must be a duration such as \"15s\", is \"{text}\"");
-    humantime::parse_duration(text).map_err(wrong)
+    let invalid = |_| format!("topics: invalid {name} \"{text}\": write a duration such as \"15s\"");
+    humantime::parse_duration(text).map_err(invalid)
 }
 
-/// Says whether others than this machine's can reach an address.
-fn is_open(listen: &Listen) -> bool {
+/// Returns `true` if other machines can reach an address.
+fn is_public(listen: &Listen) -> bool {
     match listen {
         Listen::Tcp(address) => match address.ip() {
             IpAddr::V4(ip) => !ip.is_loopback(),
             IpAddr::V6(ip) => !ip.is_loopback() && !ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback()),
         },
-        // Who may open its file is up to the file system.
+        // The permissions of its file control access.
         Listen::Unix(_) => false,
     }
 }

@@ -88,8 +88,8 @@ impl Io {
         if self.cause == DRAINED { env.timeouts.linger.min(DRAINED_LINGER) } else { env.timeouts.linger }
     }
 
-    /// Starts the timer of sending if `has_unsent`, which means that bytes are ready for the kernel. Starts the
-    /// wait for the peer's FIN if the connection is finishing and everything was sent.
+    /// Starts the timer of sending if `has_unsent`, which means that bytes are ready for the kernel. Starts
+    /// the wait for the peer's FIN if the connection is finishing and everything was sent.
     pub(super) fn time_writing(&mut self, env: &Env, has_unsent: bool) {
         if has_unsent {
             self.unsent = true;

@@ -1,6 +1,6 @@
 //! Guides: pages about the whole server, and example programs.
 //!
-//! Only text: this folder must not know how the server works inside, except the map of it in `architecture.md`.
+//! Only text. The pages must not know how the server works inside, except its map in `architecture.md`.
 
 #[doc = include_str!("actors.md")]
 pub mod actors {}
@@ -17,7 +17,7 @@ pub mod configuration {}
 #[doc = include_str!("embedding.md")]
 pub mod embedding {}
 
-/// Whole programs, each in one file.
+/// Complete programs, each in one file.
 pub mod examples {
     macro_rules! examples {
         ($($name:ident $file:literal)*) => {

@@ -31,7 +31,7 @@ impl TrustedProxies {
                 trusted.networks.push(network);
             } else {
                 return Err(format!(
-                    "invalid trusted proxy '{entry}': expected a network such as 10.0.0.0/8, an address, or unix"
+                    "invalid trusted proxy '{entry}': expected an address, a network like 10.0.0.0/8, or unix"
                 ));
             }
         }

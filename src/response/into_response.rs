@@ -35,7 +35,9 @@ use crate::body::Body;
 /// impl IntoResponse for Failure {
 ///     fn into_response(self) -> Response {
 ///         match self {
-///             Self::Unknown(id) => (StatusCode::NOT_FOUND, format!("thing {id} does not exist\n")).into_response(),
+///             Self::Unknown(id) => {
+///                 (StatusCode::NOT_FOUND, format!("thing {id} does not exist\n")).into_response()
+///             }
 ///             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
 ///         }
 ///     }
@@ -47,8 +49,8 @@ use crate::body::Body;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a response",
     label = "a handler must return something that implements `IntoResponse`",
-    note = "return a `Response`, a text, bytes, a `StatusCode`, `Json(…)`, `(StatusCode, …)` or a `Result` of these",
-    note = "implement `IntoResponse` for your error type, or convert the error to `windlass::HandlerError`"
+    note = "return a `Response`, a text, bytes, a `StatusCode`, `Json(…)`, or a tuple or `Result` of these",
+    note = "implement `IntoResponse` for an error type, or convert the error to `windlass::HandlerError`"
 )]
 pub trait IntoResponse {
     /// Converts the value to a response.

@@ -1,6 +1,6 @@
 //! Routes, handlers, and the table that maps a request to its route.
 //!
-//! - `route`: a method and a path with what serves them.
+//! - `route`: a method and a path, and the handler or response that serves them.
 //! - `handler`: closures that answer requests, and the middleware around them.
 //! - `router`: the routes of a server before it starts, and the actor that changes them afterwards.
 //! - `table`: the immutable table in which a connection looks up its requests.

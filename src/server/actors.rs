@@ -25,7 +25,7 @@ impl ActorSetup {
     /// Calls the closure and publishes its routes.
     pub(super) fn run(self, system: &System, registry: &RouteRegistry) -> Result<(), StartError> {
         let group = (self.0)(system, Group::default()).map_err(StartError::Actors)?;
-        registry.add_all(group.into_routes()).map_err(StartError::Routes)
+        registry.add_group(group).map_err(StartError::Routes)
     }
 }
 

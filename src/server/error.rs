@@ -46,8 +46,8 @@ impl fmt::Display for StartError {
             Self::Actors(error) => write!(f, "the program's actors failed to start: {error}"),
             Self::Engine { engine, why } => write!(
                 f,
-                "the engine {engine} cannot run here: {why}; run 'windlass doctor' to check the system, or use the \
-                 engine 'auto', which selects one that runs"
+                "the engine {engine} cannot run here: {why}; run 'windlass doctor' to check the system, \
+                 or use the engine 'auto', which selects one that runs"
             ),
             Self::NoEngine => f.write_str("this build has no engine: enable the feature io-uring or epoll"),
         }

@@ -21,7 +21,7 @@
 //! the same turn in which a message arrives. When it returns, the socket is closed with code 1000. When the
 //! client disconnects, the future is dropped at its current `await`.
 //!
-//! [`upgrade`] opens a socket from an ordinary handler, which has already seen the request.
+//! [`upgrade()`] opens a socket from an ordinary handler, which has already seen the request.
 
 // This module must not know connections. A connection reads and writes a socket through `SocketState`.
 

@@ -44,7 +44,7 @@ pub(crate) enum ReadEvent {
     Fault(Fault),
 }
 
-/// What [`poll_recv`](SocketState::poll_recv) returns when the inbox is empty.
+/// State of receiving, after the message in the inbox.
 #[derive(Debug, Default)]
 enum ReceiveState {
     /// More messages may arrive.
@@ -191,14 +191,14 @@ impl SocketState {
         self.inbox.is_none()
     }
 
-    /// Writes the pending control frame if little is queued.
+    /// Writes the pending Pong or Close frame, unless more than [`REPLY_AHEAD_BYTES`] wait for the peer.
     pub(crate) fn reply(&mut self) {
         if self.session.has_pending_reply() && self.queued_bytes() < REPLY_AHEAD_BYTES {
             self.session.reply(self.outbox.buffer());
         }
     }
 
-    /// Writes the pending control frame, however much is queued. For the last frame of the socket.
+    /// Writes the pending Close frame, however many bytes wait for the peer.
     pub(crate) fn reply_last(&mut self) {
         self.session.reply(self.outbox.buffer());
     }
@@ -333,7 +333,7 @@ impl SocketState {
         self.counters.ws.full.add(1);
     }
 
-    /// Writes a message, however much is queued.
+    /// Writes a message, even if the outbound queue is full.
     pub(crate) fn write(&mut self, message: &Outgoing<'_>) -> Result<(), Closed> {
         let Self { session, outbox, .. } = self;
         match message {

@@ -16,7 +16,7 @@ use rustix::{
     process::Signal,
 };
 
-use crate::common::{Client, PATIENCE, Serving, is_refused, output, windlass};
+use crate::common::{Client, Serving, TIMEOUT, is_refused, output, windlass};
 
 /// Duplicates a socket so that children inherit it, with a descriptor number above those they use.
 fn inheritable(socket: impl AsFd) -> OwnedFd {
@@ -38,7 +38,7 @@ fn activated(arguments: &[&str], names: &str, sockets: [&OwnedFd; 2]) -> Command
 
 fn get_over_unix(path: &std::path::Path) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.write_all(b"GET /demo/plaintext HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
@@ -102,7 +102,7 @@ fn sockets_that_do_not_listen_or_have_other_names_are_refused() {
     let (tcp, connected) = (TcpListener::bind("127.0.0.1:0").unwrap(), UnixStream::pair().unwrap().0);
     let (web, connected) = (inheritable(&tcp), inheritable(&connected));
     let other = activated(&["--listen", "systemd:admin"], "web:web", [&web, &web]);
-    is_refused(&output(other), &["systemd:admin", "there are: web, web"]);
+    is_refused(&output(other), &["systemd:admin", "passed names: web, web"]);
     let wrong = activated(&["--listen", "systemd"], "web:chat", [&web, &connected]);
     is_refused(&output(wrong), &["passed socket 1 ('chat')", "not a listening"]);
 }

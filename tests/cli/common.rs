@@ -15,7 +15,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-pub(crate) use eventually::{PATIENCE, eventually};
+pub(crate) use eventually::{TIMEOUT, eventually};
 
 /// Builds a command that runs the binary with these arguments.
 pub(crate) fn windlass(arguments: &[&str]) -> Command {
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 /// Runs a command until it exits; kills it at the timeout, which fails the test through its status.
 pub(crate) fn output(mut command: Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > until {
             child.kill().unwrap();
@@ -88,8 +88,8 @@ pub(crate) struct Serving {
 type Lines = Arc<Mutex<Vec<String>>>;
 
 impl Serving {
-    /// Starts a server on a free port with two shards, as one per core is too many for tests. Load
-    /// shedding is off unless the arguments name a configuration.
+    /// Starts a server on a free port with two shards, as one per core is too many for tests. Load shedding
+    /// is off unless the arguments name a configuration.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let own = arguments.contains(&"--config");
         let shedding: &[&str] = if own { &[] } else { &["--config", SHED_NOTHING] };
@@ -203,7 +203,7 @@ pub(crate) struct Client(BufReader<TcpStream>);
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self::over(stream)
     }
 

@@ -47,7 +47,7 @@ fn a_seccomp_filter_is_detected_with_its_fix() {
     let (checks, text) = checks(&output);
     assert_eq!((status(&checks, "io_uring").as_str(), output.status.code()), ("warn", Some(0)), "{text}");
     assert!(
-        text.contains("the epoll engine serves instead"),
+        text.contains("the server uses epoll instead"),
         "the output must name the engine used instead: {text}"
     );
     assert!(text.contains("a seccomp filter is active") && text.contains("seccomp=profile.json"), "{text}");

@@ -1,10 +1,10 @@
-//! The engine of the binary where io_uring is forbidden.
+//! I/O engine selection of the binary without io_uring.
 
 use std::process::Command;
 
 use crate::without_io_uring::without_io_uring;
 
-/// Runs the binary where io_uring is forbidden.
+/// Runs the binary with io_uring denied.
 fn windlass(args: &'static [&'static str]) -> std::process::Output {
     without_io_uring(move || Command::new(env!("CARGO_BIN_EXE_windlass")).args(args).output().unwrap())
 }
@@ -21,7 +21,7 @@ fn the_binary_exits_with_status_2_if_the_configured_engine_cannot_run() {
     let output = windlass(&["--engine", "kqueue"]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("auto, io_uring and epoll") && text.lines().count() == 1, "{text}");
+    assert!(text.contains("auto, io_uring or epoll") && text.lines().count() == 1, "{text}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    common::{PATIENCE, Serving, TempFile, eventually, windlass},
+    common::{Serving, TIMEOUT, TempFile, eventually, windlass},
     load::{load, url},
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -54,7 +54,7 @@ fn a_signal_ends_a_closed_loop_at_once() {
         page.contains("windlass_requests_total{route=\"/demo/plaintext\"")
     });
     kill_process(Pid::from_raw(loading.id() as i32).unwrap(), Signal::INT).unwrap();
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while loading.try_wait().unwrap().is_none() && Instant::now() < until {
         thread::sleep(Duration::from_millis(5));
     }
@@ -126,7 +126,7 @@ fn nothing_is_published_before_every_subscription_is_answered() {
     let url = url(address, "/");
     let arguments: Vec<String> = [&arguments[..], &[&url]].concat().into_iter().map(str::to_owned).collect();
     let loading = thread::spawn(move || load(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
-    assert_eq!(events.recv_timeout(PATIENCE), Ok("ended"));
+    assert_eq!(events.recv_timeout(TIMEOUT), Ok("ended"));
     // Long enough for an early publication to arrive.
     let early = events.recv_timeout(Duration::from_secs(1));
     release.send(()).unwrap();
@@ -135,8 +135,8 @@ fn nothing_is_published_before_every_subscription_is_answered() {
         Err(mpsc::RecvTimeoutError::Timeout),
         "nothing may be published before every subscription is answered"
     );
-    assert_eq!(events.recv_timeout(PATIENCE), Ok("answered"));
-    assert_eq!(events.recv_timeout(PATIENCE), Ok("published"));
+    assert_eq!(events.recv_timeout(TIMEOUT), Ok("answered"));
+    assert_eq!(events.recv_timeout(TIMEOUT), Ok("published"));
     let (status, _) = loading.join().unwrap();
     assert_eq!(status, 1, "the ended subscription must count as an error");
 }

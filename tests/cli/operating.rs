@@ -10,7 +10,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::common::{PATIENCE, Serving};
+use crate::common::{Serving, TIMEOUT};
 
 fn file(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
@@ -79,7 +79,7 @@ fn the_server_notifies_systemd_of_readiness_and_stopping() {
     );
     let path = std::env::temp_dir().join(format!("windlass-notify-{}", std::process::id()));
     let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    manager.set_read_timeout(Some(TIMEOUT)).unwrap();
     let receive = || {
         let mut bytes = [0; 100];
         let length = manager.recv(&mut bytes).unwrap();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{Client, PATIENCE, Serving, TempFile, eventually};
+use crate::common::{Client, Serving, TIMEOUT, TempFile, eventually};
 
 /// Descriptor limit of the server: enough for itself and some connections.
 const FILES: usize = 120;
@@ -75,7 +75,7 @@ fn without_free_descriptors_the_server_backs_off_and_recovers() {
         });
         let counted = failed_accepts(&mut watcher);
         let after = time_requests(&serving);
-        assert!(after < before * 5 + PATIENCE / 4, "{engine}: {after:?}, before {before:?}");
+        assert!(after < before * 5 + TIMEOUT / 4, "{engine}: {after:?}, before {before:?}");
         assert_eq!(failed_accepts(&mut watcher), counted, "{engine}: no accept may fail any more");
     }
 }

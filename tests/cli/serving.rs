@@ -132,7 +132,11 @@ fn the_access_log_has_one_json_line_per_request() {
         "the access log must contain requests only: {:?}",
         serving.stdout()
     );
-    assert!(serving.has("drained"), "the drain report must be in the other log: {:?}", serving.lines());
+    assert!(
+        serving.has("drain complete"),
+        "the drain report must be in the other log: {:?}",
+        serving.lines()
+    );
 }
 
 #[test]

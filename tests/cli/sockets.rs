@@ -7,12 +7,12 @@ use std::{
 
 use tungstenite::{Message, WebSocket, protocol::Role};
 
-use crate::common::{PATIENCE, Serving, eventually};
+use crate::common::{Serving, TIMEOUT, eventually};
 
 /// Opens a WebSocket with a handwritten handshake and tungstenite's framing.
 fn open(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let fields = "Host: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     stream.write_all(format!("GET {path} HTTP/1.1\r\n{fields}").as_bytes()).unwrap();

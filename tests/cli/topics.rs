@@ -14,7 +14,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::common::{PATIENCE, Serving, TempFile, is_refused, run};
+use crate::common::{Serving, TIMEOUT, TempFile, is_refused, run};
 
 #[test]
 fn publishing_needs_a_token_unless_the_server_is_local() {
@@ -42,7 +42,7 @@ fn a_file_configures_topics_by_pattern() {
     let file = TempFile::new("topics-bad.toml", "[topics]\nmailbox = 1\n");
     is_refused(&run(&["check-config", file.path()]), &["line 2", "mailbox"]);
     let file = TempFile::new("topics-worse.toml", "[[topics.pattern]]\ntopics = \"x\"\nmailbox_bytes = 0\n");
-    is_refused(&run(&["check-config", file.path()]), &["pattern 'x'", "1 at least"]);
+    is_refused(&run(&["check-config", file.path()]), &["pattern 'x'", "at least 1"]);
 }
 
 /// A temporary directory, removed on drop.
@@ -183,7 +183,7 @@ fn publish(address: SocketAddr, ledger: &Ledger, publisher: u32) {
 
 fn open(address: SocketAddr) -> Option<BufReader<TcpStream>> {
     let stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    stream.set_read_timeout(Some(TIMEOUT)).ok()?;
     Some(BufReader::new(stream))
 }
 

@@ -1,5 +1,7 @@
-//! A server on one HTTP/2 connection, for fuzz targets: `/echo` is answered when its body has ended,
-//! `/hold` never, `/bytes` with 70,000 bytes as the windows open, anything else at once.
+//! Server on one HTTP/2 connection, for fuzz targets.
+//!
+//! `/echo` sends its response when the request body has ended. `/hold` reads no body. `/bytes` sends 70,000
+//! bytes within the flow-control windows. Other paths send a short response at once.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -18,7 +20,7 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// Bytes held for a peer at most, with these limits.
+/// Maximum bytes that a connection holds with these limits.
 const HELD_BYTES_MAX: usize = 64 * 1024;
 
 fn limits() -> Limits {
@@ -39,18 +41,19 @@ struct Reply {
     holds: bool,
 }
 
-/// An event, kept.
+/// Recorded event.
 #[derive(Debug, PartialEq)]
 pub enum Seen {
     Data { id: u32, bytes: Vec<u8>, ends: bool },
     Other(String),
 }
 
-/// Runs a connection over these pieces; returns what was seen, and what was sent.
+/// Runs a connection on the pieces of its input. Returns the events and the sent bytes.
 pub fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
     let (limits, now, mut out, mut head) = (limits(), Instant::now(), Vec::new(), Head::default());
     let mut connection = Connection::new(&limits, now, &mut out);
-    let image = Image::new(StatusCode::OK, &HeaderMap::new(), Bytes::from_static(b"root")).expect("it is short");
+    let image = Image::new(StatusCode::OK, &HeaderMap::new(), Bytes::from_static(b"root"))
+        .expect("body should be short enough for an image");
     let mut replies: BTreeMap<u32, (Key, Reply)> = BTreeMap::new();
     let mut seen = Vec::new();
     for piece in pieces {
@@ -58,8 +61,9 @@ pub fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
         loop {
             let mut cx = Context { limits: &limits, now, head: &mut head, out: &mut out };
             let Some(event) = connection.next(&mut input, &mut cx) else { break };
-            note(&mut seen, &event, &head);
-            // How often data is told of depends on how it was cut; what is sent must not.
+            record(&mut seen, &event, &head);
+            // The number of data events depends on the pieces. Sending data only at the end of a body keeps the
+            // output independent of them.
             let is_part = matches!(event, Event::Data { ends: false, .. });
             match event {
                 Event::Request { stream, ends } => {
@@ -83,7 +87,7 @@ pub fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
                 Event::Refused { stream, .. } => respond(&mut connection, stream, 0, &mut out),
                 Event::Data { stream, bytes, ends } => {
                     if !replies.get(&stream.id()).is_some_and(|(_, reply)| reply.holds) {
-                        // In steps that do not depend on how the body was cut.
+                        // Released byte by byte, so that the steps do not depend on the pieces.
                         bytes.iter().for_each(|_| connection.release(stream, 1, &mut out));
                     }
                     if ends && replies.get(&stream.id()).is_some_and(|(_, reply)| reply.is_echo) {
@@ -96,7 +100,7 @@ pub fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
             while !is_part 
                 && let Some((stream, room)) = connection.next_turn()
             {
-                let (_, reply) = replies.get_mut(&stream.id()).expect("it was asked for");
+                let (_, reply) = replies.get_mut(&stream.id()).expect("stream should have a response");
                 let len = reply.left.min(room);
                 reply.left -= len;
                 let end = if reply.left == 0 { End::Stream } else { End::Open };
@@ -114,20 +118,24 @@ fn respond(connection: &mut Connection, stream: Key, len: usize, out: &mut Vec<u
     let end = if len == 0 { End::Stream } else { End::Open };
     connection.headers_out(stream, end, out, |out| {
         let length = Length::Known(len as u64);
-        encode::head(out, Exchange::default(), StatusCode::OK, length, &HeaderMap::new(), DATE, Strings::Plain);
+        let fields = HeaderMap::new();
+        encode::head(out, Exchange::default(), StatusCode::OK, length, &fields, DATE, Strings::Plain);
     });
     connection.want(stream);
 }
 
-/// Keeps an event; data is joined, as it may be cut anywhere.
-fn note(seen: &mut Vec<Seen>, event: &Event<'_>, head: &Head) {
-    let fields = || head.fields().iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect::<Vec<_>>();
-    let kept = match *event {
+/// Records an event. Consecutive data of a stream is joined, because the pieces may cut it anywhere.
+fn record(seen: &mut Vec<Seen>, event: &Event<'_>, head: &Head) {
+    let fields = || {
+        let fields = head.fields().iter();
+        fields.map(|(name, value)| (name.to_vec(), value.to_vec())).collect::<Vec<_>>()
+    };
+    let entry = match *event {
         Event::Data { stream, bytes, ends } => {
-            if let Some(Seen::Data { id, bytes: kept, ends: last @ false }) = seen.last_mut()
+            if let Some(Seen::Data { id, bytes: recorded, ends: last @ false }) = seen.last_mut()
                 && *id == stream.id()
             {
-                kept.extend_from_slice(bytes);
+                recorded.extend_from_slice(bytes);
                 *last = ends;
                 return;
             }
@@ -139,10 +147,10 @@ fn note(seen: &mut Vec<Seen>, event: &Event<'_>, head: &Head) {
         }
         _ => Seen::Other(text(event)),
     };
-    seen.push(kept);
+    seen.push(entry);
 }
 
-/// Describes an event without the slot of its stream, which depends on when others closed.
+/// Describes an event without the slot of its stream, which depends on the end of other streams.
 fn text(event: &Event<'_>) -> String {
     match *event {
         Event::Request { stream, ends } => format!("request {} {ends}", stream.id()),
@@ -153,11 +161,11 @@ fn text(event: &Event<'_>) -> String {
     }
 }
 
-/// Looks whether whole frames were sent.
+/// Asserts that the sent bytes are complete frames.
 fn check(mut sent: &[u8]) {
     while let [l0, l1, l2, ..] = sent {
         let len = 9 + u32::from_be_bytes([0, *l0, *l1, *l2]) as usize;
         assert!(len <= 9 + 16_384);
-        sent = sent.get(len..).expect("what we write is whole");
+        sent = sent.get(len..).expect("sent frame should be complete");
     }
 }

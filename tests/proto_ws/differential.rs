@@ -195,8 +195,8 @@ fn extended_length(header: &[u8]) -> Option<u64> {
     }
 }
 
-/// Returns `true` if a header in this stream encodes its length in a longer form than needed, which
-/// tungstenite accepts, in control frames too.
+/// Returns `true` if a header in this stream encodes its length in a longer form than needed. tungstenite
+/// accepts such frames, including control frames.
 fn has_long_length(mut input: &[u8]) -> bool {
     loop {
         match Header::parse(input) {
@@ -214,8 +214,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn fragmented_messages_have_the_same_events_and_verdict(input in messages(), at in vec(0_usize..4000, 0..6)) {
-        prop_assert_eq!(ours(Role::Server, &input, &cuts(input.len(), &at)), theirs(TheirRole::Server, &input));
+    fn fragmented_messages_have_the_same_events_and_verdict(
+        input in messages(),
+        at in vec(0_usize..4000, 0..6),
+    ) {
+        let outcome = ours(Role::Server, &input, &cuts(input.len(), &at));
+        prop_assert_eq!(outcome, theirs(TheirRole::Server, &input));
     }
 
     #[test]
@@ -227,7 +231,11 @@ proptest! {
         let (their_events, their_verdict) = theirs(TheirRole::Server, &input);
         prop_assert_eq!(events, their_events);
         prop_assert_eq!(
-            verdict == Verdict::Waits, their_verdict == Verdict::Waits, "ours {:?}, theirs {:?}", verdict, their_verdict
+            verdict == Verdict::Waits,
+            their_verdict == Verdict::Waits,
+            "ours {:?}, theirs {:?}",
+            verdict,
+            their_verdict
         );
     }
 
@@ -248,7 +256,9 @@ proptest! {
         prop_assert_eq!(events, their_events);
         // Windlass may refuse a frame whose rest tungstenite still waits for, but not the reverse.
         prop_assert!(
-            verdict != Verdict::Waits || their_verdict == Verdict::Waits, "only tungstenite refused: {:?}", their_verdict
+            verdict != Verdict::Waits || their_verdict == Verdict::Waits,
+            "only tungstenite refused: {:?}",
+            their_verdict
         );
     }
 
@@ -262,7 +272,8 @@ proptest! {
             session.ping(&mut wire, &text.as_bytes()[..text.len().min(125)]).unwrap();
             let payload = text.as_bytes().to_vec();
             let ping = payload[..payload.len().min(125)].to_vec();
-            expected.extend([OwnedEvent::Text(text.clone()), OwnedEvent::Binary(payload), OwnedEvent::Ping(ping)]);
+            expected.push(OwnedEvent::Text(text.clone()));
+            expected.extend([OwnedEvent::Binary(payload), OwnedEvent::Ping(ping)]);
         }
         let code = Code::new(code).unwrap();
         session.close(&mut wire, code, "done").unwrap();
@@ -280,7 +291,8 @@ proptest! {
             socket.send(Message::binary(text.clone().into_bytes())).unwrap();
             socket.send(Message::Ping(text.as_bytes()[..text.len().min(125)].to_vec().into())).unwrap();
             let ping = text.as_bytes()[..text.len().min(125)].to_vec();
-            expected.extend([OwnedEvent::Text(text.clone()), OwnedEvent::Binary(text.clone().into_bytes()), OwnedEvent::Ping(ping)]);
+            expected.push(OwnedEvent::Text(text.clone()));
+            expected.extend([OwnedEvent::Binary(text.clone().into_bytes()), OwnedEvent::Ping(ping)]);
         }
         socket.close(None).unwrap();
         expected.push(OwnedEvent::Close(None, String::new()));

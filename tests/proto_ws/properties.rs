@@ -115,7 +115,10 @@ proptest! {
         for (is_text, text) in &messages {
             let message = if *is_text { Outgoing::Text(text) } else { Outgoing::Binary(text.as_bytes()) };
             wire.extend(encode(&mut from, &mut scratch, message));
-            expected.push(if *is_text { OwnedEvent::Text(text.clone()) } else { OwnedEvent::Binary(text.as_bytes().to_vec()) });
+            expected.push(match is_text {
+                true => OwnedEvent::Text(text.clone()),
+                false => OwnedEvent::Binary(text.as_bytes().to_vec()),
+            });
         }
         let at = ends(&wire, &at);
         prop_assert_eq!(feed_in_pieces(&mut to, &mut scratch, &wire, &at), (expected, None));
@@ -169,11 +172,18 @@ proptest! {
         ],
     ), 0..8)) {
         let opening = Opening {
-            method: &http::Method::GET, version: http::Version::HTTP_11, authority: Some(b"a"), protocol: None,
+            method: &http::Method::GET,
+            version: http::Version::HTTP_11,
+            authority: Some(b"a"),
+            protocol: None,
         };
         let policy = Policy { deflate: Some(Settings::default()), ..Policy::default() };
-        let always = [("upgrade", &b"websocket"[..]), ("connection", b"upgrade"), ("sec-websocket-version", b"13"),
-            ("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")];
+        let always = [
+            ("upgrade", &b"websocket"[..]),
+            ("connection", b"upgrade"),
+            ("sec-websocket-version", b"13"),
+            ("sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
         let own = fields.iter().map(|(name, value)| (name.as_bytes(), &value[..]));
         let fields = always.iter().map(|(name, value)| (name.as_bytes(), *value)).chain(own);
         let _ = accept(&opening, fields, &policy);

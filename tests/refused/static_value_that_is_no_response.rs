@@ -1,5 +1,5 @@
 //~ `[u32; 3]` is not a response
-//~ return a `Response`, a text, bytes, a `StatusCode`, `Json(…)`, `(StatusCode, …)` or a `Result` of these
+//~ return a `Response`, a text, bytes, a `StatusCode`, `Json(…)`, or a tuple or `Result` of these
 use windlass::{Route, static_route};
 
 pub fn route() -> Route {

@@ -1,4 +1,4 @@
-//! The conformance suite finds stores that break the contract.
+//! The conformance suite detects stores that break the contract.
 
 use std::sync::{
     Arc, Mutex,
@@ -117,7 +117,7 @@ impl Fixture for Broken {
     }
 }
 
-/// Store that assigns numbers from 1 again after a reopening.
+/// Store that restarts numbers at 1 when it is reopened.
 struct Rewound {
     epoch: Epoch,
     store: Arc<dyn ReplayStore>,

@@ -17,7 +17,7 @@ use windlass::{
     get, http, topic_routes,
 };
 
-use crate::common::{ENDLESS, PATIENCE, builder, connect, eventually};
+use crate::common::{ENDLESS, TIMEOUT, builder, connect, eventually};
 
 enum Msg {
     Add(u64, Reply<u64>),
@@ -55,7 +55,7 @@ async fn ask(
     message: impl FnOnce(Reply<u64>) -> Msg,
 ) -> Result<String, (StatusCode, String)> {
     let counter = request.state::<Shared>().unwrap().get().unwrap().clone();
-    let patience = if request.path() == "/slow" { Duration::from_millis(200) } else { PATIENCE };
+    let patience = if request.path() == "/slow" { Duration::from_millis(200) } else { TIMEOUT };
     match counter.ask(message, patience).await {
         Ok(sum) => Ok(sum.to_string()),
         Err(AskError::Timeout) => Err((StatusCode::GATEWAY_TIMEOUT, "timeout".to_owned())),
@@ -198,7 +198,7 @@ fn an_actor_may_send_to_a_plain_thread() {
     let ticker = server.system().spawn(Placement::Shard(1), SpawnOptions::named("ticker"), factory).unwrap();
     for _ in 0..3 {
         ticker.tell_blocking(()).unwrap();
-        assert_eq!(ticks.recv_timeout(PATIENCE).unwrap(), "windlass-1");
+        assert_eq!(ticks.recv_timeout(TIMEOUT).unwrap(), "windlass-1");
     }
     let report = server.drain(None);
     assert!(report.system.is_clean(), "{report}");
@@ -208,7 +208,7 @@ fn an_actor_may_send_to_a_plain_thread() {
 async fn ask_registered_counter(request: Request) -> Result<String, (StatusCode, String)> {
     let counter = request.state::<Registry>().and_then(|registry| registry.find::<Msg>("counter"));
     let counter = counter.ok_or_else(|| (StatusCode::SERVICE_UNAVAILABLE, "no counter".to_owned()))?;
-    let sum = counter.ask(|reply| Msg::Add(1, reply), PATIENCE).await;
+    let sum = counter.ask(|reply| Msg::Add(1, reply), TIMEOUT).await;
     sum.map(|sum| sum.to_string()).map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))
 }
 
@@ -227,7 +227,7 @@ fn handlers_find_an_actor_by_name_until_it_has_ended() {
     server.system().registry().register("counter", &counter).unwrap();
     assert_eq!((peer.get("/inline").text(), peer.get("/async").text()), ("1".into(), "2".into()));
     counter.stop(windlass::actors::Undelivered::Drain);
-    counter.exited_blocking(PATIENCE).unwrap();
+    counter.exited_blocking(TIMEOUT).unwrap();
     assert_eq!(peer.get("/async").status, 503);
 }
 

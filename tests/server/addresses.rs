@@ -10,7 +10,7 @@ use std::{
 
 use windlass::{Listen, Request, Router, Server, TrustedProxies, actors::Cores, get};
 
-use crate::common::{PATIENCE, Peer, address, base_builder, builder, connect, endless, eventually, metric};
+use crate::common::{Peer, TIMEOUT, address, base_builder, builder, connect, endless, eventually, metric};
 
 /// Answers with the peer's address and the client's address.
 fn who(request: Request) -> String {
@@ -89,7 +89,7 @@ fn v2(command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_preamble_sets_the_peer_of_the_whole_connection() {
-    let server = proxied(PATIENCE);
+    let server = proxied(TIMEOUT);
     let addresses = [Ipv4Addr::new(9, 8, 7, 6).octets(), [127, 0, 0, 1]].concat();
     let binary = v2(0x21, 0x11, &[addresses, vec![0x12, 0x34, 0, 80]].concat());
     for (preamble, expected) in [
@@ -114,7 +114,7 @@ fn a_preamble_sets_the_peer_of_the_whole_connection() {
 
 #[test]
 fn a_preamble_without_addresses_leaves_the_balancer_as_peer() {
-    let server = proxied(PATIENCE);
+    let server = proxied(TIMEOUT);
     for preamble in [b"PROXY UNKNOWN\r\n".to_vec(), v2(0x20, 0, b"")] {
         let mut peer = connect(&server);
         peer.send(preamble);
@@ -124,7 +124,7 @@ fn a_preamble_without_addresses_leaves_the_balancer_as_peer() {
 
 #[test]
 fn a_malformed_preamble_closes_without_an_answer() {
-    let server = proxied(PATIENCE);
+    let server = proxied(TIMEOUT);
     for bad in [
         &b"GET /who HTTP/1.1\r\n\r\n"[..],
         b"PROXY TCP4 1.2.3.4\r\n",
@@ -132,7 +132,7 @@ fn a_malformed_preamble_closes_without_an_answer() {
         &v2(0x31, 0x11, b""),
     ] {
         let mut stream = TcpStream::connect(address(&server)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(bad).unwrap();
         let mut answer = Vec::new();
         // The connection ends with a reset or a FIN, without any byte.
@@ -152,7 +152,7 @@ fn a_missing_preamble_closes_after_the_header_timeout_without_an_answer() {
     for sent in ["", "PROXY TCP4 1.2"] {
         let began = Instant::now();
         let mut stream = TcpStream::connect(address(&server)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(sent.as_bytes()).unwrap();
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -166,12 +166,12 @@ fn a_missing_preamble_closes_after_the_header_timeout_without_an_answer() {
 
 #[test]
 fn a_connection_without_a_preamble_does_not_delay_a_drain() {
-    let server = proxied(PATIENCE);
+    let server = proxied(TIMEOUT);
     let _silent = connect(&server);
     eventually("the connection is accepted", || server.metrics().connections == 1);
     let report = server.drain(None);
     assert_eq!((report.drained, report.cut_total()), (1, 0), "{report}");
-    assert!(report.duration < PATIENCE, "{report}");
+    assert!(report.duration < TIMEOUT, "{report}");
 }
 
 fn socket_path(name: &str) -> PathBuf {
@@ -180,7 +180,7 @@ fn socket_path(name: &str) -> PathBuf {
 
 fn over_unix(path: &PathBuf, headers: &str) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
         .write_all(format!("GET /who HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{headers}\r\n").as_bytes())
         .unwrap();

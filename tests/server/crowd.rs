@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use windlass::{Limits, Listen, Request, Router, Server, actors::Cores, get, static_route};
 
 use crate::{
-    common::{Hold, PATIENCE, Peer, base_builder, builder, connect, eventually},
+    common::{Hold, Peer, TIMEOUT, base_builder, builder, connect, eventually},
     metrics::page::Page,
 };
 
@@ -178,7 +178,7 @@ fn shards_that_share_a_listener_balance_its_connections() {
     let mut peers: Vec<_> = (0..PEERS)
         .map(|_| {
             let stream = TcpStream::from(OwnedFd::from(UnixStream::connect(&path).unwrap()));
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(TIMEOUT)).unwrap();
             Peer::from_stream(stream)
         })
         .collect();

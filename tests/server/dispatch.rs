@@ -13,7 +13,7 @@ use http::Method;
 use tokio::sync::Barrier;
 use windlass::{Dispatch, PoolSettings, Request, Response, Router, Server, get, http, post, static_route};
 
-use crate::common::{PATIENCE, builder, connect, endless, eventually, metric, start};
+use crate::common::{TIMEOUT, builder, connect, endless, eventually, metric, start};
 
 fn thread_name(_: Request) -> String {
     thread::current().name().unwrap_or_default().to_owned()
@@ -255,7 +255,7 @@ fn a_reset_cancels_the_jobs_of_the_connection() {
             alive.fetch_add(1, Ordering::SeqCst);
             let alive = Alive(alive.clone());
             async move {
-                tokio::time::sleep(PATIENCE * 10).await;
+                tokio::time::sleep(TIMEOUT * 10).await;
                 drop(alive);
                 "never"
             }

@@ -19,7 +19,7 @@ use windlass::{
 };
 
 use crate::common::{
-    ENDLESS, Hold, PATIENCE, Peer, address, base_builder, builder, connect, endless, eventually, listens,
+    ENDLESS, Hold, Peer, TIMEOUT, address, base_builder, builder, connect, endless, eventually, listens,
     start,
 };
 
@@ -70,7 +70,7 @@ fn while_unready(server: &Server, grace: Option<Duration>, during: impl FnOnce()
 /// Asserts that the drain ended because no work was left: the grace is [`endless`].
 #[track_caller]
 fn assert_quick_and_clean(report: &DrainReport) {
-    assert!(report.duration < PATIENCE, "{report}");
+    assert!(report.duration < TIMEOUT, "{report}");
     assert!(report.system.is_clean(), "{report}");
 }
 
@@ -180,7 +180,7 @@ fn a_drain_under_load_resets_no_request_and_truncates_no_reply() {
         assert!(failed.is_empty(), "round {round}: {failed:?}");
         assert!(loads.iter().all(|load| load.answered > 0), "{loads:?}");
         assert_eq!((report.drained, report.cut_total()), (CLIENTS as u64, 0), "{report}");
-        assert!(report.duration < PATIENCE, "{report}");
+        assert!(report.duration < TIMEOUT, "{report}");
     }
 }
 
@@ -207,7 +207,7 @@ fn connections_queued_by_the_kernel_are_served() {
 #[test]
 fn open_connections_see_readiness_503_during_a_drain() {
     let mut timeouts = endless();
-    timeouts.drain_idle = PATIENCE;
+    timeouts.drain_idle = TIMEOUT;
     let server = builder(routes()).timeouts(timeouts).start().unwrap();
     let (mut ready, mut health) = (connect(&server), connect(&server));
     assert_eq!((ready.get("/readyz").status, health.get("/healthz").status), (200, 200));
@@ -222,13 +222,23 @@ fn open_connections_see_readiness_503_during_a_drain() {
 
 #[test]
 fn requests_in_progress_are_answered_with_connection_close() {
-    let server = start(routes());
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = gate.clone();
+    let gated = move |_: Request| {
+        let gate = closed.clone();
+        async move {
+            gate.acquire().await.unwrap().forget();
+            "async"
+        }
+    };
+    let server = start(routes().route(get("/gated", gated).run_async()));
     let (mut single, mut pipeline) = (connect(&server), connect(&server));
-    single.request("GET", "/async?ms=300");
-    pipeline.send("GET /async?ms=300 HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n");
+    single.request("GET", "/gated");
+    pipeline.send("GET /gated HTTP/1.1\r\nHost: t\r\n\r\nGET /inline HTTP/1.1\r\nHost: t\r\n\r\n");
     pipeline.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nheld");
     eventually("both jobs run", || running_jobs(&server) == 2);
     let report = while_draining(&server, None, || {
+        gate.add_permits(2);
         let reply = single.reply();
         assert_eq!((reply.text().as_str(), reply.closes()), ("async", true));
         single.expect_close();
@@ -325,7 +335,7 @@ fn connections_that_outlive_the_grace_are_cut_and_reported_by_cause() {
         report.to_string().contains("drained 3 connections, cut 4 (body_incoming 1, handler_running 1"),
         "{report}"
     );
-    assert!(began.elapsed() >= Duration::from_millis(700) && report.duration < PATIENCE, "{report}");
+    assert!(began.elapsed() >= Duration::from_millis(700) && report.duration < TIMEOUT, "{report}");
     assert!(job.try_read_to_end().is_err(), "a cut reply must end with a reset");
     assert!(stream.try_read_to_end().is_err(), "a cut stream must end with a reset");
     assert_eq!(server.metrics().connections, 0);
@@ -374,7 +384,7 @@ fn a_stuck_shard_with_a_full_inbox_does_not_delay_a_drain() {
     gate.add_permits(REPLIES);
     eventually("most jobs have replied, and the shard's inbox is full", || running_jobs(&server) < 1000);
     let report = server.drain(Some(Duration::from_millis(100)));
-    assert!(report.cut.get("shard_stuck") == Some(&1) && report.duration < PATIENCE, "{report}");
+    assert!(report.cut.get("shard_stuck") == Some(&1) && report.duration < TIMEOUT, "{report}");
 }
 
 #[test]
@@ -400,7 +410,7 @@ fn a_dropped_server_is_stopped() {
     eventually("the job runs", || running_jobs(&server) == 1);
     let began = Instant::now();
     drop(server);
-    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    assert!(began.elapsed() < TIMEOUT, "{:?}", began.elapsed());
     assert!(running.try_read_to_end().is_err());
     assert!(std::net::TcpStream::connect(address).is_err());
 }

@@ -31,7 +31,7 @@ fn chat_delivers_each_line_to_everybody_in_the_room() {
     ann.request("GET", "/rooms/tea?name=ann");
     ann.until(b"\r\n\r\n");
     bob.request("GET", "/rooms/tea?name=bob");
-    ann.until(b"data: bob comes in\n\n");
+    ann.until(b"data: bob joins\n\n");
     eve.request("GET", "/rooms/coffee?name=eve");
     eve.until(b"\r\n\r\n");
     let mut speaker = connect(&server);
@@ -113,5 +113,5 @@ fn embedded_serves_running_requests_before_it_stops() {
     let report = runtime.block_on(embedded::serve(two_shards(), on_start, stop)).unwrap();
     assert_eq!((report.drained, report.cut_total(), report.system.is_clean()), (1, 0, true), "{report}");
     let reply = peer.unwrap().reply();
-    assert_eq!((reply.text().as_str(), reply.closes()), ("answered to the end\n", true));
+    assert_eq!((reply.text().as_str(), reply.closes()), ("done\n", true));
 }

@@ -22,11 +22,11 @@ use windlass::{
 };
 
 use crate::{
-    common::{PATIENCE, Peer, builder, eventually, metric},
+    common::{Peer, TIMEOUT, builder, eventually, metric},
     ws::peer::{BINARY, TEXT, close, frame, open, read, read_close, read_text},
 };
 
-const LONG: Duration = PATIENCE;
+const LONG: Duration = TIMEOUT;
 
 /// Serves `/hub`, whose sockets register with their first message as identity.
 fn serve(settings: HubSettings) -> (Server, Hub) {

@@ -48,19 +48,76 @@ fn layers_run_from_the_server_through_groups_to_the_route() {
 }
 
 #[test]
-fn a_layer_of_a_group_covers_routes_added_after_it() {
+fn a_layer_of_a_group_covers_all_its_routes_in_any_order() {
     let marked = |request, next: Next| async move { next.run(request).await.with_header("x-marked", "1") };
-    let router = Router::new().group("/g", |g| {
-        g.route(get("/before", |_| ""))
-            .with(marked)
-            .route(get("/after", |_| ""))
-            .group("/s", |s| s.route(get("/in", |_| "")))
-    });
+    let no = |_: &Request| Err::<(), _>(StatusCode::FORBIDDEN);
+    let router = Router::new()
+        .group("/g", |g| {
+            g.route(get("/before", |_| ""))
+                .group("/inner", |inner| inner.route(get("/x", |_| "")))
+                .with(marked)
+                .route(get("/after", |_| ""))
+                .group("/late", |inner| inner.route(get("/x", |_| "")))
+        })
+        .group("/private", |g| {
+            g.route(get("/inline", |_| ""))
+                .route(get("/async", |_| "").run_async())
+                .route(static_route("/static", ""))
+                .group("/inner", |inner| inner.route(get("/x", |_| "")))
+                .authorize(no)
+        })
+        .route(get("/outside", |_| ""));
     let server = start(router);
     let mut peer = connect(&server);
-    assert_eq!(peer.get("/g/before").header("x-marked"), None);
-    assert_eq!(peer.get("/g/after").header("x-marked"), Some("1"));
-    assert_eq!(peer.get("/g/s/in").header("x-marked"), Some("1"));
+    for path in ["/g/before", "/g/after", "/g/inner/x", "/g/late/x"] {
+        assert_eq!(peer.get(path).header("x-marked"), Some("1"), "{path}");
+    }
+    for path in ["/private/inline", "/private/async", "/private/static", "/private/inner/x"] {
+        assert_eq!(peer.get(path).status, 403, "{path}");
+    }
+    let outside = peer.get("/outside");
+    assert_eq!((outside.status, outside.header("x-marked")), (200, None));
+}
+
+#[test]
+fn layers_of_a_group_keep_their_order_when_routes_come_between() {
+    let trace = Arc::new(Mutex::new(Vec::new()));
+    let t = |name| traced(name, &trace);
+    let router = Router::new().group("/g", |g| {
+        g.with(t("outer 1"))
+            .group("/s", |s| {
+                s.route(get("/x", |_| "").with(t("route"))).with(t("inner 1")).with(t("inner 2"))
+            })
+            .with(t("outer 2"))
+    });
+    assert_eq!(connect(&start(router)).get("/g/s/x").status, 200);
+    let steps: Vec<_> = trace.lock().unwrap().iter().filter(|step| step.ends_with("in")).cloned().collect();
+    assert_eq!(steps, ["outer 1 in", "outer 2 in", "inner 1 in", "inner 2 in", "route in"]);
+}
+
+#[test]
+fn a_route_added_at_run_time_is_in_the_group_of_its_prefix() {
+    let no = |_: &Request| Err::<(), _>(StatusCode::FORBIDDEN);
+    let yes = |_: &Request| Ok::<(), StatusCode>(());
+    let router = Router::new()
+        .group("/users/{id}", |g| {
+            g.group("/keys", |keys| keys.authorize(no)).route(get("/name", |_| "")).authorize(yes)
+        })
+        .group("/twice", |g| g.authorize(yes))
+        .group("/twice", |g| g.authorize(no))
+        .group("", |g| g.authorize(no));
+    let server = start(router);
+    let routes = server.routes();
+    for path in ["/users/{user}/keys", "/users/{id}/keys/{key}", "/users/{id}/keysmith", "/twin"] {
+        routes.add_blocking(get(path, |_| "")).unwrap();
+    }
+    let mut peer = connect(&server);
+    assert_eq!(peer.get("/users/7/keys").status, 403);
+    assert_eq!(peer.get("/users/7/keys/8").status, 403);
+    assert_eq!(peer.get("/users/7/keysmith").status, 200, "a prefix ends at a segment");
+    assert_eq!(peer.get("/twin").status, 200);
+    let error = routes.add_blocking(get("/twice/new", |_| "")).unwrap_err().to_string();
+    assert!(error.contains("several groups have the prefix `/twice`"), "{error}");
 }
 
 /// Serves one route of each kind.

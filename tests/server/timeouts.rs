@@ -7,7 +7,7 @@ use std::{
 
 use windlass::{Body, Request, Response, Router, Server, Timeouts, get, post, static_route};
 
-use crate::common::{ENDLESS, End, PATIENCE, Peer, builder, connect, endless, eventually, metric};
+use crate::common::{ENDLESS, End, Peer, TIMEOUT, builder, connect, endless, eventually, metric};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -69,7 +69,7 @@ fn expect_served_and_closed(server: &Server) {
 fn send_slowly(mut peer: Peer, bytes: &'static [u8]) -> (Vec<u8>, End) {
     let began = Instant::now();
     for byte in bytes.iter().cycle() {
-        assert!(began.elapsed() < PATIENCE, "a dripping peer keeps its connection");
+        assert!(began.elapsed() < TIMEOUT, "a dripping peer keeps its connection");
         if !peer.try_send([*byte]) || peer.is_readable() {
             break;
         }
@@ -330,13 +330,12 @@ fn a_job_over_its_deadline_is_answered_503() {
 /// Starts a reply and then sends nothing until its client is gone.
 fn stalled_reply(_: Request) -> Response {
     let (mut sender, body) = Body::channel(100);
+    // The body has room for it, so this does not wait.
+    pollster::block_on(sender.send("beginning".into())).unwrap();
     thread::spawn(move || {
-        pollster::block_on(async {
-            let _ = sender.send("beginning".into()).await;
-            while !sender.is_closed() {
-                thread::sleep(Duration::from_millis(5));
-            }
-        });
+        while !sender.is_closed() {
+            thread::sleep(Duration::from_millis(5));
+        }
     });
     Response::new().with_body(body)
 }

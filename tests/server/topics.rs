@@ -24,7 +24,7 @@ use windlass::{
     topic_routes,
 };
 
-use crate::common::{Hold, PATIENCE, Peer, builder, connect, eventually};
+use crate::common::{Hold, Peer, TIMEOUT, builder, connect, eventually};
 use client::{Client, Received};
 
 fn serve(broker: &Broker, access: TopicAccess) -> Server {
@@ -340,7 +340,7 @@ fn a_stuck_shard_with_subscribers_does_not_delay_a_drain() {
         pollster::block_on(broker.publish(&topic, Event::new("x"))).unwrap();
     }
     let report = server.drain(Some(Duration::from_millis(100)));
-    assert!(report.cut.get("shard_stuck") == Some(&1) && report.duration < PATIENCE, "{report}");
+    assert!(report.cut.get("shard_stuck") == Some(&1) && report.duration < TIMEOUT, "{report}");
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn a_drain_ends_streams_with_different_retry_hints() {
     eventually("all clients are connected", || server.metrics().connections >= 20);
     let began = Instant::now();
     let report = server.drain(None);
-    assert!(began.elapsed() < PATIENCE, "{report}");
+    assert!(began.elapsed() < TIMEOUT, "{report}");
     assert_eq!(report.cut_total(), 0, "{report}");
     let mut times = std::collections::HashSet::new();
     for mut client in clients {

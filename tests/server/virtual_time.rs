@@ -1,7 +1,6 @@
-//! Timers and deadlines by a clock that the test moves: exactly when each fires, however busy the machine is.
+//! Timers and deadlines with a clock that the test controls, so that the expiry of each is exact.
 //!
-//! The connections are those of a server, on the engine of buffers of the test client. What an engine with
-//! sockets does when a timer fires is for `timeouts`.
+//! The connections are those of a server that runs on the test client. `timeouts` tests timers on sockets.
 
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::common::{Reply, endless};
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Returns a client whose clock is stopped, of a server where only these timers are short.
+/// Returns the test client of a server with these timeouts. Its clock is stopped.
 fn client(router: Router, set: impl FnOnce(&mut Timeouts)) -> TestClient {
     let mut timeouts = endless();
     set(&mut timeouts);
@@ -43,47 +42,47 @@ fn routes() -> Router {
         .route(post("/streamed", count).streamed())
 }
 
-/// Takes the one reply that has come.
+/// Returns the only reply received.
 #[track_caller]
 fn reply(peer: &mut TestConnection) -> Reply {
     let bytes = peer.received();
     let (reply, used) = Reply::parse(&bytes, "GET", peer.end().is_some())
-        .unwrap_or_else(|| panic!("no whole reply: {}", bytes.escape_ascii()));
+        .unwrap_or_else(|| panic!("incomplete reply: {}", bytes.escape_ascii()));
     assert_eq!(used, bytes.len());
     reply
 }
 
-/// Sends a GET and takes its reply.
+/// Sends a GET request and returns its reply.
 #[track_caller]
 fn ask(peer: &mut TestConnection, path: &str) -> Reply {
     peer.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"));
     reply(peer)
 }
 
-/// Moves the clock to an instant; until a millisecond before nothing may happen to the peer.
+/// Advances the clock by `time` and asserts that nothing reaches the peer until one millisecond before that.
 #[track_caller]
 fn silent_for(client: &TestClient, peer: &mut TestConnection, time: Duration) {
     client.advance(time - MS);
-    let came = peer.received();
-    assert!(came.is_empty() && peer.end().is_none(), "{:?} {}", peer.end(), came.escape_ascii());
+    let received = peer.received();
+    assert!(received.is_empty() && peer.end().is_none(), "{:?} {}", peer.end(), received.escape_ascii());
     client.advance(MS);
 }
 
 #[track_caller]
-fn answered_408(peer: &mut TestConnection) {
+fn assert_408(peer: &mut TestConnection) {
     let reply = reply(peer);
     assert_eq!((reply.status, reply.closes(), peer.end()), (408, true, Some(TestEnd::Fin)));
 }
 
 #[test]
-fn a_head_has_its_time_from_its_first_byte_whatever_follows() {
+fn the_header_timeout_starts_with_the_first_byte_and_is_not_extended() {
     let client = client(routes(), |t| t.header = Some(SECOND * 10));
     for sent in ["G", "GET / HTTP/1.1\r\nHost: t\r\n", "\r\nGET"] {
         let mut peer = client.connect();
         client.advance(SECOND * 100);
         peer.send(sent);
         silent_for(&client, &mut peer, SECOND * 10);
-        answered_408(&mut peer);
+        assert_408(&mut peer);
     }
     let mut dripping = client.connect();
     dripping.send("GET / HTTP/1.1\r\nHost: t\r\nX: ");
@@ -92,17 +91,17 @@ fn a_head_has_its_time_from_its_first_byte_whatever_follows() {
         dripping.send("x");
     }
     silent_for(&client, &mut dripping, SECOND);
-    answered_408(&mut dripping);
+    assert_408(&mut dripping);
     let mut second = client.connect();
     assert_eq!(ask(&mut second, "/static").text(), "static");
     client.advance(SECOND * 100);
     second.send("GET /static HTTP/1.1\r\n");
     silent_for(&client, &mut second, SECOND * 10);
-    answered_408(&mut second);
+    assert_408(&mut second);
 }
 
 #[test]
-fn an_idle_connection_is_closed_when_its_time_is_over() {
+fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
     let client = client(routes(), |t| t.keep_alive = Some(SECOND * 60));
     let mut fresh = client.connect();
     silent_for(&client, &mut fresh, SECOND * 60);
@@ -118,11 +117,14 @@ fn an_idle_connection_is_closed_when_its_time_is_over() {
     assert_eq!(ask(&mut stray, "/static").text(), "static");
     stray.send("\r\n");
     client.advance(SECOND * 60);
-    assert!(stray.received().is_empty() && stray.end() == Some(TestEnd::Fin), "a line end is no request");
+    assert!(
+        stray.received().is_empty() && stray.end() == Some(TestEnd::Fin),
+        "an empty line should not restart the timeout"
+    );
 }
 
 #[test]
-fn a_long_download_leaves_a_connection_its_whole_idle_time() {
+fn the_keep_alive_timeout_starts_after_a_long_download() {
     let client = client(routes(), |t| t.keep_alive = Some(SECOND * 60));
     let mut peer = client.connect();
     peer.read_only(Some(1000));
@@ -135,7 +137,7 @@ fn a_long_download_leaves_a_connection_its_whole_idle_time() {
 }
 
 #[test]
-fn a_body_may_be_silent_again_and_again_but_never_too_long() {
+fn each_byte_of_a_body_restarts_the_idle_timeout() {
     let client = client(routes(), |t| t.body_idle = Some(SECOND * 30));
     for path in ["/whole", "/streamed"] {
         for head in ["Content-Length: 100", "Transfer-Encoding: chunked"] {
@@ -157,7 +159,7 @@ fn a_body_may_be_silent_again_and_again_but_never_too_long() {
 }
 
 #[test]
-fn a_body_beneath_the_minimum_rate_is_ended_after_its_grace() {
+fn a_body_below_the_minimum_rate_is_refused_after_the_grace_period() {
     let client = client(routes(), |t| (t.body_rate, t.body_grace) = (1000, SECOND * 10));
     let mut peer = client.connect();
     peer.send("POST /whole HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\n");
@@ -166,11 +168,11 @@ fn a_body_beneath_the_minimum_rate_is_ended_after_its_grace() {
         peer.send([b'x'; 900]);
     }
     silent_for(&client, &mut peer, SECOND);
-    answered_408(&mut peer);
+    assert_408(&mut peer);
 }
 
 #[test]
-fn a_body_that_keeps_its_rate_may_take_its_time() {
+fn a_body_above_the_minimum_rate_has_no_total_timeout() {
     let set = |t: &mut Timeouts| {
         (t.body_rate, t.body_grace, t.body_idle) = (1000, SECOND, Some(SECOND * 5));
     };
@@ -182,13 +184,14 @@ fn a_body_that_keeps_its_rate_may_take_its_time() {
         client.advance(SECOND);
         assert_eq!(peer.end(), None);
     }
-    // Far ahead of the rate: the silence alone counts, of which a second has passed.
+    // The body is ahead of the minimum rate, so only the idle timeout applies. One of its five seconds has
+    // passed.
     silent_for(&client, &mut peer, SECOND * 4);
-    answered_408(&mut peer);
+    assert_408(&mut peer);
 }
 
 #[test]
-fn a_handler_that_takes_its_time_is_no_slow_body() {
+fn a_slow_handler_does_not_count_as_a_slow_body() {
     let handler = async |request: Request| {
         Local::current().unwrap().sleep(SECOND * 90).await;
         count(request).await
@@ -205,7 +208,7 @@ fn a_handler_that_takes_its_time_is_no_slow_body() {
 }
 
 #[test]
-fn a_reader_that_stalls_is_cut_and_one_that_makes_progress_is_not() {
+fn only_a_reader_without_progress_is_reset() {
     let client = client(routes(), |t| t.write_stall = Some(SECOND * 30));
     let mut peer = client.connect();
     peer.read_only(Some(0));
@@ -216,11 +219,11 @@ fn a_reader_that_stalls_is_cut_and_one_that_makes_progress_is_not() {
         assert_eq!((peer.received().len(), peer.end()), (1000, None));
     }
     silent_for(&client, &mut peer, SECOND * 30);
-    assert_eq!(peer.end(), Some(TestEnd::Reset), "a cut reply must not look like a whole one");
+    assert_eq!(peer.end(), Some(TestEnd::Reset), "a truncated reply should end with a reset");
 }
 
 #[test]
-fn an_old_connection_ends_with_its_next_reply() {
+fn a_connection_beyond_its_maximum_age_closes_after_the_next_reply() {
     const MINUTE: Duration = Duration::from_secs(60);
     let client = client(routes(), |t| t.age = Some(MINUTE * 60));
     let mut peer = client.connect();
@@ -229,13 +232,13 @@ fn an_old_connection_ends_with_its_next_reply() {
         client.advance(MINUTE);
         minutes += 1;
     }
-    // A tenth of jitter spreads the ends.
+    // Jitter of a tenth spreads the ends of connections.
     assert!((54..=61).contains(&minutes), "{minutes}");
     assert_eq!(peer.end(), Some(TestEnd::Fin));
 }
 
 #[test]
-fn a_late_job_is_answered_503_and_the_connection_goes_on() {
+fn a_job_timeout_returns_503_and_keeps_the_connection() {
     let client = client(routes(), |t| t.job = Some(SECOND * 30));
     let mut peer = client.connect();
     peer.send("GET /never HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -245,28 +248,31 @@ fn a_late_job_is_answered_503_and_the_connection_goes_on() {
 }
 
 #[test]
-fn the_live_figures_come_at_once_then_each_second_and_watchers_share_them() {
+fn live_metrics_are_sent_at_once_then_every_second_and_shared() {
     let client = client(routes(), |_| {});
     let mut watchers: Vec<_> = (0..8).map(|_| client.connect()).collect();
-    let made = |peer: &mut TestConnection| {
+    let figures = |peer: &mut TestConnection| {
         let text = String::from_utf8(peer.received()).unwrap();
-        let (_, figures) = text.split_once("data: ").unwrap_or_else(|| panic!("no figures: {text}"));
+        let (_, figures) = text.split_once("data: ").unwrap_or_else(|| panic!("missing event data: {text}"));
         figures.lines().next().unwrap().to_owned()
     };
     watchers.iter_mut().for_each(|peer| peer.send("GET /metrics/live HTTP/1.1\r\nHost: t\r\n\r\n"));
-    let mut last = made(&mut watchers[0]);
-    assert!(watchers[1..].iter_mut().all(|peer| made(peer) == last));
+    let mut last = figures(&mut watchers[0]);
+    assert!(watchers[1..].iter_mut().all(|peer| figures(peer) == last));
     for _ in 0..3 {
         silent_for(&client, &mut watchers[0], SECOND);
-        let next = made(&mut watchers[0]);
-        assert_ne!(next, last, "the same figures twice for one watcher");
-        assert!(watchers[1..].iter_mut().all(|peer| made(peer) == next), "made once for all");
+        let next = figures(&mut watchers[0]);
+        assert_ne!(next, last, "each event should have new figures");
+        assert!(
+            watchers[1..].iter_mut().all(|peer| figures(peer) == next),
+            "all watchers should receive the same figures"
+        );
         last = next;
     }
 }
 
 #[test]
-fn a_stream_has_comments_where_it_is_silent_and_only_there() {
+fn comments_are_sent_to_idle_streams_only() {
     const HEARTBEAT: Duration = Duration::from_secs(15);
     let mut settings = BrokerSettings::default();
     settings.heartbeat = Some(HEARTBEAT);
@@ -313,7 +319,7 @@ mod ws {
     }
 
     #[test]
-    fn a_silent_client_is_pinged_and_one_that_does_not_answer_is_cut() {
+    fn an_idle_client_is_pinged_and_reset_without_a_pong() {
         let set = |t: &mut Timeouts| (t.ws_ping, t.ws_pong) = (Some(PING_AFTER), Some(PONG_WITHIN));
         let client = client(Router::new().route(websocket("/ws", echo)), set);
         let mut peer = open(&client);
@@ -333,7 +339,7 @@ mod ws {
     }
 
     #[test]
-    fn a_client_is_not_blamed_for_a_handler_that_takes_nothing() {
+    fn a_handler_that_does_not_read_causes_no_pong_timeout() {
         let settings = Settings::new().ping(Some(PING_AFTER)).pong(Some(PONG_WITHIN));
         let router = Router::new().route(websocket_with("/ws", settings, async |mut socket: Socket| {
             Local::current().unwrap().sleep(PING_AFTER * 6).await;
@@ -351,7 +357,7 @@ mod ws {
     }
 }
 
-/// A queue of requests whose handlers take this long each; every reply's status, in order.
+/// Sends pipelined requests to `path` and returns the statuses of their replies in order.
 fn statuses(client: &TestClient, path: &str, requests: usize) -> Vec<u16> {
     let mut peer = client.connect();
     peer.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n").repeat(requests));
@@ -368,15 +374,15 @@ fn replies(peer: &mut TestConnection) -> Vec<u16> {
     statuses
 }
 
-fn holding() -> Router {
+fn slow_routes() -> Router {
     routes()
         .route(get("/hold", |_: Request| clock::advance(MS * 20)))
         .route(get("/slow", |_: Request| clock::advance(MS * 700)))
 }
 
 #[test]
-fn a_queue_that_stands_is_shed_and_one_that_is_gone_is_not() {
-    let client = client(holding(), |t| t.shed_all = Some(MS * 100));
+fn a_standing_queue_is_shed_until_it_is_gone() {
+    let client = client(slow_routes(), |t| t.shed_all = Some(MS * 100));
     let held = statuses(&client, "/hold", 200);
     assert_eq!(held.len(), 200);
     assert!(held[..10].iter().all(|status| *status == 204 || *status == 200), "{held:?}");
@@ -389,13 +395,13 @@ fn a_queue_that_stands_is_shed_and_one_that_is_gone_is_not() {
 }
 
 #[test]
-fn one_slow_handler_is_no_overload() {
+fn one_slow_handler_does_not_trigger_shedding() {
     let shed = |t: &mut Timeouts| (t.shed_async, t.shed_all) = (Some(MS * 50), Some(MS * 200));
-    let client = client(holding(), shed);
+    let client = client(slow_routes(), shed);
     for round in 0..10 {
         let mut peer = client.connect();
-        let behind = "GET /static HTTP/1.1\r\nHost: t\r\n\r\n".repeat(100);
-        peer.send(format!("GET /slow HTTP/1.1\r\nHost: t\r\n\r\n{behind}"));
+        let pipelined = "GET /static HTTP/1.1\r\nHost: t\r\n\r\n".repeat(100);
+        peer.send(format!("GET /slow HTTP/1.1\r\nHost: t\r\n\r\n{pipelined}"));
         let statuses = replies(&mut peer);
         assert_eq!((statuses.len(), statuses.contains(&503)), (101, false), "round {round}");
         client.advance(SECOND);

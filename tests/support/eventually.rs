@@ -1,20 +1,19 @@
-//! Waiting for a state, shared by all test suites.
+//! Waiting for a condition, shared by all test suites.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// How long a test waits for what must happen: far longer than it takes, also on a machine busy with other
-/// things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time that a test waits for a condition. It is long enough for a busy machine.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Waits until something holds.
+/// Waits until a condition holds, and panics after [`TIMEOUT`].
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while !holds() {
-        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < until, "not within {TIMEOUT:?}: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -1,10 +1,10 @@
-//! A thread without io_uring, forbidden by seccomp as container runtimes do.
+//! Threads without io_uring, which seccomp denies as container runtimes do.
 
 use std::thread;
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
-/// Runs `f` on a thread that may not use io_uring; its child threads and processes inherit the restriction.
+/// Runs `f` on a thread that may not use io_uring. Its child threads and processes inherit the restriction.
 pub(crate) fn without_io_uring<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     let denied = move || {
         let rules = [(libc::SYS_io_uring_setup, vec![])].into_iter().collect();

@@ -1,6 +1,7 @@
-//! Reads Rust code just well enough for the house rules: no parser, a scanner that knows literals and use trees.
+//! Scanner for Rust code that recognises literals, comments and use trees, which is enough for the house
+//! rules.
 
-/// Blanks comments and the insides of string and character literals; keeps every line break.
+/// Returns the text with comments and literals replaced by spaces. Line breaks are kept.
 pub(crate) fn blanked(text: &str) -> String {
     let mut rest = text;
     let mut out = String::with_capacity(text.len());
@@ -17,7 +18,7 @@ pub(crate) fn blanked(text: &str) -> String {
     out
 }
 
-/// Returns how many bytes at the start of `rest` are a comment or a literal.
+/// Returns the length of the comment or literal at the start of `rest`, or 0.
 fn skipped(rest: &str, before: Option<char>) -> usize {
     let after_word = before.is_some_and(is_word);
     if rest.starts_with("//") {
@@ -83,7 +84,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// Says whether a word stands in a line, by itself.
+/// Returns `true` if a line contains a word that is not part of a longer one.
 pub(crate) fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let (before, after) = (&line[..at], &line[at + word.len()..]);
@@ -91,7 +92,7 @@ pub(crate) fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// Returns the modules directly under the crate's top that the code of a file names, `depth` modules down.
+/// Returns the top-level modules of the crate that a file names. `depth` is the depth of the file's module.
 pub(crate) fn crate_modules(code: &str, depth: usize) -> Vec<String> {
     let up = "super::".repeat(depth);
     let roots = if depth == 0 { vec!["crate::"] } else { vec!["crate::", up.as_str()] };
@@ -101,7 +102,8 @@ pub(crate) fn crate_modules(code: &str, depth: usize) -> Vec<String> {
             let before = &code[..at];
             if !before.ends_with(is_word) && !before.ends_with("super::") {
                 let parts = first_parts(&code[at + root.len()..]);
-                // A longer chain of `super` inside an inline module leads to no other top module.
+                // A longer chain of `super` is inside an inline module and leads to no other top-level
+                // module.
                 modules.extend(parts.into_iter().filter(|part| part != "super"));
             }
         }
@@ -109,7 +111,7 @@ pub(crate) fn crate_modules(code: &str, depth: usize) -> Vec<String> {
     modules
 }
 
-/// Returns the first part of every path of a use tree: `{a::b, c::{d, e}}` begins with `a` and `c`.
+/// Returns the first part of every path of a use tree: `a` and `c` for `{a::b, c::{d, e}}`.
 fn first_parts(tree: &str) -> Vec<String> {
     let tree = tree.trim_start();
     let Some(group) = tree.strip_prefix('{') else {
@@ -129,7 +131,7 @@ fn first_parts(tree: &str) -> Vec<String> {
     parts.iter().flat_map(|part| first_parts(part)).filter(|part| !part.is_empty()).collect()
 }
 
-/// Says whether code names a path from outside the crate (`std::net`, `tokio`), also within a group.
+/// Returns `true` if the code names an external path such as `std::net` or `tokio`, alone or in a group.
 pub(crate) fn names(code: &str, path: &str) -> bool {
     let (root, rest) = path.split_once("::").unwrap_or((path, ""));
     let is_root = |at: &usize| {
@@ -144,7 +146,7 @@ pub(crate) fn names(code: &str, path: &str) -> bool {
     if rest.is_empty() { trees.next().is_some() } else { trees.any(|tree| tree_has(tree, rest)) }
 }
 
-/// Says whether one of the paths of a use tree begins with `path`.
+/// Returns `true` if one of the paths of a use tree starts with `path`.
 fn tree_has(tree: &str, path: &str) -> bool {
     let (first, rest) = path.split_once("::").unwrap_or((path, ""));
     let found = first_parts(tree).iter().any(|part| part == first);
@@ -152,7 +154,7 @@ fn tree_has(tree: &str, path: &str) -> bool {
 }
 
 #[test]
-fn the_rules_see_what_they_must_see() {
+fn paths_are_found_in_code_and_use_trees() {
     let code = blanked(
         "use crate::{a::{x, y}, b}; // crate::c\nlet s = \"crate::d\"; crate::e::f(); super::super::g();",
     );

@@ -1,7 +1,7 @@
-//! The import graph of a crate, file by file, read from its syntax trees.
+//! Import graph of the files of a crate, read from their syntax trees.
 //!
-//! A path counts where it begins with `crate`, `self` or `super`, or with a child module. A name is followed through
-//! re-exports to the file that defines it. Unit tests are left out. Code inside macro calls is not read.
+//! Only paths that start with `crate`, `self`, `super` or a child module count. Each name is followed through
+//! re-exports to the file that defines it. Unit tests and the arguments of macro calls are not read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,31 +12,31 @@ use syn::{
 
 use crate::Source;
 
-/// A module path from the top of a crate: `["proto", "h1", "parse"]`.
+/// Module path from the top of a crate, such as `["proto", "h1", "parse"]`.
 type ModulePath = Vec<String>;
 
-/// The names that lead out of one module.
+/// Names that one module defines and uses.
 #[derive(Default)]
 struct Module {
     /// Index of the file in the crate's list of sources.
     file: usize,
-    /// Names of `use` items: the name here and the path that it stands for.
+    /// Names that `use` items import, each with its path.
     aliases: Vec<(String, Vec<String>)>,
-    /// Modules whose whole content a `use path::*` brings in.
+    /// Paths of glob imports (`use path::*`).
     globs: Vec<Vec<String>>,
-    /// Names that the module defines itself.
+    /// Names that the module defines.
     defined: BTreeSet<String>,
     /// Every path that the module's code names.
     paths: Vec<Vec<String>>,
 }
 
-/// The modules of one crate.
+/// Modules of one crate.
 pub(crate) struct Crate<'a> {
     sources: &'a [Source],
     modules: BTreeMap<ModulePath, Module>,
 }
 
-/// One import: the importing file and the imported file, as indices into the sources.
+/// Import as a pair of the importing and the imported file, as indices into the sources.
 pub(crate) type Import = (usize, usize);
 
 impl<'a> Crate<'a> {
@@ -52,8 +52,8 @@ impl<'a> Crate<'a> {
         Self { sources, modules }
     }
 
-    /// Returns each pair of different files of which the first imports the second. A file's imports from the modules
-    /// above it and below it are left out where `with_family` is false.
+    /// Returns the imports between different files. If `with_family` is `false`, imports between a module and
+    /// its ancestors are left out.
     pub(crate) fn imports(&self, with_family: bool) -> BTreeSet<Import> {
         let mut imports = BTreeSet::new();
         for (place, module) in &self.modules {
@@ -69,9 +69,9 @@ impl<'a> Crate<'a> {
         imports
     }
 
-    /// Returns the file that defines what `path` names inside the module `place`.
+    /// Returns the file that defines `path`, resolved in the module `place`.
     fn defining_file(&self, place: &ModulePath, path: &[String], depth: usize) -> Option<usize> {
-        // Re-exports may refer to each other; a chain longer than this leads nowhere.
+        // Re-exports can form a cycle. Longer chains are given up.
         if depth > 8 {
             return None;
         }
@@ -99,7 +99,7 @@ impl<'a> Crate<'a> {
         Some(self.modules[&at].file)
     }
 
-    /// Returns the module at which a path starts, and what is left of the path.
+    /// Returns the module where a path starts, and the rest of the path.
     fn start<'p>(&self, place: &ModulePath, path: &'p [String]) -> Option<(ModulePath, &'p [String])> {
         let mut at = place.clone();
         let mut rest = path;
@@ -124,7 +124,7 @@ impl<'a> Crate<'a> {
     }
 }
 
-/// Returns the groups of files that import each other in a circle, larger than one file.
+/// Returns the groups of at least two files that import each other in a circle.
 pub(crate) fn circles(imports: &BTreeSet<Import>, files: usize) -> Vec<Vec<usize>> {
     let mut reachable: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); files];
     for (from, reached) in reachable.iter_mut().enumerate() {

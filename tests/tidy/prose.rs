@@ -2,13 +2,13 @@
 
 use crate::{files, report, sources};
 
-/// Columns of a line of code, comment or script.
+/// Maximum width of a line of code, comment or script.
 const MAX_COLUMNS: usize = 110;
 
-/// Words that no doc comment opens with: a type's comment names the type, a function's says what it does.
+/// Words that must not start a doc comment. A type's comment starts with a noun, a function's with a verb.
 const OPENINGS: [&str; 6] = ["What", "Where", "Who", "How", "Why", "Says"];
 
-/// Names that once stood for many different things, and say nothing about any of them.
+/// Names that are too vague, because they could stand for many different things.
 const VAGUE: [&str; 3] = ["fn settle", "struct State ", "enum State "];
 
 const FOLDERS: [&str; 4] = ["src", "actors", "tests", "benches"];
@@ -51,17 +51,12 @@ fn lines_fit_the_width() {
 
 #[test]
 #[ignore = "the tree does not hold it yet"]
-fn names_say_what_they_name() {
+fn names_are_specific() {
     let mut faults = Vec::new();
     for source in sources(&["src", "actors/src"]) {
         for (index, line) in source.code.lines().enumerate() {
             if let Some(name) = VAGUE.iter().find(|name| format!("{line} ").contains(*name)) {
-                faults.push(format!(
-                    "{}:{}: `{}`: name what it does or is",
-                    source.path,
-                    index + 1,
-                    name.trim()
-                ));
+                faults.push(format!("{}:{}: `{}`: use a specific name", source.path, index + 1, name.trim()));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The project's files, as the rules read them.
+//! Files of the project in the form that the rules read.
 
 use std::{
     fs,
@@ -7,14 +7,14 @@ use std::{
 
 use crate::code::blanked;
 
-/// One text file of the project.
+/// Text file of the project.
 pub(crate) struct Source {
     /// Path from the top of the repository.
     pub(crate) path: String,
     pub(crate) text: String,
-    /// The text with comments and the insides of literals blanked, line by line.
+    /// Text with comments and literals replaced by spaces; lines are kept.
     pub(crate) code: String,
-    /// The folder of the crate's `lib.rs`.
+    /// Folder of the crate's `lib.rs`.
     pub(crate) root: &'static str,
 }
 
@@ -23,20 +23,20 @@ impl Source {
         Self { path, code: blanked(&text), text, root: "src/" }
     }
 
-    /// Returns the path of the module, from the top of its crate: `src/proto/h1/parse.rs` is `proto`, `h1`, `parse`.
+    /// Returns the module path from the top of the crate: `proto`, `h1`, `parse` for `src/proto/h1/parse.rs`.
     pub(crate) fn module(&self) -> Vec<&str> {
         let inner = self.path.strip_prefix(self.root).unwrap_or(&self.path);
         let stem = inner.strip_suffix(".rs").unwrap_or(inner);
         stem.split('/').filter(|part| !matches!(*part, "mod" | "lib" | "main")).collect()
     }
 
-    /// Returns `true` for a file of unit tests, which may import anything.
+    /// Returns `true` if the file holds unit tests, which may import anything.
     pub(crate) fn is_test(&self) -> bool {
         let stem = self.path.trim_end_matches(".rs");
         stem.contains("/tests/") || stem.ends_with("tests")
     }
 
-    /// Returns the code without the unit tests, which stand last or in files of their own.
+    /// Returns the code without unit tests, which are at the end of a file or in separate files.
     pub(crate) fn product_code(&self) -> &str {
         if self.is_test() {
             return "";
@@ -49,21 +49,22 @@ impl Source {
     }
 }
 
-/// Reads every Rust file under the folders.
+/// Reads all Rust files of the folders.
 pub(crate) fn sources(folders: &[&str]) -> Vec<Source> {
     files(folders, "rs")
 }
 
-/// Reads every file with this extension under the folders.
+/// Reads all files of the folders that have this extension.
 pub(crate) fn files(folders: &[&str], extension: &str) -> Vec<Source> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let top = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     let mut paths = Vec::new();
     folders.iter().for_each(|folder| collect(&top.join(folder), extension, &mut paths));
     assert!(!paths.is_empty(), "no .{extension} file under {folders:?}");
     paths.sort();
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap();
-        Source::new(path.strip_prefix(top).unwrap().to_str().unwrap().to_owned(), text)
+        Source::new(path.strip_prefix(&top).unwrap().to_str().unwrap().to_owned(), text)
     };
     paths.into_iter().map(read).collect()
 }

@@ -18,7 +18,7 @@ use windlass_actors::{Actor, Context, Cores, Flow, Host, Reply, System};
 pub(crate) use eventually::eventually;
 
 /// Timeout that no test reaches, on any machine.
-pub const LONG: Duration = eventually::PATIENCE;
+pub const LONG: Duration = eventually::TIMEOUT;
 
 /// Returns every host that is compiled in.
 pub fn hosts() -> Vec<Host> {

@@ -15,10 +15,8 @@
 //! ```
 //!
 //! The load generator compares responses byte by byte. So a server must encode like prost: fields in the
-//! order of their
-//! numbers, without fields that have the default value. Each message has the gRPC prefix: a zero byte (not
-//! compressed)
-//! and the length in four bytes, big-endian.
+//! order of their numbers, without fields that have the default value. Each message has the gRPC prefix: a
+//! zero byte (not compressed) and the length in four bytes, big-endian.
 
 use prost::Message;
 

@@ -61,8 +61,7 @@ fn status(output: &Output) -> (i32, String) {
 fn respond(stream: &mut TcpStream, body: &str) {
     let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     // One write: with two, Nagle's algorithm would wait for a delayed acknowledgement. Writing fails if the
-    // client has
-    // disconnected.
+    // client has disconnected.
     let _ = stream.write_all(response.as_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! A chat: every message goes to every member of one hub.
+//! A chat: a hub that broadcasts every message to all members.
 
 use windlass::{
     Route,
@@ -7,10 +7,10 @@ use windlass::{
     ws::{Settings, Socket},
 };
 
-/// Largest message of a member, bytes.
+/// Maximum size of a message, bytes.
 const MESSAGE_BYTES: usize = 4 * 1024;
 
-/// Makes the route of the chat's sockets.
+/// Returns the route of the chat's WebSockets.
 pub(super) fn route(hub: &Hub) -> Route {
     let hub = hub.clone();
     websocket_with("/chat", Settings::new().message_bytes(MESSAGE_BYTES), move |socket| {
@@ -21,18 +21,18 @@ pub(super) fn route(hub: &Hub) -> Route {
 async fn talk(mut socket: Socket, hub: Hub) {
     let Ok(member) = hub.register(&mut socket) else { return };
     let _presence = Presence { hub: hub.clone(), member };
-    tell_members(&hub);
+    broadcast_count(&hub);
     while let Some(Ok(message)) = socket.recv().await {
         drop(hub.broadcast(&message));
     }
 }
 
-/// Tells everybody how many are there; the page knows it from what members say by its being a number.
-fn tell_members(hub: &Hub) {
+/// Sends all members their number. The page distinguishes it from chat messages, which are objects.
+fn broadcast_count(hub: &Hub) {
     drop(hub.broadcast(hub.len().to_string()));
 }
 
-/// Leaves the hub, also where the client is gone without a word.
+/// Unregisters the member when it is dropped, which also happens if the connection is lost.
 struct Presence {
     hub: Hub,
     member: Member,
@@ -41,6 +41,6 @@ struct Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         self.member.unregister();
-        tell_members(&self.hub);
+        broadcast_count(&self.hub);
     }
 }

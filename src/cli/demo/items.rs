@@ -1,8 +1,8 @@
-//! What `/demo/items` serialises. `benches/peers` has the other servers answer the same, byte for byte.
+//! The data of `/demo/items`. The servers of `benches/peers` answer with the same bytes.
 
 use serde::Serialize;
 
-/// One page of a catalogue.
+/// A page of a catalogue.
 #[derive(Serialize)]
 pub(super) struct Page {
     page: u32,
@@ -23,7 +23,7 @@ const fn item(id: u32, name: &'static str, cents: u32, in_stock: bool, tags: [&'
     Item { id, name, cents, in_stock, tags }
 }
 
-/// The page that is served: about 1 KiB of JSON.
+/// The served page, about 1 KiB of JSON.
 pub(super) static PAGE: Page = Page {
     page: 2,
     pages: 17,
@@ -45,7 +45,7 @@ pub(super) static PAGE: Page = Page {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_page_is_the_one_the_other_servers_are_measured_with() {
+    fn the_page_equals_the_one_of_the_other_servers() {
         let measured = include_str!("../../../benches/peers/items.json");
         assert_eq!(serde_json::to_string(&super::PAGE).unwrap(), measured);
         assert!((960..=1088).contains(&measured.len()), "about 1 KiB");

@@ -1,4 +1,6 @@
-//! The demo routes: one of each kind, to try and to measure.
+//! Demo routes: one of each kind, to try out and to measure.
+//!
+//! This module must not know the configuration.
 
 #[cfg(feature = "ws")]
 mod chat;
@@ -7,16 +9,17 @@ mod items;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
 
-use windlass::{Group, Request, Response, Router, get, post, static_route};
+use windlass::{Group, Json, Request, Response, Router, get, post, static_route};
 #[cfg(feature = "ws")]
 use windlass::{
     websocket_with,
     ws::{Deflate, Settings, Socket},
 };
 
-/// Longest sleep a request may ask for, milliseconds.
-const SLEEP_MAX: u64 = 60_000;
+/// Longest sleep that a request may ask for.
+const SLEEP_MAX_MS: u64 = 60_000;
 
 /// Adds the demo routes and the page that links them.
 pub(super) fn add(router: Router, blocking: bool) -> Router {
@@ -24,7 +27,7 @@ pub(super) fn add(router: Router, blocking: bool) -> Router {
     router.route(static_route("/demo", page)).group("/demo", |demo| routes(demo, blocking))
 }
 
-/// Adds the chat, whose members are one hub's.
+/// Adds the chat, whose members belong to this hub.
 #[cfg(feature = "ws")]
 pub(super) fn add_chat(router: Router, hub: &windlass::hub::Hub) -> Router {
     let page = static_route("/ws", Response::html(include_str!("ws.html")));
@@ -39,8 +42,8 @@ fn routes(demo: Group, blocking: bool) -> Group {
     let demo = demo
         .route(static_route("/plaintext", plaintext))
         .route(static_route("/sse", Response::html(include_str!("sse.html"))))
-        .route(get("/json", |_: Request| Response::json_text(r#"{"message":"Hello, World!"}"#)))
-        .route(get("/items", items))
+        .route(get("/json", |_: Request| Json(Greeting { message: "Hello, World!" })))
+        .route(get("/items", |_: Request| Json(&items::PAGE)))
         .route(get("/hello/{name}", hello))
         .route(get("/work", work).run_async())
         .route(post("/echo", echo))
@@ -51,15 +54,16 @@ fn routes(demo: Group, blocking: bool) -> Group {
     demo.route(get("/block", block).run_async()).route(get("/burn", burn).run_async())
 }
 
-/// Serialises a page of a catalogue for each request: about 1 KiB of JSON.
-fn items(_: Request) -> Result<Response, Response> {
-    match serde_json::to_vec(&items::PAGE) {
-        Ok(text) => Ok(Response::json_text(text)),
-        Err(_) => {
-            Err(Response::text("The page cannot be serialised.\n")
-                .with_status(StatusCode::INTERNAL_SERVER_ERROR))
-        }
-    }
+/// Response of `/demo/json`.
+#[derive(Serialize)]
+struct Greeting {
+    message: &'static str,
+}
+
+/// Response of `/demo/upload`.
+#[derive(Serialize)]
+struct Uploaded {
+    bytes: u64,
 }
 
 fn hello(request: Request) -> Response {
@@ -69,35 +73,34 @@ fn hello(request: Request) -> Response {
 fn milliseconds(request: &Request) -> Result<Duration, Response> {
     let ms = request.query_value("ms").map_or(Ok(0), |ms| ms.parse());
     match ms {
-        Ok(ms @ 0..=SLEEP_MAX) => Ok(Duration::from_millis(ms)),
-        _ => {
-            Err(Response::text("ms must be a number from 0 to 60000.\n").with_status(StatusCode::BAD_REQUEST))
-        }
+        Ok(ms @ 0..=SLEEP_MAX_MS) => Ok(Duration::from_millis(ms)),
+        _ => Err(Response::text("Invalid query: ms must be a number from 0 to 60000.\n")
+            .with_status(StatusCode::BAD_REQUEST)),
     }
 }
 
-/// Sleeps on a worker, among others.
+/// Sleeps on a worker, which runs other jobs meanwhile.
 async fn work(request: Request) -> Result<String, Response> {
     let duration = milliseconds(&request)?;
     tokio::time::sleep(duration).await;
     Ok(format!("worked for {} ms\n", duration.as_millis()))
 }
 
-/// Sleeps on a thread of its own.
+/// Sleeps on a blocking thread of the pool.
 fn block(request: Request) -> Result<String, Response> {
     let duration = milliseconds(&request)?;
     std::thread::sleep(duration);
     Ok(format!("blocked for {} ms\n", duration.as_millis()))
 }
 
-/// Computes on a thread of its own.
+/// Computes on a blocking thread of the pool.
 fn burn(request: Request) -> Result<String, Response> {
     let duration = milliseconds(&request)?;
     let until = Instant::now() + duration;
     while Instant::now() < until {
         std::hint::spin_loop();
     }
-    Ok(format!("burnt {} ms\n", duration.as_millis()))
+    Ok(format!("computed for {} ms\n", duration.as_millis()))
 }
 
 fn echo(mut request: Request) -> Response {
@@ -120,8 +123,8 @@ async fn ws_echo(mut socket: Socket) {
     }
 }
 
-/// Counts a body of any size as it streams in.
-async fn upload(mut request: Request) -> Result<Response, Response> {
+/// Counts the bytes of a streamed body of any size.
+async fn upload(mut request: Request) -> Result<Json<Uploaded>, Response> {
     let mut bytes = 0;
     while let Some(chunk) = request.body_mut().next().await {
         match chunk {
@@ -131,5 +134,5 @@ async fn upload(mut request: Request) -> Result<Response, Response> {
             }
         }
     }
-    Ok(Response::json_text(serde_json::json!({ "bytes": bytes }).to_string()))
+    Ok(Json(Uploaded { bytes }))
 }

@@ -1,4 +1,4 @@
-//! What the checks judge, read from the system once.
+//! The state of the system that the checks need.
 
 use std::{fs, num::NonZero, path::Path};
 
@@ -10,9 +10,9 @@ use rustix::{
 /// A limit of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limit {
-    /// What holds; `None` is unlimited.
+    /// Limit in force. `None` is unlimited.
     pub(crate) soft: Option<u64>,
-    /// What the process may raise it to.
+    /// Maximum to which the process may raise it. `None` is unlimited.
     pub(crate) hard: Option<u64>,
 }
 
@@ -23,47 +23,47 @@ impl Limit {
     }
 }
 
-/// How trying io_uring went.
+/// Result of trying io_uring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trial {
-    /// Everything a shard needs works.
+    /// Everything that a shard needs works.
     Works,
-    /// This step failed with this `errno` (0 where the system gave none).
+    /// A step failed.
     Failed {
-        /// What was tried.
+        /// The step.
         step: &'static str,
-        /// What the system answered.
+        /// The error number, or 0 if the system gave none.
         errno: i32,
     },
     /// This build has no io_uring engine.
     NotBuilt,
 }
 
-/// The state of a machine as one thread sees it. `None`: the system does not tell.
+/// State of a system as one thread sees it. `None`: the value cannot be read.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub(crate) struct Facts {
-    /// Kernel release, as `uname -r`.
+    /// Kernel release, as from `uname -r`.
     pub(crate) release: String,
-    /// How trying io_uring went.
+    /// Result of trying io_uring.
     pub(crate) trial: Trial,
-    /// `kernel.io_uring_disabled`; absent before Linux 6.6.
+    /// `kernel.io_uring_disabled`. It does not exist before Linux 6.6.
     pub(crate) io_uring_disabled: Option<u64>,
     /// `kernel.io_uring_group`.
     pub(crate) io_uring_group: Option<i64>,
     /// `/proc/thread-self/status`.
     pub(crate) status: String,
-    /// The thread has CAP_IPC_LOCK: locked memory is not charged.
+    /// The thread has CAP_IPC_LOCK, so its locked memory is not limited.
     pub(crate) may_lock: bool,
     /// RLIMIT_MEMLOCK, bytes.
     pub(crate) memlock: Limit,
     /// RLIMIT_NOFILE.
     pub(crate) nofile: Limit,
-    /// CPUs this thread may run on.
+    /// Number of CPUs that this thread may run on.
     pub(crate) allowed_cpus: usize,
-    /// CPUs the cgroup pays for.
+    /// CPU quota of the cgroup, in CPUs. `None`: there is no quota.
     pub(crate) quota_cpus: Option<f64>,
-    /// Shards the server would start by itself.
+    /// Number of shards that the server starts by default.
     pub(crate) default_shards: usize,
     /// `net.core.somaxconn`.
     pub(crate) somaxconn: Option<u64>,
@@ -72,7 +72,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Reads them, trying io_uring on the calling thread.
+    /// Reads the facts, and tries io_uring on the calling thread.
     pub(crate) fn read() -> Self {
         let allowed_cpus = sched_getaffinity(None).map_or(1, |set| set.count() as usize);
         let available = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -81,7 +81,7 @@ impl Facts {
             trial: try_io_uring(),
             io_uring_disabled: sysctl("kernel/io_uring_disabled"),
             io_uring_group: sysctl("kernel/io_uring_group"),
-            // Of the thread: a seccomp filter may hold for some threads only.
+            // Of the thread, because a seccomp filter may apply to single threads.
             status: fs::read_to_string("/proc/thread-self/status").unwrap_or_default(),
             may_lock: capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK)),
             memlock: Limit::of(Resource::Memlock),
@@ -112,7 +112,7 @@ fn sysctl<T: std::str::FromStr>(name: &str) -> Option<T> {
     fs::read_to_string(Path::new("/proc/sys").join(name)).ok()?.trim().parse().ok()
 }
 
-/// Returns the smallest CPU quota of this process's cgroup and those above it, versions 2 and 1.
+/// Returns the smallest CPU quota of this process's cgroup and its ancestors, of versions 2 and 1.
 fn cgroup_quota() -> Option<f64> {
     let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
     let root = Path::new("/sys/fs/cgroup");
@@ -124,7 +124,7 @@ fn cgroup_quota() -> Option<f64> {
     v2.chain(v1).reduce(f64::min)
 }
 
-/// Returns the path of the group that `controller` ("" for version 2) puts this process in (cgroups(7)).
+/// Returns the path of this process's cgroup for `controller`, or of version 2 for "" (cgroups(7)).
 pub(super) fn group_of(membership: &str, controller: &str) -> Option<String> {
     membership.lines().find_map(|line| {
         let (_, rest) = line.split_once(':')?;
@@ -148,7 +148,7 @@ fn quota_v1(group: &Path) -> Option<f64> {
     cpus_of(&format!("{} {}", quota.trim(), period.trim()))
 }
 
-/// Reads `quota period`, microseconds both; `max` or -1 is no quota.
+/// Parses `quota period`, both in microseconds. `max` or -1 means no quota.
 pub(super) fn cpus_of(text: &str) -> Option<f64> {
     let (quota, period) = text.trim().split_once(' ')?;
     let (quota, period): (f64, f64) = (quota.parse().ok()?, period.trim().parse().ok()?);

@@ -1,7 +1,7 @@
-//! `windlass doctor`: does this machine, as configured for this user, let Windlass run well, and if not, what helps.
+//! `windlass doctor`: checks whether this system lets the server run well, and suggests fixes.
 //!
-//! Each check judges plain facts (`checks`), so that every verdict is tested on text; the facts are read in one
-//! place (`facts`).
+//! `facts` reads the state of the system. `checks` are functions from facts to results, so that they can be
+//! tested on any state. This module must not know the rest of the command line.
 
 mod checks;
 mod facts;
@@ -10,40 +10,40 @@ use std::fmt;
 
 pub(crate) use facts::Facts;
 
-/// How a check came out.
+/// Result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// Nothing to do.
+    /// No action is needed.
     Ok,
-    /// It runs, but not as well as it could.
+    /// The server runs, but not as well as it could.
     Warn,
-    /// It does not run.
+    /// The server cannot run.
     Fail,
 }
 
-/// One thing looked at.
+/// A check with its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) struct Check {
-    /// What was looked at.
+    /// Name of the checked property.
     pub(crate) name: &'static str,
-    /// How it came out.
+    /// Result.
     pub(crate) status: Status,
-    /// What was found.
+    /// State of the system.
     pub(crate) found: String,
-    /// What to do about it; `None` where nothing is to do.
+    /// Suggested fix. `None` if no action is needed.
     pub(crate) fix: Option<String>,
 }
 
-/// What the server to be run will need.
+/// Needs of the server.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub(crate) struct Needs {
-    /// Shards; `None`: as many as the machine lets run, the server's own default.
+    /// Number of shards. `None`: the server's default.
     pub(crate) shards: Option<usize>,
-    /// The listeners' backlog. 4096.
+    /// Backlog of the listeners. Default 4096.
     pub(crate) backlog: u32,
-    /// The epoll engine can step in where io_uring is missing, which is then no failure. False.
+    /// The server can use epoll instead of io_uring, so missing io_uring is only a warning. Default `false`.
     pub(crate) fallback: bool,
 }
 
@@ -53,31 +53,31 @@ impl Default for Needs {
     }
 }
 
-/// The outcome of all checks; displays as a table.
+/// Results of all checks. Its display is a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     checks: Vec<Check>,
 }
 
 impl Report {
-    /// Returns the checks, in the order they matter.
+    /// Returns the checks, in order of importance.
     #[cfg(test)]
     pub(crate) fn checks(&self) -> &[Check] {
         &self.checks
     }
 
-    /// Returns the exit status: 1 when a check failed, otherwise 0.
+    /// Returns the exit status: 1 if a check failed, else 0.
     pub(crate) fn exit_status(&self) -> u8 {
         u8::from(self.checks.iter().any(|check| check.status == Status::Fail))
     }
 }
 
-/// Looks at this machine, from the calling thread. Takes milliseconds; opens a small ring and closes it.
+/// Checks this system from the calling thread. Takes milliseconds. Opens a small ring and closes it.
 pub(crate) fn examine(needs: &Needs) -> Report {
     judge(&Facts::read(), needs)
 }
 
-/// Judges facts read earlier.
+/// Checks facts that were read before.
 pub(crate) fn judge(facts: &Facts, needs: &Needs) -> Report {
     Report { checks: checks::ALL.iter().map(|check| check(facts, needs)).collect() }
 }

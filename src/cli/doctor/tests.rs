@@ -1,11 +1,11 @@
-//! Verdicts on made-up machines, and on this one with io_uring taken away.
+//! Checks of invented systems, and of this one with io_uring forbidden.
 
 use super::{
     facts::{Limit, Trial, cpus_of, group_of},
     *,
 };
 
-/// A machine on which nothing is wrong.
+/// A system without problems.
 fn healthy() -> Facts {
     Facts {
         release: "6.12.9-generic".into(),
@@ -68,13 +68,13 @@ fn kernels_are_compared_by_number() {
 }
 
 #[test]
-fn each_reason_why_io_uring_is_refused_has_its_own_fix() {
+fn each_failure_of_io_uring_has_its_own_fix() {
     let filtered = |errno| Facts { status: "Seccomp:\t2\n".into(), ..refused(errno) };
     let everybody = Facts { io_uring_disabled: Some(2), ..refused(libc::EPERM) };
     let others = Facts { io_uring_disabled: Some(1), io_uring_group: Some(1234), ..refused(libc::EPERM) };
     let cases: [(Facts, &[&str]); 9] = [
         (everybody, &["kernel.io_uring_disabled = 2", "sysctl -w kernel.io_uring_disabled=0"]),
-        (others, &["kernel.io_uring_disabled = 1", "group 1234 may", "add the user to the group"]),
+        (others, &["kernel.io_uring_disabled = 1", "(group 1234)", "add the user to that group"]),
         (filtered(libc::EPERM), &["seccomp filter is active", "allow io_uring_setup"]),
         (filtered(libc::ENOSYS), &["seccomp filter is active", "seccompProfile"]),
         (refused(libc::EPERM), &["security module"]),
@@ -90,14 +90,14 @@ fn each_reason_why_io_uring_is_refused_has_its_own_fix() {
 }
 
 #[test]
-fn with_another_engine_to_step_in_missing_io_uring_is_a_warning() {
+fn missing_io_uring_is_a_warning_if_epoll_can_be_used() {
     let needs = Needs { fallback: true, ..Needs::default() };
     assert_eq!(find(&refused(libc::EPERM), &needs, "io_uring").status, Status::Warn);
     assert_eq!(judge(&refused(libc::EPERM), &needs).exit_status(), 0);
 }
 
 #[test]
-fn locked_memory_is_judged_by_what_the_shards_need() {
+fn the_need_for_locked_memory_grows_with_the_shards() {
     let with = |soft: u64, hard: u64, shards, release: &str, may_lock| Facts {
         memlock: Limit { soft: Some(soft << 10), hard: Some(hard << 10) },
         default_shards: shards,
@@ -107,11 +107,11 @@ fn locked_memory_is_judged_by_what_the_shards_need() {
     };
     expect(&with(64, 64, 1, "6.1.0", false), "memlock", Status::Fail, &["soft 64 KiB", "512 KiB"]);
     expect(&with(64, 64, 1, "6.18.0", true), "memlock", Status::Fail, &["512 KiB"]);
-    // The soft limit is raised to the hard one at start.
+    // The server raises the soft limit to the hard one.
     expect(&with(64, 8192, 4, "6.18.0", false), "memlock", Status::Ok, &[]);
-    expect(&with(8192, 8192, 16, "6.18.0", false), "memlock", Status::Warn, &["16 shards want 9664 KiB"]);
+    expect(&with(8192, 8192, 16, "6.18.0", false), "memlock", Status::Warn, &["16 shards need 9664 KiB"]);
     expect(&with(8192, 8192, 64, "6.18.0", false), "memlock", Status::Fail, &["fewer --shards"]);
-    // Older kernels charge no rings, privileged processes are charged nothing.
+    // Older kernels do not count rings, and privileged processes have no limit.
     expect(&with(8192, 8192, 64, "6.12.0", false), "memlock", Status::Ok, &[]);
     expect(&with(8192, 8192, 64, "6.18.0", true), "memlock", Status::Ok, &[]);
     let unlimited = Facts { memlock: Limit { soft: None, hard: None }, ..with(0, 0, 64, "6.18.0", false) };
@@ -119,7 +119,7 @@ fn locked_memory_is_judged_by_what_the_shards_need() {
 }
 
 #[test]
-fn few_descriptors_few_cores_and_small_queues_are_told() {
+fn few_descriptors_few_cores_and_small_queues_are_reported() {
     let files = |hard| Facts { nofile: Limit { soft: Some(100), hard }, ..healthy() };
     expect(&files(Some(128)), "nofile", Status::Fail, &["LimitNOFILE"]);
     expect(&files(Some(4096)), "nofile", Status::Warn, &["at most 3276 connections"]);
@@ -173,16 +173,16 @@ fn the_table_puts_the_fix_under_what_it_fixes() {
 }
 
 #[test]
-fn this_machine_is_judged_without_a_failure_of_io_uring() {
+fn io_uring_works_on_this_machine() {
     let report = examine(&Needs::default());
     let io_uring = report.checks().iter().find(|check| check.name == "io_uring").unwrap();
     // The other tests of this crate run on io_uring, so here it works.
     assert_eq!(io_uring.status, Status::Ok, "{report}");
 }
 
-/// io_uring really taken away, by what takes it away in the field.
+/// io_uring forbidden in the ways that occur in practice.
 #[cfg(feature = "io-uring")]
-mod taken_away {
+mod forbidden {
     use std::{collections::BTreeMap, thread};
 
     use rustix::{
@@ -206,7 +206,7 @@ mod taken_away {
     }
 
     #[test]
-    fn a_seccomp_filter_is_named() {
+    fn a_seccomp_filter_is_reported() {
         for errno in [libc::EPERM, libc::ENOSYS] {
             let report = thread::spawn(move || {
                 deny_io_uring(errno);
@@ -225,8 +225,8 @@ mod taken_away {
     }
 
     #[test]
-    fn a_low_memlock_limit_is_named() {
-        if !crate::testing::alone("doctor::tests::taken_away::a_low_memlock_limit_is_named") {
+    fn a_low_memlock_limit_is_reported() {
+        if !crate::testing::alone("doctor::tests::forbidden::a_low_memlock_limit_is_reported") {
             return;
         }
         let mut sets = capabilities(None).unwrap();
@@ -240,7 +240,7 @@ mod taken_away {
         assert_eq!(find("memlock").status, Status::Fail, "{report}");
         assert!(find("memlock").fix.as_ref().unwrap().contains("512 KiB"), "{report}");
         assert_eq!(report.exit_status(), 1);
-        // Where the kernel charges rings, the ring itself fails too, and says why.
+        // If the kernel counts rings, creating the ring fails too.
         if find("io_uring").status == Status::Fail {
             assert!(find("io_uring").found.contains("locked memory is limited to 16 KiB"), "{report}");
         }

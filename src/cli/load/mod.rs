@@ -59,13 +59,13 @@ pub(super) fn run(args: &Load) -> Result<bool, String> {
     let progress = Progress::new(plan.traffic.duration);
     let mut running = Running::start(plan)?;
     while let Some(second) = running.next_second(SECOND) {
-        progress.tell(running.elapsed(), second.requests, second.errors());
+        progress.update(running.elapsed(), second.requests, second.errors());
         if let Some(csv) = &mut csv {
             let line = report::csv_line(running.elapsed(), &second);
             writeln!(csv, "{line}").map_err(|error| format!("--csv: {error}"))?;
         }
     }
-    progress.end();
+    progress.finish();
     let elapsed = running.elapsed();
     let totals = running.join()?;
     let report = Report::new(args, elapsed, &totals);

@@ -84,9 +84,9 @@ fn records(soak: &Soak) -> Result<Vec<Record>, String> {
             }
         }
         let Some((requests, errors)) = seen else { break };
-        progress.tell(soak.every * sample, requests, errors);
+        progress.update(soak.every * sample, requests, errors);
     }
-    progress.end();
+    progress.finish();
     subjects.into_iter().map(|subject| subject.end(&soak.out)).collect()
 }
 

@@ -24,7 +24,7 @@ use crate::{
 impl H1 {
     /// Decodes body bytes. Returns how many were consumed: 0 while the handler's window is full.
     pub(super) fn read_body(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
-        let Reading::Body { incoming, .. } = &mut self.reading else { return 0 };
+        let Reading::Body(incoming, _) = &mut self.reading else { return 0 };
         poll_window(incoming, env, io);
         if incoming.is_paused() {
             return 0;
@@ -42,7 +42,7 @@ impl H1 {
     /// Checks the window of the handler that the body is streamed to. Does nothing while undecoded bytes wait
     /// for that window: the connection is woken to decode them when the handler reads.
     pub(super) fn check_body_window(&mut self, env: &Env, io: &mut Io) {
-        if let Reading::Body { incoming, .. } = &mut self.reading
+        if let Reading::Body(incoming, _) = &mut self.reading
             && self.input.bytes.is_empty()
         {
             poll_window(incoming, env, io);
@@ -53,7 +53,7 @@ impl H1 {
     /// handler is the one to wait for.
     pub(super) fn body_deadline(&self, env: &Env) -> Option<Instant> {
         match &self.reading {
-            Reading::Body { incoming, .. } => incoming.deadline(&env.timeouts),
+            Reading::Body(incoming, _) => incoming.deadline(&env.timeouts),
             _ => None,
         }
     }

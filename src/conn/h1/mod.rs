@@ -159,14 +159,14 @@ impl Protocol for H1 {
     }
 
     fn is_active(&self) -> bool {
-        !self.replies.is_empty() || matches!(self.reading, Reading::Body { .. })
+        !self.replies.is_empty() || matches!(self.reading, Reading::Body(..))
     }
 
     fn activity(&self, io: &Io) -> &'static str {
         match self.reading {
             _ if self.replies.awaits_handler() => "handler_running",
             _ if self.replies.streaming().is_some() => "reply_streaming",
-            Reading::Body { .. } => "body_incoming",
+            Reading::Body(..) => "body_incoming",
             _ if io.unsent || !io.outbox.is_empty() => "reply_unsent",
             _ if !self.input.bytes.is_empty() => "head_incoming",
             _ => "idle",
@@ -219,10 +219,10 @@ impl H1 {
             Reading::FirstHead | Reading::Head => self.has_partial_head() && self.may_start_request(env, io),
             Reading::HeldHead
             | Reading::UpgradeOffered
-            | Reading::Body { .. }
+            | Reading::Body(..)
             | Reading::Switched(_)
             | Reading::LastRequest
-            | Reading::Discard { .. }
+            | Reading::Discard(_)
             | Reading::Ended => false,
         }
     }
@@ -237,9 +237,9 @@ impl H1 {
             Reading::FirstHead | Reading::Head => has_room && self.may_start_request(env, io),
             Reading::HeldHead => false,
             Reading::UpgradeOffered => self.input.bytes.is_empty() && self.may_start_request(env, io),
-            Reading::Body { incoming, .. } => has_room && !incoming.is_paused(),
+            Reading::Body(incoming, _) => has_room && !incoming.is_paused(),
             Reading::LastRequest => env.limits.discard_bytes > 0,
-            Reading::Discard { bytes } => *bytes < env.limits.discard_bytes,
+            Reading::Discard(bytes) => *bytes < env.limits.discard_bytes,
             Reading::Ended => false,
         }
     }

@@ -39,10 +39,10 @@ impl H1 {
             let used = match self.reading {
                 Reading::Preamble => self.parse_preamble(env, io, &bytes[at..]),
                 Reading::FirstHead | Reading::Head => self.parse_head(env, io, &bytes[at..]),
-                Reading::Body { .. } => self.read_body(env, io, &bytes[at..]),
+                Reading::Body(..) => self.read_body(env, io, &bytes[at..]),
                 Reading::Preface => self.parse_preface(env, io, &bytes[at..]),
                 Reading::HeldHead | Reading::UpgradeOffered | Reading::Switched(_) => 0,
-                Reading::LastRequest | Reading::Discard { .. } | Reading::Ended => {
+                Reading::LastRequest | Reading::Discard(_) | Reading::Ended => {
                     self.reading.discarded(bytes.len() - at);
                     bytes.len() - at
                 }
@@ -159,9 +159,9 @@ impl H1 {
         match &self.reading {
             Reading::Preamble | Reading::Preface => true,
             Reading::FirstHead | Reading::Head => self.may_start_request(env, io),
-            Reading::Body { incoming, .. } => !incoming.is_paused(),
+            Reading::Body(incoming, _) => !incoming.is_paused(),
             Reading::HeldHead | Reading::UpgradeOffered | Reading::Switched(_) => false,
-            Reading::LastRequest | Reading::Discard { .. } | Reading::Ended => true,
+            Reading::LastRequest | Reading::Discard(_) | Reading::Ended => true,
         }
     }
 }

@@ -88,7 +88,7 @@ impl H1 {
 
     /// Returns `true` if the last request's handler has left more of its body unread than may be discarded.
     fn leaves_too_much(&self, env: &Env) -> bool {
-        let Reading::Body { incoming, .. } = &self.reading else { return false };
+        let Reading::Body(incoming, _) = &self.reading else { return false };
         self.replies.is_empty() && incoming.is_unwanted_beyond(env.limits.discard_bytes)
     }
 

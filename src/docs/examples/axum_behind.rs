@@ -1,4 +1,5 @@
-//! An axum application behind Windlass: its routes run on the pool, the hot ones beside it on the connections' shards.
+//! An axum application mounted in a Windlass server. The application runs on the pool, hot routes beside it
+//! run inline.
 //!
 //! ```sh
 //! cargo run --example axum_behind
@@ -36,21 +37,21 @@ async fn ticks() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 
-/// The application, as it would be served by axum itself.
+/// Returns the application. axum could serve it unchanged.
 fn app() -> axum::Router {
-    let by = SetResponseHeaderLayer::overriding(header::SERVER, HeaderValue::from_static("axum"));
+    let server_name = SetResponseHeaderLayer::overriding(header::SERVER, HeaderValue::from_static("axum"));
     axum::Router::new()
         .route("/users/{id}", routing::get(user))
         .route("/ticks", routing::get(ticks))
         .with_state(Greeting("hello"))
-        .layer(by)
+        .layer(server_name)
 }
 
-/// Starts Windlass with the application at `/app`.
+/// Starts a server with the application at `/app`.
 ///
 /// # Errors
 ///
-/// The server does not start.
+/// The server cannot start.
 pub fn start(builder: Builder) -> Result<Server, StartError> {
     let router = Router::new()
         .mount("/app", app())
@@ -59,10 +60,10 @@ pub fn start(builder: Builder) -> Result<Server, StartError> {
     builder.router(router).start()
 }
 
-#[allow(dead_code, reason = "the tests start it by themselves")]
+#[allow(dead_code, reason = "the tests call `start` instead")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = start(Server::builder().listen("127.0.0.1:8080".parse()?))?;
-    println!("serving at {:?}; Enter ends", server.addresses());
+    println!("serving on {:?}; press Enter to stop", server.addresses());
     std::io::stdin().read_line(&mut String::new())?;
     println!("{}", server.drain(Some(Duration::from_secs(1))));
     Ok(())

@@ -1,4 +1,4 @@
-//! A chat: each room is an actor, whoever listens has an event stream, whoever speaks posts.
+//! Chat rooms in an actor. Clients listen with an event stream and speak with `POST`.
 //!
 //! ```sh
 //! cargo run --example chat
@@ -16,9 +16,11 @@ use windlass::{
     post,
 };
 
-/// What one listener may lag behind before it is dropped from its room, bytes.
-const LAG_BYTES: usize = 64 * 1024;
+/// Bytes that may wait for a listener. One that lags more is removed from its room.
+const BACKLOG_BYTES: usize = 64 * 1024;
+/// Maximum number of rooms.
 const ROOMS: usize = 1000;
+/// Maximum number of listeners in all rooms.
 const LISTENERS: usize = 10_000;
 
 enum Msg {
@@ -26,15 +28,16 @@ enum Msg {
     Say { room: String, text: String, heard: Reply<usize> },
 }
 
-/// All rooms of the server. They live on one shard, so nothing here needs a lock.
+/// The rooms of the server and their listeners. The actor lives on one shard, so it needs no lock.
 #[derive(Default)]
 struct Rooms(HashMap<String, Vec<BodySender>>);
 
 impl Rooms {
-    /// Hands a text to everybody in a room; who is gone, or lags too far behind, is no longer in it.
-    fn tell(&mut self, room: &str, text: &str) -> usize {
+    /// Sends a text to all listeners in a room and returns their number. Removes listeners that are gone or
+    /// lag too far behind.
+    fn send(&mut self, room: &str, text: &str) -> usize {
         let Some(listeners) = self.0.get_mut(room) else { return 0 };
-        // A line break of any kind would end the line of the event.
+        // A line break would end the `data` field, so each line gets a field of its own.
         let lines = text.split(['\r', '\n']).map(|line| format!("data: {line}\n"));
         let event = bytes::Bytes::from(lines.collect::<String>() + "\n");
         listeners.retain_mut(|listener| listener.try_send(event.clone()).is_ok());
@@ -52,7 +55,7 @@ impl Actor for Rooms {
     async fn handle(&mut self, message: Msg, _: &mut Context<Msg>) -> Flow {
         match message {
             Msg::Join { room, name, listener, joined } => {
-                self.tell(&room, &format!("{name} comes in"));
+                self.send(&room, &format!("{name} joins"));
                 let is_known = self.0.contains_key(&room);
                 let listeners: usize = self.0.values().map(Vec::len).sum();
                 let has_room = listeners < LISTENERS && (is_known || self.0.len() < ROOMS);
@@ -61,28 +64,29 @@ impl Actor for Rooms {
                 }
                 joined.send(has_room);
             }
-            Msg::Say { room, text, heard } => heard.send(self.tell(&room, &text)),
+            Msg::Say { room, text, heard } => heard.send(self.send(&room, &text)),
         }
         Flow::Continue
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Time that the actor may take to answer.
+const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
 async fn listen(rooms: Addr<Msg>, request: Request) -> Result<Response, HandlerError> {
     let (room, name) = (request.param_as("room")?, name_of(&request));
-    let (listener, body) = Body::channel(LAG_BYTES);
-    if !rooms.ask(|joined| Msg::Join { room, name, listener, joined }, PATIENCE).await? {
-        return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "all rooms are full").into());
+    let (listener, body) = Body::channel(BACKLOG_BYTES);
+    if !rooms.ask(|joined| Msg::Join { room, name, listener, joined }, ASK_TIMEOUT).await? {
+        return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "The chat is full.").into());
     }
     Ok(Response::typed(HeaderValue::from_static("text/event-stream"), body))
 }
 
 async fn say(rooms: Addr<Msg>, mut request: Request) -> Result<String, HandlerError> {
     let (room, name) = (request.param_as("room")?, name_of(&request));
-    let said = request.take_body().collect(4096).await.map_err(Rejection::from)?;
-    let text = format!("{name}: {}", String::from_utf8_lossy(&said));
-    let heard = rooms.ask(|heard| Msg::Say { room, text, heard }, PATIENCE).await?;
+    let body = request.take_body().collect(4096).await.map_err(Rejection::from)?;
+    let text = format!("{name}: {}", String::from_utf8_lossy(&body));
+    let heard = rooms.ask(|heard| Msg::Say { room, text, heard }, ASK_TIMEOUT).await?;
     Ok(format!("{heard} heard it\n"))
 }
 
@@ -90,11 +94,11 @@ fn name_of(request: &Request) -> String {
     request.query_value("name").map_or("somebody".to_owned(), |name| name.replace(['\r', '\n'], " "))
 }
 
-/// Starts the chat on a server that listens where `builder` says.
+/// Starts a server with the chat.
 ///
 /// # Errors
 ///
-/// The server does not start.
+/// The server cannot start.
 pub fn start(builder: Builder) -> Result<Server, StartError> {
     builder
         .with_actors(|system, routes| {
@@ -107,10 +111,10 @@ pub fn start(builder: Builder) -> Result<Server, StartError> {
         .start()
 }
 
-#[allow(dead_code, reason = "the tests start it by themselves")]
+#[allow(dead_code, reason = "the tests call `start` instead")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = start(Server::builder().listen("127.0.0.1:8080".parse()?))?;
-    println!("chat at {:?}; Enter ends", server.addresses());
+    println!("serving on {:?}; press Enter to stop", server.addresses());
     std::io::stdin().read_line(&mut String::new())?;
     println!("{}", server.drain(Some(Duration::from_secs(1))));
     Ok(())

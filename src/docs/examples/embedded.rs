@@ -1,7 +1,7 @@
-//! A server inside a program that has a life of its own: it is started, watched and stopped like any other part of it.
+//! A server inside an async program, which starts it, reads its metrics and stops it.
 //!
-//! Windlass takes no signal handlers and has no global state; the program decides when it ends. Its figures go into the
-//! program's own registry.
+//! The library installs no signal handler and has no global state: the program decides when the server stops.
+//! Its metrics go into the program's own registry.
 //!
 //! ```sh
 //! cargo run --example embedded
@@ -13,16 +13,16 @@ use windlass::{Builder, DrainReport, Request, Router, Server, get};
 
 async fn slow(_: Request) -> &'static str {
     tokio::time::sleep(Duration::from_millis(200)).await;
-    "answered to the end\n"
+    "done\n"
 }
 
-/// Serves until `stop` ends, then answers what is in progress and returns how that went.
+/// Serves until `stop` completes, then finishes the open requests and returns the report.
 ///
-/// It is a future of the program's own runtime; the server has threads of its own, and blocks none of the runtime's.
+/// It runs on the program's own runtime. The server has its own threads and does not block the runtime.
 ///
 /// # Errors
 ///
-/// The server does not start, or the registry has its figures already.
+/// The server cannot start.
 pub async fn serve(
     builder: Builder,
     started: impl FnOnce(&Server),
@@ -35,21 +35,21 @@ pub async fn serve(
     started(&server);
 
     stop.await;
-    let figures = server.metrics();
-    println!("{} requests, {} async routes; stopping", figures.requests, figures.async_routes);
-    // A drain blocks its thread, so it gets one.
+    let metrics = server.metrics();
+    println!("{} requests, {} async routes; stopping", metrics.requests, metrics.async_routes);
+    // `drain` blocks its thread.
     let report = tokio::task::spawn_blocking(move || server.drain(Some(Duration::from_secs(5)))).await?;
-    println!("{} families of figures at the end", registry.gather().len());
+    println!("{} metrics in the registry", registry.gather().len());
     Ok(report)
 }
 
-#[allow(dead_code, reason = "the tests start it by themselves")]
+#[allow(dead_code, reason = "the tests call `start` instead")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let a_while = async { tokio::time::sleep(Duration::from_secs(30)).await };
+    let stop = async { tokio::time::sleep(Duration::from_secs(30)).await };
     let builder = Server::builder().listen("127.0.0.1:8080".parse()?);
     let report =
-        runtime.block_on(serve(builder, |server| println!("at {:?}", server.addresses()), a_while))?;
+        runtime.block_on(serve(builder, |server| println!("serving on {:?}", server.addresses()), stop))?;
     println!("{report}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A queue of jobs whose progress is an event stream: an actor works through them, a topic for each tells how far it is.
+//! A job queue. An actor runs the jobs one after the other and publishes the progress of each to a topic.
 //!
 //! ```sh
 //! cargo run --example jobs
@@ -24,7 +24,7 @@ use windlass::{
     post,
 };
 
-/// Jobs that may wait. Then `503`.
+/// Maximum number of waiting jobs. More are answered with `503`.
 const QUEUE: usize = 100;
 
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ struct Job {
     steps: u32,
 }
 
-/// Works through one job after the other; the queue is its mailbox.
+/// The actor that runs the jobs. Its mailbox is the queue.
 struct Worker {
     broker: Broker,
     step: Duration,
@@ -55,7 +55,7 @@ impl Actor for Worker {
     async fn handle(&mut self, job: Job, cx: &mut Context<Job>) -> Flow {
         for step in 1..=job.steps {
             cx.sleep(self.step).await;
-            // Not awaited: an event that nobody listens to is kept all the same.
+            // Not awaited. The topic keeps the event, also if it has no subscriber yet.
             drop(self.broker.publish(&job.topic, Event::new(format!("step {step} of {}", job.steps))));
         }
         drop(self.broker.publish(&job.topic, Event::new("done")));
@@ -78,16 +78,17 @@ impl Jobs {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let job = Job { topic: format!("jobs/{id}").parse()?, steps: order.steps };
         if self.worker.try_tell(job).is_err() {
-            return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "the queue is full").into());
+            return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, "The queue is full.").into());
         }
         Ok((StatusCode::ACCEPTED, Json(Ticket { id, events: format!("/jobs/{id}/events") })))
     }
 
-    /// Streams a job's events from its first; a client that comes back with `Last-Event-ID` gets what it missed.
+    /// Streams the events of a job from its first one. A client that reconnects with `Last-Event-ID` receives
+    /// the events it missed.
     fn events(&self, request: &Request) -> Result<Response, HandlerError> {
         let id: u64 = request.param_as("id")?;
         if id == 0 || id > self.last.load(Ordering::Relaxed) {
-            return Err(Rejection::new(StatusCode::NOT_FOUND, "there is no such job").into());
+            return Err(Rejection::new(StatusCode::NOT_FOUND, "There is no such job.").into());
         }
         let topic = format!("jobs/{id}").parse()?;
         Ok(match request.header("last-event-id") {
@@ -97,35 +98,35 @@ impl Jobs {
     }
 }
 
-/// Starts the queue; each step of a job takes `step`.
+/// Starts a server with the queue. Each step of a job takes `step`.
 ///
 /// # Errors
 ///
-/// The server does not start.
+/// The server cannot start.
 pub fn start(builder: Builder, step: Duration) -> Result<Server, Box<dyn std::error::Error>> {
     let broker = Broker::new(Default::default())?;
     let publisher = broker.clone();
     let server: Result<Server, StartError> = builder
         .broker(&broker)
         .with_actors(move |system, routes| {
-            let working = publisher.clone();
-            let worker = move || Worker { broker: working.clone(), step };
+            let progress = publisher.clone();
+            let worker = move || Worker { broker: progress.clone(), step };
             let options = SpawnOptions { mailbox: QUEUE, ..SpawnOptions::named("worker") };
             let worker = system.spawn(Placement::LeastLoaded, options, worker)?;
             let jobs = Arc::new(Jobs { worker, broker: publisher, last: AtomicU64::new(0) });
-            let asked = jobs.clone();
+            let submitted = jobs.clone();
             Ok(routes
                 .route(post("/jobs", move |request| jobs.clone().submit(request)))
-                .route(get("/jobs/{id}/events", move |request: Request| asked.events(&request))))
+                .route(get("/jobs/{id}/events", move |request: Request| submitted.events(&request))))
         })
         .start();
     Ok(server?)
 }
 
-#[allow(dead_code, reason = "the tests start it by themselves")]
+#[allow(dead_code, reason = "the tests call `start` instead")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = start(Server::builder().listen("127.0.0.1:8080".parse()?), Duration::from_secs(1))?;
-    println!("jobs at {:?}; Enter ends", server.addresses());
+    println!("serving on {:?}; press Enter to stop", server.addresses());
     std::io::stdin().read_line(&mut String::new())?;
     println!("{}", server.drain(Some(Duration::from_secs(1))));
     Ok(())

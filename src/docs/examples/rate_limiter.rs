@@ -1,4 +1,4 @@
-//! A rate limit kept by an actor: middleware asks it before a handler runs.
+//! A rate limiter in an actor, which middleware asks before a handler runs.
 //!
 //! ```sh
 //! cargo run --example rate_limiter
@@ -18,41 +18,41 @@ use windlass::{
     http::StatusCode,
 };
 
-/// Requests a client may make at once.
+/// Size of a bucket: requests that a client may make at once.
 const BURST: f64 = 5.0;
-/// Clients that are kept in mind; when there are more, those that have been quiet are forgotten first.
+/// Maximum number of buckets. At the limit, full buckets are removed first.
 const CLIENTS: usize = 100_000;
 
-/// Asks for one request of this client.
-struct Ask(Option<IpAddr>, Reply<bool>);
+/// Asks whether this client may make a request.
+struct Check(Option<IpAddr>, Reply<bool>);
 
 struct Bucket {
-    left: f64,
+    tokens: f64,
     filled: Instant,
 }
 
-/// Token buckets by client, filled at `per_second`.
+/// Token buckets by client. Each fills with `per_second` tokens a second.
 struct Limiter {
     per_second: f64,
     buckets: HashMap<Option<IpAddr>, Bucket>,
 }
 
 impl Limiter {
-    fn may(&mut self, client: Option<IpAddr>, now: Instant) -> bool {
+    fn take_token(&mut self, client: Option<IpAddr>, now: Instant) -> bool {
         if self.buckets.len() >= CLIENTS && !self.buckets.contains_key(&client) {
-            self.forget(now);
+            self.remove_full(now);
         }
-        let bucket = self.buckets.entry(client).or_insert(Bucket { left: BURST, filled: now });
-        bucket.left =
-            (bucket.left + now.duration_since(bucket.filled).as_secs_f64() * self.per_second).min(BURST);
+        let bucket = self.buckets.entry(client).or_insert(Bucket { tokens: BURST, filled: now });
+        bucket.tokens =
+            (bucket.tokens + now.duration_since(bucket.filled).as_secs_f64() * self.per_second).min(BURST);
         bucket.filled = now;
-        let may = bucket.left >= 1.0;
-        bucket.left -= f64::from(u8::from(may));
-        may
+        let has_token = bucket.tokens >= 1.0;
+        bucket.tokens -= f64::from(u8::from(has_token));
+        has_token
     }
 
-    /// Forgets clients whose bucket is full again; all of them if none is.
-    fn forget(&mut self, now: Instant) {
+    /// Removes the buckets that are full again, or all of them if none is full.
+    fn remove_full(&mut self, now: Instant) {
         let full = Duration::from_secs_f64(BURST / self.per_second);
         self.buckets.retain(|_, bucket| now.duration_since(bucket.filled) < full);
         if self.buckets.len() >= CLIENTS {
@@ -62,27 +62,27 @@ impl Limiter {
 }
 
 impl Actor for Limiter {
-    type Msg = Ask;
+    type Msg = Check;
 
-    async fn handle(&mut self, Ask(client, reply): Ask, _: &mut Context<Ask>) -> Flow {
-        reply.send(self.may(client, Instant::now()));
+    async fn handle(&mut self, Check(client, reply): Check, _: &mut Context<Check>) -> Flow {
+        reply.send(self.take_token(client, Instant::now()));
         Flow::Continue
     }
 }
 
-async fn limited(limiter: Addr<Ask>, request: Request, next: Next) -> Result<Response, HandlerError> {
+async fn limited(limiter: Addr<Check>, request: Request, next: Next) -> Result<Response, HandlerError> {
     let client = request.client();
-    if limiter.ask(|reply| Ask(client, reply), Duration::from_secs(1)).await? {
+    if limiter.ask(|reply| Check(client, reply), Duration::from_secs(1)).await? {
         return Ok(next.run(request).await);
     }
-    Err(Rejection::new(StatusCode::TOO_MANY_REQUESTS, "too many requests; try again in a moment").into())
+    Err(Rejection::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests, try again later.").into())
 }
 
-/// Starts a server that grants each client a burst, and then `per_second` requests.
+/// Starts a server that permits each client a burst of requests, and then `per_second` requests a second.
 ///
 /// # Errors
 ///
-/// The server does not start.
+/// The server cannot start.
 pub fn start(builder: Builder, per_second: f64) -> Result<Server, StartError> {
     builder
         .with_actors(move |system, routes| {
@@ -90,15 +90,15 @@ pub fn start(builder: Builder, per_second: f64) -> Result<Server, StartError> {
             let limiter = system.spawn(Placement::LeastLoaded, SpawnOptions::named("limiter"), limiter)?;
             Ok(routes
                 .with(move |request, next| limited(limiter.clone(), request, next))
-                .route(get("/", |_: Request| "you may\n")))
+                .route(get("/", |_: Request| "permitted\n")))
         })
         .start()
 }
 
-#[allow(dead_code, reason = "the tests start it by themselves")]
+#[allow(dead_code, reason = "the tests call `start` instead")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = start(Server::builder().listen("127.0.0.1:8080".parse()?), 1.0)?;
-    println!("serving at {:?}; Enter ends", server.addresses());
+    println!("serving on {:?}; press Enter to stop", server.addresses());
     std::io::stdin().read_line(&mut String::new())?;
     println!("{}", server.drain(None));
     Ok(())

@@ -21,7 +21,7 @@ pub struct TopicPolicy {
     pub mailbox_events: usize,
     /// Capacity of a subscriber's mailbox, bytes. Default 256 KiB.
     pub mailbox_bytes: usize,
-    /// How safely an event is stored before it is acknowledged and delivered. Default [`Durability::None`].
+    /// Required durability of an event before it is acknowledged and delivered. Default [`Durability::None`].
     pub durability: Durability,
 }
 

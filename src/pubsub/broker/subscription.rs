@@ -210,7 +210,8 @@ impl<F: EventFormat> TopicStream<F> {
 
     fn history_failed(&self, error: StoreError) -> BoxError {
         self.broker.count_store_error(&error);
-        tracing::error!(%error, topic = %self.topic.name, "failed to read the stored events, ending the stream");
+        let topic = &self.topic.name;
+        tracing::error!(%error, %topic, "failed to read the stored events, ending the stream");
         Box::new(error)
     }
 }

@@ -67,7 +67,7 @@ impl Source for Membership {
                 Poll::Ready(fanout::Delivery::Event(event)) => {
                     return Poll::Ready(Delivery::Message(event.payload().0.clone()));
                 }
-                // A hub has no history, so its clients cannot use the report.
+                // Missed messages are not reported: a hub has no history from which a client could read them.
                 Poll::Ready(fanout::Delivery::Gap(_)) => {}
                 Poll::Ready(fanout::Delivery::Removed) => return Poll::Ready(Delivery::End),
                 Poll::Ready(fanout::Delivery::Closed) if self.hub.is_closing() => {

@@ -19,7 +19,7 @@
 //! The future need not be `Send`. When it returns, the stream ends after the events in the queue. When the
 //! client disconnects, the future is dropped at its current `await`.
 //!
-//! [`Client`] is a handle that can be cloned and used from any thread. [`respond`] starts a stream from an
+//! [`Client`] is a handle that can be cloned and used from any thread. [`respond()`] starts a stream from an
 //! ordinary handler, which has already seen the request.
 //!
 //! For events that go to many clients use a [`broker`](crate::broker). A client can receive the events of its

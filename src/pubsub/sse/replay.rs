@@ -11,7 +11,7 @@ use crate::{
 
 type NameOf = dyn Fn(&Request) -> Bytes + Send + Sync;
 
-/// Where the events of an event stream are stored, and under which name.
+/// The store of an event stream, and the name of its history.
 ///
 /// A client that reconnects with an event id first receives the events stored after it. Then the handler
 /// runs. Every event that the handler sends is appended to the store. It leaves with its position as id, in
@@ -37,7 +37,8 @@ impl Replay {
         }
     }
 
-    /// Sets how safely an event is stored before it leaves and `send` returns. Default [`Durability::None`].
+    /// Sets the required durability of an event before it is sent and `send` returns. Default
+    /// [`Durability::None`].
     #[must_use]
     pub fn durability(self, durability: Durability) -> Self {
         Self { durability, ..self }

@@ -55,6 +55,15 @@ impl Layer {
     ) -> Self {
         Self::Before(Arc::new(move |request| check(request).map_err(IntoResponse::into_response)))
     }
+
+    /// Returns `true` if both are clones of one layer.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Around(one), Self::Around(other)) => Arc::ptr_eq(one, other),
+            (Self::Before(one), Self::Before(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
 }
 
 /// A handler and its layers, the outermost first.

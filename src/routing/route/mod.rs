@@ -15,7 +15,7 @@ use crate::{
 pub(crate) use static_route::StaticResponse;
 pub use static_route::static_route;
 
-/// Where a route's handler runs.
+/// Placement of a route's handler: on the connection's shard, or on the pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dispatch {
     /// On the connection's shard, at once. This is the default.
@@ -34,7 +34,7 @@ pub enum Dispatch {
     Async,
 }
 
-/// How a route's handler receives the request body.
+/// Delivery of the request body to a route's handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyMode {
     /// Collected before the handler runs. The limit is in bytes. `None` applies the server's limit.
@@ -43,14 +43,15 @@ pub(crate) enum BodyMode {
     Streamed,
 }
 
-/// When an overloaded shard rejects the requests of a route.
+/// Order in which an overloaded shard rejects the requests of routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shed {
-    /// Before other routes, because the response takes long. Applies to all async routes.
+    /// Rejects the route's requests before those of other routes, because its responses take long. Applies to
+    /// all async routes.
     First,
-    /// When all requests are rejected.
+    /// Rejects the route's requests only when it rejects those of all routes.
     Last,
-    /// Never, for health checks and metrics.
+    /// Never rejects the route's requests. For health checks and metrics.
     Never,
 }
 

@@ -8,7 +8,7 @@ use windlass_actors::{Actor, Context, Flow, Reply};
 use super::{RouteRegistry, RouterError};
 use crate::routing::{
     route::{Dispatch, Route},
-    table::RouteSet,
+    table::{RouteSet, enter},
 };
 
 /// Reply with the result of a change.
@@ -37,7 +37,11 @@ impl Actor for RouterActor {
 
     async fn handle(&mut self, message: RouterMsg, _cx: &mut Context<RouterMsg>) -> Flow {
         match message {
-            RouterMsg::Add(route, reply) => reply.send(self.registry.add_all(vec![*route])),
+            RouterMsg::Add(mut route, reply) => reply.send(self.registry.change(|set| {
+                enter(&set.scopes, &mut route).map_err(RouterError::Route)?;
+                set.list.push(*route);
+                Ok(())
+            })),
             RouterMsg::Remove(method, path, reply) => reply.send(self.registry.change(|set| {
                 let index = index_of(set, method.as_ref(), &path)?;
                 set.list.remove(index);

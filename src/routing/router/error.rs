@@ -20,7 +20,7 @@ pub enum RouterError {
     ///
     /// The server has stopped, the router was busy for 10 s, or a blocking method was called on a shard's
     /// thread. In the second case the change may still happen.
-    Gone(AskError),
+    NoReply(AskError),
 }
 
 impl fmt::Display for RouterError {
@@ -29,7 +29,7 @@ impl fmt::Display for RouterError {
             Self::Route(error) => error.fmt(f),
             Self::Unknown(route) => write!(f, "no route {route} is registered"),
             Self::Pool(error) => write!(f, "the pool for async routes failed to start: {error}"),
-            Self::Gone(error) => write!(f, "the router does not answer: {error}"),
+            Self::NoReply(error) => write!(f, "the router does not answer: {error}"),
         }
     }
 }

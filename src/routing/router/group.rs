@@ -8,18 +8,22 @@ use crate::{
     routing::{
         handler::{Layer, Middleware},
         route::{Dispatch, Route},
+        table::Scope,
     },
 };
 
 /// A group of routes that share a path prefix, a dispatch and middleware.
 ///
-/// A setting applies to the routes and groups that are added after it.
+/// Middleware and checks of a group cover all its routes and inner groups, whether these were added before or
+/// after. A dispatch applies to the routes and inner groups that are added after it.
 #[derive(Default)]
 pub struct Group {
     prefix: String,
     dispatch: Option<Dispatch>,
     layers: Vec<Layer>,
     routes: Vec<Route>,
+    /// Scopes of the inner groups.
+    scopes: Vec<Scope>,
 }
 
 impl Group {
@@ -27,8 +31,15 @@ impl Group {
         Self { prefix: prefix.to_owned(), ..Self::default() }
     }
 
-    pub(crate) fn into_routes(self) -> Vec<Route> {
-        self.routes
+    /// Returns the routes of the group and its scopes. Both have the group's layers.
+    pub(super) fn finish(self) -> (Vec<Route>, Vec<Scope>) {
+        let Self { prefix, dispatch, layers, mut routes, mut scopes } = self;
+        scopes.push(Scope { prefix: join("", &prefix), dispatch, layers: Vec::new() });
+        let inner = routes.iter_mut().map(|route| &mut route.layers);
+        for inner in inner.chain(scopes.iter_mut().map(|scope| &mut scope.layers)) {
+            inner.splice(0..0, layers.iter().cloned());
+        }
+        (routes, scopes)
     }
 
     /// Adds a route. Its path is appended to the group's prefix.
@@ -36,18 +47,17 @@ impl Group {
     pub fn route(mut self, mut route: Route) -> Self {
         route.path = join(&self.prefix, &route.path);
         route.dispatch = route.dispatch.or(self.dispatch);
-        route.layers.splice(0..0, self.layers.iter().cloned());
         self.routes.push(route);
         self
     }
 
-    /// Adds a group inside this one, which inherits the current settings. The closure adds its routes.
+    /// Adds a group inside this one. It inherits the current dispatch. The closure adds its routes.
     #[must_use]
     pub fn group(mut self, prefix: &str, fill: impl FnOnce(Group) -> Group) -> Self {
-        let prefix = join(&self.prefix, prefix);
-        let (dispatch, layers) = (self.dispatch, self.layers.clone());
-        let group = Group { prefix, dispatch, layers, routes: Vec::new() };
-        self.routes.extend(fill(group).routes);
+        let group = Self { dispatch: self.dispatch, ..Self::with_prefix(&join(&self.prefix, prefix)) };
+        let (routes, scopes) = fill(group).finish();
+        self.routes.extend(routes);
+        self.scopes.extend(scopes);
         self
     }
 
@@ -63,14 +73,16 @@ impl Group {
         Self { dispatch: Some(Dispatch::Async), ..self }
     }
 
-    /// Adds middleware around the routes added after this call, inside the middleware that was added before.
+    /// Adds middleware around all routes of the group: inside the middleware that was added before, and outside
+    /// that of inner groups and routes.
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
         self.layers.push(Layer::around(middleware));
         self
     }
 
-    /// Adds a check before the routes added after this call. See [`Route::authorize`].
+    /// Adds a check before all routes of the group. See [`Route::authorize`]. It covers the same requests as
+    /// [`with`](Self::with).
     #[must_use]
     pub fn authorize<E: IntoResponse>(
         mut self,

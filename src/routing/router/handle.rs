@@ -30,12 +30,13 @@ impl RouterHandle {
 
     /// Adds a route by its full path.
     ///
-    /// The default dispatch and the middleware of the server apply. Those of groups do not, even if the path
-    /// is under the group's prefix.
+    /// The default dispatch and the middleware of the server apply. If the path begins with the prefix of a
+    /// group, the dispatch and the middleware of the innermost such group apply too.
     ///
     /// # Errors
     ///
-    /// The route is invalid or conflicts with another one, or the server has stopped.
+    /// The route is invalid or conflicts with another one, several groups with its prefix have different
+    /// middleware, or the server has stopped.
     pub async fn add(&self, route: Route) -> Result<(), RouterError> {
         self.ask(|reply| RouterMsg::Add(Box::new(route), reply)).await
     }
@@ -97,12 +98,15 @@ impl RouterHandle {
     }
 
     async fn ask(&self, message: impl FnOnce(ChangeReply) -> RouterMsg) -> Result<(), RouterError> {
-        self.router.ask(message, CHANGE_TIMEOUT).await.unwrap_or_else(|error| Err(RouterError::Gone(error)))
+        self.router
+            .ask(message, CHANGE_TIMEOUT)
+            .await
+            .unwrap_or_else(|error| Err(RouterError::NoReply(error)))
     }
 
     fn ask_blocking(&self, message: impl FnOnce(ChangeReply) -> RouterMsg) -> Result<(), RouterError> {
         let answer = self.router.ask_blocking(message, CHANGE_TIMEOUT);
-        answer.unwrap_or_else(|error| Err(RouterError::Gone(error)))
+        answer.unwrap_or_else(|error| Err(RouterError::NoReply(error)))
     }
 }
 

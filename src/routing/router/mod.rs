@@ -83,8 +83,9 @@ impl Router {
     /// Adds a group of routes under a path prefix. The closure adds its routes.
     #[must_use]
     pub fn group(mut self, prefix: &str, fill: impl FnOnce(Group) -> Group) -> Self {
-        let group = fill(Group::with_prefix(prefix));
-        self.routes.list.extend(group.into_routes());
+        let (routes, scopes) = fill(Group::with_prefix(prefix)).finish();
+        self.routes.list.extend(routes);
+        self.routes.scopes.extend(scopes);
         self
     }
 

@@ -7,13 +7,10 @@ use std::{
 
 use windlass_actors::{Pool, Publisher};
 
-use super::RouterError;
+use super::{Group, RouterError};
 use crate::{
     metrics::Metrics,
-    routing::{
-        route::Route,
-        table::{RouteSet, RouteTable},
-    },
+    routing::table::{RouteSet, RouteTable},
 };
 
 /// The current routes, the publisher of their table, and the pool for async routes.
@@ -61,10 +58,12 @@ impl RouteRegistry {
         self.pool.get()
     }
 
-    /// Adds all routes, or none of them after an error.
-    pub(crate) fn add_all(&self, added: Vec<Route>) -> Result<(), RouterError> {
+    /// Adds all routes of a group, or none of them after an error.
+    pub(crate) fn add_group(&self, group: Group) -> Result<(), RouterError> {
+        let (routes, scopes) = group.finish();
         self.change(|set| {
-            set.list.extend(added);
+            set.list.extend(routes);
+            set.scopes.extend(scopes);
             Ok(())
         })
     }

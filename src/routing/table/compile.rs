@@ -5,7 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 use http::HeaderValue;
 
 use super::{
+<<<<<<< 532b1a3
+    CompiledPath, CompiledRoute, RouteAction, RouteError, RouteTable, Scope, exact::ExactPaths,
+=======
     CompiledPath, CompiledRoute, RouteAction, RouteError, RouteTable, compiled::Images, exact::ExactPaths,
+>>>>>>> 1c8c7e0
     methods::Methods,
 };
 use crate::{
@@ -20,6 +24,8 @@ use crate::{
 #[derive(Clone, Default)]
 pub(crate) struct RouteSet {
     pub(crate) list: Vec<Route>,
+    /// The groups of the routes, for routes that are added later.
+    pub(crate) scopes: Vec<Scope>,
     /// Middleware around every route.
     pub(crate) layers: Vec<Layer>,
     pub(crate) default_dispatch: Dispatch,

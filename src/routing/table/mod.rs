@@ -8,6 +8,7 @@ mod compiled;
 mod error;
 mod exact;
 mod methods;
+mod scope;
 mod view;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(crate) use compiled::{CompiledRoute, RouteAction};
 pub use error::RouteError;
 use exact::ExactPaths;
 use methods::Methods;
+pub(crate) use scope::{Scope, enter};
 pub(crate) use view::TableView;
 
 /// A route table.

@@ -91,7 +91,7 @@ impl Drop for TestConnection {
     }
 }
 
-/// How a server ended a [`TestConnection`].
+/// The end of a [`TestConnection`], as the server made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestEnd {
     /// In an orderly way: the client has received all that the server sent.

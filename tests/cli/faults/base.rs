@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{Client, PATIENCE, Serving, eventually};
+use crate::common::{Client, Serving, TIMEOUT, eventually};
 
 /// Prefixes of the gauges that count clients and their work.
 const GAUGES: [&str; 10] = [
@@ -51,7 +51,7 @@ impl Base {
     pub(super) fn assert_released(&mut self, serving: &mut Serving) {
         serving.is_running();
         let mut current = Vec::new();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while Instant::now() < until {
             let page = self.watcher.get("/metrics").2;
             current = GAUGES.map(|gauge| sum(&page, gauge)).into();
@@ -64,7 +64,7 @@ impl Base {
         eventually("the descriptors are closed", || descriptors(serving) <= self.descriptors);
         assert_eq!(self.sum("windlass_panics_total"), 0.0);
         let after = time_requests(serving);
-        assert!(after < self.request_time * 5 + PATIENCE / 4, "{after:?}, before {:?}", self.request_time);
+        assert!(after < self.request_time * 5 + TIMEOUT / 4, "{after:?}, before {:?}", self.request_time);
         assert_eq!(serving.connect().get("/demo/json").0, 200);
     }
 }

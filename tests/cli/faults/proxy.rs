@@ -15,7 +15,7 @@ use std::{
 use socket2::SockRef;
 
 use super::dice::Dice;
-use crate::common::PATIENCE;
+use crate::common::TIMEOUT;
 
 /// A fault occurs within this number of bytes of a connection.
 const REACH: usize = 4000;
@@ -94,7 +94,7 @@ fn connect_through(client: TcpStream, server: SocketAddr, mut dice: Dice) {
     let server = TcpStream::connect(server).unwrap();
     for stream in [&client, &server] {
         stream.set_nodelay(true).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
     }
     let is_reset = Arc::new(AtomicBool::new(false));
     for (from, to) in [(&client, &server), (&server, &client)] {

@@ -8,14 +8,14 @@ use http::Request;
 use tokio::{net::TcpStream, runtime::Builder, task::JoinSet, time::timeout};
 
 use super::{clients::Tally, dice::Dice, wire::Broken};
-use crate::common::PATIENCE;
+use crate::common::TIMEOUT;
 
 /// Number of concurrent streams per connection.
 const STREAMS: usize = 8;
 
 pub(super) fn concurrent_streams(address: SocketAddr, dice: &mut Dice, tally: &Tally) -> Result<(), Broken> {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let result = runtime.block_on(async { timeout(PATIENCE, send_requests(address, dice, tally)).await });
+    let result = runtime.block_on(async { timeout(TIMEOUT, send_requests(address, dice, tally)).await });
     runtime.shutdown_timeout(Duration::ZERO);
     result.expect("the server must answer or close")
 }

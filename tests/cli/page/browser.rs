@@ -12,7 +12,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::common::PATIENCE;
+use crate::common::TIMEOUT;
 
 /// Names of the program in Debian and elsewhere.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -63,7 +63,7 @@ impl Browser {
         }
         self.to.write_all(format!("{message}\0").as_bytes()).unwrap();
         loop {
-            let mut message = self.from.recv_timeout(PATIENCE).expect("the browser must answer");
+            let mut message = self.from.recv_timeout(TIMEOUT).expect("the browser must answer");
             if message["id"] == self.last {
                 assert_eq!(message["error"], Value::Null, "{method}");
                 return message["result"].take();

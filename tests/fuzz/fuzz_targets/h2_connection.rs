@@ -1,7 +1,7 @@
-//! A connection of frames that the fuzzer need not count the bytes of, received whole and byte by byte.
+//! A whole connection has the same events and output if it is received at once and byte by byte.
 //!
-//! Each frame is made of four bytes (type, flags, stream, length) and its payload; HEADERS may be a whole
-//! request.
+//! The input describes frames: four bytes (type, flags, stream, length) and a payload each. If the top bit of
+//! the type is set, the frame is a complete HEADERS frame of a request.
 #![no_main]
 
 #[path = "../h2_server.rs"]
@@ -17,7 +17,7 @@ fn frame(out: &mut Vec<u8>, frame_type: u8, flags: u8, stream: u8, payload: &[u8
     out.extend_from_slice(payload);
 }
 
-/// Codes a request and more field lines, which may be anything.
+/// Returns the header block of a request, followed by arbitrary field lines.
 fn request(number: u8, more: &[u8]) -> Vec<u8> {
     let path = PATHS[usize::from(number) % PATHS.len()];
     let method = if number & 4 == 0 { 0x82 } else { 0x83 };
@@ -31,9 +31,9 @@ fuzz_target!(|data: &[u8]| {
     let mut input = h2_server::PREFACE.to_vec();
     frame(&mut input, 4, 0, 0, &[]);
     let mut rest = data;
-    while let [frame_type, flags, stream, len, behind @ ..] = rest {
-        let (payload, behind) = behind.split_at(usize::from(*len).min(behind.len()));
-        rest = behind;
+    while let [frame_type, flags, stream, len, remaining @ ..] = rest {
+        let (payload, remaining) = remaining.split_at(usize::from(*len).min(remaining.len()));
+        rest = remaining;
         match (frame_type & 0x80, payload) {
             (0, _) => frame(&mut input, *frame_type, *flags, *stream, payload),
             (_, [number, more @ ..]) => frame(&mut input, 1, flags & 5, stream | 1, &request(*number, more)),

@@ -1,5 +1,5 @@
-//! Any bytes behind a client's preface, received whole and in two pieces: the same events and the same
-//! answers.
+//! Arbitrary bytes after a client's preface have the same events and output if they are received at once and
+//! in two pieces.
 #![no_main]
 
 #[path = "../h2_server.rs"]

@@ -1,5 +1,5 @@
-//! Any bytes as header blocks of one connection, each decoded whole and in two pieces: the same lines, or
-//! refused alike. What was decoded is encoded and decoded back.
+//! Arbitrary header blocks of one connection have the same result if they are decoded at once and in two
+//! pieces. Decoded field lines survive encoding and decoding.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -19,7 +19,7 @@ fn decode(decoder: &mut Decoder, pieces: &[&[u8]]) -> Result<Vec<Line>, Malforme
         while let Some(line) = decoder.next(&mut rest, &mut bytes)? {
             assert!(line.name <= line.value && line.value <= line.end && line.end == bytes.len());
             lines.push((bytes[line.name..line.value].to_vec(), bytes[line.value..].to_vec()));
-            // A bomb is the caller's business: it stops.
+            // The caller of the decoder limits the decoded size.
             if bytes.len() > 64 * 1024 {
                 return Err(Malformed);
             }
@@ -35,11 +35,11 @@ fuzz_target!(|data: &[u8]| {
     let (mut whole, mut cut) = (Decoder::new(limit), Decoder::new(limit));
     whole.limit(limit);
     cut.limit(limit);
-    // Each block has its length and the place of its cut in front.
+    // Each block follows a byte with its length and a byte with the position of the cut.
     let mut rest = data;
     while let [len, at, blocks @ ..] = rest {
-        let (block, behind) = blocks.split_at(usize::from(*len).min(blocks.len()));
-        rest = behind;
+        let (block, remaining) = blocks.split_at(usize::from(*len).min(blocks.len()));
+        rest = remaining;
         let at = usize::from(*at) % (block.len() + 1);
         let lines = decode(&mut whole, &[block]);
         assert_eq!(lines, decode(&mut cut, &[&block[..at], &block[at..]]));

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use windlass::{Builder, EngineKind, Operations, Router, Server, Timeouts, actors::Cores};
 
-pub(crate) use eventually::{PATIENCE, eventually};
+pub(crate) use eventually::{TIMEOUT, eventually};
 pub(crate) use hold::Hold;
 pub(crate) use peer::{End, Peer};
 pub(crate) use reply::Reply;

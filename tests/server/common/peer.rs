@@ -8,7 +8,7 @@ use std::{
 
 use socket2::SockRef;
 
-use super::{PATIENCE, Reply};
+use super::{Reply, TIMEOUT};
 
 /// End of a connection, as the client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,10 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         Self { stream, received: Vec::new() }
     }
 
@@ -71,7 +71,7 @@ impl Peer {
                 Err(_) => break,
             }
         }
-        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        self.stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         sent
     }
 
@@ -213,7 +213,7 @@ impl Peer {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             other => panic!("expected silence, got {other:?} {byte:?}"),
         }
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     }
 
     /// Sends a FIN; reading continues.

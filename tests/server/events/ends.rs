@@ -14,7 +14,7 @@ use windlass::{
 };
 
 use super::{Received, StreamServer, Subscriber, eventually, metric, start};
-use crate::common::PATIENCE;
+use crate::common::TIMEOUT;
 
 #[test]
 fn a_disconnect_drops_the_handler_and_closes_the_client() {
@@ -91,7 +91,7 @@ fn a_drain_ends_streams_with_a_retry_hint_that_varies() {
     let clients: Vec<_> = (0..10).map(|_| Subscriber::subscribe(&server, "/e", None)).collect();
     let began = Instant::now();
     let report = server.drain(None);
-    assert!(began.elapsed() < PATIENCE && report.cut_total() == 0, "{report}");
+    assert!(began.elapsed() < TIMEOUT && report.cut_total() == 0, "{report}");
     let times: std::collections::HashSet<_> =
         clients.into_iter().map(|mut client| client.retry_at_end()).collect();
     assert!(times.len() >= 8 && !times.contains(&None), "{times:?}");

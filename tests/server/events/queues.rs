@@ -8,7 +8,7 @@ use windlass::{
 };
 
 use super::{Received, StreamServer, Subscriber, connect, eventually, metric, text};
-use crate::common::PATIENCE;
+use crate::common::TIMEOUT;
 
 /// Size of an event; a few of them fill the socket buffers.
 const BYTES: usize = 4000;
@@ -29,7 +29,7 @@ fn send(client: &Client, n: u64) -> Result<(), SendError> {
 
 /// Sends until the condition holds. Returns the number of sends before that.
 fn send_until(client: &Client, mut done: impl FnMut(&Client, &Result<(), SendError>) -> bool) -> u64 {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     for n in 0.. {
         let sent = send(client, n);
         if done(client, &sent) {

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Request};
 use tokio::{net::TcpStream, runtime, sync::oneshot};
 use windlass::{Server, http};
 
-use crate::common::{PATIENCE, address};
+use crate::common::{TIMEOUT, address};
 
 /// An HTTP/2 connection with blocking calls.
 pub(crate) struct Client {
@@ -62,14 +62,14 @@ impl Client {
                 let _ = dropped.await;
             });
         });
-        Self { send: connected.recv_timeout(PATIENCE).unwrap(), runtime: runtime(), _alive: alive }
+        Self { send: connected.recv_timeout(TIMEOUT).unwrap(), runtime: runtime(), _alive: alive }
     }
 
     /// Runs a future to completion, with a timeout.
     #[track_caller]
     pub(crate) fn wait<F: Future>(&self, future: F) -> F::Output {
         self.runtime
-            .block_on(async { tokio::time::timeout(PATIENCE, future).await })
+            .block_on(async { tokio::time::timeout(TIMEOUT, future).await })
             .expect("the call must finish in time")
     }
 

@@ -97,11 +97,11 @@ fn a_stream_that_outlives_the_grace_is_cut_and_reported() {
 #[test]
 fn an_idle_connection_receives_goaway_before_it_ends() {
     let mut timeouts = endless();
-    timeouts.keep_alive = Some(Duration::from_millis(200));
+    timeouts.keep_alive = Some(Duration::from_secs(1));
     let (server, gate) = start_gated(|builder| builder.timeouts(timeouts));
     let mut peer = Peer::connect(&server);
     peer.get(1, "/waits");
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(1500));
     gate.add_permits(1);
     assert_eq!(peer.body(1), b"waited", "a stream in progress must keep the connection");
     // A PING does not keep an idle connection open.

@@ -10,7 +10,7 @@ use std::{
 use socket2::SockRef;
 use windlass::Server;
 
-use crate::common::{PATIENCE, address};
+use crate::common::{TIMEOUT, address};
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -178,10 +178,10 @@ impl Peer {
 
     /// Connects and sends nothing.
     pub(crate) fn silent(server: &Server) -> Self {
-        let stream = TcpStream::connect_timeout(&address(server), PATIENCE).unwrap();
+        let stream = TcpStream::connect_timeout(&address(server), TIMEOUT).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         Self { stream, received: Vec::new() }
     }
 
@@ -249,7 +249,7 @@ impl Peer {
     /// Reads until a matching frame arrives and discards all before it.
     #[track_caller]
     pub(crate) fn wait(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         let mut discarded = Vec::new();
         loop {
             assert!(Instant::now() < until, "the expected frame did not arrive; got {discarded:?}");
@@ -318,6 +318,6 @@ impl Peer {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             other => panic!("expected silence, got {other:?} {byte:?}"),
         }
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     }
 }

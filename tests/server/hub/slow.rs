@@ -10,7 +10,7 @@ use windlass::{
 
 use super::{confirmed, join, routes};
 use crate::{
-    common::{PATIENCE, Peer, builder, connect, endless, eventually, metric},
+    common::{Peer, TIMEOUT, builder, connect, endless, eventually, metric},
     ws::peer::{TEXT, assert_opened, frame, opening, read},
 };
 
@@ -49,7 +49,7 @@ fn join_without_reading(server: &Server, hub: &Hub) -> Peer {
 
 /// Broadcasts numbered messages until the condition holds, and 20 more. Returns the number of messages.
 fn broadcast_beyond(hub: &Hub, done: impl Fn(&TopicStats) -> bool) -> u64 {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     let mut sent = 0;
     let mut broadcast = || {
         confirmed(&hub.broadcast(format!("{sent} {}", "x".repeat(BYTES))));
@@ -107,7 +107,7 @@ fn remove_ends_the_membership_and_keeps_the_socket_open() {
 fn close_is_the_default_and_sends_1013_after_the_queued_messages() {
     let (server, hub) = serve(HubSettings::default(), endless());
     let mut slow = join_without_reading(&server, &hub);
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     let error = loop {
         let sent = hub.stats().published;
         let confirmed = confirmed(&hub.broadcast(format!("{sent} {}", "x".repeat(BYTES))));

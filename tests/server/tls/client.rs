@@ -11,7 +11,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use crate::common::{PATIENCE, Reply};
+use crate::common::{Reply, TIMEOUT};
 
 /// Returns the configuration of a client that trusts this chain.
 pub(crate) fn trusting(chain: &str) -> ClientConfig {
@@ -41,10 +41,10 @@ pub(crate) struct Client {
 impl Client {
     /// Connects without sending a byte.
     pub(crate) fn begin(address: SocketAddr, config: &Arc<ClientConfig>) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         let mut tls = ClientConnection::new(config.clone(), "localhost".try_into().unwrap()).unwrap();
         tls.set_buffer_limit(None);
         Self { stream, tls, received: Vec::new() }

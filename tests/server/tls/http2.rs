@@ -108,7 +108,7 @@ fn a_client_that_sends_its_preface_during_a_drain_receives_goaway() {
     thread::scope(|scope| {
         let drain = scope.spawn(|| served.server.drain(None));
         eventually("every shard has stopped listening", || !listens(&served.address()));
-        client.send(first_request("/async?ms=500"));
+        client.send(first_request("/async?ms=2000"));
         let first = loop {
             let (kind, _) = client.frame();
             if matches!(kind, HEADERS | GOAWAY) {

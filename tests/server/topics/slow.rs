@@ -13,7 +13,7 @@ use super::{
     client::{Client, Received},
     seq,
 };
-use crate::common::{PATIENCE, builder, connect, eventually};
+use crate::common::{TIMEOUT, builder, connect, eventually};
 
 const MAILBOX_EVENTS: usize = 16;
 
@@ -52,7 +52,7 @@ pub(super) fn subscribe_without_reading(server: &Server, broker: &Broker, topic:
 /// Publishes until the condition holds, and 50 more events. Returns the number of events.
 pub(super) fn publish_beyond(broker: &Broker, topic: &TopicName, done: impl Fn(&TopicStats) -> bool) -> u64 {
     let data = "x".repeat(4000);
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     let mut published = 0;
     while !done(&broker.stats(topic).unwrap()) {
         assert!(Instant::now() < until, "the mailbox did not fill up in time: {:?}", broker.stats(topic));
@@ -67,7 +67,7 @@ pub(super) fn publish_beyond(broker: &Broker, topic: &TopicName, done: impl Fn(&
 
 fn publish(broker: &Broker, topic: &TopicName, data: &str) {
     let published = pollster::block_on(broker.publish(topic, Event::new(data.to_owned()))).unwrap();
-    let delivered = pollster::block_on(published.delivered(PATIENCE));
+    let delivered = pollster::block_on(published.delivered(TIMEOUT));
     assert_eq!(delivered.shards_pending, 0);
 }
 

@@ -1,7 +1,8 @@
 //! WebSocket messages in both directions, and back-pressure.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
 use windlass::{
     Limits, Request, Router,
     actors::Local,
@@ -90,15 +91,20 @@ fn a_compressed_message_is_echoed_compressed() {
 
 #[test]
 fn a_handler_may_send_first_and_drop_its_receiver() {
-    let router = Router::new().route(websocket("/ws", |socket: Socket| async move {
-        let (mut sender, receiver) = socket.split();
-        drop(receiver);
-        sender.send("hello").await?;
-        for n in 0..3 {
-            Local::current().unwrap().sleep(Duration::from_millis(20)).await;
-            sender.send(n.to_string()).await?;
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = gate.clone();
+    let router = Router::new().route(websocket("/ws", move |socket: Socket| {
+        let gate = closed.clone();
+        async move {
+            let (mut sender, receiver) = socket.split();
+            drop(receiver);
+            sender.send("hello").await?;
+            for n in 0..3 {
+                gate.acquire().await.unwrap().forget();
+                sender.send(n.to_string()).await?;
+            }
+            Ok::<(), windlass::ws::Closed>(())
         }
-        Ok::<(), windlass::ws::Closed>(())
     }));
     let server = start(router);
     let mut peer = open(&server, "/ws");
@@ -107,6 +113,7 @@ fn a_handler_may_send_first_and_drop_its_receiver() {
     peer.send([frame(TEXT, "x".repeat(1000)).repeat(100), frame(PING, "p")].concat());
     assert_eq!(read(&mut peer), (PONG, b"p".to_vec()));
     for n in 0..3 {
+        gate.add_permits(1);
         assert_eq!(read_text(&mut peer), n.to_string());
     }
     assert_eq!(read_close(&mut peer), 1000);

@@ -13,7 +13,7 @@ use tungstenite::{
 use windlass::{Router, websocket_with, ws::Settings};
 
 use super::peer::{echo, echoes};
-use crate::common::{PATIENCE, address, start};
+use crate::common::{TIMEOUT, address, start};
 
 /// Connects to the echo at `url`, exchanges messages of many lengths, sends a PING, and closes.
 #[track_caller]
@@ -45,7 +45,7 @@ fn close<S: Read + Write>(socket: &mut WebSocket<S>) {
 
 fn connect(server: &windlass::Server) -> TcpStream {
     let stream = TcpStream::connect(address(server)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 

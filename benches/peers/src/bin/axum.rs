@@ -1,9 +1,8 @@
 //! axum 0.8 on a current-thread tokio runtime. Serves HTTP/1.1, or HTTP/2 with `--h2`.
 //!
 //! With hyper-util's `http2` feature, which tonic enables in this build, `axum::serve` checks every
-//! connection for the
-//! HTTP/2 preface. The check costs the HTTP/1.1 rows 3 %. So hyper-util serves the connections with a fixed
-//! protocol.
+//! connection for the HTTP/2 preface. The check costs the HTTP/1.1 rows 3 %. So hyper-util serves the
+//! connections with a fixed protocol.
 
 use std::{
     io,

@@ -86,6 +86,10 @@ use crate::{
     net::Ending,
 };
 
+use Reading::{
+    Body, Discard, Ended, FirstHead, Head, HeldHead, LastRequest, Preamble, Preface, Switched, UpgradeOffered,
+};
+
 /// Meaning of the next bytes that the peer sends.
 pub(super) enum Reading {
     /// PROXY preamble.
@@ -101,17 +105,15 @@ pub(super) enum Reading {
     HeldHead,
     /// Bytes of HTTP/1.1 or of the protocol that the last request offered to switch to: its reply decides.
     UpgradeOffered,
-    /// Body of the last request.
-    Body { incoming: Box<Incoming>, then: AfterBody },
+    /// Body of the last request, and what follows it.
+    Body(Box<Incoming>, AfterBody),
     /// Bytes of another protocol.
     Switched(NextProtocol),
     /// Nothing: the peer announced that the last request is its last, and has kept to it so far.
     LastRequest,
-    /// Bytes that nobody wants, because the connection closes after the replies that are owed.
-    Discard {
-        /// Number of bytes discarded so far.
-        bytes: usize,
-    },
+    /// Bytes that nobody wants, because the connection closes after the replies that are owed. Holds the
+    /// number of bytes discarded so far.
+    Discard(usize),
     /// Nothing: the peer sent FIN between two requests.
     Ended,
 }
@@ -140,107 +142,62 @@ pub(in crate::conn) enum NextProtocol {
 /// Transitions of the reading side.
 impl Reading {
     pub(super) fn new(is_proxied: bool) -> Self {
-        if is_proxied { Self::Preamble } else { Self::FirstHead }
+        if is_proxied { Preamble } else { FirstHead }
     }
 
     /// The PROXY preamble was parsed.
     pub(super) fn preamble_parsed(&mut self) {
         match self {
-            Self::Preamble => *self = Self::FirstHead,
-            Self::FirstHead
-            | Self::Preface
-            | Self::Head
-            | Self::HeldHead
-            | Self::UpgradeOffered
-            | Self::Body { .. }
-            | Self::Switched(_)
-            | Self::LastRequest
-            | Self::Discard { .. }
-            | Self::Ended => self.impossible("preamble_parsed"),
+            Preamble => *self = FirstHead,
+            FirstHead | Preface | Head | HeldHead | UpgradeOffered | Body(..) | Switched(_) | LastRequest
+            | Discard(_) | Ended => self.impossible("preamble_parsed"),
         }
     }
 
     /// The bytes so far look like the preface of HTTP/2.
     pub(super) fn preface_begun(&mut self) {
         match self {
-            Self::FirstHead | Self::Preface => *self = Self::Preface,
-            Self::Preamble
-            | Self::Head
-            | Self::HeldHead
-            | Self::UpgradeOffered
-            | Self::Body { .. }
-            | Self::Switched(_)
-            | Self::LastRequest
-            | Self::Discard { .. }
-            | Self::Ended => self.impossible("preface_begun"),
+            FirstHead | Preface => *self = Preface,
+            Preamble | Head | HeldHead | UpgradeOffered | Body(..) | Switched(_) | LastRequest
+            | Discard(_) | Ended => self.impossible("preface_begun"),
         }
     }
 
     /// A request head was parsed and its request may start.
     pub(super) fn head_parsed(&mut self) {
         match self {
-            Self::FirstHead => *self = Self::Head,
-            Self::Head => {}
-            Self::Preamble
-            | Self::Preface
-            | Self::HeldHead
-            | Self::UpgradeOffered
-            | Self::Body { .. }
-            | Self::Switched(_)
-            | Self::LastRequest
-            | Self::Discard { .. }
-            | Self::Ended => self.impossible("head_parsed"),
+            FirstHead => *self = Head,
+            Head => {}
+            Preamble | Preface | HeldHead | UpgradeOffered | Body(..) | Switched(_) | LastRequest
+            | Discard(_) | Ended => self.impossible("head_parsed"),
         }
     }
 
     /// A request head was parsed, but its request must not overlap those in progress.
     pub(super) fn head_held(&mut self) {
         match self {
-            Self::Head => *self = Self::HeldHead,
-            Self::Preamble
-            | Self::FirstHead
-            | Self::Preface
-            | Self::HeldHead
-            | Self::UpgradeOffered
-            | Self::Body { .. }
-            | Self::Switched(_)
-            | Self::LastRequest
-            | Self::Discard { .. }
-            | Self::Ended => self.impossible("head_held"),
+            Head => *self = HeldHead,
+            Preamble | FirstHead | Preface | HeldHead | UpgradeOffered | Body(..) | Switched(_)
+            | LastRequest | Discard(_) | Ended => self.impossible("head_held"),
         }
     }
 
     /// The peer announced that the request that was just parsed, which has no body, is its last.
     pub(super) fn last_request_parsed(&mut self) {
         match self {
-            Self::Head => *self = Self::LastRequest,
-            Self::Preamble
-            | Self::FirstHead
-            | Self::Preface
-            | Self::HeldHead
-            | Self::UpgradeOffered
-            | Self::Body { .. }
-            | Self::Switched(_)
-            | Self::LastRequest
-            | Self::Discard { .. }
-            | Self::Ended => self.impossible("last_request_parsed"),
+            Head => *self = LastRequest,
+            Preamble | FirstHead | Preface | HeldHead | UpgradeOffered | Body(..) | Switched(_)
+            | LastRequest | Discard(_) | Ended => self.impossible("last_request_parsed"),
         }
     }
 
     /// The request that was just parsed has a body. If the connection closes the body is not read.
     pub(super) fn body_follows(&mut self, incoming: Box<Incoming>) {
         match self {
-            Self::Head => *self = Self::Body { incoming, then: AfterBody::Head },
-            Self::Discard { .. } => {}
-            Self::Preamble
-            | Self::FirstHead
-            | Self::Preface
-            | Self::HeldHead
-            | Self::UpgradeOffered
-            | Self::Body { .. }
-            | Self::Switched(_)
-            | Self::LastRequest
-            | Self::Ended => self.impossible("body_follows"),
+            Head => *self = Body(incoming, AfterBody::Head),
+            Discard(_) => {}
+            Preamble | FirstHead | Preface | HeldHead | UpgradeOffered | Body(..) | Switched(_)
+            | LastRequest | Ended => self.impossible("body_follows"),
         }
     }
 
@@ -248,45 +205,33 @@ impl Reading {
     /// body, or whose body was read, can switch.
     pub(super) fn upgrade_offered(&mut self) {
         match self {
-            Self::Head => *self = Self::UpgradeOffered,
-            Self::Body { .. } | Self::LastRequest | Self::Discard { .. } => {}
-            Self::Preamble
-            | Self::FirstHead
-            | Self::Preface
-            | Self::HeldHead
-            | Self::UpgradeOffered
-            | Self::Switched(_)
-            | Self::Ended => self.impossible("upgrade_offered"),
+            Head => *self = UpgradeOffered,
+            Body(..) | LastRequest | Discard(_) => {}
+            Preamble | FirstHead | Preface | HeldHead | UpgradeOffered | Switched(_) | Ended => {
+                self.impossible("upgrade_offered")
+            }
         }
     }
 
     /// A reply was sent. `owes_more`: other replies are still owed.
     pub(super) fn reply_sent(&mut self, owes_more: bool) {
         match self {
-            Self::HeldHead => *self = Self::Head,
-            Self::UpgradeOffered if !owes_more => *self = Self::Head,
-            Self::UpgradeOffered
-            | Self::Preamble
-            | Self::FirstHead
-            | Self::Preface
-            | Self::Head
-            | Self::Body { .. }
-            | Self::Switched(_)
-            | Self::LastRequest
-            | Self::Discard { .. }
-            | Self::Ended => {}
+            HeldHead => *self = Head,
+            UpgradeOffered if !owes_more => *self = Head,
+            UpgradeOffered | Preamble | FirstHead | Preface | Head | Body(..) | Switched(_) | LastRequest
+            | Discard(_) | Ended => {}
         }
     }
 
     /// The body is complete, or is not read any further. Returns it if there was one.
     pub(super) fn take_body(&mut self) -> Option<Box<Incoming>> {
-        let Self::Body { then, .. } = self else { return None };
+        let Body(_, then) = self else { return None };
         let next = match then {
-            AfterBody::Head => Self::Head,
-            AfterBody::Discard => Self::Discard { bytes: 0 },
+            AfterBody::Head => Head,
+            AfterBody::Discard => Discard(0),
         };
         match std::mem::replace(self, next) {
-            Self::Body { incoming, .. } => Some(incoming),
+            Body(incoming, _) => Some(incoming),
             _ => None,
         }
     }
@@ -294,46 +239,33 @@ impl Reading {
     /// The connection closes after the replies that are owed, and the current body, if any.
     pub(super) fn close_after_replies(&mut self) {
         match self {
-            Self::Body { then, .. } => *then = AfterBody::Discard,
-            Self::FirstHead | Self::Head | Self::HeldHead | Self::UpgradeOffered => {
-                *self = Self::Discard { bytes: 0 };
+            Body(_, then) => *then = AfterBody::Discard,
+            FirstHead | Head | HeldHead | UpgradeOffered => {
+                *self = Discard(0);
             }
-            Self::LastRequest | Self::Discard { .. } | Self::Ended => {}
-            Self::Preamble | Self::Preface | Self::Switched(_) => self.impossible("close_after_replies"),
+            LastRequest | Discard(_) | Ended => {}
+            Preamble | Preface | Switched(_) => self.impossible("close_after_replies"),
         }
     }
 
     /// Nothing is read any more, not even the rest of a body.
     pub(super) fn stop(&mut self) {
         match self {
-            Self::Discard { .. } => {}
-            Self::Preamble
-            | Self::FirstHead
-            | Self::Preface
-            | Self::Head
-            | Self::HeldHead
-            | Self::UpgradeOffered
-            | Self::Body { .. }
-            | Self::Switched(_)
-            | Self::LastRequest
-            | Self::Ended => *self = Self::Discard { bytes: 0 },
+            Discard(_) => {}
+            Preamble | FirstHead | Preface | Head | HeldHead | UpgradeOffered | Body(..) | Switched(_)
+            | LastRequest | Ended => *self = Discard(0),
         }
     }
 
     /// Bytes came that nobody wants.
     pub(super) fn discarded(&mut self, count: usize) {
         match self {
-            Self::LastRequest => *self = Self::Discard { bytes: count },
-            Self::Discard { bytes } => *bytes = bytes.saturating_add(count),
-            Self::Ended => {}
-            Self::Preamble
-            | Self::FirstHead
-            | Self::Preface
-            | Self::Head
-            | Self::HeldHead
-            | Self::UpgradeOffered
-            | Self::Body { .. }
-            | Self::Switched(_) => self.impossible("discarded"),
+            LastRequest => *self = Discard(count),
+            Discard(bytes) => *bytes = bytes.saturating_add(count),
+            Ended => {}
+            Preamble | FirstHead | Preface | Head | HeldHead | UpgradeOffered | Body(..) | Switched(_) => {
+                self.impossible("discarded")
+            }
         }
     }
 
@@ -341,13 +273,13 @@ impl Reading {
     /// was one.
     pub(super) fn fin_reached(&mut self) -> Option<Box<Incoming>> {
         match self {
-            Self::Preamble | Self::FirstHead | Self::Preface | Self::Head => *self = Self::Ended,
-            Self::Body { then, .. } => {
+            Preamble | FirstHead | Preface | Head => *self = Ended,
+            Body(_, then) => {
                 *then = AfterBody::Discard;
                 return self.take_body();
             }
-            Self::LastRequest | Self::Discard { .. } | Self::Ended => {}
-            Self::HeldHead | Self::UpgradeOffered | Self::Switched(_) => self.impossible("fin_reached"),
+            LastRequest | Discard(_) | Ended => {}
+            HeldHead | UpgradeOffered | Switched(_) => self.impossible("fin_reached"),
         }
         None
     }
@@ -355,25 +287,18 @@ impl Reading {
     /// Another protocol takes over.
     pub(super) fn switch_to(&mut self, next: NextProtocol) {
         match self {
-            Self::FirstHead
-            | Self::Preface
-            | Self::Head
-            | Self::UpgradeOffered
-            | Self::LastRequest
-            | Self::Discard { .. } => *self = Self::Switched(next),
-            Self::Preamble | Self::HeldHead | Self::Body { .. } | Self::Switched(_) | Self::Ended => {
-                self.impossible("switch_to")
-            }
+            FirstHead | Preface | Head | UpgradeOffered | LastRequest | Discard(_) => *self = Switched(next),
+            Preamble | HeldHead | Body(..) | Switched(_) | Ended => self.impossible("switch_to"),
         }
     }
 
     /// Returns the protocol that takes over, if one does.
     pub(super) fn take_switch(&mut self) -> Option<NextProtocol> {
-        if !matches!(self, Self::Switched(_)) {
+        if !matches!(self, Switched(_)) {
             return None;
         }
-        match std::mem::replace(self, Self::Ended) {
-            Self::Switched(next) => Some(next),
+        match std::mem::replace(self, Ended) {
+            Switched(next) => Some(next),
             _ => None,
         }
     }
@@ -381,16 +306,16 @@ impl Reading {
     /// Returns `true` if the connection closes after the replies that are owed.
     pub(super) fn is_closing(&self) -> bool {
         match self {
-            Self::LastRequest | Self::Discard { .. } | Self::Body { then: AfterBody::Discard, .. } => true,
-            Self::Preamble
-            | Self::FirstHead
-            | Self::Preface
-            | Self::Head
-            | Self::HeldHead
-            | Self::UpgradeOffered
-            | Self::Body { then: AfterBody::Head, .. }
-            | Self::Switched(_)
-            | Self::Ended => false,
+            LastRequest | Discard(_) | Body(_, AfterBody::Discard) => true,
+            Preamble
+            | FirstHead
+            | Preface
+            | Head
+            | HeldHead
+            | UpgradeOffered
+            | Body(_, AfterBody::Head)
+            | Switched(_)
+            | Ended => false,
         }
     }
 
@@ -403,18 +328,18 @@ impl Reading {
     /// Returns the name of the state.
     pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::Preamble => "Preamble",
-            Self::FirstHead => "FirstHead",
-            Self::Preface => "Preface",
-            Self::Head => "Head",
-            Self::HeldHead => "HeldHead",
-            Self::UpgradeOffered => "UpgradeOffered",
-            Self::Body { then: AfterBody::Head, .. } => "Body{Head}",
-            Self::Body { then: AfterBody::Discard, .. } => "Body{Discard}",
-            Self::Switched(_) => "Switched",
-            Self::LastRequest => "LastRequest",
-            Self::Discard { .. } => "Discard",
-            Self::Ended => "Ended",
+            Preamble => "Preamble",
+            FirstHead => "FirstHead",
+            Preface => "Preface",
+            Head => "Head",
+            HeldHead => "HeldHead",
+            UpgradeOffered => "UpgradeOffered",
+            Body(_, AfterBody::Head) => "Body{Head}",
+            Body(_, AfterBody::Discard) => "Body{Discard}",
+            Switched(_) => "Switched",
+            LastRequest => "LastRequest",
+            Discard(_) => "Discard",
+            Ended => "Ended",
         }
     }
 }
@@ -581,18 +506,16 @@ pub(super) fn ending(reading: &Reading, replies: &Replies) -> Option<(Ending, &'
         return None;
     }
     match reading {
-        Reading::LastRequest => Some((Ending::Close, "done")),
-        Reading::Discard { .. } | Reading::Body { then: AfterBody::Discard, .. } => {
-            Some((Ending::Finish, "done"))
-        }
-        Reading::Ended => Some((Ending::Finish, "peer")),
-        Reading::Preamble
-        | Reading::FirstHead
-        | Reading::Preface
-        | Reading::Head
-        | Reading::HeldHead
-        | Reading::UpgradeOffered
-        | Reading::Body { then: AfterBody::Head, .. }
-        | Reading::Switched(_) => None,
+        LastRequest => Some((Ending::Close, "done")),
+        Discard(_) | Body(_, AfterBody::Discard) => Some((Ending::Finish, "done")),
+        Ended => Some((Ending::Finish, "peer")),
+        Preamble
+        | FirstHead
+        | Preface
+        | Head
+        | HeldHead
+        | UpgradeOffered
+        | Body(_, AfterBody::Head)
+        | Switched(_) => None,
     }
 }

@@ -51,11 +51,11 @@ fn state(name: &str) -> Reading {
         "Head" => Reading::Head,
         "HeldHead" => Reading::HeldHead,
         "UpgradeOffered" => Reading::UpgradeOffered,
-        "Body{Head}" => Reading::Body { incoming: incoming(), then: AfterBody::Head },
-        "Body{Discard}" => Reading::Body { incoming: incoming(), then: AfterBody::Discard },
+        "Body{Head}" => Reading::Body(incoming(), AfterBody::Head),
+        "Body{Discard}" => Reading::Body(incoming(), AfterBody::Discard),
         "Switched" => Reading::Switched(NextProtocol::Http2),
         "LastRequest" => Reading::LastRequest,
-        "Discard" => Reading::Discard { bytes: 7 },
+        "Discard" => Reading::Discard(7),
         "Ended" => Reading::Ended,
         other => panic!("{other} is no state"),
     }
@@ -138,11 +138,11 @@ fn discarded_bytes_are_counted() {
     let mut reading = Reading::LastRequest;
     reading.discarded(3);
     reading.discarded(4);
-    assert!(matches!(reading, Reading::Discard { bytes: 7 }));
+    assert!(matches!(reading, Reading::Discard(7)));
     reading.discarded(usize::MAX);
-    assert!(matches!(reading, Reading::Discard { bytes: usize::MAX }));
+    assert!(matches!(reading, Reading::Discard(usize::MAX)));
     reading.stop();
-    assert!(matches!(reading, Reading::Discard { bytes: usize::MAX }), "the count stays");
+    assert!(matches!(reading, Reading::Discard(usize::MAX)), "the count stays");
 }
 
 #[test]

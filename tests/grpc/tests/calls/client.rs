@@ -25,7 +25,7 @@ use windlass::{
 use windlass_grpc::{interop::TestService, wire};
 
 /// Timeout for anything that must happen; far longer than it takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server with the test service, and a client connected to it.
 pub(crate) struct Fixture {
@@ -62,7 +62,7 @@ pub(crate) fn over_tls(test: impl AsyncFn(Fixture)) {
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime
-        .block_on(async { tokio::time::timeout(PATIENCE, test).await })
+        .block_on(async { tokio::time::timeout(TIMEOUT, test).await })
         .expect("the test must finish in time");
 }
 

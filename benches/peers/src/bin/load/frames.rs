@@ -1,8 +1,7 @@
 //! WebSocket client (RFC 6455) for messages of one frame each.
 //!
 //! No extension is offered. Every sent frame is masked with a different key. Received frames are borrowed
-//! from the
-//! input, so that the client costs less than the server.
+//! from the input, so that the client costs less than the server.
 
 use windlass::proto::ws::{
     Mask,

@@ -35,10 +35,8 @@ const MAX_BACKLOG: usize = 1_000_000;
 /// Drives all connections on one thread.
 ///
 /// A connection has `--pipeline` *slots*; each allows one request in flight. In a closed loop, a slot that
-/// becomes free
-/// sends the next request at once. In an open loop, it takes the oldest arrival of the backlog, or is added
-/// to
-/// `free_slots`.
+/// becomes free sends the next request at once. In an open loop, it takes the oldest arrival of the backlog,
+/// or is added to `free_slots`.
 pub(crate) struct Generator<'a> {
     options: &'a Options,
     templates: Vec<Template>,

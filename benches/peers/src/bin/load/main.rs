@@ -1,11 +1,9 @@
 //! A load generator for loads that wrk cannot generate. It pipelines mixed paths, paces an open loop, opens a
-//! connection
-//! for each request, holds idle connections, and checks every byte of every response.
+//! connection for each request, holds idle connections, and checks every byte of every response.
 //!
 //! One thread and one epoll drive everything. Without `--rate` it is a closed loop: each connection keeps
-//! `--pipeline`
-//! requests in flight. With `--rate` arrivals follow a schedule that does not wait for the server, see
-//! [`pacing`].
+//! `--pipeline` requests in flight. With `--rate` arrivals follow a schedule that does not wait for the
+//! server, see [`pacing`].
 //!
 //! - `--grpc` calls the service of [`windlass_peers::echo`] over HTTP/2, see [`grpc`].
 //! - `--ws` sends messages that a WebSocket must echo, see [`frames`]. A request is a message.

@@ -77,8 +77,8 @@ pub(crate) struct Options {
     #[arg(long, default_value = "10", value_parser = positive_seconds)]
     pub(crate) timeout: Duration,
     /// Subscriptions to the topic `bench`; --rate events of 256 bytes per second are published to it, and
-    /// each subscriber
-    /// must receive each event once and in order. A request is a delivery; its latency starts at publishing
+    /// each subscriber must receive each event once and in order. A request is a delivery; its latency starts
+    /// at publishing
     #[arg(long, group = "fanout", value_name = "SUBSCRIBERS", requires = "rate")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     #[arg(conflicts_with_all = ["connections", "pipeline", "path", "mix", "body_bytes", "churn", "idle"])]
@@ -94,8 +94,8 @@ pub(crate) struct Options {
     pub(crate) stalled: usize,
     /// Call `bench.Echo` over HTTP/2, with `--pipeline` calls in flight on each connection
     #[cfg(feature = "grpc")]
-    #[arg(long, value_name = "METHOD")]
-    #[arg(conflicts_with_all = ["path", "mix", "body_bytes", "rate", "ramp", "churn", "idle", "pause", "fanout"])]
+    #[arg(long, value_name = "METHOD", conflicts_with_all = ["path", "mix", "body_bytes", "rate"])]
+    #[arg(conflicts_with_all = ["ramp", "churn", "idle", "pause", "fanout"])]
     pub(crate) grpc: Option<crate::grpc::Method>,
     /// Use TLS and trust this certificate (PEM); the server's certificate must name `localhost`
     #[cfg(feature = "grpc")]

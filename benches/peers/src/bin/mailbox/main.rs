@@ -8,8 +8,7 @@
 //! - `ask across`: one request at a time, to another thread and back.
 //!
 //! Prints nanoseconds per message: the wall time of the median round and the CPU time of all threads over all
-//! rounds.
-//! Each side's thread is pinned to a core, except tokio's workers.
+//! rounds. Each side's thread is pinned to a core, except tokio's workers.
 //!
 //! Run by `scripts/mailbox.sh [CASE [LIBRARY]]`.
 

@@ -1,9 +1,8 @@
 //! Baseline server: one io_uring loop with multishot accept and receive, provided buffers and batched sends.
 //!
 //! It has no framework, no limits and no timeouts. The difference to another server on the same ring is that
-//! server's
-//! own cost. An event of the topic is sent to all subscribers in one batch of sends that share the bytes, see
-//! [`feed`].
+//! server's own cost. An event of the topic is sent to all subscribers in one batch of sends that share the
+//! bytes, see [`feed`].
 
 mod feed;
 mod ring;

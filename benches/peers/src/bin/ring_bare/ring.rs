@@ -148,8 +148,7 @@ impl Ring {
         let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
         let entry = opcode::Send::new(Fd(*fd), rest.as_ptr(), length).flags(nosignal()).build();
         // SAFETY: the bytes stay in `sending`, unmoved and unchanged, until the completion is processed.
-        // Neither a `Vec`
-        // nor an `Rc` moves its bytes, and `sending` is never freed.
+        // Neither a `Vec` nor an `Rc` moves its bytes, and `sending` is never freed.
         unsafe { self.push(&entry.user_data(SEND << 32 | slot as u64)) }
     }
 
@@ -188,8 +187,7 @@ impl Ring {
     pub(crate) fn bytes(&self, buffer: u16, length: usize) -> &[u8] {
         assert!(buffer < BUFFERS && length <= BUFFER_BYTES, "kernel returned an unknown buffer");
         // SAFETY: in bounds by the assertion and zero-initialised. The kernel writes to a buffer only after
-        // `recycle`,
-        // which needs `&mut self`.
+        // `recycle`, which needs `&mut self`.
         unsafe { std::slice::from_raw_parts(self.buffers.add(usize::from(buffer) * BUFFER_BYTES), length) }
     }
 
@@ -198,8 +196,7 @@ impl Ring {
         assert!(buffer < BUFFERS, "unknown buffer");
         let index = usize::from(self.tail & (BUFFERS - 1));
         // SAFETY: `index` is below BUFFERS, and the kernel reads no entry at or above the published tail. The
-        // fields are
-        // set one by one because the last two bytes of entry 0 are the tail.
+        // fields are set one by one because the last two bytes of entry 0 are the tail.
         unsafe {
             let entry = &mut *self.entries.add(index);
             entry.set_addr(self.buffers.add(usize::from(buffer) * BUFFER_BYTES) as u64);
@@ -212,8 +209,7 @@ impl Ring {
     /// Makes the recycled buffers available to the kernel.
     pub(crate) fn publish(&mut self) {
         // SAFETY: `entries` is the page-aligned base that was registered. The tail is a u16 in it that the
-        // kernel only
-        // reads, so an atomic store is sufficient.
+        // kernel only reads, so an atomic store is sufficient.
         unsafe {
             let tail = BufRingEntry::tail(self.entries).cast_mut();
             AtomicU16::from_ptr(tail).store(self.tail, Ordering::Release);

@@ -1,10 +1,9 @@
 //! Fan-out: many subscribers of one topic, one publisher, and every event checked at every subscriber.
 //!
 //! One thread and one epoll drive everything, as in the other modes. Events are published on a schedule that
-//! waits for
-//! neither responses nor deliveries. Each event carries its number and its send time. A *request* of the
-//! tally is a
-//! delivery. The latency of publishing is reported separately (`publish_p50_us`, `publish_p99_us`).
+//! waits for neither responses nor deliveries. Each event carries its number and its send time. A *request*
+//! of the tally is a delivery. The latency of publishing is reported separately (`publish_p50_us`,
+//! `publish_p99_us`).
 
 mod event;
 mod publisher;
