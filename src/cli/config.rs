@@ -74,15 +74,10 @@ enum ListenerHttp2 {
 }
 
 impl ListenerConfig {
-<<<<<<< 532b1a3
-    /// Returns the listener's own certificate, else the one of the file's top level.
-    fn certificate(&self, default: Option<&CertificateFiles>) -> Result<Option<CertificateFiles>, String> {
-        let own = CertificateFiles::from_options(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
-        match (self.tls, own) {
-=======
-    fn listener(&self, everybodys: Option<&CertificateFiles>) -> Result<Listener, String> {
+    /// Returns the listener. `default` is the certificate of the file's top level.
+    fn listener(&self, default: Option<&CertificateFiles>) -> Result<Listener, String> {
         let is_http2_only = self.http2 == Some(ListenerHttp2::Only);
-        let certificate = self.pair(everybodys)?;
+        let certificate = self.certificate(default)?;
         if is_http2_only && certificate.is_some() {
             let address = &self.address;
             return Err(format!(
@@ -93,11 +88,10 @@ impl ListenerConfig {
         Ok(Listener { socket, proxy_protocol, certificate, is_http2_only })
     }
 
-    /// Returns the files it serves with: its own, else everybody's.
-    fn pair(&self, everybodys: Option<&CertificateFiles>) -> Result<Option<CertificateFiles>, String> {
-        let pair = CertificateFiles::from_options(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
-        match (self.tls, pair) {
->>>>>>> 1c8c7e0
+    /// Returns the listener's own certificate, else the one of the file's top level.
+    fn certificate(&self, default: Option<&CertificateFiles>) -> Result<Option<CertificateFiles>, String> {
+        let own = CertificateFiles::from_options(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+        match (self.tls, own) {
             (Some(false), None) => Ok(None),
             (Some(false), Some(_)) => Err(format!(
                 "listener {}: tls = false contradicts tls_cert: remove one of them",
@@ -181,20 +175,11 @@ impl Config {
         };
         let default = CertificateFiles::from_options(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
         if self.listen.is_empty() && self.listener.is_empty() {
-<<<<<<< 532b1a3
-            return Ok(vec![parse("127.0.0.1:8080", false, default)?]);
+            return Ok(vec![parse("127.0.0.1:8080", default)?]);
         }
-        let simple = self.listen.iter().map(|address| parse(address, false, default.clone()));
-        let section =
-            |l: &ListenerConfig| parse(&l.address, l.proxy_protocol, l.certificate(default.as_ref())?);
+        let simple = self.listen.iter().map(|address| parse(address, default.clone()));
+        let section = |config: &ListenerConfig| config.listener(default.as_ref());
         simple.chain(self.listener.iter().map(section)).collect()
-=======
-            return Ok(vec![parse("127.0.0.1:8080", pair)?]);
-        }
-        let plain = self.listen.iter().map(|address| parse(address, pair.clone()));
-        let own = |config: &ListenerConfig| config.listener(pair.as_ref());
-        plain.chain(self.listener.iter().map(own)).collect()
->>>>>>> 1c8c7e0
     }
 
     pub(super) fn listen_options(&self) -> ListenOptions {

@@ -35,24 +35,14 @@ mod certificates {
     pub(crate) fn listen(builder: Builder, listeners: Vec<Listener>) -> Result<Builder, String> {
         let mut certificates = Certificates::default();
         listeners.into_iter().try_fold(builder, |builder, listener| {
-<<<<<<< 532b1a3
-            let Listener { socket, proxy_protocol, certificate } = listener;
-            let listen = super::address(socket)?;
-            Ok(match (certificate.map(|files| certificates.read(files)).transpose()?, proxy_protocol) {
-                (None, false) => builder.listen(listen),
-                (None, true) => builder.listen_proxied(listen),
-                (Some(tls), false) => builder.listen_tls(listen, tls),
-                (Some(tls), true) => builder.listen_proxied_tls(listen, tls),
-=======
             let Some(files) = listener.certificate.clone() else {
                 return super::listen_plain(builder, listener);
             };
-            let tls = pairs.read(files)?;
+            let tls = certificates.read(files)?;
             let listen = super::address(listener.socket)?;
             Ok(match listener.proxy_protocol {
                 false => builder.listen_tls(listen, tls),
                 true => builder.listen_proxied_tls(listen, tls),
->>>>>>> 1c8c7e0
             })
         })
     }
@@ -91,9 +81,6 @@ mod certificates {
 
 pub(super) use certificates::{check, listen, reload};
 
-<<<<<<< 532b1a3
-/// Returns the address of a socket. Sockets from systemd were resolved before.
-=======
 /// Adds a listener without TLS.
 fn listen_plain(builder: Builder, listener: Listener) -> Result<Builder, String> {
     let listen = address(listener.socket)?;
@@ -109,8 +96,7 @@ fn listen_plain(builder: Builder, listener: Listener) -> Result<Builder, String>
     })
 }
 
-/// Returns the address of a place that has one by now.
->>>>>>> 1c8c7e0
+/// Returns the address of a socket. Sockets from systemd were resolved before.
 fn address(socket: Socket) -> Result<Listen, String> {
     match socket {
         Socket::Bound(listen) => Ok(listen),

@@ -5,12 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use http::HeaderValue;
 
 use super::{
-<<<<<<< 532b1a3
-    CompiledPath, CompiledRoute, RouteAction, RouteError, RouteTable, Scope, exact::ExactPaths,
-=======
-    CompiledPath, CompiledRoute, RouteAction, RouteError, RouteTable, compiled::Images, exact::ExactPaths,
->>>>>>> 1c8c7e0
-    methods::Methods,
+    CompiledPath, CompiledRoute, RouteAction, RouteError, RouteTable, Scope, compiled::Images,
+    exact::ExactPaths, methods::Methods,
 };
 use crate::{
     metrics::{Metrics, RouteMetrics, UNMATCHED},
