@@ -97,7 +97,8 @@ start_peers() {
         command_of "$peer" "$PORT" "$1"
         start_server "$SERVER_CORE" "$PORT" "${COMMAND[@]}"
         TARGET=127.0.0.1:$PORT
-        check_scenario "$1" 0.3 >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "$peer does not serve $1 correctly"; }
+        check_scenario "$1" 0.3 >"$WORK/warm-up" ||
+            { cat "$WORK/warm-up" >&2; fail "$peer does not serve $1 correctly"; }
         port_of[$peer]=$PORT pid_of[$peer]=$SERVER_PID
         running+=("$peer")
         base_kib[$peer]=$(resident_kib "$SERVER_PID")
@@ -122,17 +123,25 @@ measure() {
     ((${errors:-1} == 0)) || fail "$peer: $errors errors in $scenario"
     cpu_us=$(awk -v ns=$((after - before)) -v n="$requests" 'BEGIN { printf "%.4f", ns / 1e3 / n }')
     count_by_connection "$scenario" "$peer" "$pass"
-    printf '%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s\n' "$scenario" "$peer" "$(role_of "$peer" "$scenario")" "${version[$peer]}" \
-        "$pass" "$(field seconds)" "$requests" "$errors" "$(field per_second)" "$cpu_us" "$(field p50_us)" "$(field p99_us)" \
-        "$(field connection_min)" "$(field connection_max)" "$(peak_kib "${pid_of[$peer]}")" "$per_connection" "$idle_cpu" >>"$csv"
+    append_row "$scenario" "$peer" "$(role_of "$peer" "$scenario")" "${version[$peer]}" "$pass" \
+        "$(field seconds)" "$requests" "$errors" "$(field per_second)" "$cpu_us" \
+        "$(field p50_us)" "$(field p99_us)" "$(field connection_min)" "$(field connection_max)" \
+        "$(peak_kib "${pid_of[$peer]}")" "$per_connection" "$idle_cpu"
     say "  pass $pass/$(passes_of "$scenario")  $peer: $cpu_us µs/request, $(field per_second) requests/s"
+}
+
+# append_row VALUE…: appends a row to the CSV file.
+append_row() {
+    local IFS=,
+    echo "$*" >>"$csv"
 }
 
 # count_by_connection SCENARIO PEER PASS: adds the requests per connection, which wrk does not report, once
 # per server.
 count_by_connection() {
     [[ ! $(field connection_min) && $3 == 1 ]] || return 0
-    check_scenario "$1" "$FAIRNESS_SECONDS" >"$WORK/counted" || { cat "$WORK/counted" >&2; fail "$2 failed in $1"; }
+    check_scenario "$1" "$FAIRNESS_SECONDS" >"$WORK/counted" ||
+        { cat "$WORK/counted" >&2; fail "$2 failed in $1"; }
     grep ^connection_ "$WORK/counted" >>"$WORK/result"
 }
 
@@ -157,11 +166,13 @@ for peer in "${PEERS[@]}"; do
     if is_installed "$peer"; then version[$peer]=$(version_of "$peer"); fi
 done
 mkdir -p "$out"
-echo "scenario,server,role,version,pass,seconds,requests,errors,requests_per_second,cpu_us_per_request,p50_us,p99_us,least_per_connection,most_per_connection,peak_kib,bytes_per_connection,idle_cpu_percent" >"$csv"
+append_row scenario server role version pass seconds requests errors requests_per_second cpu_us_per_request \
+    p50_us p99_us least_per_connection most_per_connection peak_kib bytes_per_connection idle_cpu_percent
 run_all
 {
     echo "CPU: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), kernel $(uname -r), $(rustc --version)."
-    echo "Medians of $passes interleaved passes of $seconds s; server on core $SERVER_CORE, client on core $CLIENT_CORE."
+    echo "Medians of $passes interleaved passes of $seconds s;" \
+        "server on core $SERVER_CORE, client on core $CLIENT_CORE."
     echo
     awk -f scripts/bench/report.awk "$csv"
 } | tee "${csv%.csv}.md"

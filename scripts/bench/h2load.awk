@@ -8,6 +8,7 @@
 END {
     # One of the bodies was too short or too long.
     if (data != requests * body) errors++
-    printf "requests=%d\nerrors=%d\nseconds=%.3f\nper_second=%.0f\n", requests, errors, seconds, requests / seconds
+    printf "requests=%d\nerrors=%d\n", requests, errors
+    printf "seconds=%.3f\nper_second=%.0f\n", seconds, requests / seconds
     printf "connection_min=%.0f\nconnection_max=%.0f\n", least * seconds, most * seconds
 }

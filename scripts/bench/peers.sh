@@ -29,7 +29,8 @@ lacks() {
         may/churn-close) return 0 ;; # may_minihttp ignores Connection: close
         windlass*/grpc-* | windlass*/h2-* | hyper/h2-* | axum/h2-* | nginx/h2-* | tonic/grpc-*) return 1 ;;
         windlass*/sse-* | axum/sse-* | ring-bare/sse-*) return 1 ;;
-        windlass*/ws-* | axum/ws-* | actix/ws-* | fastwebsockets/ws-* | ring-bare/ws-hub-* | ring-bare/ws-echo-256) return 1 ;;
+        windlass*/ws-* | axum/ws-* | actix/ws-* | fastwebsockets/ws-*) return 1 ;;
+        ring-bare/ws-hub-* | ring-bare/ws-echo-256) return 1 ;;
         fastwebsockets/* | */ws-*) return 0 ;;
         tonic/* | */h2-* | */grpc-* | */sse-*) return 0 ;;
         *) return 1 ;;
@@ -41,8 +42,8 @@ command_of() {
     local listen=127.0.0.1:$2 tls=()
     [[ $3 != grpc-* ]] || tls=(--tls-cert "$WORK/cert.pem" --tls-key "$WORK/key.pem")
     case $1/$3 in
-        windlass/grpc-*) COMMAND=("$BIN/peer-windlass-grpc" --engine io_uring --listen "$listen" "${tls[@]}") ;;
-        windlass-epoll/grpc-*) COMMAND=("$BIN/peer-windlass-grpc" --engine epoll --listen "$listen" "${tls[@]}") ;;
+        windlass/grpc-*) grpc_command io_uring "$listen" "${tls[@]}" ;;
+        windlass-epoll/grpc-*) grpc_command epoll "$listen" "${tls[@]}" ;;
         windlass/*) windlass_command io_uring "$listen" "$3" ;;
         windlass-epoll/*) windlass_command epoll "$listen" "$3" ;;
         hyper/h2-* | axum/h2-*) COMMAND=("$BIN/peer-$1" --listen "$listen" --h2) ;;
@@ -50,6 +51,10 @@ command_of() {
         nginx/*) nginx_config "$2" "$3" && COMMAND=(/usr/sbin/nginx -c "$WORK/nginx.conf" -p "$WORK") ;;
         *) COMMAND=("$BIN/peer-$1" --listen "$listen") ;;
     esac
+}
+
+grpc_command() {
+    COMMAND=("$BIN/peer-windlass-grpc" --engine "$1" --listen "${@:2}")
 }
 
 windlass_command() {
@@ -92,7 +97,8 @@ http {
     access_log off;
     keepalive_requests 1000000000;
     keepalive_timeout 300;
-    client_body_temp_path $WORK; proxy_temp_path $WORK; fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
+    client_body_temp_path $WORK; proxy_temp_path $WORK;
+    fastcgi_temp_path $WORK; uwsgi_temp_path $WORK; scgi_temp_path $WORK;
     server {
         listen 127.0.0.1:$1 backlog=4096$protocol;
         location = /demo/plaintext { default_type text/plain; return 200 'Hello, World!'; }

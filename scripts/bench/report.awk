@@ -17,7 +17,9 @@ function median_of(column, cell,    i, list) {
 }
 
 # Not every load generator reports latency.
-function latency(column, cell) { return data[column, cell, 1] == "" ? "–" : sprintf("%.0f", median_of(column, cell)) }
+function latency(column, cell) {
+    return data[column, cell, 1] == "" ? "–" : sprintf("%.0f", median_of(column, cell))
+}
 
 function ratio(value, base) { return base > 0 ? sprintf("%.2f", value / base) : "–" }
 
@@ -33,7 +35,9 @@ function fairness(cell,    i, low, high) {
 function idle_head(scenario) {
     return (idle[scenario] ~ /bytes/ ? " bytes/connection |" : "") (idle[scenario] ~ /idle/ ? " idle CPU % |" : "")
 }
-function idle_rule(scenario) { return (idle[scenario] ~ /bytes/ ? "---|" : "") (idle[scenario] ~ /idle/ ? "---|" : "") }
+function idle_rule(scenario) {
+    return (idle[scenario] ~ /bytes/ ? "---|" : "") (idle[scenario] ~ /idle/ ? "---|" : "")
+}
 function idle_cells(scenario, cell) {
     return (idle[scenario] ~ /bytes/ ? sprintf(" %.0f |", median_of("bytes", cell)) : "") \
         (idle[scenario] ~ /idle/ ? sprintf(" %.2f |", median_of("idle", cell)) : "")
@@ -60,13 +64,16 @@ END {
             if (role[scenario, peer] == "peer" && (best == 0 || cpu[peer] < best)) best = cpu[peer]
             if (role[scenario, peer] == "floor") floor = cpu[peer]
         }
-        printf "### %s\n\n| server | CPU µs/request | × best peer | × floor | requests/s | p50 µs | p99 µs | fairness min/max | peak MiB |%s\n", scenario, idle_head(scenario)
+        printf "### %s\n\n| server | CPU µs/request | × best peer | × floor | requests/s ", scenario
+        printf "| p50 µs | p99 µs | fairness min/max | peak MiB |%s\n", idle_head(scenario)
         print "|---|---|---|---|---|---|---|---|---|" idle_rule(scenario)
         for (c = 1; c <= cell_count[scenario]; c++) {
             peer = cells[scenario, c]; cell = scenario SUBSEP peer
-            printf "| %s (%s) | %.2f | %s | %s | %.0f | %s | %s | %s | %.1f |%s\n", peer, version[peer] (role[cell] == "fixed" ? ", a fixed text" : ""), cpu[peer], \
-                ratio(cpu[peer], best), ratio(cpu[peer], floor), median_of("rate", cell), latency("p50", cell), \
-                latency("p99", cell), fairness(cell), median_of("peak", cell) / 1024, idle_cells(scenario, cell)
+            note = role[cell] == "fixed" ? ", a fixed text" : ""
+            printf "| %s (%s%s) | %.2f | %s | %s | %.0f ", peer, version[peer], note, cpu[peer], \
+                ratio(cpu[peer], best), ratio(cpu[peer], floor), median_of("rate", cell)
+            printf "| %s | %s | %s | %.1f |%s\n", latency("p50", cell), latency("p99", cell), \
+                fairness(cell), median_of("peak", cell) / 1024, idle_cells(scenario, cell)
         }
         print ""
     }

@@ -28,7 +28,7 @@ SCENARIOS=(plain-64 pipelined-16 get-json get-json-1k post-4k churn-close async-
     ws-echo-256 ws-echo-64k ws-hub-1000 ws-idle-10000)
 QUICK_SCENARIOS=(plain-64 pipelined-16 get-json-1k churn-close async-mix idle-10000)
 
-ASYNC_MIX=$(printf '/demo/plaintext,%.0s' {1..9})/demo/work?ms=20
+ASYNC_MIX=(--mix "$(printf '/demo/plaintext,%.0s' {1..9})/demo/work?ms=20" --latency-of /demo/plaintext)
 
 WS_ECHO=(--path /demo/ws-echo --ws text --body-bytes 256)
 
@@ -41,7 +41,7 @@ run_scenario() {
         get-json-1k) with_wrk "$2" /demo/items ;;
         post-4k) with_load "$2" --path /demo/echo --body-bytes 4096 ;;
         churn-close) with_load "$2" --churn ;;
-        async-mix) with_load "$2" --connections 256 --rate 40000 --mix "$ASYNC_MIX" --latency-of /demo/plaintext ;;
+        async-mix) with_load "$2" "${ASYNC_MIX[@]}" --connections 256 --rate 40000 ;;
         idle-1000) with_load "$2" --connections 1000 --rate 5000 --pause 0.5 ;;
         idle-10000) with_load "$2" --idle 10000 --pause $((IDLE_SECONDS + 1)) ;;
         h2-m100) with_h2load "$2" -m100 ;;
@@ -102,7 +102,9 @@ watch_idle() {
     per_connection=$((($(resident_kib "$pid") - base_kib[$peer]) * 1024 / established))
 }
 
-with_wrk() { taskset -c "$CLIENT_CORE" wrk -t1 -c64 -d"$1" -s scripts/bench/wrk.lua "http://$TARGET$2" | grep =; }
+with_wrk() {
+    taskset -c "$CLIENT_CORE" wrk -t1 -c64 -d"$1" -s scripts/bench/wrk.lua "http://$TARGET$2" | grep =
+}
 
 with_load() {
     local seconds=$1
