@@ -151,14 +151,15 @@ fn connections_bytes_and_close_causes_are_counted() {
     });
 }
 
-#[test]
-fn every_metric_of_the_catalog_is_on_the_page() {
+/// Starts a server whose first attempts to bind its port failed.
+///
+/// The port is released while the server retries the bind, which it does for 60 ms. On a busy machine this takes
+/// several attempts.
+fn start_after_a_failed_bind() -> Server {
     let mut timeouts = endless();
     (timeouts.header, timeouts.inline_stall) = (Some(Duration::from_millis(100)), Duration::from_millis(5));
     let mut pool = PoolSettings::default();
     (pool.blocking_threads, pool.blocking_queue) = (1, 1);
-    // The port is released while the server retries the bind, which it does for 60 ms. On a busy machine this
-    // takes several attempts.
     let start_on_a_used_port = || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -175,7 +176,12 @@ fn every_metric_of_the_catalog_is_on_the_page() {
             server.start().ok().filter(|server| scrape(server).sum("windlass_bind_errors_total") > 0.0)
         })
     };
-    let server = std::iter::repeat_with(start_on_a_used_port).take(100).flatten().next().unwrap();
+    std::iter::repeat_with(start_on_a_used_port).take(100).flatten().next().unwrap()
+}
+
+#[test]
+fn every_metric_of_the_catalog_is_on_the_page() {
+    let server = start_after_a_failed_bind();
     let mut peers = [connect(&server), connect(&server), connect(&server)];
     let stats = || server.pool().unwrap().stats().blocking;
     peers[0].request("GET", "/sleep");
