@@ -74,7 +74,7 @@ impl Default for Http2Limits {
 }
 
 impl Http2Limits {
-    /// Returns the rates in the order of [`Rates`](crate::proto::h2::meter::Rates).
+    /// Returns the rates in the order of [`Rates`](crate::proto::h2::Rates).
     pub(crate) fn rates(&self) -> [u32; 6] {
         [
             self.resets_per_second,

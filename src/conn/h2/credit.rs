@@ -3,10 +3,10 @@
 //! A handler that reads a body as it arrives gives credit by reading. Bodies that are collected are limited
 //! together, so that a peer cannot make the server hold the largest body on every stream:
 //!
-//! - While more than a connection's window of bytes is collected, only the oldest collected body gets credit. It
-//!   can always be completed, and then the next one is the oldest.
-//! - While more than `outbound_bytes` of whole replies wait for the peer to read, no collected body gets credit:
-//!   most likely its reply would wait, too.
+//! - While more than a connection's window of bytes is collected, only the oldest collected body gets credit.
+//!   It can always be completed, and then the next one is the oldest.
+//! - While more than `outbound_bytes` of whole replies wait for the peer to read, no collected body gets
+//!   credit: most likely its reply would wait, too.
 
 use super::{
     H2,

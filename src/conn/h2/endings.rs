@@ -56,8 +56,8 @@ impl H2 {
         telemetry.finish(env, io, status, Some(CONNECTION_ENDED), written);
     }
 
-    /// Gives up the streams that the peer's FIN leaves without hope: bodies whose rest will never arrive, replies
-    /// that wait for a window, and replies without an end of their own.
+    /// Gives up the streams that the peer's FIN leaves without hope: bodies whose rest will never arrive,
+    /// replies that wait for a window, and replies without an end of their own.
     pub(super) fn lose_hopeless(&mut self, env: &mut Env, io: &mut Io) {
         let is_stuck = |stream: &Stream| match &stream.stage {
             Stage::Streaming(..) => {
@@ -127,7 +127,8 @@ impl H2 {
                 env.counters.protocol_errors.add(fault.label);
                 if env.may_warn() {
                     let Fault { label, text, .. } = fault;
-                    tracing::debug!(peer = ?io.peer, cause = label, error = text, "HTTP/2 connection failed, closing");
+                    let peer = io.peer;
+                    tracing::debug!(?peer, cause = label, error = text, "HTTP/2 connection failed, closing");
                 }
                 io.end(Ending::Finish, "protocol_error");
             }

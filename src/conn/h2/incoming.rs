@@ -116,8 +116,8 @@ impl Incoming {
         Ended::Passed
     }
 
-    /// Returns how many bytes of credit are due, by what has become of the received bytes. A handler that takes more wakes
-    /// the context. `None`: the handler has dropped the body.
+    /// Returns how many bytes of credit are due, by what has become of the received bytes. A handler that
+    /// takes more wakes the context. `None`: the handler has dropped the body.
     pub(super) fn poll_credit(&mut self, cx: &mut Context<'_>) -> Option<usize> {
         let untaken = match &mut self.sink {
             Sink::Collect { .. } | Sink::Discard { .. } => 0,

@@ -8,9 +8,10 @@
 //!                     bodies of replies ◄─ turns of the core ◄─ windows, priorities, room in the outbox
 //! ```
 //!
-//! The protocol itself is [`proto::h2`](crate::proto::h2), here called the core. It decides which stream may send and how
-//! much. A reply that is complete at once leaves nothing behind; any other is a [`Stream`] until it is sent. HTTP/2 must
-//! not know the other protocols; a WebSocket on a stream is an [`Endpoint`](crate::conn::ws::Endpoint) like any other.
+//! The protocol itself is [`proto::h2`](crate::proto::h2), here called the core. It decides which stream may
+//! send and how much. A reply that is complete at once leaves nothing behind; any other is a [`Stream`] until
+//! it is sent. HTTP/2 must not know the other protocols; a WebSocket on a stream is an
+//! [`Endpoint`](crate::conn::ws::Endpoint) like any other.
 
 mod alarms;
 mod body;

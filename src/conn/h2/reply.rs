@@ -106,8 +106,8 @@ impl H2 {
         self.keep(env, io, Stream::new(key, incoming, stage));
     }
 
-    /// Discards the rest of a body after its reply was sent. If that is too much, or the connection is to end, the stream is
-    /// reset with NO_ERROR (RFC 9113 §8.1).
+    /// Discards the rest of a body after its reply was sent. If that is too much, or the connection is to
+    /// end, the stream is reset with NO_ERROR (RFC 9113 §8.1).
     pub(super) fn discard_rest(&mut self, env: &mut Env, io: &mut Io, key: Key, incoming: Option<Incoming>) {
         if !self.core.may_receive(key) {
             return;

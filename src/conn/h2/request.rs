@@ -113,8 +113,8 @@ impl H2 {
         self.answer_unmatched(env, io, request, &method, response);
     }
 
-    /// Answers a request for a static route with its prebuilt frames. Returns `false` if the request has to take the general
-    /// way.
+    /// Answers a request for a static route with its prebuilt frames. Returns `false` if the request has to
+    /// take the general way.
     #[inline]
     fn answer_static(
         &mut self,
@@ -228,8 +228,8 @@ impl H2 {
         }
     }
 
-    /// Starts the handler and passes the body to it as it is received. The stream's window is the limit of what
-    /// the handler has not taken.
+    /// Starts the handler and passes the body to it as it is received. The stream's window is the limit of
+    /// what the handler has not taken.
     fn stream_body(
         &mut self,
         env: &mut Env,

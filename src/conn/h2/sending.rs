@@ -1,4 +1,5 @@
-//! Sends the bodies of replies: each stream that has data in its turn, as far as windows and outbox have room.
+//! Sends the bodies of replies: each stream that has data in its turn, as far as windows and outbox have
+//! room.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -36,8 +36,8 @@ pub(super) struct RoutedRequest {
 /// Stage of a request that was not answered at once.
 ///
 /// ```text
-///  Collecting ── body complete ──► Running ── reply ──► Streaming, Socket ── all sent ──► Discarding ──► closed
-///                                                                             body complete ─────────────► closed
+///  Collecting ──body complete──► Running ──reply──► Streaming, Socket ──all sent──► Discarding ─┐
+///                                                        └──all sent, body complete──► closed ◄─┘
 /// ```
 ///
 /// A stage is left out if nothing has to be waited for in it.

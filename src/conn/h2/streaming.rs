@@ -84,7 +84,8 @@ impl Streaming {
         self.body.is_endless()
     }
 
-    /// Returns the next part, with at most `room` bytes of data. Polls the body only if nothing of it is left.
+    /// Returns the next part, with at most `room` bytes of data. Polls the body only if nothing of it is
+    /// left.
     pub(super) fn next(&mut self, env: &mut Env, room: usize, cx: &mut Context<'_>) -> Part {
         if env.is_draining() {
             self.body.drain();

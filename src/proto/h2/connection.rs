@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::{
     ErrorCode, Event, Fault, Head, Key, Limits, Priority, ResetBy, StreamFault,
+    block::Block,
     frame::{self, FrameHeader},
-    header_block::Block,
     hpack::Decoder,
     meter::{Kind, Meter},
     schedule::Schedule,
@@ -108,7 +108,8 @@ impl Connection {
     }
 
     /// Begins a connection that an HTTP/1.1 request asked for by `Upgrade: h2c` (RFC 7540 §3.2), behind the
-    /// `101`. Stream 1 carries that request's answer. `peer` are the [settings](super::upgrade) of that request.
+    /// `101`. Stream 1 carries that request's answer. `peer` are the [settings](super::upgrade) of that
+    /// request.
     pub fn upgraded(limits: &Limits, now: Instant, peer: PeerSettings, out: &mut Vec<u8>) -> (Self, Key) {
         let mut connection = Self { peer, ..Self::new(limits, now, out) };
         connection.last_stream = 1;

@@ -1,6 +1,6 @@
 //! A request's head, and its trailers: decoded field lines as bytes and spans, as a head of HTTP/1.1 is.
 
-use super::{Priority, message::Seen};
+use super::{Priority, seen::Seen};
 use crate::proto::semantics::{Field, Fields, Method, Reject, Span};
 
 /// A decoded head: bytes, and where in them everything is.

@@ -2,6 +2,7 @@
 
 use super::{
     Connection, Context, ErrorCode, Event, Fault, Head, Key, Priority, StreamFault,
+    block::{Block, Purpose},
     frame::{self, FrameHeader, flag},
     hpack::Decoder,
     message::{Excess, Refusal},
@@ -13,40 +14,6 @@ const CONTINUATIONS: u32 = 64;
 
 /// Bytes of a field line that is not complete at most, in multiples of the limit on the whole list.
 const LINE_FACTOR: usize = 4;
-
-/// Purpose of a block. Every block is decoded, as the next one depends on it (RFC 9113 §4.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    Request,
-    Trailers(Key),
-    /// To be reset with this code.
-    Refused(ErrorCode),
-    /// To be reset for this fault.
-    Faulty(StreamFault),
-    /// The stream was reset before, or is beyond the last that is served.
-    Ignored,
-}
-
-/// A block that does not come in one frame.
-#[derive(Debug)]
-pub(super) struct Block {
-    header: FrameHeader,
-    purpose: Purpose,
-    head: Head,
-    /// The beginning of a field line.
-    rest: Vec<u8>,
-    continuations: u32,
-}
-
-impl Block {
-    pub(super) fn stream(&self) -> u32 {
-        self.header.stream
-    }
-
-    pub(super) fn held_bytes(&self) -> usize {
-        size_of::<Self>() + self.rest.capacity() + self.head.held_bytes()
-    }
-}
 
 impl Connection {
     pub(super) fn headers(

@@ -1,6 +1,10 @@
 //! Bounds on what a peer can make one connection hold and do.
 
-use super::meter::Rates;
+/// Kinds of frames that have a rate of their own.
+pub(super) const RATED_KINDS: usize = 6;
+
+/// Frames a second by [kind](super::meter::Kind), without the last; four seconds' worth may come at once.
+pub type Rates = [u32; RATED_KINDS];
 
 /// Bounds on one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

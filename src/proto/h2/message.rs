@@ -9,6 +9,7 @@ use super::{
     Head, Limits, Priority, StreamFault,
     field::{Name, Scheme, Value},
     hpack::{Line, Short},
+    seen::Seen,
 };
 use crate::proto::semantics::{
     Expectation, Field, Method, Reject, Span, content_length, expectation, is_forbidden_trailer,
@@ -23,26 +24,6 @@ const FIELD_OVERHEAD_BYTES: usize = 32;
 
 /// Bytes around a name and a value of HTTP/1.1: `: ` and a line end.
 const LINE_OVERHEAD_BYTES: usize = 4;
-
-/// Facts of a header section, collected while its lines are decoded.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    /// Size of the header list.
-    list_bytes: usize,
-    has_method: bool,
-    scheme: Option<Scheme>,
-    /// `:path`, and the verdict on it.
-    target: Option<(Span, Value)>,
-    /// The verdict on `:authority`.
-    authority: Option<Value>,
-    /// Host, and the verdict on it.
-    host: Option<(Span, Value)>,
-    /// A field came that is no pseudo-header field.
-    regular: bool,
-    cookies: u32,
-    malformed: Option<&'static str>,
-    reject: Option<Reject>,
-}
 
 /// A header list so large that the connection ends.
 pub(super) struct Excess;

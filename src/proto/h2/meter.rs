@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ErrorCode, Fault, Limits};
+use super::{ErrorCode, Fault, Limits, limits::RATED_KINDS};
 
 /// So many seconds of a rate may come at once.
 const BURST_SECONDS: f32 = 4.0;
@@ -33,15 +33,9 @@ pub enum Kind {
     StreamFault,
 }
 
-/// Kinds that have a rate of their own.
-const RATED: usize = 6;
-
-/// Frames a second by kind, [`Kind::StreamFault`] left out; four seconds' worth may come at once.
-pub type Rates = [u32; RATED];
-
 impl Kind {
     /// All kinds, each at the index `kind as usize`.
-    pub const ALL: [Self; RATED + 1] = [
+    pub const ALL: [Self; RATED_KINDS + 1] = [
         Self::Reset,
         Self::Settings,
         Self::Ping,

@@ -18,6 +18,7 @@
 //! as much as its windows allow when [`Connection::next_turn`] names it. So nothing is taken from a
 //! producer that cannot be sent.
 
+mod block;
 mod connection;
 mod control;
 mod data;
@@ -37,6 +38,7 @@ pub mod preface;
 mod priority;
 mod reader;
 mod schedule;
+mod seen;
 mod send;
 mod settings;
 mod state;
@@ -49,7 +51,7 @@ pub use error::{ErrorCode, Fault, StreamFault};
 pub use event::{Event, ResetBy};
 pub use head::Head;
 pub use image::Image;
-pub use limits::Limits;
+pub use limits::{Limits, Rates};
 pub use priority::Priority;
 pub use send::End;
 pub use settings::PeerSettings;

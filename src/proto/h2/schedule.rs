@@ -1,4 +1,4 @@
-//! Whose turn it is to send data (RFC 9218 §10).
+//! Order in which streams send data (RFC 9218 §10).
 //!
 //! Streams that have data wait in lists, by urgency; the lowest is served first. At each urgency there are
 //! three lists. Responses that are of use only as a whole go out one after the other, in the order of their
@@ -7,7 +7,7 @@
 
 use super::{
     Priority,
-    streams::{Key, NONE, Streams},
+    streams::{Key, NONE, Stream, Streams},
 };
 
 /// First turns in a row; then one of the streams that take further turns is served, so that new ones do not
@@ -16,13 +16,24 @@ const FIRST_TURNS_IN_A_ROW: u8 = 8;
 
 /// The list that a stream waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Queue {
+enum Queue {
     /// One after the other.
     Whole,
     /// For their first turn.
     First,
     /// For their next turn.
     Parts,
+}
+
+impl Queue {
+    /// Returns the list of a stream.
+    fn of(stream: &Stream) -> Self {
+        match (stream.priority.is_incremental, stream.had_turn) {
+            (false, _) => Self::Whole,
+            (true, false) => Self::First,
+            (true, true) => Self::Parts,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +77,7 @@ impl Schedule {
     /// Adds a stream that is in no list.
     pub(super) fn add(&mut self, streams: &mut Streams, key: Key) {
         let stream = streams.at(key.slot);
-        let (urgency, queue) = (stream.priority.urgency, stream.queue());
+        let (urgency, queue) = (stream.priority.urgency, Queue::of(stream));
         let list = &mut self.lists[usize::from(urgency)][queue as usize];
         let mut before = list.last;
         if queue == Queue::Whole {
@@ -93,7 +104,7 @@ impl Schedule {
     pub(super) fn remove(&mut self, streams: &mut Streams, key: Key) {
         let stream = streams.at(key.slot);
         let (before, after) = (stream.previous, stream.next);
-        let (urgency, queue) = (stream.priority.urgency, stream.queue());
+        let (urgency, queue) = (stream.priority.urgency, Queue::of(stream));
         let lists = &mut self.lists[usize::from(urgency)];
         let list = &mut lists[queue as usize];
         match before {

@@ -6,7 +6,6 @@
 
 use super::{
     Priority,
-    schedule::Queue,
     state::{Sending, StreamState},
     window::{ReceiveWindow, SendWindow},
 };
@@ -56,17 +55,6 @@ pub(super) struct Stream {
     /// Neighbours in a list of the schedule; of a free slot, `next` is the next free one.
     pub(super) next: u32,
     pub(super) previous: u32,
-}
-
-impl Stream {
-    /// Returns the list of the schedule that it waits in, if it waits.
-    pub(super) fn queue(&self) -> Queue {
-        match (self.priority.is_incremental, self.had_turn) {
-            (false, _) => Queue::Whole,
-            (true, false) => Queue::First,
-            (true, true) => Queue::Parts,
-        }
-    }
 }
 
 /// All open streams.

@@ -1,0 +1,37 @@
+//! A header block that takes several frames (RFC 9113 §4.3), while it is received.
+
+use super::{ErrorCode, Head, Key, StreamFault, frame::FrameHeader};
+
+/// Purpose of a block. Every block is decoded, as the next one depends on it (RFC 9113 §4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Request,
+    Trailers(Key),
+    /// To be reset with this code.
+    Refused(ErrorCode),
+    /// To be reset for this fault.
+    Faulty(StreamFault),
+    /// The stream was reset before, or is beyond the last that is served.
+    Ignored,
+}
+
+/// A block that does not come in one frame.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) header: FrameHeader,
+    pub(super) purpose: Purpose,
+    pub(super) head: Head,
+    /// The beginning of a field line.
+    pub(super) rest: Vec<u8>,
+    pub(super) continuations: u32,
+}
+
+impl Block {
+    pub(super) fn stream(&self) -> u32 {
+        self.header.stream
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.rest.capacity() + self.head.held_bytes()
+    }
+}
