@@ -7,6 +7,13 @@
 //!   `logs`, `page` and `demo`.
 //! - `load`, `soak`, `client`: measuring a server.
 //! - `doctor`: checks of the system.
+//! - `output`: standard output and standard error.
+
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a closed stream makes them panic: use `output`"
+)]
 
 mod args;
 pub mod client;
@@ -18,6 +25,7 @@ mod doctor;
 mod listeners;
 mod load;
 mod logs;
+mod output;
 mod page;
 mod progress;
 mod secure;
@@ -62,14 +70,14 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "dev-cert")]
         Some(Command::DevCert { out, name }) => match dev_cert::create(&out.unwrap_or_default(), name) {
             Ok(message) => {
-                print!("{message}");
+                output::print(&message);
                 ExitCode::SUCCESS
             }
             Err(error) => fail(&error),
         },
         Some(Command::CheckConfig { file }) => match Config::read(&file).and_then(|config| config.check()) {
             Ok(()) => {
-                println!("{}: the configuration is valid", file.display());
+                output::print(&format!("{}: the configuration is valid\n", file.display()));
                 ExitCode::SUCCESS
             }
             Err(error) => fail(&error),
@@ -87,7 +95,7 @@ fn serve(args: &args::Serve) -> ExitCode {
 fn diagnose() -> ExitCode {
     let needs = Needs { fallback: cfg!(feature = "epoll"), ..Needs::default() };
     let report = doctor::examine(&needs);
-    print!("{report}");
+    output::print(&report.to_string());
     ExitCode::from(report.exit_status())
 }
 
@@ -102,6 +110,6 @@ fn judged(outcome: Result<bool, String>) -> ExitCode {
 
 /// Prints an error and returns its exit status.
 fn fail(error: &str) -> ExitCode {
-    eprintln!("windlass: {error}");
+    output::print_error(error);
     ExitCode::from(INVALID)
 }

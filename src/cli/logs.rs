@@ -1,9 +1,15 @@
-//! Logs: events on standard error and requests on standard output. Neither blocks a shard.
+//! Logs: events on standard error and requests on standard output. Neither blocks a shard, and the process
+//! never waits for their readers.
 
-use std::io::{stderr, stdout};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io,
+    panic::PanicHookInfo,
+    sync::Arc,
+    thread,
+};
 
 use tracing::Level;
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::{self, FilterExt, LevelFilter},
@@ -12,38 +18,88 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use super::output::{LineWriter, Stream};
 use windlass::{Hooks, Peer, RequestEnd};
-
-/// Maximum number of lines that wait to be written. More are dropped.
-const QUEUE_LINES: usize = 16_384;
 
 /// Target of the access log's events.
 const ACCESS: &str = "windlass::access";
 
-/// Starts logging for the process. `RUST_LOG` sets the level, by default `info`. The returned guards write
-/// the remaining lines when they are dropped.
-pub(super) fn start(access_log: bool) -> Vec<WorkerGuard> {
-    let (to_stderr, stderr_guard) = writer(stderr());
-    let (to_stdout, stdout_guard) = writer(stdout());
-    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // Without this hint a filter function enables the spans of all levels. Libraries create several per
-    // request.
-    let others = filter::filter_fn(|event| event.target() != ACCESS).with_max_level_hint(LevelFilter::TRACE);
-    let lines = fmt::layer().with_writer(to_stderr).with_ansi(false).with_filter(level.and(others));
-    let mut layers = vec![lines.boxed()];
-    if access_log {
-        let json = fmt::layer().json().flatten_event(true).with_target(false).with_level(false);
-        let requests =
-            json.with_writer(to_stdout).with_filter(filter::Targets::new().with_target(ACCESS, Level::INFO));
-        layers.push(requests.boxed());
-    }
-    // Fails if the process has a subscriber already, as in a test.
-    let _ = tracing_subscriber::registry().with(layers).try_init();
-    vec![stderr_guard, stdout_guard]
+/// Logs of the process. Dropping them writes the remaining lines.
+pub(super) struct Logs {
+    stdout: LineWriter,
+    stderr: LineWriter,
 }
 
-fn writer(to: impl std::io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default().buffered_lines_limit(QUEUE_LINES).lossy(true).finish(to)
+impl Logs {
+    /// Starts logging for the process. `RUST_LOG` sets the level, by default `info`. Panics are logged too.
+    ///
+    /// # Errors
+    ///
+    /// The system provides no thread.
+    pub(super) fn start(access_log: bool) -> io::Result<Self> {
+        let logs =
+            Self { stdout: LineWriter::start(Stream::Stdout)?, stderr: LineWriter::start(Stream::Stderr)? };
+        let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        // Without this hint a filter function enables the spans of all levels. Libraries create several per
+        // request.
+        let others =
+            filter::filter_fn(|event| event.target() != ACCESS).with_max_level_hint(LevelFilter::TRACE);
+        let lines = fmt::layer().with_writer(Arc::new(logs.stderr.clone())).with_ansi(false);
+        let mut layers = vec![lines.with_filter(level.and(others)).boxed()];
+        if access_log {
+            let json = fmt::layer().json().flatten_event(true).with_target(false).with_level(false);
+            let json = json.with_writer(Arc::new(logs.stdout.clone()));
+            layers.push(json.with_filter(filter::Targets::new().with_target(ACCESS, Level::INFO)).boxed());
+        }
+        // Fails if the process has a subscriber already, as in a test.
+        let _ = tracing_subscriber::registry().with(layers).try_init();
+        let stderr = logs.stderr.clone();
+        std::panic::set_hook(Box::new(move |info| log_panic(info, &stderr)));
+        Ok(logs)
+    }
+
+    /// Returns a function that reads the number of lines lost so far, by stream.
+    pub(super) fn lost_lines(&self) -> impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static {
+        let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
+        move || {
+            vec![(Stream::Stdout.name(), stdout.lost_lines()), (Stream::Stderr.name(), stderr.lost_lines())]
+        }
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        let lost = self.stdout.finish();
+        if lost > 0 {
+            tracing::warn!(lines = lost, "access log is incomplete, its reader is too slow or gone");
+        }
+        let lost = self.stderr.lost_lines();
+        if lost > 0 {
+            tracing::warn!(lines = lost, "log is incomplete, its reader is too slow");
+        }
+        self.stderr.finish();
+    }
+}
+
+/// Logs a panic. The standard library's own hook would write to standard error on the panicking thread, and
+/// block a shard if nobody reads.
+fn log_panic(info: &PanicHookInfo<'_>, stderr: &LineWriter) {
+    let message = info.payload_as_str().unwrap_or("the panic has no message");
+    let thread = thread::current();
+    let thread = thread.name().unwrap_or("unnamed");
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    // Captured only if RUST_BACKTRACE asks for it.
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(thread, place, panic = message, %backtrace, "thread panicked");
+    } else {
+        tracing::error!(thread, place, panic = message, "thread panicked");
+    }
+    // "panic in a destructor during cleanup" and "panic in a function that cannot unwind": the process aborts
+    // after this hook.
+    if message.starts_with("panic in a ") {
+        stderr.flush();
+    }
 }
 
 /// Returns hooks that log each request.

@@ -7,14 +7,20 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::{config::Config, demo, logs, page, secure, sockets, systemd, topics::Served};
+use super::{
+    config::Config,
+    demo,
+    logs::{self, Logs},
+    page, secure, sockets, systemd,
+    topics::Served,
+};
 use windlass::{Builder, DrainReport, Operations, Router, Server, broker::Broker, topic_routes};
 
 /// Serves until a signal arrives. Returns an error message for the user.
 pub(super) fn run(config: Config) -> Result<(), String> {
     let (listeners, sockets) = sockets::resolve(config.listeners()?)?;
     config.check_exposure(&listeners)?;
-    let _logs = logs::start(config.access_log);
+    let logs = Logs::start(config.access_log).map_err(|error| format!("cannot start the logs: {error}"))?;
     raise_file_limit();
     // Before the server starts, so that no signal is missed.
     let mut signals =
@@ -22,6 +28,7 @@ pub(super) fn run(config: Config) -> Result<(), String> {
     let topics = config.topics.broker()?;
     let broker = topics.as_ref().map(|topics| &topics.broker);
     let builder = secure::listen(sockets.into_iter().fold(Server::builder(), Builder::inherit), listeners)?;
+    let builder = builder.lost_log_lines(logs.lost_lines());
     let server = Arc::new(start(builder, &config, broker)?);
     for address in server.addresses() {
         tracing::info!(%address, shards = server.system().shards(), "serving");

@@ -50,6 +50,8 @@ catalog! {
     ACCEPT_ERRORS COUNTER "windlass_accept_errors_total" ["cause"] "Failed accepts by error.";
     BIND_ERRORS COUNTER "windlass_bind_errors_total" ["cause"]
         "Retries of binding an address at the start, by error.";
+    LOST_LOG_LINES COUNTER "windlass_log_lines_lost_total" ["stream"]
+        "Log lines that were not written, because the reader of the stream was too slow or gone.";
     H2_CONNECTIONS GAUGE "windlass_http2_connections" ["shard"] "Open HTTP/2 connections.";
     H2_STREAMS GAUGE "windlass_http2_streams" ["shard"]
         "Open HTTP/2 streams, without those answered at once.";

@@ -20,7 +20,7 @@ mod shard;
 pub(crate) use counter::LabeledCounter;
 pub(crate) use labels::{DispatchKind, HttpVersion, TlsProtocol, TlsVersion};
 pub use registry::Snapshot;
-pub(crate) use registry::{Metrics, TopicTotals};
+pub(crate) use registry::{LostLogLines, Metrics, TopicTotals};
 pub(crate) use route::{RouteMetrics, UNMATCHED};
 pub use scrape::Collector;
 pub(crate) use shard::ShardCounters;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{
@@ -60,10 +61,28 @@ pub(crate) struct Metrics {
     inbox_depth: OnceLock<Box<dyn Fn(usize) -> usize + Send + Sync>>,
     /// Retries of binding an address, by error. They happen before the shards run.
     pub(crate) bind_errors: LabeledCounter,
+    /// Reader of the program's lost log lines, by stream.
+    lost_log_lines: OnceLock<LostLogLines>,
     /// Reloads of each certificate, by result.
     tls_reloads: OnceLock<Vec<Arc<LabeledCounter>>>,
     topics: OnceLock<Box<dyn Fn() -> TopicTotals + Send + Sync>>,
     hubs: OnceLock<Box<dyn Fn() -> TopicStats + Send + Sync>>,
+}
+
+/// Reader of the number of log lines that the program has lost, by stream.
+#[derive(Clone)]
+pub(crate) struct LostLogLines(Arc<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>);
+
+impl LostLogLines {
+    pub(crate) fn new(read: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+}
+
+impl fmt::Debug for LostLogLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LostLogLines")
+    }
 }
 
 /// The number of a broker's topics, and the sum of their statistics.
@@ -91,6 +110,7 @@ impl Metrics {
             pool: OnceLock::new(),
             inbox_depth: OnceLock::new(),
             bind_errors: LabeledCounter::default(),
+            lost_log_lines: OnceLock::new(),
             tls_reloads: OnceLock::new(),
             topics: OnceLock::new(),
             hubs: OnceLock::new(),
@@ -215,6 +235,15 @@ impl Metrics {
 
     pub(crate) fn tls_reloads(&self) -> &[Arc<LabeledCounter>] {
         self.tls_reloads.get().map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn set_lost_log_lines(&self, lost: LostLogLines) {
+        let _ = self.lost_log_lines.set(lost);
+    }
+
+    /// Returns the number of log lines that the program has lost, by stream.
+    pub(crate) fn lost_log_lines(&self) -> Vec<(&'static str, u64)> {
+        self.lost_log_lines.get().map_or_else(Vec::new, |lost| (lost.0)())
     }
 
     pub(crate) fn set_pool(&self, pool: Pool) {

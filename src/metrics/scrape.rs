@@ -165,6 +165,9 @@ fn causes(families: &mut Families, metrics: &Metrics) {
     for (cause, count) in metrics.bind_errors.all() {
         families.add(&catalog::BIND_ERRORS, &[cause], count as f64);
     }
+    for (stream, count) in metrics.lost_log_lines() {
+        families.add(&catalog::LOST_LOG_LINES, &[stream], count as f64);
+    }
 }
 
 fn websockets(families: &mut Families, shards: &[Arc<ShardCounters>]) {

@@ -14,6 +14,7 @@ use crate::{
     conn::Transport,
     hooks::Hooks,
     limits::{Limits, Timeouts},
+    metrics::LostLogLines,
     net::{Listen, ListenOptions},
     pubsub::broker::Broker,
     request::TrustedProxies,
@@ -59,6 +60,7 @@ pub struct Builder {
     pub(super) hubs: Vec<Hub>,
     pub(super) http2: bool,
     pub(super) h2c_upgrade: bool,
+    pub(super) lost_log_lines: Option<LostLogLines>,
     pub(super) actors: Vec<ActorSetup>,
 }
 
@@ -84,6 +86,7 @@ impl Builder {
             hubs: Vec::new(),
             http2: true,
             h2c_upgrade: false,
+            lost_log_lines: None,
             actors: Vec::new(),
         }
     }
@@ -240,6 +243,13 @@ impl Builder {
     #[must_use]
     pub fn operations(self, operations: Operations) -> Self {
         Self { operations, ..self }
+    }
+
+    /// Adds the log lines that the program has lost to the metrics. `read` returns their number by stream. It
+    /// is called at every scrape.
+    #[must_use]
+    pub fn lost_log_lines(self, read: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) -> Self {
+        Self { lost_log_lines: Some(LostLogLines::new(read)), ..self }
     }
 
     /// Sets the broker. A broker belongs to the first server that starts with it.

@@ -105,6 +105,9 @@ impl Builder {
     ) -> Result<ServerParts, StartError> {
         self.limits.check().and_then(|()| self.pool.check()).map_err(StartError::Settings)?;
         let metrics = Metrics::new(shards, self.route_metrics);
+        if let Some(lost) = self.lost_log_lines.take() {
+            metrics.set_lost_log_lines(lost);
+        }
         let Router { mut routes, state } = mem::take(&mut self.router);
         routes.list.extend(self.operations.routes(&metrics));
         let pool = PoolStarter::new(self.pool.clone(), shards);

@@ -13,6 +13,7 @@ mod load;
 mod load_ends;
 mod matrix;
 mod operating;
+mod output;
 mod overload;
 mod page;
 mod refused;

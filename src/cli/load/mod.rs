@@ -36,7 +36,7 @@ pub(super) use running::Running;
 pub(super) use tally::Totals;
 pub(super) use target::Target;
 
-use super::progress::Progress;
+use super::{output, progress::Progress};
 
 /// What is done to whom.
 #[derive(Clone, Debug)]
@@ -70,9 +70,9 @@ pub(super) fn run(args: &Load) -> Result<bool, String> {
     let totals = running.join()?;
     let report = Report::new(args, elapsed, &totals);
     if args.json {
-        println!("{}", report.json())
+        output::print(&format!("{}\n", report.json()));
     } else {
-        print!("{report}")
+        output::print(&report.to_string());
     }
     Ok(totals.requests > 0 && totals.errors() == 0)
 }

@@ -40,7 +40,9 @@ impl Running {
         let shares = plan.traffic.shares()?;
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, stop.clone())
+            // A second signal ends the process: what prints the result may wait for a reader.
+            signal_hook::flag::register_conditional_default(signal, stop.clone())
+                .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
                 .map_err(|error| format!("cannot catch signals: {error}"))?;
         }
         let tally = Tally::default();

@@ -29,7 +29,7 @@ use stalls::Stalls;
 use subject::Subject;
 use verdict::Verdict;
 
-use super::progress::Progress;
+use super::{output, progress::Progress};
 
 /// Soaks, writes everything down and prints the verdict; says whether every server passed.
 ///
@@ -44,9 +44,9 @@ pub(super) fn run(soak: &Soak) -> Result<bool, String> {
     let report = soak.out.join("report.html");
     write(&report, &page::Page { records: &records, verdicts: &verdicts }.to_string())?;
     for verdict in &verdicts {
-        println!("{verdict}");
+        output::print(&format!("{verdict}\n"));
     }
-    println!("{}", report.display());
+    output::print(&format!("{}\n", report.display()));
     Ok(verdicts.iter().all(Verdict::passes))
 }
 
