@@ -16,6 +16,11 @@ pub fn now() -> Instant {
     STOPPED.get().unwrap_or_else(Instant::now)
 }
 
+/// Returns `true` if the clock of this thread is stopped.
+pub(crate) fn is_stopped() -> bool {
+    STOPPED.get().is_some()
+}
+
 /// Moves the stopped clock of this thread forward: the calling code takes so much time.
 ///
 /// # Panics

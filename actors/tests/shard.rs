@@ -332,6 +332,25 @@ fn a_shard_counts_how_long_its_thread_was_busy() {
 }
 
 #[test]
+fn the_time_for_which_a_shard_could_not_run_counts_as_paused() {
+    const BLOCKED: Duration = Duration::from_millis(500);
+    for host in hosts() {
+        let rig = Rig::new(host, 1);
+        let paused = || {
+            let (sender, paused) = mpsc::channel();
+            rig.run(move |local| sender.send(local.paused()).unwrap());
+            paused.recv_timeout(LONG).unwrap()
+        };
+        // A busy machine may pause the shard too.
+        let before = paused();
+        rig.run(|_| thread::sleep(BLOCKED));
+        eventually("the pause is counted", || paused() > before);
+        let counted = paused() - before;
+        assert!(counted >= BLOCKED - Duration::from_millis(100), "{counted:?} of {BLOCKED:?}");
+    }
+}
+
+#[test]
 fn a_sleeping_shard_takes_no_turns() {
     for host in hosts() {
         let rig = Rig::new(host, 1);

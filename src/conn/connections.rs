@@ -69,7 +69,8 @@ impl Connections {
         let balance = &self.env.balance;
         let awaits_others = balance.is_full() || (self.env.is_draining() && balance.expects_handover());
         let recheck = (awaits_others || self.env.may_have_excess).then(|| self.env.now + RECHECK_INTERVAL);
-        self.env.deadlines.next().into_iter().chain(recheck).min()
+        let deadline = self.env.deadlines.next().into_iter().chain(recheck).min();
+        deadline.map(|at| self.env.on_system_clock(at))
     }
 
     /// Returns `true` if another shard is handing over a connection that has not arrived yet.
@@ -93,6 +94,22 @@ impl Connections {
             io.end(Ending::Finish, "soft_limit");
             protocol.announce_close(env, io);
         });
+    }
+
+    /// Returns `true` if a connection's deadline has passed.
+    pub(crate) fn has_due(&self) -> bool {
+        self.env.deadlines.has_due(self.env.now)
+    }
+
+    /// Makes [`next_due`](Self::next_due) return this connection again in the next turn.
+    pub(crate) fn put_back_due(&mut self, id: ConnId) {
+        self.env.deadlines.put_back(id, self.env.now);
+    }
+
+    /// Returns `true` if a timer of the connection has expired. The peer is judged by
+    /// [`check_timers`](Self::check_timers), once everything that it has sent was read.
+    pub(crate) fn has_expired(&self, conn: &Conn) -> bool {
+        conn.io.timers.has_expired(self.env.now)
     }
 
     /// Returns the next connection whose deadline has passed. It may be gone.

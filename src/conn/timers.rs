@@ -128,6 +128,11 @@ impl Timers {
         }
     }
 
+    /// Returns `true` if a timer has expired.
+    pub(super) fn has_expired(&self, now: Instant) -> bool {
+        self.earliest().is_some_and(|at| at <= now)
+    }
+
     /// Returns a timer that has expired. Called when the shard's entry comes up.
     pub(super) fn expired(&mut self, now: Instant) -> Option<Timer> {
         (self.checked_at, self.needs_schedule) = (None, true);
@@ -193,6 +198,20 @@ impl Deadlines {
         let entry = &mut self.slots[slot as usize];
         entry.at = None;
         Some(entry.id)
+    }
+
+    /// Returns `true` if a connection's deadline has passed.
+    pub(super) fn has_due(&self, now: Instant) -> bool {
+        self.next().is_some_and(|at| at <= now)
+    }
+
+    /// Makes [`pop`](Self::pop) return this connection once more, at `now` or later.
+    pub(super) fn put_back(&mut self, id: ConnId, now: Instant) {
+        let entry = &mut self.slots[id.slot as usize];
+        if let Some(later) = entry.at.replace(now) {
+            self.set.remove(&(later, id.slot));
+        }
+        self.set.insert((now, id.slot));
     }
 }
 

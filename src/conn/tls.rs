@@ -153,6 +153,8 @@ impl TlsLayer {
             self.start_handshake(env, io, protocol);
         } else if matches!(self.stage, Stage::Waiting) {
             env.handshakes.wait(io.id);
+            // The server is the one to wait for.
+            io.timers.clear(Timer::Handshake);
         }
     }
 
@@ -183,6 +185,7 @@ impl TlsLayer {
         if !matches!(self.stage, Stage::Waiting) || io.ending != Ending::Open {
             return;
         }
+        io.timers.start(Timer::Handshake, env.now, env.timeouts.tls_handshake);
         let hello = std::mem::take(&mut self.unread);
         match self.acceptor.begin() {
             Ok(session) => {

@@ -126,6 +126,9 @@ impl Limits {
 }
 
 /// Limits on durations.
+///
+/// A time limit is applied only after everything was read that the peer has sent until then. It does not run
+/// while the process is stopped or gets no core for longer than a tenth of a second.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(deny_unknown_fields, default))]
 #[non_exhaustive]

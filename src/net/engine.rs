@@ -223,6 +223,17 @@ pub trait Engine<H: EventHandler>: Sized + 'static {
     /// thus share one send.
     fn visit(&mut self, handler: &mut H, id: ConnId, f: impl FnOnce(&mut H, &mut H::Conn)) -> bool;
 
+    /// Reads what the peer of a connection has sent until now, and sends what the peer has room for.
+    ///
+    /// Called before the silence of a peer is judged: the kernel may hold bytes that no event has announced
+    /// yet. A turn is bounded, so `false` means that events are left and that the peer must not be judged in
+    /// this turn.
+    ///
+    /// # Errors
+    ///
+    /// An error is fatal for the shard.
+    fn catch_up(&mut self, handler: &mut H, id: ConnId) -> io::Result<bool>;
+
     /// Calls `f` with every open connection, as [`visit`](Self::visit) does with one.
     fn visit_all(&mut self, handler: &mut H, f: impl FnMut(&mut H, ConnId, &mut H::Conn));
 

@@ -271,6 +271,11 @@ impl<H: EventHandler + 'static> Engine<H> for Memory<H> {
         true
     }
 
+    fn catch_up(&mut self, handler: &mut H, id: ConnId) -> io::Result<bool> {
+        self.serve(handler, id);
+        Ok(true)
+    }
+
     fn visit_all(&mut self, handler: &mut H, mut f: impl FnMut(&mut H, ConnId, &mut H::Conn)) {
         for id in self.ids() {
             self.visit(handler, id, |handler, conn| f(handler, id, conn));

@@ -8,7 +8,7 @@ use std::{
 
 use windlass_actors::{ShardSender, Undelivered, clock, error::TellError};
 
-use super::{DrainReport, Server};
+use super::{DrainReport, Server, countdown::Countdown};
 use crate::conn::{DrainCounts, Msg};
 
 /// Longest wait for the shards to reset their connections.
@@ -68,10 +68,11 @@ impl Server {
             broker.drain(deadline);
         }
         let mut report = DrainReport::default();
-        let mut remaining = collect(&mut report, &counts, self.inboxes.len(), deadline);
+        let grace = Countdown::new(deadline.saturating_duration_since(Instant::now()));
+        let mut remaining = collect(&mut report, &counts, self.inboxes.len(), grace);
         if remaining > 0 {
             self.cut();
-            remaining = collect(&mut report, &counts, remaining, Instant::now() + CUT_TIMEOUT);
+            remaining = collect(&mut report, &counts, remaining, Countdown::new(CUT_TIMEOUT));
         }
         if remaining > 0 {
             *report.cut.entry("shard_stuck").or_default() += remaining as u64;
@@ -98,19 +99,17 @@ impl Drop for Server {
     }
 }
 
-/// Adds the counts of the shards to the report until `deadline`. Returns the number of shards that are
+/// Adds the counts of the shards to the report until the time is over. Returns the number of shards that are
 /// missing.
 fn collect(
     report: &mut DrainReport,
     counts: &mpsc::Receiver<(usize, DrainCounts)>,
     mut remaining: usize,
-    deadline: Instant,
+    mut time: Countdown,
 ) -> usize {
     while remaining > 0 {
-        match counts.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok((_, counts)) => report.add(&counts),
-            Err(_) => return remaining,
-        }
+        let Some((_, counts)) = time.receive(counts) else { return remaining };
+        report.add(&counts);
         remaining -= 1;
     }
     0

@@ -5,6 +5,7 @@
 
 mod actors;
 mod builder;
+mod countdown;
 mod drain;
 mod drain_report;
 mod engine;

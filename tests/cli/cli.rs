@@ -16,6 +16,7 @@ mod operating;
 mod output;
 mod overload;
 mod page;
+mod pauses;
 mod refused;
 #[cfg(feature = "dev-cert")]
 mod secure;

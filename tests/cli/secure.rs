@@ -10,10 +10,10 @@ use crate::{
 };
 
 /// A temporary folder with a key pair, removed on drop.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("windlass-cli-tls-{}-{name}", std::process::id()));
         let folder = Self(path);
         let output = run(&["dev-cert", "--out", folder.0.to_str().unwrap(), "--name", "windlass.test"]);
@@ -25,11 +25,11 @@ impl Folder {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
-    fn cert(&self) -> String {
+    pub(crate) fn cert(&self) -> String {
         self.file("cert.pem")
     }
 
-    fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         self.file("key.pem")
     }
 

@@ -23,7 +23,13 @@ impl JobHandle {
     /// A waiting job is refused by this call, and its place in the queue becomes free. A running async job is
     /// dropped at its next await. A running blocking job runs on. A finished job is not affected.
     pub fn cancel(&self) {
-        self.0.cancel();
+        self.0.cancel(Refusal::Cancelled);
+    }
+
+    /// Cancels the job like [`cancel`](Self::cancel), because nobody waits for it any longer. A waiting job
+    /// is refused as [`Refusal::Expired`].
+    pub fn expire(&self) {
+        self.0.cancel(Refusal::Expired);
     }
 }
 
@@ -35,7 +41,8 @@ impl fmt::Debug for JobHandle {
 
 /// A job of either lane, as far as it can be cancelled.
 pub(super) trait Cancel: Send + Sync {
-    fn cancel(&self);
+    /// Cancels the job. A waiting job is refused for this reason.
+    fn cancel(&self, reason: Refusal);
 }
 
 /// Job in a lane, shared by the queue, its worker and its handles.
@@ -106,12 +113,12 @@ impl<J: ?Sized + Refusable> QueuedJob<J> {
 }
 
 impl<J: ?Sized + Refusable> Cancel for QueuedJob<J> {
-    fn cancel(&self) {
+    fn cancel(&self, reason: Refusal) {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Cancelled) {
             Stage::Waiting(job) => {
                 drop(stage);
-                self.counters.refuse(job, Refusal::Cancelled);
+                self.counters.refuse(job, reason);
             }
             Stage::Running(abort) => {
                 drop(stage);

@@ -14,7 +14,7 @@ use super::{
     driver::{Driver, Wait},
     group::ShardGroup,
     inbox::{InboxReceiver, ShardSender},
-    local::Local,
+    local::{Local, TICK},
     remote::Remote,
 };
 use crate::{
@@ -235,7 +235,7 @@ impl<D: Driver> EventLoop<D> {
         };
         let waits = wait != Wait::Poll;
         if waits {
-            self.local.begin_wait();
+            self.local.begin_wait(if let Wait::Until(until) = wait { Some(until) } else { None });
         }
         let start = self.local.now();
         let outcome = self.driver.turn(wait);
@@ -257,8 +257,11 @@ impl<D: Driver> EventLoop<D> {
         if self.local.was_busy_for_long() {
             return Wait::Poll;
         }
-        let deadline = earliest(self.local.timers().next_deadline(), self.driver.deadline());
-        if deadline.is_some_and(|deadline| deadline <= self.local.now())
+        let now = self.local.now();
+        // Waking at least once in a tick shows whether the shard was paused.
+        let of_driver = self.driver.deadline().map(|deadline| deadline.min(now + TICK));
+        let deadline = earliest(self.local.timers().next_deadline(), of_driver);
+        if deadline.is_some_and(|deadline| deadline <= now)
             || self.busy_poll_finds_work()
             || !self.remote.wakes.doorbell.prepare_sleep(|| self.remote.has_work())
         {

@@ -33,6 +33,10 @@ thread_local! {
 /// A thread that was busy for longer than this polls once more before it waits. The poll costs a system call.
 const LONG_BUSY: Duration = Duration::from_millis(5);
 
+/// Longest wait of a shard whose driver has a deadline. A thread that polls later than this, by another tick
+/// or more, was paused: see [`Local::paused`]. Waking ten times a second costs well below 0.01 % of a core.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
 /// The part of a shard that only its own thread uses.
 struct LocalState {
     remote: Arc<Remote>,
@@ -50,6 +54,10 @@ struct LocalState {
     earliest_arrival: Cell<Instant>,
     /// Set when the driver begins a wait, cleared when it reports the poll after it.
     waiting: Cell<bool>,
+    /// Time at which the wait ends without an event. `None` if it then lasts for ever.
+    wait_until: Cell<Option<Instant>>,
+    /// See [`Local::paused`].
+    paused: Cell<Duration>,
     /// Set when the driver has reported a poll in this turn.
     polled: Cell<bool>,
     min_wait: Cell<MinWait>,
@@ -79,6 +87,8 @@ impl Local {
             last_poll: Cell::new(now),
             earliest_arrival: Cell::new(now),
             waiting: Cell::new(false),
+            wait_until: Cell::new(None),
+            paused: Cell::new(Duration::ZERO),
             polled: Cell::new(false),
             min_wait: Cell::new(MinWait::new(now)),
             lag: Cell::new(Duration::ZERO),
@@ -189,20 +199,55 @@ impl Local {
     pub fn record_poll(&self) -> Instant {
         let now = time::now();
         let state = &*self.0;
-        if state.waiting.replace(false) {
+        let due = if state.waiting.replace(false) {
             // The shard waited, so no event was there before.
             state.earliest_arrival.set(now);
+            state.wait_until.get()
         } else {
             // An event may have arrived right after the poll before this one.
             let last_poll = state.last_poll.get();
             state.earliest_arrival.set(last_poll);
             state.remote.stats.record_busy(now.saturating_duration_since(last_poll));
             self.record_lag(now);
+            Some(last_poll + TICK)
+        };
+        let late = due.map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
+        if late >= TICK {
+            self.record_late_poll(late);
         }
         state.now.set(now);
         state.last_poll.set(now);
         state.polled.set(true);
         now
+    }
+
+    /// Returns the total time for which the shard was unable to run.
+    ///
+    /// It grows when the thread polls for events a tenth of a second or more after it should have: the
+    /// process was stopped, the machine was suspended, another thread took the core, or a handler blocked. A
+    /// deadline of a peer does not run during that time: the peer may have kept it, and the shard was unable
+    /// to see that. So a driver adds this to the deadlines that it sets for peers.
+    ///
+    /// A clock that a test has stopped does not count.
+    pub fn paused(&self) -> Duration {
+        self.0.paused.get()
+    }
+
+    #[cold]
+    fn record_late_poll(&self, late: Duration) {
+        if !time::is_stopped() {
+            self.add_pause(late);
+        }
+    }
+
+    /// Adds to the time for which the shard was unable to run.
+    pub(crate) fn add_pause(&self, pause: Duration) {
+        self.0.paused.set(self.0.paused.get().saturating_add(pause));
+    }
+
+    /// Returns `true` if messages, wakes or calls from other threads wait for this shard.
+    pub fn has_work(&self) -> bool {
+        self.0.remote.has_work()
     }
 
     /// Records that the event handled at `now` has waited until then.
@@ -249,10 +294,11 @@ impl Local {
         self.record_wait(now, Duration::ZERO);
     }
 
-    /// Records that the driver is about to wait, and how long the thread was busy before.
-    pub(crate) fn begin_wait(&self) {
+    /// Records that the driver is about to wait until this time, and how long the thread was busy before.
+    pub(crate) fn begin_wait(&self, until: Option<Instant>) {
         let now = self.0.now.get();
         self.0.waiting.set(true);
+        self.0.wait_until.set(until);
         self.0.remote.stats.record_busy(self.busy_time(now));
         self.record_wait(now, Duration::ZERO);
     }

@@ -99,6 +99,13 @@ impl<D: Driver> ManualSystem<D> {
         self.stopped = Some(instant_after(self.now(), by));
     }
 
+    /// Moves the clock of the shard forward as if the process was stopped meanwhile, and stops the clock. The
+    /// time counts as [paused](Local::paused).
+    pub fn pause(&mut self, by: Duration) {
+        self.advance(by);
+        self.event_loop.local.add_pause(by);
+    }
+
     /// Returns the earliest instant at which something is due, which is now if there is work already.
     pub fn next_due(&self) -> Option<Instant> {
         let Self { event_loop: EventLoop { driver, local, .. }, .. } = self;

@@ -70,7 +70,10 @@ impl Driver for Scripted {
             return Ok(());
         }
         let timeout = match wait {
-            Wait::Poll => return Ok(()),
+            Wait::Poll => {
+                self.local.record_poll();
+                return Ok(());
+            }
             Wait::Forever => None,
             Wait::Until(at) => {
                 Some(Timespec::try_from(at.saturating_duration_since(Instant::now())).unwrap())

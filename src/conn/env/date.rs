@@ -10,18 +10,24 @@ pub(in crate::conn) struct DateCache {
     text: Date,
     /// End of the system clock's current second, on the monotonic clock.
     until: Instant,
+    is_expired: bool,
 }
 
 impl DateCache {
     pub(super) fn new(now: Instant) -> Self {
-        let mut cache = Self { text: [b' '; 29], until: now };
+        let mut cache = Self { text: [b' '; 29], until: now, is_expired: false };
         cache.refresh(now);
         cache
     }
 
+    /// Makes the next call read the system clock, which has moved on without the monotonic one.
+    pub(super) fn expire(&mut self) {
+        self.is_expired = true;
+    }
+
     /// Returns the date at `now`.
     pub(in crate::conn) fn at(&mut self, now: Instant) -> &Date {
-        if now >= self.until {
+        if now >= self.until || self.is_expired {
             self.refresh(now);
         }
         &self.text
@@ -35,6 +41,7 @@ impl DateCache {
             self.text = text;
         }
         let into_second = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
+        self.is_expired = false;
         self.until = now + Duration::from_nanos(u64::from(1_000_000_000 - into_second));
     }
 }

@@ -93,8 +93,11 @@ pub(super) struct ShardTransport {
 
 /// State that the connections of one shard share.
 pub(crate) struct Env {
-    /// Time at which the current batch of events began.
+    /// Time at which the current batch of events began, on the clock of the connections. That clock stands
+    /// still while the shard is unable to run, so that no deadline expires unseen: see [`Local::paused`].
     pub(super) now: Instant,
+    /// Time by which the clock of the connections is behind that of the system.
+    paused: Duration,
     /// Last reading of the clock: later than `now` once a handler has run in this batch.
     pub(super) clock: Instant,
     pub(super) date: DateCache,
@@ -151,6 +154,7 @@ impl Env {
         let http2 = common.http2 && cfg!(feature = "http2");
         Self {
             now,
+            paused: Duration::ZERO,
             clock: now,
             date: DateCache::new(now),
             shard,
@@ -187,13 +191,28 @@ impl Env {
 
     /// Starts a batch of events: reads the clock and loads the current route table.
     pub(super) fn begin_batch(&mut self) {
-        self.now = self.local.record_poll();
+        let now = self.local.record_poll();
+        if self.paused != self.local.paused() {
+            self.paused = self.local.paused();
+            self.date.expire();
+        }
+        self.now = self.on_connections_clock(now);
         self.clock = self.now;
         self.handshakes.begin_turn();
         let table = self.reader.load();
         if !Arc::ptr_eq(table, &self.view.table) {
             self.view = TableView::new(table.clone(), self.context.clone());
         }
+    }
+
+    /// Converts a time of the system's clock to the clock of the connections.
+    fn on_connections_clock(&self, at: Instant) -> Instant {
+        at.checked_sub(self.paused).unwrap_or(at)
+    }
+
+    /// Converts a time of the clock of the connections to the system's clock.
+    pub(super) fn on_system_clock(&self, at: Instant) -> Instant {
+        clock::instant_after(at, self.paused)
     }
 
     /// Returns the transport of a listener's connections.
@@ -244,11 +263,16 @@ impl Env {
         self.metrics.enabled()
     }
 
+    /// Returns the time on the clock of the connections.
+    pub(super) fn time(&self) -> Instant {
+        self.on_connections_clock(clock::now())
+    }
+
     /// Reads the clock, and reports the shard's lag if the batch takes long.
     pub(super) fn read_clock(&mut self) -> Instant {
-        self.clock = clock::now();
+        self.clock = self.time();
         if self.clock.saturating_duration_since(self.now) > LONG_BATCH {
-            self.local.record_lag(self.clock);
+            self.local.record_lag(self.on_system_clock(self.clock));
         }
         self.clock
     }

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{Method, StatusCode};
-use windlass_actors::clock;
 
 use crate::{
     body::Body,
@@ -121,7 +120,7 @@ impl Telemetry {
             peer: io.peer,
             status,
             error,
-            duration: clock::now().saturating_duration_since(self.started),
+            duration: env.time().saturating_duration_since(self.started),
             body_bytes,
         });
         env.counters.panics.add_many("hook", panics);

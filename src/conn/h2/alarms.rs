@@ -53,7 +53,7 @@ impl H2 {
                 self.finish_stream(io, key);
             }
             (Late::Job, Stage::Running(exchange, handler)) => {
-                handler.cancel();
+                handler.expire();
                 self.answer(env, io, exchange, stream.incoming, answers::late());
             }
             (Late::Body, Stage::Discarding) => self.finish_stream(io, stream.key),

@@ -6,7 +6,6 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
 };
 
 use http::Version;
@@ -20,7 +19,7 @@ use crate::{
     body::{Body, BodySender, Frame},
     conn::{
         env::Env,
-        exchange::answers::{busy, late, panicked, unavailable},
+        exchange::answers::{busy, panicked, unavailable},
         message::{Msg, Outcome},
     },
     metrics::ShardCounters,
@@ -56,7 +55,7 @@ pub(super) fn submit(
         reply: ReplyTo { sender: Some(sender.clone()), id, seq },
         counters: env.counters.clone(),
     });
-    match enqueue(pool, job, deadline) {
+    match enqueue(pool, job) {
         Ok(handle) => Started::Running(RunningHandler::Pool(handle, deadline)),
         Err(()) => {
             env.counters.refused.add("pool_full");
@@ -66,13 +65,16 @@ pub(super) fn submit(
 }
 
 /// Submits a job to the lane that its handler needs. A job that the pool refuses does not reply.
-fn enqueue(pool: &Pool, job: Box<HttpJob>, start_by: Option<Instant>) -> Result<JobHandle, ()> {
+///
+/// The job has no deadline of its own. Its connection has one, which does not run while the process is
+/// stopped, and cancels the job.
+fn enqueue(pool: &Pool, job: Box<HttpJob>) -> Result<JobHandle, ()> {
     match job.chain.kind() {
         HandlerKind::Async | HandlerKind::Tokio => {
-            pool.submit(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.reason))
+            pool.submit(job, None).map_err(|rejected| rejected.job.refuse(rejected.reason))
         }
         HandlerKind::Sync | HandlerKind::Shard => {
-            pool.submit_blocking(job, start_by).map_err(|rejected| rejected.job.refuse(rejected.reason))
+            pool.submit_blocking(job, None).map_err(|rejected| rejected.job.refuse(rejected.reason))
         }
     }
 }
@@ -90,8 +92,7 @@ impl HttpJob {
     fn refused(mut self: Box<Self>, why: Refusal) {
         match why {
             // The connection answers by itself, or is gone.
-            Refusal::Full | Refusal::Cancelled => self.reply.disarm(),
-            Refusal::Expired => self.reply.send_now(late()),
+            Refusal::Full | Refusal::Cancelled | Refusal::Expired => self.reply.disarm(),
             _ => self.reply.send_now(unavailable("the server is stopping", "The server is stopping.\n", 1)),
         }
     }

@@ -36,6 +36,14 @@ impl RunningHandler {
         }
     }
 
+    /// Cancels the handler because its time is over.
+    pub(in crate::conn) fn expire(&self) {
+        match self {
+            Self::Pool(job, _) => job.expire(),
+            _ => self.cancel(),
+        }
+    }
+
     /// Cancels the handler: its client is gone or has got another answer.
     pub(in crate::conn) fn cancel(&self) {
         match self {

@@ -109,6 +109,11 @@ where
         self.with_conn(id, |conn| f(handler, conn))
     }
 
+    fn catch_up(&mut self, handler: &mut H, id: ConnId) -> io::Result<bool> {
+        self.transfer_unannounced(handler, id);
+        Ok(true)
+    }
+
     fn visit_all(&mut self, handler: &mut H, mut f: impl FnMut(&mut H, ConnId, &mut H::Conn)) {
         for slot in 0..self.sockets.capacity() {
             if let Some(id) = self.sockets.id_at(slot) {

@@ -74,6 +74,21 @@ impl<T: Connection> Epoll<T> {
         }
     }
 
+    /// Reads and writes a connection once, whatever the kernel has reported so far.
+    pub(super) fn transfer_unannounced<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if socket.wants_bytes() {
+            socket.io.readable = true;
+            self.read(handler, id);
+        }
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if !socket.is_drained() {
+            socket.io.writable = true;
+            self.write(handler, id);
+        }
+        self.mark_dirty(id);
+    }
+
     /// Handles the peer's FIN.
     fn fin_received<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId) {
         self.mark_dirty(id);

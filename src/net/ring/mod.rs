@@ -87,6 +87,8 @@ pub struct Ring<T: Connection> {
     /// Connections whose receive found no free buffer, oldest first.
     starved: VecDeque<ConnId>,
     starvations: u64,
+    /// Since the turn began, all completions that were pending at some time were handled.
+    is_caught_up: bool,
     /// Accepted sockets may go to another shard while this one has no free slot.
     can_hand_over: bool,
     /// The handler was called since the turn began. The shard must check the handler's state before a wait.
@@ -119,6 +121,7 @@ impl<T: Connection> Ring<T> {
             dirty: Vec::with_capacity(options.batch),
             starved: VecDeque::new(),
             starvations: 0,
+            is_caught_up: false,
             can_hand_over: false,
             handler_called: false,
             options,
@@ -158,6 +161,10 @@ where
 
     fn visit(&mut self, handler: &mut H, id: ConnId, f: impl FnOnce(&mut H, &mut H::Conn)) -> bool {
         self.with_conn(id, |conn| f(handler, conn))
+    }
+
+    fn catch_up(&mut self, handler: &mut H, id: ConnId) -> io::Result<bool> {
+        Ok(self.complete_pending(handler)? && self.receive_now(handler, id))
     }
 
     fn visit_all(&mut self, handler: &mut H, mut f: impl FnMut(&mut H, ConnId, &mut H::Conn)) {

@@ -29,7 +29,7 @@ pub(super) enum Receive {
 
 impl Receive {
     /// Returns `true` if the kernel still owes a completion.
-    fn in_kernel(self) -> bool {
+    pub(super) fn in_kernel(self) -> bool {
         matches!(self, Self::Armed | Self::Cancelling)
     }
 }

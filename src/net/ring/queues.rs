@@ -26,6 +26,9 @@ const LARGE: Sizes = Sizes { submissions: 2048, completions: 8192 };
 /// Linux 6.14 and later counts rings towards RLIMIT_MEMLOCK, a limit that all shards of a user share.
 const SMALL: Sizes = Sizes { submissions: 512, completions: 2048 };
 
+/// Flag of `io_uring_enter`: completes what is ready (`IORING_ENTER_GETEVENTS`).
+const ENTER_GETEVENTS: u32 = 1;
+
 /// Completion of an operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Completion {
@@ -129,6 +132,23 @@ impl Queues {
         self.push_overflow();
         let limit = Timespec::from(limit);
         ignore_transient(self.uring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&limit)))
+    }
+
+    /// Makes completions available that are ready but need this thread, without waiting and without
+    /// submitting entries. The kernel makes only some of them available at once.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the ring is unusable.
+    pub(super) fn run_task_work(&mut self) -> io::Result<()> {
+        let queue = self.uring.submission();
+        if !queue.taskrun() && !queue.cq_overflow() {
+            return Ok(());
+        }
+        drop(queue);
+        // SAFETY: the call passes no memory: neither a signal mask nor a timeout.
+        let entered = unsafe { self.uring.submitter().enter::<()>(0, 0, ENTER_GETEVENTS, None) };
+        ignore_transient(entered)
     }
 
     /// Moves at most `limit` completions into `batch`.

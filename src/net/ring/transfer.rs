@@ -2,6 +2,8 @@
 
 use std::{io, os::fd::AsFd};
 
+use rustix::{io::Errno, net::RecvFlags};
+
 use super::{
     Ring,
     operations::Receive,
@@ -12,6 +14,9 @@ use crate::net::{
     engine::{Closed, Connection, EventHandler},
     slots::ConnId,
 };
+
+/// Maximum number of bytes that [`Ring::receive_now`] receives: enough for a head of usual size.
+const RECEIVE_NOW_BYTES: usize = 16 * 1024;
 
 impl<T: Connection> Ring<T> {
     /// Handles the completion of a receive.
@@ -46,6 +51,33 @@ impl<T: Connection> Ring<T> {
             0 => self.fin_received(handler, id),
             error => self.receive_failed(handler, id, -error),
         }
+    }
+
+    /// Receives what has come for a connection that wants bytes and has no receive in the kernel. Returns
+    /// `true`.
+    ///
+    /// Must be called only when all completions are handled: an earlier receive may have taken bytes that
+    /// come before these.
+    pub(super) fn receive_now<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId) -> bool {
+        let Some(socket) = self.sockets.get_mut(id) else { return true };
+        if socket.io.receive.in_kernel() || !socket.wants_bytes() {
+            return true;
+        }
+        let mut buffer = [0; RECEIVE_NOW_BYTES];
+        match rustix::net::recv(&socket.fd, &mut buffer, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => self.fin_received(handler, id),
+            Ok((count, _)) if socket.delivers() => {
+                if !std::mem::replace(&mut socket.dirty, true) {
+                    self.dirty.push(id);
+                }
+                self.pool.supply(socket.conn.outbox());
+                handler.received(id, &mut socket.conn, &buffer[..count]);
+            }
+            Ok((count, _)) => self.discard(handler, id, count),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => self.close(handler, id, Closed::Failed(error.into())),
+        }
+        true
     }
 
     /// Cancels the receive of a connection that does not want to read. Bytes received before the cancellation

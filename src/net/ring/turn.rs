@@ -17,6 +17,10 @@ use crate::net::{
     slots::ConnId,
 };
 
+/// Maximum number of batches that one turn handles to [catch up](Ring::complete_pending). A batch may be as
+/// small as the 20 completions that the kernel makes available at once.
+const MAX_PENDING_BATCHES: usize = 256;
+
 /// Maximum number of free slots below which listeners accept one connection at a time.
 const MAX_MARGIN: usize = 1024;
 
@@ -24,6 +28,7 @@ impl<T: Connection> Ring<T> {
     /// Runs a turn.
     pub(super) fn run<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, wait: Wait) -> io::Result<()> {
         self.handler_called = false;
+        self.is_caught_up = false;
         self.drive_dirty(handler);
         if self.next == self.batch.len() {
             let wait = self.prepare_wait(wait);
@@ -57,13 +62,43 @@ impl<T: Connection> Ring<T> {
 
     /// Handles the completions that are left in the batch.
     fn handle_batch<H: EventHandler<Conn = T>>(&mut self, handler: &mut H) -> io::Result<()> {
+        self.handle_completions(handler)?;
+        let returned = self.buffers.publish();
+        self.retry_starved(returned);
+        Ok(())
+    }
+
+    fn handle_completions<H: EventHandler<Conn = T>>(&mut self, handler: &mut H) -> io::Result<()> {
         while let Some(&completion) = self.batch.get(self.next) {
             self.next += 1;
             self.handle(handler, completion)?;
         }
-        let returned = self.buffers.publish();
-        self.retry_starved(returned);
         Ok(())
+    }
+
+    /// Handles all completions that are pending now, once in a turn. Returns `false` if there are too many
+    /// for a turn.
+    ///
+    /// A turn handles one batch, and the kernel completes only a part of what is ready before it ends a wait.
+    /// After a pause of the process both may leave bytes behind that came in time. No operation is submitted
+    /// and no buffer is given back meanwhile, so that there is an end of them.
+    pub(super) fn complete_pending<H>(&mut self, handler: &mut H) -> io::Result<bool>
+    where
+        H: EventHandler<Conn = T>,
+    {
+        for _ in 0..MAX_PENDING_BATCHES {
+            if self.is_caught_up {
+                break;
+            }
+            self.handle_completions(handler)?;
+            self.queues.run_task_work()?;
+            self.batch.clear();
+            self.next = 0;
+            self.queues.reap(&mut self.batch, self.options.batch);
+            self.is_caught_up = self.batch.is_empty();
+        }
+        self.handle_batch(handler)?;
+        Ok(self.is_caught_up)
     }
 
     fn handle<H: EventHandler<Conn = T>>(

@@ -2,6 +2,7 @@
 
 mod accepting;
 mod backpressure;
+mod catching_up;
 mod echo;
 mod endings;
 pub(in crate::net) mod harness;

@@ -27,6 +27,10 @@ const TIMERS_PER_TURN: usize = 256;
 /// connection.
 const SEARCH_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Maximum number of turns for which work from this process postpones the timers. As each turn handles some
+/// of it, everything is handled by then that was there when the timers became due.
+const MAX_POSTPONED: u32 = 64;
+
 /// Driver of one shard.
 pub(crate) struct Shard<E> {
     engine: E,
@@ -39,6 +43,8 @@ pub(crate) struct Shard<E> {
     stopping: bool,
     /// Time of the last search for idle connections that found none.
     last_idle_search: Option<Instant>,
+    /// Number of turns for which due timers were postponed.
+    postponed: u32,
 }
 
 impl<E: Engine<Connections>> Shard<E> {
@@ -51,6 +57,7 @@ impl<E: Engine<Connections>> Shard<E> {
             drained: None,
             stopping: false,
             last_idle_search: None,
+            postponed: 0,
         }
     }
 
@@ -117,11 +124,33 @@ impl<E: Engine<Connections>> Shard<E> {
         }
     }
 
-    fn visit_due(&mut self) {
+    /// Checks the timers that are due. What came in time is handled before, so that nobody is judged by what
+    /// only this shard has not read yet: bytes of peers, replies of workers, wakes.
+    fn visit_due(&mut self) -> io::Result<()> {
+        let has_due = self.connections.has_due();
+        if !has_due || (self.has_waiting_work() && self.postponed < MAX_POSTPONED) {
+            self.postponed = if has_due { self.postponed + 1 } else { 0 };
+            return Ok(());
+        }
+        self.postponed = 0;
         for _ in 0..TIMERS_PER_TURN {
-            let Some(id) = self.connections.next_due() else { return };
+            let Some(id) = self.connections.next_due() else { return Ok(()) };
+            let mut has_expired = false;
+            self.engine.visit(&mut self.connections, id, |connections, conn| {
+                has_expired = connections.has_expired(conn);
+            });
+            if has_expired && !self.engine.catch_up(&mut self.connections, id)? {
+                self.connections.put_back_due(id);
+                return Ok(());
+            }
             self.engine.visit(&mut self.connections, id, |connections, conn| connections.check_timers(conn));
         }
+        Ok(())
+    }
+
+    /// Returns `true` if something for the connections waits that came from this process.
+    fn has_waiting_work(&self) -> bool {
+        self.local.has_work() || !self.woken.is_empty() || self.connections.has_local_replies()
     }
 
     /// Sends the report of the drain once no connection is left.
@@ -147,7 +176,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
         self.woken.update_arrivals(self.connections.arrivals(), self.local.now());
         self.make_room();
         self.start_handshakes();
-        self.visit_due();
+        self.visit_due()?;
         self.report_drained();
         Ok(())
     }

@@ -3,6 +3,8 @@
 
 mod connection;
 mod http;
+#[cfg(test)]
+mod pauses;
 mod stream;
 
 use std::{

@@ -399,7 +399,7 @@ impl Replies {
             if let ReplyState::Running(task) = state
                 && task.deadline().is_some_and(|deadline| deadline <= now)
             {
-                task.cancel();
+                task.expire();
                 *state = ReplyState::Ready(answer());
             }
         }
