@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::common::{Client, PATIENCE, Serving, TempFile};
+use crate::common::{Client, TIMEOUT, Serving, TempFile};
 
 /// Time limits of everything that a peer can be late with. The process is stopped for longer.
 const LIMITS: &str = "[timeouts]\nkeep_alive = \"3s\"\nheader = \"3s\"\nbody_idle = \"3s\"\ntls_handshake = \"3s\"\n\
@@ -39,7 +39,7 @@ fn stop<T>(
 
 fn connect(serving: &Serving) -> TcpStream {
     let stream = TcpStream::connect(serving.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 
