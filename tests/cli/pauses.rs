@@ -9,7 +9,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::common::{Client, TIMEOUT, Serving, TempFile};
+use crate::common::{Client, Serving, TIMEOUT, TempFile};
 
 /// Time limits of everything that a peer can be late with. The process is stopped for longer.
 const LIMITS: &str = "[timeouts]\nkeep_alive = \"3s\"\nheader = \"3s\"\nbody_idle = \"3s\"\ntls_handshake = \"3s\"\n\
