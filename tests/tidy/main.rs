@@ -75,7 +75,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("flume", &["actors/src/sync.rs"]),
     ("arc_swap", &["actors/src/sync.rs"]),
     ("qcell", &["actors/src/shard/key.rs"]),
-    ("httparse", &["src/proto/h1/", "src/cli/client/response.rs"]),
+    ("httparse", &["src/proto/h1/"]),
     ("hdrhistogram", &["src/cli/client/latency.rs"]),
     ("indicatif", &["src/cli/progress.rs"]),
     ("zlib_rs", &["src/proto/ws/deflate/codec.rs"]),

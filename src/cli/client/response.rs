@@ -1,12 +1,14 @@
-//! Strict parser of HTTP/1.1 responses (RFC 9112). It accepts exactly one body length and reads nothing
-//! beyond the response.
+//! Complete responses of HTTP/1.1, with a body of exactly one length.
 
 use std::borrow::Cow;
 
+use windlass::proto::h1::{self, Framing, Limits, ReplyHead, Step, chunk::Chunked};
+
 use super::fault::{Fault, Kind};
 
-/// Maximum number of header fields of a response.
-const MAX_HEADERS: usize = 64;
+/// Limits of a chunked body: no extensions and no trailers.
+const PLAIN_CHUNKS: Limits =
+    Limits { line_bytes: 0, head_bytes: 0, headers: 0, extension_bytes: 0, trailer_bytes: 0 };
 
 /// Complete response.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,10 +23,29 @@ pub struct Response<'a> {
     pub closes: bool,
 }
 
-/// Framing of the body.
-enum Framing {
-    Length(usize),
-    Chunked,
+/// Parses the response at the start of `input`. Returns `None` if it is incomplete.
+///
+/// # Errors
+///
+/// The input is not an HTTP/1.1 response, or its body has no valid length.
+pub fn parse(input: &[u8]) -> Result<Option<Response<'_>>, Fault> {
+    let Some(head) = parse_head(input, |_, _| ())? else { return Ok(None) };
+    let rest = &input[head.len..];
+    let body = match head.framing {
+        None => return Err(malformed("the body has no length")),
+        Some(Framing::None) => Some((0, Cow::Borrowed(&[][..]))),
+        Some(Framing::Length(size)) => {
+            let size = usize::try_from(size).map_err(malformed)?;
+            rest.get(..size).map(|body| (size, Cow::Borrowed(body)))
+        }
+        Some(Framing::Chunked) => join_chunks(rest)?.map(|(size, body)| (size, Cow::Owned(body))),
+    };
+    Ok(body.map(|(size, body)| Response {
+        len: head.len + size,
+        status: head.status,
+        body,
+        closes: !head.keep_alive,
+    }))
 }
 
 /// Parses the head of a chunked event stream. Returns its length, or `None` if it is incomplete.
@@ -33,20 +54,14 @@ enum Framing {
 ///
 /// The head is malformed, the status is not 200, or the body is not chunked.
 pub fn parse_stream_head(input: &[u8]) -> Result<Option<usize>, Fault> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut head = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(length) = head.parse(input).map_err(malformed)? else {
-        return Ok(None);
-    };
-    if head.code != Some(200) {
-        return Err(Fault::new(
-            Kind::Status,
-            format_args!("the status of the event stream is {:?}", head.code),
-        ));
+    let Some(head) = parse_head(input, |_, _| ())? else { return Ok(None) };
+    if head.status != 200 {
+        let detail = format_args!("the status of the event stream is {}", head.status);
+        return Err(Fault::new(Kind::Status, detail));
     }
-    match read_headers(head.headers)? {
-        (Framing::Chunked, _) => Ok(Some(length)),
-        (Framing::Length(_), _) => Err(malformed("the event stream has a Content-Length")),
+    match head.framing {
+        Some(Framing::Chunked) => Ok(Some(head.len)),
+        _ => Err(malformed("the event stream is not chunked")),
     }
 }
 
@@ -57,115 +72,69 @@ pub fn parse_stream_head(input: &[u8]) -> Result<Option<usize>, Fault> {
 ///
 /// The response is malformed, its status is not 101, or its Sec-WebSocket-Accept is not `accept`.
 pub fn parse_handshake(input: &[u8], accept: &str) -> Result<Option<usize>, Fault> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut head = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(length) = head.parse(input).map_err(malformed)? else {
-        return Ok(None);
-    };
-    if head.code != Some(101) {
-        return Err(Fault::new(Kind::Status, format_args!("the status of the handshake is {:?}", head.code)));
-    }
-    let is_answer = |header: &httparse::Header<'_>| header.name.eq_ignore_ascii_case("sec-websocket-accept");
-    match head.headers.iter().find(|header| is_answer(header)) {
-        Some(header) if header.value == accept.as_bytes() => Ok(Some(length)),
-        _ => Err(malformed("the Sec-WebSocket-Accept does not match the key")),
+    let mut accepts = false;
+    let head = parse_head(input, |name, value| {
+        accepts |= name.eq_ignore_ascii_case("sec-websocket-accept") && value == accept.as_bytes();
+    })?;
+    match head {
+        None => Ok(None),
+        Some(ReplyHead { status: 101, len, .. }) if accepts => Ok(Some(len)),
+        Some(ReplyHead { status: 101, .. }) => {
+            Err(malformed("the Sec-WebSocket-Accept does not match the key"))
+        }
+        Some(ReplyHead { status, .. }) => {
+            Err(Fault::new(Kind::Status, format_args!("the status of the handshake is {status}")))
+        }
     }
 }
 
-/// Parses the response at the start of `input`. Returns `None` if it is incomplete.
+/// Returns a decoder of chunks without extensions and trailers.
+pub fn chunks() -> Chunked {
+    Chunked::new(&PLAIN_CHUNKS)
+}
+
+/// Appends the data of the chunks in `input` to `data`. Returns `true` if the last chunk was among them.
 ///
 /// # Errors
 ///
-/// The input is not an HTTP/1.1 response, or its body has no valid length.
-pub fn parse(input: &[u8]) -> Result<Option<Response<'_>>, Fault> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut head = httparse::Response::new(&mut headers);
-    let length = match head.parse(input) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Ok(None),
-        Err(error) => return Err(malformed(error)),
-    };
-    let status = head.code.unwrap_or(0);
-    if matches!(status, 100..=199 | 204 | 304) {
-        // These responses have no body, whatever their header fields say (RFC 9112 §6.3).
-        return Ok(Some(Response { len: length, status, body: Cow::Borrowed(&[]), closes: false }));
-    }
-    let (framing, closes) = read_headers(head.headers)?;
-    let rest = &input[length..];
-    let body = match framing {
-        Framing::Length(size) => rest.get(..size).map(|body| (size, Cow::Borrowed(body))),
-        Framing::Chunked => join_chunks(rest)?.map(|(size, body)| (size, Cow::Owned(body))),
-    };
-    Ok(body.map(|(size, body)| Response { len: length + size, status, body, closes }))
-}
-
-fn read_headers(headers: &[httparse::Header<'_>]) -> Result<(Framing, bool), Fault> {
-    let (mut framing, mut closes) = (None, false);
-    for header in headers {
-        let found = if header.name.eq_ignore_ascii_case("content-length") {
-            Framing::Length(
-                decimal(header.value).ok_or_else(|| malformed("the Content-Length is not a number"))?,
-            )
-        } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            if !header.value.eq_ignore_ascii_case(b"chunked") {
-                return Err(malformed("the Transfer-Encoding is not chunked"));
+/// The input is not chunked, or bytes follow the last chunk.
+pub fn decode_chunks(chunks: &mut Chunked, input: &[u8], data: &mut Vec<u8>) -> Result<bool, Fault> {
+    let mut rest = input;
+    loop {
+        match chunks.decode(rest).map_err(bad_chunk)? {
+            Step::NeedMore => return Ok(false),
+            Step::Data { consumed, data: range } => {
+                data.extend_from_slice(&rest[range]);
+                rest = &rest[consumed..];
             }
-            Framing::Chunked
-        } else {
-            let connection = header.name.eq_ignore_ascii_case("connection");
-            closes |= connection && header.value.eq_ignore_ascii_case(b"close");
-            continue;
-        };
-        if framing.replace(found).is_some() {
-            return Err(malformed("the body has two lengths"));
+            Step::Done { consumed } if consumed == rest.len() => return Ok(true),
+            Step::Done { .. } => return Err(malformed("bytes after the last chunk")),
         }
     }
-    framing.map(|framing| (framing, closes)).ok_or_else(|| malformed("the body has no length"))
 }
 
 /// Joins the data of the chunks at the start of `input`. Returns the number of bytes they occupy and the
-/// data, or `None` if they are incomplete. Does not accept trailers.
+/// data, or `None` if they are incomplete.
 fn join_chunks(input: &[u8]) -> Result<Option<(usize, Vec<u8>)>, Fault> {
-    let (mut at, mut body) = (0, Vec::new());
+    let (mut chunks, mut at, mut body) = (chunks(), 0, Vec::new());
     loop {
-        let Some((taken, chunk)) = parse_chunk(&input[at..])? else {
-            return Ok(None);
-        };
-        at += taken;
-        if chunk.is_empty() {
-            return Ok(Some((at, body)));
+        match chunks.decode(&input[at..]).map_err(bad_chunk)? {
+            Step::NeedMore => return Ok(None),
+            Step::Data { consumed, data } => {
+                body.extend_from_slice(&input[at..][data]);
+                at += consumed;
+            }
+            Step::Done { consumed } => return Ok(Some((at + consumed, body))),
         }
-        body.extend_from_slice(chunk);
     }
 }
 
-/// Parses the chunk at the start of `input`. Returns the number of bytes it occupies and its data, or `None`
-/// if it is incomplete.
-///
-/// # Errors
-///
-/// The input is not a chunk.
-pub fn parse_chunk(input: &[u8]) -> Result<Option<(usize, &[u8])>, Fault> {
-    let Some(line) = input.windows(2).position(|pair| pair == b"\r\n") else {
-        return Ok(None);
-    };
-    let size = hexadecimal(&input[..line]).ok_or_else(|| malformed("a chunk size is not a number"))?;
-    let start = line + 2;
-    let Some(chunk) = input.get(start..start + size + 2) else {
-        return Ok(None);
-    };
-    let data = chunk.strip_suffix(b"\r\n").ok_or_else(|| malformed("a chunk does not end at its size"))?;
-    Ok(Some((start + size + 2, data)))
+fn parse_head<'b>(input: &'b [u8], visit: impl FnMut(&'b str, &'b [u8])) -> Result<Option<ReplyHead>, Fault> {
+    h1::parse_reply(input, false, visit).map_err(malformed)
 }
 
-fn decimal(text: &[u8]) -> Option<usize> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
-}
-
-fn hexadecimal(text: &[u8]) -> Option<usize> {
-    let digits = (1..=8).contains(&text.len()) && text.iter().all(u8::is_ascii_hexdigit);
-    usize::from_str_radix(std::str::from_utf8(text).ok().filter(|_| digits)?, 16).ok()
+fn bad_chunk(reject: h1::Reject) -> Fault {
+    malformed(format_args!("invalid chunk: {reject}"))
 }
 
 fn malformed(detail: impl std::fmt::Display) -> Fault {
@@ -215,7 +184,14 @@ mod tests {
 
     #[test]
     fn bad_chunks_are_refused() {
-        for chunks in ["\r\n", "0x1\r\na\r\n", "1\r\nab\r\n", "1;\r\na\r\n", "fffffffff\r\n"] {
+        for chunks in [
+            "\r\n",
+            "0x1\r\na\r\n",
+            "1\r\nab\r\n",
+            "1;\r\na\r\n",
+            "0\r\na: b\r\n\r\n",
+            "00000000000000001\r\n",
+        ] {
             let input = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}");
             assert!(parse(input.as_bytes()).is_err(), "{chunks:?}");
         }

@@ -19,7 +19,7 @@ use crate::client::{
     fault::{Fault, Kind},
     response,
 };
-use windlass::proto::h1::{Limits, Step, chunk::Chunked};
+use windlass::proto::h1::chunk::Chunked;
 
 /// The receive buffer a slow subscriber asks for; the system may give twice as much.
 const SLOW_BUFFER_BYTES: u32 = 4096;
@@ -58,6 +58,7 @@ pub(super) struct Stream {
     allowance: Allowance,
     input: Vec<u8>,
     chunks: Chunked,
+    data: Vec<u8>,
     parser: Parser,
 }
 
@@ -82,7 +83,8 @@ impl Stream {
             stream,
             allowance,
             input,
-            chunks: Chunked::new(&Limits::default()),
+            chunks: response::chunks(),
+            data: Vec::new(),
             parser: Parser::default(),
         })
     }
@@ -105,20 +107,11 @@ impl Stream {
 
     /// Takes the events that are whole.
     pub(super) fn events(&mut self) -> Result<Vec<events::Event>, Fault> {
-        let mut at = 0;
-        loop {
-            let step = self.chunks.decode(&self.input[at..]);
-            match step.map_err(|reject| Fault::new(Kind::Malformed, format_args!("{reject:?}")))? {
-                Step::NeedMore => break,
-                Step::Data { consumed, data } => {
-                    self.parser.push(&self.input[at..][data])?;
-                    at += consumed;
-                }
-                Step::Done { .. } => {
-                    return Err(Fault::new(Kind::Closed, "the server ended an event stream"));
-                }
-            }
+        self.data.clear();
+        if response::decode_chunks(&mut self.chunks, &self.input, &mut self.data)? {
+            return Err(Fault::new(Kind::Closed, "the server ended an event stream"));
         }
+        self.parser.push(&self.data)?;
         self.input.clear();
         self.parser.drain()
     }

@@ -1,10 +1,12 @@
 //! What the server says of itself: its Prometheus page.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
+
+use crate::client::response;
 
 /// How long the page may take.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -20,16 +22,11 @@ impl Page {
     pub(super) fn read(address: SocketAddr) -> Option<Self> {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        write!(stream, "GET /metrics HTTP/1.0\r\nhost: {address}\r\n\r\n").ok()?;
-        let mut answer = BufReader::new(stream.take(MAX_BYTES));
-        let mut line = String::new();
-        answer.read_line(&mut line).ok()?;
-        if line.split(' ').nth(1) != Some("200") {
-            return None;
-        }
-        let mut text = String::new();
-        answer.read_to_string(&mut text).ok()?;
-        text.split_once("\r\n\r\n").map(|(_, page)| Self(page.to_owned()))
+        write!(stream, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
+        let mut input = Vec::new();
+        stream.take(MAX_BYTES).read_to_end(&mut input).ok()?;
+        let response = response::parse(&input).ok()?.filter(|response| response.status == 200)?;
+        String::from_utf8(response.body.into_owned()).ok().map(Self)
     }
 
     /// Returns its text.

@@ -1,4 +1,5 @@
-//! HTTP/1.1 on the server's side (RFC 9112), without I/O: parses requests and writes responses.
+//! HTTP/1.1 (RFC 9112) without I/O: parses requests and writes responses; parses responses for clients of tests
+//! and measurements.
 //!
 //! It must not know sockets, clocks or connections.
 //!
@@ -34,7 +35,7 @@ pub use head::{Framing, Head, Version};
 pub use image::Image;
 pub use limits::Limits;
 pub use parse::parse;
-pub use reply::{ReplyHead, parse_reply};
+pub use reply::{ReplyFault, ReplyHead, parse_reply};
 pub use search::Search;
 pub use step::Step;
 

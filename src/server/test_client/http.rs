@@ -1,11 +1,11 @@
 //! HTTP/1.1 from the client's side: requests are encoded, responses are parsed.
 
 use bytes::Bytes;
-use http::{Request, header, uri};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, uri};
 
 use crate::{
     net::memory::PeerPipe,
-    proto::h1::{self, ReplyHead, Step},
+    proto::h1::{self, Framing, Step},
 };
 
 /// Appends the encoded request to `out`. Adds `Host` and `Content-Length` if they are missing.
@@ -28,12 +28,37 @@ pub(super) fn write_request<B: Into<Bytes>>(out: &mut Vec<u8>, request: Request<
     out.extend_from_slice(&body);
 }
 
+/// Head of a response.
+pub(super) struct Head {
+    /// Status and header fields.
+    pub(super) response: Response<()>,
+    /// Framing of the body; `None` if the end of the connection ends it.
+    pub(super) framing: Option<Framing>,
+    /// The connection may serve another request.
+    pub(super) keep_alive: bool,
+}
+
+/// Parses a head. Returns it with its length, or `None` if it is incomplete.
+fn parse_head(input: &[u8], is_head: bool) -> Result<Option<(Head, usize)>, String> {
+    let mut fields = Vec::new();
+    let head = h1::parse_reply(input, is_head, |name, value| fields.push((name, value)));
+    let Some(head) = head.map_err(|fault| fault.to_string())? else { return Ok(None) };
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(head.status).map_err(|error| error.to_string())?;
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
+        let value = HeaderValue::from_bytes(value).map_err(|error| error.to_string())?;
+        response.headers_mut().append(name, value);
+    }
+    Ok(Some((Head { response, framing: head.framing, keep_alive: head.keep_alive }, head.len)))
+}
+
 /// Takes the head of the final response. Skips interim responses. Returns `None` if the head is incomplete.
 #[track_caller]
-pub(super) fn take_head(pipe: &PeerPipe, is_head: bool) -> Option<ReplyHead> {
+pub(super) fn take_head(pipe: &PeerPipe, is_head: bool) -> Option<Head> {
     loop {
         let mut pipe = pipe.borrow_mut();
-        match h1::parse_reply(&pipe.output, is_head) {
+        match parse_head(&pipe.output, is_head) {
             Err(error) => panic!("invalid response: {error}: {}", pipe.output.escape_ascii()),
             Ok(None) => {
                 assert!(
@@ -43,8 +68,8 @@ pub(super) fn take_head(pipe: &PeerPipe, is_head: bool) -> Option<ReplyHead> {
                 );
                 return None;
             }
-            Ok(Some(head)) => {
-                pipe.output.drain(..head.len);
+            Ok(Some((head, len))) => {
+                pipe.output.drain(..len);
                 if !head.response.status().is_informational() {
                     return Some(head);
                 }

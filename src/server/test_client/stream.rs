@@ -7,12 +7,9 @@ use http::Response;
 
 use super::{
     TestClient,
-    http::{BodyPart, take_body_part},
+    http::{BodyPart, Head, take_body_part},
 };
-use crate::{
-    net::memory::PeerPipe,
-    proto::h1::{self, ReplyHead},
-};
+use crate::{net::memory::PeerPipe, proto::h1};
 
 /// A response whose head has arrived. Dropping it before the end of the body resets the connection.
 pub struct TestStream {
@@ -26,7 +23,7 @@ pub struct TestStream {
 }
 
 impl TestStream {
-    pub(super) fn new(client: TestClient, head: ReplyHead, pipe: PeerPipe) -> Self {
+    pub(super) fn new(client: TestClient, head: Head, pipe: PeerPipe) -> Self {
         Self {
             client,
             decoder: head.framing.map(|framing| h1::Body::new(framing, &h1::Limits::default())),

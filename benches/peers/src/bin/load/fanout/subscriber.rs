@@ -12,6 +12,8 @@ use rustix::{
     net::{RecvFlags, recv},
 };
 
+use windlass::proto::h1::chunk::Chunked;
+
 use super::{Transport, event};
 use crate::{
     fault::{Fault, Kind},
@@ -30,6 +32,7 @@ pub(crate) struct Subscriber {
     transport: Transport,
     has_head: bool,
     input: Vec<u8>,
+    chunks: Chunked,
     /// Data of chunks that does not complete an event yet.
     body: Vec<u8>,
     /// Number of the next expected event.
@@ -41,8 +44,8 @@ impl Subscriber {
     /// Sends the request that subscribes.
     pub(crate) fn new(mut stream: TcpStream, transport: Transport, host: SocketAddr) -> io::Result<Self> {
         stream.write_all(&transport.request(host))?;
-        let (input, body) = (Vec::new(), Vec::new());
-        Ok(Self { stream, transport, has_head: false, input, body, next: 0, received: 0 })
+        let (input, chunks, body) = (Vec::new(), response::chunks(), Vec::new());
+        Ok(Self { stream, transport, has_head: false, input, chunks, body, next: 0, received: 0 })
     }
 
     /// Reads the available bytes and checks every complete event.
@@ -80,15 +83,10 @@ impl Subscriber {
     }
 
     fn decode_chunks(&mut self) -> Result<(), Fault> {
-        let mut at = 0;
-        while let Some((used, data)) = response::parse_chunk(&self.input[at..])? {
-            if data.is_empty() {
-                return Err(Fault::new(Kind::Closed, "server ended the event stream"));
-            }
-            self.body.extend_from_slice(data);
-            at += used;
+        if response::decode_chunks(&mut self.chunks, &self.input, &mut self.body)? {
+            return Err(Fault::new(Kind::Closed, "server ended the event stream"));
         }
-        self.input.drain(..at);
+        self.input.clear();
         Ok(())
     }
 
