@@ -26,7 +26,8 @@ done
 target=x86_64-unknown-linux-gnu
 export RUSTC_BOOTSTRAP=1
 export RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes"
-export ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=1:abort_on_error=1:max_free_fill_size=16777216:free_fill_byte=222"
+ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1:abort_on_error=1
+export ASAN_OPTIONS+=:max_free_fill_size=16777216:free_fill_byte=222
 CARGO_TARGET_DIR=$(target_dir)/asan
 export CARGO_TARGET_DIR
 

@@ -64,7 +64,8 @@ SPEC
 fuzz() {
     pick_port
     printf 'engine = "%s"\n[limits]\nws_message_bytes = 16777216\n' "$1" >"$WORK/config.toml"
-    start_server "0-$(($(nproc) - 1))" "$PORT" "$windlass" --config "$WORK/config.toml" --listen "127.0.0.1:$PORT"
+    start_server "0-$(($(nproc) - 1))" "$PORT" \
+        "$windlass" --config "$WORK/config.toml" --listen "127.0.0.1:$PORT"
     spec "ws://127.0.0.1:$PORT/demo/ws-echo" >"$WORK/spec.json"
     rm -rf "$WORK/reports"
     "$python" -m autobahntestsuite.wstest -m fuzzingclient -s "$WORK/spec.json" >"$WORK/log" 2>&1 ||

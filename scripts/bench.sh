@@ -170,7 +170,8 @@ append_row scenario server role version pass seconds requests errors requests_pe
     p50_us p99_us least_per_connection most_per_connection peak_kib bytes_per_connection idle_cpu_percent
 run_all
 {
-    echo "CPU: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1), kernel $(uname -r), $(rustc --version)."
+    echo "CPU: $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1)," \
+        "kernel $(uname -r), $(rustc --version)."
     echo "Medians of $passes interleaved passes of $seconds s;" \
         "server on core $SERVER_CORE, client on core $CLIENT_CORE."
     echo

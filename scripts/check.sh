@@ -54,7 +54,8 @@ step_features() {
     done
     cargo check --quiet -p windlass-actors --no-default-features
     # TLS is the largest part of a build: without its feature nobody must pay for it.
-    no_packages 'rustls|rcgen|aws-lc' --no-default-features --features io-uring,epoll,http2,ws,durable,json,tower
+    no_packages 'rustls|rcgen|aws-lc' --no-default-features \
+        --features io-uring,epoll,http2,ws,durable,json,tower
     # A program that embeds the library compiles no command line.
     no_packages 'clap|indicatif|toml|tracing-subscriber|tracing-appender|rcgen' --all-features
 }
@@ -67,7 +68,8 @@ step_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps; }
 step_package() {
     local copy status=0
     copy=$(mktemp -d)
-    git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - 2>/dev/null | tar -xf - -C "$copy"
+    git ls-files -z --cached --others --exclude-standard |
+        tar --null --ignore-failed-read -cf - -T - 2>/dev/null | tar -xf - -C "$copy"
     sed -i 's/^publish = false$/publish = true/' "$copy/Cargo.toml"
     # Tools for tests and benches are not packages.
     (export CARGO_TARGET_DIR && CARGO_TARGET_DIR=$(target_dir) && cd "$copy" &&
@@ -107,8 +109,8 @@ step_operating() { scripts/operating.sh; }
 # subscriber that waits for a busy machine does not look like a slow one.
 step_soak() {
     cargo build --quiet --bin windlass
-    WINDLASS_BIN=$(target_dir)/debug/windlass scripts/soak.sh --no-build --duration 20s --workload mixed --rate 500 \
-        --event-rate 50 --config "$SHED_NOTHING"
+    WINDLASS_BIN=$(target_dir)/debug/windlass scripts/soak.sh --no-build --duration 20s --workload mixed \
+        --rate 500 --event-rate 50 --config "$SHED_NOTHING"
 }
 
 # A second each of some cells, to find traffic that leaves descriptors open.

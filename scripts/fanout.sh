@@ -81,49 +81,52 @@ fi
 load() { taskset -c "$CLIENT_CORE" "$BIN/load" --target "127.0.0.1:$PORT" "$@"; }
 
 # counted COUNTER: prints a counter of the topic, `dropped` events or `closed` subscribers.
-counted() { curl -sf "http://127.0.0.1:$PORT/topics" | sed -n "s/.*\"topic\":\"bench\".*\"$1\":\([0-9]*\).*/\1/p"; }
-
-# above A B LIMIT: succeeds if A is more than LIMIT × B.
-above() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > limit * b) }'; }
-
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
+counted() {
+    curl -sf "http://127.0.0.1:$PORT/topics" |
+        sed -n "s/.*\"topic\":\"bench\".*\"$1\":\([0-9]*\).*/\1/p"
+}
 
 # verdict A B LIMIT: sets `verdict`, and `status` if A is above the limit.
 verdict() { if above "$@"; then verdict="too much" status=1; else verdict=ok; fi; }
 
+# Figures of `load` that the table of the cases stalled* shows.
+FIGURES=(publish_p50_us publish_p99_us p50_us p99_us)
+
 # publish STALLED: runs one pass of publishing with so many stalled subscribers; appends to
 # $WORK/$case-STALLED.*.
 publish() {
-    local stalled=$1 counter=dropped least before result key over=--sse
+    local stalled=$1 counter=dropped least before key over=--sse result=$WORK/result
     [[ $case == stalled ]] || over=--ws-topic
     least=$((stalled * events * seconds))
     [[ $case != stalled-ws-close ]] || counter=closed least=$stalled
     # The topic does not exist before the first pass.
     before=$(counted "$counter")
-    result=$(load "$over" $((SUBSCRIBERS - stalled)) --stalled "$stalled" --rate "$events" --duration "$seconds" --pause 0.3) ||
-        { say "$result"; fail "fan-out failed with $stalled stalled"; }
-    (($(counted "$counter") - ${before:-0} >= least)) || fail "the stalled subscriber lost no events: it did not stall"
-    for key in publish_p50_us publish_p99_us p50_us p99_us; do
-        value "$key" <<<"$result" >>"$WORK/$case-$stalled.$key"
-    done
-    say "  pass $pass/$passes  $stalled stalled: replies after $(value publish_p50_us <<<"$result") µs (p50), deliveries after $(value p99_us <<<"$result") µs (p99)"
+    load "$over" $((SUBSCRIBERS - stalled)) --stalled "$stalled" --rate "$events" --duration "$seconds" \
+        --pause 0.3 >"$result" || fail_with "$result" "fan-out failed with $stalled stalled"
+    (($(counted "$counter") - ${before:-0} >= least)) ||
+        fail "the stalled subscriber lost no events: it did not stall"
+    for key in "${FIGURES[@]}"; do value "$key" <"$result" >>"$WORK/$case-$stalled.$key"; done
+    say "  pass $pass/$passes  $stalled stalled:" \
+        "replies after $(value publish_p50_us <"$result") µs (p50)," \
+        "deliveries after $(value p99_us <"$result") µs (p99)"
 }
 
 # measure_stalled FIGURE NAME: compares a figure with and without a stalled subscriber.
 measure_stalled() {
-    local stalled with without
+    local stalled with without key
     for ((pass = 1; pass <= passes; pass++)); do
         for stalled in 0 1; do publish "$stalled"; done
     done
     without=$(median <"$WORK/$case-0.$1") with=$(median <"$WORK/$case-1.$1")
     verdict "$with" "$without" "$STALLED_LIMIT"
-    echo "$case: publishing $events events/s of 256 bytes to $SUBSCRIBERS subscribers, limit $STALLED_LIMIT on the $2."
+    echo "$case: publishing $events events/s of 256 bytes to $SUBSCRIBERS subscribers," \
+        "limit $STALLED_LIMIT on the $2."
     echo
     echo "| stalled | reply p50 µs | p99 µs | delivery p50 µs | p99 µs | × none | |"
     echo "|---|---|---|---|---|---|---|"
     for stalled in 0 1; do
         printf '| %s ' "$stalled"
-        for key in publish_p50_us publish_p99_us p50_us p99_us; do printf '| %s ' "$(median <"$WORK/$case-$stalled.$key")"; done
+        for key in "${FIGURES[@]}"; do printf '| %s ' "$(median <"$WORK/$case-$stalled.$key")"; done
         if ((stalled)); then echo "| $(ratio "$with" "$without") | $verdict |"; else echo "| 1.00 | |"; fi
     done
     echo
@@ -131,7 +134,8 @@ measure_stalled() {
 
 # subscribe RATE SECONDS: becomes the process of the subscribers, for the background.
 subscribe() {
-    exec chrt --idle 0 taskset -c "$CLIENT_CORE" "$BIN/load" --target "127.0.0.1:$PORT" --sse "$SUBSCRIBERS" --rate "$1" --duration "$2" --timeout 20 >"$WORK/load"
+    exec chrt --idle 0 taskset -c "$CLIENT_CORE" "$BIN/load" --target "127.0.0.1:$PORT" \
+        --sse "$SUBSCRIBERS" --rate "$1" --duration "$2" --timeout 20 >"$WORK/load"
 }
 
 # Sets half_rate to the events per second that load half of the core of the server.
@@ -141,17 +145,18 @@ find_half() {
     # Twice, because the cost of a delivery depends on the rate.
     for _ in 1 2; do
         before=$(cpu_ns "$SERVER_PID")
-        (subscribe "$half_rate" 2) || { cat "$WORK/load" >&2; fail "fan-out failed"; }
+        (subscribe "$half_rate" 2) || fail_with "$WORK/load" "fan-out failed"
         used=$(($(cpu_ns "$SERVER_PID") - before))
         deliveries=$(value requests <"$WORK/load")
-        half_rate=$(awk -v ns="$used" -v n="$deliveries" -v s="$SUBSCRIBERS" 'BEGIN { printf "%d", 0.5e9 / (ns / n * s) }')
+        half_rate=$(awk -v ns="$used" -v deliveries="$deliveries" -v subscribers="$SUBSCRIBERS" \
+            'BEGIN { printf "%d", 0.5e9 / (ns / deliveries * subscribers) }')
     done
     ((half_rate > 0)) || fail "no rate loads half of the core"
 }
 
 # probe NAME: runs one pass of the inline route, `alone` or `beside` the topic; appends to $WORK/NAME.*.
 probe() {
-    local name=$1 loader= before result
+    local name=$1 loader= before used result=$WORK/result
     if [[ $name == beside ]]; then
         subscribe "$half_rate" $((seconds + 3)) &
         loader=$!
@@ -160,19 +165,22 @@ probe() {
         sleep 1.5
     fi
     before=$(cpu_ns "$SERVER_PID")
-    result=$(load --rate "$rate" --connections 16 --duration "$seconds") || { say "$result"; fail "the inline route failed ($name)"; }
-    awk -v ns=$(($(cpu_ns "$SERVER_PID") - before)) -v s="$seconds" 'BEGIN { printf "%.0f\n", ns / 1e7 / s }' >>"$WORK/$name.cpu"
+    load --rate "$rate" --connections 16 --duration "$seconds" >"$result" ||
+        fail_with "$result" "the inline route failed ($name)"
+    used=$(($(cpu_ns "$SERVER_PID") - before))
+    awk -v ns="$used" -v s="$seconds" 'BEGIN { printf "%.0f\n", ns / 1e7 / s }' >>"$WORK/$name.cpu"
     if [[ $loader ]]; then
-        wait "$loader" || { cat "$WORK/load" >&2; fail "fan-out failed beside the inline route"; }
+        wait "$loader" || fail_with "$WORK/load" "fan-out failed beside the inline route"
         unset 'STARTED[-1]'
     fi
-    value p50_us <<<"$result" >>"$WORK/$name.p50"
-    value p99_us <<<"$result" >>"$WORK/$name.p99"
-    say "  pass $pass/$passes  $name: p50 $(value p50_us <<<"$result") µs, p99 $(value p99_us <<<"$result") µs, core $(tail -1 "$WORK/$name.cpu") %"
+    value p50_us <"$result" >>"$WORK/$name.p50"
+    value p99_us <"$result" >>"$WORK/$name.p99"
+    say "  pass $pass/$passes  $name: p50 $(value p50_us <"$result") µs, p99 $(value p99_us <"$result") µs," \
+        "core $(tail -1 "$WORK/$name.cpu") %"
 }
 
 measure_inline() {
-    local name alone beside
+    local name alone beside key
     find_half
     say "  $half_rate events/s load half of the core"
     for ((pass = 1; pass <= passes; pass++)); do
@@ -180,14 +188,19 @@ measure_inline() {
     done
     alone=$(median <"$WORK/alone.p99") beside=$(median <"$WORK/beside.p99")
     verdict "$beside" "$alone" "$INLINE_LIMIT"
-    echo "/demo/plaintext at $rate requests/s beside $half_rate events/s to $SUBSCRIBERS subscribers, limit $INLINE_LIMIT on the p99."
+    echo "/demo/plaintext at $rate requests/s beside $half_rate events/s to $SUBSCRIBERS subscribers," \
+        "limit $INLINE_LIMIT on the p99."
     echo
     echo "| | p50 µs | p99 µs | core % | × alone | |"
     echo "|---|---|---|---|---|---|"
     for name in alone beside; do
         printf '| %s ' "$name"
         for key in p50 p99 cpu; do printf '| %s ' "$(median <"$WORK/$name.$key")"; done
-        if [[ $name == beside ]]; then echo "| $(ratio "$beside" "$alone") | $verdict |"; else echo "| 1.00 | |"; fi
+        if [[ $name == alone ]]; then
+            echo "| 1.00 | |"
+        else
+            echo "| $(ratio "$beside" "$alone") | $verdict |"
+        fi
     done
     echo
 }
@@ -196,13 +209,16 @@ measure_inline() {
 start() {
     local command
     pick_port
-    command=("$BIN/windlass" serve --engine "$engine" --listen "127.0.0.1:$PORT" --shards 1 --cores "$SERVER_CORE" --workers 1 "$@")
+    command=("$BIN/windlass" serve --engine "$engine" --listen "127.0.0.1:$PORT" --shards 1
+        --cores "$SERVER_CORE" --workers 1 "$@")
     [[ ! $server ]] || read -ra command <<<"${server//\{listen\}/127.0.0.1:$PORT}"
     start_server "$SERVER_CORE" "$PORT" "${command[@]}"
-    load --rate "$rate" --connections 16 --duration 1 >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "the server does not serve /demo/plaintext"; }
+    load --rate "$rate" --connections 16 --duration 1 >"$WORK/warm-up" ||
+        fail_with "$WORK/warm-up" "the server does not serve /demo/plaintext"
 }
 
-echo "${server:-Engine $engine}; medians of $passes interleaved passes of $seconds s; server on core $SERVER_CORE, client on core $CLIENT_CORE."
+echo "${server:-Engine $engine}; medians of $passes interleaved passes of $seconds s;" \
+    "server on core $SERVER_CORE, client on core $CLIENT_CORE."
 echo
 status=0
 for case in "${cases[@]}"; do

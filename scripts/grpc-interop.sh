@@ -9,14 +9,14 @@
 # Needs openssl, the sources of gRPC, which hold the client, and some Python packages:
 #   apt-get source --download-only grpc     (Debian; or the archive of a release), unpacked
 #   python3 -m venv VENV && VENV/bin/pip install grpcio grpcio-tools google-auth requests
-# Then: GRPC_SOURCES=…/grpc-1.51.1 PYTHON=VENV/bin/python scripts/grpc-interop.sh. If something is missing, the
-# script says so and ends with status 77. The tests in tests/grpc make the same calls from Rust.
+# Then: GRPC_SOURCES=…/grpc-1.51.1 PYTHON=VENV/bin/python scripts/grpc-interop.sh. If something is missing,
+# the script says so and ends with status 77. The tests in tests/grpc make the same calls from Rust.
 set -euo pipefail
 source "$(dirname "$0")/lib/script.sh"
 
-ALL_CASES="empty_unary large_unary client_streaming server_streaming ping_pong empty_stream cancel_after_begin
-cancel_after_first_response timeout_on_sleeping_server status_code_and_message special_status_message custom_metadata
-unimplemented_method"
+ALL_CASES="empty_unary large_unary client_streaming server_streaming ping_pong empty_stream
+cancel_after_begin cancel_after_first_response timeout_on_sleeping_server status_code_and_message
+special_status_message custom_metadata unimplemented_method"
 ALL_CASES=${ALL_CASES//$'\n'/ }
 CASE_SECONDS=30
 
@@ -101,7 +101,7 @@ for engine in io_uring epoll; do
                 of_client=(--use_tls true --server_host_override localhost)
             fi
             start --engine "$engine" $place "${of_server[@]}"
-            if [[ $place ]]; then echo "$engine, $wire, on the pool"; else echo "$engine, $wire, on the shards"; fi
+            echo "$engine, $wire, on the $([[ $place ]] && echo pool || echo shards)"
             run_cases "${of_client[@]}" || failed=1
             stop_servers
         done

@@ -37,12 +37,14 @@ need valgrind valgrind
 
 toolchain="$(rustc --version | cut -d' ' -f1,2) $(uname -m) $(valgrind --version)"
 say "building (release)"
-binary=$(cargo build --release --quiet --bench instructions --message-format=json | sed -n 's/.*"executable":"\([^"]*instructions[^"]*\)".*/\1/p' | tail -1)
+binary=$(cargo build --release --quiet --bench instructions --message-format=json |
+    sed -n 's/.*"executable":"\([^"]*instructions[^"]*\)".*/\1/p' | tail -1)
 [[ -x $binary ]] || die "the build names no executable"
 
 # Prints the instructions of one run of an operation.
 count() {
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$binary" "$1" "$2" 2>&1 | sed -n 's/.*Collected : \([0-9]*\)$/\1/p'
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$binary" "$1" "$2" 2>&1 |
+        sed -n 's/.*Collected : \([0-9]*\)$/\1/p'
 }
 
 # Prints the committed figure of an operation.

@@ -77,7 +77,8 @@ if [[ $server ]]; then
     read -ra command <<<"${server//\{listen\}/$TARGET}"
 else
     # The shard runs on the first of the cores.
-    command=("$BIN/windlass" serve --listen "$TARGET" --shards 1 --cores "${cores%%[,-]*}" --workers "$workers" --demo-blocking)
+    command=("$BIN/windlass" serve --listen "$TARGET" --shards 1 --cores "${cores%%[,-]*}"
+        --workers "$workers" --demo-blocking)
 fi
 
 # Loads the server from the client core; the arguments are those of `load`.
@@ -93,12 +94,13 @@ make_load() {
         burn) set -- --path "/demo/burn?ms=20" --connections "$BLOCKING_JOBS" --ramp 0.3 ;;
         block) set -- --path "/demo/block?ms=50" --connections "$BLOCKING_JOBS" --ramp 0.3 ;;
     esac
-    exec nice -n 19 taskset -c "$CLIENT_CORE" "$BIN/load" --target "$TARGET" --duration "$around" --timeout 20 "$@" >"$WORK/load"
+    exec nice -n 19 taskset -c "$CLIENT_CORE" \
+        "$BIN/load" --target "$TARGET" --duration "$around" --timeout 20 "$@" >"$WORK/load"
 }
 
 # measure CASE: runs one pass; sets P50 and P99 of the fast route, in µs.
 measure() {
-    local loader= result
+    local loader=
     if [[ $1 != alone ]]; then
         make_load "$1" &
         loader=$!
@@ -106,16 +108,18 @@ measure() {
         # The slowest load takes a second to have all its jobs in flight.
         sleep 1.2
     fi
-    result=$(load --rate "$rate" --connections 16 --duration "$seconds") || { say "$result"; fail "the fast route failed beside $1"; }
+    load --rate "$rate" --connections 16 --duration "$seconds" >"$WORK/fast" ||
+        fail_with "$WORK/fast" "the fast route failed beside $1"
     if [[ $loader ]]; then
-        wait "$loader" || { cat "$WORK/load" >&2; fail "the load $1 failed"; }
+        wait "$loader" || fail_with "$WORK/load" "the load $1 failed"
         unset 'STARTED[-1]'
     fi
-    P50=$(value p50_us <<<"$result") P99=$(value p99_us <<<"$result")
+    P50=$(value p50_us <"$WORK/fast") P99=$(value p99_us <"$WORK/fast")
 }
 
 start_server "$cores" "$PORT" "${command[@]}"
-load --rate "$rate" --connections 16 --duration 1 >"$WORK/warm-up" || { cat "$WORK/warm-up" >&2; fail "the server does not serve /demo/plaintext"; }
+load --rate "$rate" --connections 16 --duration 1 >"$WORK/warm-up" ||
+    fail_with "$WORK/warm-up" "the server does not serve /demo/plaintext"
 
 for ((pass = 1; pass <= passes; pass++)); do
     for case in alone "${cases[@]}"; do
@@ -135,12 +139,8 @@ echo "|---|---|---|---|---|"
 status=0
 for case in alone "${cases[@]}"; do
     p99=$(median <"$WORK/$case.p99")
-    ratio=$(awk -v a="$p99" -v b="$alone" 'BEGIN { printf "%.2f", a / b }')
-    verdict=ok
-    if awk -v r="$ratio" -v limit="$LIMIT" 'BEGIN { exit !(r > limit) }'; then
-        verdict="too slow" status=1
-    fi
-    echo "| $case | $(median <"$WORK/$case.p50") | $p99 | $ratio | $verdict |"
+    if above "$p99" "$alone" "$LIMIT"; then verdict="too slow" status=1; else verdict=ok; fi
+    echo "| $case | $(median <"$WORK/$case.p50") | $p99 | $(ratio "$p99" "$alone") | $verdict |"
 done
 sort -g "$WORK/alone.p99" | awk 'NR == 1 { low = $1 } END { if ($1 > 3 * low)
     printf "\nThe p99 alone ranges from %s to %s: this machine is not idle, run again.\n", low, $1 }'

@@ -21,4 +21,5 @@ if (($# > 1)); then
 fi
 (($# < 3)) || other_argument "$3"
 
-exec cargo run --quiet --release -p windlass-peers --no-default-features --features mailbox --bin mailbox -- "${arguments[@]}"
+exec cargo run --quiet --release -p windlass-peers --no-default-features --features mailbox --bin mailbox \
+    -- "${arguments[@]}"

@@ -137,11 +137,13 @@ run_killed_load() {
 
 # Prints what may explain why the server served nothing.
 explain_nothing() {
+    local waiting
+    waiting=$(awk '$4 == "06"' /proc/net/tcp /proc/net/tcp6 2>/dev/null | wc -l)
     say "  nothing was served: the server has" \
         "$(find "/proc/$SERVER_PID/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l) tasks," \
         "RSS $(awk '/^VmRSS:/ { print $2, $3 }' "/proc/$SERVER_PID/status" 2>/dev/null)," \
         "$(fds) fds, nofile $(awk '/^Max open files/ { print $4 }' "/proc/$SERVER_PID/limits" 2>/dev/null);" \
-        "the machine has $(awk '$4 == "06"' /proc/net/tcp /proc/net/tcp6 2>/dev/null | wc -l) sockets in TIME_WAIT"
+        "the machine has $waiting sockets in TIME_WAIT"
 }
 
 run_cell() {

@@ -51,17 +51,21 @@ ask() { curl -s --max-time 10 --get --data-urlencode "query=$1" "http://$prometh
 is_up() { ask 'count_over_time(up{job="windlass"}[1m]) > 2 and up == 1' | grep -q '"value":'; }
 
 scraped_without_a_warning() {
+    local targets samples
     pick_port
     prometheus=127.0.0.1:$PORT
-    prometheus --config.file="$WORK/prometheus.yml" --storage.tsdb.path="$WORK/data" --web.listen-address="$prometheus" \
-        2>"$WORK/prometheus.log" &
+    prometheus --config.file="$WORK/prometheus.yml" --storage.tsdb.path="$WORK/data" \
+        --web.listen-address="$prometheus" 2>"$WORK/prometheus.log" &
     STARTED+=($!)
     eventually is_up
-    ask 'windlass_requests_total{route="/demo/json"}' | grep -q '"instance"' || fail "Prometheus has no samples"
-    if curl -s --max-time 10 "http://$prometheus/api/v1/targets" | grep -o '"lastError":"[^"][^"]*"'; then return 1; fi
+    ask 'windlass_requests_total{route="/demo/json"}' | grep -q '"instance"' ||
+        fail "Prometheus has no samples"
+    targets=$(curl -s --max-time 10 "http://$prometheus/api/v1/targets")
+    if grep -o '"lastError":"[^"][^"]*"' <<<"$targets"; then return 1; fi
     if grep -E 'level=(warn|error)' "$WORK/prometheus.log"; then return 1; fi
     if ask 'ALERTS' | grep '"alertname"'; then fail "an idle, healthy server raised an alert"; fi
-    echo "scraped without a warning: $(ask 'count({__name__=~"windlass_.*"})' | grep -o '"[0-9]*"\]' | tr -d '"]') samples"
+    samples=$(ask 'count({__name__=~"windlass_.*"})' | grep -o '"[0-9]*"\]' | tr -d '"]')
+    echo "scraped without a warning: $samples samples"
 }
 
 unit_is_valid() {
@@ -76,7 +80,8 @@ is_activated() {
     local at
     pick_port
     at=127.0.0.1:$PORT
-    systemd-socket-activate --listen="$at" --fdname=windlass "$binary" --listen systemd:windlass --shards 2 2>"$WORK/activated.log" &
+    systemd-socket-activate --listen="$at" --fdname=windlass \
+        "$binary" --listen systemd:windlass --shards 2 2>"$WORK/activated.log" &
     STARTED+=($!)
     eventually curl -s --max-time 10 -o "$WORK/reply" "http://$at/demo/plaintext"
     grep -q "serving address=$at" "$WORK/activated.log" || { cat "$WORK/activated.log"; return 1; }

@@ -30,8 +30,8 @@
 set -euo pipefail
 source "$(dirname "$0")/lib/script.sh"
 
-workload=mixed duration=10m connections='' rate=1000 events='' event_rate='' engine=auto ab='' nothing_dropped=''
-target='' config='' build=yes out=$(target_dir)/soak serve=() more=()
+workload=mixed duration=10m connections='' rate=1000 events='' event_rate='' engine=auto target='' config=''
+ab='' nothing_dropped='' build=yes out=$(target_dir)/soak serve=() more=()
 while (($#)); do
     case $1 in
         --workload) take_choice workload "h1 h2 ws sse slow mixed" "$@"; shift 2 ;;
@@ -52,9 +52,11 @@ while (($#)); do
         *) other_argument "$1" ;;
     esac
 done
-[[ ! $target || $target == http://* ]] || die "--target: '$target' is not a URL such as http://127.0.0.1:3000/"
+[[ ! $target || $target == http://* ]] ||
+    die "--target: '$target' is not a URL such as http://127.0.0.1:3000/"
 [[ ! $target || ! $ab ]] || die "--ab runs our own engines, not a --target"
-[[ ! $target || ! $nothing_dropped ]] || die "--nothing-dropped sets the mailboxes of our own server, not of a --target"
+[[ ! $target || ! $nothing_dropped ]] ||
+    die "--nothing-dropped sets the mailboxes of our own server, not of a --target"
 
 source scripts/lib/server.sh
 need taskset util-linux
@@ -88,7 +90,8 @@ load=(--workload "$workload" --duration "$duration" --connections "${connections
 targets=()
 start_ours() {
     pick_port
-    start_server "$(allowed_cores)" "$PORT" "$bin" serve --engine "$1" --listen "127.0.0.1:$PORT" "${serve[@]}"
+    start_server "$(allowed_cores)" "$PORT" \
+        "$bin" serve --engine "$1" --listen "127.0.0.1:$PORT" "${serve[@]}"
     targets+=(--target "$1=http://127.0.0.1:$PORT/demo/json" --pid "$SERVER_PID")
 }
 

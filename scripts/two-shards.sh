@@ -70,7 +70,7 @@ start() {
 
 # shards PORT PID: prints the CPU time (ns) and the requests of each shard of a server, one line per shard.
 shards() {
-    local port=$1 pid=$2 page task run rest shard
+    local port=$1 pid=$2 page task run rest shard requests
     local -a cpu=()
     page=$(curl -sf "http://127.0.0.1:$port/metrics") || fail "the server on port $port serves no metrics"
     # The executor of a shard may have a helper thread of the same name, which counts as the shard.
@@ -80,7 +80,9 @@ shards() {
         cpu[BASH_REMATCH[1]]=$((${cpu[BASH_REMATCH[1]]:-0} + run))
     done
     for shard in "${!cpu[@]}"; do
-        echo "${cpu[shard]} $(awk -v label="shard=\"$shard\"" '/^windlass_requests_dispatched_total/ && index($0, label) { n += $2 } END { print n + 0 }' <<<"$page")"
+        requests=$(grep '^windlass_requests_dispatched_total' <<<"$page" |
+            awk -v label="shard=\"$shard\"" 'index($0, label) { n += $2 } END { print n + 0 }')
+        echo "${cpu[shard]} $requests"
     done
 }
 
@@ -88,24 +90,28 @@ shards() {
 ask() {
     local core clients=() client
     for core in "${cores[@]}"; do
-        taskset -c "$core" "$BIN/load" --target "127.0.0.1:$1,127.0.0.1:$2" --connections "$CONNECTIONS" --rate "$rate" \
-            --duration "$seconds" >"$WORK/load-$core" &
+        taskset -c "$core" "$BIN/load" --target "127.0.0.1:$1,127.0.0.1:$2" --connections "$CONNECTIONS" \
+            --rate "$rate" --duration "$seconds" >"$WORK/load-$core" &
         clients+=($!)
     done
-    for client in "${clients[@]}"; do wait "$client" || { cat "$WORK"/load-* >&2; fail "a client failed"; }; done
+    for client in "${clients[@]}"; do
+        wait "$client" || { cat "$WORK"/load-* >&2; fail "a client failed"; }
+    done
 }
 
 # measure NAME PORT PID PORT PID: runs one pass with the server of each shard, which may be the same one
 # twice. Appends the CPU time per request of each shard, in µs, to $WORK/NAME.0 and $WORK/NAME.1.
 measure() {
-    local name=$1 before after shard
+    local name=$1 before after shard figures
     before=$(shards "$2" "$3"; [[ $2 == "$4" ]] || shards "$4" "$5")
     ask "$2" "$4"
     after=$(shards "$2" "$3"; [[ $2 == "$4" ]] || shards "$4" "$5")
-    paste -d' ' <(echo "$before") <(echo "$after") | awk '{ printf "%.4f %d\n", ($3 - $1) / 1e3 / ($4 - $2), $4 - $2 }' >"$WORK/pass"
+    paste -d' ' <(echo "$before") <(echo "$after") |
+        awk '{ printf "%.4f %d\n", ($3 - $1) / 1e3 / ($4 - $2), $4 - $2 }' >"$WORK/pass"
     (($(wc -l <"$WORK/pass") == 2)) || fail "$name: the number of shards is not two"
     for shard in 0 1; do sed -n "$((shard + 1))s/ .*//p" "$WORK/pass" >>"$WORK/$name.$shard"; done
-    say "  pass $pass/$passes  $name: $(awk '{ printf "%s%s µs/request (%d requests)", (NR > 1 ? ", " : ""), $1, $2 }' "$WORK/pass")"
+    figures=$(awk '{ printf "%s%s µs/request (%d requests)", (NR > 1 ? ", " : ""), $1, $2 }' "$WORK/pass")
+    say "  pass $pass/$passes  $name: $figures"
 }
 
 start "${cores[0]}"
@@ -122,8 +128,9 @@ for ((pass = 1; pass <= passes; pass++)); do
     measure two-shards "$port_both" "$pid_both" "$port_both" "$pid_both"
 done
 
-echo "CPU time per request at $rate requests/s a shard, engine $engine, medians of $passes interleaved passes of $seconds s;"
-echo "servers and clients on cores ${cores[*]}, limit $LIMIT."
+echo "CPU time per request at $rate requests/s per shard, engine $engine," \
+    "medians of $passes interleaved passes of $seconds s;" \
+    "servers and clients on cores ${cores[*]}, limit $LIMIT."
 echo
 echo "| shard | own server µs | one of two shards µs | ratio | |"
 echo "|---|---|---|---|---|"
@@ -131,9 +138,8 @@ status=0
 for shard in 0 1; do
     own=$(median <"$WORK/two-servers.$shard")
     shared=$(median <"$WORK/two-shards.$shard")
-    ratio=$(awk -v a="$shared" -v b="$own" 'BEGIN { printf "%.3f", a / b }')
-    verdict=ok
-    if awk -v r="$ratio" -v limit="$LIMIT" 'BEGIN { exit !(r > limit) }'; then verdict="too much" status=1; fi
-    printf '| %s | %.2f | %.2f | %s | %s |\n' "$shard" "$own" "$shared" "$ratio" "$verdict"
+    if above "$shared" "$own" "$LIMIT"; then verdict="too much" status=1; else verdict=ok; fi
+    printf '| %s | %.2f | %.2f | %s | %s |\n' \
+        "$shard" "$own" "$shared" "$(ratio "$shared" "$own" 3)" "$verdict"
 done
 exit $status

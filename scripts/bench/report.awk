@@ -33,7 +33,8 @@ function fairness(cell,    i, low, high) {
 
 # Columns of the scenarios with idle connections.
 function idle_head(scenario) {
-    return (idle[scenario] ~ /bytes/ ? " bytes/connection |" : "") (idle[scenario] ~ /idle/ ? " idle CPU % |" : "")
+    return (idle[scenario] ~ /bytes/ ? " bytes/connection |" : "") \
+        (idle[scenario] ~ /idle/ ? " idle CPU % |" : "")
 }
 function idle_rule(scenario) {
     return (idle[scenario] ~ /bytes/ ? "---|" : "") (idle[scenario] ~ /idle/ ? "---|" : "")

@@ -1,6 +1,6 @@
-"""Reads the reports of the Autobahn test suite, for scripts/autobahn.sh. Runs in Python 2.7, as the suite does.
+"""Reads the reports of the Autobahn test suite, for scripts/autobahn.sh. Runs in Python 2.7, like the suite.
 
-  autobahn.py condense INDEX OUT              writes the index of a report as case -> behaviour, one line per case
+  autobahn.py condense INDEX OUT              writes the index of a report, one line per case: its behaviour
   autobahn.py compare NAME RESULTS EXPECTED   exit status 1 if a case differs or failed
 """
 from __future__ import print_function
@@ -36,8 +36,8 @@ def compare(name, results, expected):
     results, expected = load(results), load(expected)
     if not results:
         sys.exit(name + ": no case ran")
-    counts = collections.Counter(results.values())
-    print("%s: %d cases: %s" % (name, len(results), ", ".join("%d %s" % (n, word) for word, n in counts.most_common())))
+    counts = collections.Counter(results.values()).most_common()
+    print("%s: %d cases: %s" % (name, len(results), ", ".join("%d %s" % (n, word) for word, n in counts)))
     failed = False
     for case in sorted(results, key=number):
         got, wanted = results[case], expected.get(case, "no expected result")

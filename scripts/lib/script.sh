@@ -55,7 +55,8 @@ take_number() {
 # take_rate VARIABLE OPTION [VALUE]…: a number per second, which may have a fraction.
 take_rate() {
     (($# > 2)) || die "$2 needs a value: a number per second above 0"
-    [[ $3 =~ ^[0-9]{1,8}(\.[0-9]{1,6})?$ && $3 =~ [1-9] ]] || die "$2: '$3' is not a number per second above 0"
+    [[ $3 =~ ^[0-9]{1,8}(\.[0-9]{1,6})?$ && $3 =~ [1-9] ]] ||
+        die "$2: '$3' is not a number per second above 0"
     printf -v "$1" %s "$3"
 }
 
@@ -107,7 +108,9 @@ take_cores() {
     local core last=$(($(nproc --all) - 1))
     (($# > 2)) || die "$2 needs a value: cores of this machine, 0 to $last, such as 0,2-3"
     [[ $3 =~ ^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$ ]] || die "$2: '$3' is not a list of cores such as 0,2-3"
-    for core in ${3//[,-]/ }; do is_core "$core" || die "$2: '$core' is not a core of this machine, 0 to $last"; done
+    for core in ${3//[,-]/ }; do
+        is_core "$core" || die "$2: '$core' is not a core of this machine, 0 to $last"
+    done
     printf -v "$1" %s "$3"
 }
 

@@ -19,7 +19,7 @@ pick_port() {
 is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # start_server CORES PORT COMMAND…: runs the command on these cores, sets SERVER_PID and waits until it
-# accepts.
+# accepts connections.
 start_server() {
     local cores=$1 port=$2 log deadline
     shift 2
@@ -29,8 +29,10 @@ start_server() {
     STARTED+=("$SERVER_PID")
     deadline=$((SECONDS + 30))
     until is_open "$port"; do
-        kill -0 "$SERVER_PID" 2>/dev/null || { cat "$log" >&2; die "the server ended before it accepted: $*"; }
-        ((SECONDS < deadline)) || { cat "$log" >&2; die "the server does not accept on port $port: $*"; }
+        kill -0 "$SERVER_PID" 2>/dev/null ||
+            { cat "$log" >&2; die "the server ended before it accepted connections: $*"; }
+        ((SECONDS < deadline)) ||
+            { cat "$log" >&2; die "the server does not accept connections on port $port: $*"; }
         pause 0.02
     done
 }
@@ -46,6 +48,12 @@ stop_servers() {
         wait "$pid" 2>/dev/null || true
     done
     STARTED=()
+}
+
+# fail_with FILE MESSAGE…: prints a file, then reports a failed measurement or check.
+fail_with() {
+    cat "$1" >&2
+    fail "${@:2}"
 }
 
 finish() {
@@ -74,7 +82,16 @@ peak_kib() { awk '/^VmHWM:/ { print $2 }' "/proc/$1/status"; }
 value() { sed -n "s/^$1=//p"; }
 
 # Prints the median of the numbers on standard input.
-median() { sort -g | awk '{ n[NR] = $1 } END { if (NR) print (NR % 2 ? n[(NR + 1) / 2] : (n[NR / 2] + n[NR / 2 + 1]) / 2) }'; }
+median() {
+    sort -g | awk '{ n[NR] = $1 }
+        END { if (NR) print (NR % 2 ? n[(NR + 1) / 2] : (n[NR / 2] + n[NR / 2 + 1]) / 2) }'
+}
+
+# ratio A B [DIGITS]: prints A / B, with 2 digits after the point by default.
+ratio() { awk -v a="$1" -v b="$2" -v digits="${3:-2}" 'BEGIN { printf "%.*f", digits, a / b }'; }
+
+# above A B LIMIT: succeeds if A is more than LIMIT × B.
+above() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > limit * b) }'; }
 
 # Cores that this process may use, as taskset writes them.
 allowed_cores() { taskset -pc $$ | sed 's/.*: //'; }
