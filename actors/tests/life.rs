@@ -111,7 +111,8 @@ fn ticks_missed_by_a_busy_actor_fire_once() {
         let (ticker, ticks) = ticker(&system);
         ticker.try_tell(Clock::Every(TICK)).unwrap();
         ticker.try_tell(Clock::Rest(10 * TICK)).unwrap();
-        // The first tick stands for all missed ones. The others keep to the period, whose first one may be short.
+        // The first tick stands for all missed ones. The others keep to the period. The first of them may be
+        // early.
         let at: Vec<Instant> = (1..=5)
             .map(|n| {
                 let (tick, at) = ticks.recv_timeout(LONG).unwrap();

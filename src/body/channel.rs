@@ -166,8 +166,8 @@ impl BodySender {
         wake(state, |s| s.consumer.take());
     }
 
-    /// Returns how many bytes the consumer has not taken; `None` if it has been dropped. If there are any, the
-    /// task is woken when it takes some, or is dropped.
+    /// Returns how many bytes the consumer has not taken; `None` if it has been dropped. If there are any,
+    /// the task is woken when it takes some, or is dropped.
     #[cfg(feature = "http2")]
     pub(crate) fn poll_untaken(&mut self, cx: &mut Context<'_>) -> Option<usize> {
         let mut state = self.shared.lock();

@@ -1,5 +1,7 @@
 //! WebSockets: messages in both directions over one connection.
 //!
+//! It must not know connections: a connection reads and writes a socket through `SocketState`.
+//!
 //! Supports RFC 6455, compression (RFC 7692), and WebSockets over a stream of HTTP/2 (RFC 8441).
 //!
 //! ```
@@ -22,8 +24,6 @@
 //! client disconnects, the future is dropped at its current `await`.
 //!
 //! [`upgrade()`] opens a socket from an ordinary handler, which has already seen the request.
-
-// This module must not know connections. A connection reads and writes a socket through `SocketState`.
 
 mod error;
 mod message;

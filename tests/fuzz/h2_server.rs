@@ -62,8 +62,8 @@ pub fn run(pieces: &[&[u8]]) -> (Vec<Seen>, Vec<u8>) {
             let mut cx = Context { limits: &limits, now, head: &mut head, out: &mut out };
             let Some(event) = connection.next(&mut input, &mut cx) else { break };
             record(&mut seen, &event, &head);
-            // The number of data events depends on the pieces. Sending data only at the end of a body keeps the
-            // output independent of them.
+            // The number of data events depends on the pieces. Sending data only at the end of a body keeps
+            // the output independent of them.
             let is_part = matches!(event, Event::Data { ends: false, .. });
             match event {
                 Event::Request { stream, ends } => {

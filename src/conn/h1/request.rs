@@ -73,8 +73,8 @@ impl<'a> Received<'a> {
         h2c::offered(env, io, self.head, self.bytes, self.exchange).is_some()
     }
 
-    /// Returns the client's offer to switch protocols. HTTP/2 takes over requests that are complete, so a body
-    /// that is streamed or discarded excludes it.
+    /// Returns the client's offer to switch protocols. HTTP/2 takes over requests that are complete, so a
+    /// body that is streamed or discarded excludes it.
     fn upgrade_offer(&self, env: &Env, io: &Io, mode: BodyMode, is_static: bool) -> UpgradeOffer {
         if self.head.framing().is_empty() || matches!(mode, BodyMode::Whole(_)) && !is_static {
             let settings = h2c::offered(env, io, self.head, self.bytes, self.exchange);

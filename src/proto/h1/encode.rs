@@ -188,7 +188,8 @@ pub fn error(out: &mut Vec<u8>, status: StatusCode, text: &str, date: &Date) {
     out.push(b'\n');
 }
 
-/// Writes the `connection` field, unless the default of the version already says what happens to the connection.
+/// Writes the `connection` field, unless the default of the version already says what happens to the
+/// connection.
 pub(super) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
     match (version, keep_alive) {
         (_, false) => out.extend_from_slice(b"connection: close\r\n"),

@@ -31,8 +31,8 @@ pub(super) fn lines_end_in_crlf(section: &[u8], headers: &[Header<'_>]) -> bool 
     is_crlf(section.len()) && (headers.is_empty() || is_crlf(section.len() - 2)) && { starts }.all(is_crlf)
 }
 
-/// Finds the cause of an error of httparse by parsing the lines again. It need not be fast: it is called at most
-/// once for a connection, which then closes.
+/// Finds the cause of an error of httparse by parsing the lines again. It need not be fast: it is called at
+/// most once for a connection, which then closes.
 #[cold]
 pub(super) fn fault(error: Error, mut lines: &[u8]) -> Reject {
     while !lines.is_empty() {

@@ -1,5 +1,5 @@
-//! HTTP/1.1 (RFC 9112) without I/O: parses requests and writes responses; parses responses for clients of tests
-//! and measurements.
+//! HTTP/1.1 (RFC 9112) without I/O: parses requests and writes responses. It also parses responses, for the
+//! clients of tests and measurements.
 //!
 //! It must not know sockets, clocks or connections.
 //!

@@ -73,8 +73,8 @@ impl Group {
         Self { dispatch: Some(Dispatch::Async), ..self }
     }
 
-    /// Adds middleware around all routes of the group: inside the middleware that was added before, and outside
-    /// that of inner groups and routes.
+    /// Adds middleware around all routes of the group: inside the middleware that was added before, and
+    /// outside that of inner groups and routes.
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
         self.layers.push(Layer::around(middleware));

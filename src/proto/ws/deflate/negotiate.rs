@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn an_offer_that_cannot_be_fulfilled_is_skipped() {
-        let offers = "permessage-deflate; server_max_window_bits=8, x-webkit-deflate-frame, permessage-deflate; \
-                      client_no_context_takeover, permessage-deflate";
+        let offers = "permessage-deflate; server_max_window_bits=8, x-webkit-deflate-frame, \
+                      permessage-deflate; client_no_context_takeover, permessage-deflate";
         let expected = "permessage-deflate; client_no_context_takeover";
         assert_eq!(response(&[offers], &KEPT).unwrap(), expected);
         assert_eq!(response(&["foo, bar", offers], &KEPT).unwrap(), expected);
