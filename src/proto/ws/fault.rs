@@ -92,7 +92,7 @@ impl Fault {
             Self::Opcode => (Code::PROTOCOL, "opcode", "an opcode is reserved"),
             Self::LengthNotMinimal => (Code::PROTOCOL, "length_not_minimal", "a length is not minimal"),
             Self::LengthTooLong => (Code::PROTOCOL, "length_too_long", "a length is 2^63 or more"),
-            Self::ControlFragmented => (Code::PROTOCOL, "control_fragmented", "a control frame is fragmented"),
+            Self::ControlFragmented => (Code::PROTOCOL, "control_fragmented", "a fragmented control frame"),
             Self::ControlTooLong => (Code::PROTOCOL, "control_too_long", "a control frame is too long"),
             Self::Continuation => (Code::PROTOCOL, "continuation", "a continuation frame has no message"),
             Self::Interrupted => (Code::PROTOCOL, "interrupted", "a message starts inside another one"),
