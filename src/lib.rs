@@ -1,7 +1,7 @@
 //! Windlass: an HTTP and push server for Linux, built on actors.
 //!
 //! It serves HTTP/1.1, HTTP/2, WebSockets and server-sent events. Each core runs one *shard*: a pinned event
-//! loop with its own sockets and connections. Shards share nothing and communicate by messages.
+//! loop with its own sockets, connections and actors. Shards communicate by messages.
 //!
 //! ```no_run
 //! use windlass::{Request, Router, Server, get};

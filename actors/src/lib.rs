@@ -1,9 +1,9 @@
 //! Actors on pinned shards.
 //!
-//! A [`System`] is a set of shards. A shard is one thread, pinned to a core, with an executor. Shards share
-//! nothing: what goes from one to another is a message. Actors ([`Actor`]) live on shards. Each has a bounded
-//! mailbox and takes messages through its [`Addr`]. A [`Pool`] runs what a shard must not run: blocking work,
-//! and work that needs tokio.
+//! A [`System`] is a set of shards. A shard is one thread, pinned to a core, with an executor and with the
+//! actors ([`Actor`]) that were spawned on it. An actor never moves to another shard. Each has a bounded
+//! mailbox and takes messages from any thread through its [`Addr`]. A [`Pool`] runs what a shard must not
+//! run: blocking work, and work that needs tokio.
 //!
 //! ```
 //! use std::time::Duration;

@@ -20,9 +20,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 impl Server {
     /// Ends the server in an orderly way and returns a report.
     ///
-    /// 1. The readiness check returns `503`, and the server stops accepting.
-    /// 2. Connections in the kernel's queue are served. Idle connections are closed.
-    /// 3. Requests in progress are answered with `Connection: close`.
+    /// 1. The readiness check returns `503`.
+    /// 2. Each shard accepts the connections in the kernel's queue, then closes its listening sockets.
+    /// 3. Requests in progress are answered, over HTTP/1.1 with `Connection: close`. Idle connections and
+    ///    event streams end.
     /// 4. After `grace` the remaining connections are reset. `None` stands for
     ///    [`Timeouts::grace`](crate::Timeouts::grace).
     ///

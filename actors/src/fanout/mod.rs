@@ -4,14 +4,14 @@
 //! ```text
 //!  publish ──► Topic ────────────► Relay ──────────► Queue ──► Subscription
 //!  any thread  one lock: numbers   an actor on each  one for   polled by
-//!              and sends an event  shard that has    each sub- its owner
-//!              to the relays       subscribers       scriber
+//!              and sends an event  shard             each sub- its owner
+//!              to the relays                         scriber
 //! ```
 //!
-//! A [`Topic`] numbers its events and sends each of them, in order, to the relays of the shards that have
-//! subscribers. A relay appends the event to the queues of its shard's subscribers and wakes those that wait.
-//! The subscribers handle the event later, in their own turns. So publishing touches no state of a subscriber
-//! but its queue.
+//! A [`Topic`] numbers its events, or takes the numbers of a store, and sends each event, in order, to the
+//! relays of the shards that have subscribers. A relay delivers the events of all topics to the subscribers
+//! of its shard: it appends an event to their queues and wakes those that wait. They handle it later. So
+//! publishing touches no state of a subscriber but its queue.
 //!
 //! Every queue is bounded in events and bytes. The [`Policy`] of a subscriber decides what happens to an
 //! event that finds its queue full. Each case is counted. A subscriber that lost events gets a [`Gap`] before

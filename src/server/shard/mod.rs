@@ -36,7 +36,7 @@ pub(crate) struct Shard<E> {
     engine: E,
     connections: Connections,
     local: Local,
-    /// Connections that were woken and have not had their turn.
+    /// Connections that were woken and have not been visited.
     woken: WakeQueue,
     /// Receiver of the report once the shard is drained.
     drained: Option<mpsc::Sender<(usize, DrainCounts)>>,
@@ -80,7 +80,7 @@ impl<E: Engine<Connections>> Shard<E> {
         }
     }
 
-    /// Gives a slice of the woken connections their turn.
+    /// Visits a slice of the woken connections.
     fn visit_woken(&mut self) {
         let mut slice = self.woken.slice(self.local.now());
         while let Some((id, reason)) = self.woken.next(&mut slice) {
