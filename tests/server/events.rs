@@ -3,6 +3,7 @@
 
 mod ends;
 mod history;
+mod proxies;
 mod queues;
 
 use std::sync::{
