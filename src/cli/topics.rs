@@ -114,6 +114,7 @@ pub(super) struct TopicConfig {
     subscribe_token: Option<String>,
     cors_origin: Option<String>,
     ws_publish: bool,
+    ws_subprotocols: Vec<String>,
     heartbeat: Option<String>,
     retry: Option<String>,
     pattern: Vec<PatternConfig>,
@@ -242,6 +243,7 @@ impl TopicConfig {
             }
         }
         access.ws_publish = self.ws_publish;
+        access.ws_subprotocols.clone_from(&self.ws_subprotocols);
         access.publish_token.clone_from(&self.publish_token);
         access.subscribe_token.clone_from(&self.subscribe_token);
         if let Some(origin) = &self.cors_origin {

@@ -6,8 +6,8 @@
 
 use std::fmt::{self, Display, Write as _};
 
-/// Comment line that keeps an idle connection open. Clients ignore it.
-pub const HEARTBEAT: &[u8] = b":\n\n";
+/// Empty comment, which clients ignore. It starts a stream and keeps an idle connection open.
+pub const COMMENT: &[u8] = b":\n\n";
 
 /// Maximum bytes of an encoded event beside its data, for an id and a name of ordinary length.
 pub const OVERHEAD_BYTES: usize = 128;

@@ -117,6 +117,23 @@ impl Request {
         pairs.into_iter().find_map(|(name, value)| (name == key).then_some(value))
     }
 
+    /// Returns the first value of a query key as bytes, percent-decoded. A `+` becomes a space.
+    pub fn query_bytes(&self, key: &str) -> Option<Cow<'_, [u8]>> {
+        self.query_pairs().find(|(name, _)| **name == *key.as_bytes()).map(|(_, value)| value)
+    }
+
+    /// Returns the keys and values of the query as bytes, percent-decoded, in order.
+    pub(crate) fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+        let query = self.query().unwrap_or_default().as_bytes();
+        query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (key, value) = match memchr::memchr(b'=', pair) {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &[][..]),
+            };
+            (form_decode(key), form_decode(value))
+        })
+    }
+
     /// Returns the authority: that of the request target, or without one the value of `Host`.
     pub fn host(&self) -> Option<&str> {
         self.head.authority.map(|span| self.head.text(span))
@@ -283,6 +300,15 @@ impl Request {
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.extensions
     }
+}
+
+/// Decodes a part of a query (WHATWG URL §5.1).
+fn form_decode(part: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'%', b'+', part).is_none() {
+        return Cow::Borrowed(part);
+    }
+    let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    percent_decode(&spaced).collect::<Vec<u8>>().into()
 }
 
 /// Converts to a request of the `http` crate. Creates a header map. The extensions include the [`Peer`].

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Deflate, Origins};
-use crate::proto::ws::Policy;
+use crate::proto::ws::{Policy, Subprotocols};
 
 /// Settings of the WebSockets of a route.
 ///
@@ -40,7 +40,18 @@ impl Settings {
     /// socket opens without a subprotocol.
     #[must_use]
     pub fn subprotocols<S: Into<String>>(mut self, protocols: impl IntoIterator<Item = S>) -> Self {
-        self.policy.protocols = protocols.into_iter().map(Into::into).collect();
+        let protocols = protocols.into_iter().map(Into::into).collect();
+        self.policy.subprotocols = Subprotocols::Supported(protocols);
+        self
+    }
+
+    /// Selects the first subprotocol that the client offers, whatever its name.
+    ///
+    /// For servers whose messages have one format. A browser closes a socket for which it has offered
+    /// subprotocols and the server has selected none. Overrides [`subprotocols`](Self::subprotocols).
+    #[must_use]
+    pub fn any_subprotocol(mut self) -> Self {
+        self.policy.subprotocols = Subprotocols::FirstOffered;
         self
     }
 

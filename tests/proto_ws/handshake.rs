@@ -2,7 +2,8 @@
 
 use http::{Method, StatusCode, Version, header};
 use windlass::proto::ws::{
-    Accepted, Opening, Origins, Policy, Refusal, accept, deflate::Settings, handshake::accept_key,
+    Accepted, Opening, Origins, Policy, Refusal, Subprotocols, accept, deflate::Settings,
+    handshake::accept_key,
 };
 
 /// Header fields of a browser's HTTP/1.1 request.
@@ -78,8 +79,11 @@ fn an_extended_connect_needs_no_key_and_no_upgrade() {
         negotiate(CONNECT, &[("origin", "https://b"), FIELDS_H2[1]], &Policy::default()).err(),
         Some(Refusal::Origin)
     );
-    let policy =
-        Policy { protocols: vec!["chat".into()], deflate: Some(Settings::default()), ..Policy::default() };
+    let policy = Policy {
+        subprotocols: Subprotocols::Supported(vec!["chat".into()]),
+        deflate: Some(Settings::default()),
+        ..Policy::default()
+    };
     let more = [
         FIELDS_H2[1],
         ("sec-websocket-protocol", "chat"),
@@ -183,7 +187,7 @@ fn other_origins_are_accepted_if_listed_or_if_any_is_allowed() {
 #[test]
 fn the_servers_order_selects_the_subprotocol() {
     let policy = Policy {
-        protocols: vec!["v2.chat".into(), "v1.chat".into(), "no token".into()],
+        subprotocols: Subprotocols::Supported(vec!["v2.chat".into(), "v1.chat".into(), "no token".into()]),
         ..Policy::default()
     };
     let agreed = |offers: &[(&str, &str)]| negotiate(GET, &with(offers), &policy).unwrap();
@@ -198,6 +202,25 @@ fn the_servers_order_selects_the_subprotocol() {
     for offer in ["V2.chat", "v3.chat", "v2", "no token"] {
         let none = agreed(&[(name, offer)]);
         assert!(none.protocol.is_none() && !none.headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL));
+    }
+}
+
+#[test]
+fn a_server_without_a_preference_selects_the_first_offered_subprotocol() {
+    let policy = Policy { subprotocols: Subprotocols::FirstOffered, ..Policy::default() };
+    let name = "Sec-WebSocket-Protocol";
+    for (offers, selected) in [
+        (&[][..], None),
+        (&[(name, "v1.chat, v2.chat")], Some("v1.chat")),
+        (&[(name, "V1.Chat"), (name, "v2.chat")], Some("V1.Chat")),
+        (&[(name, " , no token, v3")], Some("v3")),
+        (&[(name, "")], None),
+        (&[(name, "a\u{e9}")], None),
+    ] {
+        let accepted = negotiate(GET, &with(offers), &policy).unwrap();
+        assert_eq!(accepted.protocol.as_deref(), selected);
+        let sent = accepted.headers.get(header::SEC_WEBSOCKET_PROTOCOL);
+        assert_eq!(sent.map(|value| value.to_str().unwrap()), selected);
     }
 }
 

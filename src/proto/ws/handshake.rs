@@ -29,11 +29,25 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 pub struct Policy {
     /// Origins whose pages may connect. Default: the same origin.
     pub origins: Origins,
-    /// Supported subprotocols, in order of preference. The first one that the client offers is selected.
-    /// Default: none.
-    pub protocols: Vec<String>,
+    /// Selection of the subprotocol. Default: none is supported.
+    pub subprotocols: Subprotocols,
     /// Settings of permessage-deflate. Default: `None`, no compression.
     pub deflate: Option<Settings>,
+}
+
+/// Selection of the subprotocol from those that the client offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subprotocols {
+    /// Supported subprotocols, in order of preference. The first one that the client offers is selected.
+    Supported(Vec<String>),
+    /// The first one that the client offers.
+    FirstOffered,
+}
+
+impl Default for Subprotocols {
+    fn default() -> Self {
+        Self::Supported(Vec::new())
+    }
 }
 
 /// Request of an opening handshake, without its header fields.
@@ -93,20 +107,15 @@ pub fn accept<'a>(
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, value(&accept_key(key).ok_or(Refusal::Key)?)?);
     }
     check_origin(opening, &fields, &policy.origins)?;
-    let protocol = fields.subprotocol(&policy.protocols);
-    if let Some(protocol) = protocol {
+    let protocol = fields.subprotocol(&policy.subprotocols);
+    if let Some(protocol) = &protocol {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, value(protocol)?);
     }
     let agreed = fields.deflate(policy.deflate.as_ref())?;
     if let Some(agreed) = &agreed {
         headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, value(&agreed.response)?);
     }
-    Ok(Accepted {
-        status,
-        headers,
-        protocol: protocol.map(str::to_owned),
-        deflate: agreed.map(|agreed| agreed.params),
-    })
+    Ok(Accepted { status, headers, protocol, deflate: agreed.map(|agreed| agreed.params) })
 }
 
 /// Returns the Sec-WebSocket-Accept for a key, or `None` if the key is not 16 bytes in base64.
@@ -189,11 +198,19 @@ impl<'a, I: Iterator<Item = (&'a [u8], &'a [u8])> + Clone> Fields<I> {
         self.all(name).flat_map(semantics::list).any(|other| other.eq_ignore_ascii_case(element))
     }
 
-    /// Returns the first of the supported subprotocols that the client offers. Names are compared with case.
-    fn subprotocol<'p>(&self, ours: &'p [String]) -> Option<&'p str> {
+    /// Returns the selected subprotocol. Names are compared with case.
+    fn subprotocol(&self, ours: &Subprotocols) -> Option<String> {
         let offered = || self.all(b"sec-websocket-protocol").flat_map(semantics::list);
-        let ours = ours.iter().map(String::as_str).filter(|own| semantics::is_token(own.as_bytes()));
-        ours.into_iter().find(|own| offered().any(|offered| offered == own.as_bytes()))
+        match ours {
+            Subprotocols::Supported(ours) => {
+                let mut ours = ours.iter().filter(|own| semantics::is_token(own.as_bytes()));
+                ours.find(|own| offered().any(|offered| offered == own.as_bytes())).cloned()
+            }
+            Subprotocols::FirstOffered => {
+                let first = offered().find(|offered| semantics::is_token(offered))?;
+                Some(String::from_utf8_lossy(first).into_owned())
+            }
+        }
     }
 
     fn deflate(&self, settings: Option<&Settings>) -> Result<Option<Agreed>, Refusal> {

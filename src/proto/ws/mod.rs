@@ -34,7 +34,7 @@ pub use close::{Close, Closing};
 pub use code::Code;
 pub use event::{Closed, Event, Outgoing, Role};
 pub use fault::Fault;
-pub use handshake::{Accepted, Opening, Policy, accept};
+pub use handshake::{Accepted, Opening, Policy, Subprotocols, accept};
 pub use limits::Limits;
 pub use mask::Mask;
 pub use prepared::Prepared;

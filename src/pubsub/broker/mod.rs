@@ -50,7 +50,7 @@ use crate::{
     response::Response,
 };
 
-pub use super::event::{Event, PreparedEvent};
+pub use super::event::{Event, EventNameError, PreparedEvent};
 pub use error::PublishError;
 pub use name::{TopicName, TopicNameError};
 pub use publish::{Publish, Published};
@@ -190,7 +190,8 @@ impl Broker {
     /// or the topic is closed.
     ///
     /// The stream starts after the event that the header `Last-Event-ID` or the query key `last_event_id`
-    /// names: a position, or `earliest`. Without it, the stream starts with the next event.
+    /// names: a position, or `earliest`. Without it, and if it is empty, the stream starts with the next event.
+    /// The query key may also be spelled `lastEventId` or `last-event-id`.
     ///
     /// Returns an error response if the topic cannot be opened.
     pub fn subscribe(&self, topic: &TopicName, request: &Request) -> Response {
@@ -199,7 +200,7 @@ impl Broker {
     }
 
     /// Creates the response of [`subscribe`](Self::subscribe) without a request. `last` is a position as
-    /// text, or `earliest`.
+    /// text, or `earliest`. An empty text is `None`.
     pub fn stream(&self, topic: &TopicName, last: Option<&[u8]>) -> Response {
         self.respond(topic, last, None)
     }
@@ -222,7 +223,7 @@ impl Broker {
     ) -> Result<TopicStream<F>, PublishError> {
         let topic = self.open(topic)?;
         let options = topic.options(peer);
-        Ok(TopicStream::new(self.0.clone(), topic, options, last.map(ResumePoint::parse)))
+        Ok(TopicStream::new(self.0.clone(), topic, options, last.and_then(ResumePoint::parse)))
     }
 
     /// Closes a topic: each subscriber's stream ends after the events in its mailbox. The history stays in

@@ -8,6 +8,7 @@ mod encoded;
 mod format;
 #[cfg(feature = "ws")]
 mod json;
+mod name;
 mod server_sent;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ pub(crate) use encoded::{EncodedEvent, NewEvent};
 pub(crate) use format::{EventFormat, gap_between, unknown_id};
 #[cfg(feature = "ws")]
 pub(crate) use json::{JsonText, text_frame};
+pub use name::EventNameError;
 pub(crate) use server_sent::{ServerSent, chunk};
 
 /// An event to publish: data and an optional name.
@@ -33,15 +35,15 @@ impl Event {
         Self { name: None, data: data.into() }
     }
 
-    /// Sets the name. Clients select their event handlers by it.
+    /// Sets the name. Clients select their event handlers by it. An empty name is none.
     ///
     /// # Errors
     ///
-    /// The name contains a line break or a NUL.
-    pub fn named(self, name: impl Into<Bytes>) -> Result<Self, sse::InvalidText> {
+    /// The name is not UTF-8, contains a line break or a NUL, or is `gap`, which the server uses itself.
+    pub fn named(self, name: impl Into<Bytes>) -> Result<Self, EventNameError> {
         let name = name.into();
-        sse::check(&name)?;
-        Ok(Self { name: Some(name), ..self })
+        name::check(&name)?;
+        Ok(Self { name: Some(name).filter(|name| !name.is_empty()), ..self })
     }
 
     /// Returns the name.

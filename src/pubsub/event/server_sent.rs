@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use windlass_actors::Parcel;
 
-use super::{EncodedEvent, EventFormat};
+use super::{EncodedEvent, EventFormat, name::GAP};
 use crate::{
     body::Piece,
     proto::sse,
@@ -40,7 +40,7 @@ impl EventFormat for ServerSent {
     fn gap(resume: Option<Position>, details: &str) -> Bytes {
         let mut event = Vec::new();
         let id = resume.as_ref().map(|resume| resume as &dyn std::fmt::Display);
-        sse::append_event(&mut event, id, Some(b"gap"), details.as_bytes());
+        sse::append_event(&mut event, id, Some(GAP), details.as_bytes());
         event.into()
     }
 

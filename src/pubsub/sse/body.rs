@@ -69,7 +69,7 @@ impl HandlerStream {
         Self {
             queue,
             recorder,
-            phase: Phase::New(last_event_id.map(ResumePoint::parse)),
+            phase: Phase::New(last_event_id.and_then(ResumePoint::parse)),
             start: Some((client, start)),
             handler: None,
             topics: Vec::new(),

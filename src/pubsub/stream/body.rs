@@ -1,4 +1,4 @@
-//! The response body of an event stream, with heartbeats during silence.
+//! The response body of an event stream: it starts at once, and sends heartbeats during silence.
 
 use std::{
     future::Future,
@@ -36,9 +36,14 @@ pub(crate) trait EventStream: Send + Unpin {
 }
 
 /// A response body that forwards an event stream and sends a heartbeat comment when the stream is silent.
+///
+/// A stream that has nothing to send at first starts with a comment. Many proxies forward the response head only
+/// with the first byte of the body, and `EventSource` reports an open connection only with the head.
 pub(crate) struct HeartbeatBody<S> {
     stream: S,
     heartbeat: Heartbeat,
+    /// The first output has been returned.
+    has_started: bool,
     /// Polling again right after the last output returns `Pending`.
     rests: bool,
 }
@@ -47,12 +52,13 @@ impl<S: EventStream> HeartbeatBody<S> {
     /// Creates a body that sends a comment after each `interval` of silence. `None` and zero disable
     /// heartbeats.
     pub(crate) fn new(stream: S, interval: Option<Duration>) -> Self {
-        Self { stream, heartbeat: Heartbeat::new(interval), rests: false }
+        Self { stream, heartbeat: Heartbeat::new(interval), has_started: false, rests: false }
     }
 }
 
 impl<S: EventStream> Source for HeartbeatBody<S> {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BoxError>>> {
+        let is_first = !std::mem::replace(&mut self.has_started, true);
         match self.stream.poll_next(cx) {
             Poll::Ready(output) => {
                 self.heartbeat.record_output();
@@ -60,9 +66,13 @@ impl<S: EventStream> Source for HeartbeatBody<S> {
                 Poll::Ready(output.map(|output| output.map(Frame::Data)))
             }
             Poll::Pending => {
-                ready!(self.heartbeat.poll(cx));
+                if is_first {
+                    self.heartbeat.record_output();
+                } else {
+                    ready!(self.heartbeat.poll(cx));
+                }
                 self.rests = false;
-                Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(sse::HEARTBEAT)))))
+                Poll::Ready(Some(Ok(Frame::Data(Bytes::from_static(sse::COMMENT)))))
             }
         }
     }

@@ -155,13 +155,14 @@ pub(crate) enum ResumePoint {
 }
 
 impl ResumePoint {
-    /// Parses a last event id: a position, or `earliest`.
-    pub(crate) fn parse(last: &[u8]) -> Self {
-        match last {
+    /// Parses a last event id: a position, or `earliest`. Returns `None` if it is empty.
+    pub(crate) fn parse(last: &[u8]) -> Option<Self> {
+        Some(match last {
+            b"" => return None,
             b"earliest" => Self::Stored(Start::Earliest),
             text => {
                 Position::parse(text).map_or(Self::UnknownId, |position| Self::Stored(Start::After(position)))
             }
-        }
+        })
     }
 }

@@ -37,6 +37,11 @@ pub struct TopicAccess {
     /// The client must send the publish token when it opens the socket. Browsers, which cannot set headers
     /// there, send it as the query key `publish_token`.
     pub ws_publish: bool,
+    /// Subprotocols of the topics' WebSockets, in order of preference. Default: empty, the first one that the
+    /// client offers.
+    ///
+    /// A browser closes a socket for which it has offered subprotocols and the server has selected none.
+    pub ws_subprotocols: Vec<String>,
     /// A check that runs after the tokens. Default: none.
     pub check: Option<TopicCheck>,
 }

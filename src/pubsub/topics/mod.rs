@@ -24,7 +24,7 @@ pub use access::{TopicAccess, TopicAction, TopicCheck};
 /// Adds the routes of a broker's topics to a router.
 ///
 /// - `POST /topics/{topic}` publishes the request body, which must be UTF-8. The query key `event` names the
-///   event. The response is `202` with `{"id":…,"subscribers":…}`. It is sent once the event is stored with
+///   event; the name `gap` is reserved. The response is `202` with `{"id":…,"subscribers":…}`. It is sent once the event is stored with
 ///   the topic's [durability](crate::broker::TopicPolicy::durability).
 /// - `GET /topics/{topic}` streams the topic's events as server-sent events. With `Upgrade: websocket` each
 ///   event is a text message.
@@ -127,18 +127,10 @@ impl TopicService {
         if std::str::from_utf8(&body).is_err() {
             return Err(plain(StatusCode::BAD_REQUEST, "Invalid event: the request body must be UTF-8.\n"));
         }
-        let event = Event::new(body);
-        match request.query_value("event") {
-            None => Ok((topic, event)),
-            Some(name) => {
-                let named = event.named(name.into_owned()).ok();
-                let invalid = || {
-                    let text = "Invalid event name: it must not contain a line break or a NUL.\n";
-                    plain(StatusCode::BAD_REQUEST, text)
-                };
-                Ok((topic, named.ok_or_else(invalid)?))
-            }
-        }
+        let name = request.query_bytes("event").unwrap_or_default().into_owned();
+        let named = Event::new(body).named(name);
+        let invalid = |error| plain(StatusCode::BAD_REQUEST, format!("Invalid event name: {error}.\n"));
+        Ok((topic, named.map_err(invalid)?))
     }
 
     fn preflight(&self) -> Response {

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use http::Method;
 
-use super::TopicService;
+use super::{TopicAccess, TopicService};
 use crate::{
     body::Offer,
     pubsub::{
@@ -33,8 +33,17 @@ pub(super) fn open(service: &TopicService, request: &Request, topic: TopicName) 
     };
     let may_publish = service.access.may_publish_over_socket(request, &topic);
     let publisher = may_publish.then(|| service.broker.clone());
-    let settings = Settings::new().origins(service.access.origins());
+    let settings = settings(&service.access);
     ws::upgrade(request, &settings, move |socket| run(socket, events, topic, publisher))
+}
+
+fn settings(access: &TopicAccess) -> Settings {
+    let settings = Settings::new().origins(access.origins());
+    // The messages have one format, so the name of a subprotocol does not matter.
+    match access.ws_subprotocols.as_slice() {
+        [] => settings.any_subprotocol(),
+        supported => settings.subprotocols(supported),
+    }
 }
 
 /// Sends the topic's events and publishes the client's messages, one at a time.

@@ -6,7 +6,7 @@ use http::{Method, Version, header};
 use libfuzzer_sys::fuzz_target;
 use windlass::{
     http,
-    proto::ws::{Opening, Origins, Policy, accept, deflate::Settings},
+    proto::ws::{Opening, Origins, Policy, Subprotocols, accept, deflate::Settings},
 };
 
 const NAMES: [&[u8]; 8] = [
@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let policy = Policy {
         origins: Origins::Same,
-        protocols: vec!["b".into(), "a".into()],
+        subprotocols: Subprotocols::Supported(vec!["b".into(), "a".into()]),
         deflate: Some(Settings::default()),
     };
     let Ok(accepted) = accept(&opening, valid.chain(own.clone()), &policy) else { return };

@@ -121,7 +121,8 @@ fn streams_of_one_http2_connection_are_independent() {
     let mut open = || {
         let (response, mut body) = h2.open(request(Method::GET, "/e"));
         body.send_data(Bytes::new(), true).unwrap();
-        let stream = h2.wait(response).unwrap().into_body();
+        let mut stream = h2.wait(response).unwrap().into_body();
+        assert_eq!(h2.wait(stream.data()).unwrap().unwrap(), ":\n\n");
         let client = fixture.client();
         *fixture.client.lock().unwrap() = None;
         (stream, client)

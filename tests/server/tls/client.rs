@@ -158,14 +158,12 @@ impl Client {
         std::mem::take(&mut self.received)
     }
 
-    /// Reads until these bytes arrive and discards everything up to their end.
-    #[cfg(feature = "http2")]
+    /// Reads until these bytes arrive. Returns everything up to their end.
     #[track_caller]
-    pub(crate) fn until(&mut self, bytes: &[u8]) {
+    pub(crate) fn until(&mut self, bytes: &[u8]) -> Vec<u8> {
         loop {
             if let Some(at) = self.received.windows(bytes.len()).position(|window| window == bytes) {
-                self.received.drain(..at + bytes.len());
-                return;
+                return self.received.drain(..at + bytes.len()).collect();
             }
             assert!(self.read().unwrap() > 0, "the server closed before sending {}", bytes.escape_ascii());
         }

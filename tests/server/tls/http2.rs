@@ -15,7 +15,7 @@ const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 /// Encodes the client preface, SETTINGS, and a GET on stream 1. `:path` and `:authority` are literals, the
 /// other fields are indexed.
-fn first_request(path: &str) -> Vec<u8> {
+pub(super) fn first_request(path: &str) -> Vec<u8> {
     let mut block = vec![0x82, 0x87, 0x04, path.len() as u8];
     block.extend_from_slice(path.as_bytes());
     block.extend_from_slice(&[0x41, 4]);
@@ -26,7 +26,7 @@ fn first_request(path: &str) -> Vec<u8> {
     bytes
 }
 
-fn connect_offering(served: &TlsServer, protocols: &[&str]) -> Client {
+pub(super) fn connect_offering(served: &TlsServer, protocols: &[&str]) -> Client {
     let mut config = (*served.trust).clone();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     Client::connect(served.address(), &Arc::new(config))

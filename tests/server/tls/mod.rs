@@ -7,6 +7,7 @@ mod handshakes;
 #[cfg(feature = "http2")]
 mod http2;
 mod requests;
+mod streams;
 #[cfg(feature = "ws")]
 mod websocket;
 

@@ -40,6 +40,11 @@ impl Client {
         peer.send(format!("GET {path} HTTP/1.1\r\nHost: t\r\n{last}\r\n"));
         let head = String::from_utf8(peer.until(b"\r\n\r\n")).unwrap();
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        Self::reading(peer)
+    }
+
+    /// Reads the body of a response whose head was read already.
+    pub(crate) fn reading(peer: Peer) -> Self {
         Self { peer, text: Vec::new(), ended: false }
     }
 

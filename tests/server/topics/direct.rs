@@ -45,7 +45,7 @@ fn directly_delivered_events_count_as_body_bytes() {
     eventually("the client is subscribed", || {
         broker.stats(&topic).is_some_and(|stats| stats.subscribers == 1)
     });
-    let mut bytes = 0;
+    let mut bytes = ":\n\n".len() as u64;
     for number in 0..50 {
         publish(&broker, &topic, format!("event {number}"));
         // The next event finds the stream idle again.

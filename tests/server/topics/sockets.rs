@@ -118,6 +118,34 @@ fn tokens_topic_names_and_origins_are_checked_as_for_event_streams() {
     }
 }
 
+#[test]
+fn a_page_that_asks_for_a_subprotocol_gets_one() {
+    let (server, _) = with(|_| {});
+    for (offers, selected) in [
+        ("", None),
+        ("Sec-WebSocket-Protocol: feed.v2, feed.v1\r\n", Some("feed.v2")),
+        ("Sec-WebSocket-Protocol: feed.v1\r\nSec-WebSocket-Protocol: feed.v2\r\n", Some("feed.v1")),
+        ("Sec-WebSocket-Protocol: no token, ,feed\r\n", Some("feed")),
+        ("Sec-WebSocket-Protocol: \r\n", None),
+    ] {
+        let mut peer = connect(&server);
+        peer.send(opening("/topics/t", offers));
+        let reply = peer.reply();
+        assert_opened(&reply);
+        assert_eq!(reply.header("sec-websocket-protocol"), selected, "{offers}");
+    }
+    let mut access = TopicAccess::default();
+    access.ws_subprotocols = vec!["feed.v2".to_owned(), "feed.v1".to_owned()];
+    let server = serve(&Broker::new(BrokerSettings::default()).unwrap(), access);
+    for (offer, selected) in [("feed.v1, feed.v2", Some("feed.v2")), ("feed.v3", None)] {
+        let mut peer = connect(&server);
+        peer.send(opening("/topics/t", &format!("Sec-WebSocket-Protocol: {offer}\r\n")));
+        let reply = peer.reply();
+        assert_opened(&reply);
+        assert_eq!(reply.header("sec-websocket-protocol"), selected, "{offer}");
+    }
+}
+
 /// Opens a socket whose client does not read.
 fn open_without_reading(server: &windlass::Server, broker: &Broker) -> Peer {
     let mut peer = connect(server);
