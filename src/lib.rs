@@ -53,6 +53,7 @@
 mod body;
 mod conn;
 pub mod docs;
+pub mod extract;
 mod hooks;
 mod limits;
 mod metrics;
@@ -70,6 +71,7 @@ mod spread;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod waiting;
 #[cfg(feature = "ws")]
 pub mod ws;
 
@@ -88,8 +90,8 @@ pub use pubsub::{broker, sse};
 pub use request::{MissingState, Peer, Request, TrustedProxies};
 #[cfg(feature = "json")]
 pub use response::Json;
-pub use response::{Fields, HandlerError, IntoResponse, Rejection, Response};
-pub use routing::handler::{Handler, Middleware, Next};
+pub use response::{Fields, HandlerError, Html, IntoResponse, Redirect, Rejection, Response};
+pub use routing::handler::{Handler, LocalHandler, Middleware, Next, local};
 #[cfg(feature = "tower")]
 pub use routing::mount::{OriginalUri, mount};
 pub use routing::route::{Dispatch, Route, any, delete, get, head, options, patch, post, put, static_route};
@@ -104,6 +106,7 @@ pub use server::{
 pub use sse::{event_stream, event_stream_with};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
-pub use windlass_actors as actors;
+pub use waiting::{Elapsed, Interval, interval, timeout};
+pub use windlass_actors::{self as actors, sleep, sleep_until};
 #[cfg(feature = "ws")]
 pub use ws::{websocket, websocket_with};

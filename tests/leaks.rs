@@ -90,7 +90,7 @@ fn routes() -> Router {
     Router::new()
         .route(static_route("/static", "static"))
         .route(get("/async", delayed).run_async())
-        .route(get("/blocking", |_| "blocking").run_async())
+        .route(get("/blocking", || "blocking").run_async())
         .route(get("/forever", async |_: Request| std::future::pending::<()>().await).run_async())
 }
 

@@ -120,6 +120,7 @@ pub use host::Host;
 pub use pool::Pool;
 pub use shard::{
     Deadline, Driver, Local, Outlet, OutletKey, Parcel, ShardSender, ShardStats, Sleep, TaskHandle, Wait,
+    sleep, sleep_until,
 };
 pub use snapshot::{Publisher, Reader};
 pub use stop::Undelivered;

@@ -7,6 +7,8 @@
 mod context;
 mod head;
 mod missing_state;
+#[cfg(feature = "json")]
+mod params;
 mod peer;
 mod trusted_proxies;
 #[cfg(feature = "json")]
@@ -20,6 +22,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use percent_encoding::percent_decode;
 
@@ -30,6 +33,9 @@ pub(crate) use head::{Head, Span};
 pub use missing_state::MissingState;
 pub use peer::Peer;
 pub use trusted_proxies::TrustedProxies;
+
+/// Largest body that is collected on a streamed route, bytes. On other routes the route's limit applies.
+const STREAMED_BODY_BYTES: usize = 1024 * 1024;
 
 /// A request.
 ///
@@ -187,6 +193,13 @@ impl Request {
         head.params.iter().find(|(key, _)| head.text(*key) == name).map(|(_, value)| head.text(*value))
     }
 
+    /// Returns the names and percent-decoded values of all path parameters, in the order of the path.
+    pub fn params(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        let decoded = |raw| percent_decode(raw).decode_utf8_lossy();
+        let head = &self.head;
+        head.params.iter().map(move |(name, value)| (head.text(*name), decoded(head.bytes(*value))))
+    }
+
     /// Returns the first value of a header, or `None` if it is not UTF-8. The name is case-insensitive.
     pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
         std::str::from_utf8(self.header_bytes(name)?).ok()
@@ -230,6 +243,22 @@ impl Request {
     /// Takes the body and leaves an empty one.
     pub fn take_body(&mut self) -> Body {
         std::mem::take(&mut self.body)
+    }
+
+    /// Takes the whole body.
+    ///
+    /// # Errors
+    ///
+    /// `413` if the body is larger than the route's limit, or 1 MiB on a [streamed](crate::Route::streamed)
+    /// route. `400` if it ended early.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it is ready, the body is lost.
+    pub async fn whole_body(&mut self) -> Result<Bytes, Rejection> {
+        // A body that is already collected is within the limit of its route.
+        let collected = self.body.as_bytes().map_or(0, <[u8]>::len);
+        Ok(self.take_body().collect(STREAMED_BODY_BYTES.max(collected)).await?)
     }
 
     /// Replaces the body. For middleware.

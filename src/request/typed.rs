@@ -3,11 +3,8 @@
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 
-use super::Request;
+use super::{Request, params};
 use crate::response::Rejection;
-
-/// Largest body that is collected on a streamed route, bytes. On other routes the route's limit applies.
-const STREAMED_BODY_BYTES: usize = 1024 * 1024;
 
 impl Request {
     /// Parses the query. Requires the feature `json`.
@@ -34,21 +31,15 @@ impl Request {
         read.map_err(|error| invalid(StatusCode::BAD_REQUEST, "query", error))
     }
 
-    /// Parses the path parameters into a type with fields of the same names. Requires the feature `json`.
-    ///
-    /// For a single parameter use [`param_as`](Self::param_as).
+    /// Parses the path parameters: a single one, a tuple of all in their order, or a type with fields of their
+    /// names. Requires the feature `json`.
     ///
     /// # Errors
     ///
-    /// `400` if a parameter is missing or invalid. The text names it.
+    /// `400` if a parameter is invalid. The text names it. `500`, and a log line, if the route does not have the
+    /// parameters of the type.
     pub fn params_as<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
-        let mut pairs = form_urlencoded::Serializer::new(String::new());
-        for (name, _) in &self.head.params {
-            let name = self.head.text(*name);
-            pairs.append_pair(name, &self.param(name).unwrap_or_default());
-        }
-        let read = serde_html_form::from_str(&pairs.finish());
-        read.map_err(|error| invalid(StatusCode::BAD_REQUEST, "path parameters", error))
+        params::read(self)
     }
 
     /// Parses the body as JSON. Requires the feature `json`.
@@ -80,7 +71,7 @@ impl Request {
         self.expect_content("application/json", |kind| {
             kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
         })?;
-        let body = self.take_body().collect(STREAMED_BODY_BYTES.max(self.collected_bytes())).await?;
+        let body = self.whole_body().await?;
         serde_json::from_slice(&body).map_err(|error| {
             let status =
                 if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
@@ -102,14 +93,9 @@ impl Request {
     pub async fn form<T: DeserializeOwned>(&mut self) -> Result<T, Rejection> {
         const FORM: &str = "application/x-www-form-urlencoded";
         self.expect_content(FORM, |kind| kind == FORM)?;
-        let body = self.take_body().collect(STREAMED_BODY_BYTES.max(self.collected_bytes())).await?;
+        let body = self.whole_body().await?;
         serde_html_form::from_bytes(&body)
             .map_err(|error| invalid(StatusCode::UNPROCESSABLE_ENTITY, "form", error))
-    }
-
-    /// Returns the size of a body that is already collected, which is within the route's limit.
-    fn collected_bytes(&self) -> usize {
-        self.body.as_bytes().map_or(0, <[u8]>::len)
     }
 
     fn expect_content(&self, wanted: &str, matches: impl Fn(&str) -> bool) -> Result<(), Rejection> {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, convert::Infallible};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::Response;
 use crate::body::Body;
@@ -19,6 +19,9 @@ use crate::body::Body;
 /// | `(StatusCode, R)` | `R` with this status |
 /// | `([(name, value); N], R)` | `R` with these headers |
 /// | `(StatusCode, [(name, value); N], R)` | `R` with this status and these headers |
+/// | `(HeaderMap, R)`, `(StatusCode, HeaderMap, R)` | `R` with these headers, and this status |
+/// | [`Html<R>`](crate::Html) | `R` as `text/html; charset=utf-8` |
+/// | [`Redirect`](crate::Redirect) | a redirect |
 /// | `Result<R, E>` | `R` or `E` |
 /// | [`Json<T>`](crate::Json) | `T` as JSON, with the feature `json` |
 ///
@@ -152,6 +155,24 @@ where
     V: TryInto<HeaderValue>,
     R: IntoResponse,
 {
+    fn into_response(self) -> Response {
+        let (status, headers, rest) = self;
+        (headers, rest.into_response().with_status(status)).into_response()
+    }
+}
+
+impl<R: IntoResponse> IntoResponse for (HeaderMap, R) {
+    fn into_response(self) -> Response {
+        let (headers, rest) = self;
+        let mut response = rest.into_response();
+        let fields = response.fields_mut();
+        headers.keys().for_each(|name| fields.remove(name));
+        headers.iter().for_each(|(name, value)| fields.append(name.clone(), value.clone()));
+        response
+    }
+}
+
+impl<R: IntoResponse> IntoResponse for (StatusCode, HeaderMap, R) {
     fn into_response(self) -> Response {
         let (status, headers, rest) = self;
         (headers, rest.into_response().with_status(status)).into_response()

@@ -2,9 +2,11 @@
 
 mod error;
 mod fields;
+mod html;
 mod into_response;
 #[cfg(feature = "json")]
 mod json;
+mod redirect;
 
 use std::any::Any;
 
@@ -15,9 +17,11 @@ use crate::body::Body;
 
 pub use error::{HandlerError, Rejection};
 pub use fields::Fields;
+pub use html::Html;
 pub use into_response::IntoResponse;
 #[cfg(feature = "json")]
 pub use json::Json;
+pub use redirect::Redirect;
 
 /// A response: status, headers and body.
 ///

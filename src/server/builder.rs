@@ -32,7 +32,7 @@ pub(super) struct Listener {
 ///
 /// ```no_run
 /// use windlass::{Router, Server, get};
-/// let router = Router::new().route(get("/", |_| "hello"));
+/// let router = Router::new().route(get("/", || "hello"));
 /// let server = Server::builder().listen("127.0.0.1:8080".parse()?).router(router).start()?;
 /// println!("serving on {:?}", server.addresses());
 /// let report = server.drain(None);

@@ -108,7 +108,8 @@ impl Builder {
         if let Some(lost) = self.lost_log_lines.take() {
             metrics.set_lost_log_lines(lost);
         }
-        let Router { mut routes, state } = mem::take(&mut self.router);
+        let Router { mut routes } = mem::take(&mut self.router);
+        let state = routes.state.clone();
         routes.list.extend(self.operations.routes(&metrics));
         let pool = PoolStarter::new(self.pool.clone(), shards);
         let routes =

@@ -1,6 +1,6 @@
 //~ is not a handler
-//~ expected `Fn(Request) -> impl IntoResponse`, or an `async fn` of that shape
-//~ its output is a response: a text, bytes, a status, `Json(…)`, or a `Result` of these
+//~ expected a function of extractors that returns a response, or a `Send` future of one
+//~ its output is a response: a text, bytes, a status, `Json(…)` of a type with `Serialize`, or a `Result` of these
 //~ any error type converts to `windlass::HandlerError`
 use windlass::{Request, Router, get};
 

@@ -12,7 +12,7 @@ use std::{
 use http::StatusCode;
 use windlass::{
     Request, Router, RouterHandle, Server, TopicAccess,
-    actors::{Actor, Addr, Context, Flow, Local, Placement, Registry, Reply, SpawnOptions, error::AskError},
+    actors::{Actor, Addr, Context, Flow, Placement, Registry, Reply, SpawnOptions, error::AskError},
     broker::{Broker, BrokerSettings, Event, TopicName},
     get, http, topic_routes,
 };
@@ -149,7 +149,7 @@ fn timers_of_inline_handlers_overlap_on_their_shard() {
     async fn nap(_: Request) -> &'static str {
         let [now, most] = &ASLEEP;
         most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
-        Local::current().unwrap().sleep(Duration::from_millis(100)).await;
+        windlass::sleep(Duration::from_millis(100)).await;
         now.fetch_sub(1, SeqCst);
         "rested"
     }

@@ -274,8 +274,7 @@ fn a_reset_cancels_the_jobs_of_the_connection() {
 #[test]
 fn a_waiting_inline_handler_stays_on_its_shard() {
     async fn nap(_: Request) -> String {
-        let local = windlass::actors::Local::current().unwrap();
-        local.sleep(Duration::from_millis(50)).await;
+        windlass::sleep(Duration::from_millis(50)).await;
         thread_name_now()
     }
     fn thread_name_now() -> String {

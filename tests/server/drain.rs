@@ -36,9 +36,9 @@ async fn forever(_: Request) {
 fn routes() -> Router {
     Router::new()
         .route(static_route("/static", "static"))
-        .route(get("/inline", |_| "inline"))
+        .route(get("/inline", || "inline"))
         .route(get("/async", delayed).run_async())
-        .route(get("/blocking", |_| "blocking").run_async())
+        .route(get("/blocking", || "blocking").run_async())
         .route(get("/forever", forever).run_async())
         .route(post("/echo", |mut r: Request| r.take_body()))
 }
@@ -308,7 +308,7 @@ fn a_streamed_reply_is_finished() {
 #[test]
 fn connections_that_outlive_the_grace_are_cut_and_reported_by_cause() {
     let (sender, pieces) = mpsc::channel();
-    let server = start(routes().route(post("/body", |_| "")).route(streamed(pieces)));
+    let server = start(routes().route(post("/body", || "")).route(streamed(pieces)));
     let mut idle: Vec<_> = (0..3).map(|_| connect(&server)).collect();
     idle.iter_mut().for_each(|peer| assert_eq!(peer.get("/static").status, 200));
     let (mut job, mut stream, mut body, mut head) =

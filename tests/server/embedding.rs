@@ -43,7 +43,7 @@ fn two_servers_in_one_process_are_independent() {
     let report = one.drain(None);
     assert!(report.system.is_clean(), "{report}");
     assert_eq!(connect(&two).get("/").text(), "two", "the other server must keep serving");
-    two.routes().add_blocking(get("/new", |_| "new")).unwrap();
+    two.routes().add_blocking(get("/new", || "new")).unwrap();
     assert_eq!(connect(&two).get("/new").text(), "new");
 }
 
@@ -53,7 +53,7 @@ fn port_0_is_one_port_for_all_shards_of_a_listener() {
         .listen("127.0.0.1:0".parse().unwrap())
         .listen("[::1]:0".parse().unwrap())
         .cores(Cores::Unpinned(8))
-        .router(Router::new().route(get("/", |_| "here")))
+        .router(Router::new().route(get("/", || "here")))
         .start()
         .unwrap();
     let addresses = server.addresses();
@@ -75,7 +75,7 @@ fn threads() -> BTreeSet<String> {
 
 #[test]
 fn a_stopped_server_leaves_no_thread_and_no_port() {
-    let server = builder(Router::new().route(get("/", |_| "hello").run_async())).start().unwrap();
+    let server = builder(Router::new().route(get("/", || "hello").run_async())).start().unwrap();
     let shards: Vec<_> =
         threads().into_iter().filter(|task| name_of(task).starts_with("windlass-")).collect();
     assert!(shards.len() >= 2, "{shards:?}");
@@ -112,12 +112,12 @@ fn a_server_installs_no_signal_handler() {
 
 #[test]
 fn a_server_may_be_used_from_any_thread() {
-    let server = std::sync::Arc::new(start(Router::new().route(get("/", |_| "hello"))));
+    let server = std::sync::Arc::new(start(Router::new().route(get("/", || "hello"))));
     let threads: Vec<_> = (0..4)
         .map(|n| {
             let server = server.clone();
             thread::spawn(move || {
-                server.routes().add_blocking(get(format!("/{n}"), |_| "new")).unwrap();
+                server.routes().add_blocking(get(format!("/{n}"), || "new")).unwrap();
                 assert_eq!(connect(&server).get(&format!("/{n}")).text(), "new");
             })
         })
@@ -142,6 +142,6 @@ fn a_failing_actor_setup_fails_the_start() {
         "{refused:?}"
     );
     let bad =
-        builder(Router::new()).with_actors(|_, routes| Ok(routes.route(get("no-slash", |_| "")))).start();
+        builder(Router::new()).with_actors(|_, routes| Ok(routes.route(get("no-slash", || "")))).start();
     assert!(matches!(&bad, Err(StartError::Routes(_))), "{bad:?}");
 }

@@ -5,7 +5,7 @@ use windlass::{EngineKind, Router, Server, get};
 use crate::common::{self, connect, engine, engine_name};
 
 fn hello() -> Router {
-    Router::new().route(get("/", |_| "hello"))
+    Router::new().route(get("/", || "hello"))
 }
 
 /// Returns the label values of `windlass_engine_info`.

@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use windlass::{
-    Body, Hooks, PoolSettings, Request, RequestEnd, Router, Server, actors::Local, get, post, static_route,
-};
+use windlass::{Body, Hooks, PoolSettings, Request, RequestEnd, Router, Server, get, post, static_route};
 
 use crate::common::{builder, connect, eventually, metric};
 
@@ -74,7 +72,7 @@ impl Recorder {
 }
 
 async fn nap(_: Request) -> &'static str {
-    Local::current().unwrap().sleep(Duration::from_millis(30)).await;
+    windlass::sleep(Duration::from_millis(30)).await;
     "inline later"
 }
 
@@ -112,7 +110,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn routes() -> Router {
     Router::new()
         .route(static_route("/static", "static"))
-        .route(get("/inline/{id}", |_| "inline"))
+        .route(get("/inline/{id}", || "inline"))
         .route(get("/nap", nap))
         .route(get("/async", delayed).run_async())
         .route(get("/blocking", blocking).run_async())
@@ -120,8 +118,8 @@ fn routes() -> Router {
         .route(get("/boom-async", boom).run_async())
         .route(get("/stream", stream))
         .route(get("/stream-async", stream).run_async())
-        .route(post("/small", |_| "small").body_limit(4))
-        .route(post("/whole", |_| "whole"))
+        .route(post("/small", || "small").body_limit(4))
+        .route(post("/whole", || "whole"))
 }
 
 fn start_recording() -> (Server, Recorder) {
@@ -169,7 +167,7 @@ fn the_end_hook_gets_no_route_for_unmatched_requests() {
     assert_eq!(peer.reply().status, 405);
     assert_eq!((recorder.only_end().route, recorder.is_empty()), (None, true));
     let own = Recorder::default();
-    let server = builder(Router::new().not_found(|_| "own")).hooks(own.hooks()).start().unwrap();
+    let server = builder(Router::new().not_found(|| "own")).hooks(own.hooks()).start().unwrap();
     assert_eq!(connect(&server).get("/x").text(), "own");
     let end = own.only_end();
     assert_eq!((end.route, end.status, end.body_bytes), (None, Some(200), 3));
@@ -236,7 +234,7 @@ fn a_disconnect_during_the_handler_calls_the_end_hook() {
 
 #[test]
 fn a_disconnect_during_a_stream_reports_the_bytes_sent() {
-    let router = Router::new().route(get("/endless", |_| {
+    let router = Router::new().route(get("/endless", || {
         let (mut sender, body) = Body::channel(1024);
         block_on(sender.send(bytes::Bytes::from_static(b"first"))).unwrap();
         std::mem::forget(sender);

@@ -31,9 +31,9 @@ fn layers_run_from_the_server_through_groups_to_the_route() {
     let router = Router::new().with(t("server 1")).with(t("server 2")).group("/g", |g| {
         g.with(t("group"))
             .group("/s", |s| {
-                s.with(t("sub")).route(get("/deep", |_| "deep").with(t("route 1")).with(t("route 2")))
+                s.with(t("sub")).route(get("/deep", || "deep").with(t("route 1")).with(t("route 2")))
             })
-            .route(get("/shallow", |_| "shallow"))
+            .route(get("/shallow", || "shallow"))
     });
     let server = start(router);
     let mut peer = connect(&server);
@@ -53,20 +53,20 @@ fn a_layer_of_a_group_covers_all_its_routes_in_any_order() {
     let no = |_: &Request| Err::<(), _>(StatusCode::FORBIDDEN);
     let router = Router::new()
         .group("/g", |g| {
-            g.route(get("/before", |_| ""))
-                .group("/inner", |inner| inner.route(get("/x", |_| "")))
+            g.route(get("/before", || ""))
+                .group("/inner", |inner| inner.route(get("/x", || "")))
                 .with(marked)
-                .route(get("/after", |_| ""))
-                .group("/late", |inner| inner.route(get("/x", |_| "")))
+                .route(get("/after", || ""))
+                .group("/late", |inner| inner.route(get("/x", || "")))
         })
         .group("/private", |g| {
-            g.route(get("/inline", |_| ""))
-                .route(get("/async", |_| "").run_async())
+            g.route(get("/inline", || ""))
+                .route(get("/async", || "").run_async())
                 .route(static_route("/static", ""))
-                .group("/inner", |inner| inner.route(get("/x", |_| "")))
+                .group("/inner", |inner| inner.route(get("/x", || "")))
                 .authorize(no)
         })
-        .route(get("/outside", |_| ""));
+        .route(get("/outside", || ""));
     let server = start(router);
     let mut peer = connect(&server);
     for path in ["/g/before", "/g/after", "/g/inner/x", "/g/late/x"] {
@@ -85,9 +85,7 @@ fn layers_of_a_group_keep_their_order_when_routes_come_between() {
     let t = |name| traced(name, &trace);
     let router = Router::new().group("/g", |g| {
         g.with(t("outer 1"))
-            .group("/s", |s| {
-                s.route(get("/x", |_| "").with(t("route"))).with(t("inner 1")).with(t("inner 2"))
-            })
+            .group("/s", |s| s.route(get("/x", || "").with(t("route"))).with(t("inner 1")).with(t("inner 2")))
             .with(t("outer 2"))
     });
     assert_eq!(connect(&start(router)).get("/g/s/x").status, 200);
@@ -101,7 +99,7 @@ fn a_route_added_at_run_time_is_in_the_group_of_its_prefix() {
     let yes = |_: &Request| Ok::<(), StatusCode>(());
     let router = Router::new()
         .group("/users/{id}", |g| {
-            g.group("/keys", |keys| keys.authorize(no)).route(get("/name", |_| "")).authorize(yes)
+            g.group("/keys", |keys| keys.authorize(no)).route(get("/name", || "")).authorize(yes)
         })
         .group("/twice", |g| g.authorize(yes))
         .group("/twice", |g| g.authorize(no))
@@ -109,14 +107,14 @@ fn a_route_added_at_run_time_is_in_the_group_of_its_prefix() {
     let server = start(router);
     let routes = server.routes();
     for path in ["/users/{user}/keys", "/users/{id}/keys/{key}", "/users/{id}/keysmith", "/twin"] {
-        routes.add_blocking(get(path, |_| "")).unwrap();
+        routes.add_blocking(get(path, || "")).unwrap();
     }
     let mut peer = connect(&server);
     assert_eq!(peer.get("/users/7/keys").status, 403);
     assert_eq!(peer.get("/users/7/keys/8").status, 403);
     assert_eq!(peer.get("/users/7/keysmith").status, 200, "a prefix ends at a segment");
     assert_eq!(peer.get("/twin").status, 200);
-    let error = routes.add_blocking(get("/twice/new", |_| "")).unwrap_err().to_string();
+    let error = routes.add_blocking(get("/twice/new", || "")).unwrap_err().to_string();
     assert!(error.contains("several groups have the prefix `/twice`"), "{error}");
 }
 
@@ -131,10 +129,10 @@ fn every_kind() -> Router {
     }
     Router::new()
         .route(static_route("/static", "static"))
-        .route(get("/inline", |_| "inline"))
+        .route(get("/inline", || "inline"))
         .route(get("/ready", ready))
         .route(get("/async", delayed).run_async())
-        .route(get("/blocking", |_| "blocking").run_async())
+        .route(get("/blocking", || "blocking").run_async())
 }
 
 const EVERY_KIND: [&str; 5] = ["/static", "/inline", "/ready", "/async", "/blocking"];
@@ -203,7 +201,7 @@ fn a_panicking_layer_answers_500_and_the_connection_stays_open() {
         }
         response
     }
-    let server = start(every_kind().with(broken).route(get("/teapot", |_| StatusCode::IM_A_TEAPOT)));
+    let server = start(every_kind().with(broken).route(get("/teapot", || StatusCode::IM_A_TEAPOT)));
     let mut peer = connect(&server);
     for path in EVERY_KIND {
         assert_eq!(peer.get(path).status, 500, "{path}");

@@ -15,6 +15,7 @@ mod embedding;
 mod engine;
 mod events;
 mod examples;
+mod extractors;
 #[cfg(feature = "http2")]
 mod h2;
 mod hooks;
@@ -39,6 +40,7 @@ mod topics;
 #[cfg(feature = "json")]
 mod typed;
 mod virtual_time;
+mod waiting;
 #[cfg(feature = "io-uring")]
 #[path = "../support/without_io_uring.rs"]
 mod without_io_uring;

@@ -30,12 +30,12 @@ async fn delayed(_: Request) -> &'static str {
 fn routes() -> Router {
     Router::new()
         .route(static_route("/static", "static"))
-        .route(get("/inline/{id}", |_| "inline"))
+        .route(get("/inline/{id}", || "inline"))
         .route(get("/async", delayed).run_async())
-        .route(get("/blocking", |_| "blocking").run_async())
+        .route(get("/blocking", || "blocking").run_async())
         .route(post("/echo", |mut r: Request| r.take_body()))
-        .route(get("/fail", |_| StatusCode::BAD_GATEWAY))
-        .route(get("/moved", |_| StatusCode::FOUND))
+        .route(get("/fail", || StatusCode::BAD_GATEWAY))
+        .route(get("/moved", || StatusCode::FOUND))
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn requests_are_counted_by_route_method_and_status_class() {
 
 #[test]
 fn unmatched_requests_share_one_label() {
-    for router in [routes(), routes().not_found(|_| (StatusCode::NOT_FOUND, "own"))] {
+    for router in [routes(), routes().not_found(|| (StatusCode::NOT_FOUND, "own"))] {
         let server = start(router);
         let mut peer = connect(&server);
         for path in ["/a", "/b/c", "/inline", "/%22%7B%0A"] {
@@ -164,8 +164,8 @@ fn start_after_a_failed_bind() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let router = routes()
-            .route(get("/hog", |_| thread::sleep(Duration::from_millis(20))))
-            .route(get("/sleep", |_| thread::sleep(Duration::from_millis(300))).run_async());
+            .route(get("/hog", || thread::sleep(Duration::from_millis(20))))
+            .route(get("/sleep", || thread::sleep(Duration::from_millis(300))).run_async());
         let hooks =
             Hooks::default().on_end(|end| assert_ne!(end.path, "/fail", "deliberate panic of the test"));
         let broker = Broker::new(Default::default()).unwrap();
@@ -282,7 +282,7 @@ fn the_collector_works_in_a_registry_of_the_program() {
 
 #[test]
 fn the_snapshot_agrees_with_the_page() {
-    let server = start(routes().route(get("/boom", |_| -> () { panic!("deliberate panic of the test") })));
+    let server = start(routes().route(get("/boom", || -> () { panic!("deliberate panic of the test") })));
     let mut peer = connect(&server);
     ["/static", "/async", "/boom", "/nowhere"].into_iter().for_each(|path| drop(peer.get(path)));
     let before = server.metrics();

@@ -40,8 +40,8 @@ fn a_parameter_matches_one_segment_and_a_rest_parameter_many() {
 fn exact_paths_take_precedence_over_patterns_in_any_order() {
     let router = Router::new()
         .route(get("/user/{id}", param("id")))
-        .route(get("/{*any}", |_| "any"))
-        .route(get("/user/me", |_| "exactly me"))
+        .route(get("/{*any}", || "any"))
+        .route(get("/user/me", || "exactly me"))
         .route(static_route("/user/fixed", "fixed"));
     let server = start(router);
     let mut peer = connect(&server);
@@ -101,10 +101,10 @@ fn the_query_is_not_part_of_the_path() {
 #[test]
 fn a_known_path_with_another_method_answers_405_with_allow() {
     let router = Router::new()
-        .route(get("/thing", |_| "got"))
-        .route(put("/thing", |_| "put"))
-        .route(Route::new(Method::from_bytes(b"PURGE").unwrap(), "/thing", |_| "purged"))
-        .route(post("/only-post/{id}", |_| "posted"));
+        .route(get("/thing", || "got"))
+        .route(put("/thing", || "put"))
+        .route(Route::new(Method::from_bytes(b"PURGE").unwrap(), "/thing", || "purged"))
+        .route(post("/only-post/{id}", || "posted"));
     let server = start(router);
     let mut peer = connect(&server);
     let refused = send(&mut peer, "DELETE", "/thing");
@@ -120,10 +120,10 @@ fn a_known_path_with_another_method_answers_405_with_allow() {
 #[test]
 fn options_is_answered_unless_a_route_handles_it() {
     let router = Router::new()
-        .route(get("/a", |_| "a"))
-        .route(post("/b", |_| "b"))
-        .route(options("/own", |_| Response::text("mine").with_header("x-own", "1")))
-        .not_found(|_| (StatusCode::NOT_FOUND, "nothing"));
+        .route(get("/a", || "a"))
+        .route(post("/b", || "b"))
+        .route(options("/own", || Response::text("mine").with_header("x-own", "1")))
+        .not_found(|| (StatusCode::NOT_FOUND, "nothing"));
     let server = start(router);
     let mut peer = connect(&server);
     let reply = send(&mut peer, "OPTIONS", "/a");
@@ -134,8 +134,8 @@ fn options_is_answered_unless_a_route_handles_it() {
 
 #[test]
 fn options_asterisk_lists_all_methods_even_with_a_custom_404() {
-    let router = || Router::new().route(get("/a", |_| "a")).route(post("/b", |_| "b"));
-    for router in [router(), router().not_found(|_| "own"), router().route(get("/{*any}", |_| "any"))] {
+    let router = || Router::new().route(get("/a", || "a")).route(post("/b", || "b"));
+    for router in [router(), router().not_found(|| "own"), router().route(get("/{*any}", || "any"))] {
         let server = start(router);
         let mut peer = connect(&server);
         let reply = send(&mut peer, "OPTIONS", "*");
@@ -154,9 +154,9 @@ fn head_is_get_without_its_body_on_every_kind_of_route() {
     }
     let router = Router::new()
         .route(static_route("/static", "static text"))
-        .route(get("/inline", |_| "inline text"))
+        .route(get("/inline", || "inline text"))
         .route(get("/async", delayed).run_async())
-        .route(get("/blocking", |_| "blocking text").run_async())
+        .route(get("/blocking", || "blocking text").run_async())
         .route(get("/method", |r: Request| r.method().to_string()));
     let server = start(router);
     let mut peer = connect(&server);
@@ -181,7 +181,7 @@ fn a_custom_404_handler_answers_every_method_with_its_own_status() {
         let body = r.take_body().as_bytes().map_or(0, <[u8]>::len);
         (StatusCode::IM_A_TEAPOT, format!("{} {} {body}", r.method(), r.path()))
     };
-    let server = start(Router::new().route(get("/a", |_| "a")).not_found(own));
+    let server = start(Router::new().route(get("/a", || "a")).not_found(own));
     let mut peer = connect(&server);
     let reply = peer.get("/b");
     assert_eq!((reply.status, reply.text()), (418, "GET /b 0".to_owned()));
@@ -210,9 +210,9 @@ fn an_absolute_target_sets_path_and_host() {
 #[test]
 fn groups_add_their_prefix_and_may_nest() {
     let router = Router::new().group("/api", |api| {
-        api.route(get("/", |_| "root"))
+        api.route(get("/", || "root"))
             .route(get("/{id}", param("id")))
-            .group("v2/", |v2| v2.route(get("/x", |_| "v2 x")).route(post("/x", |_| "posted")))
+            .group("v2/", |v2| v2.route(get("/x", || "v2 x")).route(post("/x", || "posted")))
     });
     let server = start(router);
     let mut peer = connect(&server);
@@ -253,17 +253,17 @@ fn a_route_may_set_its_own_body_limit_and_a_streamed_route_has_none() {
 #[test]
 fn each_return_type_of_a_handler_becomes_its_documented_response() {
     let router = Router::new()
-        .route(get("/unit", |_| ()))
-        .route(get("/str", |_| "text"))
-        .route(get("/string", |_| String::from("text")))
-        .route(get("/bytes", |_| bytes::Bytes::from_static(b"\0\x01")))
-        .route(get("/vec", |_| vec![2u8, 3]))
-        .route(get("/status", |_| StatusCode::ACCEPTED))
-        .route(get("/pair", |_| (StatusCode::CREATED, "made")))
-        .route(get("/body", |_| Body::from("bare")))
-        .route(get("/ok", |_| -> Result<&str, StatusCode> { Ok("fine") }))
-        .route(get("/err", |_| -> Result<&str, StatusCode> { Err(StatusCode::CONFLICT) }))
-        .route(get("/http", |_| {
+        .route(get("/unit", || ()))
+        .route(get("/str", || "text"))
+        .route(get("/string", || String::from("text")))
+        .route(get("/bytes", || bytes::Bytes::from_static(b"\0\x01")))
+        .route(get("/vec", || vec![2u8, 3]))
+        .route(get("/status", || StatusCode::ACCEPTED))
+        .route(get("/pair", || (StatusCode::CREATED, "made")))
+        .route(get("/body", || Body::from("bare")))
+        .route(get("/ok", || -> Result<&str, StatusCode> { Ok("fine") }))
+        .route(get("/err", || -> Result<&str, StatusCode> { Err(StatusCode::CONFLICT) }))
+        .route(get("/http", || {
             http::Response::builder().status(203).header("x-a", "1").body("http").unwrap()
         }));
     let server = start(router);
@@ -343,7 +343,7 @@ fn headers_of_a_handler_cannot_break_the_framing() {
     let router = Router::new()
         .route(get("/overruled", overruled))
         .route(get("/split", split))
-        .route(get("/interim", |_| StatusCode::CONTINUE))
+        .route(get("/interim", || StatusCode::CONTINUE))
         .route(get("/close", close));
     let server = start(router);
     let mut peer = connect(&server);
@@ -361,7 +361,7 @@ fn headers_of_a_handler_cannot_break_the_framing() {
 
 #[test]
 fn a_route_added_at_run_time_takes_precedence_at_its_exact_path() {
-    let server = start(Router::new().route(get("/{any}", |_| "pattern")));
+    let server = start(Router::new().route(get("/{any}", || "pattern")));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/new").text(), "pattern");
     server.routes().add_blocking(static_route("/new", "exact")).unwrap();
@@ -395,7 +395,7 @@ fn timeouts_beyond_the_clocks_range_never_expire() {
     (timeouts.body_grace, timeouts.linger, timeouts.grace) = (Duration::MAX, Duration::MAX, Duration::MAX);
     let router = Router::new()
         .route(post("/echo", |mut r: Request| r.take_body()))
-        .route(get("/a", |_| "a").run_async());
+        .route(get("/a", || "a").run_async());
     let server = crate::common::builder(router).timeouts(timeouts).start().unwrap();
     let mut peer = connect(&server);
     peer.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Le");

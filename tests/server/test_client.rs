@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use windlass::{
     Body, Hooks, Limits, Next, Request, Router, Server, TestClient,
-    actors::{Actor, Addr, Context, Flow, Local, Placement, Reply, SpawnOptions},
+    actors::{Actor, Addr, Context, Flow, Placement, Reply, SpawnOptions},
     broker::{Broker, Event},
     get, post, static_route,
 };
@@ -18,7 +18,7 @@ use windlass::{
 use crate::common::eventually;
 
 async fn nap(_: Request) -> &'static str {
-    Local::current().unwrap().sleep(Duration::from_millis(5)).await;
+    windlass::sleep(Duration::from_millis(5)).await;
     "rested"
 }
 
@@ -34,11 +34,11 @@ async fn echo(mut request: Request) -> Body {
 fn routes() -> Router {
     Router::new()
         .route(static_route("/static", "static"))
-        .route(get("/thread", |_| format!("{:?}", thread::current().id())))
+        .route(get("/thread", || format!("{:?}", thread::current().id())))
         .route(get("/nap", nap))
         .route(get("/later", delayed).run_async())
-        .route(get("/blocking", |_| "blocking").run_async())
-        .route(get("/boom", |_| -> &'static str { panic!("deliberate panic of the test") }))
+        .route(get("/blocking", || "blocking").run_async())
+        .route(get("/boom", || -> &'static str { panic!("deliberate panic of the test") }))
         .route(post("/echo", echo))
         .route(post("/streamed", echo).streamed())
         .with(|request, next: Next| async move { next.run(request).await.with_header("x-layer", "1") })
@@ -98,7 +98,7 @@ fn hooks_are_called_and_dropping_a_stream_is_a_disconnect() {
     let hooks = Hooks::default().on_end(move |end| {
         recorded.lock().unwrap().push((end.path.to_owned(), end.error.map(str::to_owned)));
     });
-    let endless = get("/endless", |_| {
+    let endless = get("/endless", || {
         let (mut sender, body) = Body::channel(1024);
         send_blocking(&mut sender, "first");
         std::mem::forget(sender);
@@ -174,7 +174,7 @@ fn actors_run_on_the_shard_of_the_client() {
 
 #[test]
 fn an_invalid_route_is_an_error_at_the_start() {
-    let error = TestClient::new(Router::new().route(get("no-slash", |_| ""))).unwrap_err();
+    let error = TestClient::new(Router::new().route(get("no-slash", || ""))).unwrap_err();
     assert!(error.to_string().contains("must begin with '/'"), "{error}");
 }
 

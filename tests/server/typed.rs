@@ -52,8 +52,8 @@ fn routes() -> Router {
         .route(post("/json-small", json).body_limit(10))
         .route(post("/form", form))
         .route(get("/fails", fails))
-        .route(get("/tuple", |_| (StatusCode::CREATED, [("location", "/7"), ("x-id", "7")], "made")))
-        .route(get("/bad-header", |_| ([("x-bad", "a\nb")], "made")))
+        .route(get("/tuple", || (StatusCode::CREATED, [("location", "/7"), ("x-id", "7")], "made")))
+        .route(get("/bad-header", || ([("x-bad", "a\nb")], "made")))
 }
 
 #[track_caller]
@@ -75,7 +75,7 @@ fn parameters_and_queries_are_parsed_into_values() {
     assert_eq!(peer.get("/query?name=a+b&count=2&tag=x&tag=y").text(), r#"2 x a b ["x", "y"]"#);
     assert_eq!(peer.get("/square/12").text(), "144");
     for (path, describe) in [
-        ("/items/nut/many", "invalid path parameters: invalid digit"),
+        ("/items/nut/many", "parameter `count` is `many`, expected a whole number"),
         ("/query", "missing field `name`"),
         ("/query?name=a&count=-1", "invalid query: "),
         ("/square/x", "invalid path parameter `n`: invalid digit"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use windlass::{
     Operations, Request, Router, Server, TestClient, TestConnection, TestEnd, Timeouts, TopicAccess,
-    actors::{Local, clock},
+    actors::clock,
     broker::{Broker, BrokerSettings, Event},
     get, post, static_route, topic_routes,
 };
@@ -193,7 +193,7 @@ fn a_body_above_the_minimum_rate_has_no_total_timeout() {
 #[test]
 fn a_slow_handler_does_not_count_as_a_slow_body() {
     let handler = async |request: Request| {
-        Local::current().unwrap().sleep(SECOND * 90).await;
+        windlass::sleep(SECOND * 90).await;
         count(request).await
     };
     let set = |t: &mut Timeouts| {
@@ -342,7 +342,7 @@ mod ws {
     fn a_handler_that_does_not_read_causes_no_pong_timeout() {
         let settings = Settings::new().ping(Some(PING_AFTER)).pong(Some(PONG_WITHIN));
         let router = Router::new().route(websocket_with("/ws", settings, async |mut socket: Socket| {
-            Local::current().unwrap().sleep(PING_AFTER * 6).await;
+            windlass::sleep(PING_AFTER * 6).await;
             while let Some(Ok(message)) = socket.recv().await {
                 let _ = socket.send(message).await;
             }

@@ -40,7 +40,7 @@ impl<M: Send + 'static> Addr<M> {
         question: impl FnOnce(Reply<R>) -> M,
         timeout: Duration,
     ) -> Result<R, AskError> {
-        let deadline = Deadline::new(instant_after(time::now(), timeout), Arc::clone(&self.0.shard));
+        let deadline = Deadline::new(instant_after(time::now(), timeout), Some(Arc::clone(&self.0.shard)));
         match race(self.ask_untimed(question), deadline).await {
             Either::Left(answer) => answer,
             Either::Right(()) => Err(AskError::Timeout),

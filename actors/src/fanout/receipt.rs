@@ -55,7 +55,7 @@ impl<P: Payload> Receipt<P> {
     /// The future may be dropped, and the method called again.
     pub async fn delivery_report(&self, timeout: Duration) -> DeliveryReport {
         if let Some(shard) = &self.timer_shard {
-            let deadline = Deadline::new(instant_after(time::now(), timeout), Arc::clone(shard));
+            let deadline = Deadline::new(instant_after(time::now(), timeout), Some(Arc::clone(shard)));
             match race(pin!(self.event.counter.completed()), pin!(deadline)).await {
                 Either::Left(()) | Either::Right(()) => {}
             }

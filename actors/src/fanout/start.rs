@@ -56,7 +56,7 @@ impl<P: Payload> Fanout<P> {
 
     /// Returns a future that ends at `deadline`, wherever it is polled.
     pub fn deadline(&self, deadline: Instant) -> Deadline {
-        Deadline::new(deadline, Arc::clone(self.relays[0].address.remote()))
+        Deadline::new(deadline, Some(Arc::clone(self.relays[0].address.remote())))
     }
 
     /// Creates a topic. Its subscribers use these bounds and this policy unless they choose their own.

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Wake, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::{runtime::Handle, time::Sleep};
@@ -26,7 +26,8 @@ use crate::time;
 ///
 /// # Panics
 ///
-/// Polling it panics in a tokio runtime whose timers are not enabled.
+/// Polling it panics in a tokio runtime whose timers are not enabled, and one that [`sleep`] created panics on
+/// a thread that has neither a shard nor a tokio runtime.
 ///
 /// # Cancel safety
 ///
@@ -34,7 +35,7 @@ use crate::time;
 pub struct Deadline {
     deadline: Instant,
     /// Shard whose timers serve on a thread with neither a shard nor a tokio runtime.
-    fallback: Arc<Remote>,
+    fallback: Option<Arc<Remote>>,
     timer: Timer,
 }
 
@@ -52,13 +53,33 @@ impl Local {
     /// Returns a future that ends at `deadline`, wherever it is polled. On this shard it costs as much as a
     /// sleep.
     pub fn deadline(&self, deadline: Instant) -> Deadline {
-        Deadline::new(deadline, Arc::clone(self.remote()))
+        Deadline::new(deadline, Some(Arc::clone(self.remote())))
     }
 }
 
+/// Returns a future that ends `duration` after this call. It is `Send` and works on a shard and in a tokio
+/// runtime.
+///
+/// # Panics
+///
+/// See [`Deadline`].
+pub fn sleep(duration: Duration) -> Deadline {
+    sleep_until(time::instant_after(time::now(), duration))
+}
+
+/// Returns a future that ends at `deadline`. See [`sleep`].
+pub fn sleep_until(deadline: Instant) -> Deadline {
+    Deadline::new(deadline, None)
+}
+
 impl Deadline {
-    pub(crate) fn new(deadline: Instant, fallback: Arc<Remote>) -> Self {
+    pub(crate) fn new(deadline: Instant, fallback: Option<Arc<Remote>>) -> Self {
         Self { deadline, fallback, timer: Timer::Unset }
+    }
+
+    /// Returns the instant at which the future ends.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// Chooses and starts a timer.
@@ -69,7 +90,10 @@ impl Deadline {
         } else if Handle::try_current().is_ok() {
             Timer::Tokio(Box::pin(tokio::time::sleep_until(self.deadline.into())))
         } else {
-            match RemoteTimer::start(self.deadline, waker, &self.fallback) {
+            let fallback = self.fallback.as_ref();
+            let fallback =
+                fallback.expect("a sleep was polled on a thread without a shard or a tokio runtime");
+            match RemoteTimer::start(self.deadline, waker, fallback) {
                 Some(timer) => Timer::Remote(timer),
                 // The shard accepts no calls now, so the task polls again at once.
                 None => return waker.wake_by_ref(),
@@ -123,7 +147,11 @@ impl Drop for Deadline {
                 let waker = local.and_then(|local| local.timers().remove(key));
                 drop(waker);
             }
-            Timer::Remote(timer) => timer.cancel(&self.fallback),
+            Timer::Remote(timer) => {
+                if let Some(fallback) = &self.fallback {
+                    timer.cancel(fallback);
+                }
+            }
             Timer::Tokio(_) | Timer::Unset => {}
         }
     }

@@ -17,7 +17,7 @@ mod stats;
 mod task;
 mod timers;
 
-pub use deadline::Deadline;
+pub use deadline::{Deadline, sleep, sleep_until};
 pub use driver::{Driver, Wait};
 pub use inbox::ShardSender;
 pub use local::Local;

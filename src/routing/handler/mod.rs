@@ -1,18 +1,17 @@
-//! Handlers: closures that answer requests.
+//! Handlers: functions that answer requests.
 //!
-//! A handler is a closure from [`Request`] to something that [becomes a response](IntoResponse), or to a
-//! future of it. Inline and async routes have the same handler type, because the dispatch of a route can
-//! change while it serves. The future need not be `Send`: it is created where it is polled.
+//! A handler is a function of [extractors](crate::extract), such as the [`Request`] itself, to something that
+//! [becomes a response](IntoResponse), or to a future of it. Inline and async routes have the same handler
+//! type, because the dispatch of a route can change while it serves.
 
+mod function;
 mod middleware;
 
 use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
-use crate::{
-    request::Request,
-    response::{IntoResponse, Response},
-};
+use crate::{extract::RequiredState, request::Request, response::Response};
 
+pub use function::{LocalHandler, local};
 pub(crate) use middleware::{Chain, Layer};
 pub use middleware::{Middleware, Next};
 
@@ -46,85 +45,55 @@ pub enum HandlerKind {
     Shard,
 }
 
-/// Marker of closures that return a response.
-#[derive(Debug)]
-pub struct ReturnsResponse(());
-
-/// Marker of closures that return a future of a response.
-#[derive(Debug)]
-pub struct ReturnsFuture(());
-
-/// A closure that answers requests.
+/// A function that answers requests.
 ///
-/// Implemented for `Fn(Request) -> impl IntoResponse` and `Fn(Request) -> impl Future<Output = impl
-/// IntoResponse>`. The parameter `M` distinguishes the two and is always inferred.
+/// It takes up to 16 [extractors](crate::extract), and returns something that [becomes a
+/// response](IntoResponse) or a `Send` future of it. All but the last implement
+/// [`FromRequestParts`](crate::extract::FromRequestParts). The last one may take the body or the whole
+/// [`Request`]. The parameter `M` distinguishes the shapes and is always inferred.
+///
+/// The future is `Send`, so that a lock guard that is kept across an `await`, which could stop a whole shard,
+/// does not compile. [`local`](crate::local) takes a function whose future is not `Send`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
-    label = "expected `Fn(Request) -> impl IntoResponse`, or an `async fn` of that shape",
-    note = "a handler takes exactly one `windlass::Request`; it and its captures are `Send + Sync + 'static`",
-    note = "its output is a response: a text, bytes, a status, `Json(…)`, or a `Result` of these",
-    note = "any error type converts to `windlass::HandlerError`"
+    label = "expected a function of extractors that returns a response, or a `Send` future of one",
+    note = "all arguments are extractors (`windlass::extract`); only the last one may take the body or the `Request`",
+    note = "its output is a response: a text, bytes, a status, `Json(…)` of a type with `Serialize`, or a `Result` of these",
+    note = "any error type converts to `windlass::HandlerError`",
+    note = "it and its captures are `Send + Sync + 'static`; if only its future is not `Send`, use `windlass::local(…)`"
 )]
 pub trait Handler<M>: sealed::Sealed<M> + Send + Sync + 'static {}
 
-mod sealed {
+impl<M, H: sealed::Sealed<M> + Send + Sync + 'static> Handler<M> for H {}
+
+pub(crate) mod sealed {
+    use std::sync::Arc;
+
     use super::{HandlerKind, HandlerOutput, Request};
+    use crate::extract::RequiredState;
 
     pub trait Sealed<M> {
         #[doc(hidden)]
         const KIND: HandlerKind;
         #[doc(hidden)]
-        fn call(&self, request: Request) -> HandlerOutput;
+        fn call(handler: &Arc<Self>, request: Request) -> HandlerOutput;
+        #[doc(hidden)]
+        fn required_state() -> Vec<RequiredState>;
     }
-}
-
-impl<F, R> sealed::Sealed<ReturnsResponse> for F
-where
-    F: Fn(Request) -> R + Send + Sync + 'static,
-    R: IntoResponse,
-{
-    const KIND: HandlerKind = HandlerKind::Sync;
-
-    fn call(&self, request: Request) -> HandlerOutput {
-        HandlerOutput::Ready(self(request).into_response())
-    }
-}
-
-impl<F, R> Handler<ReturnsResponse> for F
-where
-    F: Fn(Request) -> R + Send + Sync + 'static,
-    R: IntoResponse,
-{
-}
-
-impl<F, Fut> sealed::Sealed<ReturnsFuture> for F
-where
-    F: Fn(Request) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output: IntoResponse> + 'static,
-{
-    const KIND: HandlerKind = HandlerKind::Async;
-
-    fn call(&self, request: Request) -> HandlerOutput {
-        let future = self(request);
-        HandlerOutput::Future(Box::pin(async move { future.await.into_response() }))
-    }
-}
-
-impl<F, Fut> Handler<ReturnsFuture> for F
-where
-    F: Fn(Request) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output: IntoResponse> + 'static,
-{
 }
 
 /// A handler without its type.
 pub(crate) trait ErasedHandler: Send + Sync {
     fn kind(&self) -> HandlerKind;
     fn call(&self, request: Request) -> HandlerOutput;
+    /// Returns the types of state that its arguments need.
+    fn required_state(&self) -> Vec<RequiredState> {
+        Vec::new()
+    }
 }
 
 struct TypedHandler<H, M> {
-    handler: H,
+    handler: Arc<H>,
     marker: PhantomData<fn() -> M>,
 }
 
@@ -134,11 +103,15 @@ impl<M: 'static, H: Handler<M>> ErasedHandler for TypedHandler<H, M> {
     }
 
     fn call(&self, request: Request) -> HandlerOutput {
-        self.handler.call(request)
+        H::call(&self.handler, request)
+    }
+
+    fn required_state(&self) -> Vec<RequiredState> {
+        H::required_state()
     }
 }
 
 /// Erases the type of a handler.
 pub(crate) fn erase<M: 'static>(handler: impl Handler<M>) -> Arc<dyn ErasedHandler> {
-    Arc::new(TypedHandler { handler, marker: PhantomData })
+    Arc::new(TypedHandler { handler: Arc::new(handler), marker: PhantomData })
 }

@@ -9,7 +9,7 @@ mod registry;
 
 use std::fmt;
 
-use http::{Extensions, Method};
+use http::Method;
 
 #[cfg(feature = "tower")]
 use crate::body::{Body, BoxError};
@@ -38,15 +38,14 @@ pub(crate) use registry::RouteRegistry;
 /// async fn report(_: Request) -> &'static str { "made" }
 ///
 /// let router = Router::new()
-///     .route(get("/", |_| "hello"))
+///     .route(get("/", || "hello"))
 ///     .group("/api", |api| {
-///         api.run_async().route(post("/reports", report)).route(get("/status", |_| "fine").run_inline())
+///         api.run_async().route(post("/reports", report)).route(get("/status", || "fine").run_inline())
 ///     });
 /// ```
 #[derive(Clone, Default)]
 pub struct Router {
     pub(crate) routes: RouteSet,
-    pub(crate) state: Extensions,
 }
 
 impl Router {
@@ -136,13 +135,13 @@ impl Router {
         self
     }
 
-    /// Adds a value that handlers read with [`Request::state`](crate::Request::state). A router has at most
-    /// one value of each type.
+    /// Adds a value that handlers take as [`State<T>`](crate::extract::State) or read with
+    /// [`Request::state`](crate::Request::state). A router has at most one value of each type.
     ///
     /// Each shard keeps a clone of the value. Use an `Arc` for a value that all shards share.
     #[must_use]
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
-        self.state.insert(value);
+        self.routes.state.insert(value);
         self
     }
 }

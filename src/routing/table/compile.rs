@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use http::HeaderValue;
+use http::{Extensions, HeaderValue};
 
 use super::{
     CompiledPath, CompiledRoute, RouteAction, RouteError, RouteTable, Scope, compiled::Images,
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     metrics::{Metrics, RouteMetrics, UNMATCHED},
     routing::{
-        handler::{Chain, HandlerKind, Layer},
+        handler::{Chain, ErasedHandler, HandlerKind, Layer},
         route::{Action, Dispatch, PathScope, Route, SUBTREE_PARAM, Shed},
     },
 };
@@ -25,6 +25,8 @@ pub(crate) struct RouteSet {
     /// Middleware around every route.
     pub(crate) layers: Vec<Layer>,
     pub(crate) default_dispatch: Dispatch,
+    /// Values that handlers may require.
+    pub(crate) state: Extensions,
     /// The handler for paths without a route.
     pub(crate) not_found: Option<Route>,
 }
@@ -110,6 +112,7 @@ impl RouteTable {
             }
             Action::Handler(handler) => {
                 check_dispatch(route, handler.kind(), dispatch)?;
+                check_state(route, handler.as_ref(), &set.state)?;
                 RouteAction::Chain(Chain { layers, handler: handler.clone() }, dispatch)
             }
         };
@@ -149,6 +152,19 @@ fn check_dispatch(route: &Route, kind: HandlerKind, dispatch: Dispatch) -> Resul
             "WebSockets and event streams run on their connection's shard, so the route cannot be async",
         )),
         _ => Ok(()),
+    }
+}
+
+/// Returns an error if a handler needs a state that the router does not have.
+fn check_state(route: &Route, handler: &dyn ErasedHandler, state: &Extensions) -> Result<(), RouteError> {
+    let required = handler.required_state();
+    match required.iter().find(|required| !required.is_in(state)) {
+        None => Ok(()),
+        Some(missing) => {
+            let name = missing.type_name();
+            let problem = format!("its handler takes State<{name}>; add the value with Router::state");
+            Err(RouteError::new(route, problem))
+        }
     }
 }
 

@@ -95,7 +95,7 @@ where
     M: Message + Default,
     R: Message,
     F: Fn(Call<M>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Reply<R>, Status>> + 'static,
+    Fut: Future<Output = Result<Reply<R>, Status>> + Send + 'static,
 {
     let route = post(path, move |request: Request| {
         let called = open(request).and_then(|call| single_message(call).map_err(Status::into_response));
@@ -136,7 +136,7 @@ where
     M: Message + Default + 'static,
     R: Message,
     F: Fn(Call<Messages<M>>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Reply<R>, Status>> + 'static,
+    Fut: Future<Output = Result<Reply<R>, Status>> + Send + 'static,
 {
     let route = post(path, move |request: Request| {
         let called = open(request).map(|call| (call.deadline, method(message_stream(call))));

@@ -58,7 +58,7 @@ fn server() -> (Server, Arc<AtomicUsize>) {
         .route(get("/inline", move |_: Request| {
             let guard = Guard::new(&inline);
             async move {
-                windlass::actors::Local::current().unwrap().sleep(LONG).await;
+                windlass::sleep(LONG).await;
                 drop(guard);
             }
         }))

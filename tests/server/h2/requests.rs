@@ -24,7 +24,7 @@ fn server() -> Server {
             .route(get("/host", |r: Request| r.host().unwrap().to_owned()))
             .route(get("/hello/{name}", |r: Request| format!("Hello, {}!", r.param("name").unwrap())))
             .route(get("/waits", async |_: Request| {
-                windlass::actors::Local::current().unwrap().sleep(std::time::Duration::from_millis(5)).await;
+                windlass::sleep(std::time::Duration::from_millis(5)).await;
                 "waited"
             }))
             .route(get("/async", async |_: Request| "from the pool").run_async())

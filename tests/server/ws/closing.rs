@@ -135,7 +135,7 @@ fn a_disconnect_cancels_the_handler() {
             let _counted = counted;
             let _ = socket.send("ready").await;
             // The socket does not wake this future.
-            Local::current().unwrap().sleep(Duration::from_secs(3600)).await;
+            windlass::sleep(Duration::from_secs(3600)).await;
         }
     }));
     let server = start(router);
@@ -183,7 +183,7 @@ fn a_handler_may_finish_after_the_clients_close_until_the_close_timeout() {
             async move {
                 while let Some(Ok(_)) = socket.recv().await {}
                 sender.send("cleaning").unwrap();
-                Local::current().unwrap().sleep(cleanup).await;
+                windlass::sleep(cleanup).await;
                 sender.send("clean").unwrap();
             }
         }
@@ -234,7 +234,7 @@ fn a_drain_sends_1001_and_waits_for_the_answer() {
 #[test]
 fn a_handler_that_outlives_the_grace_is_cut() {
     let router = Router::new().route(websocket("/ws", async |_socket: Socket| {
-        Local::current().unwrap().sleep(Duration::from_secs(3600)).await;
+        windlass::sleep(Duration::from_secs(3600)).await;
     }));
     let server = builder(router).start().unwrap();
     let mut peer = open(&server, "/ws");

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use windlass::{
-    Dispatch, Next, Request, Response, Router, StartError,
-    actors::Local,
-    get,
+    Dispatch, Next, Request, Response, Router, StartError, get,
     http::{Method, StatusCode},
     websocket, websocket_with,
     ws::{Origins, Settings, Socket, upgrade},
@@ -155,10 +153,7 @@ fn a_promoted_connection_switches_protocols_after_its_pending_replies() {
 fn bytes_after_a_handshake_request_wait_for_its_reply() {
     // A slow handshake on a shard or a worker, which is accepted or refused.
     async fn slow(request: Request) -> Response {
-        match Local::current() {
-            Some(shard) => shard.sleep(Duration::from_millis(30)).await,
-            None => tokio::time::sleep(Duration::from_millis(30)).await,
-        }
+        windlass::sleep(Duration::from_millis(30)).await;
         upgrade(&request, &Settings::new(), echo)
     }
     let router = Router::new()

@@ -1,0 +1,9 @@
+//~ is not a handler
+//~ its output is a response: a text, bytes, a status, `Json(…)` of a type with `Serialize`, or a `Result` of these
+use windlass::{Json, Router, get};
+
+struct Thing;
+
+pub fn router() -> Router {
+    Router::new().route(get("/", || Json(Thing)))
+}
