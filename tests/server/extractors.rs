@@ -56,6 +56,7 @@ async fn root() -> &'static str {
     "root"
 }
 
+#[expect(clippy::too_many_arguments, reason = "handlers take up to 16 arguments")]
 async fn many(
     method: Method,
     uri: Uri,

@@ -20,7 +20,8 @@ async fn waits() -> String {
     let mut ticks = interval(SHORT);
     let first = ticks.tick().await;
     std::thread::sleep(SHORT * 3);
-    let steps = [ticks.tick().await, ticks.tick().await].map(|tick| (tick - first).as_nanos() / SHORT.as_nanos());
+    let steps =
+        [ticks.tick().await, ticks.tick().await].map(|tick| (tick - first).as_nanos() / SHORT.as_nanos());
     // The ticks that passed meanwhile are skipped, but for the one that was due next.
     let skipped = steps[0] == 1 && steps[1] >= 3;
     format!("{slept} {late} {early:?} {skipped}")
@@ -30,14 +31,12 @@ const EXPECTED: &str = "true true Ok(7) true";
 
 #[test]
 fn timers_work_in_every_handler() {
-    let server = start(
-        Router::new()
-            .route(get("/inline", waits))
-            .route(get("/async", waits).run_async())
-            .route(event_stream("/events", async |_, client| {
+    let server =
+        start(Router::new().route(get("/inline", waits)).route(get("/async", waits).run_async()).route(
+            event_stream("/events", async |_, client| {
                 let _ = client.send(Event::new(waits().await)).await;
-            })),
-    );
+            }),
+        ));
     let mut peer = connect(&server);
     assert_eq!(peer.get("/inline").text(), EXPECTED);
     assert_eq!(peer.get("/async").text(), EXPECTED);
