@@ -3,8 +3,8 @@
 //! Invalid input is reported as one line on standard error, with exit status 2.
 //!
 //! - `args`, `config`, `listeners`, `topics`: flags and the configuration file.
-//! - `serve`: the server's life. It uses `secure` (certificates), `sockets` and `systemd` (service manager),
-//!   `logs`, `page` and `demo`.
+//! - `serve`: the server's life. It uses `signals`, `secure` (certificates), `sockets` and `systemd` (service
+//!   manager), `logs`, `page` and `demo`.
 //! - `load`, `soak`, `client`: measuring a server.
 //! - `doctor`: checks of the system.
 //! - `output`: standard output and standard error.
@@ -30,6 +30,7 @@ mod page;
 mod progress;
 mod secure;
 mod serve;
+mod signals;
 mod soak;
 mod sockets;
 mod systemd;
@@ -86,9 +87,13 @@ pub fn main() -> ExitCode {
 }
 
 fn serve(args: &args::Serve) -> ExitCode {
-    match Config::resolve(args).and_then(serve::run) {
+    match serve::run(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(serve::Failure::Refused(error)) => fail(&error),
+        Err(serve::Failure::Failed(error)) => {
+            output::print_error(&error);
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use windlass::{Hooks, Peer, RequestEnd};
 /// Target of the access log's events.
 const ACCESS: &str = "windlass::access";
 
-/// Logs of the process. Dropping them writes the remaining lines.
+/// Logs of the process. Dropping them [finishes](Self::finish) them.
 pub(super) struct Logs {
     stdout: LineWriter,
     stderr: LineWriter,
@@ -69,6 +69,13 @@ impl Logs {
 
 impl Drop for Logs {
     fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Logs {
+    /// Writes the remaining lines, and rejects further ones.
+    pub(super) fn finish(&self) {
         let lost = self.stdout.finish();
         if lost > 0 {
             tracing::warn!(lines = lost, "access log is incomplete, its reader is too slow or gone");

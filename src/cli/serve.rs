@@ -1,45 +1,74 @@
 //! `windlass serve`: starts the server, waits for signals and drains.
 
-use std::{sync::Arc, thread};
-
-use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
-    iterator::Signals,
-};
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use super::{
+    args,
     config::Config,
     demo,
+    listeners::Listener,
     logs::{self, Logs},
-    page, secure, sockets, systemd,
+    page, secure,
+    signals::{Caught, Life},
+    sockets, systemd,
     topics::Served,
 };
 use windlass::{Builder, DrainReport, Operations, Router, Server, broker::Broker, topic_routes};
 
+/// The reason that a server ended other than by a signal.
+pub(super) enum Failure {
+    /// Flags, configuration or system do not permit the server to start.
+    Refused(String),
+    /// The server has served and failed since.
+    Failed(String),
+}
+
+impl From<String> for Failure {
+    fn from(error: String) -> Self {
+        Self::Refused(error)
+    }
+}
+
 /// Serves until a signal arrives. Returns an error message for the user.
-pub(super) fn run(config: Config) -> Result<(), String> {
+pub(super) fn run(args: &args::Serve) -> Result<(), Failure> {
+    let signals = Caught::new()?;
+    let config = Config::resolve(args)?;
     let (listeners, sockets) = sockets::resolve(config.listeners()?)?;
     config.check_exposure(&listeners)?;
     let logs = Logs::start(config.access_log).map_err(|error| format!("cannot start the logs: {error}"))?;
+    let logs = Arc::new(logs);
     raise_file_limit();
-    // Before the server starts, so that no signal is missed.
-    let mut signals =
-        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| format!("cannot handle signals: {error}"))?;
+    let ended = signals
+        .handle(logs.clone())
+        .map_err(Failure::Refused)
+        .and_then(|life| serve(&config, listeners, sockets, &life, &logs));
+    logs.finish();
+    ended
+}
+
+fn serve(
+    config: &Config,
+    listeners: Vec<Listener>,
+    sockets: Vec<OwnedFd>,
+    life: &Life,
+    logs: &Logs,
+) -> Result<(), Failure> {
     let topics = config.topics.broker()?;
     let broker = topics.as_ref().map(|topics| &topics.broker);
     let builder = secure::listen(sockets.into_iter().fold(Server::builder(), Builder::inherit), listeners)?;
     let builder = builder.lost_log_lines(logs.lost_lines());
-    let server = Arc::new(start(builder, &config, broker)?);
+    life.start();
+    let server = Arc::new(start(builder, config, broker)?);
     for address in server.addresses() {
         tracing::info!(%address, shards = server.system().shards(), "serving");
     }
     systemd::ready();
-    wait_for_stop(&mut signals, &server);
+    life.serve(&server);
     systemd::stopping();
-    cut_on_signal(signals, server.clone())?;
     tracing::info!("draining, send a second signal to stop at once");
     log_report(&server.drain(None));
-    topics.map_or(Ok(()), Served::close)
+    life.close();
+    topics.map_or(Ok(()), Served::close).map_err(Failure::Failed)
 }
 
 fn start(builder: Builder, config: &Config, broker: Option<&Broker>) -> Result<Server, String> {
@@ -102,30 +131,6 @@ fn log_report(report: &DrainReport) {
     } else {
         tracing::warn!(report = ?actors, "actors did not stop cleanly");
     }
-}
-
-/// Waits for a signal that stops the server. SIGHUP reloads the certificates.
-fn wait_for_stop(signals: &mut Signals, server: &Server) {
-    for signal in signals.forever() {
-        if signal != SIGHUP {
-            return;
-        }
-        secure::reload(server);
-    }
-}
-
-/// Ends the grace of the drain at the next signal. Its thread runs until the process exits.
-fn cut_on_signal(mut signals: Signals, server: Arc<Server>) -> Result<(), String> {
-    let listen = move || {
-        for signal in signals.forever() {
-            if signal != SIGHUP {
-                tracing::warn!("second signal, closing all connections");
-                server.cut();
-            }
-        }
-    };
-    let thread = thread::Builder::new().name("signals".to_owned()).spawn(listen);
-    thread.map(|_| ()).map_err(|error| format!("cannot start the signal thread: {error}"))
 }
 
 /// Raises the limit of open files to the maximum. Each connection is an open file.

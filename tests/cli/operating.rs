@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    os::unix::net::UnixDatagram,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -100,6 +103,25 @@ fn the_server_notifies_systemd_of_readiness_and_stopping() {
     assert_eq!(unmanaged.connect().get("/readyz").0, 200, "the server must serve without a service manager");
     unmanaged.signal(Signal::TERM);
     assert!(unmanaged.ended().success());
+}
+
+#[test]
+fn a_service_manager_with_an_abstract_socket_is_notified() {
+    let name = format!("windlass-notify-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let manager = UnixDatagram::bind_addr(&address).unwrap();
+    manager.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let mut serving = Serving::start_with(&["--listen", "127.0.0.1:0", "--shards", "1"], |command| {
+        command.env("NOTIFY_SOCKET", format!("@{name}"));
+    });
+    let mut bytes = [0; 100];
+    for state in ["READY=1\n", "STOPPING=1\n"] {
+        let length = manager.recv(&mut bytes).unwrap();
+        assert_eq!(std::str::from_utf8(&bytes[..length]), Ok(state));
+        serving.signal(Signal::TERM);
+    }
+    assert!(serving.ended().success());
+    assert!(!serving.has("NOTIFY_SOCKET"), "{:?}", serving.lines());
 }
 
 /// The seccomp profile, applied to a thread as a container runtime applies it to a container.

@@ -1,11 +1,20 @@
 //! HTTPS of the binary: development certificates, serving, reloading, and invalid pairs.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
-use rustix::process::Signal;
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::{Pid, Signal, kill_process},
+};
 
 use crate::{
-    common::{Client, Serving, TempFile, eventually, is_refused, run},
+    common::{Client, Serving, TempFile, eventually, is_refused, run, windlass},
     configuration::uncommented,
 };
 
@@ -211,5 +220,76 @@ fn a_server_with_an_invalid_pair_does_not_start() {
         let file = TempFile::new("bad-tls.toml", &text);
         is_refused(&run(&["check-config", file.path()]), &[words]);
         is_refused(&run(&["--config", file.path()]), &[words]);
+    }
+}
+
+/// Replaces a file by a FIFO, which stands for any slow path: who reads it waits for a writer.
+fn make_slow(path: &str) {
+    fs::remove_file(path).unwrap();
+    mknodat(CWD, path, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+}
+
+/// Opens a FIFO for writing once somebody reads it.
+fn await_reader(path: &str) -> File {
+    let mut writer = None;
+    eventually("the FIFO is read", || {
+        writer = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path).ok();
+        writer.is_some()
+    });
+    writer.unwrap()
+}
+
+#[test]
+fn term_works_while_hup_reads_a_slow_certificate() {
+    for engine in ["io_uring", "epoll"] {
+        let folder = Folder::new(&format!("slow-{engine}"));
+        let (cert, key) = (folder.cert(), folder.key());
+        let mut serving = Serving::start(&["--tls-cert", &cert, "--tls-key", &key, "--engine", engine]);
+        let chain = fs::read(&cert).unwrap();
+        make_slow(&cert);
+        serving.signal(Signal::HUP);
+        let mut writer = await_reader(&cert);
+        serving.signal(Signal::HUP);
+        writer.write_all(&chain).unwrap();
+        drop(writer);
+        eventually("the slow certificate is read", || serving.has("certificates reloaded"));
+        let _never_written = await_reader(&cert);
+        serving.signal(Signal::TERM);
+        assert_eq!(serving.ended().code(), Some(0), "{engine}: {:?}", serving.lines());
+        assert!(serving.has("drain complete"), "{engine}: {:?}", serving.lines());
+    }
+}
+
+/// Returns `true` if a process catches TERM.
+fn catches_term(id: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << (libc::SIGTERM - 1) != 0
+}
+
+#[test]
+fn term_works_while_the_start_reads_a_slow_certificate() {
+    let folder = Folder::new("slow-start");
+    let (cert, key) = (folder.cert(), folder.key());
+    let chain = fs::read(&cert).unwrap();
+    make_slow(&cert);
+    // The certificate is read twice: for the check of the configuration, and for use.
+    for is_checked in [false, true] {
+        let mut command = windlass(&["--listen", "127.0.0.1:0", "--tls-cert", &cert, "--tls-key", &key]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut writer = await_reader(&cert);
+        if is_checked {
+            writer.write_all(&chain).unwrap();
+            drop(writer);
+            eventually("the second read begins", || catches_term(child.id()));
+        }
+        kill_process(Pid::from_raw(child.id() as i32).unwrap(), Signal::TERM).unwrap();
+        let mut status = None;
+        eventually("the process ends", || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        let expected = if is_checked { Some(0) } else { None };
+        assert_eq!(status.unwrap().code(), expected);
     }
 }

@@ -1,6 +1,7 @@
-//! Signals: TERM and INT drain, a second one ends the server at once, HUP reloads.
+//! Signals: TERM, INT and QUIT drain, a second one ends the server at once, HUP reloads, others do nothing.
 
 use std::{
+    process::Command,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -11,8 +12,8 @@ use rustix::process::Signal;
 use crate::common::{Client, Serving, TIMEOUT, eventually};
 
 #[test]
-fn term_and_int_drain_and_log_a_report() {
-    for signal in [Signal::TERM, Signal::INT] {
+fn term_int_and_quit_drain_and_log_a_report() {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
         let mut serving = Serving::start(&[]);
         let mut idle = serving.connect();
         idle.get("/demo/plaintext");
@@ -137,4 +138,52 @@ fn term_under_load_resets_no_connection() {
     assert!(faults.is_empty(), "{faults:?}");
     assert_eq!(serving.ended().code(), Some(0));
     assert!(serving.has(&format!("drain complete drained={CLIENTS} cut=0")), "{:?}", serving.lines());
+}
+
+/// Sends a signal by its number. Realtime signals have no other name.
+fn send(number: i32, serving: &Serving) {
+    let kill = format!("kill -{number} {}", serving.id());
+    assert!(Command::new("bash").args(["-c", &kill]).status().unwrap().success());
+}
+
+#[test]
+fn stray_signals_end_neither_the_server_nor_a_drain() {
+    const STRAY: [i32; 16] = [
+        libc::SIGHUP,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGPIPE,
+        libc::SIGALRM,
+        libc::SIGSTKFLT,
+        libc::SIGCHLD,
+        libc::SIGCONT,
+        libc::SIGURG,
+        libc::SIGXCPU,
+        libc::SIGXFSZ,
+        libc::SIGVTALRM,
+        libc::SIGPROF,
+        libc::SIGWINCH,
+        libc::SIGIO,
+        libc::SIGPWR,
+    ];
+    for engine in ["io_uring", "epoll"] {
+        let mut serving = Serving::start(&["--engine", engine]);
+        let mut client = serving.connect();
+        let realtime = [34, 40, 64];
+        for signal in STRAY.into_iter().chain(realtime) {
+            send(signal, &serving);
+            assert_eq!(client.get("/demo/plaintext").0, 200, "{engine}: signal {signal}");
+        }
+        eventually("an ignored signal is logged", || serving.has("signal=\"SIGUSR1\""));
+        client.send("GET /demo/work?ms=2000 HTTP/1.1\r\nHost: t\r\n\r\n");
+        eventually("the job runs", || {
+            serving.connect().get("/metrics").2.contains("running_jobs{lane=\"async\"} 1\n")
+        });
+        serving.signal(Signal::TERM);
+        eventually("the server drains", || serving.has("draining"));
+        STRAY.into_iter().chain(realtime).for_each(|signal| send(signal, &serving));
+        assert_eq!(client.reply().unwrap().unwrap().0, 200, "{engine}: a stray signal must not end a drain");
+        drop(client);
+        assert_eq!(serving.ended().code(), Some(0), "{engine}: {:?}", serving.lines());
+    }
 }

@@ -61,6 +61,7 @@ const CRATES: &[Rooms] = &[
             &["args"],
             &["config"],
             &["demo", "dev_cert", "logs", "page"],
+            &["signals"],
             &["serve"],
         ],
     },
@@ -101,7 +102,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("serde_html_form", &["src/request/typed.rs"]),
     ("redb", &["src/replay/durable"]),
     ("http_body", &["src/body/interop.rs", "src/routing/"]),
-    ("sd_notify", &["src/cli/systemd.rs"]),
     ("listenfd", &["src/cli/sockets.rs"]),
     ("tower_service", &["src/routing/"]),
 ];

@@ -1,0 +1,188 @@
+//! Signals of `windlass serve`, on a thread of their own. They work in every phase of the process, and none but
+//! those that stop the server ever ends it.
+//!
+//! ```text
+//! Opening ──► Starting ──► Serving ──► Draining ──► Closing
+//!  exit        remember     drain       cut          exit, if it takes long
+//! ```
+//!
+//! The second line is the effect of SIGTERM, SIGINT and SIGQUIT.
+
+use std::{
+    process,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use signal_hook::{
+    consts::{
+        SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
+        SIGXFSZ,
+    },
+    iterator::Signals,
+    low_level::signal_name,
+};
+
+use super::{logs::Logs, secure};
+use windlass::Server;
+
+/// Signals that drain the server, and at the second time stop it at once.
+const STOPPING: [i32; 3] = [SIGTERM, SIGINT, SIGQUIT];
+
+/// Signals without a meaning for the server whose default action is to end the process. Those of program
+/// errors (SIGSEGV, SIGABRT and others) keep it, and SIGPIPE is ignored already.
+const STRAY: [i32; 10] =
+    [SIGALRM, SIGIO, SIGPROF, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ, libc::SIGPWR, libc::SIGSTKFLT];
+
+/// Time that the topic store has to close before a signal ends the process regardless.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
+
+/// Signals that are caught but not handled yet.
+pub(super) struct Caught(Signals);
+
+impl Caught {
+    /// Catches all signals but those that stop the server, which end the process until [`handle`](Self::handle).
+    /// Call it first.
+    pub(super) fn new() -> Result<Self, String> {
+        let realtime = libc::SIGRTMIN()..=libc::SIGRTMAX();
+        let signals = Signals::new(STRAY.into_iter().chain([SIGHUP]).chain(realtime));
+        signals.map(Self).map_err(|error| format!("cannot catch signals: {error}"))
+    }
+
+    /// Starts to handle the signals.
+    pub(super) fn handle(self, logs: Arc<Logs>) -> Result<Life, String> {
+        let Self(mut signals) = self;
+        let life =
+            Life(Arc::new(Shared { phase: Mutex::new(Phase::Opening), changed: Condvar::new(), logs }));
+        let add = |signal: &i32| signals.add_signal(*signal);
+        STOPPING.iter().try_for_each(add).map_err(|error| format!("cannot catch signals: {error}"))?;
+        let no_thread = |error| format!("cannot start the signal thread: {error}");
+        let (reload, requests) = sync_channel(1);
+        let shared = life.0.clone();
+        let reloads = move || requests.iter().for_each(|server: Arc<Server>| secure::reload(&server));
+        thread::Builder::new().name("reload".to_owned()).spawn(reloads).map_err(no_thread)?;
+        let handle = move || signals.forever().for_each(|signal| shared.handle(signal, &reload));
+        thread::Builder::new().name("signals".to_owned()).spawn(handle).map_err(no_thread)?;
+        Ok(life)
+    }
+}
+
+/// The phases of the process, for the thread that goes through them.
+pub(super) struct Life(Arc<Shared>);
+
+struct Shared {
+    phase: Mutex<Phase>,
+    /// Notified when the server shall stop.
+    changed: Condvar,
+    logs: Arc<Logs>,
+}
+
+/// Phase of the process, which decides the effect of a signal.
+enum Phase {
+    /// Reads certificates and opens the topic store. Nothing is lost if the process ends.
+    Opening,
+    /// Starts the shards. `stop`: drain as soon as they serve.
+    Starting {
+        stop: bool,
+    },
+    Serving(Arc<Server>),
+    Draining(Arc<Server>),
+    /// Closes the topic store, since this time.
+    Closing(Instant),
+}
+
+impl Life {
+    /// Enters the phase in which the shards start.
+    pub(super) fn start(&self) {
+        *self.0.phase() = Phase::Starting { stop: false };
+    }
+
+    /// Blocks while the server serves, until a signal stops it.
+    pub(super) fn serve(&self, server: &Arc<Server>) {
+        let mut phase = self.0.phase();
+        *phase = match *phase {
+            Phase::Starting { stop: true } => Phase::Draining(server.clone()),
+            _ => Phase::Serving(server.clone()),
+        };
+        while matches!(*phase, Phase::Serving(_)) {
+            phase = self.0.changed.wait(phase).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Enters the phase in which the topic store is closed.
+    pub(super) fn close(&self) {
+        *self.0.phase() = Phase::Closing(Instant::now());
+    }
+}
+
+impl Shared {
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self, signal: i32, reload: &SyncSender<Arc<Server>>) {
+        match signal {
+            SIGHUP => self.reload(reload),
+            signal if STOPPING.contains(&signal) => self.stop(),
+            signal => tracing::info!(signal = name(signal), "signal ignored, it has no meaning here"),
+        }
+    }
+
+    /// Requests a reload of the certificates. It runs on a thread of its own, because their files may be slow.
+    fn reload(&self, reload: &SyncSender<Arc<Server>>) {
+        let server = match &*self.phase() {
+            Phase::Serving(server) | Phase::Draining(server) => server.clone(),
+            Phase::Opening | Phase::Starting { .. } | Phase::Closing(_) => {
+                tracing::info!("nothing to reload, the server does not serve");
+                return;
+            }
+        };
+        match reload.try_send(server) {
+            Ok(()) => (),
+            Err(TrySendError::Full(_)) => {
+                tracing::info!("the certificates are being read, and then once more")
+            }
+            Err(TrySendError::Disconnected(_)) => tracing::error!("the reload thread has ended"),
+        }
+    }
+
+    fn stop(&self) {
+        let mut phase = self.phase();
+        match &mut *phase {
+            Phase::Opening => self.exit("stopped before the server started", 0),
+            Phase::Starting { stop: true } => {
+                self.exit("second signal, stopped before the server started", 0)
+            }
+            Phase::Starting { stop } => *stop = true,
+            Phase::Serving(server) => {
+                *phase = Phase::Draining(server.clone());
+                self.changed.notify_all();
+            }
+            Phase::Draining(server) => {
+                let server = server.clone();
+                drop(phase);
+                tracing::warn!("second signal, closing all connections");
+                server.cut();
+            }
+            Phase::Closing(since) if since.elapsed() >= CLOSE_TIME => {
+                self.exit("the topic store does not close, stopped without it", 1);
+            }
+            Phase::Closing(_) => tracing::info!("closing the topic store"),
+        }
+    }
+
+    /// Ends the process while another thread of it may be stuck.
+    fn exit(&self, reason: &str, status: i32) {
+        tracing::warn!("{reason}");
+        self.logs.finish();
+        process::exit(status)
+    }
+}
+
+fn name(signal: i32) -> String {
+    signal_name(signal).map_or_else(|| signal.to_string(), str::to_owned)
+}
