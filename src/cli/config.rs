@@ -11,7 +11,7 @@ use super::{
     args::{self, Serve},
     listeners::{CertificateFiles, Listener, Socket},
     secure,
-    topics::TopicConfig,
+    topics::{TopicConfig, TopicFlags},
 };
 use windlass::{EngineKind, Limits, ListenOptions, PoolSettings, Timeouts, TrustedProxies, actors::Cores};
 
@@ -121,7 +121,14 @@ impl Config {
         })
     }
 
-    /// Reads the file that the flags name, if any, and overrides it with the flags.
+    /// Reads and checks a configuration file, and the files that it names.
+    pub(super) fn check_file(file: &Path) -> Result<(), String> {
+        let mut config = Self::read(file)?;
+        config.topics = config.topics.resolve(&TopicFlags::default())?;
+        config.check()
+    }
+
+    /// Reads the file that the flags name, if any, and overrides it with the environment and the flags.
     pub(super) fn resolve(args: &Serve) -> Result<Self, String> {
         let mut config = args.config.as_deref().map(Self::read).transpose()?.unwrap_or_default();
         if !args.listen.is_empty() {
@@ -140,7 +147,7 @@ impl Config {
         }
         config.access_log |= args.access_log;
         config.demo_blocking = args.demo_blocking;
-        config.topics = config.topics.resolve(&args.topics);
+        config.topics = config.topics.resolve(&args.topics)?;
         if args.no_demo {
             config.demo = Some(false);
         }

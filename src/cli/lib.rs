@@ -2,7 +2,7 @@
 //!
 //! Invalid input is reported as one line on standard error, with exit status 2.
 //!
-//! - `args`, `config`, `listeners`, `topics`: flags and the configuration file.
+//! - `args`, `config`, `listeners`, `tokens`, `topics`: flags and the configuration file.
 //! - `serve`: the server's life. It uses `signals`, `secure` (certificates), `sockets` and `systemd` (service
 //!   manager), `logs`, `page` and `demo`.
 //! - `load`, `soak`, `client`: measuring a server.
@@ -37,6 +37,7 @@ mod systemd;
 #[cfg(test)]
 #[path = "../testing.rs"]
 mod testing;
+mod tokens;
 mod topics;
 
 use std::process::ExitCode;
@@ -76,7 +77,7 @@ pub fn main() -> ExitCode {
             }
             Err(error) => fail(&error),
         },
-        Some(Command::CheckConfig { file }) => match Config::read(&file).and_then(|config| config.check()) {
+        Some(Command::CheckConfig { file }) => match Config::check_file(&file) {
             Ok(()) => {
                 output::print(&format!("{}: the configuration is valid\n", file.display()));
                 ExitCode::SUCCESS

@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use http::HeaderValue;
 use serde::Deserialize;
 
+use super::tokens::Token;
 #[cfg(feature = "durable")]
 use windlass::replay::durable::{DurableStore, ErrorHook, Options as StoreOptions};
 use windlass::{
@@ -83,12 +84,19 @@ pub(super) struct TopicFlags {
     /// Capacity of a subscriber's mailbox, bytes [default: 262144]
     #[arg(long, value_name = "N")]
     mailbox_bytes: Option<usize>,
-    /// Token that publishers must send as 'Authorization: Bearer TOKEN'
-    #[arg(long, value_name = "TOKEN")]
+    /// Token that publishers must send as 'Authorization: Bearer TOKEN'. Other users of this machine see it: use
+    /// --publish-token-file or the variable WINDLASS_PUBLISH_TOKEN
+    #[arg(long, value_name = "TOKEN", conflicts_with = "publish_token_file")]
     publish_token: Option<String>,
-    /// Token that subscribers must send in the same way, or as ?access_token=TOKEN
-    #[arg(long, value_name = "TOKEN")]
+    /// File with the token that publishers must send
+    #[arg(long, value_name = "FILE")]
+    publish_token_file: Option<PathBuf>,
+    /// Token that subscribers must send in the same way, or as ?access_token=TOKEN; see --publish-token
+    #[arg(long, value_name = "TOKEN", conflicts_with = "subscribe_token_file")]
     subscribe_token: Option<String>,
+    /// File with the token that subscribers must send, instead of the variable WINDLASS_SUBSCRIBE_TOKEN
+    #[arg(long, value_name = "FILE")]
+    subscribe_token_file: Option<PathBuf>,
     /// Origin whose pages may use the topics from a browser, or '*' for all
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Option<String>,
@@ -111,7 +119,9 @@ pub(super) struct TopicConfig {
     mailbox_events: Option<usize>,
     mailbox_bytes: Option<usize>,
     publish_token: Option<String>,
+    publish_token_file: Option<PathBuf>,
     subscribe_token: Option<String>,
+    subscribe_token_file: Option<PathBuf>,
     cors_origin: Option<String>,
     ws_publish: bool,
     ws_subprotocols: Vec<String>,
@@ -133,21 +143,28 @@ struct PatternConfig {
 }
 
 impl TopicConfig {
-    /// Overrides the file with the flags.
-    pub(super) fn resolve(mut self, flags: &TopicFlags) -> Self {
+    /// Overrides the file with the environment and the flags, and reads the tokens.
+    pub(super) fn resolve(mut self, flags: &TopicFlags) -> Result<Self, String> {
         self.data = flags.data.clone().or(self.data);
         self.durability = flags.durability.or(self.durability);
         self.policy = flags.policy.or(self.policy);
         self.mailbox_events = flags.mailbox_events.or(self.mailbox_events);
         self.mailbox_bytes = flags.mailbox_bytes.or(self.mailbox_bytes);
-        self.publish_token = flags.publish_token.clone().or(self.publish_token);
-        self.subscribe_token = flags.subscribe_token.clone().or(self.subscribe_token);
         self.cors_origin = flags.cors_origin.clone().or(self.cors_origin);
         self.ws_publish |= flags.ws_publish;
         if flags.no_topics {
             self.enabled = Some(false);
         }
-        self
+        if self.is_enabled() {
+            let publish = (flags.publish_token.clone(), flags.publish_token_file.clone());
+            let configured = (self.publish_token.take(), self.publish_token_file.take());
+            self.publish_token = token("publish_token", publish, "WINDLASS_PUBLISH_TOKEN", configured)?;
+            let subscribe = (flags.subscribe_token.clone(), flags.subscribe_token_file.clone());
+            let configured = (self.subscribe_token.take(), self.subscribe_token_file.take());
+            self.subscribe_token =
+                token("subscribe_token", subscribe, "WINDLASS_SUBSCRIBE_TOKEN", configured)?;
+        }
+        Ok(self)
     }
 
     /// Returns `true` if topics are served.
@@ -165,8 +182,8 @@ impl TopicConfig {
         let public = listens.iter().find(|listen| is_public(listen));
         match (public, &self.publish_token) {
             (Some(listen), None) => Err(format!(
-                "everyone could publish on {listen}: set --publish-token (or topics.publish_token in the \
-                 file), listen on a loopback address, or use --no-topics"
+                "everyone could publish on {listen}: set --publish-token-file (or topics.publish_token in \
+                 the configuration file), listen on a loopback address, or use --no-topics"
             )),
             _ => Ok(()),
         }
@@ -235,13 +252,6 @@ impl TopicConfig {
     /// Returns the access rules.
     pub(super) fn access(&self) -> Result<TopicAccess, String> {
         let mut access = TopicAccess::default();
-        for (name, token) in
-            [("publish_token", &self.publish_token), ("subscribe_token", &self.subscribe_token)]
-        {
-            if token.as_deref() == Some("") {
-                return Err(format!("topics: {name} is empty: set a secret text, or remove it"));
-            }
-        }
         access.ws_publish = self.ws_publish;
         access.ws_subprotocols.clone_from(&self.ws_subprotocols);
         access.publish_token.clone_from(&self.publish_token);
@@ -300,6 +310,24 @@ impl Served {
         }
         Ok(())
     }
+}
+
+/// A text, or the file that holds it.
+type TokenOptions = (Option<String>, Option<PathBuf>);
+
+/// Reads a token: of the flags, else of the environment, else of the configuration file.
+fn token(
+    name: &str,
+    (text, file): TokenOptions,
+    variable: &str,
+    (configured_text, configured_file): TokenOptions,
+) -> Result<Option<String>, String> {
+    let configured = Token::from_options(name, configured_text, configured_file)?;
+    let token = match Token::from_options(name, text, file)? {
+        Some(token) => Some(token),
+        None => Token::from_environment(variable)?.or(configured),
+    };
+    token.map(|token| token.read(name)).transpose()
 }
 
 /// Returns the policy of a section: its own settings over the defaults.

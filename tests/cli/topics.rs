@@ -33,6 +33,71 @@ fn publishing_needs_a_token_unless_the_server_is_local() {
     assert_eq!(serving.connect().get("/topics").0, 404);
 }
 
+/// Publishes with each of these tokens and returns the statuses.
+fn publish_with(serving: &Serving, tokens: [&str; 4]) -> [u16; 4] {
+    let mut client = serving.connect();
+    tokens.map(|token| client.post("/topics/t", &format!("Authorization: Bearer {token}\r\n"), "x").0)
+}
+
+#[test]
+fn tokens_come_from_flags_files_and_the_environment() {
+    let file = TempFile::new("token", "from-file\r\n");
+    let config = TempFile::new("token.toml", "[topics]\npublish_token = \"from-config\"\n");
+    let other = format!("[topics]\npublish_token_file = {:?}\n", file.path());
+    let config_file = TempFile::new("token-file.toml", &other);
+    let start = |arguments: &[&str], environment: Option<&str>| {
+        let arguments = [&["--listen", "127.0.0.1:0", "--shards", "1"], arguments].concat();
+        Serving::start_with(&arguments, |command| {
+            command.envs(environment.map(|token| ("WINDLASS_PUBLISH_TOKEN", token)));
+        })
+    };
+    let tokens = ["from-flag", "from-file", "from-env", "from-config"];
+    let flag = ["--publish-token", "from-flag", "--config", config.path()];
+    assert_eq!(publish_with(&start(&flag, Some("from-env")), tokens), [202, 401, 401, 401]);
+    let flag = ["--publish-token-file", file.path(), "--config", config.path()];
+    assert_eq!(publish_with(&start(&flag, Some("from-env")), tokens), [401, 202, 401, 401]);
+    let flag = ["--config", config.path()];
+    assert_eq!(publish_with(&start(&flag, Some("from-env")), tokens), [401, 401, 202, 401]);
+    assert_eq!(publish_with(&start(&flag, None), tokens), [401, 401, 401, 202]);
+    let flag = ["--config", config_file.path()];
+    assert_eq!(publish_with(&start(&flag, None), tokens), [401, 202, 401, 401]);
+
+    let subscribing = start(&["--subscribe-token-file", file.path()], None);
+    assert_eq!(subscribing.connect().get("/topics/t").0, 401);
+    assert_eq!(subscribing.connect().get("/topics?access_token=from-file").0, 200);
+}
+
+#[test]
+fn tokens_that_cannot_be_used_are_refused_with_their_origin() {
+    let refused = |content: &str, words: &[&str]| {
+        let file = TempFile::new("bad-token", content);
+        let words = [&["publish_token", file.path()], words].concat();
+        is_refused(&run(&["--publish-token-file", file.path()]), &words);
+        let config = format!("[topics]\npublish_token_file = {:?}\n", file.path());
+        let config = TempFile::new("bad-token.toml", &config);
+        is_refused(&run(&["check-config", config.path()]), &words);
+    };
+    refused("", &["is empty"]);
+    refused("\n", &["is empty"]);
+    refused("a\nb\n", &["control character"]);
+    refused(" secret", &["white space"]);
+    refused(&"x".repeat(70_000), &["larger than 64 KiB"]);
+    is_refused(&run(&["--publish-token-file", "/nowhere"]), &["publish_token", "/nowhere", "No such file"]);
+    is_refused(&run(&["--publish-token-file", "/"]), &["publish_token", "directory"]);
+    is_refused(&run(&["--publish-token", "a", "--publish-token-file", "b"]), &["--publish-token"]);
+    let both = TempFile::new(
+        "both-tokens.toml",
+        "[topics]\nsubscribe_token = \"a\"\nsubscribe_token_file = \"b\"\n",
+    );
+    is_refused(
+        &run(&["check-config", both.path()]),
+        &["subscribe_token", "subscribe_token_file", "both set"],
+    );
+    let mut command = crate::common::windlass(&["--listen", "127.0.0.1:0"]);
+    command.env("WINDLASS_PUBLISH_TOKEN", "");
+    is_refused(&crate::common::output(command), &["publish_token is empty"]);
+}
+
 #[test]
 fn a_file_configures_topics_by_pattern() {
     let text = "[topics]\npolicy = \"remove\"\nheartbeat = \"off\"\n\

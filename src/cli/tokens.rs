@@ -1,0 +1,83 @@
+//! Tokens, which a file or the environment can hold: the flags of a process are visible to every user of its
+//! machine.
+
+use std::{
+    env::{self, VarError},
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// Maximum size of a token's file.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// A token, or the file that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    Text(String),
+    File(PathBuf),
+}
+
+impl Token {
+    /// Accepts a text, a file, or neither. `name` is the key of the text.
+    pub(super) fn from_options(
+        name: &str,
+        text: Option<String>,
+        file: Option<PathBuf>,
+    ) -> Result<Option<Self>, String> {
+        match (text, file) {
+            (Some(_), Some(_)) => {
+                Err(format!("topics: {name} and {name}_file are both set: remove one of them"))
+            }
+            (Some(text), None) => Ok(Some(Self::Text(text))),
+            (None, file) => Ok(file.map(Self::File)),
+        }
+    }
+
+    /// Returns the token in an environment variable.
+    pub(super) fn from_environment(variable: &str) -> Result<Option<Self>, String> {
+        match env::var(variable) {
+            Ok(text) => Ok(Some(Self::Text(text))),
+            Err(VarError::NotPresent) => Ok(None),
+            Err(VarError::NotUnicode(_)) => Err(format!("{variable} is not UTF-8")),
+        }
+    }
+
+    /// Returns the text. Reads the file, whose last line end is no part of the token.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or clients could not send the token in a header field.
+    pub(super) fn read(&self, name: &str) -> Result<String, String> {
+        let (origin, text) = match self {
+            Self::Text(text) => (String::new(), text.clone()),
+            Self::File(path) => (format!(" in {}", path.display()), read(name, path)?),
+        };
+        if text.is_empty() {
+            return Err(format!("topics: {name}{origin} is empty: set a secret text, or remove it"));
+        }
+        // RFC 9110 §5.5: field values have no control characters, and no white space at their ends.
+        if text.trim() != text || text.contains(char::is_control) {
+            return Err(format!(
+                "topics: {name}{origin} has a control character, or white space at an end: clients could not \
+                 send it in a header field"
+            ));
+        }
+        Ok(text)
+    }
+}
+
+fn read(name: &str, path: &Path) -> Result<String, String> {
+    let unusable = |reason: &dyn std::fmt::Display| {
+        format!("topics: cannot read {name} from {}: {reason}", path.display())
+    };
+    let file = File::open(path).map_err(|error| unusable(&error))?;
+    let mut text = String::new();
+    let read = file.take(MAX_BYTES + 1).read_to_string(&mut text);
+    read.map_err(|error| unusable(&error))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(unusable(&"the file is larger than 64 KiB"));
+    }
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+}
