@@ -47,8 +47,8 @@ pub(super) enum Command {
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Serve {
-    /// Address to listen on: 127.0.0.1:8080, [::1]:8080, :8080, unix:/path, or systemd[:NAME] for sockets
-    /// from a .socket unit; may be repeated [default: 127.0.0.1:8080]
+    /// Address to listen on: 127.0.0.1:8080, [::1]:8080, :8080, unix:/path, unix:@name, or systemd[:NAME] for
+    /// sockets from a .socket unit; may be repeated [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Vec<String>,
     /// PEM file with a certificate chain. Every --listen address then speaks HTTPS; see 'windlass dev-cert'

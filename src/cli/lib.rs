@@ -4,7 +4,7 @@
 //!
 //! - `args`, `config`, `listeners`, `tokens`, `topics`: flags and the configuration file.
 //! - `serve`: the server's life. It uses `signals`, `secure` (certificates), `sockets` and `systemd` (service
-//!   manager), `logs`, `page` and `demo`.
+//!   manager), `logs`, `html`, `page` and `demo`.
 //! - `load`, `soak`, `client`: measuring a server.
 //! - `doctor`: checks of the system.
 //! - `output`: standard output and standard error.
@@ -22,6 +22,7 @@ mod demo;
 #[cfg(feature = "dev-cert")]
 mod dev_cert;
 mod doctor;
+mod html;
 mod listeners;
 mod load;
 mod logs;

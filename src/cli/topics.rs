@@ -362,5 +362,7 @@ fn is_public(listen: &Listen) -> bool {
         },
         // The permissions of its file control access.
         Listen::Unix(_) => false,
+        // Only processes of this machine reach it, as on a loopback address.
+        Listen::Abstract(_) => false,
     }
 }

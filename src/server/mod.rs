@@ -88,7 +88,7 @@ impl Server {
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.addresses().into_iter().find_map(|listen| match listen {
             Listen::Tcp(address) => Some(address),
-            Listen::Unix(_) => None,
+            Listen::Unix(_) | Listen::Abstract(_) => None,
         })
     }
 

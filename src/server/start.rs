@@ -146,7 +146,9 @@ impl Builder {
             |fd: OwnedFd| Listen::of(&fd).map(|address| (address, fd)).map_err(|error| invalid(&error));
         let mut inherited = self.inherited.drain(..).map(with_address).collect::<Result<Vec<_>, _>>()?;
         let bind_listener = |listener: &Listener| {
-            let (listen, options) = (&listener.listen, &self.listen_options);
+            let listen = &listener.listen;
+            let all = self.listeners.iter().map(|listener| &listener.listen);
+            let options = &self.listen_options.among(all, listen);
             let bound = match inherited.iter().position(|(address, _)| address == listen) {
                 Some(index) => inherit(inherited.swap_remove(index).1, listen, shards, options),
                 None => bind(listen, shards, options),

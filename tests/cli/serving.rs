@@ -1,8 +1,13 @@
 //! Routes, addresses and logs of the binary.
 
-use std::{os::unix::net::UnixStream, process::Command};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener},
+    os::{linux::net::SocketAddrExt, unix::net::UnixStream},
+    process::{Command, Stdio},
+};
 
-use crate::common::{Client, Serving, eventually};
+use crate::common::{Client, Serving, eventually, windlass};
 
 #[test]
 fn the_demo_routes_answer_as_documented() {
@@ -158,4 +163,46 @@ fn several_addresses_and_a_unix_socket_are_served() {
     assert!(serving.has(&unix) && UnixStream::connect(&path).is_ok());
     serving.signal(rustix::process::Signal::TERM);
     eventually("the socket file is removed", || !path.exists());
+}
+
+#[test]
+fn an_ipv4_and_an_ipv6_address_may_have_the_same_port() {
+    for engine in ["io_uring", "epoll"] {
+        for (first, second) in [("0.0.0.0", "[::]"), ("[::]", "0.0.0.0"), ("[::]", "127.0.0.1")] {
+            let port = TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+            let (first, second) = (format!("{first}:{port}"), format!("{second}:{port}"));
+            let mut arguments = vec!["--listen", &first, "--listen", &second, "--shards", "2", "--no-topics"];
+            arguments.extend(["--engine", engine]);
+            let serving = Serving::start_on(&arguments);
+            assert_eq!(serving.addresses().len(), 2, "{:?}", serving.lines());
+            for host in ["127.0.0.1", "::1"] {
+                let address = SocketAddr::new(host.parse().unwrap(), port);
+                assert_eq!(Client::connect(address).get("/demo/plaintext").0, 200, "{engine}: {address}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_abstract_unix_socket_is_served() {
+    for engine in ["io_uring", "epoll"] {
+        let name = format!("windlass-serving-{}-{engine}", std::process::id());
+        let listen = format!("unix:@{name}");
+        let arguments = ["--listen", &listen, "--shards", "2", "--engine", engine];
+        let mut command = windlass(&arguments);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+        let mut stream = None;
+        eventually("the server serves", || {
+            stream = UnixStream::connect_addr(&address).ok();
+            stream.is_some()
+        });
+        let mut stream = stream.unwrap();
+        stream.write_all(b"GET /demo/plaintext HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n").unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.1 200 "), "{engine}: {reply}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixListener,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::Signal,
+};
 
 use crate::common::{Serving, TIMEOUT, TempFile, is_refused, run};
 
@@ -96,6 +100,24 @@ fn tokens_that_cannot_be_used_are_refused_with_their_origin() {
     let mut command = crate::common::windlass(&["--listen", "127.0.0.1:0"]);
     command.env("WINDLASS_PUBLISH_TOKEN", "");
     is_refused(&crate::common::output(command), &["publish_token is empty"]);
+}
+
+#[test]
+fn other_kinds_of_files_in_the_data_directory_do_not_hang_the_start() {
+    for name in ["replay.lock", "replay.redb", "replay.redb.new"] {
+        let data = TempDir::new("not-regular");
+        std::fs::create_dir(&data.0).unwrap();
+        let path = data.0.join(name);
+        mknodat(CWD, &path, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        let start = || run(&["--listen", "127.0.0.1:0", "--data", data.0.to_str().unwrap()]);
+        is_refused(&start(), &[path.to_str().unwrap(), "not a regular file", "move it away"]);
+        std::fs::remove_file(&path).unwrap();
+        let _socket = UnixListener::bind(&path).unwrap();
+        is_refused(&start(), &[path.to_str().unwrap(), "not a regular file"]);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        is_refused(&start(), &[path.to_str().unwrap(), "irectory"]);
+    }
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn proxied(timeout: Duration) -> Server {
 fn plain_address(server: &Server) -> SocketAddr {
     match server.addresses()[1] {
         Listen::Tcp(address) => address,
-        Listen::Unix(_) => unreachable!(),
+        Listen::Unix(_) | Listen::Abstract(_) => unreachable!(),
     }
 }
 

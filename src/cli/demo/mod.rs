@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use super::html::{self, Hashes};
 use windlass::{Group, Json, Request, Response, Router, get, post, static_route};
 #[cfg(feature = "ws")]
 use windlass::{
@@ -21,16 +22,27 @@ use windlass::{
 /// Longest sleep that a request may ask for.
 const SLEEP_MAX_MS: u64 = 60_000;
 
+const DEMO_HASHES: Hashes = Hashes { script: None, style: "rH1LWlfc8USIzPFS1FW/5oJu9AjS+6IbyGqLqw64nys=" };
+const SSE_HASHES: Hashes = Hashes {
+    script: Some("3VEfLn0EzV8KEJ3jfKjEZAF06fY/7Delkdc0E1Mzo9Q="),
+    style: "VzFuTc4GWncY0Y4G6FMaFqVwqFfO6J2IPfPQ6TEdrjY=",
+};
+#[cfg(feature = "ws")]
+const CHAT_HASHES: Hashes = Hashes {
+    script: Some("M7Xt9/yWpD6gQ1Zi+ybo1d6BLREWIPTiDqUpiYURq8Q="),
+    style: "rsOkpWMW8R/1DIoTwQB/JGmqfNnRVYM257qLyBXf5IA=",
+};
+
 /// Adds the demo routes and the page that links them.
 pub(super) fn add(router: Router, blocking: bool) -> Router {
-    let page = Response::html(include_str!("demo.html"));
+    let page = html::page(include_str!("demo.html"), &DEMO_HASHES);
     router.route(static_route("/demo", page)).group("/demo", |demo| routes(demo, blocking))
 }
 
 /// Adds the chat, whose members belong to this hub.
 #[cfg(feature = "ws")]
 pub(super) fn add_chat(router: Router, hub: &windlass::hub::Hub) -> Router {
-    let page = static_route("/ws", Response::html(include_str!("ws.html")));
+    let page = static_route("/ws", html::page(include_str!("ws.html"), &CHAT_HASHES));
     router.group("/demo", |demo| demo.route(page).route(chat::route(hub)))
 }
 
@@ -41,7 +53,7 @@ fn routes(demo: Group, blocking: bool) -> Group {
         demo.route(websocket_with("/ws-echo", Settings::new().compression(Deflate::default()), ws_echo));
     let demo = demo
         .route(static_route("/plaintext", plaintext))
-        .route(static_route("/sse", Response::html(include_str!("sse.html"))))
+        .route(static_route("/sse", html::page(include_str!("sse.html"), &SSE_HASHES)))
         .route(get("/json", |_: Request| Json(Greeting { message: "Hello, World!" })))
         .route(get("/items", |_: Request| Json(&items::PAGE)))
         .route(get("/hello/{name}", hello))

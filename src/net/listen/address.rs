@@ -10,7 +10,8 @@ use std::{
 
 use socket2::{SockRef, Type};
 
-/// Maximum length of a Unix socket's path, in bytes: the size of `sun_path` without the final NUL (unix(7)).
+/// Maximum length of a Unix socket's path or name, in bytes: the size of `sun_path` without the final or first
+/// NUL (unix(7)).
 const MAX_PATH_BYTES: usize = 107;
 
 /// An address to listen on.
@@ -30,8 +31,12 @@ pub enum Listen {
     /// An IP address and a port, such as `127.0.0.1:8080` or `[::1]:8080`. `:8080` stands for all IPv4
     /// addresses. The system chooses the port if it is 0.
     Tcp(SocketAddr),
-    /// The path of a Unix socket, such as `unix:/run/windlass.sock`.
+    /// The path of a Unix socket, such as `unix:/run/windlass.sock`. The permissions of the file control who
+    /// can connect.
     Unix(PathBuf),
+    /// The abstract name of a Unix socket, such as `unix:@windlass` (unix(7)). It has no file and no
+    /// permissions: every process of the same network namespace can connect.
+    Abstract(String),
 }
 
 /// The error of a text that is not an address to listen on. Its message shows the valid forms.
@@ -46,7 +51,7 @@ impl fmt::Display for ListenError {
         let Self { text, reason } = self;
         write!(
             f,
-            "cannot listen on {text:?}: {reason}; write 127.0.0.1:8080, [::1]:8080, :8080 or unix:/path"
+            "cannot listen on {text:?}: {reason}; write 127.0.0.1:8080, [::1]:8080, :8080, unix:/path or unix:@name"
         )
     }
 }
@@ -58,7 +63,8 @@ impl Listen {
     ///
     /// # Errors
     ///
-    /// Fails if the socket is not a listening stream socket, or has neither an IP address nor a path.
+    /// Fails if the socket is not a listening stream socket, or has neither an IP address nor a path nor a
+    /// name.
     pub fn of(socket: impl AsFd) -> io::Result<Self> {
         let wrong = |reason| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         let fd = socket.as_fd();
@@ -67,10 +73,16 @@ impl Listen {
             return wrong("the socket is not a listening stream socket");
         }
         let address = socket.local_addr()?;
-        match (address.as_socket(), address.as_pathname()) {
-            (Some(address), _) => Ok(Self::Tcp(address)),
-            (_, Some(path)) => Ok(Self::Unix(path.into())),
-            _ => wrong("the socket has neither an IP address nor a path"),
+        if let Some(address) = address.as_socket() {
+            return Ok(Self::Tcp(address));
+        }
+        if let Some(path) = address.as_pathname() {
+            return Ok(Self::Unix(path.into()));
+        }
+        match address.as_abstract_namespace().map(std::str::from_utf8) {
+            Some(Ok(name)) => Ok(Self::Abstract(name.to_owned())),
+            Some(Err(_)) => wrong("the socket's name is not UTF-8"),
+            None => wrong("the socket has neither an IP address nor a path nor a name"),
         }
     }
 }
@@ -80,6 +92,7 @@ impl fmt::Display for Listen {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Abstract(name) => write!(f, "unix:@{name}"),
         }
     }
 }
@@ -89,6 +102,14 @@ impl FromStr for Listen {
 
     fn from_str(text: &str) -> Result<Self, ListenError> {
         let refuse = |reason| Err(ListenError { text: text.to_owned(), reason });
+        if let Some(name) = text.strip_prefix("unix:@") {
+            return match name.len() {
+                0 => refuse("the name is missing"),
+                1..=MAX_PATH_BYTES if name.contains('\0') => refuse("the name contains a NUL"),
+                1..=MAX_PATH_BYTES => Ok(Self::Abstract(name.to_owned())),
+                _ => refuse("the name is longer than 107 bytes"),
+            };
+        }
         if let Some(path) = text.strip_prefix("unix:") {
             return match path.len() {
                 0 => refuse("the path is missing"),
@@ -126,9 +147,11 @@ mod tests {
 
     #[test]
     fn an_address_survives_formatting_and_parsing() {
-        for text in ["127.0.0.1:8080", "[::1]:80", "0.0.0.0:0", "unix:/run/windlass.sock", "unix:relative"] {
+        let unix = ["unix:/run/windlass.sock", "unix:relative", "unix:@name", "unix:./@file"];
+        for text in ["127.0.0.1:8080", "[::1]:80", "0.0.0.0:0"].into_iter().chain(unix) {
             assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
         }
+        assert_eq!("unix:@name".parse(), Ok(Listen::Abstract("name".to_owned())));
         assert_eq!(":8080".parse(), Ok(Listen::Tcp(([0, 0, 0, 0], 8080).into())));
     }
 
@@ -147,6 +170,9 @@ mod tests {
         );
         assert_eq!(error("unix:"), "the path is missing");
         assert_eq!(error(&format!("unix:/{}", "x".repeat(107))), "the path is longer than 107 bytes");
+        assert_eq!(error("unix:@"), "the name is missing");
+        assert_eq!(error("unix:@a\0b"), "the name contains a NUL");
+        assert_eq!(error(&format!("unix:@{}", "x".repeat(108))), "the name is longer than 107 bytes");
         let message = "localhost:80".parse::<Listen>().unwrap_err().to_string();
         assert!(message.contains("\"localhost:80\"") && message.contains("write 127.0.0.1:8080"));
     }

@@ -34,7 +34,8 @@ pub struct ListenOptions {
     /// `net.core.somaxconn`. Default 4096.
     pub backlog: u32,
     /// Whether an IPv6 address refuses IPv4 connections. `None`, the default, uses the system's setting
-    /// (`net.ipv6.bindv6only`), which is usually off.
+    /// (`net.ipv6.bindv6only`), which is usually off. If the server listens on an IPv4 address with the same
+    /// port, too, `None` leaves IPv4 connections to that address.
     pub v6_only: Option<bool>,
     /// Whether small segments are sent at once (TCP_NODELAY). Accepted sockets inherit it. Default `true`,
     /// because a response is written in one piece anyway.
@@ -48,6 +49,16 @@ pub struct ListenOptions {
 impl Default for ListenOptions {
     fn default() -> Self {
         Self { backlog: 4096, v6_only: None, no_delay: true, send_buffer: None }
+    }
+}
+
+impl ListenOptions {
+    /// Returns the options of `listen` in a server that listens on all these addresses.
+    pub(crate) fn among<'a>(&self, mut all: impl Iterator<Item = &'a Listen>, listen: &Listen) -> Self {
+        let Listen::Tcp(own @ SocketAddr::V6(_)) = listen else { return self.clone() };
+        let is_beside_v4 = own.port() != 0
+            && all.any(|other| matches!(other, Listen::Tcp(SocketAddr::V4(v4)) if v4.port() == own.port()));
+        Self { v6_only: self.v6_only.or(is_beside_v4.then_some(true)), ..self.clone() }
     }
 }
 
@@ -99,6 +110,7 @@ pub fn bind(listen: &Listen, shards: usize, options: &ListenOptions) -> Result<B
         let bound = match listen {
             Listen::Tcp(address) => bind_tcp(*address, shards.max(1), options),
             Listen::Unix(path) => bind_unix(path, shards.max(1), options),
+            Listen::Abstract(name) => bind_abstract(name, shards.max(1), options),
         };
         match bound {
             Err(failure) if failure.cause.kind() == io::ErrorKind::AddrInUse && attempt < ATTEMPTS => {
@@ -203,6 +215,16 @@ fn bind_unix(path: &Path, shards: usize, options: &ListenOptions) -> Result<Boun
     Ok(Bound { sockets, address: Listen::Unix(path.into()), retries: 0, _file: Some(file) })
 }
 
+fn bind_abstract(name: &str, shards: usize, options: &ListenOptions) -> Result<Bound, FailedStep> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(at("socket"))?;
+    // A path that begins with a NUL is an abstract name.
+    let address = SockAddr::unix(format!("\0{name}")).map_err(at("bind"))?;
+    socket.bind(&address).map_err(at("bind"))?;
+    socket.listen(backlog(options)).map_err(at("listen"))?;
+    let sockets = shared(socket, shards)?;
+    Ok(Bound { sockets, address: Listen::Abstract(name.to_owned()), retries: 0, _file: None })
+}
+
 /// Removes the socket file at `path` if no process listens on it.
 fn remove_stale(path: &Path) -> Result<(), FailedStep> {
     match std::fs::symlink_metadata(path) {
@@ -299,11 +321,21 @@ impl std::error::Error for BindError {
 fn diagnose(listen: &Listen, cause: &io::Error) -> (String, &'static str) {
     match (listen, cause.raw_os_error()) {
         (Listen::Tcp(address), Some(libc::EADDRINUSE)) => {
-            let owner = port_owner::describe(address.port());
-            (format!(": {owner}"), "stop it or choose another port")
+            let owner = port_owner::find(address.port());
+            let advice = match owner.is_this_process {
+                true => {
+                    "give each address once ([::] without v6_only accepts IPv4 connections, too), or choose \
+                     another port"
+                }
+                false => "stop it or choose another port",
+            };
+            (format!(": {}", owner.description), advice)
         }
         (Listen::Unix(_), _) if cause.kind() == io::ErrorKind::AddrInUse => {
             (": a process listens on this socket".into(), "stop it or choose another path")
+        }
+        (Listen::Abstract(_), _) if cause.kind() == io::ErrorKind::AddrInUse => {
+            (": a process listens on this name".into(), "stop it or choose another name")
         }
         (Listen::Unix(_), _) => {
             (String::new(), "choose a path in a directory where this user may create files")

@@ -8,21 +8,31 @@ const LISTENING: &str = "0A";
 /// Maximum number of processes searched. It bounds the time on a machine with many processes.
 const MAX_PROCESSES: usize = 20_000;
 
-/// Describes the owner of a TCP port, as far as this process may see it.
-pub(super) fn describe(port: u16) -> String {
+/// The owner of a TCP port, as far as this process may see it.
+pub(super) struct Owner {
+    pub(super) description: String,
+    pub(super) is_this_process: bool,
+}
+
+/// Finds the owner of a TCP port.
+pub(super) fn find(port: u16) -> Owner {
     let inodes: Vec<u64> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| fs::read_to_string(table).ok())
         .flat_map(|table| listening_inodes(&table, port))
         .collect();
+    let other = |description: &str| Owner { description: description.to_owned(), is_this_process: false };
     if inodes.is_empty() {
-        return "its process is not visible: the socket is not listening, or is in another network namespace"
-            .into();
+        return other(
+            "its process is not visible: the socket is not listening, or is in another network namespace",
+        );
     }
-    match process_with(&inodes) {
-        Some((pid, name)) => format!("process {pid} ({name}) listens on this port"),
-        None => "a process of another user listens on this port".into(),
-    }
+    let Some((pid, name)) = process_with(&inodes) else {
+        return other("a process of another user listens on this port");
+    };
+    let is_this_process = pid == std::process::id();
+    let itself = if is_this_process { " itself" } else { "" };
+    Owner { description: format!("process {pid} ({name}){itself} listens on this port"), is_this_process }
 }
 
 /// Returns the inodes of the sockets that listen on `port`. `table` is the text of `/proc/net/tcp` or
@@ -78,8 +88,9 @@ mod tests {
     fn a_listener_of_this_process_is_found() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = std::net::TcpListener::bind(address).unwrap();
-            let text = describe(listener.local_addr().unwrap().port());
-            assert!(text.contains(&format!("process {} (", std::process::id())), "{text}");
+            let Owner { description, is_this_process } = find(listener.local_addr().unwrap().port());
+            assert!(description.contains(&format!("process {} (", std::process::id())), "{description}");
+            assert!(is_this_process);
         }
     }
 }

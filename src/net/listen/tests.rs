@@ -3,7 +3,10 @@
 use std::{
     io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::net::{UnixListener, UnixStream},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{UnixListener, UnixStream},
+    },
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -17,7 +20,7 @@ fn tcp(text: &str, shards: usize) -> Result<Bound, BindError> {
 fn port_of(bound: &Bound) -> SocketAddr {
     match bound.address() {
         Listen::Tcp(address) => *address,
-        Listen::Unix(path) => panic!("{path:?} is no TCP address"),
+        other => panic!("{other} is no TCP address"),
     }
 }
 
@@ -135,6 +138,47 @@ fn v6_only_is_set_when_asked() {
     let options = ListenOptions { v6_only: Some(false), ..ListenOptions::default() };
     let _both = bind(&format!("[::]:{port}").parse().unwrap(), 2, &options).unwrap();
     TcpStream::connect(("127.0.0.1", port)).unwrap();
+}
+
+#[test]
+fn an_ipv6_address_leaves_ipv4_to_an_ipv4_address_with_its_port() {
+    let [v6, v4, other]: [Listen; 3] =
+        ["[::]:8080", "0.0.0.0:8080", "0.0.0.0:8081"].map(|text| text.parse().unwrap());
+    let v6_only =
+        |options: &ListenOptions, listen, all: &[&Listen]| options.among(all.iter().copied(), listen).v6_only;
+    let default = ListenOptions::default();
+    assert_eq!(v6_only(&default, &v6, &[&v6, &v4]), Some(true));
+    assert_eq!(v6_only(&default, &v4, &[&v6, &v4]), None);
+    assert_eq!(v6_only(&default, &v6, &[&v6, &other]), None);
+    let dual = ListenOptions { v6_only: Some(false), ..default };
+    assert_eq!(v6_only(&dual, &v6, &[&v6, &v4]), Some(false));
+}
+
+#[test]
+fn an_address_given_twice_is_explained() {
+    let first = tcp("127.0.0.1:0", 1).unwrap();
+    let text = tcp(&port_of(&first).to_string(), 1).unwrap_err().to_string();
+    assert!(text.contains("itself listens") && text.contains("give each address once"), "{text}");
+}
+
+#[test]
+fn an_abstract_socket_has_a_name_and_no_file() {
+    let name = format!("windlass-{}-abstract", std::process::id());
+    let listen: Listen = format!("unix:@{name}").parse().unwrap();
+    let mut bound = bind(&listen, 2, &ListenOptions::default()).unwrap();
+    assert_eq!(bound.address(), &listen);
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let sockets = bound.take_sockets();
+    for socket in &sockets {
+        let _client = UnixStream::connect_addr(&address).unwrap();
+        socket.accept().unwrap();
+    }
+    assert_eq!(Listen::of(&sockets[0]).unwrap(), listen);
+    let error = bind(&listen, 1, &ListenOptions::default()).unwrap_err();
+    assert!(error.in_use() && error.to_string().contains("choose another name"), "{error}");
+    assert!(!PathBuf::from(format!("@{name}")).exists());
+    drop((sockets, bound));
+    bind(&listen, 1, &ListenOptions::default()).unwrap();
 }
 
 #[test]

@@ -52,6 +52,7 @@ impl Directory {
     /// Returns `true` if the file exists and is not empty.
     pub(super) fn has_file(&self) -> Result<bool, StoreError> {
         match fs::metadata(self.file_path()) {
+            Ok(metadata) if !metadata.is_file() => Err(not_a_file(&self.file_path())),
             Ok(metadata) => Ok(metadata.len() > 0),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(io_error(&self.file_path(), "cannot read the metadata of")(error)),
@@ -60,8 +61,7 @@ impl Directory {
 
     /// Opens the existing file.
     pub(super) fn open_file(&self) -> Result<File, StoreError> {
-        let file = OpenOptions::new().read(true).write(true).open(self.file_path());
-        file.map_err(io_error(&self.file_path(), "cannot open the file"))
+        open_regular(OpenOptions::new().read(true).write(true), &self.file_path(), "cannot open the file")
     }
 
     /// Creates the file: `fill` writes it under a temporary name, so that a crash cannot leave a partial
@@ -71,9 +71,9 @@ impl Directory {
         StoreError: From<E>,
     {
         let (new, path) = (self.path.join("replay.redb.new"), self.file_path());
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(FILE_MODE).open(&new);
-        fill(file.map_err(io_error(&new, "cannot create the file"))?)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(FILE_MODE);
+        fill(open_regular(&mut options, &new, "cannot create the file")?)?;
         let renamed =
             File::open(&new).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&new, &path));
         renamed.and_then(|()| sync_directory(&self.path)).map_err(io_error(&path, "cannot create the file"))
@@ -100,9 +100,9 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 ///
 /// Another process holds the lock, or a system call fails.
 fn lock(path: &Path) -> Result<(File, u32), StoreError> {
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path);
-    let file = file.map_err(io_error(path, "cannot open the lock file"))?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
+    let file = open_regular(&mut options, path, "cannot open the lock file")?;
     let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
     // The content may be missing or incomplete after a crash. Only messages and the file check depend on it.
     let mut text = String::new();
@@ -117,6 +117,23 @@ fn lock(path: &Path) -> Result<(File, u32), StoreError> {
     write_lock(&file, unclean_ends.saturating_add(1))
         .map_err(io_error(path, "cannot write the lock file"))?;
     Ok((file, unclean_ends))
+}
+
+/// Opens a file, which must be a regular one: a FIFO or a device could block forever.
+fn open_regular(options: &mut OpenOptions, path: &Path, action: &str) -> Result<File, StoreError> {
+    let opened = options.custom_flags(libc::O_NONBLOCK).open(path);
+    let opened = opened.and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+    match opened {
+        Ok((file, metadata)) if metadata.is_file() => Ok(file),
+        // ENXIO: a socket, or a device that does not exist.
+        Err(error) if error.raw_os_error() != Some(libc::ENXIO) => Err(io_error(path, action)(error)),
+        _ => Err(not_a_file(path)),
+    }
+}
+
+fn not_a_file(path: &Path) -> StoreError {
+    let message = format!("{} is not a regular file: move it away, or use another directory", path.display());
+    StoreError::new(ErrorKind::Io, Operation::Open, message)
 }
 
 /// Writes the process id and the number of consecutive unclean ends.

@@ -23,28 +23,44 @@ fn between<'a>(page: &'a str, tag: &str) -> &'a str {
 #[test]
 fn the_policy_allows_only_the_pages_own_script_and_style() {
     let serving = Serving::start(&[]);
-    let (status, head, page) = serving.connect().get("/");
-    assert_eq!(status, 200);
-    let policy = head.lines().find_map(|line| line.strip_prefix("content-security-policy: ")).expect(&head);
-    for (tag, directive) in [("script", "script-src"), ("style", "style-src")] {
-        assert_eq!(
-            page.matches(&format!("<{tag}")).count(),
-            1,
-            "the page must have one {tag} without attributes"
+    let chat: &[_] = if cfg!(feature = "ws") { &["/demo/ws"] } else { &[] };
+    for path in ["/", "/demo", "/demo/sse"].iter().chain(chat) {
+        let (status, head, page) = serving.connect().get(path);
+        assert_eq!(status, 200, "{path}");
+        let policy =
+            head.lines().find_map(|line| line.strip_prefix("content-security-policy: ")).expect(&head);
+        let scripts = usize::from(*path != "/demo");
+        for (tag, directive, count) in [("script", "script-src", scripts), ("style", "style-src", 1)] {
+            let found = page.matches(&format!("<{tag}")).count();
+            assert_eq!(found, count, "{path}: elements {tag}, without attributes");
+            assert_eq!(policy.matches(directive).count(), count, "{path}: {policy}");
+            if count == 1 {
+                let hash = STANDARD.encode(Sha256::digest(between(&page, tag)));
+                // The client lowercases the head.
+                let wanted = format!("{directive} 'sha256-{hash}'").to_ascii_lowercase();
+                assert!(policy.contains(&wanted), "the page {path} needs: {directive} 'sha256-{hash}'");
+            }
+        }
+        assert!(
+            policy.starts_with("default-src 'none';") && policy.contains("connect-src 'self';"),
+            "{policy}"
         );
-        let hash = STANDARD.encode(Sha256::digest(between(&page, tag)));
-        // The client lowercases the head.
-        let wanted = format!("{directive} 'sha256-{hash}'").to_ascii_lowercase();
-        assert!(policy.contains(&wanted), "src/cli/page.rs must say: {directive} 'sha256-{hash}'");
+        assert!(
+            policy.contains("frame-ancestors 'none'") && policy.contains("form-action 'none'"),
+            "{policy}"
+        );
+        assert!(head.contains("x-content-type-options: nosniff\r\n"), "{path}: {head}");
+        let outside = page.split("xmlns='http://www.w3.org/2000/svg'").collect::<String>();
+        let outside = outside.replace("\"http://www.w3.org/2000/svg\"", "");
+        let outside = outside.replace("location.protocol === \"https:\"", "");
+        assert!(
+            !outside.contains("http:") && !outside.contains("https:") && !outside.contains("=\"//"),
+            "{path}: the page must not load from other hosts"
+        );
+        for attribute in [" style=", " onclick=", " onload="] {
+            assert!(!page.contains(attribute), "{path}: the policy forbids inline attributes");
+        }
     }
-    assert!(policy.starts_with("default-src 'none';") && policy.contains("connect-src 'self';"), "{policy}");
-    let outside = page.split("xmlns='http://www.w3.org/2000/svg'").collect::<String>();
-    let outside = outside.replace("\"http://www.w3.org/2000/svg\"", "");
-    assert!(
-        !outside.contains("http:") && !outside.contains("https:") && !outside.contains("=\"//"),
-        "the page must not load from other hosts"
-    );
-    assert!(!page.contains(" style=") && !page.contains(" onclick="), "the policy forbids inline attributes");
 }
 
 #[test]
@@ -160,4 +176,28 @@ fn check_display(browser: &mut Browser) {
         names.as_array().is_some_and(|names| names.len() == 4 && names.iter().all(is_labelled)),
         "{names}"
     );
+}
+
+#[test]
+fn the_demo_pages_work_under_their_policy() {
+    let serving = Serving::start(&[]);
+    let mut pages = vec![("/demo", "document.querySelectorAll('a').length > 5")];
+    pages.push((
+        "/demo/sse",
+        "[...document.querySelectorAll('h2 span')].every((h) => /: connected/.test(h.textContent))",
+    ));
+    if cfg!(feature = "ws") {
+        pages.push(("/demo/ws", "document.getElementById('state').textContent.startsWith('1 member')"));
+    }
+    for (path, works) in pages {
+        let url = format!("http://{}{path}", serving.address());
+        let Some(mut browser) = Browser::open("demo", &url) else {
+            println!("skipped: no Chromium is installed (Debian: apt-get install chromium)");
+            return;
+        };
+        eventually(path, || browser.eval(works) == true);
+        let style = "getComputedStyle(document.body).maxWidth !== 'none'";
+        assert_eq!(browser.eval(style), true, "{path}: the style must apply");
+        assert_eq!(browser.errors, Vec::<String>::new(), "{path}");
+    }
 }
