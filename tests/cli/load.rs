@@ -201,7 +201,7 @@ fn the_result_is_a_table_and_each_second_a_csv_line() {
     let url = url(serving.address(), "/demo/plaintext");
     let output = run(&["load", "--rate", "100", "--duration", "2.2s", "--csv", file.path(), &url]);
     assert!(output.status.success(), "{}", text(&output));
-    for word in ["answers in 2.", "0 errors", "p50", "p99.99", "max", "client itself"] {
+    for word in ["responses in 2.", "0 errors", "p50", "p99.99", "max", "delay of this client"] {
         assert!(text(&output).contains(word), "no '{word}' in {}", text(&output));
     }
     let csv = std::fs::read_to_string(file.path()).unwrap();

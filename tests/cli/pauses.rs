@@ -12,8 +12,9 @@ use rustix::process::Signal;
 use crate::common::{Client, Serving, TIMEOUT, TempFile};
 
 /// Time limits of everything that a peer can be late with. The process is stopped for longer.
-const LIMITS: &str = "[timeouts]\nkeep_alive = \"3s\"\nheader = \"3s\"\nbody_idle = \"3s\"\ntls_handshake = \"3s\"\n\
-                      ws_ping = \"100ms\"\nws_pong = \"3s\"\nshed_async = \"off\"\nshed_all = \"off\"\n";
+const LIMITS: &str = "[timeouts]\nkeep_alive = \"3s\"\nheader = \"3s\"\nbody_idle = \"3s\"\n\
+                      tls_handshake = \"3s\"\nws_ping = \"100ms\"\nws_pong = \"3s\"\n\
+                      shed_async = \"off\"\nshed_all = \"off\"\n";
 const STOPPED: Duration = Duration::from_millis(4500);
 
 const GET: &[u8] = b"GET /demo/plaintext HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -102,8 +103,9 @@ fn http2(engine: &str) {
 fn websocket(engine: &str) {
     let before = |serving: &Serving| {
         let mut peer = connect(serving);
-        let handshake = "GET /demo/ws-echo HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        let handshake = "GET /demo/ws-echo HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\n\
+                         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         peer.write_all(handshake.as_bytes()).unwrap();
         let mut received = Vec::new();
         // Up to the ping.

@@ -174,7 +174,8 @@ proptest! {
             }
             prop_assert_eq!((window.left(), window.held()), (credit, held));
             prop_assert!(credit + held <= size, "never more than the window");
-            prop_assert!(held > 0 || 2 * u64::from(credit) >= u64::from(size), "a peer whose bytes are used goes on: {credit}");
+            let has_credit = 2 * u64::from(credit) >= u64::from(size);
+            prop_assert!(held > 0 || has_credit, "a peer whose bytes are used must get credit: {credit}");
         }
     }
 }

@@ -153,8 +153,8 @@ fn connections_bytes_and_close_causes_are_counted() {
 
 /// Starts a server whose first attempts to bind its port failed.
 ///
-/// The port is released while the server retries the bind, which it does for 60 ms. On a busy machine this takes
-/// several attempts.
+/// The port is released while the server retries the bind, which it does for 60 ms. On a busy machine this
+/// takes several attempts.
 fn start_after_a_failed_bind() -> Server {
     let mut timeouts = endless();
     (timeouts.header, timeouts.inline_stall) = (Some(Duration::from_millis(100)), Duration::from_millis(5));

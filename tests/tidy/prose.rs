@@ -14,7 +14,6 @@ const VAGUE: [&str; 3] = ["fn settle", "struct State ", "enum State "];
 const FOLDERS: [&str; 4] = ["src", "actors", "tests", "benches"];
 
 #[test]
-#[ignore = "the tree does not hold it yet"]
 fn doc_comments_open_with_a_noun_or_a_verb() {
     let mut faults = Vec::new();
     for source in sources(&FOLDERS) {
@@ -33,7 +32,6 @@ fn doc_comments_open_with_a_noun_or_a_verb() {
 }
 
 #[test]
-#[ignore = "the tree does not hold it yet"]
 fn lines_fit_the_width() {
     let mut faults = Vec::new();
     let scripts = files(&["scripts"], "sh");
@@ -50,7 +48,6 @@ fn lines_fit_the_width() {
 }
 
 #[test]
-#[ignore = "the tree does not hold it yet"]
 fn names_are_specific() {
     let mut faults = Vec::new();
     for source in sources(&["src", "actors/src"]) {

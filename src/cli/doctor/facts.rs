@@ -24,6 +24,7 @@ impl Limit {
 }
 
 /// Result of trying io_uring.
+#[cfg_attr(not(feature = "io-uring"), allow(dead_code, reason = "only the engine can be tried"))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Trial {
     /// Everything that a shard needs works.

@@ -1,85 +1,91 @@
-//! Flags of the load, for `load` and `soak`.
+//! Flags of the load, for `windlass load` and `windlass soak`.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
 use super::target::Target;
+use crate::client::payload::MAX_EVENT_BYTES;
 
-/// What the connections do.
+/// Kind of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Workload {
     /// GET over HTTP/1.1
     H1,
     /// GET over HTTP/2, by prior knowledge
     H2,
-    /// Subscribers of a topic; a request is a delivery
+    /// Subscribers of a topic; each delivery counts as a request
     Sse,
-    /// WebSocket messages that must come back
+    /// WebSocket messages that the server must echo
     Ws,
-    /// A bit of each, with some subscribers that read slowly
+    /// All of these, and some subscribers that read slowly
     Mixed,
     /// Subscribers of a topic, half of which read slowly
     Slow,
 }
 
+/// Flags of `windlass load`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Load {
-    /// What to load: http://HOST:PORT/PATH
+    /// URL to load: http://HOST:PORT/PATH
     pub(super) url: Target,
     #[command(flatten)]
     pub(super) traffic: Traffic,
     /// Print the result as JSON
     #[arg(long)]
     pub(super) json: bool,
-    /// Write a line of figures for each second to this file
+    /// Write a CSV line for each second to this file
     #[arg(long, value_name = "FILE")]
     pub(super) csv: Option<PathBuf>,
 }
 
-/// What is done to a server, and how much of it.
+/// Flags of the traffic.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Traffic {
-    /// What the connections do
+    /// Kind of traffic
     #[arg(long, value_enum, default_value = "h1")]
     pub(crate) workload: Workload,
-    /// Connections
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Number of connections
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) connections: u32,
-    /// Requests per second in all, sent on a schedule whatever the server does (open loop): latency runs from when a
-    /// request was due. Without it each answer brings the next request (closed loop)
+    /// Total requests per second, on a schedule that does not wait for responses (open loop); latency starts
+    /// when a request is due. Without it each response triggers the next request (closed loop)
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
-    /// How long, such as 10s or 10m
+    /// Duration of the load, such as 10s or 10m
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) duration: Duration,
-    /// How long an answer may take
+    /// Time after which a missing response is an error
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(super) timeout: Duration,
     /// Requests in flight on each HTTP/2 connection
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) streams: u32,
-    /// Topic that is subscribed to with GET and published to with POST
+    /// Path of the topic; GET subscribes to it, POST publishes to it
     #[arg(long, value_name = "PATH", default_value = "/topics/load")]
     pub(super) topic: String,
-    /// Events published per second [default: 100; with --events as fast as they are taken]
+    /// Events published per second [default: 100; with --events as fast as the server accepts them]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(super) event_rate: Option<f64>,
-    /// Bytes of an event or a WebSocket message
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(40..=65_536))]
+    /// Size of an event or a WebSocket message in bytes
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(value_parser = clap::value_parser!(u32).range(40..=MAX_EVENT_BYTES as i64))]
     pub(super) event_bytes: u32,
-    /// Publish exactly so many events, and end when all subscribers have them, however long that takes
+    /// Publish exactly this many events and end when all subscribers have received them, without a time limit
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) events: Option<u64>,
-    /// Bytes per second that a slow subscriber reads, until nothing more is published
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(20..=1_000_000_000))]
+    /// Bytes per second that a slow subscriber reads while events are published
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(20..=1_000_000_000))]
     pub(super) slow_rate: u32,
-    /// Route that sends WebSocket messages back
+    /// Path of a WebSocket that echoes messages
     #[arg(long, value_name = "PATH", default_value = "/demo/ws-echo")]
     pub(super) ws_path: String,
 }
 
-/// How many connections do what.
+/// Number of connections of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shares {
     pub(super) h1: u32,
@@ -87,24 +93,24 @@ pub(super) struct Shares {
     pub(super) ws: u32,
     /// Subscribers that read at once.
     pub(super) fast: u32,
-    /// Subscribers that read at a rate of their own.
+    /// Subscribers that read at a limited rate.
     pub(super) slow: u32,
 }
 
-/// Events published per second where nothing says how many.
+/// Default number of events published per second.
 const EVENT_RATE: f64 = 100.0;
 
 impl Traffic {
-    /// Returns the events that are due a second; `None`: each that was taken brings the next.
+    /// Returns the events per second. `None`: each accepted event triggers the next.
     pub(super) fn event_rate(&self) -> Option<f64> {
         self.event_rate.or(self.events.is_none().then_some(EVENT_RATE))
     }
 
-    /// Divides the connections.
+    /// Divides the connections among the protocols.
     ///
     /// # Errors
     ///
-    /// This build lacks what the workload needs.
+    /// This build lacks a protocol of the workload.
     pub(super) fn shares(&self) -> Result<Shares, String> {
         let all = self.connections;
         let none = Shares::default();
@@ -117,10 +123,10 @@ impl Traffic {
             Workload::Mixed => mixed(all),
         };
         if shares.h2 > 0 && cfg!(not(feature = "http2")) {
-            return Err("this build has no HTTP/2 (feature http2)".to_owned());
+            return Err("this build has no HTTP/2: enable the feature http2".to_owned());
         }
         if shares.ws > 0 && cfg!(not(feature = "ws")) {
-            return Err("this build has no WebSocket (feature ws)".to_owned());
+            return Err("this build has no WebSocket: enable the feature ws".to_owned());
         }
         Ok(shares)
     }
@@ -132,29 +138,29 @@ fn mixed(all: u32) -> Shares {
 }
 
 impl Shares {
-    /// Returns how many subscribe.
+    /// Returns the number of subscribers.
     pub(super) fn subscribers(self) -> u32 {
         self.fast + self.slow
     }
 
-    /// Says whether anybody asks for something.
+    /// Returns `true` if a connection sends requests or messages.
     pub(super) fn has_requests(self) -> bool {
         self.h1 + self.h2 + self.ws > 0
     }
 }
 
-/// Reads a duration: `90` seconds, `10s`, `1h 30m`.
+/// Parses a duration: `90` (seconds), `10s`, `1h 30m`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let duration = seconds.or_else(|| humantime::parse_duration(text).ok());
     duration
         .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "write a duration such as 10s or 10m".to_owned())
+        .ok_or_else(|| "expected a duration such as 10s or 10m".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.001..=1e7).contains(rate));
-    rate.ok_or_else(|| "write a number per second, 0.001 to 10000000".to_owned())
+    rate.ok_or_else(|| "expected 0.001 to 10000000 per second".to_owned())
 }
 
 #[cfg(test)]
@@ -162,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_connection_has_something_to_do() {
+    fn every_connection_of_a_mixed_load_has_a_protocol() {
         for all in 1..100 {
             let Shares { h1, h2, ws, fast, slow } = mixed(all);
             assert_eq!(h1 + h2 + ws + fast + slow, all);

@@ -1,4 +1,4 @@
-//! Connections, and faults of their sockets.
+//! TCP connections.
 
 use std::{io, net::SocketAddr};
 
@@ -9,17 +9,17 @@ use tokio::{
 
 use crate::client::fault::{Fault, Kind};
 
-/// Least room for one read.
+/// Capacity reserved for one read.
 const READ_BYTES: usize = 16 * 1024;
-/// Most bytes of one answer that are believed.
-const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Maximum size of a response.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Connects.
+/// Connects to a server.
 pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, Fault> {
     connect_with(address, None).await
 }
 
-/// Connects with a receive buffer of this size, if one is given.
+/// Connects to a server with a receive buffer of the given size.
 pub(super) async fn connect_with(
     address: SocketAddr,
     receive_bytes: Option<u32>,
@@ -37,24 +37,24 @@ pub(super) async fn connect_with(
     connected.await.map_err(|error: io::Error| Fault::new(Kind::Connect, error))
 }
 
-/// Appends what one read gives.
+/// Waits for input and appends the bytes of one read.
 ///
 /// # Errors
 ///
-/// The server closed the connection, reading failed, or there is more than anybody believes.
+/// The server closed the connection, the read failed, or the response is too long.
 pub(super) async fn receive(stream: &mut TcpStream, input: &mut Vec<u8>) -> Result<(), Fault> {
-    if input.len() > MAX_ANSWER_BYTES {
-        return Err(Fault::new(Kind::Malformed, "an answer of more than 64 MiB"));
+    if input.len() > MAX_RESPONSE_BYTES {
+        return Err(Fault::new(Kind::Malformed, "response exceeds 64 MiB"));
     }
     input.reserve(READ_BYTES);
     match stream.read_buf(input).await {
-        Ok(0) => Err(Fault::new(Kind::Closed, "the server closed the connection")),
+        Ok(0) => Err(Fault::new(Kind::Closed, "server closed the connection")),
         Ok(_) => Ok(()),
-        Err(error) => Err(broken(&error)),
+        Err(error) => Err(io_fault(&error)),
     }
 }
 
-/// Makes a fault of what reading or writing says.
-pub(super) fn broken(error: &io::Error) -> Fault {
+/// Returns the fault of a failed read or write.
+pub(super) fn io_fault(error: &io::Error) -> Fault {
     Fault::new(Kind::Io, error)
 }

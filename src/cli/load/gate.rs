@@ -1,4 +1,4 @@
-//! When each request is meant to be sent.
+//! Schedule that hands out due times to the tasks that send requests.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,21 +15,21 @@ use tokio::sync::{Notify, Semaphore};
 use super::timer::Timer;
 use crate::client::pacing::Arrivals;
 
-/// Arrivals that may wait for a free connection; the next one is an error.
+/// Maximum number of due times that wait for a free connection. Further ones are errors.
 const MAX_WAITING: usize = 1_000_000;
 
-/// Hands out due times to whoever is free to send.
+/// Queue of due times. A task that is free to send takes the next one.
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// Arrivals a second; `None`: whoever is free asks at once.
+    /// Requests per second (open loop). `None`: the next request is due at once (closed loop).
     rate: Option<f64>,
     waiting: RefCell<VecDeque<Instant>>,
-    /// A permit for each of `waiting`; closed when no more come.
+    /// One permit for each due time in `waiting`. Closed at the end of the schedule.
     permits: Semaphore,
     is_over: Cell<bool>,
-    /// Says that it is over.
+    /// Notifies of the end of the schedule.
     ended: Notify,
-    /// Arrivals that found too many waiting.
+    /// Due times that found the queue full.
     refused: Cell<u64>,
 }
 
@@ -45,30 +45,31 @@ impl Gate {
         }
     }
 
-    /// Lets arrivals in as they are due, until `end` or [`end`](Self::end); tells how late each was let in.
+    /// Queues the due times until `end` or until [`end`](Self::end) is called. Calls `late` with the delay of
+    /// each.
     ///
     /// # Errors
     ///
-    /// The system gives no timer.
+    /// The timer cannot be created.
     pub(super) async fn run(&self, end: Instant, late: impl FnMut(Duration)) -> io::Result<()> {
         let timer = Timer::new()?;
         let mut over = pin!(self.over());
-        let mut let_all_in = pin!(async {
+        let mut schedule = pin!(async {
             match self.rate {
                 None => timer.until(end).await,
-                Some(rate) => self.let_in_at(rate, end, &timer, late).await,
+                Some(rate) => self.queue_at(rate, end, &timer, late).await,
             }
         });
         let ran = poll_fn(|cx| match over.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Ok(())),
-            Poll::Pending => let_all_in.as_mut().poll(cx),
+            Poll::Pending => schedule.as_mut().poll(cx),
         });
         let ran = ran.await;
         self.end();
         ran
     }
 
-    async fn let_in_at(
+    async fn queue_at(
         &self,
         rate: f64,
         end: Instant,
@@ -81,20 +82,20 @@ impl Gate {
             let now = Instant::now();
             while let Some(due) = arrivals.pop(now.min(end)) {
                 late(now.saturating_duration_since(due));
-                self.let_in(due);
+                self.queue(due);
             }
         }
         Ok(())
     }
 
-    /// Waits until it is over.
+    /// Waits until the schedule has ended.
     async fn over(&self) {
         while !self.is_over.get() {
             self.ended.notified().await;
         }
     }
 
-    fn let_in(&self, due: Instant) {
+    fn queue(&self, due: Instant) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() < MAX_WAITING {
             waiting.push_back(due);
@@ -104,18 +105,18 @@ impl Gate {
         }
     }
 
-    /// Lets nothing more in; what waits is still handed out.
+    /// Ends the schedule. The queued due times are still handed out.
     pub(super) fn end(&self) {
         self.is_over.set(true);
         self.permits.close();
         self.ended.notify_waiters();
     }
 
-    /// Returns when the next request is due, once it is; `None` when there are no more.
+    /// Waits until a request is due and returns its due time. Returns `None` at the end of the schedule.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits, nothing is lost.
+    /// Dropping the future loses no due time.
     pub(super) async fn next(&self) -> Option<Instant> {
         if self.rate.is_none() {
             return (!self.is_over.get()).then(Instant::now);
@@ -126,7 +127,7 @@ impl Gate {
         self.waiting.borrow_mut().pop_front()
     }
 
-    /// Takes back a due time that was not made use of.
+    /// Puts back a due time whose request was not sent.
     #[cfg(feature = "http2")]
     pub(super) fn give_back(&self, due: Instant) {
         if self.rate.is_some() {
@@ -135,14 +136,14 @@ impl Gate {
         }
     }
 
-    /// Says whether there are no more requests to be sent.
+    /// Returns `true` if no more requests will be due.
     #[cfg(any(feature = "http2", test))]
     pub(super) fn is_over(&self) -> bool {
         self.is_over.get() && self.waiting.borrow().is_empty()
     }
 
-    /// Returns how many arrivals nobody ever took.
-    pub(super) fn left(&self) -> u64 {
+    /// Returns the number of requests that were due and never sent.
+    pub(super) fn unsent(&self) -> u64 {
         self.waiting.borrow().len() as u64 + self.refused.get()
     }
 }
@@ -156,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn an_open_loop_hands_out_as_many_as_were_due() {
+    fn an_open_loop_hands_out_every_due_time() {
         block_on(async {
             let gate = Gate::new(Some(1000.0));
             let end = Instant::now() + Duration::from_millis(100);
             let (mut late, mut taken) = (0, 0);
             gate.run(end, |_| late += 1).await.unwrap();
-            assert!(!gate.is_over(), "what waits is still handed out");
+            assert!(!gate.is_over(), "the queue is not empty");
             while gate.next().await.is_some() {
                 taken += 1;
             }
@@ -173,21 +174,21 @@ mod tests {
 
     #[cfg(feature = "http2")]
     #[test]
-    fn what_is_given_back_is_handed_out_first() {
+    fn a_due_time_that_was_given_back_is_handed_out_first() {
         block_on(async {
             let gate = Gate::new(Some(1.0));
             let (first, second) = (Instant::now(), Instant::now() + Duration::from_secs(1));
-            gate.let_in(first);
-            gate.let_in(second);
+            gate.queue(first);
+            gate.queue(second);
             assert_eq!(gate.next().await, Some(first));
             gate.give_back(first);
-            assert_eq!((gate.next().await, gate.left()), (Some(first), 1));
+            assert_eq!((gate.next().await, gate.unsent()), (Some(first), 1));
         });
     }
 
     #[test]
-    fn whoever_ends_it_ends_it_at_once() {
-        // Nothing is due, and nothing ends, for an hour.
+    fn ending_the_schedule_takes_effect_at_once() {
+        // Nothing is due for an hour.
         for rate in [None, Some(0.001)] {
             block_on(async {
                 let gate = Gate::new(rate);
@@ -199,7 +200,7 @@ mod tests {
                 };
                 let both = async { tokio::join!(run, ended) };
                 let (ran, ()) =
-                    tokio::time::timeout(Duration::from_secs(10), both).await.expect("it goes on");
+                    tokio::time::timeout(Duration::from_secs(10), both).await.expect("the schedule must end");
                 ran.unwrap();
                 assert!(gate.is_over() || rate.is_some());
             });
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_loop_asks_at_once_until_it_ends() {
+    fn requests_of_a_closed_loop_are_due_at_once_until_the_end() {
         block_on(async {
             let gate = Gate::new(None);
             assert!(gate.next().await.is_some());

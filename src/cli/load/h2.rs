@@ -1,8 +1,7 @@
-//! Requests over HTTP/2, some at once on each connection.
+//! Requests over HTTP/2, several at a time on each connection.
 
-use std::{future::poll_fn, rc::Rc, time::Instant};
+use std::{rc::Rc, time::Instant};
 
-use ::h2::client::{Builder, SendRequest};
 use bytes::Bytes;
 use http::Request;
 use tokio::{
@@ -12,37 +11,36 @@ use tokio::{
 
 use super::{
     connect::connect,
-    run::{Load, RECOVERY},
+    run::{RECOVERY, Run},
 };
-use crate::client::fault::{Fault, Kind};
+use crate::client::{
+    fault::{Fault, Kind},
+    http2::{self, Sender},
+};
 
-/// Window for one answer, and for those of a connection: answers shall not wait for us.
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
-
-/// Asks whenever something is due, on a connection that is opened again when it is lost.
-pub(super) async fn ask(load: Rc<Load>) {
-    while !load.gate.is_over() {
-        match connection(&load).await {
-            Ok(()) if load.gate.is_over() => {}
-            Ok(()) => load.tally.reconnected(),
+/// Sends a request whenever one is due. Opens the connection again after it was lost.
+pub(super) async fn send_requests(run: Rc<Run>) {
+    while !run.gate.is_over() {
+        match use_connection(&run).await {
+            Ok(()) if run.gate.is_over() => {}
+            Ok(()) => run.tally.update(|totals| totals.reconnects += 1),
             Err(fault) => {
-                load.fail(&fault, 1);
+                run.count_fault(&fault, 1);
                 sleep(RECOVERY).await;
             }
         }
     }
 }
 
-/// Opens one and uses it as long as it lives.
-async fn connection(load: &Rc<Load>) -> Result<(), Fault> {
-    let opened = timeout(load.plan.traffic.timeout, open(load)).await;
-    let (sender, driver) = opened.unwrap_or_else(|_| Err(Load::late()))?;
-    // Its end is seen by whoever asks.
-    let driver = spawn_local(driver);
+/// Opens a connection and sends requests on it until it ends.
+async fn use_connection(run: &Rc<Run>) -> Result<(), Fault> {
+    let open = async { http2::start(connect(run.plan.target.address).await?).await };
+    let opened = timeout(run.plan.traffic.timeout, open).await;
+    let (sender, drive) = opened.unwrap_or_else(|_| Err(Run::timed_out()))?;
+    let driver = spawn_local(drive);
     let mut streams = JoinSet::new();
-    for _ in 0..load.plan.traffic.streams {
-        streams.spawn_local(stream(load.clone(), sender.clone()));
+    for _ in 0..run.plan.traffic.streams {
+        streams.spawn_local(use_stream(run.clone(), sender.clone()));
     }
     drop(sender);
     while streams.join_next().await.is_some() {}
@@ -50,63 +48,35 @@ async fn connection(load: &Rc<Load>) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn open(load: &Load) -> Result<(SendRequest<Bytes>, impl Future<Output = ()> + use<>), Fault> {
-    let stream = connect(load.plan.target.address).await?;
-    let mut builder = Builder::new();
-    builder.initial_window_size(STREAM_WINDOW_BYTES).initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    builder.enable_push(false);
-    let (sender, connection) = builder.handshake(stream).await.map_err(|error| broken(&error))?;
-    Ok((sender, async move {
-        let _ = connection.await;
-    }))
-}
-
-/// Asks, one request after the other, until the connection ends or nothing is due any more.
-async fn stream(load: Rc<Load>, mut sender: SendRequest<Bytes>) {
-    while let Some(due) = load.gate.next().await {
-        let deadline = load.deadline(due);
+/// Sends one request at a time until the connection ends or no more requests are due.
+async fn use_stream(run: Rc<Run>, mut sender: Sender) {
+    while let Some(due) = run.gate.next().await {
+        let deadline = run.deadline(due);
         if deadline <= Instant::now() {
-            load.unsent();
+            run.count_unsent();
             continue;
         }
-        match timeout_at(deadline.into(), poll_fn(|cx| sender.poll_ready(cx))).await {
+        match timeout_at(deadline.into(), sender.ready()).await {
             Ok(Ok(())) => {}
-            // It ended while this stream owed nothing.
-            Ok(Err(_)) => return load.gate.give_back(due),
+            // The connection ended with no request in flight here.
+            Ok(Err(_)) => return run.gate.give_back(due),
             Err(_) => {
-                load.account(due, Err(Load::late()));
+                run.count_response(due, Err(Run::timed_out()));
                 continue;
             }
         }
-        let answered = timeout_at(deadline.into(), exchange(&load, &mut sender)).await;
-        if !load.account(due, answered.unwrap_or_else(|_| Err(Load::late()))) {
+        let response = timeout_at(deadline.into(), exchange(&run, &mut sender)).await;
+        if !run.count_response(due, response.unwrap_or_else(|_| Err(Run::timed_out()))) {
             sleep(RECOVERY).await;
         }
     }
 }
 
-async fn exchange(load: &Load, sender: &mut SendRequest<Bytes>) -> Result<u16, Fault> {
-    let target = &load.plan.target;
+async fn exchange(run: &Run, sender: &mut Sender) -> Result<u16, Fault> {
+    let target = &run.plan.target;
     let uri = format!("http://{}{}", target.authority, target.path);
     let request = Request::get(uri).body(()).map_err(|error| Fault::new(Kind::Malformed, error))?;
-    let (response, _) = sender.send_request(request, true).map_err(|error| broken(&error))?;
-    let response = response.await.map_err(|error| broken(&error))?;
-    let status = response.status().as_u16();
-    let mut body = response.into_body();
-    while let Some(data) = body.data().await {
-        let data = data.map_err(|error| broken(&error))?;
-        body.flow_control().release_capacity(data.len()).map_err(|error| broken(&error))?;
-    }
-    Ok(status)
-}
-
-fn broken(error: &::h2::Error) -> Fault {
-    let kind = if error.is_io() {
-        Kind::Io
-    } else if error.is_go_away() || error.is_reset() {
-        Kind::Closed
-    } else {
-        Kind::Malformed
-    };
-    Fault::new(kind, error)
+    let mut reply = sender.request(request, Bytes::new()).await?;
+    while reply.data().await?.is_some() {}
+    Ok(reply.head.status().as_u16())
 }

@@ -1,26 +1,31 @@
-//! `windlass load`: loads a server and tells how it did.
+//! `windlass load`: loads a server and reports rates, latency and errors.
+//!
+//! It must not know how the server works.
 //!
 //! ```text
-//!  Arrivals ──► Gate ──due──► h1, h2, ws: a task a connection ──┐
-//!                                                               ├──► Tally ──each second──► table, CSV, soak
-//!  Arrivals ──► Gate ──due──► publisher ──► topic ──► followers ┘
+//!  Arrivals ──► Gate ──due──► h1, h2, ws: a task per connection ──────┐
+//!                                                                     ├──► Tally ──each second──► CSV, soak
+//!  Arrivals ──► Gate ──due──► publisher ──► topic ──► subscribers ────┘                  └──► Report
 //! ```
 //!
-//! One thread, one runtime. Latency runs from the instant a request was due, so a server that stalls is charged for
-//! everything it kept from being sent.
+//! One thread with one runtime runs all tasks. The latency of a request starts when it is due, so a server
+//! that stalls is charged for every request that it delayed.
+//!
+//! [`client`](crate::client) holds what the load generator of the benches shares: protocols, checks, counters
+//! and the report.
 
 mod args;
 mod connect;
-mod events;
-mod follow;
+mod csv;
+mod drive;
 mod gate;
 mod h1;
 #[cfg(feature = "http2")]
 mod h2;
-mod report;
+mod publisher;
 mod run;
 mod running;
-mod subscription;
+mod subscriber;
 mod tally;
 mod target;
 mod timer;
@@ -28,58 +33,48 @@ mod topic;
 #[cfg(feature = "ws")]
 mod ws;
 
-use std::{fs::File, io::Write, path::Path, time::Duration};
+use std::time::Duration;
 
 pub(super) use args::{Load, Traffic, duration};
-use report::{CSV_HEAD, Report};
+use csv::SecondsCsv;
 pub(super) use running::Running;
-pub(super) use tally::Totals;
 pub(super) use target::Target;
 
-use super::{output, progress::Progress};
+use crate::{client::report::Report, output, progress::Progress};
 
-/// What is done to whom.
+/// Server and the load on it.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) target: Target,
     pub(super) traffic: Traffic,
 }
 
-/// How often figures are taken.
+/// Interval of the CSV lines and of the progress display.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Loads and prints the result; says whether anything was served and nothing failed.
+/// Loads the server and prints the result. Returns `true` if there were responses and no errors.
 ///
 /// # Errors
 ///
-/// The load could not be run at all.
+/// The load cannot start, or the CSV file cannot be written.
 pub(super) fn run(args: &Load) -> Result<bool, String> {
     let plan = Plan { target: args.url.clone(), traffic: args.traffic.clone() };
-    let mut csv = args.csv.as_deref().map(create).transpose()?;
+    let mut csv = args.csv.as_deref().map(SecondsCsv::create).transpose()?;
     let progress = Progress::new(plan.traffic.duration);
     let mut running = Running::start(plan)?;
-    while let Some(second) = running.next_second(SECOND) {
+    while let Some(second) = running.next_interval(SECOND) {
         progress.update(running.elapsed(), second.requests, second.errors());
         if let Some(csv) = &mut csv {
-            let line = report::csv_line(running.elapsed(), &second);
-            writeln!(csv, "{line}").map_err(|error| format!("--csv: {error}"))?;
+            csv.write(running.elapsed(), &second)?;
         }
     }
     progress.finish();
     let elapsed = running.elapsed();
-    let totals = running.join()?;
-    let report = Report::new(args, elapsed, &totals);
+    let report = Report { elapsed, totals: running.join()?, per_connection: None };
     if args.json {
         output::print(&format!("{}\n", report.json()));
     } else {
         output::print(&report.to_string());
     }
-    Ok(totals.requests > 0 && totals.errors() == 0)
-}
-
-fn create(path: &Path) -> Result<File, String> {
-    let failed = |error| format!("--csv {}: {error}", path.display());
-    let mut file = File::create(path).map_err(failed)?;
-    writeln!(file, "{CSV_HEAD}").map_err(failed)?;
-    Ok(file)
+    Ok(report.totals.passed())
 }

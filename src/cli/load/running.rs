@@ -1,4 +1,4 @@
-//! A run on a thread of its own, and the seconds of it.
+//! Run on a thread of its own, reported in intervals.
 
 use std::{
     sync::{
@@ -12,17 +12,16 @@ use std::{
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{
-    Plan, run,
-    tally::{Tally, Totals},
-};
+use super::{Plan, drive, tally::Tally};
+use crate::client::totals::Totals;
 
-/// A run that goes on. A signal ends it early, and in order.
+/// Run in progress. SIGINT and SIGTERM end it early.
 pub(crate) struct Running {
     tally: Tally,
-    /// Everything that was taken off the tally.
+    /// Sum of the intervals so far.
     totals: Totals,
-    began: Instant,
+    started: Instant,
+    /// End of the current interval.
     next: Instant,
     elapsed: Duration,
     ended: Receiver<()>,
@@ -31,11 +30,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts.
+    /// Starts the run.
     ///
     /// # Errors
     ///
-    /// This build lacks what the workload needs, or the system gives no thread.
+    /// This build lacks a protocol of the workload, or the thread cannot be started.
     pub(crate) fn start(plan: Plan) -> Result<Self, String> {
         let shares = plan.traffic.shares()?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -46,22 +45,22 @@ impl Running {
                 .map_err(|error| format!("cannot catch signals: {error}"))?;
         }
         let tally = Tally::default();
-        let (told, ended) = sync_channel(1);
+        let (sender, ended) = sync_channel(1);
         let own = tally.clone();
         let load = move || {
-            let ran = run::run(plan, shares, own, &stop);
-            // Nobody listens any more: nobody needs to know.
-            let _ = told.send(());
-            ran
+            let result = drive::run(plan, shares, own, &stop);
+            // Fails only if the receiver was dropped, which needs no notice.
+            let _ = sender.send(());
+            result
         };
         let thread = thread::Builder::new().name("load".to_owned()).spawn(load);
-        let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
-        let began = Instant::now();
+        let thread = thread.map_err(|error| format!("cannot start the thread of the load: {error}"))?;
+        let started = Instant::now();
         Ok(Self {
             tally,
             totals: Totals::default(),
-            began,
-            next: began,
+            started,
+            next: started,
             elapsed: Duration::ZERO,
             ended,
             thread: Some(thread),
@@ -69,36 +68,36 @@ impl Running {
         })
     }
 
-    /// Waits for the next `interval` to pass and returns what happened in it; `None` after the end.
-    pub(crate) fn next_second(&mut self, interval: Duration) -> Option<Totals> {
+    /// Waits for the end of the next interval and returns its totals. Returns `None` after the end of the
+    /// run.
+    pub(crate) fn next_interval(&mut self, interval: Duration) -> Option<Totals> {
         if self.is_last {
             return None;
         }
         self.next += interval;
         let wait = self.next.saturating_duration_since(Instant::now());
         self.is_last = self.ended.recv_timeout(wait) != Err(RecvTimeoutError::Timeout);
-        self.elapsed = self.began.elapsed();
-        let second = self.tally.take();
-        self.totals.add(&second);
-        Some(second)
+        self.elapsed = self.started.elapsed();
+        let interval = self.tally.take();
+        self.totals.add(&interval);
+        Some(interval)
     }
 
-    /// Returns how long it ran up to the end of the last interval.
+    /// Returns the time from the start to the end of the last interval.
     pub(crate) fn elapsed(&self) -> Duration {
         self.elapsed
     }
 
-    /// Waits for the end and returns everything that happened.
+    /// Waits for the end of the run and returns its totals.
     ///
     /// # Errors
     ///
-    /// It could not be run at all.
+    /// The runtime or a timer could not be created.
     pub(crate) fn join(mut self) -> Result<Totals, String> {
-        while self.next_second(Duration::from_secs(1)).is_some() {}
-        let ran = self.thread.take().map(JoinHandle::join);
-        match ran {
-            Some(Ok(Err(error))) => Err(format!("the load cannot be run: {error}")),
-            Some(Err(_)) => Err("the load ended by a panic".to_owned()),
+        while self.next_interval(Duration::from_secs(1)).is_some() {}
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(Err(error))) => Err(format!("the load failed: {error}")),
+            Some(Err(_)) => Err("the load panicked".to_owned()),
             _ => Ok(self.totals),
         }
     }

@@ -1,4 +1,4 @@
-//! The server to load.
+//! URL of the server to load.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},
@@ -7,14 +7,14 @@ use std::{
 
 use http::{Uri, uri::Scheme};
 
-/// A URL whose host has been looked up.
+/// URL with the address of its host.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    /// Host and port as the URL has them: what the Host field says.
+    /// Host and port as written in the URL: the value of the Host field.
     pub(super) authority: String,
     /// Path and query.
     pub(super) path: String,
-    /// The first address of the host.
+    /// First address of the host.
     pub(crate) address: SocketAddr,
 }
 
@@ -22,16 +22,16 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let uri: Uri = text.parse().map_err(|error| format!("{error}; write http://HOST:PORT/PATH"))?;
+        let uri: Uri = text.parse().map_err(|error| format!("{error}: expected http://HOST:PORT/PATH"))?;
         match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTP => {}
             Some(scheme) if *scheme == Scheme::HTTPS => {
-                return Err("only http:// can be loaded, not https://".to_owned());
+                return Err("only http:// is supported, not https://".to_owned());
             }
-            _ => return Err("write http://HOST:PORT/PATH".to_owned()),
+            _ => return Err("expected http://HOST:PORT/PATH".to_owned()),
         }
         let (Some(authority), Some(host)) = (uri.authority(), uri.host()) else {
-            return Err("write http://HOST:PORT/PATH".to_owned());
+            return Err("expected http://HOST:PORT/PATH".to_owned());
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let found = (host, uri.port_u16().unwrap_or(80)).to_socket_addrs();

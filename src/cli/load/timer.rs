@@ -1,4 +1,5 @@
-//! A timer that does not round to milliseconds, as the runtime's own does: an open loop would be up to one late.
+//! Timer with nanosecond resolution. The runtime's own timer rounds to milliseconds, which would delay the
+//! requests of an open loop.
 
 use std::{
     io,
@@ -11,21 +12,21 @@ use rustix::time::{
 };
 use tokio::{io::unix::AsyncFd, task::yield_now};
 
-/// Waits for instants, one after the other.
+/// Timer for one deadline at a time.
 pub(super) struct Timer(AsyncFd<OwnedFd>);
 
 impl Timer {
-    /// Makes a timer of the system, watched by the runtime it is made in.
+    /// Creates a timer of the kernel and registers it with the current runtime.
     #[expect(
         deprecated,
-        reason = "unsound for what changes its descriptor, which an OwnedFd cannot; the new one is unsafe"
+        reason = "unsound only for types whose descriptor can change; the replacement is unsafe"
     )]
     pub(super) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         Ok(Self(AsyncFd::new(timerfd_create(TimerfdClockId::Monotonic, flags)?)?))
     }
 
-    /// Waits until then. Others may run in any case.
+    /// Waits until `at`. Yields to other tasks at least once.
     pub(super) async fn until(&self, at: Instant) -> io::Result<()> {
         let wait = at.saturating_duration_since(Instant::now());
         if wait.is_zero() {

@@ -1,129 +1,89 @@
-//! WebSocket messages that must come back, one at a time on each connection.
+//! WebSocket messages that the server must echo, one at a time on each connection.
 
 use std::{rc::Rc, time::Instant};
 
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout_at};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{sleep, timeout_at},
+};
+use windlass::proto::ws::frame::Opcode;
 
 use super::{
-    connect::{broken, connect, receive},
-    events::filled,
-    run::{Load, RECOVERY},
+    connect::{connect, io_fault, receive},
+    run::{RECOVERY, Run},
 };
 use crate::client::{
     fault::{Fault, Kind},
-    response,
+    frames, payload,
 };
-use windlass::proto::ws::{Event, Limits, Outgoing, Role, Scratch, Session, handshake};
 
-/// The key of every handshake: it guards against caches (RFC 6455 §10.3), of which there are none here.
-const KEY: &str = "d2luZGxhc3MgbG9hZC4uLg==";
-
-/// Sends whenever something is due, on a connection that is opened again when it is lost.
-pub(super) async fn echo(load: Rc<Load>) {
+/// Sends a message whenever one is due. Opens the connection again after it was lost.
+pub(super) async fn send_messages(run: Rc<Run>) {
     let mut socket = None;
+    let mut message = payload::letters(run.plan.traffic.event_bytes as usize);
     let mut number = 0;
-    while let Some(due) = load.gate.next().await {
-        let deadline = load.deadline(due);
+    while let Some(due) = run.gate.next().await {
+        let deadline = run.deadline(due);
         if deadline <= Instant::now() {
-            load.unsent();
+            run.count_unsent();
             continue;
         }
         number += 1;
-        let text = filled(&format!("{number:016x}"), load.plan.traffic.event_bytes);
-        let echoed = timeout_at(deadline.into(), exchange(&load, &mut socket, &text)).await;
-        if !load.account(due, echoed.unwrap_or_else(|_| Err(Load::late())).map(|()| 200)) {
+        message[..payload::DIGITS].copy_from_slice(&payload::digits(number));
+        let echo = timeout_at(deadline.into(), echo(&run, &mut socket, &message, number)).await;
+        if !run.count_response(due, echo.unwrap_or_else(|_| Err(Run::timed_out())).map(|()| 200)) {
             socket = None;
-            tokio::time::sleep(RECOVERY).await;
+            sleep(RECOVERY).await;
         }
     }
 }
 
-async fn exchange(load: &Load, socket: &mut Option<Socket>, text: &str) -> Result<(), Fault> {
+async fn echo(run: &Run, socket: &mut Option<Socket>, message: &[u8], number: u64) -> Result<(), Fault> {
     let socket = match socket {
         Some(socket) => socket,
-        None => socket.insert(Socket::open(load).await?),
+        None => socket.insert(Socket::open(run).await?),
     };
-    socket.echo(text).await
+    socket.echo(message, number).await
 }
 
 struct Socket {
     stream: TcpStream,
-    session: Session,
-    scratch: Scratch,
     input: Vec<u8>,
     out: Vec<u8>,
 }
 
 impl Socket {
-    async fn open(load: &Load) -> Result<Self, Fault> {
-        let mut stream = connect(load.plan.target.address).await?;
-        let (path, host) = (&load.plan.traffic.ws_path, &load.plan.target.authority);
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {host}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: {KEY}\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.map_err(|error| broken(&error))?;
-        let accept = handshake::accept_key(KEY.as_bytes()).unwrap_or_default();
+    async fn open(run: &Run) -> Result<Self, Fault> {
+        let mut stream = connect(run.plan.target.address).await?;
+        let request = frames::handshake(&run.plan.traffic.ws_path, &run.plan.target.authority);
+        stream.write_all(&request).await.map_err(|error| io_fault(&error))?;
         let mut input = Vec::new();
-        let taken = loop {
+        let used = loop {
             receive(&mut stream, &mut input).await?;
-            if let Some(taken) = response::parse_handshake(&input, &accept)? {
-                break taken;
+            if let Some(used) = frames::parse_handshake_response(&input)? {
+                break used;
             }
         };
-        input.drain(..taken);
-        let session = Session::new(Role::Client { key: random_key }, Limits::default());
-        Ok(Self { stream, session, scratch: Scratch::default(), input, out: Vec::new() })
+        input.drain(..used);
+        Ok(Self { stream, input, out: Vec::new() })
     }
 
-    /// Sends a text and waits until it is back; pings that come before it are answered.
-    async fn echo(&mut self, text: &str) -> Result<(), Fault> {
-        let closed = |_| Fault::new(Kind::Closed, "the server closed the WebSocket");
-        self.session.send(&mut self.out, Outgoing::Text(text), &mut self.scratch).map_err(closed)?;
+    /// Sends a text message and waits for its echo. Answers the pings before it.
+    async fn echo(&mut self, message: &[u8], number: u64) -> Result<(), Fault> {
+        frames::append(&mut self.out, Opcode::Text, [message, &[]], number);
         loop {
-            self.flush().await?;
-            if self.take(text)? {
+            self.stream.write_all(&self.out).await.map_err(|error| io_fault(&error))?;
+            self.out.clear();
+            receive(&mut self.stream, &mut self.input).await?;
+            if let Some(echo) = frames::parse(&self.input, &mut self.out)? {
+                if echo.opcode != Opcode::Text || *echo.payload != *message {
+                    return Err(Fault::new(Kind::Body, "received a message that was not sent"));
+                }
+                let used = echo.used;
+                self.input.drain(..used);
                 return Ok(());
             }
-            self.flush().await?;
-            receive(&mut self.stream, &mut self.input).await?;
         }
     }
-
-    async fn flush(&mut self) -> Result<(), Fault> {
-        self.stream.write_all(&self.out).await.map_err(|error| broken(&error))?;
-        self.out.clear();
-        Ok(())
-    }
-
-    /// Takes all of the input; says whether the text was in it.
-    fn take(&mut self, text: &str) -> Result<bool, Fault> {
-        let mut is_back = false;
-        let mut rest = self.input.as_slice();
-        loop {
-            let event = self.session.receive(&mut rest, &mut self.scratch);
-            match event.map_err(|fault| Fault::new(Kind::Malformed, format_args!("{fault:?}")))? {
-                None => break,
-                Some(Event::Text(back)) if *back == text && !is_back => is_back = true,
-                Some(Event::Text(_) | Event::Binary(_)) => {
-                    return Err(Fault::new(Kind::Body, "another message than was sent came back"));
-                }
-                Some(Event::Close(close)) => {
-                    let detail = format_args!("the server closed the WebSocket with {:?}", close.code);
-                    return Err(Fault::new(Kind::Closed, detail));
-                }
-                Some(Event::Ping(_) | Event::Pong(_)) => {}
-            }
-            self.session.reply(&mut self.out);
-        }
-        self.input.clear();
-        Ok(is_back)
-    }
-}
-
-/// Makes the key that masks a frame. One that cannot be random is zero: what we send is no secret and no attack.
-fn random_key() -> [u8; 4] {
-    let mut key = [0; 4];
-    let _ = rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty());
-    key
 }

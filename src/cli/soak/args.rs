@@ -1,4 +1,4 @@
-//! Flags of `windlass soak`, among them every threshold of the verdict.
+//! Flags of `windlass soak`, with the thresholds of the verdict.
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
@@ -6,18 +6,20 @@ use clap::Args;
 
 use crate::load::{Target, Traffic, duration};
 
+/// Flags of `windlass soak`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Soak {
-    /// Server: [NAME=]http://HOST:PORT/PATH; given twice, both are soaked side by side
+    /// Server to load: [NAME=]http://HOST:PORT/PATH; with two targets, both are loaded side by side
     #[arg(long = "target", value_name = "URL", required = true)]
     pub(super) targets: Vec<Named>,
-    /// Its process, if it is not the one of this machine that listens there; one for each target
+    /// Process id of the server, one for each target [default: the local process that listens on the target's
+    /// address]
     #[arg(long = "pid", value_name = "PID")]
     pub(super) pids: Vec<u32>,
-    /// Folder for report.html and the figures of every second; made if it is missing
+    /// Folder of report.html and the samples; created if it is missing
     #[arg(long, value_name = "DIR", default_value = "soak")]
     pub(super) out: PathBuf,
-    /// Time from one look at the server to the next: longer ones make small files of long runs
+    /// Interval of the samples; a longer interval keeps the files of long runs small
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub(super) every: Duration,
     #[command(flatten)]
@@ -26,7 +28,7 @@ pub(crate) struct Soak {
     pub(super) thresholds: Thresholds,
 }
 
-/// A target and what it is called.
+/// Server to load and its name.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
     pub(super) name: String,
@@ -43,64 +45,64 @@ impl FromStr for Named {
     }
 }
 
-/// Says whether a text may be part of a file's name; no URL is one.
+/// Returns `true` if a text may be part of a file name. No URL is one.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// What the verdict allows.
+/// Thresholds of the verdict.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Thresholds {
-    /// Time at the start that memory, threads and p99 are not judged by [default: a tenth of --duration, a minute at most;
-    /// with --events a second]
+    /// Time at the start that does not count for memory, threads and p99 [default: a tenth of --duration, at
+    /// most a minute; with --events a second]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) warmup: Option<Duration>,
-    /// Client errors
+    /// Maximum number of client errors
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) max_errors: u64,
-    /// Standard deviation of resident memory, percent of its mean
+    /// Maximum standard deviation of resident memory, in percent of its mean
     #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
     pub(super) max_rss_spread: f64,
-    /// Growth of resident memory over the last half, percent; a MiB is always allowed
+    /// Maximum growth of resident memory over the last half, in percent; 1 MiB is always permitted
     #[arg(long, value_name = "PERCENT", default_value_t = 2.0)]
     pub(super) max_rss_growth: f64,
-    /// Runs shorter than this are not judged by the growth of their memory
+    /// Duration from which the growth of memory is judged
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
     pub(super) rss_growth_after: Duration,
-    /// Descriptors at the peak, beyond those before the load and one a connection
+    /// Maximum number of descriptors beyond those before the load and one per connection
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(super) max_fds: u64,
-    /// How long the server may take to close what the load opened
+    /// Time after the load within which the server must close its connections
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(super) settle: Duration,
-    /// Standard deviation of the windows' p99, percent of its mean
+    /// Maximum standard deviation of the p99 of the windows, in percent of its mean
     #[arg(long, value_name = "PERCENT", default_value_t = 20.0)]
     pub(super) max_p99_spread: f64,
-    /// Growth of p99 from the first window to the last, percent, where the windows show a trend
+    /// Maximum growth of p99 from the first window to the last, in percent, if the windows show a trend
     #[arg(long, value_name = "PERCENT", default_value_t = 10.0)]
     pub(super) max_p99_growth: f64,
-    /// Length of a window; a run with fewer than four is not judged by its p99
+    /// Length of a window; p99 is judged from four windows on
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(super) window: Duration,
-    /// Difference between the most and the fewest threads
+    /// Maximum difference between the highest and the lowest number of threads
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) max_threads_change: u64,
-    /// Events that subscribers who read at once did not get
+    /// Maximum number of events dropped for fast subscribers
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) max_dropped: u64,
-    /// Events that slow subscribers did not get; unset, they may lose any number
+    /// Maximum number of events dropped for slow subscribers [default: any number]
     #[arg(long, value_name = "N")]
     pub(super) max_dropped_slow: Option<u64>,
 }
 
 impl Thresholds {
-    /// Returns how much of a run's start is not judged.
+    /// Returns the time at the start that does not count.
     pub(super) fn warmup(&self, traffic: &Traffic) -> Duration {
-        const LONGEST: Duration = Duration::from_secs(60);
-        // Nobody knows how long so many events take.
-        const OF_EVENTS: Duration = Duration::from_secs(1);
-        let usual = traffic.events.map_or((traffic.duration / 10).min(LONGEST), |_| OF_EVENTS);
-        self.warmup.unwrap_or(usual)
+        const MAX: Duration = Duration::from_secs(60);
+        // The duration of a run with a fixed number of events is not known.
+        const WITH_EVENTS: Duration = Duration::from_secs(1);
+        let default = traffic.events.map_or((traffic.duration / 10).min(MAX), |_| WITH_EVENTS);
+        self.warmup.unwrap_or(default)
     }
 }
 

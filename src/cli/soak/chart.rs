@@ -1,34 +1,36 @@
-//! One chart as inline SVG: lines over time, one for each server.
+//! Chart as inline SVG, with a line per server over time.
 
 use std::fmt::{self, Write};
 
-/// Size of the drawing area and room around it, units of the picture.
+/// Size of the drawing area and its margins, in units of the picture.
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 150.0;
 const LEFT: f64 = 64.0;
 const TOP: f64 = 8.0;
 const RIGHT: f64 = 10.0;
 const BOTTOM: f64 = 22.0;
-/// Points of a line; more are put together, a bucket's highest standing for it, so that no peak is lost.
+/// Maximum number of points of a line. More are grouped, and the highest of each group is drawn, so that no
+/// peak is lost.
 const POINTS: usize = 600;
-/// Parts of the vertical axis.
+/// Number of sections of the vertical axis.
 const TICKS: u32 = 2;
 
-/// A line: what it is called, which of the servers it belongs to, and its points.
+/// Line of a chart.
 pub(super) struct Line {
     pub(super) name: String,
+    /// Index of the server, which selects the colour.
     pub(super) server: usize,
-    /// Dashed lines stand behind.
+    /// Dashed lines show secondary figures.
     pub(super) is_dashed: bool,
-    /// Seconds and value; `None` where nothing is known: the line has a hole there.
+    /// Time in seconds, and value. The line has a hole where the value is `None`.
     pub(super) points: Vec<(f64, Option<f64>)>,
 }
 
-/// A chart.
+/// Chart with a title and a legend.
 pub(super) struct Chart {
     pub(super) title: &'static str,
     pub(super) lines: Vec<Line>,
-    /// Writes a value of the vertical axis.
+    /// Formats a value of the vertical axis.
     pub(super) format: fn(f64) -> String,
 }
 
@@ -82,23 +84,23 @@ impl Chart {
     }
 }
 
-/// Writes a line's way.
+/// Returns the SVG path of a line.
 fn path(points: &[(f64, Option<f64>)], top: f64, last: f64) -> String {
-    let mut way = String::new();
+    let mut path = String::new();
     let mut is_down = false;
     for bucket in points.chunks(points.len().div_ceil(POINTS).max(1)) {
         let value = bucket.iter().filter_map(|(_, value)| *value).reduce(f64::max);
         if let Some(value) = value {
             let x = LEFT + WIDTH * bucket[0].0 / last;
             let y = TOP + HEIGHT * (1.0 - value / top);
-            let _ = write!(way, "{}{x:.1} {y:.1}", if is_down { 'L' } else { 'M' });
+            let _ = write!(path, "{}{x:.1} {y:.1}", if is_down { 'L' } else { 'M' });
         }
         is_down = value.is_some();
     }
-    way
+    path
 }
 
-/// Returns the next 1, 2 or 5 with zeros.
+/// Returns the next round number.
 fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
@@ -108,7 +110,7 @@ fn round_up(value: f64) -> f64 {
     steps.into_iter().find(|step| *step >= value).unwrap_or(10.0 * unit)
 }
 
-/// Writes seconds as people say them.
+/// Formats a duration in seconds, minutes or hours.
 pub(super) fn time(seconds: f64) -> String {
     match seconds {
         ..120.0 => format!("{seconds:.0} s"),
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_holes_where_nothing_is_known() {
+    fn a_line_has_holes_where_values_are_missing() {
         let text = chart(vec![(0.0, Some(1.0)), (1.0, Some(2.0)), (2.0, None), (3.0, Some(3.0))]);
         assert!(text.contains("d=\"M64.0 108.0L264.0 58.0M664.0 8.0\""), "{text}");
         assert!(text.contains("at most 3"));

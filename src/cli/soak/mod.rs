@@ -1,7 +1,9 @@
-//! `windlass soak`: loads a server for long, looks at its process every second or so, and judges.
+//! `windlass soak`: loads a server for a long time, samples its process, and judges the result.
+//!
+//! It must not know how the server works: it sees requests, the process and the metrics.
 //!
 //! ```text
-//!  load::Running ──each look────┐
+//!  load::Running ──each sample──┐
 //!  Stalls of the machine ───────┤
 //!  /proc/PID, /metrics ─────────┴──► Subject ──► samples.csv
 //!                                       └──► Record ──► Verdict ──► one line, exit status
@@ -31,11 +33,11 @@ use verdict::Verdict;
 
 use super::{output, progress::Progress};
 
-/// Soaks, writes everything down and prints the verdict; says whether every server passed.
+/// Runs the soak, writes the report and prints the verdict. Returns `true` if every server passed.
 ///
 /// # Errors
 ///
-/// The load could not be run, or a file could not be written.
+/// The load failed, or a file cannot be written.
 pub(super) fn run(soak: &Soak) -> Result<bool, String> {
     check(soak)?;
     fs::create_dir_all(&soak.out).map_err(|error| format!("--out {}: {error}", soak.out.display()))?;
@@ -52,15 +54,15 @@ pub(super) fn run(soak: &Soak) -> Result<bool, String> {
 
 fn check(soak: &Soak) -> Result<(), String> {
     if soak.targets.len() > 2 {
-        return Err("--target: two servers at most can be soaked side by side".to_owned());
+        return Err("--target: expected one or two servers".to_owned());
     }
     if let [first, second] = &soak.targets[..]
         && first.name == second.name
     {
-        return Err(format!("--target: both are called {}; write NAME=URL", first.name));
+        return Err(format!("--target: both servers have the name {}: expected NAME=URL", first.name));
     }
     if !soak.pids.is_empty() && soak.pids.len() != soak.targets.len() {
-        return Err("--pid: write one for each --target, or none".to_owned());
+        return Err("--pid: expected one for each --target, or none".to_owned());
     }
     Ok(())
 }
@@ -74,16 +76,15 @@ fn records(soak: &Soak) -> Result<Vec<Record>, String> {
     let progress = Progress::new(soak.traffic.duration);
     let stalls = Stalls::watch()?;
     for sample in 1.. {
-        let mut seen = None;
-        // Of the interval before: what it is for is half a minute.
+        let mut sum = None;
         let late = stalls.take();
         for subject in &mut subjects {
             if let Some((requests, errors)) = subject.next_sample(&late)? {
-                let (before, failed) = seen.unwrap_or_default();
-                seen = Some((before + requests, failed + errors));
+                let (all, failed) = sum.unwrap_or_default();
+                sum = Some((all + requests, failed + errors));
             }
         }
-        let Some((requests, errors)) = seen else { break };
+        let Some((requests, errors)) = sum else { break };
         progress.update(soak.every * sample, requests, errors);
     }
     progress.finish();

@@ -1,4 +1,4 @@
-//! The report: one HTML file that needs no other.
+//! Report as one HTML file without external resources.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::{
 
 const STYLE: &str = include_str!("report.css");
 
-/// The report of one server, or of two side by side.
+/// Report of one server, or of two side by side.
 pub(super) struct Page<'a> {
     pub(super) records: &'a [Record],
     pub(super) verdicts: &'a [Verdict],
@@ -30,7 +30,7 @@ impl fmt::Display for Page<'_> {
         writeln!(f, "<h1 class=\"{word}\">{word}</h1>")?;
         for (verdict, record) in self.verdicts.iter().zip(self.records) {
             writeln!(f, "<p class=\"verdict\">{}</p>", escaped(&verdict.to_string()))?;
-            writeln!(f, "<p>{}</p>", escaped(&what_was_done(record)))?;
+            writeln!(f, "<p>{}</p>", escaped(&describe(record)))?;
         }
         f.write_str("<div class=\"charts\">\n")?;
         for chart in self.charts() {
@@ -42,13 +42,12 @@ impl fmt::Display for Page<'_> {
     }
 }
 
-fn what_was_done(record: &Record) -> String {
+/// Describes the load and its result in a sentence.
+fn describe(record: &Record) -> String {
     let (traffic, totals) = (&record.traffic, &record.totals);
-    let rate = traffic
-        .rate
-        .map_or("each answer brings the next request".to_owned(), |rate| format!("{rate} requests/s"));
+    let rate = traffic.rate.map_or("closed loop".to_owned(), |rate| format!("{rate} requests/s"));
     format!(
-        "{}: workload {}, {} connections, {rate}, {}; {} answers and deliveries, {} errors.",
+        "{}: workload {}, {} connections, {rate}, {}; {} responses and deliveries, {} errors.",
         record.name,
         format!("{:?}", traffic.workload).to_lowercase(),
         traffic.connections,
@@ -77,21 +76,21 @@ impl Page<'_> {
         let usage = |of: fn(Usage) -> f64| move |sample: &Sample| sample.usage.map(of);
         vec![
             Chart { title: "latency", lines: self.latency(), format: milliseconds },
-            self.chart("how late the machine itself was, p99", milliseconds, |sample| {
+            self.chart("delay of the machine itself, p99", milliseconds, |sample| {
                 sample.late[1].map(|late| late.as_secs_f64())
             }),
-            self.chart("answers and deliveries a second", number, |sample| {
+            self.chart("responses and deliveries per second", number, |sample| {
                 (sample.length > 0.0).then(|| sample.requests as f64 / sample.length)
             }),
             self.chart("client errors", number, |sample| Some(sample.errors as f64)),
             self.chart("resident memory", mebibytes, usage(|usage| usage.rss_bytes as f64 / 1_048_576.0)),
-            Chart { title: "processor, cores", lines: self.cpu(), format: fraction },
+            Chart { title: "CPU time, cores", lines: self.cpu(), format: fraction },
             self.chart("descriptors", number, usage(|usage| usage.fds as f64)),
             self.chart("threads", number, usage(|usage| usage.threads as f64)),
-            self.chart("longest turn of a shard so far", milliseconds, |sample| sample.server.lag),
-            self.chart("connections, by the server", number, |sample| sample.server.connections),
-            self.chart("events dropped for subscribers", number, |sample| {
-                Some((sample.dropped.0 + sample.dropped.1) as f64)
+            self.chart("longest turn of a shard so far", milliseconds, |sample| sample.server.longest_turn),
+            self.chart("connections reported by the server", number, |sample| sample.server.connections),
+            self.chart("dropped events", number, |sample| {
+                Some((sample.dropped_fast + sample.dropped_slow) as f64)
             }),
         ]
     }
@@ -111,7 +110,7 @@ impl Page<'_> {
         Chart { title, lines: self.records.iter().enumerate().map(line).collect(), format }
     }
 
-    /// p99 and, dashed, p50.
+    /// Returns the lines of p99 and, dashed, p50.
     fn latency(&self) -> Vec<Line> {
         let quantiles = [("p50", 0, true), ("p99", 2, false)];
         let line = |(server, record): (usize, &Record), (name, index, is_dashed): (&str, usize, bool)| Line {
@@ -128,7 +127,7 @@ impl Page<'_> {
         self.records.iter().enumerate().flat_map(lines).collect()
     }
 
-    /// CPU time of each second.
+    /// Returns the lines of the CPU time per second.
     fn cpu(&self) -> Vec<Line> {
         let points = |record: &Record| {
             let mut before = record.base;
@@ -165,7 +164,7 @@ fn mebibytes(value: f64) -> String {
     format!("{} MiB", number(value))
 }
 
-/// Writes text as HTML has it.
+/// Escapes text for HTML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

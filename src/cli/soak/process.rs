@@ -1,4 +1,4 @@
-//! What the system says of the server's process.
+//! Resource usage of the server's process, from `/proc`.
 
 use std::{
     fs,
@@ -6,19 +6,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What one look at a process gives.
+/// Resource usage of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Usage {
-    /// Resident memory, bytes.
+    /// Resident memory in bytes.
     pub(super) rss_bytes: u64,
     /// Open descriptors.
     pub(super) fds: u64,
     pub(super) threads: u64,
-    /// CPU time of all its threads so far, seconds.
+    /// CPU time of all threads so far, in seconds.
     pub(super) cpu_seconds: f64,
 }
 
-/// A process of this machine.
+/// Process of this machine.
 #[derive(Clone, Debug)]
 pub(super) struct Process(PathBuf);
 
@@ -27,11 +27,11 @@ impl Process {
         Self(Path::new("/proc").join(pid.to_string()))
     }
 
-    /// Looks; `None` when it is gone, or another user's.
+    /// Reads the resource usage. Returns `None` if the process has ended or belongs to another user.
     pub(super) fn usage(&self) -> Option<Usage> {
         let status = fs::read_to_string(self.0.join("status")).ok()?;
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        // The memory of a process that has ended but was not waited for is gone from there.
+        // A zombie has no VmRSS.
         let rss = field("VmRSS")?.trim().trim_end_matches(" kB").parse::<u64>().ok()?;
         Some(Usage {
             rss_bytes: rss * 1024,
@@ -43,14 +43,15 @@ impl Process {
 
     fn cpu_seconds(&self) -> Option<f64> {
         let stat = fs::read_to_string(self.0.join("stat")).ok()?;
-        // The name, in parentheses, may have anything in it; what follows has 11 fields before utime (proc_pid_stat(5)).
+        // The name, in parentheses, may contain any character. Between it and utime are 11 fields
+        // (proc_pid_stat(5)).
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
         let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
         Some((user + system) as f64 / rustix::param::clock_ticks_per_second() as f64)
     }
 }
 
-/// Finds the process of this machine that listens on an address.
+/// Finds the local process that listens on an address.
 pub(super) fn listening_on(address: SocketAddr) -> Option<u32> {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
         let table = fs::read_to_string(table).ok()?;
@@ -67,18 +68,18 @@ pub(super) fn listening_on(address: SocketAddr) -> Option<u32> {
     })
 }
 
-/// Returns the inode of a line's socket, if that listens where the address is served.
+/// Returns the inode of the socket in a line, if it listens on the address.
 fn inode_listening(line: &str, address: SocketAddr) -> Option<&str> {
     const LISTEN: &str = "0A";
     let mut fields = line.split_whitespace().skip(1);
     let (local, _, state) = (fields.next()?, fields.next()?, fields.next()?);
     let (host, port) = local.split_once(':')?;
     let is_any = host.bytes().all(|digit| digit == b'0');
-    let is_here = state == LISTEN
+    let is_listening = state == LISTEN
         && u16::from_str_radix(port, 16) == Ok(address.port())
         && (is_any || host == hexadecimal(address.ip()) || host == hexadecimal(mapped(address.ip())));
-    // Behind the state: queues, timer, retransmissions, user, time-out, inode.
-    if is_here { fields.nth(5) } else { None }
+    // After the state: queues, timer, retransmissions, user, timeout, inode.
+    if is_listening { fields.nth(5) } else { None }
 }
 
 fn mapped(ip: IpAddr) -> IpAddr {
@@ -88,7 +89,7 @@ fn mapped(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Formats an address as the tables do: words of 32 bits, each in the machine's order.
+/// Formats an address as in the tables: words of 32 bits in native byte order.
 fn hexadecimal(ip: IpAddr) -> String {
     let octets = match ip {
         IpAddr::V4(v4) => v4.octets().to_vec(),
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_is_found_by_its_port_and_seen() {
+    fn this_process_is_found_by_its_port_and_has_usage() {
         for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
             let Ok(listener) = TcpListener::bind(address) else { continue };
             let port = listener.local_addr().unwrap().port();
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_gone_gives_nothing() {
+    fn an_ended_process_has_no_usage() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let process = Process::new(child.id());
         child.wait().unwrap();

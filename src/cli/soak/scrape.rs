@@ -1,4 +1,4 @@
-//! What the server says of itself: its Prometheus page.
+//! Metrics of the server, from its Prometheus page.
 
 use std::{
     io::{Read, Write},
@@ -8,20 +8,20 @@ use std::{
 
 use crate::client::response;
 
-/// How long the page may take.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// Most bytes of a page that are read.
+/// Timeout of the request.
+const TIMEOUT: Duration = Duration::from_millis(500);
+/// Maximum size of a page.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A page of metrics.
+/// Page of metrics.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Page(String);
 
 impl Page {
-    /// Reads it, on a connection of its own; `None` when there is none.
+    /// Requests the page on a new connection. Returns `None` if the server has none.
     pub(super) fn read(address: SocketAddr) -> Option<Self> {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).ok()?;
+        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
         write!(stream, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
         let mut input = Vec::new();
         stream.take(MAX_BYTES).read_to_end(&mut input).ok()?;
@@ -29,17 +29,17 @@ impl Page {
         String::from_utf8(response.body.into_owned()).ok().map(Self)
     }
 
-    /// Returns its text.
+    /// Returns the text of the page.
     pub(super) fn text(&self) -> &str {
         &self.0
     }
 
-    /// Returns the sum over all labels of a metric; `None` if there is no such metric.
+    /// Returns the sum of a metric over all labels, or `None` if the page does not have the metric.
     pub(super) fn sum(&self, name: &str) -> Option<f64> {
         self.values(name).reduce(|sum, value| sum + value)
     }
 
-    /// Returns the largest over all labels.
+    /// Returns the maximum of a metric over all labels, or `None` if the page does not have the metric.
     pub(super) fn max(&self, name: &str) -> Option<f64> {
         self.values(name).reduce(f64::max)
     }
@@ -47,7 +47,7 @@ impl Page {
     fn values(&self, name: &str) -> impl Iterator<Item = f64> {
         self.0.lines().filter_map(move |line| {
             let rest = line.strip_prefix(name)?;
-            // Labels may hold blanks, and no value follows them but behind the brace.
+            // Labels may contain spaces. The value follows the closing brace.
             let value =
                 if rest.starts_with('{') { rest.rsplit_once("} ")?.1 } else { rest.strip_prefix(' ')? };
             value.split(' ').next()?.parse().ok()

@@ -1,7 +1,8 @@
-//! How late the machine itself is: what a request that needs nothing would wait for on it.
+//! Delay of the machine itself: the time by which it wakes a sleeping thread too late.
 //!
-//! Where processors are taken away for milliseconds, by a hypervisor or by whatever else runs, every p99 tells of that and
-//! not of the server. A thread on each core, of eight at most, sleeps a millisecond again and again and notes how late it wakes.
+//! A hypervisor or another program may take a core away for milliseconds. Then the p99 describes the machine
+//! and not the server. A thread on each core, at most eight, repeatedly sleeps for a millisecond and records
+//! how late it wakes.
 
 use std::{
     sync::{
@@ -16,65 +17,64 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::client::latency::Latency;
 
-/// How long a sleep is.
+/// Length of a sleep.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Cores looked at, at most: each look is a wake, and the load is on few of many.
-const MOST: usize = 8;
+/// Maximum number of watched cores. Each wake-up costs CPU time.
+const MAX_CORES: usize = 8;
 
-/// Notes how late the cores are, until it is dropped.
+/// Recorder of the delays. Dropping it stops its threads.
 pub(super) struct Stalls {
-    noted: Arc<Mutex<Latency>>,
-    over: Arc<AtomicBool>,
+    delays: Arc<Mutex<Latency>>,
+    is_over: Arc<AtomicBool>,
 }
 
 impl Stalls {
-    /// Starts to look, with a thread on each core this process may use.
+    /// Starts a thread on each core that this process may use.
     ///
     /// # Errors
     ///
-    /// A thread could not be started.
+    /// The cores are unknown, or a thread cannot be started.
     pub(super) fn watch() -> Result<Self, String> {
-        let stalls = Self { noted: Arc::default(), over: Arc::default() };
-        let ours =
-            sched_getaffinity(None).map_err(|error| format!("which cores there are is not told: {error}"))?;
-        for core in (0..CpuSet::MAX_CPU).filter(|core| ours.is_set(*core)).take(MOST) {
-            let (noted, over) = (stalls.noted.clone(), stalls.over.clone());
-            let look = move || {
+        let stalls = Self { delays: Arc::default(), is_over: Arc::default() };
+        let cores = sched_getaffinity(None).map_err(|error| format!("cannot list the cores: {error}"))?;
+        for core in (0..CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)).take(MAX_CORES) {
+            let (delays, is_over) = (stalls.delays.clone(), stalls.is_over.clone());
+            let watch = move || {
                 let mut only = CpuSet::new();
                 only.set(core);
-                // Anywhere else it sees less of one core and more of another.
+                // Without affinity the thread watches some core, which is still useful.
                 let _ = sched_setaffinity(None, &only);
-                while !over.load(Relaxed) {
-                    let began = Instant::now();
+                while !is_over.load(Relaxed) {
+                    let start = Instant::now();
                     thread::sleep(TICK);
-                    note(&noted, began.elapsed().saturating_sub(TICK));
+                    record(&delays, start.elapsed().saturating_sub(TICK));
                 }
             };
-            let thread = thread::Builder::new().name(format!("stalls-{core}")).spawn(look);
-            thread.map_err(|error| format!("a thread could not be started: {error}"))?;
+            let thread = thread::Builder::new().name(format!("stalls-{core}")).spawn(watch);
+            thread.map_err(|error| format!("cannot start a thread: {error}"))?;
         }
         Ok(stalls)
     }
 
-    /// Returns what was noted since the last call.
+    /// Returns the delays since the last call.
     pub(super) fn take(&self) -> Latency {
-        std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.delays.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Drop for Stalls {
     fn drop(&mut self) {
-        self.over.store(true, Relaxed);
+        self.is_over.store(true, Relaxed);
     }
 }
 
-/// Notes a stall as all those see it that come during it, one each tick: the later, the less of it.
-fn note(noted: &Mutex<Latency>, late: Duration) {
-    let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut left = late;
+/// Records a delay as requests would see it that arrive once per tick during it: each later one waits less.
+fn record(delays: &Mutex<Latency>, delay: Duration) {
+    let mut delays = delays.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut left = delay;
     loop {
-        noted.record(left);
+        delays.record(left);
         match left.checked_sub(TICK) {
             Some(rest) => left = rest,
             None => return,
@@ -87,22 +87,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stall_is_noted_for_each_who_comes_during_it() {
-        let noted = Mutex::default();
-        (0..990).for_each(|_| note(&noted, Duration::from_micros(50)));
-        note(&noted, Duration::from_millis(20));
-        let noted = noted.into_inner().unwrap();
-        assert_eq!(noted.count(), 990 + 21);
-        let late = |part| noted.quantile(part).unwrap().as_millis();
+    fn a_long_delay_counts_once_per_tick() {
+        let delays = Mutex::default();
+        (0..990).for_each(|_| record(&delays, Duration::from_micros(50)));
+        record(&delays, Duration::from_millis(20));
+        let delays = delays.into_inner().unwrap();
+        assert_eq!(delays.count(), 990 + 21);
+        let late = |quantile| delays.quantile(quantile).unwrap().as_millis();
         assert_eq!((late(0.97), late(0.995), late(1.0)), (0, 15, 20));
     }
 
     #[test]
-    fn threads_note_until_they_are_dropped() {
+    fn delays_are_recorded() {
         let stalls = Stalls::watch().unwrap();
         let until = Instant::now() + Duration::from_secs(10);
         while stalls.take().count() < 5 {
-            assert!(Instant::now() < until, "nothing is noted");
+            assert!(Instant::now() < until, "no delay was recorded");
             thread::sleep(TICK * 10);
         }
     }

@@ -1,4 +1,4 @@
-//! One server under soak, sampled every second, or as often as is asked for.
+//! One server under load, sampled at regular intervals.
 
 use std::{
     fs::File,
@@ -10,18 +10,18 @@ use std::{
 use super::{
     args::{Named, Soak, Thresholds},
     process::{Process, Usage, listening_on},
-    sample::{CSV_HEAD, Record, Sample, Told, WindowFigures},
+    sample::{CSV_HEAD, Record, Sample, ServerFigures, WindowFigures},
     scrape::Page,
 };
 use crate::{
-    client::latency::Latency,
-    load::{Plan, Running, Totals},
+    client::{latency::Latency, totals::Totals},
+    load::{Plan, Running},
 };
 
-/// How often it is looked whether the server has closed everything.
-const LOOK: Duration = Duration::from_millis(50);
+/// Interval at which the descriptors are counted after the load.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A soak that goes on.
+/// Server under load.
 pub(super) struct Subject {
     plan: Plan,
     process: Option<Process>,
@@ -30,15 +30,16 @@ pub(super) struct Subject {
     window: Window,
     csv: BufWriter<File>,
     every: Duration,
-    settle: Duration,
+    /// Time after the load within which the server must close its connections.
+    closing_time: Duration,
 }
 
 impl Subject {
-    /// Finds the server's process and makes the file of samples, named after the server.
+    /// Finds the server's process and creates the file of samples.
     ///
     /// # Errors
     ///
-    /// The file cannot be made.
+    /// The file cannot be created.
     pub(super) fn new(named: &Named, pid: Option<u32>, soak: &Soak) -> Result<Self, String> {
         let plan = Plan { target: named.target.clone(), traffic: soak.traffic.clone() };
         let process = pid.or_else(|| listening_on(plan.target.address)).map(Process::new);
@@ -56,8 +57,8 @@ impl Subject {
             totals: Totals::default(),
         };
         let window = Window::new(&soak.thresholds, record.warmup);
-        let (every, settle) = (soak.every, soak.thresholds.settle);
-        Ok(Self { plan, process, running: None, record, window, csv, every, settle })
+        let (every, closing_time) = (soak.every, soak.thresholds.settle);
+        Ok(Self { plan, process, running: None, record, window, csv, every, closing_time })
     }
 
     fn usage(&self) -> Option<Usage> {
@@ -68,27 +69,27 @@ impl Subject {
         Page::read(self.plan.target.address)
     }
 
-    /// Looks at the idle server and starts the load.
+    /// Records the usage of the idle server and starts the load.
     ///
     /// # Errors
     ///
-    /// The load cannot be run.
+    /// The load cannot start.
     pub(super) fn start(&mut self, out: &Path) -> Result<(), String> {
-        self.keep_page(out, "before")?;
-        self.record.base = self.settled(u64::MAX);
+        self.save_metrics(out, "before")?;
+        self.record.base = self.usage_at_rest(u64::MAX);
         self.running = Some(Running::start(self.plan.clone())?);
         Ok(())
     }
 
-    /// Keeps what the server says of itself, if it says something.
-    fn keep_page(&self, out: &Path, when: &str) -> Result<(), String> {
+    /// Saves the metrics of the server, if it has any.
+    fn save_metrics(&self, out: &Path, when: &str) -> Result<(), String> {
         let Some(page) = self.page() else { return Ok(()) };
         let path = out.join(format!("{}-metrics-{when}.txt", self.record.name));
         std::fs::write(&path, page.text()).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// Waits for the next look to be due and notes it with how late the machine was lately; returns it, or `None` when the
-    /// load has ended.
+    /// Waits for the end of the interval and records a sample. `stalls` are the delays of the machine.
+    /// Returns the numbers of requests and errors, or `None` after the end of the load.
     ///
     /// # Errors
     ///
@@ -96,41 +97,42 @@ impl Subject {
     pub(super) fn next_sample(&mut self, stalls: &Latency) -> Result<Option<(u64, u64)>, String> {
         let Some(running) = &mut self.running else { return Ok(None) };
         let before = running.elapsed();
-        let Some(second) = running.next_second(self.every) else { return Ok(None) };
+        let Some(totals) = running.next_interval(self.every) else { return Ok(None) };
         let elapsed = running.elapsed();
         let usage = self.usage();
-        let told = self.page().map(|page| Told::by(&page)).unwrap_or_default();
-        let sample = Sample::new((elapsed, elapsed - before), usage, told, &second, stalls);
-        self.record.windows.extend(self.window.add(before, elapsed, &second.latency, stalls));
+        let server = self.page().map(|page| ServerFigures::new(&page)).unwrap_or_default();
+        let sample = Sample::new((elapsed, elapsed - before), usage, server, &totals, stalls);
+        self.record.windows.extend(self.window.add(before, elapsed, &totals.latency, stalls));
         let line = sample.csv_line();
         self.record.samples.push(sample);
         writeln!(self.csv, "{line}").and_then(|()| self.csv.flush()).map_err(|error| unwritten(&error))?;
-        Ok(Some((second.requests, second.errors())))
+        Ok(Some((totals.requests, totals.errors())))
     }
 
-    /// Waits for the server to close what the load opened; returns everything that was noted.
+    /// Waits for the server to close its connections. Returns everything recorded.
     ///
     /// # Errors
     ///
-    /// The load could not be run, or a file cannot be written.
+    /// The load failed, or a file cannot be written.
     pub(super) fn end(mut self, out: &Path) -> Result<Record, String> {
         if let Some(running) = self.running.take() {
             self.record.totals = running.join()?;
         }
-        self.keep_page(out, "after")?;
-        self.record.after = self.settled(self.record.base.map_or(0, |base| base.fds));
+        self.save_metrics(out, "after")?;
+        self.record.after = self.usage_at_rest(self.record.base.map_or(0, |base| base.fds));
         Ok(self.record)
     }
 
-    /// Looks at the process until it has no more descriptors than that and none go any more, as long as it may take.
-    fn settled(&self, fds: u64) -> Option<Usage> {
-        let until = Instant::now() + self.settle;
+    /// Waits until the process has at most `fds` descriptors and closes no more, or until the closing time is
+    /// over. Returns the usage.
+    fn usage_at_rest(&self, fds: u64) -> Option<Usage> {
+        let deadline = Instant::now() + self.closing_time;
         let mut usage = self.usage();
         loop {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(CHECK_INTERVAL);
             let before = std::mem::replace(&mut usage, self.usage());
             let (now, before) = (usage?, before?);
-            if (now.fds <= fds && now.fds >= before.fds) || Instant::now() >= until {
+            if (now.fds <= fds && now.fds >= before.fds) || Instant::now() >= deadline {
                 return usage;
             }
         }
@@ -142,14 +144,14 @@ fn create(path: &Path) -> Result<BufWriter<File>, String> {
 }
 
 fn unwritten(error: &std::io::Error) -> String {
-    format!("the samples cannot be written: {error}")
+    format!("cannot write the samples: {error}")
 }
 
-/// Gathers latencies up to whole windows.
+/// Collector of the latencies of the current window.
 struct Window {
     length: Duration,
-    /// When the next window begins.
-    from: Duration,
+    /// Start of the window.
+    start: Duration,
     latency: Latency,
     stalls: Latency,
 }
@@ -157,25 +159,26 @@ struct Window {
 impl Window {
     fn new(thresholds: &Thresholds, warmup: Duration) -> Self {
         let (latency, stalls) = (Latency::default(), Latency::default());
-        Self { length: thresholds.window, from: warmup, latency, stalls }
+        Self { length: thresholds.window, start: warmup, latency, stalls }
     }
 
-    /// Adds the latencies of an interval, and the machine's; returns the figures of a window that ends with it.
+    /// Adds the latencies of an interval and the delays of the machine. Returns the figures of the window if
+    /// it ends with the interval.
     fn add(
         &mut self,
-        began: Duration,
-        ended: Duration,
+        start: Duration,
+        end: Duration,
         latency: &Latency,
         stalls: &Latency,
     ) -> Option<WindowFigures> {
-        // Intervals are a little longer than seconds, and windows begin with one.
+        // Intervals are a little longer than planned. A window starts and ends with an interval.
         const SLACK: Duration = Duration::from_millis(100);
-        if began + SLACK < self.from {
+        if start + SLACK < self.start {
             return None;
         }
         self.latency.merge(latency);
         self.stalls.merge(stalls);
-        if ended + SLACK < self.from + self.length {
+        if end + SLACK < self.start + self.length {
             return None;
         }
         let p99 = |latency: &Latency| latency.quantile(0.99).map(|late| late.as_secs_f64());
@@ -183,7 +186,7 @@ impl Window {
         let figures = p99(&self.latency).map(|p99| WindowFigures { p99, late });
         self.latency.clear();
         self.stalls.clear();
-        self.from += self.length;
+        self.start += self.length;
         figures
     }
 }
@@ -193,16 +196,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_are_whole_and_behind_the_warm_up() {
+    fn windows_are_complete_and_after_the_warm_up() {
         let (latency, stalls) = (Latency::default(), Latency::default());
-        let from = Duration::from_secs(2);
-        let mut window = Window { length: Duration::from_secs(3), from, latency, stalls };
+        let start = Duration::from_secs(2);
+        let mut window = Window { length: Duration::from_secs(3), start, latency, stalls };
         let at = |second: u64| Duration::from_millis(second * 1000 + 3 * second);
         let found: Vec<_> = (0..10)
             .filter_map(|second| {
                 let mut latency = Latency::default();
                 latency.record(Duration::from_millis(second + 1));
-                // One of a hundred may be later.
+                // One delay of a hundred does not affect the p99.
                 let mut stalls = Latency::default();
                 (0..33).for_each(|_| stalls.record(Duration::from_micros(10 * second)));
                 stalls.record(Duration::from_secs(u64::from(second == 3)));

@@ -1,4 +1,4 @@
-//! The rules of the verdict, over what was noted of one server.
+//! Rules of the verdict on one server.
 
 use std::fmt;
 
@@ -9,29 +9,30 @@ use super::{
     stats::{growth, mean, median, rises, robust_growth, robust_slope, spread},
 };
 
-/// Windows below which p99 is not judged.
-const LEAST_WINDOWS: usize = 4;
-/// Growth of memory that is always allowed, bytes.
+/// Number of windows from which p99 is judged.
+const MIN_WINDOWS: usize = 4;
+/// Growth of memory that is always permitted, in bytes.
 const FREE_GROWTH: f64 = 1024.0 * 1024.0;
-/// Wakes for which a request waits at most, the machine being late with each: client and server, twice each.
-const MOST_WAKES: f64 = 4.0;
-/// Times its usual lateness from which on the machine is what a window tells of.
-const FAR_LATER: f64 = 2.0;
-/// Processor time of the second half to the first by which a server uses more and more.
-const MORE_CPU: f64 = 1.1;
-/// Part of the looks that must have a sample of the process.
-const LEAST_SAMPLES: f64 = 0.9;
+/// Maximum number of wake-ups per request that the machine may delay: two of the client, two of the server.
+const MAX_WAKE_UPS: f64 = 4.0;
+/// Multiple of the usual delay of the machine from which a window is left out.
+const MAX_DELAY_RATIO: f64 = 2.0;
+/// Ratio of the CPU time of the second half to that of the first from which the server's usage counts as
+/// rising.
+const RISING_CPU_RATIO: f64 = 1.1;
+/// Share of the intervals that must have a sample of the process.
+const MIN_SAMPLES: f64 = 0.9;
 
-/// What a rule says.
+/// Result of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
     Pass,
     Fail,
-    /// The run is too short, or has nothing of the kind.
+    /// The run is too short, or the rule does not apply to it.
     NotJudged,
 }
 
-/// What a rule found, with its figures and the threshold.
+/// Result of a rule, with its figures and threshold.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub(super) rule: &'static str,
@@ -39,7 +40,7 @@ pub(super) struct Finding {
     pub(super) figures: String,
 }
 
-/// All rules together.
+/// Results of all rules.
 #[derive(Clone, Debug)]
 pub(super) struct Verdict {
     pub(super) name: String,
@@ -47,7 +48,7 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    /// Judges by every rule.
+    /// Applies every rule.
     pub(super) fn of(record: &Record, thresholds: &Thresholds) -> Self {
         let rules = [
             samples, requests, errors, rss_spread, rss_growth, fds_peak, fds_after, p99_spread, p99_trend,
@@ -57,7 +58,7 @@ impl Verdict {
         Self { name: record.name.clone(), findings }
     }
 
-    /// Says whether no rule failed.
+    /// Returns `true` if no rule failed.
     pub(super) fn passes(&self) -> bool {
         self.findings.iter().all(|finding| finding.judgement != Judgement::Fail)
     }
@@ -66,7 +67,7 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", if self.passes() { "PASS" } else { "FAIL" }, self.name)?;
-        // What failed comes first: the line is long.
+        // Failures come first, because the line is long.
         for wanted in [Judgement::Fail, Judgement::Pass, Judgement::NotJudged] {
             for finding in self.findings.iter().filter(|finding| finding.judgement == wanted) {
                 let mark = match wanted {
@@ -85,22 +86,22 @@ fn found(rule: &'static str, holds: bool, figures: String) -> Finding {
     Finding { rule, judgement: if holds { Judgement::Pass } else { Judgement::Fail }, figures }
 }
 
-fn not_judged(rule: &'static str, why: String) -> Finding {
-    Finding { rule, judgement: Judgement::NotJudged, figures: why }
+fn not_judged(rule: &'static str, reason: String) -> Finding {
+    Finding { rule, judgement: Judgement::NotJudged, figures: reason }
 }
 
-/// Nothing was sampled: no rule about the process can hold.
+/// Returns a failure: without samples, no rule about the process can hold.
 fn unseen(rule: &'static str) -> Finding {
     found(rule, false, "no samples".to_owned())
 }
 
 fn samples(record: &Record, _: &Thresholds) -> Finding {
-    let taken = record.samples.iter().filter(|sample| sample.usage.is_some()).count();
-    let looks = record.length().as_secs_f64() / record.every.as_secs_f64();
-    let wanted = (looks * LEAST_SAMPLES).floor().max(1.0);
-    let is_there = record.base.is_some() && record.after.is_some();
-    let gone = if is_there { "" } else { ", and the process was not there before or after" };
-    found("samples", is_there && taken as f64 >= wanted, format!("{taken} ≥ {wanted} of the process{gone}"))
+    let seen = record.samples.iter().filter(|sample| sample.usage.is_some()).count();
+    let intervals = record.length().as_secs_f64() / record.every.as_secs_f64();
+    let wanted = (intervals * MIN_SAMPLES).floor().max(1.0);
+    let was_seen = record.base.is_some() && record.after.is_some();
+    let missing = if was_seen { "" } else { ", but the process was not seen before or after the load" };
+    found("samples", was_seen && seen as f64 >= wanted, format!("{seen} ≥ {wanted} of the process{missing}"))
 }
 
 fn requests(record: &Record, _: &Thresholds) -> Finding {
@@ -109,9 +110,9 @@ fn requests(record: &Record, _: &Thresholds) -> Finding {
 
 fn errors(record: &Record, thresholds: &Thresholds) -> Finding {
     let errors = record.totals.errors();
-    let such = record.totals.told.first().map(|fault| format!(", such as {fault}")).unwrap_or_default();
-    let holds = errors <= thresholds.max_errors;
-    found("client errors", holds, format!("{errors} ≤ {}{such}", thresholds.max_errors))
+    let example = record.totals.examples.first().map(|fault| format!(", for example {fault}"));
+    let (holds, example) = (errors <= thresholds.max_errors, example.unwrap_or_default());
+    found("client errors", holds, format!("{errors} ≤ {}{example}", thresholds.max_errors))
 }
 
 fn rss(record: &Record) -> Vec<(f64, f64)> {
@@ -119,7 +120,7 @@ fn rss(record: &Record) -> Vec<(f64, f64)> {
 }
 
 fn rss_spread(record: &Record, thresholds: &Thresholds) -> Finding {
-    const RULE: &str = "memory's spread";
+    const RULE: &str = "memory spread";
     let values: Vec<f64> = rss(record).into_iter().map(|(_, bytes)| bytes).collect();
     let Some(spread) = spread(&values) else { return unseen(RULE) };
     let limit = thresholds.max_rss_spread;
@@ -127,10 +128,10 @@ fn rss_spread(record: &Record, thresholds: &Thresholds) -> Finding {
 }
 
 fn rss_growth(record: &Record, thresholds: &Thresholds) -> Finding {
-    const RULE: &str = "memory's growth over the last half";
-    let (duration, least) = (record.length(), thresholds.rss_growth_after);
-    if duration < least {
-        return not_judged(RULE, format!("the run is shorter than {} s", least.as_secs()));
+    const RULE: &str = "memory growth over the last half";
+    let (duration, min) = (record.length(), thresholds.rss_growth_after);
+    if duration < min {
+        return not_judged(RULE, format!("the run is shorter than {} s", min.as_secs()));
     }
     let half = duration.as_secs_f64() / 2.0;
     let points: Vec<_> = rss(record).into_iter().filter(|(at, _)| *at >= half).collect();
@@ -154,59 +155,61 @@ fn fds_after(record: &Record, _: &Thresholds) -> Finding {
     found(RULE, after.fds <= base.fds, format!("{} ≤ {}", after.fds, base.fds))
 }
 
-/// Returns the p99 of each window, less what the machine did to it, and which they are; or why they are not judged.
+/// Returns the p99 of each window without the share of the machine, and a description of the windows. Fails
+/// if there are too few windows.
 ///
-/// A window in which the machine was far later than it usually is tells of the machine, and is left out. In the others a
-/// request and its answer are some wakes, and each comes as late as the machine is then: how much of that is in p99 shows in
-/// how the two go together over the windows (Theil and Sen). What p99 does by itself stays. Where the server uses half of all
-/// cores, or more and more, the machine may be late because of it, and all windows count as they are.
+/// A window in which the machine was delayed far longer than usual describes the machine, and is left out. In
+/// the other windows, a request and its response need some wake-ups, and the machine delays each. How p99 and
+/// that delay vary together over the windows (Theil-Sen) shows the share of the machine in p99, which is
+/// subtracted. If the server uses half of all cores, or its CPU time rises, it may itself delay the machine.
+/// Then all windows count unchanged.
 fn judged_windows(
     rule: &'static str,
     record: &Record,
     thresholds: &Thresholds,
 ) -> Result<(Vec<f64>, String), Finding> {
     let (all, seconds) = (record.windows.len(), thresholds.window.as_secs_f64());
-    if all < LEAST_WINDOWS {
-        return Err(not_judged(rule, format!("{all} windows of {seconds} s, {LEAST_WINDOWS} are needed")));
+    if all < MIN_WINDOWS {
+        return Err(not_judged(rule, format!("{all} windows of {seconds} s, {MIN_WINDOWS} are needed")));
     }
     let p99s = |windows: &[WindowFigures]| windows.iter().map(|window| window.p99).collect::<Vec<_>>();
-    if may_be_why(record) {
+    if may_delay_machine(record) {
         return Ok((p99s(&record.windows), format!("over {all} windows")));
     }
-    let usual = middle(record.windows.iter().map(|window| window.late));
+    let usual = median_or_zero(record.windows.iter().map(|window| window.late));
     let windows: Vec<_> =
-        record.windows.iter().copied().filter(|window| window.late <= usual * FAR_LATER).collect();
+        record.windows.iter().copied().filter(|window| window.late <= usual * MAX_DELAY_RATIO).collect();
     let out = match all - windows.len() {
         0 => String::new(),
-        out => format!(
-            ", without {out} in which the machine itself was more than {FAR_LATER} × as late as usual"
-        ),
+        out => format!(", without {out} with a machine delay above {MAX_DELAY_RATIO} × the usual one"),
     };
     let points: Vec<_> = windows.iter().map(|window| (window.late, window.p99)).collect();
-    let wakes = robust_slope(&points).unwrap_or(0.0).clamp(0.0, MOST_WAKES);
+    let wake_ups = robust_slope(&points).unwrap_or(0.0).clamp(0.0, MAX_WAKE_UPS);
     let measured = p99s(&windows);
     let spread = spread(&measured).unwrap_or(0.0) * 100.0;
-    let most = middle(measured.into_iter());
-    // A machine that is late does not make a window better than most.
-    let own = |window: &WindowFigures| (window.p99 - wakes * (window.late - usual)).max(window.p99.min(most));
-    let which =
-        format!("over {all} windows{out} ({spread:.1} % with {wakes:.1} × what the machine itself was late)");
-    Ok((windows.iter().map(own).collect(), which))
+    let typical = median_or_zero(measured.into_iter());
+    // The correction must not make a window better than the median.
+    let corrected =
+        |window: &WindowFigures| (window.p99 - wake_ups * (window.late - usual)).max(window.p99.min(typical));
+    let which = format!(
+        "over {all} windows{out} ({spread:.1} % before subtracting {wake_ups:.1} × the delay of the machine)"
+    );
+    Ok((windows.iter().map(corrected).collect(), which))
 }
 
-fn middle(values: impl Iterator<Item = f64>) -> f64 {
+fn median_or_zero(values: impl Iterator<Item = f64>) -> f64 {
     median(values.collect()).unwrap_or(0.0)
 }
 
-/// Says whether the server may be why the machine is late, or gets later.
-fn may_be_why(record: &Record) -> bool {
+/// Returns `true` if the server's own CPU usage may delay the machine.
+fn may_delay_machine(record: &Record) -> bool {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let (first, second) = record.cores_used_by_half();
-    first.max(second) >= cores as f64 / 2.0 || second > first * MORE_CPU
+    first.max(second) >= cores as f64 / 2.0 || second > first * RISING_CPU_RATIO
 }
 
 fn p99_spread(record: &Record, thresholds: &Thresholds) -> Finding {
-    const RULE: &str = "p99's spread";
+    const RULE: &str = "p99 spread";
     let limit = thresholds.max_p99_spread;
     match judged_windows(RULE, record, thresholds) {
         Err(finding) => finding,
@@ -218,20 +221,16 @@ fn p99_spread(record: &Record, thresholds: &Thresholds) -> Finding {
 }
 
 fn p99_trend(record: &Record, thresholds: &Thresholds) -> Finding {
-    const RULE: &str = "p99's trend";
+    const RULE: &str = "p99 trend";
     let limit = thresholds.max_p99_growth;
     match judged_windows(RULE, record, thresholds) {
         Err(finding) => finding,
         Ok((windows, _)) => {
-            let middle = median(windows.clone()).unwrap_or(0.0).max(f64::MIN_POSITIVE);
-            let growth = robust_growth(&windows).unwrap_or(0.0) / middle * 100.0;
+            let typical = median_or_zero(windows.iter().copied()).max(f64::MIN_POSITIVE);
+            let growth = robust_growth(&windows).unwrap_or(0.0) / typical * 100.0;
             let rises = rises(&windows);
             let trend = if rises { "rising" } else { "none" };
-            found(
-                RULE,
-                !rises || growth <= limit,
-                format!("{trend}, {growth:+.1} % ≤ {limit} % where rising"),
-            )
+            found(RULE, !rises || growth <= limit, format!("{trend}, {growth:+.1} % ≤ {limit} % if rising"))
         }
     }
 }
@@ -252,35 +251,35 @@ fn deliveries(record: &Record, _: &Thresholds) -> Finding {
     const RULE: &str = "deliveries";
     let totals = &record.totals;
     if totals.subscribers == 0 {
-        return not_judged(RULE, "nobody subscribed".to_owned());
+        return not_judged(RULE, "there were no subscribers".to_owned());
     }
-    let dropped = totals.dropped.0 + totals.dropped.1;
-    let owed = totals.published * totals.subscribers;
-    let holds = totals.published > 0 && totals.deliveries + dropped + totals.queued == owed;
+    let dropped = totals.dropped_fast + totals.dropped_slow;
+    let expected = totals.published * totals.subscribers;
+    let holds = totals.published > 0 && totals.deliveries + dropped + totals.queued == expected;
     let figures = format!(
-        "{} received + {dropped} told of in gaps + {} queued = {} published × {} subscribers",
+        "{} received + {dropped} reported in gaps + {} queued = {} published × {} subscribers",
         totals.deliveries, totals.queued, totals.published, totals.subscribers
     );
     found(RULE, holds, figures)
 }
 
 fn drops(record: &Record, thresholds: &Thresholds) -> Finding {
-    const RULE: &str = "events dropped for subscribers who read at once";
+    const RULE: &str = "events dropped for fast subscribers";
     if record.totals.subscribers == 0 {
-        return not_judged(RULE, "nobody subscribed".to_owned());
+        return not_judged(RULE, "there were no subscribers".to_owned());
     }
-    let (dropped, limit) = (record.totals.dropped.0, thresholds.max_dropped);
+    let (dropped, limit) = (record.totals.dropped_fast, thresholds.max_dropped);
     found(RULE, dropped <= limit, format!("{dropped} ≤ {limit}"))
 }
 
 fn slow_drops(record: &Record, thresholds: &Thresholds) -> Finding {
     const RULE: &str = "events dropped for slow subscribers";
-    let dropped = record.totals.dropped.1;
+    let dropped = record.totals.dropped_slow;
     match thresholds.max_dropped_slow {
         Some(limit) if record.totals.subscribers > 0 => {
             found(RULE, dropped <= limit, format!("{dropped} ≤ {limit}"))
         }
-        Some(_) => not_judged(RULE, "nobody subscribed".to_owned()),
-        None => not_judged(RULE, format!("{dropped}, and any number may be")),
+        Some(_) => not_judged(RULE, "there were no subscribers".to_owned()),
+        None => not_judged(RULE, format!("{dropped}, any number is permitted")),
     }
 }

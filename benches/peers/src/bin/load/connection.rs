@@ -12,13 +12,14 @@ use rustix::{
     net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt::set_tcp_nodelay},
 };
 
-use crate::{
+use windlass_cli::client::{
     fault::{Fault, Kind},
     frames,
     response::Response,
-    tally::Tally,
-    template::Template,
+    totals::Totals,
 };
+
+use crate::template::Template;
 
 /// Initial size of the input buffer. It doubles when a response does not fit.
 const INPUT_BYTES: usize = 16 * 1024;
@@ -174,7 +175,7 @@ impl Connection {
     pub(crate) fn read(
         &mut self,
         templates: &[Template],
-        tally: &mut Tally,
+        totals: &mut Totals,
         progress: &mut Progress,
     ) -> Result<(), Fault> {
         while self.connected && !progress.ended {
@@ -185,7 +186,7 @@ impl Connection {
                 Ok(0) => progress.ended = self.check_end()?,
                 Ok(length) => {
                     self.filled += length;
-                    self.check_responses(templates, tally, progress)?;
+                    self.check_responses(templates, totals, progress)?;
                     // A short read has emptied the socket, so the next byte causes another event. A FIN that
                     // follows it does not.
                     if length < room && !self.peer_ended {
@@ -233,7 +234,7 @@ impl Connection {
     fn check_responses(
         &mut self,
         templates: &[Template],
-        tally: &mut Tally,
+        totals: &mut Totals,
         progress: &mut Progress,
     ) -> Result<(), Fault> {
         let now = Instant::now();
@@ -244,7 +245,7 @@ impl Connection {
             let Some(response) = parsed else { break };
             let in_flight = match_response(&mut self.in_flight, templates, &response)?;
             let latency = now.saturating_duration_since(in_flight.since);
-            tally.answered(templates[in_flight.template].is_timed().then_some(latency));
+            totals.answered(templates[in_flight.template].is_timed().then_some(latency));
             at += response.len;
             progress.answered += 1;
             self.answered += 1;

@@ -12,13 +12,17 @@ use rustix::{
     fd::OwnedFd,
 };
 
+use windlass_cli::client::{
+    fault::{Fault, Kind},
+    pacing::Arrivals,
+    report::Report,
+    totals::{MAX_ERRORS, Totals},
+};
+
 use crate::{
     connection::{Connection, Progress},
-    fault::{Fault, Kind},
     options::Options,
-    pacing::Arrivals,
     setup,
-    tally::Tally,
     template::Template,
 };
 
@@ -42,7 +46,7 @@ pub(crate) struct Generator<'a> {
     templates: Vec<Template>,
     epoll: OwnedFd,
     connections: Vec<Connection>,
-    tally: Tally,
+    totals: Totals,
     serial: u64,
     in_flight: usize,
     arrivals: Option<Arrivals>,
@@ -70,7 +74,7 @@ impl<'a> Generator<'a> {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             connections: connections.collect(),
             templates,
-            tally: Tally::new(),
+            totals: Totals::default(),
             serial: 0,
             in_flight: 0,
             arrivals: None,
@@ -84,22 +88,21 @@ impl<'a> Generator<'a> {
     }
 
     /// Sends requests for `--duration`, then waits for the requests in flight.
-    pub(crate) fn run(mut self) -> io::Result<Tally> {
+    pub(crate) fn run(mut self) -> io::Result<Report> {
         self.establish()?;
         let start = Instant::now();
         let end = start + self.options.duration;
         self.arrivals = self.options.rate.map(|rate| Arrivals::new(start, rate));
         self.start(start);
-        while Instant::now() < end && !self.tally.should_abort() {
+        while Instant::now() < end && self.totals.errors() < MAX_ERRORS {
             self.start_due(end);
             self.poll(end)?;
         }
         self.stopping = true;
         self.drain()?;
-        self.tally.elapsed = start.elapsed();
         let counts = self.connections.iter().map(|connection| connection.answered);
-        self.tally.per_connection = (counts.clone().min().unwrap_or(0), counts.max().unwrap_or(0));
-        Ok(self.tally)
+        let per_connection = counts.clone().min().zip(counts.max());
+        Ok(Report { elapsed: start.elapsed(), totals: self.totals, per_connection })
     }
 
     /// Opens the connections before the measurement starts, except with `--churn`, which measures connecting.
@@ -113,7 +116,7 @@ impl<'a> Generator<'a> {
         }
         while !self.connections.iter().all(Connection::is_open) {
             self.poll(deadline)?;
-            if Instant::now() > deadline || self.tally.errors() > 0 {
+            if Instant::now() > deadline || self.totals.errors() > 0 {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "connections were not established in time",
@@ -152,13 +155,13 @@ impl<'a> Generator<'a> {
     fn handle_arrival(&mut self, due: Instant) {
         if let Some(index) = self.free_slots.pop_front() {
             let now = Instant::now();
-            self.tally.sent_late(now.saturating_duration_since(due));
+            self.totals.late.record(now.saturating_duration_since(due));
             self.queue_request(index, now);
             self.flush(index);
         } else if self.backlog.len() < MAX_BACKLOG {
             self.backlog.push_back(due);
         } else {
-            self.tally.failed(&Fault::new(Kind::Timeout, "server cannot keep up with the rate"), 1);
+            self.totals.failed(&Fault::new(Kind::Timeout, "server cannot keep up with the rate"), 1);
         }
     }
 
@@ -194,13 +197,13 @@ impl<'a> Generator<'a> {
 
     fn drain(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + self.options.timeout + TICK;
-        while self.in_flight > 0 && Instant::now() < deadline && !self.tally.should_abort() {
+        while self.in_flight > 0 && Instant::now() < deadline && self.totals.errors() < MAX_ERRORS {
             self.poll(deadline)?;
         }
         let lost = self.in_flight + self.backlog.len();
         if lost > 0 {
-            self.tally
-                .failed(&Fault::new(Kind::Timeout, "requests without a response at the end"), lost as u64);
+            let fault = Fault::new(Kind::Timeout, "requests without a response at the end");
+            self.totals.failed(&fault, lost as u64);
         }
         Ok(())
     }
@@ -210,7 +213,7 @@ impl<'a> Generator<'a> {
         let mut progress = Progress::default();
         let result = connection
             .flush()
-            .and_then(|()| connection.read(&self.templates, &mut self.tally, &mut progress));
+            .and_then(|()| connection.read(&self.templates, &mut self.totals, &mut progress));
         if progress.ended {
             self.handle_end(index);
         }
@@ -226,7 +229,7 @@ impl<'a> Generator<'a> {
     fn handle_end(&mut self, index: usize) {
         self.connections[index].reset();
         if !self.options.churn {
-            self.tally.reconnects += 1;
+            self.totals.reconnects += 1;
         }
     }
 
@@ -288,7 +291,7 @@ impl<'a> Generator<'a> {
     /// Records a fault for all requests in flight on the connection, and frees their slots.
     fn fail(&mut self, index: usize, fault: &Fault) {
         let lost = self.connections[index].reset();
-        self.tally.failed(fault, lost as u64);
+        self.totals.failed(fault, lost as u64);
         let freed = if self.options.churn { self.in_flight.min(1) } else { lost };
         self.free_slots(index, freed);
         self.reopen.push(index);

@@ -1,12 +1,16 @@
 //! A load generator for loads that wrk cannot generate. It pipelines mixed paths, paces an open loop, opens a
 //! connection for each request, holds idle connections, and checks every byte of every response.
 //!
-//! One thread and one epoll drive everything. Without `--rate` it is a closed loop: each connection keeps
-//! `--pipeline` requests in flight. With `--rate` arrivals follow a schedule that does not wait for the
-//! server, see [`pacing`].
+//! It shares protocols, checks, counters and the report with `windlass load`, see [`windlass_cli::client`].
+//! Only its I/O is its own: one thread and one epoll drive everything, so that the client costs less than the
+//! servers it compares. `windlass load` runs a task per connection instead, which holds more protocols at
+//! once.
+//!
+//! Without `--rate` it is a closed loop: each connection keeps `--pipeline` requests in flight. With `--rate`
+//! arrivals follow a schedule that does not wait for the server, see [`windlass_cli::client::pacing`].
 //!
 //! - `--grpc` calls the service of [`windlass_peers::echo`] over HTTP/2, see [`grpc`].
-//! - `--ws` sends messages that a WebSocket must echo, see [`frames`]. A request is a message.
+//! - `--ws` sends messages that a WebSocket must echo. A request is a message.
 //! - `--sse` and `--ws-topic` subscribe to a topic and publish to it, see [`fanout`].
 //!
 //! Prints one `key=value` per line. Exit status: 0, 1 after an error or without a request, 2 if the load
@@ -14,29 +18,28 @@
 
 mod connection;
 mod fanout;
-mod frames;
 mod generator;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod options;
 mod setup;
-mod tally;
 mod template;
 
 use std::{io, num::NonZeroU64, process::ExitCode};
 
 use clap::Parser;
-use windlass_cli::client::{fault, pacing, response};
+use windlass_cli::client::{fault::Fault, report::Report};
 
-use crate::{fanout::Transport, fault::Fault, generator::Generator, options::Options, tally::Tally};
+use crate::{fanout::Transport, generator::Generator, options::Options};
 
 fn main() -> ExitCode {
     // The default timer slack would add 50 µs to every pause of the open loop.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     match run(&Options::parse()) {
-        Ok(tally) => {
-            tally.print();
-            if tally.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+        Ok(report) => {
+            report.totals.examples.iter().for_each(|fault| eprintln!("load: {fault}"));
+            print!("{}", report.pairs());
+            if report.totals.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) }
         }
         Err(error) => {
             eprintln!("load: {error}");
@@ -45,7 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: &Options) -> io::Result<Tally> {
+fn run(options: &Options) -> io::Result<Report> {
     #[cfg(feature = "grpc")]
     if let Some(method) = options.grpc {
         return grpc::run(options, method);
@@ -61,9 +64,9 @@ fn run(options: &Options) -> io::Result<Tally> {
     if !idle.is_empty() {
         setup::pause(options, idle.len())?;
     }
-    let mut tally = Generator::new(options, templates)?.run()?;
-    setup::check_idle(&idle, &mut tally);
-    Ok(tally)
+    let mut report = Generator::new(options, templates)?.run()?;
+    setup::check_idle(&idle, &mut report.totals);
+    Ok(report)
 }
 
 fn refused(fault: Fault) -> io::Error {

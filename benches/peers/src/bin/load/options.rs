@@ -23,6 +23,16 @@ impl From<Message> for Opcode {
     }
 }
 
+/// gRPC method to call.
+#[cfg(feature = "grpc")]
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Method {
+    /// 50 strings of ten bytes in each direction
+    Unary,
+    /// One request message and a stream of 100 response messages
+    Stream,
+}
+
 /// Loads a server and checks every byte of every response.
 #[derive(Debug, Parser)]
 #[command(name = "load")]
@@ -96,7 +106,7 @@ pub(crate) struct Options {
     #[cfg(feature = "grpc")]
     #[arg(long, value_name = "METHOD", conflicts_with_all = ["path", "mix", "body_bytes", "rate"])]
     #[arg(conflicts_with_all = ["ramp", "churn", "idle", "pause", "fanout"])]
-    pub(crate) grpc: Option<crate::grpc::Method>,
+    pub(crate) grpc: Option<Method>,
     /// Use TLS and trust this certificate (PEM); the server's certificate must name `localhost`
     #[cfg(feature = "grpc")]
     #[arg(long, value_name = "FILE", requires = "grpc")]

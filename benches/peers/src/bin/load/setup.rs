@@ -5,13 +5,13 @@ use std::{
     net::TcpStream,
 };
 
-use crate::{
+use windlass_cli::client::{
     fault::{Fault, Kind},
     frames,
-    options::Options,
-    tally::Tally,
-    template::Template,
+    totals::Totals,
 };
+
+use crate::{options::Options, template::Template};
 
 /// Size of the read buffer.
 const READ_BYTES: usize = 64 * 1024;
@@ -80,14 +80,14 @@ pub(crate) fn pause(options: &Options, established: usize) -> io::Result<()> {
 }
 
 /// Counts the idle connections that the server has closed or sent bytes on.
-pub(crate) fn check_idle(idle: &[TcpStream], tally: &mut Tally) {
+pub(crate) fn check_idle(idle: &[TcpStream], totals: &mut Totals) {
     for stream in idle {
         let found = stream.set_nonblocking(true).and_then(|()| stream.peek(&mut [0]));
         match found {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => tally.failed(&Fault::new(Kind::Idle, error), 1),
-            Ok(0) => tally.failed(&Fault::new(Kind::Idle, "server closed an idle connection"), 1),
-            Ok(_) => tally.failed(&Fault::new(Kind::Idle, "server sent bytes on an idle connection"), 1),
+            Err(error) => totals.failed(&Fault::new(Kind::Idle, error), 1),
+            Ok(0) => totals.failed(&Fault::new(Kind::Idle, "server closed an idle connection"), 1),
+            Ok(_) => totals.failed(&Fault::new(Kind::Idle, "server sent bytes on an idle connection"), 1),
         }
     }
 }

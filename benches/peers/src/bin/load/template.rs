@@ -1,18 +1,13 @@
 //! Requests of one kind and the responses they must receive.
 
-use std::borrow::Cow;
-
 use windlass::proto::ws::frame::Opcode;
-use windlass_peers::{items, workload};
-
-use crate::{
+use windlass_cli::client::{
     fault::{Fault, Kind},
     frames,
+    payload::{DIGITS, digits, letters},
     response::{self, Response},
 };
-
-/// Digits of the serial number at the start of a body.
-pub(crate) const SERIAL_DIGITS: usize = 16;
+use windlass_peers::{items, workload};
 
 /// Response bodies that are known without a request.
 const KNOWN: [(&str, &str); 3] = [
@@ -51,7 +46,7 @@ impl Template {
             connection(close)
         );
         let body = letters(size);
-        let serial_at = (size >= SERIAL_DIGITS).then_some(head.len());
+        let serial_at = (size >= DIGITS).then_some(head.len());
         let wire = [head.as_bytes(), &body].concat();
         Self { path: path.to_owned(), wire, serial_at, expected: Some(body), message: None, timed: true }
     }
@@ -61,7 +56,7 @@ impl Template {
         Self {
             path: path.to_owned(),
             wire: frames::handshake(path, host),
-            serial_at: (size >= SERIAL_DIGITS).then_some(0),
+            serial_at: (size >= DIGITS).then_some(0),
             expected: Some(letters(size)),
             message: Some(kind),
             timed: true,
@@ -92,15 +87,12 @@ impl Template {
         out: &mut Vec<u8>,
     ) -> Result<Option<Response<'a>>, Fault> {
         let Some(kind) = self.message else { return response::parse(input) };
-        let Some(frame) = frames::parse(input, out)? else { return Ok(None) };
-        if frame.opcode != kind {
-            return Err(Fault::new(
-                Kind::Body,
-                format_args!("received a {:?} message, expected {kind:?}", frame.opcode),
-            ));
+        let Some(message) = frames::parse(input, out)? else { return Ok(None) };
+        if message.opcode != kind {
+            let detail = format_args!("received a {:?} message, expected {kind:?}", message.opcode);
+            return Err(Fault::new(Kind::Body, detail));
         }
-        let body = Cow::Borrowed(frame.payload);
-        Ok(Some(Response { len: frame.used, status: 200, body, closes: false }))
+        Ok(Some(Response { len: message.used, status: 200, body: message.payload, closes: false }))
     }
 
     /// Appends the request with the given serial number.
@@ -108,13 +100,13 @@ impl Template {
         if let Some(kind) = self.message {
             let body = self.expected.as_deref().unwrap_or_default();
             let number = digits(serial);
-            let number = &number[..self.serial_at.map_or(0, |_| SERIAL_DIGITS)];
+            let number = &number[..self.serial_at.map_or(0, |_| DIGITS)];
             return frames::append(out, kind, [number, &body[number.len()..]], serial);
         }
         let start = out.len();
         out.extend_from_slice(&self.wire);
         if let Some(at) = self.serial_at {
-            out[start + at..][..SERIAL_DIGITS].copy_from_slice(&digits(serial));
+            out[start + at..][..DIGITS].copy_from_slice(&digits(serial));
         }
     }
 
@@ -144,7 +136,7 @@ impl Template {
         let matches = self.expected.as_deref().is_none_or(|expected| match self.serial_at {
             None => expected == response.body.as_ref(),
             Some(_) => {
-                let (number, rest) = expected.split_at(SERIAL_DIGITS);
+                let (number, rest) = expected.split_at(DIGITS);
                 response
                     .body
                     .strip_suffix(rest)
@@ -166,20 +158,8 @@ impl Template {
     }
 }
 
-fn letters(size: usize) -> Vec<u8> {
-    (b'a'..=b'z').cycle().take(size).collect()
-}
-
 fn connection(close: bool) -> &'static str {
     if close { "connection: close\r\n" } else { "" }
-}
-
-/// Formats a number in hexadecimal.
-pub(crate) fn digits(serial: u64) -> [u8; SERIAL_DIGITS] {
-    std::array::from_fn(|index| {
-        let shift = 4 * (SERIAL_DIGITS - 1 - index);
-        b"0123456789abcdef"[(serial >> shift & 0xf) as usize]
-    })
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 //!
 //! One thread and one epoll drive everything, as in the other modes. Events are published on a schedule that
 //! waits for neither responses nor deliveries. Each event carries its number and its send time. A *request*
-//! of the tally is a delivery. The latency of publishing is reported separately (`publish_p50_us`,
+//! of the report is a delivery. The latency of publishing is reported separately (`publish_p50_us`,
 //! `publish_p99_us`).
+//!
+//! It must not know the other modes.
 
-mod event;
 mod publisher;
+mod receive;
 mod stalled;
 mod subscriber;
 mod transport;
@@ -23,26 +25,29 @@ use rustix::{
     fd::OwnedFd,
 };
 
-use crate::{
+use windlass_cli::client::{
     fault::{Fault, Kind},
-    options::Options,
     pacing::Arrivals,
-    refused, setup,
-    tally::Tally,
+    report::Report,
+    totals::{MAX_ERRORS, Totals},
 };
+
+use crate::{options::Options, refused, setup};
 use publisher::Publisher;
 use subscriber::Subscriber;
 pub(crate) use transport::Transport;
 
 /// Path of the topic for both subscribers and the publisher.
 const PATH: &str = windlass_peers::workload::TOPIC;
+/// Size of an event's data.
+const EVENT_BYTES: usize = 256;
 /// Maximum events of one epoll wait.
 const EVENTS: usize = 256;
 /// Maximum duration of one epoll wait, so that the end of the run is noticed.
 const TICK: Duration = Duration::from_millis(50);
 
 /// Subscribes, publishes for `--duration`, then waits until every subscriber has received every event.
-pub(crate) fn run(options: &Options, transport: Transport, subscribers: u32) -> io::Result<Tally> {
+pub(crate) fn run(options: &Options, transport: Transport, subscribers: u32) -> io::Result<Report> {
     let stalled = stalled::subscribe(options, transport)?;
     let mut load = FanOut::new(options, transport, subscribers as usize)?;
     load.wait_for_subscriptions()?;
@@ -50,9 +55,10 @@ pub(crate) fn run(options: &Options, transport: Transport, subscribers: u32) -> 
     let start = Instant::now();
     load.publish_until(start, start + options.duration)?;
     load.drain()?;
-    stalled::check(&stalled, &mut load.tally);
-    load.tally.elapsed = start.elapsed();
-    Ok(load.finish())
+    stalled::check(&stalled, &mut load.totals);
+    let counts = load.subscribers.iter().map(Subscriber::received);
+    let per_connection = counts.clone().min().zip(counts.max());
+    Ok(Report { elapsed: start.elapsed(), totals: load.totals, per_connection })
 }
 
 struct FanOut<'a> {
@@ -60,7 +66,7 @@ struct FanOut<'a> {
     epoll: OwnedFd,
     subscribers: Vec<Subscriber>,
     publisher: Publisher,
-    tally: Tally,
+    totals: Totals,
     /// Start of the time scale of the events.
     epoch: Instant,
 }
@@ -80,7 +86,8 @@ impl<'a> FanOut<'a> {
         let (stream, host) = connect(options, 0)?;
         register(&stream, subscribers.len())?;
         let publisher = Publisher::new(stream, host);
-        Ok(Self { options, epoll, subscribers, publisher, tally: Tally::new(), epoch: Instant::now() })
+        let (totals, epoch) = (Totals::default(), Instant::now());
+        Ok(Self { options, epoll, subscribers, publisher, totals, epoch })
     }
 
     /// Waits until the server has answered every subscription.
@@ -88,7 +95,7 @@ impl<'a> FanOut<'a> {
         let deadline = Instant::now() + self.options.timeout;
         while !self.subscribers.iter().all(Subscriber::has_head) {
             self.poll(deadline)?;
-            if Instant::now() > deadline || self.tally.errors() > 0 {
+            if Instant::now() > deadline || self.totals.errors() > 0 {
                 return Err(refused(Fault::new(Kind::Timeout, "subscriptions were not answered in time")));
             }
         }
@@ -98,11 +105,11 @@ impl<'a> FanOut<'a> {
     fn publish_until(&mut self, start: Instant, end: Instant) -> io::Result<()> {
         let rate = self.options.rate.unwrap_or(1.0);
         let mut arrivals = Arrivals::new(start, rate);
-        while Instant::now() < end && !self.tally.should_abort() {
+        while Instant::now() < end && self.totals.errors() < MAX_ERRORS {
             let now = Instant::now().min(end);
             while let Some(due) = arrivals.pop(now) {
                 let sent = Instant::now();
-                self.tally.sent_late(sent.saturating_duration_since(due));
+                self.totals.late.record(sent.saturating_duration_since(due));
                 self.publisher.publish(sent.saturating_duration_since(self.epoch))?;
             }
             self.poll(arrivals.next().min(end))?;
@@ -113,12 +120,12 @@ impl<'a> FanOut<'a> {
     /// Waits for outstanding deliveries and responses.
     fn drain(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + self.options.timeout;
-        while self.outstanding() > 0 && Instant::now() < deadline && !self.tally.should_abort() {
+        while self.outstanding() > 0 && Instant::now() < deadline && self.totals.errors() < MAX_ERRORS {
             self.poll(deadline)?;
         }
         if self.outstanding() > 0 {
             let fault = Fault::new(Kind::Timeout, "deliveries or publish responses missing at the end");
-            self.tally.failed(&fault, self.outstanding());
+            self.totals.failed(&fault, self.outstanding());
         }
         Ok(())
     }
@@ -148,19 +155,13 @@ impl<'a> FanOut<'a> {
 
     fn ready(&mut self, index: usize) -> io::Result<()> {
         let Some(subscriber) = self.subscribers.get_mut(index) else {
-            return self.publisher.read(&mut self.tally).map_err(io::Error::other);
+            return self.publisher.read(&mut self.totals).map_err(io::Error::other);
         };
-        if let Err(fault) = subscriber.read(self.epoch, &mut self.tally) {
-            self.tally.failed(&fault, 1);
+        if let Err(fault) = subscriber.read(self.epoch, &mut self.totals) {
+            self.totals.failed(&fault, 1);
             epoll::delete(&self.epoll, subscriber.stream())?;
         }
         Ok(())
-    }
-
-    fn finish(mut self) -> Tally {
-        let counts = self.subscribers.iter().map(Subscriber::received);
-        self.tally.per_connection = (counts.clone().min().unwrap_or(0), counts.max().unwrap_or(0));
-        self.tally
     }
 }
 

@@ -7,12 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PATH, event, subscriber::receive};
-use crate::{
+use windlass_cli::client::{
     fault::{Fault, Kind},
-    response,
-    tally::Tally,
+    payload, response,
+    totals::Totals,
 };
+
+use super::{EVENT_BYTES, PATH, receive::receive};
 
 /// Publishes events without waiting for the responses.
 pub(crate) struct Publisher {
@@ -28,8 +29,8 @@ pub(crate) struct Publisher {
 impl Publisher {
     pub(crate) fn new(stream: TcpStream, host: SocketAddr) -> Self {
         let head = format!(
-            "POST {PATH} HTTP/1.1\r\nhost: {host}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n",
-            event::EVENT_BYTES
+            "POST {PATH} HTTP/1.1\r\nhost: {host}\r\ncontent-type: text/plain\r\n\
+             content-length: {EVENT_BYTES}\r\n\r\n"
         );
         let (out, input, unanswered) = (Vec::new(), Vec::new(), VecDeque::new());
         Self { stream, head: head.into(), out, input, published: 0, unanswered }
@@ -39,29 +40,28 @@ impl Publisher {
     pub(crate) fn publish(&mut self, sent: Duration) -> io::Result<()> {
         self.out.clear();
         self.out.extend_from_slice(&self.head);
-        self.out.extend_from_slice(&event::data(self.published, sent));
+        self.out.extend_from_slice(&payload::event(self.published, sent, EVENT_BYTES));
         self.published += 1;
         self.unanswered.push_back(Instant::now());
         self.stream.write_all(&self.out)
     }
 
     /// Checks the responses and records their latency.
-    pub(crate) fn read(&mut self, tally: &mut Tally) -> Result<(), Fault> {
+    pub(crate) fn read(&mut self, totals: &mut Totals) -> Result<(), Fault> {
         receive(&self.stream, &mut self.input)?;
         let now = Instant::now();
         while let Some(response) = response::parse(&self.input)? {
             if !(200..300).contains(&response.status) {
-                return Err(Fault::new(
-                    Kind::Status,
-                    format_args!("publishing failed with status {}", response.status),
-                ));
+                let detail = format_args!("publishing failed with status {}", response.status);
+                return Err(Fault::new(Kind::Status, detail));
             }
             let used = response.len;
             self.input.drain(..used);
             let Some(sent) = self.unanswered.pop_front() else {
                 return Err(Fault::new(Kind::Unsolicited, "response without a request"));
             };
-            tally.published(now.saturating_duration_since(sent));
+            totals.published += 1;
+            totals.publishing.record(now.saturating_duration_since(sent));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Subscribers that never read. The server must deliver to the other subscribers regardless of them.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, Write},
     net::{SocketAddr, TcpStream},
 };
 
@@ -10,13 +10,14 @@ use rustix::{
     net::{AddressFamily, SocketType, connect, socket, sockopt::set_socket_recv_buffer_size},
 };
 
-use super::{PATH, Transport};
-use crate::{
+use windlass_cli::client::{
     fault::{Fault, Kind},
-    options::Options,
-    refused, response,
-    tally::Tally,
+    response,
+    totals::Totals,
 };
+
+use super::{PATH, Transport};
+use crate::{options::Options, refused, setup::read_until};
 
 /// Size of a stalled subscriber's receive buffer. It is fixed to the kernel's minimum, so that it never
 /// grows.
@@ -58,33 +59,25 @@ fn publish_filler(publisher: &mut TcpStream, host: SocketAddr) -> io::Result<()>
             .into_bytes();
     request.resize(request.len() + FILLER_BYTES, b'f');
     publisher.write_all(&request)?;
-    let (mut input, mut buffer) = (Vec::new(), [0; 4096]);
-    loop {
-        if let Some(response) = response::parse(&input).map_err(refused)? {
-            return match response.status {
-                200..300 => Ok(()),
-                status => Err(refused(Fault::new(
-                    Kind::Status,
-                    format_args!("publishing a filler event failed with status {status}"),
-                ))),
-            };
-        }
-        match publisher.read(&mut buffer)? {
-            0 => return Err(refused(Fault::new(Kind::Closed, "server closed the publisher's connection"))),
-            length => input.extend_from_slice(&buffer[..length]),
+    let status = |input: &[u8]| Ok(response::parse(input)?.map(|response| response.status));
+    match read_until(publisher, &mut Vec::new(), status).map_err(refused)? {
+        200..300 => Ok(()),
+        status => {
+            let detail = format_args!("publishing a filler event failed with status {status}");
+            Err(refused(Fault::new(Kind::Status, detail)))
         }
     }
 }
 
 /// Counts stalled subscriptions that the server has closed; without them the load would be a different one.
-pub(super) fn check(streams: &[TcpStream], tally: &mut Tally) {
+pub(super) fn check(streams: &[TcpStream], totals: &mut Totals) {
     let ended = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
     for stream in streams {
         let mut fds = [PollFd::new(stream, ended)];
         match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
             Ok(0) => {}
-            Ok(_) => tally.failed(&Fault::new(Kind::Closed, "server closed a stalled subscription"), 1),
-            Err(error) => tally.failed(&Fault::new(Kind::Io, error), 1),
+            Ok(_) => totals.failed(&Fault::new(Kind::Closed, "server closed a stalled subscription"), 1),
+            Err(error) => totals.failed(&Fault::new(Kind::Io, error), 1),
         }
     }
 }

@@ -1,30 +1,24 @@
 //! One subscription: receives chunks or frames and checks the events.
 
 use std::{
+    borrow::Cow,
     io::{self, Write},
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
-use rustix::{
-    buffer::spare_capacity,
-    io::Errno,
-    net::{RecvFlags, recv},
-};
-
-use windlass::proto::h1::chunk::Chunked;
-
-use super::{Transport, event};
-use crate::{
+use windlass_cli::client::{
+    events::{Event, EventReader},
     fault::{Fault, Kind},
-    frames, response,
-    tally::Tally,
+    follower::{Follower, Received},
+    frames,
+    totals::Totals,
 };
 
-/// Capacity reserved for one read.
-const READ_BYTES: usize = 16 * 1024;
-/// Maximum size of buffered input, and so of an event.
-const MAX_EVENT_BYTES: usize = 64 * 1024;
+use super::{EVENT_BYTES, Transport, receive::receive};
+
+/// Maximum size of buffered input, and so of a message.
+const MAX_INPUT_BYTES: usize = 64 * 1024;
 
 /// Subscription and its position in the event sequence.
 pub(crate) struct Subscriber {
@@ -32,76 +26,58 @@ pub(crate) struct Subscriber {
     transport: Transport,
     has_head: bool,
     input: Vec<u8>,
-    chunks: Chunked,
-    /// Data of chunks that does not complete an event yet.
-    body: Vec<u8>,
-    /// Number of the next expected event.
-    next: u64,
-    received: u64,
+    events: EventReader,
+    checks: Checks,
 }
 
 impl Subscriber {
     /// Sends the request that subscribes.
     pub(crate) fn new(mut stream: TcpStream, transport: Transport, host: SocketAddr) -> io::Result<Self> {
         stream.write_all(&transport.request(host))?;
-        let (input, chunks, body) = (Vec::new(), response::chunks(), Vec::new());
-        Ok(Self { stream, transport, has_head: false, input, chunks, body, next: 0, received: 0 })
+        let checks = Checks { follower: Follower::new(EVENT_BYTES), received: 0 };
+        let (input, events) = (Vec::new(), EventReader::default());
+        Ok(Self { stream, transport, has_head: false, input, events, checks })
     }
 
     /// Reads the available bytes and checks every complete event.
-    pub(crate) fn read(&mut self, epoch: Instant, tally: &mut Tally) -> Result<(), Fault> {
+    pub(crate) fn read(&mut self, epoch: Instant, totals: &mut Totals) -> Result<(), Fault> {
         receive(&self.stream, &mut self.input)?;
         let now = Instant::now().saturating_duration_since(epoch);
         if !self.has_head {
             let Some(used) = self.transport.parse_head(&self.input)? else { return Ok(()) };
             self.has_head = true;
+            totals.subscribers += 1;
             self.input.drain(..used);
         }
         match self.transport {
-            Transport::EventStream => self.decode_chunks().and_then(|()| self.check_events(now, tally))?,
-            Transport::WebSocket => self.check_messages(now, tally)?,
+            Transport::EventStream => self.check_events(now, totals),
+            Transport::WebSocket => self.check_messages(now, totals),
         }
-        if self.body.len() + self.input.len() > MAX_EVENT_BYTES {
-            return Err(Fault::new(Kind::Malformed, "event exceeds 64 KiB"));
+    }
+
+    fn check_events(&mut self, now: Duration, totals: &mut Totals) -> Result<(), Fault> {
+        self.events.push(&self.input)?;
+        self.input.clear();
+        while let Some(event) = self.events.next() {
+            // Other servers choose ids as they like. The numbers in the data show the order.
+            self.checks.check(&Event { id: b"", ..event }, now, totals)?;
         }
         Ok(())
     }
 
-    fn check_messages(&mut self, now: Duration, tally: &mut Tally) -> Result<(), Fault> {
+    fn check_messages(&mut self, now: Duration, totals: &mut Totals) -> Result<(), Fault> {
         let (mut at, mut pongs) = (0, Vec::new());
-        while let Some(frame) = frames::parse(&self.input[at..], &mut pongs)? {
-            let (number, sent) = event::parse_message(frame.payload)?;
-            self.next = check_order(self.next, number, tally);
-            self.received += 1;
-            tally.answered(Some(now.saturating_sub(sent)));
-            at += frame.used;
+        while let Some(message) = frames::parse(&self.input[at..], &mut pongs)? {
+            let event = Event { data: Cow::Borrowed(data_of(&message.payload)), ..Event::default() };
+            self.checks.check(&event, now, totals)?;
+            at += message.used;
         }
         self.input.drain(..at);
-        self.stream
-            .write_all(&pongs)
-            .map_err(|error| Fault::new(Kind::Io, format_args!("write failed: {error}")))
-    }
-
-    fn decode_chunks(&mut self) -> Result<(), Fault> {
-        if response::decode_chunks(&mut self.chunks, &self.input, &mut self.body)? {
-            return Err(Fault::new(Kind::Closed, "server ended the event stream"));
+        if self.input.len() > MAX_INPUT_BYTES {
+            return Err(Fault::new(Kind::Malformed, "message exceeds 64 KiB"));
         }
-        self.input.clear();
-        Ok(())
-    }
-
-    fn check_events(&mut self, now: Duration, tally: &mut Tally) -> Result<(), Fault> {
-        let mut at = 0;
-        while let Some(length) = event::end(&self.body[at..]) {
-            if let Some((number, sent)) = event::parse(&self.body[at..at + length])? {
-                self.next = check_order(self.next, number, tally);
-                self.received += 1;
-                tally.answered(Some(now.saturating_sub(sent)));
-            }
-            at += length + 2;
-        }
-        self.body.drain(..at);
-        Ok(())
+        let write_fault = |error| Fault::new(Kind::Io, format_args!("write failed: {error}"));
+        self.stream.write_all(&pongs).map_err(write_fault)
     }
 
     /// Returns the socket.
@@ -116,30 +92,65 @@ impl Subscriber {
 
     /// Returns the number of the next expected event.
     pub(crate) fn next_expected(&self) -> u64 {
-        self.next
+        self.checks.follower.next_number()
     }
 
     /// Returns the number of received events.
     pub(crate) fn received(&self) -> u64 {
-        self.received
+        self.checks.received
     }
 }
 
-/// Counts missing and repeated events. Returns the number of the next expected event.
-fn check_order(next: u64, number: u64, tally: &mut Tally) -> u64 {
-    if number != next {
-        let fault = Fault::new(Kind::Body, format_args!("received event {number}, expected {next}"));
-        tally.failed(&fault, number.saturating_sub(next));
-    }
-    next.max(number.saturating_add(1))
+/// Checks of the received events.
+struct Checks {
+    follower: Follower,
+    received: u64,
 }
 
-/// Appends the bytes of one read. Appends nothing if no bytes are available.
-pub(crate) fn receive(stream: &TcpStream, input: &mut Vec<u8>) -> Result<(), Fault> {
-    input.reserve(READ_BYTES);
-    match recv(stream, spare_capacity(input), RecvFlags::DONTWAIT) {
-        Ok((0, _)) => Err(Fault::new(Kind::Closed, "server closed the connection")),
-        Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(()),
-        Err(error) => Err(Fault::new(Kind::Io, format_args!("read failed: {error}"))),
+impl Checks {
+    /// Checks and counts an event. An event in the wrong order is a fault, after which the load continues.
+    fn check(&mut self, event: &Event<'_>, now: Duration, totals: &mut Totals) -> Result<(), Fault> {
+        let expected = self.follower.next_number();
+        match self.follower.check(event) {
+            Ok(Received::Event(sent)) => {
+                self.received += 1;
+                totals.delivered(Some(now.saturating_sub(sent)));
+            }
+            Ok(Received::Gap(events)) => {
+                let detail = format_args!("gap of {events} events: the server must not drop any");
+                return Err(Fault::new(Kind::Body, detail));
+            }
+            Err(fault) if self.follower.next_number() != expected => totals.failed(&fault, 1),
+            Err(fault) => return Err(fault),
+        }
+        Ok(())
+    }
+}
+
+/// Returns the data of an event received as a text message: all of it, or the last value of a JSON object.
+fn data_of(message: &[u8]) -> &[u8] {
+    let object = message.strip_prefix(b"{").and_then(|object| object.strip_suffix(b"\"}"));
+    let value = object.and_then(|object| {
+        let (names, data) = object.split_at_checked(object.len().checked_sub(EVENT_BYTES)?)?;
+        names.ends_with(b"\"data\":\"").then_some(data)
+    });
+    value.unwrap_or(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_cli::client::payload;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_the_data_or_an_object_that_ends_with_the_data() {
+        let data = payload::event(7, Duration::from_nanos(5), EVENT_BYTES);
+        assert_eq!(data_of(&data), data);
+        let object = [b"{\"id\":\"1-7\",\"data\":\"".as_slice(), &data, b"\"}"].concat();
+        assert_eq!(data_of(&object), data);
+        for other in [&object[1..], b"{\"id\":\"1-7\",\"gap\":{\"from\":1,\"to\":2}}", b""] {
+            assert_eq!(data_of(other), other);
+        }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use windlass_cli::client::{fault::Fault, frames, response};
+
 use super::PATH;
-use crate::{fault::Fault, frames, response};
 
 /// Transport of the events to a subscriber.
 #[derive(Clone, Copy, Debug)]

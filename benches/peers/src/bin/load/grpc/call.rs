@@ -1,24 +1,16 @@
 //! Request and expected response of a call.
 
-use bytes::Bytes;
-use clap::ValueEnum;
-use h2::{RecvStream, client::SendRequest};
 use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE};
+use windlass_cli::client::{
+    fault::{Fault, Kind},
+    http2::Sender,
+};
 use windlass_peers::echo::{self, ITEMS, Items, Order, PARTS};
 
-use crate::fault::{Fault, Kind};
+use crate::options::Method;
 
 /// Placeholder of the serial number, with the length of an item.
 const SERIAL: &str = "##########";
-
-/// Method to call.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Method {
-    /// 50 strings of ten bytes in each direction
-    Unary,
-    /// One request message and a stream of 100 response messages
-    Stream,
-}
 
 /// Call that is made repeatedly.
 ///
@@ -45,22 +37,19 @@ impl Call {
     }
 
     /// Makes the call and checks the whole response.
-    pub(crate) async fn make(&self, sender: &SendRequest<Bytes>, serial: u64) -> Result<(), Fault> {
-        let mut sender = sender.clone().ready().await.map_err(io_fault)?;
-        let (response, mut body) = sender.send_request(self.head.clone(), false).map_err(io_fault)?;
-        body.send_data(self.request.with(serial).into(), true).map_err(io_fault)?;
-        let (head, mut body) = check_head(response.await.map_err(io_fault)?)?;
+    pub(crate) async fn make(&self, mut sender: Sender, serial: u64) -> Result<(), Fault> {
+        sender.ready().await?;
+        let mut reply = sender.request(self.head.clone(), self.request.with(serial).into()).await?;
+        check_head(&reply.head)?;
         let mut response = Vec::with_capacity(self.response.wire.len());
-        while let Some(data) = body.data().await {
-            let data = data.map_err(io_fault)?;
-            body.flow_control().release_capacity(data.len()).map_err(io_fault)?;
+        while let Some(data) = reply.data().await? {
             response.extend_from_slice(&data);
             if response.len() > self.response.wire.len() {
                 return Err(Fault::new(Kind::Body, "response exceeds the expected length"));
             }
         }
-        let trailers = body.trailers().await.map_err(io_fault)?;
-        check_status(trailers.as_ref().unwrap_or(&head))?;
+        let trailers = reply.trailers().await?;
+        check_status(trailers.as_ref().unwrap_or(reply.head.headers()))?;
         if response == self.response.with(serial) { Ok(()) } else { Err(unexpected(&response)) }
     }
 }
@@ -110,16 +99,15 @@ fn parts() -> Vec<u8> {
     wire
 }
 
-fn check_head(response: Response<RecvStream>) -> Result<(HeaderMap, RecvStream), Fault> {
-    let (head, body) = response.into_parts();
-    if head.status != 200 {
-        return Err(Fault::new(Kind::Status, format_args!("HTTP status {}", head.status)));
+fn check_head(head: &Response<()>) -> Result<(), Fault> {
+    if head.status() != 200 {
+        return Err(Fault::new(Kind::Status, format_args!("HTTP status {}", head.status())));
     }
-    let content_type = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let content_type = head.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     if !content_type.starts_with(b"application/grpc") {
         return Err(Fault::new(Kind::Malformed, "content-type is not application/grpc"));
     }
-    Ok((head.headers, body))
+    Ok(())
 }
 
 /// Checks the status in the trailers, or in the head if there are no trailers.
@@ -139,10 +127,6 @@ fn unexpected(response: &[u8]) -> Fault {
     let start = &response[..response.len().min(60)];
     let detail = format!("{} bytes do not match the request: {}", response.len(), start.escape_ascii());
     Fault::new(Kind::Body, detail)
-}
-
-fn io_fault(error: h2::Error) -> Fault {
-    Fault::new(Kind::Io, error)
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use std::{future::Future, io, path::Path, sync::Arc};
 
-use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -14,13 +12,10 @@ use tokio::{
     task::spawn_local,
 };
 use tokio_rustls::TlsConnector;
+use windlass_cli::client::http2::{self, Sender};
 use windlass_peers::tls;
 
 use crate::options::Options;
-
-/// Windows in bytes, large enough that the server never waits for flow control.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 1 << 26;
 
 /// Connects to a server, over TLS if a trusted certificate is given.
 pub(crate) struct Connector {
@@ -40,7 +35,7 @@ impl Connector {
     }
 
     /// Opens the connection with the given index. A local task drives it.
-    pub(crate) async fn open(&self, options: &Options, index: usize) -> io::Result<SendRequest<Bytes>> {
+    pub(crate) async fn open(&self, options: &Options, index: usize) -> io::Result<Sender> {
         with_timeout(options, async {
             let stream = TcpStream::connect(options.target_of(index)).await?;
             stream.set_nodelay(true)?;
@@ -65,14 +60,9 @@ async fn with_timeout<T>(options: &Options, work: impl Future<Output = io::Resul
     tokio::time::timeout(options.timeout, work).await.unwrap_or_else(|late| Err(late.into()))
 }
 
-async fn start_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
-    stream: S,
-) -> io::Result<SendRequest<Bytes>> {
-    let mut builder = Builder::new();
-    builder.initial_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
-    let (sender, connection) = builder.handshake(stream).await.map_err(io::Error::other)?;
-    // A connection error is reported to every call on the connection.
-    spawn_local(async { drop(connection.await) });
+async fn start_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(stream: S) -> io::Result<Sender> {
+    let (sender, drive) = http2::start(stream).await.map_err(io::Error::other)?;
+    spawn_local(drive);
     Ok(sender)
 }
 

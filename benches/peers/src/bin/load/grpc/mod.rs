@@ -1,5 +1,5 @@
 //! gRPC calls over HTTP/2: a closed loop of `--connections` connections with `--pipeline` calls in flight on
-//! each.
+//! each. It must not know the other modes.
 
 mod call;
 mod connect;
@@ -11,22 +11,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use h2::client::SendRequest;
 use tokio::task::{LocalSet, spawn_local};
-
-pub(crate) use call::Method;
-
-use crate::{
+use windlass_cli::client::{
     fault::{Fault, Kind},
-    options::Options,
-    tally::Tally,
+    http2::Sender,
+    report::Report,
+    totals::{MAX_ERRORS, Totals},
 };
+
+use crate::options::{Method, Options};
 use call::Call;
 use connect::Connector;
 
 /// Makes calls for `--duration`, then waits for the calls in flight.
-pub(crate) fn run(options: &Options, method: Method) -> io::Result<Tally> {
+pub(crate) fn run(options: &Options, method: Method) -> io::Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, load(options, method))
 }
@@ -35,15 +33,15 @@ pub(crate) fn run(options: &Options, method: Method) -> io::Result<Tally> {
 struct Run {
     call: Call,
     timeout: Duration,
-    tally: RefCell<Tally>,
+    totals: RefCell<Totals>,
     serial: Cell<u64>,
 }
 
-async fn load(options: &Options, method: Method) -> io::Result<Tally> {
+async fn load(options: &Options, method: Method) -> io::Result<Report> {
     let connector = Connector::new(options)?;
     let call = Call::new(method, connector.scheme()).map_err(io::Error::other)?;
-    let run =
-        Rc::new(Run { call, timeout: options.timeout, tally: Tally::new().into(), serial: Cell::new(0) });
+    let (totals, serial) = (RefCell::default(), Cell::new(0));
+    let run = Rc::new(Run { call, timeout: options.timeout, totals, serial });
     let senders = connect(options, &connector, &run).await?;
     let start = Instant::now();
     let end = start + options.duration;
@@ -57,15 +55,13 @@ async fn load(options: &Options, method: Method) -> io::Result<Tally> {
     for worker in workers {
         worker.await?;
     }
-    let mut tally = run.tally.replace(Tally::new());
-    tally.elapsed = start.elapsed();
     let counts = counts.iter().map(|count| count.get());
-    tally.per_connection = (counts.clone().min().unwrap_or(0), counts.max().unwrap_or(0));
-    Ok(tally)
+    let per_connection = counts.clone().min().zip(counts.max());
+    Ok(Report { elapsed: start.elapsed(), totals: run.totals.take(), per_connection })
 }
 
 /// Opens the connections and makes one call on each before the measurement starts.
-async fn connect(options: &Options, connector: &Connector, run: &Run) -> io::Result<Vec<SendRequest<Bytes>>> {
+async fn connect(options: &Options, connector: &Connector, run: &Run) -> io::Result<Vec<Sender>> {
     let mut senders = Vec::new();
     for index in 0..options.connections as usize {
         let sender = connector.open(options, index).await?;
@@ -75,27 +71,27 @@ async fn connect(options: &Options, connector: &Connector, run: &Run) -> io::Res
     Ok(senders)
 }
 
-async fn work(run: Rc<Run>, sender: SendRequest<Bytes>, count: Rc<Cell<u64>>, end: Instant) {
+async fn work(run: Rc<Run>, sender: Sender, count: Rc<Cell<u64>>, end: Instant) {
     let mut since = Instant::now();
-    while since < end && !run.tally.borrow().should_abort() {
+    while since < end && run.totals.borrow().errors() < MAX_ERRORS {
         let result = run.call(&sender).await;
         let now = Instant::now();
-        let mut tally = run.tally.borrow_mut();
+        let mut totals = run.totals.borrow_mut();
         match result {
             Ok(()) => {
-                tally.answered(Some(now - since));
+                totals.answered(Some(now - since));
                 count.set(count.get() + 1);
             }
-            Err(fault) => tally.failed(&fault, 1),
+            Err(fault) => totals.failed(&fault, 1),
         }
         since = now;
     }
 }
 
 impl Run {
-    async fn call(&self, sender: &SendRequest<Bytes>) -> Result<(), Fault> {
+    async fn call(&self, sender: &Sender) -> Result<(), Fault> {
         let serial = self.serial.replace(self.serial.get() + 1);
-        let call = self.call.make(sender, serial);
+        let call = self.call.make(sender.clone(), serial);
         let late = |_| Err(Fault::new(Kind::Timeout, "no complete response within the timeout"));
         tokio::time::timeout(self.timeout, call).await.unwrap_or_else(late)
     }
