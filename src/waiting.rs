@@ -1,7 +1,7 @@
 //! Futures that wait for time in every handler: inline, on a worker of the pool, and in an event stream.
 //!
-//! They use the timers of the shard or of the tokio runtime that polls them. A plain `fn` on a blocking thread
-//! of the pool blocks with `std::thread::sleep` instead.
+//! They use the timers of the shard or of the tokio runtime that polls them. A plain `fn` on a blocking
+//! thread of the pool blocks with `std::thread::sleep` instead.
 
 use std::{
     error::Error,
@@ -71,7 +71,8 @@ pub struct Interval {
 
 /// Creates ticks, the first one at once and then one each `period`.
 ///
-/// Ticks that the caller did not wait for in time are skipped: the next one is the next multiple of the period.
+/// Ticks that the caller did not wait for in time are skipped: the next one is the next multiple of the
+/// period.
 ///
 /// ```
 /// use std::time::Duration;

@@ -72,7 +72,8 @@ impl<T> Deref for Extension<T> {
     }
 }
 
-/// The peer of the connection: `ConnectInfo<SocketAddr>`, or `ConnectInfo<Peer>` where it may be a Unix socket.
+/// The peer of the connection: `ConnectInfo<SocketAddr>`, or `ConnectInfo<Peer>` where it may be a Unix
+/// socket.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectInfo<T>(pub T);
 

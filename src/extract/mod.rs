@@ -13,8 +13,8 @@
 //! struct Item { name: String }
 //!
 //! async fn root() -> &'static str { "hello" }
-//! async fn list(State(prefix): State<Arc<str>>, Path(user): Path<String>, Query(page): Query<Page>) -> String {
-//!     format!("{prefix} of {user} from {}", page.from)
+//! async fn list(State(prefix): State<Arc<str>>, Path(user): Path<String>, page: Query<Page>) -> String {
+//!     format!("{prefix} of {user} from {}", page.0.from)
 //! }
 //! async fn add(Path(user): Path<String>, Json(item): Json<Item>) -> Json<Item> {
 //!     Json(Item { name: format!("{user}'s {}", item.name) })
@@ -111,8 +111,8 @@ impl fmt::Debug for RequiredState {
 /// impl FromRequestParts for User {
 ///     type Rejection = Rejection;
 ///     async fn from_request_parts(request: &mut Request) -> Result<Self, Rejection> {
-///         let name = request.header("x-user").ok_or(Rejection::new(StatusCode::UNAUTHORIZED, "who are you?"))?;
-///         Ok(Self(name.to_owned()))
+///         let refused = Rejection::new(StatusCode::UNAUTHORIZED, "who are you?");
+///         request.header("x-user").map(|name| Self(name.to_owned())).ok_or(refused)
 ///     }
 /// }
 ///
@@ -121,7 +121,8 @@ impl fmt::Debug for RequiredState {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an argument that a handler can take in this place",
     label = "expected an extractor of `windlass::extract`",
-    note = "`Json`, `Form`, `String`, `Bytes`, `Body` and `Request` take the body: they must be the last argument"
+    note = "`Json`, `Form`, `String`, `Bytes`, `Body` and `Request` take the body: they must be the last \
+            argument"
 )]
 pub trait FromRequestParts: Sized {
     /// The response to a request that lacks the argument or has an invalid one.

@@ -12,8 +12,8 @@ use crate::{request::Request, response::IntoResponse};
 
 /// An argument that a handler can take as `Option<Self>`.
 ///
-/// It is `None` if the request lacks that part. One that is there and invalid is refused, so that a mistake of
-/// the client does not look like an absent value.
+/// It is `None` if the request lacks that part. One that is there and invalid is refused, so that a mistake
+/// of the client does not look like an absent value.
 pub trait OptionalFromRequestParts: Sized {
     /// The response to a request that has an invalid argument.
     type Rejection: IntoResponse;

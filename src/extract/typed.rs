@@ -11,8 +11,8 @@ use crate::{
 
 /// The path parameters of the route, percent-decoded.
 ///
-/// `Path<u32>` for one parameter, `Path<(u32, String)>` for several in their order, and a struct or a map with
-/// the parameters' names.
+/// `Path<u32>` for one parameter, `Path<(u32, String)>` for several in their order, and a struct or a map
+/// with the parameters' names.
 ///
 /// ```
 /// use windlass::{extract::Path, get};

@@ -35,7 +35,8 @@ impl Error {
             Self::Invalid(problem) => Rejection::bad_request(format!("invalid path: {problem}")),
             Self::Mismatch(problem) => {
                 tracing::error!(
-                    "the path parameters of a route do not fit the type that its handler reads: {problem}, answering 500"
+                    problem,
+                    "path parameters do not fit the type that the handler reads, answering 500"
                 );
                 let text = "The server failed to handle this request.";
                 Rejection::new(StatusCode::INTERNAL_SERVER_ERROR, text)

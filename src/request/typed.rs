@@ -31,13 +31,13 @@ impl Request {
         read.map_err(|error| invalid(StatusCode::BAD_REQUEST, "query", error))
     }
 
-    /// Parses the path parameters: a single one, a tuple of all in their order, or a type with fields of their
-    /// names. Requires the feature `json`.
+    /// Parses the path parameters: a single one, a tuple of all in their order, or a type with fields of
+    /// their names. Requires the feature `json`.
     ///
     /// # Errors
     ///
-    /// `400` if a parameter is invalid. The text names it. `500`, and a log line, if the route does not have the
-    /// parameters of the type.
+    /// `400` if a parameter is invalid. The text names it. `500`, and a log line, if the route does not have
+    /// the parameters of the type.
     pub fn params_as<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
         params::read(self)
     }

@@ -27,7 +27,8 @@ impl Redirect {
         Self { status: StatusCode::TEMPORARY_REDIRECT, ..Self::to(location) }
     }
 
-    /// Redirects with `308 Permanent Redirect`: as [`temporary`](Self::temporary), and clients may remember it.
+    /// Redirects with `308 Permanent Redirect`: as [`temporary`](Self::temporary), and clients may remember
+    /// it.
     pub fn permanent(location: &str) -> Self {
         Self { status: StatusCode::PERMANENT_REDIRECT, ..Self::to(location) }
     }

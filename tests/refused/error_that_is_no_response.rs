@@ -1,5 +1,5 @@
 //~ is not a handler
-//~ its output is a response: a text, bytes, a status, `Json(…)` of a type with `Serialize`, or a `Result` of these
+//~ its output is a response: a text, bytes, a status, `Json(…)` of a type with `Serialize`, or
 //~ any error type converts to `windlass::HandlerError`
 use windlass::{Request, Router, get};
 

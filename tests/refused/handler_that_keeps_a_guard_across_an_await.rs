@@ -7,7 +7,8 @@ use std::{
 use windlass::{Router, extract::State, get, sleep};
 
 pub fn router() -> Router {
-    Router::new().state(Arc::new(Mutex::new(0_u32))).route(get("/", async |State(count): State<Arc<Mutex<u32>>>| {
+    let count = Arc::new(Mutex::new(0_u32));
+    Router::new().state(count).route(get("/", async |State(count): State<Arc<Mutex<u32>>>| {
         let guard = count.lock().unwrap();
         sleep(Duration::from_millis(1)).await;
         guard.to_string()

@@ -26,8 +26,8 @@ use crate::time;
 ///
 /// # Panics
 ///
-/// Polling it panics in a tokio runtime whose timers are not enabled, and one that [`sleep`] created panics on
-/// a thread that has neither a shard nor a tokio runtime.
+/// Polling it panics in a tokio runtime whose timers are not enabled, and one that [`sleep`] created panics
+/// on a thread that has neither a shard nor a tokio runtime.
 ///
 /// # Cancel safety
 ///

@@ -190,8 +190,8 @@ impl Broker {
     /// or the topic is closed.
     ///
     /// The stream starts after the event that the header `Last-Event-ID` or the query key `last_event_id`
-    /// names: a position, or `earliest`. Without it, and if it is empty, the stream starts with the next event.
-    /// The query key may also be spelled `lastEventId` or `last-event-id`.
+    /// names: a position, or `earliest`. Without it, and if it is empty, the stream starts with the next
+    /// event. The query key may also be spelled `lastEventId` or `last-event-id`.
     ///
     /// Returns an error response if the topic cannot be opened.
     pub fn subscribe(&self, topic: &TopicName, request: &Request) -> Response {

@@ -71,9 +71,9 @@ impl Client {
 
     /// Adds the events of a topic to this stream.
     ///
-    /// They start after the event `last`, which is a position or `earliest`. Without it, and if it is empty, they
-    /// start with the next event. The topic's events have the topic's own mailbox and overflow policy. They stay in order
-    /// among themselves, but not relative to the events of [`send`](Self::send).
+    /// They start after the event `last`, which is a position or `earliest`. Without it, and if it is empty,
+    /// they start with the next event. The topic's events have the topic's own mailbox and overflow policy.
+    /// They stay in order among themselves, but not relative to the events of [`send`](Self::send).
     ///
     /// The whole stream ends when the topic is closed, or when the topic's policy closes this subscriber.
     ///

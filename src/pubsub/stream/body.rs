@@ -37,8 +37,8 @@ pub(crate) trait EventStream: Send + Unpin {
 
 /// A response body that forwards an event stream and sends a heartbeat comment when the stream is silent.
 ///
-/// A stream that has nothing to send at first starts with a comment. Many proxies forward the response head only
-/// with the first byte of the body, and `EventSource` reports an open connection only with the head.
+/// A stream that has nothing to send at first starts with a comment. Many proxies forward the response head
+/// only with the first byte of the body, and `EventSource` reports an open connection only with the head.
 pub(crate) struct HeartbeatBody<S> {
     stream: S,
     heartbeat: Heartbeat,

@@ -24,8 +24,8 @@ pub use access::{TopicAccess, TopicAction, TopicCheck};
 /// Adds the routes of a broker's topics to a router.
 ///
 /// - `POST /topics/{topic}` publishes the request body, which must be UTF-8. The query key `event` names the
-///   event; the name `gap` is reserved. The response is `202` with `{"id":…,"subscribers":…}`. It is sent once the event is stored with
-///   the topic's [durability](crate::broker::TopicPolicy::durability).
+///   event; the name `gap` is reserved. The response is `202` with `{"id":…,"subscribers":…}`. It is sent
+///   once the event is stored with the topic's [durability](crate::broker::TopicPolicy::durability).
 /// - `GET /topics/{topic}` streams the topic's events as server-sent events. With `Upgrade: websocket` each
 ///   event is a text message.
 /// - `GET /topics` lists the open topics and their counts as JSON.

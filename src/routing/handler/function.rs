@@ -125,7 +125,8 @@ macro_rules! functions {
             }
 
             fn required_state() -> Vec<RequiredState> {
-                let states: &[Option<RequiredState>] = &[$($arg::required_state(),)* $($last::required_state(),)?];
+                let states: &[Option<RequiredState>] =
+                    &[$($arg::required_state(),)* $($last::required_state(),)?];
                 states.iter().flatten().copied().collect()
             }
         }
@@ -146,7 +147,8 @@ macro_rules! functions {
             }
 
             fn required_state() -> Vec<RequiredState> {
-                let states: &[Option<RequiredState>] = &[$($arg::required_state(),)* $($last::required_state(),)?];
+                let states: &[Option<RequiredState>] =
+                    &[$($arg::required_state(),)* $($last::required_state(),)?];
                 states.iter().flatten().copied().collect()
             }
         }
@@ -167,7 +169,8 @@ macro_rules! functions {
             }
 
             fn required_state() -> Vec<RequiredState> {
-                let states: &[Option<RequiredState>] = &[$($arg::required_state(),)* $($last::required_state(),)?];
+                let states: &[Option<RequiredState>] =
+                    &[$($arg::required_state(),)* $($last::required_state(),)?];
                 states.iter().flatten().copied().collect()
             }
         }

@@ -57,10 +57,13 @@ pub enum HandlerKind {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     label = "expected a function of extractors that returns a response, or a `Send` future of one",
-    note = "all arguments are extractors (`windlass::extract`); only the last one may take the body or the `Request`",
-    note = "its output is a response: a text, bytes, a status, `Json(…)` of a type with `Serialize`, or a `Result` of these",
+    note = "all arguments are extractors (`windlass::extract`); only the last one may take the body or the \
+            `Request`",
+    note = "its output is a response: a text, bytes, a status, `Json(…)` of a type with `Serialize`, or a \
+            `Result` of these",
     note = "any error type converts to `windlass::HandlerError`",
-    note = "it and its captures are `Send + Sync + 'static`; if only its future is not `Send`, use `windlass::local(…)`"
+    note = "it and its captures are `Send + Sync + 'static`; if only its future is not `Send`, use \
+            `windlass::local(…)`"
 )]
 pub trait Handler<M>: sealed::Sealed<M> + Send + Sync + 'static {}
 
