@@ -11,13 +11,13 @@ pub(super) struct Hashes {
     pub(super) style: &'static str,
 }
 
-/// Returns a page whose content security policy permits only its own script and style, and requests to its own
-/// server.
+/// Returns a page whose content security policy permits only its own script and style, and requests to its
+/// own server.
 pub(super) fn page(html: impl Into<String>, hashes: &Hashes) -> Response {
     let script = hashes.script.map_or_else(String::new, |hash| format!("script-src 'sha256-{hash}'; "));
     let policy = format!(
-        "default-src 'none'; {script}style-src 'sha256-{}'; connect-src 'self'; img-src data:; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'",
+        "default-src 'none'; {script}style-src 'sha256-{}'; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         hashes.style
     );
     Response::html(html.into())

@@ -1,5 +1,5 @@
-//! Signals of `windlass serve`, on a thread of their own. They work in every phase of the process, and none but
-//! those that stop the server ever ends it.
+//! Signals of `windlass serve`, on a thread of their own. They work in every phase of the process, and none
+//! but those that stop the server ever ends it.
 //!
 //! ```text
 //! Opening ──► Starting ──► Serving ──► Draining ──► Closing
@@ -45,8 +45,8 @@ const CLOSE_TIME: Duration = Duration::from_secs(2);
 pub(super) struct Caught(Signals);
 
 impl Caught {
-    /// Catches all signals but those that stop the server, which end the process until [`handle`](Self::handle).
-    /// Call it first.
+    /// Catches all signals but those that stop the server, which end the process until
+    /// [`handle`](Self::handle). Call it first.
     pub(super) fn new() -> Result<Self, String> {
         let realtime = libc::SIGRTMIN()..=libc::SIGRTMAX();
         let signals = Signals::new(STRAY.into_iter().chain([SIGHUP]).chain(realtime));
@@ -132,7 +132,8 @@ impl Shared {
         }
     }
 
-    /// Requests a reload of the certificates. It runs on a thread of its own, because their files may be slow.
+    /// Requests a reload of the certificates. It runs on a thread of its own, because their files may be
+    /// slow.
     fn reload(&self, reload: &SyncSender<Arc<Server>>) {
         let server = match &*self.phase() {
             Phase::Serving(server) | Phase::Draining(server) => server.clone(),

@@ -84,8 +84,8 @@ pub(super) struct TopicFlags {
     /// Capacity of a subscriber's mailbox, bytes [default: 262144]
     #[arg(long, value_name = "N")]
     mailbox_bytes: Option<usize>,
-    /// Token that publishers must send as 'Authorization: Bearer TOKEN'. Other users of this machine see it: use
-    /// --publish-token-file or the variable WINDLASS_PUBLISH_TOKEN
+    /// Token that publishers must send as 'Authorization: Bearer TOKEN'. Other users of this machine see it:
+    /// use --publish-token-file or the variable WINDLASS_PUBLISH_TOKEN
     #[arg(long, value_name = "TOKEN", conflicts_with = "publish_token_file")]
     publish_token: Option<String>,
     /// File with the token that publishers must send

@@ -10,8 +10,8 @@ use std::{
 
 use socket2::{SockRef, Type};
 
-/// Maximum length of a Unix socket's path or name, in bytes: the size of `sun_path` without the final or first
-/// NUL (unix(7)).
+/// Maximum length of a Unix socket's path or name, in bytes: the size of `sun_path` without the final or
+/// first NUL (unix(7)).
 const MAX_PATH_BYTES: usize = 107;
 
 /// An address to listen on.
@@ -51,7 +51,8 @@ impl fmt::Display for ListenError {
         let Self { text, reason } = self;
         write!(
             f,
-            "cannot listen on {text:?}: {reason}; write 127.0.0.1:8080, [::1]:8080, :8080, unix:/path or unix:@name"
+            "cannot listen on {text:?}: {reason}; write 127.0.0.1:8080, [::1]:8080, :8080, unix:/path or \
+             unix:@name"
         )
     }
 }
