@@ -58,12 +58,27 @@ fn chunk_sizes_are_1_to_16_hexadecimal_digits_and_nothing_else() {
     }
     rejected("\n", Reject::ChunkSize);
     rejected("5\nabcde", Reject::ChunkSize);
-    rejected("5 ;a\r\nabcde\r\n", Reject::ChunkSize);
     rejected("5\rabcde", Reject::BareCr);
     rejected("00000000000000005\r\nabcde\r\n", Reject::ChunkSizeTooLong);
     rejected("fffffffffffffffff\r\n", Reject::ChunkSizeTooLong);
-    let (data, _, done) = decode(&mut chunked(), b"ffffffffffffffff\r\nabc").unwrap();
+    let (data, _, done) = decode(&mut chunked(), b"7fffffffffffffff\r\nabc").unwrap();
     assert_eq!((data.as_slice(), done), (&b"abc"[..], false));
+    for size in ["8000000000000000", "ffffffffffffffff", "FFFFFFFFFFFFFFF0", "fffffffffffffffe"] {
+        rejected(format!("{size}\r\n"), Reject::ChunkSizeTooLong);
+        rejected(size, Reject::ChunkSizeTooLong);
+    }
+}
+
+#[test]
+fn a_chunk_announces_its_size_with_its_size_line() {
+    let mut body = chunked();
+    for (bytes, announced) in
+        [("1", 0), ("0", 0), (";a=b", 16), ("\r", 16), ("\n", 16), ("abc", 13), ("defghijklmnop\r\n", 0)]
+    {
+        decode(&mut body, bytes.as_bytes()).unwrap();
+        assert_eq!(body.announced(), announced, "{bytes:?}");
+    }
+    assert_eq!(Body::new(Framing::Length(7), &Limits::default()).announced(), 7);
 }
 
 #[test]
@@ -77,7 +92,50 @@ fn chunk_data_must_be_followed_by_a_line_end() {
 
 #[test]
 fn chunk_extensions_are_ignored_and_bounded_per_message() {
-    accepted(b"3;a\r\nabc\r\n0;b=\"c;d\"\t;\x80\r\n\r\n", "abc");
+    for extension in [
+        ";a",
+        ";a=b",
+        ";a=\"\"",
+        ";a=\"b;c\r\"",
+        ";a=\"\\\"\"",
+        ";a;b=c;d",
+        " ;a",
+        "\t; a = b\t; c",
+        ";a=\"\u{e4}\"",
+        "; a =\"b\"",
+    ] {
+        // A quoted string holds no line end.
+        match extension.contains('\r') {
+            true => rejected(format!("3{extension}\r\nabc\r\n0\r\n\r\n"), Reject::ChunkExtension),
+            false => accepted(format!("3{extension}\r\nabc\r\n0{extension}\r\n\r\n"), "abc"),
+        }
+    }
+    for extension in [
+        ";",
+        "; ",
+        ";;a",
+        ";=b",
+        ";a=",
+        ";a= ",
+        ";a ",
+        ";a=b ",
+        ";a b",
+        ";a=b c",
+        ";a=\"b",
+        ";a=\"b\\\"",
+        ";a=\"b\"c",
+        ";a=\"b\" ",
+        ";\"a\"",
+        ";a==b",
+        ";a=b=c",
+        ";\u{e4}",
+        ";a=\u{e4}",
+        ";a,b",
+        " ;",
+        ";a=(b)",
+    ] {
+        rejected(format!("3{extension}\r\nabc\r\n0\r\n\r\n"), Reject::ChunkExtension);
+    }
     rejected("3;a\nX\r\nabc\r\n", Reject::BareLf);
     rejected("3;a\rX\r\nabc\r\n", Reject::BareCr);
     rejected("3;a\0\r\nabc\r\n", Reject::ChunkExtension);
@@ -85,8 +143,9 @@ fn chunk_extensions_are_ignored_and_bounded_per_message() {
     let limit = Limits::default().extension_bytes;
     accepted(format!("0;{}\r\n\r\n", "a".repeat(limit - 1)), "");
     rejected(format!("0;{}", "a".repeat(limit)), Reject::ExtensionsTooLong);
-    rejected("1;\r\na\r\n".repeat(limit + 1), Reject::ExtensionsTooLong);
-    accepted(format!("{}0\r\n\r\n", "1;\r\na\r\n".repeat(limit)), &"a".repeat(limit));
+    rejected("1;x\r\na\r\n".repeat(limit / 2 + 1), Reject::ExtensionsTooLong);
+    rejected(format!("1{};x", " ".repeat(limit)), Reject::ExtensionsTooLong);
+    accepted(format!("{}0\r\n\r\n", "1;x\r\na\r\n".repeat(limit / 2)), &"a".repeat(limit / 2));
 }
 
 #[test]

@@ -130,9 +130,13 @@ fn the_request_line_has_three_words_separated_by_one_space() {
 }
 
 #[test]
-fn only_versions_1_1_and_1_0_are_accepted() {
+fn only_major_version_1_is_accepted_and_a_later_minor_version_is_1_1() {
     assert_eq!(accepted("GET / HTTP/1.0\r\n\r\n").version(), Version::Http10);
-    for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/0.9", "HTTP/9.9"] {
+    for version in ["HTTP/1.1", "HTTP/1.2", "HTTP/1.9"] {
+        let head = accepted(format!("GET / {version}\r\nHost: a\r\n\r\n"));
+        assert_eq!(head.version(), Version::Http11, "{version}");
+    }
+    for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/9.9"] {
         rejected(format!("GET / {version}\r\nHost: a\r\n\r\n"), Reject::VersionUnsupported);
     }
     rejected("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Reject::VersionUnsupported);
@@ -369,7 +373,13 @@ fn only_100_continue_is_expected_and_only_before_a_body() {
     assert!(!accepted(with("Content-Length: 0\r\nExpect: 100-continue\r\n")).expects_continue());
     let old = "POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
     assert!(!accepted(old).expects_continue());
-    for value in ["", "200-ok", "100-continue, x", "100-continued"] {
+    for value in ["", ",", " , "] {
+        assert!(!accepted(with(&format!("Content-Length: 1\r\nExpect: {value}\r\n"))).expects_continue());
+    }
+    for value in ["100-continue,", ", 100-continue", "100-continue, 100-CONTINUE"] {
+        assert!(accepted(with(&format!("Content-Length: 1\r\nExpect: {value}\r\n"))).expects_continue());
+    }
+    for value in ["200-ok", "100-continue, x", "x, 100-continue", "100-continued", "100-continue=1"] {
         rejected(with(&format!("Content-Length: 1\r\nExpect: {value}\r\n")), Reject::Expectation);
     }
     assert_eq!(Reject::Expectation.status(), StatusCode::EXPECTATION_FAILED);

@@ -49,6 +49,14 @@ impl Body {
         }
     }
 
+    /// Returns how many bytes of data are known to follow: the rest of the body, or of the current chunk.
+    pub fn announced(&self) -> u64 {
+        match self {
+            Self::Length(left) => *left,
+            Self::Chunked(chunked) => chunked.announced(),
+        }
+    }
+
     /// Returns `true` if the whole body was decoded.
     pub fn is_done(&self) -> bool {
         self.remaining() == Some(0)

@@ -8,14 +8,23 @@
 //!                                        └─LF, size 0──► Trailers ──► Done
 //! ```
 //!
+//! Extensions are checked and ignored (RFC 9112 §7.1.1):
+//!
+//! ```text
+//!  chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )
+//! ```
+//!
 //! The cost of a byte is constant, so many tiny chunks cost no more than the same number of other bytes.
 
-use super::{Limits, parse, step::Step};
+use super::{Limits, extension::Extension, parse, step::Step};
 use crate::proto::semantics::{Field, Fields, Reject, is_forbidden_trailer, trim};
 
 /// Maximum number of digits of a chunk size: as many as fit into 64 bits. More are refused, even if they are
 /// zeros.
 const SIZE_DIGITS_MAX: u8 = 16;
+
+/// Maximum size of a chunk. Larger ones do not fit into the signed integers of many programs behind a proxy.
+const SIZE_MAX: u64 = i64::MAX as u64;
 
 /// Decoder of one chunked body.
 #[derive(Debug)]
@@ -35,8 +44,8 @@ pub struct Chunked {
 enum Expected {
     /// Chunk size. `size` is the value of the `digits` digits so far.
     Size { size: u64, digits: u8 },
-    /// Extension after the size.
-    Extension { size: u64 },
+    /// Extensions after the size.
+    Extension { size: u64, part: Extension },
     /// Line feed at the end of the line with the size.
     LineEnd { size: u64 },
     /// Data of the chunk.
@@ -93,6 +102,15 @@ impl Chunked {
         step
     }
 
+    /// Returns how many bytes of the current chunk's data are still to come.
+    pub fn announced(&self) -> u64 {
+        match self.expected {
+            Expected::LineEnd { size } | Expected::Extension { size, .. } => size,
+            Expected::Data { left } => left,
+            _ => 0,
+        }
+    }
+
     /// Returns `true` if the last chunk and the trailers were decoded.
     pub fn is_done(&self) -> bool {
         self.expected == Expected::Done
@@ -126,8 +144,10 @@ impl Chunked {
     fn framing_byte(&mut self, byte: u8) -> Result<usize, Reject> {
         self.expected = match (self.expected, byte) {
             (Expected::Size { size, digits }, byte) => size_byte(size, digits, byte)?,
-            (Expected::Extension { size }, b'\r') => Expected::LineEnd { size },
-            (Expected::Extension { size }, byte) => self.extension_byte(size, byte)?,
+            (Expected::Extension { size, part }, b'\r') if part.may_end() => Expected::LineEnd { size },
+            (Expected::Extension { size, part }, byte) => {
+                Expected::Extension { size, part: part.next(byte)? }
+            }
             (Expected::LineEnd { size: 0 }, b'\n') => Expected::FirstTrailer,
             (Expected::LineEnd { size }, b'\n') => Expected::Data { left: size },
             (Expected::DataCr, b'\r') => Expected::DataLf,
@@ -145,14 +165,6 @@ impl Chunked {
             self.extension_room = self.extension_room.checked_sub(1).ok_or(Reject::ExtensionsTooLong)?;
         }
         Ok(1)
-    }
-
-    fn extension_byte(&self, size: u64, byte: u8) -> Result<Expected, Reject> {
-        match byte {
-            b'\n' => Err(Reject::BareLf),
-            b'\t' | b' '..=b'~' | 0x80.. => Ok(Expected::Extension { size }),
-            _ => Err(Reject::ChunkExtension),
-        }
     }
 
     fn data(&mut self, left: u64, at: usize, len: usize) -> Step {
@@ -182,12 +194,17 @@ impl Chunked {
 
 fn size_byte(size: u64, digits: u8, byte: u8) -> Result<Expected, Reject> {
     match (byte, digits) {
-        (b';', 1..) => Ok(Expected::Extension { size }),
+        (b';', 1..) => Ok(Expected::Extension { size, part: Extension::Start }),
+        (b' ' | b'\t', 1..) => Ok(Expected::Extension { size, part: Extension::BeforeFirst }),
         (b'\r', 1..) => Ok(Expected::LineEnd { size }),
         (byte, SIZE_DIGITS_MAX) if byte.is_ascii_hexdigit() => Err(Reject::ChunkSizeTooLong),
         (byte, digits) => {
             let digit = char::from(byte).to_digit(16).ok_or(Reject::ChunkSize)?;
-            Ok(Expected::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
+            let size = size << 4 | u64::from(digit);
+            if size > SIZE_MAX {
+                return Err(Reject::ChunkSizeTooLong);
+            }
+            Ok(Expected::Size { size, digits: digits + 1 })
         }
     }
 }

@@ -79,7 +79,7 @@ pub fn framing(exchange: Exchange, status: StatusCode, length: Length) -> Framin
 ///   kept, because it describes the response to a GET.
 /// - `transfer-encoding` is dropped.
 /// - `connection` is dropped, except in a 101. The option `close` in it closes the connection after the
-///   response.
+///   response. The option `upgrade` is sent with `upgrade`.
 /// - The first `date` replaces the argument; further ones are dropped.
 ///
 /// A value cannot contain CR, LF or NUL, because [`HeaderValue`] refuses them.
@@ -93,11 +93,12 @@ pub fn head<'h>(
 ) -> Sent {
     let framing = framing(exchange, status, length);
     status_line(out, status);
-    let mut own = MessageFields::default();
+    let (mut own, mut upgrades) = (MessageFields::default(), false);
     for (name, value) in headers {
         if own.is_copied(name, value)
             || *name == header::CONNECTION && status == StatusCode::SWITCHING_PROTOCOLS
         {
+            upgrades |= *name == header::UPGRADE;
             field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
@@ -108,7 +109,7 @@ pub fn head<'h>(
         None => {}
     }
     if status != StatusCode::SWITCHING_PROTOCOLS {
-        connection(out, exchange.version, keep_alive);
+        connection(out, exchange.version, keep_alive, upgrades);
     }
     if !own.has_date {
         field(out, b"date", date);
@@ -189,13 +190,23 @@ pub fn error(out: &mut Vec<u8>, status: StatusCode, text: &str, date: &Date) {
 }
 
 /// Writes the `connection` field, unless the default of the version already says what happens to the
-/// connection.
-pub(super) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
+/// connection. The response has an `upgrade` field if it `upgrades`: the two go together (RFC 9110 §7.8).
+pub(super) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool, upgrades: bool) {
     match (version, keep_alive) {
+        _ if upgrades => upgrade_options(out, version, keep_alive),
         (_, false) => out.extend_from_slice(b"connection: close\r\n"),
         (Version::Http10, true) => out.extend_from_slice(b"connection: keep-alive\r\n"),
         (Version::Http11, true) => {}
     }
+}
+
+#[cold]
+fn upgrade_options(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
+    out.extend_from_slice(match (version, keep_alive) {
+        (_, false) => b"connection: upgrade, close\r\n",
+        (Version::Http10, true) => b"connection: upgrade, keep-alive\r\n",
+        (Version::Http11, true) => b"connection: upgrade\r\n",
+    });
 }
 
 pub(super) fn status_line(out: &mut Vec<u8>, status: StatusCode) {

@@ -28,13 +28,18 @@ pub(super) fn parse(bytes: &[u8], start: usize, end: usize) -> Result<Line, Reje
     Ok(Line { method, version, method_at, target_at, target })
 }
 
-/// Returns the version at the end of the line, if there is a space before it.
+/// Returns the version at the end of the line, if there is a space before it. A later minor version counts as
+/// HTTP/1.1 (RFC 9110 §2.5).
 fn version(line: &[u8]) -> Option<Version> {
     let end: [u8; 9] = *line.last_chunk()?;
     if end == *b" HTTP/1.1" {
         return Some(Version::Http11);
     }
-    (end == *b" HTTP/1.0").then_some(Version::Http10)
+    match end.strip_prefix(b" HTTP/1.")? {
+        b"0" => Some(Version::Http10),
+        [b'2'..=b'9'] => Some(Version::Http11),
+        _ => None,
+    }
 }
 
 /// Returns the method before the first space, and its length.

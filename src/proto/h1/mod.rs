@@ -18,6 +18,7 @@
 pub mod body;
 pub mod chunk;
 pub mod encode;
+mod extension;
 mod grammar;
 pub mod head;
 pub mod image;

@@ -86,9 +86,12 @@ impl MessageInfo {
     }
 
     fn expect(&mut self, value: &[u8]) -> Result<(), Reject> {
-        self.expects_continue = true;
         match semantics::expectation(value) {
-            Expectation::Continue => Ok(()),
+            Expectation::None => Ok(()),
+            Expectation::Continue => {
+                self.expects_continue = true;
+                Ok(())
+            }
             Expectation::Unknown => Err(Reject::Expectation),
         }
     }

@@ -183,6 +183,7 @@ impl Head {
                 (length, None) => self.length = length,
             },
             Name::Expect => match expectation(bytes) {
+                Expectation::None => {}
                 Expectation::Continue => self.expects_continue = true,
                 Expectation::Unknown => self.reject(Reject::Expectation),
             },

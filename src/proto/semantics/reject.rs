@@ -66,9 +66,9 @@ pub enum Reject {
     Expectation,
     /// A chunk size that is empty or not hexadecimal.
     ChunkSize,
-    /// A chunk size of more than 16 digits.
+    /// A chunk size of more than 16 digits, or of 2^63 or more.
     ChunkSizeTooLong,
-    /// A chunk extension with a control character in it.
+    /// A chunk extension that is not `name` or `name=value`.
     ChunkExtension,
     /// More chunk extensions than [`Limits::extension_bytes`](super::super::h1::Limits::extension_bytes).
     ExtensionsTooLong,
@@ -162,7 +162,7 @@ impl Reject {
             Self::CodingUnknown => (501, "coding_unknown", "the only supported transfer coding is chunked"),
             Self::Expectation => (417, "expectation", "no expectation but 100-continue can be met"),
             Self::ChunkSize => (400, "chunk_size", "a chunk size is not a hexadecimal number"),
-            Self::ChunkSizeTooLong => (400, "chunk_size_too_long", "a chunk size has more than 16 digits"),
+            Self::ChunkSizeTooLong => (400, "chunk_size_too_long", "a chunk size is too large"),
             Self::ChunkExtension => (400, "chunk_extension", "a chunk extension is not valid"),
             Self::ExtensionsTooLong => (400, "extensions_too_long", "there are too many chunk extensions"),
             Self::ChunkEnd => (400, "chunk_end", "a chunk's data is not followed by a line end"),

@@ -1,6 +1,6 @@
 //! Field values that concern the message itself.
 
-use super::scan::plain_len;
+use super::{scan::plain_len, tokens::list};
 
 /// Reads a Content-Length (RFC 9110 §8.6): digits only, below 2^64.
 pub(in crate::proto) fn content_length(digits: &[u8]) -> Option<u64> {
@@ -16,15 +16,24 @@ pub(in crate::proto) fn content_length(digits: &[u8]) -> Option<u64> {
 /// A client's expectation (RFC 9110 §10.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proto) enum Expectation {
+    /// None: the list is empty.
+    None,
     /// `100-continue`: the client waits for an interim response before it sends the body.
     Continue,
     /// An expectation that this server cannot meet.
     Unknown,
 }
 
-/// Reads an Expect field.
+/// Reads an Expect field, which is a list.
 pub(in crate::proto) fn expectation(value: &[u8]) -> Expectation {
-    if value.eq_ignore_ascii_case(b"100-continue") { Expectation::Continue } else { Expectation::Unknown }
+    let mut found = Expectation::None;
+    for element in list(value).filter(|element| !element.is_empty()) {
+        if !element.eq_ignore_ascii_case(b"100-continue") {
+            return Expectation::Unknown;
+        }
+        found = Expectation::Continue;
+    }
+    found
 }
 
 /// Returns `true` for a valid field value (RFC 9110 §5.5): no control characters but the tab, and no white
