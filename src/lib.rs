@@ -91,7 +91,7 @@ pub use request::{MissingState, Peer, Request, TrustedProxies};
 #[cfg(feature = "json")]
 pub use response::Json;
 pub use response::{Fields, HandlerError, Html, IntoResponse, Redirect, Rejection, Response};
-pub use routing::handler::{Handler, LocalHandler, Middleware, Next, local};
+pub use routing::handler::{ErrorCause, ErrorContext, Handler, LocalHandler, Middleware, Next, local};
 #[cfg(feature = "tower")]
 pub use routing::mount::{OriginalUri, mount};
 pub use routing::route::{Dispatch, Route, any, delete, get, head, options, patch, post, put, static_route};

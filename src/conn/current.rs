@@ -58,9 +58,9 @@ impl CurrentProtocol {
         not(any(feature = "http2", feature = "ws")),
         expect(irrefutable_let_patterns, reason = "there is no other protocol")
     )]
-    pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io) {
+    pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
         if let Self::H1(h1) = self {
-            h1.refuse_plain(env, io);
+            h1.refuse_plain(env, io, bytes);
         }
     }
 

@@ -34,7 +34,8 @@ pub(crate) struct Outcome {
 
 impl From<Response> for Outcome {
     fn from(response: Response) -> Self {
-        Self { response, error: None }
+        let error = response.error();
+        Self { response, error }
     }
 }
 

@@ -139,7 +139,7 @@ impl TlsLayer {
     fn first_bytes(&mut self, env: &mut Env, io: &mut Io, protocol: &mut CurrentProtocol, bytes: &[u8]) {
         let Some(first) = bytes.first() else { return };
         if first.is_ascii_uppercase() {
-            return self.refuse_plain(env, io, protocol);
+            return self.refuse_plain(env, io, protocol, bytes);
         }
         if !env.handshakes.begin(env.limits.tls_handshakes) {
             env.counters.handshakes.add("busy");
@@ -160,10 +160,10 @@ impl TlsLayer {
 
     /// Answers an unencrypted request in plain HTTP, so that its sender understands the mistake. A method
     /// starts with an upper-case letter, a TLS record with a byte from 20 to 23.
-    fn refuse_plain(&mut self, env: &mut Env, io: &mut Io, protocol: &mut CurrentProtocol) {
+    fn refuse_plain(&mut self, env: &mut Env, io: &mut Io, protocol: &mut CurrentProtocol, bytes: &[u8]) {
         env.counters.handshakes.add("plain_http");
         self.stage = Stage::Broken;
-        protocol.refuse_plain(env, io);
+        protocol.refuse_plain(env, io, bytes);
         std::mem::swap(&mut io.outbox, &mut self.wire);
         io.end(Ending::Finish, HANDSHAKE);
     }

@@ -48,6 +48,10 @@ impl RouteMetrics {
         &self.template
     }
 
+    pub(crate) fn method(&self) -> &str {
+        &self.method
+    }
+
     /// Counts one response and its latency. Only the given shard may call this.
     pub(crate) fn observe(&self, shard: usize, status: u16, latency: Duration) {
         let Some(counters) = self.shards.get(shard) else { return };

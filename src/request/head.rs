@@ -71,6 +71,8 @@ pub(crate) struct Head {
     pub(crate) headers: Vec<(Span, Span)>,
     /// Names and values of the path parameters.
     pub(crate) params: Vec<(Span, Span)>,
+    /// The last parameter matches the rest of the path.
+    pub(crate) has_rest: bool,
 }
 
 impl Head {
@@ -95,7 +97,25 @@ impl Head {
             protocol: None,
             headers: buffers.headers,
             params: buffers.params,
+            has_rest: false,
         }
+    }
+
+    /// Copies the head, into buffers of this thread's free list.
+    pub(crate) fn duplicate(&self) -> Self {
+        let mut copy = Self::copy_from(&self.bytes, self.method.clone(), self.version);
+        (copy.path, copy.query, copy.authority) = (self.path, self.query, self.authority);
+        (copy.protocol, copy.has_rest) = (self.protocol, self.has_rest);
+        copy.headers.extend_from_slice(&self.headers);
+        copy.params.extend_from_slice(&self.params);
+        copy
+    }
+
+    /// Returns the first value of a header. The name is case-insensitive.
+    pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
+        let name = name.as_bytes();
+        let found = self.headers.iter().find(|(other, _)| self.bytes(*other).eq_ignore_ascii_case(name));
+        found.map(|(_, value)| self.bytes(*value))
     }
 
     /// Appends bytes that the peer did not send, such as the name of a path parameter. Returns their span.

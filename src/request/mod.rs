@@ -6,6 +6,7 @@
 
 mod context;
 mod head;
+mod id;
 mod missing_state;
 #[cfg(feature = "json")]
 mod params;
@@ -24,12 +25,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
-use percent_encoding::percent_decode;
 
-use crate::{body::Body, metrics::ShardCounters, response::Rejection};
+use crate::{body::Body, metrics::ShardCounters, proto::percent, response::Rejection};
 
 pub(crate) use context::Context;
 pub(crate) use head::{Head, Span};
+pub(crate) use id::RequestId;
 pub use missing_state::MissingState;
 pub use peer::Peer;
 pub use trusted_proxies::TrustedProxies;
@@ -63,6 +64,21 @@ impl Request {
     /// Sets whether the request arrived over TLS.
     pub(crate) fn with_tls(self, secure: bool) -> Self {
         Self { secure, ..self }
+    }
+
+    /// Returns the head.
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Returns the peer of the connection.
+    pub(crate) fn raw_peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Returns the identifier that the client or a proxy has given the request.
+    pub(crate) fn id(&self) -> Option<RequestId> {
+        RequestId::new(self.head.header(RequestId::FIELD)?)
     }
 
     /// Returns the method.
@@ -147,11 +163,29 @@ impl Request {
 
     /// Returns a path parameter, percent-decoded.
     ///
+    /// In a parameter that matches the rest of the path, such as `{*path}`, an encoded slash stays encoded
+    /// (`%2F`), so that every plain slash separates two segments. [`param_segments`](Self::param_segments)
+    /// decodes each segment completely.
+    ///
     /// The decoded parameter is valid UTF-8 without NUL. The server answers `400` to other requests before it
     /// calls a handler.
     pub fn param(&self, name: &str) -> Option<Cow<'_, str>> {
-        let raw = self.param_raw(name)?;
-        Some(percent_decode(raw.as_bytes()).decode_utf8_lossy())
+        let (index, raw) = self.find_param(name)?;
+        Some(self.decoded_param(index, raw))
+    }
+
+    /// Iterates over the segments of a path parameter that matches the rest of the path, each percent-decoded.
+    /// Empty if there is no such parameter.
+    ///
+    /// ```
+    /// use windlass::{Request, get};
+    /// // `/files/a/b%2Fc` has the segments `a` and `b/c`.
+    /// let route = get("/files/{*path}", |request: Request| {
+    ///     request.param_segments("path").collect::<Vec<_>>().join("|")
+    /// });
+    /// ```
+    pub fn param_segments(&self, name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+        self.param_raw(name).into_iter().flat_map(|raw| raw.split('/')).map(percent::decoded)
     }
 
     /// Parses a path parameter as a number or any other type that implements [`FromStr`].
@@ -187,17 +221,30 @@ impl Request {
         parsed.map(Some).map_err(Rejection::bad_request)
     }
 
-    /// Returns a path parameter as sent, percent-encoded.
+    /// Returns a path parameter, percent-encoded. Unreserved characters that were sent encoded are plain.
     pub fn param_raw(&self, name: &str) -> Option<&str> {
-        let head = &self.head;
-        head.params.iter().find(|(key, _)| head.text(*key) == name).map(|(_, value)| head.text(*value))
+        self.find_param(name).map(|(_, value)| value)
     }
 
-    /// Returns the names and percent-decoded values of all path parameters, in the order of the path.
-    pub fn params(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
-        let decoded = |raw| percent_decode(raw).decode_utf8_lossy();
+    /// Returns the index and the value of a path parameter.
+    fn find_param(&self, name: &str) -> Option<(usize, &str)> {
         let head = &self.head;
-        head.params.iter().map(move |(name, value)| (head.text(*name), decoded(head.bytes(*value))))
+        let index = head.params.iter().position(|(key, _)| head.text(*key) == name)?;
+        Some((index, head.text(head.params[index].1)))
+    }
+
+    /// Decodes the value of the path parameter with this index.
+    fn decoded_param<'a>(&self, index: usize, raw: &'a str) -> Cow<'a, str> {
+        let is_rest = self.head.has_rest && index + 1 == self.head.params.len();
+        if is_rest { percent::decoded_rest(raw) } else { percent::decoded(raw) }
+    }
+
+    /// Returns the names and values of all path parameters, in the order of the path. The values are decoded as
+    /// [`param`](Self::param) does it.
+    pub fn params(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        let head = &self.head;
+        let pairs = head.params.iter().enumerate();
+        pairs.map(|(index, (name, value))| (head.text(*name), self.decoded_param(index, head.text(*value))))
     }
 
     /// Returns the first value of a header, or `None` if it is not UTF-8. The name is case-insensitive.
@@ -207,8 +254,7 @@ impl Request {
 
     /// Returns the first value of a header as bytes. The name is case-insensitive.
     pub fn header_bytes(&self, name: impl AsRef<str>) -> Option<&[u8]> {
-        let wanted = name.as_ref().as_bytes();
-        self.header_pairs().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+        self.head.header(name.as_ref())
     }
 
     /// Returns all header names and values as sent, in order.
@@ -337,7 +383,7 @@ fn form_decode(part: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(part);
     }
     let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-    percent_decode(&spaced).collect::<Vec<u8>>().into()
+    percent_encoding::percent_decode(&spaced).collect::<Vec<u8>>().into()
 }
 
 /// Converts to a request of the `http` crate. Creates a header map. The extensions include the [`Peer`].

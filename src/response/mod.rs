@@ -40,15 +40,18 @@ pub struct Response {
     status: StatusCode,
     fields: Fields,
     body: Body,
-    handshake: Option<Box<Handshake>>,
+    note: Option<Box<Note>>,
 }
 
-/// Outcome of a protocol handshake. The protocol that created it takes it out of the response.
+/// What the connection has to know of a response beside the response itself. Few have it.
 #[derive(Debug)]
-struct Handshake(
+enum Note {
+    /// Outcome of a protocol handshake. The protocol that created it takes it out of the response.
     #[cfg_attr(not(feature = "ws"), expect(dead_code, reason = "WebSocket is the only handshake"))]
-    Box<dyn Any + Send>,
-);
+    Handshake(Box<dyn Any + Send>),
+    /// Reason why the server answered in the handler's place.
+    Error(&'static str),
+}
 
 impl Response {
     /// Creates an empty response with status `200`.
@@ -134,21 +137,51 @@ impl Response {
         }
     }
 
+    /// Sets the reason why the server answers in the handler's place.
+    pub(crate) fn with_error(self, error: &'static str) -> Self {
+        Self { note: Some(Box::new(Note::Error(error))), ..self }
+    }
+
+    /// Returns the reason why the server answered in the handler's place.
+    pub(crate) fn error(&self) -> Option<&'static str> {
+        match self.note.as_deref()? {
+            Note::Error(error) => Some(error),
+            Note::Handshake(_) => None,
+        }
+    }
+
+    /// Copies a response whose body is complete. The copy of any other response has no body.
+    pub(crate) fn duplicate(&self) -> Self {
+        let body = Bytes::copy_from_slice(self.body.as_bytes().unwrap_or_default());
+        let copy = Self { status: self.status, fields: self.fields.clone(), ..Self::default() };
+        let copy = copy.with_body(body);
+        match self.error() {
+            Some(error) => copy.with_error(error),
+            None => copy,
+        }
+    }
+
     /// Attaches the outcome of a protocol handshake.
     #[cfg(feature = "ws")]
     pub(crate) fn with_handshake(self, handshake: Box<dyn Any + Send>) -> Self {
-        Self { handshake: Some(Box::new(Handshake(handshake))), ..self }
+        Self { note: Some(Box::new(Note::Handshake(handshake))), ..self }
     }
 
     /// Returns `true` if the response carries the outcome of a protocol handshake.
     pub(crate) fn has_handshake(&self) -> bool {
-        self.handshake.is_some()
+        matches!(self.note.as_deref(), Some(Note::Handshake(_)))
     }
 
     /// Takes the outcome of a protocol handshake.
     #[cfg(feature = "ws")]
     pub(crate) fn take_handshake(&mut self) -> Option<Box<dyn Any + Send>> {
-        self.handshake.take().map(|handshake| handshake.0)
+        match *self.note.take()? {
+            Note::Handshake(handshake) => Some(handshake),
+            note @ Note::Error(_) => {
+                self.note = Some(Box::new(note));
+                None
+            }
+        }
     }
 
     /// Returns the status.
@@ -191,7 +224,7 @@ impl Response {
 impl<B: Into<Body>> From<http::Response<B>> for Response {
     fn from(response: http::Response<B>) -> Self {
         let (parts, body) = response.into_parts();
-        Self { status: parts.status, fields: parts.headers.into(), body: body.into(), handshake: None }
+        Self { status: parts.status, fields: parts.headers.into(), body: body.into(), ..Self::default() }
     }
 }
 

@@ -153,7 +153,7 @@ fn malformed_request_lines_are_refused() {
         ("method", 400, line("G(T / HTTP/1.1")),
         ("version_invalid", 400, line("GET / HTTP/1.1 ")),
         ("version_invalid", 400, line("GET / http/1.1")),
-        ("version_unsupported", 505, line("GET / HTTP/1.2")),
+        ("version_unsupported", 505, line("GET / HTTP/3.0")),
         ("version_unsupported", 505, line("GET / HTTP/2.0")),
         ("version_unsupported", 505, bytes_of("PRI * HTTP/2.0\r\n\r\nS M\r\n\r\n")),
         ("method", 400, bytes_of(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")),

@@ -1,6 +1,6 @@
 //! Jobs, and the reasons why a pool refuses them.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{any::Any, fmt, future::Future, pin::Pin};
 
 /// Future of a running async job. It need not be `Send`, because it never leaves its worker.
 pub type JobFuture = Pin<Box<dyn Future<Output = ()>>>;
@@ -9,7 +9,7 @@ pub type JobFuture = Pin<Box<dyn Future<Output = ()>>>;
 ///
 /// Exactly one of the methods is called, once. The exception is a job that is cancelled just as it starts: it
 /// is dropped instead.
-pub trait Job: Send + 'static {
+pub trait Job: Any + Send {
     /// Starts the job. Called on a worker, inside a tokio runtime.
     fn run(self: Box<Self>) -> JobFuture;
 
@@ -21,7 +21,7 @@ pub trait Job: Send + 'static {
 /// Job for the blocking lane, with a thread to itself.
 ///
 /// Exactly one of the methods is called, once.
-pub trait BlockingJob: Send + 'static {
+pub trait BlockingJob: Any + Send {
     /// Runs the job. It may block.
     fn run(self: Box<Self>);
 

@@ -28,7 +28,9 @@ use crate::{
     metrics::{Metrics, ShardCounters},
     proto::h1,
     request::Context,
+    response::Response,
     routing::{
+        handler::{Answer, Asked},
         route::Shed,
         table::{RouteTable, TableView},
     },
@@ -256,6 +258,11 @@ impl Env {
             Shed::Never => None,
         };
         most.is_some_and(|most| lag > most)
+    }
+
+    /// Returns a response of the server in the shape that the program gives it.
+    pub(super) fn shaped(&self, asked: Asked<'_>, answer: Answer) -> Response {
+        answer.shaped(self.view.table.on_error.as_ref(), asked, &self.counters)
     }
 
     /// Returns `true` if metrics of single requests are recorded.

@@ -2,78 +2,112 @@
 
 use http::{HeaderValue, StatusCode, header};
 
+use super::telemetry::Telemetry;
 use crate::{
-    conn::{env::Env, message::Outcome},
+    conn::{env::Env, io::Io, message::Outcome},
     response::{Response, plain},
+    routing::{
+        handler::{Answer, Asked, ErrorCause},
+        table::Reason,
+    },
     spread::spread,
 };
 
-/// Returns 405 for a known path without a route for the request's method.
-pub(in crate::conn) fn method_not_allowed(allow: &HeaderValue) -> Response {
-    let response = plain(StatusCode::METHOD_NOT_ALLOWED, "This path does not accept this method.\n");
-    response.with_header(header::ALLOW, allow.clone())
+/// Returns the answer to a request that no route serves.
+pub(in crate::conn) fn unserved(reason: Reason<'_>) -> Answer {
+    let plain = |status, text: &'static str| plain(status, text);
+    match reason {
+        Reason::NotFound => {
+            let response = plain(StatusCode::NOT_FOUND, "There is nothing at this path.\n");
+            Answer::new(ErrorCause::NotFound, response)
+        }
+        Reason::NotAllowed(allow) => {
+            let text = "This path does not accept this method.\n";
+            let response =
+                plain(StatusCode::METHOD_NOT_ALLOWED, text).with_header(header::ALLOW, allow.clone());
+            Answer::new(ErrorCause::MethodNotAllowed, response)
+        }
+        Reason::Options(allow) => {
+            let response = Response::status_only(StatusCode::NO_CONTENT);
+            Answer::success(response.with_header(header::ALLOW, allow.clone()))
+        }
+        Reason::UnknownMethod => {
+            let response = plain(StatusCode::NOT_IMPLEMENTED, "This server does not know this method.\n");
+            Answer::new(ErrorCause::NotImplemented, response)
+        }
+        Reason::Tunnel => {
+            let response = plain(StatusCode::NOT_IMPLEMENTED, "This server opens no tunnels.\n");
+            Answer::new(ErrorCause::NotImplemented, response)
+        }
+    }
 }
 
-/// Returns 204 for an OPTIONS request without a route of its own.
-pub(in crate::conn) fn options(allow: &HeaderValue) -> Response {
-    Response::status_only(StatusCode::NO_CONTENT).with_header(header::ALLOW, allow.clone())
-}
-
-/// Returns 404.
-pub(in crate::conn) fn not_found() -> Response {
-    plain(StatusCode::NOT_FOUND, "There is nothing at this path.\n")
+/// Returns an answer to a request that violates the protocol, exceeds a limit or arrives too slowly.
+pub(in crate::conn) fn invalid(status: StatusCode, text: &'static str) -> Answer {
+    Answer::new(ErrorCause::InvalidRequest, plain(status, text))
 }
 
 /// Returns 400 for a path parameter that is not valid text.
-pub(in crate::conn) fn bad_parameter() -> Response {
-    plain(StatusCode::BAD_REQUEST, "A path parameter is not valid UTF-8.\n")
+pub(in crate::conn) fn bad_parameter() -> Answer {
+    invalid(StatusCode::BAD_REQUEST, "A path parameter is not valid UTF-8.\n")
 }
 
 /// Returns 413 for a request body above the route's limit.
-pub(in crate::conn) fn too_large() -> Outcome {
-    plain(StatusCode::PAYLOAD_TOO_LARGE, "The request body is larger than this path accepts.\n").into()
-}
-
-/// Returns 500 for a handler that panicked.
-pub(in crate::conn) fn panicked() -> Outcome {
-    handler_failed("the handler panicked")
+pub(in crate::conn) fn too_large() -> Answer {
+    let text = "The request body is larger than this path accepts.\n";
+    Answer::new(ErrorCause::BodyTooLarge, plain(StatusCode::PAYLOAD_TOO_LARGE, text))
 }
 
 /// Returns 503 because the shard lags behind, and counts it.
-pub(in crate::conn) fn shed(env: &Env, seq: u32) -> Outcome {
+pub(in crate::conn) fn shed(env: &Env, seq: u32) -> Answer {
     env.counters.refused.add("lag");
     busy(env, seq, "the shard lags behind")
 }
 
 /// Returns 503 because the server is overloaded. Retry-After is spread over one to three seconds, so that
 /// clients do not all come back at once.
-pub(in crate::conn) fn busy(env: &Env, seq: u32, error: &'static str) -> Outcome {
+pub(in crate::conn) fn busy(env: &Env, seq: u32, error: &'static str) -> Answer {
     let seconds = 1 + spread(seq ^ env.now.elapsed().subsec_nanos(), 3);
-    unavailable(error, "The server is busy.\n", seconds as u8)
+    unavailable(ErrorCause::Overloaded, error, "The server is busy.\n", seconds as u8)
 }
 
 /// Returns 503 for a request whose job was not done in time.
-pub(in crate::conn) fn late() -> Outcome {
-    unavailable("the job was late", "The server did not finish this request in time.\n", 1)
+pub(in crate::conn) fn late() -> Answer {
+    let text = "The server did not finish this request in time.\n";
+    unavailable(ErrorCause::TimedOut, "the job was late", text, 1)
 }
 
 /// Returns 503 for a request that the server will not run now. `retry_after` is in seconds.
-pub(in crate::conn) fn unavailable(error: &'static str, text: &'static str, retry_after: u8) -> Outcome {
-    let response: Response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
-    let response = response.with_header(header::RETRY_AFTER, HeaderValue::from(u16::from(retry_after)));
-    Outcome { response, error: Some(error) }
+pub(in crate::conn) fn unavailable(
+    cause: ErrorCause,
+    error: &'static str,
+    text: &'static str,
+    retry_after: u8,
+) -> Answer {
+    let response = plain(StatusCode::SERVICE_UNAVAILABLE, text).with_error(error);
+    let retry_after = HeaderValue::from(u16::from(retry_after));
+    Answer::new(cause, response.with_header(header::RETRY_AFTER, retry_after))
 }
 
-/// Replaces a response with an interim (1xx) status by 500: the client would wait for a final response for
-/// ever (RFC 9110 §15.2). A 101 with a protocol to switch to is kept.
-pub(in crate::conn) fn without_interim(outcome: Outcome) -> Outcome {
+/// Replaces a response of the route `telemetry` with an interim (1xx) status by 500: the client would wait for
+/// a final response for ever (RFC 9110 §15.2). A 101 with a protocol to switch to is kept.
+pub(in crate::conn) fn without_interim(
+    env: &Env,
+    io: &Io,
+    telemetry: &Telemetry,
+    outcome: Outcome,
+) -> Outcome {
     let switches =
         outcome.response.status() == StatusCode::SWITCHING_PROTOCOLS && outcome.response.has_handshake();
     if switches || !outcome.response.status().is_informational() {
         return outcome;
     }
-    tracing::error!(status = %outcome.response.status(), "handler returned an interim status, answering 500");
-    handler_failed("the handler returned an interim status")
+    let (status, route) = (outcome.response.status(), telemetry.route_metrics(env).template());
+    tracing::error!(%status, route, "handler returned an interim status, answering 500");
+    let answer = || Answer::handler_failed("the handler returned an interim status");
+    let asked = Asked { head: None, route: Some(route), peer: io.peer };
+    let response = env.shaped(asked, answer());
+    if response.status().is_informational() { answer().response.into() } else { response.into() }
 }
 
 /// Replaces a successful response to an extended CONNECT that opened no WebSocket by 501: the client would
@@ -84,9 +118,4 @@ pub(in crate::conn) fn without_tunnel(response: Response) -> Response {
         return response;
     }
     plain(StatusCode::NOT_IMPLEMENTED, "This path does not open a WebSocket.\n")
-}
-
-fn handler_failed(error: &'static str) -> Outcome {
-    let response = plain(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to handle this request.\n");
-    Outcome { response, error: Some(error) }
 }

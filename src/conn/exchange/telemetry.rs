@@ -131,6 +131,12 @@ impl Telemetry {
         self.finish(env, io, None, Some(CONNECTION_ENDED), 0);
     }
 
+    /// Returns the path template of the route, if one matched.
+    pub(in crate::conn) fn template(&self) -> Option<&str> {
+        let template = self.route.as_ref()?.compiled().route_metrics.template();
+        Some(template).filter(|template| *template != UNMATCHED)
+    }
+
     /// Returns the metrics that this request counts towards.
     pub(in crate::conn) fn route_metrics<'a>(&'a self, env: &'a Env) -> &'a Arc<RouteMetrics> {
         match &self.route {

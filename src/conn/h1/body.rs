@@ -18,10 +18,21 @@ use crate::{
         io::Io,
     },
     proto::h1::Reject,
-    response::plain,
 };
 
 impl H1 {
+    /// Decodes as many of these body bytes as are wanted now. Returns how many were consumed.
+    pub(super) fn read_available(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            match self.read_body(env, io, &bytes[at..]) {
+                0 => break,
+                used => at += used,
+            }
+        }
+        at
+    }
+
     /// Decodes body bytes. Returns how many were consumed: 0 while the handler's window is full.
     pub(super) fn read_body(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) -> usize {
         let Reading::Body(incoming, _) = &mut self.reading else { return 0 };
@@ -30,6 +41,7 @@ impl H1 {
             return 0;
         }
         let (consumed, decoded) = incoming.decode(bytes, env.now);
+        self.input.unparsed = bytes.len() - consumed;
         match decoded {
             Decoded::More => {}
             Decoded::Complete => self.body_complete(env, io),
@@ -83,7 +95,7 @@ impl H1 {
         match incoming.sink {
             Sink::Collect { mut request, .. } => {
                 request.context.exchange.keep_alive = false;
-                self.answer(env, io, request.context, answers::too_large());
+                self.answer_instead(env, io, request, answers::too_large());
             }
             Sink::Stream(_) | Sink::Discard { .. } => self.reading.close_after_replies(),
         }
@@ -107,7 +119,7 @@ impl H1 {
         match incoming.sink {
             Sink::Collect { mut request, .. } => {
                 request.context.exchange.keep_alive = false;
-                self.answer(env, io, request.context, plain(status, text).into());
+                self.answer_instead(env, io, request, answers::invalid(status, text));
             }
             Sink::Stream(sender) => sender.fail(BodyError::Peer(text)),
             Sink::Discard { .. } => {}

@@ -84,14 +84,14 @@ impl Incoming {
         self.paused
     }
 
-    /// Returns `true` if nobody wants this body and more than `budget` bytes of it are known to be left.
+    /// Returns `true` if nobody wants this body, and more than `budget` bytes of it are left or may be.
     pub(super) fn is_unwanted_beyond(&self, budget: usize) -> bool {
         let unwanted = match &self.sink {
             Sink::Collect { .. } => false,
             Sink::Stream(sender) => sender.is_closed(),
             Sink::Discard { .. } => true,
         };
-        unwanted && self.decoder.remaining().is_some_and(|left| left > budget as u64)
+        unwanted && self.decoder.remaining().is_none_or(|left| left > budget as u64)
     }
 
     /// Returns the time at which the peer will have been too slow; `None` while the handler is the one to
@@ -120,22 +120,30 @@ impl Incoming {
 
     /// Decodes bytes up to the end of the next run of data. Returns how many were consumed.
     pub(super) fn decode(&mut self, bytes: &[u8], now: Instant) -> (usize, Decoded) {
-        match self.decoder.decode(bytes) {
+        let (consumed, fits) = match self.decoder.decode(bytes) {
             Ok(Step::NeedMore) => {
                 self.rate.received(0, now);
-                (bytes.len(), Decoded::More)
+                (bytes.len(), true)
             }
-            Ok(Step::Data { consumed, data }) => {
-                if !self.write(&bytes[data], now) {
-                    (consumed, Decoded::TooLarge)
-                } else if self.decoder.is_done() {
-                    (consumed, Decoded::Complete)
-                } else {
-                    (consumed, Decoded::More)
-                }
-            }
-            Ok(Step::Done { consumed }) => (consumed, Decoded::Complete),
-            Err(reject) => (bytes.len(), Decoded::Invalid(reject)),
+            Ok(Step::Data { consumed, data }) => (consumed, self.write(&bytes[data], now)),
+            Ok(Step::Done { consumed }) => return (consumed, Decoded::Complete),
+            Err(reject) => return (bytes.len(), Decoded::Invalid(reject)),
+        };
+        if !fits || self.decoder.announced() > self.room() {
+            (consumed, Decoded::TooLarge)
+        } else if self.decoder.is_done() {
+            (consumed, Decoded::Complete)
+        } else {
+            (consumed, Decoded::More)
+        }
+    }
+
+    /// Returns how many more bytes of data the destination accepts.
+    fn room(&self) -> u64 {
+        match &self.sink {
+            Sink::Collect { bytes, limit, .. } => (*limit - bytes.len()) as u64,
+            Sink::Stream(_) => u64::MAX,
+            Sink::Discard { budget } => *budget as u64,
         }
     }
 

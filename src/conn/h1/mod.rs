@@ -52,6 +52,8 @@ pub(super) struct Input {
     pub(super) bytes: Vec<u8>,
     /// The peer's FIN follows `bytes`. It is acted on when they are parsed.
     pub(super) has_fin: bool,
+    /// Number of bytes behind the part that is being parsed. They are not in `bytes` then.
+    unparsed: usize,
 }
 
 /// Progress of a connection's promotion, which is counted once.
@@ -120,13 +122,17 @@ impl Protocol for H1 {
         match timer {
             Timer::Stream => self.stream_timed_out(env, io),
             Timer::Job => {
-                self.replies.expire(env.now, answers::late);
+                self.replies.expire(env.now);
                 self.advance(env, io);
             }
             Timer::Body => self.body_too_slow(env, io),
             // There is no HTTP yet to answer in.
             _ if matches!(self.reading, Reading::Preamble) => io.end(Ending::Abort, timer.name()),
-            _ => self.refuse(env, io, StatusCode::REQUEST_TIMEOUT, "the request head arrived too slowly"),
+            _ => {
+                let (status, text) = (StatusCode::REQUEST_TIMEOUT, "the request head arrived too slowly");
+                let method = parse::method_begun(&self.input.bytes);
+                self.refuse(env, io, method, answers::invalid(status, text));
+            }
         }
     }
 
@@ -199,9 +205,9 @@ impl H1 {
     }
 
     /// Answers an unencrypted request on a port that expects TLS.
-    pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io) {
+    pub(super) fn refuse_plain(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
         let text = "This port expects HTTPS, but the request was sent as plain HTTP.\n";
-        self.refuse(env, io, StatusCode::BAD_REQUEST, text);
+        self.refuse(env, io, parse::method_begun(bytes), answers::invalid(StatusCode::BAD_REQUEST, text));
     }
 
     /// Counts the connection as promoted, once.

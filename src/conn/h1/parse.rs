@@ -8,6 +8,7 @@ use super::{
 use crate::{
     conn::{
         env::Env,
+        exchange::answers,
         io::Io,
         preamble::{self, Preamble},
         timers::Timer,
@@ -47,6 +48,7 @@ impl H1 {
                     bytes.len() - at
                 }
             };
+            self.input.unparsed = 0;
             if used == 0 {
                 break;
             }
@@ -87,8 +89,8 @@ impl H1 {
             }
             Ok(Some(len)) => {
                 io.timers.clear(Timer::Header);
-                self.serve(env, io, &head, &bytes[..len]);
-                len
+                self.input.unparsed = bytes.len() - len;
+                len + self.serve(env, io, &head, &bytes[..len], &bytes[len..])
             }
             Err(_)
                 if matches!(self.reading, Reading::FirstHead)
@@ -98,7 +100,7 @@ impl H1 {
                 self.parse_preface(env, io, bytes)
             }
             Err(reject) => {
-                self.reject(env, io, reject);
+                self.reject(env, io, reject, bytes);
                 bytes.len()
             }
         };
@@ -113,7 +115,7 @@ impl H1 {
             Begins::Partly => self.reading.preface_begun(),
             Begins::Whole => self.reading.switch_to(NextProtocol::Http2),
             Begins::No => {
-                self.reject(env, io, Reject::VersionUnsupported);
+                self.reject(env, io, Reject::VersionUnsupported, bytes);
                 return bytes.len();
             }
         }
@@ -133,13 +135,14 @@ impl H1 {
     }
 
     /// Answers bytes that are no valid request, and reads no further.
-    pub(super) fn reject(&mut self, env: &mut Env, io: &mut Io, reject: Reject) {
+    pub(super) fn reject(&mut self, env: &mut Env, io: &mut Io, reject: Reject, bytes: &[u8]) {
         env.counters.protocol_errors.add(reject.label());
         if env.may_warn() {
             let cause = reject.label();
             tracing::debug!(peer = ?io.peer, cause, error = %reject, "invalid request refused");
         }
-        self.refuse(env, io, reject.status(), reject.text());
+        let answer = answers::invalid(reject.status(), reject.text());
+        self.refuse(env, io, method_begun(bytes), answer);
     }
 
     /// Acts on the peer's FIN once everything before it is parsed.
@@ -164,4 +167,13 @@ impl H1 {
             Reading::LastRequest | Reading::Discard(_) | Reading::Ended => true,
         }
     }
+}
+
+/// Returns the method of bytes that are no valid head, as far as the response depends on it: HEAD gets no
+/// content.
+pub(super) fn method_begun(mut bytes: &[u8]) -> proto::Method {
+    while let [b'\r' | b'\n', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    if bytes.starts_with(b"HEAD ") { proto::Method::Head } else { proto::Method::Get }
 }

@@ -49,11 +49,11 @@ impl H1 {
 
     /// Writes a reply. No earlier reply is owed.
     fn write(&mut self, env: &mut Env, io: &mut Io, context: ReplyContext, outcome: Outcome) {
-        let Outcome { response, error } = answers::without_interim(outcome);
+        let Outcome { response, error } = answers::without_interim(env, io, &context.telemetry, outcome);
         #[cfg(feature = "ws")]
         let Some((context, response)) = self.switch_protocol(env, io, context, response) else { return };
         let (mut context, mut response) = (context, response);
-        context.exchange.keep_alive &= !self.leaves_too_much(env);
+        context.exchange.keep_alive &= !self.leaves_too_much(env) && !self.closes_after_reply();
         // A drain may have begun after the request: the reply announces that no other will follow.
         context.exchange.keep_alive &= !(env.is_draining() && self.owes_nothing());
         let status = response.status();
@@ -90,6 +90,12 @@ impl H1 {
     fn leaves_too_much(&self, env: &Env) -> bool {
         let Reading::Body(incoming, _) = &self.reading else { return false };
         self.replies.is_empty() && incoming.is_unwanted_beyond(env.limits.discard_bytes)
+    }
+
+    /// Returns `true` if no reply will follow the one that is written now, and the connection closes after it.
+    fn closes_after_reply(&self) -> bool {
+        let is_closing = self.reading.is_closing() || (self.input.has_fin && self.input.unparsed == 0);
+        is_closing && self.owes_nothing()
     }
 
     /// Writes what the streaming reply has. Returns `false` if the replies after it have to wait.

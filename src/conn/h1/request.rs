@@ -1,14 +1,14 @@
 //! Serves requests: finds the route, decides whether the body is read first, and starts the handler.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use http::{Method, StatusCode, Version};
+use http::{Method, Version};
 
 use super::{
     H1,
     context::{ReplyContext, RoutedRequest, UpgradeOffer},
     h2c,
-    incoming::Incoming,
+    incoming::{Decoded, Incoming},
 };
 use crate::{
     body::Body,
@@ -19,12 +19,16 @@ use crate::{
         run::{self, Started},
     },
     metrics::{DispatchKind, HttpVersion},
-    proto::h1::{self as proto, Exchange, Form, Framing, Reject},
+    proto::{
+        h1::{self as proto, Exchange, Form, Framing, Reject},
+        percent,
+    },
     request::{Head, Request, Span},
-    response::{Response, plain},
+    response::Response,
     routing::{
+        handler::{Answer, Asked},
         route::{BodyMode, Dispatch},
-        table::{Found, RouteAction},
+        table::{Found, PathParams, Reason, RouteAction, Unserved},
     },
 };
 
@@ -47,8 +51,15 @@ impl<'a> Received<'a> {
         self.head.query(self.bytes).and_then(|query| std::str::from_utf8(query).ok())
     }
 
-    /// Copies the head out of the receive buffer. Returns `None` if a path parameter is not valid text.
-    fn copy_head(&self, params: Option<matchit::Params<'_, '_>>) -> Option<Head> {
+    /// Copies the head out of the receive buffer. `path` is the path that was looked up. Returns `None` if a path
+    /// parameter is not valid text.
+    fn copy_head(&self, path: &str, params: Option<&PathParams<'_, '_>>) -> Option<Head> {
+        let mut copy = self.copy();
+        params::store(&mut copy, path, params).then_some(copy)
+    }
+
+    /// Copies the head out of the receive buffer, without path parameters.
+    fn copy(&self) -> Head {
         let (head, bytes) = (self.head, self.bytes);
         let version = match head.version() {
             proto::Version::Http10 => Version::HTTP_10,
@@ -64,7 +75,7 @@ impl<'a> Received<'a> {
         copy.query = head.query(bytes).map(|query| Span::within(bytes, query));
         copy.authority = head.authority(bytes).map(|authority| Span::within(bytes, authority));
         copy.headers.extend(head.spans().iter().map(|f| (Span::from(f.name), Span::from(f.value))));
-        params::store(&mut copy, path, params).then_some(copy)
+        copy
     }
 
     /// Returns `true` if the client offers to switch to HTTP/2 and the server accepts that.
@@ -85,41 +96,78 @@ impl<'a> Received<'a> {
         if self.head.upgrade() && !is_static { UpgradeOffer::Handler } else { UpgradeOffer::Nothing }
     }
 
-    /// Decides what happens to the body, which nobody wants: a short one is discarded, otherwise the
-    /// connection closes.
-    fn discard_body(&mut self, env: &Env) -> Option<Box<Incoming>> {
+    /// Decides what happens to the body, which nobody wants. A short one is discarded, otherwise the connection
+    /// closes. `received` are the bytes after the head that have come.
+    ///
+    /// Returns the rest of the body that is still to be discarded, and how many bytes were discarded.
+    fn discard_body(&mut self, env: &Env, received: &[u8]) -> (Option<Box<Incoming>>, usize) {
         let budget = env.limits.discard_bytes;
         match self.head.framing() {
-            framing if framing.is_empty() => return None,
+            framing if framing.is_empty() => return (None, 0),
             Framing::Length(length) if length > budget as u64 => self.exchange.keep_alive = false,
             // The client waits for a response before it sends the body. After a final one it need not send
             // it.
             _ if self.head.expects_continue() => self.exchange.keep_alive = false,
             _ => {}
         }
+        if !self.exchange.keep_alive {
+            return (None, 0);
+        }
         let decoder = proto::Body::new(self.head.framing(), &env.h1_limits);
-        self.exchange.keep_alive.then(|| Box::new(Incoming::discard(decoder, budget, env.now)))
+        let mut incoming = Box::new(Incoming::discard(decoder, budget, env.now));
+        let mut at = 0;
+        while at < received.len() {
+            let (used, decoded) = incoming.decode(&received[at..], env.now);
+            at += used;
+            match decoded {
+                Decoded::More => {}
+                Decoded::Complete => return (None, at),
+                Decoded::TooLarge | Decoded::Invalid(_) => break,
+            }
+        }
+        // The response must announce the close, and the rest of a chunked body may be longer than is discarded.
+        self.exchange.keep_alive = !incoming.is_unwanted_beyond(budget);
+        (self.exchange.keep_alive.then_some(incoming), at)
     }
 }
 
 impl H1 {
-    /// Serves a request whose head is complete. `bytes` is exactly the head.
-    pub(super) fn serve(&mut self, env: &mut Env, io: &mut Io, head: &proto::Head, bytes: &[u8]) {
+    /// Serves a request whose head is complete. `bytes` is exactly the head, `received` what came after it.
+    /// Returns how many bytes of the body were consumed.
+    pub(super) fn serve(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        head: &proto::Head,
+        bytes: &[u8],
+        received: &[u8],
+    ) -> usize {
         self.reading.head_parsed();
         let mut exchange = Exchange::new(head);
         if !exchange.keep_alive && head.framing().is_empty() {
             self.reading.last_request_parsed();
         }
         exchange.keep_alive &= !env.is_draining() && !io.is_old(env);
-        let Ok(method) = head.http_method(bytes) else { return self.reject(env, io, Reject::Method) };
-        let mut request = Received { head, bytes, method, exchange };
-        let found = match head.form() {
-            Form::Asterisk => Found::Options(env.view.table.allow_all()),
-            _ => env.view.table.find(&request.method, request.path()),
+        let Ok(method) = head.http_method(bytes) else {
+            self.reject(env, io, Reject::Method, bytes);
+            return 0;
         };
-        let response = match found {
+        let mut request = Received { head, bytes, method, exchange };
+        let table = &env.view.table;
+        let mut path = Cow::Borrowed(request.path());
+        let mut found = match head.form() {
+            Form::Asterisk => table.options_for_all(),
+            Form::Authority => table.unserved(Reason::Tunnel),
+            Form::Origin | Form::Absolute => table.find(&request.method, request.path()),
+        };
+        if found.may_change(&path) {
+            path = percent::normalized(request.path());
+            found = table.find(&request.method, &path);
+        }
+        let (answer, around) = match found {
+            Found::Unserved(Unserved { reason, around }) => (answers::unserved(reason), around),
             Found::Route(index, params) => {
-                let entry = env.view.table.route(index);
+                let entry = table.route(index);
                 if let RouteAction::Static(images, fixed) = &entry.action
                     && self.replies.is_empty()
                     && head.framing().is_empty()
@@ -137,38 +185,55 @@ impl H1 {
                     if !(exchange.keep_alive && image.keep_alive(exchange)) {
                         self.reading.close_after_replies();
                     }
-                    return;
+                    return 0;
                 }
-                if let Some(copy) = request.copy_head(params) {
+                if let Some(copy) = request.copy_head(&path, params.as_ref()) {
                     let route = MatchedRoute { view: env.view.clone(), index };
-                    return self.serve_matched(env, io, request, copy, route);
+                    return self.serve_matched(env, io, request, copy, route, received);
                 }
                 env.counters.protocol_errors.add("path_parameter");
                 request.exchange.keep_alive = false;
-                answers::bad_parameter()
+                (answers::bad_parameter(), table.around_all())
             }
-            Found::NotAllowed(allow) => answers::method_not_allowed(allow),
-            Found::Options(allow) => answers::options(allow),
-            Found::Nothing => answers::not_found(),
+            Found::NotFoundHandler(index) => {
+                let route = MatchedRoute { view: env.view.clone(), index };
+                let copy = request.copy();
+                return self.serve_matched(env, io, request, copy, route, received);
+            }
         };
-        self.answer_unmatched(env, io, request, response);
+        self.answer_unserved(env, io, request, answer, around, received)
     }
 
-    /// Answers a request that matched no route. Its body is discarded.
-    fn answer_unmatched(
+    /// Answers a request that no route serves. Its body is discarded. `around` is the index of the route whose
+    /// middleware surrounds the answer.
+    fn answer_unserved(
         &mut self,
         env: &mut Env,
         io: &mut Io,
         mut request: Received<'_>,
-        response: Response,
-    ) {
-        let body = request.discard_body(env);
+        answer: Answer,
+        around: Option<usize>,
+        received: &[u8],
+    ) -> usize {
+        let (body, used) = request.discard_body(env, received);
         let (path, query) = (request.path(), request.query());
         let telemetry = Telemetry::unmatched(env, io, HttpVersion::H1, &request.method, path, query);
-        self.answer(env, io, ReplyContext { exchange: request.exchange, telemetry }, response.into());
+        let context = ReplyContext { exchange: request.exchange, telemetry };
+        let head = (around.is_some() || env.view.table.on_error.is_some()).then(|| request.copy());
+        let asked = Asked { head: head.as_ref(), route: None, peer: io.peer };
+        let response = env.shaped(asked, answer);
+        match (around, head) {
+            (Some(index), Some(head)) => {
+                let route = MatchedRoute { view: env.view.clone(), index };
+                let offer = UpgradeOffer::Nothing;
+                self.surround(env, io, RoutedRequest { head, route, context, offer }, response);
+            }
+            _ => self.answer(env, io, context, response.into()),
+        }
         if let Some(body) = body {
             self.reading.body_follows(body);
         }
+        used
     }
 
     /// Serves a request that matched a route. `copy` is a copy of its head.
@@ -179,10 +244,11 @@ impl H1 {
         mut request: Received<'_>,
         copy: Head,
         route: MatchedRoute,
-    ) {
+        received: &[u8],
+    ) -> usize {
         let entry = route.compiled();
         let (mode, is_static) = (entry.body, matches!(entry.action, RouteAction::Static(..)));
-        let discarded = if is_static { request.discard_body(env) } else { None };
+        let (discarded, used) = if is_static { request.discard_body(env, received) } else { (None, 0) };
         let telemetry = Telemetry::matched(env, io, HttpVersion::H1, &copy, route.clone());
         let context = ReplyContext { exchange: request.exchange, telemetry };
         let head = request.head;
@@ -193,13 +259,14 @@ impl H1 {
             if let Some(body) = discarded {
                 self.reading.body_follows(body);
             }
-            return;
+            return used;
         }
         match mode {
             BodyMode::Whole(limit) => {
                 self.collect_body(env, io, head, request, limit.unwrap_or(env.limits.body_bytes));
+                0
             }
-            BodyMode::Streamed => self.stream_body(env, io, head, request),
+            BodyMode::Streamed => self.stream_body(env, io, head, request, received),
         }
     }
 
@@ -214,7 +281,7 @@ impl H1 {
     ) {
         if matches!(head.framing(), Framing::Length(length) if length > limit as u64) {
             request.context.exchange.keep_alive = false;
-            return self.answer(env, io, request.context, answers::too_large());
+            return self.answer_instead(env, io, request, answers::too_large());
         }
         send_continue(head, io);
         let declared = match head.framing() {
@@ -226,8 +293,16 @@ impl H1 {
         self.reading.body_follows(Box::new(incoming));
     }
 
-    /// Starts the handler and passes the body to it as it is received.
-    fn stream_body(&mut self, env: &mut Env, io: &mut Io, head: &proto::Head, request: RoutedRequest) {
+    /// Passes the body to the handler as it is received, and starts the handler. Returns how many bytes of it were
+    /// consumed: what has come is passed on first, so that a response to a short body knows where it ends.
+    fn stream_body(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        head: &proto::Head,
+        request: RoutedRequest,
+        received: &[u8],
+    ) -> usize {
         send_continue(head, io);
         let decoder = proto::Body::new(head.framing(), &env.h1_limits);
         let window = env.limits.body_window_bytes;
@@ -236,7 +311,10 @@ impl H1 {
             Framing::None | Framing::Chunked => Body::channel(window),
         };
         self.reading.body_follows(Box::new(Incoming::stream(decoder, sender, env.now)));
+        let used = self.read_available(env, io, received);
+        self.input.unparsed = received.len() - used;
         self.start(env, io, request, body);
+        used
     }
 
     /// Starts the handler of a request. Its body is complete, or a channel that the connection feeds.
@@ -247,12 +325,11 @@ impl H1 {
         {
             return self.switch_to_http2(io, request, body, peer);
         }
-        let RoutedRequest { head, route, context, offer } = request;
-        let seq = self.replies.next_seq();
-        if env.sheds(route.compiled().shed) {
-            let outcome = answers::shed(env, seq);
-            return self.answer(env, io, context, outcome);
+        if env.sheds(request.route.compiled().shed) {
+            let answer = answers::shed(env, self.replies.next_seq());
+            return self.answer_instead(env, io, request, answer);
         }
+        let RoutedRequest { head, route, context, offer } = request;
         let dispatch = match &route.compiled().action {
             RouteAction::Static(_, fixed) => {
                 return self.answer(env, io, context, fixed.to_response().into());
@@ -263,29 +340,57 @@ impl H1 {
             self.promote(env);
         }
         let request = Request::new(head, body, io.peer, route.view.context.clone()).with_tls(io.secure);
-        let keep_alive = context.exchange.keep_alive;
-        match run::start(env, io.id, seq, &route, request) {
+        let started = run::start(env, io.id, self.replies.next_seq(), &route, request);
+        self.started(env, io, context, started);
+        if offer == UpgradeOffer::Handler && !self.replies.is_empty() {
+            self.reading.upgrade_offered();
+        }
+    }
+
+    /// Answers a request in the place of its handler.
+    pub(super) fn answer_instead(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        request: RoutedRequest,
+        answer: Answer,
+    ) {
+        let route = request.context.telemetry.template();
+        let response = env.shaped(Asked { head: Some(&request.head), route, peer: io.peer }, answer);
+        self.surround(env, io, request, response);
+    }
+
+    /// Runs the middleware of a route around a response of the server.
+    fn surround(&mut self, env: &mut Env, io: &mut Io, request: RoutedRequest, response: Response) {
+        let RoutedRequest { head, route, context, .. } = request;
+        let request =
+            Request::new(head, Body::empty(), io.peer, route.view.context.clone()).with_tls(io.secure);
+        let started = run::surround(env, io.id, self.replies.next_seq(), &route, request, response);
+        self.started(env, io, context, started);
+    }
+
+    /// Takes the reply of a handler that was started, or a place in the queue for it.
+    fn started(&mut self, env: &mut Env, io: &mut Io, context: ReplyContext, started: Started) {
+        match started {
             Started::Done(outcome) => self.answer(env, io, context, outcome),
             Started::Running(task) => {
+                let keep_alive = context.exchange.keep_alive;
                 self.replies.push_running(context, task);
                 if !keep_alive {
                     self.reading.close_after_replies();
                 }
             }
         }
-        if offer == UpgradeOffer::Handler && !self.replies.is_empty() {
-            self.reading.upgrade_offered();
-        }
     }
 
-    /// Refuses bytes that are no request. The refusal follows the replies that are owed, then the connection
-    /// closes.
-    pub(super) fn refuse(&mut self, env: &mut Env, io: &mut Io, status: StatusCode, text: &'static str) {
-        let exchange =
-            Exchange { version: proto::Version::Http11, method: proto::Method::Get, keep_alive: false };
+    /// Refuses bytes that are no request, except for their method perhaps. The refusal follows the replies that
+    /// are owed, then the connection closes.
+    pub(super) fn refuse(&mut self, env: &mut Env, io: &mut Io, method: proto::Method, answer: Answer) {
+        let exchange = Exchange { version: proto::Version::Http11, method, keep_alive: false };
         let context = ReplyContext { exchange, telemetry: Telemetry::invalid(env.now, HttpVersion::H1) };
         self.reading.stop();
-        self.answer(env, io, context, plain(status, text).into());
+        let response = env.shaped(Asked { head: None, route: None, peer: io.peer }, answer);
+        self.answer(env, io, context, response.into());
     }
 }
 

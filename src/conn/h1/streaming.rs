@@ -11,7 +11,7 @@ use http::StatusCode;
 use super::context::ReplyContext;
 use crate::{
     body::{Body, BodyError, Form, Frame},
-    conn::{env::Env, io::Io, tap::Tap, timers::Timer},
+    conn::{env::Env, io::Io, run, tap::Tap, timers::Timer},
     proto::h1::encode::{self, Framing, LAST_CHUNK},
 };
 
@@ -80,10 +80,10 @@ impl Streaming {
             io.waker = Some(waker);
             progress
         }))
-        .unwrap_or_else(|_| {
+        .unwrap_or_else(|payload| {
             env.counters.panics.add("body");
-            let status = self.status.as_u16();
-            tracing::error!(status, "response body panicked, closing the connection");
+            let route = self.context.telemetry.route_metrics(env).template();
+            run::report_panic("response body panicked, closing the connection", route, &*payload);
             Progress::Failed("body_panicked")
         })
     }
@@ -121,12 +121,20 @@ impl Streaming {
                     encode::last_chunk(io.outbox.buffer(), &trailers);
                     return Progress::Done;
                 }
-                Poll::Ready(Some(Err(error))) => return failed(env, &error),
+                Poll::Ready(Some(Err(error))) => return self.failed(env, &error),
                 Poll::Ready(None) => return self.end(io),
             }
         }
         waker.wake_by_ref();
         Progress::Waits
+    }
+
+    fn failed(&self, env: &mut Env, error: &BodyError) -> Progress {
+        if env.may_warn() {
+            let route = self.context.telemetry.route_metrics(env).template();
+            tracing::warn!(%error, route, "response body failed, closing the connection");
+        }
+        Progress::Failed("body_failed")
     }
 
     fn write(&mut self, io: &mut Io, data: Bytes) -> Result<(), &'static str> {
@@ -179,11 +187,4 @@ impl Streaming {
             self.body.passed(at);
         }
     }
-}
-
-fn failed(env: &mut Env, error: &BodyError) -> Progress {
-    if env.may_warn() {
-        tracing::warn!(%error, "response body failed, closing the connection");
-    }
-    Progress::Failed("body_failed")
 }

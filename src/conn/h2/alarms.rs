@@ -15,7 +15,6 @@ use crate::{
         io::Io,
     },
     proto::h2::ErrorCode,
-    response::plain,
 };
 
 impl H2 {
@@ -46,15 +45,13 @@ impl H2 {
         }
         env.counters.timeouts.add(late.timer().name());
         match (late, stream.stage) {
-            (Late::Body, Stage::Collecting(exchange, _)) => {
-                let key = exchange.key;
-                let response = plain(StatusCode::REQUEST_TIMEOUT, TOO_SLOW);
-                self.answer(env, io, exchange, None, response.into());
-                self.finish_stream(io, key);
+            (Late::Body, Stage::Collecting(exchange, request)) => {
+                let answer = answers::invalid(StatusCode::REQUEST_TIMEOUT, TOO_SLOW);
+                self.answer_instead(env, io, exchange, *request, None, answer);
             }
             (Late::Job, Stage::Running(exchange, handler)) => {
                 handler.expire();
-                self.answer(env, io, exchange, stream.incoming, answers::late());
+                self.answer(env, io, exchange, stream.incoming, handler.late());
             }
             (Late::Body, Stage::Discarding) => self.finish_stream(io, stream.key),
             (Late::Body, stage) => {

@@ -8,12 +8,12 @@ use super::{
     stream::{Stage, Stream},
 };
 use crate::{
-    conn::{env::Env, exchange::answers, io::Io, message::Outcome},
+    conn::{env::Env, exchange::answers, io::Io},
     proto::{
         h2::{ErrorCode, Head, Key},
         semantics::{Fields, Reject},
     },
-    response::plain,
+    routing::handler::Answer,
 };
 
 impl H2 {
@@ -76,9 +76,9 @@ impl H2 {
             (Ended::Whole(bytes), Stage::Collecting(exchange, request)) => {
                 self.start(env, io, exchange, *request, bytes.into(), None);
             }
-            (Ended::Refused(reject), Stage::Collecting(exchange, _)) => {
-                let response = plain(reject.status(), reject.text());
-                self.answer(env, io, exchange, None, response.into());
+            (Ended::Refused(reject), Stage::Collecting(exchange, request)) => {
+                let answer = answers::invalid(reject.status(), reject.text());
+                self.answer_instead(env, io, exchange, *request, None, answer);
             }
             (_, stage) => {
                 stream.stage = stage;
@@ -88,12 +88,11 @@ impl H2 {
     }
 
     /// Stops receiving a body. A request that waits for it is answered with `refusal`.
-    fn stop_body(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, refusal: Outcome) {
+    fn stop_body(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, refusal: Answer) {
         let key = stream.key;
         match stream.stage {
-            Stage::Collecting(exchange, _) => {
-                self.answer(env, io, exchange, None, refusal);
-                self.finish_stream(io, key);
+            Stage::Collecting(exchange, request) => {
+                self.answer_instead(env, io, exchange, *request, None, refusal);
             }
             Stage::Discarding => self.core.reset(key, ErrorCode::NoError, io.outbox.buffer()),
             stage => {

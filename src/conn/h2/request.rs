@@ -1,6 +1,6 @@
 //! Serves requests: finds the route, decides whether the body is read first, and starts the handler.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use http::{Method, StatusCode, Version};
 
@@ -20,13 +20,15 @@ use crate::{
     metrics::{DispatchKind, HttpVersion},
     proto::{
         h2::{End, Head as DecodedHead, Key, encode},
+        percent,
         semantics::{self, Reject},
     },
     request::{Head, Request, Span},
-    response::{Response, plain},
+    response::Response,
     routing::{
+        handler::{Answer, Asked},
         route::BodyMode,
-        table::{CompiledRoute, Found, RouteAction},
+        table::{CompiledRoute, Found, PathParams, Reason, RouteAction, Unserved},
     },
 };
 
@@ -57,8 +59,15 @@ impl<'a> Received<'a> {
         Exchange { key: self.key, request, telemetry, offers_tunnel }
     }
 
-    /// Copies the head out of the shard's memory. Returns `None` if a path parameter is not valid text.
-    fn copy_head(self, method: Method, params: Option<matchit::Params<'_, '_>>) -> Option<Head> {
+    /// Copies the head out of the shard's memory. `path` is the path that was looked up. Returns `None` if a path
+    /// parameter is not valid text.
+    fn copy_head(self, method: Method, path: &str, params: Option<&PathParams<'_, '_>>) -> Option<Head> {
+        let mut copy = self.copy(method);
+        params::store(&mut copy, path, params).then_some(copy)
+    }
+
+    /// Copies the head out of the shard's memory, without path parameters.
+    fn copy(self, method: Method) -> Head {
         let head = self.head;
         let mut copy = Head::copy_from(head.bytes(), method, Version::HTTP_2);
         copy.path = head.path_span().into();
@@ -66,7 +75,7 @@ impl<'a> Received<'a> {
         copy.authority = head.authority_span().map(Span::from);
         copy.protocol = head.protocol_span().map(Span::from);
         copy.headers.extend(head.spans().iter().map(|f| (Span::from(f.name), Span::from(f.value))));
-        params::store(&mut copy, head.path(), params).then_some(copy)
+        copy
     }
 }
 
@@ -81,36 +90,40 @@ impl H2 {
         let Ok(method) = head.http_method() else {
             return self.refuse(env, io, head, key, ends, Reject::Method);
         };
-        let is_tunnel = head.protocol_span().is_some();
-        if method == Method::CONNECT && (!is_tunnel || ends) {
-            let response = plain(StatusCode::NOT_IMPLEMENTED, "This server opens no tunnels.\n");
-            return self.answer_unmatched(env, io, request, &method, response);
-        }
         let view = env.view.clone();
-        let found = match head.is_asterisk() {
-            true => Found::Options(view.table.allow_all()),
-            // The route of a WebSocket is one of GET (RFC 8441 §5).
-            false if is_tunnel => view.table.find(&Method::GET, request.path()),
-            false => view.table.find(&method, request.path()),
+        let table = &view.table;
+        let is_tunnel = head.protocol_span().is_some();
+        // The route of a WebSocket is one of GET (RFC 8441 §5).
+        let wanted = if is_tunnel { Method::GET } else { method.clone() };
+        let mut path = Cow::Borrowed(request.path());
+        let mut found = match head.is_asterisk() {
+            _ if method == Method::CONNECT && (!is_tunnel || ends) => table.unserved(Reason::Tunnel),
+            true => table.options_for_all(),
+            false => table.find(&wanted, request.path()),
         };
-        let response = match found {
+        if found.may_change(&path) {
+            path = percent::normalized(request.path());
+            found = table.find(&wanted, &path);
+        }
+        let (answer, around) = match found {
+            Found::Unserved(Unserved { reason, around }) => (answers::unserved(reason), around),
             Found::Route(index, params) => {
-                let entry = view.table.route(index);
-                if ends && self.answer_static(env, io, request, entry) {
+                if ends && self.answer_static(env, io, request, table.route(index)) {
                     return;
                 }
-                if let Some(copy) = request.copy_head(method.clone(), params) {
+                if let Some(copy) = request.copy_head(method.clone(), &path, params.as_ref()) {
                     let route = MatchedRoute { view: view.clone(), index };
                     return self.serve_matched(env, io, request, copy, route);
                 }
                 env.counters.protocol_errors.add("path_parameter");
-                answers::bad_parameter()
+                (answers::bad_parameter(), table.around_all())
             }
-            Found::NotAllowed(allow) => answers::method_not_allowed(allow),
-            Found::Options(allow) => answers::options(allow),
-            Found::Nothing => answers::not_found(),
+            Found::NotFoundHandler(index) => {
+                let route = MatchedRoute { view: view.clone(), index };
+                return self.serve_matched(env, io, request, request.copy(method), route);
+            }
         };
-        self.answer_unmatched(env, io, request, &method, response);
+        self.answer_unserved(env, io, request, &method, answer, around);
     }
 
     /// Answers a request for a static route with its prebuilt frames. Returns `false` if the request has to
@@ -145,20 +158,81 @@ impl H2 {
         true
     }
 
-    /// Answers a request that matched no route. Its body is discarded.
-    fn answer_unmatched(
+    /// Answers a request that no route serves. Its body is discarded. `around` is the index of the route whose
+    /// middleware surrounds the answer.
+    fn answer_unserved(
         &mut self,
         env: &mut Env,
         io: &mut Io,
         request: Received<'_>,
         method: &Method,
-        response: Response,
+        answer: Answer,
+        around: Option<usize>,
     ) {
         let (path, query) = (request.path(), request.query());
         let telemetry = Telemetry::unmatched(env, io, HttpVersion::H2, method, path, query);
         let exchange = Exchange { offers_tunnel: false, ..request.exchange(telemetry) };
         let incoming = discarded(env, request.ends);
-        self.answer(env, io, exchange, incoming, response.into());
+        let head =
+            (around.is_some() || env.view.table.on_error.is_some()).then(|| request.copy(method.clone()));
+        let response = env.shaped(Asked { head: head.as_ref(), route: None, peer: io.peer }, answer);
+        match (around, head) {
+            (Some(index), Some(head)) => {
+                let route = MatchedRoute { view: env.view.clone(), index };
+                self.surround(env, io, exchange, RoutedRequest { head, route }, incoming, response);
+            }
+            _ => self.answer(env, io, exchange, incoming, response.into()),
+        }
+    }
+
+    /// Answers a request in the place of its handler.
+    pub(super) fn answer_instead(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        exchange: Exchange,
+        request: RoutedRequest,
+        incoming: Option<Incoming>,
+        answer: Answer,
+    ) {
+        let route = exchange.telemetry.template();
+        let response = env.shaped(Asked { head: Some(&request.head), route, peer: io.peer }, answer);
+        self.surround(env, io, exchange, request, incoming, response);
+    }
+
+    /// Runs the middleware of a route around a response of the server.
+    fn surround(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        exchange: Exchange,
+        request: RoutedRequest,
+        incoming: Option<Incoming>,
+        response: Response,
+    ) {
+        let RoutedRequest { head, route } = request;
+        let request =
+            Request::new(head, Body::empty(), io.peer, route.view.context.clone()).with_tls(io.secure);
+        let started = run::surround(env, io.id, exchange.key.id(), &route, request, response);
+        self.started(env, io, exchange, incoming, started);
+    }
+
+    /// Takes the reply of a handler that was started, or keeps the stream until there is one.
+    fn started(
+        &mut self,
+        env: &mut Env,
+        io: &mut Io,
+        exchange: Exchange,
+        incoming: Option<Incoming>,
+        started: Started,
+    ) {
+        match started {
+            Started::Done(outcome) => self.answer(env, io, exchange, incoming, outcome),
+            Started::Running(handler) => {
+                let key = exchange.key;
+                self.keep(env, io, Stream::new(key, incoming, Stage::Running(exchange, handler)));
+            }
+        }
     }
 
     /// Answers a request that breaks a rule.
@@ -181,7 +255,9 @@ impl H2 {
         let request = Received { head, key, ends };
         let exchange = Exchange { offers_tunnel: false, ..request.exchange(telemetry) };
         let incoming = discarded(env, ends);
-        self.answer(env, io, exchange, incoming, plain(reject.status(), reject.text()).into());
+        let asked = Asked { head: None, route: None, peer: io.peer };
+        let response = env.shaped(asked, answers::invalid(reject.status(), reject.text()));
+        self.answer(env, io, exchange, incoming, response.into());
     }
 
     /// Serves a request that matched a route. `copy` is a copy of its head.
@@ -209,8 +285,7 @@ impl H2 {
         };
         let declared = head.content_length();
         if declared.zip(limit).is_some_and(|(declared, limit)| declared > limit as u64) {
-            self.answer(env, io, exchange, None, answers::too_large());
-            return self.finish_stream(io, key);
+            return self.answer_instead(env, io, exchange, request, None, answers::too_large());
         }
         if head.expects_continue() {
             self.core.headers_out(key, End::Open, io.outbox.buffer(), |out| {
@@ -256,22 +331,17 @@ impl H2 {
         body: Body,
         incoming: Option<Incoming>,
     ) {
-        let RoutedRequest { head, route } = request;
-        let (key, seq) = (exchange.key, exchange.key.id());
-        if env.sheds(route.compiled().shed) {
-            let outcome = answers::shed(env, seq);
-            return self.answer(env, io, exchange, incoming, outcome);
+        if env.sheds(request.route.compiled().shed) {
+            let answer = answers::shed(env, exchange.key.id());
+            return self.answer_instead(env, io, exchange, request, incoming, answer);
         }
+        let RoutedRequest { head, route } = request;
         if let RouteAction::Static(_, fixed) = &route.compiled().action {
             return self.answer(env, io, exchange, incoming, fixed.to_response().into());
         }
         let request = Request::new(head, body, io.peer, route.view.context.clone()).with_tls(io.secure);
-        match run::start(env, io.id, seq, &route, request) {
-            Started::Done(outcome) => self.answer(env, io, exchange, incoming, outcome),
-            Started::Running(handler) => {
-                self.keep(env, io, Stream::new(key, incoming, Stage::Running(exchange, handler)));
-            }
-        }
+        let started = run::start(env, io.id, exchange.key.id(), &route, request);
+        self.started(env, io, exchange, incoming, started);
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     streaming::{Part, Streaming},
 };
 use crate::{
-    conn::{env::Env, exchange::telemetry::Telemetry, io::Io},
+    conn::{env::Env, exchange::telemetry::Telemetry, io::Io, run},
     proto::h2::{End, ErrorCode, Key, Sending, encode},
 };
 
@@ -65,7 +65,7 @@ impl H2 {
     fn continue_reply(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>, room: usize) {
         let Stage::Streaming(telemetry, mut streaming) = stream.stage else { return };
         let mut cx = Stream::context(&stream.waker);
-        let part = contained(env, |env| streaming.next(env, room, &mut cx));
+        let part = contained(env, &telemetry, |env| streaming.next(env, &telemetry, room, &mut cx));
         stream.stage = Stage::Discarding;
         self.send_part(env, io, stream, telemetry, streaming, part);
     }
@@ -137,7 +137,7 @@ impl H2 {
         }
         let Stage::Streaming(telemetry, mut streaming) = stream.stage else { return };
         let mut cx = Stream::context(&stream.waker);
-        let end = contained_end(env, |env| streaming.next_end(env, &mut cx));
+        let end = contained_end(env, &telemetry, |env| streaming.next_end(env, &telemetry, &mut cx));
         match end {
             Some(part) => {
                 stream.stage = Stage::Discarding;
@@ -157,14 +157,19 @@ impl H2 {
 }
 
 /// Polls a reply's body, which is code of the program: a panic ends its stream only.
-fn contained(env: &mut Env, poll: impl FnOnce(&mut Env) -> Part) -> Part {
-    contained_end(env, |env| Some(poll(env))).unwrap_or(Part::Pending)
+fn contained(env: &mut Env, telemetry: &Telemetry, poll: impl FnOnce(&mut Env) -> Part) -> Part {
+    contained_end(env, telemetry, |env| Some(poll(env))).unwrap_or(Part::Pending)
 }
 
-fn contained_end(env: &mut Env, poll: impl FnOnce(&mut Env) -> Option<Part>) -> Option<Part> {
-    catch_unwind(AssertUnwindSafe(|| poll(env))).unwrap_or_else(|_| {
+fn contained_end(
+    env: &mut Env,
+    telemetry: &Telemetry,
+    poll: impl FnOnce(&mut Env) -> Option<Part>,
+) -> Option<Part> {
+    catch_unwind(AssertUnwindSafe(|| poll(env))).unwrap_or_else(|payload| {
         env.counters.panics.add("body");
-        tracing::error!("response body panicked, resetting the stream");
+        let route = telemetry.route_metrics(env).template();
+        run::report_panic("response body panicked, resetting the stream", route, &*payload);
         Some(Part::Failed("body_panicked"))
     })
 }

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use super::wait::{Late, Wait};
 use crate::{
     body::{Body, BodyError, Frame, FrameKind},
-    conn::env::Env,
+    conn::{env::Env, exchange::telemetry::Telemetry},
     limits::Timeouts,
     proto::semantics::is_forbidden_trailer,
 };
@@ -86,13 +86,19 @@ impl Streaming {
 
     /// Returns the next part, with at most `room` bytes of data. Polls the body only if nothing of it is
     /// left.
-    pub(super) fn next(&mut self, env: &mut Env, room: usize, cx: &mut Context<'_>) -> Part {
+    pub(super) fn next(
+        &mut self,
+        env: &mut Env,
+        telemetry: &Telemetry,
+        room: usize,
+        cx: &mut Context<'_>,
+    ) -> Part {
         if env.is_draining() {
             self.body.drain();
         }
         if self.piece.is_empty()
             && matches!(self.end, PieceEnd::Unknown)
-            && let Some(part) = self.poll_body(env, cx)
+            && let Some(part) = self.poll_body(env, telemetry, cx)
         {
             return part;
         }
@@ -107,7 +113,12 @@ impl Streaming {
 
     /// Returns the end of the reply if it comes next: an end needs no window. Called while the window is used
     /// up. Takes no data from the body, with the exception of one event of an event stream.
-    pub(super) fn next_end(&mut self, env: &mut Env, cx: &mut Context<'_>) -> Option<Part> {
+    pub(super) fn next_end(
+        &mut self,
+        env: &mut Env,
+        telemetry: &Telemetry,
+        cx: &mut Context<'_>,
+    ) -> Option<Part> {
         let is_data_next = !self.piece.is_empty()
             || matches!(self.end, PieceEnd::Unknown)
                 && self.body.poll_kind(cx) == Poll::Ready(FrameKind::Data);
@@ -115,7 +126,7 @@ impl Streaming {
             self.wait.for_window(env.now, self.written);
             return None;
         }
-        match self.next(env, 0, cx) {
+        match self.next(env, telemetry, 0, cx) {
             Part::Data { is_last: false, .. } => {
                 self.wait.for_window(env.now, self.written);
                 None
@@ -150,14 +161,14 @@ impl Streaming {
     }
 
     /// Takes the next piece from the body. Returns a part if there is none.
-    fn poll_body(&mut self, env: &mut Env, cx: &mut Context<'_>) -> Option<Part> {
+    fn poll_body(&mut self, env: &mut Env, telemetry: &Telemetry, cx: &mut Context<'_>) -> Option<Part> {
         match self.body.poll_frame(cx) {
             Poll::Pending => {
                 self.wait.for_producer(env.now);
                 Some(Part::Pending)
             }
             // It would look like the end.
-            Poll::Ready(Some(Ok(Frame::Data(data)))) if data.is_empty() => self.poll_body(env, cx),
+            Poll::Ready(Some(Ok(Frame::Data(data)))) if data.is_empty() => self.poll_body(env, telemetry, cx),
             Poll::Ready(Some(Ok(Frame::Data(data)))) => {
                 self.wait.for_window(env.now, self.written);
                 self.take_piece(data, cx).err().map(Part::Failed)
@@ -166,7 +177,7 @@ impl Streaming {
                 self.end = PieceEnd::Trailers(trailers);
                 None
             }
-            Poll::Ready(Some(Err(error))) => Some(failed(env, &error)),
+            Poll::Ready(Some(Err(error))) => Some(failed(env, telemetry, &error)),
             Poll::Ready(None) => {
                 self.end = PieceEnd::Nothing;
                 None
@@ -203,9 +214,10 @@ impl Streaming {
     }
 }
 
-fn failed(env: &mut Env, error: &BodyError) -> Part {
+fn failed(env: &mut Env, telemetry: &Telemetry, error: &BodyError) -> Part {
     if env.may_warn() {
-        tracing::warn!(%error, "response body failed, resetting the stream");
+        let route = telemetry.route_metrics(env).template();
+        tracing::warn!(%error, route, "response body failed, resetting the stream");
     }
     Part::Failed("body_failed")
 }

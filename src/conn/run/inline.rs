@@ -12,32 +12,35 @@ use std::{
 use windlass_actors::TaskHandle;
 
 use super::{
+    call::Call,
     started::{RunningHandler, Started},
     watchdog::{self, Watchdog},
 };
 use crate::{
     conn::{
         env::Env,
-        exchange::answers,
         message::{LocalReply, Outcome},
     },
-    metrics::{RouteMetrics, ShardCounters},
     net::ConnId,
     request::Request,
+    response::Response,
     routing::handler::{Chain, HandlerOutput, ResponseFuture},
 };
 
 /// Calls a handler and polls its future once. If it is not ready by then it becomes a task of the shard.
+///
+/// With `instead`, this response of the server takes the place of the handler's, and only the middleware runs.
 pub(super) fn start(
     env: &mut Env,
     id: ConnId,
     seq: u32,
-    route_metrics: &Arc<RouteMetrics>,
     chain: &Arc<Chain>,
     request: Request,
+    instead: Option<Response>,
 ) -> Started {
+    let mut call = Call::new(chain, &request, instead.as_ref());
     let began = env.read_clock();
-    let called = catch_unwind(AssertUnwindSafe(|| match chain.call(request) {
+    let called = catch_unwind(AssertUnwindSafe(|| match chain.call(request, instead) {
         HandlerOutput::Ready(response) => Ok(response),
         // No wake-up is lost: the task is polled at once, with a waker of its own.
         HandlerOutput::Future(mut future) => {
@@ -48,25 +51,28 @@ pub(super) fn start(
         }
     }));
     let took = env.read_clock().saturating_duration_since(began);
-    watchdog::check(env.timeouts.inline_stall, env.shard, route_metrics, took);
+    watchdog::check(env.timeouts.inline_stall, env.shard, chain.site.route(), took);
     match called {
         Ok(Ok(response)) => Started::Done(response.into()),
         Ok(Err(future)) => {
-            let watchdog = Watchdog::new(env, route_metrics.clone());
-            Started::Running(RunningHandler::Shard(spawn(env, id, seq, watchdog, future)))
+            let watchdog = Watchdog::new(env, chain.site.route().clone());
+            Started::Running(RunningHandler::Shard(spawn(env, id, seq, watchdog, call, future)))
         }
-        Err(_) => {
-            env.counters.panics.add("handler");
-            Started::Done(answers::panicked())
-        }
+        Err(payload) => Started::Done(call.panicked(&*payload).into()),
     }
 }
 
-fn spawn(env: &Env, id: ConnId, seq: u32, watchdog: Watchdog, future: ResponseFuture) -> TaskHandle {
+fn spawn(
+    env: &Env,
+    id: ConnId,
+    seq: u32,
+    watchdog: Watchdog,
+    call: Call,
+    future: ResponseFuture,
+) -> TaskHandle {
     let replies = env.replies.clone();
-    let counters = env.counters.clone();
     env.local.spawn(async move {
-        let outcome = WaitingHandler { future, watchdog, counters }.await;
+        let outcome = WaitingHandler { future, watchdog, call }.await;
         replies.borrow_mut().push(LocalReply { id, seq, outcome });
     })
 }
@@ -75,7 +81,7 @@ fn spawn(env: &Env, id: ConnId, seq: u32, watchdog: Watchdog, future: ResponseFu
 struct WaitingHandler {
     future: ResponseFuture,
     watchdog: Watchdog,
-    counters: Arc<ShardCounters>,
+    call: Call,
 }
 
 impl Future for WaitingHandler {
@@ -87,10 +93,7 @@ impl Future for WaitingHandler {
         self.watchdog.check_since(began);
         match polled {
             Ok(polled) => polled.map(Outcome::from),
-            Err(_) => {
-                self.counters.panics.add("handler");
-                Poll::Ready(answers::panicked())
-            }
+            Err(payload) => Poll::Ready(self.call.panicked(&*payload).into()),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Async routes: a request becomes a job of the pool, and its reply a message to the connection's shard.
 
 use std::{
-    future::{Future, poll_fn},
+    any::Any,
+    future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::Poll,
 };
 
 use http::Version;
@@ -14,98 +15,140 @@ use windlass_actors::{
     pool::{BlockingJob, Job, JobFuture, JobHandle, Refusal},
 };
 
-use super::started::{RunningHandler, Started};
+use super::{
+    call::Call,
+    inline,
+    started::{LateAnswer, RunningHandler, Started},
+};
 use crate::{
     body::{Body, BodySender, Frame},
     conn::{
         env::Env,
-        exchange::answers::{busy, panicked, unavailable},
+        exchange::answers::{busy, unavailable},
         message::{Msg, Outcome},
     },
-    metrics::ShardCounters,
     net::ConnId,
     request::Request,
+    response::Response,
     routing::{
-        handler::{Chain, HandlerKind, HandlerOutput},
+        handler::{Answer, CatchPanic, Chain, ErrorCause, HandlerKind, HandlerOutput},
         table::TableView,
     },
 };
 
-/// Submits a request to the pool. If the pool is full, the result is the response that says so.
-pub(super) fn submit(
+/// Submits a request to the pool. If the pool is full, the response says so, and the middleware surrounds it on
+/// the shard.
+///
+/// With `instead`, this response of the server takes the place of the handler's, and only the middleware runs.
+pub(super) fn start(
     env: &mut Env,
     id: ConnId,
     seq: u32,
     view: &TableView,
     chain: &Arc<Chain>,
     request: Request,
+    instead: Option<Response>,
 ) -> Started {
     let (Some(pool), Some(sender)) = (&view.table.pool, env.sender()) else {
-        return Started::Done(unavailable(
-            "there is no pool",
-            "The server has no workers for this path.\n",
-            1,
-        ));
+        let text = "The server has no workers for this path.\n";
+        let answer = unavailable(ErrorCause::Unavailable, "there is no pool", text, 1);
+        return answered(env, id, seq, chain, request, answer);
     };
     let deadline = env.timeouts.job.and_then(|job| env.now.checked_add(job));
+    let late = LateAnswer::new(chain, &request);
     let job = Box::new(HttpJob {
         window_bytes: window_bytes(env, &request),
         request,
         chain: chain.clone(),
+        instead,
         reply: ReplyTo { sender: Some(sender.clone()), id, seq },
-        counters: env.counters.clone(),
     });
-    match enqueue(pool, job) {
-        Ok(handle) => Started::Running(RunningHandler::Pool(handle, deadline)),
-        Err(()) => {
-            env.counters.refused.add("pool_full");
-            Started::Done(busy(env, seq, "the pool is full"))
+    match submit(pool, job) {
+        Ok(job) => Started::Running(RunningHandler::Pool { job, deadline, late }),
+        Err(Some(job)) => {
+            let HttpJob { request, instead, .. } = *job;
+            match instead {
+                Some(response) => inline::start(env, id, seq, chain, request, Some(response)),
+                None => {
+                    env.counters.refused.add("pool_full");
+                    let answer = busy(env, seq, "the pool is full");
+                    answered(env, id, seq, chain, request, answer)
+                }
+            }
         }
+        Err(None) => Started::Done(busy(env, seq, "the pool is full").response.into()),
     }
 }
 
-/// Submits a job to the lane that its handler needs. A job that the pool refuses does not reply.
+/// Runs the middleware around an answer of the server, on the shard.
+fn answered(
+    env: &mut Env,
+    id: ConnId,
+    seq: u32,
+    chain: &Arc<Chain>,
+    request: Request,
+    answer: Answer,
+) -> Started {
+    let response = chain.site.shaped(&chain.site.keep(&request), answer);
+    if chain.layers.is_empty() {
+        return Started::Done(response.into());
+    }
+    inline::start(env, id, seq, chain, request, Some(response))
+}
+
+/// Submits a job to the lane that its handler needs. Returns the job if the pool refuses it.
 ///
 /// The job has no deadline of its own. Its connection has one, which does not run while the process is
 /// stopped, and cancels the job.
-fn enqueue(pool: &Pool, job: Box<HttpJob>) -> Result<JobHandle, ()> {
-    match job.chain.kind() {
-        HandlerKind::Async | HandlerKind::Tokio => {
-            pool.submit(job, None).map_err(|rejected| rejected.job.refuse(rejected.reason))
-        }
-        HandlerKind::Sync | HandlerKind::Shard => {
-            pool.submit_blocking(job, None).map_err(|rejected| rejected.job.refuse(rejected.reason))
-        }
+fn submit(pool: &Pool, job: Box<HttpJob>) -> Result<JobHandle, Option<Box<HttpJob>>> {
+    let refused: Box<dyn Any> = match job.chain.kind() {
+        HandlerKind::Async | HandlerKind::Tokio => match pool.submit(job, None) {
+            Ok(job) => return Ok(job),
+            Err(rejected) => rejected.job,
+        },
+        HandlerKind::Sync | HandlerKind::Shard => match pool.submit_blocking(job, None) {
+            Ok(job) => return Ok(job),
+            Err(rejected) => rejected.job,
+        },
+    };
+    let mut job = refused.downcast::<HttpJob>().ok();
+    if let Some(job) = &mut job {
+        job.reply.disarm();
     }
+    Err(job)
 }
 
 /// One request as a job of the pool.
 struct HttpJob {
     request: Request,
     chain: Arc<Chain>,
+    /// Response of the server that takes the place of the handler's.
+    instead: Option<Response>,
     reply: ReplyTo,
-    counters: Arc<ShardCounters>,
     window_bytes: usize,
 }
 
 impl HttpJob {
     fn refused(mut self: Box<Self>, why: Refusal) {
-        match why {
+        let answer = match why {
             // The connection answers by itself, or is gone.
-            Refusal::Full | Refusal::Cancelled | Refusal::Expired => self.reply.disarm(),
-            _ => self.reply.send_now(unavailable("the server is stopping", "The server is stopping.\n", 1)),
-        }
+            Refusal::Full | Refusal::Cancelled | Refusal::Expired => return self.reply.disarm(),
+            _ => {
+                unavailable(ErrorCause::Unavailable, "the server is stopping", "The server is stopping.\n", 1)
+            }
+        };
+        let kept = self.chain.site.keep(&self.request);
+        self.reply.send_now(self.chain.site.shaped(&kept, answer).into());
     }
 }
 
 impl Job for HttpJob {
     fn run(self: Box<Self>) -> JobFuture {
         Box::pin(async move {
-            let Self { request, chain, mut reply, counters, window_bytes } = *self;
-            let mut outcome = CatchPanic(pin!(run_chain(&chain, request))).await.unwrap_or_else(|()| {
-                counters.panics.add("handler");
-                panicked()
-            });
+            let Self { request, chain, instead, mut reply, window_bytes } = *self;
+            let mut call = Call::new(&chain, &request, instead.as_ref());
+            let ran = CatchPanic(pin!(run_chain(&chain, request, instead))).await;
+            let mut outcome = ran.unwrap_or_else(|payload| call.panicked(&*payload).into());
             let stream = take_stream(&mut outcome, window_bytes);
             reply.send(outcome).await;
             if let Some((sender, body)) = stream {
@@ -121,13 +164,11 @@ impl Job for HttpJob {
 
 impl BlockingJob for HttpJob {
     fn run(self: Box<Self>) {
-        let Self { request, chain, mut reply, counters, window_bytes } = *self;
+        let Self { request, chain, instead, mut reply, window_bytes } = *self;
+        let mut call = Call::new(&chain, &request, instead.as_ref());
         // Middleware around a sync handler is async. On this lane it blocks the thread while it waits.
-        let ran = catch_unwind(AssertUnwindSafe(|| pollster::block_on(run_chain(&chain, request))));
-        let mut outcome = ran.unwrap_or_else(|_| {
-            counters.panics.add("handler");
-            panicked()
-        });
+        let ran = catch_unwind(AssertUnwindSafe(|| pollster::block_on(run_chain(&chain, request, instead))));
+        let mut outcome = ran.unwrap_or_else(|payload| call.panicked(&*payload).into());
         let stream = take_stream(&mut outcome, window_bytes);
         reply.send_blocking(outcome);
         if let Some((sender, body)) = stream {
@@ -141,8 +182,8 @@ impl BlockingJob for HttpJob {
 }
 
 /// Runs the middleware and the handler on the thread that polls this future.
-async fn run_chain(chain: &Arc<Chain>, request: Request) -> Outcome {
-    match chain.call(request) {
+async fn run_chain(chain: &Arc<Chain>, request: Request, instead: Option<Response>) -> Outcome {
+    match chain.call(request, instead) {
         HandlerOutput::Ready(response) => response.into(),
         HandlerOutput::Future(future) => future.await.into(),
     }
@@ -182,20 +223,6 @@ async fn forward(mut sender: BodySender, mut body: Body) {
             Some(Ok(Frame::Trailers(trailers))) => return sender.finish_with(trailers),
             Some(Err(error)) => return sender.fail(error),
             None => return sender.finish(),
-        }
-    }
-}
-
-/// Future that returns an error if the inner future panics.
-struct CatchPanic<F>(F);
-
-impl<F: Future + Unpin> Future for CatchPanic<F> {
-    type Output = Result<F::Output, ()>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx))) {
-            Ok(polled) => polled.map(Ok),
-            Err(_) => Poll::Ready(Err(())),
         }
     }
 }
@@ -248,7 +275,9 @@ impl ReplyTo {
 impl Drop for ReplyTo {
     fn drop(&mut self) {
         if self.sender.is_some() {
-            self.send_now(unavailable("the job was dropped", "The server dropped this request.\n", 1));
+            let text = "The server dropped this request.\n";
+            let answer = unavailable(ErrorCause::Unavailable, "the job was dropped", text, 1);
+            self.send_now(answer.response.into());
         }
     }
 }

@@ -1,10 +1,14 @@
 //! A handler that was started.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use windlass_actors::{TaskHandle, pool::JobHandle};
 
-use crate::conn::message::Outcome;
+use crate::{
+    conn::{exchange::answers, message::Outcome},
+    request::Request,
+    routing::handler::{Chain, Kept},
+};
 
 /// Result of starting a handler.
 pub(in crate::conn) enum Started {
@@ -18,8 +22,14 @@ pub(in crate::conn) enum Started {
 pub(in crate::conn) enum RunningHandler {
     /// Task of the connection's shard.
     Shard(TaskHandle),
-    /// Job of the pool, and the time at which the connection stops waiting for it.
-    Pool(JobHandle, Option<Instant>),
+    /// Job of the pool.
+    Pool {
+        job: JobHandle,
+        /// Time at which the connection stops waiting for it.
+        deadline: Option<Instant>,
+        /// Present if the program shapes the server's responses.
+        late: Option<Box<LateAnswer>>,
+    },
     /// Stands for a handler in unit tests: its deadline, and whether it was cancelled.
     #[cfg(test)]
     Fake(Option<Instant>, std::rc::Rc<std::cell::Cell<bool>>),
@@ -30,7 +40,7 @@ impl RunningHandler {
     pub(in crate::conn) fn deadline(&self) -> Option<Instant> {
         match self {
             Self::Shard(_) => None,
-            Self::Pool(_, deadline) => *deadline,
+            Self::Pool { deadline, .. } => *deadline,
             #[cfg(test)]
             Self::Fake(deadline, _) => *deadline,
         }
@@ -39,7 +49,7 @@ impl RunningHandler {
     /// Cancels the handler because its time is over.
     pub(in crate::conn) fn expire(&self) {
         match self {
-            Self::Pool(job, _) => job.expire(),
+            Self::Pool { job, .. } => job.expire(),
             _ => self.cancel(),
         }
     }
@@ -48,9 +58,27 @@ impl RunningHandler {
     pub(in crate::conn) fn cancel(&self) {
         match self {
             Self::Shard(task) => task.cancel(),
-            Self::Pool(job, _) => job.cancel(),
+            Self::Pool { job, .. } => job.cancel(),
             #[cfg(test)]
             Self::Fake(_, cancelled) => cancelled.set(true),
         }
+    }
+
+    /// Returns the response to a request whose handler is late.
+    pub(in crate::conn) fn late(&self) -> Outcome {
+        match self {
+            Self::Pool { late: Some(late), .. } => late.0.site.shaped(&late.1, answers::late()).into(),
+            _ => answers::late().response.into(),
+        }
+    }
+}
+
+/// What the response to a late request is shaped with: its route, and what was kept of it.
+pub(in crate::conn) struct LateAnswer(Arc<Chain>, Kept);
+
+impl LateAnswer {
+    /// Returns `None` if the program does not shape the server's responses.
+    pub(super) fn new(chain: &Arc<Chain>, request: &Request) -> Option<Box<Self>> {
+        chain.site.shapes_errors().then(|| Box::new(Self(chain.clone(), chain.site.keep(request))))
     }
 }

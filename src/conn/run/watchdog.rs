@@ -1,11 +1,12 @@
 //! Detects inline handlers that block their shard.
 
 use std::{
+    any::Any,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use crate::{conn::env::Env, metrics::RouteMetrics};
+use crate::{conn::env::Env, metrics::RouteMetrics, routing::handler::PanicReport};
 
 /// Detects when a future of a route blocks its shard for longer than `inline_stall`.
 pub(in crate::conn) struct Watchdog {
@@ -23,6 +24,18 @@ impl Watchdog {
     pub(in crate::conn) fn check_since(&self, began: Instant) {
         check(self.limit, self.shard, &self.route_metrics, began.elapsed());
     }
+
+    /// Returns the path template of the route.
+    #[cfg(feature = "ws")]
+    pub(in crate::conn) fn route(&self) -> &str {
+        self.route_metrics.template()
+    }
+
+    /// Logs a panic of the route's code. `what` says what panicked, and what happens now.
+    #[cfg(feature = "ws")]
+    pub(in crate::conn) fn report_panic(&self, what: &'static str, payload: &(dyn Any + Send)) {
+        report_panic(what, self.route_metrics.template(), payload);
+    }
 }
 
 /// Checks a call of a route's handler that took so long. A call above the limit is counted and logged.
@@ -32,4 +45,10 @@ pub(super) fn check(limit: Duration, shard: usize, route_metrics: &RouteMetrics,
         let route = route_metrics.template();
         tracing::warn!(route, ?took, shard, "inline handler blocked its shard; make the route async");
     }
+}
+
+/// Logs a panic of code that runs on the shard for a route.
+pub(in crate::conn) fn report_panic(what: &'static str, route: &str, payload: &(dyn Any + Send)) {
+    let remedy = "move this part to the pool, with an async route or a pool of the program's own";
+    PanicReport { what, method: None, route, request_id: None, remedy }.log(payload);
 }

@@ -488,8 +488,9 @@ impl Endpoint {
         match polled {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(result)) => self.returned(env, result),
-            Err(_) => {
+            Err(payload) => {
                 env.counters.panics.add("websocket");
+                self.watchdog.report_panic("WebSocket handler panicked, closing the socket", &*payload);
                 self.drop_handler(env);
                 self.close(env, Code::INTERNAL, "the server failed");
             }
@@ -502,7 +503,8 @@ impl Endpoint {
             Ok(()) => self.close(env, Code::NORMAL, ""),
             Err(error) => {
                 if self.state.borrow().closing().may_send() && env.may_warn() {
-                    tracing::warn!(error, "WebSocket handler failed, closing the socket");
+                    let route = self.watchdog.route();
+                    tracing::warn!(error, route, "WebSocket handler failed, closing the socket");
                 }
                 self.close(env, Code::INTERNAL, "the server failed");
             }
@@ -528,8 +530,10 @@ impl Endpoint {
             match polled {
                 Ok(true) => index += 1,
                 Ok(false) => self.drop_source(index),
-                Err(_) => {
+                Err(payload) => {
                     env.counters.panics.add("websocket");
+                    self.watchdog
+                        .report_panic("source of a WebSocket panicked, closing the socket", &*payload);
                     self.drop_source(index);
                     self.close(env, Code::INTERNAL, "the server failed");
                 }

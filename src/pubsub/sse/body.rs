@@ -101,13 +101,15 @@ impl HandlerStream {
     fn run(&mut self) {
         self.phase = Phase::Running;
         let Some((client, start)) = self.start.take() else { return };
-        let Some(local) = Local::current() else { return self.queue.fail() };
+        let Some(local) = Local::current() else {
+            return self.queue.fail("the event stream is not on a shard".into());
+        };
         let queue = self.queue.clone();
         self.handler = Some(local.spawn(async move {
             // The call of the handler can panic too.
             match catch_unwind(AssertUnwindSafe(|| start(client))) {
                 Ok(handler) => run_to_end(&queue, handler).await,
-                Err(_) => queue.handler_panicked(),
+                Err(payload) => queue.handler_panicked(&*payload),
             }
         }));
     }
@@ -141,7 +143,7 @@ impl HandlerStream {
         match self.queue.pop(cx.waker()) {
             QueueItem::Event(event) => Poll::Ready(Some(Ok(event))),
             QueueItem::Empty => Poll::Pending,
-            QueueItem::Failed => Poll::Ready(Some(Err("the handler of the event stream panicked".into()))),
+            QueueItem::Failed(reason) => Poll::Ready(Some(Err(reason.into()))),
             QueueItem::Closed
                 if self.server_drains && !std::mem::replace(&mut self.final_retry_sent, true) =>
             {
@@ -156,11 +158,11 @@ impl HandlerStream {
 async fn run_to_end(queue: &Queue, mut handler: HandlerFuture) {
     let outcome = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Ok),
-        Err(_) => Poll::Ready(Err(())),
+        Err(payload) => Poll::Ready(Err(payload)),
     });
     match outcome.await {
         Ok(()) => queue.close(),
-        Err(()) => queue.handler_panicked(),
+        Err(payload) => queue.handler_panicked(&*payload),
     }
 }
 

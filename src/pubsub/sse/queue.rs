@@ -1,6 +1,7 @@
 //! The queue between a handler and its connection, bounded in events and bytes.
 
 use std::{
+    any::Any,
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -18,6 +19,7 @@ use crate::{
         stream::reconnect_millis,
     },
     replay::{Position, StoreError},
+    routing::handler::panic_message,
 };
 
 /// The queue of one client.
@@ -46,6 +48,8 @@ enum QueuePhase {
 
 struct Contents {
     phase: QueuePhase,
+    /// Reason why the handler has failed.
+    failure: String,
     /// Encoded events and their weights, bytes.
     events: VecDeque<(Bytes, usize)>,
     /// Number of queued and reserved events.
@@ -72,8 +76,8 @@ pub(super) enum QueueItem {
     Empty,
     /// The queue is closed and empty.
     Closed,
-    /// The handler has panicked.
-    Failed,
+    /// The handler has failed, for this reason.
+    Failed(String),
 }
 
 /// The sender's side.
@@ -81,6 +85,7 @@ impl Queue {
     pub(super) fn new(settings: Arc<Settings>, counters: Arc<ShardCounters>) -> Arc<Self> {
         let contents = Contents {
             phase: QueuePhase::Open,
+            failure: String::new(),
             events: VecDeque::new(),
             depth: 0,
             bytes: 0,
@@ -181,14 +186,15 @@ impl Queue {
     }
 
     /// Closes the queue and ends the response body with an error.
-    pub(super) fn fail(&self) {
+    pub(super) fn fail(&self, reason: String) {
+        self.lock().failure = reason;
         self.advance(QueuePhase::Failed);
     }
 
     /// Counts a panic of the handler and fails the queue.
-    pub(super) fn handler_panicked(&self) {
+    pub(super) fn handler_panicked(&self, payload: &(dyn Any + Send)) {
         self.counters.panics.add("handler");
-        self.fail();
+        self.fail(format!("the handler of the event stream panicked: {}", panic_message(payload)));
     }
 
     fn advance(&self, phase: QueuePhase) {
@@ -242,7 +248,7 @@ impl Queue {
             return QueueItem::Event(event);
         }
         match contents.phase {
-            QueuePhase::Failed => QueueItem::Failed,
+            QueuePhase::Failed => QueueItem::Failed(std::mem::take(&mut contents.failure)),
             // A reserved event is still on its way through the store.
             QueuePhase::Closed | QueuePhase::Abandoned if contents.depth == 0 => QueueItem::Closed,
             QueuePhase::Open | QueuePhase::Closed | QueuePhase::Abandoned => {

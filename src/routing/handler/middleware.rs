@@ -1,8 +1,16 @@
 //! Middleware: closures around a handler.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
-use super::{ErasedHandler, HandlerKind, HandlerOutput, ResponseFuture};
+use super::{
+    ErasedHandler, HandlerKind, HandlerOutput, ResponseFuture,
+    call_site::{CallSite, CatchPanic},
+};
 use crate::{
     request::Request,
     response::{IntoResponse, Response},
@@ -71,6 +79,7 @@ impl Layer {
 pub(crate) struct Chain {
     pub(crate) layers: Vec<Layer>,
     pub(crate) handler: Arc<dyn ErasedHandler>,
+    pub(crate) site: CallSite,
 }
 
 impl Chain {
@@ -78,17 +87,23 @@ impl Chain {
         self.handler.kind()
     }
 
-    /// Calls the layers and the handler.
-    pub(crate) fn call(self: &Arc<Self>, request: Request) -> HandlerOutput {
-        self.call_from(0, request)
+    /// Calls the layers and the handler. With `instead`, the layers surround this response of the server, and
+    /// the handler is not called.
+    pub(crate) fn call(self: &Arc<Self>, request: Request, instead: Option<Response>) -> HandlerOutput {
+        self.call_from(0, request, instead)
     }
 
     /// Calls the layers from index `start` on, and the handler.
-    fn call_from(self: &Arc<Self>, start: usize, request: Request) -> HandlerOutput {
+    fn call_from(
+        self: &Arc<Self>,
+        start: usize,
+        request: Request,
+        instead: Option<Response>,
+    ) -> HandlerOutput {
         for (index, layer) in self.layers.iter().enumerate().skip(start) {
             match layer {
                 Layer::Around(middleware) => {
-                    let next = Next { chain: self.clone(), start: index + 1 };
+                    let next = Next { chain: self.clone(), start: index + 1, instead };
                     return HandlerOutput::Future(middleware.wrap(request, next));
                 }
                 Layer::Before(check) => {
@@ -98,7 +113,10 @@ impl Chain {
                 }
             }
         }
-        self.handler.call(request)
+        match instead {
+            None => self.handler.call(request),
+            Some(response) => HandlerOutput::Ready(response),
+        }
     }
 }
 
@@ -106,23 +124,30 @@ impl Chain {
 pub struct Next {
     chain: Arc<Chain>,
     start: usize,
+    /// Response of the server that takes the place of the handler's.
+    instead: Option<Response>,
 }
 
 impl Next {
-    /// Runs the rest of the chain and returns its response.
+    /// Runs the rest of the chain and returns its response. If the inner middleware or the handler panics,
+    /// this is the server's `500`.
     ///
-    /// # Panics
-    ///
-    /// Panics if the inner middleware or the handler panics. The server catches the panic and answers `500`.
+    /// If the server cannot or may not run the handler, for example because no route matches or the body is too
+    /// large, this is the server's answer.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future drops the handler's future at its current `await`.
     pub async fn run(self, request: Request) -> Response {
-        match self.chain.call_from(self.start, request) {
-            HandlerOutput::Ready(response) => response,
-            HandlerOutput::Future(future) => future.await,
-        }
+        let Self { chain, start, instead } = self;
+        let kept = chain.site.keep(&request);
+        let called = catch_unwind(AssertUnwindSafe(|| chain.call_from(start, request, instead)));
+        let outcome = match called {
+            Ok(HandlerOutput::Ready(response)) => return response,
+            Ok(HandlerOutput::Future(future)) => CatchPanic(future).await,
+            Err(payload) => Err(payload),
+        };
+        outcome.unwrap_or_else(|payload| chain.site.panicked(&kept, &*payload))
     }
 }
 

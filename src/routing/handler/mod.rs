@@ -4,16 +4,21 @@
 //! [becomes a response](IntoResponse), or to a future of it. Inline and async routes have the same handler
 //! type, because the dispatch of a route can change while it serves.
 
+mod call_site;
 mod function;
 mod middleware;
+mod on_error;
 
 use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use crate::{extract::RequiredState, request::Request, response::Response};
 
+pub(crate) use call_site::{CallSite, CatchPanic, Kept, PanicReport, panic_message};
 pub use function::{LocalHandler, local};
 pub(crate) use middleware::{Chain, Layer};
 pub use middleware::{Middleware, Next};
+pub(crate) use on_error::{Answer, Asked, OnError};
+pub use on_error::{ErrorCause, ErrorContext};
 
 /// A future of a response. It is polled where it was created.
 #[doc(hidden)]

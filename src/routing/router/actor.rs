@@ -6,9 +6,12 @@ use http::Method;
 use windlass_actors::{Actor, Context, Flow, Reply};
 
 use super::{RouteRegistry, RouterError};
-use crate::routing::{
-    route::{Dispatch, Route},
-    table::{RouteSet, enter},
+use crate::{
+    proto::percent,
+    routing::{
+        route::{Dispatch, Route},
+        table::{RouteSet, enter},
+    },
 };
 
 /// Reply with the result of a change.
@@ -60,6 +63,10 @@ impl Actor for RouterActor {
 }
 
 fn index_of(set: &RouteSet, method: Option<&Method>, path: &str) -> Result<usize, RouterError> {
-    let index = set.list.iter().position(|route| route.method.as_ref() == method && route.path == path);
+    let normal = percent::normalized(path);
+    let is_it = |route: &Route| {
+        route.method.as_ref() == method && (route.path == path || percent::normalized(&route.path) == normal)
+    };
+    let index = set.list.iter().position(is_it);
     index.ok_or_else(|| RouterError::Unknown(format!("{} {path}", method.map_or("(any)", Method::as_str))))
 }

@@ -30,7 +30,9 @@ impl Lookup {
     #[doc(hidden)]
     pub fn find(&self, method: &Method, path: &str) -> Option<&str> {
         match self.0.find(method, path) {
-            Found::Route(index, _) => Some(self.0.route(index).route_metrics.template()),
+            Found::Route(index, _) | Found::NotFoundHandler(index) => {
+                Some(self.0.route(index).route_metrics.template())
+            }
             _ => None,
         }
     }

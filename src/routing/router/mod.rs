@@ -15,9 +15,9 @@ use http::Method;
 use crate::body::{Body, BoxError};
 use crate::{
     request::Request,
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::{
-        handler::{Handler, Layer, Middleware},
+        handler::{ErrorContext, Handler, Layer, Middleware, OnError},
         route::{Dispatch, Route},
         table::RouteSet,
     },
@@ -105,9 +105,13 @@ impl Router {
     /// Adds middleware around all routes: inside the middleware that was added before, and outside that of
     /// groups and routes.
     ///
-    /// Static routes are then served by inline handlers. Responses that the server creates itself do not pass
-    /// the middleware: `404` without a [`not_found`](Self::not_found) handler, `405`, and the answer to
-    /// OPTIONS for a path without an OPTIONS route.
+    /// Static routes are then served by inline handlers.
+    ///
+    /// Responses that the server creates itself pass the middleware too: for the router's middleware `404`, for
+    /// that of all routes at a path `405` and the answer to OPTIONS, and for the route's own `413` and `503`.
+    /// Then [`Next::run`](crate::Next::run) returns the server's response, and the request has no body. Only
+    /// answers to requests without a valid head, and `503` to a request whose handler took too long, do not
+    /// pass it.
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
         self.routes.layers.push(Layer::around(middleware));
@@ -132,6 +136,31 @@ impl Router {
     pub fn not_found<M: 'static>(mut self, handler: impl Handler<M>) -> Self {
         let route = Route::new(Method::GET, "/", handler);
         self.routes.not_found = Some(route.run_inline());
+        self
+    }
+
+    /// Sets a hook for responses that the server creates itself, such as `404`, `405`, `413`, `503` and the
+    /// `500` of a panic. It returns the response to send. Middleware sees that response. Default: a line of
+    /// plain text.
+    ///
+    /// The hook runs on the connection's shard or on the pool and must not block. With a hook, each request that
+    /// runs a handler costs a copy of its head.
+    ///
+    /// ```
+    /// use windlass::{ErrorContext, Response, Router};
+    ///
+    /// fn as_json(context: &ErrorContext<'_>, response: Response) -> Response {
+    ///     let body = format!(r#"{{"status":{},"cause":"{:?}"}}"#, response.status().as_u16(), context.cause());
+    ///     response.with_header("content-type", "application/json").with_body(body)
+    /// }
+    /// let router = Router::new().on_error_response(as_json);
+    /// ```
+    #[must_use]
+    pub fn on_error_response(
+        mut self,
+        hook: impl Fn(&ErrorContext<'_>, Response) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        self.routes.on_error = Some(OnError::new(hook));
         self
     }
 
@@ -214,9 +243,10 @@ mod tests {
             fails(Router::new().route(get("a", handler))).contains("GET a: the path must begin with '/'")
         );
         let twice = Router::new().route(get("/a", handler)).route(get("/a", handler));
-        assert!(fails(twice).contains("GET /a: it is registered twice"));
+        assert!(fails(twice).contains("GET /a: a route with this method and path exists already"));
         let conflict = Router::new().route(get("/{a}", handler)).route(get("/{b}", handler));
-        assert!(fails(conflict).contains("GET /{b}"));
+        let text = "GET /{b}: the route `/{a}` matches the same paths; give the parameters the same names";
+        assert!(fails(conflict).contains(text));
         assert!(fails(Router::new().route(get("/a?b", handler))).contains("'?'"));
     }
 }

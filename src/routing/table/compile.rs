@@ -2,17 +2,19 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use http::{Extensions, HeaderValue};
+use http::{Extensions, HeaderValue, StatusCode};
 
 use super::{
     CompiledPath, CompiledRoute, RouteAction, RouteError, RouteTable, Scope, compiled::Images,
-    exact::ExactPaths, methods::Methods,
+    exact::ExactPaths, methods::Methods, template,
 };
 use crate::{
     metrics::{Metrics, RouteMetrics, UNMATCHED},
+    request::Request,
+    response::Response,
     routing::{
-        handler::{Chain, ErasedHandler, HandlerKind, Layer},
-        route::{Action, Dispatch, PathScope, Route, SUBTREE_PARAM, Shed},
+        handler::{CallSite, Chain, ErasedHandler, HandlerKind, Layer, OnError, erase},
+        route::{Action, BodyMode, Dispatch, PathScope, Route, SUBTREE_PARAM, Shed},
     },
 };
 
@@ -29,6 +31,8 @@ pub(crate) struct RouteSet {
     pub(crate) state: Extensions,
     /// The handler for paths without a route.
     pub(crate) not_found: Option<Route>,
+    /// Shapes the responses that the server creates itself.
+    pub(crate) on_error: Option<OnError>,
 }
 
 impl RouteTable {
@@ -44,22 +48,27 @@ impl RouteTable {
             paths: Vec::new(),
             routes: Vec::new(),
             not_found: None,
+            around_all: None,
             allow_all: HeaderValue::from_static("OPTIONS"),
+            extension_methods: Vec::new(),
             async_routes: 0,
             unmatched: metrics.route(UNMATCHED, "(any)"),
+            on_error: set.on_error.clone(),
             pool: None,
         };
         let mut known = HashMap::new();
         for route in &set.list {
             let index = table.add_route(set, route, metrics.route(&route.path, route.method_name()))?;
             for template in templates(route) {
+                let template =
+                    template::checked(&template).map_err(|problem| RouteError::new(route, problem))?;
                 let path = match known.get(&template) {
                     Some(path) => *path,
-                    None => table.add_path(route, &template)?,
+                    None => table.add_path(route, &template, &known)?,
                 };
                 known.insert(template, path);
                 if !table.paths[path].methods.insert(route.method.as_ref(), index) {
-                    return Err(RouteError::new(route, "it is registered twice"));
+                    return Err(RouteError::new(route, "a route with this method and path exists already"));
                 }
             }
         }
@@ -67,30 +76,33 @@ impl RouteTable {
             let route_metrics = table.unmatched.clone();
             table.not_found = Some(table.add_route(set, route, route_metrics)?);
         }
-        table.finish();
+        table.finish(set);
         Ok(table)
     }
 
-    /// Adds a path and returns its index.
-    fn add_path(&mut self, route: &Route, template: &str) -> Result<usize, RouteError> {
-        if !template.starts_with('/') {
-            return Err(RouteError::new(route, "the path must begin with '/'"));
-        }
-        if !template.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#') {
-            let problem =
-                "the path must be visible ASCII without '?' and '#'; percent-encode other characters";
-            return Err(RouteError::new(route, problem));
-        }
+    /// Adds a path and returns its index. `known` has the other paths.
+    fn add_path(
+        &mut self,
+        route: &Route,
+        template: &str,
+        known: &HashMap<String, usize>,
+    ) -> Result<usize, RouteError> {
         let index = self.paths.len();
         if template.contains(['{', '}']) {
-            self.patterns
-                .insert(template, index)
-                .map_err(|error| RouteError::new(route, error.to_string()))?;
+            let inserted = self.patterns.insert(template, index);
+            inserted.map_err(|error| {
+                let others = known.keys().map(String::as_str);
+                RouteError::new(route, template::problem(template, &error, others))
+            })?;
         } else {
             self.exact.insert(template, index);
         }
-        self.paths
-            .push(CompiledPath { methods: Methods::default(), allow: HeaderValue::from_static("OPTIONS") });
+        self.paths.push(CompiledPath {
+            methods: Methods::default(),
+            allow: HeaderValue::from_static("OPTIONS"),
+            has_rest: template.contains("/{*"),
+            around: None,
+        });
         Ok(index)
     }
 
@@ -108,12 +120,13 @@ impl RouteTable {
                 RouteAction::Static(Images::new(fixed), fixed.clone())
             }
             Action::Static(fixed) => {
-                RouteAction::Chain(Chain { layers, handler: fixed.as_handler() }, Dispatch::Inline)
+                let dispatch = Dispatch::Inline;
+                RouteAction::Chain(self.chain(layers, fixed.as_handler(), &route_metrics, dispatch), dispatch)
             }
             Action::Handler(handler) => {
                 check_dispatch(route, handler.kind(), dispatch)?;
                 check_state(route, handler.as_ref(), &set.state)?;
-                RouteAction::Chain(Chain { layers, handler: handler.clone() }, dispatch)
+                RouteAction::Chain(self.chain(layers, handler.clone(), &route_metrics, dispatch), dispatch)
             }
         };
         let shed = match (&action, route.shed) {
@@ -124,10 +137,59 @@ impl RouteTable {
         Ok(self.routes.len() - 1)
     }
 
-    fn finish(&mut self) {
+    fn chain(
+        &self,
+        layers: Vec<Layer>,
+        handler: Arc<dyn ErasedHandler>,
+        route_metrics: &Arc<RouteMetrics>,
+        dispatch: Dispatch,
+    ) -> Chain {
+        let remedy = match (dispatch, handler.kind()) {
+            (Dispatch::Inline, HandlerKind::Shard) => "move this part to the pool, with a route of its own",
+            (Dispatch::Inline, _) => "make the route async with `run_async`",
+            (Dispatch::Async, _) => "make the handler an `async fn`: a plain `fn` has a thread without tokio",
+        };
+        let site = CallSite::new(route_metrics.clone(), remedy, self.on_error.clone());
+        Chain { layers, handler, site }
+    }
+
+    /// Adds the route whose layers surround answers that no route gives, and returns its index. `None` without
+    /// layers. `routes` are the routes that the layers surround otherwise.
+    ///
+    /// Where these all run on the pool, so does the middleware around the answer: it may need what only the
+    /// pool has.
+    fn add_surrounding(&mut self, layers: &[Layer], routes: &[usize]) -> Option<usize> {
+        if layers.is_empty() {
+            return None;
+        }
+        let is_async = |route: &usize| self.routes[*route].dispatch() == Dispatch::Async;
+        let all_async = !routes.is_empty() && routes.iter().all(is_async);
+        let dispatch = if all_async { Dispatch::Async } else { Dispatch::Inline };
+        let handler = erase(|_: Request| Response::status_only(StatusCode::NOT_FOUND));
+        let chain = self.chain(layers.to_vec(), handler, &self.unmatched, dispatch);
+        self.routes.push(CompiledRoute {
+            route_metrics: self.unmatched.clone(),
+            body: BodyMode::Whole(None),
+            action: RouteAction::Chain(chain, dispatch),
+            shed: Shed::Never,
+        });
+        Some(self.routes.len() - 1)
+    }
+
+    fn finish(&mut self, set: &RouteSet) {
+        self.async_routes = self.routes.iter().filter(|route| route.dispatch() == Dispatch::Async).count();
         self.exact.sort();
+        let everything: Vec<_> = (0..self.routes.len()).collect();
+        self.around_all = self.add_surrounding(&set.layers, &everything);
         let mut all = Vec::new();
-        for path in &mut self.paths {
+        for index in 0..self.paths.len() {
+            let routes: Vec<_> = self.paths[index].methods.routes().collect();
+            let layers = self.common_layers(&routes);
+            let around = if layers.len() == set.layers.len() { self.around_all } else { None };
+            let around = around.or_else(|| self.add_surrounding(&layers, &routes));
+            let path = &mut self.paths[index];
+            path.around = around;
+            self.extension_methods.extend(path.methods.others().cloned());
             let methods = path.methods.allowed();
             path.allow = allow_header(&methods);
             all.extend(methods);
@@ -137,7 +199,22 @@ impl RouteTable {
         if !all.is_empty() {
             self.allow_all = allow_header(&all);
         }
-        self.async_routes = self.routes.iter().filter(|route| route.dispatch() == Dispatch::Async).count();
+    }
+
+    /// Returns the outer layers that all these routes share.
+    fn common_layers(&self, routes: &[usize]) -> Vec<Layer> {
+        let layers = |route: &usize| match &self.routes[*route].action {
+            RouteAction::Static(..) => &[],
+            RouteAction::Chain(chain, _) => chain.layers.as_slice(),
+        };
+        let Some((first, others)) = routes.split_first() else { return Vec::new() };
+        let mut common = layers(first);
+        for other in others {
+            let is_same = |(one, other): &(&Layer, &Layer)| one.is_same(other);
+            let length = common.iter().zip(layers(other)).take_while(is_same).count();
+            common = &common[..length];
+        }
+        common.to_vec()
     }
 }
 

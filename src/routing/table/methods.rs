@@ -16,6 +16,22 @@ pub(super) struct Methods {
 }
 
 impl Methods {
+    /// Returns `true` for methods with a fixed slot.
+    pub(super) fn has_slot(method: &Method) -> bool {
+        slot(method).is_some()
+    }
+
+    /// Returns the routes.
+    pub(super) fn routes(&self) -> impl Iterator<Item = usize> {
+        let others = self.others.iter().map(|(_, route)| *route);
+        self.common.iter().flatten().copied().chain(others).chain(self.any)
+    }
+
+    /// Returns the methods without a fixed slot.
+    pub(super) fn others(&self) -> impl Iterator<Item = &Method> {
+        self.others.iter().map(|(method, _)| method)
+    }
+
     /// Adds a route. `None` stands for all methods without a route of their own.
     ///
     /// Returns `false` if the method already has a route.

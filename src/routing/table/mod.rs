@@ -9,6 +9,7 @@ mod error;
 mod exact;
 mod methods;
 mod scope;
+mod template;
 mod view;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 use windlass_actors::Pool;
 
-use crate::metrics::RouteMetrics;
+use crate::{metrics::RouteMetrics, routing::handler::OnError};
 
 pub(crate) use compile::RouteSet;
 pub(crate) use compiled::{CompiledRoute, RouteAction};
@@ -36,11 +37,17 @@ pub(crate) struct RouteTable {
     routes: Vec<CompiledRoute>,
     /// Index of the route for unmatched paths.
     not_found: Option<usize>,
+    /// Index of the route whose layers surround answers to unmatched paths. `None` if the server has no layers.
+    around_all: Option<usize>,
     /// Value of `Allow` for `OPTIONS *`: the methods of all paths.
     allow_all: HeaderValue,
+    /// Methods of all routes that are not in the standards.
+    extension_methods: Vec<Method>,
     pub(crate) async_routes: usize,
     /// Metrics of requests without a route.
     pub(crate) unmatched: Arc<RouteMetrics>,
+    /// Shapes the responses that the server creates itself.
+    pub(crate) on_error: Option<OnError>,
     /// Present if the table has an async route.
     pub(crate) pool: Option<Pool>,
 }
@@ -50,18 +57,74 @@ struct CompiledPath {
     methods: Methods,
     /// Value of the `Allow` header.
     allow: HeaderValue,
+    /// The last parameter matches the rest of the path.
+    has_rest: bool,
+    /// Index of the route whose layers surround answers that no route of the path gives.
+    around: Option<usize>,
+}
+
+/// Path parameters that a lookup found.
+pub(crate) struct PathParams<'t, 'p> {
+    values: matchit::Params<'t, 'p>,
+    /// The last parameter matches the rest of the path.
+    pub(crate) has_rest: bool,
+}
+
+impl<'p> PathParams<'_, 'p> {
+    /// Iterates over the names and the values as sent.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'p str)> {
+        self.values.iter()
+    }
+
+    /// Returns `true` if a value is percent-encoded.
+    fn are_encoded(&self) -> bool {
+        self.values.iter().any(|(_, value)| value.as_bytes().contains(&b'%'))
+    }
 }
 
 /// Result of a lookup.
 pub(crate) enum Found<'t, 'p> {
     /// Index of the route, and the path parameters.
-    Route(usize, Option<matchit::Params<'t, 'p>>),
+    Route(usize, Option<PathParams<'t, 'p>>),
+    /// Index of the handler for unmatched paths.
+    NotFoundHandler(usize),
+    /// No route serves the request.
+    Unserved(Unserved<'t>),
+}
+
+/// A request that no route serves.
+pub(crate) struct Unserved<'t> {
+    pub(crate) reason: Reason<'t>,
+    /// Index of the route whose layers surround the answer.
+    pub(crate) around: Option<usize>,
+}
+
+/// Reason why no route serves a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reason<'t> {
+    /// The path is unknown.
+    NotFound,
     /// The path has no route for the method. The value is for the `Allow` header.
     NotAllowed(&'t HeaderValue),
     /// An OPTIONS request for a path without an OPTIONS route. The value is for the `Allow` header.
     Options(&'t HeaderValue),
-    /// The path is unknown.
-    Nothing,
+    /// The method is in no standard and no route has it.
+    UnknownMethod,
+    /// The request asks for a tunnel.
+    Tunnel,
+}
+
+impl Found<'_, '_> {
+    /// Returns `true` if the path must be [normalized](crate::proto::percent::normalized) and looked up again: an encoded
+    /// byte of it may stand for a plain one.
+    pub(crate) fn may_change(&self, path: &str) -> bool {
+        match self {
+            Self::Route(_, None) => false,
+            // What the parameters do not hold is equal to the route's template, which is normalized.
+            Self::Route(_, Some(params)) => params.are_encoded(),
+            Self::NotFoundHandler(_) | Self::Unserved(_) => path.contains('%'),
+        }
+    }
 }
 
 impl RouteTable {
@@ -70,20 +133,59 @@ impl RouteTable {
         let (path, params) = match self.exact.find(path.as_bytes()) {
             Some(index) => (&self.paths[index], None),
             None => match self.patterns.at(path) {
-                Ok(found) => (&self.paths[*found.value], Some(found.params)),
-                Err(_) => return self.not_found.map_or(Found::Nothing, |route| Found::Route(route, None)),
+                Ok(found) => {
+                    let path = &self.paths[*found.value];
+                    (path, Some(PathParams { values: found.params, has_rest: path.has_rest }))
+                }
+                Err(_) => return self.unmatched(method),
             },
         };
         match path.methods.find(method) {
             Some(route) => Found::Route(route, params),
-            None if *method == Method::OPTIONS => Found::Options(&path.allow),
-            None => Found::NotAllowed(&path.allow),
+            None => Found::Unserved(Unserved { reason: self.refusal(method, path), around: path.around }),
         }
     }
 
-    /// Returns the value of `Allow` for `OPTIONS *`.
-    pub(crate) fn allow_all(&self) -> &HeaderValue {
-        &self.allow_all
+    /// Returns the result for a path that no route matches.
+    #[cold]
+    fn unmatched<'t>(&'t self, method: &Method) -> Found<'t, 'static> {
+        match self.not_found {
+            Some(handler) => Found::NotFoundHandler(handler),
+            None if !self.knows(method) => self.unserved(Reason::UnknownMethod),
+            None => self.unserved(Reason::NotFound),
+        }
+    }
+
+    /// Returns the reason why no route of a path serves a method.
+    #[cold]
+    fn refusal<'t>(&self, method: &Method, path: &'t CompiledPath) -> Reason<'t> {
+        match *method {
+            Method::OPTIONS => Reason::Options(&path.allow),
+            _ if self.knows(method) => Reason::NotAllowed(&path.allow),
+            _ => Reason::UnknownMethod,
+        }
+    }
+
+    /// Returns the result for `OPTIONS *`.
+    pub(crate) fn options_for_all(&self) -> Found<'_, 'static> {
+        self.unserved(Reason::Options(&self.allow_all))
+    }
+
+    /// Returns the result for a request that matches no path.
+    pub(crate) fn unserved<'t>(&'t self, reason: Reason<'t>) -> Found<'t, 'static> {
+        Found::Unserved(Unserved { reason, around: self.around_all })
+    }
+
+    /// Returns the index of the route whose layers surround answers to unmatched paths.
+    pub(crate) fn around_all(&self) -> Option<usize> {
+        self.around_all
+    }
+
+    /// Returns `true` for methods of the standards, and for those that a route has.
+    fn knows(&self, method: &Method) -> bool {
+        Methods::has_slot(method)
+            || matches!(*method, Method::TRACE | Method::CONNECT)
+            || self.extension_methods.contains(method)
     }
 
     /// Returns a route by its index.

@@ -19,7 +19,10 @@ impl TableView {
     pub(crate) fn new(table: Arc<RouteTable>, context: Arc<Context>) -> Arc<Self> {
         let copy_chain = |route: &CompiledRoute| match &route.action {
             RouteAction::Static(..) => None,
-            RouteAction::Chain(chain, _) => Some(Arc::new(chain.clone())),
+            RouteAction::Chain(chain, _) => {
+                let site = chain.site.on_shard(context.counters.clone());
+                Some(Arc::new(Chain { site, ..chain.clone() }))
+            }
         };
         let chains = table.routes.iter().map(copy_chain).collect();
         Arc::new(Self { table, context, chains })

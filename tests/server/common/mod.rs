@@ -4,6 +4,7 @@ pub(crate) mod bodies;
 #[path = "../../support/eventually.rs"]
 mod eventually;
 mod hold;
+pub(crate) mod logs;
 mod peer;
 mod reply;
 

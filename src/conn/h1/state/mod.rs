@@ -393,14 +393,14 @@ impl Replies {
         }
     }
 
-    /// Cancels handlers whose deadline has passed and puts `answer` in the place of their replies.
-    pub(super) fn expire(&mut self, now: Instant, answer: impl Fn() -> Outcome) {
+    /// Cancels handlers whose deadline has passed and puts the server's answers in the place of their replies.
+    pub(super) fn expire(&mut self, now: Instant) {
         for QueuedReply { state, .. } in &mut self.queue {
             if let ReplyState::Running(task) = state
                 && task.deadline().is_some_and(|deadline| deadline <= now)
             {
                 task.expire();
-                *state = ReplyState::Ready(answer());
+                *state = ReplyState::Ready(task.late());
             }
         }
     }

@@ -12,7 +12,7 @@ use http::StatusCode;
 use super::*;
 use crate::{
     body::Body,
-    conn::exchange::{answers, telemetry::Telemetry},
+    conn::exchange::telemetry::Telemetry,
     metrics::HttpVersion,
     proto::h1::{self as proto, Exchange, Framing, Method, Version, encode},
 };
@@ -157,7 +157,7 @@ fn who_closes_depends_on_the_reading_side_once_no_reply_is_owed() {
         };
         assert_eq!(ending(&state(name), &none), expected, "{name}");
         let mut owed = Replies::default();
-        owed.push_ready(context(Method::Get), answers::late());
+        owed.push_ready(context(Method::Get), outcome(503));
         assert_eq!(ending(&state(name), &owed), None, "{name}: a reply is owed");
     }
 }
@@ -221,7 +221,7 @@ fn late_handlers_are_cancelled_and_answered_for() {
     let (_, in_time) = run(&mut replies, Some(now + Duration::from_secs(1)));
     let (_, untimed) = run(&mut replies, None);
     assert_eq!(replies.deadline(), Some(now));
-    replies.expire(now, || outcome(503));
+    replies.expire(now);
     assert_eq!([&late, &in_time, &untimed].map(|cancelled| cancelled.get()), [true, false, false]);
     assert_eq!((pop_status(&mut replies), pop_status(&mut replies)), (Some(503), None));
     assert_eq!(replies.deadline(), Some(now + Duration::from_secs(1)));

@@ -1,0 +1,30 @@
+//! One call of a handler: what answers the request if the handler panics.
+
+use std::{any::Any, sync::Arc};
+
+use crate::{
+    request::Request,
+    response::Response,
+    routing::handler::{Chain, Kept},
+};
+
+/// One call of a route's middleware and handler.
+pub(super) struct Call {
+    chain: Arc<Chain>,
+    kept: Kept,
+    /// Copy of the server's response that the middleware surrounds instead of a handler.
+    spare: Option<Response>,
+}
+
+impl Call {
+    pub(super) fn new(chain: &Arc<Chain>, request: &Request, instead: Option<&Response>) -> Self {
+        let spare = instead.map(Response::duplicate);
+        Self { chain: chain.clone(), kept: chain.site.keep(request), spare }
+    }
+
+    /// Counts and logs a panic, and returns the response.
+    pub(super) fn panicked(&mut self, payload: &(dyn Any + Send)) -> Response {
+        let response = self.chain.site.panicked(&self.kept, payload);
+        self.spare.take().unwrap_or(response)
+    }
+}
