@@ -22,6 +22,6 @@ pub(crate) fn alone(test: &str) -> bool {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("1 passed"), "no such test: {test}");
+    assert!(text.contains("1 passed"), "test {test} did not run: it does not exist or is ignored");
     false
 }

@@ -101,7 +101,9 @@ impl BodySender {
         Ok(())
     }
 
-    /// Queues bytes if the window has room. Never waits. Skips empty bytes.
+    /// Queues bytes unless the window is full. Never waits.
+    ///
+    /// The bytes may exceed the rest of the window. Empty bytes are not queued.
     ///
     /// # Errors
     ///

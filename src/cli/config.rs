@@ -21,15 +21,15 @@ use windlass::{EngineKind, Limits, ListenOptions, PoolSettings, Timeouts, Truste
 pub(super) struct Config {
     /// Addresses as in `--listen`.
     listen: Vec<String>,
-    /// See `--tls-cert`.
+    /// File with the certificate chain, in PEM, as in `--tls-cert`.
     tls_cert: Option<PathBuf>,
-    /// See `--tls-key`.
+    /// File with the private key, in PEM, as in `--tls-key`.
     tls_key: Option<PathBuf>,
     /// Listeners with their own settings.
     listener: Vec<ListenerConfig>,
     pub(super) engine: EngineKind,
     shards: Option<usize>,
-    /// See `--cores`.
+    /// Cores that the shards are pinned to, as in `--cores`.
     cores: Option<String>,
     /// Shards are not pinned to cores.
     unpinned: bool,

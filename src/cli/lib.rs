@@ -106,7 +106,7 @@ fn diagnose() -> ExitCode {
     ExitCode::from(report.exit_status())
 }
 
-/// Returns exit status 0 for a good result, 1 for a bad one, and 2 if there is none.
+/// Returns exit status 0 for a good result and 1 for a bad one. Prints an error and returns 2.
 fn judged(outcome: Result<bool, String>) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -19,7 +19,8 @@ use crate::{
     tls::{Acceptor, Negotiated, Session, SessionError, SessionEvent},
 };
 
-/// Maximum size of a ClientHello that waits for a turn, in bytes. A valid one is smaller.
+/// Maximum size of a ClientHello, in bytes, while it waits until a turn of the event loop has time for its
+/// handshake. A valid one is smaller.
 const HELLO_BYTES: usize = 64 * 1024;
 
 /// Label of a handshake in the report of a drain and as the cause of an end.
@@ -37,7 +38,7 @@ enum Stage {
     Preamble,
     /// No byte of the handshake has come.
     Silent,
-    /// The ClientHello waits for a turn with time for it.
+    /// The ClientHello waits until a turn of the event loop has time for its handshake.
     Waiting,
     Handshake(Session),
     Open(Session),
@@ -168,7 +169,8 @@ impl TlsLayer {
         io.end(Ending::Finish, HANDSHAKE);
     }
 
-    /// Keeps bytes of a ClientHello that waits for a turn.
+    /// Keeps bytes of a ClientHello that waits until a turn of the event loop has time for its handshake.
+    /// Fails the handshake if they exceed [`HELLO_BYTES`].
     fn keep(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
         if self.unread.len() > HELLO_BYTES {
@@ -180,7 +182,8 @@ impl TlsLayer {
         }
     }
 
-    /// Starts the handshake of a ClientHello that has waited for a turn.
+    /// Starts the handshake of a ClientHello that has waited for a turn of the event loop with time for it.
+    /// Has no effect in any other stage.
     pub(super) fn start_handshake(&mut self, env: &mut Env, io: &mut Io, protocol: &mut CurrentProtocol) {
         if !matches!(self.stage, Stage::Waiting) || io.ending != Ending::Open {
             return;

@@ -43,7 +43,8 @@ catalog! {
     SENT COUNTER "windlass_sent_bytes_total" ["shard"] "Sent bytes that the kernel has taken.";
     TIMEOUTS COUNTER "windlass_timeouts_total" ["timer"] "Requests and connections that a timer ended.";
     PROTOCOL_ERRORS COUNTER "windlass_protocol_errors_total" ["cause"]
-        "Requests that violated the protocol, by cause.";
+        "Protocol violations by peers, by cause: PROXY preambles, TLS records, requests, HTTP/2 frames, \
+         WebSocket frames.";
     REFUSED COUNTER "windlass_refused_requests_total" ["cause"] "Valid requests answered with 503, by cause.";
     PANICS COUNTER "windlass_panics_total" ["place"]
         "Caught panics by the code that panicked: handler, hook or body.";

@@ -168,7 +168,7 @@ impl Metrics {
         self.ready.store(ready, SeqCst);
     }
 
-    /// Marks the server as draining. It accepts no new work.
+    /// Marks the server as draining and not ready: it accepts no new work from now on.
     pub(crate) fn start_drain(&self) {
         self.draining.store(true, SeqCst);
         self.set_ready(false);

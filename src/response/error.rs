@@ -71,13 +71,14 @@ impl IntoResponse for Rejection {
     }
 }
 
-/// Converts to `413` for a body above its limit, and to `400` for a body that ended early.
+/// Converts to `413` for a body above its limit, and to `400` for one that is invalid or ended early.
 impl From<BodyError> for Rejection {
     fn from(error: BodyError) -> Self {
         let rejection = match &error {
             BodyError::TooLarge => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is larger than this path accepts")
             }
+            BodyError::Peer(fault) => Self::bad_request(format!("invalid request body: {fault}")),
             _ => Self::bad_request("the request body is incomplete"),
         };
         rejection.with_source(error)
@@ -161,5 +162,12 @@ mod tests {
     fn a_body_above_its_limit_is_a_413() {
         assert_eq!(Rejection::from(BodyError::TooLarge).status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(Rejection::from(BodyError::Aborted).status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn an_invalid_body_is_a_400_that_names_the_fault() {
+        let answer = Rejection::from(BodyError::Peer("the chunk is not valid")).into_response();
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(text(&answer), "invalid request body: the chunk is not valid\n");
     }
 }

@@ -172,7 +172,7 @@ impl Builder {
         Self { router, ..self }
     }
 
-    /// Sets the limits.
+    /// Sets the limits on sizes and counts. For time limits see [`timeouts`](Self::timeouts).
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }

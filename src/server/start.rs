@@ -157,9 +157,9 @@ impl Builder {
         };
         let bound = self.listeners.iter().map(bind_listener).collect::<Result<Vec<_>, _>>()?;
         match inherited.first() {
-            Some((address, _)) => {
-                Err(invalid(&format_args!("the server has no address {address} to listen on")))
-            }
+            Some((address, _)) => Err(invalid(&format_args!(
+                "no listener has its address {address}: add one, or do not pass the socket"
+            ))),
             None => Ok(bound),
         }
     }

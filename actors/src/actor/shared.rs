@@ -19,7 +19,7 @@ pub(crate) struct ActorCounters {
     pub(crate) restart_limit_reached: AtomicU64,
     /// Messages handled after the stop began.
     pub(crate) messages_drained: AtomicU64,
-    /// Messages accepted into a mailbox and never handled.
+    /// Messages that were accepted into a mailbox or a shard's inbox and never handled.
     pub(crate) messages_dropped: Arc<AtomicU64>,
 }
 

@@ -26,7 +26,7 @@ const MAX_RESERVED: usize = 32;
 /// Smallest capacity at which a receiver reserves slots. Below it the capacity is exact for every sender.
 const MIN_CAPACITY_TO_RESERVE: usize = 16;
 
-/// Content of a mailbox.
+/// Entry of a mailbox: a message or a signal.
 pub(crate) enum Envelope<M, S> {
     /// A message. It occupies a slot.
     Message(M),
@@ -146,7 +146,8 @@ impl<M, S> Mailbox<M, S> {
         self.free_slots.close();
     }
 
-    /// Drops and counts all messages in the mailbox, and those that other threads are still pushing.
+    /// Abandons the mailbox: drops all messages in it and counts them. Does not wait for pushes in progress:
+    /// a thread that finishes a push later drops and counts the message itself.
     pub(crate) fn abandon(&self) {
         self.state.store(ABANDONED, Ordering::SeqCst);
         fence(Ordering::SeqCst);

@@ -18,7 +18,7 @@ use std::{io, mem};
 
 use rustix::process::getpriority_process;
 
-/// Shortest time slice that the kernel grants, in nanoseconds.
+/// Time slice that shards request, in nanoseconds: the shortest that the kernel grants.
 const SLICE_NANOS: u64 = 100_000;
 
 /// Requests short time slices for the calling thread. Its nice value stays as it is.

@@ -11,7 +11,7 @@ use crate::client::fault::{Fault, Kind};
 
 /// Capacity reserved for one read.
 const READ_BYTES: usize = 16 * 1024;
-/// Maximum size of a response.
+/// Maximum size of the buffered input, in bytes. More is reported as a malformed response.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Connects to a server.

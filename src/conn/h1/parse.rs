@@ -1,5 +1,5 @@
-//! Parses the input: received bytes are a preamble, heads, bodies or nothing, as the state of the reading
-//! side says.
+//! Parses received bytes according to [`Reading`]: as PROXY preamble, HTTP/2 preface, head or body. In other
+//! states it keeps the bytes for later, or discards them.
 
 use super::{
     H1, body,

@@ -67,7 +67,7 @@ impl H2 {
         }
     }
 
-    /// Writes the head of a reply. Returns `false` if the stream is over.
+    /// Writes the head of a reply. Returns `false`, and writes nothing, if the stream has already ended.
     #[expect(clippy::too_many_arguments, reason = "they are the parts of one head")]
     pub(super) fn write_head(
         &mut self,

@@ -1,5 +1,5 @@
-//! Sends the bodies of replies: each stream that has data in its turn, as far as windows and outbox have
-//! room.
+//! Sends reply bodies and WebSocket data of streams in the order of their priorities, while the windows and
+//! the outbox have room.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

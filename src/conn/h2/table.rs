@@ -70,7 +70,10 @@ impl StreamTable {
         self.alarms.first().filter(|_| self.len > 0).map(|(at, _)| *at)
     }
 
-    /// Removes and returns the next stream whose alarm has come. Its deadline may be later.
+    /// Takes the next stream whose alarm is due out of the table.
+    ///
+    /// The alarm may be older than the stream's deadline. The caller checks the deadline and puts a stream
+    /// that has time left [back](Self::put).
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Box<Stream>> {
         loop {
             let (at, index) = *self.alarms.first()?;

@@ -57,7 +57,7 @@ pub(super) struct Buffers {
     used: Box<[usize]>,
     /// Number of entries written so far, wrapping.
     tail: u16,
-    /// The value of `tail` that the kernel has seen.
+    /// Value of `tail` at the last [`publish`](Self::publish): the kernel may read the entries before it.
     published: u16,
 }
 

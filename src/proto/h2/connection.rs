@@ -219,8 +219,10 @@ impl Connection {
         matches!(self.state, ConnectionState::Preface | ConnectionState::FirstSettings)
     }
 
-    /// Returns `true` if a frame other than DATA, or a header block, has begun and not ended. Nothing else
-    /// can come until it has (RFC 9113 §4.3), so it must not take for ever.
+    /// Returns `true` while a frame or a header block is incomplete. The caller then applies the header
+    /// timeout.
+    ///
+    /// Payloads of DATA frames and of unknown types do not count: they are not kept.
     pub fn is_mid_frame(&self) -> bool {
         self.block.is_some() || !self.partial.is_empty()
     }

@@ -260,7 +260,9 @@ impl Head {
         let Seen { scheme, target, .. } = self.seen;
         let is_extended = self.protocol.is_some();
         if is_extended && (self.method != Method::Connect || !limits.connect_protocol) {
-            return self.malformed(":protocol comes without extended CONNECT");
+            return self.malformed(
+                ":protocol needs the method CONNECT and a server that has extended CONNECT enabled",
+            );
         }
         match (is_extended, scheme, target) {
             (true, Some(scheme), Some(target)) => self.judge_target(scheme, target, limits),

@@ -17,8 +17,8 @@ pub enum End {
 }
 
 impl Connection {
-    /// Sends a header section: a head, an interim one, or trailers. `write` appends the block. Returns
-    /// `false` if the stream is over.
+    /// Writes a header section: a head, an interim head or trailers. `write` appends the block. Returns
+    /// `false`, and writes nothing, if the stream has already ended.
     pub fn headers_out(
         &mut self,
         stream: Key,

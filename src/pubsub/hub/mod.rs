@@ -64,7 +64,7 @@ pub struct Hub(Arc<Shared>);
 
 struct Shared {
     settings: HubSettings,
-    /// Set when the server starts.
+    /// Fanout and topic of the hub. Unset until the server starts.
     running: OnceLock<Running>,
     /// The hub belongs to a server.
     has_server: AtomicBool,

@@ -112,7 +112,7 @@ impl DurableStore {
     ///
     /// # Errors
     ///
-    /// The sync failed, or the queue is full.
+    /// The sync failed, the queue is full or the store is closed.
     pub fn flush_blocking(&self) -> Result<(), StoreError> {
         let (done, result) = completion();
         self.flush(done);

@@ -46,8 +46,8 @@ pub(crate) enum BodyMode {
 /// Order in which an overloaded shard rejects the requests of routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shed {
-    /// Rejects the route's requests before those of other routes, because its responses take long. Applies to
-    /// all async routes.
+    /// Rejects the route's requests before those of other routes, because its responses take long. Default of
+    /// async routes and of handlers that open a stream or a socket.
     First,
     /// Rejects the route's requests only when it rejects those of all routes.
     Last,

@@ -116,7 +116,7 @@ impl<E: Engine<Connections>> Shard<E> {
         self.last_idle_search = (many == 0).then_some(now);
     }
 
-    /// Starts TLS handshakes that have waited for a turn with time for them.
+    /// Starts waiting TLS handshakes while this turn of the event loop has time for them.
     fn start_handshakes(&mut self) {
         while let Some(id) = self.connections.next_handshake() {
             self.engine

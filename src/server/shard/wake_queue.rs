@@ -112,7 +112,7 @@ impl WakeQueue {
         }
     }
 
-    /// Starts a slice.
+    /// Starts this turn's slice: sets how many places and how much time woken connections get.
     pub(super) fn slice(&mut self, now: Instant) -> Slice {
         if let Some(delay) = self.pending_delay.take().filter(|_| !self.had_event) {
             self.last_delay = delay;

@@ -46,7 +46,7 @@ fn router() -> Router {
         .route(post("/body", count))
 }
 
-/// Stops the process for this time.
+/// Simulates that the process was stopped for this time: moves the clock, and counts the time as paused.
 fn pause(client: &TestClient, by: Duration) {
     client.0.borrow_mut().system.pause(by);
     client.run_due();

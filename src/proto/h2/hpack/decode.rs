@@ -31,14 +31,15 @@ pub enum Short {
     Https,
 }
 
-/// Position in a block.
+/// Position of the decoder in a header block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Nothing: size updates may come.
+    /// Before the first field line: size updates are allowed.
     Start,
-    /// Nothing, and a size update must come: the limit was lowered beneath the table's size.
+    /// Before the first field line, and a size update must come: the limit was lowered beneath the table's
+    /// size.
     StartOfUpdate,
-    /// A field line.
+    /// After a field line: a size update is an error.
     Fields,
 }
 

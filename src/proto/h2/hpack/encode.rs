@@ -1,4 +1,4 @@
-//! Encodes header blocks with the static table and literals that no peer is asked to index.
+//! Encodes header blocks with the static table and with literals without indexing (RFC 7541 §6.2).
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
