@@ -15,6 +15,7 @@
 use std::{
     io,
     os::fd::{BorrowedFd, OwnedFd},
+    time::Duration,
 };
 
 use windlass_actors::Wait;
@@ -252,6 +253,12 @@ pub trait Engine<H: EventHandler>: Sized + 'static {
 
     /// Returns `true` if there is work left, so the next turn must not wait.
     fn pending(&self) -> bool;
+
+    /// Returns for how long a connection has waited whose bytes the kernel holds because no receive buffer was
+    /// free. Zero if there is none.
+    fn starved_for(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Returns `true` if no connection, listener or operation is left. The engine may then be dropped.
     fn is_idle(&self) -> bool;

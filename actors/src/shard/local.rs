@@ -61,6 +61,8 @@ struct LocalState {
     /// Set when the driver has reported a poll in this turn.
     polled: Cell<bool>,
     min_wait: Cell<MinWait>,
+    /// See [`Local::set_backlog`].
+    backlog: Cell<Duration>,
     /// Smallest wait by `min_wait`.
     lag: Cell<Duration>,
     /// Set when the shard accepts no more tasks.
@@ -91,6 +93,7 @@ impl Local {
             paused: Cell::new(Duration::ZERO),
             polled: Cell::new(false),
             min_wait: Cell::new(MinWait::new(now)),
+            backlog: Cell::new(Duration::ZERO),
             lag: Cell::new(Duration::ZERO),
             closing: Cell::new(false),
         }))
@@ -258,6 +261,12 @@ impl Local {
         self.record_wait(now, now.saturating_duration_since(self.0.earliest_arrival.get()));
     }
 
+    /// Sets for how long work has waited that the driver was unable to take up so far. Until the next call it
+    /// counts as [lag](Self::lag), whatever other work waits for.
+    pub fn set_backlog(&self, waited: Duration) {
+        self.0.backlog.set(waited);
+    }
+
     /// Returns the smallest time that work waited for this shard during the last 250 to 500 milliseconds.
     ///
     /// It is zero while the shard has time to wait for work. A single slow turn does not change that, but
@@ -267,6 +276,7 @@ impl Local {
     }
 
     fn record_wait(&self, now: Instant, wait: Duration) {
+        let wait = wait.max(self.0.backlog.get());
         let mut min_wait = self.0.min_wait.get();
         let lag = min_wait.record(now, wait);
         self.0.min_wait.set(min_wait);

@@ -100,9 +100,14 @@ impl Buffers {
         Ok(buffers)
     }
 
-    /// Returns the number of buffers.
-    pub(super) fn count(&self) -> usize {
-        usize::from(self.count)
+    /// Returns the size of one buffer.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        self.buffer_bytes
+    }
+
+    /// Returns the number of bytes that no completion has named since their buffer was provided.
+    pub(super) fn free_bytes(&self) -> usize {
+        usize::from(self.count) * self.buffer_bytes - self.used.iter().sum::<usize>()
     }
 
     /// Returns the received bytes of a completion, or no bytes if the completion names no buffer.
@@ -131,7 +136,7 @@ impl Buffers {
         unsafe { std::slice::from_raw_parts(self.buffer(id).add(start), len) }
     }
 
-    /// Gives the provided buffers to the kernel and returns their number.
+    /// Gives the provided buffers to the kernel and returns their size in bytes.
     pub(super) fn publish(&mut self) -> usize {
         let returned = self.tail.wrapping_sub(self.published);
         if returned > 0 {
@@ -143,7 +148,7 @@ impl Buffers {
             }
             self.published = self.tail;
         }
-        usize::from(returned)
+        usize::from(returned) * self.buffer_bytes
     }
 
     /// Returns the number of buffers that were provided but not published.

@@ -34,6 +34,7 @@ mod ops;
 mod outgoing;
 mod probe;
 mod queues;
+mod starved;
 mod timer;
 mod transfer;
 mod turn;
@@ -44,10 +45,10 @@ mod tests;
 pub use self::probe::{ProbeError, probe};
 
 use std::{
-    collections::VecDeque,
     io,
     marker::PhantomData,
     os::fd::{BorrowedFd, OwnedFd},
+    time::Duration,
 };
 
 use windlass_actors::Wait;
@@ -59,6 +60,7 @@ use self::{
     operations::Socket,
     outgoing::SendPool,
     queues::{Completion, Queues},
+    starved::Starved,
     timer::Timer,
 };
 use crate::net::{
@@ -84,9 +86,7 @@ pub struct Ring<T: Connection> {
     next: usize,
     /// Connections whose state may have changed, each once. The turn acts on them before its system call.
     dirty: Vec<ConnId>,
-    /// Connections whose receive found no free buffer, oldest first.
-    starved: VecDeque<ConnId>,
-    starvations: u64,
+    starved: Starved,
     /// Since the turn began, all completions that were pending at some time were handled.
     is_caught_up: bool,
     /// Accepted sockets may go to another shard while this one has no free slot.
@@ -105,6 +105,7 @@ impl<T: Connection> Ring<T> {
         doorbell: BorrowedFd<'_>,
     ) -> io::Result<Self> {
         let buffers = Buffers::register(&queues, options)?;
+        let starved = Starved::new(buffers.buffer_bytes());
         let doorbell = Doorbell::new(doorbell)?;
         doorbell.arm(&mut queues);
         let options = options.clamped(ops::MAX_SLOTS);
@@ -119,8 +120,7 @@ impl<T: Connection> Ring<T> {
             batch: Vec::with_capacity(options.batch),
             next: 0,
             dirty: Vec::with_capacity(options.batch),
-            starved: VecDeque::new(),
-            starvations: 0,
+            starved,
             is_caught_up: false,
             can_hand_over: false,
             handler_called: false,
@@ -132,7 +132,7 @@ impl<T: Connection> Ring<T> {
     /// Returns the number of receives that found no free buffer. If it keeps growing, there are too few
     /// buffers.
     pub fn starvations(&self) -> u64 {
-        self.starvations
+        self.starved.count()
     }
 }
 
@@ -189,7 +189,14 @@ where
     }
 
     fn pending(&self) -> bool {
-        self.next < self.batch.len() || self.queues.has_completions() || self.can_open()
+        self.next < self.batch.len()
+            || self.queues.has_completions()
+            || self.can_open()
+            || !self.starved.is_empty()
+    }
+
+    fn starved_for(&self) -> Duration {
+        self.starved.longest_wait()
     }
 
     fn is_idle(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The operations that the kernel runs for one connection.
 
-use super::outgoing::Outgoing;
+use super::{outgoing::Outgoing, starved::Place};
 use crate::net::{engine::Connection, socket};
 
 /// A connection of the ring.
@@ -37,6 +37,8 @@ impl Receive {
 /// The receive and the send of a connection.
 pub(super) struct Operations {
     pub(super) receive: Receive,
+    /// Place of a starved connection in the order of waiting. Its next receive keeps it.
+    pub(super) place: Option<Place>,
     /// Bytes taken from the outbox and not sent completely.
     pub(super) outgoing: Outgoing,
     /// The kernel is sending `outgoing`.
@@ -45,7 +47,7 @@ pub(super) struct Operations {
 
 impl Operations {
     pub(super) fn new() -> Self {
-        Self { receive: Receive::New, outgoing: Outgoing::Empty, sending: false }
+        Self { receive: Receive::New, place: None, outgoing: Outgoing::Empty, sending: false }
     }
 
     /// Returns the number of operations in the kernel that use the connection's memory or socket.

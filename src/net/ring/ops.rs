@@ -78,10 +78,13 @@ pub(super) fn receive_multishot(fd: BorrowedFd<'_>, group: u16, tag: Tag) -> squ
     opcode::RecvMulti::new(Fd(fd.as_raw_fd()), group).build().user_data(tag.pack())
 }
 
-/// Receives once into a buffer of `group`.
-pub(super) fn receive_single(fd: BorrowedFd<'_>, group: u16, tag: Tag) -> squeue::Entry {
-    // Length 0 stands for the length of the buffer that the kernel selects.
-    let receive = opcode::Recv::new(Fd(fd.as_raw_fd()), std::ptr::null_mut(), 0).buf_group(group);
+/// Length of a receive that may fill the buffer that the kernel selects.
+pub(super) const WHOLE_BUFFER: usize = 0;
+
+/// Receives at most `bytes` bytes once, into a buffer of `group`.
+pub(super) fn receive_single(fd: BorrowedFd<'_>, bytes: usize, group: u16, tag: Tag) -> squeue::Entry {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let receive = opcode::Recv::new(Fd(fd.as_raw_fd()), std::ptr::null_mut(), bytes).buf_group(group);
     receive.build().flags(squeue::Flags::BUFFER_SELECT).user_data(tag.pack())
 }
 

@@ -6,9 +6,11 @@ use rustix::{io::Errno, net::RecvFlags};
 
 use super::{
     Ring,
+    buffers::GROUP,
     operations::Receive,
-    ops::{self, Kind, Tag},
+    ops::{self, Kind, Tag, WHOLE_BUFFER},
     queues::Completion,
+    starved::Place,
 };
 use crate::net::{
     engine::{Closed, Connection, EventHandler},
@@ -31,6 +33,7 @@ impl<T: Connection> Ring<T> {
         if !completion.has_more() {
             socket.io.receive = Receive::Idle;
         }
+        let place = socket.io.place.take();
         if socket.is_closing() {
             self.free_if_complete(handler, id);
             return;
@@ -45,11 +48,39 @@ impl<T: Connection> Ring<T> {
                 handler.received(id, &mut socket.conn, bytes);
                 if was_paused {
                     self.pause(id);
+                } else if self.starved.is_greedy(len) {
+                    self.cancel_receive(id);
                 }
             }
             1.. => self.discard(handler, id, len),
             0 => self.fin_received(handler, id),
+            error if error == -libc::ENOBUFS => self.starve(id, place),
             error => self.receive_failed(handler, id, -error),
+        }
+    }
+
+    /// Queues a connection whose receive found no free buffer.
+    fn starve(&mut self, id: ConnId, place: Option<Place>) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        socket.io.receive = Receive::Starved;
+        socket.io.place = Some(self.starved.push(id, place));
+    }
+
+    /// Submits the receives of starved connections, as far as there are free buffers for them. They come
+    /// before those of all other connections in the next system call.
+    pub(super) fn feed_starved(&mut self, free_bytes: usize) {
+        self.starved.divide(free_bytes);
+        let mut left = free_bytes;
+        while left > 0
+            && let Some(share) = self.starved.share()
+            && let Some(id) = self.starved.pop()
+        {
+            let starved = self.sockets.get_mut(id).filter(|socket| socket.io.receive == Receive::Starved);
+            if let Some(socket) = starved {
+                socket.io.receive = Receive::Idle;
+                self.receive(id);
+                left = left.saturating_sub(share);
+            }
         }
     }
 
@@ -119,13 +150,6 @@ impl<T: Connection> Ring<T> {
 
     fn receive_failed<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId, errno: i32) {
         match errno {
-            libc::ENOBUFS => {
-                self.starvations += 1;
-                if let Some(socket) = self.sockets.get_mut(id) {
-                    socket.io.receive = Receive::Starved;
-                    self.starved.push_back(id);
-                }
-            }
             // The receive was cancelled or interrupted. It is submitted again if the connection wants bytes.
             libc::ECANCELED | libc::EINTR | libc::EAGAIN => self.mark_dirty(id),
             _ => self.close(handler, id, Closed::Failed(io::Error::from_raw_os_error(errno))),
@@ -135,17 +159,20 @@ impl<T: Connection> Ring<T> {
     /// Submits a receive if the connection wants bytes and no receive is in the kernel.
     ///
     /// The first receive completes only once. Many connections end after their first request, and a multishot
-    /// receive would have to be cancelled then.
+    /// receive would have to be cancelled then. While buffers are scarce, every receive completes once and is
+    /// limited to its share.
     pub(super) fn receive(&mut self, id: ConnId) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        let entry = match socket.io.receive {
-            Receive::New => ops::receive_single,
-            Receive::Idle => ops::receive_multishot,
-            Receive::Armed | Receive::Cancelling | Receive::Starved => return,
+        let share = self.starved.share();
+        let (fd, tag) = (socket.fd.as_fd(), Tag::of_conn(Kind::Receive, id));
+        let entry = match (socket.io.receive, share) {
+            (Receive::Armed | Receive::Cancelling | Receive::Starved, _) => return,
+            (Receive::New | Receive::Idle, Some(share)) => ops::receive_single(fd, share, GROUP, tag),
+            (Receive::New, None) => ops::receive_single(fd, WHOLE_BUFFER, GROUP, tag),
+            (Receive::Idle, None) => ops::receive_multishot(fd, GROUP, tag),
         };
         if socket.wants_bytes() {
             socket.io.receive = Receive::Armed;
-            let entry = entry(socket.fd.as_fd(), super::buffers::GROUP, Tag::of_conn(Kind::Receive, id));
             // SAFETY: the buffers live at least as long as the ring. The socket is closed when the connection
             // leaves its slot, which `in_kernel` prevents until the last completion.
             unsafe { self.queues.push(&entry) }

@@ -7,7 +7,7 @@ use windlass_actors::Wait;
 
 use super::{
     Ring,
-    operations::{Operations, Receive, Socket},
+    operations::{Operations, Socket},
     ops::{Kind, Tag},
     queues::Completion,
 };
@@ -47,7 +47,8 @@ impl<T: Connection> Ring<T> {
 
     /// Arms the timer. Returns `true` if the turn may wait.
     fn prepare_wait(&mut self, wait: Wait) -> bool {
-        if wait == Wait::Poll || self.handler_called || self.queues.has_completions() || self.can_open() {
+        let has_work = self.handler_called || self.queues.has_completions() || !self.starved.is_empty();
+        if wait == Wait::Poll || has_work || self.can_open() {
             return false;
         }
         let until = if let Wait::Until(until) = wait { Some(until) } else { None };
@@ -64,7 +65,9 @@ impl<T: Connection> Ring<T> {
     fn handle_batch<H: EventHandler<Conn = T>>(&mut self, handler: &mut H) -> io::Result<()> {
         self.handle_completions(handler)?;
         let returned = self.buffers.publish();
-        self.retry_starved(returned);
+        let all_handled = !self.starved.is_empty() && !self.queues.has_completions();
+        // Then all bytes are free that no completion has named.
+        self.feed_starved(if all_handled { self.buffers.free_bytes() } else { returned });
         Ok(())
     }
 
@@ -80,12 +83,16 @@ impl<T: Connection> Ring<T> {
     /// for a turn.
     ///
     /// A turn handles one batch, and the kernel completes only a part of what is ready before it ends a wait.
-    /// After a pause of the process both may leave bytes behind that came in time. No operation is submitted
-    /// and no buffer is given back meanwhile, so that there is an end of them.
+    /// After a pause of the process both may leave bytes behind that came in time. The operations that are
+    /// queued are submitted first: a receive among them may complete at once. After that none is submitted
+    /// and no buffer is given back before the end, so that there is an end of the completions.
     pub(super) fn complete_pending<H>(&mut self, handler: &mut H) -> io::Result<bool>
     where
         H: EventHandler<Conn = T>,
     {
+        if !self.is_caught_up {
+            self.queues.enter(false)?;
+        }
         for _ in 0..MAX_PENDING_BATCHES {
             if self.is_caught_up {
                 break;
@@ -97,7 +104,9 @@ impl<T: Connection> Ring<T> {
             self.queues.reap(&mut self.batch, self.options.batch);
             self.is_caught_up = self.batch.is_empty();
         }
-        self.handle_batch(handler)?;
+        self.handle_completions(handler)?;
+        // Starved connections are not resumed here: the bytes of each that is judged are read directly.
+        self.buffers.publish();
         Ok(self.is_caught_up)
     }
 
@@ -116,21 +125,6 @@ impl<T: Connection> Ring<T> {
             Kind::Cancel => self.cancelled(id, completion),
         }
         Ok(())
-    }
-
-    /// Retries receives that found no free buffer, at most as many as buffers may be free.
-    fn retry_starved(&mut self, returned: usize) {
-        // Without an unhandled completion, every buffer is free.
-        let mut free = if self.queues.has_completions() { returned } else { self.buffers.count() };
-        while free > 0 {
-            let Some(id) = self.starved.pop_front() else { return };
-            let starved = self.sockets.get_mut(id).filter(|socket| socket.io.receive == Receive::Starved);
-            if let Some(socket) = starved {
-                socket.io.receive = Receive::Idle;
-                self.mark_dirty(id);
-                free -= 1;
-            }
-        }
     }
 
     /// Acts on the connections whose state may have changed, in the order in which they were marked. The

@@ -6,4 +6,5 @@ mod catching_up;
 mod echo;
 mod endings;
 pub(in crate::net) mod harness;
+mod starvation;
 mod waiting;

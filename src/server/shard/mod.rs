@@ -173,6 +173,7 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
         self.take_local_replies();
         self.visit_woken();
         self.engine.turn(&mut self.connections, wait)?;
+        self.local.set_backlog(self.engine.starved_for());
         self.woken.update_arrivals(self.connections.arrivals(), self.local.now());
         self.make_room();
         self.start_handshakes();

@@ -1,0 +1,115 @@
+//! Connections that wait for a receive buffer, and what one receive may take while there are any.
+//!
+//! Bytes of a connection that arrive while no buffer is free stay in the kernel, and its receive fails: the
+//! connection is starved. As long as somebody starves, and for some turns after that:
+//!
+//! - A receive completes only once and takes at most its share of the buffers.
+//! - A repeated receive that takes many bytes is cancelled, so that it takes a turn like the others.
+//! - Free buffers go to the connections that have starved for longest: their receives are submitted first. A
+//!   connection that finds no buffer again keeps its place.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use windlass_actors::clock;
+
+use crate::net::slots::ConnId;
+
+/// Smallest share of one receive, in bytes. A smaller one costs more completions than it is worth: at 32 KiB
+/// the turn of 200 connections that send without pause comes round in about a tenth of a second.
+const MIN_SHARE_BYTES: usize = 32 * 1024;
+
+/// Number of turns after the last starvation in which receives stay limited. A load that starves somebody in
+/// every other turn does not change its receives each time.
+const SCARCE_TURNS: u32 = 64;
+
+/// Place in the order of waiting. The connection keeps it until it receives something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    number: u64,
+    since: Instant,
+}
+
+/// Connections whose receive found no free buffer.
+pub(super) struct Starved {
+    /// By the number of their place.
+    waiting: BTreeMap<u64, (ConnId, Instant)>,
+    next_number: u64,
+    /// Remaining turns in which receives are limited.
+    scarce_turns: u32,
+    /// Number of bytes that one receive may take while receives are limited.
+    share_bytes: usize,
+    /// Size of one receive buffer.
+    buffer_bytes: usize,
+    /// Number of receives that found no free buffer.
+    count: u64,
+}
+
+impl Starved {
+    pub(super) fn new(buffer_bytes: usize) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            next_number: 0,
+            scarce_turns: 0,
+            share_bytes: buffer_bytes,
+            buffer_bytes,
+            count: 0,
+        }
+    }
+
+    /// Adds a connection whose receive found no free buffer: at its place, or at the end.
+    pub(super) fn push(&mut self, id: ConnId, place: Option<Place>) -> Place {
+        self.count += 1;
+        self.scarce_turns = SCARCE_TURNS;
+        let place = place.unwrap_or_else(|| {
+            self.next_number += 1;
+            Place { number: self.next_number, since: clock::now() }
+        });
+        self.waiting.insert(place.number, (id, place.since));
+        place
+    }
+
+    /// Removes and returns the connection that has waited for longest. It may be gone.
+    pub(super) fn pop(&mut self) -> Option<ConnId> {
+        self.waiting.pop_first().map(|(_, (id, _))| id)
+    }
+
+    /// Ends a turn in which so many bytes are free: divides them among the connections that wait.
+    pub(super) fn divide(&mut self, free_bytes: usize) {
+        if self.waiting.is_empty() {
+            self.scarce_turns = self.scarce_turns.saturating_sub(1);
+            self.share_bytes = self.share_bytes.saturating_mul(2).min(self.buffer_bytes);
+        } else {
+            let share = free_bytes / self.waiting.len();
+            self.share_bytes = share.max(MIN_SHARE_BYTES).min(self.buffer_bytes);
+        }
+    }
+
+    /// Returns the number of bytes that one receive may take, or `None` if receives are not limited.
+    pub(super) fn share(&self) -> Option<usize> {
+        (self.scarce_turns > 0).then_some(self.share_bytes)
+    }
+
+    /// Returns `true` if receives are limited, and a repeated one that took so many bytes must not go on.
+    pub(super) fn is_greedy(&self, bytes: usize) -> bool {
+        self.scarce_turns > 0 && bytes >= self.share_bytes.min(MIN_SHARE_BYTES) / 2
+    }
+
+    /// Returns `true` if no connection waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Returns for how long the connection has waited that has waited for longest.
+    pub(super) fn longest_wait(&self) -> Duration {
+        let Some((_, (_, since))) = self.waiting.first_key_value() else { return Duration::ZERO };
+        clock::now().saturating_duration_since(*since)
+    }
+
+    /// Returns the number of receives that found no free buffer so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+}
