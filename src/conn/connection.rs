@@ -140,8 +140,9 @@ impl Conn {
         env.deadlines.schedule(self.io.id, &mut self.io.timers);
     }
 
-    fn count_activity(&mut self, env: &Env) {
-        let active = self.protocol.is_active();
+    /// Counts the connection as active while a request is in progress or a part of a reply is not sent.
+    pub(super) fn count_activity(&mut self, env: &Env) {
+        let active = self.protocol.is_active() || self.io.unsent;
         if active != self.io.active {
             self.io.active = active;
             if active { env.counters.active.add(1) } else { env.counters.active.sub(1) }
@@ -159,7 +160,7 @@ impl Conn {
             return;
         }
         io.unsent = true;
-        io.timers.start(Timer::Write, env.now, env.timeouts.write_stall);
+        io.timers.start_at(Timer::Write, env.write_deadline());
         if io.timers.is_running(Timer::Stream) {
             io.timers.set(Timer::Stream, env.now, env.timeouts.stream_idle);
         }

@@ -147,11 +147,14 @@ impl Connections {
 
     /// Starts to drain: from here on connections end with their last reply.
     pub(crate) fn start_drain(&mut self) {
-        self.env.drain.get_or_insert_default();
+        self.env.begin_drain();
     }
 
     /// Tells a connection that the server drains.
     pub(crate) fn drain(&mut self, conn: &mut Conn) {
+        if conn.io.timers.is_running(Timer::Write) {
+            conn.io.timers.hasten(Timer::Write, self.env.write_deadline());
+        }
         conn.with_protocol(&mut self.env, CurrentProtocol::advance);
     }
 
@@ -191,6 +194,14 @@ fn timer_expired(protocol: &mut CurrentProtocol, env: &mut Env, io: &mut Io, tim
         return protocol.announce_close(env, io);
     }
     env.counters.timeouts.add(timer.name());
+    if timer == Timer::Write
+        && let Some(counts) = &mut env.drain
+    {
+        *counts.cut.entry("peer_stalled").or_default() += 1;
+        io.cause = "cut";
+        io.ending = Ending::Abort;
+        return;
+    }
     match timer {
         Timer::Idle => {
             io.end(Ending::Finish, timer.name());
@@ -279,10 +290,11 @@ impl EventHandler for Connections {
                 && conn.protocol.rests(&self.env, &mut conn.io)
             {
                 conn.io.open_tap();
+                conn.count_activity(&self.env);
                 return self.env.deadlines.schedule(conn.io.id, &mut conn.io.timers);
             }
         } else {
-            conn.io.timers.set(Timer::Write, self.env.now, self.env.timeouts.write_stall);
+            conn.io.timers.set_at(Timer::Write, self.env.write_deadline());
         }
         conn.with_protocol(&mut self.env, CurrentProtocol::sent);
     }

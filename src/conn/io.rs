@@ -93,7 +93,7 @@ impl Io {
     pub(super) fn time_writing(&mut self, env: &Env, has_unsent: bool) {
         if has_unsent {
             self.unsent = true;
-            self.timers.start(Timer::Write, env.now, env.timeouts.write_stall);
+            self.timers.start_at(Timer::Write, env.write_deadline());
         }
         if self.ending == Ending::Finish && !self.unsent {
             self.timers.clear(Timer::Idle);

@@ -101,6 +101,13 @@ impl Timers {
         }
     }
 
+    /// Starts a timer that expires at this time. A timer that runs already is not changed.
+    pub(super) fn start_at(&mut self, timer: Timer, at: Option<Instant>) {
+        if self.at[timer as usize].is_none() {
+            self.set_at(timer, at);
+        }
+    }
+
     pub(super) fn is_running(&self, timer: Timer) -> bool {
         self.at[timer as usize].is_some()
     }
@@ -109,6 +116,12 @@ impl Timers {
     pub(super) fn set_at(&mut self, timer: Timer, at: Option<Instant>) {
         self.at[timer as usize] = at;
         self.needs_schedule |= at.is_some() && self.checked_at.is_none_or(|checked_at| at < Some(checked_at));
+    }
+
+    /// Makes a timer expire at this time, unless it expires before.
+    pub(super) fn hasten(&mut self, timer: Timer, at: Option<Instant>) {
+        let earliest = self.at[timer as usize].into_iter().chain(at).min();
+        self.set_at(timer, earliest);
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {

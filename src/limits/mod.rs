@@ -158,7 +158,11 @@ pub struct Timeouts {
     /// Time during which a body may be slower than [`body_rate`](Self::body_rate). Default 10 s.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub body_grace: Duration,
-    /// Time that a connection may wait for its next request. Default 60 s. Then the connection closes.
+    /// Time that a connection may wait for its next request. Default 75 s. Then the connection closes.
+    ///
+    /// It must be longer than the idle time of whatever keeps connections to this server open. Common load
+    /// balancers, and upstream pools of NGINX, use a connection again for up to 60 s: a server that closes it
+    /// at the same moment loses the request.
     ///
     /// `None`: idle connections stay open until their peer closes them.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
@@ -224,6 +228,20 @@ pub struct Timeouts {
     /// Time that a draining server waits for requests in progress. Default 30 s.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub grace: Duration,
+    /// Time between the moment at which a draining server stops being ready and the one at which it stops
+    /// accepting. Default 0.
+    ///
+    /// Meanwhile it serves everything as before. Set it to the time that load balancers need to notice that
+    /// the readiness check fails. It comes before [`grace`](Self::grace).
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
+    pub drain_delay: Duration,
+    /// Time that a draining server waits for a peer that takes no byte, or sends none of the body that it has
+    /// begun. Default 5 s. Then the connection is cut and counted as `peer_stalled` in the report.
+    ///
+    /// It begins with the drain, and again with each progress. `None`: such a peer delays the end for up to
+    /// [`grace`](Self::grace).
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
+    pub drain_stall: Option<Duration>,
     /// Time that a connection stays open for another request after a reply while the server drains. Default
     /// 100 ms. The next request of a busy client is often already on its way.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
@@ -238,7 +256,7 @@ impl Default for Timeouts {
             body_idle: Some(Duration::from_secs(30)),
             body_rate: 500,
             body_grace: Duration::from_secs(10),
-            keep_alive: Some(Duration::from_secs(60)),
+            keep_alive: Some(Duration::from_secs(75)),
             age: Some(Duration::from_secs(3600)),
             write_stall: Some(Duration::from_secs(30)),
             linger: Duration::from_secs(2),
@@ -251,6 +269,8 @@ impl Default for Timeouts {
             shed_async: Some(Duration::from_millis(50)),
             shed_all: Some(Duration::from_millis(200)),
             grace: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
+            drain_stall: Some(Duration::from_secs(5)),
             drain_idle: Duration::from_millis(100),
         }
     }

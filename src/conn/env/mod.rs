@@ -142,6 +142,8 @@ pub(crate) struct Env {
     pub(super) may_have_excess: bool,
     /// Set once the server drains.
     pub(super) drain: Option<DrainCounts>,
+    /// Start of the drain here, once `drain` is set.
+    drain_began: Instant,
     last_warning: Option<Instant>,
 }
 
@@ -187,6 +189,7 @@ impl Env {
             balance: Balance::new(common.metrics.clone(), shard, common.shard_connections),
             may_have_excess: false,
             drain: None,
+            drain_began: now,
             last_warning: None,
         }
     }
@@ -237,8 +240,30 @@ impl Env {
     /// those must be counted.
     pub(super) fn check_for_drain(&mut self) {
         if self.metrics.is_draining() {
-            self.drain.get_or_insert_default();
+            self.begin_drain();
         }
+    }
+
+    /// Starts the drain here, once.
+    pub(super) fn begin_drain(&mut self) {
+        if self.drain.is_none() {
+            self.drain = Some(DrainCounts::default());
+            self.drain_began = self.now;
+        }
+    }
+
+    /// Returns the time at which a peer will be too late that has made no progress since `since`: after its
+    /// usual time limit, or earlier while the server drains.
+    pub(super) fn stall_deadline(&self, since: Instant, limit: Option<Duration>) -> Option<Instant> {
+        let usual = limit.and_then(|limit| since.checked_add(limit));
+        let at_drain = self.timeouts.drain_stall.filter(|_| self.is_draining());
+        let at_drain = at_drain.and_then(|stall| since.max(self.drain_began).checked_add(stall));
+        usual.into_iter().chain(at_drain).min()
+    }
+
+    /// Returns the time by which the peer must take a byte.
+    pub(super) fn write_deadline(&self) -> Option<Instant> {
+        self.stall_deadline(self.now, self.timeouts.write_stall)
     }
 
     /// Returns `true` if the server drains.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::Timeouts;
+use crate::conn::env::Env;
 
 /// Error text for a handler or a client whose request body arrives too slowly.
 pub(in crate::conn) const TOO_SLOW: &str = "the request body arrived too slowly";
@@ -36,8 +36,9 @@ impl BodyRate {
 
     /// Returns the time at which the peer will have been too slow: silent for `body_idle`, or below
     /// `body_rate` after `body_grace`.
-    pub(in crate::conn) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
-        let idle = timeouts.body_idle.and_then(|idle| self.last.checked_add(idle));
+    pub(in crate::conn) fn deadline(&self, env: &Env) -> Option<Instant> {
+        let timeouts = &env.timeouts;
+        let idle = env.stall_deadline(self.last, timeouts.body_idle);
         let at_rate = || {
             let earned = Duration::from_secs_f64(self.received as f64 / f64::from(timeouts.body_rate));
             self.since.checked_add(earned.max(timeouts.body_grace))

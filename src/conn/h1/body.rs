@@ -65,7 +65,7 @@ impl H1 {
     /// handler is the one to wait for.
     pub(super) fn body_deadline(&self, env: &Env) -> Option<Instant> {
         match &self.reading {
-            Reading::Body(incoming, _) => incoming.deadline(&env.timeouts),
+            Reading::Body(incoming, _) => incoming.deadline(env),
             _ => None,
         }
     }

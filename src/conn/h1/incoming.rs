@@ -11,8 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::context::RoutedRequest;
 use crate::{
     body::BodySender,
-    conn::exchange::body_rate::BodyRate,
-    limits::Timeouts,
+    conn::{env::Env, exchange::body_rate::BodyRate},
     proto::h1::{self as proto, Reject, Step},
 };
 
@@ -96,8 +95,8 @@ impl Incoming {
 
     /// Returns the time at which the peer will have been too slow; `None` while the handler is the one to
     /// wait for.
-    pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
-        if self.paused { None } else { self.rate.deadline(timeouts) }
+    pub(super) fn deadline(&self, env: &Env) -> Option<Instant> {
+        if self.paused { None } else { self.rate.deadline(env) }
     }
 
     /// Checks the window of a handler that the body is streamed to. While it is full, `waker` is woken when

@@ -67,6 +67,8 @@ enum Promotion {
 
 impl Protocol for H1 {
     fn received(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
+        let idle_since = self.is_idle().then(|| self.last_activity);
+        let queued = io.outbox.len();
         self.last_activity = env.now;
         if self.input.bytes.is_empty() {
             let used = self.parse(env, io, bytes);
@@ -74,6 +76,13 @@ impl Protocol for H1 {
         } else {
             self.input.bytes.extend_from_slice(bytes);
             self.parse_input(env, io);
+        }
+        if let Some(since) = idle_since
+            && self.is_idle()
+            && io.outbox.len() == queued
+        {
+            // Only line ends, which may come before a request.
+            self.last_activity = since;
         }
     }
 

@@ -18,10 +18,19 @@ use crate::{
 };
 
 impl H2 {
+    /// Brings the timers of all streams up to date when the drain begins, which shortens them.
+    pub(super) fn renew_alarms(&mut self, env: &Env) {
+        for key in self.streams.keys(|_| true) {
+            if let Some(stream) = self.streams.take(key) {
+                self.put_back(env, stream);
+            }
+        }
+    }
+
     /// Checks the timers of streams that may have expired.
     pub(super) fn check_alarms(&mut self, env: &mut Env, io: &mut Io) {
         while let Some(stream) = self.streams.take_due(env.now) {
-            match stream.deadline(&env.timeouts) {
+            match stream.deadline(env) {
                 Some((at, late)) if at <= env.now => self.late(env, io, stream, late),
                 _ => self.put_back(env, stream),
             }

@@ -7,8 +7,10 @@ use http::HeaderMap;
 
 use crate::{
     body::{BodyError, BodySender},
-    conn::exchange::body_rate::{BodyRate, TOO_SLOW},
-    limits::Timeouts,
+    conn::{
+        env::Env,
+        exchange::body_rate::{BodyRate, TOO_SLOW},
+    },
     proto::semantics::Reject,
 };
 
@@ -166,7 +168,7 @@ impl Incoming {
     }
 
     /// Returns the time at which the peer will have been too slow.
-    pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<Instant> {
-        if self.is_paused { None } else { self.rate.deadline(timeouts) }
+    pub(super) fn deadline(&self, env: &Env) -> Option<Instant> {
+        if self.is_paused { None } else { self.rate.deadline(env) }
     }
 }

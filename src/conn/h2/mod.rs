@@ -136,6 +136,7 @@ impl Protocol for H2 {
     fn after_event(&mut self, env: &mut Env, io: &mut Io) {
         if env.is_draining() && self.core.state() == ConnectionState::Open {
             self.leave(env, io, "drain");
+            self.renew_alarms(env);
             self.end_endless(env, io);
         }
         if self.has_fin {
@@ -298,7 +299,7 @@ impl H2 {
     }
 
     fn put_back(&mut self, env: &Env, stream: Box<Stream>) {
-        let deadline = stream.deadline(&env.timeouts).map(|(at, _)| at);
+        let deadline = stream.deadline(env).map(|(at, _)| at);
         self.streams.put(stream, deadline);
     }
 

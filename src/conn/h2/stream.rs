@@ -10,10 +10,10 @@ use super::tunnel::Tunnel;
 use super::{incoming::Incoming, streaming::Streaming, wait::Late};
 use crate::{
     conn::{
+        env::Env,
         exchange::{route::MatchedRoute, telemetry::Telemetry},
         run::RunningHandler,
     },
-    limits::Timeouts,
     proto::h2::{Key, encode},
     request::Head,
 };
@@ -86,14 +86,14 @@ impl Stream {
     }
 
     /// Returns the earliest of its deadlines, and what will be late then.
-    pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
-        let body = self.incoming.as_ref().and_then(|incoming| incoming.deadline(timeouts));
+    pub(super) fn deadline(&self, env: &Env) -> Option<(Instant, Late)> {
+        let body = self.incoming.as_ref().and_then(|incoming| incoming.deadline(env));
         let stage = match &self.stage {
             Stage::Collecting(..) | Stage::Discarding => None,
             Stage::Running(_, handler) => handler.deadline().map(|at| (at, Late::Job)),
-            Stage::Streaming(_, streaming) => streaming.deadline(timeouts),
+            Stage::Streaming(_, streaming) => streaming.deadline(env),
             #[cfg(feature = "ws")]
-            Stage::Socket(_, tunnel) => tunnel.deadline(timeouts),
+            Stage::Socket(_, tunnel) => tunnel.deadline(env),
         };
         body.map(|at| (at, Late::Body)).into_iter().chain(stage).min_by_key(|(at, _)| *at)
     }

@@ -12,7 +12,6 @@ use super::wait::{Late, Wait};
 use crate::{
     body::{Body, BodyError, Frame, FrameKind},
     conn::{env::Env, exchange::telemetry::Telemetry},
-    limits::Timeouts,
     proto::semantics::is_forbidden_trailer,
 };
 
@@ -209,8 +208,8 @@ impl Streaming {
     }
 
     /// Returns the time at which the peer or the producer will have been too slow.
-    pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
-        self.wait.deadline(timeouts)
+    pub(super) fn deadline(&self, env: &Env) -> Option<(Instant, Late)> {
+        self.wait.deadline(env)
     }
 }
 

@@ -6,8 +6,7 @@ use bytes::Bytes;
 
 use super::wait::{Late, Wait};
 use crate::{
-    conn::ws::Endpoint,
-    limits::Timeouts,
+    conn::{env::Env, ws::Endpoint},
     net::{Outbox, outbox::Segment},
 };
 
@@ -59,8 +58,8 @@ impl Tunnel {
     }
 
     /// Returns the earliest deadline: of the socket's clock, or of the peer's window.
-    pub(super) fn deadline(&self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
+    pub(super) fn deadline(&self, env: &Env) -> Option<(Instant, Late)> {
         let clock = self.endpoint.deadline().map(|at| (at, Late::Socket));
-        clock.into_iter().chain(self.wait.deadline(timeouts)).min_by_key(|(at, _)| *at)
+        clock.into_iter().chain(self.wait.deadline(env)).min_by_key(|(at, _)| *at)
     }
 }

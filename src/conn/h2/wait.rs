@@ -1,8 +1,8 @@
 //! Events that a stream waits for, and their deadlines.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::{conn::timers::Timer, limits::Timeouts};
+use crate::conn::{env::Env, timers::Timer};
 
 /// Event that a stream has waited for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,14 +72,16 @@ impl Wait {
         }
     }
 
-    pub(super) fn deadline(self, timeouts: &Timeouts) -> Option<(Instant, Late)> {
-        let after = |since: Instant, timeout: Option<Duration>| {
-            timeout.and_then(|timeout| since.checked_add(timeout))
-        };
+    pub(super) fn deadline(self, env: &Env) -> Option<(Instant, Late)> {
+        let timeouts = &env.timeouts;
         match self {
             Self::Nothing => None,
-            Self::Window(since, _) => after(since, timeouts.write_stall).map(|at| (at, Late::Window)),
-            Self::Producer(since) => after(since, timeouts.stream_idle).map(|at| (at, Late::Producer)),
+            Self::Window(since, _) => {
+                env.stall_deadline(since, timeouts.write_stall).map(|at| (at, Late::Window))
+            }
+            Self::Producer(since) => {
+                timeouts.stream_idle.and_then(|idle| since.checked_add(idle)).map(|at| (at, Late::Producer))
+            }
         }
     }
 }

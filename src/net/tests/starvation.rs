@@ -5,6 +5,8 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
+use socket2::{Domain, Socket, Type};
+
 use super::harness::*;
 use crate::net::{ConnId, EngineOptions, Wait};
 
@@ -24,6 +26,15 @@ fn few_buffers() -> [EngineOptions; 2] {
         batch: 32,
         ..EngineOptions::default()
     })
+}
+
+/// Listens with receive buffers of a fixed size, so that the kernel always holds more than one receive takes.
+fn listen<E: TestEngine>(shard: &mut Shard<E>) -> SocketAddr {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    listener.set_recv_buffer_size(1 << 20).unwrap();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener.listen(64).unwrap();
+    shard.listen_on(listener)
 }
 
 /// Peers that never stop sending: before each turn all their sockets are full.
@@ -77,7 +88,7 @@ fn received<E: TestEngine>(shard: &mut Shard<E>) -> Vec<usize> {
 fn peers_that_never_stop_sending_get_equal_shares<E: TestEngine>() {
     for options in few_buffers() {
         let mut shard = Shard::<E>::new(Script::default(), &options);
-        let address = shard.listen();
+        let address = listen(&mut shard);
         let mut crowd = Crowd::new(&mut shard, address);
         // The receives from the time before anybody starved take what they can.
         crowd.turns(&mut shard, PEERS);
@@ -92,7 +103,7 @@ fn peers_that_never_stop_sending_get_equal_shares<E: TestEngine>() {
 fn a_newcomer_gets_its_turn_among_peers_that_never_stop_sending<E: TestEngine>() {
     for options in few_buffers() {
         let mut shard = Shard::<E>::new(Script::default(), &options);
-        let address = shard.listen();
+        let address = listen(&mut shard);
         let mut crowd = Crowd::new(&mut shard, address);
         crowd.turns(&mut shard, PEERS);
         for _ in 0..3 {
@@ -117,7 +128,7 @@ fn a_newcomer_gets_its_turn_among_peers_that_never_stop_sending<E: TestEngine>()
 fn catching_up_reads_a_connection_that_waits_for_a_buffer<E: TestEngine>() {
     for options in few_buffers() {
         let mut shard = Shard::<E>::new(Script::default(), &options);
-        let address = shard.listen();
+        let address = listen(&mut shard);
         let mut crowd = Crowd::new(&mut shard, address);
         crowd.turns(&mut shard, PEERS);
         for index in 0..PEERS {
