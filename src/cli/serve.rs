@@ -13,7 +13,10 @@ use super::{
     sockets, systemd,
     topics::Served,
 };
-use windlass::{Builder, DrainReport, Operations, Router, Server, broker::Broker, topic_routes};
+use windlass::{
+    Builder, DrainReport, Operations, Router, Server, actors::error::ShardFailure, broker::Broker,
+    topic_routes,
+};
 
 /// The reason that a server ended other than by a signal.
 pub(super) enum Failure {
@@ -56,7 +59,7 @@ fn serve(
     let topics = config.topics.broker()?;
     let broker = topics.as_ref().map(|topics| &topics.broker);
     let builder = secure::listen(sockets.into_iter().fold(Server::builder(), Builder::inherit), listeners)?;
-    let builder = builder.lost_log_lines(logs.lost_lines());
+    let builder = builder.lost_log_lines(logs.lost_lines()).on_shard_failure(stop_after_failure);
     life.start();
     let server = Arc::new(start(builder, config, broker)?);
     for address in server.addresses() {
@@ -66,9 +69,21 @@ fn serve(
     life.serve(&server);
     systemd::stopping();
     tracing::info!("draining, send a second signal to stop at once");
-    log_report(&server.drain(None));
+    let report = server.drain(None);
+    log_report(&report);
     life.close();
-    topics.map_or(Ok(()), Served::close).map_err(Failure::Failed)
+    topics.map_or(Ok(()), Served::close).map_err(Failure::Failed)?;
+    match report.system.failures.first() {
+        None => Ok(()),
+        Some(failure) => Err(Failure::Failed(failure.to_string())),
+    }
+}
+
+/// Stops the process like a signal from outside does.
+fn stop_after_failure(_: &ShardFailure) {
+    tracing::error!("a shard has failed, stopping so that the supervisor starts the server again");
+    // Fails only for a signal that does not exist.
+    let _ = signal_hook::low_level::raise(signal_hook::consts::SIGTERM);
 }
 
 fn start(builder: Builder, config: &Config, broker: Option<&Broker>) -> Result<Server, String> {

@@ -16,6 +16,9 @@ pub(crate) enum Msg {
     Drain(mpsc::Sender<(usize, DrainCounts)>),
     /// Reset every connection that has not ended.
     Cut,
+    /// Panic, for a test of a failed shard.
+    #[cfg(test)]
+    Panic,
 }
 
 /// Reply of a handler that ran as a task of the connection's own shard.

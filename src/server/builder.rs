@@ -1,8 +1,8 @@
 //! The settings of a server before it starts.
 
-use std::os::fd::OwnedFd;
+use std::{fmt, os::fd::OwnedFd, sync::Arc};
 
-use windlass_actors::{Cores, Registry, System};
+use windlass_actors::{Cores, Registry, System, error::ShardFailure};
 
 use super::{actors::ActorSetup, engine_kind::EngineKind, operations::Operations, pool::PoolSettings};
 #[cfg(feature = "ws")]
@@ -26,6 +26,16 @@ use crate::{
 pub(super) struct Listener {
     pub(super) listen: Listen,
     pub(super) transport: Transport,
+}
+
+/// Function that is called when a shard has failed.
+#[derive(Clone)]
+pub(super) struct FailureHook(pub(super) Arc<dyn Fn(&ShardFailure) + Send + Sync>);
+
+impl fmt::Debug for FailureHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FailureHook")
+    }
 }
 
 /// Configures and starts a [`Server`](crate::Server).
@@ -62,6 +72,7 @@ pub struct Builder {
     pub(super) h2c_upgrade: bool,
     pub(super) lost_log_lines: Option<LostLogLines>,
     pub(super) actors: Vec<ActorSetup>,
+    pub(super) on_shard_failure: Option<FailureHook>,
 }
 
 impl Builder {
@@ -88,6 +99,7 @@ impl Builder {
             h2c_upgrade: false,
             lost_log_lines: None,
             actors: Vec::new(),
+            on_shard_failure: None,
         }
     }
 
@@ -264,6 +276,17 @@ impl Builder {
     pub fn hub(mut self, hub: &Hub) -> Self {
         self.hubs.push(hub.clone());
         self
+    }
+
+    /// Sets a function that is called when a shard has failed, on its thread. A shard fails through a fault of
+    /// the server itself, or if the kernel refuses it a resource that it cannot do without.
+    ///
+    /// The other shards run on. The failure is logged, and [health](Operations::health) and readiness answer
+    /// `503` from then on. The function should let the program [drain](crate::Server::drain) and end with an
+    /// error, so that its supervisor starts it again.
+    #[must_use]
+    pub fn on_shard_failure(self, hook: impl Fn(&ShardFailure) + Send + Sync + 'static) -> Self {
+        Self { on_shard_failure: Some(FailureHook(Arc::new(hook))), ..self }
     }
 
     /// Sets the registry of named actors. Give it to handlers too, so that they find actors by name. Default:

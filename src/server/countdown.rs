@@ -1,7 +1,10 @@
-//! A time limit that does not run while the process is stopped.
+//! Waits of a drain: a time limit that does not run while the process is stopped, and a delay that can be cut.
 
 use std::{
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    sync::{
+        Condvar, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
     time::{Duration, Instant},
 };
 
@@ -30,6 +33,41 @@ impl Countdown {
                 Err(RecvTimeoutError::Timeout) if !self.left.is_zero() => {}
                 Err(_) => return None,
             }
+        }
+    }
+}
+
+/// A delay that another thread can end.
+#[derive(Default)]
+pub(super) struct Delay {
+    state: Mutex<DelayState>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum DelayState {
+    #[default]
+    NotWaiting,
+    Waiting,
+    Cut,
+}
+
+impl Delay {
+    /// Waits for this time, or until [`cut`](Self::cut) is called. Returns `true` if it was.
+    pub(super) fn wait(&self, time: Duration) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = DelayState::Waiting;
+        let waited = self.changed.wait_timeout_while(state, time, |state| *state != DelayState::Cut);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *state) == DelayState::Cut
+    }
+
+    /// Ends the wait, if there is one.
+    pub(super) fn cut(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state == DelayState::Waiting {
+            *state = DelayState::Cut;
+            self.changed.notify_all();
         }
     }
 }

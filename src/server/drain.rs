@@ -20,12 +20,15 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 impl Server {
     /// Ends the server in an orderly way and returns a report.
     ///
-    /// 1. The readiness check returns `503`.
+    /// 1. The readiness check returns `503`. Then the server serves everything as before for
+    ///    [`Timeouts::drain_delay`](crate::Timeouts::drain_delay).
     /// 2. Each shard accepts the connections in the kernel's queue, then closes its listening sockets.
     /// 3. Requests in progress are answered, over HTTP/1.1 with `Connection: close`. Idle connections and
     ///    event streams end.
-    /// 4. After `grace` the remaining connections are reset. `None` stands for
-    ///    [`Timeouts::grace`](crate::Timeouts::grace).
+    /// 4. A connection whose peer has stalled is reset after
+    ///    [`Timeouts::drain_stall`](crate::Timeouts::drain_stall).
+    /// 5. After `grace` the remaining connections are reset. `None` stands for
+    ///    [`Timeouts::grace`](crate::Timeouts::grace). Without a grace there is no delay either.
     ///
     /// Blocks until the drain is complete, and must not be called on a shard's thread. Another call returns
     /// the same report.
@@ -34,8 +37,9 @@ impl Server {
         drained.get_or_insert_with(|| self.drain_once(grace.unwrap_or(self.grace))).clone()
     }
 
-    /// Ends the grace of a running [`drain`](Self::drain) now. Call it from another thread.
+    /// Ends the delay and the grace of a running [`drain`](Self::drain) now. Call it from another thread.
     pub fn cut(&self) {
+        self.delay.cut();
         self.send_to_shards(|| Msg::Cut, Instant::now() + CUT_TIMEOUT);
     }
 
@@ -57,20 +61,27 @@ impl Server {
 
     fn drain_once(&self, grace: Duration) -> DrainReport {
         let started = Instant::now();
+        self.metrics.set_ready(false);
+        let is_cut = !grace.is_zero() && self.delay.wait(self.drain_delay);
+        let grace = if is_cut { Duration::ZERO } else { grace };
         self.metrics.start_drain();
         let (sender, counts) = mpsc::channel();
-        let deadline = clock::instant_after(started, grace);
+        let began = Instant::now();
+        let deadline = clock::instant_after(began, grace);
         // Without this message a shard reports nothing. A running shard has room in its inbox soon.
-        self.send_to_shards(|| Msg::Drain(sender.clone()), deadline.max(started + CUT_TIMEOUT));
+        self.send_to_shards(|| Msg::Drain(sender.clone()), deadline.max(began + CUT_TIMEOUT));
         drop(sender);
+        let mut report = DrainReport::default();
+        let mut remaining = self.shards_alive();
+        // Requests that are on their way may still publish, while the subscribers are there.
+        remaining = collect(&mut report, &counts, remaining, Countdown::new(self.drain_idle.min(grace)));
         #[cfg(feature = "ws")]
         self.hubs.iter().for_each(crate::pubsub::hub::Hub::drain);
         if let Some(broker) = &self.broker {
             broker.drain(deadline);
         }
-        let mut report = DrainReport::default();
         let grace = Countdown::new(deadline.saturating_duration_since(Instant::now()));
-        let mut remaining = collect(&mut report, &counts, self.inboxes.len(), grace);
+        remaining = collect(&mut report, &counts, remaining, grace);
         if remaining > 0 {
             self.cut();
             remaining = collect(&mut report, &counts, remaining, Countdown::new(CUT_TIMEOUT));
@@ -78,9 +89,17 @@ impl Server {
         if remaining > 0 {
             *report.cut.entry("shard_stuck").or_default() += remaining as u64;
         }
+        if let Some(broker) = &self.broker {
+            broker.stop(Instant::now() + CUT_TIMEOUT);
+        }
         self.stop(&mut report);
         report.duration = started.elapsed();
         report
+    }
+
+    /// Returns the number of shards that have not failed.
+    fn shards_alive(&self) -> usize {
+        self.inboxes.len().saturating_sub(self.system.failures().len())
     }
 
     /// Stops the pool, the actors and the shards, and releases the addresses.

@@ -11,6 +11,8 @@ mod drain_report;
 mod engine;
 mod engine_kind;
 mod error;
+#[cfg(test)]
+mod failing;
 mod fanout;
 mod live;
 mod operations;
@@ -61,6 +63,12 @@ pub struct Server {
     bound: Mutex<Vec<Bound>>,
     /// Default grace of a drain.
     grace: Duration,
+    /// Time from the end of readiness to the start of a drain.
+    drain_delay: Duration,
+    /// Time for which a drain keeps idle connections open.
+    drain_idle: Duration,
+    /// The wait for `drain_delay`.
+    delay: countdown::Delay,
     /// The report of the drain, once it is complete.
     drained: Mutex<Option<DrainReport>>,
     broker: Option<Broker>,

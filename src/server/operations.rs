@@ -20,9 +20,10 @@ use crate::{
 pub struct Operations {
     /// Metrics in the Prometheus text format.
     pub metrics: Option<String>,
-    /// Liveness check. Returns `200` while the shard that serves the request is running.
+    /// Liveness check. Returns `200`, or `503` once a shard has failed.
     pub health: Option<String>,
-    /// Readiness check. Returns `200` while the server accepts new work, and `503` from the start of a drain.
+    /// Readiness check. Returns `200` while the server accepts new work, and `503` from the start of a drain or
+    /// once a shard has failed.
     pub ready: Option<String>,
     /// Metrics as server-sent events, one JSON object a second. The counters are totals since the start.
     ///
@@ -48,10 +49,13 @@ impl Operations {
             let collector = Collector::new(metrics.clone());
             get(path, move |_: Request| scrape(&collector)).run_inline()
         });
-        let health = self.health.as_ref().map(|path| get(path, |_: Request| "ok\n").run_inline());
+        let health = self.health.as_ref().map(|path| {
+            let metrics = metrics.clone();
+            get(path, move |_: Request| health(&metrics)).run_inline()
+        });
         let ready = self.ready.as_ref().map(|path| {
             let metrics = metrics.clone();
-            get(path, move |_: Request| readiness(metrics.is_ready())).run_inline()
+            get(path, move |_: Request| readiness(&metrics)).run_inline()
         });
         let live = self.live.as_ref().map(|path| live::route(path, metrics));
         scrape_route.into_iter().chain(health).chain(ready).chain(live).map(Route::never_shed).collect()
@@ -62,10 +66,23 @@ fn scrape(collector: &Collector) -> Response {
     Response::typed(HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"), collector.text())
 }
 
-fn readiness(is_ready: bool) -> Response {
-    if is_ready {
-        plain(StatusCode::OK, "ready\n")
-    } else {
-        plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+fn health(metrics: &Metrics) -> Response {
+    if has_failed(metrics) { shard_failed() } else { plain(StatusCode::OK, "ok\n") }
+}
+
+fn readiness(metrics: &Metrics) -> Response {
+    match metrics.is_ready() {
+        true if has_failed(metrics) => shard_failed(),
+        true => plain(StatusCode::OK, "ready\n"),
+        false => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
+}
+
+/// Returns `true` if a shard has failed.
+fn has_failed(metrics: &Metrics) -> bool {
+    metrics.system().is_some_and(|system| !system.failures().is_empty())
+}
+
+fn shard_failed() -> Response {
+    plain(StatusCode::SERVICE_UNAVAILABLE, "A shard has failed: restart the server.\n")
 }

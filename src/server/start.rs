@@ -13,6 +13,7 @@ use super::tls;
 use super::{
     Server,
     builder::{Builder, Listener},
+    countdown::Delay,
     engine::{self, ShardParts},
     error::StartError,
     fanout,
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     conn::{Common, Env, Msg},
-    limits::Limits,
+    limits::{Limits, Timeouts},
     metrics::Metrics,
     net::{Bound, EngineOptions, Listen, bind, inherit},
     request::Context,
@@ -54,7 +55,7 @@ impl Builder {
         metrics.bind_errors.add_many("EADDRINUSE", retries);
         #[cfg(feature = "tls")]
         let certificates = tls::certificates(&common.transports, &metrics);
-        let grace = common.timeouts.grace;
+        let Timeouts { grace, drain_delay, drain_idle, .. } = common.timeouts;
         metrics.set_connection_limit(common.shard_connections * shards);
         let options = EngineOptions {
             max_connections: common.shard_connections,
@@ -63,7 +64,14 @@ impl Builder {
         };
         let table = routes.clone();
         let parts = ShardParts {
-            system: || System::builder().name("windlass").cores(self.cores.clone()).registry(&self.registry),
+            system: || {
+                let builder = System::builder().name("windlass").cores(self.cores.clone());
+                let builder = builder.registry(&self.registry);
+                match self.on_shard_failure.clone() {
+                    Some(hook) => builder.on_failure(move |failure| (hook.0)(failure)),
+                    None => builder,
+                }
+            },
             options,
             env: Arc::new(move |local: &Local| Env::new(&common, local.clone(), table.publisher().reader())),
         };
@@ -88,6 +96,9 @@ impl Builder {
             router,
             bound: Mutex::new(bound),
             grace,
+            drain_delay,
+            drain_idle,
+            delay: Delay::default(),
             drained: Mutex::default(),
             broker,
             #[cfg(feature = "ws")]

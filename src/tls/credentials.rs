@@ -10,7 +10,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use super::{error::TlsError, validity};
+use super::{clock::Clock, error::TlsError, validity};
 
 /// Names of the protocols in ALPN (RFC 7301 §6).
 const HTTP2: &[u8] = b"h2";
@@ -157,5 +157,6 @@ fn config(
     // Tickets store sessions at the clients. A cache in the server would be a lock between the shards.
     config.ticketer = ticketer.clone();
     config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.time_provider = Arc::new(Clock);
     Ok(config)
 }

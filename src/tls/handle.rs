@@ -2,10 +2,11 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::SystemTime};
 
-use rustls::{crypto::aws_lc_rs::Ticketer, server::ProducesTickets};
+use rustls::server::ProducesTickets;
 use windlass_actors::{Publisher, Reader};
 
 use super::{
+    clock::Tickets,
     credentials::{Credentials, Origin, Pem},
     error::TlsError,
     session::Session,
@@ -165,7 +166,8 @@ impl Acceptor {
 }
 
 fn ticketer() -> Result<Arc<dyn ProducesTickets>, TlsError> {
-    Ticketer::new().map_err(|error| TlsError::System(error.to_string()))
+    let tickets = Tickets::new().map_err(|error| TlsError::System(error.to_string()))?;
+    Ok(Arc::new(tickets))
 }
 
 fn parse(chain: &[u8], key: &[u8], ticketer: &Arc<dyn ProducesTickets>) -> Result<Credentials, TlsError> {

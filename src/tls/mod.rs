@@ -11,6 +11,8 @@
 //! - `disabled`: the same names in a build without TLS.
 
 #[cfg(feature = "tls")]
+mod clock;
+#[cfg(feature = "tls")]
 mod credentials;
 #[cfg(not(feature = "tls"))]
 mod disabled;

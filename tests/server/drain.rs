@@ -2,6 +2,8 @@
 //! report.
 
 mod mixed;
+mod publishing;
+mod stalled;
 
 use std::{
     sync::{
@@ -339,6 +341,38 @@ fn connections_that_outlive_the_grace_are_cut_and_reported_by_cause() {
     assert!(job.try_read_to_end().is_err(), "a cut reply must end with a reset");
     assert!(stream.try_read_to_end().is_err(), "a cut stream must end with a reset");
     assert_eq!(server.metrics().connections, 0);
+}
+
+#[test]
+fn the_server_accepts_and_serves_for_the_delay_of_a_drain() {
+    const DELAY: Duration = Duration::from_millis(1500);
+    let mut timeouts = windlass::Timeouts::default();
+    (timeouts.drain_delay, timeouts.grace) = (DELAY, ENDLESS);
+    let server = builder(routes()).timeouts(timeouts).start().unwrap();
+    let mut peers = vec![connect(&server)];
+    let report = while_unready(&server, None, || {
+        peers.push(connect(&server));
+        for peer in &mut peers {
+            let reply = peer.get("/inline");
+            assert!(reply.status == 200 && !reply.closes(), "served as before");
+        }
+    });
+    assert!(report.duration >= DELAY, "{report}");
+    assert_eq!((report.drained, report.cut_total()), (2, 0), "{report}");
+}
+
+#[test]
+fn cut_ends_the_delay_of_a_drain_and_no_grace_has_none() {
+    let mut timeouts = windlass::Timeouts::default();
+    (timeouts.drain_delay, timeouts.grace) = (ENDLESS, ENDLESS);
+    for is_cut in [true, false] {
+        let server = builder(routes()).timeouts(timeouts.clone()).start().unwrap();
+        let report = match is_cut {
+            true => while_unready(&server, None, || server.cut()),
+            false => server.drain(Some(Duration::ZERO)),
+        };
+        assert_quick_and_clean(&report);
+    }
 }
 
 #[test]

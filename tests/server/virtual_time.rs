@@ -115,12 +115,35 @@ fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
     assert_eq!(used.end(), Some(TestEnd::Fin));
     let mut stray = client.connect();
     assert_eq!(ask(&mut stray, "/static").text(), "static");
+    client.advance(SECOND * 30);
     stray.send("\r\n");
-    client.advance(SECOND * 60);
+    client.advance(SECOND * 30);
     assert!(
         stray.received().is_empty() && stray.end() == Some(TestEnd::Fin),
         "an empty line should not restart the timeout"
     );
+}
+
+#[test]
+fn a_connection_whose_reply_is_not_sent_counts_as_active() {
+    let client = client(routes(), |_| {});
+    let active = || {
+        let page = client.get("/metrics").into_body();
+        std::str::from_utf8(&page)
+            .unwrap()
+            .lines()
+            .any(|line| line == "windlass_connections{shard=\"0\",state=\"active\"} 1")
+    };
+    let mut idle = client.connect();
+    assert_eq!(ask(&mut idle, "/static").text(), "static");
+    let mut peer = client.connect();
+    peer.read_only(Some(1000));
+    peer.send("GET /large HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.advance(SECOND);
+    assert!(active(), "the peer has read 1000 bytes of a mebibyte");
+    peer.read_only(None);
+    assert_eq!(reply(&mut peer).body.len(), 1 << 20);
+    assert!(!active());
 }
 
 #[test]

@@ -35,8 +35,8 @@ impl DateCache {
 
     fn refresh(&mut self, now: Instant) {
         let time = SystemTime::now();
-        let text = httpdate::fmt_http_date(time);
-        // An IMF-fixdate has 29 bytes. A clock beyond the year 9999 keeps the last text that fits.
+        let text = httpdate::fmt_http_date(representable(time));
+        // An IMF-fixdate has 29 bytes.
         if let Ok(text) = text.as_bytes().try_into() {
             self.text = text;
         }
@@ -46,9 +46,27 @@ impl DateCache {
     }
 }
 
+/// Seconds from 1970 to the end of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// Returns the nearest time that a date can show: a wrong clock may be before 1970 or beyond the year 9999.
+fn representable(time: SystemTime) -> SystemTime {
+    let last = UNIX_EPOCH.checked_add(Duration::from_secs(LAST_SECOND)).unwrap_or(time);
+    time.max(UNIX_EPOCH).min(last)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_out_of_the_range_of_dates_shows_the_nearest_one() {
+        let show = |time: SystemTime| httpdate::fmt_http_date(representable(time));
+        assert_eq!(show(UNIX_EPOCH - Duration::from_secs(1)), "Thu, 01 Jan 1970 00:00:00 GMT");
+        let last = UNIX_EPOCH + Duration::from_secs(LAST_SECOND);
+        assert_eq!(show(last), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(show(last + Duration::from_secs(1)), show(last));
+    }
 
     #[test]
     fn date_is_the_current_second_of_the_system_clock() {

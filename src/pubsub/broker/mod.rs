@@ -27,7 +27,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -88,6 +88,17 @@ use topic::OpenTopic;
 #[derive(Clone)]
 pub struct Broker(Arc<Shared>);
 
+/// Phase of a broker's life. It only rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    Open,
+    /// The server drains: there are no new streams, but events are stored.
+    Draining,
+    /// There are no new events.
+    Stopped,
+}
+
 struct Shared {
     settings: BrokerSettings,
     store: Arc<dyn ReplayStore>,
@@ -96,8 +107,8 @@ struct Shared {
     /// The broker belongs to a server.
     has_server: AtomicBool,
     registry: Mutex<Registry>,
-    /// The server drains. Streams end and tell their clients when to reconnect.
-    is_draining: AtomicBool,
+    /// A [`Phase`].
+    phase: AtomicU8,
     /// Number of reconnection delays sent at the end of streams.
     reconnects: AtomicU32,
     /// Store failures by operation.
@@ -123,7 +134,7 @@ impl Broker {
             fanout: OnceLock::new(),
             has_server: AtomicBool::new(false),
             registry: Mutex::default(),
-            is_draining: AtomicBool::new(false),
+            phase: AtomicU8::new(Phase::Open as u8),
             reconnects: AtomicU32::new(0),
             store_errors: LabeledCounter::default(),
         }))
@@ -152,9 +163,21 @@ impl Broker {
     }
 
     /// Ends every stream. Blocks until all shards have the message, or until `deadline` if a shard is stuck.
+    ///
+    /// Events are still stored: a request that the server has accepted may publish.
     pub(crate) fn drain(&self, deadline: Instant) {
-        self.0.is_draining.store(true, Ordering::SeqCst);
         self.0.settings.choosers().for_each(Chooser::stop);
+        self.close_all(Phase::Draining, deadline);
+    }
+
+    /// Refuses events from here on. Called when no request is left that may publish. Blocks like
+    /// [`drain`](Self::drain).
+    pub(crate) fn stop(&self, deadline: Instant) {
+        self.close_all(Phase::Stopped, deadline);
+    }
+
+    fn close_all(&self, phase: Phase, deadline: Instant) {
+        self.0.phase.fetch_max(phase as u8, Ordering::SeqCst);
         let mut open = self.0.registry().start_closing_all();
         loop {
             open.retain(|topic| !topic.fanout.try_close());
@@ -180,7 +203,7 @@ impl Broker {
     }
 
     fn publish_new(&self, topic: &TopicName, event: NewEvent) -> Publish {
-        match self.open(topic) {
+        match self.open(topic, Phase::Draining) {
             Ok(topic) => publish::publish(&self.0, topic, event),
             Err(error) => Publish::failed(error),
         }
@@ -221,7 +244,7 @@ impl Broker {
         last: Option<&[u8]>,
         peer: Option<SocketAddr>,
     ) -> Result<TopicStream<F>, PublishError> {
-        let topic = self.open(topic)?;
+        let topic = self.open(topic, Phase::Open)?;
         let options = topic.options(peer);
         Ok(TopicStream::new(self.0.clone(), topic, options, last.and_then(ResumePoint::parse)))
     }
@@ -282,11 +305,13 @@ impl Broker {
     }
 
     /// Returns a topic. Opens it if necessary, and closes an idle one if too many are open.
-    fn open(&self, name: &TopicName) -> Result<Arc<OpenTopic>, PublishError> {
+    ///
+    /// Fails if the broker's phase is beyond `latest`.
+    fn open(&self, name: &TopicName, latest: Phase) -> Result<Arc<OpenTopic>, PublishError> {
         let fanout = self.0.fanout.get().ok_or(PublishError::NotStarted)?;
         let mut registry = self.0.registry();
         // Checked under the lock, so that a drain closes every topic.
-        if self.0.is_draining() {
+        if self.0.phase.load(Ordering::SeqCst) > latest as u8 {
             return Err(PublishError::Closed);
         }
         if let Some(topic) = registry.get(name) {
@@ -308,8 +333,9 @@ impl Shared {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns `true` if the server drains. Streams end and tell their clients when to reconnect.
     fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::SeqCst)
+        self.phase.load(Ordering::SeqCst) >= Phase::Draining as u8
     }
 
     /// Returns the reconnection delay for the next client of a draining server, milliseconds.

@@ -198,6 +198,8 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
                 self.reply(id, seq, outcome);
             }
             Msg::Drain(report_to) => self.drain(report_to),
+            #[cfg(test)]
+            Msg::Panic => panic!("deliberate panic of the test"),
             Msg::Cut => {
                 // The counts must not depend on whether Drain or Cut comes first.
                 self.connections.start_drain();

@@ -47,7 +47,7 @@ pub(crate) fn endless() -> Timeouts {
     (timeouts.header, timeouts.tls_handshake, timeouts.body_idle) = (endless, endless, endless);
     (timeouts.keep_alive, timeouts.write_stall, timeouts.job) = (endless, endless, endless);
     (timeouts.ws_ping, timeouts.ws_pong) = (endless, endless);
-    (timeouts.ws_close, timeouts.grace) = (ENDLESS, ENDLESS);
+    (timeouts.ws_close, timeouts.grace, timeouts.drain_stall) = (ENDLESS, ENDLESS, None);
     (timeouts.shed_async, timeouts.shed_all, timeouts.body_rate) = (None, None, 0);
     timeouts
 }

@@ -95,6 +95,25 @@ fn a_stream_that_outlives_the_grace_is_cut_and_reported() {
 }
 
 #[test]
+fn a_stream_that_waits_for_its_window_is_reset_early_at_a_drain() {
+    let mut timeouts = endless();
+    timeouts.drain_stall = Some(Duration::from_millis(300));
+    let router = Router::new().route(get("/large", |_| vec![b'x'; 1 << 20]));
+    let server = builder(router).timeouts(timeouts).start().unwrap();
+    let mut peer = Peer::connect(&server);
+    peer.get(1, "/large");
+    let mut received = 0;
+    // All that the initial window permits.
+    while received < 65_535 {
+        received += peer.wait(|frame| frame.kind == DATA).payload.len();
+    }
+    let report = server.drain(None);
+    assert!(report.duration < crate::common::TIMEOUT && report.cut_total() == 0, "{report}");
+    let reset = peer.wait(|frame| frame.kind == RST_STREAM);
+    assert_eq!((reset.stream, reset.code()), (1, CANCEL));
+}
+
+#[test]
 fn an_idle_connection_receives_goaway_before_it_ends() {
     let mut timeouts = endless();
     timeouts.keep_alive = Some(Duration::from_secs(1));
