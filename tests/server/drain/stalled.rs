@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use windlass::{Router, Server, get, post};
+use windlass::{Request, Router, Server, get, post};
 
 use crate::common::{Peer, TIMEOUT, builder, connect, endless, eventually};
 
@@ -11,9 +11,9 @@ fn server() -> Server {
     let mut timeouts = endless();
     timeouts.drain_stall = Some(Duration::from_millis(300));
     let router = Router::new()
-        .route(get("/large", |_| vec![b'x'; 32 << 20]))
-        .route(post("/body", |_| "complete"))
-        .route(get("/static", |_| "static"));
+        .route(get("/large", |_: Request| vec![b'x'; 32 << 20]))
+        .route(post("/body", |_: Request| "complete"))
+        .route(get("/static", |_: Request| "static"));
     builder(router).timeouts(timeouts).start().unwrap()
 }
 

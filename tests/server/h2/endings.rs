@@ -98,7 +98,7 @@ fn a_stream_that_outlives_the_grace_is_cut_and_reported() {
 fn a_stream_that_waits_for_its_window_is_reset_early_at_a_drain() {
     let mut timeouts = endless();
     timeouts.drain_stall = Some(Duration::from_millis(300));
-    let router = Router::new().route(get("/large", |_| vec![b'x'; 1 << 20]));
+    let router = Router::new().route(get("/large", |_: Request| vec![b'x'; 1 << 20]));
     let server = builder(router).timeouts(timeouts).start().unwrap();
     let mut peer = Peer::connect(&server);
     peer.get(1, "/large");
