@@ -254,8 +254,8 @@ pub trait Engine<H: EventHandler>: Sized + 'static {
     /// Returns `true` if there is work left, so the next turn must not wait.
     fn pending(&self) -> bool;
 
-    /// Returns for how long a connection has waited whose bytes the kernel holds because no receive buffer was
-    /// free. Zero if there is none.
+    /// Returns for how long a connection has waited whose bytes the kernel holds because no receive buffer
+    /// was free. Zero if there is none.
     fn starved_for(&self) -> Duration {
         Duration::ZERO
     }

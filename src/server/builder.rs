@@ -278,8 +278,8 @@ impl Builder {
         self
     }
 
-    /// Sets a function that is called when a shard has failed, on its thread. A shard fails through a fault of
-    /// the server itself, or if the kernel refuses it a resource that it cannot do without.
+    /// Sets a function that is called when a shard has failed, on its thread. A shard fails through a fault
+    /// of the server itself, or if the kernel refuses it a resource that it cannot do without.
     ///
     /// The other shards run on. The failure is logged, and [health](Operations::health) and readiness answer
     /// `503` from then on. The function should let the program [drain](crate::Server::drain) and end with an

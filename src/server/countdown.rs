@@ -1,4 +1,5 @@
-//! Waits of a drain: a time limit that does not run while the process is stopped, and a delay that can be cut.
+//! Waits of a drain: a time limit that does not run while the process is stopped, and a delay that can be
+//! cut.
 
 use std::{
     sync::{

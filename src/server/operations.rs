@@ -22,8 +22,8 @@ pub struct Operations {
     pub metrics: Option<String>,
     /// Liveness check. Returns `200`, or `503` once a shard has failed.
     pub health: Option<String>,
-    /// Readiness check. Returns `200` while the server accepts new work, and `503` from the start of a drain or
-    /// once a shard has failed.
+    /// Readiness check. Returns `200` while the server accepts new work, and `503` from the start of a drain
+    /// or once a shard has failed.
     pub ready: Option<String>,
     /// Metrics as server-sent events, one JSON object a second. The counters are totals since the start.
     ///
