@@ -62,7 +62,7 @@ impl EventReader {
     }
 
     /// Returns the next complete event. Skips comments and other blocks without data.
-    pub fn next(&mut self) -> Option<Event<'_>> {
+    pub fn next_event(&mut self) -> Option<Event<'_>> {
         let block = loop {
             let block = self.next_block()?;
             if lines(&self.body[block.clone()]).any(|line| field(line).0 == b"data") {
@@ -133,7 +133,7 @@ mod tests {
 
     fn drain(reader: &mut EventReader, found: &mut Found) {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        while let Some(event) = reader.next() {
+        while let Some(event) = reader.next_event() {
             found.push((text(event.id), text(event.name), text(&event.data)));
         }
     }
@@ -165,7 +165,7 @@ mod tests {
     fn an_endless_line_is_refused() {
         let mut reader = EventReader::default();
         let piece = chunk(&[b'x'; 64 * 1024]);
-        let is_refused = (0..20).any(|_| reader.push(&piece).is_err() || reader.next().is_some());
+        let is_refused = (0..20).any(|_| reader.push(&piece).is_err() || reader.next_event().is_some());
         assert!(is_refused);
     }
 
@@ -173,7 +173,7 @@ mod tests {
     fn an_endless_event_is_refused() {
         let mut reader = EventReader::default();
         let piece = chunk("data: x\n".repeat(8 * 1024).as_bytes());
-        let is_refused = (0..20).any(|_| reader.push(&piece).is_err() || reader.next().is_some());
+        let is_refused = (0..20).any(|_| reader.push(&piece).is_err() || reader.next_event().is_some());
         assert!(is_refused);
     }
 

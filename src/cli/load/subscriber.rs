@@ -54,7 +54,7 @@ async fn follow(
     run.tally.update(|totals| totals.subscribers += 1);
     let mut follower = Follower::new(run.plan.traffic.event_bytes as usize);
     loop {
-        while let Some(event) = subscription.events.next() {
+        while let Some(event) = subscription.events.next_event() {
             match follower.check(&event)? {
                 Received::Event(due) => {
                     let latency = run.topic.time(Instant::now()).saturating_sub(due);
