@@ -42,7 +42,7 @@
 //! | [`Json<T>`](crate::Json) | the body as JSON | `415`, `400`, `422`, `413` |
 //! | [`Form<T>`](Form) | the query of GET and HEAD, else the body as a form | `400`, `415`, `422`, `413` |
 //! | `Bytes`, `String` | the whole body | `413`; `400` for a text that is not UTF-8 |
-//! | [`Body`](crate::Body), [`Request`](crate::Request) | the body or the request as it is | nothing |
+//! | [`Body`](crate::Body), [`Request`] | the body or the request as it is | nothing |
 //! | `Option<T>` | `None` where the part is absent, see [`OptionalFromRequestParts`] | as `T` where it is invalid |
 //! | `Result<T, T::Rejection>` | the outcome of `T` | nothing |
 

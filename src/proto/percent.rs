@@ -5,8 +5,8 @@
 //! - An encoded unreserved character (letters, digits, `-`, `.`, `_`, `~`) is equal to the plain one, and the
 //!   case of the digits does not matter (RFC 3986 §6.2.2): `/%61` is `/a`, and `%2f` is `%2F`.
 //! - A path is decoded once: `%2561` is the text `%61`.
-//! - A path with a `%` that two hexadecimal digits do not follow is no URI. Nothing in it is equal to anything
-//!   else, and such a `%` stands for itself.
+//! - A path with a `%` that two hexadecimal digits do not follow is no URI. Nothing in it is equal to
+//!   anything else, and such a `%` stands for itself.
 
 use std::borrow::Cow;
 

@@ -174,8 +174,8 @@ impl Request {
         Some(self.decoded_param(index, raw))
     }
 
-    /// Iterates over the segments of a path parameter that matches the rest of the path, each percent-decoded.
-    /// Empty if there is no such parameter.
+    /// Iterates over the segments of a path parameter that matches the rest of the path, each
+    /// percent-decoded. Empty if there is no such parameter.
     ///
     /// ```
     /// use windlass::{Request, get};
@@ -239,8 +239,8 @@ impl Request {
         if is_rest { percent::decoded_rest(raw) } else { percent::decoded(raw) }
     }
 
-    /// Returns the names and values of all path parameters, in the order of the path. The values are decoded as
-    /// [`param`](Self::param) does it.
+    /// Returns the names and values of all path parameters, in the order of the path. The values are decoded
+    /// as [`param`](Self::param) does it.
     pub fn params(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
         let head = &self.head;
         let pairs = head.params.iter().enumerate();

@@ -43,7 +43,7 @@ pub struct Response {
     note: Option<Box<Note>>,
 }
 
-/// What the connection has to know of a response beside the response itself. Few have it.
+/// Extra information for the connection. Few responses have it.
 #[derive(Debug)]
 enum Note {
     /// Outcome of a protocol handshake. The protocol that created it takes it out of the response.

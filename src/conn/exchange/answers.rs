@@ -89,8 +89,8 @@ pub(in crate::conn) fn unavailable(
     Answer::new(cause, response.with_header(header::RETRY_AFTER, retry_after))
 }
 
-/// Replaces a response of the route `telemetry` with an interim (1xx) status by 500: the client would wait for
-/// a final response for ever (RFC 9110 §15.2). A 101 with a protocol to switch to is kept.
+/// Replaces a response of the route `telemetry` with an interim (1xx) status by 500: the client would wait
+/// for a final response for ever (RFC 9110 §15.2). A 101 with a protocol to switch to is kept.
 pub(in crate::conn) fn without_interim(
     env: &Env,
     io: &Io,

@@ -92,7 +92,8 @@ impl H1 {
         self.replies.is_empty() && incoming.is_unwanted_beyond(env.limits.discard_bytes)
     }
 
-    /// Returns `true` if no reply will follow the one that is written now, and the connection closes after it.
+    /// Returns `true` if no reply will follow the one that is written now, and the connection closes after
+    /// it.
     fn closes_after_reply(&self) -> bool {
         let is_closing = self.reading.is_closing() || (self.input.has_fin && self.input.unparsed == 0);
         is_closing && self.owes_nothing()

@@ -51,8 +51,8 @@ impl<'a> Received<'a> {
         self.head.query(self.bytes).and_then(|query| std::str::from_utf8(query).ok())
     }
 
-    /// Copies the head out of the receive buffer. `path` is the path that was looked up. Returns `None` if a path
-    /// parameter is not valid text.
+    /// Copies the head out of the receive buffer. `path` is the path that was looked up. Returns `None` if a
+    /// path parameter is not valid text.
     fn copy_head(&self, path: &str, params: Option<&PathParams<'_, '_>>) -> Option<Head> {
         let mut copy = self.copy();
         params::store(&mut copy, path, params).then_some(copy)
@@ -96,8 +96,8 @@ impl<'a> Received<'a> {
         if self.head.upgrade() && !is_static { UpgradeOffer::Handler } else { UpgradeOffer::Nothing }
     }
 
-    /// Decides what happens to the body, which nobody wants. A short one is discarded, otherwise the connection
-    /// closes. `received` are the bytes after the head that have come.
+    /// Decides what happens to the body, which nobody wants. A short one is discarded, otherwise the
+    /// connection closes. `received` are the bytes after the head that have come.
     ///
     /// Returns the rest of the body that is still to be discarded, and how many bytes were discarded.
     fn discard_body(&mut self, env: &Env, received: &[u8]) -> (Option<Box<Incoming>>, usize) {
@@ -125,7 +125,8 @@ impl<'a> Received<'a> {
                 Decoded::TooLarge | Decoded::Invalid(_) => break,
             }
         }
-        // The response must announce the close, and the rest of a chunked body may be longer than is discarded.
+        // The response must announce the close, and the rest of a chunked body may be longer than is
+        // discarded.
         self.exchange.keep_alive = !incoming.is_unwanted_beyond(budget);
         (self.exchange.keep_alive.then_some(incoming), at)
     }
@@ -204,8 +205,8 @@ impl H1 {
         self.answer_unserved(env, io, request, answer, around, received)
     }
 
-    /// Answers a request that no route serves. Its body is discarded. `around` is the index of the route whose
-    /// middleware surrounds the answer.
+    /// Answers a request that no route serves. Its body is discarded. `around` is the index of the route
+    /// whose middleware surrounds the answer.
     fn answer_unserved(
         &mut self,
         env: &mut Env,
@@ -293,8 +294,9 @@ impl H1 {
         self.reading.body_follows(Box::new(incoming));
     }
 
-    /// Passes the body to the handler as it is received, and starts the handler. Returns how many bytes of it were
-    /// consumed: what has come is passed on first, so that a response to a short body knows where it ends.
+    /// Passes the body to the handler as it is received, and starts the handler. Returns how many bytes of it
+    /// were consumed: what has come is passed on first, so that a response to a short body knows where it
+    /// ends.
     fn stream_body(
         &mut self,
         env: &mut Env,
@@ -383,8 +385,8 @@ impl H1 {
         }
     }
 
-    /// Refuses bytes that are no request, except for their method perhaps. The refusal follows the replies that
-    /// are owed, then the connection closes.
+    /// Refuses bytes that are no request, except for their method perhaps. The refusal follows the replies
+    /// that are owed, then the connection closes.
     pub(super) fn refuse(&mut self, env: &mut Env, io: &mut Io, method: proto::Method, answer: Answer) {
         let exchange = Exchange { version: proto::Version::Http11, method, keep_alive: false };
         let context = ReplyContext { exchange, telemetry: Telemetry::invalid(env.now, HttpVersion::H1) };

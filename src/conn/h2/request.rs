@@ -59,8 +59,8 @@ impl<'a> Received<'a> {
         Exchange { key: self.key, request, telemetry, offers_tunnel }
     }
 
-    /// Copies the head out of the shard's memory. `path` is the path that was looked up. Returns `None` if a path
-    /// parameter is not valid text.
+    /// Copies the head out of the shard's memory. `path` is the path that was looked up. Returns `None` if a
+    /// path parameter is not valid text.
     fn copy_head(self, method: Method, path: &str, params: Option<&PathParams<'_, '_>>) -> Option<Head> {
         let mut copy = self.copy(method);
         params::store(&mut copy, path, params).then_some(copy)
@@ -158,8 +158,8 @@ impl H2 {
         true
     }
 
-    /// Answers a request that no route serves. Its body is discarded. `around` is the index of the route whose
-    /// middleware surrounds the answer.
+    /// Answers a request that no route serves. Its body is discarded. `around` is the index of the route
+    /// whose middleware surrounds the answer.
     fn answer_unserved(
         &mut self,
         env: &mut Env,

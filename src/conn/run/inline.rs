@@ -29,7 +29,8 @@ use crate::{
 
 /// Calls a handler and polls its future once. If it is not ready by then it becomes a task of the shard.
 ///
-/// With `instead`, this response of the server takes the place of the handler's, and only the middleware runs.
+/// With `instead`, this response of the server takes the place of the handler's, and only the middleware
+/// runs.
 pub(super) fn start(
     env: &mut Env,
     id: ConnId,

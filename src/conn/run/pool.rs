@@ -36,10 +36,11 @@ use crate::{
     },
 };
 
-/// Submits a request to the pool. If the pool is full, the response says so, and the middleware surrounds it on
-/// the shard.
+/// Submits a request to the pool. If the pool is full, the response says so, and the middleware surrounds it
+/// on the shard.
 ///
-/// With `instead`, this response of the server takes the place of the handler's, and only the middleware runs.
+/// With `instead`, this response of the server takes the place of the handler's, and only the middleware
+/// runs.
 pub(super) fn start(
     env: &mut Env,
     id: ConnId,

@@ -73,7 +73,7 @@ impl RunningHandler {
     }
 }
 
-/// What the response to a late request is shaped with: its route, and what was kept of it.
+/// Route and kept parts of a late request, which shape its response.
 pub(in crate::conn) struct LateAnswer(Arc<Chain>, Kept);
 
 impl LateAnswer {

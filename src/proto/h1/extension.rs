@@ -1,7 +1,7 @@
 //! Syntax of chunk extensions, one byte after the other (RFC 9112 §7.1.1).
 //!
-//! Bad white space (`BWS`) is accepted where the grammar allows it: before and after `;` and `=`. At the end of
-//! the line it is refused.
+//! Bad white space (`BWS`) is accepted where the grammar allows it: before and after `;` and `=`. At the end
+//! of the line it is refused.
 
 use crate::proto::semantics::{Reject, is_token_byte};
 

@@ -145,7 +145,7 @@ impl Reject {
             Self::Target => (400, "target", "the request target is not valid"),
             Self::TargetNonAscii => (400, "target_non_ascii", "the request target holds bytes beyond ASCII"),
             Self::TargetFragment => (400, "target_fragment", "the request target holds a fragment"),
-            Self::VersionInvalid => (400, "version_invalid", "the HTTP version in the request line is not valid"),
+            Self::VersionInvalid => (400, "version_invalid", "the HTTP version is not valid"),
             Self::VersionUnsupported => (505, "version_unsupported", "only HTTP/1.1 and 1.0 are supported"),
             Self::FieldName => (400, "field_name", "a header field name is not valid"),
             Self::SpaceBeforeColon => (400, "space_before_colon", "white space before the colon of a field"),

@@ -23,14 +23,14 @@ const PANICKED: &str = "the handler panicked";
 #[derive(Clone)]
 pub(crate) struct CallSite {
     route: Arc<RouteMetrics>,
-    /// How to give the handler a tokio runtime.
+    /// Advice for a handler that lacks a tokio runtime.
     remedy: &'static str,
     on_error: Option<OnError>,
     /// Counters of the shard.
     counters: Arc<ShardCounters>,
 }
 
-/// What is kept of a request while its handler has it.
+/// Parts of a request that are kept while its handler runs.
 pub(crate) struct Kept {
     id: Option<RequestId>,
     /// Present if there is a hook for error responses.
@@ -96,12 +96,12 @@ impl CallSite {
 
 /// A panic of the program's code, for the log.
 pub(crate) struct PanicReport<'a> {
-    /// What panicked, and what happens now.
+    /// Log message: the code that panicked and the consequence.
     pub(crate) what: &'static str,
     pub(crate) method: Option<&'a str>,
     pub(crate) route: &'a str,
     pub(crate) request_id: Option<&'a str>,
-    /// How to give the code a tokio runtime.
+    /// Advice for code that lacks a tokio runtime.
     pub(crate) remedy: &'static str,
 }
 

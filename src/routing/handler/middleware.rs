@@ -132,8 +132,8 @@ impl Next {
     /// Runs the rest of the chain and returns its response. If the inner middleware or the handler panics,
     /// this is the server's `500`.
     ///
-    /// If the server cannot or may not run the handler, for example because no route matches or the body is too
-    /// large, this is the server's answer.
+    /// If the server cannot or may not run the handler, for example because no route matches or the body is
+    /// too large, this is the server's answer.
     ///
     /// # Cancel safety
     ///

@@ -53,7 +53,7 @@ pub enum HandlerKind {
 /// A function that answers requests.
 ///
 /// It takes up to 16 [extractors](crate::extract), and returns something that [becomes a
-/// response](IntoResponse) or a `Send` future of it. All but the last implement
+/// response](crate::response::IntoResponse) or a `Send` future of it. All but the last implement
 /// [`FromRequestParts`](crate::extract::FromRequestParts). The last one may take the body or the whole
 /// [`Request`]. The parameter `M` distinguishes the shapes and is always inferred.
 ///

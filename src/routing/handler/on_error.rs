@@ -121,7 +121,8 @@ impl OnError {
         let status = response.status();
         catch_unwind(AssertUnwindSafe(|| (self.0)(context, response))).unwrap_or_else(|_| {
             counters.panics.add("hook");
-            tracing::error!(cause = ?context.cause, "hook for error responses panicked, answering without it");
+            let cause = context.cause;
+            tracing::error!(?cause, "hook for error responses panicked, answering without it");
             plain(status, "The server failed to describe this error.\n")
         })
     }

@@ -107,11 +107,11 @@ impl Router {
     ///
     /// Static routes are then served by inline handlers.
     ///
-    /// Responses that the server creates itself pass the middleware too: for the router's middleware `404`, for
-    /// that of all routes at a path `405` and the answer to OPTIONS, and for the route's own `413` and `503`.
-    /// Then [`Next::run`](crate::Next::run) returns the server's response, and the request has no body. Only
-    /// answers to requests without a valid head, and `503` to a request whose handler took too long, do not
-    /// pass it.
+    /// Responses that the server creates itself pass the middleware too: for the router's middleware `404`,
+    /// for that of all routes at a path `405` and the answer to OPTIONS, and for the route's own `413` and
+    /// `503`. Then [`Next::run`](crate::Next::run) returns the server's response, and the request has no
+    /// body. Only answers to requests without a valid head, and `503` to a request whose handler took too
+    /// long, do not pass it.
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
         self.routes.layers.push(Layer::around(middleware));
@@ -143,14 +143,15 @@ impl Router {
     /// `500` of a panic. It returns the response to send. Middleware sees that response. Default: a line of
     /// plain text.
     ///
-    /// The hook runs on the connection's shard or on the pool and must not block. With a hook, each request that
-    /// runs a handler costs a copy of its head.
+    /// The hook runs on the connection's shard or on the pool and must not block. With a hook, each request
+    /// that runs a handler costs a copy of its head.
     ///
     /// ```
     /// use windlass::{ErrorContext, Response, Router};
     ///
     /// fn as_json(context: &ErrorContext<'_>, response: Response) -> Response {
-    ///     let body = format!(r#"{{"status":{},"cause":"{:?}"}}"#, response.status().as_u16(), context.cause());
+    ///     let (status, cause) = (response.status().as_u16(), context.cause());
+    ///     let body = format!(r#"{{"status":{status},"cause":"{cause:?}"}}"#);
     ///     response.with_header("content-type", "application/json").with_body(body)
     /// }
     /// let router = Router::new().on_error_response(as_json);

@@ -153,8 +153,8 @@ impl RouteTable {
         Chain { layers, handler, site }
     }
 
-    /// Adds the route whose layers surround answers that no route gives, and returns its index. `None` without
-    /// layers. `routes` are the routes that the layers surround otherwise.
+    /// Adds the route whose layers surround answers that no route gives, and returns its index. `None`
+    /// without layers. `routes` are the routes that the layers surround otherwise.
     ///
     /// Where these all run on the pool, so does the middleware around the answer: it may need what only the
     /// pool has.

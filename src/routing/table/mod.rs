@@ -37,7 +37,8 @@ pub(crate) struct RouteTable {
     routes: Vec<CompiledRoute>,
     /// Index of the route for unmatched paths.
     not_found: Option<usize>,
-    /// Index of the route whose layers surround answers to unmatched paths. `None` if the server has no layers.
+    /// Index of the route whose layers surround answers to unmatched paths. `None` if the server has no
+    /// layers.
     around_all: Option<usize>,
     /// Value of `Allow` for `OPTIONS *`: the methods of all paths.
     allow_all: HeaderValue,
@@ -115,8 +116,8 @@ pub(crate) enum Reason<'t> {
 }
 
 impl Found<'_, '_> {
-    /// Returns `true` if the path must be [normalized](crate::proto::percent::normalized) and looked up again: an encoded
-    /// byte of it may stand for a plain one.
+    /// Returns `true` if the path must be [normalized](crate::proto::percent::normalized) and looked up
+    /// again: an encoded byte of it may stand for a plain one.
     pub(crate) fn may_change(&self, path: &str) -> bool {
         match self {
             Self::Route(_, None) => false,

@@ -19,8 +19,8 @@ pub(crate) fn record() {
     STARTED.get_or_init(|| tracing::subscriber::set_global_default(Recorder).unwrap());
 }
 
-/// Returns the recorded lines that contain all these texts. Tests share the record, so a test looks for a name
-/// of its own.
+/// Returns the recorded lines that contain all these texts. Tests share the record, so a test looks for a
+/// name of its own.
 pub(crate) fn lines(texts: &[&str]) -> Vec<String> {
     let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     lines.iter().filter(|line| texts.iter().all(|text| line.contains(text))).cloned().collect()

@@ -393,7 +393,8 @@ impl Replies {
         }
     }
 
-    /// Cancels handlers whose deadline has passed and puts the server's answers in the place of their replies.
+    /// Cancels handlers whose deadline has passed and puts the server's answers in the place of their
+    /// replies.
     pub(super) fn expire(&mut self, now: Instant) {
         for QueuedReply { state, .. } in &mut self.queue {
             if let ReplyState::Running(task) = state
