@@ -15,8 +15,8 @@ pub(super) fn checked(template: &str) -> Result<String, String> {
     }
     if let Some(corrected) = in_our_syntax(template) {
         return Err(format!(
-            "this is the path syntax of another framework, write `{corrected}`: `{{name}}` matches one segment, \
-             `{{*name}}` matches the rest of the path"
+            "this is the path syntax of another framework, write `{corrected}`: `{{name}}` matches one \
+             segment, `{{*name}}` matches the rest of the path"
         ));
     }
     if !template.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#') {
