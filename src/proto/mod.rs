@@ -6,7 +6,7 @@
 //! - [`h1`]: HTTP/1.1 and HTTP/1.0, parser of requests and encoder of responses.
 //! - [`h2`]: inspection of HTTP/2 bytes ahead of the HTTP/2 engine.
 //! - [`origin`]: check of the Origin header field.
-//! - [`percent`]: percent-encoding in paths.
+//! - `percent`: percent-encoding in paths.
 //! - [`proxy`]: parser of the PROXY protocol preamble, versions 1 and 2.
 //! - [`semantics`]: the rules of HTTP that hold for every version.
 //! - [`sse`]: encoder of server-sent events.
