@@ -83,6 +83,7 @@ pub use http;
 pub use limits::{Http2Limits, Limits, Timeouts};
 pub use metrics::{Collector, Snapshot};
 pub use net::{BindError, Listen, ListenOptions};
+pub use proto::origin::Origins;
 #[cfg(feature = "ws")]
 pub use pubsub::hub;
 pub use pubsub::topics::{TopicAccess, TopicAction, TopicCheck, routes as topic_routes};

@@ -9,7 +9,6 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use http::HeaderValue;
 use serde::Deserialize;
 
 use super::tokens::Token;
@@ -97,9 +96,9 @@ pub(super) struct TopicFlags {
     /// File with the token that subscribers must send, instead of the variable WINDLASS_SUBSCRIBE_TOKEN
     #[arg(long, value_name = "FILE")]
     subscribe_token_file: Option<PathBuf>,
-    /// Origin whose pages may use the topics from a browser, or '*' for all
-    #[arg(long, value_name = "ORIGIN")]
-    cors_origin: Option<String>,
+    /// Origin whose pages may use the topics from a browser, or '*' for all; may be repeated
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
+    cors_origin: Vec<String>,
     /// Publish messages that clients send over a topic's WebSocket; needs the publish token, if there is one
     #[arg(long)]
     ws_publish: bool,
@@ -122,12 +121,62 @@ pub(super) struct TopicConfig {
     publish_token_file: Option<PathBuf>,
     subscribe_token: Option<String>,
     subscribe_token_file: Option<PathBuf>,
-    cors_origin: Option<String>,
+    #[serde(alias = "cors_origins")]
+    cors_origin: Origins,
     ws_publish: bool,
     ws_subprotocols: Vec<String>,
     heartbeat: Option<String>,
     retry: Option<String>,
     pattern: Vec<PatternConfig>,
+}
+
+/// The value of `cors_origin`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected an origin such as \"https://app.example\", or a list of origins")]
+enum Origins {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl Origins {
+    fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(origin) => std::slice::from_ref(origin),
+            Self::Many(origins) => origins,
+        }
+    }
+
+    /// Checks the origins. Returns the access that they grant.
+    fn checked(&self) -> Result<windlass::Origins, String> {
+        match self.as_slice() {
+            [] => Ok(windlass::Origins::Same),
+            [all] if all == "*" => Ok(windlass::Origins::Any),
+            origins => match origins.iter().find(|origin| !is_origin(origin)) {
+                None => Ok(windlass::Origins::SameOr(origins.to_vec())),
+                Some(all) if all == "*" => {
+                    Err("topics: cors_origin '*' permits all origins: remove the others".to_owned())
+                }
+                Some(origin) => Err(format!(
+                    "topics: invalid cors_origin '{origin}': write https://app.example, or * for all"
+                )),
+            },
+        }
+    }
+}
+
+/// Returns `true` for an origin as browsers send it: scheme, host, and the port if it is not the default.
+fn is_origin(text: &str) -> bool {
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
+    text.split_once("://").is_some_and(|(scheme, host)| {
+        let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        is_scheme && !scheme.is_empty() && !host.is_empty() && host.bytes().all(is_name_byte)
+    })
 }
 
 /// A `[[topics.pattern]]` section.
@@ -150,7 +199,9 @@ impl TopicConfig {
         self.policy = flags.policy.or(self.policy);
         self.mailbox_events = flags.mailbox_events.or(self.mailbox_events);
         self.mailbox_bytes = flags.mailbox_bytes.or(self.mailbox_bytes);
-        self.cors_origin = flags.cors_origin.clone().or(self.cors_origin);
+        if !flags.cors_origin.is_empty() {
+            self.cors_origin = Origins::Many(flags.cors_origin.clone());
+        }
         self.ws_publish |= flags.ws_publish;
         if flags.no_topics {
             self.enabled = Some(false);
@@ -256,13 +307,7 @@ impl TopicConfig {
         access.ws_subprotocols.clone_from(&self.ws_subprotocols);
         access.publish_token.clone_from(&self.publish_token);
         access.subscribe_token.clone_from(&self.subscribe_token);
-        if let Some(origin) = &self.cors_origin {
-            let is_origin = origin == "*" || (origin.contains("://") && !origin.ends_with('/'));
-            let value = HeaderValue::from_str(origin).ok().filter(|_| is_origin);
-            let invalid =
-                || format!("topics: invalid cors_origin '{origin}': write https://app.example, or * for all");
-            access.cors_origin = Some(value.ok_or_else(invalid)?);
-        }
+        access.origins = self.cors_origin.checked()?;
         Ok(access)
     }
 }

@@ -21,15 +21,27 @@ impl Origins {
     /// Returns `true` if a page of `origin` may send a request to `authority`, the host and port that the
     /// request is for.
     pub fn allow(&self, origin: &[u8], authority: Option<&[u8]>) -> bool {
-        let same = || authority.is_some_and(|authority| is_same(origin, authority));
-        match self {
-            Self::Any => true,
-            Self::Same => same(),
-            Self::SameOr(listed) => {
-                listed.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(origin)) || same()
-            }
-        }
+        *self == Self::Any
+            || self.lists(origin)
+            || authority.is_some_and(|authority| is_same(origin, authority))
     }
+
+    /// Returns `true` if `origin` is one of the listed origins. A listed origin may name the default port of its
+    /// scheme, which browsers omit.
+    pub fn lists(&self, origin: &[u8]) -> bool {
+        let Self::SameOr(listed) = self else { return false };
+        let is_equal = |listed: &String| bare(listed.as_bytes()).eq_ignore_ascii_case(bare(origin));
+        listed.iter().any(is_equal)
+    }
+}
+
+/// Removes the default port of an origin's scheme.
+fn bare(origin: &[u8]) -> &[u8] {
+    let without = |scheme: &[u8], port: &[u8]| match origin.get(..scheme.len()) {
+        Some(start) if start.eq_ignore_ascii_case(scheme) => origin.strip_suffix(port),
+        _ => None,
+    };
+    without(b"http://", b":80").or_else(|| without(b"https://", b":443")).unwrap_or(origin)
 }
 
 /// Returns `true` if the origin has the host and port of the authority. Either may omit the default port of
@@ -96,5 +108,22 @@ mod tests {
         assert!(listed.allow(b"http://a.example", Some(b"a.example")));
         assert!(!listed.allow(b"http://app.example", Some(b"a.example")));
         assert!(Origins::Any.allow(b"null", None));
+        for origins in [&listed, &Origins::Same, &Origins::Any] {
+            assert_eq!(origins.lists(b"https://app.example"), origins == &listed);
+            assert!(!origins.lists(b"http://a.example"));
+        }
+    }
+
+    #[test]
+    fn a_listed_origin_may_name_its_default_port() {
+        let listed = Origins::SameOr(vec!["https://app.example:443".into(), "http://b.example:8080".into()]);
+        for origin in ["https://app.example", "HTTPS://APP.example:443", "http://b.example:8080"] {
+            assert!(listed.lists(origin.as_bytes()), "{origin}");
+        }
+        for origin in
+            ["https://app.example:80", "http://app.example", "http://b.example", "b.example:8080", ""]
+        {
+            assert!(!listed.lists(origin.as_bytes()), "{origin}");
+        }
     }
 }

@@ -161,6 +161,15 @@ impl Request {
         self.head.authority.map(|span| self.head.text(span))
     }
 
+    /// Returns the host and port that the client has asked for: that of a
+    /// [trusted proxy](crate::Builder::trusted_proxies) in `Forwarded` or `X-Forwarded-Host`, otherwise the
+    /// [`host`](Self::host).
+    ///
+    /// The origin of a page of this server has this host.
+    pub fn original_host(&self) -> Option<&str> {
+        self.context.trusted.host(self.peer, self.header_pairs()).or_else(|| self.host())
+    }
+
     /// Returns a path parameter, percent-decoded.
     ///
     /// In a parameter that matches the rest of the path, such as `{*path}`, an encoded slash stays encoded

@@ -43,6 +43,39 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
+    fn trusts_peer(&self, peer: Peer) -> bool {
+        match peer.address() {
+            Some(address) => self.trusts(address.ip()),
+            None => self.unix && peer == Peer::Local,
+        }
+    }
+
+    /// Returns the host that the client has asked the outermost trusted proxy for, if the peer is one and names it.
+    ///
+    /// That is the `host` of `Forwarded`, or without it the first `X-Forwarded-Host`.
+    pub(crate) fn host<'a>(
+        &self,
+        peer: Peer,
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    ) -> Option<&'a str> {
+        if !self.trusts_peer(peer) {
+            return None;
+        }
+        let values = |wanted: &'static [u8]| {
+            let fields = headers.clone().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            fields.filter_map(|(_, value)| std::str::from_utf8(value).ok()).flat_map(|value| value.split(','))
+        };
+        let mut host = None;
+        for element in values(b"forwarded").collect::<Vec<_>>().into_iter().rev() {
+            host = parameter(element, "host").filter(|host| !host.is_empty()).or(host);
+            // An element before this one was added by somebody who is not trusted.
+            if !forwarded_for(element).is_some_and(|hop| self.trusts(hop)) {
+                break;
+            }
+        }
+        host.or_else(|| values(b"x-forwarded-host").map(str::trim).find(|host| !host.is_empty()))
+    }
+
     /// Returns the address of the client behind the peer: the last forwarded address that is not a trusted
     /// proxy.
     pub(crate) fn client<'a>(
@@ -51,11 +84,7 @@ impl TrustedProxies {
         headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Option<IpAddr> {
         let address = peer.address().map(|a| a.ip().to_canonical());
-        let is_trusted = match address {
-            Some(address) => self.trusts(address),
-            None => self.unix && peer == Peer::Local,
-        };
-        if !is_trusted {
+        if !self.trusts_peer(peer) {
             return address;
         }
         let mut client = address;
@@ -93,11 +122,15 @@ fn hops<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<Option<I
 
 /// Parses the `for=` parameter of one element of a `Forwarded` header.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
-    let value = element.split(';').find_map(|pair| {
+    node(parameter(element, "for")?)
+}
+
+/// Returns a parameter of one element of a `Forwarded` header, without quotes.
+fn parameter<'a>(element: &'a str, name: &str) -> Option<&'a str> {
+    element.split(';').find_map(|pair| {
         let (key, value) = pair.trim().split_once('=')?;
-        key.eq_ignore_ascii_case("for").then_some(value)
-    })?;
-    node(value.trim_matches('"'))
+        key.eq_ignore_ascii_case(name).then_some(value.trim_matches('"'))
+    })
 }
 
 /// Parses an address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or
@@ -150,6 +183,34 @@ mod tests {
     fn mapped_ipv4_is_the_ipv4_it_maps() {
         let headers = [("X-Forwarded-For", "1.1.1.1")];
         assert_eq!(client(&["10.0.0.0/8"], "[::ffff:10.0.0.1]:1", &headers).unwrap(), "1.1.1.1");
+    }
+
+    fn host(trusted: &[&str], peer: &str, headers: &[(&str, &str)]) -> Option<String> {
+        let trusted = TrustedProxies::parse(trusted).unwrap();
+        let peer = Peer::Address(peer.parse().unwrap());
+        let pairs = headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
+        trusted.host(peer, pairs).map(str::to_owned)
+    }
+
+    #[test]
+    fn only_a_trusted_peer_forwards_a_host() {
+        for headers in [[("X-Forwarded-Host", "app.example")], [("Forwarded", "host=app.example")]] {
+            assert_eq!(host(&["10.0.0.0/8"], "8.8.8.8:1", &headers), None);
+            assert_eq!(host(&[], "10.0.0.1:1", &headers), None);
+            assert_eq!(host(&["10.0.0.0/8"], "10.0.0.1:1", &headers).unwrap(), "app.example");
+        }
+        assert_eq!(host(&["10.0.0.1"], "10.0.0.1:1", &[("X-Forwarded-For", "1.1.1.1")]), None);
+    }
+
+    #[test]
+    fn the_host_is_that_of_the_outermost_trusted_proxy() {
+        let of = |headers: &[(&str, &str)]| host(&["10.0.0.0/8"], "10.0.0.1:1", headers);
+        let chain = "for=6.6.6.6;host=forged, for=1.1.1.1;HOST=\"app.example:8443\", for=10.0.0.2;host=inner";
+        assert_eq!(of(&[("Forwarded", chain)]).unwrap(), "app.example:8443");
+        assert_eq!(of(&[("Forwarded", "for=1.1.1.1"), ("Forwarded", "for=10.0.0.2;host=b")]).unwrap(), "b");
+        assert_eq!(of(&[("Forwarded", "host=forged, for=_hidden;host=b")]).unwrap(), "b");
+        assert_eq!(of(&[("X-Forwarded-Host", " app.example , inner")]).unwrap(), "app.example");
+        assert_eq!(of(&[("Forwarded", "for=1.1.1.1;host="), ("x-forwarded-host", ",a")]).unwrap(), "a");
     }
 
     #[test]

@@ -124,7 +124,7 @@ where
     let opening = Opening {
         method: request.method(),
         version: request.version(),
-        authority: request.host().map(str::as_bytes),
+        authority: request.original_host().map(str::as_bytes),
         protocol: request.protocol(),
     };
     let accepted = match proto::accept(&opening, request.header_pairs(), &settings.policy) {

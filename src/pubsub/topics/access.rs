@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 
 use crate::{
     proto::origin::Origins,
@@ -27,10 +27,11 @@ pub struct TopicAccess {
     /// Token that a subscriber must send as `Authorization: Bearer TOKEN` or as the query key `access_token`.
     /// The query is for browsers, whose `EventSource` cannot set headers. Default: none.
     pub subscribe_token: Option<String>,
-    /// Origin whose pages may use the topics from a browser, or `*`. Default: only pages of this server.
+    /// Origins whose pages may use the topics from a browser. Default: only pages of this server.
     ///
-    /// A publish request from a page of another origin is answered with 403.
-    pub cors_origin: Option<HeaderValue>,
+    /// Pages of listed origins may send credentials, such as cookies; with [`Origins::Any`] pages may not. A
+    /// publish request from a page of another origin is answered with 403.
+    pub origins: Origins,
     /// Publishes messages that clients send over their WebSockets. Default: no, and the socket closes with
     /// code 1008.
     ///
@@ -126,19 +127,10 @@ impl TopicAccess {
     /// only hides the response from it.
     pub(super) fn check_origin(&self, request: &Request) -> Result<(), Response> {
         let Some(origin) = request.header_bytes(header::ORIGIN) else { return Ok(()) };
-        if self.origins().allow(origin, request.host().map(str::as_bytes)) {
+        if self.origins.allow(origin, request.original_host().map(str::as_bytes)) {
             return Ok(());
         }
         Err(plain(StatusCode::FORBIDDEN, "Access denied: pages of this origin may not publish.\n"))
-    }
-
-    /// Returns the origins whose pages may publish and open WebSockets.
-    pub(super) fn origins(&self) -> Origins {
-        match self.cors_origin.as_ref().map(HeaderValue::as_bytes) {
-            Some(b"*") => Origins::Any,
-            Some(allowed) => Origins::SameOr(vec![String::from_utf8_lossy(allowed).into_owned()]),
-            None => Origins::Same,
-        }
     }
 }
 

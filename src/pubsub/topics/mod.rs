@@ -1,6 +1,7 @@
 //! HTTP routes of a broker: publish with `POST`, subscribe with `GET`.
 
 mod access;
+mod cors;
 #[cfg(feature = "ws")]
 mod socket;
 
@@ -14,8 +15,8 @@ use crate::{
     request::Request,
     response::{Response, plain},
     routing::{
-        route::{get, options, post},
-        router::{Group, Router},
+        route::{Route, any, get, options, post},
+        router::Router,
     },
 };
 
@@ -29,22 +30,31 @@ pub use access::{TopicAccess, TopicAction, TopicCheck};
 /// - `GET /topics/{topic}` streams the topic's events as server-sent events. With `Upgrade: websocket` each
 ///   event is a text message.
 /// - `GET /topics` lists the open topics and their counts as JSON.
-/// - `OPTIONS` answers CORS preflight requests.
+///
+/// Pages of the permitted [origins](TopicAccess::origins) receive CORS fields with every response, errors
+/// included, and answers to their preflight requests.
 pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
+    let cors = cors::layer(&access.origins);
     let service = Arc::new(TopicService { broker: broker.clone(), access });
-    let (list, preflight) = (service.clone(), service.clone());
+    let with_cors = |route: Route| route.with_layer(cors.clone());
+    let list = service.clone();
     let router = router
-        .route(get("/topics", move |request: Request| list.with_cors(list.list(&request))))
-        .route(options("/topics", move |_: Request| preflight.preflight()));
-    router.group("/topics", |group| topic_routes(group, &service))
+        .route(with_cors(get("/topics", move |request: Request| list.list(&request))))
+        .route(with_cors(options("/topics", |_: Request| allowed_methods())));
+    router.group("/topics", |group| {
+        topic_routes(&service).into_iter().fold(group, |group, route| group.route(with_cors(route)))
+    })
 }
 
-fn topic_routes(group: Group, service: &Arc<TopicService>) -> Group {
-    let (subscribe, publish, preflight) = (service.clone(), service.clone(), service.clone());
-    group
-        .route(get("/{*topic}", move |request: Request| subscribe.subscribe(&request)).shed_first())
-        .route(post("/{*topic}", move |request: Request| publish.clone().publish(request)))
-        .route(options("/{*topic}", move |_: Request| preflight.preflight()))
+fn topic_routes(service: &Arc<TopicService>) -> [Route; 4] {
+    let (subscribe, publish) = (service.clone(), service.clone());
+    [
+        get("/{*topic}", move |request: Request| subscribe.subscribe(&request)).shed_first(),
+        post("/{*topic}", move |request: Request| publish.clone().publish(request)),
+        options("/{*topic}", |_: Request| allowed_methods()),
+        // The empty name matches no parameter.
+        any("/", |_: Request| invalid_topic()),
+    ]
 }
 
 /// The handlers of the topic routes.
@@ -88,8 +98,8 @@ impl TopicService {
         match self.topic_to_subscribe(request) {
             #[cfg(feature = "ws")]
             Ok(topic) if socket::is_handshake(request) => socket::open(self, request, topic),
-            Ok(topic) => self.with_cors(self.broker.subscribe(&topic, request)),
-            Err(denied) => self.with_cors(denied),
+            Ok(topic) => self.broker.subscribe(&topic, request),
+            Err(denied) => denied,
         }
     }
 
@@ -102,7 +112,7 @@ impl TopicService {
     }
 
     async fn publish(self: Arc<Self>, mut request: Request) -> Response {
-        let response = match self.event_to_publish(&mut request) {
+        match self.event_to_publish(&mut request) {
             Ok((topic, event)) => match self.broker.publish(&topic, event).await {
                 Ok(published) => {
                     let id = published.position().map_or("null".to_owned(), |id| format!("\"{id}\""));
@@ -113,8 +123,7 @@ impl TopicService {
                 Err(error) => error.to_response(),
             },
             Err(denied) => denied,
-        };
-        self.with_cors(response)
+        }
     }
 
     /// Returns the topic and the event if the request may publish it.
@@ -132,39 +141,20 @@ impl TopicService {
         let invalid = |error| plain(StatusCode::BAD_REQUEST, format!("Invalid event name: {error}.\n"));
         Ok((topic, named.map_err(invalid)?))
     }
+}
 
-    fn preflight(&self) -> Response {
-        let mut response = self.with_cors(Response::status_only(StatusCode::NO_CONTENT));
-        let fields = response.fields_mut();
-        fields.insert(header::ALLOW, HeaderValue::from_static("GET, POST, OPTIONS"));
-        if self.access.cors_origin.is_some() {
-            let methods = HeaderValue::from_static("GET, POST");
-            fields.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-            let headers = HeaderValue::from_static("authorization, content-type, last-event-id");
-            fields.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, headers);
-            fields.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-        }
-        response
-    }
-
-    /// Adds the headers that let pages of the allowed origin read a response.
-    fn with_cors(&self, mut response: Response) -> Response {
-        if let Some(origin) = &self.access.cors_origin {
-            let fields = response.fields_mut();
-            fields.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            if origin != "*" {
-                fields.insert(header::VARY, HeaderValue::from_static("origin"));
-            }
-        }
-        response
-    }
+fn allowed_methods() -> Response {
+    let methods = HeaderValue::from_static("GET, POST, OPTIONS");
+    Response::status_only(StatusCode::NO_CONTENT).with_header(header::ALLOW, methods)
 }
 
 fn topic_of(request: &Request) -> Result<TopicName, Response> {
     let name = request.param("topic").unwrap_or_default();
-    name.parse().map_err(|TopicNameError| {
-        let text = "Invalid topic name: use 1 to 256 letters, digits and -_.~:@+, \
-                    in segments separated by '/'.\n";
-        plain(StatusCode::BAD_REQUEST, text)
-    })
+    name.parse().map_err(|TopicNameError| invalid_topic())
+}
+
+fn invalid_topic() -> Response {
+    let text =
+        "Invalid topic name: use 1 to 256 letters, digits and -_.~:@+, in segments separated by '/'.\n";
+    plain(StatusCode::BAD_REQUEST, text)
 }

@@ -38,7 +38,7 @@ pub(super) fn open(service: &TopicService, request: &Request, topic: TopicName) 
 }
 
 fn settings(access: &TopicAccess) -> Settings {
-    let settings = Settings::new().origins(access.origins());
+    let settings = Settings::new().origins(access.origins.clone());
     // The messages have one format, so the name of a subprotocol does not matter.
     match access.ws_subprotocols.as_slice() {
         [] => settings.any_subprotocol(),

@@ -49,6 +49,8 @@ type Check = dyn Fn(&Request) -> Result<(), Response> + Send + Sync;
 pub(crate) enum Layer {
     /// Middleware. Costs a boxed future.
     Around(Arc<dyn Middleware>),
+    /// Middleware outside all other layers of the route, those of the server included.
+    Outermost(Arc<dyn Middleware>),
     /// A check before the handler. Costs no future.
     Before(Arc<Check>),
 }
@@ -56,6 +58,14 @@ pub(crate) enum Layer {
 impl Layer {
     pub(crate) fn around(middleware: impl Middleware) -> Self {
         Self::Around(Arc::new(middleware))
+    }
+
+    pub(crate) fn outermost(middleware: impl Middleware) -> Self {
+        Self::Outermost(Arc::new(middleware))
+    }
+
+    pub(crate) fn is_outermost(&self) -> bool {
+        matches!(self, Self::Outermost(_))
     }
 
     pub(crate) fn before<E: IntoResponse>(
@@ -68,6 +78,7 @@ impl Layer {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Around(one), Self::Around(other)) => Arc::ptr_eq(one, other),
+            (Self::Outermost(one), Self::Outermost(other)) => Arc::ptr_eq(one, other),
             (Self::Before(one), Self::Before(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
@@ -102,7 +113,7 @@ impl Chain {
     ) -> HandlerOutput {
         for (index, layer) in self.layers.iter().enumerate().skip(start) {
             match layer {
-                Layer::Around(middleware) => {
+                Layer::Around(middleware) | Layer::Outermost(middleware) => {
                     let next = Next { chain: self.clone(), start: index + 1, instead };
                     return HandlerOutput::Future(middleware.wrap(request, next));
                 }

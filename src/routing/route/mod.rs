@@ -191,6 +191,12 @@ impl Route {
         Self { shed: Shed::Never, ..self }
     }
 
+    /// Adds a layer of the server itself.
+    pub(crate) fn with_layer(mut self, layer: Option<Layer>) -> Self {
+        self.layers.extend(layer);
+        self
+    }
+
     /// Sheds the route's requests before others, because their responses take long.
     pub(crate) fn shed_first(self) -> Self {
         Self { shed: Shed::First, ..self }

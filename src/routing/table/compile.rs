@@ -113,7 +113,8 @@ impl RouteTable {
         route: &Route,
         route_metrics: Arc<RouteMetrics>,
     ) -> Result<usize, RouteError> {
-        let layers: Vec<Layer> = set.layers.iter().chain(&route.layers).cloned().collect();
+        let mut layers: Vec<Layer> = set.layers.iter().chain(&route.layers).cloned().collect();
+        layers.sort_by_key(|layer| !layer.is_outermost());
         let dispatch = route.dispatch.unwrap_or(set.default_dispatch);
         let action = match &route.action {
             Action::Static(fixed) if layers.is_empty() => {

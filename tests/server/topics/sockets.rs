@@ -2,10 +2,9 @@
 //! messages.
 
 use windlass::{
-    TopicAccess,
+    Origins, TopicAccess,
     actors::fanout::Overflow,
     broker::{Broker, BrokerSettings, Event},
-    http::HeaderValue,
 };
 
 use super::{publish, seq, serve, slow, with};
@@ -99,7 +98,7 @@ fn tokens_topic_names_and_origins_are_checked_as_for_event_streams() {
     let broker = Broker::new(BrokerSettings::default()).unwrap();
     let mut access = TopicAccess::default();
     access.subscribe_token = Some("s-secret".to_owned());
-    access.cors_origin = Some(HeaderValue::from_static("https://app.example"));
+    access.origins = Origins::SameOr(vec!["https://app.example".to_owned()]);
     let server = serve(&broker, access);
     let status_of = |path: &str, more: &str| {
         let mut peer = connect(&server);
