@@ -86,7 +86,7 @@ catalog! {
         "Shortest time that work waited for the shard during the last half second.";
     SHARD_LONGEST_TURN GAUGE "windlass_shard_longest_turn_seconds" ["shard"] "Longest turn since the start.";
     SHARD_INBOX GAUGE "windlass_shard_inbox_messages" ["shard"] "Messages in the shard's inbox.";
-    SHARD_GUESTS GAUGE "windlass_shard_guests" ["shard"]
+    SHARD_TASKS GAUGE "windlass_shard_tasks" ["shard"]
         "Futures that the shard runs: actors and pending inline handlers.";
     TOPICS GAUGE "windlass_topics" [] "Topics of the broker.";
     TOPIC_SUBSCRIBERS GAUGE "windlass_topic_subscribers" [] "Subscribers of all topics.";

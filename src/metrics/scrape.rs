@@ -296,7 +296,7 @@ fn shards(families: &mut Families, metrics: &Metrics) {
         families.add(&catalog::SHARD_TURNS, &[&shard], stats.turns() as f64);
         families.add(&catalog::SHARD_LAG, &[&shard], stats.lag().as_secs_f64());
         families.add(&catalog::SHARD_LONGEST_TURN, &[&shard], stats.busy_max().as_secs_f64());
-        families.add(&catalog::SHARD_GUESTS, &[&shard], stats.tasks() as f64);
+        families.add(&catalog::SHARD_TASKS, &[&shard], stats.tasks() as f64);
         families.add(&catalog::SHARD_INBOX, &[&shard], metrics.inbox_depth(index) as f64);
     }
 }

@@ -165,7 +165,7 @@ fn timers_of_inline_handlers_overlap_on_their_shard() {
     assert!(began.elapsed() >= Duration::from_millis(100), "{:?}", began.elapsed());
     let most = ASLEEP[1].load(SeqCst);
     assert!(most > 2, "on two shards {most} handlers slept at a time");
-    eventually("all guests have ended", || {
+    eventually("all tasks have ended", || {
         (0..2).all(|shard| server.system().stats(shard).unwrap().tasks() <= 1)
     });
 }
@@ -173,13 +173,13 @@ fn timers_of_inline_handlers_overlap_on_their_shard() {
 #[test]
 fn a_client_that_leaves_cancels_its_waiting_inline_handler() {
     let server = start_with_counter(Placement::Shard(0));
-    let guests = || (0..2).map(|shard| server.system().stats(shard).unwrap().tasks()).sum::<usize>();
-    eventually("both actors run", || guests() == 2);
+    let tasks = || (0..2).map(|shard| server.system().stats(shard).unwrap().tasks()).sum::<usize>();
+    eventually("both actors run", || tasks() == 2);
     let mut peer = connect(&server);
     peer.request("GET", "/slow");
-    eventually("the handler waits as a guest", || guests() == 3);
+    eventually("the handler waits as a task of its shard", || tasks() == 3);
     peer.reset();
-    eventually("the handler is cancelled", || guests() == 2);
+    eventually("the handler is cancelled", || tasks() == 2);
 }
 
 #[test]

@@ -89,18 +89,18 @@ fn topic_figures_match_the_broker() {
 #[test]
 fn nothing_runs_without_watchers() {
     let server = start(routes());
-    let guests = || {
-        metric(&server, "windlass_shard_guests{shard=\"0\"}")
-            + metric(&server, "windlass_shard_guests{shard=\"1\"}")
+    let tasks = || {
+        metric(&server, "windlass_shard_tasks{shard=\"0\"}")
+            + metric(&server, "windlass_shard_tasks{shard=\"1\"}")
     };
     // The router actor starts in the first turns of its shard, possibly after the first requests.
-    eventually("the router actor runs", || guests() >= 1.0);
-    let before = guests();
+    eventually("the router actor runs", || tasks() >= 1.0);
+    let before = tasks();
     let mut watchers: Vec<_> = (0..4).map(|_| watch(&server)).collect();
     watchers.iter_mut().for_each(|watcher| drop(figures(watcher)));
-    assert!(guests() >= before + 4.0, "each watcher must have a future on its shard");
+    assert!(tasks() >= before + 4.0, "each watcher must have a future on its shard");
     drop(watchers);
-    eventually("the watchers' futures have ended", || guests() <= before);
+    eventually("the watchers' futures have ended", || tasks() <= before);
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn every_metric_of_the_catalog_is_on_the_page() {
     assert_eq!((page.value("windlass_async_routes", &[]), asynchronous), (Some(3.0), 3.0));
     assert_eq!(page.value("windlass_ready", &[]), Some(1.0));
     assert_eq!(page.sum_where("windlass_engine_info", ("engine", &engine_name())), 1.0);
-    assert_eq!(page.sum("windlass_shard_guests"), 3.0, "the router actor and one relay per shard");
+    assert_eq!(page.sum("windlass_shard_tasks"), 3.0, "the router actor and one relay per shard");
     assert!(page.sum("windlass_shard_turns_total") > 10.0);
     assert!(
         page.sum("windlass_shard_longest_turn_seconds") >= 0.02,

@@ -12,7 +12,7 @@ use super::{Shared, topic::OpenTopic};
 use crate::{
     body::{Answer, BoxError, Offer, Unpack},
     pubsub::{
-        event::{EncodedEvent, EventFormat, ServerSent, chunk, gap_between, unknown_id},
+        event::{EncodedEvent, EventFormat, GapDetails, ServerSent, chunk, gap_between, unknown_id},
         stream::{EventStream, History, HistoryItem, PollNext, ResumePoint},
     },
     replay::{Position, StoreError},
@@ -200,11 +200,9 @@ impl<F: EventFormat> TopicStream<F> {
         // All positions of a topic have one epoch. The position of an event is recorded before its delivery.
         match self.topic.last().map(|last| move |seq| Position::new(last.epoch(), seq)) {
             // Events that the store failed to keep have no position. The gap names the position before them.
-            Some(at) if missed.is_unnumbered() => {
-                F::gap(Some(at(to)), &format!(r#"{{"after":"{}"}}"#, at(to)))
-            }
+            Some(at) if missed.is_unnumbered() => F::gap(Some(at(to)), GapDetails::after(Some(at(to)))),
             Some(at) => gap_between::<F>(at(from), at(to)),
-            None => F::gap(None, r#"{"after":null}"#),
+            None => F::gap(None, GapDetails::after(None)),
         }
     }
 

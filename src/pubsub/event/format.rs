@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::EncodedEvent;
+use super::{EncodedEvent, GapDetails, details::ResetReason};
 use crate::replay::{self, Position};
 
 /// An encoding of events for one kind of client.
@@ -20,8 +20,8 @@ pub(crate) trait EventFormat {
 
     /// Encodes a `gap` event, which reports events that the client cannot receive.
     ///
-    /// The client continues after `resume`. `details` is a JSON object.
-    fn gap(resume: Option<Position>, details: &str) -> Self::Output;
+    /// The client continues after `resume`.
+    fn gap(resume: Option<Position>, details: GapDetails) -> Self::Output;
 
     /// Encodes the reconnection delay. Returns `None` if the format has no way to send it.
     fn retry(millis: u64) -> Option<Self::Output>;
@@ -29,10 +29,10 @@ pub(crate) trait EventFormat {
 
 /// Encodes a gap that covers the events from `from` to `to`, both included.
 pub(crate) fn gap_between<F: EventFormat>(from: Position, to: Position) -> F::Output {
-    F::gap(Some(to), &format!(r#"{{"from":"{from}","to":"{to}"}}"#))
+    F::gap(Some(to), GapDetails::between(from, to))
 }
 
 /// Encodes the answer to a last event id that is not a position of any store.
 pub(crate) fn unknown_id<F: EventFormat>() -> F::Output {
-    F::gap(None, r#"{"reset":"unknown_id"}"#)
+    F::gap(None, GapDetails::Reset { reset: ResetReason::UnknownId })
 }

@@ -10,9 +10,10 @@
 
 use std::{borrow::Cow, collections::VecDeque};
 
+use serde::Serialize;
 use windlass_actors::Parcel;
 
-use super::{EncodedEvent, EventFormat};
+use super::{EncodedEvent, EventFormat, EventId, GapDetails, to_json};
 use crate::{
     body::Piece,
     proto::ws::{Outgoing, Prepared},
@@ -36,8 +37,8 @@ impl EventFormat for JsonText {
         event.json.get_or_init(encode).clone()
     }
 
-    fn gap(resume: Option<Position>, details: &str) -> Prepared {
-        Prepared::new(Outgoing::Text(&format!(r#"{{"id":{},"gap":{details}}}"#, id(resume))))
+    fn gap(resume: Option<Position>, details: GapDetails) -> Prepared {
+        prepared(&GapMessage { id: resume.map(EventId), gap: details })
     }
 
     fn retry(_: u64) -> Option<Prepared> {
@@ -50,19 +51,33 @@ pub(crate) fn text_frame(parcel: &Parcel) -> Option<Piece> {
     Some(piece(&JsonText::live(EncodedEvent::of(parcel)?), false))
 }
 
+/// A message with an event.
+#[derive(Serialize)]
+struct EventMessage<'a> {
+    id: Option<EventId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<Cow<'a, str>>,
+    data: Cow<'a, str>,
+}
+
+/// A message with a gap.
+#[derive(Serialize)]
+struct GapMessage {
+    id: Option<EventId>,
+    gap: GapDetails,
+}
+
+/// Encodes a message. Replaces invalid UTF-8 with U+FFFD.
 fn message(position: Option<Position>, name: Option<&[u8]>, data: &[u8]) -> Prepared {
-    let name = name.map(|name| format!(r#""event":{},"#, string(name))).unwrap_or_default();
-    Prepared::new(Outgoing::Text(&format!(r#"{{"id":{},{name}"data":{}}}"#, id(position), string(data))))
+    prepared(&EventMessage {
+        id: position.map(EventId),
+        event: name.map(String::from_utf8_lossy),
+        data: String::from_utf8_lossy(data),
+    })
 }
 
-fn id(position: Option<Position>) -> Cow<'static, str> {
-    position.map_or("null".into(), |position| format!("\"{position}\"").into())
-}
-
-/// Encodes a text as a JSON string. Replaces invalid UTF-8 with U+FFFD.
-fn string(text: &[u8]) -> String {
-    // Encoding a string into memory does not fail.
-    serde_json::to_string(&String::from_utf8_lossy(text)).unwrap_or_default()
+fn prepared(message: &impl Serialize) -> Prepared {
+    Prepared::new(Outgoing::Text(&to_json(message)))
 }
 
 #[cfg(test)]
@@ -82,7 +97,9 @@ mod tests {
             text(&message(None, Some(b"a\"b"), b"x\n\\\x01\xff")),
             "{\"id\":null,\"event\":\"a\\\"b\",\"data\":\"x\\n\\\\\\u0001\u{fffd}\"}"
         );
-        let gap = JsonText::gap(Some(at), r#"{"from":1,"to":2}"#);
-        assert_eq!(text(&gap), format!(r#"{{"id":"{at}","gap":{{"from":1,"to":2}}}}"#));
+        let gap = JsonText::gap(Some(at), GapDetails::between(at, at));
+        assert_eq!(text(&gap), format!(r#"{{"id":"{at}","gap":{{"from":"{at}","to":"{at}"}}}}"#));
+        let unnumbered = JsonText::gap(None, GapDetails::after(None));
+        assert_eq!(text(&unnumbered), r#"{"id":null,"gap":{"after":null}}"#);
     }
 }

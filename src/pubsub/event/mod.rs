@@ -4,6 +4,7 @@
 //! topic. An [`EventFormat`] selects the encoding that one kind of client receives. This module must not know
 //! topics or streams.
 
+mod details;
 mod encoded;
 mod format;
 #[cfg(feature = "ws")]
@@ -15,6 +16,7 @@ use bytes::Bytes;
 
 use crate::{proto::sse, replay::Position};
 
+pub(crate) use details::{EventId, GapDetails, to_json};
 pub(crate) use encoded::{EncodedEvent, NewEvent};
 pub(crate) use format::{EventFormat, gap_between, unknown_id};
 #[cfg(feature = "ws")]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use windlass_actors::Parcel;
 
-use super::{EncodedEvent, EventFormat, name::GAP};
+use super::{EncodedEvent, EventFormat, GapDetails, name::GAP};
 use crate::{
     body::Piece,
     proto::sse,
@@ -37,10 +37,10 @@ impl EventFormat for ServerSent {
         event.server_sent.clone()
     }
 
-    fn gap(resume: Option<Position>, details: &str) -> Bytes {
+    fn gap(resume: Option<Position>, details: GapDetails) -> Bytes {
         let mut event = Vec::new();
         let id = resume.as_ref().map(|resume| resume as &dyn std::fmt::Display);
-        sse::append_event(&mut event, id, Some(GAP), details.as_bytes());
+        sse::append_event(&mut event, id, Some(GAP), details.to_json().as_bytes());
         event.into()
     }
 

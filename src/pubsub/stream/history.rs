@@ -16,8 +16,8 @@ use windlass_actors::{Deadline, Local, clock};
 use crate::{
     pubsub::event::{EventFormat, gap_between},
     replay::{
-        self, Continuity, ErrorKind, Page, Position, Query, ReplayStore, Reset, Start, StoreError,
-        StoreFuture, Window,
+        self, Continuity, ErrorKind, Page, Position, Query, ReplayStore, Start, StoreError, StoreFuture,
+        Window,
     },
 };
 
@@ -127,13 +127,7 @@ impl<F: EventFormat> History<F> {
         let gap = match page.continuity {
             Continuity::Complete => None,
             Continuity::Gap(gap) => Some(gap_between::<F>(gap.from, gap.to)),
-            Continuity::Reset(reset) => {
-                let reason = match reset {
-                    Reset::UnknownEpoch => "unknown_epoch",
-                    Reset::BeyondEnd => "beyond_end",
-                };
-                Some(F::gap(Some(page.resume), &format!(r#"{{"reset":"{reason}"}}"#)))
-            }
+            Continuity::Reset(reset) => Some(F::gap(Some(page.resume), reset.into())),
         };
         let has_more = page.has_more();
         self.state = ReadState::Sending { events: page.events.into(), resume: page.resume, has_more };

@@ -8,10 +8,14 @@ mod socket;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
 use windlass_actors::fanout::TopicStats;
 
 use crate::{
-    pubsub::broker::{Broker, Event, TopicName, TopicNameError},
+    pubsub::{
+        broker::{Broker, Event, TopicName, TopicNameError},
+        event::{EventId, to_json},
+    },
     request::Request,
     response::{Response, plain},
     routing::{
@@ -74,24 +78,23 @@ impl TopicService {
         }
         let mut topics = self.broker.topics_stats();
         topics.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let lines: Vec<_> = topics.iter().map(|(name, stats)| self.list_line(name, stats)).collect();
-        Response::json_text(format!("[{}]\n", lines.join(",\n")))
+        let topics: Vec<_> = topics.iter().map(|(name, stats)| self.listed(name, stats)).collect();
+        json(&topics)
     }
 
-    fn list_line(&self, name: &TopicName, stats: &TopicStats) -> String {
-        let last = self.broker.last(name).filter(|last| last.seq() > 0);
-        let last = last.map_or_else(|| "null".to_owned(), |last| format!(r#""{last}""#));
-        let counts = [
-            ("published", u128::from(stats.published)),
-            ("delivered", u128::from(stats.delivered)),
-            ("dropped", u128::from(stats.dropped)),
-            ("removed", u128::from(stats.removed)),
-            ("closed", u128::from(stats.closed)),
-            ("lag_events", stats.lag_events as u128),
-            ("lag_ms", stats.lag_age.as_millis()),
-        ];
-        let counts: String = counts.iter().map(|(key, count)| format!(r#","{key}":{count}"#)).collect();
-        format!(r#"{{"topic":"{name}","subscribers":{},"last":{last}{counts}}}"#, stats.subscribers)
+    fn listed<'a>(&self, name: &'a TopicName, stats: &TopicStats) -> ListedTopic<'a> {
+        ListedTopic {
+            topic: name.as_str(),
+            subscribers: stats.subscribers,
+            last: self.broker.last(name).filter(|last| last.seq() > 0).map(EventId),
+            published: stats.published,
+            delivered: stats.delivered,
+            dropped: stats.dropped,
+            removed: stats.removed,
+            closed: stats.closed,
+            lag_events: stats.lag_events,
+            lag_ms: u64::try_from(stats.lag_age.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 
     fn subscribe(&self, request: &Request) -> Response {
@@ -115,10 +118,9 @@ impl TopicService {
         match self.event_to_publish(&mut request) {
             Ok((topic, event)) => match self.broker.publish(&topic, event).await {
                 Ok(published) => {
-                    let id = published.position().map_or("null".to_owned(), |id| format!("\"{id}\""));
-                    let subscribers = published.subscribers();
-                    Response::json_text(format!("{{\"id\":{id},\"subscribers\":{subscribers}}}\n"))
-                        .with_status(StatusCode::ACCEPTED)
+                    let id = published.position().map(EventId);
+                    let accepted = AcceptedEvent { id, subscribers: published.subscribers() };
+                    json(&accepted).with_status(StatusCode::ACCEPTED)
                 }
                 Err(error) => error.to_response(),
             },
@@ -141,6 +143,37 @@ impl TopicService {
         let invalid = |error| plain(StatusCode::BAD_REQUEST, format!("Invalid event name: {error}.\n"));
         Ok((topic, named.map_err(invalid)?))
     }
+}
+
+/// The answer to a publisher.
+#[derive(Serialize)]
+struct AcceptedEvent {
+    /// `None` if the store failed to keep the event.
+    id: Option<EventId>,
+    subscribers: usize,
+}
+
+/// A topic in the list of topics.
+#[derive(Serialize)]
+struct ListedTopic<'a> {
+    topic: &'a str,
+    subscribers: usize,
+    /// `None` if the topic has no event, or its history is not known yet.
+    last: Option<EventId>,
+    published: u64,
+    delivered: u64,
+    dropped: u64,
+    removed: u64,
+    closed: u64,
+    lag_events: usize,
+    lag_ms: u64,
+}
+
+/// Returns a value as a line of JSON.
+fn json(value: &impl Serialize) -> Response {
+    let mut line = to_json(value);
+    line.push('\n');
+    Response::json_text(line)
 }
 
 fn allowed_methods() -> Response {

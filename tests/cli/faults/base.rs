@@ -11,7 +11,7 @@ const GAUGES: [&str; 10] = [
     "windlass_http2_streams{",
     "windlass_pool_queued_jobs{",
     "windlass_pool_running_jobs{",
-    "windlass_shard_guests{",
+    "windlass_shard_tasks{",
     "windlass_shard_inbox_messages{",
     "windlass_topic_lagging_subscribers ",
     "windlass_topic_subscribers ",
