@@ -1,4 +1,4 @@
-//! The client's address behind trusted proxies.
+//! The client's address, and the host that it asked for, behind trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,8 @@ use ipnet::IpNet;
 
 use super::Peer;
 
-/// The proxies whose `Forwarded` and `X-Forwarded-For` headers the server trusts. Default: none.
+/// The proxies whose `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Host` headers the server trusts. Default:
+/// none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,

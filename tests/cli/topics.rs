@@ -132,6 +132,49 @@ fn a_file_configures_topics_by_pattern() {
     is_refused(&run(&["check-config", file.path()]), &["pattern 'x'", "at least 1"]);
 }
 
+#[test]
+fn several_origins_may_be_permitted() {
+    let (app, admin) = ("https://app.example", "http://admin.example:8080");
+    let file = TempFile::new("origins.toml", &format!("[topics]\ncors_origin = [\"{app}\", \"{admin}\"]\n"));
+    let repeated = ["--cors-origin", app, "--cors-origin", admin];
+    let separated = [app, admin].join(",");
+    for arguments in [&repeated[..], &["--cors-origin", &separated], &["--config", file.path()]] {
+        let serving = Serving::start(arguments);
+        for (origin, is_permitted) in [(app, true), (admin, true), ("https://evil.example", false)] {
+            let (status, head, _) =
+                serving.connect().post("/topics/t", &format!("Origin: {origin}\r\n"), "x");
+            assert_eq!(status, if is_permitted { 202 } else { 403 }, "{arguments:?} {origin}");
+            let field = format!("access-control-allow-origin: {origin}\r\n");
+            assert_eq!(head.contains(&field), is_permitted, "{head}");
+            assert_eq!(head.contains("access-control-allow-credentials: true\r\n"), is_permitted, "{head}");
+        }
+    }
+    for (value, is_valid) in [
+        ("\"*\"", true),
+        ("[\"*\"]", true),
+        ("[]", true),
+        ("\"https://[::1]:8443\"", true),
+        ("\"capacitor://localhost\"", true),
+        ("[\"*\", \"https://app.example\"]", false),
+        ("\"https://app.example/\"", false),
+        ("\"https://app.example/path\"", false),
+        ("\"https://user@app.example\"", false),
+        ("\"https://\"", false),
+        ("\"null\"", false),
+        ("\"\"", false),
+        ("7", false),
+    ] {
+        for key in ["cors_origin", "cors_origins"] {
+            let file = TempFile::new("origin.toml", &format!("[topics]\n{key} = {value}\n"));
+            let output = run(&["check-config", file.path()]);
+            assert_eq!(output.status.success(), is_valid, "{value}: {}", output.stderr.escape_ascii());
+            if !is_valid {
+                is_refused(&output, &["origin"]);
+            }
+        }
+    }
+}
+
 /// A temporary directory, removed on drop.
 struct TempDir(std::path::PathBuf);
 
