@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{EncodedEvent, GapDetails, details::ResetReason};
+use super::{EncodedEvent, GapDetails, json::ResetReason};
 use crate::replay::{self, Position};
 
 /// An encoding of events for one kind of client.

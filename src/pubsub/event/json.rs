@@ -1,105 +1,69 @@
-//! Events as WebSocket text messages that hold a JSON object.
-//!
-//! ```json
-//! {"id":"…","event":"…","data":"…"}
-//! {"id":"…","gap":{…}}
-//! ```
-//!
-//! `event` is absent if the event has no name. `id` is `null` if the store failed to keep the event. The id
-//! of a gap is the position that the next event follows.
+//! The JSON objects of an event stream: ids, and the details of a gap.
 
-use std::{borrow::Cow, collections::VecDeque};
+use serde::{Serialize, Serializer};
 
-use serde::Serialize;
-use windlass_actors::Parcel;
+use crate::replay::{Position, Reset};
 
-use super::{EncodedEvent, EventFormat, EventId, GapDetails, to_json};
-use crate::{
-    body::Piece,
-    proto::ws::{Outgoing, Prepared},
-    replay::{self, Position},
-    ws::piece,
-};
+/// The id of an event: the text form of its position.
+#[derive(Clone, Copy)]
+pub(crate) struct EventId(pub(crate) Position);
 
-/// The WebSocket format. Its outputs are messages whose frames are already encoded.
-pub(crate) enum JsonText {}
-
-impl EventFormat for JsonText {
-    type Output = Prepared;
-
-    fn stored(events: &mut VecDeque<replay::Event>) -> Option<Prepared> {
-        let event = events.pop_front()?;
-        Some(message(Some(event.position), event.name.as_deref(), &event.data))
-    }
-
-    fn live(event: &EncodedEvent) -> Prepared {
-        let encode = || message(event.position, event.event.name().map(|name| &name[..]), event.event.data());
-        event.json.get_or_init(encode).clone()
-    }
-
-    fn gap(resume: Option<Position>, details: GapDetails) -> Prepared {
-        prepared(&GapMessage { id: resume.map(EventId), gap: details })
-    }
-
-    fn retry(_: u64) -> Option<Prepared> {
-        None
+impl Serialize for EventId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 
-/// Returns the frame of an event that an outlet holds. It is never compressed.
-pub(crate) fn text_frame(parcel: &Parcel) -> Option<Piece> {
-    Some(piece(&JsonText::live(EncodedEvent::of(parcel)?), false))
+/// The details of a `gap` event, which reports events that the client cannot receive.
+#[derive(Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub(crate) enum GapDetails {
+    /// The events between these, both included.
+    Between { from: EventId, to: EventId },
+    /// Events without a position that follow this one. `None`: the topic has no position yet.
+    After { after: Option<EventId> },
+    /// The server does not know what the client has missed.
+    Reset { reset: ResetReason },
 }
 
-/// A message with an event.
-#[derive(Serialize)]
-struct EventMessage<'a> {
-    id: Option<EventId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<Cow<'a, str>>,
-    data: Cow<'a, str>,
+/// Reason why the server does not know what a client has missed.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ResetReason {
+    /// The client's last id is not a position.
+    UnknownId,
+    /// The client's last id belongs to another store.
+    UnknownEpoch,
+    /// The client's last id is in the future.
+    BeyondEnd,
 }
 
-/// A message with a gap.
-#[derive(Serialize)]
-struct GapMessage {
-    id: Option<EventId>,
-    gap: GapDetails,
-}
-
-/// Encodes a message. Replaces invalid UTF-8 with U+FFFD.
-fn message(position: Option<Position>, name: Option<&[u8]>, data: &[u8]) -> Prepared {
-    prepared(&EventMessage {
-        id: position.map(EventId),
-        event: name.map(String::from_utf8_lossy),
-        data: String::from_utf8_lossy(data),
-    })
-}
-
-fn prepared(message: &impl Serialize) -> Prepared {
-    Prepared::new(Outgoing::Text(&to_json(message)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::replay::Epoch;
-
-    fn text(message: &Prepared) -> String {
-        String::from_utf8(message.payload().to_vec()).unwrap()
+impl GapDetails {
+    pub(crate) fn between(from: Position, to: Position) -> Self {
+        Self::Between { from: EventId(from), to: EventId(to) }
     }
 
-    #[test]
-    fn an_event_is_an_object_whatever_is_in_it() {
-        let at = Position::new(Epoch::random().unwrap(), 7);
-        assert_eq!(text(&message(Some(at), None, b"hi")), format!(r#"{{"id":"{at}","data":"hi"}}"#));
-        assert_eq!(
-            text(&message(None, Some(b"a\"b"), b"x\n\\\x01\xff")),
-            "{\"id\":null,\"event\":\"a\\\"b\",\"data\":\"x\\n\\\\\\u0001\u{fffd}\"}"
-        );
-        let gap = JsonText::gap(Some(at), GapDetails::between(at, at));
-        assert_eq!(text(&gap), format!(r#"{{"id":"{at}","gap":{{"from":"{at}","to":"{at}"}}}}"#));
-        let unnumbered = JsonText::gap(None, GapDetails::after(None));
-        assert_eq!(text(&unnumbered), r#"{"id":null,"gap":{"after":null}}"#);
+    pub(crate) fn after(position: Option<Position>) -> Self {
+        Self::After { after: position.map(EventId) }
     }
+
+    /// Encodes the details as a JSON object.
+    pub(super) fn to_json(self) -> String {
+        to_json(&self)
+    }
+}
+
+impl From<Reset> for GapDetails {
+    fn from(reset: Reset) -> Self {
+        let reset = match reset {
+            Reset::UnknownEpoch => ResetReason::UnknownEpoch,
+            Reset::BeyondEnd => ResetReason::BeyondEnd,
+        };
+        Self::Reset { reset }
+    }
+}
+
+/// Encodes a value as JSON. This cannot fail for structs of texts and numbers.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }

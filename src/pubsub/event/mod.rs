@@ -4,25 +4,25 @@
 //! topic. An [`EventFormat`] selects the encoding that one kind of client receives. This module must not know
 //! topics or streams.
 
-mod details;
 mod encoded;
 mod format;
-#[cfg(feature = "ws")]
 mod json;
 mod name;
 mod server_sent;
+#[cfg(feature = "ws")]
+mod text_message;
 
 use bytes::Bytes;
 
 use crate::{proto::sse, replay::Position};
 
-pub(crate) use details::{EventId, GapDetails, to_json};
 pub(crate) use encoded::{EncodedEvent, NewEvent};
 pub(crate) use format::{EventFormat, gap_between, unknown_id};
-#[cfg(feature = "ws")]
-pub(crate) use json::{JsonText, text_frame};
+pub(crate) use json::{EventId, GapDetails, to_json};
 pub use name::EventNameError;
 pub(crate) use server_sent::{ServerSent, chunk};
+#[cfg(feature = "ws")]
+pub(crate) use text_message::{JsonText, text_frame};
 
 /// An event to publish: data and an optional name.
 #[derive(Clone, Debug, PartialEq, Eq)]
