@@ -8,7 +8,7 @@ use windlass::{
 };
 
 use super::serve;
-use crate::common::{Hold, Reply, builder, connect};
+use crate::common::{Reply, builder, connect};
 
 const APP: &str = "https://app.example";
 const OTHER: &str = "http://other.example:8080";
@@ -148,13 +148,12 @@ fn a_preflight_needs_no_credentials() {
 
 #[test]
 fn pages_may_read_refusals() {
-    let hold = Hold::new();
     let mut access = TopicAccess::default();
     access.origins = listed();
     (access.publish_token, access.subscribe_token) = (Some("p".to_owned()), Some("s".to_owned()));
     access.check = Some(TopicCheck::new(|_, action| !format!("{action:?}").contains("secret")));
     let broker = broker();
-    let router = topic_routes(Router::new().route(hold.route()), &broker, access);
+    let router = topic_routes(Router::new(), &broker, access);
     let mut limits = windlass::Limits::default();
     limits.body_bytes = 100;
     let server = builder(router).broker(&broker).limits(limits).start().unwrap();
