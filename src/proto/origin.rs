@@ -26,8 +26,8 @@ impl Origins {
             || authority.is_some_and(|authority| is_same(origin, authority))
     }
 
-    /// Returns `true` if `origin` is one of the listed origins. A listed origin may name the default port of its
-    /// scheme, which browsers omit.
+    /// Returns `true` if `origin` is one of the listed origins. A listed origin may name the default port of
+    /// its scheme, which browsers omit.
     pub fn lists(&self, origin: &[u8]) -> bool {
         let Self::SameOr(listed) = self else { return false };
         let is_equal = |listed: &String| bare(listed.as_bytes()).eq_ignore_ascii_case(bare(origin));

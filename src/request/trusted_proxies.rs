@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use super::Peer;
 
-/// The proxies whose `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Host` headers the server trusts. Default:
-/// none.
+/// The proxies whose `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Host` headers the server trusts.
+/// Default: none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
@@ -51,7 +51,8 @@ impl TrustedProxies {
         }
     }
 
-    /// Returns the host that the client has asked the outermost trusted proxy for, if the peer is one and names it.
+    /// Returns the host that the client has asked the outermost trusted proxy for. Returns `None` if the peer
+    /// is no trusted proxy, or names no host.
     ///
     /// That is the `host` of `Forwarded`, or without it the first `X-Forwarded-Host`.
     pub(crate) fn host<'a>(

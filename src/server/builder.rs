@@ -231,7 +231,8 @@ impl Builder {
         Self { h2c_upgrade, ..self }
     }
 
-    /// Sets the proxies whose `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Host` headers are trusted. Default: none.
+    /// Sets the proxies whose `Forwarded`, `X-Forwarded-For` and `X-Forwarded-Host` headers are trusted.
+    /// Default: none.
     #[must_use]
     pub fn trusted_proxies(self, trusted: TrustedProxies) -> Self {
         Self { trusted, ..self }

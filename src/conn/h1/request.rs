@@ -194,7 +194,7 @@ impl H1 {
                 }
                 env.counters.protocol_errors.add("path_parameter");
                 request.exchange.keep_alive = false;
-                (answers::bad_parameter(), table.around_all())
+                (answers::bad_parameter(), Some(index))
             }
             Found::NotFoundHandler(index) => {
                 let route = MatchedRoute { view: env.view.clone(), index };

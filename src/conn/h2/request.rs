@@ -116,7 +116,7 @@ impl H2 {
                     return self.serve_matched(env, io, request, copy, route);
                 }
                 env.counters.protocol_errors.add("path_parameter");
-                (answers::bad_parameter(), table.around_all())
+                (answers::bad_parameter(), Some(index))
             }
             Found::NotFoundHandler(index) => {
                 let route = MatchedRoute { view: view.clone(), index };

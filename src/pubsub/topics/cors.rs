@@ -81,8 +81,8 @@ fn preflight(request: &Request, permission: &Permission) -> Response {
 
 /// Returns the names of the fields that a page may send, including those that it asks for.
 ///
-/// Access depends on no field that a page could not send, so all may be sent. A list is needed because `*` does
-/// not include `Authorization`.
+/// Access depends on no field that a page could not send, so all may be sent. A list is needed because `*`
+/// does not include `Authorization`.
 fn permitted_fields(requested: &str) -> String {
     let mut permitted = FIELDS.join(", ");
     let limit = permitted.len() + REQUESTED_BYTES;

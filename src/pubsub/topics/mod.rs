@@ -44,20 +44,20 @@ pub fn routes(router: Router, broker: &Broker, access: TopicAccess) -> Router {
     let list = service.clone();
     let router = router
         .route(with_cors(get("/topics", move |request: Request| list.list(&request))))
-        .route(with_cors(options("/topics", |_: Request| allowed_methods())));
+        .route(with_cors(options("/topics", |_: Request| allowed_methods())))
+        // The parameter of the other routes does not match the empty name.
+        .route(with_cors(any("/topics/", |_: Request| invalid_topic())));
     router.group("/topics", |group| {
         topic_routes(&service).into_iter().fold(group, |group, route| group.route(with_cors(route)))
     })
 }
 
-fn topic_routes(service: &Arc<TopicService>) -> [Route; 4] {
+fn topic_routes(service: &Arc<TopicService>) -> [Route; 3] {
     let (subscribe, publish) = (service.clone(), service.clone());
     [
         get("/{*topic}", move |request: Request| subscribe.subscribe(&request)).shed_first(),
         post("/{*topic}", move |request: Request| publish.clone().publish(request)),
         options("/{*topic}", |_: Request| allowed_methods()),
-        // The empty name matches no parameter.
-        any("/", |_: Request| invalid_topic()),
     ]
 }
 

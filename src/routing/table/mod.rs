@@ -177,11 +177,6 @@ impl RouteTable {
         Found::Unserved(Unserved { reason, around: self.around_all })
     }
 
-    /// Returns the index of the route whose layers surround answers to unmatched paths.
-    pub(crate) fn around_all(&self) -> Option<usize> {
-        self.around_all
-    }
-
     /// Returns `true` for methods of the standards, and for those that a route has.
     fn knows(&self, method: &Method) -> bool {
         Methods::has_slot(method)

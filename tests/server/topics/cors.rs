@@ -37,7 +37,8 @@ fn ask(server: &Server, request: &str, fields: &str, body: usize) -> Reply {
 
 fn preflight(server: &Server, path: &str, origin: &str, requested: &str) -> Reply {
     let fields = format!(
-        "Origin: {origin}\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: {requested}\r\n"
+        "Origin: {origin}\r\nAccess-Control-Request-Method: POST\r\n\
+         Access-Control-Request-Headers: {requested}\r\n"
     );
     ask(server, &format!("OPTIONS {path}"), &fields, 0)
 }
