@@ -68,6 +68,7 @@ impl Conn {
             waker: None,
             tap: None,
             opened: env.now,
+            linger: None,
         };
         let protocol = CurrentProtocol::first(is_proxied && tls.is_none(), env, &mut io);
         Self { io, protocol, tls }

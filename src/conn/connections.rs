@@ -299,6 +299,11 @@ impl EventHandler for Connections {
         conn.with_protocol(&mut self.env, CurrentProtocol::sent);
     }
 
+    fn discarded(&mut self, _id: ConnId, conn: &mut Conn, bytes: usize) -> bool {
+        self.env.counters.received_bytes.add(bytes as u64);
+        conn.io.discarded(&mut self.env, bytes)
+    }
+
     #[cfg(feature = "ws")]
     fn buffer_sent(&mut self, buffer: Vec<u8>) {
         crate::ws::recycle(buffer);
@@ -306,6 +311,7 @@ impl EventHandler for Connections {
 
     fn closed(&mut self, _id: ConnId, mut conn: Conn, why: Closed) {
         let env = &mut self.env;
+        conn.io.stop_lingering(env);
         if conn.io.active {
             env.counters.active.sub(1);
         }

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     env::Env,
+    linger::Linger,
     tap::Tap,
     timers::{Timer, Timers},
 };
@@ -54,6 +55,8 @@ pub(crate) struct Io {
     /// Direct delivery of the events of an idle stream.
     pub(super) tap: Option<Tap>,
     pub(super) opened: Instant,
+    /// Present once bytes of the ending connection were discarded.
+    pub(super) linger: Option<Box<Linger>>,
 }
 
 impl Io {

@@ -19,6 +19,7 @@ mod h1;
 #[cfg(feature = "http2")]
 mod h2;
 mod io;
+mod linger;
 mod message;
 mod preamble;
 mod protocol;

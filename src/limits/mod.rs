@@ -47,10 +47,19 @@ pub struct Limits {
     /// Maximum number of bytes of replies that wait for a peer. Default 256 KiB. At the limit, the server
     /// does not read the next requests.
     pub outbox_bytes: usize,
-    /// Maximum number of bytes of a rejected or unread body that are read and discarded. Default 256 KiB. At
-    /// the limit, the connection closes. A peer that is still sending may then see a reset instead of the
-    /// reply.
+    /// Maximum number of bytes of a rejected or unread body that are read and discarded to keep the connection.
+    /// Default 256 KiB. At the limit, the connection ends with the reply.
+    ///
+    /// After the reply of a connection that ends as many bytes are discarded, and more on
+    /// [`lingering_connections`](Self::lingering_connections).
     pub discard_bytes: usize,
+    /// Maximum number of connections of each shard that discard more than [`discard_bytes`](Self::discard_bytes)
+    /// after their last reply. Default 256.
+    ///
+    /// A client that sends its whole body before it reads gets an early reply, such as `413`, only if the rest is
+    /// read. The rate and the time are limited: see [`Timeouts::linger_max`]. On further connections such a
+    /// client may see a reset instead of the reply.
+    pub lingering_connections: usize,
     /// Maximum number of TLS handshakes in progress on one shard. Default 1024.
     ///
     /// A handshake counts from the client's first byte. At the limit, a connection that would start another
@@ -89,6 +98,7 @@ impl Default for Limits {
             pipelined: 32,
             outbox_bytes: 256 * 1024,
             discard_bytes: 256 * 1024,
+            lingering_connections: 256,
             tls_handshakes: 1024,
             connections: None,
             http2: Http2Limits::default(),
@@ -179,9 +189,13 @@ pub struct Timeouts {
     /// `None`: a peer that never reads holds its replies for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration_or_off"))]
     pub write_stall: Option<Duration>,
-    /// Time that a finished connection discards received bytes and waits for the peer's FIN. Default 2 s.
+    /// Time that a finished connection waits for the peer's FIN, or for further bytes to discard. Default 2 s.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
     pub linger: Duration,
+    /// Maximum time that a finished connection discards bytes, which must also arrive at
+    /// [`body_rate`](Self::body_rate). Default 30 s, while the server drains [`linger`](Self::linger).
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "text::duration"))]
+    pub linger_max: Duration,
     /// Time from the start of an async route's job to its response head, including the wait for a worker.
     /// Default 30 s. Then the request is answered with `503`.
     ///
@@ -260,6 +274,7 @@ impl Default for Timeouts {
             age: Some(Duration::from_secs(3600)),
             write_stall: Some(Duration::from_secs(30)),
             linger: Duration::from_secs(2),
+            linger_max: Duration::from_secs(30),
             job: Some(Duration::from_secs(30)),
             stream_idle: None,
             ws_ping: Some(Duration::from_secs(30)),

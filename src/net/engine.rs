@@ -31,8 +31,8 @@ pub enum Ending {
     /// Orderly end while the peer may still be sending.
     ///
     /// The engine sends the outbox and shuts down the write side. Then it discards received bytes until the
-    /// peer's FIN, or until [`EngineOptions::linger_bytes`] are discarded, and closes the socket. Meanwhile
-    /// it calls neither [`EventHandler::received`] nor [`EventHandler::fin_received`].
+    /// peer's FIN, or until [`EngineOptions::linger_bytes`] are discarded, and closes the socket. The handler
+    /// may [lift](EventHandler::discarded) this limit. Meanwhile the engine calls neither [`EventHandler::received`] nor [`EventHandler::fin_received`].
     ///
     /// An engine limits the discarded bytes, not the time. A connection with a time limit switches to
     /// [`Ending::Abort`] when the time is over. Once the write side is shut down, an abort closes without a
@@ -128,6 +128,12 @@ pub trait EventHandler {
     fn buffer_sent(&mut self, buffer: Vec<u8>) {
         drop(buffer);
     }
+    /// Called when bytes of an ending connection were discarded. Returns `true` to lift
+    /// [`EngineOptions::linger_bytes`] for this connection.
+    fn discarded(&mut self, id: ConnId, conn: &mut Self::Conn, bytes: usize) -> bool {
+        let _ = (id, conn, bytes);
+        false
+    }
     /// Called when a connection is closed, after its slot was freed.
     fn closed(&mut self, id: ConnId, conn: Self::Conn, why: Closed);
     /// Called when an accept failed. The engine retries by itself after a pause.
@@ -154,7 +160,7 @@ pub struct EngineOptions {
     /// The kernel then fills a buffer with several receives, one behind the other. The ring
     /// then needs fewer and larger buffers, with a quarter of the memory in total.
     pub incremental_buffers: bool,
-    /// Maximum number of bytes discarded after a connection's write side was shut down.
+    /// Maximum number of bytes discarded of a connection that ends.
     pub linger_bytes: usize,
     /// Maximum number of completions or readiness events handled in one turn.
     pub batch: usize,

@@ -220,7 +220,7 @@ fn a_full_pool_refuses_requests_until_it_has_room() {
 fn an_unread_body_is_discarded_up_to_the_limit() {
     let router =
         Router::new().route(static_route("/static", "static")).route(post("/limited", echo).body_limit(10));
-    let server = server(router, |l| l.discard_bytes = 1000);
+    let server = server(router, |l| (l.discard_bytes, l.lingering_connections) = (1000, 0));
     let mut peer = connect(&server);
     assert_eq!(peer.post("/nowhere", [b'x'; 1000]).status, 404);
     assert_eq!(peer.get("/static").text(), "static", "a body within the limit must not close the connection");

@@ -24,6 +24,7 @@ mod hooks;
 mod hub;
 mod layers;
 mod limits;
+mod lingering;
 mod live;
 mod metrics;
 #[cfg(feature = "tower")]

@@ -115,6 +115,8 @@ pub(crate) struct Env {
     /// Transport of each listener.
     transports: Vec<ShardTransport>,
     pub(super) handshakes: Handshakes,
+    /// Number of connections that discard more than `discard_bytes`.
+    pub(super) lingering: usize,
     /// Memory in which TLS records are encrypted and decrypted.
     pub(super) tls_scratch: Vec<u8>,
     /// Spare outbox buffer for the next TLS connection that writes plaintext.
@@ -172,6 +174,7 @@ impl Env {
             hooks: common.hooks.clone(),
             transports: common.transports.iter().map(|transport| transport.on_shard(http2)).collect(),
             handshakes: Handshakes::default(),
+            lingering: 0,
             tls_scratch: Vec::new(),
             tls_plaintext: Vec::new(),
             http2,

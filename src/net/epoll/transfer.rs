@@ -69,7 +69,8 @@ impl<T: Connection> Epoll<T> {
             handler.received(id, &mut socket.conn, &self.buffer[..read]);
             return;
         }
-        if socket.count_discarded(read) && socket.is_lingering() {
+        let lifts = handler.discarded(id, &mut socket.conn, read);
+        if socket.count_discarded(read, lifts) && socket.is_lingering() {
             self.close(handler, id, Closed::Lingered);
         }
     }

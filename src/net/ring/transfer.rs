@@ -125,7 +125,8 @@ impl<T: Connection> Ring<T> {
     /// Discards bytes that an ending connection has received.
     fn discard<H: EventHandler<Conn = T>>(&mut self, handler: &mut H, id: ConnId, bytes: usize) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        if !socket.count_discarded(bytes) {
+        let lifts = handler.discarded(id, &mut socket.conn, bytes);
+        if !socket.count_discarded(bytes, lifts) {
             self.mark_dirty(id);
             return;
         }

@@ -6,6 +6,7 @@ mod ends;
 mod handshakes;
 #[cfg(feature = "http2")]
 mod http2;
+mod lingering;
 mod requests;
 mod streams;
 #[cfg(feature = "ws")]
