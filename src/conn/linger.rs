@@ -7,7 +7,6 @@
 use std::time::Instant;
 
 use super::{env::Env, exchange::body_rate::BodyRate, io::Io, timers::Timer};
-use crate::limits::Timeouts;
 
 /// Bytes that were discarded on one connection.
 pub(super) struct Linger {
@@ -24,11 +23,12 @@ impl Linger {
     }
 
     /// Returns the time at which the wait for the peer ends: it was silent or too slow, or has had its time.
-    fn deadline(&self, timeouts: &Timeouts, now: Instant, is_draining: bool) -> Option<Instant> {
-        let most = if is_draining { timeouts.linger } else { timeouts.linger_max };
-        let silent = now.checked_add(timeouts.linger);
+    fn deadline(&self, env: &Env) -> Option<Instant> {
+        let timeouts = &env.timeouts;
+        let most = if env.is_draining() { timeouts.linger } else { timeouts.linger_max };
+        let silent = env.now.checked_add(timeouts.linger);
         let over = self.since.checked_add(most);
-        silent.into_iter().chain(over).chain(self.rate.deadline(timeouts)).min()
+        silent.into_iter().chain(over).chain(self.rate.deadline(env)).min()
     }
 }
 
@@ -46,7 +46,7 @@ impl Io {
             env.lingering += 1;
         }
         if self.timers.is_running(Timer::Linger) {
-            let deadline = linger.deadline(&env.timeouts, env.now, env.is_draining());
+            let deadline = linger.deadline(env);
             self.timers.set_at(Timer::Linger, deadline);
             env.deadlines.schedule(self.id, &mut self.timers);
         }
