@@ -4,7 +4,7 @@
 //!
 //! - `args`, `config`, `listeners`, `tokens`, `topics`: flags and the configuration file.
 //! - `serve`: the server's life. It uses `signals`, `secure` (certificates), `sockets` and `systemd` (service
-//!   manager), `logs`, `html`, `page` and `demo`.
+//!   manager), `logs`, `html`, `page` and `demo`. `failure` decides its exit status.
 //! - `load`, `soak`, `client`: measuring a server.
 //! - `doctor`: checks of the system.
 //! - `output`: standard output and standard error.
@@ -22,6 +22,7 @@ mod demo;
 #[cfg(feature = "dev-cert")]
 mod dev_cert;
 mod doctor;
+mod failure;
 mod html;
 mod listeners;
 mod load;
@@ -47,6 +48,7 @@ use clap::Parser;
 
 use args::{Cli, Command};
 use config::Config;
+use failure::Failure;
 
 use doctor::Needs;
 
@@ -91,8 +93,8 @@ pub fn main() -> ExitCode {
 fn serve(args: &args::Serve) -> ExitCode {
     match serve::run(args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(serve::Failure::Refused(error)) => fail(&error),
-        Err(serve::Failure::Failed(error)) => {
+        Err(Failure::Refused(error)) => fail(&error),
+        Err(Failure::Failed(error)) => {
             output::print_error(&error);
             ExitCode::FAILURE
         }

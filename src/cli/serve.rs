@@ -6,6 +6,7 @@ use super::{
     args,
     config::Config,
     demo,
+    failure::Failure,
     listeners::Listener,
     logs::{self, Logs},
     page, secure,
@@ -17,20 +18,6 @@ use windlass::{
     Builder, DrainReport, Operations, Router, Server, actors::error::ShardFailure, broker::Broker,
     topic_routes,
 };
-
-/// The reason that a server ended other than by a signal.
-pub(super) enum Failure {
-    /// Flags, configuration or system do not permit the server to start.
-    Refused(String),
-    /// The server has served and failed since.
-    Failed(String),
-}
-
-impl From<String> for Failure {
-    fn from(error: String) -> Self {
-        Self::Refused(error)
-    }
-}
 
 /// Serves until a signal arrives. Returns an error message for the user.
 pub(super) fn run(args: &args::Serve) -> Result<(), Failure> {

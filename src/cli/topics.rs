@@ -11,7 +11,9 @@ use std::{
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use super::tokens::Token;
+use super::{failure::Failure, tokens::Token};
+#[cfg(feature = "durable")]
+use windlass::replay::StoreError;
 #[cfg(feature = "durable")]
 use windlass::replay::durable::{DurableStore, ErrorHook, Options as StoreOptions};
 use windlass::{
@@ -241,7 +243,7 @@ impl TopicConfig {
     }
 
     /// Creates the broker. Returns `None` if topics are disabled.
-    pub(super) fn broker(&self) -> Result<Option<Served>, String> {
+    pub(super) fn broker(&self) -> Result<Option<Served>, Failure> {
         if !self.is_enabled() {
             return Ok(None);
         }
@@ -321,18 +323,22 @@ pub(super) struct Served {
 
 impl Served {
     #[cfg(feature = "durable")]
-    fn durable(settings: BrokerSettings, directory: &Path) -> Result<Self, String> {
+    fn durable(settings: BrokerSettings, directory: &Path) -> Result<Self, Failure> {
         // The store needs the hook before the broker exists.
         let counter = Arc::new(OnceLock::<Broker>::new());
         let counted = Arc::clone(&counter);
+        // The store logs its failures itself.
         let on_error = ErrorHook::new(move |error| {
-            tracing::error!(%error, "topic store failed");
             counted.get().into_iter().for_each(|broker| broker.store_failed(error));
         });
         let mut options = StoreOptions::default();
         options.on_error = on_error;
         let opened = DurableStore::open(directory, options);
-        let store = Arc::new(opened.map_err(|error| format!("--data {}: {error}", directory.display()))?);
+        let failed = |error: StoreError| {
+            let message = format!("--data {}: {error}", directory.display());
+            if error.is_disk_full() { Failure::Failed(message) } else { Failure::Refused(message) }
+        };
+        let store = Arc::new(opened.map_err(failed)?);
         let broker = Broker::with_store(settings, store.clone());
         // Set only here.
         let _ = counter.set(broker.clone());
@@ -340,11 +346,11 @@ impl Served {
     }
 
     #[cfg(not(feature = "durable"))]
-    fn durable(_: BrokerSettings, directory: &Path) -> Result<Self, String> {
-        Err(format!(
+    fn durable(_: BrokerSettings, directory: &Path) -> Result<Self, Failure> {
+        Err(Failure::Refused(format!(
             "--data {}: this build has no durable store: build it with the feature `durable`",
             directory.display()
-        ))
+        )))
     }
 
     /// Writes buffered events to disk and closes the store.

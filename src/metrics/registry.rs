@@ -66,6 +66,8 @@ pub(crate) struct Metrics {
     /// Reloads of each certificate, by result.
     tls_reloads: OnceLock<Vec<Arc<LabeledCounter>>>,
     topics: OnceLock<Box<dyn Fn() -> TopicTotals + Send + Sync>>,
+    /// Reason that the server is not ready although it serves, if any.
+    impediment: OnceLock<Box<dyn Fn() -> Option<&'static str> + Send + Sync>>,
     hubs: OnceLock<Box<dyn Fn() -> TopicStats + Send + Sync>>,
 }
 
@@ -113,6 +115,7 @@ impl Metrics {
             lost_log_lines: OnceLock::new(),
             tls_reloads: OnceLock::new(),
             topics: OnceLock::new(),
+            impediment: OnceLock::new(),
             hubs: OnceLock::new(),
         })
     }
@@ -202,6 +205,15 @@ impl Metrics {
 
     pub(crate) fn set_inbox_depth(&self, depth: impl Fn(usize) -> usize + Send + Sync + 'static) {
         let _ = self.inbox_depth.set(Box::new(depth));
+    }
+
+    pub(crate) fn set_impediment(&self, read: impl Fn() -> Option<&'static str> + Send + Sync + 'static) {
+        let _ = self.impediment.set(Box::new(read));
+    }
+
+    /// Returns the reason that the server is not ready although it serves.
+    pub(crate) fn impediment(&self) -> Option<&'static str> {
+        self.impediment.get().and_then(|read| read())
     }
 
     pub(crate) fn set_topics(&self, totals: impl Fn() -> TopicTotals + Send + Sync + 'static) {

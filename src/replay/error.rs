@@ -1,6 +1,6 @@
 //! Errors of stores.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, io, sync::Arc};
 
 /// Error of a store operation. It is cheap to clone, because one failed commit fails many appends.
 #[derive(Clone)]
@@ -27,6 +27,8 @@ pub enum ErrorKind {
     InUse,
     /// The store was written by a version that this one cannot read. Operator error.
     Version,
+    /// The file of the store was deleted, moved away or replaced while it was in use. Operator error.
+    Detached,
     /// The stored data is invalid. The disk is at fault, or another program wrote to the file.
     Damaged,
     /// The system failed a read, a write or a sync: disk full, no permission or a failing disk.
@@ -94,6 +96,14 @@ impl StoreError {
         Self(Arc::new(Inner { kind, operation, message: message.into(), source: Some(source.into()) }))
     }
 
+    /// Adds the name of the place to the message.
+    pub(crate) fn at(self, name: &str) -> Self {
+        match Arc::try_unwrap(self.0) {
+            Ok(inner) => Self(Arc::new(Inner { message: format!("{name}: {}", inner.message), ..inner })),
+            Err(shared) => Self::with_source(shared.kind, shared.operation, name, Self(shared)),
+        }
+    }
+
     /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -104,6 +114,20 @@ impl StoreError {
     pub fn is_rejection(&self) -> bool {
         use ErrorKind::{Closed, Full, TooLarge, TooManyTopics};
         matches!(self.kind(), Full | TooLarge | TooManyTopics | Closed)
+    }
+
+    /// Returns `true` if the cause is a full disk, a quota or a limit of the file's size. It works again once
+    /// there is room.
+    pub fn is_disk_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                return matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge);
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// Returns the operation that failed.

@@ -68,6 +68,13 @@ pub trait ReplayStore: Send + Sync + 'static {
     /// Reads a page. A position that the store cannot continue from is not an error: the page reports it.
     fn read(&self, query: Query, done: Completion<Page>);
 
+    /// Returns the failure that the store has not recovered from: a full disk, a damaged file. Never blocks.
+    ///
+    /// A server is not [ready](crate::Operations::ready) while its store fails. Default: `None`.
+    fn failure(&self) -> Option<StoreError> {
+        None
+    }
+
     /// Calls `ready` when a rejected append is worth a retry. The retry may be rejected again.
     ///
     /// Default: calls `ready` at once, for stores whose queue is never full.

@@ -8,7 +8,12 @@ use windlass_actors::System;
 use super::error::StartError;
 #[cfg(feature = "ws")]
 use crate::pubsub::hub::Hub;
-use crate::{metrics::Metrics, pubsub::broker::Broker, routing::router::RouteRegistry};
+use crate::{
+    metrics::Metrics,
+    pubsub::broker::Broker,
+    replay::{ErrorKind, StoreError},
+    routing::router::RouteRegistry,
+};
 
 /// Starts the broker. Returns `None` if there is none, or if it belongs to another server.
 pub(super) fn start_broker(
@@ -26,7 +31,19 @@ pub(super) fn start_broker(
     }
     let counted = broker.clone();
     metrics.set_topics(move || counted.totals());
+    let watched = broker.clone();
+    metrics.set_impediment(move || watched.store_failure().map(|error| describe(&error)));
     Ok(Some(broker))
+}
+
+/// Describes a failure of the store for the readiness check. The log has its details.
+fn describe(error: &StoreError) -> &'static str {
+    match error.kind() {
+        _ if error.is_disk_full() => "the disk of the topic store is full",
+        ErrorKind::Detached => "the file of the topic store was deleted, moved away or replaced",
+        ErrorKind::Damaged => "the topic store is damaged",
+        _ => "the topic store fails",
+    }
 }
 
 /// Starts the hubs. Returns those that do not belong to another server.

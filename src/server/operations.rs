@@ -23,7 +23,8 @@ pub struct Operations {
     /// Liveness check. Returns `200`, or `503` once a shard has failed.
     pub health: Option<String>,
     /// Readiness check. Returns `200` while the server accepts new work, and `503` from the start of a drain
-    /// or once a shard has failed.
+    /// or once a shard has failed, and while the store of the broker
+    /// [fails](crate::replay::ReplayStore::failure).
     pub ready: Option<String>,
     /// Metrics as server-sent events, one JSON object a second. The counters are totals since the start.
     ///
@@ -71,10 +72,13 @@ fn health(metrics: &Metrics) -> Response {
 }
 
 fn readiness(metrics: &Metrics) -> Response {
-    match metrics.is_ready() {
-        true if has_failed(metrics) => shard_failed(),
-        true => plain(StatusCode::OK, "ready\n"),
-        false => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+    match (metrics.is_ready(), metrics.impediment()) {
+        (true, _) if has_failed(metrics) => shard_failed(),
+        (true, Some(reason)) => {
+            Response::text(format!("not ready: {reason}\n")).with_status(StatusCode::SERVICE_UNAVAILABLE)
+        }
+        (true, None) => plain(StatusCode::OK, "ready\n"),
+        (false, _) => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     }
 }
 

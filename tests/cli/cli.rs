@@ -3,6 +3,8 @@
 
 mod activation;
 mod common;
+#[cfg(feature = "durable")]
+mod disk;
 
 mod configuration;
 mod doctor;

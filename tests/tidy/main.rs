@@ -54,7 +54,7 @@ const CRATES: &[Rooms] = &[
         folder: "src/cli/",
         except: "",
         rows: &[
-            &["client", "doctor", "html", "listeners", "output", "progress", "systemd", "tokens"],
+            &["client", "doctor", "failure", "html", "listeners", "output", "progress", "systemd", "tokens"],
             &["secure", "sockets", "topics"],
             &["load"],
             &["soak"],

@@ -297,6 +297,11 @@ impl Broker {
         }
     }
 
+    /// Returns the failure that the store has not recovered from.
+    pub(crate) fn store_failure(&self) -> Option<StoreError> {
+        self.0.store.failure()
+    }
+
     /// Counts a store error that no publisher or subscriber receives, such as a failed sync.
     ///
     /// Call it from the error hook of the store.

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::{
-    errors::{redb_error, redb_panic},
+    errors::{guard, redb_error},
     failed_appends::FailedAppends,
     tables::{EPOCH, EVENTS, FLOOR, FORMAT, FORMAT_VERSION, META, NEXT_ID, TOPICS},
     topics::Topics,
 };
-use crate::replay::{Epoch, ErrorKind, Operation, StoreError, panic::catch_panic};
+use crate::replay::{Epoch, ErrorKind, Operation, StoreError};
 
 /// Result of opening the store.
 pub(super) struct Opened {
@@ -109,7 +109,7 @@ pub(super) fn write_rows(
 /// Clears the leases, syncs and closes the database.
 pub(super) fn close(database: Database, topics: &mut Topics) -> Result<(), StoreError> {
     const OPERATION: Operation = Operation::Close;
-    let closed = catch_panic(|| {
+    guard(OPERATION, || {
         let changed = topics.clear_leases().into_iter().collect();
         let mut txn = database.begin_write().map_err(redb_error(OPERATION))?;
         write_rows(&txn, topics, &changed, OPERATION)?;
@@ -117,6 +117,5 @@ pub(super) fn close(database: Database, topics: &mut Topics) -> Result<(), Store
         txn.set_quick_repair(true);
         txn.commit().map_err(redb_error(OPERATION))?;
         database.close().map_err(redb_error(OPERATION))
-    });
-    closed.unwrap_or_else(|panic| Err(redb_panic(OPERATION, &panic)))
+    })
 }

@@ -3,11 +3,15 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read},
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::{Resource, getrlimit},
+};
 
 use crate::replay::{ErrorKind, Operation, StoreError};
 
@@ -24,6 +28,8 @@ pub(super) struct Directory {
     /// ends.
     lock: File,
     unclean_ends: u32,
+    /// The open file, by device and inode. `None`: none was opened yet.
+    opened: Mutex<Option<(u64, u64)>>,
 }
 
 impl Directory {
@@ -31,7 +37,7 @@ impl Directory {
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
         create_directory(path).map_err(io_error(path, "cannot create the directory"))?;
         let (lock, unclean_ends) = lock(&path.join("replay.lock"))?;
-        Ok(Self { path: path.to_owned(), lock, unclean_ends })
+        Ok(Self { path: path.to_owned(), lock, unclean_ends, opened: Mutex::default() })
     }
 
     /// Returns how many times in a row, up to this opening, a process ended without closing the store.
@@ -61,7 +67,37 @@ impl Directory {
 
     /// Opens the existing file.
     pub(super) fn open_file(&self) -> Result<File, StoreError> {
-        open_regular(OpenOptions::new().read(true).write(true), &self.file_path(), "cannot open the file")
+        let path = self.file_path();
+        let file = open_regular(OpenOptions::new().read(true).write(true), &path, "cannot open the file")?;
+        let metadata = file.metadata().map_err(io_error(&path, "cannot read the metadata of"))?;
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some((metadata.dev(), metadata.ino()));
+        Ok(file)
+    }
+
+    /// Checks that the file with the store's name is the one that was opened last.
+    pub(super) fn check_file(&self) -> Result<(), StoreError> {
+        let path = self.file_path();
+        let Some(opened) = *self.opened.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
+        let damage = match fs::metadata(&path) {
+            Ok(metadata) if (metadata.dev(), metadata.ino()) == opened => return Ok(()),
+            Ok(_) => "was replaced by another file",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "was deleted or moved away",
+            // The directory may be inaccessible for a while, which says nothing about the file.
+            Err(error) => return Err(io_error(&path, "cannot find the file")(error)),
+        };
+        let message = format!(
+            "{} {damage} while it was in use: put it back, or restart the server to begin a new history",
+            path.display()
+        );
+        Err(StoreError::new(ErrorKind::Detached, Operation::Append, message))
+    }
+
+    /// Returns `true` if the file can grow by this much, as far as the system tells.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        let has_space = rustix::fs::statvfs(&self.path)
+            .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes);
+        let len = fs::metadata(self.file_path()).map_or(0, |metadata| metadata.len());
+        has_space && getrlimit(Resource::Fsize).current.is_none_or(|limit| len.saturating_add(bytes) <= limit)
     }
 
     /// Creates the file: `fill` writes it under a temporary name, so that a crash cannot leave a partial
@@ -114,8 +150,8 @@ fn lock(path: &Path) -> Result<(File, u32), StoreError> {
         Err(rustix::io::Errno::WOULDBLOCK) => return Err(in_use(path, holder)),
         Err(error) => return Err(io_error(path, "cannot lock")(error.into())),
     }
-    write_lock(&file, unclean_ends.saturating_add(1))
-        .map_err(io_error(path, "cannot write the lock file"))?;
+    // The lock is held whatever the file says. On a full disk the store itself reports the problem.
+    drop(write_lock(&file, unclean_ends.saturating_add(1)));
     Ok((file, unclean_ends))
 }
 
@@ -138,8 +174,9 @@ fn not_a_file(path: &Path) -> StoreError {
 
 /// Writes the process id and the number of consecutive unclean ends.
 fn write_lock(lock: &File, unclean_ends: u32) -> io::Result<()> {
-    lock.set_len(0)?;
-    lock.write_all_at(format!("{} {unclean_ends}\n", std::process::id()).as_bytes(), 0)
+    // Of fixed width, so that a full disk cannot refuse to overwrite it.
+    lock.write_all_at(format!("{:10} {unclean_ends:10}\n", std::process::id()).as_bytes(), 0)?;
+    lock.set_len(22)
 }
 
 fn in_use(path: &Path, holder: Option<u32>) -> StoreError {

@@ -9,10 +9,10 @@ use super::{
     database::{Opened, create_tables, load},
     directory::Directory,
     disk::DiskOpener,
-    errors::{redb_error, redb_panic},
+    errors::{guard, redb_error},
     failed_appends::FailedAppends,
 };
-use crate::replay::{ErrorKind, Operation, StoreError, panic::catch_panic};
+use crate::replay::{ErrorKind, Operation, StoreError};
 
 /// Number of consecutive unclean ends after which the whole file is verified.
 ///
@@ -60,6 +60,23 @@ impl Location {
         self.catch(|| self.open_existing(options, failure == ErrorKind::Damaged, failed))
     }
 
+    /// Checks that the open file is still the one with the store's name: what is written to a file without a
+    /// name is lost when it is closed.
+    pub(super) fn check_file(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Directory(directory) => directory.check_file(),
+            Self::Disk(_) => Ok(()),
+        }
+    }
+
+    /// Returns `true` if the store can grow by this much, as far as the system tells.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        match self {
+            Self::Directory(directory) => directory.has_room(bytes),
+            Self::Disk(_) => true,
+        }
+    }
+
     /// Records that the store was closed cleanly.
     pub(super) fn mark_closed(&self) {
         if let Self::Directory(directory) = self {
@@ -68,9 +85,7 @@ impl Location {
     }
 
     fn catch(&self, open: impl FnOnce() -> Result<Opened, StoreError>) -> Result<Opened, StoreError> {
-        // redb verifies what it reads and asserts its invariants, so certain damage makes it panic.
-        let opened = catch_panic(open).unwrap_or_else(|panic| Err(redb_panic(Operation::Open, &panic)));
-        opened.map_err(|error| name_location(error, &self.name()))
+        guard(Operation::Open, open).map_err(|error| name_location(error, &self.name()))
     }
 
     fn create_if_missing(&self, options: &Options) -> Result<(), StoreError> {
@@ -119,9 +134,5 @@ fn builder(options: &Options) -> Builder {
 
 /// Adds the name of the location to an error, unless the message contains it.
 fn name_location(error: StoreError, name: &str) -> StoreError {
-    if error.to_string().contains(name) {
-        error
-    } else {
-        StoreError::with_source(error.kind(), error.operation(), name, error)
-    }
+    if error.to_string().contains(name) { error } else { error.at(name) }
 }

@@ -48,6 +48,10 @@
 //!   and reads fail with [`ErrorKind::Unavailable`].
 //! - Events that were acknowledged but not synced are lost, as in a crash. Readers see a gap, and
 //!   [`Options::on_error`] is called.
+//! - The failure is logged once, with its cause, and so is the recovery. Until then
+//!   [`failure`](super::ReplayStore::failure) returns it, and the server is not ready.
+//! - A file that was deleted, moved away or replaced takes no more events: nothing is acknowledged for a file
+//!   without a name. It can still be read, and works again when it is put back.
 //! - A failed append below `Fsynced` uses up a number once the file is open again. Its event may have reached
 //!   subscribers but is not stored, so readers see a gap.
 //!
@@ -63,6 +67,7 @@ mod directory;
 mod disk;
 mod errors;
 mod failed_appends;
+mod health;
 mod location;
 mod options;
 mod queue;
@@ -76,6 +81,8 @@ mod writer;
 
 #[doc(hidden)]
 pub use disk::{Disk, DiskOpener};
+#[doc(hidden)]
+pub use errors::is_guarded;
 pub use options::{ErrorHook, Options};
 pub use shared::Counters;
 pub use store::DurableStore;

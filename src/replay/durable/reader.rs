@@ -3,15 +3,12 @@
 use redb::{Database, ReadableDatabase};
 
 use super::{
-    errors::{redb_error, redb_panic},
+    errors::{guard, redb_error},
     queue::TakeResult,
     shared::{ReadRequest, Shared},
     tables::{EVENTS, FLOOR, META, Record, TOPICS},
 };
-use crate::replay::{
-    Epoch, Operation, Page, PageBuilder, Position, Query, StoreError, completion::complete,
-    panic::catch_panic,
-};
+use crate::replay::{Epoch, Operation, Page, PageBuilder, Position, Query, StoreError, completion::complete};
 
 /// Serves reads until the queue is closed and empty.
 pub(super) fn run(shared: &Shared) {
@@ -25,10 +22,7 @@ pub(super) fn run(shared: &Shared) {
 
 /// Reads a page on this thread.
 pub(super) fn read(shared: &Shared, query: &Query) -> Result<Page, StoreError> {
-    shared.with_database(|database| {
-        let page = catch_panic(|| page(database, shared.epoch, query));
-        page.unwrap_or_else(|panic| Err(redb_panic(Operation::Read, &panic)))
-    })
+    shared.with_database(|database| guard(Operation::Read, || page(database, shared.epoch, query)))
 }
 
 fn page(database: &Database, epoch: Epoch, query: &Query) -> Result<Page, StoreError> {

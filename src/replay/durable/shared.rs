@@ -7,7 +7,9 @@ use std::sync::{
 
 use redb::Database;
 
-use super::{Options, failed_appends::FailedAppends, location::Location, queue::Queue, topics::Topics};
+use super::{
+    Options, failed_appends::FailedAppends, health::Health, location::Location, queue::Queue, topics::Topics,
+};
 use crate::replay::{Append, Appended, Completion, Epoch, ErrorKind, Operation, Page, Query, StoreError};
 
 /// State shared by the handle and the threads.
@@ -19,6 +21,7 @@ pub(super) struct Shared {
     /// Open database. `None` between a failure and the next successful reopening, and after closing.
     database: RwLock<Option<Database>>,
     pub(super) tally: Tally,
+    pub(super) health: Health,
     pub(super) location: Location,
 }
 
@@ -109,6 +112,7 @@ impl Shared {
             epoch,
             database: RwLock::new(Some(database)),
             tally: Tally::default(),
+            health: Health::default(),
             location,
         }
     }

@@ -12,7 +12,7 @@ use redb::{AccessGuard, Database, ReadableDatabase, ReadableTable};
 use super::{
     DiskOpener, Options,
     database::Opened,
-    errors::{redb_error, redb_panic},
+    errors::{guard, redb_error},
     location::Location,
     queue::PushError,
     reader,
@@ -25,7 +25,6 @@ use crate::replay::{
     Append, Appended, Completion, Epoch, ErrorKind, Operation, Page, Position, Query, RejectedAppend,
     ReplayStore, StoreError, TopicInfo,
     completion::{complete, completion},
-    panic::catch_panic,
 };
 
 /// Store that keeps topics in a file. See the [module](super).
@@ -125,10 +124,7 @@ impl DurableStore {
     ///
     /// The file cannot be read.
     pub fn topics_blocking(&self) -> Result<Vec<TopicInfo>, StoreError> {
-        self.shared.with_database(|database| {
-            let topics = catch_panic(|| topics(database, self.shared.epoch));
-            topics.unwrap_or_else(|panic| Err(redb_panic(Operation::Read, &panic)))
-        })
+        self.shared.with_database(|database| guard(Operation::Read, || topics(database, self.shared.epoch)))
     }
 
     /// Returns the epoch of the store's positions.
@@ -211,6 +207,10 @@ impl ReplayStore for DurableStore {
             }
             Err(PushError::Closed(ReadRequest(_, done))) => complete(done, Err(self.shared.closed())),
         }
+    }
+
+    fn failure(&self) -> Option<StoreError> {
+        self.shared.health.failure()
     }
 
     fn when_ready(&self, ready: Box<dyn FnOnce() + Send>) {

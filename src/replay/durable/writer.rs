@@ -10,7 +10,7 @@ use super::{
     Options,
     commit::{Committed, commit, trim_expired},
     database::close,
-    errors::redb_panic,
+    errors::guard,
     failed_appends::FailedAppends,
     queue::TakeResult,
     shared::{Shared, WriteRequest},
@@ -30,6 +30,12 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 const LAZY_SYNC: Duration = Duration::from_secs(5);
 /// Interval between checks for expired events.
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval between checks that the file still has its name.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Time after a recovery in which another failure continues the pauses of the previous one.
+const RELAPSE: Duration = Duration::from_secs(60);
+/// Room that a disk must have before a store that failed on the full disk counts as recovered.
+const ROOM_BYTES: u64 = 1024 * 1024;
 /// Shortest and longest pause before a failed file is reopened.
 const REOPEN_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -41,7 +47,10 @@ pub(super) struct Writer {
     failure: Option<Failure>,
     /// Appends that failed since the file was last open.
     failed: FailedAppends,
+    /// Time of the last recovery, and the pause that it followed.
+    recovered: Option<(Instant, Duration)>,
     trim_at: Instant,
+    check_at: Instant,
 }
 
 /// Committed events that are not on the disk.
@@ -68,7 +77,9 @@ impl Writer {
             unsynced: Unsynced::default(),
             failure: None,
             failed: FailedAppends::default(),
+            recovered: None,
             trim_at: Instant::now(),
+            check_at: Instant::now() + CHECK_INTERVAL,
         }
     }
 
@@ -85,18 +96,23 @@ impl Writer {
         }
     }
 
-    /// Returns the time of the earliest timer: sync, trim or reopening.
+    /// Returns the time of the earliest timer: sync, trim, check or recovery.
     fn deadline(&self) -> Option<Instant> {
         let trim = self.shared.options.retention.age.map(|_| self.trim_at);
-        let retry = self.failure.as_ref().filter(|_| self.topics.is_none()).map(|failure| failure.retry_at);
-        [self.unsynced.sync_at, trim, retry].into_iter().flatten().min()
+        let retry = self.failure.as_ref().map(|failure| failure.retry_at);
+        [self.unsynced.sync_at, trim, retry, Some(self.check_at)].into_iter().flatten().min()
     }
 
     /// Runs the timers that have expired.
     fn run_timers(&mut self) {
         let now = Instant::now();
-        if self.topics.is_none() {
-            drop(self.reopen(now));
+        if self.failure.as_ref().is_some_and(|failure| failure.retry_at <= now) {
+            self.recover(now);
+        } else if self.failure.is_none() && self.check_at <= now {
+            drop(self.check_file());
+        }
+        if self.check_at <= now {
+            self.check_at = now + CHECK_INTERVAL;
         }
         if self.unsynced.sync_at.is_some_and(|sync_at| sync_at <= now) {
             self.sync();
@@ -141,8 +157,7 @@ impl Writer {
     fn trim(&mut self) {
         let Some(topics) = &mut self.topics else { return };
         let trimmed = self.shared.with_database(|database| {
-            catch_panic(|| trim_expired(database, topics, &self.shared.options))
-                .unwrap_or_else(|panic| Err(redb_panic(Operation::Trim, &panic)))
+            guard(Operation::Trim, || trim_expired(database, topics, &self.shared.options))
         });
         match trimmed {
             Ok(true) => self.unsynced.add(0, 0, None, LAZY_SYNC),
@@ -156,15 +171,19 @@ impl Writer {
 
     fn commit(&mut self, batch: &[WriteRequest], sync: bool) -> Result<Committed, StoreError> {
         self.reopen(Instant::now())?;
+        self.check_file()?;
         let Some(topics) = &mut self.topics else { return Err(self.shared.closed()) };
         let appends = batch.iter().filter_map(WriteRequest::append);
         let outcome = self.shared.with_database(|database| {
-            catch_panic(|| commit(database, topics, &self.shared.options, appends, sync))
-                .unwrap_or_else(|panic| Err(redb_panic(Operation::Append, &panic)))
+            guard(Operation::Append, || commit(database, topics, &self.shared.options, appends, sync))
         });
         match &outcome {
             Ok(committed) => {
-                self.failure = None;
+                // It may have lost its name meanwhile.
+                self.check_file()?;
+                if committed.is_synced {
+                    self.recovered();
+                }
                 self.shared.tally.commits.add(1);
                 self.shared.tally.syncs.add(u64::from(committed.is_synced));
             }
@@ -186,9 +205,50 @@ impl Writer {
             let lost = StoreError::with_source(error.kind(), Operation::Sync, message, error.clone());
             self.shared.options.on_error.call(&lost);
         }
+        self.refuse(error);
+    }
+
+    /// Records a failure and schedules the next attempt to recover.
+    fn refuse(&mut self, error: &StoreError) {
         let (shortest, longest) = REOPEN_PAUSES;
-        let pause = self.failure.as_ref().map_or(shortest, |failure| (failure.pause * 2).min(longest));
-        self.failure = Some(Failure { error: error.clone(), pause, retry_at: Instant::now() + pause });
+        let now = Instant::now();
+        let relapse = self.recovered.filter(|(recovered_at, _)| now < *recovered_at + RELAPSE);
+        let previous = self.failure.as_ref().map(|failure| failure.pause).or(relapse.map(|(_, pause)| pause));
+        let pause = previous.map_or(shortest, |pause| (pause * 2).min(longest));
+        self.shared.health.fail(error);
+        self.failure = Some(Failure { error: error.clone(), pause, retry_at: now + pause });
+    }
+
+    /// Checks that the file still has its name. If not, the store refuses appends but stays open: its events
+    /// can be read, and the file may come back.
+    fn check_file(&mut self) -> Result<(), StoreError> {
+        let checked = self.shared.location.check_file();
+        if let Err(error) = &checked {
+            self.refuse(error);
+        }
+        checked
+    }
+
+    /// Tries to recover from a failure: reopens the file if it is not open, and syncs it.
+    fn recover(&mut self, now: Instant) {
+        if self.reopen(now).is_err() {
+            return;
+        }
+        let is_full =
+            |failure: &Failure| failure.error.is_disk_full() && !self.shared.location.has_room(ROOM_BYTES);
+        if let Some(failure) = self.failure.as_ref().filter(|failure| is_full(failure)) {
+            self.refuse(&failure.error.clone());
+            return;
+        }
+        self.sync();
+    }
+
+    /// Records that the store works: a commit has reached the disk.
+    fn recovered(&mut self) {
+        if let Some(failure) = self.failure.take() {
+            self.recovered = Some((Instant::now(), failure.pause));
+            self.shared.health.recover();
+        }
     }
 
     /// Reopens the file after a failure, once the pause is over. Does nothing if the file is open.
@@ -240,6 +300,7 @@ impl Writer {
     }
 
     fn close(mut self) -> Result<(), StoreError> {
+        let named = self.shared.location.check_file();
         let database = self.shared.take_database();
         let (Some(database), Some(topics)) = (database, &mut self.topics) else {
             return self.failure.map_or(Ok(()), |failure| Err(failure.error));
@@ -249,7 +310,7 @@ impl Writer {
             Ok(()) => self.shared.location.mark_closed(),
             Err(_) => self.shared.tally.lost.add(self.unsynced.events as u64),
         }
-        closed
+        named.and(closed)
     }
 }
 
