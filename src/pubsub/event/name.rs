@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::proto::sse;
+use crate::{proto::sse, replay};
 
 /// Name of the events that report a gap. Publishers cannot use it.
 pub(super) const GAP: &[u8] = b"gap";
@@ -30,6 +30,11 @@ impl fmt::Display for EventNameError {
 }
 
 impl std::error::Error for EventNameError {}
+
+/// Returns the name of a stored event, unless publishers cannot use it: the store may have other writers.
+pub(super) fn of_stored(event: &replay::Event) -> Option<&[u8]> {
+    event.name.as_deref().filter(|name| check(name).is_ok())
+}
 
 /// Checks the name of a publisher's event.
 pub(super) fn check(name: &[u8]) -> Result<(), EventNameError> {

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use windlass_actors::Parcel;
 
-use super::{EncodedEvent, EventFormat, GapDetails, name::GAP};
+use super::{
+    EncodedEvent, EventFormat, GapDetails,
+    name::{self, GAP},
+};
 use crate::{
     body::Piece,
     proto::sse,
@@ -27,7 +30,7 @@ impl EventFormat for ServerSent {
             if !output.is_empty() && output.len() + event.data.len() > STORED_OUTPUT_BYTES {
                 break;
             }
-            sse::append_event(&mut output, Some(&event.position), event.name.as_deref(), &event.data);
+            sse::append_event(&mut output, Some(&event.position), name::of_stored(event), &event.data);
             events.pop_front();
         }
         (!output.is_empty()).then(|| output.into())

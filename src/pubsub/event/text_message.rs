@@ -13,7 +13,7 @@ use std::{borrow::Cow, collections::VecDeque};
 use serde::Serialize;
 use windlass_actors::Parcel;
 
-use super::{EncodedEvent, EventFormat, EventId, GapDetails, to_json};
+use super::{EncodedEvent, EventFormat, EventId, GapDetails, name, to_json};
 use crate::{
     body::Piece,
     proto::ws::{Outgoing, Prepared},
@@ -29,7 +29,7 @@ impl EventFormat for JsonText {
 
     fn stored(events: &mut VecDeque<replay::Event>) -> Option<Prepared> {
         let event = events.pop_front()?;
-        Some(message(Some(event.position), event.name.as_deref(), &event.data))
+        Some(message(Some(event.position), name::of_stored(&event), &event.data))
     }
 
     fn live(event: &EncodedEvent) -> Prepared {

@@ -203,6 +203,7 @@ fn pages_may_read_refusals_over_http2() {
         (Method::GET, "/topics/t", 401),
         (Method::PUT, "/topics/t", 405),
         (Method::POST, "/topics/a%20b", 400),
+        (Method::GET, "/topics/%FF", 400),
         (Method::OPTIONS, "/topics/t", 204),
     ] {
         let mut request = request(method, path);
@@ -214,6 +215,29 @@ fn pages_may_read_refusals_over_http2() {
             (status, Some(APP)),
             "{path}"
         );
+    }
+    let mut post = request(Method::POST, "/topics/t");
+    post.headers_mut().insert("origin", APP.parse().unwrap());
+    post.headers_mut().insert("content-length", (3 << 20).into());
+    let (response, _body) = client.open(post);
+    let response = client.wait(response).unwrap();
+    assert_eq!(response.status(), 413);
+    assert_eq!(response.headers()["access-control-allow-origin"], APP);
+}
+
+#[cfg(feature = "http2")]
+#[test]
+fn the_forwarded_host_counts_over_http2_too() {
+    use crate::h2::client::{Client, request};
+    use windlass::http::Method;
+
+    let server = behind("127.0.0.1");
+    let mut client = Client::connect(&server);
+    for (origin, status) in [("https://app.example", 202), ("http://test", 403)] {
+        let mut post = request(Method::POST, "/topics/t");
+        post.headers_mut().insert("origin", origin.parse().unwrap());
+        post.headers_mut().insert("x-forwarded-host", "app.example".parse().unwrap());
+        assert_eq!(client.request(post, "x".into()).status, status, "{origin}");
     }
 }
 

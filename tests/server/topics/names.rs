@@ -1,8 +1,11 @@
 //! Event names: those that publishers may use, and those that they may not.
 
+use std::sync::Arc;
+
 use windlass::{
     TopicAccess,
     broker::{Broker, BrokerSettings, Event},
+    replay::{Append, MemoryStore, ReplayStore},
 };
 
 use super::{
@@ -81,6 +84,21 @@ fn data_cannot_forge_fields_of_an_event() {
     let id = publish(&server, "/topics/t", forged);
     let expected = "x\nid: 9\nevent: gap\nretry: 1\n\ndata: y";
     assert_eq!(client.next(), Received::event(&id, "message", expected));
+}
+
+/// A store keeps what another program or an older version has appended.
+#[test]
+fn a_stored_name_that_no_publisher_may_use_is_left_out() {
+    let store = Arc::new(MemoryStore::new(Default::default(), Default::default()).unwrap());
+    for name in [&b"gap"[..], b"a\nid: 9", b"\xff", b"", b"tick"] {
+        store.append(Append::new("t", "x").name(name.to_vec()), Box::new(|_| ())).ok().unwrap();
+    }
+    let server = serve(&Broker::with_store(BrokerSettings::default(), store), TopicAccess::default());
+    let mut client = Client::subscribe(&server, "/topics/t", Some("earliest"));
+    for expected in ["message", "message", "message", "", "tick"] {
+        let Received::Event { name, data, .. } = client.next() else { panic!("expected an event") };
+        assert_eq!((name.as_str(), data.as_str()), (expected, "x"));
+    }
 }
 
 #[cfg(feature = "http2")]

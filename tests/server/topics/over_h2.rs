@@ -9,6 +9,27 @@ use crate::{
     h2::client::{Client, request},
 };
 
+#[cfg(feature = "ws")]
+#[test]
+fn a_page_that_asks_for_a_subprotocol_gets_one() {
+    let (server, _) = with(|_| {});
+    let mut client = Client::connect(&server);
+    eventually("the server's settings have arrived", || client.send.is_extended_connect_protocol_enabled());
+    for (offers, selected) in [(None, None), (Some("feed.v2, feed.v1"), Some("feed.v2"))] {
+        let mut connect = request(Method::CONNECT, "/topics/t");
+        connect.extensions_mut().insert(::h2::ext::Protocol::from_static("websocket"));
+        connect.headers_mut().insert("sec-websocket-version", "13".parse().unwrap());
+        if let Some(offers) = offers {
+            connect.headers_mut().insert("sec-websocket-protocol", offers.parse().unwrap());
+        }
+        let (response, _stream) = client.open(connect);
+        let response = client.wait(response).unwrap();
+        assert_eq!(response.status(), 200);
+        let chosen = response.headers().get("sec-websocket-protocol").map(|name| name.to_str().unwrap());
+        assert_eq!(chosen, selected);
+    }
+}
+
 #[test]
 fn many_streams_of_one_connection_receive_each_event() {
     const STREAMS: usize = 20;
