@@ -76,7 +76,7 @@ mod waiting;
 pub mod ws;
 
 #[doc(hidden)]
-pub use body::Offer;
+pub use body::OutletAnswer;
 pub use body::{Body, BodyError, BodySender, BoxError, Frame, Source};
 pub use hooks::{Hooks, RequestEnd, RequestStart};
 pub use http;

@@ -82,7 +82,8 @@ pub(crate) fn decode(block: &[u8], times: u64) -> usize {
     lines
 }
 
-fn frame(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+/// Appends a frame.
+pub(crate) fn frame(bytes: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
     bytes.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
     bytes.extend([kind, flags]);
     bytes.extend(stream.to_be_bytes());

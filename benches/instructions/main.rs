@@ -11,6 +11,7 @@ use std::{env, hint::black_box, process::ExitCode};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use inputs::{
+    events::{Over, Subscribed},
     http::{BROWSER, DATE, WRK},
     http2,
     pair::Pair,
@@ -27,7 +28,7 @@ use windlass::{
 
 type Operation = (&'static str, fn(u64));
 
-const OPERATIONS: [Operation; 13] = [
+const OPERATIONS: [Operation; 16] = [
     ("parse-wrk", |times| parse_heads(WRK, times)),
     ("parse-browser", |times| parse_heads(BROWSER, times)),
     ("encode-head", encode_heads),
@@ -42,6 +43,9 @@ const OPERATIONS: [Operation; 13] = [
     // `Host::Tokio` needs no io_uring, which the counting tool supports only in part.
     ("tell-within-shard", |times| Pair::start(Host::Tokio).tell_within(times)),
     ("deliver-within-shard", |times| SubscriberShard::start(Host::Tokio).deliver(times)),
+    ("event-h1", |times| Subscribed::start(Over::Http1).deliver(times)),
+    ("event-h2", |times| Subscribed::start(Over::Http2).deliver(times)),
+    ("event-ws", |times| Subscribed::start(Over::WebSocket).deliver(times)),
 ];
 
 fn main() -> ExitCode {

@@ -25,16 +25,18 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use windlass_actors::OutletKey;
 
 pub use channel::BodySender;
 pub(crate) use channel::Receiver;
 pub use error::BodyError;
-pub use outlet::Offer;
-pub(crate) use outlet::{Answer, Form, Piece, Unpack};
+pub use outlet::OutletAnswer;
 #[cfg(feature = "http2")]
 pub(crate) use source::FrameKind;
 pub use source::{BoxError, Frame, Source};
 use trailers::WithTrailers;
+
+use crate::proto::h1::encode::SharedChunk;
 
 /// Body of a request or a response.
 ///
@@ -281,17 +283,18 @@ impl Body {
         }
     }
 
-    /// Offers an outlet for direct delivery: see [`Source::offer`].
-    pub(crate) fn offer(&mut self, offer: &mut Offer) {
-        if let Kind::Source(source) = &mut self.0 {
-            source.as_mut().offer(offer);
+    /// Connects an outlet for direct delivery: see [`Source::connect`].
+    pub(crate) fn connect(&mut self, outlet: OutletKey) -> OutletAnswer<SharedChunk> {
+        match &mut self.0 {
+            Kind::Source(source) => source.as_mut().connect(outlet),
+            Kind::Empty | Kind::Full(_) | Kind::Channel(_) | Kind::WithTrailers(_) => OutletAnswer::Never,
         }
     }
 
-    /// Called with the time of the last direct delivery: see [`Source::passed`].
-    pub(crate) fn passed(&mut self, at: Instant) {
+    /// Called with the time of the last direct delivery: see [`Source::delivered`].
+    pub(crate) fn delivered(&mut self, at: Instant) {
         if let Kind::Source(source) = &mut self.0 {
-            source.as_mut().passed(at);
+            source.as_mut().delivered(at);
         }
     }
 

@@ -9,8 +9,10 @@ use std::{
 
 use bytes::Bytes;
 use http::HeaderMap;
+use windlass_actors::OutletKey;
 
-use super::outlet::Offer;
+use super::outlet::OutletAnswer;
+use crate::proto::h1::encode::SharedChunk;
 
 /// Error with which the producer of a body may end it.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -70,12 +72,14 @@ pub trait Source: Send {
     /// nothing.
     fn drain(self: Pin<&mut Self>) {}
 
-    /// Offers an outlet for direct delivery while the source [rests](Self::rests). Only for sources of this
+    /// Connects an outlet for direct delivery while the source [rests](Self::rests). Only for sources of this
     /// crate.
     #[doc(hidden)]
-    fn offer(self: Pin<&mut Self>, _offer: &mut Offer) {}
+    fn connect(self: Pin<&mut Self>, _outlet: OutletKey) -> OutletAnswer<SharedChunk> {
+        OutletAnswer::Never
+    }
 
-    /// Called with the time of the last direct delivery.
+    /// Called with the time of the last direct delivery before the source is polled again.
     #[doc(hidden)]
-    fn passed(self: Pin<&mut Self>, _at: Instant) {}
+    fn delivered(self: Pin<&mut Self>, _at: Instant) {}
 }

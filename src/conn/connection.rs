@@ -13,7 +13,7 @@ use super::{
     env::{Env, ShardTransport},
     io::Io,
     protocol::Protocol,
-    timers::{Timer, Timers},
+    timers::Timers,
     tls::TlsLayer,
 };
 use crate::{
@@ -66,7 +66,7 @@ impl Conn {
             timers: Timers::default(),
             peer: peer_of(fd),
             waker: None,
-            tap: None,
+            rests: false,
             opened: env.now,
             linger: None,
         };
@@ -81,8 +81,7 @@ impl Conn {
         call: impl FnOnce(&mut CurrentProtocol, &mut Env, &mut Io),
     ) {
         self.begin(env);
-        self.take_from_tap(env);
-        self.io.disturb();
+        self.io.rests = false;
         call(&mut self.protocol, env, &mut self.io);
         self.after_event(env);
     }
@@ -95,6 +94,7 @@ impl Conn {
         call: impl FnOnce(&mut TlsLayer, &mut Env, &mut Io, &mut CurrentProtocol),
     ) {
         self.begin(env);
+        self.io.rests = false;
         let Some(tls) = &mut self.tls else { return };
         call(tls, env, &mut self.io, &mut self.protocol);
         self.after_event(env);
@@ -131,14 +131,19 @@ impl Conn {
             self.protocol.switch_if_asked(env, &mut self.io);
             self.protocol.after_event(env, &mut self.io);
         }
+        self.seal(env);
+        self.count_activity(env);
+        env.deadlines.schedule(self.io.id, &mut self.io.timers);
+    }
+
+    /// Encrypts what the protocol has written, and starts the timer of sending.
+    fn seal(&mut self, env: &mut Env) {
         if let Some(tls) = &mut self.tls {
             tls.after_event(env, &mut self.io, self.protocol.has_unwritten());
         }
         let unsent_bytes = self.outbox().len();
         self.io.unsent_bytes = self.io.in_flight_bytes + unsent_bytes;
         self.io.time_writing(env, unsent_bytes > 0);
-        self.count_activity(env);
-        env.deadlines.schedule(self.io.id, &mut self.io.timers);
     }
 
     /// Counts the connection as active while a request is in progress or a part of a reply is not sent.
@@ -150,32 +155,23 @@ impl Conn {
         }
     }
 
-    /// Sends the event that the tap holds.
+    /// Sends the events in the outlets of the connection's streams.
     pub(super) fn deliver(&mut self, env: &mut Env) {
-        let before = self.io.outbox.len();
-        self.take_from_tap(env);
-        let io = &mut self.io;
-        io.unsent_bytes += io.outbox.len() - before;
-        if io.outbox.is_empty() {
-            // The connection is ending, or the tap was emptied before.
+        if self.io.ending != Ending::Open || !self.is_open() {
             return;
         }
-        io.unsent = true;
-        io.timers.start_at(Timer::Write, env.write_deadline());
-        if io.timers.is_running(Timer::Stream) {
-            io.timers.set(Timer::Stream, env.now, env.timeouts.stream_idle);
+        self.begin(env);
+        if !self.protocol.deliver(env, &mut self.io) {
+            self.io.rests = false;
+            return self.after_event(env);
         }
-        env.deadlines.schedule(io.id, &mut io.timers);
+        self.seal(env);
+        env.deadlines.schedule(self.io.id, &mut self.io.timers);
     }
 
-    /// Queues the event that the tap holds.
-    fn take_from_tap(&mut self, env: &Env) {
-        let io = &mut self.io;
-        let Some(piece) = io.tap.as_mut().and_then(|tap| tap.take(env.now)) else { return };
-        if io.ending == Ending::Open {
-            self.protocol.passes(env, piece.payload_bytes);
-            io.outbox.share_whole(piece.bytes);
-        }
+    /// Notes that an outlet was filled. `label` names its stream.
+    pub(super) fn filled(&mut self, label: u32) {
+        self.protocol.filled(label);
     }
 }
 

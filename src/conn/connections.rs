@@ -59,8 +59,13 @@ impl Connections {
         conn.with_protocol(&mut self.env, CurrentProtocol::advance);
     }
 
-    /// Sends the event that a connection's tap holds, unless that was done before.
-    pub(crate) fn filled(&mut self, conn: &mut Conn) {
+    /// Notes that the outlet of a connection's stream was filled.
+    pub(crate) fn filled(conn: &mut Conn, label: u32) {
+        conn.filled(label);
+    }
+
+    /// Sends the events in the outlets of a connection's streams, unless that was done before.
+    pub(crate) fn deliver(&mut self, conn: &mut Conn) {
         conn.deliver(&mut self.env);
     }
 
@@ -281,7 +286,7 @@ impl EventHandler for Connections {
         if drained && conn.tls.as_ref().is_none_or(|tls| !tls.has_unsealed(&conn.io)) {
             conn.io.unsent = false;
             conn.io.timers.clear(Timer::Write);
-            if conn.io.ending == Ending::Open && conn.io.reopen_tap() {
+            if conn.io.rests {
                 return;
             }
             // The usual case after a reply: nothing to do but to wait for the next request.
@@ -289,7 +294,7 @@ impl EventHandler for Connections {
                 && conn.is_open()
                 && conn.protocol.rests(&self.env, &mut conn.io)
             {
-                conn.io.open_tap();
+                conn.io.rests = true;
                 conn.count_activity(&self.env);
                 return self.env.deadlines.schedule(conn.io.id, &mut conn.io.timers);
             }

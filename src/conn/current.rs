@@ -144,8 +144,12 @@ impl Protocol for CurrentProtocol {
         current!(self, p => p.rests(env, io))
     }
 
-    fn passes(&self, env: &Env, payload_bytes: usize) {
-        current!(self, p => p.passes(env, payload_bytes));
+    fn filled(&mut self, label: u32) {
+        current!(self, p => p.filled(label));
+    }
+
+    fn deliver(&mut self, env: &mut Env, io: &mut Io) -> bool {
+        current!(self, p => p.deliver(env, io))
     }
 
     fn timer_expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {

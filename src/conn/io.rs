@@ -8,11 +8,9 @@ use std::{
 use super::{
     env::Env,
     linger::Linger,
-    tap::Tap,
     timers::{Timer, Timers},
 };
 use crate::{
-    body::{Form, Offer},
     net::{ConnId, Ending, Outbox},
     request::Peer,
     spread::spread,
@@ -52,8 +50,8 @@ pub(crate) struct Io {
     pub(super) peer: Peer,
     /// Cached by [`waker`](Self::waker).
     pub(super) waker: Option<Waker>,
-    /// Direct delivery of the events of an idle stream.
-    pub(super) tap: Option<Tap>,
+    /// Since the protocol rested, nothing but events of outlets has happened to the connection.
+    pub(super) rests: bool,
     pub(super) opened: Instant,
     /// Present once bytes of the ending connection were discarded.
     pub(super) linger: Option<Box<Linger>>,
@@ -120,38 +118,5 @@ impl Io {
     /// [`waker`](Self::waker); otherwise the next call makes a new one.
     pub(super) fn take_waker(&mut self, env: &Env) -> Waker {
         self.waker.take().unwrap_or_else(|| env.local.waker(self.id.token()))
-    }
-
-    /// Offers a tap to a stream by calling `offer`. Sets `may` to false if the stream will never accept one.
-    /// There is no tap under TLS, because each connection encrypts an event with keys of its own.
-    pub(super) fn offer_tap(
-        &mut self,
-        env: &Env,
-        form: Form,
-        offer: impl FnOnce(&mut Offer),
-        may: &mut bool,
-    ) {
-        if !self.secure && !env.is_draining() {
-            self.tap = Tap::offered(env, self.id, form, offer, may);
-        }
-    }
-
-    /// Must be called when the protocol is called: see [`Tap::disturb`].
-    pub(super) fn disturb(&mut self) {
-        if let Some(tap) = &mut self.tap {
-            tap.disturb();
-        }
-    }
-
-    /// Opens the tap, if there is one: see [`Tap::open`].
-    pub(super) fn open_tap(&mut self) {
-        if let Some(tap) = &mut self.tap {
-            tap.open();
-        }
-    }
-
-    /// Opens the tap again, if there is one: see [`Tap::reopen`]. Returns whether it did.
-    pub(super) fn reopen_tap(&self) -> bool {
-        self.tap.as_ref().is_some_and(Tap::reopen)
     }
 }

@@ -7,6 +7,7 @@
 //! - [`connection`] is one connection: [`io`] and [`timers`], which are the same under every protocol,
 //!   optionally [`tls`], and the [`current`] protocol.
 //! - `h1`, `h2` and `ws` are the protocols, behind the interface in [`protocol`].
+//! - [`outlet`] is the direct way of an event to a stream of any of them.
 //! - [`exchange`] and [`run`] serve all of them: parts of a request and its reply, and how handlers are run.
 //! - [`env`] is what the connections of a shard share, [`message`] what other threads send to them.
 
@@ -21,10 +22,10 @@ mod h2;
 mod io;
 mod linger;
 mod message;
+mod outlet;
 mod preamble;
 mod protocol;
 mod run;
-mod tap;
 mod timers;
 mod tls;
 #[cfg(feature = "ws")]
@@ -33,3 +34,4 @@ mod ws;
 pub(crate) use connections::Connections;
 pub(crate) use env::{Common, Env, Transport};
 pub(crate) use message::{DrainCounts, Msg, Outcome};
+pub(crate) use outlet::ONLY_STREAM;

@@ -26,8 +26,12 @@ pub(super) trait Protocol {
     /// done what [`after_event`](Self::after_event) would do.
     fn rests(&mut self, env: &Env, io: &mut Io) -> bool;
 
-    /// Called when the [tap](super::tap) sends bytes to the peer without the protocol.
-    fn passes(&self, _env: &Env, _payload_bytes: usize) {}
+    /// Notes that the [outlet](super::outlet) of the stream with this label was filled.
+    fn filled(&mut self, _label: u32) {}
+
+    /// Sends the events in the [outlets](super::outlet) of the streams. Returns `true` if nothing but that has
+    /// happened.
+    fn deliver(&mut self, env: &mut Env, io: &mut Io) -> bool;
 
     /// Handles a timer of the protocol that has expired.
     fn timer_expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer);

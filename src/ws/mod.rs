@@ -53,6 +53,6 @@ pub use upgrade::{Finish, upgrade};
 
 pub(crate) use open::{OpenSocket, SocketTimeouts};
 pub(crate) use scratch::recycle;
-pub(crate) use source::{BoxedSource, piece};
+pub(crate) use source::BoxedSource;
 pub(crate) use state::{ReadEvent, SocketState, SocketWakers};
 pub(crate) use upgrade::{HandlerFuture, HandlerResult, Handshake, Upgrade};

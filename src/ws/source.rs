@@ -2,11 +2,10 @@
 
 use std::task::{Context, Poll};
 
+use windlass_actors::OutletKey;
+
 use super::{Code, Prepared};
-use crate::{
-    body::{Offer, Piece},
-    proto::ws,
-};
+use crate::{body::OutletAnswer, proto::ws};
 
 /// The next item of a source.
 #[derive(Debug)]
@@ -28,14 +27,11 @@ pub trait Source {
     /// Polls for the next item.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery>;
 
-    /// Offers direct delivery to a source that has nothing queued. For sources of this crate.
+    /// Connects an outlet for direct delivery while the source has nothing queued. For sources of this crate.
     #[doc(hidden)]
-    fn offer(&mut self, _offer: &mut Offer) {}
+    fn connect(&mut self, _outlet: OutletKey) -> OutletAnswer<ws::Prepared> {
+        OutletAnswer::Never
+    }
 }
 
 pub(crate) type BoxedSource = Box<dyn Source>;
-
-/// Returns the frame of a message, compressed if `deflated` is set and the message has a compressed frame.
-pub(crate) fn piece(message: &ws::Prepared, deflated: bool) -> Piece {
-    Piece { bytes: message.frame(deflated).clone(), payload_bytes: message.payload_bytes() }
-}

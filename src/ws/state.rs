@@ -19,10 +19,9 @@ use super::{
     waker_slot::WakerSlot,
 };
 use crate::{
-    body::Form,
     metrics::ShardCounters,
     net::{Outbox, outbox::SHARE_MIN_BYTES},
-    proto::ws::{Closing, Event, Fault, Session},
+    proto::ws::{self, Closing, Event, Fault, Session},
 };
 
 /// Queued bytes above which the answer to a ping is deferred. A flood of pings then gets one answer, to the
@@ -215,13 +214,20 @@ impl SocketState {
         self.sender.is_waiting() || self.session.has_pending_reply()
     }
 
-    /// Returns the form in which prepared messages may bypass the session, or `None` if they may not.
-    pub(crate) fn form(&mut self) -> Option<Form> {
-        self.session.sends_deflated().map(|deflated| if deflated { Form::DeflatedFrame } else { Form::Frame })
-    }
-
     pub(crate) fn closing(&self) -> Closing {
         self.session.closing()
+    }
+
+    /// Writes a message of an outlet to the connection's outbox. Called between two calls of the connection.
+    pub(crate) fn write_direct(&mut self, outbox: &mut Outbox, message: &ws::Prepared) {
+        // What was encoded before is sent before: a compressed message refers to those before it.
+        if !self.outbox.is_empty() {
+            outbox.append(&mut self.outbox);
+        }
+        std::mem::swap(outbox, &mut self.outbox);
+        // A socket that is closing sends no further message.
+        let _ = self.write_prepared(message);
+        std::mem::swap(outbox, &mut self.outbox);
     }
 
     /// Sends a ping, unless the socket is closing.
@@ -335,15 +341,22 @@ impl SocketState {
 
     /// Writes a message, even if the outbound queue is full.
     pub(crate) fn write(&mut self, message: &Outgoing<'_>) -> Result<(), Closed> {
-        let Self { session, outbox, .. } = self;
-        match message {
-            Outgoing::Prepared(prepared) => outbox.share(session.send_prepared(&prepared.0)?),
-            message => {
-                let Some(plain) = message.plain() else { return Ok(()) };
-                with_scratch(|scratch| session.send(outbox.buffer(), plain, scratch))?;
-            }
+        if let Outgoing::Prepared(prepared) = message {
+            return self.write_prepared(&prepared.0);
+        }
+        if let Some(plain) = message.plain() {
+            let Self { session, outbox, .. } = self;
+            with_scratch(|scratch| session.send(outbox.buffer(), plain, scratch))?;
         }
         self.count_sent(message.len());
+        Ok(())
+    }
+
+    /// Writes a prepared message, even if the outbound queue is full.
+    pub(crate) fn write_prepared(&mut self, message: &ws::Prepared) -> Result<(), Closed> {
+        let frame = self.session.send_prepared(message)?;
+        self.outbox.share_whole(frame);
+        self.count_sent(message.payload_bytes());
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     actor::{Actor, Addr, Context, Flow},
     host::yield_now,
-    shard::{Local, OutletKey, Outlets, Parcel},
+    shard::{Local, OutletEvent, OutletKey, Outlets},
 };
 
 /// Queues that a relay fills before the other tasks of its shard get a turn. That takes about fifty
@@ -95,13 +95,13 @@ impl<P: Payload> Member<P> {
     fn put(&self, outlets: &Outlets, event: &Arc<Event<P>>) -> bool {
         let is_for_outlet = event.filter.is_none() && (event.seq > self.after || !event.is_numbered());
         let Some(outlet) = self.outlet.filter(|_| is_for_outlet) else { return false };
-        outlets.put(outlet, || Arc::clone(event) as Parcel)
+        outlets.put(outlet, || Arc::clone(event) as OutletEvent)
     }
 
     /// Shuts the outlet, because an event went to the queue. No later event may overtake it.
-    fn bypass(&self, outlets: &Outlets) {
+    fn shut(&self, outlets: &Outlets) {
         if let Some(outlet) = self.outlet {
-            outlets.bypass(outlet);
+            outlets.shut(outlet);
         }
     }
 }
@@ -129,8 +129,8 @@ impl<P: Payload> Relay<P> {
         let members = self.topics.get_mut(&queue.topic.id);
         let Some(member) = members.and_then(|members| members.get_mut(index)) else { return };
         if Arc::ptr_eq(&member.queue, queue) {
-            // Earlier events may still be in the queue, or between the queue and the connection.
-            local.outlets().bypass(outlet);
+            // Earlier events may still be in the queue.
+            local.outlets().shut(outlet);
             (member.outlet, member.after) = (Some(outlet), queue.after());
         }
     }
@@ -190,7 +190,7 @@ impl<P: Payload> Relay<P> {
                     let gap_outcome = rejected.map(|gap| queue.push_gap(gap, || answer_handler(queue)));
                     let outcome = push(&mut delivery, queue, event, weight, || answer_handler(queue));
                     if outcome != PushOutcome::Filtered || gap_outcome.is_some() {
-                        member.bypass(outlets);
+                        member.shut(outlets);
                     }
                     let gap_outcome = gap_outcome.filter(|outcome| *outcome != PushOutcome::Gone);
                     delivery.record(gap_outcome.unwrap_or(outcome), outcome, queue);

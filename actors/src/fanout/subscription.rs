@@ -66,9 +66,9 @@ impl<P: Payload> Subscription<P> {
     /// Connects the subscription to an outlet of the calling thread's shard.
     ///
     /// While the outlet is open, events go there instead of to the queue. An event in the outlet counts as
-    /// delivered, and not against the bounds of the queue. The owner calls
-    /// [`Outlet::ready`](crate::Outlet::ready) when the subscription [`rests`](Self::rests), or when a poll
-    /// returned `Pending`.
+    /// delivered, and not against the bounds of the queue. The owner [opens](crate::Outlet::open) the outlet
+    /// when the subscription [`rests`](Self::rests), or when a poll returned `Pending`. The first event still
+    /// goes through the queue.
     ///
     /// Returns `false` if the subscription belongs to another shard, or if the mailbox of its relay is full.
     /// A subscription that is still catching up must not be connected.

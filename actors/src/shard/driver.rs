@@ -47,11 +47,11 @@ pub trait Driver: Sized + 'static {
     /// the driver checks it.
     fn woken(&mut self, token: u64);
 
-    /// Called when something was put into an outlet from [`Local::outlet`](crate::Local::outlet) with this
-    /// token.
+    /// Called when an event was put into an outlet from [`Local::outlet`](crate::Local::outlet) with this
+    /// token and label.
     ///
     /// The token may be stale. By default this calls [`woken`](Self::woken).
-    fn filled(&mut self, token: u64) {
+    fn filled(&mut self, token: u64, _label: u32) {
         self.woken(token);
     }
 

@@ -66,8 +66,8 @@ pub(crate) struct EventLoop<D: Driver> {
     pub(crate) inbox_receiver: InboxReceiver<D::Msg>,
     /// Buffer for what was woken, reused in each iteration.
     woken: Vec<Arc<Wakeable>>,
-    /// Buffer for the tokens of filled outlets, reused in each iteration.
-    filled: Vec<u64>,
+    /// Buffer for the tokens and labels of filled outlets, reused in each iteration.
+    filled: Vec<(u64, u32)>,
     /// Set if a message ended the last wait soon after it began. The next wait may be as short.
     last_wait_was_short: bool,
     stop: StopStage,
@@ -220,8 +220,8 @@ impl<D: Driver> EventLoop<D> {
     /// Reports the outlets that tasks have filled to the driver.
     fn report_filled_outlets(&mut self) {
         self.local.outlets().filled(&mut self.filled);
-        for token in self.filled.drain(..) {
-            self.driver.filled(token);
+        for (token, label) in self.filled.drain(..) {
+            self.driver.filled(token, label);
         }
     }
 

@@ -158,10 +158,10 @@ impl Local {
 
     /// Creates an outlet for a subscriber that belongs to the driver.
     ///
-    /// The driver gets a call of [`Driver::filled`](crate::Driver::filled) with this token when something was
-    /// put into the outlet.
-    pub fn outlet(&self, token: u64) -> Outlet {
-        self.0.outlets.add(token)
+    /// The driver gets a call of [`Driver::filled`](crate::Driver::filled) with this token and label when an
+    /// event was put into the outlet.
+    pub fn outlet(&self, token: u64, label: u32) -> Outlet {
+        self.0.outlets.add(token, label)
     }
 
     /// Returns a future that ends at `deadline`. It works on this shard only.

@@ -21,7 +21,7 @@ pub use deadline::{Deadline, sleep, sleep_until};
 pub use driver::{Driver, Wait};
 pub use inbox::ShardSender;
 pub use local::Local;
-pub use outlet::{Outlet, OutletKey, Parcel};
+pub use outlet::{Outlet, OutletEvent, OutletKey};
 pub use sleep::Sleep;
 pub use stats::ShardStats;
 pub use task::TaskHandle;

@@ -37,7 +37,8 @@ impl Seen {
     }
 }
 
-/// Subscriber that behaves like a connection: it empties its outlet first, and opens it only while it rests.
+/// Subscriber that behaves like a stream: it takes the event in its outlet before it polls its queue, and
+/// opens the outlet only directly after a poll that has emptied the queue.
 struct Subscriber {
     topic: Topic<Bytes>,
     random: Random,
@@ -53,7 +54,7 @@ impl Subscriber {
         }
     }
 
-    /// Takes all deliveries of the queue, after the event in the outlet.
+    /// Takes all deliveries of the queue, after the event in the outlet. The outlet may be opened then.
     fn poll(subscription: &mut Subscription<Bytes>, outlet: &Outlet, seen: &mut Seen) {
         Self::take(outlet, seen);
         while let Poll::Ready(next) = subscription.poll_next(&mut Context::from_waker(Waker::noop())) {
@@ -70,28 +71,30 @@ impl Subscriber {
                 other => panic!("{other:?}"),
             }
         }
-        outlet.ready();
     }
 
     async fn follow(&mut self, local: &Local, until: u64) -> Seen {
         let mut subscription = self.topic.subscribe().unwrap();
         let mut seen = Seen { last: subscription.start(), ..Seen::default() };
-        let mut outlet = local.outlet(1);
+        let mut outlet = local.outlet(1, 0);
         while seen.last < until {
             if self.outlets && self.random.below(30) == 0 {
                 // Connects a new outlet while events are in flight.
                 Self::poll(&mut subscription, &outlet, &mut seen);
-                outlet = local.outlet(1);
+                outlet = local.outlet(1, 0);
                 assert!(subscription.connect(outlet.key()));
-                outlet.ready();
                 outlet.open();
             }
             for _ in 0..self.random.below(6) {
-                match self.random.below(3) {
-                    0 => Self::take(&outlet, &mut seen),
-                    1 => Self::poll(&mut subscription, &outlet, &mut seen),
-                    // Opening the outlet at any time never lets an event overtake another.
-                    _ => _ = outlet.open(),
+                match self.random.below(5) {
+                    0 | 1 => Self::take(&outlet, &mut seen),
+                    2 => Self::poll(&mut subscription, &outlet, &mut seen),
+                    3 => {
+                        Self::poll(&mut subscription, &outlet, &mut seen);
+                        outlet.open();
+                    }
+                    // There is no room for another event.
+                    _ => outlet.shut(),
                 }
             }
             if self.random.below(200) == 0 {
@@ -198,7 +201,7 @@ fn a_filtered_event_goes_through_the_queue_and_is_not_overtaken() {
     let (published, subscribed) = (topic.clone(), topic.clone());
     let done = on_shard(&system, move |local| {
         let mut subscription = subscribed.subscribe().unwrap();
-        let outlet = local.outlet(1);
+        let outlet = local.outlet(1, 0);
         assert!(subscription.connect(outlet.key()));
         async move {
             let mut seen = Seen::default();
@@ -228,7 +231,7 @@ fn an_event_is_not_delivered_to_a_subscriber_that_has_left() {
     let topic = fanout.topic(bounds(100, 10_000), Overflow::Drop);
     let done = on_shard(&system, move |local| async move {
         let mut subscription = topic.subscribe().unwrap();
-        let outlet = local.outlet(1);
+        let outlet = local.outlet(1, 0);
         assert!(subscription.connect(outlet.key()));
         let mut seen = Seen::default();
         while seen.by_outlet == 0 {
@@ -256,7 +259,7 @@ fn an_outlet_of_another_shard_is_refused() {
     let connects = |shard, subscription: Subscription<Bytes>| {
         let (sender, connected) = std::sync::mpsc::channel();
         let done = on_the(&system, shard, move |local| async move {
-            let connected = subscription.connect(local.outlet(1).key());
+            let connected = subscription.connect(local.outlet(1, 0).key());
             sender.send((connected, subscription)).unwrap();
         });
         done.recv_timeout(LONG).unwrap();
@@ -268,7 +271,7 @@ fn an_outlet_of_another_shard_is_refused() {
     let outlet = |key| subscription.connect(key);
     let on_none = thread::scope(|scope| {
         let (sender, key) = std::sync::mpsc::channel();
-        on_the(&system, 0, move |local| async move { sender.send(local.outlet(2).key()).unwrap() });
+        on_the(&system, 0, move |local| async move { sender.send(local.outlet(2, 0).key()).unwrap() });
         let key = key.recv_timeout(LONG).unwrap();
         scope.spawn(move || outlet(key)).join().unwrap()
     });

@@ -127,6 +127,13 @@ impl Protocol for H1 {
         rests
     }
 
+    fn deliver(&mut self, env: &mut Env, io: &mut Io) -> bool {
+        if let Some(streaming) = self.replies.streaming_mut() {
+            streaming.deliver(env, io);
+        }
+        true
+    }
+
     fn timer_expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
         match timer {
             Timer::Stream => self.stream_timed_out(env, io),

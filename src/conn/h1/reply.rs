@@ -105,7 +105,7 @@ impl H1 {
         let error = match streaming.poll(env, io) {
             Progress::Rests => {
                 if !self.reading.is_closing() {
-                    streaming.update_tap(env, io);
+                    streaming.open_outlet(env, io);
                 }
                 return false;
             }
@@ -114,7 +114,6 @@ impl H1 {
             Progress::Failed(cause) => Some(cause),
         };
         io.timers.clear(Timer::Stream);
-        io.tap = None;
         let Some(streaming) = self.replies.end_streaming() else { return true };
         let Streaming { context, status, framing, written, .. } = *streaming;
         context.telemetry.finish(env, io, Some(status), error, written);
@@ -157,11 +156,7 @@ impl H1 {
 
     /// Gives up all owed replies and cancels their handlers.
     pub(super) fn cancel_replies(&mut self, env: &mut Env, io: &mut Io) {
-        let tap = io.tap.take();
-        if let Some(mut streaming) = self.replies.end_streaming() {
-            if let Some(mut tap) = tap {
-                streaming.note_passed(&mut tap);
-            }
+        if let Some(streaming) = self.replies.end_streaming() {
             let Streaming { context, status, written, .. } = *streaming;
             context.telemetry.finish(env, io, Some(status), Some(CONNECTION_ENDED), written);
         }

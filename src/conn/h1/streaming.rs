@@ -10,9 +10,15 @@ use http::StatusCode;
 
 use super::context::ReplyContext;
 use crate::{
-    body::{Body, BodyError, Form, Frame},
-    conn::{env::Env, io::Io, run, tap::Tap, timers::Timer},
-    proto::h1::encode::{self, Framing, LAST_CHUNK},
+    body::{Body, BodyError, Frame},
+    conn::{
+        env::Env,
+        io::Io,
+        outlet::{ONLY_STREAM, StreamOutlet},
+        run,
+        timers::Timer,
+    },
+    proto::h1::encode::{self, Framing, LAST_CHUNK, SharedChunk},
 };
 
 /// A body is polled no further while this many bytes wait to be sent.
@@ -34,8 +40,9 @@ pub(super) struct Streaming {
     pub(super) written: u64,
     /// The body was not polled, because too much waits to be sent.
     held_back: bool,
-    /// The body may accept a tap.
-    may_tap: bool,
+    /// Direct delivery of the body's events. Only chunked replies have any: other replies have a length that is
+    /// counted frame by frame, or end with the connection.
+    outlet: StreamOutlet<SharedChunk>,
 }
 
 /// Progress of a streaming reply.
@@ -56,7 +63,11 @@ impl Streaming {
             Framing::Length(length) => Some(length),
             Framing::None | Framing::Chunked | Framing::Close => None,
         };
-        Self { context, status, framing, body, left, written: 0, held_back: false, may_tap: true }
+        let outlet = match framing {
+            Framing::Chunked => StreamOutlet::Unconnected,
+            Framing::Length(_) | Framing::None | Framing::Close => StreamOutlet::Unused,
+        };
+        Self { context, status, framing, body, left, written: 0, held_back: false, outlet }
     }
 
     /// Returns `true` if the reply goes on as soon as its body has something.
@@ -71,8 +82,9 @@ impl Streaming {
 
     /// Moves frames of the body to the outbox. A panic of the body's producer is caught and counted.
     pub(super) fn poll(&mut self, env: &mut Env, io: &mut Io) -> Progress {
-        if let Some(tap) = &mut io.tap {
-            self.note_passed(tap);
+        self.deliver(env, io);
+        if let Some(at) = self.outlet.take_last_event() {
+            self.body.delivered(at);
         }
         catch_unwind(AssertUnwindSafe(|| {
             let waker = io.take_waker(env);
@@ -168,23 +180,28 @@ impl Streaming {
         Progress::Done
     }
 
-    /// Offers a tap to the body, or tells the existing one that the body rests. Only chunked replies have a
-    /// tap: other replies have a length that is counted frame by frame, or end with the connection.
-    pub(super) fn update_tap(&mut self, env: &Env, io: &mut Io) {
-        if let Some(tap) = &io.tap {
-            return tap.ready();
+    /// Writes the event in the outlet as a chunk.
+    pub(super) fn deliver(&mut self, env: &Env, io: &mut Io) {
+        let (outbox, written) = (&mut io.outbox, &mut self.written);
+        let event = self.outlet.take(env.now, |event| {
+            *written += event.data().len() as u64;
+            outbox.share_whole(event.chunk().clone());
+        });
+        if event.is_none() {
+            return;
         }
-        if self.may_tap && self.framing == Framing::Chunked {
-            io.offer_tap(env, Form::Chunk, |offer| self.body.offer(offer), &mut self.may_tap);
+        if io.timers.is_running(Timer::Stream) {
+            io.timers.set(Timer::Stream, env.now, env.timeouts.stream_idle);
+        }
+        if io.queued() >= STREAM_AHEAD_BYTES {
+            self.outlet.shut();
         }
     }
 
-    /// Counts the bytes that came through the tap, and tells the body.
-    pub(super) fn note_passed(&mut self, tap: &mut Tap) {
-        let (bytes, at) = tap.take_passed();
-        self.written += bytes;
-        if let Some(at) = at {
-            self.body.passed(at);
+    /// Opens the outlet. Called directly after a poll with the result [`Progress::Rests`].
+    pub(super) fn open_outlet(&mut self, env: &Env, io: &Io) {
+        if io.queued() < STREAM_AHEAD_BYTES {
+            self.outlet.open(env, io.id, ONLY_STREAM, |outlet| self.body.connect(outlet));
         }
     }
 }

@@ -16,6 +16,7 @@
 mod alarms;
 mod body;
 mod credit;
+mod direct;
 mod endings;
 mod incoming;
 mod reply;
@@ -68,6 +69,8 @@ pub(super) struct H2 {
     counted_streams: usize,
     /// Kept for its memory.
     ready: Vec<Key>,
+    /// Identifiers of streams whose outlets were filled.
+    filled: Vec<u32>,
 }
 
 impl Protocol for H2 {
@@ -116,6 +119,20 @@ impl Protocol for H2 {
             io.start_idle(env, self.last_activity);
         }
         rests
+    }
+
+    fn filled(&mut self, label: u32) {
+        self.filled.push(label);
+    }
+
+    fn deliver(&mut self, env: &mut Env, io: &mut Io) -> bool {
+        let before = io.outbox.len();
+        let is_all_sent = self.send_events(env, io);
+        self.core.sent(io.outbox.len() - before, &env.h2_limits);
+        if !is_all_sent {
+            self.drive(env, io, &[]);
+        }
+        is_all_sent
     }
 
     fn timer_expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {
@@ -213,6 +230,7 @@ impl H2 {
             owes_credit: false,
             counted_streams: 0,
             ready: Vec::new(),
+            filled: Vec::new(),
         }
     }
 
@@ -220,6 +238,7 @@ impl H2 {
     fn drive(&mut self, env: &mut Env, io: &mut Io, bytes: &[u8]) {
         let before = io.outbox.len();
         self.woken.enter();
+        self.send_events(env, io);
         self.take_input(env, io, bytes);
         let mut is_done = false;
         for _ in 0..ROUNDS_PER_CALL {

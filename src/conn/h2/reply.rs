@@ -3,6 +3,7 @@
 use super::{
     H2,
     incoming::Incoming,
+    sending::write_data,
     stream::{Exchange, Stage, Stream},
     streaming::Streaming,
 };
@@ -51,8 +52,7 @@ impl H2 {
         match body.into_bytes() {
             Ok(bytes) if bytes.len() <= self.core.room(key).min(self.room_at_once(io)) => {
                 let len = bytes.len() as u64;
-                self.core.data_out(key, bytes.len(), End::Stream, io.outbox.buffer());
-                io.outbox.share(bytes);
+                write_data(&mut self.core, io, key, bytes, End::Stream);
                 telemetry.finish(env, io, Some(status), error, len);
                 self.discard_rest(env, io, key, incoming);
             }

@@ -7,6 +7,7 @@ use http::{Method, StatusCode, Version};
 use super::{
     H2,
     incoming::Incoming,
+    sending::write_data,
     stream::{Exchange, RoutedRequest, Stage, Stream},
 };
 use crate::{
@@ -148,8 +149,7 @@ impl H2 {
         let date = env.date.at(env.now);
         let rest = self.core.image_out(request.key, image, is_head, date, io.outbox.buffer());
         if let Some(body) = rest {
-            self.core.data_out(request.key, body.len(), End::Stream, io.outbox.buffer());
-            io.outbox.share(body);
+            write_data(&mut self.core, io, request.key, body, End::Stream);
         }
         env.counters.dispatched(HttpVersion::H2, DispatchKind::Static).add(1);
         if env.counts_requests() {

@@ -3,16 +3,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{
     H2,
     stream::{Stage, Stream},
-    streaming::{Part, Streaming},
+    streaming::{Next, Part, Streaming},
 };
 use crate::{
     conn::{env::Env, exchange::telemetry::Telemetry, io::Io, run},
-    proto::h2::{End, ErrorCode, Key, Sending, encode},
+    proto::h2::{Connection as Core, End, ErrorCode, Key, Sending, encode},
 };
 
 /// Bytes that are committed to the socket at most before a stream that becomes ready gets its turn.
@@ -23,13 +24,22 @@ const TURNS_PER_CALL: usize = 1024;
 
 impl H2 {
     /// Returns how many bytes may be committed by now.
-    fn room(&self, io: &Io) -> usize {
+    pub(super) fn room(&self, io: &Io) -> usize {
         COMMITTED_BYTES.saturating_sub(io.committed())
     }
 
     /// Returns how many bytes a reply may send at once, past the turns of others: none while others wait.
     pub(super) fn room_at_once(&self, io: &Io) -> usize {
         if self.core.has_ready() { 0 } else { self.room(io) }
+    }
+
+    /// Notes that a reply has nothing to send, and opens its outlet if there is room for an event. Called
+    /// directly after a poll of its body.
+    fn rest(&mut self, env: &Env, io: &Io, key: Key, streaming: &mut Streaming) {
+        self.core.rest(key);
+        if self.core.room(key) > 0 && self.room(io) > 0 {
+            streaming.open_outlet(env, io.id, key.id());
+        }
     }
 
     /// Gives streams their turns. Returns `true` if it stopped for the sake of other connections.
@@ -82,22 +92,24 @@ impl H2 {
     ) {
         let (key, status) = (stream.key, streaming.status);
         match part {
-            Part::Data { bytes, is_last } => {
-                let end = if is_last { End::Stream } else { End::Open };
-                self.core.data_out(key, bytes.len(), end, io.outbox.buffer());
-                io.outbox.share(bytes);
-                if is_last {
-                    return self.reply_sent(env, io, stream, telemetry, &streaming);
+            Part::Data { bytes, next } => {
+                let end = if next == Next::End { End::Stream } else { End::Open };
+                write_data(&mut self.core, io, key, bytes, end);
+                match next {
+                    Next::End => return self.reply_sent(env, io, stream, telemetry, &streaming),
+                    Next::Pending => self.rest(env, io, key, &mut streaming),
+                    Next::Unknown => {
+                        streaming.wait.for_window(env.now, streaming.written);
+                        stream.stage = Stage::Streaming(telemetry, streaming);
+                        return self.advance_reply(env, io, stream);
+                    }
                 }
-                streaming.wait.for_window(env.now, streaming.written);
-                stream.stage = Stage::Streaming(telemetry, streaming);
-                return self.advance_reply(env, io, stream);
             }
             Part::Trailers(trailers) => {
                 self.write_trailers(io, key, &trailers);
                 return self.reply_sent(env, io, stream, telemetry, &streaming);
             }
-            Part::Pending => self.core.rest(key),
+            Part::Pending => self.rest(env, io, key, &mut streaming),
             Part::Failed(cause) => {
                 env.counters.h2_resets.add(cause);
                 self.core.reset(key, ErrorCode::InternalError, io.outbox.buffer());
@@ -154,6 +166,12 @@ impl H2 {
     pub(super) fn uncharge(&mut self, streaming: &Streaming) {
         self.unsent_bytes -= streaming.charged_bytes();
     }
+}
+
+/// Sends data, for which there is room, as one DATA frame.
+pub(super) fn write_data(core: &mut Core, io: &mut Io, key: Key, bytes: Bytes, end: End) {
+    core.data_out(key, bytes.len(), end, io.outbox.buffer());
+    io.outbox.share(bytes);
 }
 
 /// Polls a reply's body, which is code of the program: a panic ends its stream only.

@@ -1,10 +1,12 @@
 //! WebSockets on streams: opened by a reply, fed by the stream's data, ended with it.
 
+use bytes::Bytes;
 use http::Version;
 
 use super::{
     H2,
     incoming::Incoming,
+    sending::write_data,
     stream::{Exchange, Stage, Stream},
     tunnel::Tunnel,
     wait::Wait,
@@ -119,8 +121,7 @@ impl H2 {
             if bytes.is_empty() {
                 self.core.rest(key);
             } else {
-                self.core.data_out(key, bytes.len(), End::Open, io.outbox.buffer());
-                io.outbox.share(bytes);
+                write_data(&mut self.core, io, key, bytes, End::Open);
                 tunnel.wait.for_window(env.now, tunnel.written);
                 tunnel.feed(|endpoint| endpoint.sent(env));
             }
@@ -142,6 +143,9 @@ impl H2 {
         } else {
             tunnel.wait = Wait::Nothing;
             self.core.rest(key);
+        }
+        if self.core.room(key) > 0 && self.room(io) > 0 {
+            tunnel.endpoint.open_outlet(env, io.id, key.id());
         }
         if let Some(end) = tunnel.endpoint.end(env.now)
             && (end == SocketEnd::Silent || !tunnel.has_unsent() || tunnel.endpoint.is_late(env.now))
@@ -171,7 +175,7 @@ impl H2 {
             env.counters.h2_resets.add(cause);
             return self.core.reset(key, ErrorCode::Cancel, io.outbox.buffer());
         }
-        self.core.data_out(key, 0, End::Stream, io.outbox.buffer());
+        write_data(&mut self.core, io, key, Bytes::new(), End::Stream);
         self.core.release(key, tunnel.held, io.outbox.buffer());
         // The peer ends its side, too.
         let rest = Incoming::discard(env.limits.discard_bytes, env.now);

@@ -11,8 +11,9 @@ use http::{HeaderMap, StatusCode};
 use super::wait::{Late, Wait};
 use crate::{
     body::{Body, BodyError, Frame, FrameKind},
-    conn::{env::Env, exchange::telemetry::Telemetry},
-    proto::semantics::is_forbidden_trailer,
+    conn::{env::Env, exchange::telemetry::Telemetry, outlet::StreamOutlet},
+    net::ConnId,
+    proto::{h1::encode::SharedChunk, semantics::is_forbidden_trailer},
 };
 
 /// A reply whose body is being sent.
@@ -30,6 +31,8 @@ pub(super) struct Streaming {
     pub(super) wait: Wait,
     /// Bytes that count as held for the peer until they are sent.
     charged: usize,
+    /// Direct delivery of the body's events.
+    outlet: StreamOutlet<SharedChunk>,
 }
 
 /// End of a body after a piece.
@@ -42,14 +45,21 @@ enum PieceEnd {
     Trailers(HeaderMap),
 }
 
+/// What follows a part with data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// There may be more.
+    Unknown,
+    /// Nothing by now. The context is woken when there is more.
+    Pending,
+    /// Nothing.
+    End,
+}
+
 /// The next part of a reply.
 pub(super) enum Part {
     /// Data.
-    Data {
-        bytes: Bytes,
-        /// Nothing follows.
-        is_last: bool,
-    },
+    Data { bytes: Bytes, next: Next },
     /// Trailers, which end the reply.
     Trailers(HeaderMap),
     /// Nothing yet. The context is woken when there is more.
@@ -63,7 +73,8 @@ impl Streaming {
     pub(super) fn new(body: Body, status: StatusCode, now: Instant) -> Self {
         let left = body.len();
         let (piece, end, wait) = (Bytes::new(), PieceEnd::Unknown, Wait::Window(now, 0));
-        Self { body, piece, end, left, status, written: 0, wait, charged: 0 }
+        let outlet = if body.is_endless() { StreamOutlet::Unconnected } else { StreamOutlet::Unused };
+        Self { body, piece, end, left, status, written: 0, wait, charged: 0, outlet }
     }
 
     /// Sends a body that is complete.
@@ -95,14 +106,19 @@ impl Streaming {
         if env.is_draining() {
             self.body.drain();
         }
-        if self.piece.is_empty()
-            && matches!(self.end, PieceEnd::Unknown)
-            && let Some(part) = self.poll_body(env, telemetry, cx)
-        {
-            return part;
+        let mut rests = false;
+        if self.piece.is_empty() && matches!(self.end, PieceEnd::Unknown) && !self.take_event(env) {
+            if let Some(part) = self.poll_body(env, telemetry, cx) {
+                return part;
+            }
+            rests = self.body.rests();
         }
         if !self.piece.is_empty() {
-            return self.take_data(room);
+            let part = self.take_data(room, rests);
+            if let Part::Data { next: Next::Pending, .. } = part {
+                self.wait.produced(env.now);
+            }
+            return part;
         }
         match std::mem::replace(&mut self.end, PieceEnd::Nothing) {
             PieceEnd::Trailers(trailers) => self.take_trailers(trailers),
@@ -126,7 +142,7 @@ impl Streaming {
             return None;
         }
         match self.next(env, telemetry, 0, cx) {
-            Part::Data { is_last: false, .. } => {
+            Part::Data { next: Next::Unknown | Next::Pending, .. } => {
                 self.wait.for_window(env.now, self.written);
                 None
             }
@@ -135,17 +151,67 @@ impl Streaming {
         }
     }
 
-    fn take_data(&mut self, room: usize) -> Part {
+    /// Takes data from the piece. `rests`: the body was polled in this call, and has nothing more.
+    fn take_data(&mut self, room: usize, rests: bool) -> Part {
         let bytes = self.piece.split_to(room.min(self.piece.len()));
         self.written += bytes.len() as u64;
-        let is_last = self.piece.is_empty() && matches!(self.end, PieceEnd::Nothing);
-        Part::Data { bytes, is_last }
+        let next = match self.end {
+            PieceEnd::Nothing if self.piece.is_empty() => Next::End,
+            PieceEnd::Unknown if self.piece.is_empty() && rests => Next::Pending,
+            _ => Next::Unknown,
+        };
+        Part::Data { bytes, next }
+    }
+
+    /// Makes the event in the outlet the next piece. Returns `false` if there is none. The outlet stays shut
+    /// until the body is polled and has nothing more.
+    fn take_event(&mut self, env: &Env) -> bool {
+        let event = self.outlet.take(env.now, |event| event.data().clone());
+        if let Some(at) = self.outlet.take_last_event() {
+            self.body.delivered(at);
+        }
+        let Some(data) = event else { return false };
+        self.outlet.shut();
+        self.wait.for_window(env.now, self.written);
+        self.piece = data;
+        true
+    }
+
+    /// Takes the event in the outlet, to be sent at once. Returns nothing if that was done before, and `None` if
+    /// the event has more than `room` bytes: it then waits for the turn of the stream, which must be asked for.
+    pub(super) fn take_at_once(&mut self, env: &Env, room: usize) -> Option<Bytes> {
+        if room == 0 || !self.piece.is_empty() {
+            self.outlet.shut();
+            return None;
+        }
+        let Some(data) = self.outlet.take(env.now, |event| event.data().clone()) else {
+            return Some(Bytes::new());
+        };
+        if data.len() > room {
+            self.outlet.shut();
+            self.piece = data;
+            self.wait.for_window(env.now, self.written);
+            return None;
+        }
+        self.written += data.len() as u64;
+        self.wait.produced(env.now);
+        Some(data)
+    }
+
+    /// Opens the outlet. Called directly after a poll in which the body had nothing more.
+    pub(super) fn open_outlet(&mut self, env: &Env, id: ConnId, label: u32) {
+        self.outlet.open(env, id, label, |outlet| self.body.connect(outlet));
+    }
+
+    /// Shuts the outlet, because there is no room for another event.
+    pub(super) fn shut_outlet(&self) {
+        self.outlet.shut();
     }
 
     fn take_end(&self) -> Part {
         match self.left {
             Some(1..) => Part::Failed("body_shorter_than_declared"),
-            _ => Part::Data { bytes: Bytes::new(), is_last: true },
+            _ => Part::Data { bytes: Bytes::new(), next: Next::End },
         }
     }
 

@@ -37,6 +37,11 @@ impl StreamTable {
         Some(stream)
     }
 
+    /// Returns a stream that stays in the table.
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Stream> {
+        self.slots.get_mut(key.slot())?.stream.as_deref_mut().filter(|stream| stream.key == key)
+    }
+
     /// Puts a stream into the table. Its timers are checked at `deadline`, or before.
     pub(super) fn put(&mut self, stream: Box<Stream>, deadline: Option<Instant>) {
         let index = stream.key.slot();

@@ -37,6 +37,12 @@ impl Tunnel {
         self.endpoint.leave(&mut self.outbox);
     }
 
+    /// Writes the message in the outlet. Returns how many bytes wait to be sent.
+    pub(super) fn deliver(&mut self, env: &Env) -> usize {
+        self.endpoint.deliver(env, &mut self.outbox, self.piece.len());
+        self.piece.len() + self.outbox.len()
+    }
+
     /// Returns `true` if bytes wait to be sent.
     pub(super) fn has_unsent(&self) -> bool {
         !self.piece.is_empty() || !self.outbox.is_empty()

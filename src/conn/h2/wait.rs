@@ -65,6 +65,11 @@ impl Wait {
         }
     }
 
+    /// Waits for the producer, which has just made something.
+    pub(super) fn produced(&mut self, now: Instant) {
+        *self = Self::Producer(now);
+    }
+
     /// Starts the wait for the window again.
     pub(super) fn restart(&mut self, now: Instant) {
         if let Self::Window(since, _) = self {

@@ -19,11 +19,10 @@ use std::{
 };
 
 use crate::{
-    body::{Form, Offer},
-    conn::{env::Env, exchange::telemetry::CONNECTION_ENDED, run::Watchdog},
+    conn::{env::Env, exchange::telemetry::CONNECTION_ENDED, outlet::StreamOutlet, run::Watchdog},
     metrics::RouteMetrics,
-    net::Outbox,
-    proto::ws::Closing,
+    net::{ConnId, Outbox},
+    proto::ws::{Closing, Prepared},
     ws::{
         BoxedSource, Code, Delivery, HandlerFuture, HandlerResult, OpenSocket, Outgoing, ReadEvent,
         SocketState, SocketTimeouts, SocketWakers, Upgrade,
@@ -98,9 +97,8 @@ pub(in crate::conn) struct Endpoint {
     handler: Option<HandlerFuture>,
     sources: Vec<BoxedSource>,
     source_progress: SourceProgress,
-    /// A source was added or removed since the last call of
-    /// [`take_sources_changed`](Self::take_sources_changed).
-    sources_changed: bool,
+    /// Direct delivery of the only source's messages.
+    outlet: StreamOutlet<Prepared>,
     /// Received bytes after a message that the handler has not taken.
     unread: Vec<u8>,
     wakes: Arc<HandlerWaker>,
@@ -152,7 +150,7 @@ impl Endpoint {
             handler: Some(handler),
             sources: Vec::new(),
             source_progress: SourceProgress::Unknown,
-            sources_changed: false,
+            outlet: StreamOutlet::Unconnected,
             unread: Vec::new(),
             wakes,
             handler_waker,
@@ -337,40 +335,32 @@ impl Endpoint {
         self.close_by.is_some_and(|at| at <= now)
     }
 
-    /// Returns `true` if a tap may be used: the socket has one source and is not closing.
-    pub(in crate::conn) fn may_be_passed(&self) -> bool {
-        let state = self.state.borrow();
-        self.sources.len() == 1
-            && state.attached.is_empty()
-            && self.close_by.is_none()
-            && state.closing().may_send()
-    }
-
-    /// Returns `true` if the sources were polled in this call, and had nothing more.
-    pub(in crate::conn) fn sources_rest(&self) -> bool {
-        self.source_progress == SourceProgress::Rest
-    }
-
-    /// Returns `true` if a source was added or removed since the last call.
-    pub(in crate::conn) fn take_sources_changed(&mut self) -> bool {
-        std::mem::take(&mut self.sources_changed)
-    }
-
-    /// Returns the form in which the peer gets messages through a tap; `None` if it cannot get any.
-    pub(in crate::conn) fn form(&self) -> Option<Form> {
-        self.state.borrow_mut().form()
-    }
-
-    /// Offers an outlet to the only source.
-    pub(in crate::conn) fn offer(&mut self, offer: &mut Offer) {
-        if let [source] = &mut self.sources[..] {
-            source.offer(offer);
+    /// Writes the message in the outlet, behind the bytes in `outbox` and so many that were taken out of it.
+    pub(in crate::conn) fn deliver(&mut self, env: &Env, outbox: &mut Outbox, behind_bytes: usize) {
+        let state = &mut *self.state.borrow_mut();
+        self.outlet.take(env.now, |message| state.write_direct(outbox, message));
+        if outbox.len() + behind_bytes >= SOURCES_AHEAD_BYTES {
+            self.outlet.shut();
         }
     }
 
-    /// Counts payload bytes that were sent through a tap.
-    pub(in crate::conn) fn note_passed(&self, bytes: u64) {
-        self.state.borrow_mut().sent_bytes += bytes;
+    /// Opens the outlet if the only source was polled in this call and had nothing more. `label` names the
+    /// stream on its connection.
+    pub(in crate::conn) fn open_outlet(&mut self, env: &Env, id: ConnId, label: u32) {
+        let state = self.state.borrow();
+        let is_closing = self.close_by.is_some() || !state.closing().may_send();
+        let [source] = &mut self.sources[..] else { return };
+        if is_closing || !state.attached.is_empty() {
+            self.outlet = StreamOutlet::Unconnected;
+        } else if self.source_progress == SourceProgress::Rest && state.behind_bytes < SOURCES_AHEAD_BYTES {
+            self.outlet.open(env, id, label, |outlet| source.connect(outlet));
+        }
+    }
+
+    /// Shuts the outlet, because there is no room for another message.
+    #[cfg(feature = "http2")]
+    pub(in crate::conn) fn shut_outlet(&self) {
+        self.outlet.shut();
     }
 
     /// Returns how many bytes of payload were sent.
@@ -520,9 +510,12 @@ impl Endpoint {
 
     /// Sends the messages of the sources, as long as the peer keeps up.
     fn poll_sources(&mut self, env: &mut Env) {
-        let before = self.sources.len();
-        self.sources.append(&mut self.state.borrow_mut().attached);
-        self.sources_changed |= self.sources.len() > before;
+        self.take_from_outlet(env);
+        if !self.state.borrow().attached.is_empty() {
+            // The outlet belongs to the former source.
+            self.outlet = StreamOutlet::Unconnected;
+            self.sources.append(&mut self.state.borrow_mut().attached);
+        }
         self.source_progress = SourceProgress::Rest;
         let mut index = 0;
         while index < self.sources.len() && self.state.borrow().closing().may_send() {
@@ -541,8 +534,15 @@ impl Endpoint {
         }
     }
 
+    /// Sends the message in the outlet before its source is polled.
+    fn take_from_outlet(&mut self, env: &Env) {
+        let state = &mut *self.state.borrow_mut();
+        // A socket that is closing sends no further message.
+        let _ = self.outlet.take(env.now, |message| state.write_prepared(message));
+    }
+
     fn drop_source(&mut self, index: usize) {
-        self.sources_changed = true;
+        self.outlet = StreamOutlet::Unconnected;
         drop(self.sources.swap_remove(index));
     }
 

@@ -9,6 +9,7 @@ use super::{
     exchange::telemetry::{CONNECTION_ENDED, Telemetry},
     io::Io,
     message::Outcome,
+    outlet::ONLY_STREAM,
     protocol::Protocol,
     timers::Timer,
 };
@@ -28,8 +29,6 @@ pub(super) struct Ws {
     endpoint: Endpoint,
     /// `None` once the socket has ended.
     telemetry: Option<Telemetry>,
-    /// The source may accept a tap.
-    may_tap: bool,
 }
 
 impl Ws {
@@ -45,41 +44,18 @@ impl Ws {
         if !io.secure {
             endpoint.lend();
         }
-        let mut this = Self { endpoint, telemetry: Some(handover.telemetry), may_tap: true };
+        let mut this = Self { endpoint, telemetry: Some(handover.telemetry) };
         this.with_endpoint(env, io, Endpoint::start);
         this
     }
 
     /// Calls the endpoint, which writes to the connection's outbox meanwhile.
     fn with_endpoint(&mut self, env: &mut Env, io: &mut Io, call: impl FnOnce(&mut Endpoint, &mut Env)) {
-        if let Some(tap) = &mut io.tap {
-            self.endpoint.note_passed(tap.take_passed().0);
-        }
         self.endpoint.enter(&mut io.outbox, io.sealed_bytes);
         call(&mut self.endpoint, env);
         self.endpoint.after_event(env);
         self.endpoint.leave(&mut io.outbox);
-        self.update_tap(env, io);
-    }
-
-    /// Offers a tap to the only source while it rests, and drops the tap when the socket has other sources.
-    fn update_tap(&mut self, env: &Env, io: &mut Io) {
-        if self.endpoint.take_sources_changed() {
-            // The tap belongs to the former source.
-            (io.tap, self.may_tap) = (None, true);
-        }
-        if !self.endpoint.may_be_passed() {
-            io.tap = None;
-            return;
-        }
-        if !self.endpoint.sources_rest() {
-            return;
-        }
-        if let Some(tap) = &io.tap {
-            return tap.ready();
-        }
-        let Some(form) = self.endpoint.form().filter(|_| self.may_tap) else { return };
-        io.offer_tap(env, form, |offer| self.endpoint.offer(offer), &mut self.may_tap);
+        self.endpoint.open_outlet(env, io.id, ONLY_STREAM);
     }
 
     fn end(&mut self, env: &mut Env, io: &mut Io, end: End) {
@@ -97,9 +73,6 @@ impl Ws {
 
     /// Reports the end of the socket to the metrics and hooks.
     fn finish(&mut self, env: &Env, io: &mut Io, error: Option<&'static str>) {
-        if let Some(mut tap) = io.tap.take() {
-            self.endpoint.note_passed(tap.take_passed().0);
-        }
         if let Some(telemetry) = self.telemetry.take() {
             let status = http::StatusCode::SWITCHING_PROTOCOLS;
             telemetry.finish(env, io, Some(status), error, self.endpoint.sent_bytes());
@@ -131,8 +104,10 @@ impl Protocol for Ws {
         io.outbox.is_empty() && !env.is_draining() && self.endpoint.rests()
     }
 
-    fn passes(&self, env: &Env, payload_bytes: usize) {
-        env.counters.ws.sent(payload_bytes);
+    fn deliver(&mut self, env: &mut Env, io: &mut Io) -> bool {
+        let behind_bytes = io.sealed_bytes;
+        self.endpoint.deliver(env, &mut io.outbox, behind_bytes);
+        true
     }
 
     fn timer_expired(&mut self, env: &mut Env, io: &mut Io, timer: Timer) {

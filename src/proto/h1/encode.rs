@@ -1,5 +1,6 @@
 //! Writer of responses: [`framing`] decides how the body is sent, [`head`] writes the head.
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Head, Version};
@@ -132,17 +133,43 @@ pub fn chunk_head(out: &mut Vec<u8>, bytes: u64) {
 pub const CHUNK_END: &[u8] = b"\r\n";
 
 /// Maximum length of the line before a chunk, in bytes.
-pub const CHUNK_HEAD_BYTES: usize = 18;
+const CHUNK_HEAD_BYTES: usize = 18;
 
-/// Turns the bytes after the first [`CHUNK_HEAD_BYTES`] of `buffer` into a chunk and returns the offset of
-/// the chunk in `buffer`. There must be at least one such byte: an empty chunk would end the body.
-pub fn chunk_in_place(buffer: &mut Vec<u8>) -> usize {
-    let mut head = Vec::with_capacity(CHUNK_HEAD_BYTES);
-    chunk_head(&mut head, (buffer.len() - CHUNK_HEAD_BYTES) as u64);
-    let start = CHUNK_HEAD_BYTES - head.len();
-    buffer[start..CHUNK_HEAD_BYTES].copy_from_slice(&head);
-    buffer.extend_from_slice(CHUNK_END);
-    start
+/// Data, and the same data as a chunk, in one allocation. For data that many connections send.
+#[derive(Clone, Debug)]
+pub struct SharedChunk {
+    data: Bytes,
+    chunk: Bytes,
+}
+
+impl SharedChunk {
+    /// Encodes the data that `write` appends, about `data_bytes` bytes. It must append at least one: an empty
+    /// chunk would end the body.
+    pub fn new(data_bytes: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut buffer = Vec::with_capacity(CHUNK_HEAD_BYTES + data_bytes + CHUNK_END.len());
+        buffer.resize(CHUNK_HEAD_BYTES, 0);
+        write(&mut buffer);
+        let mut head = Vec::with_capacity(CHUNK_HEAD_BYTES);
+        chunk_head(&mut head, (buffer.len() - CHUNK_HEAD_BYTES) as u64);
+        let start = CHUNK_HEAD_BYTES - head.len();
+        buffer[start..CHUNK_HEAD_BYTES].copy_from_slice(&head);
+        buffer.extend_from_slice(CHUNK_END);
+        let whole = Bytes::from(buffer);
+        Self {
+            data: whole.slice(CHUNK_HEAD_BYTES..whole.len() - CHUNK_END.len()),
+            chunk: whole.slice(start..),
+        }
+    }
+
+    /// Returns the data.
+    pub fn data(&self) -> &Bytes {
+        &self.data
+    }
+
+    /// Returns the chunk.
+    pub fn chunk(&self) -> &Bytes {
+        &self.chunk
+    }
 }
 
 /// Writes data as one chunk. Writes nothing if the data is empty: an empty chunk would end the body.

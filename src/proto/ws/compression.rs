@@ -68,16 +68,6 @@ impl Compression {
         }
     }
 
-    /// Returns `true` if prepared messages can be sent compressed, and `false` if they cannot. Returns `None`
-    /// if each such message changes the state of the connection.
-    pub(super) fn can_send_prepared(&self) -> Option<bool> {
-        match self.outbound {
-            Direction { window_bits: MAX_WINDOW_BITS, context: Context::Fresh } => Some(true),
-            Direction { window_bits: MAX_WINDOW_BITS, context: Context::Kept } => None,
-            Direction { .. } => Some(false),
-        }
-    }
-
     /// Returns `true` if a prepared message can be sent compressed. Records that it is sent.
     pub(super) fn record_prepared(&mut self) -> bool {
         let takes = self.outbound.window_bits == MAX_WINDOW_BITS;

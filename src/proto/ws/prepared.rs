@@ -58,12 +58,6 @@ impl Prepared {
         self.plain.len() - self.header_bytes
     }
 
-    /// Returns the compressed frame if `deflated` is set and there is one, otherwise the uncompressed frame.
-    /// [`Session::sends_deflated`] tells the value of `deflated`.
-    pub fn frame(&self, deflated: bool) -> &Bytes {
-        self.compressed.as_ref().filter(|_| deflated).unwrap_or(&self.plain)
-    }
-
     /// Returns the total length of the frames in bytes.
     pub fn len_bytes(&self) -> usize {
         self.plain.len() + self.compressed.as_ref().map_or(0, Bytes::len)
@@ -87,12 +81,5 @@ impl Session {
         let compressed = message.compressed.as_ref();
         let shared = compressed.filter(|_| self.compression().is_some_and(|own| own.record_prepared()));
         Ok(shared.unwrap_or(&message.plain).clone())
-    }
-
-    /// Returns the `deflated` argument of [`Prepared::frame`] for this connection, if frames may be sent
-    /// without [`send_prepared`](Self::send_prepared). Returns `None` if each message must go through it,
-    /// because a compressed message changes the state of the connection.
-    pub fn sends_deflated(&mut self) -> Option<bool> {
-        self.compression().map_or(Some(false), |own| own.can_send_prepared())
     }
 }

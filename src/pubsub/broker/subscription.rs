@@ -6,13 +6,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use windlass_actors::fanout::{Delivery, Gap, SubscribeOptions, Subscription, TopicError};
+use windlass_actors::{
+    OutletKey,
+    fanout::{Delivery, Gap, SubscribeOptions, Subscription, TopicError},
+};
 
 use super::{Shared, topic::OpenTopic};
 use crate::{
-    body::{Answer, BoxError, Offer, Unpack},
+    body::{BoxError, OutletAnswer},
+    proto::h1::encode::SharedChunk,
     pubsub::{
-        event::{EncodedEvent, EventFormat, GapDetails, ServerSent, chunk, gap_between, unknown_id},
+        event::{EncodedEvent, EventFormat, GapDetails, ServerSent, gap_between, in_outlet, unknown_id},
         stream::{EventStream, History, HistoryItem, PollNext, ResumePoint},
     },
     replay::{Position, StoreError},
@@ -172,16 +176,18 @@ impl<F: EventFormat> TopicStream<F> {
         matches!(&self.state, StreamState::Live(subscription) if subscription.rests())
     }
 
-    /// Accepts an outlet while the stream is live.
-    pub(crate) fn accept(&self, offer: &mut Offer, unpack: Unpack) {
-        offer.answer = match &self.state {
-            StreamState::Live(subscription) if subscription.connect(offer.outlet) => Answer::Accepted(unpack),
-            StreamState::Removed | StreamState::Ended => Answer::Never,
+    /// Connects an outlet if the stream is live.
+    pub(crate) fn connect(&self, outlet: OutletKey) -> OutletAnswer<F::Shared> {
+        match &self.state {
+            StreamState::Live(subscription) if subscription.connect(outlet) => {
+                OutletAnswer::Connected(in_outlet::<F>)
+            }
+            StreamState::Removed | StreamState::Ended => OutletAnswer::Never,
             StreamState::New(_)
             | StreamState::Replaying(..)
             | StreamState::UnknownId(_)
-            | StreamState::Live(_) => Answer::Later,
-        };
+            | StreamState::Live(_) => OutletAnswer::Later,
+        }
     }
 
     /// Waits for the server to drain. A removed subscription no longer receives the end of its topic.
@@ -227,7 +233,7 @@ impl EventStream for TopicStream<ServerSent> {
         self.server_drains = true;
     }
 
-    fn offer(&self, offer: &mut Offer) {
-        self.accept(offer, chunk);
+    fn connect(&self, outlet: OutletKey) -> OutletAnswer<SharedChunk> {
+        self.connect(outlet)
     }
 }

@@ -2,16 +2,13 @@
 
 use bytes::Bytes;
 use windlass_actors::{
-    Parcel,
+    OutletEvent,
     fanout::{self, Payload},
 };
 
 use super::{Event, PreparedEvent};
 use crate::{
-    proto::{
-        h1::encode::{CHUNK_END, CHUNK_HEAD_BYTES, chunk_in_place},
-        sse,
-    },
+    proto::{h1::encode::SharedChunk, sse},
     replay::Position,
 };
 
@@ -26,9 +23,8 @@ pub(crate) enum NewEvent {
 pub(crate) struct EncodedEvent {
     /// `None` if the store failed to keep the event.
     pub(crate) position: Option<Position>,
-    pub(super) server_sent: Bytes,
-    /// The server-sent event as an HTTP/1.1 chunk, in the same memory.
-    pub(super) chunk: Bytes,
+    /// The server-sent event, also as an HTTP/1.1 chunk.
+    pub(super) server_sent: SharedChunk,
     #[cfg(feature = "ws")]
     pub(super) event: Event,
     /// The WebSocket message. The first WebSocket subscriber encodes it.
@@ -38,14 +34,14 @@ pub(crate) struct EncodedEvent {
 
 impl Payload for EncodedEvent {
     fn weight(&self) -> usize {
-        self.server_sent.len()
+        self.server_sent.data().len()
     }
 }
 
 impl EncodedEvent {
     /// Returns the event that an outlet of a topic's subscriber holds.
-    pub(super) fn of(parcel: &Parcel) -> Option<&Self> {
-        parcel.downcast_ref::<fanout::Event<Self>>().map(fanout::Event::payload)
+    pub(super) fn of(event: &OutletEvent) -> Option<&Self> {
+        event.downcast_ref::<fanout::Event<Self>>().map(fanout::Event::payload)
     }
 }
 
@@ -77,15 +73,9 @@ impl NewEvent {
 
     /// Encodes the event for all subscribers of a topic, in one allocation.
     pub(crate) fn encode_shared(&self, position: Option<Position>) -> EncodedEvent {
-        let mut buffer = Vec::with_capacity(CHUNK_HEAD_BYTES + self.weight() + CHUNK_END.len());
-        buffer.resize(CHUNK_HEAD_BYTES, 0);
-        self.write(&mut buffer, position.as_ref());
-        let start = chunk_in_place(&mut buffer);
-        let whole = Bytes::from(buffer);
         EncodedEvent {
             position,
-            server_sent: whole.slice(CHUNK_HEAD_BYTES..whole.len() - CHUNK_END.len()),
-            chunk: whole.slice(start..),
+            server_sent: SharedChunk::new(self.weight(), |out| self.write(out, position.as_ref())),
             #[cfg(feature = "ws")]
             event: self.event().clone(),
             #[cfg(feature = "ws")]
@@ -123,10 +113,10 @@ mod tests {
             let encoded = plain.encode(position);
             assert_eq!(encoded, prepared.encode(position));
             let (plain, prepared) = (plain.encode_shared(position), prepared.encode_shared(position));
-            assert_eq!((&plain.server_sent, &prepared.server_sent), (&encoded, &encoded));
+            assert_eq!((plain.server_sent.data(), prepared.server_sent.data()), (&encoded, &encoded));
             let mut chunk = Vec::new();
             crate::proto::h1::encode::chunk(&mut chunk, &encoded);
-            assert_eq!(plain.chunk, chunk);
+            assert_eq!(plain.server_sent.chunk(), &chunk);
         }
         let encoded = NewEvent::Prepared(prepared).encode(Some(at));
         assert_eq!(encoded, format!("id: {at}\nevent: tick\ndata: a\ndata: b\n\n"));

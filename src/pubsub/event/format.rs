@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use windlass_actors::OutletEvent;
+
 use super::{EncodedEvent, GapDetails, json::ResetReason};
 use crate::replay::{self, Position};
 
@@ -10,10 +12,16 @@ pub(crate) trait EventFormat {
     /// The unit that a client is sent at once.
     type Output;
 
+    /// The part of a live event that all clients of this kind share.
+    type Shared: 'static;
+
     /// Encodes stored events from the front of the queue and removes them.
     ///
     /// Encodes as many as fit one output. Returns `None` if the queue is empty.
     fn stored(events: &mut VecDeque<replay::Event>) -> Option<Self::Output>;
+
+    /// Returns the shared part of a live event.
+    fn shared(event: &EncodedEvent) -> &Self::Shared;
 
     /// Returns the encoding of a live event.
     fn live(event: &EncodedEvent) -> Self::Output;
@@ -25,6 +33,11 @@ pub(crate) trait EventFormat {
 
     /// Encodes the reconnection delay. Returns `None` if the format has no way to send it.
     fn retry(millis: u64) -> Option<Self::Output>;
+}
+
+/// Returns the shared part of an event that an outlet holds.
+pub(crate) fn in_outlet<F: EventFormat>(event: &OutletEvent) -> Option<&F::Shared> {
+    EncodedEvent::of(event).map(F::shared)
 }
 
 /// Encodes a gap that covers the events from `from` to `to`, both included.

@@ -17,12 +17,12 @@ use bytes::Bytes;
 use crate::{proto::sse, replay::Position};
 
 pub(crate) use encoded::{EncodedEvent, NewEvent};
-pub(crate) use format::{EventFormat, gap_between, unknown_id};
+pub(crate) use format::{EventFormat, gap_between, in_outlet, unknown_id};
 pub(crate) use json::{EventId, GapDetails, to_json};
 pub use name::EventNameError;
-pub(crate) use server_sent::{ServerSent, chunk};
+pub(crate) use server_sent::ServerSent;
 #[cfg(feature = "ws")]
-pub(crate) use text_message::{JsonText, text_frame};
+pub(crate) use text_message::JsonText;
 
 /// An event to publish: data and an optional name.
 #[derive(Clone, Debug, PartialEq, Eq)]

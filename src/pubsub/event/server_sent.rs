@@ -3,15 +3,13 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use windlass_actors::Parcel;
 
 use super::{
     EncodedEvent, EventFormat, GapDetails,
     name::{self, GAP},
 };
 use crate::{
-    body::Piece,
-    proto::sse,
+    proto::{h1::encode::SharedChunk, sse},
     replay::{self, Position},
 };
 
@@ -23,6 +21,7 @@ pub(crate) enum ServerSent {}
 
 impl EventFormat for ServerSent {
     type Output = Bytes;
+    type Shared = SharedChunk;
 
     fn stored(events: &mut VecDeque<replay::Event>) -> Option<Bytes> {
         let mut output = Vec::new();
@@ -36,8 +35,12 @@ impl EventFormat for ServerSent {
         (!output.is_empty()).then(|| output.into())
     }
 
+    fn shared(event: &EncodedEvent) -> &SharedChunk {
+        &event.server_sent
+    }
+
     fn live(event: &EncodedEvent) -> Bytes {
-        event.server_sent.clone()
+        event.server_sent.data().clone()
     }
 
     fn gap(resume: Option<Position>, details: GapDetails) -> Bytes {
@@ -52,10 +55,4 @@ impl EventFormat for ServerSent {
         sse::append_retry(&mut field, millis);
         Some(field.into())
     }
-}
-
-/// Returns the HTTP/1.1 chunk of an event that an outlet holds.
-pub(crate) fn chunk(parcel: &Parcel) -> Option<Piece> {
-    let EncodedEvent { server_sent, chunk, .. } = EncodedEvent::of(parcel)?;
-    Some(Piece { bytes: chunk.clone(), payload_bytes: server_sent.len() })
 }

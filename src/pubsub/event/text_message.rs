@@ -11,14 +11,11 @@
 use std::{borrow::Cow, collections::VecDeque};
 
 use serde::Serialize;
-use windlass_actors::Parcel;
 
 use super::{EncodedEvent, EventFormat, EventId, GapDetails, name, to_json};
 use crate::{
-    body::Piece,
     proto::ws::{Outgoing, Prepared},
     replay::{self, Position},
-    ws::piece,
 };
 
 /// The WebSocket format. Its outputs are messages whose frames are already encoded.
@@ -26,15 +23,20 @@ pub(crate) enum JsonText {}
 
 impl EventFormat for JsonText {
     type Output = Prepared;
+    type Shared = Prepared;
 
     fn stored(events: &mut VecDeque<replay::Event>) -> Option<Prepared> {
         let event = events.pop_front()?;
         Some(message(Some(event.position), name::of_stored(&event), &event.data))
     }
 
-    fn live(event: &EncodedEvent) -> Prepared {
+    fn shared(event: &EncodedEvent) -> &Prepared {
         let encode = || message(event.position, event.event.name().map(|name| &name[..]), event.event.data());
-        event.json.get_or_init(encode).clone()
+        event.json.get_or_init(encode)
+    }
+
+    fn live(event: &EncodedEvent) -> Prepared {
+        Self::shared(event).clone()
     }
 
     fn gap(resume: Option<Position>, details: GapDetails) -> Prepared {
@@ -44,11 +46,6 @@ impl EventFormat for JsonText {
     fn retry(_: u64) -> Option<Prepared> {
         None
     }
-}
-
-/// Returns the frame of an event that an outlet holds. It is never compressed.
-pub(crate) fn text_frame(parcel: &Parcel) -> Option<Piece> {
-    Some(piece(&JsonText::live(EncodedEvent::of(parcel)?), false))
 }
 
 /// A message with an event.

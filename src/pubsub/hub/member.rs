@@ -7,14 +7,15 @@ use std::{
 };
 
 use windlass_actors::{
-    Parcel,
+    OutletEvent, OutletKey,
     fanout::{self, Subscription},
 };
 
 use super::{Message, Shared};
 use crate::{
-    body::{Answer, Form, Offer, Piece},
-    ws::{Code, Delivery, Source, piece},
+    body::OutletAnswer,
+    proto::ws::Prepared,
+    ws::{Code, Delivery, Source},
 };
 
 /// The part of a member that its message source and its handles share.
@@ -85,27 +86,18 @@ impl Source for Membership {
         Poll::Pending
     }
 
-    fn offer(&mut self, offer: &mut Offer) {
-        let unpack = if offer.form == Form::DeflatedFrame { deflated_frame } else { plain_frame };
-        offer.answer = match &self.registration.lock().subscription {
-            Some(subscription) if subscription.connect(offer.outlet) => Answer::Accepted(unpack),
-            Some(_) => Answer::Later,
-            None => Answer::Never,
-        };
+    fn connect(&mut self, outlet: OutletKey) -> OutletAnswer<Prepared> {
+        match &self.registration.lock().subscription {
+            Some(subscription) if subscription.connect(outlet) => OutletAnswer::Connected(in_outlet),
+            Some(_) => OutletAnswer::Later,
+            None => OutletAnswer::Never,
+        }
     }
 }
 
-fn deflated_frame(parcel: &Parcel) -> Option<Piece> {
-    message(parcel).map(|message| piece(&message.0.0, true))
-}
-
-fn plain_frame(parcel: &Parcel) -> Option<Piece> {
-    message(parcel).map(|message| piece(&message.0.0, false))
-}
-
 /// Returns the message that an outlet of a member holds.
-fn message(parcel: &Parcel) -> Option<&Message> {
-    parcel.downcast_ref::<fanout::Event<Message>>().map(fanout::Event::payload)
+fn in_outlet(event: &OutletEvent) -> Option<&Prepared> {
+    event.downcast_ref::<fanout::Event<Message>>().map(|event| &event.payload().0.0)
 }
 
 impl Drop for Membership {

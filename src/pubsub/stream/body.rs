@@ -8,11 +8,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use windlass_actors::{Deadline, Local, clock};
+use windlass_actors::{Deadline, Local, OutletKey, clock};
 
 use crate::{
-    body::{BoxError, Frame, Offer, Source},
-    proto::sse,
+    body::{BoxError, Frame, OutletAnswer, Source},
+    proto::{h1::encode::SharedChunk, sse},
 };
 
 /// Result of polling an event stream: the next output, or `None` at the end.
@@ -31,8 +31,10 @@ pub(crate) trait EventStream: Send + Unpin {
     /// Called repeatedly while the server drains.
     fn drain(&mut self);
 
-    /// See [`Source::offer`].
-    fn offer(&self, _offer: &mut Offer) {}
+    /// See [`Source::connect`].
+    fn connect(&self, _outlet: OutletKey) -> OutletAnswer<SharedChunk> {
+        OutletAnswer::Never
+    }
 }
 
 /// A response body that forwards an event stream and sends a heartbeat comment when the stream is silent.
@@ -93,11 +95,11 @@ impl<S: EventStream> Source for HeartbeatBody<S> {
         self.stream.drain();
     }
 
-    fn offer(self: Pin<&mut Self>, offer: &mut Offer) {
-        self.stream.offer(offer);
+    fn connect(self: Pin<&mut Self>, outlet: OutletKey) -> OutletAnswer<SharedChunk> {
+        self.stream.connect(outlet)
     }
 
-    fn passed(mut self: Pin<&mut Self>, at: Instant) {
+    fn delivered(mut self: Pin<&mut Self>, at: Instant) {
         self.heartbeat.last_output = at;
     }
 }

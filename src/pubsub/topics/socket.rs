@@ -3,13 +3,15 @@
 use std::task::{Context, Poll};
 
 use http::Method;
+use windlass_actors::OutletKey;
 
 use super::{TopicAccess, TopicService};
 use crate::{
-    body::Offer,
+    body::OutletAnswer,
+    proto::ws::Prepared as Frames,
     pubsub::{
         broker::{Broker, Event, PublishError, TopicName, TopicStream},
-        event::{JsonText, text_frame},
+        event::JsonText,
         stream::last_event_id,
     },
     replay::ErrorKind,
@@ -90,7 +92,7 @@ impl ws::Source for EventSource {
         })
     }
 
-    fn offer(&mut self, offer: &mut Offer) {
-        self.0.accept(offer, text_frame);
+    fn connect(&mut self, outlet: OutletKey) -> OutletAnswer<Frames> {
+        self.0.connect(outlet)
     }
 }

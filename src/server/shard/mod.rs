@@ -15,7 +15,7 @@ use windlass_actors::{Driver, Local, Wait};
 use wake_queue::{Reason, WakeQueue};
 
 use crate::{
-    conn::{Connections, DrainCounts, Env, Msg, Outcome},
+    conn::{Connections, DrainCounts, Env, Msg, ONLY_STREAM, Outcome},
     net::{ConnId, Connection, Ending, Engine},
 };
 
@@ -85,7 +85,7 @@ impl<E: Engine<Connections>> Shard<E> {
         let mut slice = self.woken.slice(self.local.now());
         while let Some((id, reason)) = self.woken.next(&mut slice) {
             self.engine.visit(&mut self.connections, id, |connections, conn| match reason {
-                Reason::Tap => connections.filled(conn),
+                Reason::Outlet => connections.deliver(conn),
                 Reason::Wake => connections.woken(conn),
             });
         }
@@ -212,8 +212,12 @@ impl<E: Engine<Connections>> Driver for Shard<E> {
         self.woken.push(ConnId::from_token(token), Reason::Wake);
     }
 
-    fn filled(&mut self, token: u64) {
-        self.woken.push(ConnId::from_token(token), Reason::Tap);
+    fn filled(&mut self, token: u64, label: u32) {
+        let id = ConnId::from_token(token);
+        self.woken.push(id, Reason::Outlet);
+        if label != ONLY_STREAM {
+            self.engine.visit(&mut self.connections, id, |_, conn| Connections::filled(conn, label));
+        }
     }
 
     fn pending(&self) -> bool {

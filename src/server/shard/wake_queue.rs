@@ -41,7 +41,7 @@ pub(super) struct WakeQueue {
     /// Time of an arrival in the last turn. It counts as delayed unless it turns out to be an event: an event
     /// is queued behind the slice anyway, whatever the length of the slice.
     pending_delay: Option<Instant>,
-    /// An event was put into taps since then.
+    /// An event was put into outlets since then.
     had_event: bool,
     /// This turn has a slice with connections in it.
     has_slice: bool,
@@ -59,9 +59,9 @@ struct Queued {
 /// Reason for a connection's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// Its tap holds an event.
-    Tap,
-    /// Its waker was woken. Its tap may hold an event too.
+    /// An outlet of it holds an event.
+    Outlet,
+    /// Its waker was woken. An outlet of it may hold an event too.
     Wake,
 }
 
@@ -94,7 +94,7 @@ impl WakeQueue {
 
     /// Adds a connection to the queue. If it is there already, the reasons are combined.
     pub(super) fn push(&mut self, id: ConnId, reason: Reason) {
-        self.had_event |= reason == Reason::Tap;
+        self.had_event |= reason == Reason::Outlet;
         let slot = id.slot as usize;
         if slot >= self.queued.len() {
             self.queued.resize(slot + 1, None);
@@ -203,10 +203,10 @@ mod tests {
     fn a_wake_outweighs_an_event() {
         let now = Instant::now();
         for (reasons, wanted) in [
-            (&[Reason::Tap][..], Reason::Tap),
-            (&[Reason::Tap, Reason::Tap], Reason::Tap),
-            (&[Reason::Tap, Reason::Wake], Reason::Wake),
-            (&[Reason::Wake, Reason::Tap], Reason::Wake),
+            (&[Reason::Outlet][..], Reason::Outlet),
+            (&[Reason::Outlet, Reason::Outlet], Reason::Outlet),
+            (&[Reason::Outlet, Reason::Wake], Reason::Wake),
+            (&[Reason::Wake, Reason::Outlet], Reason::Wake),
         ] {
             let mut queue = WakeQueue::new(now);
             reasons.iter().for_each(|reason| queue.push(id(3, 1), *reason));
@@ -250,7 +250,7 @@ mod tests {
         let began = Instant::now();
         let mut queue = WakeQueue::new(began);
         let later = began + Duration::from_secs(10);
-        for (arrived, reason, slices) in [(1, Reason::Tap, MAX_SLICE), (2, Reason::Wake, MIN_SLICE)] {
+        for (arrived, reason, slices) in [(1, Reason::Outlet, MAX_SLICE), (2, Reason::Wake, MIN_SLICE)] {
             fill(&mut queue);
             assert_eq!(slice(&mut queue, later), MAX_SLICE);
             queue.update_arrivals(arrived, later);
@@ -283,9 +283,9 @@ mod tests {
                 && (MAX_SLICE / WAKE_PLACES..MAX_SLICE / WAKE_PLACES + 2 * MIN_SLICE).contains(&visits),
             "{visits}"
         );
-        let mut taps = WakeQueue::new(began);
-        (0..5000).for_each(|slot| taps.push(id(slot, 0), Reason::Tap));
-        assert_eq!(take(&mut taps, began + Duration::from_secs(10)), (MAX_SLICE, MAX_SLICE));
+        let mut filled = WakeQueue::new(began);
+        (0..5000).for_each(|slot| filled.push(id(slot, 0), Reason::Outlet));
+        assert_eq!(take(&mut filled, began + Duration::from_secs(10)), (MAX_SLICE, MAX_SLICE));
     }
 
     #[test]
