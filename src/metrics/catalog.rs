@@ -92,6 +92,8 @@ catalog! {
     TOPIC_SUBSCRIBERS GAUGE "windlass_topic_subscribers" [] "Subscribers of all topics.";
     TOPIC_PUBLISHED COUNTER "windlass_topic_events_total" [] "Published events.";
     TOPIC_DELIVERED COUNTER "windlass_topic_deliveries_total" [] "Events added to subscribers' mailboxes.";
+    TOPIC_DIRECT COUNTER "windlass_topic_direct_deliveries_total" []
+        "Events that reached idle streams past the subscribers' mailboxes. They count as deliveries, too.";
     TOPIC_OVERFLOWS COUNTER "windlass_topic_overflows_total" ["policy"]
         "Overflows of subscribers' mailboxes by policy: drop (the event), remove or close (the subscriber).";
     TOPIC_MISSED COUNTER "windlass_topic_missed_total" []
@@ -108,6 +110,8 @@ catalog! {
     HUB_MEMBERS GAUGE "windlass_hub_members" [] "Members of all hubs.";
     HUB_MESSAGES COUNTER "windlass_hub_messages_total" [] "Messages broadcast to hubs.";
     HUB_DELIVERIES COUNTER "windlass_hub_deliveries_total" [] "Messages added to members' mailboxes.";
+    HUB_DIRECT COUNTER "windlass_hub_direct_deliveries_total" []
+        "Messages that reached idle sockets past the members' mailboxes. They count as deliveries, too.";
     HUB_OVERFLOWS COUNTER "windlass_hub_overflows_total" ["policy"]
         "Overflows of members' mailboxes by policy: the message was dropped, or the member removed or \
          closed.";

@@ -258,6 +258,7 @@ fn topics(families: &mut Families, metrics: &Metrics) {
     families.add(&catalog::TOPIC_SUBSCRIBERS, &[], sum.subscribers as f64);
     families.add(&catalog::TOPIC_PUBLISHED, &[], sum.published as f64);
     families.add(&catalog::TOPIC_DELIVERED, &[], sum.delivered as f64);
+    families.add(&catalog::TOPIC_DIRECT, &[], sum.direct as f64);
     families.add(&catalog::TOPIC_OVERFLOWS, &["drop"], sum.dropped as f64);
     families.add(&catalog::TOPIC_OVERFLOWS, &["remove"], sum.removed as f64);
     families.add(&catalog::TOPIC_OVERFLOWS, &["close"], sum.closed as f64);
@@ -277,6 +278,7 @@ fn hubs(families: &mut Families, metrics: &Metrics) {
     families.add(&catalog::HUB_MEMBERS, &[], sum.subscribers as f64);
     families.add(&catalog::HUB_MESSAGES, &[], sum.published as f64);
     families.add(&catalog::HUB_DELIVERIES, &[], sum.delivered as f64);
+    families.add(&catalog::HUB_DIRECT, &[], sum.direct as f64);
     for (policy, count) in [("drop", sum.dropped), ("remove", sum.removed), ("close", sum.closed)] {
         families.add(&catalog::HUB_OVERFLOWS, &[policy], count as f64);
     }

@@ -9,6 +9,8 @@ mod addresses;
 mod attacks;
 mod bodies;
 mod crowd;
+#[cfg(all(feature = "http2", feature = "tls", feature = "ws"))]
+mod direct;
 mod dispatch;
 mod drain;
 mod embedding;

@@ -12,6 +12,8 @@ use super::{chooser::Answer, overflow::Overflow};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ShardDelivery {
     pub(super) delivered: usize,
+    /// Deliveries through outlets. They are part of `delivered`.
+    pub(super) direct: usize,
     pub(super) dropped: usize,
     pub(super) removed: usize,
     pub(super) closed: usize,
@@ -30,6 +32,7 @@ pub(super) struct TopicCounters {
     created: Instant,
     pub(super) published: AtomicU64,
     delivered: AtomicU64,
+    direct: AtomicU64,
     dropped: AtomicU64,
     removed: AtomicU64,
     closed: AtomicU64,
@@ -60,6 +63,7 @@ impl TopicCounters {
             created: Instant::now(),
             published: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
+            direct: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             removed: AtomicU64::new(0),
             closed: AtomicU64::new(0),
@@ -77,6 +81,7 @@ impl TopicCounters {
     pub(super) fn add(&self, shard: usize, delivery: &ShardDelivery) {
         for (counter, more) in [
             (&self.delivered, delivery.delivered),
+            (&self.direct, delivery.direct),
             (&self.dropped, delivery.dropped),
             (&self.removed, delivery.removed),
             (&self.closed, delivery.closed),
@@ -120,6 +125,7 @@ impl TopicCounters {
             last_seq,
             published: self.published.load(Relaxed),
             delivered: self.delivered.load(Relaxed),
+            direct: self.direct.load(Relaxed),
             dropped: self.dropped.load(Relaxed),
             removed: self.removed.load(Relaxed),
             closed: self.closed.load(Relaxed),
@@ -142,6 +148,7 @@ impl AddAssign for TopicStats {
         self.last_seq = self.last_seq.max(other.last_seq);
         self.published += other.published;
         self.delivered += other.delivered;
+        self.direct += other.direct;
         self.dropped += other.dropped;
         self.removed += other.removed;
         self.closed += other.closed;
@@ -168,6 +175,8 @@ pub struct TopicStats {
     pub published: u64,
     /// Deliveries of an event to a subscriber's queue or outlet.
     pub delivered: u64,
+    /// Deliveries of an event to a subscriber's outlet. They are part of [`delivered`](Self::delivered).
+    pub direct: u64,
     /// Deliveries lost because the queue was full: under [`Overflow::Drop`], or while
     /// a callback was deciding.
     pub dropped: u64,

@@ -182,7 +182,7 @@ impl<P: Payload> Relay<P> {
                 while at < end.min(members.len()) {
                     let member = &members[at];
                     if use_outlets && member.put(outlets, event) {
-                        delivery.delivered += 1;
+                        delivery.direct += 1;
                         at += 1;
                         continue;
                     }
@@ -212,6 +212,7 @@ impl<P: Payload> Relay<P> {
                 self.topics.remove(&topic.id);
             }
         }
+        delivery.delivered += delivery.direct;
         topic.counters.add(cx.shard(), &delivery);
         event.counter.add(&delivery);
     }

@@ -1,7 +1,7 @@
 //! TLS on the wire: handshakes, records, ends of connections, and certificate reloads.
 
 mod certificates;
-mod client;
+pub(crate) mod client;
 mod ends;
 mod handshakes;
 #[cfg(feature = "http2")]
@@ -21,7 +21,7 @@ use crate::common::base_builder;
 use client::{Client, trusting};
 
 /// Generates a self-signed pair: chain and key as PEM.
-fn pair(name: &str) -> (String, String) {
+pub(crate) fn pair(name: &str) -> (String, String) {
     let generated = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
     (generated.cert.pem(), generated.signing_key.serialize_pem())
 }
