@@ -113,6 +113,7 @@ impl Conn {
     }
 
     /// Prepares a call.
+    #[inline]
     fn begin(&mut self, env: &mut Env) {
         let queued = self.outbox().len();
         self.io.in_flight_bytes = self.io.unsent_bytes.saturating_sub(queued);
@@ -137,6 +138,7 @@ impl Conn {
     }
 
     /// Encrypts what the protocol has written, and starts the timer of sending.
+    #[inline]
     fn seal(&mut self, env: &mut Env) {
         if let Some(tls) = &mut self.tls {
             tls.after_event(env, &mut self.io, self.protocol.has_unwritten());

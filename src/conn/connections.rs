@@ -286,7 +286,7 @@ impl EventHandler for Connections {
         if drained && conn.tls.as_ref().is_none_or(|tls| !tls.has_unsealed(&conn.io)) {
             conn.io.unsent = false;
             conn.io.timers.clear(Timer::Write);
-            if conn.io.rests {
+            if conn.io.ending == Ending::Open && conn.io.rests {
                 return;
             }
             // The usual case after a reply: nothing to do but to wait for the next request.

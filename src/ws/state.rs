@@ -12,6 +12,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use bytes::Bytes;
+
 use super::{
     CloseFrame, Closed, Code, Message, Outgoing, ProtocolError, TrySendError,
     scratch::{recycle, with_scratch},
@@ -224,10 +226,10 @@ impl SocketState {
         if !self.outbox.is_empty() {
             outbox.append(&mut self.outbox);
         }
-        std::mem::swap(outbox, &mut self.outbox);
         // A socket that is closing sends no further message.
-        let _ = self.write_prepared(message);
-        std::mem::swap(outbox, &mut self.outbox);
+        if let Ok(frame) = self.frame(message) {
+            outbox.share_whole(frame);
+        }
     }
 
     /// Sends a ping, unless the socket is closing.
@@ -354,10 +356,17 @@ impl SocketState {
 
     /// Writes a prepared message, even if the outbound queue is full.
     pub(crate) fn write_prepared(&mut self, message: &ws::Prepared) -> Result<(), Closed> {
-        let frame = self.session.send_prepared(message)?;
+        let frame = self.frame(message)?;
         self.outbox.share_whole(frame);
-        self.count_sent(message.payload_bytes());
         Ok(())
+    }
+
+    /// Returns the frame of a prepared message, and counts it as sent.
+    #[inline]
+    fn frame(&mut self, message: &ws::Prepared) -> Result<Bytes, Closed> {
+        let frame = self.session.send_prepared(message)?;
+        self.count_sent(message.payload_bytes());
+        Ok(frame)
     }
 
     pub(crate) fn close(&mut self, code: Code, reason: &str) -> Result<(), Closed> {

@@ -61,7 +61,7 @@ impl H2 {
         let waker = self.woken.waker(key);
         let endpoint = Endpoint::new(env, waker.clone(), upgrade, telemetry.route_metrics(env).clone());
         let mut tunnel = Tunnel::new(endpoint);
-        tunnel.feed(|endpoint| endpoint.start(env));
+        tunnel.feed(env, Endpoint::start);
         let mut stream = Stream::new(key, None, Stage::Socket(telemetry, Box::new(tunnel)));
         stream.waker = Some(waker);
         self.advance_stream(env, io, stream);
@@ -70,9 +70,9 @@ impl H2 {
     /// Makes the progress with a socket that needs no turn.
     pub(super) fn advance_socket(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
         if let Stage::Socket(_, tunnel) = &mut stream.stage {
-            tunnel.feed(|endpoint| endpoint.woken(env));
+            tunnel.feed(env, Endpoint::woken);
             if env.is_draining() {
-                tunnel.feed(|endpoint| endpoint.drain(env));
+                tunnel.feed(env, Endpoint::drain);
             }
         }
         self.after_socket_event(env, io, stream);
@@ -90,10 +90,10 @@ impl H2 {
         if let Stage::Socket(_, tunnel) = &mut stream.stage {
             tunnel.held += bytes.len();
             if !bytes.is_empty() {
-                tunnel.feed(|endpoint| endpoint.received(env, bytes));
+                tunnel.feed(env, |endpoint, env| endpoint.received(env, bytes));
             }
             if ends {
-                tunnel.feed(|endpoint| endpoint.fin_received(env));
+                tunnel.feed(env, Endpoint::fin_received);
             }
         }
         self.after_socket_event(env, io, stream);
@@ -102,7 +102,7 @@ impl H2 {
     /// Checks the socket's clock.
     pub(super) fn socket_clock_due(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
         if let Stage::Socket(_, tunnel) = &mut stream.stage {
-            tunnel.feed(|endpoint| endpoint.clock_due(env));
+            tunnel.feed(env, Endpoint::clock_due);
         }
         self.after_socket_event(env, io, stream);
     }
@@ -123,7 +123,7 @@ impl H2 {
             } else {
                 write_data(&mut self.core, io, key, bytes, End::Open);
                 tunnel.wait.for_window(env.now, tunnel.written);
-                tunnel.feed(|endpoint| endpoint.sent(env));
+                tunnel.feed(env, Endpoint::sent);
             }
         }
         self.after_socket_event(env, io, stream);
@@ -133,7 +133,6 @@ impl H2 {
     fn after_socket_event(&mut self, env: &mut Env, io: &mut Io, mut stream: Box<Stream>) {
         let key = stream.key;
         let Stage::Socket(telemetry, mut tunnel) = stream.stage else { return };
-        tunnel.feed(|endpoint| endpoint.after_event(env));
         if tunnel.endpoint.wants_read() {
             self.core.release(key, std::mem::take(&mut tunnel.held), io.outbox.buffer());
         }

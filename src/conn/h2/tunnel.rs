@@ -31,9 +31,10 @@ impl Tunnel {
     }
 
     /// Calls the endpoint, which writes to the outbox meanwhile.
-    pub(super) fn feed(&mut self, feed: impl FnOnce(&mut Endpoint)) {
+    pub(super) fn feed(&mut self, env: &mut Env, feed: impl FnOnce(&mut Endpoint, &mut Env)) {
         self.endpoint.enter(&mut self.outbox, self.piece.len());
-        feed(&mut self.endpoint);
+        feed(&mut self.endpoint, env);
+        self.endpoint.after_event(env);
         self.endpoint.leave(&mut self.outbox);
     }
 
