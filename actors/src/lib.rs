@@ -119,8 +119,8 @@ pub use error::{Closed, TellError};
 pub use host::Host;
 pub use pool::Pool;
 pub use shard::{
-    Deadline, Driver, Local, Outlet, OutletEvent, OutletKey, ShardSender, ShardStats, Sleep, TaskHandle, Wait,
-    sleep, sleep_until,
+    Deadline, Driver, Local, Outlet, OutletEvent, OutletKey, ShardSender, ShardStats, Sleep, TaskHandle,
+    Wait, sleep, sleep_until,
 };
 pub use snapshot::{Publisher, Reader};
 pub use stop::Undelivered;
