@@ -1,4 +1,4 @@
-//! Addresses, with which everybody else sends messages to an actor.
+//! Addresses: handles with which other code sends messages to an actor and stops it.
 
 use std::{
     fmt,
@@ -18,8 +18,8 @@ use crate::{
 /// Address of an actor, for sending it messages of type `M` from any thread.
 ///
 /// The address stays valid when the actor restarts. When the last address is dropped, the actor handles the
-/// messages in its mailbox and exits. Clones are cheap, and there may be any number of them. Two addresses
-/// are equal if they belong to the same actor.
+/// messages in its mailbox and exits, whatever timers and watches it still has. Clones are cheap, and there
+/// may be any number of them. Two addresses are equal if they belong to the same actor.
 ///
 /// ```
 /// # use windlass_actors::{Actor, Context, Cores, Flow, Placement, SpawnOptions, System, TellError};
@@ -44,12 +44,13 @@ pub struct Addr<M>(pub(super) Arc<ActorCell<M>>);
 impl<M: Send + 'static> Addr<M> {
     /// Sends a message if the mailbox has a free slot.
     ///
-    /// `Ok` means that the mailbox has accepted the message. A stop of the system may still drop it, and then
-    /// counts it. Sending to an actor of the calling thread's shard takes no lock.
+    /// `Ok` means that the mailbox has accepted the message. If the actor exits before it handles the
+    /// message, the message is dropped and counted. Sending to an actor of the calling thread's shard takes
+    /// no lock.
     ///
     /// # Errors
     ///
-    /// The mailbox is full or the actor has exited; the message comes back.
+    /// The mailbox is full, or the actor is draining or has exited. The error returns the message.
     pub fn try_tell(&self, message: M) -> Result<(), TellError<M>> {
         self.0.try_tell(message)
     }
@@ -61,7 +62,7 @@ impl<M: Send + 'static> Addr<M> {
     ///
     /// # Errors
     ///
-    /// The actor has exited; the message comes back.
+    /// The actor is draining or has exited. The error returns the message.
     ///
     /// # Cancel safety
     ///
@@ -80,7 +81,7 @@ impl<M: Send + 'static> Addr<M> {
     ///
     /// # Errors
     ///
-    /// The actor has exited; the message comes back.
+    /// The actor is draining or has exited. The error returns the message.
     pub fn tell_blocking(&self, message: M) -> Result<(), Closed<M>> {
         match self.0.try_tell(message) {
             Ok(()) => Ok(()),
@@ -92,9 +93,10 @@ impl<M: Send + 'static> Addr<M> {
 
     /// Makes the actor exit. Does not wait for the exit.
     ///
-    /// The actor handles its waiting messages first, or drops and counts them. It refuses new messages once
-    /// it has noticed the stop. It does not restart, whatever its policy. [`stopped`](crate::Actor::stopped)
-    /// runs.
+    /// With `Drain` the actor refuses new messages once it has noticed the stop, and handles the waiting ones
+    /// before it exits. With `Discard` it handles no further message; messages that arrive before its exit
+    /// are dropped and counted too. It does not restart, whatever its policy.
+    /// [`stopped`](crate::Actor::stopped) is called.
     ///
     /// A repeated call has no effect, except that `Discard` after `Drain` drops the messages not handled so
     /// far.
@@ -109,7 +111,8 @@ impl<M: Send + 'static> Addr<M> {
 }
 
 impl<M> Addr<M> {
-    /// Creates an address. If there is none yet, only the actor itself may call this.
+    /// Creates an address. While there is none, only the actor itself, or the code that spawns it, may call
+    /// this.
     pub(crate) fn new(cell: &Arc<ActorCell<M>>) -> Self {
         cell.addresses.increment();
         Self(Arc::clone(cell))
@@ -120,7 +123,7 @@ impl<M> Addr<M> {
         self.0.mailbox.len()
     }
 
-    /// Returns the largest number of waiting messages.
+    /// Returns the maximum number of waiting messages.
     ///
     /// With a capacity of 16 or more, senders on the actor's own shard may reserve up to an eighth of the
     /// slots, at most 32, while the actor is busy. Other senders find the mailbox full that much earlier.
@@ -128,12 +131,12 @@ impl<M> Addr<M> {
         self.0.mailbox.capacity()
     }
 
-    /// Returns `true` while the actor accepts messages.
+    /// Returns `true` until the actor drains or has exited. A full mailbox counts as open.
     pub fn is_open(&self) -> bool {
         self.0.mailbox.is_open()
     }
 
-    /// Returns the actor's shard.
+    /// Returns the part of the actor's shard that all threads share.
     pub(crate) fn remote(&self) -> &Arc<Remote> {
         &self.0.shard
     }
@@ -200,7 +203,7 @@ impl<M> fmt::Debug for Addr<M> {
 pub struct WeakAddr<M>(Arc<ActorCell<M>>);
 
 impl<M: Send + 'static> WeakAddr<M> {
-    /// Creates an address. Returns `None` if the actor has exited, or is about to because it has no
+    /// Creates an address. Returns `None` if the actor drains, has exited, or is about to because it has no
     /// addresses.
     pub fn upgrade(&self) -> Option<Addr<M>> {
         let cell = &self.0;

@@ -25,8 +25,8 @@ impl<M: Send + 'static> Addr<M> {
     ///
     /// # Errors
     ///
-    /// The timeout has expired, the actor has exited, or the reply was dropped: by choice, by a panic, or
-    /// because the actor exited.
+    /// The timeout has expired, the actor is draining or has exited, or the reply was dropped: by choice, by
+    /// a panic, or because the actor exited.
     ///
     /// # Panics
     ///

@@ -13,8 +13,8 @@ use super::{
 /// messages travel between threads.
 ///
 /// A panic in one of these methods is caught. The actor is dropped, and restarts if its
-/// [`Restart`](crate::Restart) policy covers panics. The message that caused the panic is lost. The messages
-/// in the mailbox stay.
+/// [`Restart`](crate::Restart) policy covers panics and its restart limit is not reached. The message that
+/// caused the panic is lost. The messages in the mailbox stay.
 ///
 /// ```
 /// use windlass_actors::{Actor, Context, Flow, Reply};
@@ -69,26 +69,28 @@ pub trait Actor: 'static {
         async { flow }
     }
 
-    /// Called after the last message of each run, when all children have exited.
+    /// Called after the last message of each run, when all children have exited or were aborted.
     ///
-    /// Not called after a panic, nor when the timeout of a system's stop has expired.
+    /// Not called after a panic, nor if the actor is aborted: by its parent after the
+    /// [grace](crate::SpawnOptions::children_grace), or when the timeout of the system's stop has expired.
     fn stopped(&mut self, cx: &mut Context<Self::Msg>) -> impl Future<Output = ()> {
         let _ = cx;
         async {}
     }
 }
 
-/// Next step of an actor after a message.
+/// Next step of an actor after its start, a message or the exit of a child.
 #[derive(Debug)]
 #[must_use]
 pub enum Flow {
-    /// Handles the next message.
+    /// Continues the run with the next message.
     Continue,
-    /// Ends this run. With [`Restart::Always`](crate::Restart::Always) the actor restarts. Otherwise it
-    /// exits, and the waiting messages are dropped.
+    /// Ends this run. With [`Restart::Always`](crate::Restart::Always) the actor restarts, up to its restart
+    /// limit. Otherwise it exits, and the waiting messages are dropped.
     Stop,
     /// Ends this run with an error. It counts as a failure, like a panic, but [`stopped`](Actor::stopped) is
-    /// called. With [`Restart::Never`](crate::Restart::Never) the actor exits, otherwise it restarts.
+    /// called. With [`Restart::Never`](crate::Restart::Never) the actor exits, otherwise it restarts, up to
+    /// its restart limit.
     Fail(Box<dyn Error + Send + Sync>),
 }
 

@@ -25,8 +25,8 @@ use crate::{
 /// The receiving side of an actor's mailbox. Only the thread of the actor's shard enters it.
 struct Inbox<M> {
     receiver: Receiver<M, Signal<M>>,
-    /// Set when the actor was scheduled for a message from its own shard. Cleared when it finds the mailbox
-    /// empty.
+    /// `true` while the actor will check the mailbox without a further wake: from a message of its own shard
+    /// until it finds the mailbox empty.
     scheduled: bool,
 }
 
@@ -118,7 +118,8 @@ impl<M> ActorCell<M> {
         }
     }
 
-    /// Takes the next message or signal. Called by the actor only, on its shard.
+    /// Takes the next message or signal, or returns `None` if the mailbox is empty. Called by the actor only,
+    /// on its shard.
     pub(crate) fn receive(&self, local: &Local) -> Option<Envelope<M, Signal<M>>> {
         let mut key = local.key();
         let inbox = self.inbox.enter(&mut key);
@@ -129,7 +130,7 @@ impl<M> ActorCell<M> {
         envelope
     }
 
-    /// Sends a signal. It occupies no slot of the mailbox.
+    /// Sends a signal and wakes the actor. The signal occupies no slot of the mailbox.
     pub(crate) fn signal(&self, signal: Signal<M>) {
         self.mailbox.push_signal(signal);
         self.wakeable.wake_after_fence();
@@ -178,7 +179,7 @@ impl<M: Send + 'static> ActorControl for ActorCell<M> {
 pub(crate) struct AddressCount(AtomicUsize);
 
 impl AddressCount {
-    /// Adds one. While the count is zero, only the actor itself may call this.
+    /// Adds one. While the count is zero, only the actor itself, or the code that spawns it, may call this.
     pub(crate) fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }

@@ -19,20 +19,20 @@ use crate::{
     stop::Phase,
 };
 
-/// Time that cancelled children get to end. If they take longer, something blocks their threads.
+/// Time that cancelled children get to exit. If they take longer, something blocks their threads.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
 /// Control over an actor, whatever its message type.
 pub(crate) trait ActorControl: Send + Sync {
     /// Makes the actor exit. `phase` decides whether it handles or drops its waiting messages.
     fn stop(&self, phase: Phase);
-    /// Drops the actor without an orderly end.
+    /// Asks the actor's shard to drop the actor without an orderly end. Does not wait for that.
     fn cancel(&self);
     /// Sends the actor a signal about the child with this link.
     fn signal_child(&self, link: Arc<ParentLink>);
 }
 
-/// Parent of several children, and the number of living ones. It belongs to one run of the parent.
+/// Parent of one or more children, and the number of living ones. It belongs to one run of the parent.
 struct Family {
     parent: Arc<dyn ActorControl>,
     living: AtomicUsize,
@@ -74,7 +74,7 @@ impl ParentLink {
         }
     }
 
-    /// Takes the report that the parent has not received yet.
+    /// Takes the report that the parent has not received yet. Returns `None` if there is none.
     pub(crate) fn take_report(&self) -> Option<ChildExit> {
         self.lock().take()
     }
@@ -84,9 +84,10 @@ impl ParentLink {
     }
 }
 
-/// Children of one run of an actor. Dropping this stops them.
+/// Children of one run of an actor. Dropping this stops them without waiting; they drop their waiting
+/// messages.
 pub(crate) struct Children {
-    /// Created with the first child.
+    /// The link that all children share. `None` before the first child and after a stop.
     family: Option<Arc<Family>>,
     actors: BTreeMap<ActorId, Arc<dyn ActorControl>>,
 }
@@ -127,7 +128,7 @@ impl Children {
     }
 
     /// Stops all children and waits for their exits. Children that live after `grace` are dropped without an
-    /// orderly end.
+    /// orderly end. Children that block their thread for [`CANCEL_GRACE`] more are left behind.
     pub(crate) async fn stop(&mut self, phase: Phase, grace: Duration, local: &Local) {
         let Some(family) = self.family.take() else { return };
         let actors = std::mem::take(&mut self.actors);

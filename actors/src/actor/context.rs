@@ -28,7 +28,8 @@ use crate::{
     stop::Phase,
 };
 
-/// Messages that an actor handles before the other tasks of its shard get a turn.
+/// Maximum number of messages that an actor handles in a row before it yields to the other tasks of its
+/// shard.
 const MESSAGE_BUDGET: u32 = 64;
 
 /// Context of a running actor: its address, shard, timers, children and watches.
@@ -39,11 +40,11 @@ pub struct Context<M> {
     pub(super) cell: Arc<ActorCell<M>>,
     local: Local,
     pub(super) system: Arc<SystemShared>,
-    /// Set for a child. A draining system does not stop a child: its parent may still need it, and stops it
-    /// later.
+    /// `true` for a child actor. A draining system does not stop a child: its parent may still need it, and
+    /// stops it later.
     is_child: bool,
     restarts: u64,
-    /// Messages handled since other tasks had a turn.
+    /// Messages handled since the actor last yielded to other tasks.
     handled_in_a_row: u32,
     timers: ActorTimers<M>,
     pub(super) children: Children,
@@ -56,7 +57,7 @@ pub struct Context<M> {
 pub(crate) enum Incoming<M> {
     Message(M),
     Child(ChildExit),
-    /// A closure that makes a message has panicked.
+    /// The closure that makes the message of an interval or a watch has panicked.
     Panic(PanicPayload),
 }
 
@@ -178,7 +179,8 @@ impl<M: Send + 'static> Context<M> {
         self.restarts += 1;
     }
 
-    /// Returns the phase of this actor's stop: the later one of its own and the system's.
+    /// Returns the phase of this actor's stop: the later one of its own and the system's. A child ignores
+    /// that the system drains.
     pub(crate) fn phase(&self) -> Phase {
         let system = self.cell.shard.phase();
         let system = if self.is_child && system == Phase::Drain { Phase::Running } else { system };
@@ -198,7 +200,8 @@ impl<M: Send + 'static> Context<M> {
         self.children.stop(phase, grace, &self.local).await;
     }
 
-    /// Waits for the next thing to handle. Returns `None` if nothing more is to be handled.
+    /// Waits for the next input. Returns `None` if this run handles no more: a stop discards messages or has
+    /// drained them, or the mailbox is empty and the actor has no address.
     pub(crate) async fn next(&mut self) -> Option<Incoming<M>> {
         poll_fn(|cx| {
             if self.handled_in_a_row >= MESSAGE_BUDGET {
@@ -247,7 +250,7 @@ impl<M: Send + 'static> Context<M> {
         Some(incoming)
     }
 
-    /// Takes from the mailbox until there is something to handle. Returns `None` if the mailbox is empty.
+    /// Takes the next input from the mailbox, past outdated signals. Returns `None` if the mailbox is empty.
     fn receive(&mut self) -> Option<Incoming<M>> {
         loop {
             match self.cell.receive(&self.local)? {
@@ -261,8 +264,7 @@ impl<M: Send + 'static> Context<M> {
         }
     }
 
-    /// Turns a signal into something to handle. Returns `None` for a signal of an earlier run or of a removed
-    /// watch.
+    /// Turns a signal into an input. Returns `None` for a signal of an earlier run or of a removed watch.
     fn accept_signal(&mut self, signal: Signal<M>) -> Option<Incoming<M>> {
         match signal {
             Signal::Child(link) => self.children.take_report(&link).map(Incoming::Child),

@@ -17,11 +17,11 @@ impl fmt::Display for ActorId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ActorExit {
-    /// The actor.
+    /// Id of the actor that exited.
     pub id: ActorId,
-    /// The name it was spawned with.
+    /// Name that the actor was spawned with.
     pub name: Arc<str>,
-    /// The index of its shard.
+    /// Index of the actor's shard.
     pub shard: usize,
     /// The reason of the exit.
     pub reason: ExitReason,
@@ -37,17 +37,18 @@ impl fmt::Display for ActorExit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExitReason {
-    /// Its last address was dropped, so nobody could send it a message any more.
+    /// The actor's last address was dropped, so nobody could send it a message any more.
     Unreferenced,
-    /// [`Addr::stop`](crate::Addr::stop), its parent or its system stopped it.
+    /// [`Addr::stop`](crate::Addr::stop), the actor's parent or its system stopped it.
     StopRequested,
-    /// It returned [`Flow::Stop`](crate::Flow::Stop).
+    /// The actor returned [`Flow::Stop`](crate::Flow::Stop).
     Stopped,
-    /// It returned [`Flow::Fail`](crate::Flow::Fail). Holds the text of the error.
+    /// The actor returned [`Flow::Fail`](crate::Flow::Fail). Holds the text of the error.
     Failed(Arc<str>),
-    /// It panicked. Holds the message of the panic.
+    /// The actor or its factory panicked. Holds the message of the panic.
     Panicked(Arc<str>),
-    /// It was dropped without an orderly end: its grace was over, its shard ended, or it never started.
+    /// The actor was dropped without an orderly end: its grace was over, its shard ended, or it never
+    /// started.
     Aborted,
 }
 
@@ -79,7 +80,7 @@ pub struct ChildExit {
     pub exit: ActorExit,
     /// The supervisor's decision about the next run.
     pub decision: RestartDecision,
-    /// Runs that ended with a failure or a panic since the last report to the parent.
+    /// Number of runs that ended with a failure or a panic since the last report to the parent.
     pub failures: u64,
 }
 
@@ -103,8 +104,8 @@ pub enum RestartDecision {
         /// Time from the end of this run to the next run.
         delay: Duration,
     },
-    /// The actor exits: its stop was requested, or its [`Restart`](crate::Restart) policy does not cover the
-    /// reason.
+    /// The actor exits: its stop was requested, it was aborted, or its [`Restart`](crate::Restart) policy
+    /// does not cover the reason.
     Stop,
     /// The actor exits although its policy covers the reason: it has reached its restart limit.
     LimitReached,

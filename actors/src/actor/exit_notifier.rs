@@ -7,11 +7,11 @@ use std::{
 
 use super::exit::ActorExit;
 
-/// Callback that gets the exit of an actor, once. It runs on the thread where the actor exits. It must not
-/// panic and must not block.
+/// Callback that gets the exit of an actor, once. It runs on the thread where the actor exits, or on the
+/// thread that registers it if the actor has exited already. It must not panic and must not block.
 pub(crate) type Watcher = Box<dyn FnOnce(&ActorExit) + Send>;
 
-/// Exit of one actor, and its watchers. It lives as long as there are addresses of the actor.
+/// Exit of one actor, and its watchers. It lives as long as the actor or one of its addresses.
 #[derive(Default)]
 pub(crate) struct ExitNotifier(Mutex<ExitState>);
 
@@ -42,7 +42,7 @@ impl ExitNotifier {
         number
     }
 
-    /// Removes a watcher.
+    /// Removes a watcher. Has no effect on one that was called.
     pub(crate) fn unwatch(&self, number: u64) {
         // Dropping the watcher may call into this notifier again, so the lock is released first.
         let watcher = self.lock().watchers.remove(&number);

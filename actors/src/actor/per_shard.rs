@@ -15,7 +15,8 @@ impl<M> PerShard<M> {
         Self(addresses)
     }
 
-    /// Returns the address on the shard of the calling thread, or `None` on any other thread.
+    /// Returns the address on the shard of the calling thread, or `None` on a thread that runs no shard of
+    /// this system.
     pub fn here(&self) -> Option<&Addr<M>> {
         // The index is not enough: another system in this process has shards of the same index.
         self.0.get(Local::current()?.shard()).filter(|address| address.is_here())
@@ -39,7 +40,7 @@ impl<'a, M> IntoIterator for &'a PerShard<M> {
 impl<M> Index<usize> for PerShard<M> {
     type Output = Addr<M>;
 
-    /// Returns the address on a shard.
+    /// Returns the address on the shard of this index.
     ///
     /// # Panics
     ///

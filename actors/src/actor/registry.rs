@@ -68,7 +68,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Another actor with the same message type is registered under the name, or this actor has exited.
+    /// An actor with the same message type is registered under the name already, which may be this one, or
+    /// this actor has exited.
     pub fn register<M: Send + 'static>(
         &self,
         name: impl Into<Arc<str>>,
@@ -91,7 +92,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Returns the actor with messages of type `M` that is registered under this name.
+    /// Returns the actor with messages of type `M` that is registered under this name, or `None`.
     pub fn find<M: Send + 'static>(&self, name: &str) -> Option<Addr<M>> {
         let entries = self.read();
         let entry = entries.get(&TypeId::of::<M>())?.get(name)?;

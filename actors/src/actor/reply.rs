@@ -21,7 +21,7 @@ impl<R> Reply<R> {
         drop(self.0.send(answer));
     }
 
-    /// Returns `true` while the asker awaits the answer.
+    /// Returns `true` until the asker stops waiting, for example at its timeout.
     pub fn is_awaited(&self) -> bool {
         !self.0.is_closed()
     }

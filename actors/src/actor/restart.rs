@@ -1,4 +1,4 @@
-//! When an actor restarts, and after which delay.
+//! Options of a new actor, its restart policy, and the delay of each restart.
 
 use std::{
     collections::VecDeque,
@@ -13,12 +13,12 @@ use super::exit::ExitReason;
 /// [`Addr::stop`](crate::Addr::stop), by its parent or with its system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Restart {
-    /// After a panic, a failure and [`Flow::Stop`](crate::Flow::Stop).
+    /// Restarts after a panic, [`Flow::Fail`](crate::Flow::Fail) and [`Flow::Stop`](crate::Flow::Stop).
     Always,
-    /// After a panic and after [`Flow::Fail`](crate::Flow::Fail).
+    /// Restarts after a panic and [`Flow::Fail`](crate::Flow::Fail).
     #[default]
     OnFailure,
-    /// Never.
+    /// Never restarts.
     Never,
 }
 
@@ -41,15 +41,17 @@ pub enum Restart {
 pub struct SpawnOptions {
     /// Name of the actor in logs and exits. It need not be unique. Default: `actor`.
     pub name: String,
-    /// Capacity of the mailbox, in messages. Default: 256.
+    /// Capacity of the mailbox, in messages, at least 1. Default: 256.
     pub mailbox: usize,
-    /// Exit reasons after which the actor is restarted. Default: failures.
+    /// Policy that decides after which exit reasons the actor is restarted. Default: [`Restart::OnFailure`].
     pub restart: Restart,
-    /// Delay before the first restart. It doubles with each restart within the window. Default: 10 ms.
+    /// Delay before the first restart. It doubles with each restart within the window, up to
+    /// [`max_backoff`](Self::max_backoff). Default: 10 ms.
     pub backoff: Duration,
     /// Longest delay before a restart. Default: 5 s.
     pub max_backoff: Duration,
-    /// Maximum number of restarts within the window. After the next failure the actor exits. Default: 10.
+    /// Maximum number of restarts within the window. Instead of one more restart the actor exits. Default:
+    /// 10.
     pub max_restarts: usize,
     /// Window in which restarts are counted. Default: 60 s.
     pub restart_window: Duration,

@@ -17,7 +17,7 @@ pub(crate) struct ActorCounters {
     pub(crate) failed: AtomicU64,
     pub(crate) restarted: AtomicU64,
     pub(crate) restart_limit_reached: AtomicU64,
-    /// Messages handled after the stop began.
+    /// Messages that actors handled after their stop began.
     pub(crate) messages_drained: AtomicU64,
     /// Messages that were accepted into a mailbox or a shard's inbox and never handled.
     pub(crate) messages_dropped: Arc<AtomicU64>,

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::{children::ParentLink, exit::ActorExit};
 
-/// Signal to an actor, handled between two messages. There is at most one for each watch and each child.
+/// Signal to an actor, handled between two messages. The mailbox holds at most one for each watch, and for
+/// each child at most one for its restarts and one for its exit.
 pub(crate) enum Signal<M> {
     /// A watched actor has exited.
     Watched {
-        /// Number of the watch. A watch that was removed meanwhile has no effect.
+        /// Number of the watch. If the watch was removed or replaced meanwhile, the signal has no effect.
         watch: u64,
         exit: ActorExit,
         /// Makes the message that the watching actor handles.

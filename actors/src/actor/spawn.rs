@@ -39,7 +39,7 @@ impl<M: Send + 'static> Context<M> {
     ///
     /// # Errors
     ///
-    /// The shard is stopping.
+    /// The shard is stopping and no longer drains.
     pub fn spawn<A: Actor>(
         &mut self,
         options: SpawnOptions,
@@ -53,9 +53,9 @@ impl<M: Send + 'static> Context<M> {
     /// The parent gets a call of [`child_exited`](Actor::child_exited) when a run of the child has ended.
     ///
     /// When this actor exits or restarts, it stops its children first and waits for their exits. Only then
-    /// does [`stopped`](Actor::stopped) run. The children drop their waiting messages if this actor failed or
-    /// panicked. Otherwise they handle them. Children that need longer than [`SpawnOptions::children_grace`]
-    /// are aborted.
+    /// does [`stopped`](Actor::stopped) run. The children drop their waiting messages if this actor failed,
+    /// panicked or was stopped with `Discard`. Otherwise they handle them. Children that need longer than
+    /// [`SpawnOptions::children_grace`] are aborted.
     ///
     /// When the system drains, a child runs until its parent has handled its last message.
     ///
@@ -120,7 +120,7 @@ pub(crate) fn spawn<A: Actor>(
     }
 }
 
-/// Chooses a shard whose phase is not beyond `latest_phase`.
+/// Chooses the shard for an actor. Fails if its phase, or that of every shard, is beyond `latest_phase`.
 fn choose_shard(
     system: &SystemShared,
     placement: Placement,

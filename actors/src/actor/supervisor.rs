@@ -18,7 +18,8 @@ use crate::{
     time,
 };
 
-/// Guard that publishes the exit of an actor when it is dropped, also for an actor that never started.
+/// Guard whose drop ends an actor, also one that never started: it closes the mailbox, counts the exit and
+/// reports it to the parent and the watchers.
 pub(crate) struct ExitGuard<M> {
     cell: Arc<ActorCell<M>>,
     system: Arc<SystemShared>,
@@ -119,7 +120,8 @@ fn record_failure<M: Send + 'static>(reason: &ExitReason, system: &SystemShared,
     }
 }
 
-/// Runs an actor once: from the factory to the last message and the exit of its children.
+/// Runs an actor once, from the factory to its drop: handles messages, stops its children, calls `stopped`.
+/// Returns the reason for the end of the run.
 async fn run_once<A: Actor>(
     factory: &mut impl FnMut() -> A,
     cx: &mut Context<A::Msg>,
@@ -145,7 +147,7 @@ async fn run_once<A: Actor>(
     }
 }
 
-/// Handles messages and signals until the run ends.
+/// Calls `started`, then handles messages and signals until the run ends. Returns the reason for the end.
 async fn handle_messages<A: Actor>(actor: &mut A, cx: &mut Context<A::Msg>) -> ExitReason {
     if let Some(reason) = exit_reason(catch_panic_async(actor.started(cx)).await) {
         return reason;

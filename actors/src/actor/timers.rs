@@ -43,7 +43,7 @@ pub(crate) struct ActorTimers<M> {
     /// Next deadline of each interval, by serial number.
     intervals: BTreeMap<u64, Instant>,
     last_serial: u64,
-    /// Wakes the actor for the earliest entry.
+    /// Sleep that wakes the actor for the earliest entry. `None` if nothing was armed.
     sleep: Option<Sleep>,
 }
 
@@ -60,7 +60,8 @@ impl<M> ActorTimers<M> {
         TimerId { deadline, serial: self.last_serial, is_interval: false }
     }
 
-    /// Adds a timer that fires after each `period` with the message that `make` returns.
+    /// Adds a timer that fires after each `period`, at least [`MIN_PERIOD`], with the message that `make`
+    /// returns.
     pub(crate) fn add_interval(
         &mut self,
         now: Instant,
@@ -75,7 +76,7 @@ impl<M> ActorTimers<M> {
         TimerId { deadline, serial, is_interval: true }
     }
 
-    /// Removes a timer. Returns `false` if it has fired or was removed before.
+    /// Removes a timer. Returns `false` if it was removed before, or has fired and is no interval.
     pub(crate) fn cancel(&mut self, timer: TimerId) -> bool {
         let deadline =
             if timer.is_interval { self.intervals.remove(&timer.serial) } else { Some(timer.deadline) };
@@ -87,8 +88,8 @@ impl<M> ActorTimers<M> {
         *self = Self { last_serial: self.last_serial, ..Self::new() };
     }
 
-    /// Returns the message of the earliest timer if its deadline is not after `now`. A panic while making the
-    /// message is returned as an error.
+    /// Returns the message of the earliest timer if its deadline is not after `now`. An interval then waits
+    /// for its next tick. A panic while making the message is returned as an error.
     pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<Result<M, PanicPayload>> {
         let first = self.entries.first_entry().filter(|first| first.key().0 <= now)?;
         let deadline = first.key().0;
@@ -104,7 +105,7 @@ impl<M> ActorTimers<M> {
         }
     }
 
-    /// Arranges a wake of the actor's task for the earliest timer.
+    /// Arranges a wake of the actor's task for the earliest timer, at once if that has expired.
     pub(crate) fn arm(&mut self, local: &Local, cx: &mut Context<'_>) {
         let Some(&(deadline, _)) = self.entries.first_key_value().map(|(key, _)| key) else {
             self.sleep = None;
@@ -123,8 +124,8 @@ impl<M> ActorTimers<M> {
     }
 }
 
-/// Returns the first tick after `now`. Missed ticks are skipped, and the others stay on the original
-/// schedule.
+/// Returns the first tick of an interval after `now`. Missed ticks are skipped, and the others stay on the
+/// original schedule.
 fn next_tick(last: Instant, period: Duration, now: Instant) -> Instant {
     let missed = now.saturating_duration_since(last).as_nanos() / period.as_nanos();
     match u32::try_from(missed + 1).ok().and_then(|ticks| period.checked_mul(ticks)) {

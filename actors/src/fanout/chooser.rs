@@ -1,8 +1,9 @@
 //! The callback behind [`Policy::Ask`](super::Policy::Ask), and the questions that wait for it.
 //!
 //! The callback runs on a pool, a bounded number of times at once. Each subscriber has at most one open
-//! question, and at most 65,536 questions wait. A question that finds no room here or on the pool is answered
-//! at once: the subscriber stays, and the next event that finds its queue full asks again.
+//! question, and at most 65,536 questions wait. A question beyond that is answered at once, and so are all
+//! waiting questions when the pool refuses a job: the subscriber stays, and the next event that finds its
+//! queue full asks again.
 
 use std::{
     collections::VecDeque,
@@ -31,7 +32,7 @@ const MAX_WAITING: usize = 65_536;
 pub struct FullQueue {
     /// Identity of the subscriber, if it gave one when it subscribed.
     pub identity: Option<Identity>,
-    /// Events that did not fit.
+    /// Range of the events that did not fit.
     pub gap: Gap,
     /// Number of events in the queue.
     pub events: usize,
@@ -102,11 +103,11 @@ struct Question {
 /// Answer to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The callback chose this.
+    /// The treatment that the callback chose.
     Chosen(Overflow),
-    /// The callback panicked, so this happens.
+    /// The callback panicked. Holds [`ChooserOptions::on_panic`].
     Panicked(Overflow),
-    /// The callback was not called: there is no pool, or no room.
+    /// The callback was not called: there is no pool, or no room for the question or its job.
     Refused,
 }
 
@@ -122,7 +123,7 @@ impl Chooser {
         Self::with(ChooserOptions::default(), callback)
     }
 
-    /// Creates a chooser with these options.
+    /// Creates a chooser with these options. A `concurrency` of 0 counts as 1.
     pub fn with(
         options: ChooserOptions,
         callback: impl Fn(&FullQueue) -> Overflow + Send + Sync + 'static,
@@ -136,14 +137,14 @@ impl Chooser {
         self.lock().pool = Some(pool.clone());
     }
 
-    /// Stops calling the callback, and drops the handle to the pool.
+    /// Stops starting calls of the callback, and drops the handle to the pool. A running call ends.
     pub fn stop(&self) {
         let pool = self.lock().pool.take();
         // Dropping the last handle refuses jobs, which locks this chooser. So the lock is released first.
         drop(pool);
     }
 
-    /// Asks about a subscriber. `handler` gets the answer.
+    /// Asks about a subscriber. `handler` gets the answer, which may be during this call.
     pub(super) fn ask(&self, queue: FullQueue, handler: Arc<dyn AnswerHandler>) {
         let mut questions = self.lock();
         if questions.waiting.len() >= MAX_WAITING {
@@ -157,7 +158,8 @@ impl Chooser {
         }
     }
 
-    /// Submits a job that answers one question. The caller has counted the job.
+    /// Submits a job that answers one question. The caller has counted the job. Without a pool, or if the
+    /// pool refuses the job, all waiting questions are refused.
     fn submit(&self, questions: MutexGuard<'_, Questions>) {
         let pool = questions.pool.clone();
         drop(questions);
@@ -167,7 +169,7 @@ impl Chooser {
         }
     }
 
-    /// Answers all waiting questions with a refusal.
+    /// Ends a counted job that did not run, and answers all waiting questions with a refusal.
     fn refuse_all(&self) {
         let mut questions = self.lock();
         questions.jobs -= 1;

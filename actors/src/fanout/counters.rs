@@ -19,14 +19,15 @@ pub(super) struct ShardDelivery {
     pub(super) closed: usize,
     /// Length of the longest queue afterwards, in events.
     pub(super) longest: usize,
-    /// Time at which the oldest waiting event was published.
+    /// Time at which the oldest event in the longest queues was published. `None` if no queue holds more than
+    /// one event.
     pub(super) oldest: Option<Instant>,
     pub(super) filter_panics: usize,
-    /// The first subscriber that did not get the event, and what happened to it.
+    /// Id of the first subscriber that did not get the event, and what happened to the subscriber.
     pub(super) first_lost: Option<(u64, Overflow)>,
 }
 
-/// Counters of one topic. Relays add to them once for each event.
+/// Counters of one topic. A relay adds to them once for each event, and each answer of a callback does.
 #[derive(Debug)]
 pub(super) struct TopicCounters {
     created: Instant,
@@ -41,7 +42,7 @@ pub(super) struct TopicCounters {
     ask_refused: AtomicU64,
     filter_panics: AtomicU64,
     pub(super) relay_rejected: AtomicU64,
-    /// Subscribers with more than one waiting event.
+    /// Subscribers that have had more than one waiting event since their queue was last empty.
     pub(super) lagging: AtomicUsize,
     /// Lag of each shard.
     lags: Box<[ShardLag]>,
@@ -50,10 +51,10 @@ pub(super) struct TopicCounters {
 /// Lag of a shard's subscribers after the last event.
 #[derive(Debug, Default)]
 struct ShardLag {
-    /// Length of the longest queue, in events.
+    /// Length of the longest queue, in events. 0 if no queue holds more than one event.
     longest: AtomicUsize,
-    /// Time at which the oldest waiting event was published, in microseconds since the topic was created.
-    /// `u64::MAX` if no event waits.
+    /// Time at which the oldest event in the longest queues was published, in microseconds since the topic
+    /// was created. `u64::MAX` if no queue holds more than one event.
     oldest_micros: AtomicU64,
 }
 
@@ -77,7 +78,7 @@ impl TopicCounters {
         }
     }
 
-    /// Adds the outcome of an event on a shard.
+    /// Adds the outcome of an event on a shard, and replaces the lag of that shard.
     pub(super) fn add(&self, shard: usize, delivery: &ShardDelivery) {
         for (counter, more) in [
             (&self.delivered, delivery.delivered),
@@ -114,7 +115,8 @@ impl TopicCounters {
         }
     }
 
-    /// Returns the current values.
+    /// Returns the current values, with the given numbers of subscribers and of the last event. The lags are
+    /// zero unless a subscriber lags.
     pub(super) fn stats(&self, subscribers: usize, last_seq: u64) -> TopicStats {
         let lags = if self.lagging.load(Relaxed) > 0 { &*self.lags } else { &[] };
         let longest = lags.iter().map(|lag| lag.longest.load(Relaxed)).max().unwrap_or(0);
@@ -142,7 +144,7 @@ impl TopicCounters {
 }
 
 impl AddAssign for TopicStats {
-    /// Adds the counters of another topic. Of numbers and lags, the larger one stays.
+    /// Adds the counters of another topic. Of `last_seq`, `lag_events` and `lag_age`, the larger one stays.
     fn add_assign(&mut self, other: Self) {
         self.subscribers += other.subscribers;
         self.last_seq = self.last_seq.max(other.last_seq);
@@ -194,12 +196,12 @@ pub struct TopicStats {
     pub filter_panics: u64,
     /// Events that the full relay of a shard did not accept. All subscribers of that shard lost the event.
     pub relay_rejected: u64,
-    /// Subscribers that have more than one waiting event now.
+    /// Subscribers that lag now: they have had more than one waiting event since their queue was last empty.
     pub lagging: usize,
     /// Length of the longest queue after the last event, in events. 0 if no subscriber lags.
     pub lag_events: usize,
-    /// Age of the oldest event that still waited when the last event had been delivered. Zero if no
-    /// subscriber lags.
+    /// Age of the oldest event that waited in the longest queues when the last event had been delivered. Zero
+    /// if no subscriber lags.
     pub lag_age: Duration,
 }
 

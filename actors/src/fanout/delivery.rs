@@ -19,14 +19,15 @@ pub struct DeliveryReport {
     pub delivered: usize,
     /// Subscribers that lost the event.
     pub dropped: usize,
-    /// Subscribers that were unregistered because of it.
+    /// Subscribers that were unregistered because the event found their queue full.
     pub removed: usize,
-    /// Subscribers that were closed because of it.
+    /// Subscribers that were closed because the event found their queue full.
     pub closed: usize,
     /// One of the subscribers that did not get the event, by its [id](super::Subscription::id), and what
     /// happened to it.
     pub first_lost: Option<(u64, Overflow)>,
-    /// Shards whose relays had no room for the event. Their subscribers get a gap before the next event.
+    /// Shards whose relays had no room for the event. With the next event, their subscribers are treated as
+    /// if this one had found their queues full.
     pub shards_full: usize,
     /// Shards that had not reported when the timeout expired.
     pub shards_pending: usize,

@@ -17,9 +17,10 @@ impl Payload for Vec<u8> {
     }
 }
 
-/// Function that returns `true` for the subscribers that an event is for. It gets the identity of each.
+/// Function that returns `true` for the subscribers that an event is for. It gets the identity of each, or
+/// `None` for a subscriber without one.
 ///
-/// It runs on the shards, so it must be quick.
+/// It runs on the shards, so it must be quick. A subscriber for which it panics does not get the event.
 pub type Filter = Arc<dyn Fn(Option<&(dyn Any + Send + Sync)>) -> bool + Send + Sync>;
 
 /// Published payload with its number in the topic.

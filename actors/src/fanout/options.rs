@@ -10,7 +10,7 @@ use super::{
 /// Policy that decides what happens to an event that finds a subscriber's queue full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// The same thing every time.
+    /// The same treatment every time.
     Always(Overflow),
     /// A callback decides. Until it has decided, events for that subscriber are dropped.
     Ask(Chooser),
