@@ -7,7 +7,7 @@ use std::{error::Error, fmt, io, sync::Arc};
 pub enum TellError<M> {
     /// The mailbox is full. Try again later, or drop the message.
     Full(M),
-    /// The receiver has ended. No further message will be accepted.
+    /// The receiver is draining or has ended. No further message will be accepted.
     Closed(M),
 }
 
@@ -39,7 +39,7 @@ impl<M> fmt::Display for TellError<M> {
 
 impl<M> Error for TellError<M> {}
 
-/// The receiver has ended. Holds the message that was not accepted.
+/// Error of a send to a receiver that is draining or has ended. Holds the message that was not accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Closed<M>(pub M);
 
@@ -65,7 +65,7 @@ pub enum AskError {
     Timeout,
     /// The reply was dropped without an answer: by the actor, by its panic or by its exit.
     NoReply,
-    /// The actor has exited and did not accept the question.
+    /// The actor is draining or has exited, and did not accept the question.
     Closed,
     /// The call would block the thread of a shard, which must never block.
     OnShard,
@@ -88,7 +88,7 @@ impl Error for AskError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// Another actor with the same message type is registered under the name.
+    /// An actor with the same message type is registered under the name already.
     Taken,
     /// The actor has exited.
     Exited,
@@ -97,7 +97,7 @@ pub enum RegisterError {
 impl fmt::Display for RegisterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Taken => "another actor is registered under the name",
+            Self::Taken => "an actor with this message type is registered under the name already",
             Self::Exited => "the actor has exited",
         })
     }
@@ -126,9 +126,9 @@ impl fmt::Display for SpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSuchShard { shard, shards } => {
-                write!(f, "no shard {shard}: the system has {shards}")
+                write!(f, "there is no shard {shard}: the system has {shards} shards, counted from 0")
             }
-            Self::Full => f.write_str("too many actors wait to be started on the shard"),
+            Self::Full => f.write_str("too many actors wait to be started on the shard, try again later"),
             Self::Stopped => f.write_str("the shard is stopping or has stopped"),
         }
     }
@@ -198,7 +198,7 @@ impl fmt::Display for ShardFailure {
         match &self.cause {
             FailureCause::Host(error) => write!(f, "cannot start: {error}"),
             FailureCause::Factory(error) => write!(f, "its driver cannot start: {error}"),
-            FailureCause::Driver(error) => write!(f, "driver failed: {error}"),
+            FailureCause::Driver(error) => write!(f, "its driver failed: {error}"),
             FailureCause::Panic(message) => write!(f, "panicked: {message}"),
         }
     }

@@ -1,6 +1,6 @@
 //! Actors on pinned shards.
 //!
-//! A [`System`] is a set of shards. A shard is one thread, pinned to a core, with an executor and with the
+//! A [`System`] is a set of shards. A shard is one thread, usually pinned to a core, with an executor and the
 //! actors ([`Actor`]) that were spawned on it. An actor never moves to another shard. Each has a bounded
 //! mailbox and takes messages from any thread through its [`Addr`]. A [`Pool`] runs what a shard must not
 //! run: blocking work, and work that needs tokio.
@@ -61,8 +61,8 @@
 //!
 //! # Guarantees
 //!
-//! - Every queue is bounded. A full queue refuses a message and gives it back, or the sender awaits a free
-//!   slot.
+//! - Every queue of messages is bounded. A full queue refuses a message and returns it, or the sender awaits
+//!   a free slot.
 //! - A panic in an actor, a task or a job ends only that actor, task or job. It is caught and counted. An
 //!   actor restarts as its [`Restart`] policy says, with the same mailbox and addresses. A child that fails
 //!   too often fails its [parent](Actor::child_exited).

@@ -2,12 +2,12 @@
 
 /// Treatment of the messages or jobs that are still queued when a stop begins.
 ///
-/// New ones are refused in both cases.
+/// New ones are never handled: they are refused, or dropped and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undelivered {
-    /// They are handled before the stop completes.
+    /// Queued messages and jobs are handled before the stop completes.
     Drain,
-    /// They are dropped and counted; a job is told through its `refuse` method. Running work may finish.
+    /// Queued messages are dropped and counted, queued jobs are refused. Work in progress may finish.
     Discard,
 }
 

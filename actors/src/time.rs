@@ -6,7 +6,7 @@ use std::{
 };
 
 thread_local! {
-    /// Time of a thread whose clock is stopped.
+    /// Time of this thread's clock while it is stopped. `None` while it runs.
     static STOPPED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn is_stopped() -> bool {
     STOPPED.get().is_some()
 }
 
-/// Moves the stopped clock of this thread forward: the calling code takes so much time.
+/// Moves the stopped clock of this thread forward, as if the calling code took so much time.
 ///
 /// # Panics
 ///

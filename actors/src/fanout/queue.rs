@@ -26,14 +26,14 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// Outcome of an event at one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PushOutcome {
-    /// The queue accepted the event, or the subscriber has it already. Holds the number of events in the
-    /// queue.
+    /// The queue accepted the event, or the subscriber has it already or will read it from the history. Holds
+    /// the number of events in the queue.
     Delivered(usize),
-    /// The event is lost. Holds the number of events in the queue.
+    /// The subscriber lost the event. Holds the number of events in the queue.
     Dropped(usize),
-    /// The subscriber was unregistered.
+    /// The event did not fit, so the subscriber was unregistered.
     Removed,
-    /// The subscriber was closed.
+    /// The event did not fit, so the subscriber was closed.
     Closed,
     /// The filter of the event excludes the subscriber.
     Filtered,
@@ -73,7 +73,7 @@ struct QueueState<P> {
     left: bool,
     /// Set while a callback decides about the subscriber.
     asking: bool,
-    /// Set while the subscriber counts as lagging.
+    /// Set while the subscriber counts as lagging: from its second waiting event until the queue is empty.
     lagging: bool,
     waker: Option<Waker>,
 }
@@ -136,7 +136,7 @@ impl<P: Payload> Queue<P> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends an event, or applies the policy if the queue is full.
+    /// Appends an event and wakes the subscriber, or applies the policy if the queue is full.
     ///
     /// If the policy asks a callback, `handler` creates the receiver of its answer.
     pub(super) fn push(
@@ -172,7 +172,8 @@ impl<P: Payload> Queue<P> {
         PushOutcome::Delivered(waiting)
     }
 
-    /// Applies the policy for events that the relay did not accept, as if they had found the queue full.
+    /// Applies the policy for a range of events that the relay did not accept, as if they had found the queue
+    /// full.
     pub(super) fn push_gap(&self, gap: Gap, handler: impl FnOnce() -> Arc<dyn AnswerHandler>) -> PushOutcome {
         let state = self.lock();
         if state.left || state.end.is_some() {
@@ -243,7 +244,7 @@ impl<P: Payload> Queue<P> {
         chooser.ask(queue, handler);
     }
 
-    /// Applies the answer of a callback. Returns `true` if it ended the subscriber.
+    /// Applies the answer of a callback and counts it. Returns `true` if it ended the subscriber.
     pub(super) fn apply_answer(&self, answer: Answer) -> bool {
         let mut state = self.lock();
         state.asking = false;
@@ -319,7 +320,8 @@ impl<P: Payload> Queue<P> {
         Poll::Pending
     }
 
-    /// Switches to live events after the history was read up to event `read`.
+    /// Switches to live events after the history was read up to event `read`. Events up to that number leave
+    /// the queue.
     ///
     /// Returns `false` if events were discarded while catching up. The history has them.
     pub(super) fn caught_up(&self, read: u64) -> bool {

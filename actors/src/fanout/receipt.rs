@@ -26,7 +26,7 @@ impl<P: Payload> Receipt<P> {
         Self { event, subscribers, timer_shard }
     }
 
-    /// Returns the number of the event.
+    /// Returns the number of the event. An event without a number returns that of the event before it.
     pub fn seq(&self) -> u64 {
         self.event.seq
     }
@@ -36,12 +36,14 @@ impl<P: Payload> Receipt<P> {
         &self.event
     }
 
-    /// Returns the number of subscribers that the topic had.
+    /// Returns the number of subscribers that the topic had when the event was published, whether or not its
+    /// filter excludes them.
     pub fn subscribers(&self) -> usize {
         self.subscribers
     }
 
-    /// Waits until every shard has delivered the event, for at most `timeout`, and returns the outcome.
+    /// Waits until every shard with subscribers has delivered the event, for at most `timeout`, and returns
+    /// the outcome so far.
     ///
     /// Only one task may wait at a time. The timeout uses the same timers as that of
     /// [`Addr::ask`](crate::Addr::ask).

@@ -21,15 +21,15 @@ use crate::{
     shard::{Local, OutletEvent, OutletKey, Outlets},
 };
 
-/// Queues that a relay fills before the other tasks of its shard get a turn. That takes about fifty
-/// microseconds.
+/// Maximum number of queues that a relay fills in a row before it yields to the other tasks of its shard.
+/// They take about fifty microseconds.
 const QUEUES_IN_A_ROW: usize = 512;
 
 /// Message to a relay.
 pub(super) enum RelayMsg<P: Payload> {
     /// A subscriber has joined.
     Join(Arc<Queue<P>>),
-    /// A subscriber has left.
+    /// A subscriber has left, or the answer of a callback has ended it.
     Leave(Arc<Queue<P>>),
     /// The events of a subscriber go to this outlet while it is open.
     Connect(Arc<Queue<P>>, OutletKey),
@@ -48,12 +48,13 @@ pub(super) struct RelayHandle<P: Payload> {
 impl<P: Payload> RelayHandle<P> {
     /// Connects a subscriber to an outlet of the calling thread's shard.
     ///
-    /// Returns `false` if that is not the shard of the relay, or if the mailbox of the relay is full.
+    /// Returns `false` if that is not the shard of the relay, or if the mailbox of the relay is full or
+    /// closed.
     pub(super) fn connect(&self, queue: &Arc<Queue<P>>, outlet: OutletKey) -> bool {
         self.address.is_here() && self.address.try_tell(RelayMsg::Connect(Arc::clone(queue), outlet)).is_ok()
     }
 
-    /// Unregisters a subscriber that has left, and tells the relay.
+    /// Unregisters a subscriber that has left or was ended, and sends the relay a leave message.
     ///
     /// If the mailbox of the relay is full, the relay searches for subscribers that have left before it
     /// handles its next message.
@@ -296,7 +297,8 @@ impl<P: Payload> Actor for Relay<P> {
     }
 }
 
-/// Pushes an event to a queue if the event is for its subscriber.
+/// Pushes an event to a queue if the event is for its subscriber. A panic of the filter is counted, and
+/// excludes the subscriber.
 fn push<P: Payload>(
     delivery: &mut ShardDelivery,
     queue: &Arc<Queue<P>>,
@@ -314,7 +316,7 @@ fn push<P: Payload>(
     }
 }
 
-/// Removes a member. The last member moves to its index.
+/// Removes the member at an index. The last member moves there.
 fn remove<P: Payload>(members: &mut Vec<Member<P>>, at: usize) {
     let member = members.swap_remove(at);
     member.queue.index.store(usize::MAX, Relaxed);

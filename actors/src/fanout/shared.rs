@@ -14,7 +14,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 #[derive(Clone, Copy, Default)]
 pub(super) struct TopicShard {
     pub(super) subscribers: usize,
-    /// Events that the full relay did not accept.
+    /// Range of the events that the full relay did not accept since the last one that it accepted.
     pub(super) rejected: Option<Gap>,
 }
 

@@ -16,7 +16,8 @@ use crate::shard::OutletKey;
 
 /// Subscription to a topic. Dropping it unsubscribes.
 ///
-/// It belongs to the shard on which it was created, whose relay fills its queue. It may be polled anywhere.
+/// It belongs to the shard on which it was created, or to the first shard if it was created on another
+/// thread. The relay of that shard fills its queue. It may be polled anywhere.
 pub struct Subscription<P: Payload> {
     queue: Arc<Queue<P>>,
     /// Relays of all shards.
@@ -56,7 +57,7 @@ impl<P: Payload> Subscription<P> {
         Poll::Ready(delivery)
     }
 
-    /// Returns `true` if the last delivery was all there is, and the next event wakes the task that polled.
+    /// Returns `true` if nothing followed the last delivery, and the next event wakes the task that polled.
     ///
     /// Valid right after a delivery. It saves the poll that would return `Pending`.
     pub fn rests(&self) -> bool {
@@ -70,7 +71,8 @@ impl<P: Payload> Subscription<P> {
     /// when the subscription [`rests`](Self::rests), or when a poll returned `Pending`. The first event still
     /// goes through the queue.
     ///
-    /// Returns `false` if the subscription belongs to another shard, or if the mailbox of its relay is full.
+    /// Returns `false` if the subscription belongs to another shard, or if the mailbox of its relay is full
+    /// or closed.
     /// A subscription that is still catching up must not be connected.
     pub fn connect(&self, outlet: OutletKey) -> bool {
         self.relay().connect(&self.queue, outlet)

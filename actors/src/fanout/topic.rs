@@ -24,7 +24,7 @@ use crate::shard::Local;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TopicError {
-    /// The topic was closed.
+    /// The topic was closed, or its relay has exited with the system.
     Closed,
     /// The mailbox of the shard's relay is full. Try again soon.
     Busy,
@@ -65,9 +65,11 @@ impl<P: Payload> Topic<P> {
         Self(Arc::new(Inner { shared: TopicShared::new(relays.len()), relays, options }))
     }
 
-    /// Publishes the payload that `make` returns for the number of the event. Never waits for a subscriber.
+    /// Publishes the payload that `make` returns for the number of the event. Never waits for a subscriber:
+    /// a shard whose relay is full misses the event.
     ///
-    /// `make` runs under the lock of the topic, so it should be as short as writing the number down.
+    /// `make` runs under the lock of the topic, also if the topic was closed. It should be as short as
+    /// writing the number down.
     ///
     /// # Errors
     ///
@@ -159,7 +161,7 @@ impl<P: Payload> Topic<P> {
     ///
     /// # Errors
     ///
-    /// The topic was closed, or the mailbox of the shard's relay is full.
+    /// The topic was closed, the shard's relay has exited, or its mailbox is full.
     pub fn subscribe(&self) -> Result<Subscription<P>, TopicError> {
         self.subscribe_with(self.0.options.clone())
     }
@@ -216,8 +218,8 @@ impl<P: Payload> Topic<P> {
 
     /// Closes the topic like [`close`](Self::close), but does not wait.
     ///
-    /// Returns `false` if the mailbox of a relay is full. The subscribers of that shard have not ended then;
-    /// call this again soon.
+    /// Returns `false` if the mailbox of a relay is full. The subscribers of that shard do not end then; call
+    /// this again soon.
     pub fn try_close(&self) -> bool {
         self.0.shared.lock().closed = true;
         let close = |relay: &RelayHandle<P>| {

@@ -37,7 +37,7 @@ pub(crate) async fn catch_panic_async<F: Future>(future: F) -> Result<F::Output,
     outcome.and_then(|output| dropped.map(|()| output))
 }
 
-/// Returns the message of a caught panic.
+/// Returns the message of a caught panic, or a fixed text if its payload is no text.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&str>() {
         return (*text).to_owned();

@@ -35,14 +35,15 @@ impl Default for Host {
 }
 
 impl Host {
-    /// Pins the calling thread to `core`, if given, and runs `future` on an executor until it ends.
+    /// Requests short time slices for the calling thread, pins it to `core`, if given, and runs `future` on
+    /// an executor until it ends.
     ///
     /// # Errors
     ///
     /// The kernel refuses the pinning, or a resource that the executor needs.
     pub(crate) fn run<T>(self, core: Option<usize>, future: impl Future<Output = T>) -> io::Result<T> {
         if let Err(error) = crate::os::use_short_slices() {
-            tracing::debug!(%error, "no short time slices, threads that compute may delay this shard");
+            tracing::debug!(%error, "the kernel refuses short time slices, busy threads may delay this shard");
         }
         match self {
             #[cfg(feature = "glommio")]
@@ -61,7 +62,7 @@ impl Host {
     }
 }
 
-/// Lets the executor run its other tasks once.
+/// Lets the executor run its other ready tasks once.
 pub(crate) async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {

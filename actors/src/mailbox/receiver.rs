@@ -15,7 +15,7 @@ const TAKEN_SINGLY: usize = 4;
 /// threads have pushed before, so what was sent first is handled first.
 pub(crate) struct Receiver<M, S> {
     batch: VecDeque<Envelope<M, S>>,
-    /// Free slots for senders on this thread.
+    /// Free slots that this receiver holds for senders on its thread.
     reserved: usize,
 }
 
@@ -25,7 +25,7 @@ impl<M, S> Receiver<M, S> {
         Self { batch: VecDeque::new(), reserved: 0 }
     }
 
-    /// Takes the next envelope.
+    /// Takes the next envelope, or `None` if the mailbox is empty.
     ///
     /// Returns also how many slots the caller must [release](Mailbox::release_slots). It does so after the
     /// end of all borrows, because the release may wake a task.

@@ -68,7 +68,8 @@ impl<M, S> Mailbox<M, S> {
         }
     }
 
-    /// Pushes a message if a slot is free. A full fence follows the push, see [`Self::push`].
+    /// Pushes a message if a slot is free. A full fence follows the push, so the caller may check next
+    /// whether the receiver needs a wake.
     pub(crate) fn try_push(&self, message: M) -> Result<(), TellError<M>> {
         if !self.is_open() {
             return Err(TellError::Closed(message));
@@ -126,8 +127,8 @@ impl<M, S> Mailbox<M, S> {
         }
     }
 
-    /// Takes one message and frees its slot. For receivers that take few messages; others use
-    /// [`Receiver`](super::Receiver).
+    /// Takes one message and frees its slot, or returns `None` if there is none. Drops signals. For receivers
+    /// that take few messages; others use [`Receiver`](super::Receiver).
     pub(crate) fn pop(&self) -> Option<M> {
         loop {
             match self.receiver.try_recv().ok()? {
@@ -140,7 +141,7 @@ impl<M, S> Mailbox<M, S> {
         }
     }
 
-    /// Refuses new messages from now on.
+    /// Refuses new messages from now on, also those of senders that wait for a slot.
     pub(crate) fn close(&self) {
         self.state.fetch_max(CLOSED, Ordering::SeqCst);
         self.free_slots.close();
@@ -165,7 +166,7 @@ impl<M, S> Mailbox<M, S> {
         self.capacity.saturating_sub(free)
     }
 
-    /// Returns the largest number of waiting messages.
+    /// Returns the maximum number of waiting messages.
     pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }

@@ -64,7 +64,7 @@ impl PoolBuilder {
         self
     }
 
-    /// Sets how many async jobs may wait for a worker. Default: 1024.
+    /// Sets how many async jobs may wait for a worker, at least one. Default: 1024.
     pub fn queue(mut self, jobs: usize) -> Self {
         self.queue = jobs;
         self
@@ -77,13 +77,14 @@ impl PoolBuilder {
         self
     }
 
-    /// Sets how many blocking jobs may wait for a thread. Default: 1024.
+    /// Sets how many blocking jobs may wait for a thread, at least one. Default: 1024.
     pub fn blocking_queue(mut self, jobs: usize) -> Self {
         self.blocking_queue = jobs;
         self
     }
 
-    /// Sets the nice value of the blocking threads. Default: that of the calling thread.
+    /// Sets the nice value of the blocking threads. Default: that of the thread that calls
+    /// [`build`](Self::build). If the kernel refuses, a warning is logged.
     pub fn nice(mut self, nice: i32) -> Self {
         self.priority.nice = Some(nice);
         self

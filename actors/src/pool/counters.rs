@@ -23,7 +23,8 @@ pub struct LaneStats {
     pub done: u64,
     /// Jobs that panicked, while they ran or while they were refused.
     pub panicked: u64,
-    /// Jobs that were refused because they did not start in time.
+    /// Jobs that were refused because they did not start in time, or because their handle
+    /// [expired](super::JobHandle::expire) them while they waited.
     pub expired: u64,
     /// Jobs that were cancelled by their handle, and running jobs that a stop dropped.
     pub cancelled: u64,
@@ -46,7 +47,7 @@ pub(super) struct LaneCounters {
 }
 
 impl LaneCounters {
-    /// Refuses a job that was waiting, and counts it.
+    /// Refuses a job that was waiting, and counts it by the reason, or as a panic if the refusal panics.
     pub(super) fn refuse<J: ?Sized + Refusable>(&self, job: Box<J>, reason: Refusal) {
         self.queued.fetch_sub(1, Ordering::Relaxed);
         let counter = match catch_panic(|| job.refuse(reason)) {
@@ -60,7 +61,7 @@ impl LaneCounters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns the current values.
+    /// Returns the current values of the counters.
     pub(super) fn stats(&self) -> LaneStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         LaneStats {

@@ -18,16 +18,16 @@ use super::{
 };
 use crate::{stop::Undelivered, time::instant_after};
 
-/// Time that workers get to drop their jobs when the timeout of a stop has expired.
+/// Time that the threads get to end when the timeout of a stop has expired.
 const ABORT_GRACE: Duration = Duration::from_millis(500);
 
 /// Counters of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct PoolStats {
-    /// The async lane.
+    /// Counters of the async lane.
     pub jobs: LaneStats,
-    /// The blocking lane.
+    /// Counters of the blocking lane.
     pub blocking: LaneStats,
 }
 
@@ -35,16 +35,19 @@ pub struct PoolStats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct PoolReport {
-    /// The final counters.
+    /// Counters of the pool at the end of the stop.
     pub stats: PoolStats,
-    /// Threads that are blocked by a job that does not return. They are left behind.
+    /// Threads that had not ended half a second after the timeout, because a job blocks them. They are left
+    /// behind.
     pub threads_stuck: usize,
-    /// Whether the timeout expired, so that waiting jobs were refused and running async jobs were dropped.
+    /// `true` if the timeout expired. Waiting jobs were refused then, and running async jobs dropped.
     pub aborted: bool,
 }
 
-/// Handle to a pool of threads that run jobs. Clones are handles to the same pool. Dropping the last one
-/// stops the pool.
+/// Handle to a pool of threads that run jobs. Clones are handles to the same pool.
+///
+/// Dropping the last one stops the pool without waiting: waiting jobs are refused, running async jobs
+/// dropped.
 #[derive(Clone)]
 pub struct Pool(Arc<Lanes>);
 
@@ -58,11 +61,12 @@ impl Pool {
         Self(Arc::new(Lanes { jobs, blocking }))
     }
 
-    /// Submits an async job. It is refused if it has not started by `start_by`. Never blocks.
+    /// Submits an async job. It is refused if it has not started by `start_by`, if given. Does not wait for
+    /// room in the queue.
     ///
     /// # Errors
     ///
-    /// The queue is full or the pool has stopped; the job comes back.
+    /// The queue is full, or the pool is stopping or has stopped. The error returns the job.
     pub fn submit(
         &self,
         job: Box<dyn Job>,
@@ -71,11 +75,12 @@ impl Pool {
         self.0.jobs.submit(job, start_by).map(|job| JobHandle(job))
     }
 
-    /// Submits a blocking job. It is refused if it has not started by `start_by`. Never blocks.
+    /// Submits a blocking job. It is refused if it has not started by `start_by`, if given. Does not wait for
+    /// room in the queue.
     ///
     /// # Errors
     ///
-    /// The queue is full or the pool has stopped; the job comes back.
+    /// The queue is full, or the pool is stopping or has stopped. The error returns the job.
     pub fn submit_blocking(
         &self,
         job: Box<dyn BlockingJob>,
@@ -99,7 +104,7 @@ impl Pool {
         JobOutput { answer, job: submitted.map_err(|Rejected { job, reason }| job.refuse(reason)).ok() }
     }
 
-    /// Calls a function that may block, on a thread of its own.
+    /// Calls a function that may block, on a thread of the blocking lane that runs nothing else meanwhile.
     ///
     /// The function is submitted by this call, not by the first poll of the result. The result is an error if
     /// the queue is full, the pool stops, or the function panics. Dropping the result cancels the function
@@ -114,16 +119,16 @@ impl Pool {
         JobOutput { answer, job: submitted.map_err(|Rejected { job, reason }| job.refuse(reason)).ok() }
     }
 
-    /// Returns the counters.
+    /// Returns the current counters of both lanes.
     pub fn stats(&self) -> PoolStats {
         PoolStats { jobs: self.0.jobs.counters.stats(), blocking: self.0.blocking.counters.stats() }
     }
 
-    /// Stops the pool, waits for at most `timeout`, and returns a report.
+    /// Stops the pool, waits for its threads to end, and returns a report.
     ///
     /// New jobs are refused. `undelivered` decides whether waiting jobs are run or refused. Running jobs may
-    /// finish. When the timeout expires, waiting jobs are refused and running async jobs are dropped. A
-    /// blocking job that still runs is left behind with its thread.
+    /// finish. When `timeout` expires, waiting jobs are refused and running async jobs are dropped. A
+    /// blocking job that still runs half a second later is left behind with its thread.
     ///
     /// This blocks the calling thread, which must be neither a shard's nor a worker's.
     pub fn stop(&self, undelivered: Undelivered, timeout: Duration) -> PoolReport {

@@ -7,8 +7,8 @@ pub type JobFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Job for the async lane. It must not block, because many jobs share a worker.
 ///
-/// Exactly one of the methods is called, once. The exception is a job that is cancelled just as it starts: it
-/// is dropped instead.
+/// Exactly one of the methods is called, once. The exception is a job that is cancelled, or dropped by the
+/// stop of the pool, just as it starts: neither is called.
 pub trait Job: Any + Send {
     /// Starts the job. Called on a worker, inside a tokio runtime.
     fn run(self: Box<Self>) -> JobFuture;
@@ -36,7 +36,7 @@ pub trait BlockingJob: Any + Send {
 pub enum Refusal {
     /// The queue of the lane is full.
     Full,
-    /// The job did not start in time.
+    /// The job did not start in time, or [`JobHandle::expire`](super::JobHandle::expire) was called.
     Expired,
     /// The pool is stopping or has stopped.
     Stopped,

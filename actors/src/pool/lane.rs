@@ -46,7 +46,7 @@ impl<J: ?Sized + Refusable> Lane<J> {
         })
     }
 
-    /// Queues a job.
+    /// Queues a job. Returns it if too many jobs wait or the lane is closed.
     pub(super) fn submit(
         self: &Arc<Self>,
         job: Box<J>,
@@ -109,7 +109,8 @@ impl<J: ?Sized + Refusable> Lane<J> {
         }
     }
 
-    /// Takes a job to run it. Returns `None` if it was cancelled, and refuses it if it did not start in time.
+    /// Takes a job to run it. Returns `None` if it was cancelled or did not start in time; a late job is
+    /// refused.
     pub(super) fn start(&self, queued: &Arc<QueuedJob<J>>) -> Option<(Box<J>, RunGuard<J>)> {
         let job = queued.take()?;
         if queued.start_by.is_some_and(|start_by| start_by <= Instant::now()) {

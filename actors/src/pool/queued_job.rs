@@ -63,7 +63,7 @@ enum Stage<J: ?Sized> {
     Taken,
     /// The job runs, and this handle aborts it.
     Running(AbortHandle),
-    /// The job was cancelled before it could be aborted.
+    /// The job was cancelled. A worker that has just taken it aborts it when it starts.
     Cancelled,
     Finished,
 }

@@ -24,7 +24,8 @@ pub(super) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// Runs async jobs, at most `in_flight` at a time, until the lane ends.
+/// Runs async jobs, at most `in_flight` at a time, until the lane is closed and all its jobs have ended.
+/// Drops its jobs if the lane aborts.
 pub(super) fn run_async_worker(
     lane: &Arc<Lane<dyn Job>>,
     guard: ThreadGuard<dyn Job>,
@@ -62,7 +63,7 @@ async fn run_jobs(lane: &Arc<Lane<dyn Job>>, in_flight: usize) {
     drop(slots.acquire_many(all).await);
 }
 
-/// Starts a job. Returns `false` if it was cancelled or refused.
+/// Starts a job. Returns `false` if it was cancelled, or refused because it is late.
 fn start(lane: &Lane<dyn Job>, queued: &Arc<QueuedJob<dyn Job>>, slot: OwnedSemaphorePermit) -> bool {
     let Some((job, run)) = lane.start(queued) else { return false };
     let task = spawn_local(async move {
@@ -79,23 +80,23 @@ fn start(lane: &Lane<dyn Job>, queued: &Arc<QueuedJob<dyn Job>>, slot: OwnedSema
 pub(super) struct Priority {
     /// Nice value, or `None` to keep the inherited one.
     pub(super) nice: Option<i32>,
-    /// Whether the thread runs in the kernel's idle class.
+    /// `true` if the thread runs in the kernel's idle class.
     pub(super) idle: bool,
 }
 
 impl Priority {
-    /// Sets the priority of the calling thread. If the kernel refuses, a warning is logged and nothing
-    /// changes.
+    /// Sets the priority of the calling thread. If the kernel refuses a part of it, a warning is logged and
+    /// that part does not change.
     fn apply(self) {
         if let Some(nice) = self.nice
             && let Err(error) = rustix::process::setpriority_process(None, nice)
         {
-            tracing::warn!(%error, nice, "setting the nice value of a blocking thread failed");
+            tracing::warn!(%error, nice, "setting the nice value of a blocking thread failed, it keeps the inherited one");
         }
         if self.idle
             && let Err(error) = crate::os::use_idle_time()
         {
-            tracing::warn!(%error, "moving a blocking thread into the idle class failed");
+            tracing::warn!(%error, "moving a blocking thread into the idle class failed, it competes with other threads");
         }
     }
 }
@@ -116,7 +117,7 @@ impl Handoff {
         Self { idle_threads: Queue::new(threads), jobs: Queue::new(threads) }
     }
 
-    /// Hands jobs to idle threads until the lane ends.
+    /// Hands jobs to idle threads until the queue of the lane is closed and empty.
     pub(super) fn run(&self, lane: &Lane<dyn BlockingJob>) {
         while self.idle_threads.next_blocking().is_some() {
             let Some(job) = lane.queue.next_blocking() else { break };

@@ -34,14 +34,15 @@ use crate::time;
 /// Dropping it removes its timer.
 pub struct Deadline {
     deadline: Instant,
-    /// Shard whose timers serve on a thread with neither a shard nor a tokio runtime.
+    /// Shard whose timers serve on a thread with neither a shard nor a tokio runtime. `None`: polling there
+    /// panics.
     fallback: Option<Arc<Remote>>,
     timer: Timer,
 }
 
 /// Timer that serves a [`Deadline`].
 enum Timer {
-    /// None yet.
+    /// No timer: the future was not polled, or the last shard accepted no calls.
     Unset,
     /// A timer of the shard with this index. The key is valid on the thread of that shard only.
     Shard(usize, TimerKey),
@@ -82,7 +83,7 @@ impl Deadline {
         self.deadline
     }
 
-    /// Chooses and starts a timer.
+    /// Chooses and starts a timer. Wakes the task to try again if the fallback shard accepts no calls.
     fn start(&mut self, waker: &Waker) {
         self.timer = if let Some(local) = Local::current() {
             let key = local.timers().insert(self.deadline, waker.clone());

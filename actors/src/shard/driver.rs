@@ -12,11 +12,11 @@ use std::{
 /// Longest wait of one turn of a [`Driver`] for an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Not at all, because the shard has other work.
+    /// The turn does not wait, because the shard has other work.
     Poll,
-    /// Until there is an event, but not longer than to this instant.
+    /// The turn waits for an event, but not longer than to this instant.
     Until(Instant),
-    /// Until there is an event.
+    /// The turn waits for an event.
     Forever,
 }
 
@@ -58,7 +58,7 @@ pub trait Driver: Sized + 'static {
     /// Returns `true` if there is work for which the next turn must not wait.
     fn pending(&self) -> bool;
 
-    /// Returns the earliest instant at which the driver needs a turn even without an event.
+    /// Returns the earliest instant at which the driver needs a turn even without an event, or `None`.
     fn deadline(&self) -> Option<Instant>;
 
     /// Returns how long the shard may poll its queues before it waits, if the last wait was short. Default:
@@ -70,7 +70,8 @@ pub trait Driver: Sized + 'static {
         Duration::ZERO
     }
 
-    /// Begins an orderly stop: the driver accepts no new work and finishes what is running. Called once.
+    /// Begins an orderly stop: the driver accepts no new work and finishes what is running. Called at most
+    /// once: an aborted shard drops its driver without this call.
     fn stop(&mut self);
 
     /// Returns `true` once the stop is complete: nothing is outstanding, and the driver may be dropped.

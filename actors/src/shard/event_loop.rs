@@ -73,7 +73,8 @@ pub(crate) struct EventLoop<D: Driver> {
     stop: StopStage,
 }
 
-/// Creates the driver, calls `started`, and runs the shard until it has stopped or failed.
+/// Creates the driver, calls `started`, and runs the shard until it has stopped or failed. Then cancels its
+/// tasks and closes its inbox and its calls.
 pub(crate) async fn run<D: Driver>(
     local: Local,
     group: Arc<ShardGroup>,
@@ -96,7 +97,8 @@ pub(crate) async fn run<D: Driver>(
     outcome.unwrap_or_else(|payload| Err(FailureCause::Panic(panic_message(payload.as_ref()))))
 }
 
-/// Cancels all tasks of a shard and runs them until they have ended.
+/// Cancels all tasks of a shard and runs them until they have ended. Leaves behind those that do not end in
+/// [`CANCEL_ROUNDS`].
 pub(crate) async fn cancel_tasks(local: &Local) {
     local.close();
     let mut woken = Vec::new();

@@ -12,9 +12,9 @@ use crate::stop::Phase;
 #[derive(Debug)]
 pub(crate) struct ShardGroup {
     pub(crate) shards: Vec<Arc<Remote>>,
-    /// For each shard, whether all its actors have exited and no new one can start.
+    /// `true` for each shard where all actors have exited and no new one can start.
     actors_exited: Vec<AtomicBool>,
-    /// Number of shards where that is not so yet.
+    /// Number of shards where an actor lives or can still start.
     shards_with_actors: AtomicUsize,
 }
 

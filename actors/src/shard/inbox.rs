@@ -33,7 +33,7 @@ impl<M: Send + 'static> ShardSender<M> {
     ///
     /// # Errors
     ///
-    /// The inbox is full or the shard has ended; the message comes back.
+    /// The inbox is full or the shard has ended. The error returns the message.
     pub fn try_send(&self, message: M) -> Result<(), TellError<M>> {
         self.0.mailbox.try_push(message)?;
         self.notify();
@@ -48,7 +48,7 @@ impl<M: Send + 'static> ShardSender<M> {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the message may or may not have been sent.
+    /// If the future is dropped before it is ready, the message is dropped too and is not sent.
     pub async fn send(&self, message: M) -> Result<(), Closed<M>> {
         self.0.mailbox.push(message).await?;
         self.notify();
@@ -76,12 +76,12 @@ impl<M: Send + 'static> ShardSender<M> {
         self.0.shard.index
     }
 
-    /// Returns the number of waiting messages.
+    /// Returns the number of waiting messages. It is exact while nobody sends or receives.
     pub fn depth(&self) -> usize {
         self.0.mailbox.len()
     }
 
-    /// Returns the largest number of waiting messages.
+    /// Returns the maximum number of waiting messages.
     ///
     /// With a capacity of 16 or more, a busy driver may keep up to an eighth of the slots, at most 32, until
     /// it has handled its messages. Senders find the inbox full that much earlier.
@@ -94,7 +94,8 @@ impl<M: Send + 'static> ShardSender<M> {
         &self.0.shard.stats
     }
 
-    /// Takes the next message. Called on the thread of the shard only.
+    /// Takes the next message, or returns `None` if the inbox is empty. Called on the thread of the shard
+    /// only.
     pub(crate) fn receive(&self, receiver: &mut InboxReceiver<M>) -> Option<M> {
         let (envelope, slots) = receiver.pop(&self.0.mailbox);
         self.0.mailbox.release_slots(slots);

@@ -38,7 +38,7 @@ impl<T> ShardCell<T> {
         Self { cell: key.0.cell(Mutex::new(value)) }
     }
 
-    /// Returns the value.
+    /// Gives access to the value while the key is borrowed.
     ///
     /// # Panics
     ///

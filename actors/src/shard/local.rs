@@ -52,18 +52,18 @@ struct LocalState {
     last_poll: Cell<Instant>,
     /// Earliest possible arrival of the events that the last poll returned.
     earliest_arrival: Cell<Instant>,
-    /// Set when the driver begins a wait, cleared when it reports the poll after it.
+    /// Set when the driver begins a wait, cleared when it reports the poll after it or the turn ends.
     waiting: Cell<bool>,
     /// Time at which the wait ends without an event. `None` if it then lasts for ever.
     wait_until: Cell<Option<Instant>>,
-    /// See [`Local::paused`].
+    /// Total time for which the shard was unable to run. See [`Local::paused`].
     paused: Cell<Duration>,
     /// Set when the driver has reported a poll in this turn.
     polled: Cell<bool>,
     min_wait: Cell<MinWait>,
     /// See [`Local::set_backlog`].
     backlog: Cell<Duration>,
-    /// Smallest wait by `min_wait`.
+    /// Smallest recent wait, as `min_wait` returned it last.
     lag: Cell<Duration>,
     /// Set when the shard accepts no more tasks.
     closing: Cell<bool>,
@@ -104,7 +104,7 @@ impl Local {
         CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
     }
 
-    /// Returns the shard that runs on this thread if it is `remote`.
+    /// Returns the shard that runs on this thread if it is `remote`, else `None`.
     pub(crate) fn of(remote: &Arc<Remote>) -> Option<Self> {
         let matching = |current: &RefCell<Option<Self>>| {
             let current = current.borrow();
@@ -113,7 +113,7 @@ impl Local {
         CURRENT.try_with(matching).ok().flatten()
     }
 
-    /// Sets the shard that runs on this thread.
+    /// Sets the shard that runs on this thread. `None`: the thread runs no shard.
     pub(crate) fn set_current(local: Option<Self>) {
         CurrentShard::set(local.as_ref().map(|local| {
             let tasks = Rc::clone(&local.0.tasks);
@@ -128,7 +128,7 @@ impl Local {
         self.0.remote.index
     }
 
-    /// Spawns `future` on this shard. It need not be `Send`. A panic in it is caught and counted.
+    /// Spawns `future` on this shard. It need not be `Send`. A panic in it is caught, logged and counted.
     ///
     /// If the shard has begun to end, `future` is dropped at once.
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) -> TaskHandle {
@@ -137,7 +137,7 @@ impl Local {
         TaskHandle { wakeable }
     }
 
-    /// Spawns `future` as the task that `wakeable` wakes.
+    /// Spawns `future` as the task that `wakeable` wakes. Drops it at once if the shard has begun to end.
     pub(crate) fn spawn_with(&self, wakeable: Arc<Wakeable>, future: impl Future<Output = ()> + 'static) {
         if self.0.closing.get() {
             return;
@@ -304,7 +304,8 @@ impl Local {
         self.record_wait(now, Duration::ZERO);
     }
 
-    /// Records that the driver is about to wait until this time, and how long the thread was busy before.
+    /// Records that the driver is about to wait until this time, or without a limit, and how long the thread
+    /// was busy before.
     pub(crate) fn begin_wait(&self, until: Option<Instant>) {
         let now = self.0.now.get();
         self.0.waiting.set(true);
@@ -313,7 +314,7 @@ impl Local {
         self.record_wait(now, Duration::ZERO);
     }
 
-    /// Reads the clock at the end of a turn.
+    /// Reads the clock at the end of a turn. If the driver did not report its poll, this counts as one.
     pub(crate) fn end_turn(&self) {
         let now = time::now();
         let state = &*self.0;

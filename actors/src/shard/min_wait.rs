@@ -1,4 +1,4 @@
-//! The smallest time that work waited for a shard during the last half second.
+//! The smallest time that work waited for a shard during the last 250 to 500 milliseconds.
 //!
 //! One slow turn delays the work behind it, and then the delay is gone. A standing queue does not go away by
 //! itself: as long as it exists, all work waits. So the smallest wait of a time window tells the two apart.

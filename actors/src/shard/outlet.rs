@@ -177,7 +177,7 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// Returns the key with which others put events into it.
+    /// Returns the key with which others put events into this outlet.
     pub fn key(&self) -> OutletKey {
         self.key
     }

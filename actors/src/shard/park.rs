@@ -32,7 +32,7 @@ impl Park {
         Self { local: local.clone(), stopped: false }
     }
 
-    /// Waits until the doorbell rings or `timeout` has passed.
+    /// Waits until the doorbell rings, `timeout` has passed, if given, or a signal interrupts the wait.
     fn wait(&self, timeout: Option<&Timespec>) -> io::Result<()> {
         let doorbell = self.local.doorbell();
         let mut fds = [PollFd::new(&doorbell, PollFlags::IN)];

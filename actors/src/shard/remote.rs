@@ -64,14 +64,14 @@ impl Remote {
     ///
     /// # Errors
     ///
-    /// Too many calls wait, or the shard has ended; the call comes back.
+    /// Too many calls wait, or the shard has ended. The error returns the call.
     pub(crate) fn post_call(&self, call: Call) -> Result<(), TellError<Call>> {
         self.calls.try_push(call)?;
         self.notify_commands();
         Ok(())
     }
 
-    /// Takes the next call.
+    /// Takes the next call, or returns `None` if none waits.
     pub(crate) fn next_call(&self) -> Option<Call> {
         self.calls.pop()
     }
@@ -119,7 +119,8 @@ impl Remote {
         self.inbox_flag.is_raised() || self.wakes.is_raised() || self.command_flag.is_raised()
     }
 
-    /// Refuses calls and ignores wakes from now on. Called when the shard has ended.
+    /// Drops the waiting calls, and refuses calls and ignores wakes from now on. Called when the shard has
+    /// ended.
     pub(crate) fn close(&self) {
         self.calls.close();
         self.calls.abandon();

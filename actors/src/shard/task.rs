@@ -142,7 +142,8 @@ impl TaskHandle {
     }
 }
 
-/// Polls the future of a task until it ends or is cancelled. The executor runs this.
+/// Polls the future of a task until it ends, panics or is cancelled. Logs and counts a panic. The executor
+/// runs this.
 pub(crate) async fn run_task(
     tasks: Rc<RefCell<TaskTable>>,
     shard: Arc<Remote>,

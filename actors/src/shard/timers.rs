@@ -36,7 +36,7 @@ impl Timers {
         self.wakers.remove(&key)
     }
 
-    /// Returns the earliest deadline.
+    /// Returns the earliest deadline, or `None` without timers.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.wakers.first_key_value().map(|(key, _)| key.deadline)
     }

@@ -1,4 +1,4 @@
-//! The number of shards and the core of each.
+//! The number of shards, and the core to which each is pinned.
 
 use std::thread;
 

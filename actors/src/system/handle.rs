@@ -37,11 +37,11 @@ pub struct ActorCounts {
     pub panicked: u64,
     /// Runs that ended with [`Flow::Fail`](crate::Flow::Fail).
     pub failed: u64,
-    /// Restarts.
+    /// Restarts of actors.
     pub restarted: u64,
     /// Actors that exited because they reached their restart limit.
     pub restart_limit_reached: u64,
-    /// Messages handled after a stop began.
+    /// Messages that actors handled after their own stop or the system's began.
     pub messages_drained: u64,
     /// Messages that were accepted into a mailbox or a shard's inbox and never handled.
     pub messages_dropped: u64,
@@ -53,15 +53,17 @@ pub struct ActorCounts {
 pub struct StopReport {
     /// Actors that exited since the stop began.
     pub actors_stopped: u64,
-    /// Messages handled since the stop began.
+    /// Messages that actors handled after their own stop or the system's began, since the start of the
+    /// system.
     pub messages_drained: u64,
     /// Messages that were accepted and never handled, since the start of the system.
     pub messages_dropped: u64,
     /// Shards whose threads have ended.
     pub shards_joined: usize,
-    /// Shards whose threads are blocked by code that does not return. They are left behind.
+    /// Shards whose threads had not ended half a second after the timeout, because code blocks them. They are
+    /// left behind.
     pub shards_stuck: Vec<usize>,
-    /// Whether the timeout expired, so that the remaining actors were aborted.
+    /// `true` if the timeout expired, so that all that still ran was aborted.
     pub aborted: bool,
     /// Shards that failed since the start of the system.
     pub failures: Vec<ShardFailure>,

@@ -106,7 +106,8 @@ impl<D: Driver> ManualSystem<D> {
         self.event_loop.local.add_pause(by);
     }
 
-    /// Returns the earliest instant at which something is due, which is now if there is work already.
+    /// Returns the earliest instant at which something is due, which is now if there is work already. Returns
+    /// `None` if nothing is due without an event.
     pub fn next_due(&self) -> Option<Instant> {
         let Self { event_loop: EventLoop { driver, local, .. }, .. } = self;
         if driver.pending() || local.remote().has_work() || local.task_table().scheduled() > 0 {
@@ -149,7 +150,7 @@ impl<D: Driver> fmt::Debug for ManualSystem<D> {
     }
 }
 
-/// Makes a shard and its clock those of the calling thread. Dropping it restores the ones before.
+/// Makes a shard and its clock those of the calling thread. Dropping this restores the ones before.
 struct Entered {
     previous: Option<Local>,
     previous_clock: Option<Instant>,
@@ -162,7 +163,7 @@ impl Entered {
         Self { previous, previous_clock: replace_clock(stopped) }
     }
 
-    /// Returns the time of the stopped clock.
+    /// Starts the clock of the thread and returns the time at which it was stopped, or `None` if it ran.
     fn leave(self) -> Option<Instant> {
         replace_clock(None)
     }

@@ -20,7 +20,7 @@ pub(super) struct ThreadExits {
 
 #[derive(Debug)]
 struct Record {
-    /// For each shard, whether its thread has ended.
+    /// `true` for each shard whose thread has ended.
     ended: Vec<bool>,
     failures: Vec<ShardFailure>,
 }

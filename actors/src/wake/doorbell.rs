@@ -41,7 +41,8 @@ impl<N: Notify> Doorbell<N> {
         }
     }
 
-    /// Marks the shard as asleep. Returns `false` if there is work, so that the shard must not wait.
+    /// Marks the shard as asleep and returns `true`. If there is work, leaves it awake and returns `false`:
+    /// it must not wait.
     pub(crate) fn prepare_sleep(&self, has_work: impl FnOnce() -> bool) -> bool {
         // A store would be enough. But loom lets a store pass between the two halves of a sender's swap and
         // then reports a lost wake-up.
@@ -59,7 +60,7 @@ impl<N: Notify> Doorbell<N> {
         self.asleep.store(false, Ordering::Relaxed);
     }
 
-    /// Returns what ends a wait of the shard.
+    /// Returns the notifier, which ends a wait of the shard.
     pub(crate) fn notifier(&self) -> &N {
         &self.notifier
     }

@@ -14,7 +14,7 @@ impl Notify for EventFd {
     }
 }
 
-/// Doorbell of a shard, and everything on the shard that was woken and has not run since, in order.
+/// Doorbell of a shard, and everything that other threads woke and the shard has not taken since, in order.
 ///
 /// `W` is what can be woken. It is never queued twice, which bounds the queue.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl<W> WakeQueue<W> {
         Arc::new(Self { doorbell: Doorbell::new(eventfd), flag: Flag::new(), queue: Mutex::new(queue) })
     }
 
-    /// Queues `woken`. Rings the doorbell if the queue was empty.
+    /// Queues `woken`, and rings the doorbell if the queue was empty. Does nothing once the queue is closed.
     ///
     /// If something was queued already, the thread that queued it has rung under the same lock, and the shard
     /// has not taken the queue since. So waking a thousand tasks for one event rings once.

@@ -66,7 +66,8 @@ pub(crate) enum WakeTarget {
     Task,
 }
 
-/// Something on a shard that any thread can wake. Further wakes before it runs have no effect.
+/// A task, or the driver under one token, that any thread can wake. Further wakes before it runs have no
+/// effect.
 #[derive(Debug)]
 pub(crate) struct Wakeable {
     wakes: Arc<ShardWakes>,
@@ -128,7 +129,7 @@ impl Wakeable {
         }
     }
 
-    /// Asks the task to end without running again, and wakes it.
+    /// Asks the task to end, and wakes it. Its future is dropped without another poll.
     pub(crate) fn cancel(self: &Arc<Self>) {
         self.cancelled.store(true, Ordering::Release);
         self.wake_by_ref();
